@@ -1,0 +1,54 @@
+/** Who owns a socket: the interface between the ways to find out (eBPF; sock_diag with /proc) and their user. */
+import type { Counters } from '../../protocol/records.ts';
+
+/** A connection as the caller's own socket has it: addresses in canonical text (RFC 5952 for IPv6). */
+export interface SocketTuple {
+  localAddress: string;
+  localPort: number;
+  remoteAddress: string;
+  remotePort: number;
+}
+
+/** A process at one moment, as the kernel or /proc told it. Unmasked: only `identity` may pass any of it on. */
+export interface ProcessSnapshot {
+  pid: number;
+  /** Start time in clock ticks (1/100 s) since boot, field 22 of /proc/PID/stat; with pid it names one process. */
+  startTicks: number;
+  /** Thread-group leader's comm. */
+  name: string;
+  /** As seen in the process's own mount namespace; null when unreadable; a ` (deleted)` suffix is removed. */
+  executable: string | null;
+}
+
+export interface SocketOwner extends ProcessSnapshot {
+  uid: number;
+  /** argv as the kernel holds it; null when it must be read from /proc/PID/cmdline (and may be gone). */
+  args: string[] | null;
+  /** True when args were cut at the capture limit. */
+  argsTruncated: boolean;
+  /** Inode number of the socket's network namespace. */
+  netns: number | null;
+  /** cgroup v2 id (the inode of the cgroup directory), null when unknown. */
+  cgroupId: bigint | null;
+  /** Parents, nearest first, as recorded with the socket; null when they must be read from /proc. */
+  ancestors: ProcessSnapshot[] | null;
+  method: 'ebpf' | 'sock_diag' | 'proc';
+  confidence: 'exact' | 'probable';
+}
+
+export interface Attributor {
+  readonly method: 'ebpf' | 'sock_diag';
+  /** Takes in what the kernel has to say. Called just before each packet is handled, and on a slow timer. */
+  poll(): void;
+  /**
+   * The owner of a connection, or null when it is not known (yet). Called when a connection's first segment is
+   * seen (`atSyn` says whether that was its SYN), and again at its first request when the first answer was null.
+   */
+  ownerOf(tuple: SocketTuple, atSyn: boolean): SocketOwner | null;
+  /** The connection is over: what was kept for it may be forgotten soon (its last packets may still come). */
+  closed(tuple: SocketTuple): void;
+  /** Connections to the metadata endpoints that the kernel reported since the start; null where it cannot say. */
+  kernelConnections(): number | null;
+  counters(): Counters;
+  close(): void;
+}

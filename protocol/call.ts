@@ -1,0 +1,134 @@
+/**
+ * One call: one HTTP request to a metadata endpoint with its answer, or the lack of one.
+ *
+ * This is the contract that `watch --json`, `read --json`, the uplink and the store share. Key names are the
+ * literal JSON keys (flat and dotted, as OpenTelemetry attributes are); objects appear only where a field is
+ * one (`process`, `container`, `k8s`, `systemd`, `host`).
+ *
+ * Never part of a call, by construction: a session token, a response body, secret keys.
+ */
+import * as z from 'zod';
+
+const port = z.int().min(0).max(65535);
+const pid = z.int().min(1);
+/** RFC 3339, UTC, at least millisecond and at most microsecond precision. */
+export const timestamp = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{2,6}Z$/);
+/** RFC 9562 UUID of version 7: sorts by time. */
+export const uuidv7 = z
+  .string()
+  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+
+/** One parent of the caller. Facts that were gone before they could be read are null, never guessed. */
+export const ancestor = z.object({
+  pid,
+  name: z.string(),
+  'executable.path': z.string().nullable(),
+  /** Secrets masked. Null when the process had ended before its arguments could be read. */
+  command_args: z.array(z.string()).nullable(),
+});
+
+export const processFacts = z.object({
+  pid,
+  /** When the process started; with `pid` it names one process of one boot. */
+  start_time: timestamp,
+  /** The kernel's `comm`, at most 15 bytes. */
+  name: z.string(),
+  'executable.path': z.string().nullable(),
+  /** Secrets masked. Null when they could not be read. */
+  command_args: z.array(z.string()).nullable(),
+  working_directory: z.string().nullable(),
+  'owner.uid': z.int().min(0),
+  'owner.name': z.string().nullable(),
+  /** What an interpreter runs: the path of a script, `-m module`'s name, or a jar. Null for anything else. */
+  script: z.string().nullable(),
+  /** Nearest first, to pid 1 where the chain reaches it. */
+  ancestors: z.array(ancestor),
+});
+
+export const containerFacts = z.object({
+  id: z.string().regex(/^[0-9a-f]{64}$/),
+  name: z.string().nullable(),
+  'image.name': z.string().nullable(),
+  runtime: z.string().nullable(),
+});
+
+export const k8sFacts = z.object({
+  'pod.uid': z.string().nullable(),
+  'pod.name': z.string().nullable(),
+  'namespace.name': z.string().nullable(),
+  'container.name': z.string().nullable(),
+});
+
+export const systemdFacts = z.object({ unit: z.string().nullable(), slice: z.string().nullable() });
+
+export const hostFacts = z.object({
+  id: z.string().min(1),
+  name: z.string().min(1),
+  'cloud.account.id': z.string().optional(),
+  'cloud.region': z.string().optional(),
+  'cloud.availability_zone': z.string().optional(),
+  type: z.string().optional(),
+  'image.id': z.string().optional(),
+});
+
+export const imdsKind = z.enum(['token', 'read', 'other']);
+export const imdsCategory = z.enum([
+  'token',
+  'credentials',
+  'role-list',
+  'user-data',
+  'identity-document',
+  'metadata',
+  'other',
+]);
+export const imdsVersion = z.union([z.literal(1), z.literal(2)]);
+export const outcome = z.enum(['answered', 'unanswered', 'reset', 'truncated']);
+export const attributionMethod = z.enum(['ebpf', 'sock_diag', 'proc', 'none']);
+export const attributionConfidence = z.enum(['exact', 'probable', 'none']);
+
+/** Who called: the same fields on a call and on a roll-up of calls. */
+export const callerShape = {
+  process: processFacts.nullable(),
+  container: containerFacts.nullable(),
+  k8s: k8sFacts.nullable(),
+  systemd: systemdFacts.nullable(),
+  'attribution.method': attributionMethod,
+  'attribution.confidence': attributionConfidence,
+  host: hostFacts,
+};
+
+export const call = z.object({
+  id: uuidv7,
+  time: timestamp,
+  'imds.version': imdsVersion,
+  'imds.kind': imdsKind,
+  'imds.category': imdsCategory,
+  'imds.role': z.string().nullable(),
+  'imds.endpoint': z.enum(['ipv4', 'ipv6']),
+  'imds.server_version': imdsVersion.nullable(),
+  'imds.fallback': z.enum(['token_unanswered', 'token_refused']).nullable(),
+  'http.request.method': z.string().nullable(),
+  'url.path': z.string().nullable(),
+  'url.query': z.string().nullable(),
+  'user_agent.original': z.string().nullable(),
+  'http.response.status_code': z.int().min(100).max(999).nullable(),
+  outcome,
+  /** Milliseconds from the request's first byte to the answer's first byte. */
+  duration_ms: z.number().min(0).nullable(),
+  'source.address': z.string(),
+  'source.port': port,
+  'destination.address': z.string(),
+  'destination.port': port,
+  ...callerShape,
+});
+
+export type Ancestor = z.infer<typeof ancestor>;
+export type ProcessFacts = z.infer<typeof processFacts>;
+export type ContainerFacts = z.infer<typeof containerFacts>;
+export type K8sFacts = z.infer<typeof k8sFacts>;
+export type SystemdFacts = z.infer<typeof systemdFacts>;
+export type HostFacts = z.infer<typeof hostFacts>;
+export type ImdsCategory = z.infer<typeof imdsCategory>;
+export type ImdsKind = z.infer<typeof imdsKind>;
+export type Outcome = z.infer<typeof outcome>;
+export type Call = z.infer<typeof call>;

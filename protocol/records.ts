@@ -1,0 +1,76 @@
+/** What travels from an agent to a collector inside a batch: calls, roll-ups of routine calls, coverage. */
+import * as z from 'zod';
+import { call, callerShape, imdsCategory, imdsKind, outcome, timestamp, uuidv7 } from './call.ts';
+
+/** One kind of request inside a roll-up and how often it was seen. */
+export const rollupLine = z.object({
+  'imds.kind': imdsKind,
+  'imds.category': imdsCategory,
+  'http.request.method': z.string().nullable(),
+  /** Null for the line that collects what did not fit the roll-up's bound on distinct lines. */
+  'url.path': z.string().nullable(),
+  'http.response.status_code': z.int().min(100).max(999).nullable(),
+  outcome,
+  count: z.int().min(1),
+});
+
+/** Routine IMDSv2 calls of one process over one interval. IMDSv1 calls and credential reads are never rolled up. */
+export const rollup = z.object({
+  id: uuidv7,
+  first_time: timestamp,
+  last_time: timestamp,
+  count: z.int().min(1),
+  'user_agent.original': z.string().nullable(),
+  lines: z.array(rollupLine).min(1),
+  ...callerShape,
+});
+
+/** A stage's counters by name: whole numbers that only grow while the agent runs. */
+export const counters = z.record(z.string(), z.number().min(0));
+/** Counters of every stage: `{"capture": {"packets": 12}, …}`. */
+export const stageCounters = z.record(z.string(), counters);
+
+/** Whether we were looking, for one interval of one agent. The evidence behind every "nobody calls IMDSv1". */
+export const coverage = z.object({
+  id: uuidv7,
+  host_id: z.string(),
+  boot_id: z.string(),
+  start: timestamp,
+  end: timestamp,
+  /** Milliseconds of the interval in which every capture was live. */
+  live_ms: z.number().min(0),
+  /** Connections to the endpoints that the kernel reported; null where nobody could ask the kernel. */
+  kernel_connections: z.int().min(0).nullable(),
+  /** Conversations that the capture saw begin. */
+  seen_connections: z.int().min(0),
+  /** What was lost in this interval, by reason (dropped packets, ring-buffer losses, evicted connections …). */
+  losses: counters,
+});
+
+export const record = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('call'), call }),
+  z.object({ kind: z.literal('rollup'), rollup }),
+  z.object({ kind: z.literal('coverage'), coverage }),
+]);
+
+/** The agent's state now. Not stored in the spool: a lost heartbeat is replaced by the next. */
+export const heartbeat = z.object({
+  time: timestamp,
+  host_id: z.string(),
+  agent_version: z.string(),
+  started: timestamp,
+  counters: stageCounters,
+  coverage: z.object({ live: z.boolean(), sources: z.array(z.string()) }),
+  attribution: z.object({ method: z.enum(['ebpf', 'sock_diag', 'none']), reason: z.string().nullable() }),
+  /** From `pidusage`: percent of one core, and resident bytes. */
+  agent: z.object({ cpu_percent: z.number(), memory_bytes: z.number() }),
+  spool: z.object({ bytes: z.number(), records: z.number(), overflowed: counters }),
+});
+
+export type Rollup = z.infer<typeof rollup>;
+export type RollupLine = z.infer<typeof rollupLine>;
+export type Counters = z.infer<typeof counters>;
+export type StageCounters = z.infer<typeof stageCounters>;
+export type Coverage = z.infer<typeof coverage>;
+export type WireRecord = z.infer<typeof record>;
+export type Heartbeat = z.infer<typeof heartbeat>;
