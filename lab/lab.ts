@@ -1,0 +1,355 @@
+/**
+ * A lab: a host, a metadata service at the real addresses, and programs that call it, all in network namespaces
+ * of their own. Nothing is made or changed in the machine's own namespace, where those addresses may be real.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
+import { OperatorError } from '../protocol/operator_error.ts';
+import { MetadataHandle } from './metadata_handle.ts';
+import {
+  deleteNamespace,
+  endNow,
+  ip,
+  labTag,
+  namespacePath,
+  pidsIn,
+  sessionOf,
+  sweepLeftovers,
+} from './namespaces.ts';
+
+const METADATA_SERVICE = join(import.meta.dirname, 'metadata_service.ts');
+const STOP_GRACE_MS = 3000;
+const RUN_TIMEOUT_MS = 30_000;
+const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export interface LabOptions {
+  /** 1 to 20 of a-z and 0-9, part of the namespaces' names. */
+  name?: string;
+  /** Also `fd00:ec2::254`; on unless false. */
+  ipv6?: boolean;
+}
+
+export interface SpawnOptions {
+  env?: Record<string, string>;
+  cwd?: string;
+  /** `pod`: one hop behind the host, as a container on a bridge is. Default `host`. */
+  from?: 'host' | 'pod';
+}
+
+export interface RunOptions extends SpawnOptions {
+  input?: string;
+  /** After this many milliseconds the program and what it started are ended. Default 30,000. */
+  timeoutMs?: number;
+}
+
+export interface RunResult {
+  /** Of the program itself. */
+  pid: number;
+  /** Null when a signal ended it. */
+  status: number | null;
+  stdout: string;
+  stderr: string;
+  startedAt: Date;
+  endedAt: Date;
+}
+
+/** A program that runs in the lab. */
+export interface LabProcess {
+  readonly pid: number;
+  readonly child: ChildProcess;
+  /** Resolves when it has ended and its output is complete. */
+  readonly exited: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
+  /** Sends `signal`, by default SIGTERM, and SIGKILL to its whole process group when it has not ended after 3 s. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
+}
+
+const liveLabs = new Set<Lab>();
+
+export class Lab {
+  readonly tag: string;
+  readonly hostNamespace: string;
+  readonly metadataNamespace: string;
+  /** One hop behind the host; made by `addPod`. */
+  readonly podNamespace: string;
+  /** The host's own addresses on its way to the metadata service. */
+  readonly hostAddresses: { ipv4: string; ipv6: string | null };
+  /** An empty directory of this lab, and HOME of all that runs in it. Removed with the lab. */
+  readonly home: string;
+  readonly #children = new Map<number, LabProcess>();
+  /** Session ids of all that was ever started here: each program leads its own. */
+  readonly #startedSessions = new Set<number>();
+  readonly #subnet: number;
+  #metadata: MetadataHandle | null = null;
+  #podReady = false;
+  #closed = false;
+
+  private constructor(options: LabOptions) {
+    this.tag = labTag(options.name);
+    this.hostNamespace = `${this.tag}-host`;
+    this.metadataNamespace = `${this.tag}-imds`;
+    this.podNamespace = `${this.tag}-pod`;
+    this.home = join(tmpdir(), this.tag);
+    // 10.x.y.0/24, away from 10.0.0.0/16 which images like to use; the pod gets the next one.
+    this.#subnet = (1 + Math.floor(Math.random() * 254)) * 256 + 2 * Math.floor(Math.random() * 127);
+    this.hostAddresses = {
+      ipv4: this.#ipv4(0, 1),
+      ipv6: options.ipv6 === false ? null : this.#ipv6(0, 1),
+    };
+  }
+
+  /**
+   * Builds a lab, metadata service included. Throws OperatorError: 3 when not root or a program is missing.
+   * On any failure what was made before is removed again.
+   */
+  static async create(options: LabOptions = {}): Promise<Lab> {
+    if (process.getuid?.() !== 0) {
+      throw new OperatorError(
+        3,
+        'The lab builds network namespaces, which needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN): run it with sudo.',
+      );
+    }
+    sweepLeftovers();
+    const lab = new Lab(options);
+    watchForTheEnd(lab);
+    try {
+      await lab.#build();
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
+    return lab;
+  }
+
+  get metadata(): MetadataHandle {
+    if (this.#metadata === null) throw new Error('the lab is not built');
+    return this.#metadata;
+  }
+
+  #ipv4(net: 0 | 1, host: number): string {
+    const subnet = this.#subnet + net;
+    return `10.${subnet >> 8}.${subnet & 255}.${host}`;
+  }
+
+  #ipv6(net: 0 | 1, host: number): string {
+    const hex = (this.#subnet + net).toString(16);
+    return `fd1a:b000:${hex}::${host}`;
+  }
+
+  async #build(): Promise<void> {
+    mkdirSync(this.home, { mode: 0o755 });
+    const { hostNamespace: host, metadataNamespace: imds } = this;
+    const v6 = this.hostAddresses.ipv6 !== null;
+    await Promise.all([ip('netns', 'add', host), ip('netns', 'add', imds)]);
+    await link(host, 'eth0', imds, 'eth0');
+    await Promise.all([
+      address(host, 'eth0', `${this.#ipv4(0, 1)}/24`),
+      address(imds, 'eth0', `${this.#ipv4(0, 2)}/24`, `${IMDS_IPV4}/32`),
+      ...(v6
+        ? [
+            address(host, 'eth0', `${this.#ipv6(0, 1)}/64`),
+            address(imds, 'eth0', `${this.#ipv6(0, 2)}/64`, `${IMDS_IPV6}/128`),
+          ]
+        : []),
+    ]);
+    await ip('-n', host, 'route', 'add', `${IMDS_IPV4}/32`, 'dev', 'eth0', 'src', this.#ipv4(0, 1));
+    if (v6)
+      await ip('-n', host, '-6', 'route', 'add', `${IMDS_IPV6}/128`, 'dev', 'eth0', 'src', this.#ipv6(0, 1));
+
+    const service = spawn(
+      'nsenter',
+      [`--net=${namespacePath(imds)}`, process.execPath, METADATA_SERVICE, ...(v6 ? ['--ipv6'] : [])],
+      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: this.#env(), cwd: this.home, detached: true },
+    );
+    this.#adopt(service);
+    this.#metadata = await MetadataHandle.attach(service);
+  }
+
+  /**
+   * A third namespace behind the host, which forwards for it: the way of a container on a bridge network. Answers
+   * whose hop limit is 1 end at the host.
+   */
+  async addPod(): Promise<void> {
+    if (this.#podReady) return;
+    const { hostNamespace: host, metadataNamespace: imds, podNamespace: pod } = this;
+    await ip('netns', 'add', pod);
+    await link(host, 'pod0', pod, 'eth0');
+    await address(host, 'pod0', `${this.#ipv4(1, 1)}/24`);
+    await address(pod, 'eth0', `${this.#ipv4(1, 2)}/24`);
+    await ip('-n', pod, 'route', 'add', 'default', 'via', this.#ipv4(1, 1));
+    await ip('-n', imds, 'route', 'add', `${this.#ipv4(1, 0)}/24`, 'via', this.#ipv4(0, 1));
+    sysctl(host, 'net/ipv4/ip_forward', '1');
+    if (this.hostAddresses.ipv6 !== null) {
+      await address(host, 'pod0', `${this.#ipv6(1, 1)}/64`);
+      await address(pod, 'eth0', `${this.#ipv6(1, 2)}/64`);
+      await ip('-n', pod, '-6', 'route', 'add', 'default', 'via', this.#ipv6(1, 1));
+      await ip('-n', imds, '-6', 'route', 'add', `${this.#ipv6(1, 0)}/64`, 'via', this.#ipv6(0, 1));
+      sysctl(host, 'net/ipv6/conf/all/forwarding', '1');
+    }
+    this.#podReady = true;
+  }
+
+  /** Nothing of the operator's own set-up gets in: no AWS_* variables, no proxies, no dot files. */
+  #env(extra: Record<string, string> = {}): Record<string, string> {
+    return {
+      PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
+      HOME: this.home,
+      TMPDIR: this.home,
+      LANG: 'C.UTF-8',
+      ...extra,
+    };
+  }
+
+  #adopt(child: ChildProcess): LabProcess {
+    const pid = child.pid;
+    if (pid === undefined) {
+      child.once('error', () => {});
+      throw new OperatorError(3, 'The program `nsenter` is missing: install the package util-linux.');
+    }
+    // `close` comes after the output's end; it also comes when the program could not be run.
+    const exited = once(child, 'close').then(([status, signal]) => {
+      this.#children.delete(pid);
+      return { status, signal } as { status: number | null; signal: NodeJS.Signals | null };
+    });
+    const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+      // What it started may outlive it and hold its output open.
+      const timer = setTimeout(() => endNow(-pid), STOP_GRACE_MS);
+      await exited;
+      clearTimeout(timer);
+    };
+    const labProcess: LabProcess = { pid, child, exited, stop };
+    this.#children.set(pid, labProcess);
+    this.#startedSessions.add(pid);
+    return labProcess;
+  }
+
+  /**
+   * Starts a program in the host's namespace, in a session of its own. Output is in `child.stdout`, `child.stderr`.
+   * `nsenter` becomes the program by exec, so that the pid is the program's own; `ip netns exec` would also mount
+   * another /sys and hide the cgroups from an agent.
+   */
+  spawn(argv: readonly string[], options: SpawnOptions = {}): LabProcess {
+    if (this.#closed) throw new Error('the lab is closed');
+    const namespace = options.from === 'pod' ? this.podNamespace : this.hostNamespace;
+    const child = spawn('nsenter', [`--net=${namespacePath(namespace)}`, '--', ...argv], {
+      stdio: 'pipe',
+      env: this.#env(options.env),
+      cwd: options.cwd ?? this.home,
+      detached: true,
+    });
+    return this.#adopt(child);
+  }
+
+  /** Runs a program to its end. A status other than 0 is the caller's to judge; 127 is a program that is missing. */
+  async run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    const startedAt = new Date();
+    const started = this.spawn(argv, options);
+    const { child, pid } = started;
+    let stdout = '';
+    let stderr = '';
+    child.stdout?.setEncoding('utf8').on('data', (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr?.setEncoding('utf8').on('data', (chunk) => {
+      stderr += chunk;
+    });
+    // A program that does not read its input is no failure.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(options.input ?? '');
+    const timer = setTimeout(() => endNow(-pid), options.timeoutMs ?? RUN_TIMEOUT_MS);
+    const { status } = await started.exited;
+    clearTimeout(timer);
+    return { pid, status, stdout, stderr, startedAt, endedAt: new Date() };
+  }
+
+  /** Ends every program that runs in the lab and removes the lab. Safe to call again. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await Promise.all([...this.#children.values()].map((running) => running.stop()));
+    this.#remove();
+  }
+
+  /** As `close`, without waiting for anything: for the end of the process. */
+  closeNow(): void {
+    this.#closed = true;
+    this.#remove();
+  }
+
+  #remove(): void {
+    if (!liveLabs.delete(this)) return;
+    for (const pid of this.#children.keys()) endNow(-pid);
+    const namespaces = [this.hostNamespace, this.podNamespace, this.metadataNamespace];
+    // What our programs started and left running is in their sessions; a stranger who looks in is not.
+    const sessions = this.#startedSessions;
+    for (const pid of namespaces.flatMap(pidsIn)) {
+      const session = sessionOf(pid);
+      if (session !== null && sessions.has(session)) endNow(pid);
+    }
+    deleteNamespace(this.hostNamespace);
+    deleteNamespace(this.metadataNamespace);
+    if (this.#podReady) deleteNamespace(this.podNamespace);
+    rmSync(this.home, { recursive: true, force: true });
+  }
+}
+
+async function link(namespace: string, name: string, peerNamespace: string, peerName: string): Promise<void> {
+  const peer = ['peer', 'name', peerName, 'netns', peerNamespace];
+  await ip('-n', namespace, 'link', 'add', name, 'type', 'veth', ...peer);
+  await Promise.all([
+    ip('-n', namespace, 'link', 'set', name, 'up'),
+    ip('-n', namespace, 'link', 'set', 'lo', 'up'),
+    ip('-n', peerNamespace, 'link', 'set', peerName, 'up'),
+    ip('-n', peerNamespace, 'link', 'set', 'lo', 'up'),
+  ]);
+}
+
+async function address(namespace: string, device: string, ...cidrs: string[]): Promise<void> {
+  for (const cidr of cidrs) {
+    // Duplicate address detection would keep an IPv6 address unusable for a second.
+    const noDad = cidr.includes(':') ? ['nodad'] : [];
+    await ip('-n', namespace, 'address', 'add', cidr, 'dev', device, ...noDad);
+  }
+}
+
+function sysctl(namespace: string, key: string, value: string): void {
+  const script = 'printf %s "$1" > "/proc/sys/$2"';
+  const result = spawnSync('nsenter', [
+    `--net=${namespacePath(namespace)}`,
+    'sh',
+    '-c',
+    script,
+    'sh',
+    value,
+    key,
+  ]);
+  if (result.status !== 0) throw new OperatorError(1, `The lab could not set ${key}: ${result.stderr}`);
+}
+
+let watching = false;
+
+/** A lab must not outlive its maker, however that ends. SIGKILL alone leaves something, for `sweepLeftovers`. */
+function watchForTheEnd(lab: Lab): void {
+  liveLabs.add(lab);
+  if (watching) return;
+  watching = true;
+  process.on('exit', closeAllNow);
+  for (const signal of ENDING_SIGNALS) {
+    const onSignal = () => {
+      // Another listener means that the program ends in its own way and closes its labs, or comes to `exit`.
+      if (process.listenerCount(signal) > 1) return;
+      closeAllNow();
+      process.removeListener(signal, onSignal);
+      process.kill(process.pid, signal);
+    };
+    process.on(signal, onSignal);
+  }
+}
+
+function closeAllNow(): void {
+  for (const lab of liveLabs) lab.closeNow();
+}
