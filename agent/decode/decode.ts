@@ -1,0 +1,168 @@
+/**
+ * Packets to segments. Pure: bytes in, a segment or the reason for none out.
+ *
+ * Checksums are not verified: on the sending host they are filled in by the network card after the capture.
+ */
+import type { LinkType } from '../capture/packet_source.ts';
+import { ipv4Text, ipv6Text } from './address.ts';
+import type { DecodeFault, Segment } from './segment.ts';
+
+const ETHERTYPE_IPV4 = 0x0800;
+const ETHERTYPE_IPV6 = 0x86dd;
+/** 802.1Q, 802.1ad and the older stacked tag. */
+const VLAN_ETHERTYPES = new Set([0x8100, 0x88a8, 0x9100]);
+const PROTOCOL_TCP = 6;
+const NONE = new Uint8Array(0);
+
+/** `wireLength` is the packet's length on the wire; `data` may be shorter (snap length). */
+export function decodePacket(
+  data: Uint8Array,
+  linkType: LinkType,
+  timeUs: number,
+  wireLength: number,
+): Segment | DecodeFault {
+  let offset: number;
+  let etherType = -1;
+  switch (linkType) {
+    case 'ETHERNET': {
+      offset = 14;
+      if (data.length < offset) return 'cut_short';
+      etherType = uint16(data, 12);
+      for (let tags = 0; tags < 3 && VLAN_ETHERTYPES.has(etherType); tags++) {
+        if (data.length < offset + 4) return 'cut_short';
+        etherType = uint16(data, offset + 2);
+        offset += 4;
+      }
+      break;
+    }
+    case 'LINUX_SLL': // https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html
+      offset = 16;
+      if (data.length < offset) return 'cut_short';
+      etherType = uint16(data, 14);
+      break;
+    case 'LINUX_SLL2': // https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html
+      offset = 20;
+      if (data.length < offset) return 'cut_short';
+      etherType = uint16(data, 0);
+      break;
+    case 'NULL':
+    case 'LOOP':
+      offset = 4;
+      break;
+    case 'RAW':
+      offset = 0;
+      break;
+    default:
+      return 'link_type';
+  }
+  if (etherType !== -1 && etherType !== ETHERTYPE_IPV4 && etherType !== ETHERTYPE_IPV6) return 'not_ip';
+  if (data.length <= offset) return 'cut_short';
+  const version = data[offset]! >> 4;
+  if (version === 4) return decodeIpv4(data, offset, timeUs, wireLength);
+  if (version === 6) return decodeIpv6(data, offset, timeUs, wireLength);
+  return 'not_ip';
+}
+
+/** RFC 791. */
+function decodeIpv4(
+  data: Uint8Array,
+  start: number,
+  timeUs: number,
+  wireLength: number,
+): Segment | DecodeFault {
+  if (data.length < start + 20) return 'cut_short';
+  const headerLength = (data[start]! & 0x0f) * 4;
+  if (headerLength < 20) return 'malformed';
+  if (data[start + 9] !== PROTOCOL_TCP) return 'not_tcp';
+  if ((uint16(data, start + 6) & 0x3fff) !== 0) return 'ip_fragment';
+  // 0 stands for "more than 65,535": a large segment before segmentation offload.
+  const totalLength = uint16(data, start + 2);
+  const end = totalLength === 0 ? wireLength : start + totalLength;
+  if (end < start + headerLength) return 'malformed';
+  return decodeTcp(
+    data,
+    start + headerLength,
+    end,
+    timeUs,
+    ipv4Text(data, start + 12),
+    ipv4Text(data, start + 16),
+  );
+}
+
+/** RFC 8200, with the extension headers that may stand before TCP. */
+function decodeIpv6(
+  data: Uint8Array,
+  start: number,
+  timeUs: number,
+  wireLength: number,
+): Segment | DecodeFault {
+  if (data.length < start + 40) return 'cut_short';
+  const payloadLength = uint16(data, start + 4);
+  // 0 with a jumbo payload option, or a large segment before segmentation offload.
+  const end = payloadLength === 0 ? wireLength : start + 40 + payloadLength;
+  let next = data[start + 6]!;
+  let offset = start + 40;
+  for (let headers = 0; headers < 8 && next !== PROTOCOL_TCP; headers++) {
+    if (data.length < offset + 8) return 'cut_short';
+    switch (next) {
+      case 0: // hop-by-hop options
+      case 43: // routing
+      case 60: // destination options
+        next = data[offset]!;
+        offset += (data[offset + 1]! + 1) * 8;
+        break;
+      case 51: // authentication header, RFC 4302
+        next = data[offset]!;
+        offset += (data[offset + 1]! + 2) * 4;
+        break;
+      case 44: // fragment: an atomic one (RFC 6946) holds the whole packet
+        if ((uint16(data, offset + 2) & 0xfff9) !== 0) return 'ip_fragment';
+        next = data[offset]!;
+        offset += 8;
+        break;
+      default:
+        return 'not_tcp';
+    }
+  }
+  if (next !== PROTOCOL_TCP) return 'malformed';
+  return decodeTcp(data, offset, end, timeUs, ipv6Text(data, start + 8), ipv6Text(data, start + 24));
+}
+
+/** RFC 9293, section 3.1. */
+function decodeTcp(
+  data: Uint8Array,
+  start: number,
+  end: number,
+  timeUs: number,
+  sourceAddress: string,
+  destinationAddress: string,
+): Segment | DecodeFault {
+  if (end < start + 20) return 'malformed';
+  if (data.length < start + 20) return 'cut_short';
+  const headerLength = (data[start + 12]! >> 4) * 4;
+  const payloadStart = start + headerLength;
+  if (headerLength < 20 || payloadStart > end) return 'malformed';
+  const capturedEnd = Math.min(end, data.length);
+  return {
+    timeUs,
+    sourceAddress,
+    sourcePort: uint16(data, start),
+    destinationAddress,
+    destinationPort: uint16(data, start + 2),
+    seq: uint32(data, start + 4),
+    ack: uint32(data, start + 8),
+    flags: data[start + 13]!,
+    window: uint16(data, start + 14),
+    options: headerLength === 20 ? NONE : data.subarray(start + 20, Math.min(payloadStart, capturedEnd)),
+    payload: payloadStart >= capturedEnd ? NONE : data.subarray(payloadStart, capturedEnd),
+    payloadCutBytes: end - Math.max(capturedEnd, payloadStart),
+  };
+}
+
+function uint16(data: Uint8Array, offset: number): number {
+  return (data[offset]! << 8) | data[offset + 1]!;
+}
+
+function uint32(data: Uint8Array, offset: number): number {
+  return (uint16(data, offset) * 0x10000 + uint16(data, offset + 2)) >>> 0;
+}
