@@ -1,0 +1,132 @@
+/**
+ * What an observer reported against what happened: the metadata service's log with its owners on the one side, the
+ * calls of `imdswatch watch --json` on the other.
+ */
+import type { Call } from '../protocol/call.ts';
+import type { Truth } from './ledger.ts';
+
+export interface Difference {
+  kind: 'missing' | 'doubled' | 'unexpected' | 'wrong';
+  /** For `wrong`: the contract's name of the field, with what it should be and what it is. */
+  field?: string;
+  expected?: unknown;
+  actual?: unknown;
+  /** Client's address and port, method and target. */
+  request: string;
+  /** The client's or the service's name, where the lab knows it. */
+  owner: string | null;
+}
+
+/** Only the part of a truth that a comparison needs; what the lab cannot say is not compared. */
+export type ComparedTruth = Pick<
+  Truth,
+  | 'seq'
+  | 'clientAddress'
+  | 'clientPort'
+  | 'serverAddress'
+  | 'method'
+  | 'target'
+  | 'version'
+  | 'status'
+  | 'ttlHeaderSent'
+> &
+  Partial<Pick<Truth, 'owner' | 'category' | 'fallback'>>;
+
+/**
+ * Pairs the n-th request of a client's address and port, method and target with the n-th call that says the same,
+ * and lists what is missing, doubled, made up or wrong. Requests that the metadata service's own HTTP parser refused
+ * (method null) excuse one call each on their connection and demand none.
+ */
+export function compareCalls(truths: readonly ComparedTruth[], calls: readonly Call[]): Difference[] {
+  const differences: Difference[] = [];
+  const reported = Map.groupBy(
+    calls.toSorted((a, b) => (a.time < b.time ? -1 : 1)),
+    keyOfCall,
+  );
+  const refused = truths.filter(({ method }) => method === null);
+  const happened = Map.groupBy(
+    truths.filter(({ method }) => method !== null).toSorted((a, b) => a.seq - b.seq),
+    keyOfTruth,
+  );
+  for (const [key, group] of happened) {
+    const found = reported.get(key) ?? [];
+    reported.delete(key);
+    group.forEach((truth, index) => {
+      const owner = truth.owner?.name ?? null;
+      const call = found[index];
+      if (call === undefined) differences.push({ kind: 'missing', request: key, owner });
+      else differences.push(...wrongFields(truth, call).map((wrong) => ({ ...wrong, request: key, owner })));
+    });
+    for (let n = group.length; n < found.length; n++) {
+      differences.push({ kind: 'doubled', request: key, owner: group[0]?.owner?.name ?? null });
+    }
+  }
+  const excuses = Map.groupBy(refused, connectionOfTruth);
+  for (const [key, surplus] of reported) {
+    for (const call of surplus) {
+      if (excuses.get(connectionOfCall(call))?.shift() !== undefined) continue;
+      differences.push({ kind: 'unexpected', request: key, owner: call.process?.name ?? null });
+    }
+  }
+  return differences;
+}
+
+/** One line a difference, for a failing test and for the demo. */
+export function describeDifference({ kind, field, expected, actual, request, owner }: Difference): string {
+  const who = owner === null ? '' : ` (${owner})`;
+  if (kind !== 'wrong') return `${kind}: ${request}${who}`;
+  return `wrong ${field}: ${request}${who}: ${JSON.stringify(actual)}, should be ${JSON.stringify(expected)}`;
+}
+
+function wrongFields(truth: ComparedTruth, call: Call): Omit<Difference, 'request' | 'owner'>[] {
+  const wrong: Omit<Difference, 'request' | 'owner'>[] = [];
+  const check = (field: string, expected: unknown, actual: unknown) => {
+    if (expected !== actual) wrong.push({ kind: 'wrong', field, expected, actual });
+  };
+  check('imds.version', truth.version, call['imds.version']);
+  check('http.response.status_code', truth.status, call['http.response.status_code']);
+  check('outcome answered', truth.status !== null, call.outcome === 'answered');
+  check('imds.endpoint', truth.serverAddress.includes(':') ? 'ipv6' : 'ipv4', call['imds.endpoint']);
+  // The contract: null when unanswered or an error; what errors carry is not compared.
+  if (truth.status !== null && truth.status < 400) {
+    check('imds.server_version', truth.ttlHeaderSent ? 2 : 1, call['imds.server_version']);
+  }
+  if (truth.category !== undefined) {
+    check('imds.category', truth.category, call['imds.category']);
+    check('imds.fallback', truth.fallback ?? null, call['imds.fallback']);
+  }
+  const { owner } = truth;
+  if (owner) {
+    const caller = call.process;
+    check('process.executable.path', owner.executable, caller?.['executable.path'] ?? null);
+    check('process.script', owner.script, caller?.script ?? null);
+    const family = owner.caller === 'child' ? (caller?.ancestors ?? []).map(({ pid }) => pid) : [];
+    const isOwner = caller !== null && [caller.pid, ...family].includes(owner.pid);
+    if (!isOwner)
+      wrong.push({ kind: 'wrong', field: 'process.pid', expected: owner.pid, actual: caller?.pid ?? null });
+  }
+  return wrong;
+}
+
+function keyOfTruth(truth: ComparedTruth): string {
+  return `${connectionOfTruth(truth)} ${truth.method} ${originForm(truth.target ?? '')}`;
+}
+
+function keyOfCall(call: Call): string {
+  const query = call['url.query'] === null ? '' : `?${call['url.query']}`;
+  const target = `${call['url.path'] ?? ''}${query}`;
+  return `${connectionOfCall(call)} ${call['http.request.method']} ${originForm(target)}`;
+}
+
+function connectionOfTruth({ clientAddress, clientPort, serverAddress }: ComparedTruth): string {
+  return `${clientAddress} ${clientPort} → ${serverAddress}`;
+}
+
+function connectionOfCall(call: Call): string {
+  return `${call['source.address']} ${call['source.port']} → ${call['destination.address']}`;
+}
+
+/** An absolute-form target (RFC 9112 section 3.2.2) without its scheme and authority. */
+function originForm(target: string): string {
+  return target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '');
+}

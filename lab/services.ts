@@ -1,0 +1,95 @@
+/** The lab's long-running callers. Each says on stdout which socket of its own it calls from. */
+
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import * as z from 'zod';
+import type { Lab, LabProcess } from './lab.ts';
+import type { Programs } from './programs.ts';
+
+const SERVICES_DIR = join(import.meta.dirname, 'services');
+const START_TIMEOUT_MS = 10_000;
+
+/** A line of a service's stdout. */
+const fact = z.union([
+  z.object({ listening: z.int() }),
+  z.object({ port: z.int(), method: z.string(), target: z.string() }),
+]);
+
+export interface ReportedCall {
+  port: number;
+  method: string;
+  target: string;
+}
+
+export interface LabService {
+  readonly name: string;
+  readonly pid: number;
+  readonly executable: string;
+  readonly script: string;
+  /** What it says that it has called so far; complete once it has been stopped. */
+  readonly reported: readonly ReportedCall[];
+  /** Port on the loopback of the lab's host; for the web app only. */
+  readonly listening: number | null;
+  stop(): Promise<void>;
+}
+
+/** A service from before IMDSv2 that calls every `intervalS` seconds. Resolves once it has called. */
+export function startLegacyPoller(lab: Lab, programs: Programs, intervalS: number): Promise<LabService> {
+  return start(lab, 'legacy-poller', programs.python3, 'legacy_poller.py', [String(intervalS)]);
+}
+
+/** A service that uses a session token. Resolves once it has called. */
+export function startModernService(lab: Lab, programs: Programs, intervalS: number): Promise<LabService> {
+  return start(lab, 'modern-service', programs.python3, 'modern_service.py', [String(intervalS)]);
+}
+
+/** A web app that can be tricked by `http://127.0.0.1:LISTENING/fetch?url=…`. Resolves once it listens. */
+export function startWebApp(lab: Lab, programs: Programs): Promise<LabService> {
+  return start(lab, 'web-app', programs.node, 'web_app.ts', []);
+}
+
+async function start(
+  lab: Lab,
+  name: string,
+  interpreter: string,
+  file: string,
+  args: string[],
+): Promise<LabService> {
+  const script = join(SERVICES_DIR, file);
+  const running: LabProcess = lab.spawn([interpreter, script, ...args]);
+  const reported: ReportedCall[] = [];
+  let listening: number | null = null;
+  let complaint = '';
+  running.child.stderr?.on('data', (chunk) => {
+    complaint += chunk;
+  });
+  const { promise: up, resolve, reject } = Promise.withResolvers<void>();
+  const lines = createInterface({ input: running.child.stdout! });
+  lines.on('line', (line) => {
+    const said = fact.safeParse(JSON.parse(line));
+    if (!said.success) return reject(new Error(`${name} said something unexpected: ${line}`));
+    if ('listening' in said.data) listening = said.data.listening;
+    else reported.push(said.data);
+    resolve();
+  });
+  const timer = setTimeout(() => reject(new Error(`${name} did not come up`)), START_TIMEOUT_MS);
+  void running.exited.then(({ status, signal }) =>
+    reject(new Error(`${name} ended (${signal ?? status}): ${complaint.trim()}`)),
+  );
+  try {
+    await up;
+  } finally {
+    clearTimeout(timer);
+  }
+  return {
+    name,
+    pid: running.pid,
+    executable: interpreter,
+    script,
+    reported,
+    get listening() {
+      return listening;
+    },
+    stop: () => running.stop(),
+  };
+}
