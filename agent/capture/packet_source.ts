@@ -1,8 +1,6 @@
 /** Where packets come from: a live interface through `cap`, or a capture file. */
 import type { Counters } from '../../protocol/records.ts';
-
-/** Link types by their libpcap names (https://www.tcpdump.org/linktypes.html) that `decode` understands. */
-export type LinkType = 'ETHERNET' | 'LINUX_SLL' | 'LINUX_SLL2' | 'RAW' | 'NULL' | 'LOOP';
+import type { LinkType } from '../decode/link_type.ts';
 
 export interface Packet {
   /** Valid only during the handler's call: the capture buffer is overwritten by the next packet. */

@@ -3,9 +3,10 @@
  *
  * Checksums are not verified: on the sending host they are filled in by the network card after the capture.
  */
-import type { LinkType } from '../capture/packet_source.ts';
+import type { Segment } from '../conversation/segment.ts';
 import { ipv4Text, ipv6Text } from './address.ts';
-import type { DecodeFault, Segment } from './segment.ts';
+import type { DecodeFault } from './decode_fault.ts';
+import type { LinkType } from './link_type.ts';
 
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;

@@ -1,4 +1,4 @@
-/** A TCP segment: what `decode` makes of a packet and what `conversation` works on. */
+/** A TCP segment: what `conversation` works on, and what `decode` makes of a packet. */
 
 export const FIN = 0x01;
 export const SYN = 0x02;
@@ -25,9 +25,3 @@ export interface Segment {
   /** Payload bytes that were on the wire behind `payload` and were not captured (snap length). */
   payloadCutBytes: number;
 }
-
-/**
- * Why a packet is not a segment. `not_tcp`: another protocol, none of our business. The others are losses:
- * `ip_fragment` could carry part of a request, `cut_short` and `malformed` could not be read.
- */
-export type DecodeFault = 'link_type' | 'not_ip' | 'not_tcp' | 'ip_fragment' | 'cut_short' | 'malformed';

@@ -1,0 +1,132 @@
+/**
+ * HTTP/1.x heads (RFC 9112), read line by line wherever they are split. Only what a verdict or the framing needs is
+ * taken out of a line; the line itself, and with it every other header's value, is forgotten at once.
+ */
+import { MAX_HEAD_BYTES, MAX_LINE_BYTES } from './limits.ts';
+
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const TAB = 0x09;
+/** RFC 9110, section 5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** What frames a message's body (RFC 9112, section 6.3). */
+export interface Framing {
+  contentLength: number | null;
+  chunked: boolean;
+}
+
+/** Reads one head. `startLine` and `header` are called per line; see `read` for the end. */
+export abstract class HeadReader {
+  /** When the head's first byte was captured. */
+  startUs: number | null = null;
+  readonly framing: Framing = { contentLength: null, chunked: false };
+  /** Lines longer than `MAX_LINE_BYTES`. */
+  cutLines = 0;
+  private line = Buffer.alloc(0);
+  private lineBytes = 0;
+  private headBytes = 0;
+  private sawStartLine = false;
+  private headerName = '';
+  private headerValue = '';
+
+  get hasStartLine(): boolean {
+    return this.sawStartLine;
+  }
+
+  /**
+   * Takes bytes from `from` on. Returns the index behind the head's last byte, -1 when the head goes on, or
+   * `'malformed'` when this is no head.
+   */
+  read(bytes: Uint8Array, from: number, timeUs: number): number | 'malformed' {
+    let position = from;
+    while (position < bytes.length) {
+      const end = bytes.indexOf(LF, position);
+      const piece = bytes.subarray(position, end < 0 ? bytes.length : end);
+      // Empty lines before the start line are skipped (RFC 9112, section 2.2): a head begins with its first byte.
+      if (this.startUs === null && (piece.length > 1 || (piece.length === 1 && piece[0] !== CR))) {
+        this.startUs = timeUs;
+      }
+      this.headBytes += piece.length + 1;
+      if (this.headBytes > MAX_HEAD_BYTES) return 'malformed';
+      if (end < 0) {
+        this.append(piece);
+        return !this.sawStartLine && this.cannotBegin(this.line) ? 'malformed' : -1;
+      }
+      position = end + 1;
+      const line = this.takeLine(piece);
+      if (line.length === 0) {
+        if (!this.sawStartLine) continue;
+        this.endHeader();
+        return position;
+      }
+      if (!this.sawStartLine) {
+        const verdict = this.startLine(line);
+        if (verdict === 'malformed') return 'malformed';
+        this.sawStartLine = true;
+        if (verdict === 'whole') return position;
+      } else {
+        this.headerLine(line);
+      }
+    }
+    return -1;
+  }
+
+  /** `'whole'` when the message has no headers (HTTP/0.9). */
+  protected abstract startLine(line: Buffer): 'headers' | 'whole' | 'malformed';
+  /** `name` in lower case; exact, no substring. */
+  protected abstract header(name: string, value: string): void;
+  /** Whether no start line can begin with these bytes: garbage is told apart before it grows. */
+  protected abstract cannotBegin(partial: Buffer): boolean;
+
+  private append(piece: Uint8Array): void {
+    this.lineBytes += piece.length;
+    const room = MAX_LINE_BYTES - this.line.length;
+    if (room > 0 && piece.length > 0) this.line = Buffer.concat([this.line, piece.subarray(0, room)]);
+  }
+
+  private takeLine(piece: Uint8Array): Buffer {
+    let line: Buffer;
+    if (this.lineBytes === 0 && piece.length <= MAX_LINE_BYTES) {
+      line = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
+    } else {
+      this.append(piece);
+      line = this.line;
+      if (this.lineBytes > MAX_LINE_BYTES) this.cutLines++;
+      this.line = Buffer.alloc(0);
+      this.lineBytes = 0;
+    }
+    return line.length > 0 && line[line.length - 1] === CR ? line.subarray(0, -1) : line;
+  }
+
+  private headerLine(line: Buffer): void {
+    if (line[0] === SPACE || line[0] === TAB) {
+      // Obsolete line folding (RFC 9112, section 5.2): more of the last header's value, never a header.
+      this.headerValue = `${this.headerValue} ${line.toString('latin1').trim()}`.slice(0, MAX_LINE_BYTES);
+      return;
+    }
+    this.endHeader();
+    const colon = line.indexOf(0x3a);
+    if (colon <= 0) return;
+    const name = line.toString('latin1', 0, colon);
+    // White space before the colon makes it another name; a server must refuse such a request (section 5.1).
+    if (!TOKEN.test(name)) return;
+    this.headerName = name.toLowerCase();
+    this.headerValue = line.toString('latin1', colon + 1).trim();
+  }
+
+  /** A header ends where the next one begins: only then are its folded lines known. */
+  private endHeader(): void {
+    const name = this.headerName;
+    if (name === '') return;
+    const value = this.headerValue;
+    this.headerName = '';
+    this.headerValue = '';
+    if (name === 'content-length' && /^\d{1,15}$/.test(value)) this.framing.contentLength = Number(value);
+    else if (name === 'transfer-encoding' && /(^|,)\s*chunked\s*$/i.test(value)) this.framing.chunked = true;
+    this.header(name, value);
+  }
+}
+
+export { TOKEN as HTTP_TOKEN };

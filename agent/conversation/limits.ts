@@ -1,0 +1,42 @@
+/** Every bound of the conversation room in one place; none of them is ever exceeded, each hit is counted. */
+export interface Limits {
+  /** Connections with data followed at once; the longest idle one is given up for a new one. */
+  maxConnections: number;
+  /** Connections of which only a SYN was seen. */
+  maxHalfOpen: number;
+  /** Out-of-order bytes kept for one direction of one connection. */
+  maxPendingBytes: number;
+  /** Out-of-order bytes kept in all. */
+  maxPendingBytesTotal: number;
+  /** Requests of one connection that wait for their answers. */
+  maxPendingRequests: number;
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  maxConnections: 8_192,
+  maxHalfOpen: 16_384,
+  maxPendingBytes: 262_144,
+  maxPendingBytesTotal: 8_388_608,
+  maxPendingRequests: 256,
+};
+
+/** Longest part of a head's line that is looked at; the rest of the line is skipped and counted. */
+export const MAX_LINE_BYTES = 8_192;
+/** A head longer than this is no head: the connection is given up. */
+export const MAX_HEAD_BYTES = 1_048_576;
+
+/** How long data of a connection whose SYN was not seen (yet) waits for it. */
+export const SYN_WAIT_US = 250_000;
+/** How long bytes that the peer acknowledged and we did not see may still come (reordered in the capture). */
+export const GAP_WAIT_US = 1_000_000;
+/** How long after a RST packets captured before it may still come. */
+export const RESET_LINGER_US = 250_000;
+/** How long an answer may come after the client closed its side. */
+export const CLOSE_LINGER_US = 5_000_000;
+/** A request without an answer for this long is unanswered. */
+export const ANSWER_WAIT_US = 60_000_000;
+/** A connection without a packet for this long is forgotten. Linux gives up on a SYN after about 130 s. */
+export const IDLE_EXPIRY_US = 600_000_000;
+export const HALF_OPEN_EXPIRY_US = 130_000_000;
+/** How long a SYN is remembered to recognise its copy behind address translation. */
+export const SYN_COPY_WINDOW_US = 3_000_000;

@@ -1,0 +1,240 @@
+/**
+ * One direction of a TCP connection: segments in any order, doubled and overlapping, become bytes in order.
+ *
+ * Sequence numbers are compared modulo 2^32 (RFC 9293, section 3.4). Where segments overlap, the byte that is
+ * delivered first stands.
+ */
+
+/** Receives the stream. `bytes` are valid during the call only. */
+export interface StreamSink {
+  data(bytes: Uint8Array, timeUs: number): void;
+  /** `length` bytes of the stream were never seen. */
+  gap(length: number, timeUs: number): void;
+}
+
+export interface ReassemblyCounters {
+  duplicate_segments: number;
+  out_of_order_segments: number;
+  out_of_window_segments: number;
+  gaps: number;
+  gap_bytes: number;
+}
+
+interface Chunk {
+  seq: number;
+  bytes: Uint8Array;
+  /** Bytes behind `bytes` that the capture cut off. */
+  cut: number;
+  timeUs: number;
+  ack: number;
+}
+
+/** Segments further than this from the expected byte belong to another connection (or to nobody). */
+const WINDOW_BYTES = 16 * 1024 * 1024;
+
+/** `a - b` modulo 2^32 as a signed number. */
+export function seqDistance(a: number, b: number): number {
+  return (a - b) | 0;
+}
+
+export class Reassembly {
+  /** Next byte to deliver; null until the stream's start is known. */
+  next: number | null = null;
+  /** Sequence number right behind the stream's last byte, once a FIN was seen. */
+  private end: number | null = null;
+  /** Highest byte that the peer acknowledged. */
+  private acked: number | null = null;
+  private chunks: Chunk[] = [];
+  pendingBytes = 0;
+  /** Since when something is held back or known to be missing; null when nothing is. */
+  waitingSinceUs: number | null = null;
+  private readonly sink: StreamSink;
+  private readonly counters: ReassemblyCounters;
+  /** Whether a chunk may be delivered yet, given the acknowledgement number that it carried. */
+  private readonly ready: (ack: number) => boolean;
+
+  constructor(sink: StreamSink, counters: ReassemblyCounters, ready: (ack: number) => boolean) {
+    this.sink = sink;
+    this.counters = counters;
+    this.ready = ready;
+  }
+
+  /** All bytes up to the FIN were delivered. */
+  get done(): boolean {
+    return this.end !== null && this.next !== null && seqDistance(this.next, this.end) >= 0;
+  }
+
+  get holdsData(): boolean {
+    return this.chunks.length > 0;
+  }
+
+  /** The stream's first byte has this sequence number (the SYN's plus one). */
+  startAt(seq: number): void {
+    if (this.next !== null) return;
+    this.next = seq;
+    this.flush();
+  }
+
+  /** Whether every byte before `ack` was delivered. */
+  covers(ack: number): boolean {
+    if (this.next === null) return false;
+    // A FIN counts one in acknowledgements and is no byte.
+    const limit = this.end !== null && seqDistance(ack, this.end) > 0 ? this.end : ack;
+    return seqDistance(this.next, limit) >= 0;
+  }
+
+  push(seq: number, payload: Uint8Array, cut: number, timeUs: number, ack: number): void {
+    const length = payload.length + cut;
+    if (length === 0) return;
+    if (this.next !== null) {
+      const distance = seqDistance(seq, this.next);
+      if (Math.abs(distance) > WINDOW_BYTES) {
+        this.counters.out_of_window_segments++;
+        return;
+      }
+      if (distance + length <= 0) {
+        this.counters.duplicate_segments++;
+        return;
+      }
+      if (distance <= 0 && this.ready(ack)) {
+        this.deliver({ seq, bytes: payload, cut, timeUs, ack });
+        this.flush();
+        return;
+      }
+    }
+    this.keep({ seq, bytes: payload.slice(), cut, timeUs, ack });
+  }
+
+  /** A FIN whose sequence number (behind its payload) is `seq`. */
+  finAt(seq: number): void {
+    this.end ??= seq;
+  }
+
+  /** The peer acknowledged every byte before `ack`. */
+  acknowledged(ack: number, timeUs: number): void {
+    if (this.acked === null || seqDistance(ack, this.acked) > 0) this.acked = ack;
+    if (this.next === null || this.waitingSinceUs !== null) return;
+    // A FIN counts one; bytes acknowledged beyond it do not exist.
+    const limit = this.end !== null && seqDistance(ack, this.end) > 0 ? this.end : ack;
+    const missing = seqDistance(limit, this.next);
+    if (missing > 0 && missing <= WINDOW_BYTES) this.waitingSinceUs = timeUs;
+  }
+
+  /** Delivers what has become ready (the other direction moved on). */
+  flush(): void {
+    while (this.next !== null && this.chunks.length > 0) {
+      const first = this.chunks[0]!;
+      if (seqDistance(first.seq, this.next) > 0 || !this.ready(first.ack)) break;
+      this.chunks.shift();
+      this.pendingBytes -= first.bytes.length;
+      if (seqDistance(first.seq, this.next) + first.bytes.length + first.cut > 0) this.deliver(first);
+      else this.counters.duplicate_segments++;
+    }
+    if (this.chunks.length === 0 && (this.next === null || !this.missesAcknowledged()))
+      this.waitingSinceUs = null;
+  }
+
+  /**
+   * Gives up on the bytes before the first kept chunk (or before what the peer acknowledged) and goes on behind
+   * them. With `everything` also where the peer acknowledged nothing: the connection is over.
+   */
+  skipGap(timeUs: number, everything: boolean): void {
+    const first = this.chunks[0];
+    if (this.next === null) {
+      if (first !== undefined) this.next = first.seq;
+    } else {
+      const missing = this.missingBytes(everything);
+      if (missing > 0) {
+        this.counters.gaps++;
+        this.counters.gap_bytes += missing;
+        this.next = (this.next + missing) >>> 0;
+        this.sink.gap(missing, timeUs);
+      }
+    }
+    this.waitingSinceUs = this.chunks.length > 0 ? timeUs : null;
+    this.flush();
+  }
+
+  /** Drops everything; the connection is given up. Returns the bytes freed. */
+  discard(): number {
+    const freed = this.pendingBytes;
+    this.chunks = [];
+    this.pendingBytes = 0;
+    this.waitingSinceUs = null;
+    return freed;
+  }
+
+  /** Whether the peer acknowledged a byte that was not delivered and is not kept. */
+  missesAcknowledged(): boolean {
+    return this.missingBytes(false) > 0;
+  }
+
+  /** The acknowledgement number that the first kept chunk carried. */
+  get firstAck(): number | null {
+    return this.chunks[0]?.ack ?? null;
+  }
+
+  /** Sequence number of the first kept chunk. */
+  get firstSeq(): number | null {
+    return this.chunks[0]?.seq ?? null;
+  }
+
+  /** Everything before `seq` will not come any more. Returns false when that changes nothing. */
+  advanceTo(seq: number, timeUs: number): boolean {
+    if (this.next === null) {
+      this.next = seq;
+      return true;
+    }
+    const missing = seqDistance(seq, this.next);
+    if (missing <= 0 || missing > WINDOW_BYTES) return false;
+    this.counters.gaps++;
+    this.counters.gap_bytes += missing;
+    this.next = seq;
+    this.sink.gap(missing, timeUs);
+    return true;
+  }
+
+  private missingBytes(everything: boolean): number {
+    if (this.next === null) return 0;
+    const first = this.chunks[0];
+    const hole = first === undefined ? null : Math.max(0, seqDistance(first.seq, this.next));
+    if (everything && hole !== null) return hole;
+    if (this.acked === null) return 0;
+    const limit = this.end !== null && seqDistance(this.acked, this.end) > 0 ? this.end : this.acked;
+    const acknowledged = seqDistance(limit, this.next);
+    if (acknowledged <= 0 || acknowledged > WINDOW_BYTES) return 0;
+    return hole === null ? acknowledged : Math.min(hole, acknowledged);
+  }
+
+  private keep(chunk: Chunk): void {
+    let index = this.chunks.length;
+    while (index > 0 && seqDistance(this.chunks[index - 1]!.seq, chunk.seq) > 0) index--;
+    const before = this.chunks[index - 1];
+    if (
+      before !== undefined &&
+      before.cut === 0 &&
+      seqDistance(chunk.seq, before.seq) + chunk.bytes.length + chunk.cut <= before.bytes.length
+    ) {
+      this.counters.duplicate_segments++;
+      return;
+    }
+    this.counters.out_of_order_segments++;
+    this.chunks.splice(index, 0, chunk);
+    this.pendingBytes += chunk.bytes.length;
+    this.waitingSinceUs ??= chunk.timeUs;
+  }
+
+  private deliver(chunk: Chunk): void {
+    const skip = -seqDistance(chunk.seq, this.next!);
+    this.next = (chunk.seq + chunk.bytes.length + chunk.cut) >>> 0;
+    if (skip < chunk.bytes.length) {
+      this.sink.data(skip === 0 ? chunk.bytes : chunk.bytes.subarray(skip), chunk.timeUs);
+    }
+    const cut = Math.min(chunk.cut, chunk.bytes.length + chunk.cut - skip);
+    if (cut > 0) {
+      this.counters.gaps++;
+      this.counters.gap_bytes += cut;
+      this.sink.gap(cut, chunk.timeUs);
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/** The head of a request: what was asked for, by whom, and whether with a token. */
+import { TOKEN_HEADER } from '../../protocol/endpoints.ts';
+import { HeadReader, HTTP_TOKEN } from './head.ts';
+import { redact } from './redact.ts';
+
+const MAX_USER_AGENT_CHARACTERS = 1_024;
+const MAX_METHOD_BYTES = 64;
+
+export class RequestHead extends HeadReader {
+  method: string | null = null;
+  /** Path of the request target, as sent, secrets masked; of an absolute-form target the path in it. */
+  path: string | null = null;
+  query: string | null = null;
+  userAgent: string | null = null;
+  /** Carries the token header, whatever its value. */
+  hasToken = false;
+  /** The HTTP/2 connection preface (RFC 9113, section 3.4): what follows is not HTTP/1. */
+  isHttp2Preface = false;
+
+  protected override startLine(line: Buffer): 'headers' | 'whole' | 'malformed' {
+    const space = line.indexOf(0x20);
+    if (space <= 0 || space > MAX_METHOD_BYTES) return 'malformed';
+    const method = line.toString('latin1', 0, space);
+    if (!HTTP_TOKEN.test(method)) return 'malformed';
+    const last = line.lastIndexOf(0x20);
+    const version = last > space ? line.toString('latin1', last + 1) : '';
+    const isVersioned = /^HTTP\/\d(\.\d)?$/.test(version);
+    // A request without a version is HTTP/0.9 (RFC 1945, section 5): GET only, no headers. A line that was cut at
+    // the length limit has lost its version and is taken as a request.
+    const isCut = this.cutLines > 0;
+    if (!isVersioned && !isCut && (method !== 'GET' || last > space)) return 'malformed';
+    this.method = method;
+    const target = line.subarray(space + 1, isVersioned ? last : line.length);
+    this.takeTarget(target);
+    this.isHttp2Preface = method === 'PRI' && version === 'HTTP/2.0';
+    return isVersioned || isCut ? 'headers' : 'whole';
+  }
+
+  protected override header(name: string, value: string): void {
+    if (name === TOKEN_HEADER) this.hasToken = true;
+    else if (name === 'user-agent' && this.userAgent === null) {
+      this.userAgent = redact(
+        Buffer.from(value, 'latin1').toString('utf8').slice(0, MAX_USER_AGENT_CHARACTERS),
+      );
+    }
+  }
+
+  protected override cannotBegin(partial: Buffer): boolean {
+    const space = partial.indexOf(0x20);
+    const method = partial.toString('latin1', 0, space < 0 ? partial.length : space);
+    if (method.length > MAX_METHOD_BYTES) return true;
+    return method !== '' && method !== '\r' && !HTTP_TOKEN.test(method);
+  }
+
+  /** RFC 9112, section 3.2: origin, absolute, authority and asterisk form. */
+  private takeTarget(bytes: Buffer): void {
+    let target = '';
+    for (const byte of bytes) {
+      // What is not printable ASCII does not belong into a target: shown percent-encoded, so that text stays text.
+      target +=
+        byte > 0x20 && byte < 0x7f
+          ? String.fromCharCode(byte)
+          : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+    }
+    const absolute = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i.exec(target);
+    const rest = absolute ? target.slice(absolute[0].length) : target;
+    const mark = rest.indexOf('?');
+    const path = mark < 0 ? rest : rest.slice(0, mark);
+    this.path = redact(path === '' && absolute ? '/' : path);
+    this.query = mark < 0 ? null : redact(rest.slice(mark + 1));
+  }
+}

@@ -1,0 +1,296 @@
+/**
+ * All connections to the metadata endpoints at once: segments in, exchanges out. Knows no clock: time is what the
+ * segments carry and what `tick` is told.
+ *
+ * `Context` is whatever the caller wants to remember with a connection (its owner); this room never looks into it.
+ */
+import type { Counters } from '../../protocol/records.ts';
+import { Connection, type ConnectionCounters, newConnectionCounters } from './connection.ts';
+import type { Exchange } from './exchange.ts';
+import type { FlowTuple } from './flow.ts';
+import {
+  DEFAULT_LIMITS,
+  HALF_OPEN_EXPIRY_US,
+  IDLE_EXPIRY_US,
+  type Limits,
+  SYN_COPY_WINDOW_US,
+} from './limits.ts';
+import { ACK, RST, type Segment, SYN } from './segment.ts';
+
+export interface TrackerHooks<Context> {
+  /** A connection was seen for the first time, with its SYN or in its middle. */
+  opened(tuple: FlowTuple, atSyn: boolean): Context;
+  exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void;
+  closed(tuple: FlowTuple, context: Context): void;
+}
+
+interface HalfOpen<Context> {
+  tuple: FlowTuple;
+  context: Context;
+  isn: number;
+  sinceUs: number;
+}
+
+export class Tracker<Context> {
+  private readonly hooks: TrackerHooks<Context>;
+  private readonly isEndpoint: (address: string, port: number) => boolean;
+  private readonly limits: Limits;
+  private readonly halfOpen = new Map<string, HalfOpen<Context>>();
+  private readonly connections = new Map<string, Connection<Context>>();
+  /** What tells one SYN from any other → the connection that it opened, for a few seconds. */
+  private readonly recentSyns = new Map<string, { key: string; timeUs: number }>();
+  /** Keys behind address translation → since when: the connection is followed under the caller's own addresses. */
+  private readonly copies = new Map<string, number>();
+  private readonly shared: ConnectionCounters = newConnectionCounters();
+  private pendingBytes = 0;
+  private readonly counts = {
+    segments: 0,
+    foreign_segments: 0,
+    connections: 0,
+    joined_midway: 0,
+    half_open_expired: 0,
+    half_open_evicted: 0,
+    connections_evicted: 0,
+    connections_expired: 0,
+    pending_bytes_bound: 0,
+    translated_copies: 0,
+    stray_segments: 0,
+  };
+
+  constructor(
+    hooks: TrackerHooks<Context>,
+    isEndpoint: (address: string, port: number) => boolean,
+    limits: Limits = DEFAULT_LIMITS,
+  ) {
+    this.hooks = hooks;
+    this.isEndpoint = isEndpoint;
+    this.limits = limits;
+  }
+
+  /** Nothing is followed: no tick is needed until the next segment. */
+  get isIdle(): boolean {
+    return this.connections.size === 0 && this.halfOpen.size === 0;
+  }
+
+  segment(segment: Segment): void {
+    this.counts.segments++;
+    const fromClient = this.isEndpoint(segment.destinationAddress, segment.destinationPort);
+    if (!fromClient && !this.isEndpoint(segment.sourceAddress, segment.sourcePort)) {
+      this.counts.foreign_segments++;
+      return;
+    }
+    const key = fromClient
+      ? `${segment.sourceAddress}|${segment.sourcePort}|${segment.destinationAddress}`
+      : `${segment.destinationAddress}|${segment.destinationPort}|${segment.sourceAddress}`;
+    if (fromClient && (segment.flags & (SYN | ACK)) === SYN) {
+      this.syn(key, segment);
+      return;
+    }
+    if (this.copies.has(key)) {
+      this.counts.translated_copies++;
+      return;
+    }
+    let connection = this.connections.get(key);
+    if (connection === undefined) {
+      connection = this.begin(key, segment, fromClient);
+      if (connection === undefined) return;
+    }
+    if (segment.payload.length > 0) {
+      // The map's order is the order of last use: the first entry is the one to give up when room is needed.
+      this.connections.delete(key);
+      this.connections.set(key, connection);
+    }
+    const before = connection.pendingBytes;
+    connection.segment(segment, fromClient);
+    this.pendingBytes += connection.pendingBytes - before;
+    this.boundPendingBytes(connection, segment.timeUs);
+    if (connection.isOver) this.end(key, connection);
+  }
+
+  /** Time has passed: what waited long enough is decided. Call it at least once a second while not idle. */
+  tick(nowUs: number): void {
+    for (const [key, connection] of this.connections) {
+      const before = connection.pendingBytes;
+      connection.tick(nowUs);
+      this.pendingBytes += connection.pendingBytes - before;
+      if (nowUs - connection.lastUs > IDLE_EXPIRY_US) {
+        this.counts.connections_expired++;
+        connection.finish('unanswered');
+      }
+      if (connection.isOver) this.end(key, connection);
+    }
+    for (const [key, half] of this.halfOpen) {
+      if (nowUs - half.sinceUs <= HALF_OPEN_EXPIRY_US) break; // oldest first
+      this.counts.half_open_expired++;
+      this.dropHalfOpen(key, half);
+    }
+    for (const [syn, { timeUs }] of this.recentSyns) {
+      if (nowUs - timeUs <= SYN_COPY_WINDOW_US) break;
+      this.recentSyns.delete(syn);
+    }
+    for (const [key, sinceUs] of this.copies) {
+      if (nowUs - sinceUs <= IDLE_EXPIRY_US) break;
+      this.copies.delete(key);
+    }
+  }
+
+  /** No more segments will come: everything that is open ends now. */
+  finish(): void {
+    for (const [key, connection] of this.connections) {
+      connection.finish('unanswered');
+      this.end(key, connection);
+    }
+    for (const [key, half] of this.halfOpen) this.dropHalfOpen(key, half);
+  }
+
+  counters(): Counters {
+    return {
+      ...this.counts,
+      ...this.shared.reassembly,
+      ...this.shared.conversation,
+      resets: this.shared.resets,
+      open_connections: this.connections.size,
+      half_open_connections: this.halfOpen.size,
+      pending_bytes: this.pendingBytes,
+    };
+  }
+
+  private syn(key: string, segment: Segment): void {
+    const known = this.connections.get(key);
+    if (known !== undefined) {
+      if (known.isSameSyn(segment.seq)) return; // retransmitted, or seen on another interface
+      if (known.acceptsLateSyn(segment.seq)) {
+        known.synSeen(segment.seq);
+        if (segment.payload.length > 0) known.segment(segment, true);
+        return;
+      }
+      // The port is used again: the old connection is over, whatever of it was not seen.
+      known.finish('unanswered');
+      this.end(key, known);
+    }
+    const half = this.halfOpen.get(key);
+    if (half !== undefined) {
+      if (half.isn === segment.seq) return;
+      this.dropHalfOpen(key, half);
+    }
+    const fingerprint = `${segment.seq}|${segment.window}|${segment.destinationAddress}|${Buffer.from(segment.options).toString('latin1')}`;
+    const original = this.recentSyns.get(fingerprint);
+    if (
+      original !== undefined &&
+      original.key !== key &&
+      segment.timeUs - original.timeUs <= SYN_COPY_WINDOW_US
+    ) {
+      // Sequence number, window and options (with their time stamp) survive address translation: this is the same
+      // SYN on its way out, and the first copy had the caller's own addresses.
+      this.counts.translated_copies++;
+      this.copies.delete(key);
+      this.copies.set(key, segment.timeUs);
+      return;
+    }
+    this.copies.delete(key);
+    this.recentSyns.delete(fingerprint);
+    this.recentSyns.set(fingerprint, { key, timeUs: segment.timeUs });
+    if (this.recentSyns.size > this.limits.maxHalfOpen) deleteOldest(this.recentSyns);
+    if (this.halfOpen.size >= this.limits.maxHalfOpen) {
+      const oldest = this.halfOpen.entries().next().value;
+      if (oldest !== undefined) {
+        this.counts.half_open_evicted++;
+        this.dropHalfOpen(...oldest);
+      }
+    }
+    const tuple = tupleOf(segment, true);
+    const context = this.hooks.opened(tuple, true);
+    this.halfOpen.set(key, { tuple, context, isn: segment.seq, sinceUs: segment.timeUs });
+    if (segment.payload.length > 0) {
+      // TCP Fast Open (RFC 7413): the request travels with the SYN.
+      this.begin(key, segment, true)?.segment(segment, true);
+    }
+  }
+
+  private begin(key: string, segment: Segment, fromClient: boolean): Connection<Context> | undefined {
+    const half = this.halfOpen.get(key);
+    if (half === undefined) {
+      // What is left of a connection that is over, or of one that never was, opens none.
+      const opensNone =
+        (segment.flags & RST) !== 0 || (segment.payload.length === 0 && (segment.flags & SYN) === 0);
+      if (opensNone) {
+        this.counts.stray_segments++;
+        return undefined;
+      }
+    } else if ((segment.flags & RST) !== 0) {
+      // Refused: nothing was ever asked.
+      this.dropHalfOpen(key, half);
+      return undefined;
+    }
+    this.halfOpen.delete(key);
+    if (this.connections.size >= this.limits.maxConnections) this.evict();
+    const tuple = half?.tuple ?? tupleOf(segment, fromClient);
+    const context = half?.context ?? this.hooks.opened(tuple, false);
+    const connection = new Connection<Context>(
+      tuple,
+      context,
+      half?.isn ?? null,
+      segment.timeUs,
+      this.limits,
+      this.shared,
+      (exchange) => this.hooks.exchange(tuple, context, exchange),
+    );
+    this.counts.connections++;
+    if (half === undefined) this.counts.joined_midway++;
+    this.connections.set(key, connection);
+    return connection;
+  }
+
+  private end(key: string, connection: Connection<Context>): void {
+    this.pendingBytes -= connection.discard();
+    this.connections.delete(key);
+    this.hooks.closed(connection.tuple, connection.context);
+  }
+
+  private dropHalfOpen(key: string, half: HalfOpen<Context>): void {
+    this.halfOpen.delete(key);
+    this.hooks.closed(half.tuple, half.context);
+  }
+
+  private evict(): void {
+    const oldest = this.connections.entries().next().value;
+    if (oldest === undefined) return;
+    this.counts.connections_evicted++;
+    oldest[1].finish('unanswered');
+    this.end(...oldest);
+  }
+
+  private boundPendingBytes(connection: Connection<Context>, nowUs: number): void {
+    if (
+      connection.pendingBytes <= this.limits.maxPendingBytes &&
+      this.pendingBytes <= this.limits.maxPendingBytesTotal
+    ) {
+      return;
+    }
+    this.counts.pending_bytes_bound++;
+    const before = connection.pendingBytes;
+    connection.skipGaps(nowUs);
+    this.pendingBytes += connection.pendingBytes - before;
+  }
+}
+
+function tupleOf(segment: Segment, fromClient: boolean): FlowTuple {
+  return fromClient
+    ? {
+        clientAddress: segment.sourceAddress,
+        clientPort: segment.sourcePort,
+        serverAddress: segment.destinationAddress,
+        serverPort: segment.destinationPort,
+      }
+    : {
+        clientAddress: segment.destinationAddress,
+        clientPort: segment.destinationPort,
+        serverAddress: segment.sourceAddress,
+        serverPort: segment.sourcePort,
+      };
+}
+
+function deleteOldest(map: Map<string, unknown>): void {
+  const oldest = map.keys().next();
+  if (!oldest.done) map.delete(oldest.value);
+}
