@@ -42,8 +42,10 @@ async function gone(pid: number): Promise<boolean> {
   return false;
 }
 
-describe('lab', { skip }, () => {
-  it("runs programs whose pid, output and status are their own, without the caller's settings", async () => {
+describe('lab', () => {
+  it("runs programs whose pid, output and status are their own, without the caller's settings", {
+    skip,
+  }, async () => {
     process.env['AWS_ACCESS_KEY_ID'] = 'outside';
     const lab = await Lab.create({ name: 'labtest' });
     try {
@@ -63,7 +65,9 @@ describe('lab', { skip }, () => {
     }
   });
 
-  it('leaves nothing behind, programs that outlive their starter included, and closes twice', async () => {
+  it('leaves nothing behind, programs that outlive their starter included, and closes twice', {
+    skip,
+  }, async () => {
     const lab = await Lab.create({ name: 'labtest', ipv6: false });
     await lab.addPod();
     const { stdout } = await lab.run(['sh', '-c', 'sleep 60 >&- 2>&- & echo $!']);
@@ -80,7 +84,7 @@ describe('lab', { skip }, () => {
     assert.equal(existsSync(lab.home), false);
   });
 
-  it('changes nothing in the namespace that it is started from', async () => {
+  it('changes nothing in the namespace that it is started from', { skip }, async () => {
     const ownNetwork = () =>
       readFileSync('/proc/net/route', 'utf8') + readFileSync('/proc/net/if_inet6', 'utf8');
     const before = ownNetwork();
@@ -90,7 +94,7 @@ describe('lab', { skip }, () => {
     assert.equal(during, before);
   });
 
-  it('is gone when its maker is interrupted', async () => {
+  it('is gone when its maker is interrupted', { skip }, async () => {
     const { child, host, imds, home, pid } = await startMaker();
     assert.ok(existsSync(namespacePath(host)));
     child.kill('SIGINT');
@@ -100,7 +104,7 @@ describe('lab', { skip }, () => {
     assert.ok(await gone(pid));
   });
 
-  it('is swept away later when its maker was killed', async () => {
+  it('is swept away later when its maker was killed', { skip }, async () => {
     const { child, host, imds, home, pid } = await startMaker();
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -110,7 +114,7 @@ describe('lab', { skip }, () => {
     assert.ok(await gone(pid));
   });
 
-  it('does not sweep away what is in use', async () => {
+  it('does not sweep away what is in use', { skip }, async () => {
     const lab = await Lab.create({ name: 'labtest' });
     const swept = sweepLeftovers();
     assert.equal(swept.namespaces.includes(lab.hostNamespace), false);
@@ -118,7 +122,7 @@ describe('lab', { skip }, () => {
     await lab.close();
   });
 
-  it('refuses a name that it could not find again', async () => {
+  it('refuses a name that it could not find again', { skip }, async () => {
     await assert.rejects(Lab.create({ name: 'a-b' }), { exitCode: 2 });
   });
 });
