@@ -1,0 +1,282 @@
+/**
+ * The exact way to a socket's owner: the kernel itself says who connects (bpf/imds_connect.bpf.c).
+ *
+ * What happens when, for one connection: the caller's connect() puts the owner's record into the ring, then sends
+ * the SYN. When the SYN is captured, the ring holds the owner but not yet the source port, so `ownerOf` has no answer.
+ * The answering SYN-ACK makes the socket ESTABLISHED, which puts the ports into the ring, and only then can the caller
+ * send its first request byte: when that is captured, the ring holds all.
+ *
+ * The owner is the process that connected. If it hands the descriptor to another process, or forks, and that one
+ * sends the request, the creator is still the one reported.
+ */
+import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Counters } from '../../protocol/records.ts';
+import type { Attributor, ProcessSnapshot, SocketOwner, SocketTuple } from './attributor.ts';
+import { BpfUnavailable } from './ebpf_failure.ts';
+import {
+  type OwnerRecord,
+  ownerRecord,
+  RECORD_KINDS,
+  RECORD_MAX_BYTES,
+  type RecordedProcess,
+  recordHead,
+  stateRecord,
+} from './ebpf_records.ts';
+import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
+import { BpfObject, type BpfRing } from './libbpf.ts';
+
+const OBJECT_PATH = join(import.meta.dirname, 'bpf', 'imds_connect.bpf.o');
+const MAX_SOCKETS = 8192;
+const MAX_RETAINED_BYTES = 6 * 1024 * 1024;
+const KEEP_CLOSED_MS = 10_000;
+const EXPIRE_EVERY_MS = 1000;
+const DELETED_SUFFIX = ' (deleted)';
+
+export interface EbpfAttributorOptions {
+  /** Asked for connections that began before we did, and for those whose records were lost. */
+  fallback?: Attributor;
+  /** The compiled program; the one beside the source unless given. */
+  objectPath?: string;
+  /** Inode number of the network namespace whose sockets come first; this thread's own unless given. */
+  netns?: number;
+  /** A clock that never goes back, in milliseconds. */
+  now?: () => number;
+}
+
+/** An owner with what else the kernel said about it. */
+export interface EbpfSocketOwner extends SocketOwner {
+  method: 'ebpf';
+  /** Inode numbers of the process's mount namespace and of its innermost pid namespace. */
+  mountNamespace: number;
+  pidNamespace: number;
+}
+
+export class EbpfAttributor implements Attributor {
+  readonly method = 'ebpf';
+  readonly #bpf: BpfObject;
+  readonly #ring: BpfRing;
+  readonly #fallback: Attributor | undefined;
+  readonly #netns: number;
+  readonly #now: () => number;
+  readonly #sockets = new SocketTable({
+    maxSockets: MAX_SOCKETS,
+    maxBytes: MAX_RETAINED_BYTES,
+    keepClosedMs: KEEP_CLOSED_MS,
+  });
+  readonly #counts = {
+    records: 0,
+    owners: 0,
+    malformed_records: 0,
+    drain_errors: 0,
+    connections_own_namespace: 0,
+    connections_other_namespaces: 0,
+    failed_attempts_own_namespace: 0,
+    failed_attempts_other_namespaces: 0,
+    asked: 0,
+    found: 0,
+    ambiguous: 0,
+    fallback_asked: 0,
+    fallback_found: 0,
+    executables_from_proc: 0,
+  };
+  #nowMs = 0;
+  #expiredMs = 0;
+
+  /**
+   * Loads the program into the kernel and begins to listen.
+   * @throws BpfUnavailable with the reason in words.
+   */
+  static open(options: EbpfAttributorOptions = {}): EbpfAttributor {
+    const path = options.objectPath ?? OBJECT_PATH;
+    let elf: Buffer;
+    try {
+      elf = readFileSync(path);
+    } catch (cause) {
+      throw new BpfUnavailable('object_missing', `the compiled eBPF program ${path} cannot be read`, '', {
+        cause,
+      });
+    }
+    const bpf = BpfObject.load(elf);
+    try {
+      return new EbpfAttributor(bpf, options);
+    } catch (error) {
+      bpf.close();
+      throw error;
+    }
+  }
+
+  private constructor(bpf: BpfObject, options: EbpfAttributorOptions) {
+    this.#bpf = bpf;
+    this.#fallback = options.fallback;
+    this.#now = options.now ?? (() => performance.now());
+    this.#nowMs = this.#now();
+    // thread-self: a capture may have taken the main thread into another namespace.
+    this.#netns = options.netns ?? statSync('/proc/thread-self/ns/net').ino;
+    this.#ring = bpf.ring('records', RECORD_MAX_BYTES, (bytes, length) => this.#take(bytes, length));
+  }
+
+  poll(): void {
+    this.#nowMs = this.#now();
+    if (this.#ring.consume() < 0) this.#counts.drain_errors++;
+    if (this.#nowMs - this.#expiredMs >= EXPIRE_EVERY_MS) {
+      this.#expiredMs = this.#nowMs;
+      this.#sockets.expire(this.#nowMs);
+    }
+    this.#fallback?.poll();
+  }
+
+  #take(bytes: Buffer, length: number): void {
+    const counts = this.#counts;
+    counts.records++;
+    const head = recordHead(bytes, length);
+    if (head === null) {
+      counts.malformed_records++;
+      return;
+    }
+    if (head.kind === 'owner') {
+      counts.owners++;
+      // A copy of its own, and not a slice of Node's pool: one kept record would keep 8 kB alive.
+      const record = Buffer.allocUnsafeSlow(length);
+      bytes.copy(record, 0, 0, length);
+      this.#sockets.begun(head.socket, head.netns, record, this.#nowMs);
+      return;
+    }
+    if (head.kind === 'closed') {
+      this.#sockets.closed(head.socket, this.#nowMs);
+      return;
+    }
+    const own = head.netns === this.#netns;
+    if (head.kind === 'established') {
+      if (own) counts.connections_own_namespace++;
+      else counts.connections_other_namespaces++;
+    } else {
+      if (own) counts.failed_attempts_own_namespace++;
+      else counts.failed_attempts_other_namespaces++;
+    }
+    this.#sockets.addressed(stateRecord(head, bytes), this.#nowMs);
+  }
+
+  /**
+   * Null at a SYN: the port of a connection that just begins is not known yet, and what is known under this address
+   * can only be an older one. At a request: the kernel's word, else the fallback's.
+   */
+  ownerOf(tuple: SocketTuple, atSyn: boolean): SocketOwner | null {
+    if (atSyn) return null;
+    this.#counts.asked++;
+    const owner = this.#recordedOwner(tuple);
+    if (owner !== null) {
+      this.#counts.found++;
+      return owner;
+    }
+    if (this.#fallback === undefined) return null;
+    this.#counts.fallback_asked++;
+    const older = this.#fallback.ownerOf(tuple, atSyn);
+    if (older !== null) this.#counts.fallback_found++;
+    return older;
+  }
+
+  #recordedOwner(tuple: SocketTuple): EbpfSocketOwner | null {
+    let sockets = this.#sockets.find(tuple);
+    if (sockets.length === 0) {
+      // Another CPU may have been in the middle of writing a record when the ring was drained last.
+      if (this.#ring.consume() < 0) this.#counts.drain_errors++;
+      sockets = this.#sockets.find(tuple);
+    }
+    const socket = sockets.find((candidate) => candidate.netns === this.#netns) ?? sockets.at(-1);
+    if (socket === undefined) return null;
+    const owner = this.#read(socket);
+    if (owner !== null && sockets.length > 1) {
+      // The same addresses and ports in two namespaces at once: the packet alone does not say whose it is.
+      this.#counts.ambiguous++;
+      owner.confidence = 'probable';
+    }
+    return owner;
+  }
+
+  #read(socket: WatchedSocket): EbpfSocketOwner | null {
+    if (socket.record === null) return null;
+    const record = ownerRecord(socket.record);
+    if (record === null) {
+      this.#counts.malformed_records++;
+      return null;
+    }
+    return {
+      ...this.#snapshot(record),
+      uid: record.uid,
+      args: record.args,
+      argsTruncated: record.argsTruncated,
+      netns: record.netns,
+      cgroupId: record.cgroupId,
+      ancestors: this.#ancestors(record),
+      mountNamespace: record.mountNamespace,
+      pidNamespace: record.pidNamespace,
+      method: 'ebpf',
+      confidence: 'exact',
+    };
+  }
+
+  /** A chain that did not fit is not passed on as if it were whole: what is read from /proc may still reach pid 1. */
+  #ancestors(record: OwnerRecord): ProcessSnapshot[] {
+    return record.ancestors.map((ancestor) => this.#snapshot(ancestor));
+  }
+
+  #snapshot(process: RecordedProcess): ProcessSnapshot {
+    const { pid, startTicks, name } = process;
+    if (!process.executableCut) return { pid, startTicks, name, executable: process.executable };
+    const executable = executableFromProc(pid, startTicks);
+    if (executable !== null) this.#counts.executables_from_proc++;
+    return { pid, startTicks, name, executable };
+  }
+
+  closed(tuple: SocketTuple): void {
+    // The kernel itself reports the end of each socket that we know.
+    this.#fallback?.closed(tuple);
+  }
+
+  /** Connections established in our own network namespace. */
+  kernelConnections(): number {
+    return this.#counts.connections_own_namespace;
+  }
+
+  /** `ring_lost_*`: records that did not fit the ring. `recursion_misses`: state changes the kernel did not show us. */
+  counters(): Counters {
+    const kinds = Object.entries(RECORD_KINDS);
+    const lost = this.#bpf.readArray('lost', Object.values(RECORD_KINDS));
+    const counters: Counters = { ...this.#counts };
+    let lostInAll = 0;
+    kinds.forEach(([kind], i) => {
+      counters[`ring_lost_${kind}`] = lost[i] ?? 0;
+      lostInAll += lost[i] ?? 0;
+    });
+    counters['ring_lost'] = lostInAll;
+    let misses = 0;
+    for (const count of this.#bpf.recursionMisses().values()) misses += count;
+    counters['recursion_misses'] = misses;
+    counters['joins_without_owner'] = this.#sockets.joinsWithoutOwner;
+    counters['evicted'] = this.#sockets.evicted;
+    for (const [name, count] of Object.entries(this.#fallback?.counters() ?? {})) {
+      counters[`fallback_${name}`] = count;
+    }
+    return counters;
+  }
+
+  close(): void {
+    this.#bpf.close();
+    this.#fallback?.close();
+  }
+}
+
+/** The executable's path by /proc, if the process is still the one that is meant; null when it is gone. */
+function executableFromProc(pid: number, startTicks: number): string | null {
+  try {
+    const path = readlinkSync(`/proc/${pid}/exe`);
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // Field 22; the name in field 2 may hold spaces and parentheses, so count from its end.
+    const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    if (Number(started) !== startTicks) return null;
+    return path.endsWith(DELETED_SUFFIX) ? path.slice(0, -DELETED_SUFFIX.length) : path;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * The records of bpf/imds_connect.bpf.c: bytes in, values out. Nothing here throws on any bytes; what does not
+ * have the layout gives null and is for the caller to count.
+ *
+ * Byte order is the machine's own; every machine that Node's eBPF targets run on here (x86-64, arm64) is little-endian.
+ */
+import type { ProcessSnapshot } from './attributor.ts';
+import { addressText } from './ebpf_address.ts';
+
+/** `enum record_kind`. Also the keys of the map `lost`. */
+export const RECORD_KINDS = { owner: 1, established: 2, failed: 3, closed: 4 } as const;
+
+/** Byte offsets in `struct owner_record`; a test compares them with the object's own type information. */
+export const OWNER_LAYOUT = {
+  kind: 0,
+  endpoint: 2,
+  net_ns: 4,
+  socket: 8,
+  start_boottime_ns: 16,
+  cgroup_id: 24,
+  tgid: 32,
+  tid: 36,
+  euid: 40,
+  mount_ns: 44,
+  pid_ns: 48,
+  flags: 52,
+  ancestors: 54,
+  args_bytes: 56,
+  executable_bytes: 58,
+  data_bytes: 60,
+  comm: 64,
+} as const;
+export const OWNER_HEAD_BYTES = 80;
+
+/** Byte offsets in `struct ancestor_record`. */
+export const ANCESTOR_LAYOUT = {
+  start_boottime_ns: 0,
+  tgid: 8,
+  flags: 12,
+  executable_bytes: 14,
+  comm: 16,
+} as const;
+export const ANCESTOR_HEAD_BYTES = 32;
+
+/** Byte offsets in `struct state_record`. */
+export const STATE_LAYOUT = {
+  kind: 0,
+  endpoint: 2,
+  net_ns: 4,
+  socket: 8,
+  local_port: 16,
+  remote_port: 18,
+  reserved: 20,
+  local_address: 24,
+  remote_address: 40,
+} as const;
+export const STATE_BYTES = 56;
+
+/** The longest record: the head and DATA_MAX_BYTES of the C file. */
+export const RECORD_MAX_BYTES = OWNER_HEAD_BYTES + 16_384;
+
+const COMM_BYTES = 16;
+// enum owner_flags
+const ARGS_CUT = 1;
+const ARGS_UNREADABLE = 2;
+const EXECUTABLE_CUT = 4;
+const ANCESTORS_CUT = 8;
+
+/** Clock ticks of /proc are 1/100 s on every Linux (USER_HZ). */
+const NANOSECONDS_PER_TICK = 10_000_000n;
+
+export interface RecordHead {
+  kind: keyof typeof RECORD_KINDS;
+  /** Inode number of the socket's network namespace. */
+  netns: number;
+  /** The kernel's address of the socket, low 53 bits: a key while the socket lives. */
+  socket: number;
+}
+
+export interface StateRecord extends RecordHead {
+  kind: 'established' | 'failed' | 'closed';
+  localAddress: string;
+  /** 0 where the attempt failed before a port was chosen. */
+  localPort: number;
+  remoteAddress: string;
+  remotePort: number;
+}
+
+/** One process as recorded; `executableCut`: its path was too long to be recorded, so `executable` is null. */
+export interface RecordedProcess extends ProcessSnapshot {
+  executableCut: boolean;
+}
+
+export interface OwnerRecord extends RecordedProcess {
+  tid: number;
+  /** Effective user id, in the initial user namespace: whose rights the process acts with. */
+  uid: number;
+  netns: number;
+  mountNamespace: number;
+  /** The innermost pid namespace of the process. `pid` is its number in the initial one. */
+  pidNamespace: number;
+  cgroupId: bigint;
+  /** Null when the kernel could not read them (paged out, or a kernel thread). */
+  args: string[] | null;
+  argsTruncated: boolean;
+  /** Nearest first, up to pid 1 unless `ancestorsCut`. */
+  ancestors: RecordedProcess[];
+  ancestorsCut: boolean;
+}
+
+const KIND_NAMES = new Map<number, keyof typeof RECORD_KINDS>(
+  Object.entries(RECORD_KINDS).map(([name, value]) => [value, name as keyof typeof RECORD_KINDS]),
+);
+
+/** What kind of record the first `length` bytes are and of which socket; null when they are no whole record. */
+export function recordHead(bytes: Buffer, length: number): RecordHead | null {
+  if (length < STATE_BYTES || length > bytes.length) return null;
+  const kind = KIND_NAMES.get(bytes.readUInt16LE(OWNER_LAYOUT.kind));
+  if (kind === undefined) return null;
+  if (kind === 'owner') {
+    if (length < OWNER_HEAD_BYTES) return null;
+    if (length < OWNER_HEAD_BYTES + bytes.readUInt32LE(OWNER_LAYOUT.data_bytes)) return null;
+  }
+  const low = bytes.readUInt32LE(OWNER_LAYOUT.socket);
+  const high = bytes.readUInt32LE(OWNER_LAYOUT.socket + 4);
+  return {
+    kind,
+    netns: bytes.readUInt32LE(OWNER_LAYOUT.net_ns),
+    // The upper bits of a kernel address are all ones: 53 bits tell two apart and stay a plain number.
+    socket: (high & 0x1fffff) * 2 ** 32 + low,
+  };
+}
+
+/** Reads a record that `recordHead` took for `established`, `failed` or `closed`. */
+export function stateRecord(head: RecordHead, bytes: Buffer): StateRecord {
+  return {
+    kind: head.kind as StateRecord['kind'],
+    netns: head.netns,
+    socket: head.socket,
+    localAddress: addressText(bytes, STATE_LAYOUT.local_address),
+    localPort: bytes.readUInt16LE(STATE_LAYOUT.local_port),
+    remoteAddress: addressText(bytes, STATE_LAYOUT.remote_address),
+    remotePort: bytes.readUInt16LE(STATE_LAYOUT.remote_port),
+  };
+}
+
+/** Reads a whole owner record; null when its parts do not fit together. */
+export function ownerRecord(bytes: Buffer): OwnerRecord | null {
+  if (recordHead(bytes, bytes.length)?.kind !== 'owner') return null;
+  const flags = bytes.readUInt16LE(OWNER_LAYOUT.flags);
+  const argsBytes = bytes.readUInt16LE(OWNER_LAYOUT.args_bytes);
+  const executableBytes = bytes.readUInt16LE(OWNER_LAYOUT.executable_bytes);
+  const end = OWNER_HEAD_BYTES + bytes.readUInt32LE(OWNER_LAYOUT.data_bytes);
+  const argsEnd = OWNER_HEAD_BYTES + argsBytes;
+  const executableEnd = argsEnd + executableBytes;
+  if (executableEnd > end) return null;
+  const ancestors = ancestorRecords(bytes, executableEnd, end, bytes.readUInt16LE(OWNER_LAYOUT.ancestors));
+  if (ancestors === null) return null;
+
+  // Every argument ends with NUL. Where the last one does not, the process wrote over its arguments (a title).
+  const whole = argsBytes === 0 || bytes[argsEnd - 1] === 0;
+  const executableCut = (flags & EXECUTABLE_CUT) !== 0;
+  return {
+    pid: bytes.readUInt32LE(OWNER_LAYOUT.tgid),
+    tid: bytes.readUInt32LE(OWNER_LAYOUT.tid),
+    startTicks: ticks(bytes, OWNER_LAYOUT.start_boottime_ns),
+    name: commText(bytes, OWNER_LAYOUT.comm),
+    executable: executableCut ? null : executablePath(bytes, argsEnd, executableEnd),
+    executableCut,
+    uid: bytes.readUInt32LE(OWNER_LAYOUT.euid),
+    netns: bytes.readUInt32LE(OWNER_LAYOUT.net_ns),
+    mountNamespace: bytes.readUInt32LE(OWNER_LAYOUT.mount_ns),
+    pidNamespace: bytes.readUInt32LE(OWNER_LAYOUT.pid_ns),
+    cgroupId: bytes.readBigUInt64LE(OWNER_LAYOUT.cgroup_id),
+    args: flags & ARGS_UNREADABLE ? null : argumentList(bytes, OWNER_HEAD_BYTES, argsEnd),
+    argsTruncated: (flags & ARGS_CUT) !== 0 || !whole,
+    ancestors,
+    ancestorsCut: (flags & ANCESTORS_CUT) !== 0,
+  };
+}
+
+function ancestorRecords(bytes: Buffer, from: number, end: number, count: number): RecordedProcess[] | null {
+  const ancestors: RecordedProcess[] = [];
+  let at = from;
+  for (let i = 0; i < count; i++) {
+    at = OWNER_HEAD_BYTES + ((at - OWNER_HEAD_BYTES + 7) & ~7);
+    const body = at + ANCESTOR_HEAD_BYTES;
+    if (body > end) return null;
+    const bodyEnd = body + bytes.readUInt16LE(at + ANCESTOR_LAYOUT.executable_bytes);
+    if (bodyEnd > end) return null;
+    const executableCut = (bytes.readUInt16LE(at + ANCESTOR_LAYOUT.flags) & EXECUTABLE_CUT) !== 0;
+    ancestors.push({
+      pid: bytes.readUInt32LE(at + ANCESTOR_LAYOUT.tgid),
+      startTicks: ticks(bytes, at + ANCESTOR_LAYOUT.start_boottime_ns),
+      name: commText(bytes, at + ANCESTOR_LAYOUT.comm),
+      executable: executableCut ? null : executablePath(bytes, body, bodyEnd),
+      executableCut,
+    });
+    at = bodyEnd;
+  }
+  return ancestors;
+}
+
+/** Nanoseconds since boot, suspended time included, to field 22 of /proc/PID/stat (fs/proc/array.c, do_task_stat). */
+function ticks(bytes: Buffer, offset: number): number {
+  return Number(bytes.readBigUInt64LE(offset) / NANOSECONDS_PER_TICK);
+}
+
+function commText(bytes: Buffer, offset: number): string {
+  let end = offset;
+  while (end < offset + COMM_BYTES && bytes[end] !== 0) end++;
+  return bytes.toString('utf8', offset, end);
+}
+
+function argumentList(bytes: Buffer, from: number, to: number): string[] {
+  if (from === to) return [];
+  const end = bytes[to - 1] === 0 ? to - 1 : to;
+  return bytes.toString('utf8', from, end).split('\0');
+}
+
+/** Components innermost first, each ended by NUL. Null for none: a kernel thread, or a process that is ending. */
+function executablePath(bytes: Buffer, from: number, to: number): string | null {
+  if (from === to) return null;
+  const end = bytes[to - 1] === 0 ? to - 1 : to;
+  return `/${bytes.toString('utf8', from, end).split('\0').reverse().join('/')}`;
+}

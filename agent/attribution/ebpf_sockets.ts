@@ -1,0 +1,131 @@
+/**
+ * The sockets that the kernel reported: owner and ports joined by the socket's address, found again by what is on the
+ * wire. No clock of its own, no network. Bounded in sockets and in bytes; what is dropped for room is counted.
+ */
+import type { SocketTuple } from './attributor.ts';
+import type { StateRecord } from './ebpf_records.ts';
+
+export interface WatchedSocket {
+  readonly netns: number;
+  /** The owner's record as the kernel wrote it; null when it never came. */
+  readonly record: Buffer | null;
+  /** Its address on the wire; null until it is known. */
+  key: string | null;
+}
+
+export interface SocketTableLimits {
+  maxSockets: number;
+  /** Of the owners' records. */
+  maxBytes: number;
+  /** How long a closed socket can still be found: its last packets may wait in the capture's queue. */
+  keepClosedMs: number;
+}
+
+export class SocketTable {
+  readonly #limits: SocketTableLimits;
+  /** By the socket's address, oldest first. */
+  readonly #live = new Map<number, WatchedSocket>();
+  /** When each closed, oldest first. */
+  readonly #closed = new Map<WatchedSocket, number>();
+  /** Newest last; at most one of each network namespace. */
+  readonly #byTuple = new Map<string, WatchedSocket[]>();
+  #bytes = 0;
+  evicted = 0;
+  joinsWithoutOwner = 0;
+
+  constructor(limits: SocketTableLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#live.size + this.#closed.size;
+  }
+
+  /** A socket began to connect. `record` is kept as it is. */
+  begun(socket: number, netns: number, record: Buffer, nowMs: number): void {
+    this.#close(socket, nowMs);
+    this.#live.set(socket, { netns, record, key: null });
+    this.#bytes += record.length;
+    this.#makeRoom();
+  }
+
+  /** Its ports are known now: it is established, or its attempt failed. */
+  addressed(state: StateRecord, nowMs: number): void {
+    let watched = this.#live.get(state.socket);
+    if (watched === undefined || watched.key !== null) {
+      // Its beginning was lost, or was before our time. Known by its address all the same: the kernel did report it.
+      this.#close(state.socket, nowMs);
+      this.joinsWithoutOwner++;
+      watched = { netns: state.netns, record: null, key: null };
+      this.#live.set(state.socket, watched);
+      this.#makeRoom();
+    }
+    if (state.localPort !== 0) this.#index(watched, tupleKey(state));
+    if (state.kind === 'failed') this.#close(state.socket, nowMs);
+  }
+
+  closed(socket: number, nowMs: number): void {
+    this.#close(socket, nowMs);
+  }
+
+  /** All sockets with this very address on the wire, one of each network namespace, newest last. */
+  find(tuple: SocketTuple): readonly WatchedSocket[] {
+    return this.#byTuple.get(tupleKey(tuple)) ?? [];
+  }
+
+  /** Forgets sockets that closed long enough ago. */
+  expire(nowMs: number): void {
+    for (const [watched, closedMs] of this.#closed) {
+      if (nowMs - closedMs < this.#limits.keepClosedMs) return;
+      this.#forget(watched);
+    }
+  }
+
+  #index(watched: WatchedSocket, key: string): void {
+    watched.key = key;
+    const others = this.#byTuple.get(key);
+    if (others === undefined) {
+      this.#byTuple.set(key, [watched]);
+      return;
+    }
+    // A port used again: the newest socket of a namespace is the one that is meant.
+    const older = others.findIndex((other) => other.netns === watched.netns);
+    if (older >= 0) others.splice(older, 1);
+    others.push(watched);
+  }
+
+  #close(socket: number, nowMs: number): void {
+    const watched = this.#live.get(socket);
+    if (watched === undefined) return;
+    this.#live.delete(socket);
+    this.#closed.set(watched, nowMs);
+  }
+
+  #forget(watched: WatchedSocket): void {
+    this.#closed.delete(watched);
+    this.#bytes -= watched.record?.length ?? 0;
+    if (watched.key === null) return;
+    const rest = (this.#byTuple.get(watched.key) ?? []).filter((other) => other !== watched);
+    if (rest.length > 0) this.#byTuple.set(watched.key, rest);
+    else this.#byTuple.delete(watched.key);
+  }
+
+  #makeRoom(): void {
+    while (this.size > this.#limits.maxSockets || this.#bytes > this.#limits.maxBytes) {
+      const [oldestClosed] = this.#closed.keys();
+      if (oldestClosed !== undefined) {
+        this.#forget(oldestClosed);
+      } else {
+        const [oldest] = this.#live;
+        if (oldest === undefined) return;
+        this.#live.delete(oldest[0]);
+        this.#forget(oldest[1]);
+      }
+      this.evicted++;
+    }
+  }
+}
+
+function tupleKey(tuple: SocketTuple): string {
+  return `${tuple.localAddress} ${tuple.localPort} ${tuple.remoteAddress} ${tuple.remotePort}`;
+}
