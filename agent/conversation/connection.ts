@@ -49,6 +49,14 @@ export function newConnectionCounters(): ConnectionCounters {
   };
 }
 
+/** What is remembered of a connection that ended. */
+export interface Remains {
+  lastUs: number;
+  isn: number | null;
+  /** Whether a segment on the same addresses and ports is this connection's own, seen once more. */
+  includes(segment: Segment, fromClient: boolean): boolean;
+}
+
 /** A SYN this far before the first byte seen may be this connection's own, captured late. */
 const LATE_SYN_WINDOW_BYTES = 1_048_576;
 
@@ -223,8 +231,21 @@ export class Connection<Context> {
     }
   }
 
-  discard(): number {
-    return this.client.discard() + this.server.discard();
+  discard(): void {
+    this.client.discard();
+    this.server.discard();
+  }
+
+  remains(): Remains {
+    const { lastUs, isn } = this;
+    const ends = { client: this.client.next, server: this.server.next };
+    const near = (seq: number, next: number | null) =>
+      next !== null && seqDistance(next, seq) >= 0 && seqDistance(next, seq) < LATE_SYN_WINDOW_BYTES;
+    return {
+      lastUs,
+      isn,
+      includes: (segment, fromClient) => near(segment.seq, fromClient ? ends.client : ends.server),
+    };
   }
 
   /** A stream whose beginning was not seen and did not come late begins where it was first seen. */

@@ -103,7 +103,7 @@ export class Conversation {
         continue;
       }
       const isFirst = this.requestHead === null;
-      this.requestHead ??= new RequestHead();
+      this.requestHead ??= new RequestHead(this.clientLost);
       const end = this.requestHead.read(bytes, position, timeUs);
       if (end === -1) return;
       if (end === 'malformed') {
@@ -123,7 +123,7 @@ export class Conversation {
     }
     // Between messages, inside a head or beyond a body: whatever was in the hole, what follows may be mid-message.
     if (this.requestBody === null && this.requestHead === null) {
-      this.requestHead = new RequestHead();
+      this.requestHead = new RequestHead(true);
       this.requestHead.startUs = timeUs;
     }
     this.loseClient();
@@ -319,7 +319,7 @@ export class Conversation {
     }
     if (request === undefined) {
       this.counters.answers_without_request++;
-      request = { head: new RequestHead(), startUs: startUs ?? 0, isWhole: false };
+      request = { head: new RequestHead(true), startUs: startUs ?? 0, isWhole: false };
     }
     this.report(request, head, startUs, outcome);
     return request.head.method;

@@ -40,3 +40,5 @@ export const IDLE_EXPIRY_US = 600_000_000;
 export const HALF_OPEN_EXPIRY_US = 130_000_000;
 /** How long a SYN is remembered to recognise its copy behind address translation. */
 export const SYN_COPY_WINDOW_US = 3_000_000;
+/** How long after its end a connection's segments may still be seen once more. */
+export const REMAINS_KEPT_US = 60_000_000;

@@ -155,13 +155,11 @@ export class Reassembly {
     this.flush();
   }
 
-  /** Drops everything; the connection is given up. Returns the bytes freed. */
-  discard(): number {
-    const freed = this.pendingBytes;
+  /** Drops everything that is kept. */
+  discard(): void {
     this.chunks = [];
     this.pendingBytes = 0;
     this.waitingSinceUs = null;
-    return freed;
   }
 
   /** Whether the peer acknowledged a byte that was not delivered and is not kept. */

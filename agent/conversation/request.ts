@@ -6,7 +6,12 @@ import { redact } from './redact.ts';
 const MAX_USER_AGENT_CHARACTERS = 1_024;
 const MAX_METHOD_BYTES = 64;
 
+/** RFC 9110, section 9; RFC 5789. Behind a hole only these begin a request: `ET /` is what is left of one. */
+const KNOWN_METHOD = /^(?:GET|HEAD|PUT|POST|DELETE|OPTIONS|PATCH|TRACE|CONNECT)$/;
+
 export class RequestHead extends HeadReader {
+  private readonly afterHole: boolean;
+
   method: string | null = null;
   /** Path of the request target, as sent, secrets masked; of an absolute-form target the path in it. */
   path: string | null = null;
@@ -17,11 +22,17 @@ export class RequestHead extends HeadReader {
   /** The HTTP/2 connection preface (RFC 9113, section 3.4): what follows is not HTTP/1. */
   isHttp2Preface = false;
 
+  /** `afterHole`: bytes before this head were not seen. */
+  constructor(afterHole: boolean) {
+    super();
+    this.afterHole = afterHole;
+  }
+
   protected override startLine(line: Buffer): 'headers' | 'whole' | 'malformed' {
     const space = line.indexOf(0x20);
     if (space <= 0 || space > MAX_METHOD_BYTES) return 'malformed';
     const method = line.toString('latin1', 0, space);
-    if (!HTTP_TOKEN.test(method)) return 'malformed';
+    if (!(this.afterHole ? KNOWN_METHOD : HTTP_TOKEN).test(method)) return 'malformed';
     const last = line.lastIndexOf(0x20);
     const version = last > space ? line.toString('latin1', last + 1) : '';
     const isVersioned = /^HTTP\/\d(\.\d)?$/.test(version);

@@ -5,7 +5,7 @@
  * `Context` is whatever the caller wants to remember with a connection (its owner); this room never looks into it.
  */
 import type { Counters } from '../../protocol/records.ts';
-import { Connection, type ConnectionCounters, newConnectionCounters } from './connection.ts';
+import { Connection, type ConnectionCounters, newConnectionCounters, type Remains } from './connection.ts';
 import type { Exchange } from './exchange.ts';
 import type { FlowTuple } from './flow.ts';
 import {
@@ -13,6 +13,7 @@ import {
   HALF_OPEN_EXPIRY_US,
   IDLE_EXPIRY_US,
   type Limits,
+  REMAINS_KEPT_US,
   SYN_COPY_WINDOW_US,
 } from './limits.ts';
 import { ACK, RST, type Segment, SYN } from './segment.ts';
@@ -41,6 +42,8 @@ export class Tracker<Context> {
   private readonly recentSyns = new Map<string, { key: string; timeUs: number }>();
   /** Keys behind address translation → since when: the connection is followed under the caller's own addresses. */
   private readonly copies = new Map<string, number>();
+  /** What is left of connections that ended, for as long as a late copy of their segments may come. */
+  private readonly ended = new Map<string, Remains>();
   private readonly shared: ConnectionCounters = newConnectionCounters();
   private pendingBytes = 0;
   private readonly counts = {
@@ -100,9 +103,7 @@ export class Tracker<Context> {
       this.connections.delete(key);
       this.connections.set(key, connection);
     }
-    const before = connection.pendingBytes;
-    connection.segment(segment, fromClient);
-    this.pendingBytes += connection.pendingBytes - before;
+    this.account(connection, () => connection.segment(segment, fromClient));
     this.boundPendingBytes(connection, segment.timeUs);
     if (connection.isOver) this.end(key, connection);
   }
@@ -110,14 +111,13 @@ export class Tracker<Context> {
   /** Time has passed: what waited long enough is decided. Call it at least once a second while not idle. */
   tick(nowUs: number): void {
     for (const [key, connection] of this.connections) {
-      const before = connection.pendingBytes;
-      connection.tick(nowUs);
-      this.pendingBytes += connection.pendingBytes - before;
-      if (nowUs - connection.lastUs > IDLE_EXPIRY_US) {
+      this.account(connection, () => connection.tick(nowUs));
+      if (connection.isOver) {
+        this.end(key, connection);
+      } else if (nowUs - connection.lastUs > IDLE_EXPIRY_US) {
         this.counts.connections_expired++;
-        connection.finish('unanswered');
+        this.giveUp(key, connection);
       }
-      if (connection.isOver) this.end(key, connection);
     }
     for (const [key, half] of this.halfOpen) {
       if (nowUs - half.sinceUs <= HALF_OPEN_EXPIRY_US) break; // oldest first
@@ -128,6 +128,10 @@ export class Tracker<Context> {
       if (nowUs - timeUs <= SYN_COPY_WINDOW_US) break;
       this.recentSyns.delete(syn);
     }
+    for (const [key, { lastUs }] of this.ended) {
+      if (nowUs - lastUs <= REMAINS_KEPT_US) break;
+      this.ended.delete(key);
+    }
     for (const [key, sinceUs] of this.copies) {
       if (nowUs - sinceUs <= IDLE_EXPIRY_US) break;
       this.copies.delete(key);
@@ -136,10 +140,7 @@ export class Tracker<Context> {
 
   /** No more segments will come: everything that is open ends now. */
   finish(): void {
-    for (const [key, connection] of this.connections) {
-      connection.finish('unanswered');
-      this.end(key, connection);
-    }
+    for (const [key, connection] of this.connections) this.giveUp(key, connection);
     for (const [key, half] of this.halfOpen) this.dropHalfOpen(key, half);
   }
 
@@ -160,13 +161,23 @@ export class Tracker<Context> {
     if (known !== undefined) {
       if (known.isSameSyn(segment.seq)) return; // retransmitted, or seen on another interface
       if (known.acceptsLateSyn(segment.seq)) {
-        known.synSeen(segment.seq);
-        if (segment.payload.length > 0) known.segment(segment, true);
+        this.account(known, () => {
+          known.synSeen(segment.seq);
+          if (segment.payload.length > 0) known.segment(segment, true);
+        });
+        if (known.isOver) this.end(key, known);
         return;
       }
       // The port is used again: the old connection is over, whatever of it was not seen.
-      known.finish('unanswered');
-      this.end(key, known);
+      this.giveUp(key, known);
+    }
+    const over = this.ended.get(key);
+    if (over !== undefined) {
+      if (over.isn === segment.seq) {
+        this.counts.stray_segments++;
+        return;
+      }
+      this.ended.delete(key);
     }
     const half = this.halfOpen.get(key);
     if (half !== undefined) {
@@ -203,7 +214,8 @@ export class Tracker<Context> {
     this.halfOpen.set(key, { tuple, context, isn: segment.seq, sinceUs: segment.timeUs });
     if (segment.payload.length > 0) {
       // TCP Fast Open (RFC 7413): the request travels with the SYN.
-      this.begin(key, segment, true)?.segment(segment, true);
+      const connection = this.begin(key, segment, true);
+      if (connection !== undefined) this.account(connection, () => connection.segment(segment, true));
     }
   }
 
@@ -213,7 +225,7 @@ export class Tracker<Context> {
       // What is left of a connection that is over, or of one that never was, opens none.
       const opensNone =
         (segment.flags & RST) !== 0 || (segment.payload.length === 0 && (segment.flags & SYN) === 0);
-      if (opensNone) {
+      if (opensNone || this.ended.get(key)?.includes(segment, fromClient)) {
         this.counts.stray_segments++;
         return undefined;
       }
@@ -241,10 +253,30 @@ export class Tracker<Context> {
     return connection;
   }
 
+  /** A connection that came to its own end. Its last segments may be seen once more, on another interface. */
   private end(key: string, connection: Connection<Context>): void {
-    this.pendingBytes -= connection.discard();
+    this.ended.delete(key);
+    this.ended.set(key, connection.remains());
+    if (this.ended.size > this.limits.maxConnections) deleteOldest(this.ended);
+    this.forget(key, connection);
+  }
+
+  /** A connection that we end: what is known of it is reported; it may go on and is then joined midway. */
+  private giveUp(key: string, connection: Connection<Context>): void {
+    this.account(connection, () => connection.finish('unanswered'));
+    this.forget(key, connection);
+  }
+
+  private forget(key: string, connection: Connection<Context>): void {
+    this.account(connection, () => connection.discard());
     this.connections.delete(key);
     this.hooks.closed(connection.tuple, connection.context);
+  }
+
+  private account(connection: Connection<Context>, action: () => void): void {
+    const before = connection.pendingBytes;
+    action();
+    this.pendingBytes += connection.pendingBytes - before;
   }
 
   private dropHalfOpen(key: string, half: HalfOpen<Context>): void {
@@ -256,8 +288,7 @@ export class Tracker<Context> {
     const oldest = this.connections.entries().next().value;
     if (oldest === undefined) return;
     this.counts.connections_evicted++;
-    oldest[1].finish('unanswered');
-    this.end(...oldest);
+    this.giveUp(...oldest);
   }
 
   private boundPendingBytes(connection: Connection<Context>, nowUs: number): void {
@@ -268,9 +299,7 @@ export class Tracker<Context> {
       return;
     }
     this.counts.pending_bytes_bound++;
-    const before = connection.pendingBytes;
-    connection.skipGaps(nowUs);
-    this.pendingBytes += connection.pendingBytes - before;
+    this.account(connection, () => connection.skipGaps(nowUs));
   }
 }
 
