@@ -2,7 +2,7 @@
  * A lab: a host, a metadata service at the real addresses, and programs that call it, all in network namespaces
  * of their own. Nothing is made or changed in the machine's own namespace, where those addresses may be real.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -38,6 +38,8 @@ export interface SpawnOptions {
   cwd?: string;
   /** `pod`: one hop behind the host, as a container on a bridge is. Default `host`. */
   from?: 'host' | 'pod';
+  /** Default `pipe`. `inherit` shows its output where ours goes. */
+  stdio?: StdioOptions;
 }
 
 export interface RunOptions extends SpawnOptions {
@@ -236,7 +238,7 @@ export class Lab {
     if (this.#closed) throw new Error('the lab is closed');
     const namespace = options.from === 'pod' ? this.podNamespace : this.hostNamespace;
     const child = spawn('nsenter', [`--net=${namespacePath(namespace)}`, '--', ...argv], {
-      stdio: 'pipe',
+      stdio: options.stdio ?? 'pipe',
       env: this.#env(options.env),
       cwd: options.cwd ?? this.home,
       detached: true,

@@ -1,0 +1,101 @@
+/** The demo's story: what happens in the lab, act by act, each one a real program doing what such programs do. */
+import { IMDS_IPV4 } from '../protocol/endpoints.ts';
+import { labClients, PATHS } from './clients.ts';
+import type { Lab } from './lab.ts';
+import { Ledger } from './ledger.ts';
+import { buildOneShot, type Programs } from './programs.ts';
+import { type LabService, startLegacyPoller, startModernService, startWebApp } from './services.ts';
+
+const SERVICE_INTERVAL_S = 2;
+const THEFT_TIMEOUT_MS = 5000;
+
+export interface Act {
+  /** What happens, in one line. */
+  says: string;
+  play(): Promise<void>;
+}
+
+/** Clients of the story, in their order; what they do is in clients.ts. */
+const CAST = [
+  'curl-v1',
+  'curl-v2',
+  'wget-v1',
+  'bash-dev-tcp',
+  'python-urllib',
+  'python-keep-alive',
+  'curl-token-name-in-query',
+  'python-split',
+  'c-one-shot',
+  'curl-ipv6',
+  'sdk-old',
+  'sdk-new',
+  'sdk-new-unanswered',
+];
+/** Clients that come back, one at a time, while somebody goes on watching. */
+const REGULARS = ['curl-v1', 'curl-v2', 'wget-v1', 'python-keep-alive', 'sdk-old', 'sdk-new'];
+
+export class Story {
+  readonly ledger: Ledger;
+  readonly #lab: Lab;
+  readonly #programs: Programs;
+  readonly #services: LabService[] = [];
+  readonly #clients: Map<string, Act>;
+
+  private constructor(lab: Lab, programs: Programs, oneShot: string | null) {
+    this.#lab = lab;
+    this.#programs = programs;
+    this.ledger = new Ledger(lab);
+    this.#clients = new Map(
+      labClients(programs, oneShot).map((client) => [
+        client.name,
+        { says: client.says, play: async () => void (await this.ledger.runClient(client)) },
+      ]),
+    );
+  }
+
+  static async prepare(lab: Lab, programs: Programs): Promise<Story> {
+    return new Story(lab, programs, await buildOneShot(programs, lab.home));
+  }
+
+  /** The whole story once. */
+  acts(): Act[] {
+    const keep = async (service: Promise<LabService>) => {
+      this.#services.push(this.ledger.addService(await service));
+    };
+    return [
+      {
+        says: `a service from before IMDSv2 starts; it calls every ${SERVICE_INTERVAL_S} seconds`,
+        play: () => keep(startLegacyPoller(this.#lab, this.#programs, SERVICE_INTERVAL_S)),
+      },
+      {
+        says: 'a service that uses session tokens starts',
+        play: () => keep(startModernService(this.#lab, this.#programs, SERVICE_INTERVAL_S)),
+      },
+      // A machine without a C compiler has no C program to run.
+      ...CAST.flatMap((name) => this.#clients.get(name) ?? []),
+      { says: 'a web app is tricked into fetching role credentials (SSRF)', play: () => this.#theft() },
+    ];
+  }
+
+  /** For ever: calls of programs that come back. */
+  *encores(): Generator<Act> {
+    for (;;) for (const name of REGULARS) yield this.#clients.get(name)!;
+  }
+
+  async #theft(): Promise<void> {
+    const app = this.ledger.addService(await startWebApp(this.#lab, this.#programs));
+    this.#services.push(app);
+    const url = `url=http://${IMDS_IPV4}${PATHS.credentials}`;
+    const fetchPage = `http://127.0.0.1:${app.listening}/fetch`;
+    const { status } = await this.#lab.run(
+      [this.#programs.curl, '-sf', '-o', '/dev/null', '-G', '--data-urlencode', url, fetchPage],
+      { timeoutMs: THEFT_TIMEOUT_MS },
+    );
+    if (status !== 0) throw new Error(`the web app could not be tricked (curl ended with ${status})`);
+  }
+
+  /** Ends the services; from then on the ledger is complete. */
+  async end(): Promise<void> {
+    await Promise.all(this.#services.map((service) => service.stop()));
+  }
+}

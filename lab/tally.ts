@@ -1,0 +1,77 @@
+/** What the lab did, per program and script, to hold a list of offenders against. */
+import type { Truth } from './ledger.ts';
+
+/** Calls of one identity: all processes that ran the same program and script. The user is always who runs the lab. */
+export interface IdentityTally {
+  executable: string;
+  script: string | null;
+  /** Requests without a session token, whatever came back. */
+  v1: number;
+  v2: number;
+  /** Role credentials that were handed out without a session token. */
+  credentialsOverV1: number;
+}
+
+export function tallyByIdentity(truths: readonly Truth[]): IdentityTally[] {
+  const tallies = new Map<string, IdentityTally>();
+  for (const { owner, version, category, status } of truths) {
+    if (owner === null || version === null) continue;
+    const { executable, script } = owner;
+    const key = identityKey({ executable, script });
+    const tally = tallies.get(key) ?? { executable, script, v1: 0, v2: 0, credentialsOverV1: 0 };
+    if (version === 2) tally.v2++;
+    else tally.v1++;
+    if (version === 1 && category === 'credentials' && status === 200) tally.credentialsOverV1++;
+    tallies.set(key, tally);
+  }
+  return [...tallies.values()];
+}
+
+/** What one row of an offenders list says, in the lab's words. `executable` is null where nobody knew it. */
+export interface ListedOffender {
+  executable: string | null;
+  script: string | null;
+  v1: number;
+  v2: number;
+  /** Whether credentials went out over IMDSv1. */
+  credentialsOverV1: boolean;
+}
+
+/**
+ * Every identity that called IMDSv1 must be listed once, with exactly its counts; nobody else may be listed as having
+ * called IMDSv1. One line a difference, for whoever ran the lab.
+ */
+export function compareOffenders(truths: readonly Truth[], listed: readonly ListedOffender[]): string[] {
+  const differences: string[] = truths
+    .filter(({ owner }) => owner === null)
+    .map(({ method, target }) => `the lab itself cannot say who asked for ${method} ${target}`);
+  const rows = Map.groupBy(listed, identityKey);
+  for (const tally of tallyByIdentity(truths)) {
+    const key = identityKey(tally);
+    const [row, ...more] = rows.get(key) ?? [];
+    rows.delete(key);
+    if (row === undefined) {
+      if (tally.v1 > 0) differences.push(`${key} is not listed; it made ${tally.v1} IMDSv1 calls`);
+      continue;
+    }
+    if (more.length > 0) differences.push(`${key} is listed ${more.length + 1} times`);
+    if (row.v1 !== tally.v1)
+      differences.push(`${key} is listed with ${row.v1} IMDSv1 calls; it made ${tally.v1}`);
+    if (row.v2 !== tally.v2)
+      differences.push(`${key} is listed with ${row.v2} IMDSv2 calls; it made ${tally.v2}`);
+    if (row.credentialsOverV1 !== tally.credentialsOverV1 > 0) {
+      differences.push(
+        `${key} is listed ${row.credentialsOverV1 ? 'with' : 'without'} credentials over IMDSv1; it took them ${tally.credentialsOverV1} times`,
+      );
+    }
+  }
+  for (const [key, surplus] of rows) {
+    for (const { v1, v2 } of surplus)
+      differences.push(`${key} is listed with ${v1} + ${v2} calls; the lab ran no such thing`);
+  }
+  return differences;
+}
+
+function identityKey({ executable, script }: { executable: string | null; script: string | null }): string {
+  return script === null ? String(executable) : `${executable} ${script}`;
+}
