@@ -18,6 +18,11 @@ export interface ProcessSnapshot {
   name: string;
   /** As seen in the process's own mount namespace; null when unreadable; a ` (deleted)` suffix is removed. */
   executable: string | null;
+  /**
+   * argv, where it was read together with the rest. Absent or null: to be read from /proc/PID/cmdline, if the process
+   * with this start time is still there.
+   */
+  args?: string[] | null;
 }
 
 export interface SocketOwner extends ProcessSnapshot {
@@ -26,6 +31,8 @@ export interface SocketOwner extends ProcessSnapshot {
   args: string[] | null;
   /** True when args were cut at the capture limit. */
   argsTruncated: boolean;
+  /** As /proc/PID/cwd had it when the owner was found; absent where that is to be read later; null when unreadable. */
+  workingDirectory?: string | null;
   /** Inode number of the socket's network namespace. */
   netns: number | null;
   /** cgroup v2 id (the inode of the cgroup directory), null when unknown. */

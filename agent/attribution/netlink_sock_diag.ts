@@ -1,0 +1,212 @@
+/**
+ * A NETLINK_SOCK_DIAG socket. It belongs to the network namespace in which its thread was when it was opened, and
+ * answers for sockets of that namespace only.
+ */
+import { networkInterfaces } from 'node:os';
+import koffi from 'koffi';
+import type { Counters } from '../../protocol/records.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  addressBytes,
+  type DiagAnswer,
+  decodeAnswer,
+  encodeProbe,
+  encodeRequest,
+  REQUEST_BYTES,
+  type SocketId,
+} from './netlink_inet_diag.ts';
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const NETLINK_SOCK_DIAG = 4;
+const MSG_DONTWAIT = 0x40;
+const ANSWER_BUFFER_BYTES = 8192;
+/** Left-over answers and interrupted calls put up with before a look-up is given up. */
+const MAX_ATTEMPTS = 8;
+/** The interface list is read again at most so often, in milliseconds. */
+const INTERFACES_TTL_MS = 5000;
+
+const errnoOf = koffi.os.errno;
+const EINTR = errnoOf['EINTR'] ?? 4;
+const ENOENT = errnoOf['ENOENT'] ?? 2;
+const ENOBUFS = errnoOf['ENOBUFS'] ?? 105;
+
+const libc = koffi.load(null);
+const socket = libc.func('socket', 'int', ['int', 'int', 'int']);
+const close = libc.func('close', 'int', ['int']);
+const send = libc.func('send', 'intptr_t', ['int', 'void *', 'size_t', 'int']);
+const recv = libc.func('recv', 'intptr_t', ['int', 'void *', 'size_t', 'int']);
+const ifNameToIndex = libc.func('if_nametoindex', 'uint32_t', ['str']);
+
+/** NETLINK_SOCK_DIAG cannot be used here; the message says why, for the operator. */
+export class SockDiagUnavailable extends Error {
+  constructor(reason: string) {
+    super(reason);
+    this.name = 'SockDiagUnavailable';
+  }
+}
+
+export interface FoundSocket {
+  uid: number;
+  /** 0: no process holds it any more (TIME_WAIT, orphaned). */
+  inode: number;
+  /** include/net/tcp_states.h. */
+  state: number;
+}
+
+export class SockDiagSocket {
+  readonly #descriptor: number;
+  readonly #request = Buffer.alloc(REQUEST_BYTES);
+  readonly #answer = Buffer.alloc(ANSWER_BUFFER_BYTES);
+  #sequence = 0;
+  /** Interface indices by the addresses that they hold (hex). */
+  #indices = new Map<string, number[]>();
+  #indicesReadAt = Number.NEGATIVE_INFINITY;
+  #errors = 0;
+  #interrupted = 0;
+  #overruns = 0;
+  #unanswered = 0;
+  #strangers = 0;
+  #foundByInterface = 0;
+
+  private constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  /** @throws SockDiagUnavailable when the socket is refused or the kernel has no `tcp_diag`. */
+  static open(): SockDiagSocket {
+    const descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+    if (descriptor < 0) {
+      throw new SockDiagUnavailable(
+        `A netlink socket for sock_diag was refused (${errnoName(koffi.errno())}).`,
+      );
+    }
+    const opened = new SockDiagSocket(descriptor);
+    encodeProbe(opened.#request, ++opened.#sequence);
+    const answer = opened.#exchange(NO_SOCKET);
+    if (answer?.kind !== 'done') {
+      opened.close();
+      const why = answer?.kind === 'error' ? errnoName(answer.errno) : 'no answer';
+      throw new SockDiagUnavailable(
+        `The kernel does not answer sock_diag questions about TCP (${why}); it needs the modules inet_diag and tcp_diag.`,
+      );
+    }
+    return opened;
+  }
+
+  /** The connected socket with exactly this tuple, in any state from SYN_SENT on, or null when there is none. */
+  find(id: SocketId): FoundSocket | null {
+    const isIpv4 = id.localAddress.length === 4;
+    const direct = isIpv4
+      ? (this.#ask(AF_INET, id, 0) ?? this.#ask(AF_INET6, id, 0))
+      : this.#ask(AF_INET6, id, 0);
+    if (direct) return direct;
+    // Not there, or bound to an interface (SO_BINDTODEVICE, `curl --interface`): then to one that holds its address.
+    for (const index of this.#interfacesOf(id.localAddress)) {
+      const bound = this.#ask(isIpv4 ? AF_INET : AF_INET6, id, index);
+      if (bound) {
+        this.#foundByInterface++;
+        return bound;
+      }
+    }
+    return null;
+  }
+
+  #ask(family: number, id: SocketId, interfaceIndex: number): FoundSocket | null {
+    encodeRequest(this.#request, ++this.#sequence, family, id, interfaceIndex);
+    const answer = this.#exchange(id);
+    if (answer === null || answer.kind === 'done') return null;
+    if (answer.kind === 'error') {
+      if (answer.errno !== ENOENT) this.#errors++;
+      return null;
+    }
+    if (!answer.exact) {
+      this.#strangers++;
+      return null;
+    }
+    return answer;
+  }
+
+  /** Sends the request and takes its answer, which the kernel queues before `send` returns: nothing to wait for. */
+  #exchange(id: SocketId): DiagAnswer | null {
+    if (!this.#send()) return null;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const got = Number(recv(this.#descriptor, this.#answer, ANSWER_BUFFER_BYTES, MSG_DONTWAIT));
+      if (got >= 0) {
+        const answer = decodeAnswer(this.#answer.subarray(0, got), this.#sequence, id);
+        if (answer) return answer;
+        continue;
+      }
+      const failed = koffi.errno();
+      if (failed === EINTR) this.#interrupted++;
+      else if (failed === ENOBUFS) {
+        // The queue overflowed and the answer may be the message that was dropped: ask again.
+        this.#overruns++;
+        if (!this.#send()) return null;
+      } else {
+        this.#unanswered++;
+        return null;
+      }
+    }
+    this.#unanswered++;
+    return null;
+  }
+
+  #send(): boolean {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      if (Number(send(this.#descriptor, this.#request, REQUEST_BYTES, MSG_DONTWAIT)) === REQUEST_BYTES)
+        return true;
+      if (koffi.errno() !== EINTR) break;
+      this.#interrupted++;
+    }
+    this.#errors++;
+    return false;
+  }
+
+  #interfacesOf(address: Uint8Array): number[] {
+    const now = performance.now();
+    if (now - this.#indicesReadAt > INTERFACES_TTL_MS) {
+      this.#indicesReadAt = now;
+      this.#indices.clear();
+      for (const [name, addresses] of Object.entries(networkInterfaces())) {
+        const index = ifNameToIndex(name) as number;
+        for (const each of index > 0 ? (addresses ?? []) : []) {
+          const key = Buffer.from(addressBytes(each.address) ?? []).toString('hex');
+          this.#indices.set(key, [...(this.#indices.get(key) ?? []), index]);
+        }
+      }
+    }
+    return this.#indices.get(Buffer.from(address).toString('hex')) ?? [];
+  }
+
+  counters(): Counters {
+    return {
+      netlink_errors: this.#errors,
+      netlink_interrupted: this.#interrupted,
+      netlink_overruns: this.#overruns,
+      netlink_unanswered: this.#unanswered,
+      /** Answers about another socket than the one asked for. */
+      netlink_strangers: this.#strangers,
+      found_by_interface: this.#foundByInterface,
+    };
+  }
+
+  close(): void {
+    close(this.#descriptor);
+  }
+}
+
+const NO_SOCKET: SocketId = {
+  localAddress: new Uint8Array(4),
+  localPort: 0,
+  remoteAddress: new Uint8Array(4),
+  remotePort: 0,
+};
+
+function errnoName(errno: number): string {
+  const known = Object.entries(errnoOf).find(([, value]) => value === errno);
+  return known ? known[0] : `errno ${errno}`;
+}

@@ -1,0 +1,272 @@
+/**
+ * From a socket's inode to a process that holds it: `socket:[INODE]` among the links of /proc/PID/fd.
+ *
+ * A one-shot caller lives for a few milliseconds after its SYN, so the order is everything: processes that called
+ * before, by the descriptors they used; then the youngest processes; then all the rest, those of the socket's
+ * user first; the newest descriptors of each first; and all of it within a bound of time.
+ */
+import type { Counters } from '../../protocol/records.ts';
+import {
+  closeDescriptor,
+  EACCES,
+  EPERM,
+  lastErrno,
+  openForReading,
+  ownerUidOf,
+  readLinkAt,
+  readNumbers,
+  rereadFile,
+} from './proc_libc.ts';
+import { HeldProcess } from './proc_reader.ts';
+
+/** The newest pids, tried by number: their entries need not be listed first, which costs 60 µs for new processes. */
+const NEWEST_PIDS = 3;
+/** Pids below the newest one that are looked at before all of /proc is listed. */
+const YOUNG_PIDS = 64;
+const RECENT_HOLDERS = 16;
+/** Neighbours of the descriptor last used: the kernel gives the lowest free number, so it is mostly the same again. */
+const NEAR_DESCRIPTORS = [0, 1, -1, 2] as const;
+/** Links read between two looks at the clock. */
+const LINKS_PER_CLOCK = 32;
+/**
+ * Where the entry of pid 0 would stand in the /proc directory (fs/proc/internal.h, FIRST_PROCESS_ENTRY 256; and
+ * fs/proc/base.c, TGID_OFFSET, two further): an entry's position is its pid above that, and only leaders of thread
+ * groups are listed. Used as a short cut only: what it gives is checked, and the full listing follows.
+ */
+const TGID_OFFSET = 258;
+
+export interface Holder {
+  /** Still open: the caller reads what it needs, then closes it. */
+  process: HeldProcess;
+  /** Number of the descriptor by which the process holds the socket. */
+  descriptor: number;
+  /** Whether it was found among those that called before. */
+  recent: boolean;
+}
+
+export interface HolderSearchOptions {
+  procRoot: string;
+  /** Longest that one search may take, in milliseconds. */
+  boundMs: number;
+  now?: () => number;
+}
+
+export class HolderSearch {
+  readonly #root: string;
+  readonly #boundMs: number;
+  readonly #now: () => number;
+  readonly #directory: number;
+  /** Open /proc/loadavg, or -1 where its last pid says nothing about this /proc (another pid namespace). */
+  readonly #loadavg: number;
+  /** Holders found before, by pid: latest last. */
+  readonly #recent = new Map<number, { uid: number; descriptor: number }>();
+  /** The descriptor found last: another process of the same program mostly has the same. */
+  #usual = 0;
+  #scanned = 0;
+  #unreadable = 0;
+  #boundHit = 0;
+  #deadline = 0;
+  #target: Buffer = Buffer.alloc(0);
+  #tried = new Set<number>();
+
+  constructor(options: HolderSearchOptions) {
+    this.#root = options.procRoot;
+    this.#boundMs = options.boundMs;
+    this.#now = options.now ?? (() => performance.now());
+    this.#directory = openForReading(options.procRoot);
+    const self = openForReading(`${options.procRoot}/self/stat`);
+    const sameNamespace = self >= 0 && Number.parseInt(String(rereadFile(self) ?? ''), 10) === process.pid;
+    if (self >= 0) closeDescriptor(self);
+    this.#loadavg = sameNamespace ? openForReading(`${options.procRoot}/loadavg`) : -1;
+  }
+
+  /**
+   * A process that holds the socket `inode` of user `uid`, or null when none was found in time. `stillOpen` is asked
+   * before the long way through all processes: when the caller has ended meanwhile, that way leads nowhere and makes
+   * the next caller's look-up late.
+   */
+  find(inode: number, uid: number, stillOpen: () => boolean): Holder | null {
+    this.#deadline = this.#now() + this.#boundMs;
+    this.#target = Buffer.from(`socket:[${inode}]`, 'latin1');
+    this.#tried.clear();
+    const found = this.#search(uid, stillOpen);
+    if (found) {
+      this.#usual = found.descriptor;
+      this.#recent.delete(found.process.pid);
+      this.#recent.set(found.process.pid, { uid, descriptor: found.descriptor });
+      if (this.#recent.size > RECENT_HOLDERS) this.#recent.delete(this.#recent.keys().next().value!);
+    }
+    return found;
+  }
+
+  /** Whether the last `find` gave up because its time was over. */
+  get outOfTime(): boolean {
+    return this.#deadline === Number.NEGATIVE_INFINITY;
+  }
+
+  /** Whether this very process has that socket at that descriptor. */
+  holds(process: HeldProcess, inode: number, descriptor: number): boolean {
+    this.#target = Buffer.from(`socket:[${inode}]`, 'latin1');
+    const descriptors = process.openDescriptors();
+    if (descriptors < 0) return false;
+    const same = this.#linksTo(descriptors, descriptor);
+    closeDescriptor(descriptors);
+    return same;
+  }
+
+  #search(uid: number, stillOpen: () => boolean): Holder | null {
+    const recents = [...this.#recent].reverse();
+    for (const [pid, { uid: itsUid, descriptor }] of recents) {
+      if (itsUid !== uid) continue;
+      const found = this.#look(pid, descriptor, false);
+      if (found) return { ...found, recent: true };
+    }
+    const newest = this.#newestPid();
+    if (newest !== null) {
+      for (let pid = newest; pid > newest - NEWEST_PIDS && pid > 0; pid--) {
+        const found = this.#look(pid, null, true);
+        if (found) return this.#leader(found);
+      }
+      for (const pid of this.#youngPids(newest)) {
+        const found = this.#look(pid, null, true);
+        if (found) return found;
+      }
+    }
+    if (!stillOpen()) return null;
+    for (const [pid, { uid: itsUid }] of recents) {
+      const found = itsUid === uid ? this.#look(pid, null, true) : null;
+      if (found) return { ...found, recent: true };
+    }
+    return this.#searchAll(uid, newest);
+  }
+
+  #searchAll(uid: number, newest: number | null): Holder | null {
+    const pids: number[] = [];
+    if (this.#directory < 0 || !readNumbers(this.#directory, pids, 0)) this.#unreadable++;
+    // Pids are given upwards and begin again at the top: those above the newest are older than all below it.
+    const turn = newest ?? Number.POSITIVE_INFINITY;
+    pids.sort((a, b) => (a > turn === b > turn ? b - a : a > turn ? 1 : -1));
+    const others: number[] = [];
+    for (const pid of pids) {
+      if (this.#tried.has(pid)) continue;
+      if (this.#late()) return null;
+      if (ownerUidOf(`${this.#root}/${pid}`) !== uid) {
+        others.push(pid);
+        continue;
+      }
+      const found = this.#look(pid, null, true);
+      if (found) return found;
+    }
+    // A process may hold a socket that was opened under another user.
+    for (const pid of others) {
+      const found = this.#look(pid, null, true);
+      if (found) return found;
+    }
+    return null;
+  }
+
+  /** A thread shares its leader's descriptors, and has a directory of its own which no listing shows: that was found. */
+  #leader(found: Holder): Holder | null {
+    const leader = found.process.leaderPid();
+    if (leader === found.process.pid) return found;
+    found.process.close();
+    return leader === null ? null : this.#look(leader, found.descriptor, false);
+  }
+
+  /** The leaders among the last pids given, youngest first. */
+  #youngPids(newest: number): number[] {
+    const pids: number[] = [];
+    if (this.#directory < 0) return pids;
+    const oldest = Math.max(1, newest - YOUNG_PIDS);
+    // The full listing follows in any case, so an unseekable directory loses only time.
+    readNumbers(this.#directory, pids, TGID_OFFSET + oldest, 1);
+    return pids.filter((pid) => pid >= oldest && pid <= newest).sort((a, b) => b - a);
+  }
+
+  #newestPid(): number | null {
+    const bytes = this.#loadavg < 0 ? null : rereadFile(this.#loadavg);
+    if (!bytes) return null;
+    const pid = Number(bytes.toString('latin1', bytes.lastIndexOf(0x20) + 1, bytes.length).trim());
+    return Number.isInteger(pid) && pid > 0 ? pid : null;
+  }
+
+  /** Looks into one process: near one descriptor, or (`whole`) at all of them, newest first. */
+  #look(pid: number, near: number | null, whole: boolean): Holder | null {
+    if (this.#late()) return null;
+    if (whole && this.#tried.has(pid)) return null;
+    const held = HeldProcess.hold(this.#root, pid);
+    const descriptors = held?.openDescriptors() ?? -1;
+    if (!held || descriptors < 0) {
+      if (held) this.#refused();
+      held?.close();
+      this.#recent.delete(pid);
+      this.#tried.add(pid);
+      return null;
+    }
+    this.#scanned++;
+    const descriptor = whole ? this.#newestOf(descriptors) : this.#nearOf(descriptors, near ?? 0);
+    if (whole) this.#tried.add(pid);
+    closeDescriptor(descriptors);
+    if (descriptor >= 0) return { process: held, descriptor, recent: false };
+    held.close();
+    return null;
+  }
+
+  #nearOf(descriptors: number, near: number): number {
+    for (const step of NEAR_DESCRIPTORS) {
+      const number = near + step;
+      if (number >= 0 && this.#linksTo(descriptors, number)) return number;
+    }
+    return -1;
+  }
+
+  #newestOf(descriptors: number): number {
+    // Listing makes the kernel build an entry for every descriptor; a guess that hits saves that.
+    if (this.#linksTo(descriptors, this.#usual)) return this.#usual;
+    const numbers: number[] = [];
+    // Cut short or not, what was listed is looked at.
+    readNumbers(descriptors, numbers);
+    numbers.sort((a, b) => a - b);
+    for (let i = numbers.length - 1, read = 1; i >= 0; i--, read++) {
+      const target = readLinkAt(descriptors, String(numbers[i]));
+      if (target?.equals(this.#target)) return numbers[i]!;
+      if (target === null && this.#refused()) return -1;
+      if (read % LINKS_PER_CLOCK === 0 && this.#late()) return -1;
+    }
+    return -1;
+  }
+
+  /** Whether the last failure says that we may not look into this process at all: then none of its links can be read. */
+  #refused(): boolean {
+    const failed = lastErrno();
+    if (failed !== EACCES && failed !== EPERM) return false;
+    this.#unreadable++;
+    return true;
+  }
+
+  #linksTo(descriptors: number, number: number): boolean {
+    const target = readLinkAt(descriptors, String(number));
+    return target?.equals(this.#target) ?? false;
+  }
+
+  #late(): boolean {
+    if (this.outOfTime) return true;
+    if (this.#now() < this.#deadline) return false;
+    this.#deadline = Number.NEGATIVE_INFINITY;
+    this.#boundHit++;
+    return true;
+  }
+
+  counters(): Counters {
+    return {
+      scanned_processes: this.#scanned,
+      unreadable_processes: this.#unreadable,
+      time_bound_hit: this.#boundHit,
+    };
+  }
+
+  close(): void {
+    if (this.#directory >= 0) closeDescriptor(this.#directory);
+    if (this.#loadavg >= 0) closeDescriptor(this.#loadavg);
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * The few system calls by which /proc is read, through `koffi`: a file descriptor kept on a process's directory
+ * names that very process for as long as it is open, even after its pid was given to another one
+ * (fs/proc/base.c resolves through the `struct pid` of the inode, not through the number), and `node:fs` cannot
+ * open relative to a descriptor. It is also the faster way, measured per operation on a two-core virtual machine:
+ * listing /proc/PID/fd 16 µs against 24 µs, one link in it 2.9 µs against 4.0 µs, reading /proc/PID/stat 11 µs
+ * against 12 µs (20 µs by `readFileSync`).
+ */
+import koffi from 'koffi';
+
+/** asm-generic/fcntl.h; the same on x86-64 and arm64 but for O_DIRECTORY, which is therefore not used. */
+const O_RDONLY = 0;
+const O_CLOEXEC = 0o2000000;
+const O_PATH = 0o10000000;
+/** AT_FDCWD: paths that begin with `/` need no directory. */
+export const CURRENT_DIRECTORY = -100;
+const SEEK_SET = 0;
+/** include/uapi/linux/stat.h: `struct statx`, stx_uid. */
+const STATX_UID = 0x8;
+const STX_UID_OFFSET = 20;
+const STATX_BYTES = 256;
+/** glibc has had a wrapper only since 2.30, so by number (asm/unistd_64.h; asm-generic/unistd.h). */
+const SYS_GETDENTS64 = process.arch === 'arm64' ? 61 : 217;
+
+/** The same number on all machines; since Linux 5.3. */
+const SYS_PIDFD_OPEN = 434;
+
+const PATH_BYTES = 4096;
+const FILE_BYTES = 32 * 1024;
+const DIRECTORY_BYTES = 64 * 1024;
+
+export const ENOENT = koffi.os.errno['ENOENT'] ?? 2;
+export const ESRCH = koffi.os.errno['ESRCH'] ?? 3;
+export const EACCES = koffi.os.errno['EACCES'] ?? 13;
+export const EPERM = koffi.os.errno['EPERM'] ?? 1;
+
+// The running program itself: Node is linked with the C library, whatever that library's file is called.
+const libc = koffi.load(null);
+const openat = libc.func('openat', 'int', ['int', 'void *', 'int']);
+const close = libc.func('close', 'int', ['int']);
+const read = libc.func('read', 'intptr_t', ['int', 'void *', 'size_t']);
+const pread = libc.func('pread', 'intptr_t', ['int', 'void *', 'size_t', 'int64_t']);
+const lseek = libc.func('lseek', 'int64_t', ['int', 'int64_t', 'int']);
+const readlinkat = libc.func('readlinkat', 'intptr_t', ['int', 'void *', 'void *', 'size_t']);
+const statx = libc.func('statx', 'int', ['int', 'void *', 'int', 'uint32_t', 'void *']);
+const getdents64 = libc.func('syscall', 'long', ['long', 'int', 'void *', 'size_t']);
+const pidfdOpen = libc.func('syscall', 'long', ['long', 'int', 'uint32_t']);
+
+// One thread, no re-entrance: every answer is copied or compared before the next call.
+const pathBytes = Buffer.alloc(PATH_BYTES);
+const fileBytes = Buffer.alloc(FILE_BYTES);
+const linkBytes = Buffer.alloc(PATH_BYTES);
+const directoryBytes = Buffer.alloc(DIRECTORY_BYTES);
+const statxBytes = Buffer.alloc(STATX_BYTES);
+
+function cPath(path: string): Buffer {
+  const length = pathBytes.write(path, 0, PATH_BYTES - 1);
+  pathBytes[length] = 0;
+  return pathBytes;
+}
+
+/** The number of the last failed call's error. */
+export function lastErrno(): number {
+  return koffi.errno();
+}
+
+/** Opens for reading (files and directories). Returns the descriptor, or -1 (see `lastErrno`). */
+export function openForReading(path: string, directory = CURRENT_DIRECTORY): number {
+  return openat(directory, cPath(path), O_RDONLY | O_CLOEXEC);
+}
+
+/** Opens a directory only as a starting point for other calls. Returns the descriptor, or -1. */
+export function openAsBase(path: string): number {
+  return openat(CURRENT_DIRECTORY, cPath(path), O_PATH | O_CLOEXEC);
+}
+
+export function closeDescriptor(descriptor: number): void {
+  close(descriptor);
+}
+
+/**
+ * A whole file below `directory`, at most 32 KiB of it. Returns a view that the next call overwrites, or null when
+ * the file could not be opened or read (see `lastErrno`).
+ */
+export function readFileAt(directory: number, name: string): Buffer | null {
+  const descriptor = openForReading(name, directory);
+  if (descriptor < 0) return null;
+  let length = 0;
+  // Files of /proc come whole in one read, except those larger than a page, which may come in pieces.
+  for (;;) {
+    const got = Number(read(descriptor, fileBytes.subarray(length), FILE_BYTES - length));
+    if (got < 0) {
+      const failed = koffi.errno();
+      close(descriptor);
+      koffi.errno(failed);
+      return null;
+    }
+    length += got;
+    if (got === 0 || length === FILE_BYTES || (length < PATH_BYTES && got < PATH_BYTES)) break;
+  }
+  close(descriptor);
+  return fileBytes.subarray(0, length);
+}
+
+/** Reads again from an open file's begin. Returns a view that the next call overwrites, or null. */
+export function rereadFile(descriptor: number): Buffer | null {
+  const got = Number(pread(descriptor, fileBytes, FILE_BYTES, 0));
+  return got < 0 ? null : fileBytes.subarray(0, got);
+}
+
+/** A link's target. Returns a view that the next call overwrites, or null (see `lastErrno`). */
+export function readLinkAt(directory: number, name: string): Buffer | null {
+  const got = Number(readlinkat(directory, cPath(name), linkBytes, PATH_BYTES));
+  return got < 0 ? null : linkBytes.subarray(0, got);
+}
+
+/**
+ * Whether a pid of our own pid namespace leads its thread group: pidfd_open(2) refuses other threads, and costs a
+ * fifth of reading /proc/PID/status. False also when it cannot say.
+ */
+export function isGroupLeader(pid: number): boolean {
+  const descriptor = Number(pidfdOpen(SYS_PIDFD_OPEN, pid, 0));
+  if (descriptor < 0) return false;
+  close(descriptor);
+  return true;
+}
+
+/** The uid that owns a path, or -1. Of /proc/PID it is the process's effective uid (fs/proc/base.c, task_dump_owner). */
+export function ownerUidOf(path: string): number {
+  if (statx(CURRENT_DIRECTORY, cPath(path), 0, STATX_UID, statxBytes) < 0) return -1;
+  return statxBytes.readUInt32LE(STX_UID_OFFSET);
+}
+
+/**
+ * Appends the numeric names in an open directory to `into`, in the directory's order: pids of /proc, descriptors of
+ * /proc/PID/fd.
+ *
+ * @param position where to begin (`lseek`), or null to go on from where the descriptor stands.
+ * @param maxReads bound on system calls; each gives up to 64 KiB (about 2,700 entries).
+ * @returns false when the directory could not be read to its end or within the bound.
+ */
+export function readNumbers(
+  directory: number,
+  into: number[],
+  position: number | null = null,
+  maxReads = 16,
+): boolean {
+  if (position !== null && Number(lseek(directory, position, SEEK_SET)) < 0) return false;
+  for (let reads = 0; reads < maxReads; reads++) {
+    const got = Number(getdents64(SYS_GETDENTS64, directory, directoryBytes, DIRECTORY_BYTES));
+    if (got < 0) return false;
+    if (got === 0) return true;
+    // struct linux_dirent64: d_ino u64, d_off s64, d_reclen u16, d_type u8, d_name (NUL-terminated).
+    for (let at = 0; at < got; at += directoryBytes.readUInt16LE(at + 16)) {
+      let number = 0;
+      let next = at + 19;
+      let byte = directoryBytes[next]!;
+      while (byte >= 0x30 && byte <= 0x39) {
+        number = number * 10 + (byte - 0x30);
+        byte = directoryBytes[++next]!;
+      }
+      if (byte === 0 && next > at + 19) into.push(number);
+    }
+  }
+  return false;
+}
