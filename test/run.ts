@@ -1,0 +1,81 @@
+/**
+ * Runs the tests with node:test in two groups under one closing summary: tests of pure code side by side, then those that
+ * take the machine for themselves (namespaces, captures) one file after the other, so that they do not disturb each
+ * other's timing. Called by test/run.
+ */
+import { globSync, readFileSync, statSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join, resolve } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { parseArgs } from 'node:util';
+
+const FILE_TIMEOUT_MS = 5 * 60_000;
+/** A test that asks who it runs as, or builds on the lab, is one that needs root; see "skip" in those tests. */
+const NEEDS_THE_MACHINE = /\bget(e?)uid\b|\/lab\//;
+const TOTALS = ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo', 'duration_ms'] as const;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { 'test-name-pattern': { type: 'string', multiple: true } },
+});
+
+function testFiles(): string[] {
+  const patterns = positionals.length > 0 ? positionals : ['test'];
+  const files = patterns.flatMap((pattern) => {
+    const isDirectory = statSync(pattern, { throwIfNoEntry: false })?.isDirectory() ?? false;
+    return globSync(isDirectory ? join(pattern, '**/*.test.ts') : pattern);
+  });
+  return [...new Set(files.map((file) => resolve(file)))].sort();
+}
+
+function needsTheMachine(file: string): boolean {
+  return file.includes('/test/lab/') || NEEDS_THE_MACHINE.test(readFileSync(file, 'utf8'));
+}
+
+const files = testFiles();
+if (files.length === 0) {
+  console.error(`test/run: no test files in ${positionals.join(' ') || 'test'}`);
+  process.exit(1);
+}
+
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
+
+const report = new spec();
+report.pipe(process.stdout);
+const totals = new Map<string, number>();
+
+/** node:test closes each run with one diagnostic a total; they are added up here and shown once at the end. */
+function isTotal(message: string): boolean {
+  const [name = '', value] = message.split(' ');
+  if (!(TOTALS as readonly string[]).includes(name)) return false;
+  totals.set(name, (totals.get(name) ?? 0) + Number(value));
+  return true;
+}
+
+const groups = [
+  { files: files.filter((file) => !needsTheMachine(file)), concurrency: cpus().length },
+  { files: files.filter(needsTheMachine), concurrency: 1 },
+];
+for (const group of groups) {
+  if (group.files.length === 0 || interrupted.signal.aborted) continue;
+  const events = run({
+    ...group,
+    timeout: FILE_TIMEOUT_MS,
+    signal: interrupted.signal,
+    ...(values['test-name-pattern'] ? { testNamePatterns: values['test-name-pattern'] } : {}),
+  });
+  for await (const event of events) {
+    if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isTotal(event.data.message)) continue;
+    if (event.type === 'test:fail' && event.data.todo === undefined) process.exitCode = 1;
+    report.write(event);
+  }
+}
+for (const name of TOTALS) {
+  const data = { nesting: 0, message: `${name} ${totals.get(name) ?? 0}`, level: 'info' as const };
+  report.write({ type: 'test:diagnostic', data });
+}
+report.end();
+if (interrupted.signal.aborted) process.exitCode = 130;
+if ((totals.get('tests') ?? 0) === 0) process.exitCode = 1;
