@@ -28,14 +28,7 @@ export function tallyByIdentity(truths: readonly Truth[]): IdentityTally[] {
 }
 
 /** What one row of an offenders list says, in the lab's words. `executable` is null where nobody knew it. */
-export interface ListedOffender {
-  executable: string | null;
-  script: string | null;
-  v1: number;
-  v2: number;
-  /** Whether credentials went out over IMDSv1. */
-  credentialsOverV1: boolean;
-}
+export type ListedOffender = Omit<IdentityTally, 'executable'> & { executable: string | null };
 
 /**
  * Every identity that called IMDSv1 must be listed once, with exactly its counts; nobody else may be listed as having
@@ -59,9 +52,10 @@ export function compareOffenders(truths: readonly Truth[], listed: readonly List
       differences.push(`${key} is listed with ${row.v1} IMDSv1 calls; it made ${tally.v1}`);
     if (row.v2 !== tally.v2)
       differences.push(`${key} is listed with ${row.v2} IMDSv2 calls; it made ${tally.v2}`);
-    if (row.credentialsOverV1 !== tally.credentialsOverV1 > 0) {
+    if (row.credentialsOverV1 !== tally.credentialsOverV1) {
+      const [listedTimes, times] = [row.credentialsOverV1, tally.credentialsOverV1];
       differences.push(
-        `${key} is listed ${row.credentialsOverV1 ? 'with' : 'without'} credentials over IMDSv1; it took them ${tally.credentialsOverV1} times`,
+        `${key} is listed as having taken credentials over IMDSv1 ${listedTimes} times, not ${times}`,
       );
     }
   }

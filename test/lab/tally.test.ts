@@ -33,8 +33,8 @@ const TRUTHS = [
   truth({ owner: python, category: 'credentials', status: 401 }),
 ];
 const LISTED: ListedOffender[] = [
-  { executable: '/usr/bin/curl', script: null, v1: 1, v2: 1, credentialsOverV1: false },
-  { executable: '/usr/bin/python3', script: '/app.py', v1: 2, v2: 0, credentialsOverV1: true },
+  { executable: '/usr/bin/curl', script: null, v1: 1, v2: 1, credentialsOverV1: 0 },
+  { executable: '/usr/bin/python3', script: '/app.py', v1: 2, v2: 0, credentialsOverV1: 1 },
 ];
 
 describe('tally of what the lab did', () => {
@@ -57,7 +57,7 @@ describe('tally of what the lab did', () => {
     assert.equal(differences(curl, app, app), 1);
     assert.equal(differences(curl, { ...app, v1: 1 }), 1);
     assert.equal(differences(curl, { ...app, v2: 1 }), 1);
-    assert.equal(differences({ ...curl, credentialsOverV1: true }, app), 1);
+    assert.equal(differences({ ...curl, credentialsOverV1: 1 }, app), 1);
     assert.equal(differences(curl, { ...app, script: null }), 2);
     assert.equal(differences(curl, app, { ...curl, executable: null }), 1);
   });

@@ -1,0 +1,148 @@
+/** imdswatch itself in the demo's lab: `up` records, `watch` shows it live, `offenders` is asked at the end. */
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import * as z from 'zod';
+import type { Lab, LabProcess, RunResult } from '../lab/lab.ts';
+import { OperatorError } from '../protocol/operator_error.ts';
+
+const MAIN = join(import.meta.dirname, 'main.ts');
+const START_TIMEOUT_MS = 20_000;
+
+/** What the demo reads of `offenders --json`. */
+const listedOffenders = z.array(
+  z
+    .object({
+      executable: z.string().nullable(),
+      script: z.string().nullable(),
+      calls_v1: z.int(),
+      calls_v2: z.int(),
+      credentials_over_v1: z.int(),
+    })
+    .transform(({ executable, script, calls_v1, calls_v2, credentials_over_v1 }) => ({
+      executable,
+      script,
+      v1: calls_v1,
+      v2: calls_v2,
+      credentialsOverV1: credentials_over_v1,
+    })),
+);
+
+/** Settings of the terminal and of Node, which the lab would otherwise keep out. */
+const PASSED_ON = ['TERM', 'COLORTERM', 'NO_COLOR', 'FORCE_COLOR', 'COLUMNS', 'NODE_COMPILE_CACHE'];
+
+/** pino's number for warnings. */
+const WARN_LEVEL = 40;
+const logLine = z.object({ level: z.number(), msg: z.string() });
+/** `up` logs this once its capture is live and its collector listens. */
+const READY_MESSAGE = 'ready';
+
+export class DemoObserver {
+  readonly #lab: Lab;
+  readonly #dataDir: string;
+  readonly #env: Record<string, string>;
+  readonly #running: LabProcess[] = [];
+  /** What `up` complained about, for the operator when something goes wrong. */
+  #complaints: string[] = [];
+
+  private constructor(lab: Lab) {
+    this.#lab = lab;
+    this.#dataDir = join(lab.home, 'data');
+    this.#env = Object.fromEntries(
+      PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+    );
+  }
+
+  /**
+   * Starts agent and collector, and with `liveView` also `watch` on our own terminal. Resolves when calls are seen.
+   * Throws OperatorError with what `up` said when it does not come up.
+   */
+  static async start(lab: Lab, { liveView }: { liveView: boolean }): Promise<DemoObserver> {
+    const observer = new DemoObserver(lab);
+    await observer.#startUp();
+    if (liveView) {
+      const watch = lab.spawn(observer.#command('watch'), {
+        env: observer.#env,
+        stdio: ['ignore', 'inherit', 'inherit'],
+      });
+      observer.#running.push(watch);
+    }
+    return observer;
+  }
+
+  #command(...args: string[]): string[] {
+    return [process.execPath, MAIN, ...args];
+  }
+
+  async #startUp(): Promise<void> {
+    const spool = join(this.#lab.home, 'spool');
+    // The port is the lab's own: its loopback is not the machine's.
+    const flags = ['--data-dir', this.#dataDir, '--spool-dir', spool, '--listen', '127.0.0.1:8787'];
+    const up = this.#lab.spawn(this.#command('up', ...flags), { env: this.#env });
+    this.#running.push(up);
+    up.child.stdout?.resume();
+    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+    const lines = createInterface({ input: up.child.stderr! });
+    lines.on('line', (line) => {
+      const logged = logLine.safeParse(parseJson(line));
+      if (logged.success && logged.data.msg === READY_MESSAGE) resolve();
+      if (!logged.success || logged.data.level >= WARN_LEVEL) this.#complaints.push(line);
+    });
+    void up.exited.then(({ status, signal }) =>
+      reject(new Error(`it ended (${signal ?? `exit code ${status}`})`)),
+    );
+    const timer = setTimeout(() => reject(new Error('it was not ready in time')), START_TIMEOUT_MS);
+    try {
+      await ready;
+    } catch (error) {
+      const words = this.#complaints.map((line) => `\n  ${line}`).join('');
+      throw new OperatorError(
+        1,
+        `"imdswatch up" did not start in the lab: ${(error as Error).message}.${words}`,
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Warnings and errors that `up` logged so far. */
+  get complaints(): readonly string[] {
+    return this.#complaints;
+  }
+
+  /** Ends `up` and `watch` in their own way, which delivers what is still on its way. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#running.map((running) => running.stop('SIGTERM')));
+  }
+
+  /** The table for people, on our own stdout. */
+  async printOffenders(): Promise<void> {
+    const table = this.#lab.spawn(this.#command('offenders', '--data-dir', this.#dataDir), {
+      env: this.#env,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    const { status } = await table.exited;
+    if (status !== 0) throw new OperatorError(1, `"imdswatch offenders" ended with exit code ${status}.`);
+  }
+
+  async listOffenders(): Promise<z.infer<typeof listedOffenders>> {
+    const answer: RunResult = await this.#lab.run(
+      this.#command('offenders', '--data-dir', this.#dataDir, '--json'),
+      { env: this.#env },
+    );
+    if (answer.status !== 0) {
+      throw new OperatorError(
+        1,
+        `"imdswatch offenders --json" ended with exit code ${answer.status}: ${answer.stderr}`,
+      );
+    }
+    return listedOffenders.parse(JSON.parse(answer.stdout));
+  }
+}
+
+function parseJson(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
