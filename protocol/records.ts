@@ -21,6 +21,8 @@ export const rollup = z.object({
   last_time: timestamp,
   count: z.int().min(1),
   'user_agent.original': z.string().nullable(),
+  /** As on a call. Tells pods apart where the process is not known. */
+  'source.address': z.string(),
   lines: z.array(rollupLine).min(1),
   ...callerShape,
 });
