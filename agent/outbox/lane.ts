@@ -1,0 +1,404 @@
+/**
+ * One kind of record in the spool: numbered from 0 without gaps as they are appended, kept in segment files
+ * `KIND-NUMBER.log` (the number of their first record), with a queue in memory behind them for while the disk cannot be
+ * written. Conservation holds at every moment and is what recovery counts losses by:
+ *
+ *   next = acknowledged + overflowed + lost + present
+ *
+ * Knows nothing of time, of other lanes or of what to do about an error: file errors are thrown to the spool.
+ */
+import { closeSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { FRAME_HEADER_BYTES, MAX_PAYLOAD_BYTES, scanFrames } from './record_frame.ts';
+
+const READ_CHUNK_BYTES = 256 * 1024;
+
+/** What the ledger keeps of a lane. Counts are of records, since the spool was made. */
+export interface LaneState {
+  /** Number of the next record to be appended. */
+  next: number;
+  /** Every record below this number is acknowledged or gone. */
+  cursor: number;
+  acknowledged: number;
+  overflowed: number;
+  lost: number;
+}
+
+/** A run of records that one batch carries: numbers from `from` up to but not including `to`, `count` of them. */
+export interface Range {
+  from: number;
+  to: number;
+  count: number;
+}
+
+interface Segment {
+  path: string;
+  first: number;
+  /** One more than its last record's number. */
+  end: number;
+  bytes: number;
+  /** Records not yet put into a batch, and where the first of them is. */
+  unsent: number;
+  unsentOffset: number;
+}
+
+interface Waiting {
+  number: number;
+  payload: Buffer;
+}
+
+export class Lane {
+  readonly name: string;
+  readonly #directory: string;
+  readonly #segmentBytes: number;
+  #segments: Segment[] = [];
+  /** Descriptor of the last segment while it is being appended to. */
+  #fd: number | null = null;
+  /** Descriptors of full segments that are not yet synced. */
+  #unsyncedFds: number[] = [];
+  #dirty = false;
+  #memory: Waiting[] = [];
+  #memoryBytes = 0;
+  #state: LaneState;
+  #sent: number;
+
+  constructor(name: string, directory: string, segmentBytes: number) {
+    this.name = name;
+    this.#directory = directory;
+    this.#segmentBytes = segmentBytes;
+    this.#state = { next: 0, cursor: 0, acknowledged: 0, overflowed: 0, lost: 0 };
+    this.#sent = 0;
+  }
+
+  get state(): LaneState {
+    return { ...this.#state };
+  }
+  get memoryBytes(): number {
+    return this.#memoryBytes;
+  }
+  get diskBytes(): number {
+    return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
+  }
+  /** Records that are neither acknowledged nor gone. */
+  get present(): number {
+    const { next, acknowledged, overflowed, lost } = this.#state;
+    return next - acknowledged - overflowed - lost;
+  }
+  get unsent(): number {
+    const waiting = this.#memory.reduce((sum, { number }) => sum + (number >= this.#sent ? 1 : 0), 0);
+    return waiting + this.#segments.reduce((sum, segment) => sum + segment.unsent, 0);
+  }
+  get segmentCount(): number {
+    return this.#segments.length;
+  }
+
+  /**
+   * Reads what a former process left. `saved` is null when the ledger was lost: then everything found counts as unsent.
+   * `sent` is the end of what batches on their way carry. Returns the segment files that hold nothing any more, and how
+   * many files could not be read.
+   */
+  recover(saved: LaneState | null, sent: number): { spent: string[]; unreadable: number } {
+    const spent: string[] = [];
+    let unreadable = 0;
+    let present = 0;
+    let previous = -1;
+    let tornTail = false;
+    const files = readdirSync(this.#directory)
+      .map((file) => ({ file, first: this.#firstNumberOf(file) }))
+      .filter((entry): entry is { file: string; first: number } => entry.first !== null)
+      .sort((a, b) => a.first - b.first);
+    const cursor = saved?.cursor ?? 0;
+    for (const { file, first } of files) {
+      const path = join(this.#directory, file);
+      let bytes: Buffer;
+      try {
+        bytes = readFileSync(path);
+      } catch {
+        unreadable += 1;
+        continue;
+      }
+      const segment: Segment = { path, first, end: first, bytes: bytes.length, unsent: 0, unsentOffset: 0 };
+      let kept = 0;
+      tornTail = bytes.length > 0;
+      for (const { number, start, end } of scanFrames(bytes).records) {
+        tornTail = end < bytes.length;
+        if (number <= previous) continue;
+        previous = number;
+        if (number < cursor) continue;
+        kept += 1;
+        segment.end = number + 1;
+        if (number < sent) continue;
+        if (segment.unsent === 0) segment.unsentOffset = start;
+        segment.unsent += 1;
+      }
+      if (kept === 0) {
+        spent.push(path);
+        continue;
+      }
+      if (segment.unsent === 0) segment.unsentOffset = segment.bytes;
+      present += kept;
+      this.#segments.push(segment);
+    }
+    const firstFound = this.#segments[0]?.first ?? 0;
+    this.#state =
+      saved === null
+        ? { next: 0, cursor: firstFound, acknowledged: firstFound, overflowed: 0, lost: 0 }
+        : { ...saved };
+    const state = this.#state;
+    // Bytes after the last good record were one that nobody else knows of (more than one, in a power cut's window).
+    state.next = Math.max(state.next, previous + (tornTail ? 2 : 1));
+    this.#sent = Math.max(sent, state.cursor);
+    const missing = state.next - state.acknowledged - state.overflowed - state.lost - present;
+    if (missing >= 0) state.lost += missing;
+    // More is here than the ledger thinks: an overflow was written down, and the process died before the file went.
+    else state.overflowed = Math.max(0, state.overflowed + missing);
+    return { spent, unreadable };
+  }
+
+  #firstNumberOf(file: string): number | null {
+    const match = /^([a-z0-9]+)-(\d{16})\.log$/.exec(file);
+    return match === null || match[1] !== this.name ? null : Number(match[2]);
+  }
+
+  /** The number that the next record gets; from here on the record is accounted for. */
+  claimNumber(): number {
+    const number = this.#state.next;
+    this.#state.next += 1;
+    return number;
+  }
+
+  /** Appends a frame to the last segment. Throws what the file system throws; then nothing was appended. */
+  write(number: number, frame: Buffer): void {
+    let segment = this.#segments.at(-1);
+    if (this.#fd === null || segment === undefined || segment.bytes + frame.length > this.#segmentBytes) {
+      const path = join(this.#directory, `${this.name}-${String(number).padStart(16, '0')}.log`);
+      const fd = openSync(path, 'w', 0o600);
+      this.#seal();
+      this.#fd = fd;
+      segment = { path, first: number, end: number, bytes: 0, unsent: 0, unsentOffset: 0 };
+      this.#segments.push(segment);
+    }
+    // Written at a position, so that what a failed attempt left is written over by the next.
+    let written = 0;
+    while (written < frame.length) {
+      written += writeSync(this.#fd!, frame, written, frame.length - written, segment.bytes + written);
+    }
+    if (number >= this.#sent) {
+      if (segment.unsent === 0) segment.unsentOffset = segment.bytes;
+      segment.unsent += 1;
+    } else {
+      segment.unsentOffset = segment.bytes + frame.length;
+    }
+    segment.bytes += frame.length;
+    segment.end = number + 1;
+    this.#dirty = true;
+  }
+
+  #seal(): void {
+    if (this.#fd !== null) this.#unsyncedFds.push(this.#fd);
+    this.#fd = null;
+  }
+
+  hold(number: number, payload: Buffer): void {
+    this.#memory.push({ number, payload });
+    this.#memoryBytes += payload.length;
+  }
+
+  /** The oldest record in memory, and whether a batch on its way carries it. */
+  get oldestInMemory(): { number: number; payload: Buffer; inFlight: boolean } | null {
+    const oldest = this.#memory[0];
+    return oldest === undefined ? null : { ...oldest, inFlight: oldest.number < this.#sent };
+  }
+
+  /** The oldest record in memory is on disk now, or was given up. */
+  forgetOldestInMemory(): void {
+    this.#forget(1);
+  }
+
+  heldInMemory(): Buffer[] {
+    return this.#memory.map(({ payload }) => payload);
+  }
+
+  /** Takes over the counts of a lane that this one replaces; its records are appended here again by the caller. */
+  inherit({ acknowledged, overflowed, lost }: LaneState): void {
+    this.#state.next += acknowledged + overflowed + lost;
+    this.#state.acknowledged += acknowledged;
+    this.#state.overflowed += overflowed;
+    this.#state.lost += lost;
+  }
+
+  #forget(count: number): void {
+    for (const { payload } of this.#memory.splice(0, count)) this.#memoryBytes -= payload.length;
+  }
+
+  /** Counts a record that had a number and found no room. */
+  overflow(): void {
+    this.#state.overflowed += 1;
+  }
+
+  /** Gives up the oldest segment that no batch on its way needs. Returns its path and size, null if there is none. */
+  dropOldestSegment(): { path: string; bytes: number } | null {
+    const inFlight = this.#sent > this.#state.cursor;
+    const index = this.#segments.findIndex(
+      (segment) => !inFlight || segment.first >= this.#sent || segment.end <= this.#state.cursor,
+    );
+    const segment = this.#segments[index];
+    if (segment === undefined) return null;
+    if (index === this.#segments.length - 1) this.#seal();
+    this.#segments.splice(index, 1);
+    this.#state.overflowed += segment.unsent;
+    if (!inFlight && segment.end > this.#sent && segment.first <= this.#sent) {
+      this.#sent = segment.end;
+      this.#state.cursor = segment.end;
+    }
+    return { path: segment.path, bytes: segment.bytes };
+  }
+
+  /** Gives up the oldest record in memory that no batch on its way needs. */
+  dropOldestInMemory(): boolean {
+    const index = this.#memory.findIndex(({ number }) => number >= this.#sent);
+    if (index === -1) return false;
+    this.#memoryBytes -= this.#memory[index]!.payload.length;
+    this.#memory.splice(index, 1);
+    this.#state.overflowed += 1;
+    return true;
+  }
+
+  /** The oldest unsent records, at most `maxRecords` and `maxBytes` of them; at least one if `atLeastOne` and any is left. */
+  take(maxRecords: number, maxBytes: number, atLeastOne: boolean): { payloads: Buffer[]; range: Range } {
+    const payloads: Buffer[] = [];
+    const from = this.#sent;
+    let bytes = 0;
+    const fits = (length: number) =>
+      payloads.length < maxRecords && (bytes + length <= maxBytes || (atLeastOne && payloads.length === 0));
+    const accept = (number: number, payload: Buffer) => {
+      payloads.push(Buffer.from(payload));
+      bytes += payload.length;
+      this.#sent = number + 1;
+    };
+    for (const segment of this.#segments) {
+      if (segment.end <= this.#sent) continue;
+      if (!this.#takeFrom(segment, fits, accept)) {
+        return { payloads, range: { from, to: this.#sent, count: payloads.length } };
+      }
+    }
+    for (const { number, payload } of this.#memory) {
+      if (number < this.#sent) continue;
+      if (!fits(payload.length)) break;
+      accept(number, payload);
+    }
+    return { payloads, range: { from, to: this.#sent, count: payloads.length } };
+  }
+
+  /** False when a record did not fit; true when the segment has no more. */
+  #takeFrom(
+    segment: Segment,
+    fits: (length: number) => boolean,
+    accept: (number: number, payload: Buffer) => void,
+  ): boolean {
+    let fd: number | null = null;
+    try {
+      fd = openSync(segment.path, 'r');
+      let chunkBytes = READ_CHUNK_BYTES;
+      while (segment.unsentOffset < segment.bytes) {
+        const base = segment.unsentOffset;
+        const wanted = Math.min(chunkBytes, segment.bytes - base);
+        const chunk = Buffer.allocUnsafe(wanted);
+        const read = readSync(fd, chunk, 0, wanted, base);
+        const { records, incompleteAt } = scanFrames(chunk.subarray(0, read));
+        for (const { number, payload, start, end } of records) {
+          if (number < this.#sent) continue;
+          if (!fits(payload.length)) {
+            segment.unsentOffset = base + start;
+            return false;
+          }
+          accept(number, payload);
+          segment.unsent -= 1;
+          segment.unsentOffset = base + end;
+        }
+        if (read < wanted || base + read >= segment.bytes) break;
+        segment.unsentOffset = base + incompleteAt;
+        // One frame larger than the chunk: read more at once, up to the largest frame; beyond that it is damage.
+        if (incompleteAt === 0) {
+          if (chunkBytes > FRAME_HEADER_BYTES + MAX_PAYLOAD_BYTES) segment.unsentOffset += 1;
+          chunkBytes *= 2;
+        }
+      }
+    } catch (error) {
+      if (mayPass(error)) throw error;
+    } finally {
+      if (fd !== null) closeSync(fd);
+    }
+    // Whatever else had been written here cannot be read any more.
+    segment.unsentOffset = segment.bytes;
+    this.#state.lost += segment.unsent;
+    segment.unsent = 0;
+    this.#sent = segment.end;
+    return true;
+  }
+
+  /** The records of a range again, for a batch to be sent again. Fewer than `range.count` if some became unreadable. */
+  reread(range: Range): Buffer[] {
+    const payloads: Buffer[] = [];
+    for (const segment of this.#segments) {
+      if (segment.end <= range.from || segment.first >= range.to) continue;
+      let bytes: Buffer;
+      try {
+        bytes = readFileSync(segment.path);
+      } catch (error) {
+        if (mayPass(error)) throw error;
+        continue;
+      }
+      for (const { number, payload } of scanFrames(bytes).records) {
+        if (number >= range.from && number < range.to) payloads.push(Buffer.from(payload));
+      }
+    }
+    for (const { number, payload } of this.#memory) {
+      if (number >= range.from && number < range.to) payloads.push(payload);
+    }
+    return payloads;
+  }
+
+  /** Counts records of a batch on its way that could not be read again. */
+  lose(count: number): void {
+    this.#state.lost += count;
+  }
+
+  /** The records up to the end of `range` are stored by the collector. Returns the segments that are spent by it. */
+  acknowledge({ to, count }: Range): { path: string; bytes: number }[] {
+    this.#state.acknowledged += count;
+    this.#state.cursor = Math.max(this.#state.cursor, to);
+    this.#forget(this.#memory.filter(({ number }) => number < this.#state.cursor).length);
+    const last = this.#fd === null ? null : this.#segments.at(-1);
+    const spent = this.#segments.filter((segment) => segment.end <= this.#state.cursor && segment !== last);
+    if (spent.length > 0) this.#segments = this.#segments.filter((segment) => !spent.includes(segment));
+    return spent.map(({ path, bytes }) => ({ path, bytes }));
+  }
+
+  /** Descriptors with data that is not known to be on the disk; `closed` ones are to be closed after their sync. */
+  unsynced(): { open: number | null; closed: number[] } {
+    const closed = this.#unsyncedFds;
+    this.#unsyncedFds = [];
+    const open = this.#dirty ? this.#fd : null;
+    this.#dirty = false;
+    return { open, closed };
+  }
+
+  /** Begins a new segment with the next write: after a failed sync nobody knows what the old one holds. */
+  startNewSegment(): void {
+    this.#seal();
+  }
+
+  close(): void {
+    this.#seal();
+    for (const fd of this.#unsyncedFds) closeSync(fd);
+    this.#unsyncedFds = [];
+  }
+}
+
+/** Whether reading again later may succeed. Anything else (the file is gone, the disk is bad) is a loss to be counted. */
+function mayPass(error: unknown): boolean {
+  return ['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES', 'EPERM'].includes(
+    (error as NodeJS.ErrnoException).code ?? '',
+  );
+}

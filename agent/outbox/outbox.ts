@@ -1,0 +1,136 @@
+/**
+ * What the agent's stages give their findings to: decides what travels whole and what is rolled up, keeps it in the
+ * spool, and lets the sink deliver it.
+ */
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Call, HostFacts } from '../../protocol/call.ts';
+import type { Coverage, Heartbeat, StageCounters, WireRecord } from '../../protocol/records.ts';
+import { measureSelf } from './own_usage.ts';
+import { RollUp } from './roll_up.ts';
+import { FileJournal } from './roll_up_journal.ts';
+import { isRoutine } from './routine.ts';
+import type { Sink } from './sink.ts';
+import { type LaneName, Spool } from './spool.ts';
+import { Uplink } from './uplink.ts';
+
+/** Share of the spool's bytes that the journal of open roll-ups may take, and its bound. */
+const JOURNAL_SHARE = 1 / 16;
+const MAX_JOURNAL_BYTES = 4 * 1024 * 1024;
+
+/** What the agent's other stages know for a heartbeat. */
+export type AgentState = Pick<Heartbeat, 'counters' | 'coverage' | 'attribution'>;
+
+export interface OutboxOptions {
+  spoolDir: string;
+  /** Bound on everything that the outbox keeps on disk. */
+  spoolMaxBytes: number;
+  host: HostFacts;
+  agentVersion: string;
+  /** `rolled_up`: routine IMDSv2 calls are counted per caller and interval. `all`: every call travels whole. */
+  detail: 'rolled_up' | 'all';
+  rollupIntervalMs: number;
+  state: () => AgentState;
+  /** Makes the way out. Left out, the uplink to `collector`. */
+  sink: (spool: Spool, heartbeat: () => Promise<Heartbeat>) => Sink;
+  log: Logger;
+}
+
+export interface CollectorAddress {
+  url: string;
+  token: string;
+  heartbeatMs: number;
+}
+
+/** The usual sink: an uplink to one collector. */
+export function toCollector(
+  { url, token, heartbeatMs }: CollectorAddress,
+  { host, agentVersion, log }: Pick<OutboxOptions, 'host' | 'agentVersion' | 'log'>,
+): OutboxOptions['sink'] {
+  return (spool, heartbeat) =>
+    new Uplink({ spool, url, token, heartbeatMs, host, agentVersion, heartbeat, log });
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions;
+  readonly #spool: Spool;
+  readonly #rollUp: RollUp;
+  readonly #sink: Sink;
+  readonly #started = new Date().toISOString();
+  #received = 0;
+  #whole = 0;
+
+  /** Opens the spool. Throws `OperatorError` when another process has it. */
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    const { spoolDir, spoolMaxBytes, host, log } = options;
+    const journalBytes = Math.min(MAX_JOURNAL_BYTES, Math.floor(spoolMaxBytes * JOURNAL_SHARE));
+    this.#spool = new Spool({
+      directory: spoolDir,
+      maxBytes: spoolMaxBytes - journalBytes,
+      hostId: host.id,
+      log,
+    });
+    this.#sink = options.sink(this.#spool, () => this.#heartbeat());
+    this.#rollUp = new RollUp({
+      journal: new FileJournal({ path: join(spoolDir, 'open_rollups'), maxBytes: journalBytes, log }),
+      intervalMs: options.rollupIntervalMs,
+      emit: (rollup) => this.#append('rollup', { kind: 'rollup', rollup }),
+    });
+  }
+
+  start(): void {
+    this.#sink.start();
+  }
+
+  call(call: Call): void {
+    this.#received += 1;
+    if (this.#options.detail === 'rolled_up' && isRoutine(call)) {
+      this.#rollUp.add(call);
+      return;
+    }
+    this.#whole += 1;
+    this.#append(call['imds.version'] === 1 ? 'v1' : 'v2', { kind: 'call', call });
+  }
+
+  coverage(coverage: Coverage): void {
+    this.#append('coverage', { kind: 'coverage', coverage });
+  }
+
+  #append(lane: LaneName, record: WireRecord): void {
+    this.#spool.append(lane, JSON.stringify(record));
+    this.#sink.wake();
+  }
+
+  counters(): StageCounters {
+    return {
+      outbox: { received: this.#received, whole: this.#whole, rolled_up: this.#received - this.#whole },
+      roll_up: this.#rollUp.counters(),
+      spool: this.#spool.counters(),
+      uplink: this.#sink.counters(),
+    };
+  }
+
+  async #heartbeat(): Promise<Heartbeat> {
+    const { host, agentVersion, state } = this.#options;
+    const { counters, coverage, attribution } = state();
+    return {
+      time: new Date().toISOString(),
+      host_id: host.id,
+      agent_version: agentVersion,
+      started: this.#started,
+      counters: { ...counters, ...this.counters() },
+      coverage,
+      attribution,
+      agent: await measureSelf(),
+      spool: this.#spool.report(),
+    };
+  }
+
+  /** Orderly end: open roll-ups go to the spool, what can be delivered within `graceMs` is, the rest waits for the next start. */
+  async stop(graceMs = 2000): Promise<void> {
+    this.#rollUp.close();
+    await this.#sink.stop(graceMs);
+    await this.#spool.close();
+  }
+}

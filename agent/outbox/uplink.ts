@@ -1,0 +1,345 @@
+/**
+ * Delivers the spool to a collector over a WebSocket (protocol/frames.ts) and says every few seconds how the agent is.
+ *
+ * Holds nothing back: what is not acknowledged lies in the spool, and only `MAX_IN_FLIGHT` batches are on their way, so a
+ * slow collector fills the spool and not the memory.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Logger } from 'pino';
+import { type RawData, WebSocket } from 'ws';
+import type { HostFacts } from '../../protocol/call.ts';
+import {
+  AGENT_PATH,
+  type AgentFrame,
+  type CollectorFrame,
+  collectorFrame,
+  MAX_FRAME_BYTES,
+  PROTOCOL_VERSION,
+} from '../../protocol/frames.ts';
+import type { Counters, Heartbeat } from '../../protocol/records.ts';
+import { Backoff } from './backoff.ts';
+import type { Batch } from './batches.ts';
+import type { Sink } from './sink.ts';
+import type { Spool } from './spool.ts';
+
+const MAX_IN_FLIGHT = 8;
+const MAX_BATCH_RECORDS = 1000;
+const MAX_BATCH_BYTES = 512 * 1024;
+/** How long the first record of a batch waits for company. */
+const LINGER_MS = 50;
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 30_000;
+/** After a refusal that only an operator can end. */
+const REFUSED_RETRY_MS = 60_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** A connection on which nothing at all arrived for this many heartbeats (each sends a ping too) is dead. */
+const SILENT_HEARTBEATS = 2;
+
+export interface UplinkOptions {
+  spool: Spool;
+  /** `ws://` or `wss://`, host and port; the path is the protocol's own. */
+  url: string;
+  token: string;
+  host: HostFacts;
+  agentVersion: string;
+  heartbeatMs: number;
+  heartbeat: () => Promise<Heartbeat>;
+  log: Logger;
+}
+
+export class Uplink implements Sink {
+  readonly #options: UplinkOptions;
+  readonly #log: Logger;
+  readonly #backoff = new Backoff(FIRST_RETRY_MS, MAX_RETRY_MS);
+  #socket: WebSocket | null = null;
+  /** Stream that was said in this connection's `hello`; null until the collector has welcomed it. */
+  #welcomed: string | null = null;
+  #retryTimer: NodeJS.Timeout | null = null;
+  #lingerTimer: NodeJS.Timeout | null = null;
+  #heartbeatTimer: NodeJS.Timeout | null = null;
+  #silentHeartbeats = 0;
+  #stopped = false;
+  /** The state that was logged last: a collector that is away for a day is two lines, not thousands. */
+  #state: 'new' | 'connected' | 'down' | 'refused' = 'new';
+  #drained: (() => void) | null = null;
+  #counters = {
+    connections: 0,
+    connection_failures: 0,
+    refused: 0,
+    batches_sent: 0,
+    batches_resent: 0,
+    bytes_sent: 0,
+    acknowledgements: 0,
+    heartbeats: 0,
+    heartbeat_failures: 0,
+    invalid_frames: 0,
+    half_open: 0,
+  };
+
+  constructor(options: UplinkOptions) {
+    this.#options = options;
+    this.#log = options.log;
+  }
+
+  get connected(): boolean {
+    return this.#welcomed !== null;
+  }
+
+  start(): void {
+    this.#connect();
+  }
+
+  wake(): void {
+    if (this.#welcomed === null || this.#lingerTimer !== null) return;
+    this.#lingerTimer = setTimeout(() => {
+      this.#lingerTimer = null;
+      this.#pump();
+    }, LINGER_MS);
+  }
+
+  counters(): Counters {
+    return { ...this.#counters, connected: this.connected ? 1 : 0 };
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    if (this.connected && graceMs > 0) {
+      this.#pump();
+      if (!this.#isDrained()) {
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, graceMs);
+          this.#drained = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+      }
+    }
+    this.#stopped = true;
+    for (const timer of [this.#retryTimer, this.#lingerTimer]) if (timer !== null) clearTimeout(timer);
+    this.#closeSocket();
+  }
+
+  #isDrained(): boolean {
+    return !this.connected || (this.#options.spool.unsent === 0 && this.#options.spool.inFlight === 0);
+  }
+
+  #connect(): void {
+    if (this.#stopped) return;
+    const { url, token, host, agentVersion, spool } = this.#options;
+    const socket = new WebSocket(new URL(AGENT_PATH, url), {
+      headers: { authorization: `Bearer ${token}` },
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      maxPayload: MAX_FRAME_BYTES,
+      perMessageDeflate: false,
+      followRedirects: false,
+    });
+    this.#socket = socket;
+    const { stream } = spool;
+    socket.on('open', () => {
+      this.#silentHeartbeats = 0;
+      this.#heartbeatTimer = setInterval(() => this.#onHeartbeat(socket), this.#options.heartbeatMs);
+      const hello: AgentFrame = {
+        type: 'hello',
+        protocol: PROTOCOL_VERSION,
+        agent_version: agentVersion,
+        stream,
+        host,
+      };
+      this.#send(socket, JSON.stringify(hello));
+    });
+    socket.on('message', (data) => this.#onMessage(socket, stream, data));
+    socket.on('pong', () => {
+      this.#silentHeartbeats = 0;
+    });
+    socket.on('unexpected-response', (request, response) => {
+      request.destroy();
+      this.#onHttpAnswer(response);
+      this.#onEnd(socket, null);
+    });
+    let reason: string | null = null;
+    socket.on('error', (error) => {
+      reason = error.message;
+    });
+    socket.on('close', (code) => this.#onEnd(socket, reason ?? `closed with code ${code}`));
+  }
+
+  #onHttpAnswer({ statusCode }: IncomingMessage): void {
+    const { url } = this.#options;
+    if (statusCode === 401) {
+      this.#refuse(
+        `The collector at ${url} refuses this agent's token. Set agent_token (or agent_token_file) to the collector's own. Records stay in the spool meanwhile.`,
+      );
+    } else if (statusCode !== 503) {
+      this.#refuse(
+        `${url} answered with HTTP status ${statusCode}: it is not an imdswatch collector, or a proxy is in between. Check collector_url. Records stay in the spool meanwhile.`,
+      );
+    }
+  }
+
+  /** Nothing changes until an operator does something: say so once, and ask again slowly. */
+  #refuse(message: string): void {
+    this.#counters.refused += 1;
+    if (this.#state !== 'refused') this.#log.error(message);
+    this.#state = 'refused';
+  }
+
+  #onMessage(socket: WebSocket, stream: string, data: RawData): void {
+    if (socket !== this.#socket) return;
+    this.#silentHeartbeats = 0;
+    const frame = parseFrame(data);
+    if (frame === null) {
+      this.#counters.invalid_frames += 1;
+      socket.terminate();
+      return;
+    }
+    const { spool } = this.#options;
+    switch (frame.type) {
+      case 'welcome':
+        spool.resume(frame.last_seq);
+        if (spool.stream === stream) this.#onWelcome(socket);
+        else this.#closeSocket();
+        return;
+      case 'ack':
+        if (this.#welcomed === null) return;
+        this.#counters.acknowledgements += 1;
+        spool.acknowledge(frame.seq, frame.rejected);
+        this.#pumpIfWorthIt();
+        if (this.#drained !== null && this.#isDrained()) this.#drained();
+        return;
+      case 'refused':
+        if (frame.reason === 'unavailable' || frame.reason === 'superseded') {
+          this.#log.warn({ reason: frame.reason }, frame.message);
+        } else {
+          this.#refuse(`The collector refuses this agent (${frame.reason}): ${frame.message}`);
+        }
+        this.#closeSocket();
+    }
+  }
+
+  #onWelcome(socket: WebSocket): void {
+    this.#counters.connections += 1;
+    if (this.#state !== 'connected') this.#log.info({ collector: this.#options.url }, 'connected');
+    this.#state = 'connected';
+    this.#backoff.reset();
+    const again = this.#options.spool.unacknowledged();
+    if (again === null) {
+      this.#closeSocket();
+      return;
+    }
+    this.#welcomed = this.#options.spool.stream;
+    for (const batch of again) {
+      this.#counters.batches_resent += 1;
+      this.#send(socket, batchFrame(batch));
+    }
+    void this.#sendHeartbeat(socket);
+    this.#pump();
+  }
+
+  /** After an acknowledgement: full batches at once, a few records when they have waited for company. */
+  #pumpIfWorthIt(): void {
+    if (this.#options.spool.unsent >= MAX_BATCH_RECORDS) this.#pump();
+    else if (this.#options.spool.unsent > 0) this.wake();
+  }
+
+  #pump(): void {
+    const { spool } = this.#options;
+    const socket = this.#socket;
+    if (socket === null || this.#welcomed === null) return;
+    if (spool.stream !== this.#welcomed) {
+      this.#closeSocket();
+      return;
+    }
+    while (spool.inFlight < MAX_IN_FLIGHT) {
+      const batch = spool.take(MAX_BATCH_RECORDS, MAX_BATCH_BYTES);
+      if (batch === null) return;
+      this.#counters.batches_sent += 1;
+      this.#send(socket, batchFrame(batch));
+    }
+  }
+
+  #send(socket: WebSocket, frame: string | Buffer): void {
+    this.#counters.bytes_sent += frame.length;
+    socket.send(frame, { binary: false }, () => {
+      // A frame that could not be sent needs nothing here: the close that follows makes everything unacknowledged be sent again.
+    });
+  }
+
+  #onHeartbeat(socket: WebSocket): void {
+    if (socket !== this.#socket) return;
+    this.#silentHeartbeats += 1;
+    if (this.#silentHeartbeats > SILENT_HEARTBEATS) {
+      this.#counters.half_open += 1;
+      socket.terminate();
+      return;
+    }
+    socket.ping();
+    if (this.#welcomed !== null) {
+      void this.#sendHeartbeat(socket);
+      this.#pump();
+    }
+  }
+
+  async #sendHeartbeat(socket: WebSocket): Promise<void> {
+    try {
+      const heartbeat = await this.#options.heartbeat();
+      if (socket !== this.#socket || this.#welcomed === null) return;
+      this.#counters.heartbeats += 1;
+      this.#send(socket, JSON.stringify({ type: 'heartbeat', heartbeat } satisfies AgentFrame));
+    } catch (error) {
+      this.#counters.heartbeat_failures += 1;
+      if (this.#counters.heartbeat_failures === 1)
+        this.#log.warn({ err: error }, 'no heartbeat could be made');
+    }
+  }
+
+  #closeSocket(): void {
+    const socket = this.#socket;
+    if (socket === null) return;
+    socket.close(1000);
+    this.#onEnd(socket, null);
+    // A peer that does not answer the close is not waited for.
+    setTimeout(() => socket.terminate(), 1000).unref();
+  }
+
+  #onEnd(socket: WebSocket, reason: string | null): void {
+    if (socket !== this.#socket) return;
+    this.#socket = null;
+    this.#welcomed = null;
+    this.#drained?.();
+    if (this.#heartbeatTimer !== null) clearInterval(this.#heartbeatTimer);
+    this.#heartbeatTimer = null;
+    if (this.#stopped) return;
+    this.#counters.connection_failures += 1;
+    if (reason !== null && this.#state !== 'down' && this.#state !== 'refused') {
+      this.#log.warn(
+        { collector: this.#options.url, reason },
+        'no connection to the collector; records stay in the spool',
+      );
+      this.#state = 'down';
+    }
+    const delayMs = this.#state === 'refused' ? REFUSED_RETRY_MS : this.#backoff.next();
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#connect(), delayMs);
+  }
+}
+
+function batchFrame({ seq, records }: Batch): Buffer {
+  const parts: Buffer[] = [Buffer.from(`{"type":"batch","seq":${seq},"records":[`)];
+  records.forEach((record, index) => {
+    if (index > 0) parts.push(COMMA);
+    parts.push(record);
+  });
+  parts.push(END);
+  return Buffer.concat(parts);
+}
+const COMMA = Buffer.from(',');
+const END = Buffer.from(']}');
+
+function parseFrame(data: RawData): CollectorFrame | null {
+  try {
+    const parsed = collectorFrame.safeParse(JSON.parse(String(data)));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
