@@ -1,0 +1,23 @@
+/** `imdswatch collector`: receives and stores what agents report, until SIGTERM or SIGINT. */
+import { collectorSettings } from '../collector/config.ts';
+import { startCollector } from '../collector/main.ts';
+import { createLogger } from './log.ts';
+import { loadSettings } from './settings.ts';
+
+export async function run(argv: string[]): Promise<number> {
+  const { settings } = loadSettings(collectorSettings, {
+    command: 'collector',
+    summary: 'Receives and stores what agents report.',
+    argv,
+    env: process.env,
+  });
+  const log = createLogger(settings.log_level, 'collector');
+  const ended = new Promise<NodeJS.Signals>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
+  });
+  const collector = await startCollector(settings, log);
+  const signal = await ended;
+  log.info({ signal }, 'stopping');
+  await collector.stop();
+  return 0;
+}

@@ -1,0 +1,267 @@
+/**
+ * One agent's connection, from its `hello` on: checks every frame, lets the agent speak for its own host only, gives its
+ * batches to the writer and acknowledges what is durable.
+ */
+import type { Logger } from 'pino';
+import type { RawData, WebSocket } from 'ws';
+import type { HostFacts } from '../../protocol/call.ts';
+import { type AgentFrame, agentFrame, type CollectorFrame, PROTOCOL_VERSION } from '../../protocol/frames.ts';
+import { record, type WireRecord } from '../../protocol/records.ts';
+import type { Store } from '../store/store.ts';
+import type { Writer } from './writer.ts';
+
+const HELLO_TIMEOUT_MS = 10_000;
+/** Bytes of batches that wait for the store; above it the socket is not read, and the agent's spool takes the rest. */
+const MAX_PENDING_BYTES = 8 * 1024 * 1024;
+/** Frames that carry no records (heartbeats, pings) within `QUIET_WINDOW_MS`. */
+const MAX_QUIET_FRAMES = 100;
+const QUIET_WINDOW_MS = 10_000;
+
+export interface IngestCounters {
+  frames: number;
+  invalid_frames: number;
+  invalid_records: number;
+  foreign_records: number;
+  refused: number;
+  heartbeats: number;
+  flooding: number;
+}
+
+export interface ConnectionContext {
+  store: Store;
+  writer: Writer;
+  counters: IngestCounters;
+  log: Logger;
+  /** Called once the agent has said which stream it sends. */
+  greeted: (connection: AgentConnection) => void;
+}
+
+type RefusalReason = Extract<CollectorFrame, { type: 'refused' }>['reason'];
+
+export class AgentConnection {
+  readonly #socket: WebSocket;
+  readonly #context: ConnectionContext;
+  #host: HostFacts | null = null;
+  #stream: string | null = null;
+  #welcomed = false;
+  #closing = false;
+  #pendingBytes = 0;
+  #quietFrames = 0;
+  #quietSince = performance.now();
+  #complained = false;
+  #helloTimer: NodeJS.Timeout;
+  /** When anything last arrived, in `performance.now()` milliseconds: a stepped clock closes nobody. */
+  lastHeardMs = performance.now();
+
+  constructor(socket: WebSocket, context: ConnectionContext) {
+    this.#socket = socket;
+    this.#context = context;
+    this.#helloTimer = setTimeout(() => this.refuse('invalid', 'No hello came.'), HELLO_TIMEOUT_MS);
+    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
+    socket.on('ping', () => this.#onQuietFrame());
+    socket.on('error', (error: Error & { code?: string }) => {
+      // The WebSocket layer found the bytes themselves invalid (too large, not UTF-8, broken framing) and closes.
+      if (error.code?.startsWith('WS_ERR_')) {
+        context.counters.invalid_frames += 1;
+        this.#complain({ reason: error.code }, 'an agent sent an invalid frame');
+      }
+    });
+    socket.on('close', () => {
+      this.#closing = true;
+      clearTimeout(this.#helloTimer);
+    });
+  }
+
+  get stream(): string | null {
+    return this.#stream;
+  }
+
+  refuse(reason: RefusalReason, message: string): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#context.counters.refused += 1;
+    this.#send({ type: 'refused', reason, message });
+    // 1008: policy violation (RFC 6455 section 7.4.1).
+    this.#socket.close(1008, reason);
+    setTimeout(() => this.#socket.terminate(), 2000).unref();
+  }
+
+  /** The collector ends. 1001: going away. */
+  goAway(): void {
+    this.#closing = true;
+    this.#socket.close(1001);
+    setTimeout(() => this.#socket.terminate(), 1000).unref();
+  }
+
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  #send(frame: CollectorFrame): void {
+    if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(JSON.stringify(frame));
+  }
+
+  #onMessage(data: RawData, isBinary: boolean): void {
+    if (this.#closing) return;
+    this.lastHeardMs = performance.now();
+    this.#context.counters.frames += 1;
+    const frame = isBinary ? null : parseFrame(data);
+    if (frame === null) {
+      this.#invalid('That is not a frame of this protocol.');
+      return;
+    }
+    switch (frame.type) {
+      case 'hello':
+        this.#onHello(frame).catch((error) => this.#onStoreFailure(error));
+        return;
+      case 'batch':
+        this.#onBatch(frame, byteLength(data)).catch((error) => this.#onStoreFailure(error));
+        return;
+      case 'heartbeat':
+        this.#onHeartbeat(frame).catch((error) => this.#onStoreFailure(error));
+    }
+  }
+
+  #invalid(message: string): void {
+    this.#context.counters.invalid_frames += 1;
+    this.#complain({}, 'an agent sent an invalid frame');
+    this.refuse('invalid', message);
+  }
+
+  async #onHello({ protocol, stream, host }: Extract<AgentFrame, { type: 'hello' }>): Promise<void> {
+    if (this.#stream !== null) {
+      this.#invalid('A second hello.');
+      return;
+    }
+    clearTimeout(this.#helloTimer);
+    if (protocol !== PROTOCOL_VERSION) {
+      this.refuse(
+        'protocol',
+        `This collector speaks version ${PROTOCOL_VERSION} of the protocol, the agent version ${protocol}. Update the older of the two.`,
+      );
+      return;
+    }
+    this.#stream = stream;
+    this.#host = host;
+    this.#context.greeted(this);
+    const lastSeq = await this.#context.store.lastSeq(stream, host.id);
+    if (lastSeq === null) {
+      this.refuse(
+        'stream',
+        `The stream ${stream} belongs to another host. Was the agent's spool copied with a disk image? Delete its spool_dir.`,
+      );
+      return;
+    }
+    this.#welcomed = true;
+    this.#send({ type: 'welcome', protocol: PROTOCOL_VERSION, last_seq: lastSeq });
+  }
+
+  async #onBatch({ seq, records }: Extract<AgentFrame, { type: 'batch' }>, bytes: number): Promise<void> {
+    if (!this.#welcomed) {
+      this.#invalid('A batch before the welcome.');
+      return;
+    }
+    const host = this.#host!;
+    const accepted = this.#check(records, host);
+    this.#pendingBytes += bytes;
+    if (this.#pendingBytes > MAX_PENDING_BYTES) this.#socket.pause();
+    try {
+      const { result, lastSeq } = await this.#context.writer.submit({
+        stream: this.#stream!,
+        seq,
+        host,
+        records: accepted,
+      });
+      if (result === 'ahead') {
+        this.refuse('out_of_order', `Batch ${seq} came, and ${lastSeq + 1} is the next of this stream.`);
+      } else if (!this.#closing) {
+        this.#send({ type: 'ack', seq, rejected: records.length - accepted.length });
+      }
+    } finally {
+      this.#pendingBytes -= bytes;
+      if (this.#socket.isPaused && this.#pendingBytes < MAX_PENDING_BYTES / 2) this.#socket.resume();
+    }
+  }
+
+  /** Leaves out what is no valid record, and what speaks for another host than the one that said hello. */
+  #check(records: unknown[], host: HostFacts): WireRecord[] {
+    const { counters } = this.#context;
+    const accepted: WireRecord[] = [];
+    for (const item of records) {
+      const parsed = record.safeParse(item);
+      if (!parsed.success) {
+        counters.invalid_records += 1;
+        // Where and what kind of fault: never the value, which may be anything.
+        const { path, code } = parsed.error.issues[0]!;
+        this.#complain({ host: host.id, path: path.join('.'), code }, 'left out an invalid record');
+      } else if (hostOf(parsed.data) !== host.id) {
+        counters.foreign_records += 1;
+        this.#complain({ host: host.id }, 'left out a record that speaks for another host');
+      } else {
+        accepted.push(parsed.data);
+      }
+    }
+    return accepted;
+  }
+
+  async #onHeartbeat({ heartbeat }: Extract<AgentFrame, { type: 'heartbeat' }>): Promise<void> {
+    if (!this.#welcomed || heartbeat.host_id !== this.#host!.id) {
+      this.#invalid('A heartbeat for another host, or before the welcome.');
+      return;
+    }
+    if (!this.#onQuietFrame()) return;
+    await this.#context.store.heartbeat(heartbeat);
+    this.#context.counters.heartbeats += 1;
+  }
+
+  /** False when the connection sends more of what carries nothing than any agent does, and is closed. */
+  #onQuietFrame(): boolean {
+    const now = performance.now();
+    this.lastHeardMs = now;
+    if (now - this.#quietSince > QUIET_WINDOW_MS) {
+      this.#quietSince = now;
+      this.#quietFrames = 0;
+    }
+    this.#quietFrames += 1;
+    if (this.#quietFrames <= MAX_QUIET_FRAMES) return true;
+    this.#context.counters.flooding += 1;
+    this.refuse('invalid', 'Too many frames without records.');
+    return false;
+  }
+
+  #onStoreFailure(error: unknown): void {
+    this.#context.log.debug({ err: error }, 'a frame could not be stored');
+    this.refuse('unavailable', 'The store of this collector cannot take records now.');
+  }
+
+  /** One line a connection: whoever sends rubbish must not fill the log as well. */
+  #complain(details: object, message: string): void {
+    if (this.#complained) return;
+    this.#complained = true;
+    this.#context.log.warn(details, message);
+  }
+}
+
+function parseFrame(data: RawData): AgentFrame | null {
+  try {
+    const parsed = agentFrame.safeParse(JSON.parse(data.toString()));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+function byteLength(data: RawData): number {
+  return Array.isArray(data) ? data.reduce((sum, part) => sum + part.length, 0) : data.byteLength;
+}
+
+function hostOf(item: WireRecord): string {
+  switch (item.kind) {
+    case 'call':
+      return item.call.host.id;
+    case 'rollup':
+      return item.rollup.host.id;
+    case 'coverage':
+      return item.coverage.host_id;
+  }
+}

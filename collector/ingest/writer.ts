@@ -1,0 +1,105 @@
+/**
+ * Group commit: batches of all connections that arrive while one transaction is synced to disk go into the next one, so
+ * that a sync is paid once for many.
+ */
+import type { Logger } from 'pino';
+import type { Counters } from '../../protocol/records.ts';
+import type { BatchResult, Store, StoredBatch } from '../store/store.ts';
+
+const MAX_RECORDS_IN_TRANSACTION = 4000;
+
+interface Waiting {
+  batch: StoredBatch;
+  resolve: (result: BatchResult) => void;
+  reject: (error: unknown) => void;
+}
+
+export class Writer {
+  readonly #store: Store;
+  readonly #log: Logger;
+  #queue: Waiting[] = [];
+  #running: Promise<void> | null = null;
+  #failing = false;
+  #counters = {
+    transactions: 0,
+    failed_transactions: 0,
+    batches: 0,
+    known_batches: 0,
+    records: 0,
+    duplicates: 0,
+  };
+
+  constructor(store: Store, log: Logger) {
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /** Resolves when the batch is durable; rejects when the store could not take it, and nothing of it is stored. */
+  submit(batch: StoredBatch): Promise<BatchResult> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ batch, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (this.#queue.length > 0) {
+      // Lets what has already arrived on other sockets join this transaction.
+      await new Promise((resolve) => setImmediate(resolve));
+      const group = this.#nextGroup();
+      try {
+        const results = await this.#store.write(group.map(({ batch }) => batch));
+        this.#count(results);
+        group.forEach(({ resolve }, index) => {
+          resolve(results[index]!);
+        });
+      } catch (error) {
+        this.#onFailure(error);
+        for (const { reject } of group) reject(error);
+      }
+    }
+    this.#running = null;
+  }
+
+  #nextGroup(): Waiting[] {
+    let records = 0;
+    let size = 0;
+    for (const { batch } of this.#queue) {
+      records += batch.records.length;
+      if (size > 0 && records > MAX_RECORDS_IN_TRANSACTION) break;
+      size += 1;
+    }
+    return this.#queue.splice(0, size);
+  }
+
+  #count(results: BatchResult[]): void {
+    if (this.#failing) this.#log.info('the store takes records again');
+    this.#failing = false;
+    this.#counters.transactions += 1;
+    for (const { result, records, duplicates } of results) {
+      this.#counters.batches += 1;
+      if (result === 'known') this.#counters.known_batches += 1;
+      this.#counters.records += records;
+      this.#counters.duplicates += duplicates;
+    }
+  }
+
+  #onFailure(error: unknown): void {
+    this.#counters.failed_transactions += 1;
+    if (this.#failing) return;
+    this.#failing = true;
+    this.#log.error(
+      { reason: error instanceof Error ? error.message : String(error) },
+      'the store cannot take records; agents keep them and send them again. Check the free space and the permissions of data_dir',
+    );
+  }
+
+  /** Resolves when everything submitted so far is stored or refused. */
+  async settled(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  counters(): Counters {
+    return { ...this.#counters };
+  }
+}

@@ -1,0 +1,114 @@
+/** Opens the database file: for the collector, which writes, or for a command beside it, which only reads. */
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { OperatorError } from '../../../protocol/operator_error.ts';
+import { MIGRATIONS } from './migrations.ts';
+
+/** How long a statement waits for another process's write lock. */
+const BUSY_TIMEOUT_MS = 5000;
+const CACHE_KIB = 16 * 1024;
+
+export function databaseFile(dataDir: string): string {
+  return join(dataDir, 'imdswatch.db');
+}
+
+/** Makes what is missing and brings the schema up to date. Throws `OperatorError` with what to do about it. */
+export function openForWriting(dataDir: string): DatabaseSync {
+  const file = databaseFile(dataDir);
+  let database: DatabaseSync | null = null;
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    // It tells who asks for credentials where: nobody else's to read.
+    chmodSync(file, 0o600);
+    // An acknowledged batch must survive a power cut: with WAL only `synchronous=FULL` syncs at every commit
+    // (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    database.exec(
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -${CACHE_KIB}; PRAGMA temp_store = MEMORY;`,
+    );
+    migrate(database, file);
+    return database;
+  } catch (error) {
+    database?.close();
+    throw asOperatorError(error, file);
+  }
+}
+
+/** For a reader in another process: sees what is committed while the collector goes on writing. */
+export function openForReading(dataDir: string): DatabaseSync {
+  const file = databaseFile(dataDir);
+  if (!existsSync(file)) {
+    throw new OperatorError(
+      1,
+      `There is no store at ${file}. Start "imdswatch up" or "imdswatch collector" first, or name its directory with --data-dir.`,
+    );
+  }
+  let database: DatabaseSync | null = null;
+  try {
+    database = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
+    const version = schemaVersion(database);
+    if (version !== MIGRATIONS.length) {
+      throw new OperatorError(
+        1,
+        `The store ${file} has schema ${version} and this imdswatch reads schema ${MIGRATIONS.length}. Use the same release as its collector.`,
+      );
+    }
+    return database;
+  } catch (error) {
+    database?.close();
+    throw asOperatorError(error, file);
+  }
+}
+
+function schemaVersion(database: DatabaseSync): number {
+  return Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
+}
+
+function migrate(database: DatabaseSync, file: string): void {
+  // Taken before the version is read: of two that start at once, one migrates and the other finds it done.
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const version = schemaVersion(database);
+    if (version > MIGRATIONS.length) {
+      throw new OperatorError(
+        1,
+        `The store ${file} was made by a newer imdswatch (schema ${version}; this one knows ${MIGRATIONS.length}). Update imdswatch, or use another data_dir.`,
+      );
+    }
+    for (const step of MIGRATIONS.slice(version)) database.exec(step);
+    database.exec(`PRAGMA user_version = ${MIGRATIONS.length}; COMMIT;`);
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
+}
+
+function asOperatorError(error: unknown, file: string): unknown {
+  if (error instanceof OperatorError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const { code, errcode } = error as { code?: string; errcode?: number };
+  const denied =
+    code === 'EACCES' || code === 'EPERM' || errcode === SQLITE_READONLY || errcode === SQLITE_CANTOPEN;
+  if (denied) {
+    return new OperatorError(
+      3,
+      `The store ${file} cannot be opened: ${message}. Run as the user that owns it (or root), or set another data_dir.`,
+      { cause: error },
+    );
+  }
+  if (errcode === SQLITE_CORRUPT || errcode === SQLITE_NOTADB) {
+    return new OperatorError(
+      1,
+      `The store ${file} is damaged: ${message}. Restore it from a backup, or move it away to begin a new one; agents send again what they still hold.`,
+      { cause: error },
+    );
+  }
+  return new OperatorError(1, `The store ${file} cannot be used: ${message}.`, { cause: error });
+}
+
+/** Result codes: https://www.sqlite.org/rescode.html */
+const SQLITE_READONLY = 8;
+const SQLITE_CORRUPT = 11;
+const SQLITE_CANTOPEN = 14;
+const SQLITE_NOTADB = 26;

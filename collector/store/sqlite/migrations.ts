@@ -1,0 +1,117 @@
+/**
+ * The schema, as the steps that made it. A step that was released never changes; the database's `user_version` says
+ * how many of them it has been through.
+ *
+ * A process is described once (`callers`), however often it calls; what stays the same when it is started again is its
+ * identity. Times are microseconds since 1970, ids the 16 bytes of a UUIDv7: clustered by them, calls are appended at the end.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE hosts (
+    id INTEGER PRIMARY KEY,
+    host_id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    facts TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE streams (
+    stream TEXT PRIMARY KEY,
+    host INTEGER NOT NULL REFERENCES hosts,
+    last_seq INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE identities (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    attributed INTEGER NOT NULL,
+    executable TEXT,
+    name TEXT,
+    script TEXT,
+    user TEXT,
+    uid INTEGER,
+    host_id TEXT,
+    source_address TEXT
+  ) STRICT;
+
+  CREATE TABLE callers (
+    id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    identity INTEGER NOT NULL REFERENCES identities,
+    facts TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE user_agents (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+  ) STRICT;
+
+  CREATE TABLE calls (
+    id BLOB PRIMARY KEY,
+    time_us INTEGER NOT NULL,
+    host INTEGER NOT NULL,
+    identity INTEGER NOT NULL,
+    caller INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    category TEXT NOT NULL,
+    role TEXT,
+    endpoint TEXT NOT NULL,
+    server_version INTEGER,
+    fallback TEXT,
+    method TEXT,
+    path TEXT,
+    query TEXT,
+    user_agent INTEGER,
+    status INTEGER,
+    outcome TEXT NOT NULL,
+    duration_ms REAL,
+    source_address TEXT NOT NULL,
+    source_port INTEGER NOT NULL,
+    destination_address TEXT NOT NULL,
+    destination_port INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE rollups (
+    id INTEGER PRIMARY KEY,
+    rollup_id BLOB NOT NULL UNIQUE,
+    first_us INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    host INTEGER NOT NULL,
+    identity INTEGER NOT NULL,
+    caller INTEGER NOT NULL,
+    user_agent INTEGER,
+    source_address TEXT NOT NULL,
+    count INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE rollup_lines (
+    rollup INTEGER NOT NULL REFERENCES rollups,
+    kind TEXT NOT NULL,
+    category TEXT NOT NULL,
+    method TEXT,
+    path TEXT,
+    status INTEGER,
+    outcome TEXT NOT NULL,
+    count INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX rollup_lines_rollup ON rollup_lines (rollup);
+
+  CREATE TABLE coverage (
+    id BLOB PRIMARY KEY,
+    host INTEGER NOT NULL,
+    boot_id TEXT NOT NULL,
+    start_us INTEGER NOT NULL,
+    end_us INTEGER NOT NULL,
+    live_ms REAL NOT NULL,
+    kernel_connections INTEGER,
+    seen_connections INTEGER NOT NULL,
+    losses TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE heartbeats (
+    host_id TEXT PRIMARY KEY,
+    time_us INTEGER NOT NULL,
+    heartbeat TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
