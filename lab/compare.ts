@@ -11,7 +11,7 @@ export interface Difference {
   field?: string;
   expected?: unknown;
   actual?: unknown;
-  /** Client's address and port, method and target. */
+  /** Client's address and port, method and path. */
   request: string;
   /** The client's or the service's name, where the lab knows it. */
   owner: string | null;
@@ -33,7 +33,7 @@ export type ComparedTruth = Pick<
   Partial<Pick<Truth, 'owner' | 'category' | 'fallback'>>;
 
 /**
- * Pairs the n-th request of a client's address and port, method and target with the n-th call that says the same,
+ * Pairs the n-th request of a client's address and port, method and path with the n-th call that says the same,
  * and lists what is missing, doubled, made up or wrong. Requests that the metadata service's own HTTP parser refused
  * (method null) excuse one call each on their connection and demand none.
  */
@@ -83,6 +83,8 @@ function wrongFields(truth: ComparedTruth, call: Call): Omit<Difference, 'reques
   const check = (field: string, expected: unknown, actual: unknown) => {
     if (expected !== actual) wrong.push({ kind: 'wrong', field, expected, actual });
   };
+  const query = truth.target?.match(/\?(.*)$/s)?.[1] ?? null;
+  if (!isMasked(call['url.query'], query)) check('url.query', query, call['url.query']);
   check('imds.version', truth.version, call['imds.version']);
   check('http.response.status_code', truth.status, call['http.response.status_code']);
   check('outcome answered', truth.status !== null, call.outcome === 'answered');
@@ -109,13 +111,11 @@ function wrongFields(truth: ComparedTruth, call: Call): Omit<Difference, 'reques
 }
 
 function keyOfTruth(truth: ComparedTruth): string {
-  return `${connectionOfTruth(truth)} ${truth.method} ${originForm(truth.target ?? '')}`;
+  return `${connectionOfTruth(truth)} ${truth.method} ${originForm(truth.target ?? '').replace(/\?.*$/s, '')}`;
 }
 
 function keyOfCall(call: Call): string {
-  const query = call['url.query'] === null ? '' : `?${call['url.query']}`;
-  const target = `${call['url.path'] ?? ''}${query}`;
-  return `${connectionOfCall(call)} ${call['http.request.method']} ${originForm(target)}`;
+  return `${connectionOfCall(call)} ${call['http.request.method']} ${originForm(call['url.path'] ?? '')}`;
 }
 
 function connectionOfTruth({ clientAddress, clientPort, serverAddress }: ComparedTruth): string {
@@ -124,6 +124,13 @@ function connectionOfTruth({ clientAddress, clientPort, serverAddress }: Compare
 
 function connectionOfCall(call: Call): string {
   return `${call['source.address']} ${call['source.port']} → ${call['destination.address']}`;
+}
+
+/** Whether `text` is `original` with secrets replaced by `****`, as the contract asks. */
+function isMasked(text: string | null, original: string | null): boolean {
+  if (text === null || original === null || !text.includes('****')) return false;
+  const parts = text.split('****').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+  return new RegExp(`^${parts.join('.*')}$`, 's').test(original);
 }
 
 /** An absolute-form target (RFC 9112 section 3.2.2) without its scheme and authority. */

@@ -72,7 +72,8 @@ function answerToken(request: IncomingMessage, path: string): Answer {
   const ttl = typeof asked === 'string' && /^\d{1,5}$/.test(asked) ? Number(asked) : 0;
   if (ttl < 1 || ttl > MAX_TOKEN_TTL_S) return refusal(400);
   if (typeof behaviour.tokenAnswer === 'number') return refusal(behaviour.tokenAnswer);
-  const token = randomBytes(42).toString('base64url');
+  // Real tokens begin so, and so whoever looks for leaked tokens finds ours too.
+  const token = `AQAE${randomBytes(39).toString('base64url')}`;
   tokens.push({ token: Buffer.from(token), expiresMs: Date.now() + ttl * 1000 });
   return { status: 200, body: token, ttlSeconds: ttl };
 }

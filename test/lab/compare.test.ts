@@ -127,6 +127,16 @@ describe('comparison of calls with what happened', () => {
     );
   });
 
+  it('compares the query, and takes a masked secret for what it hides', () => {
+    const withQuery = { ...TRUTH, target: '/latest/meta-data/instance-id?token=abc&n=1' };
+    const reported = (query: string | null) => brief([withQuery], [{ ...CALL, 'url.query': query }]);
+    assert.deepEqual(reported('token=abc&n=1'), []);
+    assert.deepEqual(reported('token=****&n=1'), []);
+    assert.deepEqual(reported('token=****&n=2'), ['wrong url.query']);
+    assert.deepEqual(reported(null), ['wrong url.query']);
+    assert.deepEqual(brief([TRUTH], [{ ...CALL, 'url.query': '****' }]), ['wrong url.query']);
+  });
+
   it('describes a difference in one line', () => {
     const [difference] = compareCalls([TRUTH], [{ ...CALL, 'imds.version': 2 }]);
     assert.equal(
