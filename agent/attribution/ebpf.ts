@@ -15,7 +15,6 @@ import type { Counters } from '../../protocol/records.ts';
 import type { Attributor, ProcessSnapshot, SocketOwner, SocketTuple } from './attributor.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
 import {
-  type OwnerRecord,
   ownerRecord,
   RECORD_KINDS,
   RECORD_MAX_BYTES,
@@ -79,6 +78,8 @@ export class EbpfAttributor implements Attributor {
     fallback_asked: 0,
     fallback_found: 0,
     executables_from_proc: 0,
+    /** Owners with more parents than a record holds: the nearest are given, pid 1 is not reached. */
+    ancestors_cut: 0,
   };
   #nowMs = 0;
   #expiredMs = 0;
@@ -201,6 +202,7 @@ export class EbpfAttributor implements Attributor {
       this.#counts.malformed_records++;
       return null;
     }
+    if (record.ancestorsCut) this.#counts.ancestors_cut++;
     return {
       ...this.#snapshot(record),
       uid: record.uid,
@@ -208,17 +210,12 @@ export class EbpfAttributor implements Attributor {
       argsTruncated: record.argsTruncated,
       netns: record.netns,
       cgroupId: record.cgroupId,
-      ancestors: this.#ancestors(record),
+      ancestors: record.ancestors.map((ancestor) => this.#snapshot(ancestor)),
       mountNamespace: record.mountNamespace,
       pidNamespace: record.pidNamespace,
       method: 'ebpf',
       confidence: 'exact',
     };
-  }
-
-  /** A chain that did not fit is not passed on as if it were whole: what is read from /proc may still reach pid 1. */
-  #ancestors(record: OwnerRecord): ProcessSnapshot[] {
-    return record.ancestors.map((ancestor) => this.#snapshot(ancestor));
   }
 
   #snapshot(process: RecordedProcess): ProcessSnapshot {
@@ -241,18 +238,14 @@ export class EbpfAttributor implements Attributor {
 
   /** `ring_lost_*`: records that did not fit the ring. `recursion_misses`: state changes the kernel did not show us. */
   counters(): Counters {
-    const kinds = Object.entries(RECORD_KINDS);
+    const counters: Counters = { ...this.#counts, ring_lost: 0, recursion_misses: 0 };
+    const add = (total: string, part: string, count: number) => {
+      counters[`${total}_${part}`] = count;
+      counters[total] = counters[total]! + count;
+    };
     const lost = this.#bpf.readArray('lost', Object.values(RECORD_KINDS));
-    const counters: Counters = { ...this.#counts };
-    let lostInAll = 0;
-    kinds.forEach(([kind], i) => {
-      counters[`ring_lost_${kind}`] = lost[i] ?? 0;
-      lostInAll += lost[i] ?? 0;
-    });
-    counters['ring_lost'] = lostInAll;
-    let misses = 0;
-    for (const count of this.#bpf.recursionMisses().values()) misses += count;
-    counters['recursion_misses'] = misses;
+    for (const [i, kind] of Object.keys(RECORD_KINDS).entries()) add('ring_lost', kind, lost[i]!);
+    for (const [program, misses] of this.#bpf.recursionMisses()) add('recursion_misses', program, misses);
     counters['joins_without_owner'] = this.#sockets.joinsWithoutOwner;
     counters['evicted'] = this.#sockets.evicted;
     for (const [name, count] of Object.entries(this.#fallback?.counters() ?? {})) {

@@ -41,6 +41,10 @@ export class SocketTable {
     return this.#live.size + this.#closed.size;
   }
 
+  get retainedBytes(): number {
+    return this.#bytes;
+  }
+
   /** A socket began to connect. `record` is kept as it is. */
   begun(socket: number, netns: number, record: Buffer, nowMs: number): void {
     this.#close(socket, nowMs);

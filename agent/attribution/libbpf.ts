@@ -200,14 +200,19 @@ export class BpfObject {
     return { consume: () => (this.#open ? libbpf.ringConsume(ring) : 0) };
   }
 
-  /** The u64 at each of `keys` of an array map; null for a key that cannot be read. */
-  readArray(map: string, keys: number[]): (number | null)[] {
+  /**
+   * The u64 at each of `keys` of an array map.
+   * @throws Error when a key cannot be read, which a map that has the key does not do.
+   */
+  readArray(map: string, keys: number[]): number[] {
     const fd = this.#mapFd(map);
     const key = Buffer.alloc(4);
     const value = Buffer.alloc(8);
     return keys.map((index) => {
       key.writeUInt32LE(index);
-      return this.#libbpf.lookup(fd, key, value) === 0 ? Number(value.readBigUInt64LE()) : null;
+      const result: number = this.#libbpf.lookup(fd, key, value);
+      if (result !== 0) throw new Error(`key ${index} of the eBPF map "${map}" cannot be read (${result})`);
+      return Number(value.readBigUInt64LE());
     });
   }
 
@@ -219,9 +224,9 @@ export class BpfObject {
     for (const { name, fd } of this.#programs) {
       info.fill(0);
       length.writeUInt32LE(info.length);
-      if (this.#libbpf.infoByFd(fd, info, length) === 0) {
-        misses.set(name, Number(info.readBigUInt64LE(PROG_INFO_RECURSION_MISSES_OFFSET)));
-      }
+      const result: number = this.#libbpf.infoByFd(fd, info, length);
+      if (result !== 0) throw new Error(`the eBPF program ${name} tells nothing of itself (${result})`);
+      misses.set(name, Number(info.readBigUInt64LE(PROG_INFO_RECURSION_MISSES_OFFSET)));
     }
     return misses;
   }

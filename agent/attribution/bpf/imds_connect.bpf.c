@@ -100,8 +100,13 @@ struct state_record {
 
 struct scratch {
 	struct owner_record head;
-	/* Room past the limit, so that whatever begins below it fits. */
-	__u8 data[DATA_MAX_BYTES + ANCESTOR_EXECUTABLE_MAX_BYTES];
+	union {
+		/* Room past the limit, so that whatever begins below it fits. */
+		__u8 data[DATA_MAX_BYTES + ANCESTOR_EXECUTABLE_MAX_BYTES];
+		/* Named only so that the object's type information has their layouts: a test reads them there. */
+		struct ancestor_record ancestor_layout;
+		struct state_record state_layout;
+	};
 };
 
 struct {
