@@ -7,6 +7,7 @@ import { globSync, readFileSync, statSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { run } from 'node:test';
+import type { TestEvent } from 'node:test/reporters';
 import { spec } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 
@@ -58,6 +59,7 @@ const groups = [
   { files: files.filter((file) => !needsTheMachine(file)), concurrency: cpus().length },
   { files: files.filter(needsTheMachine), concurrency: 1 },
 ];
+let closing: TestEvent | undefined;
 for (const group of groups) {
   if (group.files.length === 0 || interrupted.signal.aborted) continue;
   const events = run({
@@ -68,7 +70,12 @@ for (const group of groups) {
   });
   for await (const event of events) {
     if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isTotal(event.data.message)) continue;
-    if (event.type === 'test:fail' && event.data.todo === undefined) process.exitCode = 1;
+    if (event.type === 'test:summary' && event.data.file === undefined) {
+      // The reporter lists the failed tests of all groups on seeing it, so one has to do.
+      if (!event.data.success) process.exitCode = 1;
+      closing = event;
+      continue;
+    }
     report.write(event);
   }
 }
@@ -76,6 +83,7 @@ for (const name of TOTALS) {
   const data = { nesting: 0, message: `${name} ${totals.get(name) ?? 0}`, level: 'info' as const };
   report.write({ type: 'test:diagnostic', data });
 }
+if (closing !== undefined) report.write(closing);
 report.end();
 if (interrupted.signal.aborted) process.exitCode = 130;
 if ((totals.get('tests') ?? 0) === 0) process.exitCode = 1;
