@@ -1,0 +1,207 @@
+/**
+ * Masks what looks like a secret in command arguments. Too much rather than too little: inside one argument all that
+ * follows a secret's name is taken for its value, except in a shell's code, whose quotes tell where a value ends.
+ */
+import { ACCESS_KEY_ID, FORTY_CHARACTERS, SECRET_LETTERS, SECRET_LOOKS, SECRET_NAME } from './mask_names.ts';
+
+export const MASK = '****';
+/** Longest that one process's arguments are kept, in characters, all together. */
+export const MAX_ARGS_CHARACTERS = 4096;
+const CUT = '…';
+/** An argument is cut to this before it is masked. */
+const MAX_MASKED_CHARACTERS = 16_384;
+/** What may be left of a secret that this cut has split. */
+const SPLIT_CHARACTERS = 2048;
+
+/**
+ * A secret's name, the rest of that name, a quote that ends it, and what parts it from its value. `%3A` and `%3D` are
+ * `:` and `=` in a URL.
+ */
+const NAMED = new RegExp(
+  `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%3[AD])\\s{0,8})`,
+  'gi',
+);
+/** The same in code, where an option's value may follow after a space. */
+const NAMED_IN_CODE = new RegExp(
+  `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%3[AD])\\s{0,8}|["']?[ \\t]+)`,
+  'gi',
+);
+/** An argument that is nothing but a secret's name: the next one is its value. */
+const NAME_ALONE = new RegExp(`^(?:-{1,2}|/)[\\w.-]*(?:${SECRET_NAME})[\\w.-]*$`, 'i');
+/** `aws configure set aws_secret_access_key VALUE`. */
+const NAME_AS_WORD = new RegExp(`^(?=\\w*_)\\w*(?:${SECRET_NAME})\\w*$`, 'i');
+/** Options with `user:password`, in many programs. */
+const USER_OPTION = /^(?:-u|-U|--user|--proxy-user|--cert|--proxy-cert|--login)$/;
+const SHELL_CODE_OPTION = /^-[a-zA-Z]{0,8}c$/;
+/** The lifetime asked for with a metadata token's PUT is no secret. */
+const TTL_NAME_REST = /^-ttl-seconds$/i;
+const TTL_VALUE = /^\s*\d{1,6}\s*(?=$|["'\\])/;
+
+/**
+ * Masks a whole command line and cuts it to `MAX_ARGS_CHARACTERS`; a cut shows as `…`. `endIsCut`: the last argument
+ * was cut where it was read, maybe in the middle of a secret.
+ */
+export function maskArgs(args: readonly string[], endIsCut = false): string[] {
+  const kept: string[] = [];
+  let room = MAX_ARGS_CHARACTERS;
+  const keyIdGiven = args.some((arg) => ACCESS_KEY_ID.test(arg));
+  const letters = new Set<string>();
+  for (let i = 0; i < args.length; i++) {
+    if (room <= 0) {
+      kept.push(CUT);
+      break;
+    }
+    const arg = args[i]!;
+    const before = i > 0 ? args[i - 1]! : '';
+    let masked = maskOne(arg, before, i, letters, keyIdGiven);
+    if (endIsCut && i === args.length - 1) masked = maskCutEnd(masked) + CUT;
+    for (const letter of lettersOf(arg)) letters.add(letter);
+    kept.push(masked.length > room ? `${masked.slice(0, room)}${CUT}` : masked);
+    room -= masked.length;
+  }
+  return kept;
+}
+
+function maskOne(
+  arg: string,
+  before: string,
+  position: number,
+  letters: ReadonlySet<string>,
+  keyIdGiven: boolean,
+): string {
+  if (position > 0 && (NAME_ALONE.test(before) || NAME_AS_WORD.test(before))) return MASK;
+  if (before.length === 2 && before[0] === '-' && letters.has(before[1]!)) return MASK;
+  if (USER_OPTION.test(before) && arg.includes(':')) return MASK;
+  if (arg.length > 2 && arg[0] === '-' && letters.has(arg[1]!)) return arg.slice(0, 2) + MASK;
+  if (/^-[uU][^:]*:./s.test(arg)) return arg.slice(0, 2) + MASK;
+  const isCode = SHELL_CODE_OPTION.test(before) && /\s/.test(arg);
+  return maskText(arg, isCode, keyIdGiven);
+}
+
+/** At a cut, a part of a dense run or a URL's `user:password` without its `@` may be all that is left of a secret. */
+function maskCutEnd(text: string): string {
+  return text
+    .replace(/(:\/\/)[^\s/:]*:[^\s/]*$/, `$1${MASK}`)
+    .replace(/[A-Za-z0-9+/=_-]{12,}$/, (run) => (isMixed(run) ? MASK : run));
+}
+
+/**
+ * Masks secrets in one text. `isCode`: it is a shell's code, so that a value ends where its word or its quotes end.
+ */
+export function maskText(text: string, isCode = false, keyIdGiven = ACCESS_KEY_ID.test(text)): string {
+  let masked = text;
+  let cut = '';
+  if (masked.length > MAX_MASKED_CHARACTERS) {
+    masked = masked.slice(0, MAX_MASKED_CHARACTERS - SPLIT_CHARACTERS);
+    // Not in the middle of a word: a part of a secret need not look like one.
+    masked = masked.slice(0, Math.max(0, masked.search(/\s\S*$/)));
+    cut = CUT;
+  }
+  masked = isCode ? maskCommands(maskNamedInCode(masked)) : maskNamed(masked);
+  for (const look of SECRET_LOOKS)
+    masked = masked.replace(look, (_, kept) => (typeof kept === 'string' ? kept + MASK : MASK));
+  masked = masked.replace(FORTY_CHARACTERS, (run) => (keyIdGiven || isMixed(run) ? MASK : run));
+  return masked + cut;
+}
+
+/** From the first secret's name on, all is its value. */
+function maskNamed(text: string): string {
+  NAMED.lastIndex = 0;
+  for (let found = NAMED.exec(text); found; found = NAMED.exec(text)) {
+    const value = found.index + found[0].length;
+    if (isTtl(found[1]!, text.slice(value, value + 16))) continue;
+    return value < text.length ? text.slice(0, value) + MASK : text;
+  }
+  return text;
+}
+
+function maskNamedInCode(text: string): string {
+  let out = '';
+  let done = 0;
+  NAMED_IN_CODE.lastIndex = 0;
+  for (let found = NAMED_IN_CODE.exec(text); found; found = NAMED_IN_CODE.exec(text)) {
+    const value = found.index + found[0].length;
+    const separator = found[2]!;
+    const bySpace = !/[:=]|%3[AD]/i.test(separator);
+    // A space parts name and value only for an option (`--token x`), not for a path or a word.
+    if (bySpace && !/(?:^|[\s"'])-{1,2}[\w.-]*$/.test(text.slice(Math.max(0, found.index - 64), found.index)))
+      continue;
+    if (isTtl(found[1]!, text.slice(value, value + 16))) continue;
+    // `TOKEN=$(curl …)`: a command, not a value; what is in it is looked at in its turn.
+    if (separator === '=' && /^"?(?:\$\(|`)/.test(text.slice(value, value + 3))) continue;
+    const end = endOfValue(text, value, separator.includes(':'));
+    if (end === value) continue;
+    out += text.slice(done, value) + MASK;
+    done = end;
+    NAMED_IN_CODE.lastIndex = end;
+  }
+  return out + text.slice(done);
+}
+
+/** Where in shell code a value that begins at `start` ends. */
+function endOfValue(text: string, start: number, isHeader: boolean): number {
+  const quote = openQuote(text, start);
+  if (quote !== '') return skipQuoted(text, start, quote);
+  if (/^[[{]/.test(text.slice(start, start + 1))) return text.length;
+  let at = start;
+  while (at < text.length) {
+    const character = text[at]!;
+    if (character === '"' || character === "'") at = skipQuoted(text, at + 1, character) + 1;
+    else if (character === '\\') at += 2;
+    else if (character === '\n' || (!isHeader && /\s/.test(character))) break;
+    else at++;
+  }
+  return Math.min(at, text.length);
+}
+
+/** The quote inside which a position lies, or '' (POSIX shell, 2.2: no escapes between single quotes). */
+function openQuote(text: string, position: number): string {
+  let quote = '';
+  for (let at = 0; at < position; at++) {
+    const character = text[at]!;
+    if (character === '\\' && quote !== "'") at++;
+    else if (quote === '' && (character === '"' || character === "'")) quote = character;
+    else if (character === quote) quote = '';
+  }
+  return quote;
+}
+
+function skipQuoted(text: string, start: number, quote: string): number {
+  for (let at = start; at < text.length; at++) {
+    if (text[at] === '\\' && quote !== "'") at++;
+    else if (text[at] === quote) return at;
+  }
+  return text.length;
+}
+
+/** Options of known programs within shell code: `mysql -psecret`. */
+function maskCommands(code: string): string {
+  return code.replace(
+    /(^|[\s;|&(`/])([\w-]{1,32})(?=\s)([^;|&\n]*)/g,
+    (whole, lead, program, rest: string) => {
+      const letters = lettersOf(program);
+      const masked = rest
+        .replace(/(\s(?:-[uU]|--(?:proxy-)?user)[= ]?)[^\s:]*:\S*/g, `$1${MASK}`)
+        .replace(
+          /(\s-)([A-Za-z])(\s*)(?:"[^"]*"|'[^']*'|[^\s"'])+/g,
+          (option, dash, letter: string, space) =>
+            letters.includes(letter) ? `${dash}${letter}${space}${MASK}` : option,
+        );
+      return masked === rest ? whole : `${lead}${program}${masked}`;
+    },
+  );
+}
+
+/** The option letters of a program, given by its path, that take a secret. */
+function lettersOf(program: string): string {
+  const name = program.slice(program.lastIndexOf('/') + 1);
+  return SECRET_LETTERS.find((each) => each.programs.test(name))?.letters ?? '';
+}
+
+function isTtl(restOfName: string, value: string): boolean {
+  return TTL_NAME_REST.test(restOfName) && TTL_VALUE.test(value);
+}
+
+function isMixed(run: string): boolean {
+  return /[a-z]/.test(run) && /[A-Z]/.test(run) && /[0-9+/]/.test(run);
+}

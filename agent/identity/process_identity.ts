@@ -1,0 +1,180 @@
+/**
+ * What the owner of a socket is: the `process` object of a call. Masks every argument that leaves it.
+ */
+import { readFileSync } from 'node:fs';
+import type { Ancestor, ProcessFacts } from '../../protocol/call.ts';
+import type { Counters } from '../../protocol/records.ts';
+import type { ProcessSnapshot, SocketOwner } from '../attribution/attributor.ts';
+import { HeldProcess, ProcReader } from '../attribution/proc_reader.ts';
+import { maskArgs, maskText } from './mask.ts';
+import { UserNames } from './passwd.ts';
+import { scriptOf } from './script.ts';
+import { parseBootTime, startTime } from './start_time.ts';
+
+const MAX_DESCRIPTIONS = 2048;
+const MAX_ANCESTORS = 4096;
+/**
+ * How long a description is believed, in milliseconds. What it is made from is compared each time (pid, start time,
+ * executable, arguments, parents), so this bounds only what is not: a working directory, a user renamed, an ancestor
+ * that has put another program of the same name in its place.
+ */
+const DESCRIPTION_TTL_MS = 10_000;
+/** The same where arguments and parents are not given with the owner but read from /proc. */
+const READ_DESCRIPTION_TTL_MS = 1000;
+
+export interface ProcessIdentityOptions {
+  procRoot?: string;
+  passwdPath?: string;
+  /** Milliseconds of a clock that only goes forward. */
+  now?: () => number;
+}
+
+interface Description {
+  facts: ProcessFacts;
+  madeAtMs: number;
+}
+
+export class ProcessIdentity {
+  readonly #procRoot: string;
+  readonly #now: () => number;
+  readonly #bootTimeSeconds: number;
+  readonly #users: UserNames;
+  readonly #processes: ProcReader;
+  /** Least recently used first. */
+  readonly #descriptions = new Map<string, Description>();
+  readonly #ancestors = new Map<string, { ancestor: Ancestor; madeAtMs: number }>();
+  #described = 0;
+  #remembered = 0;
+  #argsGone = 0;
+  #workingDirectoryGone = 0;
+  #ancestorArgsGone = 0;
+
+  /** @throws Error when /proc/stat has no boot time: start times could not be given. */
+  constructor(options: ProcessIdentityOptions = {}) {
+    this.#procRoot = options.procRoot ?? '/proc';
+    this.#now = options.now ?? (() => performance.now());
+    const bootTime = parseBootTime(readFileSync(`${this.#procRoot}/stat`, 'latin1'));
+    if (bootTime === null) throw new Error(`${this.#procRoot}/stat has no line "btime".`);
+    this.#bootTimeSeconds = bootTime;
+    this.#users = new UserNames(options.passwdPath ?? '/etc/passwd', this.#now);
+    this.#processes = new ProcReader({ procRoot: this.#procRoot, now: this.#now });
+  }
+
+  describe(owner: SocketOwner): ProcessFacts {
+    this.#described++;
+    const now = this.#now();
+    const key = keyOf(owner);
+    const known = this.#descriptions.get(key);
+    const ttl =
+      owner.args === null || owner.ancestors === null ? READ_DESCRIPTION_TTL_MS : DESCRIPTION_TTL_MS;
+    if (known && now - known.madeAtMs < ttl) {
+      this.#remembered++;
+      this.#descriptions.delete(key);
+      this.#descriptions.set(key, known);
+      return known.facts;
+    }
+    const facts = this.#describeAnew(owner, now);
+    this.#descriptions.delete(key);
+    this.#descriptions.set(key, { facts, madeAtMs: now });
+    if (this.#descriptions.size > MAX_DESCRIPTIONS) {
+      this.#descriptions.delete(this.#descriptions.keys().next().value!);
+    }
+    return facts;
+  }
+
+  #describeAnew(owner: SocketOwner, now: number): ProcessFacts {
+    const { args, workingDirectory, parentPid } = this.#complete(owner);
+    if (args === null) this.#argsGone++;
+    if (workingDirectory === null) this.#workingDirectoryGone++;
+    const parents =
+      owner.ancestors ?? (parentPid === null ? [] : this.#processes.ancestors(parentPid, owner.startTicks));
+    const script = scriptOf(owner.executable, args, workingDirectory);
+    return {
+      pid: owner.pid,
+      start_time: startTime(owner.startTicks, this.#bootTimeSeconds),
+      name: owner.name,
+      'executable.path': owner.executable,
+      command_args: args && maskArgs(args, owner.argsTruncated),
+      working_directory: workingDirectory,
+      'owner.uid': owner.uid,
+      'owner.name': this.#users.nameOf(owner.uid),
+      script: script === null ? null : maskText(script),
+      ancestors: parents.map((parent) => this.#ancestor(parent, now)),
+    };
+  }
+
+  /** What did not come with the owner, from /proc, if its process is still there. */
+  #complete(owner: SocketOwner): {
+    args: string[] | null;
+    workingDirectory: string | null;
+    parentPid: number | null;
+  } {
+    const given = { args: owner.args, workingDirectory: owner.workingDirectory ?? null, parentPid: null };
+    if (owner.args !== null && owner.workingDirectory !== undefined && owner.ancestors !== null) return given;
+    const held = HeldProcess.hold(this.#procRoot, owner.pid);
+    const stat = held?.stat() ?? null;
+    // Another start time is another process, and another image than the recorded one says nothing of that one's arguments.
+    if (!held || stat?.startTicks !== owner.startTicks) {
+      held?.close();
+      return given;
+    }
+    const sameProgram = owner.args !== null || held.executable() === owner.executable;
+    const complete = {
+      args: owner.args ?? (sameProgram ? held.args() : null),
+      workingDirectory:
+        owner.workingDirectory !== undefined ? owner.workingDirectory : held.workingDirectory(),
+      parentPid: stat.parentPid,
+    };
+    held.close();
+    return complete;
+  }
+
+  #ancestor(parent: ProcessSnapshot, now: number): Ancestor {
+    const given = parent.args ?? null;
+    const key = `${parent.pid} ${parent.startTicks} ${parent.name}\0${parent.executable}\0${given?.join('\0')}`;
+    const known = this.#ancestors.get(key);
+    if (known && now - known.madeAtMs < DESCRIPTION_TTL_MS) return known.ancestor;
+    const args = given ?? this.#argsOfParent(parent);
+    const ancestor: Ancestor = {
+      pid: parent.pid,
+      name: parent.name,
+      'executable.path': parent.executable,
+      command_args: args && maskArgs(args),
+    };
+    this.#ancestors.delete(key);
+    this.#ancestors.set(key, { ancestor, madeAtMs: now });
+    if (this.#ancestors.size > MAX_ANCESTORS) this.#ancestors.delete(this.#ancestors.keys().next().value!);
+    return ancestor;
+  }
+
+  /** Only of the very process that was recorded, and while it still runs the same program. */
+  #argsOfParent(parent: ProcessSnapshot): string[] | null {
+    const record = this.#processes.readExactly(parent.pid, parent.startTicks);
+    const same = record !== null && (parent.executable === null || record.executable === parent.executable);
+    if (!same) this.#ancestorArgsGone++;
+    return same ? record.args : null;
+  }
+
+  counters(): Counters {
+    return {
+      described: this.#described,
+      remembered: this.#remembered,
+      args_gone: this.#argsGone,
+      working_directory_gone: this.#workingDirectoryGone,
+      ancestor_args_gone: this.#ancestorArgsGone,
+      ...this.#users.counters(),
+      ...this.#processes.counters(),
+    };
+  }
+}
+
+/** All that came with the owner, so that an exec() in the same pid, or a parent's, is never given an old description. */
+function keyOf(owner: SocketOwner): string {
+  let key = `${owner.pid} ${owner.startTicks} ${owner.uid} ${owner.name}\0${owner.executable}\0`;
+  key += owner.args === null ? '-' : `+${owner.args.join('\0')}`;
+  key += `\0${owner.workingDirectory}`;
+  for (const parent of owner.ancestors ?? []) {
+    key += `\0${parent.pid} ${parent.startTicks} ${parent.name} ${parent.executable}`;
+  }
+  return key;
+}
