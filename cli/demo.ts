@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import * as z from 'zod';
-import { Lab } from '../lab/lab.ts';
+import { kernelHasIpv6, Lab } from '../lab/lab.ts';
 import { findPrograms, installSdks } from '../lab/programs.ts';
 import { type Act, Story } from '../lab/story.ts';
 import { compareOffenders, tallyByIdentity } from '../lab/tally.ts';
@@ -59,13 +59,16 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
   const programs = await findPrograms();
   await installSdks(step);
   step('building a lab: a host and a metadata service, each in a network namespace of its own');
-  const lab = await Lab.create({ name: 'demo' });
+  const hasIpv6 = kernelHasIpv6();
+  if (!hasIpv6) step('this kernel runs without IPv6: the story leaves it out');
+  const lab = await Lab.create({ name: 'demo', ipv6: hasIpv6 });
   try {
     const story = await Story.prepare(lab, programs);
     step('starting agent and collector on the lab\'s host ("imdswatch up")');
     const observer = await DemoObserver.start(lab, { liveView: !once });
-    await playAll(story.acts(), once ? 0 : PACE_MS, interrupted);
-    if (!once && !interrupted.aborted) {
+    const isThrough = await playAll(story.acts(), once ? 0 : PACE_MS, interrupted);
+    if (!isThrough) return once ? 1 : 0;
+    if (!once) {
       process.stdout.write(`\n${bold('So far:')}\n`);
       await observer.printOffenders();
       process.stdout.write(
@@ -73,30 +76,31 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
       );
       await playAll(story.encores(), ENCORE_PACE_MS, interrupted);
     }
-    if (once && interrupted.aborted) return 1;
     await story.end();
-    await observer.stop();
-    return await judge(story, observer);
+    return await judge(story, observer, await observer.stop());
   } finally {
     await lab.close();
   }
 }
 
-async function playAll(acts: Iterable<Act>, paceMs: number, interrupted: AbortSignal): Promise<void> {
+/** False when it was interrupted before the last act. */
+async function playAll(acts: Iterable<Act>, paceMs: number, interrupted: AbortSignal): Promise<boolean> {
   for (const act of acts) {
-    if (interrupted.aborted) return;
+    if (interrupted.aborted) return false;
     step(act.says);
     await act.play();
     if (paceMs > 0) await sleep(paceMs, undefined, { signal: interrupted }).catch(() => {});
   }
+  return true;
 }
 
-/** Prints the offenders, and holds them against what the lab did. */
-async function judge(story: Story, observer: DemoObserver): Promise<number> {
+/** Prints the offenders, and holds them against what the lab did. `trouble`: what the observer itself got wrong. */
+async function judge(story: Story, observer: DemoObserver, trouble: string[]): Promise<number> {
   process.stdout.write('\n');
   await observer.printOffenders();
   const truths = await story.ledger.truths();
   const differences = [
+    ...trouble,
     ...(await story.ledger.surprises()),
     ...compareOffenders(truths, await observer.listOffenders()),
   ];

@@ -40,7 +40,7 @@ export class DemoObserver {
   readonly #lab: Lab;
   readonly #dataDir: string;
   readonly #env: Record<string, string>;
-  readonly #running: LabProcess[] = [];
+  readonly #running = new Map<string, LabProcess>();
   /** What `up` complained about, for the operator when something goes wrong. */
   #complaints: string[] = [];
 
@@ -58,14 +58,15 @@ export class DemoObserver {
    */
   static async start(lab: Lab, { liveView }: { liveView: boolean }): Promise<DemoObserver> {
     const observer = new DemoObserver(lab);
-    await observer.#startUp();
     if (liveView) {
+      // First, so that it is there when `up` is ready and the story begins.
       const watch = lab.spawn(observer.#command('watch'), {
         env: observer.#env,
         stdio: ['ignore', 'inherit', 'inherit'],
       });
-      observer.#running.push(watch);
+      observer.#running.set('watch', watch);
     }
+    await observer.#startUp();
     return observer;
   }
 
@@ -78,7 +79,7 @@ export class DemoObserver {
     // The port is the lab's own: its loopback is not the machine's.
     const flags = ['--data-dir', this.#dataDir, '--spool-dir', spool, '--listen', '127.0.0.1:8787'];
     const up = this.#lab.spawn(this.#command('up', ...flags), { env: this.#env });
-    this.#running.push(up);
+    this.#running.set('up', up);
     up.child.stdout?.resume();
     const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
     const lines = createInterface({ input: up.child.stderr! });
@@ -109,9 +110,21 @@ export class DemoObserver {
     return this.#complaints;
   }
 
-  /** Ends `up` and `watch` in their own way, which delivers what is still on its way. */
-  async stop(): Promise<void> {
-    await Promise.all(this.#running.map((running) => running.stop('SIGTERM')));
+  /**
+   * Ends `up` and `watch` in their own way, which delivers what is still on its way. Returns what went wrong with
+   * them, one line each: they should have run until now and end well.
+   */
+  async stop(): Promise<string[]> {
+    const ends = [...this.#running].map(async ([command, running]) => {
+      const endedBefore = running.child.exitCode !== null || running.child.signalCode !== null;
+      await running.stop('SIGTERM');
+      const { status, signal } = await running.exited;
+      if (status === 0 && !endedBefore) return [];
+      return [
+        `"imdswatch ${command}" ended ${endedBefore ? 'before its time ' : ''}(${signal ?? `exit code ${status}`})`,
+      ];
+    });
+    return (await Promise.all(ends)).flat();
   }
 
   /** The table for people, on our own stdout. */

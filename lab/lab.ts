@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
@@ -71,6 +71,11 @@ export interface LabProcess {
 
 const liveLabs = new Set<Lab>();
 
+/** Whether this kernel runs IPv6 at all; without, a lab must be asked for without. */
+export function kernelHasIpv6(): boolean {
+  return existsSync('/proc/sys/net/ipv6');
+}
+
 export class Lab {
   readonly tag: string;
   readonly hostNamespace: string;
@@ -112,6 +117,12 @@ export class Lab {
       throw new OperatorError(
         3,
         'The lab builds network namespaces, which needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN): run it with sudo.',
+      );
+    }
+    if (options.ipv6 !== false && !kernelHasIpv6()) {
+      throw new OperatorError(
+        3,
+        'This kernel runs without IPv6 (ipv6.disable=1): the lab cannot have its IPv6 endpoint.',
       );
     }
     sweepLeftovers();

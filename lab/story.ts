@@ -45,8 +45,11 @@ export class Story {
     this.#lab = lab;
     this.#programs = programs;
     this.ledger = new Ledger(lab);
+    const clients = labClients(programs, oneShot).filter(
+      ({ calls }) => lab.hostAddresses.ipv6 !== null || calls.every(({ endpoint }) => endpoint !== 'ipv6'),
+    );
     this.#clients = new Map(
-      labClients(programs, oneShot).map((client) => [
+      clients.map((client) => [
         client.name,
         { says: client.says, play: async () => void (await this.ledger.runClient(client)) },
       ]),
@@ -71,7 +74,7 @@ export class Story {
         says: 'a service that uses session tokens starts',
         play: () => keep(startModernService(this.#lab, this.#programs, SERVICE_INTERVAL_S)),
       },
-      // A machine without a C compiler has no C program to run.
+      // Some machines have no C compiler or no IPv6; their story is shorter.
       ...CAST.flatMap((name) => this.#clients.get(name) ?? []),
       { says: 'a web app is tricked into fetching role credentials (SSRF)', play: () => this.#theft() },
     ];
