@@ -230,14 +230,26 @@ check_modules() {
 }
 
 # npm with the pinned Node first in PATH (npm and node-gyp start `node`) and its headers as nodedir. Two names, because
-# npm 11 calls the first one an unknown setting while older node-gyp knows no other.
+# npm 11 calls the first one an unknown setting while older node-gyp knows no other. node-gyp cannot cope with a space in
+# nodedir, so there it is told a name without one.
 npm_for_runtime() {
+  headers=$runtime_dir/node
+  case $headers in
+    *[[:space:]]*)
+      plain_dir=$(mktemp -d) && ln -s "$headers" "$plain_dir/node" || return 1
+      headers=$plain_dir/node
+      ;;
+    *) plain_dir= ;;
+  esac
   (
     cd -- "$root" &&
       PATH=$runtime_dir/node/bin:$PATH \
-        npm_config_nodedir=$runtime_dir/node npm_package_config_node_gyp_nodedir=$runtime_dir/node \
+        npm_config_nodedir=$headers npm_package_config_node_gyp_nodedir=$headers \
         npm "$@" --foreground-scripts --no-audit --no-fund
   )
+  npm_status=$?
+  [ -z "$plain_dir" ] || rm -rf "$plain_dir"
+  return "$npm_status"
 }
 
 bring_modules() {
@@ -259,7 +271,7 @@ bring_modules() {
           fail "npm rebuild failed." "By hand: rm -r $root/node_modules, then start imdswatch again."
       else
         step "packages (npm ci)" npm_for_runtime ci --include=dev --include=optional ||
-          fail "npm ci failed." "Check that npm reaches its registry, then start imdswatch again."
+          fail "npm ci failed." "Check that npm reaches its registry (proxy, certificates: 'npm ping'), then start imdswatch again."
       fi
       check_modules
       wanting=$?

@@ -21,7 +21,7 @@ import { delimiter, join } from 'node:path';
 const REPOSITORY = join(import.meta.dirname, '../..');
 const START_TIMEOUT_MS = 60_000;
 const CORE_TOOLS =
-  'sh cat chmod cp date dirname env flock grep ln ls mkdir mv readlink rm sed sha256sum sleep tail touch tr wc'.split(
+  'sh cat chmod cp date dirname env flock grep ln ls mkdir mktemp mv readlink rm sed sha256sum sleep tail touch tr wc'.split(
     ' ',
   );
 

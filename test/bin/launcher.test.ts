@@ -31,14 +31,18 @@ describe('bin/imdswatch', { skip }, () => {
     const seen = join(machine.dir, 'seen');
     machine.fake(
       'npm',
-      `echo "$PATH|$npm_config_nodedir|$npm_package_config_node_gyp_nodedir" >"${seen}"; exit 1`,
+      `printf '%s\\n' "$PATH" "$npm_config_nodedir" "$npm_package_config_node_gyp_nodedir" >"${seen}"
+       readlink -f "$npm_config_nodedir" >>"${seen}"; exit 1`,
     );
     rmSync(join(machine.checkout, 'node_modules'), { recursive: true });
     assert.equal((await machine.launch()).code, 1);
     const node = join(machine.checkout, '.runtime/node');
-    const [path = '', ...nodedirs] = readFileSync(seen, 'utf8').trim().split('|');
+    const [path = '', nodedir = '', sameNodedir, real] = readFileSync(seen, 'utf8').trim().split('\n');
     assert.ok(path.startsWith(`${node}/bin:`), path);
-    assert.deepEqual(nodedirs, [node, node]);
+    assert.doesNotMatch(nodedir, /\s/, 'node-gyp cannot cope with the space in this checkout');
+    assert.equal(sameNodedir, nodedir);
+    assert.equal(real, node);
+    assert.ok(!existsSync(nodedir), 'a name that was made for the build is gone after it');
   });
 
   test('a second start installs nothing and says nothing', async () => {
