@@ -4,42 +4,9 @@
  */
 import { join } from 'node:path';
 import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
+import { credentialsBy, type ExpectedCall, PATHS, token, v1, v2 } from './expected_call.ts';
 import type { Behaviour } from './ground_truth.ts';
-import { LAB_ROLE } from './metadata_tree.ts';
 import { CLIENTS_DIR, type Programs } from './programs.ts';
-
-export const PATHS = {
-  token: '/latest/api/token',
-  instanceId: '/latest/meta-data/instance-id',
-  instanceType: '/latest/meta-data/instance-type',
-  region: '/latest/meta-data/placement/region',
-  roleList: '/latest/meta-data/iam/security-credentials/',
-  credentials: `/latest/meta-data/iam/security-credentials/${LAB_ROLE}`,
-  userData: '/latest/user-data',
-  identityDocument: '/latest/dynamic/instance-identity/document',
-} as const;
-
-/** What the lab's services ask for, by target. */
-export const CATEGORY_OF_TARGET: Readonly<Record<string, ExpectedCall['category']>> = {
-  [PATHS.token]: 'token',
-  [PATHS.instanceId]: 'metadata',
-  [PATHS.region]: 'metadata',
-  [PATHS.roleList]: 'role-list',
-  [PATHS.credentials]: 'credentials',
-};
-
-/** One call that a client makes, in the contract's words. */
-export interface ExpectedCall {
-  method: string;
-  /** The request target as sent. */
-  target: string;
-  version: 1 | 2;
-  /** Null when the call is not answered. */
-  status: number | null;
-  category: 'credentials' | 'role-list' | 'user-data' | 'identity-document' | 'metadata' | 'token' | 'other';
-  fallback?: 'token_unanswered' | 'token_refused';
-  endpoint?: 'ipv4' | 'ipv6';
-}
 
 export interface LabClient {
   name: string;
@@ -61,31 +28,6 @@ export interface LabClient {
 const URL4 = `http://${IMDS_IPV4}`;
 const URL6 = `http://[${IMDS_IPV6}]`;
 const KEEP_ALIVE: Partial<Behaviour> = { connection: 'keep-alive' };
-
-const v1 = (target: string, rest: Partial<ExpectedCall> = {}): ExpectedCall => ({
-  method: 'GET',
-  target,
-  version: 1,
-  status: 200,
-  category: 'metadata',
-  ...rest,
-});
-const v2 = (target: string, rest: Partial<ExpectedCall> = {}): ExpectedCall => ({
-  ...v1(target, rest),
-  version: 2,
-});
-const token = (rest: Partial<ExpectedCall> = {}): ExpectedCall => ({
-  method: 'PUT',
-  target: PATHS.token,
-  version: 2,
-  status: 200,
-  category: 'token',
-  ...rest,
-});
-const credentialsBy = (read: typeof v1, rest: Partial<ExpectedCall> = {}): ExpectedCall[] => [
-  read(PATHS.roleList, { category: 'role-list', ...rest }),
-  read(PATHS.credentials, { category: 'credentials', ...rest }),
-];
 
 /** The EC2 user guide's snippet for IMDSv2, with what is to be read put in. */
 export function awsDocumentationSnippet(base: string, target: string): string {

@@ -2,7 +2,7 @@
  * A lab: a host, a metadata service at the real addresses, and programs that call it, all in network namespaces
  * of their own. Nothing is made or changed in the machine's own namespace, where those addresses may be real.
  */
-import { type ChildProcess, type StdioOptions, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +11,8 @@ import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
 import { MetadataHandle } from './metadata_handle.ts';
 import {
+  addAddress,
+  addLink,
   deleteNamespace,
   endNow,
   ip,
@@ -18,6 +20,7 @@ import {
   namespacePath,
   pidsIn,
   sessionOf,
+  setSysctl,
   sweepLeftovers,
 } from './namespaces.ts';
 
@@ -157,14 +160,14 @@ export class Lab {
     const { hostNamespace: host, metadataNamespace: imds } = this;
     const v6 = this.hostAddresses.ipv6 !== null;
     await Promise.all([ip('netns', 'add', host), ip('netns', 'add', imds)]);
-    await link(host, 'eth0', imds, 'eth0');
+    await addLink(host, 'eth0', imds, 'eth0');
     await Promise.all([
-      address(host, 'eth0', `${this.#ipv4(0, 1)}/24`),
-      address(imds, 'eth0', `${this.#ipv4(0, 2)}/24`, `${IMDS_IPV4}/32`),
+      addAddress(host, 'eth0', `${this.#ipv4(0, 1)}/24`),
+      addAddress(imds, 'eth0', `${this.#ipv4(0, 2)}/24`, `${IMDS_IPV4}/32`),
       ...(v6
         ? [
-            address(host, 'eth0', `${this.#ipv6(0, 1)}/64`),
-            address(imds, 'eth0', `${this.#ipv6(0, 2)}/64`, `${IMDS_IPV6}/128`),
+            addAddress(host, 'eth0', `${this.#ipv6(0, 1)}/64`),
+            addAddress(imds, 'eth0', `${this.#ipv6(0, 2)}/64`, `${IMDS_IPV6}/128`),
           ]
         : []),
     ]);
@@ -189,18 +192,18 @@ export class Lab {
     if (this.#podReady) return;
     const { hostNamespace: host, metadataNamespace: imds, podNamespace: pod } = this;
     await ip('netns', 'add', pod);
-    await link(host, 'pod0', pod, 'eth0');
-    await address(host, 'pod0', `${this.#ipv4(1, 1)}/24`);
-    await address(pod, 'eth0', `${this.#ipv4(1, 2)}/24`);
+    await addLink(host, 'pod0', pod, 'eth0');
+    await addAddress(host, 'pod0', `${this.#ipv4(1, 1)}/24`);
+    await addAddress(pod, 'eth0', `${this.#ipv4(1, 2)}/24`);
     await ip('-n', pod, 'route', 'add', 'default', 'via', this.#ipv4(1, 1));
     await ip('-n', imds, 'route', 'add', `${this.#ipv4(1, 0)}/24`, 'via', this.#ipv4(0, 1));
-    sysctl(host, 'net/ipv4/ip_forward', '1');
+    setSysctl(host, 'net/ipv4/ip_forward', '1');
     if (this.hostAddresses.ipv6 !== null) {
-      await address(host, 'pod0', `${this.#ipv6(1, 1)}/64`);
-      await address(pod, 'eth0', `${this.#ipv6(1, 2)}/64`);
+      await addAddress(host, 'pod0', `${this.#ipv6(1, 1)}/64`);
+      await addAddress(pod, 'eth0', `${this.#ipv6(1, 2)}/64`);
       await ip('-n', pod, '-6', 'route', 'add', 'default', 'via', this.#ipv6(1, 1));
       await ip('-n', imds, '-6', 'route', 'add', `${this.#ipv6(1, 0)}/64`, 'via', this.#ipv6(0, 1));
-      sysctl(host, 'net/ipv6/conf/all/forwarding', '1');
+      setSysctl(host, 'net/ipv6/conf/all/forwarding', '1');
     }
     this.#podReady = true;
   }
@@ -308,39 +311,6 @@ export class Lab {
     if (this.#podReady) deleteNamespace(this.podNamespace);
     rmSync(this.home, { recursive: true, force: true });
   }
-}
-
-async function link(namespace: string, name: string, peerNamespace: string, peerName: string): Promise<void> {
-  const peer = ['peer', 'name', peerName, 'netns', peerNamespace];
-  await ip('-n', namespace, 'link', 'add', name, 'type', 'veth', ...peer);
-  await Promise.all([
-    ip('-n', namespace, 'link', 'set', name, 'up'),
-    ip('-n', namespace, 'link', 'set', 'lo', 'up'),
-    ip('-n', peerNamespace, 'link', 'set', peerName, 'up'),
-    ip('-n', peerNamespace, 'link', 'set', 'lo', 'up'),
-  ]);
-}
-
-async function address(namespace: string, device: string, ...cidrs: string[]): Promise<void> {
-  for (const cidr of cidrs) {
-    // Duplicate address detection would keep an IPv6 address unusable for a second.
-    const noDad = cidr.includes(':') ? ['nodad'] : [];
-    await ip('-n', namespace, 'address', 'add', cidr, 'dev', device, ...noDad);
-  }
-}
-
-function sysctl(namespace: string, key: string, value: string): void {
-  const script = 'printf %s "$1" > "/proc/sys/$2"';
-  const result = spawnSync('nsenter', [
-    `--net=${namespacePath(namespace)}`,
-    'sh',
-    '-c',
-    script,
-    'sh',
-    value,
-    key,
-  ]);
-  if (result.status !== 0) throw new OperatorError(1, `The lab could not set ${key}: ${result.stderr}`);
 }
 
 let watching = false;

@@ -3,8 +3,8 @@
  * what an observer's findings are compared with, and nothing in it comes from an observer.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ExpectedCall, LabClient } from './clients.ts';
-import { CATEGORY_OF_TARGET } from './clients.ts';
+import type { LabClient } from './clients.ts';
+import { CATEGORY_OF_TARGET, type ExpectedCall } from './expected_call.ts';
 import type { SeenRequest } from './ground_truth.ts';
 import type { Lab, RunResult } from './lab.ts';
 import type { LabService } from './services.ts';

@@ -81,6 +81,46 @@ export function namespacePath(name: string): string {
   return join(NETNS_DIR, name);
 }
 
+/** A veth pair between two namespaces, both ends up, and both loopbacks. Nothing of it is ever outside them. */
+export async function addLink(
+  namespace: string,
+  name: string,
+  peerNamespace: string,
+  peerName: string,
+): Promise<void> {
+  const peer = ['peer', 'name', peerName, 'netns', peerNamespace];
+  await ip('-n', namespace, 'link', 'add', name, 'type', 'veth', ...peer);
+  await Promise.all([
+    ip('-n', namespace, 'link', 'set', name, 'up'),
+    ip('-n', namespace, 'link', 'set', 'lo', 'up'),
+    ip('-n', peerNamespace, 'link', 'set', peerName, 'up'),
+    ip('-n', peerNamespace, 'link', 'set', 'lo', 'up'),
+  ]);
+}
+
+export async function addAddress(namespace: string, device: string, ...cidrs: string[]): Promise<void> {
+  for (const cidr of cidrs) {
+    // Duplicate address detection would keep an IPv6 address unusable for a second.
+    const noDad = cidr.includes(':') ? ['nodad'] : [];
+    await ip('-n', namespace, 'address', 'add', cidr, 'dev', device, ...noDad);
+  }
+}
+
+/** `key` as a path below /proc/sys. Only for settings that belong to a network namespace. */
+export function setSysctl(namespace: string, key: string, value: string): void {
+  const script = 'printf %s "$1" > "/proc/sys/$2"';
+  const result = spawnSync('nsenter', [
+    `--net=${namespacePath(namespace)}`,
+    'sh',
+    '-c',
+    script,
+    'sh',
+    value,
+    key,
+  ]);
+  if (result.status !== 0) throw new OperatorError(1, `The lab could not set ${key}: ${result.stderr}`);
+}
+
 /** Pids of the processes whose network namespace is `name`. */
 export function pidsIn(name: string): number[] {
   let inode: number;

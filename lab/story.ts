@@ -1,6 +1,7 @@
 /** The demo's story: what happens in the lab, act by act, each one a real program doing what such programs do. */
 import { IMDS_IPV4 } from '../protocol/endpoints.ts';
-import { labClients, PATHS } from './clients.ts';
+import { labClients } from './clients.ts';
+import { PATHS } from './expected_call.ts';
 import type { Lab } from './lab.ts';
 import { Ledger } from './ledger.ts';
 import { buildOneShot, type Programs } from './programs.ts';

@@ -1,7 +1,8 @@
 /** The clients do what lab/clients.ts says, by the metadata service's own log: else nothing built on it is proof. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { labClients, PATHS } from '../../lab/clients.ts';
+import { labClients } from '../../lab/clients.ts';
+import { PATHS } from '../../lab/expected_call.ts';
 import { Lab } from '../../lab/lab.ts';
 import { Ledger } from '../../lab/ledger.ts';
 import { buildOneShot, findPrograms, installSdks, type Programs } from '../../lab/programs.ts';
