@@ -4,7 +4,7 @@
  * other's timing. Called by test/run.
  */
 import { globSync, readFileSync, statSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { run } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
@@ -56,7 +56,7 @@ function isTotal(message: string): boolean {
 }
 
 const groups = [
-  { files: files.filter((file) => !needsTheMachine(file)), concurrency: cpus().length },
+  { files: files.filter((file) => !needsTheMachine(file)), concurrency: availableParallelism() },
   { files: files.filter(needsTheMachine), concurrency: 1 },
 ];
 let closing: TestEvent | undefined;
