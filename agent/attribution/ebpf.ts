@@ -13,17 +13,12 @@ import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Counters } from '../../protocol/records.ts';
 import type { Attributor, ProcessSnapshot, SocketOwner, SocketTuple } from './attributor.ts';
+import { AddressTexts } from './ebpf_address.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
-import {
-  ownerRecord,
-  RECORD_KINDS,
-  RECORD_MAX_BYTES,
-  type RecordedProcess,
-  recordHead,
-  stateRecord,
-} from './ebpf_records.ts';
+import { ownerRecord, RECORD_KINDS, type RecordedProcess, recordHead, stateRecord } from './ebpf_records.ts';
+import type { RingReader } from './ebpf_ring.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
-import { BpfObject, type BpfRing } from './libbpf.ts';
+import { BpfObject } from './libbpf.ts';
 
 const OBJECT_PATH = join(import.meta.dirname, 'bpf', 'imds_connect.bpf.o');
 const MAX_SOCKETS = 8192;
@@ -54,7 +49,9 @@ export interface EbpfSocketOwner extends SocketOwner {
 export class EbpfAttributor implements Attributor {
   readonly method = 'ebpf';
   readonly #bpf: BpfObject;
-  readonly #ring: BpfRing;
+  readonly #ring: RingReader;
+  readonly #take = (bytes: Buffer) => this.#receive(bytes);
+  readonly #addresses = new AddressTexts();
   readonly #fallback: Attributor | undefined;
   readonly #netns: number;
   readonly #now: () => number;
@@ -67,7 +64,6 @@ export class EbpfAttributor implements Attributor {
     records: 0,
     owners: 0,
     malformed_records: 0,
-    drain_errors: 0,
     connections_own_namespace: 0,
     connections_other_namespaces: 0,
     failed_attempts_own_namespace: 0,
@@ -114,12 +110,12 @@ export class EbpfAttributor implements Attributor {
     this.#nowMs = this.#now();
     // thread-self: a capture may have taken the main thread into another namespace.
     this.#netns = options.netns ?? statSync('/proc/thread-self/ns/net').ino;
-    this.#ring = bpf.ring('records', RECORD_MAX_BYTES, (bytes, length) => this.#take(bytes, length));
+    this.#ring = bpf.ring('records');
   }
 
   poll(): void {
     this.#nowMs = this.#now();
-    if (this.#ring.consume() < 0) this.#counts.drain_errors++;
+    this.#ring.consume(this.#take);
     if (this.#nowMs - this.#expiredMs >= EXPIRE_EVERY_MS) {
       this.#expiredMs = this.#nowMs;
       this.#sockets.expire(this.#nowMs);
@@ -127,10 +123,10 @@ export class EbpfAttributor implements Attributor {
     this.#fallback?.poll();
   }
 
-  #take(bytes: Buffer, length: number): void {
+  #receive(bytes: Buffer): void {
     const counts = this.#counts;
     counts.records++;
-    const head = recordHead(bytes, length);
+    const head = recordHead(bytes);
     if (head === null) {
       counts.malformed_records++;
       return;
@@ -138,8 +134,8 @@ export class EbpfAttributor implements Attributor {
     if (head.kind === 'owner') {
       counts.owners++;
       // A copy of its own, and not a slice of Node's pool: one kept record would keep 8 kB alive.
-      const record = Buffer.allocUnsafeSlow(length);
-      bytes.copy(record, 0, 0, length);
+      const record = Buffer.allocUnsafeSlow(bytes.length);
+      record.set(bytes);
       this.#sockets.begun(head.socket, head.netns, record, this.#nowMs);
       return;
     }
@@ -155,7 +151,7 @@ export class EbpfAttributor implements Attributor {
       if (own) counts.failed_attempts_own_namespace++;
       else counts.failed_attempts_other_namespaces++;
     }
-    this.#sockets.addressed(stateRecord(head, bytes), this.#nowMs);
+    this.#sockets.addressed(stateRecord(head, bytes, this.#addresses), this.#nowMs);
   }
 
   /**
@@ -181,7 +177,7 @@ export class EbpfAttributor implements Attributor {
     let sockets = this.#sockets.find(tuple);
     if (sockets.length === 0) {
       // Another CPU may have been in the middle of writing a record when the ring was drained last.
-      if (this.#ring.consume() < 0) this.#counts.drain_errors++;
+      this.#ring.consume(this.#take);
       sockets = this.#sockets.find(tuple);
     }
     const socket = sockets.find((candidate) => candidate.netns === this.#netns) ?? sockets.at(-1);

@@ -26,3 +26,26 @@ export function addressText(bytes: Uint8Array, offset: number): string {
   if (zerosAt < 0) return hex.join(':');
   return `${hex.slice(0, zerosAt).join(':')}::${hex.slice(zerosAt + zeros).join(':')}`;
 }
+
+const CACHED_ADDRESSES_MAX = 1024;
+
+/** Remembers the text of IPv4-mapped addresses: on one host they are few, and each connection brings two. */
+export class AddressTexts {
+  readonly #mapped = new Map<number, string>();
+
+  text(bytes: Buffer, offset: number): string {
+    const mapped =
+      bytes.readUInt32BE(offset) === 0 &&
+      bytes.readUInt32BE(offset + 4) === 0 &&
+      bytes.readUInt32BE(offset + 8) === 0xffff;
+    if (!mapped) return addressText(bytes, offset);
+    const ipv4 = bytes.readUInt32BE(offset + 12);
+    let text = this.#mapped.get(ipv4);
+    if (text === undefined) {
+      if (this.#mapped.size >= CACHED_ADDRESSES_MAX) this.#mapped.clear();
+      text = addressText(bytes, offset);
+      this.#mapped.set(ipv4, text);
+    }
+    return text;
+  }
+}

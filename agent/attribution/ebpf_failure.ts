@@ -26,7 +26,7 @@ export class BpfUnavailable extends Error {
 }
 
 export interface BpfFailureEvidence {
-  /** Which step failed: `open`, `load`, `attach`, `ring buffer`. */
+  /** Which step failed: `open`, `load`, `attach`, `map` (the ring buffer). */
   step: string;
   /** Positive errno of that step. */
   errno: number;
@@ -45,7 +45,6 @@ const CAP_SYS_ADMIN_BIT = 21n;
 const CAP_PERFMON_BIT = 38n;
 const CAP_BPF_BIT = 39n;
 const EPERM = 1;
-const EACCES = 13;
 
 /** Capabilities that are missing for loading a tracing program: none when CAP_SYS_ADMIN, or both others, are held. */
 export function missingCapabilities(effective: bigint): string[] {
@@ -88,13 +87,11 @@ export function judgeBpfFailure(evidence: BpfFailureEvidence): { kind: BpfFailur
   if (olderThan58(kernelRelease)) {
     return { kind: 'kernel_too_old', message: `Linux ${kernelRelease} is too old: 5.8 or later is needed` };
   }
-  if ((errno === EPERM || errno === EACCES) && effectiveCapabilities !== null && step !== 'open') {
-    if (errno === EPERM) {
-      return {
-        kind: 'not_permitted',
-        message: `the kernel refused to ${step} the eBPF program (EPERM) although the capabilities are held: a seccomp profile, a security module or the locked-memory limit (ulimit -l) stands in the way`,
-      };
-    }
+  if (errno === EPERM) {
+    return {
+      kind: 'not_permitted',
+      message: `the kernel refused to ${step} the eBPF program (EPERM) although the capabilities are held: a seccomp profile, a security module or the locked-memory limit (ulimit -l) stands in the way`,
+    };
   }
   return {
     kind: 'failed',

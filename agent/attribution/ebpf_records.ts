@@ -5,7 +5,7 @@
  * Byte order is the machine's own; every machine that Node's eBPF targets run on here (x86-64, arm64) is little-endian.
  */
 import type { ProcessSnapshot } from './attributor.ts';
-import { addressText } from './ebpf_address.ts';
+import type { AddressTexts } from './ebpf_address.ts';
 
 /** `enum record_kind`. Also the keys of the map `lost`. */
 export const RECORD_KINDS = { owner: 1, established: 2, failed: 3, closed: 4 } as const;
@@ -55,9 +55,6 @@ export const STATE_LAYOUT = {
   remote_address: 40,
 } as const;
 export const STATE_BYTES = 56;
-
-/** The longest record: the head and DATA_MAX_BYTES of the C file. */
-export const RECORD_MAX_BYTES = OWNER_HEAD_BYTES + 16_384;
 
 const COMM_BYTES = 16;
 // enum owner_flags
@@ -112,9 +109,10 @@ const KIND_NAMES = new Map<number, keyof typeof RECORD_KINDS>(
   Object.entries(RECORD_KINDS).map(([name, value]) => [value, name as keyof typeof RECORD_KINDS]),
 );
 
-/** What kind of record the first `length` bytes are and of which socket; null when they are no whole record. */
-export function recordHead(bytes: Buffer, length: number): RecordHead | null {
-  if (length < STATE_BYTES || length > bytes.length) return null;
+/** What kind of record the bytes are and of which socket; null when they are no whole record. */
+export function recordHead(bytes: Buffer): RecordHead | null {
+  const { length } = bytes;
+  if (length < STATE_BYTES) return null;
   const kind = KIND_NAMES.get(bytes.readUInt16LE(OWNER_LAYOUT.kind));
   if (kind === undefined) return null;
   if (kind === 'owner') {
@@ -132,21 +130,21 @@ export function recordHead(bytes: Buffer, length: number): RecordHead | null {
 }
 
 /** Reads a record that `recordHead` took for `established`, `failed` or `closed`. */
-export function stateRecord(head: RecordHead, bytes: Buffer): StateRecord {
+export function stateRecord(head: RecordHead, bytes: Buffer, addresses: AddressTexts): StateRecord {
   return {
     kind: head.kind as StateRecord['kind'],
     netns: head.netns,
     socket: head.socket,
-    localAddress: addressText(bytes, STATE_LAYOUT.local_address),
+    localAddress: addresses.text(bytes, STATE_LAYOUT.local_address),
     localPort: bytes.readUInt16LE(STATE_LAYOUT.local_port),
-    remoteAddress: addressText(bytes, STATE_LAYOUT.remote_address),
+    remoteAddress: addresses.text(bytes, STATE_LAYOUT.remote_address),
     remotePort: bytes.readUInt16LE(STATE_LAYOUT.remote_port),
   };
 }
 
 /** Reads a whole owner record; null when its parts do not fit together. */
 export function ownerRecord(bytes: Buffer): OwnerRecord | null {
-  if (recordHead(bytes, bytes.length)?.kind !== 'owner') return null;
+  if (recordHead(bytes)?.kind !== 'owner') return null;
   const flags = bytes.readUInt16LE(OWNER_LAYOUT.flags);
   const argsBytes = bytes.readUInt16LE(OWNER_LAYOUT.args_bytes);
   const executableBytes = bytes.readUInt16LE(OWNER_LAYOUT.executable_bytes);

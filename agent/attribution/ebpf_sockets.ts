@@ -9,8 +9,8 @@ export interface WatchedSocket {
   readonly netns: number;
   /** The owner's record as the kernel wrote it; null when it never came. */
   readonly record: Buffer | null;
-  /** Its address on the wire; null until it is known. */
-  key: string | null;
+  /** Its addresses on the wire; null until they are known. */
+  tuple: SocketTuple | null;
 }
 
 export interface SocketTableLimits {
@@ -27,8 +27,8 @@ export class SocketTable {
   readonly #live = new Map<number, WatchedSocket>();
   /** When each closed, oldest first. */
   readonly #closed = new Map<WatchedSocket, number>();
-  /** Newest last; at most one of each network namespace. */
-  readonly #byTuple = new Map<string, WatchedSocket[]>();
+  /** By local port, which tells most of them apart. Newest last; one of each tuple and network namespace. */
+  readonly #byPort = new Map<number, WatchedSocket[]>();
   #bytes = 0;
   evicted = 0;
   joinsWithoutOwner = 0;
@@ -48,7 +48,7 @@ export class SocketTable {
   /** A socket began to connect. `record` is kept as it is. */
   begun(socket: number, netns: number, record: Buffer, nowMs: number): void {
     this.#close(socket, nowMs);
-    this.#live.set(socket, { netns, record, key: null });
+    this.#live.set(socket, { netns, record, tuple: null });
     this.#bytes += record.length;
     this.#makeRoom();
   }
@@ -56,15 +56,15 @@ export class SocketTable {
   /** Its ports are known now: it is established, or its attempt failed. */
   addressed(state: StateRecord, nowMs: number): void {
     let watched = this.#live.get(state.socket);
-    if (watched === undefined || watched.key !== null) {
+    if (watched === undefined || watched.tuple !== null) {
       // Its beginning was lost, or was before our time. Known by its address all the same: the kernel did report it.
       this.#close(state.socket, nowMs);
       this.joinsWithoutOwner++;
-      watched = { netns: state.netns, record: null, key: null };
+      watched = { netns: state.netns, record: null, tuple: null };
       this.#live.set(state.socket, watched);
       this.#makeRoom();
     }
-    if (state.localPort !== 0) this.#index(watched, tupleKey(state));
+    if (state.localPort !== 0) this.#index(watched, state);
     if (state.kind === 'failed') this.#close(state.socket, nowMs);
   }
 
@@ -74,7 +74,7 @@ export class SocketTable {
 
   /** All sockets with this very address on the wire, one of each network namespace, newest last. */
   find(tuple: SocketTuple): readonly WatchedSocket[] {
-    return this.#byTuple.get(tupleKey(tuple)) ?? [];
+    return (this.#byPort.get(tuple.localPort) ?? []).filter((watched) => sameTuple(watched.tuple!, tuple));
   }
 
   /** Forgets sockets that closed long enough ago. */
@@ -85,15 +85,17 @@ export class SocketTable {
     }
   }
 
-  #index(watched: WatchedSocket, key: string): void {
-    watched.key = key;
-    const others = this.#byTuple.get(key);
+  #index(watched: WatchedSocket, tuple: SocketTuple): void {
+    watched.tuple = tuple;
+    const others = this.#byPort.get(tuple.localPort);
     if (others === undefined) {
-      this.#byTuple.set(key, [watched]);
+      this.#byPort.set(tuple.localPort, [watched]);
       return;
     }
     // A port used again: the newest socket of a namespace is the one that is meant.
-    const older = others.findIndex((other) => other.netns === watched.netns);
+    const older = others.findIndex(
+      (other) => other.netns === watched.netns && sameTuple(other.tuple!, tuple),
+    );
     if (older >= 0) others.splice(older, 1);
     others.push(watched);
   }
@@ -108,10 +110,11 @@ export class SocketTable {
   #forget(watched: WatchedSocket): void {
     this.#closed.delete(watched);
     this.#bytes -= watched.record?.length ?? 0;
-    if (watched.key === null) return;
-    const rest = (this.#byTuple.get(watched.key) ?? []).filter((other) => other !== watched);
-    if (rest.length > 0) this.#byTuple.set(watched.key, rest);
-    else this.#byTuple.delete(watched.key);
+    if (watched.tuple === null) return;
+    const { localPort } = watched.tuple;
+    const rest = (this.#byPort.get(localPort) ?? []).filter((other) => other !== watched);
+    if (rest.length > 0) this.#byPort.set(localPort, rest);
+    else this.#byPort.delete(localPort);
   }
 
   #makeRoom(): void {
@@ -130,6 +133,11 @@ export class SocketTable {
   }
 }
 
-function tupleKey(tuple: SocketTuple): string {
-  return `${tuple.localAddress} ${tuple.localPort} ${tuple.remoteAddress} ${tuple.remotePort}`;
+function sameTuple(a: SocketTuple, b: SocketTuple): boolean {
+  return (
+    a.localPort === b.localPort &&
+    a.remotePort === b.remotePort &&
+    a.localAddress === b.localAddress &&
+    a.remoteAddress === b.remoteAddress
+  );
 }

@@ -1,13 +1,12 @@
 /**
  * libbpf.so.1 through koffi: as much of it as one object with tracing programs, a ring buffer and an array of
  * counters needs. Signatures: tools/lib/bpf/libbpf.h and bpf.h of libbpf 1.0 (all are still there in 1.5).
- *
- * All calls are synchronous on this thread, callbacks included: `consume` runs the handler before it returns.
  */
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import koffi from 'koffi';
 import { BpfUnavailable, judgeBpfFailure } from './ebpf_failure.ts';
+import { RingReader } from './ebpf_ring.ts';
 
 /** A pointer of C, as koffi gives it. */
 type Pointer = bigint | null;
@@ -19,7 +18,6 @@ const PRINTED_LOG_MAX_CHARS = 64 * 1024;
 const PROG_INFO_BYTES = 216;
 const PROG_INFO_RECURSION_MISSES_OFFSET = 208;
 
-const sampleCallback = koffi.proto('int imds_sample(void *context, void *data, size_t size)');
 // A va_list passed to a function is a pointer on x86-64 (an array type) and on arm64 (32 bytes, passed by reference).
 const printCallback = koffi.proto('int imds_print(int level, void *format, void *arguments)');
 
@@ -45,15 +43,16 @@ function bind() {
     programFd: lib.func('int bpf_program__fd(void *program)'),
     attach: lib.func('void *bpf_program__attach(void *program)'),
     destroyLink: lib.func('int bpf_link__destroy(void *link)'),
-    findMapFd: lib.func('int bpf_object__find_map_fd_by_name(void *object, const char *name)'),
+    mapFd: lib.func('int bpf_map__fd(void *map)'),
     lookup: lib.func('int bpf_map_lookup_elem(int fd, void *key, void *value)'),
     infoByFd: lib.func('int bpf_obj_get_info_by_fd(int fd, void *info, void *length)'),
-    ringNew: lib.func('void *ring_buffer__new(int fd, void *callback, void *context, void *options)'),
-    ringConsume: lib.func('int ring_buffer__consume(void *ring)'),
-    ringFree: lib.func('void ring_buffer__free(void *ring)'),
+    findMap: lib.func('void *bpf_object__find_map_by_name(void *object, const char *name)'),
+    maxEntries: lib.func('uint32_t bpf_map__max_entries(void *map)'),
     setPrint: lib.func('void *libbpf_set_print(void *callback)'),
     formatLine: libc.func('int vsnprintf(void *to, size_t size, void *format, void *arguments)'),
-    copy: libc.func('void *memcpy(void *to, void *from, size_t size)'),
+    map: libc.func('void *mmap(void *at, size_t size, int protection, int flags, int fd, int64_t offset)'),
+    unmap: libc.func('int munmap(void *at, size_t size)'),
+    configuration: libc.func('long sysconf(int name)'),
     // Of glibc alone. libbpf reads all of the kernel's types (some 6 MB) while it loads; this gives the pages back.
     trim: optional(() => libc.func('int malloc_trim(size_t keep)')),
   };
@@ -116,11 +115,12 @@ function withPrintKept<T>(libbpf: Libbpf, work: (printed: () => string) => T): T
   }
 }
 
-/** A ring buffer's reader. */
-export interface BpfRing {
-  /** Hands every record that is there to the handler; returns how many, or a negative errno. No wait. */
-  consume(): number;
-}
+// sys/mman.h and unistd.h, the same on x86-64 and arm64
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+const SC_PAGESIZE = 30;
 
 /** A loaded and attached object. */
 export class BpfObject {
@@ -128,7 +128,7 @@ export class BpfObject {
   readonly #object: Pointer;
   readonly #programs: { name: string; fd: number }[] = [];
   readonly #links: Pointer[] = [];
-  readonly #rings: { ring: Pointer; callback: bigint }[] = [];
+  readonly #mappings: { at: Pointer; bytes: number }[] = [];
   #open = true;
 
   private constructor(libbpf: Libbpf, object: Pointer) {
@@ -170,34 +170,30 @@ export class BpfObject {
     }
   }
 
-  #mapFd(name: string): number {
-    const fd: number = this.#libbpf.findMapFd(this.#object, name);
-    if (fd < 0) throw new BpfUnavailable('failed', `the eBPF object has no map "${name}"`);
-    return fd;
+  #map(name: string): { fd: number; maxEntries: number } {
+    const map: Pointer = this.#libbpf.findMap(this.#object, name);
+    if (!map) throw new BpfUnavailable('failed', `the eBPF object has no map "${name}"`);
+    return { fd: this.#libbpf.mapFd(map), maxEntries: this.#libbpf.maxEntries(map) };
   }
 
   /**
-   * Reads the ring buffer `map`. The handler gets each record as the first `length` bytes of a buffer that the
-   * next record overwrites: copy what is to stay. Records longer than `maxRecordBytes` are cut to it.
-   * @throws BpfUnavailable when the ring cannot be mapped.
+   * Opens the ring buffer `name`. The reader must not be used after `close`.
+   * @throws BpfUnavailable when it cannot be mapped.
    */
-  ring(map: string, maxRecordBytes: number, handler: (bytes: Buffer, length: number) => void): BpfRing {
-    const libbpf = this.#libbpf;
-    const bytes = Buffer.alloc(maxRecordBytes);
-    const callback = koffi.register((_context: Pointer, data: Pointer, size: number) => {
-      const length = Math.min(size, maxRecordBytes);
-      libbpf.copy(bytes, data, length);
-      handler(bytes, length);
-      return 0;
-    }, koffi.pointer(sampleCallback));
-    const ring: Pointer = libbpf.ringNew(this.#mapFd(map), callback, null, null);
-    if (!ring) {
-      const error = unavailable('ring buffer', koffi.errno(), '');
-      koffi.unregister(callback);
-      throw error;
-    }
-    this.#rings.push({ ring, callback });
-    return { consume: () => (this.#open ? libbpf.ringConsume(ring) : 0) };
+  ring(name: string): RingReader {
+    const { fd, maxEntries: ringBytes } = this.#map(name);
+    const pageBytes: number = this.#libbpf.configuration(SC_PAGESIZE);
+    const producerBytes = pageBytes + 2 * ringBytes;
+    const consumer = this.#share(fd, PROT_READ | PROT_WRITE, 0, pageBytes);
+    const producer = this.#share(fd, PROT_READ, pageBytes, producerBytes);
+    return new RingReader(consumer, producer, pageBytes, ringBytes);
+  }
+
+  #share(fd: number, protection: number, offset: number, bytes: number): ArrayBuffer {
+    const at: Pointer = this.#libbpf.map(null, bytes, protection, MAP_SHARED, fd, offset);
+    if (at === null || BigInt.asUintN(64, at) === MAP_FAILED) throw unavailable('map', koffi.errno(), '');
+    this.#mappings.push({ at, bytes });
+    return koffi.view(at, bytes);
   }
 
   /**
@@ -205,7 +201,7 @@ export class BpfObject {
    * @throws Error when a key cannot be read, which a map that has the key does not do.
    */
   readArray(map: string, keys: number[]): number[] {
-    const fd = this.#mapFd(map);
+    const { fd } = this.#map(map);
     const key = Buffer.alloc(4);
     const value = Buffer.alloc(8);
     return keys.map((index) => {
@@ -235,10 +231,7 @@ export class BpfObject {
     if (!this.#open) return;
     this.#open = false;
     for (const link of this.#links) this.#libbpf.destroyLink(link);
-    for (const { ring, callback } of this.#rings) {
-      this.#libbpf.ringFree(ring);
-      koffi.unregister(callback);
-    }
+    for (const { at, bytes } of this.#mappings) this.#libbpf.unmap(at, bytes);
     this.#libbpf.closeObject(this.#object);
   }
 }

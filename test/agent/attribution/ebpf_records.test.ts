@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { addressText } from '../../../agent/attribution/ebpf_address.ts';
+import { AddressTexts, addressText } from '../../../agent/attribution/ebpf_address.ts';
 import {
   ANCESTOR_HEAD_BYTES,
   OWNER_HEAD_BYTES,
@@ -132,7 +132,7 @@ describe('an owner record', () => {
       parents: [{ pid: 9, startNs: 1n, name: 'x', components: ['x', 'bin'] }],
     });
     for (let length = 0; length < whole.length; length++) {
-      assert.equal(recordHead(whole, length), null, `head of ${length} bytes`);
+      assert.equal(recordHead(whole.subarray(0, length)), null, `head of ${length} bytes`);
       assert.equal(ownerRecord(whole.subarray(0, length)), null, `record of ${length} bytes`);
     }
     assert.notEqual(ownerRecord(whole), null);
@@ -182,7 +182,7 @@ describe('an owner record', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
         ownerRecord(Buffer.from(bytes));
-        recordHead(Buffer.from(bytes), bytes.length);
+        recordHead(Buffer.from(bytes));
       }),
     );
     fc.assert(
@@ -193,8 +193,8 @@ describe('an owner record', () => {
           const bytes = Buffer.from(whole);
           for (const [at, value] of changes) bytes[at] = value;
           ownerRecord(bytes.subarray(0, length));
-          const head = recordHead(bytes, bytes.length);
-          if (head !== null && head.kind !== 'owner') stateRecord(head, bytes);
+          const head = recordHead(bytes);
+          if (head !== null && head.kind !== 'owner') stateRecord(head, bytes, new AddressTexts());
         },
       ),
       { numRuns: 1000 },
@@ -213,9 +213,9 @@ describe('a state record', () => {
   Buffer.from('00000000000000000000ffffa9fea9fe', 'hex').copy(bytes, STATE_LAYOUT.remote_address);
 
   it('gives IPv4-mapped addresses as IPv4', () => {
-    const head = recordHead(bytes, bytes.length);
+    const head = recordHead(bytes);
     assert.ok(head);
-    assert.deepEqual(stateRecord(head, bytes), {
+    assert.deepEqual(stateRecord(head, bytes, new AddressTexts()), {
       kind: 'established',
       netns: 77,
       socket: Number(0xffff888104725400n & 0x1fffffffffffffn),
@@ -228,14 +228,14 @@ describe('a state record', () => {
 
   it('names the same socket as its owner record', () => {
     const owner = ownerBytes();
-    assert.equal(recordHead(owner, owner.length)?.socket, recordHead(bytes, bytes.length)?.socket);
+    assert.equal(recordHead(owner)?.socket, recordHead(bytes)?.socket);
   });
 
   it('is refused when short or of an unknown kind', () => {
-    assert.equal(recordHead(bytes, STATE_BYTES - 1), null);
+    assert.equal(recordHead(bytes.subarray(0, STATE_BYTES - 1)), null);
     const unknown = Buffer.from(bytes);
     unknown.writeUInt16LE(9, STATE_LAYOUT.kind);
-    assert.equal(recordHead(unknown, unknown.length), null);
+    assert.equal(recordHead(unknown), null);
   });
 });
 
@@ -250,6 +250,24 @@ describe('the text of an address', () => {
     assert.equal(text('00000000000000000000000000000001'), '::1');
     assert.equal(text('fe800000000000000000000000000000'), 'fe80::');
     assert.equal(text('20010db800000000abcd000000000000'), '2001:db8:0:0:abcd::');
+    assert.equal(text('00000000000000000000ffff01020304'), '1.2.3.4');
+    assert.equal(text('00000000000000000000000001020304'), '::102:304');
+  });
+
+  it('is the same from memory', () => {
+    const remembered = new AddressTexts();
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 4, maxLength: 4 }),
+        fc.constantFrom('ffff', '0000', 'fffe'),
+        (ipv4, word) => {
+          const bytes = Buffer.concat([Buffer.alloc(10), Buffer.from(word, 'hex'), ipv4]);
+          assert.equal(remembered.text(bytes, 0), addressText(bytes, 0));
+          assert.equal(remembered.text(bytes, 0), addressText(bytes, 0));
+        },
+      ),
+      { numRuns: 3000 },
+    );
   });
 
   it('agrees with the URL parser on any IPv6 address', () => {
