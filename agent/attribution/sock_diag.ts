@@ -20,7 +20,7 @@ import { HeldProcess, ProcReader } from './proc_reader.ts';
  * 91 to 94 % at -15 and 98 % at -19.
  */
 const THREAD_NICE = -19;
-/** A caller seen once lives for 3 to 5 ms after its SYN; those that live longer are found again at the request. */
+/** Processor time for one search. A one-shot caller lives for 3 to 5 ms after its SYN; others are asked for again. */
 const SEARCH_BOUND_MS = 8;
 const MAX_CONNECTIONS = 8192;
 /** Packets of a closed connection may still come; then its tuple may be used again. */
@@ -33,7 +33,7 @@ export interface SockDiagOptions {
   procRoot?: string;
   /** Told once what limits the look-ups; never about single calls. */
   log?: { warn(message: string): void };
-  /** Longest search for one socket's process, in milliseconds. */
+  /** Most processor time for the search of one socket's process, in milliseconds. */
   searchBoundMs?: number;
   /** Nice value for the calling thread (only that one is changed, see THREAD_NICE), or null to leave it. */
   threadNice?: number | null;
@@ -77,7 +77,6 @@ export class SockDiagAttributor implements Attributor {
     this.#search = new HolderSearch({
       procRoot: this.#procRoot,
       boundMs: options.searchBoundMs ?? SEARCH_BOUND_MS,
-      now: this.#now,
     });
     this.#processes = new ProcReader({ procRoot: this.#procRoot, now: this.#now });
     this.#netns = readNetns(this.#procRoot);

@@ -1,6 +1,6 @@
 /**
  * Two network namespaces joined by a veth pair: a host, and a metadata service at 169.254.169.254 that answers every
- * connection at once. All that is sent to that address stays between the two.
+ * connection at once ("/slow" after 200 ms). All that is sent to that address stays between the two.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +11,10 @@ const SERVER = `
 const answer = 'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok';
 require('node:net').createServer((socket) => {
   socket.on('error', () => socket.destroy());
-  socket.once('data', () => socket.end(answer));
+  socket.once('data', (head) => {
+    if (head.includes('/slow')) setTimeout(() => socket.end(answer), 200);
+    else socket.end(answer);
+  });
 }).listen(80, '::', () => process.stdout.write('ready\\n'));
 `;
 const HARNESS = fileURLToPath(new URL('./syn_harness.ts', import.meta.url));

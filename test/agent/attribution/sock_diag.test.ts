@@ -73,11 +73,7 @@ const clients: Record<string, Client> = {
     name: 'bash',
   },
   'a curl that its shell waits for': {
-    command: [
-      'sh',
-      '-c',
-      "curl -s -o /dev/null -w '0 %{local_port}\\n' --limit-rate 1 http://169.254.169.254/; true",
-    ],
+    command: ['sh', '-c', "curl -s -o /dev/null -w '0 %{local_port}\\n' http://169.254.169.254/slow; true"],
     name: 'curl',
   },
 };
