@@ -4,6 +4,8 @@ import * as z from 'zod';
 import { OperatorError } from '../protocol/operator_error.ts';
 
 const MIN_TOKEN_CHARACTERS = 16;
+/** What may stand in an `Authorization: Bearer` header (RFC 6750 section 2.1). */
+const TOKEN_CHARACTERS = /^[A-Za-z0-9._~+/=-]*$/;
 
 export const collectorSettings = z.object({
   listen: z
@@ -22,6 +24,7 @@ export const collectorSettings = z.object({
   agent_token: z
     .string()
     .min(MIN_TOKEN_CHARACTERS, `must have at least ${MIN_TOKEN_CHARACTERS} characters`)
+    .regex(TOKEN_CHARACTERS, 'must be made of letters, digits and . _ ~ + / = - only')
     .optional()
     .meta({ secret: true })
     .describe('What agents must show to be let in. Prefer agent_token_file or the environment to a flag.'),
@@ -68,6 +71,12 @@ export function readAgentToken(
     throw new OperatorError(
       2,
       `agent_token_file ${file} must hold at least ${MIN_TOKEN_CHARACTERS} characters, and has ${token.length}.`,
+    );
+  }
+  if (!TOKEN_CHARACTERS.test(token)) {
+    throw new OperatorError(
+      2,
+      `agent_token_file ${file} must hold one word of letters, digits and . _ ~ + / = - only.`,
     );
   }
   return token;

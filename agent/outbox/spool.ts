@@ -142,7 +142,7 @@ export class Spool {
   /** A disk image made of a host that had a spool: its records are not ours to send, and its stream is not ours to use. */
   #discardForeign(entry: LedgerEntry): void {
     for (const file of readdirSync(this.#directory)) {
-      if (file.endsWith('.log')) unlinkSync(join(this.#directory, file));
+      if (file !== 'ledger' && file !== 'lock') unlinkSync(join(this.#directory, file));
     }
     const held = Object.values(entry.lanes).reduce(
       (sum, lane) => sum + lane.next - lane.acknowledged - lane.overflowed - lane.lost,

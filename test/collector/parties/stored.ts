@@ -1,0 +1,40 @@
+/** What a collector's store holds, read beside it. */
+import { openForReading } from '../../../collector/store/sqlite/database.ts';
+
+export interface Stored {
+  /** The numbers of the calls that travelled whole (their path is `/NUMBER`), sorted. */
+  numbers: number[];
+  /** How many calls were rolled up, by the lines of the roll-ups. */
+  rolledUp: number;
+}
+
+export function readStored(dataDir: string): Stored {
+  const database = openForReading(dataDir);
+  try {
+    const numbers = database
+      .prepare('SELECT path FROM calls')
+      .all()
+      .map((row) => Number(String(row['path']).slice(1)));
+    const rolledUp = database.prepare('SELECT coalesce(sum(count), 0) AS count FROM rollup_lines').get();
+    return { numbers: numbers.sort((a, b) => a - b), rolledUp: Number(rolledUp!['count']) };
+  } finally {
+    database.close();
+  }
+}
+
+/** Waits for a condition that a store or a process will meet; throws after `timeoutMs`. */
+export async function eventually(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 8000,
+) {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`Not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+export function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, index) => from + index);
+}
