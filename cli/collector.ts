@@ -1,6 +1,7 @@
 /** `imdswatch collector`: receives and stores what agents report, until SIGTERM or SIGINT. */
 import { collectorSettings } from '../collector/config.ts';
 import { startCollector } from '../collector/main.ts';
+import { untilSignal } from './end.ts';
 import { createLogger } from './log.ts';
 import { loadSettings } from './settings.ts';
 
@@ -12,10 +13,10 @@ export async function run(argv: string[]): Promise<number> {
     env: process.env,
   });
   const log = createLogger(settings.log_level, 'collector');
-  const ended = new Promise<NodeJS.Signals>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve);
-  });
+  const ended = untilSignal();
   const collector = await startCollector(settings, log);
+  // For `imdswatch up`, which runs this as its child.
+  process.send?.({ listening: collector.address.url });
   const signal = await ended;
   log.info({ signal }, 'stopping');
   await collector.stop();

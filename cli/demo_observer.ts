@@ -34,7 +34,7 @@ const PASSED_ON = ['TERM', 'COLORTERM', 'NO_COLOR', 'FORCE_COLOR', 'COLUMNS', 'N
 const WARN_LEVEL = 40;
 const logLine = z.object({ level: z.number(), msg: z.string() });
 /** `up` logs this once its capture is live and its collector listens. */
-const READY_MESSAGE = 'ready';
+const READY_MESSAGE = 'the agent watches';
 
 export class DemoObserver {
   readonly #lab: Lab;

@@ -5,7 +5,7 @@
  * X-aws-ec2-metadata-token, the categories of instance metadata).
  */
 import type { ImdsCategory, ImdsKind } from '../../protocol/call.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange, ExchangeRequest } from './exchange.ts';
 
 export interface Classification {
   version: 1 | 2;
@@ -29,6 +29,11 @@ export function classify({ request, response }: Exchange): Classification {
       ? 'read'
       : 'other';
   return { version, kind, category, role, serverVersion };
+}
+
+/** Whether a request asks for a session token. */
+export function asksForToken(request: ExchangeRequest): boolean {
+  return request.method === 'PUT' && categoryOf(request.path).category === 'token';
 }
 
 /** `latest` or a dated or old version: the first segment of every EC2 metadata path. */

@@ -1,6 +1,5 @@
 /** One connection: its two directions, how they depend on each other, and when it is over. */
-import { Conversation, type ConversationCounters } from './conversation.ts';
-import type { Exchange } from './exchange.ts';
+import { Conversation, type ConversationCounters, type ConversationHooks } from './conversation.ts';
 import type { FlowTuple } from './flow.ts';
 import {
   ANSWER_WAIT_US,
@@ -81,7 +80,7 @@ export class Connection<Context> {
     nowUs: number,
     limits: Limits,
     counters: ConnectionCounters,
-    emit: (exchange: Exchange) => void,
+    hooks: ConversationHooks,
   ) {
     this.tuple = tuple;
     this.context = context;
@@ -92,7 +91,7 @@ export class Connection<Context> {
       counters.conversation,
       limits.maxPendingRequests,
       isn === null,
-      emit,
+      hooks,
     );
     this.conversation = conversation;
     this.client = new Reassembly(
@@ -175,6 +174,16 @@ export class Connection<Context> {
     }
     if (hasAck) peer.acknowledged(segment.ack, timeUs);
     this.settle();
+  }
+
+  /** Whether something is decided soon by the mere passing of time. */
+  get isWaiting(): boolean {
+    return (
+      this.resetUs !== null ||
+      this.clientFinUs !== null ||
+      this.client.waitingSinceUs !== null ||
+      this.server.waitingSinceUs !== null
+    );
   }
 
   tick(nowUs: number): void {

@@ -4,7 +4,7 @@
  * requests). An exchange is handed on as soon as its answer's head is complete.
  */
 import { BodySkipper } from './body.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange, ExchangeRequest } from './exchange.ts';
 import { RequestHead } from './request.ts';
 import { ResponseHead } from './response.ts';
 
@@ -32,6 +32,12 @@ export interface ConversationCounters {
   cut_lines: number;
 }
 
+export interface ConversationHooks {
+  /** A request's head is complete; its answer is still to come. `startUs`: when its first byte was captured. */
+  asked(request: ExchangeRequest, startUs: number): void;
+  exchange(exchange: Exchange): void;
+}
+
 interface Pending {
   head: RequestHead;
   startUs: number;
@@ -41,7 +47,7 @@ interface Pending {
 export class Conversation {
   private readonly counters: ConversationCounters;
   private readonly maxPending: number;
-  private readonly emit: (exchange: Exchange) => void;
+  private readonly hooks: ConversationHooks;
   private readonly pending: Pending[] = [];
   private requestHead: RequestHead | null = null;
   private requestBody: BodySkipper | null = null;
@@ -64,13 +70,13 @@ export class Conversation {
     counters: ConversationCounters,
     maxPending: number,
     joinedMidway: boolean,
-    emit: (exchange: Exchange) => void,
+    hooks: ConversationHooks,
   ) {
     this.counters = counters;
     this.maxPending = maxPending;
     this.clientLost = joinedMidway;
     this.serverLost = joinedMidway;
-    this.emit = emit;
+    this.hooks = hooks;
   }
 
   /** Microseconds since the epoch of the oldest request that has no answer yet; null without one. */
@@ -223,10 +229,10 @@ export class Conversation {
         return;
       }
       // The request was not seen, but a success says by its headers which protocol it answers.
-      this.emit(exchangeOf(request, response, responseUs, 'truncated'));
+      this.hooks.exchange(exchangeOf(request, response, responseUs, 'truncated'));
       return;
     }
-    this.emit(exchangeOf(request, response, responseUs, outcome));
+    this.hooks.exchange(exchangeOf(request, response, responseUs, outcome));
   }
 
   /** A request head that has begun and neither ended nor been answered. */
@@ -263,6 +269,7 @@ export class Conversation {
       return;
     }
     head.startUs ??= timeUs;
+    this.hooks.asked(requestOf(head, true), head.startUs);
     if (this.pending.length >= this.maxPending) {
       this.counters.surplus_requests++;
       this.report(pendingOf(head, true), null, null, 'truncated');
@@ -338,6 +345,11 @@ function pendingOf(head: RequestHead, isWhole: boolean): Pending {
   return { head, startUs: head.startUs!, isWhole };
 }
 
+function requestOf(head: RequestHead, isWhole: boolean): ExchangeRequest {
+  const { method, path, query, userAgent, hasToken } = head;
+  return { method, path, query, userAgent, hasToken, isWhole };
+}
+
 function exchangeOf(
   { head, startUs, isWhole }: Pending,
   response: ResponseHead | null,
@@ -347,14 +359,7 @@ function exchangeOf(
   return {
     startUs,
     responseUs: response === null ? null : responseUs,
-    request: {
-      method: head.method,
-      path: head.path,
-      query: head.query,
-      userAgent: head.userAgent,
-      hasToken: head.hasToken,
-      isWhole,
-    },
+    request: requestOf(head, isWhole),
     response: response === null ? null : { status: response.status, hasTokenTtl: response.hasTokenTtl },
     outcome,
   };

@@ -6,7 +6,7 @@
  */
 import type { Counters } from '../../protocol/records.ts';
 import { Connection, type ConnectionCounters, newConnectionCounters, type Remains } from './connection.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange, ExchangeRequest } from './exchange.ts';
 import type { FlowTuple } from './flow.ts';
 import {
   DEFAULT_LIMITS,
@@ -21,6 +21,8 @@ import { ACK, RST, type Segment, SYN } from './segment.ts';
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, with its SYN or in its middle. */
   opened(tuple: FlowTuple, atSyn: boolean): Context;
+  /** A request was seen to the end of its head; its answer is still to come. */
+  asked(tuple: FlowTuple, context: Context, request: ExchangeRequest, startUs: number): void;
   exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void;
   closed(tuple: FlowTuple, context: Context): void;
 }
@@ -70,11 +72,6 @@ export class Tracker<Context> {
     this.limits = limits;
   }
 
-  /** Nothing is followed: no tick is needed until the next segment. */
-  get isIdle(): boolean {
-    return this.connections.size === 0 && this.halfOpen.size === 0;
-  }
-
   segment(segment: Segment): void {
     this.counts.segments++;
     const fromClient = this.isEndpoint(segment.destinationAddress, segment.destinationPort);
@@ -108,8 +105,12 @@ export class Tracker<Context> {
     if (connection.isOver) this.end(key, connection);
   }
 
-  /** Time has passed: what waited long enough is decided. Call it at least once a second while not idle. */
-  tick(nowUs: number): void {
+  /**
+   * Time has passed: what waited long enough is decided. Returns whether some connection waits for a decision within
+   * the next second; then the next tick should come sooner than that.
+   */
+  tick(nowUs: number): boolean {
+    let isWaiting = false;
     for (const [key, connection] of this.connections) {
       this.account(connection, () => connection.tick(nowUs));
       if (connection.isOver) {
@@ -117,6 +118,8 @@ export class Tracker<Context> {
       } else if (nowUs - connection.lastUs > IDLE_EXPIRY_US) {
         this.counts.connections_expired++;
         this.giveUp(key, connection);
+      } else {
+        isWaiting ||= connection.isWaiting;
       }
     }
     for (const [key, half] of this.halfOpen) {
@@ -136,6 +139,7 @@ export class Tracker<Context> {
       if (nowUs - sinceUs <= IDLE_EXPIRY_US) break;
       this.copies.delete(key);
     }
+    return isWaiting;
   }
 
   /** No more segments will come: everything that is open ends now. */
@@ -245,7 +249,10 @@ export class Tracker<Context> {
       segment.timeUs,
       this.limits,
       this.shared,
-      (exchange) => this.hooks.exchange(tuple, context, exchange),
+      {
+        asked: (request, startUs) => this.hooks.asked(tuple, context, request, startUs),
+        exchange: (exchange) => this.hooks.exchange(tuple, context, exchange),
+      },
     );
     this.counts.connections++;
     if (half === undefined) this.counts.joined_midway++;

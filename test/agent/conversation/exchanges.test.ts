@@ -234,6 +234,7 @@ describe('endings', () => {
     const tracker = new Tracker<null>(
       {
         opened: () => null,
+        asked: () => {},
         exchange: (_tuple, _context, exchange) => heard.push(exchange.outcome),
         closed: () => {},
       },

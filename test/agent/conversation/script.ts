@@ -127,6 +127,7 @@ export function play(
   const tracker = new Tracker<number>(
     {
       opened: () => ++opened,
+      asked: () => {},
       exchange: (tuple, _context, exchange) =>
         heard.push({ port: tuple.clientPort, exchange, verdict: classify(exchange) }),
       closed: () => closed++,

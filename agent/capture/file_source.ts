@@ -1,0 +1,276 @@
+/**
+ * Packets of a capture file: pcap (https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/) and pcapng
+ * (https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/), either byte order, read piece by piece: a file may be
+ * larger than memory. `cap` does not open files.
+ */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { OperatorError } from '../../protocol/operator_error.ts';
+import type { Counters } from '../../protocol/records.ts';
+import type { LinkType } from '../decode/link_type.ts';
+import type { Packet, PacketSource } from './packet_source.ts';
+
+/** https://www.tcpdump.org/linktypes.html */
+const LINK_TYPES = new Map<number, LinkType>([
+  [0, 'NULL'],
+  [1, 'ETHERNET'],
+  [12, 'RAW'],
+  [14, 'RAW'],
+  [101, 'RAW'],
+  [108, 'LOOP'],
+  [113, 'LINUX_SLL'],
+  [228, 'RAW'],
+  [229, 'RAW'],
+  [276, 'LINUX_SLL2'],
+]);
+/** No packet and no block that matters is larger; a length beyond is garbage. */
+const MAX_BLOCK_BYTES = 16 * 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
+
+const PCAPNG_SECTION = 0x0a0d0d0a;
+const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
+const INTERFACE_DESCRIPTION = 1;
+const OBSOLETE_PACKET = 2;
+const SIMPLE_PACKET = 3;
+const ENHANCED_PACKET = 6;
+const OPTION_IF_TSRESOL = 9;
+const OPTION_IF_TSOFFSET = 14;
+
+interface Interface {
+  linkType: LinkType | undefined;
+  snapLength: number;
+  ticksPerSecond: number;
+  offsetSeconds: number;
+}
+
+export class FileSource implements PacketSource {
+  readonly name: string;
+  live = false;
+  private readonly counts = {
+    packets: 0,
+    bytes: 0,
+    cut: 0,
+    unknown_link_type: 0,
+    skipped_blocks: 0,
+    damaged: 0,
+  };
+
+  constructor(path: string) {
+    this.name = path;
+  }
+
+  /** Reads the whole file, synchronously. Throws `OperatorError` (2) when it cannot be read or is no capture file. */
+  start(handler: (packet: Packet) => void): void {
+    let fd: number;
+    try {
+      fd = openSync(this.name, 'r');
+    } catch (error) {
+      throw new OperatorError(2, `${this.name} cannot be read: ${(error as Error).message}.`);
+    }
+    this.live = true;
+    try {
+      this.read(new Reader(fd, this.name), handler);
+    } finally {
+      this.live = false;
+      closeSync(fd);
+    }
+  }
+
+  stop(): void {
+    this.live = false;
+  }
+
+  counters(): Counters {
+    return { ...this.counts };
+  }
+
+  private read(reader: Reader, handler: (packet: Packet) => void): void {
+    const magic = reader.peek(4);
+    if (magic === null) throw new OperatorError(2, `${this.name} is empty: it is no pcap or pcapng file.`);
+    if (magic.readUInt32BE(0) === PCAPNG_SECTION) {
+      this.readPcapng(reader, handler);
+      return;
+    }
+    const kinds: Record<number, { little: boolean; ticks: number }> = {
+      2712847316: { little: false, ticks: 1e6 },
+      3569595041: { little: true, ticks: 1e6 },
+      2712812621: { little: false, ticks: 1e9 },
+      1295823521: { little: true, ticks: 1e9 },
+    };
+    const kind = kinds[magic.readUInt32BE(0)];
+    if (kind === undefined) throw new OperatorError(2, `${this.name} is no pcap or pcapng file.`);
+    this.readPcap(reader, kind.little, kind.ticks, handler);
+  }
+
+  private readPcap(reader: Reader, little: boolean, ticks: number, handler: (packet: Packet) => void): void {
+    const header = reader.take(24);
+    if (header === null) {
+      this.counts.damaged++;
+      return;
+    }
+    const u32 = u32Reader(little);
+    const linkType = LINK_TYPES.get(u32(header, 20) & 0xffff);
+    for (let record = reader.take(16); record !== null; record = reader.take(16)) {
+      const captured = u32(record, 8);
+      const data = captured > MAX_BLOCK_BYTES ? null : reader.take(captured);
+      if (data === null) {
+        this.counts.damaged++; // cut off in the middle of a packet, or garbage from here on
+        return;
+      }
+      const timeUs = u32(record, 0) * 1e6 + Math.floor((u32(record, 4) * 1e6) / ticks);
+      this.deliver(linkType, data, timeUs, u32(record, 12), handler);
+    }
+    if (reader.hasRest) this.counts.damaged++;
+  }
+
+  private readPcapng(reader: Reader, handler: (packet: Packet) => void): void {
+    let little = true;
+    let interfaces: Interface[] = [];
+    for (let head = reader.peek(12); head !== null; head = reader.peek(12)) {
+      if (head.readUInt32BE(0) === PCAPNG_SECTION) {
+        const isLittle = head.readUInt32LE(8) === BYTE_ORDER_MAGIC;
+        if (!isLittle && head.readUInt32BE(8) !== BYTE_ORDER_MAGIC) break;
+        little = isLittle;
+        interfaces = [];
+      }
+      const u32 = u32Reader(little);
+      const type = u32(head, 0);
+      const length = u32(head, 4);
+      if (length < 12 || length % 4 !== 0 || length > MAX_BLOCK_BYTES) break;
+      const block = reader.take(length);
+      if (block === null) break;
+      const body = block.subarray(8, length - 4);
+      if (type === INTERFACE_DESCRIPTION && body.length >= 8) {
+        interfaces.push(interfaceOf(body, little));
+      } else if (type === ENHANCED_PACKET && body.length >= 20) {
+        this.enhancedPacket(body, u32(body, 0), u32, interfaces, handler);
+      } else if (type === OBSOLETE_PACKET && body.length >= 20) {
+        const id = little ? body.readUInt16LE(0) : body.readUInt16BE(0);
+        this.enhancedPacket(body, id, u32, interfaces, handler);
+      } else if (type === SIMPLE_PACKET && body.length >= 4) {
+        const from = interfaces[0];
+        const wire = u32(body, 0);
+        const captured = Math.min(wire, body.length - 4, from?.snapLength || wire);
+        // A simple packet has no time: the epoch says so.
+        this.deliver(from?.linkType, body.subarray(4, 4 + captured), 0, wire, handler);
+      } else if (type !== PCAPNG_SECTION) {
+        this.counts.skipped_blocks++;
+      }
+    }
+    if (reader.hasRest) this.counts.damaged++;
+  }
+
+  private enhancedPacket(
+    body: Buffer,
+    id: number,
+    u32: (bytes: Buffer, offset: number) => number,
+    interfaces: Interface[],
+    handler: (packet: Packet) => void,
+  ): void {
+    const from = interfaces[id];
+    const captured = u32(body, 12);
+    if (from === undefined || captured > body.length - 20) {
+      this.counts.damaged++;
+      return;
+    }
+    const ticks = (BigInt(u32(body, 4)) << 32n) | BigInt(u32(body, 8));
+    const perSecond = BigInt(from.ticksPerSecond);
+    const timeUs = Number((ticks * 1_000_000n) / perSecond) + from.offsetSeconds * 1e6;
+    this.deliver(from.linkType, body.subarray(20, 20 + captured), timeUs, u32(body, 16), handler);
+  }
+
+  private deliver(
+    linkType: LinkType | undefined,
+    data: Buffer,
+    timeUs: number,
+    wireLength: number,
+    handler: (packet: Packet) => void,
+  ): void {
+    this.counts.packets++;
+    this.counts.bytes += data.length;
+    if (wireLength > data.length) this.counts.cut++;
+    if (linkType === undefined) {
+      this.counts.unknown_link_type++;
+      return;
+    }
+    handler({ data, linkType, timeUs, wireLength: Math.max(wireLength, data.length) });
+  }
+}
+
+function interfaceOf(body: Buffer, little: boolean): Interface {
+  const u16 = (offset: number) => (little ? body.readUInt16LE(offset) : body.readUInt16BE(offset));
+  const u32 = u32Reader(little);
+  const found: Interface = {
+    linkType: LINK_TYPES.get(u16(0)),
+    snapLength: u32(body, 4),
+    ticksPerSecond: 1e6,
+    offsetSeconds: 0,
+  };
+  for (let offset = 8; offset + 4 <= body.length; ) {
+    const code = u16(offset);
+    const length = u16(offset + 2);
+    const value = offset + 4;
+    if (code === 0 || value + length > body.length) break;
+    if (code === OPTION_IF_TSRESOL && length >= 1) {
+      const resolution = body[value]!;
+      const exponent = resolution & 0x7f;
+      const perSecond = resolution & 0x80 ? 2 ** exponent : 10 ** exponent;
+      if (perSecond <= 1e15) found.ticksPerSecond = perSecond;
+    } else if (code === OPTION_IF_TSOFFSET && length >= 8) {
+      found.offsetSeconds = Number(little ? body.readBigInt64LE(value) : body.readBigInt64BE(value));
+    }
+    offset = value + ((length + 3) & ~3);
+  }
+  return found;
+}
+
+function u32Reader(little: boolean): (bytes: Buffer, offset: number) => number {
+  return little
+    ? (bytes, offset) => bytes.readUInt32LE(offset)
+    : (bytes, offset) => bytes.readUInt32BE(offset);
+}
+
+/** Reads a file front to back in large pieces and hands out exact lengths. */
+class Reader {
+  private readonly fd: number;
+  private readonly path: string;
+  private buffer = Buffer.alloc(0);
+  private position = 0;
+  private ended = false;
+
+  constructor(fd: number, path: string) {
+    this.fd = fd;
+    this.path = path;
+  }
+
+  get hasRest(): boolean {
+    return this.fill(1);
+  }
+
+  peek(length: number): Buffer | null {
+    return this.fill(length) ? this.buffer.subarray(this.position, this.position + length) : null;
+  }
+
+  take(length: number): Buffer | null {
+    const bytes = this.peek(length);
+    if (bytes !== null) this.position += length;
+    return bytes;
+  }
+
+  private fill(length: number): boolean {
+    while (this.buffer.length - this.position < length && !this.ended) {
+      const kept = this.buffer.subarray(this.position);
+      const next = Buffer.allocUnsafe(kept.length + Math.max(READ_BYTES, length - kept.length));
+      kept.copy(next);
+      let read: number;
+      try {
+        read = readSync(this.fd, next, kept.length, next.length - kept.length, null);
+      } catch (error) {
+        throw new OperatorError(1, `${this.path} cannot be read: ${(error as Error).message}.`);
+      }
+      this.ended = read === 0;
+      this.buffer = next.subarray(0, kept.length + read);
+      this.position = 0;
+    }
+    return this.buffer.length - this.position >= length;
+  }
+}

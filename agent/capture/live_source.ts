@@ -1,0 +1,166 @@
+/**
+ * Live packets of this network namespace, by `cap` (libpcap).
+ *
+ * `cap` is always opened on `any`. Opened on a named interface it ends the whole process with a failed assertion when
+ * that interface goes down (its poll handle reports an error that it asserts away), and sets promiscuous mode; the
+ * filter picks the interface instead. `cap` works on the main thread only and overwrites its one buffer with each
+ * packet.
+ */
+import { createRequire } from 'node:module';
+import { OperatorError } from '../../protocol/operator_error.ts';
+import type { Counters } from '../../protocol/records.ts';
+import type { LinkType } from '../decode/link_type.ts';
+import { wallClockUs } from './clock.ts';
+import { filterOnInterface, METADATA_FILTER } from './filter.ts';
+import { interfaceIndex, packetStatistics, socketDescriptors } from './libc.ts';
+import type { Packet, PacketSource } from './packet_source.ts';
+
+interface Cap {
+  open(device: string, filter: string, bufferBytes: number, buffer: Buffer): string;
+  on(event: 'packet', handler: (length: number, truncated: boolean) => void): void;
+  close(): void;
+}
+
+const LINK_TYPES: Record<string, LinkType> = {
+  ETHERNET: 'ETHERNET',
+  LINKTYPE_LINUX_SLL: 'LINUX_SLL',
+  RAW: 'RAW',
+  NULL: 'NULL',
+};
+/** libpcap's snap length in `cap`, and room for the cooked header. */
+const PACKET_BUFFER_BYTES = 65_535;
+
+export interface LiveSourceOptions {
+  /** `any`, or the name of an interface. */
+  interface: string;
+  /** Kernel ring. On `any` libpcap makes every frame 64 KiB, and each takes twice that of resident memory. */
+  ringBytes: number;
+}
+
+export class LiveSource implements PacketSource {
+  readonly name: string;
+  private readonly ringBytes: number;
+  private cap: Cap | null = null;
+  private handler: ((packet: Packet) => void) | null = null;
+  private descriptor: number | null = null;
+  private ifindex = 0;
+  private readonly counts = {
+    packets: 0,
+    bytes: 0,
+    cut: 0,
+    passed_filter: 0,
+    dropped: 0,
+    reopened: 0,
+    blind: 0,
+  };
+
+  constructor({ interface: name, ringBytes }: LiveSourceOptions) {
+    this.name = name;
+    this.ringBytes = ringBytes;
+  }
+
+  get live(): boolean {
+    return this.cap !== null;
+  }
+
+  /** Throws `OperatorError`: 2 for an interface that does not exist, 3 without CAP_NET_RAW. */
+  start(handler: (packet: Packet) => void): void {
+    this.handler = handler;
+    if (this.name !== 'any' && interfaceIndex(this.name) === 0) {
+      throw new OperatorError(2, `--interface ${this.name}: this network namespace has no such interface.`);
+    }
+    this.open();
+  }
+
+  stop(): void {
+    this.readStatistics();
+    this.cap?.close();
+    this.cap = null;
+    this.descriptor = null;
+  }
+
+  /** Looks after a named interface that went away or came back. Call it about once a second. */
+  check(): void {
+    if (this.name === 'any' || this.handler === null) return;
+    const now = interfaceIndex(this.name);
+    if (now === this.ifindex) return;
+    if (this.cap !== null) this.stop();
+    this.ifindex = now;
+    if (now === 0) {
+      this.counts.blind++;
+      return;
+    }
+    this.counts.reopened++;
+    this.open();
+  }
+
+  counters(): Counters {
+    this.readStatistics();
+    return { ...this.counts };
+  }
+
+  private open(): void {
+    let filter = METADATA_FILTER;
+    if (this.name !== 'any') {
+      this.ifindex = interfaceIndex(this.name);
+      filter = filterOnInterface(this.ifindex);
+    }
+    const { Cap } = createRequire(import.meta.url)('cap') as { Cap: new () => Cap };
+    const cap = new Cap();
+    const buffer = Buffer.alloc(PACKET_BUFFER_BYTES);
+    const before = socketDescriptors();
+    let linkName: string;
+    try {
+      linkName = cap.open('any', filter, this.ringBytes, buffer);
+    } catch (error) {
+      throw explained(error as Error, this.name);
+    }
+    const linkType = LINK_TYPES[linkName];
+    if (linkType === undefined) {
+      cap.close();
+      throw new OperatorError(1, `The capture has the link type ${linkName}, which cannot be decoded.`);
+    }
+    for (const fd of socketDescriptors()) {
+      if (!before.has(fd) && packetStatistics(fd) !== null) this.descriptor = fd;
+    }
+    cap.on('packet', (length, truncated) => {
+      this.counts.packets++;
+      this.counts.bytes += length;
+      if (truncated) this.counts.cut++;
+      this.handler?.({
+        data: buffer.subarray(0, length),
+        linkType,
+        timeUs: wallClockUs(),
+        wireLength: truncated ? length + 1 : length,
+      });
+    });
+    this.cap = cap;
+  }
+
+  private readStatistics(): void {
+    if (this.descriptor === null) return;
+    const statistics = packetStatistics(this.descriptor);
+    if (statistics === null) return;
+    this.counts.passed_filter += statistics.packets;
+    this.counts.dropped += statistics.drops;
+  }
+}
+
+function explained(error: Error, name: string): OperatorError {
+  if (/permission|not permitted/i.test(error.message)) {
+    return new OperatorError(
+      3,
+      'Packets cannot be captured: the capability CAP_NET_RAW is missing. Run as root, or give it to this process ' +
+        '(systemd: AmbientCapabilities=CAP_NET_RAW; containers: --cap-add=NET_RAW).',
+      { cause: error },
+    );
+  }
+  if (name !== 'any' && /ifindex|syntax error/i.test(error.message)) {
+    return new OperatorError(
+      2,
+      `--interface ${name} needs libpcap 1.10 or newer (${error.message}). Leave the option out to watch all interfaces.`,
+      { cause: error },
+    );
+  }
+  return new OperatorError(1, `The capture cannot be opened: ${error.message}.`, { cause: error });
+}

@@ -1,0 +1,73 @@
+/** Every setting of the agent; flags, environment names, `--help` and the documentation come from here. */
+import * as z from 'zod';
+
+/** What `watch` and the agent share: how to look. */
+export const lookSettings = z.object({
+  interface: z
+    .string()
+    .min(1)
+    .max(15)
+    .default('any')
+    .describe('Network interface to capture on; any: all of this network namespace.'),
+  attribution: z
+    .enum(['auto', 'ebpf', 'proc'])
+    .default('auto')
+    .describe('How callers are found. auto: eBPF where it is allowed, else sock_diag and /proc.'),
+  capture_buffer_bytes: z
+    .int()
+    .min(524_288)
+    .max(268_435_456)
+    .default(4_194_304)
+    .describe('Kernel ring for packets that wait for us. Each byte costs two of resident memory.'),
+  host_id: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Name of this host for machines; else the EC2 instance id, else the machine id.'),
+  host_name: z.string().min(1).optional().describe('Name of this host for people; else its host name.'),
+});
+
+export const agentSettings = lookSettings.extend({
+  collector_url: z
+    .url({ protocol: /^wss?$/, error: 'must be a WebSocket URL, such as ws://127.0.0.1:8787' })
+    .default('ws://127.0.0.1:8787')
+    .describe('Where the collector listens.'),
+  agent_token: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ secret: true })
+    .describe('What the collector asks of agents. Prefer agent_token_file or the environment to a flag.'),
+  agent_token_file: z.string().min(1).optional().describe('File that holds agent_token, and nothing else.'),
+  spool_dir: z
+    .string()
+    .min(1)
+    .default('/var/lib/imdswatch/agent')
+    .describe('Directory for what the collector has not acknowledged yet.'),
+  spool_max_bytes: z
+    .int()
+    .min(1_048_576)
+    .default(268_435_456)
+    .describe('Bound on the spool. Beyond it the oldest routine findings go first, counted and reported.'),
+  detail: z
+    .enum(['rolled_up', 'all'])
+    .default('rolled_up')
+    .describe(
+      'rolled_up: routine IMDSv2 calls are counted per caller and interval. all: every call travels whole.',
+    ),
+  rollup_seconds: z.int().min(1).max(3_600).default(60).describe('Interval of those roll-ups.'),
+  heartbeat_seconds: z.int().min(1).max(300).default(10).describe('Interval of heartbeats to the collector.'),
+  coverage_seconds: z
+    .int()
+    .min(5)
+    .max(3_600)
+    .default(60)
+    .describe('Interval of the reports whether capture was live and what was lost.'),
+  log_level: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+    .default('info')
+    .describe('Least severe messages to log.'),
+});
+
+export type LookSettings = z.infer<typeof lookSettings>;
+export type AgentSettings = z.infer<typeof agentSettings>;

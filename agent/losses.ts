@@ -1,0 +1,33 @@
+/** What of the stages' counters stands for something that was not seen or not known. */
+import type { Counters, StageCounters } from '../protocol/records.ts';
+
+/** They go into every coverage report, and a reader of a capture file is told. */
+const LOSSES: Record<string, string[]> = {
+  capture: ['dropped', 'cut', 'blind'],
+  decode: ['link_type', 'ip_fragment', 'cut_short', 'malformed'],
+  conversation: [
+    'gaps',
+    'connections_evicted',
+    'half_open_evicted',
+    'malformed_requests',
+    'malformed_answers',
+    'unjudged_answers',
+    'unseen_requests',
+    'surplus_requests',
+    'pending_bytes_bound',
+  ],
+  attribution: ['ring_lost', 'recursion_misses', 'evicted'],
+  calls: ['truncated', 'unattributed', 'verdict_disagreements'],
+};
+
+/** Everything that was lost, by `stage.counter`; only what is not zero. */
+export function lossesOf(stages: StageCounters): Counters {
+  const lost: Counters = {};
+  for (const [stage, names] of Object.entries(LOSSES)) {
+    for (const name of names) {
+      const count = stages[stage]?.[name] ?? 0;
+      if (count > 0) lost[`${stage}.${name}`] = count;
+    }
+  }
+  return lost;
+}

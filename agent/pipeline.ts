@@ -1,0 +1,211 @@
+/** The agent's stages in one row: packets → segments → exchanges → calls with their callers. */
+import { v7 as uuidv7 } from 'uuid';
+import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
+import { IMDS_IPV4, IMDS_IPV6, IMDS_PORT } from '../protocol/endpoints.ts';
+import type { StageCounters } from '../protocol/records.ts';
+import type { Attributor, SocketOwner, SocketTuple } from './attribution/attributor.ts';
+import type { Packet, PacketSource } from './capture/packet_source.ts';
+import { asksForToken, classify } from './conversation/classify.ts';
+import type { Exchange } from './conversation/exchange.ts';
+import { FallbackWatch } from './conversation/fallback.ts';
+import type { FlowTuple } from './conversation/flow.ts';
+import { Tracker } from './conversation/tracker.ts';
+import { decodePacket } from './decode/decode.ts';
+import type { DecodeFault } from './decode/decode_fault.ts';
+import type { ProcessIdentity } from './identity/process_identity.ts';
+
+export interface PipelineOptions {
+  source: PacketSource;
+  /** Null where packets do not come from this host. */
+  attribution: { attributor: Attributor; identity: ProcessIdentity } | null;
+  host: HostFacts;
+  onCall: (call: Call) => void;
+  /** A packet came: something may have to be decided soon by the passing of time. */
+  onPacket?: () => void;
+}
+
+/** What is remembered with a connection. */
+interface Context {
+  owner: SocketOwner | null;
+  process: ProcessFacts | null;
+}
+
+export class Pipeline {
+  private readonly options: PipelineOptions;
+  private readonly tracker: Tracker<Context>;
+  private readonly fallback = new FallbackWatch();
+  private readonly decoded: Record<'packets' | 'segments' | DecodeFault, number> = {
+    packets: 0,
+    segments: 0,
+    link_type: 0,
+    not_ip: 0,
+    not_tcp: 0,
+    ip_fragment: 0,
+    cut_short: 0,
+    malformed: 0,
+  };
+  private readonly calls = {
+    calls: 0,
+    v1: 0,
+    v2: 0,
+    answered: 0,
+    unanswered: 0,
+    reset: 0,
+    truncated: 0,
+    attributed: 0,
+    unattributed: 0,
+    /** The service's own verdict was another than ours. */
+    verdict_disagreements: 0,
+  };
+
+  constructor(options: PipelineOptions) {
+    this.options = options;
+    this.tracker = new Tracker<Context>(
+      {
+        opened: (tuple, atSyn) => this.opened(tuple, atSyn),
+        asked: (tuple, context, request, startUs) => {
+          // While the caller still waits for its answer it can still be read.
+          this.identify(tuple, context);
+          const key = callerKey(context);
+          if (key !== null && asksForToken(request)) this.fallback.tokenAsked(key, startUs);
+        },
+        exchange: (tuple, context, exchange) => this.exchange(tuple, context, exchange),
+        closed: (tuple) => this.options.attribution?.attributor.closed(socketTuple(tuple)),
+      },
+      (address, port) => port === IMDS_PORT && (address === IMDS_IPV4 || address === IMDS_IPV6),
+    );
+  }
+
+  /** Begins to read. A live source returns at once, a file when it was read to its end. */
+  start(): void {
+    const { source, onPacket } = this.options;
+    source.start((packet) => {
+      this.packet(packet);
+      onPacket?.();
+    });
+  }
+
+  /** Time has passed; see `Tracker.tick`. */
+  tick(nowUs: number): boolean {
+    this.options.attribution?.attributor.poll();
+    return this.tracker.tick(nowUs);
+  }
+
+  /** Stops the source; what is open is reported as it stands. */
+  stop(): void {
+    this.options.source.stop();
+    this.tracker.finish();
+  }
+
+  counters(): StageCounters {
+    const { source, attribution } = this.options;
+    const stages: StageCounters = {
+      capture: source.counters(),
+      decode: { ...this.decoded },
+      conversation: this.tracker.counters(),
+      calls: { ...this.calls },
+    };
+    if (attribution !== null) {
+      stages['attribution'] = attribution.attributor.counters();
+      stages['identity'] = attribution.identity.counters();
+    }
+    return stages;
+  }
+
+  private packet(packet: Packet): void {
+    this.options.attribution?.attributor.poll();
+    this.decoded.packets++;
+    const segment = decodePacket(packet.data, packet.linkType, packet.timeUs, packet.wireLength);
+    if (typeof segment === 'string') {
+      this.decoded[segment]++;
+      return;
+    }
+    this.decoded.segments++;
+    this.tracker.segment(segment);
+  }
+
+  private opened(tuple: FlowTuple, atSyn: boolean): Context {
+    const owner = this.options.attribution?.attributor.ownerOf(socketTuple(tuple), atSyn) ?? null;
+    return { owner, process: null };
+  }
+
+  private identify(tuple: FlowTuple, context: Context): void {
+    const { attribution } = this.options;
+    if (attribution === null || context.process !== null) return;
+    context.owner ??= attribution.attributor.ownerOf(socketTuple(tuple), false);
+    if (context.owner !== null) context.process = attribution.identity.describe(context.owner);
+  }
+
+  private exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void {
+    this.identify(tuple, context);
+    const { owner, process } = context;
+    const { request, response, outcome, startUs, responseUs } = exchange;
+    const verdict = classify(exchange);
+    const key = callerKey(context);
+    let fallback: Call['imds.fallback'] = null;
+    if (key !== null && verdict.kind === 'token') {
+      this.fallback.tokenEnded(key, startUs, response?.status ?? null);
+    } else if (key !== null && verdict.version === 1 && verdict.kind === 'read') {
+      fallback = this.fallback.reasonFor(key, startUs);
+    }
+    this.count(verdict, outcome, owner !== null);
+    this.options.onCall({
+      id: uuidv7({ msecs: Math.floor(startUs / 1_000) }),
+      time: timestampOf(startUs),
+      'imds.version': verdict.version,
+      'imds.kind': verdict.kind,
+      'imds.category': verdict.category,
+      'imds.role': verdict.role,
+      'imds.endpoint': tuple.serverAddress === IMDS_IPV6 ? 'ipv6' : 'ipv4',
+      'imds.server_version': verdict.serverVersion,
+      'imds.fallback': fallback,
+      'http.request.method': request.method,
+      'url.path': request.path,
+      'url.query': request.query,
+      'user_agent.original': request.userAgent,
+      'http.response.status_code': response?.status ?? null,
+      outcome,
+      duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
+      'source.address': tuple.clientAddress,
+      'source.port': tuple.clientPort,
+      'destination.address': tuple.serverAddress,
+      'destination.port': tuple.serverPort,
+      process,
+      container: null,
+      k8s: null,
+      systemd: null,
+      'attribution.method': owner?.method ?? 'none',
+      'attribution.confidence': owner?.confidence ?? 'none',
+      host: this.options.host,
+    });
+  }
+
+  private count(verdict: ReturnType<typeof classify>, outcome: Call['outcome'], attributed: boolean): void {
+    this.calls.calls++;
+    this.calls[verdict.version === 1 ? 'v1' : 'v2']++;
+    this.calls[outcome]++;
+    if (this.options.attribution !== null) this.calls[attributed ? 'attributed' : 'unattributed']++;
+    if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
+      this.calls.verdict_disagreements++;
+    }
+  }
+}
+
+function socketTuple(tuple: FlowTuple): SocketTuple {
+  return {
+    localAddress: tuple.clientAddress,
+    localPort: tuple.clientPort,
+    remoteAddress: tuple.serverAddress,
+    remotePort: tuple.serverPort,
+  };
+}
+
+function callerKey({ owner }: Context): string | null {
+  return owner === null ? null : `${owner.pid}:${owner.startTicks}`;
+}
+
+/** RFC 3339 with microseconds. */
+function timestampOf(us: number): string {
+  const milliseconds = new Date(Math.floor(us / 1_000)).toISOString().slice(0, -1);
+  return `${milliseconds}${String(us % 1_000).padStart(3, '0')}Z`;
+}

@@ -1,0 +1,47 @@
+/** `imdswatch read FILE`: the calls in a capture file. Who made them is not in it. */
+import * as z from 'zod';
+import { FileSource } from '../agent/capture/file_source.ts';
+import { hostFacts } from '../agent/identity/host.ts';
+import { lossesOf } from '../agent/losses.ts';
+import { Pipeline } from '../agent/pipeline.ts';
+import { CallPrinter, callOutputShape, lossLine } from './call_output.ts';
+import { loadSettings } from './settings.ts';
+
+const readSettings = z.object({
+  ...callOutputShape,
+  host_id: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('The host that the capture is of, for machines; else this one.'),
+  host_name: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('The host that the capture is of, for people; else this one.'),
+});
+
+export async function run(argv: string[]): Promise<number> {
+  const { settings, positionals } = loadSettings(readSettings, {
+    command: 'read',
+    summary: 'Shows the metadata calls in a capture file (pcap or pcapng).',
+    argv,
+    env: process.env,
+    positionals: ['FILE'],
+  });
+  const printer = new CallPrinter(settings);
+  printer.broken.then(() => process.exit(0));
+  const source = new FileSource(positionals[0]!);
+  const pipeline = new Pipeline({
+    source,
+    attribution: null,
+    host: hostFacts({ id: settings.host_id, name: settings.host_name }),
+    onCall: (call) => printer.print(call),
+  });
+  pipeline.start();
+  pipeline.stop();
+  if (!settings.json) process.stderr.write(`${printer.summary()}\n`);
+  const losses = lossLine(lossesOf(pipeline.counters()));
+  if (losses !== '') process.stderr.write(`imdswatch: ${losses}\n`);
+  return 0;
+}

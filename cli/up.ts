@@ -1,0 +1,89 @@
+/**
+ * `imdswatch up`: agent and collector on one machine. The collector is a process of its own: its store waits for the
+ * disk, and packets must not wait for that.
+ */
+import { fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import * as z from 'zod';
+import { agentSettings } from '../agent/config.ts';
+import { startAgent } from '../agent/main.ts';
+import { collectorSettings } from '../collector/config.ts';
+import { OperatorError } from '../protocol/operator_error.ts';
+import { untilSignal } from './end.ts';
+import { createLogger } from './log.ts';
+import { loadSettings } from './settings.ts';
+
+const own = { collector_url: true, agent_token: true, agent_token_file: true } as const;
+const upSettings = z.object({
+  ...collectorSettings.pick({ listen: true, data_dir: true }).shape,
+  ...agentSettings.omit(own).shape,
+});
+const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
+
+export async function run(argv: string[]): Promise<number> {
+  const { settings } = loadSettings(upSettings, {
+    command: 'up',
+    summary: 'Runs agent and collector together on this machine, with an embedded store.',
+    argv,
+    env: process.env,
+    short: { i: 'interface' },
+  });
+  const log = createLogger(settings.log_level, 'agent');
+  const signalled = untilSignal();
+  // Nobody else reports to this collector: its token lives as long as these two processes.
+  const token = randomBytes(24).toString('base64url');
+  const collector = fork(
+    MAIN,
+    [
+      'collector',
+      '--listen',
+      settings.listen,
+      '--data-dir',
+      settings.data_dir,
+      '--log-level',
+      settings.log_level,
+    ],
+    {
+      env: { ...withoutSettings(process.env), IMDSWATCH_AGENT_TOKEN: token },
+      // A Ctrl-C goes to the whole terminal's group; the collector must end after the agent.
+      detached: true,
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    },
+  );
+  const gone = once(collector, 'exit') as Promise<[number | null]>;
+  const url = await Promise.race([
+    once(collector, 'message').then(([message]) => (message as { listening: string }).listening),
+    gone.then(([code]) => {
+      throw new OperatorError(code === 2 || code === 3 ? code : 1, 'The collector did not start; see above.');
+    }),
+  ]);
+  let agent: ReturnType<typeof startAgent>;
+  try {
+    agent = startAgent(
+      { ...settings, collector_url: url, agent_token: token, agent_token_file: undefined },
+      log,
+    );
+  } catch (error) {
+    collector.kill('SIGTERM');
+    await gone;
+    throw error;
+  }
+  const end = await Promise.race([signalled, gone.then(() => 'collector' as const)]);
+  await agent.stop();
+  if (end === 'collector') {
+    throw new OperatorError(
+      1,
+      'The collector has ended unexpectedly; what it did not store is kept in the spool.',
+    );
+  }
+  collector.kill('SIGTERM');
+  const [code] = await gone;
+  return code ?? 1;
+}
+
+/** The child is told everything by flags: what the environment says is for `up`. */
+function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('IMDSWATCH_')));
+}
