@@ -23,6 +23,7 @@ def call():
 ${body}`,
 ];
 
+/** The bash ones wait by `read`: a `sleep` would be a child that shares their socket. */
 interface Client {
   command: string[];
   /** What to expect besides the pid. */
@@ -54,7 +55,7 @@ const clients: Record<string, Client> = {
       '--clear-groups',
       'bash',
       '-c',
-      'exec 3<>/dev/tcp/169.254.169.254/80; sleep 0.2; echo $$ 0',
+      'exec 3<>/dev/tcp/169.254.169.254/80; read -t 0.3 -u 3; echo $$ 0',
     ],
     name: 'bash',
     uid: 12345,
@@ -68,7 +69,7 @@ const clients: Record<string, Client> = {
     command: [
       'bash',
       '-c',
-      `exec 3<>/dev/tcp/169.254.169.254/80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; sleep 0.2; echo $$ 0`,
+      `exec 3<>/dev/tcp/169.254.169.254/80; printf 'GET /slow HTTP/1.0\\r\\n\\r\\n' >&3; read -u 3; echo $$ 0`,
     ],
     name: 'bash',
   },
