@@ -41,7 +41,7 @@ const send = libc.func('send', 'intptr_t', ['int', 'void *', 'size_t', 'int']);
 const recv = libc.func('recv', 'intptr_t', ['int', 'void *', 'size_t', 'int']);
 const ifNameToIndex = libc.func('if_nametoindex', 'uint32_t', ['str']);
 
-/** NETLINK_SOCK_DIAG cannot be used here; the message says why, for the operator. */
+/** NETLINK_SOCK_DIAG cannot be used here; the message says why, for the operator, without a full stop. */
 export class SockDiagUnavailable extends Error {
   constructor(reason: string) {
     super(reason);
@@ -81,7 +81,7 @@ export class SockDiagSocket {
     const descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
     if (descriptor < 0) {
       throw new SockDiagUnavailable(
-        `A netlink socket for sock_diag was refused (${errnoName(koffi.errno())}).`,
+        `A netlink socket for sock_diag was refused (${errnoName(koffi.errno())})`,
       );
     }
     const opened = new SockDiagSocket(descriptor);
@@ -91,7 +91,7 @@ export class SockDiagSocket {
       opened.close();
       const why = answer?.kind === 'error' ? errnoName(answer.errno) : 'no answer';
       throw new SockDiagUnavailable(
-        `The kernel does not answer sock_diag questions about TCP (${why}); it needs the modules inet_diag and tcp_diag.`,
+        `The kernel does not answer sock_diag questions about TCP (${why}); it needs the modules inet_diag and tcp_diag`,
       );
     }
     return opened;

@@ -61,7 +61,7 @@ export function openAttributor(options: OpenAttributorOptions): OpenedAttributor
 /** For connections older than we are; eBPF works without it. */
 function openFallback(log: OpenAttributorOptions['log']): Attributor | null {
   try {
-    return SockDiagAttributor.open({});
+    return SockDiagAttributor.open({ threadNice: null });
   } catch (error) {
     log.info(
       `Connections that began before the agent did will stay without owner: ${error instanceof Error ? error.message : error}`,

@@ -16,8 +16,8 @@ import { HeldProcess, ProcReader } from './proc_reader.ts';
 
 /**
  * Nice value of the capturing thread. The look-up races the caller's end, and what loses the race is waiting for a
- * processor: with one of two cores kept busy by another program, 500 one-shot `curl`s gave 80 to 85 % owners at nice 0,
- * 91 to 94 % at -15 and 98 % at -19.
+ * processor. Of 500 one-shot `curl`s on two cores, one of them kept busy by another program: 392 to 431 named at nice
+ * 0, 456 to 470 at -15, 470 to 500 at -19; with a load of 5 still 422 to 426 at -19.
  */
 const THREAD_NICE = -19;
 /** Processor time for one search. A one-shot caller lives for 3 to 5 ms after its SYN; others are asked for again. */
