@@ -7,6 +7,7 @@ import { OperatorError } from '../protocol/operator_error.ts';
 
 const MAIN = join(import.meta.dirname, 'main.ts');
 const START_TIMEOUT_MS = 20_000;
+const STOP_GRACE_MS = 15_000;
 
 /** What the demo reads of `offenders --json`. */
 const listedOffenders = z.array(
@@ -117,7 +118,7 @@ export class DemoObserver {
   async stop(): Promise<string[]> {
     const ends = [...this.#running].map(async ([command, running]) => {
       const endedBefore = running.child.exitCode !== null || running.child.signalCode !== null;
-      await running.stop('SIGTERM');
+      await running.stop('SIGTERM', STOP_GRACE_MS);
       const { status, signal } = await running.exited;
       if (status === 0 && !endedBefore) return [];
       return [

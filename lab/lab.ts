@@ -13,13 +13,13 @@ import { MetadataHandle } from './metadata_handle.ts';
 import {
   addAddress,
   addLink,
+  carriesTag,
   deleteNamespace,
   endNow,
   ip,
   labTag,
   namespacePath,
   pidsIn,
-  sessionOf,
   setSysctl,
   sweepLeftovers,
 } from './namespaces.ts';
@@ -68,8 +68,11 @@ export interface LabProcess {
   readonly child: ChildProcess;
   /** Resolves when it has ended and its output is complete. */
   readonly exited: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
-  /** Sends `signal`, by default SIGTERM, and SIGKILL to its whole process group when it has not ended after 3 s. */
-  stop(signal?: NodeJS.Signals): Promise<void>;
+  /**
+   * Sends `signal`, by default SIGTERM; after `graceMs`, by default 3,000, SIGKILL to its whole process group. Its
+   * output is then no longer waited for: what it started in other sessions may hold it open until the lab closes.
+   */
+  stop(signal?: NodeJS.Signals, graceMs?: number): Promise<void>;
 }
 
 const liveLabs = new Set<Lab>();
@@ -90,8 +93,6 @@ export class Lab {
   /** An empty directory of this lab, and HOME of all that runs in it. Removed with the lab. */
   readonly home: string;
   readonly #children = new Map<number, LabProcess>();
-  /** Session ids of all that was ever started here: each program leads its own. */
-  readonly #startedSessions = new Set<number>();
   readonly #subnet: number;
   #metadata: MetadataHandle | null = null;
   #podReady = false;
@@ -230,16 +231,14 @@ export class Lab {
       this.#children.delete(pid);
       return { status, signal } as { status: number | null; signal: NodeJS.Signals | null };
     });
-    const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+    const stop = async (signal: NodeJS.Signals = 'SIGTERM', graceMs = STOP_GRACE_MS) => {
       if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-      // What it started may outlive it and hold its output open.
-      const timer = setTimeout(() => endNow(-pid), STOP_GRACE_MS);
+      const timer = setTimeout(() => endGroup(child), graceMs);
       await exited;
       clearTimeout(timer);
     };
     const labProcess: LabProcess = { pid, child, exited, stop };
     this.#children.set(pid, labProcess);
-    this.#startedSessions.add(pid);
     return labProcess;
   }
 
@@ -276,7 +275,7 @@ export class Lab {
     // A program that does not read its input is no failure.
     child.stdin?.on('error', () => {});
     child.stdin?.end(options.input ?? '');
-    const timer = setTimeout(() => endNow(-pid), options.timeoutMs ?? RUN_TIMEOUT_MS);
+    const timer = setTimeout(() => endGroup(child), options.timeoutMs ?? RUN_TIMEOUT_MS);
     const { status } = await started.exited;
     clearTimeout(timer);
     return { pid, status, stdout, stderr, startedAt, endedAt: new Date() };
@@ -300,17 +299,20 @@ export class Lab {
     if (!liveLabs.delete(this)) return;
     for (const pid of this.#children.keys()) endNow(-pid);
     const namespaces = [this.hostNamespace, this.podNamespace, this.metadataNamespace];
-    // What our programs started and left running is in their sessions; a stranger who looks in is not.
-    const sessions = this.#startedSessions;
-    for (const pid of namespaces.flatMap(pidsIn)) {
-      const session = sessionOf(pid);
-      if (session !== null && sessions.has(session)) endNow(pid);
-    }
+    // What our programs started and left running has our HOME; a stranger who looks in has not.
+    for (const pid of namespaces.flatMap(pidsIn)) if (carriesTag(pid, this.tag)) endNow(pid);
     deleteNamespace(this.hostNamespace);
     deleteNamespace(this.metadataNamespace);
     if (this.#podReady) deleteNamespace(this.podNamespace);
     rmSync(this.home, { recursive: true, force: true });
   }
+}
+
+/** Ends a program and its process group, and lets go of its output. */
+function endGroup(child: ChildProcess): void {
+  if (child.pid !== undefined) endNow(-child.pid);
+  child.stdout?.destroy();
+  child.stderr?.destroy();
 }
 
 let watching = false;

@@ -23,10 +23,13 @@ export function startTicksOf(pid: number): number | null {
   return fields === null || fields[0] === 'Z' ? null : Number(fields[19]);
 }
 
-/** Session id (proc(5), /proc/PID/stat field 6); null when the process is gone. */
-export function sessionOf(pid: number): number | null {
-  const fields = statFields(pid);
-  return fields === null ? null : Number(fields[3]);
+/** Whether a process was started with `tag` somewhere in its environment; false when it is gone. */
+export function carriesTag(pid: number, tag: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(tag);
+  } catch {
+    return false;
+  }
 }
 
 /** Fields of /proc/PID/stat from the third (state) on: the second, comm, may hold spaces and brackets. */

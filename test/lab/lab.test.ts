@@ -65,12 +65,22 @@ describe('lab', () => {
     }
   });
 
+  it('does not wait for the output of what escaped a program that it ends', { skip }, async () => {
+    const lab = await Lab.create({ name: 'labtest' });
+    const parent = lab.spawn(['sh', '-c', 'trap "" TERM; setsid sleep 60 & echo $!; wait']);
+    const [text] = await once(parent.child.stdout!, 'data');
+    await parent.stop('SIGTERM', 100);
+    assert.equal((await parent.exited).signal, 'SIGKILL');
+    await lab.close();
+    assert.ok(await gone(Number(text)));
+  });
+
   it('leaves nothing behind, programs that outlive their starter included, and closes twice', {
     skip,
   }, async () => {
     const lab = await Lab.create({ name: 'labtest', ipv6: false });
     await lab.addPod();
-    const { stdout } = await lab.run(['sh', '-c', 'sleep 60 >&- 2>&- & echo $!']);
+    const { stdout } = await lab.run(['sh', '-c', 'setsid sleep 60 >&- 2>&- & echo $!']);
     const orphan = Number(stdout);
     assert.notEqual(startTicksOf(orphan), null);
     const running = lab.spawn(['sleep', '60']);
