@@ -10,7 +10,7 @@ export interface Collector {
   /** As bound: with the port that was taken where port 0 was asked for. */
   address: { host: string; port: number; url: string };
   counters(): StageCounters;
-  /** Orderly end: what was received is stored and acknowledged, then the store is closed. */
+  /** Orderly end: what was received is stored, then the store is closed. */
   stop(): Promise<void>;
 }
 
@@ -40,15 +40,19 @@ export async function startCollector(settings: CollectorSettings, log: Logger): 
   }
   const url = `ws://${host.includes(':') ? `[${host}]` : host}:${port}`;
   log.info({ listen: url, store: settings.data_dir }, 'the collector listens');
+  let stopped: Promise<void> | null = null;
+  const stop = async () => {
+    await server.close();
+    await writer.settled();
+    await store.close();
+    log.info('the collector has stopped');
+  };
   return {
     address: { host, port, url },
     counters: () => ({ ingest: server.counters(), writer: writer.counters() }),
-    async stop() {
-      await writer.settled();
-      await server.close();
-      await writer.settled();
-      await store.close();
-      log.info('the collector has stopped');
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
     },
   };
 }

@@ -202,6 +202,8 @@ export class Uplink implements Sink {
       case 'ack':
         if (this.#welcomed === null) return;
         this.#counters.acknowledgements += 1;
+        // Not at the welcome: a collector whose store is full welcomes everybody and can take nothing.
+        this.#backoff.reset();
         spool.acknowledge(frame.seq, frame.rejected);
         this.#pumpIfWorthIt();
         if (this.#drained !== null && this.#isDrained()) this.#drained();
@@ -220,7 +222,6 @@ export class Uplink implements Sink {
     this.#counters.connections += 1;
     if (this.#state !== 'connected') this.#log.info({ collector: this.#options.url }, 'connected');
     this.#state = 'connected';
-    this.#backoff.reset();
     const again = this.#options.spool.unacknowledged();
     if (again === null) {
       this.#closeSocket();
@@ -274,6 +275,7 @@ export class Uplink implements Sink {
     }
     socket.ping();
     if (this.#welcomed !== null) {
+      if (this.#options.spool.inFlight === 0) this.#backoff.reset();
       void this.#sendHeartbeat(socket);
       this.#pump();
     }

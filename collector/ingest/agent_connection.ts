@@ -32,8 +32,8 @@ export interface ConnectionContext {
   writer: Writer;
   counters: IngestCounters;
   log: Logger;
-  /** Called once the agent has said which stream it sends. */
-  greeted: (connection: AgentConnection) => void;
+  /** Called once the agent has said which stream it sends. False: a connection of another host sends this stream. */
+  greeted: (connection: AgentConnection) => boolean;
 }
 
 type RefusalReason = Extract<CollectorFrame, { type: 'refused' }>['reason'];
@@ -74,6 +74,9 @@ export class AgentConnection {
 
   get stream(): string | null {
     return this.#stream;
+  }
+  get hostId(): string | null {
+    return this.#host?.id ?? null;
   }
 
   refuse(reason: RefusalReason, message: string): void {
@@ -143,9 +146,8 @@ export class AgentConnection {
     }
     this.#stream = stream;
     this.#host = host;
-    this.#context.greeted(this);
     const lastSeq = await this.#context.store.lastSeq(stream, host.id);
-    if (lastSeq === null) {
+    if (lastSeq === null || !this.#context.greeted(this)) {
       this.refuse(
         'stream',
         `The stream ${stream} belongs to another host. Was the agent's spool copied with a disk image? Delete its spool_dir.`,
@@ -224,7 +226,7 @@ export class AgentConnection {
     }
     this.#quietFrames += 1;
     if (this.#quietFrames <= MAX_QUIET_FRAMES) return true;
-    this.#context.counters.flooding += 1;
+    if (!this.#closing) this.#context.counters.flooding += 1;
     this.refuse('invalid', 'Too many frames without records.');
     return false;
   }

@@ -140,14 +140,16 @@ export class IngestServer {
   }
 
   /** An agent that comes back is known to have left its old connection, even if that one has not noticed. */
-  #onGreeted(connection: AgentConnection): void {
+  #onGreeted(connection: AgentConnection): boolean {
     const stream = connection.stream!;
     const older = this.#byStream.get(stream);
     if (older !== undefined) {
+      if (older.hostId !== connection.hostId) return false;
       this.#door.superseded += 1;
       older.refuse('superseded', 'Another connection sends this stream now.');
     }
     this.#byStream.set(stream, connection);
+    return true;
   }
 
   #closeIdle(): void {

@@ -1,0 +1,73 @@
+/** Agent and collector in the test's own process, where their counters can be asked. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { Outbox, type OutboxOptions, toCollector } from '../../../agent/outbox/outbox.ts';
+import { collectorSettings } from '../../../collector/config.ts';
+import { type Collector, startCollector } from '../../../collector/main.ts';
+import { agentState, HOST } from './calls.ts';
+import { TOKEN } from './processes.ts';
+
+/** What a test opened, closed again by `end` in the opposite order. */
+export class Bench {
+  readonly #endings: (() => unknown)[] = [];
+  /** Every line that agents and collectors logged. */
+  readonly logged: { level: number; msg: string }[] = [];
+  readonly log: Logger = pino(
+    { level: 'debug' },
+    { write: (line: string) => this.logged.push(JSON.parse(line)) },
+  );
+
+  atEnd(ending: () => unknown): void {
+    this.#endings.push(ending);
+  }
+
+  async end(): Promise<void> {
+    for (const ending of this.#endings.splice(0).reverse()) await ending();
+    this.logged.length = 0;
+  }
+
+  directory(): string {
+    const directory = mkdtempSync(join(tmpdir(), 'imdswatch-test-'));
+    this.atEnd(() => rmSync(directory, { recursive: true, force: true }));
+    return directory;
+  }
+
+  async collector(settings: Record<string, unknown> = {}): Promise<Collector> {
+    const parsed = collectorSettings.parse({
+      listen: '127.0.0.1:0',
+      agent_token: TOKEN,
+      data_dir: settings['data_dir'] ?? this.directory(),
+      ...settings,
+    });
+    const collector = await startCollector(parsed, this.log);
+    this.atEnd(() => collector.stop());
+    return collector;
+  }
+
+  outbox(
+    url: string,
+    changes: Partial<OutboxOptions> & { token?: string; heartbeatMs?: number } = {},
+  ): Outbox {
+    const { token = TOKEN, heartbeatMs = 200, ...options } = changes;
+    const identity = { host: HOST, agentVersion: '0.0.0-test', log: this.log };
+    const outbox = new Outbox({
+      ...identity,
+      spoolDir: options.spoolDir ?? this.directory(),
+      spoolMaxBytes: 64 * 1024 * 1024,
+      detail: 'all',
+      rollupIntervalMs: 60_000,
+      state: agentState,
+      sink: toCollector({ url, token, heartbeatMs }, identity),
+      ...options,
+    });
+    outbox.start();
+    this.atEnd(() => outbox.stop(0));
+    return outbox;
+  }
+}
+
+export function acknowledged(outbox: Outbox): number {
+  return outbox.counters()['spool']!['acknowledged']!;
+}
