@@ -18,20 +18,18 @@ interface Column {
 const COLUMNS: readonly Column[] = [
   {
     title: 'USER',
-    width: 10,
+    width: 8,
     of: (offender) => offender.user ?? (offender.uid === null ? '-' : `${offender.uid}`),
   },
-  { title: 'V1', width: 7, right: true, of: (offender) => `${offender.calls_v1}` },
-  { title: 'V2', width: 7, right: true, of: (offender) => `${offender.calls_v2}` },
-  { title: 'CREDS/V1', width: 8, right: true, of: (offender) => `${offender.credentials_over_v1}` },
+  { title: 'V1', width: 6, right: true, of: (offender) => `${offender.calls_v1}` },
+  { title: 'V2', width: 6, right: true, of: (offender) => `${offender.calls_v2}` },
+  // Credentials that went out over IMDSv1; the line below says so in words.
+  { title: 'CREDS', width: 5, right: true, of: (offender) => `${offender.credentials_over_v1}` },
   { title: 'HOSTS', width: 5, right: true, of: (offender) => `${offender.hosts.length}` },
-  {
-    title: 'LAST SEEN (UTC)',
-    width: 16,
-    of: (offender) => offender.last_seen.slice(0, 16).replace('T', ' '),
-  },
+  { title: 'SEEN (UTC)', width: 11, of: (offender) => offender.last_seen.slice(5, 16).replace('T', ' ') },
 ];
 const GAP = '  ';
+const INDENT = '    ';
 
 export function offendersTable(
   found: Offender[],
@@ -46,11 +44,14 @@ export function offendersTable(
   const callerWidth = width - COLUMNS.reduce((sum, column) => sum + column.width + GAP.length, 0);
   const lines = [row('CALLER'.padEnd(callerWidth), (column) => column.title)];
   for (const offender of found) {
-    const line = row(fit(callerOf(offender), callerWidth), (column) => column.of(offender));
+    const caller = callerOf(offender);
+    const line = row(fit(caller, callerWidth), (column) => column.of(offender));
     const serious = offender.credentials_over_v1 > 0;
     lines.push(colour && serious ? `${RED}${line}${RESET}` : line);
-    for (const detail of wrap(detailsOf(offender), width - 4)) {
-      lines.push(colour ? `    ${DIM}${detail}${RESET}` : `    ${detail}`);
+    const wasCut = [...caller].length > callerWidth;
+    const details = wasCut ? [caller, ...detailsOf(offender)] : detailsOf(offender);
+    for (const detail of wrap(details, width - INDENT.length)) {
+      lines.push(colour ? `${INDENT}${DIM}${detail}${RESET}` : `${INDENT}${detail}`);
     }
   }
   return `${lines.join('\n')}\n`;

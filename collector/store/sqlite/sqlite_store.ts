@@ -169,7 +169,7 @@ class SqliteStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.#database.close();
+    if (this.#database.isOpen) this.#database.close();
   }
 }
 
