@@ -1,16 +1,7 @@
 /** Calls on stdout, as lines for people or as the contract's JSON lines: what `watch` and `read` share. */
-import * as z from 'zod';
 import type { Call } from '../protocol/call.ts';
 import type { Counters } from '../protocol/records.ts';
 import { callLine } from './call_line.ts';
-
-export const callOutputShape = {
-  json: z.boolean().default(false).describe('Print each call as one line of JSON (the event reference).'),
-  color: z
-    .enum(['auto', 'always', 'never'])
-    .default('auto')
-    .describe('Colours; auto: on a terminal, unless NO_COLOR is set.'),
-};
 
 export class CallPrinter {
   /** Resolves when nobody reads stdout any more (`| head`). */

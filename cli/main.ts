@@ -1,6 +1,7 @@
 /** Entry of the `imdswatch` command: finds the command's file, runs it, turns its end into an exit code. */
 import { OperatorError } from '../protocol/operator_error.ts';
 import { VERSION } from '../protocol/version.ts';
+import { exitWith } from './exit.ts';
 
 interface Command {
   run(argv: string[]): Promise<number>;
@@ -42,7 +43,7 @@ async function main(argv: string[]): Promise<number> {
   }
   if (name === '--warm-compile-cache') {
     // The launcher's last set-up step: Node keeps the stripped sources, and later starts need no type stripping.
-    await Promise.all(Object.values(commands).map(({ load }) => load()));
+    await Promise.all([...Object.values(commands).map(({ load }) => load()), import('./watching.ts')]);
     return 0;
   }
   const command = commands[name];
@@ -52,18 +53,4 @@ async function main(argv: string[]): Promise<number> {
   return (await command.load()).run(rest);
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  if (error instanceof Error && error.constructor.name === 'HelpRequested') {
-    process.stdout.write(error.message);
-  } else if (error instanceof OperatorError) {
-    process.stderr.write(`imdswatch: ${error.message}\n`);
-    process.exitCode = error.exitCode;
-  } else {
-    process.stderr.write(
-      `imdswatch: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
-    process.exitCode = 1;
-  }
-}
+await exitWith(() => main(process.argv.slice(2)));

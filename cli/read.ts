@@ -4,7 +4,8 @@ import { FileSource } from '../agent/capture/file_source.ts';
 import { hostFacts } from '../agent/identity/host.ts';
 import { lossesOf } from '../agent/losses.ts';
 import { Pipeline } from '../agent/pipeline.ts';
-import { CallPrinter, callOutputShape, lossLine } from './call_output.ts';
+import { CallPrinter, lossLine } from './call_output.ts';
+import { callOutputShape } from './call_output_settings.ts';
 import { loadSettings } from './settings.ts';
 
 const readSettings = z.object({

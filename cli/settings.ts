@@ -10,9 +10,7 @@ import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import type * as z from 'zod';
 import { OperatorError } from '../protocol/operator_error.ts';
-
-/** Thrown on `--help`; the message is the text to print on stdout. */
-export class HelpRequested extends Error {}
+import { HelpRequested } from './help_requested.ts';
 
 export interface CommandLine {
   /** As typed: `watch`, `read`. */

@@ -1,12 +1,19 @@
-/** `imdswatch watch`: the metadata calls of this host as they happen; no collector, nothing stored. */
+/**
+ * `imdswatch watch`: the metadata calls of this host as they happen; no collector, nothing stored.
+ *
+ * Once the settings are known to be good, this process becomes another (execve): the schema library that checks them
+ * would keep 13 MB resident for as long as the watch runs, for nothing.
+ */
+import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { lookSettings } from '../agent/config.ts';
-import { LiveWatch } from '../agent/live_watch.ts';
-import { CallPrinter, callOutputShape, lossLine } from './call_output.ts';
-import { untilSignal } from './end.ts';
+import { callOutputShape } from './call_output_settings.ts';
 import { loadSettings } from './settings.ts';
 
 const watchSettings = z.object({ ...callOutputShape, ...lookSettings.shape });
+export type WatchSettings = z.infer<typeof watchSettings>;
+
+const WATCHING = fileURLToPath(new URL('./watching.ts', import.meta.url));
 
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(watchSettings, {
@@ -16,22 +23,7 @@ export async function run(argv: string[]): Promise<number> {
     env: process.env,
     short: { i: 'interface' },
   });
-  const ended = untilSignal();
-  const printer = new CallPrinter(settings);
-  const say = (message: string) => process.stderr.write(`imdswatch: ${message}\n`);
-  const log = { debug: () => {}, info: say, warn: say };
-  const watch = new LiveWatch(settings, log as never, (call) => printer.print(call));
-  watch.start();
-  if (!settings.json) {
-    const how = watch.attribution.method === 'ebpf' ? 'eBPF (exact)' : 'sock_diag and /proc';
-    process.stderr.write(
-      `Watching ${watch.sourceName} of ${watch.host.name}; callers by ${how}. Ctrl-C ends.\n`,
-    );
-  }
-  await Promise.race([ended, printer.broken]);
-  watch.stop();
-  if (!settings.json) process.stderr.write(`\n${printer.summary()}\n`);
-  const losses = lossLine(watch.losses());
-  if (losses !== '') say(losses);
-  return 0;
+  const { execPath, execArgv } = process;
+  process.execve?.(execPath, [execPath, ...execArgv, WATCHING, JSON.stringify(settings)], process.env);
+  throw new Error('this runtime cannot replace its process (process.execve of Node 24)');
 }
