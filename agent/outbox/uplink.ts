@@ -24,7 +24,7 @@ import type { Spool } from './spool.ts';
 
 const MAX_IN_FLIGHT = 8;
 const MAX_BATCH_RECORDS = 1000;
-const MAX_BATCH_BYTES = 512 * 1024;
+const MAX_BATCH_BYTES = 256 * 1024;
 /** How long the first record of a batch waits for company. */
 const LINGER_MS = 50;
 const FIRST_RETRY_MS = 500;

@@ -30,7 +30,7 @@ export interface Offender {
   fallbacks: { token_unanswered: number; token_refused: number };
   /** How often each category was asked for without a token. */
   categories_v1: Record<string, number>;
-  /** Roles whose credentials were asked for without a token. At most 10. */
+  /** Roles whose credentials were asked for without a token: the most frequent ones, at most 10. */
   roles_v1: string[];
   /** The most frequent ones, at most 10. */
   user_agents: string[];
@@ -44,23 +44,15 @@ export interface Offender {
 /** Callers with at least one IMDSv1 call, or all callers with `all`. */
 export function offenders(callers: CallerTotals, { all }: { all: boolean }): Offender[] {
   const totalsOf = Map.groupBy(callers.totals, ({ identity }) => identity);
-  const rolesOf = Map.groupBy(callers.roles, ({ identity }) => identity);
-  const userAgentsOf = Map.groupBy(callers.userAgents, ({ identity }) => identity);
   const found: Offender[] = [];
   for (const [id, totals] of totalsOf) {
     if (!all && !totals.some(({ version }) => version === 1)) continue;
-    const identity = callers.identities.get(id)!;
-    found.push(describe(identity, totals, rolesOf.get(id) ?? [], userAgentsOf.get(id) ?? []));
+    found.push(describe(callers.identities.get(id)!, totals));
   }
   return found.sort(worstFirst);
 }
 
-function describe(
-  identity: CallerIdentity,
-  totals: CallTotals[],
-  roles: CallerTotals['roles'],
-  userAgents: CallerTotals['userAgents'],
-): Offender {
+function describe(identity: CallerIdentity, totals: CallTotals[]): Offender {
   const v1 = totals.filter(({ version }) => version === 1);
   const count = (of: CallTotals[]) => of.reduce((sum, total) => sum + total.count, 0);
   const credentials = v1.filter(({ category }) => category === 'credentials');
@@ -88,20 +80,27 @@ function describe(
       token_refused: fallback('token_refused'),
     },
     categories_v1: categories,
-    roles_v1: roles
-      .filter(({ version }) => version === 1)
-      .map(({ role }) => role)
-      .slice(0, MAX_LISTED),
-    user_agents: userAgents
-      .sort((a, b) => b.count - a.count)
-      .slice(0, MAX_LISTED)
-      .map(({ userAgent }) => userAgent),
+    roles_v1: mostFrequent(v1, ({ role }) => role).sort(),
+    user_agents: mostFrequent(totals, ({ userAgent }) => userAgent),
     hosts: [...hosts].map(([id, name]) => ({ id, name })).sort((a, b) => (a.id < b.id ? -1 : 1)),
     first_seen: toTimestamp(Math.min(...totals.map(({ firstUs }) => firstUs))),
     last_seen: toTimestamp(Math.max(...totals.map(({ lastUs }) => lastUs))),
     first_v1: v1.length === 0 ? null : toTimestamp(Math.min(...v1.map(({ firstUs }) => firstUs))),
     last_v1: v1.length === 0 ? null : toTimestamp(Math.max(...v1.map(({ lastUs }) => lastUs))),
   };
+}
+
+/** At most `MAX_LISTED` values, the most frequent first. */
+function mostFrequent(totals: CallTotals[], of: (total: CallTotals) => string | null): string[] {
+  const counts = new Map<string, number>();
+  for (const total of totals) {
+    const value = of(total);
+    if (value !== null) counts.set(value, (counts.get(value) ?? 0) + total.count);
+  }
+  return [...counts]
+    .sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
+    .slice(0, MAX_LISTED)
+    .map(([value]) => value);
 }
 
 function worstFirst(a: Offender, b: Offender): number {

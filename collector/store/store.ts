@@ -46,6 +46,9 @@ export interface CallTotals {
   status: number | null;
   outcome: string;
   fallback: string | null;
+  /** Whose credentials were asked for. */
+  role: string | null;
+  userAgent: string | null;
   count: number;
   firstUs: number;
   lastUs: number;
@@ -54,10 +57,6 @@ export interface CallTotals {
 export interface CallerTotals {
   identities: Map<number, CallerIdentity>;
   totals: CallTotals[];
-  /** Names of roles that credentials were asked for, by identity and version. */
-  roles: { identity: number; version: 1 | 2; role: string }[];
-  /** How often each user agent was sent, by identity. */
-  userAgents: { identity: number; userAgent: string; count: number }[];
 }
 
 export interface Store {

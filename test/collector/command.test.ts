@@ -1,0 +1,91 @@
+/** `imdswatch collector` as an operator meets it. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { databaseFile } from '../../collector/store/sqlite/database.ts';
+import { makeCall } from './parties/calls.ts';
+import { acknowledged, Bench } from './parties/in_process.ts';
+import { kill, startCollectorProcess, TOKEN } from './parties/processes.ts';
+import { eventually, range, readStored } from './parties/stored.ts';
+
+const bench = new Bench();
+afterEach(() => bench.end());
+const MAIN = join(import.meta.dirname, '../../cli/main.ts');
+
+function started(args: string[], env: Record<string, string> = {}): ChildProcess {
+  const { IMDSWATCH_AGENT_TOKEN: _, ...inherited } = process.env;
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', MAIN, 'collector', ...args],
+    {
+      env: { ...inherited, ...env },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
+  bench.atEnd(() => kill(child));
+  return child;
+}
+
+async function end(child: ChildProcess): Promise<{ code: number | null; said: string }> {
+  let said = '';
+  child.stderr!.on('data', (data) => {
+    said += data;
+  });
+  const [code] = await once(child, 'close');
+  return { code, said };
+}
+
+test('SIGTERM ends it in order: what was acknowledged is there, exit code 0', async () => {
+  const dataDir = bench.directory();
+  const { child, port } = await startCollectorProcess(dataDir);
+  bench.atEnd(() => kill(child));
+  const outbox = bench.outbox(`ws://127.0.0.1:${port}`);
+  for (const number of range(0, 300)) outbox.call(makeCall({ 'url.path': `/${number}` }));
+  await eventually('delivered', () => acknowledged(outbox) === 300);
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  assert.deepEqual(await exited, [0, null]);
+  assert.deepEqual(readStored(dataDir).numbers, range(0, 300));
+  assert.equal(statSync(databaseFile(dataDir)).mode & 0o077, 0, "nobody else's to read");
+});
+
+test('the token comes from a file; without one it says how to make one', async () => {
+  const directory = bench.directory();
+  const dataDir = join(directory, 'data');
+  const nothing = await end(started(['--listen', '127.0.0.1:0', '--data-dir', dataDir]));
+  assert.equal(nothing.code, 2);
+  assert.match(nothing.said, /agent_token is not set/);
+  assert.ok(!existsSync(dataDir));
+
+  const file = join(directory, 'token');
+  writeFileSync(file, 'short\n');
+  chmodSync(file, 0o600);
+  const short = await end(
+    started(['--listen', '127.0.0.1:0', '--data-dir', dataDir, '--agent-token-file', file]),
+  );
+  assert.equal(short.code, 2);
+  assert.ok(short.said.includes(file) && !short.said.includes('short'));
+
+  writeFileSync(file, `${TOKEN}\n`);
+  const child = started(['--listen', '127.0.0.1:0', '--data-dir', dataDir, '--agent-token-file', file]);
+  const ended = end(child);
+  await eventually('the store', () => existsSync(databaseFile(dataDir)));
+  child.kill('SIGTERM');
+  assert.ok(!(await ended).said.includes(TOKEN));
+});
+
+test('an address that is taken, and one that is none', async () => {
+  const collector = await bench.collector();
+  const env = { IMDSWATCH_AGENT_TOKEN: TOKEN };
+  const dataDir = bench.directory();
+  const listen = `127.0.0.1:${collector.address.port}`;
+  const taken = await end(started(['--listen', listen, '--data-dir', dataDir], env));
+  assert.equal(taken.code, 1);
+  assert.match(taken.said, /cannot listen on 127\.0\.0\.1/);
+  const wrong = await end(started(['--listen', 'everywhere', '--data-dir', dataDir], env));
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.said, /"everywhere": must be ADDRESS:PORT/);
+});
