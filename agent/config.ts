@@ -18,7 +18,7 @@ export const lookSettings = z.object({
     .min(524_288)
     .max(268_435_456)
     .default(4_194_304)
-    .describe('Kernel ring for packets that wait for us. Each byte costs two of resident memory.'),
+    .describe('Kernel ring for packets that wait for us, 8 KiB each; all of it is resident memory.'),
   host_id: z
     .string()
     .min(1)

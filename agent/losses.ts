@@ -3,10 +3,10 @@ import type { Counters, StageCounters } from '../protocol/records.ts';
 
 /** They go into every coverage report, and a reader of a capture file is told. */
 const LOSSES: Record<string, string[]> = {
-  capture: ['dropped', 'cut', 'blind'],
+  capture: ['dropped', 'blind', 'damaged', 'unknown_link_type'],
   decode: ['link_type', 'ip_fragment', 'cut_short', 'malformed'],
   conversation: [
-    'gaps',
+    'gaps_in_heads',
     'connections_evicted',
     'half_open_evicted',
     'malformed_requests',

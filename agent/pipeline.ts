@@ -34,9 +34,10 @@ export class Pipeline {
   private readonly options: PipelineOptions;
   private readonly tracker: Tracker<Context>;
   private readonly fallback = new FallbackWatch();
-  private readonly decoded: Record<'packets' | 'segments' | DecodeFault, number> = {
+  private readonly decoded: Record<'packets' | 'segments' | 'cut_payloads' | DecodeFault, number> = {
     packets: 0,
     segments: 0,
+    cut_payloads: 0,
     link_type: 0,
     not_ip: 0,
     not_tcp: 0,
@@ -121,6 +122,7 @@ export class Pipeline {
       return;
     }
     this.decoded.segments++;
+    if (segment.payloadCutBytes > 0) this.decoded.cut_payloads++;
     this.tracker.segment(segment);
   }
 

@@ -34,6 +34,16 @@ for (const [path, wanted] of Object.entries(locked)) {
   if (!existsSync(join(root, path, 'package.json'))) leave(EXIT_PACKAGES, `${path} is gone`);
 }
 
+// cap must have been compiled with our header, which leaves this mark in it.
+const header = readFileSync(join(root, 'agent/capture/cap_build/snap_length.h'), 'latin1');
+const mark = /imdswatch-cap-build:[^"]+/.exec(header)[0];
+try {
+  const addOn = readFileSync(join(root, 'node_modules/cap/build/Release/cap.node'));
+  if (!addOn.includes(mark)) leave(EXIT_NATIVE, `cap was built without ${mark}`);
+} catch (error) {
+  leave(EXIT_NATIVE, `cap is not built: ${error.message}`);
+}
+
 let koffi;
 for (const name of ['cap', 'koffi']) {
   try {

@@ -6,11 +6,13 @@ runtime_node=$runtime_dir/node/bin/node
 # Inside node_modules, so that whatever replaces the packages (`npm ci`) takes the stamp away with them.
 setup_stamp=$root/node_modules/.imdswatch-set-up
 
-# What a finished set-up was made from: the project's packages, the pinned Node and the architecture.
+# What a finished set-up was made from: the project's packages, the pinned Node, how cap is built and the
+# architecture.
 setup_key() {
-  # shellcheck disable=SC2046 # split on purpose: "hash name hash name machine"
-  set -- $(cd -- "$root" && sha256sum package-lock.json bin/runtime/package-lock.json && uname -m)
-  printf '%s %s %s' "$1" "$3" "$5"
+  # shellcheck disable=SC2046 # split on purpose: "hash name hash name hash name machine"
+  set -- $(cd -- "$root" && sha256sum package-lock.json bin/runtime/package-lock.json \
+    agent/capture/cap_build/snap_length.h && uname -m)
+  printf '%s %s %s %s' "$1" "$3" "$5" "$7"
 }
 
 # True where the stamp was made from the same key, and cap has not been built anew (for some other Node) since.

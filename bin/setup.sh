@@ -230,14 +230,17 @@ check_modules() {
 }
 
 # npm with the pinned Node first in PATH (npm and node-gyp start `node`) and its headers as nodedir. Two names, because
-# npm 11 calls the first one an unknown setting while older node-gyp knows no other. node-gyp cannot cope with a space in
-# nodedir, so there it is told a name without one.
+# npm 11 calls the first one an unknown setting while older node-gyp knows no other. cap is compiled with a header of ours
+# before its own source (agent/capture/cap_build). Neither node-gyp nor CXXFLAGS can cope with a space in a path, so there
+# they are told names without one.
 npm_for_runtime() {
   headers=$runtime_dir/node
-  case $headers in
+  cap_build=$root/agent/capture/cap_build
+  case $root in
     *[[:space:]]*)
-      plain_dir=$(mktemp -d) && ln -s "$headers" "$plain_dir/node" || return 1
+      plain_dir=$(mktemp -d) && ln -s "$headers" "$plain_dir/node" && ln -s "$cap_build" "$plain_dir/cap_build" || return 1
       headers=$plain_dir/node
+      cap_build=$plain_dir/cap_build
       ;;
     *) plain_dir= ;;
   esac
@@ -245,6 +248,7 @@ npm_for_runtime() {
     cd -- "$root" &&
       PATH=$runtime_dir/node/bin:$PATH \
         npm_config_nodedir=$headers npm_package_config_node_gyp_nodedir=$headers \
+        CXXFLAGS="${CXXFLAGS:-} -include $cap_build/snap_length.h" \
         npm "$@" --foreground-scripts --no-audit --no-fund
   )
   npm_status=$?

@@ -27,7 +27,8 @@ export class CallPrinter {
   print(call: Call): void {
     this.calls++;
     if (call['imds.version'] === 1) this.v1++;
-    const columns = process.stdout.isTTY ? process.stdout.columns : null;
+    // A bare pty says that it has no columns at all.
+    const columns = process.stdout.isTTY ? process.stdout.columns || null : null;
     const line = this.json ? JSON.stringify(call) : callLine(call, { colour: this.colour, columns });
     process.stdout.write(`${line}\n`);
   }

@@ -4,6 +4,7 @@
  * Once the settings are known to be good, this process becomes another (execve): the schema library that checks them
  * would keep 13 MB resident for as long as the watch runs, for nothing.
  */
+import { flushCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { lookSettings } from '../agent/config.ts';
@@ -24,6 +25,7 @@ export async function run(argv: string[]): Promise<number> {
     short: { i: 'interface' },
   });
   const { execPath, execArgv } = process;
+  flushCompileCache(); // happens at a process's end otherwise, and this image has none
   process.execve?.(execPath, [execPath, ...execArgv, WATCHING, JSON.stringify(settings)], process.env);
   throw new Error('this runtime cannot replace its process (process.execve of Node 24)');
 }

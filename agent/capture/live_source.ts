@@ -17,7 +17,7 @@ import type { Packet, PacketSource } from './packet_source.ts';
 
 interface Cap {
   open(device: string, filter: string, bufferBytes: number, buffer: Buffer): string;
-  on(event: 'packet', handler: (length: number, truncated: boolean) => void): void;
+  on(event: 'packet', handler: (length: number) => void): void;
   close(): void;
 }
 
@@ -27,13 +27,13 @@ const LINK_TYPES: Record<string, LinkType> = {
   RAW: 'RAW',
   NULL: 'NULL',
 };
-/** libpcap's snap length in `cap`, and room for the cooked header. */
+/** More than any packet's captured bytes, however cap was built (see cap_build). */
 const PACKET_BUFFER_BYTES = 65_535;
 
 export interface LiveSourceOptions {
   /** `any`, or the name of an interface. */
   interface: string;
-  /** Kernel ring. On `any` libpcap makes every frame 64 KiB, and each takes twice that of resident memory. */
+  /** Kernel ring: one packet takes 8 KiB of it (see cap_build), and all of it is resident. */
   ringBytes: number;
 }
 
@@ -47,7 +47,6 @@ export class LiveSource implements PacketSource {
   private readonly counts = {
     packets: 0,
     bytes: 0,
-    cut: 0,
     passed_filter: 0,
     dropped: 0,
     reopened: 0,
@@ -123,15 +122,15 @@ export class LiveSource implements PacketSource {
     for (const fd of socketDescriptors()) {
       if (!before.has(fd) && packetStatistics(fd) !== null) this.descriptor = fd;
     }
-    cap.on('packet', (length, truncated) => {
+    cap.on('packet', (length) => {
       this.counts.packets++;
       this.counts.bytes += length;
-      if (truncated) this.counts.cut++;
       this.handler?.({
         data: buffer.subarray(0, length),
         linkType,
         timeUs: wallClockUs(),
-        wireLength: truncated ? length + 1 : length,
+        // cap does not tell; the IP header does, except for packets beyond 64 KiB.
+        wireLength: length,
       });
     });
     this.cap = cap;

@@ -32,6 +32,7 @@ export function newConnectionCounters(): ConnectionCounters {
       requests: 0,
       answers: 0,
       interim_answers: 0,
+      gaps_in_heads: 0,
       malformed_requests: 0,
       malformed_answers: 0,
       upgraded_connections: 0,

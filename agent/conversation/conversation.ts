@@ -12,6 +12,8 @@ export interface ConversationCounters {
   requests: number;
   answers: number;
   interim_answers: number;
+  /** Holes in a stream that were not within a body: something of a request or an answer was not seen. */
+  gaps_in_heads: number;
   /** Streams that turned out not to be HTTP/1, and what was left of them. */
   malformed_requests: number;
   malformed_answers: number;
@@ -127,6 +129,7 @@ export class Conversation {
       if (this.requestBody.ended) this.requestBody = null;
       return;
     }
+    this.counters.gaps_in_heads++;
     // Between messages, inside a head or beyond a body: whatever was in the hole, what follows may be mid-message.
     if (this.requestBody === null && this.requestHead === null) {
       this.requestHead = new RequestHead(true);
@@ -177,6 +180,7 @@ export class Conversation {
       if (this.responseBody.ended) this.responseBody = null;
       return;
     }
+    this.counters.gaps_in_heads++;
     this.responseBody = null;
     this.serverLost = true;
     const head = this.responseHead;

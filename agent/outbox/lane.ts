@@ -7,11 +7,10 @@
  *
  * Knows nothing of time, of other lanes or of what to do about an error: file errors are thrown to the spool.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { FRAME_HEADER_BYTES, MAX_PAYLOAD_BYTES, scanFrames } from './record_frame.ts';
-
-const READ_CHUNK_BYTES = 256 * 1024;
+import { scanFrames } from './record_frame.ts';
+import { readSegment, type Segment, takeFrom } from './segment.ts';
 
 /** What the ledger keeps of a lane. Counts are of records, since the spool was made. */
 export interface LaneState {
@@ -29,17 +28,6 @@ export interface Range {
   from: number;
   to: number;
   count: number;
-}
-
-interface Segment {
-  path: string;
-  first: number;
-  /** One more than its last record's number. */
-  end: number;
-  bytes: number;
-  /** Records not yet put into a batch, and where the first of them is. */
-  unsent: number;
-  unsentOffset: number;
 }
 
 interface Waiting {
@@ -278,9 +266,10 @@ export class Lane {
     };
     for (const segment of this.#segments) {
       if (segment.end <= this.#sent) continue;
-      if (!this.#takeFrom(segment, fits, accept)) {
-        return { payloads, range: { from, to: this.#sent, count: payloads.length } };
-      }
+      const lost = takeFrom(segment, this.#sent, fits, accept);
+      if (lost === null) return { payloads, range: { from, to: this.#sent, count: payloads.length } };
+      this.#state.lost += lost;
+      this.#sent = segment.end;
     }
     for (const { number, payload } of this.#memory) {
       if (number < this.#sent) continue;
@@ -290,66 +279,12 @@ export class Lane {
     return { payloads, range: { from, to: this.#sent, count: payloads.length } };
   }
 
-  /** False when a record did not fit; true when the segment has no more. */
-  #takeFrom(
-    segment: Segment,
-    fits: (length: number) => boolean,
-    accept: (number: number, payload: Buffer) => void,
-  ): boolean {
-    let fd: number | null = null;
-    try {
-      fd = openSync(segment.path, 'r');
-      let chunkBytes = READ_CHUNK_BYTES;
-      while (segment.unsentOffset < segment.bytes) {
-        const base = segment.unsentOffset;
-        const wanted = Math.min(chunkBytes, segment.bytes - base);
-        const chunk = Buffer.allocUnsafe(wanted);
-        const read = readSync(fd, chunk, 0, wanted, base);
-        const { records, incompleteAt } = scanFrames(chunk.subarray(0, read));
-        for (const { number, payload, start, end } of records) {
-          if (number < this.#sent) continue;
-          if (!fits(payload.length)) {
-            segment.unsentOffset = base + start;
-            return false;
-          }
-          accept(number, payload);
-          segment.unsent -= 1;
-          segment.unsentOffset = base + end;
-        }
-        if (read < wanted || base + read >= segment.bytes) break;
-        segment.unsentOffset = base + incompleteAt;
-        // One frame larger than the chunk: read more at once, up to the largest frame; beyond that it is damage.
-        if (incompleteAt === 0) {
-          if (chunkBytes > FRAME_HEADER_BYTES + MAX_PAYLOAD_BYTES) segment.unsentOffset += 1;
-          chunkBytes *= 2;
-        }
-      }
-    } catch (error) {
-      if (mayPass(error)) throw error;
-    } finally {
-      if (fd !== null) closeSync(fd);
-    }
-    // Whatever else had been written here cannot be read any more.
-    segment.unsentOffset = segment.bytes;
-    this.#state.lost += segment.unsent;
-    segment.unsent = 0;
-    this.#sent = segment.end;
-    return true;
-  }
-
   /** The records of a range again, for a batch to be sent again. Fewer than `range.count` if some became unreadable. */
   reread(range: Range): Buffer[] {
     const payloads: Buffer[] = [];
     for (const segment of this.#segments) {
       if (segment.end <= range.from || segment.first >= range.to) continue;
-      let bytes: Buffer;
-      try {
-        bytes = readFileSync(segment.path);
-      } catch (error) {
-        if (mayPass(error)) throw error;
-        continue;
-      }
-      for (const { number, payload } of scanFrames(bytes).records) {
+      for (const { number, payload } of readSegment(segment)) {
         if (number >= range.from && number < range.to) payloads.push(Buffer.from(payload));
       }
     }
@@ -394,11 +329,4 @@ export class Lane {
     for (const fd of this.#unsyncedFds) closeSync(fd);
     this.#unsyncedFds = [];
   }
-}
-
-/** Whether reading again later may succeed. Anything else (the file is gone, the disk is bad) is a loss to be counted. */
-function mayPass(error: unknown): boolean {
-  return ['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES', 'EPERM'].includes(
-    (error as NodeJS.ErrnoException).code ?? '',
-  );
 }

@@ -1,0 +1,48 @@
+/** The main job: every call of every real client, as `imdswatch watch --json` reports it, against what happened. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { labClients } from '../../lab/clients.ts';
+import { compareCalls, describeDifference } from '../../lab/compare.ts';
+import { Lab } from '../../lab/lab.ts';
+import { Ledger } from '../../lab/ledger.ts';
+import { buildOneShot, findPrograms, installSdks, type Programs } from '../../lab/programs.ts';
+import { startLegacyPoller, startModernService } from '../../lab/services.ts';
+import { Watcher } from '../../lab/watcher.ts';
+
+const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
+const MAIN = join(import.meta.dirname, '../../cli/main.ts');
+
+describe('imdswatch watch in the lab', () => {
+  let lab: Lab;
+  let programs: Programs;
+  before(async () => {
+    if (skip) return;
+    programs = await findPrograms();
+    await installSdks((line) => console.log(line));
+    lab = await Lab.create({ name: 'watchtest' });
+  });
+  after(() => lab?.close());
+
+  it('reports every call once, with its version, status, category, process and script', {
+    skip,
+  }, async () => {
+    const watcher = await Watcher.start(lab, [process.execPath, MAIN, 'watch', '--json']);
+    const ledger = new Ledger(lab);
+    const services = [
+      ledger.addService(await startLegacyPoller(lab, programs, 0.2)),
+      ledger.addService(await startModernService(lab, programs, 0.2)),
+    ];
+    for (const client of labClients(programs, await buildOneShot(programs, lab.home))) {
+      await ledger.runClient(client);
+    }
+    for (const service of services) await service.stop();
+    assert.deepEqual(await ledger.surprises(), [], 'the lab did what it was to do');
+    const truths = (await ledger.truths()).filter(({ seq }) => seq > watcher.readySeq);
+    await watcher.settle(truths.length);
+    const end = await watcher.stop();
+    assert.deepEqual(compareCalls(truths, watcher.calls).map(describeDifference), []);
+    assert.deepEqual(watcher.invalid, []);
+    assert.equal(end.status, 0, watcher.complaints);
+  });
+});
