@@ -17,6 +17,8 @@ export async function run(argv: string[]): Promise<number> {
   const collector = await startCollector(settings, log);
   // For `imdswatch up`, which runs this as its child.
   process.send?.({ listening: collector.address.url });
+  // Its parent is gone, however it went: nobody will send SIGTERM.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   const signal = await ended;
   log.info({ signal }, 'stopping');
   await collector.stop();

@@ -49,7 +49,8 @@ case "$*" in
     sleep "\${FAKE_CI_SECONDS:-0}"
     rm -rf node_modules
     mkdir -p node_modules/cap/build/Release node_modules/koffi
-    touch node_modules/cap/build/Release/cap.node
+    # What a compiler makes of the header that it is told to include first.
+    cat "\${CXXFLAGS##* }" >node_modules/cap/build/Release/cap.node
     for name in cap koffi; do echo "{\\"main\\": \\"main.cjs\\"}" >node_modules/$name/package.json; done
     touch node_modules/cap/main.cjs
     echo 'exports.load = (n) => { if (process.env.FAKE_NO_LIBBPF) throw new Error(n + ": cannot open"); };' >node_modules/koffi/main.cjs
@@ -80,6 +81,8 @@ export class FakeMachine {
 
   private layCheckout(): void {
     cpSync(join(REPOSITORY, 'bin'), join(this.checkout, 'bin'), { recursive: true });
+    const capBuild = 'agent/capture/cap_build';
+    cpSync(join(REPOSITORY, capBuild), join(this.checkout, capBuild), { recursive: true });
     mkdirSync(join(this.checkout, 'cli'));
     this.write('package.json', '{"type": "module"}');
     this.lock('1.0.0');

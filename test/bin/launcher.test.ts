@@ -116,6 +116,20 @@ describe('bin/imdswatch', { skip }, () => {
     assert.ok(machine.calls().some((line) => line.startsWith('npm rebuild cap koffi')));
   });
 
+  test('a cap that was built without our header is built again', async () => {
+    using machine = new FakeMachine();
+    await machine.launch();
+    const addOn = join(machine.checkout, 'node_modules/cap/build/Release/cap.node');
+    const later = Date.now() / 1000 + 60;
+    writeFileSync(addOn, 'as npm alone builds it');
+    utimesSync(addOn, later, later);
+    machine.calls();
+    const { code, stderr } = await machine.launch();
+    assert.equal(code, 1, 'the rebuild of this machine of fakes changes nothing');
+    assert.match(stderr, /cap was built without imdswatch-cap-build/);
+    assert.ok(machine.calls().some((line) => line.startsWith('npm rebuild cap koffi')));
+  });
+
   test('two first starts at once: one sets up, the other waits for it', async () => {
     using machine = new FakeMachine();
     const env = { FAKE_CI_SECONDS: '1' };
