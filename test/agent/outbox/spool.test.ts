@@ -148,6 +148,23 @@ test('damage anywhere in the files costs only what was hit, and every lost recor
   );
 });
 
+test('a file that repeats its records gives each of them once', async () => {
+  const directory = newDirectory();
+  const spool = open(directory);
+  for (let index = 0; index < 30; index += 1) spool.append('v1', `${index}`);
+  await spool.close();
+  const [file] = logFiles(directory);
+  const bytes = readFileSync(file!);
+  writeFileSync(file!, Buffer.concat([bytes, bytes]));
+  const again = open(directory);
+  assert.equal(again.report().records, 30);
+  assert.deepEqual(
+    drain(again).map(Number),
+    Array.from({ length: 30 }, (_, index) => index),
+  );
+  assert.deepEqual([again.counters()['lost'], again.report().records], [0, 0]);
+});
+
 test('a damaged ledger: every record still goes out, under a new stream', async () => {
   const directory = newDirectory();
   const spool = open(directory);
