@@ -1,0 +1,95 @@
+/** Figures as a table for people. */
+import type { Judgement } from './judge.ts';
+import type { ModeResult } from './measures.ts';
+
+/** [what, target, one cell a mode] */
+type Row = [string, string, ...string[]];
+
+export function tableOf(results: readonly ModeResult[]): string {
+  const rows: Row[] = [['', 'target', ...results.map(({ mode }) => (mode === 'ebpf' ? 'eBPF' : '/proc'))]];
+  const add = (what: string, target: string, cell: (result: ModeResult) => string | null | undefined) => {
+    const cells = results.map((result) => cell(result) ?? '–');
+    if (cells.some((text) => text !== '–')) rows.push([what, target, ...cells]);
+  };
+  const judged = (what: string, target: string, of: (result: ModeResult) => Judgement | undefined) => {
+    const cell = (show: (judgement: Judgement) => string) => (result: ModeResult) => {
+      const judgement = of(result);
+      return judgement === undefined ? null : show(judgement);
+    };
+    add(
+      `${what}: attributed right`,
+      target,
+      cell(({ attributed, calls }) => `${attributed}/${calls} (${percent(attributed / calls)})`),
+    );
+    add(
+      '  unnamed / wrong / incomplete',
+      'eBPF: 0 / 0 / 0',
+      cell((each) => `${each.unattributed} / ${each.wrongly_attributed} / ${each.incomplete}`),
+    );
+    add(
+      '  lost / surplus / misjudged',
+      '0 / 0 / 0',
+      cell((each) => `${each.lost} / ${each.surplus} / ${each.misjudged}`),
+    );
+  };
+  judged('curl, one after another', '100 %, /proc 90 %', (result) => result.one_shot?.curl_sequential);
+  judged('curl, all at once', 'eBPF 100 %', (result) => result.one_shot?.curl_at_once);
+  judged('C, does not wait for its answer', 'eBPF 100 %', (result) => result.one_shot?.static_c);
+  add('CPU a call, all below together', '≤ 150 µs', ({ cost }) => cost && us(cost.cpu_us_per_call));
+  add('  one connection a call', '', ({ cost }) => cost && us(cost.one_connection.cpu_us_per_call));
+  add('  ten calls a connection', '', ({ cost }) => cost && us(cost.kept_alive.cpu_us_per_call));
+  add('  a new process a call', '', ({ cost }) => cost && us(cost.new_process.cpu_us_per_call));
+  add('CPU a curl', '', ({ one_shot }) => one_shot && us(one_shot.curl_sequential.cpu_us_per_call));
+  add('calls lost in measuring that', '0', ({ cost }) => {
+    const parts = cost && [cost.one_connection, cost.kept_alive, cost.new_process];
+    return parts ? `${parts.reduce((sum, part) => sum + part.lost, 0)}/${cost.calls}` : null;
+  });
+  add('resident at the start', '', (result) => mb(result.resident_start_kib));
+  add('resident after those calls', '≤ 80 MB', ({ cost }) => cost && mb(cost.resident_kib));
+  add('  highest', '', ({ cost }) => cost && mb(cost.resident_peak_kib));
+  add('CPU when idle, a minute', 'not measurable', ({ idle_cpu_ms_per_minute: ms }) =>
+    ms === undefined ? null : `${ms.toFixed(1)} ms`,
+  );
+  for (const kind of ['one_connection', 'kept_alive'] as const) {
+    const load = kind === 'one_connection' ? 'one call' : 'a hundred calls';
+    add(`service's ceiling, ${load} a connection: lost`, '0', ({ ceiling }) => {
+      const each = ceiling?.[kind];
+      return each ? `${each.lost}/${each.calls}` : null;
+    });
+    add('  packets a second sent / captured', '1,024 sent', ({ ceiling }) => {
+      const each = ceiling?.[kind];
+      return each
+        ? `${each.packets_sent_per_second.toFixed(0)} / ${each.packets_captured_per_second.toFixed(0)}`
+        : null;
+    });
+    add('  calls a second, CPU of one core', '', ({ ceiling }) => {
+      const each = ceiling?.[kind];
+      return each ? `${each.calls_per_second.toFixed(0)}, ${each.cpu_percent.toFixed(1)} %` : null;
+    });
+  }
+  return layOut(rows);
+}
+
+function layOut(rows: readonly Row[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  const line = (row: readonly string[]) =>
+    row
+      .map((text, column) => text.padEnd(widths[column]!))
+      .join('  ')
+      .trimEnd();
+  const rule = widths.map((width) => '─'.repeat(width)).join('  ');
+  return [line(rows[0]!), rule, ...rows.slice(1).map(line)].join('\n');
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}
+
+function us(microseconds: number): string {
+  return `${microseconds.toFixed(0)} µs`;
+}
+
+/** As the target is meant: 1 MB is 1,000,000 bytes. */
+function mb(kib: number): string {
+  return `${((kib * 1_024) / 1_000_000).toFixed(1)} MB`;
+}
