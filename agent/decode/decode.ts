@@ -13,6 +13,8 @@ const ETHERTYPE_IPV6 = 0x86dd;
 /** 802.1Q, 802.1ad and the older stacked tag. */
 const VLAN_ETHERTYPES = new Set([0x8100, 0x88a8, 0x9100]);
 const PROTOCOL_TCP = 6;
+/** Hop-by-hop options, routing, fragment, authentication and destination options (RFC 8200, section 4; RFC 4302). */
+const EXTENSION_HEADERS = new Set([0, 43, 44, 51, 60]);
 const NONE = new Uint8Array(0);
 
 /** `wireLength` is the packet's length on the wire; `data` may be shorter (snap length). */
@@ -25,17 +27,11 @@ export function decodePacket(
   let offset: number;
   let etherType = -1;
   switch (linkType) {
-    case 'ETHERNET': {
+    case 'ETHERNET':
       offset = 14;
       if (data.length < offset) return 'cut_short';
       etherType = uint16(data, 12);
-      for (let tags = 0; tags < 3 && VLAN_ETHERTYPES.has(etherType); tags++) {
-        if (data.length < offset + 4) return 'cut_short';
-        etherType = uint16(data, offset + 2);
-        offset += 4;
-      }
       break;
-    }
     case 'LINUX_SLL': // https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html
       offset = 16;
       if (data.length < offset) return 'cut_short';
@@ -55,6 +51,12 @@ export function decodePacket(
       break;
     default:
       return 'link_type';
+  }
+  // In cooked captures too: libpcap puts a tag that the network card took off back behind the cooked header.
+  for (let tags = 0; tags < 3 && VLAN_ETHERTYPES.has(etherType); tags++) {
+    if (data.length < offset + 4) return 'cut_short';
+    etherType = uint16(data, offset + 2);
+    offset += 4;
   }
   if (etherType !== -1 && etherType !== ETHERTYPE_IPV4 && etherType !== ETHERTYPE_IPV6) return 'not_ip';
   if (data.length <= offset) return 'cut_short';
@@ -104,6 +106,7 @@ function decodeIpv6(
   let next = data[start + 6]!;
   let offset = start + 40;
   for (let headers = 0; headers < 8 && next !== PROTOCOL_TCP; headers++) {
+    if (!EXTENSION_HEADERS.has(next)) return 'not_tcp';
     if (data.length < offset + 8) return 'cut_short';
     switch (next) {
       case 0: // hop-by-hop options
@@ -121,8 +124,6 @@ function decodeIpv6(
         next = data[offset]!;
         offset += 8;
         break;
-      default:
-        return 'not_tcp';
     }
   }
   if (next !== PROTOCOL_TCP) return 'malformed';
