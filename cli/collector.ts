@@ -17,10 +17,12 @@ export async function run(argv: string[]): Promise<number> {
   const collector = await startCollector(settings, log);
   // For `imdswatch up`, which runs this as its child.
   process.send?.({ listening: collector.address.url });
-  // Its parent is gone, however it went: nobody will send SIGTERM.
-  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
-  const signal = await ended;
-  log.info({ signal }, 'stopping');
+  // That parent may go without a word: nobody would send SIGTERM then.
+  const orphaned = new Promise<'orphaned'>((resolve) =>
+    process.once('disconnect', () => resolve('orphaned')),
+  );
+  log.info({ reason: await Promise.race([ended, orphaned]) }, 'stopping');
   await collector.stop();
+  if (process.connected) process.disconnect(); // the channel would keep this process alive
   return 0;
 }
