@@ -52,6 +52,8 @@ export class FileSource implements PacketSource {
     unknown_link_type: 0,
     skipped_blocks: 0,
     damaged: 0,
+    /** Packets whose time is damaged; they stand at the epoch, as those without one. */
+    bad_times: 0,
   };
 
   constructor(path: string) {
@@ -97,7 +99,7 @@ export class FileSource implements PacketSource {
       1295823521: { little: true, ticks: 1e9 },
     };
     const kind = kinds[magic.readUInt32BE(0)];
-    if (kind === undefined) throw new OperatorError(2, `${this.name} is no pcap or pcapng file.`);
+    if (kind === undefined) throw noCaptureFile(this.name);
     this.readPcap(reader, kind.little, kind.ticks, handler);
   }
 
@@ -128,7 +130,10 @@ export class FileSource implements PacketSource {
     for (let head = reader.peek(12); head !== null; head = reader.peek(12)) {
       if (head.readUInt32BE(0) === PCAPNG_SECTION) {
         const isLittle = head.readUInt32LE(8) === BYTE_ORDER_MAGIC;
-        if (!isLittle && head.readUInt32BE(8) !== BYTE_ORDER_MAGIC) break;
+        if (!isLittle && head.readUInt32BE(8) !== BYTE_ORDER_MAGIC) {
+          if (reader.isAtStart) throw noCaptureFile(this.name);
+          break;
+        }
         little = isLittle;
         interfaces = [];
       }
@@ -192,7 +197,9 @@ export class FileSource implements PacketSource {
       this.counts.unknown_link_type++;
       return;
     }
-    handler({ data, linkType, timeUs, wireLength: Math.max(wireLength, data.length) });
+    const isTime = timeUs >= 0 && timeUs <= Number.MAX_SAFE_INTEGER;
+    if (!isTime) this.counts.bad_times++;
+    handler({ data, linkType, timeUs: isTime ? timeUs : 0, wireLength: Math.max(wireLength, data.length) });
   }
 }
 
@@ -229,6 +236,10 @@ function u32Reader(little: boolean): (bytes: Buffer, offset: number) => number {
     : (bytes, offset) => bytes.readUInt32BE(offset);
 }
 
+function noCaptureFile(path: string): OperatorError {
+  return new OperatorError(2, `${path} is no pcap or pcapng file.`);
+}
+
 /** Reads a file front to back in large pieces and hands out exact lengths. */
 class Reader {
   private readonly fd: number;
@@ -236,10 +247,16 @@ class Reader {
   private buffer = Buffer.alloc(0);
   private position = 0;
   private ended = false;
+  private hasTaken = false;
 
   constructor(fd: number, path: string) {
     this.fd = fd;
     this.path = path;
+  }
+
+  /** Nothing was taken yet. */
+  get isAtStart(): boolean {
+    return !this.hasTaken;
   }
 
   get hasRest(): boolean {
@@ -252,7 +269,9 @@ class Reader {
 
   take(length: number): Buffer | null {
     const bytes = this.peek(length);
-    if (bytes !== null) this.position += length;
+    if (bytes === null) return null;
+    this.position += length;
+    this.hasTaken = true;
     return bytes;
   }
 
@@ -265,7 +284,10 @@ class Reader {
       try {
         read = readSync(this.fd, next, kept.length, next.length - kept.length, null);
       } catch (error) {
-        throw new OperatorError(1, `${this.path} cannot be read: ${(error as Error).message}.`);
+        throw new OperatorError(
+          this.isAtStart ? 2 : 1,
+          `${this.path} cannot be read: ${(error as Error).message}.`,
+        );
       }
       this.ended = read === 0;
       this.buffer = next.subarray(0, kept.length + read);
