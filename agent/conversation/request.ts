@@ -1,7 +1,7 @@
 /** The head of a request: what was asked for, by whom, and whether with a token. */
 import { TOKEN_HEADER } from '../../protocol/endpoints.ts';
 import { HeadReader, HTTP_TOKEN } from './head.ts';
-import { redact } from './redact.ts';
+import { redactPath, redactQuery, redactUserAgent } from './redact.ts';
 
 const MAX_USER_AGENT_CHARACTERS = 1_024;
 const MAX_METHOD_BYTES = 64;
@@ -41,8 +41,12 @@ export class RequestHead extends HeadReader {
     const isCut = this.cutLines > 0;
     if (!isVersioned && !isCut && (method !== 'GET' || last > space)) return 'malformed';
     this.method = method;
-    const target = line.subarray(space + 1, isVersioned ? last : line.length);
-    this.takeTarget(target);
+    // More than one space between the parts: a server may be lenient (RFC 9112, section 3), and many are.
+    let start = space + 1;
+    let end = isVersioned ? last : line.length;
+    while (start < end && line[start] === 0x20) start++;
+    while (end > start && line[end - 1] === 0x20) end--;
+    this.takeTarget(line.subarray(start, end));
     this.isHttp2Preface = method === 'PRI' && version === 'HTTP/2.0';
     return isVersioned || isCut ? 'headers' : 'whole';
   }
@@ -50,7 +54,7 @@ export class RequestHead extends HeadReader {
   protected override header(name: string, value: string): void {
     if (name === TOKEN_HEADER) this.hasToken = true;
     else if (name === 'user-agent' && this.userAgent === null) {
-      this.userAgent = redact(
+      this.userAgent = redactUserAgent(
         Buffer.from(value, 'latin1').toString('utf8').slice(0, MAX_USER_AGENT_CHARACTERS),
       );
     }
@@ -77,7 +81,7 @@ export class RequestHead extends HeadReader {
     const rest = absolute ? target.slice(absolute[0].length) : target;
     const mark = rest.indexOf('?');
     const path = mark < 0 ? rest : rest.slice(0, mark);
-    this.path = redact(path === '' && absolute ? '/' : path);
-    this.query = mark < 0 ? null : redact(rest.slice(mark + 1));
+    this.path = redactPath(path === '' && absolute ? '/' : path);
+    this.query = mark < 0 ? null : redactQuery(rest.slice(mark + 1));
   }
 }
