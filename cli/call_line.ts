@@ -71,13 +71,14 @@ function caller(call: Call): string {
   const { process } = call;
   if (process === null) return `caller unknown (${call['source.address']}:${call['source.port']})`;
   const sure = call['attribution.confidence'] === 'exact' ? '' : '?';
-  const script = process.script === null ? '' : ` ${process.script}`;
   const user = process['owner.name'] ?? `uid ${process['owner.uid']}`;
-  return visibleText(`${executableName(process)}${script}[${process.pid}]${sure} (${user})`);
+  return visibleText(`${programName(process)}[${process.pid}]${sure} (${user})`);
 }
 
-function executableName(process: ProcessFacts): string {
-  return process['executable.path'] ?? process.name;
+/** Of a script its own path matters, and of its interpreter only which one it is. */
+function programName({ 'executable.path': executable, name, script }: ProcessFacts): string {
+  if (script === null) return executable ?? name;
+  return `${(executable ?? name).replace(/^.*\//, '')} ${script}`;
 }
 
 function parentsText(ancestors: Ancestor[]): string {
