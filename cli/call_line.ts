@@ -1,6 +1,7 @@
 /** One call as one line for people: when, which version, what, with which result, by whom. */
 import { styleText } from 'node:util';
 import type { Ancestor, Call, ProcessFacts } from '../protocol/call.ts';
+import { columnsOf, cutToColumns } from './text_width.ts';
 import { visibleText } from './visible_text.ts';
 
 export interface LineOptions {
@@ -110,14 +111,14 @@ function fit(pieces: Piece[], columns: number | null): Piece[] {
   const fitting: Piece[] = [];
   let room = columns;
   for (const piece of pieces) {
-    const width = piece.text.length + (fitting.length > 0 ? 1 : 0);
+    const width = columnsOf(piece.text) + (fitting.length > 0 ? 1 : 0);
     if (width <= room) {
       fitting.push(piece);
       room -= width;
       continue;
     }
     const keep = room - (fitting.length > 0 ? 1 : 0) - 1;
-    if (keep > 0) fitting.push({ ...piece, text: `${piece.text.slice(0, keep)}…` });
+    if (keep > 0) fitting.push({ ...piece, text: `${cutToColumns(piece.text, keep)}…` });
     break;
   }
   return fitting;

@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
+import type { YAMLParseError } from 'yaml';
 import type * as z from 'zod';
 import { OperatorError } from '../protocol/operator_error.ts';
 import { HelpRequested } from './help_requested.ts';
@@ -47,7 +48,7 @@ export function loadSettings<S extends Schema>(
   const file = values['config'] ?? commandLine.env['IMDSWATCH_CONFIG'];
   if (typeof file === 'string') {
     for (const [key, value] of Object.entries(readConfiguration(file))) {
-      if (!(key in schema.shape)) {
+      if (!Object.hasOwn(schema.shape, key)) {
         throw new OperatorError(
           2,
           `${file}: there is no setting "${key}" for "imdswatch ${commandLine.command}".`,
@@ -112,12 +113,12 @@ function readConfiguration(file: string): Record<string, unknown> {
   // Loaded only here: most commands run without a file, and the parser would stay resident for nothing.
   const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
   try {
-    document = parse(text);
+    document = parse(text, { prettyErrors: true, logLevel: 'error' });
   } catch (error) {
-    throw new OperatorError(
-      2,
-      `The configuration file ${file} is not valid YAML: ${(error as Error).message}`,
-    );
+    // The parser's own words quote the file, which may hold a secret: only where it is and of which kind.
+    const { code, name, linePos } = error as Partial<YAMLParseError> & Error;
+    const where = linePos === undefined ? '' : ` at line ${linePos[0].line}, column ${linePos[0].col}`;
+    throw new OperatorError(2, `The configuration file ${file} is not valid YAML${where} (${code ?? name}).`);
   }
   if (document === null || document === undefined) return {};
   if (typeof document !== 'object' || Array.isArray(document)) {
