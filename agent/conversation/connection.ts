@@ -41,6 +41,7 @@ export function newConnectionCounters(): ConnectionCounters {
       unjudged_answers: 0,
       unseen_requests: 0,
       unfinished_requests: 0,
+      undelivered_answers: 0,
       late_answers: 0,
       surplus_requests: 0,
       cut_lines: 0,
@@ -106,7 +107,7 @@ export class Connection<Context> {
     // An answer is looked at only after what it answers: its acknowledgement number says how much that was.
     this.server = new Reassembly(
       {
-        data: (bytes, timeUs) => conversation.serverData(bytes, timeUs),
+        data: (bytes, timeUs, seq) => conversation.serverData(bytes, timeUs, seq),
         gap: (length) => conversation.serverGap(length),
       },
       counters.reassembly,
@@ -145,6 +146,8 @@ export class Connection<Context> {
     if (timeUs > this.lastUs) this.lastUs = timeUs;
     const own = fromClient ? this.client : this.server;
     const peer = fromClient ? this.server : this.client;
+    const hasAck = (flags & ACK) !== 0;
+    if (fromClient) this.conversation.clientSegment(hasAck ? segment.ack : null, timeUs);
     if ((flags & RST) !== 0) {
       // A reset far from the window is forged or belongs to an older connection on the same port (RFC 5961).
       if (own.next !== null && Math.abs(seqDistance(segment.seq, own.next)) > LATE_SYN_WINDOW_BYTES) return;
@@ -157,7 +160,6 @@ export class Connection<Context> {
     const isSyn = (flags & SYN) !== 0;
     const first = isSyn ? (segment.seq + 1) >>> 0 : segment.seq;
     if (isSyn) own.startAt(first);
-    const hasAck = (flags & ACK) !== 0;
     // The third segment of a handshake acknowledges the SYN only: it tells where the service's stream begins.
     if (
       hasAck &&

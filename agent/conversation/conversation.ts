@@ -4,6 +4,7 @@
  * requests). An exchange is handed on as soon as its answer's head is complete.
  */
 import { BodySkipper } from './body.ts';
+import { Delivery } from './delivery.ts';
 import type { Exchange, ExchangeRequest } from './exchange.ts';
 import { RequestHead } from './request.ts';
 import { ResponseHead } from './response.ts';
@@ -27,6 +28,8 @@ export interface ConversationCounters {
   unseen_requests: number;
   /** Requests that ended within their first line. */
   unfinished_requests: number;
+  /** Answers that were captured and never reached their client. */
+  undelivered_answers: number;
   /** Answers that came after their request was reported unanswered. */
   late_answers: number;
   /** Requests beyond the bound on requests that wait for an answer. */
@@ -58,6 +61,8 @@ export class Conversation {
   private responseHead: ResponseHead | null = null;
   private responseBody: BodySkipper | null = null;
   private responseStartUs: number | null = null;
+  private responseStartSeq = 0;
+  private readonly delivery: Delivery;
   /** This side is no HTTP/1 any more; its bytes are counted and dropped. */
   private clientOpaque = false;
   private serverOpaque = false;
@@ -79,11 +84,12 @@ export class Conversation {
     this.clientLost = joinedMidway;
     this.serverLost = joinedMidway;
     this.hooks = hooks;
+    this.delivery = new Delivery((exchange) => hooks.exchange(exchange));
   }
 
   /** Microseconds since the epoch of the oldest request that has no answer yet; null without one. */
   get waitingSinceUs(): number | null {
-    return this.pending[0]?.startUs ?? this.openHead?.startUs ?? null;
+    return this.delivery.waitingSinceUs ?? this.pending[0]?.startUs ?? this.openHead?.startUs ?? null;
   }
 
   /** The connection's SYN came after all: its first bytes are the first of a message. */
@@ -138,7 +144,13 @@ export class Conversation {
     this.loseClient();
   }
 
-  serverData(bytes: Uint8Array, timeUs: number): void {
+  /** The client sent a segment, with or without data; `ack`: its acknowledgement number, null without one. */
+  clientSegment(ack: number | null, timeUs: number): void {
+    this.delivery.clientSegment(ack, timeUs);
+  }
+
+  /** `seq`: sequence number of the first byte. */
+  serverData(bytes: Uint8Array, timeUs: number, seq: number): void {
     let position = 0;
     while (position < bytes.length) {
       if (this.serverOpaque) {
@@ -155,7 +167,10 @@ export class Conversation {
       }
       const isFirst = this.responseHead === null;
       this.responseHead ??= new ResponseHead();
-      this.responseStartUs ??= timeUs;
+      if (this.responseStartUs === null) {
+        this.responseStartUs = timeUs;
+        this.responseStartSeq = (seq + position) >>> 0;
+      }
       const end = this.responseHead.read(bytes, position, timeUs);
       if (end === -1) return;
       if (end === 'malformed') {
@@ -196,6 +211,7 @@ export class Conversation {
     this.responseHead = null;
     if (head?.hasStartLine && !head.isInterim) this.answer(head, this.responseStartUs, 'truncated');
     this.endWaiting(outcome);
+    this.counters.undelivered_answers += this.delivery.undelivered;
   }
 
   /** The answers did not come in time; the connection may go on. */
@@ -205,6 +221,7 @@ export class Conversation {
   }
 
   private endWaiting(outcome: 'unanswered' | 'reset'): void {
+    this.delivery.finish(outcome);
     for (const pending of this.pending.splice(0)) {
       this.report(pending, null, null, pending.isWhole ? outcome : 'truncated');
     }
@@ -233,10 +250,15 @@ export class Conversation {
         return;
       }
       // The request was not seen, but a success says by its headers which protocol it answers.
-      this.hooks.exchange(exchangeOf(request, response, responseUs, 'truncated'));
-      return;
     }
-    this.hooks.exchange(exchangeOf(request, response, responseUs, outcome));
+    const exchange = exchangeOf(
+      request,
+      response,
+      responseUs,
+      request.head.hasStartLine ? outcome : 'truncated',
+    );
+    if (response === null || responseUs === null) this.hooks.exchange(exchange);
+    else this.delivery.answered(exchange, responseUs, this.responseStartSeq);
   }
 
   /** A request head that has begun and neither ended nor been answered. */

@@ -7,7 +7,8 @@
 
 /** Receives the stream. `bytes` are valid during the call only. */
 export interface StreamSink {
-  data(bytes: Uint8Array, timeUs: number): void;
+  /** `seq`: sequence number of the first byte. */
+  data(bytes: Uint8Array, timeUs: number, seq: number): void;
   /** `length` bytes of the stream were never seen. */
   gap(length: number, timeUs: number): void;
 }
@@ -226,7 +227,8 @@ export class Reassembly {
     const skip = -seqDistance(chunk.seq, this.next!);
     this.next = (chunk.seq + chunk.bytes.length + chunk.cut) >>> 0;
     if (skip < chunk.bytes.length) {
-      this.sink.data(skip === 0 ? chunk.bytes : chunk.bytes.subarray(skip), chunk.timeUs);
+      const bytes = skip === 0 ? chunk.bytes : chunk.bytes.subarray(skip);
+      this.sink.data(bytes, chunk.timeUs, (chunk.seq + skip) >>> 0);
     }
     const cut = Math.min(chunk.cut, chunk.bytes.length + chunk.cut - skip);
     if (cut > 0) {

@@ -279,6 +279,38 @@ describe('endings', () => {
   });
 });
 
+describe('an answer that never reaches its client', () => {
+  it('is none: captured on the host, dead on the last hop to a container with the same addresses', () => {
+    const token = request('PUT /latest/api/token', { 'X-aws-ec2-metadata-token-ttl-seconds': '60' });
+    const script = new Script().say({ from: 'client', text: token });
+    const asked = script.segments.length;
+    script.say({ from: 'server', text: answer(200, 'tokentoken', TTL_ANSWER) });
+    const [reply] = script.segments.splice(asked); // and not the acknowledgement behind it
+    script.segments.push(reply!, { ...reply!, timeUs: reply!.timeUs + 300_000 });
+    const closed = new Script().say({ from: 'client', text: token }).fin('client').segments.at(-1)!;
+    script.segments.push({ ...closed, timeUs: reply!.timeUs + 1_000_000 });
+    const { live, all, counters } = play(script.segments, { tickUs: 6_000_000 });
+    assert.equal(live.length, 0);
+    assert.deepEqual(
+      all.map(({ exchange, verdict }) => [verdict.kind, exchange.outcome, exchange.response]),
+      [['token', 'unanswered', null]],
+    );
+    assert.equal(counters['undelivered_answers'], 1);
+  });
+
+  it('is believed where the client falls silent at once (a capture of one direction)', () => {
+    const script = new Script().say({ from: 'client', text: request(READ) });
+    const asked = script.segments.length;
+    script.say({ from: 'server', text: answer(200, 'x') });
+    script.segments.splice(asked + 1);
+    const { all } = play(script.segments, { tickUs: 6_000_000 });
+    assert.deepEqual(
+      all.map(({ exchange }) => exchange.outcome),
+      ['answered'],
+    );
+  });
+});
+
 describe('what was not seen', () => {
   it('a connection that began before: in the middle of an answer, then a whole exchange', () => {
     const script = new Script({ syn: false })
