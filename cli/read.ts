@@ -1,6 +1,7 @@
 /** `imdswatch read FILE`: the calls in a capture file. Who made them is not in it. */
 import * as z from 'zod';
 import { FileSource } from '../agent/capture/file_source.ts';
+import { PacketClock } from '../agent/capture/packet_clock.ts';
 import { hostFacts } from '../agent/identity/host.ts';
 import { lossesOf } from '../agent/losses.ts';
 import { Pipeline } from '../agent/pipeline.ts';
@@ -32,9 +33,9 @@ export async function run(argv: string[]): Promise<number> {
   });
   const printer = new CallPrinter(settings);
   printer.broken.then(() => process.exit(0));
-  const source = new FileSource(positionals[0]!);
-  const pipeline = new Pipeline({
-    source,
+  const file = new FileSource(positionals[0]!);
+  const pipeline: Pipeline = new Pipeline({
+    source: new PacketClock(file, (nowUs) => pipeline.tick(nowUs)),
     attribution: null,
     host: hostFacts({ id: settings.host_id, name: settings.host_name }),
     onCall: (call) => printer.print(call),

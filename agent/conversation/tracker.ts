@@ -193,7 +193,7 @@ export class Tracker<Context> {
     if (
       original !== undefined &&
       original.key !== key &&
-      segment.timeUs - original.timeUs <= SYN_COPY_WINDOW_US
+      Math.abs(segment.timeUs - original.timeUs) <= SYN_COPY_WINDOW_US
     ) {
       // Sequence number, window and options (with their time stamp) survive address translation: this is the same
       // SYN on its way out, and the first copy had the caller's own addresses.
