@@ -103,7 +103,8 @@ export class Reassembly {
         return;
       }
     }
-    this.keep({ seq, bytes: payload.slice(), cut, timeUs, ack });
+    // A copy: the slice() of a Buffer would be a view into the capture buffer, which the next packet overwrites.
+    this.keep({ seq, bytes: Uint8Array.from(payload), cut, timeUs, ack });
   }
 
   /** A FIN whose sequence number (behind its payload) is `seq`. */

@@ -138,7 +138,11 @@ export function play(
   let last = START_US;
   for (const segment of segments) {
     last = Math.max(last, segment.timeUs);
-    tracker.segment(segment);
+    // As a capture does: the bytes are there during the call, and then overwritten by the next packet's.
+    const buffer = Buffer.concat([segment.payload, segment.options]);
+    const split = segment.payload.length;
+    tracker.segment({ ...segment, payload: buffer.subarray(0, split), options: buffer.subarray(split) });
+    buffer.fill('#');
   }
   const live = [...heard];
   for (let t = 0; t <= (options.tickUs ?? 0); t += 250_000) tracker.tick(last + t);
