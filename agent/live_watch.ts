@@ -51,6 +51,7 @@ export class LiveWatch {
     this.source = new LiveSource({
       interface: settings.interface,
       ringBytes: settings.capture_buffer_bytes,
+      say: (message) => log.warn(message),
     });
     this.pipeline = new Pipeline({
       source: this.source,

@@ -3,7 +3,7 @@ import type { Counters, StageCounters } from '../protocol/records.ts';
 
 /** They go into every coverage report, and a reader of a capture file is told. */
 const LOSSES: Record<string, string[]> = {
-  capture: ['dropped', 'blind', 'damaged', 'bad_times', 'unknown_link_type'],
+  capture: ['dropped', 'blind', 'reopen_failures', 'damaged', 'bad_times', 'unknown_link_type'],
   decode: ['link_type', 'ip_fragment', 'cut_short', 'malformed'],
   conversation: [
     'gaps_in_heads',
@@ -13,6 +13,8 @@ const LOSSES: Record<string, string[]> = {
     'malformed_answers',
     'unjudged_answers',
     'unseen_requests',
+    'unfinished_requests',
+    'late_answers',
     'surplus_requests',
     'pending_bytes_bound',
   ],

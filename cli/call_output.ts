@@ -1,36 +1,36 @@
 /** Calls on stdout, as lines for people or as the contract's JSON lines: what `watch` and `read` share. */
+import { isatty } from 'node:tty';
 import type { Call } from '../protocol/call.ts';
 import type { Counters } from '../protocol/records.ts';
 import { callLine } from './call_line.ts';
+import type { LineOutput } from './line_output.ts';
+
+const STDOUT = 1;
 
 export class CallPrinter {
-  /** Resolves when nobody reads stdout any more (`| head`). */
-  readonly broken: Promise<void>;
   private readonly json: boolean;
+  private readonly isTerminal: boolean;
   private readonly colour: boolean;
+  private readonly output: LineOutput;
   private calls = 0;
   private v1 = 0;
 
-  constructor({ json, color }: { json: boolean; color: 'auto' | 'always' | 'never' }) {
+  constructor({ json, color }: { json: boolean; color: 'auto' | 'always' | 'never' }, output: LineOutput) {
+    this.output = output;
     this.json = json;
-    const isAutoColour = process.stdout.isTTY && !process.env['NO_COLOR'];
-    this.colour = color === 'always' || (color === 'auto' && Boolean(isAutoColour));
-    this.broken = new Promise((resolve, reject) => {
-      process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'EPIPE') resolve();
-        else reject(error);
-      });
-    });
+    // Not process.stdout, which would make a pipe a non-blocking one for everybody who has it.
+    this.isTerminal = isatty(STDOUT);
+    const isAutoColour = this.isTerminal && !process.env['NO_COLOR'];
+    this.colour = color === 'always' || (color === 'auto' && isAutoColour);
   }
 
-  /** Written at once: Node writes to files, pipes and terminals synchronously. */
   print(call: Call): void {
     this.calls++;
     if (call['imds.version'] === 1) this.v1++;
     // A bare pty says that it has no columns at all.
-    const columns = process.stdout.isTTY ? process.stdout.columns || null : null;
+    const columns = this.isTerminal ? process.stdout.columns || null : null;
     const line = this.json ? JSON.stringify(call) : callLine(call, { colour: this.colour, columns });
-    process.stdout.write(`${line}\n`);
+    this.output.write(line);
   }
 
   summary(): string {

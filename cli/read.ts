@@ -7,6 +7,7 @@ import { lossesOf } from '../agent/losses.ts';
 import { Pipeline } from '../agent/pipeline.ts';
 import { CallPrinter, lossLine } from './call_output.ts';
 import { callOutputShape } from './call_output_settings.ts';
+import { ReaderGone, WaitingOutput } from './line_output.ts';
 import { loadSettings } from './settings.ts';
 
 const readSettings = z.object({
@@ -31,8 +32,7 @@ export async function run(argv: string[]): Promise<number> {
     env: process.env,
     positionals: ['FILE'],
   });
-  const printer = new CallPrinter(settings);
-  printer.broken.then(() => process.exit(0));
+  const printer = new CallPrinter(settings, new WaitingOutput());
   const file = new FileSource(positionals[0]!);
   const pipeline: Pipeline = new Pipeline({
     source: new PacketClock(file, (nowUs) => pipeline.tick(nowUs)),
@@ -40,8 +40,13 @@ export async function run(argv: string[]): Promise<number> {
     host: hostFacts({ id: settings.host_id, name: settings.host_name }),
     onCall: (call) => printer.print(call),
   });
-  pipeline.start();
-  pipeline.stop();
+  try {
+    pipeline.start();
+    pipeline.stop();
+  } catch (error) {
+    if (error instanceof ReaderGone) return 0;
+    throw error;
+  }
   if (!settings.json) process.stderr.write(`${printer.summary()}\n`);
   const losses = lossLine(lossesOf(pipeline.counters()));
   if (losses !== '') process.stderr.write(`imdswatch: ${losses}\n`);

@@ -3,11 +3,13 @@ import { LiveWatch } from '../agent/live_watch.ts';
 import { CallPrinter, lossLine } from './call_output.ts';
 import { untilSignal } from './end.ts';
 import { exitWith } from './exit.ts';
+import { LiveOutput } from './line_output.ts';
 import type { WatchSettings } from './watch.ts';
 
 async function watchUntilSignal(settings: WatchSettings): Promise<number> {
   const ended = untilSignal();
-  const printer = new CallPrinter(settings);
+  const output = new LiveOutput();
+  const printer = new CallPrinter(settings, output);
   const say = (message: string) => process.stderr.write(`imdswatch: ${message}\n`);
   const watch = new LiveWatch(settings, { debug: () => {}, info: say, warn: say }, (call) =>
     printer.print(call),
@@ -19,11 +21,18 @@ async function watchUntilSignal(settings: WatchSettings): Promise<number> {
       `Watching ${watch.sourceName} of ${watch.host.name}; callers by ${how}. Ctrl-C ends.\n`,
     );
   }
-  await Promise.race([ended, printer.broken]);
+  await Promise.race([ended, output.gone]);
   watch.stop();
   if (!settings.json) process.stderr.write(`\n${printer.summary()}\n`);
-  const losses = lossLine(watch.losses());
+  const unreadBytes = await output.end();
+  const losses = lossLine({
+    ...watch.losses(),
+    ...(output.dropped > 0 && { 'output.dropped': output.dropped }),
+    ...(unreadBytes > 0 && { 'output.unread_bytes': unreadBytes }),
+  });
   if (losses !== '') say(losses);
+  // What nobody reads would keep the process for ever.
+  if (unreadBytes > 0) process.exit(0);
   return 0;
 }
 

@@ -13,6 +13,7 @@ import type { LinkType } from '../decode/link_type.ts';
 import { wallClockUs } from './clock.ts';
 import { filterOnInterface, METADATA_FILTER } from './filter.ts';
 import { interfaceIndex, packetStatistics, socketDescriptors } from './libc.ts';
+import { withinNamespace } from './namespace.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
 
 interface Cap {
@@ -35,11 +36,17 @@ export interface LiveSourceOptions {
   interface: string;
   /** Kernel ring: one packet takes 8 KiB of it (see cap_build), and all of it is resident. */
   ringBytes: number;
+  /** Path of the network namespace to capture in; without it, the one that we are in. */
+  namespacePath?: string;
+  /** Told what an operator should know while the capture goes on. */
+  say?: (message: string) => void;
 }
 
 export class LiveSource implements PacketSource {
   readonly name: string;
   private readonly ringBytes: number;
+  private readonly namespacePath: string | undefined;
+  private readonly say: (message: string) => void;
   private cap: Cap | null = null;
   private handler: ((packet: Packet) => void) | null = null;
   private descriptor: number | null = null;
@@ -50,12 +57,15 @@ export class LiveSource implements PacketSource {
     passed_filter: 0,
     dropped: 0,
     reopened: 0,
+    reopen_failures: 0,
     blind: 0,
   };
 
-  constructor({ interface: name, ringBytes }: LiveSourceOptions) {
+  constructor({ interface: name, ringBytes, namespacePath, say }: LiveSourceOptions) {
+    this.say = say ?? (() => {});
     this.name = name;
     this.ringBytes = ringBytes;
+    this.namespacePath = namespacePath;
   }
 
   get live(): boolean {
@@ -82,15 +92,26 @@ export class LiveSource implements PacketSource {
   check(): void {
     if (this.name === 'any' || this.handler === null) return;
     const now = interfaceIndex(this.name);
-    if (now === this.ifindex) return;
-    if (this.cap !== null) this.stop();
-    this.ifindex = now;
+    if (now === this.ifindex && (this.cap !== null || now === 0)) return;
+    if (this.cap !== null) {
+      this.stop();
+      this.counts.blind++; // since when cannot be told: at most since the last check
+    }
     if (now === 0) {
-      this.counts.blind++;
+      this.ifindex = 0;
+      this.say(`the interface ${this.name} is gone: its calls are not seen until it comes back`);
+      return;
+    }
+    try {
+      this.open();
+    } catch (error) {
+      if (this.counts.reopen_failures++ === 0) {
+        this.say(`${(error as Error).message} It is tried again every second; nothing is seen meanwhile.`);
+      }
       return;
     }
     this.counts.reopened++;
-    this.open();
+    this.say(`the interface ${this.name} is back: its calls are seen again`);
   }
 
   counters(): Counters {
@@ -110,7 +131,8 @@ export class LiveSource implements PacketSource {
     const before = socketDescriptors();
     let linkName: string;
     try {
-      linkName = cap.open('any', filter, this.ringBytes, buffer);
+      const open = () => cap.open('any', filter, this.ringBytes, buffer);
+      linkName = this.namespacePath === undefined ? open() : withinNamespace(this.namespacePath, open);
     } catch (error) {
       throw explained(error as Error, this.name);
     }

@@ -1,0 +1,59 @@
+/** What the tests of a running watch share: a lab, a watch in it, and the comparison of both. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { compareCalls, describeDifference } from '../../lab/compare.ts';
+import type { SeenRequest } from '../../lab/ground_truth.ts';
+import type { Lab } from '../../lab/lab.ts';
+import { Watcher } from '../../lab/watcher.ts';
+
+export const MAIN = join(import.meta.dirname, '../../cli/main.ts');
+export const RAW_TCP = join(import.meta.dirname, 'raw_tcp.py');
+export const skip =
+  process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
+
+export const run = promisify(execFile);
+
+export function startWatch(lab: Lab, ...options: string[]): Promise<Watcher> {
+  return Watcher.start(lab, [process.execPath, MAIN, 'watch', '--json', ...options]);
+}
+
+/** What the metadata service saw since the watch was ready. */
+export async function truthsSince(lab: Lab, watcher: Watcher): Promise<SeenRequest[]> {
+  return (await lab.metadata.log()).filter(({ seq }) => seq > watcher.readySeq);
+}
+
+/** Every request that the service saw was reported once and right; owners are not compared. */
+export async function assertSame(lab: Lab, watcher: Watcher): Promise<void> {
+  const truths = await truthsSince(lab, watcher);
+  await watcher.settle(truths.length);
+  await forgetProbes(lab, watcher);
+  assert.deepEqual(compareCalls(truths, watcher.calls).map(describeDifference), []);
+  assert.deepEqual(watcher.invalid, []);
+  assert.ok(truths.length > 0, 'something happened');
+}
+
+/** A probe that was under way when the capture began is reported late, after the watch was taken for ready. */
+async function forgetProbes(lab: Lab, watcher: Watcher): Promise<void> {
+  const probes = (await lab.metadata.log()).filter(({ seq }) => seq <= watcher.readySeq);
+  const ports = new Set(probes.map(({ clientPort }) => clientPort));
+  const others = watcher.calls.filter(
+    (call) => !(ports.has(call['source.port']) && ['/', null].includes(call['url.path'])),
+  );
+  watcher.calls.splice(0, watcher.calls.length, ...others);
+}
+
+/** In the lab's own ruleset, so that nothing outside it is touched. */
+export async function nft(namespace: string, rules: string): Promise<void> {
+  const child = run('nsenter', [`--net=/run/netns/${namespace}`, 'nft', '-f', '-']);
+  child.child.stdin?.end(rules);
+  await child;
+}
+
+/** Resident memory in bytes. */
+export function residentBytes(pid: number): number {
+  const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kib) * 1_024;
+}
