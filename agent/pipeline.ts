@@ -1,9 +1,9 @@
 /** The agent's stages in one row: packets → segments → exchanges → calls with their callers. */
-import { v7 as uuidv7 } from 'uuid';
 import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
 import { IMDS_IPV4, IMDS_IPV6, IMDS_PORT } from '../protocol/endpoints.ts';
 import type { StageCounters } from '../protocol/records.ts';
 import type { Attributor, SocketOwner, SocketTuple } from './attribution/attributor.ts';
+import { callId, timestampOf } from './call_id.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
 import { asksForToken, classify } from './conversation/classify.ts';
 import type { Exchange } from './conversation/exchange.ts';
@@ -152,7 +152,7 @@ export class Pipeline {
     }
     this.count(verdict, outcome, owner !== null);
     this.options.onCall({
-      id: uuidv7({ msecs: Math.floor(startUs / 1_000) }),
+      id: callId(startUs),
       time: timestampOf(startUs),
       'imds.version': verdict.version,
       'imds.kind': verdict.kind,
@@ -204,10 +204,4 @@ function socketTuple(tuple: FlowTuple): SocketTuple {
 
 function callerKey({ owner }: Context): string | null {
   return owner === null ? null : `${owner.pid}:${owner.startTicks}`;
-}
-
-/** RFC 3339 with microseconds. */
-function timestampOf(us: number): string {
-  const milliseconds = new Date(Math.floor(us / 1_000)).toISOString().slice(0, -1);
-  return `${milliseconds}${String(us % 1_000).padStart(3, '0')}Z`;
 }

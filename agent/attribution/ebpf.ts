@@ -15,6 +15,7 @@ import type { Counters } from '../../protocol/records.ts';
 import type { Attributor, ProcessSnapshot, SocketOwner, SocketTuple } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
+import { OwnerRecords } from './ebpf_owners.ts';
 import { ownerRecord, RECORD_KINDS, type RecordedProcess, recordHead, stateRecord } from './ebpf_records.ts';
 import type { RingReader } from './ebpf_ring.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
@@ -52,6 +53,7 @@ export class EbpfAttributor implements Attributor {
   readonly #ring: RingReader;
   readonly #take = (bytes: Buffer) => this.#receive(bytes);
   readonly #addresses = new AddressTexts();
+  readonly #owners = new OwnerRecords<EbpfSocketOwner>();
   readonly #fallback: Attributor | undefined;
   readonly #netns: number;
   readonly #now: () => number;
@@ -119,8 +121,9 @@ export class EbpfAttributor implements Attributor {
     if (this.#nowMs - this.#expiredMs >= EXPIRE_EVERY_MS) {
       this.#expiredMs = this.#nowMs;
       this.#sockets.expire(this.#nowMs);
+      // It has nothing to take in, only to forget what is long over.
+      this.#fallback?.poll();
     }
-    this.#fallback?.poll();
   }
 
   #receive(bytes: Buffer): void {
@@ -133,10 +136,7 @@ export class EbpfAttributor implements Attributor {
     }
     if (head.kind === 'owner') {
       counts.owners++;
-      // A copy of its own, and not a slice of Node's pool: one kept record would keep 8 kB alive.
-      const record = Buffer.allocUnsafeSlow(bytes.length);
-      record.set(bytes);
-      this.#sockets.begun(head.socket, head.netns, record, this.#nowMs);
+      this.#sockets.begun(head.socket, head.netns, this.#owners.lasting(bytes), this.#nowMs);
       return;
     }
     if (head.kind === 'closed') {
@@ -186,20 +186,22 @@ export class EbpfAttributor implements Attributor {
     if (owner !== null && sockets.length > 1) {
       // The same addresses and ports in two namespaces at once: the packet alone does not say whose it is.
       this.#counts.ambiguous++;
-      owner.confidence = 'probable';
+      return { ...owner, confidence: 'probable' };
     }
     return owner;
   }
 
   #read(socket: WatchedSocket): EbpfSocketOwner | null {
     if (socket.record === null) return null;
+    const known = this.#owners.ownerIn(socket.record);
+    if (known !== undefined) return known;
     const record = ownerRecord(socket.record);
     if (record === null) {
       this.#counts.malformed_records++;
       return null;
     }
     if (record.ancestorsCut) this.#counts.ancestors_cut++;
-    return {
+    const owner: EbpfSocketOwner = {
       ...this.#snapshot(record),
       uid: record.uid,
       args: record.args,
@@ -212,6 +214,10 @@ export class EbpfAttributor implements Attributor {
       method: 'ebpf',
       confidence: 'exact',
     };
+    // A path that is asked of /proc may be there the next time, or gone; what the record holds stays as it is.
+    const asksProc = record.executableCut || record.ancestors.some(({ executableCut }) => executableCut);
+    if (!asksProc && !record.ancestorsCut) this.#owners.remember(socket.record, owner);
+    return owner;
   }
 
   #snapshot(process: RecordedProcess): ProcessSnapshot {

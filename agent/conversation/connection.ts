@@ -50,12 +50,27 @@ export function newConnectionCounters(): ConnectionCounters {
   };
 }
 
-/** What is remembered of a connection that ended. */
-export interface Remains {
-  lastUs: number;
-  isn: number | null;
+/** What is remembered of a connection that ended. Thousands of them are: nothing but numbers. */
+export class Remains {
+  readonly lastUs: number;
+  readonly isn: number | null;
+  private readonly clientEnd: number | null;
+  private readonly serverEnd: number | null;
+
+  constructor(lastUs: number, isn: number | null, clientEnd: number | null, serverEnd: number | null) {
+    this.lastUs = lastUs;
+    this.isn = isn;
+    this.clientEnd = clientEnd;
+    this.serverEnd = serverEnd;
+  }
+
   /** Whether a segment on the same addresses and ports is this connection's own, seen once more. */
-  includes(segment: Segment, fromClient: boolean): boolean;
+  includes({ seq }: Segment, fromClient: boolean): boolean {
+    const end = fromClient ? this.clientEnd : this.serverEnd;
+    if (end === null) return false;
+    const distance = seqDistance(end, seq);
+    return distance >= 0 && distance < LATE_SYN_WINDOW_BYTES;
+  }
 }
 
 /** A SYN this far before the first byte seen may be this connection's own, captured late. */
@@ -249,15 +264,7 @@ export class Connection<Context> {
   }
 
   remains(): Remains {
-    const { lastUs, isn } = this;
-    const ends = { client: this.client.next, server: this.server.next };
-    const near = (seq: number, next: number | null) =>
-      next !== null && seqDistance(next, seq) >= 0 && seqDistance(next, seq) < LATE_SYN_WINDOW_BYTES;
-    return {
-      lastUs,
-      isn,
-      includes: (segment, fromClient) => near(segment.seq, fromClient ? ends.client : ends.server),
-    };
+    return new Remains(this.lastUs, this.isn, this.client.next, this.server.next);
   }
 
   /** A stream whose beginning was not seen and did not come late begins where it was first seen. */

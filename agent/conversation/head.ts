@@ -89,7 +89,7 @@ export abstract class HeadReader {
   private takeLine(piece: Uint8Array): Buffer {
     let line: Buffer;
     if (this.lineBytes === 0 && piece.length <= MAX_LINE_BYTES) {
-      line = Buffer.from(piece.buffer, piece.byteOffset, piece.length);
+      line = piece instanceof Buffer ? piece : Buffer.from(piece.buffer, piece.byteOffset, piece.length);
     } else {
       this.append(piece);
       line = this.line;

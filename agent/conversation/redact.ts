@@ -13,7 +13,27 @@ const LIFETIME_NAME = /-ttl-seconds$/i;
 /** In a path `token:` and the like may be a resource; `token=` is none. */
 const NAMED_IN_PATH = new RegExp(`((?:${SECRET_NAME})[\\w.-]{0,64}=)[^/;&]*`, 'gi');
 
+/** Texts that held no secret, oldest first: callers ask for the same few things, and looking costs 50 µs. */
+const clean = new Set<string>();
+const MAX_CLEAN_TEXTS = 256;
+const MAX_CLEAN_CHARACTERS = 256;
+
+function rememberingClean(kind: string, text: string, redact: (text: string) => string): string {
+  const key = `${kind} ${text}`;
+  if (clean.has(key)) return text;
+  const masked = redact(text);
+  if (masked === text && text.length <= MAX_CLEAN_CHARACTERS) {
+    clean.add(key);
+    if (clean.size > MAX_CLEAN_TEXTS) clean.delete(clean.keys().next().value!);
+  }
+  return masked;
+}
+
 export function redactPath(path: string): string {
+  return rememberingClean('path', path, maskedPath);
+}
+
+function maskedPath(path: string): string {
   let masked = path.replace(SESSION_TOKEN, MASK).replace(NAMED_IN_PATH, `$1${MASK}`);
   for (const look of SECRET_LOOKS) masked = masked.replace(look, masking);
   return masked;
@@ -36,7 +56,7 @@ export function redactQuery(query: string): string {
 }
 
 export function redactUserAgent(text: string): string {
-  return maskText(text.replace(SESSION_TOKEN, MASK));
+  return rememberingClean('user-agent', text, (whole) => maskText(whole.replace(SESSION_TOKEN, MASK)));
 }
 
 function isSecretName(name: string): boolean {

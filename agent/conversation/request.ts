@@ -69,14 +69,10 @@ export class RequestHead extends HeadReader {
 
   /** RFC 9112, section 3.2: origin, absolute, authority and asterisk form. */
   private takeTarget(bytes: Buffer): void {
-    let target = '';
-    for (const byte of bytes) {
-      // What is not printable ASCII does not belong into a target: shown percent-encoded, so that text stays text.
-      target +=
-        byte > 0x20 && byte < 0x7f
-          ? String.fromCharCode(byte)
-          : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
-    }
+    // What is not printable ASCII does not belong into a target: shown percent-encoded, so that text stays text.
+    const target = bytes
+      .toString('latin1')
+      .replace(/[^!-~]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
     const absolute = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i.exec(target);
     const rest = absolute ? target.slice(absolute[0].length) : target;
     const mark = rest.indexOf('?');

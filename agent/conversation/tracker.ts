@@ -100,7 +100,9 @@ export class Tracker<Context> {
       this.connections.delete(key);
       this.connections.set(key, connection);
     }
-    this.account(connection, () => connection.segment(segment, fromClient));
+    const pendingBefore = connection.pendingBytes;
+    connection.segment(segment, fromClient);
+    this.pendingBytes += connection.pendingBytes - pendingBefore;
     this.boundPendingBytes(connection, segment.timeUs);
     if (connection.isOver) this.end(key, connection);
   }

@@ -42,6 +42,8 @@ export class ProcessIdentity {
   readonly #processes: ProcReader;
   /** Least recently used first. */
   readonly #descriptions = new Map<string, Description>();
+  /** Owners of long-lived callers come as the same object each time. */
+  readonly #keys = new WeakMap<SocketOwner, string>();
   readonly #ancestors = new Map<string, { ancestor: Ancestor; madeAtMs: number }>();
   #described = 0;
   #remembered = 0;
@@ -63,7 +65,11 @@ export class ProcessIdentity {
   describe(owner: SocketOwner): ProcessFacts {
     this.#described++;
     const now = this.#now();
-    const key = keyOf(owner);
+    let key = this.#keys.get(owner);
+    if (key === undefined) {
+      key = keyOf(owner);
+      this.#keys.set(owner, key);
+    }
     const known = this.#descriptions.get(key);
     const ttl =
       owner.args === null || owner.ancestors === null ? READ_DESCRIPTION_TTL_MS : DESCRIPTION_TTL_MS;
