@@ -19,6 +19,12 @@ export const lookSettings = z.object({
     .max(268_435_456)
     .default(4_194_304)
     .describe('Kernel ring for packets that wait for us, 8 KiB each; all of it is resident memory.'),
+  max_namespaces: z
+    .int()
+    .min(0)
+    .max(1_024)
+    .default(32)
+    .describe('Other network namespaces to capture in at one time, where calls do not pass this one.'),
   host_id: z
     .string()
     .min(1)

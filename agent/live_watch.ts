@@ -2,10 +2,13 @@
 import type { Logger } from 'pino';
 import type { Call, HostFacts } from '../protocol/call.ts';
 import type { Counters, StageCounters } from '../protocol/records.ts';
+import type { KernelConnection } from './attribution/attributor.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { wallClockUs } from './capture/clock.ts';
-import { LiveSource } from './capture/live_source.ts';
+import { HostSource } from './capture/host_source.ts';
+import { listNamespaces, namespaceAt } from './capture/namespace.ts';
 import type { LookSettings } from './config.ts';
+import { Coverage } from './coverage.ts';
 import { hostFacts } from './identity/host.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
 import { lossesOf } from './losses.ts';
@@ -14,6 +17,7 @@ import { Pipeline } from './pipeline.ts';
 /** While nothing waits for a decision. */
 const IDLE_TICK_MS = 1_000;
 const BUSY_TICK_MS = 250;
+const LIST_NAMESPACES_MS = 10_000;
 /** A tick this late means that we did not run (suspended, starved): nobody looked at what was captured meanwhile. */
 const STALL_MS = 5_000;
 
@@ -27,7 +31,12 @@ export interface WatchCoverage {
 export class LiveWatch {
   readonly host: HostFacts;
   readonly attribution: { method: 'ebpf' | 'sock_diag'; reason: string | null };
-  private readonly source: LiveSource;
+  private readonly source: HostSource;
+  private readonly kernelView: Coverage;
+  private readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>;
+  private lastListedMs = 0;
+  /** Namespaces of which it was said that they cannot be watched. */
+  private readonly unwatchable = new Set<number>();
   private readonly pipeline: Pipeline;
   private readonly attributor: ReturnType<typeof openAttributor>['attributor'];
   private timer: NodeJS.Timeout | null = null;
@@ -48,7 +57,9 @@ export class LiveWatch {
     const { attributor, reason } = openAttributor({ mode: settings.attribution, log });
     this.attributor = attributor;
     this.attribution = { method: attributor.method, reason };
-    this.source = new LiveSource({
+    this.log = log;
+    this.source = new HostSource({
+      maxNamespaces: settings.max_namespaces,
       interface: settings.interface,
       ringBytes: settings.capture_buffer_bytes,
       say: (message) => log.warn(message),
@@ -58,14 +69,22 @@ export class LiveWatch {
       attribution: { attributor, identity: new ProcessIdentity() },
       host: this.host,
       onCall,
+      onConversation: (tuple, timeUs) => this.kernelView.seen(tuple, timeUs),
       onPacket: () => this.hurry(),
     });
+    this.kernelView = new Coverage({
+      isWatched: (netns) => this.source.isWatched(netns),
+      missed: (connection) => this.watchNamespaceOf(connection),
+      blocked: (connection, timeUs) => this.pipeline.blocked(connection, timeUs),
+    });
+    attributor.onConnection = (connection) => this.kernelView.reported(connection, wallClockUs());
   }
 
   /** Throws `OperatorError` when the capture cannot be opened. */
   start(): void {
     this.pipeline.start();
     this.lastTickMs = performance.now();
+    this.lookAtNamespaces(this.lastTickMs);
     this.schedule(IDLE_TICK_MS);
   }
 
@@ -73,6 +92,7 @@ export class LiveWatch {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
     this.pipeline.stop();
+    this.kernelView.finish();
     this.final = { counters: this.counters(), coverage: this.coverage() };
     this.attributor.close();
   }
@@ -86,7 +106,8 @@ export class LiveWatch {
   }
 
   counters(): StageCounters {
-    return this.final?.counters ?? this.pipeline.counters();
+    if (this.final !== null) return this.final.counters;
+    return { ...this.pipeline.counters(), coverage: this.kernelView.counters() };
   }
 
   /** Everything that was lost since the start, by `stage.counter`; only what is not zero. */
@@ -101,10 +122,45 @@ export class LiveWatch {
     return (
       this.final?.coverage ?? {
         liveMs: this.liveForMs,
-        kernelConnections: this.attributor.kernelConnections(),
+        kernelConnections:
+          this.attribution.method === 'ebpf' ? (this.kernelView.counters()['kernel_connections'] ?? 0) : null,
         seenConnections: this.counters()['conversation']?.['connections'] ?? 0,
       }
     );
+  }
+
+  /** Somebody in another namespace called, and no capture saw it: from the next call on one does. */
+  private watchNamespaceOf(connection: KernelConnection): void {
+    const { netns } = connection;
+    if (this.source.isWatched(netns)) return;
+    const pid = connection.owner()?.pid;
+    const path = pid === undefined ? undefined : `/proc/${pid}/ns/net`;
+    const found = path !== undefined && namespaceAt(path) === netns ? path : listNamespaces().get(netns);
+    const trouble =
+      found === undefined ? 'no process is in it any more' : this.source.watchNamespace(netns, found);
+    if (trouble !== null) {
+      this.log.warn(
+        `a call from network namespace ${netns} was not captured, and the next would not be: ${trouble}`,
+      );
+    }
+  }
+
+  /** Captures in namespaces that are gone end. Where the kernel reports no connections, new ones are found here. */
+  private lookAtNamespaces(nowMs: number): void {
+    this.lastListedMs = nowMs;
+    const finds = this.attribution.method !== 'ebpf' && this.sourceName === 'any';
+    if (!finds && this.source.namespaces.length === 0) return;
+    const existing = listNamespaces();
+    this.source.closeGone(existing);
+    if (!finds) return;
+    for (const [netns, path] of existing) {
+      if (this.source.isWatched(netns) || this.unwatchable.has(netns)) continue;
+      const trouble = this.source.watchNamespace(netns, path);
+      if (trouble === null) continue;
+      this.unwatchable.add(netns);
+      this.log.warn(`network namespace ${netns} is not watched: ${trouble}`);
+    }
+    for (const netns of this.unwatchable) if (!existing.has(netns)) this.unwatchable.delete(netns);
   }
 
   private hurry(): void {
@@ -125,7 +181,10 @@ export class LiveWatch {
     if (elapsedMs > STALL_MS) this.stalledMs += elapsedMs;
     else if (this.source.live) this.liveForMs += elapsedMs;
     this.source.check();
-    this.isBusy = this.pipeline.tick(wallClockUs());
+    const nowUs = wallClockUs();
+    const isWaiting = this.pipeline.tick(nowUs);
+    this.isBusy = this.kernelView.tick(nowUs) || isWaiting;
+    if (nowMs - this.lastListedMs >= LIST_NAMESPACES_MS) this.lookAtNamespaces(nowMs);
     this.schedule(this.isBusy ? BUSY_TICK_MS : IDLE_TICK_MS);
   }
 }

@@ -4,6 +4,7 @@ import type { Counters, StageCounters } from '../protocol/records.ts';
 /** They go into every coverage report, and a reader of a capture file is told. */
 const LOSSES: Record<string, string[]> = {
   capture: ['dropped', 'blind', 'reopen_failures', 'damaged', 'bad_times', 'unknown_link_type'],
+  coverage: ['missed'],
   decode: ['link_type', 'ip_fragment', 'cut_short', 'malformed'],
   conversation: [
     'gaps_in_heads',

@@ -2,7 +2,7 @@
 import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
 import { IMDS_IPV4, IMDS_IPV6, IMDS_PORT } from '../protocol/endpoints.ts';
 import type { StageCounters } from '../protocol/records.ts';
-import type { Attributor, SocketOwner, SocketTuple } from './attribution/attributor.ts';
+import type { Attributor, KernelConnection, SocketOwner, SocketTuple } from './attribution/attributor.ts';
 import { callId, timestampOf } from './call_id.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
 import { asksForToken, classify } from './conversation/classify.ts';
@@ -20,9 +20,20 @@ export interface PipelineOptions {
   attribution: { attributor: Attributor; identity: ProcessIdentity } | null;
   host: HostFacts;
   onCall: (call: Call) => void;
+  /** The capture saw a conversation begin. */
+  onConversation?: (tuple: SocketTuple, timeUs: number) => void;
   /** A packet came: something may have to be decided soon by the passing of time. */
   onPacket?: () => void;
 }
+
+type Where = Pick<
+  Call,
+  'imds.endpoint' | 'source.address' | 'source.port' | 'destination.address' | 'destination.port'
+>;
+type Whose = Pick<
+  Call,
+  'process' | 'container' | 'k8s' | 'systemd' | 'attribution.method' | 'attribution.confidence' | 'host'
+>;
 
 /** What is remembered with a connection. */
 interface Context {
@@ -45,6 +56,8 @@ export class Pipeline {
     cut_short: 0,
     malformed: 0,
   };
+  /** Time of the packet in hand. */
+  private nowUs = 0;
   private readonly calls = {
     calls: 0,
     v1: 0,
@@ -53,6 +66,7 @@ export class Pipeline {
     unanswered: 0,
     reset: 0,
     truncated: 0,
+    blocked: 0,
     attributed: 0,
     unattributed: 0,
     /** The service's own verdict was another than ours. */
@@ -113,6 +127,31 @@ export class Pipeline {
     return stages;
   }
 
+  /** The kernel saw an attempt whose SYN never left: nothing was asked, and somebody wanted to. */
+  blocked(connection: KernelConnection, timeUs: number): void {
+    const owner = connection.owner();
+    const process = owner === null ? null : (this.options.attribution?.identity.describe(owner) ?? null);
+    this.emit({
+      id: callId(timeUs),
+      time: timestampOf(timeUs),
+      'imds.version': null,
+      'imds.kind': 'other',
+      'imds.category': 'other',
+      'imds.role': null,
+      'imds.server_version': null,
+      'imds.fallback': null,
+      'http.request.method': null,
+      'url.path': null,
+      'url.query': null,
+      'user_agent.original': null,
+      'http.response.status_code': null,
+      outcome: 'blocked',
+      duration_ms: null,
+      ...this.where(connection.tuple),
+      ...this.whose(owner, process),
+    });
+  }
+
   private packet(packet: Packet): void {
     this.options.attribution?.attributor.poll();
     this.decoded.packets++;
@@ -123,11 +162,14 @@ export class Pipeline {
     }
     this.decoded.segments++;
     if (segment.payloadCutBytes > 0) this.decoded.cut_payloads++;
+    this.nowUs = packet.timeUs;
     this.tracker.segment(segment);
   }
 
   private opened(tuple: FlowTuple, atSyn: boolean): Context {
-    const owner = this.options.attribution?.attributor.ownerOf(socketTuple(tuple), atSyn) ?? null;
+    const socket = socketTuple(tuple);
+    this.options.onConversation?.(socket, this.nowUs);
+    const owner = this.options.attribution?.attributor.ownerOf(socket, atSyn) ?? null;
     return { owner, process: null };
   }
 
@@ -150,15 +192,17 @@ export class Pipeline {
     } else if (key !== null && verdict.version === 1 && verdict.kind === 'read') {
       fallback = this.fallback.reasonFor(key, startUs);
     }
-    this.count(verdict, outcome, owner !== null);
-    this.options.onCall({
+    this.calls[verdict.version === 1 ? 'v1' : 'v2']++;
+    if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
+      this.calls.verdict_disagreements++;
+    }
+    this.emit({
       id: callId(startUs),
       time: timestampOf(startUs),
       'imds.version': verdict.version,
       'imds.kind': verdict.kind,
       'imds.category': verdict.category,
       'imds.role': verdict.role,
-      'imds.endpoint': tuple.serverAddress === IMDS_IPV6 ? 'ipv6' : 'ipv4',
       'imds.server_version': verdict.serverVersion,
       'imds.fallback': fallback,
       'http.request.method': request.method,
@@ -168,10 +212,23 @@ export class Pipeline {
       'http.response.status_code': response?.status ?? null,
       outcome,
       duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
-      'source.address': tuple.clientAddress,
-      'source.port': tuple.clientPort,
-      'destination.address': tuple.serverAddress,
-      'destination.port': tuple.serverPort,
+      ...this.where(socketTuple(tuple)),
+      ...this.whose(owner, process),
+    });
+  }
+
+  private where({ localAddress, localPort, remoteAddress, remotePort }: SocketTuple): Where {
+    return {
+      'imds.endpoint': remoteAddress === IMDS_IPV6 ? 'ipv6' : 'ipv4',
+      'source.address': localAddress,
+      'source.port': localPort,
+      'destination.address': remoteAddress,
+      'destination.port': remotePort,
+    };
+  }
+
+  private whose(owner: SocketOwner | null, process: ProcessFacts | null): Whose {
+    return {
       process,
       container: null,
       k8s: null,
@@ -179,17 +236,16 @@ export class Pipeline {
       'attribution.method': owner?.method ?? 'none',
       'attribution.confidence': owner?.confidence ?? 'none',
       host: this.options.host,
-    });
+    };
   }
 
-  private count(verdict: ReturnType<typeof classify>, outcome: Call['outcome'], attributed: boolean): void {
+  private emit(call: Call): void {
     this.calls.calls++;
-    this.calls[verdict.version === 1 ? 'v1' : 'v2']++;
-    this.calls[outcome]++;
-    if (this.options.attribution !== null) this.calls[attributed ? 'attributed' : 'unattributed']++;
-    if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
-      this.calls.verdict_disagreements++;
+    this.calls[call.outcome]++;
+    if (this.options.attribution !== null) {
+      this.calls[call['attribution.method'] === 'none' ? 'unattributed' : 'attributed']++;
     }
+    this.options.onCall(call);
   }
 }
 

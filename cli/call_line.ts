@@ -23,9 +23,9 @@ export function callLine(call: Call, { colour, columns }: LineOptions): string {
   const isV1 = call['imds.version'] === 1;
   const pieces: Piece[] = [
     { text: localTime(call.time), style: 'dim' },
-    isV1 ? { text: ' IMDSv1 ', style: ['bold', 'white', 'bgRed'] } : { text: ' IMDSv2 ', style: 'green' },
+    badge(call),
     { text: statusText(call), style: statusStyle(call) },
-    { text: `${(call['http.request.method'] ?? '?').padEnd(4)} ${target(call)}`, style: targetStyle(call) },
+    { text: requestText(call), style: targetStyle(call) },
     { text: caller(call), style: isV1 ? 'bold' : 'reset' },
   ];
   const notes = notesOf(call);
@@ -37,6 +37,17 @@ export function callLine(call: Call, { colour, columns }: LineOptions): string {
       colour && style !== undefined ? styleText(style, text, { validateStream: false }) : text,
     )
     .join(' ');
+}
+
+function badge(call: Call): Piece {
+  switch (call['imds.version']) {
+    case 1:
+      return { text: ' IMDSv1 ', style: ['bold', 'white', 'bgRed'] };
+    case 2:
+      return { text: ' IMDSv2 ', style: 'green' };
+    case null:
+      return { text: ' IMDS ?  ', style: 'dim' };
+  }
 }
 
 /** The caller's time of day, with milliseconds. */
@@ -55,6 +66,11 @@ function statusText(call: Call): string {
 function statusStyle(call: Call): Style {
   if (call.outcome !== 'answered') return 'yellow';
   return (call['http.response.status_code'] ?? 0) >= 400 ? 'yellow' : 'dim';
+}
+
+function requestText(call: Call): string {
+  if (call.outcome === 'blocked') return 'an attempt that did not leave this host';
+  return `${(call['http.request.method'] ?? '?').padEnd(4)} ${target(call)}`;
 }
 
 function target(call: Call): string {

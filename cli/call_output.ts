@@ -14,6 +14,7 @@ export class CallPrinter {
   private readonly output: LineOutput;
   private calls = 0;
   private v1 = 0;
+  private blocked = 0;
 
   constructor({ json, color }: { json: boolean; color: 'auto' | 'always' | 'never' }, output: LineOutput) {
     this.output = output;
@@ -27,6 +28,7 @@ export class CallPrinter {
   print(call: Call): void {
     this.calls++;
     if (call['imds.version'] === 1) this.v1++;
+    if (call.outcome === 'blocked') this.blocked++;
     // A bare pty says that it has no columns at all.
     const columns = this.isTerminal ? process.stdout.columns || null : null;
     const line = this.json ? JSON.stringify(call) : callLine(call, { colour: this.colour, columns });
@@ -34,7 +36,9 @@ export class CallPrinter {
   }
 
   summary(): string {
-    return `${this.calls} calls: ${this.v1} IMDSv1, ${this.calls - this.v1} IMDSv2.`;
+    const v2 = this.calls - this.blocked - this.v1;
+    const blocked = this.blocked === 0 ? '' : ` ${this.blocked} attempts were blocked on this host.`;
+    return `${this.calls - this.blocked} calls: ${this.v1} IMDSv1, ${v2} IMDSv2.${blocked}`;
   }
 }
 

@@ -82,7 +82,8 @@ export const imdsCategory = z.enum([
   'other',
 ]);
 export const imdsVersion = z.union([z.literal(1), z.literal(2)]);
-export const outcome = z.enum(['answered', 'unanswered', 'reset', 'truncated']);
+/** `blocked`: an attempt whose SYN never left the host (a local firewall rule, no route): nothing was asked. */
+export const outcome = z.enum(['answered', 'unanswered', 'reset', 'truncated', 'blocked']);
 export const attributionMethod = z.enum(['ebpf', 'sock_diag', 'proc', 'none']);
 export const attributionConfidence = z.enum(['exact', 'probable', 'none']);
 
@@ -100,7 +101,8 @@ export const callerShape = {
 export const call = z.object({
   id: uuidv7,
   time: timestamp,
-  'imds.version': imdsVersion,
+  /** Null only where nothing was asked: `outcome` is `blocked`. */
+  'imds.version': imdsVersion.nullable(),
   'imds.kind': imdsKind,
   'imds.category': imdsCategory,
   'imds.role': z.string().nullable(),

@@ -43,7 +43,19 @@ export interface SocketOwner extends ProcessSnapshot {
   confidence: 'exact' | 'probable';
 }
 
+/** A connection to an endpoint, or an attempt at one, as the kernel reported it. */
+export interface KernelConnection {
+  kind: 'established' | 'failed';
+  /** `localPort` is 0 where the attempt failed before a port was chosen. */
+  tuple: SocketTuple;
+  /** Inode number of the socket's network namespace. */
+  netns: number;
+  owner(): SocketOwner | null;
+}
+
 export interface Attributor {
+  /** Is told each connection that the kernel reports, in every namespace; never called where the kernel reports none. */
+  onConnection: ((connection: KernelConnection) => void) | null;
   readonly method: 'ebpf' | 'sock_diag';
   /** Takes in what the kernel has to say. Called just before each packet is handled, and on a slow timer. */
   poll(): void;

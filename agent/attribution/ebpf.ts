@@ -12,7 +12,13 @@
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Counters } from '../../protocol/records.ts';
-import type { Attributor, ProcessSnapshot, SocketOwner, SocketTuple } from './attributor.ts';
+import type {
+  Attributor,
+  KernelConnection,
+  ProcessSnapshot,
+  SocketOwner,
+  SocketTuple,
+} from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
 import { OwnerRecords } from './ebpf_owners.ts';
@@ -79,6 +85,7 @@ export class EbpfAttributor implements Attributor {
     /** Owners with more parents than a record holds: the nearest are given, pid 1 is not reached. */
     ancestors_cut: 0,
   };
+  onConnection: ((connection: KernelConnection) => void) | null = null;
   #nowMs = 0;
   #expiredMs = 0;
 
@@ -151,7 +158,12 @@ export class EbpfAttributor implements Attributor {
       if (own) counts.failed_attempts_own_namespace++;
       else counts.failed_attempts_other_namespaces++;
     }
-    this.#sockets.addressed(stateRecord(head, bytes, this.#addresses), this.#nowMs);
+    const state = stateRecord(head, bytes, this.#addresses);
+    this.#sockets.addressed(state, this.#nowMs);
+    const { kind, netns, localAddress, localPort, remoteAddress, remotePort } = state;
+    if (this.onConnection === null || kind === 'closed') return;
+    const tuple = { localAddress, localPort, remoteAddress, remotePort };
+    this.onConnection({ kind, netns, tuple, owner: () => this.#ownerIn(netns, tuple) });
   }
 
   /**
@@ -189,6 +201,11 @@ export class EbpfAttributor implements Attributor {
       return { ...owner, confidence: 'probable' };
     }
     return owner;
+  }
+
+  #ownerIn(netns: number, tuple: SocketTuple): SocketOwner | null {
+    const socket = this.#sockets.find(tuple).findLast((candidate) => candidate.netns === netns);
+    return socket === undefined ? null : this.#read(socket);
   }
 
   #read(socket: WatchedSocket): EbpfSocketOwner | null {

@@ -47,6 +47,8 @@ interface Known {
 }
 
 export class SockDiagAttributor implements Attributor {
+  /** The kernel is asked here, it tells nothing by itself. */
+  onConnection: Attributor['onConnection'] = null;
   readonly method = 'sock_diag';
   readonly #netlink: SockDiagSocket;
   readonly #search: HolderSearch;

@@ -3,13 +3,22 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 type Koffi = typeof import('koffi');
-let library: { interfaceIndex(name: string): number; getsockopt(...args: unknown[]): number } | undefined;
+let library:
+  | {
+      errno(): number;
+      interfaceIndex(name: string): number;
+      getsockopt(...args: unknown[]): number;
+      setns(fd: number, type: number): number;
+    }
+  | undefined;
 
 function libc() {
   if (library === undefined) {
     const koffi = createRequire(import.meta.url)('koffi') as Koffi;
     const c = koffi.load('libc.so.6');
     library = {
+      errno: () => koffi.errno(),
+      setns: c.func('int setns(int fd, int nstype)'),
       interfaceIndex: c.func('unsigned int if_nametoindex(const char *name)'),
       getsockopt: c.func(
         'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
@@ -22,6 +31,17 @@ function libc() {
 /** Index of a network interface in this thread's network namespace; 0 when there is none of that name. */
 export function interfaceIndex(name: string): number {
   return libc().interfaceIndex(name);
+}
+
+const CLONE_NEWNET = 0x40000000;
+const EPERM = 1;
+
+/** Takes this thread into the network namespace that `fd` refers to (setns(2)). Throws when it may not. */
+export function setNetworkNamespace(fd: number): void {
+  if (libc().setns(fd, CLONE_NEWNET) === 0) return;
+  const errno = libc().errno();
+  const why = errno === EPERM ? 'CAP_SYS_ADMIN is missing' : `errno ${errno}`;
+  throw new Error(`the network namespace cannot be entered: ${why}`);
 }
 
 // linux/if_packet.h

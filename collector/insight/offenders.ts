@@ -20,6 +20,8 @@ export interface Offender {
   calls_v1: number;
   /** Including those that were rolled up. */
   calls_v2: number;
+  /** Attempts that a local rule stopped: nothing was asked. */
+  blocked_attempts: number;
   /** Credential reads without a token that the service answered with 2xx: these credentials can have been stolen by SSRF. */
   credentials_over_v1: number;
   /** All credential reads without a token, whatever came back. */
@@ -69,7 +71,8 @@ function describe(identity: CallerIdentity, totals: CallTotals[]): Offender {
     uid: identity.uid,
     source_address: identity.sourceAddress,
     calls_v1: count(v1),
-    calls_v2: count(totals) - count(v1),
+    calls_v2: count(totals.filter(({ version }) => version === 2)),
+    blocked_attempts: count(totals.filter(({ outcome }) => outcome === 'blocked')),
     credentials_over_v1: count(
       credentials.filter(({ status }) => status !== null && status >= 200 && status < 300),
     ),

@@ -41,7 +41,8 @@ export interface CallTotals {
   identity: number;
   hostId: string;
   hostName: string;
-  version: 1 | 2;
+  /** Null for attempts that were blocked. */
+  version: 1 | 2 | null;
   category: string;
   status: number | null;
   outcome: string;

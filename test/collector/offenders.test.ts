@@ -92,6 +92,7 @@ test('one row a program, not a process: calls, categories, roles, hosts, credent
       source_address: null,
       calls_v1: 6,
       calls_v2: 1,
+      blocked_attempts: 0,
       credentials_over_v1: 2,
       credentials_over_v1_attempts: 4,
       rejected_v1: 1,

@@ -51,7 +51,7 @@ export const MIGRATIONS: readonly string[] = [
     host INTEGER NOT NULL,
     identity INTEGER NOT NULL,
     caller INTEGER NOT NULL,
-    version INTEGER NOT NULL,
+    version INTEGER,
     kind TEXT NOT NULL,
     category TEXT NOT NULL,
     role TEXT,
