@@ -149,6 +149,11 @@ export class Connection<Context> {
     return distance > 0 && distance < LATE_SYN_WINDOW_BYTES;
   }
 
+  /** The handshake was seen before this connection was made: where the service's stream begins. */
+  serverStartsAt(seq: number): void {
+    this.server.startAt(seq);
+  }
+
   synSeen(isn: number): void {
     this.isn = isn;
     if (this.client.next === null) this.conversation.startsHere();

@@ -16,7 +16,7 @@ import {
   REMAINS_KEPT_US,
   SYN_COPY_WINDOW_US,
 } from './limits.ts';
-import { ACK, RST, type Segment, SYN } from './segment.ts';
+import { ACK, FIN, RST, type Segment, SYN } from './segment.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, with its SYN or in its middle. */
@@ -32,6 +32,8 @@ interface HalfOpen<Context> {
   context: Context;
   isn: number;
   sinceUs: number;
+  /** The service's first sequence number, once the handshake told it. */
+  serverStart: number | null;
 }
 
 export class Tracker<Context> {
@@ -217,7 +219,13 @@ export class Tracker<Context> {
     }
     const tuple = tupleOf(segment, true);
     const context = this.hooks.opened(tuple, true);
-    this.halfOpen.set(key, { tuple, context, isn: segment.seq, sinceUs: segment.timeUs });
+    this.halfOpen.set(key, {
+      tuple,
+      context,
+      isn: segment.seq,
+      sinceUs: segment.timeUs,
+      serverStart: null,
+    });
     if (segment.payload.length > 0) {
       // TCP Fast Open (RFC 7413): the request travels with the SYN.
       const connection = this.begin(key, segment, true);
@@ -239,6 +247,9 @@ export class Tracker<Context> {
       // Refused: nothing was ever asked.
       this.dropHalfOpen(key, half);
       return undefined;
+    } else if (segment.payload.length + segment.payloadCutBytes === 0 && (segment.flags & FIN) === 0) {
+      this.handshake(half, segment, fromClient);
+      return undefined;
     }
     this.halfOpen.delete(key);
     if (this.connections.size >= this.limits.maxConnections) this.evict();
@@ -256,10 +267,20 @@ export class Tracker<Context> {
         exchange: (exchange) => this.hooks.exchange(tuple, context, exchange),
       },
     );
-    this.counts.connections++;
     if (half === undefined) this.counts.joined_midway++;
+    if (half?.serverStart == null) this.counts.connections++;
+    else connection.serverStartsAt(half.serverStart);
     this.connections.set(key, connection);
     return connection;
+  }
+
+  /** A connection that says nothing is kept as small as a SYN: a flood of them must not cost those that do. */
+  private handshake(half: HalfOpen<Context>, { seq, ack, flags }: Segment, fromClient: boolean): void {
+    const answered = (half.isn + 1) >>> 0;
+    if ((flags & ACK) === 0 || half.serverStart !== null) return;
+    if (fromClient ? seq !== answered : ack !== answered || (flags & SYN) === 0) return;
+    half.serverStart = fromClient ? ack : (seq + 1) >>> 0;
+    this.counts.connections++;
   }
 
   /** A connection that came to its own end. Its last segments may be seen once more, on another interface. */

@@ -255,6 +255,33 @@ describe('bad input', () => {
     assert.equal(opened, closed);
   });
 
+  it('10,000 connections that say nothing push out none that waits for its answer', () => {
+    const speaking = new Script({ clientPort: 60_000 }).say({
+      from: 'client',
+      text: request('GET /latest/user-data'),
+    });
+    const silent = Array.from({ length: 10_000 }, (_, n) =>
+      new Script({ clientPort: 20_000 + n, clientIsn: 7 * n, end: 'open' }).segments.slice(0, 2 + (n % 2)),
+    ).flat();
+    const rest = new Script({ clientPort: 60_000 })
+      .say({ from: 'client', text: request('GET /latest/user-data') })
+      .say({ from: 'server', text: answer(200) })
+      .fin('server')
+      .fin('client').segments;
+    const { live, counters } = play([
+      ...speaking.segments,
+      ...silent,
+      ...rest.slice(speaking.segments.length),
+    ]);
+    assert.deepEqual(
+      live.map(({ exchange }) => exchange.outcome),
+      ['answered'],
+    );
+    assert.equal(counters['connections_evicted'], 0);
+    assert.equal(counters['connections'], 10_001);
+    assert.equal(counters['half_open_connections'], 0, 'dropped at the end');
+  });
+
   it('garbage is counted and followed by nothing', () => {
     const script = new Script().say({
       from: 'client',
