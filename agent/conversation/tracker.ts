@@ -128,6 +128,8 @@ export class Tracker<Context> {
     }
     for (const [key, half] of this.halfOpen) {
       if (nowUs - half.sinceUs <= HALF_OPEN_EXPIRY_US) break; // oldest first
+      // Open, and silent for so long: its first request may still come.
+      if (half.serverStart !== null && nowUs - half.sinceUs <= IDLE_EXPIRY_US) continue;
       this.counts.half_open_expired++;
       this.dropHalfOpen(key, half);
     }
@@ -254,7 +256,7 @@ export class Tracker<Context> {
     this.halfOpen.delete(key);
     if (this.connections.size >= this.limits.maxConnections) this.evict();
     const tuple = half?.tuple ?? tupleOf(segment, fromClient);
-    const context = half?.context ?? this.hooks.opened(tuple, false);
+    const context = half === undefined ? this.hooks.opened(tuple, false) : half.context;
     const connection = new Connection<Context>(
       tuple,
       context,

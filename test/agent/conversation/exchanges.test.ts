@@ -184,6 +184,40 @@ describe('many requests on one connection', () => {
   });
 });
 
+describe('a connection that is silent at first', () => {
+  it('is still known after minutes, a SYN without an answer is not', () => {
+    const first = new Script();
+    const opened: boolean[] = [];
+    let closed = 0;
+    const calls: string[] = [];
+    const tracker = new Tracker<null>(
+      {
+        opened: (_, atSyn) => {
+          opened.push(atSyn);
+          return null;
+        },
+        asked: () => {},
+        exchange: (_, __, { outcome }) => calls.push(outcome),
+        closed: () => closed++,
+      },
+      (address) => address === IMDS_IPV4,
+    );
+    first
+      .wait(300_000_000)
+      .say({ from: 'client', text: request(READ) })
+      .say({ from: 'server', text: answer(200) });
+    for (const segment of first.segments.slice(0, 3)) tracker.segment(segment);
+    for (const segment of new Script({ clientPort: 50_000, clientIsn: 5 }).segments.slice(0, 1))
+      tracker.segment(segment);
+    for (let s = 0; s < 300; s++) tracker.tick(START_US + s * 1_000_000);
+    assert.equal(closed, 1);
+    assert.equal(tracker.counters()['half_open_expired'], 1);
+    for (const segment of first.segments.slice(3)) tracker.segment(segment);
+    assert.deepEqual(calls, ['answered']);
+    assert.deepEqual(opened, [true, true], 'not joined midway');
+  });
+});
+
 describe('endings', () => {
   it('unanswered: the client closes and nothing comes', () => {
     const script = new Script().say({ from: 'client', text: request(READ) }).fin('client');
