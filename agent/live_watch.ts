@@ -6,14 +6,17 @@ import type { KernelConnection } from './attribution/attributor.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
-import { listNamespaces, namespaceAt } from './capture/namespace.ts';
+import { listNamespaces, namespaceAt, withinNamespace } from './capture/namespace.ts';
 import type { LookSettings } from './config.ts';
 import { Coverage } from './coverage.ts';
+import { giveBackFreeMemory } from './free_memory.ts';
 import { hostFacts } from './identity/host.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
 import { lossesOf } from './losses.ts';
 import { Pipeline } from './pipeline.ts';
 
+/** Calls leave freed memory behind; without calls there is none to give back. */
+const GIVE_BACK_EVERY_MS = 10_000;
 /** While nothing waits for a decision. */
 const IDLE_TICK_MS = 1_000;
 const BUSY_TICK_MS = 250;
@@ -42,6 +45,8 @@ export class LiveWatch {
   private timer: NodeJS.Timeout | null = null;
   private isBusy = false;
   private lastTickMs = performance.now();
+  private gaveBackMs = performance.now();
+  private sawPackets = false;
   private liveForMs = 0;
   private stalledMs = 0;
   /** What was counted can be asked for after the end; the kernel's side of it cannot. */
@@ -151,11 +156,11 @@ export class LiveWatch {
     const finds = this.attribution.method !== 'ebpf' && this.sourceName === 'any';
     if (!finds && this.source.namespaces.length === 0) return;
     const existing = listNamespaces();
-    this.source.closeGone(existing);
+    for (const netns of this.source.closeGone(existing)) this.attributor.forgetNamespace?.(netns);
     if (!finds) return;
     for (const [netns, path] of existing) {
       if (this.source.isWatched(netns) || this.unwatchable.has(netns)) continue;
-      const trouble = this.source.watchNamespace(netns, path);
+      const trouble = this.source.watchNamespace(netns, path) ?? this.askIn(netns, path);
       if (trouble === null) continue;
       this.unwatchable.add(netns);
       this.log.warn(`network namespace ${netns} is not watched: ${trouble}`);
@@ -163,7 +168,18 @@ export class LiveWatch {
     for (const netns of this.unwatchable) if (!existing.has(netns)) this.unwatchable.delete(netns);
   }
 
+  /** Has the attributor answer for sockets of this namespace too. Returns why it cannot, or null. */
+  private askIn(netns: number, path: string): string | null {
+    try {
+      this.attributor.watchNamespace?.(netns, (action) => withinNamespace(path, action));
+      return null;
+    } catch (error) {
+      return `its callers cannot be named: ${(error as Error).message}`;
+    }
+  }
+
   private hurry(): void {
+    this.sawPackets = true;
     if (this.isBusy) return;
     this.isBusy = true;
     this.schedule(BUSY_TICK_MS);
@@ -180,6 +196,11 @@ export class LiveWatch {
     this.lastTickMs = nowMs;
     if (elapsedMs > STALL_MS) this.stalledMs += elapsedMs;
     else if (this.source.live) this.liveForMs += elapsedMs;
+    if (this.sawPackets && nowMs - this.gaveBackMs >= GIVE_BACK_EVERY_MS) {
+      this.sawPackets = false;
+      this.gaveBackMs = nowMs;
+      giveBackFreeMemory();
+    }
     this.source.check();
     const nowUs = wallClockUs();
     const isWaiting = this.pipeline.tick(nowUs);

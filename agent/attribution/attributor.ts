@@ -64,6 +64,12 @@ export interface Attributor {
    * seen (`atSyn` says whether that was its SYN), and again at its first request when the first answer was null.
    */
   ownerOf(tuple: SocketTuple, atSyn: boolean): SocketOwner | null;
+  /**
+   * Also answer for sockets of another network namespace; `within` runs an action inside it. Absent where the kernel
+   * reports every namespace's sockets by itself.
+   */
+  watchNamespace?(netns: number, within: <T>(action: () => T) => T): void;
+  forgetNamespace?(netns: number): void;
   /** The connection is over: what was kept for it may be forgotten soon (its last packets may still come). */
   closed(tuple: SocketTuple): void;
   /** Connections to the metadata endpoints that the kernel reported since the start; null where it cannot say. */

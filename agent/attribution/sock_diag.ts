@@ -9,7 +9,7 @@ import { setPriority } from 'node:os';
 import type { Counters } from '../../protocol/records.ts';
 import type { Attributor, SocketOwner, SocketTuple } from './attributor.ts';
 import { addressBytes, type SocketId } from './netlink_inet_diag.ts';
-import { SockDiagSocket } from './netlink_sock_diag.ts';
+import { type FoundSocket, SockDiagSocket } from './netlink_sock_diag.ts';
 import { HolderSearch } from './proc_holder_search.ts';
 import { closeDescriptor, openAsBase, readFileAt, readLinkAt } from './proc_libc.ts';
 import { HeldProcess, ProcReader } from './proc_reader.ts';
@@ -57,6 +57,8 @@ export class SockDiagAttributor implements Attributor {
   readonly #now: () => number;
   /** Inode of the network namespace that we ask about, null when it cannot be read. */
   readonly #netns: number | null;
+  /** Of other network namespaces: a netlink socket answers for the one that it was opened in. */
+  readonly #others = new Map<number, SockDiagSocket>();
   /** By tuple, in the order of their look-up. */
   readonly #known = new Map<string, Known>();
   readonly #closed: string[] = [];
@@ -124,17 +126,18 @@ export class SockDiagAttributor implements Attributor {
       this.#unreadableTuples++;
       return null;
     }
-    const socket = this.#netlink.find(id);
-    if (!socket) {
+    const answer = this.#ask(id);
+    if (!answer) {
       this.#socketGone++;
       return null;
     }
+    const { socket, netlink, netns } = answer;
     if (socket.inode === 0) {
       this.#socketOrphaned++;
       return null;
     }
     if (known?.inode === socket.inode) return known.owner;
-    const owner = this.#ownerOfInode(id, socket.inode, socket.uid);
+    const owner = this.#ownerOfInode(id, socket.inode, socket.uid, netlink, netns);
     this.#known.delete(key);
     if (owner) {
       this.#known.set(key, { owner, inode: socket.inode, closedAtMs: null });
@@ -146,8 +149,38 @@ export class SockDiagAttributor implements Attributor {
     return owner;
   }
 
-  #ownerOfInode(id: SocketId, inode: number, uid: number): SocketOwner | null {
-    const holder = this.#search.find(inode, uid, () => this.#netlink.find(id)?.inode === inode);
+  /** Asks each namespace in turn, ours first. A packet does not say whose it is, and its addresses nearly always do. */
+  #ask(id: SocketId): { socket: FoundSocket; netlink: SockDiagSocket; netns: number | null } | null {
+    const socket = this.#netlink.find(id);
+    if (socket) return { socket, netlink: this.#netlink, netns: this.#netns };
+    for (const [netns, netlink] of this.#others) {
+      const found = netlink.find(id);
+      if (found) return { socket: found, netlink, netns };
+    }
+    return null;
+  }
+
+  watchNamespace(netns: number, within: <T>(action: () => T) => T): void {
+    if (netns === this.#netns || this.#others.has(netns)) return;
+    this.#others.set(
+      netns,
+      within(() => SockDiagSocket.open()),
+    );
+  }
+
+  forgetNamespace(netns: number): void {
+    this.#others.get(netns)?.close();
+    this.#others.delete(netns);
+  }
+
+  #ownerOfInode(
+    id: SocketId,
+    inode: number,
+    uid: number,
+    netlink: SockDiagSocket,
+    netns: number | null,
+  ): SocketOwner | null {
+    const holder = this.#search.find(inode, uid, () => netlink.find(id)?.inode === inode);
     if (!holder) {
       // Out of time is counted there, and says nothing about the owner.
       if (!this.#search.outOfTime) this.#ownerGone++;
@@ -166,7 +199,7 @@ export class SockDiagAttributor implements Attributor {
       ...facts,
       uid,
       argsTruncated: false,
-      netns: this.#netns,
+      netns,
       cgroupId: null,
       ancestors: this.#processes.ancestors(parentPid, facts.startTicks),
       method: 'sock_diag',
@@ -267,6 +300,7 @@ export class SockDiagAttributor implements Attributor {
 
   close(): void {
     this.#netlink.close();
+    for (const netlink of this.#others.values()) netlink.close();
     this.#search.close();
     this.#known.clear();
   }
