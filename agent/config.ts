@@ -1,6 +1,10 @@
 /** Every setting of the agent; flags, environment names, `--help` and the documentation come from here. */
 import * as z from 'zod';
 
+const engineSocket = z.string().regex(/^(?:auto|none|(?:unix:\/\/)?\/[^,]+(?:,\s*(?:unix:\/\/)?\/[^,]+)*)$/, {
+  error: 'must be auto, none or absolute paths, such as /run/docker.sock',
+});
+
 /** What `watch` and the agent share: how to look. */
 export const lookSettings = z.object({
   interface: z
@@ -25,6 +29,14 @@ export const lookSettings = z.object({
     .max(1_024)
     .default(32)
     .describe('Other network namespaces to capture in at one time, where calls do not pass this one.'),
+  docker_socket: engineSocket
+    .default('auto')
+    .describe(
+      'Socket of Docker or Podman, which name containers. auto: the usual places; none: not asked; several with commas.',
+    ),
+  cri_socket: engineSocket
+    .default('auto')
+    .describe('The same for containerd and CRI-O (the Kubernetes container runtime interface).'),
   host_id: z
     .string()
     .min(1)

@@ -1,0 +1,147 @@
+/** What containers are called: asked of the engines once, told by them unasked, kept after the containers are gone. */
+import type { Counters } from '../../protocol/records.ts';
+import type { CgroupFacts, RuntimeHint } from './cgroup.ts';
+import type { Engine } from './engines/engine.ts';
+import type { ContainerNames, EngineSink } from './engines/engine_client.ts';
+
+/**
+ * Containers remembered, some 600 bytes each. Nothing is forgotten for being over: a call may be told long after its
+ * container. At ten new containers a second this is a quarter of an hour.
+ */
+const MAX_CONTAINERS = 10_000;
+/** Until a container without names is asked for again: doubling, less long where it was the engine that failed. */
+const FIRST_RETRY_MS = 1_000;
+const MAX_UNKNOWN_RETRY_MS = 300_000;
+const MAX_FAILED_RETRY_MS = 30_000;
+
+/** One container, and what is known of it by now. */
+export interface TrackedContainer {
+  readonly id: string;
+  names: ContainerNames | null;
+  /** An answer is awaited. */
+  isAsking: boolean;
+  attempts: number;
+  retryAtMs: number;
+  /** Called once, when names are known or no engine is left to wait for. */
+  readonly waiters: Set<() => void>;
+}
+
+export class ContainerNamesBook implements EngineSink {
+  readonly #engines: readonly Engine[];
+  readonly #now: () => number;
+  /** Least recently used first. */
+  readonly #containers = new Map<string, TrackedContainer>();
+  readonly #counts = { looked_up: 0, named: 0, unnamed: 0, no_engine: 0, evicted: 0 };
+
+  constructor(engines: readonly Engine[], now: () => number) {
+    this.#engines = engines;
+    this.#now = now;
+    for (const engine of engines) engine.start(this);
+  }
+
+  /** The container with this id; begins to ask for its names where they are not known. Does not wait. */
+  track(id: string, cgroup: CgroupFacts): TrackedContainer {
+    const container = this.#touch(id);
+    if (container.names === null && !container.isAsking && this.#now() >= container.retryAtMs) {
+      this.#ask(container, cgroup.runtime, cgroup.podUid);
+    }
+    return container;
+  }
+
+  /** An engine tells of a container unasked. */
+  known(names: ContainerNames): void {
+    this.#name(this.#touch(names.id), names);
+  }
+
+  /** What an engine that was away did not know may be asked for again. */
+  live(): void {
+    for (const container of this.#containers.values()) {
+      if (container.names === null) container.retryAtMs = 0;
+    }
+  }
+
+  close(): void {
+    for (const engine of this.#engines) engine.close();
+    for (const container of this.#containers.values()) settle(container);
+  }
+
+  /** `containers` is how many are remembered now. */
+  counters(): Counters {
+    const counters: Counters = { ...this.#counts, containers: this.#containers.size };
+    for (const engine of this.#engines) {
+      for (const [name, count] of Object.entries(engine.counters()))
+        counters[name] = (counters[name] ?? 0) + count;
+    }
+    return counters;
+  }
+
+  #touch(id: string): TrackedContainer {
+    const container = this.#containers.get(id) ?? {
+      id,
+      names: null,
+      isAsking: false,
+      attempts: 0,
+      retryAtMs: 0,
+      waiters: new Set(),
+    };
+    this.#containers.delete(id);
+    this.#containers.set(id, container);
+    if (this.#containers.size > MAX_CONTAINERS) {
+      const [oldest] = this.#containers.values();
+      this.#containers.delete(oldest!.id);
+      this.#counts.evicted++;
+    }
+    return container;
+  }
+
+  #ask(container: TrackedContainer, runtime: RuntimeHint | null, podUid: string | null): void {
+    const engines = this.#engines.filter((engine) => engine.serves(runtime) && engine.ready());
+    if (engines.length === 0) {
+      this.#counts.no_engine++;
+      this.#retryLater(container, MAX_FAILED_RETRY_MS);
+      return;
+    }
+    this.#counts.looked_up++;
+    container.isAsking = true;
+    const answers = engines.map(async (engine) => {
+      const names = await engine.inspect(container.id, podUid);
+      if (names !== null) this.#name(container, names);
+    });
+    // The engine has counted its failure; here it is one more that does not know.
+    void Promise.allSettled(answers).then((outcomes) => {
+      container.isAsking = false;
+      if (container.names === null) {
+        this.#counts.unnamed++;
+        const failed = outcomes.some((outcome) => outcome.status === 'rejected');
+        this.#retryLater(container, failed ? MAX_FAILED_RETRY_MS : MAX_UNKNOWN_RETRY_MS);
+      }
+      settle(container);
+    });
+  }
+
+  #name(container: TrackedContainer, names: ContainerNames): void {
+    const before = container.names;
+    if (before === null) this.#counts.named++;
+    // An event may say less than the answer to a question did.
+    container.names = {
+      id: container.id,
+      name: names.name ?? before?.name ?? null,
+      image: names.image ?? before?.image ?? null,
+      runtime: names.runtime ?? before?.runtime ?? null,
+      pod: names.pod ?? before?.pod ?? null,
+    };
+    settle(container);
+  }
+
+  #retryLater(container: TrackedContainer, maxMs: number): void {
+    const delayMs = Math.min(maxMs, FIRST_RETRY_MS * 2 ** Math.min(container.attempts, 20));
+    container.attempts++;
+    container.retryAtMs = this.#now() + delayMs;
+  }
+}
+
+function settle(container: TrackedContainer): void {
+  const waiters = [...container.waiters];
+  container.waiters.clear();
+  for (const waiter of waiters) waiter();
+}

@@ -1,0 +1,184 @@
+/** Which workload the owner of a socket belongs to: its container, pod and systemd unit. */
+import type { ContainerFacts, K8sFacts, SystemdFacts } from '../../protocol/call.ts';
+import type { Counters } from '../../protocol/records.ts';
+import type { SocketOwner } from '../attribution/attributor.ts';
+import { closeDescriptor, openAsBase, readFileAt } from '../attribution/proc_libc.ts';
+import { parseStat } from '../attribution/proc_stat.ts';
+import { type CgroupFacts, cgroupFacts, cgroupPaths } from './cgroup.ts';
+import { ContainerNamesBook, type TrackedContainer } from './container_names.ts';
+import type { Engine } from './engines/engine.ts';
+
+const MAX_PROCESSES = 2_048;
+const MAX_CGROUPS = 2_048;
+/** A process may be moved to another cgroup; session managers and job schedulers do so soon after its start. */
+const CGROUP_TTL_MS = 1_000;
+
+export interface WorkloadIdentityOptions {
+  procRoot?: string;
+  /** Started here, closed by `close`. */
+  engines: readonly Engine[];
+  /** Milliseconds of a clock that only goes forward. */
+  now?: () => number;
+}
+
+/** The owner of a socket, with its names on the way. */
+export interface WorkloadRef {
+  readonly cgroup: CgroupFacts;
+  readonly container: TrackedContainer | null;
+}
+
+/** As a call has them; what is not known (yet) is null. */
+export interface WorkloadFacts {
+  container: ContainerFacts | null;
+  k8s: K8sFacts | null;
+  systemd: SystemdFacts | null;
+}
+
+interface ReadCgroup {
+  facts: CgroupFacts;
+  readAtMs: number;
+}
+
+export class WorkloadIdentity {
+  readonly #procRoot: string;
+  readonly #now: () => number;
+  readonly #names: ContainerNamesBook;
+  /** What was read for a process, by pid and start time; least recently used first. */
+  readonly #processes = new Map<string, ReadCgroup>();
+  /** What paths say, by the text they were read from or given as; least recently used first. */
+  readonly #cgroups = new Map<string, CgroupFacts>();
+  readonly #counts = { given: 0, read: 0, remembered: 0, gone: 0, waited: 0, waited_in_vain: 0 };
+
+  constructor(options: WorkloadIdentityOptions) {
+    this.#procRoot = options.procRoot ?? '/proc';
+    this.#now = options.now ?? (() => performance.now());
+    this.#names = new ContainerNamesBook(options.engines, this.#now);
+  }
+
+  /**
+   * Finds the owner's cgroup and begins to ask for its container's names. To be called while the owner lives, best as
+   * soon as it is known; costs one read of /proc where the kernel did not record the paths. Never waits.
+   *
+   * @returns null when nobody can say any more.
+   */
+  begin(owner: SocketOwner & { cgroupPaths?: readonly string[] | null }): WorkloadRef | null {
+    const cgroup = owner.cgroupPaths?.length ? this.#given(owner.cgroupPaths) : this.#read(owner);
+    if (cgroup === null) return null;
+    const { containerId } = cgroup;
+    return { cgroup, container: containerId === null ? null : this.#names.track(containerId, cgroup) };
+  }
+
+  /** What is known now. */
+  facts(ref: WorkloadRef | null): WorkloadFacts {
+    if (ref === null) return { container: null, k8s: null, systemd: null };
+    const { cgroup, container } = ref;
+    const names = container?.names ?? null;
+    return {
+      container: container && {
+        id: container.id,
+        name: names?.name ?? null,
+        'image.name': names?.image ?? null,
+        // ECS on an EC2 host runs Docker.
+        runtime: names?.runtime ?? (cgroup.runtime === 'ecs' ? 'docker' : cgroup.runtime),
+      },
+      k8s:
+        cgroup.podUid === null && !names?.pod
+          ? null
+          : {
+              'pod.uid': cgroup.podUid ?? names?.pod?.uid ?? null,
+              'pod.name': names?.pod?.name ?? null,
+              'namespace.name': names?.pod?.namespace ?? null,
+              'container.name': names?.pod?.container ?? null,
+            },
+      systemd: cgroup.systemd,
+    };
+  }
+
+  /** True when `facts` will not become better soon. */
+  isSettled(ref: WorkloadRef | null): boolean {
+    return !ref?.container?.isAsking || ref.container.names !== null;
+  }
+
+  /**
+   * Calls back once: when the engines have answered, or have failed, or the time is up; at once, before it returns,
+   * when there is nothing to wait for.
+   */
+  whenSettled(ref: WorkloadRef | null, timeoutMs: number, callback: () => void): void {
+    const container = ref?.container;
+    if (!container || this.isSettled(ref)) {
+      callback();
+      return;
+    }
+    this.#counts.waited++;
+    const settled = () => {
+      clearTimeout(timer);
+      container.waiters.delete(settled);
+      callback();
+    };
+    const timer = setTimeout(() => {
+      this.#counts.waited_in_vain++;
+      settled();
+    }, timeoutMs);
+    container.waiters.add(settled);
+  }
+
+  /** Leaves the engines; who still waits is called back. */
+  close(): void {
+    this.#names.close();
+  }
+
+  /** `given`, `read`, `remembered`, `gone`: where cgroups came from. `waited_in_vain`: whose time was up. */
+  counters(): Counters {
+    return { ...this.#counts, ...this.#names.counters() };
+  }
+
+  #given(paths: readonly string[]): CgroupFacts {
+    this.#counts.given++;
+    return this.#factsOf(paths.join('\n'), () => paths);
+  }
+
+  #read(owner: SocketOwner): CgroupFacts | null {
+    const key = `${owner.pid} ${owner.startTicks}`;
+    const known = this.#processes.get(key);
+    if (known && this.#now() - known.readAtMs < CGROUP_TTL_MS) {
+      this.#counts.remembered++;
+      return known.facts;
+    }
+    const text = this.#textOf(owner.pid, owner.startTicks);
+    if (text === null) {
+      this.#counts.gone++;
+      // Where it last was is where it ended.
+      return known?.facts ?? null;
+    }
+    this.#counts.read++;
+    const facts = this.#factsOf(text, () => cgroupPaths(text));
+    remember(this.#processes, key, { facts, readAtMs: this.#now() }, MAX_PROCESSES);
+    return facts;
+  }
+
+  /** /proc/PID/cgroup of exactly this process: its open directory names no later process of the same pid. */
+  #textOf(pid: number, startTicks: number): string | null {
+    const directory = openAsBase(`${this.#procRoot}/${pid}`);
+    if (directory < 0) return null;
+    const stat = readFileAt(directory, 'stat');
+    const isSame = stat !== null && parseStat(stat)?.startTicks === startTicks;
+    const text = isSame ? (readFileAt(directory, 'cgroup')?.toString('utf8') ?? null) : null;
+    closeDescriptor(directory);
+    // Emptied by the kernel when the process has been reaped meanwhile.
+    return text === '' ? null : text;
+  }
+
+  #factsOf(text: string, paths: () => readonly string[]): CgroupFacts {
+    const known = this.#cgroups.get(text);
+    const facts = known ?? cgroupFacts(paths());
+    remember(this.#cgroups, text, facts, MAX_CGROUPS);
+    return facts;
+  }
+}
+
+/** Puts last what was used last, and forgets what was used longest ago. */
+function remember<T>(map: Map<string, T>, key: string, value: T, max: number): void {
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > max) map.delete(map.keys().next().value!);
+}
