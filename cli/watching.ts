@@ -21,8 +21,11 @@ async function watchUntilSignal(settings: WatchSettings): Promise<number> {
       `Watching ${watch.sourceName} of ${watch.host.name}; callers by ${how}. Ctrl-C ends.\n`,
     );
   }
-  await Promise.race([ended, output.gone]);
-  watch.stop();
+  try {
+    await Promise.race([ended, output.gone]);
+  } finally {
+    watch.stop();
+  }
   if (!settings.json) process.stderr.write(`\n${printer.summary()}\n`);
   const unreadBytes = await output.end();
   const losses = lossLine({
