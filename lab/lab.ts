@@ -13,13 +13,12 @@ import { MetadataHandle } from './metadata_handle.ts';
 import {
   addAddress,
   addLink,
-  carriesTag,
   deleteNamespace,
   endNow,
   ip,
   labTag,
   namespacePath,
-  pidsIn,
+  pidsWithTag,
   setSysctl,
   sweepLeftovers,
 } from './namespaces.ts';
@@ -75,6 +74,14 @@ export interface LabProcess {
   stop(signal?: NodeJS.Signals, graceMs?: number): Promise<void>;
 }
 
+/** Something bigger than a program that lives in a lab and must end with it: a container engine, a machine. */
+export interface LabPart {
+  /** Ends it in its own way. Called before the lab's programs are ended, the last added first. */
+  close(): Promise<void>;
+  /** Removes what is left when all processes have been ended by force. Synchronous. */
+  closeNow(): void;
+}
+
 const liveLabs = new Set<Lab>();
 
 /** Whether this kernel runs IPv6 at all; without, a lab must be asked for without. */
@@ -93,6 +100,7 @@ export class Lab {
   /** An empty directory of this lab, and HOME of all that runs in it. Removed with the lab. */
   readonly home: string;
   readonly #children = new Map<number, LabProcess>();
+  readonly #parts: LabPart[] = [];
   readonly #subnet: number;
   #metadata: MetadataHandle | null = null;
   #podReady = false;
@@ -214,6 +222,8 @@ export class Lab {
     return {
       PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
       HOME: this.home,
+      // What runs in other labs on this machine at the same time is none of this one's business.
+      IMDSWATCH_MAX_NAMESPACES: '0',
       TMPDIR: this.home,
       LANG: 'C.UTF-8',
       ...extra,
@@ -281,10 +291,16 @@ export class Lab {
     return { pid, status, stdout, stderr, startedAt, endedAt: new Date() };
   }
 
+  /** From now on it ends with the lab. */
+  addPart(part: LabPart): void {
+    this.#parts.push(part);
+  }
+
   /** Ends every program that runs in the lab and removes the lab. Safe to call again. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    for (const part of this.#parts.toReversed()) await part.close();
     await Promise.all([...this.#children.values()].map((running) => running.stop()));
     this.#remove();
   }
@@ -298,13 +314,14 @@ export class Lab {
   #remove(): void {
     if (!liveLabs.delete(this)) return;
     for (const pid of this.#children.keys()) endNow(-pid);
-    const namespaces = [this.hostNamespace, this.podNamespace, this.metadataNamespace];
-    // What our programs started and left running has our HOME; a stranger who looks in has not.
-    for (const pid of namespaces.flatMap(pidsIn)) if (carriesTag(pid, this.tag)) endNow(pid);
+    // What our programs started and left running has our HOME, or a container's variable, wherever it went.
+    for (const pid of pidsWithTag(this.tag)) endNow(pid);
+    for (const part of this.#parts) part.closeNow();
     deleteNamespace(this.hostNamespace);
     deleteNamespace(this.metadataNamespace);
     if (this.#podReady) deleteNamespace(this.podNamespace);
-    rmSync(this.home, { recursive: true, force: true });
+    // A daemon that was ended by force may still be writing its last file.
+    rmSync(this.home, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   }
 }
 

@@ -24,12 +24,21 @@ export function startTicksOf(pid: number): number | null {
 }
 
 /** Whether a process was started with `tag` somewhere in its environment; false when it is gone. */
-export function carriesTag(pid: number, tag: string): boolean {
+function carriesTag(pid: number, tag: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(tag);
   } catch {
     return false;
   }
+}
+
+/** Every process that was started with `tag` somewhere in its environment, this one apart. */
+export function pidsWithTag(tag: string): number[] {
+  return allPids().filter((pid) => pid !== process.pid && carriesTag(pid, tag));
+}
+
+function allPids(): number[] {
+  return list('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? [Number(entry)] : []));
 }
 
 /** Fields of /proc/PID/stat from the third (state) on: the second, comm, may hold spaces and brackets. */
@@ -134,10 +143,9 @@ export function pidsIn(name: string): number[] {
   }
   const wanted = `net:[${inode}]`;
   const pids: number[] = [];
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue;
+  for (const pid of allPids()) {
     try {
-      if (readlinkSync(`/proc/${entry}/ns/net`) === wanted) pids.push(Number(entry));
+      if (readlinkSync(`/proc/${pid}/ns/net`) === wanted) pids.push(pid);
     } catch {
       // It ended while we looked: it is in no namespace any more.
     }
@@ -155,14 +163,17 @@ export function deleteNamespace(name: string): void {
 
 /**
  * Removes the namespaces, processes and directories of labs whose maker has died without cleaning up.
- * Returns what was removed. A process is ended only when it lives in such a namespace: nothing else can be there.
+ * Returns what was removed. A process is ended only when it lives in such a namespace, where nothing else can be, or
+ * carries such a lab's tag (a container's, in a namespace of its own).
  */
 export function sweepLeftovers(): { namespaces: string[]; directories: string[]; pids: number[] } {
   const namespaces = list(NETNS_DIR).filter(isLeftOver);
-  const pids = namespaces.flatMap(pidsIn).filter((pid) => pid !== process.pid);
+  const directories = list(tmpdir()).filter(isLeftOver);
+  const pids = [...new Set([...namespaces.flatMap(pidsIn), ...directories.flatMap(pidsWithTag)])].filter(
+    (pid) => pid !== process.pid,
+  );
   for (const pid of pids) endNow(pid);
   for (const name of namespaces) deleteNamespace(name);
-  const directories = list(tmpdir()).filter(isLeftOver);
   for (const name of directories) rmSync(join(tmpdir(), name), { recursive: true, force: true });
   return { namespaces, directories, pids };
 }

@@ -75,10 +75,19 @@ export async function findPrograms(): Promise<Programs> {
 }
 
 /** Builds the one-shot C caller into `directory`, static where the machine can; null without a compiler. */
-export async function buildOneShot(programs: Programs, directory: string): Promise<string | null> {
+export function buildOneShot(programs: Programs, directory: string): Promise<string | null> {
+  return buildClient(programs, 'one_shot', directory);
+}
+
+/** Builds `lab/clients/NAME.c` into `directory`, static where the machine can; null without a compiler. */
+export async function buildClient(
+  programs: Pick<Programs, 'cc'>,
+  name: 'one_shot' | 'fetch',
+  directory: string,
+): Promise<string | null> {
   if (programs.cc === null) return null;
-  const source = join(CLIENTS_DIR, 'one_shot.c');
-  const program = join(directory, 'one_shot');
+  const source = join(CLIENTS_DIR, `${name}.c`);
+  const program = join(directory, name);
   try {
     await execFileAsync(programs.cc, ['-O1', '-static', '-o', program, source]);
   } catch {

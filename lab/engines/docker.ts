@@ -1,0 +1,53 @@
+/** Docker inside a lab: its own daemon and containerd, data and sockets, bridge and address translation. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Lab } from '../lab.ts';
+import { setSysctl } from '../namespaces.ts';
+import type { Started } from './container.ts';
+import { missingHere, programPath } from './need.ts';
+import { SocketEngine } from './socket_engine.ts';
+
+const START_TIMEOUT_MS = 20_000;
+/** The subordinate ids of `usernsRemap`: container root is this uid on the host. */
+export const REMAPPED_ROOT_UID = 200_000;
+const REMAPPED_IDS = 65_536;
+
+export interface DockerOptions {
+  /** Containers' users are others on the host. A daemon is wholly so or not; one daemon at a time in a lab. */
+  usernsRemap?: boolean;
+}
+
+/** Starts `dockerd` in the lab's host namespace. Throws when it is there but does not come up within 20 s. */
+export async function startDocker(lab: Lab, options: DockerOptions = {}): Promise<Started<SocketEngine>> {
+  const why = missingHere(['dockerd', 'containerd', 'runc', 'iptables', 'busybox', 'cc', 'unshare', 'tar']);
+  if (why !== null) return { engine: null, notAvailable: why };
+  const home = join(lab.home, options.usernsRemap ? 'docker-remapped' : 'docker');
+  mkdirSync(home, { mode: 0o711, recursive: true });
+  const config = join(home, 'daemon.json');
+  // An empty one of ours, or the machine's would be read.
+  writeFileSync(config, '{}');
+  const subordinate = join(home, 'subordinate_ids');
+  writeFileSync(subordinate, `nobody:${REMAPPED_ROOT_UID}:${REMAPPED_IDS}\n`);
+  // Docker lets nothing but its own be forwarded where it has to turn forwarding on itself: the lab's pod would be cut off.
+  setSysctl(lab.hostNamespace, 'net/ipv4/ip_forward', '1');
+  const engine = await SocketEngine.start(lab, {
+    name: 'dockerd',
+    runtime: 'docker',
+    socket: join(home, 'docker.sock'),
+    argv: [
+      programPath('dockerd')!,
+      `--config-file=${config}`,
+      `--data-root=${join(home, 'data')}`,
+      `--host=unix://${join(home, 'docker.sock')}`,
+      '--exec-opt=native.cgroupdriver=cgroupfs',
+      ...(options.usernsRemap ? ['--userns-remap=nobody:nogroup'] : []),
+    ],
+    ...(options.usernsRemap && {
+      before: `mount --bind '${subordinate}' /etc/subuid && mount --bind '${subordinate}' /etc/subgid`,
+    }),
+    cgroupParents: ['docker'],
+    cgroupsOf: (id) => [`docker/${id}`],
+    timeoutMs: START_TIMEOUT_MS,
+  });
+  return { engine, notAvailable: null };
+}
