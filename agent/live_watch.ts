@@ -10,8 +10,10 @@ import { listNamespaces, namespaceAt, withinNamespace } from './capture/namespac
 import type { LookSettings } from './config.ts';
 import { Coverage } from './coverage.ts';
 import { giveBackFreeMemory } from './free_memory.ts';
+import { openEngines } from './identity/engines/open_engines.ts';
 import { hostFacts } from './identity/host.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
+import { WorkloadIdentity } from './identity/workload.ts';
 import { lossesOf } from './losses.ts';
 import { Pipeline } from './pipeline.ts';
 
@@ -35,6 +37,7 @@ export class LiveWatch {
   readonly host: HostFacts;
   readonly attribution: { method: 'ebpf' | 'sock_diag'; reason: string | null };
   private readonly source: HostSource;
+  private readonly workloads: WorkloadIdentity;
   private readonly kernelView: Coverage;
   private readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>;
   private lastListedMs = 0;
@@ -63,6 +66,7 @@ export class LiveWatch {
     this.attributor = attributor;
     this.attribution = { method: attributor.method, reason };
     this.log = log;
+    this.workloads = new WorkloadIdentity({ engines: openEngines(settings, log) });
     this.source = new HostSource({
       maxNamespaces: settings.max_namespaces,
       interface: settings.interface,
@@ -71,7 +75,7 @@ export class LiveWatch {
     });
     this.pipeline = new Pipeline({
       source: this.source,
-      attribution: { attributor, identity: new ProcessIdentity() },
+      attribution: { attributor, identity: new ProcessIdentity(), workloads: this.workloads },
       host: this.host,
       onCall,
       onConversation: (tuple, timeUs) => this.kernelView.seen(tuple, timeUs),
@@ -98,6 +102,7 @@ export class LiveWatch {
     this.timer = null;
     this.pipeline.stop();
     this.kernelView.finish();
+    this.workloads.close(); // whoever waits for a name goes without
     this.final = { counters: this.counters(), coverage: this.coverage() };
     this.attributor.close();
   }

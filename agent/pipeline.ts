@@ -13,11 +13,12 @@ import { Tracker } from './conversation/tracker.ts';
 import { decodePacket } from './decode/decode.ts';
 import type { DecodeFault } from './decode/decode_fault.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
+import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
 
 export interface PipelineOptions {
   source: PacketSource;
   /** Null where packets do not come from this host. */
-  attribution: { attributor: Attributor; identity: ProcessIdentity } | null;
+  attribution: { attributor: Attributor; identity: ProcessIdentity; workloads: WorkloadIdentity } | null;
   host: HostFacts;
   onCall: (call: Call) => void;
   /** The capture saw a conversation begin. */
@@ -26,19 +27,23 @@ export interface PipelineOptions {
   onPacket?: () => void;
 }
 
+/** How long a call waits for the name of its container. */
+const NAMES_WAIT_MS = 250;
+
+/** A call without its workload. */
+type Unnamed = Omit<Call, 'container' | 'k8s' | 'systemd'>;
 type Where = Pick<
   Call,
   'imds.endpoint' | 'source.address' | 'source.port' | 'destination.address' | 'destination.port'
 >;
-type Whose = Pick<
-  Call,
-  'process' | 'container' | 'k8s' | 'systemd' | 'attribution.method' | 'attribution.confidence' | 'host'
->;
+type Whose = Pick<Call, 'process' | 'attribution.method' | 'attribution.confidence' | 'host'>;
 
 /** What is remembered with a connection. */
 interface Context {
   owner: SocketOwner | null;
   process: ProcessFacts | null;
+  /** Its container, pod and unit, with their names on the way. */
+  workload: WorkloadRef | null;
 }
 
 export class Pipeline {
@@ -123,33 +128,37 @@ export class Pipeline {
     if (attribution !== null) {
       stages['attribution'] = attribution.attributor.counters();
       stages['identity'] = attribution.identity.counters();
+      stages['workloads'] = attribution.workloads.counters();
     }
     return stages;
   }
 
   /** The kernel saw an attempt whose SYN never left: nothing was asked, and somebody wanted to. */
   blocked(connection: KernelConnection, timeUs: number): void {
-    const owner = connection.owner();
-    const process = owner === null ? null : (this.options.attribution?.identity.describe(owner) ?? null);
-    this.emit({
-      id: callId(timeUs),
-      time: timestampOf(timeUs),
-      'imds.version': null,
-      'imds.kind': 'other',
-      'imds.category': 'other',
-      'imds.role': null,
-      'imds.server_version': null,
-      'imds.fallback': null,
-      'http.request.method': null,
-      'url.path': null,
-      'url.query': null,
-      'user_agent.original': null,
-      'http.response.status_code': null,
-      outcome: 'blocked',
-      duration_ms: null,
-      ...this.where(connection.tuple),
-      ...this.whose(owner, process),
-    });
+    const context: Context = { owner: connection.owner(), process: null, workload: null };
+    this.describe(context);
+    this.emit(
+      {
+        id: callId(timeUs),
+        time: timestampOf(timeUs),
+        'imds.version': null,
+        'imds.kind': 'other',
+        'imds.category': 'other',
+        'imds.role': null,
+        'imds.server_version': null,
+        'imds.fallback': null,
+        'http.request.method': null,
+        'url.path': null,
+        'url.query': null,
+        'user_agent.original': null,
+        'http.response.status_code': null,
+        outcome: 'blocked',
+        duration_ms: null,
+        ...this.where(connection.tuple),
+        ...this.whose(context),
+      },
+      context.workload,
+    );
   }
 
   private packet(packet: Packet): void {
@@ -170,19 +179,24 @@ export class Pipeline {
     const socket = socketTuple(tuple);
     this.options.onConversation?.(socket, this.nowUs);
     const owner = this.options.attribution?.attributor.ownerOf(socket, atSyn) ?? null;
-    return { owner, process: null };
+    return { owner, process: null, workload: null };
   }
 
   private identify(tuple: FlowTuple, context: Context): void {
+    if (context.process !== null) return;
+    context.owner ??= this.options.attribution?.attributor.ownerOf(socketTuple(tuple), false) ?? null;
+    this.describe(context);
+  }
+
+  private describe(context: Context): void {
     const { attribution } = this.options;
-    if (attribution === null || context.process !== null) return;
-    context.owner ??= attribution.attributor.ownerOf(socketTuple(tuple), false);
-    if (context.owner !== null) context.process = attribution.identity.describe(context.owner);
+    if (attribution === null || context.owner === null) return;
+    context.process = attribution.identity.describe(context.owner);
+    context.workload = attribution.workloads.begin(context.owner);
   }
 
   private exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void {
     this.identify(tuple, context);
-    const { owner, process } = context;
     const { request, response, outcome, startUs, responseUs } = exchange;
     const verdict = classify(exchange);
     const key = callerKey(context);
@@ -196,25 +210,28 @@ export class Pipeline {
     if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
       this.calls.verdict_disagreements++;
     }
-    this.emit({
-      id: callId(startUs),
-      time: timestampOf(startUs),
-      'imds.version': verdict.version,
-      'imds.kind': verdict.kind,
-      'imds.category': verdict.category,
-      'imds.role': verdict.role,
-      'imds.server_version': verdict.serverVersion,
-      'imds.fallback': fallback,
-      'http.request.method': request.method,
-      'url.path': request.path,
-      'url.query': request.query,
-      'user_agent.original': request.userAgent,
-      'http.response.status_code': response?.status ?? null,
-      outcome,
-      duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
-      ...this.where(socketTuple(tuple)),
-      ...this.whose(owner, process),
-    });
+    this.emit(
+      {
+        id: callId(startUs),
+        time: timestampOf(startUs),
+        'imds.version': verdict.version,
+        'imds.kind': verdict.kind,
+        'imds.category': verdict.category,
+        'imds.role': verdict.role,
+        'imds.server_version': verdict.serverVersion,
+        'imds.fallback': fallback,
+        'http.request.method': request.method,
+        'url.path': request.path,
+        'url.query': request.query,
+        'user_agent.original': request.userAgent,
+        'http.response.status_code': response?.status ?? null,
+        outcome,
+        duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
+        ...this.where(socketTuple(tuple)),
+        ...this.whose(context),
+      },
+      context.workload,
+    );
   }
 
   private where({ localAddress, localPort, remoteAddress, remotePort }: SocketTuple): Where {
@@ -227,25 +244,28 @@ export class Pipeline {
     };
   }
 
-  private whose(owner: SocketOwner | null, process: ProcessFacts | null): Whose {
+  private whose({ owner, process }: Context): Whose {
     return {
       process,
-      container: null,
-      k8s: null,
-      systemd: null,
       'attribution.method': owner?.method ?? 'none',
       'attribution.confidence': owner?.confidence ?? 'none',
       host: this.options.host,
     };
   }
 
-  private emit(call: Call): void {
+  /** Hands a call on, at once or when its workload's names have come: an engine that is slow costs no call. */
+  private emit(call: Unnamed, workload: WorkloadRef | null): void {
     this.calls.calls++;
     this.calls[call.outcome]++;
-    if (this.options.attribution !== null) {
-      this.calls[call['attribution.method'] === 'none' ? 'unattributed' : 'attributed']++;
+    const { attribution, onCall } = this.options;
+    if (attribution === null) {
+      onCall({ ...call, container: null, k8s: null, systemd: null });
+      return;
     }
-    this.options.onCall(call);
+    this.calls[call['attribution.method'] === 'none' ? 'unattributed' : 'attributed']++;
+    attribution.workloads.whenSettled(workload, NAMES_WAIT_MS, () => {
+      onCall({ ...call, ...attribution.workloads.facts(workload) });
+    });
   }
 }
 
