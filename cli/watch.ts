@@ -4,6 +4,7 @@
  * Once the settings are known to be good, this process becomes another (execve): the schema library that checks them
  * would keep 13 MB resident for as long as the watch runs, for nothing.
  */
+import { spawnSync } from 'node:child_process';
 import { flushCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
@@ -14,7 +15,21 @@ import { loadSettings } from './settings.ts';
 const watchSettings = z.object({ ...callOutputShape, ...lookSettings.shape });
 export type WatchSettings = z.infer<typeof watchSettings>;
 
+/**
+ * A young generation of one megabyte, and no optimising compiler: its work costs more than it brings for the few
+ * thousand calls that a host makes, and 6 MB of its code would be resident. With both, 5,000 calls cost the same and
+ * leave 12 MB less.
+ */
+const SMALL_HEAP = ['--max-semi-space-size=1', '--no-opt'] as const;
 const WATCHING = fileURLToPath(new URL('./watching.ts', import.meta.url));
+
+/** What watching needs, into the compile cache: the engine's options are part of a cache's key. */
+export function warmCompileCache(): void {
+  const { execPath, execArgv } = process;
+  const load = ['--import', WATCHING, '--eval', ''];
+  const { status } = spawnSync(execPath, [...execArgv, ...SMALL_HEAP, ...load], { stdio: 'inherit' });
+  if (status !== 0) throw new Error(`${WATCHING} could not be loaded (${status})`);
+}
 
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(watchSettings, {
@@ -26,6 +41,10 @@ export async function run(argv: string[]): Promise<number> {
   });
   const { execPath, execArgv } = process;
   flushCompileCache(); // happens at a process's end otherwise, and this image has none
-  process.execve?.(execPath, [execPath, ...execArgv, WATCHING, JSON.stringify(settings)], process.env);
+  process.execve?.(
+    execPath,
+    [execPath, ...execArgv, ...SMALL_HEAP, WATCHING, JSON.stringify(settings)],
+    process.env,
+  );
   throw new Error('this runtime cannot replace its process (process.execve of Node 24)');
 }
