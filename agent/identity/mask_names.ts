@@ -42,7 +42,8 @@ export const SECRET_LOOKS: readonly RegExp[] = [
   // RFC 7519: a base64url header that begins with `{"`.
   /(?<![\w-])eyJ[\w-]{6,}(?:\.[\w-]*){0,4}/g,
   // Session tokens of the metadata service and of AWS STS; API keys with a telling prefix.
-  /(?<![\w+/-])(?:AQA|IQoJ|FwoG)[\w+/=-]{36,}/g,
+  // In a URL's path they follow a slash.
+  /(?<![\w+-])(?:AQA|IQoJ|FwoG)[\w+/=-]{36,}/g,
   /(?<!\w)(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-|npm_|AIza|hvs\.)[\w-]{16,}/g,
   // Anything as long and dense as that is no word and no path.
   /(?<![\w+/=-])[\w+=-]{100,}(?![\w-])/g,
