@@ -3,12 +3,13 @@ import type { Counters } from '../../protocol/records.ts';
 import type { CgroupFacts, RuntimeHint } from './cgroup.ts';
 import type { Engine } from './engines/engine.ts';
 import type { ContainerNames, EngineSink } from './engines/engine_client.ts';
+import { Recent } from './recent.ts';
 
 /**
- * Containers remembered, some 600 bytes each. Nothing is forgotten for being over: a call may be told long after its
- * container. At ten new containers a second this is a quarter of an hour.
+ * Containers remembered at least, some 600 bytes each. Nothing is forgotten for being over: a call may be told long
+ * after its container. At ten new containers a second this is a quarter of an hour.
  */
-const MAX_CONTAINERS = 10_000;
+const KEPT_CONTAINERS = 8_192;
 /** Until a container without names is asked for again: doubling, less long where it was the engine that failed. */
 const FIRST_RETRY_MS = 1_000;
 const MAX_UNKNOWN_RETRY_MS = 300_000;
@@ -29,9 +30,8 @@ export interface TrackedContainer {
 export class ContainerNamesBook implements EngineSink {
   readonly #engines: readonly Engine[];
   readonly #now: () => number;
-  /** Least recently used first. */
-  readonly #containers = new Map<string, TrackedContainer>();
-  readonly #counts = { looked_up: 0, named: 0, unnamed: 0, no_engine: 0, evicted: 0 };
+  readonly #containers = new Recent<TrackedContainer>(KEPT_CONTAINERS);
+  readonly #counts = { looked_up: 0, named: 0, unnamed: 0, no_engine: 0 };
 
   constructor(engines: readonly Engine[], now: () => number) {
     this.#engines = engines;
@@ -67,7 +67,11 @@ export class ContainerNamesBook implements EngineSink {
 
   /** `containers` is how many are remembered now. */
   counters(): Counters {
-    const counters: Counters = { ...this.#counts, containers: this.#containers.size };
+    const counters: Counters = {
+      ...this.#counts,
+      containers: this.#containers.size,
+      evicted: this.#containers.evicted,
+    };
     for (const engine of this.#engines) {
       for (const [name, count] of Object.entries(engine.counters()))
         counters[name] = (counters[name] ?? 0) + count;
@@ -76,7 +80,9 @@ export class ContainerNamesBook implements EngineSink {
   }
 
   #touch(id: string): TrackedContainer {
-    const container = this.#containers.get(id) ?? {
+    const known = this.#containers.get(id);
+    if (known !== undefined) return known;
+    const container: TrackedContainer = {
       id,
       names: null,
       isAsking: false,
@@ -84,13 +90,7 @@ export class ContainerNamesBook implements EngineSink {
       retryAtMs: 0,
       waiters: new Set(),
     };
-    this.#containers.delete(id);
     this.#containers.set(id, container);
-    if (this.#containers.size > MAX_CONTAINERS) {
-      const [oldest] = this.#containers.values();
-      this.#containers.delete(oldest!.id);
-      this.#counts.evicted++;
-    }
     return container;
   }
 

@@ -7,9 +7,10 @@ import { parseStat } from '../attribution/proc_stat.ts';
 import { type CgroupFacts, cgroupFacts, cgroupPaths } from './cgroup.ts';
 import { ContainerNamesBook, type TrackedContainer } from './container_names.ts';
 import type { Engine } from './engines/engine.ts';
+import { Recent } from './recent.ts';
 
-const MAX_PROCESSES = 2_048;
-const MAX_CGROUPS = 2_048;
+const KEPT_PROCESSES = 1_024;
+const KEPT_CGROUPS = 1_024;
 /** A process may be moved to another cgroup; session managers and job schedulers do so soon after its start. */
 const CGROUP_TTL_MS = 1_000;
 
@@ -43,10 +44,10 @@ export class WorkloadIdentity {
   readonly #procRoot: string;
   readonly #now: () => number;
   readonly #names: ContainerNamesBook;
-  /** What was read for a process, by pid and start time; least recently used first. */
-  readonly #processes = new Map<string, ReadCgroup>();
-  /** What paths say, by the text they were read from or given as; least recently used first. */
-  readonly #cgroups = new Map<string, CgroupFacts>();
+  /** What was read for a process, by pid and start time. */
+  readonly #processes = new Recent<ReadCgroup>(KEPT_PROCESSES);
+  /** What paths say, by the text they were read from or given as. */
+  readonly #cgroups = new Recent<CgroupFacts>(KEPT_CGROUPS);
   readonly #counts = { given: 0, read: 0, remembered: 0, gone: 0, waited: 0, waited_in_vain: 0 };
 
   constructor(options: WorkloadIdentityOptions) {
@@ -152,7 +153,7 @@ export class WorkloadIdentity {
     }
     this.#counts.read++;
     const facts = this.#factsOf(text, () => cgroupPaths(text));
-    remember(this.#processes, key, { facts, readAtMs: this.#now() }, MAX_PROCESSES);
+    this.#processes.set(key, { facts, readAtMs: this.#now() });
     return facts;
   }
 
@@ -170,15 +171,9 @@ export class WorkloadIdentity {
 
   #factsOf(text: string, paths: () => readonly string[]): CgroupFacts {
     const known = this.#cgroups.get(text);
-    const facts = known ?? cgroupFacts(paths());
-    remember(this.#cgroups, text, facts, MAX_CGROUPS);
+    if (known !== undefined) return known;
+    const facts = cgroupFacts(paths());
+    this.#cgroups.set(text, facts);
     return facts;
   }
-}
-
-/** Puts last what was used last, and forgets what was used longest ago. */
-function remember<T>(map: Map<string, T>, key: string, value: T, max: number): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size > max) map.delete(map.keys().next().value!);
 }
