@@ -19,6 +19,7 @@ import {
   labTag,
   namespacePath,
   pidsWithTag,
+  type Role,
   setSysctl,
   sweepLeftovers,
 } from './namespaces.ts';
@@ -38,8 +39,8 @@ export interface LabOptions {
 export interface SpawnOptions {
   env?: Record<string, string>;
   cwd?: string;
-  /** `pod`: one hop behind the host, as a container on a bridge is. Default `host`. */
-  from?: 'host' | 'pod';
+  /** `pod`: one hop behind the host, as a container on a bridge is. Else one of `addNamespace`. Default `host`. */
+  from?: 'host' | 'pod' | { namespace: string };
   /** Default `pipe`. `inherit` shows its output where ours goes. */
   stdio?: StdioOptions;
 }
@@ -101,6 +102,7 @@ export class Lab {
   readonly home: string;
   readonly #children = new Map<number, LabProcess>();
   readonly #parts: LabPart[] = [];
+  readonly #added: string[] = [];
   readonly #subnet: number;
   #metadata: MetadataHandle | null = null;
   #podReady = false;
@@ -217,6 +219,14 @@ export class Lab {
     this.#podReady = true;
   }
 
+  /** One more namespace that ends with the lab, with nothing in it. Returns its name. */
+  async addNamespace(role: Role): Promise<string> {
+    const name = `${this.tag}-${role}`;
+    await ip('netns', 'add', name);
+    this.#added.push(name);
+    return name;
+  }
+
   /** Nothing of the operator's own set-up gets in: no AWS_* variables, no proxies, no dot files. */
   #env(extra: Record<string, string> = {}): Record<string, string> {
     return {
@@ -259,7 +269,9 @@ export class Lab {
    */
   spawn(argv: readonly string[], options: SpawnOptions = {}): LabProcess {
     if (this.#closed) throw new Error('the lab is closed');
-    const namespace = options.from === 'pod' ? this.podNamespace : this.hostNamespace;
+    const from = options.from ?? 'host';
+    const named = { host: this.hostNamespace, pod: this.podNamespace };
+    const namespace = typeof from === 'string' ? named[from] : from.namespace;
     const child = spawn('nsenter', [`--net=${namespacePath(namespace)}`, '--', ...argv], {
       stdio: options.stdio ?? 'pipe',
       env: this.#env(options.env),
@@ -320,6 +332,7 @@ export class Lab {
     deleteNamespace(this.hostNamespace);
     deleteNamespace(this.metadataNamespace);
     if (this.#podReady) deleteNamespace(this.podNamespace);
+    for (const name of this.#added) deleteNamespace(name);
     // A daemon that was ended by force may still be writing its last file.
     rmSync(this.home, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   }

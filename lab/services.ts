@@ -12,13 +12,20 @@ const START_TIMEOUT_MS = 10_000;
 /** A line of a service's stdout. */
 const fact = z.union([
   z.object({ listening: z.int() }),
-  z.object({ port: z.int(), method: z.string(), target: z.string() }),
+  z.object({
+    port: z.int(),
+    method: z.string(),
+    target: z.string(),
+    caller: z.object({ address: z.string(), port: z.int() }).optional(),
+  }),
 ]);
 
 export interface ReportedCall {
   port: number;
   method: string;
   target: string;
+  /** For the proxy only: whose request it passed on, by the address that the proxy sees. */
+  caller?: { address: string; port: number } | undefined;
 }
 
 export interface LabService {
@@ -28,7 +35,7 @@ export interface LabService {
   readonly script: string;
   /** What it says that it has called so far; complete once it has been stopped. */
   readonly reported: readonly ReportedCall[];
-  /** Port on the loopback of the lab's host; for the web app only. */
+  /** Port on the lab's host; for the web app (on the loopback) and the proxy only. */
   readonly listening: number | null;
   stop(): Promise<void>;
 }
@@ -46,6 +53,11 @@ export function startModernService(lab: Lab, programs: Programs, intervalS: numb
 /** A web app that can be tricked by `http://127.0.0.1:LISTENING/fetch?url=…`. Resolves once it listens. */
 export function startWebApp(lab: Lab, programs: Programs): Promise<LabService> {
   return start(lab, 'web-app', programs.node, 'web_app.ts', []);
+}
+
+/** A proxy for metadata requests; `redirectPodToProxy` sends them to it. Resolves once it listens. */
+export function startLocalProxy(lab: Lab, programs: Programs): Promise<LabService> {
+  return start(lab, 'local-proxy', programs.node, 'local_proxy.ts', []);
 }
 
 async function start(
