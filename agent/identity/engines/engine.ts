@@ -32,6 +32,7 @@ export class EngineError extends Error {}
 
 export class Engine {
   readonly name: string;
+  readonly socketPath: string;
   readonly #options: EngineOptions;
   #client: EngineClient | null = null;
   #sink: EngineSink | null = null;
@@ -60,6 +61,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.name = options.name;
+    this.socketPath = options.socketPath;
     this.#options = options;
   }
 
@@ -67,6 +69,11 @@ export class Engine {
   start(sink: EngineSink): void {
     this.#sink = sink;
     this.#lookForSocket();
+  }
+
+  /** Whether its socket was there when it was last looked for. */
+  get isPresent(): boolean {
+    return this.#isPresent;
   }
 
   /** @param runtime null where a container's path does not say: then anyone may know it. */
@@ -106,7 +113,7 @@ export class Engine {
       return names;
     } catch (error) {
       this.#failed(error);
-      throw new EngineError(`${this.name} at ${this.#options.socketPath} gave no answer.`, { cause: error });
+      throw new EngineError(`${this.name} at ${this.socketPath} gave no answer.`, { cause: error });
     } finally {
       this.#questions--;
     }
@@ -128,7 +135,7 @@ export class Engine {
   }
 
   #connected(): EngineClient {
-    this.#client ??= this.#options.connect(this.#options.socketPath);
+    this.#client ??= this.#options.connect(this.socketPath);
     return this.#client;
   }
 
@@ -202,7 +209,7 @@ export class Engine {
 
   #isThere(): boolean {
     try {
-      return statSync(this.#options.socketPath, { throwIfNoEntry: false })?.isSocket() ?? false;
+      return statSync(this.socketPath, { throwIfNoEntry: false })?.isSocket() ?? false;
     } catch (error) {
       this.#counts.errors++;
       this.#complain(error, 'cannot be looked for');
@@ -213,7 +220,7 @@ export class Engine {
   #complain(error: unknown, what: string): void {
     const reason = error instanceof Error ? error.message : String(error);
     this.#options.log.debug(
-      { engine: this.name, socket: this.#options.socketPath, reason },
+      { engine: this.name, socket: this.socketPath, reason },
       `container engine ${what}`,
     );
   }
