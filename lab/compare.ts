@@ -30,7 +30,7 @@ export type ComparedTruth = Pick<
   | 'status'
   | 'ttlHeaderSent'
 > &
-  Partial<Pick<Truth, 'owner' | 'category' | 'fallback'>>;
+  Partial<Pick<Truth, 'owner' | 'category' | 'fallback' | 'unheard' | 'workload'>>;
 
 /**
  * Pairs the n-th request of a client's address and port, method and path with the n-th call that says the same,
@@ -86,18 +86,30 @@ function wrongFields(truth: ComparedTruth, call: Call): Omit<Difference, 'reques
   const query = truth.target?.match(/\?(.*)$/s)?.[1] ?? null;
   if (!isMasked(call['url.query'], query)) check('url.query', query, call['url.query']);
   check('imds.version', truth.version, call['imds.version']);
-  check('http.response.status_code', truth.status, call['http.response.status_code']);
-  check('outcome answered', truth.status !== null, call.outcome === 'answered');
+  if (!truth.unheard) {
+    check('http.response.status_code', truth.status, call['http.response.status_code']);
+    check('outcome answered', truth.status !== null, call.outcome === 'answered');
+  }
   check('imds.endpoint', truth.serverAddress.includes(':') ? 'ipv6' : 'ipv4', call['imds.endpoint']);
   // The contract: null when unanswered or an error; what errors carry is not compared.
-  if (truth.status !== null && truth.status < 400) {
+  if (!truth.unheard && truth.status !== null && truth.status < 400) {
     check('imds.server_version', truth.ttlHeaderSent ? 2 : 1, call['imds.server_version']);
   }
   if (truth.category !== undefined) {
     check('imds.category', truth.category, call['imds.category']);
     check('imds.fallback', truth.fallback ?? null, call['imds.fallback']);
   }
-  const { owner } = truth;
+  const { owner, workload } = truth;
+  if (workload) {
+    for (const part of ['container', 'k8s', 'systemd'] as const) {
+      const [should, is] = [workload[part], call[part]];
+      if (should === null || is === null) check(part, should, is);
+      else {
+        const found = is as Record<string, unknown>;
+        for (const [name, value] of Object.entries(should)) check(`${part}.${name}`, value, found[name]);
+      }
+    }
+  }
   if (owner) {
     const caller = call.process;
     check('process.executable.path', owner.executable, caller?.['executable.path'] ?? null);

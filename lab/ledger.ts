@@ -22,16 +22,36 @@ export interface Owner {
   script: string | null;
 }
 
+/** What a caller is part of, in the contract's words; null where it is part of no such thing. */
+export interface Workload {
+  container: { id: string; name: string; 'image.name': string; runtime: string } | null;
+  k8s: { 'pod.uid': string; 'pod.name': string; 'namespace.name': string; 'container.name': string } | null;
+  systemd: { unit: string; slice: string } | null;
+}
+
+/** A client that ran somewhere else than plainly on the host. */
+export interface Placed {
+  /** As the host sees it. */
+  pid: number;
+  /** Its sockets' own address, where the metadata service sees another; null where it sees that. */
+  address: string | null;
+  workload: Workload;
+}
+
 /** A request with its owner. Null and undefined are "the lab cannot say". */
 export interface Truth extends SeenRequest {
   owner: Owner | null;
   category?: ExpectedCall['category'];
   fallback?: ExpectedCall['fallback'];
+  /** Answered, but the answer never reached the caller: what an observer says depends on where it looks. */
+  unheard?: true;
+  workload?: Workload;
 }
 
 interface Turn {
   client: LabClient;
   pid: number;
+  placed: Placed | null;
   /** Requests after this one … */
   afterSeq: number;
   /** … up to this one, services' apart, are the client's. */
@@ -58,11 +78,30 @@ export class Ledger {
    * meanwhile, and is no service's, is its.
    */
   async runClient(client: LabClient): Promise<RunResult> {
+    const { result } = await this.#turn(client, async () => {
+      const result = await this.#lab.run(client.argv);
+      return { result, pid: result.pid, placed: null };
+    });
+    return result;
+  }
+
+  /** The same where `run` starts it, waits for its end and says where it was. */
+  async runPlaced(client: LabClient, run: () => Promise<Placed>): Promise<void> {
+    await this.#turn(client, async () => {
+      const placed = await run();
+      return { pid: placed.pid, placed };
+    });
+  }
+
+  async #turn<T extends { pid: number; placed: Placed | null }>(
+    client: LabClient,
+    play: () => Promise<T>,
+  ): Promise<T> {
     const { metadata } = this.#lab;
     const before = (await metadata.log()).length;
     await metadata.reset();
     if (client.behaviour !== undefined) await metadata.set(client.behaviour);
-    const result = await this.#lab.run(client.argv);
+    const played = await play();
     const deadline = Date.now() + REQUESTS_TIMEOUT_MS;
     let log = await metadata.log();
     // A caller that does not wait for its answer may be gone before its request is read.
@@ -71,8 +110,9 @@ export class Ledger {
       log = await metadata.log();
     }
     await metadata.reset();
-    this.#turns.push({ client, pid: result.pid, afterSeq: before, untilSeq: log.length });
-    return result;
+    const { pid, placed } = played;
+    this.#turns.push({ client, pid, placed, afterSeq: before, untilSeq: log.length });
+    return played;
   }
 
   #unclaimed(requests: SeenRequest[]): SeenRequest[] {
@@ -119,6 +159,9 @@ export class Ledger {
       const expected = callsLeft.get(turn)?.shift();
       return {
         ...request,
+        ...(turn.placed && { workload: turn.placed.workload }),
+        ...(turn.placed?.address && { clientAddress: turn.placed.address }),
+        ...(expected?.status === null && request.status !== null && { unheard: true as const }),
         owner: { name, pid: turn.pid, caller, executable, script },
         ...(expected && { category: expected.category }),
         ...(expected?.fallback && { fallback: expected.fallback }),
@@ -136,10 +179,13 @@ export class Ledger {
           target: string | null;
           version: number | null;
           status: number | null;
+          unheard?: true;
         }[],
       ) =>
         calls
-          .map(({ method, target, version, status }) => `${method} ${target} v${version} ${status}`)
+          .map(({ method, target, version, status, unheard }) => {
+            return `${method} ${target} v${version} ${unheard ? null : status}`;
+          })
           .join(', ');
       const did = show(truths.filter(({ owner }) => owner?.pid === pid && owner.name === client.name));
       const should = show([...client.calls]);
