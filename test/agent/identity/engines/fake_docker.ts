@@ -92,7 +92,10 @@ export class FakeDocker {
     }
     const id = /^\/containers\/([0-9a-f]{64})\/json$/.exec(path)?.[1];
     const container = id === undefined ? undefined : this.containers.get(id);
-    if (this.inspectFault !== null) return this.inspectFault(response);
+    if (this.inspectFault !== null) {
+      this.inspectFault(response);
+      return;
+    }
     if (container === undefined) {
       response.statusCode = 404;
       response.end(JSON.stringify({ message: 'No such container' }));
