@@ -216,7 +216,11 @@ ask("/latest/meta-data/instance-type")
           [call.outcome, call['http.response.status_code'], call['imds.version']],
           ['answered', 200, 1],
         );
-        assert.equal(call['attribution.confidence'], 'exact');
+        assert.equal(
+          call['attribution.confidence'],
+          'exact',
+          `${watcher.calls.indexOf(call)} ${watcher.complaints}`,
+        );
         assert.match(call.process?.['executable.path'] ?? '', /curl$/);
       }
     } finally {
@@ -235,7 +239,9 @@ ask("/latest/meta-data/instance-type")
       ['-i', 'any', '-w', files.any],
       ['-i', 'eth0', '-w', files.eth0],
       ['-i', 'any', '-y', 'LINUX_SLL', '--nano', '-w', files.nano],
-    ].map((options) => lab.spawn(['tcpdump', '-Z', 'root', '-U', '-n', ...options, 'tcp', 'port', '80']));
+    ].map((options) =>
+      lab.spawn(['tcpdump', '-Z', 'root', '-U', '--immediate-mode', '-n', ...options, 'tcp', 'port', '80']),
+    );
     await Promise.all(
       captures.map((capture) => new Promise((resolve) => capture.child.stderr?.once('data', resolve))),
     );
