@@ -58,7 +58,7 @@ export class Machine implements LabPart {
 
   private constructor(lab: Lab) {
     this.#cgroup = join(SLICE, lab.tag);
-    this.#cgroups = new MadeCgroups([SLICE]);
+    this.#cgroups = new MadeCgroups(lab.home, [SLICE]);
     this.#cgroups.add(this.#cgroup);
   }
 

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { OperatorError } from '../protocol/operator_error.ts';
+import { sweepCgroups } from './engines/cgroups.ts';
 
 const execFileAsync = promisify(execFile);
 const NETNS_DIR = '/run/netns';
@@ -177,6 +178,7 @@ export function sweepLeftovers(): { namespaces: string[]; directories: string[];
   );
   for (const pid of pids) endNow(pid);
   for (const name of namespaces) deleteNamespace(name);
+  for (const name of directories) sweepCgroups(join(tmpdir(), name));
   for (const name of directories) rmSync(join(tmpdir(), name), { recursive: true, force: true });
   return { namespaces, directories, pids };
 }

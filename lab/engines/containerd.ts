@@ -46,7 +46,7 @@ export class Containerd implements LabPart {
   readonly socket: string;
   readonly #lab: Lab;
   readonly #api: CriApi;
-  readonly #cgroups = new MadeCgroups(['kubepods', 'kubepods/besteffort']);
+  readonly #cgroups: MadeCgroups;
   readonly #pods = new Set<string>();
   #daemon: LabProcess | null = null;
 
@@ -54,6 +54,7 @@ export class Containerd implements LabPart {
     this.#lab = lab;
     this.socket = socket;
     this.#api = new CriApi(socket);
+    this.#cgroups = new MadeCgroups(lab.home, ['kubepods', 'kubepods/besteffort']);
   }
 
   /** Used by `startContainerd`. */

@@ -40,7 +40,7 @@ export class SocketEngine implements Engine, LabPart {
     this.#lab = lab;
     this.#options = options;
     this.#api = new DockerApi(options.socket);
-    this.#cgroups = new MadeCgroups(options.cgroupParents);
+    this.#cgroups = new MadeCgroups(lab.home, options.cgroupParents);
   }
 
   /** Starts the daemon and gives it the lab's image. Throws, with nothing left running, when it does not come up. */

@@ -1,20 +1,33 @@
 /** The lab's container engines: what the metadata service and the kernel say of every container that the lab starts. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cgroupMounts } from '../../lab/engines/cgroups.ts';
 import type { ContainerSpec, LabContainer, Started } from '../../lab/engines/container.ts';
-import { type LabPod, startContainerd } from '../../lab/engines/containerd.ts';
+import { startContainerd } from '../../lab/engines/containerd.ts';
 import { REMAPPED_ROOT_UID, startDocker } from '../../lab/engines/docker.ts';
 import { startPodman } from '../../lab/engines/podman.ts';
 import type { SocketEngine } from '../../lab/engines/socket_engine.ts';
 import { Lab } from '../../lab/lab.ts';
-import { namespacePath, pidsWithTag, startTicksOf } from '../../lab/namespaces.ts';
+import { namespacePath, pidsWithTag, startTicksOf, sweepLeftovers } from '../../lab/namespaces.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and runs containers';
+const LAB_ROOM = join(import.meta.dirname, '../../lab');
+/** A program that builds a lab with a container in it, says where, and waits. */
+const MAKER = `
+  import { Lab } from ${JSON.stringify(join(LAB_ROOM, 'lab.ts'))};
+  import { startDocker } from ${JSON.stringify(join(LAB_ROOM, 'engines/docker.ts'))};
+  const lab = await Lab.create({ name: 'engines', ipv6: false });
+  const { engine, notAvailable } = await startDocker(lab);
+  const container = await engine?.run({ argv: ['sleep', '60'] });
+  console.log(JSON.stringify({ notAvailable, tag: lab.tag, id: container?.id }));
+`;
 /** Waits a little, calls, and lives on long enough to be looked at. The shell becomes the caller by exec. */
 const caller = (target: string) => ['sh', '-c', `sleep 0.1; exec fetch ${target} 0.5`];
 const anyTarget = () => `/latest/meta-data/${randomUUID()}`;
@@ -36,17 +49,21 @@ async function withEngine<E extends { close(): Promise<void> }>(
   } finally {
     await lab.close();
   }
-  for (let tries = 0; tries < 50 && pidsWithTag(lab.tag).some(lives); tries++) await sleep(20);
-  assert.deepEqual(pidsWithTag(lab.tag).filter(lives), [], 'processes left');
-  assert.equal(existsSync(lab.home), false);
-  assert.equal(readFileSync('/proc/self/mounts', 'utf8').includes(lab.tag), false, 'mounts left');
-  assert.deepEqual(left.filter(existsSync), [], 'cgroups left');
+  await nothingLeft(lab.tag, left);
 }
 
-function cgroupPaths(container: LabContainer | LabPod): string[] {
+async function nothingLeft(tag: string, cgroups: string[]): Promise<void> {
+  for (let tries = 0; tries < 50 && pidsWithTag(tag).some(lives); tries++) await sleep(20);
+  assert.deepEqual(pidsWithTag(tag).filter(lives), [], 'processes left');
+  assert.equal(existsSync(join(tmpdir(), tag)), false);
+  assert.equal(readFileSync('/proc/self/mounts', 'utf8').includes(tag), false, 'mounts left');
+  assert.deepEqual(cgroups.filter(existsSync), [], 'cgroups left');
+}
+
+function cgroupPaths(container: { id: string; podUid?: string }): string[] {
   const { id } = container;
   const below = [`docker/${id}`, `libpod_parent/libpod-${id}`, `libpod_parent/libpod-conmon-${id}`];
-  if ('podUid' in container) below.push(`kubepods/besteffort/pod${container.podUid}`);
+  if (container.podUid !== undefined) below.push(`kubepods/besteffort/pod${container.podUid}`);
   return cgroupMounts().flatMap((mount) => below.map((path) => join(mount, path)));
 }
 
@@ -128,6 +145,20 @@ describe('container engines in the lab', () => {
         return [...containers, curl];
       }),
   );
+
+  it('Docker in a lab whose maker was killed is swept away', { skip }, async (t) => {
+    const maker = spawn(process.execPath, ['--input-type=module', '-e', MAKER], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const [said] = await once(maker.stdout!, 'data');
+    const { notAvailable, tag, id } = JSON.parse(String(said));
+    maker.kill('SIGKILL');
+    await once(maker, 'exit');
+    if (notAvailable !== null) return t.skip(notAvailable);
+    assert.notDeepEqual(pidsWithTag(tag), [], 'nobody could clean up');
+    sweepLeftovers();
+    await nothingLeft(tag, cgroupPaths({ id }));
+  });
 
   it('Docker with user namespaces', { skip }, (t) =>
     withEngine(
