@@ -102,6 +102,31 @@ describe('comparison of calls with what happened', () => {
     ]);
   });
 
+  it('compares container, pod and unit where the lab knows them', () => {
+    const container = { id: 'a'.repeat(64), name: 'job', 'image.name': 'image:1', runtime: 'docker' };
+    const truth = { ...TRUTH, workload: { container, k8s: null, systemd: null } };
+    assert.deepEqual(brief([truth], [{ ...CALL, container }]), []);
+    assert.deepEqual(brief([truth], [CALL]), ['wrong container']);
+    assert.deepEqual(brief([truth], [{ ...CALL, container: { ...container, name: null } }]), [
+      'wrong container.name',
+    ]);
+    const systemd = { unit: 'job.service', slice: 'system.slice' };
+    assert.deepEqual(brief([truth], [{ ...CALL, container, systemd }]), ['wrong systemd']);
+  });
+
+  it('takes an answer that never reached the caller for either', () => {
+    const unheard = { ...TRUTH, unheard: true as const };
+    const unanswered: Call = {
+      ...CALL,
+      outcome: 'unanswered',
+      'http.response.status_code': null,
+      'imds.server_version': null,
+    };
+    assert.deepEqual(brief([unheard], [CALL]), []);
+    assert.deepEqual(brief([unheard], [unanswered]), []);
+    assert.notDeepEqual(brief([TRUTH], [unanswered]), []);
+  });
+
   it('pairs equal requests of a connection in their order', () => {
     const later = { ...TRUTH, seq: 2, version: 2 as const, ttlHeaderSent: true };
     const laterCall: Call = {
