@@ -37,6 +37,11 @@ export interface SocketOwner extends ProcessSnapshot {
   netns: number | null;
   /** cgroup v2 id (the inode of the cgroup directory), null when unknown. */
   cgroupId: bigint | null;
+  /**
+   * Paths such as `/docker/<id>`, of the hierarchies that say something (never `/`), each once, as they were when the
+   * owner was found. Absent or null: to be read from /proc/PID/cgroup, if the process is still there.
+   */
+  cgroupPaths?: string[] | null;
   /** Parents, nearest first, as recorded with the socket; null when they must be read from /proc. */
   ancestors: ProcessSnapshot[] | null;
   method: 'ebpf' | 'sock_diag' | 'proc';

@@ -84,6 +84,8 @@ export class EbpfAttributor implements Attributor {
     executables_from_proc: 0,
     /** Owners with more parents than a record holds: the nearest are given, pid 1 is not reached. */
     ancestors_cut: 0,
+    /** Owners whose cgroup paths did not fit a record: /proc is asked, while they live. */
+    cgroup_paths_cut: 0,
   };
   onConnection: ((connection: KernelConnection) => void) | null = null;
   #nowMs = 0;
@@ -218,6 +220,7 @@ export class EbpfAttributor implements Attributor {
       return null;
     }
     if (record.ancestorsCut) this.#counts.ancestors_cut++;
+    if (record.cgroupsCut) this.#counts.cgroup_paths_cut++;
     const owner: EbpfSocketOwner = {
       ...this.#snapshot(record),
       uid: record.uid,
@@ -225,6 +228,7 @@ export class EbpfAttributor implements Attributor {
       argsTruncated: record.argsTruncated,
       netns: record.netns,
       cgroupId: record.cgroupId,
+      cgroupPaths: record.cgroupPaths,
       ancestors: record.ancestors.map((ancestor) => this.#snapshot(ancestor)),
       mountNamespace: record.mountNamespace,
       pidNamespace: record.pidNamespace,

@@ -27,7 +27,8 @@ export const OWNER_LAYOUT = {
   ancestors: 54,
   args_bytes: 56,
   executable_bytes: 58,
-  data_bytes: 60,
+  cgroups_bytes: 60,
+  data_bytes: 62,
   comm: 64,
 } as const;
 export const OWNER_HEAD_BYTES = 80;
@@ -62,6 +63,7 @@ const ARGS_CUT = 1;
 const ARGS_UNREADABLE = 2;
 const EXECUTABLE_CUT = 4;
 const ANCESTORS_CUT = 8;
+const CGROUPS_CUT = 16;
 
 /** Clock ticks of /proc are 1/100 s on every Linux (USER_HZ). */
 const NANOSECONDS_PER_TICK = 10_000_000n;
@@ -97,6 +99,10 @@ export interface OwnerRecord extends RecordedProcess {
   /** The innermost pid namespace of the process. `pid` is its number in the initial one. */
   pidNamespace: number;
   cgroupId: bigint;
+  /** Below the hierarchies' roots, each path once; null when the process is in the roots only, or `cgroupsCut`. */
+  cgroupPaths: string[] | null;
+  /** A path was too deep or too long to be recorded, or the process was being moved. */
+  cgroupsCut: boolean;
   /** Null when the kernel could not read them (paged out, or a kernel thread). */
   args: string[] | null;
   argsTruncated: boolean;
@@ -117,7 +123,7 @@ export function recordHead(bytes: Buffer): RecordHead | null {
   if (kind === undefined) return null;
   if (kind === 'owner') {
     if (length < OWNER_HEAD_BYTES) return null;
-    if (length < OWNER_HEAD_BYTES + bytes.readUInt32LE(OWNER_LAYOUT.data_bytes)) return null;
+    if (length < OWNER_HEAD_BYTES + bytes.readUInt16LE(OWNER_LAYOUT.data_bytes)) return null;
   }
   const low = bytes.readUInt32LE(OWNER_LAYOUT.socket);
   const high = bytes.readUInt32LE(OWNER_LAYOUT.socket + 4);
@@ -148,11 +154,12 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
   const flags = bytes.readUInt16LE(OWNER_LAYOUT.flags);
   const argsBytes = bytes.readUInt16LE(OWNER_LAYOUT.args_bytes);
   const executableBytes = bytes.readUInt16LE(OWNER_LAYOUT.executable_bytes);
-  const end = OWNER_HEAD_BYTES + bytes.readUInt32LE(OWNER_LAYOUT.data_bytes);
+  const end = OWNER_HEAD_BYTES + bytes.readUInt16LE(OWNER_LAYOUT.data_bytes);
   const argsEnd = OWNER_HEAD_BYTES + argsBytes;
   const executableEnd = argsEnd + executableBytes;
-  if (executableEnd > end) return null;
-  const ancestors = ancestorRecords(bytes, executableEnd, end, bytes.readUInt16LE(OWNER_LAYOUT.ancestors));
+  const cgroupsEnd = executableEnd + bytes.readUInt16LE(OWNER_LAYOUT.cgroups_bytes);
+  if (cgroupsEnd > end) return null;
+  const ancestors = ancestorRecords(bytes, cgroupsEnd, end, bytes.readUInt16LE(OWNER_LAYOUT.ancestors));
   if (ancestors === null) return null;
 
   // Every argument ends with NUL. Where the last one does not, the process wrote over its arguments (a title).
@@ -170,6 +177,8 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
     mountNamespace: bytes.readUInt32LE(OWNER_LAYOUT.mount_ns),
     pidNamespace: bytes.readUInt32LE(OWNER_LAYOUT.pid_ns),
     cgroupId: bytes.readBigUInt64LE(OWNER_LAYOUT.cgroup_id),
+    cgroupPaths: flags & CGROUPS_CUT ? null : cgroupPathList(bytes, executableEnd, cgroupsEnd),
+    cgroupsCut: (flags & CGROUPS_CUT) !== 0,
     args: flags & ARGS_UNREADABLE ? null : argumentList(bytes, OWNER_HEAD_BYTES, argsEnd),
     argsTruncated: (flags & ARGS_CUT) !== 0 || !whole,
     ancestors,
@@ -221,4 +230,11 @@ function executablePath(bytes: Buffer, from: number, to: number): string | null 
   if (from === to) return null;
   const end = bytes[to - 1] === 0 ? to - 1 : to;
   return `/${bytes.toString('utf8', from, end).split('\0').reverse().join('/')}`;
+}
+
+/** Paths of names innermost first, each name ended by NUL and each path by one more. */
+function cgroupPathList(bytes: Buffer, from: number, to: number): string[] | null {
+  if (to - from < 2) return null;
+  const paths = bytes.toString('utf8', from, to - 2).split('\0\0');
+  return [...new Set(paths.map((path) => `/${path.split('\0').reverse().join('/')}`))];
 }

@@ -61,6 +61,11 @@ export class HeldProcess {
     return bytes && parseCommandLine(bytes);
   }
 
+  /** /proc/PID/cgroup as it is; null when the process has ended. */
+  cgroups(): string | null {
+    return readFileAt(this.#base, 'cgroup')?.toString('utf8') || null;
+  }
+
   /** Pid of the thread group: another one than `pid` when that is a thread's. Null when it is gone. */
   leaderPid(): number | null {
     if (isGroupLeader(this.pid)) return this.pid;

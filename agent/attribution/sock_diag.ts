@@ -7,6 +7,7 @@
  */
 import { setPriority } from 'node:os';
 import type { Counters } from '../../protocol/records.ts';
+import { cgroupPaths } from '../identity/cgroup.ts';
 import type { Attributor, SocketOwner, SocketTuple } from './attributor.ts';
 import { addressBytes, type SocketId } from './netlink_inet_diag.ts';
 import { type FoundSocket, SockDiagSocket } from './netlink_sock_diag.ts';
@@ -213,6 +214,7 @@ export class SockDiagAttributor implements Attributor {
     const executable = held.executable();
     const args = held.args();
     const workingDirectory = held.workingDirectory();
+    const paths = cgroupPaths(held.cgroups() ?? '').filter((path) => path !== '/');
     const stat = held.stat();
     if (!stat) return null;
     if (executable === null || args === null) this.#partial++;
@@ -223,6 +225,7 @@ export class SockDiagAttributor implements Attributor {
       executable,
       args,
       workingDirectory,
+      cgroupPaths: paths.length > 0 ? paths : null,
       parentPid: stat.parentPid,
     };
   }

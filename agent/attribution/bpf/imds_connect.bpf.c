@@ -34,6 +34,10 @@
 #define ANCESTOR_EXECUTABLE_MAX_BYTES 768
 #define ANCESTORS_MAX 24
 #define PATH_STEPS_MAX 56
+#define CGROUP_LEVELS_MAX 16
+#define CGROUP_PATH_MAX_BYTES 1024
+/* Hierarchies of cgroups: the unified one, one for each controller of version 1, and named ones. */
+#define HIERARCHIES_MAX 20
 /* Data of one record: what a full set of arguments and a long chain of parents need; then the chain is cut. */
 #define DATA_MAX_BYTES 16384 /* a power of two: see bounded() */
 #define RING_BYTES (1024 * 1024)
@@ -52,6 +56,7 @@ enum owner_flags {
 	ARGS_UNREADABLE = 2,
 	EXECUTABLE_CUT = 4,
 	ANCESTORS_CUT = 8,
+	CGROUPS_CUT = 16,
 };
 
 /* The layouts that agent/attribution/ebpf_records.ts decodes. Byte order is the machine's own. */
@@ -71,12 +76,16 @@ struct owner_record {
 	__u16 ancestors;
 	__u16 args_bytes;
 	__u16 executable_bytes;
-	__u32 data_bytes;
+	__u16 cgroups_bytes;
+	__u16 data_bytes;
 	char comm[COMM_BYTES];
-	/* then data_bytes of data: arguments, executable, and at each next multiple of 8 one ancestor_record */
+	/* then data_bytes of data: arguments, executable, cgroups, and at each next multiple of 8 one ancestor_record */
 };
 
-/* Executables are path components, innermost first, each ended by NUL: walking up finds them in that order. */
+/*
+ * Executables are path components, innermost first, each ended by NUL: walking up finds them in that order.
+ * Cgroups are up to four paths of the same kind, each with one more NUL at its end.
+ */
 struct ancestor_record {
 	__u64 start_boottime_ns;
 	__u32 tgid;
@@ -99,6 +108,18 @@ struct state_record {
 	__u8 remote_address[16];
 };
 
+/* One cgroup of each kind of hierarchy, 0 for none. */
+struct cgroup_choice {
+	__u64 systemd;
+	__u64 unified;
+	__u64 deepest;
+	__u64 other;
+	__u32 deepest_level;
+	__u32 deepest_hash;
+	__u32 other_level;
+	__u32 other_hash;
+};
+
 struct scratch {
 	struct owner_record head;
 	union {
@@ -108,6 +129,7 @@ struct scratch {
 		struct ancestor_record ancestor_layout;
 		struct state_record state_layout;
 	};
+	struct cgroup_choice chosen;
 };
 
 struct {
@@ -276,6 +298,137 @@ static __always_inline __u64 copy_arguments(struct scratch *scratch, struct mm_s
 	return 0;
 }
 
+/*
+ * Appends a cgroup's path below its hierarchy's root to the scratch data at `offset`: the names innermost first, and one
+ * more NUL. Nothing for the root itself. Returns the new offset, or PATH_CUT when the path is too deep or too long.
+ * Global and of numbers only for the reason given at append_executable.
+ */
+__noinline __u64 append_cgroup(__u64 cgroup_address, __u64 offset)
+{
+	struct cgroup *cgroup = (struct cgroup *)cgroup_address;
+	struct kernfs_node *node = BPF_CORE_READ(cgroup, kn);
+	__u64 begin = offset;
+	struct scratch *scratch;
+	__u32 zero = 0;
+
+	scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!scratch)
+		return PATH_CUT;
+	for (int level = 0; level <= CGROUP_LEVELS_MAX; level++) {
+		struct kernfs_node *parent;
+		int bytes;
+
+		if (bpf_core_field_exists(((struct kernfs_node___before_6_15 *)node)->parent))
+			parent = BPF_CORE_READ((struct kernfs_node___before_6_15 *)node, parent);
+		else
+			parent = BPF_CORE_READ(node, __parent);
+		if (!parent) { /* the hierarchy's root, which has no name */
+			if (offset == begin)
+				return offset;
+			offset = bounded(offset);
+			scratch->data[offset] = 0;
+			return offset + 1;
+		}
+		if (offset - begin >= CGROUP_PATH_MAX_BYTES)
+			return PATH_CUT;
+		offset = bounded(offset);
+		bytes = bpf_probe_read_kernel_str(&scratch->data[offset], NAME_BYTES, BPF_CORE_READ(node, name));
+		if (bytes <= 1)
+			return PATH_CUT;
+		offset += bytes;
+		node = parent;
+	}
+	return PATH_CUT;
+}
+
+static __always_inline int is_named_systemd(struct cgroup_root *root)
+{
+	char name[8];
+
+	if (bpf_core_read_str(name, sizeof(name), &root->name) != sizeof(name))
+		return 0;
+	return name[0] == 's' && name[1] == 'y' && name[2] == 's' && name[3] == 't' && name[4] == 'e' &&
+	       name[5] == 'm' && name[6] == 0;
+}
+
+/*
+ * Appends the cgroup paths of a task, as seen from the hierarchies' own roots: in the hierarchy that systemd keeps where
+ * there is one of version 1, in the unified one, and the two deepest that differ of the controllers of version 1. An
+ * engine puts a container into every controller that it finds; which of them are there, and which of them something
+ * else uses as well, is the host's affair, so none is asked for by name. Returns the new offset.
+ *
+ * The links of a css_set live as long as it does, and ours lives while the task is in it. Another task may move ours
+ * meanwhile (css_set_lock cannot be had here): then what was read is thrown away.
+ */
+__noinline __u64 append_cgroups(__u64 task_address, __u64 offset)
+{
+	struct task_struct *task = (struct task_struct *)task_address;
+	struct cgroup_choice *chosen;
+	struct list_head *end, *at;
+	struct scratch *scratch;
+	struct css_set *set;
+	__u32 zero = 0;
+	int hierarchy;
+
+	if (!bpf_core_field_exists(task->cgroups)) /* a kernel without cgroups */
+		return offset;
+	scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!scratch)
+		return PATH_CUT;
+	/* Kept there and not in registers: the verifier need not follow which was chosen when. */
+	chosen = &scratch->chosen;
+	__builtin_memset(chosen, 0, sizeof(*chosen));
+	set = BPF_CORE_READ(task, cgroups);
+	end = (void *)set + bpf_core_field_offset(struct css_set, cgrp_links);
+	at = BPF_CORE_READ(end, next);
+	for (hierarchy = 0; hierarchy < HIERARCHIES_MAX && at && at != end; hierarchy++) {
+		struct cgrp_cset_link *link = (void *)at - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
+		struct cgroup *cgroup = BPF_CORE_READ(link, cgrp);
+		__u32 level = BPF_CORE_READ(cgroup, level);
+		struct cgroup_root *root;
+		__u32 hash;
+
+		at = BPF_CORE_READ(at, next);
+		if (level == 0)
+			continue;
+		root = BPF_CORE_READ(cgroup, root);
+		if (BPF_CORE_READ(root, hierarchy_id) == 0) {
+			chosen->unified = (__u64)cgroup;
+			continue;
+		}
+		if (is_named_systemd(root)) {
+			chosen->systemd = (__u64)cgroup;
+			continue;
+		}
+		hash = BPF_CORE_READ(cgroup, kn, hash); /* of its name */
+		if (hash == chosen->deepest_hash || hash == chosen->other_hash)
+			continue;
+		if (level > chosen->deepest_level) {
+			chosen->other = chosen->deepest;
+			chosen->other_level = chosen->deepest_level;
+			chosen->other_hash = chosen->deepest_hash;
+			chosen->deepest = (__u64)cgroup;
+			chosen->deepest_level = level;
+			chosen->deepest_hash = hash;
+		} else if (level > chosen->other_level) {
+			chosen->other = (__u64)cgroup;
+			chosen->other_level = level;
+			chosen->other_hash = hash;
+		}
+	}
+	if (at != end)
+		return PATH_CUT;
+	if (chosen->systemd)
+		offset = append_cgroup(chosen->systemd, offset);
+	if (chosen->unified && !(offset & PATH_CUT))
+		offset = append_cgroup(chosen->unified, offset);
+	if (chosen->deepest && !(offset & PATH_CUT))
+		offset = append_cgroup(chosen->deepest, offset);
+	if (chosen->other && !(offset & PATH_CUT))
+		offset = append_cgroup(chosen->other, offset);
+	return set == BPF_CORE_READ(task, cgroups) ? offset : PATH_CUT;
+}
+
 /* Appends the parents from the nearest up to pid 1, each the leader of its thread group. Returns the new offset. */
 static __always_inline __u64 append_ancestors(struct scratch *scratch, struct task_struct *task, __u64 offset)
 {
@@ -366,6 +519,14 @@ int imds_connect_begun(__u64 *context)
 		scratch->head.flags |= EXECUTABLE_CUT;
 	end = bounded(end);
 	scratch->head.executable_bytes = end - offset;
+	offset = end;
+	end = append_cgroups((__u64)task, offset);
+	if (end & PATH_CUT) {
+		scratch->head.flags |= CGROUPS_CUT;
+		end = offset;
+	}
+	end = bounded(end);
+	scratch->head.cgroups_bytes = end - offset;
 	end = bounded(append_ancestors(scratch, task, end));
 	scratch->head.data_bytes = end;
 	/* Nobody sleeps on the ring: it is drained before each packet and on a timer. */

@@ -4,7 +4,8 @@
  * clang record each access by name (CO-RE), and libbpf puts in the offsets of the running kernel at load time: the
  * order and the offsets here mean nothing, the names do. A full vmlinux.h would do the same with an object of 83 kB.
  *
- * Every field here has borne this name since Linux 5.8 (task_struct.start_boottime came last, with 5.5). Fields that
+ * Every field here has borne this name since Linux 5.8 (task_struct.start_boottime came last, with 5.5), except where
+ * two names are given. Fields that
  * moved into an unnamed struct or union since (mm_struct.arg_start, file.f_path, dentry.d_name) are found there too.
  */
 #ifndef IMDS_KERNEL_TYPES_H
@@ -148,6 +149,42 @@ struct nsproxy {
 	struct mnt_namespace *mnt_ns;
 };
 
+struct kernfs_node {
+	/* Since Linux 6.15 (741c10b096bc); before: */
+	struct kernfs_node *__parent;
+	const char *name;
+	unsigned int hash;
+};
+
+struct kernfs_node___before_6_15 {
+	struct kernfs_node *parent;
+};
+
+struct cgroup_root {
+	int hierarchy_id;
+	char name[64];
+};
+
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
+struct css_set {
+	struct list_head cgrp_links;
+};
+
+/* kernel/cgroup/cgroup-internal.h */
+struct cgrp_cset_link {
+	struct cgroup *cgrp;
+	struct list_head cgrp_link;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -160,6 +197,7 @@ struct task_struct {
 	const struct cred *cred;
 	struct nsproxy *nsproxy;
 	struct pid *thread_pid;
+	struct css_set *cgroups;
 };
 
 #pragma clang attribute pop

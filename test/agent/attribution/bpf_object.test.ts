@@ -30,7 +30,13 @@ describe('the committed eBPF object', () => {
 
   it('has the programs and maps that the agent asks for', () => {
     const { functions, variables } = objectFacts(committed);
-    assert.deepEqual(functions, ['append_executable', 'imds_connect_begun', 'imds_connect_state']);
+    assert.deepEqual(functions, [
+      'append_cgroup',
+      'append_cgroups',
+      'append_executable',
+      'imds_connect_begun',
+      'imds_connect_state',
+    ]);
     for (const map of ['records', 'lost', 'scratches']) assert.ok(variables.includes(map), map);
   });
 

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   realpathSync,
   rmSync,
   writeFileSync,
@@ -15,6 +16,8 @@ import { after, before, describe, it } from 'node:test';
 import type { SocketOwner, SocketTuple } from '../../../agent/attribution/attributor.ts';
 import { EbpfAttributor, type EbpfSocketOwner } from '../../../agent/attribution/ebpf.ts';
 import { BpfUnavailable } from '../../../agent/attribution/ebpf_failure.ts';
+import { cgroupPaths } from '../../../agent/identity/cgroup.ts';
+import { ownCgroups } from './cgroup_lab.ts';
 import { chainOf, EbpfLab, type Started } from './ebpf_lab.ts';
 import { whyNoCompiler } from './ebpf_object.ts';
 
@@ -326,6 +329,57 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     assert.equal(Buffer.byteLength(owner.args!.join('\0')), 4096);
     assert.deepEqual(owner.args?.slice(0, -1), command.slice(0, -1));
     assert.equal(owner.pid, started.pid);
+  });
+
+  it('with its cgroups in every kind of hierarchy, though it has ended', async (t) => {
+    if (oneShot === null) return t.skip('cc cannot link a static program here');
+    const cgroups = ownCgroups(`imdswatch-${process.pid}`, ['inner-1.scope']);
+    if (cgroups === null) return t.skip('no cgroup can be made here');
+    t.diagnostic(cgroups.directories.join(' '));
+    try {
+      const enter = cgroups.directories.map((directory) => `echo $$ > ${directory}/cgroup.procs`).join('; ');
+      const started = scene.lab.start(['sh', '-ec', `${enter}; exec ${oneShot} /cgroups`]);
+      assert.equal(await started.ended, 0);
+      const owner = await scene.answerFor('/cgroups');
+      assert.equal(owner.pid, started.pid);
+      const own = cgroupPaths(readFileSync('/proc/self/cgroup', 'utf8'));
+      // Of a controller that this machine uses otherwise, the process stays where the test is.
+      assert.deepEqual(
+        owner.cgroupPaths?.filter((path) => !own.includes(path)),
+        cgroups.paths,
+      );
+      // The test's own are told as /proc tells them of this process, which is where curl began.
+      const outside = scene.lab.start(scene.curl('/cgroups/outside'));
+      assert.equal(await outside.ended, 0);
+      for (const path of (await scene.answerFor('/cgroups/outside')).cgroupPaths ?? []) {
+        assert.ok(own.includes(path), `${path} is none of ${own}`);
+      }
+    } finally {
+      cgroups.remove();
+    }
+  });
+
+  it('with no cgroup rather than a wrong one where the path is too deep', async (t) => {
+    const cgroups = ownCgroups(
+      `imdswatch-deep-${process.pid}`,
+      Array.from({ length: 17 }, (_, i) => `level-${i}`),
+    );
+    if (cgroups === null) return t.skip('no cgroup can be made here');
+    const counted = () => scene.attributor.counters()['cgroup_paths_cut']!;
+    const before = counted();
+    try {
+      const enter = `echo $$ > ${cgroups.directories.at(-1)}/cgroup.procs`;
+      const curl = scene.curl('/cgroups/deep').join(' ');
+      const started = scene.lab.start(['sh', '-ec', `${enter}; exec ${curl}`]);
+      assert.equal(await started.ended, 0);
+      const owner = await scene.answerFor('/cgroups/deep');
+      assert.equal(owner.cgroupPaths, null);
+      assert.equal(counted(), before + 1);
+      assert.equal(owner.executable, CURL);
+      assert.deepEqual(owner.ancestors?.at(-1)?.pid, 1);
+    } finally {
+      cgroups.remove();
+    }
   });
 
   it('says nothing at the SYN, whatever it knows of an older connection on the same port', () => {

@@ -27,6 +27,7 @@ function ownerBytes(
   options: {
     args?: Buffer;
     components?: string[];
+    cgroups?: string[][];
     flags?: number;
     parents?: Parent[];
     startNs?: bigint;
@@ -36,7 +37,10 @@ function ownerBytes(
   const executable = Buffer.from(
     (options.components ?? ['curl', 'bin', 'usr']).map((c) => `${c}\0`).join(''),
   );
-  let data = Buffer.concat([args, executable]);
+  const cgroups = Buffer.from(
+    (options.cgroups ?? []).map((names) => `${names.map((name) => `${name}\0`).join('')}\0`).join(''),
+  );
+  let data = Buffer.concat([args, executable, cgroups]);
   for (const parent of options.parents ?? []) {
     const path = Buffer.from(parent.components.map((c) => `${c}\0`).join(''));
     const head = Buffer.alloc(ANCESTOR_HEAD_BYTES);
@@ -60,7 +64,8 @@ function ownerBytes(
   head.writeUInt16LE(options.parents?.length ?? 0, OWNER_LAYOUT.ancestors);
   head.writeUInt16LE(args.length, OWNER_LAYOUT.args_bytes);
   head.writeUInt16LE(executable.length, OWNER_LAYOUT.executable_bytes);
-  head.writeUInt32LE(data.length, OWNER_LAYOUT.data_bytes);
+  head.writeUInt16LE(cgroups.length, OWNER_LAYOUT.cgroups_bytes);
+  head.writeUInt16LE(data.length, OWNER_LAYOUT.data_bytes);
   head.write('curl', OWNER_LAYOUT.comm, 'latin1');
   return Buffer.concat([head, data]);
 }
@@ -69,6 +74,7 @@ describe('an owner record', () => {
   it('is read whole', () => {
     const owner = ownerRecord(
       ownerBytes({
+        cgroups: [['c-1.scope', 'machine.slice'], ['c-1'], ['c-1']],
         parents: [
           { pid: 50, startNs: 99_999_999n, name: 'bash', components: ['bash', 'bin', 'usr'] },
           { pid: 1, startNs: 10_000_000n, name: 'systemd', components: ['systemd', 'systemd', 'lib', 'usr'] },
@@ -87,6 +93,8 @@ describe('an owner record', () => {
       mountNamespace: 0,
       pidNamespace: 0,
       cgroupId: 4242n,
+      cgroupPaths: ['/machine.slice/c-1.scope', '/c-1'],
+      cgroupsCut: false,
       args: ['curl', '-s', 'http://169.254.169.254/'],
       argsTruncated: false,
       ancestors: [
@@ -125,10 +133,15 @@ describe('an owner record', () => {
     assert.deepEqual([owner?.executable, owner?.executableCut], [null, true]);
     assert.deepEqual([owner?.ancestors[0]?.executable, owner?.ancestors[0]?.executableCut], [null, true]);
     assert.equal(ownerRecord(ownerBytes({ components: [] }))?.executable, null);
+    const moved = ownerRecord(ownerBytes({ flags: 16 }));
+    assert.deepEqual([moved?.cgroupPaths, moved?.cgroupsCut], [null, true]);
+    const rootOnly = ownerRecord(ownerBytes({ cgroups: [] }));
+    assert.deepEqual([rootOnly?.cgroupPaths, rootOnly?.cgroupsCut], [null, false]);
   });
 
   it('is refused when cut short anywhere', () => {
     const whole = ownerBytes({
+      cgroups: [['a'], ['b', 'c']],
       parents: [{ pid: 9, startNs: 1n, name: 'x', components: ['x', 'bin'] }],
     });
     for (let length = 0; length < whole.length; length++) {
@@ -144,6 +157,10 @@ describe('an owner record', () => {
       fc.property(
         fc.array(word, { maxLength: 20 }),
         fc.array(word, { minLength: 1, maxLength: 12 }),
+        fc.uniqueArray(fc.array(word, { minLength: 1, maxLength: 6 }), {
+          maxLength: 3,
+          selector: (names) => Buffer.from(names.join('/')).toString('utf8'),
+        }),
         fc.array(
           fc.record({
             pid: fc.integer({ min: 1, max: 4_194_304 }),
@@ -152,11 +169,12 @@ describe('an owner record', () => {
           }),
           { maxLength: 24 },
         ),
-        (args, components, parents) => {
+        (args, components, cgroups, parents) => {
           const owner = ownerRecord(
             ownerBytes({
               args: Buffer.from(args.map((arg) => `${arg}\0`).join('')),
               components,
+              cgroups,
               parents: parents.map((parent) => ({ ...parent, name: 'sh' })),
             }),
           );
@@ -164,6 +182,8 @@ describe('an owner record', () => {
           const round = (text: string) => Buffer.from(text).toString('utf8');
           assert.deepEqual(owner.args, args.map(round));
           assert.equal(owner.executable, `/${components.map(round).reverse().join('/')}`);
+          const paths = cgroups.map((names) => `/${names.map(round).reverse().join('/')}`);
+          assert.deepEqual(owner.cgroupPaths, paths.length > 0 ? paths : null);
           assert.deepEqual(
             owner.ancestors.map(({ pid, startTicks, executable }) => ({ pid, startTicks, executable })),
             parents.map(({ pid, startNs, components }) => ({
@@ -178,7 +198,10 @@ describe('an owner record', () => {
   });
 
   it('never throws on garbage, nor on a record with bytes changed', () => {
-    const whole = ownerBytes({ parents: [{ pid: 9, startNs: 1n, name: 'x', components: ['x', 'bin'] }] });
+    const whole = ownerBytes({
+      cgroups: [['a'], ['b', 'c']],
+      parents: [{ pid: 9, startNs: 1n, name: 'x', components: ['x', 'bin'] }],
+    });
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
         ownerRecord(Buffer.from(bytes));

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
+import { cgroupPaths } from '../../../agent/identity/cgroup.ts';
 import { type HarnessReport, NamespaceLab, whyNotHere } from './namespace_lab.ts';
 
 const CURLS = 200;
@@ -104,6 +106,9 @@ describe('sock_diag in a network namespace', { skip: whyNotHere }, () => {
       assert.equal(owner.confidence, client.confidence ?? 'exact');
       assert.ok(owner.executable?.startsWith('/'));
       assert.equal(owner.workingDirectory, process.cwd());
+      // A client begins where the test is.
+      const own = cgroupPaths(readFileSync('/proc/self/cgroup', 'utf8')).filter((path) => path !== '/');
+      assert.deepEqual(owner.cgroupPaths, own.length > 0 ? own : null);
       assert.ok(owner.netns! > 0);
       assert.ok(owner.ancestors.includes(process.pid), 'the test is an ancestor of the client');
       assert.equal(owner.ancestors.at(-1), 1);

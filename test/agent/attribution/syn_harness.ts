@@ -28,6 +28,7 @@ export interface Seen {
     confidence: string;
     ancestors: number[];
     netns: number | null;
+    cgroupPaths: string[] | null | undefined;
   } | null;
   facts: ProcessFacts | null;
   /** Microseconds that `ownerOf` took. */
@@ -78,6 +79,7 @@ capture.on('packet', () => {
       confidence: owner.confidence,
       ancestors: (owner.ancestors ?? []).map((each) => each.pid),
       netns: owner.netns,
+      cgroupPaths: owner.cgroupPaths,
     },
     facts: owner && identity.describe(owner),
     tookUs,
