@@ -11,8 +11,9 @@ import { UserNames } from './passwd.ts';
 import { scriptOf } from './script.ts';
 import { parseBootTime, startTime } from './start_time.ts';
 
-const MAX_DESCRIPTIONS = 2048;
-const MAX_ANCESTORS = 4096;
+/** Some 5 kB each. They serve callers that call again within seconds; one-shot callers only pass through. */
+const MAX_DESCRIPTIONS = 256;
+const MAX_ANCESTORS = 1024;
 /**
  * How long a description is believed, in milliseconds. What it is made from is compared each time (pid, start time,
  * executable, arguments, parents), so this bounds only what is not: a working directory, a user renamed, an ancestor
