@@ -2,7 +2,7 @@
 import { randomFillSync } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 
-/** Each UUID takes 16; asking the system for them one by one took 80 µs a call. */
+/** Each UUID takes 16; asking for them one by one was 12 % of the processor time of a call. */
 const RANDOM_BYTES = 16;
 const RANDOM_POOL_BYTES = 256 * RANDOM_BYTES;
 const pool = new Uint8Array(RANDOM_POOL_BYTES);

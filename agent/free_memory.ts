@@ -1,7 +1,7 @@
 /**
  * Memory that was freed, back to the kernel. What V8's compilers take for a moment stays with the C library's heap, in
  * an arena for each thread: after 5,000 calls that was 22 of 103 MB resident. malloc_trim(3) goes through all arenas
- * (glibc 2.8 and newer) and takes about two milliseconds.
+ * (glibc 2.8 and newer).
  */
 import koffi from 'koffi';
 

@@ -16,9 +16,8 @@ const watchSettings = z.object({ ...callOutputShape, ...lookSettings.shape });
 export type WatchSettings = z.infer<typeof watchSettings>;
 
 /**
- * A young generation of one megabyte, and no optimising compiler: its work costs more than it brings for the few
- * thousand calls that a host makes, and 6 MB of its code would be resident. With both, 5,000 calls cost the same and
- * leave 12 MB less.
+ * A young generation of one megabyte, and no optimising compiler, of whose code some 5 MB would be resident. No
+ * difference in processor time was found beyond the noise (bench/RESULTS.md).
  */
 const SMALL_HEAP = ['--max-semi-space-size=1', '--no-opt'] as const;
 const WATCHING = fileURLToPath(new URL('./watching.ts', import.meta.url));

@@ -13,7 +13,7 @@ const LIFETIME_NAME = /-ttl-seconds$/i;
 /** In a path `token:` and the like may be a resource; `token=` is none. */
 const NAMED_IN_PATH = new RegExp(`((?:${SECRET_NAME})[\\w.-]{0,64}=)[^/;&]*`, 'gi');
 
-/** Texts that held no secret, oldest first: callers ask for the same few things, and looking costs 50 µs. */
+/** Texts that held no secret, oldest first: callers ask for the same few things, and looking takes a dozen searches. */
 const clean = new Set<string>();
 const MAX_CLEAN_TEXTS = 256;
 const MAX_CLEAN_CHARACTERS = 256;
