@@ -1,5 +1,6 @@
 /** Every setting of the agent; flags, environment names, `--help` and the documentation come from here. */
 import * as z from 'zod';
+import { ENDPOINT_SERVICES } from '../protocol/endpoints.ts';
 
 const engineSocket = z.string().regex(/^(?:auto|none|(?:unix:\/\/)?\/[^,]+(?:,\s*(?:unix:\/\/)?\/[^,]+)*)$/, {
   error: 'must be auto, none or absolute paths, such as /run/docker.sock',
@@ -13,6 +14,13 @@ export const lookSettings = z.object({
     .max(15)
     .default('any')
     .describe('Network interface to capture on; any: all of this network namespace.'),
+  endpoints: z
+    .array(z.enum(ENDPOINT_SERVICES))
+    .min(1)
+    .default(['imds'])
+    .describe(
+      'Whose endpoints to watch, with commas. imds: the instance metadata service; ecs, eks: credentials of ECS tasks, of EKS pods.',
+    ),
   attribution: z
     .enum(['auto', 'ebpf', 'proc'])
     .default('auto')

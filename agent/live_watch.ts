@@ -2,11 +2,9 @@
 import type { Logger } from 'pino';
 import type { Call, HostFacts } from '../protocol/call.ts';
 import type { Counters, StageCounters } from '../protocol/records.ts';
-import type { KernelConnection } from './attribution/attributor.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
-import { listNamespaces, namespaceAt, withinNamespace } from './capture/namespace.ts';
 import type { LookSettings } from './config.ts';
 import { Coverage } from './coverage.ts';
 import { giveBackFreeMemory } from './free_memory.ts';
@@ -15,6 +13,7 @@ import { hostFacts } from './identity/host.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
 import { WorkloadIdentity } from './identity/workload.ts';
 import { lossesOf } from './losses.ts';
+import { NamespaceWatch } from './namespace_watch.ts';
 import { Pipeline } from './pipeline.ts';
 
 /** Calls leave freed memory behind; without calls there is none to give back. */
@@ -22,7 +21,6 @@ const GIVE_BACK_EVERY_MS = 5_000;
 /** While nothing waits for a decision. */
 const IDLE_TICK_MS = 1_000;
 const BUSY_TICK_MS = 250;
-const LIST_NAMESPACES_MS = 10_000;
 /** A tick this late means that we did not run (suspended, starved): nobody looked at what was captured meanwhile. */
 const STALL_MS = 5_000;
 
@@ -39,10 +37,7 @@ export class LiveWatch {
   private readonly source: HostSource;
   private readonly workloads: WorkloadIdentity;
   private readonly kernelView: Coverage;
-  private readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>;
-  private lastListedMs = 0;
-  /** Namespaces of which it was said that they cannot be watched. */
-  private readonly unwatchable = new Set<number>();
+  private readonly namespaces: NamespaceWatch;
   private readonly pipeline: Pipeline;
   private readonly attributor: ReturnType<typeof openAttributor>['attributor'];
   private timer: NodeJS.Timeout | null = null;
@@ -62,28 +57,35 @@ export class LiveWatch {
     onCall: (call: Call) => void,
   ) {
     this.host = hostFacts({ id: settings.host_id, name: settings.host_name });
-    const { attributor, reason } = openAttributor({ mode: settings.attribution, log });
+    const { attributor, reason } = openAttributor({
+      mode: settings.attribution,
+      endpoints: settings.endpoints,
+      log,
+    });
     this.attributor = attributor;
     this.attribution = { method: attributor.method, reason };
-    this.log = log;
     this.workloads = new WorkloadIdentity({ engines: openEngines(settings, log) });
     this.source = new HostSource({
       maxNamespaces: settings.max_namespaces,
       interface: settings.interface,
+      endpoints: settings.endpoints,
       ringBytes: settings.capture_buffer_bytes,
       say: (message) => log.warn(message),
     });
     this.pipeline = new Pipeline({
       source: this.source,
+      endpoints: settings.endpoints,
       attribution: { attributor, identity: new ProcessIdentity(), workloads: this.workloads },
       host: this.host,
       onCall,
       onConversation: (tuple, timeUs) => this.kernelView.seen(tuple, timeUs),
+      onUnowned: () => this.namespaces.findNew(performance.now()),
       onPacket: () => this.hurry(),
     });
+    this.namespaces = new NamespaceWatch(this.source, attributor, log);
     this.kernelView = new Coverage({
       isWatched: (netns) => this.source.isWatched(netns),
-      missed: (connection) => this.watchNamespaceOf(connection),
+      missed: (connection) => this.namespaces.missed(connection),
       blocked: (connection, timeUs) => this.pipeline.blocked(connection, timeUs),
     });
     attributor.onConnection = (connection) => this.kernelView.reported(connection, wallClockUs());
@@ -93,7 +95,7 @@ export class LiveWatch {
   start(): void {
     this.pipeline.start();
     this.lastTickMs = performance.now();
-    this.lookAtNamespaces(this.lastTickMs);
+    this.namespaces.tick(this.lastTickMs);
     this.schedule(IDLE_TICK_MS);
   }
 
@@ -139,50 +141,6 @@ export class LiveWatch {
     );
   }
 
-  /** Somebody in another namespace called, and no capture saw it: from the next call on one does. */
-  private watchNamespaceOf(connection: KernelConnection): void {
-    const { netns } = connection;
-    if (this.source.isWatched(netns)) return;
-    const pid = connection.owner()?.pid;
-    const path = pid === undefined ? undefined : `/proc/${pid}/ns/net`;
-    const found = path !== undefined && namespaceAt(path) === netns ? path : listNamespaces().get(netns);
-    const trouble =
-      found === undefined ? 'no process is in it any more' : this.source.watchNamespace(netns, found);
-    if (trouble !== null) {
-      this.log.warn(
-        `a call from network namespace ${netns} was not captured, and the next would not be: ${trouble}`,
-      );
-    }
-  }
-
-  /** Captures in namespaces that are gone end. Where the kernel reports no connections, new ones are found here. */
-  private lookAtNamespaces(nowMs: number): void {
-    this.lastListedMs = nowMs;
-    const finds = this.attribution.method !== 'ebpf' && this.sourceName === 'any';
-    if (!finds && this.source.namespaces.length === 0) return;
-    const existing = listNamespaces();
-    for (const netns of this.source.closeGone(existing)) this.attributor.forgetNamespace?.(netns);
-    if (!finds) return;
-    for (const [netns, path] of existing) {
-      if (this.source.isWatched(netns) || this.unwatchable.has(netns)) continue;
-      const trouble = this.source.watchNamespace(netns, path) ?? this.askIn(netns, path);
-      if (trouble === null) continue;
-      this.unwatchable.add(netns);
-      this.log.warn(`network namespace ${netns} is not watched: ${trouble}`);
-    }
-    for (const netns of this.unwatchable) if (!existing.has(netns)) this.unwatchable.delete(netns);
-  }
-
-  /** Has the attributor answer for sockets of this namespace too. Returns why it cannot, or null. */
-  private askIn(netns: number, path: string): string | null {
-    try {
-      this.attributor.watchNamespace?.(netns, (action) => withinNamespace(path, action));
-      return null;
-    } catch (error) {
-      return `its callers cannot be named: ${(error as Error).message}`;
-    }
-  }
-
   private hurry(): void {
     this.sawPackets = true;
     if (this.isBusy) return;
@@ -210,7 +168,7 @@ export class LiveWatch {
     const nowUs = wallClockUs();
     const isWaiting = this.pipeline.tick(nowUs);
     this.isBusy = this.kernelView.tick(nowUs) || isWaiting;
-    if (nowMs - this.lastListedMs >= LIST_NAMESPACES_MS) this.lookAtNamespaces(nowMs);
+    this.namespaces.tick(nowMs);
     this.schedule(this.isBusy ? BUSY_TICK_MS : IDLE_TICK_MS);
   }
 }

@@ -1,28 +1,33 @@
 /** The agent's stages in one row: packets → segments → exchanges → calls with their callers. */
 import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
-import { IMDS_IPV4, IMDS_IPV6, IMDS_PORT } from '../protocol/endpoints.ts';
+import { type Endpoint, type EndpointService, endpointsOf, IMDS_PORT } from '../protocol/endpoints.ts';
 import type { StageCounters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection, SocketOwner, SocketTuple } from './attribution/attributor.ts';
 import { callId, timestampOf } from './call_id.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
-import { asksForToken, classify } from './conversation/classify.ts';
+import { asksForToken, classify, classifyCredentialsEndpoint } from './conversation/classify.ts';
 import type { Exchange } from './conversation/exchange.ts';
 import { FallbackWatch } from './conversation/fallback.ts';
 import type { FlowTuple } from './conversation/flow.ts';
 import { Tracker } from './conversation/tracker.ts';
 import { decodePacket } from './decode/decode.ts';
 import type { DecodeFault } from './decode/decode_fault.ts';
+import { MASK } from './identity/mask.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
 import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
 
 export interface PipelineOptions {
   source: PacketSource;
+  /** Whose calls are wanted; the instance metadata service's unless given. */
+  endpoints?: readonly EndpointService[];
   /** Null where packets do not come from this host. */
   attribution: { attributor: Attributor; identity: ProcessIdentity; workloads: WorkloadIdentity } | null;
   host: HostFacts;
   onCall: (call: Call) => void;
   /** The capture saw a conversation begin. */
   onConversation?: (tuple: SocketTuple, timeUs: number) => void;
+  /** The owner of a connection that begins was not found. Returns whether asking again may help. */
+  onUnowned?: () => boolean;
   /** A packet came: something may have to be decided soon by the passing of time. */
   onPacket?: () => void;
 }
@@ -48,6 +53,7 @@ interface Context {
 
 export class Pipeline {
   private readonly options: PipelineOptions;
+  private readonly endpoints: ReadonlyMap<string, Endpoint>;
   private readonly tracker: Tracker<Context>;
   private readonly fallback = new FallbackWatch();
   private readonly decoded: Record<'packets' | 'segments' | 'cut_payloads' | DecodeFault, number> = {
@@ -67,6 +73,8 @@ export class Pipeline {
     calls: 0,
     v1: 0,
     v2: 0,
+    /** To endpoints that have no versions. */
+    unversioned: 0,
     answered: 0,
     unanswered: 0,
     reset: 0,
@@ -80,6 +88,7 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.options = options;
+    this.endpoints = endpointsOf(options.endpoints ?? ['imds']);
     this.tracker = new Tracker<Context>(
       {
         opened: (tuple, atSyn) => this.opened(tuple, atSyn),
@@ -87,12 +96,13 @@ export class Pipeline {
           // While the caller still waits for its answer it can still be read.
           this.identify(tuple, context);
           const key = callerKey(context);
-          if (key !== null && asksForToken(request)) this.fallback.tokenAsked(key, startUs);
+          if (key !== null && this.isImds(tuple) && asksForToken(request))
+            this.fallback.tokenAsked(key, startUs);
         },
         exchange: (tuple, context, exchange) => this.exchange(tuple, context, exchange),
         closed: (tuple) => this.options.attribution?.attributor.closed(socketTuple(tuple)),
       },
-      (address, port) => port === IMDS_PORT && (address === IMDS_IPV4 || address === IMDS_IPV6),
+      (address, port) => port === IMDS_PORT && this.endpoints.has(address),
     );
   }
 
@@ -114,6 +124,7 @@ export class Pipeline {
   /** Stops the source; what is open is reported as it stands. */
   stop(): void {
     this.options.source.stop();
+    this.options.attribution?.attributor.poll(); // what the kernel has said until now
     this.tracker.finish();
   }
 
@@ -178,7 +189,11 @@ export class Pipeline {
   private opened(tuple: FlowTuple, atSyn: boolean): Context {
     const socket = socketTuple(tuple);
     this.options.onConversation?.(socket, this.nowUs);
-    const owner = this.options.attribution?.attributor.ownerOf(socket, atSyn) ?? null;
+    const { attribution, onUnowned } = this.options;
+    let owner = attribution?.attributor.ownerOf(socket, atSyn) ?? null;
+    if (owner === null && attribution !== null && onUnowned?.()) {
+      owner = attribution.attributor.ownerOf(socket, atSyn);
+    }
     return { owner, process: null, workload: null };
   }
 
@@ -198,7 +213,7 @@ export class Pipeline {
   private exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void {
     this.identify(tuple, context);
     const { request, response, outcome, startUs, responseUs } = exchange;
-    const verdict = classify(exchange);
+    const verdict = this.isImds(tuple) ? classify(exchange) : classifyCredentialsEndpoint(exchange);
     const key = callerKey(context);
     let fallback: Call['imds.fallback'] = null;
     if (key !== null && verdict.kind === 'token') {
@@ -206,7 +221,7 @@ export class Pipeline {
     } else if (key !== null && verdict.version === 1 && verdict.kind === 'read') {
       fallback = this.fallback.reasonFor(key, startUs);
     }
-    this.calls[verdict.version === 1 ? 'v1' : 'v2']++;
+    this.calls[verdict.version === null ? 'unversioned' : verdict.version === 1 ? 'v1' : 'v2']++;
     if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
       this.calls.verdict_disagreements++;
     }
@@ -222,7 +237,8 @@ export class Pipeline {
         'imds.fallback': fallback,
         'http.request.method': request.method,
         'url.path': request.path,
-        'url.query': request.query,
+        // The old form of ECS has its secret there: `/v1/credentials?id=<id>`.
+        'url.query': verdict.version === null && request.query !== null ? MASK : request.query,
         'user_agent.original': request.userAgent,
         'http.response.status_code': response?.status ?? null,
         outcome,
@@ -234,9 +250,13 @@ export class Pipeline {
     );
   }
 
+  private isImds({ serverAddress }: FlowTuple): boolean {
+    return this.endpoints.get(serverAddress)?.service === 'imds';
+  }
+
   private where({ localAddress, localPort, remoteAddress, remotePort }: SocketTuple): Where {
     return {
-      'imds.endpoint': remoteAddress === IMDS_IPV6 ? 'ipv6' : 'ipv4',
+      'imds.endpoint': this.endpoints.get(remoteAddress)!.name, // no other is captured, or reported by the kernel
       'source.address': localAddress,
       'source.port': localPort,
       'destination.address': remoteAddress,

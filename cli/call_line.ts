@@ -16,6 +16,8 @@ interface Piece {
   style?: Style;
 }
 
+const UNVERSIONED = { ipv4: ' IMDS ?  ', ipv6: ' IMDS ?  ', ecs: ' ECS     ', eks: ' EKS     ' };
+
 /** Shells and service managers say little about who a caller is; the chain shows them only when there is room. */
 const MAX_PARENTS = 4;
 
@@ -46,7 +48,7 @@ function badge(call: Call): Piece {
     case 2:
       return { text: ' IMDSv2 ', style: 'green' };
     case null:
-      return { text: ' IMDS ?  ', style: 'dim' };
+      return { text: UNVERSIONED[call['imds.endpoint']], style: 'dim' };
   }
 }
 

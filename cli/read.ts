@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { FileSource } from '../agent/capture/file_source.ts';
 import { PacketClock } from '../agent/capture/packet_clock.ts';
+import { lookSettings } from '../agent/config.ts';
 import { hostFacts } from '../agent/identity/host.ts';
 import { lossesOf } from '../agent/losses.ts';
 import { Pipeline } from '../agent/pipeline.ts';
@@ -12,6 +13,7 @@ import { loadSettings } from './settings.ts';
 
 const readSettings = z.object({
   ...callOutputShape,
+  endpoints: lookSettings.shape.endpoints,
   host_id: z
     .string()
     .min(1)
@@ -36,6 +38,7 @@ export async function run(argv: string[]): Promise<number> {
   const file = new FileSource(positionals[0]!);
   const pipeline: Pipeline = new Pipeline({
     source: new PacketClock(file, (nowUs) => pipeline.tick(nowUs)),
+    endpoints: settings.endpoints,
     attribution: null,
     host: hostFacts({ id: settings.host_id, name: settings.host_name }),
     onCall: (call) => printer.print(call),

@@ -101,12 +101,13 @@ export const callerShape = {
 export const call = z.object({
   id: uuidv7,
   time: timestamp,
-  /** Null only where nothing was asked: `outcome` is `blocked`. */
+  /** Null where nothing was asked (`outcome` is `blocked`), and for endpoints that have no versions (`ecs`, `eks`). */
   'imds.version': imdsVersion.nullable(),
   'imds.kind': imdsKind,
   'imds.category': imdsCategory,
   'imds.role': z.string().nullable(),
-  'imds.endpoint': z.enum(['ipv4', 'ipv6']),
+  /** `ipv4`, `ipv6`: the instance metadata service. `ecs`, `eks`: credentials of a task, of a pod. */
+  'imds.endpoint': z.enum(['ipv4', 'ipv6', 'ecs', 'eks']),
   'imds.server_version': imdsVersion.nullable(),
   'imds.fallback': z.enum(['token_unanswered', 'token_refused']).nullable(),
   'http.request.method': z.string().nullable(),

@@ -11,6 +11,7 @@
  */
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { type EndpointService, endpointsOf } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type {
   Attributor,
@@ -22,7 +23,14 @@ import type {
 import { AddressTexts } from './ebpf_address.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
 import { OwnerRecords } from './ebpf_owners.ts';
-import { ownerRecord, RECORD_KINDS, type RecordedProcess, recordHead, stateRecord } from './ebpf_records.ts';
+import {
+  ENDPOINT_NUMBERS,
+  ownerRecord,
+  RECORD_KINDS,
+  type RecordedProcess,
+  recordHead,
+  stateRecord,
+} from './ebpf_records.ts';
 import type { RingReader } from './ebpf_ring.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
 import { BpfObject } from './libbpf.ts';
@@ -37,6 +45,8 @@ const DELETED_SUFFIX = ' (deleted)';
 export interface EbpfAttributorOptions {
   /** Asked for connections that began before we did, and for those whose records were lost. */
   fallback?: Attributor;
+  /** Whose connections are reported and counted; the instance metadata service's unless given. */
+  endpoints?: readonly EndpointService[];
   /** The compiled program; the one beside the source unless given. */
   objectPath?: string;
   /** Inode number of the network namespace whose sockets come first; this thread's own unless given. */
@@ -105,7 +115,14 @@ export class EbpfAttributor implements Attributor {
         cause,
       });
     }
-    const bpf = BpfObject.load(elf);
+    const chosen = [...endpointsOf(options.endpoints ?? ['imds']).keys()];
+    const bpf = BpfObject.load(elf, (loaded) =>
+      loaded.writeArray(
+        'chosen_endpoints',
+        chosen.map((address) => ENDPOINT_NUMBERS[address]!),
+        1,
+      ),
+    );
     try {
       return new EbpfAttributor(bpf, options);
     } catch (error) {

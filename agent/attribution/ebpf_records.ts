@@ -10,6 +10,15 @@ import type { AddressTexts } from './ebpf_address.ts';
 /** `enum record_kind`. Also the keys of the map `lost`. */
 export const RECORD_KINDS = { owner: 1, established: 2, failed: 3, closed: 4 } as const;
 
+/** `enum endpoint`, by address. Also the keys of the map `chosen_endpoints`. */
+export const ENDPOINT_NUMBERS: Readonly<Record<string, number>> = {
+  '169.254.169.254': 1,
+  'fd00:ec2::254': 2,
+  '169.254.170.2': 3,
+  '169.254.170.23': 4,
+  'fd00:ec2::23': 5,
+};
+
 /** Byte offsets in `struct owner_record`; a test compares them with the object's own type information. */
 export const OWNER_LAYOUT = {
   kind: 0,

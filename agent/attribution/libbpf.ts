@@ -44,6 +44,7 @@ function bind() {
     attach: lib.func('void *bpf_program__attach(void *program)'),
     destroyLink: lib.func('int bpf_link__destroy(void *link)'),
     mapFd: lib.func('int bpf_map__fd(void *map)'),
+    update: lib.func('int bpf_map_update_elem(int fd, void *key, void *value, uint64_t flags)'),
     lookup: lib.func('int bpf_map_lookup_elem(int fd, void *key, void *value)'),
     infoByFd: lib.func('int bpf_obj_get_info_by_fd(int fd, void *info, void *length)'),
     findMap: lib.func('void *bpf_object__find_map_by_name(void *object, const char *name)'),
@@ -138,9 +139,10 @@ export class BpfObject {
 
   /**
    * Loads an ELF object of eBPF programs into the kernel and attaches each to what its section names.
+   * @param prepare fills maps that the programs read, before the first of them runs.
    * @throws BpfUnavailable with the reason in words; nothing is left loaded then.
    */
-  static load(elf: Uint8Array): BpfObject {
+  static load(elf: Uint8Array, prepare?: (loaded: BpfObject) => void): BpfObject {
     const libbpf = bind();
     return withPrintKept(libbpf, (printed) => {
       const object: Pointer = libbpf.openMem(elf, elf.length, null);
@@ -149,6 +151,7 @@ export class BpfObject {
       try {
         const result: number = libbpf.load(object);
         if (result < 0) throw unavailable('load', -result, printed());
+        prepare?.(loaded);
         loaded.#attachAll(printed);
       } catch (error) {
         loaded.close();
@@ -210,6 +213,23 @@ export class BpfObject {
       if (result !== 0) throw new Error(`key ${index} of the eBPF map "${map}" cannot be read (${result})`);
       return Number(value.readBigUInt64LE());
     });
+  }
+
+  /**
+   * Writes the u32 `value` at each of `keys` of an array map.
+   * @throws Error when a key cannot be written, which a map that has the key does not do.
+   */
+  writeArray(map: string, keys: readonly number[], value: number): void {
+    const { fd } = this.#map(map);
+    const key = Buffer.alloc(4);
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(value);
+    for (const index of keys) {
+      key.writeUInt32LE(index);
+      const result: number = this.#libbpf.update(fd, key, bytes, 0);
+      if (result !== 0)
+        throw new Error(`key ${index} of the eBPF map "${map}" cannot be written (${result})`);
+    }
   }
 
   /** How often each program was skipped because it was already running on that CPU; 0 on kernels before 5.12. */

@@ -1,6 +1,7 @@
 /** Chooses the way to find owners that this host allows, and says once why it is not the best one. */
 import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
+import type { EndpointService } from '../../protocol/endpoints.ts';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import type { Attributor } from './attributor.ts';
 import { EbpfAttributor } from './ebpf.ts';
@@ -12,6 +13,8 @@ export type AttributionMode = 'auto' | 'ebpf' | 'proc';
 export interface OpenAttributorOptions {
   /** `auto`: eBPF where the host allows it, else sock_diag. `ebpf`: eBPF or an error. `proc`: sock_diag with /proc. */
   mode: AttributionMode;
+  /** Whose connections are reported and counted; the instance metadata service's unless given. */
+  endpoints?: readonly EndpointService[];
   log: Pick<Logger, 'debug' | 'info' | 'warn'>;
 }
 
@@ -34,7 +37,10 @@ export function openAttributor(options: OpenAttributorOptions): OpenedAttributor
     const fallback = openFallback(log);
     let attributor: EbpfAttributor;
     try {
-      attributor = EbpfAttributor.open(fallback === null ? {} : { fallback });
+      attributor = EbpfAttributor.open({
+        endpoints: options.endpoints ?? ['imds'],
+        ...(fallback === null ? {} : { fallback }),
+      });
     } catch (error) {
       fallback?.close();
       throw error;

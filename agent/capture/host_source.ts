@@ -2,9 +2,11 @@
  * Live packets of a whole host: of the namespace that we run in, and of those that reach the endpoints by a way of
  * their own and never pass through it (ECS awsvpc, a moved interface). Each has a capture of its own.
  */
+import { networkInterfaces } from 'node:os';
+import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { LiveSource, type LiveSourceOptions } from './live_source.ts';
-import { namespaceAt, ownNamespace } from './namespace.ts';
+import { namespaceAt, ownNamespace, withinNamespace } from './namespace.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
 
 /** Room for 128 packets: a namespace has one workload. */
@@ -21,6 +23,7 @@ export class HostSource implements PacketSource {
   readonly netns = ownNamespace();
   private readonly main: LiveSource;
   private readonly maxNamespaces: number;
+  private readonly endpoints: LiveSourceOptions['endpoints'];
   private readonly others = new Map<number, LiveSource>();
   private handler: ((packet: Packet) => void) | null = null;
   /** Counters of captures that are closed. */
@@ -36,6 +39,7 @@ export class HostSource implements PacketSource {
   constructor(options: HostSourceOptions) {
     this.name = options.interface;
     this.maxNamespaces = options.maxNamespaces;
+    this.endpoints = options.endpoints;
     this.main = new LiveSource(options);
   }
 
@@ -49,6 +53,7 @@ export class HostSource implements PacketSource {
   }
 
   stop(): void {
+    this.handler = null; // no namespace is watched from here on: it would keep the process alive
     for (const netns of [...this.others.keys()]) this.close(netns);
     this.main.stop();
   }
@@ -62,6 +67,13 @@ export class HostSource implements PacketSource {
     return netns === this.netns || this.others.has(netns);
   }
 
+  /** Whether there is room for one more; without any room asked for, nobody needs to be told that there is none. */
+  get mayWatchMore(): boolean {
+    if (this.maxNamespaces === 0) return false;
+    if (this.others.size >= this.maxNamespaces) this.counts.namespaces_over_bound++;
+    return this.others.size < this.maxNamespaces;
+  }
+
   get namespaces(): number[] {
     return [...this.others.keys()];
   }
@@ -69,13 +81,16 @@ export class HostSource implements PacketSource {
   /** Opens a capture in the namespace at `path`. Returns why not, or null when it is open. */
   watchNamespace(netns: number, path: string): string | null {
     if (this.handler === null || this.isWatched(netns)) return null;
-    if (this.others.size >= this.maxNamespaces) {
-      this.counts.namespaces_over_bound++;
-      return `${this.maxNamespaces} other namespaces are watched already`;
-    }
-    if (namespaceAt(path) !== netns) return 'it is gone';
-    const source = new LiveSource({ interface: 'any', ringBytes: NAMESPACE_RING_BYTES, namespacePath: path });
+    if (namespaceAt(path) !== netns) return null; // gone, and with it whoever could call
+    const source = new LiveSource({
+      interface: 'any',
+      ...(this.endpoints && { endpoints: this.endpoints }),
+      ringBytes: NAMESPACE_RING_BYTES,
+      namespacePath: path,
+    });
     try {
+      // The service's own namespace: everybody's calls end there, with other addresses than they began with.
+      if (withinNamespace(path, hasEndpointOfItsOwn)) return null;
       source.start(this.handler);
     } catch (error) {
       this.counts.namespaces_failed++;
@@ -112,6 +127,11 @@ export class HostSource implements PacketSource {
     add(this.past, source.counters());
     this.counts.namespaces_closed++;
   }
+}
+
+function hasEndpointOfItsOwn(): boolean {
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
+  return addresses.some(({ address }) => address === IMDS_IPV4 || address === IMDS_IPV6);
 }
 
 function add(sum: Counters, counters: Counters): void {

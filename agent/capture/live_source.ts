@@ -7,11 +7,12 @@
  * packet.
  */
 import { createRequire } from 'node:module';
+import type { EndpointService } from '../../protocol/endpoints.ts';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
 import { wallClockUs } from './clock.ts';
-import { filterOnInterface, METADATA_FILTER } from './filter.ts';
+import { endpointFilter, endpointFilterOnInterface } from './filter.ts';
 import { interfaceIndex, packetStatistics, socketDescriptors } from './libc.ts';
 import { withinNamespace } from './namespace.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
@@ -31,9 +32,19 @@ const LINK_TYPES: Record<string, LinkType> = {
 /** More than any packet's captured bytes, however cap was built (see cap_build). */
 const PACKET_BUFFER_BYTES = 65_535;
 
+/**
+ * cap stops its poll handle when it is closed and does not close it: libuv's list of handles keeps pointing into the
+ * object. Collected as garbage, it would be written to and walked through afterwards (seen: SIGSEGV at the end). So a
+ * closed one, about half a kilobyte, is kept; how many there may ever be bounds what that costs.
+ */
+const closedCaps: unknown[] = [];
+const MAX_CLOSED_CAPS = 20_000;
+
 export interface LiveSourceOptions {
   /** `any`, or the name of an interface. */
   interface: string;
+  /** Whose packets to take; the instance metadata service's unless given. */
+  endpoints?: readonly EndpointService[];
   /** Kernel ring: one packet takes 8 KiB of it (see cap_build), and all of it is resident. */
   ringBytes: number;
   /** Path of the network namespace to capture in; without it, the one that we are in. */
@@ -44,6 +55,7 @@ export interface LiveSourceOptions {
 
 export class LiveSource implements PacketSource {
   readonly name: string;
+  private readonly endpoints: readonly EndpointService[];
   private readonly ringBytes: number;
   private readonly namespacePath: string | undefined;
   private readonly say: (message: string) => void;
@@ -61,7 +73,8 @@ export class LiveSource implements PacketSource {
     blind: 0,
   };
 
-  constructor({ interface: name, ringBytes, namespacePath, say }: LiveSourceOptions) {
+  constructor({ interface: name, endpoints, ringBytes, namespacePath, say }: LiveSourceOptions) {
+    this.endpoints = endpoints ?? ['imds'];
     this.say = say ?? (() => {});
     this.name = name;
     this.ringBytes = ringBytes;
@@ -83,7 +96,10 @@ export class LiveSource implements PacketSource {
 
   stop(): void {
     this.readStatistics();
-    this.cap?.close();
+    if (this.cap !== null) {
+      this.cap.close();
+      closedCaps.push(this.cap);
+    }
     this.cap = null;
     this.descriptor = null;
   }
@@ -120,10 +136,16 @@ export class LiveSource implements PacketSource {
   }
 
   private open(): void {
-    let filter = METADATA_FILTER;
+    let filter = endpointFilter(this.endpoints);
     if (this.name !== 'any') {
       this.ifindex = interfaceIndex(this.name);
-      filter = filterOnInterface(this.ifindex);
+      filter = endpointFilterOnInterface(this.ifindex, this.endpoints);
+    }
+    if (closedCaps.length >= MAX_CLOSED_CAPS) {
+      throw new OperatorError(
+        1,
+        `The capture was opened ${MAX_CLOSED_CAPS} times; restart to open it again.`,
+      );
     }
     const { Cap } = createRequire(import.meta.url)('cap') as { Cap: new () => Cap };
     const cap = new Cap();

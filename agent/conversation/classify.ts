@@ -15,6 +15,12 @@ export interface Classification {
   serverVersion: 1 | 2 | null;
 }
 
+/** Of an endpoint that has but one way to be asked. */
+export interface UnversionedClassification extends Omit<Classification, 'version' | 'serverVersion'> {
+  version: null;
+  serverVersion: null;
+}
+
 export function classify({ request, response }: Exchange): Classification {
   const { category, role } = categoryOf(request.path);
   const isTokenRequest = request.method === 'PUT' && category === 'token';
@@ -23,11 +29,7 @@ export function classify({ request, response }: Exchange): Classification {
   if (request.hasToken || isTokenRequest) version = 2;
   // Without the whole head a missing token is no certainty; the service, which had the whole head, knows.
   else version = request.isWhole ? 1 : (serverVersion ?? 1);
-  const kind = isTokenRequest
-    ? 'token'
-    : request.method === 'GET' || request.method === 'HEAD'
-      ? 'read'
-      : 'other';
+  const kind = isTokenRequest ? 'token' : kindOf(request.method);
   return { version, kind, category, role, serverVersion };
 }
 
@@ -69,6 +71,33 @@ export function categoryOf(path: string | null): { category: ImdsCategory; role:
     default:
       return { category: 'other', role: null };
   }
+}
+
+/**
+ * The same for the credentials endpoints of ECS tasks and EKS pods. They have no versions 1 and 2, and no role in a path.
+ *
+ * Sources: AWS ECS developer guide, "Task IAM role" (`/v2/credentials/<id>`) and "Task metadata endpoint" (`/v3/<id>/…`,
+ * `/v4/<id>/…`, `/v2/metadata`, `/v2/stats`); EKS user guide, "EKS Pod Identity" (`/v1/credentials`).
+ */
+export function classifyCredentialsEndpoint({ request }: Exchange): UnversionedClassification {
+  return {
+    version: null,
+    kind: kindOf(request.method),
+    category: credentialsCategoryOf(request.path),
+    role: null,
+    serverVersion: null,
+  };
+}
+
+function credentialsCategoryOf(path: string | null): ImdsCategory {
+  const [version, tree] = path === null ? [] : normalise(path);
+  if (version === undefined || !/^v\d+$/.test(version)) return 'other';
+  if (tree === 'credentials') return 'credentials';
+  return version === 'v1' ? 'other' : 'metadata';
+}
+
+function kindOf(method: string | null): 'read' | 'other' {
+  return method === 'GET' || method === 'HEAD' ? 'read' : 'other';
 }
 
 /** RFC 3986, sections 2.1 and 5.2.4, and empty segments dropped as the service does. */

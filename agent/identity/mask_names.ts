@@ -45,6 +45,8 @@ export const SECRET_LOOKS: readonly RegExp[] = [
   // In a URL's path they follow a slash.
   /(?<![\w+-])(?:AQA|IQoJ|FwoG)[\w+/=-]{36,}/g,
   /(?<!\w)(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-|npm_|AIza|hvs\.)[\w-]{16,}/g,
+  // Whoever knows the id of an ECS task's credentials gets them (AWS ECS developer guide, "Task IAM role").
+  /(\/v\d\/credentials(?:\/+|\?id=))[^/\s&;#"']+/g,
   // Anything as long and dense as that is no word and no path.
   /(?<![\w+/=-])[\w+=-]{100,}(?![\w-])/g,
 ];
