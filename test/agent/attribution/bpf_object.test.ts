@@ -37,7 +37,8 @@ describe('the committed eBPF object', () => {
       'imds_connect_begun',
       'imds_connect_state',
     ]);
-    for (const map of ['records', 'lost', 'scratches']) assert.ok(variables.includes(map), map);
+    for (const map of ['records', 'lost', 'scratches', 'chosen_endpoints'])
+      assert.ok(variables.includes(map), map);
   });
 
   it('holds no path of the machine that built it', () => {

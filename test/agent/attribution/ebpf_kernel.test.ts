@@ -406,6 +406,29 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     assert.deepEqual(counted(), [failed + 2, connected]);
   });
 
+  it('reports other endpoints to whom they were asked for, and to nobody else', async () => {
+    const asked = EbpfAttributor.open({ netns: scene.lab.netns, endpoints: ['ecs'] });
+    try {
+      const counted = (attributor: EbpfAttributor) => {
+        attributor.poll();
+        return attributor.counters()['failed_attempts_own_namespace']!;
+      };
+      const reported: [string, string | undefined][] = [];
+      asked.onConnection = ({ tuple, owner }) => reported.push([tuple.remoteAddress, owner()?.name]);
+      const before = counted(scene.attributor);
+      for (const address of ['169.254.170.2', '169.254.170.23']) {
+        scene.lab.addAddress(address);
+        const refused = scene.lab.start(['curl', '-s', `http://${address}/`]);
+        assert.equal(await refused.ended, 7, 'nobody listens there');
+      }
+      assert.equal(counted(scene.attributor), before);
+      assert.equal(counted(asked), 1);
+      assert.deepEqual(reported, [['169.254.170.2', 'curl']]);
+    } finally {
+      asked.close();
+    }
+  });
+
   it('lost nothing, and says how often the kernel skipped it', () => {
     const counters = scene.attributor.counters();
     for (const name of ['ring_lost', 'malformed_records', 'evicted']) {

@@ -88,6 +88,12 @@ export class EbpfLab {
     });
   }
 
+  /** Gives the service's side one more IPv4 address, at which nobody listens. */
+  addAddress(address: string): void {
+    ip(`-n ${this.#service} addr add ${address}/32 dev veth0`);
+    ip(`-n ${this.#caller} route add ${address}/32 dev veth0`);
+  }
+
   /** Ends the metadata service: from now on its port refuses connections. */
   async stopServing(): Promise<void> {
     const server = this.#server!;
