@@ -121,6 +121,8 @@ export class SockDiagAttributor implements Attributor {
     const known = this.#known.get(key);
     // Without a SYN it can only be the connection that we know. A SYN may be the begin of another one.
     if (known && !atSyn) return known.owner;
+    // Until the kernel says that it is the same one: a port is used again, and its last owner is then the wrong one.
+    if (known) this.#known.delete(key);
     this.#lookups++;
     const id = this.#socketId(tuple);
     if (!id) {
@@ -137,9 +139,11 @@ export class SockDiagAttributor implements Attributor {
       this.#socketOrphaned++;
       return null;
     }
-    if (known?.inode === socket.inode) return known.owner;
+    if (known?.inode === socket.inode) {
+      this.#known.set(key, known);
+      return known.owner;
+    }
     const owner = this.#ownerOfInode(id, socket.inode, socket.uid, netlink, netns);
-    this.#known.delete(key);
     if (owner) {
       this.#known.set(key, { owner, inode: socket.inode, closedAtMs: null });
       if (this.#known.size > MAX_CONNECTIONS) {
