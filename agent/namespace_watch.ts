@@ -12,6 +12,7 @@ const LIST_EVERY_MS = 10_000;
 const LIST_AT_MOST_EVERY_MS = 200;
 /** Namespaces whose sockets are asked for; each question is asked in one after the other. */
 const MAX_ASKED = 256;
+const OPENED_PER_TICK = 4;
 const MAX_TOLD = 1_024;
 
 export class NamespaceWatch {
@@ -23,6 +24,8 @@ export class NamespaceWatch {
   /** Namespaces that were met, whatever came of it. */
   private readonly met = new Set<number>();
   private readonly asked = new Set<number>();
+  /** Namespaces that are to get a capture, by the path to enter them by. */
+  private readonly toWatch = new Map<number, string>();
   private readonly told = new Set<number>();
   private listedMs = Number.NEGATIVE_INFINITY;
 
@@ -47,6 +50,7 @@ export class NamespaceWatch {
 
   /** Ends what looks at namespaces that are gone, and finds new ones where that is ours to do. */
   tick(nowMs: number): void {
+    this.openSome();
     if (nowMs - this.listedMs < LIST_EVERY_MS) return;
     if (this.mustFind || this.source.namespaces.length > 0) this.look(nowMs);
   }
@@ -77,11 +81,21 @@ export class NamespaceWatch {
       if (namespaceAt(path) !== netns) continue;
       this.met.add(netns);
       isNew = this.ask(netns, path) || isNew;
+      this.toWatch.set(netns, path);
+    }
+    return isNew;
+  }
+
+  /** A capture takes milliseconds to open, and somebody may be waiting for the name of a caller: not all at once. */
+  private openSome(): void {
+    let opened = 0;
+    for (const [netns, path] of this.toWatch) {
+      if (opened++ >= OPENED_PER_TICK) return;
+      this.toWatch.delete(netns);
       if (!this.source.mayWatchMore) continue;
       const trouble = this.source.watchNamespace(netns, path);
       if (trouble !== null) this.say(netns, trouble);
     }
-    return isNew;
   }
 
   private ask(netns: number, path: string): boolean {
