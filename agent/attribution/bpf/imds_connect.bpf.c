@@ -17,7 +17,7 @@
  * so it runs. What is skipped in spite of that is counted by the kernel (bpf_prog_info.recursion_misses).
  *
  * Uses nothing younger than Linux 5.8 (ring buffer): no bpf_loop, no dynptr, no bpf_d_path (which tp_btf may not call).
- * Seen to load and to report right on 5.10, 6.1 and 6.18.
+ * Seen to load and to report right on 6.1, 6.12 and 6.18; before it recorded cgroups, on 5.10 too.
  */
 #include "kernel_types.h"
 
@@ -388,7 +388,7 @@ static __always_inline int is_named_systemd(struct cgroup_root *root)
 	if (bpf_core_read_str(name, sizeof(name), &root->name) != sizeof(name))
 		return 0;
 	return name[0] == 's' && name[1] == 'y' && name[2] == 's' && name[3] == 't' && name[4] == 'e' &&
-	       name[5] == 'm' && name[6] == 0;
+	       name[5] == 'm' && name[6] == 'd';
 }
 
 /*

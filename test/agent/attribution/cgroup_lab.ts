@@ -3,19 +3,19 @@ import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 export interface OwnCgroups {
-  /** Where to write a pid: one of each kind. */
+  /** Where to write a pid: one of each kind, in the order that the record has them in. */
   directories: string[];
-  /** The paths within their hierarchies, each once. */
+  /** The paths within their hierarchies, all different. */
   paths: string[];
   /** To be called when no process is in them any more. */
   remove(): void;
 }
 
-/** Makes `name`, and in it `below`, one in another. Null where none may be made. */
+/** Makes `name-0`, `name-1`, …, and in each `below`, one in another. Null where none may be made. */
 export function ownCgroups(name: string, below: string[]): OwnCgroups | null {
   const made: { mount: string; directory: string }[] = [];
-  for (const mount of mounts()) {
-    const directory = join(mount, name, ...below);
+  for (const [kind, mount] of mounts().entries()) {
+    const directory = join(mount, `${name}-${kind}`, ...below, `leaf-${kind}`);
     try {
       mkdirSync(directory, { recursive: true });
     } catch {
@@ -26,7 +26,7 @@ export function ownCgroups(name: string, below: string[]): OwnCgroups | null {
   if (made.length === 0) return null;
   return {
     directories: made.map(({ directory }) => directory),
-    paths: [...new Set(made.map(({ mount, directory }) => directory.slice(mount.length)))],
+    paths: made.map(({ mount, directory }) => directory.slice(mount.length)),
     remove() {
       for (const { mount, directory } of made) {
         for (let at = directory; at !== mount; at = dirname(at)) rmdirSync(at);
