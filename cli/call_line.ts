@@ -29,6 +29,7 @@ export function callLine(call: Call, { colour, columns }: LineOptions): string {
     { text: statusText(call), style: statusStyle(call) },
     { text: requestText(call), style: targetStyle(call) },
     { text: caller(call), style: isV1 ? 'bold' : 'reset' },
+    ...workload(call),
   ];
   const notes = notesOf(call);
   if (notes !== '') pieces.push({ text: notes, style: 'yellow' });
@@ -100,6 +101,16 @@ function programName({ 'executable.path': executable, name, script }: ProcessFac
   return `${(executable ?? name).replace(/^.*\//, '')} ${script}`;
 }
 
+/** Where it runs, the best name first: the pod, the container, the unit. */
+function workload({ container, k8s, systemd }: Call): Piece[] {
+  let text = '';
+  if (k8s?.['pod.name'])
+    text = `in pod ${k8s['namespace.name']}/${k8s['pod.name']}/${k8s['container.name'] ?? '?'}`;
+  else if (container !== null) text = `in container ${container.name ?? container.id.slice(0, 12)}`;
+  else if (systemd?.unit) text = `in ${systemd.unit}`;
+  return text === '' ? [] : [{ text: visibleText(text), style: 'cyan' }];
+}
+
 function parentsText(ancestors: Ancestor[]): string {
   const names = ancestors.slice(0, MAX_PARENTS).map(({ name, pid }) => `${name}[${pid}]`);
   if (names.length === 0) return '';
@@ -113,7 +124,11 @@ function notesOf(call: Call): string {
     if (status < 400) notes.push('credentials went out without a token');
   }
   if (call['imds.fallback'] === 'token_unanswered') {
-    notes.push('fell back: its token request got no answer (hop limit?)');
+    notes.push(
+      call.container === null
+        ? 'fell back: its token request got no answer'
+        : 'fell back: no token came (hop limit 1?): set the hop limit to 2, or give this container no metadata',
+    );
   } else if (call['imds.fallback'] === 'token_refused') {
     notes.push('fell back: its token request was refused');
   }

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import * as z from 'zod';
+import { prepareContainerStory } from '../lab/container_story.ts';
 import { kernelHasIpv6, Lab } from '../lab/lab.ts';
 import { findPrograms, installSdks } from '../lab/programs.ts';
 import { type Act, Story } from '../lab/story.ts';
@@ -65,8 +66,11 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
   try {
     const story = await Story.prepare(lab, programs);
     step('starting agent and collector on the lab\'s host ("imdswatch up")');
-    const observer = await DemoObserver.start(lab, { liveView: !once });
-    const isThrough = await playAll(story.acts(), once ? 0 : PACE_MS, interrupted);
+    const containers = await prepareContainerStory(lab, programs, story.ledger);
+    const observer = await DemoObserver.start(lab, { liveView: !once, engineSocket: containers.socket });
+    if (containers.notAvailable !== null) step(`${containers.notAvailable}: the second act is left out`);
+    const acts = [...story.acts(), ...containers.acts];
+    const isThrough = await playAll(acts, once ? 0 : PACE_MS, interrupted);
     if (!isThrough) return once ? 1 : 0;
     if (!once) {
       process.stdout.write(`\n${bold('So far:')}\n`);

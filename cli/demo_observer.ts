@@ -45,20 +45,28 @@ export class DemoObserver {
   /** What `up` complained about, for the operator when something goes wrong. */
   #complaints: string[] = [];
 
-  private constructor(lab: Lab) {
+  private constructor(lab: Lab, engineSocket: string | null) {
     this.#lab = lab;
     this.#dataDir = join(lab.home, 'data');
-    this.#env = Object.fromEntries(
-      PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
-    );
+    this.#env = {
+      ...Object.fromEntries(
+        PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
+      ),
+      // The lab's own engine, and no other of this machine.
+      IMDSWATCH_DOCKER_SOCKET: engineSocket ?? 'none',
+      IMDSWATCH_CRI_SOCKET: 'none',
+    };
   }
 
   /**
    * Starts agent and collector, and with `liveView` also `watch` on our own terminal. Resolves when calls are seen.
    * Throws OperatorError with what `up` said when it does not come up.
    */
-  static async start(lab: Lab, { liveView }: { liveView: boolean }): Promise<DemoObserver> {
-    const observer = new DemoObserver(lab);
+  static async start(
+    lab: Lab,
+    { liveView, engineSocket }: { liveView: boolean; engineSocket: string | null },
+  ): Promise<DemoObserver> {
+    const observer = new DemoObserver(lab, engineSocket);
     if (liveView) {
       // First, so that it is there when `up` is ready and the story begins.
       const watch = lab.spawn(observer.#command('watch'), {

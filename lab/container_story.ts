@@ -17,6 +17,8 @@ export interface ContainerStory {
   acts: Act[];
   /** Why there are none: one line for who watches. Null where there are. */
   notAvailable: string | null;
+  /** Where the engine can be asked for names; null where there is none. */
+  socket: string | null;
 }
 
 /** Starts Docker in the lab, where it can be had. It ends with the lab. Throws when it is there but does not come up. */
@@ -26,7 +28,8 @@ export async function prepareContainerStory(
   ledger: Ledger,
 ): Promise<ContainerStory> {
   const { engine, notAvailable } = await startDocker(lab);
-  if (notAvailable !== null) return { acts: [], notAvailable: `containers in Docker are ${notAvailable}` };
+  if (notAvailable !== null)
+    return { acts: [], socket: null, notAvailable: `containers in Docker are ${notAvailable}` };
   const act = (client: LabClient, spec: Omit<ContainerSpec, 'argv'>): Act => ({
     says: client.says,
     play: () => runInContainer(ledger, engine, client, spec),
@@ -43,6 +46,7 @@ export async function prepareContainerStory(
       act(sdkBehindHopLimit(programs), { name: 'orders', machinePrograms: true }),
     ],
     notAvailable: null,
+    socket: engine.socket,
   };
 }
 
