@@ -25,9 +25,10 @@ it('a SYN whose socket is gone ends what was known of its addresses', async () =
     assert.equal(attributor.ownerOf(tuple, false)?.pid, process.pid, 'its last packets may still come');
     // A reset leaves no TIME_WAIT behind: the kernel knows the tuple no more.
     const [service] = await accepted;
-    service.on('error', () => {});
+    const ended = new Promise((resolve) => service.on('error', () => {}).once('close', resolve));
+    service.resume();
     client.resetAndDestroy();
-    await once(service, 'close');
+    await ended;
     assert.equal(attributor.ownerOf(tuple, true), null);
     assert.equal(attributor.ownerOf(tuple, false), null);
   } finally {
