@@ -82,7 +82,10 @@ describe('a call as a line', () => {
     assert.match(plain({ ...CALL, 'attribution.confidence': 'probable' }), /\[321\]\?/);
   });
   it('says why a capable client fell back, and where the service disagrees', () => {
-    assert.match(plain({ ...CALL, 'imds.fallback': 'token_unanswered' }), /hop limit/);
+    const unanswered = { ...CALL, 'imds.fallback': 'token_unanswered' as const };
+    assert.match(plain({ ...unanswered, container: null }), /its token request got no answer/);
+    const container = { id: 'a'.repeat(64), name: 'orders', 'image.name': null, runtime: 'docker' };
+    assert.match(plain({ ...unanswered, container }), /in container orders.*set the hop limit to 2/);
     assert.match(plain({ ...CALL, 'imds.fallback': 'token_refused' }), /refused/);
     assert.match(plain({ ...CALL, 'imds.server_version': 2 }), /the service took it for IMDSv2/);
     assert.match(plain({ ...CALL, 'imds.endpoint': 'ipv6' }), /ipv6/);
