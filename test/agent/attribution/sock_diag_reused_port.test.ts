@@ -6,7 +6,7 @@ import { it } from 'node:test';
 import { SockDiagAttributor } from '../../../agent/attribution/sock_diag.ts';
 
 it('a SYN whose socket is gone ends what was known of its addresses', async () => {
-  const attributor = SockDiagAttributor.open({ threadNice: null });
+  const attributor = SockDiagAttributor.open({ threadNice: null, searchBoundMs: 1_000 });
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
