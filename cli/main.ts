@@ -43,7 +43,7 @@ async function main(argv: string[]): Promise<number> {
   }
   if (name === '--warm-compile-cache') {
     // The launcher's last set-up step: Node keeps the stripped sources, and later starts need no type stripping.
-    await Promise.all(Object.values(commands).map(({ load }) => load()));
+    await Promise.all([...Object.values(commands).map(({ load }) => load()), import('./watching.ts')]);
     (await import('./watch.ts')).warmCompileCache();
     return 0;
   }

@@ -17,7 +17,8 @@ export type WatchSettings = z.infer<typeof watchSettings>;
 
 /**
  * A young generation of one megabyte, and no optimising compiler, of whose code some 5 MB would be resident. No
- * difference in processor time was found beyond the noise (bench/RESULTS.md).
+ * difference in processor time was found beyond the noise. Not where callers are searched for in /proc: 200 at once
+ * were named less often with it, and calls were lost (bench/RESULTS.md).
  */
 const SMALL_HEAP = ['--max-semi-space-size=1', '--no-opt'] as const;
 const WATCHING = fileURLToPath(new URL('./watching.ts', import.meta.url));
@@ -39,10 +40,11 @@ export async function run(argv: string[]): Promise<number> {
     short: { i: 'interface' },
   });
   const { execPath, execArgv } = process;
+  const heap = settings.attribution === 'proc' ? [] : SMALL_HEAP;
   flushCompileCache(); // happens at a process's end otherwise, and this image has none
   process.execve?.(
     execPath,
-    [execPath, ...execArgv, ...SMALL_HEAP, WATCHING, JSON.stringify(settings)],
+    [execPath, ...execArgv, ...heap, WATCHING, JSON.stringify(settings)],
     process.env,
   );
   throw new Error('this runtime cannot replace its process (process.execve of Node 24)');

@@ -239,9 +239,11 @@ ask("/latest/meta-data/instance-type")
       ['-i', 'any', '-w', files.any],
       ['-i', 'eth0', '-w', files.eth0],
       ['-i', 'any', '-y', 'LINUX_SLL', '--nano', '-w', files.nano],
-    ].map((options) =>
-      lab.spawn(['tcpdump', '-Z', 'root', '-U', '--immediate-mode', '-n', ...options, 'tcp', 'port', '80']),
-    );
+    ].map((options) => {
+      // In immediate mode a packet takes a slot of the snap length: without these two tcpdump has room for eight.
+      const room = ['--immediate-mode', '-s', '4096', '-B', '32768'];
+      return lab.spawn(['tcpdump', '-Z', 'root', '-U', '-n', ...room, ...options, 'tcp', 'port', '80']);
+    });
     await Promise.all(
       captures.map((capture) => new Promise((resolve) => capture.child.stderr?.once('data', resolve))),
     );

@@ -10,6 +10,7 @@ it('a SYN whose socket is gone ends what was known of its addresses', async () =
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
+  server.on('connection', (socket) => socket.on('error', () => {})); // a reset is what it gets
   const accepted = once(server, 'connection') as Promise<[Socket]>;
   const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
   try {
