@@ -2,7 +2,7 @@
 import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
 import { type Endpoint, type EndpointService, endpointsOf, IMDS_PORT } from '../protocol/endpoints.ts';
 import type { StageCounters } from '../protocol/records.ts';
-import type { Attributor, KernelConnection, SocketOwner, SocketTuple } from './attribution/attributor.ts';
+import type { Attributor, KernelConnection, SocketTuple } from './attribution/attributor.ts';
 import { callId, timestampOf } from './call_id.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
 import { asksForToken, classify, classifyCredentialsEndpoint } from './conversation/classify.ts';
@@ -15,6 +15,7 @@ import type { DecodeFault } from './decode/decode_fault.ts';
 import { MASK } from './identity/mask.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
 import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
+import type { SocketOwner } from './process/owner.ts';
 
 export interface PipelineOptions {
   source: PacketSource;

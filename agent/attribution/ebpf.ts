@@ -13,13 +13,8 @@ import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type EndpointService, endpointsOf } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type {
-  Attributor,
-  KernelConnection,
-  ProcessSnapshot,
-  SocketOwner,
-  SocketTuple,
-} from './attributor.ts';
+import type { ProcessSnapshot, SocketOwner } from '../process/owner.ts';
+import type { Attributor, KernelConnection, SocketTuple } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
 import { OwnerRecords } from './ebpf_owners.ts';

@@ -4,7 +4,7 @@
  *
  * Byte order is the machine's own; every machine that Node's eBPF targets run on here (x86-64, arm64) is little-endian.
  */
-import type { ProcessSnapshot } from './attributor.ts';
+import type { ProcessSnapshot } from '../process/owner.ts';
 import type { AddressTexts } from './ebpf_address.ts';
 
 /** `enum record_kind`. Also the keys of the map `lost`. */

@@ -16,8 +16,8 @@ import {
   readLinkAt,
   readNumbers,
   rereadFile,
-} from './proc_libc.ts';
-import { HeldProcess } from './proc_reader.ts';
+} from '../process/proc_libc.ts';
+import { HeldProcess } from '../process/proc_reader.ts';
 
 /** The newest pids, tried by number: their entries need not be listed first, which costs 60 µs for new processes. */
 const NEWEST_PIDS = 3;

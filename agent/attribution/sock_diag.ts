@@ -8,12 +8,13 @@
 import { setPriority } from 'node:os';
 import type { Counters } from '../../protocol/records.ts';
 import { cgroupPaths } from '../identity/cgroup.ts';
-import type { Attributor, SocketOwner, SocketTuple } from './attributor.ts';
+import type { SocketOwner } from '../process/owner.ts';
+import { closeDescriptor, openAsBase, readFileAt, readLinkAt } from '../process/proc_libc.ts';
+import { HeldProcess, ProcReader } from '../process/proc_reader.ts';
+import type { Attributor, SocketTuple } from './attributor.ts';
 import { addressBytes, type SocketId } from './netlink_inet_diag.ts';
 import { type FoundSocket, SockDiagSocket } from './netlink_sock_diag.ts';
 import { HolderSearch } from './proc_holder_search.ts';
-import { closeDescriptor, openAsBase, readFileAt, readLinkAt } from './proc_libc.ts';
-import { HeldProcess, ProcReader } from './proc_reader.ts';
 
 /**
  * Nice value of the capturing thread. The look-up races the caller's end, and what loses the race is waiting for a

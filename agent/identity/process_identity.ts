@@ -4,8 +4,8 @@
 import { readFileSync } from 'node:fs';
 import type { Ancestor, ProcessFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { ProcessSnapshot, SocketOwner } from '../attribution/attributor.ts';
-import { HeldProcess, ProcReader } from '../attribution/proc_reader.ts';
+import type { ProcessSnapshot, SocketOwner } from '../process/owner.ts';
+import { HeldProcess, ProcReader } from '../process/proc_reader.ts';
 import { maskArgs, maskText } from './mask.ts';
 import { UserNames } from './passwd.ts';
 import { scriptOf } from './script.ts';

@@ -1,9 +1,9 @@
 /** Which workload the owner of a socket belongs to: its container, pod and systemd unit. */
 import type { ContainerFacts, K8sFacts, SystemdFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { SocketOwner } from '../attribution/attributor.ts';
-import { closeDescriptor, openAsBase, readFileAt } from '../attribution/proc_libc.ts';
-import { parseStat } from '../attribution/proc_stat.ts';
+import type { SocketOwner } from '../process/owner.ts';
+import { closeDescriptor, openAsBase, readFileAt } from '../process/proc_libc.ts';
+import { parseStat } from '../process/proc_stat.ts';
 import { type CgroupFacts, cgroupFacts, cgroupPaths } from './cgroup.ts';
 import { ContainerNamesBook, type TrackedContainer } from './container_names.ts';
 import type { Engine } from './engines/engine.ts';

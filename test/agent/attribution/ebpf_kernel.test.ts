@@ -13,10 +13,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { SocketOwner, SocketTuple } from '../../../agent/attribution/attributor.ts';
+import type { SocketTuple } from '../../../agent/attribution/attributor.ts';
 import { EbpfAttributor, type EbpfSocketOwner } from '../../../agent/attribution/ebpf.ts';
 import { BpfUnavailable } from '../../../agent/attribution/ebpf_failure.ts';
 import { cgroupPaths } from '../../../agent/identity/cgroup.ts';
+import type { SocketOwner } from '../../../agent/process/owner.ts';
 import { ownCgroups } from './cgroup_lab.ts';
 import { chainOf, EbpfLab, type Started } from './ebpf_lab.ts';
 import { whyNoCompiler } from './ebpf_object.ts';

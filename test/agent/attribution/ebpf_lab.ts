@@ -6,7 +6,8 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { ProcessSnapshot, SocketTuple } from '../../../agent/attribution/attributor.ts';
+import type { SocketTuple } from '../../../agent/attribution/attributor.ts';
+import type { ProcessSnapshot } from '../../../agent/process/owner.ts';
 
 /** Reads one request line a connection, prints whose it was, answers. */
 const SERVICE = `

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import type { SocketOwner } from '../../../agent/attribution/attributor.ts';
 import { ProcessIdentity } from '../../../agent/identity/process_identity.ts';
+import type { SocketOwner } from '../../../agent/process/owner.ts';
 import { processFacts } from '../../../protocol/call.ts';
-import { ProcFixture } from '../attribution/proc_fixture.ts';
+import { ProcFixture } from '../process/proc_fixture.ts';
 
 describe('what a process is', () => {
   let proc: ProcFixture;

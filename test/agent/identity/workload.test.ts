@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { containerFacts, systemdFacts } from '../../../protocol/call.ts';
-import { ProcFixture } from '../attribution/proc_fixture.ts';
+import { ProcFixture } from '../process/proc_fixture.ts';
 import { A, owner, WAIT_MS, WorkloadFixture } from './workload_fixture.ts';
 
 describe('where no engine is needed', () => {

@@ -4,9 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SocketOwner } from '../../../agent/attribution/attributor.ts';
 import { openEngines } from '../../../agent/identity/engines/open_engines.ts';
 import { type WorkloadFacts, WorkloadIdentity, type WorkloadRef } from '../../../agent/identity/workload.ts';
+import type { SocketOwner } from '../../../agent/process/owner.ts';
 import { FakeCri } from './engines/fake_cri.ts';
 import { FakeDocker } from './engines/fake_docker.ts';
 

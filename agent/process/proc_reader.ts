@@ -1,6 +1,6 @@
 /** Processes as /proc shows them: one held still to be read, and those that are asked for again and again. */
 import type { Counters } from '../../protocol/records.ts';
-import type { ProcessSnapshot } from './attributor.ts';
+import type { ProcessSnapshot } from './owner.ts';
 import {
   CURRENT_DIRECTORY,
   closeDescriptor,

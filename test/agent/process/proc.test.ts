@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { HolderSearch } from '../../../agent/attribution/proc_holder_search.ts';
-import { HeldProcess, ProcReader } from '../../../agent/attribution/proc_reader.ts';
-import { parseCommandLine, parsePathLink, parseStat } from '../../../agent/attribution/proc_stat.ts';
+import { HeldProcess, ProcReader } from '../../../agent/process/proc_reader.ts';
+import { parseCommandLine, parsePathLink, parseStat } from '../../../agent/process/proc_stat.ts';
 import { ProcFixture } from './proc_fixture.ts';
 
 describe('/proc/PID/stat', () => {
