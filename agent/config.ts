@@ -29,8 +29,10 @@ export const lookSettings = z.object({
     .int()
     .min(524_288)
     .max(268_435_456)
-    .default(4_194_304)
-    .describe('Kernel ring for packets that wait for us, 8 KiB each; all of it is resident memory.'),
+    .optional()
+    .describe(
+      'Kernel ring for packets that wait for us, 8 KiB each; all of it is resident memory. Default: 4 MiB with eBPF, 16 MiB without, where looking for a caller keeps packets waiting.',
+    ),
   max_namespaces: z
     .int()
     .min(0)

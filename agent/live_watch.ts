@@ -21,6 +21,11 @@ const GIVE_BACK_EVERY_MS = 5_000;
 /** While nothing waits for a decision. */
 const IDLE_TICK_MS = 1_000;
 const BUSY_TICK_MS = 250;
+/**
+ * Without eBPF a caller is looked for in /proc while packets wait, some milliseconds each: of 200 callers at once 22
+ * calls were lost with 4 MiB (bench/RESULTS.md).
+ */
+const RING_BYTES = { ebpf: 4_194_304, sock_diag: 16_777_216 };
 /** A tick this late means that we did not run (suspended, starved): nobody looked at what was captured meanwhile. */
 const STALL_MS = 5_000;
 
@@ -69,7 +74,7 @@ export class LiveWatch {
       maxNamespaces: settings.max_namespaces,
       interface: settings.interface,
       endpoints: settings.endpoints,
-      ringBytes: settings.capture_buffer_bytes,
+      ringBytes: settings.capture_buffer_bytes ?? RING_BYTES[attributor.method],
       say: (message) => log.warn(message),
     });
     this.pipeline = new Pipeline({
