@@ -139,14 +139,20 @@ print("asked", flush=True)
 sys.stdin.readline()
 ask("/latest/meta-data/instance-id")
 ask("/latest/meta-data/instance-type")
+print("done", flush=True)
+sys.stdin.readline()
 `;
     const early = lab.spawn(['python3', '-c', program]);
     await new Promise((resolve) => early.child.stdout?.once('data', resolve));
     watcher = await startWatch(lab);
+    // It lives until its calls were seen: without the kernel's record it is looked for when they are.
+    const done = new Promise((resolve) => early.child.stdout?.once('data', resolve));
     early.child.stdin?.write('go\n');
+    await done;
+    await assertSame(lab, watcher);
+    early.child.stdin?.write('end\n');
     await early.exited;
     await lab.metadata.reset();
-    await assertSame(lab, watcher);
     assert.deepEqual(
       watcher.calls.map((call) => call['url.path']),
       ['/latest/meta-data/instance-id', '/latest/meta-data/instance-type'],
