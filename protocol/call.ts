@@ -69,6 +69,8 @@ export const hostFacts = z.object({
   'cloud.availability_zone': z.string().optional(),
   type: z.string().optional(),
   'image.id': z.string().optional(),
+  /** Of the instance, or given by the operator: hosts are grouped and filtered by them. */
+  tags: z.record(z.string().max(128), z.string().max(256)).optional(),
 });
 
 export const imdsKind = z.enum(['token', 'read', 'other']);

@@ -1,11 +1,13 @@
 /** `imdswatch collector` as an operator meets it. */
+
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
-import { databaseFile } from '../../collector/store/sqlite/database.ts';
+import { FINDINGS } from '../../collector/store/sqlite/findings_schema.ts';
+
 import { makeCall } from './parties/calls.ts';
 import { acknowledged, Bench } from './parties/in_process.ts';
 import { kill, startCollectorProcess, TOKEN } from './parties/processes.ts';
@@ -49,7 +51,7 @@ test('SIGTERM ends it in order: what was acknowledged is there, exit code 0', as
   child.kill('SIGTERM');
   assert.deepEqual(await exited, [0, null]);
   assert.deepEqual(readStored(dataDir).numbers, range(0, 300));
-  assert.equal(statSync(databaseFile(dataDir)).mode & 0o077, 0, "nobody else's to read");
+  assert.equal(statSync(join(dataDir, FINDINGS.file)).mode & 0o077, 0, "nobody else's to read");
 });
 
 test('the token comes from a file; without one it says how to make one', async () => {
@@ -72,7 +74,7 @@ test('the token comes from a file; without one it says how to make one', async (
   writeFileSync(file, `${TOKEN}\n`);
   const child = started(['--listen', '127.0.0.1:0', '--data-dir', dataDir, '--agent-token-file', file]);
   const ended = end(child);
-  await eventually('the store', () => existsSync(databaseFile(dataDir)));
+  await eventually('the store', () => existsSync(join(dataDir, FINDINGS.file)));
   child.kill('SIGTERM');
   assert.ok(!(await ended).said.includes(TOKEN));
 });

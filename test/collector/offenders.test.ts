@@ -1,4 +1,5 @@
 /** From stored records to the list of offenders, and how it is printed. */
+
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -11,7 +12,8 @@ import { v7 as uuidv7 } from 'uuid';
 import { parseSince, readOffenders } from '../../cli/offenders.ts';
 import { offendersTable } from '../../cli/offenders_table.ts';
 import type { Offender } from '../../collector/insight/offenders.ts';
-import { databaseFile } from '../../collector/store/sqlite/database.ts';
+import { FINDINGS } from '../../collector/store/sqlite/findings_schema.ts';
+
 import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import type { Store } from '../../collector/store/store.ts';
 import { toMicroseconds, toTimestamp } from '../../collector/store/time.ts';
@@ -266,7 +268,7 @@ test('the command prints JSON and a table while a collector writes, and says wha
 test('a store of a newer release, and one that is no database, are said to be so', async () => {
   const { dataDir, store } = newStore();
   await store.close();
-  const file = databaseFile(dataDir);
+  const file = join(dataDir, FINDINGS.file);
   const database = new DatabaseSync(file);
   database.exec('PRAGMA user_version = 99');
   database.close();

@@ -1,21 +1,27 @@
-/** Opens the database file: for the collector, which writes, or for a command beside it, which only reads. */
+/** Opens a database file of the store: for the collector, which writes, or for a command beside it, which only reads. */
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../../../protocol/operator_error.ts';
-import { MIGRATIONS } from './migrations.ts';
+
+/**
+ * One database file and the steps that made its schema. A step that was released never changes; the file's `user_version` says
+ * how many of them it has been through.
+ */
+export interface Schema {
+  file: string;
+  migrations: readonly Migration[];
+}
+/** SQL, or what SQL cannot say. Runs inside the transaction of all steps. */
+export type Migration = string | ((database: DatabaseSync) => void);
 
 /** How long a statement waits for another process's write lock. */
 const BUSY_TIMEOUT_MS = 5000;
 const CACHE_KIB = 16 * 1024;
 
-export function databaseFile(dataDir: string): string {
-  return join(dataDir, 'imdswatch.db');
-}
-
 /** Makes what is missing and brings the schema up to date. Throws `OperatorError` with what to do about it. */
-export function openForWriting(dataDir: string): DatabaseSync {
-  const file = databaseFile(dataDir);
+export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
+  const file = join(dataDir, schema.file);
   let database: DatabaseSync | null = null;
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
@@ -27,7 +33,7 @@ export function openForWriting(dataDir: string): DatabaseSync {
     database.exec(
       `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -${CACHE_KIB}; PRAGMA temp_store = MEMORY;`,
     );
-    migrate(database, file);
+    migrate(database, file, schema.migrations);
     return database;
   } catch (error) {
     database?.close();
@@ -36,8 +42,8 @@ export function openForWriting(dataDir: string): DatabaseSync {
 }
 
 /** For a reader in another process: sees what is committed while the collector goes on writing. */
-export function openForReading(dataDir: string): DatabaseSync {
-  const file = databaseFile(dataDir);
+export function openForReading(dataDir: string, { file: name, migrations }: Schema): DatabaseSync {
+  const file = join(dataDir, name);
   if (!existsSync(file)) {
     throw new OperatorError(
       1,
@@ -48,10 +54,10 @@ export function openForReading(dataDir: string): DatabaseSync {
   try {
     database = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
     const version = schemaVersion(database);
-    if (version !== MIGRATIONS.length) {
+    if (version !== migrations.length) {
       throw new OperatorError(
         1,
-        `The store ${file} has schema ${version} and this imdswatch reads schema ${MIGRATIONS.length}. Use the same release as its collector.`,
+        `The store ${file} has schema ${version} and this imdswatch reads schema ${migrations.length}. Use the same release as its collector.`,
       );
     }
     return database;
@@ -65,19 +71,22 @@ function schemaVersion(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
 }
 
-function migrate(database: DatabaseSync, file: string): void {
+function migrate(database: DatabaseSync, file: string, migrations: readonly Migration[]): void {
   // Taken before the version is read: of two that start at once, one migrates and the other finds it done.
   database.exec('BEGIN IMMEDIATE');
   try {
     const version = schemaVersion(database);
-    if (version > MIGRATIONS.length) {
+    if (version > migrations.length) {
       throw new OperatorError(
         1,
-        `The store ${file} was made by a newer imdswatch (schema ${version}; this one knows ${MIGRATIONS.length}). Update imdswatch, or use another data_dir.`,
+        `The store ${file} was made by a newer imdswatch (schema ${version}; this one knows ${migrations.length}). Update imdswatch, or use another data_dir.`,
       );
     }
-    for (const step of MIGRATIONS.slice(version)) database.exec(step);
-    database.exec(`PRAGMA user_version = ${MIGRATIONS.length}; COMMIT;`);
+    for (const step of migrations.slice(version)) {
+      if (typeof step === 'string') database.exec(step);
+      else step(database);
+    }
+    database.exec(`PRAGMA user_version = ${migrations.length}; COMMIT;`);
   } catch (error) {
     if (database.isTransaction) database.exec('ROLLBACK');
     throw error;

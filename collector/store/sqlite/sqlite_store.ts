@@ -7,16 +7,17 @@ import { toMicroseconds } from '../time.ts';
 import { readCallerTotals } from './caller_totals.ts';
 import { Callers } from './callers.ts';
 import { openForReading, openForWriting } from './database.ts';
+import { FINDINGS } from './findings_schema.ts';
 import { toBytes } from './uuid_bytes.ts';
 
 /** Opens the store of a collector. Throws `OperatorError`. */
 export function openStore(dataDir: string): Store {
-  return new SqliteStore(openForWriting(dataDir));
+  return new SqliteStore(openForWriting(dataDir, FINDINGS));
 }
 
 /** Opens the store beside a collector, to ask it. Throws `OperatorError`. */
 export function openStoreForReading(dataDir: string): Pick<Store, 'callerTotals' | 'close'> {
-  const database = openForReading(dataDir);
+  const database = openForReading(dataDir, FINDINGS);
   return {
     callerTotals: async (sinceUs) => readCallerTotals(database, sinceUs),
     close: async () => database.close(),

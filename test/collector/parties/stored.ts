@@ -1,5 +1,6 @@
 /** What a collector's store holds, read beside it. */
 import { openForReading } from '../../../collector/store/sqlite/database.ts';
+import { FINDINGS } from '../../../collector/store/sqlite/findings_schema.ts';
 
 export interface Stored {
   /** The numbers of the calls that travelled whole (their path is `/NUMBER`), sorted. */
@@ -9,7 +10,7 @@ export interface Stored {
 }
 
 export function readStored(dataDir: string): Stored {
-  const database = openForReading(dataDir);
+  const database = openForReading(dataDir, FINDINGS);
   try {
     const numbers = database
       .prepare('SELECT path FROM calls')

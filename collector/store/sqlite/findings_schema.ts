@@ -1,11 +1,12 @@
+import type { Migration, Schema } from './database.ts';
+
 /**
- * The schema, as the steps that made it. A step that was released never changes; the database's `user_version` says
- * how many of them it has been through.
+ * What agents reported.
  *
  * A process is described once (`callers`), however often it calls; what stays the same when it is started again is its
  * identity. Times are microseconds since 1970, ids the 16 bytes of a UUIDv7: clustered by them, calls are appended at the end.
  */
-export const MIGRATIONS: readonly string[] = [
+const MIGRATIONS: readonly Migration[] = [
   `
   CREATE TABLE hosts (
     id INTEGER PRIMARY KEY,
@@ -115,3 +116,5 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
 ];
+
+export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

@@ -1,0 +1,18 @@
+/** Who somebody is to the collector, once a token, a session, a client certificate or a trusted proxy has said so. */
+import type { Role } from '../model/administration.ts';
+
+/** A person, or a program that uses the API with a person's token. */
+export interface Principal {
+  /** For the audit log and the page. */
+  name: string;
+  role: Role;
+  via: 'token' | 'session' | 'proxy';
+}
+
+/**
+ * An agent that may connect. With `hostId` it speaks for that host only; without, it has shown an enrolment token and gets a
+ * credential of its own for the host that its `hello` names, unless that host has one already.
+ */
+export type AgentIdentity =
+  | { hostId: string; via: 'credential' | 'certificate' }
+  | { hostId: null; via: 'enrolment' };

@@ -1,0 +1,55 @@
+/** What to tell the team that owns an offender. */
+import * as z from 'zod';
+
+/**
+ * - `upgrade`: this release speaks IMDSv1 only; a newer one speaks IMDSv2.
+ * - `replace`: no release of it speaks IMDSv2.
+ * - `hop_limit`: it speaks IMDSv2, and its token requests got no answer (hop limit, a proxy in between): raise the limit first.
+ * - `token_refused`: it speaks IMDSv2, and its token requests were refused.
+ * - `configure`: it speaks both; a setting turns the fallback (or its first, token-less call) off.
+ * - `raw_http`: plain HTTP requests without a token: own code or a script, to be changed.
+ * - `rejected`: tokens are required already; it still calls without one and gets 401.
+ * - `unblock`: its calls never leave the host.
+ * - `unknown`: nobody knows which process or client it is; how to find out.
+ */
+export const adviceKind = z.enum([
+  'upgrade',
+  'replace',
+  'hop_limit',
+  'token_refused',
+  'configure',
+  'raw_http',
+  'rejected',
+  'unblock',
+  'unknown',
+  'none',
+]);
+
+export const adviceStep = z.object({
+  /** One sentence, imperative. */
+  text: z.string(),
+  /** To be copied: a shell command, or lines of `language`. */
+  code: z.string().nullable(),
+  language: z
+    .enum(['shell', 'python', 'javascript', 'go', 'java', 'ruby', 'php', 'perl', 'ini', 'text'])
+    .nullable(),
+});
+
+export const advice = z.object({
+  kind: adviceKind,
+  /** SDK or tool, as far as it is known: "AWS SDK for JavaScript v2". */
+  client: z.string().nullable(),
+  /** Releases seen, from the user agent. */
+  versions_seen: z.array(z.string()),
+  /** First release that speaks IMDSv2. */
+  minimum_version: z.string().nullable(),
+  /** First release with a setting that turns the IMDSv1 fallback off. */
+  fallback_off_since: z.string().nullable(),
+  headline: z.string(),
+  explanation: z.string(),
+  steps: z.array(adviceStep),
+  /** Where this is documented. */
+  source: z.url().nullable(),
+});
+export type Advice = z.infer<typeof advice>;
+export type AdviceKind = z.infer<typeof adviceKind>;

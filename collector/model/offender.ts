@@ -1,0 +1,106 @@
+/** Who still calls IMDSv1: a workload over the whole fleet. Printed by `offenders --json`, served by the API. */
+import * as z from 'zod';
+import { type ancestor, attributionConfidence, attributionMethod, callerShape } from '../../protocol/call.ts';
+import { advice, adviceKind } from './advice.ts';
+import { time, timeline, window } from './window.ts';
+
+/**
+ * Worst first. `credentials`: role credentials were handed out over IMDSv1. `v1`: IMDSv1 calls that were answered. `fallback`: all its
+ * IMDSv1 calls followed a token request that failed. `rejected`: all of them were refused with 401. `blocked`: a local rule stopped
+ * its calls, whose version nobody saw. `none`: IMDSv2 only.
+ */
+export const severity = z.enum(['credentials', 'v1', 'fallback', 'rejected', 'blocked', 'none']);
+
+export const hostRef = z.object({ id: z.string(), name: z.string() });
+
+export const offender = z.object({
+  id: z.string().regex(/^[0-9a-f]{16}$/),
+  severity,
+  /** False: which process it was could not be found; then only hosts and `source_address` say anything. */
+  attributed: z.boolean(),
+  /** What to call it in a list: script, else executable, else name, else the source address. */
+  title: z.string(),
+  executable: z.string().nullable(),
+  name: z.string().nullable(),
+  script: z.string().nullable(),
+  user: z.string().nullable(),
+  uid: z.int().nullable(),
+  container_image: z.string().nullable(),
+  systemd_unit: z.string().nullable(),
+  k8s_namespace: z.string().nullable(),
+  k8s_container: z.string().nullable(),
+  source_address: z.string().nullable(),
+  calls_v1: z.int(),
+  /** Including those that were rolled up. */
+  calls_v2: z.int(),
+  /** Attempts that a local rule stopped: nothing was asked. */
+  blocked_attempts: z.int(),
+  /** Credential reads without a token that the service answered with 2xx: these credentials can have been stolen by SSRF. */
+  credentials_over_v1: z.int(),
+  /** All credential reads without a token, whatever came back. */
+  credentials_over_v1_attempts: z.int(),
+  /** Calls without a token that were answered 401: tokens are already required there, and something is broken. */
+  rejected_v1: z.int(),
+  /** Reads without a token just after a token request that got no answer, or was refused. */
+  fallbacks: z.object({ token_unanswered: z.int(), token_refused: z.int() }),
+  /** How often each category was asked for without a token. */
+  categories_v1: z.record(z.string(), z.int()),
+  /** Roles whose credentials were asked for without a token: the most frequent ones, at most 10. */
+  roles_v1: z.array(z.string()),
+  /** The most frequent ones, at most 10. */
+  user_agents: z.array(z.string()),
+  /** SDK or tool and its releases, from the user agents; empty where they tell none. */
+  clients: z.array(z.object({ name: z.string(), version: z.string().nullable() })),
+  host_count: z.int(),
+  /** Those that called most recently, at most 10. */
+  hosts: z.array(hostRef),
+  accounts: z.array(z.string()),
+  regions: z.array(z.string()),
+  first_seen: time,
+  last_seen: time,
+  first_v1: time.nullable(),
+  last_v1: time.nullable(),
+  /** IMDSv1 calls in equal parts of the window, oldest first. */
+  trend_v1: z.array(z.int()),
+  advice_kind: adviceKind,
+  advice_headline: z.string(),
+});
+
+export const offenderHost = hostRef.extend({
+  account: z.string().nullable(),
+  region: z.string().nullable(),
+  calls_v1: z.int(),
+  first_seen: time,
+  last_seen: time,
+  last_v1: time.nullable(),
+});
+
+export const offenderProcess = z.object({
+  host: hostRef,
+  last_seen: time,
+  process: callerShape.process,
+  container: callerShape.container,
+  k8s: callerShape.k8s,
+  systemd: callerShape.systemd,
+  'attribution.method': attributionMethod,
+  'attribution.confidence': attributionConfidence,
+});
+
+export const offenderDetail = offender.extend({
+  window,
+  advice,
+  /** Most recent first, at most 1,000. */
+  all_hosts: z.array(offenderHost),
+  /** What it asked for without a token, most frequent first; null is the line for what is not listed. */
+  paths_v1: z.array(z.object({ path: z.string().nullable(), calls: z.int(), last_seen: time })),
+  timeline,
+  /** Its latest processes with their parents, at most 20. */
+  processes: z.array(offenderProcess),
+});
+
+export type Severity = z.infer<typeof severity>;
+export type HostRef = z.infer<typeof hostRef>;
+export type Offender = z.infer<typeof offender>;
+export type OffenderDetail = z.infer<typeof offenderDetail>;
+export type OffenderProcess = z.infer<typeof offenderProcess>;
+export type AncestorFacts = z.infer<typeof ancestor>;
