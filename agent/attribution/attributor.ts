@@ -39,8 +39,6 @@ export interface Attributor {
   forgetNamespace?(netns: number): void;
   /** The connection is over: what was kept for it may be forgotten soon (its last packets may still come). */
   closed(tuple: SocketTuple): void;
-  /** Connections to the metadata endpoints that the kernel reported since the start; null where it cannot say. */
-  kernelConnections(): number | null;
   counters(): Counters;
   close(): void;
 }

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { type EndpointService, endpointsOf } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { ProcessSnapshot, SocketOwner } from '../process/owner.ts';
+import { parsePathLink, parseStat } from '../process/proc_stat.ts';
 import type { Attributor, KernelConnection, SocketTuple } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
@@ -35,7 +36,6 @@ const MAX_SOCKETS = 8192;
 const MAX_RETAINED_BYTES = 6 * 1024 * 1024;
 const KEEP_CLOSED_MS = 10_000;
 const EXPIRE_EVERY_MS = 1000;
-const DELETED_SUFFIX = ' (deleted)';
 
 export interface EbpfAttributorOptions {
   /** Asked for connections that began before we did, and for those whose records were lost. */
@@ -266,11 +266,6 @@ export class EbpfAttributor implements Attributor {
     this.#fallback?.closed(tuple);
   }
 
-  /** Connections established in our own network namespace. */
-  kernelConnections(): number {
-    return this.#counts.connections_own_namespace;
-  }
-
   /** `ring_lost_*`: records that did not fit the ring. `recursion_misses`: state changes the kernel did not show us. */
   counters(): Counters {
     const counters: Counters = { ...this.#counts, ring_lost: 0, recursion_misses: 0 };
@@ -298,12 +293,8 @@ export class EbpfAttributor implements Attributor {
 /** The executable's path by /proc, if the process is still the one that is meant; null when it is gone. */
 function executableFromProc(pid: number, startTicks: number): string | null {
   try {
-    const path = readlinkSync(`/proc/${pid}/exe`);
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // Field 22; the name in field 2 may hold spaces and parentheses, so count from its end.
-    const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-    if (Number(started) !== startTicks) return null;
-    return path.endsWith(DELETED_SUFFIX) ? path.slice(0, -DELETED_SUFFIX.length) : path;
+    const path = parsePathLink(Buffer.from(readlinkSync(`/proc/${pid}/exe`)));
+    return parseStat(readFileSync(`/proc/${pid}/stat`))?.startTicks === startTicks ? path : null;
   } catch {
     return null;
   }

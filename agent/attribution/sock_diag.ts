@@ -283,11 +283,6 @@ export class SockDiagAttributor implements Attributor {
     this.#closed.push(key);
   }
 
-  /** sock_diag tells of sockets that are there when it is asked: it cannot count connections. */
-  kernelConnections(): number | null {
-    return null;
-  }
-
   counters(): Counters {
     return {
       lookups: this.#lookups,

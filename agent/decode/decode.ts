@@ -3,8 +3,9 @@
  *
  * Checksums are not verified: on the sending host they are filled in by the network card after the capture.
  */
+
+import { ipv4Text, ipv6Text } from '../../protocol/address.ts';
 import type { Segment } from '../conversation/segment.ts';
-import { ipv4Text, ipv6Text } from './address.ts';
 import type { DecodeFault } from './decode_fault.ts';
 import type { LinkType } from './link_type.ts';
 

@@ -395,7 +395,7 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     const counted = () => {
       scene.attributor.poll();
       const counters = scene.attributor.counters();
-      return [counters['failed_attempts_own_namespace'], scene.attributor.kernelConnections()];
+      return [counters['failed_attempts_own_namespace'], counters['connections_own_namespace']];
     };
     const [failed, connected] = counted() as [number, number];
     const refused = scene.lab.start(scene.curl('/refused'));

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Segment } from '../../../agent/conversation/segment.ts';
-import { ipv6Text } from '../../../agent/decode/address.ts';
 import { decodePacket } from '../../../agent/decode/decode.ts';
 import type { LinkType } from '../../../agent/decode/link_type.ts';
+import { ipv6Text } from '../../../protocol/address.ts';
 import { cooked, cooked2, ethernet, ipv4, ipv6, loopback, tcp } from './frames.ts';
 
 const LINK_TYPES: LinkType[] = ['ETHERNET', 'LINUX_SLL', 'LINUX_SLL2', 'RAW', 'NULL', 'LOOP'];
