@@ -80,6 +80,17 @@ export const newDestination = z.object({
   config: destinationConfig,
 });
 
+/**
+ * What is left out stays as it is. Not `newDestination.partial()`: its defaults would switch a disabled destination on. `config` is replaced
+ * as a whole, secrets with it.
+ */
+export const destinationChange = z.object({
+  name: newDestination.shape.name.optional(),
+  enabled: z.boolean().optional(),
+  rules: newDestination.shape.rules.optional(),
+  config: destinationConfig.optional(),
+});
+
 /** As it is given out: `target` says where without any secret. */
 export const destination = z.object({
   id: z.uuid(),
@@ -133,6 +144,7 @@ export type NewToken = z.infer<typeof newToken>;
 export type AlertRule = z.infer<typeof alertRule>;
 export type DestinationConfig = z.infer<typeof destinationConfig>;
 export type NewDestination = z.infer<typeof newDestination>;
+export type DestinationChange = z.infer<typeof destinationChange>;
 export type Destination = z.infer<typeof destination>;
 export type Alert = z.infer<typeof alert>;
 export type AuditEntry = z.infer<typeof auditEntry>;

@@ -37,6 +37,8 @@ export const offender = z.object({
   blocked_attempts: z.int(),
   /** Credential reads without a token that the service answered with 2xx: these credentials can have been stolen by SSRF. */
   credentials_over_v1: z.int(),
+  /** The latest of them; with it an alert tells a recurrence from the same theft going on. */
+  last_credentials_over_v1: time.nullable(),
   /** All credential reads without a token, whatever came back. */
   credentials_over_v1_attempts: z.int(),
   /** Calls without a token that were answered 401: tokens are already required there, and something is broken. */
