@@ -1,0 +1,20 @@
+/** Signing in, and who is signed in. */
+import * as z from 'zod';
+import { role } from './administration.ts';
+import { time } from './window.ts';
+
+/** `secret`: a person's token, or the one-time code of a sign-in link. */
+export const signIn = z.object({ secret: z.string().min(1).max(500) });
+
+export const session = z.object({
+  name: z.string(),
+  role,
+  /** `proxy`: signed in at the reverse proxy; there is nothing to sign out of here. */
+  via: z.enum(['token', 'session', 'proxy']),
+});
+
+/** `expires`: at the latest; a session that nobody uses ends earlier. */
+export const newSession = session.extend({ expires: time });
+
+export type Session = z.infer<typeof session>;
+export type NewSession = z.infer<typeof newSession>;
