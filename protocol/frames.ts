@@ -51,7 +51,7 @@ export const ack = z.object({
 });
 export const refused = z.object({
   type: z.literal('refused'),
-  reason: z.enum(['protocol', 'invalid', 'stream', 'out_of_order', 'unavailable', 'superseded']),
+  reason: z.enum(['protocol', 'invalid', 'stream', 'out_of_order', 'unavailable', 'superseded', 'host']),
   /** For the operator: what is wrong and what to do. */
   message: z.string(),
 });

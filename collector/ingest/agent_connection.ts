@@ -6,9 +6,9 @@ import type { Logger } from 'pino';
 import type { RawData, WebSocket } from 'ws';
 import type { HostFacts } from '../../protocol/call.ts';
 import { type AgentFrame, agentFrame, type CollectorFrame, PROTOCOL_VERSION } from '../../protocol/frames.ts';
-import { record, type WireRecord } from '../../protocol/records.ts';
-import type { Store } from '../store/store.ts';
-import type { Writer } from './writer.ts';
+import type { AgentIdentity } from '../access/principal.ts';
+import { type CheckedBatch, checkFullRecords } from './checked_batch.ts';
+import type { IngestStore, Writer } from './writer.ts';
 
 const HELLO_TIMEOUT_MS = 10_000;
 /** Bytes of batches that wait for the store; above it the socket is not read, and the agent's spool takes the rest. */
@@ -23,15 +23,23 @@ export interface IngestCounters {
   invalid_records: number;
   foreign_records: number;
   refused: number;
+  /** Connections whose `hello` named a host that they may not speak for. */
+  foreign_hosts: number;
+  credentials_issued: number;
   heartbeats: number;
   flooding: number;
 }
 
 export interface ConnectionContext {
-  store: Store;
+  store: IngestStore;
   writer: Writer;
   counters: IngestCounters;
   log: Logger;
+  /** Who the door found this to be. */
+  identity: AgentIdentity;
+  /** See `IngestOptions`. */
+  issueCredential: ((hostId: string) => string | null) | null;
+  hasCredential: (hostId: string) => boolean;
   /** Called once the agent has said which stream it sends. False: a connection of another host sends this stream. */
   greeted: (connection: AgentConnection) => boolean;
 }
@@ -144,6 +152,7 @@ export class AgentConnection {
       );
       return;
     }
+    if (!this.#maySpeakFor(host.id)) return;
     this.#stream = stream;
     this.#host = host;
     const lastSeq = await this.#context.store.lastSeq(stream, host.id);
@@ -158,13 +167,33 @@ export class AgentConnection {
     this.#send({ type: 'welcome', protocol: PROTOCOL_VERSION, last_seq: lastSeq });
   }
 
+  /** One host does not speak for another: neither with its own credential, nor with an enrolment token for one that has its own. */
+  #maySpeakFor(hostId: string): boolean {
+    const { identity, hasCredential, counters, log } = this.#context;
+    if (identity.hostId === hostId) return true;
+    if (identity.hostId === null && !hasCredential(hostId)) return true;
+    counters.foreign_hosts += 1;
+    log.warn(
+      { claimed: hostId, bound_to: identity.hostId, via: identity.via },
+      'refused a claim to be another host',
+    );
+    this.refuse(
+      'host',
+      identity.hostId === null
+        ? `The host ${hostId} has a credential of its own already, and this agent did not show it. If its spool_dir was deleted, revoke the old one on the collector: imdswatch token revoke --host-id ${hostId}.`
+        : `This agent's ${identity.via} is bound to the host ${identity.hostId}, and it says that it is ${hostId}. Was it copied from there, or has host_id changed?`,
+    );
+    return false;
+  }
+
   async #onBatch({ seq, records }: Extract<AgentFrame, { type: 'batch' }>, bytes: number): Promise<void> {
     if (!this.#welcomed) {
       this.#invalid('A batch before the welcome.');
       return;
     }
     const host = this.#host!;
-    const accepted = this.#check(records, host);
+    const { callers, records: accepted, invalid, foreign, fault } = checkFullRecords(records, host.id);
+    this.#countLeftOut(host.id, invalid, foreign, fault);
     this.#pendingBytes += bytes;
     if (this.#pendingBytes > MAX_PENDING_BYTES) this.#socket.pause();
     try {
@@ -172,6 +201,7 @@ export class AgentConnection {
         stream: this.#stream!,
         seq,
         host,
+        callers,
         records: accepted,
       });
       if (result === 'ahead') {
@@ -185,25 +215,11 @@ export class AgentConnection {
     }
   }
 
-  /** Leaves out what is no valid record, and what speaks for another host than the one that said hello. */
-  #check(records: unknown[], host: HostFacts): WireRecord[] {
-    const { counters } = this.#context;
-    const accepted: WireRecord[] = [];
-    for (const item of records) {
-      const parsed = record.safeParse(item);
-      if (!parsed.success) {
-        counters.invalid_records += 1;
-        // Where and what kind of fault: never the value, which may be anything.
-        const { path, code } = parsed.error.issues[0]!;
-        this.#complain({ host: host.id, path: path.join('.'), code }, 'left out an invalid record');
-      } else if (hostOf(parsed.data) !== host.id) {
-        counters.foreign_records += 1;
-        this.#complain({ host: host.id }, 'left out a record that speaks for another host');
-      } else {
-        accepted.push(parsed.data);
-      }
-    }
-    return accepted;
+  #countLeftOut(host: string, invalid: number, foreign: number, fault: CheckedBatch['fault']): void {
+    this.#context.counters.invalid_records += invalid;
+    this.#context.counters.foreign_records += foreign;
+    if (fault !== null) this.#complain({ host, ...fault }, 'left out an invalid record');
+    else if (foreign > 0) this.#complain({ host }, 'left out a record that speaks for another host');
   }
 
   async #onHeartbeat({ heartbeat }: Extract<AgentFrame, { type: 'heartbeat' }>): Promise<void> {
@@ -212,7 +228,7 @@ export class AgentConnection {
       return;
     }
     if (!this.#onQuietFrame()) return;
-    await this.#context.store.heartbeat(heartbeat);
+    await this.#context.store.heartbeat(heartbeat, Date.now() * 1000);
     this.#context.counters.heartbeats += 1;
   }
 
@@ -255,15 +271,4 @@ function parseFrame(data: RawData): AgentFrame | null {
 
 function byteLength(data: RawData): number {
   return Array.isArray(data) ? data.reduce((sum, part) => sum + part.length, 0) : data.byteLength;
-}
-
-function hostOf(item: WireRecord): string {
-  switch (item.kind) {
-    case 'call':
-      return item.call.host.id;
-    case 'rollup':
-      return item.rollup.host.id;
-    case 'coverage':
-      return item.coverage.host_id;
-  }
 }

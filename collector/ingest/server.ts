@@ -1,42 +1,42 @@
-/** The door for agents: a WebSocket on `AGENT_PATH`, for those who show the token. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+/** The door for agents: WebSockets on `AGENT_PATH` of a server that the composition owns, for those whom it knows. */
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { AGENT_PATH, MAX_FRAME_BYTES } from '../../protocol/frames.ts';
-import { OperatorError } from '../../protocol/operator_error.ts';
+import { MAX_FRAME_BYTES } from '../../protocol/frames.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { Store } from '../store/store.ts';
+import type { AgentIdentity } from '../access/principal.ts';
 import { AgentConnection, type IngestCounters } from './agent_connection.ts';
-import type { Writer } from './writer.ts';
+import type { IngestStore, Writer } from './writer.ts';
 
-/** Sockets beyond the agents': for those that are just being refused. */
-const SPARE_SOCKETS = 64;
-const HEADERS_TIMEOUT_MS = 10_000;
 /** Refused tokens are logged at most this often; each is counted. */
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
 export interface IngestOptions {
-  address: string;
-  port: number;
-  token: string;
+  /** Who asks to be let in, by token or certificate; null: nobody who may. */
+  identify: (request: IncomingMessage) => AgentIdentity | null;
+  /**
+   * A credential for a host whose agent came with an enrolment token; null when that host has one already. The option null:
+   * this collector gives none out, and agents go on with the token.
+   */
+  issueCredential: ((hostId: string) => string | null) | null;
+  /** Whether an agent must show a credential to speak for this host. */
+  hasCredential: (hostId: string) => boolean;
   maxConnections: number;
   idleMs: number;
-  store: Store;
+  store: IngestStore;
   writer: Writer;
   log: Logger;
 }
 
 export class IngestServer {
   readonly #options: IngestOptions;
-  readonly #http: Server;
   readonly #webSockets: WebSocketServer;
-  readonly #tokenDigest: Buffer;
   readonly #connections = new Set<AgentConnection>();
   readonly #byStream = new Map<string, AgentConnection>();
   readonly #idleTimer: NodeJS.Timeout;
+  #closing = false;
+  #emptied: (() => void) | null = null;
   #lastRefusalLogMs = Number.NEGATIVE_INFINITY;
   #door = { accepted: 0, unauthorized: 0, over_limit: 0, idle: 0, superseded: 0 };
   #frames: IngestCounters = {
@@ -45,69 +45,38 @@ export class IngestServer {
     invalid_records: 0,
     foreign_records: 0,
     refused: 0,
+    foreign_hosts: 0,
+    credentials_issued: 0,
     heartbeats: 0,
     flooding: 0,
   };
 
   constructor(options: IngestOptions) {
     this.#options = options;
-    this.#tokenDigest = digest(options.token);
-    this.#http = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (_request, response) => {
-      response.writeHead(404, { connection: 'close' }).end();
-    });
-    this.#http.maxConnections = options.maxConnections + SPARE_SOCKETS;
     this.#webSockets = new WebSocketServer({
       noServer: true,
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
     });
-    this.#http.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head));
     this.#idleTimer = setInterval(() => this.#closeIdle(), Math.max(1000, options.idleMs / 4));
   }
 
-  /** Resolves with the bound port. Throws `OperatorError` when the address cannot be had. */
-  listen(): Promise<number> {
-    const { address, port } = this.#options;
-    return new Promise((resolve, reject) => {
-      this.#http.once('error', (error: NodeJS.ErrnoException) => {
-        clearInterval(this.#idleTimer);
-        const remedy =
-          error.code === 'EADDRINUSE'
-            ? 'Another program has it; set another listen address.'
-            : 'Set another listen address.';
-        reject(
-          new OperatorError(
-            error.code === 'EACCES' ? 3 : 1,
-            `The collector cannot listen on ${address}, port ${port}: ${error.message}. ${remedy}`,
-            { cause: error },
-          ),
-        );
-      });
-      this.#http.listen({ host: address, port }, () => resolve((this.#http.address() as AddressInfo).port));
-    });
-  }
-
-  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  /** An HTTP server's `upgrade` event, for a request to `AGENT_PATH`. */
+  onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Until the WebSocket has it, a peer that resets the connection must not end the process.
     socket.on('error', () => socket.destroy());
-    const path = (request.url ?? '').split('?', 1)[0];
-    if (path !== AGENT_PATH) {
-      answer(socket, '404 Not Found');
-    } else if (!this.#isAuthorized(request)) {
+    const identity = this.#options.identify(request);
+    if (identity === null) {
       this.#onUnauthorized(request);
       answer(socket, '401 Unauthorized');
-    } else if (this.#connections.size >= this.#options.maxConnections) {
+    } else if (this.#closing || this.#connections.size >= this.#options.maxConnections) {
       this.#door.over_limit += 1;
       answer(socket, '503 Service Unavailable');
     } else {
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => this.#onConnection(webSocket));
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
+        this.#onConnection(webSocket, identity),
+      );
     }
-  }
-
-  /** Compares digests of equal length in constant time, so that neither content nor length of the token shows. */
-  #isAuthorized({ headers }: IncomingMessage): boolean {
-    const match = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '');
-    return timingSafeEqual(digest(match?.[1] ?? ''), this.#tokenDigest) && match !== null;
   }
 
   #onUnauthorized({ socket }: IncomingMessage): void {
@@ -117,23 +86,27 @@ export class IngestServer {
     this.#lastRefusalLogMs = now;
     this.#options.log.warn(
       { from: socket.remoteAddress, refused: this.#door.unauthorized },
-      'refused a connection without the right token',
+      'refused a connection without a valid token or certificate',
     );
   }
 
-  #onConnection(webSocket: WebSocket): void {
-    const { store, writer, log } = this.#options;
+  #onConnection(webSocket: WebSocket, identity: AgentIdentity): void {
+    const { store, writer, log, issueCredential, hasCredential } = this.#options;
     this.#door.accepted += 1;
     const connection: AgentConnection = new AgentConnection(webSocket, {
       store,
       writer,
       counters: this.#frames,
       log,
+      identity,
+      issueCredential,
+      hasCredential,
       greeted: (greeted) => this.#onGreeted(greeted),
     });
     this.#connections.add(connection);
     webSocket.on('close', () => {
       this.#connections.delete(connection);
+      if (this.#connections.size === 0) this.#emptied?.();
       const { stream } = connection;
       if (stream !== null && this.#byStream.get(stream) === connection) this.#byStream.delete(stream);
     });
@@ -165,26 +138,29 @@ export class IngestServer {
     return { ...this.#door, ...this.#frames, connections: this.#connections.size };
   }
 
-  /** Takes nothing more in; resolves when every connection is closed. */
+  /** A host's credential was revoked: whoever speaks for it must come again and show a valid one. */
+  disconnect(hostId: string): void {
+    for (const connection of this.#connections) {
+      if (connection.hostId === hostId) connection.terminate();
+    }
+  }
+
+  /** Takes nothing more in; resolves when every agent's connection is closed. */
   async close(): Promise<void> {
+    this.#closing = true;
     clearInterval(this.#idleTimer);
-    for (const connection of this.#connections) connection.goAway();
-    const closed = new Promise<void>((resolve) => {
-      this.#http.close(() => resolve());
-    });
     this.#webSockets.close();
-    this.#http.closeIdleConnections();
+    if (this.#connections.size === 0) return;
+    const closed = new Promise<void>((resolve) => {
+      this.#emptied = resolve;
+    });
+    for (const connection of this.#connections) connection.goAway();
     const straggling = setTimeout(() => {
       for (const connection of this.#connections) connection.terminate();
-      this.#http.closeAllConnections();
     }, 1500);
     await closed;
     clearTimeout(straggling);
   }
-}
-
-function digest(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
 }
 
 function answer(socket: Duplex, status: string): void {

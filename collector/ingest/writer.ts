@@ -8,15 +8,24 @@ import type { BatchResult, Store, StoredBatch } from '../store/store.ts';
 
 const MAX_RECORDS_IN_TRANSACTION = 4000;
 
+/** What ingest needs of a store. */
+export type IngestStore = Pick<Store, 'lastSeq' | 'write' | 'heartbeat'>;
+
 interface Waiting {
   batch: StoredBatch;
   resolve: (result: BatchResult) => void;
   reject: (error: unknown) => void;
 }
 
+export interface WriterOptions {
+  /** Told what is newly durable, for whoever watches it come in. Nobody listens: null. */
+  stored?: ((batches: StoredBatch[]) => void) | null;
+}
+
 export class Writer {
-  readonly #store: Store;
+  readonly #store: IngestStore;
   readonly #log: Logger;
+  readonly #stored: ((batches: StoredBatch[]) => void) | null;
   #queue: Waiting[] = [];
   #running: Promise<void> | null = null;
   #failing = false;
@@ -27,9 +36,11 @@ export class Writer {
     known_batches: 0,
     records: 0,
     duplicates: 0,
+    feed_failures: 0,
   };
 
-  constructor(store: Store, log: Logger) {
+  constructor(store: IngestStore, log: Logger, { stored = null }: WriterOptions = {}) {
+    this.#stored = stored;
     this.#store = store;
     this.#log = log;
   }
@@ -47,18 +58,34 @@ export class Writer {
       // Lets what has already arrived on other sockets join this transaction.
       await new Promise((resolve) => setImmediate(resolve));
       const group = this.#nextGroup();
+      let results: BatchResult[];
       try {
-        const results = await this.#store.write(group.map(({ batch }) => batch));
-        this.#count(results);
-        group.forEach(({ resolve }, index) => {
-          resolve(results[index]!);
-        });
+        results = await this.#store.write(group.map(({ batch }) => batch));
       } catch (error) {
         this.#onFailure(error);
         for (const { reject } of group) reject(error);
+        continue;
       }
+      this.#count(results);
+      group.forEach(({ resolve }, index) => {
+        resolve(results[index]!);
+      });
+      this.#tell(group, results);
     }
     this.#running = null;
+  }
+
+  /** What goes wrong with those who watch must not look like a store that failed: the records are durable. */
+  #tell(group: Waiting[], results: BatchResult[]): void {
+    if (this.#stored === null) return;
+    const fresh = group.filter((_, index) => results[index]!.records > 0).map(({ batch }) => batch);
+    if (fresh.length === 0) return;
+    try {
+      this.#stored(fresh);
+    } catch (error) {
+      this.#counters.feed_failures += 1;
+      if (this.#counters.feed_failures === 1) this.#log.error({ err: error }, 'the live feed failed');
+    }
   }
 
   #nextGroup(): Waiting[] {

@@ -1,0 +1,78 @@
+/** What of an agent's batch is valid and its to say, in the store's shape. The rest is left out and counted. */
+import type { Call } from '../../protocol/call.ts';
+import { type Rollup, record } from '../../protocol/records.ts';
+import type { CallerFacts } from '../model/workload_identity.ts';
+import type { StoredBatch, StoredRecord } from '../store/store.ts';
+
+export interface CheckedBatch extends Pick<StoredBatch, 'callers' | 'records'> {
+  /** No valid records: from an agent of another version, or a broken one. */
+  invalid: number;
+  /** Records that speak for another host than the one that said hello. */
+  foreign: number;
+  /** Where the first invalid one is wrong and how: never the value, which may be anything. */
+  fault: { path: string; code: string } | null;
+}
+
+/** Records of protocol 1: each says in full who called and on which host. */
+export function checkFullRecords(items: unknown[], hostId: string): CheckedBatch {
+  const checked: CheckedBatch = { callers: [], records: [], invalid: 0, foreign: 0, fault: null };
+  const known = new Map<string, number>();
+  const callerIndex = (caller: CallerFacts): number => {
+    const key = JSON.stringify(caller);
+    let index = known.get(key);
+    if (index === undefined) {
+      index = checked.callers.push(caller) - 1;
+      known.set(key, index);
+    }
+    return index;
+  };
+  for (const item of items) {
+    const parsed = record.safeParse(item);
+    if (!parsed.success) {
+      checked.invalid += 1;
+      const { path, code } = parsed.error.issues[0]!;
+      checked.fault ??= { path: path.join('.'), code };
+      continue;
+    }
+    const { data } = parsed;
+    let stored: StoredRecord;
+    let speaksFor: string;
+    if (data.kind === 'call') {
+      const { caller, host, body } = split(data.call);
+      speaksFor = host.id;
+      stored = { kind: 'call', caller: callerIndex(caller), call: body };
+    } else if (data.kind === 'rollup') {
+      const { caller, host, body } = split(data.rollup);
+      speaksFor = host.id;
+      stored = { kind: 'rollup', caller: callerIndex(caller), rollup: body };
+    } else {
+      speaksFor = data.coverage.host_id;
+      stored = data;
+    }
+    if (speaksFor === hostId) checked.records.push(stored);
+    else checked.foreign += 1;
+  }
+  return checked;
+}
+
+function split<T extends Call | Rollup>(finding: T) {
+  const {
+    process,
+    container,
+    k8s,
+    systemd,
+    'attribution.method': method,
+    'attribution.confidence': confidence,
+    host,
+    ...body
+  } = finding;
+  const caller: CallerFacts = {
+    process,
+    container,
+    k8s,
+    systemd,
+    'attribution.method': method,
+    'attribution.confidence': confidence,
+  };
+  return { caller, host, body };
+}
