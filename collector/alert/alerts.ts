@@ -1,0 +1,201 @@
+/** Alerts: evaluates the rules every few seconds, keeps what was told, and sees that it is delivered. */
+import { randomUUID } from 'node:crypto';
+import type { DatabaseSync } from 'node:sqlite';
+import type { Logger } from 'pino';
+import type { Alert, Destination, DestinationChange, NewDestination } from '../model/administration.ts';
+import type { Host } from '../model/host.ts';
+import type { Offender } from '../model/offender.ts';
+import { DAY_US, type Window } from '../model/window.ts';
+import { AlertRows } from '../store/sqlite/admin/alerts.ts';
+import type { StoreQueries } from '../store/store.ts';
+import { toTimestamp } from '../store/time.ts';
+import { Deliveries } from './deliveries.ts';
+import { Destinations } from './destinations.ts';
+import { type AlertDraft, type AlertState, evaluate, type Findings } from './evaluate.ts';
+import type { SendOptions, SendResult } from './send.ts';
+import { changedSubjects, stateOf } from './told.ts';
+import { SUMMARY_SUBJECT } from './words.ts';
+
+const INTERVAL_MS = 10_000;
+/** Evaluating takes at most this part of the time: on a large store it is done less often. */
+const MAX_SHARE = 0.1;
+/**
+ * After a start hosts need time to report again: until then all of them look silent and unproven because the collector was
+ * away, not they.
+ */
+const HOSTS_SETTLE_MS = 5 * 60_000;
+const FINDINGS_WINDOW_US = 14 * DAY_US;
+/** Losses older than this, from an agent that was offline, make a host unproven, and are told as that. */
+const COVERAGE_WINDOW_US = DAY_US;
+
+/** What is asked of the findings. */
+export interface AlertInsight {
+  offenders(question: { window: Window }, filter: Record<string, never>): Promise<Offender[]>;
+  hosts(question: { window: Window }, filter: Record<string, never>): Promise<Host[]>;
+}
+
+export interface AlertsOptions {
+  /** The admin database, open for writing. */
+  database: DatabaseSync;
+  insight: AlertInsight;
+  store: Pick<StoreQueries, 'coverage'>;
+  /** Where people reach the page: `https://imdswatch.example.com`. Null: alerts have no link. */
+  publicUrl: string | null;
+  log: Logger;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  sending?: SendOptions;
+}
+
+export class Alerts {
+  readonly #options: AlertsOptions;
+  readonly #rows: AlertRows;
+  readonly #now: () => number;
+  readonly #destinations: Destinations;
+  readonly #deliveries: Deliveries;
+  readonly #startedMs: number;
+  #state: AlertState;
+  #timer: NodeJS.Timeout | null = null;
+  #stopped = false;
+  #round: Promise<void> = Promise.resolve();
+  readonly #counters = {
+    evaluations: 0,
+    evaluations_failed: 0,
+    alerts: 0,
+    summaries: 0,
+    queue_overflowed: 0,
+  };
+
+  constructor(options: AlertsOptions) {
+    const { database, log, now = Date.now, sending = {} } = options;
+    this.#options = options;
+    this.#now = now;
+    this.#startedMs = now();
+    this.#rows = new AlertRows(database);
+    this.#destinations = new Destinations(this.#rows, { now, sending });
+    this.#deliveries = new Deliveries(this.#rows, log, now, sending);
+    this.#state = stateOf(this.#rows.subjects());
+  }
+
+  start(): void {
+    this.#again(0);
+  }
+
+  /** Ends what is under way; what was not delivered is sent after the next start. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#deliveries.stop();
+    await this.#round;
+  }
+
+  destinations(): Destination[] {
+    return this.#destinations.list();
+  }
+
+  /** `by`: who asked for it, for the log. Throws `OperatorError` (2) with what to do about it. */
+  addDestination(given: NewDestination, by: string): Destination {
+    const added = this.#destinations.add(given);
+    this.#options.log.info({ destination: added.name, by }, 'an alert destination was added');
+    return added;
+  }
+
+  /** Null: there is none with this id. Throws `OperatorError` (2). */
+  changeDestination(id: string, change: DestinationChange, by: string): Destination | null {
+    const changed = this.#destinations.change(id, change);
+    if (changed !== null)
+      this.#options.log.info({ destination: changed.name, by }, 'an alert destination was changed');
+    return changed;
+  }
+
+  /** False: there was none with this id. */
+  removeDestination(id: string, by: string): boolean {
+    const removed = this.#destinations.remove(id);
+    if (removed) this.#options.log.info({ destination: id, by }, 'an alert destination was removed');
+    return removed;
+  }
+
+  /** Sends a test alert now. Never rejects. */
+  test(id: string): Promise<SendResult> {
+    return this.#destinations.test(id, this.#link('settings'));
+  }
+
+  /** Newest first. */
+  recent(limit: number): Alert[] {
+    return this.#rows.recent(limit);
+  }
+
+  counters(): Record<string, number> {
+    return { ...this.#counters, ...this.#deliveries.counters() };
+  }
+
+  /** One evaluation. Rejects with nothing told and nothing forgotten. */
+  async evaluate(): Promise<void> {
+    const nowMs = this.#now();
+    const nowUs = nowMs * 1000;
+    const findings = await this.#findings(nowMs);
+    const { alerts: drafts, after } = evaluate(this.#state, findings, nowUs);
+    const alerts = drafts.map((draft) => this.#alert(draft, nowUs));
+    const changed = changedSubjects(this.#state, after);
+    if (alerts.length > 0 || changed.length > 0) {
+      this.#counters.queue_overflowed += this.#rows.record(alerts, changed, nowUs).overflowed;
+    }
+    this.#state = after;
+    this.#counters.evaluations++;
+    this.#counters.alerts += alerts.length;
+    this.#counters.summaries += alerts.filter(({ subject }) => subject === SUMMARY_SUBJECT).length;
+  }
+
+  /** Sends what is due; resolves when each destination has had its round. */
+  sendDue(): Promise<void> {
+    return this.#deliveries.sendDue();
+  }
+
+  async #findings(nowMs: number): Promise<Findings> {
+    const { insight, store } = this.#options;
+    const untilUs = nowMs * 1000;
+    // What is there from before the first evaluation is known from then on, however old it is.
+    const sinceUs = this.#state.begun.offenders ? untilUs - FINDINGS_WINDOW_US : 0;
+    const offenders = await insight.offenders({ window: { sinceUs, untilUs } }, {});
+    if (nowMs - this.#startedMs < HOSTS_SETTLE_MS) return { offenders, hosts: null };
+    const window = { sinceUs: untilUs - FINDINGS_WINDOW_US, untilUs };
+    const all = await insight.hosts({ window }, {});
+    const coverage = await store.coverage({ sinceUs: untilUs - COVERAGE_WINDOW_US, untilUs }, null);
+    return { offenders, hosts: { all, coverage } };
+  }
+
+  #alert({ rule, subject, severity, title, text }: AlertDraft, nowUs: number): Alert {
+    const page = rule === 'new_offender' || rule === 'credentials_over_v1' ? 'offenders' : 'hosts';
+    const link = this.#link(subject === SUMMARY_SUBJECT ? page : `${page}/${encodeURIComponent(subject)}`);
+    return { id: randomUUID(), rule, subject, time: toTimestamp(nowUs), severity, title, text, link };
+  }
+
+  #link(path: string): string | null {
+    const { publicUrl } = this.#options;
+    return publicUrl === null ? null : `${publicUrl.replace(/\/+$/, '')}/${path}`;
+  }
+
+  #again(afterMs: number): void {
+    if (this.#stopped) return;
+    this.#timer = setTimeout(() => {
+      this.#round = this.#evaluateAndSend();
+    }, afterMs);
+  }
+
+  async #evaluateAndSend(): Promise<void> {
+    const began = performance.now();
+    try {
+      await this.evaluate();
+    } catch (error) {
+      this.#counters.evaluations_failed++;
+      this.#options.log.error({ error: (error as Error).message }, 'alerts could not be evaluated');
+    }
+    const tookMs = performance.now() - began;
+    // Not waited for: a destination that hangs must not hold up the rules.
+    this.sendDue().catch((error: Error) => {
+      this.#counters.evaluations_failed++;
+      this.#options.log.error({ error: error.message }, 'alerts could not be sent');
+    });
+    this.#again(Math.max(INTERVAL_MS, tookMs / MAX_SHARE));
+  }
+}

@@ -1,0 +1,145 @@
+/** Where alerts go: kept in the admin database, so that a command beside the collector can change and try them too. */
+import { randomUUID } from 'node:crypto';
+import { OperatorError } from '../../protocol/operator_error.ts';
+import type {
+  Alert,
+  Destination,
+  DestinationChange,
+  DestinationConfig,
+  NewDestination,
+} from '../model/administration.ts';
+import type { AlertRows, DestinationRow } from '../store/sqlite/admin/alerts.ts';
+import { toTimestamp } from '../store/time.ts';
+import { isLinkLocal } from './reach.ts';
+import { type SendOptions, type SendResult, send, targetOf } from './send.ts';
+
+/** Each may hold 1,000 waiting alerts. */
+const MAX_DESTINATIONS = 100;
+
+export interface DestinationsOptions {
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  sending?: SendOptions;
+}
+
+export class Destinations {
+  readonly #rows: AlertRows;
+  readonly #now: () => number;
+  readonly #sending: SendOptions;
+
+  constructor(rows: AlertRows, { now = Date.now, sending = {} }: DestinationsOptions = {}) {
+    this.#rows = rows;
+    this.#now = now;
+    this.#sending = sending;
+  }
+
+  /** By name. */
+  list(): Destination[] {
+    return this.#rows.destinations().map(shown);
+  }
+
+  /** By its id or its name; null when there is none. */
+  find(idOrName: string): Destination | null {
+    return this.list().find(({ id, name }) => id === idOrName || name === idOrName) ?? null;
+  }
+
+  /** Throws `OperatorError` (2): the name is taken, or it could never be sent to. */
+  add({ name, enabled, rules, config }: NewDestination): Destination {
+    const there = this.#rows.destinations();
+    if (there.length >= MAX_DESTINATIONS) {
+      throw new OperatorError(
+        2,
+        `There are ${MAX_DESTINATIONS} alert destinations already. Remove one first.`,
+      );
+    }
+    refuseTaken(there, name, null);
+    refuseUnsafe(config);
+    const id = randomUUID();
+    this.#rows.addDestination({ id, name, enabled, rules, config, createdUs: this.#now() * 1000 });
+    return this.find(id)!;
+  }
+
+  /** Null: there is none with this id. Throws `OperatorError` as `add` does. */
+  change(id: string, change: DestinationChange): Destination | null {
+    const there = this.#rows.destinations();
+    const row = there.find((one) => one.id === id);
+    if (row === undefined) return null;
+    const { name = row.name, enabled = row.enabled, rules = row.rules, config = row.config } = change;
+    refuseTaken(there, name, id);
+    refuseUnsafe(config);
+    this.#rows.changeDestination({ ...row, name, enabled, rules, config });
+    return this.find(id);
+  }
+
+  /** False: there was none with this id. */
+  remove(id: string): boolean {
+    return this.#rows.removeDestination(id);
+  }
+
+  /** Sends a test alert now, also to a destination that is switched off. Never rejects. */
+  async test(id: string, link: string | null): Promise<SendResult> {
+    const row = this.#rows.destinations().find((one) => one.id === id);
+    if (row === undefined) return { ok: false, error: 'there is no such alert destination' };
+    const nowUs = this.#now() * 1000;
+    const alert: Alert = {
+      id: randomUUID(),
+      rule: row.rules[0]!,
+      subject: 'test',
+      time: toTimestamp(nowUs),
+      severity: 'info',
+      title: 'Test alert from imdswatch',
+      text: `Alerts reach "${row.name}". Nothing has happened.`,
+      link,
+    };
+    const result = await send(row.config, alert, this.#sending);
+    if (result.ok) this.#rows.noteDelivered(id, this.#now() * 1000);
+    else this.#rows.noteError(id, result.error);
+    return result;
+  }
+}
+
+function shown(row: DestinationRow): Destination {
+  return {
+    id: row.id,
+    name: row.name,
+    enabled: row.enabled,
+    rules: row.rules,
+    kind: row.config.kind,
+    target: targetOf(row.config),
+    created: toTimestamp(row.createdUs),
+    last_delivered: row.lastDeliveredUs === null ? null : toTimestamp(row.lastDeliveredUs),
+    last_error: row.lastError,
+    waiting: row.waiting,
+  };
+}
+
+function refuseTaken(there: readonly DestinationRow[], name: string, except: string | null): void {
+  if (there.some((one) => one.name === name && one.id !== except)) {
+    throw new OperatorError(2, `There is an alert destination named ${JSON.stringify(name)} already.`);
+  }
+}
+
+/** What is wrong whatever a name resolves to. Names are checked each time that something is sent. */
+function refuseUnsafe(config: DestinationConfig): void {
+  const host = 'url' in config ? new URL(config.url).hostname : config.host;
+  const bare = host.replace(/^\[|\]$/g, '');
+  if (/^[0-9a-f:.%]+$/i.test(bare) && isLinkLocal(bare)) {
+    throw new OperatorError(
+      2,
+      `${bare} is a link-local address, where instance metadata is: alerts are never sent there.`,
+    );
+  }
+  if (config.kind !== 'email') return;
+  if ((config.username === null) !== (config.password === null)) {
+    throw new OperatorError(
+      2,
+      'username and password of an email destination go together: set both or none.',
+    );
+  }
+  if (config.security === 'none' && config.password !== null) {
+    throw new OperatorError(
+      2,
+      'An email destination with "security: none" would send its password in the clear. Use starttls or tls, or a relay that asks for none.',
+    );
+  }
+}

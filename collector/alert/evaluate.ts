@@ -1,0 +1,234 @@
+/**
+ * The rules: what is told, given what was told before and what is so now. Pure. Whatever must wait for a quiet time to end
+ * is not forgotten meanwhile: its state stays as it was, and the same change is found again at the next evaluation.
+ */
+import type { Alert, AlertRule } from '../model/administration.ts';
+import type { Host, Verdict } from '../model/host.ts';
+import type { Offender } from '../model/offender.ts';
+import { DAY_US, HOUR_US } from '../model/window.ts';
+import type { HostCoverage } from '../store/store.ts';
+import { toMicroseconds } from '../store/time.ts';
+import * as words from './words.ts';
+
+/** Role credentials again, after nobody fetched any over IMDSv1 for this long. */
+export const CREDENTIALS_QUIET_US = DAY_US;
+/** A host that goes back and forth between ready and not, or silent and not, is told of at most this often. */
+export const FLAPPING_QUIET_US = HOUR_US;
+export const COVERAGE_QUIET_US = DAY_US;
+/** Without a loss for this long a host's capture has recovered. */
+export const COVERAGE_RECOVERED_US = HOUR_US;
+/** More alerts of one rule in one evaluation become one that sums them up. */
+export const MAX_ALERTS_OF_ONE_RULE = 10;
+
+export interface OffenderState {
+  credentials: { lastUs: number; toldUs: number } | null;
+}
+
+export interface HostState {
+  /** It was proven safe, and that it is not any more was not told yet. */
+  good: boolean;
+  notReadyToldUs: number | null;
+  /** Its silence, which goes on, was told. */
+  silent: boolean;
+  silentToldUs: number | null;
+  loss: { endUs: number; toldUs: number } | null;
+}
+
+/** Entries are replaced, never changed: one that is still the same object needs no writing. */
+export interface AlertState {
+  /** Whether offenders, and hosts, were evaluated before. What is there the first time is summed up. */
+  begun: { offenders: boolean; hosts: boolean };
+  offenders: ReadonlyMap<string, OffenderState>;
+  hosts: ReadonlyMap<string, HostState>;
+}
+
+export interface Findings {
+  offenders: readonly Offender[];
+  /** All hosts there are; null while they cannot be judged, just after a start: they report again only now. */
+  hosts: { all: readonly Host[]; coverage: readonly Pick<HostCoverage, 'hostId' | 'gaps'>[] } | null;
+}
+
+export type AlertDraft = Pick<Alert, 'rule' | 'subject' | 'severity' | 'title' | 'text'>;
+
+export const NOTHING_TOLD: AlertState = {
+  begun: { offenders: false, hosts: false },
+  offenders: new Map(),
+  hosts: new Map(),
+};
+
+/** `nowUs`: microseconds since 1970. */
+export function evaluate(
+  before: AlertState,
+  { offenders, hosts }: Findings,
+  nowUs: number,
+): { alerts: AlertDraft[]; after: AlertState } {
+  const ofOffenders: AlertDraft[] = [];
+  const offenderStates = new Map(before.offenders);
+  for (const offender of offenders) {
+    if (offender.calls_v1 === 0) continue;
+    const known = before.offenders.get(offender.id);
+    const state = judgeOffender(offender, known, nowUs, ofOffenders);
+    if (state !== known) offenderStates.set(offender.id, state);
+  }
+  const ofHosts: AlertDraft[] = [];
+  const hostStates = hosts === null ? before.hosts : judgeHosts(hosts, before.hosts, nowUs, ofHosts);
+  return {
+    alerts: [
+      ...bounded(ofOffenders, before.begun.offenders ? MAX_ALERTS_OF_ONE_RULE : 1),
+      ...bounded(ofHosts, before.begun.hosts ? MAX_ALERTS_OF_ONE_RULE : 1),
+    ],
+    after: {
+      begun: { offenders: true, hosts: before.begun.hosts || hosts !== null },
+      offenders: offenderStates,
+      hosts: hostStates,
+    },
+  };
+}
+
+function judgeOffender(
+  offender: Offender,
+  known: OffenderState | undefined,
+  nowUs: number,
+  alerts: AlertDraft[],
+): OffenderState {
+  if (known === undefined) alerts.push(words.newOffender(offender));
+  const credentials = known?.credentials ?? null;
+  if (offender.last_credentials_over_v1 === null) return known ?? { credentials };
+  // A host's clock may be ahead: a time to come must not make every later call look old.
+  const lastUs = Math.min(toMicroseconds(offender.last_credentials_over_v1), nowUs);
+  if (credentials === null) {
+    alerts.push(words.credentialsOverV1(offender, null));
+    return { credentials: { lastUs, toldUs: nowUs } };
+  }
+  if (lastUs <= credentials.lastUs) return known!;
+  if (lastUs - credentials.lastUs < CREDENTIALS_QUIET_US) {
+    return { credentials: { lastUs, toldUs: credentials.toldUs } };
+  }
+  if (nowUs - credentials.toldUs < CREDENTIALS_QUIET_US) return known!;
+  alerts.push(words.credentialsOverV1(offender, credentials.lastUs));
+  return { credentials: { lastUs, toldUs: nowUs } };
+}
+
+function judgeHosts(
+  { all, coverage }: NonNullable<Findings['hosts']>,
+  before: AlertState['hosts'],
+  nowUs: number,
+  alerts: AlertDraft[],
+): Map<string, HostState> {
+  const gaps = new Map(coverage.map((one) => [one.hostId, one.gaps]));
+  return new Map(
+    all.map((host) => {
+      const state = judgeHost(host, gaps.get(host.id) ?? [], before.get(host.id), nowUs, alerts);
+      return [host.id, state];
+    }),
+  );
+}
+
+function judgeHost(
+  host: Host,
+  gaps: HostCoverage['gaps'],
+  known: HostState | undefined,
+  nowUs: number,
+  alerts: AlertDraft[],
+): HostState {
+  const state: HostState = {
+    good: false,
+    notReadyToldUs: null,
+    silent: false,
+    silentToldUs: null,
+    loss: null,
+    ...known,
+  };
+  judgeVerdict(host, state, nowUs, alerts);
+  judgeSilence(host, state, nowUs, alerts);
+  judgeLosses(host, gaps, state, nowUs, alerts);
+  return known !== undefined && sameState(known, state) ? known : state;
+}
+
+function judgeVerdict(host: Host, state: HostState, nowUs: number, alerts: AlertDraft[]): void {
+  if (isGood(host.verdict)) {
+    state.good = true;
+    return;
+  }
+  // A silent host is unproven because it is silent, and that is told.
+  if (!state.good || host.state === 'silent' || !isOver(state.notReadyToldUs, FLAPPING_QUIET_US, nowUs))
+    return;
+  alerts.push(words.hostNotReady(host));
+  state.good = false;
+  state.notReadyToldUs = nowUs;
+}
+
+function judgeSilence(host: Host, state: HostState, nowUs: number, alerts: AlertDraft[]): void {
+  if (host.state === 'online') {
+    if (state.silent) alerts.push(words.hostBack(host));
+    state.silent = false;
+    return;
+  }
+  // Without any heartbeat it has never been there to go silent.
+  if (state.silent || host.last_heartbeat === null) return;
+  if (!isOver(state.silentToldUs, FLAPPING_QUIET_US, nowUs)) return;
+  alerts.push(words.hostSilent(host));
+  state.silent = true;
+  state.silentToldUs = nowUs;
+}
+
+function judgeLosses(
+  host: Host,
+  gaps: HostCoverage['gaps'],
+  state: HostState,
+  nowUs: number,
+  alerts: AlertDraft[],
+): void {
+  const lost = gaps.filter(
+    ({ reason, endUs }) =>
+      (reason === 'losses' || reason === 'capture_not_live') && endUs > (state.loss?.endUs ?? 0),
+  );
+  const last = lost.reduce<(typeof lost)[number] | null>(
+    (latest, gap) => (latest === null || gap.endUs > latest.endUs ? gap : latest),
+    null,
+  );
+  if (last === null) return;
+  const endUs = Math.min(last.endUs, nowUs);
+  if (state.loss !== null) {
+    if (endUs <= state.loss.endUs) return;
+    const firstUs = Math.min(...lost.map(({ startUs }) => startUs));
+    const recovered = firstUs - state.loss.endUs >= COVERAGE_RECOVERED_US;
+    if (!recovered && nowUs - state.loss.toldUs < COVERAGE_QUIET_US) {
+      state.loss = { endUs, toldUs: state.loss.toldUs };
+      return;
+    }
+  }
+  alerts.push(words.coverageLost(host, last));
+  state.loss = { endUs, toldUs: nowUs };
+}
+
+function isGood(verdict: Verdict): boolean {
+  return verdict === 'ready' || verdict === 'enforced';
+}
+
+function isOver(toldUs: number | null, quietUs: number, nowUs: number): boolean {
+  return toldUs === null || nowUs - toldUs >= quietUs;
+}
+
+function sameState(one: HostState, other: HostState): boolean {
+  return (
+    one.good === other.good &&
+    one.notReadyToldUs === other.notReadyToldUs &&
+    one.silent === other.silent &&
+    one.silentToldUs === other.silentToldUs &&
+    one.loss?.endUs === other.loss?.endUs &&
+    one.loss?.toldUs === other.loss?.toldUs
+  );
+}
+
+function bounded(alerts: readonly AlertDraft[], most: number): AlertDraft[] {
+  const ofRule = new Map<string, AlertDraft[]>();
+  for (const alert of alerts) {
+    // Hosts that are back are not mixed with hosts that went.
+    const key = `${alert.rule} ${alert.severity === 'info'}`;
+    ofRule.set(key, [...(ofRule.get(key) ?? []), alert]);
+  }
+  return [...ofRule.values()].flatMap((group) =>
+    group.length > most ? [words.summary(group[0]!.rule as AlertRule, group)] : group,
+  );
+}

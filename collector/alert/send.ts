@@ -1,0 +1,107 @@
+/** One attempt to send one alert to one destination, and what to say of it when it failed. */
+import type { Alert, DestinationConfig } from '../model/administration.ts';
+import { byNameService, type Resolve } from './reach.ts';
+import { sendEmail } from './ways/email.ts';
+import { sendSlack } from './ways/slack.ts';
+import { sendSyslog } from './ways/syslog.ts';
+import { SEND_TIMEOUT_MS, type WayContext } from './ways/way.ts';
+import { sendWebhook } from './ways/webhook.ts';
+
+const MAX_ERROR_CHARACTERS = 300;
+/** Shorter parts of a configuration are in too many words to be blotted out. */
+const MIN_SECRET_CHARACTERS = 4;
+
+export interface SendOptions {
+  resolve?: Resolve;
+  timeoutMs?: number;
+  /** Ends the attempt early, when the collector stops. */
+  signal?: AbortSignal;
+}
+export type SendResult = { ok: true } | { ok: false; error: string };
+
+/** Never rejects. `error` holds no secret of the configuration: it goes into logs, the API and the page. */
+export async function send(
+  config: DestinationConfig,
+  alert: Alert,
+  { resolve = byNameService, timeoutMs = SEND_TIMEOUT_MS, signal: stop }: SendOptions = {},
+): Promise<SendResult> {
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = stop === undefined ? timeout : AbortSignal.any([timeout, stop]);
+  try {
+    await sendBy(config, alert, { resolve, signal });
+    return { ok: true };
+  } catch (error) {
+    if (timeout.aborted) return { ok: false, error: `no answer within ${timeoutMs / 1000} s` };
+    if (stop?.aborted) return { ok: false, error: 'the collector stopped meanwhile' };
+    return { ok: false, error: withoutSecrets(describe(error), config) };
+  }
+}
+
+function sendBy(config: DestinationConfig, alert: Alert, context: WayContext): Promise<void> {
+  switch (config.kind) {
+    case 'webhook':
+      return sendWebhook(config, alert, context);
+    case 'slack':
+      return sendSlack(config, alert, context);
+    case 'syslog':
+      return sendSyslog(config, alert, context);
+    case 'email':
+      return sendEmail(config, alert, context);
+  }
+}
+
+/** Where a destination is, without any secret: a webhook's path is one. */
+export function targetOf(config: DestinationConfig): string {
+  switch (config.kind) {
+    case 'webhook':
+    case 'slack': {
+      const { protocol, host } = new URL(config.url);
+      return `${protocol}//${host}/…`;
+    }
+    case 'syslog':
+      return `${config.host}:${config.port} (${config.transport})`;
+    case 'email':
+      return `${config.to.join(', ')} by ${config.host}:${config.port}`;
+  }
+}
+
+function describe(error: unknown): string {
+  // Several addresses were tried: the first failure says as much as all of them.
+  const cause = error instanceof AggregateError ? error.errors[0] : error;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function withoutSecrets(text: string, config: DestinationConfig): string {
+  let clean = text.replace(/[\s\x00-\x1f\x7f]+/g, ' ');
+  for (const secret of secretsOf(config)) {
+    if (secret.length >= MIN_SECRET_CHARACTERS) clean = clean.replaceAll(secret, '****');
+  }
+  return clean.slice(0, MAX_ERROR_CHARACTERS).toWellFormed();
+}
+
+/** Longest first: a URL's path is a part of the URL. */
+function secretsOf(config: DestinationConfig): string[] {
+  switch (config.kind) {
+    case 'webhook':
+    case 'slack': {
+      const url = new URL(config.url);
+      const parts = [
+        config.url,
+        url.href,
+        `${url.pathname}${url.search}`,
+        url.pathname,
+        url.search,
+        url.password,
+      ];
+      return config.kind === 'webhook' && config.secret !== null ? [...parts, config.secret] : parts;
+    }
+    case 'syslog':
+      return [];
+    case 'email': {
+      const { username, password } = config;
+      if (password === null) return [];
+      const plain = Buffer.from(`\0${username ?? ''}\0${password}`).toString('base64');
+      return [plain, Buffer.from(password).toString('base64'), password];
+    }
+  }
+}
