@@ -6,7 +6,10 @@ export interface Principal {
   /** For the audit log and the page. */
   name: string;
   role: Role;
+  /** `session` and `proxy` are shown by the browser by itself: what they ask to change must come from our own page. */
   via: 'token' | 'session' | 'proxy';
+  /** Id of the token that this rests on, to be held against what is revoked; null for a proxy's user and a sign-in code. */
+  tokenId: string | null;
 }
 
 /**
@@ -16,3 +19,9 @@ export interface Principal {
 export type AgentIdentity =
   | { hostId: string; via: 'credential' | 'certificate' }
   | { hostId: null; via: 'enrolment' };
+
+/** Who did something, for the audit log. `command:USER` is somebody with access to the store's files. */
+export interface Actor {
+  name: string;
+  sourceAddress: string | null;
+}

@@ -1,0 +1,103 @@
+/** Which agents may connect, and for which host each of them speaks. */
+import { timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Counters } from '../../protocol/records.ts';
+import { certifiedHost } from './client_certificate.ts';
+import type { AgentIdentity } from './principal.ts';
+import { bearerOf, secretHash } from './secret.ts';
+import type { TokenBook } from './token_book.ts';
+
+export interface AgentDoorOptions {
+  /** An enrolment token from the configuration. */
+  agentToken: string | null;
+  /** Whoever has an enrolment token may have a new credential for any host: for one machine that only talks to itself. */
+  renewCredentials: boolean;
+}
+
+/**
+ * An agent that could not save its credential (it was killed, its disk was full) comes back with the enrolment token. As long as nobody
+ * has used that credential it gets another one, but not later than this: an agent may stay on its first connection for weeks.
+ */
+const UNUSED_RENEWABLE_MS = 10 * 60_000;
+/** With an enrolment token anybody can make up hosts: a bound on what that can write. */
+const MAX_CREDENTIALS = 200_000;
+const MAX_HOST_ID_CHARACTERS = 200;
+
+export class AgentDoor {
+  readonly #tokens: TokenBook;
+  readonly #options: AgentDoorOptions;
+  readonly #now: () => number;
+  readonly #agentTokenHash: Buffer | null;
+  readonly #counters = {
+    agents_by_certificate: 0,
+    agents_by_credential: 0,
+    agents_by_enrolment: 0,
+    agents_refused: 0,
+    certificates_refused: 0,
+    credentials_issued: 0,
+    credentials_renewed: 0,
+    credentials_denied: 0,
+  };
+
+  constructor(tokens: TokenBook, options: AgentDoorOptions, now: () => number) {
+    this.#tokens = tokens;
+    this.#options = options;
+    this.#now = now;
+    this.#agentTokenHash = options.agentToken === null ? null : secretHash(options.agentToken);
+  }
+
+  identify({ socket, headers }: IncomingMessage): AgentIdentity | null {
+    const certificate = certifiedHost(socket, this.#now());
+    if (certificate === 'refused') this.#counters.certificates_refused += 1;
+    else if (certificate !== null) {
+      this.#counters.agents_by_certificate += 1;
+      return { hostId: certificate.hostId, via: 'certificate' };
+    }
+    const identity = this.#byToken(bearerOf(headers.authorization));
+    if (identity === null) this.#counters.agents_refused += 1;
+    else if (identity.hostId === null) this.#counters.agents_by_enrolment += 1;
+    else this.#counters.agents_by_credential += 1;
+    return identity;
+  }
+
+  #byToken(secret: string | null): AgentIdentity | null {
+    if (secret === null) return null;
+    const credential = this.#tokens.find(secret, 'agent');
+    if (credential?.hostId) return { hostId: credential.hostId, via: 'credential' };
+    const configured = this.#agentTokenHash;
+    if (configured !== null && timingSafeEqual(secretHash(secret), configured)) {
+      return { hostId: null, via: 'enrolment' };
+    }
+    return this.#tokens.find(secret, 'enrolment') === null ? null : { hostId: null, via: 'enrolment' };
+  }
+
+  /** For an agent that came by enrolment. Null: that host has a credential already, or its id is not one. */
+  issueCredential(hostId: string, sourceAddress: string | null): string | null {
+    if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
+      return this.#denied();
+    }
+    const existing = this.#tokens.credentialOf(hostId);
+    const now = this.#now();
+    if (existing === null || (existing.expiresMs !== null && existing.expiresMs <= now)) {
+      if (this.#tokens.credentialCount() >= MAX_CREDENTIALS) return this.#denied();
+      this.#counters.credentials_issued += 1;
+      return this.#tokens.issue(hostId, null, sourceAddress);
+    }
+    const wasLost =
+      existing.createdBy === 'enrolment' &&
+      existing.lastUsedMs === null &&
+      Math.abs(now - existing.createdMs) < UNUSED_RENEWABLE_MS;
+    if (!this.#options.renewCredentials && !wasLost) return this.#denied();
+    this.#counters.credentials_renewed += 1;
+    return this.#tokens.issue(hostId, existing, sourceAddress);
+  }
+
+  #denied(): null {
+    this.#counters.credentials_denied += 1;
+    return null;
+  }
+
+  counters(): Counters {
+    return { ...this.#counters };
+  }
+}

@@ -1,0 +1,60 @@
+/** Who a reverse proxy says somebody is. Believed from its own addresses only. */
+import type { Counters } from '../../protocol/records.ts';
+import { AddressList } from './address_list.ts';
+import type { Principal } from './principal.ts';
+import { headerOf, type RequestHeaders } from './request_headers.ts';
+
+export interface ProxyOptions {
+  /** Null: no proxy is trusted to say who somebody is. */
+  userHeader: string | null;
+  trustedAddresses: readonly string[];
+  /** Users who are admins; all others are viewers. */
+  admins: readonly string[];
+}
+
+const MAX_USER_CHARACTERS = 200;
+
+export class ProxyIdentity {
+  readonly #header: string | null;
+  readonly #trusted: AddressList;
+  readonly #admins: ReadonlySet<string>;
+  readonly #counters = { proxy_users: 0, proxy_headers_ignored: 0, proxy_headers_refused: 0 };
+
+  constructor({ userHeader, trustedAddresses, admins }: ProxyOptions) {
+    this.#header = userHeader;
+    this.#trusted = new AddressList(trustedAddresses);
+    this.#admins = new Set(admins);
+  }
+
+  principalOf(headers: RequestHeaders, remoteAddress: string | null): Principal | null {
+    if (this.#header === null) return null;
+    const user = headerOf(headers, this.#header);
+    if (user === null) return null;
+    if (!this.#trusted.has(remoteAddress)) {
+      this.#counters.proxy_headers_ignored += 1;
+      return null;
+    }
+    // A comma: the header was there twice, and one of the two may be the visitor's own.
+    if (user === '' || user.length > MAX_USER_CHARACTERS || /[^\x21-\x7e]|,/.test(user)) {
+      this.#counters.proxy_headers_refused += 1;
+      return null;
+    }
+    this.#counters.proxy_users += 1;
+    return { name: user, role: this.#admins.has(user) ? 'admin' : 'viewer', via: 'proxy', tokenId: null };
+  }
+
+  /**
+   * Where a request comes from: the last address of `X-Forwarded-For` that is not one of the trusted proxies', when such a proxy
+   * sent it; what stands before that anybody can have written.
+   */
+  clientAddress(headers: RequestHeaders, remoteAddress: string | null): string | null {
+    if (!this.#trusted.has(remoteAddress)) return remoteAddress;
+    const hops = (headerOf(headers, 'x-forwarded-for') ?? '').split(',').map((hop) => hop.trim());
+    const client = hops.findLast((hop) => hop !== '' && !this.#trusted.has(hop));
+    return client !== undefined && AddressList.isAddress(client) ? client : remoteAddress;
+  }
+
+  counters(): Counters {
+    return { ...this.#counters };
+  }
+}
