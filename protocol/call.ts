@@ -89,16 +89,28 @@ export const outcome = z.enum(['answered', 'unanswered', 'reset', 'truncated', '
 export const attributionMethod = z.enum(['ebpf', 'sock_diag', 'proc', 'none']);
 export const attributionConfidence = z.enum(['exact', 'probable', 'none']);
 
-/** Who called: the same fields on a call and on a roll-up of calls. */
-export const callerShape = {
+/** Who called. */
+export const callerFacts = z.object({
   process: processFacts.nullable(),
   container: containerFacts.nullable(),
   k8s: k8sFacts.nullable(),
   systemd: systemdFacts.nullable(),
   'attribution.method': attributionMethod,
   'attribution.confidence': attributionConfidence,
-  host: hostFacts,
-};
+});
+
+/** Who called and where: the same fields on a call and on a roll-up of calls. */
+export const callerShape = { ...callerFacts.shape, host: hostFacts };
+/** Those fields, to leave them out. */
+export const callerKeys = {
+  process: true,
+  container: true,
+  k8s: true,
+  systemd: true,
+  'attribution.method': true,
+  'attribution.confidence': true,
+  host: true,
+} as const;
 
 export const call = z.object({
   id: uuidv7,

@@ -6,26 +6,37 @@
  * An `ack` of n says that every batch of the stream up to and including n is durably stored. `welcome.last_seq`
  * tells a returning agent where to go on; a batch at or below it is acknowledged again and not stored twice.
  *
+ * Protocol 2 says who called once per connection: a batch defines in `callers` those that are new to the connection, and
+ * its records name them by number (`referringRecord` of records.ts). Numbers count up from 0 in the order of definition. The
+ * definitions of a connection may take `MAX_CALLERS_BYTES`; an agent that would go beyond begins anew: `forget` empties the
+ * table before the batch's own definitions, which alone may be more. A new connection has an empty table.
+ *
  * A frame that is not valid closes the connection. A record inside a valid batch that is not (it comes from an agent of
  * another version, or speaks for another host) must not: the agent would send it again for ever. It is left out, and
  * counted in the `ack`.
  */
 import * as z from 'zod';
-import { hostFacts } from './call.ts';
+import { callerFacts, hostFacts } from './call.ts';
 import { heartbeat } from './records.ts';
 
-/** Version of these frames. A collector answers a version that it does not speak with `refused`. */
-export const PROTOCOL_VERSION = 1;
+/** Newest and oldest version of these frames that this release speaks, as agent and as collector. */
+export const PROTOCOL_VERSION = 2;
+export const OLDEST_PROTOCOL_VERSION = 1;
 /** Where on the collector agents connect. */
 export const AGENT_PATH = '/v1/agent';
 /** Largest message either side accepts, in bytes. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024;
+/** Bound on the callers that a connection has defined: bytes of their JSON without the number. */
+export const MAX_CALLERS_BYTES = 128 * 1024;
 
 const seq = z.int().min(0);
 
 export const hello = z.object({
   type: z.literal('hello'),
+  /** The oldest version that the agent speaks. A collector that has none in common answers `refused`. */
   protocol: z.int().min(1),
+  /** The newest. A collector of protocol 1 does not know this field, and speaks 1. */
+  protocol_max: z.int().min(1).optional(),
   agent_version: z.string(),
   stream: z.uuid(),
   host: hostFacts,
@@ -38,24 +49,47 @@ export const batch = z.object({
    * became unreadable on its disk before it was acknowledged: the sequence stays without gaps.
    */
   records: z.array(z.unknown()),
+  /** From protocol 2 on. Each a `callerDefinition`; what is wrong with the facts of one concerns only its records. */
+  callers: z.array(z.looseObject({ ref: z.int().min(0) })).optional(),
+  forget: z.boolean().optional(),
 });
+export const callerDefinition = callerFacts.extend({ ref: z.int().min(0) });
 export const heartbeatFrame = z.object({ type: z.literal('heartbeat'), heartbeat });
 export const agentFrame = z.discriminatedUnion('type', [hello, batch, heartbeatFrame]);
 
-export const welcome = z.object({ type: z.literal('welcome'), protocol: z.int().min(1), last_seq: seq });
+export const welcome = z.object({
+  type: z.literal('welcome'),
+  /** The version that both sides speak from here on. */
+  protocol: z.int().min(1),
+  last_seq: seq,
+  /** Given once to an agent that came with an enrolment token: what it shows from now on. */
+  credential: z.string().min(1).optional(),
+});
 export const ack = z.object({
   type: z.literal('ack'),
   seq,
   /** Records that were refused, in the batches that this acknowledgement adds. They are gone; the agent counts them. */
   rejected: z.int().min(0).default(0),
 });
+export const REFUSAL_REASONS = [
+  'protocol',
+  'invalid',
+  'stream',
+  'out_of_order',
+  'unavailable',
+  'superseded',
+  /** Not known to agents of protocol 1. */
+  'host',
+] as const;
 export const refused = z.object({
   type: z.literal('refused'),
-  reason: z.enum(['protocol', 'invalid', 'stream', 'out_of_order', 'unavailable', 'superseded', 'host']),
+  /** One of `REFUSAL_REASONS`, or what a newer collector calls it. */
+  reason: z.string(),
   /** For the operator: what is wrong and what to do. */
   message: z.string(),
 });
 export const collectorFrame = z.discriminatedUnion('type', [welcome, ack, refused]);
 
 export type AgentFrame = z.infer<typeof agentFrame>;
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
 export type CollectorFrame = z.infer<typeof collectorFrame>;

@@ -1,6 +1,6 @@
 /** What travels from an agent to a collector inside a batch: calls, roll-ups of routine calls, coverage. */
 import * as z from 'zod';
-import { call, callerShape, imdsCategory, imdsKind, outcome, timestamp, uuidv7 } from './call.ts';
+import { call, callerKeys, callerShape, imdsCategory, imdsKind, outcome, timestamp, uuidv7 } from './call.ts';
 
 /** One kind of request inside a roll-up and how often it was seen. */
 export const rollupLine = z.object({
@@ -52,6 +52,17 @@ export const coverage = z.object({
 export const record = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('call'), call }),
   z.object({ kind: z.literal('rollup'), rollup }),
+  z.object({ kind: z.literal('coverage'), coverage }),
+]);
+
+const callerRef = z.int().min(0);
+/**
+ * The same from protocol 2 on: `caller` is the number under which the connection has said who called, and the host is
+ * the one that said hello.
+ */
+export const referringRecord = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('call'), caller: callerRef, call: call.omit(callerKeys) }),
+  z.object({ kind: z.literal('rollup'), caller: callerRef, rollup: rollup.omit(callerKeys) }),
   z.object({ kind: z.literal('coverage'), coverage }),
 ]);
 

@@ -13,6 +13,7 @@ import { isRoutine } from './routine.ts';
 import type { Sink } from './sink.ts';
 import { type LaneName, Spool } from './spool.ts';
 import { Uplink } from './uplink.ts';
+import { recordText } from './wire_batch.ts';
 
 /** Share of the spool's bytes that the journal of open roll-ups may take, and its bound. */
 const JOURNAL_SHARE = 1 / 16;
@@ -98,7 +99,7 @@ export class Outbox {
   }
 
   #append(lane: LaneName, record: WireRecord): void {
-    this.#spool.append(lane, JSON.stringify(record));
+    this.#spool.append(lane, recordText(record));
     this.#sink.wake();
   }
 

@@ -14,6 +14,7 @@ import {
   type CollectorFrame,
   collectorFrame,
   MAX_FRAME_BYTES,
+  OLDEST_PROTOCOL_VERSION,
   PROTOCOL_VERSION,
 } from '../../protocol/frames.ts';
 import type { Counters, Heartbeat } from '../../protocol/records.ts';
@@ -21,6 +22,7 @@ import { Backoff } from './backoff.ts';
 import type { Batch } from './batches.ts';
 import type { Sink } from './sink.ts';
 import type { Spool } from './spool.ts';
+import { CallerReferences, fullBatchFrame } from './wire_batch.ts';
 
 const MAX_IN_FLIGHT = 8;
 const MAX_BATCH_RECORDS = 1000;
@@ -54,6 +56,10 @@ export class Uplink implements Sink {
   #socket: WebSocket | null = null;
   /** Stream that was said in this connection's `hello`; null until the collector has welcomed it. */
   #welcomed: string | null = null;
+  /** As agreed with the collector, on this connection or the last. */
+  #protocol: number | null = null;
+  /** Null while protocol 1 is spoken. */
+  #callers: CallerReferences | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
   #lingerTimer: NodeJS.Timeout | null = null;
   #heartbeatTimer: NodeJS.Timeout | null = null;
@@ -140,7 +146,8 @@ export class Uplink implements Sink {
       this.#heartbeatTimer = setInterval(() => this.#onHeartbeat(socket), this.#options.heartbeatMs);
       const hello: AgentFrame = {
         type: 'hello',
-        protocol: PROTOCOL_VERSION,
+        protocol: OLDEST_PROTOCOL_VERSION,
+        protocol_max: PROTOCOL_VERSION,
         agent_version: agentVersion,
         stream,
         host,
@@ -195,6 +202,7 @@ export class Uplink implements Sink {
     const { spool } = this.#options;
     switch (frame.type) {
       case 'welcome':
+        if (!this.#agree(frame.protocol)) return;
         spool.resume(frame.last_seq);
         if (spool.stream === stream) this.#onWelcome(socket);
         else this.#closeSocket();
@@ -218,6 +226,31 @@ export class Uplink implements Sink {
     }
   }
 
+  /** False: the collector chose a version that this agent did not offer, and is left. */
+  #agree(protocol: number): boolean {
+    if (protocol < OLDEST_PROTOCOL_VERSION || protocol > PROTOCOL_VERSION) {
+      this.#refuse(
+        `The collector speaks version ${protocol} of the protocol, this agent ${OLDEST_PROTOCOL_VERSION} to ${PROTOCOL_VERSION}. Update the older of the two.`,
+      );
+      this.#closeSocket();
+      return false;
+    }
+    // Callers are said once per connection: on a new one nobody has been named yet.
+    this.#callers = protocol === 1 ? null : new CallerReferences();
+    if (protocol < PROTOCOL_VERSION && this.#protocol !== protocol) {
+      this.#log.info(
+        { collector_speaks: protocol, agent_speaks: PROTOCOL_VERSION },
+        'the collector is older than this agent: speaking its version of the protocol',
+      );
+    }
+    this.#protocol = protocol;
+    return true;
+  }
+
+  #batchFrame(batch: Batch): Buffer {
+    return this.#callers === null ? fullBatchFrame(batch) : this.#callers.batchFrame(batch);
+  }
+
   #onWelcome(socket: WebSocket): void {
     this.#counters.connections += 1;
     if (this.#state !== 'connected') this.#log.info({ collector: this.#options.url }, 'connected');
@@ -230,7 +263,7 @@ export class Uplink implements Sink {
     this.#welcomed = this.#options.spool.stream;
     for (const batch of again) {
       this.#counters.batches_resent += 1;
-      this.#send(socket, batchFrame(batch));
+      this.#send(socket, this.#batchFrame(batch));
     }
     void this.#sendHeartbeat(socket);
     this.#pump();
@@ -254,7 +287,7 @@ export class Uplink implements Sink {
       const batch = spool.take(MAX_BATCH_RECORDS, MAX_BATCH_BYTES);
       if (batch === null) return;
       this.#counters.batches_sent += 1;
-      this.#send(socket, batchFrame(batch));
+      this.#send(socket, this.#batchFrame(batch));
     }
   }
 
@@ -324,18 +357,6 @@ export class Uplink implements Sink {
     this.#retryTimer = setTimeout(() => this.#connect(), delayMs);
   }
 }
-
-function batchFrame({ seq, records }: Batch): Buffer {
-  const parts: Buffer[] = [Buffer.from(`{"type":"batch","seq":${seq},"records":[`)];
-  records.forEach((record, index) => {
-    if (index > 0) parts.push(COMMA);
-    parts.push(record);
-  });
-  parts.push(END);
-  return Buffer.concat(parts);
-}
-const COMMA = Buffer.from(',');
-const END = Buffer.from(']}');
 
 function parseFrame(data: RawData): CollectorFrame | null {
   try {

@@ -5,9 +5,17 @@
 import type { Logger } from 'pino';
 import type { RawData, WebSocket } from 'ws';
 import type { HostFacts } from '../../protocol/call.ts';
-import { type AgentFrame, agentFrame, type CollectorFrame, PROTOCOL_VERSION } from '../../protocol/frames.ts';
+import {
+  type AgentFrame,
+  agentFrame,
+  type CollectorFrame,
+  OLDEST_PROTOCOL_VERSION,
+  PROTOCOL_VERSION,
+  type RefusalReason,
+} from '../../protocol/frames.ts';
 import type { AgentIdentity } from '../access/principal.ts';
-import { type CheckedBatch, checkFullRecords } from './checked_batch.ts';
+import { CallerTable } from './caller_table.ts';
+import { type CheckedBatch, checkFullRecords, checkReferringRecords } from './checked_batch.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 const HELLO_TIMEOUT_MS = 10_000;
@@ -44,13 +52,13 @@ export interface ConnectionContext {
   greeted: (connection: AgentConnection) => boolean;
 }
 
-type RefusalReason = Extract<CollectorFrame, { type: 'refused' }>['reason'];
-
 export class AgentConnection {
   readonly #socket: WebSocket;
   readonly #context: ConnectionContext;
   #host: HostFacts | null = null;
   #stream: string | null = null;
+  #protocol = OLDEST_PROTOCOL_VERSION;
+  readonly #callers = new CallerTable();
   #welcomed = false;
   #closing = false;
   #pendingBytes = 0;
@@ -139,19 +147,22 @@ export class AgentConnection {
     this.refuse('invalid', message);
   }
 
-  async #onHello({ protocol, stream, host }: Extract<AgentFrame, { type: 'hello' }>): Promise<void> {
+  async #onHello(hello: Extract<AgentFrame, { type: 'hello' }>): Promise<void> {
     if (this.#stream !== null) {
       this.#invalid('A second hello.');
       return;
     }
     clearTimeout(this.#helloTimer);
-    if (protocol !== PROTOCOL_VERSION) {
+    const { stream, host, protocol: oldest, protocol_max: newest = oldest } = hello;
+    const protocol = Math.min(newest, PROTOCOL_VERSION);
+    if (protocol < Math.max(oldest, OLDEST_PROTOCOL_VERSION)) {
       this.refuse(
         'protocol',
-        `This collector speaks version ${PROTOCOL_VERSION} of the protocol, the agent version ${protocol}. Update the older of the two.`,
+        `This collector speaks versions ${OLDEST_PROTOCOL_VERSION} to ${PROTOCOL_VERSION} of the protocol, the agent ${oldest} to ${newest}. Update the older of the two.`,
       );
       return;
     }
+    this.#protocol = protocol;
     if (!this.#maySpeakFor(host.id)) return;
     this.#stream = stream;
     this.#host = host;
@@ -163,8 +174,25 @@ export class AgentConnection {
       );
       return;
     }
+    // An agent of protocol 1 would not keep it, and could never come back.
+    const credential =
+      protocol > 1 && this.#context.identity.hostId === null ? this.#credentialFor(host.id) : null;
     this.#welcomed = true;
-    this.#send({ type: 'welcome', protocol: PROTOCOL_VERSION, last_seq: lastSeq });
+    this.#send({
+      type: 'welcome',
+      protocol,
+      last_seq: lastSeq,
+      ...(credential === null ? {} : { credential }),
+    });
+  }
+
+  #credentialFor(hostId: string): string | null {
+    const credential = this.#context.issueCredential?.(hostId) ?? null;
+    if (credential !== null) {
+      this.#context.counters.credentials_issued += 1;
+      this.#context.log.info({ host: hostId }, 'an agent has enrolled');
+    }
+    return credential;
   }
 
   /** One host does not speak for another: neither with its own credential, nor with an enrolment token for one that has its own. */
@@ -178,7 +206,7 @@ export class AgentConnection {
       'refused a claim to be another host',
     );
     this.refuse(
-      'host',
+      this.#protocol === 1 ? 'invalid' : 'host',
       identity.hostId === null
         ? `The host ${hostId} has a credential of its own already, and this agent did not show it. If its spool_dir was deleted, revoke the old one on the collector: imdswatch token revoke --host-id ${hostId}.`
         : `This agent's ${identity.via} is bound to the host ${identity.hostId}, and it says that it is ${hostId}. Was it copied from there, or has host_id changed?`,
@@ -186,14 +214,20 @@ export class AgentConnection {
     return false;
   }
 
-  async #onBatch({ seq, records }: Extract<AgentFrame, { type: 'batch' }>, bytes: number): Promise<void> {
+  async #onBatch(frame: Extract<AgentFrame, { type: 'batch' }>, bytes: number): Promise<void> {
     if (!this.#welcomed) {
       this.#invalid('A batch before the welcome.');
       return;
     }
+    const { seq, records } = frame;
     const host = this.#host!;
-    const { callers, records: accepted, invalid, foreign, fault } = checkFullRecords(records, host.id);
-    this.#countLeftOut(host.id, invalid, foreign, fault);
+    const checked = this.#check(frame, host.id);
+    if (checked === null) {
+      this.#invalid('The callers of this batch are not as agreed.');
+      return;
+    }
+    const { callers, records: accepted } = checked;
+    this.#countLeftOut(host.id, checked);
     this.#pendingBytes += bytes;
     if (this.#pendingBytes > MAX_PENDING_BYTES) this.#socket.pause();
     try {
@@ -215,7 +249,13 @@ export class AgentConnection {
     }
   }
 
-  #countLeftOut(host: string, invalid: number, foreign: number, fault: CheckedBatch['fault']): void {
+  #check({ records, callers = [], forget = false }: Extract<AgentFrame, { type: 'batch' }>, hostId: string) {
+    if (this.#protocol === 1) return checkFullRecords(records, hostId);
+    if (!this.#callers.define(callers, forget)) return null;
+    return checkReferringRecords(records, hostId, this.#callers);
+  }
+
+  #countLeftOut(host: string, { invalid, foreign, fault }: CheckedBatch): void {
     this.#context.counters.invalid_records += invalid;
     this.#context.counters.foreign_records += foreign;
     if (fault !== null) this.#complain({ host, ...fault }, 'left out an invalid record');

@@ -1,8 +1,10 @@
 /** What of an agent's batch is valid and its to say, in the store's shape. The rest is left out and counted. */
+import type * as z from 'zod';
 import type { Call } from '../../protocol/call.ts';
-import { type Rollup, record } from '../../protocol/records.ts';
+import { type Rollup, record, referringRecord } from '../../protocol/records.ts';
 import type { CallerFacts } from '../model/workload_identity.ts';
 import type { StoredBatch, StoredRecord } from '../store/store.ts';
+import type { CallerTable } from './caller_table.ts';
 
 export interface CheckedBatch extends Pick<StoredBatch, 'callers' | 'records'> {
   /** No valid records: from an agent of another version, or a broken one. */
@@ -11,6 +13,53 @@ export interface CheckedBatch extends Pick<StoredBatch, 'callers' | 'records'> {
   foreign: number;
   /** Where the first invalid one is wrong and how: never the value, which may be anything. */
   fault: { path: string; code: string } | null;
+}
+
+/**
+ * Records of protocol 2: each refers to a caller that the connection has defined. Null when one refers to a caller that
+ * never was: agent and collector no longer speak of the same table, and must begin anew.
+ */
+export function checkReferringRecords(
+  items: unknown[],
+  hostId: string,
+  table: CallerTable,
+): CheckedBatch | null {
+  const checked: CheckedBatch = { callers: [], records: [], invalid: 0, foreign: 0, fault: null };
+  const indexOf = new Map<number, number>();
+  for (const item of items) {
+    const parsed = referringRecord.safeParse(item);
+    if (!parsed.success) {
+      countInvalid(checked, parsed.error);
+      continue;
+    }
+    const { data } = parsed;
+    if (data.kind === 'coverage') {
+      if (data.coverage.host_id === hostId) checked.records.push(data);
+      else checked.foreign += 1;
+      continue;
+    }
+    let caller = indexOf.get(data.caller);
+    if (caller === undefined) {
+      const facts = table.get(data.caller);
+      if (facts === undefined) return null;
+      if (facts === null) {
+        checked.invalid += 1;
+        checked.fault ??= { path: 'caller', code: 'invalid_definition' };
+        continue;
+      }
+      caller = checked.callers.push(facts) - 1;
+      indexOf.set(data.caller, caller);
+    }
+    data.caller = caller;
+    checked.records.push(data);
+  }
+  return checked;
+}
+
+function countInvalid(checked: CheckedBatch, { issues }: z.ZodError): void {
+  checked.invalid += 1;
+  const { path, code } = issues[0]!;
+  checked.fault ??= { path: path.join('.'), code };
 }
 
 /** Records of protocol 1: each says in full who called and on which host. */
@@ -29,9 +78,7 @@ export function checkFullRecords(items: unknown[], hostId: string): CheckedBatch
   for (const item of items) {
     const parsed = record.safeParse(item);
     if (!parsed.success) {
-      checked.invalid += 1;
-      const { path, code } = parsed.error.issues[0]!;
-      checked.fault ??= { path: path.join('.'), code };
+      countInvalid(checked, parsed.error);
       continue;
     }
     const { data } = parsed;

@@ -5,56 +5,18 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { afterEach, test } from 'node:test';
 import fc from 'fast-check';
-import { WebSocket } from 'ws';
 import type { Collector } from '../../collector/main.ts';
-import { AGENT_PATH, MAX_FRAME_BYTES, PROTOCOL_VERSION } from '../../protocol/frames.ts';
+import { AGENT_PATH, MAX_FRAME_BYTES } from '../../protocol/frames.ts';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import { HOST, makeCall } from './parties/calls.ts';
 import { Bench } from './parties/in_process.ts';
+import { HELLO, Peer } from './parties/peer.ts';
 import { TOKEN } from './parties/processes.ts';
 import { eventually, readStored } from './parties/stored.ts';
 
 const bench = new Bench();
 afterEach(() => bench.end());
 
-type Frame = Record<string, unknown>;
-
-class Peer {
-  readonly socket: WebSocket;
-  readonly frames: Frame[] = [];
-  closed: number | null = null;
-
-  constructor(collector: Collector, headers: Record<string, string> = { authorization: `Bearer ${TOKEN}` }) {
-    this.socket = new WebSocket(`${collector.address.url}${AGENT_PATH}`, { headers });
-    this.socket.on('message', (data) => this.frames.push(JSON.parse(data.toString())));
-    this.socket.on('error', () => {});
-    this.socket.on('close', (code) => {
-      this.closed = code;
-    });
-    bench.atEnd(() => this.socket.terminate());
-  }
-
-  send(frame: unknown): void {
-    this.socket.send(JSON.stringify(frame));
-  }
-
-  async hello(changes: Frame = {}): Promise<this> {
-    if (this.socket.readyState !== WebSocket.OPEN) await once(this.socket, 'open');
-    this.send({ ...HELLO, stream: randomUUID(), ...changes });
-    await eventually('an answer to hello', () => this.frames.length > 0 || this.closed !== null);
-    return this;
-  }
-
-  async next(type: string): Promise<Frame> {
-    await eventually(`a frame ${type}`, () => this.frames.some((frame) => frame['type'] === type));
-    return this.frames.splice(
-      this.frames.findIndex((frame) => frame['type'] === type),
-      1,
-    )[0]!;
-  }
-}
-
-const HELLO = { type: 'hello', protocol: PROTOCOL_VERSION, agent_version: '0.0.0', host: HOST };
 const callRecord = (path: string, changes = {}) => ({
   kind: 'call',
   call: makeCall({ 'url.path': path, ...changes }),
@@ -127,8 +89,8 @@ test('a batch is stored, acknowledged, and known when it comes again, also from 
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
   const stream = randomUUID();
-  const peer = await new Peer(collector).hello({ stream });
-  assert.deepEqual(await peer.next('welcome'), { type: 'welcome', protocol: PROTOCOL_VERSION, last_seq: 0 });
+  const peer = await new Peer(bench, collector.address.url).hello({ stream });
+  assert.deepEqual(await peer.next('welcome'), { type: 'welcome', protocol: 1, last_seq: 0 });
   const batch = { type: 'batch', seq: 1, records: [callRecord('/1'), callRecord('/2')] };
   for (let time = 0; time < 3; time += 1) {
     peer.send(batch);
@@ -136,7 +98,7 @@ test('a batch is stored, acknowledged, and known when it comes again, also from 
   }
   peer.send({ type: 'batch', seq: 2, records: [batch.records[0], callRecord('/3')] });
   await peer.next('ack');
-  const again = await new Peer(collector).hello({ stream });
+  const again = await new Peer(bench, collector.address.url).hello({ stream });
   assert.equal((await again.next('welcome'))['last_seq'], 2);
   assert.equal((await peer.next('refused'))['reason'], 'superseded');
   assert.deepEqual(readStored(dataDir).numbers, [1, 2, 3]);
@@ -146,7 +108,7 @@ test('a batch is stored, acknowledged, and known when it comes again, also from 
 
 test('a gap in the sequence is refused and nothing of it is stored', async () => {
   const dataDir = bench.directory();
-  const peer = await new Peer(await bench.collector({ data_dir: dataDir })).hello();
+  const peer = await new Peer(bench, (await bench.collector({ data_dir: dataDir })).address.url).hello();
   peer.send({ type: 'batch', seq: 2, records: [callRecord('/1')] });
   assert.equal((await peer.next('refused'))['reason'], 'out_of_order');
   await eventually('closed', () => peer.closed === 1008);
@@ -156,7 +118,7 @@ test('a gap in the sequence is refused and nothing of it is stored', async () =>
 test('a bad record is left out and counted; the rest of its batch is stored', async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
-  const peer = await new Peer(collector).hello();
+  const peer = await new Peer(bench, collector.address.url).hello();
   const foreign = callRecord('/9', { host: { id: 'i-0ther', name: 'other' } });
   const records = [
     callRecord('/1'),
@@ -177,7 +139,9 @@ test('a bad record is left out and counted; the rest of its batch is stored', as
 
 test('fields of a newer agent are accepted', async () => {
   const dataDir = bench.directory();
-  const peer = await new Peer(await bench.collector({ data_dir: dataDir })).hello({ colour: 'green' });
+  const peer = await new Peer(bench, (await bench.collector({ data_dir: dataDir })).address.url).hello({
+    colour: 'green',
+  });
   const newer = { kind: 'call', call: { ...makeCall({ 'url.path': '/1' }), 'imds.mood': 'good' }, more: 1 };
   peer.send({ type: 'batch', seq: 1, records: [newer], hint: 'x' });
   assert.deepEqual(await peer.next('ack'), { type: 'ack', seq: 1, rejected: 0 });
@@ -186,23 +150,29 @@ test('fields of a newer agent are accepted', async () => {
 
 test("another protocol, another host's stream, a second hello: refused, and told why", async () => {
   const collector = await bench.collector();
-  const newer = await new Peer(collector).hello({ protocol: 99 });
+  const newer = await new Peer(bench, collector.address.url).hello({ protocol: 99 });
   assert.equal((await newer.next('refused'))['reason'], 'protocol');
   const stream = randomUUID();
-  const owner = await new Peer(collector).hello({ stream });
+  const owner = await new Peer(bench, collector.address.url).hello({ stream });
   owner.send({ type: 'batch', seq: 1, records: [callRecord('/1')] });
   await owner.next('ack');
-  const thief = await new Peer(collector).hello({ stream, host: { id: 'i-2', name: 'two' } });
+  const thief = await new Peer(bench, collector.address.url).hello({
+    stream,
+    host: { id: 'i-2', name: 'two' },
+  });
   assert.equal((await thief.next('refused'))['reason'], 'stream');
   const unused = randomUUID();
-  const first = await new Peer(collector).hello({ stream: unused });
-  const second = await new Peer(collector).hello({ stream: unused, host: { id: 'i-2', name: 'two' } });
+  const first = await new Peer(bench, collector.address.url).hello({ stream: unused });
+  const second = await new Peer(bench, collector.address.url).hello({
+    stream: unused,
+    host: { id: 'i-2', name: 'two' },
+  });
   assert.equal((await second.next('refused'))['reason'], 'stream');
   for (const undisturbed of [owner, first]) {
     assert.equal(undisturbed.closed, null);
     assert.ok(!undisturbed.frames.some(({ type }) => type === 'refused'));
   }
-  const twice = await new Peer(collector).hello();
+  const twice = await new Peer(bench, collector.address.url).hello();
   twice.send({ ...HELLO, stream: randomUUID() });
   assert.equal((await twice.next('refused'))['reason'], 'invalid');
 });
@@ -210,7 +180,7 @@ test("another protocol, another host's stream, a second hello: refused, and told
 test('garbage, oversize and unexpected frames end only their own connection, and are counted', async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
-  const good = await new Peer(collector).hello();
+  const good = await new Peer(bench, collector.address.url).hello();
   const invalid: ((peer: Peer) => void)[] = [
     (peer) => peer.socket.send('not json'),
     (peer) => peer.socket.send('"json, but no frame"'),
@@ -224,11 +194,11 @@ test('garbage, oversize and unexpected frames end only their own connection, and
     (peer) => (peer.socket as any)._socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff])),
   ];
   for (const spoil of invalid) {
-    const peer = await new Peer(collector).hello();
+    const peer = await new Peer(bench, collector.address.url).hello();
     spoil(peer);
     await eventually(`closed after ${spoil}`, () => peer.closed !== null);
   }
-  const early = new Peer(collector);
+  const early = new Peer(bench, collector.address.url);
   await once(early.socket, 'open');
   early.send({ type: 'batch', seq: 1, records: [callRecord('/7')] });
   await eventually('closed', () => early.closed !== null);
@@ -255,7 +225,7 @@ test('arbitrary frames never end the collector', async () => {
   );
   await fc.assert(
     fc.asyncProperty(fc.array(shape, { minLength: 1, maxLength: 4 }), async (frames) => {
-      const peer = new Peer(collector);
+      const peer = new Peer(bench, collector.address.url);
       await once(peer.socket, 'open');
       for (const frame of frames) peer.send(frame);
       peer.socket.close();
@@ -263,12 +233,12 @@ test('arbitrary frames never end the collector', async () => {
     }),
     { numRuns: 100 },
   );
-  await (await new Peer(collector).hello()).next('welcome');
+  await (await new Peer(bench, collector.address.url).hello()).next('welcome');
 });
 
 test('a flood of frames that carry nothing is cut off', async () => {
   const collector = await bench.collector();
-  const peer = await new Peer(collector).hello();
+  const peer = await new Peer(bench, collector.address.url).hello();
   for (let count = 0; count < 200 && peer.closed === null; count += 1) {
     peer.socket.ping();
     await new Promise((resolve) => setTimeout(resolve, 1));
@@ -280,8 +250,8 @@ test('a flood of frames that carry nothing is cut off', async () => {
 
 test('more agents than allowed are told to come later', async () => {
   const collector = await bench.collector({ max_connections: 2 });
-  await new Peer(collector).hello();
-  await new Peer(collector).hello();
+  await new Peer(bench, collector.address.url).hello();
+  await new Peer(bench, collector.address.url).hello();
   assert.equal(await upgradeStatus(collector, AGENT_PATH, { authorization: `Bearer ${TOKEN}` }), 503);
   assert.equal(collector.counters()['ingest']!['over_limit'], 1);
 });

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Outbox, type OutboxOptions, toCollector } from '../../../agent/outbox/outbox.ts';
-import { collectorSettings } from '../../../collector/config.ts';
-import { type Collector, startCollector } from '../../../collector/main.ts';
+import type { Collector } from '../../../collector/main.ts';
 import { agentState, HOST } from './calls.ts';
+import { Door, type DoorOptions } from './door.ts';
 import { TOKEN } from './processes.ts';
 
 /** What a test opened, closed again by `end` in the opposite order. */
@@ -35,6 +35,9 @@ export class Bench {
   }
 
   async collector(settings: Record<string, unknown> = {}): Promise<Collector> {
+    // Only here: tests of delivery alone have a store of their own.
+    const { collectorSettings } = await import('../../../collector/config.ts');
+    const { startCollector } = await import('../../../collector/main.ts');
     const parsed = collectorSettings.parse({
       listen: '127.0.0.1:0',
       agent_token: TOKEN,
@@ -44,6 +47,13 @@ export class Bench {
     const collector = await startCollector(parsed, this.log);
     this.atEnd(() => collector.stop());
     return collector;
+  }
+
+  /** Ingest alone, with a store in memory. */
+  async door(options: DoorOptions = {}): Promise<Door> {
+    const door = await Door.open(this.log, options);
+    this.atEnd(() => door.close());
+    return door;
   }
 
   outbox(

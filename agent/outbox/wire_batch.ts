@@ -1,0 +1,171 @@
+/**
+ * Batches as frames (protocol/frames.ts). The spool holds records as protocol 1 sends them; from protocol 2 on a caller is
+ * taken out of the record's text and said once per connection. Text is cut, not parsed: in JSON the bytes of `,"process":`
+ * cannot be part of a string (RFC 8259 section 7: a quotation mark within one is escaped).
+ */
+import type { Call } from '../../protocol/call.ts';
+import { MAX_CALLERS_BYTES } from '../../protocol/frames.ts';
+import type { Rollup, WireRecord } from '../../protocol/records.ts';
+import type { Batch } from './batches.ts';
+
+/** A record's text, for the spool: who called comes after what was called, and the host last. */
+export function recordText(record: WireRecord): string {
+  switch (record.kind) {
+    case 'call':
+      return JSON.stringify({ kind: 'call', call: callerLast(record.call) });
+    case 'rollup':
+      return JSON.stringify({ kind: 'rollup', rollup: callerLast(record.rollup) });
+    case 'coverage':
+      return JSON.stringify(record);
+  }
+}
+
+function callerLast<T extends Call | Rollup>(finding: T) {
+  const {
+    process,
+    container,
+    k8s,
+    systemd,
+    'attribution.method': method,
+    'attribution.confidence': confidence,
+    host,
+    ...rest
+  } = finding;
+  return {
+    ...rest,
+    process,
+    container,
+    k8s,
+    systemd,
+    'attribution.method': method,
+    'attribution.confidence': confidence,
+    host,
+  };
+}
+
+/** A batch in protocol 1: the records as they lie in the spool. */
+export function fullBatchFrame({ seq, records }: Batch): Buffer {
+  const parts: Buffer[] = [Buffer.from(`{"type":"batch","seq":${seq},"records":[`)];
+  records.forEach((record, index) => {
+    if (index > 0) parts.push(COMMA);
+    parts.push(record);
+  });
+  parts.push(END);
+  return Buffer.concat(parts);
+}
+const COMMA = Buffer.from(',');
+const END = Buffer.from(']}');
+const BRACES_BYTES = 2;
+
+/** The callers that one connection has said, and its batches in protocol 2. */
+export class CallerReferences {
+  #refs = new Map<string, number>();
+  #bytes = 0;
+
+  batchFrame({ seq, records }: Batch): Buffer {
+    const cut = records.map(cutRecord);
+    const fresh = new Set<string>();
+    let freshBytes = 0;
+    for (const { caller } of cut) {
+      if (caller === null || this.#refs.has(caller) || fresh.has(caller)) continue;
+      fresh.add(caller);
+      freshBytes += caller.length + BRACES_BYTES;
+    }
+    const forget = this.#refs.size > 0 && this.#bytes + freshBytes > MAX_CALLERS_BYTES;
+    if (forget) {
+      this.#refs.clear();
+      this.#bytes = 0;
+    }
+    const callers: string[] = [];
+    const said: string[] = [];
+    for (const { caller, kind, rest } of cut) {
+      if (caller === null) {
+        said.push(rest);
+        continue;
+      }
+      let ref = this.#refs.get(caller);
+      if (ref === undefined) {
+        ref = this.#refs.size;
+        this.#refs.set(caller, ref);
+        this.#bytes += caller.length + BRACES_BYTES;
+        callers.push(`{"ref":${ref},${caller}}`);
+      }
+      said.push(`{"kind":"${kind}","caller":${ref},"${kind}":${rest}}`);
+    }
+    const definitions = callers.length === 0 ? '' : `"callers":[${callers.join(',')}],`;
+    return Buffer.from(
+      `{"type":"batch","seq":${seq},${forget ? '"forget":true,' : ''}${definitions}"records":[${said.join(',')}]}`,
+      'latin1',
+    );
+  }
+}
+
+/** Texts are UTF-8 bytes read as Latin-1, one character a byte: nothing is decoded, and lengths are bytes. */
+interface CutRecord {
+  kind: 'call' | 'rollup' | null;
+  /** The caller's keys and values, without braces. Null: a record without one, which goes as it is. */
+  caller: string | null;
+  rest: string;
+}
+
+/** Fields of a caller in the order in which `recordText` writes them. */
+const CALLER_MARKS = [
+  ',"process":',
+  ',"container":',
+  ',"k8s":',
+  ',"systemd":',
+  ',"attribution.method":',
+  ',"attribution.confidence":',
+  ',"host":',
+];
+
+function cutRecord(payload: Buffer): CutRecord {
+  const text = payload.toString('latin1');
+  return cutText(text) ?? cutRewritten(payload) ?? { kind: null, caller: null, rest: text };
+}
+
+/** Null: the text is not as `recordText` writes it. */
+function cutText(text: string): CutRecord | null {
+  let kind: 'call' | 'rollup';
+  if (text.startsWith('{"kind":"call","call":{')) kind = 'call';
+  else if (text.startsWith('{"kind":"rollup","rollup":{')) kind = 'rollup';
+  else return { kind: null, caller: null, rest: text };
+  let at = 0;
+  let start = -1;
+  for (const mark of CALLER_MARKS) {
+    at = text.indexOf(mark, at);
+    if (at === -1) return null;
+    if (start === -1) start = at;
+  }
+  if (!isLastObject(text, at + ',"host":'.length)) return null;
+  return {
+    kind,
+    caller: text.slice(start + 1, at),
+    rest: `${text.slice(`{"kind":"${kind}","${kind}":`.length, start)}}`,
+  };
+}
+
+/** Whether nothing follows the host, which is the same in nearly all records of a spool: parsed only when it changes. */
+let lastObject = '';
+function isLastObject(text: string, from: number): boolean {
+  if (text.length - from === lastObject.length && text.endsWith(lastObject)) return true;
+  const tail = text.slice(from);
+  if (!tail.endsWith('}}')) return false;
+  try {
+    JSON.parse(tail.slice(0, -2));
+  } catch {
+    return false;
+  }
+  lastObject = tail;
+  return true;
+}
+
+/** What an older release has spooled, with its fields in another order. */
+function cutRewritten(payload: Buffer): CutRecord | null {
+  try {
+    const record = JSON.parse(payload.toString('utf8')) as WireRecord;
+    return cutText(Buffer.from(recordText(record)).toString('latin1'));
+  } catch {
+    return null; // sent as it is: the collector counts what it refuses
+  }
+}

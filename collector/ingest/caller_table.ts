@@ -1,0 +1,32 @@
+/** Who one agent's connection has said calls, by the numbers that its records refer to (protocol/frames.ts). */
+import { callerDefinition, MAX_CALLERS_BYTES } from '../../protocol/frames.ts';
+import type { CallerFacts } from '../model/workload_identity.ts';
+
+export class CallerTable {
+  #callers: (CallerFacts | null)[] = [];
+  #bytes = 0;
+
+  /** A batch's definitions. False when they are not as agreed: out of order, or beyond the bound. */
+  define(definitions: { ref: number }[], forget: boolean): boolean {
+    if (forget) {
+      this.#callers = [];
+      this.#bytes = 0;
+    }
+    for (const definition of definitions) {
+      if (definition.ref !== this.#callers.length) return false;
+      const parsed = callerDefinition.safeParse(definition);
+      const { ref: _, ...facts } = parsed.success ? parsed.data : definition;
+      this.#bytes += JSON.stringify(facts).length;
+      this.#callers.push(parsed.success ? (facts as CallerFacts) : null);
+    }
+    return this.#bytes <= MAX_CALLERS_BYTES || this.#callers.length === definitions.length;
+  }
+
+  /**
+   * Null: defined, but not validly (an agent of another version): only records that name it are concerned. The same object
+   * for every batch that names the caller.
+   */
+  get(ref: number): CallerFacts | null | undefined {
+    return this.#callers[ref];
+  }
+}

@@ -1,0 +1,95 @@
+/** The collector's ingest with a store in memory, on a port of its own. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Logger } from 'pino';
+import type { AgentIdentity } from '../../../collector/access/principal.ts';
+import { IngestServer } from '../../../collector/ingest/server.ts';
+import { Writer, type WriterOptions } from '../../../collector/ingest/writer.ts';
+import { MemoryStore } from './memory_store.ts';
+import { TOKEN } from './processes.ts';
+
+export interface DoorOptions extends WriterOptions {
+  store?: MemoryStore;
+  port?: number;
+  idleMs?: number;
+  /** Give credentials to those that come with `TOKEN`. Left out: nobody gets one. */
+  enrolment?: boolean;
+}
+
+/** Credentials of hosts, as the collector's access would keep them. */
+export class Credentials {
+  readonly #hostOf = new Map<string, string>();
+  issued = 0;
+
+  issue(hostId: string): string | null {
+    if (this.has(hostId)) return null;
+    this.issued += 1;
+    const credential = `credential-${this.issued}-of-${hostId}`;
+    this.#hostOf.set(credential, hostId);
+    return credential;
+  }
+
+  has(hostId: string): boolean {
+    return [...this.#hostOf.values()].includes(hostId);
+  }
+
+  revoke(hostId: string): void {
+    for (const [credential, host] of this.#hostOf) if (host === hostId) this.#hostOf.delete(credential);
+  }
+
+  identify({ headers }: IncomingMessage): AgentIdentity | null {
+    const shown = headers.authorization?.slice('Bearer '.length) ?? '';
+    if (shown === TOKEN) return { hostId: null, via: 'enrolment' };
+    const hostId = this.#hostOf.get(shown);
+    return hostId === undefined ? null : { hostId, via: 'credential' };
+  }
+}
+
+export class Door {
+  readonly store: MemoryStore;
+  readonly writer: Writer;
+  readonly ingest: IngestServer;
+  readonly credentials = new Credentials();
+  readonly #http = createServer();
+
+  private constructor(log: Logger, options: DoorOptions) {
+    this.store = options.store ?? new MemoryStore();
+    this.writer = new Writer(this.store, log, { stored: options.stored ?? null });
+    this.ingest = new IngestServer({
+      identify: (request) => this.credentials.identify(request),
+      issueCredential: options.enrolment ? (hostId) => this.credentials.issue(hostId) : null,
+      hasCredential: (hostId) => options.enrolment === true && this.credentials.has(hostId),
+      maxConnections: 100,
+      idleMs: options.idleMs ?? 60_000,
+      store: this.store,
+      writer: this.writer,
+      log,
+    });
+    this.#http.on('upgrade', (request, socket, head) => this.ingest.onUpgrade(request, socket, head));
+  }
+
+  static async open(log: Logger, options: DoorOptions = {}): Promise<Door> {
+    const door = new Door(log, options);
+    door.#http.listen(options.port ?? 0, '127.0.0.1');
+    await once(door.#http, 'listening');
+    return door;
+  }
+
+  get port(): number {
+    return (this.#http.address() as AddressInfo).port;
+  }
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}`;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#http.listening) return;
+    const closed = once(this.#http, 'close');
+    this.#http.close();
+    await this.ingest.close();
+    this.#http.closeAllConnections();
+    await closed;
+    await this.writer.settled();
+  }
+}
