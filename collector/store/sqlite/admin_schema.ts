@@ -18,6 +18,8 @@ const MIGRATIONS: readonly Migration[] = [
     host_id TEXT,
     created_ms INTEGER NOT NULL,
     created_by TEXT NOT NULL,
+    -- 1: an agent's credential that it got for itself, with an enrolment token.
+    enrolled INTEGER NOT NULL CHECK (enrolled IN (0, 1)),
     expires_ms INTEGER,
     last_used_ms INTEGER,
     revoked_ms INTEGER,

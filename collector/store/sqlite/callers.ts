@@ -1,88 +1,88 @@
-/** Who calls, said once: callers, their identities and user agents as rows that calls refer to. */
+/** Who calls, said once: processes and their workloads as rows that calls refer to. */
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { Call } from '../../../protocol/call.ts';
-import type { Rollup } from '../../../protocol/records.ts';
+import { type CallerFacts, identityId, workloadIdentity } from '../../model/workload_identity.ts';
 
-const MAX_CACHED = 4096;
+const MAX_CACHED = 8192;
 
-export interface CallerRows {
+export interface CallerRow {
   caller: number;
   identity: number;
+  /** Of the latest record, to be stored by `flush`. */
+  lastUs: number;
+  changed: boolean;
 }
 
 export class Callers {
   readonly #insertIdentity: StatementSync;
   readonly #insertCaller: StatementSync;
-  readonly #insertUserAgent: StatementSync;
-  readonly #callers = new Map<string, CallerRows>();
-  readonly #userAgents = new Map<string, number>();
+  readonly #touch: StatementSync;
+  readonly #cache = new Map<string, CallerRow>();
+  readonly #changed = new Set<CallerRow>();
 
   constructor(database: DatabaseSync) {
     // An update that changes nothing makes RETURNING give the row that is there.
     this.#insertIdentity = database.prepare(
-      `INSERT INTO identities (key, attributed, executable, name, script, user, uid, host_id, source_address)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET key = key RETURNING id`,
+      'INSERT INTO identities (key, facts) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET key = key RETURNING id',
     );
     this.#insertCaller = database.prepare(
-      `INSERT INTO callers (hash, identity, facts) VALUES (?, ?, ?)
-       ON CONFLICT (hash) DO UPDATE SET hash = hash RETURNING id, identity`,
+      `INSERT INTO callers (hash, identity, host, facts, last_us) VALUES (?, ?, ?, ?, 0)
+       ON CONFLICT (hash) DO UPDATE SET hash = hash RETURNING id, identity, last_us`,
     );
-    this.#insertUserAgent = database.prepare(
-      'INSERT INTO user_agents (text) VALUES (?) ON CONFLICT (text) DO UPDATE SET text = text RETURNING id',
-    );
+    this.#touch = database.prepare('UPDATE callers SET last_us = max(last_us, ?) WHERE id = ?');
   }
 
-  rowsOf(from: Call | Rollup): CallerRows {
-    const { process, container, k8s, systemd, host } = from;
-    const facts = JSON.stringify({
-      process,
-      container,
-      k8s,
-      systemd,
-      'attribution.method': from['attribution.method'],
-      'attribution.confidence': from['attribution.confidence'],
-    });
-    const where = process === null ? from['source.address'] : '';
-    const key = hash('sha256', JSON.stringify([host.id, where, facts]), 'base64');
-    const known = this.#callers.get(key);
+  /** `facts` as JSON beside them: a batch names each caller once, its records refer to it many times. */
+  rowOf(
+    facts: CallerFacts,
+    json: string,
+    host: { id: string; row: number },
+    sourceAddress: string,
+  ): CallerRow {
+    // Where the process is not known, the source address tells workloads apart.
+    const where = facts.process === null ? sourceAddress : '';
+    const key = hash('sha256', JSON.stringify([host.id, where, json]), 'base64');
+    const known = this.#cache.get(key);
     if (known !== undefined) return known;
-    const identity = this.#identityOf(from);
-    const row = this.#insertCaller.get(Buffer.from(key, 'base64'), identity, facts)!;
-    return remember(this.#callers, key, { caller: Number(row['id']), identity: Number(row['identity']) });
+    const identity = workloadIdentity(facts, host.id, sourceAddress);
+    const identityRow = this.#insertIdentity.get(identityId(identity), JSON.stringify(identity))!;
+    const row = this.#insertCaller.get(
+      Buffer.from(key, 'base64'),
+      Number(identityRow['id']),
+      host.row,
+      json,
+    )!;
+    const caller = {
+      caller: Number(row['id']),
+      identity: Number(row['identity']),
+      lastUs: Number(row['last_us']),
+      changed: false,
+    };
+    if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!);
+    this.#cache.set(key, caller);
+    return caller;
   }
 
-  #identityOf({ process, host, 'source.address': source }: Call | Rollup): number {
-    let row: Record<string, unknown> | undefined;
-    if (process === null) {
-      const key = JSON.stringify(['unattributed', host.id, source]);
-      row = this.#insertIdentity.get(key, 0, null, null, null, null, null, host.id, source);
-    } else {
-      const { name, script, 'executable.path': executable, 'owner.uid': uid, 'owner.name': user } = process;
-      // A process that was gone before its executable could be read still has its short name.
-      const program = executable === null ? ['name', name] : ['executable', executable];
-      const key = JSON.stringify([...program, script, user ?? uid]);
-      row = this.#insertIdentity.get(key, 1, executable, name, script, user, uid, null, null);
+  seen(row: CallerRow, timeUs: number): void {
+    if (timeUs <= row.lastUs) return;
+    row.lastUs = timeUs;
+    if (row.changed) return;
+    row.changed = true;
+    this.#changed.add(row);
+  }
+
+  /** Before the end of every transaction. */
+  flush(): void {
+    for (const row of this.#changed) {
+      this.#touch.run(row.lastUs, row.caller);
+      row.changed = false;
     }
-    return Number(row!['id']);
+    this.#changed.clear();
   }
 
-  userAgent(text: string | null): number | null {
-    if (text === null) return null;
-    const known = this.#userAgents.get(text);
-    if (known !== undefined) return known;
-    return remember(this.#userAgents, text, Number(this.#insertUserAgent.get(text)!['id']));
-  }
-
-  /** After a rollback, rows that were remembered may not exist. */
+  /** After a rollback or a deletion, rows that were remembered may not exist. */
   forget(): void {
-    this.#callers.clear();
-    this.#userAgents.clear();
+    this.#cache.clear();
+    this.#changed.clear();
   }
-}
-
-function remember<T>(cache: Map<string, T>, key: string, value: T): T {
-  if (cache.size >= MAX_CACHED) cache.delete(cache.keys().next().value!);
-  cache.set(key, value);
-  return value;
 }

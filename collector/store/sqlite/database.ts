@@ -67,6 +67,12 @@ export function openForReading(dataDir: string, { file: name, migrations }: Sche
   }
 }
 
+/** What the database holds, without pages that were freed and will be used again, and without the WAL. */
+export function usedBytes(database: DatabaseSync): number {
+  const pragma = (name: string) => Number(database.prepare(`PRAGMA ${name}`).get()![name]);
+  return (pragma('page_count') - pragma('freelist_count')) * pragma('page_size');
+}
+
 function schemaVersion(database: DatabaseSync): number {
   return Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
 }

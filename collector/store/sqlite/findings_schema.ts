@@ -1,4 +1,5 @@
 import type { Migration, Schema } from './database.ts';
+import { toWorkloads } from './workload_step.ts';
 
 /**
  * What agents reported.
@@ -115,6 +116,7 @@ const MIGRATIONS: readonly Migration[] = [
     heartbeat TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  toWorkloads,
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

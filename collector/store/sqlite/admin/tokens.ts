@@ -11,12 +11,14 @@ export interface TokenRow {
   hostId: string | null;
   createdMs: number;
   createdBy: string;
+  /** 1: an agent's credential that it got for itself, with an enrolment token. */
+  enrolled: 0 | 1;
   expiresMs: number | null;
   lastUsedMs: number | null;
   revokedMs: number | null;
 }
 
-const COLUMNS = `id, kind, name, role, host_id AS hostId, created_ms AS createdMs, created_by AS createdBy,
+const COLUMNS = `id, kind, name, role, host_id AS hostId, created_ms AS createdMs, created_by AS createdBy, enrolled,
   expires_ms AS expiresMs, last_used_ms AS lastUsedMs, revoked_ms AS revokedMs`;
 const VALID = '(revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > :now))';
 
@@ -43,12 +45,12 @@ export class Tokens {
     );
     this.#all = prepare(`SELECT ${COLUMNS} FROM tokens ORDER BY created_ms, id`);
     this.#insert = prepare(
-      `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, expires_ms)
-       VALUES (:id, :hash, :kind, :name, :role, :hostId, :createdMs, :createdBy, :expiresMs)`,
+      `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, enrolled, expires_ms)
+       VALUES (:id, :hash, :kind, :name, :role, :hostId, :createdMs, :createdBy, :enrolled, :expiresMs)`,
     );
     this.#revoke = prepare('UPDATE tokens SET revoked_ms = :now WHERE id = :id AND revoked_ms IS NULL');
     this.#replaceSecret = prepare(
-      `UPDATE tokens SET hash = :hash, created_ms = :now, created_by = :by, expires_ms = NULL, last_used_ms = NULL
+      `UPDATE tokens SET hash = :hash, created_ms = :now, created_by = :by, enrolled = 1, expires_ms = NULL, last_used_ms = NULL
        WHERE id = :id AND revoked_ms IS NULL`,
     );
     this.#used = prepare('UPDATE tokens SET last_used_ms = :now WHERE id = :id');

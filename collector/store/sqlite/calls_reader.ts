@@ -1,0 +1,205 @@
+/** Raw calls, newest first, page by page. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { Call, HostFacts } from '../../../protocol/call.ts';
+import { HOUR_US } from '../../model/window.ts';
+import type { CallerFacts } from '../../model/workload_identity.ts';
+import type { CallFilter } from '../store.ts';
+import { toTimestamp } from '../time.ts';
+import type { Rows } from './rows.ts';
+import { fromBytes, toBytes } from './uuid_bytes.ts';
+
+/** What one question may look at; a page that would need more ends early and says where to go on. */
+const MAX_SCANNED = 100_000;
+/** More workloads or hosts than this are not walked one by one: all calls are, and the others left out. */
+const MAX_WALKS = 8;
+
+interface Position {
+  timeUs: number;
+  id: Uint8Array;
+}
+
+interface Walk {
+  column: 'identity' | 'host' | null;
+  value: number | null;
+}
+
+export class CallsReader {
+  readonly #database: DatabaseSync;
+  readonly #rows: Rows;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(database: DatabaseSync, rows: Rows) {
+    this.#database = database;
+    this.#rows = rows;
+  }
+
+  /** Throws `RangeError` for a cursor that is not one. */
+  calls(filter: CallFilter, limit: number, cursor: string | null): { calls: Call[]; next: string | null } {
+    const identities = filter.identities === null ? null : this.#rows.identityRows(filter.identities);
+    const hosts = filter.hosts === null ? null : this.#rows.hostRows(filter.hosts);
+    if (identities?.length === 0 || hosts?.length === 0) return { calls: [], next: null };
+    if (filter.categories?.length === 0 || filter.outcomes?.length === 0) return { calls: [], next: null };
+    const before = cursor === null ? startOf(filter) : parseCursor(cursor);
+    const conditions = residual(filter, identities, hosts);
+    const found: { row: Record<string, unknown>; at: Position }[] = [];
+    /** No walk has been looked at beyond here: the newest place where one ended early. */
+    let horizon: Position | null = null;
+    const walks = walksOf(identities, hosts);
+    for (const walk of walks) {
+      const scan = Math.floor(MAX_SCANNED / walks.length);
+      const rows = this.#walk(walk, before, filter, conditions, scan, limit + 1);
+      for (const row of rows) {
+        found.push({ row, at: { timeUs: Number(row['time_us']), id: row['id'] as Uint8Array } });
+      }
+      if (rows.length <= limit) {
+        const end = this.#end(walk, before, filter, scan);
+        if (end !== null && (horizon === null || compare(end, horizon) > 0)) horizon = end;
+      }
+    }
+    found.sort((a, b) => compare(b.at, a.at));
+    const within = horizon === null ? found : found.filter(({ at }) => compare(at, horizon) >= 0);
+    const page = within.slice(0, limit);
+    const full = within.length > limit;
+    const next = full ? page.at(-1)!.at : horizon;
+    return { calls: page.map(({ row }) => this.#read(row)), next: next === null ? null : toCursor(next) };
+  }
+
+  #walk(
+    walk: Walk,
+    before: Position,
+    { window }: CallFilter,
+    conditions: { sql: string; values: (string | number)[] },
+    scan: number,
+    limit: number,
+  ): Record<string, unknown>[] {
+    const { sql, values } = inWalk(walk, before, window.sinceUs);
+    return this.#prepare(
+      `SELECT c.*, k.version, k.endpoint, k.category, k.status, k.outcome, k.fallback, k.role, s.kind AS shape_kind,
+         s.server_version, s.method, s.destination_address, s.destination_port, u.text AS user_agent_text, p.facts, h.facts AS host_facts
+       FROM (SELECT * FROM calls ${sql} ORDER BY time_us DESC, id DESC LIMIT ?) c
+       JOIN kinds k ON k.id = c.kind JOIN shapes s ON s.id = c.shape JOIN callers p ON p.id = c.caller
+       JOIN hosts h ON h.id = c.host LEFT JOIN user_agents u ON u.id = c.user_agent
+       ${conditions.sql} ORDER BY c.time_us DESC, c.id DESC LIMIT ?`,
+    ).all(...values, scan, ...conditions.values, limit);
+  }
+
+  /** The last row that a walk may look at; null where it ends before that. */
+  #end(walk: Walk, before: Position, { window }: CallFilter, scan: number): Position | null {
+    const { sql, values } = inWalk(walk, before, window.sinceUs);
+    const row = this.#prepare(
+      `SELECT time_us, id FROM calls ${sql} ORDER BY time_us DESC, id DESC LIMIT 1 OFFSET ?`,
+    ).get(...values, scan - 1);
+    return row === undefined ? null : { timeUs: Number(row['time_us']), id: row['id'] as Uint8Array };
+  }
+
+  #read(row: Record<string, unknown>): Call {
+    const facts = JSON.parse(String(row['facts'])) as CallerFacts;
+    return {
+      id: fromBytes(row['id'] as Uint8Array),
+      time: toTimestamp(Number(row['time_us'])),
+      'imds.version': row['version'] as Call['imds.version'],
+      'imds.kind': row['shape_kind'] as Call['imds.kind'],
+      'imds.category': row['category'] as Call['imds.category'],
+      'imds.role': row['role'] as string | null,
+      'imds.endpoint': row['endpoint'] as Call['imds.endpoint'],
+      'imds.server_version': row['server_version'] as Call['imds.server_version'],
+      'imds.fallback': row['fallback'] as Call['imds.fallback'],
+      'http.request.method': row['method'] as string | null,
+      'url.path': row['path'] as string | null,
+      'url.query': row['query'] as string | null,
+      'user_agent.original': row['user_agent_text'] as string | null,
+      'http.response.status_code': row['status'] as number | null,
+      outcome: row['outcome'] as Call['outcome'],
+      duration_ms: row['duration_ms'] as number | null,
+      'source.address': String(row['source_address']),
+      'source.port': Number(row['source_port']),
+      'destination.address': String(row['destination_address']),
+      'destination.port': Number(row['destination_port']),
+      ...facts,
+      host: JSON.parse(String(row['host_facts'])) as HostFacts,
+    };
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+/** Each along an index of its own: (workload, time), (host, time), or all calls by time. */
+function walksOf(identities: number[] | null, hosts: number[] | null): Walk[] {
+  if (identities !== null && identities.length <= MAX_WALKS) {
+    return identities.map((value) => ({ column: 'identity', value }));
+  }
+  if (hosts !== null && hosts.length <= MAX_WALKS) return hosts.map((value) => ({ column: 'host', value }));
+  return [{ column: null, value: null }];
+}
+
+function inWalk(
+  { column, value }: Walk,
+  before: Position,
+  sinceUs: number,
+): { sql: string; values: (number | Uint8Array)[] } {
+  const index = column === null ? '' : `INDEXED BY calls_of_${column}`;
+  const own = column === null ? '' : `${column} = ? AND `;
+  return {
+    sql: `${index} WHERE ${own}(time_us, id) < (?, ?) AND time_us >= ?`,
+    values: [
+      ...(value === null ? [] : [value]),
+      before.timeUs,
+      before.id,
+      Math.floor(sinceUs / HOUR_US) * HOUR_US,
+    ],
+  };
+}
+
+function residual(
+  filter: CallFilter,
+  identities: number[] | null,
+  hosts: number[] | null,
+): { sql: string; values: (string | number)[] } {
+  const conditions: string[] = [];
+  const values: (string | number)[] = [];
+  const among = (column: string, list: readonly unknown[] | null) => {
+    if (list === null) return;
+    conditions.push(`${column} IN (SELECT value FROM json_each(?))`);
+    values.push(JSON.stringify(list));
+  };
+  among('c.identity', identities);
+  among('c.host', hosts);
+  among('k.category', filter.categories);
+  among('k.outcome', filter.outcomes);
+  if (filter.version !== null) {
+    conditions.push('k.version = ?');
+    values.push(filter.version);
+  }
+  if (filter.path !== null) {
+    // LIKE leaves ASCII case alone, and would read % and _ in what somebody typed.
+    conditions.push(`c.path LIKE ? ESCAPE '\\'`);
+    values.push(`%${filter.path.replaceAll(/[\\%_]/g, '\\$&')}%`);
+  }
+  return { sql: conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`, values };
+}
+
+function startOf({ window }: CallFilter): Position {
+  return { timeUs: Math.min(window.untilUs, Number.MAX_SAFE_INTEGER), id: new Uint8Array(0) };
+}
+
+/** By time, then by id. */
+function compare(a: Position, b: Position): number {
+  return a.timeUs - b.timeUs || Buffer.compare(a.id, b.id);
+}
+
+function toCursor({ timeUs, id }: Position): string {
+  return `${timeUs}.${fromBytes(id)}`;
+}
+
+function parseCursor(cursor: string): Position {
+  const match = /^(-?\d{1,16})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(cursor);
+  if (match === null) throw new RangeError('The cursor is not one that was given out.');
+  return { timeUs: Number(match[1]), id: toBytes(match[2]!) };
+}

@@ -1,0 +1,98 @@
+/** When hosts were watched, from the gaps that were found as reports came. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { GapReason } from '../../model/host.ts';
+import { DAY_US, type Window } from '../../model/window.ts';
+import type { HostCoverage } from '../store.ts';
+
+interface Day {
+  kernel: number | null;
+  seen: number;
+  losses: string | null;
+}
+
+export class CoverageReader {
+  readonly #hosts: StatementSync;
+  readonly #gaps: StatementSync;
+  readonly #boots: StatementSync;
+  readonly #days: StatementSync;
+
+  constructor(database: DatabaseSync) {
+    // ?1: JSON list of hosts' ids, or null for all.
+    const chosen = 'host IN (SELECT id FROM hosts WHERE host_id IN (SELECT value FROM json_each(?1)))';
+    this.#hosts = database.prepare(
+      `SELECT hosts.id, host_id, w.first_us AS firstUs, w.last_us AS lastUs FROM hosts LEFT JOIN watched w ON w.host = hosts.id
+       WHERE ?1 IS NULL OR host_id IN (SELECT value FROM json_each(?1))`,
+    );
+    this.#gaps = database.prepare(
+      `SELECT host, reason, start_us AS startUs, end_us AS endUs, amounts FROM gaps
+       WHERE end_us > ?2 AND start_us < ?3 AND (?1 IS NULL OR ${chosen}) ORDER BY start_us`,
+    );
+    this.#boots = database.prepare(
+      `SELECT host, boot_id AS id, first_us AS firstUs, last_us AS lastUs FROM boots
+       WHERE last_us >= ?2 AND first_us < ?3 AND (?1 IS NULL OR ${chosen}) ORDER BY first_us`,
+    );
+    this.#days = database.prepare(
+      `SELECT host, kernel_connections AS kernel, seen_connections AS seen, losses FROM coverage_days
+       WHERE day >= ?2 AND day < ?3 AND (?1 IS NULL OR ${chosen})`,
+    );
+  }
+
+  coverage({ sinceUs, untilUs }: Window, hostIds: string[] | null): HostCoverage[] {
+    const chosen = hostIds === null ? null : JSON.stringify(hostIds);
+    const coverage = new Map<number, HostCoverage>();
+    for (const { id, host_id: hostId, firstUs, lastUs } of this.#hosts.all(chosen)) {
+      coverage.set(Number(id), {
+        hostId: String(hostId),
+        firstUs: firstUs as number | null,
+        lastUs: lastUs as number | null,
+        gaps: [],
+        boots: [],
+        kernelConnections: null,
+        seenConnections: 0,
+        losses: {},
+      });
+    }
+    for (const row of this.#gaps.all(chosen, sinceUs, untilUs)) {
+      const reason = row['reason'] as GapReason;
+      coverage.get(Number(row['host']))?.gaps.push({
+        startUs: Math.max(Number(row['startUs']), sinceUs),
+        endUs: Math.min(Number(row['endUs']), untilUs),
+        reason,
+        detail: describe(reason, row['amounts'] as string | null),
+      });
+    }
+    for (const { host, id, firstUs, lastUs } of this.#boots.all(chosen, sinceUs, untilUs)) {
+      coverage
+        .get(Number(host))
+        ?.boots.push({ id: String(id), firstUs: Number(firstUs), lastUs: Number(lastUs) });
+    }
+    const firstDay = Math.floor(sinceUs / DAY_US);
+    for (const row of this.#days.all(chosen, firstDay, Math.ceil(untilUs / DAY_US))) {
+      const of = coverage.get(Number(row['host']));
+      if (of !== undefined) addDay(of, row as unknown as Day);
+    }
+    return [...coverage.values()];
+  }
+}
+
+function addDay(coverage: HostCoverage, { kernel, seen, losses }: Day): void {
+  if (kernel !== null) coverage.kernelConnections = (coverage.kernelConnections ?? 0) + kernel;
+  coverage.seenConnections += seen;
+  if (losses === null) return;
+  for (const [name, count] of Object.entries(JSON.parse(losses) as Record<string, number>)) {
+    coverage.losses[name] = (coverage.losses[name] ?? 0) + count;
+  }
+}
+
+/** `dropped 12, evicted 3`; how long capture was not live. */
+function describe(reason: GapReason, amounts: string | null): string | null {
+  if (amounts === null) return null;
+  const entries = Object.entries(JSON.parse(amounts) as Record<string, number>);
+  if (reason === 'capture_not_live') {
+    return `capture was off for ${((entries[0]?.[1] ?? 0) / 1000).toFixed(1)} s of it`;
+  }
+  return entries
+    .sort((a, b) => b[1] - a[1])
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ');
+}

@@ -1,0 +1,83 @@
+/** Values that many rows share, said once: rows refer to them by number. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+
+const MAX_CACHED = 8192;
+
+type Value = string | number | null;
+interface Entry {
+  id: number;
+  /** Time of the latest record that refers to it; what retention goes by. */
+  lastUs: number;
+  changed: boolean;
+}
+
+/** A table with `id`, `key` (JSON of its values), the values' columns and `last_us`. */
+export class Dictionary {
+  readonly #find: StatementSync;
+  readonly #add: StatementSync;
+  readonly #touch: StatementSync;
+  readonly #cache = new Map<string, Entry>();
+  readonly #changed = new Set<Entry>();
+
+  constructor(database: DatabaseSync, table: 'kinds' | 'shapes' | 'user_agents', columns: string[]) {
+    this.#find = database.prepare(`SELECT id, last_us FROM ${table} WHERE key = ?`);
+    this.#add = database.prepare(
+      `INSERT INTO ${table} (key, last_us, ${columns.join(', ')}) VALUES (?, ?, ${columns.map(() => '?').join(', ')}) RETURNING id`,
+    );
+    this.#touch = database.prepare(`UPDATE ${table} SET last_us = max(last_us, ?) WHERE id = ?`);
+  }
+
+  /** `values` tell entries apart; `columns` are stored (the values, and what follows from them). */
+  idOf(values: Value[], columns: Value[], timeUs: number): number {
+    return this.entryOf(JSON.stringify(values), columns, timeUs).id;
+  }
+
+  has(key: string): boolean {
+    return this.#cache.has(key) || this.#find.get(key) !== undefined;
+  }
+
+  entryOf(key: string, columns: Value[], timeUs: number): { id: number; added: boolean } {
+    let entry = this.#cache.get(key) ?? this.#load(key);
+    const added = entry === null;
+    entry ??= this.#remember(key, {
+      id: Number(this.#add.get(key, timeUs, ...columns)!['id']),
+      lastUs: timeUs,
+      changed: false,
+    });
+    if (timeUs > entry.lastUs) {
+      entry.lastUs = timeUs;
+      if (!entry.changed) {
+        entry.changed = true;
+        this.#changed.add(entry);
+      }
+    }
+    return { id: entry.id, added };
+  }
+
+  #load(key: string): Entry | null {
+    const row = this.#find.get(key);
+    if (row === undefined) return null;
+    return this.#remember(key, { id: Number(row['id']), lastUs: Number(row['last_us']), changed: false });
+  }
+
+  #remember(key: string, entry: Entry): Entry {
+    if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!);
+    this.#cache.set(key, entry);
+    return entry;
+  }
+
+  /** Before the end of every transaction. */
+  flush(): void {
+    for (const entry of this.#changed) {
+      this.#touch.run(entry.lastUs, entry.id);
+      entry.changed = false;
+    }
+    this.#changed.clear();
+  }
+
+  /** After a rollback or a deletion, rows that were remembered may not exist. */
+  forget(): void {
+    this.#cache.clear();
+    this.#changed.clear();
+  }
+}

@@ -1,0 +1,185 @@
+/** The questions, asked of one connection. Each is answered from one consistent view of the store. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { Call, HostFacts } from '../../../protocol/call.ts';
+import type { Heartbeat } from '../../../protocol/records.ts';
+import type { Window } from '../../model/window.ts';
+import type { CallerFacts } from '../../model/workload_identity.ts';
+import type {
+  CallFilter,
+  CloudCount,
+  CloudInstance,
+  HostCoverage,
+  Identity,
+  IdentityHost,
+  IdentityTotals,
+  Scope,
+  SeriesPoint,
+  StoredHost,
+  StoreQueries,
+  StoreStatistics,
+} from '../store.ts';
+import { CallsReader } from './calls_reader.ts';
+import { CoverageReader } from './coverage_reader.ts';
+import { usedBytes } from './database.ts';
+import { Rows } from './rows.ts';
+import { Totals } from './totals.ts';
+
+export class FindingsReader implements StoreQueries {
+  readonly #database: DatabaseSync;
+  readonly #rows: Rows;
+  readonly #totals: Totals;
+  readonly #coverage: CoverageReader;
+  readonly #calls: CallsReader;
+  readonly #statements: ReturnType<typeof prepareAll>;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#rows = new Rows(database);
+    this.#totals = new Totals(database, this.#rows);
+    this.#coverage = new CoverageReader(database);
+    this.#calls = new CallsReader(database, this.#rows);
+    this.#statements = prepareAll(database);
+  }
+
+  /** What the collector commits meanwhile must not be half in an answer. */
+  async #view<T>(ask: () => T): Promise<T> {
+    this.#database.exec('BEGIN');
+    try {
+      return ask();
+    } finally {
+      this.#database.exec('COMMIT');
+    }
+  }
+
+  identityTotals(scope: Scope): Promise<IdentityTotals[]> {
+    return this.#view(() => this.#totals.identityTotals(scope));
+  }
+  identityHosts(scope: Scope): Promise<IdentityHost[]> {
+    return this.#view(() => this.#totals.identityHosts(scope));
+  }
+  hostTotals(scope: Scope): ReturnType<StoreQueries['hostTotals']> {
+    return this.#view(() => this.#totals.hostTotals(scope));
+  }
+  identities(ids: string[]): Promise<Identity[]> {
+    return this.#view(() => this.#rows.identityRows(ids).map((row) => this.#rows.identity(row)));
+  }
+  series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]> {
+    return this.#view(() => this.#totals.series(scope, bucket, byIdentity));
+  }
+  coverage(window: Window, hosts: string[] | null): Promise<HostCoverage[]> {
+    return this.#view(() => this.#coverage.coverage(window, hosts));
+  }
+  calls(
+    filter: CallFilter,
+    limit: number,
+    cursor: string | null,
+  ): Promise<{ calls: Call[]; next: string | null }> {
+    return this.#view(() => this.#calls.calls(filter, limit, cursor));
+  }
+  answeredV1(hostId: string, spans: Window[]): Promise<number[]> {
+    return this.#view(() => this.#totals.answeredV1(hostId, spans));
+  }
+
+  pathsV1(
+    identity: string,
+    limit: number,
+  ): Promise<{ path: string | null; count: number; lastUs: number }[]> {
+    return this.#view(() =>
+      this.#statements.paths.all(identity, limit).map(({ listed, path, count, lastUs }) => ({
+        path: listed === 1 ? String(path) : null,
+        count: Number(count),
+        lastUs: Number(lastUs),
+      })),
+    );
+  }
+
+  callers(
+    identity: string,
+    limit: number,
+  ): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]> {
+    return this.#view(() =>
+      this.#statements.callers.all(identity, limit).map(({ facts, hostId, lastUs }) => ({
+        facts: JSON.parse(String(facts)) as CallerFacts,
+        hostId: String(hostId),
+        lastUs: Number(lastUs),
+      })),
+    );
+  }
+
+  hosts(): Promise<StoredHost[]> {
+    return this.#view(() =>
+      this.#statements.hosts.all().map(({ facts, firstUs, lastUs, heartbeat, receivedUs }) => ({
+        facts: JSON.parse(String(facts)) as HostFacts,
+        firstUs: Number(firstUs),
+        lastUs: Number(lastUs),
+        heartbeat:
+          heartbeat === null
+            ? null
+            : { heartbeat: JSON.parse(String(heartbeat)) as Heartbeat, receivedUs: Number(receivedUs) },
+      })),
+    );
+  }
+
+  cloudCounts({ sinceUs, untilUs }: Window, hosts: string[] | null): Promise<CloudCount[]> {
+    const chosen = hosts === null ? null : JSON.stringify(hosts);
+    return this.#view(
+      () => this.#statements.cloudCounts.all(chosen, sinceUs, untilUs).map((row) => ({ ...row })) as never,
+    );
+  }
+
+  cloudInstances(): Promise<CloudInstance[]> {
+    return this.#view(() => this.#statements.cloudInstances.all().map((row) => ({ ...row })) as never);
+  }
+
+  statistics(): Promise<StoreStatistics> {
+    return this.#view(() => {
+      const row = this.#statements.statistics.get()!;
+      return {
+        bytes: usedBytes(this.#database),
+        calls: Number(row['calls']),
+        oldestCallUs: row['oldestCallUs'] as number | null,
+        identities: Number(row['identities']),
+        hosts: Number(row['hosts']),
+      };
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#database.isOpen) this.#database.close();
+  }
+}
+
+function prepareAll(
+  database: DatabaseSync,
+): Record<'paths' | 'callers' | 'hosts' | 'cloudCounts' | 'cloudInstances' | 'statistics', StatementSync> {
+  const identity = '(SELECT id FROM identities WHERE key = ?)';
+  return {
+    paths: database.prepare(
+      `SELECT listed, path, count, last_us AS lastUs FROM paths_v1 WHERE identity = ${identity}
+       ORDER BY listed DESC, count DESC, path LIMIT ?`,
+    ),
+    callers: database.prepare(
+      `SELECT callers.facts, host_id AS hostId, callers.last_us AS lastUs FROM callers
+       JOIN hosts ON hosts.id = callers.host WHERE identity = ${identity} ORDER BY callers.last_us DESC LIMIT ?`,
+    ),
+    // A host that has only said hello has no times yet: it is left out until its first record or heartbeat.
+    hosts: database.prepare(
+      `SELECT facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
+       FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id WHERE first_us IS NOT NULL`,
+    ),
+    cloudCounts: database.prepare(
+      `SELECT host_id AS hostId, start_us AS startUs, end_us AS endUs, no_token AS noToken,
+         no_token_rejected AS noTokenRejected FROM cloud_counts
+       WHERE end_us > ?2 AND start_us < ?3 AND (?1 IS NULL OR host_id IN (SELECT value FROM json_each(?1)))
+       ORDER BY host_id, start_us`,
+    ),
+    cloudInstances: database.prepare(
+      `SELECT host_id AS hostId, http_tokens AS httpTokens, hop_limit AS hopLimit, supplied_us AS suppliedUs
+       FROM cloud_instances ORDER BY host_id`,
+    ),
+    statistics: database.prepare(
+      `SELECT (SELECT value FROM sums WHERE name = 'calls') AS calls, (SELECT min(time_us) FROM calls) AS oldestCallUs,
+         (SELECT count(*) FROM identities) AS identities, (SELECT count(*) FROM hosts) AS hosts`,
+    ),
+  };
+}

@@ -1,0 +1,334 @@
+/** Everything that changes the findings, on the one connection that writes them. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { HostFacts } from '../../../protocol/call.ts';
+import type { Coverage, Heartbeat } from '../../../protocol/records.ts';
+import type {
+  BatchResult,
+  CallBody,
+  CloudCount,
+  CloudInstance,
+  RollupBody,
+  StoredBatch,
+  StoredRecord,
+} from '../store.ts';
+import { toMicroseconds } from '../time.ts';
+import { type CallerRow, Callers } from './callers.ts';
+import { GapWriter } from './gap_writer.ts';
+import { Kinds } from './kinds.ts';
+import { Paths } from './paths.ts';
+import { Tally } from './tally.ts';
+import { toBytes } from './uuid_bytes.ts';
+
+/** The batch that is being written. */
+interface Context {
+  host: { id: string; row: number };
+  batch: StoredBatch;
+  /** Of each caller: its facts as JSON, and its row where the process is known. */
+  callers: { json: string; row: CallerRow | null }[];
+  firstUs: number;
+  lastUs: number;
+}
+
+export class FindingsWriter {
+  readonly #database: DatabaseSync;
+  readonly #callers: Callers;
+  readonly #kinds: Kinds;
+  readonly #tally: Tally;
+  readonly #paths: Paths;
+  readonly #gaps: GapWriter;
+  readonly #statements: ReturnType<typeof prepareAll>;
+  #callsAdded = 0;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+    this.#callers = new Callers(database);
+    this.#kinds = new Kinds(database);
+    this.#tally = new Tally(database);
+    this.#paths = new Paths(database);
+    this.#gaps = new GapWriter(database);
+    this.#statements = prepareAll(database);
+  }
+
+  lastSeq(stream: string, hostId: string): number | null {
+    const row = this.#statements.streamOf.get(stream);
+    if (row === undefined) return 0;
+    return row['host_id'] === hostId ? Number(row['last_seq']) : null;
+  }
+
+  write(batches: StoredBatch[]): BatchResult[] {
+    return this.transaction(() => {
+      const results = batches.map((batch) => this.#writeBatch(batch));
+      this.#tally.flush();
+      this.#paths.flush();
+      this.#callers.flush();
+      this.#kinds.flush();
+      if (this.#callsAdded > 0) this.#statements.addCalls.run(this.#callsAdded);
+      this.#callsAdded = 0;
+      return results;
+    });
+  }
+
+  /** All or nothing. */
+  transaction<T>(work: () => T): T {
+    this.#database.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      this.#database.exec('COMMIT');
+      return result;
+    } catch (error) {
+      this.forget();
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  /** What is remembered of rows may not be true any more: they were deleted, or never committed. */
+  forget(): void {
+    this.#callers.forget();
+    this.#kinds.forget();
+    this.#tally.forget();
+    this.#paths.forget();
+    this.#callsAdded = 0;
+  }
+
+  #writeBatch(batch: StoredBatch): BatchResult {
+    const { stream, seq, host, records } = batch;
+    const { streamOf, setStream, setHost, setHostTimes } = this.#statements;
+    // Read inside the transaction: another connection of the same stream may have been here since it said hello.
+    const lastSeq = Number(streamOf.get(stream)?.['last_seq'] ?? 0);
+    if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
+    if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
+    const row = Number(setHost.get(host.id, host.name, JSON.stringify(host))!['id']);
+    const context: Context = {
+      host: { id: host.id, row },
+      batch,
+      callers: batch.callers.map((facts) => ({ json: JSON.stringify(facts), row: null })),
+      firstUs: Number.POSITIVE_INFINITY,
+      lastUs: Number.NEGATIVE_INFINITY,
+    };
+    let added = 0;
+    for (const record of records) if (this.#writeRecord(record, context)) added += 1;
+    if (context.firstUs <= context.lastUs) setHostTimes.run(context.firstUs, context.lastUs, row);
+    setStream.run(stream, row, seq);
+    return { result: 'stored', lastSeq: seq, records: added, duplicates: records.length - added };
+  }
+
+  /** False when its id is there already. */
+  #writeRecord(record: StoredRecord, context: Context): boolean {
+    switch (record.kind) {
+      case 'call':
+        return this.#writeCall(record.call, record.caller, context);
+      case 'rollup':
+        return this.#writeRollup(record.rollup, record.caller, context);
+      case 'coverage':
+        return this.#writeCoverage(record.coverage, context);
+    }
+  }
+
+  #callerRow(index: number, { batch, callers, host }: Context, sourceAddress: string): CallerRow {
+    const known = callers[index]!;
+    if (known.row !== null) return known.row;
+    const facts = batch.callers[index]!;
+    const row = this.#callers.rowOf(facts, known.json, host, sourceAddress);
+    if (facts.process !== null) known.row = row;
+    return row;
+  }
+
+  #writeCall(call: CallBody, callerIndex: number, context: Context): boolean {
+    const timeUs = toMicroseconds(call.time);
+    const host = context.host.row;
+    const caller = this.#callerRow(callerIndex, context, call['source.address']);
+    const userAgent = this.#kinds.userAgent(call['user_agent.original'], timeUs);
+    const kind = this.#kinds.ofCall(call, userAgent, timeUs);
+    const { changes } = this.#statements.addCall.run(
+      timeUs,
+      toBytes(call.id),
+      host,
+      caller.identity,
+      caller.caller,
+      kind.id,
+      this.#kinds.shapeOf(call, timeUs),
+      userAgent,
+      call['url.path'],
+      call['url.query'],
+      call.duration_ms,
+      call['source.address'],
+      call['source.port'],
+    );
+    if (changes === 0) return false;
+    this.#callsAdded += 1;
+    this.#callers.seen(caller, timeUs);
+    this.#tally.add(kind, caller.identity, host, 1, timeUs, timeUs);
+    if (kind.class === 1) this.#paths.add(caller.identity, call['url.path'], timeUs);
+    saw(context, timeUs, timeUs);
+    return true;
+  }
+
+  #writeRollup(rollup: RollupBody, callerIndex: number, context: Context): boolean {
+    const firstUs = toMicroseconds(rollup.first_time);
+    const lastUs = toMicroseconds(rollup.last_time);
+    const host = context.host.row;
+    const caller = this.#callerRow(callerIndex, context, rollup['source.address']);
+    const userAgent = this.#kinds.userAgent(rollup['user_agent.original'], lastUs);
+    const row = this.#statements.addRollup.get(
+      toBytes(rollup.id),
+      firstUs,
+      lastUs,
+      host,
+      caller.identity,
+      caller.caller,
+      userAgent,
+      rollup['source.address'],
+      rollup.count,
+    );
+    if (row === undefined) return false;
+    for (const line of rollup.lines) {
+      this.#statements.addRollupLine.run(
+        Number(row['id']),
+        line['imds.kind'],
+        line['imds.category'],
+        line['http.request.method'],
+        line['url.path'],
+        line['http.response.status_code'],
+        line.outcome,
+        line.count,
+      );
+      const kind = this.#kinds.ofLine(line, userAgent, lastUs);
+      this.#tally.add(kind, caller.identity, host, line.count, firstUs, lastUs);
+    }
+    this.#callers.seen(caller, lastUs);
+    saw(context, firstUs, lastUs);
+    return true;
+  }
+
+  #writeCoverage(coverage: Coverage, context: Context): boolean {
+    const report = {
+      bootId: coverage.boot_id,
+      startUs: toMicroseconds(coverage.start),
+      endUs: toMicroseconds(coverage.end),
+      liveMs: coverage.live_ms,
+      kernelConnections: coverage.kernel_connections,
+      seenConnections: coverage.seen_connections,
+      losses: coverage.losses,
+    };
+    const { changes } = this.#statements.addCoverage.run(
+      toBytes(coverage.id),
+      context.host.row,
+      report.bootId,
+      report.startUs,
+      report.endUs,
+      report.liveMs,
+      report.kernelConnections,
+      report.seenConnections,
+      JSON.stringify(report.losses),
+    );
+    if (changes === 0) return false;
+    this.#gaps.add(context.host.row, report);
+    saw(context, report.startUs, report.endUs);
+    return true;
+  }
+
+  /** Several at once: a sync to disk for each would be one for every agent every few seconds. */
+  heartbeats(heartbeats: { heartbeat: Heartbeat; receivedUs: number }[]): void {
+    this.transaction(() => {
+      for (const { heartbeat, receivedUs } of heartbeats) {
+        this.#statements.setHeartbeat.run(
+          heartbeat.host_id,
+          toMicroseconds(heartbeat.time),
+          JSON.stringify(heartbeat),
+          receivedUs,
+        );
+        // Its facts come with its first batch.
+        const facts: HostFacts = { id: heartbeat.host_id, name: heartbeat.host_id };
+        this.#statements.addHost.run(facts.id, facts.name, JSON.stringify(facts), receivedUs, receivedUs);
+      }
+    });
+  }
+
+  putCloudCounts(counts: CloudCount[]): void {
+    this.transaction(() => {
+      for (const { hostId, startUs, endUs, noToken, noTokenRejected } of counts) {
+        this.#statements.setCloudCount.run(hostId, startUs, endUs, noToken, noTokenRejected);
+      }
+    });
+  }
+
+  putCloudInstances(instances: CloudInstance[]): void {
+    this.transaction(() => {
+      for (const { hostId, httpTokens, hopLimit, suppliedUs } of instances) {
+        this.#statements.setCloudInstance.run(hostId, httpTokens, hopLimit, suppliedUs);
+      }
+    });
+  }
+}
+
+function saw(context: Context, firstUs: number, lastUs: number): void {
+  if (firstUs < context.firstUs) context.firstUs = firstUs;
+  if (lastUs > context.lastUs) context.lastUs = lastUs;
+}
+
+function prepareAll(
+  database: DatabaseSync,
+): Record<
+  | 'streamOf'
+  | 'setStream'
+  | 'setHost'
+  | 'addHost'
+  | 'setHostTimes'
+  | 'addCall'
+  | 'addCalls'
+  | 'addRollup'
+  | 'addRollupLine'
+  | 'addCoverage'
+  | 'setHeartbeat'
+  | 'setCloudCount'
+  | 'setCloudInstance',
+  StatementSync
+> {
+  return {
+    streamOf: database.prepare(
+      'SELECT last_seq, host_id FROM streams JOIN hosts ON hosts.id = streams.host WHERE stream = ?',
+    ),
+    setStream: database.prepare(
+      `INSERT INTO streams (stream, host, last_seq) VALUES (?, ?, ?)
+       ON CONFLICT (stream) DO UPDATE SET last_seq = excluded.last_seq`,
+    ),
+    setHost: database.prepare(
+      `INSERT INTO hosts (host_id, name, facts) VALUES (?, ?, ?)
+       ON CONFLICT (host_id) DO UPDATE SET name = excluded.name, facts = excluded.facts RETURNING id`,
+    ),
+    addHost: database.prepare(
+      `INSERT INTO hosts (host_id, name, facts, first_us, last_us) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT (host_id) DO NOTHING`,
+    ),
+    setHostTimes: database.prepare(
+      `UPDATE hosts SET first_us = min(coalesce(first_us, ?1), ?1), last_us = max(coalesce(last_us, ?2), ?2)
+       WHERE id = ?3`,
+    ),
+    addCall: database.prepare(
+      `INSERT INTO calls (time_us, id, host, identity, caller, kind, shape, user_agent, path, query, duration_ms,
+         source_address, source_port)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+    ),
+    addCalls: database.prepare(`UPDATE sums SET value = value + ? WHERE name = 'calls'`),
+    addRollup: database.prepare(
+      `INSERT INTO rollups (rollup_id, first_us, last_us, host, identity, caller, user_agent, source_address, count)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (rollup_id) DO NOTHING RETURNING id`,
+    ),
+    addRollupLine: database.prepare(
+      `INSERT INTO rollup_lines (rollup, kind, category, method, path, status, outcome, count)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    addCoverage: database.prepare(
+      `INSERT INTO coverage (id, host, boot_id, start_us, end_us, live_ms, kernel_connections, seen_connections, losses)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+    ),
+    setHeartbeat: database.prepare(
+      `INSERT INTO heartbeats (host_id, time_us, heartbeat, received_us) VALUES (?, ?, ?, ?)
+       ON CONFLICT (host_id) DO UPDATE SET time_us = excluded.time_us, heartbeat = excluded.heartbeat,
+         received_us = excluded.received_us`,
+    ),
+    setCloudCount: database.prepare('INSERT OR REPLACE INTO cloud_counts VALUES (?, ?, ?, ?, ?)'),
+    setCloudInstance: database.prepare('INSERT OR REPLACE INTO cloud_instances VALUES (?, ?, ?, ?)'),
+  };
+}

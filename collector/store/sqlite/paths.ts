@@ -1,0 +1,76 @@
+/** What each workload asked for without a token: a bounded list of paths with counts, and one line for all others. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+
+const MAX_PATHS = 100;
+const MAX_PATH_CHARACTERS = 512;
+const MAX_CACHED = 8192;
+
+interface Asked {
+  identity: number;
+  path: string | null;
+  count: number;
+  lastUs: number;
+}
+
+export class Paths {
+  readonly #grow: StatementSync;
+  readonly #listed: StatementSync;
+  readonly #add: StatementSync;
+  readonly #asked = new Map<string, Asked>();
+  /** Workloads whose list is full. */
+  readonly #full = new Set<number>();
+
+  constructor(database: DatabaseSync) {
+    this.#grow = database.prepare(
+      `UPDATE paths_v1 SET count = count + ?, last_us = max(last_us, ?)
+       WHERE identity = ? AND listed = 1 AND path = ?`,
+    );
+    this.#listed = database.prepare(
+      'SELECT count(*) AS count FROM paths_v1 WHERE identity = ? AND listed = 1',
+    );
+    this.#add = database.prepare(
+      `INSERT INTO paths_v1 (identity, listed, path, count, last_us) VALUES (?, ?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET count = count + excluded.count, last_us = max(last_us, excluded.last_us)`,
+    );
+  }
+
+  add(identity: number, path: string | null, timeUs: number): void {
+    const listed = path === null || path.length > MAX_PATH_CHARACTERS ? null : path;
+    const key = `${identity} ${listed === null ? 0 : 1} ${listed}`;
+    const asked = this.#asked.get(key);
+    if (asked === undefined) {
+      this.#asked.set(key, { identity, path: listed, count: 1, lastUs: timeUs });
+    } else {
+      asked.count += 1;
+      if (timeUs > asked.lastUs) asked.lastUs = timeUs;
+    }
+  }
+
+  flush(): void {
+    for (const { identity, path, count, lastUs } of this.#asked.values()) {
+      if (path !== null) {
+        if (this.#grow.run(count, lastUs, identity, path).changes === 1) continue;
+        if (!this.#isFull(identity)) {
+          this.#add.run(identity, 1, path, count, lastUs);
+          continue;
+        }
+      }
+      this.#add.run(identity, 0, '', count, lastUs);
+    }
+    this.#asked.clear();
+  }
+
+  #isFull(identity: number): boolean {
+    if (this.#full.has(identity)) return true;
+    if (Number(this.#listed.get(identity)!['count']) < MAX_PATHS) return false;
+    if (this.#full.size >= MAX_CACHED) this.#full.clear();
+    this.#full.add(identity);
+    return true;
+  }
+
+  /** After a rollback or a deletion. */
+  forget(): void {
+    this.#asked.clear();
+    this.#full.clear();
+  }
+}

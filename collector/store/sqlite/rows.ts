@@ -1,0 +1,82 @@
+/** Rows of dictionaries as those who ask know them. They never change under one number, so they are remembered. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { WorkloadIdentity } from '../../model/workload_identity.ts';
+import type { CallKind, Identity } from '../store.ts';
+
+const MAX_CACHED = 50_000;
+
+class Remembered<T> {
+  readonly #statement: StatementSync;
+  readonly #read: (row: Record<string, unknown>) => T;
+  readonly #cache = new Map<number, T>();
+
+  constructor(statement: StatementSync, read: (row: Record<string, unknown>) => T) {
+    this.#statement = statement;
+    this.#read = read;
+  }
+
+  of(id: number): T {
+    const known = this.#cache.get(id);
+    if (known !== undefined) return known;
+    const row = this.#statement.get(id);
+    if (row === undefined) throw new Error(`The store refers to row ${id}, which is not there.`);
+    const value = this.#read(row);
+    if (this.#cache.size >= MAX_CACHED) this.#cache.clear();
+    this.#cache.set(id, value);
+    return value;
+  }
+}
+
+export class Rows {
+  readonly #kinds: Remembered<CallKind>;
+  readonly #identities: Remembered<Identity>;
+  readonly #hostIds: Remembered<string>;
+  readonly #hostRow: StatementSync;
+  readonly #identityRow: StatementSync;
+
+  constructor(database: DatabaseSync) {
+    this.#kinds = new Remembered(
+      database.prepare(
+        `SELECT version, endpoint, category, status, outcome, fallback, role, user_agents.text AS userAgent
+         FROM kinds LEFT JOIN user_agents ON user_agents.id = kinds.user_agent WHERE kinds.id = ?`,
+      ),
+      (row) => ({ ...row }) as unknown as CallKind,
+    );
+    this.#identities = new Remembered(
+      database.prepare('SELECT key, facts FROM identities WHERE id = ?'),
+      (row) => ({ id: String(row['key']), ...(JSON.parse(String(row['facts'])) as WorkloadIdentity) }),
+    );
+    this.#hostIds = new Remembered(database.prepare('SELECT host_id FROM hosts WHERE id = ?'), (row) =>
+      String(row['host_id']),
+    );
+    this.#hostRow = database.prepare('SELECT id FROM hosts WHERE host_id = ?');
+    this.#identityRow = database.prepare('SELECT id FROM identities WHERE key = ?');
+  }
+
+  kind(id: number): CallKind {
+    return this.#kinds.of(id);
+  }
+  identity(id: number): Identity {
+    return this.#identities.of(id);
+  }
+  hostId(id: number): string {
+    return this.#hostIds.of(id);
+  }
+
+  /** Those of them that the store knows. */
+  hostRows(hostIds: string[]): number[] {
+    return known(this.#hostRow, hostIds);
+  }
+  identityRows(ids: string[]): number[] {
+    return known(this.#identityRow, ids);
+  }
+}
+
+function known(statement: StatementSync, names: string[]): number[] {
+  const rows = new Set<number>();
+  for (const name of names) {
+    const row = statement.get(name);
+    if (row !== undefined) rows.add(Number(row['id']));
+  }
+  return [...rows];
+}

@@ -1,0 +1,73 @@
+/**
+ * A thread of the store. Which one, and of which directory, its `workerData` says: the writer has the only connection
+ * that changes anything; the reader answers questions on a connection of its own, and neither waits for the other.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { Heartbeat } from '../../../protocol/records.ts';
+import type { CloudCount, CloudInstance, Retention, StoredBatch } from '../store.ts';
+import { openForReading, openForWriting } from './database.ts';
+import { FindingsReader } from './findings_reader.ts';
+import { FINDINGS } from './findings_schema.ts';
+import { FindingsWriter } from './findings_writer.ts';
+import { retain } from './retention.ts';
+import { type Answer, type Asked, encodeError, type ThreadData } from './thread_messages.ts';
+
+/** Heartbeats that come within this time share one sync to disk. */
+const HEARTBEAT_GROUP_MS = 100;
+
+type Methods = Record<string, (...args: never[]) => unknown>;
+
+function writerMethods(dataDir: string): Methods {
+  const database = openForWriting(dataDir, FINDINGS);
+  const writer = new FindingsWriter(database);
+  let waiting: { heartbeat: Heartbeat; receivedUs: number }[] = [];
+  let group: Promise<void> | null = null;
+  const flush = () => {
+    const heartbeats = waiting;
+    waiting = [];
+    group = null;
+    writer.heartbeats(heartbeats);
+  };
+  let retaining: Promise<unknown> = Promise.resolve();
+  return {
+    lastSeq: (stream: string, hostId: string) => writer.lastSeq(stream, hostId),
+    write: (batches: StoredBatch[]) => writer.write(batches),
+    heartbeat: (heartbeat: Heartbeat, receivedUs: number) => {
+      waiting.push({ heartbeat, receivedUs });
+      group ??= new Promise((resolve) => setTimeout(resolve, HEARTBEAT_GROUP_MS)).then(flush);
+      return group;
+    },
+    putCloudCounts: (counts: CloudCount[]) => writer.putCloudCounts(counts),
+    putCloudInstances: (instances: CloudInstance[]) => writer.putCloudInstances(instances),
+    retain: (retention: Retention, nowUs: number) => {
+      const result = retaining.then(() => retain(database, writer, retention, nowUs));
+      retaining = result.catch(() => null);
+      return result;
+    },
+    close: async () => {
+      await group;
+      await retaining;
+      database.close();
+    },
+  };
+}
+
+function readerMethods(dataDir: string): Methods {
+  const reader = new FindingsReader(openForReading(dataDir, FINDINGS));
+  return reader as unknown as Methods;
+}
+
+const { role, dataDir } = workerData as ThreadData;
+const port = parentPort!;
+const methods = role === 'writer' ? writerMethods(dataDir) : readerMethods(dataDir);
+
+port.on('message', async ({ id, method, args }: Asked) => {
+  let answer: Answer;
+  try {
+    answer = { id, value: await methods[method]!(...(args as never[])) };
+  } catch (error) {
+    answer = { id, error: encodeError(error) };
+  }
+  port.postMessage(answer);
+  if (method === 'close') port.close();
+});

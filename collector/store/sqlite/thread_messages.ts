@@ -1,0 +1,35 @@
+/** What the threads of the store say to each other. */
+import { OperatorError } from '../../../protocol/operator_error.ts';
+
+export interface ThreadData {
+  role: 'writer' | 'reader';
+  dataDir: string;
+}
+
+export interface Asked {
+  id: number;
+  method: string;
+  args: unknown[];
+}
+
+export type Answer = { id: number; value: unknown } | { id: number; error: EncodedError };
+
+/** A copy of an error that another thread can take: classes and causes do not travel. */
+interface EncodedError {
+  name: string;
+  message: string;
+  code: string | undefined;
+  exitCode: 1 | 2 | 3 | undefined;
+}
+
+export function encodeError(error: unknown): EncodedError {
+  const { name, message } = error instanceof Error ? error : { name: 'Error', message: String(error) };
+  const { code } = error as { code?: string };
+  return { name, message, code, exitCode: error instanceof OperatorError ? error.exitCode : undefined };
+}
+
+export function decodeError({ name, message, code, exitCode }: EncodedError): Error {
+  if (exitCode !== undefined) return new OperatorError(exitCode, message);
+  const error = name === 'RangeError' ? new RangeError(message) : new Error(message);
+  return code === undefined ? error : Object.assign(error, { code });
+}

@@ -1,0 +1,208 @@
+/** The collector's side of the store's threads: every method is a message and its answer. */
+import { Worker } from 'node:worker_threads';
+import type { Heartbeat } from '../../../protocol/records.ts';
+import type { Window } from '../../model/window.ts';
+import type {
+  BatchResult,
+  CallFilter,
+  CloudCount,
+  CloudInstance,
+  Retention,
+  RetentionResult,
+  Scope,
+  Store,
+  StoredBatch,
+} from '../store.ts';
+import { backUp } from './backup.ts';
+import { FINDINGS } from './findings_schema.ts';
+import { type Answer, decodeError, type ThreadData } from './thread_messages.ts';
+
+/** A thread that dies more often than this within `RESTART_WINDOW_MS` is not started again. */
+const MAX_RESTARTS = 5;
+const RESTART_WINDOW_MS = 60_000;
+
+interface Pending {
+  resolve: (value: never) => void;
+  reject: (error: Error) => void;
+}
+
+/**
+ * One thread. When it dies, what was asked of it rejects and the next question starts another: everything that lasts is in the
+ * database, and a batch whose write was cut short is sent again by its agent. One that cannot live rejects
+ * everything, so that agents keep what they have.
+ */
+class StoreThread {
+  readonly #data: ThreadData;
+  readonly #lost: (error: Error) => void;
+  #worker: Worker | null = null;
+  #pending = new Map<number, Pending>();
+  #nextId = 1;
+  #deaths: number[] = [];
+  #closed = false;
+
+  constructor(data: ThreadData, lost: (error: Error) => void) {
+    this.#data = data;
+    this.#lost = lost;
+    this.#worker = this.#start();
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('./store_thread.ts', import.meta.url), { workerData: this.#data });
+    let died: Error | null = null;
+    worker.on('message', (answer: Answer) => this.#onAnswer(answer));
+    worker.on('error', (error) => {
+      died = error instanceof Error ? error : new Error(String(error));
+    });
+    worker.on('exit', (code) => {
+      if (this.#worker !== worker) return;
+      this.#worker = null;
+      const error = died ?? new Error(`The store's ${this.#data.role} thread ended with code ${code}.`);
+      for (const { reject } of this.#pending.values()) reject(error);
+      this.#pending.clear();
+      if (this.#closed) return;
+      this.#deaths.push(performance.now());
+      this.#lost(error);
+    });
+    worker.unref();
+    return worker;
+  }
+
+  ask<T>(method: string, ...args: unknown[]): Promise<T> {
+    if (this.#closed) return Promise.reject(new Error('The store is closed.'));
+    return this.#ask(method, args);
+  }
+
+  #ask<T>(method: string, args: unknown[]): Promise<T> {
+    if (this.#worker === null) {
+      const since = performance.now() - RESTART_WINDOW_MS;
+      this.#deaths = this.#deaths.filter((at) => at > since);
+      if (this.#deaths.length > MAX_RESTARTS) {
+        return Promise.reject(new Error(`The store's ${this.#data.role} thread keeps dying.`));
+      }
+      this.#worker = this.#start();
+    }
+    const worker = this.#worker;
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId;
+      this.#nextId += 1;
+      this.#pending.set(id, { resolve, reject });
+      // Somebody waits for it: until then the process must not end for want of anything to do.
+      worker.ref();
+      worker.postMessage({ id, method, args });
+    });
+  }
+
+  #onAnswer(answer: Answer): void {
+    const pending = this.#pending.get(answer.id);
+    this.#pending.delete(answer.id);
+    if (this.#pending.size === 0) this.#worker?.unref();
+    if ('error' in answer) pending?.reject(decodeError(answer.error));
+    else pending?.resolve(answer.value as never);
+  }
+
+  /** What was asked before is answered first. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const worker = this.#worker;
+    if (worker === null) return;
+    const ended = new Promise((resolve) => worker.once('exit', resolve));
+    await this.#ask('close', []);
+    worker.ref();
+    await ended;
+  }
+}
+
+export interface ThreadedStoreOptions {
+  dataDir: string;
+  /** Called when a thread has died; what was asked of it has rejected. */
+  threadLost: (error: Error) => void;
+  release: () => void;
+}
+
+export class ThreadedStore implements Store {
+  readonly #dataDir: string;
+  readonly #writer: StoreThread;
+  readonly #reader: StoreThread;
+  readonly #release: () => void;
+
+  constructor({ dataDir, threadLost, release }: ThreadedStoreOptions) {
+    this.#dataDir = dataDir;
+    this.#release = release;
+    this.#writer = new StoreThread({ role: 'writer', dataDir }, threadLost);
+    this.#reader = new StoreThread({ role: 'reader', dataDir }, threadLost);
+  }
+
+  lastSeq(stream: string, hostId: string): Promise<number | null> {
+    return this.#writer.ask('lastSeq', stream, hostId);
+  }
+  write(batches: StoredBatch[]): Promise<BatchResult[]> {
+    return this.#writer.ask('write', batches);
+  }
+  heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
+    return this.#writer.ask('heartbeat', heartbeat, receivedUs);
+  }
+  putCloudCounts(counts: CloudCount[]): Promise<void> {
+    return this.#writer.ask('putCloudCounts', counts);
+  }
+  putCloudInstances(instances: CloudInstance[]): Promise<void> {
+    return this.#writer.ask('putCloudInstances', instances);
+  }
+  retain(retention: Retention, nowUs: number): Promise<RetentionResult> {
+    return this.#writer.ask('retain', retention, nowUs);
+  }
+  /** Neither thread does it: it has a connection of its own. */
+  async backup(file: string): Promise<void> {
+    await backUp(this.#dataDir, FINDINGS.file, file);
+  }
+
+  identityTotals(scope: Scope): ReturnType<Store['identityTotals']> {
+    return this.#reader.ask('identityTotals', scope);
+  }
+  identityHosts(scope: Scope): ReturnType<Store['identityHosts']> {
+    return this.#reader.ask('identityHosts', scope);
+  }
+  hostTotals(scope: Scope): ReturnType<Store['hostTotals']> {
+    return this.#reader.ask('hostTotals', scope);
+  }
+  identities(ids: string[]): ReturnType<Store['identities']> {
+    return this.#reader.ask('identities', ids);
+  }
+  series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): ReturnType<Store['series']> {
+    return this.#reader.ask('series', scope, bucket, byIdentity);
+  }
+  pathsV1(identity: string, limit: number): ReturnType<Store['pathsV1']> {
+    return this.#reader.ask('pathsV1', identity, limit);
+  }
+  callers(identity: string, limit: number): ReturnType<Store['callers']> {
+    return this.#reader.ask('callers', identity, limit);
+  }
+  hosts(): ReturnType<Store['hosts']> {
+    return this.#reader.ask('hosts');
+  }
+  coverage(window: Window, hosts: string[] | null): ReturnType<Store['coverage']> {
+    return this.#reader.ask('coverage', window, hosts);
+  }
+  calls(filter: CallFilter, limit: number, cursor: string | null): ReturnType<Store['calls']> {
+    return this.#reader.ask('calls', filter, limit, cursor);
+  }
+  cloudCounts(window: Window, hosts: string[] | null): ReturnType<Store['cloudCounts']> {
+    return this.#reader.ask('cloudCounts', window, hosts);
+  }
+  cloudInstances(): ReturnType<Store['cloudInstances']> {
+    return this.#reader.ask('cloudInstances');
+  }
+  answeredV1(hostId: string, spans: Window[]): ReturnType<Store['answeredV1']> {
+    return this.#reader.ask('answeredV1', hostId, spans);
+  }
+  statistics(): ReturnType<Store['statistics']> {
+    return this.#reader.ask('statistics');
+  }
+
+  async close(): Promise<void> {
+    // The writer last: the last connection to close moves the log into the database.
+    await this.#reader.close();
+    await this.#writer.close();
+    this.#release();
+  }
+}
