@@ -1,11 +1,19 @@
 /** Every setting of the collector; flags, environment names, `--help` and the documentation come from here. */
 import { readFileSync } from 'node:fs';
+import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { OperatorError } from '../protocol/operator_error.ts';
 
 const MIN_TOKEN_CHARACTERS = 16;
 /** What may stand in an `Authorization: Bearer` header (RFC 6750 section 2.1). */
 const TOKEN_CHARACTERS = /^[A-Za-z0-9._~+/=-]*$/;
+
+const network = z.string().refine((text) => {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const bits = isIPv6(address) ? 128 : 32;
+  const prefixIsGood = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+  return isIP(address) !== 0 && prefixIsGood && rest.length === 0;
+}, 'must be addresses or networks, such as 10.0.0.5 or 10.0.0.0/24');
 
 export const collectorSettings = z.object({
   listen: z
@@ -15,20 +23,86 @@ export const collectorSettings = z.object({
       'must be ADDRESS:PORT, such as 127.0.0.1:8787 or [::1]:8787',
     )
     .default('127.0.0.1:8787')
-    .describe('Address and port to listen on. Port 0 takes a free one.'),
+    .describe('Address and port to listen on, for agents and people. Port 0 takes a free one.'),
+  public_url: z
+    .url({ protocol: /^https?$/, error: 'must be a URL, such as https://imdswatch.example.com' })
+    .optional()
+    .describe(
+      'Where people find the collector, for links in alerts and to sign in. Default: where it listens.',
+    ),
   data_dir: z
     .string()
     .min(1)
     .default('/var/lib/imdswatch/collector')
     .describe('Directory of the embedded store.'),
+  tls_cert_file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Certificate (PEM) to serve with, followed by its intermediates. Read again when it changes.'),
+  tls_key_file: z.string().min(1).optional().describe('Private key (PEM) of tls_cert_file.'),
+  tls_client_ca_file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Certificates (PEM) of who signs for agents. An agent with a certificate for its host id needs no token.',
+    ),
+  tls_self_signed: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Make a certificate of our own in data_dir, for first tries. Agents and browsers must be told to trust it.',
+    ),
+  insecure_http: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Listen without TLS on an address that others can reach: something in front of it must encrypt.',
+    ),
   agent_token: z
     .string()
     .min(MIN_TOKEN_CHARACTERS, `must have at least ${MIN_TOKEN_CHARACTERS} characters`)
     .regex(TOKEN_CHARACTERS, 'must be made of letters, digits and . _ ~ + / = - only')
     .optional()
     .meta({ secret: true })
-    .describe('What agents must show to be let in. Prefer agent_token_file or the environment to a flag.'),
+    .describe(
+      'An enrolment token, besides those that "imdswatch token create" makes. Prefer agent_token_file or the environment to a flag.',
+    ),
   agent_token_file: z.string().min(1).optional().describe('File that holds agent_token, and nothing else.'),
+  renew_credentials: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whoever has an enrolment token may speak for any host. Only where no other host has one, as with "imdswatch up".',
+    ),
+  proxy_user_header: z
+    .string()
+    .regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header, such as X-Forwarded-User')
+    .optional()
+    .describe(
+      'Header in which a reverse proxy says who has signed in there. The proxy must remove what visitors send.',
+    ),
+  proxy_trusted_addresses: z
+    .array(network)
+    .default([])
+    .describe('Addresses or networks of that proxy, with commas; from anybody else the header is ignored.'),
+  proxy_admins: z
+    .array(z.string().min(1))
+    .default([])
+    .describe("The proxy's users who are admins, with commas; all others are viewers."),
+  silent_after_seconds: z
+    .int()
+    .min(30)
+    .max(604_800)
+    .default(300)
+    .describe('A host is silent when no heartbeat came for this long.'),
+  readiness_window_days: z
+    .int()
+    .min(1)
+    .max(400)
+    .default(14)
+    .describe('How long a host must have been watched without IMDSv1 to be ready for HttpTokens=required.'),
   max_connections: z
     .int()
     .min(1)
@@ -48,6 +122,67 @@ export const collectorSettings = z.object({
 });
 
 export type CollectorSettings = z.infer<typeof collectorSettings>;
+
+/** `host` as sockets take it, without the brackets of an IPv6 address. */
+export function listenAddress({ listen }: Pick<CollectorSettings, 'listen'>): { host: string; port: number } {
+  const colon = listen.lastIndexOf(':');
+  return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(listen.slice(colon + 1)) };
+}
+
+/** Whether only this machine can reach the address: then what is sent needs no encryption. */
+export function isLoopback(host: string): boolean {
+  if (host.toLowerCase() === 'localhost') return true;
+  if (isIPv6(host)) {
+    const { hostname } = new URL(`http://[${host}]`);
+    return hostname === '[::1]' || hostname.startsWith('[::ffff:7f');
+  }
+  return isIP(host) === 4 && host.startsWith('127.');
+}
+
+/** Whether the collector speaks TLS itself. */
+export function servesTls(settings: Pick<CollectorSettings, 'tls_cert_file' | 'tls_self_signed'>): boolean {
+  return settings.tls_cert_file !== undefined || settings.tls_self_signed;
+}
+
+/**
+ * Settings that only make sense together. Secure by default: without TLS nobody else can reach the collector, unless
+ * `insecure_http` says that something in front of it encrypts. Throws `OperatorError` (exit code 2).
+ */
+export function checkCollectorSettings(settings: CollectorSettings): void {
+  const { tls_cert_file, tls_key_file, tls_client_ca_file, tls_self_signed, listen } = settings;
+  const refuse = (message: string) => {
+    throw new OperatorError(2, message);
+  };
+  if ((tls_cert_file === undefined) !== (tls_key_file === undefined)) {
+    refuse('tls_cert_file and tls_key_file belong together: set both.');
+  }
+  if (tls_self_signed && tls_cert_file !== undefined) {
+    refuse('tls_self_signed makes a certificate, and tls_cert_file names one: set one of the two.');
+  }
+  if (tls_client_ca_file !== undefined && !servesTls(settings)) {
+    refuse('tls_client_ca_file needs TLS: set tls_cert_file and tls_key_file too.');
+  }
+  if (!servesTls(settings) && !settings.insecure_http && !isLoopback(listenAddress(settings).host)) {
+    refuse(
+      `listen is "${listen}", which others can reach, and there is no TLS: tokens and findings would travel in the clear. Set tls_cert_file and tls_key_file (or tls_self_signed for a first try), or insecure_http when something in front of the collector encrypts.`,
+    );
+  }
+  if (settings.proxy_user_header !== undefined && settings.proxy_trusted_addresses.length === 0) {
+    refuse('proxy_user_header needs proxy_trusted_addresses: who may say who somebody is?');
+  }
+}
+
+/**
+ * The enrolment token of the configuration; null when none is set. Throws `OperatorError` (exit code 2) for one that cannot be read
+ * or is too short.
+ */
+export function configuredAgentToken(
+  settings: Pick<CollectorSettings, 'agent_token' | 'agent_token_file'>,
+): string | null {
+  return settings.agent_token === undefined && settings.agent_token_file === undefined
+    ? null
+    : readAgentToken(settings);
+}
 
 /** The agents' token from whichever setting has it. Throws `OperatorError` (exit code 2) when none or a bad one is set. */
 export function readAgentToken(

@@ -99,6 +99,11 @@ export class Access {
     return this.#agents.issueCredential(hostId, sourceAddress);
   }
 
+  /** Whether only its credential (or certificate) speaks for this host: an enrolment token does not any more. */
+  hasCredential(hostId: string): boolean {
+    return this.#agents.hasCredential(hostId);
+  }
+
   // People
 
   principalOf(shown: Shown): Principal | null {

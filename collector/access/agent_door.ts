@@ -2,6 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Counters } from '../../protocol/records.ts';
+import type { TokenRow } from '../store/sqlite/admin/tokens.ts';
 import { certifiedHost } from './client_certificate.ts';
 import type { AgentIdentity } from './principal.ts';
 import { bearerOf, secretHash } from './secret.ts';
@@ -76,20 +77,32 @@ export class AgentDoor {
     if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
       return this.#denied();
     }
-    const existing = this.#tokens.credentialOf(hostId);
-    const now = this.#now();
-    if (existing === null || (existing.expiresMs !== null && existing.expiresMs <= now)) {
+    const existing = this.#validCredentialOf(hostId);
+    if (existing === null) {
       if (this.#tokens.credentialCount() >= MAX_CREDENTIALS) return this.#denied();
       this.#counters.credentials_issued += 1;
-      return this.#tokens.issue(hostId, null, sourceAddress);
+    } else {
+      if (!this.#isRenewable(existing)) return this.#denied();
+      this.#counters.credentials_renewed += 1;
     }
-    const wasLost =
-      existing.createdBy === 'enrolment' &&
-      existing.lastUsedMs === null &&
-      Math.abs(now - existing.createdMs) < UNUSED_RENEWABLE_MS;
-    if (!this.#options.renewCredentials && !wasLost) return this.#denied();
-    this.#counters.credentials_renewed += 1;
     return this.#tokens.issue(hostId, existing, sourceAddress);
+  }
+
+  /** Whether only the credential (or certificate) speaks for this host: an enrolment token does not any more. */
+  hasCredential(hostId: string): boolean {
+    const existing = this.#validCredentialOf(hostId);
+    return existing !== null && !this.#isRenewable(existing);
+  }
+
+  #validCredentialOf(hostId: string): TokenRow | null {
+    const existing = this.#tokens.credentialOf(hostId);
+    return existing?.expiresMs != null && existing.expiresMs <= this.#now() ? null : existing;
+  }
+
+  #isRenewable({ enrolled, createdMs, lastUsedMs }: TokenRow): boolean {
+    if (this.#options.renewCredentials) return true;
+    const isYoung = Math.abs(this.#now() - createdMs) < UNUSED_RENEWABLE_MS;
+    return enrolled === 1 && lastUsedMs === null && isYoung;
   }
 
   #denied(): null {

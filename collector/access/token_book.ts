@@ -23,6 +23,9 @@ const LAST_USED_STEP_MS = 60_000;
 /** Tokens that ended longer ago than this are forgotten; the audit log still has them. */
 const ENDED_KEPT_MS = 400 * DAY_MS;
 
+/** Who made a credential that an agent got for itself. */
+const ENROLMENT = 'enrolment';
+
 const LETTERS: Record<TokenKind, SecretLetter> = { person: 'p', enrolment: 'e', agent: 'a' };
 
 export class TokenBook {
@@ -80,6 +83,7 @@ export class TokenBook {
       hostId: hostId ?? null,
       createdMs: now,
       createdBy: by.name,
+      enrolled: 0,
       expiresMs: request.expires_days === undefined ? null : now + request.expires_days * DAY_MS,
       lastUsedMs: null,
       revokedMs: null,
@@ -120,7 +124,7 @@ export class TokenBook {
   issue(hostId: string, replaced: TokenRow | null, sourceAddress: string | null): string {
     const now = this.#now();
     const secret = newSecret('a');
-    const by: Actor = { name: 'enrolment', sourceAddress };
+    const by: Actor = { name: ENROLMENT, sourceAddress };
     transaction(this.#database, () => {
       if (replaced === null) {
         this.#makeRoomFor(hostId, now);
@@ -132,6 +136,7 @@ export class TokenBook {
           hostId,
           createdMs: now,
           createdBy: by.name,
+          enrolled: 1,
           expiresMs: null,
           lastUsedMs: null,
           revokedMs: null,

@@ -1,0 +1,133 @@
+/** A certificate of our own, for the demo and first tries: whoever connects must be told to trust it, by file or fingerprint. */
+import { createPrivateKey, generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { isIP } from 'node:net';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { OperatorError } from '../../protocol/operator_error.ts';
+import { isLoopback } from '../config.ts';
+import { selfSignedCertificate } from './certificate_der.ts';
+
+export interface KeyPairFiles {
+  certFile: string;
+  keyFile: string;
+}
+
+const DAY_MS = 86_400_000;
+/** Browsers accept no more than 398 days (CA/Browser Forum Baseline Requirements, section 6.3.2). */
+const VALID_DAYS = 397;
+const RENEWED_BEFORE_DAYS = 30;
+const WILDCARDS = ['0.0.0.0', '::'];
+
+/**
+ * Finds the pair in `dataDir` or makes it: when there is none, when it has less than 30 days left, or when it is for other names than
+ * localhost, this machine's name and `listenHost`. Throws `OperatorError`.
+ */
+export function selfSigned(dataDir: string, listenHost: string, nowMs = Date.now()): KeyPairFiles {
+  const files = { certFile: join(dataDir, 'self_signed.crt'), keyFile: join(dataDir, 'self_signed.key') };
+  const names = namesFor(listenHost);
+  try {
+    if (isUsable(files, names, nowMs)) return files;
+    const { certificate, key } = make(names, nowMs);
+    // The key first: between the two writes the pair does not match, and the next start makes another.
+    replaceFile(files.keyFile, key, 0o600);
+    replaceFile(files.certFile, certificate, 0o644);
+    return files;
+  } catch (error) {
+    if (error instanceof OperatorError) throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new OperatorError(
+      code === 'EACCES' || code === 'EPERM' || code === 'EROFS' ? 3 : 1,
+      `No self-signed certificate can be made in ${dataDir}: ${message}. Make the directory writable for the collector's user, or set tls_cert_file and tls_key_file.`,
+      { cause: error },
+    );
+  }
+}
+
+function namesFor(listenHost: string): string[] {
+  const names = new Set(['localhost', '127.0.0.1', '::1', hostname().toLowerCase()]);
+  if (!isLoopback(listenHost) && !WILDCARDS.includes(listenHost)) names.add(listenHost.toLowerCase());
+  // What is no name in the sense of RFC 1123 cannot stand in a certificate.
+  return [...names].filter((name) => isIP(name) !== 0 || /^[a-z0-9.-]{1,253}$/.test(name));
+}
+
+function isUsable({ certFile, keyFile }: KeyPairFiles, names: string[], nowMs: number): boolean {
+  const certificatePem = readOwnFile(certFile);
+  const keyPem = readOwnFile(keyFile);
+  if (certificatePem === null || keyPem === null) return false;
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(certificatePem);
+    if (!certificate.checkPrivateKey(createPrivateKey(keyPem))) return false;
+  } catch {
+    return false; // cut off by a full disk, say: another one is made, and its new fingerprint is logged
+  }
+  if (certificate.validToDate.getTime() - nowMs < RENEWED_BEFORE_DAYS * DAY_MS) return false;
+  if (certificate.validFromDate.getTime() > nowMs) return false;
+  return names.every((name) =>
+    isIP(name) === 0 ? certificate.checkHost(name) !== undefined : certificate.checkIP(name) !== undefined,
+  );
+}
+
+function make(names: string[], nowMs: number): { certificate: string; key: string } {
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const certificate = selfSignedCertificate({
+    commonName: 'imdswatch collector',
+    names,
+    serial: randomBytes(16),
+    // An agent's clock may be behind ours.
+    notBefore: new Date(nowMs - DAY_MS),
+    notAfter: new Date(nowMs + (VALID_DAYS - 1) * DAY_MS),
+    publicKey,
+    privateKey,
+  });
+  return { certificate, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string };
+}
+
+/** Null where there is none. Follows no symbolic link, and reads nothing that others may have written. */
+function readOwnFile(file: string): string | null {
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ELOOP') return null;
+    throw error;
+  }
+  try {
+    const { mode, uid } = fstatSync(descriptor);
+    const isOurs = uid === process.geteuid?.() || uid === 0;
+    return isOurs && (mode & 0o022) === 0 ? readFileSync(descriptor, 'utf8') : null;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Whole or not at all; a link that somebody put there is replaced, not followed. */
+function replaceFile(file: string, content: string, mode: number): void {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}`;
+  try {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const descriptor = openSync(temporary, flags, mode);
+    try {
+      writeFileSync(descriptor, content);
+      fsyncSync(descriptor);
+    } finally {
+      closeSync(descriptor);
+    }
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
