@@ -1,7 +1,10 @@
 /** `imdswatch offenders`: who still calls IMDSv1, worst first, from the collector's store on this machine. */
 import * as z from 'zod';
-import { type Offender, offenders } from '../collector/insight/offenders.ts';
+import { Insight } from '../collector/insight/insight.ts';
+import type { Offender } from '../collector/model/offender.ts';
+import type { Window } from '../collector/model/window.ts';
 import { openStoreForReading } from '../collector/store/sqlite/sqlite_store.ts';
+import type { StoreQueries } from '../collector/store/store.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
 import { offendersTable } from './offenders_table.ts';
 import { loadSettings } from './settings.ts';
@@ -48,10 +51,28 @@ export async function readOffenders(
 ): Promise<Offender[]> {
   const store = openStoreForReading(dataDir);
   try {
-    return offenders(await store.callerTotals((sinceMs ?? 0) * 1000), { all });
+    const window = await windowSince(store, sinceMs);
+    const found = await insightOn(store).offenders({ window });
+    return all ? found : found.filter(({ calls_v1, severity }) => calls_v1 > 0 || severity === 'blocked');
   } finally {
     await store.close();
   }
+}
+
+/** Until now; without a time from the first call on that is stored. */
+async function windowSince(store: StoreQueries, sinceMs: number | null): Promise<Window> {
+  const hosts = await store.hosts();
+  // A host's clock may be ahead: what is stored is listed.
+  const untilUs = hosts.reduce((latest, { lastUs }) => Math.max(latest, lastUs + 1), Date.now() * 1000);
+  const sinceUs =
+    sinceMs === null
+      ? hosts.reduce((earliest, { firstUs }) => Math.min(earliest, firstUs), untilUs)
+      : sinceMs * 1000;
+  return { sinceUs: Math.min(sinceUs, untilUs), untilUs };
+}
+
+function insightOn(store: StoreQueries): Insight {
+  return new Insight(store, { readinessWindowDays: 14, silentAfterSeconds: 300 });
 }
 
 /** Milliseconds since 1970. Throws `OperatorError` (exit code 2). */

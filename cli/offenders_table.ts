@@ -1,5 +1,5 @@
 /** Offenders as a table for people: one line each to compare by, and a second that says what it did. */
-import type { Offender } from '../collector/insight/offenders.ts';
+import type { Offender } from '../collector/model/offender.ts';
 import { visibleText } from './visible_text.ts';
 
 const MIN_COLUMNS = 80;
@@ -25,7 +25,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'V2', width: 6, right: true, of: (offender) => `${offender.calls_v2}` },
   // Credentials that went out over IMDSv1; the line below says so in words.
   { title: 'CREDS', width: 5, right: true, of: (offender) => `${offender.credentials_over_v1}` },
-  { title: 'HOSTS', width: 5, right: true, of: (offender) => `${offender.hosts.length}` },
+  { title: 'HOSTS', width: 5, right: true, of: (offender) => `${offender.host_count}` },
   { title: 'SEEN (UTC)', width: 11, of: (offender) => offender.last_seen.slice(5, 16).replace('T', ' ') },
 ];
 const GAP = '  ';
@@ -69,7 +69,7 @@ function callerOf(offender: Offender): string {
 }
 
 function detailsOf(offender: Offender): string[] {
-  const details: string[] = [];
+  const details: string[] = workloadOf(offender);
   const { fallbacks } = offender;
   const roles = offender.roles_v1.map(visibleText).join(', ');
   if (offender.credentials_over_v1 > 0) details.push(`got credentials over IMDSv1${roles && ` (${roles})`}`);
@@ -93,12 +93,23 @@ function detailsOf(offender: Offender): string[] {
   }
   if (offender.hosts.length > 0) {
     const names = offender.hosts.slice(0, 3).map(({ name }) => visibleText(name));
-    const more = offender.hosts.length - names.length;
+    const more = offender.host_count - names.length;
     details.push(`on ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`);
   }
   const userAgent = offender.user_agents[0];
   if (userAgent !== undefined) details.push(visibleText(userAgent));
+  if (offender.advice_kind !== 'none') details.push(`→ ${visibleText(offender.advice_headline)}`);
   return details;
+}
+
+/** Where it belongs: pod, image or unit, whichever says the most. */
+function workloadOf(offender: Offender): string[] {
+  const { k8s_namespace, k8s_container, container_image, systemd_unit } = offender;
+  if (k8s_namespace !== null || k8s_container !== null) {
+    return [`pod container ${visibleText(`${k8s_namespace ?? '?'}/${k8s_container ?? '?'}`)}`];
+  }
+  if (container_image !== null) return [`image ${visibleText(container_image)}`];
+  return systemd_unit === null ? [] : [`unit ${visibleText(systemd_unit)}`];
 }
 
 function times(count: number): string {

@@ -1,0 +1,80 @@
+/** What a workload's calls tell of the SDK or tool that makes them. */
+import type { CountedCalls, Identity } from '../../store/store.ts';
+import { isV1, type Tally } from '../counts.ts';
+import type { Client, Language } from './client.ts';
+import { clientOf, languageOf, type Product, productsOf, toolOf } from './recognise.ts';
+import { sortVersions } from './version.ts';
+
+export interface Evidence {
+  client: Client | null;
+  /** Of that client, earliest first, from its IMDSv1 calls where these tell any. */
+  versions: string[];
+  /** Of botocore beside boto3: the setting against the fallback is botocore's. */
+  botocoreVersions: string[];
+  /** The HTTP library or program of code that is nobody's SDK. */
+  library: string | null;
+  language: Language | null;
+  mayBe: Client[];
+}
+
+/** `paths`: what it asked for without a token, where that is known. */
+export function evidenceOf(
+  identity: Identity,
+  kinds: readonly CountedCalls[],
+  calls: Tally,
+  paths: readonly string[],
+): Evidence {
+  const ofV1 = productsIn(kinds.filter(isV1));
+  const all = productsIn(kinds);
+  // A call without a token is what has to be explained: its user agent counts first.
+  const products =
+    ofV1.length > 0 ? ofV1 : calls.v1 === 0 ? all : all.filter(({ client }) => client !== null);
+  const named = products.find(({ client }) => client !== null)?.client ?? null;
+  const library = products.find(({ client }) => client === null) ?? null;
+  const language = languageOf(identity) ?? library?.language ?? named?.language ?? null;
+  const client = toolOf(identity) ?? named ?? bySigns(identity, products, calls, paths, language);
+  const versionsOf = (of: Client | null) =>
+    sortVersions([
+      ...new Set(
+        products.flatMap((item) => (item.client === of && item.version !== null ? [item.version] : [])),
+      ),
+    ]);
+  return {
+    client,
+    versions: client === null ? [] : versionsOf(client),
+    botocoreVersions: client?.id === 'boto3' ? versionsOf(clientOf('botocore')) : [],
+    library: library?.name ?? null,
+    language: library?.language ?? language,
+    mayBe: client === null ? [...new Set(products.flatMap(({ mayBe }) => mayBe))] : [],
+  };
+}
+
+/** Signs that are no user agent: how it asks, when nobody else asks that way. */
+function bySigns(
+  identity: Identity,
+  products: readonly Product[],
+  calls: Tally,
+  paths: readonly string[],
+  language: Language | null,
+): Client | null {
+  // boto 2 asks for `…/instance-identity//document`.
+  if (language === 'python' && paths.some((path) => path.includes('/instance-identity//document'))) {
+    return clientOf('boto2');
+  }
+  if (language !== 'javascript' || products.length > 0 || !identity.attributed) return null;
+  if (paths.some((path) => path.startsWith('//latest/'))) return clientOf('ec2-metadata-service-js');
+  // Falls back and names no user agent: SDK v2 names one on its IMDSv1 calls.
+  const fellBack = calls.fallbackUnanswered + calls.fallbackRefused > 0;
+  return fellBack && calls.plainV1 === 0 ? clientOf('aws-sdk-js-v3') : null;
+}
+
+/** The products of all user agents, most frequent user agent first. */
+function productsIn(kinds: readonly CountedCalls[]): Product[] {
+  const counts = new Map<string, number>();
+  for (const { userAgent, count } of kinds) {
+    if (userAgent !== null) counts.set(userAgent, (counts.get(userAgent) ?? 0) + count);
+  }
+  return [...counts]
+    .sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
+    .flatMap(([userAgent]) => productsOf(userAgent));
+}

@@ -1,0 +1,28 @@
+/** Readiness of hosts that share a value: an account, a region, a tag. Pure. */
+import type { ReadinessGroup } from '../model/host.ts';
+import { commandLines, enforceCommand } from './enforce_command.ts';
+import { groupValue } from './host_filter.ts';
+import { type JudgedHost, verdictCounts } from './hosts.ts';
+import type { GroupBy } from './question.ts';
+
+export function groupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGroup[] {
+  return [...Map.groupBy(hosts, ({ stored }) => groupValue(stored.facts, by))]
+    .map(([value, of]) => ({
+      value,
+      hosts: of.length,
+      verdicts: verdictCounts(of.map(({ judged }) => judged.verdict)),
+      calls_v1: of.reduce((sum, { judged }) => sum + judged.calls.v1, 0),
+      command: commandLines(
+        of
+          .filter(({ judged }) => judged.verdict === 'ready')
+          .map(({ stored }) => enforceCommand(stored.facts))
+          .sort(),
+      ),
+    }))
+    .sort(
+      (a, b) =>
+        Number(a.value === null) - Number(b.value === null) ||
+        b.hosts - a.hosts ||
+        ((a.value ?? '') < (b.value ?? '') ? -1 : 1),
+    );
+}

@@ -1,0 +1,184 @@
+/** Whether `HttpTokens=required` breaks nothing on one host, and the evidence for that (design 3.4). Pure. */
+import type { HostFacts } from '../../protocol/call.ts';
+import type { Readiness, Verdict } from '../model/host.ts';
+import type { Severity } from '../model/offender.ts';
+import type { Window } from '../model/window.ts';
+import type { CloudInstance, CountedCalls, HostCoverage } from '../store/store.ts';
+import { toTimestamp } from '../store/time.ts';
+import { type Tally, tally } from './counts.ts';
+import {
+  coveragePercent,
+  coveredFromUs,
+  hourAfterUs,
+  isCovered,
+  type Watched,
+  watchedOf,
+} from './coverage_gaps.ts';
+import { ADVISED_HOP_LIMIT, enforceCommand, hopLimitCommand } from './enforce_command.ts';
+import { readinessReason } from './readiness_reason.ts';
+import { type Compared, type HostReconciliation, reconcileHost } from './reconciliation.ts';
+import { severityOf, worstFirst } from './severity.ts';
+
+const MAX_GAPS = 100;
+const MAX_OFFENDERS = 100;
+
+export interface HostEvidence {
+  facts: HostFacts;
+  /** Of the window, per workload; `identity` null is the sum of plain IMDSv2 calls. */
+  totals: readonly { identity: string | null; kinds: CountedCalls[] }[];
+  coverage: HostCoverage | null;
+  cloudInstance: CloudInstance | null;
+  compared: Compared;
+}
+
+export interface Judging {
+  window: Window;
+  nowUs: number;
+  /** How much of the window may be unwatched, all gaps but losses together. */
+  toleranceUs: number;
+}
+
+export interface Judged {
+  verdict: Verdict;
+  calls: Tally;
+  watched: Watched;
+  cloud: HostReconciliation | null;
+}
+
+/**
+ * What is proven against a host counts before what is not proven of it: `rejected`, `blocked` and `fallback` come from calls, and
+ * need no coverage. `rejected` only where no token-less call was accepted after the last refusal.
+ */
+export function judge(evidence: HostEvidence, options: Judging): Judged {
+  const { totals, coverage, cloudInstance, compared } = evidence;
+  const calls = tally(totals.flatMap(({ kinds }) => kinds));
+  const cloud = reconcileHost(compared);
+  const watched = watchedOf(coverage, cloud?.gaps ?? [], options.window, options.nowUs);
+  return { verdict: verdictOf(), calls, watched, cloud };
+
+  function verdictOf(): Verdict {
+    if ((calls.lastRejectedV1Us ?? -1) > (calls.lastAcceptedV1Us ?? -1)) return 'rejected';
+    if (calls.plainV1 > 0) return 'blocked';
+    if (calls.v1 > 0) return 'fallback';
+    const isEnforced = cloudInstance?.httpTokens === 'required';
+    const unseenRefusals = compared.counts.some(({ noTokenRejected }) => (noTokenRejected ?? 0) > 0);
+    if (isEnforced && !unseenRefusals && (cloud?.unseen ?? 0) === 0) return 'enforced';
+    return !unseenRefusals && isCovered(watched, options.toleranceUs) ? 'ready' : 'unproven';
+  }
+}
+
+/** `judged` is what `judge` said of the same evidence. */
+export function readinessOf(
+  evidence: HostEvidence,
+  judged: Judged,
+  options: Judging,
+  titleOf: (identity: string) => string,
+): Readiness {
+  const { verdict, calls, watched, cloud } = judged;
+  const { coverage, cloudInstance, compared, facts } = evidence;
+  const longestFirst = watched.gaps.toSorted((a, b) => b.endUs - b.startUs - (a.endUs - a.startUs));
+  const listed = watched.gaps.length > MAX_GAPS ? longestFirst.slice(0, MAX_GAPS) : watched.gaps;
+  const offenders = hostOffenders(evidence.totals, titleOf);
+  const { sinceUs, untilUs } = options.window;
+  return {
+    verdict,
+    reason: readinessReason(judged, {
+      offenders: offenders.map(({ title }) => title),
+      toleranceUs: options.toleranceUs,
+      cloudInstance,
+      account: facts['cloud.account.id'] ?? null,
+    }),
+    window: { from: toTimestamp(sinceUs), to: toTimestamp(untilUs) },
+    coverage: {
+      watched_seconds: (watched.windowUs - watched.missingUs) / 1e6,
+      window_seconds: watched.windowUs / 1e6,
+      percent: coveragePercent(watched),
+      gaps: listed.map(({ startUs, endUs, reason, detail }) => ({
+        from: toTimestamp(startUs),
+        to: toTimestamp(endUs),
+        seconds: (endUs - startUs) / 1e6,
+        reason,
+        detail,
+      })),
+      gap_count: watched.gaps.length,
+      kernel_connections: coverage?.kernelConnections ?? null,
+      seen_connections: coverage?.seenConnections ?? 0,
+    },
+    boots: (coverage?.boots ?? []).map(({ id, firstUs, lastUs }) => ({
+      id,
+      first_report: toTimestamp(firstUs),
+      last_report: toTimestamp(lastUs),
+    })),
+    calls_v1: calls.v1,
+    calls_v2: calls.v2,
+    rejected_v1: calls.rejectedV1,
+    blocked_attempts: calls.blocked,
+    last_v1: calls.lastV1Us === null ? null : toTimestamp(calls.lastV1Us),
+    offenders: offenders.slice(0, MAX_OFFENDERS),
+    cloud:
+      cloudInstance === null && cloud === null
+        ? null
+        : {
+            http_tokens: cloudInstance?.httpTokens ?? null,
+            hop_limit: cloudInstance?.hopLimit ?? null,
+            metadata_no_token: cloud?.metadataNoToken ?? null,
+            seen_no_token: cloud?.seenNoToken ?? null,
+            counted: countedSpan(compared),
+          },
+    ready_at: readyAt(judged, options),
+    command: commandFor(verdict, facts, calls),
+  };
+}
+
+/** AWS CLI: what to do about this verdict, or null where nothing can be advised yet. */
+export function commandFor(verdict: Verdict, facts: HostFacts, calls: Tally): string | null {
+  if (verdict === 'ready') return enforceCommand(facts);
+  const isHopLimit = calls.fallbackUnanswered > 0 && calls.plainV1 === 0;
+  if ((verdict === 'fallback' || verdict === 'rejected') && isHopLimit) {
+    return hopLimitCommand(facts, ADVISED_HOP_LIMIT);
+  }
+  return null;
+}
+
+/** Who called without a token on this host, worst first, and attempts that were blocked last. */
+export function hostOffenders(
+  totals: HostEvidence['totals'],
+  titleOf: (identity: string) => string,
+): Readiness['offenders'] {
+  return totals
+    .flatMap(({ identity, kinds }) => {
+      if (identity === null) return [];
+      const calls = tally(kinds);
+      const severity: Severity = severityOf(calls);
+      if (severity === 'none' || severity === 'blocked') return [];
+      const lastV1 = calls.lastV1Us === null ? null : toTimestamp(calls.lastV1Us);
+      return [
+        {
+          id: identity,
+          title: titleOf(identity),
+          severity,
+          calls_v1: calls.v1,
+          credentials_over_v1: calls.credentialsV1,
+          last_v1: lastV1,
+        },
+      ];
+    })
+    .sort((a, b) => worstFirst({ ...a, last_seen: a.last_v1 ?? '' }, { ...b, last_seen: b.last_v1 ?? '' }));
+}
+
+/** Null where it is there already, or where tokens are required already. */
+function readyAt({ verdict, calls, watched }: Judged, options: Judging): string | null {
+  if (verdict === 'ready' || verdict === 'enforced' || verdict === 'rejected') return null;
+  const windowUs = options.window.untilUs - options.window.sinceUs;
+  const quietUs = calls.lastV1Us === null ? options.nowUs : hourAfterUs(calls.lastV1Us) + windowUs;
+  const coveredUs = coveredFromUs(watched.gaps, windowUs, options.toleranceUs);
+  return toTimestamp(Math.ceil(Math.max(quietUs, coveredUs, options.nowUs)));
+}
+
+function countedSpan({ counts }: Compared): Readiness['window'] | null {
+  if (counts.length === 0) return null;
+  return {
+    from: toTimestamp(Math.min(...counts.map(({ startUs }) => startUs))),
+    to: toTimestamp(Math.max(...counts.map(({ endUs }) => endUs))),
+  };
+}

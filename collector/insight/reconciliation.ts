@@ -1,0 +1,87 @@
+/**
+ * The cloud's own count of token-less calls held against ours. CloudWatch's `MetadataNoToken` (namespace AWS/EC2) counts calls
+ * that succeeded, `MetadataNoTokenRejected` those that were refused (EC2 user guide, CloudWatch metrics of instances).
+ */
+import type { Reconciliation } from '../model/cloud.ts';
+import { HOUR_US } from '../model/window.ts';
+import type { CloudCount, StoredGap } from '../store/store.ts';
+import { toTimestamp } from '../store/time.ts';
+
+/** `seen`: token-less calls answered with 2xx in the span of each count, in the same order. */
+export interface Compared {
+  counts: readonly CloudCount[];
+  seen: readonly number[];
+}
+
+export interface HostReconciliation {
+  metadataNoToken: number;
+  seenNoToken: number;
+  /** Counted by the cloud and seen by nobody, after neighbouring spans were let to make up for each other. */
+  unseen: number;
+  /** Where. */
+  gaps: StoredGap[];
+}
+
+/**
+ * Null without counts. The cloud may put a call of a span's last moment into the next, so what one span has too much may be what
+ * the span just before or after it has too little; beyond that nothing is tolerated.
+ */
+export function reconcileHost({ counts, seen }: Compared): HostReconciliation | null {
+  if (counts.length === 0) return null;
+  const spans = counts
+    .map(({ startUs, endUs, noToken }, index) => ({ startUs, endUs, cloud: noToken, ours: seen[index] ?? 0 }))
+    .sort((a, b) => a.startUs - b.startUs);
+  const balance = spans.map(({ cloud, ours }) => ours - cloud);
+  for (const [index, { startUs }] of spans.entries()) {
+    if (index === 0 || spans[index - 1]!.endUs !== startUs) continue;
+    settle(balance, index - 1, index);
+  }
+  const gaps = spans.flatMap(({ startUs, endUs, cloud, ours }, index): StoredGap[] => {
+    if (balance[index]! >= 0) return [];
+    const detail = `The cloud counted ${cloud} calls without a token that succeeded; ${ours} were seen.`;
+    return [{ startUs, endUs, reason: 'cloud_saw_more', detail }];
+  });
+  return {
+    metadataNoToken: spans.reduce((sum, { cloud }) => sum + cloud, 0),
+    seenNoToken: spans.reduce((sum, { ours }) => sum + ours, 0),
+    unseen: balance.reduce((sum, left) => sum + Math.max(0, -left), 0),
+    gaps,
+  };
+}
+
+/** As it is served. `counts` must not be empty. */
+export function describeReconciliation(
+  hostId: string,
+  name: string | null,
+  compared: Compared,
+  found: HostReconciliation,
+): Reconciliation {
+  const { metadataNoToken, seenNoToken, unseen } = found;
+  const rejected = compared.counts.map(({ noTokenRejected }) => noTokenRejected);
+  return {
+    id: hostId,
+    name,
+    result: unseen > 0 ? 'cloud_saw_more' : seenNoToken > metadataNoToken ? 'we_saw_more' : 'agrees',
+    metadata_no_token: metadataNoToken,
+    seen_no_token: seenNoToken,
+    unseen,
+    metadata_no_token_rejected: rejected.every((count) => count === null)
+      ? null
+      : rejected.reduce<number>((sum, count) => sum + (count ?? 0), 0),
+    hours: compared.counts.reduce((sum, { startUs, endUs }) => sum + (endUs - startUs) / HOUR_US, 0),
+    from: toTimestamp(Math.min(...compared.counts.map(({ startUs }) => startUs))),
+    to: toTimestamp(Math.max(...compared.counts.map(({ endUs }) => endUs))),
+    unseen_in: found.gaps.slice(0, 100).map(({ startUs, endUs }) => ({
+      from: toTimestamp(startUs),
+      to: toTimestamp(endUs),
+    })),
+  };
+}
+
+function settle(balance: number[], before: number, after: number): void {
+  const [a, b] = [balance[before]!, balance[after]!];
+  if (a * b >= 0) return;
+  const moved = Math.min(Math.abs(a), Math.abs(b));
+  balance[before] = a + (a < 0 ? moved : -moved);
+  balance[after] = b + (b < 0 ? moved : -moved);
+}

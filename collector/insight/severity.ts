@@ -1,0 +1,40 @@
+/** How bad it is, and what comes first in a list. */
+import type { Severity } from '../model/offender.ts';
+import type { Tally } from './counts.ts';
+
+const WORST_FIRST: readonly Severity[] = ['credentials', 'v1', 'fallback', 'rejected', 'blocked', 'none'];
+
+/** The worst that holds, as the model defines them. An IMDSv1 call without an answer is no better than an answered one. */
+export function severityOf(calls: Tally): Severity {
+  if (calls.credentialsV1 > 0) return 'credentials';
+  if (calls.plainV1 > 0) return 'v1';
+  if (calls.fallbackUnanswered + calls.fallbackRefused > 0) return 'fallback';
+  if (calls.rejectedV1 > 0) return 'rejected';
+  return calls.blocked > 0 ? 'blocked' : 'none';
+}
+
+interface Ranked {
+  id: string;
+  severity: Severity;
+  calls_v1: number;
+  credentials_over_v1: number;
+  credentials_over_v1_attempts?: number;
+  calls_v2?: number;
+  last_seen?: string;
+}
+
+export function worstFirst(a: Ranked, b: Ranked): number {
+  return (
+    WORST_FIRST.indexOf(a.severity) - WORST_FIRST.indexOf(b.severity) ||
+    b.credentials_over_v1 - a.credentials_over_v1 ||
+    (b.credentials_over_v1_attempts ?? 0) - (a.credentials_over_v1_attempts ?? 0) ||
+    b.calls_v1 - a.calls_v1 ||
+    (b.calls_v2 ?? 0) - (a.calls_v2 ?? 0) ||
+    compare(b.last_seen ?? '', a.last_seen ?? '') ||
+    compare(a.id, b.id)
+  );
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
