@@ -1,0 +1,163 @@
+/** The HTTP API: middleware in its order, routes, and what answers where there is none. */
+import { OpenAPIHono, type OpenAPIHonoOptions } from '@hono/zod-openapi';
+import type { MiddlewareHandler } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import { API_PREFIX, authorize, identify, isApiPath } from './authorization.ts';
+import { serveDocument } from './document.ts';
+import { securityHeaders } from './headers.ts';
+import { pageHandler } from './page.ts';
+import type { ApiApp, ApiEnv, ApiParts } from './parts.ts';
+import { type FieldError, Problem, problemResponse } from './problem.ts';
+import { RateLimit } from './rate_limit.ts';
+import { alertRoutes } from './routes/alerts.ts';
+import { auditRoutes } from './routes/audit.ts';
+import { callRoutes } from './routes/calls.ts';
+import { cloudRoutes } from './routes/cloud.ts';
+import { healthRoutes } from './routes/health.ts';
+import { hostRoutes } from './routes/hosts.ts';
+import { liveRoutes } from './routes/live.ts';
+import { metricsRoutes } from './routes/metrics.ts';
+import { offenderRoutes } from './routes/offenders.ts';
+import { overviewRoutes } from './routes/overview.ts';
+import { retentionRoutes } from './routes/retention.ts';
+import { sessionRoutes } from './routes/session.ts';
+import { tokenRoutes } from './routes/tokens.ts';
+
+const MAX_BODY_BYTES = 64 * 1024;
+/** `describe-instances` of a large account is some megabytes. */
+const MAX_CLOUD_BODY_BYTES = 16 * 1024 * 1024;
+/** A signed-in page asks for a handful of things at a time. */
+const PRINCIPAL_RATE = { perSecond: 50, burst: 200 };
+/** Files of the page, health checks, and attempts to get in. */
+const ADDRESS_RATE = { perSecond: 20, burst: 100 };
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
+
+export function createApp(parts: ApiParts): ApiApp {
+  const app: ApiApp = new OpenAPIHono<ApiEnv>({ defaultHook: invalid });
+  const principals = new RateLimit(PRINCIPAL_RATE);
+  const addresses = new RateLimit(ADDRESS_RATE);
+  parts.metrics.observeRateLimits(() => principals.refused + addresses.refused);
+
+  app.use(parts.metrics.middleware());
+  app.use(securityHeaders(parts.tls));
+  app.use(identify(parts, { principals, addresses }));
+  app.use(authorize(parts));
+  app.use(acceptableBody);
+
+  healthRoutes(app, parts);
+  metricsRoutes(app, parts);
+  sessionRoutes(app, parts);
+  overviewRoutes(app, parts);
+  offenderRoutes(app, parts);
+  hostRoutes(app, parts);
+  callRoutes(app, parts);
+  liveRoutes(app, parts);
+  cloudRoutes(app, parts);
+  tokenRoutes(app, parts);
+  auditRoutes(app, parts);
+  retentionRoutes(app, parts);
+  alertRoutes(app, parts);
+  serveDocument(app);
+
+  const known = knownPaths(app);
+  const servePage = pageHandler(parts.pageDirectory);
+  app.notFound(async (c) => {
+    const { method, path } = c.req;
+    const allowed = allowedMethods(known, path);
+    if (allowed.length > 0) {
+      const headers = { Allow: allowed.join(', ') };
+      if (method === 'OPTIONS') return c.body(null, 204, headers);
+      return problemResponse(
+        c,
+        new Problem(405, `${path} takes ${allowed.join(', ')}, not ${method}.`, { headers }),
+      );
+    }
+    if (isApiPath(path)) {
+      return problemResponse(
+        c,
+        new Problem(404, `There is nothing at ${path}; ${API_PREFIX}/openapi.json lists what there is.`),
+      );
+    }
+    if (method === 'GET' || method === 'HEAD') return servePage(c);
+    if (method === 'OPTIONS') return c.body(null, 204, { Allow: 'GET, HEAD, OPTIONS' });
+    return problemResponse(
+      c,
+      new Problem(405, 'The page is only read.', { headers: { Allow: 'GET, HEAD, OPTIONS' } }),
+    );
+  });
+  app.onError((error, c) => {
+    if (error instanceof Problem) return problemResponse(c, error);
+    if (error instanceof HTTPException && error.status < 500) {
+      return problemResponse(c, new Problem(error.status, error.message));
+    }
+    parts.metrics.failed();
+    parts.log.error(
+      { err: error, method: c.req.method, path: c.req.path },
+      'a request could not be answered',
+    );
+    return problemResponse(c, new Problem(500, 'The collector could not answer; its log says why.'));
+  });
+  return app;
+}
+
+type Hook = NonNullable<OpenAPIHonoOptions<ApiEnv>['defaultHook']>;
+
+const PLACES: Record<string, FieldError['in']> = {
+  query: 'query',
+  json: 'body',
+  param: 'path',
+  header: 'header',
+};
+const invalid: Hook = (result) => {
+  if (result.success) return;
+  const errors = result.error.issues.flatMap(({ path, message, code, ...issue }): FieldError[] => {
+    const where = PLACES[result.target] ?? 'body';
+    const unknown = code === 'unrecognized_keys' ? (issue as { keys: string[] }).keys : null;
+    if (unknown !== null) {
+      return unknown.map((key) => ({
+        in: where,
+        field: [...path, key].join('.'),
+        detail: 'is not known here',
+      }));
+    }
+    return [{ in: where, field: path.join('.'), detail: message }];
+  });
+  const shown = errors.map(({ field, detail }) => (field === '' ? detail : `${field}: ${detail}`));
+  throw new Problem(400, shown.join('; '), { errors });
+};
+
+/** Bodies say how long they are before they come, and are JSON: nothing else is read at all. */
+const acceptableBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  const { headers } = c.env.incoming;
+  // Whatever is on its way then is not waited for.
+  const close = { headers: { Connection: 'close' } };
+  if (headers['transfer-encoding'] !== undefined) {
+    throw new Problem(411, 'The body must come with its Content-Length.', close);
+  }
+  const bytes = Number(headers['content-length'] ?? 0);
+  const maxBytes = c.req.path.startsWith(`${API_PREFIX}/cloud/`) ? MAX_CLOUD_BODY_BYTES : MAX_BODY_BYTES;
+  if (bytes > maxBytes) throw new Problem(413, `The body must not be larger than ${maxBytes} bytes.`, close);
+  if (bytes > 0 && !/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
+    throw new Problem(415, 'The body must be JSON, and its Content-Type application/json.', close);
+  }
+  await next();
+};
+
+interface KnownPath {
+  method: string;
+  pattern: RegExp;
+}
+
+function knownPaths(app: ApiApp): KnownPath[] {
+  return app.routes
+    .filter(({ method }) => METHODS.includes(method))
+    .map(({ method, path }) => ({ method, pattern: new RegExp(`^${path.replace(/:[a-z_]+/g, '[^/]+')}$`) }));
+}
+
+function allowedMethods(known: readonly KnownPath[], path: string): string[] {
+  const methods = new Set(known.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method));
+  if (methods.size === 0) return [];
+  if (methods.has('GET')) methods.add('HEAD');
+  return [...methods, 'OPTIONS'];
+}

@@ -1,0 +1,91 @@
+/** Who may do what: in one place, for the enforcement and for the OpenAPI document. */
+import type { IncomingMessage } from 'node:http';
+import type { MiddlewareHandler } from 'hono';
+import type { Role } from '../model/administration.ts';
+import type { AccessDoor, ApiEnv, ApiParts } from './parts.ts';
+import { Problem } from './problem.ts';
+import type { RateLimit } from './rate_limit.ts';
+
+export const API_PREFIX = '/api/v1';
+const SESSION_PATH = `${API_PREFIX}/session`;
+const ADMIN_READS = [`${API_PREFIX}/tokens`, `${API_PREFIX}/audit`, `${API_PREFIX}/alert/destinations`];
+const CHANGING = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
+const HEALTH_PATHS = new Set(['/healthz', '/readyz']);
+
+/**
+ * Role that a request needs; null for nobody in particular. Whatever is not listed as open needs a viewer, and
+ * whatever changes something needs an admin: a route that somebody forgot is closed.
+ */
+export function requiredRole(method: string, path: string): Role | null {
+  if (HEALTH_PATHS.has(path)) return null;
+  if (path === SESSION_PATH && CHANGING.has(method)) return null;
+  if (!isApiPath(path)) return null;
+  if (CHANGING.has(method)) return 'admin';
+  return ADMIN_READS.some((read) => path === read || path.startsWith(`${read}/`)) ? 'admin' : 'viewer';
+}
+
+/** Everything else is the page: files that anybody may have. */
+export function isApiPath(path: string): boolean {
+  return path === '/metrics' || path === '/api' || path.startsWith('/api/');
+}
+
+/** Finds out who asks. Each may ask only so often: as who they are, or by their address where nobody knows. */
+export function identify(
+  { access }: Pick<ApiParts, 'access'>,
+  { principals, addresses }: { principals: RateLimit; addresses: RateLimit },
+): MiddlewareHandler<ApiEnv> {
+  return async (c, next) => {
+    const principal = principalOf(access, c.env.incoming);
+    const { headers, socket } = c.env.incoming;
+    const address = access.clientAddress(headers, socket.remoteAddress) ?? 'unknown';
+    const seconds =
+      principal === null
+        ? addresses.take(address)
+        : principals.take(`${principal.via} ${principal.role} ${principal.name}`);
+    if (seconds !== null) {
+      throw new Problem(429, `Too many requests; come again in ${seconds} s.`, {
+        headers: { 'Retry-After': String(seconds) },
+      });
+    }
+    c.set('principal', principal);
+    c.set('address', address);
+    await next();
+  };
+}
+
+export function principalOf(access: Pick<AccessDoor, 'principalOf'>, { headers, socket }: IncomingMessage) {
+  return access.principalOf({
+    authorization: headers.authorization,
+    cookie: headers.cookie,
+    headers,
+    remoteAddress: socket.remoteAddress,
+  });
+}
+
+/** Lets through who may. */
+export function authorize({ access }: Pick<ApiParts, 'access'>): MiddlewareHandler<ApiEnv> {
+  return async (c, next) => {
+    const { method, path } = c.req;
+    const principal = c.get('principal');
+    const needed = requiredRole(method, path);
+    if (needed !== null) {
+      if (principal === null) {
+        throw new Problem(
+          401,
+          'Sign in with a token, or by the link that "imdswatch token sign-in-link" prints.',
+          { headers: { 'WWW-Authenticate': 'Bearer realm="imdswatch"' } },
+        );
+      }
+      if (needed === 'admin' && principal.role !== 'admin') {
+        throw new Problem(
+          403,
+          `This needs the role admin; ${principal.name} has the role ${principal.role}.`,
+        );
+      }
+    }
+    if (CHANGING.has(method) && !access.mayChange(principal, c.env.incoming.headers)) {
+      throw new Problem(403, 'What changes something is only taken from the page of this collector itself.');
+    }
+    await next();
+  };
+}

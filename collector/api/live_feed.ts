@@ -1,0 +1,223 @@
+/**
+ * Calls as they are stored, to everybody who watches. Costs nothing while nobody does. Each watcher has a bounded queue and
+ * rate: what does not fit is left out, counted, and the watcher is told how many.
+ */
+import type { Call } from '../../protocol/call.ts';
+import type { Counters } from '../../protocol/records.ts';
+import type { ServedCall } from '../model/served_call.ts';
+import { type CallerFacts, identityId, workloadIdentity } from '../model/workload_identity.ts';
+import type { CallBody, StoredBatch } from '../store/store.ts';
+
+export interface LiveFilter {
+  hosts: readonly string[] | null;
+  offenders: readonly string[] | null;
+  version: 1 | 2 | null;
+  categories: readonly Call['imds.category'][] | null;
+  outcomes: readonly Call['outcome'][] | null;
+  /** Substring of the path, case ignored. */
+  path: string | null;
+}
+
+interface Entry {
+  body: CallBody;
+  caller: CallerFacts;
+  host: Call['host'];
+  offender: string;
+}
+
+const MAX_QUEUED_CALLS = 1000;
+/** More than anybody can read, and little enough that one watcher does not slow the collector down. */
+const MAX_CALLS_PER_SECOND = 500;
+const MAX_CALLS_IN_CHUNK = 100;
+export const MAX_WATCHERS = 200;
+export const HEARTBEAT_MS = 15_000;
+
+export class LiveFeed {
+  readonly #watchers = new Set<Watcher>();
+  readonly #identities = new WeakMap<CallerFacts, string>();
+  readonly #heartbeat: NodeJS.Timeout;
+  #counters = { calls_sent: 0, calls_left_out: 0, watchers_refused: 0 };
+
+  constructor(heartbeatMs: number = HEARTBEAT_MS) {
+    this.#heartbeat = setInterval(() => this.check(), heartbeatMs);
+    this.#heartbeat.unref();
+  }
+
+  /** For `Writer`'s hook: batches that have just become durable. */
+  publish(batches: readonly StoredBatch[]): void {
+    if (this.#watchers.size === 0) return;
+    for (const { host, callers, records } of batches) {
+      for (const record of records) {
+        if (record.kind !== 'call') continue;
+        const caller = callers[record.caller]!;
+        this.#offer({
+          body: record.call,
+          caller,
+          host,
+          offender: this.#offenderOf(caller, host.id, record.call),
+        });
+      }
+    }
+  }
+
+  /**
+   * The body of a server-sent event stream, or null when there are too many already. `mayStay` is asked with every heartbeat:
+   * whose token was revoked does not go on watching.
+   */
+  watch(filter: LiveFilter, mayStay: () => boolean): ReadableStream<Uint8Array> | null {
+    if (this.#watchers.size >= MAX_WATCHERS) {
+      this.#counters.watchers_refused += 1;
+      return null;
+    }
+    const watcher = new Watcher(filter, mayStay, {
+      sent: (calls) => {
+        this.#counters.calls_sent += calls;
+      },
+      leftOut: () => {
+        this.#counters.calls_left_out += 1;
+      },
+      gone: () => this.#watchers.delete(watcher),
+    });
+    this.#watchers.add(watcher);
+    return watcher.stream;
+  }
+
+  /** Sends heartbeats, and parts with those who may not watch any more. */
+  check(): void {
+    for (const watcher of this.#watchers) watcher.check();
+  }
+
+  counters(): Counters {
+    return { ...this.#counters, watchers: this.#watchers.size };
+  }
+
+  close(): void {
+    clearInterval(this.#heartbeat);
+    for (const watcher of this.#watchers) watcher.end();
+  }
+
+  #offer(entry: Entry): void {
+    for (const watcher of this.#watchers) watcher.offer(entry);
+  }
+
+  #offenderOf(caller: CallerFacts, hostId: string, body: CallBody): string {
+    if (caller.process === null) return identityId(workloadIdentity(caller, hostId, body['source.address']));
+    const known = this.#identities.get(caller);
+    if (known !== undefined) return known;
+    const id = identityId(workloadIdentity(caller, hostId, body['source.address']));
+    this.#identities.set(caller, id);
+    return id;
+  }
+}
+
+interface Tally {
+  sent: (calls: number) => void;
+  leftOut: () => void;
+  gone: () => void;
+}
+
+class Watcher {
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly #filter: LiveFilter;
+  readonly #mayStay: () => boolean;
+  readonly #tally: Tally;
+  readonly #encoder = new TextEncoder();
+  readonly #queue: Entry[] = [];
+  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
+  #allowance = MAX_CALLS_PER_SECOND;
+  #filledMs = performance.now();
+  #leftOut = 0;
+
+  constructor(filter: LiveFilter, mayStay: () => boolean, tally: Tally) {
+    this.#filter = filter;
+    this.#mayStay = mayStay;
+    this.#tally = tally;
+    this.stream = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller;
+        // A first line at once, so that the watcher knows that it is connected; and when to come again if not.
+        controller.enqueue(this.#encoder.encode('retry: 3000\n: connected\n\n'));
+      },
+      pull: () => this.#flush(),
+      cancel: () => this.#leave(),
+    });
+  }
+
+  offer(entry: Entry): void {
+    if (this.#controller === null || !matches(this.#filter, entry)) return;
+    if (this.#queue.length >= MAX_QUEUED_CALLS || !this.#isWithinRate()) {
+      this.#leftOut += 1;
+      this.#tally.leftOut();
+      return;
+    }
+    this.#queue.push(entry);
+    this.#flush();
+  }
+
+  check(): void {
+    if (this.#controller === null) return;
+    if (!this.#mayStay()) this.end();
+    else if (this.#hasRoom()) {
+      this.#flush();
+      this.#controller.enqueue(this.#encoder.encode(': heartbeat\n\n'));
+    }
+  }
+
+  end(): void {
+    this.#controller?.close();
+    this.#leave();
+  }
+
+  #leave(): void {
+    this.#controller = null;
+    this.#queue.length = 0;
+    this.#tally.gone();
+  }
+
+  #hasRoom(): boolean {
+    return (this.#controller?.desiredSize ?? 0) > 0;
+  }
+
+  #isWithinRate(): boolean {
+    const now = performance.now();
+    const refill = ((now - this.#filledMs) / 1000) * MAX_CALLS_PER_SECOND;
+    this.#allowance = Math.min(MAX_CALLS_PER_SECOND, this.#allowance + refill);
+    this.#filledMs = now;
+    if (this.#allowance < 1) return false;
+    this.#allowance -= 1;
+    return true;
+  }
+
+  #flush(): void {
+    while (this.#hasRoom() && (this.#queue.length > 0 || this.#leftOut > 0)) {
+      const entries = this.#queue.splice(0, MAX_CALLS_IN_CHUNK);
+      let text = entries
+        .map((entry) => `event: call\ndata: ${JSON.stringify(servedCallOf(entry))}\n\n`)
+        .join('');
+      if (this.#leftOut > 0 && this.#queue.length === 0) {
+        text += `event: left_out\ndata: {"calls":${this.#leftOut}}\n\n`;
+        this.#leftOut = 0;
+      }
+      this.#tally.sent(entries.length);
+      this.#controller!.enqueue(this.#encoder.encode(text));
+    }
+  }
+}
+
+function servedCallOf({ body, caller, host, offender }: Entry): ServedCall {
+  return { ...body, ...caller, host, offender };
+}
+
+function matches(
+  { hosts, offenders, version, categories, outcomes, path }: LiveFilter,
+  { body, host, offender }: Entry,
+): boolean {
+  return (
+    (hosts === null || hosts.includes(host.id)) &&
+    (offenders === null || offenders.includes(offender)) &&
+    (version === null || body['imds.version'] === version) &&
+    (categories === null || categories.includes(body['imds.category'])) &&
+    (outcomes === null || outcomes.includes(body.outcome)) &&
+    (path === null || (body['url.path'] ?? '').toLowerCase().includes(path.toLowerCase()))
+  );
+}

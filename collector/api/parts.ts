@@ -1,0 +1,76 @@
+/** What the API is built from: the rooms below it, by what it asks of them. */
+import type { HttpBindings } from '@hono/node-server';
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { Logger } from 'pino';
+import type { StageCounters } from '../../protocol/records.ts';
+import type { Access } from '../access/access.ts';
+import type { Principal } from '../access/principal.ts';
+import type { Alerts } from '../alert/alerts.ts';
+import type { Insight } from '../insight/insight.ts';
+import type { Store } from '../store/store.ts';
+import type { LiveFeed } from './live_feed.ts';
+import type { ApiMetrics } from './metrics.ts';
+
+type Methods<Class, Names extends keyof Class> = Pick<Class, Names>;
+
+export type InsightAnswers = Methods<
+  Insight,
+  'overview' | 'offenders' | 'offender' | 'hosts' | 'host' | 'groups' | 'reconciliation'
+>;
+export type AccessDoor = Methods<
+  Access,
+  | 'principalOf'
+  | 'clientAddress'
+  | 'mayChange'
+  | 'cookie'
+  | 'signIn'
+  | 'signOut'
+  | 'tokens'
+  | 'createToken'
+  | 'revokeToken'
+  | 'audit'
+  | 'auditLog'
+  | 'retention'
+  | 'setRetention'
+>;
+export type AlertDesk = Methods<
+  Alerts,
+  'destinations' | 'addDestination' | 'changeDestination' | 'removeDestination' | 'test' | 'recent'
+>;
+export type FindingsStore = Methods<
+  Store,
+  'calls' | 'putCloudCounts' | 'putCloudInstances' | 'statistics' | 'write'
+>;
+
+export interface ApiParts {
+  insight: InsightAnswers;
+  access: AccessDoor;
+  alerts: AlertDesk;
+  store: FindingsStore;
+  live: LiveFeed;
+  metrics: ApiMetrics;
+  /** Counters of the stages beside the API: ingest, writer, access, alerts. */
+  counters: () => StageCounters;
+  /** Null when the collector takes records; else why it does not. */
+  unready: () => Promise<string | null>;
+  log: Logger;
+  /** Of a question that names no time. */
+  defaultWindowDays: number;
+  /** This very server speaks TLS. */
+  tls: boolean;
+  /** Where the built page lies. */
+  pageDirectory: string;
+}
+
+export interface ApiVariables {
+  /** Null on what needs nobody. */
+  principal: Principal | null;
+  /** Who the request comes from, as a trusted proxy says where there is one. */
+  address: string;
+}
+
+export interface ApiEnv {
+  Bindings: HttpBindings;
+  Variables: ApiVariables;
+}
+export type ApiApp = OpenAPIHono<ApiEnv>;

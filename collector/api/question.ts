@@ -1,0 +1,112 @@
+/** Questions as a query string asks them. */
+import { z } from '@hono/zod-openapi';
+import type { HostFilter, Question } from '../insight/question.ts';
+import { DAY_US, type Window } from '../model/window.ts';
+import { toMicroseconds } from '../store/time.ts';
+import { badField } from './problem.ts';
+
+const SECOND_US = 1_000_000;
+const MAX_WINDOW_DAYS = 3650;
+const MAX_VALUES = 100;
+const MAX_VALUE_CHARACTERS = 500;
+export const MAX_LIMIT = 1000;
+export const DEFAULT_LIMIT = 100;
+
+export const word = z.string().max(MAX_VALUE_CHARACTERS);
+/** A parameter that may be given several times: any of the values does. */
+export function several<T extends z.ZodType>(value: T) {
+  return z.preprocess(
+    (given) => (given === undefined || Array.isArray(given) ? given : [given]),
+    z.array(value).max(MAX_VALUES).optional(),
+  );
+}
+
+const moment = z.iso.datetime({ offset: true });
+export const windowQuery = {
+  from: moment.optional().describe('Start of the window, RFC 3339. Not together with `days`.'),
+  to: moment.optional().describe('End of the window, RFC 3339; now where it is left out.'),
+  days: z.coerce
+    .number<string>()
+    .int()
+    .min(1)
+    .max(MAX_WINDOW_DAYS)
+    .optional()
+    .describe('Length of the window that ends at `to`, in days.'),
+};
+type WindowQuery = z.output<z.ZodObject<typeof windowQuery>>;
+
+export const hostQuery = {
+  host: several(word).describe('Ids of hosts.'),
+  account: several(word).describe('Accounts; an empty value: hosts of which it is not known.'),
+  region: several(word).describe('Regions; an empty value: hosts of which it is not known.'),
+  zone: several(word).describe('Availability zones; an empty value: hosts of which it is not known.'),
+  type: several(word).describe('Instance types; an empty value: hosts of which it is not known.'),
+  image_id: several(word).describe('Images of instances; an empty value: hosts of which it is not known.'),
+  tag: several(word).describe('`KEY:VALUE`, or `KEY` with any value. All that are given must hold.'),
+};
+type HostQuery = z.output<z.ZodObject<typeof hostQuery>>;
+
+export const pageQuery = {
+  limit: z.coerce
+    .number<string>()
+    .int()
+    .min(1)
+    .max(MAX_LIMIT)
+    .optional()
+    .describe(`Items of one answer; ${DEFAULT_LIMIT} where it is left out.`),
+  cursor: z.string().max(2000).optional().describe('`next` of the answer before.'),
+};
+
+/**
+ * The span that is asked for. Now is rounded up to a whole second: what is stored by now is in the window, and people who ask at
+ * the same time ask the same. Throws `Problem` (400).
+ */
+export function windowOf(query: WindowQuery, defaultDays: number, nowMs: number): Window {
+  if (query.from !== undefined && query.days !== undefined) {
+    throw badField('query', 'days', 'cannot be given together with from');
+  }
+  const untilUs =
+    query.to === undefined ? Math.ceil(nowMs / 1000) * SECOND_US : momentUs('to', query.to, nowMs);
+  const sinceUs =
+    query.from === undefined
+      ? untilUs - (query.days ?? defaultDays) * DAY_US
+      : momentUs('from', query.from, nowMs);
+  if (sinceUs >= untilUs) throw badField('query', 'from', 'must be before the end of the window');
+  if (untilUs - sinceUs > MAX_WINDOW_DAYS * DAY_US) {
+    throw badField('query', 'from', `the window must not be longer than ${MAX_WINDOW_DAYS} days`);
+  }
+  return { sinceUs, untilUs };
+}
+
+function momentUs(field: string, text: string, nowMs: number): number {
+  const utc = text.endsWith('Z') ? text : new Date(text).toISOString();
+  const us = toMicroseconds(utc);
+  if (us < 0 || us > (nowMs + MAX_WINDOW_DAYS * 86_400_000) * 1000) {
+    throw badField('query', field, 'is not a time that anything can have been recorded at');
+  }
+  return us;
+}
+
+export function questionOf(query: WindowQuery, defaultDays: number, nowMs: number = Date.now()): Question {
+  return { window: windowOf(query, defaultDays, nowMs) };
+}
+
+export function hostFilterOf(query: Partial<HostQuery>): HostFilter {
+  const orUnknown = (values: string[]) => values.map((value) => (value === '' ? null : value));
+  return {
+    ...(query.host && { ids: query.host }),
+    ...(query.account && { accounts: orUnknown(query.account) }),
+    ...(query.region && { regions: orUnknown(query.region) }),
+    ...(query.zone && { zones: orUnknown(query.zone) }),
+    ...(query.type && { types: orUnknown(query.type) }),
+    ...(query.image_id && { imageIds: orUnknown(query.image_id) }),
+    ...(query.tag && { tags: query.tag.map(tagOf) }),
+  };
+}
+
+function tagOf(text: string): { key: string; value: string | null } {
+  const colon = text.indexOf(':');
+  const key = colon === -1 ? text : text.slice(0, colon);
+  if (key === '') throw badField('query', 'tag', 'must be KEY:VALUE or KEY');
+  return { key, value: colon === -1 ? null : text.slice(colon + 1) };
+}

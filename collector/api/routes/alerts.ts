@@ -1,0 +1,132 @@
+import { z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { OperatorError } from '../../../protocol/operator_error.ts';
+import type { Destination as DestinationFacts } from '../../model/administration.ts';
+import { actorOf } from '../actor.ts';
+import type { ApiApp, ApiEnv, ApiParts } from '../parts.ts';
+import { Problem } from '../problem.ts';
+import { DEFAULT_LIMIT, pageQuery } from '../question.ts';
+import { answers, route, takes } from '../route.ts';
+import { Alert, Destination, DestinationChange, NewDestination } from '../schemas.ts';
+
+const PATH = '/api/v1/alert/destinations';
+const params = z.object({ id: z.uuid() });
+const tags: ['administration'] = ['administration'];
+
+const recentRoute = route({
+  method: 'get',
+  path: '/api/v1/alerts',
+  tags: ['findings'],
+  summary: 'The latest alerts, newest first',
+  request: { query: z.strictObject({ limit: pageQuery.limit }) },
+  responses: { 200: answers(z.object({ items: z.array(Alert), next: z.null() }), 'Alerts.') },
+});
+const listRoute = route({
+  method: 'get',
+  path: PATH,
+  tags,
+  summary: 'Where alerts go, without secrets',
+  responses: {
+    200: answers(z.object({ items: z.array(Destination), next: z.null() }), 'Every destination.'),
+  },
+});
+const addRoute = route({
+  method: 'post',
+  path: PATH,
+  tags,
+  summary: 'Add a destination',
+  request: { body: takes(NewDestination) },
+  responses: { 201: answers(Destination, 'The new destination.') },
+});
+const changeRoute = route({
+  method: 'patch',
+  path: `${PATH}/{id}`,
+  tags,
+  summary: 'Change a destination',
+  request: { params, body: takes(DestinationChange) },
+  responses: { 200: answers(Destination, 'The destination as it is now.') },
+});
+const removeRoute = route({
+  method: 'delete',
+  path: `${PATH}/{id}`,
+  tags,
+  summary: 'Remove a destination',
+  request: { params },
+  responses: { 204: { description: 'Removed.' } },
+});
+const testRoute = route({
+  method: 'post',
+  path: `${PATH}/{id}/test`,
+  tags,
+  summary: 'Send a test alert now',
+  request: { params },
+  responses: {
+    200: answers(
+      z.object({ ok: z.boolean(), error: z.string().nullable() }),
+      'Whether it arrived, and if not, why.',
+    ),
+  },
+});
+
+export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
+  const audit = (c: Context<ApiEnv>, action: string, subject: string, detail: string | null) => {
+    const { name: actor, sourceAddress: source_address } = actorOf(c);
+    access.audit({ actor, action, subject, detail, source_address });
+  };
+
+  app.openapi(recentRoute, (c) => {
+    const { limit = DEFAULT_LIMIT } = c.req.valid('query');
+    return c.json({ items: alerts.recent(limit), next: null }, 200);
+  });
+
+  app.openapi(listRoute, (c) => c.json({ items: alerts.destinations(), next: null }, 200));
+
+  app.openapi(addRoute, (c) => {
+    const added = checked(() => alerts.addDestination(c.req.valid('json'), actorOf(c).name));
+    audit(c, 'alert_destination.add', added.id, describe(added));
+    return c.json(added, 201);
+  });
+
+  app.openapi(changeRoute, (c) => {
+    const { id } = c.req.valid('param');
+    const changed = checked(() => alerts.changeDestination(id, c.req.valid('json'), actorOf(c).name));
+    if (changed === null) throw unknown(id);
+    audit(c, 'alert_destination.change', id, describe(changed));
+    return c.json(changed, 200);
+  });
+
+  app.openapi(removeRoute, (c) => {
+    const { id } = c.req.valid('param');
+    const before = alerts.destinations().find((destination) => destination.id === id);
+    if (before === undefined || !alerts.removeDestination(id, actorOf(c).name)) throw unknown(id);
+    audit(c, 'alert_destination.remove', id, describe(before));
+    return c.body(null, 204);
+  });
+
+  app.openapi(testRoute, async (c) => {
+    const { id } = c.req.valid('param');
+    if (!alerts.destinations().some((destination) => destination.id === id)) throw unknown(id);
+    const result = await alerts.test(id);
+    const error = result.ok ? null : result.error;
+    audit(c, 'alert_destination.test', id, error === null ? 'arrived' : 'failed');
+    return c.json({ ok: result.ok, error }, 200);
+  });
+}
+
+function unknown(id: string): Problem {
+  return new Problem(404, `There is no alert destination ${id}.`);
+}
+
+/** What the operator can mend is theirs to read. */
+function checked<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof OperatorError) throw new Problem(400, error.message);
+    throw error;
+  }
+}
+
+function describe({ name, kind, target, enabled, rules }: DestinationFacts): string {
+  return `"${name}": ${kind} to ${target}, ${enabled ? 'enabled' : 'disabled'}, ${rules.join(', ')}`;
+}

@@ -1,0 +1,104 @@
+import { z } from '@hono/zod-openapi';
+import { type Call, imdsCategory, outcome } from '../../../protocol/call.ts';
+import { type ServedCall, servedCall } from '../../model/served_call.ts';
+import { identityId, workloadIdentity } from '../../model/workload_identity.ts';
+import type { CallFilter } from '../../store/store.ts';
+import { exported, formatOf, formatQuery, listContent } from '../export.ts';
+import { decodeCursor, encodeCursor, questionName } from '../paging.ts';
+import type { ApiApp, ApiParts, FindingsStore } from '../parts.ts';
+import { DEFAULT_LIMIT, pageQuery, several, windowOf, windowQuery, word } from '../question.ts';
+import { route } from '../route.ts';
+import { ServedCall as ServedCallSchema } from '../schemas.ts';
+
+const EXPORT_PAGE = 1000;
+
+export const callQuery = {
+  host: several(word).describe('Ids of hosts.'),
+  offender: several(z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits')).describe(
+    'Ids of workloads.',
+  ),
+  version: z.enum(['1', '2']).optional().describe('Of IMDS.'),
+  category: several(imdsCategory).describe('What was asked for.'),
+  outcome: several(outcome).describe('What became of it.'),
+  path: word.optional().describe('Part of the path; case ignored.'),
+};
+export type CallQuery = z.output<z.ZodObject<typeof callQuery>>;
+
+const listRoute = route({
+  method: 'get',
+  path: '/api/v1/calls',
+  tags: ['calls'],
+  summary: 'Single calls, newest first, as long as they are kept',
+  request: { query: z.strictObject({ ...windowQuery, ...callQuery, ...pageQuery, ...formatQuery }) },
+  responses: {
+    200: { description: 'A page of calls, or all of them.', content: listContent(ServedCallSchema) },
+  },
+});
+
+export function callRoutes(app: ApiApp, { store, defaultWindowDays, log }: ApiParts): void {
+  app.openapi(listRoute, async (c) => {
+    const query = c.req.valid('query');
+    const name = questionName(c.req.path, query);
+    const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
+    const window =
+      cursor === null
+        ? windowOf(query, defaultWindowDays, Date.now())
+        : { sinceUs: cursor.since, untilUs: cursor.until };
+    const filter: CallFilter = {
+      window,
+      hosts: query.host ?? null,
+      identities: query.offender ?? null,
+      version: versionOf(query.version),
+      categories: query.category ?? null,
+      outcomes: query.outcome ?? null,
+      path: query.path ?? null,
+    };
+    const format = formatOf(c, query.format);
+    if (format !== 'json') {
+      const first = await store.calls(filter, EXPORT_PAGE, null);
+      return exported(c, {
+        format,
+        name: 'calls',
+        schema: servedCall,
+        items: pages(store, filter, first),
+        log,
+      });
+    }
+    const { calls, next } = await store.calls(filter, query.limit ?? DEFAULT_LIMIT, cursor?.inner ?? null);
+    const following = {
+      of: name,
+      since: window.sinceUs,
+      until: window.untilUs,
+      after: '',
+      given: 0,
+    };
+    return c.json(
+      {
+        items: calls.map(servedCallOf),
+        next: next === null ? null : encodeCursor({ ...following, inner: next }),
+      },
+      200,
+      { Vary: 'Accept' },
+    );
+  });
+}
+
+export function versionOf(text: '1' | '2' | undefined): 1 | 2 | null {
+  if (text === undefined) return null;
+  return text === '1' ? 1 : 2;
+}
+
+type Page = Awaited<ReturnType<FindingsStore['calls']>>;
+
+async function* pages(store: FindingsStore, filter: CallFilter, first: Page): AsyncGenerator<ServedCall[]> {
+  let { calls, next } = first;
+  for (;;) {
+    yield calls.map(servedCallOf);
+    if (next === null) return;
+    ({ calls, next } = await store.calls(filter, EXPORT_PAGE, next));
+  }
+}
+
+function servedCallOf(call: Call): ServedCall {
+  return { ...call, offender: identityId(workloadIdentity(call, call.host.id, call['source.address'])) };
+}

@@ -1,0 +1,87 @@
+import { z } from '@hono/zod-openapi';
+import { toMicroseconds } from '../../store/time.ts';
+import { actorOf } from '../actor.ts';
+import type { ApiApp, ApiParts } from '../parts.ts';
+import { hostFilterOf, hostQuery, questionOf, windowQuery } from '../question.ts';
+import { answers, route, takes } from '../route.ts';
+import { CloudCounts, CloudInstances, Reconciliation } from '../schemas.ts';
+
+const supplied = answers(z.object({ stored: z.int() }), 'How many were stored.');
+
+const reconciliationRoute = route({
+  method: 'get',
+  path: '/api/v1/reconciliation',
+  tags: ['cloud'],
+  summary: "The cloud's count of token-less calls held against what was seen",
+  request: { query: z.strictObject({ ...windowQuery, ...hostQuery }) },
+  responses: {
+    200: answers(
+      z.object({ items: z.array(Reconciliation), next: z.null() }),
+      'Hosts that the cloud counted.',
+    ),
+  },
+});
+const countsRoute = route({
+  method: 'post',
+  path: '/api/v1/cloud/counts',
+  tags: ['cloud'],
+  summary: 'Supply `MetadataNoToken` counts',
+  description: 'Replaces what was supplied before for the same instance and start.',
+  request: { body: takes(CloudCounts) },
+  responses: { 200: supplied },
+});
+const instancesRoute = route({
+  method: 'post',
+  path: '/api/v1/cloud/instances',
+  tags: ['cloud'],
+  summary: "Supply instances' metadata options",
+  request: { body: takes(CloudInstances) },
+  responses: { 200: supplied },
+});
+
+export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindowDays }: ApiParts): void {
+  app.openapi(reconciliationRoute, async (c) => {
+    const query = c.req.valid('query');
+    const question = questionOf(query, defaultWindowDays);
+    const items = await insight.reconciliation(question, hostFilterOf(query));
+    return c.json({ items, next: null }, 200);
+  });
+
+  app.openapi(countsRoute, async (c) => {
+    const counts = c.req.valid('json');
+    await store.putCloudCounts(
+      counts.map(({ instance_id, start, end, metadata_no_token, metadata_no_token_rejected }) => ({
+        hostId: instance_id,
+        startUs: momentUs(start),
+        endUs: momentUs(end),
+        noToken: metadata_no_token,
+        noTokenRejected: metadata_no_token_rejected,
+      })),
+    );
+    const { name: actor, sourceAddress: source_address } = actorOf(c);
+    const detail = `${counts.length} counts`;
+    access.audit({ actor, action: 'cloud_counts.supply', subject: 'cloud', detail, source_address });
+    return c.json({ stored: counts.length }, 200);
+  });
+
+  app.openapi(instancesRoute, async (c) => {
+    const instances = c.req.valid('json');
+    const suppliedUs = Date.now() * 1000;
+    await store.putCloudInstances(
+      instances.map(({ instance_id, http_tokens, hop_limit }) => ({
+        hostId: instance_id,
+        httpTokens: http_tokens,
+        hopLimit: hop_limit,
+        suppliedUs,
+      })),
+    );
+    const { name: actor, sourceAddress: source_address } = actorOf(c);
+    const detail = `${instances.length} instances`;
+    access.audit({ actor, action: 'cloud_instances.supply', subject: 'cloud', detail, source_address });
+    return c.json({ stored: instances.length }, 200);
+  });
+}
+
+function momentUs(text: string): number {
+  return toMicroseconds(new Date(text).toISOString());
+}

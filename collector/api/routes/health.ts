@@ -1,0 +1,31 @@
+import { z } from '@hono/zod-openapi';
+import type { ApiApp, ApiParts } from '../parts.ts';
+import { Problem } from '../problem.ts';
+import { answers, route } from '../route.ts';
+
+const status = z.object({ status: z.literal('ok') });
+
+const aliveRoute = route({
+  method: 'get',
+  path: '/healthz',
+  tags: ['operation'],
+  summary: 'Whether the collector is alive',
+  responses: { 200: answers(status, 'It is.') },
+});
+
+const readyRoute = route({
+  method: 'get',
+  path: '/readyz',
+  tags: ['operation'],
+  summary: 'Whether the collector takes records',
+  responses: { 200: answers(status, 'The store can be written.') },
+});
+
+export function healthRoutes(app: ApiApp, { unready }: ApiParts): void {
+  app.openapi(aliveRoute, (c) => c.json({ status: 'ok' as const }, 200));
+  app.openapi(readyRoute, async (c) => {
+    const reason = await unready();
+    if (reason !== null) throw new Problem(503, reason);
+    return c.json({ status: 'ok' as const }, 200);
+  });
+}

@@ -1,0 +1,139 @@
+import { z } from '@hono/zod-openapi';
+import { parseGroupBy } from '../../insight/question.ts';
+import { type Host, host as hostShape, verdict } from '../../model/host.ts';
+import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
+import { decodeCursor, pageOf, questionName } from '../paging.ts';
+import type { ApiApp, ApiParts } from '../parts.ts';
+import { badField, Problem } from '../problem.ts';
+import {
+  DEFAULT_LIMIT,
+  hostFilterOf,
+  hostQuery,
+  pageQuery,
+  questionOf,
+  several,
+  windowQuery,
+  word,
+} from '../question.ts';
+import { answers, route } from '../route.ts';
+import { HostDetail, Host as HostSchema, ReadinessGroup } from '../schemas.ts';
+
+const SORT_KEYS = [
+  'name',
+  'verdict',
+  'coverage_percent',
+  'calls_v1',
+  'offender_count',
+  'last_v1',
+  'last_seen',
+  'last_heartbeat',
+] as const satisfies (keyof Host)[];
+const sorts = [...SORT_KEYS, ...SORT_KEYS.map((key) => `-${key}` as const)] as const;
+const text = word.optional().describe("Part of a host's id or name; case ignored.");
+
+const listRoute = route({
+  method: 'get',
+  path: '/api/v1/hosts',
+  tags: ['findings'],
+  summary: 'Hosts with their readiness',
+  request: {
+    query: z.strictObject({
+      ...windowQuery,
+      ...hostQuery,
+      text,
+      verdict: several(verdict).describe('Readiness.'),
+      state: z.enum(['online', 'silent']).optional(),
+      sort: z.enum(sorts).optional().describe('`-` turns the order round.'),
+      ...pageQuery,
+      ...formatQuery,
+    }),
+  },
+  responses: { 200: { description: 'A page of hosts, or all of them.', content: listContent(HostSchema) } },
+});
+
+const oneRoute = route({
+  method: 'get',
+  path: '/api/v1/hosts/{id}',
+  tags: ['findings'],
+  summary: 'One host: readiness with its evidence, and the command that enforces IMDSv2',
+  request: { params: z.object({ id: word.min(1) }), query: z.strictObject(windowQuery) },
+  responses: { 200: answers(HostDetail, 'The host.') },
+});
+
+const groupsRoute = route({
+  method: 'get',
+  path: '/api/v1/readiness/groups',
+  tags: ['findings'],
+  summary: 'Readiness of hosts that share an attribute',
+  request: {
+    query: z.strictObject({
+      by: word.describe('`account`, `region`, `zone`, `type`, `image_id`, or `tag:KEY`.'),
+      ...windowQuery,
+      ...hostQuery,
+      text,
+    }),
+  },
+  responses: {
+    200: answers(z.object({ items: z.array(ReadinessGroup), next: z.null() }), 'Every group.'),
+  },
+});
+
+export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log }: ApiParts): void {
+  app.openapi(listRoute, async (c) => {
+    const query = c.req.valid('query');
+    const name = questionName(c.req.path, query);
+    const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
+    const question =
+      cursor === null
+        ? questionOf(query, defaultWindowDays)
+        : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
+    const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
+    const hosts = (await insight.hosts(question, filter)).filter(
+      (host) =>
+        (query.verdict === undefined || query.verdict.includes(host.verdict)) &&
+        (query.state === undefined || host.state === query.state),
+    );
+    const items = query.sort === undefined ? hosts : sorted(hosts, query.sort);
+    const format = formatOf(c, query.format);
+    if (format !== 'json') {
+      return exported(c, { format, name: 'hosts', schema: hostShape, items: once(items), log });
+    }
+    return c.json(
+      pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor }),
+      200,
+      { Vary: 'Accept' },
+    );
+  });
+
+  app.openapi(oneRoute, async (c) => {
+    const { id } = c.req.valid('param');
+    const found = await insight.host(id, questionOf(c.req.valid('query'), defaultWindowDays));
+    if (found === null) throw new Problem(404, `No host ${JSON.stringify(id)} has ever reported.`);
+    return c.json(found, 200);
+  });
+
+  app.openapi(groupsRoute, async (c) => {
+    const query = c.req.valid('query');
+    const by = parseGroupBy(query.by);
+    if (by === null) {
+      throw badField('query', 'by', 'must be account, region, zone, type, image_id or tag:KEY');
+    }
+    const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
+    const items = await insight.groups(by, questionOf(query, defaultWindowDays), filter);
+    return c.json({ items, next: null }, 200);
+  });
+}
+
+function sorted(hosts: readonly Host[], sort: (typeof sorts)[number]): Host[] {
+  const turned = sort.startsWith('-');
+  const key = (turned ? sort.slice(1) : sort) as (typeof SORT_KEYS)[number];
+  const sign = turned ? -1 : 1;
+  const sortValue = (host: Host) => (key === 'verdict' ? verdict.options.indexOf(host.verdict) : host[key]);
+  return hosts.toSorted((a, b) => {
+    const [left, right] = [sortValue(a), sortValue(b)];
+    if (left === right) return a.id < b.id ? -1 : 1;
+    if (left === null) return 1;
+    if (right === null) return -1;
+    return left < right ? -sign : sign;
+  });
+}

@@ -1,0 +1,80 @@
+import { z } from '@hono/zod-openapi';
+import { offender as offenderShape, severity } from '../../model/offender.ts';
+import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
+import {
+  type OffenderFilter,
+  offenderFilterQuery,
+  offenderSorts,
+  selectOffenders,
+} from '../offender_list.ts';
+import { decodeCursor, pageOf, questionName } from '../paging.ts';
+import type { ApiApp, ApiParts } from '../parts.ts';
+import { Problem } from '../problem.ts';
+import { DEFAULT_LIMIT, hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery } from '../question.ts';
+import { answers, route } from '../route.ts';
+import { Offender, OffenderDetail } from '../schemas.ts';
+
+const listRoute = route({
+  method: 'get',
+  path: '/api/v1/offenders',
+  tags: ['findings'],
+  summary: 'Workloads that called, worst first',
+  description: `Without \`severity\`: all but \`none\`, that is those that speak IMDSv2 only. Severities: ${severity.options.join(', ')}.`,
+  request: {
+    query: z.strictObject({
+      ...windowQuery,
+      ...hostQuery,
+      ...offenderFilterQuery,
+      sort: z
+        .enum(offenderSorts)
+        .optional()
+        .describe('Worst first where it is left out; `-` turns the order round.'),
+      ...pageQuery,
+      ...formatQuery,
+    }),
+  },
+  responses: { 200: { description: 'A page of workloads, or all of them.', content: listContent(Offender) } },
+});
+
+const oneRoute = route({
+  method: 'get',
+  path: '/api/v1/offenders/{id}',
+  tags: ['findings'],
+  summary: 'One workload: processes, hosts, paths, timeline, advice',
+  request: {
+    params: z.object({ id: z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits') }),
+    query: z.strictObject(windowQuery),
+  },
+  responses: { 200: answers(OffenderDetail, 'The workload.') },
+});
+
+export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log }: ApiParts): void {
+  app.openapi(listRoute, async (c) => {
+    const query = c.req.valid('query');
+    const name = questionName(c.req.path, query);
+    const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
+    const question =
+      cursor === null
+        ? questionOf(query, defaultWindowDays)
+        : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
+    const all = await insight.offenders(question, hostFilterOf(query));
+    const items = selectOffenders(all, query satisfies OffenderFilter);
+    const format = formatOf(c, query.format);
+    if (format !== 'json') {
+      return exported(c, { format, name: 'offenders', schema: offenderShape, items: once(items), log });
+    }
+    return c.json(
+      pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor }),
+      200,
+      { Vary: 'Accept' },
+    );
+  });
+
+  app.openapi(oneRoute, async (c) => {
+    const { id } = c.req.valid('param');
+    const question = questionOf(c.req.valid('query'), defaultWindowDays);
+    const found = await insight.offender(id, question);
+    if (found === null) throw new Problem(404, `No workload ${id} called in this window.`);
+    return c.json(found, 200);
+  });
+}

@@ -1,0 +1,22 @@
+import { z } from '@hono/zod-openapi';
+import type { ApiApp, ApiParts } from '../parts.ts';
+import { hostFilterOf, hostQuery, questionOf, windowQuery } from '../question.ts';
+import { answers, route } from '../route.ts';
+import { Overview } from '../schemas.ts';
+
+const overviewRoute = route({
+  method: 'get',
+  path: '/api/v1/overview',
+  tags: ['findings'],
+  summary: 'Hosts by readiness, calls over time, hosts gone silent',
+  request: { query: z.strictObject({ ...windowQuery, ...hostQuery }) },
+  responses: { 200: answers(Overview, 'The fleet at a glance.') },
+});
+
+export function overviewRoutes(app: ApiApp, { insight, defaultWindowDays }: ApiParts): void {
+  app.openapi(overviewRoute, async (c) => {
+    const query = c.req.valid('query');
+    const question = questionOf(query, defaultWindowDays);
+    return c.json(await insight.overview(question, hostFilterOf(query)), 200);
+  });
+}

@@ -1,0 +1,68 @@
+import type { ApiApp, ApiParts } from '../parts.ts';
+import { Problem } from '../problem.ts';
+import { answers, problemAnswer, route, takes } from '../route.ts';
+import { NewSession, Session, SignIn } from '../schemas.ts';
+
+const whoRoute = route({
+  method: 'get',
+  path: '/api/v1/session',
+  tags: ['session'],
+  summary: 'Who is signed in',
+  responses: { 200: answers(Session, 'Whoever asks.') },
+});
+
+const signInRoute = route({
+  method: 'post',
+  path: '/api/v1/session',
+  tags: ['session'],
+  summary: "Sign in by a person's token or a one-time code",
+  description:
+    'Sets the session cookie. Only taken from the page of this collector; programs show their token with every request instead.',
+  request: { body: takes(SignIn) },
+  responses: {
+    201: answers(NewSession, 'Signed in.'),
+    401: problemAnswer('The token or code is not valid, or not any more.'),
+  },
+});
+
+const signOutRoute = route({
+  method: 'delete',
+  path: '/api/v1/session',
+  tags: ['session'],
+  summary: 'Sign out',
+  responses: { 204: { description: 'Signed out; also where nobody was signed in.' } },
+});
+
+export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
+  app.openapi(whoRoute, (c) => {
+    const { name, role, via } = c.get('principal')!;
+    return c.json({ name, role, via }, 200);
+  });
+
+  app.openapi(signInRoute, (c) => {
+    const { secret } = c.req.valid('json');
+    const signedIn = access.signIn(secret.trim(), c.get('address'));
+    if (signedIn === null) {
+      throw new Problem(
+        401,
+        'That token or link is not valid, or not any more. A link works once, for 15 minutes.',
+      );
+    }
+    if ('retryAfterSeconds' in signedIn) {
+      const { retryAfterSeconds: seconds } = signedIn;
+      throw new Problem(429, `Too many attempts to sign in; come again in ${seconds} s.`, {
+        headers: { 'Retry-After': String(seconds) },
+      });
+    }
+    const { name, role, via } = signedIn.principal;
+    return c.json({ name, role, via, expires: signedIn.expires }, 201, {
+      'Set-Cookie': access.cookie.set(signedIn.session, signedIn.maxAgeSeconds),
+    });
+  });
+
+  app.openapi(signOutRoute, (c) => {
+    const session = access.cookie.read(c.req.header('cookie'));
+    if (session !== null) access.signOut(session, c.get('address'));
+    return c.body(null, 204, { 'Set-Cookie': access.cookie.clear() });
+  });
+}

@@ -1,0 +1,61 @@
+import { z } from '@hono/zod-openapi';
+import { OperatorError } from '../../../protocol/operator_error.ts';
+import { actorOf } from '../actor.ts';
+import type { ApiApp, ApiParts } from '../parts.ts';
+import { badField, Problem } from '../problem.ts';
+import { answers, problemAnswer, route, takes } from '../route.ts';
+import { NewToken, Token } from '../schemas.ts';
+
+const listRoute = route({
+  method: 'get',
+  path: '/api/v1/tokens',
+  tags: ['administration'],
+  summary: 'Tokens, without their secrets',
+  responses: { 200: answers(z.object({ items: z.array(Token), next: z.null() }), 'Every token.') },
+});
+
+const createRoute = route({
+  method: 'post',
+  path: '/api/v1/tokens',
+  tags: ['administration'],
+  summary: 'Make a token',
+  description: '`secret` is shown this once and kept nowhere.',
+  request: { body: takes(NewToken) },
+  responses: {
+    201: answers(z.object({ token: Token, secret: z.string() }), 'The token, and its secret.'),
+    409: problemAnswer('The host has a credential already.'),
+  },
+});
+
+const revokeRoute = route({
+  method: 'delete',
+  path: '/api/v1/tokens/{id}',
+  tags: ['administration'],
+  summary: 'Revoke a token',
+  description: 'Takes effect at once: sessions and connections that it opened end.',
+  request: { params: z.object({ id: z.uuid() }) },
+  responses: { 204: { description: 'Revoked.' } },
+});
+
+export function tokenRoutes(app: ApiApp, { access }: ApiParts): void {
+  app.openapi(listRoute, (c) => c.json({ items: access.tokens(), next: null }, 200));
+
+  app.openapi(createRoute, (c) => {
+    const token = c.req.valid('json');
+    try {
+      return c.json(access.createToken(token, actorOf(c)), 201);
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      if (error.exitCode === 1) throw new Problem(409, error.message);
+      throw badField('body', token.kind === 'agent' ? 'host_id' : 'role', error.message);
+    }
+  });
+
+  app.openapi(revokeRoute, (c) => {
+    const { id } = c.req.valid('param');
+    if (!access.revokeToken(id, actorOf(c))) {
+      throw new Problem(404, `There is no token ${id} that could be revoked.`);
+    }
+    return c.body(null, 204);
+  });
+}

@@ -1,0 +1,96 @@
+/** The one HTTP(S) server: the API and the page for people, and the upgrade to a WebSocket for agents. */
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { SecureContextOptions, TlsOptions } from 'node:tls';
+import { getRequestListener } from '@hono/node-server';
+import { OperatorError } from '../../protocol/operator_error.ts';
+import type { ApiApp } from './parts.ts';
+
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+const MAX_HEADER_BYTES = 16 * 1024;
+/** People's browsers and those that are just being refused, beyond the agents. */
+const SPARE_SOCKETS = 512;
+/** How long what is being answered may take when the collector ends. */
+const STOP_GRACE_MS = 1500;
+
+export interface ServerOptions {
+  /** Null: plain HTTP. */
+  tls: TlsOptions | null;
+  /** Agents at one time; more sockets than these and some spare ones are not taken. */
+  maxAgents: number;
+  onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
+export class HttpServer {
+  readonly #server: Server;
+
+  constructor(app: ApiApp, { tls, maxAgents, onUpgrade }: ServerOptions) {
+    const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+    const options = {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    };
+    this.#server =
+      tls === null ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
+    this.#server.maxConnections = maxAgents + SPARE_SOCKETS;
+    this.#server.on('upgrade', onUpgrade);
+    this.#server.on('clientError', (_error, socket: Socket) => {
+      if (socket.writable)
+        socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      else socket.destroy();
+    });
+  }
+
+  /** Resolves with the bound port. Throws `OperatorError` when the address cannot be had. */
+  listen(address: string, port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException) => {
+        const remedy =
+          error.code === 'EADDRINUSE'
+            ? 'Another program has it; set another listen address.'
+            : 'Set another listen address.';
+        reject(
+          new OperatorError(
+            error.code === 'EACCES' ? 3 : 1,
+            `The collector cannot listen on ${address}, port ${port}: ${error.message}. ${remedy}`,
+            { cause: error },
+          ),
+        );
+      };
+      this.#server.once('error', failed);
+      this.#server.listen({ host: address, port }, () => {
+        this.#server.off('error', failed);
+        resolve((this.#server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  get listening(): boolean {
+    return this.#server.listening;
+  }
+
+  /** For connections from now on. Does nothing without TLS. */
+  setSecureContext(options: SecureContextOptions): void {
+    if ('setSecureContext' in this.#server) {
+      (this.#server as Server & { setSecureContext(options: SecureContextOptions): void }).setSecureContext(
+        options,
+      );
+    }
+  }
+
+  /** Takes no more connections; resolves when the ones it has are closed, at the latest after a grace time. */
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+    this.#server.closeIdleConnections();
+    const straggling = setTimeout(() => this.#server.closeAllConnections(), STOP_GRACE_MS);
+    await closed;
+    clearTimeout(straggling);
+  }
+}
