@@ -53,11 +53,30 @@ export const lookSettings = z.object({
     .optional()
     .describe('Name of this host for machines; else the EC2 instance id, else the machine id.'),
   host_name: z.string().min(1).optional().describe('Name of this host for people; else its host name.'),
+  host_account: z
+    .string()
+    .regex(/^\d{12}$/, 'must be a cloud account id of 12 digits')
+    .optional()
+    .describe('Cloud account that this host belongs to; hosts are grouped and filtered by it.'),
+  host_region: z
+    .string()
+    .regex(/^[a-z]{2,}(-[a-z0-9]+)+$/, 'must be a region, such as eu-central-1')
+    .optional()
+    .describe('Region that this host is in.'),
+  host_tags: z
+    .array(
+      z.string().regex(/^[^=]{1,128}=.{0,256}$/s, {
+        error: 'must be KEY=VALUE pairs with commas in between, such as team=payments,env=prod',
+      }),
+    )
+    .max(50)
+    .optional()
+    .describe('Tags of this host, KEY=VALUE with commas; hosts are grouped and filtered by them.'),
 });
 
 export const agentSettings = lookSettings.extend({
   collector_url: z
-    .url({ protocol: /^wss?$/, error: 'must be a WebSocket URL, such as ws://127.0.0.1:8787' })
+    .url({ protocol: /^wss?$/, error: 'must be a WebSocket URL, such as wss://collector.example:8787' })
     .default('ws://127.0.0.1:8787')
     .describe('Where the collector listens.'),
   agent_token: z
@@ -65,8 +84,23 @@ export const agentSettings = lookSettings.extend({
     .min(1)
     .optional()
     .meta({ secret: true })
-    .describe('What the collector asks of agents. Prefer agent_token_file or the environment to a flag.'),
+    .describe(
+      'Enrolment token of the collector: with it the agent is given a credential of its own, kept in spool_dir. Prefer agent_token_file or the environment to a flag.',
+    ),
   agent_token_file: z.string().min(1).optional().describe('File that holds agent_token, and nothing else.'),
+  collector_ca_file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'PEM file of the authority that signed the certificate of a wss:// collector; of a self-signed one, the certificate itself. Default: the public authorities.',
+    ),
+  tls_cert_file: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("PEM file of this host's client certificate, in place of a token."),
+  tls_key_file: z.string().min(1).optional().describe('PEM file of its key.'),
   spool_dir: z
     .string()
     .min(1)

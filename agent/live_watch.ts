@@ -61,7 +61,7 @@ export class LiveWatch {
     log: Pick<Logger, 'debug' | 'info' | 'warn'>,
     onCall: (call: Call) => void,
   ) {
-    this.host = hostFacts({ id: settings.host_id, name: settings.host_name });
+    this.host = hostFacts(settings);
     const { attributor, reason } = openAttributor({
       mode: settings.attribution,
       endpoints: settings.endpoints,

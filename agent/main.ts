@@ -2,12 +2,16 @@
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
+import { agentTokenOf } from '../protocol/agent_token.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
 import type { Counters } from '../protocol/records.ts';
 import { VERSION } from '../protocol/version.ts';
 import type { AgentSettings } from './config.ts';
+import { hostFacts } from './identity/host.ts';
 import { LiveWatch } from './live_watch.ts';
-import { Outbox, toCollector } from './outbox/outbox.ts';
+import { tlsOptions } from './outbox/collector_tls.ts';
+import { CredentialFile } from './outbox/credential_file.ts';
+import { type CollectorAddress, Outbox, toCollector } from './outbox/outbox.ts';
 
 export interface Agent {
   /** Orderly end: open connections and roll-ups are reported, what can be delivered is. */
@@ -16,13 +20,14 @@ export interface Agent {
 
 /** Starts to watch and to report. Throws `OperatorError` (settings, permissions, spool). */
 export function startAgent(settings: AgentSettings, log: Logger): Agent {
-  const token = readToken(settings);
+  const collector = collectorOf(settings, hostFacts(settings).id, log);
   let outbox: Outbox | null = null;
   const watch = new LiveWatch(settings, log, (call) => outbox?.call(call));
+  const { host } = watch;
   outbox = new Outbox({
     spoolDir: settings.spool_dir,
     spoolMaxBytes: settings.spool_max_bytes,
-    host: watch.host,
+    host,
     agentVersion: VERSION,
     detail: settings.detail,
     rollupIntervalMs: settings.rollup_seconds * 1_000,
@@ -31,10 +36,7 @@ export function startAgent(settings: AgentSettings, log: Logger): Agent {
       coverage: { live: watch.isLive, sources: [watch.sourceName] },
       attribution: watch.attribution,
     }),
-    sink: toCollector(
-      { url: settings.collector_url, token, heartbeatMs: settings.heartbeat_seconds * 1_000 },
-      { host: watch.host, agentVersion: VERSION, log },
-    ),
+    sink: toCollector(collector, { host, agentVersion: VERSION, log }),
     log,
   });
   watch.start();
@@ -86,20 +88,39 @@ function coverageReporter(watch: LiveWatch, emit: Outbox['coverage']): () => voi
   };
 }
 
-function readToken({ agent_token, agent_token_file }: AgentSettings): string {
-  if (agent_token !== undefined) return agent_token;
-  if (agent_token_file === undefined) {
+/** Whom to report to, checked before anything is watched. Throws `OperatorError` (exit code 2). */
+function collectorOf(settings: AgentSettings, hostId: string, log: Logger): CollectorAddress {
+  const { collector_url: url, spool_dir: spoolDir } = settings;
+  const tls = {
+    caFile: settings.collector_ca_file ?? null,
+    certFile: settings.tls_cert_file ?? null,
+    keyFile: settings.tls_key_file ?? null,
+  };
+  const isEncrypted = url.startsWith('wss:');
+  const useless = Object.values(tls).find((file) => file !== null);
+  if (!isEncrypted && useless !== undefined) {
     throw new OperatorError(
       2,
-      'agent_token is not set: give the agent the token that its collector was started with (--agent-token-file FILE).',
+      `collector_url ${url} is not encrypted, so ${useless} would not be used: write wss://, or leave the TLS settings out.`,
     );
   }
-  try {
-    return readFileSync(agent_token_file, 'utf8').trim();
-  } catch (error) {
+  if (isEncrypted) tlsOptions(tls);
+  else if (!isLoopback(new URL(url).hostname)) {
+    log.warn(
+      { collector: url },
+      'the connection to the collector is not encrypted: whoever is in between can read it and take the token',
+    );
+  }
+  const token = agentTokenOf(settings, (file) => readFileSync(file, 'utf8'));
+  if (token === null && tls.certFile === null && new CredentialFile(spoolDir, hostId, log).get() === null) {
     throw new OperatorError(
       2,
-      `agent_token_file ${agent_token_file} cannot be read: ${(error as Error).message}.`,
+      'agent_token is not set: give the agent an enrolment token of its collector (--agent-token-file FILE), or a client certificate (--tls-cert-file, --tls-key-file).',
     );
   }
+  return { url, token, spoolDir, tls, heartbeatMs: settings.heartbeat_seconds * 1_000 };
+}
+
+function isLoopback(name: string): boolean {
+  return name === 'localhost' || name === '[::1]' || /^127(\.\d+){3}$/.test(name);
 }

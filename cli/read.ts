@@ -40,7 +40,7 @@ export async function run(argv: string[]): Promise<number> {
     source: new PacketClock(file, (nowUs) => pipeline.tick(nowUs)),
     endpoints: settings.endpoints,
     attribution: null,
-    host: hostFacts({ id: settings.host_id, name: settings.host_name }),
+    host: hostFacts(settings),
     onCall: (call) => printer.print(call),
   });
   try {

@@ -15,7 +15,14 @@ import { untilSignal } from './end.ts';
 import { createLogger } from './log.ts';
 import { loadSettings } from './settings.ts';
 
-const own = { collector_url: true, agent_token: true, agent_token_file: true } as const;
+const own = {
+  collector_url: true,
+  agent_token: true,
+  agent_token_file: true,
+  collector_ca_file: true,
+  tls_cert_file: true,
+  tls_key_file: true,
+} as const;
 const upSettings = z.object({
   ...collectorSettings.pick({ listen: true, data_dir: true }).shape,
   ...agentSettings.omit(own).shape,

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Call, HostFacts } from '../../protocol/call.ts';
 import type { Coverage, Heartbeat, StageCounters, WireRecord } from '../../protocol/records.ts';
+import type { TlsFiles } from './collector_tls.ts';
+import { CredentialFile } from './credential_file.ts';
 import { measureSelf } from './own_usage.ts';
 import { RollUp } from './roll_up.ts';
 import { FileJournal } from './roll_up_journal.ts';
@@ -18,6 +20,8 @@ import { recordText } from './wire_batch.ts';
 /** Share of the spool's bytes that the journal of open roll-ups may take, and its bound. */
 const JOURNAL_SHARE = 1 / 16;
 const MAX_JOURNAL_BYTES = 4 * 1024 * 1024;
+
+const NO_TLS_FILES: TlsFiles = { caFile: null, certFile: null, keyFile: null };
 
 /** What the agent's other stages know for a heartbeat. */
 export type AgentState = Pick<Heartbeat, 'counters' | 'coverage' | 'attribution'>;
@@ -39,17 +43,34 @@ export interface OutboxOptions {
 
 export interface CollectorAddress {
   url: string;
-  token: string;
+  /** Enrolment token; null for an agent that has a credential or a certificate. */
+  token: string | null;
+  /** Where the agent's credential is kept. */
+  spoolDir: string;
+  tls?: TlsFiles;
   heartbeatMs: number;
 }
 
 /** The usual sink: an uplink to one collector. */
 export function toCollector(
-  { url, token, heartbeatMs }: CollectorAddress,
+  { url, token, spoolDir, tls = NO_TLS_FILES, heartbeatMs }: CollectorAddress,
   { host, agentVersion, log }: Pick<OutboxOptions, 'host' | 'agentVersion' | 'log'>,
 ): OutboxOptions['sink'] {
-  return (spool, heartbeat) =>
-    new Uplink({ spool, url, token, heartbeatMs, host, agentVersion, heartbeat, log });
+  return (spool, heartbeat) => {
+    const credential = new CredentialFile(spoolDir, host.id, log);
+    return new Uplink({
+      spool,
+      url,
+      token,
+      tls,
+      credential,
+      heartbeatMs,
+      host,
+      agentVersion,
+      heartbeat,
+      log,
+    });
+  };
 }
 
 export class Outbox {

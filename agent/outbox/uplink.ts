@@ -20,6 +20,8 @@ import {
 import type { Counters, Heartbeat } from '../../protocol/records.ts';
 import { Backoff } from './backoff.ts';
 import type { Batch } from './batches.ts';
+import { type TlsFiles, tlsOptions, tlsRemedy } from './collector_tls.ts';
+import type { CredentialFile } from './credential_file.ts';
 import type { Sink } from './sink.ts';
 import type { Spool } from './spool.ts';
 import { CallerReferences, fullBatchFrame } from './wire_batch.ts';
@@ -41,7 +43,10 @@ export interface UplinkOptions {
   spool: Spool;
   /** `ws://` or `wss://`, host and port; the path is the protocol's own. */
   url: string;
-  token: string;
+  /** Enrolment token; null for an agent that has a credential or a certificate. */
+  token: string | null;
+  tls: TlsFiles;
+  credential: CredentialFile;
   host: HostFacts;
   agentVersion: string;
   heartbeatMs: number;
@@ -64,6 +69,9 @@ export class Uplink implements Sink {
   #lingerTimer: NodeJS.Timeout | null = null;
   #heartbeatTimer: NodeJS.Timeout | null = null;
   #silentHeartbeats = 0;
+  /** Whether this connection shows the enrolment token, and whether the next one does in spite of a credential. */
+  #showsToken = false;
+  #enrolsAgain = false;
   #stopped = false;
   /** The state that was logged last: a collector that is away for a day is two lines, not thousands. */
   #state: 'new' | 'connected' | 'down' | 'refused' = 'new';
@@ -80,6 +88,7 @@ export class Uplink implements Sink {
     heartbeat_failures: 0,
     invalid_frames: 0,
     half_open: 0,
+    credential_refused: 0,
   };
 
   constructor(options: UplinkOptions) {
@@ -104,7 +113,8 @@ export class Uplink implements Sink {
   }
 
   counters(): Counters {
-    return { ...this.#counters, connected: this.connected ? 1 : 0 };
+    const credential_failures = this.#options.credential.failures;
+    return { ...this.#counters, credential_failures, connected: this.connected ? 1 : 0 };
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -131,9 +141,16 @@ export class Uplink implements Sink {
 
   #connect(): void {
     if (this.#stopped) return;
-    const { url, token, host, agentVersion, spool } = this.#options;
+    const { url, host, agentVersion, spool } = this.#options;
+    const tls = this.#tlsOptions();
+    if (tls === null) {
+      this.#retryIn(REFUSED_RETRY_MS);
+      return;
+    }
+    const shown = this.#toShow();
     const socket = new WebSocket(new URL(AGENT_PATH, url), {
-      headers: { authorization: `Bearer ${token}` },
+      ...tls,
+      headers: shown === null ? {} : { authorization: `Bearer ${shown}` },
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
@@ -166,15 +183,55 @@ export class Uplink implements Sink {
     let reason: string | null = null;
     socket.on('error', (error) => {
       reason = error.message;
+      const remedy = tlsRemedy(error, url);
+      if (remedy !== null) this.#refuse(`${remedy} Records stay in the spool meanwhile.`);
     });
     socket.on('close', (code) => this.#onEnd(socket, reason ?? `closed with code ${code}`));
+  }
+
+  /** Null: what is in the files now cannot be used, which was said. */
+  #tlsOptions() {
+    try {
+      return this.#options.url.startsWith('wss:') ? tlsOptions(this.#options.tls) : {};
+    } catch (error) {
+      this.#refuse((error as Error).message);
+      return null;
+    }
+  }
+
+  /**
+   * The credential once there is one. A collector that does not know it (its data was replaced, an admin revoked it)
+   * is shown the enrolment token, in turn with the credential: a collector that errs for a while must not cost it.
+   */
+  #toShow(): string | null {
+    const { token, credential } = this.#options;
+    const own = credential.get();
+    this.#showsToken = token !== null && (own === null || this.#enrolsAgain);
+    return this.#showsToken ? token : own;
+  }
+
+  #onNotLetIn(message: string): void {
+    const { token, credential } = this.#options;
+    if (!this.#showsToken && token !== null && credential.get() !== null) {
+      this.#enrolsAgain = true;
+      this.#counters.credential_refused += 1;
+      if (this.#counters.credential_refused === 1) {
+        this.#log.warn(
+          { collector: this.#options.url },
+          "the collector does not accept this agent's credential; trying to enrol again with agent_token",
+        );
+      }
+      return;
+    }
+    this.#enrolsAgain = false;
+    this.#refuse(message);
   }
 
   #onHttpAnswer({ statusCode }: IncomingMessage): void {
     const { url } = this.#options;
     if (statusCode === 401) {
-      this.#refuse(
-        `The collector at ${url} refuses this agent's token. Set agent_token (or agent_token_file) to the collector's own. Records stay in the spool meanwhile.`,
+      this.#onNotLetIn(
+        `The collector at ${url} refuses this agent's ${this.#showsToken ? 'token' : 'credential'}. Set agent_token (or agent_token_file) to an enrolment token of the collector. Records stay in the spool meanwhile.`,
       );
     } else if (statusCode !== 503) {
       this.#refuse(
@@ -204,6 +261,11 @@ export class Uplink implements Sink {
       case 'welcome':
         if (!this.#agree(frame.protocol)) return;
         spool.resume(frame.last_seq);
+        if (frame.credential !== undefined) {
+          this.#options.credential.put(frame.credential);
+          this.#enrolsAgain = false;
+          this.#log.info('the collector gave this agent a credential of its own');
+        }
         if (spool.stream === stream) this.#onWelcome(socket);
         else this.#closeSocket();
         return;
@@ -219,6 +281,8 @@ export class Uplink implements Sink {
       case 'refused':
         if (frame.reason === 'unavailable' || frame.reason === 'superseded') {
           this.#log.warn({ reason: frame.reason }, frame.message);
+        } else if (frame.reason === 'host') {
+          this.#onNotLetIn(`The collector refuses this agent: ${frame.message}`);
         } else {
           this.#refuse(`The collector refuses this agent (${frame.reason}): ${frame.message}`);
         }
@@ -352,7 +416,10 @@ export class Uplink implements Sink {
       );
       this.#state = 'down';
     }
-    const delayMs = this.#state === 'refused' ? REFUSED_RETRY_MS : this.#backoff.next();
+    this.#retryIn(this.#state === 'refused' ? REFUSED_RETRY_MS : this.#backoff.next());
+  }
+
+  #retryIn(delayMs: number): void {
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#retryTimer = setTimeout(() => this.#connect(), delayMs);
   }

@@ -163,10 +163,12 @@ export class AgentConnection {
       return;
     }
     this.#protocol = protocol;
-    if (!this.#maySpeakFor(host.id)) return;
     this.#stream = stream;
     this.#host = host;
     const lastSeq = await this.#context.store.lastSeq(stream, host.id);
+    if (this.#closing) return;
+    const entry = this.#enter(host.id);
+    if (entry === null) return;
     if (lastSeq === null || !this.#context.greeted(this)) {
       this.refuse(
         'stream',
@@ -174,32 +176,28 @@ export class AgentConnection {
       );
       return;
     }
-    // An agent of protocol 1 would not keep it, and could never come back.
-    const credential =
-      protocol > 1 && this.#context.identity.hostId === null ? this.#credentialFor(host.id) : null;
     this.#welcomed = true;
-    this.#send({
-      type: 'welcome',
-      protocol,
-      last_seq: lastSeq,
-      ...(credential === null ? {} : { credential }),
-    });
+    this.#send({ type: 'welcome', protocol, last_seq: lastSeq, ...entry });
   }
 
-  #credentialFor(hostId: string): string | null {
-    const credential = this.#context.issueCredential?.(hostId) ?? null;
-    if (credential !== null) {
-      this.#context.counters.credentials_issued += 1;
-      this.#context.log.info({ host: hostId }, 'an agent has enrolled');
+  /**
+   * One host does not speak for another: neither with its own credential, nor with an enrolment token for one that has its
+   * own. Null: refused. Else what the agent is given to show from now on, if anything.
+   */
+  #enter(hostId: string): { credential?: string } | null {
+    const { identity, issueCredential, hasCredential, counters, log } = this.#context;
+    if (identity.hostId === hostId) return {};
+    if (identity.hostId === null) {
+      if (issueCredential === null) return {};
+      // An agent of protocol 1 would not keep it, and could never come back.
+      if (this.#protocol === 1 && !hasCredential(hostId)) return {};
+      const credential = this.#protocol === 1 ? null : issueCredential(hostId);
+      if (credential !== null) {
+        counters.credentials_issued += 1;
+        log.info({ host: hostId }, 'an agent has enrolled');
+        return { credential };
+      }
     }
-    return credential;
-  }
-
-  /** One host does not speak for another: neither with its own credential, nor with an enrolment token for one that has its own. */
-  #maySpeakFor(hostId: string): boolean {
-    const { identity, hasCredential, counters, log } = this.#context;
-    if (identity.hostId === hostId) return true;
-    if (identity.hostId === null && !hasCredential(hostId)) return true;
     counters.foreign_hosts += 1;
     log.warn(
       { claimed: hostId, bound_to: identity.hostId, via: identity.via },
@@ -211,7 +209,7 @@ export class AgentConnection {
         ? `The host ${hostId} has a credential of its own already, and this agent did not show it. If its spool_dir was deleted, revoke the old one on the collector: imdswatch token revoke --host-id ${hostId}.`
         : `This agent's ${identity.via} is bound to the host ${identity.hostId}, and it says that it is ${hostId}. Was it copied from there, or has host_id changed?`,
     );
-    return false;
+    return null;
   }
 
   async #onBatch(frame: Extract<AgentFrame, { type: 'batch' }>, bytes: number): Promise<void> {

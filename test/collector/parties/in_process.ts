@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
+import type { TlsFiles } from '../../../agent/outbox/collector_tls.ts';
 import { Outbox, type OutboxOptions, toCollector } from '../../../agent/outbox/outbox.ts';
 import type { Collector } from '../../../collector/main.ts';
 import { agentState, HOST } from './calls.ts';
@@ -58,19 +59,23 @@ export class Bench {
 
   outbox(
     url: string,
-    changes: Partial<OutboxOptions> & { token?: string; heartbeatMs?: number } = {},
+    changes: Partial<OutboxOptions> & { token?: string | null; heartbeatMs?: number; tls?: TlsFiles } = {},
   ): Outbox {
-    const { token = TOKEN, heartbeatMs = 200, ...options } = changes;
+    const { token = TOKEN, heartbeatMs = 200, tls, ...options } = changes;
+    const spoolDir = options.spoolDir ?? this.directory();
     const identity = { host: HOST, agentVersion: '0.0.0-test', log: this.log };
     const outbox = new Outbox({
       ...identity,
-      spoolDir: options.spoolDir ?? this.directory(),
       spoolMaxBytes: 64 * 1024 * 1024,
       detail: 'all',
       rollupIntervalMs: 60_000,
       state: agentState,
-      sink: toCollector({ url, token, heartbeatMs }, identity),
+      sink: toCollector(
+        { url, token, heartbeatMs, spoolDir, ...(tls && { tls }) },
+        { ...identity, ...options },
+      ),
       ...options,
+      spoolDir,
     });
     outbox.start();
     this.atEnd(() => outbox.stop(0));

@@ -1,0 +1,87 @@
+/**
+ * What the collector gave this agent to show instead of the enrolment token: `credential` in the spool's directory, for its
+ * owner only. It names the host that it is bound to, so that one that came with a disk image is not shown.
+ */
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import * as z from 'zod';
+
+const FILE = 'credential';
+const content = z.object({ host_id: z.string(), credential: z.string().regex(/^[\x21-\x7e]+$/) });
+
+export class CredentialFile {
+  readonly #directory: string;
+  readonly #hostId: string;
+  readonly #log: Logger;
+  /** Read once: this process alone writes it. Undefined: not read yet. */
+  #credential: string | null | undefined = undefined;
+  #isStored = true;
+  failures = 0;
+
+  constructor(directory: string, hostId: string, log: Logger) {
+    this.#directory = directory;
+    this.#hostId = hostId;
+    this.#log = log;
+  }
+
+  /** Null when there is none for this host. */
+  get(): string | null {
+    if (this.#credential === undefined) this.#credential = this.#read();
+    if (this.#credential !== null && !this.#isStored) this.#write(this.#credential);
+    return this.#credential;
+  }
+
+  #read(): string | null {
+    try {
+      const parsed = content.parse(JSON.parse(readFileSync(join(this.#directory, FILE), 'utf8')));
+      return parsed.host_id === this.#hostId ? parsed.credential : null;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      this.failures += 1;
+      this.#log.warn(
+        { file: join(this.#directory, FILE) },
+        'the credential of this agent cannot be read; it enrols again',
+      );
+      return null;
+    }
+  }
+
+  /** Keeps it across restarts. Where the disk cannot be written it is kept in memory, and tried again with every connection. */
+  put(credential: string): void {
+    this.#credential = credential;
+    this.#isStored = false;
+    this.#write(credential);
+  }
+
+  #write(credential: string): void {
+    const path = join(this.#directory, FILE);
+    const draft = `${path}.new`;
+    try {
+      rmSync(draft, { force: true });
+      const fd = openSync(draft, 'wx', 0o600);
+      try {
+        writeSync(fd, JSON.stringify({ host_id: this.#hostId, credential }));
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      renameSync(draft, path);
+      const directory = openSync(this.#directory, 'r');
+      try {
+        fsyncSync(directory);
+      } finally {
+        closeSync(directory);
+      }
+      this.#isStored = true;
+    } catch (error) {
+      this.failures += 1;
+      if (this.failures === 1) {
+        this.#log.error(
+          { reason: (error as Error).message, file: path },
+          'the credential of this agent cannot be written; it is kept in memory, and lost if the agent ends before it can be',
+        );
+      }
+    }
+  }
+}

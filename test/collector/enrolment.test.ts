@@ -1,0 +1,110 @@
+/** An agent's own credential: given once, kept across restarts, bound to its host. */
+import assert from 'node:assert/strict';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { HOST, makeCall } from './parties/calls.ts';
+import { acknowledged, Bench } from './parties/in_process.ts';
+import { Peer } from './parties/peer.ts';
+import { eventually } from './parties/stored.ts';
+
+const bench = new Bench();
+afterEach(() => bench.end());
+
+const OTHER = { id: 'i-0fedcba9876543210', name: 'other' };
+
+test('enrolled once; from then on the credential opens the door, also without the token', async () => {
+  const door = await bench.door({ enrolment: true });
+  const spoolDir = bench.directory();
+  const first = bench.outbox(door.url, { spoolDir });
+  await eventually('connected', () => first.counters()['uplink']!['connected'] === 1);
+  await first.stop(0);
+  const file = join(spoolDir, 'credential');
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  const { credential } = JSON.parse(readFileSync(file, 'utf8'));
+  assert.ok(!JSON.stringify(bench.logged).includes(credential), 'never logged');
+  const second = bench.outbox(door.url, { spoolDir, token: null });
+  second.call(makeCall({ 'url.path': '/1' }));
+  await eventually('delivered', () => acknowledged(second) === 1);
+  assert.equal(door.credentials.issued, 1);
+  assert.equal(door.ingest.counters()['unauthorized'], 0);
+});
+
+test('a credential that is not accepted any more: the agent enrols again, and says so', async () => {
+  const door = await bench.door({ enrolment: true });
+  const spoolDir = bench.directory();
+  const outbox = bench.outbox(door.url, { spoolDir });
+  await eventually('enrolled', () => outbox.counters()['uplink']!['connected'] === 1);
+  door.credentials.revoke(HOST.id);
+  door.ingest.disconnect(HOST.id);
+  outbox.call(makeCall({ 'url.path': '/1' }));
+  await eventually('delivered', () => acknowledged(outbox) === 1);
+  assert.equal(door.credentials.issued, 2);
+  assert.equal(bench.logged.filter(({ msg }) => msg.includes('trying to enrol again')).length, 1);
+  const kept = JSON.parse(readFileSync(join(spoolDir, 'credential'), 'utf8')).credential;
+  assert.equal(kept, `credential-2-of-${HOST.id}`);
+});
+
+test('revoked and no enrolment token: kept in the spool, and the operator is told', async () => {
+  const door = await bench.door({ enrolment: true });
+  const spoolDir = bench.directory();
+  const first = bench.outbox(door.url, { spoolDir });
+  await eventually('enrolled', () => first.counters()['uplink']!['connected'] === 1);
+  await first.stop(0);
+  door.credentials.revoke(HOST.id);
+  const second = bench.outbox(door.url, { spoolDir, token: null });
+  second.call(makeCall());
+  await eventually('refused', () => second.counters()['uplink']!['refused'] === 1);
+  assert.equal(second.counters()['spool']!['lost'], 0);
+  assert.equal(bench.logged.filter(({ level, msg }) => level === 50 && msg.includes('credential')).length, 1);
+});
+
+test('an enrolment token does not speak for a host that has a credential, whatever protocol it comes in', async () => {
+  const door = await bench.door({ enrolment: true });
+  const owner = bench.outbox(door.url);
+  owner.call(makeCall({ 'url.path': '/1' }));
+  await eventually('delivered', () => acknowledged(owner) === 1);
+  const thief = await new Peer(bench, door.url).hello({ protocol: 1, protocol_max: 2 });
+  const { reason, message } = await thief.next('refused');
+  assert.equal(reason, 'host');
+  assert.match(String(message), /revoke --host-id i-0123456789abcdef0/);
+  const older = await new Peer(bench, door.url).hello({ protocol: 1 });
+  assert.equal((await older.next('refused'))['reason'], 'invalid');
+  assert.equal(door.ingest.counters()['foreign_hosts'], 2);
+  assert.equal(owner.counters()['uplink']!['connected'], 1, 'the owner is not disturbed');
+});
+
+test('a credential speaks for its own host only', async () => {
+  const door = await bench.door({ enrolment: true });
+  const credential = door.credentials.issue(HOST.id)!;
+  const headers = { authorization: `Bearer ${credential}` };
+  const impostor = await new Peer(bench, door.url, headers).hello({ protocol_max: 2, host: OTHER });
+  assert.equal((await impostor.next('refused'))['reason'], 'host');
+  await eventually('closed', () => impostor.closed === 1008);
+  const owner = await new Peer(bench, door.url, headers).hello({ protocol_max: 2 });
+  assert.equal((await owner.next('welcome'))['credential'], undefined);
+  const call = makeCall({ host: OTHER });
+  const old = await new Peer(bench, door.url, headers).hello();
+  await old.next('welcome');
+  old.send({ type: 'batch', seq: 1, records: [{ kind: 'call', call }] });
+  assert.deepEqual(await old.next('ack'), { type: 'ack', seq: 1, rejected: 1 });
+  assert.equal(door.ingest.counters()['foreign_records'], 1);
+});
+
+test('a credential that came with a disk image, or is damaged, is not shown', async () => {
+  const door = await bench.door({ enrolment: true });
+  for (const [index, text] of [
+    JSON.stringify({ host_id: OTHER.id, credential: 'someone-elses' }),
+    '{"host_id":',
+    JSON.stringify({ host_id: HOST.id, credential: 'x\r\nx-injected: 1' }),
+  ].entries()) {
+    const spoolDir = bench.directory();
+    writeFileSync(join(spoolDir, 'credential'), text);
+    const outbox = bench.outbox(door.url, { spoolDir });
+    await eventually('enrolled', () => outbox.counters()['uplink']!['connected'] === 1);
+    assert.equal(door.credentials.issued, index + 1);
+    assert.equal(door.ingest.counters()['unauthorized'], 0);
+    await outbox.stop(0);
+    door.credentials.revoke(HOST.id);
+  }
+});
