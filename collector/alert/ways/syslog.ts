@@ -39,6 +39,8 @@ export const sendSyslog: Send<SyslogConfig> = async (config, alert, context) => 
   const secured = connectTls({ socket: plain, host, ...(isIP(host) === 0 ? { servername: host } : {}) });
   // The attempt's end destroys the plain socket; nobody would tell the one above it.
   plain.once('error', (error) => secured.destroy(error));
+  // `once` reports the first error; ending an attempt can bring a second one, of the socket below.
+  secured.on('error', () => secured.destroy());
   await once(secured, 'secureConnect');
   await deliver(secured, frame);
 };
