@@ -26,6 +26,8 @@ export const OLDEST_PROTOCOL_VERSION = 1;
 export const AGENT_PATH = '/v1/agent';
 /** Largest message either side accepts, in bytes. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024;
+/** More records in one batch than any agent sends. */
+const MAX_BATCH_RECORDS = 10_000;
 /** Bound on the callers that a connection has defined: bytes of their JSON without the number. */
 export const MAX_CALLERS_BYTES = 128 * 1024;
 
@@ -48,7 +50,7 @@ export const batch = z.object({
    * Each a `record` of records.ts, checked one by one by the receiver. Empty when what the agent had put into this batch
    * became unreadable on its disk before it was acknowledged: the sequence stays without gaps.
    */
-  records: z.array(z.unknown()),
+  records: z.array(z.unknown()).max(MAX_BATCH_RECORDS),
   /** From protocol 2 on. Each a `callerDefinition`; what is wrong with the facts of one concerns only its records. */
   callers: z.array(z.looseObject({ ref: z.int().min(0) })).optional(),
   forget: z.boolean().optional(),

@@ -6,11 +6,17 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { MAX_FRAME_BYTES } from '../../protocol/frames.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { AgentIdentity } from '../access/principal.ts';
-import { AgentConnection, type IngestCounters } from './agent_connection.ts';
+import { AgentConnection, type ConnectionLimits, type IngestCounters } from './agent_connection.ts';
+import { Backlog } from './backlog.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 /** Refused tokens are logged at most this often; each is counted. */
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
+
+export const DEFAULT_LIMITS: ConnectionLimits = {
+  bytesPerSecond: 32 * 1024 * 1024,
+  recordsPerSecond: 40_000,
+};
 
 export interface IngestOptions {
   /** Who asks to be let in, by token or certificate; null: nobody who may. */
@@ -23,6 +29,8 @@ export interface IngestOptions {
   /** Whether an agent must show a credential to speak for this host. */
   hasCredential: (hostId: string) => boolean;
   maxConnections: number;
+  /** Per connection; left out: `DEFAULT_LIMITS`. */
+  limits?: Partial<ConnectionLimits>;
   idleMs: number;
   store: IngestStore;
   writer: Writer;
@@ -32,6 +40,8 @@ export interface IngestOptions {
 export class IngestServer {
   readonly #options: IngestOptions;
   readonly #webSockets: WebSocketServer;
+  readonly #limits: ConnectionLimits;
+  readonly #backlog = new Backlog();
   readonly #connections = new Set<AgentConnection>();
   readonly #byStream = new Map<string, AgentConnection>();
   readonly #idleTimer: NodeJS.Timeout;
@@ -49,10 +59,12 @@ export class IngestServer {
     credentials_issued: 0,
     heartbeats: 0,
     flooding: 0,
+    held_back: 0,
   };
 
   constructor(options: IngestOptions) {
     this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.#webSockets = new WebSocketServer({
       noServer: true,
       maxPayload: MAX_FRAME_BYTES,
@@ -97,6 +109,8 @@ export class IngestServer {
       store,
       writer,
       counters: this.#frames,
+      backlog: this.#backlog,
+      limits: this.#limits,
       log,
       identity,
       issueCredential,
@@ -128,14 +142,19 @@ export class IngestServer {
   #closeIdle(): void {
     const oldest = performance.now() - this.#options.idleMs;
     for (const connection of this.#connections) {
-      if (connection.lastHeardMs >= oldest) continue;
+      if (connection.lastHeardMs >= oldest || connection.isHeldBack) continue;
       this.#door.idle += 1;
       connection.terminate();
     }
   }
 
   counters(): Counters {
-    return { ...this.#door, ...this.#frames, connections: this.#connections.size };
+    return {
+      ...this.#door,
+      ...this.#frames,
+      connections: this.#connections.size,
+      backlog_bytes: this.#backlog.bytes,
+    };
   }
 
   /** A host's credential was revoked: whoever speaks for it must come again and show a valid one. */

@@ -121,6 +121,11 @@ export class Writer {
     );
   }
 
+  /** The last transaction could not be stored. */
+  get failing(): boolean {
+    return this.#failing;
+  }
+
   /** Resolves when everything submitted so far is stored or refused. */
   async settled(): Promise<void> {
     while (this.#running !== null) await this.#running;

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import type { AgentIdentity } from '../../../collector/access/principal.ts';
+import type { ConnectionLimits } from '../../../collector/ingest/agent_connection.ts';
 import { IngestServer } from '../../../collector/ingest/server.ts';
 import { Writer, type WriterOptions } from '../../../collector/ingest/writer.ts';
 import { MemoryStore } from './memory_store.ts';
@@ -13,6 +14,7 @@ export interface DoorOptions extends WriterOptions {
   store?: MemoryStore;
   port?: number;
   idleMs?: number;
+  limits?: Partial<ConnectionLimits>;
   /** Give credentials to those that come with `TOKEN`. Left out: nobody gets one. */
   enrolment?: boolean;
 }
@@ -61,6 +63,7 @@ export class Door {
       issueCredential: options.enrolment ? (hostId) => this.credentials.issue(hostId) : null,
       hasCredential: (hostId) => options.enrolment === true && this.credentials.has(hostId),
       maxConnections: 100,
+      limits: options.limits ?? {},
       idleMs: options.idleMs ?? 60_000,
       store: this.store,
       writer: this.writer,
