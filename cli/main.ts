@@ -15,6 +15,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
   offenders: { summary: 'List who calls IMDSv1, worst first', load: () => import('./offenders.ts') },
   agent: { summary: 'Watch this host and report to a collector', load: () => import('./agent.ts') },
   collector: { summary: 'Receive and store what agents report', load: () => import('./collector.ts') },
+  token: { summary: 'Manage who may use the collector', load: () => import('./token.ts') },
   demo: { summary: 'Build a lab with real clients and show what is found', load: () => import('./demo.ts') },
 };
 

@@ -20,7 +20,7 @@ export interface CommandLine {
   summary: string;
   argv: string[];
   env: NodeJS.ProcessEnv;
-  /** Names of the positional arguments, all required: `['FILE']`. */
+  /** Names of the positional arguments: `['FILE']`. One in brackets at the end may be left out: `['[ID]']`. */
   positionals?: string[];
   /** Flags with one letter: `{ i: 'interface' }`. */
   short?: Record<string, string>;
@@ -71,7 +71,8 @@ export function loadSettings<S extends Schema>(
   const result = schema.safeParse(given);
   if (!result.success) throw new OperatorError(2, describeIssues(result.error, schema, origin, given));
   const expected = commandLine.positionals ?? [];
-  if (positionals.length !== expected.length) {
+  const required = expected.filter((name) => !name.startsWith('['));
+  if (positionals.length < required.length || positionals.length > expected.length) {
     const usage = `imdswatch ${commandLine.command} ${expected.join(' ')}`.trimEnd();
     const surplus = positionals[expected.length];
     throw new OperatorError(
@@ -152,7 +153,8 @@ function helpText(fields: [string, Field][], { command, summary, positionals, sh
     const letter = letterOf.get(key);
     const flag = `${letter ? `-${letter}, ` : ''}--${flagName(key)}${kind === 'boolean' ? '' : ' VALUE'}`;
     const fallback = defaultOf(field);
-    const shown = fallback === undefined || fallback === false ? '' : ` (default: ${String(fallback)})`;
+    const isNothing = fallback === undefined || fallback === false || String(fallback) === '';
+    const shown = isNothing ? '' : ` (default: ${String(fallback)})`;
     return { flag, text: `${field.description ?? ''}${shown}`, env: environmentName(key) };
   });
   rows.push({ flag: '--config FILE', text: 'YAML file with these settings.', env: 'IMDSWATCH_CONFIG' });

@@ -8,7 +8,9 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { agentSettings } from '../agent/config.ts';
+import { hostFacts } from '../agent/identity/host.ts';
 import { startAgent } from '../agent/main.ts';
+import { selfSignedFiles } from '../collector/access/self_signed.ts';
 import { collectorSettings } from '../collector/config.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
 import { untilSignal } from './end.ts';
@@ -23,8 +25,21 @@ const own = {
   tls_cert_file: true,
   tls_key_file: true,
 } as const;
+/** A certificate of the operator's is for a name, which the agent here cannot know: that takes the two commands. */
+const ofCollector = {
+  listen: true,
+  public_url: true,
+  data_dir: true,
+  tls_self_signed: true,
+  insecure_http: true,
+  proxy_user_header: true,
+  proxy_trusted_addresses: true,
+  proxy_admins: true,
+  silent_after_seconds: true,
+  readiness_window_days: true,
+} as const;
 const upSettings = z.object({
-  ...collectorSettings.pick({ listen: true, data_dir: true }).shape,
+  ...collectorSettings.pick(ofCollector).shape,
   ...agentSettings.omit(own).shape,
 });
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -41,24 +56,12 @@ export async function run(argv: string[]): Promise<number> {
   const signalled = untilSignal();
   // Nobody else reports to this collector: its token lives as long as these two processes.
   const token = randomBytes(24).toString('base64url');
-  const collector = fork(
-    MAIN,
-    [
-      'collector',
-      '--listen',
-      settings.listen,
-      '--data-dir',
-      settings.data_dir,
-      '--log-level',
-      settings.log_level,
-    ],
-    {
-      env: { ...withoutSettings(process.env), IMDSWATCH_AGENT_TOKEN: token },
-      // A Ctrl-C goes to the whole terminal's group; the collector must end after the agent.
-      detached: true,
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    },
-  );
+  const collector = fork(MAIN, ['collector', ...collectorFlags(settings)], {
+    env: { ...withoutSettings(process.env), IMDSWATCH_AGENT_TOKEN: token },
+    // A Ctrl-C goes to the whole terminal's group; the collector must end after the agent.
+    detached: true,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
   const gone = once(collector, 'exit') as Promise<[number | null]>;
   const url = await Promise.race([
     once(collector, 'message').then(([message]) => (message as { listening: string }).listening),
@@ -69,7 +72,15 @@ export async function run(argv: string[]): Promise<number> {
   let agent: ReturnType<typeof startAgent>;
   try {
     agent = startAgent(
-      { ...settings, collector_url: url, agent_token: token, agent_token_file: undefined },
+      {
+        ...settings,
+        collector_url: ownUrl(url),
+        collector_ca_file: settings.tls_self_signed ? selfSignedFiles(settings.data_dir).certFile : undefined,
+        agent_token: token,
+        agent_token_file: undefined,
+        tls_cert_file: undefined,
+        tls_key_file: undefined,
+      },
       log,
     );
   } catch (error) {
@@ -88,6 +99,26 @@ export async function run(argv: string[]): Promise<number> {
   collector.kill('SIGTERM');
   const [code] = await gone;
   return code ?? 1;
+}
+
+/** The token speaks for this host and enrols nobody: it works with a new spool, and other hosts need one of their own. */
+function collectorFlags(settings: z.infer<typeof upSettings>): string[] {
+  const flags = [`--agent-token-host=${hostFacts(settings).id}`, '--log-level', settings.log_level];
+  for (const key of Object.keys(ofCollector) as (keyof typeof ofCollector)[]) {
+    const value = settings[key];
+    const flag = `--${key.replaceAll('_', '-')}`;
+    if (value === true) flags.push(flag);
+    else if (value !== undefined && value !== false && String(value) !== '') flags.push(`${flag}=${value}`);
+  }
+  return flags;
+}
+
+/** Who listens on every address listens here too, under a name that the certificate has. */
+function ownUrl(listening: string): string {
+  const url = new URL(listening);
+  if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
+  if (url.hostname === '[::]') url.hostname = '[::1]';
+  return url.href;
 }
 
 /** The child is told everything by flags: what the environment says is for `up`. */

@@ -70,11 +70,13 @@ export const collectorSettings = z.object({
       'An enrolment token, besides those that "imdswatch token create" makes. Prefer agent_token_file or the environment to a flag.',
     ),
   agent_token_file: z.string().min(1).optional().describe('File that holds agent_token, and nothing else.'),
-  renew_credentials: z
-    .boolean()
-    .default(false)
+  agent_token_host: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
     .describe(
-      'Whoever has an enrolment token may speak for any host. Only where no other host has one, as with "imdswatch up".',
+      'Makes agent_token the credential of the host with this id, which enrols nobody, as in "imdswatch up".',
     ),
   proxy_user_header: z
     .string()
@@ -137,6 +139,11 @@ export function isLoopback(host: string): boolean {
     return hostname === '[::1]' || hostname.startsWith('[::ffff:7f');
   }
   return isIP(host) === 4 && host.startsWith('127.');
+}
+
+/** Whether listening there means every address of this machine. */
+export function isAnyAddress(host: string): boolean {
+  return host === '0.0.0.0' || (isIPv6(host) && new URL(`http://[${host}]`).hostname === '[::]');
 }
 
 /** Whether the collector speaks TLS itself. */

@@ -11,8 +11,8 @@ import type { TokenBook } from './token_book.ts';
 export interface AgentDoorOptions {
   /** An enrolment token from the configuration. */
   agentToken: string | null;
-  /** Whoever has an enrolment token may have a new credential for any host: for one machine that only talks to itself. */
-  renewCredentials: boolean;
+  /** Then that token enrols nobody: it is the credential of this host. */
+  agentTokenHost: string | null;
 }
 
 /**
@@ -67,7 +67,10 @@ export class AgentDoor {
     if (credential?.hostId) return { hostId: credential.hostId, via: 'credential' };
     const configured = this.#agentTokenHash;
     if (configured !== null && timingSafeEqual(secretHash(secret), configured)) {
-      return { hostId: null, via: 'enrolment' };
+      const { agentTokenHost } = this.#options;
+      return agentTokenHost === null
+        ? { hostId: null, via: 'enrolment' }
+        : { hostId: agentTokenHost, via: 'credential' };
     }
     return this.#tokens.find(secret, 'enrolment') === null ? null : { hostId: null, via: 'enrolment' };
   }
@@ -77,6 +80,7 @@ export class AgentDoor {
     if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
       return this.#denied();
     }
+    if (hostId === this.#options.agentTokenHost) return this.#denied();
     const existing = this.#validCredentialOf(hostId);
     if (existing === null) {
       if (this.#tokens.credentialCount() >= MAX_CREDENTIALS) return this.#denied();
@@ -90,6 +94,7 @@ export class AgentDoor {
 
   /** Whether only the credential (or certificate) speaks for this host: an enrolment token does not any more. */
   hasCredential(hostId: string): boolean {
+    if (hostId === this.#options.agentTokenHost) return true;
     const existing = this.#validCredentialOf(hostId);
     return existing !== null && !this.#isRenewable(existing);
   }
@@ -100,7 +105,6 @@ export class AgentDoor {
   }
 
   #isRenewable({ enrolled, createdMs, lastUsedMs }: TokenRow): boolean {
-    if (this.#options.renewCredentials) return true;
     const isYoung = Math.abs(this.#now() - createdMs) < UNUSED_RENEWABLE_MS;
     return enrolled === 1 && lastUsedMs === null && isYoung;
   }

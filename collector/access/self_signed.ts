@@ -15,7 +15,7 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { OperatorError } from '../../protocol/operator_error.ts';
-import { isLoopback } from '../config.ts';
+import { isAnyAddress, isLoopback } from '../config.ts';
 import { selfSignedCertificate } from './certificate_der.ts';
 
 export interface KeyPairFiles {
@@ -27,14 +27,17 @@ const DAY_MS = 86_400_000;
 /** Browsers accept no more than 398 days (CA/Browser Forum Baseline Requirements, section 6.3.2). */
 const VALID_DAYS = 397;
 const RENEWED_BEFORE_DAYS = 30;
-const WILDCARDS = ['0.0.0.0', '::'];
+
+export function selfSignedFiles(dataDir: string): KeyPairFiles {
+  return { certFile: join(dataDir, 'self_signed.crt'), keyFile: join(dataDir, 'self_signed.key') };
+}
 
 /**
  * Finds the pair in `dataDir` or makes it: when there is none, when it has less than 30 days left, or when it is for other names than
  * localhost, this machine's name and `listenHost`. Throws `OperatorError`.
  */
 export function selfSigned(dataDir: string, listenHost: string, nowMs = Date.now()): KeyPairFiles {
-  const files = { certFile: join(dataDir, 'self_signed.crt'), keyFile: join(dataDir, 'self_signed.key') };
+  const files = selfSignedFiles(dataDir);
   const names = namesFor(listenHost);
   try {
     if (isUsable(files, names, nowMs)) return files;
@@ -56,7 +59,7 @@ export function selfSigned(dataDir: string, listenHost: string, nowMs = Date.now
 
 function namesFor(listenHost: string): string[] {
   const names = new Set(['localhost', '127.0.0.1', '::1', hostname().toLowerCase()]);
-  if (!isLoopback(listenHost) && !WILDCARDS.includes(listenHost)) names.add(listenHost.toLowerCase());
+  if (!isLoopback(listenHost) && !isAnyAddress(listenHost)) names.add(listenHost.toLowerCase());
   // What is no name in the sense of RFC 1123 cannot stand in a certificate.
   return [...names].filter((name) => isIP(name) !== 0 || /^[a-z0-9.-]{1,253}$/.test(name));
 }
