@@ -1,0 +1,60 @@
+/** Which screen stands at which address. */
+import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
+import { SessionProvider, useSessionState } from './api/session.tsx';
+import { Failed, Skeleton } from './parts/states.tsx';
+import { HostScreen } from './screens/host.tsx';
+import { HostsScreen } from './screens/hosts.tsx';
+import { LiveScreen } from './screens/live.tsx';
+import { NotFoundScreen } from './screens/not_found.tsx';
+import { OffenderScreen } from './screens/offender.tsx';
+import { OffendersScreen } from './screens/offenders.tsx';
+import { OverviewScreen } from './screens/overview.tsx';
+import { SettingsScreen } from './screens/settings.tsx';
+import { SIGN_IN_PATH, SignInScreen } from './screens/sign_in.tsx';
+import { Shell } from './shell.tsx';
+
+export function App() {
+  return (
+    <LocationProvider>
+      <SessionProvider>
+        <Door />
+      </SessionProvider>
+    </LocationProvider>
+  );
+}
+
+function Door() {
+  const { state, retry } = useSessionState();
+  const { path } = useLocation();
+  // A sign-in link is for signing in, also where somebody is signed in already: it may be for another role.
+  if (state.is === 'out' || path === SIGN_IN_PATH) return <SignInScreen />;
+  if (state.is === 'asking') {
+    return (
+      <main class="door">
+        <Skeleton rows={4} />
+      </main>
+    );
+  }
+  if (state.is === 'failed') {
+    return (
+      <main class="door">
+        <h1 class="off-screen">imdswatch</h1>
+        <Failed problem={state.problem} retry={retry} />
+      </main>
+    );
+  }
+  return (
+    <Shell>
+      <Router>
+        <Route path="/" component={OverviewScreen} />
+        <Route path="/offenders" component={OffendersScreen} />
+        <Route path="/offenders/:id" component={OffenderScreen} />
+        <Route path="/hosts" component={HostsScreen} />
+        <Route path="/hosts/:id" component={HostScreen} />
+        <Route path="/live" component={LiveScreen} />
+        <Route path="/settings/:section?" component={SettingsScreen} />
+        <Route default component={NotFoundScreen} />
+      </Router>
+    </Shell>
+  );
+}

@@ -1,0 +1,178 @@
+/** Severities, verdicts and states: each by colour, shape and word, so that none of the three is needed. */
+
+import type { GapReason, Verdict } from '../../../model/host.ts';
+import type { Severity } from '../../../model/offender.ts';
+
+export type Tone = 'critical' | 'high' | 'medium' | 'violet' | 'good' | 'sealed' | 'neutral';
+
+interface Look {
+  label: string;
+  tone: Tone;
+  /** Drawn in 12 × 12. */
+  shape: string;
+  filled: boolean;
+  meaning: string;
+}
+
+const DIAMOND = 'M6 .5 11.500 6 6 11.500.5 6z';
+const TRIANGLE = 'M6 1 11.500 11H.5z';
+const OCTAGON = 'M3.800.7h4.400l3.100 3.100v4.400l-3.100 3.100H3.800L.7 8.200V3.800z';
+const CROSSED = 'M6 1a5 5 0 1 0 .01 0M4 4l4 4M8 4 4 8';
+const RETURN = 'M4.500 1.500 1.500 4.500l3 3M1.500 4.500H8a2.800 2.800 0 0 1 0 6H5';
+const BARRED = 'M6 1a5 5 0 1 0 .01 0M2.800 9.200l6.400-6.400';
+const CHECKED = 'M6 1a5 5 0 1 0 .01 0M3.700 6.200l1.600 1.600 3-3.400';
+const SHIELD =
+  'M6 .8 10.700 2.500v3.300c0 2.700-1.900 4.500-4.700 5.500-2.800-1-4.700-2.800-4.700-5.500V2.500z';
+const DASHED =
+  'M3.300 1.800A5 5 0 0 0 1.300 4.500M1.100 7.200a5 5 0 0 0 1.900 2.800M5.200 11a5 5 0 0 0 3.300-.6M10.300 8.700A5 5 0 0 0 11 5.500M9.900 2.900A5 5 0 0 0 6.300 1';
+
+export const SEVERITY: Record<Severity, Look> = {
+  credentials: {
+    label: 'Credentials',
+    tone: 'critical',
+    shape: DIAMOND,
+    filled: true,
+    meaning: 'Role credentials were handed out over IMDSv1: one SSRF bug away from being stolen.',
+  },
+  v1: {
+    label: 'IMDSv1',
+    tone: 'high',
+    shape: TRIANGLE,
+    filled: true,
+    meaning: 'IMDSv1 calls that were answered.',
+  },
+  fallback: {
+    label: 'Fallback',
+    tone: 'medium',
+    shape: RETURN,
+    filled: false,
+    meaning: 'Speaks IMDSv2, but its token requests failed, so it fell back to IMDSv1.',
+  },
+  rejected: {
+    label: 'Rejected',
+    tone: 'violet',
+    shape: CROSSED,
+    filled: false,
+    meaning:
+      'All its IMDSv1 calls were refused with 401: tokens are required there, and something is broken.',
+  },
+  blocked: {
+    label: 'Blocked',
+    tone: 'neutral',
+    shape: BARRED,
+    filled: false,
+    meaning: 'A local rule stopped its calls; nobody saw which version they were.',
+  },
+  none: {
+    label: 'IMDSv2 only',
+    tone: 'good',
+    shape: CHECKED,
+    filled: false,
+    meaning: 'Only IMDSv2 calls were seen.',
+  },
+};
+
+export const VERDICT: Record<Verdict, Look> = {
+  blocked: {
+    label: 'Blocked',
+    tone: 'high',
+    shape: OCTAGON,
+    filled: true,
+    meaning: 'IMDSv1-only callers would break: see who they are.',
+  },
+  rejected: {
+    label: 'Rejected',
+    tone: 'violet',
+    shape: CROSSED,
+    filled: false,
+    meaning: 'IMDSv2 is enforced already, and something still calls without a token and gets 401.',
+  },
+  fallback: {
+    label: 'Fallback',
+    tone: 'medium',
+    shape: RETURN,
+    filled: false,
+    meaning: 'Only IMDSv2-capable callers that fell back: raise the hop limit first.',
+  },
+  unproven: {
+    label: 'Unproven',
+    tone: 'neutral',
+    shape: DASHED,
+    filled: false,
+    meaning: 'No IMDSv1 was seen, but the host was not watched all the time.',
+  },
+  ready: {
+    label: 'Ready',
+    tone: 'good',
+    shape: CHECKED,
+    filled: false,
+    meaning: 'Watched all the time, and nobody called IMDSv1: enforce it.',
+  },
+  enforced: {
+    label: 'Enforced',
+    tone: 'sealed',
+    shape: SHIELD,
+    filled: true,
+    meaning: 'Tokens are required, and nobody tried without one.',
+  },
+};
+
+export const GAP: Record<GapReason, string> = {
+  not_yet_watched: 'Not yet watched',
+  agent_not_running: 'Agent not running',
+  boot: 'Boot',
+  capture_not_live: 'Capture not live',
+  losses: 'Losses',
+  no_report: 'No report',
+  cloud_saw_more: 'Cloud counted more',
+};
+
+export const severities = Object.keys(SEVERITY) as Severity[];
+export const verdicts = Object.keys(VERDICT) as Verdict[];
+
+export function Shape({ look }: { look: Pick<Look, 'shape' | 'filled'> }) {
+  return (
+    <svg
+      class={`shape${look.filled ? ' filled' : ''}`}
+      viewBox="0 0 12 12"
+      aria-hidden="true"
+      focusable="false"
+    >
+      <path d={look.shape} />
+    </svg>
+  );
+}
+
+function Badge({ look }: { look: Look }) {
+  return (
+    <span class={`badge tone-${look.tone}`} title={look.meaning}>
+      <Shape look={look} />
+      {look.label}
+    </span>
+  );
+}
+
+export function SeverityBadge({ severity }: { severity: Severity }) {
+  return <Badge look={SEVERITY[severity]} />;
+}
+
+export function VerdictBadge({ verdict }: { verdict: Verdict }) {
+  return <Badge look={VERDICT[verdict]} />;
+}
+
+/** Any other short state. */
+export function Tag({
+  tone = 'neutral',
+  children,
+  title,
+}: {
+  tone?: Tone;
+  children: string;
+  title?: string;
+}) {
+  return (
+    <span class={`badge plain tone-${tone}`} title={title}>
+      {children}
+    </span>
+  );
+}

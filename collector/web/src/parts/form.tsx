@@ -1,0 +1,118 @@
+/** Forms that send one request, and buttons that do: busy while it runs, and saying what came of it. */
+import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
+import { asProblem } from '../api/answer.ts';
+import type { Problem } from '../api/client.ts';
+import { Failed } from './states.tsx';
+
+export interface Action {
+  busy: boolean;
+  problem: Problem | null;
+  /** Answers whether it went well. */
+  run(work: () => Promise<void>): Promise<boolean>;
+}
+
+export function useAction(): Action {
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const run = async (work: () => Promise<void>) => {
+    setBusy(true);
+    setProblem(null);
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      setProblem(asProblem(error));
+      return false;
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { busy, problem, run };
+}
+
+interface FormProps {
+  action: Action;
+  label: string;
+  onSubmit: (values: FormData, form: HTMLFormElement) => void;
+  cancel?: () => void;
+  children: ComponentChildren;
+}
+
+export function Form({ action, label, onSubmit, cancel, children }: FormProps) {
+  return (
+    <form
+      class="form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onSubmit(new FormData(event.currentTarget), event.currentTarget);
+      }}
+    >
+      <div class="fields">{children}</div>
+      {action.problem && <Failed problem={action.problem} />}
+      <div class="buttons">
+        <button type="submit" class="button primary" disabled={action.busy}>
+          {label}
+        </button>
+        {cancel && (
+          <button type="button" class="button" onClick={cancel}>
+            Cancel
+          </button>
+        )}
+      </div>
+    </form>
+  );
+}
+
+interface FieldProps {
+  label: string;
+  hint?: string;
+  children: ComponentChildren;
+}
+
+export function Field({ label, hint, children }: FieldProps) {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      {children}
+      {hint && <span class="hint">{hint}</span>}
+    </label>
+  );
+}
+
+interface ConfirmProps {
+  label: string;
+  /** What the second click does. */
+  sure: string;
+  onConfirm: () => Promise<void>;
+}
+
+/** For what cannot be undone: the first click only asks. */
+export function Confirm({ label, sure, onConfirm }: ConfirmProps) {
+  const [asked, setAsked] = useState(false);
+  const action = useAction();
+  if (!asked) {
+    return (
+      <button type="button" class="button small" onClick={() => setAsked(true)}>
+        {label}
+      </button>
+    );
+  }
+  return (
+    <span class="confirm">
+      <button
+        type="button"
+        class="button small danger"
+        disabled={action.busy}
+        ref={(button) => button?.focus()}
+        onClick={() => action.run(onConfirm).then((done) => done && setAsked(false))}
+      >
+        {sure}
+      </button>
+      <button type="button" class="button small" onClick={() => setAsked(false)}>
+        Keep
+      </button>
+      {action.problem && <span role="alert">{action.problem.message}</span>}
+    </span>
+  );
+}

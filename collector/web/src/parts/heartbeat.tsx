@@ -1,0 +1,115 @@
+/** The agent's own state as it last told it: every stage's counters, those that stand for a loss marked. */
+
+import type { StageCounters } from '../../../../protocol/records.ts';
+import type { HostDetail } from '../../../model/host.ts';
+import { bytes, count } from '../format.ts';
+import { Ago, When } from '../time.tsx';
+import { Tag } from './badge.tsx';
+import { Facts, Panel } from './panel.tsx';
+import { Empty } from './states.tsx';
+import { Table } from './table.tsx';
+
+type Heartbeat = NonNullable<HostDetail['heartbeat']>;
+
+interface CounterRow {
+  stage: string;
+  name: string;
+  value: number;
+  loss: boolean;
+}
+
+/** As agent/losses.ts names them; the page must not import the agent. */
+const LOSS: Record<string, RegExp> = {
+  capture: /^(dropped|blind|reopen_failures|damaged|bad_times|unknown_link_type)$/,
+  coverage: /^missed$/,
+  decode: /^(link_type|ip_fragment|cut_short|malformed)$/,
+  conversation:
+    /^(gaps_in_heads|connections_evicted|half_open_evicted|malformed_requests|malformed_answers|unjudged_answers|unseen_requests|unfinished_requests|late_answers|surplus_requests|pending_bytes_bound)$/,
+  attribution: /^(ring_lost|recursion_misses|evicted)$/,
+  calls: /^(truncated|unattributed|verdict_disagreements)$/,
+  outbox: /(dropped|overflow|lost|rejected|corrupt|unreadable|failed)/,
+  spool: /(dropped|overflow|lost|rejected|corrupt|unreadable|failed)/,
+};
+
+function rowsOf(counters: StageCounters): CounterRow[] {
+  return Object.entries(counters).flatMap(([stage, values]) =>
+    Object.entries(values).map(([name, value]) => ({
+      stage,
+      name,
+      value,
+      loss: value > 0 && LOSS[stage]?.test(name) === true,
+    })),
+  );
+}
+
+export function HeartbeatPanel({ heartbeat }: { heartbeat: Heartbeat | null }) {
+  if (heartbeat === null) {
+    return (
+      <Panel title="Agent" class="heartbeat">
+        <Empty title="No heartbeat has come yet." />
+      </Panel>
+    );
+  }
+  const overflowed = Object.entries(heartbeat.spool.overflowed).filter(([, records]) => records > 0);
+  const rows = rowsOf(heartbeat.counters);
+  const lost = rows.filter(({ loss }) => loss);
+  return (
+    <Panel title="Agent" class="heartbeat" aside={<Ago at={heartbeat.time} />}>
+      <Facts
+        facts={[
+          ['Release', heartbeat.agent_version],
+          ['Running since', <When key="started" at={heartbeat.started} />],
+          ['Capture', heartbeat.coverage.live ? 'live' : <Tag tone="critical">not live</Tag>],
+          ['Captures on', heartbeat.coverage.sources.join(', ')],
+          ['Callers found by', heartbeat.attribution.method],
+          ['Because', heartbeat.attribution.reason],
+          ['Processor', `${heartbeat.agent.cpu_percent.toFixed(1)} % of a core`],
+          ['Memory', bytes(heartbeat.agent.memory_bytes)],
+          [
+            'Waiting to be sent',
+            `${count(heartbeat.spool.records)} records, ${bytes(heartbeat.spool.bytes)}`,
+          ],
+          [
+            'Lost by the spool’s bound',
+            overflowed.length > 0 && (
+              <Tag tone="high">
+                {overflowed.map(([kind, records]) => `${kind} ${count(records)}`).join(', ')}
+              </Tag>
+            ),
+          ],
+        ]}
+      />
+      <p class="losses">
+        {lost.length === 0 ? (
+          <Tag tone="good">No losses since it started</Tag>
+        ) : (
+          lost.map(({ stage, name, value }) => (
+            <Tag key={`${stage}.${name}`} tone="high">{`${stage}.${name} ${count(value)}`}</Tag>
+          ))
+        )}
+      </p>
+      <details>
+        <summary>All counters</summary>
+        <Table
+          caption="Counters of every stage"
+          rows={rows}
+          rowKey={({ stage, name }) => `${stage}.${name}`}
+          rowClass={({ loss }) => (loss ? 'loss' : '')}
+          columns={[
+            { label: 'Stage', cell: ({ stage }) => stage },
+            {
+              label: 'Counter',
+              heading: true,
+              cell: ({ name, loss }) => (
+                <>
+                  <code>{name}</code> {loss && <Tag tone="high">loss</Tag>}
+                </>
+              ),
+            },
+            { label: 'Count', numeric: true, cell: ({ value }) => count(value) },
+          ]}
+        />
+      </details>
+    </Panel>
+  );
+}

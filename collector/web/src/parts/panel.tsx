@@ -1,0 +1,45 @@
+/** A titled part of a screen. */
+import type { ComponentChildren } from 'preact';
+import { useId } from 'preact/hooks';
+
+interface Props {
+  title: string;
+  /** Beside the title, at the right. */
+  aside?: ComponentChildren;
+  /** One line below the title. */
+  note?: ComponentChildren;
+  class?: string;
+  /** Its content reaches the panel's edges: tables. */
+  flush?: boolean;
+  children: ComponentChildren;
+}
+
+export function Panel({ title, aside, note, class: extra = '', flush = false, children }: Props) {
+  const id = useId();
+  return (
+    <section class={`panel ${flush ? 'flush ' : ''}${extra}`} aria-labelledby={id}>
+      <header>
+        <h2 id={id}>{title}</h2>
+        {aside && <div class="aside">{aside}</div>}
+        {note && <p class="note">{note}</p>}
+      </header>
+      <div class="content">{children}</div>
+    </section>
+  );
+}
+
+/** Names and values; what has no value is left out. */
+export function Facts({ facts }: { facts: [name: string, value: ComponentChildren][] }) {
+  return (
+    <dl class="facts">
+      {facts
+        .filter(([, value]) => value !== null && value !== undefined && value !== '')
+        .map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+    </dl>
+  );
+}

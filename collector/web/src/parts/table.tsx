@@ -1,0 +1,132 @@
+/** A table whose columns can be sorted by; it scrolls within itself where it is wider than the page. */
+import type { ComponentChildren } from 'preact';
+import { Icon } from './icon.tsx';
+
+export interface Column<Row> {
+  label: string;
+  /** For sorting; a column without is not sortable. */
+  key?: string;
+  /** The first click sorts ascending: for names, and where the worst comes first by itself. */
+  ascendingFirst?: boolean;
+  numeric?: boolean;
+  /** Left out on narrow screens: `wide` below 1100 px, `medium` below 700 px. */
+  only?: 'wide' | 'medium';
+  /** The cell that names the row. */
+  heading?: boolean;
+  cell: (row: Row) => ComponentChildren;
+}
+
+export interface Sort {
+  key: string;
+  descending: boolean;
+}
+
+interface Props<Row> {
+  /** Says what the table holds; for screen readers. */
+  caption: string;
+  columns: Column<Row>[];
+  rows: Row[];
+  rowKey: (row: Row) => string | number;
+  rowClass?: (row: Row) => string;
+  sort?: Sort | null;
+  onSort?: (sort: Sort) => void;
+}
+
+export function Table<Row>({ caption, columns, rows, rowKey, rowClass, sort, onSort }: Props<Row>) {
+  return (
+    <div class="table" role="group" aria-label={caption} tabIndex={0}>
+      <table>
+        <caption class="off-screen">{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <Head key={column.label} column={column} sort={sort} onSort={onSort} />
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={rowKey(row)} class={rowClass?.(row)}>
+              {columns.map((column) =>
+                column.heading ? (
+                  <th key={column.label} scope="row" class={classOf(column)}>
+                    {column.cell(row)}
+                  </th>
+                ) : (
+                  <td key={column.label} class={classOf(column)}>
+                    {column.cell(row)}
+                  </td>
+                ),
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function classOf<Row>({ numeric, only }: Column<Row>): string | undefined {
+  return [numeric && 'numeric', only && `only-${only}`].filter(Boolean).join(' ') || undefined;
+}
+
+interface HeadProps<Row> {
+  column: Column<Row>;
+  sort: Sort | null | undefined;
+  onSort: ((sort: Sort) => void) | undefined;
+}
+
+function Head<Row>({ column, sort, onSort }: HeadProps<Row>) {
+  const { key, label } = column;
+  if (key === undefined || onSort === undefined) {
+    return (
+      <th scope="col" class={classOf(column)}>
+        {label}
+      </th>
+    );
+  }
+  const by = sort?.key === key ? sort : null;
+  // Most first is what somebody wants of numbers and times.
+  const first = !column.ascendingFirst;
+  return (
+    <th
+      scope="col"
+      class={classOf(column)}
+      aria-sort={by === null ? 'none' : by.descending ? 'descending' : 'ascending'}
+    >
+      <button
+        type="button"
+        class="sort"
+        onClick={() => onSort({ key, descending: by === null ? first : !by.descending })}
+      >
+        {label}
+        {by !== null && <Icon name={by.descending ? 'down' : 'up'} />}
+      </button>
+    </th>
+  );
+}
+
+/** `-calls_v1` in the address: descending by calls_v1. Null: the collector's own order. */
+export function parseSort(text: string | null): Sort | null {
+  if (!text) return null;
+  return text.startsWith('-') ? { key: text.slice(1), descending: true } : { key: text, descending: false };
+}
+
+export function sortText({ key, descending }: Sort): string {
+  return descending ? `-${key}` : key;
+}
+
+interface MoreProps {
+  list: { more: (() => void) | null; loadingMore: boolean };
+}
+
+export function More({ list }: MoreProps) {
+  if (list.more === null) return null;
+  return (
+    <div class="more">
+      <button type="button" class="button" disabled={list.loadingMore} onClick={list.more}>
+        {list.loadingMore ? 'Loading…' : 'Show more'}
+      </button>
+    </div>
+  );
+}

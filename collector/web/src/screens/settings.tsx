@@ -1,0 +1,55 @@
+/** Tokens, alerts, retention and the audit log. Viewers see what they may. */
+import type { ComponentType } from 'preact';
+import { useRoute } from 'preact-iso/router';
+import { useSession } from '../api/session.tsx';
+import { Empty } from '../parts/states.tsx';
+import { ScreenHead } from '../shell.tsx';
+import { AlertSettings } from './settings_alerts.tsx';
+import { AuditLog } from './settings_audit.tsx';
+import { RetentionSettings } from './settings_retention.tsx';
+import { TokenSettings } from './settings_tokens.tsx';
+
+interface Section {
+  name: string;
+  label: string;
+  adminOnly: boolean;
+  content: ComponentType;
+}
+
+const SECTIONS: Section[] = [
+  { name: 'tokens', label: 'Tokens', adminOnly: true, content: TokenSettings },
+  { name: 'alerts', label: 'Alerts', adminOnly: false, content: AlertSettings },
+  { name: 'retention', label: 'Retention', adminOnly: false, content: RetentionSettings },
+  { name: 'audit', label: 'Audit log', adminOnly: true, content: AuditLog },
+];
+
+export function SettingsScreen() {
+  const wanted = useRoute().params['section'];
+  const { role } = useSession();
+  const allowed = SECTIONS.filter(({ adminOnly }) => role === 'admin' || !adminOnly);
+  const section = wanted === undefined ? allowed[0]! : SECTIONS.find(({ name }) => name === wanted);
+  const Content = section?.content;
+  return (
+    <>
+      <ScreenHead title={section === undefined ? 'Settings' : section.label} />
+      <nav class="sections" aria-label="Settings">
+        {allowed.map(({ name, label }) => (
+          <a key={name} href={`/settings/${name}`} aria-current={section?.name === name ? 'page' : undefined}>
+            {label}
+          </a>
+        ))}
+      </nav>
+      {section === undefined || !allowed.includes(section) || Content === undefined ? (
+        <section class="panel">
+          <Empty
+            title={section === undefined ? 'There is no such part of the settings.' : 'This is for admins.'}
+          >
+            {section !== undefined && 'Ask somebody whose token has the role admin.'}
+          </Empty>
+        </section>
+      ) : (
+        <Content />
+      )}
+    </>
+  );
+}

@@ -1,0 +1,221 @@
+/** Where alerts go, what they tell, and those of late. */
+import { useState } from 'preact/hooks';
+import type { Alert, AlertRule, Destination } from '../../../model/administration.ts';
+import { useAnswer } from '../api/answer.ts';
+import { ask } from '../api/client.ts';
+import { useSession } from '../api/session.tsx';
+import { count } from '../format.ts';
+import { Tag, type Tone } from '../parts/badge.tsx';
+import { Confirm, useAction } from '../parts/form.tsx';
+import { Panel } from '../parts/panel.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { Ago } from '../time.tsx';
+import { DestinationForm } from './settings_destination.tsx';
+
+const ALERTS_SHOWN = 50;
+
+export const RULES: Record<AlertRule, string> = {
+  new_offender: 'A new offender',
+  credentials_over_v1: 'Credentials over IMDSv1',
+  host_not_ready: 'A ready host is not any more',
+  host_silent: 'A host went silent',
+  coverage_lost: 'Coverage was lost',
+};
+const SEVERITY_TONE: Record<Alert['severity'], Tone> = {
+  critical: 'critical',
+  warning: 'medium',
+  info: 'neutral',
+};
+
+export function AlertSettings() {
+  const { role } = useSession();
+  return (
+    <div class="settings">
+      {role === 'admin' && <Destinations />}
+      <RecentAlerts />
+    </div>
+  );
+}
+
+function Destinations() {
+  const answer = useAnswer<{ items: Destination[] }>('/alert/destinations');
+  const [adding, setAdding] = useState(false);
+  return (
+    <>
+      {adding && (
+        <Panel title="Add a destination">
+          <DestinationForm
+            done={() => {
+              setAdding(false);
+              answer.reload();
+            }}
+            cancel={() => setAdding(false)}
+          />
+        </Panel>
+      )}
+      <Panel
+        title="Destinations"
+        flush
+        aside={
+          !adding && (
+            <button type="button" class="button small primary" onClick={() => setAdding(true)}>
+              Add a destination
+            </button>
+          )
+        }
+      >
+        <Answered answer={answer}>
+          {({ items }) =>
+            items.length === 0 ? (
+              <Empty title="Alerts go nowhere yet.">Add a webhook, a Slack channel, syslog or email.</Empty>
+            ) : (
+              <Table
+                caption="Destinations of alerts"
+                rows={items}
+                rowKey={({ id }) => id}
+                rowClass={({ enabled }) => (enabled ? '' : 'over')}
+                columns={[
+                  {
+                    label: 'Name',
+                    heading: true,
+                    cell: (destination) => (
+                      <span class="what">
+                        <span>{destination.name}</span>
+                        <span class="quiet">
+                          {destination.kind} · {destination.target}
+                        </span>
+                      </span>
+                    ),
+                  },
+                  {
+                    label: 'Tells of',
+                    only: 'medium',
+                    cell: ({ rules }) => rules.map((rule) => RULES[rule]).join(', '),
+                  },
+                  { label: 'Delivery', cell: (destination) => <Delivery destination={destination} /> },
+                  {
+                    label: 'Action',
+                    cell: (destination) => (
+                      <DestinationActions destination={destination} reload={answer.reload} />
+                    ),
+                  },
+                ]}
+              />
+            )
+          }
+        </Answered>
+      </Panel>
+    </>
+  );
+}
+
+function Delivery({
+  destination: { enabled, last_delivered, last_error, waiting },
+}: {
+  destination: Destination;
+}) {
+  return (
+    <span class="what">
+      <span>
+        {enabled ? <Ago at={last_delivered} none="nothing yet" /> : <Tag>Off</Tag>}
+        {waiting > 0 && <Tag tone="medium">{`${count(waiting)} waiting`}</Tag>}
+      </span>
+      {last_error && <span class="error-line">{last_error}</span>}
+    </span>
+  );
+}
+
+function DestinationActions({ destination, reload }: { destination: Destination; reload: () => void }) {
+  const action = useAction();
+  const [tested, setTested] = useState(false);
+  const path = `/alert/destinations/${destination.id}`;
+  return (
+    <span class="actions">
+      <button
+        type="button"
+        class="button small"
+        disabled={action.busy}
+        onClick={() => {
+          setTested(false);
+          void action
+            .run(() => ask(`${path}/test`, { method: 'POST' }))
+            .then((done) => {
+              setTested(done);
+              reload();
+            });
+        }}
+      >
+        {action.busy ? 'Sending…' : 'Test'}
+      </button>
+      <button
+        type="button"
+        class="button small"
+        onClick={() =>
+          action.run(async () => {
+            await ask(path, { method: 'PATCH', body: { enabled: !destination.enabled } });
+            reload();
+          })
+        }
+      >
+        {destination.enabled ? 'Switch off' : 'Switch on'}
+      </button>
+      <Confirm
+        label="Remove"
+        sure={`Remove ${destination.name}`}
+        onConfirm={async () => {
+          await ask(path, { method: 'DELETE' });
+          reload();
+        }}
+      />
+      <span role="status">
+        {tested && <Tag tone="good">Test alert delivered</Tag>}
+        {action.problem && <span class="error-line">{action.problem.message}</span>}
+      </span>
+    </span>
+  );
+}
+
+function RecentAlerts() {
+  const answer = useAnswer<{ items: Alert[] }>(`/alerts?limit=${ALERTS_SHOWN}`);
+  return (
+    <Panel title="Alerts of late" flush>
+      <Answered answer={answer}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty title="None." />
+          ) : (
+            <Table
+              caption="Alerts, newest first"
+              rows={items}
+              rowKey={({ id }) => id}
+              columns={[
+                { label: 'Time', cell: ({ time }) => <Ago at={time} /> },
+                {
+                  label: 'Severity',
+                  cell: ({ severity }) => <Tag tone={SEVERITY_TONE[severity]}>{severity}</Tag>,
+                },
+                {
+                  label: 'Alert',
+                  heading: true,
+                  cell: (alert) => (
+                    <span class="what">
+                      <a href={linkOf(alert)}>{alert.title}</a>
+                      <span class="quiet">{alert.text}</span>
+                    </span>
+                  ),
+                },
+              ]}
+            />
+          )
+        }
+      </Answered>
+    </Panel>
+  );
+}
+
+/** Within this page, whatever address the collector thinks it has. */
+function linkOf({ rule, subject }: Alert): string {
+  const about = rule === 'new_offender' || rule === 'credentials_over_v1' ? 'offenders' : 'hosts';
+  return `/${about}/${encodeURIComponent(subject)}`;
+}

@@ -1,0 +1,95 @@
+/** How long what is kept. */
+import { useState } from 'preact/hooks';
+import type * as z from 'zod';
+import type { retention } from '../../../model/administration.ts';
+import { useAnswer } from '../api/answer.ts';
+import { ask } from '../api/client.ts';
+import { useSession } from '../api/session.tsx';
+import { bytes, plural } from '../format.ts';
+import { Field, Form, useAction } from '../parts/form.tsx';
+import { Facts, Panel } from '../parts/panel.tsx';
+import { Answered } from '../parts/states.tsx';
+
+type Retention = z.infer<typeof retention>;
+const GIB_BYTES = 1024 ** 3;
+
+export function RetentionSettings() {
+  const answer = useAnswer<Retention>('/retention', false);
+  const { role } = useSession();
+  return (
+    <Panel
+      title="Retention"
+      note="Single calls are kept for days, their sums by hour for long: trends and readiness come from the sums."
+    >
+      <Answered answer={answer}>
+        {(retention) =>
+          role === 'admin' ? (
+            <RetentionForm retention={retention} reload={answer.reload} />
+          ) : (
+            <Facts
+              facts={[
+                ['Single calls', plural(retention.raw_days, 'day')],
+                ['Sums', plural(retention.rollup_days, 'day')],
+                ['At most on disk', bytes(retention.max_bytes)],
+              ]}
+            />
+          )
+        }
+      </Answered>
+    </Panel>
+  );
+}
+
+function RetentionForm({ retention, reload }: { retention: Retention; reload: () => void }) {
+  const action = useAction();
+  const [saved, setSaved] = useState(false);
+  const submit = (values: FormData) => {
+    setSaved(false);
+    const gib = Number(values.get('max_gib'));
+    const body: Retention = {
+      raw_days: Number(values.get('raw_days')),
+      rollup_days: Number(values.get('rollup_days')),
+      max_bytes: Math.round(gib * GIB_BYTES),
+    };
+    void action.run(async () => {
+      await ask('/retention', { method: 'PUT', body });
+      reload();
+      setSaved(true);
+    });
+  };
+  return (
+    <Form action={action} label="Save" onSubmit={submit}>
+      <Field label="Single calls, days">
+        <input
+          name="raw_days"
+          type="number"
+          required
+          min={1}
+          max={3650}
+          defaultValue={String(retention.raw_days)}
+        />
+      </Field>
+      <Field label="Sums, days">
+        <input
+          name="rollup_days"
+          type="number"
+          required
+          min={1}
+          max={3650}
+          defaultValue={String(retention.rollup_days)}
+        />
+      </Field>
+      <Field label="At most on disk, GiB" hint="When it is reached, the oldest single calls go first.">
+        <input
+          name="max_gib"
+          type="number"
+          required
+          min={0.0625}
+          step="any"
+          defaultValue={String(Math.round((retention.max_bytes / GIB_BYTES) * 1000) / 1000)}
+        />
+      </Field>
+      <p role="status">{saved && 'Saved.'}</p>
+    </Form>
+  );
+}

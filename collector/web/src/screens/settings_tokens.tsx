@@ -1,0 +1,191 @@
+/** Tokens: made, shown once, revoked. */
+import { useState } from 'preact/hooks';
+import type { NewToken, Token, TokenKind } from '../../../model/administration.ts';
+import { useAnswer } from '../api/answer.ts';
+import { ask } from '../api/client.ts';
+import { Tag } from '../parts/badge.tsx';
+import { Code } from '../parts/copy.tsx';
+import { Confirm, Field, Form, useAction } from '../parts/form.tsx';
+import { Panel } from '../parts/panel.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { Ago, When } from '../time.tsx';
+
+const KINDS: Record<TokenKind, { label: string; hint: string }> = {
+  person: { label: 'Person', hint: 'Signs in here and uses the API.' },
+  enrolment: { label: 'Enrolment', hint: 'Lets new agents ask for a credential of their own.' },
+  agent: { label: 'Agent', hint: 'The credential of one host’s agent; it speaks for no other host.' },
+};
+
+interface MadeToken {
+  token: Token;
+  secret: string;
+}
+
+export function TokenSettings() {
+  const answer = useAnswer<{ items: Token[] }>('/tokens');
+  const [made, setMade] = useState<MadeToken | null>(null);
+  const [withRevoked, setWithRevoked] = useState(false);
+  return (
+    <div class="settings">
+      <NewTokenPanel
+        onMade={(token) => {
+          setMade(token);
+          answer.reload();
+        }}
+      />
+      {made && (
+        <section class="panel secret" aria-label="New token" role="status">
+          <div class="content">
+            <p>
+              <strong>{made.token.name}</strong>: copy it now. It is shown this once and cannot be shown
+              again.
+            </p>
+            <Code code={made.secret} label="The token" />
+            <button type="button" class="button" onClick={() => setMade(null)}>
+              I have it
+            </button>
+          </div>
+        </section>
+      )}
+      <Panel
+        title="Tokens"
+        flush
+        aside={
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={withRevoked}
+              onChange={(event) => setWithRevoked(event.currentTarget.checked)}
+            />
+            Show revoked and expired
+          </label>
+        }
+      >
+        <Answered answer={answer}>
+          {({ items }) => (
+            <Tokens
+              tokens={withRevoked ? items : items.filter((token) => stateOf(token) === null)}
+              reload={answer.reload}
+            />
+          )}
+        </Answered>
+      </Panel>
+    </div>
+  );
+}
+
+function stateOf({ revoked, expires }: Token): 'Revoked' | 'Expired' | null {
+  if (revoked !== null) return 'Revoked';
+  return expires !== null && Date.parse(expires) <= Date.now() ? 'Expired' : null;
+}
+
+function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
+  if (tokens.length === 0) return <Empty title="None.">Make one above.</Empty>;
+  return (
+    <Table
+      caption="Tokens"
+      rows={tokens}
+      rowKey={({ id }) => id}
+      rowClass={(token) => (stateOf(token) === null ? '' : 'over')}
+      columns={[
+        {
+          label: 'Name',
+          heading: true,
+          cell: (token) => (
+            <span class="what">
+              <span>
+                {token.name} {stateOf(token) !== null && <Tag>{stateOf(token)!}</Tag>}
+              </span>
+              {token.host_id && <span class="quiet">{token.host_id}</span>}
+            </span>
+          ),
+        },
+        { label: 'For', cell: ({ kind, role }) => `${KINDS[kind].label}${role ? `, ${role}` : ''}` },
+        { label: 'Made', only: 'medium', cell: ({ created }) => <Ago at={created} /> },
+        { label: 'By', only: 'wide', cell: ({ created_by }) => created_by },
+        { label: 'Last used', cell: ({ last_used }) => <Ago at={last_used} /> },
+        { label: 'Expires', only: 'medium', cell: ({ expires }) => <When at={expires} /> },
+        {
+          label: 'Action',
+          cell: (token) =>
+            token.revoked === null && (
+              <Confirm
+                label="Revoke"
+                sure={`Revoke ${token.name}`}
+                onConfirm={async () => {
+                  await ask(`/tokens/${token.id}`, { method: 'DELETE' });
+                  reload();
+                }}
+              />
+            ),
+        },
+      ]}
+    />
+  );
+}
+
+function NewTokenPanel({ onMade }: { onMade: (made: MadeToken) => void }) {
+  const [kind, setKind] = useState<TokenKind>('person');
+  const action = useAction();
+  const submit = (values: FormData, form: HTMLFormElement) => {
+    const text = (name: string) => String(values.get(name) ?? '').trim();
+    const days = Number(text('expires_days'));
+    const body: NewToken = {
+      kind,
+      name: text('name'),
+      ...(kind === 'person' && { role: text('role') === 'admin' ? 'admin' : 'viewer' }),
+      ...(kind === 'agent' && { host_id: text('host_id') }),
+      ...(days > 0 && { expires_days: days }),
+    };
+    void action.run(async () => {
+      onMade(await ask<MadeToken>('/tokens', { method: 'POST', body }));
+      form.reset();
+      setKind('person');
+    });
+  };
+  return (
+    <Panel title="Make a token">
+      <Form action={action} label="Make token" onSubmit={submit}>
+        <Field label="For" hint={KINDS[kind].hint}>
+          <select
+            name="kind"
+            value={kind}
+            onChange={(event) => setKind(event.currentTarget.value as TokenKind)}
+          >
+            {Object.entries(KINDS).map(([value, { label }]) => (
+              <option key={value} value={value}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </Field>
+        <Field label="Name">
+          <input name="name" required maxLength={100} autocomplete="off" />
+        </Field>
+        {kind === 'person' && (
+          <Field label="Role">
+            <select name="role">
+              <option value="viewer">Viewer: sees findings</option>
+              <option value="admin">Admin: also manages these settings</option>
+            </select>
+          </Field>
+        )}
+        {kind === 'agent' && (
+          <Field label="Host id">
+            <input
+              name="host_id"
+              required
+              maxLength={200}
+              placeholder="i-0123456789abcdef0"
+              autocomplete="off"
+            />
+          </Field>
+        )}
+        <Field label="Expires after days" hint="Left empty, it never does.">
+          <input name="expires_days" type="number" min={1} max={3650} />
+        </Field>
+      </Form>
+    </Panel>
+  );
+}

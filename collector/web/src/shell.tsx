@@ -1,0 +1,183 @@
+/** What is around every screen: where one is, where one can go, who one is. */
+import type { ComponentChildren } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { useLocation } from 'preact-iso/router';
+import { asProblem } from './api/answer.ts';
+import { useSession, useSessionState } from './api/session.tsx';
+import { Icon, type IconName } from './parts/icon.tsx';
+import { chooseTheme, currentTheme, type Theme } from './theme.ts';
+import { DAYS, DEFAULT_DAYS, daysOf, query, useUrlState } from './url_state.ts';
+
+const SCREENS: { path: string; label: string; icon: IconName }[] = [
+  { path: '/', label: 'Overview', icon: 'overview' },
+  { path: '/offenders', label: 'Offenders', icon: 'offenders' },
+  { path: '/hosts', label: 'Hosts', icon: 'hosts' },
+  { path: '/live', label: 'Live', icon: 'live' },
+  { path: '/settings', label: 'Settings', icon: 'settings' },
+];
+
+export function Shell({ children }: { children: ComponentChildren }) {
+  const { path } = useLocation();
+  const { params } = useUrlState();
+  // The window goes along from screen to screen; what else is in the address belongs to one screen.
+  const days = daysOf(params) === DEFAULT_DAYS ? '' : query({ days: daysOf(params) });
+  return (
+    <div class="shell">
+      <a class="skip" href="#main">
+        Skip to the content
+      </a>
+      <nav class="side" aria-label="Screens">
+        <a class="brand" href="/">
+          <Logo />
+          imdswatch
+        </a>
+        <ul>
+          {SCREENS.map(({ path: to, label, icon }) => {
+            const here = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`);
+            return (
+              <li key={to}>
+                <a href={to + days} aria-current={here ? 'page' : undefined}>
+                  <Icon name={icon} />
+                  {label}
+                </a>
+              </li>
+            );
+          })}
+        </ul>
+        <Account />
+      </nav>
+      <main id="main" tabIndex={-1}>
+        {children}
+      </main>
+    </div>
+  );
+}
+
+export function Logo() {
+  return (
+    <svg class="logo" viewBox="0 0 24 24" aria-hidden="true" focusable="false">
+      <path d="M1.500 12C4.500 6.500 8 4 12 4s7.500 2.500 10.500 8c-3 5.500-6.500 8-10.500 8S4.500 17.500 1.500 12z" />
+      <circle cx="12" cy="12" r="4" />
+    </svg>
+  );
+}
+
+function Account() {
+  const session = useSession();
+  const { signOut } = useSessionState();
+  const [failed, setFailed] = useState<string | null>(null);
+  return (
+    <div class="account">
+      <ThemeSwitch />
+      <div class="who">
+        <span class="name" title={session.name}>
+          {session.name}
+        </span>
+        <span class="quiet">{session.role}</span>
+      </div>
+      {session.via !== 'proxy' && (
+        <button
+          type="button"
+          class="button small"
+          onClick={() => signOut().catch((error: unknown) => setFailed(asProblem(error).message))}
+        >
+          <Icon name="out" />
+          Sign out
+        </button>
+      )}
+      {failed && <p role="alert">{failed}</p>}
+    </div>
+  );
+}
+
+const THEMES: { theme: Theme; label: string; icon: IconName }[] = [
+  { theme: 'system', label: 'As the system', icon: 'system' },
+  { theme: 'light', label: 'Light', icon: 'sun' },
+  { theme: 'dark', label: 'Dark', icon: 'moon' },
+];
+
+function ThemeSwitch() {
+  const [theme, setTheme] = useState(currentTheme);
+  return (
+    <fieldset class="theme">
+      <legend class="off-screen">Colours</legend>
+      {THEMES.map((one) => (
+        <button
+          key={one.theme}
+          type="button"
+          aria-pressed={theme === one.theme}
+          aria-label={one.label}
+          title={one.label}
+          onClick={() => {
+            chooseTheme(one.theme);
+            setTheme(one.theme);
+          }}
+        >
+          <Icon name={one.icon} />
+        </button>
+      ))}
+    </fieldset>
+  );
+}
+
+interface HeadProps {
+  title: string;
+  /** Before the title: a severity, a verdict. */
+  badge?: ComponentChildren;
+  /** One line below the title. */
+  subtitle?: ComponentChildren;
+  back?: { href: string; label: string };
+  /** Whether the screen's answers are about a window of time. */
+  windowed?: boolean;
+  children?: ComponentChildren;
+}
+
+/** The top of a screen. It names the document, so that tabs and the history can be told apart. */
+export function ScreenHead({ title, badge, subtitle, back, windowed = false, children }: HeadProps) {
+  useEffect(() => {
+    document.title = `${title} · imdswatch`;
+  }, [title]);
+  return (
+    <header class="screen-head">
+      <div class="titles">
+        {back && (
+          <a class="back" href={back.href}>
+            {back.label}
+          </a>
+        )}
+        <h1>
+          {title} {badge}
+        </h1>
+        {subtitle && <p class="subtitle">{subtitle}</p>}
+      </div>
+      <div class="tools">
+        {children}
+        {windowed && <WindowChoice />}
+      </div>
+    </header>
+  );
+}
+
+function WindowChoice() {
+  const { params, set } = useUrlState();
+  const chosen = daysOf(params);
+  const days = [...new Set([...DAYS, chosen])].sort((a, b) => a - b);
+  return (
+    <label class="window">
+      <span>Last</span>
+      <select
+        value={String(chosen)}
+        onChange={(event) => {
+          const { value } = event.currentTarget;
+          set({ days: Number(value) === DEFAULT_DAYS ? null : value });
+        }}
+      >
+        {days.map((one) => (
+          <option key={one} value={String(one)}>
+            {one === 1 ? '24 hours' : `${one} days`}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
