@@ -2,11 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
+import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../protocol/agent_token.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
-
-const MIN_TOKEN_CHARACTERS = 16;
-/** What may stand in an `Authorization: Bearer` header (RFC 6750 section 2.1). */
-const TOKEN_CHARACTERS = /^[A-Za-z0-9._~+/=-]*$/;
 
 const network = z.string().refine((text) => {
   const [address = '', prefix, ...rest] = text.split('/');
@@ -62,8 +59,8 @@ export const collectorSettings = z.object({
     ),
   agent_token: z
     .string()
-    .min(MIN_TOKEN_CHARACTERS, `must have at least ${MIN_TOKEN_CHARACTERS} characters`)
-    .regex(TOKEN_CHARACTERS, 'must be made of letters, digits and . _ ~ + / = - only')
+    .min(MIN_AGENT_TOKEN_CHARACTERS, `must have at least ${MIN_AGENT_TOKEN_CHARACTERS} characters`)
+    .regex(AGENT_TOKEN_CHARACTERS, 'must be made of letters, digits and . _ ~ + / = - only')
     .optional()
     .meta({ secret: true })
     .describe(
@@ -186,40 +183,5 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
 export function configuredAgentToken(
   settings: Pick<CollectorSettings, 'agent_token' | 'agent_token_file'>,
 ): string | null {
-  return settings.agent_token === undefined && settings.agent_token_file === undefined
-    ? null
-    : readAgentToken(settings);
-}
-
-/** The agents' token from whichever setting has it. Throws `OperatorError` (exit code 2) when none or a bad one is set. */
-export function readAgentToken(
-  settings: Pick<CollectorSettings, 'agent_token' | 'agent_token_file'>,
-): string {
-  if (settings.agent_token !== undefined) return settings.agent_token;
-  const file = settings.agent_token_file;
-  if (file === undefined) {
-    throw new OperatorError(
-      2,
-      'agent_token is not set. Make one ("head -c 24 /dev/urandom | base64 > FILE; chmod 600 FILE") and give it to the collector and to its agents: --agent-token-file FILE.',
-    );
-  }
-  let token: string;
-  try {
-    token = readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    throw new OperatorError(2, `agent_token_file ${file} cannot be read: ${(error as Error).message}.`);
-  }
-  if (token.length < MIN_TOKEN_CHARACTERS) {
-    throw new OperatorError(
-      2,
-      `agent_token_file ${file} must hold at least ${MIN_TOKEN_CHARACTERS} characters, and has ${token.length}.`,
-    );
-  }
-  if (!TOKEN_CHARACTERS.test(token)) {
-    throw new OperatorError(
-      2,
-      `agent_token_file ${file} must hold one word of letters, digits and . _ ~ + / = - only.`,
-    );
-  }
-  return token;
+  return agentTokenOf(settings, (file) => readFileSync(file, 'utf8'));
 }

@@ -79,11 +79,12 @@ export function tlsRemedy(error: NodeJS.ErrnoException, url: string): string | n
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
     return `The certificate of ${url} ${code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not valid yet'}. Renew it on the collector, or set this host's clock, which says ${new Date().toISOString()}.`;
   }
-  if (code.startsWith('ERR_SSL_') && code.includes('ALERT')) {
-    return `${url} does not accept this agent's TLS side (${code}). Look at the collector's tls_client_ca_file, and at this agent's tls_cert_file and tls_key_file.`;
-  }
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG') {
+  // OpenSSL's own words: the code that comes with them differs by the phase (`ERR_SSL_…`, `EPROTO`).
+  if (/wrong version number|packet length too long/.test(error.message)) {
     return `${url} does not speak TLS. If the collector is meant to be asked without it, write ws:// in collector_url.`;
+  }
+  if (/SSL routines.*alert/.test(error.message)) {
+    return `${url} does not accept this agent's TLS side (${/[^:]*alert[^:]*/.exec(error.message)![0]}). Look at the collector's tls_client_ca_file, and at this agent's tls_cert_file and tls_key_file.`;
   }
   if (code.startsWith('HPE_')) {
     return `${url} does not answer in HTTP (${code}). If the collector speaks TLS, write wss:// in collector_url.`;

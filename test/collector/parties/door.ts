@@ -1,7 +1,9 @@
 /** The collector's ingest with a store in memory, on a port of its own. */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { AgentIdentity } from '../../../collector/access/principal.ts';
 import type { ConnectionLimits } from '../../../collector/ingest/agent_connection.ts';
@@ -13,6 +15,9 @@ import { TOKEN } from './processes.ts';
 export interface DoorOptions extends WriterOptions {
   store?: MemoryStore;
   port?: number;
+  /** Left out: 127.0.0.1. */
+  address?: string;
+  tls?: ServerOptions;
   idleMs?: number;
   limits?: Partial<ConnectionLimits>;
   /** Give credentials to those that come with `TOKEN`. Left out: nobody gets one. */
@@ -40,7 +45,10 @@ export class Credentials {
     for (const [credential, host] of this.#hostOf) if (host === hostId) this.#hostOf.delete(credential);
   }
 
-  identify({ headers }: IncomingMessage): AgentIdentity | null {
+  identify({ headers, socket }: IncomingMessage): AgentIdentity | null {
+    if (socket instanceof TLSSocket && socket.authorized) {
+      return { hostId: String(socket.getPeerCertificate().subject.CN), via: 'certificate' };
+    }
     const shown = headers.authorization?.slice('Bearer '.length) ?? '';
     if (shown === TOKEN) return { hostId: null, via: 'enrolment' };
     const hostId = this.#hostOf.get(shown);
@@ -53,9 +61,12 @@ export class Door {
   readonly writer: Writer;
   readonly ingest: IngestServer;
   readonly credentials = new Credentials();
-  readonly #http = createServer();
+  readonly #http: Server;
+  readonly #scheme: string;
 
   private constructor(log: Logger, options: DoorOptions) {
+    this.#http = options.tls ? createTlsServer(options.tls) : createServer();
+    this.#scheme = options.tls ? 'wss' : 'ws';
     this.store = options.store ?? new MemoryStore();
     this.writer = new Writer(this.store, log, { stored: options.stored ?? null });
     this.ingest = new IngestServer({
@@ -74,7 +85,7 @@ export class Door {
 
   static async open(log: Logger, options: DoorOptions = {}): Promise<Door> {
     const door = new Door(log, options);
-    door.#http.listen(options.port ?? 0, '127.0.0.1');
+    door.#http.listen(options.port ?? 0, options.address ?? '127.0.0.1');
     await once(door.#http, 'listening');
     return door;
   }
@@ -83,7 +94,7 @@ export class Door {
     return (this.#http.address() as AddressInfo).port;
   }
   get url(): string {
-    return `ws://127.0.0.1:${this.port}`;
+    return `${this.#scheme}://localhost:${this.port}`;
   }
 
   async close(): Promise<void> {
