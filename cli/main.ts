@@ -16,6 +16,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
   agent: { summary: 'Watch this host and report to a collector', load: () => import('./agent.ts') },
   collector: { summary: 'Receive and store what agents report', load: () => import('./collector.ts') },
   token: { summary: 'Manage who may use the collector', load: () => import('./token.ts') },
+  alert: { summary: 'Manage where alerts go, and try it', load: () => import('./alert.ts') },
   demo: { summary: 'Build a lab with real clients and show what is found', load: () => import('./demo.ts') },
 };
 
