@@ -2,6 +2,7 @@
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type CallerFacts, identityId, workloadIdentity } from '../../model/workload_identity.ts';
+import type { PackedCaller } from './packed_batch.ts';
 
 const MAX_CACHED = 8192;
 
@@ -32,19 +33,18 @@ export class Callers {
     this.#touch = database.prepare('UPDATE callers SET last_us = max(last_us, ?) WHERE id = ?');
   }
 
-  /** `facts` as JSON beside them: a batch names each caller once, its records refer to it many times. */
+  /** Most callers are known by the JSON of their facts: it is read only where it says something new. */
   rowOf(
-    facts: CallerFacts,
-    json: string,
+    { json, attributed }: PackedCaller,
     host: { id: string; row: number },
     sourceAddress: string,
   ): CallerRow {
     // Where the process is not known, the source address tells workloads apart.
-    const where = facts.process === null ? sourceAddress : '';
+    const where = attributed ? '' : sourceAddress;
     const key = hash('sha256', JSON.stringify([host.id, where, json]), 'base64');
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
-    const identity = workloadIdentity(facts, host.id, sourceAddress);
+    const identity = workloadIdentity(JSON.parse(json) as CallerFacts, host.id, sourceAddress);
     const identityRow = this.#insertIdentity.get(identityId(identity), JSON.stringify(identity))!;
     const row = this.#insertCaller.get(
       Buffer.from(key, 'base64'),

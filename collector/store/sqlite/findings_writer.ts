@@ -2,31 +2,33 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { Coverage, Heartbeat } from '../../../protocol/records.ts';
-import type {
-  BatchResult,
-  CallBody,
-  CloudCount,
-  CloudInstance,
-  RollupBody,
-  StoredBatch,
-  StoredRecord,
-} from '../store.ts';
+import type { BatchResult, CloudCount, CloudInstance, RollupBody } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import { type CallerRow, Callers } from './callers.ts';
 import { GapWriter } from './gap_writer.ts';
-import { Kinds } from './kinds.ts';
+import { type KindRow, Kinds } from './kinds.ts';
+import type { PackedBatch, PackedCaller, PackedCalls } from './packed_batch.ts';
 import { Paths } from './paths.ts';
 import { Tally } from './tally.ts';
 import { toBytes } from './uuid_bytes.ts';
 
+const ID_BYTES = 16;
+
+interface TemplateRow {
+  userAgent: number | null;
+  kind: KindRow;
+  shape: number;
+}
+
 /** The batch that is being written. */
 interface Context {
   host: { id: string; row: number };
-  batch: StoredBatch;
-  /** Of each caller: its facts as JSON, and its row where the process is known. */
-  callers: { json: string; row: CallerRow | null }[];
+  /** Of each caller: its facts, and its row where they alone say which it is. */
+  callers: { packed: PackedCaller; row: CallerRow | null }[];
   firstUs: number;
   lastUs: number;
+  /** Records that were new. */
+  added: number;
 }
 
 export class FindingsWriter {
@@ -55,7 +57,8 @@ export class FindingsWriter {
     return row['host_id'] === hostId ? Number(row['last_seq']) : null;
   }
 
-  write(batches: StoredBatch[]): BatchResult[] {
+  /** See `Store.write`. */
+  write(batches: PackedBatch[]): BatchResult[] {
     return this.transaction(() => {
       const results = batches.map((batch) => this.#writeBatch(batch));
       this.#tally.flush();
@@ -91,8 +94,8 @@ export class FindingsWriter {
     this.#callsAdded = 0;
   }
 
-  #writeBatch(batch: StoredBatch): BatchResult {
-    const { stream, seq, host, records } = batch;
+  #writeBatch(batch: PackedBatch): BatchResult {
+    const { stream, seq, host, calls, rollups, coverage } = batch;
     const { streamOf, setStream, setHost, setHostTimes } = this.#statements;
     // Read inside the transaction: another connection of the same stream may have been here since it said hello.
     const lastSeq = Number(streamOf.get(stream)?.['last_seq'] ?? 0);
@@ -101,70 +104,82 @@ export class FindingsWriter {
     const row = Number(setHost.get(host.id, host.name, JSON.stringify(host))!['id']);
     const context: Context = {
       host: { id: host.id, row },
-      batch,
-      callers: batch.callers.map((facts) => ({ json: JSON.stringify(facts), row: null })),
+      callers: batch.callers.map((packed) => ({ packed, row: null })),
       firstUs: Number.POSITIVE_INFINITY,
       lastUs: Number.NEGATIVE_INFINITY,
+      added: 0,
     };
-    let added = 0;
-    for (const record of records) if (this.#writeRecord(record, context)) added += 1;
-    if (context.firstUs <= context.lastUs) setHostTimes.run(context.firstUs, context.lastUs, row);
+    const ids = Buffer.from(calls.ids, 'hex');
+    this.#writeCalls(calls, ids, context);
+    for (const { caller, rollup } of rollups) this.#writeRollup(rollup, caller, context);
+    for (const report of coverage) this.#writeCoverage(report, context);
+    if (context.added > 0) setHostTimes.run(context.firstUs, context.lastUs, row);
     setStream.run(stream, row, seq);
-    return { result: 'stored', lastSeq: seq, records: added, duplicates: records.length - added };
+    const given = ids.length / ID_BYTES + rollups.length + coverage.length;
+    return { result: 'stored', lastSeq: seq, records: context.added, duplicates: given - context.added };
   }
 
-  /** False when its id is there already. */
-  #writeRecord(record: StoredRecord, context: Context): boolean {
-    switch (record.kind) {
-      case 'call':
-        return this.#writeCall(record.call, record.caller, context);
-      case 'rollup':
-        return this.#writeRollup(record.rollup, record.caller, context);
-      case 'coverage':
-        return this.#writeCoverage(record.coverage, context);
-    }
-  }
-
-  #callerRow(index: number, { batch, callers, host }: Context, sourceAddress: string): CallerRow {
+  #callerRow(index: number, { callers, host }: Context, sourceAddress: string): CallerRow {
     const known = callers[index]!;
     if (known.row !== null) return known.row;
-    const facts = batch.callers[index]!;
-    const row = this.#callers.rowOf(facts, known.json, host, sourceAddress);
-    if (facts.process !== null) known.row = row;
+    const row = this.#callers.rowOf(known.packed, host, sourceAddress);
+    if (known.packed.attributed) known.row = row;
     return row;
   }
 
-  #writeCall(call: CallBody, callerIndex: number, context: Context): boolean {
-    const timeUs = toMicroseconds(call.time);
+  #writeCalls(calls: PackedCalls, ids: Buffer, context: Context): void {
+    const { timesUs, callers, templates, templateOf, paths, pathOf, queries, queryOf } = calls;
+    const { durationsMs, sourcePorts } = calls;
+    const rows = this.#templateRows(calls);
     const host = context.host.row;
-    const caller = this.#callerRow(callerIndex, context, call['source.address']);
-    const userAgent = this.#kinds.userAgent(call['user_agent.original'], timeUs);
-    const kind = this.#kinds.ofCall(call, userAgent, timeUs);
-    const { changes } = this.#statements.addCall.run(
-      timeUs,
-      toBytes(call.id),
-      host,
-      caller.identity,
-      caller.caller,
-      kind.id,
-      this.#kinds.shapeOf(call, timeUs),
-      userAgent,
-      call['url.path'],
-      call['url.query'],
-      call.duration_ms,
-      call['source.address'],
-      call['source.port'],
-    );
-    if (changes === 0) return false;
-    this.#callsAdded += 1;
-    this.#callers.seen(caller, timeUs);
-    this.#tally.add(kind, caller.identity, host, 1, timeUs, timeUs);
-    if (kind.class === 1) this.#paths.add(caller.identity, call['url.path'], timeUs);
-    saw(context, timeUs, timeUs);
-    return true;
+    for (let offset = 0, at = 0; offset < ids.length; offset += ID_BYTES, at += 1) {
+      const timeUs = timesUs[at]!;
+      const template = rows[templateOf[at]!]!;
+      const source = templates[templateOf[at]!]!['source.address'];
+      const caller = this.#callerRow(callers[at]!, context, source);
+      const path = paths[pathOf[at]!]!;
+      const durationMs = durationsMs[at]!;
+      const { changes } = this.#statements.addCall.run(
+        timeUs,
+        ids.subarray(offset, offset + ID_BYTES),
+        host,
+        caller.identity,
+        caller.caller,
+        template.kind.id,
+        template.shape,
+        template.userAgent,
+        path,
+        queries[queryOf[at]!]!,
+        Number.isNaN(durationMs) ? null : durationMs,
+        source,
+        sourcePorts[at]!,
+      );
+      if (changes === 0) continue;
+      this.#callsAdded += 1;
+      this.#callers.seen(caller, timeUs);
+      this.#tally.add(template.kind, caller.identity, host, 1, timeUs, timeUs);
+      if (template.kind.class === 1) this.#paths.add(caller.identity, path, timeUs);
+      saw(context, timeUs, timeUs);
+    }
   }
 
-  #writeRollup(rollup: RollupBody, callerIndex: number, context: Context): boolean {
+  #templateRows({ templates, templateOf, timesUs, ids }: PackedCalls): TemplateRow[] {
+    const lastUs = templates.map(() => Number.NEGATIVE_INFINITY);
+    for (let at = 0; at < ids.length / (2 * ID_BYTES); at += 1) {
+      const template = templateOf[at]!;
+      if (timesUs[at]! > lastUs[template]!) lastUs[template] = timesUs[at]!;
+    }
+    return templates.map((template, index) => {
+      const userAgent = this.#kinds.userAgent(template['user_agent.original'], lastUs[index]!);
+      return {
+        userAgent,
+        kind: this.#kinds.ofCall(template, userAgent, lastUs[index]!),
+        shape: this.#kinds.shapeOf(template, lastUs[index]!),
+      };
+    });
+  }
+
+  #writeRollup(rollup: RollupBody, callerIndex: number, context: Context): void {
     const firstUs = toMicroseconds(rollup.first_time);
     const lastUs = toMicroseconds(rollup.last_time);
     const host = context.host.row;
@@ -181,7 +196,7 @@ export class FindingsWriter {
       rollup['source.address'],
       rollup.count,
     );
-    if (row === undefined) return false;
+    if (row === undefined) return;
     for (const line of rollup.lines) {
       this.#statements.addRollupLine.run(
         Number(row['id']),
@@ -198,10 +213,9 @@ export class FindingsWriter {
     }
     this.#callers.seen(caller, lastUs);
     saw(context, firstUs, lastUs);
-    return true;
   }
 
-  #writeCoverage(coverage: Coverage, context: Context): boolean {
+  #writeCoverage(coverage: Coverage, context: Context): void {
     const report = {
       bootId: coverage.boot_id,
       startUs: toMicroseconds(coverage.start),
@@ -222,10 +236,9 @@ export class FindingsWriter {
       report.seenConnections,
       JSON.stringify(report.losses),
     );
-    if (changes === 0) return false;
+    if (changes === 0) return;
     this.#gaps.add(context.host.row, report);
     saw(context, report.startUs, report.endUs);
-    return true;
   }
 
   /** Several at once: a sync to disk for each would be one for every agent every few seconds. */
@@ -262,7 +275,9 @@ export class FindingsWriter {
   }
 }
 
+/** A record was new. */
 function saw(context: Context, firstUs: number, lastUs: number): void {
+  context.added += 1;
   if (firstUs < context.firstUs) context.firstUs = firstUs;
   if (lastUs > context.lastUs) context.lastUs = lastUs;
 }

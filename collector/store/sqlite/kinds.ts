@@ -1,8 +1,9 @@
 /** What calls are counted by, what else of them hardly varies, and user agents: as numbers. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { RollupLine } from '../../../protocol/records.ts';
-import type { CallBody, CallKind } from '../store.ts';
+import type { CallKind } from '../store.ts';
 import { Dictionary } from './dictionary.ts';
+import type { CallTemplate } from './packed_batch.ts';
 
 /**
  * Roles and user agents are the callers' words: whoever makes up a new one for every call must not make a roll-up row
@@ -54,7 +55,7 @@ export class Kinds {
     return text === null ? null : this.#userAgents.idOf([text], [text], timeUs);
   }
 
-  ofCall(call: CallBody, userAgent: number | null, timeUs: number): KindRow {
+  ofCall(call: CallTemplate, userAgent: number | null, timeUs: number): KindRow {
     return this.#kind(
       call['imds.version'],
       call['imds.endpoint'],
@@ -106,7 +107,7 @@ export class Kinds {
     return { id, class: kindClass };
   }
 
-  shapeOf(call: CallBody, timeUs: number): number {
+  shapeOf(call: CallTemplate, timeUs: number): number {
     const values = [
       call['imds.kind'],
       call['imds.server_version'],

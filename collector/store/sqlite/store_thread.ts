@@ -4,11 +4,12 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Heartbeat } from '../../../protocol/records.ts';
-import type { CloudCount, CloudInstance, Retention, StoredBatch } from '../store.ts';
+import type { CloudCount, CloudInstance, Retention } from '../store.ts';
 import { openForReading, openForWriting } from './database.ts';
 import { FindingsReader } from './findings_reader.ts';
 import { FINDINGS } from './findings_schema.ts';
 import { FindingsWriter } from './findings_writer.ts';
+import type { PackedBatch } from './packed_batch.ts';
 import { retain } from './retention.ts';
 import { type Answer, type Asked, encodeError, type ThreadData } from './thread_messages.ts';
 
@@ -31,7 +32,7 @@ function writerMethods(dataDir: string): Methods {
   let retaining: Promise<unknown> = Promise.resolve();
   return {
     lastSeq: (stream: string, hostId: string) => writer.lastSeq(stream, hostId),
-    write: (batches: StoredBatch[]) => writer.write(batches),
+    write: (batches: PackedBatch[]) => writer.write(batches),
     heartbeat: (heartbeat: Heartbeat, receivedUs: number) => {
       waiting.push({ heartbeat, receivedUs });
       group ??= new Promise((resolve) => setTimeout(resolve, HEARTBEAT_GROUP_MS)).then(flush);

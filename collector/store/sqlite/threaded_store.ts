@@ -15,6 +15,7 @@ import type {
 } from '../store.ts';
 import { backUp } from './backup.ts';
 import { FINDINGS } from './findings_schema.ts';
+import { pack } from './packed_batch.ts';
 import { type Answer, decodeError, type ThreadData } from './thread_messages.ts';
 
 /** A thread that dies more often than this within `RESTART_WINDOW_MS` is not started again. */
@@ -137,7 +138,7 @@ export class ThreadedStore implements Store {
     return this.#writer.ask('lastSeq', stream, hostId);
   }
   write(batches: StoredBatch[]): Promise<BatchResult[]> {
-    return this.#writer.ask('write', batches);
+    return this.#writer.ask('write', batches.map(pack));
   }
   heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
     return this.#writer.ask('heartbeat', heartbeat, receivedUs);

@@ -1,0 +1,169 @@
+/**
+ * A batch on its way to the writer's thread: calls as columns, and what hardly varies among them once. Copying a thousand calls as
+ * objects from thread to thread costs 2.2 ms here and 3.6 ms there, more than half of what SQLite takes to store them.
+ */
+import type { HostFacts } from '../../../protocol/call.ts';
+import type { Coverage } from '../../../protocol/records.ts';
+import type { CallerFacts } from '../../model/workload_identity.ts';
+import type { CallBody, RollupBody, StoredBatch } from '../store.ts';
+import { toMicroseconds } from '../time.ts';
+
+/** What is left of a call without what is its own. */
+export type CallTemplate = Omit<
+  CallBody,
+  'id' | 'time' | 'url.path' | 'url.query' | 'duration_ms' | 'source.port'
+>;
+
+export interface PackedCalls {
+  /** One after the other, 32 hex digits each. */
+  ids: string;
+  timesUs: Float64Array;
+  callers: Uint32Array;
+  templates: CallTemplate[];
+  templateOf: Uint32Array;
+  paths: (string | null)[];
+  pathOf: Uint32Array;
+  queries: (string | null)[];
+  queryOf: Uint32Array;
+  /** NaN: none. */
+  durationsMs: Float64Array;
+  sourcePorts: Uint16Array;
+}
+
+/** A caller's facts as JSON: the writer looks them up by it, and most are known. */
+export interface PackedCaller {
+  json: string;
+  attributed: boolean;
+}
+
+export interface PackedBatch {
+  stream: string;
+  seq: number;
+  host: HostFacts;
+  callers: PackedCaller[];
+  calls: PackedCalls;
+  rollups: { caller: number; rollup: RollupBody }[];
+  coverage: Coverage[];
+}
+
+export function pack({ stream, seq, host, callers, records }: StoredBatch): PackedBatch {
+  const packed: PackedBatch = {
+    stream,
+    seq,
+    host,
+    callers: callers.map(packCaller),
+    calls: emptyCalls(records.length),
+    rollups: [],
+    coverage: [],
+  };
+  const { calls } = packed;
+  const templates = new Map<string, number>();
+  const paths = new Map<string | null, number>();
+  const queries = new Map<string | null, number>();
+  const ids: string[] = [];
+  for (const record of records) {
+    if (record.kind === 'rollup') {
+      packed.rollups.push({ caller: record.caller, rollup: record.rollup });
+      continue;
+    }
+    if (record.kind === 'coverage') {
+      packed.coverage.push(record.coverage);
+      continue;
+    }
+    const { call } = record;
+    const at = ids.length;
+    ids.push(call.id.replaceAll('-', ''));
+    calls.timesUs[at] = toMicroseconds(call.time);
+    calls.callers[at] = record.caller;
+    calls.templateOf[at] = templateOf(call, templates, calls.templates);
+    calls.pathOf[at] = indexOf(call['url.path'], paths, calls.paths);
+    calls.queryOf[at] = indexOf(call['url.query'], queries, calls.queries);
+    calls.durationsMs[at] = call.duration_ms ?? Number.NaN;
+    calls.sourcePorts[at] = call['source.port'];
+  }
+  calls.ids = ids.join('');
+  return packed;
+}
+
+/** Equal for equal facts, in whatever order a batch names them. */
+function packCaller(facts: CallerFacts): PackedCaller {
+  const { process, container, k8s, systemd } = facts;
+  const json = JSON.stringify({
+    process,
+    container,
+    k8s,
+    systemd,
+    'attribution.method': facts['attribution.method'],
+    'attribution.confidence': facts['attribution.confidence'],
+  });
+  return { json, attributed: process !== null };
+}
+
+function emptyCalls(size: number): PackedCalls {
+  return {
+    ids: '',
+    timesUs: new Float64Array(size),
+    callers: new Uint32Array(size),
+    templates: [],
+    templateOf: new Uint32Array(size),
+    paths: [],
+    pathOf: new Uint32Array(size),
+    queries: [],
+    queryOf: new Uint32Array(size),
+    durationsMs: new Float64Array(size),
+    sourcePorts: new Uint16Array(size),
+  };
+}
+
+function templateOf(call: CallBody, known: Map<string, number>, templates: CallTemplate[]): number {
+  const { outcome } = call;
+  const version = call['imds.version'];
+  const kind = call['imds.kind'];
+  const category = call['imds.category'];
+  const role = call['imds.role'];
+  const endpoint = call['imds.endpoint'];
+  const serverVersion = call['imds.server_version'];
+  const fallback = call['imds.fallback'];
+  const method = call['http.request.method'];
+  const userAgent = call['user_agent.original'];
+  const status = call['http.response.status_code'];
+  const source = call['source.address'];
+  const destination = call['destination.address'];
+  const port = call['destination.port'];
+  // The callers' own words with their lengths: none can pass for another.
+  const words = [role, method, userAgent, source, destination];
+  let key = `${version} ${kind} ${category} ${endpoint} ${serverVersion} ${fallback} ${status} ${outcome} ${port}`;
+  for (const word of words) key += word === null ? ' -' : ` ${word.length} ${word}`;
+  let index = known.get(key);
+  if (index === undefined) {
+    index = templates.length;
+    known.set(key, index);
+    templates.push({
+      'imds.version': version,
+      'imds.kind': kind,
+      'imds.category': category,
+      'imds.role': role,
+      'imds.endpoint': endpoint,
+      'imds.server_version': serverVersion,
+      'imds.fallback': fallback,
+      'http.request.method': method,
+      'user_agent.original': userAgent,
+      'http.response.status_code': status,
+      outcome,
+      'source.address': source,
+      'destination.address': destination,
+      'destination.port': port,
+    });
+  }
+  return index;
+}
+
+function indexOf(value: string | null, known: Map<string | null, number>, values: (string | null)[]): number {
+  let index = known.get(value);
+  if (index === undefined) {
+    index = values.length;
+    known.set(value, index);
+    values.push(value);
+  }
+  return index;
+}
