@@ -144,6 +144,7 @@ export type ProcessFacts = z.infer<typeof processFacts>;
 export type ContainerFacts = z.infer<typeof containerFacts>;
 export type K8sFacts = z.infer<typeof k8sFacts>;
 export type SystemdFacts = z.infer<typeof systemdFacts>;
+export type CallerFacts = z.infer<typeof callerFacts>;
 export type HostFacts = z.infer<typeof hostFacts>;
 export type ImdsCategory = z.infer<typeof imdsCategory>;
 export type ImdsKind = z.infer<typeof imdsKind>;

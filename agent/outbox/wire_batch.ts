@@ -3,7 +3,7 @@
  * taken out of the record's text and said once per connection. Text is cut, not parsed: in JSON the bytes of `,"process":`
  * cannot be part of a string (RFC 8259 section 7: a quotation mark within one is escaped).
  */
-import type { Call } from '../../protocol/call.ts';
+import type { Call, CallerFacts, HostFacts } from '../../protocol/call.ts';
 import { MAX_CALLERS_BYTES } from '../../protocol/frames.ts';
 import type { Rollup, WireRecord } from '../../protocol/records.ts';
 import type { Batch } from './batches.ts';
@@ -12,35 +12,47 @@ import type { Batch } from './batches.ts';
 export function recordText(record: WireRecord): string {
   switch (record.kind) {
     case 'call':
-      return JSON.stringify({ kind: 'call', call: callerLast(record.call) });
+      return `{"kind":"call","call":${findingText(record.call)}}`;
     case 'rollup':
-      return JSON.stringify({ kind: 'rollup', rollup: callerLast(record.rollup) });
+      return `{"kind":"rollup","rollup":${findingText(record.rollup)}}`;
     case 'coverage':
       return JSON.stringify(record);
   }
 }
 
-function callerLast<T extends Call | Rollup>(finding: T) {
-  const {
+/** `JSON.stringify` leaves out what is undefined. */
+const NO_CALLER = {
+  process: undefined,
+  container: undefined,
+  k8s: undefined,
+  systemd: undefined,
+  'attribution.method': undefined,
+  'attribution.confidence': undefined,
+  host: undefined,
+};
+
+function findingText(finding: Call | Rollup): string {
+  const body = JSON.stringify({ ...finding, ...NO_CALLER });
+  return `${body.slice(0, -1)},${callerText(finding)},"host":${hostText(finding.host)}}`;
+}
+
+function callerText(finding: Call | Rollup): string {
+  const { process, container, k8s, systemd } = finding;
+  const caller: CallerFacts = {
     process,
     container,
     k8s,
     systemd,
-    'attribution.method': method,
-    'attribution.confidence': confidence,
-    host,
-    ...rest
-  } = finding;
-  return {
-    ...rest,
-    process,
-    container,
-    k8s,
-    systemd,
-    'attribution.method': method,
-    'attribution.confidence': confidence,
-    host,
+    'attribution.method': finding['attribution.method'],
+    'attribution.confidence': finding['attribution.confidence'],
   };
+  return JSON.stringify(caller).slice(1, -1);
+}
+
+let writtenHost: { host: HostFacts; text: string } | null = null;
+function hostText(host: HostFacts): string {
+  if (writtenHost?.host !== host) writtenHost = { host, text: JSON.stringify(host) };
+  return writtenHost.text;
 }
 
 /** A batch in protocol 1: the records as they lie in the spool. */
