@@ -1,105 +1,178 @@
 /** The collector: composition only. */
-import { createHash, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import type { Logger } from 'pino';
-import { AGENT_PATH } from '../protocol/frames.ts';
-import { OperatorError } from '../protocol/operator_error.ts';
 import type { StageCounters } from '../protocol/records.ts';
-import { type CollectorSettings, readAgentToken } from './config.ts';
+import { Access } from './access/access.ts';
+import { signInLink } from './access/sign_in_link.ts';
+import { ServerTls } from './access/tls.ts';
+import { Alerts } from './alert/alerts.ts';
+import { createApp } from './api/app.ts';
+import { CoalescedInsight } from './api/coalesced.ts';
+import { LiveFeed } from './api/live_feed.ts';
+import { ApiMetrics } from './api/metrics.ts';
+import { HttpServer } from './api/server.ts';
+import {
+  type CollectorSettings,
+  checkCollectorSettings,
+  configuredAgentToken,
+  listenAddress,
+} from './config.ts';
 import { IngestServer } from './ingest/server.ts';
 import { Writer } from './ingest/writer.ts';
+import { Insight } from './insight/insight.ts';
+import { RetentionTimer } from './retention.ts';
+import { openAdmin } from './store/sqlite/admin_schema.ts';
 import { openStore } from './store/sqlite/sqlite_store.ts';
+import { takesRecords } from './takes_records.ts';
 
-/** Sockets beyond the agents': for those that are just being refused. */
-const SPARE_SOCKETS = 64;
-const HEADERS_TIMEOUT_MS = 10_000;
+const PAGE_DIRECTORY = fileURLToPath(new URL('./web/dist', import.meta.url));
+/** Every address of the machine: nobody can be sent there. */
+const WILDCARDS = ['0.0.0.0', '::'];
 
 export interface Collector {
-  /** As bound: with the port that was taken where port 0 was asked for. */
+  /** For agents. As bound: with the port that was taken where port 0 was asked for. */
   address: { host: string; port: number; url: string };
+  /** Where people find it. */
+  pageUrl: string;
+  /** Signs one admin in, once, within 15 minutes of this call. */
+  signInLink(): string;
   counters(): StageCounters;
   /** Orderly end: what was received is stored, then the store is closed. */
   stop(): Promise<void>;
 }
 
-/** Starts a collector. Throws `OperatorError` (token, address or store). */
+/** Starts a collector. Throws `OperatorError` (settings, certificate, address or store). */
 export async function startCollector(settings: CollectorSettings, log: Logger): Promise<Collector> {
-  const token = readAgentToken(settings);
-  const colon = settings.listen.lastIndexOf(':');
-  const host = settings.listen.slice(0, colon).replace(/^\[|\]$/g, '');
-  const store = openStore(settings.data_dir);
-  const writer = new Writer(store, log);
+  checkCollectorSettings(settings);
+  const agentToken = configuredAgentToken(settings);
+  const endings: (() => unknown)[] = [];
+  const end = async () => {
+    for (const ending of endings.splice(0).reverse()) await ending();
+  };
+  try {
+    return await compose(settings, agentToken, log, endings, end);
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}
+
+async function compose(
+  settings: CollectorSettings,
+  agentToken: string | null,
+  log: Logger,
+  /** What has to be ended, in the opposite order. */
+  endings: (() => unknown)[],
+  end: () => Promise<void>,
+): Promise<Collector> {
+  const publicUrl = settings.public_url ?? null;
+  const tls = ServerTls.fromSettings(settings, log);
+  if (tls !== null) endings.push(() => tls.close());
+  const store = openStore(settings.data_dir, (error) =>
+    log.error({ reason: error.message }, 'a thread of the store died; it is started again'),
+  );
+  endings.push(() => store.close());
+  const admin = openAdmin(settings.data_dir);
+  endings.push(() => admin.close());
+  const access = new Access(
+    admin,
+    {
+      agentToken,
+      agentTokenHost: settings.agent_token_host ?? null,
+      proxy: {
+        userHeader: settings.proxy_user_header ?? null,
+        trustedAddresses: settings.proxy_trusted_addresses,
+        admins: settings.proxy_admins,
+      },
+      secure: tls !== null || publicUrl?.startsWith('https:') === true,
+      publicUrl,
+    },
+    log,
+  );
+  endings.push(() => access.close());
+
+  const live = new LiveFeed();
+  const writer = new Writer(store, log, { stored: (batches) => live.publish(batches) });
   const ingest = new IngestServer({
-    identify: (request) => (showsToken(request, token) ? { hostId: null, via: 'enrolment' } : null),
-    issueCredential: null,
-    hasCredential: () => false,
+    identify: (request) => access.identifyAgent(request),
+    issueCredential: (hostId) => access.issueCredential(hostId),
+    hasCredential: (hostId) => access.hasCredential(hostId),
     maxConnections: settings.max_connections,
     idleMs: settings.idle_seconds * 1000,
     store,
     writer,
     log,
   });
-  const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS }, (_request, response) => {
-    response.writeHead(404, { connection: 'close' }).end();
+  const insight = new CoalescedInsight(
+    new Insight(store, {
+      readinessWindowDays: settings.readiness_window_days,
+      silentAfterSeconds: settings.silent_after_seconds,
+    }),
+  );
+  const alerts = new Alerts({ database: admin, insight, store, publicUrl, log });
+  const retention = new RetentionTimer(store, access, log);
+  endings.push(() => retention.stop());
+  access.onTokenEnded(({ hostId }) => {
+    if (hostId !== null) ingest.disconnect(hostId);
+    live.check();
   });
-  server.maxConnections = settings.max_connections + SPARE_SOCKETS;
-  server.on('upgrade', (request, socket, head) => {
-    if (request.url?.split('?', 1)[0] === AGENT_PATH) ingest.onUpgrade(request, socket, head);
-    else
-      socket.on('error', () => socket.destroy()).end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n');
+
+  const counters = (): StageCounters => ({
+    ingest: ingest.counters(),
+    writer: writer.counters(),
+    access: access.counters(),
+    insight: insight.counters(),
+    live: live.counters(),
+    alerts: alerts.counters(),
+    retention: retention.counters(),
+    ...(tls !== null && { tls: tls.counters() }),
   });
-  const wanted = Number(settings.listen.slice(colon + 1));
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ host, port: wanted }, resolve);
-    });
-  } catch (error) {
-    await ingest.close();
-    await store.close();
-    const { code, message } = error as NodeJS.ErrnoException;
-    const remedy =
-      code === 'EADDRINUSE'
-        ? 'Another program has it; set another listen address.'
-        : 'Set another listen address.';
-    throw new OperatorError(
-      code === 'EACCES' ? 3 : 1,
-      `The collector cannot listen on ${host}, port ${wanted}: ${message}. ${remedy}`,
-      { cause: error },
-    );
-  }
-  const { port } = server.address() as AddressInfo;
-  const url = `ws://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  log.info({ listen: url, store: settings.data_dir }, 'the collector listens');
-  let stopped: Promise<void> | null = null;
-  const stop = async () => {
-    const closed = new Promise((resolve) => {
-      server.close(resolve);
-    });
-    await ingest.close();
-    server.closeAllConnections();
-    await closed;
+  const app = createApp({
+    insight,
+    access,
+    alerts,
+    store,
+    live,
+    metrics: new ApiMetrics(),
+    counters,
+    unready: () => takesRecords(store, writer),
+    log,
+    defaultWindowDays: settings.readiness_window_days,
+    tls: tls !== null,
+    pageDirectory: PAGE_DIRECTORY,
+  });
+  const server = new HttpServer(app, {
+    tls: tls?.options ?? null,
+    maxAgents: settings.max_connections,
+    onAgent: (request, socket, head) => ingest.onUpgrade(request, socket, head),
+  });
+  endings.push(async () => {
+    live.close();
+    await Promise.all([ingest.close(), server.close()]);
     await writer.settled();
-    await store.close();
-    log.info('the collector has stopped');
-  };
+  });
+
+  const { host, port: wanted } = listenAddress(settings);
+  const port = await server.listen(host, wanted);
+  if (tls !== null && server.tlsServer !== null) tls.follow(server.tlsServer);
+  alerts.start();
+  endings.push(() => alerts.stop());
+  const urlOf = (scheme: string, name: string) =>
+    `${scheme}${tls === null ? '' : 's'}://${name.includes(':') ? `[${name}]` : name}:${port}`;
+  const pageUrl = publicUrl ?? urlOf('http', WILDCARDS.includes(host) ? 'localhost' : host);
+  access.setAddress(pageUrl);
+  const url = urlOf('ws', host);
+  log.info({ listen: url, page: pageUrl, store: settings.data_dir }, 'the collector listens');
+  let stopped: Promise<void> | null = null;
   return {
     address: { host, port, url },
-    counters: () => ({ ingest: ingest.counters(), writer: writer.counters() }),
+    pageUrl,
+    signInLink: () =>
+      signInLink(pageUrl, access.createSignInCode('admin', { name: 'collector', sourceAddress: null })),
+    counters,
     stop: () => {
-      stopped ??= stop();
+      stopped ??= end().then(() => log.info('the collector has stopped'));
       return stopped;
     },
   };
-}
-
-/** Compares digests of equal length in constant time, so that neither content nor length of the token shows. */
-function showsToken({ headers }: IncomingMessage, token: string): boolean {
-  const match = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '');
-  return timingSafeEqual(digest(match?.[1] ?? ''), digest(token)) && match !== null;
-}
-
-function digest(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
 }

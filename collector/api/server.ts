@@ -3,8 +3,9 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { SecureContextOptions, TlsOptions } from 'node:tls';
+import { type TlsOptions, Server as TlsServer } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
+import { AGENT_PATH } from '../../protocol/frames.ts';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import type { ApiApp } from './parts.ts';
 
@@ -16,18 +17,22 @@ const SPARE_SOCKETS = 512;
 /** How long what is being answered may take when the collector ends. */
 const STOP_GRACE_MS = 1500;
 
+const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
+const BAD_REQUEST = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
+
 export interface ServerOptions {
   /** Null: plain HTTP. */
   tls: TlsOptions | null;
   /** Agents at one time; more sockets than these and some spare ones are not taken. */
   maxAgents: number;
-  onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** An upgrade on `AGENT_PATH`; there is nothing else to upgrade to. */
+  onAgent: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
 export class HttpServer {
   readonly #server: Server;
 
-  constructor(app: ApiApp, { tls, maxAgents, onUpgrade }: ServerOptions) {
+  constructor(app: ApiApp, { tls, maxAgents, onAgent }: ServerOptions) {
     const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
     const options = {
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -37,10 +42,12 @@ export class HttpServer {
     this.#server =
       tls === null ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
     this.#server.maxConnections = maxAgents + SPARE_SOCKETS;
-    this.#server.on('upgrade', onUpgrade);
+    this.#server.on('upgrade', (request, socket, head) => {
+      if (request.url?.split('?', 1)[0] === AGENT_PATH) onAgent(request, socket, head);
+      else socket.on('error', () => socket.destroy()).end(NOT_FOUND);
+    });
     this.#server.on('clientError', (_error, socket: Socket) => {
-      if (socket.writable)
-        socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+      if (socket.writable) socket.end(BAD_REQUEST);
       else socket.destroy();
     });
   }
@@ -73,13 +80,9 @@ export class HttpServer {
     return this.#server.listening;
   }
 
-  /** For connections from now on. Does nothing without TLS. */
-  setSecureContext(options: SecureContextOptions): void {
-    if ('setSecureContext' in this.#server) {
-      (this.#server as Server & { setSecureContext(options: SecureContextOptions): void }).setSecureContext(
-        options,
-      );
-    }
+  /** Null without TLS. For whoever renews its certificate. */
+  get tlsServer(): TlsServer | null {
+    return this.#server instanceof TlsServer ? this.#server : null;
   }
 
   /** Takes no more connections; resolves when the ones it has are closed, at the latest after a grace time. */

@@ -44,7 +44,7 @@ export async function startApi(changes: Partial<ApiParts> = {}): Promise<ApiBenc
     admin,
     {
       agentToken: null,
-      renewCredentials: false,
+      agentTokenHost: null,
       proxy: { userHeader: 'X-Forwarded-User', trustedAddresses: ['127.0.0.2'], admins: [] },
       secure: false,
       publicUrl: null,
@@ -79,7 +79,7 @@ export async function startApi(changes: Partial<ApiParts> = {}): Promise<ApiBenc
   const server = new HttpServer(createApp(parts), {
     tls: null,
     maxAgents: 10,
-    onUpgrade: (_request, socket) => socket.destroy(),
+    onAgent: (_request, socket) => socket.destroy(),
   });
   const port = await server.listen('127.0.0.1', 0);
   const url = `http://127.0.0.1:${port}`;

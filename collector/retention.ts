@@ -1,0 +1,61 @@
+/** Lets go of what is older, or more, than an admin wants kept: every few minutes, a little at a time. */
+import type { Logger } from 'pino';
+import type { Counters } from '../protocol/records.ts';
+import type { Access } from './access/access.ts';
+import type { Store } from './store/store.ts';
+
+const INTERVAL_MS = 5 * 60_000;
+/** After a start agents deliver what they have kept: that comes first. */
+const FIRST_MS = 60_000;
+
+export class RetentionTimer {
+  readonly #store: Pick<Store, 'retain'>;
+  readonly #access: Pick<Access, 'retention'>;
+  readonly #log: Logger;
+  #timer: NodeJS.Timeout;
+  #running: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #counters = { runs: 0, failures: 0, calls_deleted: 0, rollups_deleted: 0, coverage_deleted: 0 };
+
+  constructor(store: Pick<Store, 'retain'>, access: Pick<Access, 'retention'>, log: Logger) {
+    this.#store = store;
+    this.#access = access;
+    this.#log = log;
+    this.#timer = this.#after(FIRST_MS);
+  }
+
+  counters(): Counters {
+    return { ...this.#counters };
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  #after(milliseconds: number): NodeJS.Timeout {
+    const timer = setTimeout(() => {
+      this.#running = this.#run();
+    }, milliseconds);
+    timer.unref();
+    return timer;
+  }
+
+  async #run(): Promise<void> {
+    const { raw_days, rollup_days, max_bytes } = this.#access.retention();
+    const retention = { rawDays: raw_days, rollupDays: rollup_days, maxBytes: max_bytes };
+    try {
+      const result = await this.#store.retain(retention, Date.now() * 1000);
+      this.#counters.runs += 1;
+      this.#counters.calls_deleted += result.callsDeleted;
+      this.#counters.rollups_deleted += result.rollupsDeleted;
+      this.#counters.coverage_deleted += result.coverageDeleted;
+      this.#log.debug(result, 'retention has run');
+    } catch (error) {
+      this.#counters.failures += 1;
+      this.#log.error({ reason: (error as Error).message }, 'old records could not be removed');
+    }
+    if (!this.#stopped) this.#timer = this.#after(INTERVAL_MS);
+  }
+}
