@@ -20,7 +20,7 @@ export interface CommandLine {
   summary: string;
   argv: string[];
   env: NodeJS.ProcessEnv;
-  /** Names of the positional arguments: `['FILE']`. One in brackets at the end may be left out: `['[ID]']`. */
+  /** Names of the positional arguments: `['FILE']`. One in brackets at the end may be left out: `['[ID]']`, or come often: `['[FILE...]']`. */
   positionals?: string[];
   /** Flags with one letter: `{ i: 'interface' }`. */
   short?: Record<string, string>;
@@ -72,7 +72,8 @@ export function loadSettings<S extends Schema>(
   if (!result.success) throw new OperatorError(2, describeIssues(result.error, schema, origin, given));
   const expected = commandLine.positionals ?? [];
   const required = expected.filter((name) => !name.startsWith('['));
-  if (positionals.length < required.length || positionals.length > expected.length) {
+  const most = expected.at(-1)?.endsWith('...]') === true ? Number.POSITIVE_INFINITY : expected.length;
+  if (positionals.length < required.length || positionals.length > most) {
     const usage = `imdswatch ${commandLine.command} ${expected.join(' ')}`.trimEnd();
     const surplus = positionals[expected.length];
     throw new OperatorError(

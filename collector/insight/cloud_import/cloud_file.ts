@@ -1,0 +1,45 @@
+/** Files that an operator made with the AWS CLI or a spreadsheet, read into what is supplied of the cloud. */
+import { OperatorError } from '../../../protocol/operator_error.ts';
+import type { CloudCountInput, CloudInstanceInput } from '../../model/cloud.ts';
+import { readMetricData, readMetricStatistics } from './cloudwatch.ts';
+import { readCountsCsv } from './counts_csv.ts';
+import { readInstances } from './instances.ts';
+
+export interface CloudFigures {
+  counts: CloudCountInput[];
+  instances: CloudInstanceInput[];
+  /** What was left out, by reason; each reason is a phrase for people. */
+  ignored: Record<string, number>;
+}
+
+export interface CloudFileOptions {
+  /** Whose figures these are, where the file does not say (`get-metric-statistics`). */
+  instanceId: string | null;
+  /** Period of the query, where the file does not say. */
+  periodSeconds: number;
+}
+
+/**
+ * JSON of `aws cloudwatch get-metric-data`, `aws cloudwatch get-metric-statistics` or `aws ec2 describe-instances`, or CSV with the
+ * columns `instance_id,start,end,metadata_no_token[,rejected]`. `name` is only for messages. Throws `OperatorError`.
+ */
+export function readCloudFile(name: string, text: string, options: CloudFileOptions): CloudFigures {
+  const content = text.replace(/^\uFEFF/, '').trim();
+  if (content === '') throw new OperatorError(1, `${name} is empty.`);
+  if (!/^[[{"]/.test(content)) return readCountsCsv(name, content);
+  let document: unknown;
+  try {
+    document = JSON.parse(content);
+  } catch (error) {
+    throw new OperatorError(1, `${name} is no valid JSON: it may be cut off.`, { cause: error });
+  }
+  if (typeof document === 'object' && document !== null) {
+    if ('MetricDataResults' in document) return readMetricData(name, document, options);
+    if ('Datapoints' in document) return readMetricStatistics(name, document, options);
+    if ('Reservations' in document) return readInstances(name, document);
+  }
+  throw new OperatorError(
+    1,
+    `${name} is JSON of another kind: it must be the output of "aws cloudwatch get-metric-data", "aws cloudwatch get-metric-statistics" or "aws ec2 describe-instances".`,
+  );
+}

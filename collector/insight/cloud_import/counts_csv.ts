@@ -1,0 +1,58 @@
+/** `instance_id,start,end,metadata_no_token[,rejected]`: one line a span of whole hours, without quotes. */
+import { OperatorError } from '../../../protocol/operator_error.ts';
+import { cloudCount } from '../../model/cloud.ts';
+import type { CloudFigures } from './cloud_file.ts';
+
+const COLUMNS = ['instance_id', 'start', 'end', 'metadata_no_token', 'rejected'];
+const MAX_LINES = 100_000;
+const COUNT = /^\d{1,15}$/;
+
+/** Throws `OperatorError` that names the line. */
+export function readCountsCsv(name: string, text: string): CloudFigures {
+  const lines = text.split(/\r?\n/);
+  const header = lines[0]!.split(',').map((cell) => cell.trim());
+  const isRight = header.length >= 4 && header.length <= 5 && header.every((cell, i) => cell === COLUMNS[i]);
+  if (!isRight) {
+    throw new OperatorError(
+      1,
+      `${name} is neither JSON nor CSV of counts: its first line must be "${COLUMNS.slice(0, 4).join(',')}", with ",rejected" if it is known.`,
+    );
+  }
+  if (lines.length > MAX_LINES)
+    throw new OperatorError(1, `${name} has more than ${MAX_LINES} lines. Split it.`);
+  const counts: CloudFigures['counts'] = [];
+  const seen = new Set<string>();
+  for (const [index, line] of lines.entries()) {
+    if (index === 0 || line.trim() === '') continue;
+    const fail = (what: string) => new OperatorError(1, `${name}, line ${index + 1}: ${what}.`);
+    const cells = line.split(',').map((cell) => cell.trim());
+    if (cells.length < 4 || cells.length > header.length) throw fail(`there are ${cells.length} cells`);
+    const [instance_id, start, end, noToken, rejected = ''] = cells as [
+      string,
+      string,
+      string,
+      string,
+      string?,
+    ];
+    if (!COUNT.test(noToken) || !(rejected === '' || COUNT.test(rejected))) {
+      throw fail('a count must be a whole number');
+    }
+    const parsed = cloudCount.safeParse({
+      instance_id,
+      start,
+      end,
+      metadata_no_token: Number(noToken),
+      metadata_no_token_rejected: rejected === '' ? null : Number(rejected),
+    });
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues;
+      throw fail(`${issue!.path.join('.') || 'the span'}: ${issue!.message}`);
+    }
+    const key = JSON.stringify([instance_id, Date.parse(start)]);
+    if (seen.has(key)) throw fail('this instance and start were on a line before');
+    seen.add(key);
+    counts.push(parsed.data);
+  }
+  if (counts.length === 0) throw new OperatorError(1, `${name} has no counts below its first line.`);
+  return { counts, instances: [], ignored: {} };
+}
