@@ -54,14 +54,9 @@ test('SIGTERM ends it in order: what was acknowledged is there, exit code 0', as
   assert.equal(statSync(join(dataDir, FINDINGS.file)).mode & 0o077, 0, "nobody else's to read");
 });
 
-test('the token comes from a file; without one it says how to make one', async () => {
+test('an enrolment token comes from a file, where one is wanted', async () => {
   const directory = bench.directory();
   const dataDir = join(directory, 'data');
-  const nothing = await end(started(['--listen', '127.0.0.1:0', '--data-dir', dataDir]));
-  assert.equal(nothing.code, 2);
-  assert.match(nothing.said, /agent_token is not set/);
-  assert.ok(!existsSync(dataDir));
-
   const file = join(directory, 'token');
   writeFileSync(file, 'short\n');
   chmodSync(file, 0o600);
@@ -77,6 +72,38 @@ test('the token comes from a file; without one it says how to make one', async (
   await eventually('the store', () => existsSync(join(dataDir, FINDINGS.file)));
   child.kill('SIGTERM');
   assert.ok(!(await ended).said.includes(TOKEN));
+});
+
+test('the start prints a link that signs an admin in, once, and keeps it out of the log', async () => {
+  const child = started(['--listen', '127.0.0.1:0', '--data-dir', bench.directory()]);
+  let said = '';
+  child.stderr!.on('data', (data) => {
+    said += data;
+  });
+  await eventually('the link', () => said.includes('/sign-in#') && said.endsWith('\n'));
+  const [, base, secret] = /(http:\/\/127\.0\.0\.1:\d+)\/sign-in#(\S+)/.exec(said)!;
+  for (const line of said.split('\n')) if (line.startsWith('{')) assert.ok(!line.includes(secret!));
+  const signIn = () =>
+    fetch(`${base}/api/v1/session`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin' },
+      body: JSON.stringify({ secret }),
+    });
+  const first = await signIn();
+  assert.equal(first.status, 201);
+  const cookie = first.headers.get('set-cookie')!.split(';')[0]!;
+  const overview = await fetch(`${base}/api/v1/overview`, { headers: { Cookie: cookie } });
+  assert.equal(overview.status, 200);
+  assert.equal((await fetch(`${base}/api/v1/overview`)).status, 401);
+  assert.equal((await fetch(`${base}/readyz`)).status, 200);
+  assert.equal((await signIn()).status, 401);
+});
+
+test('without TLS nobody else can reach it, unless the operator says that something in front encrypts', async () => {
+  const dataDir = bench.directory();
+  const refused = await end(started(['--listen', '0.0.0.0:0', '--data-dir', dataDir]));
+  assert.equal(refused.code, 2);
+  assert.match(refused.said, /there is no TLS/);
 });
 
 test('an address that is taken, and one that is none', async () => {
