@@ -2,7 +2,7 @@
  * The rules: what is told, given what was told before and what is so now. Pure. Whatever must wait for a quiet time to end
  * is not forgotten meanwhile: its state stays as it was, and the same change is found again at the next evaluation.
  */
-import type { Alert, AlertRule } from '../model/administration.ts';
+import type { Alert } from '../model/administration.ts';
 import type { Host, Verdict } from '../model/host.ts';
 import type { Offender } from '../model/offender.ts';
 import { DAY_US, HOUR_US } from '../model/window.ts';
@@ -222,13 +222,9 @@ function sameState(one: HostState, other: HostState): boolean {
 }
 
 function bounded(alerts: readonly AlertDraft[], most: number): AlertDraft[] {
-  const ofRule = new Map<string, AlertDraft[]>();
-  for (const alert of alerts) {
-    // Hosts that are back are not mixed with hosts that went.
-    const key = `${alert.rule} ${alert.severity === 'info'}`;
-    ofRule.set(key, [...(ofRule.get(key) ?? []), alert]);
-  }
+  // Hosts that are back are not mixed with hosts that went.
+  const ofRule = Map.groupBy(alerts, ({ rule, severity }) => `${rule} ${severity === 'info'}`);
   return [...ofRule.values()].flatMap((group) =>
-    group.length > most ? [words.summary(group[0]!.rule as AlertRule, group)] : group,
+    group.length > most ? [words.summary(group[0]!.rule, group)] : group,
   );
 }

@@ -92,6 +92,17 @@ test('a host whose clock is a year ahead does not hide what comes after', () => 
   assert.equal(rules.tell({ offenders: [thiefOf(1, laterUs)] }, laterUs).length, 1);
 });
 
+test('credentials again within a day of the last alert wait for the end of that day, and are told then', () => {
+  const rules = new Rules();
+  // From an agent that was offline for a month.
+  assert.equal(rules.tell({ offenders: [thiefOf(1, NOON_US - 30 * DAY_US)] }, NOON_US).length, 2);
+  const now = [thiefOf(1, NOON_US + HOUR_US)];
+  assert.deepEqual(rules.tell({ offenders: now }, NOON_US + HOUR_US), []);
+  assert.deepEqual(rules.tell({ offenders: now }, NOON_US + DAY_US - 1), []);
+  assert.equal(rules.tell({ offenders: now }, NOON_US + DAY_US).length, 1);
+  assert.deepEqual(rules.tell({ offenders: now }, NOON_US + 3 * DAY_US), []);
+});
+
 test('a ready host that is not any more is told when it changes, not while it stays so', () => {
   const rules = new Rules();
   const blocked = hostOf(1, { verdict: 'blocked', offender_count: 1 });
@@ -153,6 +164,17 @@ test('coverage lost: once in 24 hours while losses go on, at once after a recove
   const recoveredUs = atUs + 2 * HOUR_US;
   assert.equal(rules.tell(lossAt(recoveredUs), recoveredUs).length, 1);
   assert.deepEqual(rules.tell(lossAt(recoveredUs), recoveredUs + 25 * HOUR_US), [], 'the same loss');
+});
+
+test('losses that never stop are told every 24 hours', () => {
+  const rules = new Rules();
+  const told: number[] = [];
+  for (let minute = 0; minute <= 60 * 60; minute += 30) {
+    const us = NOON_US + minute * MINUTE_US;
+    const coverage = [lossOf(1, NOON_US - MINUTE_US, us, 'losses')];
+    if (rules.tell({ hosts: [hostOf(1)], coverage }, us).length > 0) told.push(minute / 60);
+  }
+  assert.deepEqual(told, [0, 24, 48]);
 });
 
 test('gaps that are no loss of the capture are not told as such', () => {
