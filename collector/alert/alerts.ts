@@ -61,6 +61,7 @@ export class Alerts {
   readonly #counters = {
     evaluations: 0,
     evaluations_failed: 0,
+    rounds_failed: 0,
     alerts: 0,
     summaries: 0,
     queue_overflowed: 0,
@@ -193,8 +194,8 @@ export class Alerts {
     const tookMs = performance.now() - began;
     // Not waited for: a destination that hangs must not hold up the rules.
     this.sendDue().catch((error: Error) => {
-      this.#counters.evaluations_failed++;
-      this.#options.log.error({ error: error.message }, 'alerts could not be sent');
+      this.#counters.rounds_failed++;
+      this.#options.log.error({ error: error.message }, 'alerts that wait could not be read');
     });
     this.#again(Math.max(INTERVAL_MS, tookMs / MAX_SHARE));
   }
