@@ -22,11 +22,12 @@ export async function kill(child: ChildProcess): Promise<void> {
 export async function startCollectorProcess(
   dataDir: string,
   port = 0,
+  env: Record<string, string> = {},
 ): Promise<{ child: ChildProcess; port: number }> {
   const child = spawn(
     process.execPath,
     [...NODE_FLAGS, MAIN, 'collector', '--listen', `127.0.0.1:${port}`, '--data-dir', dataDir],
-    { env: { ...process.env, IMDSWATCH_AGENT_TOKEN: TOKEN }, stdio: ['ignore', 'ignore', 'pipe'] },
+    { env: { ...process.env, IMDSWATCH_AGENT_TOKEN: TOKEN, ...env }, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   const said: string[] = [];
   const listening = new Promise<number>((resolve, reject) => {
@@ -48,8 +49,9 @@ export class AgentProcess {
   #done = false;
   #counters: StageCounters | null = null;
 
-  constructor(orders: AgentOrders) {
+  constructor(orders: AgentOrders, env: Record<string, string> = {}) {
     this.child = spawn(process.execPath, [...NODE_FLAGS, AGENT, JSON.stringify(orders)], {
+      env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     createInterface({ input: this.child.stderr! }).on('line', (line) => this.logLines.push(line));
