@@ -1,0 +1,162 @@
+/** Which agents come in, for which host, and that one host cannot take over another's name. */
+import assert from 'node:assert/strict';
+import { afterEach, describe, it } from 'node:test';
+import { OperatorError } from '../../../protocol/operator_error.ts';
+import { AccessBench, ADMIN, DAY_MS, MINUTE_MS } from './parties/access_bench.ts';
+
+const CONFIGURED = 'a-token-of-the-configuration';
+const HOST = 'i-0123456789abcdef0';
+const open: AccessBench[] = [];
+const bench = (...options: ConstructorParameters<typeof AccessBench>) => {
+  const made = new AccessBench(...options);
+  open.push(made);
+  return made;
+};
+afterEach(() => {
+  for (const one of open.splice(0)) one.close();
+});
+
+describe('who is let in', () => {
+  it('nobody without a token, and nobody with a wrong one', () => {
+    const b = bench({ agentToken: CONFIGURED });
+    const right = b.access.createToken({ kind: 'agent', name: 'x', host_id: HOST }, ADMIN).secret;
+    for (const wrong of [
+      null,
+      CONFIGURED.slice(1),
+      `${CONFIGURED}x`,
+      right.slice(0, -1),
+      right.replace('imdsw_a', 'imdsw_e'),
+      `${right.slice(0, -1)}${right.endsWith('A') ? 'E' : 'A'}`,
+      `imdsw_a${'A'.repeat(43)}`,
+    ]) {
+      assert.equal(b.agent(wrong), null, String(wrong));
+    }
+    assert.equal(b.access.counters()['agents_refused'], 7);
+  });
+  it('the configured token, a stored enrolment token and a credential, each as what it is', () => {
+    const b = bench({ agentToken: CONFIGURED });
+    const enrolment = b.access.createToken({ kind: 'enrolment', name: 'fleet' }, ADMIN).secret;
+    const agent = b.access.createToken({ kind: 'agent', name: 'one', host_id: HOST }, ADMIN).secret;
+    assert.deepEqual(b.agent(CONFIGURED), { hostId: null, via: 'enrolment' });
+    assert.deepEqual(b.agent(enrolment), { hostId: null, via: 'enrolment' });
+    assert.deepEqual(b.agent(agent), { hostId: HOST, via: 'credential' });
+    const { agents_by_enrolment, agents_by_credential } = b.access.counters();
+    assert.deepEqual([agents_by_enrolment, agents_by_credential], [2, 1]);
+  });
+  it("a person's token is none for an agent, and an agent's is none for people", () => {
+    const b = bench();
+    assert.equal(b.agent(b.person('admin').secret), null);
+    for (const kind of ['enrolment', 'agent'] as const) {
+      const { secret } = b.access.createToken({ kind, name: 'x', host_id: HOST }, ADMIN);
+      assert.equal(b.shown({ authorization: `Bearer ${secret}` }), null);
+      assert.equal(b.access.signIn(secret, null), null);
+    }
+  });
+  it('a token that was bound to one host by the configuration enrols nobody', () => {
+    const b = bench({ agentToken: CONFIGURED, agentTokenHost: HOST });
+    assert.deepEqual(b.agent(CONFIGURED), { hostId: HOST, via: 'credential' });
+    assert.equal(b.access.hasCredential(HOST), true);
+    assert.equal(b.access.issueCredential(HOST), null);
+  });
+  it('nobody whose token has expired or was revoked', () => {
+    const b = bench();
+    const { token, secret } = b.access.createToken({ kind: 'enrolment', name: 'x', expires_days: 1 }, ADMIN);
+    b.nowMs += DAY_MS - 1;
+    assert.notEqual(b.agent(secret), null);
+    b.nowMs += 1;
+    assert.equal(b.agent(secret), null);
+    b.access.poll();
+    assert.deepEqual(b.ended, [{ id: token.id, kind: 'enrolment', hostId: null }]);
+    const other = b.access.createToken({ kind: 'agent', name: 'x', host_id: HOST }, ADMIN);
+    b.access.revokeToken(other.token.id, ADMIN);
+    assert.equal(b.agent(other.secret), null);
+    assert.deepEqual(b.ended[1], { id: other.token.id, kind: 'agent', hostId: HOST });
+    b.access.poll();
+    assert.equal(b.ended.length, 2, 'each is told of once');
+  });
+});
+
+describe('a credential of its own', () => {
+  it('speaks for the host that it was issued for', () => {
+    const b = bench();
+    const credential = b.access.issueCredential(HOST, '10.0.0.9')!;
+    assert.match(credential, /^imdsw_a[\w-]{43}$/);
+    assert.deepEqual(b.agent(credential), { hostId: HOST, via: 'credential' });
+    const [entry] = b.access.auditLog({ limit: 1 });
+    assert.equal(entry?.action, 'credential.issue');
+    assert.equal(entry?.source_address, '10.0.0.9');
+    assert.match(entry?.detail ?? '', new RegExp(HOST));
+  });
+  it('is not issued to a second one that claims the name, once the first has shown it', () => {
+    const b = bench();
+    const first = b.access.issueCredential(HOST)!;
+    b.agent(first);
+    assert.equal(b.access.hasCredential(HOST), true);
+    assert.equal(b.access.issueCredential(HOST), null);
+    assert.equal(b.access.counters()['credentials_denied'], 1);
+    assert.notEqual(b.agent(first), null);
+    assert.equal(b.access.hasCredential('another'), false);
+  });
+  it('is issued again to one that lost it before it was ever used, for ten minutes', () => {
+    const b = bench();
+    const lost = b.access.issueCredential(HOST)!;
+    b.nowMs += 9 * MINUTE_MS;
+    assert.equal(b.access.hasCredential(HOST), false);
+    const again = b.access.issueCredential(HOST)!;
+    assert.equal(b.agent(lost), null);
+    b.nowMs += 10 * MINUTE_MS;
+    assert.equal(b.access.hasCredential(HOST), true, 'that agent may still be on its first connection');
+    assert.equal(b.access.issueCredential(HOST), null);
+    assert.notEqual(b.agent(again), null);
+    assert.equal(b.access.tokens().length, 1);
+  });
+  it('made by an admin is never given to who enrols', () => {
+    const b = bench();
+    b.access.createToken(
+      { kind: 'agent', name: 'enrolment', host_id: HOST },
+      { name: 'enrolment', sourceAddress: null },
+    );
+    assert.equal(b.access.issueCredential(HOST), null);
+  });
+  it('that was revoked lets its host enrol again', () => {
+    const b = bench();
+    const first = b.access.issueCredential(HOST)!;
+    b.agent(first);
+    const { id } = b.access.tokens()[0]!;
+    assert.equal(b.access.revokeToken(id, ADMIN), true);
+    assert.equal(b.access.revokeToken(id, ADMIN), false);
+    const second = b.access.issueCredential(HOST)!;
+    assert.equal(b.agent(first), null);
+    assert.deepEqual(b.agent(second), { hostId: HOST, via: 'credential' });
+  });
+  it('that has expired does so too', () => {
+    const b = bench();
+    b.access.createToken({ kind: 'agent', name: 'x', host_id: HOST, expires_days: 1 }, ADMIN);
+    assert.throws(
+      () => b.access.createToken({ kind: 'agent', name: 'y', host_id: HOST }, ADMIN),
+      (error: unknown) =>
+        error instanceof OperatorError && error.exitCode === 1 && /Revoke it first/.test(error.message),
+    );
+    b.nowMs += DAY_MS;
+    assert.equal(b.access.hasCredential(HOST), false);
+    assert.notEqual(b.access.issueCredential(HOST), null);
+  });
+  it('is for a host id, not for anything', () => {
+    const b = bench();
+    for (const bad of ['', 'x'.repeat(201), 'a\nb', 'a\u0000'])
+      assert.equal(b.access.issueCredential(bad), null);
+    assert.equal(b.access.counters()['credentials_denied'], 4);
+    assert.equal(b.access.tokens().length, 0);
+  });
+});
+
+it('a database that fails refuses agents, and says so', () => {
+  const b = bench();
+  const credential = b.access.issueCredential(HOST)!;
+  b.admin.exec('DROP TABLE sessions; ALTER TABLE tokens RENAME TO gone');
+  assert.equal(b.agent(credential), null);
+  assert.equal(b.access.counters()['store_errors'], 1);
+  assert.match(b.lines.join(''), /cannot be used/);
+  b.admin.exec('ALTER TABLE gone RENAME TO tokens');
+  assert.notEqual(b.agent(credential), null);
+});
