@@ -12,7 +12,9 @@ import * as z from 'zod';
 const port = z.int().min(0).max(65535);
 const pid = z.int().min(1);
 /** RFC 3339, UTC, at least millisecond and at most microsecond precision. */
-export const timestamp = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{2,6}Z$/);
+export const timestamp = z
+  .string()
+  .regex(/^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{2,6}Z$/);
 /** RFC 9562 UUID of version 7: sorts by time. */
 export const uuidv7 = z
   .string()

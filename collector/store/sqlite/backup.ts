@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
+import { pathToFileURL } from 'node:url';
 import { OperatorError } from '../../../protocol/operator_error.ts';
 import { lockDataDir } from './data_dir_lock.ts';
 import { FINDINGS } from './findings_schema.ts';
@@ -39,6 +40,7 @@ export async function backUp(dataDir: string, name: string, file: string): Promi
     database = new DatabaseSync(source, { readOnly: true, timeout: 5000 });
     await backup(database, partial, { rate: ALL_PAGES });
     chmodSync(partial, 0o600);
+    toOneFile(partial);
     check(partial);
     renameSync(partial, file);
     return { file, bytes: statSync(file).size };
@@ -127,11 +129,22 @@ export function restoreAll(
   }
 }
 
+/** With a log (WAL) it would be a database of three files as soon as somebody looks into it. */
+function toOneFile(file: string): void {
+  const database = new DatabaseSync(file);
+  try {
+    database.exec('PRAGMA journal_mode = DELETE');
+  } finally {
+    database.close();
+  }
+}
+
 function check(file: string): void {
   let database: DatabaseSync | null = null;
   let verdict: string;
   try {
-    database = new DatabaseSync(file, { readOnly: true });
+    // https://www.sqlite.org/uri.html#uriimmutable: nobody writes it, and nothing is to be left beside it.
+    database = new DatabaseSync(new URL(`${pathToFileURL(file)}?immutable=1`), { readOnly: true });
     verdict = String(database.prepare('PRAGMA integrity_check(1)').get()!['integrity_check']);
   } catch (error) {
     verdict = (error as Error).message;

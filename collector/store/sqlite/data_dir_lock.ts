@@ -19,7 +19,7 @@ export function lockDataDir(dataDir: string): () => void {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     database = new DatabaseSync(file, { timeout: 0 });
-    database.exec('PRAGMA locking_mode = NORMAL; BEGIN EXCLUSIVE');
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     database?.close();
     const { errcode, message } = error as { errcode?: number; message: string };
