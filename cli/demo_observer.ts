@@ -146,9 +146,10 @@ export class DemoObserver {
     if (status !== 0) throw new OperatorError(1, `"imdswatch offenders" ended with exit code ${status}.`);
   }
 
+  /** Everybody's rows: one program may have one with IMDSv1 calls and one without, by where it ran. */
   async listOffenders(): Promise<z.infer<typeof listedOffenders>> {
     const answer: RunResult = await this.#lab.run(
-      this.#command('offenders', '--data-dir', this.#dataDir, '--json'),
+      this.#command('offenders', '--data-dir', this.#dataDir, '--json', '--all'),
       { env: this.#env },
     );
     if (answer.status !== 0) {

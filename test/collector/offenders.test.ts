@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -11,15 +10,15 @@ import { promisify } from 'node:util';
 import { v7 as uuidv7 } from 'uuid';
 import { parseSince, readOffenders } from '../../cli/offenders.ts';
 import { offendersTable } from '../../cli/offenders_table.ts';
-import type { Offender } from '../../collector/insight/offenders.ts';
+import type { Offender } from '../../collector/model/offender.ts';
 import { FINDINGS } from '../../collector/store/sqlite/findings_schema.ts';
 
 import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
-import type { Store } from '../../collector/store/store.ts';
 import { toMicroseconds, toTimestamp } from '../../collector/store/time.ts';
 import type { Call } from '../../protocol/call.ts';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import type { WireRecord } from '../../protocol/records.ts';
+import { newFindings } from './insight/parties/findings.ts';
 import { HOST, makeCall, processFacts } from './parties/calls.ts';
 import { Bench } from './parties/in_process.ts';
 
@@ -34,22 +33,7 @@ const UNATTRIBUTED: Partial<Call> = {
   'attribution.confidence': 'none',
 };
 
-function newStore(): {
-  dataDir: string;
-  store: Store;
-  put: (...records: (WireRecord | Call)[]) => Promise<void>;
-} {
-  const dataDir = bench.directory();
-  const store = openStore(dataDir);
-  bench.atEnd(() => store.close());
-  const put = async (...given: (WireRecord | Call)[]) => {
-    const records = given.map((item): WireRecord => ('kind' in item ? item : { kind: 'call', call: item }));
-    for (const [host, of] of Map.groupBy(records, (item) => (item.kind === 'call' ? item.call.host : HOST))) {
-      await store.write([{ stream: randomUUID(), seq: 1, host, records: of }]);
-    }
-  };
-  return { dataDir, store, put };
-}
+const newStore = () => newFindings(bench);
 
 const credentials = (role: string, status: number | null): Partial<Call> => ({
   'imds.category': 'credentials',
@@ -82,42 +66,56 @@ test('one row a program, not a process: calls, categories, roles, hosts, credent
   );
   const found = await readOffenders(dataDir, ALL);
   const [first, ...rest] = found;
-  assert.deepEqual(
-    { ...first, last_seen: undefined, last_v1: undefined },
-    {
-      attributed: true,
-      executable: '/usr/bin/python3.11',
-      name: 'python3',
-      script: '/opt/poll.py',
-      user: 'app',
-      uid: 1000,
-      source_address: null,
-      calls_v1: 6,
-      calls_v2: 1,
-      blocked_attempts: 0,
-      credentials_over_v1: 2,
-      credentials_over_v1_attempts: 4,
-      rejected_v1: 1,
-      fallbacks: { token_unanswered: 1, token_refused: 0 },
-      categories_v1: { metadata: 2, credentials: 4 },
-      roles_v1: ['admin', 'app'],
-      user_agents: ['curl/8.5.0', 'Boto3/1.9'],
-      hosts: [
-        { id: HOST.id, name: HOST.name },
-        { id: 'i-2', name: 'db-1' },
-      ],
-      first_seen: '2026-11-20T08:00:00.000001Z',
-      last_seen: undefined,
-      first_v1: '2026-11-20T08:00:00.000001Z',
-      last_v1: undefined,
-    },
+  const { id, last_v1, last_credentials_over_v1, trend_v1, hosts, advice_headline, ...said } = first!;
+  assert.match(id, /^[0-9a-f]{16}$/);
+  assert.ok(last_v1 !== null && last_credentials_over_v1 !== null && advice_headline !== '');
+  assert.equal(
+    trend_v1.reduce((sum, count) => sum + count, 0),
+    6,
   );
+  assert.deepEqual(new Set(hosts.map(({ name }) => name)), new Set([HOST.name, 'db-1']));
+  assert.deepEqual(said, {
+    severity: 'credentials',
+    attributed: true,
+    title: '/opt/poll.py',
+    executable: '/usr/bin/python3.11',
+    name: null,
+    script: '/opt/poll.py',
+    user: 'app',
+    uid: null,
+    container_image: null,
+    systemd_unit: 'cron.service',
+    k8s_namespace: null,
+    k8s_container: null,
+    source_address: null,
+    calls_v1: 6,
+    calls_v2: 1,
+    blocked_attempts: 0,
+    credentials_over_v1: 2,
+    credentials_over_v1_attempts: 4,
+    rejected_v1: 1,
+    fallbacks: { token_unanswered: 1, token_refused: 0 },
+    categories_v1: { metadata: 2, credentials: 4 },
+    roles_v1: ['admin', 'app'],
+    user_agents: ['curl/8.5.0', 'Boto3/1.9'],
+    clients: [
+      { name: 'curl', version: '8.5.0' },
+      { name: 'AWS SDK for Python (boto3)', version: '1.9' },
+    ],
+    host_count: 2,
+    accounts: [],
+    regions: [],
+    first_seen: '2026-11-20T08:00:00.000001Z',
+    last_seen: '2026-11-23T08:00:00.500000Z',
+    first_v1: '2026-11-20T08:00:00.000001Z',
+    advice_kind: 'raw_http',
+  });
   assert.equal(first!.last_seen, '2026-11-23T08:00:00.500000Z');
   assert.deepEqual(
     rest.map(({ executable, name, user, uid }) => [executable, name, user, uid]).sort(),
     [
-      ['/usr/bin/aws', 'curl', 'app', 1000],
-      ['/usr/bin/curl', 'curl', 'root', 0],
+      ['/usr/bin/aws', null, 'app', null],
+      ['/usr/bin/curl', null, 'root', null],
       [null, 'curl', null, 7],
     ].sort(),
   );

@@ -50,11 +50,21 @@ describe('tally of what the lab did', () => {
     assert.deepEqual(compareOffenders(TRUTHS, LISTED.toReversed()), []);
   });
 
+  it('adds up the rows of one program that ran in several images or units', () => {
+    const [curl, app] = LISTED as [ListedOffender, ListedOffender];
+    const parts = [
+      { ...app, v1: 1, credentialsOverV1: 0 },
+      { ...app, v1: 1, credentialsOverV1: 1 },
+    ];
+    assert.deepEqual(compareOffenders(TRUTHS, [curl, ...parts]), []);
+    assert.equal(compareOffenders(TRUTHS, [curl, parts[0]!]).length, 2);
+  });
+
   it('names every difference', () => {
     const [curl, app] = LISTED as [ListedOffender, ListedOffender];
     const differences = (...listed: ListedOffender[]) => compareOffenders(TRUTHS, listed).length;
     assert.equal(differences(curl), 1);
-    assert.equal(differences(curl, app, app), 1);
+    assert.equal(differences(curl, app, app), 2);
     assert.equal(differences(curl, { ...app, v1: 1 }), 1);
     assert.equal(differences(curl, { ...app, v2: 1 }), 1);
     assert.equal(differences({ ...curl, credentialsOverV1: 1 }, app), 1);

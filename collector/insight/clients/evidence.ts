@@ -24,9 +24,10 @@ export function evidenceOf(
   calls: Tally,
   paths: readonly string[],
 ): Evidence {
-  const ofV1 = productsIn(kinds.filter(isV1));
+  const plain = kinds.filter((kind) => isV1(kind) && kind.fallback === null);
+  const ofV1 = productsIn(plain.length > 0 ? plain : kinds.filter(isV1));
   const all = productsIn(kinds);
-  // A call without a token is what has to be explained: its user agent counts first.
+  // What has to be explained is a call without a token, and more so one that no failed token request explains.
   const products =
     ofV1.length > 0 ? ofV1 : calls.v1 === 0 ? all : all.filter(({ client }) => client !== null);
   const named = products.find(({ client }) => client !== null)?.client ?? null;
