@@ -13,11 +13,12 @@ import { basename, dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { OperatorError } from '../../../protocol/operator_error.ts';
+import { ADMIN } from './admin_schema.ts';
 import { lockDataDir } from './data_dir_lock.ts';
 import { FINDINGS } from './findings_schema.ts';
 
 /** Findings, and what admins manage. The second is there once a collector of this release has run. */
-const DATABASES = [FINDINGS.file, 'admin.db'];
+const DATABASES = [FINDINGS.file, ADMIN.file];
 /** In one step: in several, each commit of the collector would make it begin again. */
 const ALL_PAGES = 0x7fff_ffff;
 
