@@ -1,6 +1,6 @@
 /** Which screen stands at which address. */
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
-import { SessionProvider, useSessionState } from './api/session.tsx';
+import { SessionProvider, SIGN_IN_PATH, useSessionState } from './api/session.tsx';
 import { Failed, Skeleton } from './parts/states.tsx';
 import { HostScreen } from './screens/host.tsx';
 import { HostsScreen } from './screens/hosts.tsx';
@@ -10,7 +10,7 @@ import { OffenderScreen } from './screens/offender.tsx';
 import { OffendersScreen } from './screens/offenders.tsx';
 import { OverviewScreen } from './screens/overview.tsx';
 import { SettingsScreen } from './screens/settings.tsx';
-import { SIGN_IN_PATH, SignInScreen } from './screens/sign_in.tsx';
+import { SignInScreen } from './screens/sign_in.tsx';
 import { Shell } from './shell.tsx';
 
 export function App() {
@@ -26,7 +26,6 @@ export function App() {
 function Door() {
   const { state, retry } = useSessionState();
   const { path } = useLocation();
-  // A sign-in link is for signing in, also where somebody is signed in already: it may be for another role.
   if (state.is === 'out' || path === SIGN_IN_PATH) return <SignInScreen />;
   if (state.is === 'asking') {
     return (

@@ -21,10 +21,15 @@ interface SessionContext {
   retry(): void;
 }
 
+/** Whoever comes here comes to sign in, also where somebody is signed in already: it may be for another role. */
+export const SIGN_IN_PATH = '/sign-in';
+
 const context = createContext<SessionContext | null>(null);
 
 export function SessionProvider({ children }: { children: ComponentChildren }) {
-  const [state, setState] = useState<State>({ is: 'asking' });
+  const [state, setState] = useState<State>(
+    location.pathname === SIGN_IN_PATH ? { is: 'out', expired: false } : { is: 'asking' },
+  );
 
   // Counts what was begun: the answer to `who am I` must not undo a sign-in that overtook it.
   const begun = useRef(0);
@@ -49,7 +54,7 @@ export function SessionProvider({ children }: { children: ComponentChildren }) {
       forgetAnswers();
       setState((before) => (before.is === 'in' ? { is: 'out', expired: true } : before));
     });
-    look();
+    if (state.is === 'asking') look();
   }, []);
 
   const signIn = async (secret: string) => {

@@ -79,7 +79,7 @@ export function CoverageShare({ value, gaps }: { value: number; gaps: number }) 
   return (
     <span class="share" title={plural(gaps, 'gap')}>
       <span class="track" aria-hidden="true">
-        <i class={value >= 100 ? 'whole' : undefined} style={{ width: `${value}%` }} />
+        <i style={{ width: `${value}%` }} />
       </span>
       {percent(value)}
     </span>

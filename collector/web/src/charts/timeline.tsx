@@ -4,16 +4,25 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import type { Timeline } from '../../../model/window.ts';
 import { count, plural } from '../format.ts';
+import { Empty } from '../parts/states.tsx';
 import { useColours } from '../theme.ts';
 import { localTime } from '../time.tsx';
 
-const HEIGHT_PX = 190;
+const HEIGHT_PX = 210;
 const DAY_SECONDS = 86_400;
+const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
+const hour = new Intl.DateTimeFormat(undefined, {
+  weekday: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+  hourCycle: 'h23',
+});
 
 export function TimelineChart({ timeline, label }: { timeline: Timeline; label: string }) {
   const [withV2, setWithV2] = useState(false);
   const [at, setAt] = useState<number | null>(null);
   const { points, bucket_seconds } = timeline;
+  if (points.every(({ v1, v2 }) => v1 === 0 && v2 === 0)) return <Empty title="No calls in this window." />;
   const sum = (key: 'v1' | 'v1_credentials' | 'v2') => points.reduce((total, point) => total + point[key], 0);
   const point = at === null ? null : points[at];
   const shown = point ?? { v1: sum('v1'), v1_credentials: sum('v1_credentials'), v2: sum('v2') };
@@ -170,7 +179,14 @@ function optionsFor(
       y: { range: () => [0, Math.max(4, most * 1.08)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, space: 70 },
+      {
+        ...axis,
+        grid: { show: false },
+        size: 28,
+        space: 64,
+        values: (_plot, splits, _axis, _space, step) =>
+          splits.map((at) => (step >= DAY_SECONDS ? day : hour).format(at * 1000)),
+      },
       {
         ...axis,
         size: 52,

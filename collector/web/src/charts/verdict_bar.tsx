@@ -32,10 +32,14 @@ export function VerdictBar({ verdicts: counts, total, along }: Props) {
           const hosts = counts[verdict] ?? 0;
           return (
             <li key={verdict} class={hosts === 0 ? 'zero' : undefined}>
-              <a href={`/hosts${query({ ...along, verdict })}`} class={`tone-${look.tone}`}>
+              <a
+                href={`/hosts${query({ ...along, verdict })}`}
+                class={`tone-${look.tone}`}
+                title={look.meaning}
+              >
                 <Shape look={look} />
                 <span class="label">{look.label}</span>
-                <span class="note">{look.meaning}</span>
+                <span class="note">{look.short}</span>
                 <b title={total === 0 ? undefined : `${Math.round((hosts / total) * 100)} %`}>
                   {count(hosts)}
                 </b>

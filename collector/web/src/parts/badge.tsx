@@ -14,6 +14,11 @@ interface Look {
   meaning: string;
 }
 
+interface VerdictLook extends Look {
+  /** Beside the label, in a line of its own width. */
+  short: string;
+}
+
 const DIAMOND = 'M6 .5 11.500 6 6 11.500.5 6z';
 const TRIANGLE = 'M6 1 11.500 11H.5z';
 const OCTAGON = 'M3.800.7h4.400l3.100 3.100v4.400l-3.100 3.100H3.800L.7 8.200V3.800z';
@@ -72,12 +77,13 @@ export const SEVERITY: Record<Severity, Look> = {
   },
 };
 
-export const VERDICT: Record<Verdict, Look> = {
+export const VERDICT: Record<Verdict, VerdictLook> = {
   blocked: {
     label: 'Blocked',
     tone: 'high',
     shape: OCTAGON,
     filled: true,
+    short: 'somebody calls IMDSv1',
     meaning: 'IMDSv1-only callers would break: see who they are.',
   },
   rejected: {
@@ -85,6 +91,7 @@ export const VERDICT: Record<Verdict, Look> = {
     tone: 'violet',
     shape: CROSSED,
     filled: false,
+    short: 'enforced, and something gets 401',
     meaning: 'IMDSv2 is enforced already, and something still calls without a token and gets 401.',
   },
   fallback: {
@@ -92,6 +99,7 @@ export const VERDICT: Record<Verdict, Look> = {
     tone: 'medium',
     shape: RETURN,
     filled: false,
+    short: 'raise the hop limit first',
     meaning: 'Only IMDSv2-capable callers that fell back: raise the hop limit first.',
   },
   unproven: {
@@ -99,6 +107,7 @@ export const VERDICT: Record<Verdict, Look> = {
     tone: 'neutral',
     shape: DASHED,
     filled: false,
+    short: 'not watched all the time',
     meaning: 'No IMDSv1 was seen, but the host was not watched all the time.',
   },
   ready: {
@@ -106,6 +115,7 @@ export const VERDICT: Record<Verdict, Look> = {
     tone: 'good',
     shape: CHECKED,
     filled: false,
+    short: 'proven: enforce it',
     meaning: 'Watched all the time, and nobody called IMDSv1: enforce it.',
   },
   enforced: {
@@ -113,6 +123,7 @@ export const VERDICT: Record<Verdict, Look> = {
     tone: 'sealed',
     shape: SHIELD,
     filled: true,
+    short: 'nothing left to do',
     meaning: 'Tokens are required, and nobody tried without one.',
   },
 };

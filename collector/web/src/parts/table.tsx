@@ -9,8 +9,8 @@ export interface Column<Row> {
   /** The first click sorts ascending: for names, and where the worst comes first by itself. */
   ascendingFirst?: boolean;
   numeric?: boolean;
-  /** Left out on narrow screens: `wide` below 1100 px, `medium` below 700 px. */
-  only?: 'wide' | 'medium';
+  /** Left out on narrow screens: `widest` below 1600 px, `wide` below 1200 px, `medium` below 700 px. */
+  only?: 'widest' | 'wide' | 'medium';
   /** The cell that names the row. */
   heading?: boolean;
   cell: (row: Row) => ComponentChildren;

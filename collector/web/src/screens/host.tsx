@@ -54,45 +54,51 @@ export function HostScreen() {
 function Detail({ host, along }: { host: HostDetail; along: string }) {
   const { readiness } = host;
   return (
-    <div class="detail host">
-      <Verdict host={host} />
-      <Panel title="Who it is" class="who">
-        <Facts
-          facts={[
-            ['Id', <code key="id">{host.id}</code>],
-            ['Account', host.account],
-            ['Region', host.region],
-            ['Zone', host.zone],
-            ['Instance type', host.type],
-            ['AMI', host.image_id && <code>{host.image_id}</code>],
-            ...Object.entries(host.tags).map(([key, value]): [string, string] => [`Tag ${key}`, value]),
-            ['Agent', host.agent_version],
-            ['Callers found by', host.attribution_method],
-            ['First seen', <When key="first" at={host.first_seen} />],
-            ['Last seen', <Ago key="last" at={host.last_seen} />],
-            ['Last heartbeat', <Ago key="heartbeat" at={host.last_heartbeat} />],
-            ['Clock', host.clock_skew_seconds !== null && <Skew seconds={host.clock_skew_seconds} />],
-          ]}
-        />
-      </Panel>
-      <Panel title="Coverage" class="coverage-panel">
-        <CoverageBar readiness={readiness} />
-      </Panel>
-      <Panel title="Offenders on this host" class="offenders" flush>
-        <Offenders readiness={readiness} along={along} />
-      </Panel>
-      <Panel title="Evidence" class="evidence">
-        <Evidence readiness={readiness} />
-      </Panel>
-      <Panel title="Gaps" class="gaps" flush>
-        <Gaps readiness={readiness} />
-      </Panel>
-      <Panel title="Boots" class="boots" flush>
-        <Boots readiness={readiness} />
-      </Panel>
-      <Panel title="Calls over time" class="calls">
-        <TimelineChart timeline={host.timeline} label={`IMDSv1 calls of ${host.name} over time`} />
-      </Panel>
+    <div class="detail">
+      <div class="columns">
+        <div>
+          <Verdict host={host} />
+          <Panel title="Coverage" class="coverage-panel">
+            <CoverageBar readiness={readiness} />
+          </Panel>
+          <Panel title="Offenders on this host" class="offenders" flush>
+            <Offenders readiness={readiness} along={along} />
+          </Panel>
+          <Panel title="Gaps" class="gaps" flush>
+            <Gaps readiness={readiness} />
+          </Panel>
+          <Panel title="Calls over time" class="calls">
+            <TimelineChart timeline={host.timeline} label={`IMDSv1 calls of ${host.name} over time`} />
+          </Panel>
+        </div>
+        <div>
+          <Panel title="Evidence" class="evidence">
+            <Evidence readiness={readiness} />
+          </Panel>
+          <Panel title="Who it is" class="who">
+            <Facts
+              facts={[
+                ['Id', <code key="id">{host.id}</code>],
+                ['Account', host.account],
+                ['Region', host.region],
+                ['Zone', host.zone],
+                ['Instance type', host.type],
+                ['AMI', host.image_id && <code>{host.image_id}</code>],
+                ...Object.entries(host.tags).map(([key, value]): [string, string] => [`Tag ${key}`, value]),
+                ['Agent', host.agent_version],
+                ['Callers found by', host.attribution_method],
+                ['First seen', <When key="first" at={host.first_seen} />],
+                ['Last seen', <Ago key="last" at={host.last_seen} />],
+                ['Last heartbeat', <Ago key="heartbeat" at={host.last_heartbeat} />],
+                ['Clock', host.clock_skew_seconds !== null && <Skew seconds={host.clock_skew_seconds} />],
+              ]}
+            />
+          </Panel>
+          <Panel title="Boots" class="boots" flush>
+            <Boots readiness={readiness} />
+          </Panel>
+        </div>
+      </div>
       <HeartbeatPanel heartbeat={host.heartbeat} />
     </div>
   );

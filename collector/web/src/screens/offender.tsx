@@ -17,7 +17,7 @@ import { ScreenHead } from '../shell.tsx';
 import { Ago, When } from '../time.tsx';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 
-const CALLS_SHOWN = 20;
+const CALLS_SHOWN = 12;
 
 export function OffenderScreen() {
   const id = useRoute().params['id']!;
@@ -45,78 +45,87 @@ export function OffenderScreen() {
 function Detail({ offender, days, along }: { offender: OffenderDetail; days: number; along: string }) {
   return (
     <div class="detail">
-      <AdvicePanel advice={offender.advice} />
-      <Panel title="What it did" class="did">
-        <Facts
-          facts={[
-            ['IMDSv1 calls', count(offender.calls_v1)],
-            [
-              'Credentials over IMDSv1',
-              offender.credentials_over_v1 > 0 ? (
-                <span class="alarming">{count(offender.credentials_over_v1)}</span>
-              ) : (
-                count(0)
-              ),
-            ],
-            ['Roles', offender.roles_v1.length > 0 && <code>{offender.roles_v1.join(', ')}</code>],
-            [
-              'Credentials last',
-              offender.last_credentials_over_v1 && <Ago at={offender.last_credentials_over_v1} />,
-            ],
-            ['Refused with 401', offender.rejected_v1 > 0 && count(offender.rejected_v1)],
-            [
-              'Fell back, token request unanswered',
-              offender.fallbacks.token_unanswered > 0 && count(offender.fallbacks.token_unanswered),
-            ],
-            [
-              'Fell back, token request refused',
-              offender.fallbacks.token_refused > 0 && count(offender.fallbacks.token_refused),
-            ],
-            ['Blocked on the host', offender.blocked_attempts > 0 && count(offender.blocked_attempts)],
-            ['IMDSv2 calls', count(offender.calls_v2)],
-            ['First IMDSv1', <When key="first" at={offender.first_v1} />],
-            ['Last IMDSv1', <Ago key="last" at={offender.last_v1} />],
-          ]}
-        />
-      </Panel>
-      <Panel title="Who it is" class="who">
-        <Facts
-          facts={[
-            ['Executable', offender.executable && <code>{offender.executable}</code>],
-            ['Script', offender.script && <code>{offender.script}</code>],
-            ['Name', offender.name && <code>{offender.name}</code>],
-            ['User', offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`)],
-            ['Image', offender.container_image && <code>{offender.container_image}</code>],
-            ['Unit', offender.systemd_unit && <code>{offender.systemd_unit}</code>],
-            ['Namespace', offender.k8s_namespace],
-            ['Container', offender.k8s_container],
-            ['Client', offender.advice.client],
-            ['Releases seen', offender.advice.versions_seen.join(', ')],
-            ['Source address', offender.source_address && <code>{offender.source_address}</code>],
-            ['Accounts', offender.accounts.join(', ')],
-            ['Regions', offender.regions.join(', ')],
-          ]}
-        />
-      </Panel>
-      <Panel title="Calls over time" class="calls">
-        <TimelineChart timeline={offender.timeline} label={`IMDSv1 calls of ${offender.title} over time`} />
-      </Panel>
-      <Panel title="Process tree" class="processes" note="Its latest processes and their parents">
-        {offender.processes.some(({ process }) => process !== null) ? (
-          <ProcessTree processes={offender.processes} />
-        ) : (
-          <Empty title="Which process it was could not be found.">
-            Only the hosts and the source address say who it is. The agent finds more with eBPF:{' '}
-            <code>imdswatch doctor</code> on the host says what is in the way.
-          </Empty>
-        )}
-      </Panel>
-      <Panel title="What it asked for without a token" class="paths" flush>
-        <Paths offender={offender} />
-      </Panel>
-      <Panel title={plural(offender.host_count, 'host')} class="hosts" flush>
-        <Hosts offender={offender} along={along} />
-      </Panel>
+      <div class="columns">
+        <div>
+          <AdvicePanel advice={offender.advice} />
+          <Panel title="Calls over time" class="calls">
+            <TimelineChart
+              timeline={offender.timeline}
+              label={`IMDSv1 calls of ${offender.title} over time`}
+            />
+          </Panel>
+          <Panel title="Process tree" class="processes" note="Its latest processes and their parents">
+            {offender.processes.some(({ process }) => process !== null) ? (
+              <ProcessTree processes={offender.processes} />
+            ) : (
+              <Empty title="Which process it was could not be found.">
+                Only the hosts and the source address say who it is. The agent finds more with eBPF:{' '}
+                <code>imdswatch doctor</code> on the host says what is in the way.
+              </Empty>
+            )}
+          </Panel>
+          <Panel title="What it asked for without a token" class="paths" flush>
+            <Paths offender={offender} />
+          </Panel>
+          <Panel title={plural(offender.host_count, 'host')} class="hosts" flush>
+            <Hosts offender={offender} along={along} />
+          </Panel>
+        </div>
+        <div>
+          <Panel title="What it did" class="did">
+            <Facts
+              facts={[
+                ['IMDSv1 calls', count(offender.calls_v1)],
+                [
+                  'Credentials over IMDSv1',
+                  offender.credentials_over_v1 > 0 ? (
+                    <span class="alarming">{count(offender.credentials_over_v1)}</span>
+                  ) : (
+                    count(0)
+                  ),
+                ],
+                ['Roles', offender.roles_v1.length > 0 && <code>{offender.roles_v1.join(', ')}</code>],
+                [
+                  'Credentials last',
+                  offender.last_credentials_over_v1 && <Ago at={offender.last_credentials_over_v1} />,
+                ],
+                ['Refused with 401', offender.rejected_v1 > 0 && count(offender.rejected_v1)],
+                [
+                  'Fell back, token request unanswered',
+                  offender.fallbacks.token_unanswered > 0 && count(offender.fallbacks.token_unanswered),
+                ],
+                [
+                  'Fell back, token request refused',
+                  offender.fallbacks.token_refused > 0 && count(offender.fallbacks.token_refused),
+                ],
+                ['Blocked on the host', offender.blocked_attempts > 0 && count(offender.blocked_attempts)],
+                ['IMDSv2 calls', count(offender.calls_v2)],
+                ['First IMDSv1', <When key="first" at={offender.first_v1} />],
+                ['Last IMDSv1', <Ago key="last" at={offender.last_v1} />],
+              ]}
+            />
+          </Panel>
+          <Panel title="Who it is" class="who">
+            <Facts
+              facts={[
+                ['Executable', offender.executable && <code>{offender.executable}</code>],
+                ['Script', offender.script && <code>{offender.script}</code>],
+                ['Name', offender.name && <code>{offender.name}</code>],
+                ['User', offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`)],
+                ['Image', offender.container_image && <code>{offender.container_image}</code>],
+                ['Unit', offender.systemd_unit && <code>{offender.systemd_unit}</code>],
+                ['Namespace', offender.k8s_namespace],
+                ['Container', offender.k8s_container],
+                ['Client', offender.advice.client],
+                ['Releases seen', offender.advice.versions_seen.join(', ')],
+                ['Source address', offender.source_address && <code>{offender.source_address}</code>],
+                ['Accounts', offender.accounts.join(', ')],
+                ['Regions', offender.regions.join(', ')],
+              ]}
+            />
+          </Panel>
+        </div>
+      </div>
       <LatestCalls id={offender.id} days={days} />
     </div>
   );

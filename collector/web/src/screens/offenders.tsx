@@ -145,7 +145,12 @@ function columns(days: number): Column<Offender>[] {
       only: 'wide',
       cell: ({ advice_headline }) => <span class="advice-line">{advice_headline}</span>,
     },
-    { label: 'First', key: 'first_v1', only: 'wide', cell: ({ first_v1 }) => <Ago at={first_v1} none="–" /> },
+    {
+      label: 'First',
+      key: 'first_v1',
+      only: 'widest',
+      cell: ({ first_v1 }) => <Ago at={first_v1} none="–" />,
+    },
     { label: 'Last', key: 'last_v1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
   ];
 }
@@ -161,11 +166,12 @@ function Amount({ value, alarming = false }: { value: number; alarming?: boolean
 
 /** Where it runs, in the order in which people name it. */
 function contextOf(offender: Offender): string {
+  const program = offender.executable?.slice(offender.executable.lastIndexOf('/') + 1) ?? null;
   const pod = [offender.k8s_namespace, offender.k8s_container].filter((part) => part !== null).join('/');
   const user = offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`);
   const parts = [
-    offender.script !== null && offender.executable !== null ? offender.executable : null,
-    user,
+    offender.script === null ? null : program,
+    user === null ? null : `as ${user}`,
     pod === '' ? null : pod,
     offender.container_image,
     offender.systemd_unit,

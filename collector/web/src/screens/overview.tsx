@@ -146,7 +146,9 @@ function Newest({ offenders, along }: { offenders: Offender[]; along: { days?: n
     <ul class="rows">
       {called.map((offender) => (
         <li key={offender.id}>
-          <SeverityBadge severity={offender.severity} />
+          <span class="severity">
+            <SeverityBadge severity={offender.severity} />
+          </span>
           <span class="what">
             <a href={`/offenders/${offender.id}${query(along)}`}>{offender.title}</a>
             <span class="quiet">

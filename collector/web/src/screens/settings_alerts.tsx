@@ -14,6 +14,8 @@ import { Ago } from '../time.tsx';
 import { DestinationForm } from './settings_destination.tsx';
 
 const ALERTS_SHOWN = 50;
+/** Subject of an alert that stands for many at once. */
+const SUMMARY = 'summary';
 
 export const RULES: Record<AlertRule, string> = {
   new_offender: 'A new offender',
@@ -179,7 +181,7 @@ function DestinationActions({ destination, reload }: { destination: Destination;
 function RecentAlerts() {
   const answer = useAnswer<{ items: Alert[] }>(`/alerts?limit=${ALERTS_SHOWN}`);
   return (
-    <Panel title="Alerts of late" flush>
+    <Panel title="Recent alerts" flush>
       <Answered answer={answer}>
         {({ items }) =>
           items.length === 0 ? (
@@ -201,7 +203,7 @@ function RecentAlerts() {
                   cell: (alert) => (
                     <span class="what">
                       <a href={linkOf(alert)}>{alert.title}</a>
-                      <span class="quiet">{alert.text}</span>
+                      <span class="quiet lines">{alert.text}</span>
                     </span>
                   ),
                 },
@@ -217,5 +219,5 @@ function RecentAlerts() {
 /** Within this page, whatever address the collector thinks it has. */
 function linkOf({ rule, subject }: Alert): string {
   const about = rule === 'new_offender' || rule === 'credentials_over_v1' ? 'offenders' : 'hosts';
-  return `/${about}/${encodeURIComponent(subject)}`;
+  return subject === SUMMARY ? `/${about}` : `/${about}/${encodeURIComponent(subject)}`;
 }

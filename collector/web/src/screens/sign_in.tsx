@@ -3,23 +3,22 @@ import { useEffect, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
 import { asProblem } from '../api/answer.ts';
 import type { Problem } from '../api/client.ts';
-import { useSessionState } from '../api/session.tsx';
+import { SIGN_IN_PATH, useSessionState } from '../api/session.tsx';
 import { Failed } from '../parts/states.tsx';
 import { Logo } from '../shell.tsx';
 
-export const SIGN_IN_PATH = '/sign-in';
-
 /** Takes the code out of the address, and so out of the history, before anything else happens. */
 function takeCode(): string | null {
-  if (location.pathname !== SIGN_IN_PATH) return null;
-  const code = new URLSearchParams(location.hash.slice(1)).get('code');
-  if (location.hash !== '') history.replaceState(null, '', SIGN_IN_PATH);
+  if (location.pathname !== SIGN_IN_PATH || location.hash === '') return null;
+  const code = location.hash.slice(1);
+  history.replaceState(null, '', SIGN_IN_PATH);
   return code;
 }
 
 export function SignInScreen() {
   const { state, signIn } = useSessionState();
   const { route } = useLocation();
+  const [code, setCode] = useState(takeCode);
   const [token, setToken] = useState('');
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
@@ -32,6 +31,7 @@ export function SignInScreen() {
       await signIn(secret);
       if (location.pathname === SIGN_IN_PATH) route('/', true);
     } catch (error) {
+      setCode(null); // it works once, or not at all
       setProblem(asProblem(error));
       setBusy(false);
     }
@@ -39,8 +39,6 @@ export function SignInScreen() {
 
   useEffect(() => {
     document.title = 'Sign in · imdswatch';
-    const code = takeCode();
-    if (code !== null) void enter(code);
   }, []);
 
   return (
@@ -49,7 +47,7 @@ export function SignInScreen() {
         class="panel sign-in"
         onSubmit={(event) => {
           event.preventDefault();
-          void enter(token.trim());
+          void enter(code ?? token.trim());
         }}
       >
         <h1>
@@ -60,25 +58,31 @@ export function SignInScreen() {
           <p>Your session has ended. Sign in to go on where you were.</p>
         )}
         {problem && <Failed problem={problem} />}
-        <label class="field">
-          Token
-          <input
-            type="password"
-            name="token"
-            required
-            autocomplete="current-password"
-            spellcheck={false}
-            value={token}
-            onInput={(event) => setToken(event.currentTarget.value)}
-          />
-        </label>
+        {/* Asked and not done at once: a link from somebody else must not sign in by being opened. */}
+        {code !== null && <p>This link signs you in on this browser. It works once.</p>}
+        {code === null && (
+          <label class="field">
+            Token
+            <input
+              type="password"
+              name="token"
+              required
+              autocomplete="current-password"
+              spellcheck={false}
+              value={token}
+              onInput={(event) => setToken(event.currentTarget.value)}
+            />
+          </label>
+        )}
         <button type="submit" class="button primary" disabled={busy}>
           {busy ? 'Signing in…' : 'Sign in'}
         </button>
-        <p class="quiet">
-          No token? On the collector's machine, <code>imdswatch token sign-in-link</code> prints a link that
-          signs you in once.
-        </p>
+        {code === null && (
+          <p class="quiet">
+            No token? On the collector's machine, <code>imdswatch token sign-in-link</code> prints a link that
+            signs you in once.
+          </p>
+        )}
       </form>
     </main>
   );
