@@ -171,6 +171,9 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
       `listen is "${listen}", which others can reach, and there is no TLS: tokens and findings would travel in the clear. Set tls_cert_file and tls_key_file (or tls_self_signed for a first try), or insecure_http when something in front of the collector encrypts.`,
     );
   }
+  if (settings.agent_token_host !== undefined && configuredAgentToken(settings) === null) {
+    refuse('agent_token_host needs agent_token: which token is the credential of that host?');
+  }
   if (settings.proxy_user_header !== undefined && settings.proxy_trusted_addresses.length === 0) {
     refuse('proxy_user_header needs proxy_trusted_addresses: who may say who somebody is?');
   }
