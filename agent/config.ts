@@ -1,5 +1,6 @@
 /** Every setting of the agent; flags, environment names, `--help` and the documentation come from here. */
 import * as z from 'zod';
+import { AGENT_TOKEN_CHARACTERS } from '../protocol/agent_token.ts';
 import { ENDPOINT_SERVICES } from '../protocol/endpoints.ts';
 
 const engineSocket = z.string().regex(/^(?:auto|none|(?:unix:\/\/)?\/[^,]+(?:,\s*(?:unix:\/\/)?\/[^,]+)*)$/, {
@@ -82,6 +83,7 @@ export const agentSettings = lookSettings.extend({
   agent_token: z
     .string()
     .min(1)
+    .regex(AGENT_TOKEN_CHARACTERS, 'must be made of letters, digits and . _ ~ + / = - only')
     .optional()
     .meta({ secret: true })
     .describe(

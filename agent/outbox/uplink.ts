@@ -22,6 +22,7 @@ import { Backoff } from './backoff.ts';
 import type { Batch } from './batches.ts';
 import { type TlsFiles, tlsOptions, tlsRemedy } from './collector_tls.ts';
 import type { CredentialFile } from './credential_file.ts';
+import { Pass } from './pass.ts';
 import type { Sink } from './sink.ts';
 import type { Spool } from './spool.ts';
 import { CallerReferences, fullBatchFrame } from './wire_batch.ts';
@@ -57,6 +58,7 @@ export interface UplinkOptions {
 export class Uplink implements Sink {
   readonly #options: UplinkOptions;
   readonly #log: Logger;
+  readonly #pass: Pass;
   readonly #backoff = new Backoff(FIRST_RETRY_MS, MAX_RETRY_MS);
   #socket: WebSocket | null = null;
   /** Stream that was said in this connection's `hello`; null until the collector has welcomed it. */
@@ -69,9 +71,6 @@ export class Uplink implements Sink {
   #lingerTimer: NodeJS.Timeout | null = null;
   #heartbeatTimer: NodeJS.Timeout | null = null;
   #silentHeartbeats = 0;
-  /** Whether this connection shows the enrolment token, and whether the next one does in spite of a credential. */
-  #showsToken = false;
-  #enrolsAgain = false;
   #stopped = false;
   /** The state that was logged last: a collector that is away for a day is two lines, not thousands. */
   #state: 'new' | 'connected' | 'down' | 'refused' = 'new';
@@ -88,12 +87,12 @@ export class Uplink implements Sink {
     heartbeat_failures: 0,
     invalid_frames: 0,
     half_open: 0,
-    credential_refused: 0,
   };
 
   constructor(options: UplinkOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#pass = new Pass(options.token, options.credential);
   }
 
   get connected(): boolean {
@@ -113,8 +112,13 @@ export class Uplink implements Sink {
   }
 
   counters(): Counters {
-    const credential_failures = this.#options.credential.failures;
-    return { ...this.#counters, credential_failures, connected: this.connected ? 1 : 0 };
+    const { credentialsRefused: credential_refused, failures: credential_failures } = this.#pass;
+    return {
+      ...this.#counters,
+      credential_refused,
+      credential_failures,
+      connected: this.connected ? 1 : 0,
+    };
   }
 
   async stop(graceMs: number): Promise<void> {
@@ -147,10 +151,9 @@ export class Uplink implements Sink {
       this.#retryIn(REFUSED_RETRY_MS);
       return;
     }
-    const shown = this.#toShow();
     const socket = new WebSocket(new URL(AGENT_PATH, url), {
       ...tls,
-      headers: shown === null ? {} : { authorization: `Bearer ${shown}` },
+      headers: this.#pass.headers(),
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
@@ -199,39 +202,23 @@ export class Uplink implements Sink {
     }
   }
 
-  /**
-   * The credential once there is one. A collector that does not know it (its data was replaced, an admin revoked it)
-   * is shown the enrolment token, in turn with the credential: a collector that errs for a while must not cost it.
-   */
-  #toShow(): string | null {
-    const { token, credential } = this.#options;
-    const own = credential.get();
-    this.#showsToken = token !== null && (own === null || this.#enrolsAgain);
-    return this.#showsToken ? token : own;
-  }
-
   #onNotLetIn(message: string): void {
-    const { token, credential } = this.#options;
-    if (!this.#showsToken && token !== null && credential.get() !== null) {
-      this.#enrolsAgain = true;
-      this.#counters.credential_refused += 1;
-      if (this.#counters.credential_refused === 1) {
-        this.#log.warn(
-          { collector: this.#options.url },
-          "the collector does not accept this agent's credential; trying to enrol again with agent_token",
-        );
-      }
-      return;
+    const pass = this.#pass;
+    if (!pass.onRefused()) {
+      this.#refuse(message);
+    } else if (pass.credentialsRefused === 1) {
+      this.#log.warn(
+        { collector: this.#options.url },
+        "the collector does not accept this agent's credential; trying to enrol again with agent_token",
+      );
     }
-    this.#enrolsAgain = false;
-    this.#refuse(message);
   }
 
   #onHttpAnswer({ statusCode }: IncomingMessage): void {
     const { url } = this.#options;
     if (statusCode === 401) {
       this.#onNotLetIn(
-        `The collector at ${url} refuses this agent's ${this.#showsToken ? 'token' : 'credential'}. Set agent_token (or agent_token_file) to an enrolment token of the collector. Records stay in the spool meanwhile.`,
+        `The collector at ${url} refuses this agent's ${this.#pass.shown}. Set agent_token (or agent_token_file) to an enrolment token of the collector. Records stay in the spool meanwhile.`,
       );
     } else if (statusCode !== 503) {
       this.#refuse(
@@ -262,8 +249,7 @@ export class Uplink implements Sink {
         if (!this.#agree(frame.protocol)) return;
         spool.resume(frame.last_seq);
         if (frame.credential !== undefined) {
-          this.#options.credential.put(frame.credential);
-          this.#enrolsAgain = false;
+          this.#pass.take(frame.credential);
           this.#log.info('the collector gave this agent a credential of its own');
         }
         if (spool.stream === stream) this.#onWelcome(socket);

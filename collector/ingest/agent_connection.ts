@@ -17,12 +17,10 @@ import type { AgentIdentity } from '../access/principal.ts';
 import type { Backlog } from './backlog.ts';
 import { CallerTable } from './caller_table.ts';
 import { type CheckedBatch, checkFullRecords, checkReferringRecords } from './checked_batch.ts';
-import { RateLimit } from './rate_limit.ts';
+import { type ConnectionLimits, FlowControl } from './flow_control.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 const HELLO_TIMEOUT_MS = 10_000;
-/** Bytes of batches that wait for the store; above it the socket is not read, and the agent's spool takes the rest. */
-const MAX_PENDING_BYTES = 8 * 1024 * 1024;
 /** Frames that carry no records (heartbeats, pings) within `QUIET_WINDOW_MS`. */
 const MAX_QUIET_FRAMES = 100;
 const QUIET_WINDOW_MS = 10_000;
@@ -40,12 +38,6 @@ export interface IngestCounters {
   flooding: number;
   /** How often a socket was not read for a while: its agent was too fast, or the store too slow. */
   held_back: number;
-}
-
-export interface ConnectionLimits {
-  /** Of what agents send in frames. More than one core reads: only a broken agent is faster. */
-  bytesPerSecond: number;
-  recordsPerSecond: number;
 }
 
 export interface ConnectionContext {
@@ -73,12 +65,9 @@ export class AgentConnection {
   readonly #callers = new CallerTable();
   #welcomed = false;
   #closing = false;
-  #pendingBytes = 0;
   #quietFrames = 0;
   #quietSince = performance.now();
-  readonly #byteLimit: RateLimit;
-  readonly #recordLimit: RateLimit;
-  #throttle: NodeJS.Timeout | null = null;
+  readonly #flow: FlowControl;
   #complained = false;
   #helloTimer: NodeJS.Timeout;
   /** When anything last arrived, in `performance.now()` milliseconds: a stepped clock closes nobody. */
@@ -87,8 +76,9 @@ export class AgentConnection {
   constructor(socket: WebSocket, context: ConnectionContext) {
     this.#socket = socket;
     this.#context = context;
-    this.#byteLimit = new RateLimit(context.limits.bytesPerSecond, performance.now());
-    this.#recordLimit = new RateLimit(context.limits.recordsPerSecond, performance.now());
+    this.#flow = new FlowControl(socket, context.limits, context.backlog, () => {
+      context.counters.held_back += 1;
+    });
     this.#helloTimer = setTimeout(() => this.refuse('invalid', 'No hello came.'), HELLO_TIMEOUT_MS);
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
     socket.on('ping', () => this.#onQuietFrame());
@@ -102,17 +92,15 @@ export class AgentConnection {
     socket.on('close', () => {
       this.#closing = true;
       clearTimeout(this.#helloTimer);
-      if (this.#throttle !== null) clearTimeout(this.#throttle);
-      context.backlog.forget(this.#regulate);
+      this.#flow.close();
     });
   }
 
   get stream(): string | null {
     return this.#stream;
   }
-  /** Nothing can arrive while the socket is not read: that is not silence. */
   get isHeldBack(): boolean {
-    return this.#socket.isPaused;
+    return this.#flow.isHeldBack;
   }
   get hostId(): string | null {
     return this.#host?.id ?? null;
@@ -249,10 +237,7 @@ export class AgentConnection {
     }
     const { callers, records: accepted } = checked;
     this.#countLeftOut(host.id, checked);
-    this.#pendingBytes += bytes;
-    this.#context.backlog.add(bytes);
-    this.#throttleFor(bytes, records.length);
-    this.#regulate();
+    this.#flow.came(bytes, records.length);
     try {
       const { result, lastSeq } = await this.#context.writer.submit({
         stream: this.#stream!,
@@ -267,37 +252,9 @@ export class AgentConnection {
         this.#send({ type: 'ack', seq, rejected: records.length - accepted.length });
       }
     } finally {
-      this.#pendingBytes -= bytes;
-      this.#context.backlog.remove(bytes);
-      this.#regulate();
+      this.#flow.taken(bytes);
     }
   }
-
-  #throttleFor(bytes: number, records: number): void {
-    const now = performance.now();
-    const waitMs = Math.max(this.#byteLimit.take(bytes, now), this.#recordLimit.take(records, now));
-    if (waitMs === 0 || this.#closing) return;
-    if (this.#throttle !== null) clearTimeout(this.#throttle);
-    this.#throttle = setTimeout(() => {
-      this.#throttle = null;
-      this.#regulate();
-    }, waitMs);
-  }
-
-  /** Reads the socket, or not: what is not read stays with the agent, whose spool is made for it. */
-  readonly #regulate = (): void => {
-    const isPaused = this.#socket.isPaused;
-    const hold =
-      this.#pendingBytes > (isPaused ? MAX_PENDING_BYTES / 2 : MAX_PENDING_BYTES) ||
-      this.#throttle !== null ||
-      this.#context.backlog.isFull(this.#regulate);
-    if (hold && !isPaused) {
-      this.#context.counters.held_back += 1;
-      this.#socket.pause();
-    } else if (!hold && isPaused) {
-      this.#socket.resume();
-    }
-  };
 
   #check({ records, callers = [], forget = false }: Extract<AgentFrame, { type: 'batch' }>, hostId: string) {
     if (this.#protocol === 1) return checkFullRecords(records, hostId);

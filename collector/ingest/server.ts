@@ -6,8 +6,9 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { MAX_FRAME_BYTES } from '../../protocol/frames.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { AgentIdentity } from '../access/principal.ts';
-import { AgentConnection, type ConnectionLimits, type IngestCounters } from './agent_connection.ts';
+import { AgentConnection, type IngestCounters } from './agent_connection.ts';
 import { Backlog } from './backlog.ts';
+import type { ConnectionLimits } from './flow_control.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 /** Refused tokens are logged at most this often; each is counted. */

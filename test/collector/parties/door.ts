@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { AgentIdentity } from '../../../collector/access/principal.ts';
-import type { ConnectionLimits } from '../../../collector/ingest/agent_connection.ts';
+import type { ConnectionLimits } from '../../../collector/ingest/flow_control.ts';
 import { IngestServer } from '../../../collector/ingest/server.ts';
 import { Writer, type WriterOptions } from '../../../collector/ingest/writer.ts';
 import { MemoryStore } from './memory_store.ts';
