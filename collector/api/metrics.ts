@@ -140,7 +140,9 @@ export class ApiMetrics {
     for (const gauge of Object.values(this.#fleet)) gauge.reset();
     if (findings === null) {
       this.#findingsFailures.inc();
-      for (const gauge of Object.values(this.#fleet)) gauge.remove();
+      // Those without labels would say 0.
+      const { bytes, calls, workloads, known } = this.#fleet;
+      for (const gauge of [bytes, calls, workloads, known]) gauge.remove();
       return;
     }
     const { overview, offenders, statistics } = findings;

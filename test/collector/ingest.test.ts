@@ -7,7 +7,6 @@ import { afterEach, test } from 'node:test';
 import fc from 'fast-check';
 import type { Collector } from '../../collector/main.ts';
 import { AGENT_PATH, MAX_FRAME_BYTES } from '../../protocol/frames.ts';
-import { OperatorError } from '../../protocol/operator_error.ts';
 import { HOST, makeCall } from './parties/calls.ts';
 import { Bench } from './parties/in_process.ts';
 import { HELLO, Peer } from './parties/peer.ts';
@@ -77,10 +76,7 @@ test('only the right token opens the door', async () => {
   );
 });
 
-test('no token set, or one that nobody could send: the collector does not start', async () => {
-  await assert.rejects(bench.collector({ agent_token: undefined }), (error: OperatorError) => {
-    return error instanceof OperatorError && error.exitCode === 2 && error.message.includes('agent_token');
-  });
+test('a token that nobody could send: the collector does not start', async () => {
   await assert.rejects(bench.collector({ agent_token: 'short' }));
   await assert.rejects(bench.collector({ agent_token: 'long enough, with spaces in it' }));
 });

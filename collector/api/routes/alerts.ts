@@ -6,7 +6,7 @@ import { actorOf } from '../actor.ts';
 import type { ApiApp, ApiEnv, ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { DEFAULT_LIMIT, pageQuery } from '../question.ts';
-import { answers, route, takes } from '../route.ts';
+import { answers, problemAnswer, route, takes } from '../route.ts';
 import { Alert, Destination, DestinationChange, NewDestination } from '../schemas.ts';
 
 const PATH = '/api/v1/alert/destinations';
@@ -61,10 +61,8 @@ const testRoute = route({
   summary: 'Send a test alert now',
   request: { params },
   responses: {
-    200: answers(
-      z.object({ ok: z.boolean(), error: z.string().nullable() }),
-      'Whether it arrived, and if not, why.',
-    ),
+    200: answers(z.object({ ok: z.literal(true) }), 'It arrived.'),
+    502: problemAnswer('It did not arrive; `detail` says why.'),
   },
 });
 
@@ -107,9 +105,9 @@ export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
     const { id } = c.req.valid('param');
     if (!alerts.destinations().some((destination) => destination.id === id)) throw unknown(id);
     const result = await alerts.test(id);
-    const error = result.ok ? null : result.error;
-    audit(c, 'alert_destination.test', id, error === null ? 'arrived' : 'failed');
-    return c.json({ ok: result.ok, error }, 200);
+    audit(c, 'alert_destination.test', id, result.ok ? 'arrived' : 'failed');
+    if (!result.ok) throw new Problem(502, `The test alert did not arrive: ${result.error}`);
+    return c.json({ ok: true as const }, 200);
   });
 }
 
