@@ -2,7 +2,7 @@
 import { userInfo } from 'node:os';
 import * as z from 'zod';
 import { Access } from '../collector/access/access.ts';
-import type { Actor } from '../collector/access/principal.ts';
+import { type Actor, COMMAND_PREFIX } from '../collector/access/principal.ts';
 import { signInLink } from '../collector/access/sign_in_link.ts';
 import { newToken, role, type Token, tokenKind } from '../collector/model/administration.ts';
 import { openAdmin } from '../collector/store/sqlite/admin_schema.ts';
@@ -133,12 +133,16 @@ function revoke(id: string | undefined, settings: z.infer<typeof revokeSettings>
   if ((id === undefined) === (hostId === undefined)) {
     throw new OperatorError(2, 'Say which token: "imdswatch token revoke ID" or "--host-id HOST".');
   }
+  let released = false;
   const revoked = withAccess(dataDir, (access): Token | null => {
+    if (hostId !== undefined) released = access.releaseCertifiedHost(hostId, actor());
     const token = access
       .tokens()
       .find((one) => one.revoked === null && (id === undefined ? one.host_id === hostId : one.id === id));
     return token !== undefined && access.revokeToken(token.id, actor()) ? token : null;
   });
+  if (released) process.stderr.write(`${hostId} came with a certificate, and may enrol by a token now.\n`);
+  if (revoked === null && released) return 0;
   if (revoked === null) {
     throw new OperatorError(
       1,
@@ -207,7 +211,7 @@ function actor(): Actor {
   } catch {
     // A user id without a name, as in many containers: the number says who.
   }
-  return { name: `command:${user}`, sourceAddress: null };
+  return { name: `${COMMAND_PREFIX}${user}`, sourceAddress: null };
 }
 
 function usage(): string {

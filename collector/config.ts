@@ -85,7 +85,9 @@ export const collectorSettings = z.object({
   proxy_trusted_addresses: z
     .array(network)
     .default([])
-    .describe('Addresses or networks of that proxy, with commas; from anybody else the header is ignored.'),
+    .describe(
+      'Addresses or networks of that proxy, with commas: whoever connects from there is believed. From others the header is ignored.',
+    ),
   proxy_admins: z
     .array(z.string().min(1))
     .default([])

@@ -9,6 +9,7 @@ import type * as z from 'zod';
 import type { Counters } from '../../protocol/records.ts';
 import { type AuditEntry, type NewToken, type Role, retention, type Token } from '../model/administration.ts';
 import { AuditLog, type AuditQuestion } from '../store/sqlite/admin/audit_log.ts';
+import { CertifiedHosts } from '../store/sqlite/admin/certified_hosts.ts';
 import { StoredSettings } from '../store/sqlite/admin/stored_settings.ts';
 import { transaction } from '../store/sqlite/admin/transaction.ts';
 import { AgentDoor, type AgentDoorOptions } from './agent_door.ts';
@@ -51,6 +52,7 @@ export class Access {
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #tokens: TokenBook;
+  readonly #certified: CertifiedHosts;
   readonly #agents: AgentDoor;
   readonly #people: PeopleDoor;
   readonly #proxy: ProxyIdentity;
@@ -72,7 +74,8 @@ export class Access {
     this.#settings = new StoredSettings(admin);
     this.#proxy = new ProxyIdentity(options.proxy);
     this.#tokens = new TokenBook(admin, this.#auditLog, now);
-    this.#agents = new AgentDoor(this.#tokens, options, now);
+    this.#certified = new CertifiedHosts(admin);
+    this.#agents = new AgentDoor(this.#tokens, this.#certified, options, now);
     const { cookie } = this;
     const parts = { tokens: this.#tokens, audit: this.#auditLog, proxy: this.#proxy, cookie, log, now };
     this.#people = new PeopleDoor(admin, parts);
@@ -162,6 +165,18 @@ export class Access {
   /** Takes effect at once, on sessions too. False when there is no such token, or it was revoked before. */
   revokeToken(id: string, by: Actor): boolean {
     return this.#tokens.revoke(id, by);
+  }
+
+  /** Lets a host that came with a certificate enrol by token from here on. False when it never came with one. */
+  releaseCertifiedHost(hostId: string, by: Actor): boolean {
+    return transaction(this.#database, () => {
+      const released = this.#certified.remove(hostId);
+      if (released) {
+        const { name: actor, sourceAddress: source_address } = by;
+        this.audit({ actor, action: 'certificate.release', subject: hostId, detail: null, source_address });
+      }
+      return released;
+    });
   }
 
   /** Called for each token that is revoked (here, or by a command) or expires, so that open connections can be cut. */

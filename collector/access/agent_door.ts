@@ -2,12 +2,14 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Counters } from '../../protocol/records.ts';
+import type { CertifiedHosts } from '../store/sqlite/admin/certified_hosts.ts';
 import type { TokenRow } from '../store/sqlite/admin/tokens.ts';
 import { certifiedHost } from './client_certificate.ts';
 import type { AgentIdentity } from './principal.ts';
 import { bearerOf, secretHash } from './secret.ts';
 import type { TokenBook } from './token_book.ts';
 
+/** How agents are let in. */
 export interface AgentDoorOptions {
   /** An enrolment token from the configuration. */
   agentToken: string | null;
@@ -26,6 +28,7 @@ const MAX_HOST_ID_CHARACTERS = 200;
 
 export class AgentDoor {
   readonly #tokens: TokenBook;
+  readonly #certified: CertifiedHosts;
   readonly #options: AgentDoorOptions;
   readonly #now: () => number;
   readonly #agentTokenHash: Buffer | null;
@@ -40,8 +43,9 @@ export class AgentDoor {
     credentials_denied: 0,
   };
 
-  constructor(tokens: TokenBook, options: AgentDoorOptions, now: () => number) {
+  constructor(tokens: TokenBook, certified: CertifiedHosts, options: AgentDoorOptions, now: () => number) {
     this.#tokens = tokens;
+    this.#certified = certified;
     this.#options = options;
     this.#now = now;
     this.#agentTokenHash = options.agentToken === null ? null : secretHash(options.agentToken);
@@ -52,6 +56,7 @@ export class AgentDoor {
     if (certificate === 'refused') this.#counters.certificates_refused += 1;
     else if (certificate !== null) {
       this.#counters.agents_by_certificate += 1;
+      if (!this.#certified.has(certificate.hostId)) this.#certified.add(certificate.hostId, this.#now());
       return { hostId: certificate.hostId, via: 'certificate' };
     }
     const identity = this.#byToken(bearerOf(headers.authorization));
@@ -80,7 +85,7 @@ export class AgentDoor {
     if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
       return this.#denied();
     }
-    if (hostId === this.#options.agentTokenHost) return this.#denied();
+    if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return this.#denied();
     const existing = this.#validCredentialOf(hostId);
     if (existing === null) {
       if (this.#tokens.credentialCount() >= MAX_CREDENTIALS) return this.#denied();
@@ -94,7 +99,7 @@ export class AgentDoor {
 
   /** Whether only the credential (or certificate) speaks for this host: an enrolment token does not any more. */
   hasCredential(hostId: string): boolean {
-    if (hostId === this.#options.agentTokenHost) return true;
+    if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return true;
     const existing = this.#validCredentialOf(hostId);
     return existing !== null && !this.#isRenewable(existing);
   }

@@ -8,7 +8,7 @@ import { Sessions } from '../store/sqlite/admin/sessions.ts';
 import { transaction } from '../store/sqlite/admin/transaction.ts';
 import type { Actor, Principal } from './principal.ts';
 import type { ProxyIdentity } from './proxy_identity.ts';
-import { RateLimiter } from './rate_limiter.ts';
+import { networkOf, RateLimiter } from './rate_limiter.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { bearerOf, letterOf, newSecret, secretHash } from './secret.ts';
 import type { SessionCookie } from './session_cookie.ts';
@@ -37,8 +37,12 @@ const SESSION_MAX_MS = 7 * 86_400_000;
 /** The longest unused go beyond this. */
 const MAX_SESSIONS = 10_000;
 const LAST_USED_STEP_MS = 60_000;
-/** Wrong sign-ins. Nobody guesses 256 bits; it is work and log lines that are bounded. */
-const SIGN_IN_LIMITS = { perAddressPerMinute: 10, overallPerMinute: 300 };
+/** Wrong sign-ins per address, and of everybody: beyond the latter only wrong ones wait, so that nobody locks others out. */
+const WRONG_PER_ADDRESS_PER_MINUTE = 10;
+const WRONG_PER_MINUTE = 300;
+/** Right ones: with one token nobody fills the audit log, or ends other people's sessions by opening more. */
+const SESSIONS_PER_TOKEN_PER_MINUTE = 30;
+const MAX_SESSIONS_PER_TOKEN = 50;
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
 export class PeopleDoor {
@@ -50,7 +54,9 @@ export class PeopleDoor {
   readonly #cookie: SessionCookie;
   readonly #log: Logger;
   readonly #now: () => number;
-  readonly #limiter: RateLimiter;
+  readonly #byAddress: RateLimiter;
+  readonly #wrong: RateLimiter;
+  readonly #opened: RateLimiter;
   readonly #lastUsed = new Map<string, { hash: Buffer; ms: number }>();
   #lastRefusalLogMs = Number.NEGATIVE_INFINITY;
   readonly #counters = {
@@ -81,7 +87,9 @@ export class PeopleDoor {
     this.#cookie = parts.cookie;
     this.#log = parts.log;
     this.#now = parts.now;
-    this.#limiter = new RateLimiter(SIGN_IN_LIMITS, parts.now);
+    this.#byAddress = new RateLimiter(WRONG_PER_ADDRESS_PER_MINUTE, parts.now);
+    this.#wrong = new RateLimiter(WRONG_PER_MINUTE, parts.now);
+    this.#opened = new RateLimiter(SESSIONS_PER_TOKEN_PER_MINUTE, parts.now);
     this.#forget();
   }
 
@@ -136,17 +144,19 @@ export class PeopleDoor {
   }
 
   signIn(secret: string, remoteAddress: string | null): SignedIn | { retryAfterSeconds: number } | null {
-    const retryAfterSeconds = this.#limiter.take(remoteAddress);
-    if (retryAfterSeconds > 0) {
-      this.#counters.sign_ins_limited += 1;
-      return { retryAfterSeconds };
-    }
+    const network = networkOf(remoteAddress);
+    const wait = this.#byAddress.take(network);
+    if (wait > 0) return this.#limited(wait);
     const principal = this.#principalToSignIn(secret);
     if (principal === null) {
+      const waitOfAll = this.#wrong.take('all');
+      if (waitOfAll > 0) return this.#limited(waitOfAll);
       this.#refused(remoteAddress);
       return null;
     }
-    this.#limiter.giveBack(remoteAddress);
+    this.#byAddress.giveBack(network);
+    const waitOfToken = principal.tokenId === null ? 0 : this.#opened.take(principal.tokenId);
+    if (waitOfToken > 0) return this.#limited(waitOfToken);
     const now = this.#now();
     const session = newSecret('s');
     this.#forget();
@@ -158,6 +168,7 @@ export class PeopleDoor {
         lastUsedMs: now,
         expiresMs: now + SESSION_MAX_MS,
       });
+      if (principal.tokenId !== null) this.#sessions.keepNewest(principal.tokenId, MAX_SESSIONS_PER_TOKEN);
       const by = { name: principal.name, sourceAddress: remoteAddress };
       this.#note(by, 'session.open', principal.tokenId ?? 'sign-in code', `role ${principal.role}`);
     });
@@ -168,6 +179,11 @@ export class PeopleDoor {
       expires: new Date(now + SESSION_MAX_MS).toISOString(),
       maxAgeSeconds: SESSION_MAX_MS / 1000,
     };
+  }
+
+  #limited(retryAfterSeconds: number): { retryAfterSeconds: number } {
+    this.#counters.sign_ins_limited += 1;
+    return { retryAfterSeconds };
   }
 
   #principalToSignIn(secret: string): Principal | null {

@@ -20,6 +20,9 @@ export type AgentIdentity =
   | { hostId: string; via: 'credential' | 'certificate' }
   | { hostId: null; via: 'enrolment' };
 
+/** Nobody else's name begins like this. */
+export const COMMAND_PREFIX = 'command:';
+
 /** Who did something, for the audit log. `command:USER` is somebody with access to the store's files. */
 export interface Actor {
   name: string;

@@ -1,7 +1,7 @@
 /** Who a reverse proxy says somebody is. Believed from its own addresses only. */
 import type { Counters } from '../../protocol/records.ts';
 import { AddressList } from './address_list.ts';
-import type { Principal } from './principal.ts';
+import { COMMAND_PREFIX, type Principal } from './principal.ts';
 import { headerOf, type RequestHeaders } from './request_headers.ts';
 
 export interface ProxyOptions {
@@ -35,7 +35,8 @@ export class ProxyIdentity {
       return null;
     }
     // A comma: the header was there twice, and one of the two may be the visitor's own.
-    if (user === '' || user.length > MAX_USER_CHARACTERS || /[^\x21-\x7e]|,/.test(user)) {
+    const isNone = user === '' || user.startsWith(COMMAND_PREFIX);
+    if (isNone || user.length > MAX_USER_CHARACTERS || /[^\x21-\x7e]|,/.test(user)) {
       this.#counters.proxy_headers_refused += 1;
       return null;
     }

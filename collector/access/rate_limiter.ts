@@ -1,13 +1,8 @@
-/** How often an address may try: a bucket of tries per address that fills up again, and one for everybody together. */
+/** How often each may try: a bucket of tries that fills up again. Bounded in memory. */
 import { isIPv6 } from 'node:net';
 
-export interface RateLimits {
-  perAddressPerMinute: number;
-  overallPerMinute: number;
-}
-
-/** The least recently seen addresses beyond this are forgotten; the bound for everybody together still holds for them. */
-const MAX_ADDRESSES = 4096;
+/** The least recently seen beyond this are forgotten, which is at worst generous to them. */
+const MAX_KEYS = 4096;
 const MINUTE_MS = 60_000;
 
 interface Bucket {
@@ -16,54 +11,38 @@ interface Bucket {
 }
 
 export class RateLimiter {
-  readonly #limits: RateLimits;
+  readonly #perMinute: number;
   readonly #now: () => number;
   readonly #buckets = new Map<string, Bucket>();
-  readonly #overall: Bucket;
 
   /** `now`: milliseconds; a clock that is set back gives no tries. */
-  constructor(limits: RateLimits, now: () => number = () => performance.now()) {
-    this.#limits = limits;
+  constructor(perMinute: number, now: () => number = () => performance.now()) {
+    this.#perMinute = perMinute;
     this.#now = now;
-    this.#overall = { tries: limits.overallPerMinute, atMs: now() };
   }
 
   /** Takes one try. 0 when there was one, else the seconds after which there will be. */
-  take(remoteAddress: string | null): number {
-    const { perAddressPerMinute, overallPerMinute } = this.#limits;
+  take(key: string): number {
     const now = this.#now();
-    const bucket = this.#bucketOf(networkOf(remoteAddress), now);
-    fill(bucket, perAddressPerMinute, now);
-    fill(this.#overall, overallPerMinute, now);
-    const wait = Math.max(
-      secondsUntilNext(bucket, perAddressPerMinute),
-      secondsUntilNext(this.#overall, overallPerMinute),
-    );
-    if (wait > 0) return wait;
+    const bucket = this.#buckets.get(key) ?? { tries: this.#perMinute, atMs: now };
+    this.#buckets.delete(key);
+    this.#buckets.set(key, bucket);
+    if (this.#buckets.size > MAX_KEYS) this.#buckets.delete(this.#buckets.keys().next().value!);
+    fill(bucket, this.#perMinute, now);
+    if (bucket.tries < 1) return Math.ceil(((1 - bucket.tries) * 60) / this.#perMinute);
     bucket.tries -= 1;
-    this.#overall.tries -= 1;
     return 0;
   }
 
-  /** A try that turned out to be a right one is not held against the address. */
-  giveBack(remoteAddress: string | null): void {
-    const bucket = this.#buckets.get(networkOf(remoteAddress));
+  /** A try that is not to be held against who made it. */
+  giveBack(key: string): void {
+    const bucket = this.#buckets.get(key);
     if (bucket !== undefined) bucket.tries += 1;
-    this.#overall.tries += 1;
   }
 
-  /** Addresses that are remembered. */
+  /** Keys that are remembered. */
   get size(): number {
     return this.#buckets.size;
-  }
-
-  #bucketOf(network: string, now: number): Bucket {
-    const known = this.#buckets.get(network);
-    this.#buckets.delete(network);
-    const bucket = known ?? { tries: this.#limits.perAddressPerMinute, atMs: now };
-    this.#buckets.set(network, bucket);
-    if (this.#buckets.size > MAX_ADDRESSES) this.#buckets.delete(this.#buckets.keys().next().value!);
-    return bucket;
   }
 }
 
@@ -72,12 +51,8 @@ function fill(bucket: Bucket, perMinute: number, now: number): void {
   bucket.atMs = now;
 }
 
-function secondsUntilNext({ tries }: Bucket, perMinute: number): number {
-  return tries >= 1 ? 0 : Math.ceil(((1 - tries) * 60) / perMinute);
-}
-
 /** Whoever has one IPv6 address has its whole /64 (RFC 4291 section 2.5.4): they count as one. */
-function networkOf(remoteAddress: string | null): string {
+export function networkOf(remoteAddress: string | null): string {
   const address = remoteAddress ?? '';
   if (!isIPv6(address)) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address);

@@ -6,7 +6,7 @@ import type { NewToken, Token, TokenKind } from '../model/administration.ts';
 import type { AuditLog } from '../store/sqlite/admin/audit_log.ts';
 import { type TokenRow, Tokens, toToken } from '../store/sqlite/admin/tokens.ts';
 import { transaction } from '../store/sqlite/admin/transaction.ts';
-import type { Actor } from './principal.ts';
+import { type Actor, COMMAND_PREFIX } from './principal.ts';
 import { letterOf, newSecret, type SecretLetter, secretHash } from './secret.ts';
 
 /** A token that counts no longer: revoked (here or by a command in another process), or expired. */
@@ -71,6 +71,12 @@ export class TokenBook {
       throw new OperatorError(
         2,
         'A token for an agent needs host_id, the id of the host that it speaks for.',
+      );
+    }
+    if (name.startsWith(COMMAND_PREFIX)) {
+      throw new OperatorError(
+        2,
+        `A token cannot be called "${COMMAND_PREFIX}…": the audit log calls commands so.`,
       );
     }
     const now = this.#now();

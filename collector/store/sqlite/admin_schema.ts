@@ -1,5 +1,5 @@
 /** Who gets in and what admins set: a small database of its own, so that signing in never waits for a transaction of calls. */
-import { existsSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../../../protocol/operator_error.ts';
@@ -29,6 +29,12 @@ const MIGRATIONS: readonly Migration[] = [
   -- A host has one credential: nobody else takes its name while it is valid.
   CREATE UNIQUE INDEX tokens_host ON tokens (host_id) WHERE kind = 'agent' AND revoked_ms IS NULL;
   CREATE INDEX tokens_expires ON tokens (expires_ms) WHERE expires_ms IS NOT NULL AND revoked_ms IS NULL;
+
+  -- Hosts whose agents came with a client certificate: nobody takes their names with less.
+  CREATE TABLE certified_hosts (
+    host_id TEXT PRIMARY KEY,
+    first_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
 
   CREATE TABLE sign_in_codes (
     hash BLOB PRIMARY KEY,
@@ -74,6 +80,12 @@ export const ADMIN: Schema = { file: 'admin.db', migrations: MIGRATIONS };
  */
 export function openAdmin(dataDir: string, { mustExist = false } = {}): DatabaseSync {
   const file = join(dataDir, ADMIN.file);
+  if (lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink()) {
+    throw new OperatorError(
+      1,
+      `${file} is a symbolic link, and the tokens would be kept elsewhere. Remove it.`,
+    );
+  }
   if (mustExist && !existsSync(file)) {
     throw new OperatorError(
       1,

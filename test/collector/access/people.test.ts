@@ -41,6 +41,10 @@ describe('a token', () => {
     const b = bench();
     assert.throws(() => b.access.createToken({ kind: 'person', name: 'x' }, ADMIN), /needs a role/);
     assert.throws(() => b.access.createToken({ kind: 'agent', name: 'x' }, ADMIN), /needs host_id/);
+    assert.throws(
+      () => b.access.createToken({ kind: 'enrolment', name: 'command:x' }, ADMIN),
+      /cannot be called/,
+    );
     assert.deepEqual(b.access.tokens(), []);
     assert.deepEqual(b.access.auditLog({ limit: 9 }), []);
   });
@@ -176,14 +180,31 @@ describe('how often somebody may try', () => {
   it('10 wrong ones a minute per address, right ones at will', () => {
     const b = bench();
     const { secret } = b.person();
-    for (let index = 0; index < 30; index += 1) b.signIn(secret, '198.51.100.1');
+    for (let index = 0; index < 25; index += 1) b.signIn(secret, '198.51.100.1');
     for (let index = 0; index < 10; index += 1) assert.equal(b.access.signIn('wrong', '198.51.100.1'), null);
     assert.deepEqual(b.access.signIn(secret, '198.51.100.1'), { retryAfterSeconds: 6 });
     b.signIn(secret, '198.51.100.2');
     b.nowMs += 6000;
     b.signIn(secret, '198.51.100.1');
     const { sign_ins, sign_ins_refused, sign_ins_limited } = b.access.counters();
-    assert.deepEqual([sign_ins, sign_ins_refused, sign_ins_limited], [32, 10, 1]);
+    assert.deepEqual([sign_ins, sign_ins_refused, sign_ins_limited], [27, 10, 1]);
+  });
+  it("one token opens 30 sessions a minute, keeps 50, and ends nobody else's", () => {
+    const b = bench();
+    const other = b.signIn(b.person().secret).session;
+    const { secret } = b.person();
+    const sessions: string[] = [];
+    for (let index = 0; index < 60; index += 1) {
+      if (index === 30) {
+        assert.ok('retryAfterSeconds' in b.access.signIn(secret, '192.0.2.7')!);
+        b.nowMs += MINUTE_MS;
+      }
+      sessions.push(b.signIn(secret).session);
+    }
+    const valid = sessions.filter((session) => b.bySession(session) !== null);
+    assert.equal(valid.length, 50);
+    assert.notEqual(b.bySession(sessions.at(-1)!), null);
+    assert.notEqual(b.bySession(other), null);
   });
   it('one IPv6 network is one address', () => {
     const b = bench();
@@ -198,6 +219,7 @@ describe('how often somebody may try', () => {
       if (b.access.signIn('wrong', `10.0.${index >> 8}.${index & 255}`) !== null) limited += 1;
     }
     assert.equal(limited, 100);
+    b.signIn(b.person().secret, '10.9.9.9'); // nobody locks others out
     assert.equal(b.lines.filter((line) => line.includes('refused a sign-in')).length, 1, 'one line a minute');
   });
 });
@@ -232,7 +254,16 @@ describe("a reverse proxy's header", () => {
   });
   it('that could be two, or holds what no name holds, is refused', () => {
     const b = bench({ proxy });
-    for (const user of ['eve, carol', 'carol,eve', '', ' carol', 'ca\trol', 'x'.repeat(201), 'caröl']) {
+    for (const user of [
+      'eve, carol',
+      'carol,eve',
+      '',
+      'command:root',
+      ' carol',
+      'ca\trol',
+      'x'.repeat(201),
+      'caröl',
+    ]) {
       assert.equal(b.shown({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' }), null, user);
     }
     const twice = new Headers([
@@ -240,7 +271,7 @@ describe("a reverse proxy's header", () => {
       ['x-forwarded-user', 'carol'],
     ]);
     assert.equal(b.shown({ headers: twice, remoteAddress: '10.1.0.1' }), null);
-    assert.equal(b.access.counters()['proxy_headers_refused'], 8);
+    assert.equal(b.access.counters()['proxy_headers_refused'], 9);
   });
   it('is nothing where none is configured', () => {
     const b = bench();

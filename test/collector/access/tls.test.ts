@@ -23,7 +23,7 @@ import { pino } from 'pino';
 import { selfSigned, selfSignedFiles } from '../../../collector/access/self_signed.ts';
 import { ServerTls, type TlsSettings } from '../../../collector/access/tls.ts';
 import { OperatorError } from '../../../protocol/operator_error.ts';
-import { AccessBench, DAY_MS } from './parties/access_bench.ts';
+import { AccessBench, ADMIN, DAY_MS } from './parties/access_bench.ts';
 import { Authority, NO_OPENSSL, type Pair } from './parties/certificates.ts';
 
 const lines: string[] = [];
@@ -200,6 +200,11 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
       assert.equal(await ask(port, { ca, ...issue(file, subject, alternatives) }), null, file);
     }
     assert.equal(b.access.counters()['certificates_refused'], 4);
+    assert.equal(b.access.hasCredential('i-0abc'), true, 'nobody takes its name by an enrolment token');
+    assert.equal(b.access.issueCredential('i-0abc'), null);
+    assert.equal(b.access.releaseCertifiedHost('i-0abc', ADMIN), true);
+    assert.equal(b.access.releaseCertifiedHost('i-0abc', ADMIN), false);
+    assert.notEqual(b.access.issueCredential('i-0abc'), null);
     assert.equal(await ask(port, { ca }), null, 'people have no certificate, and are served all the same');
   });
 

@@ -19,6 +19,7 @@ export class Sessions {
   readonly #used: StatementSync;
   readonly #delete: StatementSync;
   readonly #deleteAll: StatementSync;
+  readonly #keepNewest: StatementSync;
   readonly #deleteCodes: StatementSync;
   readonly #forgetCodes: StatementSync;
   readonly #forgetSessions: StatementSync;
@@ -46,6 +47,9 @@ export class Sessions {
     this.#used = prepare('UPDATE sessions SET last_used_ms = ? WHERE hash = ?');
     this.#delete = prepare('DELETE FROM sessions WHERE hash = ? RETURNING name');
     this.#deleteAll = prepare('DELETE FROM sessions');
+    this.#keepNewest = prepare(
+      'DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE token = ? ORDER BY expires_ms DESC LIMIT -1 OFFSET ?)',
+    );
     this.#deleteCodes = prepare('DELETE FROM sign_in_codes');
     this.#forgetCodes = prepare('DELETE FROM sign_in_codes WHERE expires_ms <= ?');
     this.#forgetSessions = prepare('DELETE FROM sessions WHERE expires_ms <= ? OR last_used_ms <= ?');
@@ -66,6 +70,11 @@ export class Sessions {
 
   insert(hash: Uint8Array, { token, name, role, lastUsedMs, expiresMs }: SessionRow): void {
     this.#insert.run(hash, token, name, role, lastUsedMs, expiresMs);
+  }
+
+  /** Of one token: those beyond `atMost` end, the oldest first. */
+  keepNewest(token: string, atMost: number): void {
+    this.#keepNewest.run(token, atMost);
   }
 
   byHash(hash: Uint8Array, nowMs: number, idleSinceMs: number): SessionRow | null {
