@@ -2,7 +2,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { GapReason } from '../../model/host.ts';
 import { DAY_US, type Window } from '../../model/window.ts';
-import type { HostCoverage } from '../store.ts';
+import type { HostCoverage, StoredGap } from '../store.ts';
+import { addAmounts } from './gap_writer.ts';
 
 interface Day {
   kernel: number | null;
@@ -52,14 +53,25 @@ export class CoverageReader {
         losses: {},
       });
     }
+    const latest = new Map<string, { gap: StoredGap; amounts: string | null }>();
     for (const row of this.#gaps.all(chosen, sinceUs, untilUs)) {
+      const of = coverage.get(Number(row['host']));
+      if (of === undefined) continue;
       const reason = row['reason'] as GapReason;
-      coverage.get(Number(row['host']))?.gaps.push({
-        startUs: Math.max(Number(row['startUs']), sinceUs),
-        endUs: Math.min(Number(row['endUs']), untilUs),
-        reason,
-        detail: describe(reason, row['amounts'] as string | null),
-      });
+      const amounts = row['amounts'] as string | null;
+      const startUs = Math.max(Number(row['startUs']), sinceUs);
+      const endUs = Math.min(Number(row['endUs']), untilUs);
+      // Where a clock was set back, a later gap can reach into an earlier one.
+      const before = latest.get(`${of.hostId} ${reason}`);
+      if (before !== undefined && before.gap.endUs >= startUs) {
+        before.gap.endUs = Math.max(before.gap.endUs, endUs);
+        before.amounts = addAmounts(before.amounts, amounts);
+        before.gap.detail = describe(reason, before.amounts);
+        continue;
+      }
+      const gap = { startUs, endUs, reason, detail: describe(reason, amounts) };
+      of.gaps.push(gap);
+      latest.set(`${of.hostId} ${reason}`, { gap, amounts });
     }
     for (const { host, id, firstUs, lastUs } of this.#boots.all(chosen, sinceUs, untilUs)) {
       coverage

@@ -111,7 +111,7 @@ export class GapWriter {
       this.#addGap.run(host, reason, startUs, endUs, amounts === null ? null : JSON.stringify(amounts));
       return;
     }
-    const sum = addAmounts(before.amounts, amounts);
+    const sum = addAmounts(before.amounts, amounts === null ? null : JSON.stringify(amounts));
     this.#growGap.run(Math.max(before.end_us, endUs), sum, host, reason, before.start_us);
   }
 
@@ -126,14 +126,17 @@ export class GapWriter {
       Number(before?.['live_ms'] ?? 0) + report.liveMs,
       kernelConnections === null ? kernel : (kernel ?? 0) + kernelConnections,
       Number(before?.['seen_connections'] ?? 0) + report.seenConnections,
-      addAmounts((before?.['losses'] ?? null) as string | null, Object.fromEntries(losses)),
+      addAmounts((before?.['losses'] ?? null) as string | null, JSON.stringify(Object.fromEntries(losses))),
     );
   }
 }
 
 /** Sums by name, as JSON; null where there are none. */
-function addAmounts(json: string | null, more: Record<string, number> | null): string | null {
+export function addAmounts(json: string | null, moreJson: string | null): string | null {
   const sums = new Map(Object.entries(json === null ? {} : (JSON.parse(json) as Record<string, number>)));
-  for (const [name, amount] of Object.entries(more ?? {})) sums.set(name, (sums.get(name) ?? 0) + amount);
+  for (const [name, amount] of Object.entries(
+    moreJson === null ? {} : (JSON.parse(moreJson) as Record<string, number>),
+  ))
+    sums.set(name, (sums.get(name) ?? 0) + amount);
   return sums.size === 0 ? null : JSON.stringify(Object.fromEntries(sums));
 }
