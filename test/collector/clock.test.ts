@@ -11,7 +11,7 @@ import { eventually, range, readStored } from './parties/stored.ts';
 
 const HOUR_SECONDS = 3600;
 const STEPS_SECONDS = [HOUR_SECONDS, -2 * HOUR_SECONDS, 26 * HOUR_SECONDS, -1, 0];
-const CALLS = 3000;
+const CALLS = 2000;
 
 const skip = noSteppedClock();
 const children: ChildProcess[] = [];
@@ -37,7 +37,7 @@ for (const side of ['agent', 'collector'] as const) {
     clock.set(0);
     const dataDir = newDirectory();
     const env = { agent: {}, collector: {}, [side]: clock.env };
-    const { child, port } = await startCollectorProcess(dataDir, 0, env.collector);
+    const { child, port } = await startCollectorProcess(dataDir, 0, { env: env.collector });
     children.push(child);
     const sender = new AgentProcess(
       {
@@ -52,11 +52,11 @@ for (const side of ['agent', 'collector'] as const) {
         to: CALLS,
         detail: 'all',
       },
-      env.agent,
+      { env: env.agent },
     );
     children.push(sender.child);
     for (const [index, seconds] of STEPS_SECONDS.entries()) {
-      await sender.untilMade((index + 1) * 500);
+      await sender.untilMade((index + 1) * 350);
       clock.set(seconds);
     }
     await sender.untilDone();

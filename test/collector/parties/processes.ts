@@ -18,15 +18,28 @@ export async function kill(child: ChildProcess): Promise<void> {
   await exited;
 }
 
+/** Where a process is started: with more in its environment, in a network namespace. */
+export interface Surroundings {
+  env?: Record<string, string>;
+  namespace?: string | null;
+}
+
+/** `ip netns exec` becomes the program that it starts: the pid is that program's. */
+function nodeIn(namespace: string | null): string[] {
+  const node = [process.execPath, ...NODE_FLAGS];
+  return namespace === null ? node : ['ip', 'netns', 'exec', namespace, ...node];
+}
+
 /** Port 0 takes a free one; to come back as the same collector, give the port that it had. */
 export async function startCollectorProcess(
   dataDir: string,
   port = 0,
-  env: Record<string, string> = {},
+  { env = {}, namespace = null }: Surroundings = {},
 ): Promise<{ child: ChildProcess; port: number }> {
+  const [program, ...args] = nodeIn(namespace);
   const child = spawn(
-    process.execPath,
-    [...NODE_FLAGS, MAIN, 'collector', '--listen', `127.0.0.1:${port}`, '--data-dir', dataDir],
+    program!,
+    [...args, MAIN, 'collector', '--listen', `127.0.0.1:${port}`, '--data-dir', dataDir],
     { env: { ...process.env, IMDSWATCH_AGENT_TOKEN: TOKEN, ...env }, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   const said: string[] = [];
@@ -49,8 +62,9 @@ export class AgentProcess {
   #done = false;
   #counters: StageCounters | null = null;
 
-  constructor(orders: AgentOrders, env: Record<string, string> = {}) {
-    this.child = spawn(process.execPath, [...NODE_FLAGS, AGENT, JSON.stringify(orders)], {
+  constructor(orders: AgentOrders, { env = {}, namespace = null }: Surroundings = {}) {
+    const [program, ...args] = nodeIn(namespace);
+    this.child = spawn(program!, [...args, AGENT, JSON.stringify(orders)], {
       env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'pipe'],
     });
