@@ -168,16 +168,14 @@ const anyGap = fc.record({
   seconds: fc.integer({ min: 1, max: 100_000 }),
   reason: fc.constantFrom<StoredGap['reason']>('agent_not_running', 'boot', 'capture_not_live', 'losses'),
 });
-const anyGaps = fc
-  .array(anyGap, { maxLength: 6 })
-  .map((gaps) =>
-    gaps.map(({ startUs, seconds, reason }) => ({
-      startUs,
-      endUs: startUs + seconds * SECOND_US,
-      reason,
-      detail: null,
-    })),
-  );
+const anyGaps = fc.array(anyGap, { maxLength: 6 }).map((gaps) =>
+  gaps.map(({ startUs, seconds, reason }) => ({
+    startUs,
+    endUs: startUs + seconds * SECOND_US,
+    reason,
+    detail: null,
+  })),
+);
 const anyCalls = fc.record({
   version: fc.constantFrom(1 as const, 2 as const, null),
   endpoint: fc.constantFrom<CountedCalls['endpoint']>('ipv4', 'ipv6', 'ecs', 'eks', null),

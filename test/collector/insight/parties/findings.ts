@@ -4,7 +4,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
 import type { Store, StoredBatch, StoredRecord } from '../../../../collector/store/store.ts';
 import { toMicroseconds, toTimestamp } from '../../../../collector/store/time.ts';
-import type { Call } from '../../../../protocol/call.ts';
+import type { Call, HostFacts } from '../../../../protocol/call.ts';
 import type { Coverage, Heartbeat, WireRecord } from '../../../../protocol/records.ts';
 import { HOST } from '../../parties/calls.ts';
 import type { Bench } from '../../parties/in_process.ts';
@@ -12,7 +12,7 @@ import type { Bench } from '../../parties/in_process.ts';
 export interface Findings {
   dataDir: string;
   store: Store;
-  /** Each host's records as one batch. */
+  /** Each host's records as one batch. A report of coverage is of the host that another record names. */
   put: (...records: (WireRecord | Call)[]) => Promise<void>;
 }
 
@@ -22,12 +22,12 @@ export function newFindings(bench: Bench): Findings {
   bench.atEnd(() => store.close());
   const put = async (...given: (WireRecord | Call)[]) => {
     const records = given.map((item): WireRecord => ('kind' in item ? item : { kind: 'call', call: item }));
-    const hostOf = (item: WireRecord) =>
-      item.kind === 'call'
-        ? item.call.host
-        : item.kind === 'rollup'
-          ? item.rollup.host
-          : { ...HOST, id: item.coverage.host_id };
+    const named = records.flatMap((item) => (item.kind === 'coverage' ? [] : [ownHost(item)]));
+    const hostOf = (item: WireRecord) => {
+      if (item.kind !== 'coverage') return ownHost(item);
+      const { host_id: id } = item.coverage;
+      return named.find((host) => host.id === id) ?? { ...HOST, id };
+    };
     const byHost = Map.groupBy(records, (item) => JSON.stringify(hostOf(item)));
     for (const of of byHost.values()) {
       const batch: StoredBatch = {
@@ -42,6 +42,10 @@ export function newFindings(bench: Bench): Findings {
     }
   };
   return { dataDir, store, put };
+}
+
+function ownHost(item: Exclude<WireRecord, { kind: 'coverage' }>): HostFacts {
+  return item.kind === 'call' ? item.call.host : item.rollup.host;
 }
 
 function toStored(item: WireRecord, { callers }: StoredBatch): StoredRecord {
