@@ -16,6 +16,7 @@ const MAX_HEADER_BYTES = 16 * 1024;
 const SPARE_SOCKETS = 512;
 /** How long what is being answered may take when the collector ends. */
 const STOP_GRACE_MS = 1500;
+const IDLE_LOOK_MS = 20;
 
 const NOT_FOUND = 'HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
 const BAD_REQUEST = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n';
@@ -91,9 +92,11 @@ export class HttpServer {
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
-    this.#server.closeIdleConnections();
+    // Answers that end now leave their connections idle only then.
+    const idling = setInterval(() => this.#server.closeIdleConnections(), IDLE_LOOK_MS);
     const straggling = setTimeout(() => this.#server.closeAllConnections(), STOP_GRACE_MS);
     await closed;
     clearTimeout(straggling);
+    clearInterval(idling);
   }
 }
