@@ -3,7 +3,7 @@ import type { Judgement } from './judge.ts';
 import type { ModeResult } from './measures.ts';
 
 /** [what, target, one cell a mode] */
-type Row = [string, string, ...string[]];
+export type Row = [string, string, ...string[]];
 
 export function tableOf(results: readonly ModeResult[]): string {
   const rows: Row[] = [['', 'target', ...results.map(({ mode }) => (mode === 'ebpf' ? 'eBPF' : '/proc'))]];
@@ -70,7 +70,7 @@ export function tableOf(results: readonly ModeResult[]): string {
   return layOut(rows);
 }
 
-function layOut(rows: readonly Row[]): string {
+export function layOut(rows: readonly Row[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
   const line = (row: readonly string[]) =>
     row

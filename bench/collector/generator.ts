@@ -1,0 +1,198 @@
+/**
+ * Many simulated agents in a process of their own, told what to do by messages of the benchmark (`Order`), each answered by
+ * a `Report` of what was done since the one before.
+ */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { hostOf } from './fleet.ts';
+import { Latencies, type Spread } from './latencies.ts';
+import { makeScript } from './script.ts';
+import { type Doings, SimulatedAgent } from './simulated_agent.ts';
+
+export type Order =
+  | {
+      do: 'connect';
+      agents: number;
+      url: string;
+      token: string;
+      caFile: string | null;
+      newProcessShare: number;
+      maxInFlight: number;
+    }
+  /** As much as the agents may send, and then all of it acknowledged. */
+  | { do: 'saturate'; forMs: number }
+  | { do: 'pace'; callsPerSecond: number; forMs: number }
+  /** Heartbeats and coverage, each agent at its own moment of the interval. */
+  | { do: 'idle'; forMs: number; heartbeatMs: number; coverageMs: number }
+  | { do: 'stop' };
+
+export interface Report {
+  seconds: number;
+  given: number;
+  calls: number;
+  bytes: number;
+  frames: number;
+  acknowledged: number;
+  rejected: number;
+  heartbeats: number;
+  /** Not acknowledged when the load had ended and `DRAIN_MS` had passed. */
+  unacknowledged: number;
+  failures: string[];
+  /** Of every batch and call that was acknowledged, also those after the end. */
+  acknowledgement: Spread | null;
+  delivery: Spread | null;
+  /** With what was acknowledged after the end: everything. */
+  totalAcknowledged: number;
+  totalSeconds: number;
+  /** Processor time of this process in `totalSeconds`. */
+  cpuSeconds: number;
+}
+
+/** Connections that are being made at one time. */
+const CONNECT_AT_ONCE = 50;
+const SCRIPTS = 8;
+const STEP_MS = 2;
+const DRAIN_MS = 30_000;
+
+const agents: SimulatedAgent[] = [];
+const doings: Doings = newDoings();
+
+function newDoings(): Doings {
+  return {
+    given: 0,
+    sentCalls: 0,
+    sentBytes: 0,
+    frames: 0,
+    acknowledgedCalls: 0,
+    rejected: 0,
+    heartbeats: 0,
+    failures: [],
+    acknowledgement: null,
+    delivery: null,
+  };
+}
+
+async function connect(order: Extract<Order, { do: 'connect' }>): Promise<void> {
+  const ca = order.caFile === null ? null : readFileSync(order.caFile, 'utf8');
+  const scripts = Array.from({ length: Math.min(SCRIPTS, order.agents) }, (_, seed) =>
+    makeScript(seed + 1, order.newProcessShare),
+  );
+  for (let first = agents.length; first < order.agents; first += CONNECT_AT_ONCE) {
+    const count = Math.min(CONNECT_AT_ONCE, order.agents - first);
+    const some = Array.from({ length: count }, (_, index) => {
+      const number = first + index + 1;
+      return new SimulatedAgent({
+        ...order,
+        ca,
+        number,
+        host: hostOf(number),
+        stream: `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`,
+        script: scripts[number % scripts.length]!,
+        doings,
+      });
+    });
+    await Promise.all(some.map((agent) => agent.connect()));
+    agents.push(...some);
+  }
+}
+
+/** Figures are of the time of the load; all that was given in it is acknowledged before this returns. */
+async function measured(forMs: number, load: (untilMs: number) => Promise<void>): Promise<Report> {
+  const begin = { ...doings };
+  const cpu = process.cpuUsage();
+  const acknowledgement = new Latencies();
+  const delivery = new Latencies();
+  Object.assign(doings, { acknowledgement, delivery });
+  const beganMs = performance.now();
+  await load(beganMs + forMs);
+  const seconds = (performance.now() - beganMs) / 1000;
+  const end = { ...doings };
+  const drainedBy = performance.now() + DRAIN_MS;
+  while (agents.some(({ waiting }) => waiting > 0) && performance.now() < drainedBy) await sleep(10);
+  const totalSeconds = (performance.now() - beganMs) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  Object.assign(doings, { acknowledgement: null, delivery: null });
+  return {
+    seconds,
+    given: end.given - begin.given,
+    calls: end.sentCalls - begin.sentCalls,
+    bytes: end.sentBytes - begin.sentBytes,
+    frames: end.frames - begin.frames,
+    acknowledged: end.acknowledgedCalls - begin.acknowledgedCalls,
+    rejected: doings.rejected - begin.rejected,
+    heartbeats: end.heartbeats - begin.heartbeats,
+    unacknowledged: agents.reduce((sum, { waiting }) => sum + waiting, 0),
+    failures: doings.failures.splice(0),
+    acknowledgement: acknowledgement.spread(),
+    delivery: delivery.spread(),
+    totalAcknowledged: doings.acknowledgedCalls - begin.acknowledgedCalls,
+    totalSeconds,
+    cpuSeconds: (user + system) / 1e6,
+  };
+}
+
+async function saturate(untilMs: number): Promise<void> {
+  for (const agent of agents) agent.setBacklog(true);
+  await sleep(Math.max(0, untilMs - performance.now()));
+  for (const agent of agents) agent.setBacklog(false);
+}
+
+/** Calls in a steady stream, one agent after the other; a step that came late makes up for it, and counts as given late. */
+async function pace(callsPerSecond: number, untilMs: number): Promise<void> {
+  const beganMs = performance.now();
+  let given = 0;
+  while (performance.now() < untilMs) {
+    const due = ((performance.now() - beganMs) / 1000) * callsPerSecond;
+    for (; given < due; given += 1) {
+      agents[given % agents.length]!.give(beganMs + (given / callsPerSecond) * 1000);
+    }
+    await sleep(STEP_MS);
+  }
+}
+
+async function idle({ heartbeatMs, coverageMs }: Extract<Order, { do: 'idle' }>, untilMs: number) {
+  const beganMs = performance.now();
+  let steps = 0;
+  while (performance.now() < untilMs) {
+    const due = Math.floor((performance.now() - beganMs) / STEP_MS);
+    for (; steps < due; steps += 1) {
+      for (const agent of dueAt(steps, heartbeatMs)) agent.heartbeat();
+      for (const agent of dueAt(steps, coverageMs)) agent.coverage(coverageMs);
+    }
+    await sleep(STEP_MS);
+  }
+}
+
+/** Agents spread evenly over an interval: those whose turn is in this step. */
+function dueAt(step: number, intervalMs: number): SimulatedAgent[] {
+  const steps = Math.round(intervalMs / STEP_MS);
+  const turn = step % steps;
+  const from = Math.floor((agents.length * turn) / steps);
+  return agents.slice(from, Math.floor((agents.length * (turn + 1)) / steps));
+}
+
+async function obey(order: Order): Promise<Report> {
+  switch (order.do) {
+    case 'connect':
+      return measured(0, () => connect(order));
+    case 'saturate':
+      return measured(order.forMs, saturate);
+    case 'pace':
+      return measured(order.forMs, (untilMs) => pace(order.callsPerSecond, untilMs));
+    case 'idle':
+      return measured(order.forMs, (untilMs) => idle(order, untilMs));
+    case 'stop':
+      return measured(0, async () => {
+        for (const agent of agents.splice(0)) agent.close();
+      });
+  }
+}
+
+process.on('message', (order: Order) => {
+  obey(order).then(
+    (report) => process.send!({ report }),
+    (error: unknown) => process.send!({ error: error instanceof Error ? error.stack : String(error) }),
+  );
+});
+// The benchmark may go without a word: nobody would end this process then.
+process.on('disconnect', () => process.exit(0));

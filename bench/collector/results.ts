@@ -1,0 +1,129 @@
+/** What a run measured, and how it reads as a table for people. */
+import { layOut, type Row } from '../report.ts';
+import type { ArrivalResult } from './arrival.ts';
+import type { IdleResult } from './idle.ts';
+import type { IngestResult } from './ingest.ts';
+import type { Spread } from './latencies.ts';
+import type { QuestionsResult } from './questions.ts';
+
+export interface WireResult {
+  new_process_share: number;
+  calls_per_batch: number;
+  protocol_1_bytes_per_call: number;
+  protocol_2_bytes_per_call: number;
+}
+
+export interface Results {
+  wire?: WireResult[];
+  ingest?: IngestResult[];
+  idle?: IdleResult[];
+  arrival?: ArrivalResult[];
+  questions?: QuestionsResult[];
+}
+
+/** Issue 4, "Reach". */
+const CALLS_PER_SECOND = 30_000;
+const IDLE_AGENTS = 5_000;
+/** Questions that the reach names; on no less than this many calls. */
+const QUICK_QUESTIONS = ['offenders', 'hosts with readiness', 'readiness groups'];
+const MANY_CALLS = 100_000_000;
+
+export function tableOf({
+  wire = [],
+  ingest = [],
+  idle = [],
+  arrival = [],
+  questions = [],
+}: Results): string {
+  const rows: Row[] = [['', 'target', 'measured']];
+  for (const { new_process_share, calls_per_batch, ...bytes } of wire) {
+    const { protocol_1_bytes_per_call: one, protocol_2_bytes_per_call: two } = bytes;
+    const what = `bytes a call on the wire, ${calls_per_batch} a batch, ${percent(new_process_share)} by new processes`;
+    rows.push([what, '', `protocol 1: ${one.toFixed(0)}, protocol 2: ${two.toFixed(0)}`]);
+  }
+  for (const result of ingest) addIngest(rows, result);
+  for (const { agents, resident_bytes, bytes_per_agent, cpu_percent } of idle) {
+    const target = agents === IDLE_AGENTS ? '≤ 500 MB' : '';
+    rows.push([`${agents} idle agents: resident`, target, mb(resident_bytes)]);
+    rows.push(['  each; processor of one core', '', `${kb(bytes_per_agent)}, ${cpu_percent.toFixed(1)} %`]);
+  }
+  for (const { load_per_second, live_feed, offenders } of arrival) {
+    const under = load_per_second === 0 ? 'at rest' : `at ${load_per_second} calls/s`;
+    rows.push([`packet to page, ${under}: live feed`, '< 1 s', spread(live_feed)]);
+    rows.push(['  among the offenders', '< 1 s', spread(offenders)]);
+  }
+  for (const result of questions) addQuestions(rows, result);
+  return layOut(rows);
+}
+
+function addIngest(rows: Row[], result: IngestResult): void {
+  const { name, offered_per_second, calls_per_second, cpu } = result;
+  const isFull = offered_per_second === null || offered_per_second >= CALLS_PER_SECOND;
+  rows.push([`${name}: durable calls/s`, isFull ? `${CALLS_PER_SECOND}` : '', calls_per_second.toFixed(0)]);
+  rows.push([
+    '  batch sent → acknowledged',
+    offered_per_second === CALLS_PER_SECOND ? 'p99 < 500 ms' : '',
+    spread(result.acknowledgement),
+  ]);
+  if (result.delivery !== null) rows.push(['  call handed over → acknowledged', '', spread(result.delivery)]);
+  rows.push([
+    '  calls a frame, bytes a call: wire, disk',
+    '',
+    `${result.calls_per_frame.toFixed(1)}, ${result.wire_bytes_per_call.toFixed(0)}, ${result.disk_bytes_per_call.toFixed(0)}`,
+  ]);
+  rows.push([
+    '  processor: collector main + others, generator',
+    '',
+    `${cpu.collector_main.toFixed(0)} % + ${cpu.collector_other.toFixed(0)} %, ${cpu.generator.toFixed(0)} %`,
+  ]);
+  rows.push([
+    '  acknowledged / stored, resident',
+    'equal',
+    `${result.calls_acknowledged} / ${result.calls_stored}, ${mb(result.resident_bytes)}`,
+  ]);
+}
+
+function addQuestions(rows: Row[], { store, disk_bytes, questions, resident_bytes }: QuestionsResult): void {
+  const { calls, rawCalls, rollups, hosts, days, madeInSeconds } = store;
+  rows.push([
+    `store of ${calls} calls, ${hosts} hosts, ${days} days`,
+    '',
+    `${rawCalls} one by one, the rest in ${rollups} roll-ups; made in ${madeInSeconds.toFixed(0)} s`,
+  ]);
+  rows.push([
+    '  on disk; a record; resident after asking',
+    '',
+    `${mb(disk_bytes)}, ${(disk_bytes / (rawCalls + rollups)).toFixed(0)} bytes, ${mb(resident_bytes)}`,
+  ]);
+  for (const { question, first_ms, bytes, ...times } of questions) {
+    const isNamed = QUICK_QUESTIONS.some((name) => question.startsWith(name));
+    const target = isNamed && calls >= MANY_CALLS * 0.99 ? 'p95 < 200 ms' : '';
+    rows.push([
+      `  ${question}`,
+      target,
+      `p50 ${ms(times.p50_ms)}, p95 ${ms(times.p95_ms)}, first ${ms(first_ms)}, ${kb(bytes)}`,
+    ]);
+  }
+}
+
+function spread(times: Spread | null): string {
+  if (times === null) return '–';
+  return `p50 ${ms(times.p50_ms)}, p99 ${ms(times.p99_ms)}, max ${ms(times.max_ms)}`;
+}
+
+function ms(milliseconds: number): string {
+  return `${milliseconds < 10 ? milliseconds.toFixed(1) : milliseconds.toFixed(0)} ms`;
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`;
+}
+
+/** As the targets are meant: 1 MB is 1,000,000 bytes. */
+function mb(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`;
+}
+
+function kb(bytes: number): string {
+  return `${(bytes / 1e3).toFixed(1)} kB`;
+}

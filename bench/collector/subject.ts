@@ -1,0 +1,160 @@
+/** The `imdswatch collector` that is measured: a process of its own, with a data directory of its own. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
+
+const MAIN = join(import.meta.dirname, '../../cli/main.ts');
+/** As the launcher starts it. */
+const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning'];
+/** For agents, as an enrolment token; nobody else can reach the collector of a benchmark. */
+const AGENT_TOKEN = 'token-of-the-benchmark-only';
+const MAX_CONNECTIONS = 10_000;
+const START_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 30_000;
+
+/** Processor time in seconds since the start, and memory now, of all threads together. */
+export interface Usage {
+  cpuSeconds: number;
+  /** Of the thread that talks to agents, and of all others: the store's, garbage collection, I/O. */
+  mainThreadSeconds: number;
+  otherThreadsSeconds: number;
+  residentBytes: number;
+}
+
+export interface SubjectOptions {
+  dataDir: string;
+  tls: boolean;
+  /** Flags of Node, such as those of its profiler. */
+  nodeFlags?: string[];
+}
+
+export class Subject {
+  readonly dataDir: string;
+  /** For agents: `ws://` or `wss://`. */
+  readonly url: string;
+  readonly agentToken = AGENT_TOKEN;
+  /** Certificate to trust; null without TLS. */
+  readonly caFile: string | null;
+  readonly #child: ChildProcess;
+  readonly #said: () => string;
+
+  private constructor(
+    child: ChildProcess,
+    url: string,
+    { dataDir, tls }: SubjectOptions,
+    said: () => string,
+  ) {
+    this.#child = child;
+    this.#said = said;
+    this.url = url;
+    this.dataDir = dataDir;
+    this.caFile = tls ? join(dataDir, 'self_signed.crt') : null;
+  }
+
+  /** Throws, with what it said, when it does not listen in time. */
+  static async start(options: SubjectOptions): Promise<Subject> {
+    const { dataDir, tls, nodeFlags = [] } = options;
+    const argv = ['collector', '--listen', '127.0.0.1:0', '--data-dir', dataDir, '--log-level', 'warn'];
+    argv.push('--max-connections', String(MAX_CONNECTIONS), ...(tls ? ['--tls-self-signed'] : []));
+    const child = spawn(process.execPath, [...RUNTIME_FLAGS, ...nodeFlags, MAIN, ...argv], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: { ...process.env, IMDSWATCH_AGENT_TOKEN: AGENT_TOKEN },
+    });
+    let said = '';
+    child.stderr!.setEncoding('utf8').on('data', (chunk: string) => {
+      said += chunk;
+    });
+    const late = AbortSignal.timeout(START_TIMEOUT_MS);
+    try {
+      const [message] = (await Promise.race([
+        once(child, 'message', { signal: late }),
+        once(child, 'exit', { signal: late }).then(([code]) => {
+          throw new Error(`it ended with ${code}`);
+        }),
+      ])) as [{ listening: string }];
+      return new Subject(child, message.listening, options, () => said);
+    } catch (error) {
+      child.kill('SIGKILL');
+      throw new Error(`the collector did not start: ${(error as Error).message}\n${said}`);
+    }
+  }
+
+  get apiUrl(): string {
+    return this.url.replace(/^ws/, 'http');
+  }
+
+  /** The secret of a new token, made beside the collector as an admin makes it. */
+  async personToken(role: 'viewer' | 'admin'): Promise<string> {
+    const argv = ['token', 'create', '--kind', 'person', '--role', role, '--name', 'benchmark'];
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      ...RUNTIME_FLAGS,
+      MAIN,
+      ...argv,
+      '--data-dir',
+      this.dataDir,
+    ]);
+    return stdout.trim();
+  }
+
+  usage(): Usage {
+    const pid = this.#child.pid!;
+    let all = 0;
+    let main = 0;
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      // First field of schedstat: nanoseconds on a processor.
+      const seconds =
+        Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]) / 1e9;
+      all += seconds;
+      if (Number(thread) === pid) main = seconds;
+    }
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    return {
+      cpuSeconds: all,
+      mainThreadSeconds: main,
+      otherThreadsSeconds: all - main,
+      residentBytes: Number(/^VmRSS:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024,
+    };
+  }
+
+  /** Ends it in order. Returns what it said on stderr. Throws when it did not end well, or had to be killed. */
+  async stop(): Promise<string> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const exited = once(this.#child, 'exit');
+      this.#child.kill('SIGTERM');
+      const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+      await exited;
+      clearTimeout(timer);
+    }
+    const { exitCode, signalCode } = this.#child;
+    if (exitCode !== 0) {
+      throw new Error(`the collector ended with ${signalCode ?? exitCode}: ${this.#said()}`);
+    }
+    return this.#said();
+  }
+
+  /** When something went wrong already. */
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+/** What a stopped collector has on disk. */
+export async function storeAtRest(dataDir: string): Promise<{ calls: number; bytes: number }> {
+  const store = openStoreForReading(dataDir);
+  try {
+    const { calls } = await store.statistics();
+    return { calls, bytes: databaseBytes(dataDir) };
+  } finally {
+    await store.close();
+  }
+}
+
+/** The findings' database with its write-ahead log. */
+export function databaseBytes(dataDir: string): number {
+  return readdirSync(dataDir)
+    .filter((name) => name.startsWith('imdswatch.db'))
+    .reduce((sum, name) => sum + statSync(join(dataDir, name)).size, 0);
+}
