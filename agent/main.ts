@@ -2,16 +2,13 @@
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import { agentTokenOf } from '../protocol/agent_token.ts';
-import { OperatorError } from '../protocol/operator_error.ts';
 import type { Counters } from '../protocol/records.ts';
 import { VERSION } from '../protocol/version.ts';
+import { collectorAddress } from './collector_address.ts';
 import type { AgentSettings } from './config.ts';
 import { hostFacts } from './identity/host.ts';
 import { LiveWatch } from './live_watch.ts';
-import { tlsOptions } from './outbox/collector_tls.ts';
-import { CredentialFile } from './outbox/credential_file.ts';
-import { type CollectorAddress, Outbox, toCollector } from './outbox/outbox.ts';
+import { Outbox, toCollector } from './outbox/outbox.ts';
 
 export interface Agent {
   /** Orderly end: open connections and roll-ups are reported, what can be delivered is. */
@@ -20,7 +17,7 @@ export interface Agent {
 
 /** Starts to watch and to report. Throws `OperatorError` (settings, permissions, spool). */
 export function startAgent(settings: AgentSettings, log: Logger): Agent {
-  const collector = collectorOf(settings, hostFacts(settings).id, log);
+  const collector = collectorAddress(settings, hostFacts(settings).id, log);
   let outbox: Outbox | null = null;
   const watch = new LiveWatch(settings, log, (call) => outbox?.call(call));
   const { host } = watch;
@@ -86,41 +83,4 @@ function coverageReporter(watch: LiveWatch, emit: Outbox['coverage']): () => voi
     start = end;
     before = now;
   };
-}
-
-/** Whom to report to, checked before anything is watched. Throws `OperatorError` (exit code 2). */
-function collectorOf(settings: AgentSettings, hostId: string, log: Logger): CollectorAddress {
-  const { collector_url: url, spool_dir: spoolDir } = settings;
-  const tls = {
-    caFile: settings.collector_ca_file ?? null,
-    certFile: settings.tls_cert_file ?? null,
-    keyFile: settings.tls_key_file ?? null,
-  };
-  const isEncrypted = url.startsWith('wss:');
-  const useless = Object.values(tls).find((file) => file !== null);
-  if (!isEncrypted && useless !== undefined) {
-    throw new OperatorError(
-      2,
-      `collector_url ${url} is not encrypted, so ${useless} would not be used: write wss://, or leave the TLS settings out.`,
-    );
-  }
-  if (isEncrypted) tlsOptions(tls);
-  else if (!isLoopback(new URL(url).hostname)) {
-    log.warn(
-      { collector: url },
-      'the connection to the collector is not encrypted: whoever is in between can read it and take the token',
-    );
-  }
-  const token = agentTokenOf(settings, (file) => readFileSync(file, 'utf8'));
-  if (token === null && tls.certFile === null && new CredentialFile(spoolDir, hostId, log).get() === null) {
-    throw new OperatorError(
-      2,
-      'agent_token is not set: give the agent an enrolment token of its collector (--agent-token-file FILE), or a client certificate (--tls-cert-file, --tls-key-file).',
-    );
-  }
-  return { url, token, spoolDir, tls, heartbeatMs: settings.heartbeat_seconds * 1_000 };
-}
-
-function isLoopback(name: string): boolean {
-  return name === 'localhost' || name === '[::1]' || /^127(\.\d+){3}$/.test(name);
 }

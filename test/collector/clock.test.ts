@@ -60,7 +60,7 @@ for (const side of ['agent', 'collector'] as const) {
       clock.set(seconds);
     }
     await sender.untilDone();
-    await eventually('all calls stored', () => readStored(dataDir).numbers.length >= CALLS);
+    await eventually('all calls stored', () => readStored(dataDir).numbers.length >= CALLS, 20_000);
     assert.deepEqual(readStored(dataDir).numbers, range(0, CALLS));
     const counters = await sender.stop();
     assert.equal(counters['spool']!['acknowledged'], CALLS);

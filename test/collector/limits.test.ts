@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import fc from 'fast-check';
+import { Backlog } from '../../collector/ingest/backlog.ts';
 import { RateLimit } from '../../collector/ingest/rate_limit.ts';
 import { makeCall } from './parties/calls.ts';
 import { acknowledged, Bench } from './parties/in_process.ts';
@@ -25,6 +26,24 @@ test('whoever waits as told never passes more than its rate and one burst', () =
       }
     }),
   );
+});
+
+test('too much from all agents together: everybody waits, and is told once when half of it is stored', () => {
+  const backlog = new Backlog(100);
+  const resumed: string[] = [];
+  const resume = () => resumed.push('one');
+  backlog.add(100);
+  assert.ok(!backlog.isFull(resume), 'the bound itself is allowed');
+  backlog.add(1);
+  assert.ok(backlog.isFull(resume) && backlog.isFull(resume));
+  const gone = () => resumed.push('gone');
+  assert.ok(backlog.isFull(gone));
+  backlog.forget(gone);
+  backlog.remove(50);
+  assert.deepEqual(resumed, []);
+  backlog.remove(1);
+  backlog.remove(50);
+  assert.deepEqual([resumed, backlog.bytes], [['one'], 0]);
 });
 
 test('an agent that is too fast is made to wait, and loses nothing', async () => {
