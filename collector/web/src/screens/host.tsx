@@ -115,11 +115,7 @@ function Verdict({ host: { readiness, verdict } }: { host: HostDetail }) {
             then.
           </p>
         )}
-        {readiness.command ? (
-          <Code code={readiness.command} label="AWS CLI command" />
-        ) : (
-          <p class="quiet">{VERDICT[verdict].meaning}</p>
-        )}
+        {readiness.command && <Code code={readiness.command} label="AWS CLI command" />}
       </div>
     </section>
   );
