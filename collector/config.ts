@@ -104,6 +104,12 @@ export const collectorSettings = z.object({
     .max(400)
     .default(14)
     .describe('How long a host must have been watched without IMDSv1 to be ready for HttpTokens=required.'),
+  readiness_max_missing_seconds: z
+    .number()
+    .min(0)
+    .max(86_400)
+    .default(60)
+    .describe('How much of that may be unwatched in all, for restarts. Losses are never tolerated.'),
   max_connections: z
     .int()
     .min(1)

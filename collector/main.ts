@@ -66,7 +66,7 @@ async function compose(
   end: () => Promise<void>,
 ): Promise<Collector> {
   const publicUrl = settings.public_url ?? null;
-  const tls = ServerTls.fromSettings(settings, log);
+  const tls = await ServerTls.fromSettings(settings, log);
   if (tls !== null) endings.push(() => tls.close());
   const store = openStore(settings.data_dir, (error) =>
     log.error({ reason: error.message }, 'a thread of the store died; it is started again'),
@@ -106,6 +106,7 @@ async function compose(
   const insight = new CoalescedInsight(
     new Insight(store, {
       readinessWindowDays: settings.readiness_window_days,
+      readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
       silentAfterSeconds: settings.silent_after_seconds,
     }),
   );

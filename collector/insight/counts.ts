@@ -36,7 +36,18 @@ export function isSuccess(status: number | null): boolean {
 }
 
 export function tally(kinds: readonly CountedCalls[]): Tally {
-  const sums: Tally = {
+  return tallyAll([{ kinds }]);
+}
+
+/** Of many workloads together, without putting their rows into one list first. */
+export function tallyAll(totals: readonly { kinds: readonly CountedCalls[] }[]): Tally {
+  const sums = nothing();
+  for (const { kinds } of totals) for (const kind of kinds) add(sums, kind);
+  return sums;
+}
+
+function nothing(): Tally {
+  return {
     v1: 0,
     v2: 0,
     blocked: 0,
@@ -54,33 +65,33 @@ export function tally(kinds: readonly CountedCalls[]): Tally {
     lastRejectedV1Us: null,
     lastAcceptedV1Us: null,
   };
-  for (const kind of kinds) {
-    const { count, firstUs, lastUs } = kind;
-    sums.firstUs = earlier(sums.firstUs, firstUs);
-    sums.lastUs = later(sums.lastUs, lastUs);
-    if (kind.outcome === 'blocked') sums.blocked += count;
-    else if (kind.version === 2) sums.v2 += count;
-    if (!isV1(kind)) continue;
-    sums.v1 += count;
-    sums.firstV1Us = earlier(sums.firstV1Us, firstUs);
-    sums.lastV1Us = later(sums.lastV1Us, lastUs);
-    const isRejected = kind.status === 401;
-    if (isRejected) {
-      sums.rejectedV1 += count;
-      sums.lastRejectedV1Us = later(sums.lastRejectedV1Us, lastUs);
-    } else {
-      sums.lastAcceptedV1Us = later(sums.lastAcceptedV1Us, lastUs);
-    }
-    if (kind.fallback === 'token_unanswered') sums.fallbackUnanswered += count;
-    else if (kind.fallback === 'token_refused') sums.fallbackRefused += count;
-    else if (!isRejected) sums.plainV1 += count;
-    if (kind.category !== 'credentials') continue;
-    sums.credentialAttemptsV1 += count;
-    if (!isSuccess(kind.status)) continue;
-    sums.credentialsV1 += count;
-    sums.lastCredentialsV1Us = later(sums.lastCredentialsV1Us, lastUs);
+}
+
+function add(sums: Tally, kind: CountedCalls): void {
+  const { count, firstUs, lastUs } = kind;
+  sums.firstUs = earlier(sums.firstUs, firstUs);
+  sums.lastUs = later(sums.lastUs, lastUs);
+  if (kind.outcome === 'blocked') sums.blocked += count;
+  else if (kind.version === 2) sums.v2 += count;
+  if (!isV1(kind)) return;
+  sums.v1 += count;
+  sums.firstV1Us = earlier(sums.firstV1Us, firstUs);
+  sums.lastV1Us = later(sums.lastV1Us, lastUs);
+  const isRejected = kind.status === 401;
+  if (isRejected) {
+    sums.rejectedV1 += count;
+    sums.lastRejectedV1Us = later(sums.lastRejectedV1Us, lastUs);
+  } else {
+    sums.lastAcceptedV1Us = later(sums.lastAcceptedV1Us, lastUs);
   }
-  return sums;
+  if (kind.fallback === 'token_unanswered') sums.fallbackUnanswered += count;
+  else if (kind.fallback === 'token_refused') sums.fallbackRefused += count;
+  else if (!isRejected) sums.plainV1 += count;
+  if (kind.category !== 'credentials') return;
+  sums.credentialAttemptsV1 += count;
+  if (!isSuccess(kind.status)) return;
+  sums.credentialsV1 += count;
+  sums.lastCredentialsV1Us = later(sums.lastCredentialsV1Us, lastUs);
 }
 
 /** At most `limit` values, the most frequent first; ties by the value, so that the order is always the same. */

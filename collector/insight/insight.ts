@@ -11,7 +11,7 @@ import type { Offender, OffenderDetail } from '../model/offender.ts';
 import { DAY_US, type Window } from '../model/window.ts';
 import type { CloudCount, IdentityHost, IdentityTotals, Scope, StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
-import { isV1, tally } from './counts.ts';
+import { isV1, tallyAll } from './counts.ts';
 import { groupsOf } from './groups.ts';
 import { matchesHost, narrows } from './host_filter.ts';
 import { describeHost, isSilent, type JudgedHost, verdictCounts, worstHostFirst } from './hosts.ts';
@@ -55,7 +55,7 @@ export class Insight {
       this.#store.hostTotals(scope),
       this.#store.series(scope, buckets.bucket, false),
     ]);
-    const calls = tally(totals.flatMap(({ kinds }) => kinds));
+    const calls = tallyAll(totals);
     const offenders = new Set<string>();
     for (const { identity, kinds } of totals) {
       if (identity !== null && kinds.some(isV1)) offenders.add(identity);

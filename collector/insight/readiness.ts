@@ -5,7 +5,7 @@ import type { Severity } from '../model/offender.ts';
 import type { Window } from '../model/window.ts';
 import type { CloudInstance, CountedCalls, HostCoverage } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
-import { type Tally, tally } from './counts.ts';
+import { type Tally, tally, tallyAll } from './counts.ts';
 import {
   coveragePercent,
   coveredFromUs,
@@ -51,7 +51,7 @@ export interface Judged {
  */
 export function judge(evidence: HostEvidence, options: Judging): Judged {
   const { totals, coverage, cloudInstance, compared } = evidence;
-  const calls = tally(totals.flatMap(({ kinds }) => kinds));
+  const calls = tallyAll(totals);
   const cloud = reconcileHost(compared);
   const watched = watchedOf(coverage, cloud?.gaps ?? [], options.window, options.nowUs);
   return { verdict: verdictOf(), calls, watched, cloud };

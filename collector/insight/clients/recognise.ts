@@ -74,8 +74,23 @@ const PRODUCTS: readonly ProductPattern[] = [
   },
 ];
 
+/** The same few texts come with every question. They come from the field: there can be any number of any length. */
+const MAX_REMEMBERED = 5000;
+const MAX_REMEMBERED_CHARACTERS = 500;
+const remembered = new Map<string, readonly Product[]>();
+
 /** The most telling product first; empty where the text tells none. */
-export function productsOf(userAgent: string): Product[] {
+export function productsOf(userAgent: string): readonly Product[] {
+  const known = remembered.get(userAgent);
+  if (known !== undefined) return known;
+  const products = readProducts(userAgent);
+  if (userAgent.length > MAX_REMEMBERED_CHARACTERS) return products;
+  if (remembered.size >= MAX_REMEMBERED) remembered.clear();
+  remembered.set(userAgent, products);
+  return products;
+}
+
+function readProducts(userAgent: string): Product[] {
   const products: Product[] = [];
   for (const { pattern, client: id, name, language, mayBe } of PRODUCTS) {
     const match = pattern.exec(userAgent);
