@@ -11,7 +11,7 @@ import { openForWriting } from '../../../collector/store/sqlite/database.ts';
 import { openStore, openStoreForReading } from '../../../collector/store/sqlite/sqlite_store.ts';
 import { makeCall } from '../parties/calls.ts';
 import { acknowledged, Bench } from '../parties/in_process.ts';
-import { eventually, readStored } from '../parties/stored.ts';
+import { eventually, range, readStored } from '../parties/stored.ts';
 import { ALL, call, host, stream } from './records.ts';
 
 const bench = new Bench();
@@ -107,12 +107,7 @@ test('agents go on with a store that was set back: nothing is stored twice, and 
   await bench.collector({ data_dir: dataDir, listen: `127.0.0.1:${port}` });
   await eventually('the rest stored', () => acknowledged(outbox) === 30);
   const { numbers } = readStored(dataDir);
-  assert.deepEqual(numbers, [
-    ...Array(10).keys(),
-    ...Array(10)
-      .keys()
-      .map((number) => number + 20),
-  ]);
+  assert.deepEqual(numbers, [...range(0, 10), ...range(20, 30)]);
   const database = new DatabaseSync(join(dataDir, 'imdswatch.db'), { readOnly: true });
   assert.equal(database.prepare('SELECT count(DISTINCT stream) AS count FROM streams').get()!['count'], 2);
   database.close();
