@@ -37,6 +37,7 @@ const ofCollector = {
   proxy_admins: true,
   silent_after_seconds: true,
   readiness_window_days: true,
+  readiness_max_missing_seconds: true,
 } as const;
 const upSettings = z.object({
   ...collectorSettings.pick(ofCollector).shape,
