@@ -1,5 +1,5 @@
 /** A certificate of our own, for the demo and first tries: whoever connects must be told to trust it, by file or fingerprint. */
-import { createPrivateKey, generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
+import { createPrivateKey, KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -16,7 +16,6 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import { isAnyAddress, isLoopback } from '../config.ts';
-import { selfSignedCertificate } from './certificate_der.ts';
 
 export interface KeyPairFiles {
   certFile: string;
@@ -36,12 +35,16 @@ export function selfSignedFiles(dataDir: string): KeyPairFiles {
  * Finds the pair in `dataDir` or makes it: when there is none, when it has less than 30 days left, or when it is for other names than
  * localhost, this machine's name and `listenHost`. Throws `OperatorError`.
  */
-export function selfSigned(dataDir: string, listenHost: string, nowMs = Date.now()): KeyPairFiles {
+export async function selfSigned(
+  dataDir: string,
+  listenHost: string,
+  nowMs = Date.now(),
+): Promise<KeyPairFiles> {
   const files = selfSignedFiles(dataDir);
   const names = namesFor(listenHost);
   try {
     if (isUsable(files, names, nowMs)) return files;
-    const { certificate, key } = make(names, nowMs);
+    const { certificate, key } = await make(names, nowMs);
     // The key first: between the two writes the pair does not match, and the next start makes another.
     replaceFile(files.keyFile, key, 0o600);
     replaceFile(files.certFile, certificate, 0o644);
@@ -82,19 +85,31 @@ function isUsable({ certFile, keyFile }: KeyPairFiles, names: string[], nowMs: n
   );
 }
 
-function make(names: string[], nowMs: number): { certificate: string; key: string } {
-  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const certificate = selfSignedCertificate({
-    commonName: 'imdswatch collector',
-    names,
-    serial: randomBytes(16),
+async function make(names: string[], nowMs: number): Promise<{ certificate: string; key: string }> {
+  // Loaded only here: most collectors have a certificate already. The library wants the first of the two to be there.
+  await import('reflect-metadata');
+  const x509 = await import('@peculiar/x509');
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: 'CN=imdswatch collector',
     // An agent's clock may be behind ours.
     notBefore: new Date(nowMs - DAY_MS),
     notAfter: new Date(nowMs + (VALID_DAYS - 1) * DAY_MS),
-    publicKey,
-    privateKey,
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      new x509.SubjectAlternativeNameExtension(
+        names.map((value) => ({ type: isIP(value) === 0 ? ('dns' as const) : ('ip' as const), value })),
+      ),
+    ],
   });
-  return { certificate, key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string };
+  const key = KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }) as string;
+  return { certificate: `${certificate.toString('pem')}\n`, key };
 }
 
 /** Null where there is none. Follows no symbolic link, and reads nothing that others may have written. */

@@ -38,7 +38,11 @@ export class ServerTls {
   readonly #onSignal = () => this.reload();
 
   /** Null where the settings say no TLS. Throws `OperatorError` that names the file and what to do. */
-  static fromSettings(settings: TlsSettings, log: Logger, now: () => number = Date.now): ServerTls | null {
+  static async fromSettings(
+    settings: TlsSettings,
+    log: Logger,
+    now: () => number = Date.now,
+  ): Promise<ServerTls | null> {
     const clientCaFile = settings.tls_client_ca_file ?? null;
     const { tls_cert_file: certFile, tls_key_file: keyFile } = settings;
     if (certFile !== undefined && keyFile !== undefined) {
@@ -46,7 +50,7 @@ export class ServerTls {
     }
     if (!settings.tls_self_signed) return null;
     mkdirSync(settings.data_dir, { recursive: true, mode: 0o700 });
-    const pair = selfSigned(settings.data_dir, listenAddress(settings).host, now());
+    const pair = await selfSigned(settings.data_dir, listenAddress(settings).host, now());
     const tls = new ServerTls({ ...pair, clientCaFile }, log, now);
     log.warn(
       { certificate: pair.certFile, sha256: tls.fingerprint, names: tls.#certificate.subjectAltName },

@@ -23,7 +23,7 @@ async function tlsDoor(
   options: DoorOptions['tls'] = {},
   address = '127.0.0.1',
 ): Promise<{ door: Door; caFile: string; keyFile: string }> {
-  const { certFile, keyFile } = selfSigned(bench.directory(), 'localhost', nowMs);
+  const { certFile, keyFile } = await selfSigned(bench.directory(), 'localhost', nowMs);
   const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile), ...options };
   return { door: await bench.door({ tls, address }), caFile: certFile, keyFile };
 }
@@ -109,10 +109,10 @@ test('TLS asked of a collector that has none, and the other way round', async ()
   assert.equal(outbox.counters()['uplink']!['connections'], 0);
 });
 
-test('files that cannot be used say so before anything starts', () => {
+test('files that cannot be used say so before anything starts', async () => {
   const directory = bench.directory();
-  const { certFile, keyFile } = selfSigned(directory, 'localhost');
-  const other = selfSigned(bench.directory(), 'localhost');
+  const { certFile, keyFile } = await selfSigned(directory, 'localhost');
+  const other = await selfSigned(bench.directory(), 'localhost');
   const junk = join(directory, 'junk.pem');
   writeFileSync(junk, 'no certificate');
   const cases: [Partial<TlsFiles>, RegExp][] = [

@@ -43,8 +43,8 @@ function settings(changes: Partial<TlsSettings>): TlsSettings {
   return { data_dir: directory, listen: '127.0.0.1:0', tls_self_signed: false, ...changes } as TlsSettings;
 }
 
-function tlsOf(changes: Partial<TlsSettings>, now?: () => number): ServerTls {
-  const tls = ServerTls.fromSettings(settings(changes), log, now)!;
+async function tlsOf(changes: Partial<TlsSettings>, now?: () => number): Promise<ServerTls> {
+  const tls = (await ServerTls.fromSettings(settings(changes), log, now))!;
   endings.push(() => tls.close());
   return tls;
 }
@@ -85,9 +85,9 @@ function ask(
   });
 }
 
-function refusal(changes: Partial<TlsSettings>, now?: () => number): OperatorError {
+async function refusal(changes: Partial<TlsSettings>, now?: () => number): Promise<OperatorError> {
   try {
-    tlsOf(changes, now);
+    await tlsOf(changes, now);
   } catch (error) {
     assert.ok(error instanceof OperatorError, String(error));
     return error;
@@ -97,7 +97,7 @@ function refusal(changes: Partial<TlsSettings>, now?: () => number): OperatorErr
 
 describe('a certificate of our own', () => {
   it('is made once, trusted by its file, for this machine, readable by nobody else', async () => {
-    const tls = tlsOf({ tls_self_signed: true });
+    const tls = await tlsOf({ tls_self_signed: true });
     const { certFile, keyFile } = selfSignedFiles(directory);
     assert.equal(statSync(keyFile).mode & 0o777, 0o600);
     const ca = readFileSync(certFile);
@@ -107,40 +107,40 @@ describe('a certificate of our own', () => {
     await assert.rejects(ask(port, { ca, servername: 'other.example' }), /altnames/);
     assert.ok(lines.some((line) => line.includes(tls.fingerprint)));
     assert.ok(!lines.join().includes('PRIVATE'));
-    assert.equal(tlsOf({ tls_self_signed: true }).fingerprint, tls.fingerprint);
+    assert.equal((await tlsOf({ tls_self_signed: true })).fingerprint, tls.fingerprint);
   });
-  it('is made anew before it ends, for another address, and when a file is broken', () => {
+  it('is made anew before it ends, for another address, and when a file is broken', async () => {
     const own = mkdtempSync(join(directory, 'own-'));
     const { certFile, keyFile } = selfSignedFiles(own);
-    const made = () => {
-      selfSigned(own, '127.0.0.1');
+    const made = async () => {
+      await selfSigned(own, '127.0.0.1');
       return readFileSync(certFile, 'utf8');
     };
-    const first = made();
-    assert.equal(made(), first);
-    selfSigned(own, '127.0.0.1', Date.now() + 360 * DAY_MS);
+    const first = await made();
+    assert.equal(await made(), first);
+    await selfSigned(own, '127.0.0.1', Date.now() + 360 * DAY_MS);
     assert.equal(readFileSync(certFile, 'utf8'), first);
-    selfSigned(own, '127.0.0.1', Date.now() + 367 * DAY_MS);
+    await selfSigned(own, '127.0.0.1', Date.now() + 367 * DAY_MS);
     const second = readFileSync(certFile, 'utf8');
     assert.notEqual(second, first);
-    selfSigned(own, '192.0.2.5');
+    await selfSigned(own, '192.0.2.5');
     const third = readFileSync(certFile, 'utf8');
     assert.notEqual(third, second);
     writeFileSync(keyFile, '');
-    const fourth = made();
+    const fourth = await made();
     assert.notEqual(fourth, third);
     chmodSync(keyFile, 0o666);
-    assert.notEqual(made(), fourth, 'what others may have written is not used');
+    assert.notEqual(await made(), fourth, 'what others may have written is not used');
     assert.equal(statSync(keyFile).mode & 0o777, 0o600);
   });
-  it('follows no link that somebody put in its place', () => {
+  it('follows no link that somebody put in its place', async () => {
     const own = mkdtempSync(join(directory, 'link-'));
     const { certFile, keyFile } = selfSignedFiles(own);
     const victim = join(own, 'victim');
     writeFileSync(victim, 'untouched');
     symlinkSync(victim, keyFile);
     symlinkSync(victim, certFile);
-    selfSigned(own, '127.0.0.1');
+    await selfSigned(own, '127.0.0.1');
     assert.equal(readFileSync(victim, 'utf8'), 'untouched');
     assert.ok(lstatSync(keyFile).isFile() && lstatSync(certFile).isFile());
   });
@@ -171,7 +171,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
   it('let an agent speak for the host that they name, and for no other', async () => {
     const b = new AccessBench();
     endings.push(() => b.close());
-    const port = await serve(tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
+    const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
     const ca = readFileSync(authority.certFile);
     const usage = 'clientAuth';
     const issue = (file: string, subject: string, alternatives?: string) =>
@@ -211,7 +211,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
   it('of somebody else, or out of date, or for servers, say nothing; a token still does', async () => {
     const b = new AccessBench();
     endings.push(() => b.close());
-    const port = await serve(tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
+    const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
     const ca = readFileSync(authority.certFile);
     const foreign = new Authority(directory, 'foreign');
     const usage = 'clientAuth';
@@ -220,7 +220,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
       foreign.issue('f1', { subject, usage }),
       authority.issue('f2', { subject, usage, days: -1 }),
       authority.issue('f3', { subject, usage: 'serverAuth' }),
-      selfSigned(directory, '127.0.0.1'),
+      await selfSigned(directory, '127.0.0.1'),
     ];
     for (const pair of worthless) assert.equal(await ask(port, { ca, ...client(pair) }), null);
     assert.equal(b.access.counters()['certificates_refused'], 4);
@@ -234,7 +234,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     const b = new AccessBench();
     endings.push(() => b.close());
     b.nowMs = Date.now();
-    const port = await serve(tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
+    const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
     const pair = client(authority.issue('r1', { subject: '/CN=i-0abc', usage: 'clientAuth' }));
     const ca = readFileSync(authority.certFile);
     let session: Buffer | undefined;
@@ -274,7 +274,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
       copyFileSync(pair.keyFile, keyFile);
     };
     put(server);
-    const tls = tlsOf({ tls_cert_file: certFile, tls_key_file: keyFile });
+    const tls = await tlsOf({ tls_cert_file: certFile, tls_key_file: keyFile });
     const port = await serve(tls, ({ socket }) => (socket as TLSSocket).getCertificate() !== null);
     const served = () =>
       new Promise<string>((resolve, reject) => {
@@ -311,7 +311,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
   });
 
   it('are served from TLS 1.2 on', async () => {
-    const port = await serve(tlsOf(tlsSettings), () => 'hello');
+    const port = await serve(await tlsOf(tlsSettings), () => 'hello');
     const ca = readFileSync(authority.certFile);
     assert.equal(await ask(port, { ca, maxVersion: 'TLSv1.2' }), 'hello');
     await assert.rejects(
@@ -320,7 +320,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     );
   });
 
-  it('that cannot be used are named, with what to do', () => {
+  it('that cannot be used are named, with what to do', async () => {
     const { certFile, keyFile } = server;
     const other = authority.issue('other', { subject: '/CN=z', usage: 'serverAuth' });
     const garbage = join(directory, 'garbage');
@@ -335,16 +335,16 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
       [{ ...pair, tls_key_file: other.keyFile }, /is not the key of .*Set the pair/],
       [{ ...pair, tls_client_ca_file: garbage }, /tls_client_ca_file .*garbage holds no certificate/],
     ] as const) {
-      const error = refusal(changes);
+      const error = await refusal(changes);
       assert.equal(error.exitCode, 2);
       assert.match(error.message, words);
     }
-    assert.match(refusal(pair, () => Date.now() + 31 * DAY_MS).message, /expired on .*Renew it/);
-    tlsOf(pair, () => Date.now() + 20 * DAY_MS);
+    assert.match((await refusal(pair, () => Date.now() + 31 * DAY_MS)).message, /expired on .*Renew it/);
+    await tlsOf(pair, () => Date.now() + 20 * DAY_MS);
     assert.ok(lines.some((line) => line.includes('the certificate ends soon')));
   });
-  it('made by OpenSSL agree with what we say of ours', () => {
-    const { certFile } = selfSigned(directory, '127.0.0.1');
+  it('made by OpenSSL agree with what we say of ours', async () => {
+    const { certFile } = await selfSigned(directory, '127.0.0.1');
     const said = execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', certFile, certFile], {
       encoding: 'utf8',
     });
@@ -352,6 +352,6 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
   });
 });
 
-it('no TLS where none is set', () => {
-  assert.equal(ServerTls.fromSettings(settings({}), log), null);
+it('no TLS where none is set', async () => {
+  assert.equal(await ServerTls.fromSettings(settings({}), log), null);
 });
