@@ -8,7 +8,7 @@ import { securityHeaders } from './headers.ts';
 import { pageHandler } from './page.ts';
 import type { ApiApp, ApiEnv, ApiParts } from './parts.ts';
 import { type FieldError, Problem, problemResponse } from './problem.ts';
-import { RateLimit } from './rate_limit.ts';
+import { type Rate, RateLimit } from './rate_limit.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { callRoutes } from './routes/calls.ts';
@@ -26,17 +26,23 @@ import { tokenRoutes } from './routes/tokens.ts';
 const MAX_BODY_BYTES = 64 * 1024;
 /** `describe-instances` of a large account is some megabytes. */
 const MAX_CLOUD_BODY_BYTES = 16 * 1024 * 1024;
-/** A signed-in page asks for a handful of things at a time. */
-const PRINCIPAL_RATE = { perSecond: 50, burst: 200 };
-/** Files of the page, health checks, and attempts to get in. */
-const ADDRESS_RATE = { perSecond: 20, burst: 100 };
+export interface Rates {
+  /** A signed-in page asks for a handful of things at a time; a script for one after the other. */
+  principal: Rate;
+  /** Files of the page, health checks, and attempts to get in. */
+  address: Rate;
+}
+const RATES: Rates = {
+  principal: { perSecond: 100, burst: 500 },
+  address: { perSecond: 20, burst: 100 },
+};
 
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
-export function createApp(parts: ApiParts): ApiApp {
+export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   const app: ApiApp = new OpenAPIHono<ApiEnv>({ defaultHook: invalid });
-  const principals = new RateLimit(PRINCIPAL_RATE);
-  const addresses = new RateLimit(ADDRESS_RATE);
+  const principals = new RateLimit(rates.principal);
+  const addresses = new RateLimit(rates.address);
   parts.metrics.observeRateLimits(() => principals.refused + addresses.refused);
 
   app.use(parts.metrics.middleware());

@@ -4,6 +4,8 @@ import type { Context } from 'hono';
 import type { Logger } from 'pino';
 import type { ZodObject } from 'zod';
 import { columnsOf, csvHead, csvLine } from './csv.ts';
+import type { ApiMetrics } from './metrics.ts';
+import type { ApiEnv } from './parts.ts';
 import { PROBLEM_TYPE } from './problem.ts';
 
 export const FORMATS = { csv: 'text/csv', ndjson: 'application/x-ndjson' } as const;
@@ -66,10 +68,14 @@ export interface ExportOptions {
   /** Groups of items, in order. */
   items: AsyncIterable<readonly unknown[]>;
   log: Logger;
+  metrics: Pick<ApiMetrics, 'failed'>;
 }
 
 /** A failure midway breaks the connection off, so that nobody takes a part for the whole. */
-export function exported(c: Context, { format, name, schema, items, log }: ExportOptions): Response {
+export function exported(
+  c: Context<ApiEnv>,
+  { format, name, schema, items, log, metrics }: ExportOptions,
+): Response {
   const columns = columnsOf(schema);
   const lineOf =
     format === 'csv'
@@ -98,7 +104,10 @@ export function exported(c: Context, { format, name, schema, items, log }: Expor
           else controller.enqueue(encoder.encode(value));
         } catch (error) {
           log.error({ reason: (error as Error).message, name }, 'an export broke off');
-          controller.error(error);
+          metrics.failed();
+          // Ended like this the body lacks its last chunk (RFC 9112 section 7.1), and the client knows.
+          c.env.outgoing.destroy();
+          controller.close();
         }
       },
       async cancel() {

@@ -29,6 +29,8 @@ const MAX_QUEUED_CALLS = 1000;
 /** More than anybody can read, and little enough that one watcher does not slow the collector down. */
 const MAX_CALLS_PER_SECOND = 500;
 const MAX_CALLS_IN_CHUNK = 100;
+/** Who has read nothing for this long has gone, or only holds the place. */
+const STALLED_MS = 60_000;
 export const MAX_WATCHERS = 200;
 export const HEARTBEAT_MS = 15_000;
 
@@ -36,7 +38,7 @@ export class LiveFeed {
   readonly #watchers = new Set<Watcher>();
   readonly #identities = new WeakMap<CallerFacts, string>();
   readonly #heartbeat: NodeJS.Timeout;
-  #counters = { calls_sent: 0, calls_left_out: 0, watchers_refused: 0 };
+  #counters = { calls_sent: 0, calls_left_out: 0, watchers_refused: 0, watchers_stalled: 0 };
 
   constructor(heartbeatMs: number = HEARTBEAT_MS) {
     this.#heartbeat = setInterval(() => this.check(), heartbeatMs);
@@ -61,20 +63,22 @@ export class LiveFeed {
   }
 
   /**
-   * The body of a server-sent event stream, or null when there are too many already. `mayStay` is asked with every heartbeat:
-   * whose token was revoked does not go on watching.
+   * The body of a server-sent event stream, or null when there are too many already.
    */
-  watch(filter: LiveFilter, mayStay: () => boolean): ReadableStream<Uint8Array> | null {
+  watch(filter: LiveFilter, connection: WatcherConnection): ReadableStream<Uint8Array> | null {
     if (this.#watchers.size >= MAX_WATCHERS) {
       this.#counters.watchers_refused += 1;
       return null;
     }
-    const watcher = new Watcher(filter, mayStay, {
+    const watcher = new Watcher(filter, connection, {
       sent: (calls) => {
         this.#counters.calls_sent += calls;
       },
       leftOut: () => {
         this.#counters.calls_left_out += 1;
+      },
+      stalled: () => {
+        this.#counters.watchers_stalled += 1;
       },
       gone: () => this.#watchers.delete(watcher),
     });
@@ -110,16 +114,24 @@ export class LiveFeed {
   }
 }
 
+export interface WatcherConnection {
+  /** Asked with every heartbeat: whose token was revoked does not go on watching. */
+  mayStay: () => boolean;
+  /** Ends the connection of somebody who does not read. */
+  cut: () => void;
+}
+
 interface Tally {
   sent: (calls: number) => void;
   leftOut: () => void;
+  stalled: () => void;
   gone: () => void;
 }
 
 class Watcher {
   readonly stream: ReadableStream<Uint8Array>;
   readonly #filter: LiveFilter;
-  readonly #mayStay: () => boolean;
+  readonly #connection: WatcherConnection;
   readonly #tally: Tally;
   readonly #encoder = new TextEncoder();
   readonly #queue: Entry[] = [];
@@ -127,10 +139,12 @@ class Watcher {
   #allowance = MAX_CALLS_PER_SECOND;
   #filledMs = performance.now();
   #leftOut = 0;
+  /** When there was last room for more. */
+  #roomMs = performance.now();
 
-  constructor(filter: LiveFilter, mayStay: () => boolean, tally: Tally) {
+  constructor(filter: LiveFilter, connection: WatcherConnection, tally: Tally) {
     this.#filter = filter;
-    this.#mayStay = mayStay;
+    this.#connection = connection;
     this.#tally = tally;
     this.stream = new ReadableStream<Uint8Array>({
       start: (controller) => {
@@ -156,10 +170,15 @@ class Watcher {
 
   check(): void {
     if (this.#controller === null) return;
-    if (!this.#mayStay()) this.end();
+    if (!this.#connection.mayStay()) this.end();
     else if (this.#hasRoom()) {
+      this.#roomMs = performance.now();
       this.#flush();
       this.#controller.enqueue(this.#encoder.encode(': heartbeat\n\n'));
+    } else if (performance.now() - this.#roomMs > STALLED_MS) {
+      this.#tally.stalled();
+      this.#leave();
+      this.#connection.cut();
     }
   }
 

@@ -35,7 +35,7 @@ const listRoute = route({
   },
 });
 
-export function callRoutes(app: ApiApp, { store, defaultWindowDays, log }: ApiParts): void {
+export function callRoutes(app: ApiApp, { store, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const name = questionName(c.req.path, query);
@@ -62,6 +62,7 @@ export function callRoutes(app: ApiApp, { store, defaultWindowDays, log }: ApiPa
         schema: servedCall,
         items: pages(store, filter, first),
         log,
+        metrics,
       });
     }
     const { calls, next } = await store.calls(filter, query.limit ?? DEFAULT_LIMIT, cursor?.inner ?? null);

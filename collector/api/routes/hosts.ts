@@ -78,7 +78,7 @@ const groupsRoute = route({
   },
 });
 
-export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log }: ApiParts): void {
+export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const name = questionName(c.req.path, query);
@@ -96,7 +96,7 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log }: Api
     const items = query.sort === undefined ? hosts : sorted(hosts, query.sort);
     const format = formatOf(c, query.format);
     if (format !== 'json') {
-      return exported(c, { format, name: 'hosts', schema: hostShape, items: once(items), log });
+      return exported(c, { format, name: 'hosts', schema: hostShape, items: once(items), log, metrics });
     }
     return c.json(
       pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor }),

@@ -30,8 +30,11 @@ export function liveRoutes(app: ApiApp, { live, access }: ApiParts): void {
     const filter = liveFilterOf(c.req.valid('query'));
     // Nobody would ever read, or end, the stream of a HEAD request.
     if (c.env.incoming.method === 'HEAD') return c.body(null, 200, EVENT_STREAM);
-    const { incoming } = c.env;
-    const stream = live.watch(filter, () => principalOf(access, incoming) !== null);
+    const { incoming, outgoing } = c.env;
+    const stream = live.watch(filter, {
+      mayStay: () => principalOf(access, incoming) !== null,
+      cut: () => outgoing.destroy(),
+    });
     if (stream === null) {
       throw new Problem(503, 'Too many people watch the live feed already.', {
         headers: { 'Retry-After': '30' },

@@ -48,7 +48,7 @@ const oneRoute = route({
   responses: { 200: answers(OffenderDetail, 'The workload.') },
 });
 
-export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log }: ApiParts): void {
+export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const name = questionName(c.req.path, query);
@@ -61,7 +61,14 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log }:
     const items = selectOffenders(all, query satisfies OffenderFilter);
     const format = formatOf(c, query.format);
     if (format !== 'json') {
-      return exported(c, { format, name: 'offenders', schema: offenderShape, items: once(items), log });
+      return exported(c, {
+        format,
+        name: 'offenders',
+        schema: offenderShape,
+        items: once(items),
+        log,
+        metrics,
+      });
     }
     return c.json(
       pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor }),

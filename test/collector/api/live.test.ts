@@ -94,6 +94,7 @@ class Watcher {
   }
 }
 
+const CONNECTION = { mayStay: () => true, cut: () => {} };
 const watchers = () => api.parts.live.counters()['watchers']!;
 
 test('calls come as they are stored, with their offender, to whoever asked for such calls', async () => {
@@ -128,7 +129,7 @@ test('a reader that does not read holds a bounded queue, and loses the rest', as
   const feed = new LiveFeed(10_000);
   const stream = feed.watch(
     { hosts: null, offenders: null, version: null, categories: null, outcomes: null, path: null },
-    () => true,
+    CONNECTION,
   )!;
   const batch = batchOf(Array.from({ length: 500 }, () => makeCall()));
   for (let second = 0; second < 4; second += 1) {
@@ -176,7 +177,7 @@ test('HEAD opens no stream, and there is room for so many only', async () => {
     outcomes: null,
     path: null,
   };
-  const streams = Array.from({ length: MAX_WATCHERS }, () => live.watch(everything, () => true)!);
+  const streams = Array.from({ length: MAX_WATCHERS }, () => live.watch(everything, CONNECTION)!);
   const refused = await api.ask('/api/v1/live');
   assert.equal(refused.headers.get('retry-after'), '30');
   await problemOf(refused, 503);

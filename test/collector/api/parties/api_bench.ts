@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
-import { createApp } from '../../../../collector/api/app.ts';
+import { createApp, type Rates } from '../../../../collector/api/app.ts';
 import { LiveFeed } from '../../../../collector/api/live_feed.ts';
 import { ApiMetrics } from '../../../../collector/api/metrics.ts';
 import type { ApiParts, FindingsStore, InsightAnswers } from '../../../../collector/api/parts.ts';
@@ -34,7 +34,7 @@ export interface AskOptions extends Omit<RequestInit, 'body'> {
   json?: unknown;
 }
 
-export async function startApi(changes: Partial<ApiParts> = {}): Promise<ApiBench> {
+export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): Promise<ApiBench> {
   const directory = mkdtempSync(join(tmpdir(), 'imdswatch-test-'));
   const logged: { level: number; msg: string }[] = [];
   const log: Logger = pino({ level: 'debug' }, { write: (line: string) => logged.push(JSON.parse(line)) });
@@ -76,7 +76,7 @@ export async function startApi(changes: Partial<ApiParts> = {}): Promise<ApiBenc
     pageDirectory: join(directory, 'no-page'),
     ...changes,
   };
-  const server = new HttpServer(createApp(parts), {
+  const server = new HttpServer(createApp(parts, rates), {
     tls: null,
     maxAgents: 10,
     onAgent: (_request, socket) => socket.destroy(),
