@@ -6,20 +6,27 @@ runtime_node=$runtime_dir/node/bin/node
 # Inside node_modules, so that whatever replaces the packages (`npm ci`) takes the stamp away with them.
 setup_stamp=$root/node_modules/.imdswatch-set-up
 
-# What a finished set-up was made from: the project's packages, the pinned Node, how cap is built and the
-# architecture.
-setup_key() {
-  # shellcheck disable=SC2046 # split on purpose: "hash name hash name hash name machine"
-  set -- $(cd -- "$root" && sha256sum package-lock.json bin/runtime/package-lock.json \
-    agent/capture/cap_build/snap_length.h && uname -m)
-  printf '%s %s %s %s' "$1" "$3" "$5" "$7"
+# All that the collector's page is built from.
+page_sources() {
+  cat collector/web/*.* collector/web/public/* collector/web/src/*.* collector/web/src/*/*.* 2>/dev/null
 }
 
-# True where the stamp was made from the same key, and cap has not been built anew (for some other Node) since.
+# What a finished set-up was made from: the project's packages, the pinned Node, how cap is built, the page's sources and
+# the architecture.
+setup_key() {
+  # shellcheck disable=SC2046 # split on purpose: "hash name hash name hash name hash - machine"
+  set -- $(cd -- "$root" && sha256sum package-lock.json bin/runtime/package-lock.json \
+    agent/capture/cap_build/snap_length.h && page_sources | sha256sum && uname -m)
+  printf '%s %s %s %s %s' "$1" "$3" "$5" "$7" "$9"
+}
+
+# True where the stamp was made from the same key, cap has not been built anew (for some other Node) since, and the page was
+# built, or was tried to be.
 is_set_up() {
   [ -x "$runtime_node" ] && [ -r "$setup_stamp" ] || return 1
   IFS= read -r stamped <"$setup_stamp"
-  [ "$stamped" = "$(setup_key)" ] && ! [ "$root/node_modules/cap/build/Release/cap.node" -nt "$setup_stamp" ]
+  [ "$stamped" = "$(setup_key)" ] && ! [ "$root/node_modules/cap/build/Release/cap.node" -nt "$setup_stamp" ] &&
+    { [ -d "$root/collector/web/dist" ] || ! [ -d "$root/collector/web/src" ]; }
 }
 
 # Node keeps one compile cache per user id below the directory, so a user who may not write beside the checkout has one

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Sets the checkout up (run by bin/runtime.sh, with the checkout as its argument): the pinned Node with its headers in
-# .runtime/node, the system libraries, the packages built for that Node, a warm compile cache. Each step looks first and
-# does only what is missing, so a set-up that was killed is taken up again by the next start. All output is for the
-# terminal. Exit code 1: a step failed (the end of its log is shown); 3: a step is not ours to do (what to do is said).
+# .runtime/node, the system libraries, the packages built for that Node, the collector's page, a warm compile cache. Each
+# step looks first and does only what is missing, so a set-up that was killed is taken up again by the next start. All
+# output is for the terminal. Exit code 1: a step failed (the end of its log is shown); 3: a step is not ours to do (what
+# to do is said).
 
 set -u
 root=$1
@@ -298,6 +299,22 @@ bring_libbpf() {
   say "this system has no libbpf 1.x: callers will be found by /proc only, less exactly (log: $log)."
 }
 
+build_page() {
+  "$runtime_node" "$root/node_modules/vite/bin/vite.js" build "$root/collector/web" \
+    --config "$root/collector/web/vite.config.ts" --logLevel warn
+}
+
+# Only the collector shows it to anybody: whatever is wrong with it, an agent must start. The empty directory says that it was
+# tried, so that not every start tries again.
+bring_page() {
+  [ -d "$root/collector/web/src" ] || return 0
+  step "the collector's page" build_page && return
+  rm -rf "$root/collector/web/dist"
+  mkdir "$root/collector/web/dist"
+  say "the page could not be built: the collector answers its API and commands, and shows no page (log: $log)."
+  say "By hand: npm run build"
+}
+
 warm_compile_cache() {
   NODE_COMPILE_CACHE=$runtime_dir/compile-cache \
     "$runtime_node" --disable-warning=ExperimentalWarning "$root/cli/main.ts" --warm-compile-cache
@@ -313,6 +330,7 @@ setup_from=$(date +%s)
 say "setting up, once for this checkout (log: $log)"
 bring_node
 bring_modules
+bring_page
 step "compile cache" warm_compile_cache ||
   say "the compile cache is not warm: starts are slower and take more memory until it is (log: $log)."
 key=$(setup_key)

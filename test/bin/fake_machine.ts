@@ -94,6 +94,34 @@ export class FakeMachine {
     );
   }
 
+  /**
+   * Puts a page into the checkout, and has `npm ci` bring a Vite that runs `script` (module code that may use `dist`) when it builds.
+   * The answer tells how often that was.
+   */
+  layPage(script: string): () => number {
+    const log = join(this.dir, 'builds');
+    for (const directory of ['public', 'src/screens']) {
+      mkdirSync(join(this.checkout, 'collector/web', directory), { recursive: true });
+    }
+    for (const file of ['index.html', 'public/theme.js', 'src/main.tsx', 'src/screens/overview.tsx']) {
+      this.write(`collector/web/${file}`, file);
+    }
+    const vite = join(this.dir, 'vite.js');
+    writeFileSync(
+      vite,
+      `import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+       import { join } from 'node:path';
+       const dist = join(process.argv[3], 'dist');
+       appendFileSync(${JSON.stringify(log)}, 'x');
+       ${script}`,
+    );
+    this.fake(
+      'npm',
+      `${FAKE_NPM}\n[ ! -d node_modules/cap ] || { mkdir -p node_modules/vite/bin; cp "${vite}" node_modules/vite/bin/vite.js; }`,
+    );
+    return () => (existsSync(log) ? readFileSync(log, 'utf8').length : 0);
+  }
+
   write(path: string, text: string): void {
     writeFileSync(join(this.checkout, path), text);
   }

@@ -182,6 +182,33 @@ describe('bin/imdswatch', { skip }, () => {
     assert.equal(JSON.parse(chosen.stdout).cache, join(machine.dir, 'mine'));
   });
 
+  test('the page is built at the first start, and again when its sources changed or it is gone', async () => {
+    using machine = new FakeMachine();
+    const built = machine.layPage(
+      'mkdirSync(dist, { recursive: true }); writeFileSync(join(dist, "index.html"), "");',
+    );
+    assert.match((await machine.launch()).stderr, /the collector's page \.\.\. \d+ s/);
+    assert.equal(built(), 1);
+    assert.equal((await machine.launch()).stderr, '');
+    assert.equal(built(), 1);
+    machine.write('collector/web/src/screens/overview.tsx', 'changed');
+    assert.equal((await machine.launch()).code, 0);
+    assert.equal(built(), 2);
+    rmSync(join(machine.checkout, 'collector/web/dist'), { recursive: true });
+    assert.equal((await machine.launch()).code, 0);
+    assert.equal(built(), 3);
+  });
+
+  test('a page that cannot be built is said once, and is no reason not to start', async () => {
+    using machine = new FakeMachine();
+    const built = machine.layPage('throw new Error("broken page");');
+    const first = await machine.launch();
+    assert.equal(first.code, 0);
+    assert.match(first.stderr, /the page could not be built[\s\S]*npm run build/);
+    assert.equal((await machine.launch()).stderr, '');
+    assert.equal(built(), 1);
+  });
+
   test('an entry that cannot warm the compile cache is no reason not to start', async () => {
     using machine = new FakeMachine();
     machine.write(

@@ -27,7 +27,7 @@ const UNITS: [string, number][] = [
   ['s', 1],
 ];
 
-/** The two largest units: `3 h 12 min`. Below a second, in milliseconds. */
+/** The largest unit and the next below it: `3 h 12 min`. Below a second, in milliseconds. */
 export function duration(seconds: number): string {
   if (seconds > 0 && seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   let rest = Math.round(seconds);
