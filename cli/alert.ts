@@ -10,7 +10,7 @@ import { OperatorError } from '../protocol/operator_error.ts';
 import { DESTINATION_EXAMPLES, readDestination } from './alert_destination.ts';
 import { destinationTable } from './alert_table.ts';
 import { commandActor } from './command_actor.ts';
-import { HelpRequested } from './help_requested.ts';
+import { verbsHelp } from './help_requested.ts';
 import { loadSettings } from './settings.ts';
 import { visibleText } from './visible_text.ts';
 
@@ -73,7 +73,7 @@ export async function run(argv: string[]): Promise<number> {
     }
     case '--help':
     case '-h':
-      throw new HelpRequested(usage());
+      throw verbsHelp('alert', usage(), Object.keys(SUMMARIES));
     case '':
       throw new OperatorError(2, `What is to be done with alerts?\n\n${usage()}`);
     default:

@@ -1,2 +1,45 @@
+/** What `--help` ends a command with: the text for people, and the same as values, for manual pages and completion. */
+
+export interface OptionDescription {
+  /** As in a configuration file: `spool_dir`. */
+  key: string;
+  /** Without its dashes: `spool-dir`. */
+  flag: string;
+  /** The flag's one-letter form. */
+  letter: string | null;
+  /** The environment's name for it: `IMDSWATCH_SPOOL_DIR`. */
+  environment: string;
+  kind: 'boolean' | 'number' | 'array' | 'string';
+  /** The only values there are; empty when anything goes. */
+  choices: readonly string[];
+  text: string;
+  /** As a flag takes it; null when there is none worth a word. */
+  fallback: string | null;
+}
+
+export interface CommandDescription {
+  /** As typed: `watch`, `token create`. */
+  command: string;
+  /** A sentence; of a command with verbs its usage as a whole. */
+  summary: string;
+  /** `['FILE']`; in brackets what may be left out. */
+  positionals: readonly string[];
+  options: readonly OptionDescription[];
+  /** Of a command such as `token`, which has options only together with one of these: `create`, `list`. */
+  verbs: readonly string[];
+}
+
 /** Thrown on `--help`; the message is the text to print on stdout. */
-export class HelpRequested extends Error {}
+export class HelpRequested extends Error {
+  readonly described: CommandDescription;
+
+  constructor(text: string, described: CommandDescription) {
+    super(text);
+    this.described = described;
+  }
+}
+
+/** The same for a command that has only verbs. */
+export function verbsHelp(command: string, usage: string, verbs: readonly string[]): HelpRequested {
+  return new HelpRequested(usage, { command, summary: usage, positionals: [], options: [], verbs });
+}

@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import type { YAMLParseError } from 'yaml';
 import type * as z from 'zod';
 import { OperatorError } from '../protocol/operator_error.ts';
-import { HelpRequested } from './help_requested.ts';
+import { type CommandDescription, HelpRequested, type OptionDescription } from './help_requested.ts';
 
 export interface CommandLine {
   /** As typed: `watch`, `read`. */
@@ -28,7 +28,16 @@ export interface CommandLine {
 
 type ValueKind = 'boolean' | 'number' | 'array' | 'string';
 type Schema = z.ZodObject;
-type Field = z.ZodType & { def: { type: string; innerType?: Field; in?: Field; defaultValue?: unknown } };
+type Field = z.ZodType & {
+  def: {
+    type: string;
+    innerType?: Field;
+    in?: Field;
+    element?: Field;
+    entries?: Record<string, string | number>;
+    defaultValue?: unknown;
+  };
+};
 
 /** Reads and validates; throws `OperatorError` (exit code 2) that names the setting, where it came from and its value. */
 export function loadSettings<S extends Schema>(
@@ -37,7 +46,10 @@ export function loadSettings<S extends Schema>(
 ): { settings: z.infer<S>; positionals: string[] } {
   const fields = Object.entries(schema.shape) as [string, Field][];
   const { values, positionals } = parseFlags(fields, commandLine);
-  if (values['help'] === true) throw new HelpRequested(helpText(fields, commandLine));
+  if (values['help'] === true) {
+    const described = describeCommand(fields, commandLine);
+    throw new HelpRequested(helpText(described), described);
+  }
   const given: Record<string, unknown> = {};
   const origin: Record<string, string> = {};
   const put = (key: string, value: unknown, from: string) => {
@@ -147,19 +159,34 @@ function describeIssues(
     .join('\n');
 }
 
-function helpText(fields: [string, Field][], { command, summary, positionals, short }: CommandLine): string {
+function describeCommand(fields: [string, Field][], commandLine: CommandLine): CommandDescription {
+  const { command, summary, positionals = [], short } = commandLine;
   const letterOf = new Map(Object.entries(short ?? {}).map(([letter, key]) => [key, letter]));
-  const rows = fields.map(([key, field]) => {
-    const kind = valueKind(field);
-    const letter = letterOf.get(key);
-    const flag = `${letter ? `-${letter}, ` : ''}--${flagName(key)}${kind === 'boolean' ? '' : ' VALUE'}`;
+  const options = fields.map(([key, field]): OptionDescription => {
     const fallback = defaultOf(field);
     const isNothing = fallback === undefined || fallback === false || String(fallback) === '';
-    const shown = isNothing ? '' : ` (default: ${String(fallback)})`;
-    return { flag, text: `${field.description ?? ''}${shown}`, env: environmentName(key) };
+    return {
+      key,
+      flag: flagName(key),
+      letter: letterOf.get(key) ?? null,
+      environment: environmentName(key),
+      kind: valueKind(field),
+      choices: choicesOf(field),
+      text: field.description ?? '',
+      fallback: isNothing ? null : String(fallback),
+    };
   });
+  return { command, summary, positionals, options, verbs: [] };
+}
+
+function helpText({ command, summary, positionals, options }: CommandDescription): string {
+  const rows = options.map(({ flag, letter, environment, kind, text, fallback }) => ({
+    flag: `${letter ? `-${letter}, ` : ''}--${flag}${kind === 'boolean' ? '' : ' VALUE'}`,
+    text: `${text}${fallback === null ? '' : ` (default: ${fallback})`}`,
+    env: environment,
+  }));
   rows.push({ flag: '--config FILE', text: 'YAML file with these settings.', env: 'IMDSWATCH_CONFIG' });
-  const usage = ['imdswatch', command, ...(positionals ?? []), '[options]'].filter(Boolean).join(' ');
+  const usage = ['imdswatch', command, ...positionals, '[options]'].filter(Boolean).join(' ');
   const lines = rows.map(({ flag, text, env }) => `  ${flag}\n      ${text} [${env}]`);
   return `${summary}\n\nUsage: ${usage}\n\nOptions:\n${lines.join('\n')}\n  -h, --help\n`;
 }
@@ -187,6 +214,13 @@ function valueKind(field: Field): ValueKind {
 function innermost(field: Field): Field {
   const inner = field.def.innerType ?? field.def.in;
   return inner === undefined ? field : innermost(inner);
+}
+
+/** Of an array those of its elements. */
+function choicesOf(field: Field): readonly string[] {
+  const { def } = innermost(field);
+  if (def.type === 'enum') return Object.values(def.entries ?? {}).map(String);
+  return def.type === 'array' && def.element !== undefined ? choicesOf(def.element) : [];
 }
 
 function defaultOf(field: Field): unknown {

@@ -7,7 +7,7 @@ import { signInLink } from '../collector/access/sign_in_link.ts';
 import { newToken, role, type Token, tokenKind } from '../collector/model/administration.ts';
 import { openAdmin } from '../collector/store/sqlite/admin_schema.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
-import { HelpRequested } from './help_requested.ts';
+import { verbsHelp } from './help_requested.ts';
 import { createLogger } from './log.ts';
 import { loadSettings } from './settings.ts';
 import { tokenTable } from './token_table.ts';
@@ -80,7 +80,7 @@ export async function run(argv: string[]): Promise<number> {
       return signOutAll(load(signOutSettings).settings);
     case '--help':
     case '-h':
-      throw new HelpRequested(usage());
+      throw verbsHelp('token', usage(), Object.keys(SUMMARIES));
     case '':
       throw new OperatorError(2, `What is to be done with tokens?\n\n${usage()}`);
     default:
