@@ -80,8 +80,9 @@ export function When({ at, none = 'never' }: Props) {
   );
 }
 
-/** Time of day to the millisecond: for rows that follow each other closely. */
+/** Time of day to the millisecond, for rows that follow each other closely; with the date where that is not today's. */
 export function Clock({ at }: { at: string }) {
+  if (new Date(at).toDateString() !== new Date().toDateString()) return <When at={at} />;
   return (
     <time dateTime={at} title={`${absolute.format(new Date(at))} · ${at}`}>
       {precise.format(new Date(at))}

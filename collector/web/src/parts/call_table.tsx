@@ -21,7 +21,7 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
       label: 'Request',
       heading: true,
       cell: (call) => (
-        <code class="request">
+        <code class="request" title={call['url.path'] ?? undefined}>
           {call['http.request.method'] ?? '?'} {call['url.path'] ?? '?'}
           {call['url.query'] === null ? '' : `?${call['url.query']}`}
         </code>
@@ -43,7 +43,7 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
     },
     {
       label: 'User agent',
-      only: 'wide',
+      only: withCaller ? 'widest' : 'wide',
       cell: (call) => (
         <span class="agent">{call['user_agent.original'] ?? <span class="quiet">none</span>}</span>
       ),

@@ -3,6 +3,7 @@
 import type { StageCounters } from '../../../../protocol/records.ts';
 import type { HostDetail } from '../../../model/host.ts';
 import { bytes, count } from '../format.ts';
+import { isLoss } from '../losses.ts';
 import { Ago, When } from '../time.tsx';
 import { Tag } from './badge.tsx';
 import { Facts, Panel } from './panel.tsx';
@@ -18,26 +19,13 @@ interface CounterRow {
   loss: boolean;
 }
 
-/** As agent/losses.ts names them; the page must not import the agent. */
-const LOSS: Record<string, RegExp> = {
-  capture: /^(dropped|blind|reopen_failures|damaged|bad_times|unknown_link_type)$/,
-  coverage: /^missed$/,
-  decode: /^(link_type|ip_fragment|cut_short|malformed)$/,
-  conversation:
-    /^(gaps_in_heads|connections_evicted|half_open_evicted|malformed_requests|malformed_answers|unjudged_answers|unseen_requests|unfinished_requests|late_answers|surplus_requests|pending_bytes_bound)$/,
-  attribution: /^(ring_lost|recursion_misses|evicted)$/,
-  calls: /^(truncated|unattributed|verdict_disagreements)$/,
-  outbox: /(dropped|overflow|lost|rejected|corrupt|unreadable|failed)/,
-  spool: /(dropped|overflow|lost|rejected|corrupt|unreadable|failed)/,
-};
-
 function rowsOf(counters: StageCounters): CounterRow[] {
   return Object.entries(counters).flatMap(([stage, values]) =>
     Object.entries(values).map(([name, value]) => ({
       stage,
       name,
       value,
-      loss: value > 0 && LOSS[stage]?.test(name) === true,
+      loss: value > 0 && isLoss(stage, name),
     })),
   );
 }

@@ -38,7 +38,11 @@ export class Visit {
     });
   }
 
-  static async begin(browser: Browser, collector: Collector, options: VisitOptions = {}): Promise<Visit> {
+  static async begin(
+    browser: Browser,
+    collector: Pick<Collector, 'pageUrl' | 'signInLink'>,
+    options: VisitOptions = {},
+  ): Promise<Visit> {
     const { token, ...contextOptions } = options;
     const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...contextOptions });
     context.setDefaultTimeout(8000);
