@@ -76,6 +76,9 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
       process.stdout.write(`\n${bold('So far:')}\n`);
       await observer.printOffenders();
       process.stdout.write(
+        `\n${bold('The same for a browser,')} with what to tell each team, and which hosts are ready (the certificate is the demo's own):\n  ${observer.signInLink}\n`,
+      );
+      process.stdout.write(
         `\n${bold('The lab goes on until Ctrl-C.')} Lines marked v1 are calls without a session token.\n\n`,
       );
       await playAll(story.encores(), ENCORE_PACE_MS, interrupted);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
 import type { Lab, LabProcess, RunResult } from '../lab/lab.ts';
+import { Relay } from '../lab/relay.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
 
 const MAIN = join(import.meta.dirname, 'main.ts');
@@ -36,6 +37,10 @@ const WARN_LEVEL = 40;
 const logLine = z.object({ level: z.number(), msg: z.string() });
 /** `up` logs this once its capture is live and its collector listens. */
 const READY_MESSAGE = 'the agent watches';
+/** The port is the lab's own: its loopback is not the machine's. */
+const COLLECTOR_PORT = 8787;
+/** The plain line, between those of the log, by which `up` lets somebody sign in. */
+const SIGN_IN_LINK = /\bhttps:\/\/\S+\/sign-in#\S+/;
 
 export class DemoObserver {
   readonly #lab: Lab;
@@ -44,6 +49,7 @@ export class DemoObserver {
   readonly #running = new Map<string, LabProcess>();
   /** What `up` complained about, for the operator when something goes wrong. */
   #complaints: string[] = [];
+  #signInLink: string | null = null;
 
   private constructor(lab: Lab, engineSocket: string | null) {
     this.#lab = lab;
@@ -75,7 +81,9 @@ export class DemoObserver {
       });
       observer.#running.set('watch', watch);
     }
-    await observer.#startUp();
+    // For a browser on this machine: the lab has no way out, so the page is given a way in.
+    const relay = liveView ? await Relay.open(lab, COLLECTOR_PORT) : null;
+    await observer.#startUp(relay === null ? [] : ['--public-url', `https://127.0.0.1:${relay.port}`]);
     return observer;
   }
 
@@ -83,10 +91,13 @@ export class DemoObserver {
     return [process.execPath, MAIN, ...args];
   }
 
-  async #startUp(): Promise<void> {
+  async #startUp(more: string[]): Promise<void> {
     const spool = join(this.#lab.home, 'spool');
-    // The port is the lab's own: its loopback is not the machine's.
-    const flags = ['--data-dir', this.#dataDir, '--spool-dir', spool, '--listen', '127.0.0.1:8787'];
+    const flags = [
+      ...['--data-dir', this.#dataDir, '--spool-dir', spool],
+      ...['--listen', `127.0.0.1:${COLLECTOR_PORT}`, '--tls-self-signed'],
+      ...more,
+    ];
     const up = this.#lab.spawn(this.#command('up', ...flags), { env: this.#env });
     this.#running.set('up', up);
     up.child.stdout?.resume();
@@ -95,7 +106,9 @@ export class DemoObserver {
     lines.on('line', (line) => {
       const logged = logLine.safeParse(parseJson(line));
       if (logged.success && logged.data.msg === READY_MESSAGE) resolve();
-      if (!logged.success || logged.data.level >= WARN_LEVEL) this.#complaints.push(line);
+      const link = SIGN_IN_LINK.exec(line);
+      if (!logged.success && link !== null) this.#signInLink = link[0];
+      else if (!logged.success || logged.data.level >= WARN_LEVEL) this.#complaints.push(line);
     });
     void up.exited.then(({ status, signal }) =>
       reject(new Error(`it ended (${signal ?? `exit code ${status}`})`)),
@@ -112,6 +125,11 @@ export class DemoObserver {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Signs one person in to the page, for a browser on this machine; null without the live view. */
+  get signInLink(): string | null {
+    return this.#signInLink;
   }
 
   /** Warnings and errors that `up` logged so far. */
