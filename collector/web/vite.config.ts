@@ -1,14 +1,15 @@
 /** Builds the page into collector/web/dist, which the collector serves: `npm run build`. */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
-import { precompress } from './precompress.ts';
+import { servedFiles } from './served_files.ts';
 
 export default defineConfig({
   root: fileURLToPath(new URL('.', import.meta.url)),
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
     outDir: 'dist',
-    emptyOutDir: true,
+    // served_files.ts removes what is left over, when the new page is there.
+    emptyOutDir: false,
     // The first releases that know light-dark(), which both colour schemes are made of.
     target: ['chrome123', 'firefox120', 'safari17.5'],
     // A data: URL would need an exception in the content security policy.
@@ -16,5 +17,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
-  plugins: [precompress()],
+  plugins: [servedFiles()],
 });

@@ -1,6 +1,6 @@
 /** What is around every screen: where one is, where one can go, who one is. */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
 import { asProblem } from './api/answer.ts';
 import { useSession, useSessionState } from './api/session.tsx';
@@ -19,6 +19,14 @@ const SCREENS: { path: string; label: string; icon: IconName }[] = [
 export function Shell({ children }: { children: ComponentChildren }) {
   const { path } = useLocation();
   const { params } = useUrlState();
+  const main = useRef<HTMLElement>(null);
+  const shown = useRef(path);
+  useEffect(() => {
+    if (shown.current === path) return;
+    shown.current = path;
+    // Another screen: the keyboard and the screen reader go on there, not at the link that led to it.
+    main.current?.focus({ preventScroll: true });
+  }, [path]);
   // The window goes along from screen to screen; what else is in the address belongs to one screen.
   const days = daysOf(params) === DEFAULT_DAYS ? '' : query({ days: daysOf(params) });
   return (
@@ -46,7 +54,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </ul>
         <Account />
       </nav>
-      <main id="main" tabIndex={-1}>
+      <main id="main" tabIndex={-1} ref={main}>
         {children}
       </main>
     </div>

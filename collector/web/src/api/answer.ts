@@ -81,12 +81,21 @@ interface Page<T> {
 /** There is no refresh while more than the first page is shown: it would take away what somebody has scrolled to. */
 export function useList<T>(path: string, limit: number): ListAnswer<T> {
   const separator = path.includes('?') ? '&' : '?';
-  const [further, setFurther] = useState<{ of: Page<T> | null; items: T[]; next: string | null }>({
+  const [further, setFurther] = useState<{
+    path: string;
+    of: Page<T> | null;
+    items: T[];
+    next: string | null;
+  }>({
+    path,
     of: null,
     items: [],
     next: null,
   });
-  const first = useAnswer<Page<T>>(`${path}${separator}limit=${limit}`, further.items.length === 0);
+  const first = useAnswer<Page<T>>(
+    `${path}${separator}limit=${limit}`,
+    further.path !== path || further.items.length === 0,
+  );
   const [loadingMore, setLoadingMore] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
   const shown = useRef(first.data);
@@ -103,7 +112,7 @@ export function useList<T>(path: string, limit: number): ListAnswer<T> {
       .then((page) => {
         if (shown.current !== of) return; // another question by now
         const before = further.of === of ? further.items : [];
-        setFurther({ of, items: [...before, ...page.items], next: page.next });
+        setFurther({ path, of, items: [...before, ...page.items], next: page.next });
       })
       .catch((error: unknown) => setProblem(asProblem(error)))
       .finally(() => setLoadingMore(false));

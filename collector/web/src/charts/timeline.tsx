@@ -185,7 +185,10 @@ function optionsFor(
         size: 28,
         space: 64,
         values: (_plot, splits, _axis, _space, step) =>
-          splits.map((at) => (step >= DAY_SECONDS ? day : hour).format(at * 1000)),
+          splits.map((at) =>
+            // At the right edge it would be cut off.
+            at > last - bucket_seconds / 2 ? '' : (step >= DAY_SECONDS ? day : hour).format(at * 1000),
+          ),
       },
       {
         ...axis,

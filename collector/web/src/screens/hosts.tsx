@@ -161,8 +161,16 @@ function columns(along: string): Column<Host>[] {
       only: 'medium',
       cell: ({ last_heartbeat }) => <Ago at={last_heartbeat} none="–" />,
     },
-    { label: 'Account', only: 'wide', cell: ({ account }) => account ?? <span class="quiet">–</span> },
-    { label: 'Region', only: 'wide', cell: ({ region }) => region ?? <span class="quiet">–</span> },
+    {
+      label: 'Where',
+      only: 'wide',
+      cell: ({ account, region }) => (
+        <span class="what">
+          <span>{region ?? '–'}</span>
+          {account && <span class="quiet">{account}</span>}
+        </span>
+      ),
+    },
   ];
 }
 
