@@ -118,6 +118,14 @@ export class LiveWatch {
     return this.source.live;
   }
 
+  /** Why nothing is watched although it should be, for whoever can start us again; null while all goes on. */
+  stuck(): string | null {
+    if (performance.now() - this.lastTickMs > STALL_MS) return 'what was captured is not being worked on';
+    // A new start would not bring an interface back; the one that we wait for is looked for every second.
+    if (!this.source.live && !this.source.awaitsInterface) return 'the capture is not live';
+    return null;
+  }
+
   get sourceName(): string {
     return this.source.name;
   }

@@ -11,6 +11,8 @@ import { LiveWatch } from './live_watch.ts';
 import { Outbox, toCollector } from './outbox/outbox.ts';
 
 export interface Agent {
+  /** How it is now: one line for people, and why there is no progress (null while there is). */
+  state(): { status: string; stuck: string | null };
   /** Orderly end: open connections and roll-ups are reported, what can be delivered is. */
   stop(): Promise<void>;
 }
@@ -19,7 +21,12 @@ export interface Agent {
 export function startAgent(settings: AgentSettings, log: Logger): Agent {
   const collector = collectorAddress(settings, hostFacts(settings).id, log);
   let outbox: Outbox | null = null;
-  const watch = new LiveWatch(settings, log, (call) => outbox?.call(call));
+  const calls = { seen: 0, v1: 0 };
+  const watch = new LiveWatch(settings, log, (call) => {
+    calls.seen += 1;
+    if (call['imds.version'] === 1) calls.v1 += 1;
+    outbox?.call(call);
+  });
   const { host } = watch;
   outbox = new Outbox({
     spoolDir: settings.spool_dir,
@@ -45,6 +52,7 @@ export function startAgent(settings: AgentSettings, log: Logger): Agent {
   const report = coverageReporter(watch, (coverage) => outbox.coverage(coverage));
   const timer = setInterval(report, settings.coverage_seconds * 1_000);
   return {
+    state: () => ({ status: statusOf(watch, calls, outbox.delivery()), stuck: watch.stuck() }),
     async stop() {
       clearInterval(timer);
       watch.stop();
@@ -53,6 +61,20 @@ export function startAgent(settings: AgentSettings, log: Logger): Agent {
       log.info('the agent has stopped');
     },
   };
+}
+
+/** Of use without the collector: what is seen, how, and whether it gets away. */
+function statusOf(
+  watch: LiveWatch,
+  calls: { seen: number; v1: number },
+  { connected, kept, fault }: ReturnType<Outbox['delivery']>,
+): string {
+  const { method, reason } = watch.attribution;
+  const where = watch.isLive ? `Watching ${watch.sourceName}` : `Waiting for ${watch.sourceName}`;
+  const how = method === 'ebpf' ? 'callers exact (eBPF)' : `callers by /proc (${reason})`;
+  const collector = connected ? 'collector connected' : 'collector not reached';
+  const disk = fault === null ? '' : ` (spool: ${fault})`;
+  return `${where}; ${calls.seen} calls, ${calls.v1} IMDSv1; ${collector}, ${kept} records kept for it${disk}; ${how}`;
 }
 
 /** Makes one coverage record per call: what happened since the last one. */

@@ -1,6 +1,7 @@
 /** `imdswatch agent`: watches this host and reports to a collector, until SIGTERM or SIGINT. */
 import { agentSettings } from '../agent/config.ts';
 import { startAgent } from '../agent/main.ts';
+import { ServiceManager } from '../service/service_manager.ts';
 import { untilSignal } from './end.ts';
 import { createLogger } from './log.ts';
 import { loadSettings } from './settings.ts';
@@ -14,8 +15,15 @@ export async function run(argv: string[]): Promise<number> {
     short: { i: 'interface' },
   });
   const ended = untilSignal();
-  const agent = startAgent(settings, createLogger(settings.log_level, 'agent'));
+  const log = createLogger(settings.log_level, 'agent');
+  const manager = ServiceManager.fromEnvironment(process.env, log);
+  const agent = startAgent(settings, log);
+  // Packets are captured and callers found from here on; the collector may come later.
+  manager.ready(agent.state().status);
+  manager.follow(() => agent.state());
   await ended;
+  manager.stopping();
   await agent.stop();
+  manager.close();
   return 0;
 }

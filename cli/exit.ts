@@ -1,5 +1,6 @@
 /** How a command's end becomes the process's: its exit code, and what an operator is told. */
 import { OperatorError } from '../protocol/operator_error.ts';
+import { ERROR_PREFIX, stderrIsJournal, withPriority } from '../service/journal.ts';
 import { HelpRequested } from './help_requested.ts';
 
 export async function exitWith(run: () => Promise<number>): Promise<void> {
@@ -9,12 +10,17 @@ export async function exitWith(run: () => Promise<number>): Promise<void> {
     if (error instanceof HelpRequested) {
       process.stdout.write(error.message);
     } else if (error instanceof OperatorError) {
-      process.stderr.write(`imdswatch: ${error.message}\n`);
+      complain(error.message);
       process.exitCode = error.exitCode;
     } else {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      process.stderr.write(`imdswatch: ${text}\n`);
+      complain(text);
       process.exitCode = 1;
     }
   }
+}
+
+function complain(text: string): void {
+  const line = `imdswatch: ${text}\n`;
+  process.stderr.write(stderrIsJournal(process.env) ? withPriority(line, ERROR_PREFIX) : line);
 }

@@ -4,6 +4,7 @@
  * is removed by path here, in one place.
  */
 import { type Logger, pino } from 'pino';
+import { priorityPrefix, stderrIsJournal } from '../service/journal.ts';
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
@@ -30,6 +31,18 @@ export function createLogger(level: LogLevel, name: string): Logger {
         censor: '****',
       },
     },
-    pino.destination({ dest: 2, sync: true }),
+    destination(),
   );
+}
+
+function destination(): { write(line: string): void } {
+  const stderr = pino.destination({ dest: 2, sync: true });
+  if (!stderrIsJournal(process.env)) return stderr;
+  const prefixing = {
+    // Asks pino to say each line's level in `lastLevel` before it writes the line.
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 0,
+    write: (line: string) => stderr.write(priorityPrefix(prefixing.lastLevel) + line),
+  };
+  return prefixing;
 }

@@ -37,6 +37,8 @@ export interface Collector {
   /** Signs one admin in, once, within 15 minutes of this call. */
   signInLink(): string;
   counters(): StageCounters;
+  /** One line for people on how it is now. Resolves when the store has answered, however long that takes. */
+  state(): Promise<{ takesRecords: boolean; status: string }>;
   /** Orderly end: what was received is stored, then the store is closed. */
   stop(): Promise<void>;
 }
@@ -171,6 +173,14 @@ async function compose(
     signInLink: () =>
       signInLink(pageUrl, access.createSignInCode('admin', { name: 'collector', sourceAddress: null })),
     counters,
+    async state() {
+      // Its turn may be long in coming; what it fails with is what the next question says.
+      await store.write([]).catch(() => {});
+      const trouble = await takesRecords(store, writer);
+      const agents = ingest.counters()['connections'] ?? 0;
+      const listens = `Listening on ${host}:${port}; ${agents} ${agents === 1 ? 'agent' : 'agents'} connected`;
+      return { takesRecords: trouble === null, status: trouble === null ? listens : `${trouble} ${listens}` };
+    },
     stop: () => {
       stopped ??= end().then(() => log.info('the collector has stopped'));
       return stopped;

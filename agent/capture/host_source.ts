@@ -47,6 +47,11 @@ export class HostSource implements PacketSource {
     return this.main.live;
   }
 
+  /** See `LiveSource.awaitsInterface`. */
+  get awaitsInterface(): boolean {
+    return this.main.awaitsInterface;
+  }
+
   start(handler: (packet: Packet) => void): void {
     this.handler = handler;
     this.main.start(handler);

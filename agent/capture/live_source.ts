@@ -85,6 +85,11 @@ export class LiveSource implements PacketSource {
     return this.cap !== null;
   }
 
+  /** Not live, and nothing to be done about it: the interface that is asked for is not there. */
+  get awaitsInterface(): boolean {
+    return this.cap === null && this.name !== 'any' && this.ifindex === 0;
+  }
+
   /** Throws `OperatorError`: 2 for an interface that does not exist, 3 without CAP_NET_RAW. */
   start(handler: (packet: Packet) => void): void {
     this.handler = handler;

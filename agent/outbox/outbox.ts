@@ -124,6 +124,15 @@ export class Outbox {
     this.#sink.wake();
   }
 
+  /** How delivery goes: records that are kept for the collector, and why they cannot be written to disk (null: they can). */
+  delivery(): { connected: boolean; kept: number; fault: string | null } {
+    return {
+      connected: this.#sink.counters()['connected'] === 1,
+      kept: this.#spool.report().records,
+      fault: this.#spool.fault,
+    };
+  }
+
   counters(): StageCounters {
     return {
       outbox: { received: this.#received, whole: this.#whole, rolled_up: this.#received - this.#whole },
