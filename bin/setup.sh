@@ -304,14 +304,13 @@ build_page() {
     --config "$root/collector/web/vite.config.ts" --logLevel warn
 }
 
-# Only the collector shows it to anybody: whatever is wrong with it, an agent must start. The empty directory says that it was
-# tried, so that not every start tries again.
+# Only the collector shows it to anybody: whatever is wrong with it, an agent must start. The directory says that it was tried,
+# so that not every start tries again.
 bring_page() {
   [ -d "$root/collector/web/src" ] || return 0
   step "the collector's page" build_page && return
-  rm -rf "$root/collector/web/dist"
-  mkdir "$root/collector/web/dist"
-  say "the page could not be built: the collector answers its API and commands, and shows no page (log: $log)."
+  mkdir -p "$root/collector/web/dist"
+  say "the page could not be built: the collector shows none, or the one from before (log: $log)."
   say "By hand: npm run build"
 }
 

@@ -428,7 +428,9 @@ describe('the page', { skip: cannotBrowse }, () => {
     await visit.page.getByRole('button', { name: 'Try again' }).click();
     await visit.page.getByRole('table', { name: 'Hosts' }).waitFor();
     await visit.go('/offenders/0000000000000000');
-    await visit.page.getByRole('alert').waitFor();
+    await visit.page.getByRole('alert').getByText('0000000000000000').waitFor();
+    await visit.page.goto(`${site.collector.pageUrl}/live?category=nonsense`);
+    await visit.page.getByRole('alert').getByText('category').waitFor();
     await visit.end();
   });
 

@@ -2,9 +2,10 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { ServedCall } from '../../../model/served_call.ts';
 import { asProblem } from './answer.ts';
-import { apiUrl, ask, type Problem } from './client.ts';
+import { apiUrl, ask, Problem } from './client.ts';
 
 export const MAX_ROWS = 300;
+const FIRST_ROWS = 50;
 /** Calls are shown in bunches: a row at a time keeps a browser busy with nothing but layout. */
 const BUNCH_MS = 200;
 
@@ -50,6 +51,10 @@ export function useLiveFeed(queryString: string): LiveFeed {
     setLeftOut(0);
     setState('connecting');
     setProblem(null);
+    const before = () =>
+      ask<{ items: ServedCall[] }>(
+        `/calls${queryString}${queryString === '' ? '?' : '&'}limit=${FIRST_ROWS}`,
+      );
     const source = new EventSource(apiUrl(`/live${queryString}`));
     source.addEventListener('open', () => setState('open'));
     source.addEventListener('call', (event) => {
@@ -64,17 +69,17 @@ export function useLiveFeed(queryString: string): LiveFeed {
     source.addEventListener('error', () => {
       if (gone) return;
       setState('lost');
-      // While the browser tries again by itself there is nothing to say; when it gave up, the session says why.
+      // While the browser tries again by itself there is nothing to say. When it gave up, the same question in another form
+      // tells why: an EventSource does not.
       if (source.readyState === EventSource.CLOSED) {
-        ask('/session').then(
-          () =>
-            setProblem(asProblem(new Error('The live feed was refused. Too many people may be watching.'))),
+        before().then(
+          () => setProblem(new Problem(0, 'The live feed was refused', 'Too many people may be watching.')),
           (error: unknown) => setProblem(asProblem(error)),
         );
       }
     });
     // What came just before: nobody wants to start with an empty screen.
-    ask<{ items: ServedCall[] }>(`/calls${queryString}${queryString === '' ? '?' : '&'}limit=50`).then(
+    before().then(
       ({ items }) => {
         if (!gone) setCalls((shown) => merged(shown, items));
       },

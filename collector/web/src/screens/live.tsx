@@ -17,6 +17,9 @@ export function LiveScreen() {
   const version = params.get('version');
   const text = params.get('text') ?? '';
   const conditions = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
+  // One path is asked for, where of all other conditions any may hold.
+  const narrow = (changes: Record<string, string[] | null>) =>
+    set(changes['path'] ? { ...changes, path: changes['path'].slice(-1) } : changes);
   const feed = useLiveFeed(query({ version, ...conditions }));
   const shown = text === '' ? feed.calls : feed.calls.filter((call) => matches(call, text.toLowerCase()));
   return (
@@ -59,7 +62,7 @@ export function LiveScreen() {
               { value: '2', label: 'IMDSv2' },
             ]}
           />
-          <Conditions fields={FIELDS} params={params} onChange={set} />
+          <Conditions fields={FIELDS} params={params} onChange={narrow} />
         </div>
         {feed.leftOut > 0 && (
           <p class="below" role="status">
