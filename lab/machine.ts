@@ -6,30 +6,26 @@
 import { randomUUID } from 'node:crypto';
 import {
   chownSync,
-  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readFileSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cgroupMounts, MadeCgroups } from './engines/cgroups.ts';
+import { MadeCgroups } from './engines/cgroups.ts';
 import type { Started } from './engines/container.ts';
-import { LAB_VARIABLE } from './engines/image.ts';
 import { missingHere, programPath } from './engines/need.ts';
 import type { Lab, LabPart, LabProcess } from './lab.ts';
+import { bootByNspawn, MACHINE_SLICE, systemdMounts } from './nspawn.ts';
 import { buildClient } from './programs.ts';
 
 const BOOT_TIMEOUT_MS = 30_000;
 const STOP_GRACE_MS = 5000;
 const RECHECK_MS = 20;
 const LOG_TAIL_CHARS = 2000;
-/** Below it are the machine's own cgroups, as below a `systemd-nspawn@NAME.service`. */
-const SLICE = 'machine.slice';
 const BOOTED = 'var/booted';
 /** Whose units `userUnits` are. */
 export const MACHINE_USER = { name: 'labuser', uid: 1000 } as const;
@@ -57,8 +53,8 @@ export class Machine implements LabPart {
   #nspawn: LabProcess | null = null;
 
   private constructor(lab: Lab) {
-    this.#cgroup = join(SLICE, lab.tag);
-    this.#cgroups = new MadeCgroups(lab.home, [SLICE]);
+    this.#cgroup = join(MACHINE_SLICE, lab.tag);
+    this.#cgroups = new MadeCgroups(lab.home, [MACHINE_SLICE]);
     this.#cgroups.add(this.#cgroup);
   }
 
@@ -81,25 +77,14 @@ export class Machine implements LabPart {
     for (const name of ['fetch', 'one_shot'] as const) {
       await buildClient({ cc: programPath('cc') }, name, join(root, 'opt'));
     }
-    const groups = systemdMounts().map((mount) => join(mount, this.#cgroup));
-    for (const group of groups) mkdirSync(group, { recursive: true });
-    const enter = groups.map((group) => `echo $$ > '${group}/cgroup.procs'`).join(' && ');
     const logFile = join(lab.home, 'machine.log');
-    const log = openSync(logFile, 'a');
-    // A private /run: the machine is in no list of this machine's own, and leaves nothing there.
-    const script = `${enter} && mount -t tmpfs tmpfs /run && exec "$@"`;
-    const nspawn = lab.spawn(
-      [
-        ...['unshare', '--mount', 'sh', '-c', script, 'sh', programPath('systemd-nspawn')!],
-        ...['--quiet', '--boot', '--register=no', '--keep-unit', '--console=pipe', '--kill-signal=SIGKILL'],
-        `--directory=${root}`,
-        '--bind-ro=/usr',
-        `--machine=${lab.tag.slice(0, 60)}`,
-        `--setenv=${LAB_VARIABLE}=${lab.tag}`,
-      ],
-      { stdio: ['ignore', log, log], from: options.from ?? 'host' },
-    );
-    closeSync(log);
+    const nspawn = bootByNspawn(lab, {
+      root,
+      cgroup: this.#cgroup,
+      logFile,
+      from: options.from ?? 'host',
+      args: ['--bind-ro=/usr'],
+    });
     this.#nspawn = nspawn;
     let ended = false;
     void nspawn.exited.then(() => {
@@ -149,11 +134,6 @@ export async function startMachine(lab: Lab, options: MachineOptions): Promise<S
     return { engine: null, notAvailable: 'not available: programs here are not all in /usr' };
   }
   return { engine: await Machine.boot(lab, options), notAvailable: null };
-}
-
-/** Where systemd keeps its own cgroups: the v2 hierarchy, and v1's named one where that is used (hybrid: both). */
-function systemdMounts(): string[] {
-  return cgroupMounts().filter((mount) => ['systemd', 'unified', 'cgroup'].includes(basename(mount)));
 }
 
 /** Instances of a template are in a slice of the template's own (systemd.service(5), "Automatic dependencies"). */

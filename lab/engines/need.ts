@@ -10,6 +10,7 @@ const PACKAGES = {
   conmon: 'conmon',
   crun: 'crun',
   ctr: 'containerd',
+  debootstrap: 'debootstrap',
   dockerd: 'docker.io',
   ip: 'iproute2',
   iptables: 'iptables',
