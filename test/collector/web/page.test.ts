@@ -69,7 +69,7 @@ describe('the page', { skip: cannotBrowse }, () => {
       await visit.page.emulateMedia({ colorScheme: 'dark' });
       assert.deepEqual(await visit.violations(['color-contrast']), [], `${path}, dark`);
       for (const width of [400, 3840]) {
-        await visit.page.setViewportSize({ width, height: width === 400 ? 800 : 2160 });
+        await visit.page.setViewportSize({ width, height: 800 });
         assert.ok((await visit.overflow()) <= 0, `${path} is wider than ${width} px`);
       }
     }
@@ -167,7 +167,6 @@ describe('the page', { skip: cannotBrowse }, () => {
     await visit.page.getByRole('group', { name: 'Severity' }).getByText('Credentials').click();
     await visit.page.getByRole('searchbox').fill('backup');
     await visit.page.waitForURL(/text=backup/);
-    await visit.page.locator('tbody tr').nth(1).waitFor({ state: 'detached' });
     await visit.page.reload();
     await visit.settled();
     assert.deepEqual(await titles(), ['/opt/backup/upload.py']);
@@ -182,7 +181,9 @@ describe('the page', { skip: cannotBrowse }, () => {
     await visit.page.getByLabel('Field').selectOption('user');
     await visit.page.getByLabel('Value of User').fill('deploy');
     await visit.page.getByRole('button', { name: 'Apply' }).click();
+    await visit.page.waitForURL(/user=deploy/);
     await visit.page.locator('tbody tr').nth(1).waitFor({ state: 'detached' });
+    await visit.settled();
     assert.equal(visit.address(), '/offenders?user=deploy');
     assert.deepEqual(await titles(), ['/usr/bin/curl']);
     await visit.end();
@@ -445,7 +446,12 @@ describe('the page', { skip: cannotBrowse }, () => {
       ['/settings/tokens', 'Make one above.'],
     ] as const) {
       await visit.go(path);
-      await visit.page.getByText(text).waitFor();
+      await visit.page
+        .getByText(text)
+        .waitFor()
+        .catch(async (error: Error) => {
+          throw new Error(`${path}: ${await visit.page.locator('main').textContent()}`, { cause: error });
+        });
     }
     await visit.end();
   });

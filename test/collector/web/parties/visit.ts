@@ -91,7 +91,7 @@ export class Visit {
   /** Violations of axe's rules (all of them unless told), as `rule: element`. */
   async violations(rules?: string[]): Promise<string[]> {
     const only = rules === undefined ? '' : `, runOnly: ${JSON.stringify(rules)}`;
-    await this.page.evaluate(axe.source);
+    if (!(await this.page.evaluate<boolean>("'axe' in window"))) await this.page.evaluate(axe.source);
     const found = await this.page.evaluate<string[]>(`
       axe.run(document, { resultTypes: ['violations']${only} }).then(({ violations }) =>
         violations.flatMap(({ id, nodes }) => nodes.map((node) => id + ': ' + node.html.slice(0, 160) + ' ' + (node.any[0]?.message ?? ''))))`);
