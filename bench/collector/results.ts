@@ -57,7 +57,7 @@ export function tableOf({
 }
 
 function addIngest(rows: Row[], result: IngestResult): void {
-  const { name, offered_per_second, calls_per_second, cpu } = result;
+  const { name, offered_per_second, calls_per_second, cpu, cpu_us_per_call: us } = result;
   const isFull = offered_per_second === null || offered_per_second >= CALLS_PER_SECOND;
   rows.push([`${name}: durable calls/s`, isFull ? `${CALLS_PER_SECOND}` : '', calls_per_second.toFixed(0)]);
   rows.push([
@@ -75,6 +75,11 @@ function addIngest(rows: Row[], result: IngestResult): void {
     '  processor: collector main + others, generator',
     '',
     `${cpu.collector_main.toFixed(0)} % + ${cpu.collector_other.toFixed(0)} %, ${cpu.generator.toFixed(0)} %`,
+  ]);
+  rows.push([
+    '  collector, µs a call: main + others',
+    '',
+    `${us.collector_main.toFixed(1)} + ${us.collector_other.toFixed(1)}`,
   ]);
   rows.push([
     '  acknowledged / stored, resident',

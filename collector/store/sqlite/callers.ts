@@ -1,10 +1,17 @@
 /** Who calls, said once: processes and their workloads as rows that calls refer to. */
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { type CallerFacts, identityId, workloadIdentity } from '../../model/workload_identity.ts';
+import {
+  type CallerFacts,
+  identityId,
+  type WorkloadIdentity,
+  workloadIdentity,
+} from '../../model/workload_identity.ts';
 import type { PackedCaller } from './packed_batch.ts';
 
-const MAX_CACHED = 8192;
+/** The lasting processes of some thousand hosts. One that was pushed out costs as much as a new one. */
+const MAX_CACHED = 65_536;
+const MAX_CACHED_IDENTITIES = 16_384;
 
 export interface CallerRow {
   caller: number;
@@ -17,8 +24,10 @@ export interface CallerRow {
 export class Callers {
   readonly #insertIdentity: StatementSync;
   readonly #insertCaller: StatementSync;
+  readonly #insertFacts: StatementSync;
   readonly #touch: StatementSync;
   readonly #cache = new Map<string, CallerRow>();
+  readonly #identities = new Map<string, number>();
   readonly #changed = new Set<CallerRow>();
 
   constructor(database: DatabaseSync) {
@@ -27,8 +36,11 @@ export class Callers {
       'INSERT INTO identities (key, facts) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET key = key RETURNING id',
     );
     this.#insertCaller = database.prepare(
-      `INSERT INTO callers (hash, identity, host, facts, last_us) VALUES (?, ?, ?, ?, 0)
+      `INSERT INTO callers (hash, identity, host, last_us) VALUES (?, ?, ?, 0)
        ON CONFLICT (hash) DO UPDATE SET hash = hash RETURNING id, identity, last_us`,
+    );
+    this.#insertFacts = database.prepare(
+      'INSERT INTO caller_facts (caller, facts) VALUES (?, ?) ON CONFLICT DO NOTHING',
     );
     this.#touch = database.prepare('UPDATE callers SET last_us = max(last_us, ?) WHERE id = ?');
   }
@@ -45,13 +57,9 @@ export class Callers {
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
     const identity = workloadIdentity(JSON.parse(json) as CallerFacts, host.id, sourceAddress);
-    const identityRow = this.#insertIdentity.get(identityId(identity), JSON.stringify(identity))!;
-    const row = this.#insertCaller.get(
-      Buffer.from(key, 'base64'),
-      Number(identityRow['id']),
-      host.row,
-      json,
-    )!;
+    const row = this.#insertCaller.get(Buffer.from(key, 'base64'), this.#identityRow(identity), host.row)!;
+    // Nothing was seen yet of a new row, or of one whose calls were all known.
+    if (row['last_us'] === 0) this.#insertFacts.run(Number(row['id']), json);
     const caller = {
       caller: Number(row['id']),
       identity: Number(row['identity']),
@@ -61,6 +69,18 @@ export class Callers {
     if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!);
     this.#cache.set(key, caller);
     return caller;
+  }
+
+  /** New processes are mostly of workloads that are known. */
+  #identityRow(identity: WorkloadIdentity): number {
+    const id = identityId(identity);
+    let row = this.#identities.get(id);
+    if (row === undefined) {
+      row = Number(this.#insertIdentity.get(id, JSON.stringify(identity))!['id']);
+      if (this.#identities.size >= MAX_CACHED_IDENTITIES) this.#identities.clear();
+      this.#identities.set(id, row);
+    }
+    return row;
   }
 
   seen(row: CallerRow, timeUs: number): void {
@@ -83,6 +103,7 @@ export class Callers {
   /** After a rollback or a deletion, rows that were remembered may not exist. */
   forget(): void {
     this.#cache.clear();
+    this.#identities.clear();
     this.#changed.clear();
   }
 }

@@ -77,7 +77,7 @@ export class CallsReader {
       `SELECT c.*, k.version, k.endpoint, k.category, k.status, k.outcome, k.fallback, k.role, s.kind AS shape_kind,
          s.server_version, s.method, s.destination_address, s.destination_port, u.text AS user_agent_text, p.facts, h.facts AS host_facts
        FROM (SELECT * FROM calls ${sql} ORDER BY time_us DESC, id DESC LIMIT ?) c
-       JOIN kinds k ON k.id = c.kind JOIN shapes s ON s.id = c.shape JOIN callers p ON p.id = c.caller
+       JOIN kinds k ON k.id = c.kind JOIN shapes s ON s.id = c.shape JOIN caller_facts p ON p.caller = c.caller
        JOIN hosts h ON h.id = c.host LEFT JOIN user_agents u ON u.id = c.user_agent
        ${conditions.sql} ORDER BY c.time_us DESC, c.id DESC LIMIT ?`,
     ).all(...values, scan, ...conditions.values, limit);

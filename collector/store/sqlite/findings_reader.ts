@@ -159,8 +159,8 @@ function prepareAll(
        ORDER BY listed DESC, count DESC, path LIMIT ?`,
     ),
     callers: database.prepare(
-      `SELECT callers.facts, host_id AS hostId, callers.last_us AS lastUs FROM callers
-       JOIN hosts ON hosts.id = callers.host WHERE identity = ${identity} ORDER BY callers.last_us DESC LIMIT ?`,
+      `SELECT caller_facts.facts, host_id AS hostId, callers.last_us AS lastUs FROM callers
+       JOIN caller_facts ON caller_facts.caller = callers.id JOIN hosts ON hosts.id = callers.host WHERE identity = ${identity} ORDER BY callers.last_us DESC LIMIT ?`,
     ),
     // A host that has only said hello has no times yet: it is left out until its first record or heartbeat.
     hosts: database.prepare(

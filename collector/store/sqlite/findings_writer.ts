@@ -9,6 +9,7 @@ import { GapWriter } from './gap_writer.ts';
 import { type KindRow, Kinds } from './kinds.ts';
 import type { PackedBatch, PackedCaller, PackedCalls } from './packed_batch.ts';
 import { Paths } from './paths.ts';
+import { type HostRow, Senders } from './senders.ts';
 import { Tally } from './tally.ts';
 import { toBytes } from './uuid_bytes.ts';
 
@@ -22,17 +23,16 @@ interface TemplateRow {
 
 /** The batch that is being written. */
 interface Context {
-  host: { id: string; row: number };
+  host: HostRow;
   /** Of each caller: its facts, and its row where they alone say which it is. */
   callers: { packed: PackedCaller; row: CallerRow | null }[];
-  firstUs: number;
-  lastUs: number;
   /** Records that were new. */
   added: number;
 }
 
 export class FindingsWriter {
   readonly #database: DatabaseSync;
+  readonly #senders: Senders;
   readonly #callers: Callers;
   readonly #kinds: Kinds;
   readonly #tally: Tally;
@@ -43,6 +43,7 @@ export class FindingsWriter {
 
   constructor(database: DatabaseSync) {
     this.#database = database;
+    this.#senders = new Senders(database);
     this.#callers = new Callers(database);
     this.#kinds = new Kinds(database);
     this.#tally = new Tally(database);
@@ -51,16 +52,16 @@ export class FindingsWriter {
     this.#statements = prepareAll(database);
   }
 
+  /** See `Store.lastSeq`. */
   lastSeq(stream: string, hostId: string): number | null {
-    const row = this.#statements.streamOf.get(stream);
-    if (row === undefined) return 0;
-    return row['host_id'] === hostId ? Number(row['last_seq']) : null;
+    return this.#senders.lastSeqFor(stream, hostId);
   }
 
   /** See `Store.write`. */
   write(batches: PackedBatch[]): BatchResult[] {
     return this.transaction(() => {
       const results = batches.map((batch) => this.#writeBatch(batch));
+      this.#senders.flush();
       this.#tally.flush();
       this.#paths.flush();
       this.#callers.flush();
@@ -87,6 +88,7 @@ export class FindingsWriter {
 
   /** What is remembered of rows may not be true any more: they were deleted, or never committed. */
   forget(): void {
+    this.#senders.forget();
     this.#callers.forget();
     this.#kinds.forget();
     this.#tally.forget();
@@ -96,25 +98,20 @@ export class FindingsWriter {
 
   #writeBatch(batch: PackedBatch): BatchResult {
     const { stream, seq, host, calls, rollups, coverage } = batch;
-    const { streamOf, setStream, setHost, setHostTimes } = this.#statements;
-    // Read inside the transaction: another connection of the same stream may have been here since it said hello.
-    const lastSeq = Number(streamOf.get(stream)?.['last_seq'] ?? 0);
+    // What this transaction holds of the stream counts too: several of its batches may be in it.
+    const lastSeq = this.#senders.lastSeq(stream);
     if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
     if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
-    const row = Number(setHost.get(host.id, host.name, JSON.stringify(host))!['id']);
     const context: Context = {
-      host: { id: host.id, row },
+      host: this.#senders.host(host),
       callers: batch.callers.map((packed) => ({ packed, row: null })),
-      firstUs: Number.POSITIVE_INFINITY,
-      lastUs: Number.NEGATIVE_INFINITY,
       added: 0,
     };
     const ids = Buffer.from(calls.ids, 'hex');
     this.#writeCalls(calls, ids, context);
     for (const { caller, rollup } of rollups) this.#writeRollup(rollup, caller, context);
     for (const report of coverage) this.#writeCoverage(report, context);
-    if (context.added > 0) setHostTimes.run(context.firstUs, context.lastUs, row);
-    setStream.run(stream, row, seq);
+    this.#senders.stored(stream, context.host, seq);
     const given = ids.length / ID_BYTES + rollups.length + coverage.length;
     return { result: 'stored', lastSeq: seq, records: context.added, duplicates: given - context.added };
   }
@@ -159,7 +156,7 @@ export class FindingsWriter {
       this.#callers.seen(caller, timeUs);
       this.#tally.add(template.kind, caller.identity, host, 1, timeUs, timeUs);
       if (template.kind.class === 1) this.#paths.add(caller.identity, path, timeUs);
-      saw(context, timeUs, timeUs);
+      this.#saw(context, timeUs, timeUs);
     }
   }
 
@@ -212,7 +209,7 @@ export class FindingsWriter {
       this.#tally.add(kind, caller.identity, host, line.count, firstUs, lastUs);
     }
     this.#callers.seen(caller, lastUs);
-    saw(context, firstUs, lastUs);
+    this.#saw(context, firstUs, lastUs);
   }
 
   #writeCoverage(coverage: Coverage, context: Context): void {
@@ -238,7 +235,13 @@ export class FindingsWriter {
     );
     if (changes === 0) return;
     this.#gaps.add(context.host.row, report);
-    saw(context, report.startUs, report.endUs);
+    this.#saw(context, report.startUs, report.endUs);
+  }
+
+  /** A record was new. */
+  #saw(context: Context, firstUs: number, lastUs: number): void {
+    context.added += 1;
+    this.#senders.saw(context.host, firstUs, lastUs);
   }
 
   /** Several at once: a sync to disk for each would be one for every agent every few seconds. */
@@ -275,21 +278,10 @@ export class FindingsWriter {
   }
 }
 
-/** A record was new. */
-function saw(context: Context, firstUs: number, lastUs: number): void {
-  context.added += 1;
-  if (firstUs < context.firstUs) context.firstUs = firstUs;
-  if (lastUs > context.lastUs) context.lastUs = lastUs;
-}
-
 function prepareAll(
   database: DatabaseSync,
 ): Record<
-  | 'streamOf'
-  | 'setStream'
-  | 'setHost'
   | 'addHost'
-  | 'setHostTimes'
   | 'addCall'
   | 'addCalls'
   | 'addRollup'
@@ -301,24 +293,9 @@ function prepareAll(
   StatementSync
 > {
   return {
-    streamOf: database.prepare(
-      'SELECT last_seq, host_id FROM streams JOIN hosts ON hosts.id = streams.host WHERE stream = ?',
-    ),
-    setStream: database.prepare(
-      `INSERT INTO streams (stream, host, last_seq) VALUES (?, ?, ?)
-       ON CONFLICT (stream) DO UPDATE SET last_seq = excluded.last_seq`,
-    ),
-    setHost: database.prepare(
-      `INSERT INTO hosts (host_id, name, facts) VALUES (?, ?, ?)
-       ON CONFLICT (host_id) DO UPDATE SET name = excluded.name, facts = excluded.facts RETURNING id`,
-    ),
     addHost: database.prepare(
       `INSERT INTO hosts (host_id, name, facts, first_us, last_us) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (host_id) DO NOTHING`,
-    ),
-    setHostTimes: database.prepare(
-      `UPDATE hosts SET first_us = min(coalesce(first_us, ?1), ?1), last_us = max(coalesce(last_us, ?2), ?2)
-       WHERE id = ?3`,
     ),
     addCall: database.prepare(
       `INSERT INTO calls (time_us, id, host, identity, caller, kind, shape, user_agent, path, query, duration_ms,

@@ -85,8 +85,13 @@ export function pack({ stream, seq, host, callers, records }: StoredBatch): Pack
   return packed;
 }
 
+/** A connection names the same object again with every batch (`CallerTable`). */
+const packedCallers = new WeakMap<CallerFacts, PackedCaller>();
+
 /** Equal for equal facts, in whatever order a batch names them. */
 function packCaller(facts: CallerFacts): PackedCaller {
+  const known = packedCallers.get(facts);
+  if (known !== undefined) return known;
   const { process, container, k8s, systemd } = facts;
   const json = JSON.stringify({
     process,
@@ -96,7 +101,9 @@ function packCaller(facts: CallerFacts): PackedCaller {
     'attribution.method': facts['attribution.method'],
     'attribution.confidence': facts['attribution.confidence'],
   });
-  return { json, attributed: process !== null };
+  const packed = { json, attributed: process !== null };
+  packedCallers.set(facts, packed);
+  return packed;
 }
 
 function emptyCalls(size: number): PackedCalls {

@@ -56,10 +56,14 @@ const TABLES = `
     hash BLOB NOT NULL UNIQUE,
     identity INTEGER NOT NULL,
     host INTEGER NOT NULL,
-    facts TEXT NOT NULL,
     last_us INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX callers_of_identity ON new_callers (identity, last_us);
+  -- Apart from the row above, which changes with every batch: a page holds some fifty of those, and three of these.
+  CREATE TABLE caller_facts (
+    caller INTEGER PRIMARY KEY,
+    facts TEXT NOT NULL
+  ) STRICT;
 
   CREATE TABLE new_calls (
     time_us INTEGER NOT NULL,
@@ -242,8 +246,9 @@ const BACKFILL = `
 
   CREATE TEMP TABLE lasts AS SELECT caller, host, max(last_us) AS last_us FROM counted WHERE class > 0 GROUP BY caller;
   INSERT INTO new_callers
-    SELECT c.id, c.hash, m.identity, l.host, c.facts, l.last_us
+    SELECT c.id, c.hash, m.identity, l.host, l.last_us
     FROM callers c JOIN moved m ON m.caller = c.id JOIN lasts l ON l.caller = c.id;
+  INSERT INTO caller_facts SELECT c.id, c.facts FROM callers c JOIN new_callers n ON n.id = c.id;
   UPDATE kinds SET last_us = l.last_us
     FROM (SELECT kind, max(last_us) AS last_us FROM counted GROUP BY kind) l WHERE l.kind = kinds.id;
   UPDATE new_user_agents SET last_us = l.last_us
@@ -262,6 +267,7 @@ const BACKFILL = `
   ALTER TABLE new_callers RENAME TO callers;
   ALTER TABLE new_identities RENAME TO identities;
   ALTER TABLE new_user_agents RENAME TO user_agents;
+  CREATE TRIGGER facts_of_caller AFTER DELETE ON callers BEGIN DELETE FROM caller_facts WHERE caller = old.id; END;
   CREATE INDEX calls_of_identity ON calls (identity, time_us);
   CREATE INDEX calls_of_host ON calls (host, time_us);
   CREATE INDEX rollups_by_last ON rollups (last_us);

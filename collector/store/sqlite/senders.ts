@@ -1,0 +1,129 @@
+/**
+ * Hosts, and the streams of their agents: remembered from one batch to the next, and written once a transaction, however many
+ * small batches of a thousand agents it holds.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { HostFacts } from '../../../protocol/call.ts';
+
+const MAX_CACHED = 16_384;
+
+export interface HostRow {
+  id: string;
+  row: number;
+  /** Facts as they are stored. */
+  json: string;
+  /** Of new records, to be stored by `flush`. */
+  firstUs: number;
+  lastUs: number;
+  changed: boolean;
+}
+
+interface Stream {
+  host: number;
+  lastSeq: number;
+}
+
+export class Senders {
+  readonly #streamOf: StatementSync;
+  readonly #setStream: StatementSync;
+  readonly #setHost: StatementSync;
+  readonly #setHostTimes: StatementSync;
+  readonly #hosts = new Map<string, HostRow>();
+  readonly #streams = new Map<string, Stream>();
+  readonly #changedHosts = new Set<HostRow>();
+  readonly #changedStreams = new Map<string, Stream>();
+
+  constructor(database: DatabaseSync) {
+    this.#streamOf = database.prepare(
+      'SELECT last_seq, host, host_id FROM streams JOIN hosts ON hosts.id = streams.host WHERE stream = ?',
+    );
+    this.#setStream = database.prepare(
+      `INSERT INTO streams (stream, host, last_seq) VALUES (?, ?, ?)
+       ON CONFLICT (stream) DO UPDATE SET last_seq = excluded.last_seq`,
+    );
+    this.#setHost = database.prepare(
+      `INSERT INTO hosts (host_id, name, facts) VALUES (?, ?, ?)
+       ON CONFLICT (host_id) DO UPDATE SET name = excluded.name, facts = excluded.facts RETURNING id`,
+    );
+    this.#setHostTimes = database.prepare(
+      `UPDATE hosts SET first_us = min(coalesce(first_us, ?1), ?1), last_us = max(coalesce(last_us, ?2), ?2)
+       WHERE id = ?3`,
+    );
+  }
+
+  /** See `Store.lastSeq`. Between transactions, when what is stored is all there is. */
+  lastSeqFor(stream: string, hostId: string): number | null {
+    const row = this.#streamOf.get(stream);
+    if (row === undefined) return 0;
+    return row['host_id'] === hostId ? Number(row['last_seq']) : null;
+  }
+
+  /** With the batches of this transaction. */
+  lastSeq(stream: string): number {
+    const known = this.#changedStreams.get(stream) ?? this.#streams.get(stream);
+    if (known !== undefined) return known.lastSeq;
+    const row = this.#streamOf.get(stream);
+    if (row === undefined) return 0;
+    const lastSeq = Number(row['last_seq']);
+    remember(this.#streams, stream, { host: Number(row['host']), lastSeq });
+    return lastSeq;
+  }
+
+  host(facts: HostFacts): HostRow {
+    const json = JSON.stringify(facts);
+    const known = this.#hosts.get(facts.id);
+    if (known?.json === json) return known;
+    const row = Number(this.#setHost.get(facts.id, facts.name, json)!['id']);
+    if (known !== undefined) {
+      known.json = json;
+      return known;
+    }
+    const host = { id: facts.id, row, json, ...NO_TIMES, changed: false };
+    remember(this.#hosts, facts.id, host);
+    return host;
+  }
+
+  /** A new record of this host. */
+  saw(host: HostRow, firstUs: number, lastUs: number): void {
+    if (firstUs < host.firstUs) host.firstUs = firstUs;
+    if (lastUs > host.lastUs) host.lastUs = lastUs;
+    if (host.changed) return;
+    host.changed = true;
+    this.#changedHosts.add(host);
+  }
+
+  stored(stream: string, host: HostRow, seq: number): void {
+    const known = { host: host.row, lastSeq: seq };
+    remember(this.#streams, stream, known);
+    this.#changedStreams.set(stream, known);
+  }
+
+  /** Before the end of every transaction. */
+  flush(): void {
+    for (const [stream, { host, lastSeq }] of this.#changedStreams) {
+      this.#setStream.run(stream, host, lastSeq);
+    }
+    this.#changedStreams.clear();
+    for (const host of this.#changedHosts) {
+      this.#setHostTimes.run(host.firstUs, host.lastUs, host.row);
+      Object.assign(host, NO_TIMES, { changed: false });
+    }
+    this.#changedHosts.clear();
+  }
+
+  /** After a rollback or a deletion, what was remembered may not be true. */
+  forget(): void {
+    this.#hosts.clear();
+    this.#streams.clear();
+    this.#changedHosts.clear();
+    this.#changedStreams.clear();
+  }
+}
+
+const NO_TIMES = { firstUs: Number.POSITIVE_INFINITY, lastUs: Number.NEGATIVE_INFINITY };
+
+/** What is pushed out is read again when it is next needed; what has changed is held until it is stored. */
+function remember<T>(cache: Map<string, T>, key: string, value: T): void {
+  if (!cache.has(key) && cache.size >= MAX_CACHED) cache.delete(cache.keys().next().value!);
+  cache.set(key, value);
+}
