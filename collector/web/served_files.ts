@@ -3,7 +3,7 @@
  * it, and only then, what an earlier build left is removed. At every moment there is a whole page.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import type { Plugin } from 'vite';
 
@@ -19,7 +19,7 @@ export function servedFiles(): Plugin {
     name: 'served-files',
     apply: 'build',
     configResolved(config) {
-      directory = join(config.root, config.build.outDir);
+      directory = resolve(config.root, config.build.outDir);
       publicDirectory = config.publicDir;
     },
     writeBundle(_options, bundle) {
