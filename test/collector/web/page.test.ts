@@ -223,6 +223,7 @@ describe('the page', { skip: cannotBrowse }, () => {
     await visit.go(`/hosts/${id}`);
     const { readiness } = await visit.api<HostDetail>(`/hosts/${id}?days=14`);
     await visit.page.getByText(readiness.reason).waitFor();
+    await visit.page.getByText('None was seen, and not all the time was watched.').waitFor();
     assert.equal((await visit.rows('Gaps in coverage')).length, readiness.coverage.gap_count);
     const gap = visit.page.getByRole('button', { name: /^Losses, / });
     await gap.focus();
@@ -440,7 +441,7 @@ describe('the page', { skip: cannotBrowse }, () => {
     const visit = await Visit.begin(browser, empty.collector);
     for (const [path, text] of [
       ['/', 'No host has reported yet.'],
-      ['/offenders', 'Nobody calls IMDSv1.'],
+      ['/offenders', 'No IMDSv1 call was seen.'],
       ['/hosts', 'No host here.'],
       ['/live', 'Nothing has come yet.'],
       ['/settings/tokens', 'Make one above.'],

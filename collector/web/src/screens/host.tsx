@@ -219,8 +219,18 @@ function Boots({ readiness: { boots } }: { readiness: Readiness }) {
   );
 }
 
-function Offenders({ readiness: { offenders }, along }: { readiness: Readiness; along: string }) {
-  if (offenders.length === 0) return <Empty title="None. Nobody calls IMDSv1 here." />;
+function Offenders({ readiness: { offenders, verdict }, along }: { readiness: Readiness; along: string }) {
+  if (offenders.length === 0) {
+    // Only where somebody was looking all the time does "none seen" mean "none".
+    const isProven = verdict === 'ready' || verdict === 'enforced';
+    return (
+      <Empty
+        title={
+          isProven ? 'None. Nobody calls IMDSv1 here.' : 'None was seen, and not all the time was watched.'
+        }
+      />
+    );
+  }
   return (
     <Table
       caption="Who stands in the way, worst first"

@@ -75,8 +75,8 @@ export function OffendersScreen() {
                   </a>
                 </Empty>
               ) : (
-                <Empty title="Nobody calls IMDSv1.">
-                  See which <a href="/hosts">hosts</a> are proven ready for it to be switched off.
+                <Empty title="No IMDSv1 call was seen.">
+                  Which <a href="/hosts">hosts</a> were watched all the time, and are proven ready for it to be switched off?
                 </Empty>
               )
             ) : (
