@@ -17,7 +17,8 @@ export type Migration = string | ((database: DatabaseSync) => void);
 
 /** How long a statement waits for another process's write lock. */
 const BUSY_TIMEOUT_MS = 5000;
-const CACHE_KIB = 16 * 1024;
+/** What a thousand hosts change in one transaction is some 12 MiB: less would be written out, and read back, in the middle of it. */
+const CACHE_KIB = 64 * 1024;
 /**
  * Pages of the write-ahead log before they go into the database: 64 MiB. Batches of a thousand hosts change the same pages again
  * and again; with SQLite's own 1,000 pages nearly every transaction wrote all of its pages twice.
