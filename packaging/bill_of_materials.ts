@@ -1,0 +1,207 @@
+/**
+ * The software bill of materials (CycloneDX 1.5, JSON): what npm says of the packages, held against what is in
+ * the tree, and what npm knows nothing of: Node and what is built into it, cap's compilation, the eBPF object, the page's parts.
+ */
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from './run.ts';
+import type { Runtime } from './runtime.ts';
+import type { Sources } from './sources.ts';
+import { CODE_DIRECTORY, type Target } from './target.ts';
+import type { Tree } from './tree.ts';
+
+const BPF_OBJECT = `${CODE_DIRECTORY}/agent/attribution/bpf/imds_connect.bpf.o`;
+const CAP_ADDON = `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`;
+const PATH_PROPERTY = 'cdx:npm:package:path';
+
+interface Property {
+  name: string;
+  value: string;
+}
+interface Component {
+  'bom-ref': string;
+  type: string;
+  name: string;
+  version: string;
+  scope?: string;
+  properties?: Property[];
+  [more: string]: unknown;
+}
+interface Bill {
+  serialNumber: string;
+  metadata: { timestamp: string; component: Component; [more: string]: unknown };
+  components: Component[];
+  dependencies: { ref: string; dependsOn: string[] }[];
+  [more: string]: unknown;
+}
+
+/** What npm reads from package-lock.json alone, for every platform, development included. */
+export async function lockedBill(sources: Sources, directory: string): Promise<Bill> {
+  mkdirSync(directory, { recursive: true });
+  for (const file of ['package.json', 'package-lock.json'])
+    cpSync(join(sources.root, file), join(directory, file));
+  const args = ['sbom', '--sbom-format=cyclonedx', '--package-lock-only'];
+  return JSON.parse(await run('npm', args, { cwd: directory, from: 'npm' })) as Bill;
+}
+
+/** Packages of the registry that the page is built from: what its modules import by name. */
+export function pagePackages(sources: Sources): string[] {
+  const names = new Set<string>();
+  for (const path of sources.files.filter((path) => /^collector\/web\/src\/.*\.tsx?$/.test(path))) {
+    const text = readFileSync(join(sources.root, path), 'utf8');
+    for (const [, name = ''] of text.matchAll(
+      /\b(?:from|import)\s*\(?\s*'((?:@[\w-]+\/)?[\w-]+)(?:\/[^']*)?'/g,
+    ))
+      names.add(name);
+  }
+  return [...names]
+    .filter((name) => existsSync(join(sources.root, 'node_modules', name, 'package.json')))
+    .sort();
+}
+
+export interface Contents {
+  sources: Sources;
+  target: Target;
+  runtime: Runtime;
+  tree: Tree;
+  locked: Bill;
+}
+
+export function billOfMaterials({ sources, target, runtime, tree, locked }: Contents): string {
+  const inPage = new Set(pagePackages(sources).map((name) => `node_modules/${name}`));
+  const path = (component: Component) =>
+    component.properties?.find(({ name }) => name === PATH_PROPERTY)?.value ?? '';
+  const components: Component[] = [];
+  for (const component of locked.components) {
+    const at = path(component);
+    const note = inPage.has(at)
+      ? "built into the collector's page"
+      : at === 'node_modules/nan'
+        ? 'headers, compiled into cap.node'
+        : existsSync(tree.at(`${CODE_DIRECTORY}/${at}/package.json`))
+          ? null
+          : undefined;
+    if (note === undefined) continue;
+    const properties: Property[] = [{ name: PATH_PROPERTY, value: at }];
+    if (note !== null) properties.push({ name: 'imdswatch:use', value: note });
+    if (at === 'node_modules/cap') properties.push(...capProperties(sources, tree));
+    components.push({ ...component, scope: 'required', properties });
+  }
+  components.push(nodeComponent(target, runtime, tree), bpfComponent(sources, tree));
+  components.sort((a, b) => (a['bom-ref'] < b['bom-ref'] ? -1 : 1));
+  const own = { ...locked.metadata.component, version: sources.version, type: 'application' };
+  own.properties = [
+    { name: 'imdswatch:commit', value: sources.commit },
+    { name: 'imdswatch:architecture', value: target.arch },
+  ];
+  const kept = new Set([own['bom-ref'], ...components.map((component) => component['bom-ref'])]);
+  const added = components.filter(
+    (component) => !locked.components.some((other) => other['bom-ref'] === component['bom-ref']),
+  );
+  const dependencies = locked.dependencies
+    .filter(({ ref }) => kept.has(ref))
+    .map(({ ref, dependsOn }) => ({
+      ref,
+      dependsOn: [
+        ...dependsOn.filter((other) => kept.has(other)),
+        ...(ref === own['bom-ref'] ? added.map((other) => other['bom-ref']) : []),
+      ].sort(),
+    }))
+    .sort((a, b) => (a.ref < b.ref ? -1 : 1));
+  const bill = {
+    ...locked,
+    metadata: {
+      timestamp: new Date(sources.timeSeconds * 1000).toISOString(),
+      lifecycles: [{ phase: 'build' }],
+      component: own,
+    },
+    components,
+    dependencies,
+  };
+  // npm's is random; this one is the same for the same contents.
+  const digest = createHash('sha256')
+    .update(JSON.stringify({ ...bill, serialNumber: '' }))
+    .digest('hex');
+  bill.serialNumber = `urn:uuid:${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-a${digest.slice(17, 20)}-${digest.slice(20, 32)}`;
+  return `${JSON.stringify(bill, null, 2)}\n`;
+}
+
+function capProperties(sources: Sources, tree: Tree): Property[] {
+  const header = readFileSync(join(sources.root, 'agent/capture/cap_build/snap_length.h'));
+  return [
+    {
+      name: 'imdswatch:use',
+      value: 'compiled from its published source, with agent/capture/cap_build/snap_length.h before it',
+    },
+    { name: 'imdswatch:cap_build:header_sha256', value: sha256(header) },
+    { name: 'imdswatch:cap_build:cap.node_sha256', value: sha256(readFileSync(tree.at(CAP_ADDON))) },
+  ];
+}
+
+function nodeComponent(target: Target, runtime: Runtime, tree: Tree): Component {
+  const name = `node-linux-${target.arch}`;
+  const ref = `${name}@${runtime.version}`;
+  return {
+    'bom-ref': ref,
+    type: 'platform',
+    name: 'node',
+    version: runtime.version,
+    scope: 'required',
+    purl: `pkg:npm/${name}@${runtime.version}`,
+    cpe: `cpe:2.3:a:nodejs:node.js:${runtime.version}:*:*:*:*:*:*:*`,
+    licenses: [{ license: { id: 'MIT' } }],
+    hashes: [{ alg: 'SHA-256', content: sha256(readFileSync(tree.at(`${CODE_DIRECTORY}/bin/node`))) }],
+    properties: [{ name: 'imdswatch:use', value: 'the published program, stripped of its symbols' }],
+    // Of one release Node has the same parts on every architecture: those of the Node that makes the package.
+    components: Object.entries(partsOfNode(runtime.version)).map(([part, version]) => ({
+      'bom-ref': `${ref}/${part}@${version}`,
+      type: 'library',
+      name: part,
+      version,
+    })),
+  };
+}
+
+function partsOfNode(version: string): Record<string, string> {
+  if (process.versions.node !== version) {
+    throw new Error(`made by Node ${process.versions.node}, which cannot tell what is built into ${version}`);
+  }
+  const { node: _, modules: __, napi: ___, ...parts } = process.versions;
+  const known = Object.entries(parts).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return Object.fromEntries(known.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function bpfComponent(sources: Sources, tree: Tree): Component {
+  const content = readFileSync(tree.at(BPF_OBJECT));
+  return {
+    'bom-ref': `imds_connect.bpf.o@${sources.version}`,
+    type: 'file',
+    name: 'imds_connect.bpf.o',
+    version: sources.version,
+    scope: 'required',
+    licenses: [{ expression: 'GPL-2.0-only OR BSD-2-Clause' }],
+    hashes: [{ alg: 'SHA-256', content: sha256(content) }],
+    properties: [
+      {
+        name: 'imdswatch:use',
+        value: 'loaded into the kernel by libbpf; its source is agent/attribution/bpf',
+      },
+    ],
+  };
+}
+
+/** Licences of what is in the package without its own directory: Node's, and the page's parts. */
+export function addLicenses(tree: Tree, sources: Sources, runtime: Runtime): void {
+  tree.copy(runtime.license, `${CODE_DIRECTORY}/licenses/node`);
+  for (const name of pagePackages(sources)) {
+    const home = join(sources.root, 'node_modules', name);
+    const file = readdirSync(home).find((entry) => /^licen[cs]e/i.test(entry));
+    if (file === undefined) throw new Error(`${name} has no licence file, and its code is in the page`);
+    tree.copy(join(home, file), `${CODE_DIRECTORY}/licenses/${name.replace('/', '_')}`);
+  }
+}
+
+function sha256(content: Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}

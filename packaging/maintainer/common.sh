@@ -1,0 +1,60 @@
+# Part of every maintainer script, of both families of packages.
+
+services='imdswatch-agent.service imdswatch-collector.service'
+
+# make_user NAME: a system user with a group of the same name, who cannot log in.
+make_user() {
+  if getent passwd "$1" >/dev/null; then return; fi
+  if command -v systemd-sysusers >/dev/null; then
+    printf 'u %s - "imdswatch %s" /var/lib/imdswatch/%s /usr/sbin/nologin\n' "$1" "${1#imdswatch-}" "${1#imdswatch-}" |
+      systemd-sysusers -
+  else
+    getent group "$1" >/dev/null || groupadd --system "$1"
+    useradd --system --gid "$1" --no-create-home --home-dir "/var/lib/imdswatch/${1#imdswatch-}" \
+      --shell /usr/sbin/nologin --comment "imdswatch ${1#imdswatch-}" "$1"
+  fi
+}
+
+make_users() {
+  make_user imdswatch-agent
+  make_user imdswatch-collector
+}
+
+# The directory of both lets both through; what is in it is each one's own.
+make_state_directories() {
+  [ -d /var/lib/imdswatch ] || install -d -m 0755 /var/lib/imdswatch
+  for of in agent collector; do
+    [ -d "/var/lib/imdswatch/$of" ] ||
+      install -d -m 0700 -o "imdswatch-$of" -g "imdswatch-$of" "/var/lib/imdswatch/$of"
+  done
+}
+
+systemd_runs() { [ -d /run/systemd/system ]; }
+
+# service VERB UNIT…, as this machine's policy for services allows.
+service() {
+  if command -v deb-systemd-invoke >/dev/null; then deb-systemd-invoke "$@"; else systemctl "$@"; fi
+}
+
+# Only what runs: nothing is started that the operator did not start.
+restart_running() {
+  systemd_runs || return 0
+  systemctl daemon-reload
+  for unit in $services; do
+    if systemctl --quiet is-active "$unit" && ! service try-restart "$unit"; then
+      echo "imdswatch: $unit did not start again. Why: systemctl status $unit" >&2
+    fi
+  done
+}
+
+stop_running() {
+  systemd_runs || return 0
+  for unit in $services; do
+    if systemctl --quiet is-active "$unit"; then service stop "$unit"; fi
+  done
+}
+
+say_next_step() {
+  echo 'imdswatch is installed and not started. To watch this host: set collector_url in /etc/imdswatch/agent.yaml, then'
+  echo '  systemctl enable --now imdswatch-agent'
+}

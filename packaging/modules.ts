@@ -1,0 +1,91 @@
+/** The packages that run on a host: those of package-lock.json, without whatever only a developer has a use for. */
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join, relative } from 'node:path';
+import { run } from './run.ts';
+import { npmTarget } from './runtime.ts';
+import type { Sources } from './sources.ts';
+import type { Target } from './target.ts';
+
+const LICENSE = /^(licen[cs]e|copying|notice|copyright)/i;
+/** By name, anywhere in a package. */
+const NOT_RUN =
+  /(\.(ts|cts|mts|map|md|markdown|flow|yml|yaml|gyp|gypi|c|cc|cpp|h|hh|coffee|html|ps1|cmd|lock)|^\..+|^(makefile|tsconfig.*\.json|\.eslintrc.*|authors|changelog|history|security|contributing)(\.txt)?)$/i;
+/** Directories, at the top of a package only: `yaml/dist/doc` is code. */
+const NOT_RUN_DIRECTORIES = [
+  '.github',
+  'bench',
+  'benchmark',
+  'benchmarks',
+  'doc',
+  'docs',
+  'example',
+  'examples',
+  'test',
+  'tests',
+  '__tests__',
+];
+/** Of single packages: add-ons' sources and other systems' binaries, builds for browsers and bundlers, duplicates. */
+const NOT_RUN_OF: Record<string, readonly string[]> = {
+  cap: ['build', 'deps', 'src'],
+  koffi: ['src', 'vendor', 'lib', 'cnoke.cjs'],
+  hono: ['dist/cjs', 'dist/types'],
+  '@grpc/grpc-js': ['src'],
+  '@peculiar/x509': ['build/x509.js'],
+  bintrees: ['dist'],
+  'openapi3-ts': ['src'],
+  protobufjs: ['cli', 'dist'],
+  yaml: ['browser'],
+  zod: ['src'],
+};
+/** Only compiled against. */
+const NOT_SHIPPED = ['@types', 'nan', 'undici-types'];
+
+/** Installs the packages of `target` into `directory`/node_modules, as published. */
+export async function fetchModules(sources: Sources, target: Target, directory: string): Promise<string> {
+  mkdirSync(directory, { recursive: true });
+  for (const file of ['package.json', 'package-lock.json'])
+    cpSync(join(sources.root, file), join(directory, file));
+  const args = ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+  await run('npm', [...args, ...npmTarget(target)], { cwd: directory, from: 'npm' });
+  return join(directory, 'node_modules');
+}
+
+/** Takes away what does not run. Licences stay. Returns the packages that are left, as paths below `modules`. */
+export function prune(modules: string): string[] {
+  for (const name of ['.bin', '.package-lock.json', ...NOT_SHIPPED]) {
+    rmSync(join(modules, name), { recursive: true, force: true });
+  }
+  const packages = readdirSync(modules, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.name === 'package.json' && isPackage(entry.parentPath))
+    .map((entry) => relative(modules, entry.parentPath))
+    .sort();
+  for (const path of packages) {
+    const name = path.split('node_modules/').at(-1)!;
+    for (const part of [...NOT_RUN_DIRECTORIES, ...(NOT_RUN_OF[name] ?? [])]) {
+      rmSync(join(modules, path, part), { recursive: true, force: true });
+    }
+  }
+  for (const entry of readdirSync(modules, { recursive: true, withFileTypes: true })) {
+    const isOtherLibc = entry.isDirectory() && entry.name.startsWith('musl_');
+    if (isOtherLibc || (entry.isFile() && NOT_RUN.test(entry.name) && !LICENSE.test(entry.name))) {
+      rmSync(join(entry.parentPath, entry.name), { recursive: true, force: true });
+    }
+  }
+  removeEmpty(modules);
+  return packages;
+}
+
+function isPackage(directory: string): boolean {
+  const above = dirname(directory);
+  return (
+    basename(above) === 'node_modules' ||
+    (basename(above).startsWith('@') && basename(dirname(above)) === 'node_modules')
+  );
+}
+
+function removeEmpty(directory: string): void {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) removeEmpty(join(directory, entry.name));
+  }
+  if (existsSync(directory) && readdirSync(directory).length === 0) rmSync(directory, { recursive: true });
+}

@@ -1,0 +1,56 @@
+/** What packages of one target are put together from, each made or fetched once. */
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildPage } from './application.ts';
+import { lockedBill } from './bill_of_materials.ts';
+import { compileCap } from './cap_addon.ts';
+import { fetchModules, prune } from './modules.ts';
+import { fetchRuntime, type Runtime, strip } from './runtime.ts';
+import type { Sources } from './sources.ts';
+import type { Format, Target } from './target.ts';
+
+export interface Parts {
+  sources: Sources;
+  target: Target;
+  runtime: Runtime;
+  /** Node without symbols. */
+  node: string;
+  /** node_modules, pruned. */
+  modules: string;
+  /** cap's add-on for either family of distributions. */
+  caps: Record<Format, string>;
+  /** The collector's page, built. */
+  page: string;
+  locked: Awaited<ReturnType<typeof lockedBill>>;
+}
+
+/** What is the same for every target. */
+export async function commonParts(
+  sources: Sources,
+  work: string,
+): Promise<Pick<Parts, 'sources' | 'page' | 'locked'>> {
+  const page = join(work, 'page');
+  const [locked] = await Promise.all([lockedBill(sources, join(work, 'locked')), buildPage(sources, page)]);
+  return { sources, page, locked };
+}
+
+export async function targetParts(
+  common: Pick<Parts, 'sources' | 'page' | 'locked'>,
+  target: Target,
+  work: string,
+): Promise<Parts> {
+  const { sources } = common;
+  const [runtime, published] = await Promise.all([
+    fetchRuntime(sources, target, join(work, 'runtime')),
+    fetchModules(sources, target, join(work, 'modules')),
+  ]);
+  const node = join(work, 'node');
+  const [caps] = await Promise.all([
+    compileCap({ sources, target, runtime, modules: published, directory: join(work, 'cap') }),
+    strip(target, runtime.program, node),
+  ]);
+  const modules = join(work, 'pruned');
+  cpSync(published, modules, { recursive: true, verbatimSymlinks: true });
+  prune(modules);
+  return { ...common, target, runtime, node, modules, caps };
+}

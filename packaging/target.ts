@@ -1,0 +1,35 @@
+/** What is built for: an architecture by each of its names, and the compiler that makes code for it here. */
+export interface Target {
+  /** As Node and npm say it. */
+  arch: 'x64' | 'arm64';
+  deb: 'amd64' | 'arm64';
+  rpm: 'x86_64' | 'aarch64';
+  /** Prefix of the GNU tools: `x86_64-linux-gnu-g++`, `…-strip`. */
+  gnu: string;
+  /** Debian's package with that compiler. */
+  compilerPackage: string;
+}
+
+export const TARGETS: readonly Target[] = [
+  {
+    arch: 'x64',
+    deb: 'amd64',
+    rpm: 'x86_64',
+    gnu: 'x86_64-linux-gnu',
+    compilerPackage: 'g++-x86-64-linux-gnu',
+  },
+  {
+    arch: 'arm64',
+    deb: 'arm64',
+    rpm: 'aarch64',
+    gnu: 'aarch64-linux-gnu',
+    compilerPackage: 'g++-aarch64-linux-gnu',
+  },
+];
+
+export type Format = 'deb' | 'rpm';
+export const FORMATS: readonly Format[] = ['deb', 'rpm'];
+
+/** Where the code is on a host. */
+export const CODE_DIRECTORY = '/usr/lib/imdswatch';
+export const DOC_DIRECTORY = '/usr/share/doc/imdswatch';
