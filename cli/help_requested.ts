@@ -12,6 +12,8 @@ export interface OptionDescription {
   kind: 'boolean' | 'number' | 'array' | 'string';
   /** The only values there are; empty when anything goes. */
   choices: readonly string[];
+  /** Of a number; a bound that there is not is null. */
+  range: { least: number | null; most: number | null };
   text: string;
   /** As a flag takes it; null when there is none worth a word. */
   fallback: string | null;

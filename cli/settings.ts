@@ -37,6 +37,8 @@ type Field = z.ZodType & {
     entries?: Record<string, string | number>;
     defaultValue?: unknown;
   };
+  minValue?: number | null;
+  maxValue?: number | null;
 };
 
 /** Reads and validates; throws `OperatorError` (exit code 2) that names the setting, where it came from and its value. */
@@ -172,6 +174,7 @@ function describeCommand(fields: [string, Field][], commandLine: CommandLine): C
       environment: environmentName(key),
       kind: valueKind(field),
       choices: choicesOf(field),
+      range: rangeOf(field),
       text: field.description ?? '',
       fallback: isNothing ? null : String(fallback),
     };
@@ -221,6 +224,14 @@ function choicesOf(field: Field): readonly string[] {
   const { def } = innermost(field);
   if (def.type === 'enum') return Object.values(def.entries ?? {}).map(String);
   return def.type === 'array' && def.element !== undefined ? choicesOf(def.element) : [];
+}
+
+function rangeOf(field: Field): OptionDescription['range'] {
+  const { minValue, maxValue } = innermost(field);
+  // The bounds of safe integers, which zod gives where there are no others, say nothing to anybody.
+  const bound = (value: number | null | undefined) =>
+    value == null || Math.abs(value) >= Number.MAX_SAFE_INTEGER ? null : value;
+  return { least: bound(minValue), most: bound(maxValue) };
 }
 
 function defaultOf(field: Field): unknown {
