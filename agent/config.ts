@@ -52,7 +52,9 @@ export const lookSettings = z.object({
     .string()
     .min(1)
     .optional()
-    .describe('Name of this host for machines; else the EC2 instance id, else the machine id.'),
+    .describe(
+      'Name of this host for machines; else the EC2 instance id, the Kubernetes node (NODE_NAME), the machine id.',
+    ),
   host_name: z.string().min(1).optional().describe('Name of this host for people; else its host name.'),
   host_account: z
     .string()
@@ -113,6 +115,12 @@ export const agentSettings = lookSettings.extend({
     .min(1_048_576)
     .default(268_435_456)
     .describe('Bound on the spool. Beyond it the oldest routine findings go first, counted and reported.'),
+  identity_from_imds: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Ask the instance metadata service once a boot, by IMDSv2 only, for account, region, zone, type, image and tags of this host. Our own calls are no findings.',
+    ),
   detail: z
     .enum(['rolled_up', 'all'])
     .default('rolled_up')

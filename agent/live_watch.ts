@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { Call, HostFacts } from '../protocol/call.ts';
 import type { Counters, StageCounters } from '../protocol/records.ts';
+import type { SocketTuple } from './attribution/attributor.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
@@ -36,8 +37,14 @@ export interface WatchCoverage {
   seenConnections: number;
 }
 
+/** Who watches, where it has more to say of itself. */
+export interface WatchedBy {
+  host?: HostFacts;
+  /** See `PipelineOptions`. */
+  isOwn?: (tuple: SocketTuple) => boolean;
+}
+
 export class LiveWatch {
-  readonly host: HostFacts;
   readonly attribution: { method: 'ebpf' | 'sock_diag'; reason: string | null };
   private readonly source: HostSource;
   private readonly workloads: WorkloadIdentity;
@@ -60,8 +67,8 @@ export class LiveWatch {
     settings: LookSettings,
     log: Pick<Logger, 'debug' | 'info' | 'warn'>,
     onCall: (call: Call) => void,
+    { host = hostFacts(settings), isOwn }: WatchedBy = {},
   ) {
-    this.host = hostFacts(settings);
     const { attributor, reason } = openAttributor({
       mode: settings.attribution,
       endpoints: settings.endpoints,
@@ -81,8 +88,9 @@ export class LiveWatch {
       source: this.source,
       endpoints: settings.endpoints,
       attribution: { attributor, identity: new ProcessIdentity(), workloads: this.workloads },
-      host: this.host,
+      host,
       onCall,
+      ...(isOwn && { isOwn }),
       onConversation: (tuple, timeUs) => this.kernelView.seen(tuple, timeUs),
       onUnowned: () => this.namespaces.findNew(performance.now()),
       onPacket: () => this.hurry(),
@@ -112,6 +120,15 @@ export class LiveWatch {
     this.workloads.close(); // whoever waits for a name goes without
     this.final = { counters: this.counters(), coverage: this.coverage() };
     this.attributor.close();
+  }
+
+  get host(): HostFacts {
+    return this.pipeline.host;
+  }
+
+  /** Calls have it from here on. */
+  set host(host: HostFacts) {
+    this.pipeline.host = host;
   }
 
   get isLive(): boolean {

@@ -1,14 +1,17 @@
 /** The agent: composition only. */
-import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
+import type { Call } from '../protocol/call.ts';
 import type { Counters } from '../protocol/records.ts';
 import { VERSION } from '../protocol/version.ts';
 import { collectorAddress } from './collector_address.ts';
 import type { AgentSettings } from './config.ts';
-import { hostFacts } from './identity/host.ts';
+import { HostIdentity } from './identity/host_identity.ts';
 import { LiveWatch } from './live_watch.ts';
+import { Ledger } from './outbox/ledger.ts';
 import { Outbox, toCollector } from './outbox/outbox.ts';
+import { bootId } from './outbox/spool_lock.ts';
+import { StateFile } from './state_file.ts';
 
 export interface Agent {
   /** How it is now: one line for people, and why there is no progress (null while there is). */
@@ -17,18 +20,109 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** Starts to watch and to report. Throws `OperatorError` (settings, permissions, spool). */
-export function startAgent(settings: AgentSettings, log: Logger): Agent {
-  const collector = collectorAddress(settings, hostFacts(settings).id, log);
+/** Which host the agent of these settings speaks for. */
+export function openHostIdentity(
+  settings: Pick<
+    AgentSettings,
+    | 'host_id'
+    | 'host_name'
+    | 'host_account'
+    | 'host_region'
+    | 'host_tags'
+    | 'spool_dir'
+    | 'identity_from_imds'
+  >,
+  log: Logger,
+): HostIdentity {
+  return new HostIdentity({
+    given: settings,
+    directory: settings.spool_dir,
+    asks: settings.identity_from_imds,
+    bootId: bootId(),
+    spoolHostId: spoolHostId(settings.spool_dir),
+    log,
+  });
+}
+
+function spoolHostId(directory: string): string | null {
+  try {
+    return Ledger.read(directory)?.host_id ?? null;
+  } catch {
+    return null; // opening the spool says what is wrong with it
+  }
+}
+
+/**
+ * Starts to watch and to report. Rejects with `OperatorError` (settings, permissions, spool). Resolves once the host's id
+ * is settled: at once, but for a few seconds at the first start on some hosts; packets are captured meanwhile.
+ */
+export async function startAgent(
+  settings: AgentSettings,
+  log: Logger,
+  identity: HostIdentity = openHostIdentity(settings, log),
+): Promise<Agent> {
+  const collector = collectorAddress(settings, identity.facts.id, log);
   let outbox: Outbox | null = null;
+  /** Before the id is settled. The service's own limit bounds how many they are. */
+  const early: Call[] = [];
   const calls = { seen: 0, v1: 0 };
-  const watch = new LiveWatch(settings, log, (call) => {
+  const onCall = (call: Call) => {
     calls.seen += 1;
     if (call['imds.version'] === 1) calls.v1 += 1;
-    outbox?.call(call);
+    if (outbox === null) early.push(call);
+    else outbox.call(call);
+  };
+  const watch = new LiveWatch(settings, log, onCall, {
+    host: identity.facts,
+    isOwn: (tuple) => identity.own.has(tuple),
   });
+  watch.start();
+  const report = coverageReporter(watch, (coverage) => outbox?.coverage(coverage));
+  try {
+    watch.host = await identity.settled();
+    outbox = openOutbox(settings, collector, watch, identity, log);
+  } catch (error) {
+    identity.stop();
+    watch.stop();
+    throw error;
+  }
+  const opened = outbox;
   const { host } = watch;
-  outbox = new Outbox({
+  for (const call of early.splice(0)) opened.call({ ...call, host });
+  identity.onLearnt = (facts) => {
+    watch.host = facts;
+    opened.introduce(facts);
+  };
+  opened.start();
+  log.info(
+    { host: host.id, source: watch.sourceName, attribution: watch.attribution.method },
+    'the agent watches',
+  );
+  const timer = setInterval(report, settings.coverage_seconds * 1_000);
+  const stateTimer = keepState(opened, settings, log);
+  return {
+    state: () => ({ status: statusOf(watch, calls, opened.delivery()), stuck: watch.stuck() }),
+    async stop() {
+      clearInterval(timer);
+      clearInterval(stateTimer);
+      identity.stop();
+      watch.stop();
+      report();
+      await opened.stop();
+      log.info('the agent has stopped');
+    },
+  };
+}
+
+function openOutbox(
+  settings: AgentSettings,
+  collector: ReturnType<typeof collectorAddress>,
+  watch: LiveWatch,
+  identity: HostIdentity,
+  log: Logger,
+): Outbox {
+  const { host } = watch;
+  return new Outbox({
     spoolDir: settings.spool_dir,
     spoolMaxBytes: settings.spool_max_bytes,
     host,
@@ -36,31 +130,24 @@ export function startAgent(settings: AgentSettings, log: Logger): Agent {
     detail: settings.detail,
     rollupIntervalMs: settings.rollup_seconds * 1_000,
     state: () => ({
-      counters: watch.counters(),
+      counters: { ...watch.counters(), host: identity.counters() },
       coverage: { live: watch.isLive, sources: [watch.sourceName] },
       attribution: watch.attribution,
     }),
     sink: toCollector(collector, { host, agentVersion: VERSION, log }),
     log,
   });
-  watch.start();
-  outbox.start();
-  log.info(
-    { host: watch.host.id, source: watch.sourceName, attribution: watch.attribution.method },
-    'the agent watches',
-  );
-  const report = coverageReporter(watch, (coverage) => outbox.coverage(coverage));
-  const timer = setInterval(report, settings.coverage_seconds * 1_000);
-  return {
-    state: () => ({ status: statusOf(watch, calls, outbox.delivery()), stuck: watch.stuck() }),
-    async stop() {
-      clearInterval(timer);
-      watch.stop();
-      report();
-      await outbox.stop();
-      log.info('the agent has stopped');
-    },
-  };
+}
+
+function keepState(outbox: Outbox, settings: AgentSettings, log: Logger): NodeJS.Timeout {
+  const file = new StateFile(settings.spool_dir, bootId());
+  const write = () =>
+    outbox
+      .heartbeat()
+      .then((heartbeat) => file.write(heartbeat))
+      .catch((error) => log.debug({ err: error }, 'the state of the agent cannot be told'));
+  void write();
+  return setInterval(() => void write(), settings.heartbeat_seconds * 1_000);
 }
 
 /** Of use without the collector: what is seen, how, and whether it gets away. */
@@ -79,7 +166,7 @@ function statusOf(
 
 /** Makes one coverage record per call: what happened since the last one. */
 function coverageReporter(watch: LiveWatch, emit: Outbox['coverage']): () => void {
-  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  const boot = bootId();
   let start = new Date();
   let before = { ...watch.coverage(), losses: {} as Counters };
   return () => {
@@ -93,7 +180,7 @@ function coverageReporter(watch: LiveWatch, emit: Outbox['coverage']): () => voi
     emit({
       id: uuidv7(),
       host_id: watch.host.id,
-      boot_id: bootId,
+      boot_id: boot,
       start: start.toISOString(),
       end: end.toISOString(),
       live_ms: now.liveMs - before.liveMs,

@@ -27,6 +27,8 @@ export interface PipelineOptions {
   onCall: (call: Call) => void;
   /** The capture saw a conversation begin. */
   onConversation?: (tuple: SocketTuple, timeUs: number) => void;
+  /** Whether a connection is one of this very process's: it is counted, and is no call. */
+  isOwn?: (tuple: SocketTuple) => boolean;
   /** The owner of a connection that begins was not found. Returns whether asking again may help. */
   onUnowned?: () => boolean;
   /** A packet came: something may have to be decided soon by the passing of time. */
@@ -50,6 +52,8 @@ interface Context {
   process: ProcessFacts | null;
   /** Its container, pod and unit, with their names on the way. */
   workload: WorkloadRef | null;
+  /** One of our own questions to the service. */
+  isOwn: boolean;
 }
 
 export class Pipeline {
@@ -68,6 +72,8 @@ export class Pipeline {
     cut_short: 0,
     malformed: 0,
   };
+  /** As calls from here on have it. */
+  host: HostFacts;
   /** Time of the packet in hand. */
   private nowUs = 0;
   private readonly calls = {
@@ -81,6 +87,8 @@ export class Pipeline {
     reset: 0,
     truncated: 0,
     blocked: 0,
+    /** Our own, which are none of the others. */
+    own: 0,
     attributed: 0,
     unattributed: 0,
     /** The service's own verdict was another than ours. */
@@ -89,6 +97,7 @@ export class Pipeline {
 
   constructor(options: PipelineOptions) {
     this.options = options;
+    this.host = options.host;
     this.endpoints = endpointsOf(options.endpoints ?? ['imds']);
     this.tracker = new Tracker<Context>(
       {
@@ -147,7 +156,11 @@ export class Pipeline {
 
   /** The kernel saw an attempt whose SYN never left: nothing was asked, and somebody wanted to. */
   blocked(connection: KernelConnection, timeUs: number): void {
-    const context: Context = { owner: connection.owner(), process: null, workload: null };
+    if (this.options.isOwn?.(connection.tuple)) {
+      this.calls.own++;
+      return;
+    }
+    const context: Context = { owner: connection.owner(), process: null, workload: null, isOwn: false };
     this.describe(context);
     this.emit(
       {
@@ -190,16 +203,17 @@ export class Pipeline {
   private opened(tuple: FlowTuple, atSyn: boolean): Context {
     const socket = socketTuple(tuple);
     this.options.onConversation?.(socket, this.nowUs);
-    const { attribution, onUnowned } = this.options;
+    const { attribution, onUnowned, isOwn } = this.options;
+    if (isOwn?.(socket)) return { owner: null, process: null, workload: null, isOwn: true };
     let owner = attribution?.attributor.ownerOf(socket, atSyn) ?? null;
     if (owner === null && attribution !== null && onUnowned?.()) {
       owner = attribution.attributor.ownerOf(socket, atSyn);
     }
-    return { owner, process: null, workload: null };
+    return { owner, process: null, workload: null, isOwn: false };
   }
 
   private identify(tuple: FlowTuple, context: Context): void {
-    if (context.process !== null) return;
+    if (context.process !== null || context.isOwn) return;
     context.owner ??= this.options.attribution?.attributor.ownerOf(socketTuple(tuple), false) ?? null;
     this.describe(context);
   }
@@ -212,6 +226,10 @@ export class Pipeline {
   }
 
   private exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void {
+    if (context.isOwn) {
+      this.calls.own++;
+      return;
+    }
     this.identify(tuple, context);
     const { request, response, outcome, startUs, responseUs } = exchange;
     const verdict = this.isImds(tuple) ? classify(exchange) : classifyCredentialsEndpoint(exchange);
@@ -270,7 +288,7 @@ export class Pipeline {
       process,
       'attribution.method': owner?.method ?? 'none',
       'attribution.confidence': owner?.confidence ?? 'none',
-      host: this.options.host,
+      host: this.host,
     };
   }
 

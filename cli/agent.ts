@@ -17,7 +17,7 @@ export async function run(argv: string[]): Promise<number> {
   const ended = untilSignal();
   const log = createLogger(settings.log_level, 'agent');
   const manager = ServiceManager.fromEnvironment(process.env, log);
-  const agent = startAgent(settings, log);
+  const agent = await startAgent(settings, log);
   // Packets are captured and callers found from here on; the collector may come later.
   manager.ready(agent.state().status);
   manager.follow(() => agent.state());

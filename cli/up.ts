@@ -8,8 +8,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { agentSettings } from '../agent/config.ts';
-import { hostFacts } from '../agent/identity/host.ts';
-import { startAgent } from '../agent/main.ts';
+import { openHostIdentity, startAgent } from '../agent/main.ts';
 import { selfSignedFiles } from '../collector/access/self_signed.ts';
 import { collectorSettings } from '../collector/config.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
@@ -57,7 +56,10 @@ export async function run(argv: string[]): Promise<number> {
   const signalled = untilSignal();
   // Nobody else reports to this collector: its token lives as long as these two processes.
   const token = randomBytes(24).toString('base64url');
-  const collector = fork(MAIN, ['collector', ...collectorFlags(settings)], {
+  // Settled before anything starts: the collector's token is for this host and no other.
+  const identity = openHostIdentity(settings, log);
+  const { id: hostId } = identity.isSettled ? identity.facts : await identity.settled();
+  const collector = fork(MAIN, ['collector', ...collectorFlags(settings, hostId)], {
     env: { ...withoutSettings(process.env), IMDSWATCH_AGENT_TOKEN: token },
     // A Ctrl-C goes to the whole terminal's group; the collector must end after the agent.
     detached: true,
@@ -70,9 +72,9 @@ export async function run(argv: string[]): Promise<number> {
       throw new OperatorError(code === 2 || code === 3 ? code : 1, 'The collector did not start; see above.');
     }),
   ]);
-  let agent: ReturnType<typeof startAgent>;
+  let agent: Awaited<ReturnType<typeof startAgent>>;
   try {
-    agent = startAgent(
+    agent = await startAgent(
       {
         ...settings,
         collector_url: ownUrl(url),
@@ -83,6 +85,7 @@ export async function run(argv: string[]): Promise<number> {
         tls_key_file: undefined,
       },
       log,
+      identity,
     );
   } catch (error) {
     collector.kill('SIGTERM');
@@ -103,8 +106,8 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 /** The token speaks for this host and enrols nobody: it works with a new spool, and other hosts need one of their own. */
-function collectorFlags(settings: z.infer<typeof upSettings>): string[] {
-  const flags = [`--agent-token-host=${hostFacts(settings).id}`, '--log-level', settings.log_level];
+function collectorFlags(settings: z.infer<typeof upSettings>, hostId: string): string[] {
+  const flags = [`--agent-token-host=${hostId}`, '--log-level', settings.log_level];
   for (const key of Object.keys(ofCollector) as (keyof typeof ofCollector)[]) {
     const value = settings[key];
     const flag = `--${key.replaceAll('_', '-')}`;

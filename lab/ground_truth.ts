@@ -13,6 +13,8 @@ export interface Behaviour {
   tokenAnswer: 'normal' | 'hang' | 403 | 404 | 405;
   /** IP TTL (IPv6: hop limit) of the answers to token requests only, 1 to 64. */
   putResponseHopLimit: number;
+  /** `InstanceMetadataTags`: whether the instance's tags are served. */
+  instanceTags: 'enabled' | 'disabled';
   /** What every request gets. `reset`: a TCP reset instead of an answer; `throttle`: 503. */
   answer: 'normal' | 'hang' | 'reset' | 'throttle';
   /** Milliseconds between a request and its answer. */
@@ -26,6 +28,7 @@ export const NORMAL_BEHAVIOUR: Readonly<Behaviour> = {
   framing: 'length',
   tokenAnswer: 'normal',
   putResponseHopLimit: 64,
+  instanceTags: 'disabled',
   answer: 'normal',
   delayMs: 0,
 };

@@ -234,6 +234,8 @@ export class Lab {
       HOME: this.home,
       // What runs in other labs on this machine at the same time is none of this one's business.
       IMDSWATCH_MAX_NAMESPACES: '0',
+      // The ground truth is what the lab's programs ask; an agent's own questions are asked for where they are the subject.
+      IMDSWATCH_IDENTITY_FROM_IMDS: 'off',
       TMPDIR: this.home,
       LANG: 'C.UTF-8',
       ...extra,

@@ -92,7 +92,7 @@ function answerFor(request: IncomingMessage, path: string, isTokenRequest: boole
     if (ttlSeconds === null) return refusal(401);
   }
   if (/\/api\/token\/?$/.test(path)) return refusal(405, ttlSeconds);
-  const body = bodyFor(path);
+  const body = bodyFor(path, behaviour.instanceTags === 'enabled');
   return body === null ? refusal(404, ttlSeconds) : { status: 200, body, ttlSeconds };
 }
 

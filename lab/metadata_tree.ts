@@ -49,6 +49,13 @@ function isoSeconds(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }
 
+export const LAB_TAGS: Readonly<Record<string, string>> = {
+  Name: 'lab-web-1',
+  'aws:autoscaling:groupName': 'lab-asg',
+  'eks:cluster-name': 'lab-cluster',
+  team: 'payments',
+};
+
 const METADATA: Tree = {
   'ami-id': leaf('ami-0123456789abcdef0'),
   'ami-launch-index': leaf('0'),
@@ -72,6 +79,13 @@ const METADATA: Tree = {
   },
   placement: { 'availability-zone': leaf('eu-central-1a'), region: leaf('eu-central-1') },
   'security-groups': leaf('lab'),
+};
+/** The same while tags are in the metadata; they are not unless somebody allows it. */
+const WITH_TAGS: Tree = {
+  ...METADATA,
+  tags: {
+    instance: Object.fromEntries(Object.entries(LAB_TAGS).map(([key, value]) => [key, leaf(value)])),
+  },
 };
 
 const ROOT: Tree = {
@@ -100,11 +114,11 @@ const ROOT: Tree = {
 };
 
 /** The body for a target's decoded path, or null when there is nothing. Extra slashes do not matter. */
-export function bodyFor(path: string): string | null {
+export function bodyFor(path: string, tags = false): string | null {
   const [version, ...rest] = path.split('/').filter((part) => part !== '');
   if (version === undefined) return [...VERSIONS, 'latest'].join('\n');
   if (version !== 'latest' && !VERSIONS.includes(version)) return null;
-  let node: Leaf | Tree = ROOT;
+  let node: Leaf | Tree = tags ? { ...ROOT, 'meta-data': WITH_TAGS } : ROOT;
   for (const name of rest) {
     if (typeof node === 'function' || !Object.hasOwn(node, name)) return null;
     node = node[name]!;

@@ -4,7 +4,7 @@
  * by a crash leaves the slot before it. The slots are allocated when the file is made, so that they can still
  * be written when the disk is full.
  */
-import { closeSync, fdatasyncSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fsyncSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { FRAME_HEADER_BYTES, FrameEncoder, scanFrames } from './record_frame.ts';
@@ -58,14 +58,7 @@ export class Ledger {
     try {
       const bytes = Buffer.alloc(2 * SLOT_BYTES);
       readSync(fd, bytes, 0, bytes.length, 0);
-      let generation = 0;
-      let entry: LedgerEntry | null = null;
-      for (const { number, payload } of scanFrames(bytes).records) {
-        const parsed = ledgerEntry.safeParse(parseJson(payload));
-        if (!parsed.success || number <= generation) continue;
-        generation = number;
-        entry = parsed.data;
-      }
+      const { generation, entry } = newest(bytes);
       if (entry === null) {
         writeSync(fd, Buffer.alloc(2 * SLOT_BYTES), 0, 2 * SLOT_BYTES, 0);
         fsyncSync(fd);
@@ -75,6 +68,18 @@ export class Ledger {
       closeSync(fd);
       throw error;
     }
+  }
+
+  /** The newest entry, for a reader beside the process that writes; null where there is none that can be read. */
+  static read(directory: string): LedgerEntry | null {
+    let bytes: Buffer;
+    try {
+      bytes = readFileSync(join(directory, 'ledger'));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+      throw error;
+    }
+    return newest(bytes).entry;
   }
 
   private constructor(fd: number, generation: number) {
@@ -106,6 +111,18 @@ export class Ledger {
   close(): void {
     closeSync(this.#fd);
   }
+}
+
+function newest(bytes: Buffer): { generation: number; entry: LedgerEntry | null } {
+  let generation = 0;
+  let entry: LedgerEntry | null = null;
+  for (const { number, payload } of scanFrames(bytes).records) {
+    const parsed = ledgerEntry.safeParse(parseJson(payload));
+    if (!parsed.success || number <= generation) continue;
+    generation = number;
+    entry = parsed.data;
+  }
+  return { generation, entry };
 }
 
 function parseJson(bytes: Buffer): unknown {

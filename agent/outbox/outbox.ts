@@ -93,7 +93,7 @@ export class Outbox {
       hostId: host.id,
       log,
     });
-    this.#sink = options.sink(this.#spool, () => this.#heartbeat());
+    this.#sink = options.sink(this.#spool, () => this.heartbeat());
     this.#rollUp = new RollUp({
       journal: new FileJournal({ path: join(spoolDir, 'open_rollups'), maxBytes: journalBytes, log }),
       intervalMs: options.rollupIntervalMs,
@@ -142,7 +142,12 @@ export class Outbox {
     };
   }
 
-  async #heartbeat(): Promise<Heartbeat> {
+  /** More is known of the host; its id is the same. */
+  introduce(host: HostFacts): void {
+    this.#sink.introduce?.(host);
+  }
+
+  async heartbeat(): Promise<Heartbeat> {
     const { host, agentVersion, state } = this.#options;
     const { counters, coverage, attribution } = state();
     return {

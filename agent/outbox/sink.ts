@@ -1,4 +1,5 @@
 /** Where spooled records go: the seam for other ways out than the uplink. */
+import type { HostFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
 
 export interface Sink {
@@ -7,5 +8,7 @@ export interface Sink {
   wake(): void;
   /** Ends in order: what can be delivered within `graceMs` still is, the rest stays in the spool. */
   stop(graceMs: number): Promise<void>;
+  /** More is known of the host than when this was made; its id is the same. */
+  introduce?(host: HostFacts): void;
   counters(): Counters;
 }

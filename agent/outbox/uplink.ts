@@ -60,6 +60,7 @@ export class Uplink implements Sink {
   readonly #log: Logger;
   readonly #pass: Pass;
   readonly #backoff = new Backoff(FIRST_RETRY_MS, MAX_RETRY_MS);
+  #host: HostFacts;
   #socket: WebSocket | null = null;
   /** Stream that was said in this connection's `hello`; null until the collector has welcomed it. */
   #welcomed: string | null = null;
@@ -87,11 +88,13 @@ export class Uplink implements Sink {
     heartbeat_failures: 0,
     invalid_frames: 0,
     half_open: 0,
+    introductions: 0,
   };
 
   constructor(options: UplinkOptions) {
     this.#options = options;
     this.#log = options.log;
+    this.#host = options.host;
     this.#pass = new Pass(options.token, options.credential);
   }
 
@@ -109,6 +112,15 @@ export class Uplink implements Sink {
       this.#lingerTimer = null;
       this.#pump();
     }, LINGER_MS);
+  }
+
+  /** A collector knows a host by its `hello`: one that has heard an older one is said hello again. */
+  introduce(host: HostFacts): void {
+    this.#host = host;
+    if (this.#socket === null) return;
+    this.#counters.introductions += 1;
+    this.#backoff.reset();
+    this.#closeSocket();
   }
 
   counters(): Counters {
@@ -145,7 +157,7 @@ export class Uplink implements Sink {
 
   #connect(): void {
     if (this.#stopped) return;
-    const { url, host, agentVersion, spool } = this.#options;
+    const { url, agentVersion, spool } = this.#options;
     const tls = this.#tlsOptions();
     if (tls === null) {
       this.#retryIn(REFUSED_RETRY_MS);
@@ -170,7 +182,7 @@ export class Uplink implements Sink {
         protocol_max: PROTOCOL_VERSION,
         agent_version: agentVersion,
         stream,
-        host,
+        host: this.#host,
       };
       this.#send(socket, JSON.stringify(hello));
     });
