@@ -32,6 +32,8 @@ const ledgerEntry = z.object({
   lanes: z.record(z.string(), laneState),
   in_flight: z.array(z.object({ seq: count.min(1), ranges: z.record(z.string(), range) })),
   counters: z.record(z.string(), count),
+  /** Of what is gone: how much a coverage report has said. Ledgers of older releases do not know. */
+  reported: z.record(z.string(), count).default({}),
 });
 export type LedgerEntry = Omit<z.infer<typeof ledgerEntry>, 'version'>;
 

@@ -115,8 +115,13 @@ export class Outbox {
     this.#append(call['imds.version'] === 1 ? 'v1' : 'v2', { kind: 'call', call });
   }
 
+  /** With what the spool has lost of the evidence: who was not heard of may have been among it. */
   coverage(coverage: Coverage): void {
-    this.#append('coverage', { kind: 'coverage', coverage });
+    const unreported = this.#spool.unreportedLosses();
+    const losses = { ...coverage.losses };
+    for (const [reason, count] of Object.entries(unreported)) losses[`spool.${reason}`] = count;
+    this.#append('coverage', { kind: 'coverage', coverage: { ...coverage, losses } });
+    this.#spool.reported(unreported);
   }
 
   #append(lane: LaneName, record: WireRecord): void {

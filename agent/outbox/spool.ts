@@ -24,6 +24,10 @@ import { bootId, lockSpool } from './spool_lock.ts';
 /** The kinds of record. Coverage is little, and it is the evidence that makes silence mean something: it outlives v2 calls. */
 export type LaneName = 'rollup' | 'v2' | 'coverage' | 'v1';
 const DROP_ORDER: readonly LaneName[] = ['rollup', 'v2', 'coverage', 'v1'];
+/** Without these records silence proves nothing: what is lost of them a coverage report must say. */
+const EVIDENCE: readonly LaneName[] = ['v1', 'coverage'];
+/** Of the counters that survive a restart, those that may stand for lost evidence too. */
+const EVIDENCE_COUNTERS = ['rejected', 'unreadable_files', 'ledgers_lost', 'batches_forgotten_by_collector'];
 
 const SYNC_WINDOW_MS = 500;
 const RETRY_DISK_MS = 1000;
@@ -69,6 +73,8 @@ export class Spool {
   #received = 0;
   /** Survive a restart. */
   #lifetime: Record<string, number> = {};
+  /** Of `lossesOfEvidence`, what coverage reports have said. Survives a restart too. */
+  #reported: Record<string, number> = {};
   #diskFaults = 0;
   #oversize = 0;
   #readFailures = 0;
@@ -98,6 +104,7 @@ export class Spool {
     this.#lanes = { v1: lane('v1'), v2: lane('v2'), rollup: lane('rollup'), coverage: lane('coverage') };
     this.#batches = new Batches(this.#lanes);
     this.#lifetime = {};
+    this.#reported = {};
     this.#spent = [];
     this.#diskBytes = 0;
   }
@@ -122,6 +129,7 @@ export class Spool {
   #recover(entry: LedgerEntry | null, damaged: boolean): void {
     if (entry !== null) {
       this.#lifetime = { ...entry.counters };
+      this.#reported = { ...entry.reported };
       this.#batches.restore(entry);
       if (!entry.clean && entry.boot_id !== this.#bootId) this.#countLifetime('power_cuts');
     }
@@ -283,6 +291,39 @@ export class Spool {
     return { bytes: this.#diskBytes, records: this.#sum((lane) => lane.present), overflowed };
   }
 
+  /**
+   * What may have been IMDSv1 calls or coverage and will never be delivered, since it was last `reported`: dropped at the bound, lost to
+   * damage, refused or forgotten by the collector. By reason; only what is not zero.
+   */
+  unreportedLosses(): Counters {
+    const losses: Counters = {};
+    for (const [reason, count] of Object.entries(this.#lossesOfEvidence())) {
+      const more = count - (this.#reported[reason] ?? 0);
+      if (more > 0) losses[reason] = more;
+    }
+    return losses;
+  }
+
+  /** They are in the spool now as part of a coverage report. A process that dies before this says them again: too often, not too seldom. */
+  reported(losses: Counters): void {
+    if (Object.keys(losses).length === 0) return;
+    for (const [reason, count] of Object.entries(losses)) {
+      this.#reported[reason] = (this.#reported[reason] ?? 0) + count;
+    }
+    this.#tryWriteLedger();
+  }
+
+  #lossesOfEvidence(): Counters {
+    const losses: Counters = {};
+    for (const name of EVIDENCE) {
+      const { overflowed, lost } = this.#lanes[name].state;
+      losses[`${name}_overflowed`] = overflowed;
+      losses[`${name}_lost`] = lost;
+    }
+    for (const name of EVIDENCE_COUNTERS) losses[name] = this.#lifetime[name] ?? 0;
+    return losses;
+  }
+
   counters(): Counters {
     return {
       received: this.#received,
@@ -323,6 +364,7 @@ export class Spool {
       clean,
       lanes,
       counters: this.#lifetime,
+      reported: this.#reported,
     };
   }
 
@@ -457,12 +499,12 @@ export class Spool {
    * was sent under the old one and sent again is known by its id.
    */
   #openLate(): void {
-    const [lanes, batches, lifetime] = [this.#lanes, this.#batches, this.#lifetime];
+    const [lanes, batches, lifetime, reported] = [this.#lanes, this.#batches, this.#lifetime, this.#reported];
     this.#begin();
     try {
       this.#open();
     } catch (error) {
-      [this.#lanes, this.#batches, this.#lifetime] = [lanes, batches, lifetime];
+      [this.#lanes, this.#batches, this.#lifetime, this.#reported] = [lanes, batches, lifetime, reported];
       throw error;
     }
     for (const name of DROP_ORDER) {
@@ -472,6 +514,9 @@ export class Spool {
       }
     }
     for (const [counter, count] of Object.entries(lifetime)) this.#countLifetime(counter, count);
+    for (const [reason, count] of Object.entries(reported)) {
+      this.#reported[reason] = (this.#reported[reason] ?? 0) + count;
+    }
   }
 
   /** Writes down everything and gives the spool back. Records stay for the next start. */
