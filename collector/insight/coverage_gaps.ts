@@ -39,11 +39,18 @@ export function watchedOf(
     if (span.untilUs - lastUs > REPORT_GRACE_US) {
       gaps.push(gap(Math.max(lastUs, span.sinceUs), span.untilUs, 'no_report', null));
     }
+    // A report cannot be from the future: its host's clock is ahead, and what it will say of the time until now is still to come.
+    const aheadUs = lastUs - nowUs;
+    if (aheadUs > REPORT_GRACE_US) {
+      const detail = `The host's clock is ${Math.round(aheadUs / 1e6)} s ahead of the collector's.`;
+      gaps.push(gap(Math.max(span.untilUs - aheadUs, span.sinceUs), span.untilUs, 'no_report', detail));
+    }
   }
   const cut = gaps
     .map((item) => ({
       ...item,
-      startUs: Math.max(item.startUs, span.sinceUs),
+      // Losses that a clock ahead of ours dates after now are losses of now.
+      startUs: Math.min(Math.max(item.startUs, span.sinceUs), span.untilUs),
       endUs: Math.min(item.endUs, span.untilUs),
     }))
     .filter(

@@ -22,6 +22,7 @@ import { type Compared, describeReconciliation, reconcileHost } from './reconcil
 import { worstFirst } from './severity.ts';
 import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
 
+const SECOND_US = 1_000_000;
 const MAX_DETAIL_HOSTS = 1000;
 const MAX_PATHS = 100;
 const MAX_PROCESSES = 20;
@@ -229,7 +230,9 @@ export class Insight {
     return (this.#options.now ?? Date.now)() * 1000;
   }
 
-  #readinessWindow({ untilUs }: Window): Window {
+  /** A question may end in the future, what was watched does not: the days are counted back from now at the latest. */
+  #readinessWindow(asked: Window): Window {
+    const untilUs = Math.min(asked.untilUs, Math.ceil(this.#nowUs() / SECOND_US) * SECOND_US);
     return { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
   }
 
@@ -252,10 +255,13 @@ export class Insight {
 
   async #judgedHosts(asked: Window, hosts: string[] | null): Promise<JudgedHost[]> {
     const window = this.#readinessWindow(asked);
+    // What a host with a clock ahead of ours has reported already is not in the future for that.
+    const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
+    const reported = { ...window, untilUs };
     const [all, totals, coverage, counts, instances] = await Promise.all([
       this.#store.hosts(),
-      this.#store.hostTotals({ window, hosts, identities: null }),
-      this.#store.coverage(window, hosts),
+      this.#store.hostTotals({ window: reported, hosts, identities: null }),
+      this.#store.coverage(reported, hosts),
       this.#store.cloudCounts(window, hosts),
       this.#store.cloudInstances(),
     ]);

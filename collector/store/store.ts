@@ -116,7 +116,10 @@ export interface StoredGap {
 /** What is known of when a host was watched; gaps are cut to the window, touching ones of one reason are one. */
 export interface HostCoverage {
   hostId: string;
-  /** Start of the first and end of the last report of all; null where none ever came. */
+  /**
+   * Start of the first and end of the last report of all; null where none ever came. Not earlier than what retention has left: before
+   * that, calls and gaps may be gone.
+   */
   firstUs: number | null;
   lastUs: number | null;
   gaps: StoredGap[];

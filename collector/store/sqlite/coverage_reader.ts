@@ -5,6 +5,9 @@ import { DAY_US, type Window } from '../../model/window.ts';
 import type { HostCoverage, StoredGap } from '../store.ts';
 import { addAmounts } from './gap_writer.ts';
 
+/** Row of `sums`: up to when retention has let go of what would speak against a host. */
+export const FORGOTTEN_UNTIL_US = 'forgotten_until_us';
+
 interface Day {
   kernel: number | null;
   seen: number;
@@ -21,7 +24,9 @@ export class CoverageReader {
     // ?1: JSON list of hosts' ids, or null for all.
     const chosen = 'host IN (SELECT id FROM hosts WHERE host_id IN (SELECT value FROM json_each(?1)))';
     this.#hosts = database.prepare(
-      `SELECT hosts.id, host_id, w.first_us AS firstUs, w.last_us AS lastUs FROM hosts LEFT JOIN watched w ON w.host = hosts.id
+      `SELECT hosts.id, host_id, w.last_us AS lastUs,
+         max(w.first_us, coalesce((SELECT value FROM sums WHERE name = '${FORGOTTEN_UNTIL_US}'), w.first_us)) AS firstUs
+       FROM hosts LEFT JOIN watched w ON w.host = hosts.id
        WHERE ?1 IS NULL OR host_id IN (SELECT value FROM json_each(?1))`,
     );
     this.#gaps = database.prepare(

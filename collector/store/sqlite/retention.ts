@@ -8,10 +8,13 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../model/window.ts';
 import type { Retention, RetentionResult } from '../store.ts';
+import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
 import { usedBytes } from './database.ts';
 import type { FindingsWriter } from './findings_writer.ts';
 
 const CHUNK_ROWS = 5000;
+/** Class of the roll-ups, see the schema. */
+const IMDSV1 = 1;
 /** When the bound is met, this share of it is left free, so that not every call written deletes another. */
 const HEADROOM_SHARE = 0.05;
 /** Dictionaries are left alone this long after their last use: batches of slow agents may still refer to them. */
@@ -113,14 +116,29 @@ class Cleaner {
           .get(kindClass)!;
         const oldest = row['oldest'] as number | null;
         if (oldest === null || (oldest + 1) * us > beforeUs) continue;
+        if (kindClass === IMDSV1) this.#forgot((oldest + 1) * us);
         return this.#delete(`DELETE FROM ${table} WHERE class = ? AND ${unit} = ?`, kindClass, oldest);
       }
     }
     return 0;
   }
 
+  /** IMDSv1 calls or gaps up to then are gone: from here on nothing before it is known of any host. */
+  #forgot(untilUs: number): void {
+    this.#database
+      .prepare(
+        `INSERT INTO sums VALUES ('${FORGOTTEN_UNTIL_US}', ?)
+         ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`,
+      )
+      .run(untilUs);
+  }
+
   /** What is known of when hosts were watched, and of hosts that are long gone. */
   watches(beforeUs: number): number {
+    const { latest } = this.#database
+      .prepare('SELECT max(end_us) AS latest FROM gaps WHERE end_us < ?')
+      .get(beforeUs) as { latest: number | null };
+    if (latest !== null) this.#forgot(latest);
     return (
       this.#delete(
         `DELETE FROM gaps WHERE (host, reason, start_us) IN

@@ -62,12 +62,11 @@ async function fleet() {
     ...[READY, BAD, HOP].map(({ id }) => watched(id, ago(20 * DAY_US), toTimestamp(Date.now() * 1000))),
   );
   for (const { id } of [READY, BAD, HOP]) {
-    await findings.store.heartbeat(heartbeatOf(id, NOW_US - 1e6), NOW_US - 1e6);
+    await findings.store.heartbeat(heartbeatOf(id, Date.now() * 1000), Date.now() * 1000);
   }
   const insight = new Insight(findings.store, {
     readinessWindowDays: 14,
     silentAfterSeconds: 300,
-    now: () => NOW_US / 1000,
   });
   return { ...findings, insight };
 }
