@@ -2,6 +2,10 @@
 import * as z from 'zod';
 import { call, callerKeys, callerShape, imdsCategory, imdsKind, outcome, timestamp, uuidv7 } from './call.ts';
 
+/** More than any host does in the time of one record; sums of as many records as can be stored stay whole numbers. */
+const MAX_COUNT = 1_000_000_000;
+const count = z.int().min(0).max(MAX_COUNT);
+
 /** One kind of request inside a roll-up and how often it was seen. */
 export const rollupLine = z.object({
   'imds.kind': imdsKind,
@@ -11,7 +15,7 @@ export const rollupLine = z.object({
   'url.path': z.string().nullable(),
   'http.response.status_code': z.int().min(100).max(999).nullable(),
   outcome,
-  count: z.int().min(1),
+  count: count.min(1),
 });
 
 /** Routine IMDSv2 calls of one process over one interval. IMDSv1 calls and credential reads are never rolled up. */
@@ -19,7 +23,7 @@ export const rollup = z.object({
   id: uuidv7,
   first_time: timestamp,
   last_time: timestamp,
-  count: z.int().min(1),
+  count: count.min(1),
   'user_agent.original': z.string().nullable(),
   /** As on a call. Tells pods apart where the process is not known. */
   'source.address': z.string(),
@@ -42,9 +46,9 @@ export const coverage = z.object({
   /** Milliseconds of the interval in which every capture was live. */
   live_ms: z.number().min(0),
   /** Connections to the endpoints that the kernel reported; null where nobody could ask the kernel. */
-  kernel_connections: z.int().min(0).nullable(),
+  kernel_connections: count.nullable(),
   /** Conversations that the capture saw begin. */
-  seen_connections: z.int().min(0),
+  seen_connections: count,
   /** What was lost in this interval, by reason (dropped packets, ring-buffer losses, evicted connections …). */
   losses: counters,
 });
