@@ -1,0 +1,24 @@
+/** Documents with generated parts, as they should be. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { eventParts } from './event_parts.ts';
+import { withGeneratedParts } from './generated_part.ts';
+import { metricsPart } from './metrics_part.ts';
+import { settingsPart } from './settings_part.ts';
+
+export const DOCS_DIRECTORY = join(import.meta.dirname, '..');
+
+/** Their texts by file name. Throws where a schema has what the reference has no word for. */
+export async function generatedDocuments(): Promise<Map<string, string>> {
+  const parts: Record<string, ReadonlyMap<string, string>> = {
+    'configure.md': new Map([['settings', await settingsPart()]]),
+    'events.md': eventParts(),
+    'api.md': new Map([['metrics', await metricsPart()]]),
+  };
+  return new Map(
+    Object.entries(parts).map(([name, of]) => [
+      name,
+      withGeneratedParts(readFileSync(join(DOCS_DIRECTORY, name), 'utf8'), of),
+    ]),
+  );
+}
