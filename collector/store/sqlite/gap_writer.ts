@@ -10,9 +10,16 @@ import { DAY_US } from '../../model/window.ts';
 
 /** A restart of the agent takes this long at least; less is the time between two readings of the clock. */
 const BETWEEN_REPORTS_US = 2_000_000;
-/** By how much an interval may be longer than capture was live in it: timers of the agent, steps of its clock by NTP. */
-const NOT_LIVE_MS = 500;
-const NOT_LIVE_SHARE = 0.01;
+/**
+ * By how much an interval may be longer than capture was live in it: timers of the agent, and twice what NTP slews a clock by (500 ppm,
+ * RFC 5905). Reports may be hourly: a larger share would hide half a minute of each.
+ */
+const NOT_LIVE_MS = 600;
+const NOT_LIVE_SHARE = 0.001;
+
+/** Of one gap or day. An agent has some thirty reasons to lose something; whoever makes up names must not make rows without end. */
+const MAX_AMOUNTS = 100;
+const MAX_NAME_CHARACTERS = 100;
 
 export interface Report {
   bootId: string;
@@ -104,14 +111,15 @@ export class GapWriter {
     endUs: number,
     amounts: Record<string, number> | null,
   ) {
+    const json = amounts === null ? null : JSON.stringify(amounts);
     const before = this.#gapBefore.get(host, reason, startUs) as
       | { start_us: number; end_us: number; amounts: string | null }
       | undefined;
     if (before === undefined || before.end_us + BETWEEN_REPORTS_US < startUs) {
-      this.#addGap.run(host, reason, startUs, endUs, amounts === null ? null : JSON.stringify(amounts));
+      this.#addGap.run(host, reason, startUs, endUs, addAmounts(null, json));
       return;
     }
-    const sum = addAmounts(before.amounts, amounts === null ? null : JSON.stringify(amounts));
+    const sum = addAmounts(before.amounts, json);
     this.#growGap.run(Math.max(before.end_us, endUs), sum, host, reason, before.start_us);
   }
 
@@ -131,12 +139,15 @@ export class GapWriter {
   }
 }
 
-/** Sums by name, as JSON; null where there are none. */
+/** Sums by name, as JSON; null where there are none. Names beyond the bound are summed as `other`. */
 export function addAmounts(json: string | null, moreJson: string | null): string | null {
-  const sums = new Map(Object.entries(json === null ? {} : (JSON.parse(json) as Record<string, number>)));
-  for (const [name, amount] of Object.entries(
-    moreJson === null ? {} : (JSON.parse(moreJson) as Record<string, number>),
-  ))
-    sums.set(name, (sums.get(name) ?? 0) + amount);
+  const sums = new Map<string, number>();
+  for (const amounts of [json, moreJson]) {
+    for (const [given, amount] of Object.entries(JSON.parse(amounts ?? '{}') as Record<string, number>)) {
+      const isKnown = sums.has(given) || (sums.size < MAX_AMOUNTS && given.length <= MAX_NAME_CHARACTERS);
+      const name = isKnown ? given : 'other';
+      sums.set(name, Math.min((sums.get(name) ?? 0) + amount, Number.MAX_SAFE_INTEGER));
+    }
+  }
   return sums.size === 0 ? null : JSON.stringify(Object.fromEntries(sums));
 }

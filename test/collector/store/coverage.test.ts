@@ -68,14 +68,14 @@ test('between reports: the agent did not run, or the host was started again', ()
 });
 
 test('within reports: capture that was off, and losses by name; touching gaps of one reason are one', () => {
-  report(0, 1, { liveMs: 59_450 });
+  report(0, 1, { liveMs: 59_400 });
   report(1, 2, { liveMs: 59_000 });
   report(2, 3, { liveMs: 30_000, losses: { dropped: 3, evicted: 0 } });
   report(3, 4, { losses: { dropped: 4, evicted: 1 } });
   report(4, 5);
   report(5, 6, { losses: { dropped: 1 } });
   const { gaps: all, losses } = coverage();
-  // 550 ms of the first minute are missing: less than 1 %.
+  // 600 ms of the first minute are missing: timers.
   assert.deepEqual(found(), [
     [1, 3, 'capture_not_live'],
     [2, 4, 'losses'],
@@ -161,4 +161,20 @@ test('whatever the order of times: no gap is empty or runs backwards, gaps of a 
     }),
     { numRuns: 100 },
   );
+});
+
+test('hourly reports: half a minute without capture is not within what timers explain', () => {
+  report(0, 60, { liveMs: 3_600_000 - 3_000 });
+  report(60, 120, { liveMs: 3_600_000 - 30_000 });
+  assert.deepEqual(found(), [[60, 120, 'capture_not_live']]);
+});
+
+test('an agent that makes up names of losses: rows stay small, and the sum is kept', () => {
+  const names = Array.from({ length: 5000 }, (_, index) => [`reason ${index}`, 1]);
+  const hostile = { ...Object.fromEntries(names), ['x'.repeat(100_000)]: 1e308, known: 2 };
+  for (let minute = 0; minute < 5; minute += 1) report(minute, minute + 1, { losses: hostile });
+  const [gap] = coverage().gaps;
+  assert.ok(gap!.detail!.length < 5000, `${gap!.detail!.length} characters`);
+  const amounts = Object.values(coverage().losses);
+  assert.ok(amounts.length <= 101 && amounts.every(Number.isSafeInteger));
 });
