@@ -5,6 +5,7 @@
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../protocol/records.ts';
+import { ALIVE_WATCHDOG_MS, openAliveFile } from './alive_file.ts';
 import { openNotifySocket, type SendDatagram } from './notify_socket.ts';
 
 /** Asked this often where no watchdog asks for more. */
@@ -47,11 +48,17 @@ export class ServiceManager {
 
   /**
    * From NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID (sd_notify(3), sd_watchdog_enabled(3)), which are taken out of
-   * `env`: they are for this process, not for those that it starts.
+   * `env`: they are for this process, not for those that it starts. In a container, where nobody listens, from
+   * IMDSWATCH_ALIVE_FILE.
    */
   static fromEnvironment(env: NodeJS.ProcessEnv, log: Pick<Logger, 'warn'>): ServiceManager {
     const { NOTIFY_SOCKET: address, WATCHDOG_USEC: interval, WATCHDOG_PID: pid } = env;
-    for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete env[name];
+    const { IMDSWATCH_ALIVE_FILE: aliveFile } = env;
+    for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID', 'IMDSWATCH_ALIVE_FILE'])
+      delete env[name];
+    if ((address === undefined || address === '') && aliveFile !== undefined && aliveFile !== '') {
+      return new ServiceManager({ send: openAliveFile(aliveFile), watchdogMs: ALIVE_WATCHDOG_MS, log });
+    }
     let send: SendDatagram | null = null;
     if (address !== undefined && address !== '') {
       try {
