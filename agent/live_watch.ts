@@ -13,6 +13,7 @@ import { openEngines } from './identity/engines/open_engines.ts';
 import { hostFacts } from './identity/host.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
 import { WorkloadIdentity } from './identity/workload.ts';
+import { LiveTime, STALL_MS } from './live_time.ts';
 import { lossesOf } from './losses.ts';
 import { NamespaceWatch } from './namespace_watch.ts';
 import { Pipeline } from './pipeline.ts';
@@ -27,8 +28,6 @@ const BUSY_TICK_MS = 250;
  * calls were lost with 4 MiB (bench/RESULTS.md).
  */
 const RING_BYTES = { ebpf: 4_194_304, sock_diag: 16_777_216 };
-/** A tick this late means that we did not run (suspended, starved): nobody looked at what was captured meanwhile. */
-const STALL_MS = 5_000;
 
 export interface WatchCoverage {
   liveMs: number;
@@ -57,8 +56,7 @@ export class LiveWatch {
   private lastTickMs = performance.now();
   private gaveBackMs = performance.now();
   private sawPackets = false;
-  private liveForMs = 0;
-  private stalledMs = 0;
+  private time = new LiveTime(performance.now());
   /** What was counted can be asked for after the end; the kernel's side of it cannot. */
   private final: { counters: StageCounters; coverage: WatchCoverage } | null = null;
 
@@ -108,6 +106,7 @@ export class LiveWatch {
   start(): void {
     this.pipeline.start();
     this.lastTickMs = performance.now();
+    this.time = new LiveTime(this.lastTickMs);
     this.namespaces.tick(this.lastTickMs);
     this.schedule(IDLE_TICK_MS);
   }
@@ -115,10 +114,11 @@ export class LiveWatch {
   stop(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
+    this.time.pass(performance.now(), this.source.live);
     this.pipeline.stop();
     this.kernelView.finish();
     this.workloads.close(); // whoever waits for a name goes without
-    this.final = { counters: this.counters(), coverage: this.coverage() };
+    this.final = { counters: this.counters(), coverage: this.coverageNow() };
     this.attributor.close();
   }
 
@@ -155,20 +155,26 @@ export class LiveWatch {
   /** Everything that was lost since the start, by `stage.counter`; only what is not zero. */
   losses(): Counters {
     const lost = lossesOf(this.counters());
-    if (this.stalledMs > 0) lost['watch.stalled_ms'] = Math.round(this.stalledMs);
+    const { stalledMs } = this.time;
+    if (stalledMs > 0) lost['watch.stalled_ms'] = Math.round(stalledMs);
     return lost;
   }
 
   /** Since the start: how long capture was live, and connections as the kernel and as the capture saw them. */
   coverage(): WatchCoverage {
-    return (
-      this.final?.coverage ?? {
-        liveMs: this.liveForMs,
-        kernelConnections:
-          this.attribution.method === 'ebpf' ? (this.kernelView.counters()['kernel_connections'] ?? 0) : null,
-        seenConnections: this.counters()['conversation']?.['connections'] ?? 0,
-      }
-    );
+    if (this.final !== null) return this.final.coverage;
+    // Up to now, and not to the last tick: those are a second apart, and what is between would be missing from the report.
+    this.time.pass(performance.now(), this.source.live);
+    return this.coverageNow();
+  }
+
+  private coverageNow(): WatchCoverage {
+    return {
+      liveMs: this.time.liveMs,
+      kernelConnections:
+        this.attribution.method === 'ebpf' ? (this.kernelView.counters()['kernel_connections'] ?? 0) : null,
+      seenConnections: this.counters()['conversation']?.['connections'] ?? 0,
+    };
   }
 
   private hurry(): void {
@@ -185,10 +191,8 @@ export class LiveWatch {
 
   private tick(): void {
     const nowMs = performance.now();
-    const elapsedMs = nowMs - this.lastTickMs;
     this.lastTickMs = nowMs;
-    if (elapsedMs > STALL_MS) this.stalledMs += elapsedMs;
-    else if (this.source.live) this.liveForMs += elapsedMs;
+    this.time.pass(nowMs, this.source.live);
     if (this.sawPackets && nowMs - this.gaveBackMs >= GIVE_BACK_EVERY_MS) {
       this.sawPackets = false;
       this.gaveBackMs = nowMs;
