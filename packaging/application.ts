@@ -9,7 +9,8 @@ import type { Tree } from './tree.ts';
 
 const ROOMS = ['agent/', 'cli/', 'collector/', 'lab/', 'protocol/', 'service/'];
 /** What takes part in a build only. */
-const BUILD_ONLY = /^(agent\/attribution\/bpf\/(?!.*\.o$)|agent\/capture\/cap_build\/|collector\/web\/)/;
+const BUILD_ONLY =
+  /^(agent\/attribution\/bpf\/(?!.*\.o$)|agent\/capture\/cap_build\/|collector\/web\/)|\/\.git[^/]*$/;
 /** A file of ours, named in quotes: an import, a worker, a program to start. */
 const NAMED_FILE = /(['"`])((?:\.{1,2}\/)+[^'"`\n]+|[a-z_]+)\.ts\1/g;
 const IMPORTED = /(?:\bfrom|\bimport)\s*\(?\s*'(\.{1,2}\/[^']+)'/g;

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { OWN_HEADERS } from './cap_addon.ts';
 import { run } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import type { Sources } from './sources.ts';
@@ -128,13 +129,16 @@ export function billOfMaterials({ sources, target, runtime, tree, locked }: Cont
 }
 
 function capProperties(sources: Sources, tree: Tree): Property[] {
-  const header = readFileSync(join(sources.root, 'agent/capture/cap_build/snap_length.h'));
+  const headers = OWN_HEADERS.map((name) => ({
+    name: `imdswatch:cap_build:${name}_sha256`,
+    value: sha256(readFileSync(join(sources.root, 'agent/capture/cap_build', name))),
+  }));
   return [
     {
       name: 'imdswatch:use',
-      value: 'compiled from its published source, with agent/capture/cap_build/snap_length.h before it',
+      value: 'compiled from its published source, with the headers of agent/capture/cap_build before it',
     },
-    { name: 'imdswatch:cap_build:header_sha256', value: sha256(header) },
+    ...headers,
     { name: 'imdswatch:cap_build:cap.node_sha256', value: sha256(readFileSync(tree.at(CAP_ADDON))) },
   ];
 }

@@ -1,5 +1,5 @@
 /**
- * cap's add-on, compiled from its published source with our header before it (agent/capture/cap_build), for any
+ * cap's add-on, compiled from its published source with our headers before it (agent/capture/cap_build), for any
  * target and either family of distributions.
  */
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -36,6 +36,8 @@ const CODE = [
 ];
 /** Neither paths nor anything that differs from one build to the next may be in it. */
 const REPRODUCIBLE = ['-w', '-Wl,--build-id=none', '-Wl,--no-as-needed', '-s'];
+/** Of agent/capture/cap_build, read before cap's own source. */
+export const OWN_HEADERS = ['immediate_mode.h', 'snap_length.h'];
 const LIBPCAP_HEADERS = '/usr/include/pcap';
 
 export interface CapAddon {
@@ -66,7 +68,9 @@ export async function compileCap({
   cpSync(join(modules, 'cap/src'), join(directory, 'src'), { recursive: true });
   cpSync(join(modules, 'nan'), join(directory, 'nan'), { recursive: true });
   cpSync(runtime.headers, join(directory, 'node'), { recursive: true });
-  cpSync(join(sources.root, 'agent/capture/cap_build/snap_length.h'), join(directory, 'snap_length.h'));
+  for (const header of OWN_HEADERS) {
+    cpSync(join(sources.root, 'agent/capture/cap_build', header), join(directory, header));
+  }
   // Headers of libpcap say the same on every architecture; /usr/include as a whole does not.
   cpSync(LIBPCAP_HEADERS, join(directory, 'libpcap/pcap'), { recursive: true });
   writeFileSync(join(directory, 'libpcap/pcap.h'), '#include <pcap/pcap.h>\n');
@@ -77,7 +81,7 @@ export async function compileCap({
       cwd: directory,
       from: target.compilerPackage,
     });
-  const include = ['-Inode', '-Inan', '-Ilibpcap', '-include', 'snap_length.h'];
+  const include = ['-Inode', '-Inan', '-Ilibpcap', ...OWN_HEADERS.flatMap((header) => ['-include', header])];
   await build(
     '-c',
     ...CODE,

@@ -177,7 +177,7 @@ function isPath({ key }: Option): boolean {
 
 /** For a description within brackets or after a colon, within single quotes. */
 function zshText(text: string): string {
-  return text.replaceAll("'", "'\\''").replaceAll(/[[\]:\\]/g, '\\$&');
+  return text.replaceAll(/[[\]:\\]/g, '\\$&').replaceAll("'", "'\\''");
 }
 
 function fishText(text: string): string {

@@ -9,7 +9,7 @@ import type { Target } from './target.ts';
 const LICENSE = /^(licen[cs]e|copying|notice|copyright)/i;
 /** By name, anywhere in a package. */
 const NOT_RUN =
-  /(\.(ts|cts|mts|map|md|markdown|flow|yml|yaml|gyp|gypi|c|cc|cpp|h|hh|coffee|html|ps1|cmd|lock)|^\..+|^(makefile|tsconfig.*\.json|\.eslintrc.*|authors|changelog|history|security|contributing)(\.txt)?)$/i;
+  /(\.(ts|cts|mts|map|md|markdown|flow|yml|yaml|gyp|gypi|c|cc|cpp|h|hh|coffee|html|ps1|cmd|sh|lock|a|lib)|^\..+|^(makefile|tsconfig.*\.json|\.eslintrc.*|authors|changelog|history|security|contributing)(\.txt)?)$/i;
 /** Directories, at the top of a package only: `yaml/dist/doc` is code. */
 const NOT_RUN_DIRECTORIES = [
   '.github',
@@ -24,17 +24,20 @@ const NOT_RUN_DIRECTORIES = [
   'tests',
   '__tests__',
 ];
-/** Of single packages: add-ons' sources and other systems' binaries, builds for browsers and bundlers, duplicates. */
+/** Of single packages: add-ons' sources, other systems' binaries, builds for browsers, duplicates, commands that nobody calls. */
 const NOT_RUN_OF: Record<string, readonly string[]> = {
   cap: ['build', 'deps', 'src'],
-  koffi: ['src', 'vendor', 'lib', 'cnoke.cjs'],
+  koffi: ['src/koffi/CMakeLists.txt', 'vendor', 'lib', 'cnoke.cjs'],
   hono: ['dist/cjs', 'dist/types'],
   '@grpc/grpc-js': ['src'],
   '@peculiar/x509': ['build/x509.js'],
   bintrees: ['dist'],
   'openapi3-ts': ['src'],
-  protobufjs: ['cli', 'dist'],
-  yaml: ['browser'],
+  '@grpc/proto-loader': ['build/bin'],
+  pino: ['bin.js'],
+  protobufjs: ['bin', 'cli', 'dist'],
+  uuid: ['dist/bin', 'dist-node/bin'],
+  yaml: ['bin.mjs', 'browser'],
   zod: ['src'],
 };
 /** Only compiled against. */
@@ -50,7 +53,7 @@ export async function fetchModules(sources: Sources, target: Target, directory: 
   return join(directory, 'node_modules');
 }
 
-/** Takes away what does not run. Licences stay. Returns the packages that are left, as paths below `modules`. */
+/** Takes away what does not run from `modules`, a directory `node_modules`. Licences stay. Returns the packages that are left, as paths below it. */
 export function prune(modules: string): string[] {
   for (const name of ['.bin', '.package-lock.json', ...NOT_SHIPPED]) {
     rmSync(join(modules, name), { recursive: true, force: true });

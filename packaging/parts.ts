@@ -49,7 +49,7 @@ export async function targetParts(
     compileCap({ sources, target, runtime, modules: published, directory: join(work, 'cap') }),
     strip(target, runtime.program, node),
   ]);
-  const modules = join(work, 'pruned');
+  const modules = join(work, 'pruned/node_modules');
   cpSync(published, modules, { recursive: true, verbatimSymlinks: true });
   prune(modules);
   return { ...common, target, runtime, node, modules, caps };

@@ -1,0 +1,17 @@
+/*
+ * Included before cap's own source when it is compiled for a package (packaging/cap_addon.ts).
+ *
+ * cap looks pcap_set_immediate_mode up in "libpcap.so", a name that only a machine with libpcap's headers has; on others
+ * the look-up finds it by luck, in whatever libpcap is loaded. Any libpcap that we run with has had it since 1.5.1, so it is
+ * linked like the rest. Without dlopen, cap runs on glibc from 2.28 on wherever it was compiled.
+ */
+#ifndef IMDSWATCH_CAP_IMMEDIATE_MODE
+#define IMDSWATCH_CAP_IMMEDIATE_MODE
+
+#include <dlfcn.h>
+#include <pcap/pcap.h>
+
+#define dlopen(name, mode) ((void *)0)
+#define dlsym(handle, name) ((void *)&pcap_set_immediate_mode)
+
+#endif

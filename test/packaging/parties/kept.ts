@@ -1,0 +1,70 @@
+/** Packages of this very checkout, made once and kept: making them takes most of a minute, and several tests need them. */
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from '../../../packaging/build.ts';
+import { readSources } from '../../../packaging/sources.ts';
+import { FORMATS, TARGETS, type Target } from '../../../packaging/target.ts';
+
+export const ROOT = join(import.meta.dirname, '../../..');
+export const NATIVE = TARGETS.find(({ arch }) => arch === process.arch)!;
+export const FOREIGN = TARGETS.find(({ arch }) => arch !== process.arch)!;
+const KEPT_IN = join(ROOT, '.runtime/packages');
+/** What a package depends on, besides the commit, which it names. */
+const MATTERS =
+  /^(agent|bin\/runtime|cli|collector|lab|packaging|protocol|service|systemd)\/|^package(-lock)?\.json$/;
+
+export interface Kept {
+  deb: string;
+  rpm: string;
+  sha256sums: string;
+}
+
+/** Why packages cannot be made here, or null. */
+export function cannotPackage(target: Target): string | null {
+  const programs = ['dpkg-deb', 'rpmbuild', 'npm', 'git', `${target.gnu}-g++`, `${target.gnu}-strip`];
+  const directories = (process.env['PATH'] ?? '').split(':');
+  const missing = programs.filter(
+    (name) => !directories.some((directory) => existsSync(join(directory, name))),
+  );
+  if (!existsSync('/usr/include/pcap/pcap.h')) missing.push('libpcap-dev');
+  return missing.length === 0 ? null : `not here, and needed to make packages: ${missing.join(', ')}`;
+}
+
+export async function keptPackages(target: Target): Promise<Kept> {
+  const sources = await readSources(ROOT);
+  const hash = createHash('sha256').update(`${sources.commit} ${sources.timeSeconds} ${target.arch}\n`);
+  for (const path of sources.files.filter((path) => MATTERS.test(path))) {
+    hash.update(`${path}\0`).update(readFileSync(join(ROOT, path)));
+  }
+  const directory = join(KEPT_IN, `${target.arch}-${hash.digest('hex').slice(0, 16)}`);
+  if (!existsSync(directory)) {
+    const apart = `${directory}.${process.pid}`;
+    try {
+      await build({
+        root: ROOT,
+        targets: [target],
+        formats: FORMATS,
+        revision: 1,
+        out: apart,
+        work: `${apart}.work`,
+      });
+      // Of earlier states of the checkout.
+      for (const name of readdirSync(KEPT_IN).filter(
+        (name) => /^\w+-[0-9a-f]{16}$/.test(name) && name.startsWith(target.arch),
+      )) {
+        rmSync(join(KEPT_IN, name), { recursive: true, force: true });
+      }
+      if (!existsSync(directory)) renameSync(apart, directory);
+    } finally {
+      rmSync(apart, { recursive: true, force: true });
+    }
+  }
+  const find = (ending: string) =>
+    join(directory, readdirSync(directory).find((name) => name.endsWith(ending))!);
+  return {
+    deb: find('.deb'),
+    rpm: find('.rpm'),
+    sha256sums: readFileSync(join(directory, 'SHA256SUMS'), 'utf8'),
+  };
+}
