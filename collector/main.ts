@@ -115,8 +115,8 @@ async function compose(
   const alerts = new Alerts({ database: admin, insight, store, publicUrl, log });
   const retention = new RetentionTimer(store, access, log);
   endings.push(() => retention.stop());
-  access.onTokenEnded(({ hostId }) => {
-    if (hostId !== null) ingest.disconnect(hostId);
+  access.onTokenEnded(({ kind, hostId }) => {
+    if (kind !== 'person') ingest.disconnect(hostId);
     live.check();
   });
 

@@ -102,8 +102,13 @@ export class AgentConnection {
   get isHeldBack(): boolean {
     return this.#flow.isHeldBack;
   }
-  get hostId(): string | null {
-    return this.#host?.id ?? null;
+  /** For whom it speaks; undefined until it has said so. */
+  get hostId(): string | undefined {
+    return this.#host?.id;
+  }
+  /** For whom alone it may speak by what it has shown; null: it came by an enrolment token. */
+  get boundTo(): string | null {
+    return this.#context.identity.hostId;
   }
 
   refuse(reason: RefusalReason, message: string): void {
@@ -124,6 +129,8 @@ export class AgentConnection {
   }
 
   terminate(): void {
+    // What it has sent already is not listened to.
+    this.#closing = true;
     this.#socket.terminate();
   }
 

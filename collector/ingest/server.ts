@@ -158,10 +158,13 @@ export class IngestServer {
     };
   }
 
-  /** A host's credential was revoked: whoever speaks for it must come again and show a valid one. */
-  disconnect(hostId: string): void {
+  /**
+   * A credential of this host ended (null: an enrolment token): whoever speaks for it must come again and show what counts. So must who
+   * has shown it and said nothing yet: let in by what it was then, it would stay.
+   */
+  disconnect(hostId: string | null): void {
     for (const connection of this.#connections) {
-      if (connection.hostId === hostId) connection.terminate();
+      if (connection.boundTo === hostId || connection.hostId === hostId) connection.terminate();
     }
   }
 

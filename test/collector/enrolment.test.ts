@@ -45,6 +45,23 @@ test('a credential that is not accepted any more: the agent enrols again, and sa
   assert.equal(kept, `credential-2-of-${HOST.id}`);
 });
 
+test('revoked while somebody was at the door with it and had not said who he is: he does not get in by that', async () => {
+  const door = await bench.door({ enrolment: true });
+  await new Peer(bench, door.url).hello({ protocol: 1, protocol_max: 2 });
+  const headers = { authorization: `Bearer credential-1-of-${HOST.id}` };
+  const early = new Peer(bench, door.url, headers);
+  const enrolling = new Peer(bench, door.url);
+  await eventually('at the door', () => door.ingest.counters()['connections'] === 3);
+  await eventually('open', () => early.socket.readyState === 1 && enrolling.socket.readyState === 1);
+  door.credentials.revoke(HOST.id);
+  door.ingest.disconnect(HOST.id);
+  await eventually('he is put out', () => early.closed !== null);
+  // An enrolment token that ended, the same.
+  assert.equal(enrolling.closed, null);
+  door.ingest.disconnect(null);
+  await eventually('he is put out', () => enrolling.closed !== null);
+});
+
 test('revoked and no enrolment token: kept in the spool, and the operator is told', async () => {
   const door = await bench.door({ enrolment: true });
   const spoolDir = bench.directory();
