@@ -21,6 +21,10 @@ export const commands: Record<string, { summary: string; load: () => Promise<Com
   collector: { summary: 'Receive and store what agents report', load: () => import('./collector.ts') },
   token: { summary: 'Manage who may use the collector', load: () => import('./token.ts') },
   alert: { summary: 'Manage where alerts go, and try it', load: () => import('./alert.ts') },
+  doctor: {
+    summary: 'Say what works on this host, and what to do about the rest',
+    load: () => import('./doctor.ts'),
+  },
   backup: { summary: "Copy the collector's databases while it runs", load: () => import('./backup.ts') },
   restore: { summary: 'Put a backup in place of them', load: () => import('./restore.ts') },
   demo: { summary: 'Build a lab with real clients and show what is found', load: () => import('./demo.ts') },

@@ -49,6 +49,19 @@ export function lockSpool(directory: string): () => void {
   };
 }
 
+/** Pid of the living process that has the spool; null when none has. Throws what the file system throws, but for ENOENT. */
+export function spoolHolder(directory: string): number | null {
+  let text: string;
+  try {
+    text = readFileSync(join(directory, 'lock'), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  const pid = Number(text.split(' ')[0]);
+  return Number.isInteger(pid) && pid > 0 && holder(pid) === text ? pid : null;
+}
+
 function holder(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -50,6 +50,12 @@ export class CriClient implements EngineClient {
     return { id, name, image: imageOf(status), runtime: this.#runtime, pod };
   }
 
+  /** `containerd v1.6.20` (VersionResponse: 2 runtime_name, 3 runtime_version). Rejects as `inspect` does. */
+  async version(timeoutMs: number): Promise<string> {
+    const answer = await this.#ask('Version', Buffer.alloc(0), Date.now() + timeoutMs);
+    return `${nameOf(answer.string(2)) ?? 'a runtime'} ${nameOf(answer.string(3)) ?? 'of an unknown version'}`;
+  }
+
   close(): void {
     this.#channel?.close();
     this.#channel = null;

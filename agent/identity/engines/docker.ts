@@ -60,6 +60,13 @@ export class DockerClient implements EngineClient {
     };
   }
 
+  /** `docker 27.1.1`. Rejects as `inspect` does. */
+  async version(timeoutMs: number): Promise<string> {
+    const { status, runtime, body } = await this.#get('/version', timeoutMs);
+    if (status !== 200) throw new Error(`answered ${status}`);
+    return `${runtime ?? 'docker'} ${nameOf(objectOf(body)['Version']) ?? 'of an unknown version'}`;
+  }
+
   async follow(sink: EngineSink, signal: AbortSignal): Promise<never> {
     const stream = new EventStream(this.#http, this.#socketPath, sink, signal);
     try {

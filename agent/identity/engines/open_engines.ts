@@ -35,7 +35,8 @@ export function openEngines(
   log: Pick<Logger, 'debug' | 'warn'>,
   now: () => number = () => performance.now(),
 ): Engine[] {
-  const dockers = socketPaths(settings.docker_socket, DOCKER_SOCKETS).map(
+  const { docker, cri } = engineSockets(settings);
+  const dockers = docker.map(
     (socketPath) =>
       new Engine({
         name: basename(socketPath).startsWith('podman') ? 'podman' : 'docker',
@@ -47,7 +48,7 @@ export function openEngines(
         now,
       }),
   );
-  const cris = socketPaths(settings.cri_socket, CRI_SOCKETS).map(
+  const cris = cri.map(
     (socketPath) =>
       new Engine({
         name: 'cri',
@@ -60,6 +61,14 @@ export function openEngines(
       }),
   );
   return [...dockers, ...cris];
+}
+
+/** Where engines may be, whether or not anything is there. */
+export function engineSockets(settings: EngineSettings): { docker: string[]; cri: string[] } {
+  return {
+    docker: socketPaths(settings.docker_socket, DOCKER_SOCKETS),
+    cri: socketPaths(settings.cri_socket, CRI_SOCKETS),
+  };
 }
 
 function socketPaths(setting: string, usual: readonly string[]): string[] {

@@ -1,0 +1,58 @@
+/** libpcap, and whether a capture can be opened: by opening one, for a moment. */
+import { createRequire } from 'node:module';
+import { LiveSource } from '../../agent/capture/live_source.ts';
+import { type AgentSide, AS_ROOT, type Check, fail, messageOf, ok, skip } from './check.ts';
+
+const RING_BYTES = 524_288;
+const CAP_NET_RAW_BIT = 13n;
+/** Debian's name for it, and the one of everybody else. */
+const LIBRARIES = ['libpcap.so.0.8', 'libpcap.so.1'];
+
+export const capture: Check<AgentSide> = {
+  name: 'capture',
+  applies: () => true,
+  examine({ settings, capabilities, running }) {
+    const version = libpcapVersion();
+    if (version === null) {
+      return [
+        fail('libpcap is missing', 'Install it (Debian, Ubuntu: libpcap0.8; Amazon Linux, Fedora: libpcap).'),
+      ];
+    }
+    if (((capabilities >> CAP_NET_RAW_BIT) & 1n) === 0n && capabilities === 0n) {
+      const live = running.isRunning === true && running.state?.heartbeat.coverage.live === true;
+      return [
+        live
+          ? ok(`${version}; the running agent captures`)
+          : skip(`${version} is there; opening a capture needs root`, AS_ROOT),
+      ];
+    }
+    const source = new LiveSource({
+      interface: settings.interface,
+      endpoints: settings.endpoints,
+      ringBytes: RING_BYTES,
+    });
+    try {
+      source.start(() => {});
+    } catch (error) {
+      return [
+        fail(`${version}: ${messageOf(error)}`, 'Remove that cause: without a capture nothing is seen.'),
+      ];
+    } finally {
+      source.stop();
+    }
+    return [ok(`${version}; a capture on ${settings.interface} was opened`)];
+  },
+};
+
+function libpcapVersion(): string | null {
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  for (const name of LIBRARIES) {
+    try {
+      const version: string = koffi.load(name).func('const char *pcap_lib_version()')();
+      return version.split(' (')[0]!;
+    } catch {
+      // the other name is tried
+    }
+  }
+  return null;
+}

@@ -1,0 +1,19 @@
+/** The id that the agent of these settings goes by, as far as this user can know. */
+
+import type { AgentSettings } from '../../agent/config.ts';
+import { idOf, readMachine } from '../../agent/identity/host.ts';
+import { isSameMachine, readHostCache } from '../../agent/identity/host_cache.ts';
+import { isDenied } from './check.ts';
+
+export function hostIdOf(settings: AgentSettings): string {
+  const machine = readMachine();
+  const { id, source } = idOf(settings, machine);
+  if (source === 'given' || source === 'dmi') return id;
+  try {
+    const { host } = readHostCache(settings.spool_dir);
+    return host !== null && isSameMachine(host.machine, machine) ? host.id : id;
+  } catch (error) {
+    if (isDenied(error)) return id;
+    throw error;
+  }
+}
