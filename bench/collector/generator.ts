@@ -50,6 +50,7 @@ export interface Report {
 
 /** Connections that are being made at one time. */
 const CONNECT_AT_ONCE = 50;
+const CONNECT_HEARTBEAT_MS = 20_000;
 const SCRIPTS = 8;
 const STEP_MS = 2;
 const DRAIN_MS = 30_000;
@@ -77,6 +78,7 @@ async function connect(order: Extract<Order, { do: 'connect' }>): Promise<void> 
   const scripts = Array.from({ length: Math.min(SCRIPTS, order.agents) }, (_, seed) =>
     makeScript(seed + 1, order.newProcessShare),
   );
+  let heardMs = performance.now();
   for (let first = agents.length; first < order.agents; first += CONNECT_AT_ONCE) {
     const count = Math.min(CONNECT_AT_ONCE, order.agents - first);
     const some = Array.from({ length: count }, (_, index) => {
@@ -93,6 +95,10 @@ async function connect(order: Extract<Order, { do: 'connect' }>): Promise<void> 
     });
     await Promise.all(some.map((agent) => agent.connect()));
     agents.push(...some);
+    if (performance.now() - heardMs < CONNECT_HEARTBEAT_MS) continue;
+    // Those who are in already would be taken for dead.
+    for (const agent of agents) agent.heartbeat();
+    heardMs = performance.now();
   }
 }
 

@@ -218,8 +218,8 @@ class Maker {
 /** Every host has just been heard of: silent ones are another question. */
 async function hear(store: Store, hosts: number): Promise<void> {
   const now = Date.now();
-  for (let host = 0; host < hosts; host += 1) {
-    await store.heartbeat(
+  const heard = Array.from({ length: hosts }, (_, host) =>
+    store.heartbeat(
       {
         time: timestamp(now),
         host_id: hostOf(host).id,
@@ -232,8 +232,9 @@ async function hear(store: Store, hosts: number): Promise<void> {
         spool: { bytes: 0, records: 0, overflowed: {} },
       },
       now * 1000,
-    );
-  }
+    ),
+  );
+  await Promise.all(heard);
 }
 
 function timestamp(ms: number): string {
