@@ -63,6 +63,8 @@ export class Batches {
     let bytes = 0;
     for (const name of SEND_ORDER) {
       if (records.length >= maxRecords || bytes >= maxBytes) break;
+      // A call may not have fitted where the small report still does.
+      if (name === 'coverage' && this.#lanes.v1.unsent > 0) break;
       const atLeastOne = records.length === 0;
       const { payloads, range } = this.#lanes[name].take(
         maxRecords - records.length,

@@ -24,6 +24,8 @@ const HELLO_TIMEOUT_MS = 10_000;
 /** Frames that carry no records (heartbeats, pings) within `QUIET_WINDOW_MS`. */
 const MAX_QUIET_FRAMES = 100;
 const QUIET_WINDOW_MS = 10_000;
+/** The last heartbeat of every host is read for every list of hosts: a real one has 5 kB. */
+const MAX_HEARTBEAT_BYTES = 64 * 1024;
 
 export interface IngestCounters {
   frames: number;
@@ -155,6 +157,10 @@ export class AgentConnection {
         this.#onBatch(frame, byteLength(data)).catch((error) => this.#onStoreFailure(error));
         return;
       case 'heartbeat':
+        if (byteLength(data) > MAX_HEARTBEAT_BYTES) {
+          this.#invalid('The heartbeat is too large.');
+          return;
+        }
         this.#onHeartbeat(frame).catch((error) => this.#onStoreFailure(error));
     }
   }

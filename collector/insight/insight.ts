@@ -258,10 +258,11 @@ export class Insight {
     // What a host with a clock ahead of ours has reported already is not in the future for that.
     const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
     const reported = { ...window, untilUs };
-    const [all, totals, coverage, counts, instances] = await Promise.all([
+    // Coverage before calls: what is stored in between may then be a call too many, and never a report of a time whose calls are missing.
+    const [all, coverage, totals, counts, instances] = await Promise.all([
       this.#store.hosts(),
-      this.#store.hostTotals({ window: reported, hosts, identities: null }),
       this.#store.coverage(reported, hosts),
+      this.#store.hostTotals({ window: reported, hosts, identities: null }),
       this.#store.cloudCounts(window, hosts),
       this.#store.cloudInstances(),
     ]);

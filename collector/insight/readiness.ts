@@ -60,7 +60,9 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
     if ((calls.lastRejectedV1Us ?? -1) > (calls.lastAcceptedV1Us ?? -1)) return 'rejected';
     if (calls.plainV1 > 0) return 'blocked';
     if (calls.v1 > 0) return 'fallback';
-    const isEnforced = cloudInstance?.httpTokens === 'required';
+    // What the cloud said before the window may have been changed back since.
+    const isEnforced =
+      cloudInstance?.httpTokens === 'required' && cloudInstance.suppliedUs >= options.window.sinceUs;
     const unseenRefusals = compared.counts.some(({ noTokenRejected }) => (noTokenRejected ?? 0) > 0);
     if (isEnforced && !unseenRefusals && (cloud?.unseen ?? 0) === 0) return 'enforced';
     return !unseenRefusals && isCovered(watched, options.toleranceUs) ? 'ready' : 'unproven';

@@ -7,6 +7,7 @@ import { afterEach, test } from 'node:test';
 import fc from 'fast-check';
 import type { Collector } from '../../collector/main.ts';
 import { AGENT_PATH, MAX_FRAME_BYTES } from '../../protocol/frames.ts';
+import { heartbeatOf } from './insight/parties/findings.ts';
 import { HOST, makeCall } from './parties/calls.ts';
 import { Bench } from './parties/in_process.ts';
 import { HELLO, Peer } from './parties/peer.ts';
@@ -185,6 +186,11 @@ test('garbage, oversize and unexpected frames end only their own connection, and
     (peer) => peer.send({ type: 'batch', seq: 0, records: [] }),
     (peer) => peer.send({ type: 'batch', seq: 1.5, records: [] }),
     (peer) => peer.send({ type: 'heartbeat', heartbeat: {} }),
+    (peer) =>
+      peer.send({
+        type: 'heartbeat',
+        heartbeat: { ...heartbeatOf(HOST.id, 1e15), agent_version: 'x'.repeat(64 * 1024) },
+      }),
     (peer) => peer.socket.send(`${'['.repeat(100_000)}`),
     // biome-ignore lint/suspicious/noExplicitAny: a raw write below the WebSocket layer
     (peer) => (peer.socket as any)._socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 0xff, 0xff])),

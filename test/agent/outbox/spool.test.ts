@@ -81,6 +81,39 @@ test('records come out once, v1 first and coverage last, each lane in order', ()
   assert.equal(spool.counters()['acknowledged'], 300);
 });
 
+test('a report of coverage fills no room that an IMDSv1 call was too large for', () => {
+  const spool = open(newDirectory());
+  for (let index = 0; index < 3; index += 1)
+    spool.append('v1', JSON.stringify({ index, fill: 'x'.repeat(900) }));
+  spool.append('coverage', '"all was seen"');
+  const first = spool.take(MANY, 2000)!.records.map(String);
+  assert.equal(first.length, 2);
+  const second = spool.take(MANY, 2000)!.records.map(String);
+  assert.deepEqual([second.length, second[1]], [2, '"all was seen"']);
+});
+
+test('what is lost of the evidence is said once, also over restarts; what is lost of IMDSv2 calls proves nothing', async () => {
+  const directory = newDirectory();
+  const maxBytes = 128 * 1024;
+  const spool = open(directory, { maxBytes });
+  const put = (lane: LaneName, count: number) => {
+    for (let index = 0; index < count; index += 1) spool.append(lane, JSON.stringify('x'.repeat(900)));
+  };
+  put('v2', 300);
+  assert.ok(spool.report().overflowed['v2']! > 0);
+  assert.deepEqual(spool.unreportedLosses(), {});
+  put('v1', 300);
+  const lost = spool.unreportedLosses();
+  assert.deepEqual(lost, { v1_overflowed: spool.report().overflowed['v1'] });
+  const again = open(afterKill(directory), { maxBytes });
+  assert.deepEqual(again.unreportedLosses(), lost, 'a kill before it was said');
+  again.reported(lost);
+  again.acknowledge(again.take(10, MANY)!.seq, 2);
+  assert.deepEqual(again.unreportedLosses(), { rejected: 2 });
+  again.reported({ rejected: 2 });
+  await again.close();
+});
+
 test('a killed process loses nothing, and a batch on its way keeps its number and content', () => {
   const directory = newDirectory();
   const spool = open(directory);

@@ -101,6 +101,8 @@ describe('verdicts', () => {
 
   it('enforced: the cloud says so and nobody tried; a refusal that only the cloud saw is not that', () => {
     assert.equal(verdict(evidence([], { cloudInstance: REQUIRED, coverage: null })), 'enforced');
+    const stale = { ...REQUIRED, suppliedUs: NOON_US - 100 * DAY_US };
+    assert.equal(verdict(evidence([], { cloudInstance: stale, coverage: null })), 'unproven');
     assert.equal(verdict(evidence([REFUSED], { cloudInstance: REQUIRED })), 'rejected');
     assert.equal(verdict(evidence([PLAIN], { cloudInstance: REQUIRED })), 'blocked');
     const count = {
