@@ -1,7 +1,7 @@
 /** Which host this is, asked of the lab's metadata service: by IMDSv2 or not at all, and not often. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -161,6 +161,15 @@ describe('host identity', { skip }, () => {
       await running.stop('SIGKILL');
     }
     assert.equal((await lab.metadata.connections()) - before, 2, 'twice 16 were set aside, of 32');
+  });
+
+  it('where it cannot be written down nothing is asked', async () => {
+    const file = join(newDirectory(), 'file');
+    writeFileSync(file, '');
+    const { told, requests } = await ask({ directory: file, goOnMs: 1_000 });
+    assert.deepEqual(requests, []);
+    assert.equal(told.id, MACHINE_ID);
+    assert.ok(told.counters['cache_failures']! > 0);
   });
 
   it('what is learnt late adds facts and leaves the id', async () => {
