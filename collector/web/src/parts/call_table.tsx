@@ -32,7 +32,11 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
       ? [
           {
             label: 'Caller',
-            cell: (call: ServedCall) => <a href={`/offenders/${call.offender}`}>{callerName(call)}</a>,
+            cell: (call: ServedCall) => (
+              <a href={`/offenders/${call.offender}`} title={callerName(call)}>
+                {fileName(callerName(call))}
+              </a>
+            ),
           },
         ]
       : []),
@@ -54,6 +58,11 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
 
 export function callerName({ process, 'source.address': address }: ServedCall): string {
   return process === null ? address : (process.script ?? process['executable.path'] ?? process.name);
+}
+
+/** A path's last part: the request is what needs the room. */
+function fileName(name: string): string {
+  return name.startsWith('/') ? name.slice(name.lastIndexOf('/') + 1) || name : name;
 }
 
 function VersionTag({ call }: { call: ServedCall }) {
