@@ -14,7 +14,8 @@ import type { Tree } from './tree.ts';
 
 const BPF_OBJECT = `${CODE_DIRECTORY}/agent/attribution/bpf/imds_connect.bpf.o`;
 const CAP_ADDON = `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`;
-const PATH_PROPERTY = 'cdx:npm:package:path';
+/** Of a package, and of no directory within one. */
+const MANIFEST = /\/node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/;
 
 interface Property {
   name: string;
@@ -70,28 +71,22 @@ export interface Contents {
 }
 
 export function billOfMaterials({ sources, target, runtime, tree, locked }: Contents): string {
-  const inPage = new Set(pagePackages(sources).map((name) => `node_modules/${name}`));
-  const path = (component: Component) =>
-    component.properties?.find(({ name }) => name === PATH_PROPERTY)?.value ?? '';
-  const components: Component[] = [];
-  for (const component of locked.components) {
-    const at = path(component);
-    const note = inPage.has(at)
-      ? "built into the collector's page"
-      : at === 'node_modules/nan'
-        ? 'headers, compiled into cap.node'
-        : existsSync(tree.at(`${CODE_DIRECTORY}/${at}/package.json`))
-          ? null
-          : undefined;
-    if (note === undefined) continue;
-    const properties: Property[] = [{ name: PATH_PROPERTY, value: at }];
-    if (note !== null) properties.push({ name: 'imdswatch:use', value: note });
-    if (at === 'node_modules/cap') properties.push(...capProperties(sources, tree));
-    components.push({ ...component, scope: 'required', properties });
+  const placed = placedPackages(sources, tree);
+  const components: Component[] = locked.components
+    .filter((component) => placed.has(component['bom-ref']))
+    .map((component) => ({ ...component, scope: 'required', properties: placed.get(component['bom-ref'])! }));
+  for (const ref of placed.keys()) {
+    if (!components.some((component) => component['bom-ref'] === ref))
+      throw new Error(`npm knows nothing of ${ref}`);
   }
   components.push(nodeComponent(target, runtime, tree), bpfComponent(sources, tree));
   components.sort((a, b) => (a['bom-ref'] < b['bom-ref'] ? -1 : 1));
-  const own = { ...locked.metadata.component, version: sources.version, type: 'application' };
+  const own = {
+    ...locked.metadata.component,
+    name: 'imdswatch',
+    version: sources.version,
+    type: 'application',
+  };
   own.properties = [
     { name: 'imdswatch:commit', value: sources.commit },
     { name: 'imdswatch:architecture', value: target.arch },
@@ -126,6 +121,26 @@ export function billOfMaterials({ sources, target, runtime, tree, locked }: Cont
     .digest('hex');
   bill.serialNumber = `urn:uuid:${digest.slice(0, 8)}-${digest.slice(8, 12)}-8${digest.slice(13, 16)}-a${digest.slice(17, 20)}-${digest.slice(20, 32)}`;
   return `${JSON.stringify(bill, null, 2)}\n`;
+}
+
+/** Of each package of the registry (`name@version`) where it is in the tree, or what has become of it. */
+function placedPackages(sources: Sources, tree: Tree): Map<string, Property[]> {
+  const placed = new Map<string, Property[]>();
+  const add = (manifest: string, property: Property) => {
+    const { name, version } = JSON.parse(readFileSync(manifest, 'utf8')) as { name: string; version: string };
+    placed.set(`${name}@${version}`, [...(placed.get(`${name}@${version}`) ?? []), property]);
+    if (name === 'cap') placed.get(`${name}@${version}`)!.push(...capProperties(sources, tree));
+  };
+  for (const path of tree.files().filter((path) => MANIFEST.test(path))) {
+    const value = path.slice(CODE_DIRECTORY.length + 1, -'/package.json'.length);
+    add(tree.at(path), { name: 'cdx:npm:package:path', value });
+  }
+  const fromCheckout = (name: string) => join(sources.root, 'node_modules', name, 'package.json');
+  for (const name of pagePackages(sources)) {
+    add(fromCheckout(name), { name: 'imdswatch:use', value: "built into the collector's page" });
+  }
+  add(fromCheckout('nan'), { name: 'imdswatch:use', value: 'headers, compiled into cap.node' });
+  return placed;
 }
 
 function capProperties(sources: Sources, tree: Tree): Property[] {
