@@ -66,6 +66,6 @@ function valuesOf({ kind, choices, range, letter }: OptionDescription): string {
 }
 
 function defaultOf({ fallback, kind }: OptionDescription): string {
-  if (fallback !== null) return code(fallback);
-  return kind === 'boolean' ? 'off' : '';
+  if (kind === 'boolean') return fallback === 'true' ? 'on' : 'off';
+  return fallback === null ? '' : code(fallback);
 }
