@@ -11,6 +11,11 @@ import type { ApiApp } from './parts.ts';
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** How often these times are looked at. */
+const CHECK_INTERVAL_MS = 5_000;
+/** What we have ended is gone this much later, whether or not its other end has noticed. */
+const LINGER_MS = 2_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 /** People's browsers and those that are just being refused, beyond the agents. */
 const SPARE_SOCKETS = 512;
@@ -38,10 +43,14 @@ export class HttpServer {
     const options = {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECK_INTERVAL_MS,
       maxHeaderSize: MAX_HEADER_BYTES,
     };
     this.#server =
-      tls === null ? createServer(options, listener) : createTlsServer({ ...options, ...tls }, listener);
+      tls === null
+        ? createServer(options, listener)
+        : createTlsServer({ ...options, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...tls }, listener);
+    this.#server.on(tls === null ? 'connection' : 'secureConnection', letGoOnceEnded);
     this.#server.maxConnections = maxAgents + SPARE_SOCKETS;
     this.#server.on('upgrade', (request, socket, head) => {
       if (request.url?.split('?', 1)[0] === AGENT_PATH) onAgent(request, socket, head);
@@ -99,4 +108,12 @@ export class HttpServer {
     clearTimeout(straggling);
     clearInterval(idling);
   }
+}
+
+/** Whoever never closes its own side would hold a socket of ours for ever, refused or not, until there were none left for agents. */
+function letGoOnceEnded(socket: Socket): void {
+  socket.once('finish', () => {
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once('close', () => clearTimeout(timer));
+  });
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { afterEach, test } from 'node:test';
 import fc from 'fast-check';
 import type { Collector } from '../../collector/main.ts';
@@ -80,6 +81,28 @@ test('only the right token opens the door', async () => {
 test('a token that nobody could send: the collector does not start', async () => {
   await assert.rejects(bench.collector({ agent_token: 'short' }));
   await assert.rejects(bench.collector({ agent_token: 'long enough, with spaces in it' }));
+});
+
+test('whoever is refused and never closes its side holds no socket', async () => {
+  const { address } = await bench.collector();
+  const upgrade = (path: string) =>
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n`;
+  const cutOff = [upgrade(AGENT_PATH), upgrade('/nowhere'), 'rubbish\r\n\r\n'].map(async (text) => {
+    const socket = connect({ host: address.host, port: address.port, allowHalfOpen: true });
+    bench.atEnd(() => socket.destroy());
+    let isCutOff = false;
+    socket.on('error', () => {
+      isCutOff = true;
+    });
+    socket.resume().write(text);
+    await once(socket, 'end');
+    await eventually(`cut off: ${text.slice(0, 30)}`, () => {
+      // Only who sends learns that nobody is there any more.
+      if (!isCutOff) socket.write('x');
+      return isCutOff;
+    });
+  });
+  await Promise.all(cutOff);
 });
 
 test('a batch is stored, acknowledged, and known when it comes again, also from a new connection', async () => {
