@@ -1,6 +1,6 @@
 /**
  * A Debian machine of its own in a lab, on which packages can be installed: systemd as its pid 1, booted by systemd-nspawn
- * from a copy of a debootstrap tree. It can be switched off and booted again; what is on its disk stays.
+ * from a copy of a bare Debian (`debian_tree.ts`). It can be switched off and booted again; what is on its disk stays.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -151,7 +151,7 @@ export async function makeDebianMachine(
     'unshare',
     'nsenter',
     'cc',
-    ...(hasDebianTree() ? [] : ['debootstrap' as const]),
+    ...(hasDebianTree() ? [] : ['mmdebstrap' as const]),
   ];
   const why = missingHere(needed as Parameters<typeof missingHere>[0]);
   if (why !== null) return { engine: null, notAvailable: why };

@@ -1,4 +1,4 @@
-/** A bare Debian 12 with systemd and nothing else, as a new host has it: made once by debootstrap, then copied. */
+/** A bare Debian 12 with systemd and nothing else, as a new host has it: made once, then copied. */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,26 +20,33 @@ export function hasDebianTree(): boolean {
   return existsSync(TREE);
 }
 
+/** Downloads and makes the tree where there is none. Throws `OperatorError` when it cannot be made. */
+export async function prepareDebianTree(): Promise<void> {
+  if (!hasDebianTree()) await makeTree();
+}
+
 /** A copy of the tree at `root`, which must not exist. Throws `OperatorError` when it cannot be made. */
 export async function copyDebianTree(root: string): Promise<void> {
-  if (!hasDebianTree()) await makeTree();
+  await prepareDebianTree();
   await execFileAsync('cp', ['-a', '--reflink=auto', TREE, root], { timeout: COPYING_TIMEOUT_MS });
 }
 
 async function makeTree(): Promise<void> {
   const apart = `${TREE}.${process.pid}`;
-  mkdirSync(KEPT_IN, { recursive: true });
+  mkdirSync(join(apart, 'memory'), { recursive: true });
   try {
-    const include = `--include=${PACKAGES.join(',')}`;
-    // debootstrap mounts /proc in the tree: in a namespace of its own that is gone with it, whatever happens.
-    const args = ['--mount', 'debootstrap', '--variant=minbase', include, SUITE, apart];
-    await execFileAsync('unshare', args, { timeout: MAKING_TIMEOUT_MS, maxBuffer: Infinity });
-    if (!hasDebianTree()) renameSync(apart, TREE);
+    // In memory dpkg's many fsync(2) cost nothing, and in a namespace of its own what is mounted goes with it.
+    // mmdebstrap makes the same tree as debootstrap in half of its processor time.
+    const script = 'mount -t tmpfs tmpfs memory && mmdebstrap "$@" memory/tree && cp -a memory/tree .';
+    const args = ['--variant=minbase', `--include=${PACKAGES.join(',')}`, SUITE];
+    const options = { cwd: apart, timeout: MAKING_TIMEOUT_MS, maxBuffer: Infinity };
+    await execFileAsync('unshare', ['--mount', 'sh', '-c', script, 'sh', ...args], options);
+    if (!hasDebianTree()) renameSync(join(apart, 'tree'), TREE);
   } catch (error) {
     if (hasDebianTree()) return; // another one was faster
-    const { stdout, message } = error as Error & { stdout?: string };
-    const words = stdout?.trim().split('\n').slice(-3).join(' ') || message;
-    throw new OperatorError(1, `debootstrap could not make a Debian tree: ${words}`);
+    const { stderr, message } = error as Error & { stderr?: string };
+    const words = stderr?.trim().split('\n').slice(-3).join(' ') || message;
+    throw new OperatorError(1, `mmdebstrap could not make a Debian tree: ${words}`);
   } finally {
     rmSync(apart, { recursive: true, force: true });
   }
