@@ -6,7 +6,7 @@ import { ipv4, tcp } from '../../agent/decode/frames.ts';
 
 const execFileAsync = promisify(execFile);
 const OUTPUT_MAX_BYTES = 64e6;
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
 
 /** Resolves to standard output; rejects with what the program said where it fails. */
 export async function run(program: string, args: readonly string[], env = process.env): Promise<string> {
