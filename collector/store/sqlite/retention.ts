@@ -11,6 +11,7 @@ import type { Retention, RetentionResult } from '../store.ts';
 import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
 import { usedBytes } from './database.ts';
 import type { FindingsWriter } from './findings_writer.ts';
+import { CHANGE_DAY } from './tally.ts';
 
 const CHUNK_ROWS = 5000;
 /** Class of the roll-ups, see the schema. */
@@ -117,6 +118,7 @@ class Cleaner {
         const oldest = row['oldest'] as number | null;
         if (oldest === null || (oldest + 1) * us > beforeUs) continue;
         if (kindClass === IMDSV1) this.#forgot((oldest + 1) * us);
+        this.#database.prepare(CHANGE_DAY).run(Math.floor((oldest * us) / DAY_US));
         return this.#delete(`DELETE FROM ${table} WHERE class = ? AND ${unit} = ?`, kindClass, oldest);
       }
     }

@@ -6,6 +6,10 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../model/window.ts';
 import type { KindRow } from './kinds.ts';
 
+/** Whoever changes the roll-ups of a day says so: who has summed it before sums it again. */
+export const CHANGE_DAY = `INSERT INTO changed_days (day, changes) VALUES (?, 1)
+  ON CONFLICT (day) DO UPDATE SET changes = changes + 1`;
+
 interface Cell {
   class: number;
   /** Hour or day since 1970. */
@@ -32,6 +36,7 @@ export class Tally {
   readonly #addFleetHourly: StatementSync;
   readonly #addFleetDaily: StatementSync;
   readonly #addIdentityHost: StatementSync;
+  readonly #changeDay: StatementSync;
   readonly #cells = new Map<string, Cell>();
   readonly #onHosts = new Map<string, IdentityOnHost>();
 
@@ -47,6 +52,7 @@ export class Tally {
     this.#addDaily = add('daily', 'day', 'host');
     this.#addFleetHourly = add('fleet_hourly', 'hour', '');
     this.#addFleetDaily = add('fleet_daily', 'day', '');
+    this.#changeDay = database.prepare(CHANGE_DAY);
     this.#addIdentityHost = database.prepare(
       `INSERT INTO identity_hosts (identity, host, first_us, last_us, last_v1_us) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us),
@@ -88,6 +94,7 @@ export class Tally {
     store(this.#addDaily, daily, DAY_US, true);
     store(this.#addFleetHourly, regroup(hourly, anyHost), HOUR_US, false);
     store(this.#addFleetDaily, regroup(daily, anyHost), DAY_US, false);
+    for (const day of new Set(daily.map(({ bucket }) => bucket))) this.#changeDay.run(day);
     for (const { identity, host, firstUs, lastUs, lastV1Us } of this.#onHosts.values()) {
       this.#addIdentityHost.run(identity, host, firstUs, lastUs, lastV1Us);
     }

@@ -4,6 +4,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US, HOUR_US, type Window } from '../../model/window.ts';
 import type { CountedCalls, IdentityHost, IdentityTotals, Scope, SeriesPoint } from '../store.ts';
+import { ClosedSums } from './closed_sums.ts';
 import type { Rows } from './rows.ts';
 
 /** Classes of the roll-ups, see the schema. */
@@ -12,14 +13,14 @@ const V1 = 1;
 const V2 = 2;
 const NEITHER = 3;
 
-interface Part {
+export interface Part {
   unit: 'hour' | 'day';
   from: number;
   /** Exclusive. */
   to: number;
 }
 
-interface TotalRow {
+export interface TotalRow {
   identity: number;
   host: number;
   kind: number;
@@ -28,7 +29,7 @@ interface TotalRow {
   lastUs: number;
 }
 
-interface Question {
+export interface Question {
   classes: number[];
   parts: Part[];
   /** Rows of hosts and workloads; null: all. */
@@ -39,11 +40,13 @@ interface Question {
 export class Totals {
   readonly #database: DatabaseSync;
   readonly #rows: Rows;
+  readonly #closed: ClosedSums;
   readonly #statements = new Map<string, StatementSync>();
 
   constructor(database: DatabaseSync, rows: Rows) {
     this.#database = database;
     this.#rows = rows;
+    this.#closed = new ClosedSums(database);
   }
 
   identityTotals(scope: Scope): IdentityTotals[] {
@@ -198,8 +201,38 @@ export class Totals {
     return { first, last };
   }
 
-  /** Where hosts are neither told apart nor chosen, the fleet's own roll-ups have fewer rows. */
+  /** What lies before the day that is being written is summed once, and again only when something late came into it. */
   #sums(question: Question, by: ('identity' | 'host' | 'kind')[]): TotalRow[] {
+    const today = Math.min(Math.floor((Date.now() * 1000) / DAY_US), Math.floor(this.#hours().last / 24));
+    const closed = { ...question, parts: cut(question.parts, Number.NEGATIVE_INFINITY, today) };
+    const open = { ...question, parts: cut(question.parts, today, Number.POSITIVE_INFINITY) };
+    const before = this.#closed.of(closed, by, () => this.#sum(closed, by));
+    const since = this.#sum(open, by);
+    if (since.length === 0) return before;
+    if (before.length === 0) return since;
+    const keyOf = ({ identity, host, kind }: TotalRow) => `${identity} ${host} ${kind}`;
+    const sums = new Map(since.map((row) => [keyOf(row), row]));
+    const together: TotalRow[] = [];
+    for (const row of before) {
+      const key = keyOf(row);
+      const more = sums.get(key);
+      if (more === undefined) {
+        together.push(row);
+        continue;
+      }
+      sums.delete(key);
+      together.push({
+        ...row,
+        count: row.count + more.count,
+        firstUs: Math.min(row.firstUs, more.firstUs),
+        lastUs: Math.max(row.lastUs, more.lastUs),
+      });
+    }
+    return [...together, ...sums.values()];
+  }
+
+  /** Where hosts are neither told apart nor chosen, the fleet's own roll-ups have fewer rows. */
+  #sum(question: Question, by: ('identity' | 'host' | 'kind')[]): TotalRow[] {
     const perHost = by.includes('host') || question.hosts !== null;
     const from = this.#union(question, perHost, (unit) => {
       const start = unit === 'hour' ? `hour * ${HOUR_US}` : `day * ${DAY_US}`;
@@ -310,6 +343,16 @@ const PLAIN_V2 = {
   role: null,
   userAgent: null,
 } as const;
+
+/** What of the parts lies in these days; the last is exclusive. */
+function cut(parts: Part[], fromDay: number, toDay: number): Part[] {
+  return parts
+    .map(({ unit, from, to }) => {
+      const units = unit === 'hour' ? 24 : 1;
+      return { unit, from: Math.max(from, fromDay * units), to: Math.min(to, toDay * units) };
+    })
+    .filter(({ from, to }) => from < to);
+}
 
 function among(column: string, list: number[] | null): string {
   return list === null ? '' : ` AND ${column} IN (SELECT value FROM json_each(?))`;

@@ -103,6 +103,9 @@ const TABLES = `
     PRIMARY KEY (class, day, identity, kind)
   ) STRICT, WITHOUT ROWID;
 
+  -- How often the roll-ups of a day were changed.
+  CREATE TABLE changed_days (day INTEGER PRIMARY KEY, changes INTEGER NOT NULL) STRICT;
+
   CREATE TABLE identity_hosts (
     identity INTEGER NOT NULL,
     host INTEGER NOT NULL,

@@ -107,25 +107,30 @@ test('roll-ups say what a plain sum over the records says', async () => {
         const database = openForWriting(dataDir, FINDINGS);
         const reader = new FindingsReader(openForReading(dataDir, FINDINGS));
         try {
-          write(new FindingsWriter(database), records);
-          for (const { from, hours, hosts, identities } of questions) {
-            const window = {
-              sinceUs: START_US + (from - 12) * HOUR_US,
-              untilUs: START_US + (from - 12 + hours) * HOUR_US,
-            };
-            const scope: Scope = {
-              window,
-              hosts: hosts?.map((index) => `i-${HOSTS[index]}`) ?? null,
-              identities: identities?.map((index) => IDS[index]!) ?? null,
-            };
-            const asked = records.filter(
-              (of) =>
-                timeOf(of) >= window.sinceUs &&
-                timeOf(of) < window.untilUs &&
-                (hosts?.includes(of.host) ?? true) &&
-                (identities?.includes(of.program) ?? true),
-            );
-            await compare(reader, scope, asked);
+          const writer = new FindingsWriter(database);
+          // Asked in between: what was summed once is not what is true of days into which more came.
+          for (const to of [Math.floor(records.length / 2), records.length]) {
+            write(writer, records.slice(to === records.length ? Math.floor(to / 2) : 0, to));
+            const written = records.slice(0, to);
+            for (const { from, hours, hosts, identities } of questions) {
+              const window = {
+                sinceUs: START_US + (from - 12) * HOUR_US,
+                untilUs: START_US + (from - 12 + hours) * HOUR_US,
+              };
+              const scope: Scope = {
+                window,
+                hosts: hosts?.map((index) => `i-${HOSTS[index]}`) ?? null,
+                identities: identities?.map((index) => IDS[index]!) ?? null,
+              };
+              const asked = written.filter(
+                (of) =>
+                  timeOf(of) >= window.sinceUs &&
+                  timeOf(of) < window.untilUs &&
+                  (hosts?.includes(of.host) ?? true) &&
+                  (identities?.includes(of.program) ?? true),
+              );
+              await compare(reader, scope, asked);
+            }
           }
         } finally {
           await reader.close();
