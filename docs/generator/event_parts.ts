@@ -17,8 +17,18 @@ import * as words from './event_words.ts';
 import { code, table } from './generated_part.ts';
 import { fieldsOf } from './schema_fields.ts';
 
-/** Counted outside the stages. */
-const OTHER_LOSSES = ['watch.stalled_ms'];
+/** Counted outside the stages: by the watch itself, and by the spool of what is evidence. */
+const OTHER_LOSSES = [
+  'watch.stalled_ms',
+  'spool.v1_overflowed',
+  'spool.v1_lost',
+  'spool.coverage_overflowed',
+  'spool.coverage_lost',
+  'spool.rejected',
+  'spool.unreadable_files',
+  'spool.ledgers_lost',
+  'spool.batches_forgotten_by_collector',
+];
 
 export function eventParts(): Map<string, string> {
   return new Map([

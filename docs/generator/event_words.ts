@@ -248,4 +248,13 @@ export const LOSSES = {
   'calls.unattributed': 'calls whose process was not found',
   'calls.verdict_disagreements': "calls where the service's own verdict was another than ours",
   'watch.stalled_ms': 'milliseconds in which the agent itself did not run (a suspended or starved machine)',
+  'spool.v1_overflowed': 'IMDSv1 calls that had to go because the spool was full',
+  'spool.v1_lost': 'IMDSv1 calls that were lost to damage of the disk',
+  'spool.coverage_overflowed': 'coverage reports that had to go because the spool was full',
+  'spool.coverage_lost': 'coverage reports that were lost to damage of the disk',
+  'spool.rejected': 'records that the collector did not take',
+  'spool.unreadable_files': 'files of the spool that could not be read',
+  'spool.ledgers_lost': "times that the spool's memory of what is delivered was lost",
+  'spool.batches_forgotten_by_collector':
+    'batches that the collector had acknowledged and does not know any more',
 };

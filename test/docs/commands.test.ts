@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { before, describe, test } from 'node:test';
 import { type DescribedCommand, describeCommands } from '../../packaging/commands.ts';
-import { type Block, blocksOf, documents, imdswatchCommands } from './parties/documents.ts';
+import { type Block, blocksOf, documents, imdswatchCommands, readmes } from './parties/documents.ts';
 import { prepare } from './parties/scenery.ts';
 import { type Running, Stage } from './parties/stage.ts';
 
@@ -22,6 +22,10 @@ function fileName({ language, text }: Block): string | null {
   return language === 'yaml' ? (/^# ([\w/.-]+\.yaml)$/.exec(text.split('\n')[0]!)?.[1] ?? null) : null;
 }
 
+const everywhere = [...documents(), ...readmes()]
+  .flatMap(blocksOf)
+  .filter(({ language }) => language === 'sh');
+
 describe('every command', () => {
   let commands: DescribedCommand[];
   before(async () => {
@@ -29,7 +33,7 @@ describe('every command', () => {
   });
 
   test('is shell', () => {
-    for (const { document, line, text } of shells.flatMap(({ blocks }) => blocks)) {
+    for (const { document, line, text } of everywhere) {
       assert.doesNotThrow(
         () => execFileSync('bash', ['-n'], { input: text, stdio: ['pipe', 'ignore', 'pipe'] }),
         `${document}:${line}`,
@@ -38,7 +42,7 @@ describe('every command', () => {
   });
 
   test('of ours exists, with its flags', () => {
-    for (const { document, line, text } of shells.flatMap(({ blocks }) => blocks)) {
+    for (const { document, line, text } of everywhere) {
       for (const words of imdswatchCommands(text)) {
         assert.equal(wrongWord(commands, words), null, `${document}:${line}: imdswatch ${words.join(' ')}`);
       }

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
-import { documents } from './parties/documents.ts';
+import { documents, readmes } from './parties/documents.ts';
 
-const all = documents();
+const all = [...documents(), ...readmes()];
 
 for (const { name, path, text } of all) {
   test(`links of ${name}`, () => {

@@ -1,6 +1,6 @@
 /** The documents, and what is in them that can be checked: commands, settings, links. */
 import { globSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 
 export const ROOT = join(import.meta.dirname, '../../..');
 
@@ -20,9 +20,25 @@ export interface Block {
   exitCode: number;
 }
 
-export function documents(): { name: string; path: string; text: string }[] {
-  const paths = [join(ROOT, 'README.md'), ...globSync(join(ROOT, 'docs/*.md')).sort()];
-  return paths.map((path) => ({ name: basename(path), path, text: readFileSync(path, 'utf8') }));
+export interface Document {
+  name: string;
+  path: string;
+  text: string;
+}
+
+/** For users, every command of which is run where it can be. */
+export function documents(): Document[] {
+  return [join(ROOT, 'README.md'), ...globSync(join(ROOT, 'docs/*.md')).sort()].map(read);
+}
+
+/** What lies beside the files that it is about, whose own tests run it. */
+export function readmes(): Document[] {
+  return globSync(join(ROOT, 'docker/**/README.md')).sort().map(read);
+}
+
+function read(path: string): Document {
+  const name = basename(path) === 'README.md' ? relative(ROOT, path) : basename(path);
+  return { name, path, text: readFileSync(path, 'utf8') };
 }
 
 /**

@@ -18,7 +18,7 @@ export async function prepare(document: string, stage: Stage): Promise<void> {
   await must(stage, CONFIGURATION);
   if (document === 'operate.md') await stage.keep(RECEIVER, ['receives']);
   await stage.keep('imdswatch collector --config /etc/imdswatch/collector.yaml', ['the collector listens']);
-  await must(stage, 'imdswatch token create --kind enrolment --name test > /etc/imdswatch/enrolment_token');
+  await must(stage, 'imdswatch token create --kind enrolment --name test > /etc/imdswatch/enrolment-token');
   await stage.keep('imdswatch agent --config /etc/imdswatch/agent.yaml', ['the agent watches', 'connected']);
   await must(stage, CALLS);
   if (document === 'enforce.md') await must(stage, CLOUD_FILES);
@@ -64,7 +64,7 @@ tls_key_file: /etc/imdswatch/tls.key
 END
 cat > /etc/imdswatch/agent.yaml <<'END'
 collector_url: wss://collector.example.com:8787
-agent_token_file: /etc/imdswatch/enrolment_token
+agent_token_file: /etc/imdswatch/enrolment-token
 host_id: i-0123456789abcdef0
 host_name: web-7
 host_account: "111122223333"
