@@ -54,6 +54,9 @@ stop_running() {
   done
 }
 
+# The demo installs two SDKs beside its callers when it is run; no package manager knows of them.
+remove_demo_packages() { rm -rf /usr/lib/imdswatch/lab/clients/node_modules; }
+
 say_next_step() {
   echo 'imdswatch is installed and not started. To watch this host: set collector_url in /etc/imdswatch/agent.yaml, then'
   echo '  systemctl enable --now imdswatch-agent'
