@@ -42,6 +42,9 @@ interface Interface {
   offsetSeconds: number;
 }
 
+/** The last microsecond that a call's time can say (protocol/call.ts); the formats go further than any clock. */
+const MAX_TIME_US = Date.UTC(2200, 0, 1) * 1000 - 1;
+
 export class FileSource implements PacketSource {
   readonly name: string;
   live = false;
@@ -197,7 +200,7 @@ export class FileSource implements PacketSource {
       this.counts.unknown_link_type++;
       return;
     }
-    const isTime = timeUs >= 0 && timeUs <= Number.MAX_SAFE_INTEGER;
+    const isTime = timeUs >= 0 && timeUs <= MAX_TIME_US;
     if (!isTime) this.counts.bad_times++;
     handler({ data, linkType, timeUs: isTime ? timeUs : 0, wireLength: Math.max(wireLength, data.length) });
   }
