@@ -9,7 +9,14 @@ import type { Reconciliation } from '../model/cloud.ts';
 import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../model/host.ts';
 import type { Offender, OffenderDetail } from '../model/offender.ts';
 import { DAY_US, type Window } from '../model/window.ts';
-import type { CloudCount, IdentityHost, IdentityTotals, Scope, StoreQueries } from '../store/store.ts';
+import type {
+  CloudCount,
+  CountedCalls,
+  IdentityHost,
+  IdentityTotals,
+  Scope,
+  StoreQueries,
+} from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { isV1, tallyAll } from './counts.ts';
 import { groupsOf } from './groups.ts';
@@ -51,15 +58,19 @@ export class Insight {
   async overview({ window }: Question, filter: HostFilter = {}): Promise<Overview> {
     const scope = await this.#scope(window, filter);
     const buckets = bucketsOf(window);
+    // Of all hosts together there are sums; of chosen ones IMDSv2 is summed already where hosts are told apart.
+    const totalsOf: () => Promise<{ identity: string | { id: string } | null; kinds: CountedCalls[] }[]> =
+      () => (scope.hosts === null ? this.#store.identityTotals(scope) : this.#store.hostTotals(scope));
     const [judged, totals, points] = await Promise.all([
       this.#judgedHosts(window, scope.hosts),
-      this.#store.hostTotals(scope),
+      totalsOf(),
       this.#store.series(scope, buckets.bucket, false),
     ]);
     const calls = tallyAll(totals);
     const offenders = new Set<string>();
     for (const { identity, kinds } of totals) {
-      if (identity !== null && kinds.some(isV1)) offenders.add(identity);
+      if (identity === null || !kinds.some(isV1)) continue;
+      offenders.add(typeof identity === 'string' ? identity : identity.id);
     }
     const nowUs = this.#nowUs();
     const silent = judged.filter(({ stored }) => isSilent(stored, nowUs, this.#options.silentAfterSeconds));

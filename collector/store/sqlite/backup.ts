@@ -3,6 +3,7 @@ import {
   chmodSync,
   copyFileSync,
   existsSync,
+  lchownSync,
   mkdirSync,
   readdirSync,
   renameSync,
@@ -14,7 +15,7 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { OperatorError } from '../../../protocol/operator_error.ts';
 import { ADMIN } from './admin_schema.ts';
-import { lockDataDir } from './data_dir_lock.ts';
+import { lockDataDir, lockFileOf } from './data_dir_lock.ts';
 import { FINDINGS } from './findings_schema.ts';
 
 /** Findings, and what admins manage. The second is there once a collector of this release has run. */
@@ -119,6 +120,7 @@ export function restoreAll(
       mkdirSync(kept, { mode: 0o700 });
       for (const file of old) renameSync(join(dataDir, file), join(kept, file));
     }
+    giveToOwner(dataDir, [...incoming, ...(kept === null ? [] : [kept]), lockFileOf(dataDir)]);
     for (const [index, name] of names.entries()) renameSync(incoming[index]!, join(dataDir, name));
     return { restored: names.map((name) => join(dataDir, name)), kept };
   } catch (error) {
@@ -128,6 +130,13 @@ export function restoreAll(
   } finally {
     release();
   }
+}
+
+/** What root made here must be its collector's, which has a user of its own. */
+function giveToOwner(dataDir: string, paths: readonly string[]): void {
+  if (process.geteuid?.() !== 0) return;
+  const { uid, gid } = statSync(dataDir);
+  for (const path of paths) lchownSync(path, uid, gid);
 }
 
 /** With a log (WAL) it would be a database of three files as soon as somebody looks into it. */

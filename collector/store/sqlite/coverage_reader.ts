@@ -8,17 +8,12 @@ import { addAmounts } from './gap_writer.ts';
 /** Row of `sums`: up to when retention has let go of what would speak against a host. */
 export const FORGOTTEN_UNTIL_US = 'forgotten_until_us';
 
-interface Day {
-  kernel: number | null;
-  seen: number;
-  losses: string | null;
-}
-
 export class CoverageReader {
   readonly #hosts: StatementSync;
   readonly #gaps: StatementSync;
   readonly #boots: StatementSync;
   readonly #days: StatementSync;
+  readonly #losses: StatementSync;
 
   constructor(database: DatabaseSync) {
     // ?1: JSON list of hosts' ids, or null for all.
@@ -37,10 +32,11 @@ export class CoverageReader {
       `SELECT host, boot_id AS id, first_us AS firstUs, last_us AS lastUs FROM boots
        WHERE last_us >= ?2 AND first_us < ?3 AND (?1 IS NULL OR ${chosen}) ORDER BY first_us`,
     );
+    const inDays = `FROM coverage_days WHERE day >= ?2 AND day < ?3 AND (?1 IS NULL OR ${chosen})`;
     this.#days = database.prepare(
-      `SELECT host, kernel_connections AS kernel, seen_connections AS seen, losses FROM coverage_days
-       WHERE day >= ?2 AND day < ?3 AND (?1 IS NULL OR ${chosen})`,
+      `SELECT host, sum(kernel_connections) AS kernel, sum(seen_connections) AS seen ${inDays} GROUP BY host`,
     );
+    this.#losses = database.prepare(`SELECT host, losses ${inDays} AND losses IS NOT NULL`);
   }
 
   coverage({ sinceUs, untilUs }: Window, hostIds: string[] | null): HostCoverage[] {
@@ -83,21 +79,24 @@ export class CoverageReader {
         .get(Number(host))
         ?.boots.push({ id: String(id), firstUs: Number(firstUs), lastUs: Number(lastUs) });
     }
-    const firstDay = Math.floor(sinceUs / DAY_US);
-    for (const row of this.#days.all(chosen, firstDay, Math.ceil(untilUs / DAY_US))) {
-      const of = coverage.get(Number(row['host']));
-      if (of !== undefined) addDay(of, row as unknown as Day);
+    const days = [Math.floor(sinceUs / DAY_US), Math.ceil(untilUs / DAY_US)] as const;
+    for (const { host, kernel, seen } of this.#days.all(chosen, ...days)) {
+      const of = coverage.get(Number(host));
+      if (of === undefined) continue;
+      of.kernelConnections = kernel as number | null;
+      of.seenConnections = Number(seen);
+    }
+    for (const { host, losses } of this.#losses.all(chosen, ...days)) {
+      const of = coverage.get(Number(host));
+      if (of !== undefined) addLosses(of.losses, String(losses));
     }
     return [...coverage.values()];
   }
 }
 
-function addDay(coverage: HostCoverage, { kernel, seen, losses }: Day): void {
-  if (kernel !== null) coverage.kernelConnections = (coverage.kernelConnections ?? 0) + kernel;
-  coverage.seenConnections += seen;
-  if (losses === null) return;
-  for (const [name, count] of Object.entries(JSON.parse(losses) as Record<string, number>)) {
-    coverage.losses[name] = (coverage.losses[name] ?? 0) + count;
+function addLosses(sums: Record<string, number>, json: string): void {
+  for (const [name, count] of Object.entries(JSON.parse(json) as Record<string, number>)) {
+    sums[name] = (sums[name] ?? 0) + count;
   }
 }
 

@@ -12,9 +12,13 @@ const LOCK_FILE = 'collector.lock';
 /** https://www.sqlite.org/rescode.html#busy */
 const SQLITE_BUSY = 5;
 
+export function lockFileOf(dataDir: string): string {
+  return join(dataDir, LOCK_FILE);
+}
+
 /** Returns what releases it. Throws `OperatorError` while another process has it. */
 export function lockDataDir(dataDir: string): () => void {
-  const file = join(dataDir, LOCK_FILE);
+  const file = lockFileOf(dataDir);
   let database: DatabaseSync | null = null;
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });

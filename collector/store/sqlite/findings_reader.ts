@@ -1,7 +1,6 @@
 /** The questions, asked of one connection. Each is answered from one consistent view of the store. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { Call, HostFacts } from '../../../protocol/call.ts';
-import type { Heartbeat } from '../../../protocol/records.ts';
+import type { Call } from '../../../protocol/call.ts';
 import type { Window } from '../../model/window.ts';
 import type { CallerFacts } from '../../model/workload_identity.ts';
 import type {
@@ -21,6 +20,8 @@ import type {
 import { CallsReader } from './calls_reader.ts';
 import { CoverageReader } from './coverage_reader.ts';
 import { usedBytes } from './database.ts';
+import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
+import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { Rows } from './rows.ts';
 import { Totals } from './totals.ts';
 
@@ -30,6 +31,7 @@ export class FindingsReader implements StoreQueries {
   readonly #totals: Totals;
   readonly #coverage: CoverageReader;
   readonly #calls: CallsReader;
+  readonly #unpacker = new HostsUnpacker();
   readonly #statements: ReturnType<typeof prepareAll>;
 
   constructor(database: DatabaseSync) {
@@ -57,7 +59,10 @@ export class FindingsReader implements StoreQueries {
   identityHosts(scope: Scope): Promise<IdentityHost[]> {
     return this.#view(() => this.#totals.identityHosts(scope));
   }
-  hostTotals(scope: Scope): ReturnType<StoreQueries['hostTotals']> {
+  async hostTotals(scope: Scope): ReturnType<StoreQueries['hostTotals']> {
+    return unpackHostTotals(await this.packedHostTotals(scope));
+  }
+  packedHostTotals(scope: Scope): Promise<PackedHostTotals> {
     return this.#view(() => this.#totals.hostTotals(scope));
   }
   identities(ids: string[]): Promise<Identity[]> {
@@ -106,18 +111,11 @@ export class FindingsReader implements StoreQueries {
     );
   }
 
-  hosts(): Promise<StoredHost[]> {
-    return this.#view(() =>
-      this.#statements.hosts.all().map(({ facts, firstUs, lastUs, heartbeat, receivedUs }) => ({
-        facts: JSON.parse(String(facts)) as HostFacts,
-        firstUs: Number(firstUs),
-        lastUs: Number(lastUs),
-        heartbeat:
-          heartbeat === null
-            ? null
-            : { heartbeat: JSON.parse(String(heartbeat)) as Heartbeat, receivedUs: Number(receivedUs) },
-      })),
-    );
+  async hosts(): Promise<StoredHost[]> {
+    return this.#unpacker.unpack(await this.packedHosts());
+  }
+  packedHosts(): Promise<PackedHost[]> {
+    return this.#view(() => this.#statements.hosts.all() as unknown as PackedHost[]);
   }
 
   cloudCounts({ sinceUs, untilUs }: Window, hosts: string[] | null): Promise<CloudCount[]> {

@@ -16,6 +16,8 @@ import type {
 import { backUp } from './backup.ts';
 import { FINDINGS } from './findings_schema.ts';
 import { pack } from './packed_batch.ts';
+import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
+import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { type Answer, decodeError, type ThreadData } from './thread_messages.ts';
 
 /** A thread that dies more often than this within `RESTART_WINDOW_MS` is not started again. */
@@ -126,6 +128,7 @@ export class ThreadedStore implements Store {
   readonly #writer: StoreThread;
   readonly #reader: StoreThread;
   readonly #release: () => void;
+  readonly #unpacker = new HostsUnpacker();
 
   constructor({ dataDir, threadLost, release }: ThreadedStoreOptions) {
     this.#dataDir = dataDir;
@@ -163,8 +166,8 @@ export class ThreadedStore implements Store {
   identityHosts(scope: Scope): ReturnType<Store['identityHosts']> {
     return this.#reader.ask('identityHosts', scope);
   }
-  hostTotals(scope: Scope): ReturnType<Store['hostTotals']> {
-    return this.#reader.ask('hostTotals', scope);
+  async hostTotals(scope: Scope): ReturnType<Store['hostTotals']> {
+    return unpackHostTotals(await this.#reader.ask<PackedHostTotals>('packedHostTotals', scope));
   }
   identities(ids: string[]): ReturnType<Store['identities']> {
     return this.#reader.ask('identities', ids);
@@ -178,8 +181,8 @@ export class ThreadedStore implements Store {
   callers(identity: string, limit: number): ReturnType<Store['callers']> {
     return this.#reader.ask('callers', identity, limit);
   }
-  hosts(): ReturnType<Store['hosts']> {
-    return this.#reader.ask('hosts');
+  async hosts(): ReturnType<Store['hosts']> {
+    return this.#unpacker.unpack(await this.#reader.ask<PackedHost[]>('packedHosts'));
   }
   coverage(window: Window, hosts: string[] | null): ReturnType<Store['coverage']> {
     return this.#reader.ask('coverage', window, hosts);

@@ -5,6 +5,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US, HOUR_US, type Window } from '../../model/window.ts';
 import type { CountedCalls, IdentityHost, IdentityTotals, Scope, SeriesPoint } from '../store.ts';
 import { ClosedSums } from './closed_sums.ts';
+import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2 } from './packed_totals.ts';
 import type { Rows } from './rows.ts';
 
 /** Classes of the roll-ups, see the schema. */
@@ -63,17 +64,14 @@ export class Totals {
     return [...totals.values()];
   }
 
-  hostTotals(scope: Scope): { hostId: string; identity: string | null; kinds: CountedCalls[] }[] {
-    const totals = new Map<string, { hostId: string; identity: string | null; kinds: CountedCalls[] }>();
+  hostTotals(scope: Scope): PackedHostTotals {
+    const packer = new HostTotalsPacker((kind) => this.#rows.kind(kind));
     for (const row of this.#sums(this.#question(scope, [V1, NEITHER]), ['identity', 'host', 'kind'])) {
-      const key = `${row.host} ${row.identity}`;
-      let of = totals.get(key);
-      if (of === undefined) {
-        const identity = this.#rows.identity(row.identity).id;
-        of = { hostId: this.#rows.hostId(row.host), identity, kinds: [] };
-        totals.set(key, of);
-      }
-      of.kinds.push(this.#counted(row));
+      packer.owner(row.host, row.identity, () => ({
+        hostId: this.#rows.hostId(row.host),
+        identity: this.#rows.identity(row.identity).id,
+      }));
+      packer.add(row);
     }
     // Sums over workloads are there only where no workloads are asked for.
     const plain =
@@ -81,11 +79,10 @@ export class Totals {
         ? { ...this.#question({ ...scope, identities: null }, [V2_SUM]), identities: [0] }
         : this.#question(scope, [V2]);
     for (const row of this.#sums(plain, ['host'])) {
-      const { count, firstUs, lastUs } = row;
-      const kinds = [{ ...PLAIN_V2, count, firstUs, lastUs }];
-      totals.set(`${row.host}`, { hostId: this.#rows.hostId(row.host), identity: null, kinds });
+      packer.owner(row.host, null, () => ({ hostId: this.#rows.hostId(row.host), identity: null }));
+      packer.add({ ...row, kind: PLAIN_V2 });
     }
-    return [...totals.values()];
+    return packer.packed();
   }
 
   identityHosts(scope: Scope): IdentityHost[] {
@@ -210,25 +207,7 @@ export class Totals {
     const since = this.#sum(open, by);
     if (since.length === 0) return before;
     if (before.length === 0) return since;
-    const keyOf = ({ identity, host, kind }: TotalRow) => `${identity} ${host} ${kind}`;
-    const sums = new Map(since.map((row) => [keyOf(row), row]));
-    const together: TotalRow[] = [];
-    for (const row of before) {
-      const key = keyOf(row);
-      const more = sums.get(key);
-      if (more === undefined) {
-        together.push(row);
-        continue;
-      }
-      sums.delete(key);
-      together.push({
-        ...row,
-        count: row.count + more.count,
-        firstUs: Math.min(row.firstUs, more.firstUs),
-        lastUs: Math.max(row.lastUs, more.lastUs),
-      });
-    }
-    return [...together, ...sums.values()];
+    return merged(before, since);
   }
 
   /** Where hosts are neither told apart nor chosen, the fleet's own roll-ups have fewer rows. */
@@ -241,7 +220,7 @@ export class Totals {
     });
     if (from === null) return [];
     const sql = `SELECT ${by.join(', ')}, sum(count) AS count, min(firstUs) AS firstUs, max(lastUs) AS lastUs
-      FROM (${from.sql}) GROUP BY ${by.join(', ')}`;
+      FROM (${from.sql}) GROUP BY ${by.join(', ')} ORDER BY ${by.join(', ')}`;
     return this.#prepare(sql).all(...from.values) as unknown as TotalRow[];
   }
 
@@ -332,17 +311,43 @@ export class Totals {
   }
 }
 
-/** IMDSv2 calls where nobody asks which. */
-const PLAIN_V2 = {
-  version: 2,
-  endpoint: null,
-  category: 'other',
-  status: null,
-  outcome: 'answered',
-  fallback: null,
-  role: null,
-  userAgent: null,
-} as const;
+/** Both in the order of workload, host and kind. */
+function merged(left: readonly TotalRow[], right: readonly TotalRow[]): TotalRow[] {
+  const rows: TotalRow[] = [];
+  let at = 0;
+  for (const row of left) {
+    let order = -1;
+    while (at < right.length) {
+      order = compareRows(right[at]!, row);
+      if (order >= 0) break;
+      rows.push(right[at]!);
+      at += 1;
+    }
+    if (at === right.length || order !== 0) {
+      rows.push(row);
+      continue;
+    }
+    const more = right[at]!;
+    at += 1;
+    rows.push({
+      identity: row.identity,
+      host: row.host,
+      kind: row.kind,
+      count: row.count + more.count,
+      firstUs: Math.min(row.firstUs, more.firstUs),
+      lastUs: Math.max(row.lastUs, more.lastUs),
+    });
+  }
+  for (; at < right.length; at += 1) rows.push(right[at]!);
+  return rows;
+}
+
+/** A column by which is not summed is in neither row. */
+function compareRows(a: TotalRow, b: TotalRow): number {
+  if (a.identity !== b.identity) return a.identity - b.identity;
+  if (a.host !== b.host) return a.host - b.host;
+  return a.kind === b.kind ? 0 : a.kind - b.kind;
+}
 
 /** What of the parts lies in these days; the last is exclusive. */
 function cut(parts: Part[], fromDay: number, toDay: number): Part[] {

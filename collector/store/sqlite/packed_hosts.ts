@@ -1,0 +1,48 @@
+/** Hosts on their way from the reader's thread: as the JSON that is stored, which is read only where it changed. */
+import type { HostFacts } from '../../../protocol/call.ts';
+import type { Heartbeat } from '../../../protocol/records.ts';
+import type { StoredHost } from '../store.ts';
+
+export interface PackedHost {
+  /** JSON of `HostFacts`. */
+  facts: string;
+  firstUs: number;
+  lastUs: number;
+  /** JSON of `Heartbeat`. */
+  heartbeat: string | null;
+  receivedUs: number | null;
+}
+
+interface Known {
+  factsText: string;
+  facts: HostFacts;
+  heartbeatText: string | null;
+  heartbeat: Heartbeat | null;
+}
+
+/** What the JSON of each host said the last time. Nobody changes what is read from it. */
+export class HostsUnpacker {
+  #known = new Map<string, Known>();
+
+  unpack(packed: readonly PackedHost[]): StoredHost[] {
+    const known = new Map<string, Known>();
+    const hosts = packed.map(
+      ({ facts: factsText, firstUs, lastUs, heartbeat: heartbeatText, receivedUs }) => {
+        const before = this.#known.get(factsText);
+        const facts = before?.facts ?? (JSON.parse(factsText) as HostFacts);
+        let heartbeat: Heartbeat | null = null;
+        if (heartbeatText !== null) {
+          heartbeat =
+            before?.heartbeatText === heartbeatText
+              ? before.heartbeat
+              : (JSON.parse(heartbeatText) as Heartbeat);
+        }
+        known.set(factsText, { factsText, facts, heartbeatText, heartbeat });
+        const received = heartbeat === null ? null : { heartbeat, receivedUs: receivedUs ?? 0 };
+        return { facts, firstUs, lastUs, heartbeat: received };
+      },
+    );
+    this.#known = known;
+    return hosts;
+  }
+}
