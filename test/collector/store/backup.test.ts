@@ -1,6 +1,6 @@
 /** Copies made while the store goes on, and put back. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, readdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, test } from 'node:test';
@@ -84,6 +84,25 @@ test('a damaged or missing backup changes nothing; a backup replaces no other', 
     readdirSync(dataDir).some((name) => name.startsWith('replaced-')),
     false,
   );
+});
+
+test('what root restores belongs to whom the directory belongs to', {
+  skip: process.getuid?.() === 0 ? false : 'needs root: gives files away',
+}, async () => {
+  const NOBODY = 65_534;
+  const dataDir = bench.directory();
+  const target = join(bench.directory(), 'copy');
+  const store = openStore(dataDir);
+  await store.write([stream(A)(call(NOON_US))]);
+  await store.close();
+  await backup([target, '--data-dir', dataDir]);
+  const elsewhere = bench.directory();
+  chownSync(elsewhere, NOBODY, NOBODY);
+  await restore([target, '--data-dir', elsewhere]);
+  await restore([target, '--data-dir', elsewhere]); // with something there to be kept
+  const names = readdirSync(elsewhere);
+  assert.ok(names.includes('collector.lock') && names.some((name) => name.startsWith('replaced-')));
+  for (const name of names) assert.equal(statSync(join(elsewhere, name)).uid, NOBODY, name);
 });
 
 test('agents go on with a store that was set back: nothing is stored twice, and only what it had forgotten is missing', async () => {
