@@ -22,8 +22,8 @@ export function serveDocument(app: ApiApp): void {
   registry.registerComponent('securitySchemes', 'session', {
     type: 'apiKey',
     in: 'cookie',
-    name: 'imdswatch_session',
-    description: 'What signing in sets (`__Host-imdswatch_session` over TLS).',
+    name: 'imdswatch',
+    description: 'What signing in sets (`__Host-imdswatch` over TLS).',
   });
   let document: unknown;
   app.get(`${API_PREFIX}/openapi.json`, (c) => {
