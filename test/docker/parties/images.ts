@@ -53,7 +53,8 @@ export async function buildImages(lab: Lab, docker: DockerCommand): Promise<void
     cpSync(join(ROOT, path), join(context, path));
   }
   const base = join(lab.home, 'base');
-  await Promise.all([
+  // Both to their end, whatever becomes of either: nothing may be written after the lab is gone.
+  const made = await Promise.allSettled([
     build({
       root: ROOT,
       targets: TARGETS.filter(({ arch }) => arch === process.arch),
@@ -64,6 +65,7 @@ export async function buildImages(lab: Lab, docker: DockerCommand): Promise<void
     }),
     importBase(docker, base),
   ]);
+  for (const one of made) if (one.status === 'rejected') throw one.reason;
   for (const target of ['agent', 'collector']) {
     const file = join(context, 'docker/Dockerfile');
     await docker.docker('build', '--file', file, '--target', target, '--tag', `imdswatch-${target}`, context);
