@@ -26,14 +26,17 @@ describe(`packages for ${FOREIGN.arch}`, { skip }, () => {
   let kept: Kept;
   let directory: string;
   const at = (path: string) => join(directory, 'tree', path);
-  const node = (...args: string[]) =>
-    run(EMULATOR, [
+  // Not as a part of this test run, to which node:test would report in a form of its own.
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const node = (...args: string[]) => {
+    const program = [
       '-L',
       LIBRARIES,
       at(`${CODE_DIRECTORY}/bin/node`),
       '--disable-warning=ExperimentalWarning',
-      ...args,
-    ]);
+    ];
+    return run(EMULATOR, [...program, ...args], env);
+  };
 
   before(async () => {
     kept = await keptPackages(FOREIGN);
