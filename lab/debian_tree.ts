@@ -25,6 +25,12 @@ export async function prepareDebianTree(): Promise<void> {
   if (!hasDebianTree()) await makeTree();
 }
 
+/** The tree itself, to read from. Throws `OperatorError` when it cannot be made. */
+export async function debianTree(): Promise<string> {
+  await prepareDebianTree();
+  return TREE;
+}
+
 /** A copy of the tree at `root`, which must not exist. Throws `OperatorError` when it cannot be made. */
 export async function copyDebianTree(root: string): Promise<void> {
   await prepareDebianTree();

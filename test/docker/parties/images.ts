@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { copyDebianTree } from '../../../lab/debian_tree.ts';
+import { debianTree } from '../../../lab/debian_tree.ts';
 import { missingHere, programPath } from '../../../lab/engines/need.ts';
 import type { SocketEngine } from '../../../lab/engines/socket_engine.ts';
 import type { Lab, RunResult } from '../../../lab/lab.ts';
@@ -52,7 +52,6 @@ export async function buildImages(lab: Lab, docker: DockerCommand): Promise<void
   for (const path of ['.dockerignore', 'docker/Dockerfile', 'docker/healthy']) {
     cpSync(join(ROOT, path), join(context, path));
   }
-  const base = join(lab.home, 'base');
   // Both to their end, whatever becomes of either: nothing may be written after the lab is gone.
   const made = await Promise.allSettled([
     build({
@@ -63,7 +62,7 @@ export async function buildImages(lab: Lab, docker: DockerCommand): Promise<void
       out: dist,
       work: join(lab.home, 'packaging'),
     }),
-    importBase(docker, base),
+    importBase(docker),
   ]);
   for (const one of made) if (one.status === 'rejected') throw one.reason;
   for (const target of ['agent', 'collector']) {
@@ -72,8 +71,8 @@ export async function buildImages(lab: Lab, docker: DockerCommand): Promise<void
   }
 }
 
-async function importBase(docker: DockerCommand, directory: string): Promise<void> {
-  await copyDebianTree(directory);
+async function importBase(docker: DockerCommand): Promise<void> {
+  const directory = await debianTree();
   const script = `tar --directory="$1" --exclude=./usr/share/doc/* --exclude=./usr/share/locale/* --numeric-owner --create . | "$2" import - ${BASE}`;
   const { status, stderr } = await docker.try(['sh', '-c', script, 'sh', directory, programPath('docker')!]);
   assert.equal(status, 0, stderr);
