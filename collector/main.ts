@@ -112,7 +112,7 @@ async function compose(
       silentAfterSeconds: settings.silent_after_seconds,
     }),
   );
-  const alerts = new Alerts({ database: admin, insight, store, publicUrl, log });
+  const alerts = new Alerts({ database: admin, insight: insight.fresh, store, publicUrl, log });
   const retention = new RetentionTimer(store, access, log);
   endings.push(() => retention.stop());
   access.onTokenEnded(({ kind, hostId }) => {

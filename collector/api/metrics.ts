@@ -20,6 +20,8 @@ export interface Findings {
   overview: Overview;
   offenders: readonly Offender[];
   statistics: StoreStatistics;
+  /** Since they were worked out. */
+  ageSeconds: number;
 }
 
 export class ApiMetrics {
@@ -28,7 +30,7 @@ export class ApiMetrics {
   readonly #failures: Counter;
   readonly #findingsFailures: Counter;
   readonly #fleet: Record<
-    'hosts' | 'verdicts' | 'offenders' | 'bytes' | 'calls' | 'workloads' | 'known',
+    'hosts' | 'verdicts' | 'offenders' | 'bytes' | 'calls' | 'workloads' | 'known' | 'age',
     Gauge
   >;
   readonly #stages = new Map<string, Counter | Gauge>();
@@ -74,6 +76,7 @@ export class ApiMetrics {
       calls: gauge('store_calls', 'Raw calls that are kept.'),
       workloads: gauge('store_workloads', 'Workloads that are known.'),
       known: gauge('store_hosts', 'Hosts that are known.'),
+      age: gauge('findings_age_seconds', 'How old the numbers of hosts, offenders and the store are.'),
     };
   }
 
@@ -141,12 +144,12 @@ export class ApiMetrics {
     if (findings === null) {
       this.#findingsFailures.inc();
       // Those without labels would say 0.
-      const { bytes, calls, workloads, known } = this.#fleet;
-      for (const gauge of [bytes, calls, workloads, known]) gauge.remove();
+      const { bytes, calls, workloads, known, age } = this.#fleet;
+      for (const gauge of [bytes, calls, workloads, known, age]) gauge.remove();
       return;
     }
-    const { overview, offenders, statistics } = findings;
-    const { hosts, verdicts, bytes, calls, workloads, known } = this.#fleet;
+    const { overview, offenders, statistics, ageSeconds } = findings;
+    const { hosts, verdicts, bytes, calls, workloads, known, age } = this.#fleet;
     hosts.set({ state: 'online' }, overview.hosts.online);
     hosts.set({ state: 'silent' }, overview.hosts.silent);
     for (const [verdict, count] of Object.entries(overview.hosts.verdicts)) verdicts.set({ verdict }, count);
@@ -155,6 +158,7 @@ export class ApiMetrics {
     calls.set(statistics.calls);
     workloads.set(statistics.identities);
     known.set(statistics.hosts);
+    age.set(ageSeconds);
   }
 }
 

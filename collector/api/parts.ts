@@ -17,6 +17,13 @@ export type InsightAnswers = Methods<
   Insight,
   'overview' | 'offenders' | 'offender' | 'hosts' | 'host' | 'groups' | 'reconciliation'
 >;
+/** For pages, which ask the same again and again: an answer may be a few seconds old, and says so by the end of its window. */
+export interface RememberedAnswers extends InsightAnswers {
+  /** For what is taken away and read later. */
+  readonly fresh: InsightAnswers;
+  /** After a change by hand. */
+  forget(): void;
+}
 export type AccessDoor = Methods<
   Access,
   | 'principalOf'
@@ -43,7 +50,7 @@ export type FindingsStore = Methods<
 >;
 
 export interface ApiParts {
-  insight: InsightAnswers;
+  insight: RememberedAnswers;
   access: AccessDoor;
   alerts: AlertDesk;
   store: FindingsStore;

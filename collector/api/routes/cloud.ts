@@ -58,6 +58,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
         noTokenRejected: metadata_no_token_rejected,
       })),
     );
+    insight.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${counts.length} counts`;
     access.audit({ actor, action: 'cloud_counts.supply', subject: 'cloud', detail, source_address });
@@ -75,6 +76,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
         suppliedUs,
       })),
     );
+    insight.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${instances.length} instances`;
     access.audit({ actor, action: 'cloud_instances.supply', subject: 'cloud', detail, source_address });

@@ -88,13 +88,14 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
         ? questionOf(query, defaultWindowDays)
         : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
-    const hosts = (await insight.hosts(question, filter)).filter(
+    const format = formatOf(c, query.format);
+    const asked = format === 'json' ? insight : insight.fresh;
+    const hosts = (await asked.hosts(question, filter)).filter(
       (host) =>
         (query.verdict === undefined || query.verdict.includes(host.verdict)) &&
         (query.state === undefined || host.state === query.state),
     );
     const items = query.sort === undefined ? hosts : sorted(hosts, query.sort);
-    const format = formatOf(c, query.format);
     if (format !== 'json') {
       return exported(c, { format, name: 'hosts', schema: hostShape, items: once(items), log, metrics });
     }

@@ -57,9 +57,10 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, m
       cursor === null
         ? questionOf(query, defaultWindowDays)
         : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
-    const all = await insight.offenders(question, hostFilterOf(query));
-    const items = selectOffenders(all, query satisfies OffenderFilter);
     const format = formatOf(c, query.format);
+    const asked = format === 'json' ? insight : insight.fresh;
+    const all = await asked.offenders(question, hostFilterOf(query));
+    const items = selectOffenders(all, query satisfies OffenderFilter);
     if (format !== 'json') {
       return exported(c, {
         format,

@@ -21,11 +21,12 @@ const setRoute = route({
   responses: { 200: answers(Retention, 'The bounds from now on.') },
 });
 
-export function retentionRoutes(app: ApiApp, { access }: ApiParts): void {
+export function retentionRoutes(app: ApiApp, { access, insight }: ApiParts): void {
   app.openapi(readRoute, (c) => c.json(access.retention(), 200));
 
   app.openapi(setRoute, (c) => {
     access.setRetention(c.req.valid('json'), actorOf(c));
+    insight.forget();
     return c.json(access.retention(), 200);
   });
 }

@@ -82,7 +82,7 @@ test('offenders and hosts: the whole result, filtered and sorted as the page is'
 });
 
 test('a name that a spreadsheet would run stays text; numbers stay numbers', async () => {
-  const { insight } = api.parts;
+  const insight = api.parts.insight.fresh;
   const { offenders } = insight;
   insight.offenders = async () => [
     makeOffender(1, { title: '=HYPERLINK("http://evil")', user_agents: ['@SUM(1)'], script: '+1' }),

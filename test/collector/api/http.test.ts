@@ -9,6 +9,7 @@ import { CoalescedInsight } from '../../../collector/api/coalesced.ts';
 import { RateLimit } from '../../../collector/api/rate_limit.ts';
 import { takesRecords } from '../../../collector/takes_records.ts';
 import { type ApiBench, problemOf, startApi } from './parties/api_bench.ts';
+import { makeHost } from './parties/findings.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'imdswatch-test-'));
 const page = join(directory, 'dist');
@@ -258,21 +259,68 @@ test('equal questions in flight are asked once, and later ones anew', async () =
     await new Promise((resolve) => setTimeout(resolve, 20));
     return [];
   };
-  const insight = new CoalescedInsight({ ...api.parts.insight, hosts: slow });
+  const insight = new CoalescedInsight({ ...api.parts.insight.fresh, hosts: slow });
   const question = { window: { sinceUs: 0, untilUs: 1 } };
   await Promise.all(Array.from({ length: 50 }, () => insight.hosts(question, {})));
   assert.equal(asked, 1);
   await Promise.all([insight.hosts(question, {}), insight.hosts(question, { text: 'x' })]);
   assert.equal(asked, 3);
-  assert.deepEqual(insight.counters(), { questions: 52, questions_shared: 49, in_flight: 0 });
+  assert.deepEqual(insight.counters(), {
+    questions: 52,
+    questions_shared: 49,
+    questions_remembered: 0,
+    renewal_failures: 0,
+    in_flight: 0,
+  });
   const failing = new CoalescedInsight({
-    ...api.parts.insight,
+    ...api.parts.insight.fresh,
     hosts: async () => {
       throw new Error('once');
     },
   });
   await assert.rejects(failing.hosts(question, {}));
   await assert.rejects(failing.hosts(question, {}), /once/);
+});
+
+test('a dear answer is given out again, worked out anew meanwhile, and forgotten after a change by hand', async () => {
+  let now = 0;
+  let asked = 0;
+  let costMs = 400;
+  const hosts = async () => {
+    asked += 1;
+    now += costMs;
+    return [{ ...makeHost(asked), name: `answer ${asked}` }];
+  };
+  const insight = new CoalescedInsight({ ...api.parts.insight.fresh, hosts }, () => now);
+  const lastDays = (days: number) => {
+    const untilUs = Math.ceil(Date.now() / 1000) * 1_000_000;
+    return { window: { sinceUs: untilUs - days * 86_400_000_000, untilUs } };
+  };
+  const name = async (days = 14) => (await insight.hosts(lastDays(days), {}))[0]!.name;
+  assert.equal(await name(), 'answer 1');
+  assert.equal(await name(), 'answer 1');
+  assert.equal(await name(7), 'answer 2', 'another question');
+  now += 1_100; // More than half of the 2 s for which the first is kept, by now.
+  assert.equal(await name(), 'answer 1', 'nobody waits');
+  assert.equal(asked, 3);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(await name(), 'answer 3');
+  now += 2_100;
+  assert.equal(await name(), 'answer 4', 'too old to be shown');
+  insight.forget();
+  assert.equal(await name(), 'answer 5');
+  // What is being worked out when something changes is for those who asked before.
+  const before = insight.hosts(lastDays(1), {});
+  insight.forget();
+  const after = insight.hosts(lastDays(1), {});
+  assert.notEqual((await before)[0]!.name, (await after)[0]!.name);
+  assert.equal(await name(1), (await after)[0]!.name);
+  costMs = 10;
+  insight.forget();
+  assert.notEqual(await name(), await name(), 'what is cheap is asked anew');
+  const { questions_remembered, renewal_failures } = insight.counters();
+  assert.ok(questions_remembered! >= 3);
+  assert.equal(renewal_failures, 0);
 });
 
 test('health: alive always, ready only while the store takes records', async () => {

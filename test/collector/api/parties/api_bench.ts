@@ -7,6 +7,7 @@ import { type Logger, pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { createApp, type Rates } from '../../../../collector/api/app.ts';
+import { CoalescedInsight } from '../../../../collector/api/coalesced.ts';
 import { LiveFeed } from '../../../../collector/api/live_feed.ts';
 import { ApiMetrics } from '../../../../collector/api/metrics.ts';
 import type { ApiParts, FindingsStore, InsightAnswers } from '../../../../collector/api/parts.ts';
@@ -51,7 +52,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     },
     log,
   );
-  const insight = fakeInsight(asked);
+  const insight = new CoalescedInsight(fakeInsight(asked));
   const store = fakeStore(asked);
   const alerts = new Alerts({
     database: admin,
