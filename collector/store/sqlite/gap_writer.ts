@@ -36,6 +36,9 @@ interface Watched {
   bootId: string;
 }
 
+/** Who it was is lost; the call was seen, and counts with its version. */
+const OF_THE_CALLER_ONLY: ReadonlySet<string> = new Set(['calls.unattributed', 'attribution.evicted']);
+
 export class GapWriter {
   readonly #watchedOf: StatementSync;
   readonly #setWatched: StatementSync;
@@ -84,9 +87,10 @@ export class GapWriter {
       this.#gap(host, 'capture_not_live', startUs, endUs, { missing_ms: Math.round(missingMs) });
     }
     const losses = Object.entries(report.losses).filter(([, count]) => count > 0);
-    if (losses.length > 0) {
+    const unseen = losses.filter(([name]) => !OF_THE_CALLER_ONLY.has(name));
+    if (unseen.length > 0) {
       const lossEndUs = Math.max(report.startUs, endUs, startUs + 1);
-      this.#gap(host, 'losses', startUs, lossEndUs, Object.fromEntries(losses));
+      this.#gap(host, 'losses', startUs, lossEndUs, Object.fromEntries(unseen));
     }
     this.#setWatched.run(host, startUs, endUs, bootId);
     this.#setBoot.run(host, bootId, startUs, Math.max(startUs, endUs));

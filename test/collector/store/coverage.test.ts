@@ -105,6 +105,16 @@ test('a clock that is set back while the agent runs hides no later gap', () => {
   assert.deepEqual(found(), [[2, 32, 'agent_not_running']]);
 });
 
+test('a caller that was not found is a loss of the day and no gap: its call was seen', () => {
+  report(1, 2, { losses: { 'calls.unattributed': 5, 'attribution.evicted': 2 } });
+  assert.deepEqual(found(), []);
+  report(2, 3, { losses: { 'calls.unattributed': 5, 'capture.dropped': 1 } });
+  assert.deepEqual(found(), [[2, 3, 'losses']]);
+  const { gaps: all, losses } = coverage();
+  assert.match(all.at(-1)!.detail!, /^capture\.dropped 1$/);
+  assert.deepEqual(losses, { 'calls.unattributed': 10, 'attribution.evicted': 2, 'capture.dropped': 1 });
+});
+
 test('losses while a clock was set back still have an extent', () => {
   report(60, 61);
   report(61, 1, { losses: { dropped: 1 } });
