@@ -97,7 +97,7 @@ async function compose(
   const writer = new Writer(store, log, { stored: (batches) => live.publish(batches) });
   const ingest = new IngestServer({
     identify: (request) => access.identifyAgent(request),
-    issueCredential: (hostId) => access.issueCredential(hostId),
+    issueCredential: (hostId) => access.enrol(hostId),
     hasCredential: (hostId) => access.hasCredential(hostId),
     maxConnections: settings.max_connections,
     idleMs: settings.idle_seconds * 1000,

@@ -13,6 +13,7 @@ import { CertifiedHosts } from '../store/sqlite/admin/certified_hosts.ts';
 import { StoredSettings } from '../store/sqlite/admin/stored_settings.ts';
 import { transaction } from '../store/sqlite/admin/transaction.ts';
 import { AgentDoor, type AgentDoorOptions } from './agent_door.ts';
+import { Enrolments } from './enrolments.ts';
 import { PeopleDoor, type Shown, type SignedIn } from './people_door.ts';
 import type { Actor, AgentIdentity, Principal } from './principal.ts';
 import { ProxyIdentity, type ProxyOptions } from './proxy_identity.ts';
@@ -54,6 +55,7 @@ export class Access {
   readonly #tokens: TokenBook;
   readonly #certified: CertifiedHosts;
   readonly #agents: AgentDoor;
+  readonly #enrolments: Enrolments;
   readonly #people: PeopleDoor;
   readonly #proxy: ProxyIdentity;
   readonly #auditLog: AuditLog;
@@ -76,6 +78,7 @@ export class Access {
     this.#tokens = new TokenBook(admin, this.#auditLog, now);
     this.#certified = new CertifiedHosts(admin);
     this.#agents = new AgentDoor(this.#tokens, this.#certified, options, now);
+    this.#enrolments = new Enrolments(admin, (hostId) => this.issueCredential(hostId));
     const { cookie } = this;
     const parts = { tokens: this.#tokens, audit: this.#auditLog, proxy: this.#proxy, cookie, log, now };
     this.#people = new PeopleDoor(admin, parts);
@@ -100,6 +103,11 @@ export class Access {
    */
   issueCredential(hostId: string, sourceAddress: string | null = null): string | null {
     return this.#agents.issueCredential(hostId, sourceAddress);
+  }
+
+  /** The same, for many who come at once. */
+  enrol(hostId: string): Promise<string | null> {
+    return this.#enrolments.enrol(hostId);
   }
 
   /** Whether only its credential (or certificate) speaks for this host: an enrolment token does not any more. */

@@ -38,6 +38,8 @@ export class TokenBook {
   readonly #listeners: ((ended: EndedToken) => void)[] = [];
   readonly #told: Set<string>;
   #seenVersion: unknown;
+  /** Null: to be counted again. `version` is the database's, as another process may have changed it. */
+  #credentials: { count: number; version: unknown } | null = null;
   #expiryCheckedMs: number;
 
   constructor(database: DatabaseSync, audit: AuditLog, now: () => number) {
@@ -80,6 +82,7 @@ export class TokenBook {
       );
     }
     const now = this.#now();
+    if (kind === 'agent') this.#credentials = null;
     const secret = newSecret(LETTERS[kind]);
     const row: TokenRow = {
       id: randomUUID(),
@@ -106,6 +109,7 @@ export class TokenBook {
   revoke(id: string, by: Actor): boolean {
     const row = this.#tokens.byId(id);
     if (row === null) return false;
+    this.#credentials = null;
     const revoked = transaction(this.#database, () => {
       const changed = this.#tokens.revoke(id, this.#now());
       if (changed) this.#note(by, 'token.revoke', id, describe(row));
@@ -123,7 +127,11 @@ export class TokenBook {
 
   /** Credentials of agents that are not revoked. */
   credentialCount(): number {
-    return this.#tokens.credentialCount();
+    const version = this.#dataVersion.get()?.['data_version'];
+    if (this.#credentials === null || this.#credentials.version !== version) {
+      this.#credentials = { count: this.#tokens.credentialCount(), version };
+    }
+    return this.#credentials.count;
   }
 
   /** For an agent that has enrolled: a credential for a host that has none, or another secret for the one it has. */
@@ -155,6 +163,7 @@ export class TokenBook {
       }
     });
     if (replaced !== null) this.#lastUsed.delete(replaced.id);
+    else if (this.#credentials !== null) this.#credentials.count += 1;
     return secret;
   }
 
@@ -202,6 +211,7 @@ export class TokenBook {
   #makeRoomFor(hostId: string, now: number): void {
     const existing = this.#tokens.ofHost(hostId);
     if (existing === null) return;
+    this.#credentials = null;
     if (existing.expiresMs === null || existing.expiresMs > now) {
       throw new OperatorError(
         1,

@@ -52,7 +52,7 @@ export interface ConnectionContext {
   /** Who the door found this to be. */
   identity: AgentIdentity;
   /** See `IngestOptions`. */
-  issueCredential: ((hostId: string) => string | null) | null;
+  issueCredential: ((hostId: string) => Promise<string | null>) | null;
   hasCredential: (hostId: string) => boolean;
   /** Called once the agent has said which stream it sends. False: a connection of another host sends this stream. */
   greeted: (connection: AgentConnection) => boolean;
@@ -191,8 +191,8 @@ export class AgentConnection {
     this.#host = host;
     const lastSeq = await this.#context.store.lastSeq(stream, host.id);
     if (this.#closing) return;
-    const entry = this.#enter(host.id);
-    if (entry === null) return;
+    const entry = await this.#enter(host.id);
+    if (entry === null || this.#closing) return;
     if (lastSeq === null || !this.#context.greeted(this)) {
       this.refuse(
         'stream',
@@ -208,14 +208,14 @@ export class AgentConnection {
    * One host does not speak for another: neither with its own credential, nor with an enrolment token for one that has its
    * own. Null: refused. Else what the agent is given to show from now on, if anything.
    */
-  #enter(hostId: string): { credential?: string } | null {
+  async #enter(hostId: string): Promise<{ credential?: string } | null> {
     const { identity, issueCredential, hasCredential, counters, log } = this.#context;
     if (identity.hostId === hostId) return {};
     if (identity.hostId === null) {
       if (issueCredential === null) return {};
       // An agent of protocol 1 would not keep it, and could never come back.
       if (this.#protocol === 1 && !hasCredential(hostId)) return {};
-      const credential = this.#protocol === 1 ? null : issueCredential(hostId);
+      const credential = this.#protocol === 1 ? null : await issueCredential(hostId);
       if (credential !== null) {
         counters.credentials_issued += 1;
         log.info({ host: hostId }, 'an agent has enrolled');

@@ -26,7 +26,7 @@ export interface IngestOptions {
    * A credential for a host whose agent came with an enrolment token; null when that host has one already. The option null:
    * this collector gives none out, and agents go on with the token.
    */
-  issueCredential: ((hostId: string) => string | null) | null;
+  issueCredential: ((hostId: string) => Promise<string | null>) | null;
   /** Whether an agent must show a credential to speak for this host. */
   hasCredential: (hostId: string) => boolean;
   maxConnections: number;

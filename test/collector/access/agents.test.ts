@@ -141,6 +141,21 @@ describe('a credential of its own', () => {
     assert.equal(b.access.hasCredential(HOST), false);
     assert.notEqual(b.access.issueCredential(HOST), null);
   });
+  it('is given to many at once, to each its own, and to nobody who may not have one', async () => {
+    const b = bench();
+    b.access.createToken({ kind: 'agent', name: 'x', host_id: HOST }, ADMIN);
+    const hosts = Array.from({ length: 300 }, (_, index) => `i-${index}`);
+    const credentials = await Promise.all([...hosts, HOST, 'a\nb'].map((host) => b.access.enrol(host)));
+    assert.deepEqual(credentials.slice(300), [null, null]);
+    for (const [index, hostId] of hosts.entries()) {
+      assert.deepEqual(b.agent(credentials[index]!), { hostId, via: 'credential' });
+    }
+    // An agent that came twice has the one that it was given last.
+    const [first, second] = await Promise.all([b.access.enrol('i-twice'), b.access.enrol('i-twice')]);
+    assert.equal(b.agent(first!), null);
+    assert.deepEqual(b.agent(second!), { hostId: 'i-twice', via: 'credential' });
+    assert.equal(b.access.tokens().length, 302);
+  });
   it('is for a host id, not for anything', () => {
     const b = bench();
     for (const bad of ['', 'x'.repeat(201), 'a\nb', 'a\u0000'])

@@ -71,7 +71,7 @@ export class Door {
     this.writer = new Writer(this.store, log, { stored: options.stored ?? null });
     this.ingest = new IngestServer({
       identify: (request) => this.credentials.identify(request),
-      issueCredential: options.enrolment ? (hostId) => this.credentials.issue(hostId) : null,
+      issueCredential: options.enrolment ? async (hostId) => this.credentials.issue(hostId) : null,
       hasCredential: (hostId) => options.enrolment === true && this.credentials.has(hostId),
       maxConnections: 100,
       limits: options.limits ?? {},
