@@ -76,7 +76,8 @@ export function OffendersScreen() {
                 </Empty>
               ) : (
                 <Empty title="No IMDSv1 call was seen.">
-                  Which <a href="/hosts">hosts</a> were watched all the time, and are proven ready for it to be switched off?
+                  Which <a href="/hosts">hosts</a> were watched all the time, and are proven ready for it to
+                  be switched off?
                 </Empty>
               )
             ) : (
