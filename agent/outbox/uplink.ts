@@ -30,13 +30,8 @@ import { CallerReferences, fullBatchFrame } from './wire_batch.ts';
 const MAX_IN_FLIGHT = 8;
 const MAX_BATCH_RECORDS = 1000;
 const MAX_BATCH_BYTES = 256 * 1024;
-/**
- * How long the first record of a batch waits for company: what comes after a silence is soon on a page; who has just sent sends
- * fewer and larger batches, which cost the collector far less.
- */
+/** How long the first record of a batch waits for company. */
 const LINGER_MS = 50;
-const BUSY_LINGER_MS = 200;
-const BUSY_MS = 1_000;
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
 /** After a refusal that only an operator can end. */
@@ -77,8 +72,6 @@ export class Uplink implements Sink {
   #lingerTimer: NodeJS.Timeout | null = null;
   #heartbeatTimer: NodeJS.Timeout | null = null;
   #silentHeartbeats = 0;
-  /** When the last batch went out, on the clock of `performance.now()`. */
-  #sentMs = Number.NEGATIVE_INFINITY;
   #stopped = false;
   /** The state that was logged last: a collector that is away for a day is two lines, not thousands. */
   #state: 'new' | 'connected' | 'down' | 'refused' = 'new';
@@ -115,13 +108,10 @@ export class Uplink implements Sink {
 
   wake(): void {
     if (this.#welcomed === null || this.#lingerTimer !== null) return;
-    this.#lingerTimer = setTimeout(
-      () => {
-        this.#lingerTimer = null;
-        this.#pump();
-      },
-      performance.now() - this.#sentMs < BUSY_MS ? BUSY_LINGER_MS : LINGER_MS,
-    );
+    this.#lingerTimer = setTimeout(() => {
+      this.#lingerTimer = null;
+      this.#pump();
+    }, LINGER_MS);
   }
 
   /** A collector knows a host by its `hello`: one that has heard an older one is said hello again. */
@@ -359,7 +349,6 @@ export class Uplink implements Sink {
       const batch = spool.take(MAX_BATCH_RECORDS, MAX_BATCH_BYTES);
       if (batch === null) return;
       this.#counters.batches_sent += 1;
-      this.#sentMs = performance.now();
       this.#send(socket, this.#batchFrame(batch));
     }
   }

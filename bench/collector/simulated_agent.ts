@@ -14,8 +14,6 @@ import type { Entry } from './script.ts';
 /** As the uplink has them. */
 export const MAX_IN_FLIGHT = 8;
 export const LINGER_MS = 50;
-const BUSY_LINGER_MS = 200;
-const BUSY_MS = 1_000;
 const MAX_BATCH_RECORDS = 1000;
 const MAX_BATCH_BYTES = 256 * 1024;
 const SEPARATOR = 0x2c;
@@ -79,7 +77,6 @@ export class SimulatedAgent {
   #handedMs: number[] = [];
   /** Sends as much as it may, as after an outage. */
   #hasBacklog = false;
-  #sentMs = Number.NEGATIVE_INFINITY;
   #linger: NodeJS.Timeout | null = null;
   #closed = false;
 
@@ -208,13 +205,10 @@ export class SimulatedAgent {
   }
 
   #wake(): void {
-    this.#linger ??= setTimeout(
-      () => {
-        this.#linger = null;
-        this.#pump();
-      },
-      performance.now() - this.#sentMs < BUSY_MS ? BUSY_LINGER_MS : LINGER_MS,
-    );
+    this.#linger ??= setTimeout(() => {
+      this.#linger = null;
+      this.#pump();
+    }, LINGER_MS);
   }
 
   #pump(): void {
@@ -248,7 +242,6 @@ export class SimulatedAgent {
     const handedMs = this.#handedMs.splice(0, to - from);
     this.#onItsWay.push({ seq: this.#seq, calls: to - from, sentMs: performance.now(), handedMs });
     doings.frames += 1;
-    this.#sentMs = performance.now();
     doings.sentCalls += to - from;
     doings.sentBytes += end;
   }
