@@ -1,13 +1,12 @@
 /** The images of docker/Dockerfile, built in a lab from this checkout's package on a Debian that was made here. */
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { debianTree } from '../../../lab/debian_tree.ts';
 import { missingHere, programPath } from '../../../lab/engines/need.ts';
 import type { SocketEngine } from '../../../lab/engines/socket_engine.ts';
 import type { Lab, RunResult } from '../../../lab/lab.ts';
-import { build } from '../../../packaging/build.ts';
-import { TARGETS } from '../../../packaging/target.ts';
+import { keptPackages, NATIVE } from '../../packaging/parties/kept.ts';
 
 export const ROOT = join(import.meta.dirname, '../../..');
 /** As docker/Dockerfile names it. */
@@ -49,22 +48,15 @@ export async function buildImages(lab: Lab, docker: DockerCommand): Promise<void
   const context = join(lab.home, 'checkout');
   const dist = join(context, 'dist');
   mkdirSync(join(context, 'docker'), { recursive: true });
+  mkdirSync(dist);
   for (const path of ['.dockerignore', 'docker/Dockerfile', 'docker/healthy']) {
     cpSync(join(ROOT, path), join(context, path));
   }
   // Both to their end, whatever becomes of either: nothing may be written after the lab is gone.
-  const made = await Promise.allSettled([
-    build({
-      root: ROOT,
-      targets: TARGETS.filter(({ arch }) => arch === process.arch),
-      formats: ['deb'],
-      revision: 1,
-      out: dist,
-      work: join(lab.home, 'packaging'),
-    }),
-    importBase(docker),
-  ]);
+  const made = await Promise.allSettled([keptPackages(NATIVE), importBase(docker)]);
   for (const one of made) if (one.status === 'rejected') throw one.reason;
+  const { deb } = await keptPackages(NATIVE);
+  cpSync(deb, join(dist, basename(deb)));
   for (const target of ['agent', 'collector']) {
     const file = join(context, 'docker/Dockerfile');
     await docker.docker('build', '--file', file, '--target', target, '--tag', `imdswatch-${target}`, context);

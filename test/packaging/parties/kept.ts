@@ -1,7 +1,8 @@
 /** Packages of this very checkout, made once and kept: making them takes most of a minute, and several tests need them. */
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from '../../../packaging/build.ts';
 import { readSources } from '../../../packaging/sources.ts';
 import { FORMATS, TARGETS, type Target } from '../../../packaging/target.ts';
@@ -38,28 +39,9 @@ export async function keptPackages(target: Target): Promise<Kept> {
     hash.update(`${path}\0`).update(readFileSync(join(ROOT, path)));
   }
   const directory = join(KEPT_IN, `${target.arch}-${hash.digest('hex').slice(0, 16)}`);
-  if (!existsSync(directory)) {
-    const apart = `${directory}.${process.pid}`;
-    try {
-      await build({
-        root: ROOT,
-        targets: [target],
-        formats: FORMATS,
-        revision: 1,
-        out: apart,
-        work: `${apart}.work`,
-      });
-      // Of earlier states of the checkout.
-      for (const name of readdirSync(KEPT_IN).filter(
-        (name) => /^\w+-[0-9a-f]{16}$/.test(name) && name.startsWith(target.arch),
-      )) {
-        rmSync(join(KEPT_IN, name), { recursive: true, force: true });
-      }
-      if (!existsSync(directory)) renameSync(apart, directory);
-    } finally {
-      rmSync(apart, { recursive: true, force: true });
-    }
-  }
+  await alone(`${directory}.lock`, async () => {
+    if (!existsSync(directory)) await make(target, directory);
+  });
   const find = (ending: string) =>
     join(directory, readdirSync(directory).find((name) => name.endsWith(ending))!);
   return {
@@ -67,4 +49,57 @@ export async function keptPackages(target: Target): Promise<Kept> {
     rpm: find('.rpm'),
     sha256sums: readFileSync(join(directory, 'SHA256SUMS'), 'utf8'),
   };
+}
+
+async function make(target: Target, directory: string): Promise<void> {
+  const apart = `${directory}.${process.pid}`;
+  try {
+    await build({
+      root: ROOT,
+      targets: [target],
+      formats: FORMATS,
+      revision: 1,
+      out: apart,
+      work: `${apart}.work`,
+    });
+    // Of earlier states of the checkout.
+    for (const name of readdirSync(KEPT_IN).filter(
+      (name) => /^\w+-[0-9a-f]{16}$/.test(name) && name.startsWith(target.arch),
+    )) {
+      rmSync(join(KEPT_IN, name), { recursive: true, force: true });
+    }
+    renameSync(apart, directory);
+  } finally {
+    rmSync(apart, { recursive: true, force: true });
+  }
+}
+
+/** Test files run side by side: of those that want the same packages one makes them, and the others wait. */
+async function alone(lock: string, action: () => Promise<void>): Promise<void> {
+  mkdirSync(KEPT_IN, { recursive: true });
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: 'wx' });
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (!isHeld(lock)) rmSync(lock, { force: true });
+      else await sleep(100);
+    }
+  }
+  try {
+    await action();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** False when whoever took it has ended without giving it back. */
+function isHeld(lock: string): boolean {
+  try {
+    const pid = readFileSync(lock, 'utf8');
+    return pid === '' || existsSync(`/proc/${pid}`);
+  } catch {
+    return true; // just given back: asked for again
+  }
 }
