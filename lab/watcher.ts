@@ -25,6 +25,7 @@ export class Watcher {
   /** Requests up to this one are the watcher's own probes: compare with what came after. */
   readySeq = 0;
   readonly #process: LabProcess;
+  #probePorts: ReadonlySet<number> = new Set();
 
   private constructor(running: LabProcess) {
     this.pid = running.pid;
@@ -62,6 +63,7 @@ export class Watcher {
     const last = probes.at(-1);
     await watcher.#until(() => watcher.calls.some((seen) => seen['source.port'] === last?.clientPort), 5000);
     watcher.calls.length = 0;
+    watcher.#probePorts = new Set(probes.map(({ clientPort }) => clientPort));
     return watcher;
   }
 
@@ -74,11 +76,17 @@ export class Watcher {
       return;
     }
     const parsed = call.safeParse(value);
+    // A probe that was under way when the capture began is reported late, when the watch was taken for ready.
+    if (parsed.success && this.#isProbe(parsed.data)) return;
     if (parsed.success) this.calls.push(parsed.data);
     else
       this.invalid.push(
         `${line} (${parsed.error.issues[0]?.path.join('.')}: ${parsed.error.issues[0]?.message})`,
       );
+  }
+
+  #isProbe(seen: Call): boolean {
+    return this.#probePorts.has(seen['source.port']) && ['/', null].includes(seen['url.path']);
   }
 
   /** Waits until at least `count` calls were printed, or `timeoutMs` have gone by: fewer are for `compareCalls`. */
