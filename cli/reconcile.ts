@@ -5,7 +5,6 @@
  * an admin already, no token has to lie about, and SQLite lets two writers take turns. From elsewhere the API takes the same figures.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
-import { userInfo } from 'node:os';
 import { basename } from 'node:path';
 import * as z from 'zod';
 import { type CloudFigures, readCloudFile } from '../collector/insight/cloud_import/cloud_file.ts';
@@ -19,6 +18,7 @@ import { FindingsWriter } from '../collector/store/sqlite/findings_writer.ts';
 import { openStoreForReading } from '../collector/store/sqlite/sqlite_store.ts';
 import type { CloudCount } from '../collector/store/store.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
+import { commandActor } from './command_actor.ts';
 import { reconciliationTable } from './reconciliation_table.ts';
 import { loadSettings } from './settings.ts';
 
@@ -112,7 +112,7 @@ function supply(
   const admin = openAdmin(dataDir);
   try {
     const entry = {
-      actor: `${userInfo().username} (command)`,
+      actor: commandActor(),
       action: 'cloud_counts.supply',
       subject: 'cloud',
       detail: `${counts.length} counts and ${instances.length} instances from ${files} files`,

@@ -1,12 +1,12 @@
 /** `imdswatch token`: who may use the collector, managed by somebody with access to its files, while it runs. */
-import { userInfo } from 'node:os';
 import * as z from 'zod';
 import { Access } from '../collector/access/access.ts';
-import { type Actor, COMMAND_PREFIX } from '../collector/access/principal.ts';
+import type { Actor } from '../collector/access/principal.ts';
 import { signInLink } from '../collector/access/sign_in_link.ts';
 import { newToken, role, type Token, tokenKind } from '../collector/model/administration.ts';
 import { openAdmin } from '../collector/store/sqlite/admin_schema.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
+import { commandActor } from './command_actor.ts';
 import { verbsHelp } from './help_requested.ts';
 import { createLogger } from './log.ts';
 import { loadSettings } from './settings.ts';
@@ -205,13 +205,7 @@ function withAccess<T>(dataDir: string, work: (access: Access) => T): T {
 
 /** Who runs this command, for the audit log. */
 function actor(): Actor {
-  let user = String(process.getuid?.() ?? 'unknown');
-  try {
-    user = userInfo().username;
-  } catch {
-    // A user id without a name, as in many containers: the number says who.
-  }
-  return { name: `${COMMAND_PREFIX}${user}`, sourceAddress: null };
+  return { name: commandActor(), sourceAddress: null };
 }
 
 function usage(): string {
