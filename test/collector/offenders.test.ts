@@ -19,8 +19,13 @@ import type { Call } from '../../protocol/call.ts';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import type { WireRecord } from '../../protocol/records.ts';
 import { newFindings } from './insight/parties/findings.ts';
-import { HOST, makeCall, processFacts } from './parties/calls.ts';
+import * as parties from './parties/calls.ts';
+import { HOST, processFacts } from './parties/calls.ts';
 import { Bench } from './parties/in_process.ts';
+
+/** Returns a call at a fixed time, which lies between the times that these tests name. */
+const makeCall = (changes: Partial<Call> = {}): Call =>
+  parties.makeCall({ time: '2026-11-22T08:00:00.000000Z', ...changes });
 
 const bench = new Bench();
 afterEach(() => bench.end());
