@@ -97,8 +97,9 @@ async function compose(
   const writer = new Writer(store, log, { stored: (batches) => live.publish(batches) });
   const ingest = new IngestServer({
     identify: (request) => access.identifyAgent(request),
-    issueCredential: (hostId) => access.enrol(hostId),
+    issueCredential: (hostId, claim) => access.enrol(hostId, claim),
     hasCredential: (hostId) => access.hasCredential(hostId),
+    addressOf: ({ headers, socket }) => access.clientAddress(headers, socket.remoteAddress),
     maxConnections: settings.max_connections,
     idleMs: settings.idle_seconds * 1000,
     store,

@@ -31,6 +31,9 @@ const MAX_BATCH_RECORDS = 10_000;
 /** Bound on the callers that a connection has defined: bytes of their JSON without the number. */
 export const MAX_CALLERS_BYTES = 128 * 1024;
 
+/** 32 random bytes in base64url (RFC 4648 section 5) without padding. */
+export const ENROLMENT_KEY = /^[A-Za-z0-9_-]{43}$/;
+
 const seq = z.int().min(0);
 
 export const hello = z.object({
@@ -42,6 +45,11 @@ export const hello = z.object({
   agent_version: z.string(),
   stream: z.uuid(),
   host: hostFacts,
+  /**
+   * Sent with an enrolment token only: a secret of the agent's own, the same at each try. It proves that an agent which asks for a
+   * credential again is the one that enrolled. Agents of releases before it do not send it, and collectors before it ignore it.
+   */
+  enrolment_key: z.string().regex(ENROLMENT_KEY).optional(),
 });
 export const batch = z.object({
   type: z.literal('batch'),

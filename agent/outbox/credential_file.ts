@@ -2,10 +2,11 @@
  * What the collector gave this agent to show instead of the enrolment token: `credential` in the spool's directory, for its
  * owner only. It names the host that it is bound to, so that one that came with a disk image is not shown.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import * as z from 'zod';
+import { writePrivateFile } from './private_file.ts';
 
 const FILE = 'credential';
 const content = z.object({ host_id: z.string(), credential: z.string().regex(/^[\x21-\x7e]+$/) });
@@ -55,30 +56,14 @@ export class CredentialFile {
   }
 
   #write(credential: string): void {
-    const path = join(this.#directory, FILE);
-    const draft = `${path}.new`;
     try {
-      rmSync(draft, { force: true });
-      const fd = openSync(draft, 'wx', 0o600);
-      try {
-        writeSync(fd, JSON.stringify({ host_id: this.#hostId, credential }));
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      renameSync(draft, path);
-      const directory = openSync(this.#directory, 'r');
-      try {
-        fsyncSync(directory);
-      } finally {
-        closeSync(directory);
-      }
+      writePrivateFile(this.#directory, FILE, JSON.stringify({ host_id: this.#hostId, credential }));
       this.#isStored = true;
     } catch (error) {
       this.failures += 1;
       if (this.failures === 1) {
         this.#log.error(
-          { reason: (error as Error).message, file: path },
+          { reason: (error as Error).message, file: join(this.#directory, FILE) },
           'the credential of this agent cannot be written; it is kept in memory, and lost if the agent ends before it can be',
         );
       }

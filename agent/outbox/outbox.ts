@@ -8,6 +8,7 @@ import type { Call, HostFacts } from '../../protocol/call.ts';
 import type { Coverage, Heartbeat, StageCounters, WireRecord } from '../../protocol/records.ts';
 import type { TlsFiles } from './collector_tls.ts';
 import { CredentialFile } from './credential_file.ts';
+import { EnrolmentKey } from './enrolment_key.ts';
 import { measureSelf } from './own_usage.ts';
 import { RollUp } from './roll_up.ts';
 import { FileJournal } from './roll_up_journal.ts';
@@ -64,6 +65,7 @@ export function toCollector(
       token,
       tls,
       credential,
+      enrolmentKey: new EnrolmentKey(spoolDir, host.id, log),
       heartbeatMs,
       host,
       agentVersion,

@@ -4,19 +4,22 @@
  * credential: a collector that errs for a while must not cost the agent its name.
  */
 import type { CredentialFile } from './credential_file.ts';
+import type { EnrolmentKey } from './enrolment_key.ts';
 
 export class Pass {
   /** Enrolment token; null for an agent that has a credential or a certificate. */
   readonly #token: string | null;
   readonly #credential: CredentialFile;
+  readonly #enrolmentKey: EnrolmentKey;
   /** What the present connection shows. */
   #shown: 'token' | 'credential' | null = null;
   #enrolsAgain = false;
   credentialsRefused = 0;
 
-  constructor(token: string | null, credential: CredentialFile) {
+  constructor(token: string | null, credential: CredentialFile, enrolmentKey: EnrolmentKey) {
     this.#token = token;
     this.#credential = credential;
+    this.#enrolmentKey = enrolmentKey;
   }
 
   /** Headers of the request that opens a connection. */
@@ -26,6 +29,11 @@ export class Pass {
     const secret = showsToken ? this.#token : credential;
     this.#shown = secret === null ? null : showsToken ? 'token' : 'credential';
     return secret === null ? {} : { authorization: `Bearer ${secret}` };
+  }
+
+  /** Returns what belongs into `hello` beside the token that this connection shows: nothing where it shows no token. */
+  claim(): { enrolment_key?: string } {
+    return this.#shown === 'token' ? { enrolment_key: this.#enrolmentKey.get() } : {};
   }
 
   /** For a message to the operator. */

@@ -22,6 +22,7 @@ import { Backoff } from './backoff.ts';
 import type { Batch } from './batches.ts';
 import { type TlsFiles, tlsOptions, tlsRemedy } from './collector_tls.ts';
 import type { CredentialFile } from './credential_file.ts';
+import type { EnrolmentKey } from './enrolment_key.ts';
 import { Pass } from './pass.ts';
 import type { Sink } from './sink.ts';
 import type { Spool } from './spool.ts';
@@ -48,6 +49,7 @@ export interface UplinkOptions {
   token: string | null;
   tls: TlsFiles;
   credential: CredentialFile;
+  enrolmentKey: EnrolmentKey;
   host: HostFacts;
   agentVersion: string;
   heartbeatMs: number;
@@ -95,7 +97,7 @@ export class Uplink implements Sink {
     this.#options = options;
     this.#log = options.log;
     this.#host = options.host;
-    this.#pass = new Pass(options.token, options.credential);
+    this.#pass = new Pass(options.token, options.credential, options.enrolmentKey);
   }
 
   get connected(): boolean {
@@ -173,6 +175,7 @@ export class Uplink implements Sink {
     });
     this.#socket = socket;
     const { stream } = spool;
+    const claim = this.#pass.claim();
     socket.on('open', () => {
       this.#silentHeartbeats = 0;
       this.#heartbeatTimer = setInterval(() => this.#onHeartbeat(socket), this.#options.heartbeatMs);
@@ -183,6 +186,7 @@ export class Uplink implements Sink {
         agent_version: agentVersion,
         stream,
         host: this.#host,
+        ...claim,
       };
       this.#send(socket, JSON.stringify(hello));
     });

@@ -20,7 +20,7 @@ import { ProxyIdentity, type ProxyOptions } from './proxy_identity.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { isSameOrigin } from './same_origin.ts';
 import { type SessionCookie, sessionCookie } from './session_cookie.ts';
-import { type EndedToken, TokenBook } from './token_book.ts';
+import { type EndedToken, type EnrolmentClaim, TokenBook } from './token_book.ts';
 
 export interface AccessOptions extends AgentDoorOptions {
   proxy: ProxyOptions;
@@ -78,7 +78,7 @@ export class Access {
     this.#tokens = new TokenBook(admin, this.#auditLog, now);
     this.#certified = new CertifiedHosts(admin);
     this.#agents = new AgentDoor(this.#tokens, this.#certified, options, now);
-    this.#enrolments = new Enrolments(admin, (hostId) => this.issueCredential(hostId));
+    this.#enrolments = new Enrolments(admin, (hostId, claim) => this.issueCredential(hostId, claim));
     const { cookie } = this;
     const parts = { tokens: this.#tokens, audit: this.#auditLog, proxy: this.#proxy, cookie, log, now };
     this.#people = new PeopleDoor(admin, parts);
@@ -98,16 +98,17 @@ export class Access {
   }
 
   /**
-   * A credential for an agent whose identity is `enrolment`, to be given to it once. Null: its host has one already, and nobody else
-   * may take its name until an admin revokes that. Throws when it cannot be stored.
+   * A credential for an agent whose identity is `enrolment`, to be given to it once. Null: its host has one already, and the claim
+   * does not prove that it is the same agent. Nobody else gets that name until an admin revokes the credential. Throws when it cannot
+   * be stored.
    */
-  issueCredential(hostId: string, sourceAddress: string | null = null): string | null {
-    return this.#agents.issueCredential(hostId, sourceAddress);
+  issueCredential(hostId: string, claim: EnrolmentClaim = {}): string | null {
+    return this.#agents.issueCredential(hostId, claim);
   }
 
   /** The same, for many who come at once. */
-  enrol(hostId: string): Promise<string | null> {
-    return this.#enrolments.enrol(hostId);
+  enrol(hostId: string, claim: EnrolmentClaim = {}): Promise<string | null> {
+    return this.#enrolments.enrol(hostId, claim);
   }
 
   /** Whether only its credential (or certificate) speaks for this host: an enrolment token does not any more. */

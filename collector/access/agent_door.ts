@@ -7,7 +7,7 @@ import type { TokenRow } from '../store/sqlite/admin/tokens.ts';
 import { certifiedHost } from './client_certificate.ts';
 import type { AgentIdentity } from './principal.ts';
 import { bearerOf, secretHash } from './secret.ts';
-import type { TokenBook } from './token_book.ts';
+import type { EnrolmentClaim, TokenBook } from './token_book.ts';
 
 /** How agents are let in. */
 export interface AgentDoorOptions {
@@ -17,11 +17,6 @@ export interface AgentDoorOptions {
   agentTokenHost: string | null;
 }
 
-/**
- * An agent that could not save its credential (it was killed, its disk was full) comes back with the enrolment token. As long as nobody
- * has used that credential it gets another one, but not later than this: an agent may stay on its first connection for weeks.
- */
-const UNUSED_RENEWABLE_MS = 10 * 60_000;
 /** With an enrolment token anybody can make up hosts: a bound on what that can write. */
 const MAX_CREDENTIALS = 200_000;
 const MAX_HOST_ID_CHARACTERS = 200;
@@ -80,38 +75,36 @@ export class AgentDoor {
     return this.#tokens.find(secret, 'enrolment') === null ? null : { hostId: null, via: 'enrolment' };
   }
 
-  /** For an agent that came by enrolment. Null: that host has a credential already, or its id is not one. */
-  issueCredential(hostId: string, sourceAddress: string | null): string | null {
+  /**
+   * Returns a credential for an agent that came by enrolment. Null: its host id is not one, or the host has enrolled before. An
+   * enrolment token alone never replaces a host. An agent that lost its credential (it was killed before it saved it) gets another one
+   * when it shows the enrolment key that it enrolled with; without it an admin has to revoke the credential first.
+   */
+  issueCredential(hostId: string, claim: EnrolmentClaim): string | null {
     if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
       return this.#denied();
     }
     if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return this.#denied();
-    const existing = this.#validCredentialOf(hostId);
+    const existing = this.#tokens.credentialOf(hostId);
     if (existing === null) {
       if (this.#tokens.credentialCount() >= MAX_CREDENTIALS) return this.#denied();
       this.#counters.credentials_issued += 1;
     } else {
-      if (!this.#isRenewable(existing)) return this.#denied();
+      if (!this.#isOwner(existing, claim)) return this.#denied();
       this.#counters.credentials_renewed += 1;
     }
-    return this.#tokens.issue(hostId, existing, sourceAddress);
+    return this.#tokens.issue(hostId, existing, claim);
   }
 
   /** Whether only the credential (or certificate) speaks for this host: an enrolment token does not any more. */
   hasCredential(hostId: string): boolean {
     if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return true;
-    const existing = this.#validCredentialOf(hostId);
-    return existing !== null && !this.#isRenewable(existing);
+    return this.#tokens.credentialOf(hostId) !== null;
   }
 
-  #validCredentialOf(hostId: string): TokenRow | null {
-    const existing = this.#tokens.credentialOf(hostId);
-    return existing?.expiresMs != null && existing.expiresMs <= this.#now() ? null : existing;
-  }
-
-  #isRenewable({ enrolled, createdMs, lastUsedMs }: TokenRow): boolean {
-    const isYoung = Math.abs(this.#now() - createdMs) < UNUSED_RENEWABLE_MS;
-    return enrolled === 1 && lastUsedMs === null && isYoung;
+  #isOwner({ enrolmentKeyHash }: TokenRow, { enrolmentKey = null }: EnrolmentClaim): boolean {
+    if (enrolmentKeyHash === null || enrolmentKey === null) return false;
+    return timingSafeEqual(enrolmentKeyHash, secretHash(enrolmentKey));
   }
 
   #denied(): null {

@@ -1,32 +1,34 @@
 /** Agents that enrol at the same time share one transaction: each alone would wait for a sync to disk of its own. */
 import type { DatabaseSync } from 'node:sqlite';
 import { transaction } from '../store/sqlite/admin/transaction.ts';
+import type { EnrolmentClaim } from './token_book.ts';
 
 /** How long the first of them waits for others. */
 const GROUP_MS = 10;
 
 interface Waiting {
   hostId: string;
+  claim: EnrolmentClaim;
   resolve: (credential: string | null) => void;
   reject: (error: unknown) => void;
 }
 
 export class Enrolments {
   readonly #database: DatabaseSync;
-  readonly #issue: (hostId: string) => string | null;
+  readonly #issue: (hostId: string, claim: EnrolmentClaim) => string | null;
   #waiting: Waiting[] = [];
 
   /** `issue` writes, and is called within a transaction. */
-  constructor(database: DatabaseSync, issue: (hostId: string) => string | null) {
+  constructor(database: DatabaseSync, issue: (hostId: string, claim: EnrolmentClaim) => string | null) {
     this.#database = database;
     this.#issue = issue;
   }
 
   /** Of each the result of `issue`, once it is durable. Rejects where it cannot be stored. */
-  enrol(hostId: string): Promise<string | null> {
+  enrol(hostId: string, claim: EnrolmentClaim): Promise<string | null> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) setTimeout(() => this.#issueAll(), GROUP_MS);
-      this.#waiting.push({ hostId, resolve, reject });
+      this.#waiting.push({ hostId, claim, resolve, reject });
     });
   }
 
@@ -36,9 +38,9 @@ export class Enrolments {
     const settle: (() => void)[] = [];
     try {
       transaction(this.#database, () => {
-        for (const { hostId, resolve, reject } of waiting) {
+        for (const { hostId, claim, resolve, reject } of waiting) {
           try {
-            const credential = this.#issue(hostId);
+            const credential = this.#issue(hostId, claim);
             settle.push(() => resolve(credential));
           } catch (error) {
             settle.push(() => reject(error));

@@ -9,6 +9,13 @@ import { transaction } from '../store/sqlite/admin/transaction.ts';
 import { type Actor, COMMAND_PREFIX } from './principal.ts';
 import { letterOf, newSecret, type SecretLetter, secretHash } from './secret.ts';
 
+/** What an agent shows beside an enrolment token. */
+export interface EnrolmentClaim {
+  /** A secret that the agent made before it enrolled; null or left out for agents of releases that have none. */
+  enrolmentKey?: string | null;
+  sourceAddress?: string | null;
+}
+
 /** A token that counts no longer: revoked (here or by a command in another process), or expired. */
 export interface EndedToken {
   id: string;
@@ -96,6 +103,7 @@ export class TokenBook {
       expiresMs: request.expires_days === undefined ? null : now + request.expires_days * DAY_MS,
       lastUsedMs: null,
       revokedMs: null,
+      enrolmentKeyHash: null,
     };
     transaction(this.#database, () => {
       if (hostId !== undefined) this.#makeRoomFor(hostId, now);
@@ -135,13 +143,13 @@ export class TokenBook {
   }
 
   /** For an agent that has enrolled: a credential for a host that has none, or another secret for the one it has. */
-  issue(hostId: string, replaced: TokenRow | null, sourceAddress: string | null): string {
+  issue(hostId: string, replaced: TokenRow | null, claim: EnrolmentClaim): string {
+    const { enrolmentKey = null, sourceAddress = null } = claim;
     const now = this.#now();
     const secret = newSecret('a');
     const by: Actor = { name: ENROLMENT, sourceAddress };
     transaction(this.#database, () => {
       if (replaced === null) {
-        this.#makeRoomFor(hostId, now);
         const row: TokenRow = {
           id: randomUUID(),
           kind: 'agent',
@@ -154,6 +162,7 @@ export class TokenBook {
           expiresMs: null,
           lastUsedMs: null,
           revokedMs: null,
+          enrolmentKeyHash: enrolmentKey === null ? null : secretHash(enrolmentKey),
         };
         this.#insert(row, secret);
         this.#note(by, 'credential.issue', row.id, describe(row));

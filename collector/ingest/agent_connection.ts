@@ -14,6 +14,7 @@ import {
   type RefusalReason,
 } from '../../protocol/frames.ts';
 import type { AgentIdentity } from '../access/principal.ts';
+import type { EnrolmentClaim } from '../access/token_book.ts';
 import type { Backlog } from './backlog.ts';
 import { CallerTable } from './caller_table.ts';
 import { type CheckedBatch, checkFullRecords, checkReferringRecords } from './checked_batch.ts';
@@ -51,11 +52,15 @@ export interface ConnectionContext {
   log: Logger;
   /** Who the door found this to be. */
   identity: AgentIdentity;
+  /** For the audit log. */
+  sourceAddress: string | null;
   /** See `IngestOptions`. */
-  issueCredential: ((hostId: string) => Promise<string | null>) | null;
+  issueCredential: ((hostId: string, claim: EnrolmentClaim) => Promise<string | null>) | null;
   hasCredential: (hostId: string) => boolean;
   /** Called once the agent has said which stream it sends. False: a connection of another host sends this stream. */
   greeted: (connection: AgentConnection) => boolean;
+  /** Called when this connection was given the credential of its host. */
+  enrolled: (connection: AgentConnection) => void;
 }
 
 export class AgentConnection {
@@ -66,6 +71,7 @@ export class AgentConnection {
   #protocol = OLDEST_PROTOCOL_VERSION;
   readonly #callers = new CallerTable();
   #welcomed = false;
+  #hasEnrolled = false;
   #closing = false;
   #quietFrames = 0;
   #quietSince = performance.now();
@@ -111,6 +117,11 @@ export class AgentConnection {
   /** For whom alone it may speak by what it has shown; null: it came by an enrolment token. */
   get boundTo(): string | null {
     return this.#context.identity.hostId;
+  }
+
+  /** True: a credential or a certificate stands behind what this connection says. False: an enrolment token only. */
+  get hasProof(): boolean {
+    return this.#hasEnrolled || this.#context.identity.hostId !== null;
   }
 
   refuse(reason: RefusalReason, message: string): void {
@@ -191,7 +202,7 @@ export class AgentConnection {
     this.#host = host;
     const lastSeq = await this.#context.store.lastSeq(stream, host.id);
     if (this.#closing) return;
-    const entry = await this.#enter(host.id);
+    const entry = await this.#enter(host.id, hello.enrolment_key ?? null);
     if (entry === null || this.#closing) return;
     if (lastSeq === null || !this.#context.greeted(this)) {
       this.refuse(
@@ -208,15 +219,18 @@ export class AgentConnection {
    * One host does not speak for another: neither with its own credential, nor with an enrolment token for one that has its
    * own. Null: refused. Else what the agent is given to show from now on, if anything.
    */
-  async #enter(hostId: string): Promise<{ credential?: string } | null> {
-    const { identity, issueCredential, hasCredential, counters, log } = this.#context;
+  async #enter(hostId: string, enrolmentKey: string | null): Promise<{ credential?: string } | null> {
+    const { identity, sourceAddress, issueCredential, hasCredential, counters, log } = this.#context;
     if (identity.hostId === hostId) return {};
     if (identity.hostId === null) {
       if (issueCredential === null) return {};
       // An agent of protocol 1 would not keep it, and could never come back.
       if (this.#protocol === 1 && !hasCredential(hostId)) return {};
-      const credential = this.#protocol === 1 ? null : await issueCredential(hostId);
+      const credential =
+        this.#protocol === 1 ? null : await issueCredential(hostId, { enrolmentKey, sourceAddress });
       if (credential !== null) {
+        this.#hasEnrolled = true;
+        this.#context.enrolled(this);
         counters.credentials_issued += 1;
         log.info({ host: hostId }, 'an agent has enrolled');
         return { credential };
@@ -230,7 +244,7 @@ export class AgentConnection {
     this.refuse(
       this.#protocol === 1 ? 'invalid' : 'host',
       identity.hostId === null
-        ? `The host ${hostId} has a credential of its own already, and this agent did not show it. If its spool_dir was deleted, revoke the old one on the collector: imdswatch token revoke --host-id ${hostId}.`
+        ? `The host ${hostId} has a credential of its own already, and this agent did not show it. If its spool_dir was deleted or its credential was lost, revoke the old one on the collector: imdswatch token revoke --host-id ${hostId}.`
         : `This agent's ${identity.via} is bound to the host ${identity.hostId}, and it says that it is ${hostId}. Was it copied from there, or has host_id changed?`,
     );
     return null;

@@ -6,6 +6,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { MAX_FRAME_BYTES } from '../../protocol/frames.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { AgentIdentity } from '../access/principal.ts';
+import type { EnrolmentClaim } from '../access/token_book.ts';
 import { AgentConnection, type IngestCounters } from './agent_connection.ts';
 import { Backlog } from './backlog.ts';
 import type { ConnectionLimits } from './flow_control.ts';
@@ -23,12 +24,15 @@ export interface IngestOptions {
   /** Who asks to be let in, by token or certificate; null: nobody who may. */
   identify: (request: IncomingMessage) => AgentIdentity | null;
   /**
-   * A credential for a host whose agent came with an enrolment token; null when that host has one already. The option null:
+   * A credential for a host whose agent came with an enrolment token; null when that host has one and the claim does not prove that
+   * it is the same agent. The option null:
    * this collector gives none out, and agents go on with the token.
    */
-  issueCredential: ((hostId: string) => Promise<string | null>) | null;
+  issueCredential: ((hostId: string, claim: EnrolmentClaim) => Promise<string | null>) | null;
   /** Whether an agent must show a credential to speak for this host. */
   hasCredential: (hostId: string) => boolean;
+  /** Where a request comes from, for the audit log. Left out: the address of its socket. */
+  addressOf?: (request: IncomingMessage) => string | null;
   maxConnections: number;
   /** Per connection; left out: `DEFAULT_LIMITS`. */
   limits?: Partial<ConnectionLimits>;
@@ -49,7 +53,7 @@ export class IngestServer {
   #closing = false;
   #emptied: (() => void) | null = null;
   #lastRefusalLogMs = Number.NEGATIVE_INFINITY;
-  #door = { accepted: 0, unauthorized: 0, over_limit: 0, idle: 0, superseded: 0 };
+  #door = { accepted: 0, unauthorized: 0, over_limit: 0, idle: 0, superseded: 0, unproven: 0 };
   #frames: IngestCounters = {
     frames: 0,
     invalid_frames: 0,
@@ -71,7 +75,13 @@ export class IngestServer {
       maxPayload: MAX_FRAME_BYTES,
       perMessageDeflate: false,
     });
-    this.#idleTimer = setInterval(() => this.#closeIdle(), Math.max(1000, options.idleMs / 4));
+    this.#idleTimer = setInterval(
+      () => {
+        this.#closeIdle();
+        this.#closeUnprovenOfKnownHosts();
+      },
+      Math.max(1000, options.idleMs / 4),
+    );
   }
 
   /** An HTTP server's `upgrade` event, for a request to `AGENT_PATH`. */
@@ -79,6 +89,7 @@ export class IngestServer {
     // Until the WebSocket has it, a peer that resets the connection must not end the process.
     socket.on('error', () => socket.destroy());
     const identity = this.#options.identify(request);
+    const sourceAddress = this.#options.addressOf?.(request) ?? request.socket.remoteAddress ?? null;
     if (identity === null) {
       this.#onUnauthorized(request);
       answer(socket, '401 Unauthorized');
@@ -87,7 +98,7 @@ export class IngestServer {
       answer(socket, '503 Service Unavailable');
     } else {
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
-        this.#onConnection(webSocket, identity),
+        this.#onConnection(webSocket, identity, sourceAddress),
       );
     }
   }
@@ -103,7 +114,7 @@ export class IngestServer {
     );
   }
 
-  #onConnection(webSocket: WebSocket, identity: AgentIdentity): void {
+  #onConnection(webSocket: WebSocket, identity: AgentIdentity, sourceAddress: string | null): void {
     const { store, writer, log, issueCredential, hasCredential } = this.#options;
     this.#door.accepted += 1;
     const connection: AgentConnection = new AgentConnection(webSocket, {
@@ -114,9 +125,11 @@ export class IngestServer {
       limits: this.#limits,
       log,
       identity,
+      sourceAddress,
       issueCredential,
       hasCredential,
       greeted: (greeted) => this.#onGreeted(greeted),
+      enrolled: ({ hostId }) => this.#closeUnproven(hostId!),
     });
     this.#connections.add(connection);
     webSocket.on('close', () => {
@@ -138,6 +151,24 @@ export class IngestServer {
     }
     this.#byStream.set(stream, connection);
     return true;
+  }
+
+  /** A host has a credential from now on: whoever speaks for it by an enrolment token alone does so no longer. */
+  #closeUnproven(hostId: string): void {
+    for (const connection of this.#connections) {
+      if (connection.hostId !== hostId || connection.hasProof) continue;
+      this.#door.unproven += 1;
+      connection.terminate();
+    }
+  }
+
+  /** The same for hosts that got their credential elsewhere: by a command, by the API, or by a certificate. */
+  #closeUnprovenOfKnownHosts(): void {
+    if (this.#options.issueCredential === null) return;
+    for (const { hostId, hasProof } of [...this.#connections]) {
+      if (hostId !== undefined && !hasProof && this.#options.hasCredential(hostId))
+        this.#closeUnproven(hostId);
+    }
   }
 
   #closeIdle(): void {

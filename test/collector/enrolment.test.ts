@@ -1,6 +1,6 @@
 /** An agent's own credential: given once, kept across restarts, bound to its host. */
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { HOST, makeCall } from './parties/calls.ts';
@@ -124,4 +124,54 @@ test('a credential that came with a disk image, or is damaged, is not shown', as
     await outbox.stop(0);
     door.credentials.revoke(HOST.id);
   }
+});
+
+test('an agent that lost the answer to its enrolment is given a credential again; a thief with the token is not', async () => {
+  const door = await bench.door({ enrolment: true });
+  const spoolDir = bench.directory();
+  const first = bench.outbox(door.url, { spoolDir });
+  await eventually('enrolled', () => first.counters()['uplink']!['connected'] === 1);
+  await first.stop(0);
+  const keyFile = join(spoolDir, 'enrolment_key');
+  assert.equal(statSync(keyFile).mode & 0o777, 0o600);
+  const { key } = JSON.parse(readFileSync(keyFile, 'utf8'));
+  assert.ok(!JSON.stringify(bench.logged).includes(key), 'never logged');
+  // It was killed between the welcome and storing the credential.
+  rmSync(join(spoolDir, 'credential'));
+  for (const claim of [{}, { enrolment_key: 'x'.repeat(43) }]) {
+    const thief = await new Peer(bench, door.url).hello({ protocol: 1, protocol_max: 2, ...claim });
+    assert.equal((await thief.next('refused'))['reason'], 'host');
+  }
+  const again = bench.outbox(door.url, { spoolDir });
+  again.call(makeCall({ 'url.path': '/1' }));
+  await eventually('delivered', () => acknowledged(again) === 1);
+  assert.equal(door.credentials.issued, 2);
+  assert.equal(JSON.parse(readFileSync(keyFile, 'utf8')).key, key);
+});
+
+test('an enrolment key that came with a disk image is not shown', async () => {
+  const door = await bench.door({ enrolment: true });
+  const spoolDir = bench.directory();
+  const copied = JSON.stringify({ host_id: OTHER.id, key: 'k'.repeat(43) });
+  writeFileSync(join(spoolDir, 'enrolment_key'), copied);
+  const outbox = bench.outbox(door.url, { spoolDir });
+  await eventually('enrolled', () => outbox.counters()['uplink']!['connected'] === 1);
+  const { host_id, key } = JSON.parse(readFileSync(join(spoolDir, 'enrolment_key'), 'utf8'));
+  assert.equal(host_id, HOST.id);
+  assert.notEqual(key, 'k'.repeat(43));
+});
+
+test('who speaks for a host by an enrolment token alone is put out when that host gets a credential', async () => {
+  const door = await bench.door({ enrolment: true, idleMs: 1000 });
+  const thief = await new Peer(bench, door.url).hello({ protocol: 1 });
+  await thief.next('welcome');
+  const elsewhere = await new Peer(bench, door.url).hello({ protocol: 1, host: OTHER });
+  await elsewhere.next('welcome');
+  const owner = await new Peer(bench, door.url).hello({ protocol: 1, protocol_max: 2 });
+  await owner.next('welcome');
+  await eventually('the thief is put out', () => thief.closed !== null);
+  assert.equal(owner.closed, null);
+  door.credentials.issue(OTHER.id); // by an admin's command
+  await eventually('that one too', () => elsewhere.closed !== null);
+  assert.equal(door.ingest.counters()['unproven'], 2);
 });

@@ -70,6 +70,8 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   ALERTS_STEP,
+  // The SHA-256 of the key that the agent showed when it enrolled: see `EnrolmentClaim`.
+  'ALTER TABLE tokens ADD COLUMN enrolment_key_hash BLOB',
 ];
 
 export const ADMIN: Schema = { file: 'admin.db', migrations: MIGRATIONS };

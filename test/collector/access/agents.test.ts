@@ -1,8 +1,10 @@
 /** Which agents come in, for which host, and that one host cannot take over another's name. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
+import { TokenBook } from '../../../collector/access/token_book.ts';
+import { AuditLog } from '../../../collector/store/sqlite/admin/audit_log.ts';
 import { OperatorError } from '../../../protocol/operator_error.ts';
-import { AccessBench, ADMIN, DAY_MS, MINUTE_MS } from './parties/access_bench.ts';
+import { AccessBench, ADMIN, DAY_MS } from './parties/access_bench.ts';
 
 const CONFIGURED = 'a-token-of-the-configuration';
 const HOST = 'i-0123456789abcdef0';
@@ -79,7 +81,7 @@ describe('who is let in', () => {
 describe('a credential of its own', () => {
   it('speaks for the host that it was issued for', () => {
     const b = bench();
-    const credential = b.access.issueCredential(HOST, '10.0.0.9')!;
+    const credential = b.access.issueCredential(HOST, { sourceAddress: '10.0.0.9' })!;
     assert.match(credential, /^imdsw_a[\w-]{43}$/);
     assert.deepEqual(b.agent(credential), { hostId: HOST, via: 'credential' });
     const [entry] = b.access.auditLog({ limit: 1 });
@@ -87,28 +89,47 @@ describe('a credential of its own', () => {
     assert.equal(entry?.source_address, '10.0.0.9');
     assert.match(entry?.detail ?? '', new RegExp(HOST));
   });
-  it('is not issued to a second one that claims the name, once the first has shown it', () => {
+  it('is not issued to a second one that claims the name, not even before the first has shown it', () => {
     const b = bench();
     const first = b.access.issueCredential(HOST)!;
-    b.agent(first);
     assert.equal(b.access.hasCredential(HOST), true);
     assert.equal(b.access.issueCredential(HOST), null);
     assert.equal(b.access.counters()['credentials_denied'], 1);
     assert.notEqual(b.agent(first), null);
     assert.equal(b.access.hasCredential('another'), false);
   });
-  it('is issued again to one that lost it before it was ever used, for ten minutes', () => {
+  it('is issued again only to an agent that shows the key that it enrolled with', () => {
+    const b = bench();
+    const enrolmentKey = 'k'.repeat(43);
+    const lost = b.access.issueCredential(HOST, { enrolmentKey })!;
+    for (const other of [null, '', 'x'.repeat(43), `${'k'.repeat(42)}K`]) {
+      assert.equal(b.access.issueCredential(HOST, { enrolmentKey: other }), null, String(other));
+    }
+    assert.notEqual(b.agent(lost), null, 'the thief changed nothing');
+    const again = b.access.issueCredential(HOST, { enrolmentKey })!;
+    assert.equal(b.agent(lost), null);
+    assert.deepEqual(b.agent(again), { hostId: HOST, via: 'credential' });
+    assert.equal(b.access.tokens().length, 1);
+    assert.equal(b.access.counters()['credentials_renewed'], 1);
+    assert.ok(!b.everythingWritten().includes(enrolmentKey), 'only the hash of the key is kept');
+  });
+  it('is not issued again without a key, however soon: an admin has to release the host', () => {
     const b = bench();
     const lost = b.access.issueCredential(HOST)!;
-    b.nowMs += 9 * MINUTE_MS;
-    assert.equal(b.access.hasCredential(HOST), false);
-    const again = b.access.issueCredential(HOST)!;
-    assert.equal(b.agent(lost), null);
-    b.nowMs += 10 * MINUTE_MS;
-    assert.equal(b.access.hasCredential(HOST), true, 'that agent may still be on its first connection');
     assert.equal(b.access.issueCredential(HOST), null);
-    assert.notEqual(b.agent(again), null);
-    assert.equal(b.access.tokens().length, 1);
+    assert.equal(b.access.issueCredential(HOST, { enrolmentKey: 'k'.repeat(43) }), null);
+    assert.notEqual(b.agent(lost), null);
+    assert.equal(b.access.revokeToken(b.access.tokens()[0]!.id, ADMIN), true);
+    assert.notEqual(b.access.issueCredential(HOST, { enrolmentKey: 'k'.repeat(43) }), null);
+    const actions = b.access.auditLog({ limit: 10 }).map(({ action }) => action);
+    assert.deepEqual(actions, ['credential.issue', 'token.revoke', 'credential.issue']);
+  });
+  it('that was revoked is not renewed by its key: the next one to enrol has a key of its own', () => {
+    const b = bench();
+    b.access.issueCredential(HOST, { enrolmentKey: 'a'.repeat(43) });
+    b.access.revokeToken(b.access.tokens()[0]!.id, ADMIN);
+    b.access.issueCredential(HOST, { enrolmentKey: 'b'.repeat(43) });
+    assert.equal(b.access.issueCredential(HOST, { enrolmentKey: 'a'.repeat(43) }), null);
   });
   it('made by an admin is never given to who enrols', () => {
     const b = bench();
@@ -129,7 +150,7 @@ describe('a credential of its own', () => {
     assert.equal(b.agent(first), null);
     assert.deepEqual(b.agent(second), { hostId: HOST, via: 'credential' });
   });
-  it('that has expired does so too', () => {
+  it('that has expired keeps its host, until an admin revokes it or makes another', () => {
     const b = bench();
     b.access.createToken({ kind: 'agent', name: 'x', host_id: HOST, expires_days: 1 }, ADMIN);
     assert.throws(
@@ -137,9 +158,12 @@ describe('a credential of its own', () => {
       (error: unknown) =>
         error instanceof OperatorError && error.exitCode === 1 && /Revoke it first/.test(error.message),
     );
-    b.nowMs += DAY_MS;
-    assert.equal(b.access.hasCredential(HOST), false);
-    assert.notEqual(b.access.issueCredential(HOST), null);
+    b.nowMs += 500 * DAY_MS;
+    assert.equal(b.access.hasCredential(HOST), true);
+    assert.equal(b.access.issueCredential(HOST), null);
+    const reopened = new TokenBook(b.admin, new AuditLog(b.admin), () => b.nowMs);
+    assert.notEqual(reopened.credentialOf(HOST), null, 'it is not forgotten after a time either');
+    assert.match(b.access.createToken({ kind: 'agent', name: 'y', host_id: HOST }, ADMIN).secret, /^imdsw_a/);
   });
   it('is given to many at once, to each its own, and to nobody who may not have one', async () => {
     const b = bench();
@@ -150,10 +174,16 @@ describe('a credential of its own', () => {
     for (const [index, hostId] of hosts.entries()) {
       assert.deepEqual(b.agent(credentials[index]!), { hostId, via: 'credential' });
     }
-    // An agent that came twice has the one that it was given last.
-    const [first, second] = await Promise.all([b.access.enrol('i-twice'), b.access.enrol('i-twice')]);
+    // An agent that came twice has the one that it was given last, and of two agents the first has it.
+    const claim = { enrolmentKey: 'k'.repeat(43) };
+    const [first, second, thief] = await Promise.all([
+      b.access.enrol('i-twice', claim),
+      b.access.enrol('i-twice', claim),
+      b.access.enrol('i-twice', { enrolmentKey: 'x'.repeat(43) }),
+    ]);
     assert.equal(b.agent(first!), null);
     assert.deepEqual(b.agent(second!), { hostId: 'i-twice', via: 'credential' });
+    assert.equal(thief, null);
     assert.equal(b.access.tokens().length, 302);
   });
   it('is for a host id, not for anything', () => {

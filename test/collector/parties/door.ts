@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
 import type { AgentIdentity } from '../../../collector/access/principal.ts';
+import type { EnrolmentClaim } from '../../../collector/access/token_book.ts';
 import type { ConnectionLimits } from '../../../collector/ingest/flow_control.ts';
 import { IngestServer } from '../../../collector/ingest/server.ts';
 import { Writer, type WriterOptions } from '../../../collector/ingest/writer.ts';
@@ -27,10 +28,13 @@ export interface DoorOptions extends WriterOptions {
 /** Credentials of hosts, as the collector's access would keep them. */
 export class Credentials {
   readonly #hostOf = new Map<string, string>();
+  readonly #keyOf = new Map<string, string>();
   issued = 0;
 
-  issue(hostId: string): string | null {
-    if (this.has(hostId)) return null;
+  issue(hostId: string, { enrolmentKey = null }: EnrolmentClaim = {}): string | null {
+    if (this.has(hostId) && (enrolmentKey === null || this.#keyOf.get(hostId) !== enrolmentKey)) return null;
+    this.revoke(hostId);
+    if (enrolmentKey !== null) this.#keyOf.set(hostId, enrolmentKey);
     this.issued += 1;
     const credential = `credential-${this.issued}-of-${hostId}`;
     this.#hostOf.set(credential, hostId);
@@ -43,6 +47,7 @@ export class Credentials {
 
   revoke(hostId: string): void {
     for (const [credential, host] of this.#hostOf) if (host === hostId) this.#hostOf.delete(credential);
+    this.#keyOf.delete(hostId);
   }
 
   identify({ headers, socket }: IncomingMessage): AgentIdentity | null {
@@ -71,7 +76,9 @@ export class Door {
     this.writer = new Writer(this.store, log, { stored: options.stored ?? null });
     this.ingest = new IngestServer({
       identify: (request) => this.credentials.identify(request),
-      issueCredential: options.enrolment ? async (hostId) => this.credentials.issue(hostId) : null,
+      issueCredential: options.enrolment
+        ? async (hostId, claim) => this.credentials.issue(hostId, claim)
+        : null,
       hasCredential: (hostId) => options.enrolment === true && this.credentials.has(hostId),
       maxConnections: 100,
       limits: options.limits ?? {},

@@ -16,10 +16,12 @@ export interface TokenRow {
   expiresMs: number | null;
   lastUsedMs: number | null;
   revokedMs: number | null;
+  /** Of an agent that showed an enrolment key: with the same key it may get another credential. */
+  enrolmentKeyHash: Uint8Array | null;
 }
 
 const COLUMNS = `id, kind, name, role, host_id AS hostId, created_ms AS createdMs, created_by AS createdBy, enrolled,
-  expires_ms AS expiresMs, last_used_ms AS lastUsedMs, revoked_ms AS revokedMs`;
+  expires_ms AS expiresMs, last_used_ms AS lastUsedMs, revoked_ms AS revokedMs, enrolment_key_hash AS enrolmentKeyHash`;
 const VALID = '(revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > :now))';
 
 export class Tokens {
@@ -45,8 +47,8 @@ export class Tokens {
     );
     this.#all = prepare(`SELECT ${COLUMNS} FROM tokens ORDER BY created_ms, id`);
     this.#insert = prepare(
-      `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, enrolled, expires_ms)
-       VALUES (:id, :hash, :kind, :name, :role, :hostId, :createdMs, :createdBy, :enrolled, :expiresMs)`,
+      `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, enrolled, expires_ms, enrolment_key_hash)
+       VALUES (:id, :hash, :kind, :name, :role, :hostId, :createdMs, :createdBy, :enrolled, :expiresMs, :enrolmentKeyHash)`,
     );
     this.#revoke = prepare('UPDATE tokens SET revoked_ms = :now WHERE id = :id AND revoked_ms IS NULL');
     this.#replaceSecret = prepare(
@@ -61,7 +63,10 @@ export class Tokens {
     this.#credentials = prepare(
       "SELECT count(*) AS count FROM tokens WHERE kind = 'agent' AND revoked_ms IS NULL",
     );
-    this.#forget = prepare('DELETE FROM tokens WHERE coalesce(revoked_ms, expires_ms) < :before');
+    // A credential that has expired still keeps its host's name from enrolment tokens, until an admin revokes it.
+    this.#forget = prepare(
+      "DELETE FROM tokens WHERE coalesce(revoked_ms, expires_ms) < :before AND (kind <> 'agent' OR revoked_ms IS NOT NULL)",
+    );
   }
 
   /** The valid token with this hash. */
