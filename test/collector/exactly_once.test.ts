@@ -7,6 +7,7 @@ import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.t
 import { makeCall } from './parties/calls.ts';
 import { Bench } from './parties/in_process.ts';
 import { type Frame, Peer } from './parties/peer.ts';
+import { TOKEN } from './parties/processes.ts';
 import { eventually } from './parties/stored.ts';
 import { ALL, ALL_CALLS, callerOf } from './store/records.ts';
 
@@ -45,6 +46,7 @@ test('roll-ups, raw calls and what was sent agree', { timeout: 60_000 }, async (
       const sent: ReturnType<typeof makeCall>[][] = [];
       let protocol: 1 | 2 = 1;
       let defined = false;
+      let secret = TOKEN;
       let peer: Peer;
       const frame = (seq: number): Frame => {
         const calls = sent[seq - 1]!;
@@ -62,12 +64,14 @@ test('roll-ups, raw calls and what was sent agree', { timeout: 60_000 }, async (
       const connect = async (version: 1 | 2) => {
         protocol = version;
         defined = false;
-        peer = await new Peer(bench, collector.address.url).hello({
+        const headers = { authorization: `Bearer ${secret}` };
+        peer = await new Peer(bench, collector.address.url, headers).hello({
           stream,
           protocol: 1,
           protocol_max: version,
         });
-        const { last_seq: last } = await peer.next('welcome');
+        const { last_seq: last, credential } = await peer.next('welcome');
+        if (typeof credential === 'string') secret = credential;
         for (let seq = Number(last) + 1; seq <= sent.length; seq += 1) peer.send(frame(seq));
         await acknowledged();
       };
