@@ -2,64 +2,81 @@
  * One process per spool. The lock names its holder by pid, start time and boot, so that what a killed holder left
  * is told from a living one: start time is field 22 of /proc/PID/stat (proc(5)), in clock ticks since boot.
  */
-import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperatorError } from '../../protocol/operator_error.ts';
+import { whileLocked } from '../process/file_lock.ts';
 
 export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
-/** Takes the lock of a spool's directory; returns what gives it back. Throws `OperatorError` when another has it. */
+/** The lock of the directory is held for microseconds, by a process that claims or replaces the lock file. */
+const CLAIM_ATTEMPTS = 100;
+const CLAIM_RETRY_MS = 10;
+
+/**
+ * Takes the lock of a spool's directory. Returns the function that releases it. Throws `OperatorError` when a living
+ * process has it.
+ *
+ * A dead holder's file is judged and replaced under a lock of the directory itself. Without that, two processes that
+ * both read the dead holder's file could each delete "it", and the second would delete the fresh lock of the first.
+ */
 export function lockSpool(directory: string): () => void {
   const path = join(directory, 'lock');
-  const claim = `${path}.${process.pid}`;
-  const own = holder(process.pid)!;
-  writeFileSync(claim, own, { mode: 0o600 });
-  try {
-    // A link is made only where none is: of two processes that start at once one wins.
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        linkSync(claim, path);
-        break;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        const other = readFileSync(path, 'utf8');
-        const pid = Number(other.split(' ')[0]);
-        const alive = other !== own && Number.isInteger(pid) && pid > 0 && holder(pid) === other;
-        if (alive || attempt > 0) {
-          throw new OperatorError(
-            1,
-            `The spool ${directory} is in use by the process ${pid}. Stop it, or give this agent its own spool_dir.`,
-          );
-        }
-        unlinkSync(path);
-      }
+  for (let attempt = 0; ; attempt += 1) {
+    if (whileLocked(directory, () => claim(directory, path)) !== null) break;
+    if (attempt >= CLAIM_ATTEMPTS) {
+      throw new OperatorError(
+        1,
+        `Another process is about to use the spool ${directory}. Stop it, or give this agent its own spool_dir.`,
+      );
     }
-  } finally {
-    unlinkSync(claim);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, CLAIM_RETRY_MS);
   }
   return () => {
     try {
       unlinkSync(path);
     } catch (error) {
-      // A lock that is already gone is what was wanted; any other failure leaves one that the next start sees through.
+      // A lock that is already gone is as wanted; after any other failure the next start sees that its holder is dead.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return;
     }
   };
 }
 
-/** Pid of the living process that has the spool; null when none has. Throws what the file system throws, but for ENOENT. */
-export function spoolHolder(directory: string): number | null {
-  let text: string;
+function claim(directory: string, path: string): void {
+  const own = holder(process.pid)!;
+  const other = readIfThere(path);
+  const pid = Number(other?.split(' ')[0]);
+  if (other !== null && other !== own && isLiving(pid, other)) {
+    throw new OperatorError(
+      1,
+      `The spool ${directory} is in use by the process ${pid}. Stop it, or give this agent its own spool_dir.`,
+    );
+  }
+  const draft = `${path}.${process.pid}`;
+  writeFileSync(draft, own, { mode: 0o600 });
+  renameSync(draft, path);
+}
+
+function readIfThere(path: string): string | null {
   try {
-    text = readFileSync(join(directory, 'lock'), 'utf8');
+    return readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
-  const pid = Number(text.split(' ')[0]);
-  return Number.isInteger(pid) && pid > 0 && holder(pid) === text ? pid : null;
+}
+
+function isLiving(pid: number, text: string): boolean {
+  return Number.isInteger(pid) && pid > 0 && holder(pid) === text;
+}
+
+/** Pid of the living process that has the spool; null when none has. Throws what the file system throws, but for ENOENT. */
+export function spoolHolder(directory: string): number | null {
+  const text = readIfThere(join(directory, 'lock'));
+  const pid = Number(text?.split(' ')[0]);
+  return text !== null && isLiving(pid, text) ? pid : null;
 }
 
 function holder(pid: number): string | null {
