@@ -35,6 +35,13 @@ interface Waiting {
   payload: Buffer;
 }
 
+const SEGMENT_FILE = /^([a-z0-9]+)-(\d{16})\.log$/;
+
+/** Returns true for the name of a segment file of any lane. */
+export function isSegmentFile(file: string): boolean {
+  return SEGMENT_FILE.test(file);
+}
+
 export class Lane {
   readonly name: string;
   readonly #directory: string;
@@ -144,7 +151,7 @@ export class Lane {
   }
 
   #firstNumberOf(file: string): number | null {
-    const match = /^([a-z0-9]+)-(\d{16})\.log$/.exec(file);
+    const match = SEGMENT_FILE.exec(file);
     return match === null || match[1] !== this.name ? null : Number(match[2]);
   }
 

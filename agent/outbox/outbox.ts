@@ -11,7 +11,7 @@ import { CredentialFile } from './credential_file.ts';
 import { EnrolmentKey } from './enrolment_key.ts';
 import { measureSelf } from './own_usage.ts';
 import { RollUp } from './roll_up.ts';
-import { FileJournal } from './roll_up_journal.ts';
+import { FileJournal, JOURNAL_FILE } from './roll_up_journal.ts';
 import { isRoutine } from './routine.ts';
 import type { Sink } from './sink.ts';
 import { type LaneName, Spool } from './spool.ts';
@@ -97,7 +97,7 @@ export class Outbox {
     });
     this.#sink = options.sink(this.#spool, () => this.heartbeat());
     this.#rollUp = new RollUp({
-      journal: new FileJournal({ path: join(spoolDir, 'open_rollups'), maxBytes: journalBytes, log }),
+      journal: new FileJournal({ path: join(spoolDir, JOURNAL_FILE), maxBytes: journalBytes, log }),
       intervalMs: options.rollupIntervalMs,
       emit: (rollup) => this.#append('rollup', { kind: 'rollup', rollup }),
     });

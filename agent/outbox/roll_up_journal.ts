@@ -2,12 +2,17 @@
  * Counts of the roll-ups that are still open, one short frame a call (about 60 bytes), so that a killed process loses none.
  * Its file is synced by nobody: a power cut may cost the counts of the open interval.
  */
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import * as z from 'zod';
 import { type Rollup, type RollupLine, rollup, rollupLine } from '../../protocol/records.ts';
 import { FrameEncoder, scanFrames } from './record_frame.ts';
+
+/** Name of the journal's file in the spool's directory. */
+export const JOURNAL_FILE = 'open_rollups';
+/** Bound on entries in memory that could not be written yet, in characters of their JSON. */
+const MAX_UNWRITTEN = 1024 * 1024;
 
 const slot = z.int().min(0);
 const entry = z.union([
@@ -71,6 +76,9 @@ export class FileJournal implements Journal {
   #bytes = 0;
   #number = 0;
   #failures = 0;
+  /** JSON of entries that could not be written yet, in order. */
+  readonly #unwritten: string[] = [];
+  #isBroken = false;
 
   constructor(options: { path: string; maxBytes: number; log: Logger }) {
     this.#path = options.path;
@@ -118,22 +126,57 @@ export class FileJournal implements Journal {
     this.#write({ s: slot, l: line, t: time });
   }
 
-  /** A journal that cannot be written costs its counts only if the process is then killed: it is counted, and goes on. */
+  /**
+   * Appends one entry, behind those that could not be written before it: an entry refers to earlier ones by their order,
+   * so none may be left out. A journal that cannot be written costs its counts only if the process is then killed; the
+   * failure is counted, and the agent goes on.
+   */
   #write(item: object): void {
-    const frame = this.#encoder.encode(this.#number, JSON.stringify(item));
-    this.#number += 1;
-    if (frame === null) return;
+    if (this.#isBroken) return;
+    this.#unwritten.push(JSON.stringify(item));
     try {
-      if (this.#fd === null) {
-        mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-        this.#fd = openSync(this.#path, 'a', 0o600);
+      this.#open();
+      while (this.#unwritten.length > 0) {
+        this.#append(this.#unwritten[0]!);
+        this.#unwritten.shift();
       }
-      const written = writeSync(this.#fd, frame);
-      if (written < frame.length) throw new Error('short write');
-      this.#bytes += frame.length;
     } catch (error) {
       this.#fail(error);
+      const size = this.#unwritten.reduce((sum, { length }) => sum + length, 0);
+      if (size > MAX_UNWRITTEN) this.#giveUp();
     }
+  }
+
+  #open(): number {
+    if (this.#fd === null) {
+      mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
+      this.#fd = openSync(this.#path, 'a', 0o600);
+      this.#bytes = fstatSync(this.#fd).size;
+    }
+    return this.#fd;
+  }
+
+  #append(json: string): void {
+    const fd = this.#open();
+    const frame = this.#encoder.encode(this.#number, json);
+    if (frame === null) {
+      this.#giveUp();
+      throw new Error(`an entry of ${json.length} characters is too large for a frame`);
+    }
+    const written = writeSync(fd, frame);
+    if (written < frame.length) {
+      // The reader would take what follows the part of a frame for damage.
+      ftruncateSync(fd, this.#bytes);
+      throw new Error(`only ${written} of ${frame.length} bytes were written`);
+    }
+    this.#bytes += frame.length;
+    this.#number += 1;
+  }
+
+  /** Writes nothing more until the next `clear`: entries that follow a missing one would be read wrongly. */
+  #giveUp(): void {
+    this.#isBroken = true;
+    this.#unwritten.length = 0;
   }
 
   #fail(error: unknown): void {
@@ -149,9 +192,11 @@ export class FileJournal implements Journal {
   clear(): void {
     this.#number = 0;
     this.#bytes = 0;
+    this.#unwritten.length = 0;
     try {
       if (this.#fd === null) this.#fd = openSync(this.#path, 'a', 0o600);
       ftruncateSync(this.#fd, 0);
+      this.#isBroken = false;
     } catch (error) {
       // A file that never was needs no clearing.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#fail(error);

@@ -16,9 +16,10 @@ import type { Logger } from 'pino';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { type Batch, Batches, type SpentFile } from './batches.ts';
-import { Lane } from './lane.ts';
+import { isSegmentFile, Lane } from './lane.ts';
 import { Ledger, type LedgerEntry } from './ledger.ts';
 import { FrameEncoder } from './record_frame.ts';
+import { JOURNAL_FILE } from './roll_up_journal.ts';
 import { bootId, lockSpool } from './spool_lock.ts';
 
 /** The kinds of record. Coverage is little, and it is the evidence that makes silence mean something: it outlives v2 calls. */
@@ -149,8 +150,10 @@ export class Spool {
 
   /** A disk image made of a host that had a spool: its records are not ours to send, and its stream is not ours to use. */
   #discardForeign(entry: LedgerEntry): void {
+    // Other files in the directory are not records: the agent's state and credential name their host themselves, and
+    // what an operator put there is not ours to delete.
     for (const file of readdirSync(this.#directory)) {
-      if (file !== 'ledger' && file !== 'lock') unlinkSync(join(this.#directory, file));
+      if (isSegmentFile(file) || file === JOURNAL_FILE) unlinkSync(join(this.#directory, file));
     }
     const held = Object.values(entry.lanes).reduce(
       (sum, lane) => sum + lane.next - lane.acknowledged - lane.overflowed - lane.lost,
@@ -200,9 +203,11 @@ export class Spool {
     while (this.#diskBytes + bytes > this.#maxBytes) {
       const dropped = this.#droppable(name, (lane) => lane.dropOldestSegment());
       if (dropped === null) return false;
-      // Written down first: a process that dies between the two is put right by the count at its next start.
+      // The ledger comes first: after a crash between the two, the next start corrects the count. Until the ledger is
+      // written the file is spent, so that a failing disk leaves neither the file nor its bytes in the account.
+      this.#spent.push(dropped);
       this.#writeLedger();
-      this.#unlink(dropped);
+      this.#removeSpent([dropped]);
     }
     return true;
   }
@@ -406,7 +411,8 @@ export class Spool {
         }
       }
       if (this.#closed || this.#ledger === null) return;
-      const spent = this.#spent.length;
+      // Files that are acknowledged during the wait below are not covered by the ledger that is synced there.
+      const spent = [...this.#spent];
       this.#syncDirectory();
       this.#writeLedger();
       await fdatasyncAsync(this.#ledger.fd);
@@ -436,8 +442,14 @@ export class Spool {
     }
   }
 
-  #removeSpent(count = this.#spent.length): void {
-    for (const file of this.#spent.splice(0, count)) this.#unlink(file);
+  /** Deletes those of `files` that are still waiting to be deleted. */
+  #removeSpent(files: readonly SpentFile[] = [...this.#spent]): void {
+    for (const file of files) {
+      const index = this.#spent.indexOf(file);
+      if (index === -1) continue;
+      this.#spent.splice(index, 1);
+      this.#unlink(file);
+    }
   }
 
   #unlink({ path, bytes }: { path: string; bytes: number }): void {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import fs, { cpSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { after, mock, test } from 'node:test';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { MAX_LINES_IN_ROLLUP, RollUp } from '../../../agent/outbox/roll_up.ts';
@@ -170,4 +171,38 @@ test('only what went as it should is routine', () => {
   ];
   for (const [name, changes] of routine) assert.equal(isRoutine(v2(changes)), true, name);
   for (const [name, changes] of whole) assert.equal(isRoutine(v2(changes)), false, name);
+});
+
+test('an entry that could not be written is written before the next one: nothing after it is lost', () => {
+  const path = newPath();
+  const { rollUp } = open(path);
+  rollUp.add(v2({ 'url.path': '/a' }));
+  const write = fs.writeSync;
+  let part = true;
+  const writes = mock.method(fs, 'writeSync', (fd: number, bytes: Buffer) => {
+    part = !part;
+    if (part) throw new Error('no space left on device');
+    return write(fd, bytes, 0, 7); // a short write
+  });
+  syncBuiltinESMExports();
+  try {
+    rollUp.add(v2({ 'url.path': '/b' }));
+    rollUp.add(v2({ 'url.path': '/b' }));
+  } finally {
+    writes.mock.restore();
+    syncBuiltinESMExports();
+  }
+  rollUp.add(v2({ 'url.path': '/a' }));
+  const copy = newPath();
+  cpSync(path, copy); // what a killed process leaves
+  const { emitted } = open(copy);
+  assert.deepEqual(
+    emitted.map(({ lines }) => lines.map((line) => [line['url.path'], line.count])),
+    [
+      [
+        ['/a', 2],
+        ['/b', 2],
+      ],
+    ],
+  );
 });

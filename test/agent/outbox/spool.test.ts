@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import {
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs, {
   cpSync,
   mkdirSync,
   mkdtempSync,
@@ -10,18 +12,21 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, test } from 'node:test';
+import { createInterface } from 'node:readline';
+import { afterEach, mock, test } from 'node:test';
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { Ledger } from '../../../agent/outbox/ledger.ts';
+import { Ledger, type LedgerEntry } from '../../../agent/outbox/ledger.ts';
 import { type LaneName, Spool, type SpoolOptions } from '../../../agent/outbox/spool.ts';
 import { OperatorError } from '../../../protocol/operator_error.ts';
 
 const log = pino({ level: 'silent' });
 const LANES: readonly LaneName[] = ['v1', 'v2', 'rollup', 'coverage'];
 const MANY = 100_000;
+const ROOT = join(import.meta.dirname, '../../..');
 
 let directories: string[] = [];
 let spools: Spool[] = [];
@@ -42,6 +47,14 @@ function open(directory: string, changes: Partial<SpoolOptions> = {}): Spool {
   const spool = new Spool({ directory, maxBytes: 8 * 1024 * 1024, hostId: 'i-1', log, ...changes });
   spools.push(spool);
   return spool;
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!isTrue()) {
+    assert.ok(performance.now() < deadline, 'waited for too long');
+    await new Promise((done) => setTimeout(done, 20));
+  }
 }
 
 /** What a killed process leaves: everything handed to the kernel, nothing tidied up. */
@@ -322,6 +335,82 @@ test("another host's spool is discarded and counted", async () => {
   assert.equal(clone.counters()['foreign_records'], 12);
 });
 
+test("discarding another host's spool deletes its records only, whatever else lies in the directory", async () => {
+  const directory = newDirectory();
+  const spool = open(directory);
+  spool.append('v1', '1');
+  await spool.close();
+  writeFileSync(join(directory, 'open_rollups'), 'of the other host');
+  for (const file of ['host.json', 'state.json', 'credential', 'notes.txt'])
+    writeFileSync(join(directory, file), 'kept');
+  mkdirSync(join(directory, 'lost+found'));
+  const clone = open(directory, { hostId: 'i-2' });
+  assert.equal(clone.fault, null);
+  const left = readdirSync(directory).sort();
+  for (const file of ['credential', 'host.json', 'lost+found', 'notes.txt', 'state.json'])
+    assert.ok(left.includes(file), `${file} is gone`);
+  assert.ok(!left.includes('open_rollups') && !left.some((file) => file.startsWith('v1-')));
+});
+
+test('a ledger that cannot be written while room is made: the dropped file is deleted once it can be', async () => {
+  const directory = newDirectory();
+  const spool = open(directory, { maxBytes: 256 * 1024 });
+  const record = JSON.stringify('x'.repeat(4000));
+  for (let index = 0; index < 64; index += 1) spool.append('v2', record);
+  const fail = mock.method(Ledger.prototype, 'write', () => {
+    throw new Error('no space left on device');
+  });
+  for (let index = 0; index < 4; index += 1) spool.append('v2', record);
+  fail.mock.restore();
+  assert.notEqual(spool.fault, null);
+  await until(() => spool.fault === null);
+  const onDisk = readdirSync(directory)
+    .filter((file) => file.startsWith('v2-'))
+    .reduce((sum, file) => sum + statSync(join(directory, file)).size, 0);
+  assert.equal(spool.report().bytes, onDisk);
+});
+
+test('a file that is acknowledged during a sync is deleted after a later sync only', async () => {
+  const directory = newDirectory();
+  const spool = open(directory, { maxBytes: 256 * 1024 });
+  const record = JSON.stringify('x'.repeat(4000));
+  for (let index = 0; index < 40; index += 1) spool.append('v1', record);
+  const [first, second] = [spool.take(20, MANY)!, spool.take(20, MANY)!];
+  const events: string[] = [];
+  const write = Ledger.prototype.write;
+  const writes = mock.method(Ledger.prototype, 'write', function (this: Ledger, entry: LedgerEntry) {
+    write.call(this, entry);
+    events.push('ledger');
+    // The second write is that of the sync in the background, which waits for the disk next. Meanwhile a full spool
+    // syncs at once, and another batch is acknowledged.
+    if (events.length !== 2) return;
+    queueMicrotask(() => {
+      for (let index = 0; index < 30; index += 1) spool.append('v1', record);
+      events.push('acknowledged');
+      spool.acknowledge(second.seq, 0);
+    });
+  });
+  const unlink = fs.unlinkSync;
+  const unlinks = mock.method(fs, 'unlinkSync', (path: string) => {
+    events.push(path);
+    unlink(path);
+  });
+  syncBuiltinESMExports();
+  try {
+    spool.acknowledge(first.seq, 0);
+    await until(() => readdirSync(directory).filter((file) => file.startsWith('v1-')).length <= 9);
+  } finally {
+    writes.mock.restore();
+    unlinks.mock.restore();
+    syncBuiltinESMExports();
+  }
+  const afterwards = events.slice(events.indexOf('acknowledged') + 1);
+  const firstDeleted = afterwards.findIndex((event) => event.includes('v1-'));
+  assert.ok(firstDeleted > 0);
+  // One write by the acknowledgement, and one by the sync that covers it.
+  assert.ok(afterwards.slice(0, firstDeleted).filter((event) => event === 'ledger').length >= 2);
+});
+
 test('a start after a power cut says so; one after a kill does not', async () => {
   const directory = newDirectory();
   open(directory).append('v1', '1');
@@ -362,6 +451,36 @@ test('a spool has one user', () => {
   open(directory).append('v1', '1');
 });
 
+test('of many processes that find a dead lock at once, one gets the spool', async () => {
+  const directory = newDirectory();
+  const program = `
+    import { lockSpool } from ${JSON.stringify(join(ROOT, 'agent/outbox/spool_lock.ts'))};
+    process.stdin.once('data', () => {
+      try { lockSpool(${JSON.stringify(directory)}); console.log('locked'); } catch { console.log('refused'); }
+    });
+    process.stdin.once('end', () => process.exit(0));
+    console.log('ready');`;
+  for (let round = 0; round < 3; round += 1) {
+    writeFileSync(join(directory, 'lock'), `1 1 no-such-boot-${round}`);
+    const starters = Array.from({ length: 4 }, () =>
+      spawn(process.execPath, ['--input-type=module', '--eval', program], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      }),
+    );
+    const lines = starters.map(({ stdout }) => createInterface({ input: stdout })[Symbol.asyncIterator]());
+    await Promise.all(lines.map((line) => line.next()));
+    for (const { stdin } of starters) stdin.write('go');
+    const answers = await Promise.all(lines.map(async (line) => (await line.next()).value));
+    assert.equal(answers.filter((answer) => answer === 'locked').length, 1, answers.join(' '));
+    await Promise.all(
+      starters.map((starter) => {
+        starter.stdin.end();
+        return once(starter, 'exit');
+      }),
+    );
+  }
+});
+
 test('a directory that can only be used later: what came in meanwhile joins what it holds', async () => {
   const old = newDirectory();
   const before = open(old);
@@ -380,10 +499,7 @@ test('a directory that can only be used later: what came in meanwhile joins what
   rmSync(join(parent, 'mounted'));
   mkdirSync(directory, { recursive: true });
   cpSync(old, directory, { recursive: true });
-  const deadline = performance.now() + 5000;
-  while (spool.fault !== null && performance.now() < deadline)
-    await new Promise((done) => setTimeout(done, 20));
-  assert.equal(spool.fault, null);
+  await until(() => spool.fault === null);
   assert.equal(spool.stream, before.stream);
   const found = drain(spool).map((json) => JSON.parse(json) as string);
   assert.deepEqual(found, [...[0, 1, 2, 3, 4].map((n) => `old ${n}`), ...[2, 3, 4].map((n) => `new ${n}`)]);
