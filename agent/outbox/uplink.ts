@@ -196,8 +196,7 @@ export class Uplink implements Sink {
     });
     socket.on('unexpected-response', (request, response) => {
       request.destroy();
-      this.#onHttpAnswer(response);
-      this.#onEnd(socket, null);
+      this.#onEnd(socket, this.#onHttpAnswer(response));
     });
     let reason: string | null = null;
     socket.on('error', (error) => {
@@ -230,17 +229,20 @@ export class Uplink implements Sink {
     }
   }
 
-  #onHttpAnswer({ statusCode }: IncomingMessage): void {
+  /** Returns the reason to log with the lost connection; null where the refusal has been logged already. */
+  #onHttpAnswer({ statusCode }: IncomingMessage): string | null {
     const { url } = this.#options;
     if (statusCode === 401) {
       this.#onNotLetIn(
         `The collector at ${url} refuses this agent's ${this.#pass.shown}. Set agent_token (or agent_token_file) to an enrolment token of the collector. Records stay in the spool meanwhile.`,
       );
-    } else if (statusCode !== 503) {
-      this.#refuse(
-        `${url} answered with HTTP status ${statusCode}: it is not an imdswatch collector, or a proxy is in between. Check collector_url. Records stay in the spool meanwhile.`,
-      );
+      return null;
     }
+    if (statusCode === 503) return 'the collector takes no more connections now (HTTP status 503)';
+    this.#refuse(
+      `${url} answered with HTTP status ${statusCode}: it is not an imdswatch collector, or a proxy is in between. Check collector_url. Records stay in the spool meanwhile.`,
+    );
+    return null;
   }
 
   /** Nothing changes until an operator does something: say so once, and ask again slowly. */

@@ -279,4 +279,13 @@ test('more agents than allowed are told to come later', async () => {
   await new Peer(bench, collector.address.url).hello();
   assert.equal(await upgradeStatus(collector, AGENT_PATH, { authorization: `Bearer ${TOKEN}` }), 503);
   assert.equal(collector.counters()['ingest']!['over_limit'], 1);
+  bench.outbox(collector.address.url);
+  await eventually('logged', () =>
+    bench.logged.some(
+      (line) =>
+        line.msg.startsWith('no connection to the collector') &&
+        (line as { reason?: string }).reason ===
+          'the collector takes no more connections now (HTTP status 503)',
+    ),
+  );
 });
