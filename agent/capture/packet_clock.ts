@@ -10,6 +10,8 @@ const IDLE_STEP_US = 1_000_000;
 const BUSY_STEP_US = 250_000;
 /** Beyond this nothing of what waited is undecided; only the new time has to be told. */
 const LONGEST_WALK_US = 900_000_000;
+/** A step is at most this fraction of the time already walked since the packet before. */
+const WALK_STEPS_PER_DOUBLING = 16;
 /** Captures of several machines are out of order by less; beyond it a damaged time has led the clock astray. */
 const MAX_DISORDER_US = 3_600_000_000;
 
@@ -53,6 +55,8 @@ export class PacketClock implements PacketSource {
     for (let walkedUs = 0; this.nowUs + stepUs <= timeUs; walkedUs += stepUs) {
       this.nowUs = walkedUs < LONGEST_WALK_US ? this.nowUs + stepUs : timeUs;
       stepUs = this.tick(this.nowUs) ? BUSY_STEP_US : IDLE_STEP_US;
+      // The longer a silence, the coarser its steps: about 100 of them for the longest, whatever a crafted file jumps.
+      stepUs = Math.max(stepUs, Math.floor(walkedUs / WALK_STEPS_PER_DOUBLING));
     }
   }
 }
