@@ -1,6 +1,14 @@
-/** How a command that runs on is ended: by SIGTERM or SIGINT, once; a second one ends it at once. */
+/**
+ * Resolves with the first SIGTERM or SIGINT. Both signals have their default action from then on, so a second one of
+ * either kind ends the process at once.
+ */
 export function untilSignal(): Promise<NodeJS.Signals> {
+  const signals = ['SIGTERM', 'SIGINT'] as const;
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal));
+    const received = (signal: NodeJS.Signals) => {
+      for (const name of signals) process.off(name, received);
+      resolve(signal);
+    };
+    for (const name of signals) process.on(name, received);
   });
 }
