@@ -1,6 +1,16 @@
 /** Whether the configuration file is there and valid, and whether others can read the secret that it names. */
 import { statSync } from 'node:fs';
-import { type Check, type ConfigurationFile, type Finding, fail, ok, warn } from './check.ts';
+import {
+  AS_ROOT,
+  type Check,
+  type ConfigurationFile,
+  type Finding,
+  fail,
+  isDenied,
+  ok,
+  skip,
+  warn,
+} from './check.ts';
 
 const OTHERS_MAY_READ = 0o004;
 
@@ -22,15 +32,24 @@ export const configuration: Check<Configured> = {
       found.push(ok(file === null ? 'no file; flags, environment and defaults' : `${file} is valid`));
     }
     const secret = settings.agent_token_file;
-    const mode = secret === undefined ? undefined : statSync(secret, { throwIfNoEntry: false })?.mode;
-    if (mode !== undefined && (mode & OTHERS_MAY_READ) !== 0) {
-      found.push(
-        warn(
-          `everybody on this host can read agent_token_file ${secret}`,
-          `Take that away: chmod o= ${secret}`,
-        ),
-      );
-    }
+    if (secret !== undefined) found.push(...tokenFile(secret));
     return found;
   },
 };
+
+function tokenFile(path: string): Finding[] {
+  let mode: number | undefined;
+  try {
+    mode = statSync(path, { throwIfNoEntry: false })?.mode;
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    return [skip(`the permissions of agent_token_file ${path}`, AS_ROOT)];
+  }
+  if (mode === undefined || (mode & OTHERS_MAY_READ) === 0) return [];
+  return [
+    warn(
+      `everybody on this host can read agent_token_file ${path}`,
+      `Remove that permission: chmod o= ${path}`,
+    ),
+  ];
+}

@@ -112,6 +112,22 @@ describe('doctor', { skip }, () => {
     assert.match(bad.stdout, /there is no setting \\"spool_dri\\"/);
   });
 
+  it('says that it may not look at the token file, as a user like any other', () => {
+    const directory = places.directory();
+    chmodSync(directory, 0o700);
+    writeFileSync(join(directory, 'token'), 'secret', { mode: 0o600 });
+    const flags = ['--agent-token-file', join(directory, 'token'), '--json'];
+    const { stdout } = doctor([...flagsFor(places.directory()), ...flags], NOBODY);
+    const { findings } = JSON.parse(stdout) as { findings: Told[] };
+    const configuration = findings.filter(({ check }) => check === 'configuration');
+    assert.deepEqual(
+      configuration.map(({ status }) => status),
+      ['ok', 'skip'],
+      stdout,
+    );
+    assert.match(configuration[1]!.text, /^not checked: the permissions of agent_token_file/);
+  });
+
   it('ends with 0, with 1 where something failed (or is to be looked at, with --strict), with 2 for bad usage', () => {
     const nothing = ['--part', 'collector', '--data-dir', places.directory()];
     const well = doctor(nothing);
