@@ -116,6 +116,22 @@ export const collectorSettings = z.object({
     .max(100_000)
     .default(1024)
     .describe('Agents connected at one time; more are told to come again later.'),
+  max_unauthenticated: z
+    .int()
+    .min(16)
+    .max(100_000)
+    .default(1024)
+    .describe(
+      'Connections at one time that have shown no credential. A new one takes the place of the one that has made no progress for the longest.',
+    ),
+  max_unauthenticated_per_address: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .default(64)
+    .describe(
+      'The same from one address. Behind a load balancer all connections have its address: set it to max_unauthenticated, or name the load balancer in proxy_trusted_addresses if it sends X-Forwarded-For.',
+    ),
   idle_seconds: z
     .int()
     .min(5)

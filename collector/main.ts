@@ -129,6 +129,7 @@ async function compose(
     live: live.counters(),
     alerts: alerts.counters(),
     retention: retention.counters(),
+    http: server.counters(),
     ...(tls !== null && { tls: tls.counters() }),
   });
   const app = createApp({
@@ -148,7 +149,14 @@ async function compose(
   const server = new HttpServer(app, {
     tls: tls?.options ?? null,
     maxAgents: settings.max_connections,
+    bounds: {
+      total: settings.max_unauthenticated,
+      perAddress: settings.max_unauthenticated_per_address,
+      isTrustedProxy: (address) => access.isTrustedProxy(address),
+      clientAddress: (headers, address) => access.clientAddress(headers, address),
+    },
     onAgent: (request, socket, head) => ingest.onUpgrade(request, socket, head),
+    log,
   });
   endings.push(async () => {
     live.close();

@@ -150,6 +150,10 @@ export class Access {
     return this.#proxy.clientAddress(headers, remoteAddress ?? null);
   }
 
+  isTrustedProxy(address: string): boolean {
+    return this.#proxy.isTrusted(address);
+  }
+
   /**
    * Whether a request that changes something may do so for this principal (null: for signing in). A token is shown on purpose; a
    * session's cookie and a proxy's header come along whoever made the browser ask, so it must have been our own page.

@@ -55,6 +55,11 @@ export class ProxyIdentity {
     return client !== undefined && AddressList.isAddress(client) ? client : remoteAddress;
   }
 
+  /** True for the address of a proxy that is trusted to name its client. */
+  isTrusted(address: string): boolean {
+    return this.#trusted.has(address);
+  }
+
   counters(): Counters {
     return { ...this.#counters };
   }

@@ -29,7 +29,7 @@ const MAX_CLOUD_BODY_BYTES = 16 * 1024 * 1024;
 export interface Rates {
   /** A signed-in page asks for a handful of things at a time; a script for one after the other. */
   principal: Rate;
-  /** Files of the page, health checks, and attempts to get in. */
+  /** Files of the page, and attempts to get in; and, counted apart, health checks. */
   address: Rate;
 }
 const RATES: Rates = {
@@ -43,11 +43,12 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   const app: ApiApp = new OpenAPIHono<ApiEnv>({ defaultHook: invalid });
   const principals = new RateLimit(rates.principal);
   const addresses = new RateLimit(rates.address);
-  parts.metrics.observeRateLimits(() => principals.refused + addresses.refused);
+  const health = new RateLimit(rates.address);
+  parts.metrics.observeRateLimits(() => principals.refused + addresses.refused + health.refused);
 
   app.use(parts.metrics.middleware());
   app.use(securityHeaders(parts.tls));
-  app.use(identify(parts, { principals, addresses }));
+  app.use(identify(parts, { principals, addresses, health }));
   app.use(authorize(parts));
   app.use(acceptableBody);
 

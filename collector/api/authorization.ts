@@ -29,17 +29,21 @@ export function isApiPath(path: string): boolean {
   return path === '/metrics' || path === '/api' || path.startsWith('/api/');
 }
 
-/** Finds out who asks. Each may ask only so often: as who they are, or by their address where nobody knows. */
+/**
+ * Finds out who asks. Each may ask only so often: as who they are, or by their address where nobody knows. Health checks have a limit
+ * of their own: a flood of other requests from the same address does not make the collector look dead.
+ */
 export function identify(
   { access }: Pick<ApiParts, 'access'>,
-  { principals, addresses }: { principals: RateLimit; addresses: RateLimit },
+  { principals, addresses, health }: Record<'principals' | 'addresses' | 'health', RateLimit>,
 ): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
     const principal = principalOf(access, c.env.incoming);
     const { headers, socket } = c.env.incoming;
     const address = access.clientAddress(headers, socket.remoteAddress) ?? 'unknown';
-    const seconds =
-      principal === null
+    const seconds = HEALTH_PATHS.has(c.req.path)
+      ? health.take(address)
+      : principal === null
         ? addresses.take(address)
         : principals.take(`${principal.via} ${principal.role} ${principal.name}`);
     if (seconds !== null) {
@@ -47,6 +51,7 @@ export function identify(
         headers: { 'Retry-After': String(seconds) },
       });
     }
+    if (principal !== null) c.env.shown?.();
     c.set('principal', principal);
     c.set('address', address);
     await next();

@@ -14,7 +14,7 @@ import type { ApiEnv } from './parts.ts';
 
 const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10];
 /** Counters of stages that go down as well. */
-const LEVELS = new Set(['connections', 'backlog_bytes', 'watchers', 'in_flight']);
+const LEVELS = new Set(['connections', 'known_connections', 'backlog_bytes', 'watchers', 'in_flight']);
 
 export interface Findings {
   overview: Overview;

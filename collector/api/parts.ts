@@ -77,7 +77,10 @@ export interface ApiVariables {
 }
 
 export interface ApiEnv {
-  Bindings: HttpBindings;
+  Bindings: HttpBindings & {
+    /** To be called when a request has shown who it comes from. Left out where no server stands before the app. */
+    shown?: (() => void) | undefined;
+  };
   Variables: ApiVariables;
 }
 export type ApiApp = OpenAPIHono<ApiEnv>;

@@ -1,23 +1,26 @@
 /** The one HTTP(S) server: the API and the page for people, and the upgrade to a WebSocket for agents. */
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type TlsOptions, Server as TlsServer } from 'node:tls';
 import { getRequestListener } from '@hono/node-server';
+import type { Logger } from 'pino';
 import { AGENT_PATH } from '../../protocol/frames.ts';
 import { OperatorError } from '../../protocol/operator_error.ts';
+import type { Counters } from '../../protocol/records.ts';
+import { type ConnectionBounds, Connections, MAX_KNOWN, SLACK } from './connections.ts';
 import type { ApiApp } from './parts.ts';
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
-const HANDSHAKE_TIMEOUT_MS = 10_000;
+const HANDSHAKE_TIMEOUT_MS = 5_000;
 /** How often these times are looked at. */
 const CHECK_INTERVAL_MS = 5_000;
 /** What we have ended is gone this much later, whether or not its other end has noticed. */
 const LINGER_MS = 2_000;
 const MAX_HEADER_BYTES = 16 * 1024;
-/** People's browsers and those that are just being refused, beyond the agents. */
+/** Connections that were let go and are not gone yet, beyond all that are counted elsewhere. */
 const SPARE_SOCKETS = 512;
 /** How long what is being answered may take when the collector ends. */
 const STOP_GRACE_MS = 1500;
@@ -29,17 +32,33 @@ const BAD_REQUEST = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Le
 export interface ServerOptions {
   /** Null: plain HTTP. */
   tls: TlsOptions | null;
-  /** Agents at one time; more sockets than these and some spare ones are not taken. */
+  /** Agents at one time. */
   maxAgents: number;
-  /** An upgrade on `AGENT_PATH`; there is nothing else to upgrade to. */
-  onAgent: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** Bounds on connections that have shown no credential. */
+  bounds: ConnectionBounds;
+  /** An upgrade on `AGENT_PATH`; there is nothing else to upgrade to. Returns true when the agent was let in. */
+  onAgent: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
+  log: Logger;
 }
 
 export class HttpServer {
   readonly #server: Server;
+  readonly #connections: Connections;
 
-  constructor(app: ApiApp, { tls, maxAgents, onAgent }: ServerOptions) {
-    const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  constructor(app: ApiApp, { tls, maxAgents, bounds, onAgent, log }: ServerOptions) {
+    const connections = new Connections(bounds, log);
+    this.#connections = connections;
+    const shownBy = new WeakMap<object, () => void>();
+    const answer = getRequestListener(
+      (request, env) => app.fetch(request, { ...env, shown: shownBy.get(env.incoming) }),
+      { overrideGlobalObjects: false },
+    );
+    const listener = (request: IncomingMessage, response: ServerResponse) => {
+      const { ended, shown } = connections.asked(request);
+      shownBy.set(request, shown);
+      response.once('close', ended);
+      void answer(request, response);
+    };
     const options = {
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -51,10 +70,14 @@ export class HttpServer {
         ? createServer(options, listener)
         : createTlsServer({ ...options, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...tls }, listener);
     this.#server.on(tls === null ? 'connection' : 'secureConnection', letGoOnceEnded);
-    this.#server.maxConnections = maxAgents + SPARE_SOCKETS;
+    // With TLS too this is the TCP connection, before its handshake.
+    this.#server.on('connection', (socket: Socket) => connections.opened(socket));
+    // `Connections` makes room for newcomers: this is only a bound on what it cannot see.
+    this.#server.maxConnections = maxAgents + bounds.total + SLACK + MAX_KNOWN + SPARE_SOCKETS;
     this.#server.on('upgrade', (request, socket, head) => {
-      if (request.url?.split('?', 1)[0] === AGENT_PATH) onAgent(request, socket, head);
-      else socket.on('error', () => socket.destroy()).end(NOT_FOUND);
+      if (request.url?.split('?', 1)[0] === AGENT_PATH) {
+        if (onAgent(request, socket, head)) connections.released(request.socket);
+      } else socket.on('error', () => socket.destroy()).end(NOT_FOUND);
     });
     this.#server.on('clientError', (_error, socket: Socket) => {
       if (socket.writable) socket.end(BAD_REQUEST);
@@ -86,6 +109,10 @@ export class HttpServer {
     });
   }
 
+  counters(): Counters {
+    return this.#connections.counters();
+  }
+
   get listening(): boolean {
     return this.#server.listening;
   }
@@ -107,6 +134,7 @@ export class HttpServer {
     await closed;
     clearTimeout(straggling);
     clearInterval(idling);
+    this.#connections.close();
   }
 }
 

@@ -21,7 +21,7 @@ import { type CheckedBatch, checkFullRecords, checkReferringRecords } from './ch
 import { type ConnectionLimits, FlowControl } from './flow_control.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
-const HELLO_TIMEOUT_MS = 10_000;
+const HELLO_TIMEOUT_MS = 5_000;
 /** Frames that carry no records (heartbeats, pings) within `QUIET_WINDOW_MS`. */
 const MAX_QUIET_FRAMES = 100;
 const QUIET_WINDOW_MS = 10_000;

@@ -15,6 +15,13 @@ import type { IngestStore, Writer } from './writer.ts';
 /** Refused tokens are logged at most this often; each is counted. */
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
+/** One part in this many of all places is kept for agents that show a credential. */
+const RESERVED_SHARE = 8;
+/** Connections that have shown an enrolment token and have not said `hello`. */
+const MAX_UNGREETED = 256;
+/** Connections with the credential of one host. An agent has one, and a half-open one or two after a cut. */
+const MAX_CONNECTIONS_OF_HOST = 4;
+
 export const DEFAULT_LIMITS: ConnectionLimits = {
   bytesPerSecond: 32 * 1024 * 1024,
   recordsPerSecond: 40_000,
@@ -53,7 +60,7 @@ export class IngestServer {
   #closing = false;
   #emptied: (() => void) | null = null;
   #lastRefusalLogMs = Number.NEGATIVE_INFINITY;
-  #door = { accepted: 0, unauthorized: 0, over_limit: 0, idle: 0, superseded: 0, unproven: 0 };
+  #door = { accepted: 0, unauthorized: 0, over_limit: 0, idle: 0, superseded: 0, unproven: 0, made_room: 0 };
   #frames: IngestCounters = {
     frames: 0,
     invalid_frames: 0,
@@ -84,8 +91,8 @@ export class IngestServer {
     );
   }
 
-  /** An HTTP server's `upgrade` event, for a request to `AGENT_PATH`. */
-  onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  /** Takes an HTTP server's `upgrade` event, for a request to `AGENT_PATH`. Returns true when the agent was let in. */
+  onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
     // Until the WebSocket has it, a peer that resets the connection must not end the process.
     socket.on('error', () => socket.destroy());
     const identity = this.#options.identify(request);
@@ -93,14 +100,42 @@ export class IngestServer {
     if (identity === null) {
       this.#onUnauthorized(request);
       answer(socket, '401 Unauthorized');
-    } else if (this.#closing || this.#connections.size >= this.#options.maxConnections) {
+      return false;
+    }
+    if (this.#closing || !this.#hasPlaceFor(identity)) {
       this.#door.over_limit += 1;
       answer(socket, '503 Service Unavailable');
-    } else {
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
-        this.#onConnection(webSocket, identity, sourceAddress),
-      );
+      return false;
     }
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
+      this.#onConnection(webSocket, identity, sourceAddress),
+    );
+    return true;
+  }
+
+  /**
+   * Some places are for agents that show a credential or a certificate, and so is every place of a connection that showed an enrolment
+   * token and has not said which host it is.
+   */
+  #hasPlaceFor({ hostId }: AgentIdentity): boolean {
+    const { maxConnections } = this.#options;
+    const { size } = this.#connections;
+    if (hostId === null) {
+      const reserved = Math.floor(maxConnections / RESERVED_SHARE);
+      return size < maxConnections - reserved && this.#ungreeted().length < MAX_UNGREETED;
+    }
+    const own = [...this.#connections].filter(({ boundTo }) => boundTo === hostId);
+    const oldest = own.length >= MAX_CONNECTIONS_OF_HOST ? own[0] : undefined;
+    const leaving = oldest ?? (size >= maxConnections ? this.#ungreeted()[0] : undefined);
+    if (leaving === undefined) return size < maxConnections;
+    this.#door.made_room += 1;
+    leaving.terminate();
+    return true;
+  }
+
+  /** Connections by an enrolment token that have not said which host they are, the oldest first. */
+  #ungreeted(): AgentConnection[] {
+    return [...this.#connections].filter(({ boundTo, stream }) => boundTo === null && stream === null);
   }
 
   #onUnauthorized({ socket }: IncomingMessage): void {

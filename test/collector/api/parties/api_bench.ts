@@ -80,7 +80,17 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const server = new HttpServer(createApp(parts, rates), {
     tls: null,
     maxAgents: 10,
-    onAgent: (_request, socket) => socket.destroy(),
+    bounds: {
+      total: 100,
+      perAddress: 100,
+      isTrustedProxy: (address) => access.isTrustedProxy(address),
+      clientAddress: (headers, address) => access.clientAddress(headers, address),
+    },
+    onAgent: (_request, socket) => {
+      socket.destroy();
+      return false;
+    },
+    log,
   });
   const port = await server.listen('127.0.0.1', 0);
   const url = `http://127.0.0.1:${port}`;

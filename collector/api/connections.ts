@@ -1,0 +1,264 @@
+/**
+ * Connections that have shown no credential yet: how many there may be, in all and from one address, and how long each may take to
+ * say what it wants. A newcomer is always taken; the connection that has been without progress for the longest makes room for it. An agent
+ * leaves this list when it is let in, and a person when a request of theirs shows who they are: nobody who has no credential can take their
+ * places, or those of health checks.
+ */
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { Counters } from '../../protocol/records.ts';
+import { networkOf } from '../access/rate_limiter.ts';
+
+export interface ConnectionBounds {
+  /** Connections without a credential, in all. */
+  total: number;
+  /** The same from one address (IPv6: from one /64). Not for the connections of a trusted proxy. */
+  perAddress: number;
+  /** True for a proxy that is trusted to name the address of its client. */
+  isTrustedProxy: (address: string) => boolean;
+  /** The address that a request comes from; behind a trusted proxy the one that the proxy names. */
+  clientAddress: (headers: IncomingHttpHeaders, remoteAddress: string | undefined) => string | null;
+}
+
+/** Until the first byte; in TLS that of the handshake. */
+const SPEAK_MS = 5_000;
+/** Until the head of the first request is complete, TLS handshake included; and of a later one, after the idle time before it. */
+const HEAD_MS = 10_000;
+const NEXT_HEAD_MS = 20_000;
+const BODY_MS = 10_000;
+/** Until the whole answer is taken. */
+const ANSWER_MS = 30_000;
+/** Nobody makes room for a newcomer before it had this time to speak, unless the slack is used up as well. */
+const GRACE_MS = 500;
+/** Newcomers beyond `total` that may be within their grace time. */
+export const SLACK = 512;
+/** Connections of people and programs that showed who they are. The one that is idle for the longest makes room. */
+export const MAX_KNOWN = 512;
+const CHECK_INTERVAL_MS = 250;
+const LOG_INTERVAL_MS = 60_000;
+
+interface Entry {
+  readonly socket: Socket;
+  readonly tuple: string;
+  address: string;
+  isLimited: boolean;
+  isKnown: boolean;
+  /** Requests whose answers are not complete. */
+  readonly asking: Set<IncomingMessage>;
+  hasAsked: boolean;
+  /** When it last made progress: opened, asked, or was answered. */
+  sinceMs: number;
+}
+
+type Reason =
+  | 'dropped_silent'
+  | 'dropped_slow_head'
+  | 'dropped_slow_body'
+  | 'dropped_slow_reader'
+  | 'dropped_per_address'
+  | 'dropped_for_newer'
+  | 'dropped_known_idle';
+
+export class Connections {
+  readonly #bounds: ConnectionBounds;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  /** Each of these is in the order of progress: the first has made none for the longest. */
+  readonly #unknown = new Set<Entry>();
+  readonly #known = new Set<Entry>();
+  readonly #byAddress = new Map<string, Set<Entry>>();
+  readonly #byTuple = new Map<string, Entry>();
+  readonly #timer: NodeJS.Timeout;
+  #lastLogMs = Number.NEGATIVE_INFINITY;
+  readonly #counters: Record<Reason | 'opened', number> = {
+    opened: 0,
+    dropped_silent: 0,
+    dropped_slow_head: 0,
+    dropped_slow_body: 0,
+    dropped_slow_reader: 0,
+    dropped_per_address: 0,
+    dropped_for_newer: 0,
+    dropped_known_idle: 0,
+  };
+
+  constructor(bounds: ConnectionBounds, log: Logger, now: () => number = () => performance.now()) {
+    this.#bounds = bounds;
+    this.#log = log;
+    this.#now = now;
+    this.#timer = setInterval(() => this.check(), CHECK_INTERVAL_MS).unref();
+  }
+
+  /** Takes in a connection that was just accepted: with TLS before its handshake. */
+  opened(socket: Socket): void {
+    this.#counters.opened += 1;
+    const remote = socket.remoteAddress ?? '';
+    const entry: Entry = {
+      socket,
+      tuple: tupleOf(socket),
+      address: networkOf(remote),
+      isLimited: !this.#bounds.isTrustedProxy(remote),
+      isKnown: false,
+      asking: new Set(),
+      hasAsked: false,
+      sinceMs: this.#now(),
+    };
+    this.#byTuple.set(entry.tuple, entry);
+    socket.once('close', () => this.#remove(entry));
+    this.#add(entry);
+    this.#enforce(entry.address);
+  }
+
+  /** Notes that the head of a request has come. `ended` is to be called when its answer is complete or its connection is gone. */
+  asked(request: IncomingMessage): { ended: () => void; shown: () => void } {
+    const entry = this.#byTuple.get(tupleOf(request.socket));
+    if (entry === undefined) return { ended: () => {}, shown: () => {} };
+    this.#followProxy(entry, request);
+    entry.hasAsked = true;
+    entry.asking.add(request);
+    this.#progress(entry);
+    return {
+      ended: () => {
+        entry.asking.delete(request);
+        this.#progress(entry);
+      },
+      shown: () => this.#onKnown(entry),
+    };
+  }
+
+  /** Notes that this connection is an agent's now, and others look after it. */
+  released(socket: Socket): void {
+    const entry = this.#byTuple.get(tupleOf(socket));
+    if (entry !== undefined) this.#remove(entry);
+  }
+
+  counters(): Counters {
+    return { ...this.#counters, connections: this.#unknown.size, known_connections: this.#known.size };
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  /** Drops whoever has taken too long. Called by a timer. */
+  check(): void {
+    const now = this.#now();
+    for (const entry of [...this.#unknown]) {
+      const reason = overdue(entry, now);
+      if (reason !== null) this.#drop(entry, reason);
+    }
+    for (const address of [...this.#byAddress.keys()]) this.#enforcePerAddress(address);
+    this.#enforceTotal();
+  }
+
+  #add(entry: Entry): void {
+    this.#unknown.add(entry);
+    const others = this.#byAddress.get(entry.address);
+    if (others === undefined) this.#byAddress.set(entry.address, new Set([entry]));
+    else others.add(entry);
+  }
+
+  #remove(entry: Entry): void {
+    if (this.#byTuple.get(entry.tuple) === entry) this.#byTuple.delete(entry.tuple);
+    this.#unknown.delete(entry);
+    this.#known.delete(entry);
+    this.#leaveAddress(entry);
+  }
+
+  #leaveAddress(entry: Entry): void {
+    const others = this.#byAddress.get(entry.address);
+    others?.delete(entry);
+    if (others?.size === 0) this.#byAddress.delete(entry.address);
+  }
+
+  #progress(entry: Entry): void {
+    entry.sinceMs = this.#now();
+    const list = entry.isKnown ? this.#known : this.#unknown;
+    if (!list.delete(entry)) return; // It is gone.
+    list.add(entry);
+    const others = this.#byAddress.get(entry.address);
+    if (others?.delete(entry)) others.add(entry);
+  }
+
+  /** A proxy's connection counts for the client that the proxy names, from the first request on. */
+  #followProxy(entry: Entry, { headers, socket }: IncomingMessage): void {
+    if (entry.isKnown || !this.#bounds.isTrustedProxy(socket.remoteAddress ?? '')) return;
+    const client = this.#bounds.clientAddress(headers, socket.remoteAddress);
+    if (client === null || this.#bounds.isTrustedProxy(client)) return;
+    this.#unknown.delete(entry);
+    this.#leaveAddress(entry);
+    entry.address = networkOf(client);
+    entry.isLimited = true;
+    this.#add(entry);
+    this.#enforce(entry.address);
+  }
+
+  #onKnown(entry: Entry): void {
+    if (entry.isKnown || !this.#unknown.delete(entry)) return;
+    entry.isKnown = true;
+    this.#leaveAddress(entry);
+    this.#known.add(entry);
+    if (this.#known.size <= MAX_KNOWN) return;
+    const idle = [...this.#known].find(({ asking }) => asking.size === 0);
+    if (idle !== undefined) this.#drop(idle, 'dropped_known_idle');
+  }
+
+  #enforce(address: string): void {
+    this.#enforcePerAddress(address);
+    this.#enforceTotal();
+  }
+
+  #enforcePerAddress(address: string): void {
+    const entries = this.#byAddress.get(address);
+    if (entries === undefined || entries.size <= this.#bounds.perAddress) return;
+    const limited = [...entries].filter(({ isLimited }) => isLimited);
+    const now = this.#now();
+    for (const entry of limited.slice(0, Math.max(0, limited.length - this.#bounds.perAddress))) {
+      if (now - entry.sinceMs < GRACE_MS) return;
+      this.#drop(entry, 'dropped_per_address');
+    }
+  }
+
+  /** The address with the most connections gives one up, so that a flood from one address pushes out nobody else. */
+  #enforceTotal(): void {
+    const now = this.#now();
+    while (this.#unknown.size > this.#bounds.total) {
+      let most = 0;
+      for (const { size } of this.#byAddress.values()) most = Math.max(most, size);
+      const victim = [...this.#unknown].find(({ address }) => this.#byAddress.get(address)?.size === most)!;
+      const hasSlack = this.#unknown.size <= this.#bounds.total + SLACK;
+      if (hasSlack && now - victim.sinceMs < GRACE_MS) return;
+      this.#drop(victim, 'dropped_for_newer');
+    }
+  }
+
+  #drop(entry: Entry, reason: Reason): void {
+    this.#counters[reason] += 1;
+    this.#remove(entry);
+    entry.socket.destroy();
+    const now = this.#now();
+    if (now - this.#lastLogMs < LOG_INTERVAL_MS) return;
+    this.#lastLogMs = now;
+    this.#log.warn(
+      { from: entry.address, reason, ...this.counters() },
+      'dropped a connection that had shown no credential; more are counted, and logged once a minute',
+    );
+  }
+}
+
+function overdue({ socket, asking, hasAsked, sinceMs }: Entry, now: number): Reason | null {
+  const waited = now - sinceMs;
+  if (asking.size > 0) {
+    if (waited > ANSWER_MS) return 'dropped_slow_reader';
+    const isComplete = [...asking].every(({ complete }) => complete);
+    return !isComplete && waited > BODY_MS ? 'dropped_slow_body' : null;
+  }
+  if (hasAsked) return waited > NEXT_HEAD_MS ? 'dropped_slow_head' : null;
+  if (socket.bytesRead === 0) return waited > SPEAK_MS ? 'dropped_silent' : null;
+  return waited > HEAD_MS ? 'dropped_slow_head' : null;
+}
+
+/** A TLS connection and the TCP connection below it have the same. */
+function tupleOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
+}
