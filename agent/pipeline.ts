@@ -12,7 +12,7 @@ import type { FlowTuple } from './conversation/flow.ts';
 import { Tracker } from './conversation/tracker.ts';
 import { decodePacket } from './decode/decode.ts';
 import type { DecodeFault } from './decode/decode_fault.ts';
-import { MASK } from './identity/mask.ts';
+import { MASK } from './identity/mask_shapes.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
 import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
 import type { SocketOwner } from './process/owner.ts';

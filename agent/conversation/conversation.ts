@@ -372,8 +372,8 @@ function pendingOf(head: RequestHead, isWhole: boolean): Pending {
 }
 
 function requestOf(head: RequestHead, isWhole: boolean): ExchangeRequest {
-  const { method, path, query, userAgent, hasToken } = head;
-  return { method, path, query, userAgent, hasToken, isWhole };
+  const { method, path, query, place, userAgent, hasToken } = head;
+  return { method, path, query, place, userAgent, hasToken, isWhole };
 }
 
 function exchangeOf(

@@ -1,10 +1,13 @@
 /** One request with its answer, or the lack of one: what a conversation consists of. */
 import type { Outcome } from '../../protocol/call.ts';
+import type { Place } from './place.ts';
 
 export interface ExchangeRequest {
   method: string | null;
   path: string | null;
   query: string | null;
+  /** What the path as sent names. Found from `path` where it is left out. */
+  place?: Place;
   userAgent: string | null;
   hasToken: boolean;
   /** The head was seen to its end, with no byte missing: only then is "no token" a certainty. */

@@ -2,16 +2,16 @@
  * Removes what must never be recorded from the parts of a request that are. What a secret is called and looks like is
  * declared in one place, for command arguments and for these.
  */
-import { MASK, maskText } from '../identity/mask.ts';
-import { SECRET_LOOKS, SECRET_NAME } from '../identity/mask_names.ts';
 
-/** Session tokens of the service and of AWS STS: base64, slashes and all, that begins with these letters. */
-const SESSION_TOKEN = /AQAE[\w\-+/=%]{16,}|(?:IQoJ|FwoG)[\w\-+/=%]{36,}/g;
+import { MASK, maskRequestPath, maskShapes, maskText } from '../identity/mask.ts';
+import { ACCESS_KEY_ID, SECRET_NAME } from '../identity/mask_names.ts';
+import { maskCutEnd } from '../identity/mask_shapes.ts';
+
 const NAME = new RegExp(SECRET_NAME, 'i');
 /** The lifetime that is asked for with a token is no secret. */
 const LIFETIME_NAME = /-ttl-seconds$/i;
-/** In a path `token:` and the like may be a resource; `token=` is none. */
-const NAMED_IN_PATH = new RegExp(`((?:${SECRET_NAME})[\\w.-]{0,64}=)[^/;&]*`, 'gi');
+/** The longest percent-encoding of an encoded name that is decoded. */
+const MAX_DECODINGS = 4;
 
 /** Texts that held no secret, oldest first: callers ask for the same few things, and looking takes a dozen searches. */
 const clean = new Set<string>();
@@ -29,43 +29,40 @@ function rememberingClean(kind: string, text: string, redact: (text: string) => 
   return masked;
 }
 
-export function redactPath(path: string): string {
-  return rememberingClean('path', path, maskedPath);
+/** `isCut`: the path ends where its line was cut, maybe in the middle of a secret. */
+export function redactPath(path: string, isCut = false): string {
+  const masked = rememberingClean('path', path, maskRequestPath);
+  return isCut ? maskCutEnd(masked) : masked;
 }
 
-function maskedPath(path: string): string {
-  let masked = path.replace(SESSION_TOKEN, MASK).replace(NAMED_IN_PATH, `$1${MASK}`);
-  for (const look of SECRET_LOOKS) masked = masked.replace(look, masking);
-  return masked;
-}
-
-/** Of a parameter with a secret's name the name stays; of any other what looks like a secret goes. */
-export function redactQuery(query: string): string {
-  const parts = query.replace(SESSION_TOKEN, MASK).split(/([&;])/);
-  // An access key's id in one parameter makes forty characters in another a secret key.
-  const keyIdGiven = /A(?:KIA|SIA)[A-Z0-9]{12}/.test(query);
-  return parts
+/** The name of a parameter with a secret's name stays. Whatever looks like a secret goes, in names and in values. */
+export function redactQuery(query: string, isCut = false): string {
+  // A key's id in one parameter makes forty characters in another a secret key.
+  const keyIdGiven = ACCESS_KEY_ID.test(query);
+  const masked = maskShapes(query)
+    .split(/([&;])/)
     .map((part) => {
       const end = part.indexOf('=');
       if (end < 0) return maskText(part, false, keyIdGiven);
       const name = part.slice(0, end);
-      if (isSecretName(name)) return `${name}=${MASK}`;
-      return `${name}=${maskText(part.slice(end + 1), false, keyIdGiven)}`;
+      if (isSecretName(name)) return `${maskShapes(name)}=${MASK}`;
+      return `${maskText(name, false, keyIdGiven)}=${maskText(part.slice(end + 1), false, keyIdGiven)}`;
     })
     .join('');
+  return isCut ? maskCutEnd(masked) : masked;
 }
 
-export function redactUserAgent(text: string): string {
-  return rememberingClean('user-agent', text, (whole) => maskText(whole.replace(SESSION_TOKEN, MASK)));
+export function redactUserAgent(text: string, isCut = false): string {
+  const masked = rememberingClean('user-agent', text, maskText);
+  return isCut ? maskCutEnd(masked) : masked;
 }
 
 function isSecretName(name: string): boolean {
-  const plain = name.replace(/%([2-7][0-9a-f])/gi, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
+  let plain = name;
+  for (let round = 0; round < MAX_DECODINGS && plain.includes('%'); round++) {
+    plain = plain.replace(/%([2-7][0-9a-f])/gi, (_, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    );
+  }
   return NAME.test(plain) && !LIFETIME_NAME.test(plain);
-}
-
-function masking(_: string, kept: unknown): string {
-  return typeof kept === 'string' ? kept + MASK : MASK;
 }

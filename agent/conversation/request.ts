@@ -1,6 +1,8 @@
 /** The head of a request: what was asked for, by whom, and whether with a token. */
 import { TOKEN_HEADER } from '../../protocol/endpoints.ts';
+import { maskShapes } from '../identity/mask_shapes.ts';
 import { HeadReader, HTTP_TOKEN } from './head.ts';
+import { NOWHERE, type Place, placeOf } from './place.ts';
 import { redactPath, redactQuery, redactUserAgent } from './redact.ts';
 
 const MAX_USER_AGENT_CHARACTERS = 1_024;
@@ -16,6 +18,8 @@ export class RequestHead extends HeadReader {
   /** Path of the request target, as sent, secrets masked; of an absolute-form target the path in it. */
   path: string | null = null;
   query: string | null = null;
+  /** What the path names. Found before secrets are masked, for a mask may hide what was asked for. */
+  place: Place = NOWHERE;
   userAgent: string | null = null;
   /** Carries the token header, whatever its value. */
   hasToken = false;
@@ -40,13 +44,13 @@ export class RequestHead extends HeadReader {
     // the length limit has lost its version and is taken as a request.
     const isCut = this.cutLines > 0;
     if (!isVersioned && !isCut && (method !== 'GET' || last > space)) return 'malformed';
-    this.method = method;
+    this.method = maskShapes(method);
     // More than one space between the parts: a server may be lenient (RFC 9112, section 3), and many are.
     let start = space + 1;
     let end = isVersioned ? last : line.length;
     while (start < end && line[start] === 0x20) start++;
     while (end > start && line[end - 1] === 0x20) end--;
-    this.takeTarget(line.subarray(start, end));
+    this.takeTarget(line.subarray(start, end), isCut);
     this.isHttp2Preface = method === 'PRI' && version === 'HTTP/2.0';
     return isVersioned || isCut ? 'headers' : 'whole';
   }
@@ -54,9 +58,9 @@ export class RequestHead extends HeadReader {
   protected override header(name: string, value: string): void {
     if (name === TOKEN_HEADER) this.hasToken = true;
     else if (name === 'user-agent' && this.userAgent === null) {
-      this.userAgent = redactUserAgent(
-        Buffer.from(value, 'latin1').toString('utf8').slice(0, MAX_USER_AGENT_CHARACTERS),
-      );
+      const text = Buffer.from(value, 'latin1').toString('utf8');
+      // Masked before it is cut: a part of a secret need not look like one.
+      this.userAgent = redactUserAgent(text, this.cutLines > 0).slice(0, MAX_USER_AGENT_CHARACTERS);
     }
   }
 
@@ -68,7 +72,7 @@ export class RequestHead extends HeadReader {
   }
 
   /** RFC 9112, section 3.2: origin, absolute, authority and asterisk form. */
-  private takeTarget(bytes: Buffer): void {
+  private takeTarget(bytes: Buffer, isCut: boolean): void {
     // What is not printable ASCII does not belong into a target: shown percent-encoded, so that text stays text.
     const target = bytes
       .toString('latin1')
@@ -77,7 +81,9 @@ export class RequestHead extends HeadReader {
     const rest = absolute ? target.slice(absolute[0].length) : target;
     const mark = rest.indexOf('?');
     const path = mark < 0 ? rest : rest.slice(0, mark);
-    this.path = redactPath(path === '' && absolute ? '/' : path);
-    this.query = mark < 0 ? null : redactQuery(rest.slice(mark + 1));
+    const asked = path === '' && absolute ? '/' : path;
+    this.place = placeOf(asked);
+    this.path = redactPath(asked, isCut && mark < 0);
+    this.query = mark < 0 ? null : redactQuery(rest.slice(mark + 1), isCut);
   }
 }

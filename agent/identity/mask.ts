@@ -2,9 +2,18 @@
  * Masks what looks like a secret in command arguments. Too much rather than too little: inside one argument all that
  * follows a secret's name is taken for its value, except in a shell's code, whose quotes tell where a value ends.
  */
-import { ACCESS_KEY_ID, FORTY_CHARACTERS, SECRET_LETTERS, SECRET_LOOKS, SECRET_NAME } from './mask_names.ts';
+import {
+  ACCESS_KEY_ID,
+  FORTY_CHARACTERS,
+  LONG_AND_DENSE,
+  LOOKS_IN_PATHS,
+  SECRET_LETTERS,
+  SECRET_LOOKS,
+  SECRET_NAME,
+} from './mask_names.ts';
+import { MASK, maskCutEnd, maskShapes } from './mask_shapes.ts';
 
-export const MASK = '****';
+export { MASK, maskCutEnd, maskShapes };
 /** Longest that one process's arguments are kept, in characters, all together. */
 export const MAX_ARGS_CHARACTERS = 4096;
 const CUT = '…';
@@ -18,14 +27,16 @@ const SPLIT_CHARACTERS = 2048;
  * `:` and `=` in a URL.
  */
 const NAMED = new RegExp(
-  `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%3[AD])\\s{0,8})`,
+  `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%(?:25){0,3}3[AD])\\s{0,8})`,
   'gi',
 );
 /** The same in code, where an option's value may follow after a space. */
 const NAMED_IN_CODE = new RegExp(
-  `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%3[AD])\\s{0,8}|["']?[ \\t]+)`,
+  `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%(?:25){0,3}3[AD])\\s{0,8}|["']?[ \\t]+)`,
   'gi',
 );
+/** In a path `token:` and the like may be a resource; `token=` is none. */
+const NAMED_IN_PATH = new RegExp(`((?:${SECRET_NAME})[\\w.-]{0,64}(?:=|%(?:25){0,3}3D))[^/;&]*`, 'gi');
 /** An argument that is nothing but a secret's name: the next one is its value. */
 const NAME_ALONE = new RegExp(`^(?:-{1,2}|/)[\\w.-]*(?:${SECRET_NAME})[\\w.-]*$`, 'i');
 /** `aws configure set aws_secret_access_key VALUE`. */
@@ -78,13 +89,6 @@ function maskOne(
   return maskText(arg, isCode, keyIdGiven);
 }
 
-/** At a cut, a part of a dense run or a URL's `user:password` without its `@` may be all that is left of a secret. */
-function maskCutEnd(text: string): string {
-  return text
-    .replace(/(:\/\/)[^\s/:]*:[^\s/]*$/, `$1${MASK}`)
-    .replace(/[A-Za-z0-9+/=_-]{12,}$/, (run) => (isMixed(run) ? MASK : run));
-}
-
 /**
  * Masks secrets in one text. `isCode`: it is a shell's code, so that a value ends where its word or its quotes end.
  */
@@ -98,10 +102,29 @@ export function maskText(text: string, isCode = false, keyIdGiven = ACCESS_KEY_I
     cut = CUT;
   }
   masked = isCode ? maskCommands(maskNamedInCode(masked)) : maskNamed(masked);
-  for (const look of SECRET_LOOKS)
+  masked = withoutLooks(masked, SECRET_LOOKS);
+  if (keyIdGiven) masked = masked.replace(FORTY_CHARACTERS, MASK);
+  return maskShapes(masked).replace(LONG_AND_DENSE, MASK) + cut;
+}
+
+/**
+ * Masks secrets in a file's path, in a name of a program, container or unit. A secret's name is no more than a name
+ * there (`/run/token`), unless its value stands behind it (`token=…`).
+ */
+export function maskPath(path: string): string {
+  return maskShapes(withoutLooks(path.replace(NAMED_IN_PATH, `$1${MASK}`), LOOKS_IN_PATHS));
+}
+
+/** The same for the path of a request. */
+export function maskRequestPath(path: string): string {
+  return maskShapes(withoutLooks(path.replace(NAMED_IN_PATH, `$1${MASK}`), SECRET_LOOKS));
+}
+
+function withoutLooks(text: string, looks: readonly RegExp[]): string {
+  let masked = text;
+  for (const look of looks)
     masked = masked.replace(look, (_, kept) => (typeof kept === 'string' ? kept + MASK : MASK));
-  masked = masked.replace(FORTY_CHARACTERS, (run) => (keyIdGiven || isMixed(run) ? MASK : run));
-  return masked + cut;
+  return masked;
 }
 
 /** From the first secret's name on, all is its value. */
@@ -122,7 +145,7 @@ function maskNamedInCode(text: string): string {
   for (let found = NAMED_IN_CODE.exec(text); found; found = NAMED_IN_CODE.exec(text)) {
     const value = found.index + found[0].length;
     const separator = found[2]!;
-    const bySpace = !/[:=]|%3[AD]/i.test(separator);
+    const bySpace = !/[:=]|%(?:25){0,3}3[AD]/i.test(separator);
     // A space parts name and value only for an option (`--token x`), not for a path or a word.
     if (bySpace && !/(?:^|[\s"'])-{1,2}[\w.-]*$/.test(text.slice(Math.max(0, found.index - 64), found.index)))
       continue;
@@ -200,8 +223,4 @@ function lettersOf(program: string): string {
 
 function isTtl(restOfName: string, value: string): boolean {
   return TTL_NAME_REST.test(restOfName) && TTL_VALUE.test(value);
-}
-
-function isMixed(run: string): boolean {
-  return /[a-z]/.test(run) && /[A-Z]/.test(run) && /[0-9+/]/.test(run);
 }

@@ -1,6 +1,7 @@
 /** User names by uid, from a passwd file (passwd(5)), read again when it changes. */
 import { readFileSync, statSync } from 'node:fs';
 import type { Counters } from '../../protocol/records.ts';
+import { maskPath } from './mask.ts';
 
 /** The file is looked at again at most so often, in milliseconds. */
 const RECHECK_MS = 1000;
@@ -17,7 +18,7 @@ export function parsePasswd(text: string): Map<number, string> {
     const fields = line.split(':');
     const [name, , uid] = fields;
     if (fields.length < 4 || !name || uid === undefined || !/^\d{1,10}$/.test(uid)) continue;
-    if (!names.has(Number(uid))) names.set(Number(uid), name);
+    if (!names.has(Number(uid))) names.set(Number(uid), maskPath(name));
   }
   return names;
 }

@@ -6,7 +6,8 @@ import type { Ancestor, ProcessFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { ProcessSnapshot, SocketOwner } from '../process/owner.ts';
 import { HeldProcess, ProcReader } from '../process/proc_reader.ts';
-import { maskArgs, maskText } from './mask.ts';
+import { maskArgs, maskPath, maskText } from './mask.ts';
+import { maskProgramName } from './mask_program_name.ts';
 import { UserNames } from './passwd.ts';
 import { scriptOf } from './script.ts';
 import { parseBootTime, startTime } from './start_time.ts';
@@ -96,16 +97,23 @@ export class ProcessIdentity {
     const parents =
       owner.ancestors ?? (parentPid === null ? [] : this.#processes.ancestors(parentPid, owner.startTicks));
     const script = scriptOf(owner.executable, args, workingDirectory);
+    const shown = {
+      'executable.path': maskedPath(owner.executable),
+      command_args: args && maskArgs(args, owner.argsTruncated),
+      working_directory: maskedPath(workingDirectory),
+    };
     return {
       pid: owner.pid,
       start_time: startTime(owner.startTicks, this.#bootTimeSeconds),
-      name: owner.name,
-      'executable.path': owner.executable,
-      command_args: args && maskArgs(args, owner.argsTruncated),
-      working_directory: workingDirectory,
+      name: maskProgramName(
+        owner.name,
+        [owner.executable, workingDirectory, ...(args ?? [])],
+        [shown['executable.path'], shown.working_directory, ...(shown.command_args ?? [])],
+      ),
+      ...shown,
       'owner.uid': owner.uid,
       'owner.name': this.#users.nameOf(owner.uid),
-      script: script === null ? null : maskText(script),
+      script: script === null ? null : maskText(maskPath(script)),
       ancestors: parents.map((parent) => this.#ancestor(parent, now)),
     };
   }
@@ -142,11 +150,18 @@ export class ProcessIdentity {
     const known = this.#ancestors.get(key);
     if (known && now - known.madeAtMs < DESCRIPTION_TTL_MS) return known.ancestor;
     const args = given ?? this.#argsOfParent(parent);
+    const shown = {
+      'executable.path': maskedPath(parent.executable),
+      command_args: args && maskArgs(args),
+    };
     const ancestor: Ancestor = {
       pid: parent.pid,
-      name: parent.name,
-      'executable.path': parent.executable,
-      command_args: args && maskArgs(args),
+      name: maskProgramName(
+        parent.name,
+        [parent.executable, ...(args ?? [])],
+        [shown['executable.path'], ...(shown.command_args ?? [])],
+      ),
+      ...shown,
     };
     this.#ancestors.delete(key);
     this.#ancestors.set(key, { ancestor, madeAtMs: now });
@@ -173,6 +188,10 @@ export class ProcessIdentity {
       ...this.#processes.counters(),
     };
   }
+}
+
+function maskedPath(path: string | null): string | null {
+  return path === null ? null : maskPath(path);
 }
 
 /** All that came with the owner, so that an exec() in the same pid, or a parent's, is never given an old description. */

@@ -1,5 +1,6 @@
 /** Which systemd unit a cgroup belongs to. Bytes in, values out. */
 import type { SystemdFacts } from '../../protocol/call.ts';
+import { maskPath } from './mask.ts';
 
 /** Units that have processes; the characters are those of systemd.unit(5), `\` being how it writes others (`\x2d`). */
 const UNIT = /^[A-Za-z0-9:_.\\@-]+\.(?:service|scope|socket|mount|swap)$/;
@@ -13,6 +14,8 @@ const ROOT_SLICE = '-.slice';
  * Names are left as systemd writes them (`dev-disk\x2dby.mount`): that is what `systemctl status` takes.
  *
  * @param elements a cgroup path's elements, outermost first.
+ * Secrets are masked.
+ *
  * @returns null where no element is systemd's. `unit` is null for what runs directly in a slice.
  */
 export function unitOf(elements: readonly string[]): SystemdFacts | null {
@@ -30,6 +33,6 @@ export function unitOf(elements: readonly string[]): SystemdFacts | null {
       below = null;
     }
   }
-  if (unit === null) return below === null ? null : { unit: null, slice: below };
-  return { unit, slice };
+  if (unit === null) return below === null ? null : { unit: null, slice: maskPath(below) };
+  return { unit: maskPath(unit), slice: slice && maskPath(slice) };
 }

@@ -10,13 +10,13 @@ export const CALL = {
     '2: it carries the header `X-aws-ec2-metadata-token` (any case, any value) or asks for a token; else 1. null: nothing was asked (`blocked`), or an endpoint without versions (`ecs`, `eks`)',
   'imds.kind': '`token`: `PUT …/api/token`; `read`: GET or HEAD; `other`: any other method',
   'imds.category': 'what was asked for, from the path, whatever its version prefix',
-  'imds.role': 'role whose credentials were asked for',
+  'imds.role': 'role whose credentials were asked for; secrets are `****`',
   'imds.endpoint':
     '`ipv4`, `ipv6`: the instance metadata service; with the setting `endpoints` also the credentials of ECS tasks (169.254.170.2) and of EKS pods (169.254.170.23, fd00:ec2::23)',
   'imds.server_version': "the service's own verdict by its answer; null when unanswered or an error",
   'imds.fallback':
     'an IMDSv1 read by a process whose token request just before got no answer, or a 4xx; null else',
-  'http.request.method': 'as sent',
+  'http.request.method': 'as sent; secrets are `****`',
   'url.path': 'as sent; what is not printable ASCII is percent-encoded; secrets are `****`',
   'url.query': 'the same',
   'user_agent.original': 'the same',
@@ -41,7 +41,7 @@ export const CALL = {
 export const PROCESS = {
   pid: "in the host's pid namespace",
   start_time: 'RFC 3339; with `pid` it names one process of one boot',
-  name: "the kernel's `comm`, at most 15 bytes",
+  name: "the kernel's `comm`, at most 15 bytes; here and in all texts below secrets are `****`",
   'executable.path': 'null when it was gone before it could be read',
   command_args: 'secrets are `****`; null when they could not be read',
   working_directory: '',
@@ -54,19 +54,22 @@ export const PROCESS = {
 
 export const CONTAINER = {
   id: '64 hexadecimal digits',
-  name: 'as its engine names it; null when no engine was asked or none answered in time',
+  name: 'as its engine names it, secrets are `****`; null when no engine was asked or none answered in time',
   'image.name': 'the same',
   runtime: 'which engine',
 };
 
 export const K8S = {
   'pod.uid': '',
-  'pod.name': 'null when the runtime was not asked, or did not answer in time',
+  'pod.name': 'secrets are `****`; null when the runtime was not asked, or did not answer in time',
   'namespace.name': 'the same',
   'container.name': 'the same',
 };
 
-export const SYSTEMD = { unit: 'the unit whose control group the process is in', slice: '' };
+export const SYSTEMD = {
+  unit: 'the unit whose control group the process is in; secrets are `****`',
+  slice: '',
+};
 
 export const HOST = {
   id: 'for machines; unique in the fleet',

@@ -1,4 +1,5 @@
 /** What every container engine can be asked, whatever its protocol. */
+import { maskPath } from '../mask.ts';
 
 /** What an engine calls a container. Nulls are what it does not say. */
 export interface ContainerNames {
@@ -42,10 +43,11 @@ export interface EngineClient {
 /** No name of any engine is longer; a label may be. */
 const MAX_NAME_CHARS = 512;
 
-/** A name as it may go into a call: text without control characters, or null. */
+/** A name as it may go into a call: text without control characters and secrets, or null. */
 export function nameOf(value: unknown): string | null {
   if (typeof value !== 'string') return null;
-  const name = value.replace(/[\u0000-\u001f\u007f]/g, '').slice(0, MAX_NAME_CHARS);
+  // Masked before it is cut: a part of a secret need not look like one.
+  const name = maskPath(value.replace(/[\u0000-\u001f\u007f]/g, '')).slice(0, MAX_NAME_CHARS);
   return name === '' ? null : name;
 }
 

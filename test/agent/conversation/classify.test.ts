@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { categoryOf, classify } from '../../../agent/conversation/classify.ts';
+import { classify } from '../../../agent/conversation/classify.ts';
 import type { ExchangeRequest } from '../../../agent/conversation/exchange.ts';
+import { categoryOf } from '../../../agent/conversation/place.ts';
 import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 import { answer, play, request, Script } from './script.ts';
 

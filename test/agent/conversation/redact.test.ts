@@ -29,7 +29,7 @@ describe('a query', () => {
     [`next=http://somebody:hunter2@example.com/`, 'next=http://****@example.com/'],
     [`t=${SESSION_TOKEN}`, 't=****'],
     [`t=${STS_TOKEN}`, 't=****'],
-    [`id=AKIAIOSFODNN7EXAMPLE&k=${SECRET_KEY}`, 'id=AKIAIOSFODNN7EXAMPLE&k=****'],
+    [`id=AKIAIOSFODNN7EXAMPLE&k=${SECRET_KEY}`, 'id=AKIA****MPLE&k=****'],
     [SESSION_TOKEN, '****'],
     ['token', 'token'],
   ];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { MASK, MAX_ARGS_CHARACTERS, maskArgs, maskText } from '../../../agent/identity/mask.ts';
+import { MASK, MAX_ARGS_CHARACTERS, maskArgs, maskPath, maskText } from '../../../agent/identity/mask.ts';
 
 /** A secret that cannot be part of a template by chance. */
 const secret = fc.stringMatching(/^Zq[A-Za-z0-9]{10,30}Q9$/);
@@ -118,7 +118,7 @@ describe('secrets in arguments', () => {
     const session = `IQoJb3JpZ2luX2VjE${'a1B'.repeat(60)}`;
     const imds = `AQAEA${'Gk7_-x'.repeat(8)}==`;
     const masked = maskArgs(['app', key, jwt, session, imds, `AKIAIOSFODNN7EXAMPLE:${key}`]);
-    assert.deepEqual(masked, ['app', MASK, MASK, MASK, MASK, `AKIAIOSFODNN7EXAMPLE:${MASK}`]);
+    assert.deepEqual(masked, ['app', MASK, MASK, MASK, MASK, `AKIA${MASK}MPLE:${MASK}`]);
   });
 
   it('leaves no secret at the end of arguments that were cut when they were read', () => {
@@ -185,11 +185,21 @@ describe('bounds', () => {
       'passw=',
       ' ',
       '://:@',
+      'aB3/',
+      '%41',
+      '%2525',
+      "''",
+      '\\u002f',
+      'AQAEA',
+      'IQoJb3JpZ2lu ',
+      'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY ',
+      'xK9f_Qz3Lw-',
     ]) {
       const text = piece.repeat(Math.ceil(40_000 / piece.length));
       const before = performance.now();
       maskText(text, true);
       maskText(text);
+      maskPath(text.slice(0, 8_192));
       const took = performance.now() - before;
       assert.ok(took < 200, `${JSON.stringify(piece)} took ${took} ms`);
     }
