@@ -7,7 +7,7 @@ import { addLicenses, billOfMaterials } from './bill_of_materials.ts';
 import type { DescribedCommand } from './commands.ts';
 import { bashCompletion, fishCompletion, zshCompletion } from './completion.ts';
 import { configurationFile } from './configuration.ts';
-import { CONFIGURATION, MAINTAINER } from './description.ts';
+import { CONFIGURATION } from './description.ts';
 import { manualPages } from './manual.ts';
 import type { Parts } from './parts.ts';
 import { CODE_DIRECTORY, DOC_DIRECTORY, type Format } from './target.ts';
@@ -69,7 +69,7 @@ function addWords(
   else tree.copy(join(sources.root, 'LICENSE'), `${DOC_DIRECTORY}/LICENSE`);
   if (format === 'deb') {
     const date = new Date(sources.timeSeconds * 1000).toUTCString().replace('GMT', '+0000');
-    const entry = `imdswatch (${sources.version}-${revision}) unstable; urgency=medium\n\n  * Release ${sources.version}.\n\n -- ${MAINTAINER}  ${date}\n`;
+    const entry = `imdswatch (${sources.version}-${revision}) unstable; urgency=medium\n\n  * Release ${sources.version}.\n\n -- ${sources.maintainer}  ${date}\n`;
     tree.write(`${DOC_DIRECTORY}/changelog.Debian.gz`, gzipSync(entry, { level: 9 }));
   }
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { CONFIGURATION, DESCRIPTION, MAINTAINER, SUMMARY } from './description.ts';
+import { CONFIGURATION, DESCRIPTION, SUMMARY } from './description.ts';
 import { maintainerScripts } from './maintainer_scripts.ts';
 import { run } from './run.ts';
 import type { Sources } from './sources.ts';
@@ -42,7 +42,7 @@ export async function makeDeb({ tree, sources, target, revision, out }: PackageO
     'Package: imdswatch',
     `Version: ${version}`,
     `Architecture: ${target.deb}`,
-    `Maintainer: ${MAINTAINER}`,
+    `Maintainer: ${sources.maintainer}`,
     `Installed-Size: ${installedKib(tree, files)}`,
     `Depends: ${DEPENDS.join(', ')}`,
     'Section: admin',

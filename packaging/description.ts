@@ -8,9 +8,6 @@ export const DESCRIPTION = [
   'HttpTokens=required. The package has agent, collector and command line in it,',
   'with the Node.js that they run on.',
 ];
-/** An address that cannot be anybody's (RFC 2606): who builds packages for others puts their own in MAINTAINER. */
-export const MAINTAINER = process.env['MAINTAINER'] ?? 'The imdswatch authors <imdswatch@packages.invalid>';
-
 /** Configuration files, and who reads them besides root. */
 export const CONFIGURATION = [
   { path: '/etc/imdswatch/agent.yaml', command: 'agent', group: 'imdswatch-agent' },

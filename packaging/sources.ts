@@ -13,6 +13,8 @@ export interface Sources {
   /** Of every file in a package, and what else asks for a time: SOURCE_DATE_EPOCH, else when the commit was made. */
   timeSeconds: number;
   commit: string;
+  /** `Name <address>` for the packages: the variable MAINTAINER, else the author of the commit. */
+  maintainer: string;
   /** Files were changed since that commit: nobody else can build the same. */
   changed: boolean;
 }
@@ -24,6 +26,7 @@ export async function readSources(root: string): Promise<Sources> {
     .split('\0')
     .filter((path) => path !== '' && existsSync(join(root, path)));
   const [commit = '', commitTime = ''] = (await git('log', '-1', '--format=%H %ct')).trim().split(' ');
+  const author = (await git('log', '-1', '--format=%an <%ae>')).trim();
   const release = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   return {
     root,
@@ -31,6 +34,7 @@ export async function readSources(root: string): Promise<Sources> {
     version: release.version,
     timeSeconds: Number(process.env['SOURCE_DATE_EPOCH'] ?? commitTime),
     commit,
+    maintainer: process.env['MAINTAINER'] ?? author,
     changed: (await git('status', '--porcelain')) !== '',
   };
 }

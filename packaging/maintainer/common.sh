@@ -54,8 +54,8 @@ stop_running() {
   done
 }
 
-# The demo installs two SDKs beside its callers when it is run; no package manager knows of them.
-remove_demo_packages() { rm -rf /usr/lib/imdswatch/lab/clients/node_modules; }
+# The demo installs two SDKs into its cache when it is run; the package manager does not know them.
+remove_demo_packages() { rm -rf /var/cache/imdswatch/demo; }
 
 say_next_step() {
   echo 'imdswatch is installed and not started. To watch this host: set collector_url in /etc/imdswatch/agent.yaml, then'

@@ -136,6 +136,13 @@ describe('packages of this machine', { skip }, () => {
     }
   });
 
+  it('let the demo write to its cache, and nowhere below /usr', async () => {
+    const programs = JSON.stringify(at(`${CODE_DIRECTORY}/lab/programs.js`));
+    const printed = await node(['--eval', `import(${programs}).then((lab) => console.log(lab.SDKS_DIR))`]);
+    assert.equal(printed.trim(), '/var/cache/imdswatch/demo');
+    assert.ok(filesIn(`${CODE_DIRECTORY}/lab/clients`).some((path) => path.endsWith('/package-lock.json')));
+  });
+
   it('need no newer libraries than they say', async () => {
     const addons = filesIn(`${CODE_DIRECTORY}/node_modules`).filter((path) => path.endsWith('.node'));
     assert.equal(addons.length, 2); // cap and koffi
@@ -254,6 +261,8 @@ describe('packages of this machine', { skip }, () => {
     const field = (name: string) => run('dpkg-deb', ['--field', kept.deb, name]);
     assert.equal((await field('Architecture')).trim(), NATIVE.deb);
     assert.match(await field('Depends'), /libpcap0\.8 .*\| libpcap0\.8t64, libbpf1 \| libbpf0/);
+    const author = (await run('git', ['-C', ROOT, 'log', '-1', '--format=%an <%ae>'])).trim();
+    assert.equal((await field('Maintainer')).trim(), process.env['MAINTAINER'] ?? author);
     const requires = await run('rpm', ['-qp', '--requires', kept.rpm]);
     assert.match(requires, /^libpcap\.so\.1\(\)\(64bit\)$/m);
     const query = '%{ARCH} %{BUILDHOST} %{PAYLOADCOMPRESSOR} %{VENDOR}';
