@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
 import { credentialsBy, type ExpectedCall, PATHS, token, v1, v2 } from './expected_call.ts';
 import type { Behaviour } from './ground_truth.ts';
-import { CLIENTS_DIR, type Programs } from './programs.ts';
+import { CLIENTS_DIR, type Programs, SDKS_DIR } from './programs.ts';
 
 export interface LabClient {
   name: string;
@@ -55,8 +55,9 @@ export function labClients(programs: Programs, oneShot: string | null): LabClien
     args: string[],
     calls: ExpectedCall[],
     behaviour?: Partial<Behaviour>,
+    directory = CLIENTS_DIR,
   ) => {
-    const script = join(CLIENTS_DIR, file);
+    const script = join(directory, file);
     return client({
       name,
       says,
@@ -74,7 +75,7 @@ export function labClients(programs: Programs, oneShot: string | null): LabClien
     calls: ExpectedCall[],
     behaviour?: Partial<Behaviour>,
   ) => ({
-    ...byScript(name, says, node, file, [], calls, behaviour),
+    ...byScript(name, says, node, file, [], calls, behaviour, SDKS_DIR),
     needsSdks: true as const,
   });
   const bySnippet = (name: string, says: string, base: string, endpoint: 'ipv4' | 'ipv6') =>

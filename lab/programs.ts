@@ -4,6 +4,8 @@ import {
   accessSync,
   constants,
   cpSync,
+  existsSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   realpathSync,
@@ -16,6 +18,14 @@ import { OperatorError } from '../protocol/operator_error.ts';
 
 const execFileAsync = promisify(execFile);
 export const CLIENTS_DIR = join(import.meta.dirname, 'clients');
+/** Where an installed package may write; its own directory belongs to the package manager. */
+const PACKAGED_SDKS_DIR = '/var/cache/imdswatch/demo';
+const SDK_FILES = ['package.json', 'package-lock.json', 'aws_sdk_v2.cjs', 'aws_sdk_v3.cjs'];
+
+/** Directory of the SDKs and of the programs that load them: beside the other clients in a checkout only. */
+export const SDKS_DIR = existsSync(join(import.meta.dirname, '../package-lock.json'))
+  ? CLIENTS_DIR
+  : PACKAGED_SDKS_DIR;
 const INSTALL_TIMEOUT_MS = 180_000;
 
 /** Packages by program, for the message to the operator: Debian's name, then Amazon Linux's. */
@@ -98,7 +108,7 @@ export async function buildClient(
 }
 
 /**
- * Installs the SDKs by `npm ci` beside their lock file, once. Two labs that do so at the same time do not disturb
+ * Installs the SDKs by `npm ci` into `SDKS_DIR`, once. Two labs that do so at the same time do not disturb
  * each other: each installs apart, and the first to finish moves its copy into place.
  */
 export async function installSdks(progress: (line: string) => void): Promise<void> {
@@ -110,14 +120,18 @@ export async function installSdks(progress: (line: string) => void): Promise<voi
   }
   let apart: string | null = null;
   try {
-    apart = mkdtempSync(join(CLIENTS_DIR, '.install-'));
+    mkdirSync(SDKS_DIR, { recursive: true });
+    if (SDKS_DIR !== CLIENTS_DIR) {
+      for (const file of SDK_FILES) cpSync(join(CLIENTS_DIR, file), join(SDKS_DIR, file));
+    }
+    apart = mkdtempSync(join(SDKS_DIR, '.install-'));
     for (const file of ['package.json', 'package-lock.json'])
       cpSync(join(CLIENTS_DIR, file), join(apart, file));
     await execFileAsync(npm, ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
       cwd: apart,
       timeout: INSTALL_TIMEOUT_MS,
     });
-    const target = join(CLIENTS_DIR, 'node_modules');
+    const target = join(SDKS_DIR, 'node_modules');
     if (!sdksInstalled()) {
       rmSync(target, { recursive: true, force: true });
       renameSync(join(apart, 'node_modules'), target);
@@ -125,18 +139,18 @@ export async function installSdks(progress: (line: string) => void): Promise<voi
   } catch (error) {
     if (sdksInstalled()) return;
     const words = (error as { stderr?: string }).stderr?.trim() || (error as Error).message;
-    throw new OperatorError(1, `The AWS SDKs for the lab could not be installed in ${CLIENTS_DIR}: ${words}`);
+    throw new OperatorError(1, `The AWS SDKs for the lab could not be installed in ${SDKS_DIR}: ${words}`);
   } finally {
     if (apart !== null) rmSync(apart, { recursive: true, force: true });
   }
 }
 
 function sdksInstalled(): boolean {
-  const manifest = (path: string) => JSON.parse(readFileSync(join(CLIENTS_DIR, path), 'utf8'));
+  const manifest = (path: string) => JSON.parse(readFileSync(path, 'utf8'));
   try {
-    const wanted: Record<string, string> = manifest('package.json').dependencies;
+    const wanted: Record<string, string> = manifest(join(CLIENTS_DIR, 'package.json')).dependencies;
     return Object.entries(wanted).every(
-      ([name, version]) => manifest(join('node_modules', name, 'package.json')).version === version,
+      ([name, version]) => manifest(join(SDKS_DIR, 'node_modules', name, 'package.json')).version === version,
     );
   } catch {
     return false;
