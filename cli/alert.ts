@@ -12,7 +12,7 @@ import { destinationTable } from './alert_table.ts';
 import { commandActor } from './command_actor.ts';
 import { verbsHelp } from './help_requested.ts';
 import { loadSettings } from './settings.ts';
-import { visibleText } from './visible_text.ts';
+import { visibleJson, visibleText } from './visible_text.ts';
 
 const dataDir = z
   .string()
@@ -83,7 +83,7 @@ export async function run(argv: string[]): Promise<number> {
 
 async function list({ data_dir, json: asJson }: z.infer<typeof listSettings>): Promise<number> {
   const found = await withDestinations(data_dir, async ({ destinations }) => destinations.list());
-  process.stdout.write(asJson ? `${JSON.stringify(found, null, 2)}\n` : destinationTable(found));
+  process.stdout.write(asJson ? `${visibleJson(found, 2)}\n` : destinationTable(found));
   return 0;
 }
 
@@ -101,7 +101,7 @@ async function test(name: string | undefined, settings: z.infer<typeof testSetti
     );
   });
   if (settings.json) {
-    process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
+    process.stdout.write(`${visibleJson(results, 2)}\n`);
   } else {
     for (const result of results) {
       const outcome = result.ok ? 'arrived' : `did not arrive: ${result.error}`;
@@ -119,7 +119,7 @@ async function add({ from_file, data_dir, json: asJson }: z.infer<typeof addSett
     audit('alert_destination.add', id, `"${name}": ${kind} to ${target}, ${rules.join(', ')}`);
     return destination;
   });
-  if (asJson) process.stdout.write(`${JSON.stringify(added, null, 2)}\n`);
+  if (asJson) process.stdout.write(`${visibleJson(added, 2)}\n`);
   else
     process.stdout.write(
       visibleText(`Alerts go to ${added.name} (${added.target}). Try it: imdswatch alert test`).concat('\n'),

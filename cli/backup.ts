@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { collectorSettings } from '../collector/config.ts';
 import { backUpAll } from '../collector/store/sqlite/backup.ts';
 import { loadSettings } from './settings.ts';
+import { visibleText } from './visible_text.ts';
 
 export const backupSettings = z.object(collectorSettings.pick({ data_dir: true }).shape);
 
@@ -15,7 +16,7 @@ export async function run(argv: string[]): Promise<number> {
     positionals: ['DIRECTORY'],
   });
   for (const { file, bytes } of await backUpAll(settings.data_dir, positionals[0]!)) {
-    process.stdout.write(`${file}  ${(bytes / 1e6).toFixed(1)} MB\n`);
+    process.stdout.write(`${visibleText(file)}  ${(bytes / 1e6).toFixed(1)} MB\n`);
   }
   return 0;
 }

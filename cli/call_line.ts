@@ -35,7 +35,9 @@ export function callLine(call: Call, { colour, columns }: LineOptions): string {
   if (notes !== '') pieces.push({ text: notes, style: 'yellow' });
   const parents = parentsText(call.process?.ancestors ?? []);
   if (parents !== '') pieces.push({ text: parents, style: 'dim' });
-  return fit(pieces, columns)
+  // Each text here, whichever of the call's it is from, is made harmless before it is measured.
+  const visible = pieces.map((piece) => ({ ...piece, text: visibleText(piece.text) }));
+  return fit(visible, columns)
     .map(({ text, style }) =>
       colour && style !== undefined ? styleText(style, text, { validateStream: false }) : text,
     )

@@ -4,6 +4,7 @@ import type { Call } from '../protocol/call.ts';
 import type { Counters } from '../protocol/records.ts';
 import { callLine } from './call_line.ts';
 import type { LineOutput } from './line_output.ts';
+import { visibleJson, visibleText } from './visible_text.ts';
 
 const STDOUT = 1;
 
@@ -31,7 +32,7 @@ export class CallPrinter {
     if (call.outcome === 'blocked') this.blocked++;
     // A bare pty says that it has no columns at all.
     const columns = this.isTerminal ? process.stdout.columns || null : null;
-    const line = this.json ? JSON.stringify(call) : callLine(call, { colour: this.colour, columns });
+    const line = this.json ? visibleJson(call) : callLine(call, { colour: this.colour, columns });
     this.output.write(line);
   }
 
@@ -44,6 +45,6 @@ export class CallPrinter {
 
 /** What was lost, for people; empty when nothing was. */
 export function lossLine(losses: Counters): string {
-  const parts = Object.entries(losses).map(([name, count]) => `${name} ${count}`);
+  const parts = Object.entries(losses).map(([name, count]) => `${visibleText(name)} ${count}`);
   return parts.length === 0 ? '' : `not everything was seen or known: ${parts.join(', ')}`;
 }

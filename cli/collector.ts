@@ -7,6 +7,7 @@ import { ServiceManager } from '../service/service_manager.ts';
 import { untilSignal } from './end.ts';
 import { createLogger } from './log.ts';
 import { loadSettings } from './settings.ts';
+import { visibleText } from './visible_text.ts';
 
 const READY_RECHECK_MS = 1_000;
 
@@ -42,13 +43,15 @@ export async function run(argv: string[]): Promise<number> {
 
 /** Not through the logger: it is for the person who starts this, not for wherever logs are gathered. */
 function sayWhere(collector: Collector, dataDir: string): void {
-  const where = `imdswatch: ${collector.pageUrl} shows the findings.`;
+  const where = visibleText(`imdswatch: ${collector.pageUrl} shows the findings.`);
   if (!stderrIsJournal(process.env)) {
-    process.stderr.write(`${where} Sign in once, within 15 minutes: ${collector.signInLink()}\n`);
+    process.stderr.write(
+      `${where} Sign in once, within 15 minutes: ${visibleText(collector.signInLink())}\n`,
+    );
     return;
   }
   // The journal is read by more people than those who may sign in, and kept.
-  const how = `To sign in: imdswatch token sign-in-link --data-dir ${dataDir}`;
+  const how = `To sign in: imdswatch token sign-in-link --data-dir ${visibleText(dataDir)}`;
   process.stderr.write(withPriority(`${where} ${how}\n`, NOTICE_PREFIX));
 }
 

@@ -13,6 +13,7 @@ import { compareOffenders, tallyByIdentity } from '../lab/tally.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
 import { DemoObserver } from './demo_observer.ts';
 import { loadSettings } from './settings.ts';
+import { visibleText } from './visible_text.ts';
 
 const demoSettings = z.object({
   once: z
@@ -76,7 +77,7 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
       process.stdout.write(`\n${bold('So far:')}\n`);
       await observer.printOffenders();
       process.stdout.write(
-        `\n${bold('The same for a browser,')} with what to tell each team, and which hosts are ready (the certificate is the demo's own):\n  ${observer.signInLink}\n`,
+        `\n${bold('The same for a browser,')} with what to tell each team, and which hosts are ready (the certificate is the demo's own):\n  ${visibleText(observer.signInLink ?? '')}\n`,
       );
       process.stdout.write(
         `\n${bold('The lab goes on until Ctrl-C.')} Lines marked v1 are calls without a session token.\n\n`,
@@ -113,7 +114,7 @@ async function judge(story: Story, observer: DemoObserver, trouble: string[]): P
   ];
   if (differences.length > 0) {
     process.stderr.write(
-      `\nThis is not what the lab did:\n${differences.map((line) => `  ${line}\n`).join('')}`,
+      `\nThis is not what the lab did:\n${differences.map((line) => `  ${visibleText(line)}\n`).join('')}`,
     );
     return 1;
   }
@@ -136,7 +137,7 @@ ${bold('How to go on')}
 }
 
 function step(text: string): void {
-  process.stdout.write(`${styleText('cyan', '●', { stream: process.stdout })} ${text}\n`);
+  process.stdout.write(`${styleText('cyan', '●', { stream: process.stdout })} ${visibleText(text)}\n`);
 }
 
 function bold(text: string): string {

@@ -23,6 +23,7 @@ import { examine, worst } from './doctor/examination.ts';
 import { hostIdOf } from './doctor/host_id.ts';
 import { doctorTable } from './doctor/table.ts';
 import { loadSettings } from './settings.ts';
+import { visibleJson } from './visible_text.ts';
 
 const AGENT_FILE = '/etc/imdswatch/agent.yaml';
 const COLLECTOR_FILE = '/etc/imdswatch/collector.yaml';
@@ -90,9 +91,7 @@ export async function run(argv: string[]): Promise<number> {
   const verdict = worst(told);
   if (settings.json) {
     const host = agentSide === null ? null : hostIdOf(settings);
-    process.stdout.write(
-      `${JSON.stringify({ version: VERSION, host, worst: verdict, findings: told }, null, 2)}\n`,
-    );
+    process.stdout.write(`${visibleJson({ version: VERSION, host, worst: verdict, findings: told }, 2)}\n`);
   } else {
     const { isTTY = false, columns = 100 } = process.stdout;
     process.stdout.write(doctorTable(told, columns, isTTY && !process.env['NO_COLOR']));

@@ -2,6 +2,7 @@
 import { OperatorError } from '../protocol/operator_error.ts';
 import { ERROR_PREFIX, stderrIsJournal, withPriority } from '../service/journal.ts';
 import { HelpRequested } from './help_requested.ts';
+import { visibleLines } from './visible_text.ts';
 
 export async function exitWith(run: () => Promise<number>): Promise<void> {
   try {
@@ -21,6 +22,6 @@ export async function exitWith(run: () => Promise<number>): Promise<void> {
 }
 
 function complain(text: string): void {
-  const line = `imdswatch: ${text}\n`;
+  const line = `imdswatch: ${visibleLines(text)}\n`;
   process.stderr.write(stderrIsJournal(process.env) ? withPriority(line, ERROR_PREFIX) : line);
 }

@@ -5,6 +5,7 @@
  */
 import { type Logger, pino } from 'pino';
 import { priorityPrefix, stderrIsJournal } from '../service/journal.ts';
+import { escapedJson } from './visible_text.ts';
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
@@ -31,18 +32,18 @@ export function createLogger(level: LogLevel, name: string): Logger {
         censor: '****',
       },
     },
-    destination(),
+    destination(pino.destination({ dest: 2, sync: true })),
   );
 }
 
-function destination(): { write(line: string): void } {
-  const stderr = pino.destination({ dest: 2, sync: true });
-  if (!stderrIsJournal(process.env)) return stderr;
+/** Texts from the field are in these lines too, and whoever reads them has a terminal. */
+export function destination(stderr: { write(line: string): unknown }): { write(line: string): void } {
+  if (!stderrIsJournal(process.env)) return { write: (line) => void stderr.write(escapedJson(line)) };
   const prefixing = {
     // Asks pino to say each line's level in `lastLevel` before it writes the line.
     [Symbol.for('pino.metadata')]: true,
     lastLevel: 0,
-    write: (line: string) => stderr.write(priorityPrefix(prefixing.lastLevel) + line),
+    write: (line: string) => void stderr.write(priorityPrefix(prefixing.lastLevel) + escapedJson(line)),
   };
   return prefixing;
 }

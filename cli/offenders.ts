@@ -8,6 +8,7 @@ import type { StoreQueries } from '../collector/store/store.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
 import { offendersTable } from './offenders_table.ts';
 import { loadSettings } from './settings.ts';
+import { visibleJson } from './visible_text.ts';
 
 const UNIT_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -35,7 +36,7 @@ export async function run(argv: string[]): Promise<number> {
   const sinceMs = settings.since === undefined ? null : parseSince(settings.since, Date.now());
   const found = await readOffenders(settings.data_dir, { sinceMs, all: settings.all });
   if (settings.json) {
-    process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+    process.stdout.write(`${visibleJson(found, 2)}\n`);
   } else {
     const { columns, isTTY } = process.stdout;
     const colour = isTTY === true && !process.env['NO_COLOR'];

@@ -6,6 +6,7 @@ import { openStoreForReading } from '../collector/store/sqlite/sqlite_store.ts';
 import { OperatorError } from '../protocol/operator_error.ts';
 import { groupsTable, readinessTable } from './readiness_table.ts';
 import { loadSettings } from './settings.ts';
+import { visibleJson } from './visible_text.ts';
 
 const readinessSettings = z.object({
   data_dir: z
@@ -97,6 +98,6 @@ export async function run(argv: string[]): Promise<number> {
   }
 
   function print(answer: unknown, table: () => string): void {
-    process.stdout.write(settings.json ? `${JSON.stringify(answer, null, 2)}\n` : table());
+    process.stdout.write(settings.json ? `${visibleJson(answer, 2)}\n` : table());
   }
 }

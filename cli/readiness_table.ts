@@ -34,7 +34,7 @@ export function readinessTable(
     // A command is never cut: it is there to be copied.
     if (command !== null) lines.push(...command.split('\n').map((line) => `${INDENT}$ ${visibleText(line)}`));
   }
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(visibleText).join('\n')}\n`;
 }
 
 export function groupsTable(groups: readonly ReadinessGroup[], by: string, columns: number): string {
@@ -49,7 +49,7 @@ export function groupsTable(groups: readonly ReadinessGroup[], by: string, colum
     lines.push(`${name}  ${`${hosts}`.padStart(5)} ${counts}`);
     if (command !== null) lines.push(...command.split('\n').map((line) => `${INDENT}$ ${visibleText(line)}`));
   }
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(visibleText).join('\n')}\n`;
 }
 
 function nameOf({ id, name }: Host): string {

@@ -21,6 +21,7 @@ import { OperatorError } from '../protocol/operator_error.ts';
 import { commandActor } from './command_actor.ts';
 import { reconciliationTable } from './reconciliation_table.ts';
 import { loadSettings } from './settings.ts';
+import { visibleJson, visibleText } from './visible_text.ts';
 
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 
@@ -65,7 +66,7 @@ export async function run(argv: string[]): Promise<number> {
   try {
     supply(settings.data_dir, counts.map(toStored), instances, positionals.length);
     for (const [reason, count] of figures.flatMap(({ ignored }) => Object.entries(ignored))) {
-      process.stderr.write(`Left out: ${count} ${reason}.\n`);
+      process.stderr.write(`Left out: ${count} ${visibleText(reason)}.\n`);
     }
     process.stderr.write(
       `Stored ${counts.length} counts and the metadata options of ${instances.length} instances.\n`,
@@ -80,7 +81,7 @@ export async function run(argv: string[]): Promise<number> {
     const insight = new Insight(store, { readinessWindowDays: 14, silentAfterSeconds: 300 });
     const ids = [...new Set(counts.map(({ instance_id }) => instance_id))];
     const found = (await insight.reconciliation({ window })).filter(({ id }) => ids.includes(id));
-    process.stdout.write(settings.json ? `${JSON.stringify(found, null, 2)}\n` : reconciliationTable(found));
+    process.stdout.write(settings.json ? `${visibleJson(found, 2)}\n` : reconciliationTable(found));
     return 0;
   } finally {
     await store.close();

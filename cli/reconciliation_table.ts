@@ -17,7 +17,7 @@ export function reconciliationTable(found: readonly Reconciliation[]): string {
       row(host, RESULTS[result], `${metadata_no_token}`, `${seen_no_token}`, `${unseen}`, `${hours}`),
     );
   }
-  return `${lines.join('\n')}\n`;
+  return `${lines.map(visibleText).join('\n')}\n`;
 }
 
 function row(host: string, result: string, ...counts: string[]): string {

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { collectorSettings } from '../collector/config.ts';
 import { restoreAll } from '../collector/store/sqlite/backup.ts';
 import { loadSettings } from './settings.ts';
+import { visibleText } from './visible_text.ts';
 
 export const restoreSettings = z.object(collectorSettings.pick({ data_dir: true }).shape);
 
@@ -16,8 +17,8 @@ export async function run(argv: string[]): Promise<number> {
     positionals: ['DIRECTORY'],
   });
   const { restored, kept } = restoreAll(positionals[0]!, settings.data_dir, new Date());
-  for (const file of restored) process.stdout.write(`restored ${file}\n`);
+  for (const file of restored) process.stdout.write(`restored ${visibleText(file)}\n`);
   if (kept !== null)
-    process.stdout.write(`what was there before is in ${kept}; delete it when all is well\n`);
+    process.stdout.write(`what was there before is in ${visibleText(kept)}; delete it when all is well\n`);
   return 0;
 }

@@ -11,6 +11,7 @@ import { verbsHelp } from './help_requested.ts';
 import { createLogger } from './log.ts';
 import { loadSettings } from './settings.ts';
 import { tokenTable } from './token_table.ts';
+import { visibleJson, visibleText } from './visible_text.ts';
 
 const dataDir = z
   .string()
@@ -111,7 +112,7 @@ function create(settings: z.infer<typeof createSettings>): number {
   });
   const { token, secret } = withAccess(settings.data_dir, (access) => access.createToken(request, actor()));
   if (settings.json) {
-    process.stdout.write(`${JSON.stringify({ token, secret }, null, 2)}\n`);
+    process.stdout.write(`${visibleJson({ token, secret }, 2)}\n`);
   } else {
     // The secret alone on stdout: `imdswatch token create … > FILE` makes a token file.
     process.stderr.write(`Token ${token.id}. This is its secret, shown only now:\n`);
@@ -122,9 +123,7 @@ function create(settings: z.infer<typeof createSettings>): number {
 
 function list(settings: z.infer<typeof listSettings>): number {
   const tokens = withAccess(settings.data_dir, (access) => access.tokens());
-  process.stdout.write(
-    settings.json ? `${JSON.stringify(tokens, null, 2)}\n` : tokenTable(tokens, Date.now()),
-  );
+  process.stdout.write(settings.json ? `${visibleJson(tokens, 2)}\n` : tokenTable(tokens, Date.now()));
   return 0;
 }
 
@@ -141,7 +140,8 @@ function revoke(id: string | undefined, settings: z.infer<typeof revokeSettings>
       .find((one) => one.revoked === null && (id === undefined ? one.host_id === hostId : one.id === id));
     return token !== undefined && access.revokeToken(token.id, actor()) ? token : null;
   });
-  if (released) process.stderr.write(`${hostId} came with a certificate, and may enrol by a token now.\n`);
+  if (released)
+    process.stderr.write(`${visibleText(hostId!)} came with a certificate, and may enrol by a token now.\n`);
   if (revoked === null && released) return 0;
   if (revoked === null) {
     throw new OperatorError(
@@ -151,7 +151,7 @@ function revoke(id: string | undefined, settings: z.infer<typeof revokeSettings>
         : `There is no token ${id} that could be revoked. "imdswatch token list" shows those that there are.`,
     );
   }
-  const about = revoked.host_id === null ? '' : ` Its host ${revoked.host_id} may enrol again.`;
+  const about = revoked.host_id === null ? '' : ` Its host ${visibleText(revoked.host_id)} may enrol again.`;
   process.stderr.write(`Revoked ${revoked.id}.${about}\n`);
   return 0;
 }
@@ -168,7 +168,7 @@ function printLink(settings: z.infer<typeof linkSettings>): number {
     return signInLink(base, access.createSignInCode(settings.role, actor()));
   });
   process.stderr.write(`Works once, for 15 minutes, as ${settings.role}:\n`);
-  process.stdout.write(`${link}\n`);
+  process.stdout.write(`${visibleText(link)}\n`);
   return 0;
 }
 

@@ -4,13 +4,14 @@ import { CallPrinter, lossLine } from './call_output.ts';
 import { untilSignal } from './end.ts';
 import { exitWith } from './exit.ts';
 import { LiveOutput } from './line_output.ts';
+import { visibleText } from './visible_text.ts';
 import type { WatchSettings } from './watch.ts';
 
 async function watchUntilSignal(settings: WatchSettings): Promise<number> {
   const ended = untilSignal();
   const output = new LiveOutput();
   const printer = new CallPrinter(settings, output);
-  const say = (message: string) => process.stderr.write(`imdswatch: ${message}\n`);
+  const say = (message: string) => process.stderr.write(`imdswatch: ${visibleText(message)}\n`);
   const watch = new LiveWatch(settings, { debug: () => {}, info: say, warn: say }, (call) =>
     printer.print(call),
   );
@@ -18,7 +19,7 @@ async function watchUntilSignal(settings: WatchSettings): Promise<number> {
   if (!settings.json) {
     const how = watch.attribution.method === 'ebpf' ? 'eBPF (exact)' : 'sock_diag and /proc';
     process.stderr.write(
-      `Watching ${watch.sourceName} of ${watch.host.name}; callers by ${how}. Ctrl-C ends.\n`,
+      `Watching ${visibleText(`${watch.sourceName} of ${watch.host.name}`)}; callers by ${how}. Ctrl-C ends.\n`,
     );
   }
   try {

@@ -10,7 +10,7 @@ import type {
 } from '../model/administration.ts';
 import type { AlertRows, DestinationRow } from '../store/sqlite/admin/alerts.ts';
 import { toTimestamp } from '../store/time.ts';
-import { isLinkLocal } from './reach.ts';
+import { isRefused } from './refused_addresses.ts';
 import { type SendOptions, type SendResult, send, targetOf } from './send.ts';
 
 /** Each may hold 1,000 waiting alerts. */
@@ -123,10 +123,10 @@ function refuseTaken(there: readonly DestinationRow[], name: string, except: str
 function refuseUnsafe(config: DestinationConfig): void {
   const host = 'url' in config ? new URL(config.url).hostname : config.host;
   const bare = host.replace(/^\[|\]$/g, '');
-  if (/^[0-9a-f:.%]+$/i.test(bare) && isLinkLocal(bare)) {
+  if (isRefused(bare)) {
     throw new OperatorError(
       2,
-      `${bare} is a link-local address, where instance metadata is: alerts are never sent there.`,
+      `${bare} is a link-local address, or another one where a cloud has its metadata service: alerts are never sent there.`,
     );
   }
   if (config.kind !== 'email') return;

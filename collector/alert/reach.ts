@@ -1,10 +1,11 @@
 /**
- * How alerts leave: never to a link-local address. An admin says where alerts go, and still must not be able to make the collector
+ * How alerts leave: never to a link-local address, nor to a cloud's metadata service (refused_addresses.ts). An admin says where alerts go, and still must not be able to make the collector
  * ask its own host's metadata service. Names are resolved first, and the connection goes to the addresses that were
  * checked: a name that resolves differently a moment later changes nothing.
  */
 import { lookup as resolveName } from 'node:dns/promises';
-import { BlockList, connect, isIP, type LookupFunction, type Socket } from 'node:net';
+import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
+import { isRefused } from './refused_addresses.ts';
 
 export interface Address {
   address: string;
@@ -19,32 +20,16 @@ export class DeliveryError extends Error {
   override name = 'DeliveryError';
 }
 
-const REFUSED = new BlockList();
-// IPv4 link-local (RFC 3927), and the same inside IPv6: mapped (RFC 4291 section 2.5.5.2), NAT64 (RFC 6052), 6to4 (RFC 3056).
-REFUSED.addSubnet('169.254.0.0', 16, 'ipv4');
-REFUSED.addSubnet('::ffff:169.254.0.0', 112, 'ipv6');
-REFUSED.addSubnet('::169.254.0.0', 112, 'ipv6');
-REFUSED.addSubnet('64:ff9b::169.254.0.0', 112, 'ipv6');
-REFUSED.addSubnet('2002:a9fe::', 32, 'ipv6');
-// IPv6 link-local (RFC 4291 section 2.5.6), and where AWS has its link-local services in IPv6.
-REFUSED.addSubnet('fe80::', 10, 'ipv6');
-REFUSED.addSubnet('fd00:ec2::', 32, 'ipv6');
-
-export function isLinkLocal(address: string): boolean {
-  const plain = address.split('%', 1)[0]!;
-  return REFUSED.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4');
-}
-
-/** All addresses of `host` (a name, or an address with or without brackets). Throws `DeliveryError` if one of them is link-local. */
+/** All addresses of `host` (a name, or an address with or without brackets). Throws `DeliveryError` if one of them is refused. */
 export async function allowedAddresses(host: string, resolve: Resolve): Promise<Address[]> {
   const bare = host.replace(/^\[|\]$/g, '');
   const family = isIP(bare);
   const addresses = family === 0 ? await resolve(bare) : [{ address: bare, family }];
   if (addresses.length === 0) throw new DeliveryError(`${bare} has no address`);
   for (const { address } of addresses) {
-    if (isLinkLocal(address)) {
+    if (isRefused(address)) {
       throw new DeliveryError(
-        `${bare === address ? bare : `${bare} is ${address}, which`} is a link-local address, where instance metadata is: alerts are never sent there`,
+        `${bare === address ? bare : `${bare} is ${address}, which`} is a link-local address, or another one where a cloud has its metadata service: alerts are never sent there`,
       );
     }
   }

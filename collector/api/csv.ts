@@ -63,11 +63,28 @@ function cell(value: unknown): string {
   }
 }
 
+/** Characters that a formula begins with, in ASCII and as the wide and small forms that spreadsheets take for them. */
+const FORMULA_SIGN = '[=+\\-@＝＋－＠﹦﹢﹣﹫−]';
+/** Characters that nobody sees, and that some spreadsheets drop: spaces, controls, format characters, marks, and blank letters. */
+const INVISIBLE = '[\\p{Z}\\p{C}\\p{M}\\u115f\\u1160\\u2800\\u3164\\uffa0]';
+const FORMULA_AT_START = new RegExp(`^(?:(?:"|${INVISIBLE})*${FORMULA_SIGN}|[\\t\\r\\n])`, 'u');
+/** A formula behind something that a spreadsheet of another country takes for the end of a cell or of a line. */
+const FORMULA_BEHIND_SEPARATOR = new RegExp(
+  `([;|\\t\\r\\n\\v\\f\\u0085\\u2028\\u2029](?:"|${INVISIBLE})*)(?=${FORMULA_SIGN})`,
+  'gu',
+);
+const NEEDS_QUOTES = new RegExp(
+  `[",;|'\\p{C}\\p{Zl}\\p{Zp}]|${FORMULA_SIGN}|^${INVISIBLE}|${INVISIBLE}$`,
+  'u',
+);
+
 /**
- * Spreadsheets run a cell that begins like a formula, and what is in it comes from anybody's process names: an
- * apostrophe in front keeps it text (OWASP, "CSV injection").
+ * Returns a cell that spreadsheets show as text. They run what begins like a formula, and the text comes from anybody's process names: an
+ * apostrophe keeps it text (OWASP, "CSV injection"). A spreadsheet that splits this file at another character than the comma does not
+ * see our quotes at the beginning of its cells, and ignores them: so the apostrophe stands behind such characters too.
  */
 function textCell(text: string): string {
-  const safe = /^[=+\-@\t\r\n＝＋－＠]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) || safe !== safe.trim() ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const inside = text.replace(FORMULA_BEHIND_SEPARATOR, "$1'");
+  const safe = FORMULA_AT_START.test(text) ? `'${inside}` : inside;
+  return NEEDS_QUOTES.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

@@ -109,16 +109,54 @@ test('any text survives CSV, and no cell begins like a formula', () => {
     z.object({ a: z.string().nullable(), b: z.object({ c: z.number() }).nullable() }),
   );
   assert.equal(csvHead(columns), 'a,b.c\r\n');
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(/^[=+@",\r\n\t -]{0,6}$/));
+  const separators = fc.constantFrom(
+    ...';|\t\r\n,"\' '.split(''),
+    '\u00a0',
+    '\ufeff',
+    '\u200b',
+    '\0',
+    '\u0301',
+    '\u2028',
+  );
+  const signs = fc.constantFrom(...'=+-@＝x'.split(''));
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.array(fc.oneof(separators, signs), { maxLength: 8 }).map((parts) => parts.join('')),
+  );
+  const withoutApostrophes = (of: string) => of.replaceAll("'", '');
   fc.assert(
     fc.property(text, fc.integer(), (a, c) => {
-      const [row] = parseCsv(csvLine(columns, { a, b: { c } }));
+      const line = csvLine(columns, { a, b: { c } });
+      const [row] = parseCsv(line);
       assert.equal(row!.length, 2);
-      assert.equal(row![0]!.replace(/^'/, ''), a.replace(/^'/, ''));
-      assert.ok(!/^[=+\-@\t\r\n]/.test(row![0]!));
+      assert.equal(withoutApostrophes(row![0]!), withoutApostrophes(a));
       assert.equal(row![1], String(c));
+      // A program that splits elsewhere, and does not see our quotes, finds no formula either.
+      for (const cell of [row![0]!, ...line.slice(0, line.lastIndexOf(',')).split(/[;|\t\r\n\u2028]/)]) {
+        assert.doesNotMatch(cell, /^["\p{Z}\p{C}\p{M}]*[=+\-@＝]/u, JSON.stringify(cell));
+      }
     }),
+    { numRuns: 1000 },
   );
+  const cell = (a: string) => csvLine(columns, { a, b: null }).slice(0, -3);
+  assert.equal(cell('plain text'), 'plain text');
+  for (const [a, written] of [
+    ["x;=cmd|' /C calc'!A0;y", `"x;'=cmd|' /C calc'!A0;y"`],
+    ['a;b', '"a;b"'],
+    ['a\tb', '"a\tb"'],
+    ['a|b', '"a|b"'],
+    ['a,b', '"a,b"'],
+    ['a=b', '"a=b"'],
+    ['=1', `"'=1"`],
+    ['\u00a0=1', `"'\u00a0=1"`],
+    ['\ufeff+1', `"'\ufeff+1"`],
+    ['\u200b-1', `"'\u200b-1"`],
+    ['\0@1', `"'\0@1"`],
+    ['\u2003\u202e=1', `"'\u2003\u202e=1"`],
+    ['a\n=1', `"a\n'=1"`],
+  ] as const) {
+    assert.equal(cell(a), written);
+  }
   assert.equal(csvLine(columns, { a: null, b: null }), ',\r\n');
 });
 
