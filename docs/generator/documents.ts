@@ -5,6 +5,7 @@ import { eventParts } from './event_parts.ts';
 import { withGeneratedParts } from './generated_part.ts';
 import { metricsPart } from './metrics_part.ts';
 import { settingsPart } from './settings_part.ts';
+import { whoMayDoWhatPart } from './who_may_do_what.ts';
 
 export const DOCS_DIRECTORY = join(import.meta.dirname, '..');
 
@@ -14,6 +15,7 @@ export async function generatedDocuments(): Promise<Map<string, string>> {
     'configure.md': new Map([['settings', await settingsPart()]]),
     'events.md': eventParts(),
     'api.md': new Map([['metrics', await metricsPart()]]),
+    'security.md': new Map([['who_may_do_what', whoMayDoWhatPart()]]),
   };
   return new Map(
     Object.entries(parts).map(([name, of]) => [

@@ -81,3 +81,13 @@ export class AccessBench {
     return [...files, ...this.lines].join('\n');
   }
 }
+
+/** Does some work with a clock that it sets. */
+export async function timed(work: (bench: AccessBench) => void): Promise<void> {
+  const bench = new AccessBench();
+  try {
+    work(bench);
+  } finally {
+    bench.close();
+  }
+}
