@@ -1,7 +1,8 @@
 /**
  * Runs the tests with node:test in two groups under one closing summary: tests of pure code side by side, then those that
  * take the machine for themselves (namespaces, captures) one file after the other, so that they do not disturb each
- * other's timing. Called by test/run.
+ * other's timing. With --variants the first group runs again under other dates, time zones and locales (variants.ts).
+ * Called by test/run.
  */
 import { globSync, readFileSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -10,6 +11,7 @@ import { run } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { spec } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
+import { filesOf, type Variant, variants } from './variants.ts';
 
 const FILE_TIMEOUT_MS = 5 * 60_000;
 /** A test that asks who it runs as, or builds on the lab, is one that needs root; see "skip" in those tests. */
@@ -18,7 +20,10 @@ const TOTALS = ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { 'test-name-pattern': { type: 'string', multiple: true } },
+  options: {
+    'test-name-pattern': { type: 'string', multiple: true },
+    variants: { type: 'boolean', default: false },
+  },
 });
 
 function testFiles(): string[] {
@@ -55,20 +60,28 @@ function isTotal(message: string): boolean {
   return true;
 }
 
-const groups = [
-  { files: files.filter((file) => !needsTheMachine(file)), concurrency: availableParallelism() },
-  { files: files.filter(needsTheMachine), concurrency: 1 },
+interface Group {
+  files: string[];
+  concurrency: number;
+  /** Null: the surroundings that this process runs in. */
+  variant: Variant | null;
+}
+
+const unitFiles = files.filter((file) => !needsTheMachine(file));
+const concurrency = availableParallelism();
+const chosenVariants = values.variants ? variants() : [];
+if (values.variants && !chosenVariants.some(({ env }) => 'FAKETIME' in env)) {
+  console.error('test/run: faketime is not installed, so the tests do not run again with other dates');
+}
+const groups: Group[] = [
+  { files: unitFiles, concurrency, variant: null },
+  ...chosenVariants.map((variant) => ({ files: filesOf(variant, unitFiles), concurrency, variant })),
+  { files: files.filter(needsTheMachine), concurrency: 1, variant: null },
 ];
 let closing: TestEvent | undefined;
 for (const group of groups) {
   if (group.files.length === 0 || interrupted.signal.aborted) continue;
-  const events = run({
-    ...group,
-    timeout: FILE_TIMEOUT_MS,
-    signal: interrupted.signal,
-    ...(values['test-name-pattern'] ? { testNamePatterns: values['test-name-pattern'] } : {}),
-  });
-  for await (const event of events) {
+  for await (const event of runGroup(group)) {
     if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isTotal(event.data.message)) continue;
     if (event.type === 'test:summary' && event.data.file === undefined) {
       // The reporter lists the failed tests of all groups on seeing it, so one has to do.
@@ -76,12 +89,48 @@ for (const group of groups) {
       closing = event;
       continue;
     }
-    report.write(event);
+    if (group.variant === null) report.write(event);
+    else reportFailure(event, group.variant);
   }
 }
+
+async function* runGroup({ files, concurrency, variant }: Group): AsyncGenerator<TestEvent> {
+  const own = { ...process.env };
+  // The processes of the tests inherit this environment; nothing in this process asks for the date meanwhile.
+  Object.assign(process.env, variant?.env);
+  if (variant !== null) writeLine(`${files.length} files again: ${variant.name}`);
+  try {
+    yield* run({
+      files,
+      concurrency,
+      timeout: FILE_TIMEOUT_MS,
+      signal: interrupted.signal,
+      ...(values['test-name-pattern'] ? { testNamePatterns: values['test-name-pattern'] } : {}),
+    });
+  } finally {
+    for (const name of Object.keys(variant?.env ?? {})) {
+      if (own[name] === undefined) delete process.env[name];
+      else process.env[name] = own[name];
+    }
+  }
+}
+
+/** Reports a test that failed under the name of its variant. Tests that passed were listed by the first run. */
+function reportFailure(event: TestEvent, { name: variant }: Variant): void {
+  if (event.type !== 'test:fail') return;
+  const cause = event.data.details.error as Error & { failureType?: string };
+  if (cause.failureType === 'subtestsFailed') return; // The tests inside it are reported themselves.
+  const named = { ...event.data, name: `[${variant}] ${event.data.name}`, nesting: 0 };
+  report.write({ type: 'test:start', data: named });
+  report.write({ type: 'test:fail', data: named });
+}
+
+function writeLine(message: string): void {
+  report.write({ type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } });
+}
+
 for (const name of TOTALS) {
-  const data = { nesting: 0, message: `${name} ${totals.get(name) ?? 0}`, level: 'info' as const };
-  report.write({ type: 'test:diagnostic', data });
+  writeLine(`${name} ${totals.get(name) ?? 0}`);
 }
 if (closing !== undefined) report.write(closing);
 report.end();

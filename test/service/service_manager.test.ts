@@ -54,7 +54,8 @@ describe("the service manager's socket", () => {
         manager.ready('on\nfire=1');
         manager.follow(() => well);
         const told = await socket.until(/^WATCHDOG=1$/);
-        assert.deepEqual(told, ['READY=1\nSTATUS=on fire=1', 'STATUS=well', 'WATCHDOG=1']);
+        // On a slow machine a second sign of progress may have come by now.
+        assert.deepEqual(told.slice(0, 3), ['READY=1\nSTATUS=on fire=1', 'STATUS=well', 'WATCHDOG=1']);
         await socket.until(/^WATCHDOG=1$/, 1000);
         manager.stopping();
         assert.ok((await socket.until(/^STOPPING=1/)).at(-1)!.startsWith('STOPPING=1'));

@@ -168,8 +168,8 @@ test('a store that fails midway breaks the answer off: nobody takes a part for t
     return calls(filter, limit, cursor);
   };
   try {
-    const response = await api.ask('/api/v1/calls?format=ndjson');
-    await assert.rejects(response.text());
+    // The break may come before the head of the response was sent, and then the request itself fails.
+    await assert.rejects(async () => (await api.ask('/api/v1/calls?format=ndjson')).text());
     assert.ok(api.logged.some(({ msg }) => msg === 'an export broke off'));
   } finally {
     store.calls = calls;

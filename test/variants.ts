@@ -1,0 +1,94 @@
+/**
+ * The surroundings in which the unit tests run again: other dates, time zones and locales. A test that passes only
+ * near the day on which it was written fails here first.
+ */
+import { execFileSync } from 'node:child_process';
+import { relative, resolve } from 'node:path';
+
+export interface Variant {
+  /** Stands behind the name of every test that fails in this variant. */
+  name: string;
+  env: Record<string, string>;
+  /** Tests that run in this variant only if they are listed here; null for all unit tests. */
+  only: readonly string[] | null;
+}
+
+const KIRITIMATI = { TZ: 'Pacific/Kiritimati' };
+const GERMAN = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' };
+const PLAIN = { LANG: 'C', LC_ALL: 'C' };
+
+/** Chromium does not start with a faked clock, so the page's tests see other time zones and locales only. */
+const PAGE = ['test/collector/web/page.test.ts'];
+
+/** Tests that cannot run with a faked clock, each with its reason. */
+export const LEFT_OUT: Readonly<Record<string, string>> = {
+  [PAGE[0]!]: 'has a variant without a faked clock',
+  'test/agent/attribution/sock_diag.test.ts':
+    'runs Python programs that sleep, and time.sleep fails with EINVAL under libfaketime',
+  'test/collector/clock.test.ts': 'preloads a clock of its own in place of libfaketime',
+  'test/variants.test.ts': 'runs the variants itself',
+  'test/collector/killed.test.ts': 'kills processes against the monotonic clock, and no date plays a part',
+  'test/collector/exactly_once.test.ts':
+    'kills processes against the monotonic clock, and no date plays a part',
+  'test/packaging/contents.test.ts': 'builds packages, which have no date but the one of the commit',
+  'test/packaging/foreign.test.ts': 'runs programs of the other architecture, which cannot load libfaketime',
+  'test/packaging/reproducible.test.ts':
+    'builds packages for 40 s, which have no date but the one of the commit',
+};
+
+/** Returns the variants that can run here; those with a faked clock need Debian's `faketime`. */
+export function variants(): Variant[] {
+  const library = faketimeLibrary();
+  const clocks: Variant[] = [];
+  if (library !== null) {
+    clocks.push(
+      {
+        name: 'clock +40 d, TZ Pacific/Kiritimati',
+        env: { ...ahead(40, library), ...KIRITIMATI },
+        only: null,
+      },
+      { name: 'clock +400 d, LANG=C', env: { ...ahead(400, library), ...PLAIN }, only: null },
+      { name: 'clock +4000 d, LANG=de_DE', env: { ...ahead(4_000, library), ...GERMAN }, only: null },
+    );
+  }
+  return [
+    ...clocks,
+    { name: 'TZ Pacific/Kiritimati, LANG=de_DE', env: { ...KIRITIMATI, ...GERMAN }, only: PAGE },
+  ];
+}
+
+/** Returns the unit tests of `files` (absolute paths) that run in this variant. */
+export function filesOf({ only }: Variant, files: readonly string[]): string[] {
+  if (only !== null) return files.filter((file) => only.some((name) => resolve(name) === file));
+  return files.filter((file) => !(relative(process.cwd(), file) in LEFT_OUT));
+}
+
+/**
+ * Timers and the event loop run on the monotonic clock, which must stay the kernel's. Without shared memory a process
+ * that is killed leaves no file behind in /dev/shm.
+ */
+function ahead(days: number, library: string): Record<string, string> {
+  return {
+    FAKETIME: `+${days}d`,
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    FAKETIME_DISABLE_SHM: '1',
+    LD_PRELOAD: library,
+  };
+}
+
+/** Returns the library for programs with threads, or null where `faketime` is not installed. */
+function faketimeLibrary(): string | null {
+  try {
+    const preload = execFileSync('faketime', ['-m', '-f', '+1d', 'printenv', 'LD_PRELOAD'], {
+      encoding: 'utf8',
+    });
+    return (
+      preload
+        .trim()
+        .split(/[ :]/)
+        .findLast((path) => path.includes('libfaketime')) ?? null
+    );
+  } catch {
+    return null;
+  }
+}
