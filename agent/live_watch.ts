@@ -64,7 +64,7 @@ export class LiveWatch {
   constructor(
     settings: LookSettings,
     log: Pick<Logger, 'debug' | 'info' | 'warn'>,
-    onCall: (call: Call) => void,
+    onCall: (call: Call, isProven: boolean) => void,
     { host = hostFacts(settings), isOwn }: WatchedBy = {},
   ) {
     const { attributor, reason } = openAttributor({

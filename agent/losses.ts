@@ -18,9 +18,16 @@ const LOSSES: Record<string, string[]> = {
     'late_answers',
     'surplus_requests',
     'pending_bytes_bound',
+    'conflicting_segments',
+    'unverified_copies',
+    'urgent_segments',
+    'segments_after_end',
+    'contradicted_connections',
+    'one_sided_connections',
+    'upgraded_connections',
   ],
   attribution: ['ring_lost', 'recursion_misses', 'evicted'],
-  calls: ['truncated', 'unattributed', 'verdict_disagreements'],
+  calls: ['truncated', 'unattributed', 'verdict_disagreements', 'unproven'],
 };
 
 /** Everything that was lost, by `stage.counter`; only what is not zero. */

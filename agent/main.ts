@@ -64,13 +64,13 @@ export async function startAgent(
   const collector = collectorAddress(settings, identity.facts.id, log);
   let outbox: Outbox | null = null;
   /** Before the id is settled. The service's own limit bounds how many they are. */
-  const early: Call[] = [];
+  const early: { call: Call; isProven: boolean }[] = [];
   const calls = { seen: 0, v1: 0 };
-  const onCall = (call: Call) => {
+  const onCall = (call: Call, isProven: boolean) => {
     calls.seen += 1;
     if (call['imds.version'] === 1) calls.v1 += 1;
-    if (outbox === null) early.push(call);
-    else outbox.call(call);
+    if (outbox === null) early.push({ call, isProven });
+    else outbox.call(call, isProven);
   };
   const watch = new LiveWatch(settings, log, onCall, {
     host: identity.facts,
@@ -88,7 +88,7 @@ export async function startAgent(
   }
   const opened = outbox;
   const { host } = watch;
-  for (const call of early.splice(0)) opened.call({ ...call, host });
+  for (const { call, isProven } of early.splice(0)) opened.call({ ...call, host }, isProven);
   identity.onLearnt = (facts) => {
     watch.host = facts;
     opened.introduce(facts);

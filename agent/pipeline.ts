@@ -5,7 +5,7 @@ import type { StageCounters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection, SocketTuple } from './attribution/attributor.ts';
 import { callId, timestampOf } from './call_id.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
-import { asksForToken, classify, classifyCredentialsEndpoint } from './conversation/classify.ts';
+import { asksForToken, classify, classifyCredentialsEndpoint, isUnproven } from './conversation/classify.ts';
 import type { Exchange } from './conversation/exchange.ts';
 import { FallbackWatch } from './conversation/fallback.ts';
 import type { FlowTuple } from './conversation/flow.ts';
@@ -24,7 +24,8 @@ export interface PipelineOptions {
   /** Null where packets do not come from this host. */
   attribution: { attributor: Attributor; identity: ProcessIdentity; workloads: WorkloadIdentity } | null;
   host: HostFacts;
-  onCall: (call: Call) => void;
+  /** `isProven`: false for a call that passes for IMDSv2 without proof; see `isUnproven`. */
+  onCall: (call: Call, isProven: boolean) => void;
   /** The capture saw a conversation begin. */
   onConversation?: (tuple: SocketTuple, timeUs: number) => void;
   /** Whether a connection is one of this very process's: it is counted, and is no call. */
@@ -71,6 +72,7 @@ export class Pipeline {
     ip_fragment: 0,
     cut_short: 0,
     malformed: 0,
+    bad_checksum: 0,
   };
   /** As calls from here on have it. */
   host: HostFacts;
@@ -93,6 +95,8 @@ export class Pipeline {
     unattributed: 0,
     /** The service's own verdict was another than ours. */
     verdict_disagreements: 0,
+    /** Read as IMDSv2, though the request is not plainly so and the service gave no verdict. */
+    unproven: 0,
   };
 
   constructor(options: PipelineOptions) {
@@ -183,6 +187,7 @@ export class Pipeline {
         ...this.whose(context),
       },
       context.workload,
+      true,
     );
   }
 
@@ -244,6 +249,8 @@ export class Pipeline {
     if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
       this.calls.verdict_disagreements++;
     }
+    const isProven = verdict.version === null || !isUnproven(exchange, verdict);
+    if (!isProven) this.calls.unproven++;
     this.emit(
       {
         id: callId(startUs),
@@ -266,6 +273,7 @@ export class Pipeline {
         ...this.whose(context),
       },
       context.workload,
+      isProven,
     );
   }
 
@@ -293,17 +301,17 @@ export class Pipeline {
   }
 
   /** Hands a call on, at once or when its workload's names have come: an engine that is slow costs no call. */
-  private emit(call: Unnamed, workload: WorkloadRef | null): void {
+  private emit(call: Unnamed, workload: WorkloadRef | null, isProven: boolean): void {
     this.calls.calls++;
     this.calls[call.outcome]++;
     const { attribution, onCall } = this.options;
     if (attribution === null) {
-      onCall({ ...call, container: null, k8s: null, systemd: null });
+      onCall({ ...call, container: null, k8s: null, systemd: null }, isProven);
       return;
     }
     this.calls[call['attribution.method'] === 'none' ? 'unattributed' : 'attributed']++;
     attribution.workloads.whenSettled(workload, NAMES_WAIT_MS, () => {
-      onCall({ ...call, ...attribution.workloads.facts(workload) });
+      onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);
     });
   }
 }

@@ -27,11 +27,21 @@ export function classify({ request, response }: Exchange): Classification {
   const isTokenRequest = request.method === 'PUT' && category === 'token';
   const serverVersion = response === null || response.status >= 400 ? null : response.hasTokenTtl ? 2 : 1;
   let version: 1 | 2;
-  if (request.hasToken || isTokenRequest) version = 2;
+  // The service may have read other bytes than these: only its own verdict makes them IMDSv2.
+  if (request.form === 'ambiguous') version = serverVersion ?? 1;
+  else if (request.hasToken || isTokenRequest) version = 2;
   // Without the whole head a missing token is no certainty; the service, which had the whole head, knows.
   else version = request.isWhole ? 1 : (serverVersion ?? 1);
   const kind = isTokenRequest ? 'token' : kindOf(request.method);
   return { version, kind, category, role, serverVersion };
+}
+
+/**
+ * Returns whether a call passes for IMDSv2 without proof: its request is not plainly so, and the service gave no verdict
+ * of its own. It only gives one with a success.
+ */
+export function isUnproven({ request }: Exchange, { version, serverVersion }: Classification): boolean {
+  return version === 2 && serverVersion === null && request.form !== 'plain';
 }
 
 /** Whether a request asks for a session token. */

@@ -5,7 +5,7 @@
  */
 import { BodySkipper } from './body.ts';
 import { Delivery } from './delivery.ts';
-import type { Exchange, ExchangeRequest } from './exchange.ts';
+import type { Exchange, ExchangeRequest, RequestForm } from './exchange.ts';
 import { RequestHead } from './request.ts';
 import { ResponseHead } from './response.ts';
 
@@ -47,6 +47,7 @@ interface Pending {
   head: RequestHead;
   startUs: number;
   isWhole: boolean;
+  form: RequestForm;
 }
 
 export class Conversation {
@@ -69,6 +70,12 @@ export class Conversation {
   /** A gap swallowed the beginning of what comes next: go on where a message begins again. */
   private clientLost: boolean;
   private serverLost: boolean;
+  /** The client's bytes are uncertain from here on, and so is where its requests begin and end. */
+  private isAmbiguous = false;
+  /** A request was oddly formed: a server may see other requests in the bytes that follow. */
+  private sawOddRequest = false;
+  /** The request in progress follows a hole. */
+  private followsGap = false;
   /** Requests reported unanswered whose answers may still come. */
   private expired = 0;
 
@@ -96,6 +103,18 @@ export class Conversation {
   startsHere(): void {
     this.clientLost = false;
     this.serverLost = false;
+  }
+
+  /** The service may have read other bytes from this client than we did. */
+  doubt(): void {
+    this.isAmbiguous = true;
+    for (const pending of this.pending) pending.form = 'ambiguous';
+    this.delivery.doubt();
+  }
+
+  /** Returns whether no request is begun or waits for its answer. */
+  get isIdle(): boolean {
+    return this.pending.length === 0 && this.requestHead === null && this.requestBody === null;
   }
 
   clientData(bytes: Uint8Array, timeUs: number): void {
@@ -136,6 +155,7 @@ export class Conversation {
       return;
     }
     this.counters.gaps_in_heads++;
+    this.followsGap = true;
     // Between messages, inside a head or beyond a body: whatever was in the hole, what follows may be mid-message.
     if (this.requestBody === null && this.requestHead === null) {
       this.requestHead = new RequestHead(true);
@@ -229,7 +249,7 @@ export class Conversation {
     if (open === null) return;
     this.requestHead = null;
     this.clientLost = true;
-    if (open.hasStartLine) this.report(pendingOf(open, false), null, null, 'truncated');
+    if (open.hasStartLine) this.report(this.unfinished(open), null, null, 'truncated');
     else this.counters.unfinished_requests++;
   }
 
@@ -283,6 +303,7 @@ export class Conversation {
     this.clientLost = false;
     this.counters.cut_lines += head.cutLines;
     this.counters.requests++;
+    const form = this.formOf(head);
     if (head.isHttp2Preface) {
       this.counters.upgraded_connections++;
       this.clientOpaque = true;
@@ -295,13 +316,31 @@ export class Conversation {
       return;
     }
     head.startUs ??= timeUs;
-    this.hooks.asked(requestOf(head, true), head.startUs);
-    if (this.pending.length >= this.maxPending) {
-      this.counters.surplus_requests++;
-      this.report(pendingOf(head, true), null, null, 'truncated');
+    this.hooks.asked(requestOf(head, true, form), head.startUs);
+    this.await({ head, startUs: head.startUs, isWhole: true, form });
+  }
+
+  private formOf(head: RequestHead): RequestForm {
+    const isOdd = !head.isPlain || this.sawOddRequest || this.followsGap;
+    this.followsGap = false;
+    if (!head.isPlain) this.sawOddRequest = true;
+    if (this.isAmbiguous) return 'ambiguous';
+    return isOdd ? 'odd' : 'plain';
+  }
+
+  private unfinished(head: RequestHead): Pending {
+    const form = this.isAmbiguous ? 'ambiguous' : 'odd';
+    return { head, startUs: head.startUs!, isWhole: false, form };
+  }
+
+  /** A request waits for its answer from here on. */
+  private await(request: Pending): void {
+    if (this.pending.length < this.maxPending) {
+      this.pending.push(request);
       return;
     }
-    this.pending.push(pendingOf(head, true));
+    this.counters.surplus_requests++;
+    this.report(request, null, null, 'truncated');
   }
 
   /** The client's bytes went missing in a place where they mattered. */
@@ -310,7 +349,7 @@ export class Conversation {
     this.requestBody = null;
     this.requestHead = null;
     this.clientLost = true;
-    if (head?.startUs != null && !this.answeredEarly) this.pending.push(pendingOf(head, false));
+    if (head?.startUs != null && !this.answeredEarly) this.await(this.unfinished(head));
     this.answeredEarly = false;
   }
 
@@ -342,7 +381,7 @@ export class Conversation {
     this.counters.answers++;
     let request = this.pending.shift();
     if (request === undefined && this.openHead !== null) {
-      request = pendingOf(this.openHead, false);
+      request = this.unfinished(this.openHead);
       this.answeredEarly = true;
     }
     if (request === undefined && this.expired > 0) {
@@ -352,7 +391,7 @@ export class Conversation {
     }
     if (request === undefined) {
       this.counters.answers_without_request++;
-      request = { head: new RequestHead(true), startUs: startUs ?? 0, isWhole: false };
+      request = { head: new RequestHead(true), startUs: startUs ?? 0, isWhole: false, form: 'odd' };
     }
     this.report(request, head, startUs, outcome);
     return request.head.method;
@@ -367,17 +406,13 @@ function looksLikeRequest(bytes: Uint8Array): boolean {
   return /^[A-Z]{3,10} \S/.test(beginning);
 }
 
-function pendingOf(head: RequestHead, isWhole: boolean): Pending {
-  return { head, startUs: head.startUs!, isWhole };
-}
-
-function requestOf(head: RequestHead, isWhole: boolean): ExchangeRequest {
+function requestOf(head: RequestHead, isWhole: boolean, form: RequestForm): ExchangeRequest {
   const { method, path, query, place, userAgent, hasToken } = head;
-  return { method, path, query, place, userAgent, hasToken, isWhole };
+  return { method, path, query, place, userAgent, hasToken, isWhole, form };
 }
 
 function exchangeOf(
-  { head, startUs, isWhole }: Pending,
+  { head, startUs, isWhole, form }: Pending,
   response: ResponseHead | null,
   responseUs: number | null,
   outcome: Exchange['outcome'],
@@ -385,7 +420,7 @@ function exchangeOf(
   return {
     startUs,
     responseUs: response === null ? null : responseUs,
-    request: requestOf(head, isWhole),
+    request: requestOf(head, isWhole, form),
     response: response === null ? null : { status: response.status, hasTokenTtl: response.hasTokenTtl },
     outcome,
   };

@@ -4,10 +4,13 @@
  * received, so an exchange is reported when the first byte of its answer was acknowledged.
  */
 import type { Exchange } from './exchange.ts';
-import { seqDistance } from './reassembly.ts';
+import { seqDistance } from './sequence.ts';
 
 /** What the client sends this long after an answer, without acknowledging it, was sent without having it. */
 const ACKNOWLEDGED_WITHIN_US = 50_000;
+
+/** Answers of one connection that wait to be acknowledged. */
+const MAX_HELD = 256;
 
 interface Held {
   exchange: Exchange;
@@ -36,6 +39,15 @@ export class Delivery {
   answered(exchange: Exchange, responseUs: number, seq: number): void {
     if (this.acked !== null && seqDistance(this.acked, seq) > 0) this.emit(exchange);
     else this.held.push({ exchange, responseUs, seq });
+    if (this.held.length > MAX_HELD) {
+      const oldest = this.held.shift()!.exchange;
+      this.emit({ ...oldest, response: null, responseUs: null, outcome: 'truncated' });
+    }
+  }
+
+  /** The requests whose answers wait may have been read otherwise by the service. */
+  doubt(): void {
+    for (const { exchange } of this.held) exchange.request.form = 'ambiguous';
   }
 
   /** The client sent a segment; `ack`: its acknowledgement number, null without one. */

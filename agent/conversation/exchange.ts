@@ -12,7 +12,16 @@ export interface ExchangeRequest {
   hasToken: boolean;
   /** The head was seen to its end, with no byte missing: only then is "no token" a certainty. */
   isWhole: boolean;
+  /** Whether every server reads the request as we do. */
+  form: RequestForm;
 }
+
+/**
+ * - `plain`: the head is strictly well formed, has at most one token, and no body or upgrade blurs where it ends.
+ * - `odd`: servers differ in how they read such a head, or one before it on the same connection.
+ * - `ambiguous`: the bytes themselves are uncertain; copies differed, or urgent data may be no part of the stream.
+ */
+export type RequestForm = 'plain' | 'odd' | 'ambiguous';
 
 export interface ExchangeResponse {
   status: number;

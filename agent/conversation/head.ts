@@ -17,6 +17,10 @@ export interface Framing {
   chunked: boolean;
 }
 
+/** Control characters, and what is none in a header's value: a tab. */
+
+const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/;
+
 /** Reads one head. `startLine` and `header` are called per line; see `read` for the end. */
 export abstract class HeadReader {
   /** When the head's first byte was captured. */
@@ -24,6 +28,13 @@ export abstract class HeadReader {
   readonly framing: Framing = { contentLength: null, chunked: false };
   /** Lines longer than `MAX_LINE_BYTES`. */
   cutLines = 0;
+  /**
+   * Every line so far ends with CR LF, and is a start line or a header as RFC 9112 writes it. Servers differ in how they
+   * read anything else.
+   */
+  protected isStrict = true;
+  protected contentLengths = 0;
+  protected transferEncodings = 0;
   private line = Buffer.alloc(0);
   private lineBytes = 0;
   private headBytes = 0;
@@ -57,7 +68,10 @@ export abstract class HeadReader {
       position = end + 1;
       const line = this.takeLine(piece);
       if (line.length === 0) {
-        if (!this.sawStartLine) continue;
+        if (!this.sawStartLine) {
+          this.isStrict = false;
+          continue;
+        }
         this.endHeader();
         return position;
       }
@@ -93,27 +107,40 @@ export abstract class HeadReader {
     } else {
       this.append(piece);
       line = this.line;
-      if (this.lineBytes > MAX_LINE_BYTES) this.cutLines++;
+      if (this.lineBytes > MAX_LINE_BYTES) {
+        this.cutLines++;
+        this.isStrict = false;
+      }
       this.line = Buffer.alloc(0);
       this.lineBytes = 0;
     }
-    return line.length > 0 && line[line.length - 1] === CR ? line.subarray(0, -1) : line;
+    if (line.length > 0 && line[line.length - 1] === CR) return line.subarray(0, -1);
+    this.isStrict = false;
+    return line;
   }
 
   private headerLine(line: Buffer): void {
     if (line[0] === SPACE || line[0] === TAB) {
       // Obsolete line folding (RFC 9112, section 5.2): more of the last header's value, never a header.
+      this.isStrict = false;
       this.headerValue = `${this.headerValue} ${line.toString('latin1').trim()}`.slice(0, MAX_LINE_BYTES);
       return;
     }
     this.endHeader();
     const colon = line.indexOf(0x3a);
-    if (colon <= 0) return;
+    if (colon <= 0) {
+      this.isStrict = false;
+      return;
+    }
     const name = line.toString('latin1', 0, colon);
     // White space before the colon makes it another name; a server must refuse such a request (section 5.1).
-    if (!TOKEN.test(name)) return;
+    if (!TOKEN.test(name)) {
+      this.isStrict = false;
+      return;
+    }
     this.headerName = name.toLowerCase();
     this.headerValue = line.toString('latin1', colon + 1).trim();
+    if (this.isStrict && CONTROL.test(this.headerValue)) this.isStrict = false;
   }
 
   /** A header ends where the next one begins: only then are its folded lines known. */
@@ -123,8 +150,14 @@ export abstract class HeadReader {
     const value = this.headerValue;
     this.headerName = '';
     this.headerValue = '';
-    if (name === 'content-length' && /^\d{1,15}$/.test(value)) this.framing.contentLength = Number(value);
-    else if (name === 'transfer-encoding' && /(^|,)\s*chunked\s*$/i.test(value)) this.framing.chunked = true;
+    if (name === 'content-length') {
+      this.contentLengths++;
+      if (/^\d{1,15}$/.test(value)) this.framing.contentLength = Number(value);
+      else this.isStrict = false;
+    } else if (name === 'transfer-encoding') {
+      this.transferEncodings++;
+      if (/(^|,)\s*chunked\s*$/i.test(value)) this.framing.chunked = true;
+    }
     this.header(name, value);
   }
 }

@@ -2,8 +2,10 @@
  * One direction of a TCP connection: segments in any order, doubled and overlapping, become bytes in order.
  *
  * Sequence numbers are compared modulo 2^32 (RFC 9293, section 3.4). Where segments overlap, the byte that is
- * delivered first stands.
+ * delivered first stands, and the sink is told when the copies differ.
  */
+import type { Comparison, Remembered } from './remembered.ts';
+import { seqDistance } from './sequence.ts';
 
 /** Receives the stream. `bytes` are valid during the call only. */
 export interface StreamSink {
@@ -11,6 +13,8 @@ export interface StreamSink {
   data(bytes: Uint8Array, timeUs: number, seq: number): void;
   /** `length` bytes of the stream were never seen. */
   gap(length: number, timeUs: number): void;
+  /** Another copy of delivered bytes differs from them, or cannot be compared any more. */
+  conflict(comparison: 'differs' | 'unknown'): void;
 }
 
 export interface ReassemblyCounters {
@@ -19,6 +23,10 @@ export interface ReassemblyCounters {
   out_of_window_segments: number;
   gaps: number;
   gap_bytes: number;
+  /** Copies of bytes that differ from those delivered before. */
+  conflicting_segments: number;
+  /** Copies of bytes to the service that are not remembered any more. */
+  unverified_copies: number;
 }
 
 interface Chunk {
@@ -31,12 +39,9 @@ interface Chunk {
 }
 
 /** Segments further than this from the expected byte belong to another connection (or to nobody). */
-const WINDOW_BYTES = 16 * 1024 * 1024;
-
-/** `a - b` modulo 2^32 as a signed number. */
-export function seqDistance(a: number, b: number): number {
-  return (a - b) | 0;
-}
+export const WINDOW_BYTES = 16 * 1024 * 1024;
+/** A kept segment costs at least this much memory, however few bytes it has. */
+const CHUNK_COST_BYTES = 192;
 
 export class Reassembly {
   /** Next byte to deliver; null until the stream's start is known. */
@@ -53,11 +58,22 @@ export class Reassembly {
   private readonly counters: ReassemblyCounters;
   /** Whether a chunk may be delivered yet, given the acknowledgement number that it carried. */
   private readonly ready: (ack: number) => boolean;
+  private readonly remembered: Remembered;
+  /** Sequence number behind the last byte that was seen, a FIN included. */
+  highest: number | null = null;
+  /** Sequence number of the stream's first byte, where the handshake told it. */
+  start: number | null = null;
 
-  constructor(sink: StreamSink, counters: ReassemblyCounters, ready: (ack: number) => boolean) {
+  constructor(
+    sink: StreamSink,
+    counters: ReassemblyCounters,
+    ready: (ack: number) => boolean,
+    remembered: Remembered,
+  ) {
     this.sink = sink;
     this.counters = counters;
     this.ready = ready;
+    this.remembered = remembered;
   }
 
   /** All bytes up to the FIN were delivered. */
@@ -71,9 +87,25 @@ export class Reassembly {
 
   /** The stream's first byte has this sequence number (the SYN's plus one). */
   startAt(seq: number): void {
+    this.start ??= seq;
     if (this.next !== null) return;
     this.next = seq;
+    this.raise(seq);
     this.flush();
+  }
+
+  /** Compares bytes with the stream's own. */
+  compare(seq: number, bytes: Uint8Array): Comparison {
+    return this.remembered.compare(seq, bytes);
+  }
+
+  /** Sequence number of the highest byte, plus one, that the peer acknowledged. */
+  get ackedByPeer(): number | null {
+    return this.acked;
+  }
+
+  get finSeq(): number | null {
+    return this.end;
   }
 
   /** Whether every byte before `ack` was delivered. */
@@ -84,36 +116,50 @@ export class Reassembly {
     return seqDistance(this.next, limit) >= 0;
   }
 
-  push(seq: number, payload: Uint8Array, cut: number, timeUs: number, ack: number): void {
+  /** Takes a segment. Returns false when it lies outside every window and was ignored. */
+  push(seq: number, payload: Uint8Array, cut: number, timeUs: number, ack: number): boolean {
     const length = payload.length + cut;
-    if (length === 0) return;
+    if (length === 0) return true;
     if (this.next !== null) {
       const distance = seqDistance(seq, this.next);
       if (Math.abs(distance) > WINDOW_BYTES) {
         this.counters.out_of_window_segments++;
-        return;
+        return false;
       }
       if (distance + length <= 0) {
         this.counters.duplicate_segments++;
-        return;
+        this.check(seq, payload);
+        return true;
       }
+      this.raise((seq + length) >>> 0);
       if (distance <= 0 && this.ready(ack)) {
         this.deliver({ seq, bytes: payload, cut, timeUs, ack });
-        this.flush();
-        return;
+        if (this.chunks.length > 0 || this.waitingSinceUs !== null) this.flush();
+        return true;
       }
+    } else {
+      this.raise((seq + length) >>> 0);
     }
     // A copy: the slice() of a Buffer would be a view into the capture buffer, which the next packet overwrites.
     this.keep({ seq, bytes: Uint8Array.from(payload), cut, timeUs, ack });
+    return true;
   }
 
   /** A FIN whose sequence number (behind its payload) is `seq`. */
   finAt(seq: number): void {
     this.end ??= seq;
+    this.raise((seq + 1) >>> 0);
+  }
+
+  /** The FIN was not believed: bytes came behind it. */
+  goOn(): void {
+    this.end = null;
   }
 
   /** The peer acknowledged every byte before `ack`. */
   acknowledged(ack: number, timeUs: number): void {
+    // What lies beyond every window was never sent: such an acknowledgement is forged.
+    if (this.next !== null && seqDistance(ack, this.next) > WINDOW_BYTES) return;
     if (this.acked === null || seqDistance(ack, this.acked) > 0) this.acked = ack;
     if (this.next === null || this.waitingSinceUs !== null) return;
     // A FIN counts one; bytes acknowledged beyond it do not exist.
@@ -128,9 +174,13 @@ export class Reassembly {
       const first = this.chunks[0]!;
       if (seqDistance(first.seq, this.next) > 0 || !this.ready(first.ack)) break;
       this.chunks.shift();
-      this.pendingBytes -= first.bytes.length;
-      if (seqDistance(first.seq, this.next) + first.bytes.length + first.cut > 0) this.deliver(first);
-      else this.counters.duplicate_segments++;
+      this.pendingBytes -= first.bytes.length + CHUNK_COST_BYTES;
+      if (seqDistance(first.seq, this.next) + first.bytes.length + first.cut > 0) {
+        this.deliver(first);
+      } else {
+        this.counters.duplicate_segments++;
+        this.check(first.seq, first.bytes);
+      }
     }
     if (this.chunks.length === 0 && (this.next === null || !this.missesAcknowledged()))
       this.waitingSinceUs = null;
@@ -162,6 +212,7 @@ export class Reassembly {
     this.chunks = [];
     this.pendingBytes = 0;
     this.waitingSinceUs = null;
+    this.remembered.discard();
   }
 
   /** Whether the peer acknowledged a byte that was not delivered and is not kept. */
@@ -216,20 +267,41 @@ export class Reassembly {
       seqDistance(chunk.seq, before.seq) + chunk.bytes.length + chunk.cut <= before.bytes.length
     ) {
       this.counters.duplicate_segments++;
+      const from = seqDistance(chunk.seq, before.seq);
+      if (Buffer.compare(chunk.bytes, before.bytes.subarray(from, from + chunk.bytes.length)) !== 0) {
+        this.sink.conflict('differs');
+      }
       return;
     }
     this.counters.out_of_order_segments++;
     this.chunks.splice(index, 0, chunk);
-    this.pendingBytes += chunk.bytes.length;
+    this.pendingBytes += chunk.bytes.length + CHUNK_COST_BYTES;
     this.waitingSinceUs ??= chunk.timeUs;
+  }
+
+  private raise(seq: number): void {
+    if (this.highest === null || seqDistance(seq, this.highest) > 0) this.highest = seq;
+  }
+
+  /** Compares a copy with what was delivered in its place. */
+  private check(seq: number, bytes: Uint8Array): void {
+    // A byte before the stream's first one is no byte of it: some keep-alive probes carry one.
+    const before = this.start === null ? 0 : Math.max(0, seqDistance(this.start, seq));
+    if (before >= bytes.length) return;
+    const from = (seq + before) >>> 0;
+    const comparison = this.remembered.compare(from, before === 0 ? bytes : bytes.subarray(before));
+    if (comparison !== 'same') this.sink.conflict(comparison);
   }
 
   private deliver(chunk: Chunk): void {
     const skip = -seqDistance(chunk.seq, this.next!);
+    if (skip > 0) this.check(chunk.seq, chunk.bytes.subarray(0, Math.min(skip, chunk.bytes.length)));
     this.next = (chunk.seq + chunk.bytes.length + chunk.cut) >>> 0;
     if (skip < chunk.bytes.length) {
       const bytes = skip === 0 ? chunk.bytes : chunk.bytes.subarray(skip);
-      this.sink.data(bytes, chunk.timeUs, (chunk.seq + skip) >>> 0);
+      const seq = (chunk.seq + skip) >>> 0;
+      this.remembered.add(seq, bytes);
+      this.sink.data(bytes, chunk.timeUs, seq);
     }
     const cut = Math.min(chunk.cut, chunk.bytes.length + chunk.cut - skip);
     if (cut > 0) {

@@ -11,8 +11,15 @@ const MAX_METHOD_BYTES = 64;
 /** RFC 9110, section 9; RFC 5789. Behind a hole only these begin a request: `ET /` is what is left of one. */
 const KNOWN_METHOD = /^(?:GET|HEAD|PUT|POST|DELETE|OPTIONS|PATCH|TRACE|CONNECT)$/;
 
+/** One space between the parts, and the path alone for a target. */
+const PLAIN_START_LINE = /^[A-Z]{3,10} \/[!-~]* HTTP\/1\.[01]$/;
+
 export class RequestHead extends HeadReader {
   private readonly afterHole: boolean;
+  private hasPlainStartLine = false;
+  private tokens = 0;
+  private hasPlainToken = true;
+  private asksForMore = false;
 
   method: string | null = null;
   /** Path of the request target, as sent, secrets masked; of an absolute-form target the path in it. */
@@ -32,6 +39,23 @@ export class RequestHead extends HeadReader {
     this.afterHole = afterHole;
   }
 
+  /**
+   * Returns whether every server reads this head as we do: it is strictly well formed, has at most one token header,
+   * whose value is not empty, no body, and asks for no other protocol.
+   */
+  get isPlain(): boolean {
+    return (
+      this.isStrict &&
+      this.hasPlainStartLine &&
+      this.tokens <= 1 &&
+      this.hasPlainToken &&
+      this.transferEncodings === 0 &&
+      this.contentLengths <= 1 &&
+      (this.framing.contentLength ?? 0) === 0 &&
+      !this.asksForMore
+    );
+  }
+
   protected override startLine(line: Buffer): 'headers' | 'whole' | 'malformed' {
     const space = line.indexOf(0x20);
     if (space <= 0 || space > MAX_METHOD_BYTES) return 'malformed';
@@ -45,6 +69,7 @@ export class RequestHead extends HeadReader {
     const isCut = this.cutLines > 0;
     if (!isVersioned && !isCut && (method !== 'GET' || last > space)) return 'malformed';
     this.method = maskShapes(method);
+    this.hasPlainStartLine = method !== 'CONNECT' && PLAIN_START_LINE.test(line.toString('latin1'));
     // More than one space between the parts: a server may be lenient (RFC 9112, section 3), and many are.
     let start = space + 1;
     let end = isVersioned ? last : line.length;
@@ -56,8 +81,13 @@ export class RequestHead extends HeadReader {
   }
 
   protected override header(name: string, value: string): void {
-    if (name === TOKEN_HEADER) this.hasToken = true;
-    else if (name === 'user-agent' && this.userAgent === null) {
+    if (name === TOKEN_HEADER) {
+      this.hasToken = true;
+      this.tokens++;
+      if (!/^[!-~]+$/.test(value)) this.hasPlainToken = false;
+    } else if (name === 'upgrade' || name === 'http2-settings') {
+      this.asksForMore = true;
+    } else if (name === 'user-agent' && this.userAgent === null) {
       const text = Buffer.from(value, 'latin1').toString('utf8');
       // Masked before it is cut: a part of a secret need not look like one.
       this.userAgent = redactUserAgent(text, this.cutLines > 0).slice(0, MAX_USER_AGENT_CHARACTERS);

@@ -4,6 +4,7 @@ export const FIN = 0x01;
 export const SYN = 0x02;
 export const RST = 0x04;
 export const ACK = 0x10;
+export const URG = 0x20;
 
 export interface Segment {
   /** Microseconds since the Unix epoch when the packet was captured. */

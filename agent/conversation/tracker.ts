@@ -5,7 +5,13 @@
  * `Context` is whatever the caller wants to remember with a connection (its owner); this room never looks into it.
  */
 import type { Counters } from '../../protocol/records.ts';
-import { Connection, type ConnectionCounters, newConnectionCounters, type Remains } from './connection.ts';
+import {
+  Connection,
+  type ConnectionCounters,
+  type Handshake,
+  newConnectionCounters,
+  type Remains,
+} from './connection.ts';
 import type { Exchange, ExchangeRequest } from './exchange.ts';
 import type { FlowTuple } from './flow.ts';
 import {
@@ -14,9 +20,12 @@ import {
   IDLE_EXPIRY_US,
   type Limits,
   REMAINS_KEPT_US,
-  SYN_COPY_WINDOW_US,
 } from './limits.ts';
+import { isSigned, timestampOf } from './options.ts';
+import { WINDOW_BYTES } from './reassembly.ts';
 import { ACK, FIN, RST, type Segment, SYN } from './segment.ts';
+import { seqDistance } from './sequence.ts';
+import { deleteOldest, TranslatedCopies } from './translated.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, with its SYN or in its middle. */
@@ -27,14 +36,15 @@ export interface TrackerHooks<Context> {
   closed(tuple: FlowTuple, context: Context): void;
 }
 
-interface HalfOpen<Context> {
+interface HalfOpen<Context> extends Handshake {
   tuple: FlowTuple;
   context: Context;
   isn: number;
-  sinceUs: number;
-  /** The service's first sequence number, once the handshake told it. */
-  serverStart: number | null;
 }
+
+/** SYNs with data on the ports of a living connection that are kept until the service believes them or not. */
+const MAX_RIVAL_SYNS = 256;
+const MAX_RIVAL_BYTES = 1_500;
 
 export class Tracker<Context> {
   private readonly hooks: TrackerHooks<Context>;
@@ -42,10 +52,8 @@ export class Tracker<Context> {
   private readonly limits: Limits;
   private readonly halfOpen = new Map<string, HalfOpen<Context>>();
   private readonly connections = new Map<string, Connection<Context>>();
-  /** What tells one SYN from any other → the connection that it opened, for a few seconds. */
-  private readonly recentSyns = new Map<string, { key: string; timeUs: number }>();
-  /** Keys behind address translation → since when: the connection is followed under the caller's own addresses. */
-  private readonly copies = new Map<string, number>();
+  private readonly copies: TranslatedCopies<Context>;
+  private readonly rivalSyns = new Map<string, Segment>();
   /** What is left of connections that ended, for as long as a late copy of their segments may come. */
   private readonly ended = new Map<string, Remains>();
   private readonly shared: ConnectionCounters = newConnectionCounters();
@@ -61,7 +69,13 @@ export class Tracker<Context> {
     connections_expired: 0,
     pending_bytes_bound: 0,
     translated_copies: 0,
+    /** Flows that looked like copies of another connection and are connections of their own. */
+    false_copies: 0,
     stray_segments: 0,
+    /** Segments that every receiver drops: without an acknowledgement, or signed. */
+    refused_segments: 0,
+    /** SYNs on the ports of a living connection that the service did not answer as such. */
+    ignored_syns: 0,
   };
 
   constructor(
@@ -72,6 +86,7 @@ export class Tracker<Context> {
     this.hooks = hooks;
     this.isEndpoint = isEndpoint;
     this.limits = limits;
+    this.copies = new TranslatedCopies(limits.maxHalfOpen);
   }
 
   segment(segment: Segment): void {
@@ -84,14 +99,22 @@ export class Tracker<Context> {
     const key = fromClient
       ? `${segment.sourceAddress}|${segment.sourcePort}|${segment.destinationAddress}`
       : `${segment.destinationAddress}|${segment.destinationPort}|${segment.sourceAddress}`;
-    if (fromClient && (segment.flags & (SYN | ACK)) === SYN) {
+    const { flags } = segment;
+    // RFC 9293, section 3.10.7: without an acknowledgement only a SYN or a reset is looked at.
+    const isUseless = (flags & (SYN | ACK | RST)) === 0 || (flags & (SYN | FIN)) === (SYN | FIN);
+    if (isUseless || isSigned(segment.options)) {
+      this.counts.refused_segments++;
+      return;
+    }
+    if (fromClient && (flags & (SYN | ACK | RST)) === SYN) {
       this.syn(key, segment);
       return;
     }
-    if (this.copies.has(key)) {
+    if (this.isCopy(key, segment, fromClient)) {
       this.counts.translated_copies++;
       return;
     }
+    if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) this.synAnswered(key, segment);
     let connection = this.connections.get(key);
     if (connection === undefined) {
       connection = this.begin(key, segment, fromClient);
@@ -107,6 +130,8 @@ export class Tracker<Context> {
     this.pendingBytes += connection.pendingBytes - pendingBefore;
     this.boundPendingBytes(connection, segment.timeUs);
     if (connection.isOver) this.end(key, connection);
+    // What follows is another connection than the one that we believed in: it is joined midway.
+    else if (connection.isContradicted) this.giveUp(key, connection);
   }
 
   /**
@@ -127,24 +152,21 @@ export class Tracker<Context> {
       }
     }
     for (const [key, half] of this.halfOpen) {
-      if (nowUs - half.sinceUs <= HALF_OPEN_EXPIRY_US) break; // oldest first
+      if (nowUs - half.timeUs <= HALF_OPEN_EXPIRY_US) break; // oldest first
       // Open, and silent for so long: its first request may still come.
-      if (half.serverStart !== null && nowUs - half.sinceUs <= IDLE_EXPIRY_US) continue;
+      if (half.serverStart !== null && nowUs - half.timeUs <= IDLE_EXPIRY_US) continue;
       this.counts.half_open_expired++;
       this.dropHalfOpen(key, half);
     }
-    for (const [syn, { timeUs }] of this.recentSyns) {
-      if (nowUs - timeUs <= SYN_COPY_WINDOW_US) break;
-      this.recentSyns.delete(syn);
+    for (const [key, { timeUs }] of this.rivalSyns) {
+      if (nowUs - timeUs <= HALF_OPEN_EXPIRY_US) break;
+      this.rivalSyns.delete(key);
     }
     for (const [key, { lastUs }] of this.ended) {
       if (nowUs - lastUs <= REMAINS_KEPT_US) break;
       this.ended.delete(key);
     }
-    for (const [key, sinceUs] of this.copies) {
-      if (nowUs - sinceUs <= IDLE_EXPIRY_US) break;
-      this.copies.delete(key);
-    }
+    this.copies.tick(nowUs);
     return isWaiting;
   }
 
@@ -160,6 +182,13 @@ export class Tracker<Context> {
       ...this.shared.reassembly,
       ...this.shared.conversation,
       resets: this.shared.resets,
+      refused_resets: this.shared.refused_resets,
+      old_timestamps: this.shared.old_timestamps,
+      segments_after_end: this.shared.segments_after_end,
+      contradicted_connections: this.shared.contradicted_connections,
+      one_sided_connections: this.shared.one_sided_connections,
+      urgent_segments: this.shared.urgent_segments,
+      remembered_bytes: this.shared.memory.bytes,
       open_connections: this.connections.size,
       half_open_connections: this.halfOpen.size,
       pending_bytes: this.pendingBytes,
@@ -178,6 +207,11 @@ export class Tracker<Context> {
         if (known.isOver) this.end(key, known);
         return;
       }
+      // A receiver that has a living connection only challenges a SYN (RFC 5961, section 4).
+      if (known.sawService && !known.isEnding) {
+        this.ignoreSyn(key, segment);
+        return;
+      }
       // The port is used again: the old connection is over, whatever of it was not seen.
       this.giveUp(key, known);
     }
@@ -192,42 +226,20 @@ export class Tracker<Context> {
     const half = this.halfOpen.get(key);
     if (half !== undefined) {
       if (half.isn === segment.seq) return;
+      if (half.sawServer) {
+        this.ignoreSyn(key, segment);
+        return;
+      }
       this.dropHalfOpen(key, half);
     }
-    const fingerprint = `${segment.seq}|${segment.window}|${segment.destinationAddress}|${Buffer.from(segment.options).toString('latin1')}`;
-    const original = this.recentSyns.get(fingerprint);
-    if (
-      original !== undefined &&
-      original.key !== key &&
-      Math.abs(segment.timeUs - original.timeUs) <= SYN_COPY_WINDOW_US
-    ) {
-      // Sequence number, window and options (with their time stamp) survive address translation: this is the same
-      // SYN on its way out, and the first copy had the caller's own addresses.
+    const originalKey = this.copies.originalOf(key, segment);
+    if (originalKey !== null && this.mayBeCopy(originalKey, segment)) {
       this.counts.translated_copies++;
-      this.copies.delete(key);
-      this.copies.set(key, segment.timeUs);
+      this.copies.add(key, originalKey, segment);
       return;
     }
     this.copies.delete(key);
-    this.recentSyns.delete(fingerprint);
-    this.recentSyns.set(fingerprint, { key, timeUs: segment.timeUs });
-    if (this.recentSyns.size > this.limits.maxHalfOpen) deleteOldest(this.recentSyns);
-    if (this.halfOpen.size >= this.limits.maxHalfOpen) {
-      const oldest = this.halfOpen.entries().next().value;
-      if (oldest !== undefined) {
-        this.counts.half_open_evicted++;
-        this.dropHalfOpen(...oldest);
-      }
-    }
-    const tuple = tupleOf(segment, true);
-    const context = this.hooks.opened(tuple, true);
-    this.halfOpen.set(key, {
-      tuple,
-      context,
-      isn: segment.seq,
-      sinceUs: segment.timeUs,
-      serverStart: null,
-    });
+    this.openHalf(key, segment, segment.seq, timestampOf(segment.options));
     if (segment.payload.length > 0) {
       // TCP Fast Open (RFC 7413): the request travels with the SYN.
       const connection = this.begin(key, segment, true);
@@ -235,19 +247,119 @@ export class Tracker<Context> {
     }
   }
 
-  private begin(key: string, segment: Segment, fromClient: boolean): Connection<Context> | undefined {
+  private openHalf(
+    key: string,
+    segment: Segment,
+    isn: number,
+    clientTimestamp: number | null,
+  ): HalfOpen<Context> {
+    if (this.halfOpen.size >= this.limits.maxHalfOpen) {
+      const oldest = this.halfOpen.entries().next().value;
+      if (oldest !== undefined) {
+        this.counts.half_open_evicted++;
+        this.dropHalfOpen(...oldest);
+      }
+    }
+    const tuple = tupleOf(segment, this.isEndpoint(segment.destinationAddress, segment.destinationPort));
+    const half: HalfOpen<Context> = {
+      tuple,
+      context: this.hooks.opened(tuple, true),
+      isn,
+      timeUs: segment.timeUs,
+      serverStart: null,
+      sawServer: false,
+      clientTimestamp,
+      serverTimestamp: null,
+    };
+    this.halfOpen.set(key, half);
+    return half;
+  }
+
+  /** A SYN on the ports of a living connection: its data is kept, in case the service answers it after all. */
+  private ignoreSyn(key: string, segment: Segment): void {
+    this.counts.ignored_syns++;
+    if (segment.payload.length === 0 || segment.payload.length > MAX_RIVAL_BYTES) return;
+    const { payload, options } = segment;
+    this.rivalSyns.delete(key);
+    this.rivalSyns.set(key, {
+      ...segment,
+      payload: Uint8Array.from(payload),
+      options: Uint8Array.from(options),
+    });
+    if (this.rivalSyns.size > MAX_RIVAL_SYNS) deleteOldest(this.rivalSyns);
+  }
+
+  /** The service answered a SYN: it tells by its acknowledgement which one it believes. */
+  private synAnswered(key: string, segment: Segment): void {
+    const known = this.connections.get(key);
     const half = this.halfOpen.get(key);
+    if (known === undefined && half === undefined) return;
+    if (known !== undefined) {
+      if (known.acceptsSynAck(segment.ack)) return;
+      this.giveUp(key, known);
+    } else if (half !== undefined) {
+      if (half.isn === (segment.ack - 1) >>> 0) return;
+      this.dropHalfOpen(key, half);
+    }
+    const rival = this.rivalSyns.get(key);
+    this.rivalSyns.delete(key);
+    const carried = rival === undefined ? -1 : seqDistance(segment.ack, rival.seq) - 1;
+    const isRival = rival !== undefined && carried >= 0 && carried <= rival.payload.length;
+    const isn = isRival ? rival.seq : (segment.ack - 1) >>> 0;
+    this.openHalf(key, segment, isn, isRival ? timestampOf(rival.options) : null);
+    if (!isRival) return;
+    const connection = this.begin(key, rival, true);
+    if (connection !== undefined) this.account(connection, () => connection.segment(rival, true));
+  }
+
+  /** Returns whether the connection that a SYN resembles is alive, and has the bytes that travel with the SYN. */
+  private mayBeCopy(originalKey: string, { seq, payload }: Segment): boolean {
+    const original = this.connections.get(originalKey);
+    if (original === undefined) return payload.length === 0 && this.halfOpen.has(originalKey);
+    return payload.length === 0 || original.compareClient((seq + 1) >>> 0, payload) === 'same';
+  }
+
+  /** Returns whether a segment belongs to a copy. A flow that turns out to be none is followed from here on. */
+  private isCopy(key: string, segment: Segment, fromClient: boolean): boolean {
+    const copy = this.copies.get(key);
+    if (copy === undefined) return false;
+    const original = this.connections.get(copy.originalKey);
+    const serverStart = original?.serverStart ?? this.halfOpen.get(copy.originalKey)?.serverStart ?? null;
+    if (this.copies.takes(key, copy, segment, fromClient, original, serverStart)) return true;
+    this.counts.false_copies++;
+    this.copies.delete(key);
+    const half = this.openHalf(key, segment, copy.isn, null);
+    half.serverStart = copy.serverStart;
+    half.sawServer = copy.serverStart !== null;
+    if (copy.serverStart !== null) this.counts.connections++;
+    return false;
+  }
+
+  private begin(key: string, segment: Segment, fromClient: boolean): Connection<Context> | undefined {
+    let half = this.halfOpen.get(key);
+    const remains = half === undefined ? this.ended.get(key) : undefined;
+    const isReset = (segment.flags & RST) !== 0;
+    if (half !== undefined && !half.sawServer && !isReset && !belongsTo(half, segment, fromClient)) {
+      // This SYN was answered by nobody, and the connection that speaks here is another.
+      this.dropHalfOpen(key, half);
+      half = undefined;
+    }
     if (half === undefined) {
       // What is left of a connection that is over, or of one that never was, opens none.
-      const opensNone =
-        (segment.flags & RST) !== 0 || (segment.payload.length === 0 && (segment.flags & SYN) === 0);
-      if (opensNone || this.ended.get(key)?.includes(segment, fromClient)) {
+      const opensNone = isReset || (segment.payload.length === 0 && (segment.flags & SYN) === 0);
+      const place = remains?.place(segment, fromClient) ?? 'elsewhere';
+      if (opensNone || place === 'before' || (place === 'behind' && !fromClient)) {
         this.counts.stray_segments++;
+        if (remains?.acknowledgesMore(segment, fromClient)) {
+          this.shared.segments_after_end++;
+          this.ended.delete(key);
+        }
         return undefined;
       }
-    } else if ((segment.flags & RST) !== 0) {
+    } else if (isReset) {
       // Refused: nothing was ever asked.
-      this.dropHalfOpen(key, half);
+      if (isExpectedReset(half, segment, fromClient)) this.dropHalfOpen(key, half);
+      else this.shared.refused_resets++;
       return undefined;
     } else if (segment.payload.length + segment.payloadCutBytes === 0 && (segment.flags & FIN) === 0) {
       this.handshake(half, segment, fromClient);
@@ -270,17 +382,25 @@ export class Tracker<Context> {
       },
     );
     if (half === undefined) this.counts.joined_midway++;
+    else connection.handshakeSeen(half);
     if (half?.serverStart == null) this.counts.connections++;
-    else connection.serverStartsAt(half.serverStart);
+    if (remains?.place(segment, fromClient) === 'behind') connection.continues(remains);
+    this.ended.delete(key);
     this.connections.set(key, connection);
     return connection;
   }
 
   /** A connection that says nothing is kept as small as a SYN: a flood of them must not cost those that do. */
-  private handshake(half: HalfOpen<Context>, { seq, ack, flags }: Segment, fromClient: boolean): void {
+  private handshake(half: HalfOpen<Context>, segment: Segment, fromClient: boolean): void {
+    const { seq, ack, flags } = segment;
     const answered = (half.isn + 1) >>> 0;
-    if ((flags & ACK) === 0 || half.serverStart !== null) return;
+    if ((flags & ACK) === 0 || half.sawServer) return;
     if (fromClient ? seq !== answered : ack !== answered || (flags & SYN) === 0) return;
+    if (!fromClient) {
+      half.sawServer = true;
+      half.serverTimestamp = timestampOf(segment.options);
+    }
+    if (half.serverStart !== null) return;
     half.serverStart = fromClient ? ack : (seq + 1) >>> 0;
     this.counts.connections++;
   }
@@ -351,7 +471,18 @@ function tupleOf(segment: Segment, fromClient: boolean): FlowTuple {
       };
 }
 
-function deleteOldest(map: Map<string, unknown>): void {
-  const oldest = map.keys().next();
-  if (!oldest.done) map.delete(oldest.value);
+/** Returns whether a segment lies within the windows of a connection that was only begun. */
+function belongsTo(half: Handshake & { isn: number }, { seq, ack }: Segment, fromClient: boolean): boolean {
+  return Math.abs(seqDistance(fromClient ? seq : ack, half.isn)) <= WINDOW_BYTES;
+}
+
+/** RFC 9293, section 3.10.7.3, and RFC 5961, section 3: a reset must fit the one place where its receiver is. */
+function isExpectedReset(
+  half: Handshake & { isn: number },
+  { seq, ack, flags }: Segment,
+  fromClient: boolean,
+): boolean {
+  if (fromClient) return seq === (half.isn + 1) >>> 0;
+  if (half.serverStart !== null) return seq === half.serverStart;
+  return (flags & ACK) !== 0 && ack === (half.isn + 1) >>> 0;
 }

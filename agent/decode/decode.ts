@@ -1,11 +1,13 @@
 /**
  * Packets to segments. Pure: bytes in, a segment or the reason for none out.
  *
- * Checksums are not verified: on the sending host they are filled in by the network card after the capture.
+ * A packet that its receiver must drop is no segment: with a wrong checksum, or of another version than its link layer
+ * says.
  */
 
 import { ipv4Text, ipv6Text } from '../../protocol/address.ts';
 import type { Segment } from '../conversation/segment.ts';
+import { isIpv4HeaderIntact, isTcpIntact } from './checksum.ts';
 import type { DecodeFault } from './decode_fault.ts';
 import type { LinkType } from './link_type.ts';
 
@@ -62,8 +64,8 @@ export function decodePacket(
   if (etherType !== -1 && etherType !== ETHERTYPE_IPV4 && etherType !== ETHERTYPE_IPV6) return 'not_ip';
   if (data.length <= offset) return 'cut_short';
   const version = data[offset]! >> 4;
-  if (version === 4) return decodeIpv4(data, offset, timeUs, wireLength);
-  if (version === 6) return decodeIpv6(data, offset, timeUs, wireLength);
+  if (version === 4 && etherType !== ETHERTYPE_IPV6) return decodeIpv4(data, offset, timeUs, wireLength);
+  if (version === 6 && etherType !== ETHERTYPE_IPV4) return decodeIpv6(data, offset, timeUs, wireLength);
   return 'not_ip';
 }
 
@@ -83,14 +85,9 @@ function decodeIpv4(
   const totalLength = uint16(data, start + 2);
   const end = totalLength === 0 ? wireLength : start + totalLength;
   if (end < start + headerLength) return 'malformed';
-  return decodeTcp(
-    data,
-    start + headerLength,
-    end,
-    timeUs,
-    ipv4Text(data, start + 12),
-    ipv4Text(data, start + 16),
-  );
+  if (data.length < start + headerLength) return 'cut_short';
+  if (!isIpv4HeaderIntact(data, start, headerLength)) return 'bad_checksum';
+  return decodeTcp(data, start + headerLength, end, timeUs, start + 12, 4);
 }
 
 /** RFC 8200, with the extension headers that may stand before TCP. */
@@ -128,29 +125,31 @@ function decodeIpv6(
     }
   }
   if (next !== PROTOCOL_TCP) return 'malformed';
-  return decodeTcp(data, offset, end, timeUs, ipv6Text(data, start + 8), ipv6Text(data, start + 24));
+  return decodeTcp(data, offset, end, timeUs, start + 8, 16);
 }
 
-/** RFC 9293, section 3.1. */
+/** RFC 9293, section 3.1. `addresses`: where the two addresses begin, source first, of `addressBytes` each. */
 function decodeTcp(
   data: Uint8Array,
   start: number,
   end: number,
   timeUs: number,
-  sourceAddress: string,
-  destinationAddress: string,
+  addresses: number,
+  addressBytes: 4 | 16,
 ): Segment | DecodeFault {
   if (end < start + 20) return 'malformed';
   if (data.length < start + 20) return 'cut_short';
   const headerLength = (data[start + 12]! >> 4) * 4;
   const payloadStart = start + headerLength;
   if (headerLength < 20 || payloadStart > end) return 'malformed';
+  if (!isTcpIntact(data, start, end, addresses, addressBytes)) return 'bad_checksum';
   const capturedEnd = Math.min(end, data.length);
+  const addressText = addressBytes === 4 ? ipv4Text : ipv6Text;
   return {
     timeUs,
-    sourceAddress,
+    sourceAddress: addressText(data, addresses),
     sourcePort: uint16(data, start),
-    destinationAddress,
+    destinationAddress: addressText(data, addresses + addressBytes),
     destinationPort: uint16(data, start + 2),
     seq: uint32(data, start + 4),
     ack: uint32(data, start + 8),

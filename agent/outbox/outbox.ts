@@ -107,9 +107,10 @@ export class Outbox {
     this.#sink.start();
   }
 
-  call(call: Call): void {
+  /** `isProven`: false for a call that passes for IMDSv2 without proof. It travels whole. */
+  call(call: Call, isProven = true): void {
     this.#received += 1;
-    if (this.#options.detail === 'rolled_up' && isRoutine(call)) {
+    if (this.#options.detail === 'rolled_up' && isProven && isRoutine(call)) {
       this.#rollUp.add(call);
       return;
     }

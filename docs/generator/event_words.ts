@@ -244,12 +244,25 @@ export const LOSSES = {
   'conversation.late_answers': 'answers that came after their request was reported unanswered',
   'conversation.surplus_requests': 'requests of one connection beyond those that may wait for an answer',
   'conversation.pending_bytes_bound': 'times that bytes out of order were given up for memory',
+  'conversation.conflicting_segments':
+    'segments that carried other bytes than an earlier copy of them: the receiver may have read either',
+  'conversation.unverified_copies':
+    'copies of bytes to the service that came too late to be compared with the first ones',
+  'conversation.urgent_segments':
+    'segments to the service with urgent data, which its kernel may take out of the stream',
+  'conversation.segments_after_end': 'connections that went on behind a reset or a close that we believed',
+  'conversation.contradicted_connections':
+    'connections of which the service acknowledged bytes that had been ignored',
+  'conversation.one_sided_connections': 'connections with a request of which one direction only was seen',
+  'conversation.upgraded_connections': 'connections that went over to another protocol',
   'attribution.ring_lost': "records of the kernel's that did not fit the ring",
   'attribution.recursion_misses': 'changes of sockets that the kernel did not show to our program',
   'attribution.evicted': 'sockets forgotten because too many were known',
   'calls.truncated': 'calls of which a part was not seen',
   'calls.unattributed': 'calls whose process was not found',
   'calls.verdict_disagreements': "calls where the service's own verdict was another than ours",
+  'calls.unproven':
+    'calls that look like IMDSv2 without proof: an odd request, and no verdict of the service',
   'watch.stalled_ms': 'milliseconds in which the agent itself did not run (a suspended or starved machine)',
   'spool.v1_overflowed': 'IMDSv1 calls that had to go because the spool was full',
   'spool.v1_lost': 'IMDSv1 calls that were lost to damage of the disk',

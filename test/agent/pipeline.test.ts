@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { PacketClock } from '../../agent/capture/packet_clock.ts';
 import type { Packet, PacketSource } from '../../agent/capture/packet_source.ts';
+import { lossesOf } from '../../agent/losses.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
 import { type Call, call as callSchema } from '../../protocol/call.ts';
 import { answer, request, Script, TTL_ANSWER } from './conversation/script.ts';
@@ -115,6 +116,48 @@ describe('one call', () => {
     assert.ok(call.duration_ms! >= 1.5 && call.duration_ms! < 1.6, `${call.duration_ms} ms`);
     assert.deepEqual([call['attribution.method'], call['attribution.confidence']], ['none', 'none']);
     assert.equal(pipeline.counters()['calls']?.['unattributed'], 0, 'nobody was looked for');
+  });
+});
+
+describe('an error does not confirm IMDSv2', () => {
+  const read = 'GET /latest/meta-data/instance-id';
+  const odd = request(read, { 'X-aws-ec2-metadata-token': '' });
+  const plain = request(read, { 'X-aws-ec2-metadata-token': 't' });
+  for (const [name, text, reply, isProven] of [
+    ['odd, refused', odd, answer(404), false],
+    ["odd, with the service's verdict", odd, answer(200, '', TTL_ANSWER), true],
+    ['plain, refused', plain, answer(404), true],
+  ] as const) {
+    it(`${name}: ${isProven ? 'a routine call' : 'it travels whole, and is a loss'}`, () => {
+      const script = new Script().say({ from: 'client', text }).say({ from: 'server', text: reply });
+      const heard: [number | null, boolean][] = [];
+      const pipeline = new Pipeline({
+        source: new Replay(packetsOf(script)),
+        attribution: null,
+        host: HOST,
+        onCall: (call, proven) => heard.push([call['imds.version'], proven]),
+      });
+      pipeline.start();
+      pipeline.stop();
+      assert.deepEqual(heard, [[2, isProven]]);
+      assert.deepEqual(lossesOf(pipeline.counters()), isProven ? {} : { 'calls.unproven': 1 });
+    });
+  }
+
+  it('packets with a wrong checksum are counted, and are no loss', () => {
+    const script = new Script()
+      .say({ from: 'client', text: plain })
+      .say({ from: 'server', text: answer(404) });
+    const packets = packetsOf(script);
+    const damaged = packets.map((packet) => {
+      const data = Buffer.from(packet.data);
+      data[data.length - 1]! ^= 0x10;
+      return { ...packet, data };
+    });
+    const { calls, pipeline } = fromFile(packets.flatMap((packet, n) => [damaged[n]!, packet]));
+    assert.equal(calls.length, 1);
+    assert.equal(pipeline.counters()['decode']?.['bad_checksum'], packets.length);
+    assert.deepEqual(lossesOf(pipeline.counters()), {});
   });
 });
 

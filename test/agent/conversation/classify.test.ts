@@ -135,6 +135,7 @@ describe('the verdict', () => {
     userAgent: null,
     hasToken: false,
     isWhole: true,
+    form: 'plain' as const,
   };
   const of = (change: Partial<ExchangeRequest>, response: { status: number; hasTokenTtl: boolean } | null) =>
     classify({ startUs: 0, responseUs: null, request: { ...ask, ...change }, response, outcome: 'answered' });
@@ -156,9 +157,13 @@ describe('the verdict', () => {
   it('a whole request speaks for itself, a torn one leaves the word to the service', () => {
     const v2 = { status: 200, hasTokenTtl: true };
     assert.equal(of({}, v2).version, 1);
-    assert.equal(of({ isWhole: false }, v2).version, 2);
-    assert.equal(of({ isWhole: false, hasToken: true }, { status: 200, hasTokenTtl: false }).version, 2);
-    assert.equal(of({ isWhole: false }, null).version, 1);
+    assert.equal(of({ isWhole: false, form: 'odd' as const }, v2).version, 2);
+    assert.equal(
+      of({ isWhole: false, form: 'odd' as const, hasToken: true }, { status: 200, hasTokenTtl: false })
+        .version,
+      2,
+    );
+    assert.equal(of({ isWhole: false, form: 'odd' as const }, null).version, 1);
   });
 });
 

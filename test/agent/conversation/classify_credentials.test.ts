@@ -31,6 +31,7 @@ describe('a request to a credentials endpoint', () => {
         userAgent: null,
         hasToken: true,
         isWhole: true,
+        form: 'plain' as const,
       };
       const response = { status: 200, hasTokenTtl: false };
       const exchange = { startUs: 0, responseUs: 1, request, response, outcome: 'answered' } as const;

@@ -116,10 +116,13 @@ export interface Heard {
   verdict: Classification;
 }
 
-/** Plays segments and tells what was heard: while they came, after ticks to `tickUs` past the last, and at the end. */
+/**
+ * Plays segments and tells what was heard: while they came, after ticks to `tickUs` past the last, and at the end. With
+ * `ticksBetween` the clock also ticks with each segment.
+ */
 export function play(
   segments: Segment[],
-  options: { tickUs?: number; limits?: Partial<Limits> } = {},
+  options: { tickUs?: number; limits?: Partial<Limits>; ticksBetween?: boolean } = {},
 ): { live: Heard[]; all: Heard[]; counters: Record<string, number>; opened: number; closed: number } {
   const heard: Heard[] = [];
   let opened = 0;
@@ -138,6 +141,7 @@ export function play(
   let last = START_US;
   for (const segment of segments) {
     last = Math.max(last, segment.timeUs);
+    if (options.ticksBetween) tracker.tick(last);
     // As a capture does: the bytes are there during the call, and then overwritten by the next packet's.
     const buffer = Buffer.concat([segment.payload, segment.options]);
     const split = segment.payload.length;

@@ -185,6 +185,41 @@ describe('IPv6', () => {
   });
 });
 
+describe('checksums', () => {
+  const payloads = [PAYLOAD, PAYLOAD.subarray(0, 7), Buffer.alloc(0), Buffer.alloc(9_000, 0xff)];
+  it('a segment that its receiver drops is none', () => {
+    for (const payload of payloads) {
+      for (const flags of [2, 4, 0x10, 0x11]) {
+        const segment = tcp({ payload, flags, options: Buffer.alloc(12, 1) });
+        assert.equal(decode(ipv4(segment, { tcpChecksum: 'wrong' })), 'bad_checksum');
+        assert.equal(decode(ipv6(segment, [], { tcpChecksum: 'wrong' })), 'bad_checksum');
+        assert.equal(decode(ipv6(segment, [hopByHop(1)], { tcpChecksum: 'wrong' })), 'bad_checksum');
+      }
+    }
+    assert.equal(decode(ipv4(tcp(), { isDamaged: true })), 'bad_checksum', 'of the IP header');
+    assert.equal(decode(ipv4(tcp(), { isDamaged: true, options: Buffer.alloc(8, 1) })), 'bad_checksum');
+  });
+  it('what the network card still has to fill in is accepted', () => {
+    for (const payload of payloads) {
+      const segment = tcp({ payload });
+      assert.equal(typeof decode(ipv4(segment, { tcpChecksum: 'partial' })), 'object');
+      assert.equal(typeof decode(ipv6(segment, [hopByHop(1)], { tcpChecksum: 'partial' })), 'object');
+    }
+    const large = tcp({ payload: Buffer.alloc(70_000, 0x61) });
+    assert.equal(typeof decode(ipv4(large, { tcpChecksum: 'partial', totalLength: 0 })), 'object');
+    assert.equal(typeof decode(ipv6(large, [], { tcpChecksum: 'partial', payloadLength: 0 })), 'object');
+    assert.equal(decode(ipv4(large, { tcpChecksum: 'wrong', totalLength: 0 })), 'bad_checksum');
+  });
+  it('what the capture cut cannot be verified', () => {
+    const packet = ipv4(tcp({ payload: PAYLOAD }), { tcpChecksum: 'wrong' });
+    assert.equal(typeof decode(packet.subarray(0, packet.length - 1), 'RAW', packet.length), 'object');
+  });
+  it('another version than the link layer says is dropped', () => {
+    assert.equal(decode(ethernet(ipv6(tcp()), 0x0800), 'ETHERNET'), 'not_ip');
+    assert.equal(decode(cooked(ipv4(tcp()), 0x86dd), 'LINUX_SLL'), 'not_ip');
+  });
+});
+
 describe('properties', () => {
   it('any bytes: a segment or a reason, never a throw', () => {
     const bytes = fc.uint8Array({ maxLength: 200 });

@@ -25,6 +25,35 @@ export function tcp(parts: TcpParts = {}): Buffer {
   return Buffer.concat([header, parts.payload ?? new Uint8Array(0)]);
 }
 
+/** How a packet's TCP checksum is filled in: right, as before the network card computes it, or wrong. */
+export type TcpChecksum = 'right' | 'partial' | 'wrong';
+
+/** RFC 1071: the ones' complement of the ones' complement sum of 16-bit words. */
+function internetChecksum(bytes: Uint8Array): number {
+  let sum = 0;
+  for (let n = 0; n < bytes.length; n += 2) {
+    sum += bytes[n]! * 256 + (bytes[n + 1] ?? 0);
+    if (sum > 0xffff) sum -= 0xffff;
+  }
+  return 0xffff - sum;
+}
+
+/** Returns the TCP segment with its checksum field filled in for these addresses (RFC 9293, section 3.1). */
+function withTcpChecksum(segment: Uint8Array, addresses: number[], kind: TcpChecksum): Buffer {
+  const copy = Buffer.from(segment);
+  if (copy.length < 20) return copy;
+  copy.writeUInt16BE(0, 16);
+  const tail = Buffer.alloc(8);
+  tail.writeUInt32BE(copy.length, 0);
+  tail[7] = 6;
+  const pseudo = Buffer.concat([Buffer.from(addresses), tail]);
+  let checksum =
+    kind === 'partial' ? 0xffff - internetChecksum(pseudo) : internetChecksum(Buffer.concat([pseudo, copy]));
+  if (kind === 'wrong') checksum ^= 0x5555;
+  copy.writeUInt16BE(checksum, 16);
+  return copy;
+}
+
 export interface Ipv4Parts {
   source?: number[];
   destination?: number[];
@@ -33,6 +62,9 @@ export interface Ipv4Parts {
   /** Bits of the flags and fragment offset field. */
   fragment?: number;
   totalLength?: number;
+  tcpChecksum?: TcpChecksum;
+  /** The header's own checksum is wrong. */
+  isDamaged?: boolean;
 }
 
 /** RFC 791. */
@@ -47,7 +79,12 @@ export function ipv4(payload: Uint8Array, parts: Ipv4Parts = {}): Buffer {
   header.set(parts.source ?? [10, 0, 0, 7], 12);
   header.set(parts.destination ?? [169, 254, 169, 254], 16);
   header.set(options, 20);
-  return Buffer.concat([header, payload]);
+  header.writeUInt16BE(internetChecksum(header) ^ (parts.isDamaged ? 0x5555 : 0), 10);
+  const body =
+    header[9] === 6
+      ? withTcpChecksum(payload, [...header.subarray(12, 20)], parts.tcpChecksum ?? 'right')
+      : payload;
+  return Buffer.concat([header, body]);
 }
 
 export const IMDS_IPV6_BYTES = [0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54];
@@ -57,7 +94,7 @@ export const CLIENT_IPV6_BYTES = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0
 export function ipv6(
   payload: Uint8Array,
   headers: { protocol: number; bytes: Uint8Array }[] = [],
-  parts: { payloadLength?: number; last?: number } = {},
+  parts: { payloadLength?: number; last?: number; tcpChecksum?: TcpChecksum } = {},
 ): Buffer {
   const last = parts.last ?? 6;
   const chain = headers.map(({ bytes }, index) => {
@@ -65,7 +102,9 @@ export function ipv6(
     copy[0] = headers[index + 1]?.protocol ?? last;
     return copy;
   });
-  const body = Buffer.concat([...chain, payload]);
+  const addresses = [...CLIENT_IPV6_BYTES, ...IMDS_IPV6_BYTES];
+  const segment = last === 6 ? withTcpChecksum(payload, addresses, parts.tcpChecksum ?? 'right') : payload;
+  const body = Buffer.concat([...chain, segment]);
   const header = Buffer.alloc(40);
   header[0] = 0x60;
   header.writeUInt16BE(parts.payloadLength ?? body.length & 0xffff, 4);

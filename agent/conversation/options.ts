@@ -1,0 +1,40 @@
+/** What a receiver looks at among the options of a TCP segment (RFC 9293, section 3.2; RFC 7323, section 3). */
+
+const END = 0;
+const PADDING = 1;
+const TIMESTAMPS = 8;
+/** Signatures of RFC 2385 and RFC 5925. */
+const MD5_SIGNATURE = 19;
+const AUTHENTICATION = 29;
+
+/** Returns where an option's kind stands, or -1. */
+function find(options: Uint8Array, kind: number): number {
+  let at = 0;
+  while (at < options.length && options[at] !== END) {
+    if (options[at] === kind) return at;
+    if (options[at] === PADDING) at++;
+    else if (options[at + 1]! >= 2) at += options[at + 1]!;
+    else return -1;
+  }
+  return -1;
+}
+
+/** Returns the sender's timestamp, or null without one. */
+export function timestampOf(options: Uint8Array): number | null {
+  if (options.length < 10) return null;
+  // Every usual segment is laid out like this (RFC 7323, appendix A): two bytes of padding, then the timestamps.
+  const at =
+    options[0] === PADDING && options[1] === PADDING && options[2] === TIMESTAMPS
+      ? 2
+      : find(options, TIMESTAMPS);
+  if (at < 0 || options[at + 1] !== 10 || at + 10 > options.length) return null;
+  return (
+    ((options[at + 2]! << 24) | (options[at + 3]! << 16) | (options[at + 4]! << 8) | options[at + 5]!) >>> 0
+  );
+}
+
+/** Returns whether a segment is signed. A receiver without the key drops it, and no metadata service has one. */
+export function isSigned(options: Uint8Array): boolean {
+  if (options.length < 16) return false; // the shorter signature takes 16 bytes
+  return find(options, MD5_SIGNATURE) >= 0 || find(options, AUTHENTICATION) >= 0;
+}

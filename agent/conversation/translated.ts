@@ -1,0 +1,103 @@
+/**
+ * Copies of connections behind address translation. A host that forwards a connection shows it twice: with its caller's
+ * addresses and with its own. Sequence numbers, window and options survive translation, so a SYN is recognised. That
+ * alone proves nothing, for a sender chooses all of them: a flow counts as a copy only as long as the service's sequence
+ * numbers and the client's bytes are the same in both.
+ */
+import type { Connection } from './connection.ts';
+import { IDLE_EXPIRY_US, SYN_COPY_WINDOW_US } from './limits.ts';
+import { ACK, RST, type Segment, SYN } from './segment.ts';
+
+export interface Copy {
+  /** The connection under its caller's own addresses. */
+  originalKey: string;
+  isn: number;
+  sinceUs: number;
+  lastUs: number;
+  /** The service's first sequence number, once this flow's handshake told it. */
+  serverStart: number | null;
+}
+
+export class TranslatedCopies<Context> {
+  private readonly maxEntries: number;
+  /** What tells one SYN from any other → the connection that it opened, for a few seconds. */
+  private readonly recentSyns = new Map<string, { key: string; timeUs: number }>();
+  private readonly copies = new Map<string, Copy>();
+
+  constructor(maxEntries: number) {
+    this.maxEntries = maxEntries;
+  }
+
+  /** Returns the key of the connection that a SYN is another sight of, or null; then the SYN is remembered. */
+  originalOf(key: string, segment: Segment): string | null {
+    const fingerprint = `${segment.seq}|${segment.window}|${segment.destinationAddress}|${Buffer.from(segment.options).toString('latin1')}`;
+    const original = this.recentSyns.get(fingerprint);
+    if (
+      original !== undefined &&
+      original.key !== key &&
+      Math.abs(segment.timeUs - original.timeUs) <= SYN_COPY_WINDOW_US
+    ) {
+      return original.key;
+    }
+    this.recentSyns.delete(fingerprint);
+    this.recentSyns.set(fingerprint, { key, timeUs: segment.timeUs });
+    if (this.recentSyns.size > this.maxEntries) deleteOldest(this.recentSyns);
+    return null;
+  }
+
+  add(key: string, originalKey: string, { seq, timeUs }: Segment): void {
+    this.copies.delete(key);
+    this.copies.set(key, { originalKey, isn: seq, sinceUs: timeUs, lastUs: timeUs, serverStart: null });
+    if (this.copies.size > this.maxEntries) deleteOldest(this.copies);
+  }
+
+  get(key: string): Copy | undefined {
+    return this.copies.get(key);
+  }
+
+  delete(key: string): void {
+    this.copies.delete(key);
+  }
+
+  /**
+   * Takes a segment of a copy. Returns false when the flow is none: its handshake is another, or its client sends what
+   * the original's did not. `serverStart`: the service's first sequence number in the original.
+   */
+  takes(
+    key: string,
+    copy: Copy,
+    segment: Segment,
+    fromClient: boolean,
+    original: Connection<Context> | undefined,
+    serverStart: number | null,
+  ): boolean {
+    const { flags, payload } = segment;
+    copy.lastUs = Math.max(copy.lastUs, segment.timeUs);
+    if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) {
+      copy.serverStart ??= (segment.seq + 1) >>> 0;
+    }
+    if (copy.serverStart !== null && serverStart !== null && copy.serverStart !== serverStart) return false;
+    if (!fromClient || payload.length === 0) return true;
+    if (original?.compareClient(segment.seq, payload) !== 'same') return false;
+    // The map's order is the order of last use.
+    this.copies.delete(key);
+    this.copies.set(key, copy);
+    return true;
+  }
+
+  tick(nowUs: number): void {
+    for (const [syn, { timeUs }] of this.recentSyns) {
+      if (nowUs - timeUs <= SYN_COPY_WINDOW_US) break;
+      this.recentSyns.delete(syn);
+    }
+    for (const [key, { lastUs }] of this.copies) {
+      if (nowUs - lastUs <= IDLE_EXPIRY_US) break;
+      this.copies.delete(key);
+    }
+  }
+}
+
+export function deleteOldest(map: Map<string, unknown>): void {
+  const oldest = map.keys().next();
+  if (!oldest.done) map.delete(oldest.value);
+}
