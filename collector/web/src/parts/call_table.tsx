@@ -2,6 +2,7 @@
 import type { ServedCall } from '../../../model/served_call.ts';
 import { Ago, Clock } from '../time.tsx';
 import { Tag, type Tone } from './badge.tsx';
+import { PathText } from './path_text.tsx';
 import { type Column, Table } from './table.tsx';
 
 interface Props {
@@ -22,8 +23,10 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
       heading: true,
       cell: (call) => (
         <code class="request" title={call['url.path'] ?? undefined}>
-          {call['http.request.method'] ?? '?'} {call['url.path'] ?? '?'}
-          {call['url.query'] === null ? '' : `?${call['url.query']}`}
+          {call['http.request.method'] ?? '?'}{' '}
+          <PathText
+            text={`${call['url.path'] ?? '?'}${call['url.query'] === null ? '' : `?${call['url.query']}`}`}
+          />
         </code>
       ),
     },

@@ -9,6 +9,7 @@ import { GAP, SeverityBadge, Tag, VERDICT, VerdictBadge } from '../parts/badge.t
 import { Code } from '../parts/copy.tsx';
 import { HeartbeatPanel } from '../parts/heartbeat.tsx';
 import { Facts, Panel } from '../parts/panel.tsx';
+import { PathText } from '../parts/path_text.tsx';
 import { Answered, Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
@@ -241,7 +242,11 @@ function Offenders({ readiness: { offenders, verdict }, along }: { readiness: Re
         {
           label: 'Workload',
           heading: true,
-          cell: ({ id, title }) => <a href={`/offenders/${id}${along}`}>{title}</a>,
+          cell: ({ id, title }) => (
+            <a href={`/offenders/${id}${along}`}>
+              <PathText text={title} />
+            </a>
+          ),
         },
         { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => count(calls_v1) },
         {

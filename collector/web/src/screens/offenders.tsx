@@ -6,6 +6,7 @@ import { count, shortCount } from '../format.ts';
 import { SEVERITY, SeverityBadge, Shape, severities } from '../parts/badge.tsx';
 import { Export } from '../parts/export.tsx';
 import { Choices, Conditions, TextFilter } from '../parts/filter.tsx';
+import { PathText } from '../parts/path_text.tsx';
 import { Answered, Empty } from '../parts/states.tsx';
 import { type Column, More, parseSort, sortText, Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
@@ -116,7 +117,9 @@ function columns(days: number): Column<Offender>[] {
       heading: true,
       cell: (offender) => (
         <span class="what">
-          <a href={`/offenders/${offender.id}${along}`}>{offender.title}</a>
+          <a href={`/offenders/${offender.id}${along}`}>
+            <PathText text={offender.title} />
+          </a>
           <span class="quiet">{contextOf(offender)}</span>
         </span>
       ),

@@ -7,6 +7,7 @@ import { VerdictBar } from '../charts/verdict_bar.tsx';
 import { count, percent, plural, shortCount } from '../format.ts';
 import { SeverityBadge } from '../parts/badge.tsx';
 import { Panel } from '../parts/panel.tsx';
+import { PathText } from '../parts/path_text.tsx';
 import { Answered, Empty } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { Ago } from '../time.tsx';
@@ -150,7 +151,9 @@ function Newest({ offenders, along }: { offenders: Offender[]; along: { days?: n
             <SeverityBadge severity={offender.severity} />
           </span>
           <span class="what">
-            <a href={`/offenders/${offender.id}${query(along)}`}>{offender.title}</a>
+            <a href={`/offenders/${offender.id}${query(along)}`}>
+              <PathText text={offender.title} />
+            </a>
             <span class="quiet">
               {plural(offender.host_count, 'host')} · {plural(offender.calls_v1, 'IMDSv1 call')} ·{' '}
               {offender.advice_headline}
