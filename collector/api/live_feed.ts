@@ -32,6 +32,11 @@ const MAX_CALLS_IN_CHUNK = 100;
 /** Who has read nothing for this long has gone, or only holds the place. */
 const STALLED_MS = 60_000;
 export const MAX_WATCHERS = 200;
+/** Feeds of one person, or of one token that several people share; and from one address. */
+export const MAX_WATCHERS_OF_PERSON = 20;
+export const MAX_WATCHERS_OF_ADDRESS = 50;
+/** The last places are for people who watch nothing yet. */
+export const RESERVED_WATCHERS = 40;
 export const HEARTBEAT_MS = 15_000;
 
 export class LiveFeed {
@@ -62,11 +67,19 @@ export class LiveFeed {
     }
   }
 
-  /**
-   * The body of a server-sent event stream, or null when there are too many already.
-   */
+  /** Returns why there is no room for another feed, or null when there is. */
+  refusalOf({ person, address }: Pick<WatcherConnection, 'person' | 'address'>): Refusal | null {
+    const watchers = [...this.#watchers];
+    const ofPerson = watchers.filter(({ connection }) => connection.person === person).length;
+    if (ofPerson >= MAX_WATCHERS_OF_PERSON) return 'person';
+    if (watchers.length >= MAX_WATCHERS - (ofPerson === 0 ? 0 : RESERVED_WATCHERS)) return 'all';
+    const ofAddress = watchers.filter(({ connection }) => connection.address === address).length;
+    return ofAddress >= MAX_WATCHERS_OF_ADDRESS ? 'address' : null;
+  }
+
+  /** Returns the body of a server-sent event stream, or null when there are too many already: `refusalOf` says why. */
   watch(filter: LiveFilter, connection: WatcherConnection): ReadableStream<Uint8Array> | null {
-    if (this.#watchers.size >= MAX_WATCHERS) {
+    if (this.refusalOf(connection) !== null) {
       this.#counters.watchers_refused += 1;
       return null;
     }
@@ -114,7 +127,13 @@ export class LiveFeed {
   }
 }
 
+/** Too many feeds of one person, from one address, or in all. */
+export type Refusal = 'person' | 'address' | 'all';
+
 export interface WatcherConnection {
+  /** Who watches: the same for every session of one token. */
+  person: string;
+  address: string;
   /** Asked with every heartbeat: whose token was revoked does not go on watching. */
   mayStay: () => boolean;
   /** Ends the connection of somebody who does not read. */
@@ -131,7 +150,7 @@ interface Tally {
 class Watcher {
   readonly stream: ReadableStream<Uint8Array>;
   readonly #filter: LiveFilter;
-  readonly #connection: WatcherConnection;
+  readonly connection: WatcherConnection;
   readonly #tally: Tally;
   readonly #encoder = new TextEncoder();
   readonly #queue: Entry[] = [];
@@ -144,7 +163,7 @@ class Watcher {
 
   constructor(filter: LiveFilter, connection: WatcherConnection, tally: Tally) {
     this.#filter = filter;
-    this.#connection = connection;
+    this.connection = connection;
     this.#tally = tally;
     this.stream = new ReadableStream<Uint8Array>({
       start: (controller) => {
@@ -170,7 +189,7 @@ class Watcher {
 
   check(): void {
     if (this.#controller === null) return;
-    if (!this.#connection.mayStay()) this.end();
+    if (!this.connection.mayStay()) this.end();
     else if (this.#hasRoom()) {
       this.#roomMs = performance.now();
       this.#flush();
@@ -178,7 +197,7 @@ class Watcher {
     } else if (performance.now() - this.#roomMs > STALLED_MS) {
       this.#tally.stalled();
       this.#leave();
-      this.#connection.cut();
+      this.connection.cut();
     }
   }
 

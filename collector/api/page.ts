@@ -25,6 +25,8 @@ const ENCODINGS = [
 const INDEX = '/index.html';
 /** Vite puts what has its content's hash in its name here. */
 const HASHED = '/assets/';
+/** One host or one workload: its id may hold dots, as `ip-10-0-0-1.eu-west-1.compute.internal` does, and is no name of a file. */
+const BELOW_A_LIST = /^\/(?:hosts|offenders)\/./;
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 const NOT_BUILT =
   '<!doctype html><html lang="en"><meta charset="utf-8"><title>imdswatch</title><h1>The page is not built</h1><p>Run <code>npm run build</code> where imdswatch is installed, and load this again. The API works without it: <code>/api/v1/openapi.json</code>.</p></html>';
@@ -51,8 +53,9 @@ export function pageHandler(directory: string): (c: Context<ApiEnv>) => Promise<
     const found = await listing();
     if (found === null) return c.html(NOT_BUILT, 503, { 'Retry-After': '10' });
     const path = c.req.path;
-    // Deep links of the page are its own business; whatever has an ending is a file.
-    const file = found.files.has(path) ? path : extname(path) === '' ? INDEX : null;
+    // Deep links of the page are its own business; whatever else has an ending is a file.
+    const isDeepLink = extname(path) === '' || BELOW_A_LIST.test(path);
+    const file = found.files.has(path) ? path : isDeepLink ? INDEX : null;
     if (file === null) return problemResponse(c, new Problem(404, `There is no file ${path}.`));
     const encoding = encodingFor(c.req.header('accept-encoding') ?? '', file, found.files);
     const body = await readFile(join(directory, file + (encoding?.ending ?? '')));

@@ -1,6 +1,11 @@
 import { z } from '@hono/zod-openapi';
 import { principalOf } from '../authorization.ts';
-import type { LiveFilter } from '../live_feed.ts';
+import {
+  type LiveFilter,
+  MAX_WATCHERS_OF_PERSON,
+  type Refusal,
+  type WatcherConnection,
+} from '../live_feed.ts';
 import type { ApiApp, ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { route } from '../route.ts';
@@ -10,6 +15,12 @@ const EVENT_STREAM = {
   'Content-Type': 'text/event-stream; charset=utf-8',
   // Proxies that collect an answer before they pass it on would hold the feed back.
   'X-Accel-Buffering': 'no',
+};
+
+const REFUSALS: Record<Refusal, string> = {
+  person: `You watch the live feed ${MAX_WATCHERS_OF_PERSON} times already. Close one of them.`,
+  address: 'Too many live feeds go to this address already.',
+  all: 'Too many people watch the live feed already.',
 };
 
 const liveRoute = route({
@@ -31,12 +42,17 @@ export function liveRoutes(app: ApiApp, { live, access }: ApiParts): void {
     // Nobody would ever read, or end, the stream of a HEAD request.
     if (c.env.incoming.method === 'HEAD') return c.body(null, 200, EVENT_STREAM);
     const { incoming, outgoing } = c.env;
-    const stream = live.watch(filter, {
+    const principal = c.get('principal')!;
+    const connection: WatcherConnection = {
+      person: principal.tokenId ?? `${principal.via} ${principal.name}`,
+      address: c.get('address'),
       mayStay: () => principalOf(access, incoming) !== null,
       cut: () => outgoing.destroy(),
-    });
+    };
+    const refusal = live.refusalOf(connection);
+    const stream = live.watch(filter, connection);
     if (stream === null) {
-      throw new Problem(503, 'Too many people watch the live feed already.', {
+      throw new Problem(refusal === 'all' ? 503 : 429, REFUSALS[refusal ?? 'all'], {
         headers: { 'Retry-After': '30' },
       });
     }

@@ -50,7 +50,16 @@ test('the page: says when it is not built; then index, assets, deep links, preco
   writeFileSync(join(page, 'assets/main-1a2b.js.gz'), 'gzip');
   writeFileSync(join(directory, 'secret.txt'), 'outside');
   symlinkSync(join(directory, 'secret.txt'), join(page, 'link.txt'));
-  for (const path of ['/', '/offenders/00ff', '/hosts', '/sign-in', '/index.html']) {
+  for (const path of [
+    '/',
+    '/offenders/00ff',
+    '/hosts',
+    '/hosts/ip-10-0-0-1.eu-west-1.compute.internal',
+    '/hosts/web.js',
+    '/hosts/a%2Fb.example',
+    '/sign-in',
+    '/index.html',
+  ]) {
     const response = await api.ask(path, { as: 'nobody' });
     assert.equal(response.status, 200, path);
     assert.equal(response.headers.get('content-type'), 'text/html; charset=utf-8');

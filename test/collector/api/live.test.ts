@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
-import { LiveFeed, MAX_WATCHERS } from '../../../collector/api/live_feed.ts';
+import {
+  LiveFeed,
+  MAX_WATCHERS,
+  MAX_WATCHERS_OF_ADDRESS,
+  MAX_WATCHERS_OF_PERSON,
+  RESERVED_WATCHERS,
+} from '../../../collector/api/live_feed.ts';
 import { type ServedCall, servedCall } from '../../../collector/model/served_call.ts';
 import { identityId, workloadIdentity } from '../../../collector/model/workload_identity.ts';
 import type { StoredBatch } from '../../../collector/store/store.ts';
@@ -94,7 +100,7 @@ class Watcher {
   }
 }
 
-const CONNECTION = { mayStay: () => true, cut: () => {} };
+const CONNECTION = { person: 'somebody', address: '192.0.2.1', mayStay: () => true, cut: () => {} };
 const watchers = () => api.parts.live.counters()['watchers']!;
 
 test('calls come as they are stored, with their offender, to whoever asked for such calls', async () => {
@@ -165,22 +171,62 @@ test('whose token is revoked watches no longer', async () => {
   assert.equal(watchers(), 0);
 });
 
+const EVERYTHING = {
+  hosts: null,
+  offenders: null,
+  version: null,
+  categories: null,
+  outcomes: null,
+  path: null,
+};
+
 test('HEAD opens no stream, and there is room for so many only', async () => {
   assert.equal((await api.ask('/api/v1/live', { method: 'HEAD' })).status, 200);
   assert.equal(watchers(), 0);
   const { live } = api.parts;
-  const everything = {
-    hosts: null,
-    offenders: null,
-    version: null,
-    categories: null,
-    outcomes: null,
-    path: null,
-  };
-  const streams = Array.from({ length: MAX_WATCHERS }, () => live.watch(everything, CONNECTION)!);
+  const streams = Array.from({ length: MAX_WATCHERS }, (_, index) => {
+    const who = { person: `person ${index}`, address: `192.0.2.${index}` };
+    return live.watch(EVERYTHING, { ...CONNECTION, ...who })!;
+  });
   const refused = await api.ask('/api/v1/live');
   assert.equal(refused.headers.get('retry-after'), '30');
   await problemOf(refused, 503);
   for (const stream of streams) await stream.cancel();
   assert.equal(watchers(), 0);
+});
+
+test('one viewer does not take all feeds: so many of one person, and from one address', async () => {
+  const open: Response[] = [];
+  for (let index = 0; index < MAX_WATCHERS_OF_PERSON; index += 1) open.push(await api.ask('/api/v1/live'));
+  assert.ok(open.every(({ status }) => status === 200));
+  const refused = await api.ask('/api/v1/live');
+  assert.equal(refused.headers.get('retry-after'), '30');
+  assert.match((await problemOf(refused, 429)).detail, /20 times already/);
+  const another = await api.ask('/api/v1/live', { as: 'admin' });
+  assert.equal(another.status, 200);
+  for (const { body } of [...open, another]) await body!.cancel();
+  await eventually('all have gone', () => watchers() === 0);
+
+  const feed = new LiveFeed();
+  const watch = (person: string, address: string) =>
+    feed.watch(EVERYTHING, { ...CONNECTION, person, address });
+  for (let index = 0; index < MAX_WATCHERS_OF_ADDRESS; index += 1) {
+    assert.notEqual(watch(`person ${index}`, '192.0.2.1'), null);
+  }
+  assert.equal(feed.refusalOf({ person: 'another', address: '192.0.2.1' }), 'address');
+  assert.equal(feed.refusalOf({ person: 'another', address: '192.0.2.2' }), null);
+  feed.close();
+});
+
+test('the last places are for people who watch nothing yet', () => {
+  const feed = new LiveFeed();
+  let opened = 0;
+  for (let index = 0; index < MAX_WATCHERS; index += 1) {
+    const who = { person: `person ${index % 10}`, address: `192.0.2.${index}` };
+    if (feed.watch(EVERYTHING, { ...CONNECTION, ...who }) !== null) opened += 1;
+  }
+  assert.equal(opened, MAX_WATCHERS - RESERVED_WATCHERS);
+  assert.notEqual(feed.watch(EVERYTHING, { ...CONNECTION, person: 'late', address: '192.0.2.250' }), null);
+  assert.equal(feed.counters()['watchers_refused'], RESERVED_WATCHERS);
+  feed.close();
 });
