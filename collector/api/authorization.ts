@@ -1,6 +1,7 @@
 /** Who may do what: in one place, for the enforcement and for the OpenAPI document. */
 import type { IncomingMessage } from 'node:http';
 import type { MiddlewareHandler } from 'hono';
+import type { Principal } from '../access/principal.ts';
 import type { Role } from '../model/administration.ts';
 import type { AccessDoor, ApiEnv, ApiParts } from './parts.ts';
 import { Problem } from './problem.ts';
@@ -45,17 +46,22 @@ export function identify(
       ? health.take(address)
       : principal === null
         ? addresses.take(address)
-        : principals.take(`${principal.via} ${principal.role} ${principal.name}`);
+        : principals.take(personOf(principal));
     if (seconds !== null) {
       throw new Problem(429, `Too many requests; come again in ${seconds} s.`, {
         headers: { 'Retry-After': String(seconds) },
       });
     }
-    if (principal !== null) c.env.shown?.();
+    if (principal !== null) c.env.shown?.(personOf(principal));
     c.set('principal', principal);
     c.set('address', address);
     await next();
   };
+}
+
+/** Returns one key for all requests that a person makes by the same way of signing in. */
+function personOf({ via, role, name }: Principal): string {
+  return `${via} ${role} ${name}`;
 }
 
 export function principalOf(access: Pick<AccessDoor, 'principalOf'>, { headers, socket }: IncomingMessage) {

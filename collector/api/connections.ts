@@ -33,8 +33,9 @@ const ANSWER_MS = 30_000;
 const GRACE_MS = 500;
 /** Newcomers beyond `total` that may be within their grace time. */
 export const SLACK = 512;
-/** Connections of people and programs that showed who they are. The one that is idle for the longest makes room. */
+/** Connections of people and programs that showed who they are, in all and of one person. */
 export const MAX_KNOWN = 512;
+export const MAX_KNOWN_OF_PERSON = 128;
 const CHECK_INTERVAL_MS = 250;
 const LOG_INTERVAL_MS = 60_000;
 
@@ -43,7 +44,8 @@ interface Entry {
   readonly tuple: string;
   address: string;
   isLimited: boolean;
-  isKnown: boolean;
+  /** Who has shown a credential on it; null until somebody has. */
+  person: string | null;
   /** Requests whose answers are not complete. */
   readonly asking: Set<IncomingMessage>;
   hasAsked: boolean;
@@ -58,7 +60,7 @@ type Reason =
   | 'dropped_slow_reader'
   | 'dropped_per_address'
   | 'dropped_for_newer'
-  | 'dropped_known_idle';
+  | 'dropped_known';
 
 export class Connections {
   readonly #bounds: ConnectionBounds;
@@ -79,7 +81,7 @@ export class Connections {
     dropped_slow_reader: 0,
     dropped_per_address: 0,
     dropped_for_newer: 0,
-    dropped_known_idle: 0,
+    dropped_known: 0,
   };
 
   constructor(bounds: ConnectionBounds, log: Logger, now: () => number = () => performance.now()) {
@@ -98,7 +100,7 @@ export class Connections {
       tuple: tupleOf(socket),
       address: networkOf(remote),
       isLimited: !this.#bounds.isTrustedProxy(remote),
-      isKnown: false,
+      person: null,
       asking: new Set(),
       hasAsked: false,
       sinceMs: this.#now(),
@@ -110,7 +112,7 @@ export class Connections {
   }
 
   /** Notes that the head of a request has come. `ended` is to be called when its answer is complete or its connection is gone. */
-  asked(request: IncomingMessage): { ended: () => void; shown: () => void } {
+  asked(request: IncomingMessage): { ended: () => void; shown: (person: string) => void } {
     const entry = this.#byTuple.get(tupleOf(request.socket));
     if (entry === undefined) return { ended: () => {}, shown: () => {} };
     this.#followProxy(entry, request);
@@ -122,7 +124,7 @@ export class Connections {
         entry.asking.delete(request);
         this.#progress(entry);
       },
-      shown: () => this.#onKnown(entry),
+      shown: (person) => this.#onKnown(entry, person),
     };
   }
 
@@ -173,7 +175,7 @@ export class Connections {
 
   #progress(entry: Entry): void {
     entry.sinceMs = this.#now();
-    const list = entry.isKnown ? this.#known : this.#unknown;
+    const list = entry.person !== null ? this.#known : this.#unknown;
     if (!list.delete(entry)) return; // It is gone.
     list.add(entry);
     const others = this.#byAddress.get(entry.address);
@@ -182,7 +184,7 @@ export class Connections {
 
   /** A proxy's connection counts for the client that the proxy names, from the first request on. */
   #followProxy(entry: Entry, { headers, socket }: IncomingMessage): void {
-    if (entry.isKnown || !this.#bounds.isTrustedProxy(socket.remoteAddress ?? '')) return;
+    if (entry.person !== null || !this.#bounds.isTrustedProxy(socket.remoteAddress ?? '')) return;
     const client = this.#bounds.clientAddress(headers, socket.remoteAddress);
     if (client === null || this.#bounds.isTrustedProxy(client)) return;
     this.#unknown.delete(entry);
@@ -193,14 +195,20 @@ export class Connections {
     this.#enforce(entry.address);
   }
 
-  #onKnown(entry: Entry): void {
-    if (entry.isKnown || !this.#unknown.delete(entry)) return;
-    entry.isKnown = true;
+  #onKnown(entry: Entry, person: string): void {
+    if (entry.person !== null || !this.#unknown.delete(entry)) return;
+    entry.person = person;
     this.#leaveAddress(entry);
     this.#known.add(entry);
-    if (this.#known.size <= MAX_KNOWN) return;
-    const idle = [...this.#known].find(({ asking }) => asking.size === 0);
-    if (idle !== undefined) this.#drop(idle, 'dropped_known_idle');
+    const own = [...this.#known].filter((other) => other.person === person);
+    if (own.length > MAX_KNOWN_OF_PERSON) this.#dropOneOf(own);
+    else if (this.#known.size > MAX_KNOWN) this.#dropOneOf([...this.#known]);
+  }
+
+  /** Drops the one that is idle for the longest; where all wait for answers, the one that waits the longest. */
+  #dropOneOf(entries: readonly Entry[]): void {
+    const victim = entries.find(({ asking }) => asking.size === 0) ?? entries[0]!;
+    this.#drop(victim, 'dropped_known');
   }
 
   #enforce(address: string): void {
@@ -241,7 +249,7 @@ export class Connections {
     this.#lastLogMs = now;
     this.#log.warn(
       { from: entry.address, reason, ...this.counters() },
-      'dropped a connection that had shown no credential; more are counted, and logged once a minute',
+      'dropped a connection beyond the bounds of those without a credential, or of one person; each is counted, and one a minute is logged',
     );
   }
 }

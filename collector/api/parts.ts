@@ -78,8 +78,8 @@ export interface ApiVariables {
 
 export interface ApiEnv {
   Bindings: HttpBindings & {
-    /** To be called when a request has shown who it comes from. Left out where no server stands before the app. */
-    shown?: (() => void) | undefined;
+    /** To be called when a request has shown which person it comes from. Left out where no server stands before the app. */
+    shown?: ((person: string) => void) | undefined;
   };
   Variables: ApiVariables;
 }

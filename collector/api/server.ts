@@ -48,7 +48,7 @@ export class HttpServer {
   constructor(app: ApiApp, { tls, maxAgents, bounds, onAgent, log }: ServerOptions) {
     const connections = new Connections(bounds, log);
     this.#connections = connections;
-    const shownBy = new WeakMap<object, () => void>();
+    const shownBy = new WeakMap<object, (person: string) => void>();
     const answer = getRequestListener(
       (request, env) => app.fetch(request, { ...env, shown: shownBy.get(env.incoming) }),
       { overrideGlobalObjects: false },

@@ -5,7 +5,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { type Logger, pino } from 'pino';
-import { type ConnectionBounds, Connections, MAX_KNOWN, SLACK } from '../../../collector/api/connections.ts';
+import {
+  type ConnectionBounds,
+  Connections,
+  MAX_KNOWN,
+  MAX_KNOWN_OF_PERSON,
+  SLACK,
+} from '../../../collector/api/connections.ts';
 
 const PROXY = '10.9.9.9';
 
@@ -184,7 +190,7 @@ describe('time to speak', () => {
   it('is not measured for who has shown a credential, or was let in as an agent', () => {
     const b = new Bench();
     const person = b.connect('198.51.100.1');
-    b.ask(person).shown();
+    b.ask(person).shown('alice');
     const agent = b.connect('198.51.100.1');
     b.connections.released(agent as unknown as Socket);
     for (let index = 0; index < 20; index += 1) b.connect('198.51.100.1');
@@ -196,22 +202,33 @@ describe('time to speak', () => {
   });
 });
 
-it('people who are known are bounded as well: the longest idle makes room, nobody who waits for an answer', () => {
-  const b = new Bench();
-  const busy = b.connect('198.51.100.1');
-  b.ask(busy).shown();
-  const idle = Array.from({ length: MAX_KNOWN }, () => {
+describe('people who are known', () => {
+  const person = (b: Bench, name: string, isBusy = false): FakeSocket => {
     const socket = b.connect('198.51.100.1');
     const { shown, ended } = b.ask(socket);
-    shown();
-    ended();
+    shown(name);
+    if (!isBusy) ended();
     return socket;
+  };
+  it('are bounded as well: the longest idle makes room, nobody who waits for an answer', () => {
+    const b = new Bench();
+    const busy = person(b, 'busy', true);
+    const idle = Array.from({ length: MAX_KNOWN }, (_, index) => person(b, `person ${index}`));
+    assert.equal(b.count('known_connections'), MAX_KNOWN);
+    assert.deepEqual(
+      [busy, ...idle.slice(0, 2)].map(({ destroyed }) => destroyed),
+      [false, true, false],
+    );
   });
-  assert.equal(b.count('known_connections'), MAX_KNOWN);
-  assert.deepEqual(
-    [busy, ...idle.slice(0, 2)].map(({ destroyed }) => destroyed),
-    [false, true, false],
-  );
+  it('take places from themselves only: answers that one person never reads cost nobody else a connection', () => {
+    const b = new Bench();
+    const other = person(b, 'another');
+    const own = Array.from({ length: 3 * MAX_KNOWN_OF_PERSON }, () => person(b, 'viewer', true));
+    assert.equal(b.count('known_connections'), MAX_KNOWN_OF_PERSON + 1);
+    assert.equal(own.filter(({ destroyed }) => destroyed).length, 2 * MAX_KNOWN_OF_PERSON);
+    assert.equal(own.at(-1)!.destroyed, false);
+    assert.equal(other.destroyed, false);
+  });
 });
 
 it('behind a trusted proxy the clients that it names are counted, and from elsewhere that header is ignored', () => {
