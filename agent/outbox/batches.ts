@@ -57,6 +57,14 @@ export class Batches {
     return this.#inFlight.reduce((end, { ranges }) => Math.max(end, ranges[name]?.to ?? 0), 0);
   }
 
+  /** The records of a lane are given up: batches on their way carry none of them any more. */
+  withdraw(name: LaneName): void {
+    for (const { ranges } of this.#inFlight) {
+      const range = ranges[name];
+      if (range !== undefined) range.count = 0;
+    }
+  }
+
   take(maxRecords: number, maxBytes: number): Batch | null {
     const records: Buffer[] = [];
     const ranges: Record<string, Range> = {};

@@ -150,6 +150,16 @@ export class Lane {
     return { spent, unreadable };
   }
 
+  /** Gives up every record that `recover` has found. Returns the files that held them. */
+  discard(): string[] {
+    const files = this.#segments.map(({ path }) => path);
+    this.#state.lost += this.present;
+    this.#state.cursor = this.#state.next;
+    this.#sent = this.#state.next;
+    this.#segments = [];
+    return files;
+  }
+
   #firstNumberOf(file: string): number | null {
     const match = SEGMENT_FILE.exec(file);
     return match === null || match[1] !== this.name ? null : Number(match[2]);

@@ -128,11 +128,13 @@ export class Spool {
   }
 
   #recover(entry: LedgerEntry | null, damaged: boolean): void {
+    let isPowerCut = false;
     if (entry !== null) {
       this.#lifetime = { ...entry.counters };
       this.#reported = { ...entry.reported };
       this.#batches.restore(entry);
-      if (!entry.clean && entry.boot_id !== this.#bootId) this.#countLifetime('power_cuts');
+      isPowerCut = !entry.clean && entry.boot_id !== this.#bootId;
+      if (isPowerCut) this.#countLifetime('power_cuts');
     }
     if (damaged) this.#countLifetime('ledgers_lost');
     let lost = 0;
@@ -144,8 +146,18 @@ export class Spool {
       if (unreadable > 0) this.#countLifetime('unreadable_files', unreadable);
       lost += lane.state.lost - (saved?.lost ?? 0);
     }
+    if (lost > 0 || isPowerCut) this.#withdrawCoverage();
     this.#diskBytes = DROP_ORDER.reduce((sum, name) => sum + this.#lanes[name].diskBytes, 0);
     if (lost > 0) this.#log.warn({ lost, spool: this.#directory }, 'spooled records were lost to damage');
+  }
+
+  /**
+   * Records are gone, and when they were made nobody can tell. The reports that wait beside them would claim that their time was
+   * watched: without those it counts as unwatched, from the last report that the collector has to the next one.
+   */
+  #withdrawCoverage(): void {
+    this.#batches.withdraw('coverage');
+    this.#spent.push(...this.#lanes.coverage.discard().map((path) => ({ path, bytes: 0 })));
   }
 
   /** A disk image made of a host that had a spool: its records are not ours to send, and its stream is not ours to use. */

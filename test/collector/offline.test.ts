@@ -143,11 +143,13 @@ test('spool files damaged on the disk: what can be read is delivered once, the r
     30_000,
   );
   const { lost } = outbox.counters()['spool']!;
-  assert.ok(lost! > 5 && lost! < 200, `${lost} records were hit`);
+  // The reports of that day claim that it was watched, and nobody can tell when the records that are gone were made.
+  const hit = lost! - DAY_MINUTES;
+  assert.ok(hit > 5 && hit < 200, `${hit} records were hit`);
   const { store } = door;
   assert.equal(store.calls.length + store.rollups.length + store.coverage.length, records - lost!);
   assert.equal(new Set(store.numbers).size, store.calls.length, 'none twice');
-  assert.equal(store.coverage.length, DAY_MINUTES);
+  assert.equal(store.coverage.length, 0);
 });
 
 test('a spool that is too small for the outage: the overflow is counted, routine goes first, nothing twice', async () => {

@@ -194,6 +194,44 @@ test('damage anywhere in the files costs only what was hit, and every lost recor
   );
 });
 
+for (const lane of ['v1', 'v2'] as const) {
+  test(`what damage takes of ${lane} calls takes the reports that would cover their time with it`, async () => {
+    const directory = newDirectory();
+    const spool = open(directory);
+    for (let index = 0; index < 10; index += 1) spool.append(lane, '"call"');
+    spool.append('coverage', '"reported"');
+    assert.equal(drain(spool).at(-1), '"reported"');
+    for (let index = 0; index < 10; index += 1) spool.append(lane, '"call"');
+    spool.append('coverage', '"on its way"');
+    assert.equal(spool.take(MANY, MANY)?.seq, 2);
+    for (let index = 0; index < 10; index += 1) spool.append(lane, '"call"');
+    spool.append('coverage', '"waiting"');
+    const copy = afterKill(directory);
+    const whole = open(afterKill(directory));
+    const said = (again: Spool) => [
+      ...again.unacknowledged()!.flatMap(({ records }) => records.map(String)),
+      ...drain(again),
+    ];
+    assert.deepEqual(
+      said(whole).filter((json) => json !== '"call"'),
+      ['"on its way"', '"waiting"'],
+    );
+
+    const file = logFiles(copy).find((path) => path.includes(`${lane}-`))!;
+    truncateSync(file, statSync(file).size - 5);
+    const again = open(copy);
+    assert.deepEqual(
+      said(again),
+      Array.from({ length: 19 }, () => '"call"'),
+    );
+    assert.deepEqual(again.unreportedLosses()['coverage_lost'], 2);
+    again.acknowledge(3, 0);
+    assert.deepEqual([again.counters()['lost'], again.report().records], [3, 0]);
+    again.append('coverage', '"after"');
+    assert.deepEqual(drain(again), ['"after"']);
+  });
+}
+
 test('a file that repeats its records gives each of them once', async () => {
   const directory = newDirectory();
   const spool = open(directory);
