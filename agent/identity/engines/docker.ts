@@ -120,7 +120,7 @@ export class DockerClient implements EngineClient {
           response.on('end', () => {
             try {
               const status = response.statusCode ?? 0;
-              const body = status === 200 ? JSON.parse(Buffer.concat(chunks).toString('utf8')) : null;
+              const body = status === 200 ? jsonOf(Buffer.concat(chunks).toString('utf8')) : null;
               resolve({ status, runtime: runtimeOf(response), body });
             } catch (error) {
               reject(error);
@@ -207,7 +207,7 @@ class EventStream {
       const line = this.#rest.slice(0, newline).trim();
       this.#rest = this.#rest.slice(newline + 1);
       if (line === '') continue;
-      const names = namesOfEvent(JSON.parse(line), runtime);
+      const names = namesOfEvent(jsonOf(line), runtime);
       if (names !== null) this.#sink.known(names);
     }
     if (this.#rest.length > MAX_EVENT_CHARS)
@@ -248,4 +248,13 @@ function idOf(value: unknown): string | null {
 
 function withoutSlash(name: string | null): string | null {
   return name?.startsWith('/') ? nameOf(name.slice(1)) : name;
+}
+
+/** The error of `JSON.parse` quotes the text, which may hold the secrets of a container. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error('sent text that is no JSON');
+  }
 }
