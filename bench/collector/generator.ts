@@ -24,6 +24,15 @@ export type Order =
   | { do: 'pace'; callsPerSecond: number; forMs: number }
   /** Heartbeats and coverage, each agent at its own moment of the interval. */
   | { do: 'idle'; forMs: number; heartbeatMs: number; coverageMs: number }
+  /** Calls as in `pace`, with the reports of `idle`; one agent after the other leaves and comes again. */
+  | {
+      do: 'mix';
+      forMs: number;
+      callsPerSecond: number;
+      heartbeatMs: number;
+      coverageMs: number;
+      reconnectMs: number;
+    }
   | { do: 'stop' };
 
 export interface Report {
@@ -35,6 +44,7 @@ export interface Report {
   acknowledged: number;
   rejected: number;
   heartbeats: number;
+  reconnects: number;
   /** Not acknowledged when the load had ended and `DRAIN_MS` had passed. */
   unacknowledged: number;
   failures: string[];
@@ -57,6 +67,8 @@ const DRAIN_MS = 30_000;
 
 const agents: SimulatedAgent[] = [];
 const doings: Doings = newDoings();
+let reconnects = 0;
+let nextToLeave = 0;
 
 function newDoings(): Doings {
   return {
@@ -105,6 +117,7 @@ async function connect(order: Extract<Order, { do: 'connect' }>): Promise<void> 
 /** Figures are of the time of the load; all that was given in it is acknowledged before this returns. */
 async function measured(forMs: number, load: (untilMs: number) => Promise<void>): Promise<Report> {
   const begin = { ...doings };
+  const reconnectsBefore = reconnects;
   const cpu = process.cpuUsage();
   const acknowledgement = new Latencies();
   const delivery = new Latencies();
@@ -127,6 +140,7 @@ async function measured(forMs: number, load: (untilMs: number) => Promise<void>)
     acknowledged: end.acknowledgedCalls - begin.acknowledgedCalls,
     rejected: doings.rejected - begin.rejected,
     heartbeats: end.heartbeats - begin.heartbeats,
+    reconnects: reconnects - reconnectsBefore,
     unacknowledged: agents.reduce((sum, { waiting }) => sum + waiting, 0),
     failures: doings.failures.splice(0),
     acknowledgement: acknowledgement.spread(),
@@ -156,7 +170,10 @@ async function pace(callsPerSecond: number, untilMs: number): Promise<void> {
   }
 }
 
-async function idle({ heartbeatMs, coverageMs }: Extract<Order, { do: 'idle' }>, untilMs: number) {
+async function idle(
+  { heartbeatMs, coverageMs }: { heartbeatMs: number; coverageMs: number },
+  untilMs: number,
+) {
   const beganMs = performance.now();
   let steps = 0;
   while (performance.now() < untilMs) {
@@ -166,6 +183,29 @@ async function idle({ heartbeatMs, coverageMs }: Extract<Order, { do: 'idle' }>,
       for (const agent of dueAt(steps, coverageMs)) agent.coverage(coverageMs);
     }
     await sleep(STEP_MS);
+  }
+}
+
+async function mix(order: Extract<Order, { do: 'mix' }>, untilMs: number): Promise<void> {
+  await Promise.all([
+    pace(order.callsPerSecond, untilMs),
+    idle(order, untilMs),
+    comeAndGo(order.reconnectMs, untilMs),
+  ]);
+}
+
+/** Half of them say that they leave, the others are cut off. */
+async function comeAndGo(everyMs: number, untilMs: number): Promise<void> {
+  while (performance.now() + everyMs < untilMs) {
+    await sleep(everyMs);
+    const index = nextToLeave++ % agents.length;
+    const leaving = agents[index]!;
+    if (nextToLeave % 2 === 0) leaving.cut();
+    else leaving.close();
+    const coming = leaving.successor();
+    await coming.connect();
+    agents[index] = coming;
+    reconnects += 1;
   }
 }
 
@@ -187,6 +227,8 @@ async function obey(order: Order): Promise<Report> {
       return measured(order.forMs, (untilMs) => pace(order.callsPerSecond, untilMs));
     case 'idle':
       return measured(order.forMs, (untilMs) => idle(order, untilMs));
+    case 'mix':
+      return measured(order.forMs, (untilMs) => mix(order, untilMs));
     case 'stop':
       return measured(0, async () => {
         for (const agent of agents.splice(0)) agent.close();

@@ -6,6 +6,12 @@
  *   --data-dir DIR  keeps the large stores there and uses what is there already
  *   --profile DIR   has the collectors of the ingest measures write processor profiles there
  *
+ * `bin/node bench/collector/main.ts soak`: whether its memory grows under a long mixed load.
+ *
+ *   --minutes N     how long; default: 60
+ *   --rate N        calls a second; default: 200
+ *   --seed N        of what people ask; default: 1
+ *
  * Prints progress on stderr, a table and one JSON line on stdout. Exit codes as those of imdswatch.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -21,7 +27,8 @@ import { measureIngest, NEW_PROCESS_SHARE } from './ingest.ts';
 import { measureQuestions } from './questions.ts';
 import { type Results, tableOf } from './results.ts';
 import { bytesPerCall } from './script.ts';
-import { FULL_SIZES, QUICK_SIZES, type Sizes } from './sizes.ts';
+import { FULL_SIZES, QUICK_SIZES, type Sizes, SOAK_AGENTS, SOAK_SAMPLE_MS } from './sizes.ts';
+import { measureSoak, type SoakSize } from './soak.ts';
 
 const MEASURES = ['wire', 'ingest', 'idle', 'arrival', 'questions'] as const;
 type Measure = (typeof MEASURES)[number];
@@ -33,14 +40,36 @@ interface Wanted {
   quick: boolean;
   dataDir: string | null;
   profileDir: string | null;
+  /** Null: the other measures. */
+  soak: SoakSize | null;
+}
+
+/** A whole number above zero. */
+function amount(flag: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new OperatorError(2, `--${flag} ${text}: give 1 or more.`);
+  return value;
 }
 
 function wanted(argv: string[]): Wanted {
-  let values: { only?: string; quick?: boolean; 'data-dir'?: string; profile?: string };
+  let values: {
+    only?: string;
+    quick?: boolean;
+    'data-dir'?: string;
+    profile?: string;
+    minutes: string;
+    rate: string;
+    seed: string;
+  };
+  let positionals: string[];
   try {
-    ({ values } = parseArgs({
+    ({ values, positionals } = parseArgs({
       args: argv,
+      allowPositionals: true,
       options: {
+        minutes: { type: 'string', default: '60' },
+        rate: { type: 'string', default: '200' },
+        seed: { type: 'string', default: '1' },
         only: { type: 'string' },
         quick: { type: 'boolean' },
         'data-dir': { type: 'string' },
@@ -50,6 +79,17 @@ function wanted(argv: string[]): Wanted {
   } catch (error) {
     throw new OperatorError(2, (error as Error).message);
   }
+  const [command, ...others] = positionals;
+  if (others.length > 0 || (command !== undefined && command !== 'soak')) {
+    throw new OperatorError(2, `${positionals.join(' ')}: the only command is soak.`);
+  }
+  const soak: SoakSize = {
+    minutes: amount('minutes', values.minutes),
+    callsPerSecond: amount('rate', values.rate),
+    seed: amount('seed', values.seed),
+    agents: SOAK_AGENTS,
+    sampleMs: SOAK_SAMPLE_MS,
+  };
   const names = values.only?.split(',') ?? [...MEASURES];
   for (const name of names) {
     if (!MEASURES.some((known) => known === name)) {
@@ -61,6 +101,7 @@ function wanted(argv: string[]): Wanted {
     quick: values.quick ?? false,
     dataDir: values['data-dir'] ?? null,
     profileDir: values.profile ?? null,
+    soak: command === 'soak' ? soak : null,
   };
 }
 
@@ -78,8 +119,13 @@ async function inNewDir<T>(work: (dir: string) => Promise<T>): Promise<T> {
   }
 }
 
-async function measure({ measures, dataDir, profileDir }: Wanted, sizes: Sizes): Promise<Results> {
+async function measure({ measures, dataDir, profileDir, soak }: Wanted, sizes: Sizes): Promise<Results> {
   const results: Results = {};
+  if (soak !== null) {
+    progress(`soak: ${soak.minutes} minutes at ${soak.callsPerSecond} calls/s`);
+    results.soak = await inNewDir((dir) => measureSoak(soak, dir, (text) => progress(`soak: ${text}`)));
+    return results;
+  }
   if (measures.has('wire')) {
     const { calls, callsPerBatch } = sizes.wire;
     results.wire = [0, NEW_PROCESS_SHARE, 1].map((share) => {
@@ -131,10 +177,11 @@ async function main(): Promise<number> {
   const what = wanted(process.argv.slice(2));
   const loadBefore = loadavg()[0]!;
   const beganAt = new Date();
+  const limitMs = TIME_LIMIT_MS + (what.soak === null ? 0 : what.soak.minutes * 60_000);
   const timer = setTimeout(() => {
-    process.stderr.write(`imdswatch bench: not done in ${TIME_LIMIT_MS / 60_000} minutes: ended\n`);
+    process.stderr.write(`imdswatch bench: not done in ${limitMs / 60_000} minutes: ended\n`);
     process.exit(1);
-  }, TIME_LIMIT_MS);
+  }, limitMs);
   let results: Results;
   try {
     results = await measure(what, what.quick ? QUICK_SIZES : FULL_SIZES);

@@ -5,6 +5,7 @@ import type { IdleResult } from './idle.ts';
 import type { IngestResult } from './ingest.ts';
 import type { Spread } from './latencies.ts';
 import type { QuestionsResult } from './questions.ts';
+import type { Growth, SoakResult } from './soak.ts';
 
 export interface WireResult {
   new_process_share: number;
@@ -19,6 +20,7 @@ export interface Results {
   idle?: IdleResult[];
   arrival?: ArrivalResult[];
   questions?: QuestionsResult[];
+  soak?: SoakResult;
 }
 
 /** Issue 4, "Reach". */
@@ -34,6 +36,7 @@ export function tableOf({
   idle = [],
   arrival = [],
   questions = [],
+  soak,
 }: Results): string {
   const rows: Row[] = [['', 'target', 'measured']];
   for (const { new_process_share, calls_per_batch, ...bytes } of wire) {
@@ -53,6 +56,7 @@ export function tableOf({
     rows.push(['  among the offenders', '< 1 s', spread(offenders)]);
   }
   for (const result of questions) addQuestions(rows, result);
+  if (soak !== undefined) addSoak(rows, soak);
   return layOut(rows);
 }
 
@@ -109,6 +113,26 @@ function addQuestions(rows: Row[], { store, disk_bytes, questions, resident_byte
       `p50 ${ms(times.p50_ms)}, p95 ${ms(times.p95_ms)}, first ${ms(first_ms)}, ${kb(bytes)}`,
     ]);
   }
+}
+
+function addSoak(rows: Row[], soak: SoakResult): void {
+  const { minutes, calls, reconnects, questions, exports, feeds, live_calls, samples } = soak;
+  rows.push([`mixed load for ${minutes} minutes`, '', `${calls} calls, ${reconnects} reconnects`]);
+  rows.push([
+    '  questions, exports, live feeds',
+    '',
+    `${questions}, ${exports}, ${feeds} with ${live_calls} calls`,
+  ]);
+  rows.push(['  resident memory, from a quarter of it on', 'flat', growth(soak.resident)]);
+  rows.push(['  heap in use after collection, all threads', 'flat', growth(soak.heap)]);
+  const last = samples.at(-1);
+  if (last !== undefined) rows.push(['  on disk at the end', '', mb(last.disk_bytes)]);
+}
+
+/** The line's slope: that of no growth lies within the error. */
+function growth({ bytes_per_hour, error_bytes_per_hour, mean_bytes }: Growth): string {
+  const signed = `${bytes_per_hour < 0 ? '−' : '+'}${(Math.abs(bytes_per_hour) / 1e6).toFixed(1)}`;
+  return `${signed} ± ${(error_bytes_per_hour / 1e6).toFixed(1)} MB an hour on ${mb(mean_bytes)}`;
 }
 
 function spread(times: Spread | null): string {

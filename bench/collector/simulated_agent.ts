@@ -64,6 +64,8 @@ interface OnItsWay {
 let scratch = Buffer.allocUnsafe(1024 * 1024);
 /** Ids are unique over all agents and runs: they begin with a time. */
 let idCounter = 0;
+/** By host, as a real agent keeps it on disk: an enrolment token enrols a host once. */
+const credentials = new Map<string, string>();
 
 export class SimulatedAgent {
   readonly #options: AgentOptions;
@@ -92,7 +94,7 @@ export class SimulatedAgent {
   async connect(): Promise<void> {
     const { url, token, ca, host, stream } = this.#options;
     const socket = new WebSocket(new URL(AGENT_PATH, url), {
-      headers: { authorization: `Bearer ${token}` },
+      headers: { authorization: `Bearer ${credentials.get(host.id) ?? token}` },
       handshakeTimeout: 20_000,
       perMessageDeflate: false,
       ...(ca !== null && { ca }),
@@ -113,6 +115,7 @@ export class SimulatedAgent {
     if (welcome.type !== 'welcome' || welcome.protocol !== 2) {
       throw new Error(`agent ${host.id} was not welcomed: ${String(first)}`);
     }
+    if (welcome.credential !== undefined) credentials.set(host.id, welcome.credential);
     this.#seq = welcome.last_seq;
     socket.on('message', (data) => this.#onFrame(data));
     socket.on('error', (error) => this.#fail(error.message));
@@ -125,6 +128,17 @@ export class SimulatedAgent {
     this.#closed = true;
     if (this.#linger !== null) clearTimeout(this.#linger);
     this.#socket?.close(1000);
+  }
+
+  /** As `close`, without a word to the collector. */
+  cut(): void {
+    this.close();
+    this.#socket?.terminate();
+  }
+
+  /** The same agent, not yet connected. What this one was given and not acknowledged is not sent again. */
+  successor(): SimulatedAgent {
+    return new SimulatedAgent(this.#options);
   }
 
   /** One call, made now. */

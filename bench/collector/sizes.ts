@@ -70,3 +70,7 @@ export const QUICK_SIZES: Sizes = {
   questions: { repetitions: 3, questionMs: 200 },
   wire: { calls: 2_000, callsPerBatch: 140 },
 };
+
+/** Of a soak: agents, and the time between two samples of memory. */
+export const SOAK_AGENTS = 20;
+export const SOAK_SAMPLE_MS = 60_000;

@@ -5,10 +5,13 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
+import type { MemoryAnswer } from './memory_probe.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
-/** As the launcher starts it. */
-const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning'];
+const MEMORY_PROBE = join(import.meta.dirname, 'memory_probe.ts');
+const MEMORY_TIMEOUT_MS = 60_000;
+/** As the launcher starts it, with the bound of its unit on V8's young generation. */
+const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16'];
 /** For agents, as an enrolment token; nobody else can reach the collector of a benchmark. */
 const AGENT_TOKEN = 'token-of-the-benchmark-only';
 const MAX_CONNECTIONS = 10_000;
@@ -29,6 +32,8 @@ export interface SubjectOptions {
   tls: boolean;
   /** Flags of Node, such as those of its profiler. */
   nodeFlags?: string[];
+  /** Lets `memory` be asked. */
+  measuresMemory?: boolean;
 }
 
 export class Subject {
@@ -56,10 +61,11 @@ export class Subject {
 
   /** Throws, with what it said, when it does not listen in time. */
   static async start(options: SubjectOptions): Promise<Subject> {
-    const { dataDir, tls, nodeFlags = [] } = options;
+    const { dataDir, tls, nodeFlags = [], measuresMemory = false } = options;
+    const probe = measuresMemory ? ['--expose-gc', '--import', MEMORY_PROBE] : [];
     const argv = ['collector', '--listen', '127.0.0.1:0', '--data-dir', dataDir, '--log-level', 'warn'];
     argv.push('--max-connections', String(MAX_CONNECTIONS), ...(tls ? ['--tls-self-signed'] : []));
-    const child = spawn(process.execPath, [...RUNTIME_FLAGS, ...nodeFlags, MAIN, ...argv], {
+    const child = spawn(process.execPath, [...RUNTIME_FLAGS, ...probe, ...nodeFlags, MAIN, ...argv], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: { ...process.env, IMDSWATCH_AGENT_TOKEN: AGENT_TOKEN },
     });
@@ -97,6 +103,14 @@ export class Subject {
       this.dataDir,
     ]);
     return stdout.trim();
+  }
+
+  /** After a collection of garbage in every thread. Throws when it does not answer in time. */
+  async memory(): Promise<MemoryAnswer['memory']> {
+    const answered = once(this.#child, 'message', { signal: AbortSignal.timeout(MEMORY_TIMEOUT_MS) });
+    this.#child.send('memory');
+    const [answer] = (await answered) as [MemoryAnswer];
+    return answer.memory;
   }
 
   usage(): Usage {
