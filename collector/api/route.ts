@@ -30,7 +30,8 @@ export function route<const C extends Config>(config: C): ReturnType<typeof crea
   const problems = [
     ...(request === undefined ? [] : [400]),
     ...(role === null ? [] : [401]),
-    ...(role === 'admin' || hasBody ? [403] : []),
+    // Also without a role: what changes something is only taken from the collector's own page.
+    ...(role === 'admin' || method !== 'get' ? [403] : []),
     ...(path.includes('{') ? [404] : []),
     ...(hasBody ? [411, 413, 415] : []),
     429,

@@ -140,6 +140,8 @@ test('the document is valid OpenAPI 3.1, and every route is in it with its probl
   for (const [path, methods] of Object.entries(document.paths)) {
     for (const [method, { responses, security }] of Object.entries(methods)) {
       assert.ok(responses['500'] && responses['429'], `${method} ${path}`);
+      // Whoever changes something from a page of another origin is refused, signed in or not.
+      if (method !== 'get') assert.ok(responses['403'], `${method} ${path}`);
       if (path === '/api/v1/session' && method !== 'get') continue;
       assert.equal(security.length > 0, responses['401'] !== undefined, path);
     }
