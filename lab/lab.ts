@@ -34,6 +34,8 @@ export interface LabOptions {
   name?: string;
   /** Also `fd00:ec2::254`; on unless false. */
   ipv6?: boolean;
+  /** Goes into the environment of the metadata service, such as a clock of its own. */
+  metadataEnv?: Record<string, string>;
 }
 
 export interface SpawnOptions {
@@ -104,7 +106,9 @@ export class Lab {
   readonly #parts: LabPart[] = [];
   readonly #added: string[] = [];
   readonly #subnet: number;
+  readonly #metadataEnv: Record<string, string>;
   #metadata: MetadataHandle | null = null;
+  #metadataProcess: LabProcess | null = null;
   #podReady = false;
   #closed = false;
 
@@ -114,6 +118,7 @@ export class Lab {
     this.metadataNamespace = `${this.tag}-imds`;
     this.podNamespace = `${this.tag}-pod`;
     this.home = join(tmpdir(), this.tag);
+    this.#metadataEnv = options.metadataEnv ?? {};
     // 10.x.y.0/24, away from 10.0.0.0/16 which images like to use; the pod gets the next one.
     this.#subnet = (1 + Math.floor(Math.random() * 254)) * 256 + 2 * Math.floor(Math.random() * 127);
     this.hostAddresses = {
@@ -186,13 +191,35 @@ export class Lab {
     if (v6)
       await ip('-n', host, '-6', 'route', 'add', `${IMDS_IPV6}/128`, 'dev', 'eth0', 'src', this.#ipv6(0, 1));
 
-    const service = spawn(
-      'nsenter',
-      [`--net=${namespacePath(imds)}`, process.execPath, METADATA_SERVICE, ...(v6 ? ['--ipv6'] : [])],
-      { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: this.#env(), cwd: this.home, detached: true },
-    );
-    this.#adopt(service);
+    await this.#startMetadata();
+  }
+
+  async #startMetadata(): Promise<void> {
+    const argv = [
+      process.execPath,
+      METADATA_SERVICE,
+      ...(this.hostAddresses.ipv6 === null ? [] : ['--ipv6']),
+    ];
+    const service = spawn('nsenter', [`--net=${namespacePath(this.metadataNamespace)}`, ...argv], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: this.#env(this.#metadataEnv),
+      cwd: this.home,
+      detached: true,
+    });
+    this.#metadataProcess = this.#adopt(service);
     this.#metadata = await MetadataHandle.attach(service);
+  }
+
+  /**
+   * Ends the metadata service with `signal` and starts another, which knows no token of the former one and whose log begins
+   * anew. Returns the former one's handle, whose `seen` stays complete.
+   */
+  async restartMetadata(signal: NodeJS.Signals = 'SIGKILL'): Promise<MetadataHandle> {
+    const former = this.metadata;
+    await this.#metadataProcess?.stop(signal);
+    await former.ended;
+    await this.#startMetadata();
+    return former;
   }
 
   /**

@@ -15,9 +15,19 @@ export class MetadataHandle {
   readonly #waiting = new Map<number, (done: Done) => void>();
   #nextId = 1;
   #ended: Error | null = null;
+  /** Resolves when the service has ended and all that it had to say is here. */
+  readonly ended: Promise<void>;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
+    this.ended = new Promise((resolve) => {
+      child.once('disconnect', () => resolve());
+    });
+  }
+
+  /** What is known by now of the requests that it has seen, in the order of their reports. Complete once it has ended. */
+  get seen(): readonly SeenRequest[] {
+    return this.#seen;
   }
 
   /** Resolves once the service listens; rejects with its own words when it does not come up. */

@@ -1,0 +1,35 @@
+/** Where unexplained calls lie: in runs, each with the gaps on both sides of it. Values in, values out. */
+import type { AnsweredCall, Span } from './judge.ts';
+
+/** Calls that are no further apart are one run. */
+const SAME_RUN_MS = 1_500;
+
+export function explain(unexplained: readonly AnsweredCall[], gaps: readonly Span[]): string[] {
+  const runs: AnsweredCall[][] = [];
+  for (const call of unexplained.toSorted((a, b) => a.timeMs - b.timeMs)) {
+    const run = runs.at(-1);
+    if (run !== undefined && call.timeMs - run.at(-1)!.timeMs <= SAME_RUN_MS) run.push(call);
+    else runs.push([call]);
+  }
+  return runs.map((run) => describeRun(run, gaps));
+}
+
+function describeRun(run: readonly AnsweredCall[], gaps: readonly Span[]): string {
+  const [first, last] = [run[0]!, run.at(-1)!];
+  const before = gaps.filter(({ toMs }) => toMs < first.timeMs).sort((a, b) => b.toMs - a.toMs)[0];
+  const after = gaps.filter(({ fromMs }) => fromMs > last.timeMs).sort((a, b) => a.fromMs - b.fromMs)[0];
+  const v1 = run.filter(({ version }) => version === 1).length;
+  const numbers = run.slice(0, 3).map(({ number }) => number);
+  return [
+    `${v1} IMDSv1 and ${run.length - v1} IMDSv2 calls (number ${numbers.join(', ')} …)`,
+    `from ${timeText(first.timeMs)} to ${timeText(last.timeMs)}`,
+    before === undefined
+      ? 'no gap before'
+      : `${first.timeMs - before.toMs} ms after a gap of ${before.reason}`,
+    after === undefined ? 'no gap after' : `${after.fromMs - last.timeMs} ms before a gap of ${after.reason}`,
+  ].join(', ');
+}
+
+function timeText(ms: number): string {
+  return new Date(ms).toISOString();
+}

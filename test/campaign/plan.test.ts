@@ -1,0 +1,84 @@
+/** The parts of a campaign that take values and give values: plan, verdict, explanation, damage. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Random } from '../../bench/collector/random.ts';
+import { explain } from './explain.ts';
+import { damage } from './faults.ts';
+import { judge, judgeSums } from './judge.ts';
+import { FAULT_KINDS, makePlan } from './plan.ts';
+
+const LENGTH_MS = 20 * 60_000;
+
+test('a plan is the same for its seed, has every kind, fits its time and overlaps nowhere', () => {
+  const plan = makePlan({ seed: 7, lengthMs: LENGTH_MS });
+  assert.deepEqual(plan, makePlan({ seed: 7, lengthMs: LENGTH_MS }));
+  assert.notDeepEqual(plan, makePlan({ seed: 8, lengthMs: LENGTH_MS }));
+  assert.deepEqual(new Set(plan.map(({ kind }) => kind)), new Set(FAULT_KINDS));
+  assert.ok(plan.length > 100, `${plan.length} faults`);
+  for (const [index, { atMs, forMs }] of plan.entries()) {
+    assert.ok(atMs + forMs < LENGTH_MS);
+    assert.ok(atMs + forMs < (plan[index + 1]?.atMs ?? LENGTH_MS));
+  }
+  const only = makePlan({ seed: 7, lengthMs: LENGTH_MS, kinds: ['kill_agent'] });
+  assert.deepEqual(new Set(only.map(({ kind }) => kind)), new Set(['kill_agent']));
+});
+
+test('a call is stored, in a gap, dropped at the bound, or unexplained; twice and another version are told', () => {
+  const call = (number: number, timeMs: number, version: 1 | 2 = 1) => ({ number, timeMs, version });
+  const table = judge({
+    answered: [call(1, 10), call(2, 20), call(3, 30), call(4, 40, 2), call(5, 50, 2), call(6, 60)],
+    stored: [
+      { number: 1, version: 1 },
+      { number: 1, version: 1 },
+      { number: 2, version: 2 },
+      { number: 99, version: 1 },
+    ],
+    gaps: [{ fromMs: 30, toMs: 30, reason: 'boot' }],
+    overflowedV2: 1,
+  });
+  assert.deepEqual(table, {
+    answered: 6,
+    stored: 2,
+    twice: [1],
+    misjudged: [2],
+    in_gap: 1,
+    overflowed: 1,
+    unexplained: [call(5, 50, 2), call(6, 60)],
+  });
+  assert.match(
+    explain(table.unexplained, [{ fromMs: 30, toMs: 30, reason: 'boot' }]).join(),
+    /^1 IMDSv1 and 1 IMDSv2 calls \(number 5, 6 …\).* 20 ms after a gap of boot, no gap after$/,
+  );
+});
+
+test('sums: what is missing must fit the gaps, and no more is counted than was seen', () => {
+  const answered = [10, 20, 30].map((timeMs, number) => ({ number, timeMs, version: 2 as const }));
+  const gaps = [{ fromMs: 10, toMs: 10, reason: 'boot' }];
+  assert.equal(judgeSums({ answered, seen: 3, counted: 2, gaps }).unexplained, 0);
+  assert.equal(judgeSums({ answered, seen: 3, counted: 1, gaps }).unexplained, 1);
+  assert.equal(judgeSums({ answered, seen: 3, counted: 5, gaps }).surplus, 2);
+});
+
+test('damage changes files of the spool and nothing else, the same for its seed', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'imdswatch-damage-'));
+  try {
+    const files = ['v1-0000000000000000.log', 'ledger', 'credential', 'lock'];
+    const whole = Buffer.alloc(5_000, 0x41);
+    const damaged = (seed: number) => {
+      for (const file of files) writeFileSync(join(directory, file), whole);
+      const done = damage(directory, new Random(seed));
+      return { done, bytes: files.map((file) => readFileSync(join(directory, file))) };
+    };
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const first = damaged(seed);
+      assert.deepEqual(first, damaged(seed));
+      assert.ok(first.done.length > 0 && !(first.bytes[0]!.equals(whole) && first.bytes[1]!.equals(whole)));
+      assert.ok(first.bytes[2]!.equals(whole) && first.bytes[3]!.equals(whole));
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
