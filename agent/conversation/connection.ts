@@ -385,8 +385,9 @@ export class Connection<Context> {
         this.resetUs = null;
       }
     }
-    if (fromClient || this.ignoredEnds.length === 0 || this.isContradicted) return;
-    this.isContradicted = this.ignoredEnds.includes(ack);
+    if (fromClient || this.isContradicted || this.client.next === null) return;
+    const isFar = Math.abs(seqDistance(ack, this.client.next)) > WINDOW_BYTES;
+    this.isContradicted = isFar || this.ignoredEnds.includes(ack);
     if (this.isContradicted) this.counters.contradicted_connections++;
   }
 
@@ -453,6 +454,8 @@ export class Connection<Context> {
     if (this.isOver) return;
     this.isOver = true;
     this.skipGaps(this.lastUs);
+    // Bytes that the service acknowledged and nobody saw, with nothing behind them, are a hole all the same.
+    if (this.client.missesAcknowledged()) this.client.skipGap(this.lastUs, false);
     this.conversation.finish(this.resetUs === null ? outcome : 'reset');
   }
 

@@ -174,13 +174,34 @@ describe('segments that no receiver takes', () => {
       const script = conversation();
       const model = script.segments[firstRequest(script)]!;
       const far = forged(model, { seq: shifted(model.seq, 1_000_000_000), payload: Buffer.from(V1) });
-      const reply = forged(script.segments[1]!, {
-        ack: shifted(far.seq, isTaken ? far.payload.length : 5),
-      });
+      const ack = isTaken ? shifted(far.seq, far.payload.length) : shifted(model.seq, V1.length);
+      const reply = forged(script.segments[1]!, { ack });
       const { counters } = heardIn([...script.segments, far, reply]);
       assert.equal(counters['out_of_window_segments'], 1);
       assert.equal(counters['contradicted_connections'], isTaken ? 1 : 0);
     }
+  });
+});
+
+describe('what the service acknowledged and nobody saw', () => {
+  it('is a hole, though a reset ends the connection at once', () => {
+    const script = conversation().lose('client', V1).reset('client');
+    const { counters } = heardIn(script.segments, 500_000);
+    assert.equal(counters['gaps_in_heads'], 1);
+  });
+
+  it('far from everything we know: we follow another connection than the service', () => {
+    const script = conversation();
+    const model = script.segments.at(-2)!;
+    const far = forged(model, { ack: shifted(model.ack, 1_000_000_000) });
+    const rest = conversation().say({ from: 'client', text: V1 }).say({ from: 'server', text: V1_ANSWER });
+    const { calls, counters } = heardIn([
+      ...script.segments,
+      far,
+      ...rest.segments.slice(script.segments.length),
+    ]);
+    assert.equal(counters['contradicted_connections'], 1);
+    assert.deepEqual(calls, [...ANSWERED_V1, ...ANSWERED_V1]);
   });
 });
 
