@@ -1,9 +1,14 @@
 /**
- * What the kernel says was tried against what the capture saw, per network namespace. Where they differ, somebody
- * called and we did not look: that is counted, and the namespace is worth a capture of its own.
+ * Connections that the kernel reported, held against those of which the capture saw the beginning, per network
+ * namespace. Where they differ, somebody called and we did not look: that is counted, and the namespace is worth a
+ * capture of its own.
+ *
+ * Both sides are joined by the sequence number of the connection's SYN. Addresses and ports do not tell two connections
+ * apart: another namespace may have the same ones, and a port is used again. The kernel chooses the sequence number anew
+ * for each connection, and address translation leaves it as it is.
  */
 import type { Counters } from '../protocol/records.ts';
-import type { KernelConnection, SocketTuple } from './attribution/attributor.ts';
+import type { KernelConnection } from './attribution/attributor.ts';
 
 /** How long the packets of a connection that the kernel reported may still wait in the capture's queue. */
 const QUEUE_DELAY_US = 1_000_000;
@@ -15,6 +20,10 @@ const MAX_NAMESPACES = 1_024;
 export interface CoverageHooks {
   /** Whether packets of this namespace would be seen. */
   isWatched(netns: number): boolean;
+  /** A connection was reported of which no packet was seen so far: it may still be in the capture's queue. */
+  waits(connection: KernelConnection): void;
+  /** It was decided whether that one was seen. */
+  decided(connection: KernelConnection): void;
   /** A connection of which no packet was seen. */
   missed(connection: KernelConnection): void;
   /** An attempt whose SYN never left, in a namespace that is watched. */
@@ -30,10 +39,16 @@ interface NamespaceCounts {
   failed: number;
 }
 
+interface SeenBeginning {
+  timeUs: number;
+  /** A report of the kernel's was about it. One beginning stands for one connection. */
+  isTaken: boolean;
+}
+
 export class Coverage {
   private readonly hooks: CoverageHooks;
-  /** Conversations that the capture saw begin → when. Oldest first. */
-  private readonly seenAt = new Map<string, number>();
+  /** Beginnings that the capture saw, by what `keyOf` says. Oldest first. */
+  private readonly beginnings = new Map<string, SeenBeginning>();
   private readonly waiting: { connection: KernelConnection; sinceUs: number }[] = [];
   private readonly namespaces = new Map<number, NamespaceCounts>();
   /** Namespaces whose packets pass through a capture, shown by one that did. */
@@ -44,34 +59,45 @@ export class Coverage {
     this.hooks = hooks;
   }
 
-  /** The capture saw a conversation begin. */
-  seen(tuple: SocketTuple, timeUs: number): void {
-    const key = keyOf(tuple);
-    this.seenAt.delete(key);
-    this.seenAt.set(key, timeUs);
-    if (this.seenAt.size > MAX_SEEN) {
+  /** The capture saw a connection begin, by its SYN or by the first byte after it. The same one may be seen often. */
+  seen(remoteAddress: string, initialSequence: number, timeUs: number): void {
+    const key = keyOf(remoteAddress, initialSequence);
+    const isTaken = this.beginnings.get(key)?.isTaken === true;
+    this.beginnings.delete(key);
+    this.beginnings.set(key, { timeUs, isTaken });
+    if (this.beginnings.size > MAX_SEEN) {
       this.forgotten++;
-      const oldest = this.seenAt.keys().next();
-      if (!oldest.done) this.seenAt.delete(oldest.value);
+      const oldest = this.beginnings.keys().next();
+      if (!oldest.done) this.beginnings.delete(oldest.value);
     }
   }
 
   /** The kernel reported a connection, or an attempt that failed. */
   reported(connection: KernelConnection, timeUs: number): void {
     if (connection.kind === 'established') this.of(connection.netns).kernel_connections++;
-    if (this.seenAt.has(keyOf(connection.tuple))) this.settle(connection, true, timeUs);
-    else this.waiting.push({ connection, sinceUs: timeUs });
+    if (this.take(connection)) {
+      this.settle(connection, true, timeUs);
+      return;
+    }
+    this.waiting.push({ connection, sinceUs: timeUs });
+    this.hooks.waits(connection);
+  }
+
+  /** Whether packets of this namespace were seen to pass a capture. */
+  isVisible(netns: number): boolean {
+    return this.visible.has(netns);
   }
 
   /** Time has passed. Returns whether something waits to be decided. */
   tick(nowUs: number): boolean {
     while (this.waiting.length > 0 && nowUs - this.waiting[0]!.sinceUs >= QUEUE_DELAY_US) {
       const { connection, sinceUs } = this.waiting.shift()!;
-      this.settle(connection, this.seenAt.has(keyOf(connection.tuple)), sinceUs);
+      this.settle(connection, this.take(connection), sinceUs);
+      this.hooks.decided(connection);
     }
-    for (const [key, timeUs] of this.seenAt) {
+    for (const [key, { timeUs }] of this.beginnings) {
       if (nowUs - timeUs <= SEEN_KEPT_US) break;
-      this.seenAt.delete(key);
+      this.beginnings.delete(key);
     }
     return this.waiting.length > 0;
   }
@@ -88,6 +114,13 @@ export class Coverage {
       for (const name of Object.keys(sum) as (keyof NamespaceCounts)[]) sum[name] += counts[name];
     }
     return { ...sum, namespaces: this.namespaces.size, forgotten: this.forgotten };
+  }
+
+  private take({ tuple, initialSequence }: KernelConnection): boolean {
+    const beginning = this.beginnings.get(keyOf(tuple.remoteAddress, initialSequence));
+    if (beginning === undefined || beginning.isTaken) return false;
+    beginning.isTaken = true;
+    return true;
   }
 
   private settle(connection: KernelConnection, isSeen: boolean, timeUs: number): void {
@@ -131,6 +164,6 @@ export class Coverage {
   }
 }
 
-function keyOf({ localAddress, localPort, remoteAddress }: SocketTuple): string {
-  return `${localAddress}|${localPort}|${remoteAddress}`;
+function keyOf(remoteAddress: string, initialSequence: number): string {
+  return `${initialSequence}|${remoteAddress}`;
 }

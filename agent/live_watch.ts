@@ -1,8 +1,8 @@
 /** Live watching of this host, as `watch` and the agent do it: the pipeline on a live source, driven by time. */
 import type { Logger } from 'pino';
 import type { Call, HostFacts } from '../protocol/call.ts';
+import { endpointsOf } from '../protocol/endpoints.ts';
 import type { Counters, StageCounters } from '../protocol/records.ts';
-import type { SocketTuple } from './attribution/attributor.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
@@ -11,6 +11,7 @@ import { Coverage } from './coverage.ts';
 import { giveBackFreeMemory } from './free_memory.ts';
 import { openEngines } from './identity/engines/open_engines.ts';
 import { hostFacts } from './identity/host.ts';
+import type { OwnCalls } from './identity/own_calls.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
 import { WorkloadIdentity } from './identity/workload.ts';
 import { LiveTime, STALL_MS } from './live_time.ts';
@@ -40,7 +41,7 @@ export interface WatchCoverage {
 export interface WatchedBy {
   host?: HostFacts;
   /** See `PipelineOptions`. */
-  isOwn?: (tuple: SocketTuple) => boolean;
+  own?: OwnCalls;
 }
 
 export class LiveWatch {
@@ -65,7 +66,7 @@ export class LiveWatch {
     settings: LookSettings,
     log: Pick<Logger, 'debug' | 'info' | 'warn'>,
     onCall: (call: Call, isProven: boolean) => void,
-    { host = hostFacts(settings), isOwn }: WatchedBy = {},
+    { host = hostFacts(settings), own }: WatchedBy = {},
   ) {
     const { attributor, reason } = openAttributor({
       mode: settings.attribution,
@@ -88,18 +89,27 @@ export class LiveWatch {
       attribution: { attributor, identity: new ProcessIdentity(), workloads: this.workloads },
       host,
       onCall,
-      ...(isOwn && { isOwn }),
-      onConversation: (tuple, timeUs) => this.kernelView.seen(tuple, timeUs),
+      ...(own && { own }),
+      onBeginning: (remoteAddress, initialSequence, timeUs) =>
+        this.kernelView.seen(remoteAddress, initialSequence, timeUs),
       onUnowned: () => this.namespaces.findNew(performance.now()),
       onPacket: () => this.hurry(),
     });
-    this.namespaces = new NamespaceWatch(this.source, attributor, log);
+    const endpoints = endpointsOf(settings.endpoints);
+    this.namespaces = new NamespaceWatch({
+      source: this.source,
+      attributor,
+      log,
+      isEndpoint: (address) => endpoints.has(address),
+      isVisible: (netns) => this.kernelView.isVisible(netns),
+    });
     this.kernelView = new Coverage({
       isWatched: (netns) => this.source.isWatched(netns),
-      missed: (connection) => this.namespaces.missed(connection),
+      waits: (connection) => this.namespaces.waits(connection),
+      decided: (connection) => this.namespaces.decided(connection),
+      missed: (connection) => this.namespaces.missed(connection, performance.now()),
       blocked: (connection, timeUs) => this.pipeline.blocked(connection, timeUs),
     });
-    attributor.onConnection = (connection) => this.kernelView.reported(connection, wallClockUs());
   }
 
   /** Throws `OperatorError` when the capture cannot be opened. */
@@ -107,7 +117,11 @@ export class LiveWatch {
     this.pipeline.start();
     this.lastTickMs = performance.now();
     this.time = new LiveTime(this.lastTickMs);
-    this.namespaces.tick(this.lastTickMs);
+    // What the kernel has reported until now is older than the capture: it is looked for as everything older is.
+    this.attributor.poll();
+    this.attributor.onConnection = (connection) => this.kernelView.reported(connection, wallClockUs());
+    this.attributor.onClosed = (netns, tuple) => this.namespaces.closed(netns, tuple, performance.now());
+    this.namespaces.start(this.lastTickMs);
     this.schedule(IDLE_TICK_MS);
   }
 
@@ -117,6 +131,7 @@ export class LiveWatch {
     this.time.pass(performance.now(), this.source.live);
     this.pipeline.stop();
     this.kernelView.finish();
+    this.namespaces.stop();
     this.workloads.close(); // whoever waits for a name goes without
     this.final = { counters: this.counters(), coverage: this.coverageNow() };
     this.attributor.close();
@@ -149,7 +164,11 @@ export class LiveWatch {
 
   counters(): StageCounters {
     if (this.final !== null) return this.final.counters;
-    return { ...this.pipeline.counters(), coverage: this.kernelView.counters() };
+    return {
+      ...this.pipeline.counters(),
+      coverage: this.kernelView.counters(),
+      namespaces: this.namespaces.counters(performance.now()),
+    };
   }
 
   /** Everything that was lost since the start, by `stage.counter`; only what is not zero. */

@@ -5,6 +5,7 @@ import type { Counters, StageCounters } from '../protocol/records.ts';
 const LOSSES: Record<string, string[]> = {
   capture: ['dropped', 'blind', 'reopen_failures', 'damaged', 'bad_times', 'unknown_link_type'],
   coverage: ['missed'],
+  namespaces: ['not_followed_ms', 'not_watched_ms'],
   decode: ['link_type', 'ip_fragment', 'cut_short', 'malformed'],
   conversation: [
     'gaps_in_heads',
@@ -26,7 +27,7 @@ const LOSSES: Record<string, string[]> = {
     'one_sided_connections',
     'upgraded_connections',
   ],
-  attribution: ['ring_lost', 'recursion_misses', 'evicted'],
+  attribution: ['ring_lost', 'recursion_misses', 'evicted', 'overlapping'],
   calls: ['truncated', 'unattributed', 'verdict_disagreements', 'unproven'],
 };
 

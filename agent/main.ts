@@ -74,7 +74,7 @@ export async function startAgent(
   };
   const watch = new LiveWatch(settings, log, onCall, {
     host: identity.facts,
-    isOwn: (tuple) => identity.own.has(tuple),
+    own: identity.own,
   });
   watch.start();
   const report = coverageReporter(watch, (coverage) => outbox?.coverage(coverage));

@@ -9,10 +9,12 @@ import { asksForToken, classify, classifyCredentialsEndpoint, isUnproven } from 
 import type { Exchange } from './conversation/exchange.ts';
 import { FallbackWatch } from './conversation/fallback.ts';
 import type { FlowTuple } from './conversation/flow.ts';
+import { ACK, type Segment, SYN } from './conversation/segment.ts';
 import { Tracker } from './conversation/tracker.ts';
 import { decodePacket } from './decode/decode.ts';
 import type { DecodeFault } from './decode/decode_fault.ts';
 import { MASK } from './identity/mask_shapes.ts';
+import type { OwnCalls } from './identity/own_calls.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
 import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
 import type { SocketOwner } from './process/owner.ts';
@@ -26,10 +28,10 @@ export interface PipelineOptions {
   host: HostFacts;
   /** `isProven`: false for a call that passes for IMDSv2 without proof; see `isUnproven`. */
   onCall: (call: Call, isProven: boolean) => void;
-  /** The capture saw a conversation begin. */
-  onConversation?: (tuple: SocketTuple, timeUs: number) => void;
-  /** Whether a connection is one of this very process's: it is counted, and is no call. */
-  isOwn?: (tuple: SocketTuple) => boolean;
+  /** The capture saw a connection begin, by its SYN or by its first byte; called for each copy of it. */
+  onBeginning?: (remoteAddress: string, initialSequence: number, timeUs: number) => void;
+  /** Connections of this very process: its own questions are counted, and are no calls. */
+  own?: OwnCalls;
   /** The owner of a connection that begins was not found. Returns whether asking again may help. */
   onUnowned?: () => boolean;
   /** A packet came: something may have to be decided soon by the passing of time. */
@@ -53,8 +55,12 @@ interface Context {
   process: ProcessFacts | null;
   /** Its container, pod and unit, with their names on the way. */
   workload: WorkloadRef | null;
-  /** One of our own questions to the service. */
+  /** Sequence number of its SYN; null where that was not seen. */
+  initialSequence: number | null;
+  /** Our own socket made it, as far as that is known without eBPF. */
   isOwn: boolean;
+  /** How many of its requests were taken for our own. We never send a second one on a connection. */
+  ownRequests: number;
 }
 
 export class Pipeline {
@@ -78,6 +84,8 @@ export class Pipeline {
   host: HostFacts;
   /** Time of the packet in hand. */
   private nowUs = 0;
+  /** The segment in hand. */
+  private segment: Segment | null = null;
   private readonly calls = {
     calls: 0,
     v1: 0,
@@ -108,7 +116,7 @@ export class Pipeline {
         opened: (tuple, atSyn) => this.opened(tuple, atSyn),
         asked: (tuple, context, request, startUs) => {
           // While the caller still waits for its answer it can still be read.
-          this.identify(tuple, context);
+          if (!context.isOwn || context.ownRequests > 0) this.identify(tuple, context);
           const key = callerKey(context);
           if (key !== null && this.isImds(tuple) && asksForToken(request))
             this.fallback.tokenAsked(key, startUs);
@@ -160,11 +168,11 @@ export class Pipeline {
 
   /** The kernel saw an attempt whose SYN never left: nothing was asked, and somebody wanted to. */
   blocked(connection: KernelConnection, timeUs: number): void {
-    if (this.options.isOwn?.(connection.tuple)) {
+    const context = newContext(connection.owner(), connection.initialSequence);
+    if (this.options.own !== undefined && context.owner?.isSelf === true) {
       this.calls.own++;
       return;
     }
-    const context: Context = { owner: connection.owner(), process: null, workload: null, isOwn: false };
     this.describe(context);
     this.emit(
       {
@@ -202,24 +210,43 @@ export class Pipeline {
     this.decoded.segments++;
     if (segment.payloadCutBytes > 0) this.decoded.cut_payloads++;
     this.nowUs = packet.timeUs;
+    this.segment = segment;
+    if ((segment.flags & (SYN | ACK)) === SYN && this.isToEndpoint(segment)) {
+      this.options.onBeginning?.(segment.destinationAddress, segment.seq, this.nowUs);
+    }
     this.tracker.segment(segment);
+  }
+
+  private isToEndpoint({ destinationAddress, destinationPort }: Segment): boolean {
+    return destinationPort === IMDS_PORT && this.endpoints.has(destinationAddress);
   }
 
   private opened(tuple: FlowTuple, atSyn: boolean): Context {
     const socket = socketTuple(tuple);
-    this.options.onConversation?.(socket, this.nowUs);
-    const { attribution, onUnowned, isOwn } = this.options;
-    if (isOwn?.(socket)) return { owner: null, process: null, workload: null, isOwn: true };
-    let owner = attribution?.attributor.ownerOf(socket, atSyn) ?? null;
-    if (owner === null && attribution !== null && onUnowned?.()) {
-      owner = attribution.attributor.ownerOf(socket, atSyn);
+    const { attribution, onUnowned, onBeginning, own } = this.options;
+    const context = newContext(null, atSyn ? this.segment!.seq : null);
+    if (!atSyn && this.isToEndpoint(this.segment!)) {
+      // Where its SYN was not captured and this is its first byte, nothing of it was missed.
+      onBeginning?.(socket.remoteAddress, (this.segment!.seq - 1) >>> 0, this.nowUs);
     }
-    return { owner, process: null, workload: null, isOwn: false };
+    if (attribution === null) return context;
+    const { attributor } = attribution;
+    if (atSyn && own !== undefined && attributor.inodeOf !== undefined) {
+      context.isOwn = own.begins(socket, this.segment!.seq, () => attributor.inodeOf!(socket));
+      if (context.isOwn) return context;
+    }
+    context.owner = attributor.ownerOf(socket, atSyn, context.initialSequence);
+    if (context.owner === null && onUnowned?.()) {
+      context.owner = attributor.ownerOf(socket, atSyn, context.initialSequence);
+    }
+    return context;
   }
 
   private identify(tuple: FlowTuple, context: Context): void {
-    if (context.process !== null || context.isOwn) return;
-    context.owner ??= this.options.attribution?.attributor.ownerOf(socketTuple(tuple), false) ?? null;
+    if (context.process !== null) return;
+    const { attribution } = this.options;
+    context.owner ??=
+      attribution?.attributor.ownerOf(socketTuple(tuple), false, context.initialSequence) ?? null;
     this.describe(context);
   }
 
@@ -231,13 +258,14 @@ export class Pipeline {
   }
 
   private exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void {
-    if (context.isOwn) {
+    const { request, response, outcome, startUs, responseUs } = exchange;
+    const verdict = this.isImds(tuple) ? classify(exchange) : classifyCredentialsEndpoint(exchange);
+    if (this.isOwnQuestion(tuple, context, verdict.version)) {
+      context.ownRequests++;
       this.calls.own++;
       return;
     }
     this.identify(tuple, context);
-    const { request, response, outcome, startUs, responseUs } = exchange;
-    const verdict = this.isImds(tuple) ? classify(exchange) : classifyCredentialsEndpoint(exchange);
     const key = callerKey(context);
     let fallback: Call['imds.fallback'] = null;
     if (key !== null && verdict.kind === 'token') {
@@ -275,6 +303,14 @@ export class Pipeline {
       context.workload,
       isProven,
     );
+  }
+
+  /** We ask by IMDSv2 alone, once a connection: whatever else comes on a connection of ours is counted as a call. */
+  private isOwnQuestion(tuple: FlowTuple, context: Context, version: Call['imds.version']): boolean {
+    if (this.options.own === undefined || version !== 2 || context.ownRequests > 0) return false;
+    if (context.isOwn) return true;
+    this.identify(tuple, context);
+    return context.owner?.isSelf === true;
   }
 
   private isImds({ serverAddress }: FlowTuple): boolean {
@@ -323,6 +359,10 @@ function socketTuple(tuple: FlowTuple): SocketTuple {
     remoteAddress: tuple.serverAddress,
     remotePort: tuple.serverPort,
   };
+}
+
+function newContext(owner: SocketOwner | null, initialSequence: number | null): Context {
+  return { owner, process: null, workload: null, initialSequence, isOwn: false, ownRequests: 0 };
 }
 
 function callerKey({ owner }: Context): string | null {

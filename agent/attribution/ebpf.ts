@@ -84,6 +84,8 @@ export class EbpfAttributor implements Attributor {
     asked: 0,
     found: 0,
     ambiguous: 0,
+    /** Sockets of several network namespaces that had the same addresses and ports at one time. */
+    overlapping: 0,
     fallback_asked: 0,
     fallback_found: 0,
     executables_from_proc: 0,
@@ -93,6 +95,9 @@ export class EbpfAttributor implements Attributor {
     cgroup_paths_cut: 0,
   };
   onConnection: ((connection: KernelConnection) => void) | null = null;
+  onClosed: ((netns: number, tuple: SocketTuple) => void) | null = null;
+  /** Our own pid namespace: together with the pid in it, it names this process and no other. */
+  readonly #pidNamespace = statSync('/proc/self/ns/pid').ino;
   #nowMs = 0;
   #expiredMs = 0;
 
@@ -162,6 +167,8 @@ export class EbpfAttributor implements Attributor {
     }
     if (head.kind === 'closed') {
       this.#sockets.closed(head.socket, this.#nowMs);
+      if (this.onClosed !== null)
+        this.onClosed(head.netns, tupleOf(stateRecord(head, bytes, this.#addresses)));
       return;
     }
     const own = head.netns === this.#netns;
@@ -174,20 +181,32 @@ export class EbpfAttributor implements Attributor {
     }
     const state = stateRecord(head, bytes, this.#addresses);
     this.#sockets.addressed(state, this.#nowMs);
-    const { kind, netns, localAddress, localPort, remoteAddress, remotePort } = state;
+    const { kind, netns, initialSequence } = state;
+    const tuple = tupleOf(state);
+    const socket = this.#sockets.find(tuple).findLast((candidate) => candidate.netns === netns);
+    if (kind === 'established' && this.#sockets.find(tuple).filter(({ isOpen }) => isOpen).length > 1) {
+      counts.overlapping++;
+    }
     if (this.onConnection === null || kind === 'closed') return;
-    const tuple = { localAddress, localPort, remoteAddress, remotePort };
-    this.onConnection({ kind, netns, tuple, owner: () => this.#ownerIn(netns, tuple) });
+    this.onConnection({
+      kind,
+      netns,
+      tuple,
+      initialSequence,
+      owner: () => (socket === undefined ? null : this.#read(socket)),
+      threadId: () => (socket?.record ? (ownerRecord(socket.record)?.tid ?? null) : null),
+      isOpen: () => socket?.isOpen === true,
+    });
   }
 
   /**
    * Null at a SYN: the port of a connection that just begins is not known yet, and what is known under this address
    * can only be an older one. At a request: the kernel's word, else the fallback's.
    */
-  ownerOf(tuple: SocketTuple, atSyn: boolean): SocketOwner | null {
+  ownerOf(tuple: SocketTuple, atSyn: boolean, initialSequence: number | null = null): SocketOwner | null {
     if (atSyn) return null;
     this.#counts.asked++;
-    const owner = this.#recordedOwner(tuple);
+    const owner = this.#recordedOwner(tuple, initialSequence);
     if (owner !== null) {
       this.#counts.found++;
       return owner;
@@ -199,12 +218,18 @@ export class EbpfAttributor implements Attributor {
     return older;
   }
 
-  #recordedOwner(tuple: SocketTuple): EbpfSocketOwner | null {
-    let sockets = this.#sockets.find(tuple);
+  #recordedOwner(tuple: SocketTuple, initialSequence: number | null): EbpfSocketOwner | null {
+    const find = () => {
+      const all = this.#sockets.find(tuple);
+      return initialSequence === null
+        ? all
+        : all.filter((candidate) => candidate.initialSequence === initialSequence);
+    };
+    let sockets = find();
     if (sockets.length === 0) {
       // Another CPU may have been in the middle of writing a record when the ring was drained last.
       this.#ring.consume(this.#take);
-      sockets = this.#sockets.find(tuple);
+      sockets = find();
     }
     const socket = sockets.find((candidate) => candidate.netns === this.#netns) ?? sockets.at(-1);
     if (socket === undefined) return null;
@@ -215,11 +240,6 @@ export class EbpfAttributor implements Attributor {
       return { ...owner, confidence: 'probable' };
     }
     return owner;
-  }
-
-  #ownerIn(netns: number, tuple: SocketTuple): SocketOwner | null {
-    const socket = this.#sockets.find(tuple).findLast((candidate) => candidate.netns === netns);
-    return socket === undefined ? null : this.#read(socket);
   }
 
   #read(socket: WatchedSocket): EbpfSocketOwner | null {
@@ -246,6 +266,7 @@ export class EbpfAttributor implements Attributor {
       pidNamespace: record.pidNamespace,
       method: 'ebpf',
       confidence: 'exact',
+      isSelf: record.pidNamespace === this.#pidNamespace && record.innerPid === process.pid,
     };
     // A path that is asked of /proc may be there the next time, or gone; what the record holds stays as it is.
     const asksProc = record.executableCut || record.ancestors.some(({ executableCut }) => executableCut);
@@ -288,6 +309,10 @@ export class EbpfAttributor implements Attributor {
     this.#bpf.close();
     this.#fallback?.close();
   }
+}
+
+function tupleOf({ localAddress, localPort, remoteAddress, remotePort }: SocketTuple): SocketTuple {
+  return { localAddress, localPort, remoteAddress, remotePort };
 }
 
 /** The executable's path by /proc, if the process is still the one that is meant; null when it is gone. */

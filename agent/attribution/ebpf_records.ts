@@ -39,8 +39,10 @@ export const OWNER_LAYOUT = {
   cgroups_bytes: 60,
   data_bytes: 62,
   comm: 64,
+  inner_pid: 80,
+  reserved: 84,
 } as const;
-export const OWNER_HEAD_BYTES = 80;
+export const OWNER_HEAD_BYTES = 88;
 
 /** Byte offsets in `struct ancestor_record`. */
 export const ANCESTOR_LAYOUT = {
@@ -60,7 +62,7 @@ export const STATE_LAYOUT = {
   socket: 8,
   local_port: 16,
   remote_port: 18,
-  reserved: 20,
+  initial_sequence: 20,
   local_address: 24,
   remote_address: 40,
 } as const;
@@ -92,6 +94,8 @@ export interface StateRecord extends RecordHead {
   localPort: number;
   remoteAddress: string;
   remotePort: number;
+  /** Sequence number of the SYN that the socket sent; without meaning where it sent none. */
+  initialSequence: number;
 }
 
 /** One process as recorded; `executableCut`: its path was too long to be recorded, so `executable` is null. */
@@ -107,6 +111,8 @@ export interface OwnerRecord extends RecordedProcess {
   mountNamespace: number;
   /** The innermost pid namespace of the process. `pid` is its number in the initial one. */
   pidNamespace: number;
+  /** The process's number in that namespace. */
+  innerPid: number;
   cgroupId: bigint;
   /** Below the hierarchies' roots, each path once; null when the process is in the roots only, or `cgroupsCut`. */
   cgroupPaths: string[] | null;
@@ -154,6 +160,7 @@ export function stateRecord(head: RecordHead, bytes: Buffer, addresses: AddressT
     localPort: bytes.readUInt16LE(STATE_LAYOUT.local_port),
     remoteAddress: addresses.text(bytes, STATE_LAYOUT.remote_address),
     remotePort: bytes.readUInt16LE(STATE_LAYOUT.remote_port),
+    initialSequence: bytes.readUInt32LE(STATE_LAYOUT.initial_sequence),
   };
 }
 
@@ -185,6 +192,7 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
     netns: bytes.readUInt32LE(OWNER_LAYOUT.net_ns),
     mountNamespace: bytes.readUInt32LE(OWNER_LAYOUT.mount_ns),
     pidNamespace: bytes.readUInt32LE(OWNER_LAYOUT.pid_ns),
+    innerPid: bytes.readUInt32LE(OWNER_LAYOUT.inner_pid),
     cgroupId: bytes.readBigUInt64LE(OWNER_LAYOUT.cgroup_id),
     cgroupPaths: flags & CGROUPS_CUT ? null : cgroupPathList(bytes, executableEnd, cgroupsEnd),
     cgroupsCut: (flags & CGROUPS_CUT) !== 0,

@@ -11,6 +11,9 @@ export interface WatchedSocket {
   readonly record: Buffer | null;
   /** Its addresses on the wire; null until they are known. */
   tuple: SocketTuple | null;
+  /** Sequence number of its SYN; null until it is known. */
+  initialSequence: number | null;
+  isOpen: boolean;
 }
 
 export interface SocketTableLimits {
@@ -48,7 +51,7 @@ export class SocketTable {
   /** A socket began to connect. `record` is kept as it is. */
   begun(socket: number, netns: number, record: Buffer, nowMs: number): void {
     this.#close(socket, nowMs);
-    this.#live.set(socket, { netns, record, tuple: null });
+    this.#live.set(socket, { netns, record, tuple: null, initialSequence: null, isOpen: true });
     this.#bytes += record.length;
     this.#makeRoom();
   }
@@ -60,10 +63,11 @@ export class SocketTable {
       // Its beginning was lost, or was before our time. Known by its address all the same: the kernel did report it.
       this.#close(state.socket, nowMs);
       this.joinsWithoutOwner++;
-      watched = { netns: state.netns, record: null, tuple: null };
+      watched = { netns: state.netns, record: null, tuple: null, initialSequence: null, isOpen: true };
       this.#live.set(state.socket, watched);
       this.#makeRoom();
     }
+    watched.initialSequence = state.initialSequence;
     if (state.localPort !== 0) this.#index(watched, state);
     if (state.kind === 'failed') this.#close(state.socket, nowMs);
   }
@@ -104,6 +108,7 @@ export class SocketTable {
     const watched = this.#live.get(socket);
     if (watched === undefined) return;
     this.#live.delete(socket);
+    watched.isOpen = false;
     this.#closed.set(watched, nowMs);
   }
 

@@ -51,6 +51,7 @@ interface Known {
 export class SockDiagAttributor implements Attributor {
   /** The kernel is asked here, it tells nothing by itself. */
   onConnection: Attributor['onConnection'] = null;
+  onClosed: Attributor['onClosed'] = null;
   readonly method = 'sock_diag';
   readonly #netlink: SockDiagSocket;
   readonly #search: HolderSearch;
@@ -153,6 +154,11 @@ export class SockDiagAttributor implements Attributor {
       }
     }
     return owner;
+  }
+
+  inodeOf(tuple: SocketTuple): number | null {
+    const id = this.#socketId(tuple);
+    return id === null ? null : (this.#netlink.find(id)?.inode ?? null);
   }
 
   /** Asks each namespace in turn, ours first. A packet does not say whose it is, and its addresses nearly always do. */

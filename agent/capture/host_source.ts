@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { LiveSource, type LiveSourceOptions } from './live_source.ts';
-import { namespaceAt, ownNamespace, withinNamespace } from './namespace.ts';
+import { HeldNamespace, ownNamespace, withinNamespace } from './namespace.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
 
 /** Room for 128 packets: a namespace has one workload. */
@@ -17,6 +17,16 @@ export interface HostSourceOptions extends LiveSourceOptions {
   maxNamespaces: number;
 }
 
+/** What came of the wish to capture in a namespace. */
+export type NamespaceOutcome =
+  | { kind: 'watched' }
+  /** The path does not lead there any more. */
+  | { kind: 'gone' }
+  /** It has an endpoint's address itself: whatever is asked there is answered there. */
+  | { kind: 'service' }
+  /** `reason`: for the operator; null where they asked for no captures in other namespaces, or the end has come. */
+  | { kind: 'refused'; reason: string | null };
+
 export class HostSource implements PacketSource {
   readonly name: string;
   /** Inode number of the namespace that we run in. */
@@ -24,7 +34,7 @@ export class HostSource implements PacketSource {
   private readonly main: LiveSource;
   private readonly maxNamespaces: number;
   private readonly endpoints: LiveSourceOptions['endpoints'];
-  private readonly others = new Map<number, LiveSource>();
+  private readonly others = new Map<number, { source: LiveSource; held: HeldNamespace }>();
   private handler: ((packet: Packet) => void) | null = null;
   /** Counters of captures that are closed. */
   private readonly past: Counters = {};
@@ -72,64 +82,67 @@ export class HostSource implements PacketSource {
     return netns === this.netns || this.others.has(netns);
   }
 
-  /** Whether there is room for one more; without any room asked for, nobody needs to be told that there is none. */
-  get mayWatchMore(): boolean {
-    if (this.maxNamespaces === 0) return false;
-    if (this.others.size >= this.maxNamespaces) this.counts.namespaces_over_bound++;
-    return this.others.size < this.maxNamespaces;
+  /** The namespace of a capture, which can be asked by its path although nobody is in it any more. */
+  namespacePath(netns: number): string | null {
+    return this.others.get(netns)?.held.path ?? null;
   }
 
   get namespaces(): number[] {
     return [...this.others.keys()];
   }
 
-  /** Opens a capture in the namespace at `path`. Returns why not, or null when it is open. */
-  watchNamespace(netns: number, path: string): string | null {
-    if (this.handler === null || this.isWatched(netns)) return null;
-    if (namespaceAt(path) !== netns) return null; // gone, and with it whoever could call
-    const source = new LiveSource({
-      interface: 'any',
-      ...(this.endpoints && { endpoints: this.endpoints }),
-      ringBytes: NAMESPACE_RING_BYTES,
-      namespacePath: path,
-    });
+  /** Opens a capture in the namespace at `path`. */
+  watchNamespace(netns: number, path: string): NamespaceOutcome {
+    if (this.isWatched(netns)) return { kind: 'watched' };
+    if (this.handler === null || this.maxNamespaces === 0) return { kind: 'refused', reason: null };
+    if (this.others.size >= this.maxNamespaces) {
+      this.counts.namespaces_over_bound++;
+      return {
+        kind: 'refused',
+        reason: `captures run in ${this.maxNamespaces} other namespaces already (max_namespaces)`,
+      };
+    }
+    const held = HeldNamespace.open(netns, path);
+    if (held === null) return { kind: 'gone' };
     try {
       // The service's own namespace: everybody's calls end there, with other addresses than they began with.
-      if (withinNamespace(path, hasEndpointOfItsOwn)) return null;
+      if (withinNamespace(held.path, hasEndpointOfItsOwn)) {
+        held.close();
+        return { kind: 'service' };
+      }
+      const source = new LiveSource({
+        interface: 'any',
+        ...(this.endpoints && { endpoints: this.endpoints }),
+        ringBytes: NAMESPACE_RING_BYTES,
+        namespacePath: held.path,
+      });
       source.start(this.handler);
+      this.others.set(netns, { source, held });
     } catch (error) {
+      held.close();
       this.counts.namespaces_failed++;
-      return (error as Error).message;
+      return { kind: 'refused', reason: (error as Error).message };
     }
     this.counts.namespaces_opened++;
-    this.others.set(netns, source);
-    return null;
-  }
-
-  /**
-   * Closes captures in namespaces that nobody else is in: our own packet socket keeps one alive. `existing`: what
-   * `listNamespaces` says. Returns those that were closed.
-   */
-  closeGone(existing: Map<number, string>): number[] {
-    const gone = this.namespaces.filter((netns) => !existing.has(netns));
-    for (const netns of gone) this.close(netns);
-    return gone;
+    return { kind: 'watched' };
   }
 
   counters(): Counters {
     const sum: Counters = { ...this.main.counters() };
-    for (const counters of [this.past, ...[...this.others.values()].map((source) => source.counters())]) {
+    for (const counters of [this.past, ...[...this.others.values()].map(({ source }) => source.counters())]) {
       add(sum, counters);
     }
     return { ...sum, ...this.counts, namespaces_open: this.others.size };
   }
 
-  private close(netns: number): void {
-    const source = this.others.get(netns);
-    if (source === undefined) return;
+  /** Ends the capture in a namespace. Our packet socket and our descriptor keep the namespace alive until then. */
+  close(netns: number): void {
+    const other = this.others.get(netns);
+    if (other === undefined) return;
     this.others.delete(netns);
-    source.stop();
-    add(this.past, source.counters());
+    other.source.stop();
+    other.held.close();
+    add(this.past, other.source.counters());
     this.counts.namespaces_closed++;
   }
 }

@@ -2,7 +2,7 @@
  * Network namespaces of this host: found by the processes in them and by the files that keep them (`ip netns`, Docker),
  * and entered for as long as one action takes. setns(2) changes the calling thread only, which is the main one here.
  */
-import { closeSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { setNetworkNamespace } from './libc.ts';
 
 /** Inode number of the network namespace that this thread is in. */
@@ -43,28 +43,127 @@ export function withinNamespace<T>(path: string, action: () => T): T {
   }
 }
 
-/** Every network namespace with a process in it or a file that keeps it: inode number → a path to enter it by. */
-export function listNamespaces(procRoot = '/proc'): Map<number, string> {
-  const found = new Map<number, string>();
-  for (const entry of readdirSync(procRoot)) {
-    if (!/^\d+$/.test(entry)) continue;
-    const path = `${procRoot}/${entry}/ns/net`;
-    const inode = namespaceAt(path);
-    if (inode !== null && !found.has(inode)) found.set(inode, path);
+/**
+ * A network namespace that is held by an open descriptor: it can be entered by `path` although nobody is in it any more.
+ * It lives for as long as it is held, with its interfaces: close it as soon as it is not needed.
+ */
+export class HeldNamespace {
+  readonly netns: number;
+  readonly path: string;
+  readonly #fd: number;
+  #isOpen = true;
+
+  private constructor(netns: number, fd: number) {
+    this.netns = netns;
+    this.#fd = fd;
+    this.path = `/proc/self/fd/${fd}`;
   }
-  for (const path of namespaceFiles(procRoot)) {
-    const inode = namespaceAt(path);
-    if (inode !== null && !found.has(inode)) found.set(inode, path);
+
+  /** Null when the path is gone, is not for us, or leads to another namespace than `netns`. */
+  static open(netns: number, path: string): HeldNamespace | null {
+    let fd: number;
+    try {
+      fd = openSync(path, 'r');
+    } catch {
+      return null;
+    }
+    if (fstatSync(fd).ino === netns) return new HeldNamespace(netns, fd);
+    closeSync(fd);
+    return null;
   }
-  return found;
+
+  close(): void {
+    if (this.#isOpen) closeSync(this.#fd);
+    this.#isOpen = false;
+  }
 }
 
-/** Mount points of nsfs: field 5 of mountinfo (proc(5)), with its octal escapes undone. */
-function namespaceFiles(procRoot: string): string[] {
+/** Threads looked at in one listing: a look costs a few microseconds, and packets wait meanwhile. */
+const THREADS_PER_LISTING = 2_000;
+
+/**
+ * Every network namespace with a process or a thread in it or a file that keeps it: inode number → a path to enter it
+ * by. A thread may be in another namespace than its process. Of threads, each listing looks at some; all are looked at in
+ * turn, and by the first listing.
+ */
+export class NamespaceListing {
+  readonly #procRoot: string;
+  /** The process whose threads were looked at last; 0 before the first listing. */
+  #threadsUpTo = 0;
+  #threadsLeft = THREADS_PER_LISTING;
+
+  constructor(procRoot = '/proc') {
+    this.#procRoot = procRoot;
+  }
+
+  /** `allThreads`: however many there are. */
+  list(allThreads: boolean): Map<number, string> {
+    const found = new Map<number, string>();
+    const add = (path: string) => {
+      const inode = namespaceAt(path);
+      if (inode !== null && !found.has(inode)) found.set(inode, path);
+    };
+    const pids = readdirSync(this.#procRoot)
+      .filter((entry) => /^\d+$/.test(entry))
+      .map(Number);
+    for (const pid of pids) add(`${this.#procRoot}/${pid}/ns/net`);
+    for (const pid of this.#turn(pids)) {
+      const threads = threadsOf(`${this.#procRoot}/${pid}/task`);
+      for (const thread of threads) add(`${this.#procRoot}/${pid}/task/${thread}/ns/net`);
+      this.#threadsLeft -= threads.length;
+      if (!allThreads && this.#threadsLeft <= 0) break;
+      this.#threadsUpTo = pid;
+    }
+    this.#threadsLeft = THREADS_PER_LISTING;
+    for (const path of namespaceFiles(this.#procRoot, pids)) add(path);
+    return found;
+  }
+
+  /** The processes, from the one after the last that was looked at, and around. */
+  #turn(pids: number[]): number[] {
+    const sorted = pids.toSorted((a, b) => a - b);
+    const next = sorted.findIndex((pid) => pid > this.#threadsUpTo);
+    return next <= 0 ? sorted : [...sorted.slice(next), ...sorted.slice(0, next)];
+  }
+}
+
+/** Its threads but for the first, which is the process itself; none where there is only that one. */
+function threadsOf(path: string): string[] {
+  try {
+    // The kernel counts a link for each thread, and two for the directory: no list is needed to see that there is one.
+    if (statSync(path).nlink <= 3) return [];
+    return readdirSync(path).slice(1);
+  } catch {
+    return []; // the process has ended
+  }
+}
+
+/** Mount points of nsfs in every mount namespace that a process is in, as paths from here. */
+function namespaceFiles(procRoot: string, pids: number[]): string[] {
+  const files = mountPoints(`${procRoot}/self/mountinfo`);
+  const looked = new Set([namespaceAt(`${procRoot}/self/ns/mnt`)]);
+  for (const pid of pids) {
+    const mountNamespace = namespaceAt(`${procRoot}/${pid}/ns/mnt`);
+    if (mountNamespace === null || looked.has(mountNamespace)) continue;
+    looked.add(mountNamespace);
+    files.push(
+      ...mountPoints(`${procRoot}/${pid}/mountinfo`).map((file) => `${procRoot}/${pid}/root${file}`),
+    );
+  }
+  return files;
+}
+
+/** Field 5 of mountinfo (proc(5)), with its octal escapes undone. */
+function mountPoints(mountinfo: string): string[] {
+  let text = '';
+  try {
+    text = readFileSync(mountinfo, 'utf8');
+  } catch {
+    return []; // the process has ended, or is not for us
+  }
   const files: string[] = [];
-  for (const line of readFileSync(`${procRoot}/self/mountinfo`, 'utf8').split('\n')) {
-    if (!line.includes(' - nsfs ')) continue;
-    const mountPoint = line.split(' ')[4];
+  for (const line of text.split('\n')) {
+    const mountPoint = line.includes(' - nsfs ') ? line.split(' ')[4] : undefined;
     if (mountPoint === undefined) continue;
     files.push(
       mountPoint.replace(/\\([0-7]{3})/g, (_whole, octal: string) =>

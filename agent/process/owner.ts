@@ -37,4 +37,6 @@ export interface SocketOwner extends ProcessSnapshot {
   ancestors: ProcessSnapshot[] | null;
   method: 'ebpf' | 'sock_diag' | 'proc';
   confidence: 'exact' | 'probable';
+  /** The kernel says that this very process opened the socket. */
+  isSelf?: boolean;
 }

@@ -1,7 +1,7 @@
 /** The way to the metadata service and the network namespaces beside ours. Reads tables; sends nothing to anybody. */
 import { readFileSync } from 'node:fs';
 import { interfaceIndex } from '../../agent/capture/libc.ts';
-import { listNamespaces, ownNamespace } from '../../agent/capture/namespace.ts';
+import { NamespaceListing, ownNamespace } from '../../agent/capture/namespace.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
 import { effectiveCapabilities } from './capabilities.ts';
 import { type AgentSide, type Check, type Finding, fail, ok, warn } from './check.ts';
@@ -34,7 +34,7 @@ export const network: Check<AgentSide> = {
         : ok(`the way to ${IMDS_IPV4} is ${device}; nothing was sent there`),
     );
     const own = ownNamespace();
-    const others = [...listNamespaces()].filter(([inode]) => inode !== own);
+    const others = [...new NamespaceListing().list(true)].filter(([inode]) => inode !== own);
     const held = (running.pid === null ? null : effectiveCapabilities(running.pid)) ?? capabilities;
     const mayEnter = ((held >> CAP_SYS_ADMIN_BIT) & 1n) === 1n;
     const there = countText(others.length, 'other network namespace');

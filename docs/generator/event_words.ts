@@ -227,6 +227,10 @@ export const LOSSES = {
   'capture.unknown_link_type': 'in a capture file: packets of a link type that is not known',
   'coverage.missed':
     'connections that the kernel reported and of which no packet was seen: they went another way',
+  'namespaces.not_followed_ms':
+    'milliseconds in which a connection to an endpoint lived in another network namespace and no capture followed it',
+  'namespaces.not_watched_ms':
+    'milliseconds in which a network namespace with a way of its own was there and nothing was captured in it',
   'decode.link_type': 'packets of a link layer that is not known',
   'decode.ip_fragment': 'IP fragments, which are not put together',
   'decode.cut_short': 'packets that end within a header',
@@ -257,6 +261,8 @@ export const LOSSES = {
   'conversation.upgraded_connections': 'connections that went over to another protocol',
   'attribution.ring_lost': "records of the kernel's that did not fit the ring",
   'attribution.recursion_misses': 'changes of sockets that the kernel did not show to our program',
+  'attribution.overlapping':
+    'connections of two network namespaces that had the same addresses and ports at one time: their packets cannot be told apart',
   'attribution.evicted': 'sockets forgotten because too many were known',
   'calls.truncated': 'calls of which a part was not seen',
   'calls.unattributed': 'calls whose process was not found',

@@ -6,43 +6,11 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../lab/lab.ts';
 import { Watcher } from '../../lab/watcher.ts';
+import { curl, ownWay } from './own_namespace.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const LIVE_SOURCE = join(import.meta.dirname, '../../agent/capture/live_source.ts');
-
-/** A namespace that reaches the metadata service without passing the lab's host, as an awsvpc task does. */
-function ownWay(lab: Lab, number: number): string {
-  const name = `${lab.tag}-own${number}`;
-  const net = `10.99.${number}`;
-  const ip = (...argv: string[]) => execFileSync('ip', argv);
-  ip('netns', 'add', name);
-  ip(
-    '-n',
-    name,
-    'link',
-    'add',
-    'own0',
-    'type',
-    'veth',
-    'peer',
-    'name',
-    `own${number}`,
-    'netns',
-    lab.metadataNamespace,
-  );
-  ip('-n', name, 'addr', 'add', `${net}.2/24`, 'dev', 'own0');
-  ip('-n', lab.metadataNamespace, 'addr', 'add', `${net}.1/24`, 'dev', `own${number}`);
-  ip('-n', name, 'link', 'set', 'own0', 'up');
-  ip('-n', lab.metadataNamespace, 'link', 'set', `own${number}`, 'up');
-  ip('-n', name, 'route', 'add', '169.254.169.254', 'via', `${net}.1`);
-  return name;
-}
-
-function curl(namespace: string, path: string): void {
-  const url = `http://169.254.169.254${path}`;
-  execFileSync('nsenter', [`--net=/run/netns/${namespace}`, 'curl', '-s', '-m', '5', url]);
-}
 
 describe('a namespace with its own way to the metadata service', () => {
   it('is captured from its second connection on, and the first is counted as missed', { skip }, async () => {

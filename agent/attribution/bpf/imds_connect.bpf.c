@@ -79,6 +79,9 @@ struct owner_record {
 	__u16 cgroups_bytes;
 	__u16 data_bytes;
 	char comm[COMM_BYTES];
+	/* The process's pid as its own innermost pid namespace (pid_ns) has it. */
+	__u32 inner_pid;
+	__u32 reserved;
 	/* then data_bytes of data: arguments, executable, cgroups, and at each next multiple of 8 one ancestor_record */
 };
 
@@ -102,7 +105,8 @@ struct state_record {
 	__u64 socket;
 	__u16 local_port;
 	__u16 remote_port;
-	__u32 reserved;
+	/* The sequence number of the socket's SYN; of no meaning where none was sent, and 0 where the kernel does not tell. */
+	__u32 initial_sequence;
 	/* IPv4 as ::ffff:a.b.c.d */
 	__u8 local_address[16];
 	__u8 remote_address[16];
@@ -508,14 +512,16 @@ static __always_inline __u64 append_ancestors(struct scratch *scratch, struct ta
 	return offset;
 }
 
-static __always_inline __u32 innermost_pid_ns(struct task_struct *leader)
+static __always_inline void record_pid_namespace(struct owner_record *head, struct task_struct *leader)
 {
 	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
 	__u32 level = BPF_CORE_READ(pid, level);
 	struct upid *upid =
 		(void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
 
-	return BPF_CORE_READ(upid, ns, ns.inum);
+	head->pid_ns = BPF_CORE_READ(upid, ns, ns.inum);
+	head->inner_pid = BPF_CORE_READ(upid, nr);
+	head->reserved = 0;
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -548,7 +554,7 @@ int imds_connect_begun(__u64 *context)
 	scratch->head.tid = BPF_CORE_READ(task, pid);
 	scratch->head.euid = BPF_CORE_READ(task, cred, euid.val);
 	scratch->head.mount_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
-	scratch->head.pid_ns = innermost_pid_ns(leader);
+	record_pid_namespace(&scratch->head, leader);
 	scratch->head.flags = 0;
 	bpf_core_read(&scratch->head.comm, sizeof(scratch->head.comm), &leader->comm);
 
@@ -585,6 +591,20 @@ static __always_inline void mapped_address(__u8 *to, __be32 ipv4)
 	words[3] = ipv4;
 }
 
+/*
+ * The sequence number of the SYN that this socket has sent: what is on the wire too, and tells this connection from any
+ * other one with the same addresses and ports. snd_una begins at it (tcp_connect_init), and bytes_acked counts all that
+ * was acknowledged since, the SYN and the data of TCP fast open included (tcp_snd_una_update).
+ */
+static __always_inline __u32 initial_sequence(const struct sock *sk)
+{
+	const struct tcp_sock *tcp = (const struct tcp_sock *)sk;
+
+	if (!bpf_core_field_exists(tcp->bytes_acked))
+		return 0;
+	return BPF_CORE_READ(tcp, snd_una) - (__u32)BPF_CORE_READ(tcp, bytes_acked);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int imds_connect_state(__u64 *context)
 {
@@ -609,7 +629,7 @@ int imds_connect_state(__u64 *context)
 	/* inet_sport and not skc_num: the latter is already given back when the state becomes CLOSE (tcp_set_state). */
 	record.local_port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
 	record.remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
-	record.reserved = 0;
+	record.initial_sequence = initial_sequence(sk);
 	if (sk->__sk_common.skc_family == AF_INET) {
 		mapped_address(record.local_address, sk->__sk_common.skc_rcv_saddr);
 		mapped_address(record.remote_address, sk->__sk_common.skc_daddr);

@@ -81,6 +81,11 @@ struct inet_sock {
 	__be16 inet_sport;
 };
 
+struct tcp_sock {
+	__u32 snd_una;
+	__u64 bytes_acked;
+};
+
 struct qstr {
 	const unsigned char *name;
 };

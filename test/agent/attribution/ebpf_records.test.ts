@@ -59,6 +59,7 @@ function ownerBytes(
   head.writeBigUInt64LE(4242n, OWNER_LAYOUT.cgroup_id);
   head.writeUInt32LE(71, OWNER_LAYOUT.tgid);
   head.writeUInt32LE(72, OWNER_LAYOUT.tid);
+  head.writeUInt32LE(7, OWNER_LAYOUT.inner_pid);
   head.writeUInt32LE(1000, OWNER_LAYOUT.euid);
   head.writeUInt16LE(options.flags ?? 0, OWNER_LAYOUT.flags);
   head.writeUInt16LE(options.parents?.length ?? 0, OWNER_LAYOUT.ancestors);
@@ -92,6 +93,7 @@ describe('an owner record', () => {
       netns: 4026531840,
       mountNamespace: 0,
       pidNamespace: 0,
+      innerPid: 7,
       cgroupId: 4242n,
       cgroupPaths: ['/machine.slice/c-1.scope', '/c-1'],
       cgroupsCut: false,
@@ -232,6 +234,7 @@ describe('a state record', () => {
   bytes.writeBigUInt64LE(0xffff888104725400n, STATE_LAYOUT.socket);
   bytes.writeUInt16LE(43210, STATE_LAYOUT.local_port);
   bytes.writeUInt16LE(80, STATE_LAYOUT.remote_port);
+  bytes.writeUInt32LE(0xfedcba98, STATE_LAYOUT.initial_sequence);
   Buffer.from('00000000000000000000ffff0a010203', 'hex').copy(bytes, STATE_LAYOUT.local_address);
   Buffer.from('00000000000000000000ffffa9fea9fe', 'hex').copy(bytes, STATE_LAYOUT.remote_address);
 
@@ -246,6 +249,7 @@ describe('a state record', () => {
       localPort: 43210,
       remoteAddress: '169.254.169.254',
       remotePort: 80,
+      initialSequence: 0xfedcba98,
     });
   });
 

@@ -15,6 +15,7 @@ function state(kind: StateRecord['kind'], socket: number, localPort: number, net
     localPort,
     remoteAddress: '169.254.169.254',
     remotePort: 80,
+    initialSequence: socket,
   };
 }
 

@@ -1,7 +1,6 @@
 /** Which id a host goes by, where nobody can be asked: what it keeps, and when it does not believe what it kept. */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
@@ -9,7 +8,6 @@ import { pino } from 'pino';
 import { idOf, type Machine, readMachine } from '../../../agent/identity/host.ts';
 import { writeHostCache } from '../../../agent/identity/host_cache.ts';
 import { HostIdentity, type HostIdentityOptions } from '../../../agent/identity/host_identity.ts';
-import { OwnCalls } from '../../../agent/identity/own_calls.ts';
 
 const directories: string[] = [];
 afterEach(() => {
@@ -149,32 +147,4 @@ test('a copied image: by DMI, by the UUID of Xen, by the machine id; else by ask
   assert.deepEqual([unsure.isSettled, unsure.facts.id], [false, LEARNT.instance_id]);
   const sure = identityOf({ ...again, machine: xen, directory: kept(xen, 'imds', LEARNT.instance_id) });
   assert.equal(sure.isSettled, true);
-});
-
-test('our own sockets are known from the first packet until after their last', async () => {
-  let nowMs = 0;
-  const own = new OwnCalls(() => nowMs);
-  const server = createServer((socket) => socket.end());
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  const socket = connect({ host: '127.0.0.1', port });
-  own.follow(socket, '127.0.0.1', port);
-  // As a packet would be handled: in a later turn of the loop, before the connection is told to be there.
-  await new Promise((resolve) => setImmediate(resolve));
-  const tuple = {
-    localAddress: '127.0.0.1',
-    localPort: socket.localPort!,
-    remoteAddress: '127.0.0.1',
-    remotePort: port,
-  };
-  assert.equal(own.has(tuple), true);
-  assert.equal(own.has({ ...tuple, localPort: tuple.localPort + 1 }), false);
-  assert.equal(own.has({ ...tuple, remoteAddress: '127.0.0.2' }), false);
-  socket.resume();
-  await new Promise((resolve) => socket.once('close', resolve));
-  nowMs = 9_000;
-  assert.equal(own.has(tuple), true);
-  nowMs = 11_000;
-  assert.equal(own.has(tuple), false, 'the port is anybody else’s by then');
-  server.close();
 });

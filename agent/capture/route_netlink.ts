@@ -1,0 +1,140 @@
+/**
+ * Questions to the kernel's table of network interfaces (rtnetlink) of this thread's network namespace: which veth pairs
+ * have their other end in which namespace. They need no capability. Sources: include/uapi/linux/rtnetlink.h, if_link.h,
+ * net_namespace.h.
+ */
+import { createRequire } from 'node:module';
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+const SOCK_CLOEXEC = 0o2000000;
+const NETLINK_ROUTE = 0;
+const MSG_DONTWAIT = 0x40;
+
+const HEADER_BYTES = 16;
+const NLM_F_REQUEST = 0x1;
+const NLM_F_DUMP = 0x300;
+const NLMSG_ERROR = 2;
+const NLMSG_DONE = 3;
+const RTM_NEWLINK = 16;
+const RTM_GETLINK = 18;
+const RTM_NEWNSID = 88;
+const RTM_GETNSID = 90;
+const LINK_HEAD_BYTES = 16;
+const NAMESPACE_HEAD_BYTES = 4;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
+const IFLA_LINK_NETNSID = 37;
+const NETNSA_NSID = 1;
+const NETNSA_FD = 3;
+/** Flags in an attribute's type: nested, and in network byte order. */
+const ATTRIBUTE_TYPE_MASK = 0x3fff;
+const BUFFER_BYTES = 262_144;
+const MAX_MESSAGES = 10_000;
+
+interface Calls {
+  socket(...args: unknown[]): number;
+  send(...args: unknown[]): number;
+  recv(...args: unknown[]): number;
+  close(fd: number): number;
+}
+let calls: Calls | undefined;
+
+function libc(): Calls {
+  if (calls === undefined) {
+    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+    const c = koffi.load('libc.so.6');
+    calls = {
+      socket: c.func('int socket(int domain, int type, int protocol)'),
+      send: c.func('intptr_t send(int fd, void *data, size_t length, int flags)'),
+      recv: c.func('intptr_t recv(int fd, void *data, size_t length, int flags)'),
+      close: c.func('int close(int fd)'),
+    };
+  }
+  return calls;
+}
+
+/** How many veth pairs of this thread's namespace have their other end in another one, by the kernel's number for it. */
+export function vethPeersByNamespaceId(): Map<number, number> {
+  const request = Buffer.alloc(HEADER_BYTES + LINK_HEAD_BYTES);
+  const peers = new Map<number, number>();
+  ask(request, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, (type, body) => {
+    if (type !== RTM_NEWLINK) return;
+    const id = vethPeerNamespaceId(body);
+    if (id !== null) peers.set(id, (peers.get(id) ?? 0) + 1);
+  });
+  return peers;
+}
+
+/** The number by which this thread's namespace knows the one that `fd` refers to; null where it has none. */
+export function namespaceIdOf(fd: number): number | null {
+  const request = Buffer.alloc(HEADER_BYTES + NAMESPACE_HEAD_BYTES + 8);
+  request.writeUInt16LE(8, HEADER_BYTES + NAMESPACE_HEAD_BYTES);
+  request.writeUInt16LE(NETNSA_FD, HEADER_BYTES + NAMESPACE_HEAD_BYTES + 2);
+  request.writeInt32LE(fd, HEADER_BYTES + NAMESPACE_HEAD_BYTES + 4);
+  let id: number | null = null;
+  ask(request, RTM_GETNSID, NLM_F_REQUEST, (type, body) => {
+    const value = type === RTM_NEWNSID ? attributes(body, NAMESPACE_HEAD_BYTES).get(NETNSA_NSID) : undefined;
+    if (value !== undefined && value.length >= 4) id = value.readInt32LE(0);
+  });
+  return id === null || id < 0 ? null : id;
+}
+
+/** The namespace's number of a veth's other end, from the body of one RTM_NEWLINK; null for everything else. */
+export function vethPeerNamespaceId(body: Buffer): number | null {
+  const link = attributes(body, LINK_HEAD_BYTES);
+  const kind = attributes(link.get(IFLA_LINKINFO) ?? Buffer.alloc(0), 0).get(IFLA_INFO_KIND);
+  const id = link.get(IFLA_LINK_NETNSID);
+  if (kind?.toString('latin1').replace(/\0.*$/s, '') !== 'veth' || id === undefined || id.length < 4)
+    return null;
+  return id.readInt32LE(0);
+}
+
+function attributes(bytes: Buffer, from: number): Map<number, Buffer> {
+  const found = new Map<number, Buffer>();
+  for (let at = from; at + 4 <= bytes.length; ) {
+    const length = bytes.readUInt16LE(at);
+    if (length < 4 || at + length > bytes.length) break;
+    found.set(bytes.readUInt16LE(at + 2) & ATTRIBUTE_TYPE_MASK, bytes.subarray(at + 4, at + length));
+    at += (length + 3) & ~3;
+  }
+  return found;
+}
+
+/** Sends one request and hands on each message of its answer. Throws where the kernel refuses or says nothing. */
+function ask(request: Buffer, type: number, flags: number, take: (type: number, body: Buffer) => void): void {
+  request.writeUInt32LE(request.length, 0);
+  request.writeUInt16LE(type, 4);
+  request.writeUInt16LE(flags, 6);
+  const { socket, send, recv, close } = libc();
+  const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0) throw new Error('the kernel cannot be asked for its network interfaces');
+  try {
+    if (Number(send(fd, request, request.length, 0)) !== request.length) {
+      throw new Error('the question for network interfaces was refused');
+    }
+    const answer = Buffer.alloc(BUFFER_BYTES);
+    for (let messages = 0; messages < MAX_MESSAGES; messages++) {
+      // The kernel queues its answer, or the next part of it, before the call returns: there is nothing to wait for.
+      const got = Number(recv(fd, answer, answer.length, MSG_DONTWAIT));
+      if (got <= 0) throw new Error('the kernel did not answer the question for network interfaces');
+      if (takeMessages(answer.subarray(0, got), (flags & NLM_F_DUMP) !== 0, take)) return;
+    }
+  } finally {
+    close(fd);
+  }
+}
+
+/** Returns whether the answer is complete. */
+function takeMessages(bytes: Buffer, isDump: boolean, take: (type: number, body: Buffer) => void): boolean {
+  for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
+    const length = bytes.readUInt32LE(at);
+    const type = bytes.readUInt16LE(at + 4);
+    if (length < HEADER_BYTES || at + length > bytes.length) break;
+    if (type === NLMSG_DONE) return true;
+    if (type === NLMSG_ERROR) throw new Error(`errno ${-bytes.readInt32LE(at + HEADER_BYTES)}`);
+    take(type, bytes.subarray(at + HEADER_BYTES, at + length));
+    at += (length + 3) & ~3;
+  }
+  return !isDump;
+}
