@@ -214,6 +214,8 @@ export class NamespaceWatch {
       return;
     }
     if (sockets.length === 0) return;
+    this.met.add(netns);
+    if (!this.asked.has(netns)) this.ask(netns, path);
     const namespace = HeldNamespace.open(netns, path);
     const outcome = this.source.watchNamespace(netns, path);
     if (outcome.kind === 'watched' || outcome.kind === 'service') {

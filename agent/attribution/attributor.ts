@@ -46,8 +46,8 @@ export interface Attributor {
    */
   inodeOf?(tuple: SocketTuple): number | null;
   /**
-   * Also answer for sockets of another network namespace; `within` runs an action inside it. Absent where the kernel
-   * reports every namespace's sockets by itself.
+   * Also answer for sockets of another network namespace; `within` runs an action inside it. With eBPF this
+   * is for sockets that are older than our program.
    */
   watchNamespace?(netns: number, within: <T>(action: () => T) => T): void;
   forgetNamespace?(netns: number): void;

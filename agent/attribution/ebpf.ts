@@ -282,6 +282,14 @@ export class EbpfAttributor implements Attributor {
     return { pid, startTicks, name, executable };
   }
 
+  watchNamespace(netns: number, within: <T>(action: () => T) => T): void {
+    this.#fallback?.watchNamespace?.(netns, within);
+  }
+
+  forgetNamespace(netns: number): void {
+    this.#fallback?.forgetNamespace?.(netns);
+  }
+
   closed(tuple: SocketTuple): void {
     // The kernel itself reports the end of each socket that we know.
     this.#fallback?.closed(tuple);
