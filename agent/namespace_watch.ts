@@ -23,20 +23,26 @@ const MAX_TOLD = 1_024;
 /** Namespaces that are held while it is not decided yet whether a connection in them was seen. */
 const MAX_HELD = 64;
 
+type Source = Pick<
+  HostSource,
+  'name' | 'netns' | 'namespaces' | 'isWatched' | 'watchNamespace' | 'namespacePath' | 'close'
+>;
+
 export interface NamespaceWatchOptions {
-  source: HostSource;
+  source: Source;
   attributor: Attributor;
   log: Pick<Logger, 'warn'>;
   isEndpoint(address: string): boolean;
   /** Whether packets of a namespace were seen to pass a capture. */
   isVisible(netns: number): boolean;
+  procRoot?: string;
 }
 
 export class NamespaceWatch {
   private readonly options: NamespaceWatchOptions;
-  private readonly source: HostSource;
+  private readonly source: Source;
   private readonly attributor: Attributor;
-  private readonly listing = new NamespaceListing();
+  private readonly listing: NamespaceListing;
   /** The kernel does not report connections by itself: new namespaces must be found by looking for them. */
   private readonly mustFind: boolean;
   /** Namespaces whose sockets we ask for, or tried to. */
@@ -49,9 +55,12 @@ export class NamespaceWatch {
   private readonly told = new Set<number>();
   private carried = 0;
   private listedMs = Number.NEGATIVE_INFINITY;
+  private recent = new Map<number, string>();
+  private recentMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: NamespaceWatchOptions) {
     this.options = options;
+    this.listing = new NamespaceListing(options.procRoot);
     this.source = options.source;
     this.attributor = options.attributor;
     this.mustFind = this.attributor.method !== 'ebpf' && this.source.name === 'any';
@@ -97,7 +106,7 @@ export class NamespaceWatch {
   /** The kernel reported a connection that no capture saw: from the next one of its namespace on, one does. */
   missed(connection: KernelConnection, nowMs: number): void {
     const { netns, tuple } = connection;
-    const path = this.held.get(netns)?.namespace.path ?? this.listing.list(false).get(netns);
+    const path = this.held.get(netns)?.namespace.path ?? this.existing(nowMs).get(netns);
     const outcome =
       path === undefined ? ({ kind: 'gone' } as const) : this.source.watchNamespace(netns, path);
     if (outcome.kind === 'refused') this.say(netns, outcome.reason);
@@ -138,6 +147,15 @@ export class NamespaceWatch {
 
   counters(nowMs: number): Counters {
     return { ...this.unfollowed.counters(nowMs), carried_by_ours: this.carried };
+  }
+
+  /** Namespaces as they were a moment ago: whoever makes many connections that are missed must not make us list as often. */
+  private existing(nowMs: number): Map<number, string> {
+    if (nowMs - this.recentMs >= LIST_AT_MOST_EVERY_MS) {
+      this.recentMs = nowMs;
+      this.recent = this.listing.list(false);
+    }
+    return this.recent;
   }
 
   private look(nowMs: number): boolean {
@@ -189,13 +207,14 @@ export class NamespaceWatch {
   private openSome(nowMs: number, atMost: number): void {
     let opened = 0;
     for (const [netns, { path, sinceMs }] of this.toWatch) {
-      if (opened++ >= atMost) return;
+      if (opened >= atMost) return;
       this.toWatch.delete(netns);
       const outcome = this.source.watchNamespace(netns, path);
       if (outcome.kind === 'refused') {
         this.say(netns, outcome.reason);
         this.unfollowed.unwatched(netns, sinceMs, nowMs);
       } else {
+        opened++; // what is refused costs next to nothing, and those behind it must have their turn
         if (outcome.kind !== 'service') this.unfollowed.lapse(netns, sinceMs, nowMs);
         this.unfollowed.watched(netns, nowMs);
       }

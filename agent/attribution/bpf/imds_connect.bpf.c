@@ -17,7 +17,7 @@
  * so it runs. What is skipped in spite of that is counted by the kernel (bpf_prog_info.recursion_misses).
  *
  * Uses nothing younger than Linux 5.8 (ring buffer): no bpf_loop, no dynptr, no bpf_d_path (which tp_btf may not call).
- * Seen to load and to report right on 6.1, 6.12 and 6.18; before it recorded cgroups, on 5.10 too.
+ * Seen to load and to report right on 6.18; before it reported sequence numbers on 6.1 and 6.12, before cgroups on 5.10.
  */
 #include "kernel_types.h"
 
