@@ -113,7 +113,7 @@ export class Pipeline {
     this.endpoints = endpointsOf(options.endpoints ?? ['imds']);
     this.tracker = new Tracker<Context>(
       {
-        opened: (tuple, atSyn) => this.opened(tuple, atSyn),
+        opened: (tuple, atSyn, initialSequence) => this.opened(tuple, atSyn, initialSequence),
         asked: (tuple, context, request, startUs) => {
           // While the caller still waits for its answer it can still be read.
           if (!context.isOwn || context.ownRequests > 0) this.identify(tuple, context);
@@ -221,18 +221,18 @@ export class Pipeline {
     return destinationPort === IMDS_PORT && this.endpoints.has(destinationAddress);
   }
 
-  private opened(tuple: FlowTuple, atSyn: boolean): Context {
+  private opened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null): Context {
     const socket = socketTuple(tuple);
     const { attribution, onUnowned, onBeginning, own } = this.options;
-    const context = newContext(null, atSyn ? this.segment!.seq : null);
+    const context = newContext(null, initialSequence);
     if (!atSyn && this.isToEndpoint(this.segment!)) {
       // Where its SYN was not captured and this is its first byte, nothing of it was missed.
       onBeginning?.(socket.remoteAddress, (this.segment!.seq - 1) >>> 0, this.nowUs);
     }
     if (attribution === null) return context;
     const { attributor } = attribution;
-    if (atSyn && own !== undefined && attributor.inodeOf !== undefined) {
-      context.isOwn = own.begins(socket, this.segment!.seq, () => attributor.inodeOf!(socket));
+    if (initialSequence !== null && own !== undefined && attributor.inodeOf !== undefined) {
+      context.isOwn = own.begins(socket, initialSequence, () => attributor.inodeOf!(socket));
       if (context.isOwn) return context;
     }
     context.owner = attributor.ownerOf(socket, atSyn, context.initialSequence);

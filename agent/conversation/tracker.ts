@@ -29,7 +29,7 @@ import { deleteOldest, TranslatedCopies } from './translated.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, with its SYN or in its middle. */
-  opened(tuple: FlowTuple, atSyn: boolean): Context;
+  opened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null): Context;
   /** A request was seen to the end of its head; its answer is still to come. */
   asked(tuple: FlowTuple, context: Context, request: ExchangeRequest, startUs: number): void;
   exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void;
@@ -263,7 +263,7 @@ export class Tracker<Context> {
     const tuple = tupleOf(segment, this.isEndpoint(segment.destinationAddress, segment.destinationPort));
     const half: HalfOpen<Context> = {
       tuple,
-      context: this.hooks.opened(tuple, true),
+      context: this.hooks.opened(tuple, true, isn),
       isn,
       timeUs: segment.timeUs,
       serverStart: null,
@@ -368,7 +368,7 @@ export class Tracker<Context> {
     this.halfOpen.delete(key);
     if (this.connections.size >= this.limits.maxConnections) this.evict();
     const tuple = half?.tuple ?? tupleOf(segment, fromClient);
-    const context = half === undefined ? this.hooks.opened(tuple, false) : half.context;
+    const context = half === undefined ? this.hooks.opened(tuple, false, null) : half.context;
     const connection = new Connection<Context>(
       tuple,
       context,
