@@ -13,6 +13,7 @@ import {
   PROTOCOL_VERSION,
   type RefusalReason,
 } from '../../protocol/frames.ts';
+import { textsChanged } from '../../protocol/text.ts';
 import type { AgentIdentity } from '../access/principal.ts';
 import type { EnrolmentClaim } from '../access/token_book.ts';
 import type { Backlog } from './backlog.ts';
@@ -33,6 +34,8 @@ export interface IngestCounters {
   invalid_frames: number;
   invalid_records: number;
   foreign_records: number;
+  /** Texts and lists that were longer than the contract allows, or not well-formed: stored, but cut or cleaned. */
+  cut_texts: number;
   refused: number;
   /** Connections whose `hello` named a host that they may not speak for. */
   foreign_hosts: number;
@@ -257,7 +260,9 @@ export class AgentConnection {
     }
     const { seq, records } = frame;
     const host = this.#host!;
+    const changedBefore = textsChanged();
     const checked = this.#check(frame, host.id);
+    this.#context.counters.cut_texts += textsChanged() - changedBefore;
     if (checked === null) {
       this.#invalid('The callers of this batch are not as agreed.');
       return;

@@ -66,6 +66,7 @@ export class IngestServer {
     invalid_frames: 0,
     invalid_records: 0,
     foreign_records: 0,
+    cut_texts: 0,
     refused: 0,
     foreign_hosts: 0,
     credentials_issued: 0,
