@@ -277,6 +277,7 @@ export class AgentConnection {
         host,
         callers,
         records: accepted,
+        leftOut: records.length - accepted.length,
       });
       if (result === 'ahead') {
         this.refuse('out_of_order', `Batch ${seq} came, and ${lastSeq + 1} is the next of this stream.`);

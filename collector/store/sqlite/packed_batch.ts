@@ -44,9 +44,10 @@ export interface PackedBatch {
   calls: PackedCalls;
   rollups: { caller: number; rollup: RollupBody }[];
   coverage: Coverage[];
+  leftOut: number;
 }
 
-export function pack({ stream, seq, host, callers, records }: StoredBatch): PackedBatch {
+export function pack({ stream, seq, host, callers, records, leftOut = 0 }: StoredBatch): PackedBatch {
   const packed: PackedBatch = {
     stream,
     seq,
@@ -55,6 +56,7 @@ export function pack({ stream, seq, host, callers, records }: StoredBatch): Pack
     calls: emptyCalls(records.length),
     rollups: [],
     coverage: [],
+    leftOut,
   };
   const { calls } = packed;
   const templates = new Map<string, number>();
