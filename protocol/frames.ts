@@ -28,7 +28,7 @@ export const AGENT_PATH = '/v1/agent';
 /** Largest message either side accepts, in bytes. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024;
 /** More records in one batch than any agent sends: they send 1,000. */
-const MAX_BATCH_RECORDS = 5_000;
+const MAX_BATCH_RECORDS = 2_000;
 /** Bound on the callers that a connection has defined: bytes of their JSON without the number. */
 export const MAX_CALLERS_BYTES = 128 * 1024;
 

@@ -20,6 +20,7 @@ import type { Backlog } from './backlog.ts';
 import { CallerTable } from './caller_table.ts';
 import { type CheckedBatch, checkFullRecords, checkReferringRecords } from './checked_batch.ts';
 import { type ConnectionLimits, FlowControl } from './flow_control.ts';
+import type { HostShares } from './host_shares.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 const HELLO_TIMEOUT_MS = 5_000;
@@ -51,6 +52,7 @@ export interface ConnectionContext {
   writer: Writer;
   counters: IngestCounters;
   backlog: Backlog;
+  shares: HostShares;
   limits: ConnectionLimits;
   log: Logger;
   /** Who the door found this to be. */
@@ -87,7 +89,7 @@ export class AgentConnection {
   constructor(socket: WebSocket, context: ConnectionContext) {
     this.#socket = socket;
     this.#context = context;
-    this.#flow = new FlowControl(socket, context.limits, context.backlog, () => {
+    this.#flow = new FlowControl(socket, context.limits, context, () => {
       context.counters.held_back += 1;
     });
     this.#helloTimer = setTimeout(() => this.refuse('invalid', 'No hello came.'), HELLO_TIMEOUT_MS);
@@ -215,6 +217,7 @@ export class AgentConnection {
       return;
     }
     this.#welcomed = true;
+    this.#flow.speaksFor(host.id);
     this.#send({ type: 'welcome', protocol, last_seq: lastSeq, ...entry });
   }
 
@@ -269,7 +272,7 @@ export class AgentConnection {
     }
     const { callers, records: accepted } = checked;
     this.#countLeftOut(host.id, checked);
-    this.#flow.came(bytes, records.length);
+    this.#flow.came(bytes, records.length + (frame.callers?.length ?? 0));
     try {
       const { result, lastSeq } = await this.#context.writer.submit({
         stream: this.#stream!,

@@ -30,6 +30,8 @@ export interface StoredBatch {
   records: StoredRecord[];
   /** Records of the batch that were not valid, or spoke for another host: the host has a gap for them. */
   leftOut?: number;
+  /** More of the same batch follows: the stream stays where it is. */
+  partial?: boolean;
 }
 
 /**

@@ -111,7 +111,7 @@ export class FindingsWriter {
     if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
     if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
     const hostRow = this.#senders.host(host);
-    if (lastSeq === 0 && !this.#bounds.allows(hostRow.row, 'streams')) {
+    if (lastSeq === 0 && !batch.partial && !this.#bounds.allows(hostRow.row, 'streams')) {
       return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
     }
     const context: Context = {
@@ -124,7 +124,7 @@ export class FindingsWriter {
     this.#writeCalls(calls, ids, context);
     for (const { caller, rollup } of rollups) this.#writeRollup(rollup, caller, context);
     for (const report of coverage) this.#writeCoverage(report, context);
-    this.#senders.stored(stream, context.host, seq);
+    if (!batch.partial) this.#senders.stored(stream, context.host, seq);
     const given = ids.length / ID_BYTES + rollups.length + coverage.length;
     return { result: 'stored', lastSeq: seq, records: context.added, duplicates: given - context.added };
   }

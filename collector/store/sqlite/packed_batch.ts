@@ -45,9 +45,11 @@ export interface PackedBatch {
   rollups: { caller: number; rollup: RollupBody }[];
   coverage: Coverage[];
   leftOut: number;
+  partial: boolean;
 }
 
-export function pack({ stream, seq, host, callers, records, leftOut = 0 }: StoredBatch): PackedBatch {
+export function pack(batch: StoredBatch): PackedBatch {
+  const { stream, seq, host, callers, records, leftOut = 0, partial = false } = batch;
   const packed: PackedBatch = {
     stream,
     seq,
@@ -57,6 +59,7 @@ export function pack({ stream, seq, host, callers, records, leftOut = 0 }: Store
     rollups: [],
     coverage: [],
     leftOut,
+    partial,
   };
   const { calls } = packed;
   const templates = new Map<string, number>();
