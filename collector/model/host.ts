@@ -55,8 +55,9 @@ export const readiness = z.object({
     kernel_connections: z.int().nullable(),
     seen_connections: z.int(),
   }),
-  /** Boots in the window, oldest first, and whether reports began within the first minutes of each. */
+  /** Boots in the window, oldest first: the latest 100 of `boot_count`. */
   boots: z.array(z.object({ id: z.string(), first_report: time, last_report: time })),
+  boot_count: z.int(),
   calls_v1: z.int(),
   calls_v2: z.int(),
   rejected_v1: z.int(),
@@ -143,6 +144,7 @@ export const overview = z.object({
   /** Workloads with IMDSv1 calls. */
   offenders: z.int(),
   timeline,
+  /** The first 100 of them. */
   silent_hosts: z.array(hostRef.extend({ last_heartbeat: time.nullable() })),
 });
 

@@ -17,7 +17,7 @@ import { pack } from '../../../collector/store/sqlite/packed_batch.ts';
 import type { StoredBatch, StoredRecord } from '../../../collector/store/store.ts';
 import { toTimestamp } from '../../../collector/store/time.ts';
 import type { Coverage } from '../../../protocol/records.ts';
-import { ALL, call, EVER, host, program } from './records.ts';
+import { ALL, ALL_CALLS, call, EVER, host, program } from './records.ts';
 
 const NOW_US = Date.UTC(2026, 10, 20, 12) * 1000;
 const FLOOD = host('flood');
@@ -286,6 +286,39 @@ test('calls dated to every hour of history: sums stay bounded, and the calls cou
   const [recent] = await reader.identityTotals({ ...ALL, window });
   assert.ok(recent!.kinds[0]!.count >= 3000, 'what is beyond the bound is of now');
   assert.equal(recent!.kinds[0]!.version, 1);
+});
+
+test('a page of calls ends early where their processes have long descriptions, and nothing is left out', async () => {
+  const long = (index: number) => {
+    const facts = program(`p${index}`);
+    facts.process!.command_args = Array.from({ length: 8 }, () => 'x'.repeat(4096));
+    facts.process!.ancestors = Array.from({ length: 64 }, (_, pid) => ({
+      pid: pid + 1,
+      name: 'sh',
+      'executable.path': '/bin/sh',
+      command_args: ['y'.repeat(4096)],
+    }));
+    return facts;
+  };
+  const made = 60;
+  write(
+    FLOOD,
+    Array.from({ length: made }, (_, index) => call(NOW_US + index, { 'url.path': `/${index}` }, index)),
+    Array.from({ length: made }, (_, index) => long(index)),
+  );
+  const paths: (string | null)[] = [];
+  let pages = 0;
+  for (let cursor: string | null = null; pages === 0 || cursor !== null; pages += 1) {
+    const page = await reader.calls(ALL_CALLS, 1000, cursor);
+    assert.ok(JSON.stringify(page).length < 10_000_000);
+    paths.push(...page.calls.map((of) => of['url.path']));
+    cursor = page.next;
+  }
+  assert.ok(pages > 1, `${pages} pages`);
+  assert.deepEqual(
+    paths,
+    Array.from({ length: made }, (_, index) => `/${made - 1 - index}`),
+  );
 });
 
 test('records that were refused leave a gap that is never tolerated', async () => {
