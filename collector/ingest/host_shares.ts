@@ -9,8 +9,8 @@ export interface ShareLimits {
   recordsPerSecond: number;
 }
 
-/** A host may always send as much: more than its metadata service answers, and enough to deliver a day of outage in minutes. */
-const LEAST: ShareLimits = { bytesPerSecond: 1024 * 1024, recordsPerSecond: 2_000 };
+/** A host may always send as much: more than its metadata service answers, and enough to deliver a day of an outage in minutes. */
+const LEAST: ShareLimits = { bytesPerSecond: 1024 * 1024, recordsPerSecond: 1_000 };
 /** Every batch is a frame to read, a transaction to take part in and an acknowledgement, however small it is. */
 const RECORDS_OF_A_BATCH = 10;
 

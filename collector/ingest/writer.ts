@@ -10,7 +10,7 @@ import { sliceOf } from './batch_slice.ts';
 
 const MAX_RECORDS_IN_TRANSACTION = 4000;
 /** Of one host, however many hosts there are. */
-const LEAST_RECORDS_OF_HOST = 250;
+const LEAST_RECORDS_OF_HOST = 25;
 /** A host counts among those that share the transactions for so long after its last batch. */
 const RECENT_MS = 60_000;
 

@@ -96,7 +96,7 @@ test('the share of a host: all that there is for one, a fair part for many, on h
   for (let connection = 0; connection < 5; connection += 1) shares.join('flood');
   let waitMs = 0;
   for (let batches = 0; batches < 10; batches += 1) waitMs = shares.take('flood', 100_000, 1000);
-  assert.ok(waitMs > 3000 && waitMs < 5000, `10,100 records at 2,000 a second wait ${waitMs} ms`);
+  assert.ok(waitMs > 8000 && waitMs < 10_000, `10,100 records at 1,000 a second wait ${waitMs} ms`);
   assert.equal(shares.take('honest-1', 10_000, 100), 0);
   for (let empty = 0; empty < 500; empty += 1) waitMs = shares.take('honest-2', 60, 0);
   assert.ok(waitMs > 1000, 'empty batches are not free');
