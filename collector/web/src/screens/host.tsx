@@ -157,7 +157,7 @@ function Evidence({ readiness }: { readiness: Readiness }) {
         ['Refused with 401', count(readiness.rejected_v1)],
         ['Blocked on the host', count(readiness.blocked_attempts)],
         ['Last IMDSv1', <Ago key="last" at={readiness.last_v1} />],
-        ['Boots in the window', count(readiness.boots.length)],
+        ['Boots in the window', count(readiness.boot_count)],
         ['Cloud: HttpTokens', cloud?.http_tokens],
         ['Cloud: hop limit', cloud?.hop_limit == null ? null : count(cloud.hop_limit)],
         [
