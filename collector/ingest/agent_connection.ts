@@ -180,6 +180,7 @@ export class AgentConnection {
           this.#invalid('The heartbeat is too large.');
           return;
         }
+        this.#flow.heard(byteLength(data), 0);
         this.#onHeartbeat(frame).catch((error) => this.#onStoreFailure(error));
     }
   }
@@ -321,7 +322,8 @@ export class AgentConnection {
     const { counters } = this.#context;
     if (this.#protocol === 1) return checkFullRecords(await parseInTurns(records, record, counters), hostId);
     const changedBefore = textsChanged();
-    const isAgreed = this.#callers.define(callers, forget);
+    // A batch defines who its records name, and nobody else.
+    const isAgreed = callers.length <= records.length && this.#callers.define(callers, forget);
     counters.cut_texts += textsChanged() - changedBefore;
     if (!isAgreed) return null;
     const parsed = await parseInTurns(records, referringRecord, counters);

@@ -59,6 +59,11 @@ export class FlowControl {
   came(bytes: number, records: number): void {
     this.#pendingBytes += bytes;
     this.#backlog.add(bytes);
+    this.heard(bytes, records);
+  }
+
+  /** A frame came that does not wait for the store. */
+  heard(bytes: number, records: number): void {
     const now = performance.now();
     const waitMs = Math.max(
       this.#bytes.take(bytes, now),

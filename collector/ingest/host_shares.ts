@@ -14,8 +14,12 @@ const LEAST: ShareLimits = { bytesPerSecond: 1024 * 1024, recordsPerSecond: 1_00
 /** Every batch is a frame to read, a transaction to take part in and an acknowledgement, however small it is. */
 const RECORDS_OF_A_BATCH = 10;
 
+/** A host that comes back within this time finds its share as it left it: connecting anew gives nothing back. */
+const REMEMBERED_MS = 60_000;
+
 class HostShare {
   connections = 0;
+  leftMs = 0;
   readonly bytes: RateLimit;
   readonly records: RateLimit;
 
@@ -28,6 +32,7 @@ class HostShare {
 export class HostShares {
   readonly #all: ShareLimits;
   readonly #shares = new Map<string, HostShare>();
+  #forgotMs = performance.now();
 
   /** `all`: what one core reads, of all hosts together. */
   constructor(all: ShareLimits) {
@@ -36,6 +41,7 @@ export class HostShares {
 
   /** A connection of this host begins to send. */
   join(hostId: string): void {
+    this.#forgetThoseWhoLeft();
     let share = this.#shares.get(hostId);
     if (share === undefined) {
       share = new HostShare(this.#limits(), performance.now());
@@ -48,7 +54,16 @@ export class HostShares {
     const share = this.#shares.get(hostId);
     if (share === undefined) return;
     share.connections -= 1;
-    if (share.connections === 0) this.#shares.delete(hostId);
+    share.leftMs = performance.now();
+  }
+
+  #forgetThoseWhoLeft(): void {
+    const now = performance.now();
+    if (now - this.#forgotMs < REMEMBERED_MS) return;
+    this.#forgotMs = now;
+    for (const [hostId, { connections, leftMs }] of this.#shares) {
+      if (connections === 0 && now - leftMs > REMEMBERED_MS) this.#shares.delete(hostId);
+    }
   }
 
   /** Counts what came from a host. Returns for how many milliseconds it may send nothing more; 0 means that it may go on. */

@@ -9,6 +9,8 @@ import type { BatchResult, Store, StoredBatch } from '../store/store.ts';
 import { sliceOf } from './batch_slice.ts';
 
 const MAX_RECORDS_IN_TRANSACTION = 4000;
+/** What hosts share of a transaction: it stays short, so that whoever comes meanwhile does not wait for long. */
+const RECORDS_SHARED = 1000;
 /** Of one host, however many hosts there are. */
 const LEAST_RECORDS_OF_HOST = 25;
 /** A host counts among those that share the transactions for so long after its last batch. */
@@ -171,8 +173,9 @@ export class Writer {
       if (ms >= before) break;
       this.#recent.delete(id);
     }
-    const hosts = Math.max(1, this.#recent.size);
-    return Math.max(LEAST_RECORDS_OF_HOST, Math.floor(MAX_RECORDS_IN_TRANSACTION / hosts));
+    const hosts = this.#recent.size;
+    if (hosts <= 1) return MAX_RECORDS_IN_TRANSACTION;
+    return Math.max(LEAST_RECORDS_OF_HOST, Math.floor(RECORDS_SHARED / hosts));
   }
 
   #count(batches: StoredBatch[], results: BatchResult[]): void {
