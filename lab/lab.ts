@@ -36,6 +36,8 @@ export interface LabOptions {
   ipv6?: boolean;
   /** Goes into the environment of the metadata service, such as a clock of its own. */
   metadataEnv?: Record<string, string>;
+  /** The program that plays the metadata service; it speaks `ground_truth.ts`. The lab's own unless given. */
+  serviceProgram?: string;
 }
 
 export interface SpawnOptions {
@@ -107,6 +109,7 @@ export class Lab {
   readonly #added: string[] = [];
   readonly #subnet: number;
   readonly #metadataEnv: Record<string, string>;
+  readonly #serviceProgram: string;
   #metadata: MetadataHandle | null = null;
   #metadataProcess: LabProcess | null = null;
   #podReady = false;
@@ -119,6 +122,7 @@ export class Lab {
     this.podNamespace = `${this.tag}-pod`;
     this.home = join(tmpdir(), this.tag);
     this.#metadataEnv = options.metadataEnv ?? {};
+    this.#serviceProgram = options.serviceProgram ?? METADATA_SERVICE;
     // 10.x.y.0/24, away from 10.0.0.0/16 which images like to use; the pod gets the next one.
     this.#subnet = (1 + Math.floor(Math.random() * 254)) * 256 + 2 * Math.floor(Math.random() * 127);
     this.hostAddresses = {
@@ -197,7 +201,7 @@ export class Lab {
   async #startMetadata(): Promise<void> {
     const argv = [
       process.execPath,
-      METADATA_SERVICE,
+      this.#serviceProgram,
       ...(this.hostAddresses.ipv6 === null ? [] : ['--ipv6']),
     ];
     const service = spawn('nsenter', [`--net=${namespacePath(this.metadataNamespace)}`, ...argv], {

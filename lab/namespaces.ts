@@ -15,10 +15,10 @@ import { sweepCgroups } from './engines/cgroups.ts';
 
 const execFileAsync = promisify(execFile);
 const NETNS_DIR = '/run/netns';
-const NAME = /^imdsw-(?:[a-z0-9]+-)?(\d+)-(\d+)-[0-9a-f]{8}(?:-(?:host|imds|pod|task|mac))?$/;
+const NAME = /^imdsw-(?:[a-z0-9]+-)?(\d+)-(\d+)-[0-9a-f]{8}(?:-(?:host|imds|pod|task|mac|side\d+))?$/;
 
 /** Of a namespace that a lab makes beyond its own three; part of its name. */
-export type Role = 'task' | 'mac';
+export type Role = 'task' | 'mac' | `side${number}`;
 
 /** Start time of a process in clock ticks since boot (proc(5), /proc/PID/stat field 22); null when it is gone. */
 export function startTicksOf(pid: number): number | null {

@@ -44,12 +44,9 @@ export interface PackedBatch {
   calls: PackedCalls;
   rollups: { caller: number; rollup: RollupBody }[];
   coverage: Coverage[];
-  leftOut: number;
-  partial: boolean;
 }
 
-export function pack(batch: StoredBatch): PackedBatch {
-  const { stream, seq, host, callers, records, leftOut = 0, partial = false } = batch;
+export function pack({ stream, seq, host, callers, records }: StoredBatch): PackedBatch {
   const packed: PackedBatch = {
     stream,
     seq,
@@ -58,8 +55,6 @@ export function pack(batch: StoredBatch): PackedBatch {
     calls: emptyCalls(records.length),
     rollups: [],
     coverage: [],
-    leftOut,
-    partial,
   };
   const { calls } = packed;
   const templates = new Map<string, number>();

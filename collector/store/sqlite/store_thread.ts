@@ -21,12 +21,11 @@ type Methods = Record<string, (...args: never[]) => unknown>;
 function writerMethods(dataDir: string): Methods {
   const database = openForWriting(dataDir, FINDINGS);
   const writer = new FindingsWriter(database);
-  /** The first and the newest of each host: however many it sends, no more than these two are written at once. */
-  const waiting = new Map<string, { heartbeat: Heartbeat; receivedUs: number }[]>();
+  let waiting: { heartbeat: Heartbeat; receivedUs: number }[] = [];
   let group: Promise<void> | null = null;
   const flush = () => {
-    const heartbeats = [...waiting.values()].flat();
-    waiting.clear();
+    const heartbeats = waiting;
+    waiting = [];
     group = null;
     writer.heartbeats(heartbeats);
   };
@@ -35,8 +34,7 @@ function writerMethods(dataDir: string): Methods {
     lastSeq: (stream: string, hostId: string) => writer.lastSeq(stream, hostId),
     write: (batches: PackedBatch[]) => writer.write(batches),
     heartbeat: (heartbeat: Heartbeat, receivedUs: number) => {
-      const first = waiting.get(heartbeat.host_id)?.slice(0, 1) ?? [];
-      waiting.set(heartbeat.host_id, [...first, { heartbeat, receivedUs }]);
+      waiting.push({ heartbeat, receivedUs });
       group ??= new Promise((resolve) => setTimeout(resolve, HEARTBEAT_GROUP_MS)).then(flush);
       return group;
     },

@@ -1,0 +1,47 @@
+/** One row of the table of evasions: an attempt to call IMDSv1 without that the host's verdict changes. */
+import type { EvasionLab } from './evasion_lab.ts';
+
+/**
+ * How an attempt must end. `call`: every answered IMDSv1 request is recorded as one, with its path. `loss`: at least a
+ * loss is counted, which keeps the host from `ready`. `either`: the kernel's timing decides which of the two. `gap`: every
+ * answered request is recorded or lies in a gap of the host's coverage.
+ */
+export type End = 'call' | 'loss' | 'either' | 'gap';
+
+export interface Evasion {
+  /** Also part of the path that is asked for. Lower case, digits and hyphens. */
+  name: string;
+  /** One sentence: what the attempt does. */
+  tries: string;
+  end: End;
+  /** Makes the attempt with requests whose path holds `tag`. Resolves when it is over. */
+  act(lab: EvasionLab, tag: string): Promise<void>;
+  /** Why this machine cannot make the attempt; null or absent where it can. */
+  unavailable?: () => string | null;
+}
+
+/** What came of an attempt. */
+export interface Outcome {
+  /** IMDSv1 requests of the attempt that the metadata service answered. */
+  served: number;
+  /** Of those, how many the collector has as IMDSv1 calls with the attempt's path. */
+  recorded: number;
+  /** What the agent counted as lost since the attempt began, by `stage.counter`. */
+  losses: Record<string, number>;
+  /** Answered IMDSv1 requests that are not recorded and were made when the host counts as watched. */
+  unexplained: number;
+}
+
+/** Null when the attempt ended as it must; else what is wrong. */
+export function problemWith(end: End, { served, recorded, losses, unexplained }: Outcome): string | null {
+  if (served === 0) return 'the metadata service answered no IMDSv1 request: the attempt proves nothing';
+  const isRecorded = recorded >= served;
+  const isLoss = Object.keys(losses).length > 0;
+  if (isRecorded && recorded > served) return `${recorded} IMDSv1 calls are recorded for ${served} requests`;
+  if (end === 'gap') return unexplained === 0 ? null : `${unexplained} of ${served} requests are in no gap`;
+  if (end === 'call' && isRecorded) return null;
+  if (end === 'loss' && isLoss) return null;
+  if (end === 'either' && (isRecorded || isLoss)) return null;
+  const seen = `${served} IMDSv1 requests were answered, ${recorded} are recorded`;
+  return isLoss ? `${seen}; losses: ${JSON.stringify(losses)}` : `${seen}, and nothing is counted as lost`;
+}
