@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS } from '../protocol/agent_token.ts';
 import { ENDPOINT_SERVICES } from '../protocol/endpoints.ts';
+import { identifier, label } from '../protocol/text.ts';
 
 const engineSocket = z.string().regex(/^(?:auto|none|(?:unix:\/\/)?\/[^,]+(?:,\s*(?:unix:\/\/)?\/[^,]+)*)$/, {
   error: 'must be auto, none or absolute paths, such as /run/docker.sock',
@@ -48,14 +49,12 @@ export const lookSettings = z.object({
   cri_socket: engineSocket
     .default('auto')
     .describe('The same for containerd and CRI-O (the Kubernetes container runtime interface).'),
-  host_id: z
-    .string()
-    .min(1)
+  host_id: identifier()
     .optional()
     .describe(
       'Name of this host for machines; else the EC2 instance id, the Kubernetes node (NODE_NAME), the machine id.',
     ),
-  host_name: z.string().min(1).optional().describe('Name of this host for people; else its host name.'),
+  host_name: label(256).min(1).optional().describe('Name of this host for people; else its host name.'),
   host_account: z
     .string()
     .regex(/^\d{12}$/, 'must be a cloud account id of 12 digits')

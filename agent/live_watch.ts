@@ -131,7 +131,7 @@ export class LiveWatch {
     this.time.pass(performance.now(), this.source.live);
     this.pipeline.stop();
     this.kernelView.finish();
-    this.namespaces.stop();
+    this.namespaces.stop(performance.now());
     this.workloads.close(); // whoever waits for a name goes without
     this.final = { counters: this.counters(), coverage: this.coverageNow() };
     this.attributor.close();

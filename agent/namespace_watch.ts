@@ -127,7 +127,9 @@ export class NamespaceWatch {
   tick(nowMs: number): void {
     this.openSome(nowMs, OPENED_PER_TICK);
     if (nowMs - this.listedMs < LIST_EVERY_MS) return;
-    if (this.mustFind || this.source.namespaces.length > 0 || this.unfollowed.isAny) this.look(nowMs);
+    if (!this.mustFind && this.source.namespaces.length === 0 && !this.unfollowed.isAny) return;
+    this.look(nowMs);
+    this.openSome(nowMs, OPENED_PER_TICK);
   }
 
   /**
@@ -139,7 +141,9 @@ export class NamespaceWatch {
     return this.look(nowMs);
   }
 
-  stop(): void {
+  stop(nowMs: number): void {
+    for (const [netns, { sinceMs }] of this.toWatch) this.unfollowed.lapse(netns, sinceMs, nowMs);
+    this.toWatch.clear();
     for (const { namespace } of this.held.values()) namespace.close();
     this.held.clear();
     this.unfollowed.close();

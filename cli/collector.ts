@@ -7,6 +7,7 @@ import { ServiceManager } from '../service/service_manager.ts';
 import { untilSignal } from './end.ts';
 import { createLogger } from './log.ts';
 import { loadSettings } from './settings.ts';
+import { startWithSpace } from './start_with_space.ts';
 import { visibleText } from './visible_text.ts';
 
 const READY_RECHECK_MS = 1_000;
@@ -21,7 +22,12 @@ export async function run(argv: string[]): Promise<number> {
   const log = createLogger(settings.log_level, 'collector');
   const ended = untilSignal();
   const manager = ServiceManager.fromEnvironment(process.env, log);
-  const collector = await startCollector(settings, log);
+  const start = () => startCollector(settings, log);
+  const collector = await startWithSpace({ start, manager, end: ended, log });
+  if (collector === null) {
+    manager.close();
+    return 0;
+  }
   sayWhere(collector, settings.data_dir);
   // For `imdswatch up`, which runs this as its child.
   process.send?.({ listening: collector.address.url });

@@ -8,9 +8,29 @@
  * Never part of a call, by construction: a session token, a response body, secret keys.
  */
 import * as z from 'zod';
+import {
+  argumentList,
+  CUT_MARK,
+  firstOf,
+  freeText,
+  identifier,
+  isIdentifier,
+  label,
+  MAX_ANCESTORS,
+  MAX_ANCESTORS_CHARACTERS,
+  MAX_PATH_CHARACTERS,
+  MAX_TAGS,
+  MAX_USER_AGENT_CHARACTERS,
+} from './text.ts';
 
+const path = freeText(MAX_PATH_CHARACTERS);
+export const httpMethod = label(64);
+export const urlPath = path;
+export const userAgent = freeText(MAX_USER_AGENT_CHARACTERS);
 const port = z.int().min(0).max(65535);
 const pid = z.int().min(1);
+/** In canonical text, as `address.ts` writes it. */
+export const address = z.string().regex(/^[0-9A-Fa-f:.]{1,45}$/);
 /**
  * RFC 3339, UTC, at least millisecond and at most microsecond precision. Of these centuries: in microseconds, later ones are beyond what a
  * number says exactly, and one record of theirs would spoil every sum that it is part of.
@@ -26,56 +46,74 @@ export const uuidv7 = z
 /** One parent of the caller. Facts that were gone before they could be read are null, never guessed. */
 export const ancestor = z.object({
   pid,
-  name: z.string(),
-  'executable.path': z.string().nullable(),
+  name: label(),
+  'executable.path': path.nullable(),
   /** Secrets masked. Null when the process had ended before its arguments could be read. */
-  command_args: z.array(z.string()).nullable(),
+  command_args: argumentList.nullable(),
 });
+
+/** Returns the nearest ancestors, and their arguments as far as all of them together stay within a bound. */
+export function boundAncestors(chain: z.infer<typeof ancestor>[]): z.infer<typeof ancestor>[] {
+  let room = MAX_ANCESTORS_CHARACTERS;
+  return firstOf(chain, MAX_ANCESTORS).map((parent) => {
+    const { command_args: args } = parent;
+    if (args === null) return parent;
+    const length = args.reduce((sum, arg) => sum + arg.length, 0);
+    room -= length;
+    return room >= 0 || length <= CUT_MARK.length ? parent : { ...parent, command_args: [CUT_MARK] };
+  });
+}
 
 export const processFacts = z.object({
   pid,
   /** When the process started; with `pid` it names one process of one boot. */
   start_time: timestamp,
   /** The kernel's `comm`, at most 15 bytes. */
-  name: z.string(),
-  'executable.path': z.string().nullable(),
+  name: label(),
+  'executable.path': path.nullable(),
   /** Secrets masked. Null when they could not be read. */
-  command_args: z.array(z.string()).nullable(),
-  working_directory: z.string().nullable(),
+  command_args: argumentList.nullable(),
+  working_directory: path.nullable(),
   'owner.uid': z.int().min(0),
-  'owner.name': z.string().nullable(),
+  'owner.name': label().nullable(),
   /** What an interpreter runs: the path of a script, `-m module`'s name, or a jar. Null for anything else. */
-  script: z.string().nullable(),
+  script: path.nullable(),
   /** Nearest first, to pid 1 where the chain reaches it. */
-  ancestors: z.array(ancestor),
+  ancestors: z.array(ancestor).overwrite((chain) => boundAncestors(chain)),
 });
 
 export const containerFacts = z.object({
   id: z.string().regex(/^[0-9a-f]{64}$/),
-  name: z.string().nullable(),
-  'image.name': z.string().nullable(),
-  runtime: z.string().nullable(),
+  name: label().nullable(),
+  'image.name': label().nullable(),
+  runtime: label().nullable(),
 });
 
 export const k8sFacts = z.object({
-  'pod.uid': z.string().nullable(),
-  'pod.name': z.string().nullable(),
-  'namespace.name': z.string().nullable(),
-  'container.name': z.string().nullable(),
+  'pod.uid': label().nullable(),
+  'pod.name': label().nullable(),
+  'namespace.name': label().nullable(),
+  'container.name': label().nullable(),
 });
 
-export const systemdFacts = z.object({ unit: z.string().nullable(), slice: z.string().nullable() });
+export const systemdFacts = z.object({ unit: label().nullable(), slice: label().nullable() });
+
+/** Names that a cloud gives: account, region, type. */
+const MAX_FACT_CHARACTERS = 128;
 
 export const hostFacts = z.object({
-  id: z.string().min(1).max(200),
-  name: z.string().min(1).max(256),
-  'cloud.account.id': z.string().optional(),
-  'cloud.region': z.string().optional(),
-  'cloud.availability_zone': z.string().optional(),
-  type: z.string().optional(),
-  'image.id': z.string().optional(),
+  id: identifier(),
+  name: label(256).min(1),
+  'cloud.account.id': label(MAX_FACT_CHARACTERS).optional(),
+  'cloud.region': label(MAX_FACT_CHARACTERS).optional(),
+  'cloud.availability_zone': label(MAX_FACT_CHARACTERS).optional(),
+  type: label(MAX_FACT_CHARACTERS).optional(),
+  'image.id': label(MAX_FACT_CHARACTERS).optional(),
   /** Of the instance, or given by the operator: hosts are grouped and filtered by them. */
-  tags: z.record(z.string().max(128), z.string().max(256)).optional(),
+  tags: z
+    .record(z.string().max(128).refine(isIdentifier), label(256))
+    .overwrite((tags) => Object.fromEntries(firstOf(Object.entries(tags), MAX_TAGS)))
+    .optional(),
 });
 
 export const imdsKind = z.enum(['token', 'read', 'other']);
@@ -124,22 +162,22 @@ export const call = z.object({
   'imds.version': imdsVersion.nullable(),
   'imds.kind': imdsKind,
   'imds.category': imdsCategory,
-  'imds.role': z.string().nullable(),
+  'imds.role': label().nullable(),
   /** `ipv4`, `ipv6`: the instance metadata service. `ecs`, `eks`: credentials of a task, of a pod. */
   'imds.endpoint': z.enum(['ipv4', 'ipv6', 'ecs', 'eks']),
   'imds.server_version': imdsVersion.nullable(),
   'imds.fallback': z.enum(['token_unanswered', 'token_refused']).nullable(),
-  'http.request.method': z.string().nullable(),
-  'url.path': z.string().nullable(),
-  'url.query': z.string().nullable(),
-  'user_agent.original': z.string().nullable(),
+  'http.request.method': httpMethod.nullable(),
+  'url.path': path.nullable(),
+  'url.query': path.nullable(),
+  'user_agent.original': userAgent.nullable(),
   'http.response.status_code': z.int().min(100).max(999).nullable(),
   outcome,
   /** Milliseconds from the request's first byte to the answer's first byte. */
   duration_ms: z.number().min(0).nullable(),
-  'source.address': z.string(),
+  'source.address': address,
   'source.port': port,
-  'destination.address': z.string(),
+  'destination.address': address,
   'destination.port': port,
   ...callerShape,
 });

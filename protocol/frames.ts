@@ -18,6 +18,7 @@
 import * as z from 'zod';
 import { callerFacts, hostFacts } from './call.ts';
 import { heartbeat } from './records.ts';
+import { label } from './text.ts';
 
 /** Newest and oldest version of these frames that this release speaks, as agent and as collector. */
 export const PROTOCOL_VERSION = 2;
@@ -26,8 +27,8 @@ export const OLDEST_PROTOCOL_VERSION = 1;
 export const AGENT_PATH = '/v1/agent';
 /** Largest message either side accepts, in bytes. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024;
-/** More records in one batch than any agent sends. */
-const MAX_BATCH_RECORDS = 10_000;
+/** More records in one batch than any agent sends: they send 1,000. */
+const MAX_BATCH_RECORDS = 2_000;
 /** Bound on the callers that a connection has defined: bytes of their JSON without the number. */
 export const MAX_CALLERS_BYTES = 128 * 1024;
 
@@ -42,7 +43,7 @@ export const hello = z.object({
   protocol: z.int().min(1),
   /** The newest. A collector of protocol 1 does not know this field, and speaks 1. */
   protocol_max: z.int().min(1).optional(),
-  agent_version: z.string(),
+  agent_version: label(100),
   stream: z.uuid(),
   host: hostFacts,
   /**
@@ -59,8 +60,11 @@ export const batch = z.object({
    * became unreadable on its disk before it was acknowledged: the sequence stays without gaps.
    */
   records: z.array(z.unknown()).max(MAX_BATCH_RECORDS),
-  /** From protocol 2 on. Each a `callerDefinition`; what is wrong with the facts of one concerns only its records. */
-  callers: z.array(z.looseObject({ ref: z.int().min(0) })).optional(),
+  /** From protocol 2 on, no more than there are records. Each a `callerDefinition`; what is wrong with the facts of one concerns only its records. */
+  callers: z
+    .array(z.looseObject({ ref: z.int().min(0) }))
+    .max(MAX_BATCH_RECORDS)
+    .optional(),
   forget: z.boolean().optional(),
 });
 export const callerDefinition = callerFacts.extend({ ref: z.int().min(0) });

@@ -1,18 +1,42 @@
 /** What travels from an agent to a collector inside a batch: calls, roll-ups of routine calls, coverage. */
 import * as z from 'zod';
-import { call, callerKeys, callerShape, imdsCategory, imdsKind, outcome, timestamp, uuidv7 } from './call.ts';
+import {
+  address,
+  call,
+  callerKeys,
+  callerShape,
+  httpMethod,
+  imdsCategory,
+  imdsKind,
+  outcome,
+  timestamp,
+  urlPath,
+  userAgent,
+  uuidv7,
+} from './call.ts';
+import {
+  firstOf,
+  identifier,
+  label,
+  MAX_COUNTERS,
+  MAX_ROLLUP_LINES,
+  MAX_STAGES,
+  plainNames,
+} from './text.ts';
 
 /** More than any host does in the time of one record; sums of as many records as can be stored stay whole numbers. */
 const MAX_COUNT = 1_000_000_000;
+/** More than a century: no interval is longer. */
+const MAX_LIVE_MS = 4_000_000_000_000;
 const count = z.int().min(0).max(MAX_COUNT);
 
 /** One kind of request inside a roll-up and how often it was seen. */
 export const rollupLine = z.object({
   'imds.kind': imdsKind,
   'imds.category': imdsCategory,
-  'http.request.method': z.string().nullable(),
+  'http.request.method': httpMethod.nullable(),
   /** Null for the line that collects what did not fit the roll-up's bound on distinct lines. */
-  'url.path': z.string().nullable(),
+  'url.path': urlPath.nullable(),
   'http.response.status_code': z.int().min(100).max(999).nullable(),
   outcome,
   count: count.min(1),
@@ -24,27 +48,37 @@ export const rollup = z.object({
   first_time: timestamp,
   last_time: timestamp,
   count: count.min(1),
-  'user_agent.original': z.string().nullable(),
+  'user_agent.original': userAgent.nullable(),
   /** As on a call. Tells pods apart where the process is not known. */
-  'source.address': z.string(),
-  lines: z.array(rollupLine).min(1),
+  'source.address': address,
+  lines: z.array(rollupLine).min(1).max(MAX_ROLLUP_LINES),
   ...callerShape,
 });
 
 /** A stage's counters by name: whole numbers that only grow while the agent runs. */
-export const counters = z.record(z.string(), z.number().min(0));
+export const counters = z
+  .record(
+    z.string(),
+    z
+      .number()
+      .min(0)
+      .overwrite((amount) => Math.min(amount, Number.MAX_SAFE_INTEGER)),
+  )
+  .overwrite((amounts) => plainNames(amounts, MAX_COUNTERS));
 /** Counters of every stage: `{"capture": {"packets": 12}, …}`. */
-export const stageCounters = z.record(z.string(), counters);
+export const stageCounters = z
+  .record(z.string(), counters)
+  .overwrite((stages) => Object.fromEntries(firstOf(Object.entries(stages), MAX_STAGES)));
 
 /** Whether we were looking, for one interval of one agent. The evidence behind every "nobody calls IMDSv1". */
 export const coverage = z.object({
   id: uuidv7,
-  host_id: z.string(),
-  boot_id: z.string(),
+  host_id: identifier(),
+  boot_id: identifier(),
   start: timestamp,
   end: timestamp,
   /** Milliseconds of the interval in which every capture was live. */
-  live_ms: z.number().min(0),
+  live_ms: z.number().min(0).max(MAX_LIVE_MS),
   /** Connections to the endpoints that the kernel reported; null where nobody could ask the kernel. */
   kernel_connections: count.nullable(),
   /** Conversations that the capture saw begin. */
@@ -70,15 +104,21 @@ export const referringRecord = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('coverage'), coverage }),
 ]);
 
+/** Network namespaces and interfaces that are captured in. */
+const MAX_SOURCES = 64;
+
 /** The agent's state now. Not stored in the spool: a lost heartbeat is replaced by the next. */
 export const heartbeat = z.object({
   time: timestamp,
-  host_id: z.string(),
-  agent_version: z.string(),
+  host_id: identifier(),
+  agent_version: label(100),
   started: timestamp,
   counters: stageCounters,
-  coverage: z.object({ live: z.boolean(), sources: z.array(z.string()) }),
-  attribution: z.object({ method: z.enum(['ebpf', 'sock_diag', 'none']), reason: z.string().nullable() }),
+  coverage: z.object({
+    live: z.boolean(),
+    sources: z.array(label(100)).overwrite((sources) => firstOf(sources, MAX_SOURCES)),
+  }),
+  attribution: z.object({ method: z.enum(['ebpf', 'sock_diag', 'none']), reason: label(1000).nullable() }),
   /** From `pidusage`: percent of one core, and resident bytes. */
   agent: z.object({ cpu_percent: z.number(), memory_bytes: z.number() }),
   spool: z.object({ bytes: z.number(), records: z.number(), overflowed: counters }),

@@ -84,6 +84,12 @@ export class ServiceManager {
     this.#tell(`READY=1\nSTATUS=${this.#status}`);
   }
 
+  /** The start goes on, and the manager waits two more minutes for it from now on. */
+  stillStarting(status: string): void {
+    this.#status = oneLine(status);
+    this.#tell(`EXTEND_TIMEOUT_USEC=120000000\nSTATUS=${this.#status}`);
+  }
+
   status(status: string): void {
     const line = oneLine(status);
     if (line === this.#status) return;

@@ -1,11 +1,11 @@
 /** The head of a request: what was asked for, by whom, and whether with a token. */
 import { TOKEN_HEADER } from '../../protocol/endpoints.ts';
+import { cutText, MAX_PATH_CHARACTERS, MAX_USER_AGENT_CHARACTERS } from '../../protocol/text.ts';
 import { maskShapes } from '../identity/mask_shapes.ts';
 import { HeadReader, HTTP_TOKEN } from './head.ts';
 import { NOWHERE, type Place, placeOf } from './place.ts';
 import { redactPath, redactQuery, redactUserAgent } from './redact.ts';
 
-const MAX_USER_AGENT_CHARACTERS = 1_024;
 const MAX_METHOD_BYTES = 64;
 
 /** RFC 9110, section 9; RFC 5789. Behind a hole only these begin a request: `ET /` is what is left of one. */
@@ -90,7 +90,7 @@ export class RequestHead extends HeadReader {
     } else if (name === 'user-agent' && this.userAgent === null) {
       const text = Buffer.from(value, 'latin1').toString('utf8');
       // Masked before it is cut: a part of a secret need not look like one.
-      this.userAgent = redactUserAgent(text, this.cutLines > 0).slice(0, MAX_USER_AGENT_CHARACTERS);
+      this.userAgent = cutText(redactUserAgent(text, this.cutLines > 0), MAX_USER_AGENT_CHARACTERS);
     }
   }
 
@@ -113,7 +113,7 @@ export class RequestHead extends HeadReader {
     const path = mark < 0 ? rest : rest.slice(0, mark);
     const asked = path === '' && absolute ? '/' : path;
     this.place = placeOf(asked);
-    this.path = redactPath(asked, isCut && mark < 0);
-    this.query = mark < 0 ? null : redactQuery(rest.slice(mark + 1), isCut);
+    this.path = cutText(redactPath(asked, isCut && mark < 0), MAX_PATH_CHARACTERS);
+    this.query = mark < 0 ? null : cutText(redactQuery(rest.slice(mark + 1), isCut), MAX_PATH_CHARACTERS);
   }
 }

@@ -2,8 +2,16 @@
  * What the owner of a socket is: the `process` object of a call. Masks every argument that leaves it.
  */
 import { readFileSync } from 'node:fs';
-import type { Ancestor, ProcessFacts } from '../../protocol/call.ts';
+import { type Ancestor, boundAncestors, type ProcessFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
+import {
+  cleanLabel,
+  cutArguments,
+  cutText,
+  MAX_ARGUMENT_CHARACTERS,
+  MAX_LABEL_CHARACTERS,
+  MAX_PATH_CHARACTERS,
+} from '../../protocol/text.ts';
 import type { ProcessSnapshot, SocketOwner } from '../process/owner.ts';
 import { HeldProcess, ProcReader } from '../process/proc_reader.ts';
 import { maskArgs, maskPath, maskText } from './mask.ts';
@@ -102,7 +110,7 @@ export class ProcessIdentity {
       command_args: args && maskArgs(args, owner.argsTruncated),
       working_directory: maskedPath(workingDirectory),
     };
-    return {
+    return withinBounds({
       pid: owner.pid,
       start_time: startTime(owner.startTicks, this.#bootTimeSeconds),
       name: maskProgramName(
@@ -115,7 +123,7 @@ export class ProcessIdentity {
       'owner.name': this.#users.nameOf(owner.uid),
       script: script === null ? null : maskText(maskPath(script)),
       ancestors: parents.map((parent) => this.#ancestor(parent, now)),
-    };
+    });
   }
 
   /** What did not come with the owner, from /proc, if its process is still there. */
@@ -154,14 +162,16 @@ export class ProcessIdentity {
       'executable.path': maskedPath(parent.executable),
       command_args: args && maskArgs(args),
     };
+    const name = maskProgramName(
+      parent.name,
+      [parent.executable, ...(args ?? [])],
+      [shown['executable.path'], ...(shown.command_args ?? [])],
+    );
     const ancestor: Ancestor = {
       pid: parent.pid,
-      name: maskProgramName(
-        parent.name,
-        [parent.executable, ...(args ?? [])],
-        [shown['executable.path'], ...(shown.command_args ?? [])],
-      ),
-      ...shown,
+      name: cleanLabel(name, MAX_LABEL_CHARACTERS),
+      'executable.path': pathWithinBounds(shown['executable.path']),
+      command_args: shown.command_args && cutEach(shown.command_args),
     };
     this.#ancestors.delete(key);
     this.#ancestors.set(key, { ancestor, madeAtMs: now });
@@ -203,4 +213,27 @@ function keyOf(owner: SocketOwner): string {
     key += `\0${parent.pid} ${parent.startTicks} ${parent.name} ${parent.executable}`;
   }
   return key;
+}
+
+/** Cuts every text to the bounds of the contract, so that the collector has nothing left to cut. */
+function withinBounds(facts: ProcessFacts): ProcessFacts {
+  const user = facts['owner.name'];
+  return {
+    ...facts,
+    name: cleanLabel(facts.name, MAX_LABEL_CHARACTERS),
+    'executable.path': pathWithinBounds(facts['executable.path']),
+    command_args: facts.command_args && cutEach(facts.command_args),
+    working_directory: pathWithinBounds(facts.working_directory),
+    'owner.name': user && cleanLabel(user, MAX_LABEL_CHARACTERS),
+    script: pathWithinBounds(facts.script),
+    ancestors: boundAncestors(facts.ancestors),
+  };
+}
+
+function pathWithinBounds(path: string | null): string | null {
+  return path === null ? null : cutText(path, MAX_PATH_CHARACTERS);
+}
+
+function cutEach(args: string[]): string[] {
+  return cutArguments(args.map((arg) => cutText(arg, MAX_ARGUMENT_CHARACTERS)));
 }

@@ -1,7 +1,8 @@
 /**
  * `npm run bench:collector`: what a collector takes in, what it holds and how fast it answers, on loopback.
  *
- *   --only LIST     of wire, ingest, idle, arrival, questions, with commas; default: all
+ *   --only LIST     of wire, ingest, idle, arrival, questions, hostile, with commas; default: all but hostile
+ *   --attack NAME   only this attack of `hostile`
  *   --quick         small sizes and a few seconds each, for CI
  *   --data-dir DIR  keeps the large stores there and uses what is there already
  *   --profile DIR   has the collectors of the ingest measures write processor profiles there
@@ -22,6 +23,7 @@ import { exitWith } from '../../cli/exit.ts';
 import { OperatorError } from '../../protocol/operator_error.ts';
 import { VERSION } from '../../protocol/version.ts';
 import { measureArrival } from './arrival.ts';
+import { ATTACK_NAMES, measureHostile } from './hostile.ts';
 import { measureIdle } from './idle.ts';
 import { measureIngest, NEW_PROCESS_SHARE } from './ingest.ts';
 import { measureQuestions } from './questions.ts';
@@ -30,7 +32,9 @@ import { bytesPerCall } from './script.ts';
 import { FULL_SIZES, QUICK_SIZES, type Sizes, SOAK_AGENTS, SOAK_SAMPLE_MS } from './sizes.ts';
 import { measureSoak, type SoakSize } from './soak.ts';
 
-const MEASURES = ['wire', 'ingest', 'idle', 'arrival', 'questions'] as const;
+const MEASURES = ['wire', 'ingest', 'idle', 'arrival', 'questions', 'hostile'] as const;
+/** A quarter of an hour for itself: only where it is asked for. */
+const NOT_UNASKED: ReadonlySet<string> = new Set(['hostile']);
 type Measure = (typeof MEASURES)[number];
 /** A run that takes longer than this is stuck. */
 const TIME_LIMIT_MS = 40 * 60_000;
@@ -42,6 +46,8 @@ interface Wanted {
   profileDir: string | null;
   /** Null: the other measures. */
   soak: SoakSize | null;
+  /** Null: every attack of `hostile`. */
+  attack: string | null;
 }
 
 /** A whole number above zero. */
@@ -57,6 +63,7 @@ function wanted(argv: string[]): Wanted {
     quick?: boolean;
     'data-dir'?: string;
     profile?: string;
+    attack?: string;
     minutes: string;
     rate: string;
     seed: string;
@@ -74,14 +81,15 @@ function wanted(argv: string[]): Wanted {
         quick: { type: 'boolean' },
         'data-dir': { type: 'string' },
         profile: { type: 'string' },
+        attack: { type: 'string' },
       },
     }));
   } catch (error) {
     throw new OperatorError(2, (error as Error).message);
   }
   const [command, ...others] = positionals;
-  if (others.length > 0 || (command !== undefined && command !== 'soak')) {
-    throw new OperatorError(2, `${positionals.join(' ')}: the only command is soak.`);
+  if (others.length > 0 || (command !== undefined && command !== 'soak' && command !== 'hostile')) {
+    throw new OperatorError(2, `${positionals.join(' ')}: the commands are soak and hostile.`);
   }
   const soak: SoakSize = {
     minutes: amount('minutes', values.minutes),
@@ -90,7 +98,11 @@ function wanted(argv: string[]): Wanted {
     agents: SOAK_AGENTS,
     sampleMs: SOAK_SAMPLE_MS,
   };
-  const names = values.only?.split(',') ?? [...MEASURES];
+  const unasked = command === 'hostile' ? [command] : MEASURES.filter((name) => !NOT_UNASKED.has(name));
+  const names = values.only?.split(',') ?? unasked;
+  if (values.attack !== undefined && !ATTACK_NAMES.includes(values.attack)) {
+    throw new OperatorError(2, `--attack ${values.attack}: choose one of ${ATTACK_NAMES.join('; ')}.`);
+  }
   for (const name of names) {
     if (!MEASURES.some((known) => known === name)) {
       throw new OperatorError(2, `--only ${name}: choose from ${MEASURES.join(', ')}.`);
@@ -102,6 +114,7 @@ function wanted(argv: string[]): Wanted {
     dataDir: values['data-dir'] ?? null,
     profileDir: values.profile ?? null,
     soak: command === 'soak' ? soak : null,
+    attack: values.attack ?? null,
   };
 }
 
@@ -119,7 +132,10 @@ async function inNewDir<T>(work: (dir: string) => Promise<T>): Promise<T> {
   }
 }
 
-async function measure({ measures, dataDir, profileDir, soak }: Wanted, sizes: Sizes): Promise<Results> {
+async function measure(
+  { measures, dataDir, profileDir, soak, attack: only }: Wanted,
+  sizes: Sizes,
+): Promise<Results> {
   const results: Results = {};
   if (soak !== null) {
     progress(`soak: ${soak.minutes} minutes at ${soak.callsPerSecond} calls/s`);
@@ -155,6 +171,13 @@ async function measure({ measures, dataDir, profileDir, soak }: Wanted, sizes: S
     for (const { calls, callsPerSecond } of sizes.arrival) {
       progress(`packet to page: ${calls} calls, ${callsPerSecond} calls/s meanwhile`);
       results.arrival.push(await inNewDir((dir) => measureArrival(calls, callsPerSecond, dir)));
+    }
+  }
+  if (measures.has('hostile')) {
+    results.hostile = [];
+    for (const attack of only === null ? ATTACK_NAMES : [only]) {
+      progress(`hostile: ${attack}`);
+      results.hostile.push(await inNewDir((dir) => measureHostile(attack, sizes.hostile, dir)));
     }
   }
   if (measures.has('questions')) {

@@ -1,6 +1,7 @@
 /** What a run measured, and how it reads as a table for people. */
 import { layOut, type Row } from '../report.ts';
 import type { ArrivalResult } from './arrival.ts';
+import type { HostileResult } from './hostile.ts';
 import type { IdleResult } from './idle.ts';
 import type { IngestResult } from './ingest.ts';
 import type { Spread } from './latencies.ts';
@@ -21,6 +22,7 @@ export interface Results {
   arrival?: ArrivalResult[];
   questions?: QuestionsResult[];
   soak?: SoakResult;
+  hostile?: HostileResult[];
 }
 
 /** Issue 4, "Reach". */
@@ -37,6 +39,7 @@ export function tableOf({
   arrival = [],
   questions = [],
   soak,
+  hostile = [],
 }: Results): string {
   const rows: Row[] = [['', 'target', 'measured']];
   for (const { new_process_share, calls_per_batch, ...bytes } of wire) {
@@ -57,7 +60,22 @@ export function tableOf({
   }
   for (const result of questions) addQuestions(rows, result);
   if (soak !== undefined) addSoak(rows, soak);
+  for (const result of hostile) addHostile(rows, result);
   return layOut(rows);
+}
+
+function addHostile(rows: Row[], { attack, quiet, attacked, pages, ...result }: HostileResult): void {
+  const { hostile, max_resident_bytes: resident, slowest_page: slowest } = result;
+  rows.push([
+    `one hostile host: ${attack}`,
+    '',
+    `${hostile.frames} frames sent, ${hostile.acknowledged} acknowledged`,
+  ]);
+  const target = quiet === null ? '' : `p99 < ${(2 * quiet.p99_ms).toFixed(0)} ms`;
+  const was = quiet === null ? '' : ` (quiet: p99 ${quiet.p99_ms.toFixed(1)} ms)`;
+  rows.push(['  acknowledgement of the others', target, `${spread(attacked)}${was}`]);
+  rows.push(['  collector, resident at most', '< 600 MB', mb(resident)]);
+  rows.push(['  pages; the slowest', '< 500 ms', `${spread(pages)}; ${slowest}`]);
 }
 
 function addIngest(rows: Row[], result: IngestResult): void {

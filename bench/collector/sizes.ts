@@ -1,4 +1,5 @@
 /** How much is measured, in a whole run and in a quick one. */
+import type { HostileCase } from './hostile.ts';
 import { type IngestCase, NEW_PROCESS_SHARE } from './ingest.ts';
 import type { PastSize } from './past.ts';
 
@@ -8,6 +9,7 @@ export interface Sizes {
   arrival: { calls: number; callsPerSecond: number }[];
   pasts: PastSize[];
   questions: { repetitions: number; questionMs: number };
+  hostile: HostileCase;
   wire: { calls: number; callsPerBatch: number };
 }
 
@@ -40,6 +42,7 @@ export const FULL_SIZES: Sizes = {
     { hosts: 1_000, days: 90, calls: 100_000_000, rawCalls: 5_000_000 },
   ],
   questions: { repetitions: 60, questionMs: 10_000 },
+  hostile: { agents: 100, callsPerSecond: 300, quietMs: 20_000, attackMs: 60_000 },
   wire: { calls: 20_000, callsPerBatch: 140 },
 };
 
@@ -68,6 +71,7 @@ export const QUICK_SIZES: Sizes = {
   arrival: [{ calls: 5, callsPerSecond: 0 }],
   pasts: [{ hosts: 20, days: 20, calls: 100_000, rawCalls: 5_000 }],
   questions: { repetitions: 3, questionMs: 200 },
+  hostile: { agents: 20, callsPerSecond: 100, quietMs: 2_000, attackMs: 3_000 },
   wire: { calls: 2_000, callsPerBatch: 140 },
 };
 

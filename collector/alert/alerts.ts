@@ -167,7 +167,9 @@ export class Alerts {
 
   #alert({ rule, subject, severity, title, text }: AlertDraft, nowUs: number): Alert {
     const page = rule === 'new_offender' || rule === 'credentials_over_v1' ? 'offenders' : 'hosts';
-    const link = this.#link(subject === SUMMARY_SUBJECT ? page : `${page}/${encodeURIComponent(subject)}`);
+    const link = this.#link(
+      subject === SUMMARY_SUBJECT ? page : `${page}/${encodeURIComponent(subject.toWellFormed())}`,
+    );
     return { id: randomUUID(), rule, subject, time: toTimestamp(nowUs), severity, title, text, link };
   }
 

@@ -13,12 +13,16 @@ import {
   PROTOCOL_VERSION,
   type RefusalReason,
 } from '../../protocol/frames.ts';
+import { record, referringRecord } from '../../protocol/records.ts';
+import { textsChanged } from '../../protocol/text.ts';
 import type { AgentIdentity } from '../access/principal.ts';
 import type { EnrolmentClaim } from '../access/token_book.ts';
+import type { BatchResult } from '../store/store.ts';
 import type { Backlog } from './backlog.ts';
 import { CallerTable } from './caller_table.ts';
-import { type CheckedBatch, checkFullRecords, checkReferringRecords } from './checked_batch.ts';
+import { type CheckedBatch, checkFullRecords, checkReferringRecords, parseInTurns } from './checked_batch.ts';
 import { type ConnectionLimits, FlowControl } from './flow_control.ts';
+import type { HostShares } from './host_shares.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 const HELLO_TIMEOUT_MS = 5_000;
@@ -33,6 +37,8 @@ export interface IngestCounters {
   invalid_frames: number;
   invalid_records: number;
   foreign_records: number;
+  /** Texts and lists that were longer than the contract allows, or not well-formed: stored, but cut or cleaned. */
+  cut_texts: number;
   refused: number;
   /** Connections whose `hello` named a host that they may not speak for. */
   foreign_hosts: number;
@@ -48,6 +54,7 @@ export interface ConnectionContext {
   writer: Writer;
   counters: IngestCounters;
   backlog: Backlog;
+  shares: HostShares;
   limits: ConnectionLimits;
   log: Logger;
   /** Who the door found this to be. */
@@ -70,6 +77,7 @@ export class AgentConnection {
   #stream: string | null = null;
   #protocol = OLDEST_PROTOCOL_VERSION;
   readonly #callers = new CallerTable();
+  #turn: Promise<unknown> = Promise.resolve();
   #welcomed = false;
   #hasEnrolled = false;
   #closing = false;
@@ -84,7 +92,7 @@ export class AgentConnection {
   constructor(socket: WebSocket, context: ConnectionContext) {
     this.#socket = socket;
     this.#context = context;
-    this.#flow = new FlowControl(socket, context.limits, context.backlog, () => {
+    this.#flow = new FlowControl(socket, context.limits, context, () => {
       context.counters.held_back += 1;
     });
     this.#helloTimer = setTimeout(() => this.refuse('invalid', 'No hello came.'), HELLO_TIMEOUT_MS);
@@ -172,6 +180,7 @@ export class AgentConnection {
           this.#invalid('The heartbeat is too large.');
           return;
         }
+        this.#flow.heard(byteLength(data), 0);
         this.#onHeartbeat(frame).catch((error) => this.#onStoreFailure(error));
     }
   }
@@ -212,6 +221,7 @@ export class AgentConnection {
       return;
     }
     this.#welcomed = true;
+    this.#flow.speaksFor(host.id);
     this.#send({ type: 'welcome', protocol, last_seq: lastSeq, ...entry });
   }
 
@@ -256,37 +266,68 @@ export class AgentConnection {
       return;
     }
     const { seq, records } = frame;
-    const host = this.#host!;
-    const checked = this.#check(frame, host.id);
-    if (checked === null) {
-      this.#invalid('The callers of this batch are not as agreed.');
-      return;
-    }
-    const { callers, records: accepted } = checked;
-    this.#countLeftOut(host.id, checked);
-    this.#flow.came(bytes, records.length);
+    this.#flow.came(bytes, records.length + (frame.callers?.length ?? 0));
     try {
-      const { result, lastSeq } = await this.#context.writer.submit({
-        stream: this.#stream!,
-        seq,
-        host,
-        callers,
-        records: accepted,
-      });
+      const submitted = await this.#inTurn(() => this.#submit(frame));
+      if (submitted === null) {
+        this.#invalid('The callers of this batch are not as agreed.');
+        return;
+      }
+      const { accepted, written } = submitted;
+      const { result, lastSeq } = await written;
       if (result === 'ahead') {
         this.refuse('out_of_order', `Batch ${seq} came, and ${lastSeq + 1} is the next of this stream.`);
       } else if (!this.#closing) {
-        this.#send({ type: 'ack', seq, rejected: records.length - accepted.length });
+        this.#send({ type: 'ack', seq, rejected: records.length - accepted });
       }
     } finally {
       this.#flow.taken(bytes);
     }
   }
 
-  #check({ records, callers = [], forget = false }: Extract<AgentFrame, { type: 'batch' }>, hostId: string) {
-    if (this.#protocol === 1) return checkFullRecords(records, hostId);
-    if (!this.#callers.define(callers, forget)) return null;
-    return checkReferringRecords(records, hostId, this.#callers);
+  /** The batches of a connection are checked one after the other: each may add to the table of callers. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
+  }
+
+  /** Gives what is valid of a batch to the writer. Null when its callers are not as agreed. */
+  async #submit(
+    frame: Extract<AgentFrame, { type: 'batch' }>,
+  ): Promise<{ accepted: number; written: Promise<BatchResult> } | null> {
+    const { seq, records } = frame;
+    const host = this.#host!;
+    const checked = await this.#check(frame, host.id);
+    if (checked === null) return null;
+    const { callers, records: accepted } = checked;
+    this.#countLeftOut(host.id, checked);
+    const written = this.#context.writer.submit({
+      stream: this.#stream!,
+      seq,
+      host,
+      callers,
+      records: accepted,
+      leftOut: records.length - accepted.length,
+    });
+    // Whoever waits for it is told; until then nobody is.
+    written.catch(() => {});
+    return { accepted: accepted.length, written };
+  }
+
+  async #check(
+    { records, callers = [], forget = false }: Extract<AgentFrame, { type: 'batch' }>,
+    hostId: string,
+  ): Promise<CheckedBatch | null> {
+    const { counters } = this.#context;
+    if (this.#protocol === 1) return checkFullRecords(await parseInTurns(records, record, counters), hostId);
+    const changedBefore = textsChanged();
+    // A batch defines who its records name, and nobody else.
+    const isAgreed = callers.length <= records.length && this.#callers.define(callers, forget);
+    counters.cut_texts += textsChanged() - changedBefore;
+    if (!isAgreed) return null;
+    const parsed = await parseInTurns(records, referringRecord, counters);
+    return checkReferringRecords(parsed, hostId, this.#callers);
   }
 
   #countLeftOut(host: string, { invalid, foreign, fault }: CheckedBatch): void {

@@ -1,7 +1,8 @@
 /** What of an agent's batch is valid and its to say, in the store's shape. The rest is left out and counted. */
 import type * as z from 'zod';
 import type { Call } from '../../protocol/call.ts';
-import { type Rollup, record, referringRecord } from '../../protocol/records.ts';
+import type { Rollup, record, referringRecord } from '../../protocol/records.ts';
+import { textsChanged } from '../../protocol/text.ts';
 import type { CallerFacts } from '../model/workload_identity.ts';
 import type { StoredBatch, StoredRecord } from '../store/store.ts';
 import type { CallerTable } from './caller_table.ts';
@@ -15,19 +16,41 @@ export interface CheckedBatch extends Pick<StoredBatch, 'callers' | 'records'> {
   fault: { path: string; code: string } | null;
 }
 
+type Parsed<S extends z.ZodType> = ReturnType<S['safeParse']>;
+export type ParsedRecord = Parsed<typeof record>;
+export type ParsedReferringRecord = Parsed<typeof referringRecord>;
+
+/** Records that are checked before others have their turn: some 2 ms. */
+const CHECKED_AT_ONCE = 100;
+
+/** Checks each item of a batch. A long batch lets other connections have their turn in between. `counters` counts texts that were cut. */
+export async function parseInTurns<S extends z.ZodType>(
+  items: unknown[],
+  shape: S,
+  counters: { cut_texts: number },
+): Promise<Parsed<S>[]> {
+  const parsed: Parsed<S>[] = [];
+  for (const [at, item] of items.entries()) {
+    if (at > 0 && at % CHECKED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+    const changedBefore = textsChanged();
+    parsed.push(shape.safeParse(item) as Parsed<S>);
+    counters.cut_texts += textsChanged() - changedBefore;
+  }
+  return parsed;
+}
+
 /**
  * Records of protocol 2: each refers to a caller that the connection has defined. Null when one refers to a caller that
  * never was: agent and collector no longer speak of the same table, and must begin anew.
  */
 export function checkReferringRecords(
-  items: unknown[],
+  items: ParsedReferringRecord[],
   hostId: string,
   table: CallerTable,
 ): CheckedBatch | null {
   const checked: CheckedBatch = { callers: [], records: [], invalid: 0, foreign: 0, fault: null };
   const indexOf = new Map<number, number>();
-  for (const item of items) {
-    const parsed = referringRecord.safeParse(item);
+  for (const parsed of items) {
     if (!parsed.success) {
       countInvalid(checked, parsed.error);
       continue;
@@ -63,7 +86,7 @@ function countInvalid(checked: CheckedBatch, { issues }: z.ZodError): void {
 }
 
 /** Records of protocol 1: each says in full who called and on which host. */
-export function checkFullRecords(items: unknown[], hostId: string): CheckedBatch {
+export function checkFullRecords(items: ParsedRecord[], hostId: string): CheckedBatch {
   const checked: CheckedBatch = { callers: [], records: [], invalid: 0, foreign: 0, fault: null };
   const known = new Map<string, number>();
   const callerIndex = (caller: CallerFacts): number => {
@@ -75,8 +98,7 @@ export function checkFullRecords(items: unknown[], hostId: string): CheckedBatch
     }
     return index;
   };
-  for (const item of items) {
-    const parsed = record.safeParse(item);
+  for (const parsed of items) {
     if (!parsed.success) {
       countInvalid(checked, parsed.error);
       continue;

@@ -4,6 +4,7 @@
  */
 import type { WebSocket } from 'ws';
 import type { Backlog } from './backlog.ts';
+import type { HostShares } from './host_shares.ts';
 import { RateLimit } from './rate_limit.ts';
 
 /** Bytes of one agent's batches that wait for the store. Well-behaved agents stay below: they send 2 MiB ahead. */
@@ -18,15 +19,23 @@ export interface ConnectionLimits {
 export class FlowControl {
   readonly #socket: WebSocket;
   readonly #backlog: Backlog;
+  readonly #shares: HostShares;
   readonly #onHeldBack: () => void;
   readonly #bytes: RateLimit;
   readonly #records: RateLimit;
   #pendingBytes = 0;
   #throttle: NodeJS.Timeout | null = null;
   #closed = false;
+  #hostId: string | null = null;
 
   /** `onHeldBack`: the socket is not read from now on. */
-  constructor(socket: WebSocket, limits: ConnectionLimits, backlog: Backlog, onHeldBack: () => void) {
+  constructor(
+    socket: WebSocket,
+    limits: ConnectionLimits,
+    { backlog, shares }: { backlog: Backlog; shares: HostShares },
+    onHeldBack: () => void,
+  ) {
+    this.#shares = shares;
     this.#socket = socket;
     this.#backlog = backlog;
     this.#onHeldBack = onHeldBack;
@@ -39,12 +48,28 @@ export class FlowControl {
     return this.#socket.isPaused;
   }
 
+  /** From now on the connection sends for this host, and takes of its share. */
+  speaksFor(hostId: string): void {
+    if (this.#closed) return;
+    this.#hostId = hostId;
+    this.#shares.join(hostId);
+  }
+
   /** A batch came, and waits for the store until `taken`. */
   came(bytes: number, records: number): void {
     this.#pendingBytes += bytes;
     this.#backlog.add(bytes);
+    this.heard(bytes, records);
+  }
+
+  /** A frame came that does not wait for the store. */
+  heard(bytes: number, records: number): void {
     const now = performance.now();
-    const waitMs = Math.max(this.#bytes.take(bytes, now), this.#records.take(records, now));
+    const waitMs = Math.max(
+      this.#bytes.take(bytes, now),
+      this.#records.take(records, now),
+      this.#hostId === null ? 0 : this.#shares.take(this.#hostId, bytes, records),
+    );
     if (waitMs > 0 && !this.#closed) {
       if (this.#throttle !== null) clearTimeout(this.#throttle);
       this.#throttle = setTimeout(() => {
@@ -80,6 +105,8 @@ export class FlowControl {
   /** The connection is gone; what still waits for the store is told to `taken` all the same. */
   close(): void {
     this.#closed = true;
+    if (this.#hostId !== null) this.#shares.leave(this.#hostId);
+    this.#hostId = null;
     if (this.#throttle !== null) clearTimeout(this.#throttle);
     this.#backlog.forget(this.#regulate);
   }

@@ -1,6 +1,6 @@
 /** How much may pass in a time: what came too fast is not refused, its sender is made to wait. */
 export class RateLimit {
-  readonly #perSecond: number;
+  #perSecond: number;
   #left: number;
   #countedMs: number;
 
@@ -9,6 +9,11 @@ export class RateLimit {
     this.#perSecond = perSecond;
     this.#left = perSecond;
     this.#countedMs = nowMs;
+  }
+
+  /** From now on so much may pass a second. */
+  setRate(perSecond: number): void {
+    this.#perSecond = perSecond;
   }
 
   /** Counts what has come. Returns for how many milliseconds nothing more may; 0: go on. */

@@ -10,6 +10,7 @@ import type { EnrolmentClaim } from '../access/token_book.ts';
 import { AgentConnection, type IngestCounters } from './agent_connection.ts';
 import { Backlog } from './backlog.ts';
 import type { ConnectionLimits } from './flow_control.ts';
+import { HostShares } from './host_shares.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 /** Refused tokens are logged at most this often; each is counted. */
@@ -54,6 +55,7 @@ export class IngestServer {
   readonly #webSockets: WebSocketServer;
   readonly #limits: ConnectionLimits;
   readonly #backlog = new Backlog();
+  readonly #shares: HostShares;
   readonly #connections = new Set<AgentConnection>();
   readonly #byStream = new Map<string, AgentConnection>();
   readonly #idleTimer: NodeJS.Timeout;
@@ -66,6 +68,7 @@ export class IngestServer {
     invalid_frames: 0,
     invalid_records: 0,
     foreign_records: 0,
+    cut_texts: 0,
     refused: 0,
     foreign_hosts: 0,
     credentials_issued: 0,
@@ -77,6 +80,7 @@ export class IngestServer {
   constructor(options: IngestOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#shares = new HostShares(this.#limits);
     this.#webSockets = new WebSocketServer({
       noServer: true,
       maxPayload: MAX_FRAME_BYTES,
@@ -157,6 +161,7 @@ export class IngestServer {
       writer,
       counters: this.#frames,
       backlog: this.#backlog,
+      shares: this.#shares,
       limits: this.#limits,
       log,
       identity,

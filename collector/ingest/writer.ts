@@ -1,20 +1,39 @@
 /**
  * Group commit: batches of all connections that arrive while one transaction is synced to disk go into the next one, so
- * that a sync is paid once for many.
+ * that a sync is paid once for many. Hosts take turns, and each has a share of a transaction: one that sends as fast as it can
+ * makes no transaction long.
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
 import type { BatchResult, Store, StoredBatch } from '../store/store.ts';
+import { sliceOf } from './batch_slice.ts';
 
 const MAX_RECORDS_IN_TRANSACTION = 4000;
+/** What hosts share of a transaction: it stays short, so that whoever comes meanwhile does not wait for long. */
+const RECORDS_SHARED = 1000;
+/** Of one host, however many hosts there are. */
+const LEAST_RECORDS_OF_HOST = 25;
+/** A host counts among those that share the transactions for so long after its last batch. */
+const RECENT_MS = 60_000;
 
 /** What ingest needs of a store. */
 export type IngestStore = Pick<Store, 'lastSeq' | 'write' | 'heartbeat'>;
 
 interface Waiting {
   batch: StoredBatch;
+  /** Records of it that were written before. */
+  written: number;
+  /** What became of those. */
+  records: number;
+  duplicates: number;
   resolve: (result: BatchResult) => void;
   reject: (error: unknown) => void;
+}
+
+/** What a transaction takes of a batch. */
+interface Slice {
+  of: Waiting;
+  slice: StoredBatch;
 }
 
 export interface WriterOptions {
@@ -26,7 +45,10 @@ export class Writer {
   readonly #store: IngestStore;
   readonly #log: Logger;
   readonly #stored: ((batches: StoredBatch[]) => void) | null;
-  #queue: Waiting[] = [];
+  /** By host; the one whose turn it is first. */
+  readonly #queues = new Map<string, Waiting[]>();
+  /** When a batch of each host came last; the longest ago first. */
+  readonly #recent = new Map<string, number>();
   #running: Promise<void> | null = null;
   #failing = false;
   #counters = {
@@ -48,37 +70,62 @@ export class Writer {
   /** Resolves when the batch is durable; rejects when the store could not take it, and nothing of it is stored. */
   submit(batch: StoredBatch): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ batch, resolve, reject });
+      const { id } = batch.host;
+      const waiting = { batch, written: 0, records: 0, duplicates: 0, resolve, reject };
+      const queue = this.#queues.get(id);
+      if (queue === undefined) this.#queues.set(id, [waiting]);
+      else queue.push(waiting);
+      this.#recent.delete(id);
+      this.#recent.set(id, performance.now());
       this.#running ??= this.#run();
     });
   }
 
   async #run(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#queues.size > 0) {
       // Lets what has already arrived on other sockets join this transaction.
       await new Promise((resolve) => setImmediate(resolve));
       const group = this.#nextGroup();
+      const batches = group.map(({ slice }) => slice);
       let results: BatchResult[];
       try {
-        results = await this.#store.write(group.map(({ batch }) => batch));
+        results = await this.#store.write(batches);
       } catch (error) {
         this.#onFailure(error);
-        for (const { reject } of group) reject(error);
+        for (const { of } of group) this.#end(of, () => of.reject(error));
         continue;
       }
-      this.#count(results);
-      group.forEach(({ resolve }, index) => {
-        resolve(results[index]!);
+      this.#count(batches, results);
+      group.forEach(({ of, slice }, index) => {
+        this.#onWritten(of, slice, results[index]!);
       });
-      this.#tell(group, results);
+      this.#tell(batches, results);
     }
     this.#running = null;
   }
 
+  /** A batch is answered when its last slice is durable, or when its stream does not want it. */
+  #onWritten(of: Waiting, slice: StoredBatch, result: BatchResult): void {
+    of.written += slice.records.length;
+    of.records += result.records;
+    of.duplicates += result.duplicates;
+    if (slice.partial === true && result.result === 'stored') return;
+    this.#end(of, () => of.resolve({ ...result, records: of.records, duplicates: of.duplicates }));
+  }
+
+  /** Takes a batch out of its queue, where it may still stand with what is left of it. */
+  #end(of: Waiting, answer: () => void): void {
+    const { id } = of.batch.host;
+    const queue = this.#queues.get(id);
+    if (queue?.[0] === of) queue.shift();
+    if (queue?.length === 0) this.#queues.delete(id);
+    answer();
+  }
+
   /** What goes wrong with those who watch must not look like a store that failed: the records are durable. */
-  #tell(group: Waiting[], results: BatchResult[]): void {
+  #tell(batches: StoredBatch[], results: BatchResult[]): void {
     if (this.#stored === null) return;
-    const fresh = group.filter((_, index) => results[index]!.records > 0).map(({ batch }) => batch);
+    const fresh = batches.filter((_, index) => results[index]!.records > 0);
     if (fresh.length === 0) return;
     try {
       this.#stored(fresh);
@@ -88,27 +135,59 @@ export class Writer {
     }
   }
 
-  #nextGroup(): Waiting[] {
-    let records = 0;
-    let size = 0;
-    for (const { batch } of this.#queue) {
-      records += batch.records.length;
-      if (size > 0 && records > MAX_RECORDS_IN_TRANSACTION) break;
-      size += 1;
+  /** One batch of each host in turn, until the transaction or the host's share of it is full. */
+  #nextGroup(): Slice[] {
+    const group: Slice[] = [];
+    const share = this.#shareOfHost();
+    /** By host: records taken, and how many of its batches are in the group. */
+    const taken = new Map<string, { records: number; batches: number }>();
+    let room = MAX_RECORDS_IN_TRANSACTION;
+    for (let found = true; found && room > 0; ) {
+      found = false;
+      for (const [id, queue] of this.#queues) {
+        const of = taken.get(id) ?? { records: 0, batches: 0 };
+        const next = queue[of.batches];
+        if (next === undefined || of.records >= share || room <= 0) continue;
+        const left = next.batch.records.length - next.written;
+        const size = Math.min(left, share - of.records, room);
+        group.push({ of: next, slice: sliceOf(next.batch, next.written, next.written + size) });
+        // Behind a batch of which only a part fits, nothing of this host follows.
+        const records = size < left ? share : of.records + Math.max(1, size);
+        taken.set(id, { records, batches: of.batches + 1 });
+        room -= Math.max(1, size);
+        found = true;
+      }
     }
-    return this.#queue.splice(0, size);
+    // Those that were not served are the first of the next transaction.
+    for (const id of taken.keys()) {
+      const queue = this.#queues.get(id)!;
+      this.#queues.delete(id);
+      this.#queues.set(id, queue);
+    }
+    return group;
   }
 
-  #count(results: BatchResult[]): void {
+  #shareOfHost(): number {
+    const before = performance.now() - RECENT_MS;
+    for (const [id, ms] of this.#recent) {
+      if (ms >= before) break;
+      this.#recent.delete(id);
+    }
+    const hosts = this.#recent.size;
+    if (hosts <= 1) return MAX_RECORDS_IN_TRANSACTION;
+    return Math.max(LEAST_RECORDS_OF_HOST, Math.floor(RECORDS_SHARED / hosts));
+  }
+
+  #count(batches: StoredBatch[], results: BatchResult[]): void {
     if (this.#failing) this.#log.info('the store takes records again');
     this.#failing = false;
     this.#counters.transactions += 1;
-    for (const { result, records, duplicates } of results) {
-      this.#counters.batches += 1;
+    results.forEach(({ result, records, duplicates }, index) => {
+      if (batches[index]!.partial !== true) this.#counters.batches += 1;
       if (result === 'known') this.#counters.known_batches += 1;
       this.#counters.records += records;
       this.#counters.duplicates += duplicates;
-    }
+    });
   }
 
   #onFailure(error: unknown): void {

@@ -10,7 +10,7 @@ import type { HostCoverage, StoredGap } from '../store/store.ts';
 export const REPORT_GRACE_US = 5 * 60_000_000;
 
 /** Calls may be among what was lost, and are when the cloud counted them: no tolerance makes that unsaid. */
-const NEVER_TOLERATED: ReadonlySet<GapReason> = new Set(['losses', 'cloud_saw_more']);
+const NEVER_TOLERATED: ReadonlySet<GapReason> = new Set(['losses', 'cloud_saw_more', 'not_kept']);
 
 export interface Watched {
   /** By start. */

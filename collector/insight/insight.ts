@@ -32,6 +32,8 @@ import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
 const SECOND_US = 1_000_000;
 const MAX_DETAIL_HOSTS = 1000;
 const MAX_PATHS = 100;
+/** Of the overview; how many there are in all is said beside them. */
+const MAX_SILENT_HOSTS = 100;
 const MAX_PROCESSES = 20;
 /** Restarts of an agent and the like. Losses, and what the cloud saw more, are never tolerated. */
 export const DEFAULT_MAX_MISSING_SECONDS = 60;
@@ -90,7 +92,7 @@ export class Insight {
       },
       offenders: offenders.size,
       timeline: timelineOf(points, buckets),
-      silent_hosts: silent.map(({ stored: { facts, heartbeat } }) => ({
+      silent_hosts: silent.slice(0, MAX_SILENT_HOSTS).map(({ stored: { facts, heartbeat } }) => ({
         id: facts.id,
         name: facts.name,
         last_heartbeat: heartbeat === null ? null : toTimestamp(heartbeat.receivedUs),

@@ -21,6 +21,7 @@ import { severityOf, worstFirst } from './severity.ts';
 
 const MAX_GAPS = 100;
 const MAX_OFFENDERS = 100;
+const MAX_BOOTS = 100;
 
 export interface HostEvidence {
   facts: HostFacts;
@@ -106,11 +107,12 @@ export function readinessOf(
       kernel_connections: coverage?.kernelConnections ?? null,
       seen_connections: coverage?.seenConnections ?? 0,
     },
-    boots: (coverage?.boots ?? []).map(({ id, firstUs, lastUs }) => ({
+    boots: (coverage?.boots ?? []).slice(-MAX_BOOTS).map(({ id, firstUs, lastUs }) => ({
       id,
       first_report: toTimestamp(firstUs),
       last_report: toTimestamp(lastUs),
     })),
+    boot_count: coverage?.boots.length ?? 0,
     calls_v1: calls.v1,
     calls_v2: calls.v2,
     rejected_v1: calls.rejectedV1,

@@ -11,6 +11,7 @@ const GAP_WORDS: Record<GapReason, string> = {
   losses: 'something was lost',
   no_report: 'no report since',
   cloud_saw_more: 'the cloud counted calls that nobody saw',
+  not_kept: 'the host reported more than is kept of one host, or records that are not valid',
 };
 
 interface Context {

@@ -17,6 +17,7 @@ export const verdict = z.enum(['ready', 'blocked', 'fallback', 'rejected', 'enfo
  * - `capture_not_live`; `losses`: something was lost or could not be judged meanwhile (`detail` names the counters).
  * - `no_report`: since the last report.
  * - `cloud_saw_more`: the cloud counted more token-less calls than were seen.
+ * - `not_kept`: the host reported more than is kept of one host, or records that are not valid (`detail` says how many of what).
  */
 export const gapReason = z.enum([
   'not_yet_watched',
@@ -26,6 +27,7 @@ export const gapReason = z.enum([
   'losses',
   'no_report',
   'cloud_saw_more',
+  'not_kept',
 ]);
 
 export const gap = z.object({
@@ -53,8 +55,9 @@ export const readiness = z.object({
     kernel_connections: z.int().nullable(),
     seen_connections: z.int(),
   }),
-  /** Boots in the window, oldest first, and whether reports began within the first minutes of each. */
+  /** Boots in the window, oldest first: the latest 100 of `boot_count`. */
   boots: z.array(z.object({ id: z.string(), first_report: time, last_report: time })),
+  boot_count: z.int(),
   calls_v1: z.int(),
   calls_v2: z.int(),
   rejected_v1: z.int(),
@@ -141,6 +144,7 @@ export const overview = z.object({
   /** Workloads with IMDSv1 calls. */
   offenders: z.int(),
   timeline,
+  /** The first 100 of them. */
   silent_hosts: z.array(hostRef.extend({ last_heartbeat: time.nullable() })),
 });
 

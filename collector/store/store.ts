@@ -28,6 +28,10 @@ export interface StoredBatch {
   /** Each caller once, however many of the records are its. */
   callers: CallerFacts[];
   records: StoredRecord[];
+  /** Records of the batch that were not valid, or spoke for another host: the host has a gap for them. */
+  leftOut?: number;
+  /** More of the same batch follows: the stream stays where it is. */
+  partial?: boolean;
 }
 
 /**

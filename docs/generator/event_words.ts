@@ -215,6 +215,8 @@ export const GAP_REASON = {
   losses: 'something was lost or could not be judged; `detail` names the counters',
   no_report: 'since the last report',
   cloud_saw_more: 'the cloud counted more calls without a token than were seen',
+  not_kept:
+    'the host reported more than is kept of one host, or records that are not valid; `detail` says how many of what. Never tolerated',
 };
 
 /** Counters of coverage reports and of `watch`. */

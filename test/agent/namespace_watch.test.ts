@@ -108,9 +108,18 @@ describe('without eBPF', () => {
     watch.start(0);
     addProcess(100);
     watch.tick(10_000); // the look that finds it
-    watch.tick(11_000);
     assert.equal(open.size, 1);
-    assert.equal(watch.counters(60_000)['not_watched_ms'], 11_000);
+    assert.equal(watch.counters(60_000)['not_watched_ms'], 10_000);
+  });
+
+  it('a namespace whose capture is still to be opened at the end counts all the same', () => {
+    const { watch, open } = setUp('sock_diag', 9);
+    watch.start(0);
+    for (let pid = 100; pid < 105; pid++) addProcess(pid);
+    watch.tick(10_000);
+    assert.equal(open.size, 4, 'not all at once');
+    watch.stop(10_500);
+    assert.equal(watch.counters(10_500)['not_watched_ms'], 4 * 10_000 + 10_500);
   });
 
   it('one that turns out to be watched from the start is no loss', () => {
@@ -176,7 +185,7 @@ describe('with eBPF', () => {
       watch.decided(connection);
       const counted = watch.counters(9_000)['not_followed_ms']!;
       assert.equal(counted >= 8_000, isOpen);
-      watch.stop();
+      watch.stop(9_000);
     });
   }
 });

@@ -4,8 +4,12 @@ import type { Table } from './judge.ts';
 
 const MOST_SHOWN = 20;
 
-/** Nothing unexplained, nothing twice, nothing taken for another version. */
-export function hasPassed({ whole, rolledUp: { single, sums } }: CampaignResult): boolean {
+/** A collector that is started on a full disk says so and ends, as documented. */
+const FULL_DISK = /disk is full|ENOSPC|no space left/i;
+
+/** Nothing unexplained, nothing twice, nothing taken for another version, and no process ended by itself. */
+export function hasPassed({ whole, rolledUp: { single, sums }, surprises }: CampaignResult): boolean {
+  if (surprises.some((surprise) => !FULL_DISK.test(surprise))) return false;
   const isClean = (table: Table) =>
     table.unexplained.length + table.twice.length + table.misjudged.length === 0 && table.stored > 0;
   return isClean(whole) && isClean(single) && sums.unexplained === 0 && sums.surplus === 0;

@@ -4,6 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
+import { DiskFullError } from '../../collector/store/sqlite/disk_full.ts';
+import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import { makeCall } from './parties/calls.ts';
 import { acknowledged, Bench } from './parties/in_process.ts';
 import { eventually, range, readStored } from './parties/stored.ts';
@@ -125,4 +127,28 @@ test('the collector has no space: agents keep what it cannot take, and deliver i
   rmSync(filler);
   await eventually('everything delivered', () => acknowledged(outbox) === 20_000);
   assert.deepEqual(readStored(dataDir).numbers, range(0, 20_000));
+});
+
+test('a full disk at the start: what is full, how much is free and what to do; with space it starts', {
+  skip,
+}, async () => {
+  for (const isNew of [true, false]) {
+    const disk = smallDisk('2m');
+    if (!isNew) await openStore(disk).close();
+    const filler = fill(disk);
+    assert.throws(
+      () => openStore(disk),
+      (error: Error) => {
+        assert.ok(error instanceof DiskFullError, error.message);
+        assert.match(
+          error.message,
+          /imdswatch\.db cannot be opened, because its disk is full: \d+ bytes are free/,
+        );
+        assert.ok(error.message.includes(`the file system of ${disk}. Free some space`));
+        return true;
+      },
+    );
+    rmSync(filler);
+    await openStore(disk).close();
+  }
 });

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { parseGroupBy } from '../../insight/question.ts';
 import { type Host, host as hostShape, verdict } from '../../model/host.ts';
+import { cutRow } from '../cut_row.ts';
 import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
 import { decodeCursor, pageOf, questionName } from '../paging.ts';
 import type { ApiApp, ApiParts } from '../parts.ts';
@@ -9,6 +10,7 @@ import {
   DEFAULT_LIMIT,
   hostFilterOf,
   hostQuery,
+  MAX_LIMIT,
   pageQuery,
   questionOf,
   several,
@@ -71,10 +73,14 @@ const groupsRoute = route({
       ...windowQuery,
       ...hostQuery,
       text,
+      ...pageQuery,
     }),
   },
   responses: {
-    200: answers(z.object({ items: z.array(ReadinessGroup), next: z.null() }), 'Every group.'),
+    200: answers(
+      z.object({ items: z.array(ReadinessGroup), next: z.string().nullable() }),
+      'A page of groups.',
+    ),
   },
 });
 
@@ -99,11 +105,8 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
     if (format !== 'json') {
       return exported(c, { format, name: 'hosts', schema: hostShape, items: once(items), log, metrics });
     }
-    return c.json(
-      pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor }),
-      200,
-      { Vary: 'Accept' },
-    );
+    const page = pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor });
+    return c.json({ ...page, items: page.items.map(cutRow) }, 200, { Vary: 'Accept' });
   });
 
   app.openapi(oneRoute, async (c) => {
@@ -120,8 +123,21 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
       throw badField('query', 'by', 'must be account, region, zone, type, image_id or tag:KEY');
     }
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
-    const items = await insight.groups(by, questionOf(query, defaultWindowDays), filter);
-    return c.json({ items, next: null }, 200);
+    const name = questionName(c.req.path, query);
+    const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
+    const question =
+      cursor === null
+        ? questionOf(query, defaultWindowDays)
+        : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
+    const groups = await insight.groups(by, question, filter);
+    // A group is named by its value; JSON tells no value from any text.
+    const named = groups.map((group) => ({ ...group, id: JSON.stringify(group.value) }));
+    const { items, next } = pageOf(named, query.limit ?? MAX_LIMIT, {
+      name,
+      window: question.window,
+      cursor,
+    });
+    return c.json({ items: items.map(({ id: _, ...group }) => group), next }, 200);
   });
 }
 

@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
 import { offender as offenderShape, severity } from '../../model/offender.ts';
+import { cutRow } from '../cut_row.ts';
 import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
 import {
   type OffenderFilter,
@@ -71,11 +72,8 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, m
         metrics,
       });
     }
-    return c.json(
-      pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor }),
-      200,
-      { Vary: 'Accept' },
-    );
+    const page = pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor });
+    return c.json({ ...page, items: page.items.map(cutRow) }, 200, { Vary: 'Accept' });
   });
 
   app.openapi(oneRoute, async (c) => {

@@ -7,11 +7,38 @@ import {
   type WorkloadIdentity,
   workloadIdentity,
 } from '../../model/workload_identity.ts';
+import type { HostBounds } from './host_bounds.ts';
 import type { PackedCaller } from './packed_batch.ts';
 
 /** The lasting processes of some thousand hosts. One that was pushed out costs as much as a new one. */
 const MAX_CACHED = 65_536;
 const MAX_CACHED_IDENTITIES = 16_384;
+
+/** Name of the workload that stands for those of a host that are not told apart. */
+export const OTHER_WORKLOADS = 'other workloads';
+const NO_WORKLOAD: WorkloadIdentity = {
+  attributed: true,
+  executable: null,
+  name: null,
+  script: null,
+  user: null,
+  uid: null,
+  image: null,
+  unit: null,
+  k8sNamespace: null,
+  k8sContainer: null,
+  hostId: null,
+  sourceAddress: null,
+};
+/** Facts of a process that was not kept. */
+const NOT_KEPT = JSON.stringify({
+  process: null,
+  container: null,
+  k8s: null,
+  systemd: null,
+  'attribution.method': 'none',
+  'attribution.confidence': 'none',
+} satisfies CallerFacts);
 
 export interface CallerRow {
   caller: number;
@@ -22,6 +49,7 @@ export interface CallerRow {
 }
 
 export class Callers {
+  readonly #findIdentity: StatementSync;
   readonly #insertIdentity: StatementSync;
   readonly #insertCaller: StatementSync;
   readonly #insertFacts: StatementSync;
@@ -29,8 +57,17 @@ export class Callers {
   readonly #cache = new Map<string, CallerRow>();
   readonly #identities = new Map<string, number>();
   readonly #changed = new Set<CallerRow>();
+  readonly #onHost: StatementSync;
+  readonly #knownCaller: StatementSync;
+  readonly #bounds: HostBounds;
+  /** Host and workload that this transaction has let in. */
+  readonly #letIn = new Set<string>();
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, bounds: HostBounds) {
+    this.#bounds = bounds;
+    this.#onHost = database.prepare('SELECT 1 FROM identity_hosts WHERE identity = ? AND host = ?');
+    this.#knownCaller = database.prepare('SELECT 1 FROM callers WHERE hash = ?');
+    this.#findIdentity = database.prepare('SELECT id FROM identities WHERE key = ?');
     // An update that changes nothing makes RETURNING give the row that is there.
     this.#insertIdentity = database.prepare(
       'INSERT INTO identities (key, facts) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET key = key RETURNING id',
@@ -56,23 +93,62 @@ export class Callers {
     const key = hash('sha256', JSON.stringify([host.id, where, json]), 'base64');
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
-    const identity = workloadIdentity(JSON.parse(json) as CallerFacts, host.id, sourceAddress);
-    const row = this.#insertCaller.get(Buffer.from(key, 'base64'), this.#identityRow(identity), host.row)!;
-    // Nothing was seen yet of a new row, or of one whose calls were all known.
-    if (row['last_us'] === 0) this.#insertFacts.run(Number(row['id']), json);
-    const caller = {
-      caller: Number(row['id']),
-      identity: Number(row['identity']),
-      lastUs: Number(row['last_us']),
-      changed: false,
-    };
+    const facts = JSON.parse(json) as CallerFacts;
+    const identity = this.#identityRow(workloadIdentity(facts, host.id, sourceAddress), host);
+    const bytes = Buffer.from(key, 'base64');
+    const isNew = this.#knownCaller.get(bytes) === undefined;
+    const isKept = !isNew || this.#keepsCaller(host.row, json);
+    const caller = isKept ? this.#insert(bytes, identity, host.row, json) : this.#unkept(identity, host);
     if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!);
     this.#cache.set(key, caller);
     return caller;
   }
 
+  #keepsCaller(host: number, json: string): boolean {
+    return this.#bounds.allows(host, 'callers') && this.#bounds.allows(host, 'caller_bytes', json.length);
+  }
+
+  #insert(hashed: Buffer, identity: number, host: number, json: string): CallerRow {
+    const row = this.#insertCaller.get(hashed, identity, host)!;
+    // Nothing was seen yet of a new row, or of one whose calls were all known.
+    if (row['last_us'] === 0) this.#insertFacts.run(Number(row['id']), json);
+    return {
+      caller: Number(row['id']),
+      identity: Number(row['identity']),
+      lastUs: Number(row['last_us']),
+      changed: false,
+    };
+  }
+
+  /** One row for all processes of a workload on a host that has more processes than are kept. */
+  #unkept(identity: number, host: { id: string; row: number }): CallerRow {
+    const hashed = hash('sha256', JSON.stringify([host.id, 'not kept', identity]), 'buffer');
+    return this.#insert(hashed, identity, host.row, NOT_KEPT);
+  }
+
+  /** The workload that stands for all those of a host that are beyond its bound. */
+  otherIdentity(host: { id: string; row: number }): number {
+    return this.#insertedIdentity({ ...NO_WORKLOAD, name: OTHER_WORKLOADS, hostId: host.id });
+  }
+
+  #identityRow(identity: WorkloadIdentity, host: { id: string; row: number }): number {
+    const id = identityId(identity);
+    const known = this.#identities.get(id) ?? this.#find(id);
+    if (known !== undefined && this.#onHost.get(known, host.row) !== undefined) return known;
+    const pair = `${host.row} ${id}`;
+    if (this.#letIn.has(pair)) return this.#insertedIdentity(identity);
+    if (!this.#bounds.allows(host.row, 'workloads')) return this.otherIdentity(host);
+    this.#letIn.add(pair);
+    return this.#insertedIdentity(identity);
+  }
+
+  #find(id: string): number | undefined {
+    const row = this.#findIdentity.get(id);
+    return row === undefined ? undefined : Number(row['id']);
+  }
+
   /** New processes are mostly of workloads that are known. */
-  #identityRow(identity: WorkloadIdentity): number {
+  #insertedIdentity(identity: WorkloadIdentity): number {
     const id = identityId(identity);
     let row = this.#identities.get(id);
     if (row === undefined) {
@@ -98,6 +174,7 @@ export class Callers {
       row.changed = false;
     }
     this.#changed.clear();
+    this.#letIn.clear();
   }
 
   /** After a rollback or a deletion, rows that were remembered may not exist. */
@@ -105,5 +182,6 @@ export class Callers {
     this.#cache.clear();
     this.#identities.clear();
     this.#changed.clear();
+    this.#letIn.clear();
   }
 }

@@ -12,6 +12,8 @@ import { fromBytes, toBytes } from './uuid_bytes.ts';
 const MAX_SCANNED = 100_000;
 /** More workloads or hosts than this are not walked one by one: all calls are, and the others left out. */
 const MAX_WALKS = 8;
+/** Of the descriptions of processes on one page. A call of an ordinary process has some 1,500. */
+const MAX_PAGE_CHARACTERS = 8_000_000;
 
 interface Position {
   timeUs: number;
@@ -47,12 +49,17 @@ export class CallsReader {
     const walks = walksOf(identities, hosts);
     for (const walk of walks) {
       const scan = Math.floor(MAX_SCANNED / walks.length);
-      const rows = this.#walk(walk, before, filter, conditions, scan, limit + 1);
-      for (const row of rows) {
-        found.push({ row, at: { timeUs: Number(row['time_us']), id: row['id'] as Uint8Array } });
+      const rows: { row: Record<string, unknown>; at: Position }[] = [];
+      let characters = 0;
+      for (const row of this.#walk(walk, before, filter, conditions, scan, limit + 1)) {
+        rows.push({ row, at: { timeUs: Number(row['time_us']), id: row['id'] as Uint8Array } });
+        characters += String(row['facts']).length;
+        if (characters > MAX_PAGE_CHARACTERS / walks.length) break;
       }
+      found.push(...rows);
       if (rows.length <= limit) {
-        const end = this.#end(walk, before, filter, scan);
+        const isFull = characters > MAX_PAGE_CHARACTERS / walks.length;
+        const end = isFull ? rows.at(-1)!.at : this.#end(walk, before, filter, scan);
         if (end !== null && (horizon === null || compare(end, horizon) > 0)) horizon = end;
       }
     }
@@ -71,7 +78,7 @@ export class CallsReader {
     conditions: { sql: string; values: (string | number)[] },
     scan: number,
     limit: number,
-  ): Record<string, unknown>[] {
+  ): Iterable<Record<string, unknown>> {
     const { sql, values } = inWalk(walk, before, window.sinceUs);
     return this.#prepare(
       `SELECT c.*, k.version, k.endpoint, k.category, k.status, k.outcome, k.fallback, k.role, s.kind AS shape_kind,
@@ -80,7 +87,7 @@ export class CallsReader {
        JOIN kinds k ON k.id = c.kind JOIN shapes s ON s.id = c.shape JOIN caller_facts p ON p.caller = c.caller
        JOIN hosts h ON h.id = c.host LEFT JOIN user_agents u ON u.id = c.user_agent
        ${conditions.sql} ORDER BY c.time_us DESC, c.id DESC LIMIT ?`,
-    ).all(...values, scan, ...conditions.values, limit);
+    ).iterate(...values, scan, ...conditions.values, limit);
   }
 
   /** The last row that a walk may look at; null where it ends before that. */

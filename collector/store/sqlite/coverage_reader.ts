@@ -3,7 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { GapReason } from '../../model/host.ts';
 import { DAY_US, type Window } from '../../model/window.ts';
 import type { HostCoverage, StoredGap } from '../store.ts';
-import { addAmounts } from './gap_writer.ts';
+import { addAmounts } from './amounts.ts';
 
 /** Row of `sums`: up to when retention has let go of what would speak against a host. */
 export const FORGOTTEN_UNTIL_US = 'forgotten_until_us';

@@ -1,8 +1,9 @@
 /** Opens a database file of the store: for the collector, which writes, or for a command beside it, which only reads. */
-import { chmodSync, existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../../../protocol/operator_error.ts';
+import { DiskFullError, isDiskFull } from './disk_full.ts';
 
 /**
  * One database file and the steps that made its schema. A step that was released never changes; the file's `user_version` says
@@ -24,6 +25,10 @@ const CACHE_KIB = 64 * 1024;
  * and again; with SQLite's own 1,000 pages nearly every transaction wrote all of its pages twice.
  */
 const CHECKPOINT_PAGES = 16_384;
+/** The log's file is cut to this size when what it holds is in the database. */
+const MAX_LOG_BYTES = 64 * 1024 * 1024;
+/** How long cutting the log may wait for those who read. */
+const CHECKPOINT_WAIT_MS = 200;
 
 /** Makes what is missing and brings the schema up to date. Throws `OperatorError` with what to do about it. */
 export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
@@ -37,12 +42,13 @@ export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
     // An acknowledged batch must survive a power cut: with WAL only `synchronous=FULL` syncs at every commit
     // (https://www.sqlite.org/pragma.html#pragma_synchronous).
     database.exec(
-      `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -${CACHE_KIB}; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES};`,
+      `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -${CACHE_KIB}; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = ${MAX_LOG_BYTES};`,
     );
     migrate(database, file, schema.migrations);
     return database;
   } catch (error) {
     database?.close();
+    if (isDiskFull(error, dataDir)) throw new DiskFullError(file, dataDir, error);
     throw asOperatorError(error, file);
   }
 }
@@ -77,6 +83,31 @@ export function openForReading(dataDir: string, { file: name, migrations }: Sche
 export function usedBytes(database: DatabaseSync): number {
   const pragma = (name: string) => Number(database.prepare(`PRAGMA ${name}`).get()![name]);
   return (pragma('page_count') - pragma('freelist_count')) * pragma('page_size');
+}
+
+/**
+ * Moves what the write-ahead log holds into the database and empties its file. Somebody who reads for long keeps it from that; then it is
+ * left as it is until the next time.
+ */
+export function emptyLog(database: DatabaseSync): void {
+  database.exec(`PRAGMA busy_timeout = ${CHECKPOINT_WAIT_MS}`);
+  try {
+    database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
+  } finally {
+    database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+  }
+}
+
+/** What the store's files have on disk besides the pages of this database: its log, and the other databases with theirs. */
+export function bytesBeside(database: DatabaseSync): number {
+  const file = database.location();
+  if (file === null) return 0;
+  return readdirSync(dirname(file))
+    .filter((name) => /\.db(-wal|-shm)?$/.test(name) && name !== basename(file))
+    .reduce(
+      (sum, name) => sum + (statSync(join(dirname(file), name), { throwIfNoEntry: false })?.size ?? 0),
+      0,
+    );
 }
 
 function schemaVersion(database: DatabaseSync): number {

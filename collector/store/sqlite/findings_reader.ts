@@ -19,7 +19,7 @@ import type {
 } from '../store.ts';
 import { CallsReader } from './calls_reader.ts';
 import { CoverageReader } from './coverage_reader.ts';
-import { usedBytes } from './database.ts';
+import { bytesBeside, usedBytes } from './database.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { Rows } from './rows.ts';
@@ -133,7 +133,7 @@ export class FindingsReader implements StoreQueries {
     return this.#view(() => {
       const row = this.#statements.statistics.get()!;
       return {
-        bytes: usedBytes(this.#database),
+        bytes: usedBytes(this.#database) + bytesBeside(this.#database),
         calls: Number(row['calls']),
         oldestCallUs: row['oldestCallUs'] as number | null,
         identities: Number(row['identities']),

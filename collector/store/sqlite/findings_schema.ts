@@ -1,3 +1,4 @@
+import { toBounded } from './bounds_step.ts';
 import type { Migration, Schema } from './database.ts';
 import { toWorkloads } from './workload_step.ts';
 
@@ -117,6 +118,7 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   toWorkloads,
+  toBounded,
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

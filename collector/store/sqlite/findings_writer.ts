@@ -1,11 +1,12 @@
 /** Everything that changes the findings, on the one connection that writes them. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HostFacts } from '../../../protocol/call.ts';
-import type { Coverage, Heartbeat } from '../../../protocol/records.ts';
+import type { Coverage, Heartbeat, RollupLine } from '../../../protocol/records.ts';
 import type { BatchResult, CloudCount, CloudInstance, RollupBody } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import { type CallerRow, Callers } from './callers.ts';
 import { GapWriter } from './gap_writer.ts';
+import { HostBounds } from './host_bounds.ts';
 import { type KindRow, Kinds } from './kinds.ts';
 import type { PackedBatch, PackedCaller, PackedCalls } from './packed_batch.ts';
 import { Paths } from './paths.ts';
@@ -33,6 +34,8 @@ interface Context {
 export class FindingsWriter {
   readonly #database: DatabaseSync;
   readonly #senders: Senders;
+  readonly #bounds: HostBounds;
+  readonly #nowUs: () => number;
   readonly #callers: Callers;
   readonly #kinds: Kinds;
   readonly #tally: Tally;
@@ -41,14 +44,17 @@ export class FindingsWriter {
   readonly #statements: ReturnType<typeof prepareAll>;
   #callsAdded = 0;
 
-  constructor(database: DatabaseSync) {
+  /** `nowUs`: the collector's clock, in microseconds since 1970. */
+  constructor(database: DatabaseSync, nowUs: () => number = () => Date.now() * 1000) {
     this.#database = database;
     this.#senders = new Senders(database);
-    this.#callers = new Callers(database);
-    this.#kinds = new Kinds(database);
-    this.#tally = new Tally(database);
-    this.#paths = new Paths(database);
-    this.#gaps = new GapWriter(database);
+    this.#bounds = new HostBounds(database, nowUs);
+    this.#nowUs = nowUs;
+    this.#callers = new Callers(database, this.#bounds);
+    this.#kinds = new Kinds(database, this.#bounds);
+    this.#tally = new Tally(database, this.#bounds);
+    this.#paths = new Paths(database, this.#bounds);
+    this.#gaps = new GapWriter(database, this.#bounds);
     this.#statements = prepareAll(database);
   }
 
@@ -66,6 +72,7 @@ export class FindingsWriter {
       this.#paths.flush();
       this.#callers.flush();
       this.#kinds.flush();
+      this.#bounds.flush();
       if (this.#callsAdded > 0) this.#statements.addCalls.run(this.#callsAdded);
       this.#callsAdded = 0;
       return results;
@@ -93,6 +100,7 @@ export class FindingsWriter {
     this.#kinds.forget();
     this.#tally.forget();
     this.#paths.forget();
+    this.#bounds.forget();
     this.#callsAdded = 0;
   }
 
@@ -102,16 +110,21 @@ export class FindingsWriter {
     const lastSeq = this.#senders.lastSeq(stream);
     if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
     if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
+    const hostRow = this.#senders.host(host);
+    if (lastSeq === 0 && !batch.partial && !this.#bounds.allows(hostRow.row, 'streams')) {
+      return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
+    }
     const context: Context = {
-      host: this.#senders.host(host),
+      host: hostRow,
       callers: batch.callers.map((packed) => ({ packed, row: null })),
       added: 0,
     };
+    if (batch.leftOut > 0) this.#bounds.note(hostRow.row, 'refused_records', batch.leftOut);
     const ids = Buffer.from(calls.ids, 'hex');
     this.#writeCalls(calls, ids, context);
     for (const { caller, rollup } of rollups) this.#writeRollup(rollup, caller, context);
     for (const report of coverage) this.#writeCoverage(report, context);
-    this.#senders.stored(stream, context.host, seq);
+    if (!batch.partial) this.#senders.stored(stream, context.host, seq);
     const given = ids.length / ID_BYTES + rollups.length + coverage.length;
     return { result: 'stored', lastSeq: seq, records: context.added, duplicates: given - context.added };
   }
@@ -127,8 +140,8 @@ export class FindingsWriter {
   #writeCalls(calls: PackedCalls, ids: Buffer, context: Context): void {
     const { timesUs, callers, templates, templateOf, paths, pathOf, queries, queryOf } = calls;
     const { durationsMs, sourcePorts } = calls;
-    const rows = this.#templateRows(calls);
     const host = context.host.row;
+    const rows = this.#templateRows(calls, host);
     for (let offset = 0, at = 0; offset < ids.length; offset += ID_BYTES, at += 1) {
       const timeUs = timesUs[at]!;
       const template = rows[templateOf[at]!]!;
@@ -136,42 +149,45 @@ export class FindingsWriter {
       const caller = this.#callerRow(callers[at]!, context, source);
       const path = paths[pathOf[at]!]!;
       const durationMs = durationsMs[at]!;
-      const { changes } = this.#statements.addCall.run(
-        timeUs,
-        ids.subarray(offset, offset + ID_BYTES),
-        host,
-        caller.identity,
-        caller.caller,
-        template.kind.id,
-        template.shape,
-        template.userAgent,
-        path,
-        queries[queryOf[at]!]!,
-        Number.isNaN(durationMs) ? null : durationMs,
-        source,
-        sourcePorts[at]!,
-      );
-      if (changes === 0) continue;
-      this.#callsAdded += 1;
+      // A call that is not kept one by one counts all the same.
+      if (this.#bounds.allows(host, 'raw_records')) {
+        const { changes } = this.#statements.addCall.run(
+          timeUs,
+          ids.subarray(offset, offset + ID_BYTES),
+          host,
+          caller.identity,
+          caller.caller,
+          template.kind.id,
+          template.shape,
+          template.userAgent,
+          path,
+          queries[queryOf[at]!]!,
+          Number.isNaN(durationMs) ? null : durationMs,
+          source,
+          sourcePorts[at]!,
+        );
+        if (changes === 0) continue;
+        this.#callsAdded += 1;
+      }
       this.#callers.seen(caller, timeUs);
-      this.#tally.add(template.kind, caller.identity, host, 1, timeUs, timeUs);
-      if (template.kind.class === 1) this.#paths.add(caller.identity, path, timeUs);
+      this.#count(template.kind, caller.identity, context.host, 1, timeUs, timeUs);
+      if (template.kind.class === 1) this.#paths.add(caller.identity, host, path, timeUs);
       this.#saw(context, timeUs, timeUs);
     }
   }
 
-  #templateRows({ templates, templateOf, timesUs, ids }: PackedCalls): TemplateRow[] {
+  #templateRows({ templates, templateOf, timesUs, ids }: PackedCalls, host: number): TemplateRow[] {
     const lastUs = templates.map(() => Number.NEGATIVE_INFINITY);
     for (let at = 0; at < ids.length / (2 * ID_BYTES); at += 1) {
       const template = templateOf[at]!;
       if (timesUs[at]! > lastUs[template]!) lastUs[template] = timesUs[at]!;
     }
     return templates.map((template, index) => {
-      const userAgent = this.#kinds.userAgent(template['user_agent.original'], lastUs[index]!);
+      const userAgent = this.#kinds.userAgent(template['user_agent.original'], host, lastUs[index]!);
       return {
         userAgent,
-        kind: this.#kinds.ofCall(template, userAgent, lastUs[index]!),
-        shape: this.#kinds.shapeOf(template, lastUs[index]!),
+        kind: this.#kinds.ofCall(template, userAgent, host, lastUs[index]!),
+        shape: this.#kinds.shapeOf(template, host, lastUs[index]!),
       };
     });
   }
@@ -181,35 +197,60 @@ export class FindingsWriter {
     const lastUs = toMicroseconds(rollup.last_time);
     const host = context.host.row;
     const caller = this.#callerRow(callerIndex, context, rollup['source.address']);
-    const userAgent = this.#kinds.userAgent(rollup['user_agent.original'], lastUs);
-    const row = this.#statements.addRollup.get(
-      toBytes(rollup.id),
-      firstUs,
-      lastUs,
-      host,
-      caller.identity,
-      caller.caller,
-      userAgent,
-      rollup['source.address'],
-      rollup.count,
-    );
-    if (row === undefined) return;
-    for (const line of rollup.lines) {
-      this.#statements.addRollupLine.run(
-        Number(row['id']),
-        line['imds.kind'],
-        line['imds.category'],
-        line['http.request.method'],
-        line['url.path'],
-        line['http.response.status_code'],
-        line.outcome,
-        line.count,
+    const userAgent = this.#kinds.userAgent(rollup['user_agent.original'], host, lastUs);
+    const isKept = this.#bounds.allows(host, 'raw_records', 1 + rollup.lines.length);
+    if (isKept) {
+      const row = this.#statements.addRollup.get(
+        toBytes(rollup.id),
+        firstUs,
+        lastUs,
+        host,
+        caller.identity,
+        caller.caller,
+        userAgent,
+        rollup['source.address'],
+        rollup.count,
       );
-      const kind = this.#kinds.ofLine(line, userAgent, lastUs);
-      this.#tally.add(kind, caller.identity, host, line.count, firstUs, lastUs);
+      if (row === undefined) return;
+      for (const line of rollup.lines) this.#addLine(Number(row['id']), line);
+    }
+    for (const line of rollup.lines) {
+      const kind = this.#kinds.ofLine(line, userAgent, host, lastUs);
+      this.#count(kind, caller.identity, context.host, line.count, firstUs, lastUs);
     }
     this.#callers.seen(caller, lastUs);
     this.#saw(context, firstUs, lastUs);
+  }
+
+  #addLine(rollup: number, line: RollupLine): void {
+    this.#statements.addRollupLine.run(
+      rollup,
+      line['imds.kind'],
+      line['imds.category'],
+      line['http.request.method'],
+      line['url.path'],
+      line['http.response.status_code'],
+      line.outcome,
+      line.count,
+    );
+  }
+
+  /** Adds to the sums. Those of a host that has had as many rows as it may today are of now, of no workload, and of a coarse kind. */
+  #count(
+    kind: KindRow,
+    identity: number,
+    host: HostRow,
+    count: number,
+    firstUs: number,
+    lastUs: number,
+  ): void {
+    if (this.#bounds.allows(host.row, 'sums', 0)) {
+      this.#tally.add(kind, identity, host.row, count, firstUs, lastUs);
+      return;
+    }
+    const nowUs = this.#nowUs();
+    const other = this.#callers.otherIdentity(host);
+    this.#tally.add(this.#kinds.coarse(kind, nowUs), other, host.row, count, nowUs, nowUs);
   }
 
   #writeCoverage(coverage: Coverage, context: Context): void {
@@ -222,6 +263,7 @@ export class FindingsWriter {
       seenConnections: coverage.seen_connections,
       losses: coverage.losses,
     };
+    if (!this.#bounds.allows(context.host.row, 'coverage_reports')) return;
     const { changes } = this.#statements.addCoverage.run(
       toBytes(coverage.id),
       context.host.row,

@@ -7,6 +7,9 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { GapReason } from '../../model/host.ts';
 import { DAY_US } from '../../model/window.ts';
+import { addAmounts } from './amounts.ts';
+import { GapRows } from './gap_rows.ts';
+import type { HostBounds } from './host_bounds.ts';
 
 /** A restart of the agent takes this long at least; less is the time between two readings of the clock. */
 const BETWEEN_REPORTS_US = 2_000_000;
@@ -17,9 +20,8 @@ const BETWEEN_REPORTS_US = 2_000_000;
 const NOT_LIVE_MS = 600;
 const NOT_LIVE_SHARE = 0.001;
 
-/** Of one gap or day. An agent has some thirty reasons to lose something; whoever makes up names must not make rows without end. */
-const MAX_AMOUNTS = 100;
-const MAX_NAME_CHARACTERS = 100;
+/** Boots of one host that are kept, the latest ones. */
+export const MAX_BOOTS = 1_000;
 
 export interface Report {
   bootId: string;
@@ -43,13 +45,17 @@ export class GapWriter {
   readonly #watchedOf: StatementSync;
   readonly #setWatched: StatementSync;
   readonly #setBoot: StatementSync;
-  readonly #gapBefore: StatementSync;
-  readonly #addGap: StatementSync;
-  readonly #growGap: StatementSync;
+  readonly #countBoots: StatementSync;
+  readonly #dropOldestBoot: StatementSync;
+  readonly #gaps: GapRows;
+  readonly #bounds: HostBounds | null;
   readonly #dayOf: StatementSync;
   readonly #setDay: StatementSync;
 
-  constructor(database: DatabaseSync) {
+  /** `bounds` is null while a store is migrated from a schema that had none. */
+  constructor(database: DatabaseSync, bounds: HostBounds | null) {
+    this.#bounds = bounds;
+    this.#gaps = new GapRows(database);
     this.#watchedOf = database.prepare('SELECT last_us, boot_id FROM watched WHERE host = ?');
     this.#setWatched = database.prepare(
       `INSERT INTO watched (host, first_us, last_us, boot_id) VALUES (?, ?, ?, ?)
@@ -61,15 +67,10 @@ export class GapWriter {
        ON CONFLICT (host, boot_id) DO UPDATE SET first_us = min(first_us, excluded.first_us),
          last_us = max(last_us, excluded.last_us)`,
     );
-    this.#gapBefore = database.prepare(
-      `SELECT start_us, end_us, amounts FROM gaps WHERE host = ? AND reason = ? AND start_us <= ?
-       ORDER BY start_us DESC LIMIT 1`,
-    );
-    this.#addGap = database.prepare(
-      'INSERT INTO gaps (host, reason, start_us, end_us, amounts) VALUES (?, ?, ?, ?, ?)',
-    );
-    this.#growGap = database.prepare(
-      'UPDATE gaps SET end_us = ?, amounts = ? WHERE host = ? AND reason = ? AND start_us = ?',
+    this.#countBoots = database.prepare('SELECT count(*) AS count FROM boots WHERE host = ?');
+    this.#dropOldestBoot = database.prepare(
+      `DELETE FROM boots WHERE host = ?1 AND boot_id =
+         (SELECT boot_id FROM boots WHERE host = ?1 ORDER BY last_us, boot_id LIMIT 1)`,
     );
     this.#dayOf = database.prepare('SELECT * FROM coverage_days WHERE day = ? AND host = ?');
     this.#setDay = database.prepare('INSERT OR REPLACE INTO coverage_days VALUES (?, ?, ?, ?, ?, ?)');
@@ -94,6 +95,7 @@ export class GapWriter {
     }
     this.#setWatched.run(host, startUs, endUs, bootId);
     this.#setBoot.run(host, bootId, startUs, Math.max(startUs, endUs));
+    if (row?.boot_id !== bootId) this.#boundBoots(host);
     this.#addToDay(host, report, losses);
   }
 
@@ -116,20 +118,21 @@ export class GapWriter {
     amounts: Record<string, number> | null,
   ) {
     const json = amounts === null ? null : JSON.stringify(amounts);
-    const before = this.#gapBefore.get(host, reason, startUs) as
-      | { start_us: number; end_us: number; amounts: string | null }
-      | undefined;
-    if (before === undefined || before.end_us + BETWEEN_REPORTS_US < startUs) {
-      this.#addGap.run(host, reason, startUs, endUs, addAmounts(null, json));
-      return;
-    }
-    const sum = addAmounts(before.amounts, json);
-    this.#growGap.run(Math.max(before.end_us, endUs), sum, host, reason, before.start_us);
+    const isItself = this.#gaps.add(host, reason, startUs, endUs, json, BETWEEN_REPORTS_US);
+    if (!isItself) this.#bounds?.note(host, 'gaps', 1);
+  }
+
+  /** Keeps the latest boots. */
+  #boundBoots(host: number): void {
+    if (Number(this.#countBoots.get(host)!['count']) <= MAX_BOOTS) return;
+    this.#dropOldestBoot.run(host);
+    this.#bounds?.note(host, 'boots', 1);
   }
 
   #addToDay(host: number, report: Report, losses: [string, number][]): void {
     const day = Math.floor(report.endUs / DAY_US);
     const before = this.#dayOf.get(day, host);
+    if (before === undefined && this.#bounds?.allows(host, 'coverage_days') === false) return;
     const kernel = (before?.['kernel_connections'] ?? null) as number | null;
     const { kernelConnections } = report;
     this.#setDay.run(
@@ -141,17 +144,4 @@ export class GapWriter {
       addAmounts((before?.['losses'] ?? null) as string | null, JSON.stringify(Object.fromEntries(losses))),
     );
   }
-}
-
-/** Sums by name, as JSON; null where there are none. Names beyond the bound are summed as `other`. */
-export function addAmounts(json: string | null, moreJson: string | null): string | null {
-  const sums = new Map<string, number>();
-  for (const amounts of [json, moreJson]) {
-    for (const [given, amount] of Object.entries(JSON.parse(amounts ?? '{}') as Record<string, number>)) {
-      const isKnown = sums.has(given) || (sums.size < MAX_AMOUNTS && given.length <= MAX_NAME_CHARACTERS);
-      const name = isKnown ? given : 'other';
-      sums.set(name, Math.min((sums.get(name) ?? 0) + amount, Number.MAX_SAFE_INTEGER));
-    }
-  }
-  return sums.size === 0 ? null : JSON.stringify(Object.fromEntries(sums));
 }

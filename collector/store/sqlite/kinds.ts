@@ -1,8 +1,10 @@
 /** What calls are counted by, what else of them hardly varies, and user agents: as numbers. */
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { RollupLine } from '../../../protocol/records.ts';
+import { CUT_MARK } from '../../../protocol/text.ts';
 import type { CallKind } from '../store.ts';
 import { Dictionary } from './dictionary.ts';
+import type { HostBounds } from './host_bounds.ts';
 import type { CallTemplate } from './packed_batch.ts';
 
 /**
@@ -23,10 +25,16 @@ export class Kinds {
   readonly #kinds: Dictionary;
   readonly #shapes: Dictionary;
   readonly #userAgents: Dictionary;
+  readonly #bounds: HostBounds;
+  readonly #kindOf: StatementSync;
   readonly #countKinds: () => number;
   #room: number;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, bounds: HostBounds) {
+    this.#bounds = bounds;
+    this.#kindOf = database.prepare(
+      'SELECT version, endpoint, category, status, outcome, fallback FROM kinds WHERE id = ?',
+    );
     this.#kinds = new Dictionary(database, 'kinds', [
       'class',
       'version',
@@ -51,11 +59,14 @@ export class Kinds {
     this.#room = MAX_KINDS - this.#countKinds();
   }
 
-  userAgent(text: string | null, timeUs: number): number | null {
-    return text === null ? null : this.#userAgents.idOf([text], [text], timeUs);
+  userAgent(text: string | null, host: number, timeUs: number): number | null {
+    if (text === null) return null;
+    const isKept = this.#userAgents.has(JSON.stringify([text])) || this.#bounds.allows(host, 'user_agents');
+    const kept = isKept ? text : CUT_MARK;
+    return this.#userAgents.idOf([kept], [kept], timeUs);
   }
 
-  ofCall(call: CallTemplate, userAgent: number | null, timeUs: number): KindRow {
+  ofCall(call: CallTemplate, userAgent: number | null, host: number, timeUs: number): KindRow {
     return this.#kind(
       call['imds.version'],
       call['imds.endpoint'],
@@ -65,12 +76,13 @@ export class Kinds {
       call['imds.fallback'],
       call['imds.role'],
       userAgent,
+      host,
       timeUs,
     );
   }
 
   /** Only IMDSv2 calls are rolled up. */
-  ofLine(line: RollupLine, userAgent: number | null, timeUs: number): KindRow {
+  ofLine(line: RollupLine, userAgent: number | null, host: number, timeUs: number): KindRow {
     return this.#kind(
       line.outcome === 'blocked' ? null : 2,
       null,
@@ -80,6 +92,7 @@ export class Kinds {
       null,
       null,
       userAgent,
+      host,
       timeUs,
     );
   }
@@ -93,21 +106,37 @@ export class Kinds {
     fallback: CallKind['fallback'],
     role: string | null,
     userAgent: number | null,
+    host: number,
     timeUs: number,
   ): KindRow {
-    const kindClass: KindClass = version ?? 3;
-    let values = [version, endpoint, category, status, outcome, fallback, role, userAgent];
-    let key = JSON.stringify(values);
-    if (this.#room <= 0 && !this.#kinds.has(key)) {
-      values = [version, endpoint, category, status, outcome, fallback, null, null];
-      key = JSON.stringify(values);
-    }
-    const { id, added } = this.#kinds.entryOf(key, [kindClass, ...values], timeUs);
+    const values = [version, endpoint, category, status, outcome, fallback, role, userAgent];
+    const isKept =
+      this.#kinds.has(JSON.stringify(values)) || (this.#room > 0 && this.#bounds.allows(host, 'kinds'));
+    return isKept
+      ? this.#entry(values, timeUs)
+      : this.#entry(
+          [version, endpoint, category, coarseStatus(status), outcome, fallback, null, null],
+          timeUs,
+        );
+  }
+
+  /** The kind without what callers make up: one of a bounded number. */
+  coarse(kind: KindRow, timeUs: number): KindRow {
+    const { version, endpoint, category, status, outcome, fallback } = this.#kindOf.get(
+      kind.id,
+    ) as unknown as CallKind;
+    const values = [version, endpoint, category, coarseStatus(status), outcome, fallback, null, null];
+    return this.#entry(values, timeUs);
+  }
+
+  #entry(values: (string | number | null)[], timeUs: number): KindRow {
+    const kindClass = (values[0] ?? 3) as KindClass;
+    const { id, added } = this.#kinds.entryOf(JSON.stringify(values), [kindClass, ...values], timeUs);
     if (added) this.#room -= 1;
     return { id, class: kindClass };
   }
 
-  shapeOf(call: CallTemplate, timeUs: number): number {
+  shapeOf(call: CallTemplate, host: number, timeUs: number): number {
     const values = [
       call['imds.kind'],
       call['imds.server_version'],
@@ -115,7 +144,17 @@ export class Kinds {
       call['destination.address'],
       call['destination.port'],
     ];
-    return this.#shapes.idOf(values, values, timeUs);
+    const isKept = this.#shapes.has(JSON.stringify(values)) || this.#bounds.allows(host, 'shapes');
+    const kept = isKept
+      ? values
+      : [
+          call['imds.kind'],
+          call['imds.server_version'],
+          CUT_MARK,
+          CUT_MARK,
+          call['destination.port'] === 80 ? 80 : 0,
+        ];
+    return this.#shapes.idOf(kept, kept, timeUs);
   }
 
   flush(): void {
@@ -130,4 +169,11 @@ export class Kinds {
     this.#userAgents.forget();
     this.#room = MAX_KINDS - this.#countKinds();
   }
+}
+
+/** Statuses that say something of their own. Others are counted as the first of their hundred. */
+const TOLD_APART = new Set([200, 400, 401, 403, 404, 405, 429, 500, 502, 503, 504]);
+
+function coarseStatus(status: number | null): number | null {
+  return status === null || TOLD_APART.has(status) ? status : Math.floor(status / 100) * 100;
 }

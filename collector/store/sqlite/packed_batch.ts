@@ -44,9 +44,12 @@ export interface PackedBatch {
   calls: PackedCalls;
   rollups: { caller: number; rollup: RollupBody }[];
   coverage: Coverage[];
+  leftOut: number;
+  partial: boolean;
 }
 
-export function pack({ stream, seq, host, callers, records }: StoredBatch): PackedBatch {
+export function pack(batch: StoredBatch): PackedBatch {
+  const { stream, seq, host, callers, records, leftOut = 0, partial = false } = batch;
   const packed: PackedBatch = {
     stream,
     seq,
@@ -55,6 +58,8 @@ export function pack({ stream, seq, host, callers, records }: StoredBatch): Pack
     calls: emptyCalls(records.length),
     rollups: [],
     coverage: [],
+    leftOut,
+    partial,
   };
   const { calls } = packed;
   const templates = new Map<string, number>();

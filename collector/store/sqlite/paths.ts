@@ -1,11 +1,13 @@
 /** What each workload asked for without a token: a bounded list of paths with counts, and one line for all others. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { HostBounds } from './host_bounds.ts';
 
 const MAX_PATHS = 100;
 const MAX_PATH_CHARACTERS = 512;
 const MAX_CACHED = 8192;
 
 interface Asked {
+  host: number;
   identity: number;
   path: string | null;
   count: number;
@@ -13,6 +15,7 @@ interface Asked {
 }
 
 export class Paths {
+  readonly #bounds: HostBounds;
   readonly #grow: StatementSync;
   readonly #listed: StatementSync;
   readonly #add: StatementSync;
@@ -20,7 +23,8 @@ export class Paths {
   /** Workloads whose list is full. */
   readonly #full = new Set<number>();
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, bounds: HostBounds) {
+    this.#bounds = bounds;
     this.#grow = database.prepare(
       `UPDATE paths_v1 SET count = count + ?, last_us = max(last_us, ?)
        WHERE identity = ? AND listed = 1 AND path = ?`,
@@ -34,12 +38,12 @@ export class Paths {
     );
   }
 
-  add(identity: number, path: string | null, timeUs: number): void {
+  add(identity: number, host: number, path: string | null, timeUs: number): void {
     const listed = path === null || path.length > MAX_PATH_CHARACTERS ? null : path;
     const key = `${identity} ${listed === null ? 0 : 1} ${listed}`;
     const asked = this.#asked.get(key);
     if (asked === undefined) {
-      this.#asked.set(key, { identity, path: listed, count: 1, lastUs: timeUs });
+      this.#asked.set(key, { identity, host, path: listed, count: 1, lastUs: timeUs });
     } else {
       asked.count += 1;
       if (timeUs > asked.lastUs) asked.lastUs = timeUs;
@@ -47,10 +51,10 @@ export class Paths {
   }
 
   flush(): void {
-    for (const { identity, path, count, lastUs } of this.#asked.values()) {
+    for (const { identity, host, path, count, lastUs } of this.#asked.values()) {
       if (path !== null) {
         if (this.#grow.run(count, lastUs, identity, path).changes === 1) continue;
-        if (!this.#isFull(identity)) {
+        if (!this.#isFull(identity) && this.#bounds.allows(host, 'paths')) {
           this.#add.run(identity, 1, path, count, lastUs);
           continue;
         }

@@ -1,6 +1,6 @@
 /**
  * What is old goes, and what is too much: raw records after `rawDays`, roll-ups after `rollupDays`, and the oldest raw
- * records earlier where the store would become larger than `maxBytes`. Then what nothing refers to any more.
+ * records earlier where the store would become larger than `maxBytes`, its write-ahead log and the other databases included. Then what nothing refers to any more.
  *
  * In small transactions, so that what agents send is written in between. Freed pages are used again for what is written
  * next; the file itself keeps its size.
@@ -9,7 +9,7 @@ import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../model/window.ts';
 import type { Retention, RetentionResult } from '../store.ts';
 import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
-import { usedBytes } from './database.ts';
+import { bytesBeside, emptyLog, usedBytes } from './database.ts';
 import type { FindingsWriter } from './findings_writer.ts';
 import { CHANGE_DAY } from './tally.ts';
 
@@ -36,8 +36,11 @@ export async function retain(
   result.coverageDeleted += await cleaner.all(() => cleaner.coverage(rawUs));
   result.rollupsDeleted += await cleaner.all(() => cleaner.buckets(rollupUs));
   await cleaner.all(() => cleaner.watches(rollupUs));
-  if (usedBytes(database) > maxBytes) {
-    const target = maxBytes * (1 - HEADROOM_SHARE);
+  // What the log holds is in the database afterwards, and is not counted twice.
+  emptyLog(database);
+  const roomBytes = maxBytes - bytesBeside(database);
+  if (usedBytes(database) > roomBytes) {
+    const target = roomBytes * (1 - HEADROOM_SHARE);
     const tooMuch = () => usedBytes(database) > target;
     result.callsDeleted += await cleaner.all(() => cleaner.calls(Number.MAX_SAFE_INTEGER), tooMuch);
     result.rollupsDeleted += await cleaner.all(() => cleaner.rawRollups(Number.MAX_SAFE_INTEGER), tooMuch);
@@ -45,11 +48,12 @@ export async function retain(
   }
   await cleaner.unused(rollupUs, nowUs - UNUSED_US);
   // Calls are kept in a bound that callers alone could break: roll-ups are what is left to give.
-  if (usedBytes(database) > maxBytes) {
-    const tooMuch = () => usedBytes(database) > maxBytes;
+  if (usedBytes(database) > roomBytes) {
+    const tooMuch = () => usedBytes(database) > roomBytes;
     result.rollupsDeleted += await cleaner.all(() => cleaner.buckets(nowUs - DAY_US), tooMuch);
   }
-  result.bytes = usedBytes(database);
+  emptyLog(database);
+  result.bytes = usedBytes(database) + bytesBeside(database);
   return result;
 }
 

@@ -4,11 +4,14 @@ import type { WorkloadIdentity } from '../../model/workload_identity.ts';
 import type { CallKind, Identity } from '../store.ts';
 
 const MAX_CACHED = 50_000;
+/** Of the texts of what is remembered, in each cache. */
+const MAX_CACHED_CHARACTERS = 8_000_000;
 
 class Remembered<T> {
   readonly #statement: StatementSync;
   readonly #read: (row: Record<string, unknown>) => T;
   readonly #cache = new Map<number, T>();
+  #characters = 0;
 
   constructor(statement: StatementSync, read: (row: Record<string, unknown>) => T) {
     this.#statement = statement;
@@ -21,8 +24,13 @@ class Remembered<T> {
     const row = this.#statement.get(id);
     if (row === undefined) throw new Error(`The store refers to row ${id}, which is not there.`);
     const value = this.#read(row);
-    if (this.#cache.size >= MAX_CACHED) this.#cache.clear();
+    if (this.#cache.size >= MAX_CACHED || this.#characters >= MAX_CACHED_CHARACTERS) {
+      this.#cache.clear();
+      this.#characters = 0;
+    }
     this.#cache.set(id, value);
+    for (const column of Object.values(row))
+      this.#characters += typeof column === 'string' ? column.length : 8;
     return value;
   }
 }

@@ -21,11 +21,12 @@ type Methods = Record<string, (...args: never[]) => unknown>;
 function writerMethods(dataDir: string): Methods {
   const database = openForWriting(dataDir, FINDINGS);
   const writer = new FindingsWriter(database);
-  let waiting: { heartbeat: Heartbeat; receivedUs: number }[] = [];
+  /** The first and the newest of each host: however many it sends, no more than these two are written at once. */
+  const waiting = new Map<string, { heartbeat: Heartbeat; receivedUs: number }[]>();
   let group: Promise<void> | null = null;
   const flush = () => {
-    const heartbeats = waiting;
-    waiting = [];
+    const heartbeats = [...waiting.values()].flat();
+    waiting.clear();
     group = null;
     writer.heartbeats(heartbeats);
   };
@@ -34,7 +35,8 @@ function writerMethods(dataDir: string): Methods {
     lastSeq: (stream: string, hostId: string) => writer.lastSeq(stream, hostId),
     write: (batches: PackedBatch[]) => writer.write(batches),
     heartbeat: (heartbeat: Heartbeat, receivedUs: number) => {
-      waiting.push({ heartbeat, receivedUs });
+      const first = waiting.get(heartbeat.host_id)?.slice(0, 1) ?? [];
+      waiting.set(heartbeat.host_id, [...first, { heartbeat, receivedUs }]);
       group ??= new Promise((resolve) => setTimeout(resolve, HEARTBEAT_GROUP_MS)).then(flush);
       return group;
     },

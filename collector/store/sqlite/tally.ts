@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../model/window.ts';
+import type { HostBounds } from './host_bounds.ts';
 import type { KindRow } from './kinds.ts';
 
 /** Whoever changes the roll-ups of a day says so: who has summed it before sums it again. */
@@ -31,6 +32,7 @@ interface IdentityOnHost {
 }
 
 export class Tally {
+  readonly #bounds: HostBounds;
   readonly #addHourly: StatementSync;
   readonly #addDaily: StatementSync;
   readonly #addFleetHourly: StatementSync;
@@ -40,13 +42,14 @@ export class Tally {
   readonly #cells = new Map<string, Cell>();
   readonly #onHosts = new Map<string, IdentityOnHost>();
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, bounds: HostBounds) {
+    this.#bounds = bounds;
     const add = (table: string, bucket: string, host: string) =>
       database.prepare(
         `INSERT INTO ${table} (class, ${bucket}, identity, kind, count, first_us, last_us${host === '' ? '' : ', host'})
          VALUES (?, ?, ?, ?, ?, ?, ?${host === '' ? '' : ', ?'})
          ON CONFLICT DO UPDATE SET count = count + excluded.count, first_us = min(first_us, excluded.first_us),
-           last_us = max(last_us, excluded.last_us)`,
+           last_us = max(last_us, excluded.last_us) RETURNING count`,
       );
     this.#addHourly = add('hourly', 'hour', 'host');
     this.#addDaily = add('daily', 'day', 'host');
@@ -90,7 +93,7 @@ export class Tally {
     const hourly = [...this.#cells.values(), ...sums.values()];
     const daily = regroup(hourly, (cell) => ({ ...cell, bucket: Math.floor(cell.bucket / 24) }));
     const anyHost = (cell: Cell) => ({ ...cell, host: 0 });
-    store(this.#addHourly, hourly, HOUR_US, true);
+    for (const { host } of store(this.#addHourly, hourly, HOUR_US, true)) this.#bounds.used(host, 'sums', 1);
     store(this.#addDaily, daily, DAY_US, true);
     store(this.#addFleetHourly, regroup(hourly, anyHost), HOUR_US, false);
     store(this.#addFleetDaily, regroup(daily, anyHost), DAY_US, false);
@@ -140,11 +143,13 @@ function regroup(cells: Cell[], change: (cell: Cell) => Cell): Cell[] {
   return [...groups.values()];
 }
 
-function store(statement: StatementSync, cells: Cell[], bucketUs: number, withHost: boolean): void {
-  for (const { class: kindClass, bucket, identity, host, kind, count, firstUs, lastUs } of cells) {
+/** Returns those that had no row yet. */
+function store(statement: StatementSync, cells: Cell[], bucketUs: number, withHost: boolean): Cell[] {
+  return cells.filter(({ class: kindClass, bucket, identity, host, kind, count, firstUs, lastUs }) => {
     const startUs = bucket * bucketUs;
     const values = [kindClass, bucket, identity, kind, count, firstUs - startUs, lastUs - startUs];
     if (withHost) values.push(host);
-    statement.run(...values);
-  }
+    // A row that was there has counted something already.
+    return statement.get(...values)!['count'] === count;
+  });
 }

@@ -281,7 +281,7 @@ export function toWorkloads(database: DatabaseSync): void {
   database.function('key_of', { varargs: true, deterministic: true }, (...values) => JSON.stringify(values));
   moveCallers(database);
   database.exec(BACKFILL);
-  const gaps = new GapWriter(database);
+  const gaps = new GapWriter(database, null);
   for (const row of database.prepare('SELECT * FROM coverage ORDER BY host, id').all()) {
     gaps.add(Number(row['host']), {
       bootId: String(row['boot_id']),

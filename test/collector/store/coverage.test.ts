@@ -21,7 +21,7 @@ beforeEach(() => {
     else step(database);
   }
   database.exec(`INSERT INTO hosts (id, host_id, name, facts) VALUES (1, 'i-a', 'a', '{}')`);
-  gaps = new GapWriter(database);
+  gaps = new GapWriter(database, null);
 });
 
 function report(from: number, to: number, changes: Partial<Report> = {}): void {

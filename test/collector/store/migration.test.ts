@@ -179,3 +179,49 @@ test('calls, roll-ups, workloads, coverage and streams of schema 1 are carried o
   const [result] = await store.write([stream(A)(known, call(NOON_US + 20))]);
   assert.deepEqual([result!.records, result!.duplicates], [1, 1]);
 });
+
+test('what a hostile host left in a store without bounds is cut, merged and mended', async () => {
+  const dataDir = bench.directory();
+  const before = openForWriting(dataDir, { ...FINDINGS, migrations: FINDINGS.migrations.slice(0, 2) });
+  const id = 'i-0\ud800';
+  before
+    .prepare('INSERT INTO hosts (id, host_id, name, facts, first_us, last_us) VALUES (1, ?, ?, ?, ?, ?)')
+    .run(id, 'n', JSON.stringify({ id, name: 'n\u202e', tags: { '\ud800': 'x' } }), NOON_US, NOON_US);
+  const addGap = before.prepare('INSERT INTO gaps VALUES (1, ?, ?, ?, ?)');
+  const addBoot = before.prepare('INSERT INTO boots VALUES (1, ?, ?, ?)');
+  before.exec('BEGIN');
+  for (let index = 0; index < 3000; index += 1) {
+    addGap.run('losses', NOON_US + index * 5_000_000, NOON_US + index * 5_000_000 + 10, '{"x":1}');
+    addBoot.run(`boot ${index}`, NOON_US + index, NOON_US + index);
+  }
+  before.exec('COMMIT');
+  const facts = program('long');
+  facts.process!.script = `/${'s'.repeat(50_000)}`;
+  facts.process!.name = 'half \ud800';
+  before.prepare('INSERT INTO callers VALUES (1, ?, 1, 1, ?)').run(Buffer.from('1'), NOON_US);
+  before.prepare('INSERT INTO caller_facts VALUES (1, ?)').run(JSON.stringify(facts));
+  before
+    .prepare('INSERT INTO identities (id, key, facts) VALUES (1, ?, ?)')
+    .run('0123456789abcdef', JSON.stringify({ executable: '/a\ud800', script: facts.process!.script }));
+  before.close();
+
+  const store = openStore(dataDir);
+  bench.atEnd(() => store.close());
+  const [stored] = await store.hosts();
+  assert.deepEqual([stored!.facts.id, stored!.facts.name], ['i-0\ufffd', 'n\ufffd']);
+  assert.ok(JSON.stringify(stored!.facts).isWellFormed() && !JSON.stringify(stored!.facts).includes('\\ud'));
+  const [coverage] = await store.coverage(EVER, null);
+  assert.equal(coverage!.hostId, stored!.facts.id);
+  assert.equal(coverage!.boots.length, 1000);
+  assert.equal(coverage!.boots.at(-1)!.id, 'boot 2999');
+  const losses = coverage!.gaps.filter(({ reason }) => reason === 'losses');
+  assert.ok(losses.length <= 48, `${losses.length} gaps`);
+  assert.equal(losses.at(-1)!.endUs, NOON_US + 2999 * 5_000_000 + 10);
+  const [identity] = await store.identities(['0123456789abcdef']);
+  assert.deepEqual([identity!.executable, identity!.script!.length], ['/a\ufffd', 4096]);
+  const [caller] = await store.callers('0123456789abcdef', 1);
+  assert.deepEqual(
+    [caller!.facts.process!.name, caller!.facts.process!.script!.length],
+    ['half \ufffd', 4096],
+  );
+});

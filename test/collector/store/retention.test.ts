@@ -1,5 +1,7 @@
 /** What is old goes, what is too much goes, and nothing else. */
 import assert from 'node:assert/strict';
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
 import { DAY_US } from '../../../collector/model/window.ts';
 import { openForReading } from '../../../collector/store/sqlite/database.ts';
@@ -84,6 +86,8 @@ test('past the bound on bytes the oldest calls go, and writing goes on meanwhile
   const records = (from: number) =>
     Array.from({ length: 4000 }, (_, index) => call(NOW_US - DAY_US + from + index));
   for (let part = 0; part < 10; part += 1) await store.write([next(...records(part * 4000))]);
+  // Empties the log, so that what is measured is what is kept.
+  await store.retain({ rawDays: 5, rollupDays: 90, maxBytes: UNBOUNDED }, NOW_US);
   const before = await store.statistics();
   const maxBytes = Math.floor(before.bytes / 2);
   let written = 0;
@@ -105,4 +109,26 @@ test('past the bound on bytes the oldest calls go, and writing goes on meanwhile
   const [totals] = await store.identityTotals(ALL);
   const counted = totals!.kinds.reduce((sum, { count }) => sum + count, 0);
   assert.equal(counted, callsDeleted + after.calls, 'what was deleted stays counted');
+});
+
+test('the write-ahead log and the other databases count towards the bound, and the log is emptied', async () => {
+  const dataDir = bench.directory();
+  const store = openStore(dataDir);
+  bench.atEnd(() => store.close());
+  const next = stream(A);
+  const records = (from: number) =>
+    Array.from({ length: 4000 }, (_, index) => call(NOW_US - DAY_US + from + index));
+  for (let part = 0; part < 5; part += 1) await store.write([next(...records(part * 4000))]);
+  const log = join(dataDir, `${FINDINGS.file}-wal`);
+  const logBytes = statSync(log).size;
+  assert.ok(logBytes > 1_000_000, `${logBytes} bytes in the log`);
+  assert.ok((await store.statistics()).bytes > logBytes, 'the log counts');
+  const unbounded = { rawDays: 5, rollupDays: 90, maxBytes: UNBOUNDED };
+  const { bytes: used } = await store.retain(unbounded, NOW_US);
+  assert.equal(statSync(log).size, 0);
+  // Another database of the directory takes half of the bound: only half as many calls can stay.
+  writeFileSync(join(dataDir, 'admin.db-wal'), Buffer.alloc(Math.ceil(used / 2)));
+  const { bytes, callsDeleted } = await store.retain({ ...unbounded, maxBytes: used }, NOW_US);
+  assert.ok(bytes <= used && bytes > used / 2, `${bytes} of ${used}`);
+  assert.ok(callsDeleted >= 5000, `${callsDeleted} deleted`);
 });

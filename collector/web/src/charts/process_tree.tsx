@@ -1,7 +1,9 @@
 /** The parents of a workload's latest processes, drawn from the first process down; equal branches are one. */
+
 import type { OffenderProcess } from '../../../model/offender.ts';
 import { plural, shellLine } from '../format.ts';
 import { Ago } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
 
 interface Node {
   name: string;
@@ -88,7 +90,7 @@ function Callers({ callers }: { callers: OffenderProcess[] }) {
         {shown.map((host, index) => (
           <span key={host.id}>
             {index > 0 && ', '}
-            <a href={`/hosts/${encodeURIComponent(host.id)}`}>{host.name}</a>
+            <a href={`/hosts/${urlPart(host.id)}`}>{host.name}</a>
           </span>
         ))}
         {hosts.size > shown.length && ` and ${plural(hosts.size - shown.length, 'other host')}`}

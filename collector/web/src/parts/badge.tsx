@@ -136,6 +136,7 @@ export const GAP: Record<GapReason, string> = {
   losses: 'Losses',
   no_report: 'No report',
   cloud_saw_more: 'Cloud counted more',
+  not_kept: 'Reported, not kept',
 };
 
 export const severities = Object.keys(SEVERITY) as Severity[];

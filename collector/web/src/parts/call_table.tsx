@@ -1,6 +1,8 @@
 /** Single calls, one a row. */
+
 import type { ServedCall } from '../../../model/served_call.ts';
 import { Ago, Clock } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
 import { Tag, type Tone } from './badge.tsx';
 import { PathText } from './path_text.tsx';
 import { type Column, Table } from './table.tsx';
@@ -46,7 +48,7 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
     {
       label: 'Host',
       only: 'medium',
-      cell: ({ host }) => <a href={`/hosts/${encodeURIComponent(host.id)}`}>{host.name}</a>,
+      cell: ({ host }) => <a href={`/hosts/${urlPart(host.id)}`}>{host.name}</a>,
     },
     {
       label: 'User agent',

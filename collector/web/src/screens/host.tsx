@@ -1,4 +1,5 @@
 /** One host: the verdict with its evidence, and the command that follows from it. */
+
 import { useRoute } from 'preact-iso/router';
 import type { HostDetail, Readiness } from '../../../model/host.ts';
 import { useAnswer } from '../api/answer.ts';
@@ -14,6 +15,7 @@ import { Answered, Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { Ago, When } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 
 /** Below this clocks differ without anybody being misled. */
@@ -24,7 +26,7 @@ export function HostScreen() {
   const { params } = useUrlState();
   const days = daysOf(params);
   const along = query({ days: days === DEFAULT_DAYS ? null : days });
-  const answer = useAnswer<HostDetail>(`/hosts/${encodeURIComponent(id)}${query({ days })}`);
+  const answer = useAnswer<HostDetail>(`/hosts/${urlPart(id)}${query({ days })}`);
   const host = answer.data;
   return (
     <>
@@ -155,7 +157,7 @@ function Evidence({ readiness }: { readiness: Readiness }) {
         ['Refused with 401', count(readiness.rejected_v1)],
         ['Blocked on the host', count(readiness.blocked_attempts)],
         ['Last IMDSv1', <Ago key="last" at={readiness.last_v1} />],
-        ['Boots in the window', count(readiness.boots.length)],
+        ['Boots in the window', count(readiness.boot_count)],
         ['Cloud: HttpTokens', cloud?.http_tokens],
         ['Cloud: hop limit', cloud?.hop_limit == null ? null : count(cloud.hop_limit)],
         [

@@ -1,4 +1,5 @@
 /** Every host: is it proven safe for HttpTokens=required? By host, or summed by account, region, type or a tag. */
+
 import { useState } from 'preact/hooks';
 import type { Host, ReadinessGroup, Verdict } from '../../../model/host.ts';
 import { useAnswer, useList } from '../api/answer.ts';
@@ -12,6 +13,7 @@ import { Answered, Empty } from '../parts/states.tsx';
 import { type Column, More, parseSort, sortText, Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { Ago } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 
 const PAGE_ROWS = 100;
@@ -127,7 +129,7 @@ function columns(along: string): Column<Host>[] {
       heading: true,
       cell: (host) => (
         <span class="what">
-          <a href={`/hosts/${encodeURIComponent(host.id)}${along}`}>{host.name}</a>
+          <a href={`/hosts/${urlPart(host.id)}${along}`}>{host.name}</a>
           {host.name !== host.id && <span class="quiet">{host.id}</span>}
         </span>
       ),

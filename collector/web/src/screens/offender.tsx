@@ -1,4 +1,5 @@
 /** One offender: what it did, who it is, and what to tell the team that owns it. */
+
 import { useRoute } from 'preact-iso/router';
 import type { Advice } from '../../../model/advice.ts';
 import type { OffenderDetail } from '../../../model/offender.ts';
@@ -15,6 +16,7 @@ import { Answered, Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { Ago, When } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 
 const CALLS_SHOWN = 12;
@@ -24,7 +26,7 @@ export function OffenderScreen() {
   const { params } = useUrlState();
   const days = daysOf(params);
   const along = query({ days: days === DEFAULT_DAYS ? null : days });
-  const answer = useAnswer<OffenderDetail>(`/offenders/${encodeURIComponent(id)}${query({ days })}`);
+  const answer = useAnswer<OffenderDetail>(`/offenders/${urlPart(id)}${query({ days })}`);
   const offender = answer.data;
   return (
     <>
@@ -201,7 +203,7 @@ function Hosts({ offender: { all_hosts }, along }: { offender: OffenderDetail; a
           heading: true,
           cell: (host) => (
             <span class="what">
-              <a href={`/hosts/${encodeURIComponent(host.id)}${along}`}>{host.name}</a>
+              <a href={`/hosts/${urlPart(host.id)}${along}`}>{host.name}</a>
               <span class="quiet">
                 {[host.id !== host.name && host.id, host.account, host.region].filter(Boolean).join(' · ')}
               </span>

@@ -1,4 +1,5 @@
 /** The morning's first look: is it getting better, who is new, what can be switched, who went silent. */
+
 import type { Host, Overview } from '../../../model/host.ts';
 import type { Offender } from '../../../model/offender.ts';
 import { type Answer, useAnswer } from '../api/answer.ts';
@@ -11,6 +12,7 @@ import { PathText } from '../parts/path_text.tsx';
 import { Answered, Empty } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { Ago } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 
 const NEWEST_SHOWN = 8;
@@ -175,7 +177,7 @@ function Silent({ hosts }: { hosts: Pick<Host, 'id' | 'name' | 'last_heartbeat'>
       {hosts.map((host) => (
         <li key={host.id}>
           <span class="what">
-            <a href={`/hosts/${encodeURIComponent(host.id)}`}>{host.name}</a>
+            <a href={`/hosts/${urlPart(host.id)}`}>{host.name}</a>
             {host.name !== host.id && <span class="quiet">{host.id}</span>}
           </span>
           <span class="when">

@@ -1,4 +1,5 @@
 /** Where alerts go, what they tell, and those of late. */
+
 import { useState } from 'preact/hooks';
 import type { Alert, AlertRule, Destination } from '../../../model/administration.ts';
 import { useAnswer } from '../api/answer.ts';
@@ -11,6 +12,7 @@ import { Panel } from '../parts/panel.tsx';
 import { Answered, Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Ago } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
 import { DestinationForm } from './settings_destination.tsx';
 
 const ALERTS_SHOWN = 50;
@@ -219,5 +221,5 @@ function RecentAlerts() {
 /** Within this page, whatever address the collector thinks it has. */
 function linkOf({ rule, subject }: Alert): string {
   const about = rule === 'new_offender' || rule === 'credentials_over_v1' ? 'offenders' : 'hosts';
-  return subject === SUMMARY ? `/${about}` : `/${about}/${encodeURIComponent(subject)}`;
+  return subject === SUMMARY ? `/${about}` : `/${about}/${urlPart(subject)}`;
 }

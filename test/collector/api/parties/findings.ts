@@ -117,6 +117,7 @@ const READINESS: Readiness = {
     seen_connections: 1,
   },
   boots: [],
+  boot_count: 0,
   calls_v1: 1,
   calls_v2: 0,
   rejected_v1: 0,

@@ -1,0 +1,116 @@
+/**
+ * Schema step 3: bounds on what one host may add, and on what it added before there were any. Texts that half a surrogate pair
+ * made unreadable are mended, long ones are cut, boots and gaps beyond the bounds are merged.
+ */
+import type { DatabaseSync } from 'node:sqlite';
+import { callerFacts, hostFacts } from '../../../protocol/call.ts';
+import {
+  cleanLabel,
+  cutText,
+  MAX_IDENTIFIER_CHARACTERS,
+  MAX_PATH_CHARACTERS,
+} from '../../../protocol/text.ts';
+import type { GapReason } from '../../model/host.ts';
+import { GapRows, MAX_GAPS_OF_DAY } from './gap_rows.ts';
+import { MAX_BOOTS } from './gap_writer.ts';
+
+const TABLE = `
+  CREATE TABLE host_usage (
+    host INTEGER PRIMARY KEY,
+    -- Of the collector's clock.
+    day INTEGER NOT NULL,
+    -- What the host has added on that day: JSON of amounts by name.
+    used TEXT NOT NULL
+  ) STRICT;
+`;
+/** Longer JSON than any that is within the bounds, of which most are far shorter. */
+const LONG_CHARACTERS = 20_000;
+/** JSON that may hold half a surrogate pair: it is escaped, a whole pair is not. */
+const SUSPECT = `(facts LIKE '%\\ud%' OR length(facts) > ${LONG_CHARACTERS})`;
+
+export function toBounded(database: DatabaseSync): void {
+  database.exec(TABLE);
+  mendHosts(database);
+  mendFacts(database, 'caller_facts', 'caller', (facts) => {
+    const parsed = callerFacts.safeParse(facts);
+    return parsed.success ? parsed.data : cutAll(facts);
+  });
+  mendFacts(database, 'identities', 'id', cutAll);
+  boundBoots(database);
+  boundGaps(database);
+}
+
+function mendHosts(database: DatabaseSync): void {
+  const set = database.prepare('UPDATE hosts SET facts = ?, name = ? WHERE id = ?');
+  for (const { id, host_id: hostId, facts: json } of database.prepare('SELECT * FROM hosts').all()) {
+    const facts = JSON.parse(String(json)) as Record<string, unknown>;
+    if (hostFacts.safeParse(facts).success && String(json).isWellFormed() && facts['id'] === hostId) continue;
+    // The column holds what the database made of the id: U+FFFD in place of half a pair.
+    const mended = { ...(cutAll(facts) as object), id: String(hostId) };
+    const name = cleanLabel(String(facts['name'] ?? hostId), MAX_IDENTIFIER_CHARACTERS);
+    set.run(JSON.stringify({ ...mended, name }), name, id!);
+  }
+}
+
+function mendFacts(
+  database: DatabaseSync,
+  table: 'caller_facts' | 'identities',
+  key: 'caller' | 'id',
+  mend: (facts: unknown) => unknown,
+): void {
+  const set = database.prepare(`UPDATE ${table} SET facts = ? WHERE ${key} = ?`);
+  const rows = database.prepare(`SELECT ${key} AS id, facts FROM ${table} WHERE ${SUSPECT}`).all();
+  for (const { id, facts } of rows) set.run(JSON.stringify(mend(JSON.parse(String(facts)))), id!);
+}
+
+/** Every text in it, cut to the longest that the contract has. */
+function cutAll(value: unknown): unknown {
+  if (typeof value === 'string') return cutText(value, MAX_PATH_CHARACTERS);
+  if (Array.isArray(value)) return value.map(cutAll);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, of]) => [cutText(key, MAX_IDENTIFIER_CHARACTERS), cutAll(of)]),
+  );
+}
+
+function boundBoots(database: DatabaseSync): void {
+  database.exec(
+    `DELETE FROM boots WHERE (host, boot_id) IN (
+       SELECT host, boot_id FROM (
+         SELECT host, boot_id, row_number() OVER (PARTITION BY host ORDER BY last_us DESC, boot_id DESC) AS place FROM boots
+       ) WHERE place > ${MAX_BOOTS})`,
+  );
+}
+
+/** Adds the gaps of a host and reason anew, within the bounds, where one day has more than a day may have. */
+function boundGaps(database: DatabaseSync): void {
+  const crowded = database
+    .prepare(
+      `SELECT DISTINCT host, reason FROM (
+         SELECT host, reason, start_us / 86400000000 AS day, count(*) AS count FROM gaps GROUP BY 1, 2, 3
+       ) WHERE count > ${MAX_GAPS_OF_DAY}`,
+    )
+    .all();
+  if (crowded.length === 0) return;
+  const gaps = new GapRows(database);
+  for (const { host, reason } of crowded) {
+    database.exec('CREATE TEMP TABLE crowded (start_us INTEGER, end_us INTEGER, amounts TEXT)');
+    database
+      .prepare(
+        'INSERT INTO temp.crowded SELECT start_us, end_us, amounts FROM gaps WHERE host = ? AND reason = ?',
+      )
+      .run(host!, reason!);
+    database.prepare('DELETE FROM gaps WHERE host = ? AND reason = ?').run(host!, reason!);
+    for (const row of database.prepare('SELECT * FROM temp.crowded ORDER BY start_us').iterate()) {
+      gaps.add(
+        Number(host),
+        String(reason) as GapReason,
+        Number(row['start_us']),
+        Number(row['end_us']),
+        row['amounts'] as string | null,
+        0,
+      );
+    }
+    database.exec('DROP TABLE temp.crowded');
+  }
+}

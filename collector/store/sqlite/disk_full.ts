@@ -1,0 +1,45 @@
+/** A disk without space at the start of a collector: what is full, how much is free, and what to do. */
+import { statfsSync } from 'node:fs';
+import { OperatorError } from '../../../protocol/operator_error.ts';
+
+/** Result codes: https://www.sqlite.org/rescode.html */
+const SQLITE_IOERR = 10;
+const SQLITE_FULL = 13;
+/** SQLite calls it an I/O error when it cannot make its shared memory. With less space than this, space is the reason. */
+const TOO_LITTLE_BYTES = 1024 * 1024;
+
+/** The collector can start as soon as there is space: waiting for it is better than starting again and again. */
+export class DiskFullError extends OperatorError {
+  constructor(file: string, dataDir: string, cause: unknown) {
+    super(
+      1,
+      `The store ${file} cannot be opened, because its disk is full: ${bytesText(freeBytes(dataDir))} are free on the file system of ${dataDir}. Free some space there, or move data_dir to a larger disk. Agents keep what they have until then.`,
+      { cause },
+    );
+  }
+}
+
+/** Tells whether an error of opening a database in this directory means that the disk is full. */
+export function isDiskFull(error: unknown, dataDir: string): boolean {
+  const { code, errcode } = error as { code?: string; errcode?: number };
+  if (code === 'ENOSPC' || code === 'EDQUOT' || errcode === SQLITE_FULL) return true;
+  // The low byte is the code itself, the rest says which operation failed.
+  const isInputOutput = errcode !== undefined && (errcode & 0xff) === SQLITE_IOERR;
+  const free = isInputOutput ? freeBytes(dataDir) : null;
+  return free !== null && free < TOO_LITTLE_BYTES;
+}
+
+/** Null where nobody can say. */
+function freeBytes(dataDir: string): number | null {
+  try {
+    const { bavail, bsize } = statfsSync(dataDir);
+    return bavail * bsize;
+  } catch {
+    return null;
+  }
+}
+
+function bytesText(bytes: number | null): string {
+  if (bytes === null) return 'an unknown number of bytes';
+  return bytes < 1_000_000 ? `${bytes} bytes` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+}

@@ -1,0 +1,102 @@
+/**
+ * The gaps of hosts as rows: touching ones of one reason are one, and a host has a bounded number of them. Beyond the bound
+ * neighbours become one gap that covers both and what lies between: a merged gap covers more, never less.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { GapReason } from '../../model/host.ts';
+import { DAY_US } from '../../model/window.ts';
+import { addAmounts } from './amounts.ts';
+
+/** Of one host and reason, in one day of the host's clock. */
+export const MAX_GAPS_OF_DAY = 48;
+/** Of one host and reason, over all days: a year of ten a day. */
+export const MAX_GAPS = 4_000;
+
+interface GapRow {
+  start_us: number;
+  end_us: number;
+  amounts: string | null;
+}
+
+export class GapRows {
+  readonly #latestBefore: StatementSync;
+  readonly #firstAfter: StatementSync;
+  readonly #within: StatementSync;
+  readonly #countOf: StatementSync;
+  readonly #set: StatementSync;
+  readonly #delete: StatementSync;
+
+  constructor(database: DatabaseSync) {
+    const columns = 'SELECT start_us, end_us, amounts FROM gaps WHERE host = ? AND reason = ?';
+    this.#latestBefore = database.prepare(`${columns} AND start_us <= ? ORDER BY start_us DESC LIMIT 1`);
+    this.#firstAfter = database.prepare(`${columns} AND start_us > ? ORDER BY start_us LIMIT 1`);
+    this.#within = database.prepare(`${columns} AND start_us > ? AND start_us <= ? ORDER BY start_us`);
+    this.#countOf = database.prepare(
+      'SELECT count(*) AS count FROM gaps WHERE host = ? AND reason = ? AND start_us >= ? AND start_us < ?',
+    );
+    this.#set = database.prepare(
+      'INSERT OR REPLACE INTO gaps (host, reason, start_us, end_us, amounts) VALUES (?, ?, ?, ?, ?)',
+    );
+    this.#delete = database.prepare('DELETE FROM gaps WHERE host = ? AND reason = ? AND start_us = ?');
+  }
+
+  /**
+   * Adds a gap. It becomes one with a gap of the same reason that lies at most `touchingUs` before it. Returns false where
+   * the host had too many, and it was merged with one that it does not touch.
+   */
+  add(
+    host: number,
+    reason: GapReason,
+    startUs: number,
+    endUs: number,
+    amounts: string | null,
+    touchingUs: number,
+  ): boolean {
+    const before = this.#latestBefore.get(host, reason, startUs) as GapRow | undefined;
+    if (before !== undefined && before.end_us + touchingUs >= startUs) {
+      this.#grow(host, reason, before, before.start_us, endUs, amounts);
+      return true;
+    }
+    if (!this.#isFull(host, reason, startUs)) {
+      this.#set.run(host, reason, startUs, endUs, addAmounts(null, amounts));
+      return true;
+    }
+    const neighbour = before ?? (this.#firstAfter.get(host, reason, startUs) as GapRow | undefined);
+    if (neighbour === undefined) throw new Error('A host that has too many gaps has none.');
+    this.#grow(host, reason, neighbour, Math.min(neighbour.start_us, startUs), endUs, amounts);
+    return false;
+  }
+
+  #isFull(host: number, reason: GapReason, atUs: number): boolean {
+    const dayUs = Math.floor(atUs / DAY_US) * DAY_US;
+    return (
+      this.#count(host, reason, dayUs, dayUs + DAY_US) >= MAX_GAPS_OF_DAY ||
+      this.#count(host, reason, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER) >= MAX_GAPS
+    );
+  }
+
+  #count(host: number, reason: GapReason, fromUs: number, toUs: number): number {
+    return Number(this.#countOf.get(host, reason, fromUs, toUs)!['count']);
+  }
+
+  /** Makes one gap of a row, of what is added to it, and of every other row that it then reaches into. */
+  #grow(
+    host: number,
+    reason: GapReason,
+    row: GapRow,
+    startUs: number,
+    endUs: number,
+    added: string | null,
+  ): void {
+    let reachUs = Math.max(row.end_us, endUs);
+    let amounts = addAmounts(row.amounts, added);
+    if (row.start_us !== startUs) this.#delete.run(host, reason, row.start_us);
+    for (const swallowed of this.#within.all(host, reason, startUs, reachUs) as unknown as GapRow[]) {
+      if (swallowed.start_us === row.start_us) continue;
+      reachUs = Math.max(reachUs, swallowed.end_us);
+      amounts = addAmounts(amounts, swallowed.amounts);
+      this.#delete.run(host, reason, swallowed.start_us);
+    }
+    this.#set.run(host, reason, startUs, reachUs, amounts);
+  }
+}
