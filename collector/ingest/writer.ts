@@ -13,6 +13,9 @@ const MAX_RECORDS_IN_TRANSACTION = 4000;
 const RECORDS_SHARED = 1000;
 /** Of one host, however many hosts there are. */
 const LEAST_RECORDS_OF_HOST = 25;
+/** From so many recent hosts on, one whose batches alone wait for the next transaction waits for others, or for this time. */
+const MANY_HOSTS = 20;
+const ALONE_WAIT_MS = 20;
 /** A host counts among those that share the transactions for so long after its last batch. */
 const RECENT_MS = 60_000;
 
@@ -49,6 +52,8 @@ export class Writer {
   readonly #queues = new Map<string, Waiting[]>();
   /** When a batch of each host came last; the longest ago first. */
   readonly #recent = new Map<string, number>();
+  /** Called when another host's batch comes while one host alone waits. */
+  #hasCompany: (() => void) | null = null;
   #running: Promise<void> | null = null;
   #failing = false;
   #counters = {
@@ -73,8 +78,10 @@ export class Writer {
       const { id } = batch.host;
       const waiting = { batch, written: 0, records: 0, duplicates: 0, resolve, reject };
       const queue = this.#queues.get(id);
-      if (queue === undefined) this.#queues.set(id, [waiting]);
-      else queue.push(waiting);
+      if (queue === undefined) {
+        this.#queues.set(id, [waiting]);
+        this.#hasCompany?.();
+      } else queue.push(waiting);
       this.#recent.delete(id);
       this.#recent.set(id, performance.now());
       this.#running ??= this.#run();
@@ -82,11 +89,15 @@ export class Writer {
   }
 
   async #run(): Promise<void> {
+    /** The transaction before took a part only of what waited. */
+    let hasLeftover = false;
     while (this.#queues.size > 0) {
       // Lets what has already arrived on other sockets join this transaction.
       await new Promise((resolve) => setImmediate(resolve));
+      if (hasLeftover) await this.#whileAlone();
       const group = this.#nextGroup();
       const batches = group.map(({ slice }) => slice);
+      hasLeftover = group.some(({ slice }) => slice.partial === true);
       let results: BatchResult[];
       try {
         results = await this.#store.write(batches);
@@ -102,6 +113,22 @@ export class Writer {
       this.#tell(batches, results);
     }
     this.#running = null;
+  }
+
+  /**
+   * What is left of one host's large batches makes no transactions one after the other among many hosts: whoever else comes would
+   * wait for each of them.
+   */
+  async #whileAlone(): Promise<void> {
+    if (this.#queues.size !== 1 || this.#recent.size < MANY_HOSTS) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ALONE_WAIT_MS);
+      this.#hasCompany = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#hasCompany = null;
   }
 
   /** A batch is answered when its last slice is durable, or when its stream does not want it. */
