@@ -60,7 +60,7 @@ export const batch = z.object({
    * became unreadable on its disk before it was acknowledged: the sequence stays without gaps.
    */
   records: z.array(z.unknown()).max(MAX_BATCH_RECORDS),
-  /** From protocol 2 on, no more than there are records. Each a `callerDefinition`; what is wrong with the facts of one concerns only its records. */
+  /** From protocol 2 on, those that its records name. Each a `callerDefinition`; what is wrong with the facts of one concerns only its records. */
   callers: z
     .array(z.looseObject({ ref: z.int().min(0) }))
     .max(MAX_BATCH_RECORDS)

@@ -29,6 +29,8 @@ const HELLO_TIMEOUT_MS = 5_000;
 /** Frames that carry no records (heartbeats, pings) within `QUIET_WINDOW_MS`. */
 const MAX_QUIET_FRAMES = 100;
 const QUIET_WINDOW_MS = 10_000;
+/** A batch defines who its records name. Some more do no harm; a table of thousands that nobody names costs as much as records. */
+const MAX_SPARE_CALLERS = 100;
 /** The last heartbeat of every host is read for every list of hosts: a real one has 5 kB. */
 const MAX_HEARTBEAT_BYTES = 64 * 1024;
 
@@ -322,8 +324,8 @@ export class AgentConnection {
     const { counters } = this.#context;
     if (this.#protocol === 1) return checkFullRecords(await parseInTurns(records, record, counters), hostId);
     const changedBefore = textsChanged();
-    // A batch defines who its records name, and nobody else.
-    const isAgreed = callers.length <= records.length && this.#callers.define(callers, forget);
+    const isAgreed =
+      callers.length <= records.length + MAX_SPARE_CALLERS && this.#callers.define(callers, forget);
     counters.cut_texts += textsChanged() - changedBefore;
     if (!isAgreed) return null;
     const parsed = await parseInTurns(records, referringRecord, counters);
