@@ -3,14 +3,13 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, test } from 'node:test';
-import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
 import { DAY_US, HOUR_US } from '../../../collector/model/window.ts';
 import { OTHER_WORKLOADS } from '../../../collector/store/sqlite/callers.ts';
 import { FindingsReader } from '../../../collector/store/sqlite/findings_reader.ts';
 import { FINDINGS } from '../../../collector/store/sqlite/findings_schema.ts';
 import { FindingsWriter } from '../../../collector/store/sqlite/findings_writer.ts';
-import { GapRows, MAX_GAPS_OF_DAY } from '../../../collector/store/sqlite/gap_rows.ts';
+import { MAX_GAPS_OF_DAY } from '../../../collector/store/sqlite/gap_rows.ts';
 import { MAX_BOOTS } from '../../../collector/store/sqlite/gap_writer.ts';
 import { DAILY } from '../../../collector/store/sqlite/host_bounds.ts';
 import { pack } from '../../../collector/store/sqlite/packed_batch.ts';
@@ -132,38 +131,6 @@ test('reports with a loss each, every 20 s of two weeks: few gaps, and they cove
   const [gap] = await notKept(FLOOD);
   assert.match(gap!.detail!, /gaps \d+/);
   assert.deepEqual([gap!.startUs, gap!.endUs], [NOW_US, NOW_US]);
-});
-
-test('gaps in any order: bounded rows, and whatever was added is covered', () => {
-  const spans = fc.array(fc.tuple(fc.integer({ min: 0, max: 5000 }), fc.integer({ min: 1, max: 20 })), {
-    minLength: 1,
-    maxLength: 200,
-  });
-  fc.assert(
-    fc.property(spans, (given) => {
-      database.exec('DELETE FROM gaps');
-      const gaps = new GapRows(database);
-      for (const [start, length] of given) {
-        gaps.add(1, 'losses', start * 1_000_000, (start + length) * 1_000_000, '{"x":1}', 0);
-      }
-      const kept = database.prepare('SELECT start_us, end_us, amounts FROM gaps').all();
-      assert.ok(kept.length <= MAX_GAPS_OF_DAY);
-      for (const [start, length] of given) {
-        assert.ok(
-          kept.some(
-            (gap) =>
-              Number(gap['start_us']) <= start * 1_000_000 &&
-              Number(gap['end_us']) >= (start + length) * 1_000_000,
-          ),
-        );
-      }
-      const lost = kept.reduce(
-        (sum, gap) => sum + (JSON.parse(String(gap['amounts'])) as { x: number }).x,
-        0,
-      );
-      assert.equal(lost, given.length);
-    }),
-  );
 });
 
 test('a boot with every report: the latest are kept', async () => {
