@@ -107,6 +107,11 @@ export class Coverage {
     this.tick(Number.POSITIVE_INFINITY);
   }
 
+  /** Connections that were made, and of which it is not decided yet whether they were seen. */
+  get undecided(): number {
+    return this.waiting.filter(({ connection }) => connection.kind === 'established').length;
+  }
+
   /** Sums over all namespaces. */
   counters(): Counters {
     const sum: NamespaceCounts = { kernel_connections: 0, seen: 0, missed: 0, blocked: 0, failed: 0 };

@@ -6,6 +6,7 @@ import type { Counters, StageCounters } from '../protocol/records.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
+import { bootClockUs, realClockUs } from './capture/libc.ts';
 import type { LookSettings } from './config.ts';
 import { Coverage } from './coverage.ts';
 import { giveBackFreeMemory } from './free_memory.ts';
@@ -30,11 +31,22 @@ const BUSY_TICK_MS = 250;
  */
 const RING_BYTES = { ebpf: 4_194_304, sock_diag: 16_777_216 };
 
-export interface WatchCoverage {
+/** One moment, by both clocks, and how long capture was live until then. */
+export interface WatchMoment {
+  bootUs: number;
+  wallUs: number;
   liveMs: number;
+}
+
+export interface WatchCoverage {
   /** Null where the kernel cannot be asked. */
   kernelConnections: number | null;
   seenConnections: number;
+  /** Of the kernel's connections: what the capture was found to have seen, and what is still to be decided. */
+  joinedConnections: number | null;
+  undecidedConnections: number;
+  /** Calls that began and are not recorded yet. */
+  openCalls: number;
 }
 
 /** Who watches, where it has more to say of itself. */
@@ -57,7 +69,7 @@ export class LiveWatch {
   private lastTickMs = performance.now();
   private gaveBackMs = performance.now();
   private sawPackets = false;
-  private time = new LiveTime(performance.now());
+  private time = new LiveTime(bootClockUs() / 1000);
   /** What was counted can be asked for after the end; the kernel's side of it cannot. */
   private final: { counters: StageCounters; coverage: WatchCoverage } | null = null;
 
@@ -116,7 +128,7 @@ export class LiveWatch {
   start(): void {
     this.pipeline.start();
     this.lastTickMs = performance.now();
-    this.time = new LiveTime(this.lastTickMs);
+    this.time = new LiveTime(bootClockUs() / 1000);
     // What the kernel has reported until now is older than the capture: it is looked for as everything older is.
     this.attributor.poll();
     this.attributor.onConnection = (connection) => this.kernelView.reported(connection, wallClockUs());
@@ -128,7 +140,7 @@ export class LiveWatch {
   stop(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
-    this.time.pass(performance.now(), this.source.live);
+    this.moment();
     this.pipeline.stop();
     this.kernelView.finish();
     this.namespaces.stop(performance.now());
@@ -179,20 +191,33 @@ export class LiveWatch {
     return lost;
   }
 
-  /** Since the start: how long capture was live, and connections as the kernel and as the capture saw them. */
+  /** Returns the moment now: capture was live for so long until then. */
+  moment(): WatchMoment {
+    const bootUs = bootClockUs();
+    this.time.pass(bootUs / 1000, this.source.live);
+    return { bootUs, wallUs: realClockUs(), liveMs: this.time.liveMs };
+  }
+
+  /** Resolves when every packet that the capture had until now was read, and every report of the kernel's. */
+  async caughtUp(): Promise<void> {
+    // The event loop reads packets before it runs what was set to run immediately; the second round is a whole one.
+    for (let round = 0; round < 2; round++) await new Promise((resolve) => setImmediate(resolve));
+    if (this.final === null) this.attributor.poll();
+  }
+
+  /** Since the start: connections as the kernel and as the capture saw them. */
   coverage(): WatchCoverage {
-    if (this.final !== null) return this.final.coverage;
-    // Up to now, and not to the last tick: those are a second apart, and what is between would be missing from the report.
-    this.time.pass(performance.now(), this.source.live);
-    return this.coverageNow();
+    return this.final?.coverage ?? this.coverageNow();
   }
 
   private coverageNow(): WatchCoverage {
+    const kernel = this.attribution.method === 'ebpf' ? this.kernelView.counters() : null;
     return {
-      liveMs: this.time.liveMs,
-      kernelConnections:
-        this.attribution.method === 'ebpf' ? (this.kernelView.counters()['kernel_connections'] ?? 0) : null,
+      kernelConnections: kernel === null ? null : (kernel['kernel_connections'] ?? 0),
+      joinedConnections: kernel === null ? null : (kernel['seen'] ?? 0),
+      undecidedConnections: kernel === null ? 0 : this.kernelView.undecided,
       seenConnections: this.counters()['conversation']?.['connections'] ?? 0,
+      openCalls: this.pipeline.openCalls,
     };
   }
 
@@ -211,7 +236,7 @@ export class LiveWatch {
   private tick(): void {
     const nowMs = performance.now();
     this.lastTickMs = nowMs;
-    this.time.pass(nowMs, this.source.live);
+    this.moment();
     if (this.sawPackets && nowMs - this.gaveBackMs >= GIVE_BACK_EVERY_MS) {
       this.sawPackets = false;
       this.gaveBackMs = nowMs;

@@ -1,11 +1,10 @@
 /** The agent: composition only. */
 import type { Logger } from 'pino';
-import { v7 as uuidv7 } from 'uuid';
 import type { Call } from '../protocol/call.ts';
-import type { Counters } from '../protocol/records.ts';
 import { VERSION } from '../protocol/version.ts';
 import { collectorAddress } from './collector_address.ts';
 import type { AgentSettings } from './config.ts';
+import { CoverageReporter } from './coverage_reporter.ts';
 import { HostIdentity } from './identity/host_identity.ts';
 import { LiveWatch } from './live_watch.ts';
 import { Ledger } from './outbox/ledger.ts';
@@ -77,7 +76,7 @@ export async function startAgent(
     own: identity.own,
   });
   watch.start();
-  const report = coverageReporter(watch, (coverage) => outbox?.coverage(coverage));
+  const reporter = new CoverageReporter(watch, bootId(), (coverage) => outbox?.coverage(coverage));
   try {
     watch.host = await identity.settled();
     outbox = openOutbox(settings, collector, watch, identity, log);
@@ -98,7 +97,7 @@ export async function startAgent(
     { host: host.id, source: watch.sourceName, attribution: watch.attribution.method },
     'the agent watches',
   );
-  const timer = setInterval(report, settings.coverage_seconds * 1_000);
+  const timer = setInterval(() => void reporter.report(), settings.coverage_seconds * 1_000);
   const stateTimer = keepState(opened, settings, log);
   return {
     state: () => ({ status: statusOf(watch, calls, opened.delivery()), stuck: watch.stuck() }),
@@ -106,8 +105,8 @@ export async function startAgent(
       clearInterval(timer);
       clearInterval(stateTimer);
       identity.stop();
-      watch.stop();
-      report();
+      // What was captured until the end of the last report is read before the capture ends.
+      await reporter.report(() => watch.stop());
       await opened.stop();
       log.info('the agent has stopped');
     },
@@ -162,34 +161,4 @@ function statusOf(
   const collector = connected ? 'collector connected' : 'collector not reached';
   const disk = fault === null ? '' : ` (spool: ${fault})`;
   return `${where}; ${calls.seen} calls, ${calls.v1} IMDSv1; ${collector}, ${kept} records kept for it${disk}; ${how}`;
-}
-
-/** Makes one coverage record per call: what happened since the last one. */
-function coverageReporter(watch: LiveWatch, emit: Outbox['coverage']): () => void {
-  const boot = bootId();
-  let start = new Date();
-  let before = { ...watch.coverage(), losses: {} as Counters };
-  return () => {
-    const end = new Date();
-    const now = { ...watch.coverage(), losses: watch.losses() };
-    const losses: Counters = {};
-    for (const [name, count] of Object.entries(now.losses)) {
-      const lost = count - (before.losses[name] ?? 0);
-      if (lost > 0) losses[name] = lost;
-    }
-    emit({
-      id: uuidv7(),
-      host_id: watch.host.id,
-      boot_id: boot,
-      start: start.toISOString(),
-      end: end.toISOString(),
-      live_ms: now.liveMs - before.liveMs,
-      kernel_connections:
-        now.kernelConnections === null ? null : now.kernelConnections - (before.kernelConnections ?? 0),
-      seen_connections: now.seenConnections - before.seenConnections,
-      losses,
-    });
-    start = end;
-    before = now;
-  };
 }

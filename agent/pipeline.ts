@@ -17,6 +17,7 @@ import { MASK } from './identity/mask_shapes.ts';
 import type { OwnCalls } from './identity/own_calls.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
 import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
+import { OpenCalls } from './open_calls.ts';
 import type { SocketOwner } from './process/owner.ts';
 
 export interface PipelineOptions {
@@ -68,6 +69,7 @@ export class Pipeline {
   private readonly endpoints: ReadonlyMap<string, Endpoint>;
   private readonly tracker: Tracker<Context>;
   private readonly fallback = new FallbackWatch();
+  private readonly open = new OpenCalls<Context>();
   private readonly decoded: Record<'packets' | 'segments' | 'cut_payloads' | DecodeFault, number> = {
     packets: 0,
     segments: 0,
@@ -116,13 +118,17 @@ export class Pipeline {
         opened: (tuple, atSyn, initialSequence) => this.opened(tuple, atSyn, initialSequence),
         asked: (tuple, context, request, startUs) => {
           // While the caller still waits for its answer it can still be read.
+          this.open.asked(context);
           if (!context.isOwn || context.ownRequests > 0) this.identify(tuple, context);
           const key = callerKey(context);
           if (key !== null && this.isImds(tuple) && asksForToken(request))
             this.fallback.tokenAsked(key, startUs);
         },
         exchange: (tuple, context, exchange) => this.exchange(tuple, context, exchange),
-        closed: (tuple) => this.options.attribution?.attributor.closed(socketTuple(tuple)),
+        closed: (tuple, context) => {
+          this.open.closed(context);
+          this.options.attribution?.attributor.closed(socketTuple(tuple));
+        },
       },
       (address, port) => port === IMDS_PORT && this.endpoints.has(address),
     );
@@ -148,6 +154,11 @@ export class Pipeline {
     this.options.source.stop();
     this.options.attribution?.attributor.poll(); // what the kernel has said until now
     this.tracker.finish();
+  }
+
+  /** Calls that began and are not recorded yet. */
+  get openCalls(): number {
+    return this.open.count;
   }
 
   counters(): StageCounters {
@@ -258,6 +269,7 @@ export class Pipeline {
   }
 
   private exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void {
+    this.open.completed(context);
     const { request, response, outcome, startUs, responseUs } = exchange;
     const verdict = this.isImds(tuple) ? classify(exchange) : classifyCredentialsEndpoint(exchange);
     if (this.isOwnQuestion(tuple, context, verdict.version)) {
@@ -346,7 +358,9 @@ export class Pipeline {
       return;
     }
     this.calls[call['attribution.method'] === 'none' ? 'unattributed' : 'attributed']++;
+    const named = this.open.waitsForName();
     attribution.workloads.whenSettled(workload, NAMES_WAIT_MS, () => {
+      named();
       onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);
     });
   }

@@ -75,6 +75,11 @@ export const coverage = z.object({
   id: uuidv7,
   host_id: identifier(),
   boot_id: identifier(),
+  /** One start of the agent: its reports follow one another without a gap. Absent from older agents, as what follows. */
+  run_id: identifier().optional(),
+  /** The host's clock since it was started (CLOCK_BOOTTIME), at the start and at the end, in milliseconds. */
+  uptime_start_ms: z.number().min(0).max(MAX_LIVE_MS).optional(),
+  uptime_end_ms: z.number().min(0).max(MAX_LIVE_MS).optional(),
   start: timestamp,
   end: timestamp,
   /** Milliseconds of the interval in which every capture was live. */
@@ -83,6 +88,12 @@ export const coverage = z.object({
   kernel_connections: count.nullable(),
   /** Conversations that the capture saw begin. */
   seen_connections: count,
+  /** Connections that the kernel reported and the capture was found to have seen; null where nobody could ask. */
+  joined_connections: count.nullable().optional(),
+  /** Connections that the kernel reported, and of which the next report says whether they were seen. */
+  undecided_connections: count.optional(),
+  /** Calls that were not complete at the end: the next report of the same run vouches for them. */
+  open_calls: count.optional(),
   /** What was lost in this interval, by reason (dropped packets, ring-buffer losses, evicted connections …). */
   losses: counters,
 });

@@ -9,6 +9,7 @@ let library:
       interfaceIndex(name: string): number;
       getsockopt(...args: unknown[]): number;
       setns(fd: number, type: number): number;
+      clockGettime(clock: number, time: Buffer): number;
     }
   | undefined;
 
@@ -19,6 +20,7 @@ function libc() {
     library = {
       errno: () => koffi.errno(),
       setns: c.func('int setns(int fd, int nstype)'),
+      clockGettime: c.func('int clock_gettime(int clock, _Out_ uint8_t *time)'),
       interfaceIndex: c.func('unsigned int if_nametoindex(const char *name)'),
       getsockopt: c.func(
         'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
@@ -70,4 +72,26 @@ export function socketDescriptors(): Set<number> {
     }
   }
   return sockets;
+}
+
+// linux/time.h
+const CLOCK_REALTIME = 0;
+const CLOCK_BOOTTIME = 7;
+const timespec = Buffer.alloc(16);
+
+function readClockUs(clock: number): number {
+  if (libc().clockGettime(clock, timespec) !== 0) throw new Error(`the clock ${clock} cannot be read`);
+  return (
+    Number(timespec.readBigInt64LE(0)) * 1_000_000 + Math.floor(Number(timespec.readBigInt64LE(8)) / 1_000)
+  );
+}
+
+/** Microseconds since the host was started, suspended or not. Nobody can set this clock. */
+export function bootClockUs(): number {
+  return readClockUs(CLOCK_BOOTTIME);
+}
+
+/** Microseconds since 1970, at once. See `wallClockUs` for times of packets. */
+export function realClockUs(): number {
+  return readClockUs(CLOCK_REALTIME);
 }

@@ -47,12 +47,8 @@ export function watchedOf(
     }
   }
   const cut = gaps
-    .map((item) => ({
-      ...item,
-      // Losses that a clock ahead of ours dates after now are losses of now.
-      startUs: Math.min(Math.max(item.startUs, span.sinceUs), span.untilUs),
-      endUs: Math.min(item.endUs, span.untilUs),
-    }))
+    // Losses that a clock ahead of ours dates after now are losses of now.
+    .map((item) => cutTo(item, span.sinceUs, span.untilUs))
     .filter(
       ({ startUs, endUs, reason }) => endUs > startUs || (NEVER_TOLERATED.has(reason) && endUs === startUs),
     )
@@ -72,15 +68,18 @@ export function coveredFromUs(gaps: readonly StoredGap[], windowUs: number, tole
   for (const { endUs, reason } of gaps) {
     if (NEVER_TOLERATED.has(reason)) fromUs = Math.max(fromUs, endUs + windowUs);
   }
-  let toleratedUs = 0;
-  for (const { startUs, endUs } of merged(gaps).reverse()) {
-    if (toleratedUs + endUs - startUs > toleranceUs) {
-      // The window must begin so late in this gap that the rest of it fits the tolerance.
-      return Math.max(fromUs, endUs - (toleranceUs - toleratedUs) + windowUs);
-    }
-    toleratedUs += endUs - startUs;
+  // The later the window begins, the less is missing from it: the first time that fits is searched for.
+  const starts = gaps.map(({ startUs }) => startUs);
+  let tooEarlyUs = Math.min(...starts) - 1;
+  if (gaps.length === 0 || unionUs(gaps) <= toleranceUs) return fromUs;
+  let lateEnoughUs = Math.max(...gaps.map(({ endUs }) => endUs));
+  while (lateEnoughUs - tooEarlyUs > 1) {
+    const middleUs = Math.floor((tooEarlyUs + lateEnoughUs) / 2);
+    if (unionUs(gaps.map((gap) => cutTo(gap, middleUs, Number.MAX_SAFE_INTEGER))) <= toleranceUs) {
+      lateEnoughUs = middleUs;
+    } else tooEarlyUs = middleUs;
   }
-  return fromUs;
+  return Math.max(fromUs, lateEnoughUs + windowUs);
 }
 
 /** 0 to 100, rounded down to hundredths: 100 only where not a microsecond is missing. */
@@ -98,16 +97,33 @@ function gap(startUs: number, endUs: number, reason: GapReason, detail: string |
   return { startUs, endUs, reason, detail };
 }
 
-function unionUs(gaps: readonly StoredGap[]): number {
-  return merged(gaps).reduce((sum, { startUs, endUs }) => sum + endUs - startUs, 0);
+/** What was not watched of a gap may lie anywhere in it: the part of it that is left has all of it, as far as it fits. */
+function cutTo(gap: StoredGap, sinceUs: number, untilUs: number): StoredGap {
+  const startUs = Math.min(Math.max(gap.startUs, sinceUs), untilUs);
+  const endUs = Math.min(gap.endUs, untilUs);
+  return { ...gap, startUs, endUs, missingUs: Math.max(0, Math.min(missingOf(gap), endUs - startUs)) };
 }
 
-function merged(gaps: readonly StoredGap[]): { startUs: number; endUs: number }[] {
-  const spans: { startUs: number; endUs: number }[] = [];
+/** How much of a gap was not watched. */
+export function missingOf({ startUs, endUs, missingUs }: StoredGap): number {
+  return missingUs ?? endUs - startUs;
+}
+
+/** How much was not watched: never more than the gaps cover together. Gaps without anything watched in them count once where they overlap. */
+function unionUs(gaps: readonly StoredGap[]): number {
+  const whole = gaps.filter((gap) => missingOf(gap) >= gap.endUs - gap.startUs);
+  const partial = gaps.filter((gap) => missingOf(gap) < gap.endUs - gap.startUs);
+  const sumUs = partial.reduce((sum, gap) => sum + missingOf(gap), 0);
+  return Math.min(lengthOf(gaps), lengthOf(whole) + sumUs);
+}
+
+function lengthOf(gaps: readonly StoredGap[]): number {
+  let sumUs = 0;
+  let reachedUs = Number.NEGATIVE_INFINITY;
   for (const { startUs, endUs } of gaps.toSorted((a, b) => a.startUs - b.startUs)) {
-    const last = spans.at(-1);
-    if (last !== undefined && startUs <= last.endUs) last.endUs = Math.max(last.endUs, endUs);
-    else spans.push({ startUs, endUs });
+    if (endUs <= Math.max(reachedUs, startUs)) continue;
+    sumUs += endUs - Math.max(startUs, reachedUs);
+    reachedUs = endUs;
   }
-  return spans;
+  return sumUs;
 }

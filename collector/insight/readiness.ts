@@ -11,10 +11,12 @@ import {
   coveredFromUs,
   hourAfterUs,
   isCovered,
+  missingOf,
   type Watched,
   watchedOf,
 } from './coverage_gaps.ts';
 import { ADVISED_HOP_LIMIT, enforceCommand, hopLimitCommand } from './enforce_command.ts';
+import { limitsOf } from './limits.ts';
 import { readinessReason } from './readiness_reason.ts';
 import { type Compared, type HostReconciliation, reconcileHost } from './reconciliation.ts';
 import { severityOf, worstFirst } from './severity.ts';
@@ -79,10 +81,11 @@ export function readinessOf(
 ): Readiness {
   const { verdict, calls, watched, cloud } = judged;
   const { coverage, cloudInstance, compared, facts } = evidence;
-  const longestFirst = watched.gaps.toSorted((a, b) => b.endUs - b.startUs - (a.endUs - a.startUs));
+  const longestFirst = watched.gaps.toSorted((a, b) => missingOf(b) - missingOf(a));
   const listed = watched.gaps.length > MAX_GAPS ? longestFirst.slice(0, MAX_GAPS) : watched.gaps;
   const offenders = hostOffenders(evidence.totals, titleOf);
   const { sinceUs, untilUs } = options.window;
+  const limits = limitsOf(coverage);
   return {
     verdict,
     reason: readinessReason(judged, {
@@ -90,23 +93,25 @@ export function readinessOf(
       toleranceUs: options.toleranceUs,
       cloudInstance,
       account: facts['cloud.account.id'] ?? null,
+      limits,
     }),
     window: { from: toTimestamp(sinceUs), to: toTimestamp(untilUs) },
     coverage: {
       watched_seconds: (watched.windowUs - watched.missingUs) / 1e6,
       window_seconds: watched.windowUs / 1e6,
       percent: coveragePercent(watched),
-      gaps: listed.map(({ startUs, endUs, reason, detail }) => ({
-        from: toTimestamp(startUs),
-        to: toTimestamp(endUs),
-        seconds: (endUs - startUs) / 1e6,
-        reason,
-        detail,
+      gaps: listed.map((gap) => ({
+        from: toTimestamp(gap.startUs),
+        to: toTimestamp(gap.endUs),
+        seconds: missingOf(gap) / 1e6,
+        reason: gap.reason,
+        detail: gap.detail,
       })),
       gap_count: watched.gaps.length,
       kernel_connections: coverage?.kernelConnections ?? null,
       seen_connections: coverage?.seenConnections ?? 0,
     },
+    limits,
     boots: (coverage?.boots ?? []).slice(-MAX_BOOTS).map(({ id, firstUs, lastUs }) => ({
       id,
       first_report: toTimestamp(firstUs),

@@ -1,6 +1,7 @@
 /** A verdict in one or two sentences: why, and what to do next. */
-import type { GapReason } from '../model/host.ts';
+import type { GapReason, Readiness } from '../model/host.ts';
 import type { CloudInstance, StoredGap } from '../store/store.ts';
+import { missingOf } from './coverage_gaps.ts';
 import type { Judged } from './readiness.ts';
 
 const GAP_WORDS: Record<GapReason, string> = {
@@ -20,6 +21,7 @@ interface Context {
   toleranceUs: number;
   cloudInstance: CloudInstance | null;
   account: string | null;
+  limits: Readiness['limits'];
 }
 
 export function readinessReason({ verdict, calls, watched, cloud }: Judged, context: Context): string {
@@ -47,13 +49,13 @@ export function readinessReason({ verdict, calls, watched, cloud }: Judged, cont
   }
 }
 
-function readyReason(missingUs: number, { toleranceUs, account }: Context): string {
+function readyReason(missingUs: number, { toleranceUs, account, limits }: Context): string {
   const covered =
     missingUs === 0
       ? 'Watched without a gap'
       : `Watched but for ${seconds(missingUs)} (${seconds(toleranceUs)} are tolerated, losses never are)`;
   const where = account === null ? '' : ` with credentials of account ${account}`;
-  return `${covered}, and nobody called without a token: require tokens now${where}.`;
+  return `${covered}, and nobody called without a token: require tokens now${where}.${limits.map(({ text }) => ` ${text}`).join('')}`;
 }
 
 function unprovenReason(
@@ -69,9 +71,7 @@ function unprovenReason(
     return 'The cloud counted refused calls without a token, and nobody was seen making them. Find out who does.';
   }
   const secondsOf = new Map<GapReason, number>();
-  for (const { reason, startUs, endUs } of gaps) {
-    secondsOf.set(reason, (secondsOf.get(reason) ?? 0) + endUs - startUs);
-  }
+  for (const gap of gaps) secondsOf.set(gap.reason, (secondsOf.get(gap.reason) ?? 0) + missingOf(gap));
   const reasons = [...secondsOf]
     .sort((a, b) => b[1] - a[1])
     .slice(0, 3)

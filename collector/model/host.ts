@@ -33,6 +33,7 @@ export const gapReason = z.enum([
 export const gap = z.object({
   from: time,
   to: time,
+  /** How much of it was not watched. */
   seconds: z.number(),
   reason: gapReason,
   detail: z.string().nullable(),
@@ -55,6 +56,8 @@ export const readiness = z.object({
     kernel_connections: z.int().nullable(),
     seen_connections: z.int(),
   }),
+  /** What this verdict cannot rule out, because of how the host was watched: `short_lived_namespaces` without eBPF. */
+  limits: z.array(z.object({ code: z.enum(['short_lived_namespaces']), text: z.string() })),
   /** Boots in the window, oldest first: the latest 100 of `boot_count`. */
   boots: z.array(z.object({ id: z.string(), first_report: time, last_report: time })),
   boot_count: z.int(),

@@ -113,6 +113,8 @@ export interface StoredHost {
 export interface StoredGap {
   startUs: number;
   endUs: number;
+  /** How much of it was not watched; all of it where that is not said. */
+  missingUs?: number;
   reason: GapReason;
   detail: string | null;
 }

@@ -19,6 +19,8 @@ import { fieldsOf } from './schema_fields.ts';
 
 /** Counted outside the stages: by the watch itself, and by the spool of what is evidence. */
 const OTHER_LOSSES = [
+  'coverage.unseen_connections',
+  'run.open_calls',
   'watch.stalled_ms',
   'spool.v1_overflowed',
   'spool.v1_lost',

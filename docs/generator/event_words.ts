@@ -115,6 +115,14 @@ export const COVERAGE = {
   boot_id: "the kernel's id of this boot",
   start: 'of the interval',
   end: 'of the interval',
+  run_id:
+    'one start of the agent, whose reports follow one another without a gap; absent from older agents, as the next two',
+  uptime_start_ms:
+    'the host’s clock since its start (CLOCK_BOOTTIME, which nobody can set) at the start of the report',
+  uptime_end_ms: 'the same at its end: what was captured until then was read',
+  joined_connections: 'those of `kernel_connections` that the capture was found to have seen',
+  undecided_connections: 'those of which the next report says whether they were seen',
+  open_calls: 'calls that began and were not recorded yet: the next report of the same run vouches for them',
   live_ms: 'for how much of it every capture was live',
   kernel_connections:
     'connections to the endpoints that the kernel reported; null without eBPF, when nobody can ask it',
@@ -227,6 +235,10 @@ export const LOSSES = {
   'capture.damaged': 'in a capture file: records that could not be read',
   'capture.bad_times': 'in a capture file: packets whose time is damaged',
   'capture.unknown_link_type': 'in a capture file: packets of a link type that is not known',
+  'coverage.unseen_connections':
+    'the collector’s own account: connections that the kernel reported and that were neither seen nor missed by the agent’s account',
+  'run.open_calls':
+    'calls that had begun at the last report of an agent that was killed, and may not be recorded',
   'coverage.missed':
     'connections that the kernel reported and of which no packet was seen: they went another way',
   'namespaces.not_followed_ms':

@@ -4,6 +4,7 @@ import type { GapReason } from '../../model/host.ts';
 import { DAY_US, type Window } from '../../model/window.ts';
 import type { HostCoverage, StoredGap } from '../store.ts';
 import { addAmounts } from './amounts.ts';
+import { MISSING_US, missingOf } from './gap_rows.ts';
 
 /** Row of `sums`: up to when retention has let go of what would speak against a host. */
 export const FORGOTTEN_UNTIL_US = 'forgotten_until_us';
@@ -63,14 +64,20 @@ export class CoverageReader {
       const startUs = Math.max(Number(row['startUs']), sinceUs);
       const endUs = Math.min(Number(row['endUs']), untilUs);
       // Where a clock was set back, a later gap can reach into an earlier one.
+      const missingUs = Math.min(
+        endUs - startUs,
+        missingOf(reason, Number(row['startUs']), Number(row['endUs']), amounts),
+      );
       const before = latest.get(`${of.hostId} ${reason}`);
       if (before !== undefined && before.gap.endUs >= startUs) {
         before.gap.endUs = Math.max(before.gap.endUs, endUs);
+        const lengthUs = before.gap.endUs - before.gap.startUs;
+        before.gap.missingUs = Math.min(lengthUs, (before.gap.missingUs ?? 0) + missingUs);
         before.amounts = addAmounts(before.amounts, amounts);
         before.gap.detail = describe(reason, before.amounts);
         continue;
       }
-      const gap = { startUs, endUs, reason, detail: describe(reason, amounts) };
+      const gap: StoredGap = { startUs, endUs, missingUs, reason, detail: describe(reason, amounts) };
       of.gaps.push(gap);
       latest.set(`${of.hostId} ${reason}`, { gap, amounts });
     }
@@ -105,8 +112,10 @@ function describe(reason: GapReason, amounts: string | null): string | null {
   if (amounts === null) return null;
   const entries = Object.entries(JSON.parse(amounts) as Record<string, number>);
   if (reason === 'capture_not_live') {
-    return `capture was off for ${((entries[0]?.[1] ?? 0) / 1000).toFixed(1)} s of it`;
+    const { [MISSING_US]: us, missing_ms: ms } = Object.fromEntries(entries) as Record<string, number>;
+    return `capture was off for ${((us ?? 0) / 1e6 + (ms ?? 0) / 1e3).toFixed(1)} s of it`;
   }
+  if (reason === 'agent_not_running' || reason === 'boot') return null;
   return entries
     .sort((a, b) => b[1] - a[1])
     .map(([name, count]) => `${name} ${count}`)

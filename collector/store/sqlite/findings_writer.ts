@@ -5,11 +5,12 @@ import type { Coverage, Heartbeat, RollupLine } from '../../../protocol/records.
 import type { BatchResult, CloudCount, CloudInstance, RollupBody } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import { type CallerRow, Callers } from './callers.ts';
-import { GapWriter } from './gap_writer.ts';
+import { GapWriter, type Report } from './gap_writer.ts';
 import { HostBounds } from './host_bounds.ts';
 import { type KindRow, Kinds } from './kinds.ts';
 import type { PackedBatch, PackedCaller, PackedCalls } from './packed_batch.ts';
 import { Paths } from './paths.ts';
+import { RunRows } from './run_rows.ts';
 import { type HostRow, Senders } from './senders.ts';
 import { Tally } from './tally.ts';
 import { toBytes } from './uuid_bytes.ts';
@@ -54,7 +55,7 @@ export class FindingsWriter {
     this.#kinds = new Kinds(database, this.#bounds);
     this.#tally = new Tally(database, this.#bounds);
     this.#paths = new Paths(database, this.#bounds);
-    this.#gaps = new GapWriter(database, this.#bounds);
+    this.#gaps = new GapWriter(database, this.#bounds, new RunRows(database));
     this.#statements = prepareAll(database);
   }
 
@@ -254,8 +255,17 @@ export class FindingsWriter {
   }
 
   #writeCoverage(coverage: Coverage, context: Context): void {
-    const report = {
+    const { uptime_start_ms: uptimeStartMs, uptime_end_ms: uptimeEndMs } = coverage;
+    const report: Report = {
       bootId: coverage.boot_id,
+      runId: coverage.run_id ?? null,
+      uptime:
+        uptimeStartMs === undefined || uptimeEndMs === undefined
+          ? null
+          : { startUs: Math.round(uptimeStartMs * 1000), endUs: Math.round(uptimeEndMs * 1000) },
+      joinedConnections: coverage.joined_connections ?? null,
+      undecidedConnections: coverage.undecided_connections ?? 0,
+      openCalls: coverage.open_calls ?? 0,
       startUs: toMicroseconds(coverage.start),
       endUs: toMicroseconds(coverage.end),
       liveMs: coverage.live_ms,

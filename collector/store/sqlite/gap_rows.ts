@@ -12,6 +12,18 @@ export const MAX_GAPS_OF_DAY = 48;
 /** Of one host and reason, over all days: a year of ten a day. */
 export const MAX_GAPS = 4_000;
 
+/** Name of an amount: how much of a gap was not watched. A gap of time without it was not watched at all. */
+export const MISSING_US = 'missing_us';
+const OF_TIME: ReadonlySet<GapReason> = new Set(['agent_not_running', 'boot', 'capture_not_live']);
+
+/** Returns how much of a gap was not watched: never more than its length. */
+export function missingOf(reason: GapReason, startUs: number, endUs: number, amounts: string | null): number {
+  const lengthUs = endUs - startUs;
+  if (!OF_TIME.has(reason) || amounts === null) return lengthUs;
+  const given = (JSON.parse(amounts) as Record<string, number>)[MISSING_US];
+  return given === undefined ? lengthUs : Math.min(given, lengthUs);
+}
+
 interface GapRow {
   start_us: number;
   end_us: number;
@@ -54,7 +66,7 @@ export class GapRows {
   ): boolean {
     const before = this.#latestBefore.get(host, reason, startUs) as GapRow | undefined;
     if (before !== undefined && before.end_us + touchingUs >= startUs) {
-      this.#grow(host, reason, before, before.start_us, endUs, amounts);
+      this.#grow(host, reason, before, before.start_us, endUs, amounts, startUs);
       return true;
     }
     if (!this.#isFull(host, reason, startUs)) {
@@ -63,7 +75,7 @@ export class GapRows {
     }
     const neighbour = before ?? (this.#firstAfter.get(host, reason, startUs) as GapRow | undefined);
     if (neighbour === undefined) throw new Error('A host that has too many gaps has none.');
-    this.#grow(host, reason, neighbour, Math.min(neighbour.start_us, startUs), endUs, amounts);
+    this.#grow(host, reason, neighbour, Math.min(neighbour.start_us, startUs), endUs, amounts, startUs);
     return false;
   }
 
@@ -87,16 +99,27 @@ export class GapRows {
     startUs: number,
     endUs: number,
     added: string | null,
+    addedStartUs: number,
   ): void {
     let reachUs = Math.max(row.end_us, endUs);
-    let amounts = addAmounts(row.amounts, added);
+    let amounts = addAmounts(
+      withMissing(reason, row),
+      withMissing(reason, { start_us: addedStartUs, end_us: endUs, amounts: added }),
+    );
     if (row.start_us !== startUs) this.#delete.run(host, reason, row.start_us);
     for (const swallowed of this.#within.all(host, reason, startUs, reachUs) as unknown as GapRow[]) {
       if (swallowed.start_us === row.start_us) continue;
       reachUs = Math.max(reachUs, swallowed.end_us);
-      amounts = addAmounts(amounts, swallowed.amounts);
+      amounts = addAmounts(amounts, withMissing(reason, swallowed));
       this.#delete.run(host, reason, swallowed.start_us);
     }
     this.#set.run(host, reason, startUs, reachUs, amounts);
   }
+}
+
+/** Amounts that add up: a gap that was not watched at all says so. */
+function withMissing(reason: GapReason, { start_us, end_us, amounts }: GapRow): string | null {
+  if (!OF_TIME.has(reason)) return amounts;
+  const missingUs = missingOf(reason, start_us, end_us, amounts);
+  return JSON.stringify({ ...JSON.parse(amounts ?? '{}'), [MISSING_US]: missingUs });
 }

@@ -212,7 +212,15 @@ class Cleaner {
       .all(beforeUs);
     for (const { id, hostId } of gone) {
       this.#delete('DELETE FROM streams WHERE host = ?', id!);
-      for (const table of ['watched', 'boots', 'gaps', 'coverage_days', 'identity_hosts', 'callers']) {
+      for (const table of [
+        'watched',
+        'runs',
+        'boots',
+        'gaps',
+        'coverage_days',
+        'identity_hosts',
+        'callers',
+      ]) {
         this.#delete(`DELETE FROM ${table} WHERE host = ?`, id!);
       }
       for (const table of ['heartbeats', 'cloud_counts', 'cloud_instances']) {

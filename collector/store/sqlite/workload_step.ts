@@ -276,14 +276,24 @@ const BACKFILL = `
   CREATE INDEX rollups_by_last ON rollups (last_us);
 `;
 
+/** What agents of that time did not report. */
+const NOT_SAID = {
+  runId: null,
+  uptime: null,
+  joinedConnections: null,
+  undecidedConnections: 0,
+  openCalls: 0,
+};
+
 export function toWorkloads(database: DatabaseSync): void {
   database.exec(TABLES);
   database.function('key_of', { varargs: true, deterministic: true }, (...values) => JSON.stringify(values));
   moveCallers(database);
   database.exec(BACKFILL);
-  const gaps = new GapWriter(database, null);
+  const gaps = new GapWriter(database, null, new Map());
   for (const row of database.prepare('SELECT * FROM coverage ORDER BY host, id').all()) {
     gaps.add(Number(row['host']), {
+      ...NOT_SAID,
       bootId: String(row['boot_id']),
       startUs: Number(row['start_us']),
       endUs: Number(row['end_us']),

@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 import { CoverageReader } from '../../../collector/store/sqlite/coverage_reader.ts';
 import { FINDINGS } from '../../../collector/store/sqlite/findings_schema.ts';
 import { GapWriter, type Report } from '../../../collector/store/sqlite/gap_writer.ts';
+import { RunRows } from '../../../collector/store/sqlite/run_rows.ts';
 import { EVER } from './records.ts';
 
 const START_US = Date.UTC(2026, 10, 1) * 1000;
@@ -21,12 +22,17 @@ beforeEach(() => {
     else step(database);
   }
   database.exec(`INSERT INTO hosts (id, host_id, name, facts) VALUES (1, 'i-a', 'a', '{}')`);
-  gaps = new GapWriter(database, null);
+  gaps = new GapWriter(database, null, new RunRows(database));
 });
 
 function report(from: number, to: number, changes: Partial<Report> = {}): void {
   gaps.add(1, {
     bootId: 'one',
+    runId: null,
+    uptime: null,
+    joinedConnections: null,
+    undecidedConnections: 0,
+    openCalls: 0,
     startUs: at(from),
     endUs: at(to),
     liveMs: Math.max(0, (to - from) * 60_000),
@@ -57,10 +63,11 @@ test('an unbroken chain of reports has no gap, and times, boots and connections 
 
 test('between reports: the agent did not run, or the host was started again', () => {
   report(0, 1);
-  report(1.02, 2); // 1.2 s: two readings of the clock
+  report(1.02, 2); // 1.2 s: a restart is a gap, however short
   report(4, 5);
   report(7, 8, { bootId: 'two' });
   assert.deepEqual(found(), [
+    [1, 1.02, 'agent_not_running'],
     [2, 4, 'agent_not_running'],
     [5, 7, 'boot'],
   ]);
@@ -75,17 +82,20 @@ test('within reports: capture that was off, and losses by name; touching gaps of
   report(4, 5);
   report(5, 6, { losses: { dropped: 1 } });
   const { gaps: all, losses } = coverage();
-  // 600 ms of the first minute are missing: timers.
   assert.deepEqual(found(), [
-    [1, 3, 'capture_not_live'],
+    [0, 3, 'capture_not_live'],
     [2, 4, 'losses'],
     [5, 6, 'losses'],
   ]);
   assert.deepEqual(
     all.map(({ detail }) => detail),
-    ['capture was off for 31.0 s of it', 'dropped 7, evicted 1', 'dropped 1'],
+    ['capture was off for 31.6 s of it', 'dropped 7, evicted 1', 'dropped 1'],
   );
   assert.deepEqual(losses, { dropped: 8, evicted: 1 });
+  assert.deepEqual(
+    all.map(({ missingUs }) => missingUs),
+    [31_600_000, 2 * MINUTE_US, MINUTE_US],
+  );
 });
 
 test('gaps are cut to the window', () => {
@@ -156,7 +166,7 @@ test('whatever the order of times: no gap is empty or runs backwards, gaps of a 
   });
   fc.assert(
     fc.property(fc.array(any, { maxLength: 25 }), (reports) => {
-      for (const table of ['gaps', 'watched', 'boots', 'coverage_days'])
+      for (const table of ['gaps', 'watched', 'runs', 'boots', 'coverage_days'])
         database.exec(`DELETE FROM ${table}`);
       for (const { from, length, boot, live, lost } of reports) {
         const liveMs = Math.max(0, length) * 60_000 * live;
@@ -173,10 +183,11 @@ test('whatever the order of times: no gap is empty or runs backwards, gaps of a 
   );
 });
 
-test('hourly reports: half a minute without capture is not within what timers explain', () => {
+test('hourly reports: what was not live counts with its own length', () => {
   report(0, 60, { liveMs: 3_600_000 - 3_000 });
   report(60, 120, { liveMs: 3_600_000 - 30_000 });
-  assert.deepEqual(found(), [[60, 120, 'capture_not_live']]);
+  assert.deepEqual(found(), [[0, 120, 'capture_not_live']]);
+  assert.equal(coverage().gaps[0]!.missingUs, 33_000_000);
 });
 
 test('an agent that makes up names of losses: rows stay small, and the sum is kept', () => {

@@ -112,6 +112,12 @@ function Verdict({ host: { readiness, verdict } }: { host: HostDetail }) {
     <section class={`panel verdict tone-${VERDICT[verdict].tone}`} aria-label="Verdict">
       <div class="content">
         <p class="headline">{readiness.reason}</p>
+        {readiness.verdict !== 'ready' &&
+          readiness.limits.map(({ code, text }) => (
+            <p key={code} class="limit">
+              {text}
+            </p>
+          ))}
         {readiness.ready_at && (
           <p>
             Ready on <When at={readiness.ready_at} /> if nothing calls IMDSv1 and nothing is missed until

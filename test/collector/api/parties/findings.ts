@@ -116,6 +116,7 @@ const READINESS: Readiness = {
     kernel_connections: null,
     seen_connections: 1,
   },
+  limits: [],
   boots: [],
   boot_count: 0,
   calls_v1: 1,
