@@ -114,7 +114,7 @@ export interface StoredGap {
   startUs: number;
   endUs: number;
   /** How much of it was not watched; all of it where that is not said. */
-  missingUs?: number;
+  missingUs?: number | undefined;
   reason: GapReason;
   detail: string | null;
 }

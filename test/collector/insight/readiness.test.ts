@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { coveredFromUs, isCovered, REPORT_GRACE_US } from '../../../collector/insight/coverage_gaps.ts';
+import {
+  coveredFromUs,
+  isCovered,
+  missingOf,
+  REPORT_GRACE_US,
+} from '../../../collector/insight/coverage_gaps.ts';
 import { type HostEvidence, judge, readinessOf } from '../../../collector/insight/readiness.ts';
 import { reconcileHost } from '../../../collector/insight/reconciliation.ts';
 import { readiness as readinessModel } from '../../../collector/model/host.ts';
@@ -66,6 +71,49 @@ describe('verdicts', () => {
     );
     assert.equal(readiness.coverage.percent, 100);
     assert.equal(readiness.ready_at, null);
+  });
+
+  it('many gaps, each far below the tolerance, draw on one budget', () => {
+    const second = (count: number) =>
+      Array.from({ length: count }, (_, index) => gap(13 - index / 10, 1, 'agent_not_running'));
+    assert.equal(verdict(evidence([], { coverage: coverage(second(60)) })), 'ready');
+    assert.equal(verdict(evidence([], { coverage: coverage(second(61)) })), 'unproven');
+  });
+
+  it('a report of which only a part was not live counts with that part', () => {
+    const part = (count: number): StoredGap[] =>
+      Array.from({ length: count }, (_, index) => ({
+        ...gap(13 - index / 100, 60, 'capture_not_live'),
+        missingUs: 300_000,
+      }));
+    const tolerated = readinessFor(evidence([], { coverage: coverage(part(200)) }));
+    assert.equal(tolerated.verdict, 'ready');
+    assert.match(tolerated.reason, /Watched but for 60 s/);
+    assert.equal(tolerated.coverage.gaps[0]!.seconds, 0.3);
+    const { verdict: said, coverage: seen } = readinessFor(evidence([], { coverage: coverage(part(201)) }));
+    assert.equal(said, 'unproven');
+    assert.ok(Math.abs(seen.window_seconds - seen.watched_seconds - 60.3) < 1e-6);
+  });
+
+  it('without eBPF a verdict states what it cannot rule out, and for as long as such reports are in the window', () => {
+    for (const changes of [
+      { kernelConnections: null },
+      { losses: { 'coverage.kernel_not_asked': 1 } },
+    ] satisfies Partial<HostCoverage>[]) {
+      const {
+        verdict: said,
+        reason,
+        limits,
+      } = readinessFor(evidence([], { coverage: coverage([], changes) }));
+      assert.equal(said, 'ready');
+      assert.match(reason, /cannot be ruled out/);
+      assert.deepEqual(
+        limits.map(({ code }) => code),
+        ['short_lived_namespaces'],
+      );
+    }
+    assert.deepEqual(readinessFor(evidence()).limits, []);
+    assert.deepEqual(readinessFor(evidence([], { coverage: null })).limits, []);
   });
 
   it('blocked, fallback, rejected: what was seen counts whatever was not watched', () => {
@@ -168,12 +216,15 @@ const anyGap = fc.record({
     .integer({ min: WINDOW.sinceUs / SECOND_US, max: NOON_US / SECOND_US - 1 })
     .map((s) => s * SECOND_US),
   seconds: fc.integer({ min: 1, max: 100_000 }),
+  /** 0: all of it. */
+  missing: fc.integer({ min: 0, max: 100 }),
   reason: fc.constantFrom<StoredGap['reason']>('agent_not_running', 'boot', 'capture_not_live', 'losses'),
 });
 const anyGaps = fc.array(anyGap, { maxLength: 6 }).map((gaps) =>
-  gaps.map(({ startUs, seconds, reason }) => ({
+  gaps.map(({ startUs, seconds, missing, reason }) => ({
     startUs,
     endUs: startUs + seconds * SECOND_US,
+    missingUs: missing === 0 ? undefined : Math.min(missing, seconds) * SECOND_US,
     reason,
     detail: null,
   })),
@@ -216,7 +267,7 @@ describe('whatever comes', () => {
           watched.missingUs > JUDGING.toleranceUs || gaps.some(({ reason }) => reason === 'losses');
         assert.equal(said, isBad ? 'unproven' : 'ready');
         if (gaps.length > 0) assert.ok(watched.missingUs > 0);
-        const longest = Math.max(0, ...gaps.map(({ startUs, endUs }) => Math.min(endUs, NOON_US) - startUs));
+        const longest = Math.max(0, ...gaps.map((of) => Math.min(missingOf(of), NOON_US - of.startUs)));
         assert.ok(watched.missingUs >= longest);
       }),
     );
