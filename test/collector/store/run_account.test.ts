@@ -188,6 +188,18 @@ describe('the account of time', () => {
     assert.ok(missingOf(host.reports) <= 1000, `${missingOf(host.reports)} µs`);
   });
 
+  it('a wall clock that is set forward while the agent runs: nobody can say which of its time was watched', () => {
+    const host = new Host(false);
+    host.start();
+    host.pass(60 * SECOND_US);
+    host.report();
+    host.pass(30 * SECOND_US);
+    host.offsetUs = 3600 * SECOND_US;
+    host.pass(30 * SECOND_US);
+    host.report();
+    assert.equal(missingOf(host.reports), 3600 * SECOND_US);
+  });
+
   it('after a boot the time before the first report counts, even if the wall clock was set back by it', () => {
     const host = new Host(false);
     host.start();
