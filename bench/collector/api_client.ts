@@ -37,7 +37,8 @@ export class ApiClient {
     if (response.statusCode !== 200) {
       throw new Error(`${method} ${path}: ${response.statusCode} ${text.slice(0, 300)}`);
     }
-    const isJson = response.headers['content-type']?.includes('json') === true;
+    // Not what has one value a line (`application/x-ndjson`).
+    const isJson = /^application\/json\b/.test(response.headers['content-type'] ?? '');
     return { body: isJson ? JSON.parse(text) : text, bytes: Buffer.byteLength(text), ms };
   }
 

@@ -28,6 +28,7 @@ export class PageUser {
   readonly #options: PageUserOptions;
   readonly #ending = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
+  #failure: unknown = null;
   questions = 0;
   exports = 0;
   feeds = 0;
@@ -45,7 +46,14 @@ export class PageUser {
       this.#repeat(() => this.#export()),
       ...watchers,
     ]);
-    this.#running.catch(() => {}); // `stop` tells
+    this.#running.catch((error) => {
+      this.#failure ??= error;
+    });
+  }
+
+  /** A load that has lost a part measures something else: throws what went wrong until now. */
+  check(): void {
+    if (this.#failure !== null) throw this.#failure;
   }
 
   /** Throws what went wrong meanwhile. */

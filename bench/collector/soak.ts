@@ -79,6 +79,7 @@ export async function measureSoak(
     let calls = 0;
     let reconnects = 0;
     while (performance.now() < endMs) {
+      user.check();
       const forMs = Math.min(ROUND_MS, endMs - performance.now());
       const mix = { heartbeatMs: HEARTBEAT_MS, coverageMs: COVERAGE_MS, reconnectMs: RECONNECT_MS };
       const report = await load.order({ do: 'mix', forMs, callsPerSecond, ...mix });
