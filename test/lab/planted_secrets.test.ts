@@ -1,17 +1,19 @@
-/** More than 200 planted secrets: none is in spool, database, log, API, exports, alerts; a marker beside each one is. */
+/** More than 200 planted secrets: none is in anything that is kept, logged, shown or sent; a marker beside each is. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Lab } from '../../lab/lab.ts';
-import { CALL_CODE, PYTHON, plantedCallers, plantedRequests, SecretFinder } from './planted_secrets.ts';
-import { MAIN, skip } from './watch_lab.ts';
+import { namespacePath } from '../../lab/namespaces.ts';
+import { SecretFinder } from '../agent/identity/secret_finder.ts';
+import { CHROMIUM, cannotBrowse, openBrowser } from '../collector/web/parties/site.ts';
+import { Visit } from '../collector/web/parties/visit.ts';
+import { PlantedLab } from './planted_lab.ts';
+import { type Planted, plantedCallers, plantedRequests } from './planted_secrets.ts';
+import { skip } from './watch_lab.ts';
 
-const PORT = 18_789;
-const SENDER = join(import.meta.dirname, 'planted_requests.py');
+const CALLS = '/calls?days=1&format=ndjson';
 const QUESTIONS = [
-  '/calls?days=1&format=ndjson',
+  CALLS,
   '/calls?days=1&format=csv',
   '/offenders?limit=200',
   '/offenders?format=ndjson&severity=none&severity=v1&severity=credentials',
@@ -20,116 +22,119 @@ const QUESTIONS = [
   '/overview',
   '/audit',
   '/alerts',
+  '/alert/destinations',
   '/openapi.json',
 ];
+const VISITED_OFFENDERS = 3;
 
 describe('planted secrets', () => {
-  let lab: Lab;
+  let planted: PlantedLab;
   before(async () => {
-    if (skip) return;
-    lab = await Lab.create({ name: 'planted' });
+    if (!skip) planted = await PlantedLab.open();
   });
-  after(() => lab?.close());
+  after(() => planted?.close());
 
-  it('are nowhere, and a marker beside each of them is', { skip, timeout: 170_000 }, async () => {
-    const [data, spool] = [join(lab.home, 'data'), join(lab.home, 'spool')];
-    const listen = `127.0.0.1:${PORT}`;
-    const files = ['--data-dir', data, '--spool-dir', spool];
-    const up = lab.spawn([
-      process.execPath,
-      MAIN,
-      'up',
-      '--listen',
-      listen,
-      ...files,
-      '--log-level',
-      'trace',
-      '--detail',
-      'all',
-    ]);
-    let log = '';
-    for (const stream of [up.child.stdout, up.child.stderr])
-      stream?.setEncoding('utf8').on('data', (chunk) => {
-        log += chunk;
-      });
-    for (let n = 0; n < 300 && !/the agent watches/.test(log); n++) await sleep(100);
-    assert.match(log, /the agent watches/);
+  const requests = plantedRequests();
+  const live = plantedRequests('live');
+  /** Every text in which no secret may be, by its name. */
+  const texts: [string, string][] = [];
+  let callers: ReturnType<typeof plantedCallers>;
+  let all: Planted[];
+  let offenders: { id: string }[];
 
-    const requests = plantedRequests();
-    const callers = plantedCallers(lab.home);
-    const planted = [...requests, ...callers];
-    assert.ok(planted.length >= 200, String(planted.length));
-    await lab.run([PYTHON, SENDER], {
-      input: JSON.stringify(requests.map(({ request }) => request)),
-      timeoutMs: 60_000,
-    });
-    for (const { argv, cwd, file } of callers) {
-      if (cwd !== null) mkdirSync(cwd, { recursive: true });
-      if (file !== null) {
-        mkdirSync(dirname(file.path), { recursive: true });
-        if (file.isPython) copyFileSync(PYTHON, file.path);
-        else writeFileSync(file.path, CALL_CODE);
-      }
-      await lab.run(argv, cwd === null ? {} : { cwd });
+  it('reach the spool and watch', { skip }, async () => {
+    callers = plantedCallers(planted.lab.home);
+    all = [...requests, ...callers, ...live];
+    assert.ok(all.length >= 200, String(all.length));
+    planted.signalCollector('SIGSTOP');
+    const spool = () =>
+      planted
+        .files(planted.spool)
+        .map(([, content]) => content)
+        .join('\n');
+    try {
+      await planted.sendRequests(requests);
+      await planted.startCallers(callers, spool);
+      await planted.untilSeen('spool', requests, spool);
+      texts.push(...planted.files(planted.spool));
+    } finally {
+      planted.signalCollector('SIGCONT');
     }
+    await planted.untilSeen('watch', requests, () => planted.printed['watch']!);
+  });
 
-    const made = await lab.run([
-      process.execPath,
-      MAIN,
-      'token',
-      'create',
-      '--kind',
-      'person',
-      '--role',
-      'admin',
-      '--name',
-      'test',
-      '--data-dir',
-      data,
-      '--json',
-    ]);
-    const { secret, token } = JSON.parse(made.stdout) as { secret?: string; token?: string };
-    const ask = async (path: string) => {
-      const header = `Authorization: Bearer ${secret ?? token}`;
-      return (await lab.run(['curl', '-s', '-H', header, `http://${listen}/api/v1${path}`])).stdout;
-    };
-    const isMissing = (text: string) =>
-      planted.filter(({ marker }) => !text.includes(marker)).map(({ place }) => place);
-    let calls = '';
-    for (const deadlineMs = performance.now() + 40_000; performance.now() < deadlineMs; await sleep(500)) {
-      calls = await ask(QUESTIONS[0]!);
-      if (isMissing(calls).length === 0) break;
+  it('reach the collector, its API and its alerts', { skip }, async () => {
+    await planted.untilSeen('calls', [...requests, ...callers], () => planted.ask(CALLS));
+    await planted.untilAlerted();
+    for (const question of QUESTIONS) {
+      const answer = await planted.ask(question);
+      assert.ok(!answer.includes('"status":4'), `${question}: ${answer.slice(0, 200)}`);
+      texts.push([question, answer]);
     }
-    assert.deepEqual(isMissing(calls), [], 'each place is reached: its marker is in the calls');
+    const listed = texts.find(([name]) => name === '/offenders?limit=200')![1];
+    offenders = (JSON.parse(listed) as { items: { id: string }[] }).items;
+    assert.ok(offenders.length > 0);
+    for (const { id } of offenders) texts.push([`/offenders/${id}`, await planted.ask(`/offenders/${id}`)]);
+  });
 
-    const texts: [string, string][] = [['the log', log]];
-    for (const question of QUESTIONS) texts.push([question, await ask(question)]);
-    const { items } = JSON.parse(texts.find(([name]) => name === '/offenders?limit=200')![1]) as {
-      items: { id: string }[];
-    };
-    for (const { id } of items) texts.push([`/offenders/${id}`, await ask(`/offenders/${id}`)]);
-    const readFiles = () => {
-      for (const directory of [data, spool]) {
-        for (const name of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
-          const path = join(directory, name);
-          if (statSync(path).isFile())
-            texts.push([path.slice(lab.home.length), readFileSync(path, 'latin1')]);
-        }
+  it('reach the page: its offenders, and its live feed', { skip: skip || cannotBrowse }, async () => {
+    const executable = join(planted.lab.home, 'chromium');
+    const namespace = namespacePath(planted.lab.hostNamespace);
+    writeFileSync(executable, `#!/bin/sh\nexec nsenter --net=${namespace} -- ${CHROMIUM} "$@"\n`);
+    chmodSync(executable, 0o755);
+    const browser = await openBrowser(executable);
+    try {
+      const { pageUrl, token } = planted.page;
+      const visit = await Visit.begin(browser, { pageUrl, signInLink: () => pageUrl }, { token });
+      const body = async () => (await visit.page.textContent('body')) ?? '';
+      const read = async (name: string) => {
+        const text = `${await visit.page.content()}\n${await body()}`;
+        texts.push([`the page, ${name}`, text]);
+        return text;
+      };
+      for (const { id } of offenders.slice(0, VISITED_OFFENDERS)) {
+        await visit.go(`/offenders/${id}`);
+        await visit.page.locator('code.request').first().waitFor();
+        assert.match(await read(`/offenders/${id}`), /mark\d+x/);
       }
-    };
-    readFiles();
-    await up.stop();
-    readFiles();
-    texts.push(['the whole log', log]);
-    const finder = new SecretFinder(planted);
-    assert.deepEqual(
-      [...finder.placesIn(JSON.stringify(planted[0]))],
-      [planted[0]!.place],
-      'the finder finds',
-    );
+      await visit.page.goto(`${pageUrl}/live`);
+      await visit.page.locator('.feed-state.open').waitFor();
+      await planted.sendRequests(live);
+      // The table shows paths and queries, and no user agents.
+      const shown = live.filter(({ place }) => !place.includes('user agent'));
+      await planted.untilSeen('the live feed', shown, body);
+      await read('/live');
+      await visit.end();
+    } finally {
+      await browser.close();
+    }
+  });
+
+  it('reach what the commands print', { skip }, async () => {
+    await planted.sendRequests(live);
+    await planted.untilSeen('watch', live, () => planted.printed['watch']!);
+    texts.push(['doctor', await planted.doctor()], ['doctor --json', await planted.doctor('--json')]);
+    const [table, json] = texts.slice(-2).map(([, text]) => text);
+    assert.match(table!, /spool/);
+    assert.match(json!, /spool/);
+    for (const command of ['offenders', 'readiness']) texts.push([command, await planted.run(command)]);
+    texts.push(['read --json', await planted.read('--json')]);
+    await planted.untilSeen('read --json', [...requests, ...live], () => texts.at(-1)![1]);
+    texts.push(['read', await planted.read()]);
+  });
+
+  it('are nowhere', { skip }, async () => {
+    const state = () => planted.files(planted.spool).find(([name]) => name.endsWith('/state.json'));
+    assert.ok(state() !== undefined, 'the agent keeps its last heartbeat');
+    texts.push(...planted.files(planted.data), ...planted.files(planted.spool));
+    await planted.stopUp();
+    texts.push(...planted.files(planted.data), ...planted.files(planted.spool));
+    texts.push(...Object.entries(planted.printed));
+    const finder = new SecretFinder(all);
+    for (const each of all) assert.ok(finder.placesIn(each.secret).has(each.place), each.place);
     const found = texts.flatMap(([name, text]) =>
       [...finder.placesIn(text)].map((place) => `${place} in ${name}`),
     );
-    assert.deepEqual(found, [], `${planted.length} secrets, ${texts.length} texts`);
+    assert.deepEqual(found, [], `${all.length} secrets, ${texts.length} texts`);
   });
 });

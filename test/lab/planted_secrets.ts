@@ -18,20 +18,21 @@ export interface PlantedCaller extends Planted {
   file: { path: string; isPython: boolean } | null;
 }
 
+/** A caller stays until its input ends: an agent reads some of what it shows from a process that lives. */
 const CALL =
-  "import socket;c=socket.create_connection(('169.254.169.254',80));c.sendall(b'GET /latest/meta-data/ HTTP/1.1\\r\\n\\r\\n');c.recv(99)";
+  "import socket,sys;c=socket.create_connection(('169.254.169.254',80));c.sendall(b'GET /latest/meta-data/ HTTP/1.1\\r\\n\\r\\n');c.recv(99);sys.stdin.read()";
 export const CALL_CODE = CALL;
 export const PYTHON = '/usr/bin/python3';
 
-/** The same secrets in each run, and no secret twice. */
-function randomText(seed: string, length: number): string {
+/** Returns the same secrets in each run, and no secret twice. */
+export function randomText(seed: string, length: number): string {
   let text = '';
   for (let n = 0; text.length < length; n++)
     text += createHash('sha256').update(`${seed} ${n}`).digest('base64').slice(0, 40);
   return text.slice(0, length);
 }
 
-const urlSafe = (text: string) => text.replaceAll('+', '-').replaceAll('/', '_');
+export const urlSafe = (text: string) => text.replaceAll('+', '-').replaceAll('/', '_');
 export const SHAPES: Record<string, (seed: string) => string> = {
   token: (seed) => `AQAEA${urlSafe(randomText(seed, 49))}==`,
   key: (seed) => randomText(seed, 40),
@@ -58,13 +59,14 @@ const REQUEST_ENCODINGS = [
   'percent-encoded in its first character',
 ];
 
-export function plantedRequests(): PlantedRequest[] {
+/** Returns a request for each place, shape and encoding. The rounds have other secrets and other markers. */
+export function plantedRequests(round: 'first' | 'live' = 'first'): PlantedRequest[] {
   const planted: PlantedRequest[] = [];
   for (const [where, requestOf] of Object.entries(REQUEST_PLACES)) {
     for (const [shape, secretOf] of Object.entries(SHAPES)) {
-      for (const encoding of REQUEST_ENCODINGS) {
-        const place = `${where}: ${shape}, ${encoding}`;
-        const marker = `rmark${planted.length}x`;
+      for (const encoding of round === 'live' ? ['plain'] : REQUEST_ENCODINGS) {
+        const place = `${round} ${where}: ${shape}, ${encoding}`;
+        const marker = `${round}mark${planted.length}x`;
         const secret = secretOf(place);
         planted.push({ place, secret, marker, request: requestOf(ENCODINGS[encoding]!(secret), marker) });
       }
@@ -111,26 +113,26 @@ export function plantedCallers(home: string): PlantedCaller[] {
     const secretFor = (place: string) => urlSafe(SHAPES[shape]!(`${place} ${shape}`));
     const executable = secretFor('executable');
     add(`executable and comm: ${shape}`, executable, (marker) => ({
-      argv: [`${home}/${executable}`, '-c', CALL, marker],
+      argv: [`${home}/${marker}/${executable}`, '-c', CALL],
       cwd: null,
-      file: { path: `${home}/${executable}`, isPython: true },
+      file: { path: `${home}/${marker}/${executable}`, isPython: true },
     }));
     const directory = secretFor('directory');
     add(`directory of the executable: ${shape}`, directory, (marker) => ({
-      argv: [`${home}/${directory}/py`, '-c', CALL, marker],
+      argv: [`${home}/${directory}/${marker}`, '-c', CALL],
       cwd: null,
-      file: { path: `${home}/${directory}/py`, isPython: true },
+      file: { path: `${home}/${directory}/${marker}`, isPython: true },
     }));
     const script = secretFor('script');
     add(`script: ${shape}`, script, (marker) => ({
-      argv: [PYTHON, `${home}/${script}.py`, marker],
+      argv: [PYTHON, `${home}/${marker}/${script}.py`],
       cwd: null,
-      file: { path: `${home}/${script}.py`, isPython: false },
+      file: { path: `${home}/${marker}/${script}.py`, isPython: false },
     }));
     const cwd = secretFor('working directory');
     add(`working directory: ${shape}`, cwd, (marker) => ({
-      argv: [PYTHON, '-c', CALL, marker],
-      cwd: `${home}/${cwd}`,
+      argv: [PYTHON, '-c', CALL],
+      cwd: `${home}/${marker}/${cwd}`,
       file: null,
     }));
     const parent = secretFor('parent');
@@ -147,37 +149,4 @@ export function plantedCallers(home: string): PlantedCaller[] {
     }));
   }
   return planted;
-}
-
-const PART = 12;
-
-/** Finds every part of 12 characters of every secret, as it is, percent-encoded, JSON-escaped, and in base64. */
-export class SecretFinder {
-  readonly #parts = new Map<string, string>();
-
-  constructor(planted: readonly Planted[]) {
-    for (const { place, secret } of planted) {
-      // The letters that all session tokens begin with are no secret.
-      const own = secret.startsWith('IQoJ') ? secret.slice(17) : secret;
-      const shifts = ['', 'x', 'xx'].map((before) =>
-        Buffer.from(before + own)
-          .toString('base64')
-          .slice(4, -4),
-      );
-      const forms = [own, encodeURIComponent(own), own.replaceAll('/', '\\/'), urlSafe(own), ...shifts];
-      for (const form of forms) {
-        for (let at = 0; at + PART <= form.length; at++) this.#parts.set(form.slice(at, at + PART), place);
-      }
-    }
-  }
-
-  /** The places whose secrets are in a text. */
-  placesIn(text: string): Set<string> {
-    const places = new Set<string>();
-    for (let at = 0; at + PART <= text.length; at++) {
-      const place = this.#parts.get(text.slice(at, at + PART));
-      if (place !== undefined) places.add(place);
-    }
-    return places;
-  }
 }

@@ -7,8 +7,8 @@ import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
 import type { Bench } from '../../parties/in_process.ts';
 import { writeFleet } from './fleet.ts';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
-  existsSync(path),
+export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
+  (path) => existsSync(path),
 );
 const PAGE = fileURLToPath(new URL('../../../../collector/web/dist/index.html', import.meta.url));
 
@@ -41,9 +41,10 @@ export async function openSite(bench: Bench, { fleet = true } = {}): Promise<Sit
   return { collector: await bench.collector({ data_dir: dataDir }), bench, dataDir, calls };
 }
 
-export function openBrowser(): Promise<Browser> {
+/** `executable` may be a script that starts Chromium in another network namespace. */
+export function openBrowser(executable = CHROMIUM!): Promise<Browser> {
   return chromium.launch({
-    executablePath: CHROMIUM!,
+    executablePath: executable,
     args: [
       '--headless',
       '--no-sandbox',
