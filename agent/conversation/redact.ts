@@ -1,6 +1,6 @@
 /**
- * Removes what must never be recorded from the parts of a request that are. What a secret is called and looks like is
- * declared in one place, for command arguments and for these.
+ * Removes secrets from the recorded parts of a request. The names and looks of secrets are declared in one file, which
+ * the masking of command arguments uses too.
  */
 
 import { MASK, maskRequestPath, maskShapes, maskText } from '../identity/mask.ts';
@@ -8,12 +8,12 @@ import { ACCESS_KEY_ID, SECRET_NAME } from '../identity/mask_names.ts';
 import { maskCutEnd } from '../identity/mask_shapes.ts';
 
 const NAME = new RegExp(SECRET_NAME, 'i');
-/** The lifetime that is asked for with a token is no secret. */
+/** The lifetime that a client asks for with a token is no secret. */
 const LIFETIME_NAME = /-ttl-seconds$/i;
-/** The longest percent-encoding of an encoded name that is decoded. */
+/** A name is decoded at most this many times. */
 const MAX_DECODINGS = 4;
 
-/** Texts that held no secret, oldest first: callers ask for the same few things, and looking takes a dozen searches. */
+/** Texts without secrets, oldest first. Callers ask for the same few things, and an examination takes a dozen searches. */
 const clean = new Set<string>();
 const MAX_CLEAN_TEXTS = 256;
 const MAX_CLEAN_CHARACTERS = 256;
@@ -29,15 +29,19 @@ function rememberingClean(kind: string, text: string, redact: (text: string) => 
   return masked;
 }
 
-/** `isCut`: the path ends where its line was cut, maybe in the middle of a secret. */
+/**
+ * Masks secrets in a path.
+ *
+ * @param isCut the path ends with a line that was cut, possibly within a secret.
+ */
 export function redactPath(path: string, isCut = false): string {
   const masked = rememberingClean('path', path, maskRequestPath);
   return isCut ? maskCutEnd(masked) : masked;
 }
 
-/** The name of a parameter with a secret's name stays. Whatever looks like a secret goes, in names and in values. */
+/** Masks secrets in a query, in names and in values. A parameter that is named like a secret keeps its name. */
 export function redactQuery(query: string, isCut = false): string {
-  // A key's id in one parameter makes forty characters in another a secret key.
+  // If one parameter has the id of a key, forty characters in another are taken for the secret key.
   const keyIdGiven = ACCESS_KEY_ID.test(query);
   const masked = maskShapes(query)
     .split(/([&;])/)

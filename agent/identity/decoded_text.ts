@@ -1,6 +1,6 @@
-/** Decodes what hides a secret's characters, and remembers which raw characters each decoded one stands for. */
+/** Decodes encoded characters, and keeps for each decoded character its place in the raw text. */
 
-/** A part of a text, from its first character to behind its last. */
+/** A part of a text. `to` is the position behind its last character. */
 export interface Span {
   from: number;
   to: number;
@@ -8,25 +8,25 @@ export interface Span {
 
 export interface DecodedText {
   text: string;
-  /** Where each character of `text` begins in the raw text; one more entry says where the raw text ends. */
+  /** The position in the raw text at which each character of `text` begins. */
   starts: Uint32Array;
-  /** Where each character of `text` ends in the raw text. */
+  /** The position in the raw text at which each character of `text` ends. */
   ends: Uint32Array;
 }
 
-/** A text that was encoded more often than this is not a secret that anybody uses. */
+/** Nobody uses a secret that was encoded more often than this. */
 const MAX_ROUNDS = 4;
 
 /**
- * Everything that may stand for one character: percent-encoding, escapes of JSON and programming languages (`\/`,
- * `\u002f`, `\x2f`), character references of HTML. Everything that a shell or a language removes between two parts of
- * one word: adjacent quotes, a line continuation.
+ * Matches everything that may stand for one character: percent-encoding, escapes of JSON and programming languages
+ * (`\/`, `\u002f`, `\x2f`), character references of HTML. It also matches everything that a shell or a language removes
+ * between two parts of one word: adjacent quotes, a line continuation.
  */
 const ENCODED =
   /%([0-9a-f]{2})|\\{1,8}(?:u00([0-9a-f]{2})|x([0-9a-f]{2})|([/+=_-]))|&#(?:x0{0,4}([0-9a-f]{2})|0{0,4}(\d{2,3}));|\\\r?\n|["']{2}|["'] ?\+ ?["']/gi;
 const MAY_BE_ENCODED = /[%\\]|&#|["'](?: ?\+ ?)?["']/;
 
-/** Returns every decoded form that differs from the text, one for each round of decoding. */
+/** Returns the decoded forms that differ from the text, one for each round of decoding. */
 export function decodedForms(raw: string): DecodedText[] {
   const forms: DecodedText[] = [];
   let last: DecodedText | null = null;
@@ -74,7 +74,7 @@ function decodedOnce(text: string, before: DecodedText | null): DecodedText | nu
   return { text: out, starts, ends };
 }
 
-/** Null: this is nothing encoded. Empty: nothing stands here once it is decoded. */
+/** Returns the decoded character, '' where decoding leaves none, or null for what is not encoded. */
 function characterOf(found: RegExpExecArray): string | null {
   const hex = found[1] ?? found[2] ?? found[3] ?? found[5];
   const code =

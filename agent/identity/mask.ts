@@ -1,6 +1,6 @@
 /**
- * Masks what looks like a secret in command arguments. Too much rather than too little: inside one argument all that
- * follows a secret's name is taken for its value, except in a shell's code, whose quotes tell where a value ends.
+ * Masks secrets in command arguments, paths and requests. It masks rather too much than too little: in one argument,
+ * everything behind a secret's name is taken for its value. In a shell's code the quotes tell where a value ends.
  */
 import {
   ACCESS_KEY_ID,
@@ -14,43 +14,44 @@ import {
 import { MASK, maskCutEnd, maskShapes } from './mask_shapes.ts';
 
 export { MASK, maskCutEnd, maskShapes };
-/** Longest that one process's arguments are kept, in characters, all together. */
+/** The arguments of one process are kept up to this many characters in total. */
 export const MAX_ARGS_CHARACTERS = 4096;
 const CUT = '…';
 /** An argument is cut to this before it is masked. */
 const MAX_MASKED_CHARACTERS = 16_384;
-/** What may be left of a secret that this cut has split. */
+/** That cut may have split a secret: this many characters before it are dropped too. */
 const SPLIT_CHARACTERS = 2048;
 
 /**
- * A secret's name, the rest of that name, a quote that ends it, and what parts it from its value. `%3A` and `%3D` are
- * `:` and `=` in a URL.
+ * Matches a secret's name, the rest of that name, a quote that ends it, and the separator before its value. `%3A` and
+ * `%3D` are `:` and `=` in a URL.
  */
 const NAMED = new RegExp(
   `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%(?:25){0,3}3[AD])\\s{0,8})`,
   'gi',
 );
-/** The same in code, where an option's value may follow after a space. */
+/** Matches the same in code, where the value of an option may follow a space. */
 const NAMED_IN_CODE = new RegExp(
   `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%(?:25){0,3}3[AD])\\s{0,8}|["']?[ \\t]+)`,
   'gi',
 );
-/** In a path `token:` and the like may be a resource; `token=` is none. */
+/** Matches a name and its value in a path. There `token:` may be a resource, and `token=` is none. */
 const NAMED_IN_PATH = new RegExp(`((?:${SECRET_NAME})[\\w.-]{0,64}(?:=|%(?:25){0,3}3D))[^/;&]*`, 'gi');
-/** An argument that is nothing but a secret's name: the next one is its value. */
+/** Matches an argument that is only the name of a secret: the next argument is its value. */
 const NAME_ALONE = new RegExp(`^(?:-{1,2}|/)[\\w.-]*(?:${SECRET_NAME})[\\w.-]*$`, 'i');
-/** `aws configure set aws_secret_access_key VALUE`. */
+/** Matches such a name without dashes, as in `aws configure set aws_secret_access_key VALUE`. */
 const NAME_AS_WORD = new RegExp(`^(?=\\w*_)\\w*(?:${SECRET_NAME})\\w*$`, 'i');
-/** Options with `user:password`, in many programs. */
+/** Many programs take `user:password` with these options. */
 const USER_OPTION = /^(?:-u|-U|--user|--proxy-user|--cert|--proxy-cert|--login)$/;
 const SHELL_CODE_OPTION = /^-[a-zA-Z]{0,8}c$/;
-/** The lifetime asked for with a metadata token's PUT is no secret. */
+/** The lifetime that a PUT for a metadata token asks for is no secret. */
 const TTL_NAME_REST = /^-ttl-seconds$/i;
 const TTL_VALUE = /^\s*\d{1,6}\s*(?=$|["'\\])/;
 
 /**
- * Masks a whole command line and cuts it to `MAX_ARGS_CHARACTERS`; a cut shows as `…`. `endIsCut`: the last argument
- * was cut where it was read, maybe in the middle of a secret.
+ * Masks a whole command line and cuts it to `MAX_ARGS_CHARACTERS`. A cut shows as `…`.
+ *
+ * @param endIsCut the last argument was already cut when it was read, possibly within a secret.
  */
 export function maskArgs(args: readonly string[], endIsCut = false): string[] {
   const kept: string[] = [];
@@ -90,14 +91,16 @@ function maskOne(
 }
 
 /**
- * Masks secrets in one text. `isCode`: it is a shell's code, so that a value ends where its word or its quotes end.
+ * Masks secrets in one text.
+ *
+ * @param isCode the text is a shell's code, so that a value ends with its word or its quotes.
  */
 export function maskText(text: string, isCode = false, keyIdGiven = ACCESS_KEY_ID.test(text)): string {
   let masked = text;
   let cut = '';
   if (masked.length > MAX_MASKED_CHARACTERS) {
     masked = masked.slice(0, MAX_MASKED_CHARACTERS - SPLIT_CHARACTERS);
-    // Not in the middle of a word: a part of a secret need not look like one.
+    // The cut is between words, because a part of a secret need not look like a secret.
     masked = masked.slice(0, Math.max(0, masked.search(/\s\S*$/)));
     cut = CUT;
   }
@@ -108,14 +111,14 @@ export function maskText(text: string, isCode = false, keyIdGiven = ACCESS_KEY_I
 }
 
 /**
- * Masks secrets in a file's path, in a name of a program, container or unit. A secret's name is no more than a name
- * there (`/run/token`), unless its value stands behind it (`token=…`).
+ * Masks secrets in the path of a file and in the name of a program, container or unit. The name of a secret is only a
+ * name there (`/run/token`), unless its value follows (`token=…`).
  */
 export function maskPath(path: string): string {
   return maskShapes(withoutLooks(path.replace(NAMED_IN_PATH, `$1${MASK}`), LOOKS_IN_PATHS));
 }
 
-/** The same for the path of a request. */
+/** Masks secrets in the path of a request. */
 export function maskRequestPath(path: string): string {
   return maskShapes(withoutLooks(path.replace(NAMED_IN_PATH, `$1${MASK}`), SECRET_LOOKS));
 }
@@ -127,7 +130,7 @@ function withoutLooks(text: string, looks: readonly RegExp[]): string {
   return masked;
 }
 
-/** From the first secret's name on, all is its value. */
+/** Masks everything behind the first name of a secret. */
 function maskNamed(text: string): string {
   NAMED.lastIndex = 0;
   for (let found = NAMED.exec(text); found; found = NAMED.exec(text)) {
@@ -146,11 +149,11 @@ function maskNamedInCode(text: string): string {
     const value = found.index + found[0].length;
     const separator = found[2]!;
     const bySpace = !/[:=]|%(?:25){0,3}3[AD]/i.test(separator);
-    // A space parts name and value only for an option (`--token x`), not for a path or a word.
+    // A space separates name and value only for an option (`--token x`), not for a path or a word.
     if (bySpace && !/(?:^|[\s"'])-{1,2}[\w.-]*$/.test(text.slice(Math.max(0, found.index - 64), found.index)))
       continue;
     if (isTtl(found[1]!, text.slice(value, value + 16))) continue;
-    // `TOKEN=$(curl …)`: a command, not a value; what is in it is looked at in its turn.
+    // `TOKEN=$(curl …)` has a command and no value. The loop comes to the content of the command later.
     if (separator === '=' && /^"?(?:\$\(|`)/.test(text.slice(value, value + 3))) continue;
     const end = endOfValue(text, value, separator.includes(':'));
     if (end === value) continue;
@@ -161,7 +164,7 @@ function maskNamedInCode(text: string): string {
   return out + text.slice(done);
 }
 
-/** Where in shell code a value that begins at `start` ends. */
+/** Returns the end of a value in shell code that begins at `start`. */
 function endOfValue(text: string, start: number, isHeader: boolean): number {
   const quote = openQuote(text, start);
   if (quote !== '') return skipQuoted(text, start, quote);
@@ -177,7 +180,7 @@ function endOfValue(text: string, start: number, isHeader: boolean): number {
   return Math.min(at, text.length);
 }
 
-/** The quote inside which a position lies, or '' (POSIX shell, 2.2: no escapes between single quotes). */
+/** Returns the quote around a position, or ''. Between single quotes there are no escapes (POSIX shell, 2.2). */
 function openQuote(text: string, position: number): string {
   let quote = '';
   for (let at = 0; at < position; at++) {
@@ -197,7 +200,7 @@ function skipQuoted(text: string, start: number, quote: string): number {
   return text.length;
 }
 
-/** Options of known programs within shell code: `mysql -psecret`. */
+/** Masks the options of known programs in shell code, such as `mysql -psecret`. */
 function maskCommands(code: string): string {
   return code.replace(
     /(^|[\s;|&(`/])([\w-]{1,32})(?=\s)([^;|&\n]*)/g,
@@ -215,7 +218,7 @@ function maskCommands(code: string): string {
   );
 }
 
-/** The option letters of a program, given by its path, that take a secret. */
+/** Returns the letters of the options that take a secret. The program is given by its path. */
 function lettersOf(program: string): string {
   const name = program.slice(program.lastIndexOf('/') + 1);
   return SECRET_LETTERS.find((each) => each.programs.test(name))?.letters ?? '';

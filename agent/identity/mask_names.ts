@@ -1,6 +1,6 @@
-/** What a secret is called, and what one looks like: the one place where masking is declared. */
+/** Declares the names of secrets and the looks of secrets for all masking. */
 
-/** Parts of names whose values are secret, in any case, wherever they stand in a name. */
+/** A name that contains one of these parts, in upper or lower case, has a secret value. */
 export const SECRET_NAME = [
   'passw',
   'passphrase',
@@ -18,7 +18,7 @@ export const SECRET_NAME = [
   '(?:api|access|secret|signing|encryption|account|shared|master|ssh|client|license|storage)[_.-]?key',
 ].join('|');
 
-/** Options of single programs whose value is a secret although their name does not say so; by program name. */
+/** These options of single programs take a secret although their name does not tell. */
 export const SECRET_LETTERS: readonly { programs: RegExp; letters: string }[] = [
   {
     programs: /^(?:mysql\w*|mariadb[\w-]*|mongo\w*|sshpass|7z[ar]?|docker|podman|nerdctl|rabbitmqadmin)$/,
@@ -33,29 +33,29 @@ export const SECRET_LETTERS: readonly { programs: RegExp; letters: string }[] = 
   { programs: /^(?:snmp\w+)$/, letters: 'cAX' },
 ];
 
-/** Values that are secrets by their look, wherever they stand, in paths too. Each group 1, where there is one, is kept. */
+/** These values look like secrets wherever they stand, in paths too. Group 1, where there is one, is kept. */
 export const LOOKS_IN_PATHS: readonly RegExp[] = [
   /-----BEGIN [A-Z ]*PRIVATE KEY[\s\S]*/g,
-  // scheme://user:password@host; greedy, for a password may hold a slash or an @.
+  // scheme://user:password@host. The match is greedy, because a password may contain a slash or an @.
   /([a-z][a-z0-9+.-]{0,31}:\/\/)\S{1,2000}(?=@)/gi,
-  // RFC 7519: a base64url header that begins with `{"`. Glued to another word it needs all its parts.
+  // A JSON web token begins with `{"` in base64url (RFC 7519). Glued to another word it needs all its parts.
   /(?<![\w-])eyJ[\w-]{6,}(?:\.[\w-]*){0,4}/g,
   /eyJ[0hlr][\w-]{6,}\.[\w-]{8,}\.[\w-]{8,}/g,
-  // API keys with a telling prefix, which may be glued to an option.
+  // These prefixes tell API keys, which may be glued to an option.
   /(?:(?<!\w)|(?<=^-\w))(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-(?=[\w-]*\d)|npm_|AIza|hvs\.)[\w-]{16,}/g,
 ];
 
-/** The same for command lines and requests. A file may be named `Basic Examples`, a package `v8/credentials`. */
+/** These look like secrets in command lines and requests only: a file may be named `Basic Examples`. */
 export const SECRET_LOOKS: readonly RegExp[] = [
   ...LOOKS_IN_PATHS,
-  // A space may be encoded, as in a form.
+  // The space before the value may be encoded, as in a form.
   /(\b(?:bearer|basic|digest|negotiate|ntlm|apikey)(?:\s|\+|%(?:25){0,3}20){1,8})[A-Za-z0-9._~+/=:%-]{6,}/gi,
-  // Whoever knows the id of an ECS task's credentials gets them (AWS ECS developer guide, "Task IAM role").
+  // The id of the credentials of an ECS task is all that is needed to read them (ECS developer guide, "Task IAM role").
   /(\/v\d\/credentials(?:\/+|\?id=))[^/\s&;#"']+/g,
 ];
 
-/** Anything as long and dense is no word. A file's name may be. */
+/** A text as long and dense as this is no word, though it may be the name of a file. */
 export const LONG_AND_DENSE = /(?<![\w+/=-])[\w+=-]{100,}(?![\w-])/g;
-/** Beside the id of an access key any 40 characters of base64 are its secret. */
+/** Beside the id of an access key any 40 characters of base64 are taken for its secret. */
 export const FORTY_CHARACTERS = /(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=])/g;
 export const ACCESS_KEY_ID = /(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{12,}/;

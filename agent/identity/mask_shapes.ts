@@ -1,17 +1,17 @@
-/** Masks secrets that are known by their shape alone, in a text as it is and in every decoded form of it. */
+/** Masks secrets that are recognised by their shape alone, in a text and in every decoded form of it. */
 import { decodedForms, type Span } from './decoded_text.ts';
 import { cutSecretSpan, secretSpans } from './secret_shapes.ts';
 
 export const MASK = '****';
 
-/** The shortest text that may hold a part of a secret that anybody could recognise. */
+/** A shorter text contains no part of a secret that could be recognised. */
 const MIN_LENGTH = 12;
-/** Each round masks one secret of each run of base64, so a text is clean long before this many. */
+/** Each round masks one secret in each run of base64, so far fewer rounds are enough. */
 const MAX_ROUNDS = 64;
-/** A run at a cut with as many bits is likelier a part of a secret than of a name. */
+/** A run before a cut with this many bits is more likely a part of a secret than of a name. */
 const CUT_BITS = 6;
 
-/** Masks every secret in a text, whatever text it is. Masking a masked text changes nothing. */
+/** Masks every secret in any text. Masking the result again changes nothing. */
 export function maskShapes(text: string): string {
   let masked = text;
   for (let round = 0; round < MAX_ROUNDS && masked.length >= MIN_LENGTH; round++) {
@@ -23,8 +23,9 @@ export function maskShapes(text: string): string {
 }
 
 /**
- * Masks what a cut may have left of a secret at a text's end: a part of random text, a URL's `user:password`.
- * `minBits`: how unlike a name the end must be, see `randomBits`.
+ * Masks the remains of a secret at the end of a text that was cut: a part of random text, or a URL's `user:password`.
+ *
+ * @param minBits the end is masked when `randomBits` gives it at least this sum.
  */
 export function maskCutEnd(text: string, minBits = CUT_BITS): string {
   const masked = text.replace(/(:\/\/)[^\s/:]*:[^\s/]*$/, `$1${MASK}`);

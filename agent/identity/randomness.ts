@@ -1,10 +1,10 @@
 /**
- * Tells random base64 text from ordinary names. Every character gets the number of bits by which it is likelier in
- * random text than in a path, given the character before it. A sum far above zero is random text.
+ * Tells random base64 text from ordinary names. Each character gets the number of bits by which it is more likely in
+ * random text than in a path, given the character before it. A sum far above zero means random text.
  *
- * The tables are `-log2` of frequencies, counted in every twentieth path of Debian 12's package contents and every
- * fourth path of a build machine. One digit of base 36 is half a bit. `bench/masking.ts` measures the result on the
- * other paths.
+ * The tables contain `-log2` of frequencies. These were counted in every twentieth path of Debian 12's package contents
+ * and in every fourth path of a build machine. One digit of base 36 is half a bit. `bench/masking.ts` measures the
+ * result on the other paths.
  */
 
 const LOWER = 0;
@@ -14,9 +14,9 @@ const SLASH = 3;
 const SIGN = 4;
 const NONE = 5;
 
-/** The cost of a class of characters (columns: lower, upper, digit, slash, sign) after another class (rows). */
+/** Costs of a class of characters (columns: lower, upper, digit, slash, sign) after another class (rows). */
 const CLASS_AFTER_CLASS = costsOf('1eb69 23999 6b255 08azc 195c8 1c56e');
-/** The cost of a letter in any case (columns: a to z) after another letter (rows: a to z, and no letter). */
+/** Costs of a letter in any case (columns: a to z) after another letter (rows: a to z, and no letter). */
 const LETTER_AFTER_LETTER = costsOf(
   'db7aeg8l9jg898m8l487dcdfeg 7abc6dbg7cg6af69h89e7fgebg 6fbg7eg6ch86de4aoaa8cfmjfp 8bec4dej6iacdh4dkcah7ggjgm ' +
     'ac99dccjghj896dbg548fbe8gj 7dbd88fk5ik9965cm9ab9hgdfk 9gaf4fd88nl8d67en7acaghlh9 2idi6imkalmhfl6dnfg4dklido ' +
@@ -30,7 +30,7 @@ const LETTER_AFTER_LETTER = costsOf(
 const RANDOM_BITS = 6;
 const DIGIT_BITS = Math.log2(10);
 const SIGN_BITS = 2;
-/** No single character decides. */
+/** The bits of one character are bounded, so that no single character decides. */
 const MAX_BITS = 4;
 const NO_LETTER = 26;
 
@@ -38,7 +38,7 @@ function costsOf(rows: string): Float64Array[] {
   return rows.split(' ').map((row) => Float64Array.from(row, (digit) => Number.parseInt(digit, 36) / 2));
 }
 
-/** Returns sums: the bits of `text[from..to]` are `sums[to] - sums[from]`. */
+/** Returns running sums: the bits of `text[from..to]` are `sums[to] - sums[from]`. */
 export function randomBits(text: string): Float64Array {
   const sums = new Float64Array(text.length + 1);
   let before = NONE;

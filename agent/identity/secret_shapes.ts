@@ -1,9 +1,9 @@
 /**
- * Finds secrets by their shape alone: session tokens, tokens of the metadata service and of imdswatch by the letters
- * that they begin with, secret access keys and other random text by how unlike a name they are.
+ * Finds secrets by their shape alone. Session tokens, tokens of the metadata service and tokens of imdswatch are
+ * recognised by their first letters; secret access keys and other random text by being unlike a name.
  *
- * The id of an access key is no secret by itself, but tells the key's owner and belongs to a secret. Its first four
- * and last four characters stay, which is enough to find it in an account.
+ * The id of an access key is no secret by itself, but it tells the owner of the key. Its first four and last four
+ * characters stay, which is enough to find it in an account.
  */
 import type { Span } from './decoded_text.ts';
 import { randomBits } from './randomness.ts';
@@ -12,52 +12,53 @@ import { randomBits } from './randomness.ts';
 const KEY_LENGTH = 40;
 
 /**
- * `AQAE`: tokens of the metadata service. The others: session tokens of AWS STS of all ages, "origin" and "aws" in
- * base64. The longer letters are so rare that a token cut short behind them is known too. Nothing need stand before.
+ * Tokens of the metadata service begin with `AQAE`. Session tokens of AWS STS of all ages begin with "origin" or "aws"
+ * in base64. The longer beginnings are so rare that a token cut soon after them is recognised too. Any character may
+ * stand before a token.
  */
 const TOKENS =
   /(?:AQAE[\w+/=-]{8,}|(?:IQoJ|AgoJ|FwoG|FQoG|FQoD|AQoD)[\w+/=-]{20,}|(?:(?:IQoJ|AgoJ)b3|(?:FwoG|FQoG)ZX|(?:FQoD|AQoD)YX)[\w+/=-]{4,}|imdsw_[\w-]{6,})/g;
 const TOKEN_LETTERS = /AQAE|IQoJ|AgoJ|FwoG|FQoG|FQoD|AQoD|imdsw_/;
 
-/** Four letters, a middle that is masked, and the last four characters. */
+/** Matches the id of an access key. Group 1, its middle, is masked. */
 const KEY_IDS = /A(?:KIA|SIA)([A-Z0-9]{8,})[A-Z0-9]{4}/g;
 const KEY_ID_LETTERS = /AKIA|ASIA/;
 
-/** Alphabets of base64 and of its form for URLs and file names. */
+/** These are the alphabets of base64 and of its form for URLs, with the bits that make a run a secret. */
 const RUNS = [
   { alphabet: /[A-Za-z0-9+/]{40,}/g, bounded: 15, anywhere: 30 },
-  // Names of many words, joined by `_`, reach higher sums than paths do.
+  // Names of many words that are joined by `_` reach higher sums than paths do.
   { alphabet: /[A-Za-z0-9_-]{40,}/g, bounded: 34, anywhere: 40 },
 ] as const;
 const LONG_RUN = /[A-Za-z0-9+/_-]{40}/;
-/** A whole word of exactly this length, in nothing that may be a path, needs to be no more than unlike a name. */
+/** A whole word of the length of a key, outside of any path, needs no more than this. */
 const WHOLE_WORD_BITS = 0;
-/** In random text of this length more of each case are certain: fewer than 1 of 100,000 keys has less. */
+/** Fewer than 1 of 100,000 random keys has fewer letters of either case. */
 const MIN_OF_EACH_CASE = 4;
-/** A word with fewer bits for each of its characters looks like a name. */
+/** A word with fewer bits per character looks like a name. */
 const NAME_BITS = -0.3;
-/** How many characters of a key may lie in words that look like names. */
+/** At most this many characters of a key may be in words that look like names. */
 const MAX_NAMED_CHARACTERS = 10;
-/** Hashes in hexadecimal or base 32 have one case only. */
+/** Matches hashes in hexadecimal or base 32, which have one case only. */
 const ONE_CASE = /(?<![A-Za-z0-9])(?:[a-z0-9]{16,}|[A-Z0-9]{16,})(?![A-Za-z0-9])/;
-/** `warp-3.3.21-511UoYUYv4fEdIroEJSvsN/Network/Wai`: the directory of a Haskell package, named by version and hash. */
+/** Matches the hash of a Haskell package, as in `warp-3.3.21-511UoYUYv4fEdIroEJSvsN/Network/Wai`. */
 const PACKAGE_HASH = /^[A-Za-z0-9]{17,23}\//;
-/** By how much the bits may fall before the random text is taken to have ended. */
+/** Random text ends where the sum of bits has fallen by this much. */
 const MAX_FALL_BITS = 8;
 const JOINT = /[/_-]/;
 const WORD = /[A-Za-z0-9]+/g;
 const WORD_CHARACTER = /[A-Za-z0-9+]/;
-/** The rest of a secret that was broken into lines, or folded. */
+/** Matches the rest of a secret that was broken into lines. */
 const CONTINUED = /\s{1,3}([\w+/=-]{6,})/y;
 const MIN_CONTINUED_BITS = 8;
 
-/** Returns spans of what must not be seen, in no order; they may overlap. */
+/** Returns the spans of all secrets. They are in no order and may overlap. */
 export function secretSpans(text: string): Span[] {
   const spans: Span[] = [];
   if (TOKEN_LETTERS.test(text)) {
     let covered = 0;
     for (const found of text.matchAll(TOKENS)) {
-      // What continues another token was looked at with that one: each character is looked at once.
+      // A span may include the beginnings of later matches. Each character is examined once.
       if (found.index < covered) continue;
       const span = withContinuation(text, { from: found.index, to: found.index + found[0].length });
       spans.push(span);
@@ -83,7 +84,7 @@ export function secretSpans(text: string): Span[] {
   return spans;
 }
 
-/** The most random stretch of a run, if it is random enough for a key. */
+/** Returns the most random part of a run, or null where none is random enough for a key. */
 function randomSpan(
   text: string,
   start: number,
@@ -131,7 +132,7 @@ function isPackageHash(text: string, start: number, run: string): boolean {
   return /\d-$/.test(text.slice(Math.max(0, start - 2), start)) && PACKAGE_HASH.test(run);
 }
 
-/** Sums of the characters that lie in words like names. */
+/** Returns running sums of the characters that are in words like names. */
 function namedCharacters(run: string, bits: Float64Array): Uint32Array {
   const sums = new Uint32Array(run.length + 1);
   for (const { 0: word, index } of run.matchAll(WORD)) {
@@ -146,12 +147,12 @@ function isJoint(run: string, at: number): boolean {
   return at < 0 || at >= run.length || JOINT.test(run[at]!);
 }
 
-/** Whether nothing stands around a run that could make it a part of a path or of a file's name. */
+/** Returns true when no character around a run could make it a part of a path or of a file's name. */
 function isAlone(text: string, start: number, end: number): boolean {
   return !/[\w./~@-]/.test(text[start - 1] ?? ' ') && !/[\w./~@-]/.test(text[start + end] ?? ' ');
 }
 
-/** Random text may be longer than a key: extends to where it ends, and to the ends of the words there. */
+/** Extends a key to the whole of the random text around it, and to the ends of its words. */
 function extended(text: string, start: number, run: string, bits: Float64Array, at: number): Span {
   let to = at + KEY_LENGTH;
   for (let end = to, top = bits[to]!; end <= run.length && bits[end]! > top - MAX_FALL_BITS; end++) {
@@ -186,7 +187,7 @@ function withContinuation(text: string, { from, to }: Span): Span {
   }
 }
 
-/** What may be left of a secret at the end of a text that was cut there; null where nothing looks like it. */
+/** Returns the span of the remains of a secret at the end of a text that was cut, or null. */
 export function cutSecretSpan(text: string, minBits: number): Span | null {
   const found = /[A-Za-z0-9+/=_-]{8,}$/.exec(text);
   if (found === null) return null;
