@@ -17,9 +17,64 @@ export function endpointFilter(services: readonly EndpointService[]): string {
   return parts.join(' or ');
 }
 
+/** Ethernet types of VLAN tags: 802.1Q, 802.1ad and the older stacked tag. */
+const VLAN_TYPES = [0x8100, 0x88a8, 0x9100];
+/** A cooked capture (LINKTYPE_LINUX_SLL): the frame's type is at 14, a tag at 16, and what the tag holds from 20 on. */
+const TYPE = 'link[14:2]';
+const TAGGED_TYPE = 'link[18:2]';
+const BEHIND_TAG = 20;
+/** A newer kernel filters a frame that is sent without its tag, but with the tag's type; libpcap puts the tag back. */
+const IN_PLACE_OF_TAG = 16;
+
+/**
+ * The same for a live capture on `any`, with frames that carry a VLAN tag among their bytes, as raw sockets send them.
+ * A receiver takes a frame with tag 0 for an untagged one. Frames with more than one tag pass whatever they hold.
+ */
+export function cookedEndpointFilter(services: readonly EndpointService[]): string {
+  const chosen = ENDPOINTS.filter(({ service }) => services.includes(service));
+  const tagged = chosen.flatMap(({ address }) => {
+    const isIpv6 = address.includes(':');
+    const version = `link[${IN_PLACE_OF_TAG}] & 0xf0 = ${isIpv6 ? 0x60 : 0x40}`;
+    return [
+      `(${TAGGED_TYPE} = ${isIpv6 ? 0x86dd : 0x0800} and ${packetOf(address, BEHIND_TAG)})`,
+      `(${version} and ${packetOf(address, IN_PLACE_OF_TAG)})`,
+    ];
+  });
+  const parts = [...tagged, anyOf(TAGGED_TYPE, VLAN_TYPES)];
+  return `(${endpointFilter(services)}) or ((${anyOf(TYPE, VLAN_TYPES)}) and (${parts.join(' or ')}))`;
+}
+
+function anyOf(field: string, values: readonly number[]): string {
+  return values.map((value) => `${field} = ${value}`).join(' or ');
+}
+
+/** Whether the IP packet at an offset is TCP, or may be, with an address as its source or destination. */
+function packetOf(address: string, offset: number): string {
+  const bytes = bytesOf(address);
+  const [source, destination] = bytes.length === 4 ? [12, 16] : [8, 24];
+  const ends = `(${same(offset + source!, bytes)} or ${same(offset + destination!, bytes)})`;
+  return bytes.length === 4 ? `link[${offset + 9}] = 6 and ${ends}` : ends;
+}
+
+/** The bytes of an address of `ENDPOINTS`; an IPv6 one is written with `::`. */
+function bytesOf(address: string): Buffer {
+  if (!address.includes(':')) return Buffer.from(address.split('.').map(Number));
+  const [head = [], tail = []] = address.split('::').map((part) => part.split(':'));
+  const groups = [...head, ...new Array(8 - head.length - tail.length).fill('0'), ...tail];
+  return Buffer.from(groups.map((group) => group.padStart(4, '0')).join(''), 'hex');
+}
+
+/** Whether the bytes of an address, four at a time, are those at an offset. */
+function same(offset: number, bytes: Buffer): string {
+  const words = Array.from({ length: bytes.length / 4 }, (_, n) => {
+    return `link[${offset + n * 4}:4] = ${bytes.readUInt32BE(n * 4)}`;
+  });
+  return `(${words.join(' and ')})`;
+}
+
 /** The same on one interface of a capture on all of them. Needs libpcap 1.10. */
 export function endpointFilterOnInterface(ifindex: number, services: readonly EndpointService[]): string {
-  return `ifindex ${ifindex} and (${endpointFilter(services)})`;
+  return `ifindex ${ifindex} and (${cookedEndpointFilter(services)})`;
 }
 
 function hosts(family: 'ip' | 'ip6', addresses: readonly string[]): string {

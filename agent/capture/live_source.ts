@@ -12,7 +12,7 @@ import { OperatorError } from '../../protocol/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
 import { wallClockUs } from './clock.ts';
-import { endpointFilter, endpointFilterOnInterface } from './filter.ts';
+import { cookedEndpointFilter, endpointFilterOnInterface } from './filter.ts';
 import { interfaceIndex, packetStatistics, socketDescriptors } from './libc.ts';
 import { withinNamespace } from './namespace.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
@@ -141,7 +141,7 @@ export class LiveSource implements PacketSource {
   }
 
   private open(): void {
-    let filter = endpointFilter(this.endpoints);
+    let filter = cookedEndpointFilter(this.endpoints);
     if (this.name !== 'any') {
       this.ifindex = interfaceIndex(this.name);
       filter = endpointFilterOnInterface(this.ifindex, this.endpoints);

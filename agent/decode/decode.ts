@@ -55,18 +55,22 @@ export function decodePacket(
     default:
       return 'link_type';
   }
+  const isTagged = VLAN_ETHERTYPES.has(etherType);
   // In cooked captures too: libpcap puts a tag that the network card took off back behind the cooked header.
   for (let tags = 0; tags < 3 && VLAN_ETHERTYPES.has(etherType); tags++) {
     if (data.length < offset + 4) return 'cut_short';
     etherType = uint16(data, offset + 2);
     offset += 4;
   }
-  if (etherType !== -1 && etherType !== ETHERTYPE_IPV4 && etherType !== ETHERTYPE_IPV6) return 'not_ip';
+  if (etherType !== -1 && etherType !== ETHERTYPE_IPV4 && etherType !== ETHERTYPE_IPV6) {
+    // The capture's filter lets a frame with more than one tag through whatever it holds.
+    return isTagged ? 'malformed' : 'not_ip';
+  }
   if (data.length <= offset) return 'cut_short';
   const version = data[offset]! >> 4;
   if (version === 4 && etherType !== ETHERTYPE_IPV6) return decodeIpv4(data, offset, timeUs, wireLength);
   if (version === 6 && etherType !== ETHERTYPE_IPV4) return decodeIpv6(data, offset, timeUs, wireLength);
-  return 'not_ip';
+  return isTagged ? 'malformed' : 'not_ip';
 }
 
 /** RFC 791. */

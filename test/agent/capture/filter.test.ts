@@ -2,14 +2,16 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { endpointFilter } from '../../../agent/capture/filter.ts';
+import { cookedEndpointFilter, endpointFilter } from '../../../agent/capture/filter.ts';
 import { ENDPOINT_SERVICES, ENDPOINTS, type EndpointService } from '../../../protocol/endpoints.ts';
-import { ipv4, ipv6, tcp } from '../decode/frames.ts';
+import { cooked, ipv4, ipv6, tcp } from '../decode/frames.ts';
 import { pcap } from './capture_files.ts';
 
 const skip = spawnSync('tcpdump', ['--version']).error ? 'tcpdump is not installed' : false;
 /** RFC 8200, section 3. */
 const IPV6_DESTINATION_OFFSET = 24;
+/** LINKTYPE_LINUX_SLL. */
+const LINUX_SLL = 113;
 const NEIGHBOURS = ['169.254.170.3', '169.254.169.253', 'fd00:ec2::24'];
 
 function bytesOf(address: string): number[] {
@@ -30,13 +32,29 @@ function packetTo(address: string): Buffer {
 
 /** How many of the addresses' packets, one for each, the filter lets through. */
 function passing(addresses: string[], services: readonly EndpointService[]): number {
+  return counted(pcap(addresses.map((address) => ({ data: packetTo(address) }))), endpointFilter(services));
+}
+
+function counted(file: Buffer, filter: string): number {
   const { stdout, status, stderr } = spawnSync(
     'tcpdump',
-    ['-r', '-', '-n', '--count', '-Z', 'root', endpointFilter(services)],
-    { input: pcap(addresses.map((address) => ({ data: packetTo(address) }))), encoding: 'utf8' },
+    ['-r', '-', '-n', '--count', '-Z', 'root', filter],
+    { input: file, encoding: 'utf8' },
   );
   assert.equal(status, 0, stderr);
   return Number(/^(\d+) packet/m.exec(stdout)?.[1]);
+}
+
+/** The same of a live capture: of cooked frames without a tag, with one, and with the type of a tag that is gone. */
+function passingCooked(addresses: string[], services: readonly EndpointService[]): number[] {
+  return [undefined, 0x8100, 0x88a8, 'gone'].map((tag) => {
+    const frames = addresses.map((address) => {
+      const type = address.includes(':') ? 0x86dd : 0x0800;
+      if (typeof tag === 'string') return { data: cooked(packetTo(address), 0x8100) };
+      return { data: cooked(packetTo(address), type, tag) };
+    });
+    return counted(pcap(frames, { network: LINUX_SLL }), cookedEndpointFilter(services));
+  });
 }
 
 describe('the filter', { skip }, () => {
@@ -48,6 +66,16 @@ describe('the filter', { skip }, () => {
       const others = ENDPOINTS.filter((each) => !isChosen(each)).map(({ address }) => address);
       assert.equal(passing(chosen, services), chosen.length);
       assert.equal(passing([...others, ...NEIGHBOURS], services), 0);
+      assert.deepEqual(passingCooked(chosen, services), new Array(4).fill(chosen.length));
+      assert.deepEqual(passingCooked([...others, ...NEIGHBOURS], services), [0, 0, 0, 0]);
     });
   }
+
+  it('lets frames with two tags through, which are looked at by the decoder', () => {
+    const stacked = cooked(cooked(packetTo('169.254.169.254'), 0x0800, 0x8100).subarray(16), 0x8100, 0x8100);
+    assert.equal(
+      counted(pcap([{ data: stacked }], { network: LINUX_SLL }), cookedEndpointFilter(['imds'])),
+      1,
+    );
+  });
 });

@@ -70,6 +70,9 @@ describe('link layers', () => {
   it('other protocols are told apart from losses', () => {
     assert.equal(decode(ethernet(Buffer.alloc(28), 0x0806), 'ETHERNET'), 'not_ip');
     assert.equal(decode(cooked(Buffer.alloc(28), 0x0806), 'LINUX_SLL'), 'not_ip');
+    // The capture's filter knows of a tagged frame only that it may be to an endpoint: it is a loss.
+    assert.equal(decode(cooked(Buffer.alloc(28), 0x0806, 0x8100), 'LINUX_SLL'), 'malformed');
+    assert.equal(decode(cooked(Buffer.alloc(28), 0x0800, 0x8100), 'LINUX_SLL'), 'malformed');
     assert.equal(decode(ipv4(Buffer.alloc(8), { protocol: 17 })), 'not_tcp');
     assert.equal(decode(ipv6(Buffer.alloc(8), [], { last: 17 })), 'not_tcp');
     assert.equal(decode(ipv6(Buffer.alloc(0), [], { last: 59 })), 'not_tcp', 'no next header, no bytes');
