@@ -7,6 +7,7 @@ import { useSession, useSessionState } from './api/session.tsx';
 import { Icon, type IconName } from './parts/icon.tsx';
 import { chooseTheme, currentTheme, type Theme } from './theme.ts';
 import { DAYS, DEFAULT_DAYS, daysOf, query, useUrlState } from './url_state.ts';
+import './shell.css';
 
 const SCREENS: { path: string; label: string; icon: IconName }[] = [
   { path: '/', label: 'Overview', icon: 'overview' },

@@ -4,6 +4,7 @@ import type { Gap, Readiness } from '../../../model/host.ts';
 import { duration, percent, plural } from '../format.ts';
 import { GAP } from '../parts/badge.tsx';
 import { localTime } from '../time.tsx';
+import './coverage_bar.css';
 
 /** What is shorter is drawn this wide all the same: a gap must be seen. */
 const MIN_PERCENT = 0.4;

@@ -4,6 +4,7 @@ import type { OffenderProcess } from '../../../model/offender.ts';
 import { plural, shellLine } from '../format.ts';
 import { Ago } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
+import './process_tree.css';
 
 interface Node {
   name: string;

@@ -1,5 +1,6 @@
 /** A row of small bars: how much, over the window. */
 import { count } from '../format.ts';
+import './sparkline.css';
 
 const HEIGHT = 18;
 const STEP = 5;

@@ -7,6 +7,7 @@ import { count, plural } from '../format.ts';
 import { Empty } from '../parts/states.tsx';
 import { useColours } from '../theme.ts';
 import { localTime } from '../time.tsx';
+import './timeline.css';
 
 const HEIGHT_PX = 210;
 const DAY_SECONDS = 86_400;

@@ -3,6 +3,7 @@ import type { Overview, Verdict } from '../../../model/host.ts';
 import { count } from '../format.ts';
 import { Shape, VERDICT, verdicts } from '../parts/badge.tsx';
 import { query } from '../url_state.ts';
+import './verdict_bar.css';
 
 interface Props {
   verdicts: Overview['hosts']['verdicts'];

@@ -2,6 +2,7 @@
 
 import type { GapReason, Verdict } from '../../../model/host.ts';
 import type { Severity } from '../../../model/offender.ts';
+import './badge.css';
 
 export type Tone = 'critical' | 'high' | 'medium' | 'violet' | 'good' | 'sealed' | 'neutral';
 

@@ -6,6 +6,7 @@ import { urlPart } from '../url_part.ts';
 import { Tag, type Tone } from './badge.tsx';
 import { PathText } from './path_text.tsx';
 import { type Column, Table } from './table.tsx';
+import './call_table.css';
 
 interface Props {
   caption: string;

@@ -1,6 +1,7 @@
 /** Commands and snippets with a button that copies them. */
 import { useEffect, useState } from 'preact/hooks';
 import { Icon } from './icon.tsx';
+import './copy.css';
 
 const FEEDBACK_MS = 2_000;
 

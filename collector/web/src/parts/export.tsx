@@ -2,6 +2,7 @@
 import { apiUrl } from '../api/client.ts';
 import { query } from '../url_state.ts';
 import { Icon } from './icon.tsx';
+import './export.css';
 
 type Asked = Parameters<typeof query>[0];
 

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Icon } from './icon.tsx';
+import './filter.css';
 
 /** Typing asks the collector only when it pauses this long. */
 const PAUSE_MS = 250;

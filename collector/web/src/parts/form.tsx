@@ -4,6 +4,7 @@ import { useState } from 'preact/hooks';
 import { asProblem } from '../api/answer.ts';
 import type { Problem } from '../api/client.ts';
 import { Failed } from './states.tsx';
+import './form.css';
 
 export interface Action {
   busy: boolean;

@@ -9,6 +9,7 @@ import { Tag } from './badge.tsx';
 import { Facts, Panel } from './panel.tsx';
 import { Empty } from './states.tsx';
 import { Table } from './table.tsx';
+import './heartbeat.css';
 
 type Heartbeat = NonNullable<HostDetail['heartbeat']>;
 

@@ -1,4 +1,6 @@
 /** Drawn in the text's colour and size; always beside words that say the same, so hidden from screen readers. */
+import './icon.css';
+
 const PATHS = {
   overview: 'M2 9h5V2H2zm7 5h5V7H9zm0-12v3h5V2zM2 14h5v-3H2z',
   offenders: 'M8 1.500 15 14H1zM8 6v4M8 11.500v.8',

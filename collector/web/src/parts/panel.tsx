@@ -1,6 +1,7 @@
 /** A titled part of a screen. */
 import type { ComponentChildren } from 'preact';
 import { useId } from 'preact/hooks';
+import './panel.css';
 
 interface Props {
   title: string;

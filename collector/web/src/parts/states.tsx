@@ -3,6 +3,7 @@ import type { ComponentChildren } from 'preact';
 import type { Answer } from '../api/answer.ts';
 import type { Problem } from '../api/client.ts';
 import { Icon } from './icon.tsx';
+import './states.css';
 
 export function Skeleton({ rows = 3, tall = false }: { rows?: number; tall?: boolean }) {
   return (

@@ -1,6 +1,7 @@
 /** A table whose columns can be sorted by; it scrolls within itself where it is wider than the page. */
 import type { ComponentChildren } from 'preact';
 import { Icon } from './icon.tsx';
+import './table.css';
 
 export interface Column<Row> {
   label: string;

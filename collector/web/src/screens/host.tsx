@@ -17,6 +17,8 @@ import { ScreenHead } from '../shell.tsx';
 import { Ago, When } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './detail.css';
+import './host.css';
 
 /** Below this clocks differ without anybody being misled. */
 const SKEW_TOLD_SECONDS = 5;

@@ -15,6 +15,7 @@ import { ScreenHead } from '../shell.tsx';
 import { Ago } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './hosts.css';
 
 const PAGE_ROWS = 100;
 const FIELDS = {

@@ -8,6 +8,7 @@ import { Icon } from '../parts/icon.tsx';
 import { Empty, Failed } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { query, useUrlState } from '../url_state.ts';
+import './live.css';
 
 const FIELDS = { offender: 'Offender', host: 'Host id', category: 'Category', path: 'Path' };
 const STATES = { connecting: 'Connecting', open: 'Live', lost: 'Reconnecting' };

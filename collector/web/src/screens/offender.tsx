@@ -18,6 +18,8 @@ import { ScreenHead } from '../shell.tsx';
 import { Ago, When } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './detail.css';
+import './offender.css';
 
 const CALLS_SHOWN = 12;
 

@@ -12,6 +12,7 @@ import { type Column, More, parseSort, sortText, Table } from '../parts/table.ts
 import { ScreenHead } from '../shell.tsx';
 import { Ago } from '../time.tsx';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './offenders.css';
 
 const PAGE_ROWS = 100;
 const FIELDS = {

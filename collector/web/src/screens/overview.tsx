@@ -14,6 +14,7 @@ import { ScreenHead } from '../shell.tsx';
 import { Ago } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './overview.css';
 
 const NEWEST_SHOWN = 8;
 

@@ -8,6 +8,7 @@ import { AlertSettings } from './settings_alerts.tsx';
 import { AuditLog } from './settings_audit.tsx';
 import { RetentionSettings } from './settings_retention.tsx';
 import { TokenSettings } from './settings_tokens.tsx';
+import './settings.css';
 
 interface Section {
   name: string;

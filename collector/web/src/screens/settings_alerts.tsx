@@ -14,6 +14,7 @@ import { Table } from '../parts/table.tsx';
 import { Ago } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DestinationForm } from './settings_destination.tsx';
+import './settings_alerts.css';
 
 const ALERTS_SHOWN = 50;
 /** Subject of an alert that stands for many at once. */

@@ -4,6 +4,7 @@ import type { AlertRule, Destination, DestinationConfig } from '../../../model/a
 import { ask } from '../api/client.ts';
 import { Field, Form, useAction } from '../parts/form.tsx';
 import { RULES } from './settings_alerts.tsx';
+import './settings_destination.css';
 
 type Kind = Destination['kind'];
 const KINDS: Record<Kind, string> = {

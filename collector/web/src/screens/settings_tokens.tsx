@@ -10,6 +10,7 @@ import { Panel } from '../parts/panel.tsx';
 import { Answered, Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { Ago, When } from '../time.tsx';
+import './settings_tokens.css';
 
 const KINDS: Record<TokenKind, { label: string; hint: string }> = {
   person: { label: 'Person', hint: 'Signs in here and uses the API.' },

@@ -6,6 +6,7 @@ import type { Problem } from '../api/client.ts';
 import { SIGN_IN_PATH, useSessionState } from '../api/session.tsx';
 import { Failed } from '../parts/states.tsx';
 import { Logo } from '../shell.tsx';
+import './sign_in.css';
 
 /** Takes the code out of the address, and so out of the history, before anything else happens. */
 function takeCode(): string | null {
