@@ -5,11 +5,12 @@ import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 import { nft } from '../watch_lab.ts';
 import { type Attackers, nextLine } from './attackers.ts';
 import type { End, Evasion } from './evasion.ts';
-import type { EvasionLab } from './evasion_lab.ts';
+import { type EvasionLab, until } from './evasion_lab.ts';
 import { addOwnWay, type OwnWay } from './own_way.ts';
 
 /** As small as can be told apart from none, so that few namespaces are too many. */
 export const MAX_NAMESPACES = 4;
+const CAPTURE_TIMEOUT_MS = 10_000;
 const ELSEWHERE = '10.199.0.9';
 
 function attempt(name: string, end: End, tries: string, act: Evasion['act']): Evasion {
@@ -33,6 +34,16 @@ async function withOwnWays(
   } finally {
     for (const way of ways) way.remove();
   }
+}
+
+const opened = (lab: EvasionLab) => lab.counters()['capture.namespaces_opened'] ?? 0;
+
+/** Calls with a token until the agent has opened a capture there. */
+async function awaitCapture(lab: EvasionLab, way: OwnWay): Promise<void> {
+  await lab.quiet(); // captures that earlier attempts led to are opened and counted
+  const before = opened(lab);
+  await call(lab, 'none', way, 'plain_with_token');
+  await until('a capture is opened in the namespace', CAPTURE_TIMEOUT_MS, () => opened(lab) > before);
 }
 
 export const THROUGH_THE_HOST: Evasion[] = [
@@ -146,6 +157,12 @@ export const OWN_WAYS: Evasion[] = [
     withOwnWays(lab, 1, async ([way]) => {
       await call(lab, tag, way);
       await sleep(500);
+    }),
+  ),
+  attempt('later-call-by-an-own-way', 'call', 'A call with a token was made there before.', (lab, tag) =>
+    withOwnWays(lab, 1, async ([way]) => {
+      await awaitCapture(lab, way!);
+      await call(lab, tag, way);
     }),
   ),
   attempt('lives-for-a-moment', 'loss', 'The namespace ends with the call.', (lab, tag) =>

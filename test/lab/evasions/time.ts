@@ -8,6 +8,7 @@ import { type EvasionLab, until } from './evasion_lab.ts';
 import { ask } from './namespaces.ts';
 import { addOwnWay } from './own_way.ts';
 
+const RESTARTS = 8;
 const REPORT_TIMEOUT_MS = 15_000;
 
 function attempt(name: string, end: End, tries: string, act: Evasion['act']): Evasion {
@@ -37,6 +38,49 @@ async function nextReport(lab: EvasionLab): Promise<void> {
 }
 
 export const TIME: Evasion[] = [
+  attempt(
+    'between-restarts',
+    'gap',
+    'The agent is restarted in order, and a call is made each time.',
+    async (lab, tag) => {
+      for (let n = 0; n < RESTARTS; n++) {
+        await lab.stopAgent();
+        await call(lab, tag);
+        await lab.startAgent();
+      }
+    },
+  ),
+  attempt('killed-behind-a-report', 'gap', 'The agent is killed right behind a report.', async (lab, tag) => {
+    await nextReport(lab);
+    await lab.stopAgent('SIGKILL');
+    await call(lab, tag);
+    await lab.startAgent();
+  }),
+  attempt('killed-behind-the-call', 'gap', 'The agent is killed right behind the call.', async (lab, tag) => {
+    await nextReport(lab);
+    await call(lab, tag);
+    await lab.stopAgent('SIGKILL');
+    await lab.startAgent();
+  }),
+  attempt('killed-during-calls', 'gap', 'The agent is killed while calls are made.', async (lab, tag) => {
+    const calls = call(lab, tag, 'again_and_again');
+    await sleep(1_000);
+    await lab.stopAgent('SIGKILL');
+    await lab.startAgent();
+    await calls;
+  }),
+  attempt(
+    'during-an-orderly-end',
+    'gap',
+    'The agent ends in order while calls are made.',
+    async (lab, tag) => {
+      const calls = call(lab, tag, 'again_and_again');
+      await sleep(1_000);
+      await lab.stopAgent();
+      await lab.startAgent();
+      await calls;
+    },
+  ),
   attempt('before-the-first-report', 'call', 'The call comes right behind the start.', async (lab, tag) => {
     await lab.stopAgent();
     await lab.startAgent();
