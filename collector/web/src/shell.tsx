@@ -33,7 +33,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
   return (
     <div class="shell">
       <a class="skip" href="#main">
-        Skip to the content
+        Skip to main content
       </a>
       <nav class="side" aria-label="Screens">
         <a class="brand" href="/">
@@ -100,7 +100,7 @@ function Account() {
 }
 
 const THEMES: { theme: Theme; label: string; icon: IconName }[] = [
-  { theme: 'system', label: 'As the system', icon: 'system' },
+  { theme: 'system', label: 'Same as system', icon: 'system' },
   { theme: 'light', label: 'Light', icon: 'sun' },
   { theme: 'dark', label: 'Dark', icon: 'moon' },
 ];
@@ -109,7 +109,7 @@ function ThemeSwitch() {
   const [theme, setTheme] = useState(currentTheme);
   return (
     <fieldset class="theme">
-      <legend class="off-screen">Colours</legend>
+      <legend class="off-screen">Colour scheme</legend>
       {THEMES.map((one) => (
         <button
           key={one.theme}

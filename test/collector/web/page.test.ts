@@ -130,7 +130,7 @@ describe('the page', { skip: cannotBrowse }, () => {
       ],
       ['Silent hosts', count(overview.hosts.silent)],
     ]);
-    const silent = visit.page.getByRole('region', { name: 'Hosts gone silent' });
+    const silent = visit.page.getByRole('region', { name: 'Silent hosts' });
     for (const { name } of overview.silent_hosts) await silent.getByRole('link', { name }).waitFor();
     const newest = visit.page.getByRole('region', { name: 'Newest offenders' }).getByRole('link');
     const expected = offenders
@@ -138,7 +138,7 @@ describe('the page', { skip: cannotBrowse }, () => {
       .sort((a, b) => (a.first_v1! < b.first_v1! ? 1 : -1))
       .map(({ title }) => title);
     assert.deepEqual((await newest.allInnerTexts()).slice(1), expected.slice(0, 8));
-    await visit.page.getByText('The same as a table').click();
+    await visit.page.getByText('Show as a table').click();
     assert.ok((await visit.page.locator('.numbers tbody tr').count()) > 10);
     await visit.page.getByRole('link', { name: /^Blocked/ }).click();
     await visit.settled();
@@ -175,9 +175,9 @@ describe('the page', { skip: cannotBrowse }, () => {
 
     await visit.page.getByRole('searchbox').fill('nothing is called this');
     await visit.page.getByText('No offender matches.').waitFor();
-    await visit.page.getByRole('link', { name: 'Remove all conditions' }).click();
+    await visit.page.getByRole('link', { name: 'Remove all filters' }).click();
     await visit.settled();
-    await visit.page.getByRole('button', { name: 'Add a condition' }).click();
+    await visit.page.getByRole('button', { name: 'Add a filter' }).click();
     await visit.page.getByLabel('Field').selectOption('user');
     await visit.page.getByLabel('Value of User').fill('deploy');
     await visit.page.getByRole('button', { name: 'Apply' }).click();
@@ -205,7 +205,7 @@ describe('the page', { skip: cannotBrowse }, () => {
       .allInnerTexts();
     assert.deepEqual(names, ['systemd', 'cron', 'cron', 'backup.sh', 'python3']);
     assert.deepEqual(
-      (await visit.rows('Paths asked for without a token, most frequent first')).map(([path, calls]) => [
+      (await visit.rows('Paths requested without a token, most frequent first')).map(([path, calls]) => [
         path,
         calls,
       ]),
@@ -223,7 +223,7 @@ describe('the page', { skip: cannotBrowse }, () => {
     await visit.go(`/hosts/${id}`);
     const { readiness } = await visit.api<HostDetail>(`/hosts/${id}?days=14`);
     await visit.page.getByText(readiness.reason).waitFor();
-    await visit.page.getByText('None was seen, and not all the time was watched.').waitFor();
+    await visit.page.getByText('None was seen, but the host was not watched all the time.').waitFor();
     assert.equal((await visit.rows('Gaps in coverage')).length, readiness.coverage.gap_count);
     const gap = visit.page.getByRole('button', { name: /^Losses, / });
     await gap.focus();
@@ -252,7 +252,7 @@ describe('the page', { skip: cannotBrowse }, () => {
       shown,
       hosts.map(({ verdict, name }) => [label(verdict), name]),
     );
-    await visit.page.getByLabel('Summed by').selectOption('account');
+    await visit.page.getByLabel('Group by').selectOption('account');
     await visit.page.getByRole('button', { name: '210987654321' }).click();
     await visit.page.getByRole('table', { name: 'Readiness by account' }).waitFor({ state: 'detached' });
     await visit.settled();
@@ -270,7 +270,7 @@ describe('the page', { skip: cannotBrowse }, () => {
         'document.activeElement.id || document.activeElement.innerText || document.activeElement.type',
       );
     await visit.page.keyboard.press('Tab');
-    assert.equal(await focused(), 'Skip to the content');
+    assert.equal(await focused(), 'Skip to main content');
     await visit.page.keyboard.press('Enter');
     assert.equal(await focused(), 'main');
     await visit.page.keyboard.press('/');
@@ -328,7 +328,7 @@ describe('the page', { skip: cannotBrowse }, () => {
     const { page } = visit;
     await visit.go('/settings');
     await page.getByLabel('Name').fill('night shift');
-    await page.getByRole('button', { name: 'Make token' }).click();
+    await page.getByRole('button', { name: 'Create token' }).click();
     const secret = (await page.getByRole('region', { name: 'The token' }).textContent())!;
     const viewer = await Visit.begin(browser, site.collector, { token: secret });
     await viewer.go('/settings');
@@ -337,7 +337,7 @@ describe('the page', { skip: cannotBrowse }, () => {
       ['Alerts', 'Retention'],
     );
     await viewer.go('/settings/tokens');
-    await viewer.page.getByText('This is for admins.').waitFor();
+    await viewer.page.getByText('Only admins can see this.').waitFor();
     await viewer.go('/settings/retention');
     assert.equal(await viewer.page.getByRole('button', { name: 'Save' }).count(), 0);
 
@@ -353,7 +353,7 @@ describe('the page', { skip: cannotBrowse }, () => {
     await viewer.end();
 
     await visit.go('/settings/retention');
-    await page.getByLabel('Single calls, days').fill('30');
+    await page.getByLabel('Single calls (days)').fill('30');
     await page.getByRole('button', { name: 'Save' }).click();
     await page.getByText('Saved.').waitFor();
     assert.equal((await visit.api<{ raw_days: number }>('/retention')).raw_days, 30);
@@ -386,22 +386,17 @@ describe('the page', { skip: cannotBrowse }, () => {
       await page.getByLabel('Name').fill('hook');
       await page.getByLabel('URL').fill(`http://127.0.0.1:${port}/in`);
       // Only rules that nothing of this fleet fires now: what the listener gets is the test.
-      for (const rule of [
-        'A new offender',
-        'Credentials over IMDSv1',
-        'A host went silent',
-        'Coverage was lost',
-      ]) {
+      for (const rule of ['New offender', 'Credentials over IMDSv1', 'Host silent', 'Coverage lost']) {
         await page.getByLabel(rule).uncheck();
       }
       assert.deepEqual(await visit.violations(), []);
       await page.getByRole('button', { name: 'Add destination' }).click();
-      await page.getByRole('button', { name: 'Test', exact: true }).click();
+      await page.getByRole('button', { name: 'Send test', exact: true }).click();
       await page.getByText('Test alert delivered').waitFor();
       assert.equal(received, 1);
       await page.getByRole('button', { name: 'Remove' }).click();
       await page.getByRole('button', { name: 'Remove hook' }).click();
-      await page.getByText('Alerts go nowhere yet.').waitFor();
+      await page.getByText('No destinations yet.').waitFor();
       await visit.end();
     } finally {
       listener.close();
@@ -442,9 +437,9 @@ describe('the page', { skip: cannotBrowse }, () => {
     for (const [path, text] of [
       ['/', 'No host has reported yet.'],
       ['/offenders', 'No IMDSv1 call was seen.'],
-      ['/hosts', 'No host here.'],
-      ['/live', 'Nothing has come yet.'],
-      ['/settings/tokens', 'Make one above.'],
+      ['/hosts', 'No hosts found.'],
+      ['/live', 'No calls yet.'],
+      ['/settings/tokens', 'Create one above.'],
     ] as const) {
       await visit.go(path);
       await visit.page

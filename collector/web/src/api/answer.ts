@@ -141,5 +141,9 @@ function useRefresh(reload: () => void, wanted: boolean): void {
 export function asProblem(error: unknown): Problem {
   return error instanceof Problem
     ? error
-    : new Problem(0, 'The page failed', error instanceof Error ? error.message : String(error));
+    : new Problem(
+        0,
+        'The page had an error. Reload it.',
+        error instanceof Error ? error.message : String(error),
+      );
 }

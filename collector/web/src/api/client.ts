@@ -54,11 +54,15 @@ export async function ask<T>(
   } catch (error) {
     if (signal?.aborted) throw error;
     throw timeout.aborted
-      ? new Problem(0, 'The collector did not answer', `Nothing came within ${TIMEOUT_MS / 1000} seconds.`)
+      ? new Problem(
+          0,
+          'The collector did not respond',
+          `There was no response within ${TIMEOUT_MS / 1000} seconds. Try again.`,
+        )
       : new Problem(
           0,
           'The collector cannot be reached',
-          'Is it running, and is this machine connected to it?',
+          'Check that the collector is running and that this machine can reach it.',
         );
   }
   if (response.ok) return response.status === 204 ? (null as T) : await bodyOf<T>(response);
@@ -74,8 +78,8 @@ async function bodyOf<T>(response: Response): Promise<T> {
   } catch {
     throw new Problem(
       response.status,
-      'The answer is not JSON',
-      'Is something else answering in place of the collector?',
+      'The response is not JSON',
+      'Another server may be running at this address. Check the address of the collector.',
     );
   }
 }
@@ -87,7 +91,7 @@ async function problemOf(response: Response): Promise<Problem> {
     response.status,
     typeof title === 'string'
       ? title
-      : `The collector answered ${response.status} ${response.statusText}`.trim(),
+      : `The collector responded with ${response.status} ${response.statusText}`.trim(),
     typeof detail === 'string' ? detail : null,
   );
 }

@@ -73,7 +73,14 @@ export function useLiveFeed(queryString: string): LiveFeed {
       // tells why: an EventSource does not.
       if (source.readyState === EventSource.CLOSED) {
         before().then(
-          () => setProblem(new Problem(0, 'The live feed was refused', 'Too many people may be watching.')),
+          () =>
+            setProblem(
+              new Problem(
+                0,
+                'The live feed was refused',
+                'Too many live feeds may be open. Close one and try again.',
+              ),
+            ),
           (error: unknown) => setProblem(asProblem(error)),
         );
       }

@@ -42,7 +42,7 @@ export function CoverageBar({ readiness }: { readiness: Readiness }) {
             key={boot.id}
             class="boot"
             style={{ left: `${place(boot.first_report)}%` }}
-            title={`Boot, first report ${localTime(boot.first_report)}`}
+            title={`Boot: first report at ${localTime(boot.first_report)}`}
           />
         ))}
       </div>
@@ -60,7 +60,7 @@ export function CoverageBar({ readiness }: { readiness: Readiness }) {
             <span class="quiet">
               {' '}
               · {plural(coverage.gap_count, 'gap')}
-              {coverage.gap_count > 0 && ', point at one to see what it was'}
+              {coverage.gap_count > 0 && '. Point at a gap to see its reason.'}
             </span>
           </>
         )}

@@ -62,7 +62,7 @@ function Branches({ nodes }: { nodes: Node[] }) {
           <div class={`process${node.callers.length > 0 ? ' caller' : ''}`}>
             <code class="name">{node.name}</code>
             <code class="args" title={node.executable ?? undefined}>
-              {node.args ?? node.executable ?? 'arguments gone before they could be read'}
+              {node.args ?? node.executable ?? 'the process ended before its arguments were read'}
             </code>
             {node.callers.length > 0 && <Callers callers={node.callers} />}
           </div>
@@ -97,7 +97,7 @@ function Callers({ callers }: { callers: OffenderProcess[] }) {
         {hosts.size > shown.length && ` and ${plural(hosts.size - shown.length, 'other host')}`}
       </span>
       <Ago at={latest} />
-      {guessed && <span title="Found by /proc and not told by the kernel">probable</span>}
+      {guessed && <span title="Found in /proc and not reported by the kernel">probable</span>}
     </span>
   );
 }

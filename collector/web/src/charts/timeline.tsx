@@ -3,7 +3,7 @@ import 'uplot/dist/uPlot.min.css';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import type { Timeline } from '../../../model/window.ts';
-import { count, plural } from '../format.ts';
+import { count, duration, plural } from '../format.ts';
 import { Empty } from '../parts/states.tsx';
 import { useColours } from '../theme.ts';
 import { localTime } from '../time.tsx';
@@ -11,6 +11,7 @@ import './timeline.css';
 
 const HEIGHT_PX = 210;
 const DAY_SECONDS = 86_400;
+const SPAN: Record<number, string> = { 3600: 'hour', [DAY_SECONDS]: 'day' };
 const day = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
 const hour = new Intl.DateTimeFormat(undefined, {
   weekday: 'short',
@@ -27,7 +28,7 @@ export function TimelineChart({ timeline, label }: { timeline: Timeline; label: 
   const sum = (key: 'v1' | 'v1_credentials' | 'v2') => points.reduce((total, point) => total + point[key], 0);
   const point = at === null ? null : points[at];
   const shown = point ?? { v1: sum('v1'), v1_credentials: sum('v1_credentials'), v2: sum('v2') };
-  const span = bucket_seconds >= DAY_SECONDS ? 'day' : bucket_seconds >= 3600 ? 'hour' : 'bar';
+  const span = SPAN[bucket_seconds] ?? duration(bucket_seconds);
   return (
     <figure class="timeline">
       <figcaption>
@@ -46,11 +47,11 @@ export function TimelineChart({ timeline, label }: { timeline: Timeline; label: 
         >
           <span class="series-v2">IMDSv2</span> <b>{count(shown.v2)}</b>
         </button>
-        <span class="quiet at">{point ? localTime(point.time) : `each bar one ${span}`}</span>
+        <span class="quiet at">{point ? localTime(point.time) : `one bar per ${span}`}</span>
       </figcaption>
       <Plot timeline={timeline} withV2={withV2} label={label} onPoint={setAt} />
       <details class="numbers">
-        <summary>The same as a table</summary>
+        <summary>Show as a table</summary>
         <TimelineTable timeline={timeline} label={label} />
       </details>
     </figure>
@@ -69,7 +70,7 @@ function TimelineTable({ timeline, label }: { timeline: Timeline; label: string 
               IMDSv1
             </th>
             <th scope="col" class="numeric">
-              of these credentials
+              Credentials over IMDSv1
             </th>
             <th scope="col" class="numeric">
               IMDSv2

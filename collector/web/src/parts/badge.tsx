@@ -38,21 +38,21 @@ export const SEVERITY: Record<Severity, Look> = {
     tone: 'critical',
     shape: DIAMOND,
     filled: true,
-    meaning: 'Role credentials were handed out over IMDSv1: one SSRF bug away from being stolen.',
+    meaning: 'Role credentials were returned over IMDSv1. An attacker could steal them through an SSRF bug.',
   },
   v1: {
     label: 'IMDSv1',
     tone: 'high',
     shape: TRIANGLE,
     filled: true,
-    meaning: 'IMDSv1 calls that were answered.',
+    meaning: 'The metadata service answered IMDSv1 calls.',
   },
   fallback: {
     label: 'Fallback',
     tone: 'medium',
     shape: RETURN,
     filled: false,
-    meaning: 'Speaks IMDSv2, but its token requests failed, so it fell back to IMDSv1.',
+    meaning: 'It supports IMDSv2, but its token requests failed, so it fell back to IMDSv1.',
   },
   rejected: {
     label: 'Rejected',
@@ -60,14 +60,14 @@ export const SEVERITY: Record<Severity, Look> = {
     shape: CROSSED,
     filled: false,
     meaning:
-      'All its IMDSv1 calls were refused with 401: tokens are required there, and something is broken.',
+      'All its IMDSv1 calls were rejected with 401, because tokens are required. The workload may be broken.',
   },
   blocked: {
     label: 'Blocked',
     tone: 'neutral',
     shape: BARRED,
     filled: false,
-    meaning: 'A local rule stopped its calls; nobody saw which version they were.',
+    meaning: 'A local firewall rule stopped its calls. Their IMDS version is not known.',
   },
   none: {
     label: 'IMDSv2 only',
@@ -84,16 +84,16 @@ export const VERDICT: Record<Verdict, VerdictLook> = {
     tone: 'high',
     shape: OCTAGON,
     filled: true,
-    short: 'somebody calls IMDSv1',
-    meaning: 'IMDSv1-only callers would break: see who they are.',
+    short: 'a workload calls IMDSv1',
+    meaning: 'Workloads call IMDSv1. They would break if tokens were required.',
   },
   rejected: {
     label: 'Rejected',
     tone: 'violet',
     shape: CROSSED,
     filled: false,
-    short: 'enforced, and something gets 401',
-    meaning: 'IMDSv2 is enforced already, and something still calls without a token and gets 401.',
+    short: 'enforced, but calls get 401',
+    meaning: 'Tokens are required already, but a workload still calls without one and gets 401.',
   },
   fallback: {
     label: 'Fallback',
@@ -101,7 +101,7 @@ export const VERDICT: Record<Verdict, VerdictLook> = {
     shape: RETURN,
     filled: false,
     short: 'raise the hop limit first',
-    meaning: 'Only IMDSv2-capable callers that fell back: raise the hop limit first.',
+    meaning: 'All IMDSv1 calls are fallbacks of workloads that support IMDSv2. Raise the hop limit first.',
   },
   unproven: {
     label: 'Unproven',
@@ -109,15 +109,15 @@ export const VERDICT: Record<Verdict, VerdictLook> = {
     shape: DASHED,
     filled: false,
     short: 'not watched all the time',
-    meaning: 'No IMDSv1 was seen, but the host was not watched all the time.',
+    meaning: 'No IMDSv1 call was seen, but the host was not watched all the time.',
   },
   ready: {
     label: 'Ready',
     tone: 'good',
     shape: CHECKED,
     filled: false,
-    short: 'proven: enforce it',
-    meaning: 'Watched all the time, and nobody called IMDSv1: enforce it.',
+    short: 'proven safe to enforce',
+    meaning: 'The host was watched all the time and no workload called IMDSv1. It is safe to require tokens.',
   },
   enforced: {
     label: 'Enforced',
@@ -125,7 +125,7 @@ export const VERDICT: Record<Verdict, VerdictLook> = {
     shape: SHIELD,
     filled: true,
     short: 'nothing left to do',
-    meaning: 'Tokens are required, and nobody tried without one.',
+    meaning: 'Tokens are required, and no workload called without one.',
   },
 };
 
@@ -137,7 +137,7 @@ export const GAP: Record<GapReason, string> = {
   losses: 'Losses',
   no_report: 'No report',
   cloud_saw_more: 'Cloud counted more',
-  not_kept: 'Reported, not kept',
+  not_kept: 'Reported but not stored',
 };
 
 export const severities = Object.keys(SEVERITY) as Severity[];

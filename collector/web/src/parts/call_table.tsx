@@ -77,7 +77,7 @@ function VersionTag({ call }: { call: ServedCall }) {
   if (version === 2) return <Tag tone="good">v2</Tag>;
   const handedOut = call['imds.category'] === 'credentials' && isSuccess(call);
   return handedOut ? (
-    <Tag tone="critical" title="Role credentials were handed out without a token">
+    <Tag tone="critical" title="Role credentials were returned without a token">
       v1 credentials
     </Tag>
   ) : (

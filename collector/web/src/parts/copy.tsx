@@ -22,7 +22,7 @@ export function CopyButton({ text, what = 'Copy' }: { text: string; what?: strin
     <button type="button" class={`button small copy${done === 'copied' ? ' done' : ''}`} onClick={copy}>
       <Icon name={done === 'copied' ? 'check' : 'copy'} />
       <span aria-live="polite">
-        {done === 'copied' ? 'Copied' : done === 'failed' ? 'Select and copy by hand' : what}
+        {done === 'copied' ? 'Copied' : done === 'failed' ? 'Not copied: select the text' : what}
       </span>
     </button>
   );

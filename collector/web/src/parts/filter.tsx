@@ -124,7 +124,7 @@ export function Conditions({ fields, params, onChange }: FieldProps) {
           key={`${one.name}=${one.value}`}
           type="button"
           class="chip removable"
-          aria-label={`Remove the condition ${fields[one.name]} ${one.value}`}
+          aria-label={`Remove the filter ${fields[one.name]} ${one.value}`}
           onClick={() =>
             onChange({ [one.name]: params.getAll(one.name).filter((value) => value !== one.value) })
           }
@@ -134,7 +134,7 @@ export function Conditions({ fields, params, onChange }: FieldProps) {
         </button>
       ))}
       <button type="button" class="button small" aria-expanded={open} onClick={() => setOpen(!open)}>
-        Add a condition
+        Add a filter
       </button>
       {open && (
         <form class="inline" onSubmit={add}>

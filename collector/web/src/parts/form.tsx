@@ -111,7 +111,7 @@ export function Confirm({ label, sure, onConfirm }: ConfirmProps) {
         {sure}
       </button>
       <button type="button" class="button small" onClick={() => setAsked(false)}>
-        Keep
+        Cancel
       </button>
       {action.problem && <span role="alert">{action.problem.message}</span>}
     </span>

@@ -35,7 +35,7 @@ export function HeartbeatPanel({ heartbeat }: { heartbeat: Heartbeat | null }) {
   if (heartbeat === null) {
     return (
       <Panel title="Agent" class="heartbeat">
-        <Empty title="No heartbeat has come yet." />
+        <Empty title="No heartbeat was received yet." />
       </Panel>
     );
   }
@@ -46,20 +46,20 @@ export function HeartbeatPanel({ heartbeat }: { heartbeat: Heartbeat | null }) {
     <Panel title="Agent" class="heartbeat" aside={<Ago at={heartbeat.time} />}>
       <Facts
         facts={[
-          ['Release', heartbeat.agent_version],
+          ['Version', heartbeat.agent_version],
           ['Running since', <When key="started" at={heartbeat.started} />],
           ['Capture', heartbeat.coverage.live ? 'live' : <Tag tone="critical">not live</Tag>],
-          ['Captures on', heartbeat.coverage.sources.join(', ')],
-          ['Callers found by', heartbeat.attribution.method],
-          ['Because', heartbeat.attribution.reason],
-          ['Processor', `${heartbeat.agent.cpu_percent.toFixed(1)} % of a core`],
+          ['Capture sources', heartbeat.coverage.sources.join(', ')],
+          ['Attribution', heartbeat.attribution.method],
+          ['Attribution note', heartbeat.attribution.reason],
+          ['CPU', `${heartbeat.agent.cpu_percent.toFixed(1)} % of one core`],
           ['Memory', bytes(heartbeat.agent.memory_bytes)],
           [
-            'Waiting to be sent',
+            'Waiting in the spool',
             `${count(heartbeat.spool.records)} records, ${bytes(heartbeat.spool.bytes)}`,
           ],
           [
-            'Lost by the spool’s bound',
+            'Lost: spool was full',
             overflowed.length > 0 && (
               <Tag tone="high">
                 {overflowed.map(([kind, records]) => `${kind} ${count(records)}`).join(', ')}
@@ -70,7 +70,7 @@ export function HeartbeatPanel({ heartbeat }: { heartbeat: Heartbeat | null }) {
       />
       <p class="losses">
         {lost.length === 0 ? (
-          <Tag tone="good">No losses since it started</Tag>
+          <Tag tone="good">No losses since the agent started</Tag>
         ) : (
           lost.map(({ stage, name, value }) => (
             <Tag key={`${stage}.${name}`} tone="high">{`${stage}.${name} ${count(value)}`}</Tag>
@@ -80,7 +80,7 @@ export function HeartbeatPanel({ heartbeat }: { heartbeat: Heartbeat | null }) {
       <details>
         <summary>All counters</summary>
         <Table
-          caption="Counters of every stage"
+          caption="All counters of the agent"
           rows={rows}
           rowKey={({ stage, name }) => `${stage}.${name}`}
           rowClass={({ loss }) => (loss ? 'loss' : '')}

@@ -80,10 +80,10 @@ function Detail({ host, along }: { host: HostDetail; along: string }) {
           <Panel title="Evidence" class="evidence">
             <Evidence readiness={readiness} />
           </Panel>
-          <Panel title="Who it is" class="who">
+          <Panel title="Host details" class="who">
             <Facts
               facts={[
-                ['Id', <code key="id">{host.id}</code>],
+                ['ID', <code key="id">{host.id}</code>],
                 ['Account', host.account],
                 ['Region', host.region],
                 ['Zone', host.zone],
@@ -91,7 +91,7 @@ function Detail({ host, along }: { host: HostDetail; along: string }) {
                 ['AMI', host.image_id && <code>{host.image_id}</code>],
                 ...Object.entries(host.tags).map(([key, value]): [string, string] => [`Tag ${key}`, value]),
                 ['Agent', host.agent_version],
-                ['Callers found by', host.attribution_method],
+                ['Attribution', host.attribution_method],
                 ['First seen', <When key="first" at={host.first_seen} />],
                 ['Last seen', <Ago key="last" at={host.last_seen} />],
                 ['Last heartbeat', <Ago key="heartbeat" at={host.last_heartbeat} />],
@@ -122,8 +122,7 @@ function Verdict({ host: { readiness, verdict } }: { host: HostDetail }) {
           ))}
         {readiness.ready_at && (
           <p>
-            Ready on <When at={readiness.ready_at} /> if nothing calls IMDSv1 and nothing is missed until
-            then.
+            Ready on <When at={readiness.ready_at} /> if there is no IMDSv1 call and no gap until then.
           </p>
         )}
         {readiness.command && <Code code={readiness.command} label="AWS CLI command" />}
@@ -133,9 +132,9 @@ function Verdict({ host: { readiness, verdict } }: { host: HostDetail }) {
 }
 
 function Skew({ seconds }: { seconds: number }) {
-  if (Math.abs(seconds) < SKEW_TOLD_SECONDS) return <>agrees with the collector's</>;
+  if (Math.abs(seconds) < SKEW_TOLD_SECONDS) return <>same as the collector</>;
   return (
-    <Tag tone="medium">{`${duration(Math.abs(seconds))} ${seconds > 0 ? 'ahead of' : 'behind'} the collector's`}</Tag>
+    <Tag tone="medium">{`${duration(Math.abs(seconds))} ${seconds > 0 ? 'ahead of' : 'behind'} the collector`}</Tag>
   );
 }
 
@@ -157,12 +156,12 @@ function Evidence({ readiness }: { readiness: Readiness }) {
         [
           'Connections',
           coverage.kernel_connections === null
-            ? `${count(coverage.seen_connections)} seen; nobody could ask the kernel`
-            : `${count(coverage.seen_connections)} seen, ${count(coverage.kernel_connections)} told by the kernel`,
+            ? `${count(coverage.seen_connections)} seen; no count from the kernel`
+            : `${count(coverage.seen_connections)} seen, ${count(coverage.kernel_connections)} counted by the kernel`,
         ],
         ['IMDSv1 calls', count(readiness.calls_v1)],
         ['IMDSv2 calls', count(readiness.calls_v2)],
-        ['Refused with 401', count(readiness.rejected_v1)],
+        ['Rejected with 401', count(readiness.rejected_v1)],
         ['Blocked on the host', count(readiness.blocked_attempts)],
         ['Last IMDSv1', <Ago key="last" at={readiness.last_v1} />],
         ['Boots in the window', count(readiness.boot_count)],
@@ -172,7 +171,7 @@ function Evidence({ readiness }: { readiness: Readiness }) {
           'Cloud: MetadataNoToken',
           cloud?.metadata_no_token == null
             ? null
-            : `${count(cloud.metadata_no_token)} counted, ${cloud.seen_no_token === null ? 'not compared' : `${count(cloud.seen_no_token)} seen here in the same hours`}`,
+            : `${count(cloud.metadata_no_token)} counted by AWS, ${cloud.seen_no_token === null ? 'not compared with the agent' : `${count(cloud.seen_no_token)} seen by the agent in the same hours`}`,
         ],
       ]}
     />
@@ -180,7 +179,7 @@ function Evidence({ readiness }: { readiness: Readiness }) {
 }
 
 function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
-  if (coverage.gaps.length === 0) return <Empty title="None. It was watched all the time." />;
+  if (coverage.gaps.length === 0) return <Empty title="None. The host was watched all the time." />;
   return (
     <>
       <Table
@@ -189,7 +188,7 @@ function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
         rowKey={({ from, reason }) => from + reason}
         columns={[
           {
-            label: 'Gap',
+            label: 'Reason',
             heading: true,
             cell: ({ reason, detail }) => (
               <span class="what">
@@ -207,7 +206,7 @@ function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
       />
       {coverage.gap_count > coverage.gaps.length && (
         <p class="below">
-          The longest {count(coverage.gaps.length)} of {plural(coverage.gap_count, 'gap')}.
+          These are the longest {count(coverage.gaps.length)} of {plural(coverage.gap_count, 'gap')}.
         </p>
       )}
     </>
@@ -215,7 +214,7 @@ function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
 }
 
 function Boots({ readiness: { boots } }: { readiness: Readiness }) {
-  if (boots.length === 0) return <Empty title="None was reported in this window." />;
+  if (boots.length === 0) return <Empty title="No boot was reported in this window." />;
   return (
     <Table
       caption="Boots in the window, latest first"
@@ -237,14 +236,16 @@ function Offenders({ readiness: { offenders, verdict }, along }: { readiness: Re
     return (
       <Empty
         title={
-          isProven ? 'None. Nobody calls IMDSv1 here.' : 'None was seen, and not all the time was watched.'
+          isProven
+            ? 'None. No workload calls IMDSv1 on this host.'
+            : 'None was seen, but the host was not watched all the time.'
         }
       />
     );
   }
   return (
     <Table
-      caption="Who stands in the way, worst first"
+      caption="Offenders, worst first"
       rows={offenders}
       rowKey={({ id }) => id}
       columns={[
@@ -265,7 +266,7 @@ function Offenders({ readiness: { offenders, verdict }, along }: { readiness: Re
           only: 'medium',
           cell: ({ credentials_over_v1 }) => count(credentials_over_v1),
         },
-        { label: 'Last', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
+        { label: 'Last IMDSv1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
       ]}
     />
   );

@@ -47,7 +47,7 @@ export function HostsScreen() {
       {by !== null && <Groups by={by} asked={{ days, text, ...conditions }} />}
       <section class="panel flush" aria-label="Hosts">
         <div class="filters">
-          <TextFilter label="Filter by name or id" value={text} onChange={(value) => set({ text: value })} />
+          <TextFilter label="Filter by name or ID" value={text} onChange={(value) => set({ text: value })} />
           <Choices
             label="Readiness"
             chosen={verdict}
@@ -93,8 +93,8 @@ function HostList({ asked, sort, days }: ListProps) {
     <Answered answer={list} rows={12}>
       {(hosts) =>
         hosts.length === 0 ? (
-          <Empty title="No host here.">
-            <a href={`/hosts${along}`}>Remove all conditions</a>, or enrol a host:{' '}
+          <Empty title="No hosts found.">
+            <a href={`/hosts${along}`}>Remove all filters</a>, or enrol a host under{' '}
             <a href="/settings/tokens">Settings</a>.
           </Empty>
         ) : (
@@ -159,13 +159,13 @@ function columns(along: string): Column<Host>[] {
     },
     { label: 'Last IMDSv1', key: 'last_v1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
     {
-      label: 'Heartbeat',
+      label: 'Last heartbeat',
       key: 'last_heartbeat',
       only: 'medium',
       cell: ({ last_heartbeat }) => <Ago at={last_heartbeat} none="–" />,
     },
     {
-      label: 'Where',
+      label: 'Location',
       only: 'wide',
       cell: ({ account, region }) => (
         <span class="what">
@@ -183,7 +183,7 @@ function GroupChoice({ by, onChange }: { by: string | null; onChange: (by: strin
   return (
     <span class="group-choice">
       <label class="window">
-        <span>Summed by</span>
+        <span>Group by</span>
         <select
           value={tagged || tag !== null ? 'tag' : (by ?? '')}
           onChange={(event) => {
@@ -192,7 +192,7 @@ function GroupChoice({ by, onChange }: { by: string | null; onChange: (by: strin
             if (value !== 'tag') onChange(value === '' ? null : value);
           }}
         >
-          <option value="">nothing</option>
+          <option value="">none</option>
           {Object.entries(GROUPS).map(([value, label]) => (
             <option key={value} value={value}>
               {label}
@@ -204,7 +204,7 @@ function GroupChoice({ by, onChange }: { by: string | null; onChange: (by: strin
       {(tagged || tag !== null) && (
         <input
           class="short"
-          aria-label="Tag's key"
+          aria-label="Tag key"
           placeholder="key, then Enter"
           value={tag ?? ''}
           spellcheck={false}
@@ -240,7 +240,7 @@ function Groups({ by, asked }: { by: string; asked: Record<string, string | numb
                 heading: true,
                 cell: ({ value }) =>
                   value === null ? (
-                    <span class="quiet">not known</span>
+                    <span class="quiet">unknown</span>
                   ) : (
                     <button type="button" class="link" onClick={() => set(narrow(value))}>
                       {value}

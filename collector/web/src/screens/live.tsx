@@ -10,7 +10,7 @@ import { ScreenHead } from '../shell.tsx';
 import { query, useUrlState } from '../url_state.ts';
 import './live.css';
 
-const FIELDS = { offender: 'Offender', host: 'Host id', category: 'Category', path: 'Path' };
+const FIELDS = { offender: 'Offender', host: 'Host ID', category: 'Category', path: 'Path' };
 const STATES = { connecting: 'Connecting', open: 'Live', lost: 'Reconnecting' };
 
 export function LiveScreen() {
@@ -27,7 +27,7 @@ export function LiveScreen() {
     <>
       <ScreenHead
         title="Live"
-        subtitle="Calls as agents report them; routine IMDSv2 calls come in sums and are not here"
+        subtitle="Calls as agents report them. Routine IMDSv2 calls arrive as roll-ups and are not listed."
       >
         <span class={`feed-state ${feed.state}${feed.paused ? ' paused' : ''}`}>
           <i aria-hidden="true" />
@@ -67,19 +67,21 @@ export function LiveScreen() {
         </div>
         {feed.leftOut > 0 && (
           <p class="below" role="status">
-            {plural(feed.leftOut, 'call')} came too fast to be shown here. They are stored all the same.
+            {plural(feed.leftOut, 'call')} arrived too fast to be shown here. They are stored.
           </p>
         )}
         {shown.length === 0 ? (
-          <Empty title={feed.calls.length > 0 ? 'Nothing of what came matches.' : 'Nothing has come yet.'}>
+          <Empty title={feed.calls.length > 0 ? 'No call matches the filter.' : 'No calls yet.'}>
             {feed.calls.length > 0
-              ? 'Change the filter.'
-              : 'This fills by itself as soon as an agent reports a call.'}
+              ? 'Change or clear the filter.'
+              : 'A call appears here as soon as an agent reports it.'}
           </Empty>
         ) : (
           <CallTable caption="Calls, newest first" calls={shown} withCaller />
         )}
-        {feed.calls.length === MAX_ROWS && <p class="below">The latest {count(MAX_ROWS)} are kept here.</p>}
+        {feed.calls.length === MAX_ROWS && (
+          <p class="below">Only the latest {count(MAX_ROWS)} calls are shown.</p>
+        )}
       </section>
     </>
   );

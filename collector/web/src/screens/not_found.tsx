@@ -4,10 +4,10 @@ import { ScreenHead } from '../shell.tsx';
 export function NotFoundScreen() {
   return (
     <>
-      <ScreenHead title="Not here" />
+      <ScreenHead title="Page not found" />
       <section class="panel">
         <Empty title="There is no screen at this address.">
-          Go to the <a href="/">overview</a>.
+          Check the address, or go to the <a href="/">overview</a>.
         </Empty>
       </section>
     </>

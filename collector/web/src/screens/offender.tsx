@@ -58,17 +58,21 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
               label={`IMDSv1 calls of ${offender.title} over time`}
             />
           </Panel>
-          <Panel title="Process tree" class="processes" note="Its latest processes and their parents">
+          <Panel
+            title="Process tree"
+            class="processes"
+            note="The latest processes of this workload, with their parents"
+          >
             {offender.processes.some(({ process }) => process !== null) ? (
               <ProcessTree processes={offender.processes} />
             ) : (
-              <Empty title="Which process it was could not be found.">
-                Only the hosts and the source address say who it is. The agent finds more with eBPF:{' '}
-                <code>imdswatch doctor</code> on the host says what is in the way.
+              <Empty title="The process could not be identified.">
+                Only the host and the source address are known. The agent identifies more processes with eBPF.
+                Run <code>imdswatch doctor</code> on the host to see what prevents it.
               </Empty>
             )}
           </Panel>
-          <Panel title="What it asked for without a token" class="paths" flush>
+          <Panel title="Paths requested without a token" class="paths" flush>
             <Paths offender={offender} />
           </Panel>
           <Panel title={plural(offender.host_count, 'host')} class="hosts" flush>
@@ -76,7 +80,7 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
           </Panel>
         </div>
         <div>
-          <Panel title="What it did" class="did">
+          <Panel title="Activity" class="did">
             <Facts
               facts={[
                 ['IMDSv1 calls', count(offender.calls_v1)],
@@ -90,16 +94,16 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
                 ],
                 ['Roles', offender.roles_v1.length > 0 && <code>{offender.roles_v1.join(', ')}</code>],
                 [
-                  'Credentials last',
+                  'Last credentials over IMDSv1',
                   offender.last_credentials_over_v1 && <Ago at={offender.last_credentials_over_v1} />,
                 ],
-                ['Refused with 401', offender.rejected_v1 > 0 && count(offender.rejected_v1)],
+                ['Rejected with 401', offender.rejected_v1 > 0 && count(offender.rejected_v1)],
                 [
-                  'Fell back, token request unanswered',
+                  'Fallbacks: token request unanswered',
                   offender.fallbacks.token_unanswered > 0 && count(offender.fallbacks.token_unanswered),
                 ],
                 [
-                  'Fell back, token request refused',
+                  'Fallbacks: token request refused',
                   offender.fallbacks.token_refused > 0 && count(offender.fallbacks.token_refused),
                 ],
                 ['Blocked on the host', offender.blocked_attempts > 0 && count(offender.blocked_attempts)],
@@ -109,7 +113,7 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
               ]}
             />
           </Panel>
-          <Panel title="Who it is" class="who">
+          <Panel title="Workload" class="who">
             <Facts
               facts={[
                 ['Executable', offender.executable && <code>{offender.executable}</code>],
@@ -121,7 +125,7 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
                 ['Namespace', offender.k8s_namespace],
                 ['Container', offender.k8s_container],
                 ['Client', offender.advice.client],
-                ['Releases seen', offender.advice.versions_seen.join(', ')],
+                ['Versions seen', offender.advice.versions_seen.join(', ')],
                 ['Source address', offender.source_address && <code>{offender.source_address}</code>],
                 ['Accounts', offender.accounts.join(', ')],
                 ['Regions', offender.regions.join(', ')],
@@ -153,7 +157,7 @@ function AdvicePanel({ advice }: { advice: Advice }) {
       {(advice.minimum_version || advice.fallback_off_since) && (
         <Facts
           facts={[
-            ['Speaks IMDSv2 since', advice.minimum_version],
+            ['Supports IMDSv2 since', advice.minimum_version],
             ['Fallback can be turned off since', advice.fallback_off_since],
           ]}
         />
@@ -173,20 +177,20 @@ function AdvicePanel({ advice }: { advice: Advice }) {
 }
 
 function Paths({ offender: { paths_v1 } }: { offender: OffenderDetail }) {
-  if (paths_v1.length === 0) return <Empty title="Nothing: it never asked without a token." />;
+  if (paths_v1.length === 0) return <Empty title="None. No request without a token was seen." />;
   return (
     <Table
-      caption="Paths asked for without a token, most frequent first"
+      caption="Paths requested without a token, most frequent first"
       rows={paths_v1}
       rowKey={({ path }) => path ?? ''}
       columns={[
         {
           label: 'Path',
           heading: true,
-          cell: ({ path }) => (path === null ? <span class="quiet">others</span> : <code>{path}</code>),
+          cell: ({ path }) => (path === null ? <span class="quiet">other paths</span> : <code>{path}</code>),
         },
         { label: 'Calls', numeric: true, cell: ({ calls }) => count(calls) },
-        { label: 'Last', cell: ({ last_seen }) => <Ago at={last_seen} /> },
+        { label: 'Last request', cell: ({ last_seen }) => <Ago at={last_seen} /> },
       ]}
     />
   );
@@ -213,7 +217,7 @@ function Hosts({ offender: { all_hosts }, along }: { offender: OffenderDetail; a
           ),
         },
         { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => count(calls_v1) },
-        { label: 'Last', cell: ({ last_v1, last_seen }) => <Ago at={last_v1 ?? last_seen} /> },
+        { label: 'Last call', cell: ({ last_v1, last_seen }) => <Ago at={last_v1 ?? last_seen} /> },
       ]}
     />
   );
@@ -233,8 +237,9 @@ function LatestCalls({ id, days }: { id: string; days: number }) {
       <Answered answer={calls} rows={4}>
         {({ items }) =>
           items.length === 0 ? (
-            <Empty title="None is kept.">
-              Single calls are kept for less long than their sums: see Retention in the settings.
+            <Empty title="No single calls are stored for this window.">
+              Single calls are deleted sooner than their hourly sums. See{' '}
+              <a href="/settings/retention">Retention</a>.
             </Empty>
           ) : (
             <CallTable caption="Latest calls, newest first" calls={items} relative />

@@ -21,7 +21,7 @@ const FIELDS = {
   unit: 'Unit',
   namespace: 'Namespace',
   user: 'User',
-  host: 'Host id',
+  host: 'Host ID',
   account: 'Account',
   region: 'Region',
   tag: 'Tag',
@@ -41,7 +41,7 @@ export function OffendersScreen() {
     severity.length > 0 || text !== '' || Object.values(conditions).some((held) => held.length > 0);
   return (
     <>
-      <ScreenHead title="Offenders" subtitle="Workloads over the whole fleet that still call IMDSv1" windowed>
+      <ScreenHead title="Offenders" subtitle="Workloads across the fleet that still call IMDSv1" windowed>
         <Export path="/offenders" asked={asked} />
       </ScreenHead>
       <section class="panel flush" aria-label="Offenders">
@@ -73,13 +73,12 @@ export function OffendersScreen() {
               narrowed ? (
                 <Empty title="No offender matches.">
                   <a href={`/offenders${query({ days: days === DEFAULT_DAYS ? null : days })}`}>
-                    Remove all conditions
+                    Remove all filters
                   </a>
                 </Empty>
               ) : (
                 <Empty title="No IMDSv1 call was seen.">
-                  Which <a href="/hosts">hosts</a> were watched all the time, and are proven ready for it to
-                  be switched off?
+                  See which <a href="/hosts">hosts</a> are proven safe for <code>HttpTokens=required</code>.
                 </Empty>
               )
             ) : (
@@ -151,12 +150,12 @@ function columns(days: number): Column<Offender>[] {
       cell: ({ advice_headline }) => <span class="advice-line">{advice_headline}</span>,
     },
     {
-      label: 'First',
+      label: 'First IMDSv1',
       key: 'first_v1',
       only: 'widest',
       cell: ({ first_v1 }) => <Ago at={first_v1} none="–" />,
     },
-    { label: 'Last', key: 'last_v1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
+    { label: 'Last IMDSv1', key: 'last_v1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
   ];
 }
 
@@ -180,7 +179,7 @@ function contextOf(offender: Offender): string {
     pod === '' ? null : pod,
     offender.container_image,
     offender.systemd_unit,
-    offender.attributed ? null : 'process not found',
+    offender.attributed ? null : 'process not identified',
   ];
   return parts.filter((part) => part !== null).join(' · ');
 }

@@ -58,9 +58,7 @@ function Findings({ overview, newest, along }: FindingsProps) {
           label="Credentials over IMDSv1"
           value={calls.credentials_over_v1}
           tone={calls.credentials_over_v1 > 0 ? 'critical' : 'good'}
-          note={
-            calls.credentials_over_v1 > 0 ? 'handed out without a token' : 'none handed out without a token'
-          }
+          note={calls.credentials_over_v1 > 0 ? 'returned without a token' : 'none returned without a token'}
           href={`/offenders${query({ ...along, severity: 'credentials' })}`}
         />
         <Tile
@@ -75,8 +73,8 @@ function Findings({ overview, newest, along }: FindingsProps) {
           value={calls.v1}
           note={
             calls.v1 + calls.v2 === 0
-              ? 'no calls at all were seen'
-              : `${percent((calls.v1 / (calls.v1 + calls.v2)) * 100)} of all calls${calls.rejected_v1 > 0 ? `, ${count(calls.rejected_v1)} refused` : ''}`
+              ? 'no calls were seen'
+              : `${percent((calls.v1 / (calls.v1 + calls.v2)) * 100)} of all calls${calls.rejected_v1 > 0 ? `, ${count(calls.rejected_v1)} rejected` : ''}`
           }
         />
         <Tile
@@ -90,7 +88,7 @@ function Findings({ overview, newest, along }: FindingsProps) {
           label="Silent hosts"
           value={hosts.silent}
           tone={hosts.silent > 0 ? 'medium' : 'good'}
-          note={hosts.silent > 0 ? 'nothing is known of them now' : 'every agent reports'}
+          note={hosts.silent > 0 ? 'their agents stopped reporting' : 'every agent reports'}
           href={`/hosts${query({ ...along, state: 'silent' })}`}
         />
       </ul>
@@ -114,7 +112,7 @@ function Findings({ overview, newest, along }: FindingsProps) {
           {({ items }) => <Newest offenders={items} along={along} />}
         </Answered>
       </Panel>
-      <Panel title="Hosts gone silent" class="silent" flush>
+      <Panel title="Silent hosts" class="silent" flush>
         <Silent hosts={overview.silent_hosts} />
       </Panel>
     </div>
@@ -145,7 +143,9 @@ function Tile({ label, value, note, tone = 'neutral', href }: TileProps) {
 function Newest({ offenders, along }: { offenders: Offender[]; along: { days?: number } }) {
   const called = offenders.filter(({ first_v1 }) => first_v1 !== null);
   if (called.length === 0)
-    return <Empty title="Nobody called IMDSv1.">The hosts that are ready can be switched.</Empty>;
+    return (
+      <Empty title="No workload called IMDSv1.">Tokens can be required on the hosts that are ready.</Empty>
+    );
   return (
     <ul class="rows">
       {called.map((offender) => (
@@ -194,12 +194,11 @@ function FirstSteps() {
   return (
     <section class="panel">
       <Empty title="No host has reported yet.">
-        Make an enrolment token under <a href="/settings/tokens">Settings</a>, then start the agent on a host
-        with{' '}
+        Create an enrolment token under <a href="/settings/tokens">Settings</a>. Then start the agent on a
+        host:{' '}
         <code>
           imdswatch agent --collector-url {location.origin.replace(/^http/, 'ws')} --agent-token-file FILE
         </code>
-        .
       </Empty>
     </section>
   );

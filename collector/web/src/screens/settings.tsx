@@ -43,9 +43,13 @@ export function SettingsScreen() {
       {section === undefined || !allowed.includes(section) || Content === undefined ? (
         <section class="panel">
           <Empty
-            title={section === undefined ? 'There is no such part of the settings.' : 'This is for admins.'}
+            title={
+              section === undefined
+                ? 'This part of the settings does not exist.'
+                : 'Only admins can see this.'
+            }
           >
-            {section !== undefined && 'Ask somebody whose token has the role admin.'}
+            {section !== undefined && 'Sign in with a token that has the role admin.'}
           </Empty>
         </section>
       ) : (

@@ -21,11 +21,11 @@ const ALERTS_SHOWN = 50;
 const SUMMARY = 'summary';
 
 export const RULES: Record<AlertRule, string> = {
-  new_offender: 'A new offender',
+  new_offender: 'New offender',
   credentials_over_v1: 'Credentials over IMDSv1',
-  host_not_ready: 'A ready host is not any more',
-  host_silent: 'A host went silent',
-  coverage_lost: 'Coverage was lost',
+  host_not_ready: 'Host no longer ready',
+  host_silent: 'Host silent',
+  coverage_lost: 'Coverage lost',
 };
 const SEVERITY_TONE: Record<Alert['severity'], Tone> = {
   critical: 'critical',
@@ -73,7 +73,9 @@ function Destinations() {
         <Answered answer={answer}>
           {({ items }) =>
             items.length === 0 ? (
-              <Empty title="Alerts go nowhere yet.">Add a webhook, a Slack channel, syslog or email.</Empty>
+              <Empty title="No destinations yet.">
+                Add a webhook, a Slack channel, syslog or email to receive alerts.
+              </Empty>
             ) : (
               <Table
                 caption="Destinations of alerts"
@@ -94,7 +96,7 @@ function Destinations() {
                     ),
                   },
                   {
-                    label: 'Tells of',
+                    label: 'Alerts about',
                     only: 'medium',
                     cell: ({ rules }) => rules.map((rule) => RULES[rule]).join(', '),
                   },
@@ -123,7 +125,7 @@ function Delivery({
   return (
     <span class="what">
       <span>
-        {enabled ? <Ago at={last_delivered} none="nothing yet" /> : <Tag>Off</Tag>}
+        {enabled ? <Ago at={last_delivered} none="nothing sent yet" /> : <Tag>Disabled</Tag>}
         {waiting > 0 && <Tag tone="medium">{`${count(waiting)} waiting`}</Tag>}
       </span>
       {last_error && <span class="error-line">{last_error}</span>}
@@ -151,7 +153,7 @@ function DestinationActions({ destination, reload }: { destination: Destination;
             });
         }}
       >
-        {action.busy ? 'Sending…' : 'Test'}
+        {action.busy ? 'Sending…' : 'Send test'}
       </button>
       <button
         type="button"
@@ -163,7 +165,7 @@ function DestinationActions({ destination, reload }: { destination: Destination;
           })
         }
       >
-        {destination.enabled ? 'Switch off' : 'Switch on'}
+        {destination.enabled ? 'Disable' : 'Enable'}
       </button>
       <Confirm
         label="Remove"
@@ -188,7 +190,7 @@ function RecentAlerts() {
       <Answered answer={answer}>
         {({ items }) =>
           items.length === 0 ? (
-            <Empty title="None." />
+            <Empty title="No alerts yet." />
           ) : (
             <Table
               caption="Alerts, newest first"

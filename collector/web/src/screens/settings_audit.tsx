@@ -11,11 +11,11 @@ const PAGE_ROWS = 100;
 export function AuditLog() {
   const list = useList<AuditEntry>('/audit', PAGE_ROWS);
   return (
-    <Panel title="Audit log" flush note="What was changed, by whom. Newest first.">
+    <Panel title="Audit log" flush note="Every change to tokens, alerts and retention, newest first">
       <Answered answer={list}>
         {(entries) =>
           entries.length === 0 ? (
-            <Empty title="Nothing has been changed yet." />
+            <Empty title="No changes yet." />
           ) : (
             <>
               <Table
@@ -24,11 +24,11 @@ export function AuditLog() {
                 rowKey={({ id }) => id}
                 columns={[
                   { label: 'Time', cell: ({ time }) => <When at={time} /> },
-                  { label: 'Who', heading: true, cell: ({ actor }) => actor },
-                  { label: 'What', cell: ({ action }) => <code>{action}</code> },
-                  { label: 'To what', cell: ({ subject }) => <span class="wrap">{subject}</span> },
+                  { label: 'Changed by', heading: true, cell: ({ actor }) => actor },
+                  { label: 'Action', cell: ({ action }) => <code>{action}</code> },
+                  { label: 'Object', cell: ({ subject }) => <span class="wrap">{subject}</span> },
                   { label: 'Detail', only: 'medium', cell: ({ detail }) => detail },
-                  { label: 'From', only: 'wide', cell: ({ source_address }) => source_address },
+                  { label: 'Source address', only: 'wide', cell: ({ source_address }) => source_address },
                 ]}
               />
               <More list={list} />

@@ -31,7 +31,7 @@ export function DestinationForm({ done, cancel }: { done: () => void; cancel: ()
   };
   return (
     <Form action={action} label="Add destination" onSubmit={submit} cancel={cancel}>
-      <Field label="Kind">
+      <Field label="Channel">
         <select value={kind} onChange={(event) => setKind(event.currentTarget.value as Kind)}>
           {Object.entries(KINDS).map(([value, label]) => (
             <option key={value} value={value}>
@@ -45,7 +45,7 @@ export function DestinationForm({ done, cancel }: { done: () => void; cancel: ()
       </Field>
       <Fields kind={kind} />
       <fieldset class="rules">
-        <legend>Tells of</legend>
+        <legend>Alerts about</legend>
         {Object.entries(RULES).map(([rule, label]) => (
           <label key={rule} class="check">
             <input type="checkbox" name="rules" value={rule} defaultChecked />
@@ -67,7 +67,7 @@ function Fields({ kind }: { kind: Kind }) {
           </Field>
           <Field
             label="Secret"
-            hint={`Signs each request; at least ${MIN_SECRET_CHARACTERS} characters, or none.`}
+            hint={`Optional. Signs each request. At least ${MIN_SECRET_CHARACTERS} characters.`}
           >
             <input
               name="secret"
@@ -101,7 +101,7 @@ function Fields({ kind }: { kind: Kind }) {
               <option value="tls">TLS</option>
             </select>
           </Field>
-          <Field label="Facility" hint="16 is local0.">
+          <Field label="Facility" hint="16 means local0.">
             <input name="facility" type="number" min={0} max={23} defaultValue="16" required />
           </Field>
         </>
@@ -115,11 +115,11 @@ function Fields({ kind }: { kind: Kind }) {
           <Field label="Port">
             <input name="port" type="number" min={1} max={65535} defaultValue="587" required />
           </Field>
-          <Field label="Security">
+          <Field label="Encryption">
             <select name="security">
               <option value="starttls">STARTTLS</option>
               <option value="tls">TLS</option>
-              <option value="none">None, for a relay on this machine</option>
+              <option value="none">None: only for a relay on the collector’s machine</option>
             </select>
           </Field>
           <Field label="User name">
@@ -131,7 +131,7 @@ function Fields({ kind }: { kind: Kind }) {
           <Field label="From">
             <input name="from" type="email" required autocomplete="off" />
           </Field>
-          <Field label="To" hint="Several with commas between them.">
+          <Field label="To" hint="Separate several addresses with commas.">
             <input name="to" type="email" multiple required autocomplete="off" />
           </Field>
         </>

@@ -19,7 +19,7 @@ export function RetentionSettings() {
   return (
     <Panel
       title="Retention"
-      note="Single calls are kept for days, their sums by hour for long: trends and readiness come from the sums."
+      note="Single calls are kept for days. Their hourly sums are kept longer, because trends and verdicts are computed from the sums."
     >
       <Answered answer={answer}>
         {(retention) =>
@@ -29,8 +29,8 @@ export function RetentionSettings() {
             <Facts
               facts={[
                 ['Single calls', plural(retention.raw_days, 'day')],
-                ['Sums', plural(retention.rollup_days, 'day')],
-                ['At most on disk', bytes(retention.max_bytes)],
+                ['Hourly sums', plural(retention.rollup_days, 'day')],
+                ['Maximum on disk', bytes(retention.max_bytes)],
               ]}
             />
           )
@@ -59,7 +59,7 @@ function RetentionForm({ retention, reload }: { retention: Retention; reload: ()
   };
   return (
     <Form action={action} label="Save" onSubmit={submit}>
-      <Field label="Single calls, days">
+      <Field label="Single calls (days)">
         <input
           name="raw_days"
           type="number"
@@ -69,7 +69,7 @@ function RetentionForm({ retention, reload }: { retention: Retention; reload: ()
           defaultValue={String(retention.raw_days)}
         />
       </Field>
-      <Field label="Sums, days">
+      <Field label="Hourly sums (days)">
         <input
           name="rollup_days"
           type="number"
@@ -79,7 +79,7 @@ function RetentionForm({ retention, reload }: { retention: Retention; reload: ()
           defaultValue={String(retention.rollup_days)}
         />
       </Field>
-      <Field label="At most on disk, GiB" hint="When it is reached, the oldest single calls go first.">
+      <Field label="Maximum on disk (GiB)" hint="Above this size, the oldest single calls are deleted first.">
         <input
           name="max_gib"
           type="number"

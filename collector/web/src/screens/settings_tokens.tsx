@@ -13,9 +13,12 @@ import { Ago, When } from '../time.tsx';
 import './settings_tokens.css';
 
 const KINDS: Record<TokenKind, { label: string; hint: string }> = {
-  person: { label: 'Person', hint: 'Signs in here and uses the API.' },
-  enrolment: { label: 'Enrolment', hint: 'Lets new agents ask for a credential of their own.' },
-  agent: { label: 'Agent', hint: 'The credential of one host’s agent; it speaks for no other host.' },
+  person: { label: 'Person', hint: 'Signs a person in to this page and to the API.' },
+  enrolment: { label: 'Enrolment', hint: 'Lets new agents join. Each receives its own credential.' },
+  agent: {
+    label: 'Agent',
+    hint: 'The credential of the agent on one host. It cannot report for another host.',
+  },
 };
 
 interface MadeToken {
@@ -39,12 +42,11 @@ export function TokenSettings() {
         <section class="panel secret" aria-label="New token" role="status">
           <div class="content">
             <p>
-              <strong>{made.token.name}</strong>: copy it now. It is shown this once and cannot be shown
-              again.
+              <strong>{made.token.name}</strong>: copy this token now. It is shown only once.
             </p>
             <Code code={made.secret} label="The token" />
             <button type="button" class="button" onClick={() => setMade(null)}>
-              I have it
+              Done
             </button>
           </div>
         </section>
@@ -59,7 +61,7 @@ export function TokenSettings() {
               checked={withRevoked}
               onChange={(event) => setWithRevoked(event.currentTarget.checked)}
             />
-            Show revoked and expired
+            Show revoked and expired tokens
           </label>
         }
       >
@@ -82,7 +84,7 @@ function stateOf({ revoked, expires }: Token): 'Revoked' | 'Expired' | null {
 }
 
 function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
-  if (tokens.length === 0) return <Empty title="None.">Make one above.</Empty>;
+  if (tokens.length === 0) return <Empty title="No tokens.">Create one above.</Empty>;
   return (
     <Table
       caption="Tokens"
@@ -102,9 +104,9 @@ function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
             </span>
           ),
         },
-        { label: 'For', cell: ({ kind, role }) => `${KINDS[kind].label}${role ? `, ${role}` : ''}` },
-        { label: 'Made', only: 'medium', cell: ({ created }) => <Ago at={created} /> },
-        { label: 'By', only: 'wide', cell: ({ created_by }) => created_by },
+        { label: 'Kind', cell: ({ kind, role }) => `${KINDS[kind].label}${role ? `, ${role}` : ''}` },
+        { label: 'Created', only: 'medium', cell: ({ created }) => <Ago at={created} /> },
+        { label: 'Created by', only: 'wide', cell: ({ created_by }) => created_by },
         { label: 'Last used', cell: ({ last_used }) => <Ago at={last_used} /> },
         { label: 'Expires', only: 'medium', cell: ({ expires }) => <When at={expires} /> },
         {
@@ -146,9 +148,9 @@ function NewTokenPanel({ onMade }: { onMade: (made: MadeToken) => void }) {
     });
   };
   return (
-    <Panel title="Make a token">
-      <Form action={action} label="Make token" onSubmit={submit}>
-        <Field label="For" hint={KINDS[kind].hint}>
+    <Panel title="Create a token">
+      <Form action={action} label="Create token" onSubmit={submit}>
+        <Field label="Kind" hint={KINDS[kind].hint}>
           <select
             name="kind"
             value={kind}
@@ -168,12 +170,12 @@ function NewTokenPanel({ onMade }: { onMade: (made: MadeToken) => void }) {
           <Field label="Role">
             <select name="role">
               <option value="viewer">Viewer: sees findings</option>
-              <option value="admin">Admin: also manages these settings</option>
+              <option value="admin">Admin: also changes these settings</option>
             </select>
           </Field>
         )}
         {kind === 'agent' && (
-          <Field label="Host id">
+          <Field label="Host ID">
             <input
               name="host_id"
               required
@@ -183,7 +185,7 @@ function NewTokenPanel({ onMade }: { onMade: (made: MadeToken) => void }) {
             />
           </Field>
         )}
-        <Field label="Expires after days" hint="Left empty, it never does.">
+        <Field label="Expires after (days)" hint="Leave empty for a token that never expires.">
           <input name="expires_days" type="number" min={1} max={3650} />
         </Field>
       </Form>

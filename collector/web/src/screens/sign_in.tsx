@@ -56,11 +56,11 @@ export function SignInScreen() {
           imdswatch
         </h1>
         {state.is === 'out' && state.expired && !problem && (
-          <p>Your session has ended. Sign in to go on where you were.</p>
+          <p>Your session has ended. Sign in to return to this screen.</p>
         )}
         {problem && <Failed problem={problem} />}
         {/* Asked and not done at once: a link from somebody else must not sign in by being opened. */}
-        {code !== null && <p>This link signs you in on this browser. It works once.</p>}
+        {code !== null && <p>This link signs you in to this browser. It works once.</p>}
         {code === null && (
           <label class="field">
             Token
@@ -80,8 +80,8 @@ export function SignInScreen() {
         </button>
         {code === null && (
           <p class="quiet">
-            No token? On the collector's machine, <code>imdswatch token sign-in-link</code> prints a link that
-            signs you in once.
+            No token? Run <code>imdswatch token sign-in-link</code> on the collector's machine. It prints a
+            link that signs you in once.
           </p>
         )}
       </form>
