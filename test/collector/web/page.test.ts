@@ -137,7 +137,7 @@ describe('the page', { skip: cannotBrowse }, () => {
       .filter(({ first_v1 }) => first_v1 !== null)
       .sort((a, b) => (a.first_v1! < b.first_v1! ? 1 : -1))
       .map(({ title }) => title);
-    assert.deepEqual((await newest.allInnerTexts()).slice(1), expected.slice(0, 8));
+    assert.deepEqual((await newest.allTextContents()).slice(1), expected.slice(0, 8));
     await visit.page.getByText('Show as a table').click();
     assert.ok((await visit.page.locator('.numbers tbody tr').count()) > 10);
     await visit.page.getByRole('link', { name: /^Blocked/ }).click();
@@ -148,7 +148,7 @@ describe('the page', { skip: cannotBrowse }, () => {
 
   test('offenders: filter, severity, conditions and order are in the address and outlive a reload', async () => {
     const visit = await begin();
-    const titles = async () => (await visit.rows('Offenders')).map((cells) => cells[1]!.split('\n')[0]);
+    const titles = () => visit.page.locator('tbody .path-text').allTextContents();
     await visit.go('/offenders');
     assert.deepEqual(
       await titles(),
@@ -186,6 +186,16 @@ describe('the page', { skip: cannotBrowse }, () => {
     await visit.settled();
     assert.equal(visit.address(), '/offenders?user=deploy');
     assert.deepEqual(await titles(), ['/usr/bin/curl']);
+    await visit.end();
+  });
+
+  test('a path that is shown in two parts is copied as one line', async () => {
+    const visit = await begin({ permissions: ['clipboard-read', 'clipboard-write'] });
+    await visit.go('/offenders');
+    await visit.page.evaluate("getSelection().selectAllChildren(document.querySelector('tbody .path-text'))");
+    await visit.page.keyboard.press('ControlOrMeta+c');
+    assert.equal(await visit.page.evaluate('navigator.clipboard.readText()'), offenders[0]!.title);
+    await visit.page.locator('html:not(.copying)').waitFor();
     await visit.end();
   });
 
@@ -235,7 +245,7 @@ describe('the page', { skip: cannotBrowse }, () => {
     const stopped = readiness.coverage.gaps.find(({ reason }) => reason === 'agent_not_running')!;
     assert.ok(Math.abs((drawn.x - bar.x) / bar.width - (Date.parse(stopped.from) - from) / span) < 0.01);
     await visit.page.getByText('capture.dropped 42').waitFor();
-    await visit.page.getByText('All counters').click();
+    await visit.page.getByText('All counters', { exact: true }).click();
     assert.equal(await visit.page.locator('tr.loss').count(), 2);
 
     await visit.go(`/hosts/${hostNamed('edge-1').id}`);

@@ -1,9 +1,9 @@
-/** A path that is too long for its place is cut in its middle: the name of the file stays whole. */
+/** A path that is cut in its middle where it is too long, so that the name of the file stays whole. */
 import { splitPath } from './split_path.ts';
 import './path_text.css';
 
 interface Props {
-  /** A path, or any other text, which is cut at its end as usual. */
+  /** A path. Any other text is cut at its end. */
   text: string;
 }
 
@@ -16,3 +16,9 @@ export function PathText({ text }: Props) {
     </span>
   );
 }
+
+// A browser copies the two parts of a flex box as two lines. They are one line of text while the selection is copied.
+addEventListener('copy', () => {
+  document.documentElement.classList.add('copying');
+  setTimeout(() => document.documentElement.classList.remove('copying'));
+});
