@@ -1,5 +1,5 @@
 /** Forms that send one request, and buttons that do: busy while it runs, and saying what came of it. */
-import type { ComponentChildren } from 'preact';
+import type { ComponentChildren, InputHTMLAttributes } from 'preact';
 import { useState } from 'preact/hooks';
 import { asProblem } from '../api/answer.ts';
 import type { Problem } from '../api/client.ts';
@@ -67,7 +67,7 @@ export function Form({ action, label, onSubmit, cancel, children }: FormProps) {
 
 interface FieldProps {
   label: string;
-  hint?: string;
+  hint?: string | undefined;
   children: ComponentChildren;
 }
 
@@ -78,6 +78,40 @@ export function Field({ label, hint, children }: FieldProps) {
       {children}
       {hint && <span class="hint">{hint}</span>}
     </label>
+  );
+}
+
+export type FieldDefinition = {
+  /** The name of the value in the form's data. */
+  name: string;
+  label: string;
+  hint?: string;
+} & (
+  | { input: InputHTMLAttributes<HTMLInputElement> }
+  /** Value to label. */
+  | { options: Record<string, string> }
+);
+
+/** Fields that follow each other: text inputs without autocompletion, and selects. */
+export function FieldList({ fields }: { fields: FieldDefinition[] }) {
+  return (
+    <>
+      {fields.map((field) => (
+        <Field key={field.name} label={field.label} hint={field.hint}>
+          {'options' in field ? (
+            <select name={field.name}>
+              {Object.entries(field.options).map(([value, label]) => (
+                <option key={value} value={value}>
+                  {label}
+                </option>
+              ))}
+            </select>
+          ) : (
+            <input name={field.name} autocomplete="off" {...field.input} />
+          )}
+        </Field>
+      ))}
+    </>
   );
 }
 

@@ -1,7 +1,8 @@
 /** Where alerts go, what they tell, and those of late. */
 
 import { useState } from 'preact/hooks';
-import type { Alert, AlertRule, Destination } from '../../../model/administration.ts';
+import type { Alert, Destination } from '../../../model/administration.ts';
+import { ALERT_RULES } from '../alert_rules.ts';
 import { useAnswer } from '../api/answer.ts';
 import { ask } from '../api/client.ts';
 import { useSession } from '../api/session.tsx';
@@ -20,13 +21,6 @@ const ALERTS_SHOWN = 50;
 /** Subject of an alert that stands for many at once. */
 const SUMMARY = 'summary';
 
-export const RULES: Record<AlertRule, string> = {
-  new_offender: 'New offender',
-  credentials_over_v1: 'Credentials over IMDSv1',
-  host_not_ready: 'Host no longer ready',
-  host_silent: 'Host silent',
-  coverage_lost: 'Coverage lost',
-};
 const SEVERITY_TONE: Record<Alert['severity'], Tone> = {
   critical: 'critical',
   warning: 'medium',
@@ -98,7 +92,7 @@ function Destinations() {
                   {
                     label: 'Alerts about',
                     only: 'medium',
-                    cell: ({ rules }) => rules.map((rule) => RULES[rule]).join(', '),
+                    cell: ({ rules }) => rules.map((rule) => ALERT_RULES[rule]).join(', '),
                   },
                   { label: 'Delivery', cell: (destination) => <Delivery destination={destination} /> },
                   {

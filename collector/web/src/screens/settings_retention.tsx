@@ -6,7 +6,7 @@ import { useAnswer } from '../api/answer.ts';
 import { ask } from '../api/client.ts';
 import { useSession } from '../api/session.tsx';
 import { bytes, plural } from '../format.ts';
-import { Field, Form, useAction } from '../parts/form.tsx';
+import { type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
 import { Facts, Panel } from '../parts/panel.tsx';
 import { Answered } from '../parts/states.tsx';
 
@@ -59,37 +59,32 @@ function RetentionForm({ retention, reload }: { retention: Retention; reload: ()
   };
   return (
     <Form action={action} label="Save" onSubmit={submit}>
-      <Field label="Single calls (days)">
-        <input
-          name="raw_days"
-          type="number"
-          required
-          min={1}
-          max={3650}
-          defaultValue={String(retention.raw_days)}
-        />
-      </Field>
-      <Field label="Hourly sums (days)">
-        <input
-          name="rollup_days"
-          type="number"
-          required
-          min={1}
-          max={3650}
-          defaultValue={String(retention.rollup_days)}
-        />
-      </Field>
-      <Field label="Maximum on disk (GiB)" hint="Above this size, the oldest single calls are deleted first.">
-        <input
-          name="max_gib"
-          type="number"
-          required
-          min={0.0625}
-          step="any"
-          defaultValue={String(Math.round((retention.max_bytes / GIB_BYTES) * 1000) / 1000)}
-        />
-      </Field>
+      <FieldList fields={fieldsOf(retention)} />
       <p role="status">{saved && 'Saved.'}</p>
     </Form>
   );
+}
+
+function fieldsOf({ raw_days, rollup_days, max_bytes }: Retention): FieldDefinition[] {
+  const days = { type: 'number' as const, required: true, min: 1, max: 3650 };
+  return [
+    { name: 'raw_days', label: 'Single calls (days)', input: { ...days, defaultValue: String(raw_days) } },
+    {
+      name: 'rollup_days',
+      label: 'Hourly sums (days)',
+      input: { ...days, defaultValue: String(rollup_days) },
+    },
+    {
+      name: 'max_gib',
+      label: 'Maximum on disk (GiB)',
+      hint: 'Above this size, the oldest single calls are deleted first.',
+      input: {
+        type: 'number',
+        required: true,
+        min: 0.0625,
+        step: 'any',
+        defaultValue: String(Math.round((max_bytes / GIB_BYTES) * 1000) / 1000),
+      },
+    },
+  ];
 }

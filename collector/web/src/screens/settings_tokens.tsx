@@ -5,7 +5,7 @@ import { useAnswer } from '../api/answer.ts';
 import { ask } from '../api/client.ts';
 import { Tag } from '../parts/badge.tsx';
 import { Code } from '../parts/copy.tsx';
-import { Confirm, Field, Form, useAction } from '../parts/form.tsx';
+import { Confirm, Field, type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { Answered, Empty } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
@@ -19,6 +19,35 @@ const KINDS: Record<TokenKind, { label: string; hint: string }> = {
     label: 'Agent',
     hint: 'The credential of the agent on one host. It cannot report for another host.',
   },
+};
+
+const NAME: FieldDefinition = { name: 'name', label: 'Name', input: { required: true, maxLength: 100 } };
+const EXPIRY: FieldDefinition = {
+  name: 'expires_days',
+  label: 'Expires after (days)',
+  hint: 'Leave empty for a token that never expires.',
+  input: { type: 'number', min: 1, max: 3650 },
+};
+const FIELDS: Record<TokenKind, FieldDefinition[]> = {
+  person: [
+    NAME,
+    {
+      name: 'role',
+      label: 'Role',
+      options: { viewer: 'Viewer: sees findings', admin: 'Admin: also changes these settings' },
+    },
+    EXPIRY,
+  ],
+  enrolment: [NAME, EXPIRY],
+  agent: [
+    NAME,
+    {
+      name: 'host_id',
+      label: 'Host ID',
+      input: { required: true, maxLength: 200, placeholder: 'i-0123456789abcdef0' },
+    },
+    EXPIRY,
+  ],
 };
 
 interface MadeToken {
@@ -163,31 +192,7 @@ function NewTokenPanel({ onMade }: { onMade: (made: MadeToken) => void }) {
             ))}
           </select>
         </Field>
-        <Field label="Name">
-          <input name="name" required maxLength={100} autocomplete="off" />
-        </Field>
-        {kind === 'person' && (
-          <Field label="Role">
-            <select name="role">
-              <option value="viewer">Viewer: sees findings</option>
-              <option value="admin">Admin: also changes these settings</option>
-            </select>
-          </Field>
-        )}
-        {kind === 'agent' && (
-          <Field label="Host ID">
-            <input
-              name="host_id"
-              required
-              maxLength={200}
-              placeholder="i-0123456789abcdef0"
-              autocomplete="off"
-            />
-          </Field>
-        )}
-        <Field label="Expires after (days)" hint="Leave empty for a token that never expires.">
-          <input name="expires_days" type="number" min={1} max={3650} />
-        </Field>
+        <FieldList fields={FIELDS[kind]} />
       </Form>
     </Panel>
   );
