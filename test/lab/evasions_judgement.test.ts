@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type End, type Outcome, problemWith } from './evasions/evasion.ts';
 import { MAX_NAMESPACES, OWN_WAYS, THROUGH_THE_HOST } from './evasions/namespaces.ts';
-import { FORGED_BYTES, FORGED_ENDS, OTHER_SENDERS } from './evasions/raw_packets.ts';
+import { FORGED_ANSWERS, FORGED_BYTES, FORGED_ENDS, OTHER_SENDERS } from './evasions/raw_packets.ts';
 import { clockSteps, TIME } from './evasions/time.ts';
 import { ODD_REQUESTS, ORDINARY_SOCKETS } from './evasions/unprivileged.ts';
 
@@ -43,7 +43,7 @@ describe('the judgement of an attempt', () => {
 describe('the table of evasions', () => {
   const never = () => assert.fail('no clock is needed to count');
   const table = [
-    ...[ODD_REQUESTS, ORDINARY_SOCKETS, FORGED_ENDS, FORGED_BYTES, OTHER_SENDERS],
+    ...[ODD_REQUESTS, ORDINARY_SOCKETS, FORGED_ENDS, FORGED_BYTES, FORGED_ANSWERS, OTHER_SENDERS],
     ...[THROUGH_THE_HOST, OWN_WAYS, TIME, clockSteps(never)],
   ].flat();
 

@@ -191,8 +191,52 @@ export const FORGED_BYTES: Evasion[] = [
   attempt('forged_bytes.py', 'fragmented-request', 'loss', 'The request travels in IP fragments.'),
 ];
 
+export const FORGED_ANSWERS: Evasion[] = [
+  attempt(
+    'forged_answers.py',
+    'forged-answer-of-a-token-call',
+    'call',
+    'An answer that confirms IMDSv2 seems to come first.',
+  ),
+  attempt('forged_answers.py', 'forged-refusal', 'call', 'An answer of 401 seems to come first.'),
+  attempt('forged_answers.py', 'forged-garbage', 'call', 'An answer that is no HTTP seems to come first.'),
+  attempt('forged_answers.py', 'forged-interim-answers', 'loss', 'Ten interim answers seem to come first.'),
+  attempt('forged_answers.py', 'forged-upgrade', 'call', 'The service seems to switch protocols.'),
+  attempt(
+    'forged_answers.py',
+    'forged-upgrade-then-asked',
+    'loss',
+    'The service seems to have switched protocols before the call.',
+  ),
+  attempt(
+    'forged_answers.py',
+    'forged-preface-then-asked',
+    'loss',
+    'The client seems to have switched to HTTP/2 before the call.',
+  ),
+  attempt(
+    'forged_answers.py',
+    'forged-body-then-asked',
+    'loss',
+    'The call lies in the body of a forged request.',
+  ),
+  attempt(
+    'forged_answers.py',
+    'forged-acknowledgement',
+    'loss',
+    'The service seems to acknowledge what was never sent.',
+  ),
+  attempt(
+    'forged_answers.py',
+    'forged-data-of-the-server',
+    'call',
+    'The service seems to send bytes behind a hole.',
+  ),
+];
+
 export const OTHER_SENDERS: Evasion[] = [
   attempt('other_senders.py', 'own-stack', 'call', 'A TCP of the attacker calls from an address of its own.'),
+  attempt('other_senders.py', 'own-stack-with-vlan-tag-0', 'call', 'The same with a VLAN tag of number 0.'),
   attempt(
     'other_senders.py',
     'own-stack-after-a-copied-syn',

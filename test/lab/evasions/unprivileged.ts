@@ -173,6 +173,12 @@ export const ODD_REQUESTS: Evasion[] = [
   attempt('odd_requests.py', 'endless-head', 'call', 'One header has more than a megabyte.'),
   attempt('odd_requests.py', 'many-headers', 'call', 'The head has five thousand headers.'),
   attempt('odd_requests.py', 'long-url', 'call', 'The target has twenty thousand characters.'),
+  attempt(
+    'odd_requests.py',
+    'odd-method',
+    'call',
+    'The methods are POST, OPTIONS, DELETE, PATCH, get, and PUT.',
+  ),
   attempt('odd_requests.py', 'head-method', 'call', 'The method is HEAD.'),
   attempt('odd_requests.py', 'other-spellings', 'call', 'The path is written in six other ways.'),
   attempt(
@@ -185,6 +191,7 @@ export const ODD_REQUESTS: Evasion[] = [
 ];
 
 export const ORDINARY_SOCKETS: Evasion[] = [
+  attempt('ordinary_sockets.py', 'fast-open', 'call', 'The request travels with the SYN (TCP Fast Open).'),
   attempt('ordinary_sockets.py', 'multipath', 'call', 'The socket is one of multipath TCP.'),
   attempt('ordinary_sockets.py', 'ipv6', 'call', 'The call goes to the IPv6 endpoint.'),
   attempt(
@@ -207,6 +214,12 @@ export const ORDINARY_SOCKETS: Evasion[] = [
     'urgent-byte-in-the-name',
     'call',
     'A byte that completes the name of the token header is urgent data.',
+  ),
+  attempt(
+    'ordinary_sockets.py',
+    'urgent-byte-in-the-name-missing',
+    'call',
+    `The same byte is urgent, ${REFUSED}.`,
   ),
   attempt('ordinary_sockets.py', 'half-close', 'call', 'The client ends its side before the answer.'),
   attempt(
