@@ -1,6 +1,6 @@
 /** Every setting of the agent; flags, environment names, `--help` and the documentation come from here. */
 import * as z from 'zod';
-import { AGENT_TOKEN_CHARACTERS } from '../protocol/agent_token.ts';
+import { AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
 import { ENDPOINT_SERVICES } from '../protocol/endpoints.ts';
 import { identifier, label } from '../protocol/text.ts';
 

@@ -2,22 +2,22 @@
 import type { Logger } from 'pino';
 import type { Call, HostFacts } from '../protocol/call.ts';
 import { endpointsOf } from '../protocol/endpoints.ts';
+import { lossesOf } from '../protocol/losses.ts';
 import type { Counters, StageCounters } from '../protocol/records.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
-import { bootClockUs, realClockUs } from './capture/libc.ts';
 import type { LookSettings } from './config.ts';
-import { Coverage } from './coverage.ts';
-import { giveBackFreeMemory } from './free_memory.ts';
+import { Coverage } from './coverage/kernel_view.ts';
+import { LiveTime, STALL_MS } from './coverage/live_time.ts';
+import { NamespaceWatch } from './coverage/namespace_watch.ts';
+import { hostFacts } from './host/host_facts.ts';
+import type { OwnCalls } from './host/own_calls.ts';
 import { openEngines } from './identity/engines/open_engines.ts';
-import { hostFacts } from './identity/host.ts';
-import type { OwnCalls } from './identity/own_calls.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
 import { WorkloadIdentity } from './identity/workload.ts';
-import { LiveTime, STALL_MS } from './live_time.ts';
-import { lossesOf } from './losses.ts';
-import { NamespaceWatch } from './namespace_watch.ts';
+import { giveBackFreeMemory } from './linux/free_memory.ts';
+import { bootClockUs, realClockUs } from './linux/libc.ts';
 import { Pipeline } from './pipeline.ts';
 
 /** Calls leave freed memory behind; without calls there is none to give back. */

@@ -1,16 +1,16 @@
 /** The agent: composition only. */
 import type { Logger } from 'pino';
+import { VERSION } from '../common/version.ts';
 import type { Call } from '../protocol/call.ts';
-import { VERSION } from '../protocol/version.ts';
-import { collectorAddress } from './collector_address.ts';
 import type { AgentSettings } from './config.ts';
-import { CoverageReporter } from './coverage_reporter.ts';
-import { HostIdentity } from './identity/host_identity.ts';
+import { CoverageReporter } from './coverage/coverage_reporter.ts';
+import { HostIdentity } from './host/host_identity.ts';
 import { LiveWatch } from './live_watch.ts';
+import { collectorAddress } from './outbox/collector_address.ts';
 import { Ledger } from './outbox/ledger.ts';
 import { Outbox, toCollector } from './outbox/outbox.ts';
 import { bootId } from './outbox/spool_lock.ts';
-import { StateFile } from './state_file.ts';
+import { StateFile } from './outbox/state_file.ts';
 
 export interface Agent {
   /** How it is now: one line for people, and why there is no progress (null while there is). */

@@ -3,22 +3,22 @@ import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
 import { type Endpoint, type EndpointService, endpointsOf, IMDS_PORT } from '../protocol/endpoints.ts';
 import type { StageCounters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection, SocketTuple } from './attribution/attributor.ts';
+import type { SocketOwner } from './attribution/owner.ts';
 import { callId, timestampOf } from './call_id.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
 import { asksForToken, classify, classifyCredentialsEndpoint, isUnproven } from './conversation/classify.ts';
 import type { Exchange } from './conversation/exchange.ts';
 import { FallbackWatch } from './conversation/fallback.ts';
-import type { FlowTuple } from './conversation/flow.ts';
 import { ACK, type Segment, SYN } from './conversation/segment.ts';
 import { Tracker } from './conversation/tracker.ts';
+import { OpenCalls } from './coverage/open_calls.ts';
 import { decodePacket } from './decode/decode.ts';
 import type { DecodeFault } from './decode/decode_fault.ts';
-import { MASK } from './identity/mask_shapes.ts';
-import type { OwnCalls } from './identity/own_calls.ts';
+import type { FlowTuple } from './flow.ts';
+import type { OwnCalls } from './host/own_calls.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
 import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
-import { OpenCalls } from './open_calls.ts';
-import type { SocketOwner } from './process/owner.ts';
+import { MASK } from './secrets/mask_shapes.ts';
 
 export interface PipelineOptions {
   source: PacketSource;

@@ -6,8 +6,8 @@ import {
   destinationConfig,
   type NewDestination,
   newDestination,
-} from '../collector/model/administration.ts';
-import { OperatorError } from '../protocol/operator_error.ts';
+} from '../collector/contract/administration.ts';
+import { OperatorError } from '../common/operator_error.ts';
 
 export const DESTINATION_EXAMPLES = `  name: soc                          name: chat
   kind: webhook                      kind: slack

@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
+import { OperatorError } from '../common/operator_error.ts';
 import type { Lab, LabProcess, RunResult } from '../lab/lab.ts';
 import { Relay } from '../lab/relay.ts';
-import { OperatorError } from '../protocol/operator_error.ts';
 
 const MAIN = join(import.meta.dirname, 'main.ts');
 const START_TIMEOUT_MS = 20_000;

@@ -1,8 +1,8 @@
 /** How a command's end becomes the process's: its exit code, and what an operator is told. */
-import { OperatorError } from '../protocol/operator_error.ts';
-import { ERROR_PREFIX, stderrIsJournal, withPriority } from '../service/journal.ts';
-import { HelpRequested } from './help_requested.ts';
-import { visibleLines } from './visible_text.ts';
+import { OperatorError } from '../common/operator_error.ts';
+import { ERROR_PREFIX, stderrIsJournal, withPriority } from '../systemd_notify/journal.ts';
+import { HelpRequested } from './settings/help_requested.ts';
+import { visibleLines } from './terminal/visible_text.ts';
 
 export async function exitWith(run: () => Promise<number>): Promise<void> {
   try {

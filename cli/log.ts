@@ -4,8 +4,8 @@
  * is removed by path here, in one place.
  */
 import { type Logger, pino } from 'pino';
-import { priorityPrefix, stderrIsJournal } from '../service/journal.ts';
-import { escapedJson } from './visible_text.ts';
+import { priorityPrefix, stderrIsJournal } from '../systemd_notify/journal.ts';
+import { escapedJson } from './terminal/visible_text.ts';
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 

@@ -1,7 +1,7 @@
 /** Entry of the `imdswatch` command: finds the command's file, runs it, turns its end into an exit code. */
-import { OperatorError } from '../protocol/operator_error.ts';
-import { VERSION } from '../protocol/version.ts';
-import { commands } from './commands.ts';
+import { OperatorError } from '../common/operator_error.ts';
+import { VERSION } from '../common/version.ts';
+import { commands } from './command_list.ts';
 import { exitWith } from './exit.ts';
 
 function usage(): string {
@@ -29,8 +29,8 @@ async function main(argv: string[]): Promise<number> {
   }
   if (name === '--warm-compile-cache') {
     // The launcher's last set-up step: Node keeps the stripped sources, and later starts need no type stripping.
-    await Promise.all([...Object.values(commands).map(({ load }) => load()), import('./watching.ts')]);
-    (await import('./watch.ts')).warmCompileCache();
+    await Promise.all([...Object.values(commands).map(({ load }) => load()), import('./watch_process.ts')]);
+    (await import('./commands/watch.ts')).warmCompileCache();
     return 0;
   }
   const command = commands[name];

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Collector } from '../collector/main.ts';
 import { DiskFullError } from '../collector/store/sqlite/disk_full.ts';
-import type { ServiceManager } from '../service/service_manager.ts';
+import type { ServiceManager } from '../systemd_notify/service_manager.ts';
 
 const RETRY_MS = 10_000;
 

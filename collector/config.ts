@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
-import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../protocol/agent_token.ts';
-import { OperatorError } from '../protocol/operator_error.ts';
+import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
+import { OperatorError } from '../common/operator_error.ts';
 
 const network = z.string().refine((text) => {
   const [address = '', prefix, ...rest] = text.split('/');

@@ -5,6 +5,7 @@ import type { StageCounters } from '../protocol/records.ts';
 import { Access } from './access/access.ts';
 import { signInLink } from './access/sign_in_link.ts';
 import { ServerTls } from './access/tls.ts';
+import { openAdmin } from './admin/admin_schema.ts';
 import { Alerts } from './alert/alerts.ts';
 import { createApp } from './api/app.ts';
 import { CoalescedInsight } from './api/coalesced.ts';
@@ -18,14 +19,13 @@ import {
   listenAddress,
 } from './config.ts';
 import { IngestServer } from './ingest/server.ts';
+import { takesRecords } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
 import { Insight } from './insight/insight.ts';
 import { RetentionTimer } from './retention.ts';
-import { openAdmin } from './store/sqlite/admin_schema.ts';
 import { openStore } from './store/sqlite/sqlite_store.ts';
-import { takesRecords } from './takes_records.ts';
 
-const PAGE_DIRECTORY = fileURLToPath(new URL('./web/dist', import.meta.url));
+const PAGE_DIRECTORY = fileURLToPath(new URL('../web/dist', import.meta.url));
 /** Every address of the machine: nobody can be sent there. */
 const WILDCARDS = ['0.0.0.0', '::'];
 

@@ -7,8 +7,8 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { OperatorError } from '../common/operator_error.ts';
 import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
-import { OperatorError } from '../protocol/operator_error.ts';
 import { MetadataHandle } from './metadata_handle.ts';
 import {
   addAddress,

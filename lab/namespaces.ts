@@ -10,7 +10,7 @@ import { readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { OperatorError } from '../protocol/operator_error.ts';
+import { OperatorError } from '../common/operator_error.ts';
 import { sweepCgroups } from './engines/cgroups.ts';
 
 const execFileAsync = promisify(execFile);

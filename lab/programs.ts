@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
-import { OperatorError } from '../protocol/operator_error.ts';
+import { OperatorError } from '../common/operator_error.ts';
 
 const execFileAsync = promisify(execFile);
 export const CLIENTS_DIR = join(import.meta.dirname, 'clients');

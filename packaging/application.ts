@@ -7,10 +7,9 @@ import type { Sources } from './sources.ts';
 import { CODE_DIRECTORY } from './target.ts';
 import type { Tree } from './tree.ts';
 
-const ROOMS = ['agent/', 'cli/', 'collector/', 'lab/', 'protocol/', 'service/'];
+const ROOMS = ['agent/', 'cli/', 'collector/', 'common/', 'lab/', 'protocol/', 'systemd_notify/'];
 /** What takes part in a build only. */
-const BUILD_ONLY =
-  /^(agent\/attribution\/bpf\/(?!.*\.o$)|agent\/capture\/cap_build\/|collector\/web\/)|\/\.git[^/]*$/;
+const BUILD_ONLY = /^(agent\/attribution\/bpf\/(?!.*\.o$)|agent\/capture\/cap_build\/)|\/\.git[^/]*$/;
 /** A file of ours, named in quotes: an import, a worker, a program to start. */
 const NAMED_FILE = /(['"`])((?:\.{1,2}\/)+[^'"`\n]+|[a-z_]+)\.ts\1/g;
 const IMPORTED = /(?:\bfrom|\bimport)\s*\(?\s*'(\.{1,2}\/[^']+)'/g;
@@ -56,7 +55,7 @@ function checkImports(tree: Tree): void {
 
 /** Builds the collector's page. */
 export async function buildPage(sources: Sources, into: string): Promise<void> {
-  const web = join(sources.root, 'collector/web');
+  const web = join(sources.root, 'web');
   const vite = join(sources.root, 'node_modules/vite/bin/vite.js');
   const args = [
     'build',

@@ -4,7 +4,7 @@
  */
 import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OperatorError } from '../protocol/operator_error.ts';
+import { OperatorError } from '../common/operator_error.ts';
 import { run } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import type { Sources } from './sources.ts';

@@ -1,6 +1,6 @@
 /** What every command says of itself, for manual pages, completion and the files in /etc. */
-import { commands } from '../cli/commands.ts';
-import { type CommandDescription, HelpRequested } from '../cli/help_requested.ts';
+import { commands } from '../cli/command_list.ts';
+import { type CommandDescription, HelpRequested } from '../cli/settings/help_requested.ts';
 
 export interface DescribedCommand {
   name: string;

@@ -1,5 +1,5 @@
 /** Completion of the command line in bash, zsh and fish. */
-import type { CommandDescription, OptionDescription } from '../cli/help_requested.ts';
+import type { CommandDescription, OptionDescription } from '../cli/settings/help_requested.ts';
 import type { DescribedCommand } from './commands.ts';
 
 /** As much of an option as completion takes. */

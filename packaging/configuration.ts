@@ -1,6 +1,6 @@
 /** /etc/imdswatch/*.yaml: every setting of a command, commented out, with its description and default. */
 import { stringify } from 'yaml';
-import type { CommandDescription, OptionDescription } from '../cli/help_requested.ts';
+import type { CommandDescription, OptionDescription } from '../cli/settings/help_requested.ts';
 
 const LINE_CHARS = 100;
 

@@ -27,7 +27,7 @@ export function layOut(
   const { sources, runtime } = parts;
   const tree = new Tree(directory);
   addApplication(tree, sources);
-  tree.copy(parts.page, `${CODE_DIRECTORY}/collector/web/dist`);
+  tree.copy(parts.page, `${CODE_DIRECTORY}/web/dist`);
   tree.copy(parts.modules, `${CODE_DIRECTORY}/node_modules`);
   tree.copy(parts.caps[format], `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`);
   tree.copy(parts.node, `${CODE_DIRECTORY}/bin/node`);

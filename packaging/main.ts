@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { exitWith } from '../cli/exit.ts';
-import { OperatorError } from '../protocol/operator_error.ts';
+import { OperatorError } from '../common/operator_error.ts';
 import { type Built, build } from './build.ts';
 import { checkReproducible } from './reproducible.ts';
 import { readSources } from './sources.ts';

@@ -1,5 +1,5 @@
 /** Manual pages, written for man(7): imdswatch(1), and one of section 8 for each command. */
-import type { CommandDescription, OptionDescription } from '../cli/help_requested.ts';
+import type { CommandDescription, OptionDescription } from '../cli/settings/help_requested.ts';
 import type { DescribedCommand } from './commands.ts';
 
 export interface Release {

@@ -1,7 +1,7 @@
 /** Programs that a build starts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { OperatorError } from '../protocol/operator_error.ts';
+import { OperatorError } from '../common/operator_error.ts';
 
 const WORDS_KEPT_CHARS = 4000;
 

@@ -22,7 +22,7 @@ export function npmTarget({ arch }: Target): string[] {
 export async function fetchRuntime(sources: Sources, target: Target, directory: string): Promise<Runtime> {
   mkdirSync(directory, { recursive: true });
   for (const file of ['package.json', 'package-lock.json']) {
-    cpSync(join(sources.root, 'bin/runtime', file), join(directory, file));
+    cpSync(join(sources.root, 'setup/runtime', file), join(directory, file));
   }
   const args = [
     'ci',

@@ -1,12 +1,12 @@
 /**
- * Runs the tests with node:test in two groups under one closing summary: tests of pure code side by side, then those that
- * take the machine for themselves (namespaces, captures) one file after the other, so that they do not disturb each
- * other's timing. With --variants the first group runs again under other dates, time zones and locales (variants.ts).
- * Called by test/run.
+ * Runs the tests with node:test under one closing summary. The folder of a test decides how it runs: files of the
+ * folders in `ALONE` run one after the other, because they use the machine (namespaces, captures, containers) and would
+ * disturb each other's timing. All others run at the same time. With --variants the unit tests run again
+ * under other dates, time zones and locales (variants.ts). Called by test/run.
  */
-import { globSync, readFileSync, statSync } from 'node:fs';
+import { globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { spec } from 'node:test/reporters';
@@ -14,8 +14,13 @@ import { parseArgs } from 'node:util';
 import { filesOf, type Variant, variants } from './variants.ts';
 
 const FILE_TIMEOUT_MS = 5 * 60_000;
-/** A test that asks who it runs as, or builds on the lab, is one that needs root; see "skip" in those tests. */
-const NEEDS_THE_MACHINE = /\bget(e?)uid\b|\/lab\//;
+const ALONE = [
+  'test/lab/',
+  'test/campaign/',
+  'test/system/docker/',
+  'test/system/docs/',
+  'test/system/systemd/',
+];
 const TOTALS = ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo', 'duration_ms'] as const;
 
 const { values, positionals } = parseArgs({
@@ -35,8 +40,9 @@ function testFiles(): string[] {
   return [...new Set(files.map((file) => resolve(file)))].sort();
 }
 
-function needsTheMachine(file: string): boolean {
-  return file.includes('/test/lab/') || NEEDS_THE_MACHINE.test(readFileSync(file, 'utf8'));
+function runsSideBySide(file: string): boolean {
+  const path = relative(process.cwd(), file);
+  return !ALONE.some((folder) => path.startsWith(folder));
 }
 
 const files = testFiles();
@@ -67,16 +73,17 @@ interface Group {
   variant: Variant | null;
 }
 
-const unitFiles = files.filter((file) => !needsTheMachine(file));
+const sideBySide = files.filter(runsSideBySide);
+const unitFiles = sideBySide.filter((file) => !relative(process.cwd(), file).startsWith('test/fuzz/'));
 const concurrency = availableParallelism();
 const chosenVariants = values.variants ? variants() : [];
 if (values.variants && !chosenVariants.some(({ env }) => 'FAKETIME' in env)) {
   console.error('test/run: faketime is not installed, so the tests do not run again with other dates');
 }
 const groups: Group[] = [
-  { files: unitFiles, concurrency, variant: null },
+  { files: sideBySide, concurrency, variant: null },
   ...chosenVariants.map((variant) => ({ files: filesOf(variant, unitFiles), concurrency, variant })),
-  { files: files.filter(needsTheMachine), concurrency: 1, variant: null },
+  { files: files.filter((file) => !runsSideBySide(file)), concurrency: 1, variant: null },
 ];
 let closing: TestEvent | undefined;
 for (const group of groups) {

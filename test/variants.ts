@@ -18,21 +18,23 @@ const GERMAN = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' };
 const PLAIN = { LANG: 'C', LC_ALL: 'C' };
 
 /** Chromium does not start with a faked clock, so the page's tests see other time zones and locales only. */
-const PAGE = ['test/collector/web/page.test.ts'];
+const PAGE = ['test/system/web/page.test.ts'];
 
 /** Tests that cannot run with a faked clock, each with its reason. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
   [PAGE[0]!]: 'has a variant without a faked clock',
-  'test/agent/attribution/sock_diag.test.ts':
+  'test/unit/agent/attribution/sock_diag.test.ts':
     'runs Python programs that sleep, and time.sleep fails with EINVAL under libfaketime',
-  'test/collector/clock.test.ts': 'preloads a clock of its own in place of libfaketime',
-  'test/variants.test.ts': 'runs the variants itself',
-  'test/collector/killed.test.ts': 'kills processes against the monotonic clock, and no date plays a part',
-  'test/collector/exactly_once.test.ts':
+  'test/unit/collector/clock.test.ts': 'preloads a clock of its own in place of libfaketime',
+  'test/unit/variants.test.ts': 'runs the variants itself',
+  'test/unit/collector/killed.test.ts':
     'kills processes against the monotonic clock, and no date plays a part',
-  'test/packaging/contents.test.ts': 'builds packages, which have no date but the one of the commit',
-  'test/packaging/foreign.test.ts': 'runs programs of the other architecture, which cannot load libfaketime',
-  'test/packaging/reproducible.test.ts':
+  'test/unit/collector/exactly_once.test.ts':
+    'kills processes against the monotonic clock, and no date plays a part',
+  'test/system/packaging/contents.test.ts': 'builds packages, which have no date but the one of the commit',
+  'test/system/packaging/foreign.test.ts':
+    'runs programs of the other architecture, which cannot load libfaketime',
+  'test/system/packaging/reproducible.test.ts':
     'builds packages for 40 s, which have no date but the one of the commit',
 };
 

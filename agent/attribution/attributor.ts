@@ -1,6 +1,6 @@
 /** Who owns a socket: the interface between the ways to find out (eBPF; sock_diag with /proc) and their user. */
 import type { Counters } from '../../protocol/records.ts';
-import type { SocketOwner } from '../process/owner.ts';
+import type { SocketOwner } from './owner.ts';
 
 /** A connection as the caller's own socket has it: addresses in canonical text (RFC 5952 for IPv6). */
 export interface SocketTuple {

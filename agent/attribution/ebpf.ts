@@ -13,8 +13,8 @@ import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type EndpointService, endpointsOf } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { ProcessSnapshot, SocketOwner } from '../process/owner.ts';
-import { parsePathLink, parseStat } from '../process/proc_stat.ts';
+import { BpfObject } from '../linux/libbpf.ts';
+import { parsePathLink, parseStat } from '../linux/proc_stat.ts';
 import type { Attributor, KernelConnection, SocketTuple } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
@@ -29,7 +29,7 @@ import {
 } from './ebpf_records.ts';
 import type { RingReader } from './ebpf_ring.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
-import { BpfObject } from './libbpf.ts';
+import type { ProcessSnapshot, SocketOwner } from './owner.ts';
 
 const OBJECT_PATH = join(import.meta.dirname, 'bpf', 'imds_connect.bpf.o');
 const MAX_SOCKETS = 8192;

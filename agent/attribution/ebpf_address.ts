@@ -1,6 +1,6 @@
 /** IP addresses as the kernel holds them (16 bytes, network order) to the one text that is used for each. */
 
-import { ipv4Text, ipv6Text } from '../../protocol/address.ts';
+import { ipv4Text, ipv6Text } from '../../common/address.ts';
 
 const CACHED_ADDRESSES_MAX = 1024;
 

@@ -4,8 +4,9 @@
  *
  * Byte order is the machine's own; every machine that Node's eBPF targets run on here (x86-64, arm64) is little-endian.
  */
-import type { ProcessSnapshot } from '../process/owner.ts';
+
 import type { AddressTexts } from './ebpf_address.ts';
+import type { ProcessSnapshot } from './owner.ts';
 
 /** `enum record_kind`. Also the keys of the map `lost`. */
 export const RECORD_KINDS = { owner: 1, established: 2, failed: 3, closed: 4 } as const;

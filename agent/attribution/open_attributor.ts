@@ -1,8 +1,8 @@
 /** Chooses the way to find owners that this host allows, and says once why it is not the best one. */
 import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
+import { OperatorError } from '../../common/operator_error.ts';
 import type { EndpointService } from '../../protocol/endpoints.ts';
-import { OperatorError } from '../../protocol/operator_error.ts';
 import type { Attributor } from './attributor.ts';
 import { EbpfAttributor } from './ebpf.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';

@@ -16,8 +16,8 @@ import {
   readLinkAt,
   readNumbers,
   rereadFile,
-} from '../process/proc_libc.ts';
-import { HeldProcess } from '../process/proc_reader.ts';
+} from '../linux/proc_libc.ts';
+import { HeldProcess } from '../linux/proc_reader.ts';
 
 /** The newest pids, tried by number: their entries need not be listed first, which costs 60 µs for new processes. */
 const NEWEST_PIDS = 3;

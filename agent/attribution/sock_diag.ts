@@ -7,13 +7,13 @@
  */
 import { setPriority } from 'node:os';
 import type { Counters } from '../../protocol/records.ts';
-import { cgroupPaths } from '../identity/cgroup.ts';
-import type { SocketOwner } from '../process/owner.ts';
-import { closeDescriptor, openAsBase, readFileAt, readLinkAt } from '../process/proc_libc.ts';
-import { HeldProcess, ProcReader } from '../process/proc_reader.ts';
+import { cgroupPaths } from '../linux/cgroup.ts';
+import { addressBytes, type SocketId } from '../linux/netlink_inet_diag.ts';
+import { type FoundSocket, SockDiagSocket } from '../linux/netlink_sock_diag.ts';
+import { closeDescriptor, openAsBase, readFileAt, readLinkAt } from '../linux/proc_libc.ts';
+import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';
 import type { Attributor, SocketTuple } from './attributor.ts';
-import { addressBytes, type SocketId } from './netlink_inet_diag.ts';
-import { type FoundSocket, SockDiagSocket } from './netlink_sock_diag.ts';
+import type { SocketOwner } from './owner.ts';
 import { HolderSearch } from './proc_holder_search.ts';
 
 /**

@@ -4,7 +4,7 @@
  * larger than memory. `cap` does not open files.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { OperatorError } from '../../protocol/operator_error.ts';
+import { OperatorError } from '../../common/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
 import type { Packet, PacketSource } from './packet_source.ts';

@@ -5,8 +5,8 @@
 import { networkInterfaces } from 'node:os';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
+import { HeldNamespace, ownNamespace, withinNamespace } from '../linux/network_namespaces.ts';
 import { LiveSource, type LiveSourceOptions } from './live_source.ts';
-import { HeldNamespace, ownNamespace, withinNamespace } from './namespace.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
 
 /** Room for 128 packets: a namespace has one workload. */

@@ -7,14 +7,14 @@
  * packet.
  */
 import { createRequire } from 'node:module';
+import { OperatorError } from '../../common/operator_error.ts';
 import type { EndpointService } from '../../protocol/endpoints.ts';
-import { OperatorError } from '../../protocol/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
+import { interfaceIndex, packetStatistics, socketDescriptors } from '../linux/libc.ts';
+import { withinNamespace } from '../linux/network_namespaces.ts';
 import { wallClockUs } from './clock.ts';
 import { cookedEndpointFilter, endpointFilterOnInterface } from './filter.ts';
-import { interfaceIndex, packetStatistics, socketDescriptors } from './libc.ts';
-import { withinNamespace } from './namespace.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
 
 interface Cap {

@@ -1,6 +1,7 @@
 /** One connection: its two directions, how they depend on each other, and when it is over. */
+
+import type { FlowTuple } from '../flow.ts';
 import { Conversation, type ConversationCounters, type ConversationHooks } from './conversation.ts';
-import type { FlowTuple } from './flow.ts';
 import {
   ANSWER_WAIT_US,
   CLOSE_LINGER_US,

@@ -1,6 +1,6 @@
 /** What a request's path names, for each kind of endpoint that may be asked. */
 import type { ImdsCategory } from '../../protocol/call.ts';
-import { maskPath } from '../identity/mask.ts';
+import { maskPath } from '../secrets/mask.ts';
 
 export interface Place {
   imds: { category: ImdsCategory; role: string | null };

@@ -1,10 +1,10 @@
 /** The head of a request: what was asked for, by whom, and whether with a token. */
 import { TOKEN_HEADER } from '../../protocol/endpoints.ts';
 import { cutText, MAX_PATH_CHARACTERS, MAX_USER_AGENT_CHARACTERS } from '../../protocol/text.ts';
-import { maskShapes } from '../identity/mask_shapes.ts';
+import { maskShapes } from '../secrets/mask_shapes.ts';
+import { redactPath, redactQuery, redactUserAgent } from '../secrets/redact.ts';
 import { HeadReader, HTTP_TOKEN } from './head.ts';
 import { NOWHERE, type Place, placeOf } from './place.ts';
-import { redactPath, redactQuery, redactUserAgent } from './redact.ts';
 
 const MAX_METHOD_BYTES = 64;
 

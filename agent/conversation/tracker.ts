@@ -5,6 +5,7 @@
  * `Context` is whatever the caller wants to remember with a connection (its owner); this room never looks into it.
  */
 import type { Counters } from '../../protocol/records.ts';
+import type { FlowTuple } from '../flow.ts';
 import {
   Connection,
   type ConnectionCounters,
@@ -13,7 +14,6 @@ import {
   type Remains,
 } from './connection.ts';
 import type { Exchange, ExchangeRequest } from './exchange.ts';
-import type { FlowTuple } from './flow.ts';
 import {
   DEFAULT_LIMITS,
   HALF_OPEN_EXPIRY_US,

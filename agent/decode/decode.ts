@@ -5,7 +5,7 @@
  * says.
  */
 
-import { ipv4Text, ipv6Text } from '../../protocol/address.ts';
+import { ipv4Text, ipv6Text } from '../../common/address.ts';
 import type { Segment } from '../conversation/segment.ts';
 import { isIpv4HeaderIntact, isTcpIntact } from './checksum.ts';
 import type { DecodeFault } from './decode_fault.ts';

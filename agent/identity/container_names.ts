@@ -1,9 +1,10 @@
 /** What containers are called: asked of the engines once, told by them unasked, kept after the containers are gone. */
+
+import { Recent } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { CgroupFacts, RuntimeHint } from './cgroup.ts';
+import type { CgroupFacts, RuntimeHint } from '../linux/cgroup.ts';
 import type { Engine } from './engines/engine.ts';
 import type { ContainerNames, EngineSink } from './engines/engine_client.ts';
-import { Recent } from './recent.ts';
 
 /**
  * Containers remembered at least, some 600 bytes each. Nothing is forgotten for being over: a call may be told long

@@ -12,13 +12,13 @@ import {
   MAX_LABEL_CHARACTERS,
   MAX_PATH_CHARACTERS,
 } from '../../protocol/text.ts';
-import type { ProcessSnapshot, SocketOwner } from '../process/owner.ts';
-import { HeldProcess, ProcReader } from '../process/proc_reader.ts';
-import { maskArgs, maskPath, maskText } from './mask.ts';
-import { maskProgramName } from './mask_program_name.ts';
-import { UserNames } from './passwd.ts';
+import type { ProcessSnapshot, SocketOwner } from '../attribution/owner.ts';
+import { UserNames } from '../linux/passwd.ts';
+import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';
+import { parseBootTime, startTime } from '../linux/start_time.ts';
+import { maskArgs, maskPath, maskText } from '../secrets/mask.ts';
+import { maskProgramName } from '../secrets/mask_program_name.ts';
 import { scriptOf } from './script.ts';
-import { parseBootTime, startTime } from './start_time.ts';
 
 /** Some 5 kB each. They serve callers that call again within seconds; one-shot callers only pass through. */
 const MAX_DESCRIPTIONS = 256;

@@ -1,13 +1,14 @@
 /** Which workload the owner of a socket belongs to: its container, pod and systemd unit. */
+
+import { Recent } from '../../common/bounded_map.ts';
 import type { ContainerFacts, K8sFacts, SystemdFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { SocketOwner } from '../process/owner.ts';
-import { closeDescriptor, openAsBase, readFileAt } from '../process/proc_libc.ts';
-import { parseStat } from '../process/proc_stat.ts';
-import { type CgroupFacts, cgroupFacts, cgroupPaths } from './cgroup.ts';
+import type { SocketOwner } from '../attribution/owner.ts';
+import { type CgroupFacts, cgroupFacts, cgroupPaths } from '../linux/cgroup.ts';
+import { closeDescriptor, openAsBase, readFileAt } from '../linux/proc_libc.ts';
+import { parseStat } from '../linux/proc_stat.ts';
 import { ContainerNamesBook, type TrackedContainer } from './container_names.ts';
 import type { Engine } from './engines/engine.ts';
-import { Recent } from './recent.ts';
 
 const KEPT_PROCESSES = 1_024;
 const KEPT_CGROUPS = 1_024;

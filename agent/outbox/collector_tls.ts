@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
-import { OperatorError } from '../../protocol/operator_error.ts';
+import { OperatorError } from '../../common/operator_error.ts';
 
 export interface TlsFiles {
   /** Certificates of the authorities that may vouch for the collector, PEM. Null: the ones that Node brings along. */

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import * as z from 'zod';
-import { writePrivateFile } from './private_file.ts';
+import { writePrivateFile } from '../../common/private_file.ts';
 
 const FILE = 'credential';
 const content = z.object({ host_id: z.string(), credential: z.string().regex(/^[\x21-\x7e]+$/) });

@@ -8,8 +8,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import * as z from 'zod';
+import { writePrivateFile } from '../../common/private_file.ts';
 import { ENROLMENT_KEY } from '../../protocol/frames.ts';
-import { writePrivateFile } from './private_file.ts';
 
 const FILE = 'enrolment_key';
 const KEY_BYTES = 32;

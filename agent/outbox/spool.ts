@@ -13,7 +13,7 @@ import { closeSync, fdatasync, fsyncSync, mkdirSync, openSync, readdirSync, unli
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import { OperatorError } from '../../protocol/operator_error.ts';
+import { OperatorError } from '../../common/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { type Batch, Batches, type SpentFile } from './batches.ts';
 import { isSegmentFile, Lane } from './lane.ts';

@@ -4,8 +4,8 @@
  */
 import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OperatorError } from '../../protocol/operator_error.ts';
-import { whileLocked } from '../process/file_lock.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import { whileLocked } from '../linux/file_lock.ts';
 
 export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

@@ -7,6 +7,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
 import { type RawData, WebSocket } from 'ws';
+import { Backoff } from '../../common/backoff.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import {
   AGENT_PATH,
@@ -18,12 +19,11 @@ import {
   PROTOCOL_VERSION,
 } from '../../protocol/frames.ts';
 import type { Counters, Heartbeat } from '../../protocol/records.ts';
-import { Backoff } from './backoff.ts';
+import { Pass } from './agent_credentials.ts';
 import type { Batch } from './batches.ts';
 import { type TlsFiles, tlsOptions, tlsRemedy } from './collector_tls.ts';
 import type { CredentialFile } from './credential_file.ts';
 import type { EnrolmentKey } from './enrolment_key.ts';
-import { Pass } from './pass.ts';
 import type { Sink } from './sink.ts';
 import type { Spool } from './spool.ts';
 import { CallerReferences, fullBatchFrame } from './wire_batch.ts';

@@ -1,6 +1,6 @@
 /** What one hostile host sends to hurt the others: each attack makes frame after frame, as many as the collector takes. */
 import { randomBytes } from 'node:crypto';
-import { DAY_US } from '../../collector/model/window.ts';
+import { DAY_US } from '../../collector/contract/window.ts';
 import type { CallBody } from '../../collector/store/store.ts';
 import type { CallerFacts } from '../../protocol/call.ts';
 

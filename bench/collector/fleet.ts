@@ -1,7 +1,7 @@
 /** A made-up fleet: its hosts, the workloads on them, and what those ask the metadata service for. */
 
-import type { CallerFacts } from '../../collector/model/workload_identity.ts';
 import type { CallBody, RollupBody } from '../../collector/store/store.ts';
+import type { CallerFacts } from '../../collector/store/workload_identity.ts';
 import type { Call, HostFacts, ProcessFacts } from '../../protocol/call.ts';
 import { IMDS_IPV4, IMDS_PORT } from '../../protocol/endpoints.ts';
 import type { RollupLine } from '../../protocol/records.ts';

@@ -4,11 +4,11 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HOUR_US } from '../../collector/model/window.ts';
-import type { CallerFacts } from '../../collector/model/workload_identity.ts';
+import { HOUR_US } from '../../collector/contract/window.ts';
 import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import type { Store, StoredBatch, StoredRecord } from '../../collector/store/store.ts';
-import { VERSION } from '../../protocol/version.ts';
+import type { CallerFacts } from '../../collector/store/workload_identity.ts';
+import { VERSION } from '../../common/version.ts';
 import { callerOf, hostOf, v1Call, v2Rollup, type Workload, workloadOf } from './fleet.ts';
 import { Random } from './random.ts';
 

@@ -1,5 +1,5 @@
 /** What a run measured, and how it reads as a table for people. */
-import { layOut, type Row } from '../report.ts';
+import { layOut, type Row } from '../watch/report.ts';
 import type { ArrivalResult } from './arrival.ts';
 import type { HostileResult } from './hostile.ts';
 import type { IdleResult } from './idle.ts';

@@ -4,10 +4,10 @@
  */
 import { once } from 'node:events';
 import { type RawData, WebSocket } from 'ws';
+import { VERSION } from '../../common/version.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import { AGENT_PATH, type AgentFrame, type CollectorFrame } from '../../protocol/frames.ts';
 import type { Coverage, Heartbeat } from '../../protocol/records.ts';
-import { VERSION } from '../../protocol/version.ts';
 import type { Latencies } from './latencies.ts';
 import type { Entry } from './script.ts';
 

@@ -1,5 +1,5 @@
 /** Whether an agent runs, what its last heartbeat says, and what its stages have lost. */
-import { lossesOf } from '../../agent/losses.ts';
+import { lossesOf } from '../../protocol/losses.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 import { spanText } from './quantity.ts';
 

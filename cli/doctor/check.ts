@@ -1,6 +1,6 @@
 /** What a check is, and what it says. One file a check; `examination.ts` has the list. */
 import type { AgentSettings } from '../../agent/config.ts';
-import type { KeptState } from '../../agent/state_file.ts';
+import type { KeptState } from '../../agent/outbox/state_file.ts';
 import type { CollectorSettings } from '../../collector/config.ts';
 
 /** `skip`: not checked, and why. */

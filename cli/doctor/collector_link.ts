@@ -7,7 +7,7 @@ import { request as httpsRequest } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { WebSocket } from 'ws';
-import { collectorAddress } from '../../agent/collector_address.ts';
+import { collectorAddress } from '../../agent/outbox/collector_address.ts';
 import { tlsOptions, tlsRemedy } from '../../agent/outbox/collector_tls.ts';
 import { CredentialFile } from '../../agent/outbox/credential_file.ts';
 import type { CollectorAddress } from '../../agent/outbox/outbox.ts';

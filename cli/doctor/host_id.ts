@@ -1,8 +1,8 @@
 /** The id that the agent of these settings goes by, as far as this user can know. */
 
 import type { AgentSettings } from '../../agent/config.ts';
-import { idOf, readMachine } from '../../agent/identity/host.ts';
-import { isSameMachine, readHostCache } from '../../agent/identity/host_cache.ts';
+import { isSameMachine, readHostCache } from '../../agent/host/host_cache.ts';
+import { idOf, readMachine } from '../../agent/host/host_facts.ts';
 import { isDenied } from './check.ts';
 
 export function hostIdOf(settings: AgentSettings): string {

@@ -1,6 +1,7 @@
 /** Who this host is taken for, and what is known of it. Asks nobody: what the agent has learnt is in `host.json`. */
-import { hostFacts, idOf, readMachine } from '../../agent/identity/host.ts';
-import { isSameMachine, readHostCache } from '../../agent/identity/host_cache.ts';
+
+import { isSameMachine, readHostCache } from '../../agent/host/host_cache.ts';
+import { hostFacts, idOf, readMachine } from '../../agent/host/host_facts.ts';
 import { type AgentSide, AS_ROOT, type Check, isDenied, ok, skip, warn } from './check.ts';
 
 const FROM = {

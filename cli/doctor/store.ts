@@ -2,7 +2,7 @@
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { ADMIN } from '../../collector/store/sqlite/admin_schema.ts';
+import { ADMIN } from '../../collector/admin/admin_schema.ts';
 import type { Schema } from '../../collector/store/sqlite/database.ts';
 import { FINDINGS } from '../../collector/store/sqlite/findings_schema.ts';
 import {

@@ -1,6 +1,6 @@
 /** What was found, for people: one line a finding, and below it what to do. */
-import { cutToColumns } from '../text_width.ts';
-import { visibleText } from '../visible_text.ts';
+import { cutToColumns } from '../terminal/text_width.ts';
+import { visibleText } from '../terminal/visible_text.ts';
 import type { Status } from './check.ts';
 import type { Told } from './examination.ts';
 

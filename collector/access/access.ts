@@ -7,20 +7,26 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
 import type * as z from 'zod';
 import type { Counters } from '../../protocol/records.ts';
-import { type AuditEntry, type NewToken, type Role, retention, type Token } from '../model/administration.ts';
-import { AuditLog, type AuditQuestion } from '../store/sqlite/admin/audit_log.ts';
-import { CertifiedHosts } from '../store/sqlite/admin/certified_hosts.ts';
-import { StoredSettings } from '../store/sqlite/admin/stored_settings.ts';
-import { transaction } from '../store/sqlite/admin/transaction.ts';
-import { AgentDoor, type AgentDoorOptions } from './agent_door.ts';
+import { AuditLog, type AuditQuestion } from '../admin/audit_log.ts';
+import { CertifiedHosts } from '../admin/certified_hosts.ts';
+import { StoredSettings } from '../admin/stored_settings.ts';
+import { transaction } from '../admin/transaction.ts';
+import {
+  type AuditEntry,
+  type NewToken,
+  type Role,
+  retention,
+  type Token,
+} from '../contract/administration.ts';
+import { AgentDoor, type AgentDoorOptions } from './agent_authenticator.ts';
 import { Enrolments } from './enrolments.ts';
-import { PeopleDoor, type Shown, type SignedIn } from './people_door.ts';
 import type { Actor, AgentIdentity, Principal } from './principal.ts';
 import { ProxyIdentity, type ProxyOptions } from './proxy_identity.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { isSameOrigin } from './same_origin.ts';
 import { type SessionCookie, sessionCookie } from './session_cookie.ts';
-import { type EndedToken, type EnrolmentClaim, TokenBook } from './token_book.ts';
+import { type EndedToken, type EnrolmentClaim, TokenBook } from './token_store.ts';
+import { PeopleDoor, type Shown, type SignedIn } from './user_authenticator.ts';
 
 export interface AccessOptions extends AgentDoorOptions {
   proxy: ProxyOptions;

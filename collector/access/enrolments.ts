@@ -1,7 +1,7 @@
 /** Agents that enrol at the same time share one transaction: each alone would wait for a sync to disk of its own. */
 import type { DatabaseSync } from 'node:sqlite';
-import { transaction } from '../store/sqlite/admin/transaction.ts';
-import type { EnrolmentClaim } from './token_book.ts';
+import { transaction } from '../admin/transaction.ts';
+import type { EnrolmentClaim } from './token_store.ts';
 
 /** How long the first of them waits for others. */
 const GROUP_MS = 10;

@@ -1,5 +1,5 @@
 /** Who somebody is to the collector, once a token, a session, a client certificate or a trusted proxy has said so. */
-import type { Role } from '../model/administration.ts';
+import type { Role } from '../contract/administration.ts';
 
 /** A person, or a program that uses the API with a person's token. */
 export interface Principal {

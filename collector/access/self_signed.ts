@@ -14,7 +14,7 @@ import {
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { OperatorError } from '../../protocol/operator_error.ts';
+import { OperatorError } from '../../common/operator_error.ts';
 import { isAnyAddress, isLoopback } from '../config.ts';
 
 export interface KeyPairFiles {

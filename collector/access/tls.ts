@@ -3,7 +3,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions, type Server, type TlsOptions } from 'node:tls';
 import type { Logger } from 'pino';
-import { OperatorError } from '../../protocol/operator_error.ts';
+import { OperatorError } from '../../common/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { type CollectorSettings, listenAddress } from '../config.ts';
 import { selfSigned } from './self_signed.ts';

@@ -2,19 +2,19 @@
 import { randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
-import type { Alert, Destination, DestinationChange, NewDestination } from '../model/administration.ts';
-import type { Host } from '../model/host.ts';
-import type { Offender } from '../model/offender.ts';
-import { DAY_US, type Window } from '../model/window.ts';
-import { AlertRows } from '../store/sqlite/admin/alerts.ts';
+import { AlertRows } from '../admin/alerts.ts';
+import type { Alert, Destination, DestinationChange, NewDestination } from '../contract/administration.ts';
+import type { Host } from '../contract/host.ts';
+import type { Offender } from '../contract/offender.ts';
+import { DAY_US, type Window } from '../contract/window.ts';
 import type { StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
+import { changedSubjects, stateOf } from './alert_state.ts';
+import { SUMMARY_SUBJECT } from './alert_text.ts';
 import { Deliveries } from './deliveries.ts';
 import { Destinations } from './destinations.ts';
 import { type AlertDraft, type AlertState, evaluate, type Findings } from './evaluate.ts';
 import type { SendOptions, SendResult } from './send.ts';
-import { changedSubjects, stateOf } from './told.ts';
-import { SUMMARY_SUBJECT } from './words.ts';
 
 const INTERVAL_MS = 10_000;
 /** Evaluating takes at most this part of the time: on a large store it is done less often. */

@@ -3,7 +3,7 @@
  * not be noted goes again after a restart, with the same id.
  */
 import type { Logger } from 'pino';
-import type { AlertRows, DeliveryRow, DestinationRow } from '../store/sqlite/admin/alerts.ts';
+import type { AlertRows, DeliveryRow, DestinationRow } from '../admin/alerts.ts';
 import { type SendOptions, send } from './send.ts';
 
 const FIRST_RETRY_US = 10_000_000;

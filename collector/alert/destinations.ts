@@ -1,14 +1,14 @@
 /** Where alerts go: kept in the admin database, so that a command beside the collector can change and try them too. */
 import { randomUUID } from 'node:crypto';
-import { OperatorError } from '../../protocol/operator_error.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import type { AlertRows, DestinationRow } from '../admin/alerts.ts';
 import type {
   Alert,
   Destination,
   DestinationChange,
   DestinationConfig,
   NewDestination,
-} from '../model/administration.ts';
-import type { AlertRows, DestinationRow } from '../store/sqlite/admin/alerts.ts';
+} from '../contract/administration.ts';
 import { toTimestamp } from '../store/time.ts';
 import { isRefused } from './refused_addresses.ts';
 import { type SendOptions, type SendResult, send, targetOf } from './send.ts';

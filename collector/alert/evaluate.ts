@@ -2,13 +2,13 @@
  * The rules: what is told, given what was told before and what is so now. Pure. Whatever must wait for a quiet time to end
  * is not forgotten meanwhile: its state stays as it was, and the same change is found again at the next evaluation.
  */
-import type { Alert } from '../model/administration.ts';
-import type { Host, Verdict } from '../model/host.ts';
-import type { Offender } from '../model/offender.ts';
-import { DAY_US, HOUR_US } from '../model/window.ts';
+import type { Alert } from '../contract/administration.ts';
+import type { Host, Verdict } from '../contract/host.ts';
+import type { Offender } from '../contract/offender.ts';
+import { DAY_US, HOUR_US } from '../contract/window.ts';
 import type { HostCoverage } from '../store/store.ts';
 import { toMicroseconds } from '../store/time.ts';
-import * as words from './words.ts';
+import * as words from './alert_text.ts';
 
 /** Role credentials again, after nobody fetched any over IMDSv1 for this long. */
 export const CREDENTIALS_QUIET_US = DAY_US;

@@ -1,11 +1,11 @@
 /** One attempt to send one alert to one destination, and what to say of it when it failed. */
-import type { Alert, DestinationConfig } from '../model/administration.ts';
-import { byNameService, type Resolve } from './reach.ts';
-import { sendEmail } from './ways/email.ts';
-import { sendSlack } from './ways/slack.ts';
-import { sendSyslog } from './ways/syslog.ts';
-import { SEND_TIMEOUT_MS, type WayContext } from './ways/way.ts';
-import { sendWebhook } from './ways/webhook.ts';
+import type { Alert, DestinationConfig } from '../contract/administration.ts';
+import { SEND_TIMEOUT_MS, type WayContext } from './channels/channel.ts';
+import { sendEmail } from './channels/email.ts';
+import { sendSlack } from './channels/slack.ts';
+import { sendSyslog } from './channels/syslog.ts';
+import { sendWebhook } from './channels/webhook.ts';
+import { byNameService, type Resolve } from './guarded_connect.ts';
 
 const MAX_ERROR_CHARACTERS = 300;
 /** Shorter parts of a configuration are in too many words to be blotted out. */

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { MiddlewareHandler } from 'hono';
 import type { Principal } from '../access/principal.ts';
-import type { Role } from '../model/administration.ts';
+import type { Role } from '../contract/administration.ts';
 import type { AccessDoor, ApiEnv, ApiParts } from './parts.ts';
 import { Problem } from './problem.ts';
 import type { RateLimit } from './rate_limit.ts';

@@ -4,8 +4,8 @@
  * in the morning, and asks the same.
  */
 import type { Counters } from '../../protocol/records.ts';
+import { DAY_US, type Window } from '../contract/window.ts';
 import type { Insight } from '../insight/insight.ts';
-import { DAY_US, type Window } from '../model/window.ts';
 import type { InsightAnswers, RememberedAnswers } from './parts.ts';
 
 /** An answer is given out again for this many times as long as it took: one question keeps some 30 % of a core busy at most. */

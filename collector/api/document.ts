@@ -1,5 +1,5 @@
 /** The OpenAPI 3.1 document, made from the routes. */
-import { VERSION } from '../../protocol/version.ts';
+import { VERSION } from '../../common/version.ts';
 import { API_PREFIX } from './authorization.ts';
 import type { ApiApp } from './parts.ts';
 

@@ -4,9 +4,9 @@
  */
 import type { Call } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { ServedCall } from '../model/served_call.ts';
-import { type CallerFacts, identityId, workloadIdentity } from '../model/workload_identity.ts';
+import type { ServedCall } from '../contract/served_call.ts';
 import type { CallBody, StoredBatch } from '../store/store.ts';
+import { type CallerFacts, identityId, workloadIdentity } from '../store/workload_identity.ts';
 
 export interface LiveFilter {
   hosts: readonly string[] | null;

@@ -4,10 +4,10 @@
  */
 import type { MiddlewareHandler } from 'hono';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { VERSION } from '../../common/version.ts';
 import type { Counters, StageCounters } from '../../protocol/records.ts';
-import { VERSION } from '../../protocol/version.ts';
-import type { Overview } from '../model/host.ts';
-import type { Offender } from '../model/offender.ts';
+import type { Overview } from '../contract/host.ts';
+import type { Offender } from '../contract/offender.ts';
 import type { StoreStatistics } from '../store/store.ts';
 import { isApiPath } from './authorization.ts';
 import type { ApiEnv } from './parts.ts';

@@ -1,6 +1,6 @@
 /** Which workloads of an answer are asked for, and in which order. */
 import type * as z from 'zod';
-import { type Offender, severity } from '../model/offender.ts';
+import { type Offender, severity } from '../contract/offender.ts';
 import { several, word } from './question.ts';
 
 export const offenderFilterQuery = {

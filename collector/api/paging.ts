@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
-import type { Window } from '../model/window.ts';
+import type { Window } from '../contract/window.ts';
 import { badField } from './problem.ts';
 
 const cursorShape = z.strictObject({

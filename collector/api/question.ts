@@ -1,7 +1,7 @@
 /** Questions as a query string asks them. */
 import { z } from '@hono/zod-openapi';
+import { DAY_US, type Window } from '../contract/window.ts';
 import type { HostFilter, Question } from '../insight/question.ts';
-import { DAY_US, type Window } from '../model/window.ts';
 import { toMicroseconds } from '../store/time.ts';
 import { badField } from './problem.ts';
 

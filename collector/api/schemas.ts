@@ -1,10 +1,10 @@
 /** The model's shapes under the names that the OpenAPI document gives them. */
-import * as administration from '../model/administration.ts';
-import * as cloud from '../model/cloud.ts';
-import * as hosts from '../model/host.ts';
-import * as offenders from '../model/offender.ts';
-import * as served from '../model/served_call.ts';
-import * as sessions from '../model/session.ts';
+import * as administration from '../contract/administration.ts';
+import * as cloud from '../contract/cloud.ts';
+import * as hosts from '../contract/host.ts';
+import * as offenders from '../contract/offender.ts';
+import * as served from '../contract/served_call.ts';
+import * as sessions from '../contract/session.ts';
 
 export const Alert = administration.alert.meta({ id: 'Alert' });
 export const AuditEntry = administration.auditEntry.meta({ id: 'AuditEntry' });

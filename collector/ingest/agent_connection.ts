@@ -16,7 +16,7 @@ import {
 import { record, referringRecord } from '../../protocol/records.ts';
 import { textsChanged } from '../../protocol/text.ts';
 import type { AgentIdentity } from '../access/principal.ts';
-import type { EnrolmentClaim } from '../access/token_book.ts';
+import type { EnrolmentClaim } from '../access/token_store.ts';
 import type { BatchResult } from '../store/store.ts';
 import type { Backlog } from './backlog.ts';
 import { CallerTable } from './caller_table.ts';

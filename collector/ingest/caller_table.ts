@@ -1,6 +1,6 @@
 /** Who one agent's connection has said calls, by the numbers that its records refer to (protocol/frames.ts). */
 import { callerDefinition, MAX_CALLERS_BYTES } from '../../protocol/frames.ts';
-import type { CallerFacts } from '../model/workload_identity.ts';
+import type { CallerFacts } from '../store/workload_identity.ts';
 
 export class CallerTable {
   #callers: (CallerFacts | null)[] = [];

@@ -6,7 +6,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import { MAX_FRAME_BYTES } from '../../protocol/frames.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { AgentIdentity } from '../access/principal.ts';
-import type { EnrolmentClaim } from '../access/token_book.ts';
+import type { EnrolmentClaim } from '../access/token_store.ts';
 import { AgentConnection, type IngestCounters } from './agent_connection.ts';
 import { Backlog } from './backlog.ts';
 import type { ConnectionLimits } from './flow_control.ts';

@@ -3,7 +3,7 @@
  * speaks IMDSv2 and could not; none means one that did not try.
  */
 import type { HostFacts } from '../../protocol/call.ts';
-import type { Advice, AdviceKind } from '../model/advice.ts';
+import type { Advice, AdviceKind } from '../contract/advice.ts';
 import type { CountedCalls, Identity } from '../store/store.ts';
 import { HOP_LIMIT_PAGE, IMDSV2_PAGE, type Step, say, shell } from './clients/client.ts';
 import { type Evidence, evidenceOf } from './clients/evidence.ts';

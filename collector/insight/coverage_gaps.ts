@@ -1,6 +1,6 @@
 /** When a host was not watched within a window, and how much of that may be tolerated. */
-import type { GapReason } from '../model/host.ts';
-import { HOUR_US, type Window } from '../model/window.ts';
+import type { GapReason } from '../contract/host.ts';
+import { HOUR_US, type Window } from '../contract/window.ts';
 import type { HostCoverage, StoredGap } from '../store/store.ts';
 
 /**

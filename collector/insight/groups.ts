@@ -1,5 +1,5 @@
 /** Readiness of hosts that share a value: an account, a region, a tag. Pure. */
-import type { ReadinessGroup } from '../model/host.ts';
+import type { ReadinessGroup } from '../contract/host.ts';
 import { commandLines, enforceCommand } from './enforce_command.ts';
 import { groupValue } from './host_filter.ts';
 import { type JudgedHost, verdictCounts } from './hosts.ts';

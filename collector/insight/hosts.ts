@@ -1,5 +1,5 @@
 /** Hosts as they are listed: what they are, whether they report, and the verdict. Pure. */
-import type { Host, Verdict } from '../model/host.ts';
+import type { Host, Verdict } from '../contract/host.ts';
 import type { StoredHost } from '../store/store.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
 import { isV1 } from './counts.ts';

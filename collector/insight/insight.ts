@@ -5,10 +5,10 @@
  * (14 days unless set) that ends with the question's: nobody is proven ready by a quiet hour.
  */
 import type { HostFacts } from '../../protocol/call.ts';
-import type { Reconciliation } from '../model/cloud.ts';
-import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../model/host.ts';
-import type { Offender, OffenderDetail } from '../model/offender.ts';
-import { DAY_US, type Window } from '../model/window.ts';
+import type { Reconciliation } from '../contract/cloud.ts';
+import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../contract/host.ts';
+import type { Offender, OffenderDetail } from '../contract/offender.ts';
+import { DAY_US, type Window } from '../contract/window.ts';
 import type {
   CloudCount,
   CountedCalls,

@@ -1,6 +1,6 @@
 /** What a verdict cannot rule out, because of how a host was watched. */
-import { KERNEL_NOT_ASKED } from '../model/coverage_marks.ts';
-import type { Readiness } from '../model/host.ts';
+import { KERNEL_NOT_ASKED } from '../contract/coverage_marks.ts';
+import type { Readiness } from '../contract/host.ts';
 import type { HostCoverage } from '../store/store.ts';
 
 export function limitsOf(coverage: HostCoverage | null): Readiness['limits'] {

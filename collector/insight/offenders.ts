@@ -1,6 +1,6 @@
 /** Who calls, worst first: one offender per workload, over all hosts. Pure; `Insight` asks the store. */
 import type { HostFacts } from '../../protocol/call.ts';
-import type { Offender, OffenderDetail } from '../model/offender.ts';
+import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Identity, IdentityHost, IdentityTotals } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { type AdviceQuestion, adviceOn } from './advice.ts';

@@ -1,5 +1,5 @@
 /** What is asked of the findings: a span of time, and which hosts. */
-import type { Window } from '../model/window.ts';
+import type { Window } from '../contract/window.ts';
 
 export interface Question {
   window: Window;

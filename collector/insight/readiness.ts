@@ -1,8 +1,8 @@
 /** Whether `HttpTokens=required` breaks nothing on one host, and the evidence for that (design 3.4). Pure. */
 import type { HostFacts } from '../../protocol/call.ts';
-import type { Readiness, Verdict } from '../model/host.ts';
-import type { Severity } from '../model/offender.ts';
-import type { Window } from '../model/window.ts';
+import type { Readiness, Verdict } from '../contract/host.ts';
+import type { Severity } from '../contract/offender.ts';
+import type { Window } from '../contract/window.ts';
 import type { CloudInstance, CountedCalls, HostCoverage } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { type Tally, tally, tallyAll } from './counts.ts';

@@ -1,5 +1,5 @@
 /** A verdict in one or two sentences: why, and what to do next. */
-import type { GapReason, Readiness } from '../model/host.ts';
+import type { GapReason, Readiness } from '../contract/host.ts';
 import type { CloudInstance, StoredGap } from '../store/store.ts';
 import { missingOf } from './coverage_gaps.ts';
 import type { Judged } from './readiness.ts';

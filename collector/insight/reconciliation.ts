@@ -2,8 +2,8 @@
  * The cloud's own count of token-less calls held against ours. CloudWatch's `MetadataNoToken` (namespace AWS/EC2) counts calls
  * that succeeded, `MetadataNoTokenRejected` those that were refused (EC2 user guide, CloudWatch metrics of instances).
  */
-import type { Reconciliation } from '../model/cloud.ts';
-import { HOUR_US } from '../model/window.ts';
+import type { Reconciliation } from '../contract/cloud.ts';
+import { HOUR_US } from '../contract/window.ts';
 import type { CloudCount, StoredGap } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 

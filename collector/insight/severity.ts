@@ -1,5 +1,5 @@
 /** How bad it is, and what comes first in a list. */
-import type { Severity } from '../model/offender.ts';
+import type { Severity } from '../contract/offender.ts';
 import type { Tally } from './counts.ts';
 
 const WORST_FIRST: readonly Severity[] = ['credentials', 'v1', 'fallback', 'rejected', 'blocked', 'none'];

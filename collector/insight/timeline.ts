@@ -1,5 +1,5 @@
 /** Calls over the window in equal parts, as bars of a chart. Parts without calls are there, with zeroes. */
-import { DAY_US, HOUR_US, type Timeline, type Window } from '../model/window.ts';
+import { DAY_US, HOUR_US, type Timeline, type Window } from '../contract/window.ts';
 import type { SeriesPoint } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 

@@ -7,9 +7,9 @@
  */
 import type { Call, HostFacts } from '../../protocol/call.ts';
 import type { Coverage, Heartbeat, Rollup } from '../../protocol/records.ts';
-import type { GapReason } from '../model/host.ts';
-import type { Window } from '../model/window.ts';
-import type { CallerFacts, WorkloadIdentity } from '../model/workload_identity.ts';
+import type { GapReason } from '../contract/host.ts';
+import type { Window } from '../contract/window.ts';
+import type { CallerFacts, WorkloadIdentity } from './workload_identity.ts';
 
 /** A call or roll-up without who made it (`callers[caller]` of its batch) and where (`host` of its batch). */
 export type CallBody = Omit<Call, keyof CallerFacts | 'host'>;

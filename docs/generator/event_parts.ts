@@ -1,9 +1,8 @@
 /** The tables of the event reference: keys and types from the schemas, words from `event_words.ts`. */
 import type * as z from 'zod';
-import { lossesOf } from '../../agent/losses.ts';
-import { alert } from '../../collector/model/administration.ts';
-import { gapReason, verdict } from '../../collector/model/host.ts';
-import { offender, severity } from '../../collector/model/offender.ts';
+import { alert } from '../../collector/contract/administration.ts';
+import { gapReason, verdict } from '../../collector/contract/host.ts';
+import { offender, severity } from '../../collector/contract/offender.ts';
 import {
   call,
   containerFacts,
@@ -12,6 +11,7 @@ import {
   processFacts,
   systemdFacts,
 } from '../../protocol/call.ts';
+import { lossesOf } from '../../protocol/losses.ts';
 import { coverage, heartbeat, rollup, rollupLine, type StageCounters } from '../../protocol/records.ts';
 import * as words from './event_words.ts';
 import { code, table } from './generated_part.ts';

@@ -1,5 +1,5 @@
 /** Every setting of every command, from the schemas that check them. */
-import type { CommandDescription, OptionDescription } from '../../cli/help_requested.ts';
+import type { CommandDescription, OptionDescription } from '../../cli/settings/help_requested.ts';
 import { describeCommands } from '../../packaging/commands.ts';
 import { code, table } from './generated_part.ts';
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { noSteppedClock } from '../collector/parties/stepped_clock.ts';
+import { noSteppedClock } from '../support/collector/stepped_clock.ts';
 import { runCampaign } from './campaign.ts';
 import { detailsOf, hasPassed, tableOf } from './report.ts';
 

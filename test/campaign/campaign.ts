@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readState } from '../../agent/state_file.ts';
+import { readState } from '../../agent/outbox/state_file.ts';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
 import { explain } from './explain.ts';
 import { carryOut } from './faults.ts';

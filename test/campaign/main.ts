@@ -13,7 +13,7 @@
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { exitWith } from '../../cli/exit.ts';
-import { OperatorError } from '../../protocol/operator_error.ts';
+import { OperatorError } from '../../common/operator_error.ts';
 import { runCampaign } from './campaign.ts';
 import { describeFault, makePlan } from './plan.ts';
 import { detailsOf, hasPassed, tableOf } from './report.ts';

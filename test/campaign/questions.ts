@@ -1,8 +1,8 @@
 /** What the collector of a campaign says, asked over its HTTP API as anybody would. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { HostDetail } from '../../collector/contract/host.ts';
 import { watchedOf } from '../../collector/insight/coverage_gaps.ts';
-import type { HostDetail } from '../../collector/model/host.ts';
 import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
 import type { Call } from '../../protocol/call.ts';

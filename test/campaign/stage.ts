@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
 import { Lab, type LabProcess } from '../../lab/lab.ts';
-import { SteppedClock } from '../collector/parties/stepped_clock.ts';
+import { SteppedClock } from '../support/collector/stepped_clock.ts';
 import { Supervised } from './supervised.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');

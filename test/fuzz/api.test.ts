@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { TOKEN } from '../collector/parties/processes.ts';
+import { TOKEN } from '../support/collector/processes.ts';
 import { AnswerRules, type FuzzAnswer } from './api_answers.ts';
 import { type ApiDocument, type FuzzRequest, type Role, requestOf } from './api_requests.ts';
 import { PopulatedCollector } from './populated_collector.ts';

@@ -1,7 +1,7 @@
 /** What a hostile agent says after its hello: frames that were good and were spoilt, and messages that never were frames. */
 import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
-import { makeCall } from '../collector/parties/calls.ts';
+import { makeCall } from '../support/collector/calls.ts';
 import { hostileText, spoilt } from './schema_values.ts';
 
 /** One message on the socket. */

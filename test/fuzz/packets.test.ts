@@ -11,12 +11,12 @@ import type { Packet, PacketSource } from '../../agent/capture/packet_source.ts'
 import type { LinkType } from '../../agent/decode/link_type.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
 import { call as callSchema } from '../../protocol/call.ts';
-import { Script, START_US } from '../agent/conversation/script.ts';
-import { cooked, cooked2, ethernet, ipv4, tcp } from '../agent/decode/frames.ts';
+import { Script, START_US } from '../support/agent/conversation/script.ts';
+import { cooked, cooked2, ethernet, ipv4, tcp } from '../support/agent/decode/frames.ts';
 import { memoryInUse } from './memory_in_use.ts';
 import { fuzzSettings, howToRepeat, timeBoxed } from './settings.ts';
 
-const FIXTURE = join(import.meta.dirname, '../fixtures/client-requests.jsonl');
+const FIXTURE = join(import.meta.dirname, '../support/fixtures/client-requests.jsonl');
 const REQUESTS = readFileSync(FIXTURE, 'utf8')
   .trimEnd()
   .split('\n')

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { hostOf } from '../../bench/collector/fleet.ts';
 import { makeScript } from '../../bench/collector/script.ts';
 import { type Doings, SimulatedAgent } from '../../bench/collector/simulated_agent.ts';
-import { kill, startCollectorProcess, TOKEN } from '../collector/parties/processes.ts';
-import { eventually } from '../collector/parties/stored.ts';
+import { kill, startCollectorProcess, TOKEN } from '../support/collector/processes.ts';
+import { eventually } from '../support/collector/stored.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const CALLS = 400;

@@ -4,12 +4,21 @@ import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../lab/lab.ts';
-import type { Watcher } from '../../lab/watcher.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
-import { assertSame, MAIN, nft, RAW_TCP, residentBytes, skip, startWatch, truthsSince } from './watch_lab.ts';
+import {
+  assertSame,
+  MAIN,
+  nft,
+  RAW_TCP,
+  residentBytes,
+  skip,
+  startWatch,
+  truthsSince,
+} from '../support/lab/watch_lab.ts';
+import type { Watcher } from '../support/lab/watcher.ts';
 
 const URL4 = `http://${IMDS_IPV4}/latest/meta-data/instance-id`;
-const BAD_CLIENTS = join(import.meta.dirname, 'bad_clients.py');
+const BAD_CLIENTS = join(import.meta.dirname, '../support/lab/bad_clients.py');
 const MIB = 1_048_576;
 
 describe('imdswatch watch under bad input', () => {

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LabContainer, Started } from '../../lab/engines/container.ts';
-import { startContainerd } from '../../lab/engines/containerd.ts';
 import { startDocker } from '../../lab/engines/docker.ts';
-import { startPodman } from '../../lab/engines/podman.ts';
 import { Lab } from '../../lab/lab.ts';
-import { Watcher } from '../../lab/watcher.ts';
 import type { Call } from '../../protocol/call.ts';
+import { startContainerd } from '../support/lab/containerd.ts';
+import { startPodman } from '../support/lab/podman.ts';
+import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and runs containers';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');

@@ -6,10 +6,10 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../lab/lab.ts';
 import { addLink, ip } from '../../lab/namespaces.ts';
-import type { Watcher } from '../../lab/watcher.ts';
 import { type Call, call as callSchema } from '../../protocol/call.ts';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
-import { assertSame, MAIN, nft, RAW_TCP, skip, startWatch, truthsSince } from './watch_lab.ts';
+import { assertSame, MAIN, nft, RAW_TCP, skip, startWatch, truthsSince } from '../support/lab/watch_lab.ts';
+import type { Watcher } from '../support/lab/watcher.ts';
 
 const URL4 = `http://${IMDS_IPV4}/latest/meta-data/instance-id`;
 const URL6 = `http://[${IMDS_IPV6}]/latest/meta-data/instance-id`;

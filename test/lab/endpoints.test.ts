@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { Lab } from '../../lab/lab.ts';
 import { addAddress, ip, namespacePath } from '../../lab/namespaces.ts';
 import { ENDPOINTS, IMDS_IPV4 } from '../../protocol/endpoints.ts';
-import { MAIN, skip, startWatch } from './watch_lab.ts';
+import { MAIN, skip, startWatch } from '../support/lab/watch_lab.ts';
 
 const OTHERS = ENDPOINTS.filter(({ service }) => service !== 'imds').map(({ address }) => address);
 const TASK_ID = '5a7d4f4a-92b4-43ff-9c51-0c4b7c6d3a10';

@@ -10,12 +10,12 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cgroupMounts } from '../../lab/engines/cgroups.ts';
 import type { ContainerSpec, LabContainer, Started } from '../../lab/engines/container.ts';
-import { startContainerd } from '../../lab/engines/containerd.ts';
 import { REMAPPED_ROOT_UID, startDocker } from '../../lab/engines/docker.ts';
-import { startPodman } from '../../lab/engines/podman.ts';
 import type { SocketEngine } from '../../lab/engines/socket_engine.ts';
 import { Lab } from '../../lab/lab.ts';
 import { namespacePath, pidsWithTag, startTicksOf, sweepLeftovers } from '../../lab/namespaces.ts';
+import { startContainerd } from '../support/lab/containerd.ts';
+import { startPodman } from '../support/lab/podman.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and runs containers';
 const LAB_ROOM = join(import.meta.dirname, '../../lab');

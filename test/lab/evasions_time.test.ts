@@ -1,5 +1,5 @@
 /** Attempts to call IMDSv1 when nobody watches. Each ends as the right call, or in a gap of the host's coverage. */
-import { SteppedClock } from '../collector/parties/stepped_clock.ts';
+import { SteppedClock } from '../support/collector/stepped_clock.ts';
 import { attempts, withEvasionLab } from './evasions/group.ts';
 import { clockSteps, TIME } from './evasions/time.ts';
 

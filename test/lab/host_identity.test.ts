@@ -5,15 +5,15 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IdSource } from '../../agent/identity/host.ts';
+import type { IdSource } from '../../agent/host/host_facts.ts';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
 import { Lab } from '../../lab/lab.ts';
 import { LAB_TAGS } from '../../lab/metadata_tree.ts';
 import type { HostFacts } from '../../protocol/call.ts';
-import type { Asked } from './identity_program.ts';
+import type { Asked } from '../support/lab/identity_program.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces';
-const PROGRAM = join(import.meta.dirname, 'identity_program.ts');
+const PROGRAM = join(import.meta.dirname, '../support/lab/identity_program.ts');
 const INSTANCE_ID = 'i-0123456789abcdef0';
 const MACHINE_ID = '0123456789abcdef0123456789abcdef';
 

@@ -5,8 +5,8 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cgroupMounts } from '../../lab/engines/cgroups.ts';
 import { Lab } from '../../lab/lab.ts';
-import { startMachine } from '../../lab/machine.ts';
 import { pidsWithTag, startTicksOf } from '../../lab/namespaces.ts';
+import { startMachine } from '../support/lab/machine.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: boots a machine in network namespaces';
 const CALLS_TIMEOUT_MS = 20_000;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../lab/lab.ts';
-import { Watcher } from '../../lab/watcher.ts';
-import { curl, ownWay } from './own_namespace.ts';
+import { curl, ownWay } from '../support/lab/own_namespace.ts';
+import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NamespaceListing, namespaceAt } from '../../agent/capture/namespace.ts';
+import { NamespaceListing, namespaceAt } from '../../agent/linux/network_namespaces.ts';
 import { Lab } from '../../lab/lab.ts';
 import { namespacePath } from '../../lab/namespaces.ts';
-import { Watcher } from '../../lab/watcher.ts';
-import { curl, keeper, ownWay, removeNamespace } from './own_namespace.ts';
-import { MAIN, skip } from './watch_lab.ts';
+import { curl, keeper, ownWay, removeNamespace } from '../support/lab/own_namespace.ts';
+import { MAIN, skip } from '../support/lab/watch_lab.ts';
+import { Watcher } from '../support/lab/watcher.ts';
 
 const PATHS = ['/latest/meta-data/instance-id', '/latest/meta-data/ami-id'];
 

@@ -4,7 +4,7 @@ import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readState } from '../../agent/state_file.ts';
+import { readState } from '../../agent/outbox/state_file.ts';
 import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
 import { Lab } from '../../lab/lab.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';

@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Lab } from '../../lab/lab.ts';
 import { namespacePath } from '../../lab/namespaces.ts';
-import { addMacvlan, addMovedInterface, redirectPodToProxy } from '../../lab/own_ways.ts';
 import { findPrograms } from '../../lab/programs.ts';
+import { addMacvlan, addMovedInterface, redirectPodToProxy } from '../support/lab/network_topologies.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces';
 const URL_BASE = 'http://169.254.169.254';

@@ -4,12 +4,12 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { namespacePath } from '../../lab/namespaces.ts';
-import { SecretFinder } from '../agent/identity/secret_finder.ts';
-import { CHROMIUM, cannotBrowse, openBrowser } from '../collector/web/parties/site.ts';
-import { Visit } from '../collector/web/parties/visit.ts';
-import { PlantedLab } from './planted_lab.ts';
-import { type Planted, plantedCallers, plantedRequests } from './planted_secrets.ts';
-import { skip } from './watch_lab.ts';
+import { SecretFinder } from '../support/agent/identity/secret_finder.ts';
+import { PlantedLab } from '../support/lab/planted_lab.ts';
+import { type Planted, plantedCallers, plantedRequests } from '../support/lab/planted_secrets.ts';
+import { skip } from '../support/lab/watch_lab.ts';
+import { CHROMIUM, cannotBrowse, openBrowser } from '../support/web/site.ts';
+import { Visit } from '../support/web/visit.ts';
 
 const CALLS = '/calls?days=1&format=ndjson';
 const QUESTIONS = [

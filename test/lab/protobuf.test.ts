@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { decode, encode } from '../../lab/engines/protobuf.ts';
+import { decode, encode } from '../support/lab/protobuf.ts';
 
 describe('protobuf', () => {
   it("writes the documentation's examples (protobuf.dev, Encoding)", () => {

@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../lab/lab.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
-import { MAIN, skip, startWatch, truthsSince } from './watch_lab.ts';
+import { MAIN, skip, startWatch, truthsSince } from '../support/lab/watch_lab.ts';
 
 const BASE = `http://${IMDS_IPV4}`;
 const ROLES = `${BASE}/latest/meta-data/iam/security-credentials/`;

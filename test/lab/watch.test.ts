@@ -8,7 +8,7 @@ import { Lab } from '../../lab/lab.ts';
 import { Ledger } from '../../lab/ledger.ts';
 import { buildOneShot, findPrograms, installSdks, type Programs } from '../../lab/programs.ts';
 import { startLegacyPoller, startModernService } from '../../lab/services.ts';
-import { Watcher } from '../../lab/watcher.ts';
+import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');

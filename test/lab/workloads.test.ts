@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../lab/lab.ts';
-import { startMachine } from '../../lab/machine.ts';
-import { addMacvlan, addMovedInterface, redirectPodToProxy } from '../../lab/own_ways.ts';
 import { findPrograms } from '../../lab/programs.ts';
-import { Watcher } from '../../lab/watcher.ts';
+import { startMachine } from '../support/lab/machine.ts';
+import { addMacvlan, addMovedInterface, redirectPodToProxy } from '../support/lab/network_topologies.ts';
+import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');

@@ -1,5 +1,5 @@
 /*
- * Included before cap's own source when it is compiled (CXXFLAGS=-include; see bin/setup.sh). cap is used as it is
+ * Included before cap's own source when it is compiled (CXXFLAGS=-include; see setup/setup.sh). cap is used as it is
  * published; this sets what it leaves no way to set.
  *
  * Snap length. cap asks for 65,535 bytes of every packet. In immediate mode libpcap gives each packet a slot of that
@@ -16,7 +16,7 @@
 #define IMDSWATCH_SNAP_LENGTH_BYTES 7936
 #define pcap_set_snaplen(handle, length) pcap_set_snaplen((handle), IMDSWATCH_SNAP_LENGTH_BYTES)
 
-/* Found in the compiled add-on by bin/check_modules.mjs: an add-on built without this header is built again. */
+/* Found in the compiled add-on by setup/check_modules.mjs: an add-on built without this header is built again. */
 __attribute__((used)) static const char imdswatch_cap_build[] = "imdswatch-cap-build:snap-length=7936";
 
 #endif

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Counters } from '../../../protocol/records.ts';
-import type { RuntimeHint } from '../cgroup.ts';
+import type { RuntimeHint } from '../../linux/cgroup.ts';
 import type { ContainerNames, EngineClient, EngineSink } from './engine_client.ts';
 
 /** An engine that takes longer is broken for our purpose: no call waits for a name that long. */

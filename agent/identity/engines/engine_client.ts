@@ -1,5 +1,5 @@
 /** What every container engine can be asked, whatever its protocol. */
-import { maskPath } from '../mask.ts';
+import { maskPath } from '../../secrets/mask.ts';
 
 /** What an engine calls a container. Nulls are what it does not say. */
 export interface ContainerNames {

@@ -2,7 +2,7 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Logger } from 'pino';
-import type { RuntimeHint } from '../cgroup.ts';
+import type { RuntimeHint } from '../../linux/cgroup.ts';
 import { CriClient } from './cri.ts';
 import { DockerClient } from './docker.ts';
 import { Engine } from './engine.ts';

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { OperatorError } from '../../../protocol/operator_error.ts';
-import type { Destination as DestinationFacts } from '../../model/administration.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
+import type { Destination as DestinationFacts } from '../../contract/administration.ts';
 import { actorOf } from '../actor.ts';
 import type { ApiApp, ApiEnv, ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';

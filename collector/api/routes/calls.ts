@@ -1,8 +1,8 @@
 import { z } from '@hono/zod-openapi';
 import { type Call, imdsCategory, outcome } from '../../../protocol/call.ts';
-import { type ServedCall, servedCall } from '../../model/served_call.ts';
-import { identityId, workloadIdentity } from '../../model/workload_identity.ts';
+import { type ServedCall, servedCall } from '../../contract/served_call.ts';
 import type { CallFilter } from '../../store/store.ts';
+import { identityId, workloadIdentity } from '../../store/workload_identity.ts';
 import { exported, formatOf, formatQuery, listContent } from '../export.ts';
 import { decodeCursor, encodeCursor, questionName } from '../paging.ts';
 import type { ApiApp, ApiParts, FindingsStore } from '../parts.ts';

@@ -1,6 +1,6 @@
 import { z } from '@hono/zod-openapi';
+import { type Host, host as hostShape, verdict } from '../../contract/host.ts';
 import { parseGroupBy } from '../../insight/question.ts';
-import { type Host, host as hostShape, verdict } from '../../model/host.ts';
 import { cutRow } from '../cut_row.ts';
 import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
 import { decodeCursor, pageOf, questionName } from '../paging.ts';

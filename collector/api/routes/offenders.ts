@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { offender as offenderShape, severity } from '../../model/offender.ts';
+import { offender as offenderShape, severity } from '../../contract/offender.ts';
 import { cutRow } from '../cut_row.ts';
 import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
 import {

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { OperatorError } from '../../../protocol/operator_error.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
 import { actorOf } from '../actor.ts';
 import type { ApiApp, ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';

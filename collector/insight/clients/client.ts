@@ -1,5 +1,5 @@
 /** What is known of one SDK or tool that asks the metadata service. */
-import type { Advice } from '../../model/advice.ts';
+import type { Advice } from '../../contract/advice.ts';
 
 export type Language = NonNullable<Advice['steps'][number]['language']>;
 export type Step = Advice['steps'][number];

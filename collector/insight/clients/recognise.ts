@@ -2,7 +2,7 @@
  * Which SDK or tool a workload uses. User agents are not always there and not always true (SDKs for JavaScript send none, or
  * on some calls only; many tools send their HTTP library's), so the program itself speaks first.
  */
-import type { WorkloadIdentity } from '../../model/workload_identity.ts';
+import type { WorkloadIdentity } from '../../store/workload_identity.ts';
 import { AWS_SDKS } from './aws_sdks.ts';
 import type { Client, Language } from './client.ts';
 import { TOOLS } from './tools.ts';

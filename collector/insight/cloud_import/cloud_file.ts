@@ -1,6 +1,6 @@
 /** Files that an operator made with the AWS CLI or a spreadsheet, read into what is supplied of the cloud. */
-import { OperatorError } from '../../../protocol/operator_error.ts';
-import type { CloudCountInput, CloudInstanceInput } from '../../model/cloud.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
+import type { CloudCountInput, CloudInstanceInput } from '../../contract/cloud.ts';
 import { readMetricData, readMetricStatistics } from './cloudwatch.ts';
 import { readCountsCsv } from './counts_csv.ts';
 import { readInstances } from './instances.ts';

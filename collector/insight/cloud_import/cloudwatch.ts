@@ -3,7 +3,7 @@
  * `cloudwatch get-metric-data` and `get-metric-statistics`.
  */
 import * as z from 'zod';
-import { OperatorError } from '../../../protocol/operator_error.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
 import type { CloudFigures, CloudFileOptions } from './cloud_file.ts';
 import { hourlyCounts, type Series } from './hourly_counts.ts';
 

@@ -1,6 +1,6 @@
 /** `instance_id,start,end,metadata_no_token[,rejected]`: one line a span of whole hours, without quotes. */
-import { OperatorError } from '../../../protocol/operator_error.ts';
-import { cloudCount } from '../../model/cloud.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
+import { cloudCount } from '../../contract/cloud.ts';
 import type { CloudFigures } from './cloud_file.ts';
 
 const COLUMNS = ['instance_id', 'start', 'end', 'metadata_no_token', 'rejected'];

@@ -1,6 +1,6 @@
 /** Sums of periods brought to whole hours, which is what calls are counted by. */
-import { OperatorError } from '../../../protocol/operator_error.ts';
-import type { CloudCountInput } from '../../model/cloud.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
+import type { CloudCountInput } from '../../contract/cloud.ts';
 import type { CloudFigures } from './cloud_file.ts';
 
 const HOUR_SECONDS = 3600;

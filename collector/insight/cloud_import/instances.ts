@@ -1,6 +1,6 @@
 /** Metadata options of instances. Shape: AWS CLI reference, `ec2 describe-instances`. */
 import * as z from 'zod';
-import { OperatorError } from '../../../protocol/operator_error.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
 import type { CloudFigures } from './cloud_file.ts';
 
 const MAX_INSTANCES = 100_000;

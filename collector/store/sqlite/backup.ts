@@ -13,8 +13,8 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { backup, DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
-import { OperatorError } from '../../../protocol/operator_error.ts';
-import { ADMIN } from './admin_schema.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
+import { ADMIN } from '../../admin/admin_schema.ts';
 import { lockDataDir, lockFileOf } from './data_dir_lock.ts';
 import { FINDINGS } from './findings_schema.ts';
 

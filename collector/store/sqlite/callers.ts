@@ -6,7 +6,7 @@ import {
   identityId,
   type WorkloadIdentity,
   workloadIdentity,
-} from '../../model/workload_identity.ts';
+} from '../workload_identity.ts';
 import type { HostBounds } from './host_bounds.ts';
 import type { PackedCaller } from './packed_batch.ts';
 

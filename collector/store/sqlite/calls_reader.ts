@@ -1,10 +1,10 @@
 /** Raw calls, newest first, page by page. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Call, HostFacts } from '../../../protocol/call.ts';
-import { HOUR_US } from '../../model/window.ts';
-import type { CallerFacts } from '../../model/workload_identity.ts';
+import { HOUR_US } from '../../contract/window.ts';
 import type { CallFilter } from '../store.ts';
 import { toTimestamp } from '../time.ts';
+import type { CallerFacts } from '../workload_identity.ts';
 import type { Rows } from './rows.ts';
 import { fromBytes, toBytes } from './uuid_bytes.ts';
 

@@ -1,7 +1,7 @@
 /** When hosts were watched, from the gaps that were found as reports came. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { GapReason } from '../../model/host.ts';
-import { DAY_US, type Window } from '../../model/window.ts';
+import type { GapReason } from '../../contract/host.ts';
+import { DAY_US, type Window } from '../../contract/window.ts';
 import type { HostCoverage, StoredGap } from '../store.ts';
 import { addAmounts } from './amounts.ts';
 import { MISSING_US, missingOf } from './gap_rows.ts';

@@ -6,7 +6,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { OperatorError } from '../../../protocol/operator_error.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
 
 const LOCK_FILE = 'collector.lock';
 /** https://www.sqlite.org/rescode.html#busy */

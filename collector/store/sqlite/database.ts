@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { OperatorError } from '../../../protocol/operator_error.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
 import { DiskFullError, isDiskFull } from './disk_full.ts';
 
 /**

@@ -1,6 +1,6 @@
 /** A disk without space at the start of a collector: what is full, how much is free, and what to do. */
 import { statfsSync } from 'node:fs';
-import { OperatorError } from '../../../protocol/operator_error.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
 
 /** Result codes: https://www.sqlite.org/rescode.html */
 const SQLITE_IOERR = 10;

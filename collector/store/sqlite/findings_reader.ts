@@ -1,8 +1,7 @@
 /** The questions, asked of one connection. Each is answered from one consistent view of the store. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Call } from '../../../protocol/call.ts';
-import type { Window } from '../../model/window.ts';
-import type { CallerFacts } from '../../model/workload_identity.ts';
+import type { Window } from '../../contract/window.ts';
 import type {
   CallFilter,
   CloudCount,
@@ -17,6 +16,7 @@ import type {
   StoreQueries,
   StoreStatistics,
 } from '../store.ts';
+import type { CallerFacts } from '../workload_identity.ts';
 import { CallsReader } from './calls_reader.ts';
 import { CoverageReader } from './coverage_reader.ts';
 import { bytesBeside, usedBytes } from './database.ts';

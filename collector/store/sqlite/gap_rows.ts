@@ -3,8 +3,8 @@
  * neighbours become one gap that covers both and what lies between: a merged gap covers more, never less.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { GapReason } from '../../model/host.ts';
-import { DAY_US } from '../../model/window.ts';
+import type { GapReason } from '../../contract/host.ts';
+import { DAY_US } from '../../contract/window.ts';
 import { addAmounts } from './amounts.ts';
 
 /** Of one host and reason, in one day of the host's clock. */

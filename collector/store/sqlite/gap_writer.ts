@@ -5,9 +5,9 @@
  * last report in order of arrival, not the one with the latest time, says from when on nothing is known.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { KERNEL_NOT_ASKED } from '../../model/coverage_marks.ts';
-import type { GapReason } from '../../model/host.ts';
-import { DAY_US } from '../../model/window.ts';
+import { KERNEL_NOT_ASKED } from '../../contract/coverage_marks.ts';
+import type { GapReason } from '../../contract/host.ts';
+import { DAY_US } from '../../contract/window.ts';
 import { addAmounts } from './amounts.ts';
 import { GapRows, MISSING_US } from './gap_rows.ts';
 import type { HostBounds } from './host_bounds.ts';

@@ -6,7 +6,7 @@
  * `not_kept` for that time, which names what was merged and how often.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { DAY_US } from '../../model/window.ts';
+import { DAY_US } from '../../contract/window.ts';
 import { addAmounts } from './amounts.ts';
 
 export const DAILY = {

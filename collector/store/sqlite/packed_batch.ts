@@ -4,9 +4,9 @@
  */
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { Coverage } from '../../../protocol/records.ts';
-import type { CallerFacts } from '../../model/workload_identity.ts';
 import type { CallBody, RollupBody, StoredBatch } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
+import type { CallerFacts } from '../workload_identity.ts';
 
 /** What is left of a call without what is its own. */
 export type CallTemplate = Omit<

@@ -6,7 +6,7 @@
  * next; the file itself keeps its size.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
-import { DAY_US, HOUR_US } from '../../model/window.ts';
+import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import type { Retention, RetentionResult } from '../store.ts';
 import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
 import { bytesBeside, emptyLog, usedBytes } from './database.ts';

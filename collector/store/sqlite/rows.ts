@@ -1,7 +1,7 @@
 /** Rows of dictionaries as those who ask know them. They never change under one number, so they are remembered. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { WorkloadIdentity } from '../../model/workload_identity.ts';
 import type { CallKind, Identity } from '../store.ts';
+import type { WorkloadIdentity } from '../workload_identity.ts';
 
 const MAX_CACHED = 50_000;
 /** Of the texts of what is remembered, in each cache. */

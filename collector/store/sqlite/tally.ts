@@ -3,7 +3,7 @@
  * change a few rows.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { DAY_US, HOUR_US } from '../../model/window.ts';
+import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import type { HostBounds } from './host_bounds.ts';
 import type { KindRow } from './kinds.ts';
 

@@ -1,5 +1,5 @@
 /** What the threads of the store say to each other. */
-import { OperatorError } from '../../../protocol/operator_error.ts';
+import { OperatorError } from '../../../common/operator_error.ts';
 
 export interface ThreadData {
   role: 'writer' | 'reader';

@@ -1,7 +1,7 @@
 /** The collector's side of the store's threads: every method is a message and its answer. */
 import { Worker } from 'node:worker_threads';
 import type { Heartbeat } from '../../../protocol/records.ts';
-import type { Window } from '../../model/window.ts';
+import type { Window } from '../../contract/window.ts';
 import type {
   BatchResult,
   CallFilter,

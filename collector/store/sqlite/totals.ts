@@ -2,7 +2,7 @@
  * Questions about many calls, answered from roll-ups. A window is its whole days and, at either end, the hours that are left.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { DAY_US, HOUR_US, type Window } from '../../model/window.ts';
+import { DAY_US, HOUR_US, type Window } from '../../contract/window.ts';
 import type { CountedCalls, IdentityHost, IdentityTotals, Scope, SeriesPoint } from '../store.ts';
 import { ClosedSums } from './closed_sums.ts';
 import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2 } from './packed_totals.ts';

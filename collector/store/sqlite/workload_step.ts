@@ -3,7 +3,7 @@
  * roll-ups are made of it as if they had been there from the start.
  */
 import type { DatabaseSync } from 'node:sqlite';
-import { type CallerFacts, identityId, workloadIdentity } from '../../model/workload_identity.ts';
+import { type CallerFacts, identityId, workloadIdentity } from '../workload_identity.ts';
 import { GapWriter } from './gap_writer.ts';
 
 /**

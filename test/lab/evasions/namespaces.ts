@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addAddress, addLink, ip } from '../../../lab/namespaces.ts';
 import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
-import { nft } from '../watch_lab.ts';
+import { nft } from '../../support/lab/watch_lab.ts';
 import { type Attackers, nextLine } from './attackers.ts';
 import type { End, Evasion } from './evasion.ts';
 import { type EvasionLab, until } from './evasion_lab.ts';

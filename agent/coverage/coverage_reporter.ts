@@ -1,0 +1,78 @@
+/** Makes the coverage reports of one run of the agent: each begins at the moment at which the one before ended. */
+import { v7 as uuidv7 } from 'uuid';
+import type { Counters, Coverage } from '../../protocol/records.ts';
+import type { LiveWatch, WatchMoment } from '../live_watch.ts';
+
+type Watch = Pick<LiveWatch, 'host' | 'moment' | 'caughtUp' | 'coverage' | 'losses'>;
+type Counted = ReturnType<Watch['coverage']> & { losses: Counters };
+
+export class CoverageReporter {
+  readonly #watch: Watch;
+  readonly #bootId: string;
+  readonly #emit: (coverage: Coverage) => void;
+  readonly #runId = uuidv7();
+  #start: WatchMoment;
+  #before: Counted;
+
+  /** Capture must be open by now: the first report begins here. */
+  constructor(watch: Watch, bootId: string, emit: (coverage: Coverage) => void) {
+    this.#watch = watch;
+    this.#bootId = bootId;
+    this.#emit = emit;
+    this.#start = watch.moment();
+    this.#before = { ...watch.coverage(), losses: {} };
+  }
+
+  /**
+   * Reports what happened since the last report. It ends at the moment of this call, and is emitted when everything that
+   * was captured until then was read: an agent that is killed in between has claimed nothing. `beforeCounting` may end
+   * the capture.
+   */
+  async report(beforeCounting: () => void = () => {}): Promise<void> {
+    const end = this.#watch.moment();
+    await this.#watch.caughtUp();
+    beforeCounting();
+    // Another report that was begun before this one was emitted has covered the time already.
+    if (end.bootUs < this.#start.bootUs) return;
+    const now: Counted = { ...this.#watch.coverage(), losses: this.#watch.losses() };
+    this.#emit(this.#made(end, now));
+    this.#start = end;
+    this.#before = now;
+  }
+
+  #made(end: WatchMoment, now: Counted): Coverage {
+    const [start, before] = [this.#start, this.#before];
+    const losses: Counters = {};
+    for (const [name, count] of Object.entries(now.losses)) {
+      const lost = count - (before.losses[name] ?? 0);
+      if (lost > 0) losses[name] = lost;
+    }
+    return {
+      id: uuidv7(),
+      host_id: this.#watch.host.id,
+      boot_id: this.#bootId,
+      run_id: this.#runId,
+      start: timestamp(start.wallUs),
+      end: timestamp(end.wallUs),
+      uptime_start_ms: start.bootUs / 1000,
+      uptime_end_ms: end.bootUs / 1000,
+      live_ms: Math.round((end.liveMs - start.liveMs) * 1000) / 1000,
+      kernel_connections: since(now.kernelConnections, before.kernelConnections),
+      seen_connections: now.seenConnections - before.seenConnections,
+      joined_connections: since(now.joinedConnections, before.joinedConnections),
+      undecided_connections: now.undecidedConnections,
+      open_calls: now.openCalls,
+      losses,
+    };
+  }
+}
+
+function since(now: number | null, before: number | null): number | null {
+  return now === null ? null : now - (before ?? 0);
+}
+
+/** RFC 3339 with microseconds. */
+function timestamp(us: number): string {
+  const milliseconds = new Date(Math.floor(us / 1000)).toISOString().slice(0, -1);
+  return `${milliseconds}${String(us % 1000).padStart(3, '0')}Z`;
+}

@@ -1,0 +1,257 @@
+/**
+ * libbpf.so.1 through koffi: as much of it as one object with tracing programs, a ring buffer and an array of
+ * counters needs. Signatures: tools/lib/bpf/libbpf.h and bpf.h of libbpf 1.0 (all are still there in 1.5).
+ */
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import koffi from 'koffi';
+import { BpfUnavailable, judgeBpfFailure } from '../attribution/ebpf_failure.ts';
+import { RingReader } from '../attribution/ebpf_ring.ts';
+
+/** A pointer of C, as koffi gives it. */
+type Pointer = bigint | null;
+
+const LIBBPF_SONAME = 'libbpf.so.1';
+const PRINTED_LINE_MAX_BYTES = 4096;
+const PRINTED_LOG_MAX_CHARS = 64 * 1024;
+/** struct bpf_prog_info of include/uapi/linux/bpf.h: `recursion_misses`, there since Linux 5.12. */
+const PROG_INFO_BYTES = 216;
+const PROG_INFO_RECURSION_MISSES_OFFSET = 208;
+
+// A va_list passed to a function is a pointer on x86-64 (an array type) and on arm64 (32 bytes, passed by reference).
+const printCallback = koffi.proto('int imds_print(int level, void *format, void *arguments)');
+
+function bind() {
+  let lib: ReturnType<typeof koffi.load>;
+  try {
+    lib = koffi.load(LIBBPF_SONAME);
+  } catch (cause) {
+    throw new BpfUnavailable(
+      'libbpf_missing',
+      `${LIBBPF_SONAME} could not be loaded: install libbpf 1.x (Debian, Ubuntu: apt-get install libbpf1; Amazon Linux: dnf install libbpf)`,
+      '',
+      { cause },
+    );
+  }
+  const libc = koffi.load(null);
+  return {
+    openMem: lib.func('void *bpf_object__open_mem(void *bytes, size_t size, void *options)'),
+    load: lib.func('int bpf_object__load(void *object)'),
+    closeObject: lib.func('void bpf_object__close(void *object)'),
+    nextProgram: lib.func('void *bpf_object__next_program(void *object, void *previous)'),
+    programName: lib.func('const char *bpf_program__name(void *program)'),
+    programFd: lib.func('int bpf_program__fd(void *program)'),
+    attach: lib.func('void *bpf_program__attach(void *program)'),
+    destroyLink: lib.func('int bpf_link__destroy(void *link)'),
+    mapFd: lib.func('int bpf_map__fd(void *map)'),
+    update: lib.func('int bpf_map_update_elem(int fd, void *key, void *value, uint64_t flags)'),
+    lookup: lib.func('int bpf_map_lookup_elem(int fd, void *key, void *value)'),
+    infoByFd: lib.func('int bpf_obj_get_info_by_fd(int fd, void *info, void *length)'),
+    findMap: lib.func('void *bpf_object__find_map_by_name(void *object, const char *name)'),
+    maxEntries: lib.func('uint32_t bpf_map__max_entries(void *map)'),
+    setPrint: lib.func('void *libbpf_set_print(void *callback)'),
+    formatLine: libc.func('int vsnprintf(void *to, size_t size, void *format, void *arguments)'),
+    map: libc.func('void *mmap(void *at, size_t size, int protection, int flags, int fd, int64_t offset)'),
+    unmap: libc.func('int munmap(void *at, size_t size)'),
+    configuration: libc.func('long sysconf(int name)'),
+    // Of glibc alone. libbpf reads all of the kernel's types (some 6 MB) while it loads; this gives the pages back.
+    trim: optional(() => libc.func('int malloc_trim(size_t keep)')),
+  };
+}
+
+function optional<T>(find: () => T): T | null {
+  try {
+    return find();
+  } catch {
+    return null;
+  }
+}
+
+type Libbpf = ReturnType<typeof bind>;
+
+function readOrNull(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+function unavailable(step: string, errno: number, printed: string): BpfUnavailable {
+  let hasBtf = true;
+  try {
+    accessSync('/sys/kernel/btf/vmlinux', constants.R_OK);
+  } catch {
+    hasBtf = false;
+  }
+  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readOrNull('/proc/self/status') ?? '')?.[1];
+  const { kind, message } = judgeBpfFailure({
+    step,
+    errno,
+    kernelRelease: release(),
+    hasBtf,
+    effectiveCapabilities: capabilities === undefined ? null : BigInt(`0x${capabilities}`),
+    lockdown: readOrNull('/sys/kernel/security/lockdown'),
+  });
+  return new BpfUnavailable(kind, message, printed);
+}
+
+/** Runs `work` with libbpf's own messages kept (they would go to standard error) and gives them to `work` as text. */
+function withPrintKept<T>(libbpf: Libbpf, work: (printed: () => string) => T): T {
+  const line = Buffer.alloc(PRINTED_LINE_MAX_BYTES);
+  let text = '';
+  const keep = koffi.register((_level: number, format: Pointer, args: Pointer) => {
+    const length = libbpf.formatLine(line, line.length, format, args);
+    if (text.length < PRINTED_LOG_MAX_CHARS) {
+      text += line.toString('utf8', 0, Math.max(0, Math.min(length, line.length - 1)));
+    }
+    return 0;
+  }, koffi.pointer(printCallback));
+  libbpf.setPrint(keep);
+  try {
+    return work(() => text.trim());
+  } finally {
+    libbpf.setPrint(null);
+    koffi.unregister(keep);
+  }
+}
+
+// sys/mman.h and unistd.h, the same on x86-64 and arm64
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+const SC_PAGESIZE = 30;
+
+/** A loaded and attached object. */
+export class BpfObject {
+  readonly #libbpf: Libbpf;
+  readonly #object: Pointer;
+  readonly #programs: { name: string; fd: number }[] = [];
+  readonly #links: Pointer[] = [];
+  readonly #mappings: { at: Pointer; bytes: number }[] = [];
+  #open = true;
+
+  private constructor(libbpf: Libbpf, object: Pointer) {
+    this.#libbpf = libbpf;
+    this.#object = object;
+  }
+
+  /**
+   * Loads an ELF object of eBPF programs into the kernel and attaches each to what its section names.
+   * @param prepare fills maps that the programs read, before the first of them runs.
+   * @throws BpfUnavailable with the reason in words; nothing is left loaded then.
+   */
+  static load(elf: Uint8Array, prepare?: (loaded: BpfObject) => void): BpfObject {
+    const libbpf = bind();
+    return withPrintKept(libbpf, (printed) => {
+      const object: Pointer = libbpf.openMem(elf, elf.length, null);
+      if (!object) throw unavailable('open', koffi.errno(), printed());
+      const loaded = new BpfObject(libbpf, object);
+      try {
+        const result: number = libbpf.load(object);
+        if (result < 0) throw unavailable('load', -result, printed());
+        prepare?.(loaded);
+        loaded.#attachAll(printed);
+      } catch (error) {
+        loaded.close();
+        throw error;
+      }
+      libbpf.trim?.(0);
+      return loaded;
+    });
+  }
+
+  #attachAll(printed: () => string): void {
+    for (let program: Pointer = null; ; ) {
+      program = this.#libbpf.nextProgram(this.#object, program);
+      if (!program) return;
+      const link: Pointer = this.#libbpf.attach(program);
+      if (!link) throw unavailable('attach', koffi.errno(), printed());
+      this.#links.push(link);
+      this.#programs.push({ name: this.#libbpf.programName(program), fd: this.#libbpf.programFd(program) });
+    }
+  }
+
+  #map(name: string): { fd: number; maxEntries: number } {
+    const map: Pointer = this.#libbpf.findMap(this.#object, name);
+    if (!map) throw new BpfUnavailable('failed', `the eBPF object has no map "${name}"`);
+    return { fd: this.#libbpf.mapFd(map), maxEntries: this.#libbpf.maxEntries(map) };
+  }
+
+  /**
+   * Opens the ring buffer `name`. The reader must not be used after `close`.
+   * @throws BpfUnavailable when it cannot be mapped.
+   */
+  ring(name: string): RingReader {
+    const { fd, maxEntries: ringBytes } = this.#map(name);
+    const pageBytes: number = this.#libbpf.configuration(SC_PAGESIZE);
+    const producerBytes = pageBytes + 2 * ringBytes;
+    const consumer = this.#share(fd, PROT_READ | PROT_WRITE, 0, pageBytes);
+    const producer = this.#share(fd, PROT_READ, pageBytes, producerBytes);
+    return new RingReader(consumer, producer, pageBytes, ringBytes);
+  }
+
+  #share(fd: number, protection: number, offset: number, bytes: number): ArrayBuffer {
+    const at: Pointer = this.#libbpf.map(null, bytes, protection, MAP_SHARED, fd, offset);
+    if (at === null || BigInt.asUintN(64, at) === MAP_FAILED) throw unavailable('map', koffi.errno(), '');
+    this.#mappings.push({ at, bytes });
+    return koffi.view(at, bytes);
+  }
+
+  /**
+   * The u64 at each of `keys` of an array map.
+   * @throws Error when a key cannot be read, which a map that has the key does not do.
+   */
+  readArray(map: string, keys: number[]): number[] {
+    const { fd } = this.#map(map);
+    const key = Buffer.alloc(4);
+    const value = Buffer.alloc(8);
+    return keys.map((index) => {
+      key.writeUInt32LE(index);
+      const result: number = this.#libbpf.lookup(fd, key, value);
+      if (result !== 0) throw new Error(`key ${index} of the eBPF map "${map}" cannot be read (${result})`);
+      return Number(value.readBigUInt64LE());
+    });
+  }
+
+  /**
+   * Writes the u32 `value` at each of `keys` of an array map.
+   * @throws Error when a key cannot be written, which a map that has the key does not do.
+   */
+  writeArray(map: string, keys: readonly number[], value: number): void {
+    const { fd } = this.#map(map);
+    const key = Buffer.alloc(4);
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(value);
+    for (const index of keys) {
+      key.writeUInt32LE(index);
+      const result: number = this.#libbpf.update(fd, key, bytes, 0);
+      if (result !== 0)
+        throw new Error(`key ${index} of the eBPF map "${map}" cannot be written (${result})`);
+    }
+  }
+
+  /** How often each program was skipped because it was already running on that CPU; 0 on kernels before 5.12. */
+  recursionMisses(): Map<string, number> {
+    const info = Buffer.alloc(PROG_INFO_BYTES);
+    const length = Buffer.alloc(4);
+    const misses = new Map<string, number>();
+    for (const { name, fd } of this.#programs) {
+      info.fill(0);
+      length.writeUInt32LE(info.length);
+      const result: number = this.#libbpf.infoByFd(fd, info, length);
+      if (result !== 0) throw new Error(`the eBPF program ${name} tells nothing of itself (${result})`);
+      misses.set(name, Number(info.readBigUInt64LE(PROG_INFO_RECURSION_MISSES_OFFSET)));
+    }
+    return misses;
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    for (const link of this.#links) this.#libbpf.destroyLink(link);
+    for (const { at, bytes } of this.#mappings) this.#libbpf.unmap(at, bytes);
+    this.#libbpf.closeObject(this.#object);
+  }
+}

@@ -1,0 +1,214 @@
+/** Processes as /proc shows them: one held still to be read, and those that are asked for again and again. */
+import type { Counters } from '../../protocol/records.ts';
+import type { ProcessSnapshot } from '../attribution/owner.ts';
+import {
+  CURRENT_DIRECTORY,
+  closeDescriptor,
+  isGroupLeader,
+  openAsBase,
+  openForReading,
+  readFileAt,
+  readLinkAt,
+} from './proc_libc.ts';
+import { type ProcStat, parseCommandLine, parsePathLink, parseStat } from './proc_stat.ts';
+
+/** Longest chain of parents that is followed. */
+export const MAX_ANCESTORS = 64;
+const CACHE_PROCESSES = 1024;
+/**
+ * How long a process's executable and arguments are believed while its `image` is the same, in milliseconds: a
+ * program may overwrite its own arguments in place (a process title).
+ */
+const SAME_IMAGE_TTL_MS = 30_000;
+/** The same where `image` cannot be seen, so that an exec() with the same name would go unnoticed. */
+const UNSEEN_IMAGE_TTL_MS = 1000;
+
+/**
+ * One process, held by an open descriptor of its directory: whatever is read through it is of this process or fails,
+ * never of a later one with the same pid. Must be closed.
+ */
+export class HeldProcess {
+  readonly pid: number;
+  readonly #base: number;
+
+  private constructor(pid: number, base: number) {
+    this.pid = pid;
+    this.#base = base;
+  }
+
+  /** Null when there is no such process. */
+  static hold(procRoot: string, pid: number): HeldProcess | null {
+    const base = openAsBase(`${procRoot}/${pid}`);
+    return base < 0 ? null : new HeldProcess(pid, base);
+  }
+
+  stat(): ProcStat | null {
+    const bytes = readFileAt(this.#base, 'stat');
+    return bytes && parseStat(bytes);
+  }
+
+  executable(): string | null {
+    return this.#link('exe');
+  }
+
+  workingDirectory(): string | null {
+    return this.#link('cwd');
+  }
+
+  /** argv, at most 32 KiB of it; null for a kernel thread, a process that has ended, or one that we may not read. */
+  args(): string[] | null {
+    const bytes = readFileAt(this.#base, 'cmdline');
+    return bytes && parseCommandLine(bytes);
+  }
+
+  /** /proc/PID/cgroup as it is; null when the process has ended. */
+  cgroups(): string | null {
+    return readFileAt(this.#base, 'cgroup')?.toString('utf8') || null;
+  }
+
+  /** Pid of the thread group: another one than `pid` when that is a thread's. Null when it is gone. */
+  leaderPid(): number | null {
+    if (isGroupLeader(this.pid)) return this.pid;
+    const bytes = readFileAt(this.#base, 'status');
+    const leader = Number(/^Tgid:\s*(\d+)$/m.exec(bytes?.toString('latin1') ?? '')?.[1]);
+    return Number.isInteger(leader) ? leader : null;
+  }
+
+  /** A descriptor of its `fd` directory, or -1. The caller closes it. */
+  openDescriptors(): number {
+    return openForReading('fd', this.#base);
+  }
+
+  #link(name: string): string | null {
+    const bytes = readLinkAt(this.#base, name);
+    return bytes && parsePathLink(bytes);
+  }
+
+  close(): void {
+    closeDescriptor(this.#base);
+  }
+}
+
+export interface ProcessRecord extends ProcessSnapshot {
+  args: string[] | null;
+  parentPid: number;
+}
+
+interface Cached {
+  record: ProcessRecord;
+  image: string | null;
+  readAtMs: number;
+}
+
+export interface ProcReaderOptions {
+  procRoot: string;
+  /** Milliseconds of a clock that only goes forward. */
+  now?: () => number;
+}
+
+/** Reads processes that live on, the ancestors above all, and remembers what costs most to read. */
+export class ProcReader {
+  readonly #root: string;
+  readonly #now: () => number;
+  /** By pid; oldest use first. */
+  readonly #cache = new Map<number, Cached>();
+  #reads = 0;
+  #cached = 0;
+  #gone = 0;
+  #replaced = 0;
+
+  constructor(options: ProcReaderOptions) {
+    this.#root = options.procRoot;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  /** Facts of a living process, or null. `notAfterTicks`: a process that started later is not the one meant. */
+  read(pid: number, notAfterTicks = Number.POSITIVE_INFINITY): ProcessRecord | null {
+    this.#reads++;
+    const bytes = readFileAt(CURRENT_DIRECTORY, `${this.#root}/${pid}/stat`);
+    const stat = bytes && parseStat(bytes);
+    if (!stat) {
+      this.#cache.delete(pid);
+      this.#gone++;
+      return null;
+    }
+    if (stat.startTicks > notAfterTicks) {
+      this.#replaced++;
+      return null;
+    }
+    const known = this.#cache.get(pid);
+    if (!known || !this.#stillTrue(known, stat)) return this.#readAnew(pid, stat.startTicks);
+    this.#cached++;
+    this.#cache.delete(pid);
+    this.#cache.set(pid, known);
+    if (known.record.parentPid !== stat.parentPid) {
+      known.record = { ...known.record, parentPid: stat.parentPid };
+    }
+    return known.record;
+  }
+
+  #readAnew(pid: number, startTicks: number): ProcessRecord | null {
+    this.#cache.delete(pid);
+    const held = HeldProcess.hold(this.#root, pid);
+    const stat = held?.stat() ?? null;
+    if (!held || !stat || stat.startTicks !== startTicks) {
+      held?.close();
+      this.#gone++;
+      return null;
+    }
+    const record: ProcessRecord = {
+      pid,
+      startTicks,
+      name: stat.name,
+      parentPid: stat.parentPid,
+      executable: stat.kernelThread ? null : held.executable(),
+      args: stat.kernelThread ? null : held.args(),
+    };
+    held.close();
+    this.#cache.set(pid, { record, image: stat.image, readAtMs: this.#now() });
+    if (this.#cache.size > CACHE_PROCESSES) this.#cache.delete(this.#cache.keys().next().value!);
+    return record;
+  }
+
+  /** Facts of exactly this process (pid and start time), or null when it is gone. */
+  readExactly(pid: number, startTicks: number): ProcessRecord | null {
+    const record = this.read(pid, startTicks);
+    if (record === null || record.startTicks === startTicks) return record;
+    this.#replaced++;
+    return null;
+  }
+
+  /**
+   * The chain of parents from `parentPid` on, nearest first, as far as it can be read. A parent is never younger than
+   * its child: where one is, its pid was given to another process, and the chain ends.
+   */
+  ancestors(parentPid: number, childStartTicks: number): ProcessRecord[] {
+    const chain: ProcessRecord[] = [];
+    let pid = parentPid;
+    let notAfter = childStartTicks;
+    while (pid > 0 && chain.length < MAX_ANCESTORS) {
+      const record = this.read(pid, notAfter);
+      if (!record) break;
+      chain.push(record);
+      pid = record.parentPid;
+      notAfter = record.startTicks;
+    }
+    return chain;
+  }
+
+  #stillTrue(known: Cached, stat: ProcStat): boolean {
+    const sameProcess = known.record.startTicks === stat.startTicks;
+    if (!sameProcess || known.record.name !== stat.name || known.image !== stat.image) return false;
+    const ttl = stat.image === null ? UNSEEN_IMAGE_TTL_MS : SAME_IMAGE_TTL_MS;
+    return this.#now() - known.readAtMs < ttl;
+  }
+
+  counters(): Counters {
+    return {
+      process_reads: this.#reads,
+      process_cached: this.#cached,
+      process_gone: this.#gone,
+      process_replaced: this.#replaced,
+    };
+  }
+}

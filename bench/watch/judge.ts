@@ -1,0 +1,68 @@
+/** What was reported of a load's calls, against the metadata service's own log and the processes that were started. */
+import { compareCalls, describeDifference } from '../../lab/compare.ts';
+import type { SeenRequest } from '../../lab/ground_truth.ts';
+import type { Call } from '../../protocol/call.ts';
+import type { Made } from './load.ts';
+
+export interface Judgement {
+  /** Calls that the service saw. */
+  calls: number;
+  lost: number;
+  /** Reported more than once, or never made. */
+  surplus: number;
+  /** Reported once, with another version, status, path or endpoint than the service saw. */
+  misjudged: number;
+  /** With the pid of the process that called, and no executable but its own. */
+  attributed: number;
+  unattributed: number;
+  /** With another process, or another executable. */
+  wrongly_attributed: number;
+  /** Of the rightly attributed: without executable, without arguments, or without the parents up to pid 1. */
+  incomplete: number;
+  /** The first few differences, for people. */
+  examples: string[];
+}
+
+const EXAMPLES = 3;
+
+/** `seen`: what the service's log holds since the load began. Throws when the service missed a call. */
+export function judge(made: Made, seen: readonly SeenRequest[], calls: readonly Call[]): Judgement {
+  const truths = seen.filter(({ target }) => made.pids.has(numberIn(target)));
+  if (truths.length !== made.pids.size) {
+    throw new Error(`the metadata service saw ${truths.length} of ${made.pids.size} calls`);
+  }
+  const differences = compareCalls(truths, calls);
+  const of = (kind: string) => differences.filter((difference) => difference.kind === kind);
+  const judgement: Judgement = {
+    calls: truths.length,
+    lost: of('missing').length,
+    surplus: of('doubled').length + of('unexpected').length,
+    misjudged: new Set(of('wrong').map(({ request }) => request)).size,
+    attributed: 0,
+    unattributed: 0,
+    wrongly_attributed: 0,
+    incomplete: 0,
+    examples: differences.slice(0, EXAMPLES).map(describeDifference),
+  };
+  const reported = Map.groupBy(calls, (call) => numberIn(`?${call['url.query']}`));
+  for (const [number, pid] of made.pids) {
+    const caller = reported.get(number)?.[0]?.process ?? null;
+    const executable = caller?.['executable.path'] ?? null;
+    if (caller === null) {
+      judgement.unattributed++;
+    } else if (caller.pid !== pid || (executable !== null && executable !== made.executable)) {
+      judgement.wrongly_attributed++;
+      judgement.examples.push(`call ${number}: ${caller.pid} ${executable}, not ${pid} ${made.executable}`);
+    } else {
+      judgement.attributed++;
+      const known = executable !== null && caller.command_args !== null;
+      if (!known || caller.ancestors.at(-1)?.pid !== 1) judgement.incomplete++;
+    }
+  }
+  judgement.examples.splice(EXAMPLES);
+  return judgement;
+}
+
+function numberIn(target: string | null): number {
+  return Number(/\?n=(\d+)$/.exec(target ?? '')?.[1] ?? Number.NaN);
+}

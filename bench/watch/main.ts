@@ -1,0 +1,98 @@
+/**
+ * `npm run bench`: how many callers `imdswatch watch` names, and what it costs, in a lab of network namespaces.
+ *
+ *   --only LIST  of ebpf, proc (ways of attribution) and idle, one-shot, cost, ceiling (measures); default: all
+ *   --quick      a tenth of the calls and a seventh of the time, for CI
+ *
+ * Prints progress on stderr, a table and one JSON line on stdout. Exit codes as those of imdswatch.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, loadavg, release, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { exitWith } from '../../cli/exit.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import { VERSION } from '../../common/version.ts';
+import { Lab } from '../../lab/lab.ts';
+import { Bench, FULL_SIZE, MEASURES, type Measure, type ModeResult, QUICK_SIZE } from './measures.ts';
+import { tableOf } from './report.ts';
+import { type Mode, Subject } from './subject.ts';
+
+const MODES = ['ebpf', 'proc'] as const;
+/** A run that takes longer than this is stuck. */
+const TIME_LIMIT_MS = 6 * 60_000;
+
+interface Wanted {
+  modes: Mode[];
+  measures: Set<Measure>;
+  quick: boolean;
+}
+
+function wanted(argv: string[]): Wanted {
+  let values: { only?: string; quick?: boolean };
+  try {
+    ({ values } = parseArgs({
+      args: argv,
+      options: { only: { type: 'string' }, quick: { type: 'boolean' } },
+    }));
+  } catch (error) {
+    throw new OperatorError(2, (error as Error).message);
+  }
+  const names = values.only?.split(',') ?? [];
+  for (const name of names) {
+    if (![...MODES, ...MEASURES].some((known) => known === name)) {
+      throw new OperatorError(2, `--only ${name}: choose from ${[...MODES, ...MEASURES].join(', ')}.`);
+    }
+  }
+  const modes = MODES.filter((mode) => names.includes(mode));
+  const measures = MEASURES.filter((measure) => names.includes(measure));
+  return {
+    modes: modes.length > 0 ? modes : [...MODES],
+    measures: new Set(measures.length > 0 ? measures : MEASURES),
+    quick: values.quick ?? false,
+  };
+}
+
+async function main(): Promise<number> {
+  const { modes, measures, quick } = wanted(process.argv.slice(2));
+  const loadBefore = loadavg()[0]!;
+  const beganAt = new Date();
+  // The launcher's own where we run through it; else one that lives as long as this run.
+  const own = process.env['NODE_COMPILE_CACHE'] ? null : mkdtempSync(join(tmpdir(), 'imdswatch-bench-'));
+  const compileCache = process.env['NODE_COMPILE_CACHE'] ?? own!;
+  const timer = setTimeout(() => {
+    process.stderr.write(`imdswatch bench: not done in ${TIME_LIMIT_MS / 60_000} minutes: ended\n`);
+    process.exit(1);
+  }, TIME_LIMIT_MS);
+  const results: ModeResult[] = [];
+  try {
+    await Subject.warmCompileCache(compileCache);
+    for (const mode of modes) {
+      const lab = await Lab.create({ name: `bench${mode}`, ipv6: false });
+      try {
+        const progress = (what: string) => process.stderr.write(`${mode}: ${what}\n`);
+        results.push(
+          await Bench.run(lab, mode, measures, quick ? QUICK_SIZE : FULL_SIZE, compileCache, progress),
+        );
+      } finally {
+        await lab.close();
+      }
+    }
+  } finally {
+    clearTimeout(timer);
+    if (own !== null) rmSync(own, { recursive: true, force: true });
+  }
+  const machine = {
+    cores: availableParallelism(),
+    kernel: release(),
+    node: process.version,
+    load_average_before: loadBefore,
+  };
+  process.stdout.write(`${tableOf(results)}\n`);
+  for (const { mode, said } of results) if (said !== '') process.stdout.write(`${mode} said: ${said}\n`);
+  const line = { bench: 'watch', version: VERSION, time: beganAt.toISOString(), quick, machine, results };
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+  return 0;
+}
+
+await exitWith(main);

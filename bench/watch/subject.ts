@@ -1,0 +1,84 @@
+/** The `imdswatch watch --json` that is measured: what it printed, and what it has cost the machine. */
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { Lab } from '../../lab/lab.ts';
+import type { Call } from '../../protocol/call.ts';
+import { Watcher } from '../../test/support/lab/watcher.ts';
+
+const MAIN = join(import.meta.dirname, '../../cli/main.ts');
+/** As the launcher starts it. */
+const RUNTIME = [process.execPath, '--disable-warning=ExperimentalWarning'] as const;
+/** A call is reported a quarter of a second after its connection ended without an answer. */
+const SETTLE_TIMEOUT_MS = 8_000;
+/** Anything that is printed twice, or that nobody asked for, comes within this time. */
+const QUIET_MS = 600;
+
+export type Mode = 'ebpf' | 'proc';
+
+/** Processor time and resident memory of a process, all its threads together. */
+export interface Usage {
+  cpuUs: number;
+  residentKib: number;
+  residentPeakKib: number;
+}
+
+export class Subject {
+  readonly lab: Lab;
+  readonly #watcher: Watcher;
+
+  private constructor(lab: Lab, watcher: Watcher) {
+    this.lab = lab;
+    this.#watcher = watcher;
+  }
+
+  /** Starts the watch in the lab, with the compile cache that the launcher makes at set-up. */
+  static async start(lab: Lab, mode: Mode, compileCache: string): Promise<Subject> {
+    const env = { NODE_COMPILE_CACHE: compileCache };
+    // Other labs and containers of this machine are no part of the load that is measured.
+    const argv = [...RUNTIME, MAIN, 'watch', '--json', '--attribution', mode, '--max-namespaces', '0'];
+    return new Subject(lab, await Watcher.start(lab, argv, env));
+  }
+
+  static async warmCompileCache(compileCache: string): Promise<void> {
+    const [program, ...flags] = [...RUNTIME, MAIN, '--warm-compile-cache'];
+    await promisify(execFile)(program!, flags, {
+      env: { ...process.env, NODE_COMPILE_CACHE: compileCache },
+    });
+  }
+
+  /** Waits for `count` calls, or as long as calls may come, and hands over and forgets what was printed. */
+  async takeCalls(count: number): Promise<Call[]> {
+    await this.#watcher.settle(count, SETTLE_TIMEOUT_MS);
+    await sleep(QUIET_MS);
+    if (this.#watcher.invalid.length > 0) {
+      throw new Error(`watch printed what is no call: ${this.#watcher.invalid[0]}`);
+    }
+    return this.#watcher.calls.splice(0);
+  }
+
+  usage(): Usage {
+    const { pid } = this.#watcher;
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+    const kib = (field: string) => Number(new RegExp(`^${field}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1]);
+    return { cpuUs: cpuUs(pid), residentKib: kib('VmRSS'), residentPeakKib: kib('VmHWM') };
+  }
+
+  /** Ends the watch. Returns what it said on stderr: its losses. */
+  async stop(): Promise<string> {
+    const { status, signal } = await this.#watcher.stop();
+    if (status !== 0) throw new Error(`watch ended with ${signal ?? status}: ${this.#watcher.complaints}`);
+    return this.#watcher.complaints.trim();
+  }
+}
+
+/** First field of schedstat: nanoseconds on a processor, where stat's utime and stime count hundredths of a second. */
+function cpuUs(pid: number): number {
+  let nanoseconds = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]);
+  }
+  return nanoseconds / 1_000;
+}

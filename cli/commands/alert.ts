@@ -1,0 +1,196 @@
+/** `imdswatch alert`: where alerts go, managed and tried by somebody with access to the collector's files, while it runs. */
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { openAdmin } from '../../collector/admin/admin_schema.ts';
+import { AlertRows } from '../../collector/admin/alerts.ts';
+import { AuditLog } from '../../collector/admin/audit_log.ts';
+import { Destinations } from '../../collector/alert/destinations.ts';
+import type { Destination } from '../../collector/contract/administration.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import { DESTINATION_EXAMPLES, readDestination } from '../alert_destination.ts';
+import { commandActor } from '../command_actor.ts';
+import { verbsHelp } from '../settings/help_requested.ts';
+import { loadSettings } from '../settings/settings.ts';
+import { destinationTable } from '../terminal/alert_table.ts';
+import { visibleJson, visibleText } from '../terminal/visible_text.ts';
+
+const dataDir = z
+  .string()
+  .min(1)
+  .default('/var/lib/imdswatch/collector')
+  .describe("Directory of the collector's store.");
+const json = z.boolean().default(false).describe('Print JSON.');
+
+const listSettings = z.object({ data_dir: dataDir, json });
+const testSettings = z.object({ data_dir: dataDir, json });
+const addSettings = z.object({
+  from_file: z
+    .string()
+    .min(1)
+    .describe(
+      'YAML file that describes the destination ("imdswatch alert --help" has examples); - for stdin.',
+    ),
+  data_dir: dataDir,
+  json,
+});
+const removeSettings = z.object({ data_dir: dataDir });
+
+const SUMMARIES: Record<string, string> = {
+  list: 'Lists where alerts go, without secrets.',
+  test: 'Sends a test alert to one destination, or to all, and says whether it arrived.',
+  add: 'Adds a destination.',
+  remove: 'Removes a destination, with what waits for it.',
+};
+
+/** A destination's part in the work of a command: what was opened beside the collector. */
+interface Opened {
+  destinations: Destinations;
+  audit(action: string, subject: string, detail: string): void;
+}
+
+export async function run(argv: string[]): Promise<number> {
+  const [verb = '', ...rest] = argv;
+  const load = <S extends z.ZodObject>(schema: S, positionals: string[] = []) =>
+    loadSettings(schema, {
+      command: `alert ${verb}`,
+      summary: SUMMARIES[verb]!,
+      argv: rest,
+      env: process.env,
+      positionals,
+    });
+  switch (verb) {
+    case 'list':
+      return list(load(listSettings).settings);
+    case 'test': {
+      const { settings, positionals } = load(testSettings, ['[NAME]']);
+      return test(positionals[0], settings);
+    }
+    case 'add':
+      return add(load(addSettings).settings);
+    case 'remove': {
+      const { settings, positionals } = load(removeSettings, ['NAME']);
+      return remove(positionals[0]!, settings);
+    }
+    case '--help':
+    case '-h':
+      throw verbsHelp('alert', usage(), Object.keys(SUMMARIES));
+    case '':
+      throw new OperatorError(2, `What is to be done with alerts?\n\n${usage()}`);
+    default:
+      throw new OperatorError(2, `There is no "imdswatch alert ${verb}".\n\n${usage()}`);
+  }
+}
+
+async function list({ data_dir, json: asJson }: z.infer<typeof listSettings>): Promise<number> {
+  const found = await withDestinations(data_dir, async ({ destinations }) => destinations.list());
+  process.stdout.write(asJson ? `${visibleJson(found, 2)}\n` : destinationTable(found));
+  return 0;
+}
+
+async function test(name: string | undefined, settings: z.infer<typeof testSettings>): Promise<number> {
+  const results = await withDestinations(settings.data_dir, async ({ destinations, audit }) => {
+    const chosen = name === undefined ? destinations.list() : [named(destinations, name)];
+    if (chosen.length === 0)
+      throw new OperatorError(1, 'There are no alert destinations. Add one: "imdswatch alert add".');
+    return Promise.all(
+      chosen.map(async (destination) => {
+        const result = await destinations.test(destination.id, null);
+        audit('alert_destination.test', destination.id, result.ok ? 'arrived' : 'failed');
+        return { id: destination.id, name: destination.name, target: destination.target, ...result };
+      }),
+    );
+  });
+  if (settings.json) {
+    process.stdout.write(`${visibleJson(results, 2)}\n`);
+  } else {
+    for (const result of results) {
+      const outcome = result.ok ? 'arrived' : `did not arrive: ${result.error}`;
+      process.stdout.write(visibleText(`${result.name} (${result.target}): ${outcome}`).concat('\n'));
+    }
+  }
+  return results.every(({ ok }) => ok) ? 0 : 1;
+}
+
+async function add({ from_file, data_dir, json: asJson }: z.infer<typeof addSettings>): Promise<number> {
+  const given = readDestination(readText(from_file), from_file);
+  const added = await withDestinations(data_dir, async ({ destinations, audit }) => {
+    const destination = destinations.add(given);
+    const { id, name, kind, target, rules } = destination;
+    audit('alert_destination.add', id, `"${name}": ${kind} to ${target}, ${rules.join(', ')}`);
+    return destination;
+  });
+  if (asJson) process.stdout.write(`${visibleJson(added, 2)}\n`);
+  else
+    process.stdout.write(
+      visibleText(`Alerts go to ${added.name} (${added.target}). Try it: imdswatch alert test`).concat('\n'),
+    );
+  return 0;
+}
+
+async function remove(name: string, { data_dir }: z.infer<typeof removeSettings>): Promise<number> {
+  const removed = await withDestinations(data_dir, async ({ destinations, audit }) => {
+    const destination = named(destinations, name);
+    destinations.remove(destination.id);
+    audit(
+      'alert_destination.remove',
+      destination.id,
+      `"${destination.name}": ${destination.kind} to ${destination.target}`,
+    );
+    return destination;
+  });
+  process.stdout.write(
+    visibleText(`No alerts go to ${removed.name} (${removed.target}) any more.`).concat('\n'),
+  );
+  return 0;
+}
+
+function named(destinations: Destinations, idOrName: string): Destination {
+  const found = destinations.find(idOrName);
+  if (found !== null) return found;
+  throw new OperatorError(
+    1,
+    `There is no alert destination ${JSON.stringify(idOrName)}. "imdswatch alert list" shows those that there are.`,
+  );
+}
+
+/** Beside the collector, on the same database; it reads destinations anew each time that it sends. */
+async function withDestinations<T>(dataDir: string, work: (opened: Opened) => Promise<T>): Promise<T> {
+  const admin = openAdmin(dataDir, { mustExist: true });
+  try {
+    const log = new AuditLog(admin);
+    const actor = commandActor();
+    return await work({
+      destinations: new Destinations(new AlertRows(admin)),
+      audit: (action, subject, detail) =>
+        log.append({ actor, action, subject, detail, source_address: null }, Date.now()),
+    });
+  } finally {
+    admin.close();
+  }
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (error) {
+    throw new OperatorError(2, `--from-file ${file} cannot be read: ${(error as Error).message}.`);
+  }
+}
+
+function usage(): string {
+  const forms = { list: 'list', test: 'test [NAME]', add: 'add --from-file FILE', remove: 'remove NAME' };
+  const rows = Object.entries(forms).map(
+    ([verb, form]) => `  imdswatch alert ${form.padEnd(20)}  ${SUMMARIES[verb]}`,
+  );
+  return `Alerts tell of new IMDSv1 callers, role credentials over IMDSv1, hosts that are not ready any more, hosts gone
+silent and lost coverage. NAME may also be a destination's id. A running collector takes up changes at once.
+
+${rows.join('\n')}
+
+"imdswatch alert VERB --help" lists the settings. A destination's file is one of these:
+
+${DESTINATION_EXAMPLES}
+Alerts are never sent to link-local addresses, where instance metadata is; redirects of a webhook are not followed.
+TLS certificates are checked; NODE_EXTRA_CA_CERTS names a file with certificate authorities of your own.
+`;
+}

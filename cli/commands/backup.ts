@@ -1,0 +1,22 @@
+/** `imdswatch backup DIRECTORY`: a consistent copy of everything that the collector stores, while it goes on. */
+import * as z from 'zod';
+import { collectorSettings } from '../../collector/config.ts';
+import { backUpAll } from '../../collector/store/sqlite/backup.ts';
+import { loadSettings } from '../settings/settings.ts';
+import { visibleText } from '../terminal/visible_text.ts';
+
+export const backupSettings = z.object(collectorSettings.pick({ data_dir: true }).shape);
+
+export async function run(argv: string[]): Promise<number> {
+  const { settings, positionals } = loadSettings(backupSettings, {
+    command: 'backup',
+    summary: "Copies the collector's databases into a new directory, checked, while it goes on.",
+    argv,
+    env: process.env,
+    positionals: ['DIRECTORY'],
+  });
+  for (const { file, bytes } of await backUpAll(settings.data_dir, positionals[0]!)) {
+    process.stdout.write(`${visibleText(file)}  ${(bytes / 1e6).toFixed(1)} MB\n`);
+  }
+  return 0;
+}

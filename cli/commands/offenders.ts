@@ -1,0 +1,91 @@
+/** `imdswatch offenders`: who still calls IMDSv1, worst first, from the collector's store on this machine. */
+import * as z from 'zod';
+import type { Offender } from '../../collector/contract/offender.ts';
+import type { Window } from '../../collector/contract/window.ts';
+import { Insight } from '../../collector/insight/insight.ts';
+import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
+import type { StoreQueries } from '../../collector/store/store.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import { loadSettings } from '../settings/settings.ts';
+import { offendersTable } from '../terminal/offenders_table.ts';
+import { visibleJson } from '../terminal/visible_text.ts';
+
+const UNIT_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+export const offendersSettings = z.object({
+  data_dir: z
+    .string()
+    .min(1)
+    .default('/var/lib/imdswatch/collector')
+    .describe("Directory of the collector's store."),
+  since: z
+    .string()
+    .optional()
+    .describe('Only calls from this time on: 30m, 24h, 14d, or a time such as 2026-11-22T08:00:00Z.'),
+  all: z.boolean().default(false).describe('Also callers that only use IMDSv2.'),
+  json: z.boolean().default(false).describe('Print a JSON array of offenders instead of a table.'),
+});
+
+export async function run(argv: string[]): Promise<number> {
+  const { settings } = loadSettings(offendersSettings, {
+    command: 'offenders',
+    summary: 'Lists who still calls IMDSv1, worst first.',
+    argv,
+    env: process.env,
+  });
+  const sinceMs = settings.since === undefined ? null : parseSince(settings.since, Date.now());
+  const found = await readOffenders(settings.data_dir, { sinceMs, all: settings.all });
+  if (settings.json) {
+    process.stdout.write(`${visibleJson(found, 2)}\n`);
+  } else {
+    const { columns, isTTY } = process.stdout;
+    const colour = isTTY === true && !process.env['NO_COLOR'];
+    process.stdout.write(offendersTable(found, { columns: columns ?? 100, colour, all: settings.all }));
+  }
+  return 0;
+}
+
+/** The offenders of a store, which a collector may be writing to. Throws `OperatorError`. */
+export async function readOffenders(
+  dataDir: string,
+  { sinceMs, all }: { sinceMs: number | null; all: boolean },
+): Promise<Offender[]> {
+  const store = openStoreForReading(dataDir);
+  try {
+    const window = await windowSince(store, sinceMs);
+    const found = await insightOn(store).offenders({ window });
+    return all ? found : found.filter(({ calls_v1, severity }) => calls_v1 > 0 || severity === 'blocked');
+  } finally {
+    await store.close();
+  }
+}
+
+/** Until now; without a time from the first call on that is stored. */
+async function windowSince(store: StoreQueries, sinceMs: number | null): Promise<Window> {
+  const hosts = await store.hosts();
+  // A host's clock may be ahead: what is stored is listed.
+  const untilUs = hosts.reduce((latest, { lastUs }) => Math.max(latest, lastUs + 1), Date.now() * 1000);
+  const sinceUs =
+    sinceMs === null
+      ? hosts.reduce((earliest, { firstUs }) => Math.min(earliest, firstUs), untilUs)
+      : sinceMs * 1000;
+  return { sinceUs: Math.min(sinceUs, untilUs), untilUs };
+}
+
+function insightOn(store: StoreQueries): Insight {
+  return new Insight(store, { readinessWindowDays: 14, silentAfterSeconds: 300 });
+}
+
+/** Milliseconds since 1970. Throws `OperatorError` (exit code 2). */
+export function parseSince(text: string, nowMs: number): number {
+  const span = /^(\d+)([smhd])$/.exec(text);
+  if (span !== null) return nowMs - Number(span[1]) * UNIT_MS[span[2]!]!;
+  const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(time)) {
+    throw new OperatorError(
+      2,
+      `--since is "${text}": it must be a span such as 30m, 24h or 14d, or a time such as 2026-11-22T08:00:00Z.`,
+    );
+  }
+  return time;
+}

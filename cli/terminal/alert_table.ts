@@ -1,0 +1,35 @@
+/** Alert destinations as a table for the terminal. */
+import { alertRule, type Destination } from '../../collector/contract/administration.ts';
+import { columnsOf } from './text_width.ts';
+import { visibleText } from './visible_text.ts';
+
+const HEADINGS = ['NAME', 'KIND', 'TARGET', 'RULES', 'WAITING', 'LAST DELIVERED'];
+
+export function destinationTable(destinations: readonly Destination[]): string {
+  if (destinations.length === 0) return 'There are no alert destinations. Add one: "imdswatch alert add".\n';
+  const rows = destinations.map(({ name, enabled, kind, target, rules, waiting, last_delivered: last }) =>
+    [
+      enabled ? name : `${name} (off)`,
+      kind,
+      target,
+      rules.length === alertRule.options.length ? 'all' : rules.join(','),
+      String(waiting),
+      last === null ? 'never' : last.slice(0, 16).replace('T', ' '),
+    ].map(visibleText),
+  );
+  const widths = HEADINGS.map((heading, column) =>
+    Math.max(heading.length, ...rows.map((cells) => columnsOf(cells[column]!))),
+  );
+  const line = (cells: string[]) =>
+    cells
+      .map((cell, column) => cell + ' '.repeat(widths[column]! - columnsOf(cell)))
+      .join('  ')
+      .trimEnd();
+  const lines = [line(HEADINGS)];
+  for (const [index, cells] of rows.entries()) {
+    lines.push(line(cells));
+    const error = destinations[index]!.last_error;
+    if (error !== null) lines.push(`    last error: ${visibleText(error)}`);
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,160 @@
+/** One call as one line for people: when, which version, what, with which result, by whom. */
+import { styleText } from 'node:util';
+import type { Ancestor, Call, ProcessFacts } from '../../protocol/call.ts';
+import { columnsOf, cutToColumns } from './text_width.ts';
+import { visibleText } from './visible_text.ts';
+
+export interface LineOptions {
+  colour: boolean;
+  /** Characters that fit on the line; null for no limit. */
+  columns: number | null;
+}
+
+type Style = Parameters<typeof styleText>[0];
+interface Piece {
+  text: string;
+  style?: Style;
+}
+
+const UNVERSIONED = { ipv4: ' IMDS ?  ', ipv6: ' IMDS ?  ', ecs: ' ECS     ', eks: ' EKS     ' };
+
+/** Shells and service managers say little about who a caller is; the chain shows them only when there is room. */
+const MAX_PARENTS = 4;
+
+export function callLine(call: Call, { colour, columns }: LineOptions): string {
+  const isV1 = call['imds.version'] === 1;
+  const pieces: Piece[] = [
+    { text: localTime(call.time), style: 'dim' },
+    badge(call),
+    { text: statusText(call), style: statusStyle(call) },
+    { text: requestText(call), style: targetStyle(call) },
+    { text: caller(call), style: isV1 ? 'bold' : 'reset' },
+    ...workload(call),
+  ];
+  const notes = notesOf(call);
+  if (notes !== '') pieces.push({ text: notes, style: 'yellow' });
+  const parents = parentsText(call.process?.ancestors ?? []);
+  if (parents !== '') pieces.push({ text: parents, style: 'dim' });
+  // Each text here, whichever of the call's it is from, is made harmless before it is measured.
+  const visible = pieces.map((piece) => ({ ...piece, text: visibleText(piece.text) }));
+  return fit(visible, columns)
+    .map(({ text, style }) =>
+      colour && style !== undefined ? styleText(style, text, { validateStream: false }) : text,
+    )
+    .join(' ');
+}
+
+function badge(call: Call): Piece {
+  switch (call['imds.version']) {
+    case 1:
+      return { text: ' IMDSv1 ', style: ['bold', 'white', 'bgRed'] };
+    case 2:
+      return { text: ' IMDSv2 ', style: 'green' };
+    case null:
+      return { text: UNVERSIONED[call['imds.endpoint']], style: 'dim' };
+  }
+}
+
+/** The caller's time of day, with milliseconds. */
+function localTime(timestamp: string): string {
+  const date = new Date(timestamp);
+  const two = (value: number) => String(value).padStart(2, '0');
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+}
+
+function statusText(call: Call): string {
+  const status = call['http.response.status_code'];
+  if (call.outcome === 'answered') return String(status ?? '-').padEnd(3);
+  return status === null ? call.outcome : `${status} ${call.outcome}`;
+}
+
+function statusStyle(call: Call): Style {
+  if (call.outcome !== 'answered') return 'yellow';
+  return (call['http.response.status_code'] ?? 0) >= 400 ? 'yellow' : 'dim';
+}
+
+function requestText(call: Call): string {
+  if (call.outcome === 'blocked') return 'an attempt that did not leave this host';
+  return `${(call['http.request.method'] ?? '?').padEnd(4)} ${target(call)}`;
+}
+
+function target(call: Call): string {
+  const query = call['url.query'];
+  const address = call['imds.endpoint'] === 'ipv6' ? '[ipv6]' : '';
+  return visibleText(`${address}${call['url.path'] ?? '(not seen)'}${query === null ? '' : `?${query}`}`);
+}
+
+function targetStyle(call: Call): Style {
+  if (call['imds.version'] === 1 && call['imds.category'] === 'credentials') return ['bold', 'red'];
+  return 'reset';
+}
+
+function caller(call: Call): string {
+  const { process } = call;
+  if (process === null) return `caller unknown (${call['source.address']}:${call['source.port']})`;
+  const sure = call['attribution.confidence'] === 'exact' ? '' : '?';
+  const user = process['owner.name'] ?? `uid ${process['owner.uid']}`;
+  return visibleText(`${programName(process)}[${process.pid}]${sure} (${user})`);
+}
+
+/** Of a script its own path matters, and of its interpreter only which one it is. */
+function programName({ 'executable.path': executable, name, script }: ProcessFacts): string {
+  if (script === null) return executable ?? name;
+  return `${(executable ?? name).replace(/^.*\//, '')} ${script}`;
+}
+
+/** Where it runs, the best name first: the pod, the container, the unit. */
+function workload({ container, k8s, systemd }: Call): Piece[] {
+  let text = '';
+  if (k8s?.['pod.name'])
+    text = `in pod ${k8s['namespace.name']}/${k8s['pod.name']}/${k8s['container.name'] ?? '?'}`;
+  else if (container !== null) text = `in container ${container.name ?? container.id.slice(0, 12)}`;
+  else if (systemd?.unit) text = `in ${systemd.unit}`;
+  return text === '' ? [] : [{ text: visibleText(text), style: 'cyan' }];
+}
+
+function parentsText(ancestors: Ancestor[]): string {
+  const names = ancestors.slice(0, MAX_PARENTS).map(({ name, pid }) => `${name}[${pid}]`);
+  if (names.length === 0) return '';
+  return visibleText(`← ${names.join(' ← ')}${ancestors.length > MAX_PARENTS ? ' ← …' : ''}`);
+}
+
+function notesOf(call: Call): string {
+  const notes: string[] = [];
+  if (call['imds.version'] === 1 && call['imds.category'] === 'credentials' && call.outcome === 'answered') {
+    const status = call['http.response.status_code'] ?? 0;
+    if (status < 400) notes.push('credentials went out without a token');
+  }
+  if (call['imds.fallback'] === 'token_unanswered') {
+    notes.push(
+      call.container === null
+        ? 'fell back: its token request got no answer'
+        : 'fell back: no token came (hop limit 1?): set the hop limit to 2, or give this container no metadata',
+    );
+  } else if (call['imds.fallback'] === 'token_refused') {
+    notes.push('fell back: its token request was refused');
+  }
+  const verdict = call['imds.server_version'];
+  if (verdict !== null && verdict !== call['imds.version'])
+    notes.push(`the service took it for IMDSv${verdict}`);
+  return notes.length === 0 ? '' : `! ${notes.join('; ')}`;
+}
+
+/** Cuts what does not fit, from the end; the cut is shown. */
+function fit(pieces: Piece[], columns: number | null): Piece[] {
+  if (columns === null) return pieces;
+  const fitting: Piece[] = [];
+  let room = columns;
+  for (const piece of pieces) {
+    const width = columnsOf(piece.text) + (fitting.length > 0 ? 1 : 0);
+    if (width <= room) {
+      fitting.push(piece);
+      room -= width;
+      continue;
+    }
+    const keep = room - (fitting.length > 0 ? 1 : 0) - 1;
+    if (keep > 0) fitting.push({ ...piece, text: `${cutToColumns(piece.text, keep)}…` });
+    break;
+  }
+  return fitting;
+}

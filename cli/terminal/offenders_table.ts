@@ -1,0 +1,140 @@
+/** Offenders as a table for people: one line each to compare by, and a second that says what it did. */
+import type { Offender } from '../../collector/contract/offender.ts';
+import { visibleText } from './visible_text.ts';
+
+const MIN_COLUMNS = 80;
+const MAX_COLUMNS = 120;
+const RED = '\u001b[31;1m';
+const DIM = '\u001b[2m';
+const RESET = '\u001b[0m';
+
+interface Column {
+  title: string;
+  width: number;
+  right?: boolean;
+  of: (offender: Offender) => string;
+}
+
+const COLUMNS: readonly Column[] = [
+  {
+    title: 'USER',
+    width: 8,
+    of: (offender) => offender.user ?? (offender.uid === null ? '-' : `${offender.uid}`),
+  },
+  { title: 'V1', width: 6, right: true, of: (offender) => `${offender.calls_v1}` },
+  { title: 'V2', width: 6, right: true, of: (offender) => `${offender.calls_v2}` },
+  // Credentials that went out over IMDSv1; the line below says so in words.
+  { title: 'CREDS', width: 5, right: true, of: (offender) => `${offender.credentials_over_v1}` },
+  { title: 'HOSTS', width: 5, right: true, of: (offender) => `${offender.host_count}` },
+  { title: 'SEEN (UTC)', width: 11, of: (offender) => offender.last_seen.slice(5, 16).replace('T', ' ') },
+];
+const GAP = '  ';
+const INDENT = '    ';
+
+export function offendersTable(
+  found: Offender[],
+  { columns, colour, all }: { columns: number; colour: boolean; all: boolean },
+): string {
+  if (found.length === 0) {
+    return all
+      ? 'No calls are stored.\n'
+      : 'Nobody is known to have called IMDSv1. (Callers that only use IMDSv2: --all)\n';
+  }
+  const width = Math.min(MAX_COLUMNS, Math.max(MIN_COLUMNS, columns));
+  const callerWidth = width - COLUMNS.reduce((sum, column) => sum + column.width + GAP.length, 0);
+  const lines = [row('CALLER'.padEnd(callerWidth), (column) => column.title)];
+  for (const offender of found) {
+    const caller = callerOf(offender);
+    const line = row(fit(caller, callerWidth), (column) => column.of(offender));
+    const serious = offender.credentials_over_v1 > 0;
+    lines.push(colour && serious ? `${RED}${line}${RESET}` : line);
+    const wasCut = [...caller].length > callerWidth;
+    const details = wasCut ? [caller, ...detailsOf(offender)] : detailsOf(offender);
+    for (const detail of wrap(details, width - INDENT.length)) {
+      lines.push(colour ? `${INDENT}${DIM}${detail}${RESET}` : `${INDENT}${detail}`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function row(caller: string, cell: (column: Column) => string): string {
+  const cells = COLUMNS.map((column) => fit(visibleText(cell(column)), column.width, column.right));
+  return [caller, ...cells].join(GAP).trimEnd();
+}
+
+function callerOf(offender: Offender): string {
+  if (!offender.attributed) return `(unattributed) from ${visibleText(offender.source_address ?? '?')}`;
+  const program = offender.executable ?? `(${offender.name})`;
+  return visibleText(offender.script === null ? program : `${program} ${offender.script}`);
+}
+
+function detailsOf(offender: Offender): string[] {
+  const details: string[] = workloadOf(offender);
+  const { fallbacks } = offender;
+  const roles = offender.roles_v1.map(visibleText).join(', ');
+  if (offender.credentials_over_v1 > 0) details.push(`got credentials over IMDSv1${roles && ` (${roles})`}`);
+  else if (offender.credentials_over_v1_attempts > 0) {
+    details.push(
+      `asked for credentials over IMDSv1 ${times(offender.credentials_over_v1_attempts)}, got none`,
+    );
+  }
+  if (offender.rejected_v1 > 0) details.push(`${offender.rejected_v1} refused with 401`);
+  if (fallbacks.token_unanswered > 0) {
+    details.push(
+      `fell back to IMDSv1 ${times(fallbacks.token_unanswered)}: token request unanswered (hop limit)`,
+    );
+  }
+  if (fallbacks.token_refused > 0) {
+    details.push(`fell back to IMDSv1 ${times(fallbacks.token_refused)}: token request refused`);
+  }
+  const categories = Object.entries(offender.categories_v1).sort((a, b) => b[1] - a[1]);
+  if (categories.length > 0) {
+    details.push(`v1: ${categories.map(([category, count]) => `${category} ${count}`).join(', ')}`);
+  }
+  if (offender.hosts.length > 0) {
+    const names = offender.hosts.slice(0, 3).map(({ name }) => visibleText(name));
+    const more = offender.host_count - names.length;
+    details.push(`on ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`);
+  }
+  const userAgent = offender.user_agents[0];
+  if (userAgent !== undefined) details.push(visibleText(userAgent));
+  if (offender.advice_kind !== 'none') details.push(`→ ${visibleText(offender.advice_headline)}`);
+  return details;
+}
+
+/** Where it belongs: pod, image or unit, whichever says the most. */
+function workloadOf(offender: Offender): string[] {
+  const { k8s_namespace, k8s_container, container_image, systemd_unit } = offender;
+  if (k8s_namespace !== null || k8s_container !== null) {
+    return [`pod container ${visibleText(`${k8s_namespace ?? '?'}/${k8s_container ?? '?'}`)}`];
+  }
+  if (container_image !== null) return [`image ${visibleText(container_image)}`];
+  return systemd_unit === null ? [] : [`unit ${visibleText(systemd_unit)}`];
+}
+
+function times(count: number): string {
+  return count === 1 ? 'once' : `${count} times`;
+}
+
+/** Exactly `width` characters: padded, or the middle left out. */
+function fit(text: string, width: number, right = false): string {
+  const characters = [...text];
+  if (characters.length <= width) return right ? text.padStart(width) : text.padEnd(width);
+  const head = Math.floor((width - 1) / 3);
+  return `${characters.slice(0, head).join('')}…${characters.slice(head + 1 - width).join('')}`;
+}
+
+/** Joins parts with a dot into lines of at most `width`; a part that is longer alone is shortened. */
+function wrap(parts: string[], width: number): string[] {
+  const lines: string[] = [];
+  for (const part of parts) {
+    const short = [...part].length > width ? fit(part, width) : part;
+    const last = lines.at(-1);
+    if (last !== undefined && [...last].length + 3 + [...short].length <= width) {
+      lines[lines.length - 1] = `${last} · ${short}`;
+    } else {
+      lines.push(short);
+    }
+  }
+  return lines;
+}

@@ -1,0 +1,118 @@
+/** Which agents may connect, and for which host each of them speaks. */
+import { timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Counters } from '../../protocol/records.ts';
+import type { CertifiedHosts } from '../admin/certified_hosts.ts';
+import type { TokenRow } from '../admin/tokens.ts';
+import { certifiedHost } from './client_certificate.ts';
+import type { AgentIdentity } from './principal.ts';
+import { bearerOf, secretHash } from './secret.ts';
+import type { EnrolmentClaim, TokenBook } from './token_store.ts';
+
+/** How agents are let in. */
+export interface AgentDoorOptions {
+  /** An enrolment token from the configuration. */
+  agentToken: string | null;
+  /** Then that token enrols nobody: it is the credential of this host. */
+  agentTokenHost: string | null;
+}
+
+/** With an enrolment token anybody can make up hosts: a bound on what that can write. */
+const MAX_CREDENTIALS = 200_000;
+const MAX_HOST_ID_CHARACTERS = 200;
+
+export class AgentDoor {
+  readonly #tokens: TokenBook;
+  readonly #certified: CertifiedHosts;
+  readonly #options: AgentDoorOptions;
+  readonly #now: () => number;
+  readonly #agentTokenHash: Buffer | null;
+  readonly #counters = {
+    agents_by_certificate: 0,
+    agents_by_credential: 0,
+    agents_by_enrolment: 0,
+    agents_refused: 0,
+    certificates_refused: 0,
+    credentials_issued: 0,
+    credentials_renewed: 0,
+    credentials_denied: 0,
+  };
+
+  constructor(tokens: TokenBook, certified: CertifiedHosts, options: AgentDoorOptions, now: () => number) {
+    this.#tokens = tokens;
+    this.#certified = certified;
+    this.#options = options;
+    this.#now = now;
+    this.#agentTokenHash = options.agentToken === null ? null : secretHash(options.agentToken);
+  }
+
+  identify({ socket, headers }: IncomingMessage): AgentIdentity | null {
+    const certificate = certifiedHost(socket, this.#now());
+    if (certificate === 'refused') this.#counters.certificates_refused += 1;
+    else if (certificate !== null) {
+      this.#counters.agents_by_certificate += 1;
+      if (!this.#certified.has(certificate.hostId)) this.#certified.add(certificate.hostId, this.#now());
+      return { hostId: certificate.hostId, via: 'certificate' };
+    }
+    const identity = this.#byToken(bearerOf(headers.authorization));
+    if (identity === null) this.#counters.agents_refused += 1;
+    else if (identity.hostId === null) this.#counters.agents_by_enrolment += 1;
+    else this.#counters.agents_by_credential += 1;
+    return identity;
+  }
+
+  #byToken(secret: string | null): AgentIdentity | null {
+    if (secret === null) return null;
+    const credential = this.#tokens.find(secret, 'agent');
+    if (credential?.hostId) return { hostId: credential.hostId, via: 'credential' };
+    const configured = this.#agentTokenHash;
+    if (configured !== null && timingSafeEqual(secretHash(secret), configured)) {
+      const { agentTokenHost } = this.#options;
+      return agentTokenHost === null
+        ? { hostId: null, via: 'enrolment' }
+        : { hostId: agentTokenHost, via: 'credential' };
+    }
+    return this.#tokens.find(secret, 'enrolment') === null ? null : { hostId: null, via: 'enrolment' };
+  }
+
+  /**
+   * Returns a credential for an agent that came by enrolment. Null: its host id is not one, or the host has enrolled before. An
+   * enrolment token alone never replaces a host. An agent that lost its credential (it was killed before it saved it) gets another one
+   * when it shows the enrolment key that it enrolled with; without it an admin has to revoke the credential first.
+   */
+  issueCredential(hostId: string, claim: EnrolmentClaim): string | null {
+    if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
+      return this.#denied();
+    }
+    if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return this.#denied();
+    const existing = this.#tokens.credentialOf(hostId);
+    if (existing === null) {
+      if (this.#tokens.credentialCount() >= MAX_CREDENTIALS) return this.#denied();
+      this.#counters.credentials_issued += 1;
+    } else {
+      if (!this.#isOwner(existing, claim)) return this.#denied();
+      this.#counters.credentials_renewed += 1;
+    }
+    return this.#tokens.issue(hostId, existing, claim);
+  }
+
+  /** Whether only the credential (or certificate) speaks for this host: an enrolment token does not any more. */
+  hasCredential(hostId: string): boolean {
+    if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return true;
+    return this.#tokens.credentialOf(hostId) !== null;
+  }
+
+  #isOwner({ enrolmentKeyHash }: TokenRow, { enrolmentKey = null }: EnrolmentClaim): boolean {
+    if (enrolmentKeyHash === null || enrolmentKey === null) return false;
+    return timingSafeEqual(enrolmentKeyHash, secretHash(enrolmentKey));
+  }
+
+  #denied(): null {
+    this.#counters.credentials_denied += 1;
+    return null;
+  }
+
+  counters(): Counters {
+    return { ...this.#counters };
+  }
+}

@@ -1,0 +1,249 @@
+/** People: by token, by session, or by what a trusted proxy says. */
+import type { DatabaseSync } from 'node:sqlite';
+import type { Logger } from 'pino';
+import type { Counters } from '../../protocol/records.ts';
+import type { AuditLog } from '../admin/audit_log.ts';
+import { Sessions } from '../admin/sessions.ts';
+import { transaction } from '../admin/transaction.ts';
+import type { Role } from '../contract/administration.ts';
+import type { Actor, Principal } from './principal.ts';
+import type { ProxyIdentity } from './proxy_identity.ts';
+import { networkOf, RateLimiter } from './rate_limiter.ts';
+import type { RequestHeaders } from './request_headers.ts';
+import { bearerOf, letterOf, newSecret, secretHash } from './secret.ts';
+import type { SessionCookie } from './session_cookie.ts';
+import type { TokenBook } from './token_store.ts';
+
+export interface Shown {
+  authorization: string | null | undefined;
+  cookie: string | null | undefined;
+  headers: RequestHeaders;
+  /** Of the socket. */
+  remoteAddress: string | null | undefined;
+}
+
+export interface SignedIn {
+  /** For the cookie; nowhere else. */
+  session: string;
+  principal: Principal;
+  /** RFC 3339. */
+  expires: string;
+  maxAgeSeconds: number;
+}
+
+export const SIGN_IN_CODE_MINUTES = 15;
+const SESSION_IDLE_MS = 12 * 3_600_000;
+const SESSION_MAX_MS = 7 * 86_400_000;
+/** The longest unused go beyond this. */
+const MAX_SESSIONS = 10_000;
+const LAST_USED_STEP_MS = 60_000;
+/** Wrong sign-ins per address, and of everybody: beyond the latter only wrong ones wait, so that nobody locks others out. */
+const WRONG_PER_ADDRESS_PER_MINUTE = 10;
+const WRONG_PER_MINUTE = 300;
+/** Right ones: with one token nobody fills the audit log, or ends other people's sessions by opening more. */
+const SESSIONS_PER_TOKEN_PER_MINUTE = 30;
+const MAX_SESSIONS_PER_TOKEN = 50;
+const REFUSAL_LOG_INTERVAL_MS = 60_000;
+
+export class PeopleDoor {
+  readonly #database: DatabaseSync;
+  readonly #tokens: TokenBook;
+  readonly #sessions: Sessions;
+  readonly #audit: AuditLog;
+  readonly #proxy: ProxyIdentity;
+  readonly #cookie: SessionCookie;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  readonly #byAddress: RateLimiter;
+  readonly #wrong: RateLimiter;
+  readonly #opened: RateLimiter;
+  readonly #lastUsed = new Map<string, { hash: Buffer; ms: number }>();
+  #lastRefusalLogMs = Number.NEGATIVE_INFINITY;
+  readonly #counters = {
+    sign_ins: 0,
+    sign_ins_refused: 0,
+    sign_ins_limited: 0,
+    sign_outs: 0,
+    tokens_refused: 0,
+    sessions_refused: 0,
+  };
+
+  constructor(
+    database: DatabaseSync,
+    parts: {
+      tokens: TokenBook;
+      audit: AuditLog;
+      proxy: ProxyIdentity;
+      cookie: SessionCookie;
+      log: Logger;
+      now: () => number;
+    },
+  ) {
+    this.#database = database;
+    this.#sessions = new Sessions(database);
+    this.#tokens = parts.tokens;
+    this.#audit = parts.audit;
+    this.#proxy = parts.proxy;
+    this.#cookie = parts.cookie;
+    this.#log = parts.log;
+    this.#now = parts.now;
+    this.#byAddress = new RateLimiter(WRONG_PER_ADDRESS_PER_MINUTE, parts.now);
+    this.#wrong = new RateLimiter(WRONG_PER_MINUTE, parts.now);
+    this.#opened = new RateLimiter(SESSIONS_PER_TOKEN_PER_MINUTE, parts.now);
+    this.#forget();
+  }
+
+  /** A bearer token counts alone: who shows a wrong one is nobody, whatever else the request carries. */
+  principalOf({ authorization, cookie, headers, remoteAddress }: Shown): Principal | null {
+    const bearer = bearerOf(authorization);
+    if (bearer !== null) return this.#byToken(bearer);
+    const user = this.#proxy.principalOf(headers, remoteAddress ?? null);
+    if (user !== null) return user;
+    const session = this.#cookie.read(cookie);
+    return session === null || session === '' ? null : this.#bySession(session);
+  }
+
+  #byToken(secret: string): Principal | null {
+    const token = this.#tokens.find(secret, 'person');
+    if (token === null) {
+      this.#counters.tokens_refused += 1;
+      return null;
+    }
+    return { name: token.name, role: token.role!, via: 'token', tokenId: token.id };
+  }
+
+  #bySession(session: string): Principal | null {
+    const now = this.#now();
+    const hash = letterOf(session) === 's' ? secretHash(session) : null;
+    // Its last use may not be in the database yet.
+    const row =
+      hash === null ? null : this.#sessions.byHash(hash, now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS);
+    const key = hash?.toString('base64') ?? '';
+    const lastUsedMs = this.#lastUsed.get(key)?.ms ?? row?.lastUsedMs ?? 0;
+    if (hash === null || row === null || now - lastUsedMs >= SESSION_IDLE_MS) {
+      this.#counters.sessions_refused += 1;
+      return null;
+    }
+    if (Math.abs(now - lastUsedMs) >= LAST_USED_STEP_MS) this.#lastUsed.set(key, { hash, ms: now });
+    return { name: row.name, role: row.role, via: 'session', tokenId: row.token };
+  }
+
+  createSignInCode(role: Role, by: Actor): string {
+    const code = newSecret('c');
+    const now = this.#now();
+    transaction(this.#database, () => {
+      this.#sessions.insertCode(
+        secretHash(code),
+        role,
+        `sign-in link of ${by.name}`,
+        now + SIGN_IN_CODE_MINUTES * 60_000,
+      );
+      this.#note(by, 'sign_in_code.create', role, null);
+    });
+    return code;
+  }
+
+  signIn(secret: string, remoteAddress: string | null): SignedIn | { retryAfterSeconds: number } | null {
+    const network = networkOf(remoteAddress);
+    const wait = this.#byAddress.take(network);
+    if (wait > 0) return this.#limited(wait);
+    const principal = this.#principalToSignIn(secret);
+    if (principal === null) {
+      const waitOfAll = this.#wrong.take('all');
+      if (waitOfAll > 0) return this.#limited(waitOfAll);
+      this.#refused(remoteAddress);
+      return null;
+    }
+    this.#byAddress.giveBack(network);
+    const waitOfToken = principal.tokenId === null ? 0 : this.#opened.take(principal.tokenId);
+    if (waitOfToken > 0) return this.#limited(waitOfToken);
+    const now = this.#now();
+    const session = newSecret('s');
+    this.#forget();
+    transaction(this.#database, () => {
+      this.#sessions.insert(secretHash(session), {
+        token: principal.tokenId,
+        name: principal.name,
+        role: principal.role,
+        lastUsedMs: now,
+        expiresMs: now + SESSION_MAX_MS,
+      });
+      if (principal.tokenId !== null) this.#sessions.keepNewest(principal.tokenId, MAX_SESSIONS_PER_TOKEN);
+      const by = { name: principal.name, sourceAddress: remoteAddress };
+      this.#note(by, 'session.open', principal.tokenId ?? 'sign-in code', `role ${principal.role}`);
+    });
+    this.#counters.sign_ins += 1;
+    return {
+      session,
+      principal,
+      expires: new Date(now + SESSION_MAX_MS).toISOString(),
+      maxAgeSeconds: SESSION_MAX_MS / 1000,
+    };
+  }
+
+  #limited(retryAfterSeconds: number): { retryAfterSeconds: number } {
+    this.#counters.sign_ins_limited += 1;
+    return { retryAfterSeconds };
+  }
+
+  #principalToSignIn(secret: string): Principal | null {
+    if (letterOf(secret) === 'c') {
+      const code = this.#sessions.takeCode(secretHash(secret));
+      if (code === null || code.expiresMs <= this.#now()) return null;
+      return { name: code.name, role: code.role, via: 'session', tokenId: null };
+    }
+    const token = this.#tokens.find(secret, 'person');
+    return token === null ? null : { name: token.name, role: token.role!, via: 'session', tokenId: token.id };
+  }
+
+  /** Also when there is no such session. */
+  signOut(session: string, remoteAddress: string | null): void {
+    if (letterOf(session) !== 's') return;
+    const hash = secretHash(session);
+    transaction(this.#database, () => {
+      const name = this.#sessions.delete(hash);
+      if (name === null) return;
+      this.#counters.sign_outs += 1;
+      this.#note({ name, sourceAddress: remoteAddress }, 'session.close', 'session', null);
+    });
+    this.#lastUsed.delete(hash.toString('base64'));
+  }
+
+  /** Ends every session and every code that was not used. Returns how many sessions there were. */
+  signOutAll(by: Actor): number {
+    return transaction(this.#database, () => {
+      const count = this.#sessions.deleteAll();
+      this.#note(by, 'session.close_all', 'all sessions', `${count} sessions`);
+      return count;
+    });
+  }
+
+  flush(): void {
+    if (this.#lastUsed.size === 0) return;
+    transaction(this.#database, () => {
+      for (const { hash, ms } of this.#lastUsed.values()) this.#sessions.used(hash, ms);
+    });
+    this.#lastUsed.clear();
+  }
+
+  #forget(): void {
+    const now = this.#now();
+    this.#sessions.forget(now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS, MAX_SESSIONS);
+  }
+
+  #refused(remoteAddress: string | null): void {
+    this.#counters.sign_ins_refused += 1;
+    const now = performance.now();
+    if (now - this.#lastRefusalLogMs < REFUSAL_LOG_INTERVAL_MS) return;
+    this.#lastRefusalLogMs = now;
+    this.#log.warn({ from: remoteAddress, refused: this.#counters.sign_ins_refused }, 'refused a sign-in');
+  }
+
+  #note({ name, sourceAddress }: Actor, action: string, subject: string, detail: string | null): void {
+    this.#audit.append({ actor: name, action, subject, detail, source_address: sourceAddress }, this.#now());
+  }
+
+  counters(): Counters {
+    return { ...this.#counters };
+  }
+}

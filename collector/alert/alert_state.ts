@@ -1,0 +1,33 @@
+/** What was told, to and from the rows that keep it. */
+import type { SubjectRow } from '../admin/alerts.ts';
+import type { AlertState, HostState, OffenderState } from './evaluate.ts';
+
+export function stateOf(rows: readonly SubjectRow[]): AlertState {
+  const offenders = new Map<string, OffenderState>();
+  const hosts = new Map<string, HostState>();
+  const begun = { offenders: false, hosts: false };
+  for (const { kind, id, state } of rows) {
+    if (kind === 'offender') offenders.set(id, state as OffenderState);
+    else if (kind === 'host') hosts.set(id, state as HostState);
+    else if (id === 'offenders' || id === 'hosts') begun[id] = true;
+  }
+  return { begun, offenders, hosts };
+}
+
+/** Hosts that are not in the store any more are forgotten; offenders are not: a first call is the first one ever. */
+export function changedSubjects(before: AlertState, after: AlertState): SubjectRow[] {
+  const changed: SubjectRow[] = [];
+  for (const kind of ['offenders', 'hosts'] as const) {
+    if (after.begun[kind] && !before.begun[kind]) changed.push({ kind: 'begun', id: kind, state: true });
+  }
+  for (const [id, state] of after.offenders) {
+    if (before.offenders.get(id) !== state) changed.push({ kind: 'offender', id, state });
+  }
+  for (const [id, state] of after.hosts) {
+    if (before.hosts.get(id) !== state) changed.push({ kind: 'host', id, state });
+  }
+  for (const id of before.hosts.keys()) {
+    if (!after.hosts.has(id)) changed.push({ kind: 'host', id, state: null });
+  }
+  return changed;
+}

@@ -1,0 +1,50 @@
+/** One HTTP POST of JSON, on a connection of its own. Redirects are not followed: they could lead anywhere. */
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { VERSION } from '../../../common/version.ts';
+import { allowedAddresses, DeliveryError, lookupOf, within } from '../guarded_connect.ts';
+import type { WayContext } from './channel.ts';
+
+export async function post(
+  to: string,
+  body: Buffer,
+  headers: Record<string, string>,
+  { resolve, signal }: WayContext,
+): Promise<void> {
+  const url = new URL(to);
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  const addresses = await within(signal, allowedAddresses(host, resolve));
+  const { promise, resolve: answered, reject } = Promise.withResolvers<number>();
+  const request = (url.protocol === 'https:' ? requestHttps : requestHttp)({
+    host,
+    port: url.port,
+    path: `${url.pathname}${url.search}`,
+    method: 'POST',
+    ...(url.username === ''
+      ? {}
+      : { auth: `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}` }),
+    headers: {
+      'Content-Type': 'application/json; charset=utf-8',
+      'Content-Length': String(body.length),
+      'User-Agent': `imdswatch/${VERSION}`,
+      ...headers,
+    },
+    agent: false,
+    lookup: lookupOf(addresses),
+    signal,
+  });
+  request.on('error', reject);
+  request.once('response', (response) => {
+    answered(response.statusCode ?? 0);
+    // Nothing in the answer's body matters, however long it is.
+    response.destroy();
+  });
+  request.end(body);
+  const status = await promise;
+  if (status >= 200 && status < 300) return;
+  throw new DeliveryError(
+    status >= 300 && status < 400
+      ? `it answered HTTP ${status}: redirects are not followed, set the final URL`
+      : `it answered HTTP ${status}`,
+  );
+}

@@ -1,0 +1,59 @@
+/** Slack's incoming webhooks, and what is compatible with them: `text` for notifications, `blocks` for the message. */
+import type { Alert, DestinationConfig } from '../../contract/administration.ts';
+import type { Send } from './channel.ts';
+import { post } from './post.ts';
+
+/** Block Kit: a header's text, a section's text. */
+const MAX_HEADER_CHARACTERS = 150;
+const MAX_SECTION_CHARACTERS = 3000;
+const MARK: Record<Alert['severity'], string> = {
+  critical: ':rotating_light:',
+  warning: ':warning:',
+  info: ':information_source:',
+};
+
+export const sendSlack: Send<Extract<DestinationConfig, { kind: 'slack' }>> = ({ url }, alert, context) =>
+  post(
+    url,
+    Buffer.from(JSON.stringify(slackMessage(alert))),
+    { 'Idempotency-Key': `"${alert.id}"` },
+    context,
+  );
+
+export function slackMessage({ severity, title, text, link, rule, time }: Alert) {
+  const details = [
+    `*${severity}*`,
+    rule,
+    time,
+    ...(link === null ? [] : [`<${escaped(link)}|Open in imdswatch>`]),
+  ];
+  return {
+    text: `${MARK[severity]} ${escaped(title)}`,
+    blocks: [
+      // Plain text: nothing in it is markup, so nothing is escaped.
+      { type: 'header', text: { type: 'plain_text', text: cut(title, MAX_HEADER_CHARACTERS) } },
+      { type: 'section', text: { type: 'mrkdwn', text: cutEscaped(text, MAX_SECTION_CHARACTERS) } },
+      { type: 'context', elements: [{ type: 'mrkdwn', text: details.join(' · ') }] },
+    ],
+  };
+}
+
+/** `<…>` would be a link or a mention of everybody (docs.slack.dev, "Formatting message text"). */
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
+
+function cut(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most - 1).toWellFormed()}…`;
+}
+
+/** Never through the middle of an escape. */
+function cutEscaped(text: string, most: number): string {
+  let result = '';
+  for (const character of text) {
+    const next = escaped(character);
+    if (result.length + next.length >= most) return `${result}…`;
+    result += next;
+  }
+  return result;
+}

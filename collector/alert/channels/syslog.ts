@@ -1,0 +1,129 @@
+/** Syslog: RFC 5424 over UDP (RFC 5426), TCP with octet counting (RFC 6587 section 3.4.1) or TLS (RFC 5425). */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { isIP, type Socket } from 'node:net';
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { connect as connectTls } from 'node:tls';
+import type { Alert, DestinationConfig } from '../../contract/administration.ts';
+import { allowedAddresses, connectTo, within } from '../guarded_connect.ts';
+import type { Send } from './channel.ts';
+
+type SyslogConfig = Extract<DestinationConfig, { kind: 'syslog' }>;
+
+/** What receivers should take (RFC 5426 section 3.2). Longer messages are cut. */
+const MAX_DATAGRAM_BYTES = 2048;
+/** RFC 5425 section 4.3.1: receivers should take this many. */
+const MAX_FRAME_BYTES = 8192;
+/** How long an ICMP "port unreachable" of this network may take, and a receiver's own end of the connection. */
+const REFUSAL_WAIT_MS = 200;
+const CLOSE_WAIT_MS = 2000;
+const SEVERITY: Record<Alert['severity'], number> = { critical: 2, warning: 4, info: 6 };
+/** The enterprise number for documentation (RFC 5612): there is none of our own. */
+const SD_ID = 'imdswatch@32473';
+
+export const sendSyslog: Send<SyslogConfig> = async (config, alert, context) => {
+  const sender = { facility: config.facility, hostname: hostname(), processId: String(process.pid) };
+  if (config.transport === 'udp') {
+    await sendDatagram(config, syslogMessage(alert, sender, MAX_DATAGRAM_BYTES), context);
+    return;
+  }
+  const message = syslogMessage(alert, sender, MAX_FRAME_BYTES);
+  const frame = Buffer.concat([Buffer.from(`${message.length} `), message]);
+  const plain = await connectTo(config.host, config.port, context);
+  if (config.transport === 'tcp') {
+    await deliver(plain, frame);
+    return;
+  }
+  const host = config.host.replace(/^\[|\]$/g, '');
+  const secured = connectTls({ socket: plain, host, ...(isIP(host) === 0 ? { servername: host } : {}) });
+  // The attempt's end destroys the plain socket; nobody would tell the one above it.
+  plain.once('error', (error) => secured.destroy(error));
+  // `once` reports the first error; ending an attempt can bring a second one, of the socket below.
+  secured.on('error', () => secured.destroy());
+  await once(secured, 'secureConnect');
+  await deliver(secured, frame);
+};
+
+/**
+ * One message, at most `maxBytes` long. `hostname` and `processId` are made printable ASCII as RFC 5424 section 6 asks; the message
+ * proper is UTF-8 with its byte order mark, on one line.
+ */
+export function syslogMessage(
+  alert: Alert,
+  { facility, hostname, processId }: { facility: number; hostname: string; processId: string },
+  maxBytes: number,
+): Buffer {
+  const { id, rule, subject, severity, time, title, text, link } = alert;
+  const parameters = Object.entries({ id, rule, subject, severity, ...(link === null ? {} : { link }) })
+    .map(([name, value]) => ` ${name}="${oneLine(value).replace(/["\\\]]/g, '\\$&')}"`)
+    .join('');
+  const header = [
+    `<${facility * 8 + SEVERITY[severity]}>1`,
+    time,
+    printable(hostname, 255),
+    'imdswatch',
+    printable(processId, 128),
+    printable(rule, 32),
+    `[${SD_ID}${parameters}]`,
+  ].join(' ');
+  const message = Buffer.from(`${header} \uFEFF${oneLine(`${title}: ${text}`)}`);
+  return message.length <= maxBytes ? message : message.subarray(0, characterBoundary(message, maxBytes));
+}
+
+async function sendDatagram({ host, port }: SyslogConfig, message: Buffer, { resolve, signal }: Context) {
+  const [to] = await within(signal, allowedAddresses(host, resolve));
+  const socket = createSocket(to!.family === 6 ? 'udp6' : 'udp4');
+  try {
+    const failed = once(socket, 'error').then(([error]) => Promise.reject(error));
+    failed.catch(() => undefined); // raced below; it may also come before
+    const connected = once(socket, 'connect');
+    socket.connect(port, to!.address);
+    await within(signal, Promise.race([connected, failed]));
+    const sent = Promise.withResolvers<void>();
+    socket.send(message, (error) => (error === null ? sent.resolve() : sent.reject(error)));
+    await within(signal, sent.promise);
+    // Nobody confirms a datagram; that nobody listens is told, where the network tells it.
+    await Promise.race([delay(REFUSAL_WAIT_MS), failed]);
+  } finally {
+    socket.close();
+  }
+}
+type Context = Parameters<Send<SyslogConfig>>[2];
+
+/** A stream has no acknowledgement either: it is delivered when everything was written and the receiver closes without an error. */
+async function deliver(socket: Socket, frame: Buffer): Promise<void> {
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  socket.on('error', reject);
+  failed.catch(() => undefined); // raced below; it may also come after
+  try {
+    const flushed = once(socket, 'finish');
+    const closed = once(socket, 'close');
+    socket.resume();
+    socket.end(frame);
+    await Promise.race([flushed, failed]);
+    const waiting = new AbortController();
+    await Promise.race([closed, failed, delay(CLOSE_WAIT_MS, undefined, { signal: waiting.signal })]);
+    waiting.abort();
+  } finally {
+    socket.destroy();
+  }
+}
+
+function printable(text: string, most: number): string {
+  return text.replace(/[^\x21-\x7e]/g, '_').slice(0, most) || '-';
+}
+
+function oneLine(text: string): string {
+  return text
+    .replace(/[\s\x00-\x1f\x7f\x80-\x9f\u2028\u2029]+/g, ' ')
+    .trim()
+    .toWellFormed();
+}
+
+/** The last place at or before `at` that is not inside a character's UTF-8 bytes. */
+function characterBoundary(bytes: Buffer, at: number): number {
+  let end = at;
+  while (end > 0 && (bytes[end]! & 0xc0) === 0x80) end--;
+  return end;
+}

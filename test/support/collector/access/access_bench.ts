@@ -1,0 +1,93 @@
+/** Access over a database of its own, with a clock that the test sets. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { Access, type AccessOptions } from '../../../../collector/access/access.ts';
+import type { Actor, Principal } from '../../../../collector/access/principal.ts';
+import type { EndedToken } from '../../../../collector/access/token_store.ts';
+import type { Shown, SignedIn } from '../../../../collector/access/user_authenticator.ts';
+import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+
+export const MINUTE_MS = 60_000;
+export const HOUR_MS = 60 * MINUTE_MS;
+export const DAY_MS = 24 * HOUR_MS;
+export const ADMIN: Actor = { name: 'root of the test', sourceAddress: '192.0.2.1' };
+
+export class AccessBench {
+  readonly directory = mkdtempSync(join(tmpdir(), 'imdswatch-access-'));
+  readonly lines: string[] = [];
+  readonly ended: EndedToken[] = [];
+  readonly admin = openAdmin(this.directory);
+  readonly access: Access;
+  nowMs = Date.parse('2026-11-22T08:00:00Z');
+
+  constructor(options: Partial<AccessOptions> = {}) {
+    const log = pino({ level: 'trace' }, { write: (line: string) => this.lines.push(line) });
+    const given: AccessOptions = {
+      agentToken: null,
+      agentTokenHost: null,
+      proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+      secure: false,
+      publicUrl: null,
+      ...options,
+    };
+    this.access = new Access(this.admin, given, log, () => this.nowMs);
+    this.access.onTokenEnded((ended) => this.ended.push(ended));
+  }
+
+  close(): void {
+    this.access.close();
+    this.admin.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  person(role: 'viewer' | 'admin' = 'viewer', expires_days?: number) {
+    return this.access.createToken({ kind: 'person', name: 'alice', role, expires_days }, ADMIN);
+  }
+
+  shown(shown: Partial<Shown>): Principal | null {
+    return this.access.principalOf({
+      authorization: null,
+      cookie: null,
+      headers: {},
+      remoteAddress: '192.0.2.7',
+      ...shown,
+    });
+  }
+
+  bySession(session: string): Principal | null {
+    return this.shown({ cookie: `${this.access.cookie.name}=${session}` });
+  }
+
+  signIn(secret: string, from = '192.0.2.7'): SignedIn {
+    const result = this.access.signIn(secret, from);
+    if (result === null || 'retryAfterSeconds' in result) throw new Error('was not signed in');
+    return result;
+  }
+
+  agent(token: string | null): ReturnType<Access['identifyAgent']> {
+    const headers = token === null ? {} : { authorization: `Bearer ${token}` };
+    return this.access.identifyAgent({ socket: new Socket(), headers } as IncomingMessage);
+  }
+
+  /** Every byte of the data directory and of the log, as text that ASCII secrets would be found in. */
+  everythingWritten(): string {
+    const files = readdirSync(this.directory).map((name) =>
+      readFileSync(join(this.directory, name), 'latin1'),
+    );
+    return [...files, ...this.lines].join('\n');
+  }
+}
+
+/** Does some work with a clock that it sets. */
+export async function timed(work: (bench: AccessBench) => void): Promise<void> {
+  const bench = new AccessBench();
+  try {
+    work(bench);
+  } finally {
+    bench.close();
+  }
+}

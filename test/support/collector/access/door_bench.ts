@@ -1,0 +1,184 @@
+/** A real collector, what each kind of visitor shows to it, and what they get. */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { WebSocket } from 'ws';
+import { Access } from '../../../../collector/access/access.ts';
+import type { Actor } from '../../../../collector/access/principal.ts';
+import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import type { Collector } from '../../../../collector/main.ts';
+import { AGENT_PATH } from '../../../../protocol/frames.ts';
+import { makeCall } from '../calls.ts';
+import { Bench } from '../in_process.ts';
+import { TOKEN } from '../processes.ts';
+import { eventually } from '../stored.ts';
+import { Authority } from './certificates.ts';
+
+const ADMIN: Actor = { name: 'test', sourceAddress: null };
+export type Headers = Record<string, string>;
+type Frame = Record<string, unknown>;
+
+/** Paths that a viewer reads, and those that an admin reads. */
+export const FINDINGS = [
+  '/api/v1/overview',
+  '/api/v1/hosts',
+  '/api/v1/offenders',
+  '/api/v1/calls',
+  '/api/v1/alerts',
+  '/metrics',
+];
+export const ADMINISTRATION = ['/api/v1/tokens', '/api/v1/alert/destinations', '/api/v1/audit'];
+export const DESTINATION = {
+  name: 'hook',
+  rules: ['host_silent'],
+  config: {
+    kind: 'webhook',
+    url: 'https://hooks.example.com/path-secret',
+    secret: 'a-secret-of-the-webhook',
+  },
+};
+
+export const bearer = (secret: string): Headers => ({ authorization: `Bearer ${secret}` });
+
+export class DoorBench {
+  readonly #bench = new Bench();
+  readonly dataDir = this.#bench.directory();
+  /** Beside the collector, as a command has it. */
+  readonly #admin: ReturnType<typeof openAdmin>;
+  readonly access: Access;
+  readonly collector: Collector;
+
+  private constructor(dataDir: string, collector: Collector, bench: Bench) {
+    this.#bench = bench;
+    this.dataDir = dataDir;
+    this.collector = collector;
+    this.#admin = openAdmin(dataDir);
+    const options = {
+      agentToken: null,
+      agentTokenHost: null,
+      proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+      secure: false,
+      publicUrl: null,
+    };
+    this.access = new Access(this.#admin, options, bench.log);
+    bench.atEnd(() => {
+      this.access.close();
+      this.#admin.close();
+    });
+  }
+
+  static async open(settings: Record<string, unknown> = {}): Promise<DoorBench> {
+    const bench = new Bench();
+    const dataDir = bench.directory();
+    const collector = await bench.collector({ data_dir: dataDir, ...settings });
+    return new DoorBench(dataDir, collector, bench);
+  }
+
+  end(): Promise<void> {
+    return this.#bench.end();
+  }
+
+  person(role: 'viewer' | 'admin'): { id: string; headers: Headers; secret: string } {
+    const { token, secret } = this.access.createToken({ kind: 'person', name: role, role }, ADMIN);
+    return { id: token.id, headers: bearer(secret), secret };
+  }
+
+  signInCode(role: 'viewer' | 'admin'): string {
+    return this.access.createSignInCode(role, ADMIN);
+  }
+
+  async ask(method: string, path: string, headers: Headers = {}, body?: unknown): Promise<Response> {
+    const response = await fetch(`${this.collector.pageUrl}${path}`, {
+      method,
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      redirect: 'manual',
+    });
+    if (!path.startsWith('/api/v1/live')) return response;
+    await response.body?.cancel();
+    return response;
+  }
+
+  /** Every method and path of the API, from its own document; ids are ones that nobody has. */
+  async routes(): Promise<{ method: string; path: string }[]> {
+    const answer = await this.ask('GET', '/api/v1/openapi.json', this.person('viewer').headers);
+    const { paths } = (await answer.json()) as { paths: Record<string, Record<string, unknown>> };
+    return Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => ({
+        method: method.toUpperCase(),
+        path: path.replace('{id}', randomUUID()),
+      })),
+    );
+  }
+
+  /** What becomes of an agent that says it is `hostId` and reports a call of that host, and one of another. */
+  async agent(
+    hostId: string,
+    headers: Headers = bearer(TOKEN),
+    { claim = {}, tls = {} }: { claim?: Frame; tls?: object } = {},
+  ): Promise<{ outcome: string; credential?: string; rejected?: unknown }> {
+    const socket = new WebSocket(new URL(AGENT_PATH, this.collector.address.url), { headers, ...tls });
+    const frames: Frame[] = [];
+    let end: string | null = null;
+    socket.on('message', (data) => frames.push(JSON.parse(String(data))));
+    socket.on('unexpected-response', (_request, { statusCode }: IncomingMessage) => {
+      end = String(statusCode);
+    });
+    socket.on('error', (error) => {
+      end ??= error.message;
+    });
+    socket.on('close', () => {
+      end ??= 'closed';
+    });
+    this.#bench.atEnd(() => socket.terminate());
+    const host = { id: hostId, name: hostId };
+    const hello = {
+      type: 'hello',
+      protocol: 1,
+      protocol_max: 2,
+      agent_version: '0.0.0',
+      stream: randomUUID(),
+      host,
+    };
+    socket.on('open', () => socket.send(JSON.stringify({ ...hello, ...claim })));
+    await eventually('an answer to hello', () => frames.length > 0 || end !== null);
+    const first = frames[0];
+    if (first === undefined) return { outcome: end! };
+    if (first['type'] !== 'welcome') return { outcome: String(first['reason']) };
+    const { id: _, host: __, ...call } = makeCall({ host: { ...makeCall().host, ...host } });
+    const { process, container, k8s, systemd, ...body } = call;
+    const { 'attribution.method': method, 'attribution.confidence': confidence, ...rest } = body;
+    const facts = { process, container, k8s, systemd };
+    const attribution = { 'attribution.method': method, 'attribution.confidence': confidence };
+    const callers = [{ ref: 0, ...facts, ...attribution }];
+    const records = [{ kind: 'call', caller: 0, call: { ...rest, id: makeCall().id } }];
+    socket.send(JSON.stringify({ type: 'batch', seq: 1, records, callers }));
+    await eventually('an acknowledgement', () => frames.length > 1 || end !== null);
+    socket.terminate();
+    const credential = first['credential'];
+    return {
+      outcome: 'welcome',
+      rejected: frames[1]?.['rejected'],
+      ...(typeof credential === 'string' && { credential }),
+    };
+  }
+}
+
+/** How a host with a certificate fares as itself and as another, and a token that claims its name afterwards. */
+export async function withCertificate(): Promise<{ own: string; other: string; byToken: string }> {
+  const bench = new Bench();
+  const authority = new Authority(bench.directory());
+  const { certFile, keyFile } = authority.issue('agent', { subject: '/CN=i-certified', usage: 'clientAuth' });
+  const secure = await DoorBench.open({ tls_self_signed: true, tls_client_ca_file: authority.certFile });
+  const unchecked = { rejectUnauthorized: false };
+  const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile), ...unchecked };
+  try {
+    const own = await secure.agent('i-certified', {}, { tls });
+    const other = await secure.agent('i-somebody', {}, { tls });
+    const byToken = await secure.agent('i-certified', bearer(TOKEN), { tls: unchecked });
+    return { own: own.outcome, other: other.outcome, byToken: byToken.outcome };
+  } finally {
+    await secure.end();
+    await bench.end();
+  }
+}

@@ -1,0 +1,91 @@
+/** An `Alerts` on a database of its own, with findings that the test sets and a clock that it turns. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DatabaseSync } from 'node:sqlite';
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { Alerts } from '../../../../collector/alert/alerts.ts';
+import type { SendOptions } from '../../../../collector/alert/send.ts';
+import type { Alert } from '../../../../collector/contract/administration.ts';
+import type { Host } from '../../../../collector/contract/host.ts';
+import type { Offender } from '../../../../collector/contract/offender.ts';
+import type { HostCoverage } from '../../../../collector/store/store.ts';
+import { NOON_US } from './findings.ts';
+
+export class Bench {
+  readonly directory = mkdtempSync(join(tmpdir(), 'imdswatch-alerts-'));
+  readonly logged: string[] = [];
+  offenders: Offender[] = [];
+  hosts: Host[] = [];
+  coverage: HostCoverage[] = [];
+  nowMs = NOON_US / 1000;
+  alerts!: Alerts;
+  #database!: DatabaseSync;
+  readonly #sending: SendOptions;
+
+  constructor(sending: SendOptions = {}) {
+    this.#sending = sending;
+    this.open();
+  }
+
+  /** Again after `close`: a restart. */
+  open(): void {
+    this.#database = openAdmin(this.directory);
+    const log = pino(
+      { level: 'trace' },
+      new Writable({
+        write: (line, _encoding, done) => {
+          this.logged.push(String(line));
+          done();
+        },
+      }),
+    );
+    this.alerts = new Alerts({
+      database: this.#database,
+      insight: { offenders: async () => this.offenders, hosts: async () => this.hosts },
+      store: { coverage: async () => this.coverage },
+      publicUrl: 'https://imdswatch.example.com/',
+      log,
+      now: () => this.nowMs,
+      sending: this.#sending,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.alerts.stop();
+    this.#database.close();
+  }
+
+  async remove(): Promise<void> {
+    await this.close();
+    rmSync(this.directory, { recursive: true });
+  }
+
+  /** Until hosts can be judged, too. */
+  settle(): void {
+    this.pass(6 * 60);
+  }
+
+  pass(seconds: number): void {
+    this.nowMs += seconds * 1000;
+  }
+
+  /** All that was told, oldest first. */
+  told(): Alert[] {
+    return this.alerts.recent(1000).reverse();
+  }
+
+  rows(sql: string): unknown[] {
+    return this.#database.prepare(sql).all();
+  }
+}
+
+export const ALL_RULES = [
+  'new_offender',
+  'credentials_over_v1',
+  'host_not_ready',
+  'host_silent',
+  'coverage_lost',
+] as const;

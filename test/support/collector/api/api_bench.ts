@@ -1,0 +1,188 @@
+/** The API over real HTTP on loopback, with the real doors and doubles for findings and store. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Logger, pino } from 'pino';
+import { Access } from '../../../../collector/access/access.ts';
+import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { Alerts } from '../../../../collector/alert/alerts.ts';
+import { createApp, type Rates } from '../../../../collector/api/app.ts';
+import { CoalescedInsight } from '../../../../collector/api/coalesced.ts';
+import { LiveFeed } from '../../../../collector/api/live_feed.ts';
+import { ApiMetrics } from '../../../../collector/api/metrics.ts';
+import type { ApiParts, FindingsStore, InsightAnswers } from '../../../../collector/api/parts.ts';
+import { HttpServer } from '../../../../collector/api/server.ts';
+import { makeCall } from '../calls.ts';
+import { makeHost, makeHostDetail, makeOffender, makeOffenderDetail, makeOverview } from './findings.ts';
+
+const ADMIN = { name: 'test', sourceAddress: null };
+export const CALLS = 2500;
+
+export interface ApiBench {
+  url: string;
+  parts: ApiParts;
+  tokens: { viewer: string; admin: string };
+  /** What was asked of insight and store: method and arguments. */
+  asked: [string, ...unknown[]][];
+  logged: { level: number; msg: string }[];
+  /** `path` as a viewer unless told; GET unless told. */
+  ask(path: string, options?: AskOptions): Promise<Response>;
+  end(): Promise<void>;
+}
+export interface AskOptions extends Omit<RequestInit, 'body'> {
+  as?: 'nobody' | 'viewer' | 'admin';
+  json?: unknown;
+}
+
+export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): Promise<ApiBench> {
+  const directory = mkdtempSync(join(tmpdir(), 'imdswatch-test-'));
+  const logged: { level: number; msg: string }[] = [];
+  const log: Logger = pino({ level: 'debug' }, { write: (line: string) => logged.push(JSON.parse(line)) });
+  const asked: [string, ...unknown[]][] = [];
+  const admin = openAdmin(directory);
+  const access = new Access(
+    admin,
+    {
+      agentToken: null,
+      agentTokenHost: null,
+      proxy: { userHeader: 'X-Forwarded-User', trustedAddresses: ['127.0.0.2'], admins: [] },
+      secure: false,
+      publicUrl: null,
+    },
+    log,
+  );
+  const insight = new CoalescedInsight(fakeInsight(asked));
+  const store = fakeStore(asked);
+  const alerts = new Alerts({
+    database: admin,
+    insight: { offenders: async () => [], hosts: async () => [] },
+    store: { coverage: async () => [] },
+    publicUrl: null,
+    log,
+  });
+  const live = new LiveFeed(50);
+  const parts: ApiParts = {
+    insight,
+    access,
+    alerts,
+    store,
+    live,
+    metrics: new ApiMetrics(),
+    counters: () => ({ ingest: { frames: 3, connections: 1 }, live: live.counters() }),
+    unready: async () => null,
+    log,
+    defaultWindowDays: 14,
+    tls: false,
+    pageDirectory: join(directory, 'no-page'),
+    ...changes,
+  };
+  const server = new HttpServer(createApp(parts, rates), {
+    tls: null,
+    maxAgents: 10,
+    bounds: {
+      total: 100,
+      perAddress: 100,
+      isTrustedProxy: (address) => access.isTrustedProxy(address),
+      clientAddress: (headers, address) => access.clientAddress(headers, address),
+    },
+    onAgent: (_request, socket) => {
+      socket.destroy();
+      return false;
+    },
+    log,
+  });
+  const port = await server.listen('127.0.0.1', 0);
+  const url = `http://127.0.0.1:${port}`;
+  const tokens = {
+    viewer: access.createToken({ kind: 'person', name: 'victor', role: 'viewer' }, ADMIN).secret,
+    admin: access.createToken({ kind: 'person', name: 'ada', role: 'admin' }, ADMIN).secret,
+  };
+  return {
+    url,
+    parts,
+    tokens,
+    asked,
+    logged,
+    ask: (path, { as = 'viewer', json, ...init } = {}) => {
+      const headers = new Headers(init.headers);
+      if (as !== 'nobody') headers.set('Authorization', `Bearer ${tokens[as]}`);
+      if (json !== undefined && !headers.has('Content-Type')) headers.set('Content-Type', 'application/json');
+      return fetch(`${url}${path}`, {
+        redirect: 'manual',
+        ...init,
+        headers,
+        ...(json !== undefined && { body: typeof json === 'string' ? json : JSON.stringify(json) }),
+      });
+    },
+    end: async () => {
+      live.close();
+      await server.close();
+      await alerts.stop();
+      access.close();
+      admin.close();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function problemOf(
+  response: Response,
+  status: number,
+): Promise<{ detail: string; errors?: { in: string; field: string }[] }> {
+  assert.equal(response.status, status);
+  assert.equal(response.headers.get('content-type'), 'application/problem+json');
+  const problem = (await response.json()) as { status: number; type: string; title: string; detail: string };
+  assert.equal(problem.status, status);
+  assert.equal(problem.type, 'about:blank');
+  assert.ok(problem.title.length > 0 && problem.detail.length > 0);
+  return problem;
+}
+
+function fakeInsight(asked: [string, ...unknown[]][]): InsightAnswers {
+  const answer =
+    <T>(name: string, value: (...question: never[]) => T) =>
+    async (...question: unknown[]): Promise<T> => {
+      asked.push([name, ...question]);
+      return value(...(question as never[]));
+    };
+  const offenders = Array.from({ length: 30 }, (_, number) => makeOffender(number));
+  const hosts = Array.from({ length: 25 }, (_, number) => makeHost(number));
+  return {
+    overview: answer('overview', makeOverview),
+    offenders: answer('offenders', () => offenders),
+    offender: answer('offender', (id: string) => (id === makeOffender(1).id ? makeOffenderDetail(1) : null)),
+    hosts: answer('hosts', () => hosts),
+    host: answer('host', (id: string) => (id === makeHost(1).id ? makeHostDetail(1) : null)),
+    groups: answer('groups', () => [
+      {
+        value: 'eu-central-1',
+        hosts: 6,
+        verdicts: makeOverview().hosts.verdicts,
+        calls_v1: 1,
+        command: null,
+      },
+    ]),
+    reconciliation: answer('reconciliation', () => []),
+  };
+}
+
+function fakeStore(asked: [string, ...unknown[]][]): FindingsStore {
+  const calls = Array.from({ length: CALLS }, (_, number) => makeCall({ 'url.path': `/${number}` }));
+  return {
+    calls: async (filter, limit, cursor) => {
+      asked.push(['calls', filter, limit, cursor]);
+      const start = Number(cursor ?? 0);
+      const end = Math.min(calls.length, start + limit);
+      return { calls: calls.slice(start, end), next: end === calls.length ? null : String(end) };
+    },
+    putCloudCounts: async (counts) => {
+      asked.push(['putCloudCounts', counts]);
+    },
+    putCloudInstances: async (instances) => {
+      asked.push(['putCloudInstances', instances]);
+    },
+    statistics: async () => ({ bytes: 4096, calls: CALLS, oldestCallUs: 0, identities: 30, hosts: 25 }),
+    write: async () => [],
+  };
+}

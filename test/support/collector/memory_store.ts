@@ -1,0 +1,71 @@
+/** What ingest needs of a store, in memory: exactly once by stream and number, and by record id, as the real one. */
+import type { IngestStore } from '../../../collector/ingest/writer.ts';
+import type { BatchResult, CallBody, StoredBatch } from '../../../collector/store/store.ts';
+import type { CallerFacts } from '../../../collector/store/workload_identity.ts';
+import type { HostFacts } from '../../../protocol/call.ts';
+import type { Coverage, Heartbeat } from '../../../protocol/records.ts';
+
+export interface StoredCall {
+  call: CallBody;
+  caller: CallerFacts;
+  host: HostFacts;
+}
+
+export class MemoryStore implements IngestStore {
+  readonly calls: StoredCall[] = [];
+  readonly rollups: { count: number; caller: CallerFacts }[] = [];
+  readonly coverage: Coverage[] = [];
+  readonly heartbeats: { heartbeat: Heartbeat; receivedUs: number }[] = [];
+  /** Waited for in every transaction. */
+  writeMs = 0;
+  /** Thrown by every transaction. */
+  fault: Error | null = null;
+  writes = 0;
+  readonly #streams = new Map<string, { hostId: string; seq: number }>();
+  readonly #ids = new Set<string>();
+
+  async lastSeq(stream: string, hostId: string): Promise<number | null> {
+    const known = this.#streams.get(stream);
+    if (known === undefined) return 0;
+    return known.hostId === hostId ? known.seq : null;
+  }
+
+  async write(batches: StoredBatch[]): Promise<BatchResult[]> {
+    this.writes += 1;
+    if (this.writeMs > 0) await new Promise((resolve) => setTimeout(resolve, this.writeMs));
+    if (this.fault !== null) throw this.fault;
+    return batches.map((batch) => this.#put(batch));
+  }
+
+  #put({ stream, seq, host, callers, records }: StoredBatch): BatchResult {
+    const lastSeq = this.#streams.get(stream)?.seq ?? 0;
+    if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
+    if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
+    this.#streams.set(stream, { hostId: host.id, seq });
+    let fresh = 0;
+    for (const record of records) {
+      const { id } =
+        record.kind === 'call' ? record.call : record.kind === 'rollup' ? record.rollup : record.coverage;
+      if (this.#ids.has(id)) continue;
+      this.#ids.add(id);
+      fresh += 1;
+      if (record.kind === 'call') {
+        this.calls.push({ call: record.call, caller: callers[record.caller]!, host });
+      } else if (record.kind === 'rollup') {
+        this.rollups.push({ count: record.rollup.count, caller: callers[record.caller]! });
+      } else {
+        this.coverage.push(record.coverage);
+      }
+    }
+    return { result: 'stored', lastSeq: seq, records: fresh, duplicates: records.length - fresh };
+  }
+
+  async heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
+    this.heartbeats.push({ heartbeat, receivedUs });
+  }
+
+  /** The numbers of the calls (their path is `/NUMBER`), sorted. */
+  get numbers(): number[] {
+    return this.calls.map(({ call }) => Number(call['url.path']!.slice(1))).sort((a, b) => a - b);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Pictures of every screen, light and dark, for the README and for looking at what a change of the page did:
+ *
+ *     bin/node test/support/web/screenshots.ts DIRECTORY [SIGN-IN-LINK] [WIDTH]
+ *
+ * of the collector whose one-time link is given (`imdswatch token sign-in-link`; the demo prints one), else of the tests' fleet.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser } from 'playwright-core';
+import type { Host } from '../../../collector/contract/host.ts';
+import type { Offender } from '../../../collector/contract/offender.ts';
+import { Bench } from '../collector/in_process.ts';
+import { cannotBrowse, openBrowser, openSite } from './site.ts';
+import { Visit } from './visit.ts';
+
+const DEFAULT_WIDTH_PX = 1440;
+const HEIGHT_PX = 900;
+
+async function take(browser: Browser, directory: string, link: string, width: number): Promise<void> {
+  const visit = await Visit.begin(
+    browser,
+    { pageUrl: new URL(link).origin, signInLink: () => link },
+    // The demo's certificate is its own.
+    { viewport: { width, height: HEIGHT_PX }, reducedMotion: 'reduce', ignoreHTTPSErrors: true },
+  );
+  const [offender] = (await visit.api<{ items: Offender[] }>('/offenders?limit=1')).items;
+  const hosts = (await visit.api<{ items: Host[] }>('/hosts')).items;
+  const host = hosts.find(({ gap_count }) => gap_count > 1) ?? hosts[0];
+  const screens: [name: string, path: string][] = [
+    ['overview', '/'],
+    ['offenders', '/offenders'],
+    ...(offender ? [['offender', `/offenders/${offender.id}`] as [string, string]] : []),
+    ['hosts', '/hosts'],
+    ...(host ? [['host', `/hosts/${encodeURIComponent(host.id)}`] as [string, string]] : []),
+    ['live', '/live'],
+    ['tokens', '/settings/tokens'],
+    ['alerts', '/settings/alerts'],
+    ['retention', '/settings/retention'],
+    ['audit', '/settings/audit'],
+  ];
+  for (const [name, path] of screens) {
+    await visit.go(path);
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await visit.page.emulateMedia({ colorScheme });
+      await visit.settled();
+      await visit.page.screenshot({ path: join(directory, `${name}-${colorScheme}.png`) });
+    }
+  }
+  await visit.end();
+}
+
+if (cannotBrowse) throw new Error(cannotBrowse);
+const [directory = 'screenshots', link, width = String(DEFAULT_WIDTH_PX)] = process.argv.slice(2);
+mkdirSync(directory, { recursive: true });
+const bench = new Bench();
+const browser = await openBrowser();
+try {
+  const { signInLink } = link ? { signInLink: () => link } : (await openSite(bench)).collector;
+  await take(browser, directory, signInLink(), Number(width));
+} finally {
+  await browser.close();
+  await bench.end();
+}

@@ -1,0 +1,247 @@
+/** docker/kubernetes: rendered by kubectl, held against Kubernetes' own schemas, and against what README.md promises. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { parseAllDocuments } from 'yaml';
+import { agentSettings } from '../../../agent/config.ts';
+import { collectorSettings } from '../../../collector/config.ts';
+import { programPath } from '../../../lab/engines/need.ts';
+import { ROOT } from '../../support/docker/images.ts';
+import { hasPackage, typeErrors } from '../../support/docker/typed.ts';
+
+const run = promisify(execFile);
+const ROOM = join(ROOT, 'docker/kubernetes');
+const OVERLAYS = ['base', 'overlays/eks', 'overlays/dev'] as const;
+/** `patches` and `components` came with Kustomize 3.7; kubectl has had it from 1.21 on. */
+const OLDEST_KUBECTL_MINOR = 21;
+
+interface Resource {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Record<string, string> };
+  // biome-ignore lint/suspicious/noExplicitAny: rendered YAML of many kinds, looked at in places
+  spec?: any;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  [key: string]: any;
+}
+
+const kubectl = programPath('kubectl');
+const skip = await whyNot();
+
+async function whyNot(): Promise<string | false> {
+  if (kubectl === null) return 'kubectl is missing (Debian kubernetes-client)';
+  const { stdout } = await run(kubectl, ['version', '--client', '--output=json']);
+  const { major, minor } = JSON.parse(stdout).clientVersion;
+  const isOld = Number(major) === 1 && Number.parseInt(minor, 10) < OLDEST_KUBECTL_MINOR;
+  return isOld ? `kubectl ${major}.${minor} is too old for components (1.${OLDEST_KUBECTL_MINOR})` : false;
+}
+
+async function render(path: string): Promise<Resource[]> {
+  const { stdout, stderr } = await run(kubectl!, ['kustomize', join(ROOM, path)]);
+  assert.doesNotMatch(stderr, /deprecated/i);
+  return parseAllDocuments(stdout).map((document) => {
+    assert.deepEqual(document.errors, []);
+    return document.toJS() as Resource;
+  });
+}
+
+function find(resources: readonly Resource[], kind: string, name?: string): Resource {
+  const found = resources.filter(
+    (one) => one.kind === kind && (name === undefined || one.metadata.name === name),
+  );
+  assert.equal(found.length, 1, `${kind} ${name ?? ''}`);
+  return found[0]!;
+}
+
+function moduleOf({ apiVersion, kind }: Resource): { module: string; type: string } {
+  const [group, version] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion];
+  const from =
+    group === 'monitoring.coreos.com' ? '@kubernetes-models/prometheus-operator' : 'kubernetes-models';
+  return { module: [from, group, version, kind].filter((part) => part !== '').join('/'), type: `I${kind}` };
+}
+
+describe('Kubernetes manifests', { skip }, () => {
+  for (const overlay of OVERLAYS) {
+    it(`${overlay}: every resource is of its published schema, with no field that does not exist`, async (t) => {
+      const resources = await render(overlay);
+      assert.ok(resources.length >= 9, String(resources.length));
+      const schemas = ['kubernetes-models', '@kubernetes-models/prometheus-operator'];
+      const missing = schemas.filter((name) => !hasPackage(name));
+      if (missing.length > 0) return t.skip(`${missing.join(', ')} not installed`);
+      for (const resource of resources) {
+        const { module } = moduleOf(resource);
+        const models = (await import(module)) as Record<string, new (data: unknown) => { validate(): void }>;
+        const model = new models[resource.kind]!(resource);
+        assert.doesNotThrow(() => model.validate(), `${resource.kind} ${resource.metadata.name}`);
+      }
+      const documents = resources.map((resource) => ({
+        name: `${resource.kind}/${resource.metadata.name}`,
+        ...moduleOf(resource),
+        value: resource,
+      }));
+      assert.deepEqual(await typeErrors(documents), []);
+      const wrong = structuredClone(documents.find(({ name }) => name.startsWith('DaemonSet/'))!);
+      (wrong.value as Resource).spec.template.spec.hostPIDs = true;
+      assert.match((await typeErrors([wrong])).join(), /DaemonSet.*hostPIDs/, 'and it would say so');
+    });
+
+    it(`${overlay}: settings exist, secrets are named and never held, what is mounted is there`, async () => {
+      const resources = await render(overlay);
+      assert.deepEqual(
+        resources.filter(({ kind }) => kind === 'Secret'),
+        [],
+      );
+      for (const [kind, schema] of [
+        ['DaemonSet', agentSettings],
+        ['Deployment', collectorSettings],
+      ] as const) {
+        const pod = find(resources, kind).spec.template.spec;
+        const [container] = pod.containers;
+        const environment: { name: string; value?: string }[] = container.env;
+        for (const { name, value } of environment) {
+          if (name === 'NODE_NAME') continue;
+          const key = name.replace(/^IMDSWATCH_/, '').toLowerCase();
+          assert.ok(key in schema.shape, `${kind}: ${name} is no setting`);
+          assert.doesNotMatch(key, /token$/, 'by file, not by value');
+          if (value !== undefined) assert.equal(typeof value, 'string');
+        }
+        const volumes = pod.volumes.map(({ name }: { name: string }) => name).sort();
+        const mounts = container.volumeMounts.map(({ name }: { name: string }) => name).sort();
+        assert.deepEqual(mounts, volumes);
+        const paths: string[] = container.volumeMounts.map(
+          ({ mountPath }: { mountPath: string }) => mountPath,
+        );
+        for (const { name, value } of environment.filter(({ name }) => name.endsWith('_FILE'))) {
+          assert.ok(
+            paths.some((path) => value!.startsWith(`${path}/`)),
+            `${name}=${value} is mounted`,
+          );
+        }
+      }
+    });
+  }
+
+  it('the agent: on every node, least privileges, and an identity without the metadata service', async () => {
+    const resources = await render('base');
+    const { spec } = find(resources, 'DaemonSet');
+    const pod = spec.template.spec;
+    const [agent] = pod.containers;
+    assert.deepEqual(pod.tolerations, [{ operator: 'Exists' }]);
+    assert.deepEqual([pod.hostPID, pod.hostNetwork, pod.dnsPolicy], [true, true, 'ClusterFirstWithHostNet']);
+    assert.equal(pod.securityContext.seccompProfile.type, 'RuntimeDefault');
+    assert.deepEqual(agent.securityContext.capabilities, {
+      drop: ['ALL'],
+      add: ['NET_RAW', 'BPF', 'PERFMON', 'SYS_PTRACE', 'DAC_READ_SEARCH'],
+    });
+    const { privileged, allowPrivilegeEscalation, readOnlyRootFilesystem } = agent.securityContext;
+    assert.deepEqual([privileged, allowPrivilegeEscalation, readOnlyRootFilesystem], [false, false, true]);
+    assert.equal(pod.automountServiceAccountToken, false);
+    assert.equal(pod.priorityClassName, find(resources, 'PriorityClass').metadata.name);
+    const nodeName = agent.env.find(({ name }: { name: string }) => name === 'NODE_NAME');
+    assert.equal(nodeName.valueFrom.fieldRef.fieldPath, 'spec.nodeName');
+    const writable = agent.volumeMounts.filter(({ readOnly }: { readOnly?: boolean }) => !readOnly);
+    assert.deepEqual(
+      writable.map(({ name }: { name: string }) => name),
+      ['spool', 'alive'],
+    );
+    const { labels } = find(resources, 'Namespace', 'imdswatch-agent').metadata;
+    assert.equal(labels?.['pod-security.kubernetes.io/enforce'], 'privileged');
+    assert.match(agent.resources.limits.memory, /^\d+Mi$/);
+    for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
+      assert.deepEqual(agent[probe].exec.command, ['/usr/bin/imdswatch-healthy']);
+    }
+  });
+
+  it('the collector: what the restricted Pod Security Standard asks for, one writer, a volume, and no way to the metadata service', async () => {
+    const resources = await render('base');
+    const { labels } = find(resources, 'Namespace', 'imdswatch').metadata;
+    assert.equal(labels?.['pod-security.kubernetes.io/enforce'], 'restricted');
+    const { spec } = find(resources, 'Deployment');
+    assert.deepEqual([spec.replicas, spec.strategy.type], [1, 'Recreate']);
+    const pod = spec.template.spec;
+    const [collector] = pod.containers;
+    assert.equal(pod.securityContext.runAsNonRoot, true);
+    assert.equal(pod.securityContext.seccompProfile.type, 'RuntimeDefault');
+    assert.deepEqual(collector.securityContext, {
+      privileged: false,
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+    assert.deepEqual(
+      [pod.hostPID, pod.hostNetwork, pod.hostIPC].filter((host) => host !== undefined),
+      [],
+    );
+    for (const volume of pod.volumes) assert.equal('hostPath' in volume, false);
+    assert.equal(collector.readinessProbe.httpGet.path, '/readyz');
+    assert.equal(collector.livenessProbe.httpGet.path, '/healthz');
+    const claim = find(resources, 'PersistentVolumeClaim');
+    assert.ok(
+      pod.volumes.some(
+        (volume: Resource) => volume['persistentVolumeClaim']?.claimName === claim.metadata.name,
+      ),
+    );
+
+    const service = find(resources, 'Service');
+    const podLabels = spec.template.metadata.labels;
+    for (const [name, value] of Object.entries(service.spec.selector)) assert.equal(podLabels[name], value);
+    const agentUrl = find(resources, 'DaemonSet').spec.template.spec.containers[0].env.find(
+      ({ name }: { name: string }) => name === 'IMDSWATCH_COLLECTOR_URL',
+    ).value;
+    const { name, namespace } = service.metadata;
+    assert.equal(agentUrl, `wss://${name}.${namespace}.svc:${service.spec.ports[0].port}`);
+    const blocks = find(resources, 'NetworkPolicy').spec.egress.flatMap(({ to }: Resource) =>
+      to.flatMap(({ ipBlock }: Resource) => (ipBlock === undefined ? [] : [ipBlock])),
+    );
+    assert.deepEqual(
+      blocks.map(({ except }: { except: string[] }) => except),
+      [['169.254.0.0/16'], ['fd00:ec2::/32']],
+    );
+  });
+
+  it('eks: images of a registry, findings by cluster, Prometheus; dev: no TLS, no volume claim', async () => {
+    const eks = await render('overlays/eks');
+    const agent = find(eks, 'DaemonSet').spec.template.spec.containers[0];
+    assert.match(agent.image, /\.amazonaws\.com\/imdswatch-agent:\d/);
+    const values = Object.fromEntries(
+      agent.env.map(({ name, value }: { name: string; value: string }) => [name, value]),
+    );
+    assert.equal(values['IMDSWATCH_ENDPOINTS'], 'imds,eks');
+    const monitor = find(eks, 'ServiceMonitor');
+    assert.equal(monitor.spec.endpoints[0].port, find(eks, 'Service').spec.ports[0].name);
+    const dev = await render('overlays/dev');
+    assert.equal(
+      dev.some(({ kind }) => kind === 'PersistentVolumeClaim'),
+      false,
+    );
+    const { env } = find(dev, 'Deployment').spec.template.spec.containers[0];
+    assert.ok(
+      env.some(
+        ({ name, value }: { name: string; value: string }) =>
+          name === 'IMDSWATCH_INSECURE_HTTP' && value === 'true',
+      ),
+    );
+    assert.equal(
+      find(dev, 'Deployment').spec.template.spec.containers[0].livenessProbe.httpGet.scheme,
+      'HTTP',
+    );
+  });
+
+  it('README.md: every setting of the base that an overlay may change, and every secret, is in it', async () => {
+    const readme = readFileSync(join(ROOM, 'README.md'), 'utf8');
+    const resources = await render('overlays/eks');
+    const secrets = new Set(
+      JSON.stringify(resources).match(/imdswatch-(?:enrolment|collector-tls|collector-ca|prometheus)/g),
+    );
+    for (const secret of secrets) assert.ok(readme.includes(`\`${secret}\``), secret);
+    for (const capability of find(resources, 'DaemonSet').spec.template.spec.containers[0].securityContext
+      .capabilities.add) {
+      assert.ok(readme.includes(`\`${capability}\``), capability);
+    }
+    const overlays = readdirSync(join(ROOM, 'overlays')).concat(readdirSync(join(ROOM, 'components')));
+    for (const name of overlays) assert.ok(readme.includes(name), name);
+  });
+});

@@ -1,0 +1,281 @@
+/** What is in the packages, read out of them. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { LIBPCAP_SONAME } from '../../../packaging/cap_addon.ts';
+import { CODE_DIRECTORY, DOC_DIRECTORY } from '../../../packaging/target.ts';
+import { cannotPackage, type Kept, keptPackages, NATIVE, ROOT } from '../../support/packaging/kept.ts';
+import { captureOfOneRead, run } from '../../support/packaging/run.ts';
+
+const PACKAGE_MAX_BYTES = 50e6;
+const INSTALLED_MAX_BYTES = 160e6;
+/** glibc of RHEL 8 and Debian 10: what Node 24 itself asks for. */
+const GLIBC_MAX = [2, 28];
+const NOT_FOR_USERS =
+  /(?<!LICENSE)\.(ts|map|md|c|cc|h|gyp|o\.d)$|\/(tests?|__tests__|examples?|benchmarks?|docs?)\/(?!.*\.conf$)|\/\.[^/]+$|@types|\/nan\/|musl/;
+const isNotForUsers = (path: string) =>
+  NOT_FOR_USERS.test(path.slice(CODE_DIRECTORY.length)) &&
+  path.startsWith(`${CODE_DIRECTORY}/`) &&
+  // Code of that name, and the demo's callers, which it compiles.
+  !/\/yaml\/dist\/doc\/|\/lab\/clients\/[a-z_]+\.c$/.test(path);
+
+const skip = cannotPackage(NATIVE) ?? false;
+
+describe('packages of this machine', { skip }, () => {
+  let kept: Kept;
+  let directory: string;
+  /** What the .deb unpacks to. */
+  let tree: string;
+  const at = (path: string) => join(tree, path);
+
+  before(async () => {
+    kept = await keptPackages(NATIVE);
+    directory = mkdtempSync(join(tmpdir(), 'imdswatch-contents-'));
+    tree = join(directory, 'tree');
+    await run('dpkg-deb', ['--extract', kept.deb, tree]);
+  });
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  const filesIn = (path: string) =>
+    readdirSync(at(path), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(tree.length));
+  const node = (args: string[], env: NodeJS.ProcessEnv = {}) =>
+    run(at(`${CODE_DIRECTORY}/bin/node`), ['--disable-warning=ExperimentalWarning', ...args], env);
+  const command = (...args: string[]) => node([at(`${CODE_DIRECTORY}/cli/main.js`), ...args]);
+
+  it('are small', () => {
+    const installedBytes = filesIn('/').reduce((sum, path) => sum + statSync(at(path)).size, 0);
+    assert.ok(installedBytes < INSTALLED_MAX_BYTES, `${installedBytes} bytes installed`);
+    for (const path of [kept.deb, kept.rpm]) assert.ok(statSync(path).size < PACKAGE_MAX_BYTES, path);
+  });
+
+  it('have what a host needs in them, the same in both', async () => {
+    const names = filesIn('/');
+    for (const path of [
+      '/usr/bin/imdswatch',
+      `${CODE_DIRECTORY}/agent/attribution/bpf/imds_connect.bpf.o`,
+      `${CODE_DIRECTORY}/web/dist/index.html`,
+      `${CODE_DIRECTORY}/node_modules/cap/LICENSE`,
+      `${CODE_DIRECTORY}/licenses/node`,
+      `${CODE_DIRECTORY}/licenses/preact`,
+      '/etc/imdswatch/agent.yaml',
+      '/etc/imdswatch/collector.yaml',
+      '/usr/lib/systemd/system/imdswatch-agent.service',
+      '/usr/lib/systemd/system/imdswatch-collector.service',
+      '/usr/lib/sysusers.d/imdswatch.conf',
+      '/usr/share/man/man1/imdswatch.1.gz',
+      '/usr/share/man/man8/imdswatch-agent.8.gz',
+      '/usr/share/bash-completion/completions/imdswatch',
+      `${DOC_DIRECTORY}/copyright`,
+    ]) {
+      assert.ok(names.includes(path), path);
+    }
+    const inRpm = (await run('rpm', ['-qp', '--qf', '[%{FILEMODES:perms} %{FILENAMES}\\n]', kept.rpm])).split(
+      '\n',
+    );
+    const rpmFiles = inRpm.filter((line) => line.startsWith('-')).map((line) => line.slice(11));
+    const ofOneFamily = /^\/usr\/share\/doc\/imdswatch\/(copyright|changelog\.Debian\.gz|LICENSE)$/;
+    const common = (paths: string[]) => paths.filter((path) => !ofOneFamily.test(path)).sort();
+    assert.deepEqual(common(rpmFiles), common(names));
+  });
+
+  it('have nothing in them that only developers use', () => {
+    assert.deepEqual(filesIn('/').filter(isNotForUsers), []);
+  });
+
+  it('belong to root, with nothing that others may write or that runs as somebody else', async () => {
+    const listed = (await run('dpkg-deb', ['--contents', kept.deb])).trimEnd().split('\n');
+    const programs = ['./usr/bin/imdswatch', `.${CODE_DIRECTORY}/bin/node`];
+    for (const line of listed) {
+      const [mode, owner, , , , path] = line.split(/\s+/);
+      const wanted = mode!.startsWith('d') || programs.includes(path!) ? 'rwxr-xr-x' : 'rw-r--r--';
+      assert.equal(`${mode!.slice(1)} ${owner}`, `${wanted} root/root`, line);
+    }
+    const inRpm = await run('rpm', [
+      '-qp',
+      '--qf',
+      '[%{FILEUSERNAME}:%{FILEGROUPNAME} %{FILEMODES:perms} %{FILENAMES}\\n]',
+      kept.rpm,
+    ]);
+    const notRoots = inRpm
+      .split('\n')
+      .filter((line) => line !== '' && !/^root:root (-rw-r--r--|-rwxr-xr-x|drwxr-xr-x)/.test(line));
+    assert.deepEqual(notRoots, [
+      'root:imdswatch-agent -rw-r----- /etc/imdswatch/agent.yaml',
+      'root:imdswatch-collector -rw-r----- /etc/imdswatch/collector.yaml',
+      'imdswatch-agent:imdswatch-agent drwx------ /var/lib/imdswatch/agent',
+      'imdswatch-collector:imdswatch-collector drwx------ /var/lib/imdswatch/collector',
+    ]);
+  });
+
+  it('name no path of the machine that made them', () => {
+    const telltales = [ROOT, tmpdir(), process.env['HOME'] ?? ROOT].filter(
+      (path) => path.length > 5 || path === '/tmp',
+    );
+    const ours = filesIn('/').filter((path) => !path.includes('/node_modules/') || path.endsWith('cap.node'));
+    for (const path of ours.filter((path) => !path.endsWith('/bin/node'))) {
+      const content = readFileSync(at(path));
+      for (const telltale of telltales.map((path) => (path === '/tmp' ? '/tmp/imdswatch-' : path))) {
+        const isOwnTemporary = path.endsWith('.js') && telltale === '/tmp/imdswatch-';
+        assert.ok(isOwnTemporary || !content.includes(telltale), `${path} has ${telltale} in it`);
+      }
+    }
+  });
+
+  it('let the demo write to its cache, and nowhere below /usr', async () => {
+    const programs = JSON.stringify(at(`${CODE_DIRECTORY}/lab/programs.js`));
+    const printed = await node(['--eval', `import(${programs}).then((lab) => console.log(lab.SDKS_DIR))`]);
+    assert.equal(printed.trim(), '/var/cache/imdswatch/demo');
+    assert.ok(filesIn(`${CODE_DIRECTORY}/lab/clients`).some((path) => path.endsWith('/package-lock.json')));
+  });
+
+  it('need no newer libraries than they say', async () => {
+    const addons = filesIn(`${CODE_DIRECTORY}/node_modules`).filter((path) => path.endsWith('.node'));
+    assert.equal(addons.length, 2); // cap and koffi
+    for (const path of [...addons, `${CODE_DIRECTORY}/bin/node`]) {
+      const symbols = await run(`${NATIVE.gnu}-objdump`, ['-T', at(path)]);
+      for (const [, version = ''] of symbols.matchAll(/GLIBC_([\d.]+)/g)) {
+        const [major = 0, minor = 0] = version.split('.').map(Number);
+        assert.ok(major === GLIBC_MAX[0] && minor <= GLIBC_MAX[1]!, `${path} needs glibc ${version}`);
+      }
+    }
+  });
+
+  it("load libpcap by their own family's name", async () => {
+    const rpmTree = join(directory, 'rpm');
+    mkdirSync(rpmTree);
+    const wanted = '../../packaging/usr/lib/imdswatch/node_modules/cap';
+    const unpack = `rpm2archive -n - <'${kept.rpm}' | tar -x -C '${rpmTree}' ${wanted}`;
+    await run('sh', ['-c', unpack]);
+    const addon = `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`;
+    for (const [path, soname] of [
+      [at(addon), LIBPCAP_SONAME.deb],
+      [join(rpmTree, addon), LIBPCAP_SONAME.rpm],
+    ]) {
+      const needed = await run(`${NATIVE.gnu}-objdump`, ['-p', path!]);
+      assert.match(needed, new RegExp(`NEEDED +${soname}\\n`));
+      assert.equal([...needed.matchAll(/NEEDED +libpcap/g)].length, 1);
+      const symbols = await run(`${NATIVE.gnu}-objdump`, ['-T', path!]);
+      // cap looks it up by the name of a file that only libpcap-dev has; see immediate_mode.h.
+      assert.match(symbols, /pcap_set_immediate_mode/);
+      assert.doesNotMatch(symbols, /dlopen/);
+      assert.ok(readFileSync(path!).includes('imdswatch-cap-build:'), 'compiled without snap_length.h');
+    }
+  });
+
+  it('have add-ons in them that load', async () => {
+    const script = `const { createRequire } = require('node:module');
+      const r = createRequire('${at(CODE_DIRECTORY)}/package.json');
+      if (typeof r('cap').Cap !== 'function') throw new Error('cap');
+      if (r('koffi').load('libc.so.6').func('int getpid()')() !== process.pid) throw new Error('koffi');
+      console.log('loaded');`;
+    assert.equal(await node(['--eval', script]), 'loaded\n');
+  });
+
+  it('run every command there is, and read a capture, without writing beside the code', async () => {
+    const before = filesIn('/');
+    const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+    assert.equal(await command('--version'), `imdswatch ${version}\n`);
+    const names = [...(await command('--help')).matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name!);
+    assert.ok(names.length >= 13, names.join(' '));
+    for (const name of names) assert.match(await command(name, '--help'), /imdswatch/);
+    const capture = join(directory, 'one.pcap');
+    writeFileSync(capture, captureOfOneRead());
+    const call = JSON.parse(await command('read', capture, '--json'));
+    assert.equal(call['imds.version'] ?? call.imds.version, 1);
+    assert.deepEqual(filesIn('/'), before);
+  });
+
+  it('load every module of ours', async () => {
+    const modules = [
+      'cli/watching.js',
+      'collector/main.js',
+      'collector/store/sqlite/threaded_store.js',
+      'agent/live_watch.js',
+    ];
+    const imports = modules.map((path) => `import '${at(`${CODE_DIRECTORY}/${path}`)}';`).join('');
+    await node(['--input-type=module', '--eval', `${imports} process.exit(0)`]);
+    // What is loaded only when it is needed.
+    const required = filesIn(CODE_DIRECTORY)
+      .filter((path) => path.endsWith('.js') && !path.includes('/node_modules/'))
+      .flatMap((path) => [
+        ...readFileSync(at(path), 'utf8').matchAll(
+          /import\.meta\.url\)\('([^']+)'\)|await import\('([a-z@][^']*)'\)/g,
+        ),
+      ])
+      .map(([, one, other]) => (one ?? other)!);
+    assert.ok(required.includes('koffi') && required.includes('@grpc/grpc-js'), required.join(' '));
+    const script = `const r = require('node:module').createRequire('${at(CODE_DIRECTORY)}/package.json');
+      for (const name of ${JSON.stringify(required)}) r(name);`;
+    await node(['--eval', script]);
+  });
+
+  it('tell what they are made of', () => {
+    const bill = JSON.parse(readFileSync(at(`${DOC_DIRECTORY}/sbom.cdx.json`), 'utf8'));
+    assert.equal(bill.bomFormat, 'CycloneDX');
+    assert.match(
+      bill.serialNumber,
+      /^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-a[0-9a-f]{3}-[0-9a-f]{12}$/,
+    );
+    const components: {
+      name: string;
+      group?: string;
+      version: string;
+      properties: { name: string; value: string }[];
+    }[] = bill.components;
+    const installed = filesIn(`${CODE_DIRECTORY}/node_modules`).filter((path) =>
+      /\/node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/.test(path),
+    );
+    const { version } = createRequire(import.meta.url)(join(ROOT, 'node_modules/hono/package.json'));
+    assert.ok(components.some((component) => component.name === 'hono' && component.version === version));
+    const paths = components.flatMap(({ properties }) =>
+      properties.filter(({ name }) => name === 'cdx:npm:package:path').map(({ value }) => value),
+    );
+    for (const path of installed) {
+      assert.ok(
+        paths.includes(path.slice(CODE_DIRECTORY.length + 1, -'/package.json'.length)),
+        `${path} is not in the bill`,
+      );
+    }
+    const names = components.map(({ name }) => name);
+    for (const name of ['node', 'imds_connect.bpf.o', 'preact', 'uplot', 'nan'])
+      assert.ok(names.includes(name), name);
+    for (const name of ['typescript', 'vite', 'playwright-core']) assert.ok(!names.includes(name), name);
+  });
+
+  it('are read by dpkg and rpm as they are meant', async () => {
+    const field = (name: string) => run('dpkg-deb', ['--field', kept.deb, name]);
+    assert.equal((await field('Architecture')).trim(), NATIVE.deb);
+    assert.match(await field('Depends'), /libpcap0\.8 .*\| libpcap0\.8t64, libbpf1 \| libbpf0/);
+    const author = (await run('git', ['-C', ROOT, 'log', '-1', '--format=%an <%ae>'])).trim();
+    assert.equal((await field('Maintainer')).trim(), process.env['MAINTAINER'] ?? author);
+    const requires = await run('rpm', ['-qp', '--requires', kept.rpm]);
+    assert.match(requires, /^libpcap\.so\.1\(\)\(64bit\)$/m);
+    const query = '%{ARCH} %{BUILDHOST} %{PAYLOADCOMPRESSOR} %{VENDOR}';
+    assert.equal(
+      await run('rpm', ['-qp', '--qf', query, kept.rpm]),
+      `${NATIVE.rpm} packages.invalid zstd (none)`,
+    );
+    assert.equal(
+      await run('rpm', ['-qpc', kept.rpm]),
+      '/etc/imdswatch/agent.yaml\n/etc/imdswatch/collector.yaml\n',
+    );
+    const { stdout } = spawnSync('rpm', ['-K', kept.rpm], { encoding: 'utf8' });
+    assert.match(stdout, /digests OK/);
+    assert.ok(existsSync(`${kept.deb}.cdx.json`) && existsSync(`${kept.rpm}.cdx.json`));
+  });
+});

@@ -1,0 +1,312 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { AddressTexts } from '../../../../agent/attribution/ebpf_address.ts';
+import {
+  ANCESTOR_HEAD_BYTES,
+  OWNER_HEAD_BYTES,
+  OWNER_LAYOUT,
+  ownerRecord,
+  RECORD_KINDS,
+  recordHead,
+  STATE_BYTES,
+  STATE_LAYOUT,
+  stateRecord,
+} from '../../../../agent/attribution/ebpf_records.ts';
+
+interface Parent {
+  pid: number;
+  startNs: bigint;
+  name: string;
+  components: string[];
+  cut?: boolean;
+}
+
+/** An owner record written by hand, as the C program lays it out. */
+function ownerBytes(
+  options: {
+    args?: Buffer;
+    components?: string[];
+    cgroups?: string[][];
+    flags?: number;
+    parents?: Parent[];
+    startNs?: bigint;
+  } = {},
+): Buffer {
+  const args = options.args ?? Buffer.from('curl\0-s\0http://169.254.169.254/\0');
+  const executable = Buffer.from(
+    (options.components ?? ['curl', 'bin', 'usr']).map((c) => `${c}\0`).join(''),
+  );
+  const cgroups = Buffer.from(
+    (options.cgroups ?? []).map((names) => `${names.map((name) => `${name}\0`).join('')}\0`).join(''),
+  );
+  let data = Buffer.concat([args, executable, cgroups]);
+  for (const parent of options.parents ?? []) {
+    const path = Buffer.from(parent.components.map((c) => `${c}\0`).join(''));
+    const head = Buffer.alloc(ANCESTOR_HEAD_BYTES);
+    head.writeBigUInt64LE(parent.startNs, 0);
+    head.writeUInt32LE(parent.pid, 8);
+    head.writeUInt16LE(parent.cut ? 4 : 0, 12);
+    head.writeUInt16LE(path.length, 14);
+    head.write(parent.name, 16, 'utf8');
+    data = Buffer.concat([data, Buffer.alloc((8 - (data.length % 8)) % 8), head, path]);
+  }
+  const head = Buffer.alloc(OWNER_HEAD_BYTES);
+  head.writeUInt16LE(RECORD_KINDS.owner, OWNER_LAYOUT.kind);
+  head.writeUInt32LE(4026531840, OWNER_LAYOUT.net_ns);
+  head.writeBigUInt64LE(0xffff888104725400n, OWNER_LAYOUT.socket);
+  head.writeBigUInt64LE(options.startNs ?? 123_456_789_012_345n, OWNER_LAYOUT.start_boottime_ns);
+  head.writeBigUInt64LE(4242n, OWNER_LAYOUT.cgroup_id);
+  head.writeUInt32LE(71, OWNER_LAYOUT.tgid);
+  head.writeUInt32LE(72, OWNER_LAYOUT.tid);
+  head.writeUInt32LE(7, OWNER_LAYOUT.inner_pid);
+  head.writeUInt32LE(1000, OWNER_LAYOUT.euid);
+  head.writeUInt16LE(options.flags ?? 0, OWNER_LAYOUT.flags);
+  head.writeUInt16LE(options.parents?.length ?? 0, OWNER_LAYOUT.ancestors);
+  head.writeUInt16LE(args.length, OWNER_LAYOUT.args_bytes);
+  head.writeUInt16LE(executable.length, OWNER_LAYOUT.executable_bytes);
+  head.writeUInt16LE(cgroups.length, OWNER_LAYOUT.cgroups_bytes);
+  head.writeUInt16LE(data.length, OWNER_LAYOUT.data_bytes);
+  head.write('curl', OWNER_LAYOUT.comm, 'latin1');
+  return Buffer.concat([head, data]);
+}
+
+describe('an owner record', () => {
+  it('is read whole', () => {
+    const owner = ownerRecord(
+      ownerBytes({
+        cgroups: [['c-1.scope', 'machine.slice'], ['c-1'], ['c-1']],
+        parents: [
+          { pid: 50, startNs: 99_999_999n, name: 'bash', components: ['bash', 'bin', 'usr'] },
+          { pid: 1, startNs: 10_000_000n, name: 'systemd', components: ['systemd', 'systemd', 'lib', 'usr'] },
+        ],
+      }),
+    );
+    assert.deepEqual(owner, {
+      pid: 71,
+      tid: 72,
+      startTicks: 12_345_678,
+      name: 'curl',
+      executable: '/usr/bin/curl',
+      executableCut: false,
+      uid: 1000,
+      netns: 4026531840,
+      mountNamespace: 0,
+      pidNamespace: 0,
+      innerPid: 7,
+      cgroupId: 4242n,
+      cgroupPaths: ['/machine.slice/c-1.scope', '/c-1'],
+      cgroupsCut: false,
+      args: ['curl', '-s', 'http://169.254.169.254/'],
+      argsTruncated: false,
+      ancestors: [
+        { pid: 50, startTicks: 9, name: 'bash', executable: '/usr/bin/bash', executableCut: false },
+        {
+          pid: 1,
+          startTicks: 1,
+          name: 'systemd',
+          executable: '/usr/lib/systemd/systemd',
+          executableCut: false,
+        },
+      ],
+      ancestorsCut: false,
+    });
+  });
+
+  it('keeps start times of years exact', () => {
+    assert.equal(ownerRecord(ownerBytes({ startNs: 99_999_999_999_999_999n }))?.startTicks, 9_999_999_999);
+  });
+
+  it('tells empty arguments from unreadable ones, and says when they were cut', () => {
+    assert.deepEqual(ownerRecord(ownerBytes({ args: Buffer.from('a\0\0b\0') }))?.args, ['a', '', 'b']);
+    assert.deepEqual(ownerRecord(ownerBytes({ args: Buffer.alloc(0) }))?.args, []);
+    assert.equal(ownerRecord(ownerBytes({ args: Buffer.alloc(0), flags: 2 }))?.args, null);
+    const cut = ownerRecord(ownerBytes({ args: Buffer.from('a\0bc'), flags: 1 }));
+    assert.deepEqual([cut?.args, cut?.argsTruncated], [['a', 'bc'], true]);
+    const title = ownerRecord(ownerBytes({ args: Buffer.from('nginx: worker') }));
+    assert.deepEqual([title?.args, title?.argsTruncated], [['nginx: worker'], true]);
+    assert.deepEqual(ownerRecord(ownerBytes({ args: Buffer.from([0x61, 0xff, 0]) }))?.args, ['a\ufffd']);
+  });
+
+  it('never passes a cut path on as if it were whole', () => {
+    const owner = ownerRecord(
+      ownerBytes({ flags: 4, parents: [{ pid: 1, startNs: 0n, name: 'i', components: ['i'], cut: true }] }),
+    );
+    assert.deepEqual([owner?.executable, owner?.executableCut], [null, true]);
+    assert.deepEqual([owner?.ancestors[0]?.executable, owner?.ancestors[0]?.executableCut], [null, true]);
+    assert.equal(ownerRecord(ownerBytes({ components: [] }))?.executable, null);
+    const moved = ownerRecord(ownerBytes({ flags: 16 }));
+    assert.deepEqual([moved?.cgroupPaths, moved?.cgroupsCut], [null, true]);
+    const rootOnly = ownerRecord(ownerBytes({ cgroups: [] }));
+    assert.deepEqual([rootOnly?.cgroupPaths, rootOnly?.cgroupsCut], [null, false]);
+  });
+
+  it('is refused when cut short anywhere', () => {
+    const whole = ownerBytes({
+      cgroups: [['a'], ['b', 'c']],
+      parents: [{ pid: 9, startNs: 1n, name: 'x', components: ['x', 'bin'] }],
+    });
+    for (let length = 0; length < whole.length; length++) {
+      assert.equal(recordHead(whole.subarray(0, length)), null, `head of ${length} bytes`);
+      assert.equal(ownerRecord(whole.subarray(0, length)), null, `record of ${length} bytes`);
+    }
+    assert.notEqual(ownerRecord(whole), null);
+  });
+
+  it('is read back whatever is in it', () => {
+    const word = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((s) => !/[\0/]/.test(s));
+    fc.assert(
+      fc.property(
+        fc.array(word, { maxLength: 20 }),
+        fc.array(word, { minLength: 1, maxLength: 12 }),
+        fc.uniqueArray(fc.array(word, { minLength: 1, maxLength: 6 }), {
+          maxLength: 3,
+          selector: (names) => Buffer.from(names.join('/')).toString('utf8'),
+        }),
+        fc.array(
+          fc.record({
+            pid: fc.integer({ min: 1, max: 4_194_304 }),
+            startNs: fc.bigInt({ min: 0n, max: 2n ** 63n }),
+            components: fc.array(word, { minLength: 1, maxLength: 8 }),
+          }),
+          { maxLength: 24 },
+        ),
+        (args, components, cgroups, parents) => {
+          const owner = ownerRecord(
+            ownerBytes({
+              args: Buffer.from(args.map((arg) => `${arg}\0`).join('')),
+              components,
+              cgroups,
+              parents: parents.map((parent) => ({ ...parent, name: 'sh' })),
+            }),
+          );
+          assert.ok(owner);
+          const round = (text: string) => Buffer.from(text).toString('utf8');
+          assert.deepEqual(owner.args, args.map(round));
+          assert.equal(owner.executable, `/${components.map(round).reverse().join('/')}`);
+          const paths = cgroups.map((names) => `/${names.map(round).reverse().join('/')}`);
+          assert.deepEqual(owner.cgroupPaths, paths.length > 0 ? paths : null);
+          assert.deepEqual(
+            owner.ancestors.map(({ pid, startTicks, executable }) => ({ pid, startTicks, executable })),
+            parents.map(({ pid, startNs, components }) => ({
+              pid,
+              startTicks: Number(startNs / 10_000_000n),
+              executable: `/${components.map(round).reverse().join('/')}`,
+            })),
+          );
+        },
+      ),
+    );
+  });
+
+  it('never throws on garbage, nor on a record with bytes changed', () => {
+    const whole = ownerBytes({
+      cgroups: [['a'], ['b', 'c']],
+      parents: [{ pid: 9, startNs: 1n, name: 'x', components: ['x', 'bin'] }],
+    });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
+        ownerRecord(Buffer.from(bytes));
+        recordHead(Buffer.from(bytes));
+      }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(whole.length - 1), fc.nat(255)), { minLength: 1, maxLength: 12 }),
+        fc.nat(whole.length),
+        (changes, length) => {
+          const bytes = Buffer.from(whole);
+          for (const [at, value] of changes) bytes[at] = value;
+          ownerRecord(bytes.subarray(0, length));
+          const head = recordHead(bytes);
+          if (head !== null && head.kind !== 'owner') stateRecord(head, bytes, new AddressTexts());
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+});
+
+describe('a state record', () => {
+  const bytes = Buffer.alloc(STATE_BYTES);
+  bytes.writeUInt16LE(RECORD_KINDS.established, STATE_LAYOUT.kind);
+  bytes.writeUInt32LE(77, STATE_LAYOUT.net_ns);
+  bytes.writeBigUInt64LE(0xffff888104725400n, STATE_LAYOUT.socket);
+  bytes.writeUInt16LE(43210, STATE_LAYOUT.local_port);
+  bytes.writeUInt16LE(80, STATE_LAYOUT.remote_port);
+  bytes.writeUInt32LE(0xfedcba98, STATE_LAYOUT.initial_sequence);
+  Buffer.from('00000000000000000000ffff0a010203', 'hex').copy(bytes, STATE_LAYOUT.local_address);
+  Buffer.from('00000000000000000000ffffa9fea9fe', 'hex').copy(bytes, STATE_LAYOUT.remote_address);
+
+  it('gives IPv4-mapped addresses as IPv4', () => {
+    const head = recordHead(bytes);
+    assert.ok(head);
+    assert.deepEqual(stateRecord(head, bytes, new AddressTexts()), {
+      kind: 'established',
+      netns: 77,
+      socket: Number(0xffff888104725400n & 0x1fffffffffffffn),
+      localAddress: '10.1.2.3',
+      localPort: 43210,
+      remoteAddress: '169.254.169.254',
+      remotePort: 80,
+      initialSequence: 0xfedcba98,
+    });
+  });
+
+  it('names the same socket as its owner record', () => {
+    const owner = ownerBytes();
+    assert.equal(recordHead(owner)?.socket, recordHead(bytes)?.socket);
+  });
+
+  it('is refused when short or of an unknown kind', () => {
+    assert.equal(recordHead(bytes.subarray(0, STATE_BYTES - 1)), null);
+    const unknown = Buffer.from(bytes);
+    unknown.writeUInt16LE(9, STATE_LAYOUT.kind);
+    assert.equal(recordHead(unknown), null);
+  });
+});
+
+describe('the text of an address', () => {
+  const fresh = (bytes: Uint8Array) => new AddressTexts().text(Buffer.from(bytes), 0);
+  const text = (hex: string) => fresh(Buffer.from(hex, 'hex'));
+
+  it('follows RFC 5952', () => {
+    assert.equal(text('fd000ec2000000000000000000000254'), 'fd00:ec2::254');
+    assert.equal(text('20010db8000000000001000000000001'), '2001:db8::1:0:0:1');
+    assert.equal(text('20010db8000000010001000100010001'), '2001:db8:0:1:1:1:1:1');
+    assert.equal(text('00000000000000000000000000000000'), '::');
+    assert.equal(text('00000000000000000000000000000001'), '::1');
+    assert.equal(text('fe800000000000000000000000000000'), 'fe80::');
+    assert.equal(text('20010db800000000abcd000000000000'), '2001:db8:0:0:abcd::');
+    assert.equal(text('00000000000000000000ffff01020304'), '1.2.3.4');
+    assert.equal(text('00000000000000000000000001020304'), '::102:304');
+  });
+
+  it('is the same from memory', () => {
+    const remembered = new AddressTexts();
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 4, maxLength: 4 }),
+        fc.constantFrom('ffff', '0000', 'fffe'),
+        (ipv4, word) => {
+          const bytes = Buffer.concat([Buffer.alloc(10), Buffer.from(word, 'hex'), ipv4]);
+          assert.equal(remembered.text(bytes, 0), fresh(bytes));
+          assert.equal(remembered.text(bytes, 0), fresh(bytes));
+        },
+      ),
+      { numRuns: 3000 },
+    );
+  });
+
+  it('agrees with the URL parser on any IPv6 address', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom(0, 0, 1, 0xff, 0x10), { minLength: 16, maxLength: 16 }),
+        (bytes) => {
+          const result = fresh(Uint8Array.from(bytes));
+          if (!result.includes('.')) assert.equal(`[${result}]`, new URL(`http://[${result}]/`).hostname);
+        },
+      ),
+    );
+  });
+});

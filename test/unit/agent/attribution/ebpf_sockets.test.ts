@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { StateRecord } from '../../../../agent/attribution/ebpf_records.ts';
+import { SocketTable } from '../../../../agent/attribution/ebpf_sockets.ts';
+
+const LIMITS = { maxSockets: 4, maxBytes: 1000, keepClosedMs: 10_000 };
+
+function state(kind: StateRecord['kind'], socket: number, localPort: number, netns = 1): StateRecord {
+  return {
+    kind,
+    socket,
+    netns,
+    localAddress: '10.0.0.1',
+    localPort,
+    remoteAddress: '169.254.169.254',
+    remotePort: 80,
+    initialSequence: socket,
+  };
+}
+
+function record(name: string, bytes = 100): Buffer {
+  const buffer = Buffer.alloc(bytes);
+  buffer.write(name);
+  return buffer;
+}
+
+function found(table: SocketTable, localPort: number): string[] {
+  return table
+    .find(state('established', 0, localPort))
+    .map(({ record }) => record?.toString('utf8', 0, record.indexOf(0)) ?? 'nobody');
+}
+
+describe('the table of sockets', () => {
+  it('joins an owner with its ports by the socket', () => {
+    const table = new SocketTable(LIMITS);
+    table.begun(1, 1, record('curl'), 0);
+    assert.deepEqual(found(table, 5000), []);
+    table.addressed(state('established', 1, 5000), 0);
+    assert.deepEqual(found(table, 5000), ['curl']);
+    assert.equal(table.joinsWithoutOwner, 0);
+  });
+
+  it('keeps a closed socket for its last packets, then forgets it', () => {
+    const table = new SocketTable(LIMITS);
+    table.begun(1, 1, record('curl'), 0);
+    table.addressed(state('established', 1, 5000), 0);
+    table.closed(1, 100);
+    table.expire(10_099);
+    assert.deepEqual(found(table, 5000), ['curl']);
+    table.expire(10_100);
+    assert.deepEqual(found(table, 5000), []);
+    assert.equal(table.size, 0);
+  });
+
+  it('takes the newest of a port that is used again, also for the same socket', () => {
+    const table = new SocketTable(LIMITS);
+    table.begun(1, 1, record('old'), 0);
+    table.addressed(state('established', 1, 5000), 0);
+    table.closed(1, 0);
+    table.begun(1, 1, record('new'), 1);
+    table.addressed(state('established', 1, 5000), 1);
+    assert.deepEqual(found(table, 5000), ['new']);
+    // The old one going out of memory does not take the new one with it.
+    table.expire(10_000);
+    assert.deepEqual(found(table, 5000), ['new']);
+  });
+
+  it('gives the sockets of several namespaces on the same addresses, newest last', () => {
+    const table = new SocketTable(LIMITS);
+    table.begun(1, 1, record('host'), 0);
+    table.begun(2, 2, record('container'), 0);
+    table.addressed(state('established', 2, 5000, 2), 0);
+    table.addressed(state('established', 1, 5000, 1), 0);
+    assert.deepEqual(found(table, 5000), ['container', 'host']);
+  });
+
+  it('knows a failed attempt by its port, if it had one, for as long as a closed socket', () => {
+    const table = new SocketTable(LIMITS);
+    table.begun(1, 1, record('refused'), 0);
+    table.addressed(state('failed', 1, 5000), 0);
+    table.begun(2, 1, record('no port'), 0);
+    table.addressed(state('failed', 2, 0), 0);
+    assert.deepEqual(found(table, 5000), ['refused']);
+    assert.deepEqual(found(table, 0), []);
+    table.expire(10_000);
+    assert.equal(table.size, 0);
+  });
+
+  it('counts a connection whose beginning it never saw', () => {
+    const table = new SocketTable(LIMITS);
+    table.addressed(state('established', 1, 5000), 0);
+    assert.deepEqual(found(table, 5000), ['nobody']);
+    assert.equal(table.joinsWithoutOwner, 1);
+    // The address of a socket whose end and whose next beginning were both lost.
+    table.addressed(state('established', 1, 5001), 0);
+    assert.deepEqual(found(table, 5001), ['nobody']);
+    assert.equal(table.joinsWithoutOwner, 2);
+  });
+
+  it('makes room by the oldest closed, then by the oldest, and counts it', () => {
+    const table = new SocketTable(LIMITS);
+    for (const socket of [1, 2, 3, 4]) {
+      table.begun(socket, 1, record(`p${socket}`), 0);
+      table.addressed(state('established', socket, 5000 + socket), 0);
+    }
+    table.closed(3, 0);
+    table.begun(5, 1, record('p5'), 0);
+    assert.deepEqual(found(table, 5003), []);
+    table.begun(6, 1, record('p6'), 0);
+    assert.deepEqual(found(table, 5001), []);
+    assert.deepEqual(found(table, 5002), ['p2']);
+    assert.equal(table.evicted, 2);
+    table.begun(7, 1, record('big', 950), 0);
+    assert.equal(table.size, 1);
+  });
+
+  it('never holds more than it may, nor forgets to give room back', () => {
+    const action = fc.record({
+      what: fc.constantFrom('begun', 'established', 'failed', 'closed', 'expire'),
+      socket: fc.integer({ min: 1, max: 6 }),
+      port: fc.integer({ min: 5000, max: 5003 }),
+      netns: fc.integer({ min: 1, max: 2 }),
+      bytes: fc.integer({ min: 80, max: 600 }),
+      waitMs: fc.integer({ min: 0, max: 6000 }),
+    });
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 60 }), (actions) => {
+        const table = new SocketTable(LIMITS);
+        let nowMs = 0;
+        for (const { what, socket, port, netns, bytes, waitMs } of actions) {
+          nowMs += waitMs;
+          if (what === 'begun') table.begun(socket, netns, record('p', bytes), nowMs);
+          else if (what === 'closed') table.closed(socket, nowMs);
+          else if (what === 'expire') table.expire(nowMs);
+          else table.addressed(state(what as 'established' | 'failed', socket, port, netns), nowMs);
+          assert.ok(table.size <= LIMITS.maxSockets);
+          for (const at of [5000, 5001, 5002, 5003]) {
+            const held = table.find(state('established', 0, at));
+            assert.ok(held.length <= 2);
+            assert.equal(new Set(held.map((watched) => watched.netns)).size, held.length);
+          }
+        }
+        for (const socket of [1, 2, 3, 4, 5, 6]) table.closed(socket, nowMs);
+        table.expire(nowMs + LIMITS.keepClosedMs);
+        assert.equal(table.size, 0);
+        assert.equal(table.retainedBytes, 0);
+        for (const at of [5000, 5001, 5002, 5003]) assert.deepEqual(found(table, at), []);
+      }),
+    );
+  });
+});

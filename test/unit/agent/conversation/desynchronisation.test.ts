@@ -1,0 +1,325 @@
+/** What a receiver's kernel ignores ends nothing and hides nothing; what it may have believed is a loss. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ACK, FIN, RST, type Segment, SYN, URG } from '../../../../agent/conversation/segment.ts';
+import {
+  conversation,
+  firstRequest,
+  forged,
+  inserted,
+  reset,
+  shifted,
+  syn,
+  timestamps,
+  V1,
+  V1_ANSWER,
+  V2,
+} from '../../../support/agent/conversation/attacker.ts';
+import { answer, play, Script } from '../../../support/agent/conversation/script.ts';
+
+/** Returns version and outcome of every call. */
+function heardIn(segments: Segment[], tickUs = 6_000_000) {
+  const { all, counters } = play(segments, { tickUs });
+  return { calls: all.map(({ exchange, verdict }) => [verdict.version, exchange.outcome]), counters };
+}
+const ANSWERED_V1 = [[1, 'answered']];
+
+describe('resets', () => {
+  it('beside the expected byte are ignored', () => {
+    for (const by of [-900_000, -1, 1, 500, 60_000, 900_000]) {
+      const script = conversation();
+      const at = firstRequest(script);
+      const model = script.segments[at]!;
+      const { calls, counters } = heardIn(
+        inserted(script.segments, at, reset(model, shifted(model.seq, by))),
+      );
+      assert.deepEqual(calls, ANSWERED_V1, `${by}`);
+      assert.equal(counters['refused_resets'], 1);
+    }
+  });
+
+  it('of the service are ignored beside the byte that the client expects', () => {
+    const script = conversation();
+    const model = script.segments.at(-2)!;
+    const at = script.segments.length - 2;
+    const segments = inserted(script.segments, at, reset(model, shifted(model.seq, 77)));
+    const { calls, counters } = heardIn(segments);
+    assert.deepEqual([calls, counters['refused_resets']], [ANSWERED_V1, 1]);
+  });
+
+  for (const waitUs of [1_000, 800_000]) {
+    it(`that never arrived, though they fit: the next calls are seen, and it is a loss (${waitUs} us)`, () => {
+      const first = conversation();
+      const model = first.segments[firstRequest(first)]!;
+      const killer = reset(model, shifted(model.seq, model.payload.length));
+      const whole = conversation().wait(waitUs).say({ from: 'client', text: V1 });
+      whole.say({ from: 'server', text: V1_ANSWER });
+      const rest = whole.segments.slice(first.segments.length);
+      const { calls, counters } = heardInSteps([...first.segments, killer], rest);
+      assert.deepEqual(calls, [
+        [1, 'answered'],
+        [1, 'answered'],
+      ]);
+      assert.equal(counters['segments_after_end'], 1);
+    });
+  }
+
+  it('that are real end the connection, and late copies of its segments are no loss', () => {
+    const script = conversation().reset('client');
+    const copies = script.segments.filter(({ payload }) => payload.length > 0);
+    const { calls, counters } = heardInSteps(script.segments, copies);
+    assert.deepEqual(calls, ANSWERED_V1);
+    assert.equal(counters['resets'], 1);
+    assert.equal(counters['segments_after_end'], 0);
+    assert.equal(counters['conflicting_segments'], 0);
+  });
+
+  it('of a client that has gone: an answer that comes late is no loss', () => {
+    const whole = new Script().say({ from: 'client', text: V1 }).reset('client');
+    const ended = whole.segments.length;
+    whole.say({ from: 'server', text: V1_ANSWER });
+    const { calls, counters } = heardInSteps(whole.segments.slice(0, ended), [whole.segments[ended]!]);
+    assert.deepEqual(calls, [[1, 'reset']]);
+    assert.equal(counters['segments_after_end'], 0);
+    assert.equal(counters['unjudged_answers'], 0);
+  });
+});
+
+/** Plays the first segments, lets a second pass, and plays the others. */
+function heardInSteps(first: Segment[], then: Segment[]) {
+  const calm = first.at(-1)!;
+  const ticks = Array.from({ length: 4 }, (_, n): Segment => {
+    return { ...calm, timeUs: calm.timeUs + n * 250_000, sourcePort: 9, destinationPort: 9 };
+  });
+  const { all, counters } = play([...first, ...ticks, ...then], { tickUs: 6_000_000, ticksBetween: true });
+  return { calls: all.map(({ exchange, verdict }) => [verdict.version, exchange.outcome]), counters };
+}
+
+describe('a SYN on a living connection', () => {
+  for (const by of [0x50000000, 100, -100]) {
+    it(`is ignored unless the service answers it (${by})`, () => {
+      for (const at of [3, 4, 6]) {
+        const script = conversation();
+        const model = script.segments[0]!;
+        const { calls, counters } = heardIn(
+          inserted(script.segments, at, syn(model, shifted(model.seq, by))),
+        );
+        assert.deepEqual(calls, ANSWERED_V1, `at ${at}`);
+        assert.equal(counters['ignored_syns'], 1);
+      }
+    });
+  }
+
+  it('that the service answers opens a new one, with the data that it carried', () => {
+    const old = conversation();
+    const next = conversation(V2, answer(404), { clientIsn: 77_777_777, serverIsn: 5_000_000 });
+    const [hello, agreed] = next.segments;
+    const data = next.segments[3]!;
+    const quick = { ...hello!, payload: data.payload };
+    const accepted = { ...agreed!, ack: shifted(data.seq, data.payload.length) };
+    const { calls } = heardIn([...old.segments, quick, accepted, ...next.segments.slice(4)]);
+    assert.deepEqual(calls, [
+      [1, 'answered'],
+      [2, 'answered'],
+    ]);
+  });
+
+  it('before the service answered: its answer tells which one it believes', () => {
+    const script = conversation();
+    const model = script.segments[0]!;
+    const { calls } = heardIn(inserted(script.segments, 1, syn(model, shifted(model.seq, 0x50000000))));
+    assert.deepEqual(calls, ANSWERED_V1);
+  });
+});
+
+describe('segments that no receiver takes', () => {
+  const decoys: [string, Partial<Segment>][] = [
+    ['without an acknowledgement', { flags: 0 }],
+    ['with SYN and FIN', { flags: SYN | FIN | ACK }],
+    ['signed', { flags: ACK, options: Buffer.from([1, 1, 19, 18, ...Array(16).fill(7)]) }],
+  ];
+  for (const [name, changes] of decoys) {
+    it(`${name}: they are ignored and counted`, () => {
+      const script = conversation(V1, answer(404));
+      const at = firstRequest(script);
+      const decoy = forged(script.segments[at]!, { payload: Buffer.from(V2), ...changes });
+      const { calls, counters } = heardIn(inserted(script.segments, at, decoy));
+      assert.deepEqual(calls, ANSWERED_V1);
+      assert.equal(counters['refused_segments'], 1);
+      assert.equal(counters['conflicting_segments'], 0);
+    });
+  }
+
+  it('with a timestamp from the past are ignored, after 24 days they are not', () => {
+    for (const [waitUs, isOld] of [
+      [0, true],
+      [25 * 86_400_000_000, false],
+    ] as const) {
+      const script = conversation(V1, answer(404));
+      const segments = script.segments.map((segment, n) => ({ ...segment, options: timestamps(5_000 + n) }));
+      const at = firstRequest(script);
+      const decoy = forged(segments[at]!, {
+        payload: Buffer.from(V2),
+        options: timestamps(1_000),
+        timeUs: segments[at]!.timeUs + waitUs,
+      });
+      const { counters } = heardIn(inserted(segments, at, decoy));
+      assert.equal(counters['old_timestamps'], isOld ? 1 : 0);
+      assert.equal(counters['conflicting_segments'], isOld ? 0 : 1);
+    }
+  });
+
+  it('far outside of the window: if the service took them, that is a loss', () => {
+    for (const isTaken of [false, true]) {
+      const script = conversation();
+      const model = script.segments[firstRequest(script)]!;
+      const far = forged(model, { seq: shifted(model.seq, 1_000_000_000), payload: Buffer.from(V1) });
+      const ack = isTaken ? shifted(far.seq, far.payload.length) : shifted(model.seq, V1.length);
+      const reply = forged(script.segments[1]!, { ack });
+      const { counters } = heardIn([...script.segments, far, reply]);
+      assert.equal(counters['out_of_window_segments'], 1);
+      assert.equal(counters['contradicted_connections'], isTaken ? 1 : 0);
+    }
+  });
+});
+
+describe('what the service acknowledged and nobody saw', () => {
+  it('is a hole, though a reset ends the connection at once', () => {
+    const script = conversation().lose('client', V1).reset('client');
+    const { counters } = heardIn(script.segments, 500_000);
+    assert.equal(counters['gaps_in_heads'], 1);
+  });
+
+  it('far from everything we know: we follow another connection than the service', () => {
+    const script = conversation();
+    const model = script.segments.at(-2)!;
+    const far = forged(model, { ack: shifted(model.ack, 1_000_000_000) });
+    const rest = conversation().say({ from: 'client', text: V1 }).say({ from: 'server', text: V1_ANSWER });
+    const { calls, counters } = heardIn([
+      ...script.segments,
+      far,
+      ...rest.segments.slice(script.segments.length),
+    ]);
+    assert.equal(counters['contradicted_connections'], 1);
+    assert.deepEqual(calls, [...ANSWERED_V1, ...ANSWERED_V1]);
+  });
+});
+
+describe('bytes that are uncertain', () => {
+  const copiesOf = (first: string, second: string, replied: string) => {
+    const script = conversation(second, replied);
+    const at = firstRequest(script);
+    return inserted(script.segments, at, forged(script.segments[at]!, { payload: Buffer.from(first) }));
+  };
+
+  it('two copies that differ: only the service makes it IMDSv2, and it is a loss', () => {
+    for (const [first, second] of [
+      [V2, V1],
+      [V1, V2],
+    ] as const) {
+      for (const [replied, version] of [
+        [answer(404), 1],
+        [V1_ANSWER, 1],
+        [answer(200, '', { 'X-Aws-Ec2-Metadata-Token-Ttl-Seconds': '9' }), 2],
+      ] as const) {
+        const { calls, counters } = heardIn(copiesOf(first, second, replied));
+        assert.deepEqual(calls, [[version, 'answered']]);
+        assert.equal(counters['conflicting_segments'], 1);
+      }
+    }
+  });
+
+  it('out of order, overlapping, in any cut: what differs is found', () => {
+    const script = conversation(V1, answer(404));
+    const at = firstRequest(script);
+    const model = script.segments[at]!;
+    for (const [from, to] of [
+      [20, V2.length],
+      [20, 90],
+      [60, 80],
+    ] as const) {
+      const early = forged(model, {
+        seq: shifted(model.seq, from),
+        payload: Buffer.from(V2.slice(from, to)),
+      });
+      for (const segments of [
+        inserted(script.segments, at, early),
+        inserted(script.segments, at + 1, early),
+      ]) {
+        const { calls, counters } = heardIn(segments);
+        const differs = V1.slice(from, to) !== V2.slice(from, to);
+        assert.equal(counters['conflicting_segments'], differs ? 1 : 0, `${from}-${to}`);
+        assert.deepEqual(calls, ANSWERED_V1);
+      }
+    }
+  });
+
+  it('two early copies of the same bytes, one within the other', () => {
+    const script = conversation(V2, answer(404));
+    const at = firstRequest(script);
+    const model = script.segments[at]!;
+    const early = (text: string, from: number, to: number) =>
+      forged(model, { seq: shifted(model.seq, from), payload: Buffer.from(text.slice(from, to)) });
+    const { counters } = heardIn(inserted(script.segments, at, early(V2, 10, 100), early(V1, 20, 95)));
+    assert.equal(counters['conflicting_segments'], 1);
+  });
+
+  it('copies that agree are none, nor a byte that asks for a sign of life', () => {
+    const script = conversation(V1, answer(404));
+    const data = script.segments.filter(({ payload }) => payload.length > 0);
+    const last = data[0]!;
+    const probe = forged(last, { seq: shifted(last.seq, V1.length - 1), payload: Buffer.from('\0') });
+    const { calls, counters } = heardIn([...script.segments, ...data, ...data, probe]);
+    assert.deepEqual(calls, ANSWERED_V1);
+    assert.equal(counters['conflicting_segments'], 0);
+    assert.equal(counters['unverified_copies'], 0);
+  });
+
+  it('a copy of what is not remembered any more is a loss', () => {
+    const long = V1.replace('\r\n\r\n', `\r\nX-A: ${'a'.repeat(7_000)}\r\nX-B: ${'b'.repeat(7_000)}\r\n\r\n`);
+    const script = new Script().say({ from: 'client', text: long, cuts: Array(10).fill(1_400) });
+    const { counters } = heardIn([...script.segments, script.segments[3]!]);
+    assert.equal(counters['unverified_copies'], 1);
+  });
+
+  it('an answer of which two copies differ is a loss', () => {
+    const script = conversation(V2, answer(404));
+    const at = script.segments.length - 2;
+    const decoy = forged(script.segments[at]!, { payload: Buffer.from(answer(200)) });
+    assert.equal(heardIn(inserted(script.segments, at, decoy)).counters['conflicting_segments'], 1);
+  });
+
+  it('urgent data in a request: IMDSv1 unless the service says otherwise, and a loss', () => {
+    const script = conversation(V2, answer(404));
+    const at = firstRequest(script);
+    const segments = script.segments.map((segment, n) =>
+      n === at ? { ...segment, flags: ACK | URG } : segment,
+    );
+    const { calls, counters } = heardIn(segments);
+    assert.deepEqual(calls, ANSWERED_V1);
+    assert.equal(counters['urgent_segments'], 1);
+  });
+});
+
+describe('a FIN that never arrived', () => {
+  it('hides nothing of what follows, and is a loss', () => {
+    for (const waits of [false, true]) {
+      const first = conversation();
+      const count = first.segments.length;
+      const decoy = first.fin('client').segments.at(-1)!;
+      const rest = conversation().say({ from: 'client', text: V1 }).say({ from: 'server', text: V1_ANSWER });
+      const then = rest.segments.slice(count);
+      const start = [...first.segments.slice(0, count), decoy];
+      const { calls, counters } = waits ? heardInSteps(start, then) : heardIn([...start, ...then]);
+      assert.deepEqual(calls, [...ANSWERED_V1, ...ANSWERED_V1]);
+      assert.equal(counters['segments_after_end'], 1);
+    }
+  });
+
+  it('a reset without a handshake opens and ends nothing', () => {
+    const script = conversation();
+    const model = script.segments[0]!;
+    const { calls } = heardIn(inserted(script.segments, 1, forged(model, { flags: RST, seq: 5 })));
+    assert.deepEqual(calls, ANSWERED_V1);
+  });
+});

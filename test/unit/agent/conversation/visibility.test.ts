@@ -1,0 +1,187 @@
+/** Flows that are seen twice, flows that only look so, and conversations of which one side is seen. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Delivery } from '../../../../agent/conversation/delivery.ts';
+import type { Exchange } from '../../../../agent/conversation/exchange.ts';
+import type { Segment } from '../../../../agent/conversation/segment.ts';
+import {
+  conversation,
+  half,
+  translated,
+  V1,
+  V1_ANSWER,
+  V2,
+  V2_ANSWER,
+} from '../../../support/agent/conversation/attacker.ts';
+import { answer, play, Script } from '../../../support/agent/conversation/script.ts';
+
+const INNER = '172.17.0.2';
+const OUTER = '10.9.9.9';
+
+function versionsIn(segments: Segment[]) {
+  const { all, counters } = play(segments, { tickUs: 3_000_000 });
+  return {
+    calls: all.map(({ verdict, exchange }) => [verdict.version, exchange.outcome]).sort(),
+    counters,
+  };
+}
+
+/** Each segment of one flow, followed by the other flow's. */
+function alternating(one: Segment[], other: Segment[]): Segment[] {
+  const length = Math.max(one.length, other.length);
+  return Array.from({ length }, (_, n) => [one[n], other[n]])
+    .flat()
+    .filter((segment): segment is Segment => segment !== undefined);
+}
+
+describe('a translated copy', () => {
+  const original = () =>
+    conversation(V1, V1_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
+
+  it('is no second call, inbound segments captured before those of the original', () => {
+    const inner = original();
+    const outer = translated(inner, INNER, OUTER);
+    const both = inner.flatMap((segment, n) =>
+      segment.sourceAddress === INNER ? [segment, outer[n]!] : [outer[n]!, segment],
+    );
+    const { calls, counters } = versionsIn(both);
+    assert.deepEqual(calls, [[1, 'answered']]);
+    assert.equal(counters['translated_copies'], inner.length);
+    assert.equal(counters['false_copies'], 0);
+    assert.equal(counters['conflicting_segments'], 0);
+  });
+
+  it('is none with a handshake of its own, though its SYN is the same', () => {
+    const own = conversation(V1, answer(404), { clientAddress: OUTER, serverIsn: 123_456 }).segments;
+    const v2 = conversation(V2, V2_ANSWER, { clientAddress: INNER }).segments;
+    const { calls, counters } = versionsIn(alternating(v2, own));
+    assert.deepEqual(calls, [
+      [1, 'answered'],
+      [2, 'answered'],
+    ]);
+    assert.equal(counters['false_copies'], 1);
+  });
+
+  it('is none when its client says something else, or goes on alone', () => {
+    const own = conversation(V1, answer(404), { clientAddress: OUTER }).segments;
+    const v2 = conversation(V2, V2_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
+    for (const segments of [
+      alternating(v2, own),
+      [...v2.slice(0, 3), ...own],
+      [...v2.slice(0, 1), ...own.slice(0, 1), ...v2.slice(1), ...own.slice(1)],
+    ]) {
+      const { calls, counters } = versionsIn(segments);
+      assert.deepEqual(calls.filter(([version]) => version === 1).length, 1);
+      assert.equal(counters['false_copies'], 1);
+    }
+  });
+
+  it('is none when the connection that it resembles is over', () => {
+    const v2 = conversation(V2, V2_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
+    const own = conversation(V1, answer(404), { clientAddress: OUTER }).segments;
+    const { calls, counters } = versionsIn([...v2, ...own]);
+    assert.deepEqual(calls, [
+      [1, 'answered'],
+      [2, 'answered'],
+    ]);
+    assert.equal(counters['translated_copies'], 0);
+  });
+
+  it('of a connection that lives for long is still a copy', () => {
+    const calls = 20;
+    const inner = new Script({ clientAddress: INNER });
+    for (let n = 0; n < calls; n++) {
+      inner.say({ from: 'client', text: V1 }).say({ from: 'server', text: V1_ANSWER }).wait(120_000_000);
+    }
+    const outer = translated(inner.segments, INNER, OUTER);
+    const { all, counters } = play(alternating(inner.segments, outer), { ticksBetween: true });
+    assert.equal(all.length, calls);
+    assert.equal(counters['false_copies'], 0);
+  });
+});
+
+describe('a conversation of which one side is seen', () => {
+  for (const [name, isClient] of [
+    ['the client', true],
+    ['the service', false],
+  ] as const) {
+    it(`${name}: it is reported within eleven seconds, and is a loss`, () => {
+      for (const [asked, replied] of [
+        [V1, V1_ANSWER],
+        [V2, answer(404)],
+      ] as const) {
+        const segments = half(conversation(asked, replied).segments, isClient);
+        const { all, counters } = playUntil(segments, 11_000_000);
+        const losses =
+          (counters['one_sided_connections'] ?? 0) +
+          (counters['gaps_in_heads'] ?? 0) +
+          (counters['unjudged_answers'] ?? 0);
+        assert.ok(losses > 0);
+        if (isClient) assert.equal(all, 1);
+      }
+    });
+  }
+
+  it('an answer that takes long is none', () => {
+    const { counters } = playUntil(new Script().say({ from: 'client', text: V1 }).segments, 20_000_000);
+    assert.equal(counters['one_sided_connections'], 0);
+  });
+});
+
+/** Plays segments and lets time pass; what was reported by then, without an end. */
+function playUntil(segments: Segment[], us: number) {
+  const last = segments.at(-1)!;
+  const ticks = Array.from({ length: us / 250_000 }, (_, n): Segment => {
+    return { ...last, timeUs: last.timeUs + n * 250_000, sourcePort: 9, destinationPort: 9 };
+  });
+  const { live, counters } = play([...segments, ...ticks], { ticksBetween: true });
+  return { all: live.length, counters };
+}
+
+describe('bounds', () => {
+  it('segments of one byte or none cost what they hold in memory', () => {
+    const script = new Script().say({ from: 'client', text: 'GET / HTTP/1.1\r\n' });
+    const model = script.segments.at(-2)!;
+    const tiny = Array.from({ length: 50_000 }, (_, n): Segment => {
+      const seq = (model.seq + 100_000 + 2 * n) >>> 0;
+      return { ...model, seq, payload: new Uint8Array(n % 2), payloadCutBytes: 1 };
+    });
+    const limits = { maxPendingBytes: 20_000, maxPendingBytesTotal: 40_000 };
+    const { counters } = play([...script.segments, ...tiny], { limits });
+    assert.ok(counters['pending_bytes_bound']! > 100, `${counters['pending_bytes_bound']}`);
+  });
+
+  it('requests with holes that wait for answers are bounded', () => {
+    const script = new Script();
+    for (let n = 0; n < 50; n++)
+      script.say({ from: 'client', text: 'GET / HTTP/1.1\r\n' }).lose('client', 'xx');
+    const { all, counters } = play(script.segments, {
+      limits: { maxPendingRequests: 8 },
+      ticksBetween: true,
+    });
+    assert.ok(counters['surplus_requests']! >= 0);
+    assert.ok(all.length <= 50);
+  });
+
+  it('answers that nobody acknowledges are bounded, and the surplus is not called answered', () => {
+    const emitted: Exchange[] = [];
+    const delivery = new Delivery((exchange) => emitted.push(exchange));
+    const { exchange } = play(conversation().segments).all[0]!;
+    for (let n = 0; n < 1_000; n++) delivery.answered(exchange, exchange.responseUs!, 1_000 + n);
+    assert.equal(emitted.length, 1_000 - 256);
+    assert.ok(emitted.every(({ outcome }) => outcome === 'truncated'));
+  });
+
+  it('what is remembered is given back when connections end', () => {
+    const many = Array.from(
+      { length: 200 },
+      (_, n) =>
+        conversation(V1, V1_ANSWER, { clientPort: 20_000 + n })
+          .fin('client')
+          .fin('server').segments,
+    );
+    assert.equal(play(many.flat()).counters['remembered_bytes'], 0);
+    const open = play(conversation().segments.slice(0, -1)).counters;
+    assert.equal(open['remembered_bytes'], 0, 'after the end');
+  });
+});

@@ -1,0 +1,113 @@
+/** Reports of one run: without a gap between them, and never for longer than what was captured and read. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { CoverageReporter } from '../../../../agent/coverage/coverage_reporter.ts';
+import type { Coverage } from '../../../../protocol/records.ts';
+import { coverage as coverageRecord } from '../../../../protocol/records.ts';
+
+/** A watch whose clock, packets and counters the test sets. */
+class FakeWatch {
+  host = { id: 'i-0', name: 'n' };
+  bootUs = 5_000_000;
+  wallUs = 1_795_000_000_000_000;
+  liveUs = 0;
+  counts = {
+    kernelConnections: 0 as number | null,
+    joinedConnections: 0 as number | null,
+    undecidedConnections: 0,
+    seenConnections: 0,
+    openCalls: 0,
+  };
+  dropped = 0;
+  /** What is done once the packets that are in the queue are read. */
+  unread: (() => void)[] = [];
+
+  pass(us: number, isLive = true): void {
+    this.bootUs += us;
+    this.wallUs += us;
+    if (isLive) this.liveUs += us;
+  }
+
+  moment() {
+    return { bootUs: this.bootUs, wallUs: this.wallUs, liveMs: this.liveUs / 1000 };
+  }
+
+  async caughtUp(): Promise<void> {
+    for (const read of this.unread.splice(0)) read();
+  }
+
+  coverage() {
+    return { ...this.counts };
+  }
+
+  losses(): Record<string, number> {
+    return this.dropped === 0 ? {} : { 'capture.dropped': this.dropped };
+  }
+}
+
+function started() {
+  const watch = new FakeWatch();
+  const reports: Coverage[] = [];
+  const reporter = new CoverageReporter(watch, 'boot', (coverage) => reports.push(coverage));
+  return { watch, reports, reporter };
+}
+
+test('each report begins where the one before ended, to the microsecond, and is valid', async () => {
+  const { watch, reports, reporter } = started();
+  for (let index = 1; index <= 3; index++) {
+    watch.pass(60_000_123);
+    watch.counts.seenConnections += index;
+    watch.dropped += 2;
+    await reporter.report();
+  }
+  assert.equal(reports.length, 3);
+  for (const [index, report] of reports.entries()) {
+    coverageRecord.parse(report);
+    assert.equal(report.live_ms, 60_000.123);
+    assert.equal(Math.round((report.uptime_end_ms! - report.uptime_start_ms!) * 1000), 60_000_123);
+    assert.deepEqual([report.seen_connections, report.losses], [index + 1, { 'capture.dropped': 2 }]);
+    assert.equal(report.run_id, reports[0]!.run_id);
+    if (index === 0) continue;
+    assert.equal(report.start, reports[index - 1]!.end);
+    assert.equal(report.uptime_start_ms, reports[index - 1]!.uptime_end_ms);
+  }
+  assert.notEqual(started().reporter, reporter);
+});
+
+test('a report ends before what was read for it: its connections are in it, the time of reading is not', async () => {
+  const { watch, reports, reporter } = started();
+  watch.pass(1_000_000);
+  watch.unread.push(() => {
+    watch.pass(4_000_000);
+    watch.counts.seenConnections++;
+    watch.counts.openCalls = 1;
+  });
+  await reporter.report();
+  assert.deepEqual([reports[0]!.live_ms, reports[0]!.seen_connections, reports[0]!.open_calls], [1000, 1, 1]);
+  watch.pass(1_000_000);
+  watch.counts.openCalls = 0;
+  await reporter.report();
+  assert.deepEqual([reports[1]!.live_ms, reports[1]!.open_calls], [5000, 0]);
+});
+
+test('the last report claims nothing of the time after the capture ended', async () => {
+  const { watch, reports, reporter } = started();
+  watch.pass(1_000_000);
+  let isStopped = false;
+  watch.unread.push(() => assert.equal(isStopped, false, 'what was captured is read first'));
+  await reporter.report(() => {
+    isStopped = true;
+    watch.pass(500_000, false);
+  });
+  assert.deepEqual([isStopped, reports[0]!.live_ms], [true, 1000]);
+  assert.equal(reports[0]!.uptime_end_ms, 6000);
+});
+
+test('what was not live is missing from the report, exactly', async () => {
+  const { watch, reports, reporter } = started();
+  watch.pass(59_700_000);
+  watch.pass(300_000, false);
+  await reporter.report();
+  const { uptime_end_ms: end, uptime_start_ms: start, live_ms: live } = reports[0]!;
+  assert.equal(end! - start! - live, 300);
+});

@@ -1,0 +1,121 @@
+/** The kernel's reports held against what the capture saw: each report needs a beginning of its own. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { KernelConnection } from '../../../../agent/attribution/attributor.ts';
+import { Coverage } from '../../../../agent/coverage/kernel_view.ts';
+
+const IMDS = '169.254.169.254';
+const SECOND_US = 1_000_000;
+
+function connection(netns: number, initialSequence: number, kind: KernelConnection['kind'] = 'established') {
+  return {
+    kind,
+    netns,
+    initialSequence,
+    tuple: { localAddress: '10.0.0.1', localPort: 45_001, remoteAddress: IMDS, remotePort: 80 },
+    owner: () => null,
+    threadId: () => null,
+    isOpen: () => true,
+  } satisfies KernelConnection;
+}
+
+function coverage(watched: number[] = []) {
+  const told: string[] = [];
+  const kernelView = new Coverage({
+    isWatched: (netns) => watched.includes(netns),
+    waits: ({ netns }) => told.push(`waits ${netns}`),
+    decided: ({ netns }) => told.push(`decided ${netns}`),
+    missed: ({ netns }) => told.push(`missed ${netns}`),
+    blocked: ({ netns }) => told.push(`blocked ${netns}`),
+  });
+  return { kernelView, told };
+}
+
+describe('coverage', () => {
+  it('takes a connection for seen whose SYN was captured, before or after the report', () => {
+    const { kernelView, told } = coverage();
+    kernelView.seen(IMDS, 100, 0);
+    kernelView.reported(connection(1, 100), 10);
+    kernelView.reported(connection(1, 200), 20);
+    kernelView.seen(IMDS, 200, 30);
+    kernelView.tick(SECOND_US + 20);
+    assert.deepEqual(told, ['waits 1', 'decided 1']);
+    const { seen, missed, kernel_connections } = kernelView.counters();
+    assert.deepEqual([kernel_connections, seen, missed], [2, 2, 0]);
+  });
+
+  it('counts the same address and port in another namespace, and the same port used again, as missed', () => {
+    const { kernelView } = coverage();
+    kernelView.seen(IMDS, 100, 0);
+    kernelView.reported(connection(1, 100), 10);
+    kernelView.reported(connection(2, 300), 20);
+    kernelView.reported(connection(1, 400), 30);
+    kernelView.finish();
+    assert.deepEqual([kernelView.counters()['seen'], kernelView.counters()['missed']], [1, 2]);
+  });
+
+  it('lets one beginning stand for one connection, however many copies of it are seen', () => {
+    const { kernelView } = coverage();
+    for (let copy = 0; copy < 3; copy++) kernelView.seen(IMDS, 100, copy);
+    kernelView.reported(connection(1, 100), 10);
+    kernelView.seen(IMDS, 100, 20); // the SYN once more, on another interface
+    kernelView.reported(connection(2, 100), 30);
+    kernelView.finish();
+    assert.deepEqual([kernelView.counters()['seen'], kernelView.counters()['missed']], [1, 1]);
+  });
+
+  it('forgets a beginning that no report came for', () => {
+    const { kernelView } = coverage();
+    kernelView.seen(IMDS, 100, 0);
+    kernelView.tick(151 * SECOND_US);
+    kernelView.reported(connection(1, 100), 151 * SECOND_US);
+    kernelView.finish();
+    assert.equal(kernelView.counters()['missed'], 1);
+  });
+
+  it('tells a blocked attempt from one that left unseen', () => {
+    const { kernelView, told } = coverage([1]);
+    kernelView.reported(connection(1, 1, 'failed'), 0);
+    kernelView.reported(connection(2, 2, 'failed'), 0);
+    kernelView.seen(IMDS, 3, 0);
+    kernelView.reported(connection(3, 3, 'failed'), 0);
+    kernelView.finish();
+    const { blocked, missed, failed } = kernelView.counters();
+    assert.deepEqual([blocked, missed, failed], [1, 1, 1]);
+    assert.deepEqual(told.filter((each) => each.startsWith('decided')).length, 2);
+  });
+
+  it('never counts more connections as seen than it saw begin, whatever comes in which order', () => {
+    const event = fc.record({
+      isReport: fc.boolean(),
+      netns: fc.integer({ min: 1, max: 3 }),
+      initialSequence: fc.integer({ min: 0, max: 5 }),
+      waitUs: fc.integer({ min: 0, max: 2 * SECOND_US }),
+    });
+    fc.assert(
+      fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+        const { kernelView } = coverage();
+        const begun = new Set<number>();
+        let nowUs = 0;
+        let reports = 0;
+        for (const { isReport, netns, initialSequence, waitUs } of events) {
+          nowUs += waitUs;
+          kernelView.tick(nowUs);
+          if (isReport) {
+            reports++;
+            kernelView.reported(connection(netns, initialSequence), nowUs);
+          } else {
+            begun.add(initialSequence);
+            kernelView.seen(IMDS, initialSequence, nowUs);
+          }
+        }
+        kernelView.finish();
+        const { seen, missed, kernel_connections } = kernelView.counters();
+        assert.equal(kernel_connections, reports);
+        assert.equal(seen! + missed!, reports);
+        assert.ok(seen! <= begun.size);
+      }),
+    );
+  });
+});

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { LiveTime, STALL_MS } from '../../../../agent/coverage/live_time.ts';
+
+test('whenever it is asked, a live capture was live all the time, however ticks and reports lie to each other', () => {
+  const steps = fc.array(fc.record({ ms: fc.integer({ min: 0, max: 1500 }), isReport: fc.boolean() }), {
+    minLength: 1,
+    maxLength: 300,
+  });
+  fc.assert(
+    fc.property(steps, (all) => {
+      let now = 1000;
+      const time = new LiveTime(now);
+      let [reportedMs, liveMs] = [now, 0];
+      for (const { ms, isReport } of all) {
+        now += ms;
+        time.pass(now, true);
+        if (!isReport) continue;
+        assert.equal(time.liveMs - liveMs, now - reportedMs);
+        [reportedMs, liveMs] = [now, time.liveMs];
+      }
+    }),
+  );
+});
+
+test('a capture that is off, and a process that was held up', () => {
+  const time = new LiveTime(0);
+  time.pass(1000, true);
+  time.pass(1800, false);
+  time.pass(2000, true);
+  assert.deepEqual([time.liveMs, time.stalledMs], [1200, 0]);
+  time.pass(2001 + STALL_MS, true);
+  assert.deepEqual([time.liveMs, time.stalledMs], [1200, STALL_MS + 1]);
+});

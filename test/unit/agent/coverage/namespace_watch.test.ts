@@ -1,0 +1,191 @@
+/** Which namespaces get a capture, and what is counted where none can be had. /proc is a directory of the test's own. */
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import type { Attributor } from '../../../../agent/attribution/attributor.ts';
+import { NamespaceWatch } from '../../../../agent/coverage/namespace_watch.ts';
+
+const DEVICES =
+  'Inter-|   Receive |  Transmit\n face |bytes packets|bytes packets\n    lo: 0 0 0 0 0 0 0 0 0 0\n';
+const ETH0 = '  eth0: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n';
+const SOCKET = 'sl\n   0: 0200630A:AFC9 FEA9FEA9:0050 01 0:0 0:0 0 0 0 4711\n';
+const TUPLE = {
+  localAddress: '10.99.0.2',
+  localPort: 45_001,
+  remoteAddress: '169.254.169.254',
+  remotePort: 80,
+};
+
+let root = '';
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'imdswatch-proc-'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+/** One process in a namespace of its own. Returns the namespace's number. */
+function addProcess(pid: number, options: { devices?: string; sockets?: string } = {}, below = root): number {
+  const path = join(below, String(pid));
+  for (const directory of ['ns', 'net', 'task']) mkdirSync(join(path, directory), { recursive: true });
+  writeFileSync(join(path, 'net/dev'), DEVICES + (options.devices ?? ETH0));
+  writeFileSync(join(path, 'net/tcp'), options.sockets ?? 'sl\n');
+  writeFileSync(join(path, 'ns/net'), '');
+  return statSync(join(path, 'ns/net')).ino;
+}
+
+/** Captures that a bound allows, and that are only told of. */
+function setUp(method: Attributor['method'], bound: number) {
+  const open = new Map<number, string>();
+  const source = {
+    name: 'any',
+    netns: 1,
+    get namespaces() {
+      return [...open.keys()];
+    },
+    isWatched: (netns: number) => open.has(netns),
+    watchNamespace(netns: number, path: string) {
+      if (open.size >= bound) return { kind: 'refused' as const, reason: 'the bound' };
+      open.set(netns, path);
+      return { kind: 'watched' as const };
+    },
+    namespacePath: (netns: number) => open.get(netns) ?? null,
+    close: (netns: number) => void open.delete(netns),
+  };
+  const attributor: Attributor = {
+    onConnection: null,
+    onClosed: null,
+    method,
+    poll() {},
+    ownerOf: () => null,
+    closed() {},
+    counters: () => ({}),
+    close() {},
+  };
+  const warnings: string[] = [];
+  const watch = new NamespaceWatch({
+    source,
+    attributor,
+    log: { warn: (message: unknown) => warnings.push(String(message)) } as never,
+    isEndpoint: (address) => address === '169.254.169.254',
+    isVisible: () => false,
+    procRoot: root,
+  });
+  return { watch, open, warnings };
+}
+
+describe('without eBPF', () => {
+  it('each namespace beyond the bound is counted, however many there are, for as long as it exists', () => {
+    for (let pid = 100; pid < 200; pid++) addProcess(pid);
+    const { watch, open, warnings } = setUp('sock_diag', 2);
+    watch.start(0);
+    assert.equal(open.size, 2);
+    assert.equal(watch.counters(0)['not_watched'], 98);
+    assert.equal(warnings.length, 98);
+    let before = 0;
+    for (let nowMs = 1_000; nowMs <= 30_000; nowMs += 1_000) {
+      watch.tick(nowMs);
+      const now = watch.counters(nowMs)['not_watched_ms']!;
+      assert.equal(now - before, 1_000);
+      before = now;
+    }
+    for (let pid = 100; pid < 200; pid++) rmSync(join(root, String(pid)), { recursive: true });
+    watch.tick(40_000);
+    assert.equal(watch.counters(40_000)['not_watched'], 0);
+    assert.equal(watch.counters(90_000)['not_watched_ms'], watch.counters(40_000)['not_watched_ms']);
+  });
+
+  it('a namespace with a loopback only needs no capture and is no loss', () => {
+    addProcess(100, { devices: '' });
+    const { watch, open } = setUp('sock_diag', 0);
+    watch.start(0);
+    const { not_watched_ms, carried_by_ours } = watch.counters(60_000);
+    assert.deepEqual([open.size, not_watched_ms, carried_by_ours], [0, 0, 1]);
+  });
+
+  it('a namespace that appears counts from the last look until its capture is open', () => {
+    const { watch, open } = setUp('sock_diag', 9);
+    watch.start(0);
+    addProcess(100);
+    watch.tick(10_000); // the look that finds it
+    assert.equal(open.size, 1);
+    assert.equal(watch.counters(60_000)['not_watched_ms'], 10_000);
+  });
+
+  it('a namespace whose capture is still to be opened at the end counts all the same', () => {
+    const { watch, open } = setUp('sock_diag', 9);
+    watch.start(0);
+    for (let pid = 100; pid < 105; pid++) addProcess(pid);
+    watch.tick(10_000);
+    assert.equal(open.size, 4, 'not all at once');
+    watch.stop(10_500);
+    assert.equal(watch.counters(10_500)['not_watched_ms'], 4 * 10_000 + 10_500);
+  });
+
+  it('one that turns out to be watched from the start is no loss', () => {
+    addProcess(100);
+    const { watch } = setUp('sock_diag', 9);
+    watch.start(5_000);
+    assert.equal(watch.counters(60_000)['not_watched_ms'], 0);
+  });
+});
+
+describe('with eBPF', () => {
+  it('a namespace is captured in at the start where it has a socket to an endpoint, and not else', () => {
+    const [withSocket] = [addProcess(100, { sockets: SOCKET }), addProcess(101)];
+    const { watch, open } = setUp('ebpf', 9);
+    watch.start(0);
+    assert.deepEqual([...open.keys()], [withSocket]);
+    assert.equal(watch.counters(60_000)['not_followed_ms'], 0);
+  });
+
+  it('a socket that cannot be followed is counted until the kernel reports its end', () => {
+    const netns = addProcess(100, { sockets: SOCKET });
+    const { watch, warnings } = setUp('ebpf', 0);
+    watch.start(0);
+    assert.equal(warnings.length, 1);
+    assert.ok(watch.counters(50_000)['not_followed_ms']! >= 50_000);
+    watch.closed(netns, TUPLE, 60_000);
+    const total = watch.counters(60_000)['not_followed_ms'];
+    assert.equal(watch.counters(90_000)['not_followed_ms'], total);
+  });
+
+  it('a capture stays while a socket lives in a namespace that nobody is in, and closes after', () => {
+    const netns = addProcess(100, { sockets: SOCKET });
+    const { watch, open } = setUp('ebpf', 9);
+    watch.start(0);
+    // The descriptor that the capture holds still leads there when the process is gone.
+    const elsewhere = join(root, 'held');
+    addProcess(100, { sockets: SOCKET }, elsewhere);
+    open.set(netns, join(elsewhere, '100/ns/net'));
+    rmSync(join(root, '100'), { recursive: true });
+    watch.tick(10_000);
+    assert.equal(open.has(netns), true);
+    writeFileSync(join(elsewhere, '100/net/tcp'), 'sl\n');
+    watch.tick(20_000);
+    assert.equal(open.has(netns), false);
+  });
+
+  for (const isOpen of [true, false]) {
+    it(`a connection that was missed is ${isOpen ? '' : 'not '}counted on when it is ${isOpen ? '' : 'not '}open`, () => {
+      const netns = addProcess(100);
+      const { watch } = setUp('ebpf', 0);
+      watch.start(0);
+      const connection = {
+        kind: 'established' as const,
+        tuple: TUPLE,
+        initialSequence: 7,
+        netns,
+        owner: () => null,
+        threadId: () => null,
+        isOpen: () => isOpen,
+      };
+      watch.waits(connection);
+      watch.missed(connection, 1_000);
+      watch.decided(connection);
+      const counted = watch.counters(9_000)['not_followed_ms']!;
+      assert.equal(counted >= 8_000, isOpen);
+      watch.stop(9_000);
+    });
+  }
+});

@@ -1,0 +1,283 @@
+/** From packets to calls, without a network: what any bytes do, and that a file gives what a live watch gives. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { PacketClock } from '../../../agent/capture/packet_clock.ts';
+import type { Packet, PacketSource } from '../../../agent/capture/packet_source.ts';
+import { Pipeline } from '../../../agent/pipeline.ts';
+import { type Call, call as callSchema } from '../../../protocol/call.ts';
+import { lossesOf } from '../../../protocol/losses.ts';
+import { answer, request, Script, TTL_ANSWER } from '../../support/agent/conversation/script.ts';
+import { ipv4, ipv6, tcp } from '../../support/agent/decode/frames.ts';
+
+const HOST = { id: 'h', name: 'h' };
+
+class Replay implements PacketSource {
+  readonly name = 'replay';
+  readonly live = false;
+  private readonly packets: Packet[];
+  constructor(packets: Packet[]) {
+    this.packets = packets;
+  }
+  start(handler: (packet: Packet) => void): void {
+    for (const packet of this.packets) handler(packet);
+  }
+  stop(): void {}
+  counters() {
+    return {};
+  }
+}
+
+function packetsOf(script: Script): Packet[] {
+  return script.segments.map((segment) => {
+    const address = (text: string) => text.split('.').map(Number);
+    const data = ipv4(tcp(segment), {
+      source: address(segment.sourceAddress),
+      destination: address(segment.destinationAddress),
+    });
+    return { data, linkType: 'RAW', timeUs: segment.timeUs, wireLength: data.length };
+  });
+}
+
+/** As `read` does it. */
+function fromFile(packets: Packet[]): { calls: Call[]; pipeline: Pipeline } {
+  const calls: Call[] = [];
+  const pipeline: Pipeline = new Pipeline({
+    source: new PacketClock(new Replay(packets), (nowUs) => pipeline.tick(nowUs)),
+    attribution: null,
+    host: HOST,
+    onCall: (call) => calls.push(call),
+  });
+  pipeline.start();
+  pipeline.stop();
+  return { calls, pipeline };
+}
+
+/** As `watch` does it: time goes on between packets. */
+function live(packets: Packet[]): Call[] {
+  const calls: Call[] = [];
+  let nowUs = packets[0]?.timeUs ?? 0;
+  const source: PacketSource = {
+    name: 'live',
+    live: true,
+    start(handler) {
+      for (const packet of packets) {
+        for (; nowUs < packet.timeUs; nowUs += 250_000) pipeline.tick(nowUs);
+        handler(packet);
+      }
+    },
+    stop() {},
+    counters: () => ({}),
+  };
+  const pipeline = new Pipeline({
+    source,
+    attribution: null,
+    host: HOST,
+    onCall: (call) => calls.push(call),
+  });
+  pipeline.start();
+  pipeline.stop();
+  return calls;
+}
+
+const essence = (calls: Call[]) =>
+  calls.map((call) => [
+    call['source.port'],
+    call['http.request.method'],
+    call['url.path'],
+    call['imds.version'],
+    call['http.response.status_code'],
+    call.outcome,
+    // Where the beginning was not seen, the time is that of the decision.
+    call['url.path'] === null ? null : call.time,
+  ]);
+
+describe('one call', () => {
+  it('is what the contract says', () => {
+    const { calls, pipeline } = fromFile(
+      packetsOf(
+        new Script()
+          .say({
+            from: 'client',
+            text: request('GET /latest/meta-data/?a=b', { 'X-Aws-Ec2-Metadata-Token': 't' }),
+          })
+          .wait(1_500)
+          .say({ from: 'server', text: answer(200, 'x', TTL_ANSWER) })
+          .fin('server')
+          .fin('client'),
+      ),
+    );
+    assert.equal(calls.length, 1);
+    const call = callSchema.parse(calls[0]);
+    assert.deepEqual(
+      [call['imds.version'], call['imds.server_version'], call['url.query'], call.outcome, call.process],
+      [2, 2, 'a=b', 'answered', null],
+    );
+    assert.ok(call.duration_ms! >= 1.5 && call.duration_ms! < 1.6, `${call.duration_ms} ms`);
+    assert.deepEqual([call['attribution.method'], call['attribution.confidence']], ['none', 'none']);
+    assert.equal(pipeline.counters()['calls']?.['unattributed'], 0, 'nobody was looked for');
+  });
+});
+
+describe('an error does not confirm IMDSv2', () => {
+  const read = 'GET /latest/meta-data/instance-id';
+  const odd = request(read, { 'X-aws-ec2-metadata-token': '' });
+  const plain = request(read, { 'X-aws-ec2-metadata-token': 't' });
+  for (const [name, text, reply, isProven] of [
+    ['odd, refused', odd, answer(404), false],
+    ["odd, with the service's verdict", odd, answer(200, '', TTL_ANSWER), true],
+    ['plain, refused', plain, answer(404), true],
+  ] as const) {
+    it(`${name}: ${isProven ? 'a routine call' : 'it travels whole, and is a loss'}`, () => {
+      const script = new Script().say({ from: 'client', text }).say({ from: 'server', text: reply });
+      const heard: [number | null, boolean][] = [];
+      const pipeline = new Pipeline({
+        source: new Replay(packetsOf(script)),
+        attribution: null,
+        host: HOST,
+        onCall: (call, proven) => heard.push([call['imds.version'], proven]),
+      });
+      pipeline.start();
+      pipeline.stop();
+      assert.deepEqual(heard, [[2, isProven]]);
+      assert.deepEqual(lossesOf(pipeline.counters()), isProven ? {} : { 'calls.unproven': 1 });
+    });
+  }
+
+  it('packets with a wrong checksum are counted, and are no loss', () => {
+    const script = new Script()
+      .say({ from: 'client', text: plain })
+      .say({ from: 'server', text: answer(404) });
+    const packets = packetsOf(script);
+    const damaged = packets.map((packet) => {
+      const data = Buffer.from(packet.data);
+      data[data.length - 1]! ^= 0x10;
+      return { ...packet, data };
+    });
+    const { calls, pipeline } = fromFile(packets.flatMap((packet, n) => [damaged[n]!, packet]));
+    assert.equal(calls.length, 1);
+    assert.equal(pipeline.counters()['decode']?.['bad_checksum'], packets.length);
+    assert.deepEqual(lossesOf(pipeline.counters()), {});
+  });
+});
+
+describe('a capture file gives the calls that a live watch of the same packets gives', () => {
+  const scripts: [string, Script][] = [
+    [
+      'an answer after two minutes',
+      new Script()
+        .say({ from: 'client', text: request('GET /latest/user-data') })
+        .wait(120_000_000)
+        .say({ from: 'server', text: answer(200) })
+        .say({ from: 'client', text: request('GET /latest/meta-data/') })
+        .say({ from: 'server', text: answer(200) })
+        .fin('server')
+        .fin('client'),
+    ],
+    [
+      'a connection that began before the capture',
+      new Script({ syn: false })
+        .say({ from: 'client', text: request('GET /latest/user-data') })
+        .say({ from: 'server', text: answer(200) })
+        .wait(5_000_000)
+        .say({ from: 'client', text: request('GET /latest/meta-data/') })
+        .say({ from: 'server', text: answer(200) }),
+    ],
+    [
+      'a request that was not captured, with others before and after',
+      new Script()
+        .say({ from: 'client', text: request('GET /latest/a') })
+        .say({ from: 'server', text: answer(200) })
+        .lose('client', request('GET /latest/b'))
+        .say({ from: 'server', text: answer(200) })
+        .wait(5_000_000)
+        .say({ from: 'client', text: request('GET /latest/c') })
+        .say({ from: 'server', text: answer(200) })
+        .fin('server')
+        .fin('client'),
+    ],
+    [
+      'a client that closes and is answered much later',
+      new Script()
+        .say({ from: 'client', text: request('GET /latest/user-data') })
+        .fin('client')
+        .wait(60_000_000)
+        .say({ from: 'server', text: answer(200) })
+        .fin('server'),
+    ],
+  ];
+  for (const [name, script] of scripts) {
+    it(name, () => {
+      const packets = packetsOf(script);
+      assert.deepEqual(essence(fromFile(packets).calls), essence(live(packets)));
+      assert.ok(live(packets).length > 0);
+    });
+  }
+});
+
+describe('any packets', () => {
+  it('one with a damaged time does not lead the clock astray', () => {
+    const late = new Script({ clientPort: 41_000, startUs: 1_780_000_100_000_000 })
+      .say({ from: 'client', text: request('GET /latest/user-data') })
+      .wait(120_000_000)
+      .say({ from: 'server', text: answer(200) })
+      .fin('server')
+      .fin('client');
+    const stray = { ...packetsOf(new Script({ clientPort: 42_000 }))[0]!, timeUs: Number.MAX_SAFE_INTEGER };
+    const { calls } = fromFile([stray, ...packetsOf(late)]);
+    assert.deepEqual(
+      calls.map(({ outcome }) => outcome),
+      ['unanswered'],
+    );
+  });
+  it('never throw, and every call keeps the contract', () => {
+    const good = packetsOf(
+      new Script()
+        .say({ from: 'client', text: request('GET /latest/meta-data/') + request('PUT /latest/api/token') })
+        .say({ from: 'server', text: answer(200) + answer(403) }),
+    ).map(({ data }) => data);
+    const noise = fc.uint8Array({ maxLength: 60 });
+    const toService = fc
+      .record({
+        payload: noise,
+        seq: fc.constantFrom(1_000, 1_001, 1_060, 0xffff_fff0),
+        flags: fc.nat(63),
+        options: fc.constant(new Uint8Array(0)),
+      })
+      .map((parts) => ipv4(tcp(parts)));
+    const toService6 = noise.map((payload) => ipv6(tcp({ payload })));
+    const damaged = fc.tuple(fc.constantFrom(...good), fc.nat(200), fc.nat(255)).map(([bytes, at, value]) => {
+      const copy = Buffer.from(bytes);
+      copy[at % copy.length] = value;
+      return copy;
+    });
+    const timeUs = fc.constantFrom(
+      0,
+      1,
+      1_780_000_000_000_000,
+      1_780_000_500_000_000,
+      Date.UTC(2200, 0, 1) * 1000 - 1,
+    );
+    const packet = fc.tuple(
+      fc.oneof(noise, toService, toService6, damaged, fc.constantFrom(...good)),
+      timeUs,
+    );
+    fc.assert(
+      fc.property(fc.array(packet, { maxLength: 30 }), (list) => {
+        const packets = list.map(
+          ([data, us]): Packet => ({ data, linkType: 'RAW', timeUs: us, wireLength: data.length }),
+        );
+        const { calls, pipeline } = fromFile(packets);
+        for (const call of calls) callSchema.parse(call);
+        const decoded = pipeline.counters()['decode']!;
+        const { packets: taken, segments, cut_payloads: _, ...faults } = decoded;
+        assert.equal(taken, packets.length);
+        assert.equal(
+          segments! + Object.values(faults).reduce((sum, count) => sum + count, 0),
+          packets.length,
+        );
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});

@@ -1,0 +1,147 @@
+/** `imdswatch alert`, as a command beside the collector. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { readDestination } from '../../../../cli/alert_destination.ts';
+import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { AuditLog } from '../../../../collector/admin/audit_log.ts';
+import { OperatorError } from '../../../../common/operator_error.ts';
+import { httpReceiver, status } from '../../../support/collector/alert/http_receiver.ts';
+
+const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
+const directory = mkdtempSync(join(tmpdir(), 'imdswatch-alert-command-'));
+const dataDir = join(directory, 'data');
+const good = await httpReceiver(status(200));
+const bad = await httpReceiver(status(503));
+after(async () => {
+  await good.close();
+  await bad.close();
+  rmSync(directory, { recursive: true });
+});
+
+function imdswatch(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, IMDSWATCH_DATA_DIR: dataDir };
+    execFile(
+      process.execPath,
+      [MAIN, 'alert', ...argv],
+      { env, timeout: 30_000 },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
+      },
+    );
+  });
+}
+
+function file(name: string, text: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+test('add, list, try and remove, on the database of a running collector', async () => {
+  const missing = await imdswatch('list');
+  assert.equal(missing.code, 1);
+  assert.match(missing.stderr, /There is no .*admin\.db\. Start "imdswatch collector"/);
+
+  const admin = openAdmin(dataDir); // the collector's own, open meanwhile
+  try {
+    const nothing = await imdswatch('test');
+    assert.equal(nothing.code, 1);
+    assert.match(nothing.stderr, /There are no alert destinations/);
+
+    const soc = file(
+      'soc.yaml',
+      `name: soc\nkind: webhook\nurl: ${good.url}\nsecret: T0PSECRET-of-the-webhook\n`,
+    );
+    const added = await imdswatch('add', '--from-file', soc);
+    assert.deepEqual([added.code, added.stderr], [0, '']);
+    const chat = file('chat.yaml', `name: chat\nkind: slack\nurl: ${bad.url}\nrules: [host_silent]\n`);
+    assert.equal((await imdswatch('add', '--from-file', chat)).code, 0);
+    const twice = await imdswatch('add', '--from-file', chat);
+    assert.equal(twice.code, 2);
+    assert.match(twice.stderr, /named "chat" already/);
+
+    const one = await imdswatch('test', 'soc');
+    assert.deepEqual([one.code, one.stdout], [0, `soc (http://127.0.0.1:${good.port}/…): arrived\n`]);
+    const all = await imdswatch('test');
+    assert.equal(all.code, 1);
+    assert.match(all.stdout, /^chat \(.*\): did not arrive: it answered HTTP 503$/m);
+    assert.match(all.stdout, /^soc \(.*\): arrived$/m);
+    assert.equal(JSON.parse(good.received[0]!.body.toString()).subject, 'test');
+
+    const listed = await imdswatch('list');
+    assert.match(
+      listed.stdout,
+      /^chat +slack +http:\/\/127\.0\.0\.1:\d+\/… +host_silent +0 +never\n +last error: it answered HTTP 503$/m,
+    );
+    assert.match(listed.stdout, /^soc +webhook .* all +0 +\d{4}-/m);
+    for (const { stdout, stderr } of [added, one, all, listed])
+      assert.doesNotMatch(stdout + stderr, /T0PSECRET/);
+
+    assert.equal((await imdswatch('remove', 'soc')).code, 0);
+    assert.equal((await imdswatch('remove', 'soc')).code, 1);
+    const left = JSON.parse((await imdswatch('list', '--json')).stdout);
+    assert.deepEqual(
+      left.map(({ name }: { name: string }) => name),
+      ['chat'],
+    );
+
+    const audit = new AuditLog(admin).newest({ limit: 100 });
+    assert.deepEqual(audit.map(({ action }) => action.replace('alert_destination.', '')).reverse(), [
+      'add', 'add', 'test', 'test', 'test', 'remove',
+    ]); // biome-ignore format: a list
+    assert.match(audit[0]!.actor, /^command:/);
+    assert.doesNotMatch(JSON.stringify(audit), /T0PSECRET/);
+  } finally {
+    admin.close();
+  }
+});
+
+test('a destination as it is written down', () => {
+  const mail = readDestination(
+    'name: mail\nkind: email\nhost: smtp.example.com\nfrom: a@example.com\nto: [b@example.com]\n',
+    'mail.yaml',
+  );
+  assert.equal(mail.enabled, true);
+  assert.equal(mail.rules.length, 5);
+  assert.equal(mail.config.kind === 'email' && mail.config.security, 'starttls');
+});
+
+test('what is wrong with a file is said by its key, and never with a value', () => {
+  const refused: [string, RegExp][] = [
+    ['name: x\nkind: pager\n', /f\.yaml: kind must be one of webhook, slack, syslog, email/],
+    ['name: x\nkind: webhook\nurl: T0PSECRET\n', /f\.yaml: url: /],
+    ['name: x\nkind: webhook\nurl: https://a.example\nsecret: T0PSECRET\n', /f\.yaml: secret: /],
+    [
+      'name: x\nkind: webhook\nurl: https://a.example\nsecrets: T0PSECRET\n',
+      /webhook has no "secrets"\. It has .*secret/,
+    ],
+    ['name: x\nkind: slack\nurl: https://a.example\nrules: [everything]\n', /f\.yaml: rules\.0: /],
+    ['kind: slack\nurl: https://a.example\n', /f\.yaml: name: /],
+    ['name: "T0PSECRET\n', /f\.yaml is not valid YAML at line/],
+    ['- T0PSECRET\n', /must hold "key: value" lines/],
+  ];
+  for (const [text, expected] of refused) {
+    assert.throws(
+      () => readDestination(text, 'f.yaml'),
+      (error: unknown) => {
+        assert.ok(error instanceof OperatorError, String(error));
+        assert.equal(error.exitCode, 2);
+        assert.match(error.message, expected);
+        assert.doesNotMatch(error.message, /T0PSECRET/);
+        return true;
+      },
+    );
+  }
+});
+
+test('help, and a verb that does not exist', async () => {
+  const help = await imdswatch('--help');
+  assert.equal(help.code, 0);
+  assert.match(help.stdout, /alert add --from-file FILE/);
+  assert.equal((await imdswatch('tell')).code, 2);
+});

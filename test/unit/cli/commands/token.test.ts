@@ -1,0 +1,150 @@
+/** `imdswatch token` beside a collector that goes on: what it does takes effect there, and is in the audit log. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Token } from '../../../../collector/contract/administration.ts';
+import { AccessBench } from '../../../support/collector/access/access_bench.ts';
+
+const MAIN = fileURLToPath(new URL('../../../../cli/main.ts', import.meta.url));
+const open: AccessBench[] = [];
+afterEach(() => {
+  for (const one of open.splice(0)) one.close();
+});
+function bench(): AccessBench {
+  const made = new AccessBench();
+  made.nowMs = Date.now();
+  open.push(made);
+  return made;
+}
+
+/** Keeps what a faked clock, time zone or locale is set by: the commands and the bench must agree on the time. */
+function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('IMDSWATCH_')));
+}
+
+async function imdswatch(...args: string[]): Promise<{ code: number | null; out: string; said: string }> {
+  const child = spawn(process.execPath, ['--no-warnings', MAIN, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: withoutSettings(process.env),
+  });
+  let out = '';
+  let said = '';
+  child.stdout.on('data', (data) => {
+    out += data;
+  });
+  child.stderr.on('data', (data) => {
+    said += data;
+  });
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  return { code, out, said };
+}
+
+describe('imdswatch token', () => {
+  it('makes, lists and revokes while the collector runs', async () => {
+    const b = bench();
+    const at = ['--data-dir', b.directory];
+    const made = await imdswatch(
+      'token',
+      'create',
+      '--kind',
+      'person',
+      '--role',
+      'viewer',
+      '--name',
+      'alice',
+      ...at,
+    );
+    assert.equal(made.code, 0, made.said);
+    const secret = made.out.trim();
+    assert.match(made.out, /^imdsw_p[\w-]{43}\n$/, 'the secret alone');
+    assert.equal(b.shown({ authorization: `Bearer ${secret}` })?.name, 'alice');
+    const { session } = b.signIn(secret);
+    b.access.poll();
+
+    const listed = await imdswatch('token', 'list', '--json', ...at);
+    const [token] = JSON.parse(listed.out) as Token[];
+    assert.equal(token?.created_by, `command:${userInfo().username}`);
+    assert.ok(token.last_used);
+    const table = await imdswatch('token', 'list', ...at);
+    assert.match(table.out, /alice +viewer +valid/);
+    assert.ok(!`${listed.out}${table.out}`.includes(secret.slice(8)));
+
+    const revoked = await imdswatch('token', 'revoke', token.id, ...at);
+    assert.equal(revoked.code, 0, revoked.said);
+    assert.equal(b.bySession(session), null, 'at once');
+    b.access.poll();
+    assert.deepEqual(b.ended, [{ id: token.id, kind: 'person', hostId: null }]);
+    b.access.poll();
+    assert.equal(b.ended.length, 1);
+    const again = await imdswatch('token', 'revoke', token.id, ...at);
+    assert.equal(again.code, 1);
+    assert.match(again.said, /no token .* could be revoked/);
+    const actions = b.access
+      .auditLog({ limit: 9 })
+      .map(({ action, actor }) => `${action} ${actor.split(':')[0]}`);
+    assert.deepEqual(actions, ['token.revoke command', 'session.open alice', 'token.create command']);
+  });
+
+  it("revokes a host's credential by the host's id", async () => {
+    const b = bench();
+    const at = ['--data-dir', b.directory];
+    const credential = b.access.issueCredential('i-0abc')!;
+    b.agent(credential);
+    const revoked = await imdswatch('token', 'revoke', '--host-id', 'i-0abc', ...at);
+    assert.equal(revoked.code, 0, revoked.said);
+    assert.match(revoked.said, /may enrol again/);
+    b.access.poll();
+    assert.deepEqual(
+      b.ended.map(({ hostId }) => hostId),
+      ['i-0abc'],
+    );
+    assert.equal(b.agent(credential), null);
+    assert.notEqual(b.access.issueCredential('i-0abc'), null);
+  });
+
+  it('prints a link that signs in once, to where the collector is found', async () => {
+    const b = bench();
+    const at = ['--data-dir', b.directory];
+    const unknown = await imdswatch('token', 'sign-in-link', ...at);
+    assert.equal(unknown.code, 1);
+    assert.match(unknown.said, /--public-url/);
+    b.access.setAddress('https://collector.example:8787/');
+    const printed = await imdswatch('token', 'sign-in-link', '--role', 'viewer', ...at);
+    assert.match(printed.out, /^https:\/\/collector\.example:8787\/sign-in#imdsw_c[\w-]{43}\n$/);
+    const code = printed.out.trim().split('#')[1]!;
+    assert.equal(b.signIn(code).principal.role, 'viewer');
+    assert.equal(b.access.signIn(code, null), null);
+    assert.equal((await imdswatch('token', 'sign-out-all', ...at)).code, 0);
+  });
+
+  it('says what is wrong with how it was called', async () => {
+    const b = bench();
+    const empty = mkdtempSync(join(tmpdir(), 'imdswatch-token-'));
+    const at = ['--data-dir', b.directory];
+    const cases: [string[], number, RegExp][] = [
+      [[], 2, /token VERB/],
+      [['grant'], 2, /There is no "imdswatch token grant"/],
+      [['create', ...at], 2, /--kind/],
+      [['create', '--kind', 'person', '--name', 'x', ...at], 2, /needs a role/],
+      [['create', '--kind', 'person', '--role', 'admin', ...at], 2, /needs --name/],
+      [['create', '--kind', 'enrolment', '--role', 'admin', ...at], 2, /--role is for a person/],
+      [['create', '--kind', 'agent', ...at], 2, /needs host_id/],
+      [['revoke', ...at], 2, /Say which token/],
+      [['revoke', 'one', 'two', ...at], 2, /"two" is not expected/],
+      [['list', '--data-dir', empty], 1, /There is no .*admin\.db/],
+    ];
+    const results = await Promise.all(cases.map(([args]) => imdswatch('token', ...args)));
+    for (const [index, [args, code, words]] of cases.entries()) {
+      assert.equal(results[index]!.code, code, `${args.join(' ')}: ${results[index]!.said}`);
+      assert.match(results[index]!.said, words);
+      assert.equal(results[index]!.out, '');
+    }
+    assert.deepEqual(b.access.tokens(), []);
+    assert.deepEqual(readdirSync(empty), [], 'a mistyped directory gets no database');
+    rmSync(empty, { recursive: true });
+  });
+});

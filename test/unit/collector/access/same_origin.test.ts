@@ -1,0 +1,84 @@
+/** What a browser shows by itself changes something only when our own page asked; and the cookie that it shows. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { isSameOrigin } from '../../../../collector/access/same_origin.ts';
+import { sessionCookie } from '../../../../collector/access/session_cookie.ts';
+import { AccessBench } from '../../../support/collector/access/access_bench.ts';
+
+const PLAIN = { secure: false, publicUrl: null };
+const SECURE = { secure: true, publicUrl: null };
+
+describe('same origin', () => {
+  const host = 'collector.example:8787';
+  it('is what the browser says it is', () => {
+    const origin = `https://${host}`;
+    assert.equal(isSameOrigin({ 'sec-fetch-site': 'same-origin' }, PLAIN), true);
+    for (const site of ['cross-site', 'same-site', 'none', '', 'same-origin, cross-site']) {
+      assert.equal(isSameOrigin({ 'sec-fetch-site': site, origin, host }, PLAIN), false, site);
+    }
+  });
+  it('else is the origin that was asked', () => {
+    assert.equal(isSameOrigin({ origin: `http://${host}`, host }, PLAIN), true);
+    assert.equal(isSameOrigin({ origin: `https://${host}`, host }, SECURE), true);
+    assert.equal(isSameOrigin({ origin: 'https://a.example', host: 'a.example:443' }, SECURE), true);
+    assert.equal(isSameOrigin(new Headers({ origin: `https://${host}`, host }), SECURE), true);
+    for (const origin of [
+      'https://collector.example',
+      'https://collector.example:8788',
+      'https://evil.example',
+      'https://collector.example:8787.evil.example',
+      'https://collector.example:8787@evil.example',
+      'null',
+      '',
+      'file://',
+      `https://${host}, https://evil.example`,
+    ]) {
+      assert.equal(isSameOrigin({ origin, host }, SECURE), false, origin);
+    }
+    assert.equal(
+      isSameOrigin({ origin: `http://${host}`, host }, SECURE),
+      false,
+      'a page without TLS is another',
+    );
+    assert.equal(isSameOrigin({ host }, SECURE), false, 'no word about where from');
+    assert.equal(isSameOrigin({ origin: `https://${host}` }, SECURE), false);
+  });
+  it('or that of public_url', () => {
+    const own = { secure: true, publicUrl: 'https://imdswatch.example/path' };
+    assert.equal(isSameOrigin({ origin: 'https://imdswatch.example', host: '10.0.0.1:8787' }, own), true);
+    assert.equal(isSameOrigin({ origin: 'https://other.example', host: '10.0.0.1:8787' }, own), false);
+  });
+  it('is not asked of who shows a token, and of everybody else', () => {
+    const b = new AccessBench();
+    const principal = { name: 'x', role: 'admin', tokenId: null } as const;
+    const cross = { 'sec-fetch-site': 'cross-site' };
+    assert.equal(b.access.mayChange({ ...principal, via: 'token' }, cross), true);
+    assert.equal(b.access.mayChange({ ...principal, via: 'session' }, cross), false);
+    assert.equal(b.access.mayChange({ ...principal, via: 'proxy' }, cross), false);
+    assert.equal(b.access.mayChange(null, cross), false, 'nor may another site sign somebody in');
+    assert.equal(b.access.mayChange(null, { 'sec-fetch-site': 'same-origin' }), true);
+    assert.equal(b.access.counters()['cross_origin_refused'], 3);
+    b.close();
+  });
+});
+
+describe('the cookie', () => {
+  it('is for this host only under TLS, and never for scripts or other sites', () => {
+    assert.equal(
+      sessionCookie(true).set('S', 60),
+      '__Host-imdswatch=S; Max-Age=60; Path=/; HttpOnly; SameSite=Strict; Secure',
+    );
+    assert.equal(
+      sessionCookie(false).set('S', 60),
+      'imdswatch=S; Max-Age=60; Path=/; HttpOnly; SameSite=Strict',
+    );
+    assert.match(sessionCookie(true).clear(), /^__Host-imdswatch=; Max-Age=0; .*Secure$/);
+  });
+  it('is read by its exact name', () => {
+    const { read } = sessionCookie(true);
+    assert.equal(read('a=1; __Host-imdswatch=S; b=2'), 'S');
+    for (const header of [null, undefined, '', 'imdswatch=S', 'x__Host-imdswatch=S', '__host-imdswatch=S']) {
+      assert.equal(read(header), null, String(header));
+    }
+  });
+});

@@ -1,0 +1,357 @@
+/** TLS on real sockets: which host a certificate speaks for, renewal while connected, and errors that say what to do. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  copyFileSync,
+  lstatSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { createServer, request, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { pino } from 'pino';
+import { selfSigned, selfSignedFiles } from '../../../../collector/access/self_signed.ts';
+import { ServerTls, type TlsSettings } from '../../../../collector/access/tls.ts';
+import { OperatorError } from '../../../../common/operator_error.ts';
+import { AccessBench, ADMIN, DAY_MS } from '../../../support/collector/access/access_bench.ts';
+import { Authority, NO_OPENSSL, type Pair } from '../../../support/collector/access/certificates.ts';
+
+const lines: string[] = [];
+const log = pino({ level: 'trace' }, { write: (line: string) => lines.push(line) });
+let directory: string;
+const endings: (() => unknown)[] = [];
+before(() => {
+  directory = mkdtempSync(join(tmpdir(), 'imdswatch-tls-'));
+});
+after(() => rmSync(directory, { recursive: true, force: true }));
+afterEach(async () => {
+  for (const ending of endings.splice(0).reverse()) await ending();
+  lines.length = 0;
+});
+
+function settings(changes: Partial<TlsSettings>): TlsSettings {
+  return { data_dir: directory, listen: '127.0.0.1:0', tls_self_signed: false, ...changes } as TlsSettings;
+}
+
+async function tlsOf(changes: Partial<TlsSettings>, now?: () => number): Promise<ServerTls> {
+  const tls = (await ServerTls.fromSettings(settings(changes), log, now))!;
+  endings.push(() => tls.close());
+  return tls;
+}
+
+async function serve(tls: ServerTls, onRequest: (request: IncomingMessage) => unknown): Promise<number> {
+  const server: Server = createServer(tls.options, (incoming, response) => {
+    response.end(JSON.stringify(onRequest(incoming)));
+  });
+  tls.follow(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  endings.push(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      }),
+  );
+  return (server.address() as AddressInfo).port;
+}
+
+function ask(
+  port: number,
+  options: ConnectionOptions & { headers?: Record<string, string> },
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    request(
+      { host: '127.0.0.1', port, path: '/', agent: false, servername: 'localhost', ...options },
+      (response) => {
+        let text = '';
+        response.on('data', (data) => {
+          text += data;
+        });
+        response.on('end', () => resolve(JSON.parse(text)));
+      },
+    )
+      .on('error', reject)
+      .end();
+  });
+}
+
+async function refusal(changes: Partial<TlsSettings>, now?: () => number): Promise<OperatorError> {
+  try {
+    await tlsOf(changes, now);
+  } catch (error) {
+    assert.ok(error instanceof OperatorError, String(error));
+    return error;
+  }
+  return assert.fail('was accepted');
+}
+
+describe('a certificate of our own', () => {
+  it('is made once, trusted by its file, for this machine, readable by nobody else', async () => {
+    const tls = await tlsOf({ tls_self_signed: true });
+    const { certFile, keyFile } = selfSignedFiles(directory);
+    assert.equal(statSync(keyFile).mode & 0o777, 0o600);
+    const ca = readFileSync(certFile);
+    const port = await serve(tls, () => 'hello');
+    for (const servername of ['localhost', '']) assert.equal(await ask(port, { ca, servername }), 'hello');
+    await assert.rejects(ask(port, {}), /self-signed/);
+    await assert.rejects(ask(port, { ca, servername: 'other.example' }), /altnames/);
+    assert.ok(lines.some((line) => line.includes(tls.fingerprint)));
+    assert.ok(!lines.join().includes('PRIVATE'));
+    assert.equal((await tlsOf({ tls_self_signed: true })).fingerprint, tls.fingerprint);
+  });
+  it('is made anew before it ends, for another address, and when a file is broken', async () => {
+    const own = mkdtempSync(join(directory, 'own-'));
+    const { certFile, keyFile } = selfSignedFiles(own);
+    const made = async () => {
+      await selfSigned(own, '127.0.0.1');
+      return readFileSync(certFile, 'utf8');
+    };
+    const first = await made();
+    assert.equal(await made(), first);
+    await selfSigned(own, '127.0.0.1', Date.now() + 360 * DAY_MS);
+    assert.equal(readFileSync(certFile, 'utf8'), first);
+    await selfSigned(own, '127.0.0.1', Date.now() + 367 * DAY_MS);
+    const second = readFileSync(certFile, 'utf8');
+    assert.notEqual(second, first);
+    await selfSigned(own, '192.0.2.5');
+    const third = readFileSync(certFile, 'utf8');
+    assert.notEqual(third, second);
+    writeFileSync(keyFile, '');
+    const fourth = await made();
+    assert.notEqual(fourth, third);
+    chmodSync(keyFile, 0o666);
+    assert.notEqual(await made(), fourth, 'what others may have written is not used');
+    assert.equal(statSync(keyFile).mode & 0o777, 0o600);
+  });
+  it('follows no link that somebody put in its place', async () => {
+    const own = mkdtempSync(join(directory, 'link-'));
+    const { certFile, keyFile } = selfSignedFiles(own);
+    const victim = join(own, 'victim');
+    writeFileSync(victim, 'untouched');
+    symlinkSync(victim, keyFile);
+    symlinkSync(victim, certFile);
+    await selfSigned(own, '127.0.0.1');
+    assert.equal(readFileSync(victim, 'utf8'), 'untouched');
+    assert.ok(lstatSync(keyFile).isFile() && lstatSync(certFile).isFile());
+  });
+});
+
+describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
+  let authority: Authority;
+  let server: Pair;
+  let tlsSettings: Partial<TlsSettings>;
+  before(() => {
+    authority = new Authority(directory);
+    server = authority.issue('server', {
+      subject: '/CN=x',
+      alternatives: 'DNS:localhost',
+      usage: 'serverAuth',
+    });
+    tlsSettings = {
+      tls_cert_file: server.certFile,
+      tls_key_file: server.keyFile,
+      tls_client_ca_file: authority.certFile,
+    };
+  });
+  const client = ({ certFile, keyFile }: Pair) => ({
+    cert: readFileSync(certFile),
+    key: readFileSync(keyFile),
+  });
+
+  it('let an agent speak for the host that they name, and for no other', async () => {
+    const b = new AccessBench();
+    endings.push(() => b.close());
+    const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
+    const ca = readFileSync(authority.certFile);
+    const usage = 'clientAuth';
+    const issue = (file: string, subject: string, alternatives?: string) =>
+      client(authority.issue(file, { subject, usage, ...(alternatives && { alternatives }) }));
+    const identity = (hostId: string) => ({ hostId, via: 'certificate' });
+    assert.deepEqual(await ask(port, { ca, ...issue('c1', '/CN=i-0abc') }), identity('i-0abc'));
+    assert.deepEqual(
+      await ask(port, { ca, ...issue('c2', '/O=x/CN=i-0abc', 'DNS:other') }),
+      identity('i-0abc'),
+    );
+    assert.deepEqual(
+      await ask(port, { ca, ...issue('c3', '/O=x', 'DNS:i-0def,URI:spiffe://a/b') }),
+      identity('i-0def'),
+    );
+    assert.deepEqual(
+      await ask(port, { ca, ...issue('c4', '/O=x', 'URI:spiffe://a/b') }),
+      identity('spiffe://a/b'),
+    );
+    // What could mean two hosts means none.
+    for (const [file, subject, alternatives] of [
+      ['c5', '/CN=i-1/CN=i-2', undefined],
+      ['c6', '/O=x', 'DNS:i-1,DNS:i-2'],
+      ['c7', '/O=x', 'email:a@b.example'],
+      ['c8', '/O=x\nCN=i-1', undefined],
+    ] as const) {
+      assert.equal(await ask(port, { ca, ...issue(file, subject, alternatives) }), null, file);
+    }
+    assert.equal(b.access.counters()['certificates_refused'], 4);
+    assert.equal(b.access.hasCredential('i-0abc'), true, 'nobody takes its name by an enrolment token');
+    assert.equal(b.access.issueCredential('i-0abc'), null);
+    assert.equal(b.access.releaseCertifiedHost('i-0abc', ADMIN), true);
+    assert.equal(b.access.releaseCertifiedHost('i-0abc', ADMIN), false);
+    assert.notEqual(b.access.issueCredential('i-0abc'), null);
+    assert.equal(await ask(port, { ca }), null, 'people have no certificate, and are served all the same');
+  });
+
+  it('of somebody else, or out of date, or for servers, say nothing; a token still does', async () => {
+    const b = new AccessBench();
+    endings.push(() => b.close());
+    const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
+    const ca = readFileSync(authority.certFile);
+    const foreign = new Authority(directory, 'foreign');
+    const usage = 'clientAuth';
+    const subject = '/CN=i-0abc';
+    const worthless = [
+      foreign.issue('f1', { subject, usage }),
+      authority.issue('f2', { subject, usage, days: -1 }),
+      authority.issue('f3', { subject, usage: 'serverAuth' }),
+      await selfSigned(directory, '127.0.0.1'),
+    ];
+    for (const pair of worthless) assert.equal(await ask(port, { ca, ...client(pair) }), null);
+    assert.equal(b.access.counters()['certificates_refused'], 4);
+    const credential = b.access.issueCredential('i-0abc')!;
+    const headers = { authorization: `Bearer ${credential}` };
+    const identity = { hostId: 'i-0abc', via: 'credential' };
+    assert.deepEqual(await ask(port, { ca, ...client(worthless[0]!), headers }), identity);
+  });
+
+  it('that ran out since are worth nothing on a resumed session either', async () => {
+    const b = new AccessBench();
+    endings.push(() => b.close());
+    b.nowMs = Date.now();
+    const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
+    const pair = client(authority.issue('r1', { subject: '/CN=i-0abc', usage: 'clientAuth' }));
+    const ca = readFileSync(authority.certFile);
+    let session: Buffer | undefined;
+    const exchange = () =>
+      new Promise<{ reused: boolean; answer: string }>((resolve, reject) => {
+        const socket: TLSSocket = connect(
+          { host: '127.0.0.1', port, servername: 'localhost', ca, ...pair, ...(session && { session }) },
+          () => socket.write('GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n'),
+        );
+        let text = '';
+        socket.on('session', (ticket) => {
+          session = ticket;
+        });
+        socket.on('data', (data) => {
+          text += data;
+        });
+        socket.on('end', () =>
+          resolve({ reused: socket.isSessionReused(), answer: text.split('\r\n\r\n')[1]! }),
+        );
+        socket.on('error', reject);
+      });
+    assert.match((await exchange()).answer, /i-0abc/);
+    const resumed = await exchange();
+    assert.equal(resumed.reused, true);
+    assert.match(resumed.answer, /i-0abc/, 'a resumed session knows its certificate');
+    b.nowMs += 31 * DAY_MS;
+    const late = await exchange();
+    assert.equal(late.reused, true);
+    assert.match(late.answer, /null/);
+  });
+
+  it('that are renewed are taken while the server runs, and broken ones are not', async () => {
+    const certFile = join(directory, 'renewed.crt');
+    const keyFile = join(directory, 'renewed.key');
+    const put = (pair: Pair) => {
+      copyFileSync(pair.certFile, certFile);
+      copyFileSync(pair.keyFile, keyFile);
+    };
+    put(server);
+    const tls = await tlsOf({ tls_cert_file: certFile, tls_key_file: keyFile });
+    const port = await serve(tls, ({ socket }) => (socket as TLSSocket).getCertificate() !== null);
+    const served = () =>
+      new Promise<string>((resolve, reject) => {
+        const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false }, () => {
+          resolve(socket.getPeerCertificate().fingerprint256);
+          socket.destroy();
+        }).on('error', reject);
+      });
+    const first = await served();
+    tls.reloadIfChanged();
+    assert.deepEqual(tls.counters(), { reloads: 0, reload_failures: 0 });
+    const next = authority.issue('next', {
+      subject: '/CN=y',
+      alternatives: 'DNS:localhost',
+      usage: 'serverAuth',
+    });
+    copyFileSync(next.certFile, certFile); // the key is still the old one
+    tls.reloadIfChanged();
+    assert.equal(await served(), first);
+    assert.deepEqual(tls.counters(), { reloads: 0, reload_failures: 1 });
+    put(next);
+    tls.reloadIfChanged();
+    const second = await served();
+    assert.notEqual(second, first);
+    assert.equal(second, tls.fingerprint);
+    put(server);
+    process.emit('SIGHUP');
+    assert.equal(await served(), first);
+    rmSync(certFile);
+    tls.reloadIfChanged();
+    assert.equal(await served(), first);
+    assert.deepEqual(tls.counters(), { reloads: 2, reload_failures: 2 });
+    assert.ok(lines.some((line) => line.includes('the old one stays')));
+  });
+
+  it('are served from TLS 1.2 on', async () => {
+    const port = await serve(await tlsOf(tlsSettings), () => 'hello');
+    const ca = readFileSync(authority.certFile);
+    assert.equal(await ask(port, { ca, maxVersion: 'TLSv1.2' }), 'hello');
+    await assert.rejects(
+      ask(port, { ca, minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' }),
+      /version|alert/,
+    );
+  });
+
+  it('that cannot be used are named, with what to do', async () => {
+    const { certFile, keyFile } = server;
+    const other = authority.issue('other', { subject: '/CN=z', usage: 'serverAuth' });
+    const garbage = join(directory, 'garbage');
+    writeFileSync(garbage, 'not a certificate');
+    const missing = join(directory, 'missing');
+    const pair = { tls_cert_file: certFile, tls_key_file: keyFile };
+    for (const [changes, words] of [
+      [{ ...pair, tls_cert_file: missing }, /tls_cert_file .*missing cannot be read.*Set the path/],
+      [{ ...pair, tls_key_file: missing }, /tls_key_file .*missing cannot be read/],
+      [{ ...pair, tls_cert_file: garbage }, /tls_cert_file .*garbage holds no certificate/],
+      [{ ...pair, tls_key_file: garbage }, /tls_key_file .*garbage holds no private key/],
+      [{ ...pair, tls_key_file: other.keyFile }, /is not the key of .*Set the pair/],
+      [{ ...pair, tls_client_ca_file: garbage }, /tls_client_ca_file .*garbage holds no certificate/],
+    ] as const) {
+      const error = await refusal(changes);
+      assert.equal(error.exitCode, 2);
+      assert.match(error.message, words);
+    }
+    assert.match((await refusal(pair, () => Date.now() + 31 * DAY_MS)).message, /expired on .*Renew it/);
+    await tlsOf(pair, () => Date.now() + 20 * DAY_MS);
+    assert.ok(lines.some((line) => line.includes('the certificate ends soon')));
+  });
+  it('made by OpenSSL agree with what we say of ours', async () => {
+    const { certFile } = await selfSigned(directory, '127.0.0.1');
+    const said = execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', certFile, certFile], {
+      encoding: 'utf8',
+    });
+    assert.match(said, /OK/);
+  });
+});
+
+it('no TLS where none is set', async () => {
+  assert.equal(await ServerTls.fromSettings(settings({}), log), null);
+});

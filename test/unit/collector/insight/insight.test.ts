@@ -1,0 +1,258 @@
+/** Insight over the real store: what agents reported becomes hosts, groups, offenders and the overview. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { groupsTable, readinessTable } from '../../../../cli/terminal/readiness_table.ts';
+import { reconciliationTable } from '../../../../cli/terminal/reconciliation_table.ts';
+import * as hostModel from '../../../../collector/contract/host.ts';
+import * as offenderModel from '../../../../collector/contract/offender.ts';
+import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';
+import { Insight } from '../../../../collector/insight/insight.ts';
+import { parseGroupBy } from '../../../../collector/insight/question.ts';
+import { toTimestamp } from '../../../../collector/store/time.ts';
+import type { Call, HostFacts } from '../../../../protocol/call.ts';
+import { makeCall, processFacts } from '../../../support/collector/calls.ts';
+import { Bench } from '../../../support/collector/in_process.ts';
+import { heartbeatOf, newFindings, watched } from '../../../support/collector/insight/findings.ts';
+
+const bench = new Bench();
+after(() => bench.end());
+
+/** The last whole hour: calls and counts are of whole hours. */
+const NOW_US = Math.floor((Date.now() * 1000) / HOUR_US) * HOUR_US;
+const WINDOW = { sinceUs: NOW_US - DAY_US, untilUs: NOW_US };
+const ago = (us: number) => toTimestamp(NOW_US - us);
+const hostOf = (id: string, name: string, more: Partial<HostFacts> = {}): HostFacts => ({
+  id,
+  name,
+  'cloud.account.id': '123456789012',
+  'cloud.region': 'eu-west-1',
+  ...more,
+});
+const READY = hostOf('i-0000000000000000a', 'ready-1', { tags: { team: 'shop' } });
+const BAD = hostOf('i-0000000000000000b', 'bad-1', { tags: { team: 'shop' } });
+const HOP = hostOf('i-0000000000000000c', 'hop-1', { 'cloud.region': 'us-east-1' });
+const OTHER = { id: 'laptop\u001b[31m', name: 'evil\u0007' };
+
+async function fleet() {
+  const findings = newFindings(bench);
+  const at = (us: number, host: HostFacts, changes: Partial<Call> = {}) =>
+    makeCall({ time: ago(us), host, ...changes });
+  const container = {
+    id: 'a'.repeat(64),
+    name: 'app',
+    'image.name': 'registry.example/app:1',
+    runtime: 'docker',
+  };
+  await findings.put(
+    at(2 * HOUR_US, READY, { 'imds.version': 2, 'imds.server_version': 2 }),
+    at(2 * HOUR_US, BAD, { 'imds.category': 'credentials', 'imds.role': 'app' }),
+    at(3 * HOUR_US, BAD),
+    at(3 * DAY_US, BAD, { process: processFacts({ 'executable.path': '/usr/bin/old' }) }),
+    at(HOUR_US, HOP, {
+      container,
+      systemd: null,
+      'imds.fallback': 'token_unanswered',
+      'user_agent.original': 'Boto3/1.26.27 Botocore/1.29.27',
+    }),
+    at(HOUR_US, OTHER, { 'imds.version': 2, 'imds.server_version': 2 }),
+    ...[READY, BAD, HOP].map(({ id }) => watched(id, ago(20 * DAY_US), toTimestamp(Date.now() * 1000))),
+  );
+  for (const { id } of [READY, BAD, HOP]) {
+    await findings.store.heartbeat(heartbeatOf(id, Date.now() * 1000), Date.now() * 1000);
+  }
+  const insight = new Insight(findings.store, {
+    readinessWindowDays: 14,
+    silentAfterSeconds: 300,
+  });
+  return { ...findings, insight };
+}
+
+describe('insight over a store', () => {
+  let insight: Insight;
+  before(async () => {
+    insight = (await fleet()).insight;
+  });
+
+  it('hosts: verdicts over the readiness window, whatever window is asked for', async () => {
+    const hosts = await insight.hosts({ window: WINDOW });
+    for (const host of hosts) hostModel.host.parse(host);
+    assert.deepEqual(
+      hosts.map(({ name, verdict, calls_v1, state }) => [name, verdict, calls_v1, state]),
+      [
+        ['bad-1', 'blocked', 3, 'online'],
+        ['hop-1', 'fallback', 1, 'online'],
+        ['evil\u0007', 'unproven', 0, 'silent'],
+        ['ready-1', 'ready', 0, 'online'],
+      ],
+    );
+    const narrow = { sinceUs: NOW_US - 60e6, untilUs: NOW_US };
+    assert.equal((await insight.hosts({ window: narrow }, { ids: [BAD.id] }))[0]!.verdict, 'blocked');
+  });
+
+  it('one host: readiness with its evidence, and the offenders that stand in the way', async () => {
+    const bad = await insight.host(BAD.id, { window: WINDOW });
+    hostModel.hostDetail.parse(bad);
+    assert.deepEqual(
+      bad!.readiness.offenders.map(({ title, severity }) => [title, severity]),
+      [
+        ['/usr/bin/curl', 'credentials'],
+        ['/usr/bin/old', 'v1'],
+      ],
+    );
+    assert.equal(bad!.heartbeat!.agent_version, '1.2.3');
+    assert.equal(
+      bad!.timeline.points.reduce((sum, { v1 }) => sum + v1, 0),
+      2,
+    );
+    assert.equal(await insight.host('nobody', { window: WINDOW }), null);
+  });
+
+  it('offenders and one of them: advice, paths, processes, hosts', async () => {
+    const found = await insight.offenders({ window: WINDOW });
+    for (const offender of found) offenderModel.offender.parse(offender);
+    assert.deepEqual(
+      found.map(({ severity, advice_kind, container_image }) => [severity, advice_kind, container_image]),
+      [
+        ['credentials', 'raw_http', null],
+        ['fallback', 'hop_limit', 'registry.example/app'],
+      ],
+    );
+    const detail = await insight.offender(found[1]!.id, { window: WINDOW });
+    offenderModel.offenderDetail.parse(detail);
+    assert.match(detail!.advice.steps[0]!.code!, /i-0000000000000000c --region us-east-1 .*hop-limit 2/);
+    assert.deepEqual(
+      [detail!.all_hosts.length, detail!.processes.length, detail!.paths_v1[0]!.path],
+      [1, 1, '/latest/meta-data/instance-id'],
+    );
+    assert.equal(
+      found[1]!.trend_v1.reduce((sum, count) => sum + count, 0),
+      1,
+    );
+    const empty = await insight.offender(found[1]!.id, {
+      window: { sinceUs: NOW_US, untilUs: NOW_US + HOUR_US },
+    });
+    assert.deepEqual([empty!.calls_v1, empty!.first_seen], [0, ago(HOUR_US)]);
+    assert.equal(await insight.offender('ffffffffffffffff', { window: WINDOW }), null);
+  });
+
+  it('filters narrow everything to their hosts; groups count by a value', async () => {
+    const shop = { tags: [{ key: 'team', value: 'shop' }] };
+    assert.equal((await insight.offenders({ window: WINDOW }, { regions: ['us-east-1'] })).length, 1);
+    assert.equal((await insight.overview({ window: WINDOW }, shop)).hosts.total, 2);
+    assert.equal((await insight.hosts({ window: WINDOW }, { accounts: [null] })).length, 1);
+    assert.equal((await insight.hosts({ window: WINDOW }, { text: 'HOP' })).length, 1);
+    assert.equal((await insight.hosts({ window: WINDOW }, { ids: [] })).length, 0);
+    const groups = await insight.groups(parseGroupBy('tag:team')!, { window: WINDOW });
+    assert.deepEqual(
+      groups.map(({ value, hosts, verdicts }) => [value, hosts, verdicts.ready, verdicts.blocked]),
+      [
+        ['shop', 2, 1, 1],
+        [null, 2, 0, 0],
+      ],
+    );
+    assert.match(
+      groups[0]!.command!,
+      /^aws ec2 .*i-0000000000000000a --region eu-west-1 --http-tokens required/,
+    );
+    assert.equal(parseGroupBy('colour'), null);
+  });
+
+  it('overview: calls of the window, verdicts, hosts gone silent', async () => {
+    const overview = await insight.overview({ window: WINDOW });
+    hostModel.overview.parse(overview);
+    assert.deepEqual(overview.calls, { v1: 3, v2: 2, credentials_over_v1: 1, rejected_v1: 0 });
+    assert.deepEqual(
+      [overview.offenders, overview.hosts.silent, overview.silent_hosts[0]!.id],
+      [2, 1, OTHER.id],
+    );
+  });
+
+  it("the cloud's count: agreeing changes nothing, more than was seen makes a ready host unproven", async () => {
+    const { insight, store } = await fleet();
+    const count = (hostId: string, noToken: number) => ({
+      hostId,
+      startUs: NOW_US - 4 * HOUR_US,
+      endUs: NOW_US,
+      noToken,
+      noTokenRejected: null,
+    });
+    await store.putCloudCounts([count(READY.id, 0), count(BAD.id, 2), count('i-unknown', 1)]);
+    assert.equal((await insight.host(READY.id, { window: WINDOW }))!.verdict, 'ready');
+    await store.putCloudCounts([count(READY.id, 1)]);
+    assert.equal((await insight.host(READY.id, { window: WINDOW }))!.verdict, 'unproven');
+    assert.deepEqual(
+      (await insight.reconciliation({ window: WINDOW })).map(({ id, name, result }) => [id, name, result]),
+      [
+        [READY.id, 'ready-1', 'cloud_saw_more'],
+        ['i-unknown', null, 'cloud_saw_more'],
+        [BAD.id, 'bad-1', 'agrees'],
+      ],
+    );
+  });
+});
+
+const run = promisify(execFile);
+const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
+const command = (...args: string[]) =>
+  run(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args]);
+
+describe('the commands, beside a collector', () => {
+  it('readiness: a table without control characters, JSON, one host, groups', async () => {
+    const { dataDir, insight } = await fleet();
+    const table = (await command('readiness', '--data-dir', dataDir)).stdout;
+    assert.doesNotMatch(table.replaceAll('\n', ''), /\p{Cc}/u);
+    assert.match(table, /bad-1 \(i-0000000000000000b\) .*blocked/);
+    assert.match(table, /\$ aws ec2 modify-instance-metadata-options --instance-id i-0000000000000000a/);
+    const one = JSON.parse(
+      (await command('readiness', '--json', '--host', 'bad-1', '--data-dir', dataDir)).stdout,
+    );
+    assert.deepEqual([one.length, one[0].readiness.verdict], [1, 'blocked']);
+    const groups = (await command('readiness', '--group-by', 'region', '--data-dir', dataDir)).stdout;
+    assert.match(groups, /eu-west-1 +2 +1 +0/);
+    await assert.rejects(command('readiness', '--host', 'nobody', '--data-dir', dataDir), { code: 1 });
+    await assert.rejects(command('readiness', '--group-by', 'colour', '--data-dir', dataDir), { code: 2 });
+    const hosts = await insight.readiness({ window: WINDOW });
+    for (const columns of [10, 80, 300]) {
+      for (const line of readinessTable(hosts, columns).split('\n')) {
+        const isCommand = line.startsWith('    $ ');
+        assert.ok(isCommand || [...line].length <= Math.min(160, Math.max(80, columns)), line);
+      }
+    }
+    assert.match(groupsTable([], 'region', 80), /No host/);
+    assert.match(reconciliationTable([]), /No count/);
+  });
+
+  it('reconcile: stores beside the running collector, says who disagrees, and leaves nothing of a bad file', async () => {
+    const { dataDir, insight, store } = await fleet();
+    const good = join(dataDir, 'counts.csv');
+    const instances = join(dataDir, 'instances.json');
+    const bad = join(dataDir, 'bad.json');
+    const span = `${ago(4 * HOUR_US)},${ago(0)}`;
+    writeFileSync(
+      good,
+      `instance_id,start,end,metadata_no_token\n${READY.id},${span},0\n${BAD.id},${span},3\n`,
+    );
+    const options = { HttpTokens: 'required', HttpPutResponseHopLimit: 1 };
+    writeFileSync(
+      instances,
+      JSON.stringify({ Reservations: [{ Instances: [{ InstanceId: READY.id, MetadataOptions: options }] }] }),
+    );
+    writeFileSync(bad, '{"MetricDataResults": [');
+    await assert.rejects(command('reconcile', good, bad, '--data-dir', dataDir), {
+      code: 1,
+      stderr: /bad\.json/,
+    });
+    assert.deepEqual(await store.cloudCounts(WINDOW, null), []);
+    const { stdout, stderr } = await command('reconcile', good, instances, '--data-dir', dataDir);
+    assert.match(stderr, /Stored 2 counts and the metadata options of 1 instances/);
+    assert.match(stdout, /bad-1 \(i-0000000000000000b\) +CLOUD SAW MORE +3 +2 +1 +4/);
+    assert.match(stdout, /ready-1 .*agrees/);
+    assert.equal((await insight.host(READY.id, { window: WINDOW }))!.verdict, 'enforced');
+    await assert.rejects(command('reconcile', '--data-dir', dataDir), { code: 2, stderr: /FILE is missing/ });
+    await assert.rejects(command('reconcile', join(dataDir, 'none'), '--data-dir', dataDir), { code: 1 });
+  });
+});

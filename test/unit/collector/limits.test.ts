@@ -1,0 +1,97 @@
+/** Too much, too fast, or a store too slow: back-pressure, and nothing dropped. */
+import assert from 'node:assert/strict';
+import { afterEach, test } from 'node:test';
+import fc from 'fast-check';
+import { Backlog } from '../../../collector/ingest/backlog.ts';
+import { RateLimit } from '../../../collector/ingest/rate_limit.ts';
+import { makeCall } from '../../support/collector/calls.ts';
+import { acknowledged, Bench } from '../../support/collector/in_process.ts';
+import { MemoryStore } from '../../support/collector/memory_store.ts';
+import { eventually, range } from '../../support/collector/stored.ts';
+
+const bench = new Bench();
+afterEach(() => bench.end());
+
+test('whoever waits as told never passes more than its rate and one burst', () => {
+  const counts = fc.array(fc.integer({ min: 1, max: 500 }), { minLength: 1, maxLength: 50 });
+  fc.assert(
+    fc.property(counts, fc.integer({ min: 1, max: 1000 }), (takes, perSecond) => {
+      let now = 0;
+      let passed = 0;
+      const limit = new RateLimit(perSecond, now);
+      for (const count of takes) {
+        assert.ok(passed <= perSecond * (1 + now / 1000) + 1e-6);
+        passed += count;
+        now += limit.take(count, now);
+      }
+    }),
+  );
+});
+
+test('too much from all agents together: everybody waits, and is told once when half of it is stored', () => {
+  const backlog = new Backlog(100);
+  const resumed: string[] = [];
+  const resume = () => resumed.push('one');
+  backlog.add(100);
+  assert.ok(!backlog.isFull(resume), 'the bound itself is allowed');
+  backlog.add(1);
+  assert.ok(backlog.isFull(resume) && backlog.isFull(resume));
+  const gone = () => resumed.push('gone');
+  assert.ok(backlog.isFull(gone));
+  backlog.forget(gone);
+  backlog.remove(50);
+  assert.deepEqual(resumed, []);
+  backlog.remove(1);
+  backlog.remove(50);
+  assert.deepEqual([resumed, backlog.bytes], [['one'], 0]);
+});
+
+test('an agent that is too fast is made to wait, and loses nothing', async () => {
+  const door = await bench.door({ limits: { recordsPerSecond: 1000 } });
+  const outbox = bench.outbox(door.url, { heartbeatMs: 1000 });
+  const began = performance.now();
+  for (const number of range(0, 3000)) outbox.call(makeCall({ 'url.path': `/${number}` }));
+  await eventually('all acknowledged', () => acknowledged(outbox) === 3000);
+  const seconds = (performance.now() - began) / 1000;
+  // The first second's worth is free, and the last batches come before their time is up.
+  assert.ok(seconds > 0.5, `${seconds} s for 3000 records at 1000 a second`);
+  assert.ok(door.ingest.counters()['held_back']! > 0);
+  assert.deepEqual(door.store.numbers, range(0, 3000));
+  assert.equal(outbox.counters()['uplink']!['connections'], 1, 'waiting is not silence');
+});
+
+test('a store that takes 200 ms a transaction: the spool grows, the memory does not', async () => {
+  const store = new MemoryStore();
+  store.writeMs = 200;
+  const door = await bench.door({ store });
+  const outbox = bench.outbox(door.url, { heartbeatMs: 1000 });
+  await eventually('connected', () => outbox.counters()['uplink']!['connected'] === 1);
+  const before = process.memoryUsage();
+  for (const number of range(0, 12_000)) {
+    outbox.call(makeCall({ 'url.path': `/${number}` }));
+    if (number % 200 === 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+  const after = process.memoryUsage();
+  const waiting = 12_000 - acknowledged(outbox);
+  assert.ok(waiting > 5000, `${waiting} calls wait in the spool`);
+  const grownMb = (after.external + after.arrayBuffers - before.external - before.arrayBuffers) / 1e6;
+  assert.ok(grownMb < 24, `${grownMb} MB more outside the heap`);
+  assert.ok(door.ingest.counters()['backlog_bytes']! < 8 * 1024 * 1024);
+  store.writeMs = 0;
+  await eventually('all acknowledged', () => acknowledged(outbox) === 12_000);
+  assert.deepEqual(store.numbers, range(0, 12_000));
+});
+
+test('a store that fails for a while: refused as unavailable, and everything delivered once after', async () => {
+  const store = new MemoryStore();
+  const door = await bench.door({ store });
+  store.fault = new Error('disk full');
+  const outbox = bench.outbox(door.url);
+  for (const number of range(0, 300)) outbox.call(makeCall({ 'url.path': `/${number}` }));
+  await eventually('refused', () => door.writer.counters()['failed_transactions']! > 0);
+  store.fault = null;
+  await eventually('all acknowledged', () => acknowledged(outbox) === 300);
+  assert.deepEqual(store.numbers, range(0, 300));
+});

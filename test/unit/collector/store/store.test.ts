@@ -1,0 +1,339 @@
+/** What a store keeps and gives back, through its threads. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, test } from 'node:test';
+import { HOUR_US } from '../../../../collector/contract/window.ts';
+import { openForWriting } from '../../../../collector/store/sqlite/database.ts';
+import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
+import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
+import { ThreadedStore } from '../../../../collector/store/sqlite/threaded_store.ts';
+import type { Store } from '../../../../collector/store/store.ts';
+import { toTimestamp } from '../../../../collector/store/time.ts';
+import type { Heartbeat } from '../../../../protocol/records.ts';
+import { makeCall } from '../../../support/collector/calls.ts';
+import { Bench } from '../../../support/collector/in_process.ts';
+import {
+  ALL,
+  ALL_CALLS,
+  call,
+  callerOf,
+  EVER,
+  host,
+  program,
+  report,
+  rollup,
+  stream,
+} from '../../../support/collector/store/records.ts';
+
+const bench = new Bench();
+afterEach(() => bench.end());
+
+const NOON_US = Date.UTC(2026, 10, 1, 12) * 1000;
+const A = host('a');
+const B = host('b');
+
+function open(dataDir = bench.directory()): { dataDir: string; store: Store } {
+  const store = openStore(dataDir);
+  bench.atEnd(() => store.close());
+  return { dataDir, store };
+}
+
+async function idOf(store: Store, executable: string): Promise<string> {
+  const totals = await store.identityTotals(ALL);
+  return totals.find(({ identity }) => identity.executable === executable)!.identity.id;
+}
+
+test('a batch is stored once, a record is stored once, and a gap in the numbers stores nothing', async () => {
+  const { store } = open();
+  const next = stream(A);
+  const first = next(
+    call(NOON_US),
+    rollup(NOON_US, NOON_US + 9, [{ count: 5 }]),
+    report(A.id, NOON_US, NOON_US + 1),
+  );
+  assert.deepEqual(await store.write([first]), [{ result: 'stored', lastSeq: 1, records: 3, duplicates: 0 }]);
+  assert.deepEqual(await store.write([first]), [{ result: 'known', lastSeq: 1, records: 0, duplicates: 0 }]);
+  const again = { ...next(...first.records, call(NOON_US + 1)), stream: randomUUID(), seq: 1 };
+  const ahead = { ...next(call(NOON_US + 2)), seq: 9 };
+  assert.deepEqual(await store.write([again, ahead]), [
+    { result: 'stored', lastSeq: 1, records: 1, duplicates: 3 },
+    { result: 'ahead', lastSeq: 1, records: 0, duplicates: 0 },
+  ]);
+  assert.equal(await store.lastSeq(first.stream, A.id), 1);
+  assert.equal(await store.lastSeq(first.stream, B.id), null);
+  assert.equal(await store.lastSeq(randomUUID(), A.id), 0);
+  const [totals] = await store.identityTotals(ALL);
+  assert.deepEqual(
+    totals!.kinds.map(({ version, count }) => [version, count]).sort(),
+    [
+      [1, 2],
+      [2, 5],
+    ],
+    'what came twice is counted once',
+  );
+  assert.equal((await store.statistics()).calls, 2);
+});
+
+test('a call comes back as it was sent', async () => {
+  const { store } = open();
+  const sent = makeCall({
+    'url.query': 'a=1&b=%00',
+    'user_agent.original': 'Boto3/1.9 "x" \u{1f600}',
+    duration_ms: null,
+    'imds.role': 'röle',
+    time: toTimestamp(NOON_US + 123),
+    host: A,
+  });
+  const { process, container, k8s, systemd, host: _, ...rest } = sent;
+  const { 'attribution.method': _method, 'attribution.confidence': _confidence, ...body } = rest;
+  await store.write([stream(A, [callerOf(sent)])({ kind: 'call', caller: 0, call: body })]);
+  assert.deepEqual((await store.calls(ALL_CALLS, 10, null)).calls, [sent]);
+});
+
+test('raw calls: newest first, page by page, by workload, host, version, category, outcome, path', async () => {
+  const { store } = open();
+  const callers = [program('curl'), program('aws')];
+  const records = Array.from({ length: 60 }, (_, index) =>
+    call(
+      NOON_US + Math.floor(index / 2), // two of each time
+      {
+        'url.path': `/p/${index % 5}_%`,
+        'imds.version': index % 3 === 0 ? 2 : 1,
+        'imds.category': index % 4 === 0 ? 'credentials' : 'metadata',
+        outcome: index % 10 === 0 ? 'reset' : 'answered',
+      },
+      index % 2,
+    ),
+  );
+  await store.write([stream(A, callers)(...records.slice(0, 40)), stream(B, callers)(...records.slice(40))]);
+  const filters = [
+    {},
+    { identities: [await idOf(store, '/usr/bin/aws')] },
+    { hosts: [A.id] },
+    { hosts: [A.id, B.id], version: 2 as const },
+    { categories: ['credentials' as const], outcomes: ['answered' as const] },
+    { path: 'P/3_%' },
+    { window: { sinceUs: EVER.sinceUs, untilUs: NOON_US + 10 } },
+  ];
+  const sizes: number[] = [];
+  for (const filter of filters) {
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const page = await store.calls({ ...ALL_CALLS, ...filter }, 7, cursor);
+      seen.push(...page.calls.map(({ time, id }) => `${time} ${id}`));
+      cursor = page.next;
+    } while (cursor !== null);
+    assert.deepEqual(seen, [...seen].sort().reverse(), 'newest first');
+    assert.equal(new Set(seen).size, seen.length);
+    sizes.push(seen.length);
+  }
+  assert.deepEqual(sizes, [60, 30, 40, 20, 12, 12, 20]);
+  for (const none of [{ identities: [] }, { hosts: ['i-unknown'] }, { path: 'p/3x%' }, { categories: [] }]) {
+    assert.deepEqual(await store.calls({ ...ALL_CALLS, ...none }, 7, null), { calls: [], next: null });
+  }
+  await assert.rejects(store.calls(ALL_CALLS, 7, 'x'), RangeError);
+});
+
+test('paths are listed up to a bound, the rest is one line that loses no call', async () => {
+  const { store } = open();
+  const next = stream(A);
+  const paths = Array.from({ length: 130 }, (_, index) => `/${index}`);
+  await store.write([next(...paths.map((path) => call(NOON_US, { 'url.path': path })))]);
+  await store.write([next(call(NOON_US + 5, { 'url.path': '/7' }), call(NOON_US, { 'url.path': null }))]);
+  await store.write([next(call(NOON_US, { 'url.path': `/${'x'.repeat(600)}` }))]);
+  const listed = await store.pathsV1(await idOf(store, '/usr/bin/curl'), 1000);
+  assert.equal(listed.length, 101);
+  assert.deepEqual(listed[0], { path: '/7', count: 2, lastUs: NOON_US + 5 });
+  assert.deepEqual(listed.at(-1), { path: null, count: 32, lastUs: NOON_US });
+});
+
+test('hosts, their last heartbeat, and the processes of a workload, latest first', async () => {
+  const { store } = open();
+  const beat = (hostId: string, version: string): Heartbeat => ({
+    time: toTimestamp(NOON_US),
+    host_id: hostId,
+    agent_version: version,
+    started: toTimestamp(NOON_US),
+    counters: {},
+    coverage: { live: true, sources: ['any'] },
+    attribution: { method: 'ebpf', reason: null },
+    agent: { cpu_percent: 1, memory_bytes: 1 },
+    spool: { bytes: 0, records: 0, overflowed: {} },
+  });
+  await Promise.all([
+    store.heartbeat(beat(B.id, '1'), NOON_US + 1),
+    store.heartbeat(beat(B.id, '2'), NOON_US + 2),
+  ]);
+  const older = makeCall();
+  const newer = makeCall({ process: { ...older.process!, pid: 99 } });
+  const next = stream(A, [callerOf(older), callerOf(newer)]);
+  await store.write([next(call(NOON_US + 7, {}, 1), call(NOON_US + 3, {}, 0))]);
+  const hosts = (await store.hosts()).sort((a, b) => (a.facts.id < b.facts.id ? -1 : 1));
+  assert.deepEqual(
+    hosts.map(({ facts, firstUs, lastUs, heartbeat }) => [
+      facts,
+      firstUs,
+      lastUs,
+      heartbeat?.heartbeat.agent_version,
+      heartbeat?.receivedUs,
+    ]),
+    [
+      [A, NOON_US + 3, NOON_US + 7, undefined, undefined],
+      [{ id: B.id, name: B.id }, NOON_US + 1, NOON_US + 1, '2', NOON_US + 2],
+    ],
+  );
+  const id = await idOf(store, '/usr/bin/curl');
+  const processes = await store.callers(id, 10);
+  assert.deepEqual(
+    processes.map(({ facts, hostId, lastUs }) => [facts.process!.pid, hostId, lastUs]),
+    [
+      [99, A.id, NOON_US + 7],
+      [older.process!.pid, A.id, NOON_US + 3],
+    ],
+  );
+  assert.equal((await store.callers(id, 1)).length, 1);
+  assert.deepEqual(
+    (await store.identities([id, 'ffffffffffffffff'])).map(({ executable }) => executable),
+    ['/usr/bin/curl'],
+  );
+});
+
+test('what nobody can name is a workload of its host and source address', async () => {
+  const { store } = open();
+  const nobody = callerOf(
+    makeCall({ process: null, 'attribution.method': 'none', 'attribution.confidence': 'none' }),
+  );
+  await store.write([
+    stream(A, [nobody])(call(NOON_US), call(NOON_US, { 'source.address': '10.1.0.9' }), call(NOON_US)),
+    stream(B, [nobody])(call(NOON_US)),
+  ]);
+  const totals = await store.identityTotals(ALL);
+  assert.deepEqual(
+    totals.map(({ identity, kinds }) => [identity.hostId, identity.sourceAddress, kinds[0]!.count]).sort(),
+    [
+      [A.id, '10.0.0.5', 2],
+      [A.id, '10.1.0.9', 1],
+      [B.id, '10.0.0.5', 1],
+    ],
+  );
+});
+
+test('the cloud counts: replaced by host and start, and held against what was answered', async () => {
+  const { store } = open();
+  const count = {
+    hostId: A.id,
+    startUs: NOON_US,
+    endUs: NOON_US + HOUR_US,
+    noToken: 3,
+    noTokenRejected: null,
+  };
+  await store.putCloudCounts([count, { ...count, hostId: B.id }]);
+  await store.putCloudCounts([{ ...count, noToken: 4, noTokenRejected: 1 }]);
+  assert.deepEqual(await store.cloudCounts({ sinceUs: NOON_US, untilUs: NOON_US + 1 }, [A.id]), [
+    { ...count, noToken: 4, noTokenRejected: 1 },
+  ]);
+  assert.equal((await store.cloudCounts({ sinceUs: 0, untilUs: NOON_US }, null)).length, 0);
+  const instance = { hostId: A.id, httpTokens: 'optional' as const, hopLimit: 2, suppliedUs: NOON_US };
+  await store.putCloudInstances([{ ...instance, hopLimit: 1 }]);
+  await store.putCloudInstances([instance]);
+  assert.deepEqual(await store.cloudInstances(), [instance]);
+  await store.write([
+    stream(A)(
+      call(NOON_US),
+      call(NOON_US + HOUR_US - 1),
+      call(NOON_US, { 'http.response.status_code': 401 }),
+      call(NOON_US, { 'http.response.status_code': null, outcome: 'unanswered' }),
+      call(NOON_US, { 'imds.version': 2 }),
+      call(NOON_US + HOUR_US),
+    ),
+    stream(B)(call(NOON_US)),
+  ]);
+  const spans = [0, 1, 2].map((hour) => ({
+    sinceUs: NOON_US + hour * HOUR_US,
+    untilUs: NOON_US + (hour + 1) * HOUR_US,
+  }));
+  assert.deepEqual(await store.answeredV1(A.id, spans), [2, 1, 0]);
+});
+
+test('kinds are bounded: past that, new roles and user agents are counted without them and kept on the calls', async () => {
+  const dataDir = bench.directory();
+  const database = openForWriting(dataDir, FINDINGS);
+  database.exec(`INSERT INTO kinds (key, class, category, outcome, last_us)
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 19995)
+    SELECT 'made ' || n, 1, 'other', 'answered', 0 FROM number`);
+  database.close();
+  const { store } = open(dataDir);
+  const records = Array.from({ length: 20 }, (_, index) =>
+    call(NOON_US, { 'user_agent.original': `agent ${index}` }),
+  );
+  await store.write([stream(A)(...records)]);
+  const { kinds } = (await store.identityTotals(ALL))[0]!;
+  assert.equal(kinds.length, 6);
+  assert.equal(kinds.find(({ userAgent }) => userAgent === null)!.count, 15);
+  const { calls } = await store.calls(ALL_CALLS, 100, null);
+  assert.ok(calls.every((found) => found['user_agent.original']?.startsWith('agent ')));
+});
+
+test('one collector a data_dir; a reader beside it goes on', async () => {
+  const { dataDir, store } = open();
+  assert.throws(() => openStore(dataDir), /A collector runs on/);
+  await store.close();
+  const again = openStore(dataDir);
+  await again.close();
+});
+
+test('a failed transaction rejects with nothing stored, and the next one goes through', async () => {
+  const { store } = open();
+  const next = stream(A);
+  // Its batch names one caller only.
+  await assert.rejects(store.write([next(call(NOON_US), call(NOON_US, {}, 3))]));
+  assert.deepEqual(await store.identityTotals(ALL), []);
+  const good = stream(A)(call(NOON_US));
+  assert.equal((await store.write([good]))[0]!.result, 'stored');
+});
+
+test('a thread that dies rejects what it was asked, is told of, and is started again', async () => {
+  const dataDir = bench.directory();
+  const lost: string[] = [];
+  const file = join(dataDir, FINDINGS.file);
+  writeFileSync(
+    file,
+    'something that no thread can open, longer than a header of a database would have to be'.repeat(20),
+  );
+  const store = new ThreadedStore({
+    dataDir,
+    threadLost: ({ message }) => lost.push(message),
+    release: () => {},
+  });
+  bench.atEnd(() => store.close());
+  await assert.rejects(store.statistics(), /damaged/);
+  await assert.rejects(store.write([stream(A)(call(NOON_US))]), /damaged/);
+  // A thread may die of it before it is asked anything, and once more when it is asked.
+  const died = lost.length;
+  assert.ok(died >= 2);
+  rmSync(file);
+  openForWriting(dataDir, FINDINGS).close();
+  await store.write([stream(A)(call(NOON_US))]);
+  assert.equal((await store.statistics()).calls, 1);
+  assert.equal(lost.length, died);
+});
+
+test('a long question does not hold up writing', async () => {
+  const { store } = open();
+  const next = stream(A);
+  for (let part = 0; part < 5; part += 1) {
+    await store.write([next(...Array.from({ length: 4000 }, () => call(NOON_US)))]);
+  }
+  let answered = 0;
+  const path = 'nothing like it';
+  const questions = Array.from({ length: 20 }, async () => {
+    await store.calls({ ...ALL_CALLS, path }, 1, null);
+    answered += 1;
+  });
+  await store.write([next(call(NOON_US))]);
+  assert.ok(answered < 20, `${answered} of 20 questions were answered before the batch was stored`);
+  await Promise.all(questions);
+});

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { unixSocketAddress } from '../../../systemd_notify/notify_socket.ts';
+import { ServiceManager, type ServiceState } from '../../../systemd_notify/service_manager.ts';
+import { ManagerSocket } from '../../support/systemd_notify/manager_socket.ts';
+
+const well: ServiceState = { status: 'well', stuck: null };
+
+function recording(watchdogMs: number | null) {
+  const sent: string[] = [];
+  const said: string[] = [];
+  const manager = new ServiceManager({
+    send: (text) => {
+      sent.push(text);
+      return null;
+    },
+    watchdogMs,
+    log: { warn: (message: unknown) => said.push(String(message)) },
+  });
+  const pings = () => sent.filter((text) => text === 'WATCHDOG=1').length;
+  return { manager, sent, said, pings };
+}
+
+describe("the service manager's socket", () => {
+  it('an address is a path or an abstract name, and nothing else', () => {
+    assert.deepEqual(unixSocketAddress('/run/n'), Buffer.from('\x01\0/run/n\0', 'latin1'));
+    assert.deepEqual(unixSocketAddress('@a/b'), Buffer.from('\x01\0\0a/b', 'latin1'));
+    for (const other of ['', '/', '@', 'run/n', 'vsock:2:9999', '/a\0b', `/${'x'.repeat(107)}`]) {
+      assert.equal(unixSocketAddress(other), null, other);
+    }
+    assert.equal(unixSocketAddress(`@${'x'.repeat(107)}`)?.length, 110);
+    assert.equal(unixSocketAddress(`/${'x'.repeat(106)}`)?.length, 110);
+  });
+
+  for (const kind of ['path', 'abstract'] as const) {
+    it(`is told over a real one (${kind}), and those that we start are not given it`, async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'notify-'));
+      const address = kind === 'path' ? join(directory, 'n') : `@imdswatch-test-${randomUUID()}`;
+      const socket = new ManagerSocket(address);
+      try {
+        const env = {
+          NOTIFY_SOCKET: address,
+          WATCHDOG_USEC: '60000',
+          WATCHDOG_PID: String(process.pid),
+          PATH: '/bin',
+        };
+        const manager = ServiceManager.fromEnvironment(env, { warn: assert.fail });
+        assert.deepEqual(env, { PATH: '/bin' });
+        manager.ready('on\nfire=1');
+        manager.follow(() => well);
+        const told = await socket.until(/^WATCHDOG=1$/);
+        // On a slow machine a second sign of progress may have come by now.
+        assert.deepEqual(told.slice(0, 3), ['READY=1\nSTATUS=on fire=1', 'STATUS=well', 'WATCHDOG=1']);
+        await socket.until(/^WATCHDOG=1$/, 1000);
+        manager.stopping();
+        assert.ok((await socket.until(/^STOPPING=1/)).at(-1)!.startsWith('STOPPING=1'));
+        manager.close();
+        assert.equal(manager.counters()['not_told'], 0);
+      } finally {
+        socket.close();
+        rmSync(directory, { recursive: true });
+      }
+    });
+  }
+
+  it('one that nobody listens at is counted and said once, and nothing else happens', () => {
+    const said: string[] = [];
+    const log = { warn: (message: unknown) => said.push(String(message)) };
+    const manager = ServiceManager.fromEnvironment({ NOTIFY_SOCKET: `/nonexistent-${randomUUID()}` }, log);
+    manager.ready('a');
+    manager.status('b');
+    assert.equal(manager.counters()['not_told'], 2);
+    assert.equal(said.length, 1);
+    const strange = ServiceManager.fromEnvironment({ NOTIFY_SOCKET: 'vsock:2:9999' }, log);
+    assert.equal(strange.isListening, false);
+    assert.match(said[1] ?? '', /vsock:2:9999/);
+  });
+
+  it('without a manager there is nothing to do', async () => {
+    const manager = ServiceManager.fromEnvironment({ WATCHDOG_USEC: '1000' }, { warn: assert.fail });
+    manager.ready('a');
+    manager.follow(() => assert.fail('asked'));
+    manager.stopping();
+    await sleep(10);
+    assert.deepEqual(manager.counters(), { told: 0, not_told: 0, watchdog_told: 0, watchdog_withheld: 0 });
+  });
+
+  it("another process's watchdog is not ours", async () => {
+    const socket = new ManagerSocket(`@imdswatch-test-${process.pid}-other`);
+    const manager = ServiceManager.fromEnvironment(
+      { NOTIFY_SOCKET: `@imdswatch-test-${process.pid}-other`, WATCHDOG_USEC: '30000', WATCHDOG_PID: '1' },
+      { warn: assert.fail },
+    );
+    manager.follow(() => well);
+    await sleep(60);
+    manager.close();
+    assert.deepEqual(socket.received(), ['STATUS=well']);
+    socket.close();
+  });
+});
+
+describe('the watchdog', () => {
+  it('is told three times per interval at least, while there is progress', async () => {
+    const { manager, pings } = recording(150);
+    manager.follow(() => well);
+    await sleep(400);
+    manager.close();
+    const told = pings();
+    assert.ok(told >= 4, `${told} in 400 ms of 150`);
+    await sleep(120);
+    assert.equal(pings(), told);
+  });
+
+  it('is not told while a state says why there is none, nor when it throws; then again', async () => {
+    const { manager, sent, said, pings } = recording(30);
+    let state: () => ServiceState = () => ({ status: 'x', stuck: 'the capture is not live' });
+    manager.follow(() => state());
+    await sleep(60);
+    state = () => {
+      throw new Error('no store');
+    };
+    await sleep(60);
+    assert.equal(pings(), 0);
+    assert.ok(manager.counters()['watchdog_withheld']! >= 4);
+    assert.deepEqual(sent, ['STATUS=Stuck: the capture is not live', 'STATUS=Stuck: no store']);
+    assert.equal(said.length, 2);
+    state = () => well;
+    await sleep(60);
+    manager.close();
+    assert.ok(pings() > 0);
+  });
+
+  it('is not told while an answer is waited for, and is when it comes', async () => {
+    const { manager, pings } = recording(30);
+    const answer = Promise.withResolvers<ServiceState>();
+    manager.follow(() => answer.promise);
+    await sleep(100);
+    assert.equal(pings(), 0);
+    answer.resolve(well);
+    await sleep(5);
+    assert.ok(pings() >= 1);
+    manager.close();
+  });
+});

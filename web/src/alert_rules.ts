@@ -1,0 +1,10 @@
+/** The names of the alert rules, for the list of destinations and for the form of a new one. */
+import type { AlertRule } from '../../collector/contract/administration.ts';
+
+export const ALERT_RULES: Record<AlertRule, string> = {
+  new_offender: 'New offender',
+  credentials_over_v1: 'Credentials over IMDSv1',
+  host_not_ready: 'Host no longer ready',
+  host_silent: 'Host silent',
+  coverage_lost: 'Coverage lost',
+};

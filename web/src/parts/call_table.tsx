@@ -1,0 +1,101 @@
+/** Single calls, one a row. */
+
+import type { ServedCall } from '../../../collector/contract/served_call.ts';
+import { Ago, Clock } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
+import { Tag, type Tone } from './badge.tsx';
+import { PathText } from './path_text.tsx';
+import { type Column, Table } from './table.tsx';
+import './call_table.css';
+
+interface Props {
+  caption: string;
+  calls: ServedCall[];
+  /** `3 min ago`, and not the time of day. */
+  relative?: boolean;
+  /** Whose calls they are, where they are not all of one. */
+  withCaller?: boolean;
+}
+
+export function CallTable({ caption, calls, relative = false, withCaller = false }: Props) {
+  const columns: Column<ServedCall>[] = [
+    { label: 'Time', cell: ({ time }) => (relative ? <Ago at={time} /> : <Clock at={time} />) },
+    { label: 'Version', cell: (call) => <VersionTag call={call} /> },
+    {
+      label: 'Request',
+      heading: true,
+      cell: (call) => (
+        <code class="request" title={call['url.path'] ?? undefined}>
+          {call['http.request.method'] ?? '?'}{' '}
+          <PathText
+            text={`${call['url.path'] ?? '?'}${call['url.query'] === null ? '' : `?${call['url.query']}`}`}
+          />
+        </code>
+      ),
+    },
+    { label: 'Answer', cell: (call) => <AnswerOf call={call} /> },
+    ...(withCaller
+      ? [
+          {
+            label: 'Caller',
+            cell: (call: ServedCall) => (
+              <a href={`/offenders/${call.offender}`} title={callerName(call)}>
+                {fileName(callerName(call))}
+              </a>
+            ),
+          },
+        ]
+      : []),
+    {
+      label: 'Host',
+      only: 'medium',
+      cell: ({ host }) => <a href={`/hosts/${urlPart(host.id)}`}>{host.name}</a>,
+    },
+    {
+      label: 'User agent',
+      only: withCaller ? 'widest' : 'wide',
+      cell: (call) => (
+        <span class="agent">{call['user_agent.original'] ?? <span class="quiet">none</span>}</span>
+      ),
+    },
+  ];
+  return <Table caption={caption} columns={columns} rows={calls} rowKey={({ id }) => id} />;
+}
+
+export function callerName({ process, 'source.address': address }: ServedCall): string {
+  return process === null ? address : (process.script ?? process['executable.path'] ?? process.name);
+}
+
+/** A path's last part: the request is what needs the room. */
+function fileName(name: string): string {
+  return name.startsWith('/') ? name.slice(name.lastIndexOf('/') + 1) || name : name;
+}
+
+function VersionTag({ call }: { call: ServedCall }) {
+  const version = call['imds.version'];
+  if (version === null) return <Tag>–</Tag>;
+  if (version === 2) return <Tag tone="good">v2</Tag>;
+  const handedOut = call['imds.category'] === 'credentials' && isSuccess(call);
+  return handedOut ? (
+    <Tag tone="critical" title="Role credentials were returned without a token">
+      v1 credentials
+    </Tag>
+  ) : (
+    <Tag tone="high">v1</Tag>
+  );
+}
+
+function isSuccess(call: ServedCall): boolean {
+  const status = call['http.response.status_code'];
+  return status !== null && status >= 200 && status < 300;
+}
+
+function AnswerOf({ call }: { call: ServedCall }) {
+  const status = call['http.response.status_code'];
+  const tone: Tone = status === 401 ? 'violet' : 'neutral';
+  return status === null ? (
+    <span class="quiet">{call.outcome}</span>
+  ) : (
+    <Tag tone={tone}>{String(status)}</Tag>
+  );
+}

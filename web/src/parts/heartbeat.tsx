@@ -1,0 +1,104 @@
+/** The agent's own state as it last told it: every stage's counters, those that stand for a loss marked. */
+
+import type { HostDetail } from '../../../collector/contract/host.ts';
+import type { StageCounters } from '../../../protocol/records.ts';
+import { bytes, count } from '../format.ts';
+import { isLoss } from '../losses.ts';
+import { Ago, When } from '../time.tsx';
+import { Tag } from './badge.tsx';
+import { Facts, Panel } from './panel.tsx';
+import { Empty } from './states.tsx';
+import { Table } from './table.tsx';
+import './heartbeat.css';
+
+type Heartbeat = NonNullable<HostDetail['heartbeat']>;
+
+interface CounterRow {
+  stage: string;
+  name: string;
+  value: number;
+  loss: boolean;
+}
+
+function rowsOf(counters: StageCounters): CounterRow[] {
+  return Object.entries(counters).flatMap(([stage, values]) =>
+    Object.entries(values).map(([name, value]) => ({
+      stage,
+      name,
+      value,
+      loss: value > 0 && isLoss(stage, name),
+    })),
+  );
+}
+
+export function HeartbeatPanel({ heartbeat }: { heartbeat: Heartbeat | null }) {
+  if (heartbeat === null) {
+    return (
+      <Panel title="Agent" class="heartbeat">
+        <Empty title="No heartbeat was received yet." />
+      </Panel>
+    );
+  }
+  const overflowed = Object.entries(heartbeat.spool.overflowed).filter(([, records]) => records > 0);
+  const rows = rowsOf(heartbeat.counters);
+  const lost = rows.filter(({ loss }) => loss);
+  return (
+    <Panel title="Agent" class="heartbeat" aside={<Ago at={heartbeat.time} />}>
+      <Facts
+        facts={[
+          ['Version', heartbeat.agent_version],
+          ['Running since', <When key="started" at={heartbeat.started} />],
+          ['Capture', heartbeat.coverage.live ? 'live' : <Tag tone="critical">not live</Tag>],
+          ['Capture sources', heartbeat.coverage.sources.join(', ')],
+          ['Attribution', heartbeat.attribution.method],
+          ['Attribution note', heartbeat.attribution.reason],
+          ['CPU', `${heartbeat.agent.cpu_percent.toFixed(1)} % of one core`],
+          ['Memory', bytes(heartbeat.agent.memory_bytes)],
+          [
+            'Waiting in the spool',
+            `${count(heartbeat.spool.records)} records, ${bytes(heartbeat.spool.bytes)}`,
+          ],
+          [
+            'Lost: spool was full',
+            overflowed.length > 0 && (
+              <Tag tone="high">
+                {overflowed.map(([kind, records]) => `${kind} ${count(records)}`).join(', ')}
+              </Tag>
+            ),
+          ],
+        ]}
+      />
+      <p class="losses">
+        {lost.length === 0 ? (
+          <Tag tone="good">No losses since the agent started</Tag>
+        ) : (
+          lost.map(({ stage, name, value }) => (
+            <Tag key={`${stage}.${name}`} tone="high">{`${stage}.${name} ${count(value)}`}</Tag>
+          ))
+        )}
+      </p>
+      <details>
+        <summary>All counters</summary>
+        <Table
+          caption="All counters of the agent"
+          rows={rows}
+          rowKey={({ stage, name }) => `${stage}.${name}`}
+          rowClass={({ loss }) => (loss ? 'loss' : '')}
+          columns={[
+            { label: 'Stage', cell: ({ stage }) => stage },
+            {
+              label: 'Counter',
+              heading: true,
+              cell: ({ name, loss }) => (
+                <>
+                  <code>{name}</code> {loss && <Tag tone="high">loss</Tag>}
+                </>
+              ),
+            },
+            { label: 'Count', numeric: true, cell: ({ value }) => count(value) },
+          ]}
+        />
+      </details>
+    </Panel>
+  );
+}

@@ -1,0 +1,273 @@
+/** One host: the verdict with its evidence, and the command that follows from it. */
+
+import { useRoute } from 'preact-iso/router';
+import type { HostDetail, Readiness } from '../../../collector/contract/host.ts';
+import { useAnswer } from '../api/answer.ts';
+import { CoverageBar } from '../charts/coverage_bar.tsx';
+import { TimelineChart } from '../charts/timeline.tsx';
+import { count, duration, percent, plural } from '../format.ts';
+import { GAP, SeverityBadge, Tag, VERDICT, VerdictBadge } from '../parts/badge.tsx';
+import { Code } from '../parts/copy.tsx';
+import { HeartbeatPanel } from '../parts/heartbeat.tsx';
+import { Facts, Panel } from '../parts/panel.tsx';
+import { PathText } from '../parts/path_text.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { ScreenHead } from '../shell.tsx';
+import { Ago, When } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
+import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './detail.css';
+import './host.css';
+
+/** Below this clocks differ without anybody being misled. */
+const SKEW_TOLD_SECONDS = 5;
+
+export function HostScreen() {
+  const id = useRoute().params['id']!;
+  const { params } = useUrlState();
+  const days = daysOf(params);
+  const along = query({ days: days === DEFAULT_DAYS ? null : days });
+  const answer = useAnswer<HostDetail>(`/hosts/${urlPart(id)}${query({ days })}`);
+  const host = answer.data;
+  return (
+    <>
+      <ScreenHead
+        title={host?.name ?? id}
+        badge={
+          host && (
+            <>
+              <VerdictBadge verdict={host.verdict} />{' '}
+              {host.state === 'silent' && <Tag tone="medium">Silent</Tag>}
+            </>
+          )
+        }
+        subtitle={
+          host &&
+          [host.name !== host.id && host.id, host.type, host.zone ?? host.region].filter(Boolean).join(' · ')
+        }
+        back={{ href: `/hosts${along}`, label: 'Hosts' }}
+        windowed
+      />
+      <Answered answer={answer} rows={12} tall>
+        {(data) => <Detail host={data} along={along} />}
+      </Answered>
+    </>
+  );
+}
+
+function Detail({ host, along }: { host: HostDetail; along: string }) {
+  const { readiness } = host;
+  return (
+    <div class="detail">
+      <div class="columns">
+        <div>
+          <Verdict host={host} />
+          <Panel title="Coverage" class="coverage-panel">
+            <CoverageBar readiness={readiness} />
+          </Panel>
+          <Panel title="Offenders on this host" class="offenders" flush>
+            <Offenders readiness={readiness} along={along} />
+          </Panel>
+          <Panel title="Gaps" class="gaps" flush>
+            <Gaps readiness={readiness} />
+          </Panel>
+          <Panel title="Calls over time" class="calls">
+            <TimelineChart timeline={host.timeline} label={`IMDSv1 calls of ${host.name} over time`} />
+          </Panel>
+        </div>
+        <div>
+          <Panel title="Evidence" class="evidence">
+            <Evidence readiness={readiness} />
+          </Panel>
+          <Panel title="Host details" class="who">
+            <Facts
+              facts={[
+                ['ID', <code key="id">{host.id}</code>],
+                ['Account', host.account],
+                ['Region', host.region],
+                ['Zone', host.zone],
+                ['Instance type', host.type],
+                ['AMI', host.image_id && <code>{host.image_id}</code>],
+                ...Object.entries(host.tags).map(([key, value]): [string, string] => [`Tag ${key}`, value]),
+                ['Agent', host.agent_version],
+                ['Attribution', host.attribution_method],
+                ['First seen', <When key="first" at={host.first_seen} />],
+                ['Last seen', <Ago key="last" at={host.last_seen} />],
+                ['Last heartbeat', <Ago key="heartbeat" at={host.last_heartbeat} />],
+                ['Clock', host.clock_skew_seconds !== null && <Skew seconds={host.clock_skew_seconds} />],
+              ]}
+            />
+          </Panel>
+          <Panel title="Boots" class="boots" flush>
+            <Boots readiness={readiness} />
+          </Panel>
+        </div>
+      </div>
+      <HeartbeatPanel heartbeat={host.heartbeat} />
+    </div>
+  );
+}
+
+function Verdict({ host: { readiness, verdict } }: { host: HostDetail }) {
+  return (
+    <section class={`panel verdict tone-${VERDICT[verdict].tone}`} aria-label="Verdict">
+      <div class="content">
+        <p class="headline">{readiness.reason}</p>
+        {readiness.verdict !== 'ready' &&
+          readiness.limits.map(({ code, text }) => (
+            <p key={code} class="limit">
+              {text}
+            </p>
+          ))}
+        {readiness.ready_at && (
+          <p>
+            Ready on <When at={readiness.ready_at} /> if there is no IMDSv1 call and no gap until then.
+          </p>
+        )}
+        {readiness.command && <Code code={readiness.command} label="AWS CLI command" />}
+      </div>
+    </section>
+  );
+}
+
+function Skew({ seconds }: { seconds: number }) {
+  if (Math.abs(seconds) < SKEW_TOLD_SECONDS) return <>same as the collector</>;
+  return (
+    <Tag tone="medium">{`${duration(Math.abs(seconds))} ${seconds > 0 ? 'ahead of' : 'behind'} the collector`}</Tag>
+  );
+}
+
+function Evidence({ readiness }: { readiness: Readiness }) {
+  const { coverage, window, cloud } = readiness;
+  return (
+    <Facts
+      facts={[
+        [
+          'Window',
+          <>
+            <When at={window.from} /> to <When at={window.to} />
+          </>,
+        ],
+        [
+          'Watched',
+          `${percent(coverage.percent)}, ${duration(coverage.watched_seconds)} of ${duration(coverage.window_seconds)}`,
+        ],
+        [
+          'Connections',
+          coverage.kernel_connections === null
+            ? `${count(coverage.seen_connections)} seen; no count from the kernel`
+            : `${count(coverage.seen_connections)} seen, ${count(coverage.kernel_connections)} counted by the kernel`,
+        ],
+        ['IMDSv1 calls', count(readiness.calls_v1)],
+        ['IMDSv2 calls', count(readiness.calls_v2)],
+        ['Rejected with 401', count(readiness.rejected_v1)],
+        ['Blocked on the host', count(readiness.blocked_attempts)],
+        ['Last IMDSv1', <Ago key="last" at={readiness.last_v1} />],
+        ['Boots in the window', count(readiness.boot_count)],
+        ['Cloud: HttpTokens', cloud?.http_tokens],
+        ['Cloud: hop limit', cloud?.hop_limit == null ? null : count(cloud.hop_limit)],
+        [
+          'Cloud: MetadataNoToken',
+          cloud?.metadata_no_token == null
+            ? null
+            : `${count(cloud.metadata_no_token)} counted by AWS, ${cloud.seen_no_token === null ? 'not compared with the agent' : `${count(cloud.seen_no_token)} seen by the agent in the same hours`}`,
+        ],
+      ]}
+    />
+  );
+}
+
+function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
+  if (coverage.gaps.length === 0) return <Empty title="None. The host was watched all the time." />;
+  return (
+    <>
+      <Table
+        caption="Gaps in coverage"
+        rows={coverage.gaps}
+        rowKey={({ from, reason }) => from + reason}
+        columns={[
+          {
+            label: 'Reason',
+            heading: true,
+            cell: ({ reason, detail }) => (
+              <span class="what">
+                <span>
+                  <i class={`gap-key gap-${reason}`} aria-hidden="true" /> {GAP[reason]}
+                </span>
+                {detail && <span class="quiet">{detail}</span>}
+              </span>
+            ),
+          },
+          { label: 'Length', numeric: true, cell: ({ seconds }) => duration(seconds) },
+          { label: 'From', cell: ({ from }) => <When at={from} /> },
+          { label: 'To', only: 'medium', cell: ({ to }) => <When at={to} /> },
+        ]}
+      />
+      {coverage.gap_count > coverage.gaps.length && (
+        <p class="below">
+          These are the longest {count(coverage.gaps.length)} of {plural(coverage.gap_count, 'gap')}.
+        </p>
+      )}
+    </>
+  );
+}
+
+function Boots({ readiness: { boots } }: { readiness: Readiness }) {
+  if (boots.length === 0) return <Empty title="No boot was reported in this window." />;
+  return (
+    <Table
+      caption="Boots in the window, latest first"
+      rows={boots.toReversed()}
+      rowKey={({ id }) => id}
+      columns={[
+        { label: 'Boot', heading: true, cell: ({ id }) => <code title={id}>{id.slice(0, 8)}</code> },
+        { label: 'First report', cell: ({ first_report }) => <When at={first_report} /> },
+        { label: 'Last report', cell: ({ last_report }) => <When at={last_report} /> },
+      ]}
+    />
+  );
+}
+
+function Offenders({ readiness: { offenders, verdict }, along }: { readiness: Readiness; along: string }) {
+  if (offenders.length === 0) {
+    // Only where somebody was looking all the time does "none seen" mean "none".
+    const isProven = verdict === 'ready' || verdict === 'enforced';
+    return (
+      <Empty
+        title={
+          isProven
+            ? 'None. No workload calls IMDSv1 on this host.'
+            : 'None was seen, but the host was not watched all the time.'
+        }
+      />
+    );
+  }
+  return (
+    <Table
+      caption="Offenders, worst first"
+      rows={offenders}
+      rowKey={({ id }) => id}
+      columns={[
+        { label: 'Severity', cell: ({ severity }) => <SeverityBadge severity={severity} /> },
+        {
+          label: 'Workload',
+          heading: true,
+          cell: ({ id, title }) => (
+            <a href={`/offenders/${id}${along}`}>
+              <PathText text={title} />
+            </a>
+          ),
+        },
+        { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => count(calls_v1) },
+        {
+          label: 'Credentials',
+          numeric: true,
+          only: 'medium',
+          cell: ({ credentials_over_v1 }) => count(credentials_over_v1),
+        },
+        { label: 'Last IMDSv1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
+      ]}
+    />
+  );
+}

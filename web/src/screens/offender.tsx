@@ -1,0 +1,251 @@
+/** One offender: what it did, who it is, and what to tell the team that owns it. */
+
+import { useRoute } from 'preact-iso/router';
+import type { Advice } from '../../../collector/contract/advice.ts';
+import type { OffenderDetail } from '../../../collector/contract/offender.ts';
+import type { ServedCall } from '../../../collector/contract/served_call.ts';
+import { useAnswer } from '../api/answer.ts';
+import { ProcessTree } from '../charts/process_tree.tsx';
+import { TimelineChart } from '../charts/timeline.tsx';
+import { count, plural } from '../format.ts';
+import { SEVERITY, SeverityBadge } from '../parts/badge.tsx';
+import { CallTable } from '../parts/call_table.tsx';
+import { Code } from '../parts/copy.tsx';
+import { Facts, Panel } from '../parts/panel.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { ScreenHead } from '../shell.tsx';
+import { Ago, When } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
+import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './detail.css';
+import './offender.css';
+
+const CALLS_SHOWN = 12;
+
+export function OffenderScreen() {
+  const id = useRoute().params['id']!;
+  const { params } = useUrlState();
+  const days = daysOf(params);
+  const along = query({ days: days === DEFAULT_DAYS ? null : days });
+  const answer = useAnswer<OffenderDetail>(`/offenders/${urlPart(id)}${query({ days })}`);
+  const offender = answer.data;
+  return (
+    <>
+      <ScreenHead
+        title={offender?.title ?? 'Offender'}
+        badge={offender && <SeverityBadge severity={offender.severity} />}
+        subtitle={offender && SEVERITY[offender.severity].meaning}
+        back={{ href: `/offenders${along}`, label: 'Offenders' }}
+        windowed
+      />
+      <Answered answer={answer} rows={12} tall>
+        {(data) => <Detail offender={data} days={days} along={along} />}
+      </Answered>
+    </>
+  );
+}
+
+function Detail({ offender, days, along }: { offender: OffenderDetail; days: number; along: string }) {
+  return (
+    <div class="detail">
+      <div class="columns">
+        <div>
+          <AdvicePanel advice={offender.advice} />
+          <Panel title="Calls over time" class="calls">
+            <TimelineChart
+              timeline={offender.timeline}
+              label={`IMDSv1 calls of ${offender.title} over time`}
+            />
+          </Panel>
+          <Panel
+            title="Process tree"
+            class="processes"
+            note="The latest processes of this workload, with their parents"
+          >
+            {offender.processes.some(({ process }) => process !== null) ? (
+              <ProcessTree processes={offender.processes} />
+            ) : (
+              <Empty title="The process could not be identified.">
+                Only the host and the source address are known. The agent identifies more processes with eBPF.
+                Run <code>imdswatch doctor</code> on the host to see what prevents it.
+              </Empty>
+            )}
+          </Panel>
+          <Panel title="Paths requested without a token" class="paths" flush>
+            <Paths offender={offender} />
+          </Panel>
+          <Panel title={plural(offender.host_count, 'host')} class="hosts" flush>
+            <Hosts offender={offender} along={along} />
+          </Panel>
+        </div>
+        <div>
+          <Panel title="Activity" class="did">
+            <Facts
+              facts={[
+                ['IMDSv1 calls', count(offender.calls_v1)],
+                [
+                  'Credentials over IMDSv1',
+                  offender.credentials_over_v1 > 0 ? (
+                    <span class="alarming">{count(offender.credentials_over_v1)}</span>
+                  ) : (
+                    count(0)
+                  ),
+                ],
+                ['Roles', offender.roles_v1.length > 0 && <code>{offender.roles_v1.join(', ')}</code>],
+                [
+                  'Last credentials over IMDSv1',
+                  offender.last_credentials_over_v1 && <Ago at={offender.last_credentials_over_v1} />,
+                ],
+                ['Rejected with 401', offender.rejected_v1 > 0 && count(offender.rejected_v1)],
+                [
+                  'Fallbacks: token request unanswered',
+                  offender.fallbacks.token_unanswered > 0 && count(offender.fallbacks.token_unanswered),
+                ],
+                [
+                  'Fallbacks: token request refused',
+                  offender.fallbacks.token_refused > 0 && count(offender.fallbacks.token_refused),
+                ],
+                ['Blocked on the host', offender.blocked_attempts > 0 && count(offender.blocked_attempts)],
+                ['IMDSv2 calls', count(offender.calls_v2)],
+                ['First IMDSv1', <When key="first" at={offender.first_v1} />],
+                ['Last IMDSv1', <Ago key="last" at={offender.last_v1} />],
+              ]}
+            />
+          </Panel>
+          <Panel title="Workload" class="who">
+            <Facts
+              facts={[
+                ['Executable', offender.executable && <code>{offender.executable}</code>],
+                ['Script', offender.script && <code>{offender.script}</code>],
+                ['Name', offender.name && <code>{offender.name}</code>],
+                ['User', offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`)],
+                ['Image', offender.container_image && <code>{offender.container_image}</code>],
+                ['Unit', offender.systemd_unit && <code>{offender.systemd_unit}</code>],
+                ['Namespace', offender.k8s_namespace],
+                ['Container', offender.k8s_container],
+                ['Client', offender.advice.client],
+                ['Versions seen', offender.advice.versions_seen.join(', ')],
+                ['Source address', offender.source_address && <code>{offender.source_address}</code>],
+                ['Accounts', offender.accounts.join(', ')],
+                ['Regions', offender.regions.join(', ')],
+              ]}
+            />
+          </Panel>
+        </div>
+      </div>
+      <LatestCalls id={offender.id} days={days} />
+    </div>
+  );
+}
+
+function AdvicePanel({ advice }: { advice: Advice }) {
+  return (
+    <Panel
+      title="What to do"
+      class="advice"
+      aside={
+        advice.source && (
+          <a href={advice.source} rel="noreferrer" target="_blank">
+            Documentation
+          </a>
+        )
+      }
+    >
+      <p class="headline">{advice.headline}</p>
+      <p>{advice.explanation}</p>
+      {(advice.minimum_version || advice.fallback_off_since) && (
+        <Facts
+          facts={[
+            ['Supports IMDSv2 since', advice.minimum_version],
+            ['Fallback can be turned off since', advice.fallback_off_since],
+          ]}
+        />
+      )}
+      {advice.steps.length > 0 && (
+        <ol class="steps">
+          {advice.steps.map((step, index) => (
+            <li key={step.text}>
+              {step.text}
+              {step.code && <Code code={step.code} label={`Step ${index + 1}, ${step.language ?? 'text'}`} />}
+            </li>
+          ))}
+        </ol>
+      )}
+    </Panel>
+  );
+}
+
+function Paths({ offender: { paths_v1 } }: { offender: OffenderDetail }) {
+  if (paths_v1.length === 0) return <Empty title="None. No request without a token was seen." />;
+  return (
+    <Table
+      caption="Paths requested without a token, most frequent first"
+      rows={paths_v1}
+      rowKey={({ path }) => path ?? ''}
+      columns={[
+        {
+          label: 'Path',
+          heading: true,
+          cell: ({ path }) => (path === null ? <span class="quiet">other paths</span> : <code>{path}</code>),
+        },
+        { label: 'Calls', numeric: true, cell: ({ calls }) => count(calls) },
+        { label: 'Last request', cell: ({ last_seen }) => <Ago at={last_seen} /> },
+      ]}
+    />
+  );
+}
+
+function Hosts({ offender: { all_hosts }, along }: { offender: OffenderDetail; along: string }) {
+  if (all_hosts.length === 0) return <Empty title="No host in this window." />;
+  return (
+    <Table
+      caption="Hosts that it calls from, most recent first"
+      rows={all_hosts}
+      rowKey={({ id }) => id}
+      columns={[
+        {
+          label: 'Host',
+          heading: true,
+          cell: (host) => (
+            <span class="what">
+              <a href={`/hosts/${urlPart(host.id)}${along}`}>{host.name}</a>
+              <span class="quiet">
+                {[host.id !== host.name && host.id, host.account, host.region].filter(Boolean).join(' · ')}
+              </span>
+            </span>
+          ),
+        },
+        { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => count(calls_v1) },
+        { label: 'Last call', cell: ({ last_v1, last_seen }) => <Ago at={last_v1 ?? last_seen} /> },
+      ]}
+    />
+  );
+}
+
+function LatestCalls({ id, days }: { id: string; days: number }) {
+  const calls = useAnswer<{ items: ServedCall[] }>(
+    `/calls${query({ offender: id, days, limit: CALLS_SHOWN })}`,
+  );
+  return (
+    <Panel
+      title="Latest calls"
+      class="latest"
+      flush
+      aside={<a href={`/live${query({ offender: id })}`}>Watch live</a>}
+    >
+      <Answered answer={calls} rows={4}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty title="No single calls are stored for this window.">
+              Single calls are deleted sooner than their hourly sums. See{' '}
+              <a href="/settings/retention">Retention</a>.
+            </Empty>
+          ) : (
+            <CallTable caption="Latest calls, newest first" calls={items} relative />
+          )
+        }
+      </Answered>
+    </Panel>
+  );
+}

@@ -1,0 +1,185 @@
+/** Every workload that calls IMDSv1, worst first: narrowed, sorted and linked to by the address. */
+import type { Offender, Severity } from '../../../collector/contract/offender.ts';
+import { useList } from '../api/answer.ts';
+import { Sparkline } from '../charts/sparkline.tsx';
+import { count, shortCount } from '../format.ts';
+import { SEVERITY, SeverityBadge, Shape, severities } from '../parts/badge.tsx';
+import { Export } from '../parts/export.tsx';
+import { Choices, Conditions, TextFilter } from '../parts/filter.tsx';
+import { PathText } from '../parts/path_text.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { type Column, More, parseSort, sortText, Table } from '../parts/table.tsx';
+import { ScreenHead } from '../shell.tsx';
+import { Ago } from '../time.tsx';
+import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './offenders.css';
+
+const PAGE_ROWS = 100;
+const FIELDS = {
+  client: 'Client',
+  image: 'Image',
+  unit: 'Unit',
+  namespace: 'Namespace',
+  user: 'User',
+  host: 'Host ID',
+  account: 'Account',
+  region: 'Region',
+  tag: 'Tag',
+};
+const WORST_FIRST = { key: 'severity', descending: false };
+
+export function OffendersScreen() {
+  const { params, set } = useUrlState();
+  const days = daysOf(params);
+  const sort = parseSort(params.get('sort'));
+  const severity = params.getAll('severity') as Severity[];
+  const text = params.get('text') ?? '';
+  const conditions = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
+  const asked = { days, severity, text, sort: sort && sortText(sort), ...conditions };
+  const list = useList<Offender>(`/offenders${query(asked)}`, PAGE_ROWS);
+  const narrowed =
+    severity.length > 0 || text !== '' || Object.values(conditions).some((held) => held.length > 0);
+  return (
+    <>
+      <ScreenHead title="Offenders" subtitle="Workloads across the fleet that still call IMDSv1" windowed>
+        <Export path="/offenders" asked={asked} />
+      </ScreenHead>
+      <section class="panel flush" aria-label="Offenders">
+        <div class="filters">
+          <TextFilter
+            label="Filter by name, path, user"
+            value={text}
+            onChange={(value) => set({ text: value })}
+          />
+          <Choices
+            label="Severity"
+            chosen={severity}
+            onChange={(chosen) => set({ severity: chosen })}
+            options={severities.map((value) => ({
+              value,
+              title: SEVERITY[value].meaning,
+              label: (
+                <span class={`in-chip tone-${SEVERITY[value].tone}`}>
+                  <Shape look={SEVERITY[value]} /> {SEVERITY[value].label}
+                </span>
+              ),
+            }))}
+          />
+          <Conditions fields={FIELDS} params={params} onChange={set} />
+        </div>
+        <Answered answer={list} rows={12}>
+          {(offenders) =>
+            offenders.length === 0 ? (
+              narrowed ? (
+                <Empty title="No offender matches.">
+                  <a href={`/offenders${query({ days: days === DEFAULT_DAYS ? null : days })}`}>
+                    Remove all filters
+                  </a>
+                </Empty>
+              ) : (
+                <Empty title="No IMDSv1 call was seen.">
+                  See which <a href="/hosts">hosts</a> are proven safe for <code>HttpTokens=required</code>.
+                </Empty>
+              )
+            ) : (
+              <>
+                <Table
+                  caption="Offenders"
+                  columns={columns(days)}
+                  rows={offenders}
+                  rowKey={({ id }) => id}
+                  sort={sort ?? WORST_FIRST}
+                  onSort={(next) => set({ sort: sortText(next) })}
+                />
+                <More list={list} />
+              </>
+            )
+          }
+        </Answered>
+      </section>
+    </>
+  );
+}
+
+function columns(days: number): Column<Offender>[] {
+  const along = query({ days: days === DEFAULT_DAYS ? null : days });
+  return [
+    {
+      label: 'Severity',
+      key: 'severity',
+      ascendingFirst: true,
+      cell: ({ severity }) => <SeverityBadge severity={severity} />,
+    },
+    {
+      label: 'Workload',
+      key: 'title',
+      ascendingFirst: true,
+      heading: true,
+      cell: (offender) => (
+        <span class="what">
+          <a href={`/offenders/${offender.id}${along}`}>
+            <PathText text={offender.title} />
+          </a>
+          <span class="quiet">{contextOf(offender)}</span>
+        </span>
+      ),
+    },
+    {
+      label: 'IMDSv1 calls',
+      key: 'calls_v1',
+      numeric: true,
+      cell: ({ calls_v1 }) => <Amount value={calls_v1} />,
+    },
+    {
+      label: 'Credentials',
+      key: 'credentials_over_v1',
+      numeric: true,
+      only: 'medium',
+      cell: ({ credentials_over_v1 }) => <Amount value={credentials_over_v1} alarming />,
+    },
+    { label: 'Trend', only: 'medium', cell: ({ trend_v1 }) => <Sparkline values={trend_v1} /> },
+    {
+      label: 'Hosts',
+      key: 'host_count',
+      numeric: true,
+      cell: ({ host_count }) => <Amount value={host_count} />,
+    },
+    {
+      label: 'What to do',
+      only: 'wide',
+      cell: ({ advice_headline }) => <span class="advice-line">{advice_headline}</span>,
+    },
+    {
+      label: 'First IMDSv1',
+      key: 'first_v1',
+      only: 'widest',
+      cell: ({ first_v1 }) => <Ago at={first_v1} none="–" />,
+    },
+    { label: 'Last IMDSv1', key: 'last_v1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
+  ];
+}
+
+function Amount({ value, alarming = false }: { value: number; alarming?: boolean }) {
+  if (value === 0) return <span class="quiet">0</span>;
+  return (
+    <span class={alarming ? 'alarming' : undefined} title={count(value)}>
+      {shortCount(value)}
+    </span>
+  );
+}
+
+/** Where it runs, in the order in which people name it. */
+function contextOf(offender: Offender): string {
+  const program = offender.executable?.slice(offender.executable.lastIndexOf('/') + 1) ?? null;
+  const pod = [offender.k8s_namespace, offender.k8s_container].filter((part) => part !== null).join('/');
+  const user = offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`);
+  const parts = [
+    offender.script === null ? null : program,
+    user === null ? null : `as ${user}`,
+    pod === '' ? null : pod,
+    offender.container_image,
+    offender.systemd_unit,
+    offender.attributed ? null : 'process not identified',
+  ];
+  return parts.filter((part) => part !== null).join(' · ');
+}

@@ -1,0 +1,205 @@
+/** The morning's first look: is it getting better, who is new, what can be switched, who went silent. */
+
+import type { Host, Overview } from '../../../collector/contract/host.ts';
+import type { Offender } from '../../../collector/contract/offender.ts';
+import { type Answer, useAnswer } from '../api/answer.ts';
+import { TimelineChart } from '../charts/timeline.tsx';
+import { VerdictBar } from '../charts/verdict_bar.tsx';
+import { count, percent, plural, shortCount } from '../format.ts';
+import { SeverityBadge } from '../parts/badge.tsx';
+import { Panel } from '../parts/panel.tsx';
+import { PathText } from '../parts/path_text.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { ScreenHead } from '../shell.tsx';
+import { Ago } from '../time.tsx';
+import { urlPart } from '../url_part.ts';
+import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import './overview.css';
+
+const NEWEST_SHOWN = 8;
+
+interface Page<T> {
+  items: T[];
+}
+
+export function OverviewScreen() {
+  const { params } = useUrlState();
+  const days = daysOf(params);
+  const overview = useAnswer<Overview>(`/overview${query({ days })}`);
+  const newest = useAnswer<Page<Offender>>(
+    `/offenders${query({ days, sort: '-first_v1', limit: NEWEST_SHOWN })}`,
+  );
+  const along = days === DEFAULT_DAYS ? {} : { days };
+  return (
+    <>
+      <ScreenHead title="Overview" windowed />
+      <Answered answer={overview} rows={8} tall>
+        {(data) =>
+          data.hosts.total === 0 ? <FirstSteps /> : <Findings overview={data} newest={newest} along={along} />
+        }
+      </Answered>
+    </>
+  );
+}
+
+interface FindingsProps {
+  overview: Overview;
+  newest: Answer<Page<Offender>>;
+  along: { days?: number };
+}
+
+function Findings({ overview, newest, along }: FindingsProps) {
+  const { hosts, calls, offenders } = overview;
+  const safe = (hosts.verdicts.ready ?? 0) + (hosts.verdicts.enforced ?? 0);
+  return (
+    <div class="overview">
+      <ul class="tiles">
+        <Tile
+          label="Credentials over IMDSv1"
+          value={calls.credentials_over_v1}
+          tone={calls.credentials_over_v1 > 0 ? 'critical' : 'good'}
+          note={calls.credentials_over_v1 > 0 ? 'returned without a token' : 'none returned without a token'}
+          href={`/offenders${query({ ...along, severity: 'credentials' })}`}
+        />
+        <Tile
+          label="Offenders"
+          value={offenders}
+          tone={offenders > 0 ? 'high' : 'good'}
+          note={offenders === 1 ? 'workload still calls IMDSv1' : 'workloads still call IMDSv1'}
+          href={`/offenders${query(along)}`}
+        />
+        <Tile
+          label="IMDSv1 calls"
+          value={calls.v1}
+          note={
+            calls.v1 + calls.v2 === 0
+              ? 'no calls were seen'
+              : `${percent((calls.v1 / (calls.v1 + calls.v2)) * 100)} of all calls${calls.rejected_v1 > 0 ? `, ${count(calls.rejected_v1)} rejected` : ''}`
+          }
+        />
+        <Tile
+          label="Safe to enforce"
+          value={safe}
+          tone={safe === hosts.total ? 'good' : 'neutral'}
+          note={`of ${plural(hosts.total, 'host')}, ${count(hosts.verdicts.enforced ?? 0)} enforced already`}
+          href={`/hosts${query({ ...along, verdict: ['ready', 'enforced'] })}`}
+        />
+        <Tile
+          label="Silent hosts"
+          value={hosts.silent}
+          tone={hosts.silent > 0 ? 'medium' : 'good'}
+          note={hosts.silent > 0 ? 'their agents stopped reporting' : 'every agent reports'}
+          href={`/hosts${query({ ...along, state: 'silent' })}`}
+        />
+      </ul>
+      <Panel title="IMDSv1 calls over time" class="calls">
+        <TimelineChart timeline={overview.timeline} label="IMDSv1 calls over time" />
+      </Panel>
+      <Panel
+        title="Hosts by readiness"
+        class="readiness"
+        aside={<a href={`/hosts${query(along)}`}>All hosts</a>}
+      >
+        <VerdictBar verdicts={hosts.verdicts} total={hosts.total} along={along} />
+      </Panel>
+      <Panel
+        title="Newest offenders"
+        class="newest"
+        flush
+        aside={<a href={`/offenders${query(along)}`}>All offenders</a>}
+      >
+        <Answered answer={newest} rows={4}>
+          {({ items }) => <Newest offenders={items} along={along} />}
+        </Answered>
+      </Panel>
+      <Panel title="Silent hosts" class="silent" flush>
+        <Silent hosts={overview.silent_hosts} />
+      </Panel>
+    </div>
+  );
+}
+
+interface TileProps {
+  label: string;
+  value: number;
+  note: string;
+  tone?: string;
+  href?: string;
+}
+
+function Tile({ label, value, note, tone = 'neutral', href }: TileProps) {
+  const content = (
+    <>
+      <span class="label">{label}</span>
+      <span class="value" title={count(value)}>
+        {shortCount(value)}
+      </span>
+      <span class="note">{note}</span>
+    </>
+  );
+  return <li class={`tile tone-${tone}`}>{href ? <a href={href}>{content}</a> : <div>{content}</div>}</li>;
+}
+
+function Newest({ offenders, along }: { offenders: Offender[]; along: { days?: number } }) {
+  const called = offenders.filter(({ first_v1 }) => first_v1 !== null);
+  if (called.length === 0)
+    return (
+      <Empty title="No workload called IMDSv1.">Tokens can be required on the hosts that are ready.</Empty>
+    );
+  return (
+    <ul class="rows">
+      {called.map((offender) => (
+        <li key={offender.id}>
+          <span class="severity">
+            <SeverityBadge severity={offender.severity} />
+          </span>
+          <span class="what">
+            <a href={`/offenders/${offender.id}${query(along)}`}>
+              <PathText text={offender.title} />
+            </a>
+            <span class="quiet">
+              {plural(offender.host_count, 'host')} · {plural(offender.calls_v1, 'IMDSv1 call')} ·{' '}
+              {offender.advice_headline}
+            </span>
+          </span>
+          <span class="when">
+            <Ago at={offender.first_v1} />
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Silent({ hosts }: { hosts: Pick<Host, 'id' | 'name' | 'last_heartbeat'>[] }) {
+  if (hosts.length === 0) return <Empty title="None. Every agent reports." />;
+  return (
+    <ul class="rows">
+      {hosts.map((host) => (
+        <li key={host.id}>
+          <span class="what">
+            <a href={`/hosts/${urlPart(host.id)}`}>{host.name}</a>
+            {host.name !== host.id && <span class="quiet">{host.id}</span>}
+          </span>
+          <span class="when">
+            <Ago at={host.last_heartbeat} none="no heartbeat yet" />
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function FirstSteps() {
+  return (
+    <section class="panel">
+      <Empty title="No host has reported yet.">
+        Create an enrolment token under <a href="/settings/tokens">Settings</a>. Then start the agent on a
+        host:{' '}
+        <code>
+          imdswatch agent --collector-url {location.origin.replace(/^http/, 'ws')} --agent-token-file FILE
+        </code>
+      </Empty>
+    </section>
+  );
+}

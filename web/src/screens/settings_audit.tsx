@@ -1,0 +1,41 @@
+/** What admins did. */
+import type { AuditEntry } from '../../../collector/contract/administration.ts';
+import { useList } from '../api/answer.ts';
+import { Panel } from '../parts/panel.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { More, Table } from '../parts/table.tsx';
+import { When } from '../time.tsx';
+
+const PAGE_ROWS = 100;
+
+export function AuditLog() {
+  const list = useList<AuditEntry>('/audit', PAGE_ROWS);
+  return (
+    <Panel title="Audit log" flush note="Every change to tokens, alerts and retention, newest first">
+      <Answered answer={list}>
+        {(entries) =>
+          entries.length === 0 ? (
+            <Empty title="No changes yet." />
+          ) : (
+            <>
+              <Table
+                caption="Audit log, newest first"
+                rows={entries}
+                rowKey={({ id }) => id}
+                columns={[
+                  { label: 'Time', cell: ({ time }) => <When at={time} /> },
+                  { label: 'Changed by', heading: true, cell: ({ actor }) => actor },
+                  { label: 'Action', cell: ({ action }) => <code>{action}</code> },
+                  { label: 'Object', cell: ({ subject }) => <span class="wrap">{subject}</span> },
+                  { label: 'Detail', only: 'medium', cell: ({ detail }) => detail },
+                  { label: 'Source address', only: 'wide', cell: ({ source_address }) => source_address },
+                ]}
+              />
+              <More list={list} />
+            </>
+          )
+        }
+      </Answered>
+    </Panel>
+  );
+}

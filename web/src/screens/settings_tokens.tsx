@@ -1,0 +1,199 @@
+/** Tokens: made, shown once, revoked. */
+import { useState } from 'preact/hooks';
+import type { NewToken, Token, TokenKind } from '../../../collector/contract/administration.ts';
+import { useAnswer } from '../api/answer.ts';
+import { ask } from '../api/client.ts';
+import { Tag } from '../parts/badge.tsx';
+import { Code } from '../parts/copy.tsx';
+import { Confirm, Field, type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
+import { Panel } from '../parts/panel.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { Table } from '../parts/table.tsx';
+import { Ago, When } from '../time.tsx';
+import './settings_tokens.css';
+
+const KINDS: Record<TokenKind, { label: string; hint: string }> = {
+  person: { label: 'Person', hint: 'Signs a person in to this page and to the API.' },
+  enrolment: { label: 'Enrolment', hint: 'Lets new agents join. Each receives its own credential.' },
+  agent: {
+    label: 'Agent',
+    hint: 'The credential of the agent on one host. It cannot report for another host.',
+  },
+};
+
+const NAME: FieldDefinition = { name: 'name', label: 'Name', input: { required: true, maxLength: 100 } };
+const EXPIRY: FieldDefinition = {
+  name: 'expires_days',
+  label: 'Expires after (days)',
+  hint: 'Leave empty for a token that never expires.',
+  input: { type: 'number', min: 1, max: 3650 },
+};
+const FIELDS: Record<TokenKind, FieldDefinition[]> = {
+  person: [
+    NAME,
+    {
+      name: 'role',
+      label: 'Role',
+      options: { viewer: 'Viewer: sees findings', admin: 'Admin: also changes these settings' },
+    },
+    EXPIRY,
+  ],
+  enrolment: [NAME, EXPIRY],
+  agent: [
+    NAME,
+    {
+      name: 'host_id',
+      label: 'Host ID',
+      input: { required: true, maxLength: 200, placeholder: 'i-0123456789abcdef0' },
+    },
+    EXPIRY,
+  ],
+};
+
+interface MadeToken {
+  token: Token;
+  secret: string;
+}
+
+export function TokenSettings() {
+  const answer = useAnswer<{ items: Token[] }>('/tokens');
+  const [made, setMade] = useState<MadeToken | null>(null);
+  const [withRevoked, setWithRevoked] = useState(false);
+  return (
+    <div class="settings">
+      <NewTokenPanel
+        onMade={(token) => {
+          setMade(token);
+          answer.reload();
+        }}
+      />
+      {made && (
+        <section class="panel secret" aria-label="New token" role="status">
+          <div class="content">
+            <p>
+              <strong>{made.token.name}</strong>: copy this token now. It is shown only once.
+            </p>
+            <Code code={made.secret} label="The token" />
+            <button type="button" class="button" onClick={() => setMade(null)}>
+              Done
+            </button>
+          </div>
+        </section>
+      )}
+      <Panel
+        title="Tokens"
+        flush
+        aside={
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={withRevoked}
+              onChange={(event) => setWithRevoked(event.currentTarget.checked)}
+            />
+            Show revoked and expired tokens
+          </label>
+        }
+      >
+        <Answered answer={answer}>
+          {({ items }) => (
+            <Tokens
+              tokens={withRevoked ? items : items.filter((token) => stateOf(token) === null)}
+              reload={answer.reload}
+            />
+          )}
+        </Answered>
+      </Panel>
+    </div>
+  );
+}
+
+function stateOf({ revoked, expires }: Token): 'Revoked' | 'Expired' | null {
+  if (revoked !== null) return 'Revoked';
+  return expires !== null && Date.parse(expires) <= Date.now() ? 'Expired' : null;
+}
+
+function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
+  if (tokens.length === 0) return <Empty title="No tokens.">Create one above.</Empty>;
+  return (
+    <Table
+      caption="Tokens"
+      rows={tokens}
+      rowKey={({ id }) => id}
+      rowClass={(token) => (stateOf(token) === null ? '' : 'over')}
+      columns={[
+        {
+          label: 'Name',
+          heading: true,
+          cell: (token) => (
+            <span class="what">
+              <span>
+                {token.name} {stateOf(token) !== null && <Tag>{stateOf(token)!}</Tag>}
+              </span>
+              {token.host_id && <span class="quiet">{token.host_id}</span>}
+            </span>
+          ),
+        },
+        { label: 'Kind', cell: ({ kind, role }) => `${KINDS[kind].label}${role ? `, ${role}` : ''}` },
+        { label: 'Created', only: 'medium', cell: ({ created }) => <Ago at={created} /> },
+        { label: 'Created by', only: 'wide', cell: ({ created_by }) => created_by },
+        { label: 'Last used', cell: ({ last_used }) => <Ago at={last_used} /> },
+        { label: 'Expires', only: 'medium', cell: ({ expires }) => <When at={expires} /> },
+        {
+          label: 'Action',
+          cell: (token) =>
+            token.revoked === null && (
+              <Confirm
+                label="Revoke"
+                sure={`Revoke ${token.name}`}
+                onConfirm={async () => {
+                  await ask(`/tokens/${token.id}`, { method: 'DELETE' });
+                  reload();
+                }}
+              />
+            ),
+        },
+      ]}
+    />
+  );
+}
+
+function NewTokenPanel({ onMade }: { onMade: (made: MadeToken) => void }) {
+  const [kind, setKind] = useState<TokenKind>('person');
+  const action = useAction();
+  const submit = (values: FormData, form: HTMLFormElement) => {
+    const text = (name: string) => String(values.get(name) ?? '').trim();
+    const days = Number(text('expires_days'));
+    const body: NewToken = {
+      kind,
+      name: text('name'),
+      ...(kind === 'person' && { role: text('role') === 'admin' ? 'admin' : 'viewer' }),
+      ...(kind === 'agent' && { host_id: text('host_id') }),
+      ...(days > 0 && { expires_days: days }),
+    };
+    void action.run(async () => {
+      onMade(await ask<MadeToken>('/tokens', { method: 'POST', body }));
+      form.reset();
+      setKind('person');
+    });
+  };
+  return (
+    <Panel title="Create a token">
+      <Form action={action} label="Create token" onSubmit={submit}>
+        <Field label="Kind" hint={KINDS[kind].hint}>
+          <select
+            name="kind"
+            value={kind}
+            onChange={(event) => setKind(event.currentTarget.value as TokenKind)}
+          >
+            {Object.entries(KINDS).map(([value, { label }]) => (
+              <option key={value} value={value}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </Field>
+        <FieldList fields={FIELDS[kind]} />
+      </Form>
+    </Panel>
+  );
+}
