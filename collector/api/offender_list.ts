@@ -16,17 +16,6 @@ export const offenderFilterQuery = {
 };
 type Filters = z.output<z.ZodObject<typeof offenderFilterQuery>>;
 
-type SortKey =
-  | 'severity'
-  | 'title'
-  | 'calls_v1'
-  | 'calls_v2'
-  | 'credentials_over_v1'
-  | 'host_count'
-  | 'first_seen'
-  | 'last_seen'
-  | 'first_v1'
-  | 'last_v1';
 const SORT_KEYS = [
   'severity',
   'title',
@@ -34,11 +23,16 @@ const SORT_KEYS = [
   'calls_v2',
   'credentials_over_v1',
   'host_count',
+  'hosts_freed',
   'first_seen',
   'last_seen',
   'first_v1',
   'last_v1',
-] as const satisfies SortKey[];
+  'priority',
+] as const;
+/** More than any fleet has hosts. */
+const CREDENTIALS_FIRST = 1e9;
+type SortKey = (typeof SORT_KEYS)[number];
 export const offenderSorts = [
   ...SORT_KEYS,
   ...SORT_KEYS.map((key) => `-${key}` as const),
@@ -108,5 +102,14 @@ function sorted(offenders: Offender[], sort: OffenderSort): Offender[] {
 function sortValue(offender: Offender, key: SortKey): string | number | null {
   if (key === 'severity') return severity.options.indexOf(offender.severity);
   if (key === 'title') return offender.title.toLowerCase();
+  if (key === 'priority') return priorityOf(offender);
   return offender[key];
+}
+
+/**
+ * Returns a lower number for an offender that matters more: credentials over IMDSv1 come before all else, then a fix that frees more
+ * hosts before one that frees fewer.
+ */
+function priorityOf({ severity, hosts_freed }: Offender): number {
+  return (severity === 'credentials' ? -CREDENTIALS_FIRST : 0) - hosts_freed;
 }

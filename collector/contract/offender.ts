@@ -54,6 +54,8 @@ export const offender = z.object({
   /** SDK or tool and its releases, from the user agents; empty where they tell none. */
   clients: z.array(z.object({ name: z.string(), version: z.string().nullable() })),
   host_count: z.int(),
+  /** Hosts on which no other workload made an IMDSv1 call in the window: one fix of this workload frees them. */
+  hosts_freed: z.int(),
   /** Those that called most recently, at most 10. */
   hosts: z.array(hostRef),
   accounts: z.array(z.string()),

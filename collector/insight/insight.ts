@@ -22,7 +22,7 @@ import { isV1, tallyAll } from './counts.ts';
 import { groupsOf } from './groups.ts';
 import { matchesHost, narrows } from './host_filter.ts';
 import { describeHost, isSilent, type JudgedHost, verdictCounts, worstHostFirst } from './hosts.ts';
-import { describeOffender, titleOf } from './offenders.ts';
+import { countFreedHosts, describeOffender, titleOf } from './offenders.ts';
 import type { GroupBy, HostFilter, Question } from './question.ts';
 import { type HostEvidence, judge, readinessOf } from './readiness.ts';
 import { type Compared, describeReconciliation, reconcileHost } from './reconciliation.ts';
@@ -112,13 +112,20 @@ export class Insight {
       this.#factsOf(),
     ]);
     const hostsOf = Map.groupBy(identityHosts, ({ identity }) => identity);
+    const freed = countFreedHosts(identityHosts);
     const trends = trendsOf(points, buckets);
     return totals
       .map((of) => {
         const { id } = of.identity;
         const trend = trends.get(id) ?? new Array<number>(buckets.count).fill(0);
-        return describeOffender({ totals: of, hosts: hostsOf.get(id) ?? [], factsOf, trend, paths: [] })
-          .offender;
+        return describeOffender({
+          totals: of,
+          hosts: hostsOf.get(id) ?? [],
+          hostsFreed: freed.get(id) ?? 0,
+          factsOf,
+          trend,
+          paths: [],
+        }).offender;
       })
       .sort(worstFirst);
   }
@@ -138,11 +145,14 @@ export class Insight {
       this.#factsOf(),
     ]);
     const hosts = inWindow.length > 0 ? inWindow : await this.#hostsEver(scope);
+    const calledV1 = inWindow.flatMap(({ hostId, callsV1 }) => (callsV1 > 0 ? [hostId] : []));
+    const onSameHosts = await this.#store.identityHosts({ window, hosts: calledV1, identities: null });
     const totals: IdentityTotals = found ?? { identity, kinds: [] };
     const timeline = timelineOf(points, buckets);
     const { offender, advice } = describeOffender({
       totals,
       hosts,
+      hostsFreed: countFreedHosts(onSameHosts).get(id) ?? 0,
       factsOf,
       trend: timeline.points.map(({ v1 }) => v1),
       paths: paths.flatMap(({ path }) => path ?? []),

@@ -15,6 +15,8 @@ export interface OffenderEvidence {
   totals: IdentityTotals;
   /** In the window, in any order. */
   hosts: readonly IdentityHost[];
+  /** From `countFreedHosts`. */
+  hostsFreed: number;
   factsOf: (hostId: string) => HostFacts | null;
   trend: readonly number[];
   paths: readonly string[];
@@ -74,6 +76,7 @@ export function describeOffender(evidence: OffenderEvidence): {
     user_agents: mostFrequent(kinds, ({ userAgent }) => userAgent, MAX_LISTED),
     clients: clientsIn(mostFrequent(kinds, ({ userAgent }) => userAgent, Number.POSITIVE_INFINITY)),
     host_count: hosts.length,
+    hosts_freed: evidence.hostsFreed,
     hosts: hosts
       .slice(0, MAX_LISTED)
       .map(({ hostId }) => ({ id: hostId, name: factsOf(hostId)?.name ?? hostId })),
@@ -88,6 +91,25 @@ export function describeOffender(evidence: OffenderEvidence): {
     advice_headline: advice.headline,
   };
   return { offender, advice };
+}
+
+/**
+ * Counts, for each workload, the hosts on which no other workload made an IMDSv1 call. Workloads that free no host are left out.
+ * `pairs` must hold every workload of those hosts, each pair of workload and host once.
+ */
+export function countFreedHosts(
+  pairs: readonly Pick<IdentityHost, 'identity' | 'hostId' | 'callsV1'>[],
+): Map<string, number> {
+  const offendersOf = Map.groupBy(
+    pairs.filter(({ callsV1 }) => callsV1 > 0),
+    ({ hostId }) => hostId,
+  );
+  const freed = new Map<string, number>();
+  for (const [only, ...others] of offendersOf.values()) {
+    if (only === undefined || others.length > 0) continue;
+    freed.set(only.identity, (freed.get(only.identity) ?? 0) + 1);
+  }
+  return freed;
 }
 
 /** Script, else executable, else name, else the source address. */

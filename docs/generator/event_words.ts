@@ -173,6 +173,7 @@ export const OFFENDER = {
   user_agents: 'the 10 most frequent',
   clients: 'SDK or tool and its releases, from the user agents',
   host_count: '',
+  hosts_freed: 'hosts on which no other workload made an IMDSv1 call: one fix of this workload frees them',
   hosts: 'the 10 that called most recently',
   accounts: '',
   regions: '',

@@ -29,7 +29,9 @@ const listRoute = route({
       sort: z
         .enum(offenderSorts)
         .optional()
-        .describe('Worst first where it is left out; `-` turns the order round.'),
+        .describe(
+          'Worst first where it is left out; `-` turns the order round. `priority`: credentials first, then by how many hosts one fix would free.',
+        ),
       ...pageQuery,
       ...formatQuery,
     }),

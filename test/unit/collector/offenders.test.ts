@@ -108,6 +108,7 @@ test('one row a program, not a process: calls, categories, roles, hosts, credent
       { name: 'AWS SDK for Python (boto3)', version: '1.9' },
     ],
     host_count: 2,
+    hosts_freed: 1,
     accounts: [],
     regions: [],
     first_seen: '2026-11-20T08:00:00.000001Z',

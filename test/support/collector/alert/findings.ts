@@ -35,6 +35,7 @@ export function offenderOf(number: number, given: Partial<Offender> = {}): Offen
     user_agents: [],
     clients: [],
     host_count: 1,
+    hosts_freed: 1,
     hosts: [{ id: 'i-1', name: 'web-1' }],
     accounts: [],
     regions: [],

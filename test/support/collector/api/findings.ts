@@ -37,6 +37,7 @@ export function makeOffender(number: number, changes: Partial<Offender> = {}): O
     user_agents: ['Boto3/1.0 Botocore/1.0'],
     clients: [{ name: 'Boto3', version: '1.0' }],
     host_count: 1,
+    hosts_freed: number % 4,
     hosts: [{ id: 'i-1', name: 'web-1' }],
     accounts: ['111122223333'],
     regions: ['eu-central-1'],

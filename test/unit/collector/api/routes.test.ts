@@ -183,7 +183,13 @@ test('filters reach insight: window, hosts, tags, what is not known', async () =
 test('offenders: by severity, text, unit, user, client; sorted either way', async () => {
   const ids = async (query: string) => {
     const { items } = (await (await api.ask(`/api/v1/offenders?limit=1000&${query}`)).json()) as {
-      items: { id: string; severity: string; last_v1: string | null; calls_v1: number }[];
+      items: {
+        id: string;
+        severity: string;
+        last_v1: string | null;
+        calls_v1: number;
+        hosts_freed: number;
+      }[];
     };
     return items;
   };
@@ -202,6 +208,14 @@ test('offenders: by severity, text, unit, user, client; sorted either way', asyn
   assert.deepEqual(
     byCalls,
     byCalls.toSorted((a, b) => b - a),
+  );
+  const ranks = (await ids('sort=priority')).map(({ severity, hosts_freed }) => [
+    severity === 'credentials' ? 0 : 1,
+    -hosts_freed,
+  ]);
+  assert.deepEqual(
+    ranks,
+    ranks.toSorted(([a, b], [c, d]) => a! - c! || b! - d!),
   );
   assert.equal((await ids('sort=last_v1')).at(-1)!.last_v1, null);
   assert.equal((await ids('sort=-last_v1')).at(-1)!.last_v1, null);

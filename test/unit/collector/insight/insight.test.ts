@@ -132,6 +132,17 @@ describe('insight over a store', () => {
       found[1]!.trend_v1.reduce((sum, count) => sum + count, 0),
       1,
     );
+    assert.deepEqual([found[0]!.hosts_freed, found[1]!.hosts_freed, detail!.hosts_freed], [1, 1, 1]);
+    const week = { sinceUs: NOW_US - 7 * DAY_US, untilUs: NOW_US };
+    const inWeek = await insight.offenders({ window: week });
+    // Two workloads called from one host: neither fix alone frees it.
+    assert.deepEqual(
+      new Map(inWeek.map(({ title, hosts_freed }) => [title, hosts_freed])).get('/usr/bin/old'),
+      0,
+    );
+    for (const { id, hosts_freed } of inWeek) {
+      assert.equal((await insight.offender(id, { window: week }))!.hosts_freed, hosts_freed);
+    }
     const empty = await insight.offender(found[1]!.id, {
       window: { sinceUs: NOW_US, untilUs: NOW_US + HOUR_US },
     });
