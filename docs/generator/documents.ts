@@ -5,7 +5,7 @@ import { eventParts } from './event_parts.ts';
 import { withGeneratedParts } from './generated_part.ts';
 import { metricsPart } from './metrics_part.ts';
 import { settingsPart } from './settings_part.ts';
-import { whoMayDoWhatPart } from './who_may_do_what.ts';
+import { whoMayDoWhatPart } from './permissions.ts';
 
 export const DOCS_DIRECTORY = join(import.meta.dirname, '..');
 

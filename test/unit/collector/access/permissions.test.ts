@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { WHO_MAY_DO_WHAT, whoMayDoWhatPart } from '../../../../docs/generator/who_may_do_what.ts';
+import { WHO_MAY_DO_WHAT, whoMayDoWhatPart } from '../../../../docs/generator/permissions.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS, timed } from '../../../support/collector/access/access_bench.ts';
 import { NO_OPENSSL } from '../../../support/collector/access/certificates.ts';
 import {
@@ -14,7 +14,7 @@ import {
   FINDINGS,
   type Headers,
   withCertificate,
-} from '../../../support/collector/access/door_bench.ts';
+} from '../../../support/collector/access/visitor_bench.ts';
 import { TOKEN } from '../../../support/collector/processes.ts';
 
 const PROXY_HEADER = 'x-forwarded-user';

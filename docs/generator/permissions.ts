@@ -1,6 +1,6 @@
 /**
  * Who may do what, by what they show. The table in security.md is made from this, and a test tries each claim against a collector
- * (test/unit/collector/access/who_may_do_what.test.ts): a claim without its test does not pass there.
+ * (test/unit/collector/access/permissions.test.ts): a claim without its test does not pass there.
  */
 import { table } from './generated_part.ts';
 
