@@ -18,17 +18,17 @@ import {
   retention,
   type Token,
 } from '../contract/administration.ts';
-import { AgentDoor, type AgentDoorOptions } from './agent_authenticator.ts';
+import { AgentAuthenticator, type AgentAuthenticatorOptions } from './agent_authenticator.ts';
 import { Enrolments } from './enrolments.ts';
 import type { Actor, AgentIdentity, Principal } from './principal.ts';
 import { ProxyIdentity, type ProxyOptions } from './proxy_identity.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { isSameOrigin } from './same_origin.ts';
 import { type SessionCookie, sessionCookie } from './session_cookie.ts';
-import { type EndedToken, type EnrolmentClaim, TokenBook } from './token_store.ts';
-import { PeopleDoor, type Shown, type SignedIn } from './user_authenticator.ts';
+import { type EndedToken, type EnrolmentClaim, TokenStore } from './token_store.ts';
+import { type PresentedCredentials, type SignedIn, UserAuthenticator } from './user_authenticator.ts';
 
-export interface AccessOptions extends AgentDoorOptions {
+export interface AccessOptions extends AgentAuthenticatorOptions {
   proxy: ProxyOptions;
   /** People reach the collector over TLS: its own, or that of what stands in front of it. */
   secure: boolean;
@@ -58,11 +58,11 @@ export class Access {
   readonly #options: AccessOptions;
   readonly #log: Logger;
   readonly #now: () => number;
-  readonly #tokens: TokenBook;
+  readonly #tokens: TokenStore;
   readonly #certified: CertifiedHosts;
-  readonly #agents: AgentDoor;
+  readonly #agents: AgentAuthenticator;
   readonly #enrolments: Enrolments;
-  readonly #people: PeopleDoor;
+  readonly #users: UserAuthenticator;
   readonly #proxy: ProxyIdentity;
   readonly #auditLog: AuditLog;
   readonly #settings: StoredSettings;
@@ -81,13 +81,13 @@ export class Access {
     this.#auditLog = new AuditLog(admin);
     this.#settings = new StoredSettings(admin);
     this.#proxy = new ProxyIdentity(options.proxy);
-    this.#tokens = new TokenBook(admin, this.#auditLog, now);
+    this.#tokens = new TokenStore(admin, this.#auditLog, now);
     this.#certified = new CertifiedHosts(admin);
-    this.#agents = new AgentDoor(this.#tokens, this.#certified, options, now);
+    this.#agents = new AgentAuthenticator(this.#tokens, this.#certified, options, now);
     this.#enrolments = new Enrolments(admin, (hostId, claim) => this.issueCredential(hostId, claim));
     const { cookie } = this;
     const parts = { tokens: this.#tokens, audit: this.#auditLog, proxy: this.#proxy, cookie, log, now };
-    this.#people = new PeopleDoor(admin, parts);
+    this.#users = new UserAuthenticator(admin, parts);
     this.#timer = setInterval(() => this.poll(), POLL_INTERVAL_MS).unref();
   }
 
@@ -124,13 +124,13 @@ export class Access {
 
   // People
 
-  principalOf(shown: Shown): Principal | null {
-    return this.#people.principalOf(shown);
+  identifyUser(credentials: PresentedCredentials): Principal | null {
+    return this.#users.identifyUser(credentials);
   }
 
   /** For a link that signs in once, within 15 minutes: see `signInLink`. */
   createSignInCode(role: Role, by: Actor): string {
-    return this.#people.createSignInCode(role, by);
+    return this.#users.createSignInCode(role, by);
   }
 
   /**
@@ -138,17 +138,17 @@ export class Access {
    * `clientAddress` gives it.
    */
   signIn(secret: string, remoteAddress: string | null): SignedIn | { retryAfterSeconds: number } | null {
-    return this.#people.signIn(secret, remoteAddress);
+    return this.#users.signIn(secret, remoteAddress);
   }
 
   /** `session`: what `cookie.read` found. */
   signOut(session: string, remoteAddress: string | null): void {
-    this.#people.signOut(session, remoteAddress);
+    this.#users.signOut(session, remoteAddress);
   }
 
   /** Ends every session and makes every sign-in code worthless. Returns how many sessions there were. */
   signOutAll(by: Actor): number {
-    return this.#people.signOutAll(by);
+    return this.#users.signOutAll(by);
   }
 
   /** Where a request really comes from: behind a trusted proxy, what that says. For the audit log and for limits. */
@@ -245,7 +245,7 @@ export class Access {
   counters(): Counters {
     return {
       ...this.#agents.counters(),
-      ...this.#people.counters(),
+      ...this.#users.counters(),
       ...this.#proxy.counters(),
       ...this.#counters,
     };
@@ -256,7 +256,7 @@ export class Access {
     try {
       this.#tokens.poll();
       this.#tokens.flush();
-      this.#people.flush();
+      this.#users.flush();
     } catch (error) {
       this.#onStoreError(error);
     }

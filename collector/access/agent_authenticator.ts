@@ -7,10 +7,10 @@ import type { TokenRow } from '../admin/tokens.ts';
 import { certifiedHost } from './client_certificate.ts';
 import type { AgentIdentity } from './principal.ts';
 import { bearerOf, secretHash } from './secret.ts';
-import type { EnrolmentClaim, TokenBook } from './token_store.ts';
+import type { EnrolmentClaim, TokenStore } from './token_store.ts';
 
 /** How agents are let in. */
-export interface AgentDoorOptions {
+export interface AgentAuthenticatorOptions {
   /** An enrolment token from the configuration. */
   agentToken: string | null;
   /** Then that token enrols nobody: it is the credential of this host. */
@@ -21,10 +21,10 @@ export interface AgentDoorOptions {
 const MAX_CREDENTIALS = 200_000;
 const MAX_HOST_ID_CHARACTERS = 200;
 
-export class AgentDoor {
-  readonly #tokens: TokenBook;
+export class AgentAuthenticator {
+  readonly #tokens: TokenStore;
   readonly #certified: CertifiedHosts;
-  readonly #options: AgentDoorOptions;
+  readonly #options: AgentAuthenticatorOptions;
   readonly #now: () => number;
   readonly #agentTokenHash: Buffer | null;
   readonly #counters = {
@@ -38,7 +38,12 @@ export class AgentDoor {
     credentials_denied: 0,
   };
 
-  constructor(tokens: TokenBook, certified: CertifiedHosts, options: AgentDoorOptions, now: () => number) {
+  constructor(
+    tokens: TokenStore,
+    certified: CertifiedHosts,
+    options: AgentAuthenticatorOptions,
+    now: () => number,
+  ) {
     this.#tokens = tokens;
     this.#certified = certified;
     this.#options = options;

@@ -26,7 +26,7 @@ export class ProxyIdentity {
     this.#admins = new Set(admins);
   }
 
-  principalOf(headers: RequestHeaders, remoteAddress: string | null): Principal | null {
+  identifyUser(headers: RequestHeaders, remoteAddress: string | null): Principal | null {
     if (this.#header === null) return null;
     const user = headerOf(headers, this.#header);
     if (user === null) return null;

@@ -35,7 +35,7 @@ const ENROLMENT = 'enrolment';
 
 const LETTERS: Record<TokenKind, SecretLetter> = { person: 'p', enrolment: 'e', agent: 'a' };
 
-export class TokenBook {
+export class TokenStore {
   readonly #database: DatabaseSync;
   readonly #tokens: Tokens;
   readonly #audit: AuditLog;
@@ -43,7 +43,7 @@ export class TokenBook {
   readonly #dataVersion: StatementSync;
   readonly #lastUsed = new Map<string, number>();
   readonly #listeners: ((ended: EndedToken) => void)[] = [];
-  readonly #told: Set<string>;
+  readonly #reported: Set<string>;
   #seenVersion: unknown;
   /** Null: to be counted again. `version` is the database's, as another process may have changed it. */
   #credentials: { count: number; version: unknown } | null = null;
@@ -55,7 +55,7 @@ export class TokenBook {
     this.#audit = audit;
     this.#now = now;
     this.#tokens.forgetBefore(now() - ENDED_KEPT_MS);
-    this.#told = new Set(this.#tokens.revoked().map(({ id }) => id));
+    this.#reported = new Set(this.#tokens.revoked().map(({ id }) => id));
     this.#expiryCheckedMs = now();
     // Changes when another connection has committed (https://www.sqlite.org/pragma.html#pragma_data_version).
     this.#dataVersion = database.prepare('PRAGMA data_version');
@@ -108,7 +108,7 @@ export class TokenBook {
     transaction(this.#database, () => {
       if (hostId !== undefined) this.#makeRoomFor(hostId, now);
       this.#insert(row, secret);
-      this.#note(by, 'token.create', row.id, describe(row));
+      this.#appendToAudit(by, 'token.create', row.id, describe(row));
     });
     return { token: toToken(row), secret };
   }
@@ -120,10 +120,10 @@ export class TokenBook {
     this.#credentials = null;
     const revoked = transaction(this.#database, () => {
       const changed = this.#tokens.revoke(id, this.#now());
-      if (changed) this.#note(by, 'token.revoke', id, describe(row));
+      if (changed) this.#appendToAudit(by, 'token.revoke', id, describe(row));
       return changed;
     });
-    if (revoked) this.#tell(row);
+    if (revoked) this.#reportEnded(row);
     return revoked;
   }
 
@@ -165,10 +165,10 @@ export class TokenBook {
           enrolmentKeyHash: enrolmentKey === null ? null : secretHash(enrolmentKey),
         };
         this.#insert(row, secret);
-        this.#note(by, 'credential.issue', row.id, describe(row));
+        this.#appendToAudit(by, 'credential.issue', row.id, describe(row));
       } else {
         this.#tokens.replaceSecret(replaced.id, secretHash(secret), by.name, now);
-        this.#note(by, 'credential.renew', replaced.id, describe(replaced));
+        this.#appendToAudit(by, 'credential.renew', replaced.id, describe(replaced));
       }
     });
     if (replaced !== null) this.#lastUsed.delete(replaced.id);
@@ -196,11 +196,11 @@ export class TokenBook {
     const now = this.#now();
     const expired = this.#tokens.expiredBetween(Math.min(this.#expiryCheckedMs, now), now);
     this.#expiryCheckedMs = now;
-    for (const row of expired) this.#tell(row);
+    for (const row of expired) this.#reportEnded(row);
     const version = this.#dataVersion.get()?.['data_version'];
     if (version === this.#seenVersion) return;
     this.#seenVersion = version;
-    for (const row of this.#tokens.revoked()) if (!this.#told.has(row.id)) this.#tell(row);
+    for (const row of this.#tokens.revoked()) if (!this.#reported.has(row.id)) this.#reportEnded(row);
   }
 
   /** Puts when tokens were last used into the database, all in one transaction. */
@@ -228,15 +228,15 @@ export class TokenBook {
       );
     }
     this.#tokens.revoke(existing.id, now);
-    this.#told.add(existing.id); // it was told of when it expired
+    this.#reported.add(existing.id); // it was told of when it expired
   }
 
-  #note({ name, sourceAddress }: Actor, action: string, subject: string, detail: string): void {
+  #appendToAudit({ name, sourceAddress }: Actor, action: string, subject: string, detail: string): void {
     this.#audit.append({ actor: name, action, subject, detail, source_address: sourceAddress }, this.#now());
   }
 
-  #tell({ id, kind, hostId }: TokenRow): void {
-    this.#told.add(id);
+  #reportEnded({ id, kind, hostId }: TokenRow): void {
+    this.#reported.add(id);
     for (const listener of this.#listeners) listener({ id, kind, hostId });
   }
 }

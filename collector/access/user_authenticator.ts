@@ -12,9 +12,9 @@ import { networkOf, RateLimiter } from './rate_limiter.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { bearerOf, letterOf, newSecret, secretHash } from './secret.ts';
 import type { SessionCookie } from './session_cookie.ts';
-import type { TokenBook } from './token_store.ts';
+import type { TokenStore } from './token_store.ts';
 
-export interface Shown {
+export interface PresentedCredentials {
   authorization: string | null | undefined;
   cookie: string | null | undefined;
   headers: RequestHeaders;
@@ -45,9 +45,9 @@ const SESSIONS_PER_TOKEN_PER_MINUTE = 30;
 const MAX_SESSIONS_PER_TOKEN = 50;
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
-export class PeopleDoor {
+export class UserAuthenticator {
   readonly #database: DatabaseSync;
-  readonly #tokens: TokenBook;
+  readonly #tokens: TokenStore;
   readonly #sessions: Sessions;
   readonly #audit: AuditLog;
   readonly #proxy: ProxyIdentity;
@@ -71,7 +71,7 @@ export class PeopleDoor {
   constructor(
     database: DatabaseSync,
     parts: {
-      tokens: TokenBook;
+      tokens: TokenStore;
       audit: AuditLog;
       proxy: ProxyIdentity;
       cookie: SessionCookie;
@@ -94,10 +94,10 @@ export class PeopleDoor {
   }
 
   /** A bearer token counts alone: who shows a wrong one is nobody, whatever else the request carries. */
-  principalOf({ authorization, cookie, headers, remoteAddress }: Shown): Principal | null {
+  identifyUser({ authorization, cookie, headers, remoteAddress }: PresentedCredentials): Principal | null {
     const bearer = bearerOf(authorization);
     if (bearer !== null) return this.#byToken(bearer);
-    const user = this.#proxy.principalOf(headers, remoteAddress ?? null);
+    const user = this.#proxy.identifyUser(headers, remoteAddress ?? null);
     if (user !== null) return user;
     const session = this.#cookie.read(cookie);
     return session === null || session === '' ? null : this.#bySession(session);
@@ -138,7 +138,7 @@ export class PeopleDoor {
         `sign-in link of ${by.name}`,
         now + SIGN_IN_CODE_MINUTES * 60_000,
       );
-      this.#note(by, 'sign_in_code.create', role, null);
+      this.#appendToAudit(by, 'sign_in_code.create', role, null);
     });
     return code;
   }
@@ -170,7 +170,7 @@ export class PeopleDoor {
       });
       if (principal.tokenId !== null) this.#sessions.keepNewest(principal.tokenId, MAX_SESSIONS_PER_TOKEN);
       const by = { name: principal.name, sourceAddress: remoteAddress };
-      this.#note(by, 'session.open', principal.tokenId ?? 'sign-in code', `role ${principal.role}`);
+      this.#appendToAudit(by, 'session.open', principal.tokenId ?? 'sign-in code', `role ${principal.role}`);
     });
     this.#counters.sign_ins += 1;
     return {
@@ -204,7 +204,7 @@ export class PeopleDoor {
       const name = this.#sessions.delete(hash);
       if (name === null) return;
       this.#counters.sign_outs += 1;
-      this.#note({ name, sourceAddress: remoteAddress }, 'session.close', 'session', null);
+      this.#appendToAudit({ name, sourceAddress: remoteAddress }, 'session.close', 'session', null);
     });
     this.#lastUsed.delete(hash.toString('base64'));
   }
@@ -213,7 +213,7 @@ export class PeopleDoor {
   signOutAll(by: Actor): number {
     return transaction(this.#database, () => {
       const count = this.#sessions.deleteAll();
-      this.#note(by, 'session.close_all', 'all sessions', `${count} sessions`);
+      this.#appendToAudit(by, 'session.close_all', 'all sessions', `${count} sessions`);
       return count;
     });
   }
@@ -239,7 +239,12 @@ export class PeopleDoor {
     this.#log.warn({ from: remoteAddress, refused: this.#counters.sign_ins_refused }, 'refused a sign-in');
   }
 
-  #note({ name, sourceAddress }: Actor, action: string, subject: string, detail: string | null): void {
+  #appendToAudit(
+    { name, sourceAddress }: Actor,
+    action: string,
+    subject: string,
+    detail: string | null,
+  ): void {
     this.#audit.append({ actor: name, action, subject, detail, source_address: sourceAddress }, this.#now());
   }
 

@@ -1,6 +1,6 @@
 /** One attempt to send one alert to one destination, and what to say of it when it failed. */
 import type { Alert, DestinationConfig } from '../contract/administration.ts';
-import { SEND_TIMEOUT_MS, type WayContext } from './channels/channel.ts';
+import { type ChannelContext, SEND_TIMEOUT_MS } from './channels/channel.ts';
 import { sendEmail } from './channels/email.ts';
 import { sendSlack } from './channels/slack.ts';
 import { sendSyslog } from './channels/syslog.ts';
@@ -37,7 +37,7 @@ export async function send(
   }
 }
 
-function sendBy(config: DestinationConfig, alert: Alert, context: WayContext): Promise<void> {
+function sendBy(config: DestinationConfig, alert: Alert, context: ChannelContext): Promise<void> {
   switch (config.kind) {
     case 'webhook':
       return sendWebhook(config, alert, context);

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { MiddlewareHandler } from 'hono';
 import type { Principal } from '../access/principal.ts';
 import type { Role } from '../contract/administration.ts';
-import type { AccessDoor, ApiEnv, ApiParts } from './parts.ts';
+import type { ApiAccess, ApiEnv, ApiParts } from './parts.ts';
 import { Problem } from './problem.ts';
 import type { RateLimit } from './rate_limit.ts';
 
@@ -39,7 +39,7 @@ export function identify(
   { principals, addresses, health }: Record<'principals' | 'addresses' | 'health', RateLimit>,
 ): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
-    const principal = principalOf(access, c.env.incoming);
+    const principal = principalOfRequest(access, c.env.incoming);
     const { headers, socket } = c.env.incoming;
     const address = access.clientAddress(headers, socket.remoteAddress) ?? 'unknown';
     const seconds = HEALTH_PATHS.has(c.req.path)
@@ -64,8 +64,11 @@ function personOf({ via, role, name }: Principal): string {
   return `${via} ${role} ${name}`;
 }
 
-export function principalOf(access: Pick<AccessDoor, 'principalOf'>, { headers, socket }: IncomingMessage) {
-  return access.principalOf({
+export function principalOfRequest(
+  access: Pick<ApiAccess, 'identifyUser'>,
+  { headers, socket }: IncomingMessage,
+) {
+  return access.identifyUser({
     authorization: headers.authorization,
     cookie: headers.cookie,
     headers,

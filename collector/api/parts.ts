@@ -24,9 +24,9 @@ export interface RememberedAnswers extends InsightAnswers {
   /** After a change by hand. */
   forget(): void;
 }
-export type AccessDoor = Methods<
+export type ApiAccess = Methods<
   Access,
-  | 'principalOf'
+  | 'identifyUser'
   | 'clientAddress'
   | 'mayChange'
   | 'cookie'
@@ -40,7 +40,7 @@ export type AccessDoor = Methods<
   | 'retention'
   | 'setRetention'
 >;
-export type AlertDesk = Methods<
+export type AlertService = Methods<
   Alerts,
   'destinations' | 'addDestination' | 'changeDestination' | 'removeDestination' | 'test' | 'recent'
 >;
@@ -51,8 +51,8 @@ export type FindingsStore = Methods<
 
 export interface ApiParts {
   insight: RememberedAnswers;
-  access: AccessDoor;
-  alerts: AlertDesk;
+  access: ApiAccess;
+  alerts: AlertService;
   store: FindingsStore;
   live: LiveFeed;
   metrics: ApiMetrics;

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { eventParts } from './event_parts.ts';
 import { withGeneratedParts } from './generated_part.ts';
 import { metricsPart } from './metrics_part.ts';
+import { permissionsPart } from './permissions.ts';
 import { settingsPart } from './settings_part.ts';
-import { whoMayDoWhatPart } from './permissions.ts';
 
 export const DOCS_DIRECTORY = join(import.meta.dirname, '..');
 
@@ -15,7 +15,7 @@ export async function generatedDocuments(): Promise<Map<string, string>> {
     'configure.md': new Map([['settings', await settingsPart()]]),
     'events.md': eventParts(),
     'api.md': new Map([['metrics', await metricsPart()]]),
-    'security.md': new Map([['who_may_do_what', whoMayDoWhatPart()]]),
+    'security.md': new Map([['who_may_do_what', permissionsPart()]]),
   };
   return new Map(
     Object.entries(parts).map(([name, of]) => [

@@ -9,7 +9,7 @@ export interface Claims {
   mayNot: readonly string[];
 }
 
-export const WHO_MAY_DO_WHAT: Readonly<Record<string, Claims>> = {
+export const PERMISSIONS: Readonly<Record<string, Claims>> = {
   nothing: {
     may: ['ask whether the collector is alive and ready', 'load the page to sign in'],
     mayNot: ['read findings', 'change anything', 'report as a host'],
@@ -65,8 +65,8 @@ export const WHO_MAY_DO_WHAT: Readonly<Record<string, Claims>> = {
   },
 };
 
-export function whoMayDoWhatPart(): string {
-  const rows = Object.entries(WHO_MAY_DO_WHAT).map(([who, { may, mayNot }]) => [
+export function permissionsPart(): string {
+  const rows = Object.entries(PERMISSIONS).map(([who, { may, mayNot }]) => [
     who,
     may.join('; '),
     mayNot.join('; '),

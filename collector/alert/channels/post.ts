@@ -3,13 +3,13 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { VERSION } from '../../../common/version.ts';
 import { allowedAddresses, DeliveryError, lookupOf, within } from '../guarded_connect.ts';
-import type { WayContext } from './channel.ts';
+import type { ChannelContext } from './channel.ts';
 
 export async function post(
   to: string,
   body: Buffer,
   headers: Record<string, string>,
-  { resolve, signal }: WayContext,
+  { resolve, signal }: ChannelContext,
 ): Promise<void> {
   const url = new URL(to);
   const host = url.hostname.replace(/^\[|\]$/g, '');

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import { principalOf } from '../authorization.ts';
+import { principalOfRequest } from '../authorization.ts';
 import {
   type LiveFilter,
   MAX_WATCHERS_OF_PERSON,
@@ -46,7 +46,7 @@ export function liveRoutes(app: ApiApp, { live, access }: ApiParts): void {
     const connection: WatcherConnection = {
       person: principal.tokenId ?? `${principal.via} ${principal.name}`,
       address: c.get('address'),
-      mayStay: () => principalOf(access, incoming) !== null,
+      mayStay: () => principalOfRequest(access, incoming) !== null,
       cut: () => outgoing.destroy(),
     };
     const refusal = live.refusalOf(connection);

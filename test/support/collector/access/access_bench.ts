@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import { Access, type AccessOptions } from '../../../../collector/access/access.ts';
 import type { Actor, Principal } from '../../../../collector/access/principal.ts';
 import type { EndedToken } from '../../../../collector/access/token_store.ts';
-import type { Shown, SignedIn } from '../../../../collector/access/user_authenticator.ts';
+import type { PresentedCredentials, SignedIn } from '../../../../collector/access/user_authenticator.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 
 export const MINUTE_MS = 60_000;
@@ -48,18 +48,18 @@ export class AccessBench {
     return this.access.createToken({ kind: 'person', name: 'alice', role, expires_days }, ADMIN);
   }
 
-  shown(shown: Partial<Shown>): Principal | null {
-    return this.access.principalOf({
+  identifyUser(credentials: Partial<PresentedCredentials>): Principal | null {
+    return this.access.identifyUser({
       authorization: null,
       cookie: null,
       headers: {},
       remoteAddress: '192.0.2.7',
-      ...shown,
+      ...credentials,
     });
   }
 
   bySession(session: string): Principal | null {
-    return this.shown({ cookie: `${this.access.cookie.name}=${session}` });
+    return this.identifyUser({ cookie: `${this.access.cookie.name}=${session}` });
   }
 
   signIn(secret: string, from = '192.0.2.7'): SignedIn {

@@ -40,7 +40,7 @@ export const DESTINATION = {
 
 export const bearer = (secret: string): Headers => ({ authorization: `Bearer ${secret}` });
 
-export class DoorBench {
+export class VisitorBench {
   readonly #bench = new Bench();
   readonly dataDir = this.#bench.directory();
   /** Beside the collector, as a command has it. */
@@ -67,11 +67,11 @@ export class DoorBench {
     });
   }
 
-  static async open(settings: Record<string, unknown> = {}): Promise<DoorBench> {
+  static async open(settings: Record<string, unknown> = {}): Promise<VisitorBench> {
     const bench = new Bench();
     const dataDir = bench.directory();
     const collector = await bench.collector({ data_dir: dataDir, ...settings });
-    return new DoorBench(dataDir, collector, bench);
+    return new VisitorBench(dataDir, collector, bench);
   }
 
   end(): Promise<void> {
@@ -169,7 +169,7 @@ export async function withCertificate(): Promise<{ own: string; other: string; b
   const bench = new Bench();
   const authority = new Authority(bench.directory());
   const { certFile, keyFile } = authority.issue('agent', { subject: '/CN=i-certified', usage: 'clientAuth' });
-  const secure = await DoorBench.open({ tls_self_signed: true, tls_client_ca_file: authority.certFile });
+  const secure = await VisitorBench.open({ tls_self_signed: true, tls_client_ca_file: authority.certFile });
   const unchecked = { rejectUnauthorized: false };
   const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile), ...unchecked };
   try {

@@ -61,7 +61,7 @@ describe('imdswatch token', () => {
     assert.equal(made.code, 0, made.said);
     const secret = made.out.trim();
     assert.match(made.out, /^imdsw_p[\w-]{43}\n$/, 'the secret alone');
-    assert.equal(b.shown({ authorization: `Bearer ${secret}` })?.name, 'alice');
+    assert.equal(b.identifyUser({ authorization: `Bearer ${secret}` })?.name, 'alice');
     const { session } = b.signIn(secret);
     b.access.poll();
 

@@ -1,7 +1,7 @@
 /** Which agents come in, for which host, and that one host cannot take over another's name. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
-import { TokenBook } from '../../../../collector/access/token_store.ts';
+import { TokenStore } from '../../../../collector/access/token_store.ts';
 import { AuditLog } from '../../../../collector/admin/audit_log.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
 import { AccessBench, ADMIN, DAY_MS } from '../../../support/collector/access/access_bench.ts';
@@ -50,7 +50,7 @@ describe('who is let in', () => {
     assert.equal(b.agent(b.person('admin').secret), null);
     for (const kind of ['enrolment', 'agent'] as const) {
       const { secret } = b.access.createToken({ kind, name: 'x', host_id: HOST }, ADMIN);
-      assert.equal(b.shown({ authorization: `Bearer ${secret}` }), null);
+      assert.equal(b.identifyUser({ authorization: `Bearer ${secret}` }), null);
       assert.equal(b.access.signIn(secret, null), null);
     }
   });
@@ -161,7 +161,7 @@ describe('a credential of its own', () => {
     b.nowMs += 500 * DAY_MS;
     assert.equal(b.access.hasCredential(HOST), true);
     assert.equal(b.access.issueCredential(HOST), null);
-    const reopened = new TokenBook(b.admin, new AuditLog(b.admin), () => b.nowMs);
+    const reopened = new TokenStore(b.admin, new AuditLog(b.admin), () => b.nowMs);
     assert.notEqual(reopened.credentialOf(HOST), null, 'it is not forgotten after a time either');
     assert.match(b.access.createToken({ kind: 'agent', name: 'y', host_id: HOST }, ADMIN).secret, /^imdsw_a/);
   });

@@ -3,16 +3,16 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { WHO_MAY_DO_WHAT, whoMayDoWhatPart } from '../../../../docs/generator/permissions.ts';
+import { PERMISSIONS, permissionsPart } from '../../../../docs/generator/permissions.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS, timed } from '../../../support/collector/access/access_bench.ts';
 import { NO_OPENSSL } from '../../../support/collector/access/certificates.ts';
 import {
   ADMINISTRATION,
   bearer,
   DESTINATION,
-  DoorBench,
   FINDINGS,
   type Headers,
+  VisitorBench,
   withCertificate,
 } from '../../../support/collector/access/visitor_bench.ts';
 import { TOKEN } from '../../../support/collector/processes.ts';
@@ -20,69 +20,72 @@ import { TOKEN } from '../../../support/collector/processes.ts';
 const PROXY_HEADER = 'x-forwarded-user';
 const KEY = 'k'.repeat(43);
 
-let door: DoorBench;
+let bench: VisitorBench;
 before(async () => {
-  door = await DoorBench.open({ proxy_user_header: PROXY_HEADER, proxy_trusted_addresses: ['127.0.0.2'] });
+  bench = await VisitorBench.open({
+    proxy_user_header: PROXY_HEADER,
+    proxy_trusted_addresses: ['127.0.0.2'],
+  });
 });
-after(() => door.end());
+after(() => bench.end());
 
 async function readsNothing(headers: Headers): Promise<void> {
   for (const path of [...FINDINGS, ...ADMINISTRATION, '/api/v1/live']) {
-    assert.equal((await door.ask('GET', path, headers)).status, 401, path);
+    assert.equal((await bench.ask('GET', path, headers)).status, 401, path);
   }
 }
 
 async function changesNothing(headers: Headers, status: number): Promise<void> {
-  const changing = (await door.routes()).filter(
+  const changing = (await bench.routes()).filter(
     ({ method, path }) => method !== 'GET' && path !== '/api/v1/session',
   );
   assert.ok(changing.length >= 8);
   for (const { method, path } of changing) {
-    assert.equal((await door.ask(method, path, headers, {})).status, status, `${method} ${path}`);
+    assert.equal((await bench.ask(method, path, headers, {})).status, status, `${method} ${path}`);
   }
 }
 
 async function readsFindings(headers: Headers): Promise<void> {
-  for (const path of FINDINGS) assert.equal((await door.ask('GET', path, headers)).status, 200, path);
+  for (const path of FINDINGS) assert.equal((await bench.ask('GET', path, headers)).status, 200, path);
 }
 
 async function enrol(hostId: string, claim: object = {}): Promise<string> {
-  const { credential } = await door.agent(hostId, bearer(TOKEN), { claim: { ...claim } });
+  const { credential } = await bench.agent(hostId, bearer(TOKEN), { claim: { ...claim } });
   assert.ok(credential);
   return credential;
 }
 
 async function signIn(secret: string): Promise<Response> {
-  return door.ask('POST', '/api/v1/session', { origin: door.collector.pageUrl }, { secret });
+  return bench.ask('POST', '/api/v1/session', { origin: bench.collector.pageUrl }, { secret });
 }
 
 async function session(role: 'viewer' | 'admin'): Promise<{ headers: Headers; tokenId: string }> {
-  const { secret, id } = door.person(role);
+  const { secret, id } = bench.person(role);
   const cookie = (await signIn(secret)).headers.get('set-cookie')!.split(';')[0]!;
   return { headers: { cookie }, tokenId: id };
 }
 
 async function release(hostId: string, headers: Headers): Promise<number> {
-  const token = door.access.tokens().find(({ host_id, revoked }) => host_id === hostId && revoked === null)!;
-  return (await door.ask('DELETE', `/api/v1/tokens/${token.id}`, headers)).status;
+  const token = bench.access.tokens().find(({ host_id, revoked }) => host_id === hostId && revoked === null)!;
+  return (await bench.ask('DELETE', `/api/v1/tokens/${token.id}`, headers)).status;
 }
 
 const TRIED: Record<string, Record<string, () => Promise<void>>> = {
   nothing: {
     'ask whether the collector is alive and ready': async () => {
-      for (const path of ['/healthz', '/readyz']) assert.equal((await door.ask('GET', path)).status, 200);
+      for (const path of ['/healthz', '/readyz']) assert.equal((await bench.ask('GET', path)).status, 200);
     },
     'load the page to sign in': async () => {
       // 503: the page is not built where the tests run.
-      assert.ok([200, 503].includes((await door.ask('GET', '/')).status));
+      assert.ok([200, 503].includes((await bench.ask('GET', '/')).status));
     },
     'read findings': () => readsNothing({}),
     'change anything': () => changesNothing({}, 401),
-    'report as a host': async () => assert.equal((await door.agent('i-nobody', {})).outcome, '401'),
+    'report as a host': async () => assert.equal((await bench.agent('i-nobody', {})).outcome, '401'),
   },
   'an enrolment token': {
     'enrol a host that has not enrolled, and report as it': async () => {
-      const { outcome, credential, rejected } = await door.agent('i-new');
+      const { outcome, credential, rejected } = await bench.agent('i-new');
       assert.deepEqual([outcome, rejected], ['welcome', 0]);
       assert.match(credential!, /^imdsw_a/);
     },
@@ -92,10 +95,10 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       const credential = await enrol('i-owned');
       const claims = [{}, { enrolment_key: 'x'.repeat(43) }, { protocol_max: 1 }];
       for (const claim of claims) {
-        const { outcome } = await door.agent('i-owned', bearer(TOKEN), { claim });
+        const { outcome } = await bench.agent('i-owned', bearer(TOKEN), { claim });
         assert.ok(['host', 'invalid'].includes(outcome), outcome);
       }
-      assert.equal((await door.agent('i-owned', bearer(credential))).outcome, 'welcome');
+      assert.equal((await bench.agent('i-owned', bearer(credential))).outcome, 'welcome');
       // The certificate is the row of the certificate below.
     },
   },
@@ -103,33 +106,33 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     'get another credential for that host, which ends the one before': async () => {
       const first = await enrol('i-keyed', { enrolment_key: KEY });
       const second = await enrol('i-keyed', { enrolment_key: KEY });
-      assert.equal((await door.agent('i-keyed', bearer(first))).outcome, '401');
-      assert.equal((await door.agent('i-keyed', bearer(second))).outcome, 'welcome');
+      assert.equal((await bench.agent('i-keyed', bearer(first))).outcome, '401');
+      assert.equal((await bench.agent('i-keyed', bearer(second))).outcome, 'welcome');
     },
     'get one for another host': async () => {
       await enrol('i-keyed-2', { enrolment_key: KEY });
       await enrol('i-keyed-3', { enrolment_key: 'z'.repeat(43) });
-      const { outcome } = await door.agent('i-keyed-3', bearer(TOKEN), { claim: { enrolment_key: KEY } });
+      const { outcome } = await bench.agent('i-keyed-3', bearer(TOKEN), { claim: { enrolment_key: KEY } });
       assert.equal(outcome, 'host');
     },
     'get one after an admin has released the host and it enrolled anew': async () => {
       await enrol('i-released', { enrolment_key: KEY });
-      assert.equal(await release('i-released', door.person('admin').headers), 204);
+      assert.equal(await release('i-released', bench.person('admin').headers), 204);
       await enrol('i-released', { enrolment_key: 'n'.repeat(43) });
-      const { outcome } = await door.agent('i-released', bearer(TOKEN), { claim: { enrolment_key: KEY } });
+      const { outcome } = await bench.agent('i-released', bearer(TOKEN), { claim: { enrolment_key: KEY } });
       assert.equal(outcome, 'host');
     },
   },
   "an agent's credential": {
     'report as its one host': async () => {
-      const answer = await door.agent('i-agent', bearer(await enrol('i-agent')));
+      const answer = await bench.agent('i-agent', bearer(await enrol('i-agent')));
       assert.deepEqual(answer, { outcome: 'welcome', rejected: 0 });
     },
     'read findings': async () => readsNothing(bearer(await enrol('i-reader'))),
     'change anything': async () => changesNothing(bearer(await enrol('i-changer')), 401),
     'report as another host': async () => {
       const credential = await enrol('i-liar');
-      assert.equal((await door.agent('i-somebody', bearer(credential))).outcome, 'host');
+      assert.equal((await bench.agent('i-somebody', bearer(credential))).outcome, 'host');
     },
   },
   "an agent's client certificate": {
@@ -143,50 +146,50 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
   },
   "a viewer's token": {
-    'read all findings and metrics': () => readsFindings(door.person('viewer').headers),
+    'read all findings and metrics': () => readsFindings(bench.person('viewer').headers),
     'watch the live feed': async () => {
-      assert.equal((await door.ask('GET', '/api/v1/live', door.person('viewer').headers)).status, 200);
+      assert.equal((await bench.ask('GET', '/api/v1/live', bench.person('viewer').headers)).status, 200);
     },
-    'change anything': () => changesNothing(door.person('viewer').headers, 403),
+    'change anything': () => changesNothing(bench.person('viewer').headers, 403),
     'see tokens, alert destinations and the audit log': async () => {
-      const { headers } = door.person('viewer');
+      const { headers } = bench.person('viewer');
       for (const path of ADMINISTRATION)
-        assert.equal((await door.ask('GET', path, headers)).status, 403, path);
+        assert.equal((await bench.ask('GET', path, headers)).status, 403, path);
     },
   },
   "an admin's token": {
-    'all that': () => readsFindings(door.person('admin').headers),
+    'all that': () => readsFindings(bench.person('admin').headers),
     'make and revoke tokens': async () => {
-      const { headers } = door.person('admin');
-      const made = await door.ask('POST', '/api/v1/tokens', headers, { kind: 'enrolment', name: 'x' });
+      const { headers } = bench.person('admin');
+      const made = await bench.ask('POST', '/api/v1/tokens', headers, { kind: 'enrolment', name: 'x' });
       assert.equal(made.status, 201);
       const { token } = (await made.json()) as { token: { id: string } };
-      assert.equal((await door.ask('DELETE', `/api/v1/tokens/${token.id}`, headers)).status, 204);
+      assert.equal((await bench.ask('DELETE', `/api/v1/tokens/${token.id}`, headers)).status, 204);
     },
     'release a host, so that it can enrol again': async () => {
       await enrol('i-rebuilt');
-      assert.equal((await door.agent('i-rebuilt')).outcome, 'host');
-      assert.equal(await release('i-rebuilt', door.person('admin').headers), 204);
+      assert.equal((await bench.agent('i-rebuilt')).outcome, 'host');
+      assert.equal(await release('i-rebuilt', bench.person('admin').headers), 204);
       await enrol('i-rebuilt');
-      const [, entry] = door.access.auditLog({ limit: 2 });
+      const [, entry] = bench.access.auditLog({ limit: 2 });
       assert.deepEqual([entry?.actor, entry?.action], ['admin', 'token.revoke']);
     },
     'set alerts, retention and the figures of the cloud': async () => {
-      const { headers } = door.person('admin');
-      assert.equal((await door.ask('POST', '/api/v1/alert/destinations', headers, DESTINATION)).status, 201);
+      const { headers } = bench.person('admin');
+      assert.equal((await bench.ask('POST', '/api/v1/alert/destinations', headers, DESTINATION)).status, 201);
       const retention = { raw_days: 14, rollup_days: 400, max_bytes: 20 * 1024 ** 3 };
-      assert.equal((await door.ask('PUT', '/api/v1/retention', headers, retention)).status, 200);
-      const cloud = (await door.routes()).filter(({ path }) => path.startsWith('/api/v1/cloud/'));
+      assert.equal((await bench.ask('PUT', '/api/v1/retention', headers, retention)).status, 200);
+      const cloud = (await bench.routes()).filter(({ path }) => path.startsWith('/api/v1/cloud/'));
       assert.ok(cloud.length > 0);
       // 400: it may, and an empty body is none.
       for (const { method, path } of cloud)
-        assert.equal((await door.ask(method, path, headers, {})).status, 400);
+        assert.equal((await bench.ask(method, path, headers, {})).status, 400);
     },
     'read a secret that is stored': async () => {
-      const { headers, secret } = door.person('admin');
-      await door.ask('POST', '/api/v1/alert/destinations', headers, { ...DESTINATION, name: 'another' });
+      const { headers, secret } = bench.person('admin');
+      await bench.ask('POST', '/api/v1/alert/destinations', headers, { ...DESTINATION, name: 'another' });
       for (const path of ADMINISTRATION) {
-        const text = await (await door.ask('GET', path, headers)).text();
+        const text = await (await bench.ask('GET', path, headers)).text();
         for (const one of [secret, TOKEN, DESTINATION.config.secret, 'path-secret']) {
           assert.ok(!text.includes(one), `${path} says a secret`);
         }
@@ -195,7 +198,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
   },
   'a sign-in link': {
     'become what it was made for, once': async () => {
-      const code = door.signInCode('viewer');
+      const code = bench.signInCode('viewer');
       const signedIn = await signIn(code);
       assert.equal(signedIn.status, 201);
       assert.equal(((await signedIn.json()) as { role: string }).role, 'viewer');
@@ -208,17 +211,17 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
         assert.equal(b.access.signIn(code, null), null);
       });
     },
-    'do anything else': () => readsNothing(bearer(door.signInCode('admin'))),
+    'do anything else': () => readsNothing(bearer(bench.signInCode('admin'))),
   },
   'a session of the page': {
     'what its token may, from the page of the collector itself': async () => {
       await readsFindings((await session('viewer')).headers);
       const { headers } = await session('admin');
-      const own = { ...headers, origin: door.collector.pageUrl };
+      const own = { ...headers, origin: bench.collector.pageUrl };
       const body = { kind: 'enrolment', name: 'x' };
-      assert.equal((await door.ask('POST', '/api/v1/tokens', own, body)).status, 201);
-      const viewer = { ...(await session('viewer')).headers, origin: door.collector.pageUrl };
-      assert.equal((await door.ask('POST', '/api/v1/tokens', viewer, body)).status, 403);
+      assert.equal((await bench.ask('POST', '/api/v1/tokens', own, body)).status, 201);
+      const viewer = { ...(await session('viewer')).headers, origin: bench.collector.pageUrl };
+      assert.equal((await bench.ask('POST', '/api/v1/tokens', viewer, body)).status, 403);
     },
     'change something from another page': async () => {
       const { headers } = await session('admin');
@@ -247,13 +250,13 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
     'outlive its token': async () => {
       const { headers, tokenId } = await session('viewer');
-      await door.ask('DELETE', `/api/v1/tokens/${tokenId}`, door.person('admin').headers);
+      await bench.ask('DELETE', `/api/v1/tokens/${tokenId}`, bench.person('admin').headers);
       await readsNothing(headers);
     },
   },
   'a trusted proxy (`proxy_user_header`)': {
     'say who somebody is': async () => {
-      const proxied = await DoorBench.open({
+      const proxied = await VisitorBench.open({
         proxy_user_header: PROXY_HEADER,
         proxy_trusted_addresses: ['127.0.0.1'],
       });
@@ -269,27 +272,27 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
   },
   "write access to the collector's files": {
     everything: async () => {
-      // `door.person` writes beside the collector, as "imdswatch token create" does.
-      const { headers } = door.person('admin');
-      assert.equal((await door.ask('GET', '/api/v1/tokens', headers)).status, 200);
+      // `bench.person` writes beside the collector, as "imdswatch token create" does.
+      const { headers } = bench.person('admin');
+      assert.equal((await bench.ask('GET', '/api/v1/tokens', headers)).status, 200);
     },
   },
 };
 
 it('the table of the documentation is the one that is tried here', () => {
   const document = readFileSync(join(import.meta.dirname, '../../../../docs/security.md'), 'utf8');
-  assert.ok(document.includes(whoMayDoWhatPart()), '"npm run docs" writes it');
+  assert.ok(document.includes(permissionsPart()), '"npm run docs" writes it');
   const claims = (of: Record<string, object>) =>
     Object.fromEntries(Object.entries(of).map(([who, what]) => [who, Object.values(what).flat()]));
   const tried = Object.fromEntries(Object.entries(TRIED).map(([who, what]) => [who, Object.keys(what)]));
   assert.deepEqual(
     tried,
-    claims(WHO_MAY_DO_WHAT as Record<string, object>),
+    claims(PERMISSIONS as Record<string, object>),
     'each claim has its test, and each test its claim',
   );
 });
 
-for (const [who, { may, mayNot }] of Object.entries(WHO_MAY_DO_WHAT)) {
+for (const [who, { may, mayNot }] of Object.entries(PERMISSIONS)) {
   describe(`who shows ${who}`, () => {
     const skip = who.includes('certificate') && NO_OPENSSL;
     for (const claim of may) it(`may ${claim}`, { skip }, () => TRIED[who]![claim]!());

@@ -25,10 +25,10 @@ describe('a token', () => {
     const { token, secret } = b.person('admin', 30);
     assert.match(secret, /^imdsw_p[\w-]{43}$/);
     const alice = { name: 'alice', role: 'admin', via: 'token', tokenId: token.id };
-    assert.deepEqual(b.shown({ authorization: `Bearer ${secret}` }), alice);
-    assert.deepEqual(b.shown({ authorization: `bearer   ${secret} ` }), alice);
+    assert.deepEqual(b.identifyUser({ authorization: `Bearer ${secret}` }), alice);
+    assert.deepEqual(b.identifyUser({ authorization: `bearer   ${secret} ` }), alice);
     b.nowMs += 30 * DAY_MS;
-    assert.equal(b.shown({ authorization: `Bearer ${secret}` }), null);
+    assert.equal(b.identifyUser({ authorization: `Bearer ${secret}` }), null);
     assert.equal(b.access.signIn(secret, null), null);
     assert.equal(b.access.counters()['tokens_refused'], 1);
   });
@@ -36,9 +36,9 @@ describe('a token', () => {
     const b = bench({ proxy: { userHeader: 'X-User', trustedAddresses: ['192.0.2.7'], admins: ['eve'] } });
     const { session } = b.signIn(b.person().secret);
     const shown = { cookie: `imdswatch=${session}`, headers: { 'x-user': 'eve' } };
-    assert.equal(b.shown({ ...shown, authorization: `Bearer imdsw_p${'x'.repeat(43)}` }), null);
+    assert.equal(b.identifyUser({ ...shown, authorization: `Bearer imdsw_p${'x'.repeat(43)}` }), null);
     assert.equal(
-      b.shown({ ...shown, authorization: 'Basic ZXZlOmV2ZQ==' })?.name,
+      b.identifyUser({ ...shown, authorization: 'Basic ZXZlOmV2ZQ==' })?.name,
       'eve',
       'the proxy has its own',
     );
@@ -57,7 +57,7 @@ describe('a token', () => {
   it('tells when it was last used, at most a minute late', () => {
     const b = bench();
     const { secret } = b.person();
-    const use = () => b.shown({ authorization: `Bearer ${secret}` });
+    const use = () => b.identifyUser({ authorization: `Bearer ${secret}` });
     const lastUsed = () => b.access.tokens()[0]!.last_used;
     assert.equal(lastUsed(), null);
     use();
@@ -134,14 +134,18 @@ describe('a session', () => {
     assert.notEqual(b.signIn(b.person().secret).session, fixed);
     assert.equal(b.bySession(fixed), null);
     const { session } = b.signIn(b.person().secret);
-    assert.equal(b.shown({ cookie: `imdswatch=${fixed}; imdswatch=${session}` }), null, 'two that disagree');
-    assert.notEqual(b.shown({ cookie: `a=b; imdswatch=${session}; c` }), null);
+    assert.equal(
+      b.identifyUser({ cookie: `imdswatch=${fixed}; imdswatch=${session}` }),
+      null,
+      'two that disagree',
+    );
+    assert.notEqual(b.identifyUser({ cookie: `a=b; imdswatch=${session}; c` }), null);
   });
   it('is no token, and a token no session', () => {
     const b = bench();
     const { secret } = b.person();
     const { session } = b.signIn(secret);
-    assert.equal(b.shown({ authorization: `Bearer ${session}` }), null);
+    assert.equal(b.identifyUser({ authorization: `Bearer ${session}` }), null);
     assert.equal(b.bySession(secret), null);
     assert.equal(b.access.signIn(session, null), null);
   });
@@ -241,10 +245,10 @@ describe("a reverse proxy's header", () => {
     const headers = { 'x-forwarded-user': 'carol' };
     const carol = { name: 'carol', role: 'admin', via: 'proxy', tokenId: null };
     for (const remoteAddress of ['10.1.0.9', '::ffff:10.1.0.9', 'fd00::5', 'fd00:0::0:5']) {
-      assert.deepEqual(b.shown({ headers, remoteAddress }), carol, remoteAddress);
+      assert.deepEqual(b.identifyUser({ headers, remoteAddress }), carol, remoteAddress);
     }
     for (const remoteAddress of ['10.1.1.9', '127.0.0.1', '::1', 'fd00::6', '', null, undefined, 'x']) {
-      assert.equal(b.shown({ headers, remoteAddress }), null, String(remoteAddress));
+      assert.equal(b.identifyUser({ headers, remoteAddress }), null, String(remoteAddress));
     }
     assert.equal(b.access.counters()['proxy_headers_ignored'], 8);
   });
@@ -255,7 +259,10 @@ describe("a reverse proxy's header", () => {
       ['Carol', 'viewer'],
       ['dave', 'viewer'],
     ] as const) {
-      assert.equal(b.shown({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' })?.role, role);
+      assert.equal(
+        b.identifyUser({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' })?.role,
+        role,
+      );
     }
   });
   it('that could be two, or holds what no name holds, is refused', () => {
@@ -270,18 +277,25 @@ describe("a reverse proxy's header", () => {
       'x'.repeat(201),
       'caröl',
     ]) {
-      assert.equal(b.shown({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' }), null, user);
+      assert.equal(
+        b.identifyUser({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' }),
+        null,
+        user,
+      );
     }
     const twice = new Headers([
       ['X-Forwarded-User', 'eve'],
       ['x-forwarded-user', 'carol'],
     ]);
-    assert.equal(b.shown({ headers: twice, remoteAddress: '10.1.0.1' }), null);
+    assert.equal(b.identifyUser({ headers: twice, remoteAddress: '10.1.0.1' }), null);
     assert.equal(b.access.counters()['proxy_headers_refused'], 9);
   });
   it('is nothing where none is configured', () => {
     const b = bench();
-    assert.equal(b.shown({ headers: { 'x-forwarded-user': 'carol' }, remoteAddress: '127.0.0.1' }), null);
+    assert.equal(
+      b.identifyUser({ headers: { 'x-forwarded-user': 'carol' }, remoteAddress: '127.0.0.1' }),
+      null,
+    );
   });
   it('says where a request came from, and what a visitor wrote before that counts for nothing', () => {
     const b = bench({ proxy });
