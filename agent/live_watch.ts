@@ -47,6 +47,8 @@ export interface WatchCoverage {
   undecidedConnections: number;
   /** Calls that began and are not recorded yet. */
   openCalls: number;
+  /** When the oldest of these, or of the undecided connections, began; null where there is none. */
+  openSinceUs: number | null;
 }
 
 /** Who watches, where it has more to say of itself. */
@@ -58,6 +60,8 @@ export interface WatchedBy {
 
 export class LiveWatch {
   readonly attribution: { method: 'ebpf' | 'sock_diag'; reason: string | null };
+  /** Is called about every second, and more often while there are calls. */
+  onMoment: (moment: WatchMoment) => void = () => {};
   private readonly source: HostSource;
   private readonly workloads: WorkloadIdentity;
   private readonly kernelView: Coverage;
@@ -218,6 +222,10 @@ export class LiveWatch {
       undecidedConnections: kernel === null ? 0 : this.kernelView.undecided,
       seenConnections: this.counters()['conversation']?.['connections'] ?? 0,
       openCalls: this.pipeline.openCalls,
+      openSinceUs: earliest(
+        this.pipeline.openSinceUs,
+        kernel === null ? null : this.kernelView.undecidedSinceUs,
+      ),
     };
   }
 
@@ -236,7 +244,7 @@ export class LiveWatch {
   private tick(): void {
     const nowMs = performance.now();
     this.lastTickMs = nowMs;
-    this.moment();
+    this.onMoment(this.moment());
     if (this.sawPackets && nowMs - this.gaveBackMs >= GIVE_BACK_EVERY_MS) {
       this.sawPackets = false;
       this.gaveBackMs = nowMs;
@@ -249,4 +257,9 @@ export class LiveWatch {
     this.namespaces.tick(nowMs);
     this.schedule(this.isBusy ? BUSY_TICK_MS : IDLE_TICK_MS);
   }
+}
+
+function earliest(one: number | null, other: number | null): number | null {
+  if (one === null || other === null) return one ?? other;
+  return Math.min(one, other);
 }

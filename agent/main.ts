@@ -97,6 +97,7 @@ export async function startAgent(
     { host: host.id, source: watch.sourceName, attribution: watch.attribution.method },
     'the agent watches',
   );
+  watch.onMoment = (moment) => void reporter.clockRead(moment);
   const timer = setInterval(() => void reporter.report(), settings.coverage_seconds * 1_000);
   const stateTimer = keepState(opened, settings, log);
   return {

@@ -118,7 +118,7 @@ export class Pipeline {
         opened: (tuple, atSyn, initialSequence) => this.opened(tuple, atSyn, initialSequence),
         asked: (tuple, context, request, startUs) => {
           // While the caller still waits for its answer it can still be read.
-          this.open.asked(context);
+          this.open.asked(context, startUs);
           if (!context.isOwn || context.ownRequests > 0) this.identify(tuple, context);
           const key = callerKey(context);
           if (key !== null && this.isImds(tuple) && asksForToken(request))
@@ -159,6 +159,11 @@ export class Pipeline {
   /** Calls that began and are not recorded yet. */
   get openCalls(): number {
     return this.open.count;
+  }
+
+  /** When the oldest of them began, in microseconds since 1970; null where there is none. */
+  get openSinceUs(): number | null {
+    return this.open.sinceUs;
   }
 
   counters(): StageCounters {
@@ -207,6 +212,7 @@ export class Pipeline {
       },
       context.workload,
       true,
+      timeUs,
     );
   }
 
@@ -314,6 +320,7 @@ export class Pipeline {
       },
       context.workload,
       isProven,
+      startUs,
     );
   }
 
@@ -349,7 +356,7 @@ export class Pipeline {
   }
 
   /** Hands a call on, at once or when its workload's names have come: an engine that is slow costs no call. */
-  private emit(call: Unnamed, workload: WorkloadRef | null, isProven: boolean): void {
+  private emit(call: Unnamed, workload: WorkloadRef | null, isProven: boolean, startUs: number): void {
     this.calls.calls++;
     this.calls[call.outcome]++;
     const { attribution, onCall } = this.options;
@@ -358,7 +365,7 @@ export class Pipeline {
       return;
     }
     this.calls[call['attribution.method'] === 'none' ? 'unattributed' : 'attributed']++;
-    const named = this.open.waitsForName();
+    const named = this.open.waitsForName(startUs);
     attribution.workloads.whenSettled(workload, NAMES_WAIT_MS, () => {
       named();
       onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);

@@ -94,6 +94,8 @@ export const coverage = z.object({
   undecided_connections: count.optional(),
   /** Calls that were not complete at the end: the next report of the same run vouches for them. */
   open_calls: count.optional(),
+  /** When the oldest of these calls, or of the undecided connections, began. */
+  open_since: timestamp.optional(),
   /** What was lost in this interval, by reason (dropped packets, ring-buffer losses, evicted connections …). */
   losses: counters,
 });

@@ -3,6 +3,9 @@ import { v7 as uuidv7 } from 'uuid';
 import type { Counters, Coverage } from '../../protocol/records.ts';
 import type { LiveWatch, WatchMoment } from '../live_watch.ts';
 
+/** A clock that is set by less than this waits for the next report. */
+const CLOCK_STEP_US = 100_000;
+
 type Watch = Pick<LiveWatch, 'host' | 'moment' | 'caughtUp' | 'coverage' | 'losses'>;
 type Counted = ReturnType<Watch['coverage']> & { losses: Counters };
 
@@ -40,6 +43,15 @@ export class CoverageReporter {
     this.#before = now;
   }
 
+  /**
+   * Reports at once when the wall clock was set since the last report. A report in which it was set once can be dated:
+   * one in which it was set twice cannot.
+   */
+  async clockRead({ wallUs, bootUs }: WatchMoment): Promise<void> {
+    const offUs = wallUs - bootUs - (this.#start.wallUs - this.#start.bootUs);
+    if (Math.abs(offUs) > CLOCK_STEP_US) await this.report();
+  }
+
   #made(end: WatchMoment, now: Counted): Coverage {
     const [start, before] = [this.#start, this.#before];
     const losses: Counters = {};
@@ -62,6 +74,7 @@ export class CoverageReporter {
       joined_connections: since(now.joinedConnections, before.joinedConnections),
       undecided_connections: now.undecidedConnections,
       open_calls: now.openCalls,
+      ...(now.openSinceUs !== null && { open_since: timestamp(now.openSinceUs) }),
       losses,
     };
   }

@@ -112,6 +112,11 @@ export class Coverage {
     return this.waiting.filter(({ connection }) => connection.kind === 'established').length;
   }
 
+  /** When the oldest of these was reported, in microseconds since 1970; null where there is none. */
+  get undecidedSinceUs(): number | null {
+    return this.waiting.find(({ connection }) => connection.kind === 'established')?.sinceUs ?? null;
+  }
+
   /** Sums over all namespaces. */
   counters(): Counters {
     const sum: NamespaceCounts = { kernel_connections: 0, seen: 0, missed: 0, blocked: 0, failed: 0 };

@@ -123,6 +123,8 @@ export const COVERAGE = {
   joined_connections: 'those of `kernel_connections` that the capture was found to have seen',
   undecided_connections: 'those of which the next report says whether they were seen',
   open_calls: 'calls that began and were not recorded yet: the next report of the same run vouches for them',
+  open_since:
+    'when the oldest of these calls, or of the undecided connections, began: what is lost with the run was made since then',
   live_ms: 'for how much of it every capture was live',
   kernel_connections:
     'connections to the endpoints that the kernel reported; null without eBPF, when nobody can ask it',

@@ -6,9 +6,18 @@ import { readState } from '../../agent/outbox/state_file.ts';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
 import { explain } from './explain.ts';
 import { carryOut } from './faults.ts';
-import { judge, judgeSums, type Table } from './judge.ts';
+import {
+  type AnsweredCall,
+  isIn,
+  judge,
+  judgeSums,
+  type Span,
+  type StoredCall,
+  type Table,
+} from './judge.ts';
 import { describeFault, FAULT_KINDS, type Fault, makePlan } from './plan.ts';
 import { answeredCalls, Questions } from './questions.ts';
+import { type BegunFault, type Share, type SharedCall, sharesOf } from './shares.ts';
 import { Stage } from './stage.ts';
 
 export interface CampaignOptions {
@@ -25,6 +34,7 @@ export interface CampaignResult {
   whole: Table;
   /** Of the second agent: its calls that travel one by one, and sums of the others. */
   rolledUp: { single: Table; sums: ReturnType<typeof judgeSums> };
+  shares: Share[];
   /** Where unexplained calls lie between the gaps next to them. */
   explanations: string[];
   surprises: string[];
@@ -54,14 +64,14 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
     stage.agent.start();
     await untilReady(stage);
     const questions = await Questions.open(stage);
-    await play(stage, plan, wholeMs, say);
+    const begun = await play(stage, plan, wholeMs, say);
     await settle(stage, say);
     const wholeSeen = await stage.seen();
     const surprises = [...stage.agent.surprises];
 
     stage.makeAgent(ROLLED_HOST, 'rolled_up').start();
     await untilReady(stage);
-    await play(stage, rolledPlan, lengthMs - wholeMs, say);
+    begun.push(...(await play(stage, rolledPlan, lengthMs - wholeMs, say)));
     await settle(stage, say);
     await stage.endLoads();
     const rolledSeen = (await stage.seen()).slice(wholeSeen.length);
@@ -71,7 +81,10 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
     const whole = await judged(questions, WHOLE_HOST, wholeSeen, fromMs, toMs);
     const rolled = await judgedSums(questions, ROLLED_HOST, rolledSeen, fromMs, toMs);
     const { readiness } = await questions.host(WHOLE_HOST, beganMs, Date.now());
-    writeFileSync(join(stage.logDir, 'findings.json'), JSON.stringify({ whole, rolled }));
+    writeFileSync(
+      join(stage.logDir, 'findings.json'),
+      JSON.stringify({ whole, rolled, begun, clockPeriods: stage.clockPeriods }),
+    );
     isDone = true;
     return {
       plan: [...plan, ...rolledPlan],
@@ -81,6 +94,7 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
         ...explain(whole.table.unexplained, whole.gaps),
         ...explain(rolled.table.unexplained, rolled.gaps),
       ],
+      shares: sharesOf([...whole.fates, ...rolled.fates], stage.clockPeriods, begun),
       surprises,
       verdict: `${readiness.verdict}: ${readiness.reason}`,
       logDir: stage.logDir,
@@ -99,16 +113,19 @@ async function play(
   plan: readonly Fault[],
   lengthMs: number,
   say: (line: string) => void,
-): Promise<void> {
+): Promise<BegunFault[]> {
+  const begun: BegunFault[] = [];
   const beganMs = performance.now();
   stage.loads('go');
   for (const fault of plan) {
     await sleep(Math.max(0, beganMs + fault.atMs - performance.now()));
     if (performance.now() - beganMs > lengthMs) break;
     say(`${new Date().toISOString()} ${describeFault(fault)}`);
+    begun.push({ kind: fault.kind, atMs: Date.now() });
     await carryOut(stage, fault);
   }
   await sleep(Math.max(0, beganMs + lengthMs - performance.now()));
+  return begun;
 }
 
 /** Both are up, and the agent has reported to the collector. */
@@ -122,7 +139,7 @@ async function untilReady(stage: Stage): Promise<void> {
 /** Ends the load, puts everything right, and waits until all that was seen is delivered and no time of a stepped clock is still to come. */
 async function settle(stage: Stage, say: (line: string) => void): Promise<void> {
   stage.loads('pause');
-  stage.hostClock.set(0);
+  stage.setHostClock(0);
   stage.collectorClock.set(0);
   stage.agent.start();
   stage.collector.start();
@@ -159,7 +176,8 @@ async function judged(
   const gaps = await questions.gaps(hostId, Date.now());
   const { heartbeat } = await questions.host(hostId, fromMs, toMs);
   const overflowedV2 = heartbeat?.spool.overflowed['v2'] ?? 0;
-  return { answered, stored, gaps, table: judge({ answered, stored, gaps, overflowedV2 }) };
+  const table = judge({ answered, stored, gaps, overflowedV2 });
+  return { answered, stored, gaps, table, fates: fatesOf(answered, stored, gaps) };
 }
 
 async function judgedSums(
@@ -183,5 +201,17 @@ async function judgedSums(
     counted: readiness.calls_v2,
     gaps,
   });
-  return { answered, stored, gaps, table, sums };
+  return { answered, stored, gaps, table, sums, fates: fatesOf(single, stored, gaps) };
+}
+
+function fatesOf(
+  answered: readonly AnsweredCall[],
+  stored: readonly StoredCall[],
+  gaps: readonly Span[],
+): SharedCall[] {
+  const numbers = new Set(stored.map(({ number }) => number));
+  return answered.map((call) => {
+    if (!numbers.has(call.number)) return { call, fate: 'missing' };
+    return { call, fate: isIn(gaps, call.timeMs) ? 'stored in a gap' : 'stored' };
+  });
 }

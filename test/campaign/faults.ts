@@ -52,7 +52,7 @@ const ACTS: Record<FaultKind, Act> = {
     whileCut(stage, () => whileFull(stage.spoolDisk, () => sleep(forMs))),
   fill_data: (stage, { forMs }) => whileFull(stage.dataDir, () => sleep(forMs)),
   step_host_clock: async (stage, { seconds, forMs }) => {
-    stage.hostClock.set(seconds);
+    stage.setHostClock(seconds);
     await sleep(forMs);
   },
   step_collector_clock: async (stage, { seconds, forMs }) => {

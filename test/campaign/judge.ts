@@ -34,6 +34,8 @@ export interface Table {
   /** Stored as another version than the service's. */
   misjudged: number[];
   in_gap: number;
+  /** Stored, although the gaps say that it may be missing. */
+  stored_in_gap: number;
   /** Missing from no gap, and within the number of dropped IMDSv2 calls that the host reports. */
   overflowed: number;
   unexplained: AnsweredCall[];
@@ -52,12 +54,14 @@ export function judge({ answered, stored, gaps, overflowedV2 }: Findings): Table
     twice,
     misjudged: [],
     in_gap: 0,
+    stored_in_gap: 0,
     overflowed: 0,
     unexplained: [],
   };
   for (const call of answered) {
     if (versions.has(call.number)) {
       table.stored += 1;
+      if (isIn(gaps, call.timeMs)) table.stored_in_gap += 1;
       if (versions.get(call.number) !== call.version) table.misjudged.push(call.number);
     } else if (isIn(gaps, call.timeMs)) {
       table.in_gap += 1;
@@ -70,7 +74,7 @@ export function judge({ answered, stored, gaps, overflowedV2 }: Findings): Table
   return table;
 }
 
-function isIn(gaps: readonly Span[], timeMs: number): boolean {
+export function isIn(gaps: readonly Span[], timeMs: number): boolean {
   return gaps.some(({ fromMs, toMs }) => timeMs >= fromMs && timeMs <= toMs);
 }
 

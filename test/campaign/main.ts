@@ -16,7 +16,7 @@ import { exitWith } from '../../cli/exit.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { runCampaign } from './campaign.ts';
 import { describeFault, makePlan } from './plan.ts';
-import { detailsOf, hasPassed, tableOf } from './report.ts';
+import { detailsOf, hasPassed, sharesTable, tableOf } from './report.ts';
 
 const ROLLED_UP_SHARE = 0.2;
 
@@ -61,7 +61,7 @@ async function main(): Promise<number> {
   });
   const passed = hasPassed(result);
   process.stdout.write(`${result.plan.map(describeFault).join('\n')}\n\n`);
-  process.stdout.write(`${tableOf(result)}\n\n${detailsOf(result)}\n`);
+  process.stdout.write(`${tableOf(result)}\n\n${sharesTable(result)}\n\n${detailsOf(result)}\n`);
   process.stdout.write(`${result.plan.length} faults, seed ${seed}. To run it again: ${again}\n`);
   if (!passed) process.stdout.write(`FAILED; the logs are in ${result.logDir}\n`);
   await result.close(!passed);

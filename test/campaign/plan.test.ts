@@ -9,6 +9,7 @@ import { explain } from './explain.ts';
 import { damage } from './faults.ts';
 import { judge, judgeSums } from './judge.ts';
 import { FAULT_KINDS, makePlan } from './plan.ts';
+import { machineTimes, sharesOf } from './shares.ts';
 
 const LENGTH_MS = 20 * 60_000;
 
@@ -45,6 +46,7 @@ test('a call is stored, in a gap, dropped at the bound, or unexplained; twice an
     twice: [1],
     misjudged: [2],
     in_gap: 1,
+    stored_in_gap: 0,
     overflowed: 1,
     unexplained: [call(5, 50, 2), call(6, 60)],
   });
@@ -60,6 +62,31 @@ test('sums: what is missing must fit the gaps, and no more is counted than was s
   assert.equal(judgeSums({ answered, seen: 3, counted: 2, gaps }).unexplained, 0);
   assert.equal(judgeSums({ answered, seen: 3, counted: 1, gaps }).unexplained, 1);
   assert.equal(judgeSums({ answered, seen: 3, counted: 5, gaps }).surplus, 2);
+});
+
+test('a call counts for the fault before it, also where the clock shows a time twice', () => {
+  const periods = [
+    { fromMs: 0, offsetMs: 0 },
+    { fromMs: 1_000, offsetMs: -700 },
+    { fromMs: 2_000, offsetMs: 0 },
+  ];
+  const shown = [400, 900, 350, 1_100, 2_050];
+  assert.deepEqual(machineTimes(shown, periods), [400, 900, 1_050, 1_800, 2_050]);
+  const fates = ['missing', 'stored', 'missing', 'stored in a gap', 'missing'] as const;
+  const calls = shown.map((timeMs, number) => ({
+    call: { number, timeMs, version: 1 as const },
+    fate: fates[number]!,
+  }));
+  const faults = [
+    { kind: 'step_host_clock' as const, atMs: 1_000 },
+    { kind: 'kill_agent' as const, atMs: 1_500 },
+    { kind: 'step_host_clock' as const, atMs: 2_000 },
+  ];
+  assert.deepEqual(sharesOf(calls, periods, faults), [
+    { kind: 'step_host_clock', faults: 2, missing: 2, stored: 0 },
+    { kind: 'none', faults: 0, missing: 1, stored: 0 },
+    { kind: 'kill_agent', faults: 1, missing: 0, stored: 1 },
+  ]);
 });
 
 test('damage changes files of the spool and nothing else, the same for its seed', () => {

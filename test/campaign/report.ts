@@ -25,6 +25,7 @@ export function tableOf(result: CampaignResult): string {
     row('', 'one by one', 'by one', 'rolled up'),
     row('answered', whole.answered, single.answered, sums.answered),
     row('stored', whole.stored, single.stored, sums.counted),
+    row('of them in a gap', whole.stored_in_gap, single.stored_in_gap, '–'),
     row('twice', whole.twice.length, single.twice.length, sums.surplus),
     row('other version', whole.misjudged.length, single.misjudged.length, '–'),
     row('missing, in a gap', whole.in_gap, single.in_gap, sums.missing - sums.unexplained),
@@ -42,4 +43,15 @@ export function detailsOf({ explanations, surprises, verdict, whole }: CampaignR
   if (whole.misjudged.length > 0)
     lines.push(`other version: ${whole.misjudged.slice(0, MOST_SHOWN).join(', ')}`);
   return lines.join('\n');
+}
+
+/** What each kind of fault cost: calls from its begin to the next fault's, one by one or as IMDSv1. */
+export function sharesTable({ shares }: CampaignResult): string {
+  const row = (name: string, ...cells: (string | number)[]) =>
+    [name.padEnd(22), ...cells.map((cell) => String(cell).padStart(12))].join('');
+  return [
+    row('since a fault of', 'faults', 'missing', 'stored'),
+    row('', '', 'in a gap', 'in a gap'),
+    ...shares.map(({ kind, faults, missing, stored }) => row(kind, faults, missing, stored)),
+  ].join('\n');
 }

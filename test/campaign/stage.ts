@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
 import { Lab, type LabProcess } from '../../lab/lab.ts';
 import { SteppedClock } from '../support/collector/stepped_clock.ts';
+import type { ClockPeriod } from './shares.ts';
 import { Supervised } from './supervised.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
@@ -33,6 +34,7 @@ export class Stage {
   readonly collector: Supervised;
   agent: Supervised;
   readonly hostClock: SteppedClock;
+  readonly clockPeriods: ClockPeriod[] = [{ fromMs: 0, offsetMs: 0 }];
   readonly collectorClock: SteppedClock;
   readonly url = `http://127.0.0.1:${PORT}`;
   readonly port = PORT;
@@ -119,6 +121,12 @@ export class Stage {
     const unmount = () => execFileSync('umount', ['-l', directory]);
     this.lab.addPart({ close: async () => {}, closeNow: unmount });
     return directory;
+  }
+
+  /** Seconds that the host's clock is off from now on. */
+  setHostClock(seconds: number): void {
+    this.hostClock.set(seconds);
+    this.clockPeriods.push({ fromMs: Date.now(), offsetMs: seconds * 1000 });
   }
 
   loads(order: 'pause' | 'go'): void {

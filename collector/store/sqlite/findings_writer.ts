@@ -55,7 +55,7 @@ export class FindingsWriter {
     this.#kinds = new Kinds(database, this.#bounds);
     this.#tally = new Tally(database, this.#bounds);
     this.#paths = new Paths(database, this.#bounds);
-    this.#gaps = new GapWriter(database, this.#bounds, new RunRows(database));
+    this.#gaps = new GapWriter(database, this.#bounds, new RunRows(database), this.#nowUs);
     this.#statements = prepareAll(database);
   }
 
@@ -266,6 +266,7 @@ export class FindingsWriter {
       joinedConnections: coverage.joined_connections ?? null,
       undecidedConnections: coverage.undecided_connections ?? 0,
       openCalls: coverage.open_calls ?? 0,
+      openSinceUs: coverage.open_since === undefined ? null : toMicroseconds(coverage.open_since),
       startUs: toMicroseconds(coverage.start),
       endUs: toMicroseconds(coverage.end),
       liveMs: coverage.live_ms,

@@ -19,10 +19,14 @@ export type { Report } from './run_account.ts';
 /** Boots of one host that are kept, the latest ones. */
 export const MAX_BOOTS = 1_000;
 
+/** A first report that begins so much after the collector's time comes from a clock that is ahead. */
+const AHEAD_US = 5 * 60_000_000;
+
 /** Who it was is lost; the call was seen, and counts with its version. */
 const OF_THE_CALLER_ONLY: ReadonlySet<string> = new Set(['calls.unattributed', 'attribution.evicted']);
 
 export class GapWriter {
+  readonly #nowUs: () => number;
   readonly #setWatched: StatementSync;
   readonly #setBoot: StatementSync;
   readonly #countBoots: StatementSync;
@@ -33,15 +37,24 @@ export class GapWriter {
   readonly #dayOf: StatementSync;
   readonly #setDay: StatementSync;
 
-  /** `bounds` is null, and `runs` a map, while a store is migrated from a schema that had none. */
-  constructor(database: DatabaseSync, bounds: HostBounds | null, runs: RunStates) {
+  /**
+   * `bounds` is null, and `runs` a map, while a store is migrated from a schema that had none. `nowUs` is the collector's
+   * clock.
+   */
+  constructor(
+    database: DatabaseSync,
+    bounds: HostBounds | null,
+    runs: RunStates,
+    nowUs: () => number = () => Number.MAX_SAFE_INTEGER,
+  ) {
+    this.#nowUs = nowUs;
     this.#bounds = bounds;
     this.#runs = runs;
     this.#gaps = new GapRows(database);
     this.#setWatched = database.prepare(
       `INSERT INTO watched (host, first_us, last_us, boot_id) VALUES (?, ?, ?, ?)
-       ON CONFLICT (host) DO UPDATE SET first_us = min(first_us, excluded.first_us), last_us = excluded.last_us,
-         boot_id = excluded.boot_id`,
+       ON CONFLICT (host) DO UPDATE SET first_us = iif(first_us > ?, min(first_us, excluded.first_us), first_us),
+         last_us = excluded.last_us, boot_id = excluded.boot_id`,
     );
     this.#setBoot = database.prepare(
       `INSERT INTO boots (host, boot_id, first_us, last_us) VALUES (?, ?, ?, ?)
@@ -59,30 +72,40 @@ export class GapWriter {
 
   add(host: number, report: Report): void {
     const { bootId, endUs } = report;
-    // A clock that was set back meanwhile: which time was watched cannot be said.
     const startUs = Math.min(report.startUs, endUs);
     const last = this.#runs.get(host) ?? null;
-    const { between, notLiveUs, unexplained, state } = accountFor(last, report);
-    if (between !== null) {
-      this.#gap(
-        host,
-        between.reason,
-        between.startUs,
-        between.endUs,
-        missing(between.endUs - between.startUs),
-      );
+    const { between, span, notLiveUs, unexplained, unfinished, state } = accountFor(last, report);
+    for (const missed of between?.spans ?? []) {
+      this.#gap(host, between!.reason, missed.startUs, missed.endUs, missing(missed.endUs - missed.startUs));
     }
     if (notLiveUs > 0) {
-      this.#gap(host, 'capture_not_live', Math.min(startUs, endUs - notLiveUs), endUs, missing(notLiveUs));
+      this.#gap(
+        host,
+        'capture_not_live',
+        Math.min(span.startUs, span.endUs - notLiveUs),
+        span.endUs,
+        missing(notLiveUs),
+      );
+    }
+    if (unfinished !== null) {
+      this.#gap(host, 'losses', unfinished.startUs, unfinished.endUs, unfinished.amounts);
     }
     const losses = Object.entries({ ...report.losses, ...unexplained }).filter(([, count]) => count > 0);
     const unseen = losses.filter(([name]) => !OF_THE_CALLER_ONLY.has(name));
     if (unseen.length > 0) {
-      const lossEndUs = Math.max(report.startUs, endUs, startUs + 1);
-      this.#gap(host, 'losses', startUs, lossEndUs, Object.fromEntries(unseen));
+      const lossEndUs = Math.max(span.endUs, span.startUs + 1);
+      this.#gap(host, 'losses', span.startUs, lossEndUs, Object.fromEntries(unseen));
     }
     this.#runs.set(host, state);
-    this.#setWatched.run(host, startUs, endUs, bootId);
+    // A clock that is set back later shows the time before the first report again, and that was not watched the first
+    // time. A first report from the future proves nothing: there the next one counts.
+    this.#setWatched.run(
+      host,
+      startUs,
+      endUs,
+      bootId,
+      Math.min(Number.MAX_SAFE_INTEGER, this.#nowUs() + AHEAD_US),
+    );
     this.#setBoot.run(host, bootId, startUs, Math.max(startUs, endUs));
     if (last?.bootId !== bootId) this.#boundBoots(host);
     this.#addToDay(host, report, losses);

@@ -24,6 +24,8 @@ export interface Report {
   undecidedConnections: number;
   /** Calls that were not complete at the end, and are recorded later. */
   openCalls: number;
+  /** When the oldest of these calls, or of the undecided connections, began; null from older agents and where there is none. */
+  openSinceUs: number | null;
   startUs: number;
   endUs: number;
   liveMs: number;
@@ -31,6 +33,8 @@ export interface Report {
   seenConnections: number;
   losses: Record<string, number>;
 }
+
+const UNSEEN = 'coverage.unseen_connections';
 
 /** What is kept of a host between two reports. */
 export interface RunState {
@@ -45,15 +49,26 @@ export interface RunState {
   /** An older agent: conversations that were seen in the last report before the kernel reported them. */
   spare: number;
   openCalls: number;
+  /** When the oldest of these calls, or of the pending connections, began; at the latest. Absent from states of older collectors. */
+  openSinceUs?: number;
+}
+
+export interface Span {
+  startUs: number;
+  endUs: number;
 }
 
 export interface Account {
-  /** Between the reports. The span is at least as long as what is missing. */
-  between: { reason: 'boot' | 'agent_not_running'; startUs: number; endUs: number } | null;
+  /** Time between the reports in which nobody watched. Together the spans are at least as long as what is missing. */
+  between: { reason: 'boot' | 'agent_not_running'; spans: Span[] } | null;
+  /** Every time that the host's clock can have shown during the report. */
+  span: Span;
   /** Of the report itself. */
   notLiveUs: number;
-  /** What was not seen or may not have been recorded, by reason. */
+  /** What was not seen, by reason. */
   unexplained: Record<string, number>;
+  /** What the run before had begun and did not finish, by reason: it may not have been recorded. */
+  unfinished: (Span & { amounts: Record<string, number> }) | null;
   state: RunState;
 }
 
@@ -63,6 +78,7 @@ export function accountFor(last: RunState | null, report: Report): Account {
   const checked = { ...report, uptime };
   const connections = connectionsOf(last, checked);
   const time = notLive(last, checked);
+  const span = spanOf(checked);
   const state: RunState = {
     bootId: report.bootId,
     runId: report.runId,
@@ -72,17 +88,51 @@ export function accountFor(last: RunState | null, report: Report): Account {
     pending: connections.pending,
     spare: connections.spare,
     openCalls: report.openCalls,
+    openSinceUs: report.openSinceUs ?? span.startUs,
   };
-  const unexplained: Record<string, number> = {};
-  if (connections.unseen > 0) unexplained['coverage.unseen_connections'] = connections.unseen;
-  const openCalls = last !== null && !isSameRun(last, checked) ? last.openCalls : 0;
-  if (openCalls > 0) unexplained['run.open_calls'] = openCalls;
   return {
     between: last === null ? null : betweenOf(last, checked),
+    span,
     notLiveUs: time.notLiveUs,
-    unexplained,
+    unexplained: connections.unseen > 0 ? { [UNSEEN]: connections.unseen } : {},
+    unfinished: last === null || isSameRun(last, checked) ? null : unfinishedOf(last),
     state,
   };
+}
+
+/** A run that has ended can neither complete its open calls nor decide about connections any more. */
+function unfinishedOf({ openCalls, pending, openSinceUs, endUs }: RunState): Account['unfinished'] {
+  const amounts: Record<string, number> = {};
+  if (pending > 0) amounts[UNSEEN] = pending;
+  if (openCalls > 0) amounts['run.open_calls'] = openCalls;
+  if (Object.keys(amounts).length === 0) return null;
+  const sinceUs = openSinceUs ?? endUs;
+  const startUs = Math.min(sinceUs, endUs);
+  return { startUs, endUs: Math.max(sinceUs, endUs, startUs + 1), amounts };
+}
+
+/** Returns from when to when the host's clock can have been, if it was set once between two readings that lie `elapsedUs` apart. */
+function shownBetween(startUs: number, endUs: number, elapsedUs: number): Span[] {
+  // It was not set, or set forward: all that it showed lies between the readings.
+  if (endUs - startUs >= elapsedUs) return [{ startUs, endUs }];
+  // It was set back: it went on for some time, and then again up to the second reading.
+  const [before, after] = [
+    { startUs, endUs: startUs + elapsedUs },
+    { startUs: endUs - elapsedUs, endUs },
+  ];
+  return before.startUs > after.endUs ? [after, before] : [hull([before, after])];
+}
+
+function hull(spans: readonly Span[]): Span {
+  return {
+    startUs: Math.min(...spans.map(({ startUs }) => startUs)),
+    endUs: Math.max(...spans.map(({ endUs }) => endUs)),
+  };
+}
+
+function spanOf({ startUs, endUs, uptime }: Report): Span {
+  if (uptime === null) return { startUs: Math.min(startUs, endUs), endUs: Math.max(startUs, endUs) };
+  return hull(shownBetween(startUs, endUs, uptime.endUs - uptime.startUs));
 }
 
 function isSameRun(last: RunState, report: Report): boolean {
@@ -98,20 +148,26 @@ function isNext(last: RunState, report: Report): boolean {
 
 function betweenOf(last: RunState, report: Report): Account['between'] {
   const rebooted = report.bootId !== last.bootId;
-  const earlierUs = Math.min(last.endUs, report.startUs);
-  const laterUs = Math.max(last.endUs, report.startUs);
-  let missingUs = laterUs - earlierUs;
-  if (report.uptime !== null) {
-    // After a boot nobody watched before the first report, however the wall clock was set meanwhile.
-    const sinceUs = rebooted ? 0 : last.uptimeUs;
-    if (sinceUs !== null) missingUs = Math.max(missingUs, report.uptime.startUs - sinceUs);
-  }
-  if (missingUs <= 0) return null;
-  return {
-    reason: rebooted ? 'boot' : 'agent_not_running',
-    startUs: Math.min(earlierUs, laterUs - missingUs),
-    endUs: laterUs,
-  };
+  const spans = rebooted ? aroundBoot(last, report) : withoutReport(last, report);
+  const missing = spans.filter(({ startUs, endUs }) => endUs > startUs);
+  if (missing.length === 0) return null;
+  return { reason: rebooted ? 'boot' : 'agent_not_running', spans: missing };
+}
+
+/** After a boot nobody watched before the first report, however the wall clock was set meanwhile. */
+function aroundBoot({ endUs }: RunState, { startUs, uptime }: Report): Span[] {
+  const bootUs = startUs - (uptime?.startUs ?? 0);
+  return [{ startUs: Math.min(endUs, bootUs), endUs: Math.max(endUs, startUs) }];
+}
+
+/**
+ * A clock that was set back shows the same time twice. What was watched the first time says nothing about the second,
+ * so both the time after the last report and the time before the next one count.
+ */
+function withoutReport({ endUs, uptimeUs }: RunState, { startUs, uptime }: Report): Span[] {
+  const elapsedUs = uptime === null || uptimeUs === null ? null : uptime.startUs - uptimeUs;
+  if (elapsedUs !== null && elapsedUs >= 0) return shownBetween(endUs, startUs, elapsedUs);
+  return [{ startUs: Math.min(endUs, startUs), endUs: Math.max(endUs, startUs) }];
 }
 
 function notLive(last: RunState | null, report: Report): { notLiveUs: number; carryUs: number } {
@@ -139,24 +195,23 @@ function connectionsOf(
   report: Report,
 ): { unseen: number; pending: number; spare: number } {
   const follows = last !== null && isNext(last, report);
-  // A run that ended before it decided cannot decide any more. Where reports were lost in between, time is missing anyway.
-  const given = last === null ? 0 : follows || isSameRun(last, report) ? 0 : last.pending;
+  // Where reports of the run were lost in between, time is missing anyway.
   const before = follows ? last.pending : 0;
-  if (report.kernelConnections === null) return { unseen: given + before, pending: 0, spare: 0 };
+  if (report.kernelConnections === null) return { unseen: before, pending: 0, spare: 0 };
   const missed = report.losses['coverage.missed'] ?? 0;
   if (report.joinedConnections !== null) {
     const explained = report.joinedConnections + missed + report.undecidedConnections;
     const unseen = Math.max(0, before + report.kernelConnections - explained);
-    return { unseen: given + unseen, pending: report.undecidedConnections, spare: 0 };
+    return { unseen, pending: report.undecidedConnections, spare: 0 };
   }
   const excess = report.kernelConnections - report.seenConnections - missed;
   if (excess >= 0) {
     const pending = Math.max(0, excess - (follows ? last.spare : 0));
-    return { unseen: given + before, pending, spare: 0 };
+    return { unseen: before, pending, spare: 0 };
   }
   const surplus = -excess;
   return {
-    unseen: given + Math.max(0, before - surplus),
+    unseen: Math.max(0, before - surplus),
     pending: 0,
     spare: Math.max(0, surplus - before),
   };

@@ -283,6 +283,7 @@ const NOT_SAID = {
   joinedConnections: null,
   undecidedConnections: 0,
   openCalls: 0,
+  openSinceUs: null,
 };
 
 export function toWorkloads(database: DatabaseSync): void {

@@ -17,6 +17,7 @@ class FakeWatch {
     undecidedConnections: 0,
     seenConnections: 0,
     openCalls: 0,
+    openSinceUs: null as number | null,
   };
   dropped = 0;
   /** What is done once the packets that are in the queue are read. */
@@ -110,4 +111,33 @@ test('what was not live is missing from the report, exactly', async () => {
   await reporter.report();
   const { uptime_end_ms: end, uptime_start_ms: start, live_ms: live } = reports[0]!;
   assert.equal(end! - start! - live, 300);
+});
+
+test('a wall clock that was set is reported at once, and only then', async () => {
+  const { watch, reports, reporter } = started();
+  watch.pass(1_000_000);
+  await reporter.clockRead(watch.moment());
+  assert.equal(reports.length, 0);
+  const beforeUs = watch.wallUs;
+  watch.wallUs -= 62_000_000;
+  watch.pass(250_000);
+  await reporter.clockRead(watch.moment());
+  await reporter.clockRead(watch.moment());
+  assert.equal(reports.length, 1);
+  assert.equal(Date.parse(reports[0]!.end), (beforeUs - 62_000_000 + 250_000) / 1000);
+  watch.wallUs += 62_000_000;
+  watch.pass(250_000);
+  await reporter.clockRead(watch.moment());
+  assert.deepEqual([reports.length, reports[1]!.start], [2, reports[0]!.end]);
+});
+
+test('a report says since when something was open, where anything was', async () => {
+  const { watch, reports, reporter } = started();
+  watch.pass(1_000_000);
+  await reporter.report();
+  watch.pass(1_000_000);
+  Object.assign(watch.counts, { openCalls: 1, openSinceUs: watch.wallUs - 7_000 });
+  await reporter.report();
+  assert.equal(reports[0]!.open_since, undefined);
+  assert.equal(Date.parse(reports[1]!.end) - Date.parse(reports[1]!.open_since!), 7);
 });

@@ -33,6 +33,7 @@ function report(from: number, to: number, changes: Partial<Report> = {}): void {
     joinedConnections: null,
     undecidedConnections: 0,
     openCalls: 0,
+    openSinceUs: null,
     startUs: at(from),
     endUs: at(to),
     liveMs: Math.max(0, (to - from) * 60_000),

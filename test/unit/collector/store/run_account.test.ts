@@ -66,6 +66,7 @@ class Host {
       joinedConnections: null,
       undecidedConnections: 0,
       openCalls: 0,
+      openSinceUs: null,
       startUs: run.wallUs,
       endUs: this.wallUs,
       liveMs: run.liveUs / 1000,
@@ -105,7 +106,7 @@ function missingOf(reports: readonly Report[]): number {
   let missingUs = 0;
   for (const report of reports) {
     const account = accountFor(state, report);
-    if (account.between !== null) missingUs += account.between.endUs - account.between.startUs;
+    for (const { startUs, endUs } of account.between?.spans ?? []) missingUs += endUs - startUs;
     missingUs += account.notLiveUs;
     state = account.state;
   }
@@ -222,6 +223,7 @@ const base: Report = {
   joinedConnections: 0,
   undecidedConnections: 0,
   openCalls: 0,
+  openSinceUs: null,
   startUs: 0,
   endUs: 60,
   liveMs: 0.06,
@@ -230,14 +232,14 @@ const base: Report = {
   losses: {},
 };
 
-/** Returns what is unexplained after each report; each begins where the one before ended. */
+/** Returns what each report makes unexplained, the run before it included; each begins where the one before ended. */
 function unexplained(reports: Partial<Report>[]): Record<string, number>[] {
   let state: RunState | null = null;
   return reports.map((changes, index) => {
     const [startUs, endUs] = [index * 60, (index + 1) * 60];
     const account = accountFor(state, { ...base, startUs, endUs, uptime: { startUs, endUs }, ...changes });
     state = account.state;
-    return account.unexplained;
+    return { ...account.unexplained, ...account.unfinished?.amounts };
   });
 }
 const unseen = (count: number) => ({ 'coverage.unseen_connections': count });

@@ -1,0 +1,25 @@
+/** Calls that began and are not recorded yet: how many, and since when. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { OpenCalls } from '../../../../agent/coverage/open_calls.ts';
+
+test('the oldest open call is known, in whatever order calls end', () => {
+  const open = new OpenCalls<object>();
+  const [one, other] = [{}, {}];
+  const state = () => [open.count, open.sinceUs];
+  assert.deepEqual(state(), [0, null]);
+  open.asked(one, 100);
+  open.asked(one, 200);
+  open.asked(other, 150);
+  assert.deepEqual(state(), [3, 100]);
+  open.completed(one);
+  assert.deepEqual(state(), [2, 150]);
+  const named = open.waitsForName(100);
+  assert.deepEqual(state(), [3, 100]);
+  open.closed(other);
+  named();
+  assert.deepEqual(state(), [1, 200]);
+  open.completed(one);
+  open.completed(one);
+  assert.deepEqual(state(), [0, null]);
+});
