@@ -2,7 +2,7 @@
 import type { Counters, StageCounters } from './records.ts';
 
 /** They go into every coverage report, and a reader of a capture file is told. */
-const LOSSES: Record<string, string[]> = {
+export const LOSSES: Readonly<Record<string, readonly string[]>> = {
   capture: ['dropped', 'blind', 'reopen_failures', 'damaged', 'bad_times', 'unknown_link_type'],
   coverage: ['missed'],
   namespaces: ['not_followed_ms', 'not_watched_ms'],

@@ -132,12 +132,24 @@ describe('the page', { skip: cannotBrowse }, () => {
     ]);
     const silent = visit.page.getByRole('region', { name: 'Silent hosts' });
     for (const { name } of overview.silent_hosts) await silent.getByRole('link', { name }).waitFor();
-    const newest = visit.page.getByRole('region', { name: 'Newest offenders' }).getByRole('link');
-    const expected = offenders
-      .filter(({ first_v1 }) => first_v1 !== null)
-      .sort((a, b) => (a.first_v1! < b.first_v1! ? 1 : -1))
-      .map(({ title }) => title);
-    assert.deepEqual((await newest.allTextContents()).slice(1), expected.slice(0, 8));
+    const panel = visit.page.getByRole('region', { name: 'Offenders', exact: true });
+    const titles = () => panel.locator('.path-text').allTextContents();
+    const calling = offenders.filter(({ first_v1 }) => first_v1 !== null);
+    const rank = ({ severity, hosts_freed }: Offender) =>
+      (severity === 'credentials' ? -1000 : 0) - hosts_freed;
+    const firstToFix = calling.toSorted((a, b) => rank(a) - rank(b)).map(({ title }) => title);
+    assert.deepEqual(await titles(), firstToFix.slice(0, 8));
+    await panel.getByRole('button', { name: 'Newest' }).click();
+    const newest = calling.toSorted((a, b) => (a.first_v1! < b.first_v1! ? 1 : -1)).map(({ title }) => title);
+    await visit.page.waitForURL(/offenders=newest/);
+    await visit.settled();
+    assert.deepEqual(await titles(), newest.slice(0, 8));
+    await visit.page.reload();
+    await visit.settled();
+    assert.deepEqual(await titles(), newest.slice(0, 8));
+    await panel.getByRole('button', { name: 'Fix first' }).click();
+    await visit.page.waitForURL((url) => url.search === '');
+    await visit.settled();
     await visit.page.getByText('Show as a table').click();
     assert.ok((await visit.page.locator('.numbers tbody tr').count()) > 10);
     await visit.page.getByRole('link', { name: /^Blocked/ }).click();

@@ -108,6 +108,7 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
                 ],
                 ['Blocked on the host', offender.blocked_attempts > 0 && count(offender.blocked_attempts)],
                 ['IMDSv2 calls', count(offender.calls_v2)],
+                ['Hosts freed by a fix', `${count(offender.hosts_freed)} of ${count(offender.host_count)}`],
                 ['First IMDSv1', <When key="first" at={offender.first_v1} />],
                 ['Last IMDSv1', <Ago key="last" at={offender.last_v1} />],
               ]}

@@ -145,6 +145,13 @@ function columns(days: number): Column<Offender>[] {
       cell: ({ host_count }) => <Amount value={host_count} />,
     },
     {
+      label: 'Hosts freed',
+      key: 'hosts_freed',
+      numeric: true,
+      only: 'widest',
+      cell: ({ hosts_freed }) => <Amount value={hosts_freed} />,
+    },
+    {
       label: 'What to do',
       only: 'wide',
       cell: ({ advice_headline }) => <span class="advice-line">{advice_headline}</span>,

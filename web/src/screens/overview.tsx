@@ -1,42 +1,29 @@
 /** The morning's first look: is it getting better, who is new, what can be switched, who went silent. */
 
 import type { Host, Overview } from '../../../collector/contract/host.ts';
-import type { Offender } from '../../../collector/contract/offender.ts';
-import { type Answer, useAnswer } from '../api/answer.ts';
+import { useAnswer } from '../api/answer.ts';
 import { TimelineChart } from '../charts/timeline.tsx';
 import { VerdictBar } from '../charts/verdict_bar.tsx';
 import { count, percent, plural, shortCount } from '../format.ts';
-import { SeverityBadge } from '../parts/badge.tsx';
 import { Panel } from '../parts/panel.tsx';
-import { PathText } from '../parts/path_text.tsx';
 import { Answered, Empty } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { Ago } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import { OffendersPanel } from './overview_offenders.tsx';
 import './overview.css';
-
-const NEWEST_SHOWN = 8;
-
-interface Page<T> {
-  items: T[];
-}
 
 export function OverviewScreen() {
   const { params } = useUrlState();
   const days = daysOf(params);
   const overview = useAnswer<Overview>(`/overview${query({ days })}`);
-  const newest = useAnswer<Page<Offender>>(
-    `/offenders${query({ days, sort: '-first_v1', limit: NEWEST_SHOWN })}`,
-  );
   const along = days === DEFAULT_DAYS ? {} : { days };
   return (
     <>
       <ScreenHead title="Overview" windowed />
       <Answered answer={overview} rows={8} tall>
-        {(data) =>
-          data.hosts.total === 0 ? <FirstSteps /> : <Findings overview={data} newest={newest} along={along} />
-        }
+        {(data) => (data.hosts.total === 0 ? <FirstSteps /> : <Findings overview={data} along={along} />)}
       </Answered>
     </>
   );
@@ -44,11 +31,10 @@ export function OverviewScreen() {
 
 interface FindingsProps {
   overview: Overview;
-  newest: Answer<Page<Offender>>;
   along: { days?: number };
 }
 
-function Findings({ overview, newest, along }: FindingsProps) {
+function Findings({ overview, along }: FindingsProps) {
   const { hosts, calls, offenders } = overview;
   const safe = (hosts.verdicts.ready ?? 0) + (hosts.verdicts.enforced ?? 0);
   return (
@@ -102,16 +88,7 @@ function Findings({ overview, newest, along }: FindingsProps) {
       >
         <VerdictBar verdicts={hosts.verdicts} total={hosts.total} along={along} />
       </Panel>
-      <Panel
-        title="Newest offenders"
-        class="newest"
-        flush
-        aside={<a href={`/offenders${query(along)}`}>All offenders</a>}
-      >
-        <Answered answer={newest} rows={4}>
-          {({ items }) => <Newest offenders={items} along={along} />}
-        </Answered>
-      </Panel>
+      <OffendersPanel along={along} />
       <Panel title="Silent hosts" class="silent" flush>
         <Silent hosts={overview.silent_hosts} />
       </Panel>
@@ -138,37 +115,6 @@ function Tile({ label, value, note, tone = 'neutral', href }: TileProps) {
     </>
   );
   return <li class={`tile tone-${tone}`}>{href ? <a href={href}>{content}</a> : <div>{content}</div>}</li>;
-}
-
-function Newest({ offenders, along }: { offenders: Offender[]; along: { days?: number } }) {
-  const called = offenders.filter(({ first_v1 }) => first_v1 !== null);
-  if (called.length === 0)
-    return (
-      <Empty title="No workload called IMDSv1.">Tokens can be required on the hosts that are ready.</Empty>
-    );
-  return (
-    <ul class="rows">
-      {called.map((offender) => (
-        <li key={offender.id}>
-          <span class="severity">
-            <SeverityBadge severity={offender.severity} />
-          </span>
-          <span class="what">
-            <a href={`/offenders/${offender.id}${query(along)}`}>
-              <PathText text={offender.title} />
-            </a>
-            <span class="quiet">
-              {plural(offender.host_count, 'host')} · {plural(offender.calls_v1, 'IMDSv1 call')} ·{' '}
-              {offender.advice_headline}
-            </span>
-          </span>
-          <span class="when">
-            <Ago at={offender.first_v1} />
-          </span>
-        </li>
-      ))}
-    </ul>
-  );
 }
 
 function Silent({ hosts }: { hosts: Pick<Host, 'id' | 'name' | 'last_heartbeat'>[] }) {

@@ -1,0 +1,118 @@
+/** The offenders of the overview: those to fix first, or the newest. The address holds the choice. */
+import type { Offender } from '../../../collector/contract/offender.ts';
+import { useAnswer } from '../api/answer.ts';
+import { count, plural } from '../format.ts';
+import { SeverityBadge } from '../parts/badge.tsx';
+import { Choices } from '../parts/filter.tsx';
+import { Panel } from '../parts/panel.tsx';
+import { PathText } from '../parts/path_text.tsx';
+import { Answered, Empty } from '../parts/states.tsx';
+import { Ago } from '../time.tsx';
+import { daysOf, query, useUrlState } from '../url_state.ts';
+
+const OFFENDERS_SHOWN = 8;
+
+interface View {
+  label: string;
+  /** The order in which the collector lists the offenders. */
+  sort: string;
+  note: string;
+  timeLabel: string;
+  timeOf: (offender: Offender) => string | null;
+}
+
+const VIEWS = {
+  first: {
+    label: 'Fix first',
+    sort: 'priority',
+    note: 'Credentials over IMDSv1 first, then by how many hosts one fix would free',
+    timeLabel: 'last call',
+    timeOf: ({ last_v1 }) => last_v1,
+  },
+  newest: {
+    label: 'Newest',
+    sort: '-first_v1',
+    note: 'The latest first IMDSv1 call first',
+    timeLabel: 'first call',
+    timeOf: ({ first_v1 }) => first_v1,
+  },
+} as const satisfies Record<string, View>;
+type ViewName = keyof typeof VIEWS;
+
+export function OffendersPanel({ along }: { along: { days?: number } }) {
+  const { params, set } = useUrlState();
+  const chosen: ViewName = params.get('offenders') === 'newest' ? 'newest' : 'first';
+  const view: View = VIEWS[chosen];
+  const answer = useAnswer<{ items: Offender[] }>(
+    `/offenders${query({ days: daysOf(params), sort: view.sort, limit: OFFENDERS_SHOWN })}`,
+  );
+  return (
+    <Panel
+      title="Offenders"
+      class="offenders"
+      flush
+      note={view.note}
+      aside={
+        <span class="views">
+          <Choices
+            label="Order of the offenders"
+            chosen={[chosen]}
+            onChange={(next) =>
+              set({ offenders: next.includes('newest') && chosen === 'first' ? 'newest' : null })
+            }
+            options={(Object.keys(VIEWS) as ViewName[]).map((name) => ({
+              value: name,
+              label: VIEWS[name].label,
+            }))}
+          />
+          <a href={`/offenders${query({ ...along, sort: view.sort })}`}>All offenders</a>
+        </span>
+      }
+    >
+      <Answered answer={answer} rows={4}>
+        {({ items }) => <Offenders offenders={items} view={view} along={along} />}
+      </Answered>
+    </Panel>
+  );
+}
+
+interface OffendersProps {
+  offenders: Offender[];
+  view: View;
+  along: { days?: number };
+}
+
+function Offenders({ offenders, view, along }: OffendersProps) {
+  const calling = offenders.filter(({ first_v1 }) => first_v1 !== null);
+  if (calling.length === 0) {
+    return (
+      <Empty title="No workload called IMDSv1.">Tokens can be required on the hosts that are ready.</Empty>
+    );
+  }
+  return (
+    <ul class="rows">
+      {calling.map((offender) => (
+        <li key={offender.id}>
+          <span class="severity">
+            <SeverityBadge severity={offender.severity} />
+          </span>
+          <span class="what">
+            <a href={`/offenders/${offender.id}${query(along)}`}>
+              <PathText text={offender.title} />
+            </a>
+            <span class="quiet">
+              {freedText(offender)} · {plural(offender.calls_v1, 'IMDSv1 call')} · {offender.advice_headline}
+            </span>
+          </span>
+          <span class="when">
+            <span class="time-label">{view.timeLabel}</span> <Ago at={view.timeOf(offender)} />
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function freedText({ hosts_freed, host_count }: Offender): string {
+  return `a fix frees ${hosts_freed === 0 ? 'none' : count(hosts_freed)} of ${plural(host_count, 'host')}`;
+}
