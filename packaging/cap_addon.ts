@@ -2,7 +2,7 @@
  * cap's add-on, compiled from its published source with our headers before it (agent/capture/cap_build), for any
  * target and either family of distributions.
  */
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperatorError } from '../common/operator_error.ts';
 import { run } from './run.ts';
@@ -36,8 +36,8 @@ const CODE = [
 ];
 /** Neither paths nor anything that differs from one build to the next may be in it. */
 const REPRODUCIBLE = ['-w', '-Wl,--build-id=none', '-Wl,--no-as-needed', '-s'];
-/** Of agent/capture/cap_build, read before cap's own source. */
-export const OWN_HEADERS = ['immediate_mode.h', 'snap_length.h'];
+/** Our headers, read before cap's own source: every file of the directory, as in a checkout (setup/setup.sh). */
+export const OWN_HEADERS = readdirSync(join(import.meta.dirname, '../agent/capture/cap_build'));
 const LIBPCAP_HEADERS = '/usr/include/pcap';
 
 export interface CapAddon {

@@ -1,6 +1,6 @@
 // Run with the pinned Node and the checkout as its argument: are the packages those of package-lock.json, do the native
 // ones load into this very runtime, and is libbpf there? The exit code says what is missing (see setup/setup.sh).
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
@@ -34,12 +34,14 @@ for (const [path, wanted] of Object.entries(locked)) {
   if (!existsSync(join(root, path, 'package.json'))) leave(EXIT_PACKAGES, `${path} is gone`);
 }
 
-// cap must have been compiled with our header, which leaves this mark in it.
-const header = readFileSync(join(root, 'agent/capture/cap_build/snap_length.h'), 'latin1');
-const mark = /imdswatch-cap-build:[^"]+/.exec(header)[0];
+// cap must have been compiled with each of our headers, which leave their marks in it.
+const headers = join(root, 'agent/capture/cap_build');
 try {
   const addOn = readFileSync(join(root, 'node_modules/cap/build/Release/cap.node'));
-  if (!addOn.includes(mark)) leave(EXIT_NATIVE, `cap was built without ${mark}`);
+  for (const header of readdirSync(headers)) {
+    const mark = /imdswatch-cap-build:[^"]+/.exec(readFileSync(join(headers, header), 'latin1'))[0];
+    if (!addOn.includes(mark)) leave(EXIT_NATIVE, `cap was built without ${mark}`);
+  }
 } catch (error) {
   leave(EXIT_NATIVE, `cap is not built: ${error.message}`);
 }

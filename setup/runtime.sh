@@ -14,9 +14,9 @@ page_sources() {
 # What a finished set-up was made from: the project's packages, the pinned Node, how cap is built, the page's sources and
 # the architecture.
 setup_key() {
-  # shellcheck disable=SC2046 # split on purpose: "hash name hash name hash name hash - machine"
-  set -- $(cd -- "$root" && sha256sum package-lock.json setup/runtime/package-lock.json \
-    agent/capture/cap_build/snap_length.h && page_sources | sha256sum && uname -m)
+  # shellcheck disable=SC2046 # split on purpose: "hash name hash name hash - hash - machine"
+  set -- $(cd -- "$root" && sha256sum package-lock.json setup/runtime/package-lock.json &&
+    cat agent/capture/cap_build/*.h | sha256sum && page_sources | sha256sum && uname -m)
   printf '%s %s %s %s %s' "$1" "$3" "$5" "$7" "$9"
 }
 

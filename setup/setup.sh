@@ -231,8 +231,8 @@ check_modules() {
 }
 
 # npm with the pinned Node first in PATH (npm and node-gyp start `node`) and its headers as nodedir. Two names, because
-# npm 11 calls the first one an unknown setting while older node-gyp knows no other. cap is compiled with a header of ours
-# before its own source (agent/capture/cap_build). Neither node-gyp nor CXXFLAGS can cope with a space in a path, so there
+# npm 11 calls the first one an unknown setting while older node-gyp knows no other. cap is compiled with the same headers
+# before its own source as for a package (agent/capture/cap_build). Neither node-gyp nor CXXFLAGS can cope with a space in a path, so there
 # they are told names without one.
 npm_for_runtime() {
   headers=$runtime_dir/node
@@ -249,7 +249,7 @@ npm_for_runtime() {
     cd -- "$root" &&
       PATH=$runtime_dir/node/bin:$PATH \
         npm_config_nodedir=$headers npm_package_config_node_gyp_nodedir=$headers \
-        CXXFLAGS="${CXXFLAGS:-} -include $cap_build/snap_length.h" \
+        CXXFLAGS="${CXXFLAGS:-}$(for header in "$cap_build"/*.h; do printf ' -include %s' "$header"; done)" \
         npm "$@" --foreground-scripts --no-audit --no-fund
   )
   npm_status=$?

@@ -4,10 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Lane, Range } from './lane.ts';
+import { type LaneName, SEND_ORDER } from './lanes.ts';
 import type { LedgerEntry } from './ledger.ts';
-import type { LaneName } from './spool.ts';
-
-const SEND_ORDER: readonly LaneName[] = ['v1', 'v2', 'rollup', 'coverage'];
 
 export interface Batch {
   seq: number;

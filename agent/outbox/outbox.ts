@@ -9,12 +9,13 @@ import type { Coverage, Heartbeat, StageCounters, WireRecord } from '../../proto
 import type { TlsFiles } from './collector_tls.ts';
 import { CredentialFile } from './credential_file.ts';
 import { EnrolmentKey } from './enrolment_key.ts';
+import type { LaneName } from './lanes.ts';
 import { measureSelf } from './own_usage.ts';
 import { RollUp } from './roll_up.ts';
 import { FileJournal, JOURNAL_FILE } from './roll_up_journal.ts';
 import { isRoutine } from './routine.ts';
 import type { Sink } from './sink.ts';
-import { type LaneName, Spool } from './spool.ts';
+import { Spool } from './spool.ts';
 import { Uplink } from './uplink.ts';
 import { recordText } from './wire_batch.ts';
 

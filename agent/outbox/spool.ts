@@ -17,16 +17,12 @@ import { OperatorError } from '../../common/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { type Batch, Batches, type SpentFile } from './batches.ts';
 import { isSegmentFile, Lane } from './lane.ts';
+import { DROP_ORDER, EVIDENCE_LANES, type LaneName } from './lanes.ts';
 import { Ledger, type LedgerEntry } from './ledger.ts';
 import { FrameEncoder } from './record_frame.ts';
 import { JOURNAL_FILE } from './roll_up_journal.ts';
 import { bootId, lockSpool } from './spool_lock.ts';
 
-/** The kinds of record. Coverage is little, and it is the evidence that makes silence mean something: it outlives v2 calls. */
-export type LaneName = 'rollup' | 'v2' | 'coverage' | 'v1';
-const DROP_ORDER: readonly LaneName[] = ['rollup', 'v2', 'coverage', 'v1'];
-/** Without these records silence proves nothing: what is lost of them a coverage report must say. */
-const EVIDENCE: readonly LaneName[] = ['v1', 'coverage'];
 /** Of the counters that survive a restart, those that may stand for lost evidence too. */
 const EVIDENCE_COUNTERS = ['rejected', 'unreadable_files', 'ledgers_lost', 'batches_forgotten_by_collector'];
 
@@ -332,7 +328,7 @@ export class Spool {
 
   #lossesOfEvidence(): Counters {
     const losses: Counters = {};
-    for (const name of EVIDENCE) {
+    for (const name of EVIDENCE_LANES) {
       const { overflowed, lost } = this.#lanes[name].state;
       losses[`${name}_overflowed`] = overflowed;
       losses[`${name}_lost`] = lost;

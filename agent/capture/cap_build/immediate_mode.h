@@ -1,5 +1,6 @@
 /*
- * Included before cap's own source when it is compiled for a package (packaging/cap_addon.ts).
+ * Included before cap's own source when it is compiled, in a checkout (setup/setup.sh) and for a package
+ * (packaging/cap_addon.ts).
  *
  * cap looks pcap_set_immediate_mode up in "libpcap.so", a name that only a machine with libpcap's headers has; on others
  * the look-up finds it by luck, in whatever libpcap is loaded. Any libpcap that we run with has had it since 1.5.1, so it is
@@ -13,5 +14,8 @@
 
 #define dlopen(name, mode) ((void *)0)
 #define dlsym(handle, name) ((void *)&pcap_set_immediate_mode)
+
+/* setup/check_modules.mjs looks for this mark: an add-on that was built without this header is built again. */
+__attribute__((used)) static const char imdswatch_cap_immediate_mode[] = "imdswatch-cap-build:immediate-mode=linked";
 
 #endif

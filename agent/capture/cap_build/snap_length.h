@@ -16,7 +16,7 @@
 #define IMDSWATCH_SNAP_LENGTH_BYTES 7936
 #define pcap_set_snaplen(handle, length) pcap_set_snaplen((handle), IMDSWATCH_SNAP_LENGTH_BYTES)
 
-/* Found in the compiled add-on by setup/check_modules.mjs: an add-on built without this header is built again. */
+/* setup/check_modules.mjs looks for this mark: an add-on that was built without this header is built again. */
 __attribute__((used)) static const char imdswatch_cap_build[] = "imdswatch-cap-build:snap-length=7936";
 
 #endif

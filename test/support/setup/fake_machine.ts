@@ -49,8 +49,8 @@ case "$*" in
     sleep "\${FAKE_CI_SECONDS:-0}"
     rm -rf node_modules
     mkdir -p node_modules/cap/build/Release node_modules/koffi
-    # What a compiler makes of the header that it is told to include first.
-    cat "\${CXXFLAGS##* }" >node_modules/cap/build/Release/cap.node
+    # A compiler would compile the headers that it is told to include; the add-on is their text here.
+    for header in \${CXXFLAGS}; do [ "$header" = -include ] || cat "$header"; done >node_modules/cap/build/Release/cap.node
     for name in cap koffi; do echo "{\\"main\\": \\"main.cjs\\"}" >node_modules/$name/package.json; done
     touch node_modules/cap/main.cjs
     echo 'exports.load = (n) => { if (process.env.FAKE_NO_LIBBPF) throw new Error(n + ": cannot open"); };' >node_modules/koffi/main.cjs

@@ -19,8 +19,9 @@ import { createInterface } from 'node:readline';
 import { afterEach, mock, test } from 'node:test';
 import fc from 'fast-check';
 import { pino } from 'pino';
+import type { LaneName } from '../../../../agent/outbox/lanes.ts';
 import { Ledger, type LedgerEntry } from '../../../../agent/outbox/ledger.ts';
-import { type LaneName, Spool, type SpoolOptions } from '../../../../agent/outbox/spool.ts';
+import { Spool, type SpoolOptions } from '../../../../agent/outbox/spool.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
 
 const log = pino({ level: 'silent' });
