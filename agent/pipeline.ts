@@ -2,7 +2,7 @@
 import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
 import { type Endpoint, type EndpointService, endpointsOf, IMDS_PORT } from '../protocol/endpoints.ts';
 import type { StageCounters } from '../protocol/records.ts';
-import type { Attributor, KernelConnection, SocketTuple } from './attribution/attributor.ts';
+import type { Attributor, KernelConnection } from './attribution/attributor.ts';
 import type { SocketOwner } from './attribution/owner.ts';
 import { callId, timestampOf } from './call_id.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
@@ -127,7 +127,7 @@ export class Pipeline {
         exchange: (tuple, context, exchange) => this.exchange(tuple, context, exchange),
         closed: (tuple, context) => {
           this.open.closed(context);
-          this.options.attribution?.attributor.closed(socketTuple(tuple));
+          this.options.attribution?.attributor.closed(tuple);
         },
       },
       (address, port) => port === IMDS_PORT && this.endpoints.has(address),
@@ -239,22 +239,21 @@ export class Pipeline {
   }
 
   private opened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null): Context {
-    const socket = socketTuple(tuple);
     const { attribution, onUnowned, onBeginning, own } = this.options;
     const context = newContext(null, initialSequence);
     if (!atSyn && this.isToEndpoint(this.segment!)) {
       // Where its SYN was not captured and this is its first byte, nothing of it was missed.
-      onBeginning?.(socket.remoteAddress, (this.segment!.seq - 1) >>> 0, this.nowUs);
+      onBeginning?.(tuple.remoteAddress, (this.segment!.seq - 1) >>> 0, this.nowUs);
     }
     if (attribution === null) return context;
     const { attributor } = attribution;
     if (initialSequence !== null && own !== undefined && attributor.inodeOf !== undefined) {
-      context.isOwn = own.begins(socket, initialSequence, () => attributor.inodeOf!(socket));
+      context.isOwn = own.begins(tuple, initialSequence, () => attributor.inodeOf!(tuple));
       if (context.isOwn) return context;
     }
-    context.owner = attributor.ownerOf(socket, atSyn, context.initialSequence);
+    context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence);
     if (context.owner === null && onUnowned?.()) {
-      context.owner = attributor.ownerOf(socket, atSyn, context.initialSequence);
+      context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence);
     }
     return context;
   }
@@ -262,8 +261,7 @@ export class Pipeline {
   private identify(tuple: FlowTuple, context: Context): void {
     if (context.process !== null) return;
     const { attribution } = this.options;
-    context.owner ??=
-      attribution?.attributor.ownerOf(socketTuple(tuple), false, context.initialSequence) ?? null;
+    context.owner ??= attribution?.attributor.ownerOf(tuple, false, context.initialSequence) ?? null;
     this.describe(context);
   }
 
@@ -315,7 +313,7 @@ export class Pipeline {
         'http.response.status_code': response?.status ?? null,
         outcome,
         duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
-        ...this.where(socketTuple(tuple)),
+        ...this.where(tuple),
         ...this.whose(context),
       },
       context.workload,
@@ -332,11 +330,11 @@ export class Pipeline {
     return context.owner?.isSelf === true;
   }
 
-  private isImds({ serverAddress }: FlowTuple): boolean {
-    return this.endpoints.get(serverAddress)?.service === 'imds';
+  private isImds({ remoteAddress }: FlowTuple): boolean {
+    return this.endpoints.get(remoteAddress)?.service === 'imds';
   }
 
-  private where({ localAddress, localPort, remoteAddress, remotePort }: SocketTuple): Where {
+  private where({ localAddress, localPort, remoteAddress, remotePort }: FlowTuple): Where {
     return {
       'imds.endpoint': this.endpoints.get(remoteAddress)!.name, // no other is captured, or reported by the kernel
       'source.address': localAddress,
@@ -371,15 +369,6 @@ export class Pipeline {
       onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);
     });
   }
-}
-
-function socketTuple(tuple: FlowTuple): SocketTuple {
-  return {
-    localAddress: tuple.clientAddress,
-    localPort: tuple.clientPort,
-    remoteAddress: tuple.serverAddress,
-    remotePort: tuple.serverPort,
-  };
 }
 
 function newContext(owner: SocketOwner | null, initialSequence: number | null): Context {

@@ -13,9 +13,10 @@ import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type EndpointService, endpointsOf } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
+import type { FlowTuple } from '../flow.ts';
 import { BpfObject } from '../linux/libbpf.ts';
 import { parsePathLink, parseStat } from '../linux/proc_stat.ts';
-import type { Attributor, KernelConnection, SocketTuple } from './attributor.ts';
+import type { Attributor, KernelConnection } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { BpfUnavailable } from './ebpf_failure.ts';
 import { OwnerRecords } from './ebpf_owners.ts';
@@ -95,7 +96,7 @@ export class EbpfAttributor implements Attributor {
     cgroup_paths_cut: 0,
   };
   onConnection: ((connection: KernelConnection) => void) | null = null;
-  onClosed: ((netns: number, tuple: SocketTuple) => void) | null = null;
+  onClosed: ((netns: number, tuple: FlowTuple) => void) | null = null;
   /** Our own pid namespace: together with the pid in it, it names this process and no other. */
   readonly #pidNamespace = statSync('/proc/self/ns/pid').ino;
   #nowMs = 0;
@@ -203,7 +204,7 @@ export class EbpfAttributor implements Attributor {
    * Null at a SYN: the port of a connection that just begins is not known yet, and what is known under this address
    * can only be an older one. At a request: the kernel's word, else the fallback's.
    */
-  ownerOf(tuple: SocketTuple, atSyn: boolean, initialSequence: number | null = null): SocketOwner | null {
+  ownerOf(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null = null): SocketOwner | null {
     if (atSyn) return null;
     this.#counts.asked++;
     const owner = this.#recordedOwner(tuple, initialSequence);
@@ -218,7 +219,7 @@ export class EbpfAttributor implements Attributor {
     return older;
   }
 
-  #recordedOwner(tuple: SocketTuple, initialSequence: number | null): EbpfSocketOwner | null {
+  #recordedOwner(tuple: FlowTuple, initialSequence: number | null): EbpfSocketOwner | null {
     const find = () => {
       const all = this.#sockets.find(tuple);
       return initialSequence === null
@@ -290,7 +291,7 @@ export class EbpfAttributor implements Attributor {
     this.#fallback?.forgetNamespace?.(netns);
   }
 
-  closed(tuple: SocketTuple): void {
+  closed(tuple: FlowTuple): void {
     // The kernel itself reports the end of each socket that we know.
     this.#fallback?.closed(tuple);
   }
@@ -319,7 +320,7 @@ export class EbpfAttributor implements Attributor {
   }
 }
 
-function tupleOf({ localAddress, localPort, remoteAddress, remotePort }: SocketTuple): SocketTuple {
+function tupleOf({ localAddress, localPort, remoteAddress, remotePort }: FlowTuple): FlowTuple {
   return { localAddress, localPort, remoteAddress, remotePort };
 }
 

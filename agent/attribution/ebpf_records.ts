@@ -5,6 +5,7 @@
  * Byte order is the machine's own; every machine that Node's eBPF targets run on here (x86-64, arm64) is little-endian.
  */
 
+import type { FlowTuple } from '../flow.ts';
 import type { AddressTexts } from './ebpf_address.ts';
 import type { ProcessSnapshot } from './owner.ts';
 
@@ -88,13 +89,9 @@ export interface RecordHead {
   socket: number;
 }
 
-export interface StateRecord extends RecordHead {
+/** `localPort` is 0 where the attempt failed before a port was chosen. */
+export interface StateRecord extends RecordHead, FlowTuple {
   kind: 'established' | 'failed' | 'closed';
-  localAddress: string;
-  /** 0 where the attempt failed before a port was chosen. */
-  localPort: number;
-  remoteAddress: string;
-  remotePort: number;
   /** Sequence number of the SYN that the socket sent; without meaning where it sent none. */
   initialSequence: number;
 }

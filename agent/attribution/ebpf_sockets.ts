@@ -2,7 +2,7 @@
  * The sockets that the kernel reported: owner and ports joined by the socket's address, found again by what is on the
  * wire. No clock of its own, no network. Bounded in sockets and in bytes; what is dropped for room is counted.
  */
-import type { SocketTuple } from './attributor.ts';
+import { type FlowTuple, isSameFlow } from '../flow.ts';
 import type { StateRecord } from './ebpf_records.ts';
 
 export interface WatchedSocket {
@@ -10,7 +10,7 @@ export interface WatchedSocket {
   /** The owner's record as the kernel wrote it; null when it never came. */
   readonly record: Buffer | null;
   /** Its addresses on the wire; null until they are known. */
-  tuple: SocketTuple | null;
+  tuple: FlowTuple | null;
   /** Sequence number of its SYN; null until it is known. */
   initialSequence: number | null;
   isOpen: boolean;
@@ -77,8 +77,8 @@ export class SocketTable {
   }
 
   /** All sockets with this very address on the wire, one of each network namespace, newest last. */
-  find(tuple: SocketTuple): readonly WatchedSocket[] {
-    return (this.#byPort.get(tuple.localPort) ?? []).filter((watched) => sameTuple(watched.tuple!, tuple));
+  find(tuple: FlowTuple): readonly WatchedSocket[] {
+    return (this.#byPort.get(tuple.localPort) ?? []).filter((watched) => isSameFlow(watched.tuple!, tuple));
   }
 
   /** Forgets sockets that closed long enough ago. */
@@ -89,7 +89,7 @@ export class SocketTable {
     }
   }
 
-  #index(watched: WatchedSocket, tuple: SocketTuple): void {
+  #index(watched: WatchedSocket, tuple: FlowTuple): void {
     watched.tuple = tuple;
     const others = this.#byPort.get(tuple.localPort);
     if (others === undefined) {
@@ -98,7 +98,7 @@ export class SocketTable {
     }
     // A port used again: the newest socket of a namespace is the one that is meant.
     const older = others.findIndex(
-      (other) => other.netns === watched.netns && sameTuple(other.tuple!, tuple),
+      (other) => other.netns === watched.netns && isSameFlow(other.tuple!, tuple),
     );
     if (older >= 0) others.splice(older, 1);
     others.push(watched);
@@ -136,13 +136,4 @@ export class SocketTable {
       this.evicted++;
     }
   }
-}
-
-function sameTuple(a: SocketTuple, b: SocketTuple): boolean {
-  return (
-    a.localPort === b.localPort &&
-    a.remotePort === b.remotePort &&
-    a.localAddress === b.localAddress &&
-    a.remoteAddress === b.remoteAddress
-  );
 }

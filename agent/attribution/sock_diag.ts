@@ -7,12 +7,13 @@
  */
 import { setPriority } from 'node:os';
 import type { Counters } from '../../protocol/records.ts';
+import { type FlowTuple, keyOf } from '../flow.ts';
 import { cgroupPaths } from '../linux/cgroup.ts';
 import { addressBytes, type SocketId } from '../linux/netlink_inet_diag.ts';
 import { type FoundSocket, SockDiagSocket } from '../linux/netlink_sock_diag.ts';
 import { closeDescriptor, openAsBase, readFileAt, readLinkAt } from '../linux/proc_libc.ts';
 import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';
-import type { Attributor, SocketTuple } from './attributor.ts';
+import type { Attributor } from './attributor.ts';
 import type { SocketOwner } from './owner.ts';
 import { HolderSearch } from './proc_holder_search.ts';
 
@@ -118,8 +119,8 @@ export class SockDiagAttributor implements Attributor {
     }
   }
 
-  ownerOf(tuple: SocketTuple, atSyn: boolean): SocketOwner | null {
-    const key = `${tuple.localAddress} ${tuple.localPort} ${tuple.remoteAddress} ${tuple.remotePort}`;
+  ownerOf(tuple: FlowTuple, atSyn: boolean): SocketOwner | null {
+    const key = keyOf(tuple);
     const known = this.#known.get(key);
     // Without a SYN it can only be the connection that we know. A SYN may be the begin of another one.
     if (known && !atSyn) return known.owner;
@@ -156,7 +157,7 @@ export class SockDiagAttributor implements Attributor {
     return owner;
   }
 
-  inodeOf(tuple: SocketTuple): number | null {
+  inodeOf(tuple: FlowTuple): number | null {
     const id = this.#socketId(tuple);
     return id === null ? null : (this.#netlink.find(id)?.inode ?? null);
   }
@@ -265,7 +266,7 @@ export class SockDiagAttributor implements Attributor {
     return eldest;
   }
 
-  #socketId(tuple: SocketTuple): SocketId | null {
+  #socketId(tuple: FlowTuple): SocketId | null {
     const localAddress = this.#addressBytes(tuple.localAddress);
     const remoteAddress = this.#addressBytes(tuple.remoteAddress);
     if (!localAddress || !remoteAddress || localAddress.length !== remoteAddress.length) return null;
@@ -281,8 +282,8 @@ export class SockDiagAttributor implements Attributor {
     return bytes;
   }
 
-  closed(tuple: SocketTuple): void {
-    const key = `${tuple.localAddress} ${tuple.localPort} ${tuple.remoteAddress} ${tuple.remotePort}`;
+  closed(tuple: FlowTuple): void {
+    const key = keyOf(tuple);
     const known = this.#known.get(key);
     if (known?.closedAtMs !== null) return;
     known.closedAtMs = this.#now();

@@ -458,16 +458,16 @@ export class Tracker<Context> {
 function tupleOf(segment: Segment, fromClient: boolean): FlowTuple {
   return fromClient
     ? {
-        clientAddress: segment.sourceAddress,
-        clientPort: segment.sourcePort,
-        serverAddress: segment.destinationAddress,
-        serverPort: segment.destinationPort,
+        localAddress: segment.sourceAddress,
+        localPort: segment.sourcePort,
+        remoteAddress: segment.destinationAddress,
+        remotePort: segment.destinationPort,
       }
     : {
-        clientAddress: segment.destinationAddress,
-        clientPort: segment.destinationPort,
-        serverAddress: segment.sourceAddress,
-        serverPort: segment.sourcePort,
+        localAddress: segment.destinationAddress,
+        localPort: segment.destinationPort,
+        remoteAddress: segment.sourceAddress,
+        remotePort: segment.sourcePort,
       };
 }
 

@@ -47,7 +47,7 @@ interface SeenBeginning {
 
 export class Coverage {
   private readonly hooks: CoverageHooks;
-  /** Beginnings that the capture saw, by what `keyOf` says. Oldest first. */
+  /** Beginnings that the capture saw, by what `beginningKey` says. Oldest first. */
   private readonly beginnings = new Map<string, SeenBeginning>();
   private readonly waiting: { connection: KernelConnection; sinceUs: number }[] = [];
   private readonly namespaces = new Map<number, NamespaceCounts>();
@@ -61,7 +61,7 @@ export class Coverage {
 
   /** The capture saw a connection begin, by its SYN or by the first byte after it. The same one may be seen often. */
   seen(remoteAddress: string, initialSequence: number, timeUs: number): void {
-    const key = keyOf(remoteAddress, initialSequence);
+    const key = beginningKey(remoteAddress, initialSequence);
     const isTaken = this.beginnings.get(key)?.isTaken === true;
     this.beginnings.delete(key);
     this.beginnings.set(key, { timeUs, isTaken });
@@ -127,7 +127,7 @@ export class Coverage {
   }
 
   private take({ tuple, initialSequence }: KernelConnection): boolean {
-    const beginning = this.beginnings.get(keyOf(tuple.remoteAddress, initialSequence));
+    const beginning = this.beginnings.get(beginningKey(tuple.remoteAddress, initialSequence));
     if (beginning === undefined || beginning.isTaken) return false;
     beginning.isTaken = true;
     return true;
@@ -174,6 +174,6 @@ export class Coverage {
   }
 }
 
-function keyOf(remoteAddress: string, initialSequence: number): string {
+function beginningKey(remoteAddress: string, initialSequence: number): string {
   return `${initialSequence}|${remoteAddress}`;
 }

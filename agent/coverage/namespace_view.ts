@@ -5,7 +5,7 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { ipv4Text, ipv6Text } from '../../common/address.ts';
 import { IMDS_PORT } from '../../protocol/endpoints.ts';
-import type { SocketTuple } from '../attribution/attributor.ts';
+import type { FlowTuple } from '../flow.ts';
 import { withinNamespace } from '../linux/network_namespaces.ts';
 import { namespaceIdOf, vethPeersByNamespaceId } from '../linux/route_netlink.ts';
 
@@ -16,7 +16,7 @@ const FALLBACK_TUNNEL = /^(?:sit0|tunl0|gre0|gretap0|erspan0|ip_vti0|ip6_vti0|ip
 const IN_PROC = /^(.*\/(?:\d+|task\/\d+))\/ns\/net$/;
 
 /** Sockets to the endpoints, in the namespace at `path`. Throws where it cannot be read. */
-export function endpointSocketsAt(path: string, isEndpoint: (address: string) => boolean): SocketTuple[] {
+export function endpointSocketsAt(path: string, isEndpoint: (address: string) => boolean): FlowTuple[] {
   const [ipv4, ipv6] = readAt(path, ['net/tcp', 'net/tcp6']);
   const sockets = [...socketsIn(ipv4 ?? ''), ...socketsIn(ipv6 ?? '')];
   return sockets.filter(
@@ -25,8 +25,8 @@ export function endpointSocketsAt(path: string, isEndpoint: (address: string) =>
 }
 
 /** The connected sockets of /proc/PID/net/tcp or tcp6 (proc(5)). */
-export function socketsIn(table: string): SocketTuple[] {
-  const sockets: SocketTuple[] = [];
+export function socketsIn(table: string): FlowTuple[] {
+  const sockets: FlowTuple[] = [];
   for (const line of table.split('\n').slice(1)) {
     const [, local, remote, state] = line.trim().split(/\s+/);
     if (local === undefined || remote === undefined || state === undefined) continue;

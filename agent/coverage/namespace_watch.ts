@@ -7,8 +7,9 @@
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
-import type { Attributor, KernelConnection, SocketTuple } from '../attribution/attributor.ts';
+import type { Attributor, KernelConnection } from '../attribution/attributor.ts';
 import type { HostSource } from '../capture/host_source.ts';
+import type { FlowTuple } from '../flow.ts';
 import {
   HeldNamespace,
   NamespaceListing,
@@ -124,7 +125,7 @@ export class NamespaceWatch {
   }
 
   /** The kernel reported the end of a socket. */
-  closed(netns: number, tuple: SocketTuple, nowMs: number): void {
+  closed(netns: number, tuple: FlowTuple, nowMs: number): void {
     this.unfollowed.ended(netns, tuple, nowMs);
   }
 
@@ -232,7 +233,7 @@ export class NamespaceWatch {
 
   /** With eBPF: sockets that are older than our program. What they say from now on is seen, or counted as not followed. */
   private findOlder(netns: number, path: string, nowMs: number): void {
-    let sockets: SocketTuple[];
+    let sockets: FlowTuple[];
     try {
       sockets = endpointSocketsAt(path, this.options.isEndpoint);
     } catch (error) {

@@ -3,7 +3,7 @@
  * namespaces in which nothing is captured. Both are counted in milliseconds, so that each interval has its share.
  */
 import type { Counters } from '../../protocol/records.ts';
-import type { SocketTuple } from '../attribution/attributor.ts';
+import { type FlowTuple, keyOf } from '../flow.ts';
 import type { HeldNamespace } from '../linux/network_namespaces.ts';
 
 /** Sockets remembered by their addresses; of one beyond that only its namespace is known, and that it had more. */
@@ -46,7 +46,7 @@ export class Unfollowed {
   }
 
   /** Connections that live and are not followed. `namespace` is ours from here on, to ask for them again. */
-  add(netns: number, tuples: SocketTuple[], namespace: HeldNamespace | null, nowMs: number): void {
+  add(netns: number, tuples: FlowTuple[], namespace: HeldNamespace | null, nowMs: number): void {
     this.pass(nowMs);
     // However soon it ends, there was a time in which it could speak.
     this.notFollowedMs += 1;
@@ -67,7 +67,7 @@ export class Unfollowed {
   }
 
   /** The kernel reported the end of a socket. */
-  ended(netns: number, tuple: SocketTuple, nowMs: number): void {
+  ended(netns: number, tuple: FlowTuple, nowMs: number): void {
     const known = this.connections.get(netns);
     if (known === undefined) return;
     this.pass(nowMs);
@@ -76,7 +76,7 @@ export class Unfollowed {
   }
 
   /** A look into the namespace found these sockets to the endpoints, and no others. */
-  remain(netns: number, tuples: SocketTuple[], nowMs: number): void {
+  remain(netns: number, tuples: FlowTuple[], nowMs: number): void {
     const known = this.connections.get(netns);
     if (known === undefined) return;
     this.pass(nowMs);
@@ -146,8 +146,4 @@ export class Unfollowed {
     known.namespace?.close();
     this.connections.delete(netns);
   }
-}
-
-function keyOf({ localAddress, localPort, remoteAddress }: SocketTuple): string {
-  return `${localAddress}|${localPort}|${remoteAddress}`;
 }

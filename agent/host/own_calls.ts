@@ -8,7 +8,7 @@
  */
 import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import type { SocketTuple } from '../attribution/attributor.ts';
+import { type FlowTuple, keyOf } from '../flow.ts';
 
 interface OwnSocket {
   inode: number;
@@ -39,7 +39,7 @@ export class OwnCalls {
    * Whether the connection that begins with this SYN is our own. `inodeNow`: inode number of the socket that has this
    * tuple at this moment in our network namespace; null when there is none.
    */
-  begins(tuple: SocketTuple, initialSequence: number, inodeNow: () => number | null): boolean {
+  begins(tuple: FlowTuple, initialSequence: number, inodeNow: () => number | null): boolean {
     const own = this.#open.get(keyOf(tuple));
     if (own === undefined) return false;
     if (own.initialSequence !== null) return own.initialSequence === initialSequence;
@@ -58,8 +58,4 @@ function inodeOf(socket: Socket): number | null {
   } catch {
     return null;
   }
-}
-
-function keyOf({ localAddress, localPort, remoteAddress, remotePort }: SocketTuple): string {
-  return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
 }

@@ -13,10 +13,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { SocketTuple } from '../../../../agent/attribution/attributor.ts';
 import { EbpfAttributor, type EbpfSocketOwner } from '../../../../agent/attribution/ebpf.ts';
 import { BpfUnavailable } from '../../../../agent/attribution/ebpf_failure.ts';
 import type { SocketOwner } from '../../../../agent/attribution/owner.ts';
+import type { FlowTuple } from '../../../../agent/flow.ts';
 import { cgroupPaths } from '../../../../agent/linux/cgroup.ts';
 import { ownCgroups } from '../../../support/agent/attribution/cgroup_lab.ts';
 import { chainOf, EbpfLab, type Started } from '../../../support/agent/attribution/ebpf_lab.ts';
@@ -101,7 +101,7 @@ class Scene {
   readonly lab = new EbpfLab();
   readonly attributor: EbpfAttributor;
   readonly owners = new Map<string, SocketOwner | null>();
-  readonly tuples = new Map<string, SocketTuple>();
+  readonly tuples = new Map<string, FlowTuple>();
   readonly #timer: NodeJS.Timeout;
 
   constructor(objectPath?: string) {

@@ -6,8 +6,8 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { SocketTuple } from '../../../../agent/attribution/attributor.ts';
 import type { ProcessSnapshot } from '../../../../agent/attribution/owner.ts';
+import type { FlowTuple } from '../../../../agent/flow.ts';
 
 /** Reads one request line a connection, prints whose it was, answers. */
 const SERVICE = `
@@ -71,7 +71,7 @@ export class EbpfLab {
   }
 
   /** Runs the metadata service; `seen` is told of each request, at once. */
-  async serve(seen: (path: string, tuple: SocketTuple) => void): Promise<void> {
+  async serve(seen: (path: string, tuple: FlowTuple) => void): Promise<void> {
     const server = this.#enter(this.#service, [process.execPath, '-e', SERVICE], 'pipe');
     this.#server = server;
     await new Promise<void>((resolve, reject) => {

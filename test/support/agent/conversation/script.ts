@@ -132,7 +132,7 @@ export function play(
       opened: () => ++opened,
       asked: () => {},
       exchange: (tuple, _context, exchange) =>
-        heard.push({ port: tuple.clientPort, exchange, verdict: classify(exchange) }),
+        heard.push({ port: tuple.localPort, exchange, verdict: classify(exchange) }),
       closed: () => closed++,
     },
     (address, port) => address === IMDS_IPV4 && port === IMDS_PORT,
