@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* Records the process that connects: its arguments, executable, parents and pid namespace. */
+#ifndef IMDS_CALLER_BPF_H
+#define IMDS_CALLER_BPF_H
+
+#include "scratch.bpf.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+#define ARGS_MAX_BYTES 4096
+#define PAGE_MIN_BYTES 4096
+#define EXECUTABLE_MAX_BYTES 2048
+#define ANCESTORS_MAX 24
+#define PATH_STEPS_MAX 56
+
+/*
+ * Appends the path of a task's executable, as seen from the task's own root, to the scratch data at `offset`: its
+ * components innermost first. Returns the new offset, with PATH_CUT when the path did not fit below `limit` or has
+ * more than PATH_STEPS_MAX components and mount points. The function is global and takes the task as a number on
+ * purpose: the verifier then checks it once, not once for each call (global functions of scalars: Linux 5.6).
+ */
+__noinline __u64 append_executable(__u64 task_address, __u64 offset, __u64 limit)
+{
+	struct task_struct *task = (struct task_struct *)task_address;
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct file *file = mm ? BPF_CORE_READ(mm, exe_file) : 0;
+	struct dentry *dentry, *root_dentry;
+	struct vfsmount *vfsmount, *root_vfsmount;
+	struct scratch *scratch;
+	struct fs_struct *fs;
+	__u32 zero = 0;
+
+	if (!file)
+		return offset;
+	scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!scratch)
+		return offset;
+	fs = BPF_CORE_READ(task, fs);
+	root_dentry = BPF_CORE_READ(fs, root.dentry);
+	root_vfsmount = BPF_CORE_READ(fs, root.mnt);
+	dentry = BPF_CORE_READ(file, f_path.dentry);
+	vfsmount = BPF_CORE_READ(file, f_path.mnt);
+
+	for (int step = 0; step < PATH_STEPS_MAX; step++) {
+		struct dentry *parent, *mount_root;
+		const unsigned char *name;
+		int detached, bytes;
+
+		if (dentry == root_dentry && vfsmount == root_vfsmount)
+			return offset;
+		parent = BPF_CORE_READ(dentry, d_parent);
+		mount_root = BPF_CORE_READ(vfsmount, mnt_root);
+		if (dentry == mount_root) {
+			struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+			struct mount *mount_parent = BPF_CORE_READ(mount, mnt_parent);
+
+			if (mount == mount_parent || !mount_parent)
+				return offset;
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			vfsmount = (void *)mount_parent + bpf_core_field_offset(struct mount, mnt);
+			continue;
+		}
+		/* A file in no directory, such as a memfd, has a dentry that is its own parent: its path is its name. */
+		detached = parent == dentry || !parent;
+		if (offset >= limit)
+			return offset | PATH_CUT;
+		offset = bounded(offset);
+		name = BPF_CORE_READ(dentry, d_name.name);
+		bytes = bpf_probe_read_kernel_str(&scratch->data[offset], NAME_BYTES, name);
+		if (bytes <= 0)
+			return offset | PATH_CUT;
+		offset += bytes;
+		if (detached)
+			return offset;
+		dentry = parent;
+	}
+	return offset | PATH_CUT;
+}
+
+/*
+ * Copies the caller's arguments to the start of the scratch data and returns their length. A page that is not in memory
+ * cannot be fetched here (page faults are off), and a failed read copies nothing: then only the first page is read.
+ */
+static __always_inline __u64 copy_arguments(struct scratch *scratch, struct mm_struct *mm)
+{
+	__u64 start, bytes, first_page;
+
+	if (!mm) { /* a kernel thread, such as an NFS client */
+		scratch->head.flags |= ARGS_UNREADABLE;
+		return 0;
+	}
+	start = BPF_CORE_READ(mm, arg_start);
+	bytes = BPF_CORE_READ(mm, arg_end) - start;
+	if (bytes > ARGS_MAX_BYTES) {
+		bytes = ARGS_MAX_BYTES;
+		scratch->head.flags |= ARGS_CUT;
+	}
+	if (bytes == 0)
+		return 0;
+	if (bpf_probe_read_user(scratch->data, bytes, (void *)start) == 0)
+		return bytes;
+	first_page = PAGE_MIN_BYTES - (start & (PAGE_MIN_BYTES - 1));
+	if (first_page < bytes && first_page <= ARGS_MAX_BYTES &&
+	    bpf_probe_read_user(scratch->data, first_page, (void *)start) == 0) {
+		scratch->head.flags |= ARGS_CUT;
+		return first_page;
+	}
+	scratch->head.flags |= ARGS_UNREADABLE;
+	return 0;
+}
+
+/* Appends the parents, from the nearest to pid 1, each the leader of its thread group. Returns the new offset. */
+static __always_inline __u64 append_ancestors(struct scratch *scratch, struct task_struct *task, __u64 offset)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	__u32 count = 0;
+	__u32 pid = BPF_CORE_READ(leader, tgid);
+
+	for (int level = 0; level < ANCESTORS_MAX; level++) {
+		struct ancestor_record *ancestor;
+		__u64 begin, end;
+
+		if (pid == 1)
+			break;
+		leader = BPF_CORE_READ(leader, real_parent, group_leader);
+		pid = BPF_CORE_READ(leader, tgid);
+		if (pid == 0) /* the idle task: the caller is a child of kthreadd, or has no parent */
+			break;
+		begin = bounded((offset + 7) & ~7ull);
+		if (begin > DATA_MAX_BYTES - ANCESTOR_EXECUTABLE_MAX_BYTES - NAME_BYTES - sizeof(*ancestor)) {
+			scratch->head.flags |= ANCESTORS_CUT;
+			break;
+		}
+		ancestor = (struct ancestor_record *)&scratch->data[begin];
+		ancestor->start_boottime_ns = BPF_CORE_READ(leader, start_boottime);
+		ancestor->tgid = pid;
+		bpf_core_read(&ancestor->comm, sizeof(ancestor->comm), &leader->comm);
+		begin += sizeof(*ancestor);
+		end = append_executable((__u64)leader, begin, begin + ANCESTOR_EXECUTABLE_MAX_BYTES);
+		ancestor->flags = end & PATH_CUT ? EXECUTABLE_CUT : 0;
+		offset = bounded(end);
+		ancestor->executable_bytes = offset - begin;
+		count++;
+	}
+	if (count == ANCESTORS_MAX && pid != 1)
+		scratch->head.flags |= ANCESTORS_CUT;
+	scratch->head.ancestors = count;
+	return offset;
+}
+
+/* Records the innermost pid namespace of the caller, and its pid there. */
+static __always_inline void record_pid_namespace(struct owner_record *head, struct task_struct *leader)
+{
+	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	struct upid *upid =
+		(void *)pid + bpf_core_field_offset(struct pid, numbers) + level * bpf_core_type_size(struct upid);
+
+	head->pid_ns = BPF_CORE_READ(upid, ns, ns.inum);
+	head->inner_pid = BPF_CORE_READ(upid, nr);
+	head->reserved = 0;
+}
+
+#endif
