@@ -162,9 +162,11 @@ export function isLoopback(host: string): boolean {
   return isIP(host) === 4 && host.startsWith('127.');
 }
 
-/** Whether listening there means every address of this machine. */
+/** Tells whether listening there means every address of this machine, however the address is spelled. */
 export function isAnyAddress(host: string): boolean {
-  return host === '0.0.0.0' || (isIPv6(host) && new URL(`http://[${host}]`).hostname === '[::]');
+  if (!isIPv6(host)) return host === '0.0.0.0';
+  const { hostname } = new URL(`http://[${host}]`);
+  return hostname === '[::]' || hostname === '[::ffff:0:0]';
 }
 
 /** Whether the collector speaks TLS itself. */

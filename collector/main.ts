@@ -16,6 +16,7 @@ import {
   type CollectorSettings,
   checkCollectorSettings,
   configuredAgentToken,
+  isAnyAddress,
   listenAddress,
 } from './config.ts';
 import { IngestServer } from './ingest/server.ts';
@@ -26,8 +27,6 @@ import { RetentionTimer } from './retention.ts';
 import { openStore } from './store/sqlite/sqlite_store.ts';
 
 const PAGE_DIRECTORY = fileURLToPath(new URL('../web/dist', import.meta.url));
-/** Every address of the machine: nobody can be sent there. */
-const WILDCARDS = ['0.0.0.0', '::'];
 
 export interface Collector {
   /** For agents. As bound: with the port that was taken where port 0 was asked for. */
@@ -171,7 +170,7 @@ async function compose(
   endings.push(() => alerts.stop());
   const urlOf = (scheme: string, name: string) =>
     `${scheme}${tls === null ? '' : 's'}://${name.includes(':') ? `[${name}]` : name}:${port}`;
-  const pageUrl = publicUrl ?? urlOf('http', WILDCARDS.includes(host) ? 'localhost' : host);
+  const pageUrl = publicUrl ?? urlOf('http', isAnyAddress(host) ? 'localhost' : host);
   access.setAddress(pageUrl);
   const url = urlOf('ws', host);
   log.info({ listen: url, page: pageUrl, store: settings.data_dir }, 'the collector listens');

@@ -1,5 +1,6 @@
 import { toBounded } from './bounds_step.ts';
 import type { Migration, Schema } from './database.ts';
+import { toLastingHostNumbers } from './host_numbers_step.ts';
 import { toRuns } from './run_rows.ts';
 import { toWorkloads } from './workload_step.ts';
 
@@ -121,6 +122,7 @@ const MIGRATIONS: readonly Migration[] = [
   toWorkloads,
   toBounded,
   toRuns,
+  toLastingHostNumbers,
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

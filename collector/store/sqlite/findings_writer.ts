@@ -346,9 +346,11 @@ function prepareAll(
   StatementSync
 > {
   return {
+    // A host whose batches had nothing new is there without times.
     addHost: database.prepare(
       `INSERT INTO hosts (host_id, name, facts, first_us, last_us) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (host_id) DO NOTHING`,
+       ON CONFLICT (host_id) DO UPDATE SET first_us = excluded.first_us, last_us = excluded.last_us
+         WHERE first_us IS NULL`,
     ),
     addCall: database.prepare(
       `INSERT INTO calls (time_us, id, host, identity, caller, kind, shape, user_agent, path, query, duration_ms,

@@ -215,6 +215,7 @@ class Cleaner {
       for (const table of [
         'watched',
         'runs',
+        'host_usage',
         'boots',
         'gaps',
         'coverage_days',
@@ -228,6 +229,8 @@ class Cleaner {
       }
       this.#delete('DELETE FROM hosts WHERE id = ?', id!);
     }
+    // Before anything else is written: a batch of one of these hosts must make it anew.
+    if (gone.length > 0) this.#writer.forget();
     return gone.length;
   }
 }

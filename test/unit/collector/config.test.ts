@@ -87,7 +87,7 @@ it('networks, headers and URLs are what they should be', () => {
 it('addresses', () => {
   assert.deepEqual(listenAddress({ listen: '[::1]:8787' }), { host: '::1', port: 8787 });
   assert.deepEqual(listenAddress({ listen: '10.0.0.1:0' }), { host: '10.0.0.1', port: 0 });
-  for (const host of ['0.0.0.0', '::', '0:0:0:0:0:0:0:0'])
+  for (const host of ['0.0.0.0', '::', '0:0:0:0:0:0:0:0', '::0', '::ffff:0.0.0.0'])
     assert.ok(isAnyAddress(host) && !isLoopback(host), host);
   for (const host of ['127.0.0.1', '::1', 'collector']) assert.ok(!isAnyAddress(host), host);
 });

@@ -178,3 +178,11 @@ test('the collector stops in order with people and agents connected', async () =
   while (!(await reader.read()).done);
   await assert.rejects(fetch(`${base}/healthz`));
 });
+
+test('however "every address" is spelled, the page is announced under a name that a browser can open', async () => {
+  for (const listen of ['[::]:0', '[0:0:0:0:0:0:0:0]:0', '[::0]:0']) {
+    const collector = await bench.collector({ listen, insecure_http: true });
+    assert.equal(collector.pageUrl, `http://localhost:${collector.address.port}`, listen);
+    await collector.stop();
+  }
+});
