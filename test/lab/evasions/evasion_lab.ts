@@ -53,10 +53,10 @@ export class EvasionLab {
     this.#store = openStoreForReading(join(lab.home, 'data'));
   }
 
-  /** Builds a lab with a lenient metadata service and starts a collector on its host. */
-  static async open(name: string): Promise<EvasionLab> {
-    const serviceProgram = join(import.meta.dirname, 'lenient_service.ts');
-    const lab = await Lab.create({ name, serviceProgram });
+  /** Builds a lab and starts a collector on its host. The metadata service is the lenient one unless `isStrict`. */
+  static async open(name: string, { isStrict = false } = {}): Promise<EvasionLab> {
+    const lenient = join(import.meta.dirname, 'lenient_service.ts');
+    const lab = await Lab.create({ name, ...(isStrict ? {} : { serviceProgram: lenient }) });
     try {
       // Both sides take data in a SYN, as hosts do whose administrator wants TCP Fast Open.
       setSysctl(lab.hostNamespace, 'net/ipv4/tcp_fastopen', '3');

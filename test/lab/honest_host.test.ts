@@ -1,0 +1,119 @@
+/**
+ * The control of everything that must not be `ready`: a host on which all calls are IMDSv2, over every usual network and
+ * with the habits of real clients, is `ready`, and nothing counts as lost.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { awsDocumentationSnippet } from '../../lab/clients.ts';
+import { missingHere } from '../../lab/engines/need.ts';
+import type { LabProcess, SpawnOptions } from '../../lab/lab.ts';
+import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
+import { addMasqueradedBridge, SERVICE } from '../support/lab/masqueraded_bridge.ts';
+import { addMacvlan, addMovedInterface } from '../support/lab/network_topologies.ts';
+import { nextLine } from './evasions/attackers.ts';
+import { EvasionLab, until } from './evasions/evasion_lab.ts';
+
+const skip =
+  process.getuid?.() === 0
+    ? (missingHere(['nft']) ?? false)
+    : 'needs root: builds network namespaces and captures packets';
+const CALLERS = join(import.meta.dirname, '../support/lab/honest_callers.py');
+const TARGET = '/latest/meta-data/instance-id';
+const URL6 = `http://[${IMDS_IPV6}]`;
+/** Enough for the longest of them to see several coverage reports. */
+const ROUNDS = 10;
+const LONG = String(8 * ROUNDS);
+const SETTLE_TIMEOUT_MS = 60_000;
+
+/** Clients with a time limit of a second, as SDKs have, are left out: on a busy machine they fall back to IMDSv1. */
+function wgetSnippet(): string {
+  const ask = 'wget -q -O - --no-config';
+  const url = `http://${IMDS_IPV4}`;
+  return (
+    `TOKEN=$(${ask} --method=PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 60' ${url}/latest/api/token) && ` +
+    `${ask} --header "X-aws-ec2-metadata-token: $TOKEN" ${url}${TARGET}`
+  );
+}
+
+for (const attribution of ['ebpf', 'proc'] as const) {
+  describe(`an honest host, by ${attribution}`, { skip }, () => {
+    let lab: EvasionLab;
+    const older: LabProcess[] = [];
+    let places: Record<string, NonNullable<SpawnOptions['from']>>;
+
+    before(async () => {
+      lab = await EvasionLab.open(`honest${attribution}`, { isStrict: true });
+      await lab.lab.metadata.set({ connection: 'keep-alive' });
+      await lab.lab.addPod();
+      const [first = '', second = ''] = await addMasqueradedBridge(lab.lab);
+      places = { host: 'host', pod: 'pod', first: { namespace: first }, second: { namespace: second } };
+      // The first connection of a namespace with its own way is missed, which is a loss. These are older than the agent.
+      for (const { namespace } of [await addMovedInterface(lab.lab), await addMacvlan(lab.lab)]) {
+        const argv = ['python3', CALLERS, 'older', IMDS_IPV4, '80', TARGET, LONG];
+        const caller = lab.lab.spawn(argv, { from: { namespace } });
+        await nextLine(caller);
+        older.push(caller);
+      }
+      await lab.watch({
+        flags: ['--attribution', attribution, '--max-namespaces', '64'],
+      });
+    });
+    after(() => lab?.close());
+
+    const run = async (place: string, argv: string[]) => {
+      const result = await lab.lab.run(argv, { from: places[place]!, timeoutMs: 120_000 });
+      assert.equal(result.status, 0, `${place}: ${argv.join(' ')}: ${result.stderr}`);
+    };
+    const calls = (how: string, place: string, host: string, count = LONG, port = '80') =>
+      run(place, ['python3', CALLERS, how, host, port, TARGET, count]);
+    const rounds = async (place: string, argv: string[]) => {
+      for (let round = 0; round < ROUNDS; round++) await run(place, argv);
+    };
+
+    it('is ready after IMDSv2 calls over every usual network, and has lost nothing', async (t) => {
+      const bridged = ['pod', 'first', 'second'];
+      await Promise.all([
+        ...['host', ...bridged].flatMap((place) => [
+          calls('kept', place, IMDS_IPV4),
+          calls('kept', place, IMDS_IPV6),
+          calls('many', place, IMDS_IPV4),
+        ]),
+        ...['host', 'first'].flatMap((place) => [
+          rounds(place, ['bash', '-c', awsDocumentationSnippet(`http://${IMDS_IPV4}`, TARGET)]),
+          rounds(place, ['bash', '-c', awsDocumentationSnippet(URL6, TARGET)]),
+          calls('same_port', place, IMDS_IPV4, '20'),
+          calls('impatient', place, IMDS_IPV4, '20'),
+          calls('nonblocking', place, IMDS_IPV4, '20'),
+          calls('many', place, SERVICE.address, LONG, String(SERVICE.port)),
+        ]),
+        calls('many', 'host', IMDS_IPV6),
+        rounds('host', ['bash', '-c', wgetSnippet()]),
+        ...older.map(async ({ child, exited }) => {
+          child.stdin?.end('\n');
+          assert.deepEqual(await exited, { status: 0, signal: null });
+        }),
+      ]);
+      const log = await lab.lab.metadata.log();
+      assert.deepEqual(
+        log.filter(({ version }) => version === 1),
+        [],
+        'the callers are honest',
+      );
+      const answered = log.filter(({ status }) => status !== null).length;
+      await until('every call is stored', SETTLE_TIMEOUT_MS, async () => {
+        const stored = (await lab.host())?.readiness.calls_v2 ?? 0;
+        return stored >= answered;
+      }).catch((error: Error) => t.diagnostic(error.message));
+      await lab.quiet();
+      const losses = lab.losses();
+      const counters = lab.counters();
+      await lab.stopAgent();
+      const host = (await lab.host())!;
+      t.diagnostic(JSON.stringify({ answered, ...host.readiness }));
+      assert.deepEqual(losses, {}, JSON.stringify(counters));
+      assert.deepEqual([host.verdict, host.readiness.coverage.gaps], ['ready', []], JSON.stringify(counters));
+      assert.equal(host.readiness.calls_v2, answered, JSON.stringify(counters));
+    });
+  });
+}
