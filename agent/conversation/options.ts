@@ -2,6 +2,7 @@
 
 const END = 0;
 const PADDING = 1;
+const SEGMENT_SIZE = 2;
 const TIMESTAMPS = 8;
 /** Signatures of RFC 2385 and RFC 5925. */
 const MD5_SIGNATURE = 19;
@@ -37,4 +38,15 @@ export function timestampOf(options: Uint8Array): number | null {
 export function isSigned(options: Uint8Array): boolean {
   if (options.length < 16) return false; // the shorter signature takes 16 bytes
   return find(options, MD5_SIGNATURE) >= 0 || find(options, AUTHENTICATION) >= 0;
+}
+
+/**
+ * Returns the options of a SYN without the largest segment that it takes. A host that forwards often lowers that size,
+ * so that what it translates fits into a tunnel.
+ */
+export function withoutSegmentSize(options: Uint8Array): Uint8Array {
+  const at = find(options, SEGMENT_SIZE);
+  if (at < 0 || options[at + 1] !== 4) return options;
+  const rest = Uint8Array.from(options);
+  return rest.fill(0, at + 2, at + 4);
 }

@@ -1,11 +1,12 @@
 /**
  * Copies of connections behind address translation. A host that forwards a connection shows it twice: with its caller's
- * addresses and with its own. Sequence numbers, window and options survive translation, so a SYN is recognised. That
+ * addresses and with its own. The SYN is recognised: sequence number, window and all options but the segment size survive. That
  * alone proves nothing, for a sender chooses all of them: a flow counts as a copy only as long as the service's sequence
  * numbers and the client's bytes are the same in both.
  */
 import type { Connection } from './connection.ts';
 import { IDLE_EXPIRY_US, SYN_COPY_WINDOW_US } from './limits.ts';
+import { withoutSegmentSize } from './options.ts';
 import { ACK, RST, type Segment, SYN } from './segment.ts';
 
 export interface Copy {
@@ -30,7 +31,8 @@ export class TranslatedCopies<Context> {
 
   /** Returns the key of the connection that a SYN is another sight of, or null; then the SYN is remembered. */
   originalOf(key: string, segment: Segment): string | null {
-    const fingerprint = `${segment.seq}|${segment.window}|${segment.destinationAddress}|${Buffer.from(segment.options).toString('latin1')}`;
+    const options = withoutSegmentSize(segment.options);
+    const fingerprint = `${segment.seq}|${segment.window}|${segment.destinationAddress}|${Buffer.from(options).toString('latin1')}`;
     const original = this.recentSyns.get(fingerprint);
     if (
       original !== undefined &&

@@ -52,6 +52,19 @@ describe('a translated copy', () => {
     assert.equal(counters['conflicting_segments'], 0);
   });
 
+  it('is no second call where the host lowers the segment size of what it forwards', () => {
+    const inner = original();
+    // Segment size, SACK permitted, padding.
+    const sized = (size: number) => Uint8Array.of(2, 4, size >> 8, size & 255, 4, 2, 1, 1);
+    inner[0] = { ...inner[0]!, options: sized(8_961) };
+    const outer = translated(inner, INNER, OUTER);
+    outer[0] = { ...outer[0]!, options: sized(1_360) };
+    const { calls, counters } = versionsIn(alternating(inner, outer));
+    assert.deepEqual(calls, [[1, 'answered']]);
+    assert.equal(counters['translated_copies'], inner.length);
+    assert.equal(counters['false_copies'], 0);
+  });
+
   it('is none with a handshake of its own, though its SYN is the same', () => {
     const own = conversation(V1, answer(404), { clientAddress: OUTER, serverIsn: 123_456 }).segments;
     const v2 = conversation(V2, V2_ANSWER, { clientAddress: INNER }).segments;
