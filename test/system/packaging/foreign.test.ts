@@ -23,7 +23,7 @@ const EMULATOR = `/usr/bin/qemu-${FOREIGN.rpm}-static`;
 const LIBRARIES = `/usr/${FOREIGN.gnu}`;
 /** Pure: bytes in, values out. */
 const UNIT_TESTS = ['decode/decode.test.ts', 'conversation/classify.test.ts'].map((path) =>
-  join(ROOT, 'test/agent', path),
+  join(ROOT, 'test/unit/agent', path),
 );
 
 const skip =
