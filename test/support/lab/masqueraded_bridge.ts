@@ -9,7 +9,10 @@ const GATEWAY = { ipv4: '10.98.7.1', ipv6: 'fd98:7::1' } as const;
 /** The metadata service under another address, as kube-proxy gives services one. */
 export const SERVICE = { address: '10.98.99.1', port: 8775 } as const;
 
-/** Returns the names of two namespaces on a bridge of the host, which masquerades what they send. */
+/**
+ * Returns the names of two namespaces on a bridge of the host, which masquerades what they send, and lowers the segment
+ * size of the second one's, as for a tunnel.
+ */
 export async function addMasqueradedBridge(lab: Lab): Promise<string[]> {
   const host = lab.hostNamespace;
   await ip('-n', host, 'link', 'add', 'br0', 'type', 'bridge');
@@ -34,6 +37,10 @@ export async function addMasqueradedBridge(lab: Lab): Promise<string[]> {
     `table inet honest {
       chain output { type nat hook output priority dstnat; ${rewrite()} }
       chain prerouting { type nat hook prerouting priority dstnat; ${rewrite()} }
+      chain forward {
+        type filter hook forward priority mangle;
+        ip saddr 10.98.7.12 tcp flags & (syn | ack) == syn tcp option maxseg size set 1000
+      }
       chain postrouting {
         type nat hook postrouting priority srcnat;
         ip saddr 10.98.7.0/24 oifname "eth0" masquerade
