@@ -1,6 +1,33 @@
-/** What was told, to and from the rows that keep it. */
+/** What the rules remember between evaluations, and the database rows that keep it. */
 import type { SubjectRow } from '../admin/alerts.ts';
-import type { AlertState, HostState, OffenderState } from './evaluate.ts';
+
+export interface OffenderState {
+  credentials: { lastUs: number; toldUs: number } | null;
+}
+
+export interface HostState {
+  /** It was proven safe, and that it is not any more was not told yet. */
+  good: boolean;
+  notReadyToldUs: number | null;
+  /** Its silence, which goes on, was told. */
+  silent: boolean;
+  silentToldUs: number | null;
+  loss: { endUs: number; toldUs: number } | null;
+}
+
+/** Entries are replaced, never changed: one that is still the same object needs no writing. */
+export interface AlertState {
+  /** Whether offenders, and hosts, were evaluated before. What is there the first time is summed up. */
+  begun: { offenders: boolean; hosts: boolean };
+  offenders: ReadonlyMap<string, OffenderState>;
+  hosts: ReadonlyMap<string, HostState>;
+}
+
+export const EMPTY_STATE: AlertState = {
+  begun: { offenders: false, hosts: false },
+  offenders: new Map(),
+  hosts: new Map(),
+};
 
 export function stateOf(rows: readonly SubjectRow[]): AlertState {
   const offenders = new Map<string, OffenderState>();

@@ -4,7 +4,7 @@ import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import type { StoredGap } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
-import type { AlertDraft } from './evaluate.ts';
+import type { AlertDraft } from './alert_draft.ts';
 
 /** Subject of an alert that stands for many. */
 export const SUMMARY_SUBJECT = 'summary';

@@ -9,11 +9,12 @@ import type { Offender } from '../contract/offender.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
 import type { StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
-import { changedSubjects, stateOf } from './alert_state.ts';
+import type { AlertDraft } from './alert_draft.ts';
+import { type AlertState, changedSubjects, stateOf } from './alert_state.ts';
 import { SUMMARY_SUBJECT } from './alert_text.ts';
 import { Deliveries } from './deliveries.ts';
 import { Destinations } from './destinations.ts';
-import { type AlertDraft, type AlertState, evaluate, type Findings } from './evaluate.ts';
+import { evaluate, type Findings } from './evaluate.ts';
 import type { SendOptions, SendResult } from './send.ts';
 
 const INTERVAL_MS = 10_000;

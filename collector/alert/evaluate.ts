@@ -2,13 +2,14 @@
  * The rules: what is told, given what was told before and what is so now. Pure. Whatever must wait for a quiet time to end
  * is not forgotten meanwhile: its state stays as it was, and the same change is found again at the next evaluation.
  */
-import type { Alert } from '../contract/administration.ts';
 import type { Host, Verdict } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import { DAY_US, HOUR_US } from '../contract/window.ts';
 import type { HostCoverage } from '../store/store.ts';
 import { toMicroseconds } from '../store/time.ts';
-import * as words from './alert_text.ts';
+import type { AlertDraft } from './alert_draft.ts';
+import type { AlertState, HostState, OffenderState } from './alert_state.ts';
+import * as text from './alert_text.ts';
 
 /** Role credentials again, after nobody fetched any over IMDSv1 for this long. */
 export const CREDENTIALS_QUIET_US = DAY_US;
@@ -20,41 +21,11 @@ export const COVERAGE_RECOVERED_US = HOUR_US;
 /** More alerts of one rule in one evaluation become one that sums them up. */
 export const MAX_ALERTS_OF_ONE_RULE = 10;
 
-export interface OffenderState {
-  credentials: { lastUs: number; toldUs: number } | null;
-}
-
-export interface HostState {
-  /** It was proven safe, and that it is not any more was not told yet. */
-  good: boolean;
-  notReadyToldUs: number | null;
-  /** Its silence, which goes on, was told. */
-  silent: boolean;
-  silentToldUs: number | null;
-  loss: { endUs: number; toldUs: number } | null;
-}
-
-/** Entries are replaced, never changed: one that is still the same object needs no writing. */
-export interface AlertState {
-  /** Whether offenders, and hosts, were evaluated before. What is there the first time is summed up. */
-  begun: { offenders: boolean; hosts: boolean };
-  offenders: ReadonlyMap<string, OffenderState>;
-  hosts: ReadonlyMap<string, HostState>;
-}
-
 export interface Findings {
   offenders: readonly Offender[];
   /** All hosts there are; null while they cannot be judged, just after a start: they report again only now. */
   hosts: { all: readonly Host[]; coverage: readonly Pick<HostCoverage, 'hostId' | 'gaps'>[] } | null;
 }
-
-export type AlertDraft = Pick<Alert, 'rule' | 'subject' | 'severity' | 'title' | 'text'>;
-
-export const NOTHING_TOLD: AlertState = {
-  begun: { offenders: false, hosts: false },
-  offenders: new Map(),
-  hosts: new Map(),
-};
 
 /** `nowUs`: microseconds since 1970. */
 export function evaluate(
@@ -91,13 +62,13 @@ function judgeOffender(
   nowUs: number,
   alerts: AlertDraft[],
 ): OffenderState {
-  if (known === undefined) alerts.push(words.newOffender(offender));
+  if (known === undefined) alerts.push(text.newOffender(offender));
   const credentials = known?.credentials ?? null;
   if (offender.last_credentials_over_v1 === null) return known ?? { credentials };
   // A host's clock may be ahead: a time to come must not make every later call look old.
   const lastUs = Math.min(toMicroseconds(offender.last_credentials_over_v1), nowUs);
   if (credentials === null) {
-    alerts.push(words.credentialsOverV1(offender, null));
+    alerts.push(text.credentialsOverV1(offender, null));
     return { credentials: { lastUs, toldUs: nowUs } };
   }
   if (lastUs <= credentials.lastUs) return known!;
@@ -105,7 +76,7 @@ function judgeOffender(
     return { credentials: { lastUs, toldUs: credentials.toldUs } };
   }
   if (nowUs - credentials.toldUs < CREDENTIALS_QUIET_US) return known!;
-  alerts.push(words.credentialsOverV1(offender, credentials.lastUs));
+  alerts.push(text.credentialsOverV1(offender, credentials.lastUs));
   return { credentials: { lastUs, toldUs: nowUs } };
 }
 
@@ -153,21 +124,21 @@ function judgeVerdict(host: Host, state: HostState, nowUs: number, alerts: Alert
   // A silent host is unproven because it is silent, and that is told.
   if (!state.good || host.state === 'silent' || !isOver(state.notReadyToldUs, FLAPPING_QUIET_US, nowUs))
     return;
-  alerts.push(words.hostNotReady(host));
+  alerts.push(text.hostNotReady(host));
   state.good = false;
   state.notReadyToldUs = nowUs;
 }
 
 function judgeSilence(host: Host, state: HostState, nowUs: number, alerts: AlertDraft[]): void {
   if (host.state === 'online') {
-    if (state.silent) alerts.push(words.hostBack(host));
+    if (state.silent) alerts.push(text.hostBack(host));
     state.silent = false;
     return;
   }
   // Without any heartbeat it has never been there to go silent.
   if (state.silent || host.last_heartbeat === null) return;
   if (!isOver(state.silentToldUs, FLAPPING_QUIET_US, nowUs)) return;
-  alerts.push(words.hostSilent(host));
+  alerts.push(text.hostSilent(host));
   state.silent = true;
   state.silentToldUs = nowUs;
 }
@@ -198,7 +169,7 @@ function judgeLosses(
       return;
     }
   }
-  alerts.push(words.coverageLost(host, last));
+  alerts.push(text.coverageLost(host, last));
   state.loss = { endUs, toldUs: nowUs };
 }
 
@@ -225,6 +196,6 @@ function bounded(alerts: readonly AlertDraft[], most: number): AlertDraft[] {
   // Hosts that are back are not mixed with hosts that went.
   const ofRule = Map.groupBy(alerts, ({ rule, severity }) => `${rule} ${severity === 'info'}`);
   return [...ofRule.values()].flatMap((group) =>
-    group.length > most ? [words.summary(group[0]!.rule, group)] : group,
+    group.length > most ? [text.summary(group[0]!.rule, group)] : group,
   );
 }

@@ -2,11 +2,13 @@
 import { OpenAPIHono, type OpenAPIHonoOptions } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
-import { API_PREFIX, authorize, identify, isApiPath } from './authorization.ts';
+import { authorize, identify } from './authorization.ts';
 import { serveDocument } from './document.ts';
+import type { ApiApp, ApiEnv } from './env.ts';
 import { securityHeaders } from './headers.ts';
 import { pageHandler } from './page.ts';
-import type { ApiApp, ApiEnv, ApiParts } from './parts.ts';
+import type { ApiParts } from './parts.ts';
+import { API_PREFIX, isApiPath } from './paths.ts';
 import { type FieldError, Problem, problemResponse } from './problem.ts';
 import { type Rate, RateLimit } from './rate_limit.ts';
 import { alertRoutes } from './routes/alerts.ts';

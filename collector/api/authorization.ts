@@ -3,11 +3,12 @@ import type { IncomingMessage } from 'node:http';
 import type { MiddlewareHandler } from 'hono';
 import type { Principal } from '../access/principal.ts';
 import type { Role } from '../contract/administration.ts';
-import type { ApiAccess, ApiEnv, ApiParts } from './parts.ts';
+import type { ApiEnv } from './env.ts';
+import type { ApiAccess, ApiParts } from './parts.ts';
+import { API_PREFIX, isApiPath } from './paths.ts';
 import { Problem } from './problem.ts';
 import type { RateLimit } from './rate_limit.ts';
 
-export const API_PREFIX = '/api/v1';
 const SESSION_PATH = `${API_PREFIX}/session`;
 const ADMIN_READS = [`${API_PREFIX}/tokens`, `${API_PREFIX}/audit`, `${API_PREFIX}/alert/destinations`];
 const CHANGING = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
@@ -23,11 +24,6 @@ export function requiredRole(method: string, path: string): Role | null {
   if (!isApiPath(path)) return null;
   if (CHANGING.has(method)) return 'admin';
   return ADMIN_READS.some((read) => path === read || path.startsWith(`${read}/`)) ? 'admin' : 'viewer';
-}
-
-/** Everything else is the page: files that anybody may have. */
-export function isApiPath(path: string): boolean {
-  return path === '/metrics' || path === '/api' || path.startsWith('/api/');
 }
 
 /**

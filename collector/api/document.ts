@@ -1,7 +1,7 @@
 /** The OpenAPI 3.1 document, made from the routes. */
 import { VERSION } from '../../common/version.ts';
-import { API_PREFIX } from './authorization.ts';
-import type { ApiApp } from './parts.ts';
+import type { ApiApp } from './env.ts';
+import { API_PREFIX } from './paths.ts';
 
 const TAGS = [
   { name: 'findings', description: 'Who still calls IMDSv1, where, and which hosts are ready.' },

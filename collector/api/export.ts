@@ -4,8 +4,8 @@ import type { Context } from 'hono';
 import type { Logger } from 'pino';
 import type { ZodObject } from 'zod';
 import { columnsOf, csvHead, csvLine } from './csv.ts';
+import type { ApiEnv } from './env.ts';
 import type { ApiMetrics } from './metrics.ts';
-import type { ApiEnv } from './parts.ts';
 import { PROBLEM_TYPE } from './problem.ts';
 
 export const FORMATS = { csv: 'text/csv', ndjson: 'application/x-ndjson' } as const;

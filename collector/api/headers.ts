@@ -1,7 +1,7 @@
 /** Headers of every answer: what a browser may do with it. */
 import type { MiddlewareHandler } from 'hono';
-import { isApiPath } from './authorization.ts';
-import type { ApiEnv } from './parts.ts';
+import type { ApiEnv } from './env.ts';
+import { isApiPath } from './paths.ts';
 
 /** The page brings all it needs; nothing inline, nothing from elsewhere, nobody frames it. */
 const CONTENT_SECURITY_POLICY = [

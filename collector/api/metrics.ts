@@ -9,8 +9,8 @@ import type { Counters, StageCounters } from '../../protocol/records.ts';
 import type { Overview } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import type { StoreStatistics } from '../store/store.ts';
-import { isApiPath } from './authorization.ts';
-import type { ApiEnv } from './parts.ts';
+import type { ApiEnv } from './env.ts';
+import { isApiPath } from './paths.ts';
 
 const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10];
 /** Counters of stages that go down as well. */

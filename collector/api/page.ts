@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import type { Context } from 'hono';
-import type { ApiEnv } from './parts.ts';
+import type { ApiEnv } from './env.ts';
 import { Problem, problemResponse } from './problem.ts';
 
 const TYPES: Record<string, string> = {

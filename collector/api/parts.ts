@@ -1,10 +1,7 @@
 /** What the API is built from: the rooms below it, by what it asks of them. */
-import type { HttpBindings } from '@hono/node-server';
-import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Logger } from 'pino';
 import type { StageCounters } from '../../protocol/records.ts';
 import type { Access } from '../access/access.ts';
-import type { Principal } from '../access/principal.ts';
 import type { Alerts } from '../alert/alerts.ts';
 import type { Insight } from '../insight/insight.ts';
 import type { Store } from '../store/store.ts';
@@ -68,19 +65,3 @@ export interface ApiParts {
   /** Where the built page lies. */
   pageDirectory: string;
 }
-
-export interface ApiVariables {
-  /** Null on what needs nobody. */
-  principal: Principal | null;
-  /** Who the request comes from, as a trusted proxy says where there is one. */
-  address: string;
-}
-
-export interface ApiEnv {
-  Bindings: HttpBindings & {
-    /** To be called when a request has shown which person it comes from. Left out where no server stands before the app. */
-    shown?: ((person: string) => void) | undefined;
-  };
-  Variables: ApiVariables;
-}
-export type ApiApp = OpenAPIHono<ApiEnv>;

@@ -10,7 +10,7 @@ import { OperatorError } from '../../common/operator_error.ts';
 import { AGENT_PATH } from '../../protocol/frames.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { type ConnectionBounds, Connections, MAX_KNOWN, SLACK } from './connections.ts';
-import type { ApiApp } from './parts.ts';
+import type { ApiApp } from './env.ts';
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;

@@ -4,7 +4,7 @@ import type { StoredHost } from '../store/store.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
 import { isV1 } from './counts.ts';
 import { coveragePercent } from './coverage_gaps.ts';
-import type { HostEvidence, Judged } from './readiness.ts';
+import type { HostEvidence, Judged } from './judged.ts';
 
 export interface JudgedHost {
   stored: StoredHost;

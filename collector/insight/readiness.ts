@@ -2,8 +2,6 @@
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Readiness, Verdict } from '../contract/host.ts';
 import type { Severity } from '../contract/offender.ts';
-import type { Window } from '../contract/window.ts';
-import type { CloudInstance, CountedCalls, HostCoverage } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { type Tally, tally, tallyAll } from './counts.ts';
 import {
@@ -12,41 +10,18 @@ import {
   hourAfterUs,
   isCovered,
   missingOf,
-  type Watched,
   watchedOf,
 } from './coverage_gaps.ts';
 import { ADVISED_HOP_LIMIT, enforceCommand, hopLimitCommand } from './enforce_command.ts';
+import type { HostEvidence, Judged, Judging } from './judged.ts';
 import { limitsOf } from './limits.ts';
 import { readinessReason } from './readiness_reason.ts';
-import { type Compared, type HostReconciliation, reconcileHost } from './reconciliation.ts';
+import { type Compared, reconcileHost } from './reconciliation.ts';
 import { severityOf, worstFirst } from './severity.ts';
 
 const MAX_GAPS = 100;
 const MAX_OFFENDERS = 100;
 const MAX_BOOTS = 100;
-
-export interface HostEvidence {
-  facts: HostFacts;
-  /** Of the window, per workload; `identity` null is the sum of plain IMDSv2 calls. */
-  totals: readonly { identity: string | null; kinds: CountedCalls[] }[];
-  coverage: HostCoverage | null;
-  cloudInstance: CloudInstance | null;
-  compared: Compared;
-}
-
-export interface Judging {
-  window: Window;
-  nowUs: number;
-  /** How much of the window may be unwatched, all gaps but losses together. */
-  toleranceUs: number;
-}
-
-export interface Judged {
-  verdict: Verdict;
-  calls: Tally;
-  watched: Watched;
-  cloud: HostReconciliation | null;
-}
 
 /**
  * What is proven against a host counts before what is not proven of it: `rejected`, `blocked` and `fallback` come from calls, and

@@ -2,7 +2,7 @@
 import type { GapReason, Readiness } from '../contract/host.ts';
 import type { CloudInstance, StoredGap } from '../store/store.ts';
 import { missingOf } from './coverage_gaps.ts';
-import type { Judged } from './readiness.ts';
+import type { Judged } from './judged.ts';
 
 const GAP_WORDS: Record<GapReason, string> = {
   not_yet_watched: 'before its first report',

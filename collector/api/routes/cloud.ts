@@ -1,7 +1,8 @@
 import { z } from '@hono/zod-openapi';
 import { toMicroseconds } from '../../store/time.ts';
 import { actorOf } from '../actor.ts';
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiApp } from '../env.ts';
+import type { ApiParts } from '../parts.ts';
 import { hostFilterOf, hostQuery, questionOf, windowQuery } from '../question.ts';
 import { answers, route, takes } from '../route.ts';
 import { CloudCounts, CloudInstances, Reconciliation } from '../schemas.ts';

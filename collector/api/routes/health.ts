@@ -1,5 +1,6 @@
 import { z } from '@hono/zod-openapi';
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiApp } from '../env.ts';
+import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { answers, route } from '../route.ts';
 

@@ -2,9 +2,10 @@ import { z } from '@hono/zod-openapi';
 import { type Host, host as hostShape, verdict } from '../../contract/host.ts';
 import { parseGroupBy } from '../../insight/question.ts';
 import { cutRow } from '../cut_row.ts';
+import type { ApiApp } from '../env.ts';
 import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
 import { decodeCursor, pageOf, questionName } from '../paging.ts';
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
 import {
   DEFAULT_LIMIT,

@@ -1,12 +1,13 @@
 import { z } from '@hono/zod-openapi';
 import { principalOfRequest } from '../authorization.ts';
+import type { ApiApp } from '../env.ts';
 import {
   type LiveFilter,
   MAX_WATCHERS_OF_PERSON,
   type Refusal,
   type WatcherConnection,
 } from '../live_feed.ts';
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { route } from '../route.ts';
 import { type CallQuery, callQuery, versionOf } from './calls.ts';

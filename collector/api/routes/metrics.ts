@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
+import type { ApiApp } from '../env.ts';
 import type { Findings } from '../metrics.ts';
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiParts } from '../parts.ts';
 import { questionOf } from '../question.ts';
 import { route } from '../route.ts';
 

@@ -1,6 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import { offender as offenderShape, severity } from '../../contract/offender.ts';
 import { cutRow } from '../cut_row.ts';
+import type { ApiApp } from '../env.ts';
 import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
 import {
   type OffenderFilter,
@@ -9,7 +10,7 @@ import {
   selectOffenders,
 } from '../offender_list.ts';
 import { decodeCursor, pageOf, questionName } from '../paging.ts';
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { DEFAULT_LIMIT, hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery } from '../question.ts';
 import { answers, route } from '../route.ts';

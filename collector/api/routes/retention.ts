@@ -1,5 +1,6 @@
 import { actorOf } from '../actor.ts';
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiApp } from '../env.ts';
+import type { ApiParts } from '../parts.ts';
 import { answers, route, takes } from '../route.ts';
 import { Retention } from '../schemas.ts';
 

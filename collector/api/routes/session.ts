@@ -1,4 +1,5 @@
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiApp } from '../env.ts';
+import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { answers, problemAnswer, route, takes } from '../route.ts';
 import { NewSession, Session, SignIn } from '../schemas.ts';

@@ -1,7 +1,8 @@
 import { z } from '@hono/zod-openapi';
 import { OperatorError } from '../../../common/operator_error.ts';
 import { actorOf } from '../actor.ts';
-import type { ApiApp, ApiParts } from '../parts.ts';
+import type { ApiApp } from '../env.ts';
+import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
 import { answers, problemAnswer, route, takes } from '../route.ts';
 import { NewToken, Token } from '../schemas.ts';

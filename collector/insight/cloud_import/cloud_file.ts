@@ -1,23 +1,9 @@
 /** Files that an operator made with the AWS CLI or a spreadsheet, read into what is supplied of the cloud. */
 import { OperatorError } from '../../../common/operator_error.ts';
-import type { CloudCountInput, CloudInstanceInput } from '../../contract/cloud.ts';
+import type { CloudFigures, CloudFileOptions } from './cloud_figures.ts';
 import { readMetricData, readMetricStatistics } from './cloudwatch.ts';
 import { readCountsCsv } from './counts_csv.ts';
 import { readInstances } from './instances.ts';
-
-export interface CloudFigures {
-  counts: CloudCountInput[];
-  instances: CloudInstanceInput[];
-  /** What was left out, by reason; each reason is a phrase for people. */
-  ignored: Record<string, number>;
-}
-
-export interface CloudFileOptions {
-  /** Whose figures these are, where the file does not say (`get-metric-statistics`). */
-  instanceId: string | null;
-  /** Period of the query, where the file does not say. */
-  periodSeconds: number;
-}
 
 /**
  * JSON of `aws cloudwatch get-metric-data`, `aws cloudwatch get-metric-statistics` or `aws ec2 describe-instances`, or CSV with the

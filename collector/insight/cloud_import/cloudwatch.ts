@@ -4,7 +4,7 @@
  */
 import * as z from 'zod';
 import { OperatorError } from '../../../common/operator_error.ts';
-import type { CloudFigures, CloudFileOptions } from './cloud_file.ts';
+import type { CloudFigures, CloudFileOptions } from './cloud_figures.ts';
 import { hourlyCounts, type Series } from './hourly_counts.ts';
 
 const INSTANCE_ID = /\bi-[0-9a-f]{8,17}\b/;

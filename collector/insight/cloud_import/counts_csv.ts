@@ -1,7 +1,7 @@
 /** `instance_id,start,end,metadata_no_token[,rejected]`: one line a span of whole hours, without quotes. */
 import { OperatorError } from '../../../common/operator_error.ts';
 import { cloudCount } from '../../contract/cloud.ts';
-import type { CloudFigures } from './cloud_file.ts';
+import type { CloudFigures } from './cloud_figures.ts';
 
 const COLUMNS = ['instance_id', 'start', 'end', 'metadata_no_token', 'rejected'];
 const MAX_LINES = 100_000;

@@ -1,7 +1,7 @@
 /** Sums of periods brought to whole hours, which is what calls are counted by. */
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { CloudCountInput } from '../../contract/cloud.ts';
-import type { CloudFigures } from './cloud_file.ts';
+import type { CloudFigures } from './cloud_figures.ts';
 
 const HOUR_SECONDS = 3600;
 const MAX_COUNTS = 100_000;

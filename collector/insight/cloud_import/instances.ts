@@ -1,7 +1,7 @@
 /** Metadata options of instances. Shape: AWS CLI reference, `ec2 describe-instances`. */
 import * as z from 'zod';
 import { OperatorError } from '../../../common/operator_error.ts';
-import type { CloudFigures } from './cloud_file.ts';
+import type { CloudFigures } from './cloud_figures.ts';
 
 const MAX_INSTANCES = 100_000;
 const reservations = z.object({

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { changedSubjects, stateOf } from '../../../../collector/alert/alert_state.ts';
+import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
 import {
-  type AlertDraft,
   type AlertState,
-  evaluate,
-  type Findings,
-  MAX_ALERTS_OF_ONE_RULE,
-  NOTHING_TOLD,
-} from '../../../../collector/alert/evaluate.ts';
+  changedSubjects,
+  EMPTY_STATE,
+  stateOf,
+} from '../../../../collector/alert/alert_state.ts';
+import { evaluate, type Findings, MAX_ALERTS_OF_ONE_RULE } from '../../../../collector/alert/evaluate.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
 import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';
@@ -24,7 +23,7 @@ import {
 
 /** Evaluations in a row, on a store that was empty at the first one. */
 class Rules {
-  state: AlertState = NOTHING_TOLD;
+  state: AlertState = EMPTY_STATE;
   constructor() {
     this.tell({}, NOON_US - MINUTE_US);
   }
@@ -209,7 +208,7 @@ test('what is there at the very first evaluation is summed up', () => {
   const offenders = [offenderOf(1), offenderOf(2), thiefOf(3, NOON_US)];
   const hosts = [hostOf(1), hostOf(2, { state: 'silent' }), hostOf(3, { state: 'silent' })];
   const { alerts, after } = evaluate(
-    NOTHING_TOLD,
+    EMPTY_STATE,
     { offenders, hosts: { all: hosts, coverage: [] } },
     NOON_US,
   );
@@ -300,7 +299,7 @@ test('in any sequence nothing is told twice within its quiet time, and nothing t
           if (verdict === 'ready' || verdict === 'enforced') lastGoodUs[index] = nowUs;
         }
         if (restart)
-          rules.state = stateOf(JSON.parse(JSON.stringify(changedSubjects(NOTHING_TOLD, rules.state))));
+          rules.state = stateOf(JSON.parse(JSON.stringify(changedSubjects(EMPTY_STATE, rules.state))));
         evaluateNow(hosts);
       }
       // Quiet times end, and every host has its say without a new event.

@@ -10,7 +10,8 @@ import {
   missingOf,
   REPORT_GRACE_US,
 } from '../../../../collector/insight/coverage_gaps.ts';
-import { type HostEvidence, judge, readinessOf } from '../../../../collector/insight/readiness.ts';
+import type { HostEvidence } from '../../../../collector/insight/judged.ts';
+import { judge, readinessOf } from '../../../../collector/insight/readiness.ts';
 import { reconcileHost } from '../../../../collector/insight/reconciliation.ts';
 import type { CountedCalls, HostCoverage, StoredGap } from '../../../../collector/store/store.ts';
 import { toMicroseconds } from '../../../../collector/store/time.ts';

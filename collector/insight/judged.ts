@@ -1,0 +1,31 @@
+/** The evidence that a host is judged by, and the judgement. */
+import type { HostFacts } from '../../protocol/call.ts';
+import type { Verdict } from '../contract/host.ts';
+import type { Window } from '../contract/window.ts';
+import type { CloudInstance, CountedCalls, HostCoverage } from '../store/store.ts';
+import type { Tally } from './counts.ts';
+import type { Watched } from './coverage_gaps.ts';
+import type { Compared, HostReconciliation } from './reconciliation.ts';
+
+export interface HostEvidence {
+  facts: HostFacts;
+  /** Of the window, per workload; `identity` null is the sum of plain IMDSv2 calls. */
+  totals: readonly { identity: string | null; kinds: CountedCalls[] }[];
+  coverage: HostCoverage | null;
+  cloudInstance: CloudInstance | null;
+  compared: Compared;
+}
+
+export interface Judging {
+  window: Window;
+  nowUs: number;
+  /** How much of the window may be unwatched, all gaps but losses together. */
+  toleranceUs: number;
+}
+
+export interface Judged {
+  verdict: Verdict;
+  calls: Tally;
+  watched: Watched;
+  cloud: HostReconciliation | null;
+}
