@@ -14,11 +14,13 @@ import { join } from 'node:path';
 import { type EndpointService, endpointsOf } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { FlowTuple } from '../flow.ts';
+import { BpfUnavailable } from '../linux/ebpf_failure.ts';
+import type { RingReader } from '../linux/ebpf_ring.ts';
 import { BpfObject } from '../linux/libbpf.ts';
 import { parsePathLink, parseStat } from '../linux/proc_stat.ts';
+import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import type { Attributor, KernelConnection } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
-import { BpfUnavailable } from './ebpf_failure.ts';
 import { OwnerRecords } from './ebpf_owners.ts';
 import {
   ENDPOINT_NUMBERS,
@@ -28,9 +30,8 @@ import {
   recordHead,
   stateRecord,
 } from './ebpf_records.ts';
-import type { RingReader } from './ebpf_ring.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
-import type { ProcessSnapshot, SocketOwner } from './owner.ts';
+import type { SocketOwner } from './owner.ts';
 
 const OBJECT_PATH = join(import.meta.dirname, 'bpf', 'imds_connect.bpf.o');
 const MAX_SOCKETS = 8192;

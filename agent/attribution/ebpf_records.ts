@@ -6,8 +6,8 @@
  */
 
 import type { FlowTuple } from '../flow.ts';
+import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import type { AddressTexts } from './ebpf_address.ts';
-import type { ProcessSnapshot } from './owner.ts';
 
 /** `enum record_kind`. Also the keys of the map `lost`. */
 export const RECORD_KINDS = { owner: 1, established: 2, failed: 3, closed: 4 } as const;

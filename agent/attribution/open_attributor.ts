@@ -3,9 +3,9 @@ import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { EndpointService } from '../../protocol/endpoints.ts';
+import { BpfUnavailable } from '../linux/ebpf_failure.ts';
 import type { Attributor } from './attributor.ts';
 import { EbpfAttributor } from './ebpf.ts';
-import { BpfUnavailable } from './ebpf_failure.ts';
 import { SockDiagAttributor } from './sock_diag.ts';
 
 export type AttributionMode = 'auto' | 'ebpf' | 'proc';

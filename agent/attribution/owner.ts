@@ -1,20 +1,5 @@
-/** A process, and a process as the owner of a socket: what attribution finds out and identity describes. */
-
-/** A process at one moment, as the kernel or /proc told it. Unmasked: only `identity` may pass any of it on. */
-export interface ProcessSnapshot {
-  pid: number;
-  /** Start time in clock ticks (1/100 s) since boot, field 22 of /proc/PID/stat; with pid it names one process. */
-  startTicks: number;
-  /** Thread-group leader's comm. */
-  name: string;
-  /** As seen in the process's own mount namespace; null when unreadable; a ` (deleted)` suffix is removed. */
-  executable: string | null;
-  /**
-   * argv, where it was read together with the rest. Absent or null: to be read from /proc/PID/cmdline, if the process
-   * with this start time is still there.
-   */
-  args?: string[] | null;
-}
+/** A process as the owner of a socket: what attribution finds and identity describes. */
+import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 
 export interface SocketOwner extends ProcessSnapshot {
   uid: number;

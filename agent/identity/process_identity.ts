@@ -12,9 +12,10 @@ import {
   MAX_LABEL_CHARACTERS,
   MAX_PATH_CHARACTERS,
 } from '../../protocol/text.ts';
-import type { ProcessSnapshot, SocketOwner } from '../attribution/owner.ts';
+import type { SocketOwner } from '../attribution/owner.ts';
 import { UserNames } from '../linux/passwd.ts';
 import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';
+import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import { parseBootTime, startTime } from '../linux/start_time.ts';
 import { maskArgs, maskPath, maskText } from '../secrets/mask.ts';
 import { maskProgramName } from '../secrets/mask_program_name.ts';

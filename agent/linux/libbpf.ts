@@ -5,8 +5,8 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import koffi from 'koffi';
-import { BpfUnavailable, judgeBpfFailure } from '../attribution/ebpf_failure.ts';
-import { RingReader } from '../attribution/ebpf_ring.ts';
+import { BpfUnavailable, judgeBpfFailure } from './ebpf_failure.ts';
+import { RingReader } from './ebpf_ring.ts';
 
 /** A pointer of C, as koffi gives it. */
 type Pointer = bigint | null;

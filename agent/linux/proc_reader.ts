@@ -1,6 +1,5 @@
 /** Processes as /proc shows them: one held still to be read, and those that are asked for again and again. */
 import type { Counters } from '../../protocol/records.ts';
-import type { ProcessSnapshot } from '../attribution/owner.ts';
 import {
   CURRENT_DIRECTORY,
   closeDescriptor,
@@ -11,6 +10,7 @@ import {
   readLinkAt,
 } from './proc_libc.ts';
 import { type ProcStat, parseCommandLine, parsePathLink, parseStat } from './proc_stat.ts';
+import type { ProcessSnapshot } from './process_snapshot.ts';
 
 /** Longest chain of parents that is followed. */
 export const MAX_ANCESTORS = 64;

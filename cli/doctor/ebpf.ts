@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { EbpfAttributor } from '../../agent/attribution/ebpf.ts';
-import { BpfUnavailable, missingCapabilities } from '../../agent/attribution/ebpf_failure.ts';
+import { BpfUnavailable, missingCapabilities } from '../../agent/linux/ebpf_failure.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 
 const REMEDIES: Record<BpfUnavailable['kind'], string> = {

@@ -6,8 +6,8 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import type { ProcessSnapshot } from '../../../../agent/attribution/owner.ts';
 import type { FlowTuple } from '../../../../agent/flow.ts';
+import type { ProcessSnapshot } from '../../../../agent/linux/process_snapshot.ts';
 
 /** Reads one request line a connection, prints whose it was, answers. */
 const SERVICE = `

@@ -6,7 +6,7 @@ import {
   type BpfFailureEvidence,
   judgeBpfFailure,
   missingCapabilities,
-} from '../../../../agent/attribution/ebpf_failure.ts';
+} from '../../../../agent/linux/ebpf_failure.ts';
 
 const SYS_ADMIN = 1n << 21n;
 const PERFMON = 1n << 38n;

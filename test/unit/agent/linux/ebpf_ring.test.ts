@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { RingReader } from '../../../../agent/attribution/ebpf_ring.ts';
+import { RingReader } from '../../../../agent/linux/ebpf_ring.ts';
 
 const PAGE_BYTES = 4096;
 const RING_BYTES = 4096;
