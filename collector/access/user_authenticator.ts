@@ -1,14 +1,15 @@
 /** People: by token, by session, or by what a trusted proxy says. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
+import { TokenBuckets } from '../../common/token_bucket.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { AuditLog } from '../admin/audit_log.ts';
 import { Sessions } from '../admin/sessions.ts';
 import { transaction } from '../admin/transaction.ts';
 import type { Role } from '../contract/administration.ts';
+import { networkOf } from './client_network.ts';
 import type { Actor, Principal } from './principal.ts';
 import type { ProxyIdentity } from './proxy_identity.ts';
-import { networkOf, RateLimiter } from './rate_limiter.ts';
 import type { RequestHeaders } from './request_headers.ts';
 import { bearerOf, letterOf, newSecret, secretHash } from './secret.ts';
 import type { SessionCookie } from './session_cookie.ts';
@@ -43,6 +44,8 @@ const WRONG_PER_MINUTE = 300;
 /** Right ones: with one token nobody fills the audit log, or ends other people's sessions by opening more. */
 const SESSIONS_PER_TOKEN_PER_MINUTE = 30;
 const MAX_SESSIONS_PER_TOKEN = 50;
+/** Addresses, or tokens, whose attempts are counted at one time. */
+const MAX_COUNTED = 4096;
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
 export class UserAuthenticator {
@@ -54,9 +57,9 @@ export class UserAuthenticator {
   readonly #cookie: SessionCookie;
   readonly #log: Logger;
   readonly #now: () => number;
-  readonly #byAddress: RateLimiter;
-  readonly #wrong: RateLimiter;
-  readonly #opened: RateLimiter;
+  readonly #byAddress: TokenBuckets;
+  readonly #wrong: TokenBuckets;
+  readonly #opened: TokenBuckets;
   readonly #lastUsed = new Map<string, { hash: Buffer; ms: number }>();
   #lastRefusalLogMs = Number.NEGATIVE_INFINITY;
   readonly #counters = {
@@ -87,9 +90,9 @@ export class UserAuthenticator {
     this.#cookie = parts.cookie;
     this.#log = parts.log;
     this.#now = parts.now;
-    this.#byAddress = new RateLimiter(WRONG_PER_ADDRESS_PER_MINUTE, parts.now);
-    this.#wrong = new RateLimiter(WRONG_PER_MINUTE, parts.now);
-    this.#opened = new RateLimiter(SESSIONS_PER_TOKEN_PER_MINUTE, parts.now);
+    this.#byAddress = perMinute(WRONG_PER_ADDRESS_PER_MINUTE, parts.now);
+    this.#wrong = perMinute(WRONG_PER_MINUTE, parts.now);
+    this.#opened = perMinute(SESSIONS_PER_TOKEN_PER_MINUTE, parts.now);
     this.#forget();
   }
 
@@ -145,17 +148,17 @@ export class UserAuthenticator {
 
   signIn(secret: string, remoteAddress: string | null): SignedIn | { retryAfterSeconds: number } | null {
     const network = networkOf(remoteAddress);
-    const wait = this.#byAddress.take(network);
+    const wait = this.#byAddress.tryTake(network);
     if (wait > 0) return this.#limited(wait);
     const principal = this.#principalToSignIn(secret);
     if (principal === null) {
-      const waitOfAll = this.#wrong.take('all');
+      const waitOfAll = this.#wrong.tryTake('all');
       if (waitOfAll > 0) return this.#limited(waitOfAll);
       this.#refused(remoteAddress);
       return null;
     }
-    this.#byAddress.giveBack(network);
-    const waitOfToken = principal.tokenId === null ? 0 : this.#opened.take(principal.tokenId);
+    this.#byAddress.giveBackOne(network);
+    const waitOfToken = principal.tokenId === null ? 0 : this.#opened.tryTake(principal.tokenId);
     if (waitOfToken > 0) return this.#limited(waitOfToken);
     const now = this.#now();
     const session = newSecret('s');
@@ -251,4 +254,8 @@ export class UserAuthenticator {
   counters(): Counters {
     return { ...this.#counters };
   }
+}
+
+function perMinute(count: number, now: () => number): TokenBuckets {
+  return new TokenBuckets({ perSecond: count / 60, burst: count }, MAX_COUNTED, now);
 }

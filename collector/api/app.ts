@@ -2,6 +2,7 @@
 import { OpenAPIHono, type OpenAPIHonoOptions } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
+import { type Rate, TokenBuckets } from '../../common/token_bucket.ts';
 import { authorize, identify } from './authorization.ts';
 import { serveDocument } from './document.ts';
 import type { ApiApp, ApiEnv } from './env.ts';
@@ -10,7 +11,6 @@ import { pageHandler } from './page.ts';
 import type { ApiParts } from './parts.ts';
 import { API_PREFIX, isApiPath } from './paths.ts';
 import { type FieldError, Problem, problemResponse } from './problem.ts';
-import { type Rate, RateLimit } from './rate_limit.ts';
 import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { callRoutes } from './routes/calls.ts';
@@ -39,13 +39,16 @@ const RATES: Rates = {
   address: { perSecond: 20, burst: 100 },
 };
 
+/** Principals, or addresses, whose requests are counted at one time. */
+const MAX_COUNTED = 10_000;
+
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
 export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   const app: ApiApp = new OpenAPIHono<ApiEnv>({ defaultHook: invalid });
-  const principals = new RateLimit(rates.principal);
-  const addresses = new RateLimit(rates.address);
-  const health = new RateLimit(rates.address);
+  const principals = new TokenBuckets(rates.principal, MAX_COUNTED);
+  const addresses = new TokenBuckets(rates.address, MAX_COUNTED);
+  const health = new TokenBuckets(rates.address, MAX_COUNTED);
   parts.metrics.observeRateLimits(() => principals.refused + addresses.refused + health.refused);
 
   app.use(parts.metrics.middleware());

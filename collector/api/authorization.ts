@@ -1,13 +1,13 @@
 /** Who may do what: in one place, for the enforcement and for the OpenAPI document. */
 import type { IncomingMessage } from 'node:http';
 import type { MiddlewareHandler } from 'hono';
+import type { TokenBuckets } from '../../common/token_bucket.ts';
 import type { Principal } from '../access/principal.ts';
 import type { Role } from '../contract/administration.ts';
 import type { ApiEnv } from './env.ts';
 import type { ApiAccess, ApiParts } from './parts.ts';
 import { API_PREFIX, isApiPath } from './paths.ts';
 import { Problem } from './problem.ts';
-import type { RateLimit } from './rate_limit.ts';
 
 const SESSION_PATH = `${API_PREFIX}/session`;
 const ADMIN_READS = [`${API_PREFIX}/tokens`, `${API_PREFIX}/audit`, `${API_PREFIX}/alert/destinations`];
@@ -32,18 +32,18 @@ export function requiredRole(method: string, path: string): Role | null {
  */
 export function identify(
   { access }: Pick<ApiParts, 'access'>,
-  { principals, addresses, health }: Record<'principals' | 'addresses' | 'health', RateLimit>,
+  { principals, addresses, health }: Record<'principals' | 'addresses' | 'health', TokenBuckets>,
 ): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
     const principal = principalOfRequest(access, c.env.incoming);
     const { headers, socket } = c.env.incoming;
     const address = access.clientAddress(headers, socket.remoteAddress) ?? 'unknown';
     const seconds = HEALTH_PATHS.has(c.req.path)
-      ? health.take(address)
+      ? health.tryTake(address)
       : principal === null
-        ? addresses.take(address)
-        : principals.take(personOf(principal));
-    if (seconds !== null) {
+        ? addresses.tryTake(address)
+        : principals.tryTake(personOf(principal));
+    if (seconds > 0) {
       throw new Problem(429, `Too many requests; come again in ${seconds} s.`, {
         headers: { 'Retry-After': String(seconds) },
       });

@@ -8,7 +8,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
-import { networkOf } from '../access/rate_limiter.ts';
+import { networkOf } from '../access/client_network.ts';
 
 export interface ConnectionBounds {
   /** Connections without a credential, in all. */

@@ -2,6 +2,7 @@
  * Calls as they are stored, to everybody who watches. Costs nothing while nobody does. Each watcher has a bounded queue and
  * rate: what does not fit is left out, counted, and the watcher is told how many.
  */
+import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 import type { Call } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { ServedCall } from '../contract/served_call.ts';
@@ -155,8 +156,7 @@ class Watcher {
   readonly #encoder = new TextEncoder();
   readonly #queue: Entry[] = [];
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
-  #allowance = MAX_CALLS_PER_SECOND;
-  #filledMs = performance.now();
+  readonly #rate = new TokenBucket(oneSecond(MAX_CALLS_PER_SECOND), performance.now());
   #leftOut = 0;
   /** When there was last room for more. */
   #roomMs = performance.now();
@@ -178,7 +178,7 @@ class Watcher {
 
   offer(entry: Entry): void {
     if (this.#controller === null || !matches(this.#filter, entry)) return;
-    if (this.#queue.length >= MAX_QUEUED_CALLS || !this.#isWithinRate()) {
+    if (this.#queue.length >= MAX_QUEUED_CALLS || this.#rate.tryTake(performance.now()) > 0) {
       this.#leftOut += 1;
       this.#tally.leftOut();
       return;
@@ -214,16 +214,6 @@ class Watcher {
 
   #hasRoom(): boolean {
     return (this.#controller?.desiredSize ?? 0) > 0;
-  }
-
-  #isWithinRate(): boolean {
-    const now = performance.now();
-    const refill = ((now - this.#filledMs) / 1000) * MAX_CALLS_PER_SECOND;
-    this.#allowance = Math.min(MAX_CALLS_PER_SECOND, this.#allowance + refill);
-    this.#filledMs = now;
-    if (this.#allowance < 1) return false;
-    this.#allowance -= 1;
-    return true;
   }
 
   #flush(): void {

@@ -3,9 +3,9 @@
  * fast, a store that is too slow and too much from all agents together cost waiting, and no record.
  */
 import type { WebSocket } from 'ws';
+import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 import type { Backlog } from './backlog.ts';
 import type { HostShares } from './host_shares.ts';
-import { RateLimit } from './rate_limit.ts';
 
 /** Bytes of one agent's batches that wait for the store. Well-behaved agents stay below: they send 2 MiB ahead. */
 const MAX_PENDING_BYTES = 8 * 1024 * 1024;
@@ -21,8 +21,8 @@ export class FlowControl {
   readonly #backlog: Backlog;
   readonly #shares: HostShares;
   readonly #onHeldBack: () => void;
-  readonly #bytes: RateLimit;
-  readonly #records: RateLimit;
+  readonly #bytes: TokenBucket;
+  readonly #records: TokenBucket;
   #pendingBytes = 0;
   #throttle: NodeJS.Timeout | null = null;
   #closed = false;
@@ -39,8 +39,8 @@ export class FlowControl {
     this.#socket = socket;
     this.#backlog = backlog;
     this.#onHeldBack = onHeldBack;
-    this.#bytes = new RateLimit(limits.bytesPerSecond, performance.now());
-    this.#records = new RateLimit(limits.recordsPerSecond, performance.now());
+    this.#bytes = new TokenBucket(oneSecond(limits.bytesPerSecond), performance.now());
+    this.#records = new TokenBucket(oneSecond(limits.recordsPerSecond), performance.now());
   }
 
   /** Nothing can arrive while the socket is not read: that is not silence. */
@@ -66,8 +66,8 @@ export class FlowControl {
   heard(bytes: number, records: number): void {
     const now = performance.now();
     const waitMs = Math.max(
-      this.#bytes.take(bytes, now),
-      this.#records.take(records, now),
+      this.#bytes.takeOnCredit(bytes, now),
+      this.#records.takeOnCredit(records, now),
       this.#hostId === null ? 0 : this.#shares.take(this.#hostId, bytes, records),
     );
     if (waitMs > 0 && !this.#closed) {

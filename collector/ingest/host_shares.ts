@@ -2,7 +2,8 @@
  * Shares of what the collector can take in, by host: a host that sends as fast as it can, on however many connections, leaves the
  * others theirs.
  */
-import { RateLimit } from './rate_limit.ts';
+
+import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 
 export interface ShareLimits {
   bytesPerSecond: number;
@@ -20,12 +21,12 @@ const REMEMBERED_MS = 60_000;
 class HostShare {
   connections = 0;
   leftMs = 0;
-  readonly bytes: RateLimit;
-  readonly records: RateLimit;
+  readonly bytes: TokenBucket;
+  readonly records: TokenBucket;
 
   constructor({ bytesPerSecond, recordsPerSecond }: ShareLimits, nowMs: number) {
-    this.bytes = new RateLimit(bytesPerSecond, nowMs);
-    this.records = new RateLimit(recordsPerSecond, nowMs);
+    this.bytes = new TokenBucket(oneSecond(bytesPerSecond), nowMs);
+    this.records = new TokenBucket(oneSecond(recordsPerSecond), nowMs);
   }
 }
 
@@ -71,10 +72,13 @@ export class HostShares {
     const share = this.#shares.get(hostId);
     if (share === undefined) return 0;
     const { bytesPerSecond, recordsPerSecond } = this.#limits();
-    share.bytes.setRate(bytesPerSecond);
-    share.records.setRate(recordsPerSecond);
+    share.bytes.setRate(oneSecond(bytesPerSecond));
+    share.records.setRate(oneSecond(recordsPerSecond));
     const now = performance.now();
-    return Math.max(share.bytes.take(bytes, now), share.records.take(records + RECORDS_OF_A_BATCH, now));
+    return Math.max(
+      share.bytes.takeOnCredit(bytes, now),
+      share.records.takeOnCredit(records + RECORDS_OF_A_BATCH, now),
+    );
   }
 
   #limits(): ShareLimits {

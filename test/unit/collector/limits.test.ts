@@ -1,9 +1,7 @@
 /** Too much, too fast, or a store too slow: back-pressure, and nothing dropped. */
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
-import fc from 'fast-check';
 import { Backlog } from '../../../collector/ingest/backlog.ts';
-import { RateLimit } from '../../../collector/ingest/rate_limit.ts';
 import { makeCall } from '../../support/collector/calls.ts';
 import { acknowledged, Bench } from '../../support/collector/in_process.ts';
 import { MemoryStore } from '../../support/collector/memory_store.ts';
@@ -11,22 +9,6 @@ import { eventually, range } from '../../support/collector/stored.ts';
 
 const bench = new Bench();
 afterEach(() => bench.end());
-
-test('whoever waits as told never passes more than its rate and one burst', () => {
-  const counts = fc.array(fc.integer({ min: 1, max: 500 }), { minLength: 1, maxLength: 50 });
-  fc.assert(
-    fc.property(counts, fc.integer({ min: 1, max: 1000 }), (takes, perSecond) => {
-      let now = 0;
-      let passed = 0;
-      const limit = new RateLimit(perSecond, now);
-      for (const count of takes) {
-        assert.ok(passed <= perSecond * (1 + now / 1000) + 1e-6);
-        passed += count;
-        now += limit.take(count, now);
-      }
-    }),
-  );
-});
 
 test('too much from all agents together: everybody waits, and is told once when half of it is stored', () => {
   const backlog = new Backlog(100);

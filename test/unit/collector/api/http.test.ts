@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { CoalescedInsight } from '../../../../collector/api/coalesced.ts';
-import { RateLimit } from '../../../../collector/api/rate_limit.ts';
 import { takesRecords } from '../../../../collector/ingest/store_probe.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
 import { makeHost } from '../../../support/collector/api/findings.ts';
@@ -238,27 +237,6 @@ test('too many requests: told when to come again, others go on', async () => {
   } finally {
     await flooded.end();
   }
-});
-
-test('the rate: a burst, then steadily; a bounded number of keys', () => {
-  let now = 0;
-  const limit = new RateLimit({ perSecond: 2, burst: 3 }, () => now);
-  assert.deepEqual(
-    [1, 2, 3].map(() => limit.take('a')),
-    [null, null, null],
-  );
-  assert.equal(limit.take('a'), 1);
-  assert.equal(limit.take('b'), null);
-  now = 500;
-  assert.equal(limit.take('a'), null);
-  assert.equal(limit.take('a'), 1);
-  now = 1_000_000;
-  assert.deepEqual(
-    [1, 2, 3, 4].map(() => limit.take('a')),
-    [null, null, null, 1],
-  );
-  for (let key = 0; key < 20_000; key += 1) limit.take(String(key));
-  assert.equal(limit.take('a'), null, 'forgotten by then');
 });
 
 test('equal questions in flight are asked once, and later ones anew', async () => {
