@@ -8,7 +8,7 @@ import { openAttributor } from './attribution/open_attributor.ts';
 import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
 import type { LookSettings } from './config.ts';
-import { Coverage } from './coverage/kernel_view.ts';
+import { KernelView } from './coverage/kernel_view.ts';
 import { LiveTime, STALL_MS } from './coverage/live_time.ts';
 import { NamespaceWatch } from './coverage/namespace_watch.ts';
 import { hostFacts } from './host/host_facts.ts';
@@ -52,10 +52,10 @@ export interface WatchCoverage {
 }
 
 /** Who watches, where it has more to say of itself. */
-export interface WatchedBy {
+export interface WatchedHost {
   host?: HostFacts;
   /** See `PipelineOptions`. */
-  own?: OwnCalls;
+  ownCalls?: OwnCalls;
 }
 
 export class LiveWatch {
@@ -64,7 +64,7 @@ export class LiveWatch {
   onMoment: (moment: WatchMoment) => void = () => {};
   private readonly source: HostSource;
   private readonly workloads: WorkloadIdentity;
-  private readonly kernelView: Coverage;
+  private readonly kernelView: KernelView;
   private readonly namespaces: NamespaceWatch;
   private readonly pipeline: Pipeline;
   private readonly attributor: ReturnType<typeof openAttributor>['attributor'];
@@ -82,7 +82,7 @@ export class LiveWatch {
     settings: LookSettings,
     log: Pick<Logger, 'debug' | 'info' | 'warn'>,
     onCall: (call: Call, isProven: boolean) => void,
-    { host = hostFacts(settings), own }: WatchedBy = {},
+    { host = hostFacts(settings), ownCalls: own }: WatchedHost = {},
   ) {
     const { attributor, reason } = openAttributor({
       mode: settings.attribution,
@@ -97,7 +97,7 @@ export class LiveWatch {
       interface: settings.interface,
       endpoints: settings.endpoints,
       ringBytes: settings.capture_buffer_bytes ?? RING_BYTES[attributor.method],
-      say: (message) => log.warn(message),
+      warn: (message) => log.warn(message),
     });
     this.pipeline = new Pipeline({
       source: this.source,
@@ -105,11 +105,11 @@ export class LiveWatch {
       attribution: { attributor, identity: new ProcessIdentity(), workloads: this.workloads },
       host,
       onCall,
-      ...(own && { own }),
-      onBeginning: (remoteAddress, initialSequence, timeUs) =>
-        this.kernelView.seen(remoteAddress, initialSequence, timeUs),
-      onUnowned: () => this.namespaces.findNew(performance.now()),
-      onPacket: () => this.hurry(),
+      ...(own && { ownCalls: own }),
+      onConnectionBegun: (remoteAddress, initialSequence, timeUs) =>
+        this.kernelView.recordBeginning(remoteAddress, initialSequence, timeUs),
+      onOwnerMissing: () => this.namespaces.findNew(performance.now()),
+      onPacket: () => this.tickSoon(),
     });
     const endpoints = endpointsOf(settings.endpoints);
     this.namespaces = new NamespaceWatch({
@@ -119,12 +119,12 @@ export class LiveWatch {
       isEndpoint: (address) => endpoints.has(address),
       isVisible: (netns) => this.kernelView.isVisible(netns),
     });
-    this.kernelView = new Coverage({
+    this.kernelView = new KernelView({
       isWatched: (netns) => this.source.isWatched(netns),
-      waits: (connection) => this.namespaces.waits(connection),
-      decided: (connection) => this.namespaces.decided(connection),
-      missed: (connection) => this.namespaces.missed(connection, performance.now()),
-      blocked: (connection, timeUs) => this.pipeline.blocked(connection, timeUs),
+      onUndecided: (connection) => this.namespaces.holdNamespace(connection),
+      onDecided: (connection) => this.namespaces.releaseNamespace(connection),
+      onMissed: (connection) => this.namespaces.handleMissed(connection, performance.now()),
+      onBlocked: (connection, timeUs) => this.pipeline.reportBlockedAttempt(connection, timeUs),
     });
   }
 
@@ -135,8 +135,10 @@ export class LiveWatch {
     this.time = new LiveTime(bootClockUs() / 1000);
     // What the kernel has reported until now is older than the capture: it is looked for as everything older is.
     this.attributor.poll();
-    this.attributor.onConnection = (connection) => this.kernelView.reported(connection, wallClockUs());
-    this.attributor.onClosed = (netns, tuple) => this.namespaces.closed(netns, tuple, performance.now());
+    this.attributor.onConnection = (connection) =>
+      this.kernelView.recordKernelConnection(connection, wallClockUs());
+    this.attributor.onClosed = (netns, tuple) =>
+      this.namespaces.handleClosed(netns, tuple, performance.now());
     this.namespaces.start(this.lastTickMs);
     this.schedule(IDLE_TICK_MS);
   }
@@ -198,7 +200,7 @@ export class LiveWatch {
   /** Returns the moment now: capture was live for so long until then. */
   moment(): WatchMoment {
     const bootUs = bootClockUs();
-    this.time.pass(bootUs / 1000, this.source.live);
+    this.time.advanceTo(bootUs / 1000, this.source.live);
     return { bootUs, wallUs: realClockUs(), liveMs: this.time.liveMs };
   }
 
@@ -229,7 +231,7 @@ export class LiveWatch {
     };
   }
 
-  private hurry(): void {
+  private tickSoon(): void {
     this.sawPackets = true;
     if (this.isBusy) return;
     this.isBusy = true;

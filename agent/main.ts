@@ -73,7 +73,7 @@ export async function startAgent(
   };
   const watch = new LiveWatch(settings, log, onCall, {
     host: identity.facts,
-    own: identity.own,
+    ownCalls: identity.own,
   });
   watch.start();
   const reporter = new CoverageReporter(watch, bootId(), (coverage) => outbox?.coverage(coverage));
@@ -99,7 +99,7 @@ export async function startAgent(
   );
   watch.onMoment = (moment) => void reporter.clockRead(moment);
   const timer = setInterval(() => void reporter.report(), settings.coverage_seconds * 1_000);
-  const stateTimer = keepState(opened, settings, log);
+  const stateTimer = startStateFile(opened, settings, log);
   return {
     state: () => ({ status: statusOf(watch, calls, opened.delivery()), stuck: watch.stuck() }),
     async stop() {
@@ -139,7 +139,7 @@ function openOutbox(
   });
 }
 
-function keepState(outbox: Outbox, settings: AgentSettings, log: Logger): NodeJS.Timeout {
+function startStateFile(outbox: Outbox, settings: AgentSettings, log: Logger): NodeJS.Timeout {
   const file = new StateFile(settings.spool_dir, bootId());
   const write = () =>
     outbox

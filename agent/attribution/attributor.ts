@@ -45,7 +45,7 @@ export interface Attributor {
   watchNamespace?(netns: number, within: <T>(action: () => T) => T): void;
   forgetNamespace?(netns: number): void;
   /** The connection is over: what was kept for it may be forgotten soon (its last packets may still come). */
-  closed(tuple: FlowTuple): void;
+  connectionClosed(tuple: FlowTuple): void;
   counters(): Counters;
   close(): void;
 }

@@ -64,7 +64,7 @@ export class EbpfAttributor implements Attributor {
   readonly method = 'ebpf';
   readonly #bpf: BpfObject;
   readonly #ring: RingReader;
-  readonly #take = (bytes: Buffer) => this.#receive(bytes);
+  readonly #handler = (bytes: Buffer) => this.#handleRecord(bytes);
   readonly #addresses = new AddressTexts();
   readonly #owners = new OwnerRecords<EbpfSocketOwner>();
   readonly #fallback: Attributor | undefined;
@@ -145,7 +145,7 @@ export class EbpfAttributor implements Attributor {
 
   poll(): void {
     this.#nowMs = this.#now();
-    this.#ring.consume(this.#take);
+    this.#ring.consume(this.#handler);
     if (this.#nowMs - this.#expiredMs >= EXPIRE_EVERY_MS) {
       this.#expiredMs = this.#nowMs;
       this.#sockets.expire(this.#nowMs);
@@ -154,7 +154,7 @@ export class EbpfAttributor implements Attributor {
     }
   }
 
-  #receive(bytes: Buffer): void {
+  #handleRecord(bytes: Buffer): void {
     const counts = this.#counts;
     counts.records++;
     const head = recordHead(bytes);
@@ -164,11 +164,11 @@ export class EbpfAttributor implements Attributor {
     }
     if (head.kind === 'owner') {
       counts.owners++;
-      this.#sockets.begun(head.socket, head.netns, this.#owners.lasting(bytes), this.#nowMs);
+      this.#sockets.addSocket(head.socket, head.netns, this.#owners.internRecord(bytes), this.#nowMs);
       return;
     }
     if (head.kind === 'closed') {
-      this.#sockets.closed(head.socket, this.#nowMs);
+      this.#sockets.closeSocket(head.socket, this.#nowMs);
       if (this.onClosed !== null)
         this.onClosed(head.netns, tupleOf(stateRecord(head, bytes, this.#addresses)));
       return;
@@ -182,7 +182,7 @@ export class EbpfAttributor implements Attributor {
       else counts.failed_attempts_other_namespaces++;
     }
     const state = stateRecord(head, bytes, this.#addresses);
-    this.#sockets.addressed(state, this.#nowMs);
+    this.#sockets.setAddresses(state, this.#nowMs);
     const { kind, netns, initialSequence } = state;
     const tuple = tupleOf(state);
     const socket = this.#sockets.find(tuple).findLast((candidate) => candidate.netns === netns);
@@ -195,7 +195,7 @@ export class EbpfAttributor implements Attributor {
       netns,
       tuple,
       initialSequence,
-      owner: () => (socket === undefined ? null : this.#read(socket)),
+      owner: () => (socket === undefined ? null : this.#readOwner(socket)),
       threadId: () => (socket?.record ? (ownerRecord(socket.record)?.tid ?? null) : null),
       isOpen: () => socket?.isOpen === true,
     });
@@ -230,12 +230,12 @@ export class EbpfAttributor implements Attributor {
     let sockets = find();
     if (sockets.length === 0) {
       // Another CPU may have been in the middle of writing a record when the ring was drained last.
-      this.#ring.consume(this.#take);
+      this.#ring.consume(this.#handler);
       sockets = find();
     }
     const socket = sockets.find((candidate) => candidate.netns === this.#netns) ?? sockets.at(-1);
     if (socket === undefined) return null;
-    const owner = this.#read(socket);
+    const owner = this.#readOwner(socket);
     if (owner !== null && sockets.length > 1) {
       // The same addresses and ports in two namespaces at once: the packet alone does not say whose it is.
       this.#counts.ambiguous++;
@@ -244,9 +244,9 @@ export class EbpfAttributor implements Attributor {
     return owner;
   }
 
-  #read(socket: WatchedSocket): EbpfSocketOwner | null {
+  #readOwner(socket: WatchedSocket): EbpfSocketOwner | null {
     if (socket.record === null) return null;
-    const known = this.#owners.ownerIn(socket.record);
+    const known = this.#owners.rememberedOwner(socket.record);
     if (known !== undefined) return known;
     const record = ownerRecord(socket.record);
     if (record === null) {
@@ -272,7 +272,7 @@ export class EbpfAttributor implements Attributor {
     };
     // A path that is asked of /proc may be there the next time, or gone; what the record holds stays as it is.
     const asksProc = record.executableCut || record.ancestors.some(({ executableCut }) => executableCut);
-    if (!asksProc && !record.ancestorsCut) this.#owners.remember(socket.record, owner);
+    if (!asksProc && !record.ancestorsCut) this.#owners.rememberOwner(socket.record, owner);
     return owner;
   }
 
@@ -292,9 +292,9 @@ export class EbpfAttributor implements Attributor {
     this.#fallback?.forgetNamespace?.(netns);
   }
 
-  closed(tuple: FlowTuple): void {
+  connectionClosed(tuple: FlowTuple): void {
     // The kernel itself reports the end of each socket that we know.
-    this.#fallback?.closed(tuple);
+    this.#fallback?.connectionClosed(tuple);
   }
 
   /** `ring_lost_*`: records that did not fit the ring. `recursion_misses`: state changes the kernel did not show us. */

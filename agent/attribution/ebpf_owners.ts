@@ -14,7 +14,7 @@ export class OwnerRecords<Owner extends object> {
   readonly #owners = new WeakMap<Buffer, Owner>();
 
   /** A lasting copy of a record: the same one for each that differs in the socket's address only. */
-  lasting(bytes: Buffer): Buffer {
+  internRecord(bytes: Buffer): Buffer {
     if (bytes.length > MAX_RECORD_BYTES) return copyOf(bytes);
     const { socket, start_boottime_ns: behindSocket } = OWNER_LAYOUT;
     const key = bytes.toString('latin1', 0, socket) + bytes.toString('latin1', behindSocket);
@@ -31,12 +31,12 @@ export class OwnerRecords<Owner extends object> {
   }
 
   /** What was read from a lasting record before. */
-  ownerIn(record: Buffer): Owner | undefined {
+  rememberedOwner(record: Buffer): Owner | undefined {
     return this.#owners.get(record);
   }
 
   /** Nothing of it may change any more. */
-  remember(record: Buffer, owner: Owner): void {
+  rememberOwner(record: Buffer, owner: Owner): void {
     this.#owners.set(record, owner);
   }
 }

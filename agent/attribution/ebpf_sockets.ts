@@ -49,7 +49,7 @@ export class SocketTable {
   }
 
   /** A socket began to connect. `record` is kept as it is. */
-  begun(socket: number, netns: number, record: Buffer, nowMs: number): void {
+  addSocket(socket: number, netns: number, record: Buffer, nowMs: number): void {
     this.#close(socket, nowMs);
     this.#live.set(socket, { netns, record, tuple: null, initialSequence: null, isOpen: true });
     this.#bytes += record.length;
@@ -57,7 +57,7 @@ export class SocketTable {
   }
 
   /** Its ports are known now: it is established, or its attempt failed. */
-  addressed(state: StateRecord, nowMs: number): void {
+  setAddresses(state: StateRecord, nowMs: number): void {
     let watched = this.#live.get(state.socket);
     if (watched === undefined || watched.tuple !== null) {
       // Its beginning was lost, or was before our time. Known by its address all the same: the kernel did report it.
@@ -72,7 +72,7 @@ export class SocketTable {
     if (state.kind === 'failed') this.#close(state.socket, nowMs);
   }
 
-  closed(socket: number, nowMs: number): void {
+  closeSocket(socket: number, nowMs: number): void {
     this.#close(socket, nowMs);
   }
 

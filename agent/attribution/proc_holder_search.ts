@@ -101,12 +101,12 @@ export class HolderSearch {
   }
 
   /** Whether the last `find` gave up because its time was over. */
-  get outOfTime(): boolean {
+  get isOutOfTime(): boolean {
     return this.#deadline === Number.NEGATIVE_INFINITY;
   }
 
   /** Whether this very process has that socket at that descriptor. */
-  holds(process: HeldProcess, inode: number, descriptor: number): boolean {
+  hasSocket(process: HeldProcess, inode: number, descriptor: number): boolean {
     this.#target = Buffer.from(`socket:[${inode}]`, 'latin1');
     const descriptors = process.openDescriptors();
     if (descriptors < 0) return false;
@@ -119,23 +119,23 @@ export class HolderSearch {
     const recents = [...this.#recent].reverse();
     for (const [pid, { uid: itsUid, descriptor }] of recents) {
       if (itsUid !== uid) continue;
-      const found = this.#look(pid, descriptor, false);
+      const found = this.#searchProcess(pid, descriptor, false);
       if (found) return { ...found, recent: true };
     }
     const newest = this.#newestPid();
     if (newest !== null) {
       for (let pid = newest; pid > newest - NEWEST_PIDS && pid > 0; pid--) {
-        const found = this.#look(pid, null, true);
-        if (found) return this.#leader(found);
+        const found = this.#searchProcess(pid, null, true);
+        if (found) return this.#leaderOf(found);
       }
       for (const pid of this.#youngPids(newest)) {
-        const found = this.#look(pid, null, true);
+        const found = this.#searchProcess(pid, null, true);
         if (found) return found;
       }
     }
     if (!stillOpen()) return null;
     for (const [pid, { uid: itsUid }] of recents) {
-      const found = itsUid === uid ? this.#look(pid, null, true) : null;
+      const found = itsUid === uid ? this.#searchProcess(pid, null, true) : null;
       if (found) return { ...found, recent: true };
     }
     return this.#searchAll(uid, newest);
@@ -150,28 +150,28 @@ export class HolderSearch {
     const others: number[] = [];
     for (const pid of pids) {
       if (this.#tried.has(pid)) continue;
-      if (this.#late()) return null;
+      if (this.#isLate()) return null;
       if (ownerUidOf(`${this.#root}/${pid}`) !== uid) {
         others.push(pid);
         continue;
       }
-      const found = this.#look(pid, null, true);
+      const found = this.#searchProcess(pid, null, true);
       if (found) return found;
     }
     // A process may hold a socket that was opened under another user.
     for (const pid of others) {
-      const found = this.#look(pid, null, true);
+      const found = this.#searchProcess(pid, null, true);
       if (found) return found;
     }
     return null;
   }
 
   /** A thread shares its leader's descriptors, and has a directory of its own which no listing shows: that was found. */
-  #leader(found: Holder): Holder | null {
+  #leaderOf(found: Holder): Holder | null {
     const leader = found.process.leaderPid();
     if (leader === found.process.pid) return found;
     found.process.close();
-    return leader === null ? null : this.#look(leader, found.descriptor, false);
+    return leader === null ? null : this.#searchProcess(leader, found.descriptor, false);
   }
 
   /** The leaders among the last pids given, youngest first. */
@@ -192,13 +192,13 @@ export class HolderSearch {
   }
 
   /** Looks into one process: near one descriptor, or (`whole`) at all of them, newest first. */
-  #look(pid: number, near: number | null, whole: boolean): Holder | null {
-    if (this.#late()) return null;
+  #searchProcess(pid: number, near: number | null, whole: boolean): Holder | null {
+    if (this.#isLate()) return null;
     if (whole && this.#tried.has(pid)) return null;
     const held = HeldProcess.hold(this.#root, pid);
     const descriptors = held?.openDescriptors() ?? -1;
     if (!held || descriptors < 0) {
-      if (held) this.#refused();
+      if (held) this.#isRefused();
       held?.close();
       this.#recent.delete(pid);
       this.#tried.add(pid);
@@ -231,14 +231,14 @@ export class HolderSearch {
     for (let i = numbers.length - 1, read = 1; i >= 0; i--, read++) {
       const target = readLinkAt(descriptors, String(numbers[i]));
       if (target?.equals(this.#target)) return numbers[i]!;
-      if (target === null && this.#refused()) return -1;
-      if (read % LINKS_PER_CLOCK === 0 && this.#late()) return -1;
+      if (target === null && this.#isRefused()) return -1;
+      if (read % LINKS_PER_CLOCK === 0 && this.#isLate()) return -1;
     }
     return -1;
   }
 
   /** Whether the last failure says that we may not look into this process at all: then none of its links can be read. */
-  #refused(): boolean {
+  #isRefused(): boolean {
     const failed = lastErrno();
     if (failed !== EACCES && failed !== EPERM) return false;
     this.#unreadable++;
@@ -250,8 +250,8 @@ export class HolderSearch {
     return target?.equals(this.#target) ?? false;
   }
 
-  #late(): boolean {
-    if (this.outOfTime) return true;
+  #isLate(): boolean {
+    if (this.isOutOfTime) return true;
     if (this.#now() < this.#deadline) return false;
     this.#deadline = Number.NEGATIVE_INFINITY;
     this.#boundHit++;

@@ -132,7 +132,7 @@ export class SockDiagAttributor implements Attributor {
       this.#unreadableTuples++;
       return null;
     }
-    const answer = this.#ask(id);
+    const answer = this.#findSocket(id);
     if (!answer) {
       this.#socketGone++;
       return null;
@@ -163,7 +163,7 @@ export class SockDiagAttributor implements Attributor {
   }
 
   /** Asks each namespace in turn, ours first. A packet does not say whose it is, and its addresses nearly always do. */
-  #ask(id: SocketId): { socket: FoundSocket; netlink: SockDiagSocket; netns: number | null } | null {
+  #findSocket(id: SocketId): { socket: FoundSocket; netlink: SockDiagSocket; netns: number | null } | null {
     const socket = this.#netlink.find(id);
     if (socket) return { socket, netlink: this.#netlink, netns: this.#netns };
     for (const [netns, netlink] of this.#others) {
@@ -196,7 +196,7 @@ export class SockDiagAttributor implements Attributor {
     const holder = this.#search.find(inode, uid, () => netlink.find(id)?.inode === inode);
     if (!holder) {
       // Out of time is counted there, and says nothing about the owner.
-      if (!this.#search.outOfTime) this.#ownerGone++;
+      if (!this.#search.isOutOfTime) this.#ownerGone++;
       return null;
     }
     const snapshot = this.#snapshot(holder.process);
@@ -254,7 +254,7 @@ export class SockDiagAttributor implements Attributor {
       if (ancestor.pid !== pid) break;
       const held = HeldProcess.hold(this.#procRoot, pid);
       if (!held) break;
-      const shared = this.#search.holds(held, inode, descriptor);
+      const shared = this.#search.hasSocket(held, inode, descriptor);
       const snapshot = shared ? this.#snapshot(held) : null;
       held.close();
       if (!snapshot || snapshot.startTicks !== ancestor.startTicks) break;
@@ -282,7 +282,7 @@ export class SockDiagAttributor implements Attributor {
     return bytes;
   }
 
-  closed(tuple: FlowTuple): void {
+  connectionClosed(tuple: FlowTuple): void {
     const key = keyOf(tuple);
     const known = this.#known.get(key);
     if (known?.closedAtMs !== null) return;

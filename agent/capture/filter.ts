@@ -52,7 +52,7 @@ function anyOf(field: string, values: readonly number[]): string {
 function packetOf(address: string, offset: number): string {
   const bytes = bytesOf(address);
   const [source, destination] = bytes.length === 4 ? [12, 16] : [8, 24];
-  const ends = `(${same(offset + source!, bytes)} or ${same(offset + destination!, bytes)})`;
+  const ends = `(${equalsBytes(offset + source!, bytes)} or ${equalsBytes(offset + destination!, bytes)})`;
   return bytes.length === 4 ? `link[${offset + 9}] = 6 and ${ends}` : ends;
 }
 
@@ -65,7 +65,7 @@ function bytesOf(address: string): Buffer {
 }
 
 /** Whether the bytes of an address, four at a time, are those at an offset. */
-function same(offset: number, bytes: Buffer): string {
+function equalsBytes(offset: number, bytes: Buffer): string {
   const words = Array.from({ length: bytes.length / 4 }, (_, n) => {
     return `link[${offset + n * 4}:4] = ${bytes.readUInt32BE(n * 4)}`;
   });

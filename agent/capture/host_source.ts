@@ -69,7 +69,7 @@ export class HostSource implements PacketSource {
 
   stop(): void {
     this.handler = null; // no namespace is watched from here on: it would keep the process alive
-    for (const netns of [...this.others.keys()]) this.close(netns);
+    for (const netns of [...this.others.keys()]) this.closeNamespace(netns);
     this.main.stop();
   }
 
@@ -130,19 +130,19 @@ export class HostSource implements PacketSource {
   counters(): Counters {
     const sum: Counters = { ...this.main.counters() };
     for (const counters of [this.past, ...[...this.others.values()].map(({ source }) => source.counters())]) {
-      add(sum, counters);
+      addCounters(sum, counters);
     }
     return { ...sum, ...this.counts, namespaces_open: this.others.size };
   }
 
   /** Ends the capture in a namespace. Our packet socket and our descriptor keep the namespace alive until then. */
-  close(netns: number): void {
+  closeNamespace(netns: number): void {
     const other = this.others.get(netns);
     if (other === undefined) return;
     this.others.delete(netns);
     other.source.stop();
     other.held.close();
-    add(this.past, other.source.counters());
+    addCounters(this.past, other.source.counters());
     this.counts.namespaces_closed++;
   }
 }
@@ -152,6 +152,6 @@ function hasEndpointOfItsOwn(): boolean {
   return addresses.some(({ address }) => address === IMDS_IPV4 || address === IMDS_IPV6);
 }
 
-function add(sum: Counters, counters: Counters): void {
+function addCounters(sum: Counters, counters: Counters): void {
   for (const [name, count] of Object.entries(counters)) sum[name] = (sum[name] ?? 0) + count;
 }

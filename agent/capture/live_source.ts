@@ -50,7 +50,7 @@ export interface LiveSourceOptions {
   /** Path of the network namespace to capture in; without it, the one that we are in. */
   namespacePath?: string;
   /** Told what an operator should know while the capture goes on. */
-  say?: (message: string) => void;
+  warn?: (message: string) => void;
 }
 
 export class LiveSource implements PacketSource {
@@ -58,7 +58,7 @@ export class LiveSource implements PacketSource {
   private readonly endpoints: readonly EndpointService[];
   private readonly ringBytes: number;
   private readonly namespacePath: string | undefined;
-  private readonly say: (message: string) => void;
+  private readonly warn: (message: string) => void;
   private cap: Cap | null = null;
   private handler: ((packet: Packet) => void) | null = null;
   private descriptor: number | null = null;
@@ -73,9 +73,9 @@ export class LiveSource implements PacketSource {
     blind: 0,
   };
 
-  constructor({ interface: name, endpoints, ringBytes, namespacePath, say }: LiveSourceOptions) {
+  constructor({ interface: name, endpoints, ringBytes, namespacePath, warn: say }: LiveSourceOptions) {
     this.endpoints = endpoints ?? ['imds'];
-    this.say = say ?? (() => {});
+    this.warn = say ?? (() => {});
     this.name = name;
     this.ringBytes = ringBytes;
     this.namespacePath = namespacePath;
@@ -120,19 +120,19 @@ export class LiveSource implements PacketSource {
     }
     if (now === 0) {
       this.ifindex = 0;
-      this.say(`the interface ${this.name} is gone: its calls are not seen until it comes back`);
+      this.warn(`the interface ${this.name} is gone: its calls are not seen until it comes back`);
       return;
     }
     try {
       this.open();
     } catch (error) {
       if (this.counts.reopen_failures++ === 0) {
-        this.say(`${(error as Error).message} It is tried again every second; nothing is seen meanwhile.`);
+        this.warn(`${(error as Error).message} It is tried again every second; nothing is seen meanwhile.`);
       }
       return;
     }
     this.counts.reopened++;
-    this.say(`the interface ${this.name} is back: its calls are seen again`);
+    this.warn(`the interface ${this.name} is back: its calls are seen again`);
   }
 
   counters(): Counters {

@@ -109,7 +109,10 @@ export class Remains {
    * Returns how a segment on the same addresses and ports belongs to this connection: it was seen before, it goes on
    * behind the end, or it is another connection's.
    */
-  place({ seq, payload, payloadCutBytes }: Segment, fromClient: boolean): 'before' | 'behind' | 'elsewhere' {
+  placeSegment(
+    { seq, payload, payloadCutBytes }: Segment,
+    fromClient: boolean,
+  ): 'before' | 'behind' | 'elsewhere' {
     const end = fromClient ? this.clientEnd : this.serverEnd;
     if (end === null) return 'elsewhere';
     const distance = seqDistance(seq, end);
@@ -203,7 +206,7 @@ export class Connection<Context> {
         },
       },
       counters.reassembly,
-      (ack) => this.client.covers(ack),
+      (ack) => this.client.hasDeliveredUpTo(ack),
       new Remembered(counters.memory, REMEMBERED_SERVER_BYTES, REMEMBERED_SERVER_PIECE_BYTES),
     );
     if (isn !== null) this.client.startAt((isn + 1) >>> 0);
@@ -257,17 +260,17 @@ export class Connection<Context> {
   }
 
   /** The handshake was seen before this connection was made. */
-  handshakeSeen(handshake: Handshake): void {
+  adoptHandshake(handshake: Handshake): void {
     if (handshake.serverStart !== null) this.server.startAt(handshake.serverStart);
     this.sawServer = handshake.sawServer;
-    this.timestamps.begin(handshake);
+    this.timestamps.adoptHandshake(handshake);
     if (handshake.serverStart !== null && this.isn !== null) {
-      this.client.acknowledged((this.isn + 1) >>> 0, this.lastUs);
+      this.client.handleAcknowledgement((this.isn + 1) >>> 0, this.lastUs);
     }
   }
 
   /** This connection went on behind what we took for its end. */
-  continues(remains: Remains): void {
+  continueAfter(remains: Remains): void {
     if (remains.clientEnd !== null) this.client.startAt(remains.clientEnd);
     if (remains.serverEnd !== null) this.server.startAt(remains.serverEnd);
     // A FIN counts one, and may be acknowledged once more.
@@ -275,21 +278,21 @@ export class Connection<Context> {
     if (remains.serverEnd !== null) this.serverEdge = (remains.serverEnd + 1) >>> 0;
   }
 
-  synSeen(isn: number): void {
+  handleSyn(isn: number): void {
     this.isn = isn;
     if (this.client.next === null) this.conversation.startsHere();
     this.client.startAt((isn + 1) >>> 0);
     this.settle();
   }
 
-  segment(segment: Segment, fromClient: boolean): void {
+  handleSegment(segment: Segment, fromClient: boolean): void {
     const { flags, timeUs, payload, payloadCutBytes } = segment;
     if (timeUs > this.lastUs) this.lastUs = timeUs;
     const own = fromClient ? this.client : this.server;
     const peer = fromClient ? this.server : this.client;
     const hasAck = (flags & ACK) !== 0;
     if ((flags & RST) !== 0) {
-      this.reset(own, segment, fromClient);
+      this.handleReset(own, segment, fromClient);
       return;
     }
     if (this.timestamps.isOld(segment, fromClient, own.ackedByPeer)) {
@@ -323,24 +326,24 @@ export class Connection<Context> {
         this.conversation.doubt();
       }
       if (fromClient && this.isProbe(first, payload)) return;
-      if (!own.push(first, payload, payloadCutBytes, timeUs, hasAck ? segment.ack : 0) && fromClient) {
+      if (!own.addSegment(first, payload, payloadCutBytes, timeUs, hasAck ? segment.ack : 0) && fromClient) {
         this.ignoredEnds.push(end);
         if (this.ignoredEnds.length > MAX_IGNORED) this.ignoredEnds.shift();
       }
     }
     if ((flags & FIN) !== 0) {
-      own.finAt(end);
+      own.setFin(end);
       if (fromClient) this.clientFinUs ??= timeUs;
     }
     if (hasAck) {
-      peer.acknowledged(segment.ack, timeUs);
+      peer.handleAcknowledgement(segment.ack, timeUs);
       this.checkEdges(segment.ack, fromClient);
     }
     this.settle();
   }
 
   /** A receiver believes a reset that carries exactly the sequence number it expects next (RFC 5961, section 3). */
-  private reset(own: Reassembly, { seq, ack, flags, timeUs }: Segment, fromClient: boolean): void {
+  private handleReset(own: Reassembly, { seq, ack, flags, timeUs }: Segment, fromClient: boolean): void {
     const expected = [own.next, own.highest, own.ackedByPeer, own.finSeq];
     if (own.next !== null && !expected.includes(seq)) {
       this.counters.refused_resets++;
@@ -364,7 +367,7 @@ export class Connection<Context> {
     const fin = own.finSeq!;
     const distance = seqDistance(end, fin);
     if (distance <= 0 || distance > WINDOW_BYTES) return;
-    own.goOn();
+    own.withdrawFin();
     const edge = (fin + 1) >>> 0;
     if (fromClient) {
       this.clientEdge ??= edge;
@@ -419,7 +422,7 @@ export class Connection<Context> {
     this.joinMidway(nowUs);
     for (const stream of [this.client, this.server]) {
       const sinceUs = stream.waitingSinceUs;
-      if (sinceUs !== null && nowUs - sinceUs >= GAP_WAIT_US && stream.missesAcknowledged()) {
+      if (sinceUs !== null && nowUs - sinceUs >= GAP_WAIT_US && stream.lacksAcknowledgedBytes()) {
         stream.skipGap(nowUs, false);
       }
     }
@@ -456,7 +459,7 @@ export class Connection<Context> {
     this.isOver = true;
     this.skipGaps(this.lastUs);
     // Bytes that the service acknowledged and nobody saw, with nothing behind them, are a hole all the same.
-    if (this.client.missesAcknowledged()) this.client.skipGap(this.lastUs, false);
+    if (this.client.lacksAcknowledgedBytes()) this.client.skipGap(this.lastUs, false);
     this.conversation.finish(this.resetUs === null ? outcome : 'reset');
   }
 
@@ -474,7 +477,7 @@ export class Connection<Context> {
       if (stream.pendingBytes === before && stream.next === nextBefore) {
         // The service's bytes wait for requests that were never seen.
         const ack = stream.firstAck;
-        if (stream !== this.server || ack === null || !this.client.advanceTo(ack, nowUs)) break;
+        if (stream !== this.server || ack === null || !this.client.skipTo(ack, nowUs)) break;
         this.server.flush();
       }
     }
@@ -509,7 +512,7 @@ export class Connection<Context> {
 
   private settle(): void {
     this.server.flush();
-    if (this.client.done && this.server.done && !this.client.holdsData && !this.server.holdsData) {
+    if (this.client.isDone && this.server.isDone && !this.client.holdsData && !this.server.holdsData) {
       this.finish('unanswered');
     }
   }

@@ -39,8 +39,8 @@ export interface ConversationCounters {
 
 export interface ConversationHooks {
   /** A request's head is complete; its answer is still to come. `startUs`: when its first byte was captured. */
-  asked(request: ExchangeRequest, startUs: number): void;
-  exchange(exchange: Exchange): void;
+  requestSeen(request: ExchangeRequest, startUs: number): void;
+  exchangeCompleted(exchange: Exchange): void;
 }
 
 interface Pending {
@@ -91,7 +91,7 @@ export class Conversation {
     this.clientLost = joinedMidway;
     this.serverLost = joinedMidway;
     this.hooks = hooks;
-    this.delivery = new Delivery((exchange) => hooks.exchange(exchange));
+    this.delivery = new Delivery((exchange) => hooks.exchangeCompleted(exchange));
   }
 
   /** Microseconds since the epoch of the oldest request that has no answer yet; null without one. */
@@ -109,7 +109,7 @@ export class Conversation {
   doubt(): void {
     this.isAmbiguous = true;
     for (const pending of this.pending) pending.form = 'ambiguous';
-    this.delivery.doubt();
+    this.delivery.markAmbiguous();
   }
 
   /** Returns whether no request is begun or waits for its answer. */
@@ -166,7 +166,7 @@ export class Conversation {
 
   /** The client sent a segment, with or without data; `ack`: its acknowledgement number, null without one. */
   clientSegment(ack: number | null, timeUs: number): void {
-    this.delivery.clientSegment(ack, timeUs);
+    this.delivery.handleClientSegment(ack, timeUs);
   }
 
   /** `seq`: sequence number of the first byte. */
@@ -277,8 +277,8 @@ export class Conversation {
       responseUs,
       request.head.hasStartLine ? outcome : 'truncated',
     );
-    if (response === null || responseUs === null) this.hooks.exchange(exchange);
-    else this.delivery.answered(exchange, responseUs, this.responseStartSeq);
+    if (response === null || responseUs === null) this.hooks.exchangeCompleted(exchange);
+    else this.delivery.addAnswer(exchange, responseUs, this.responseStartSeq);
   }
 
   /** A request head that has begun and neither ended nor been answered. */
@@ -316,7 +316,7 @@ export class Conversation {
       return;
     }
     head.startUs ??= timeUs;
-    this.hooks.asked(requestOf(head, true, form), head.startUs);
+    this.hooks.requestSeen(requestOf(head, true, form), head.startUs);
     this.await({ head, startUs: head.startUs, isWhole: true, form });
   }
 

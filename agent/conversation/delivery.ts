@@ -20,7 +20,7 @@ interface Held {
 
 export class Delivery {
   private readonly emit: (exchange: Exchange) => void;
-  private readonly held: Held[] = [];
+  private readonly waiting: Held[] = [];
   private acked: number | null = null;
   private lastClientUs = 0;
   /** Answers that their clients never received. */
@@ -32,37 +32,37 @@ export class Delivery {
 
   /** When the oldest request began whose answer is not acknowledged; null without one. */
   get waitingSinceUs(): number | null {
-    return this.held[0]?.exchange.startUs ?? null;
+    return this.waiting[0]?.exchange.startUs ?? null;
   }
 
   /** An exchange whose answer's first byte has the sequence number `seq`. */
-  answered(exchange: Exchange, responseUs: number, seq: number): void {
+  addAnswer(exchange: Exchange, responseUs: number, seq: number): void {
     if (this.acked !== null && seqDistance(this.acked, seq) > 0) this.emit(exchange);
-    else this.held.push({ exchange, responseUs, seq });
-    if (this.held.length > MAX_HELD) {
-      const oldest = this.held.shift()!.exchange;
+    else this.waiting.push({ exchange, responseUs, seq });
+    if (this.waiting.length > MAX_HELD) {
+      const oldest = this.waiting.shift()!.exchange;
       this.emit({ ...oldest, response: null, responseUs: null, outcome: 'truncated' });
     }
   }
 
   /** The requests whose answers wait may have been read otherwise by the service. */
-  doubt(): void {
-    for (const { exchange } of this.held) exchange.request.form = 'ambiguous';
+  markAmbiguous(): void {
+    for (const { exchange } of this.waiting) exchange.request.form = 'ambiguous';
   }
 
   /** The client sent a segment; `ack`: its acknowledgement number, null without one. */
-  clientSegment(ack: number | null, timeUs: number): void {
+  handleClientSegment(ack: number | null, timeUs: number): void {
     this.lastClientUs = Math.max(this.lastClientUs, timeUs);
     if (ack === null) return;
     if (this.acked === null || seqDistance(ack, this.acked) > 0) this.acked = ack;
-    while (this.held.length > 0 && seqDistance(this.acked, this.held[0]!.seq) > 0) {
-      this.emit(this.held.shift()!.exchange);
+    while (this.waiting.length > 0 && seqDistance(this.acked, this.waiting[0]!.seq) > 0) {
+      this.emit(this.waiting.shift()!.exchange);
     }
   }
 
   /** No acknowledgement is waited for any more. A client that fell silent at once gets the benefit of the doubt. */
   finish(outcome: 'unanswered' | 'reset'): void {
-    for (const { exchange, responseUs } of this.held.splice(0)) {
+    for (const { exchange, responseUs } of this.waiting.splice(0)) {
       if (this.lastClientUs - responseUs < ACKNOWLEDGED_WITHIN_US) {
         this.emit(exchange);
         continue;

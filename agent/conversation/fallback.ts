@@ -21,7 +21,7 @@ export class FallbackWatch {
   private readonly callers = new Map<string, TokenRequest>();
 
   /** `caller` names one process of one boot. */
-  tokenAsked(caller: string, startUs: number): void {
+  recordTokenRequest(caller: string, startUs: number): void {
     this.callers.delete(caller);
     this.callers.set(caller, { startUs, state: 'asked' });
     if (this.callers.size > MAX_CALLERS) {
@@ -31,7 +31,7 @@ export class FallbackWatch {
   }
 
   /** `status`: null when no answer came. */
-  tokenEnded(caller: string, startUs: number, status: number | null): void {
+  recordTokenAnswer(caller: string, startUs: number, status: number | null): void {
     const last = this.callers.get(caller);
     // The end of an older request says nothing about a newer one.
     if (last === undefined || last.startUs !== startUs) return;
@@ -39,7 +39,7 @@ export class FallbackWatch {
   }
 
   /** Why this caller reads without a token, as far as its token requests tell. */
-  reasonFor(caller: string, readStartUs: number): Call['imds.fallback'] {
+  fallbackReason(caller: string, readStartUs: number): Call['imds.fallback'] {
     const last = this.callers.get(caller);
     if (last === undefined || last.startUs > readStartUs) return null;
     switch (last.state) {

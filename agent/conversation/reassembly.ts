@@ -57,7 +57,7 @@ export class Reassembly {
   private readonly sink: StreamSink;
   private readonly counters: ReassemblyCounters;
   /** Whether a chunk may be delivered yet, given the acknowledgement number that it carried. */
-  private readonly ready: (ack: number) => boolean;
+  private readonly isReady: (ack: number) => boolean;
   private readonly remembered: Remembered;
   /** Sequence number behind the last byte that was seen, a FIN included. */
   highest: number | null = null;
@@ -72,12 +72,12 @@ export class Reassembly {
   ) {
     this.sink = sink;
     this.counters = counters;
-    this.ready = ready;
+    this.isReady = ready;
     this.remembered = remembered;
   }
 
   /** All bytes up to the FIN were delivered. */
-  get done(): boolean {
+  get isDone(): boolean {
     return this.end !== null && this.next !== null && seqDistance(this.next, this.end) >= 0;
   }
 
@@ -90,7 +90,7 @@ export class Reassembly {
     this.start ??= seq;
     if (this.next !== null) return;
     this.next = seq;
-    this.raise(seq);
+    this.raiseHighest(seq);
     this.flush();
   }
 
@@ -109,7 +109,7 @@ export class Reassembly {
   }
 
   /** Whether every byte before `ack` was delivered. */
-  covers(ack: number): boolean {
+  hasDeliveredUpTo(ack: number): boolean {
     if (this.next === null) return false;
     // A FIN counts one in acknowledgements and is no byte.
     const limit = this.end !== null && seqDistance(ack, this.end) > 0 ? this.end : ack;
@@ -117,7 +117,7 @@ export class Reassembly {
   }
 
   /** Takes a segment. Returns false when it lies outside every window and was ignored. */
-  push(seq: number, payload: Uint8Array, cut: number, timeUs: number, ack: number): boolean {
+  addSegment(seq: number, payload: Uint8Array, cut: number, timeUs: number, ack: number): boolean {
     const length = payload.length + cut;
     if (length === 0) return true;
     if (this.next !== null) {
@@ -128,36 +128,36 @@ export class Reassembly {
       }
       if (distance + length <= 0) {
         this.counters.duplicate_segments++;
-        this.check(seq, payload);
+        this.compareCopy(seq, payload);
         return true;
       }
-      this.raise((seq + length) >>> 0);
-      if (distance <= 0 && this.ready(ack)) {
-        this.deliver({ seq, bytes: payload, cut, timeUs, ack });
+      this.raiseHighest((seq + length) >>> 0);
+      if (distance <= 0 && this.isReady(ack)) {
+        this.deliverChunk({ seq, bytes: payload, cut, timeUs, ack });
         if (this.chunks.length > 0 || this.waitingSinceUs !== null) this.flush();
         return true;
       }
     } else {
-      this.raise((seq + length) >>> 0);
+      this.raiseHighest((seq + length) >>> 0);
     }
     // A copy: the slice() of a Buffer would be a view into the capture buffer, which the next packet overwrites.
-    this.keep({ seq, bytes: Uint8Array.from(payload), cut, timeUs, ack });
+    this.keepChunk({ seq, bytes: Uint8Array.from(payload), cut, timeUs, ack });
     return true;
   }
 
   /** A FIN whose sequence number (behind its payload) is `seq`. */
-  finAt(seq: number): void {
+  setFin(seq: number): void {
     this.end ??= seq;
-    this.raise((seq + 1) >>> 0);
+    this.raiseHighest((seq + 1) >>> 0);
   }
 
   /** The FIN was not believed: bytes came behind it. */
-  goOn(): void {
+  withdrawFin(): void {
     this.end = null;
   }
 
   /** The peer acknowledged every byte before `ack`. */
-  acknowledged(ack: number, timeUs: number): void {
+  handleAcknowledgement(ack: number, timeUs: number): void {
     // What lies beyond every window was never sent: such an acknowledgement is forged.
     if (this.next !== null && seqDistance(ack, this.next) > WINDOW_BYTES) return;
     if (this.acked === null || seqDistance(ack, this.acked) > 0) this.acked = ack;
@@ -172,17 +172,17 @@ export class Reassembly {
   flush(): void {
     while (this.next !== null && this.chunks.length > 0) {
       const first = this.chunks[0]!;
-      if (seqDistance(first.seq, this.next) > 0 || !this.ready(first.ack)) break;
+      if (seqDistance(first.seq, this.next) > 0 || !this.isReady(first.ack)) break;
       this.chunks.shift();
       this.pendingBytes -= first.bytes.length + CHUNK_COST_BYTES;
       if (seqDistance(first.seq, this.next) + first.bytes.length + first.cut > 0) {
-        this.deliver(first);
+        this.deliverChunk(first);
       } else {
         this.counters.duplicate_segments++;
-        this.check(first.seq, first.bytes);
+        this.compareCopy(first.seq, first.bytes);
       }
     }
-    if (this.chunks.length === 0 && (this.next === null || !this.missesAcknowledged()))
+    if (this.chunks.length === 0 && (this.next === null || !this.lacksAcknowledgedBytes()))
       this.waitingSinceUs = null;
   }
 
@@ -216,7 +216,7 @@ export class Reassembly {
   }
 
   /** Whether the peer acknowledged a byte that was not delivered and is not kept. */
-  missesAcknowledged(): boolean {
+  lacksAcknowledgedBytes(): boolean {
     return this.missingBytes(false) > 0;
   }
 
@@ -231,7 +231,7 @@ export class Reassembly {
   }
 
   /** Everything before `seq` will not come any more. Returns false when that changes nothing. */
-  advanceTo(seq: number, timeUs: number): boolean {
+  skipTo(seq: number, timeUs: number): boolean {
     if (this.next === null) {
       this.next = seq;
       return true;
@@ -257,7 +257,7 @@ export class Reassembly {
     return hole === null ? acknowledged : Math.min(hole, acknowledged);
   }
 
-  private keep(chunk: Chunk): void {
+  private keepChunk(chunk: Chunk): void {
     let index = this.chunks.length;
     while (index > 0 && seqDistance(this.chunks[index - 1]!.seq, chunk.seq) > 0) index--;
     const before = this.chunks[index - 1];
@@ -279,12 +279,12 @@ export class Reassembly {
     this.waitingSinceUs ??= chunk.timeUs;
   }
 
-  private raise(seq: number): void {
+  private raiseHighest(seq: number): void {
     if (this.highest === null || seqDistance(seq, this.highest) > 0) this.highest = seq;
   }
 
   /** Compares a copy with what was delivered in its place. */
-  private check(seq: number, bytes: Uint8Array): void {
+  private compareCopy(seq: number, bytes: Uint8Array): void {
     // A byte before the stream's first one is no byte of it: some keep-alive probes carry one.
     const before = this.start === null ? 0 : Math.max(0, seqDistance(this.start, seq));
     if (before >= bytes.length) return;
@@ -293,14 +293,14 @@ export class Reassembly {
     if (comparison !== 'same') this.sink.conflict(comparison);
   }
 
-  private deliver(chunk: Chunk): void {
+  private deliverChunk(chunk: Chunk): void {
     const skip = -seqDistance(chunk.seq, this.next!);
-    if (skip > 0) this.check(chunk.seq, chunk.bytes.subarray(0, Math.min(skip, chunk.bytes.length)));
+    if (skip > 0) this.compareCopy(chunk.seq, chunk.bytes.subarray(0, Math.min(skip, chunk.bytes.length)));
     this.next = (chunk.seq + chunk.bytes.length + chunk.cut) >>> 0;
     if (skip < chunk.bytes.length) {
       const bytes = skip === 0 ? chunk.bytes : chunk.bytes.subarray(skip);
       const seq = (chunk.seq + skip) >>> 0;
-      this.remembered.add(seq, bytes);
+      this.remembered.remember(seq, bytes);
       this.sink.data(bytes, chunk.timeUs, seq);
     }
     const cut = Math.min(chunk.cut, chunk.bytes.length + chunk.cut - skip);

@@ -22,7 +22,7 @@ interface Piece {
 export type Comparison = 'same' | 'differs' | 'unknown';
 
 export class Remembered {
-  private readonly use: MemoryUse;
+  private readonly sharedUse: MemoryUse;
   private readonly maxBytes: number;
   private readonly maxPieceBytes: number;
   private pieces: Piece[] = [];
@@ -30,19 +30,19 @@ export class Remembered {
 
   /** Of each piece the first `maxPieceBytes` are kept, and `maxBytes` of all pieces. */
   constructor(use: MemoryUse, maxBytes: number, maxPieceBytes: number) {
-    this.use = use;
+    this.sharedUse = use;
     this.maxBytes = maxBytes;
     this.maxPieceBytes = maxPieceBytes;
   }
 
   /** Keeps a copy of bytes that follow those of the last call. */
-  add(seq: number, bytes: Uint8Array): void {
+  remember(seq: number, bytes: Uint8Array): void {
     const length = Math.min(bytes.length, this.maxPieceBytes);
     this.pieces.push({ seq, text: textOf(bytes, length) });
-    this.charge(length);
-    const limit = this.use.bytes > MAX_BYTES_TOTAL ? FLOODED_BYTES : this.maxBytes;
-    while (this.bytes > limit && this.pieces.length > 1) this.charge(-this.pieces.shift()!.text.length);
-    if (this.pieces.length > MAX_PIECES) this.charge(-this.pieces.shift()!.text.length);
+    this.addBytes(length);
+    const limit = this.sharedUse.bytes > MAX_BYTES_TOTAL ? FLOODED_BYTES : this.maxBytes;
+    while (this.bytes > limit && this.pieces.length > 1) this.addBytes(-this.pieces.shift()!.text.length);
+    if (this.pieces.length > MAX_PIECES) this.addBytes(-this.pieces.shift()!.text.length);
   }
 
   /** Compares bytes with those that were delivered in their place. */
@@ -61,13 +61,13 @@ export class Remembered {
   }
 
   discard(): void {
-    this.charge(-this.bytes);
+    this.addBytes(-this.bytes);
     this.pieces = [];
   }
 
-  private charge(bytes: number): void {
+  private addBytes(bytes: number): void {
     this.bytes += bytes;
-    this.use.bytes += bytes;
+    this.sharedUse.bytes += bytes;
   }
 }
 

@@ -22,7 +22,7 @@ export class TimestampCheck {
   private isOff = false;
 
   /** The SYNs were seen before. */
-  begin(handshake: {
+  adoptHandshake(handshake: {
     sawServer: boolean;
     clientTimestamp: number | null;
     serverTimestamp: number | null;

@@ -29,11 +29,11 @@ import { deleteOldest, TranslatedCopies } from './translated.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, with its SYN or in its middle. */
-  opened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null): Context;
+  connectionOpened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null): Context;
   /** A request was seen to the end of its head; its answer is still to come. */
-  asked(tuple: FlowTuple, context: Context, request: ExchangeRequest, startUs: number): void;
-  exchange(tuple: FlowTuple, context: Context, exchange: Exchange): void;
-  closed(tuple: FlowTuple, context: Context): void;
+  requestSeen(tuple: FlowTuple, context: Context, request: ExchangeRequest, startUs: number): void;
+  exchangeCompleted(tuple: FlowTuple, context: Context, exchange: Exchange): void;
+  connectionClosed(tuple: FlowTuple, context: Context): void;
 }
 
 interface HalfOpen<Context> extends Handshake {
@@ -55,8 +55,8 @@ export class Tracker<Context> {
   private readonly copies: TranslatedCopies<Context>;
   private readonly rivalSyns = new Map<string, Segment>();
   /** What is left of connections that ended, for as long as a late copy of their segments may come. */
-  private readonly ended = new Map<string, Remains>();
-  private readonly shared: ConnectionCounters = newConnectionCounters();
+  private readonly remains = new Map<string, Remains>();
+  private readonly connectionCounts: ConnectionCounters = newConnectionCounters();
   private pendingBytes = 0;
   private readonly counts = {
     segments: 0,
@@ -89,7 +89,7 @@ export class Tracker<Context> {
     this.copies = new TranslatedCopies(limits.maxHalfOpen);
   }
 
-  segment(segment: Segment): void {
+  handleSegment(segment: Segment): void {
     this.counts.segments++;
     const fromClient = this.isEndpoint(segment.destinationAddress, segment.destinationPort);
     if (!fromClient && !this.isEndpoint(segment.sourceAddress, segment.sourcePort)) {
@@ -107,17 +107,17 @@ export class Tracker<Context> {
       return;
     }
     if (fromClient && (flags & (SYN | ACK | RST)) === SYN) {
-      this.syn(key, segment);
+      this.handleSyn(key, segment);
       return;
     }
     if (this.isCopy(key, segment, fromClient)) {
       this.counts.translated_copies++;
       return;
     }
-    if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) this.synAnswered(key, segment);
+    if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) this.handleSynAck(key, segment);
     let connection = this.connections.get(key);
     if (connection === undefined) {
-      connection = this.begin(key, segment, fromClient);
+      connection = this.openConnection(key, segment, fromClient);
       if (connection === undefined) return;
     }
     if (segment.payload.length > 0) {
@@ -126,12 +126,12 @@ export class Tracker<Context> {
       this.connections.set(key, connection);
     }
     const pendingBefore = connection.pendingBytes;
-    connection.segment(segment, fromClient);
+    connection.handleSegment(segment, fromClient);
     this.pendingBytes += connection.pendingBytes - pendingBefore;
     this.boundPendingBytes(connection, segment.timeUs);
-    if (connection.isOver) this.end(key, connection);
+    if (connection.isOver) this.closeConnection(key, connection);
     // What follows is another connection than the one that we believed in: it is joined midway.
-    else if (connection.isContradicted) this.giveUp(key, connection);
+    else if (connection.isContradicted) this.abandonConnection(key, connection);
   }
 
   /**
@@ -141,12 +141,12 @@ export class Tracker<Context> {
   tick(nowUs: number): boolean {
     let isWaiting = false;
     for (const [key, connection] of this.connections) {
-      this.account(connection, () => connection.tick(nowUs));
+      this.withPendingBytes(connection, () => connection.tick(nowUs));
       if (connection.isOver) {
-        this.end(key, connection);
+        this.closeConnection(key, connection);
       } else if (nowUs - connection.lastUs > IDLE_EXPIRY_US) {
         this.counts.connections_expired++;
-        this.giveUp(key, connection);
+        this.abandonConnection(key, connection);
       } else {
         isWaiting ||= connection.isWaiting;
       }
@@ -162,9 +162,9 @@ export class Tracker<Context> {
       if (nowUs - timeUs <= HALF_OPEN_EXPIRY_US) break;
       this.rivalSyns.delete(key);
     }
-    for (const [key, { lastUs }] of this.ended) {
+    for (const [key, { lastUs }] of this.remains) {
       if (nowUs - lastUs <= REMAINS_KEPT_US) break;
-      this.ended.delete(key);
+      this.remains.delete(key);
     }
     this.copies.tick(nowUs);
     return isWaiting;
@@ -172,39 +172,39 @@ export class Tracker<Context> {
 
   /** No more segments will come: everything that is open ends now. */
   finish(): void {
-    for (const [key, connection] of this.connections) this.giveUp(key, connection);
+    for (const [key, connection] of this.connections) this.abandonConnection(key, connection);
     for (const [key, half] of this.halfOpen) this.dropHalfOpen(key, half);
   }
 
   counters(): Counters {
     return {
       ...this.counts,
-      ...this.shared.reassembly,
-      ...this.shared.conversation,
-      resets: this.shared.resets,
-      refused_resets: this.shared.refused_resets,
-      old_timestamps: this.shared.old_timestamps,
-      segments_after_end: this.shared.segments_after_end,
-      contradicted_connections: this.shared.contradicted_connections,
-      one_sided_connections: this.shared.one_sided_connections,
-      urgent_segments: this.shared.urgent_segments,
-      remembered_bytes: this.shared.memory.bytes,
+      ...this.connectionCounts.reassembly,
+      ...this.connectionCounts.conversation,
+      resets: this.connectionCounts.resets,
+      refused_resets: this.connectionCounts.refused_resets,
+      old_timestamps: this.connectionCounts.old_timestamps,
+      segments_after_end: this.connectionCounts.segments_after_end,
+      contradicted_connections: this.connectionCounts.contradicted_connections,
+      one_sided_connections: this.connectionCounts.one_sided_connections,
+      urgent_segments: this.connectionCounts.urgent_segments,
+      remembered_bytes: this.connectionCounts.memory.bytes,
       open_connections: this.connections.size,
       half_open_connections: this.halfOpen.size,
       pending_bytes: this.pendingBytes,
     };
   }
 
-  private syn(key: string, segment: Segment): void {
+  private handleSyn(key: string, segment: Segment): void {
     const known = this.connections.get(key);
     if (known !== undefined) {
       if (known.isSameSyn(segment.seq)) return; // retransmitted, or seen on another interface
       if (known.acceptsLateSyn(segment.seq)) {
-        this.account(known, () => {
-          known.synSeen(segment.seq);
-          if (segment.payload.length > 0) known.segment(segment, true);
+        this.withPendingBytes(known, () => {
+          known.handleSyn(segment.seq);
+          if (segment.payload.length > 0) known.handleSegment(segment, true);
         });
-        if (known.isOver) this.end(key, known);
+        if (known.isOver) this.closeConnection(key, known);
         return;
       }
       // A receiver that has a living connection only challenges a SYN (RFC 5961, section 4).
@@ -213,15 +213,15 @@ export class Tracker<Context> {
         return;
       }
       // The port is used again: the old connection is over, whatever of it was not seen.
-      this.giveUp(key, known);
+      this.abandonConnection(key, known);
     }
-    const over = this.ended.get(key);
+    const over = this.remains.get(key);
     if (over !== undefined) {
       if (over.isn === segment.seq) {
         this.counts.stray_segments++;
         return;
       }
-      this.ended.delete(key);
+      this.remains.delete(key);
     }
     const half = this.halfOpen.get(key);
     if (half !== undefined) {
@@ -235,19 +235,20 @@ export class Tracker<Context> {
     const originalKey = this.copies.originalOf(key, segment);
     if (originalKey !== null && this.mayBeCopy(originalKey, segment)) {
       this.counts.translated_copies++;
-      this.copies.add(key, originalKey, segment);
+      this.copies.addCopy(key, originalKey, segment);
       return;
     }
-    this.copies.delete(key);
-    this.openHalf(key, segment, segment.seq, timestampOf(segment.options));
+    this.copies.deleteCopy(key);
+    this.addHalfOpen(key, segment, segment.seq, timestampOf(segment.options));
     if (segment.payload.length > 0) {
       // TCP Fast Open (RFC 7413): the request travels with the SYN.
-      const connection = this.begin(key, segment, true);
-      if (connection !== undefined) this.account(connection, () => connection.segment(segment, true));
+      const connection = this.openConnection(key, segment, true);
+      if (connection !== undefined)
+        this.withPendingBytes(connection, () => connection.handleSegment(segment, true));
     }
   }
 
-  private openHalf(
+  private addHalfOpen(
     key: string,
     segment: Segment,
     isn: number,
@@ -263,7 +264,7 @@ export class Tracker<Context> {
     const tuple = tupleOf(segment, this.isEndpoint(segment.destinationAddress, segment.destinationPort));
     const half: HalfOpen<Context> = {
       tuple,
-      context: this.hooks.opened(tuple, true, isn),
+      context: this.hooks.connectionOpened(tuple, true, isn),
       isn,
       timeUs: segment.timeUs,
       serverStart: null,
@@ -290,13 +291,13 @@ export class Tracker<Context> {
   }
 
   /** The service answered a SYN: it tells by its acknowledgement which one it believes. */
-  private synAnswered(key: string, segment: Segment): void {
+  private handleSynAck(key: string, segment: Segment): void {
     const known = this.connections.get(key);
     const half = this.halfOpen.get(key);
     if (known === undefined && half === undefined) return;
     if (known !== undefined) {
       if (known.acceptsSynAck(segment.ack)) return;
-      this.giveUp(key, known);
+      this.abandonConnection(key, known);
     } else if (half !== undefined) {
       if (half.isn === (segment.ack - 1) >>> 0) return;
       this.dropHalfOpen(key, half);
@@ -306,10 +307,11 @@ export class Tracker<Context> {
     const carried = rival === undefined ? -1 : seqDistance(segment.ack, rival.seq) - 1;
     const isRival = rival !== undefined && carried >= 0 && carried <= rival.payload.length;
     const isn = isRival ? rival.seq : (segment.ack - 1) >>> 0;
-    this.openHalf(key, segment, isn, isRival ? timestampOf(rival.options) : null);
+    this.addHalfOpen(key, segment, isn, isRival ? timestampOf(rival.options) : null);
     if (!isRival) return;
-    const connection = this.begin(key, rival, true);
-    if (connection !== undefined) this.account(connection, () => connection.segment(rival, true));
+    const connection = this.openConnection(key, rival, true);
+    if (connection !== undefined)
+      this.withPendingBytes(connection, () => connection.handleSegment(rival, true));
   }
 
   /** Returns whether the connection that a SYN resembles is alive, and has the bytes that travel with the SYN. */
@@ -321,23 +323,27 @@ export class Tracker<Context> {
 
   /** Returns whether a segment belongs to a copy. A flow that turns out to be none is followed from here on. */
   private isCopy(key: string, segment: Segment, fromClient: boolean): boolean {
-    const copy = this.copies.get(key);
+    const copy = this.copies.copyAt(key);
     if (copy === undefined) return false;
     const original = this.connections.get(copy.originalKey);
     const serverStart = original?.serverStart ?? this.halfOpen.get(copy.originalKey)?.serverStart ?? null;
-    if (this.copies.takes(key, copy, segment, fromClient, original, serverStart)) return true;
+    if (this.copies.acceptSegment(key, copy, segment, fromClient, original, serverStart)) return true;
     this.counts.false_copies++;
-    this.copies.delete(key);
-    const half = this.openHalf(key, segment, copy.isn, null);
+    this.copies.deleteCopy(key);
+    const half = this.addHalfOpen(key, segment, copy.isn, null);
     half.serverStart = copy.serverStart;
     half.sawServer = copy.serverStart !== null;
     if (copy.serverStart !== null) this.counts.connections++;
     return false;
   }
 
-  private begin(key: string, segment: Segment, fromClient: boolean): Connection<Context> | undefined {
+  private openConnection(
+    key: string,
+    segment: Segment,
+    fromClient: boolean,
+  ): Connection<Context> | undefined {
     let half = this.halfOpen.get(key);
-    const remains = half === undefined ? this.ended.get(key) : undefined;
+    const remains = half === undefined ? this.remains.get(key) : undefined;
     const isReset = (segment.flags & RST) !== 0;
     if (half !== undefined && !half.sawServer && !isReset && !belongsTo(half, segment, fromClient)) {
       // This SYN was answered by nobody, and the connection that speaks here is another.
@@ -347,51 +353,51 @@ export class Tracker<Context> {
     if (half === undefined) {
       // What is left of a connection that is over, or of one that never was, opens none.
       const opensNone = isReset || (segment.payload.length === 0 && (segment.flags & SYN) === 0);
-      const place = remains?.place(segment, fromClient) ?? 'elsewhere';
+      const place = remains?.placeSegment(segment, fromClient) ?? 'elsewhere';
       if (opensNone || place === 'before' || (place === 'behind' && !fromClient)) {
         this.counts.stray_segments++;
         if (remains?.acknowledgesMore(segment, fromClient)) {
-          this.shared.segments_after_end++;
-          this.ended.delete(key);
+          this.connectionCounts.segments_after_end++;
+          this.remains.delete(key);
         }
         return undefined;
       }
     } else if (isReset) {
       // Refused: nothing was ever asked.
       if (isExpectedReset(half, segment, fromClient)) this.dropHalfOpen(key, half);
-      else this.shared.refused_resets++;
+      else this.connectionCounts.refused_resets++;
       return undefined;
     } else if (segment.payload.length + segment.payloadCutBytes === 0 && (segment.flags & FIN) === 0) {
-      this.handshake(half, segment, fromClient);
+      this.handleHandshake(half, segment, fromClient);
       return undefined;
     }
     this.halfOpen.delete(key);
-    if (this.connections.size >= this.limits.maxConnections) this.evict();
+    if (this.connections.size >= this.limits.maxConnections) this.evictOldest();
     const tuple = half?.tuple ?? tupleOf(segment, fromClient);
-    const context = half === undefined ? this.hooks.opened(tuple, false, null) : half.context;
+    const context = half === undefined ? this.hooks.connectionOpened(tuple, false, null) : half.context;
     const connection = new Connection<Context>(
       tuple,
       context,
       half?.isn ?? null,
       segment.timeUs,
       this.limits,
-      this.shared,
+      this.connectionCounts,
       {
-        asked: (request, startUs) => this.hooks.asked(tuple, context, request, startUs),
-        exchange: (exchange) => this.hooks.exchange(tuple, context, exchange),
+        requestSeen: (request, startUs) => this.hooks.requestSeen(tuple, context, request, startUs),
+        exchangeCompleted: (exchange) => this.hooks.exchangeCompleted(tuple, context, exchange),
       },
     );
     if (half === undefined) this.counts.joined_midway++;
-    else connection.handshakeSeen(half);
+    else connection.adoptHandshake(half);
     if (half?.serverStart == null) this.counts.connections++;
-    if (remains?.place(segment, fromClient) === 'behind') connection.continues(remains);
-    this.ended.delete(key);
+    if (remains?.placeSegment(segment, fromClient) === 'behind') connection.continueAfter(remains);
+    this.remains.delete(key);
     this.connections.set(key, connection);
     return connection;
   }
 
   /** A connection that says nothing is kept as small as a SYN: a flood of them must not cost those that do. */
-  private handshake(half: HalfOpen<Context>, segment: Segment, fromClient: boolean): void {
+  private handleHandshake(half: HalfOpen<Context>, segment: Segment, fromClient: boolean): void {
     const { seq, ack, flags } = segment;
     const answered = (half.isn + 1) >>> 0;
     if ((flags & ACK) === 0 || half.sawServer) return;
@@ -406,26 +412,26 @@ export class Tracker<Context> {
   }
 
   /** A connection that came to its own end. Its last segments may be seen once more, on another interface. */
-  private end(key: string, connection: Connection<Context>): void {
-    this.ended.delete(key);
-    this.ended.set(key, connection.remains());
-    if (this.ended.size > this.limits.maxConnections) deleteOldest(this.ended);
-    this.forget(key, connection);
+  private closeConnection(key: string, connection: Connection<Context>): void {
+    this.remains.delete(key);
+    this.remains.set(key, connection.remains());
+    if (this.remains.size > this.limits.maxConnections) deleteOldest(this.remains);
+    this.deleteConnection(key, connection);
   }
 
   /** A connection that we end: what is known of it is reported; it may go on and is then joined midway. */
-  private giveUp(key: string, connection: Connection<Context>): void {
-    this.account(connection, () => connection.finish('unanswered'));
-    this.forget(key, connection);
+  private abandonConnection(key: string, connection: Connection<Context>): void {
+    this.withPendingBytes(connection, () => connection.finish('unanswered'));
+    this.deleteConnection(key, connection);
   }
 
-  private forget(key: string, connection: Connection<Context>): void {
-    this.account(connection, () => connection.discard());
+  private deleteConnection(key: string, connection: Connection<Context>): void {
+    this.withPendingBytes(connection, () => connection.discard());
     this.connections.delete(key);
-    this.hooks.closed(connection.tuple, connection.context);
+    this.hooks.connectionClosed(connection.tuple, connection.context);
   }
 
-  private account(connection: Connection<Context>, action: () => void): void {
+  private withPendingBytes(connection: Connection<Context>, action: () => void): void {
     const before = connection.pendingBytes;
     action();
     this.pendingBytes += connection.pendingBytes - before;
@@ -433,14 +439,14 @@ export class Tracker<Context> {
 
   private dropHalfOpen(key: string, half: HalfOpen<Context>): void {
     this.halfOpen.delete(key);
-    this.hooks.closed(half.tuple, half.context);
+    this.hooks.connectionClosed(half.tuple, half.context);
   }
 
-  private evict(): void {
+  private evictOldest(): void {
     const oldest = this.connections.entries().next().value;
     if (oldest === undefined) return;
     this.counts.connections_evicted++;
-    this.giveUp(...oldest);
+    this.abandonConnection(...oldest);
   }
 
   private boundPendingBytes(connection: Connection<Context>, nowUs: number): void {
@@ -451,7 +457,7 @@ export class Tracker<Context> {
       return;
     }
     this.counts.pending_bytes_bound++;
-    this.account(connection, () => connection.skipGaps(nowUs));
+    this.withPendingBytes(connection, () => connection.skipGaps(nowUs));
   }
 }
 

@@ -47,17 +47,17 @@ export class TranslatedCopies<Context> {
     return null;
   }
 
-  add(key: string, originalKey: string, { seq, timeUs }: Segment): void {
+  addCopy(key: string, originalKey: string, { seq, timeUs }: Segment): void {
     this.copies.delete(key);
     this.copies.set(key, { originalKey, isn: seq, sinceUs: timeUs, lastUs: timeUs, serverStart: null });
     if (this.copies.size > this.maxEntries) deleteOldest(this.copies);
   }
 
-  get(key: string): Copy | undefined {
+  copyAt(key: string): Copy | undefined {
     return this.copies.get(key);
   }
 
-  delete(key: string): void {
+  deleteCopy(key: string): void {
     this.copies.delete(key);
   }
 
@@ -65,7 +65,7 @@ export class TranslatedCopies<Context> {
    * Takes a segment of a copy. Returns false when the flow is none: its handshake is another, or its client sends what
    * the original's did not. `serverStart`: the service's first sequence number in the original.
    */
-  takes(
+  acceptSegment(
     key: string,
     copy: Copy,
     segment: Segment,

@@ -38,7 +38,7 @@ export class CoverageReporter {
     // Another report that was begun before this one was emitted has covered the time already.
     if (end.bootUs < this.#start.bootUs) return;
     const now: Counted = { ...this.#watch.coverage(), losses: this.#watch.losses() };
-    this.#emit(this.#made(end, now));
+    this.#emit(this.#buildReport(end, now));
     this.#start = end;
     this.#before = now;
   }
@@ -52,7 +52,7 @@ export class CoverageReporter {
     if (Math.abs(offUs) > CLOCK_STEP_US) await this.report();
   }
 
-  #made(end: WatchMoment, now: Counted): Coverage {
+  #buildReport(end: WatchMoment, now: Counted): Coverage {
     const [start, before] = [this.#start, this.#before];
     const losses: Counters = {};
     for (const [name, count] of Object.entries(now.losses)) {

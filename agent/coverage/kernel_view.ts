@@ -17,17 +17,17 @@ const SEEN_KEPT_US = 150_000_000;
 const MAX_SEEN = 32_768;
 const MAX_NAMESPACES = 1_024;
 
-export interface CoverageHooks {
+export interface KernelViewHooks {
   /** Whether packets of this namespace would be seen. */
   isWatched(netns: number): boolean;
   /** A connection was reported of which no packet was seen so far: it may still be in the capture's queue. */
-  waits(connection: KernelConnection): void;
+  onUndecided(connection: KernelConnection): void;
   /** It was decided whether that one was seen. */
-  decided(connection: KernelConnection): void;
+  onDecided(connection: KernelConnection): void;
   /** A connection of which no packet was seen. */
-  missed(connection: KernelConnection): void;
+  onMissed(connection: KernelConnection): void;
   /** An attempt whose SYN never left, in a namespace that is watched. */
-  blocked(connection: KernelConnection, timeUs: number): void;
+  onBlocked(connection: KernelConnection, timeUs: number): void;
 }
 
 interface NamespaceCounts {
@@ -45,8 +45,8 @@ interface SeenBeginning {
   isTaken: boolean;
 }
 
-export class Coverage {
-  private readonly hooks: CoverageHooks;
+export class KernelView {
+  private readonly hooks: KernelViewHooks;
   /** Beginnings that the capture saw, by what `beginningKey` says. Oldest first. */
   private readonly beginnings = new Map<string, SeenBeginning>();
   private readonly waiting: { connection: KernelConnection; sinceUs: number }[] = [];
@@ -55,12 +55,12 @@ export class Coverage {
   private readonly visible = new Set<number>();
   private forgotten = 0;
 
-  constructor(hooks: CoverageHooks) {
+  constructor(hooks: KernelViewHooks) {
     this.hooks = hooks;
   }
 
   /** The capture saw a connection begin, by its SYN or by the first byte after it. The same one may be seen often. */
-  seen(remoteAddress: string, initialSequence: number, timeUs: number): void {
+  recordBeginning(remoteAddress: string, initialSequence: number, timeUs: number): void {
     const key = beginningKey(remoteAddress, initialSequence);
     const isTaken = this.beginnings.get(key)?.isTaken === true;
     this.beginnings.delete(key);
@@ -73,14 +73,14 @@ export class Coverage {
   }
 
   /** The kernel reported a connection, or an attempt that failed. */
-  reported(connection: KernelConnection, timeUs: number): void {
-    if (connection.kind === 'established') this.of(connection.netns).kernel_connections++;
-    if (this.take(connection)) {
+  recordKernelConnection(connection: KernelConnection, timeUs: number): void {
+    if (connection.kind === 'established') this.countsOf(connection.netns).kernel_connections++;
+    if (this.claimBeginning(connection)) {
       this.settle(connection, true, timeUs);
       return;
     }
     this.waiting.push({ connection, sinceUs: timeUs });
-    this.hooks.waits(connection);
+    this.hooks.onUndecided(connection);
   }
 
   /** Whether packets of this namespace were seen to pass a capture. */
@@ -92,8 +92,8 @@ export class Coverage {
   tick(nowUs: number): boolean {
     while (this.waiting.length > 0 && nowUs - this.waiting[0]!.sinceUs >= QUEUE_DELAY_US) {
       const { connection, sinceUs } = this.waiting.shift()!;
-      this.settle(connection, this.take(connection), sinceUs);
-      this.hooks.decided(connection);
+      this.settle(connection, this.claimBeginning(connection), sinceUs);
+      this.hooks.onDecided(connection);
     }
     for (const [key, { timeUs }] of this.beginnings) {
       if (nowUs - timeUs <= SEEN_KEPT_US) break;
@@ -126,7 +126,7 @@ export class Coverage {
     return { ...sum, namespaces: this.namespaces.size, forgotten: this.forgotten };
   }
 
-  private take({ tuple, initialSequence }: KernelConnection): boolean {
+  private claimBeginning({ tuple, initialSequence }: KernelConnection): boolean {
     const beginning = this.beginnings.get(beginningKey(tuple.remoteAddress, initialSequence));
     if (beginning === undefined || beginning.isTaken) return false;
     beginning.isTaken = true;
@@ -134,7 +134,7 @@ export class Coverage {
   }
 
   private settle(connection: KernelConnection, isSeen: boolean, timeUs: number): void {
-    const counts = this.of(connection.netns);
+    const counts = this.countsOf(connection.netns);
     if (isSeen) {
       this.visible.add(connection.netns);
       counts[connection.kind === 'established' ? 'seen' : 'failed']++;
@@ -145,14 +145,14 @@ export class Coverage {
       (this.hooks.isWatched(connection.netns) || this.visible.has(connection.netns))
     ) {
       counts.blocked++;
-      this.hooks.blocked(connection, timeUs);
+      this.hooks.onBlocked(connection, timeUs);
       return;
     }
     counts.missed++;
-    this.hooks.missed(connection);
+    this.hooks.onMissed(connection);
   }
 
-  private of(netns: number): NamespaceCounts {
+  private countsOf(netns: number): NamespaceCounts {
     let counts = this.namespaces.get(netns);
     if (counts === undefined) {
       counts = { kernel_connections: 0, seen: 0, missed: 0, blocked: 0, failed: 0 };

@@ -14,7 +14,7 @@ export class LiveTime {
   }
 
   /** Time has passed until now, and capture is live, or is not. */
-  pass(nowMs: number, isLive: boolean): void {
+  advanceTo(nowMs: number, isLive: boolean): void {
     const elapsedMs = nowMs - this.#countedMs;
     this.#countedMs = nowMs;
     if (elapsedMs > STALL_MS) this.#stalledMs += elapsedMs;

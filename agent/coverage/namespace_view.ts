@@ -71,7 +71,7 @@ export class OwnLinks {
    * is in our own namespace: then each packet that leaves it passes a capture on all of our interfaces. False where that
    * cannot be told.
    */
-  carry(path: string): boolean {
+  carryAllOf(path: string): boolean {
     try {
       const [devices] = readAt(path, ['net/dev']);
       const others = interfacesIn(devices ?? '');

@@ -23,15 +23,15 @@ import { Unfollowed } from './unfollowed.ts';
 const LIST_EVERY_MS = 10_000;
 const LIST_AT_MOST_EVERY_MS = 200;
 /** Namespaces whose sockets are asked for; each question is asked in one after the other. */
-const MAX_ASKED = 256;
+const MAX_SEARCHED = 256;
 const OPENED_PER_TICK = 4;
-const MAX_TOLD = 1_024;
+const MAX_WARNED = 1_024;
 /** Namespaces that are held while it is not decided yet whether a connection in them was seen. */
 const MAX_HELD = 64;
 
 type Source = Pick<
   HostSource,
-  'name' | 'netns' | 'namespaces' | 'isWatched' | 'watchNamespace' | 'namespacePath' | 'close'
+  'name' | 'netns' | 'namespaces' | 'isWatched' | 'watchNamespace' | 'namespacePath' | 'closeNamespace'
 >;
 
 export interface NamespaceWatchOptions {
@@ -53,12 +53,12 @@ export class NamespaceWatch {
   private readonly mustFind: boolean;
   /** Namespaces whose sockets we ask for, or tried to. */
   private readonly met = new Set<number>();
-  private readonly asked = new Set<number>();
+  private readonly searched = new Set<number>();
   /** Namespaces that are to get a capture: the path to enter them by, and since when nothing is known of them. */
   private readonly toWatch = new Map<number, { path: string; sinceMs: number }>();
   private readonly held = new Map<number, { namespace: HeldNamespace; connections: number }>();
   private readonly unfollowed = new Unfollowed();
-  private readonly told = new Set<number>();
+  private readonly warned = new Set<number>();
   private carried = 0;
   private listedMs = Number.NEGATIVE_INFINITY;
   private recent = new Map<number, string>();
@@ -74,21 +74,22 @@ export class NamespaceWatch {
 
   /** The capture has begun: what is older than that is looked for. */
   start(nowMs: number): void {
-    this.unfollowed.pass(nowMs);
+    this.unfollowed.advanceTo(nowMs);
     if (this.mustFind) {
-      this.look(nowMs);
-      this.openSome(nowMs, Number.POSITIVE_INFINITY);
+      this.reviewNamespaces(nowMs);
+      this.openCaptures(nowMs, Number.POSITIVE_INFINITY);
       return;
     }
     this.listedMs = nowMs;
     const links = this.ownLinks();
     for (const [netns, path] of this.listing.list(true)) {
-      if (netns !== this.source.netns && links?.carry(path) !== true) this.findOlder(netns, path, nowMs);
+      if (netns !== this.source.netns && links?.carryAllOf(path) !== true)
+        this.findOlderSockets(netns, path, nowMs);
     }
   }
 
   /** The kernel reported a connection of which no packet was seen yet. Its process may be gone when that is decided. */
-  waits(connection: KernelConnection): void {
+  holdNamespace(connection: KernelConnection): void {
     const { netns } = connection;
     if (this.source.isWatched(netns) || this.options.isVisible(netns)) return;
     const known = this.held.get(netns);
@@ -97,12 +98,12 @@ export class NamespaceWatch {
       return;
     }
     if (this.held.size >= MAX_HELD) return;
-    const namespace = this.holdOf(connection);
+    const namespace = this.openNamespaceOf(connection);
     if (namespace !== null) this.held.set(netns, { namespace, connections: 1 });
   }
 
   /** It was decided whether that connection was seen. */
-  decided({ netns }: KernelConnection): void {
+  releaseNamespace({ netns }: KernelConnection): void {
     const known = this.held.get(netns);
     if (known === undefined || --known.connections > 0) return;
     known.namespace.close();
@@ -110,32 +111,32 @@ export class NamespaceWatch {
   }
 
   /** The kernel reported a connection that no capture saw: from the next one of its namespace on, one does. */
-  missed(connection: KernelConnection, nowMs: number): void {
+  handleMissed(connection: KernelConnection, nowMs: number): void {
     const { netns, tuple } = connection;
-    const path = this.held.get(netns)?.namespace.path ?? this.existing(nowMs).get(netns);
+    const path = this.held.get(netns)?.namespace.path ?? this.recentNamespaces(nowMs).get(netns);
     const outcome =
       path === undefined ? ({ kind: 'gone' } as const) : this.source.watchNamespace(netns, path);
-    if (outcome.kind === 'refused') this.say(netns, outcome.reason);
-    if (outcome.kind === 'gone') this.say(netns, 'nobody is in it any more');
+    if (outcome.kind === 'refused') this.warnOnce(netns, outcome.reason);
+    if (outcome.kind === 'gone') this.warnOnce(netns, 'nobody is in it any more');
     // One that has ended meanwhile stands in the count of missed ones, and that is all.
     if (outcome.kind !== 'watched' && connection.isOpen()) {
       const namespace = path === undefined ? null : HeldNamespace.open(netns, path);
-      this.unfollowed.add(netns, [tuple], namespace, nowMs);
+      this.unfollowed.addSockets(netns, [tuple], namespace, nowMs);
     }
   }
 
   /** The kernel reported the end of a socket. */
-  closed(netns: number, tuple: FlowTuple, nowMs: number): void {
-    this.unfollowed.ended(netns, tuple, nowMs);
+  handleClosed(netns: number, tuple: FlowTuple, nowMs: number): void {
+    this.unfollowed.deleteSocket(netns, tuple, nowMs);
   }
 
   /** Ends what looks at namespaces that are gone, and finds new ones where that is ours to do. */
   tick(nowMs: number): void {
-    this.openSome(nowMs, OPENED_PER_TICK);
+    this.openCaptures(nowMs, OPENED_PER_TICK);
     if (nowMs - this.listedMs < LIST_EVERY_MS) return;
     if (!this.mustFind && this.source.namespaces.length === 0 && !this.unfollowed.isAny) return;
-    this.look(nowMs);
-    this.openSome(nowMs, OPENED_PER_TICK);
+    this.reviewNamespaces(nowMs);
+    this.openCaptures(nowMs, OPENED_PER_TICK);
   }
 
   /**
@@ -144,11 +145,11 @@ export class NamespaceWatch {
    */
   findNew(nowMs: number): boolean {
     if (!this.mustFind || nowMs - this.listedMs < LIST_AT_MOST_EVERY_MS) return false;
-    return this.look(nowMs);
+    return this.reviewNamespaces(nowMs);
   }
 
   stop(nowMs: number): void {
-    for (const [netns, { sinceMs }] of this.toWatch) this.unfollowed.lapse(netns, sinceMs, nowMs);
+    for (const [netns, { sinceMs }] of this.toWatch) this.unfollowed.addUnwatchedTime(netns, sinceMs, nowMs);
     this.toWatch.clear();
     for (const { namespace } of this.held.values()) namespace.close();
     this.held.clear();
@@ -160,7 +161,7 @@ export class NamespaceWatch {
   }
 
   /** Namespaces as they were a moment ago: whoever makes many connections that are missed must not make us list as often. */
-  private existing(nowMs: number): Map<number, string> {
+  private recentNamespaces(nowMs: number): Map<number, string> {
     if (nowMs - this.recentMs >= LIST_AT_MOST_EVERY_MS) {
       this.recentMs = nowMs;
       this.recent = this.listing.list(false);
@@ -168,30 +169,30 @@ export class NamespaceWatch {
     return this.recent;
   }
 
-  private look(nowMs: number): boolean {
+  private reviewNamespaces(nowMs: number): boolean {
     const isFirst = this.listedMs === Number.NEGATIVE_INFINITY;
     const sinceMs = this.listedMs;
     this.listedMs = nowMs;
     const existing = this.listing.list(isFirst);
-    if (this.mustFind) this.unfollowed.onlyUnwatched((netns) => existing.has(netns), nowMs);
-    this.closeGone(existing);
-    this.followAgain(nowMs);
+    if (this.mustFind) this.unfollowed.keepOnlyUnwatched((netns) => existing.has(netns), nowMs);
+    this.closeUnusedCaptures(existing);
+    this.retryUnfollowed(nowMs);
     for (const netns of this.met) {
       if (existing.has(netns)) continue;
       this.met.delete(netns);
-      if (this.asked.delete(netns)) this.attributor.forgetNamespace?.(netns);
+      if (this.searched.delete(netns)) this.attributor.forgetNamespace?.(netns);
     }
-    if (this.mustFind) return this.judge(existing, isFirst ? nowMs : sinceMs);
+    if (this.mustFind) return this.queueCaptures(existing, isFirst ? nowMs : sinceMs);
     for (const netns of this.unfollowed.unwatchedNamespaces()) {
       const path = existing.get(netns);
-      this.unfollowed.watched(netns, nowMs);
-      if (path !== undefined) this.findOlder(netns, path, nowMs);
+      this.unfollowed.deleteUnwatched(netns, nowMs);
+      if (path !== undefined) this.findOlderSockets(netns, path, nowMs);
     }
     return false;
   }
 
   /** Without eBPF: which namespaces need a capture. Returns whether there are new ones whose sockets can be asked for. */
-  private judge(existing: Map<number, string>, sinceMs: number): boolean {
+  private queueCaptures(existing: Map<number, string>, sinceMs: number): boolean {
     let isNew = false;
     const links = this.ownLinks();
     const before = new Map(this.toWatch);
@@ -203,10 +204,10 @@ export class NamespaceWatch {
       if (namespaceAt(path) !== netns) continue;
       if (!this.met.has(netns)) {
         this.met.add(netns);
-        isNew = this.ask(netns, path) || isNew;
+        isNew = this.searchSocketsIn(netns, path) || isNew;
       }
       if (this.source.isWatched(netns)) continue;
-      if (links?.carry(path) === true) this.carried++;
+      if (links?.carryAllOf(path) === true) this.carried++;
       // It may have called since the last look, when it was not there or had no way of its own.
       else this.toWatch.set(netns, { path, sinceMs: before.get(netns)?.sinceMs ?? sinceMs });
     }
@@ -214,62 +215,63 @@ export class NamespaceWatch {
   }
 
   /** A capture takes milliseconds to open, and somebody may be waiting for the name of a caller: not all at once. */
-  private openSome(nowMs: number, atMost: number): void {
+  private openCaptures(nowMs: number, atMost: number): void {
     let opened = 0;
     for (const [netns, { path, sinceMs }] of this.toWatch) {
       if (opened >= atMost) return;
       this.toWatch.delete(netns);
       const outcome = this.source.watchNamespace(netns, path);
       if (outcome.kind === 'refused') {
-        this.say(netns, outcome.reason);
-        this.unfollowed.unwatched(netns, sinceMs, nowMs);
+        this.warnOnce(netns, outcome.reason);
+        this.unfollowed.addUnwatched(netns, sinceMs, nowMs);
       } else {
         opened++; // what is refused costs next to nothing, and those behind it must have their turn
-        if (outcome.kind !== 'service') this.unfollowed.lapse(netns, sinceMs, nowMs);
-        this.unfollowed.watched(netns, nowMs);
+        if (outcome.kind !== 'service') this.unfollowed.addUnwatchedTime(netns, sinceMs, nowMs);
+        this.unfollowed.deleteUnwatched(netns, nowMs);
       }
     }
   }
 
   /** With eBPF: sockets that are older than our program. What they say from now on is seen, or counted as not followed. */
-  private findOlder(netns: number, path: string, nowMs: number): void {
+  private findOlderSockets(netns: number, path: string, nowMs: number): void {
     let sockets: FlowTuple[];
     try {
       sockets = endpointSocketsAt(path, this.options.isEndpoint);
     } catch (error) {
       if (namespaceAt(path) !== netns) return; // it ended meanwhile
-      this.say(netns, `its sockets cannot be listed: ${(error as Error).message}`);
-      this.unfollowed.unwatched(netns, nowMs, nowMs);
+      this.warnOnce(netns, `its sockets cannot be listed: ${(error as Error).message}`);
+      this.unfollowed.addUnwatched(netns, nowMs, nowMs);
       return;
     }
     if (sockets.length === 0) return;
     this.met.add(netns);
-    if (!this.asked.has(netns)) this.ask(netns, path);
+    if (!this.searched.has(netns)) this.searchSocketsIn(netns, path);
     const namespace = HeldNamespace.open(netns, path);
     const outcome = this.source.watchNamespace(netns, path);
     if (outcome.kind === 'watched' || outcome.kind === 'service') {
       namespace?.close();
       return;
     }
-    if (outcome.kind === 'refused') this.say(netns, outcome.reason);
-    this.unfollowed.add(netns, sockets, namespace, nowMs);
+    if (outcome.kind === 'refused') this.warnOnce(netns, outcome.reason);
+    this.unfollowed.addSockets(netns, sockets, namespace, nowMs);
   }
 
   /** Namespaces with sockets that nobody follows: there may be room for a capture now, or the sockets may have ended. */
-  private followAgain(nowMs: number): void {
-    for (const { netns, path } of this.unfollowed.namespaces()) {
+  private retryUnfollowed(nowMs: number): void {
+    for (const { netns, path } of this.unfollowed.namespacesWithSockets()) {
       try {
-        this.unfollowed.remain(netns, endpointSocketsAt(path, this.options.isEndpoint), nowMs);
+        this.unfollowed.keepOnlySockets(netns, endpointSocketsAt(path, this.options.isEndpoint), nowMs);
       } catch {
         continue; // then the kernel's own reports have to say when they end
       }
-      if (!this.unfollowed.has(netns)) continue;
-      if (this.source.watchNamespace(netns, path).kind === 'watched') this.unfollowed.followed(netns, nowMs);
+      if (!this.unfollowed.hasSocketsOf(netns)) continue;
+      if (this.source.watchNamespace(netns, path).kind === 'watched')
+        this.unfollowed.deleteSocketsOf(netns, nowMs);
     }
   }
 
   /** A namespace that nobody is in may still have a socket: a process keeps it when it moves elsewhere. */
-  private closeGone(existing: Map<number, string>): void {
+  private closeUnusedCaptures(existing: Map<number, string>): void {
     for (const netns of this.source.namespaces) {
       const path = this.source.namespacePath(netns);
       if (existing.has(netns) || path === null) continue;
@@ -278,7 +280,7 @@ export class NamespaceWatch {
       } catch {
         continue; // nothing is known, so the capture stays
       }
-      this.source.close(netns);
+      this.source.closeNamespace(netns);
     }
   }
 
@@ -287,7 +289,7 @@ export class NamespaceWatch {
     return this.source.name === 'any' ? OwnLinks.read() : null;
   }
 
-  private holdOf(connection: KernelConnection): HeldNamespace | null {
+  private openNamespaceOf(connection: KernelConnection): HeldNamespace | null {
     const pid = connection.owner()?.pid;
     if (pid === undefined) return null;
     const thread = connection.threadId() ?? pid;
@@ -297,25 +299,25 @@ export class NamespaceWatch {
     );
   }
 
-  private ask(netns: number, path: string): boolean {
-    if (this.attributor.watchNamespace === undefined || this.asked.size >= MAX_ASKED) return false;
+  private searchSocketsIn(netns: number, path: string): boolean {
+    if (this.attributor.watchNamespace === undefined || this.searched.size >= MAX_SEARCHED) return false;
     try {
       this.attributor.watchNamespace(netns, (action) => withinNamespace(path, action));
-      this.asked.add(netns);
+      this.searched.add(netns);
       return true;
     } catch (error) {
       if (namespaceAt(path) === netns)
-        this.say(netns, `its callers cannot be named: ${(error as Error).message}`);
+        this.warnOnce(netns, `its callers cannot be named: ${(error as Error).message}`);
       else this.met.delete(netns);
       return false;
     }
   }
 
   /** Once a namespace: what is missed there again and again is counted. */
-  private say(netns: number, trouble: string | null): void {
-    if (trouble === null || this.told.has(netns)) return;
-    if (this.told.size >= MAX_TOLD) this.told.clear();
-    this.told.add(netns);
+  private warnOnce(netns: number, trouble: string | null): void {
+    if (trouble === null || this.warned.has(netns)) return;
+    if (this.warned.size >= MAX_WARNED) this.warned.clear();
+    this.warned.add(netns);
     this.options.log.warn(
       `network namespace ${netns}: ${trouble}; what it calls by a way of its own is not seen`,
     );

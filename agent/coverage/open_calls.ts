@@ -5,26 +5,26 @@ export class OpenCalls<Connection extends object> {
   readonly #unnamed = new Set<{ timeUs: number }>();
 
   /** A request was seen on the connection. */
-  asked(connection: Connection, timeUs: number): void {
+  addRequest(connection: Connection, timeUs: number): void {
     const times = this.#asked.get(connection);
     if (times === undefined) this.#asked.set(connection, [timeUs]);
     else times.push(timeUs);
   }
 
   /** A request and its response, or the lack of one, became a call. */
-  completed(connection: Connection): void {
+  completeRequest(connection: Connection): void {
     const times = this.#asked.get(connection);
     times?.shift();
     if (times?.length === 0) this.#asked.delete(connection);
   }
 
   /** The connection ended: all its calls were complete, or were given up and counted. */
-  closed(connection: Connection): void {
+  deleteConnection(connection: Connection): void {
     this.#asked.delete(connection);
   }
 
   /** A complete call that began at `timeUs` waits for the name of its container. Returns what to do when it is handed on. */
-  waitsForName(timeUs: number): () => void {
+  beginNameWait(timeUs: number): () => void {
     const waiting = { timeUs };
     this.#unnamed.add(waiting);
     return () => {

@@ -25,7 +25,7 @@ export class Unfollowed {
   private passedMs: number | null = null;
 
   /** Time has passed with what is known until now. */
-  pass(nowMs: number): void {
+  advanceTo(nowMs: number): void {
     const elapsedMs = Math.max(0, nowMs - (this.passedMs ?? nowMs));
     this.passedMs = nowMs;
     if (this.connections.size > 0) this.notFollowedMs += elapsedMs;
@@ -37,7 +37,7 @@ export class Unfollowed {
     return this.connections.size > 0 || this.namespacesUnwatched.size > 0;
   }
 
-  has(netns: number): boolean {
+  hasSocketsOf(netns: number): boolean {
     return this.connections.has(netns);
   }
 
@@ -46,8 +46,8 @@ export class Unfollowed {
   }
 
   /** Connections that live and are not followed. `namespace` is ours from here on, to ask for them again. */
-  add(netns: number, tuples: FlowTuple[], namespace: HeldNamespace | null, nowMs: number): void {
-    this.pass(nowMs);
+  addSockets(netns: number, tuples: FlowTuple[], namespace: HeldNamespace | null, nowMs: number): void {
+    this.advanceTo(nowMs);
     // However soon it ends, there was a time in which it could speak.
     this.notFollowedMs += 1;
     const known = this.connections.get(netns) ?? { sockets: new Set(), namespace: null, hasMore: false };
@@ -67,70 +67,70 @@ export class Unfollowed {
   }
 
   /** The kernel reported the end of a socket. */
-  ended(netns: number, tuple: FlowTuple, nowMs: number): void {
+  deleteSocket(netns: number, tuple: FlowTuple, nowMs: number): void {
     const known = this.connections.get(netns);
     if (known === undefined) return;
-    this.pass(nowMs);
+    this.advanceTo(nowMs);
     if (known.sockets.delete(keyOf(tuple))) this.sockets--;
-    if (known.sockets.size === 0 && !known.hasMore) this.forget(netns);
+    if (known.sockets.size === 0 && !known.hasMore) this.deleteNamespace(netns);
   }
 
   /** A look into the namespace found these sockets to the endpoints, and no others. */
-  remain(netns: number, tuples: FlowTuple[], nowMs: number): void {
+  keepOnlySockets(netns: number, tuples: FlowTuple[], nowMs: number): void {
     const known = this.connections.get(netns);
     if (known === undefined) return;
-    this.pass(nowMs);
+    this.advanceTo(nowMs);
     const alive = new Set(tuples.map(keyOf));
     for (const key of known.sockets) if (!alive.has(key) && known.sockets.delete(key)) this.sockets--;
     if (tuples.length === 0) known.hasMore = false;
-    if (known.sockets.size === 0 && !known.hasMore) this.forget(netns);
+    if (known.sockets.size === 0 && !known.hasMore) this.deleteNamespace(netns);
   }
 
   /** A capture follows all that is in the namespace from now on. */
-  followed(netns: number, nowMs: number): void {
-    this.pass(nowMs);
-    this.forget(netns);
+  deleteSocketsOf(netns: number, nowMs: number): void {
+    this.advanceTo(nowMs);
+    this.deleteNamespace(netns);
   }
 
   /** Namespaces with such connections that can be looked into. */
-  namespaces(): { netns: number; path: string }[] {
+  namespacesWithSockets(): { netns: number; path: string }[] {
     return [...this.connections].flatMap(([netns, { namespace }]) =>
       namespace === null ? [] : [{ netns, path: namespace.path }],
     );
   }
 
   /** Nothing is captured in this namespace, and nothing was since `sinceMs`. */
-  unwatched(netns: number, sinceMs: number, nowMs: number): void {
-    this.lapse(netns, sinceMs, nowMs);
+  addUnwatched(netns: number, sinceMs: number, nowMs: number): void {
+    this.addUnwatchedTime(netns, sinceMs, nowMs);
     this.namespacesUnwatched.add(netns);
   }
 
   /** Nothing was captured in this namespace from `sinceMs` until now. */
-  lapse(netns: number, sinceMs: number, nowMs: number): void {
-    this.pass(nowMs);
+  addUnwatchedTime(netns: number, sinceMs: number, nowMs: number): void {
+    this.advanceTo(nowMs);
     // While it is known as not watched, its time passes by itself.
     if (!this.namespacesUnwatched.has(netns)) this.notWatchedMs += nowMs - sinceMs;
   }
 
-  watched(netns: number, nowMs: number): void {
-    this.pass(nowMs);
+  deleteUnwatched(netns: number, nowMs: number): void {
+    this.advanceTo(nowMs);
     this.namespacesUnwatched.delete(netns);
   }
 
   /** Of the namespaces that are not watched, only these are left. */
-  onlyUnwatched(isLeft: (netns: number) => boolean, nowMs: number): void {
-    this.pass(nowMs);
+  keepOnlyUnwatched(isLeft: (netns: number) => boolean, nowMs: number): void {
+    this.advanceTo(nowMs);
     for (const netns of this.namespacesUnwatched) {
       if (!isLeft(netns)) this.namespacesUnwatched.delete(netns);
     }
   }
 
   close(): void {
-    for (const netns of [...this.connections.keys()]) this.forget(netns);
+    for (const netns of [...this.connections.keys()]) this.deleteNamespace(netns);
   }
 
   counters(nowMs: number): Counters {
-    this.pass(nowMs);
+    this.advanceTo(nowMs);
     return {
       not_followed_ms: Math.ceil(this.notFollowedMs),
       not_watched_ms: Math.ceil(this.notWatchedMs),
@@ -139,7 +139,7 @@ export class Unfollowed {
     };
   }
 
-  private forget(netns: number): void {
+  private deleteNamespace(netns: number): void {
     const known = this.connections.get(netns);
     if (known === undefined) return;
     this.sockets -= known.sockets.size;

@@ -190,7 +190,7 @@ class Session {
           signal,
           createConnection: () => {
             const socket = connect({ host, port: IMDS_PORT, autoSelectFamily: false });
-            own.follow(socket, host, IMDS_PORT);
+            own.followSocket(socket, host, IMDS_PORT);
             return socket;
           },
         },

@@ -20,7 +20,7 @@ export class OwnCalls {
   readonly #open = new Map<string, OwnSocket>();
 
   /** Of a socket that was just told to connect to an address (not a name). */
-  follow(socket: Socket, remoteAddress: string, remotePort: number): void {
+  followSocket(socket: Socket, remoteAddress: string, remotePort: number): void {
     // Node connects in the next tick, and the kernel chooses the port there and then: before any packet can be handled.
     process.nextTick(() => {
       const { localAddress, localPort } = socket;
@@ -39,7 +39,7 @@ export class OwnCalls {
    * Whether the connection that begins with this SYN is our own. `inodeNow`: inode number of the socket that has this
    * tuple at this moment in our network namespace; null when there is none.
    */
-  begins(tuple: FlowTuple, initialSequence: number, inodeNow: () => number | null): boolean {
+  matchConnection(tuple: FlowTuple, initialSequence: number, inodeNow: () => number | null): boolean {
     const own = this.#open.get(keyOf(tuple));
     if (own === undefined) return false;
     if (own.initialSequence !== null) return own.initialSequence === initialSequence;

@@ -15,7 +15,7 @@ import { ipv4, tcp } from '../../support/agent/decode/frames.ts';
 const TOKEN = { 'X-Aws-Ec2-Metadata-Token': 't' };
 
 class Knows extends OwnCalls {
-  override begins(): boolean {
+  override matchConnection(): boolean {
     return true;
   }
 }
@@ -50,7 +50,7 @@ async function run(script: Script, isSelf: boolean | null, own: OwnCalls | null 
     poll() {},
     ownerOf: (_tuple, atSyn) => (atSyn ? null : owner),
     ...(isSelf === null && { inodeOf: () => 1 }),
-    closed() {},
+    connectionClosed() {},
     counters: () => ({}),
     close() {},
   };
@@ -61,7 +61,7 @@ async function run(script: Script, isSelf: boolean | null, own: OwnCalls | null 
     attribution: { attributor, identity: new ProcessIdentity(), workloads },
     host: { id: 'h', name: 'h' },
     onCall: (call) => calls.push(call),
-    ...(own && { own }),
+    ...(own && { ownCalls: own }),
   });
   pipeline.start();
   pipeline.stop();

@@ -84,7 +84,7 @@ capture.on('packet', () => {
     facts: owner && identity.describe(owner),
     tookUs,
   });
-  attributor.closed(tuple);
+  attributor.connectionClosed(tuple);
 });
 process.stdout.write('ready\n');
 process.stdin.on('end', () => {

@@ -129,11 +129,11 @@ export function play(
   let closed = 0;
   const tracker = new Tracker<number>(
     {
-      opened: () => ++opened,
-      asked: () => {},
-      exchange: (tuple, _context, exchange) =>
+      connectionOpened: () => ++opened,
+      requestSeen: () => {},
+      exchangeCompleted: (tuple, _context, exchange) =>
         heard.push({ port: tuple.localPort, exchange, verdict: classify(exchange) }),
-      closed: () => closed++,
+      connectionClosed: () => closed++,
     },
     (address, port) => address === IMDS_IPV4 && port === IMDS_PORT,
     { ...DEFAULT_LIMITS, ...options.limits },
@@ -145,7 +145,11 @@ export function play(
     // As a capture does: the bytes are there during the call, and then overwritten by the next packet's.
     const buffer = Buffer.concat([segment.payload, segment.options]);
     const split = segment.payload.length;
-    tracker.segment({ ...segment, payload: buffer.subarray(0, split), options: buffer.subarray(split) });
+    tracker.handleSegment({
+      ...segment,
+      payload: buffer.subarray(0, split),
+      options: buffer.subarray(split),
+    });
     buffer.fill('#');
   }
   const live = [...heard];

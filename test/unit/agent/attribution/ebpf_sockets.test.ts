@@ -34,18 +34,18 @@ function found(table: SocketTable, localPort: number): string[] {
 describe('the table of sockets', () => {
   it('joins an owner with its ports by the socket', () => {
     const table = new SocketTable(LIMITS);
-    table.begun(1, 1, record('curl'), 0);
+    table.addSocket(1, 1, record('curl'), 0);
     assert.deepEqual(found(table, 5000), []);
-    table.addressed(state('established', 1, 5000), 0);
+    table.setAddresses(state('established', 1, 5000), 0);
     assert.deepEqual(found(table, 5000), ['curl']);
     assert.equal(table.joinsWithoutOwner, 0);
   });
 
   it('keeps a closed socket for its last packets, then forgets it', () => {
     const table = new SocketTable(LIMITS);
-    table.begun(1, 1, record('curl'), 0);
-    table.addressed(state('established', 1, 5000), 0);
-    table.closed(1, 100);
+    table.addSocket(1, 1, record('curl'), 0);
+    table.setAddresses(state('established', 1, 5000), 0);
+    table.closeSocket(1, 100);
     table.expire(10_099);
     assert.deepEqual(found(table, 5000), ['curl']);
     table.expire(10_100);
@@ -55,11 +55,11 @@ describe('the table of sockets', () => {
 
   it('takes the newest of a port that is used again, also for the same socket', () => {
     const table = new SocketTable(LIMITS);
-    table.begun(1, 1, record('old'), 0);
-    table.addressed(state('established', 1, 5000), 0);
-    table.closed(1, 0);
-    table.begun(1, 1, record('new'), 1);
-    table.addressed(state('established', 1, 5000), 1);
+    table.addSocket(1, 1, record('old'), 0);
+    table.setAddresses(state('established', 1, 5000), 0);
+    table.closeSocket(1, 0);
+    table.addSocket(1, 1, record('new'), 1);
+    table.setAddresses(state('established', 1, 5000), 1);
     assert.deepEqual(found(table, 5000), ['new']);
     // The old one going out of memory does not take the new one with it.
     table.expire(10_000);
@@ -68,19 +68,19 @@ describe('the table of sockets', () => {
 
   it('gives the sockets of several namespaces on the same addresses, newest last', () => {
     const table = new SocketTable(LIMITS);
-    table.begun(1, 1, record('host'), 0);
-    table.begun(2, 2, record('container'), 0);
-    table.addressed(state('established', 2, 5000, 2), 0);
-    table.addressed(state('established', 1, 5000, 1), 0);
+    table.addSocket(1, 1, record('host'), 0);
+    table.addSocket(2, 2, record('container'), 0);
+    table.setAddresses(state('established', 2, 5000, 2), 0);
+    table.setAddresses(state('established', 1, 5000, 1), 0);
     assert.deepEqual(found(table, 5000), ['container', 'host']);
   });
 
   it('knows a failed attempt by its port, if it had one, for as long as a closed socket', () => {
     const table = new SocketTable(LIMITS);
-    table.begun(1, 1, record('refused'), 0);
-    table.addressed(state('failed', 1, 5000), 0);
-    table.begun(2, 1, record('no port'), 0);
-    table.addressed(state('failed', 2, 0), 0);
+    table.addSocket(1, 1, record('refused'), 0);
+    table.setAddresses(state('failed', 1, 5000), 0);
+    table.addSocket(2, 1, record('no port'), 0);
+    table.setAddresses(state('failed', 2, 0), 0);
     assert.deepEqual(found(table, 5000), ['refused']);
     assert.deepEqual(found(table, 0), []);
     table.expire(10_000);
@@ -89,11 +89,11 @@ describe('the table of sockets', () => {
 
   it('counts a connection whose beginning it never saw', () => {
     const table = new SocketTable(LIMITS);
-    table.addressed(state('established', 1, 5000), 0);
+    table.setAddresses(state('established', 1, 5000), 0);
     assert.deepEqual(found(table, 5000), ['nobody']);
     assert.equal(table.joinsWithoutOwner, 1);
     // The address of a socket whose end and whose next beginning were both lost.
-    table.addressed(state('established', 1, 5001), 0);
+    table.setAddresses(state('established', 1, 5001), 0);
     assert.deepEqual(found(table, 5001), ['nobody']);
     assert.equal(table.joinsWithoutOwner, 2);
   });
@@ -101,17 +101,17 @@ describe('the table of sockets', () => {
   it('makes room by the oldest closed, then by the oldest, and counts it', () => {
     const table = new SocketTable(LIMITS);
     for (const socket of [1, 2, 3, 4]) {
-      table.begun(socket, 1, record(`p${socket}`), 0);
-      table.addressed(state('established', socket, 5000 + socket), 0);
+      table.addSocket(socket, 1, record(`p${socket}`), 0);
+      table.setAddresses(state('established', socket, 5000 + socket), 0);
     }
-    table.closed(3, 0);
-    table.begun(5, 1, record('p5'), 0);
+    table.closeSocket(3, 0);
+    table.addSocket(5, 1, record('p5'), 0);
     assert.deepEqual(found(table, 5003), []);
-    table.begun(6, 1, record('p6'), 0);
+    table.addSocket(6, 1, record('p6'), 0);
     assert.deepEqual(found(table, 5001), []);
     assert.deepEqual(found(table, 5002), ['p2']);
     assert.equal(table.evicted, 2);
-    table.begun(7, 1, record('big', 950), 0);
+    table.addSocket(7, 1, record('big', 950), 0);
     assert.equal(table.size, 1);
   });
 
@@ -130,10 +130,10 @@ describe('the table of sockets', () => {
         let nowMs = 0;
         for (const { what, socket, port, netns, bytes, waitMs } of actions) {
           nowMs += waitMs;
-          if (what === 'begun') table.begun(socket, netns, record('p', bytes), nowMs);
-          else if (what === 'closed') table.closed(socket, nowMs);
+          if (what === 'begun') table.addSocket(socket, netns, record('p', bytes), nowMs);
+          else if (what === 'closed') table.closeSocket(socket, nowMs);
           else if (what === 'expire') table.expire(nowMs);
-          else table.addressed(state(what as 'established' | 'failed', socket, port, netns), nowMs);
+          else table.setAddresses(state(what as 'established' | 'failed', socket, port, netns), nowMs);
           assert.ok(table.size <= LIMITS.maxSockets);
           for (const at of [5000, 5001, 5002, 5003]) {
             const held = table.find(state('established', 0, at));
@@ -141,7 +141,7 @@ describe('the table of sockets', () => {
             assert.equal(new Set(held.map((watched) => watched.netns)).size, held.length);
           }
         }
-        for (const socket of [1, 2, 3, 4, 5, 6]) table.closed(socket, nowMs);
+        for (const socket of [1, 2, 3, 4, 5, 6]) table.closeSocket(socket, nowMs);
         table.expire(nowMs + LIMITS.keepClosedMs);
         assert.equal(table.size, 0);
         assert.equal(table.retainedBytes, 0);

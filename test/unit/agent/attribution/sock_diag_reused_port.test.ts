@@ -22,7 +22,7 @@ it('a SYN whose socket is gone ends what was known of its addresses', async () =
       remotePort: client.remotePort!,
     };
     assert.equal(attributor.ownerOf(tuple, true)?.pid, process.pid);
-    attributor.closed(tuple);
+    attributor.connectionClosed(tuple);
     assert.equal(attributor.ownerOf(tuple, false)?.pid, process.pid, 'its last packets may still come');
     // A reset leaves no TIME_WAIT behind: the kernel knows the tuple no more.
     const [service] = await accepted;

@@ -199,13 +199,13 @@ describe('a connection that is silent at first', () => {
     const calls: string[] = [];
     const tracker = new Tracker<null>(
       {
-        opened: (_, atSyn) => {
+        connectionOpened: (_, atSyn) => {
           opened.push(atSyn);
           return null;
         },
-        asked: () => {},
-        exchange: (_, __, { outcome }) => calls.push(outcome),
-        closed: () => closed++,
+        requestSeen: () => {},
+        exchangeCompleted: (_, __, { outcome }) => calls.push(outcome),
+        connectionClosed: () => closed++,
       },
       (address) => address === IMDS_IPV4,
     );
@@ -213,13 +213,13 @@ describe('a connection that is silent at first', () => {
       .wait(300_000_000)
       .say({ from: 'client', text: request(READ) })
       .say({ from: 'server', text: answer(200) });
-    for (const segment of first.segments.slice(0, 3)) tracker.segment(segment);
+    for (const segment of first.segments.slice(0, 3)) tracker.handleSegment(segment);
     for (const segment of new Script({ clientPort: 50_000, clientIsn: 5 }).segments.slice(0, 1))
-      tracker.segment(segment);
+      tracker.handleSegment(segment);
     for (let s = 0; s < 300; s++) tracker.tick(START_US + s * 1_000_000);
     assert.equal(closed, 1);
     assert.equal(tracker.counters()['half_open_expired'], 1);
-    for (const segment of first.segments.slice(3)) tracker.segment(segment);
+    for (const segment of first.segments.slice(3)) tracker.handleSegment(segment);
     assert.deepEqual(calls, ['answered']);
     assert.deepEqual(opened, [true, true], 'not joined midway');
   });
@@ -274,17 +274,17 @@ describe('endings', () => {
     const heard: string[] = [];
     const tracker = new Tracker<null>(
       {
-        opened: () => null,
-        asked: () => {},
-        exchange: (_tuple, _context, exchange) => heard.push(exchange.outcome),
-        closed: () => {},
+        connectionOpened: () => null,
+        requestSeen: () => {},
+        exchangeCompleted: (_tuple, _context, exchange) => heard.push(exchange.outcome),
+        connectionClosed: () => {},
       },
       (address) => address === IMDS_IPV4,
     );
-    for (const segment of script.segments.slice(0, before)) tracker.segment(segment);
+    for (const segment of script.segments.slice(0, before)) tracker.handleSegment(segment);
     tracker.tick(START_US + 65_000_000);
     assert.deepEqual(heard, ['unanswered']);
-    for (const segment of script.segments.slice(before)) tracker.segment(segment);
+    for (const segment of script.segments.slice(before)) tracker.handleSegment(segment);
     tracker.finish();
     assert.deepEqual(heard, ['unanswered']);
     assert.equal(tracker.counters()['late_answers'], 1);

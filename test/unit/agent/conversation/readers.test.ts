@@ -251,35 +251,35 @@ describe('falling back', () => {
   const SECOND_US = 1_000_000;
   it('says what became of the last token request before the read', () => {
     const watch = new FallbackWatch();
-    assert.equal(watch.reasonFor('a', 0), null, 'never asked for one');
-    watch.tokenAsked('a', 0);
-    assert.equal(watch.reasonFor('a', 400_000), null, 'the answer may still come');
-    assert.equal(watch.reasonFor('a', SECOND_US), 'token_unanswered');
-    assert.equal(watch.reasonFor('b', SECOND_US), null, 'another process');
-    watch.tokenEnded('a', 0, null);
-    assert.equal(watch.reasonFor('a', 400_000), 'token_unanswered');
+    assert.equal(watch.fallbackReason('a', 0), null, 'never asked for one');
+    watch.recordTokenRequest('a', 0);
+    assert.equal(watch.fallbackReason('a', 400_000), null, 'the answer may still come');
+    assert.equal(watch.fallbackReason('a', SECOND_US), 'token_unanswered');
+    assert.equal(watch.fallbackReason('b', SECOND_US), null, 'another process');
+    watch.recordTokenAnswer('a', 0, null);
+    assert.equal(watch.fallbackReason('a', 400_000), 'token_unanswered');
     for (const status of [400, 403, 404, 405]) {
-      watch.tokenAsked('a', SECOND_US);
-      watch.tokenEnded('a', SECOND_US, status);
-      assert.equal(watch.reasonFor('a', 2 * SECOND_US), 'token_refused', `${status}`);
+      watch.recordTokenRequest('a', SECOND_US);
+      watch.recordTokenAnswer('a', SECOND_US, status);
+      assert.equal(watch.fallbackReason('a', 2 * SECOND_US), 'token_refused', `${status}`);
     }
-    watch.tokenAsked('a', 3 * SECOND_US);
-    watch.tokenEnded('a', 3 * SECOND_US, 200);
-    assert.equal(watch.reasonFor('a', 4 * SECOND_US), null, 'it has one and does not use it');
-    assert.equal(watch.reasonFor('a', 2 * SECOND_US), null, 'a read from before');
+    watch.recordTokenRequest('a', 3 * SECOND_US);
+    watch.recordTokenAnswer('a', 3 * SECOND_US, 200);
+    assert.equal(watch.fallbackReason('a', 4 * SECOND_US), null, 'it has one and does not use it');
+    assert.equal(watch.fallbackReason('a', 2 * SECOND_US), null, 'a read from before');
   });
   it('an end that belongs to an older request changes nothing', () => {
     const watch = new FallbackWatch();
-    watch.tokenAsked('a', 1);
-    watch.tokenAsked('a', 2);
-    watch.tokenEnded('a', 2, 200);
-    watch.tokenEnded('a', 1, null);
-    assert.equal(watch.reasonFor('a', SECOND_US), null);
+    watch.recordTokenRequest('a', 1);
+    watch.recordTokenRequest('a', 2);
+    watch.recordTokenAnswer('a', 2, 200);
+    watch.recordTokenAnswer('a', 1, null);
+    assert.equal(watch.fallbackReason('a', SECOND_US), null);
   });
   it('remembers a bounded number of callers, the latest', () => {
     const watch = new FallbackWatch();
-    for (let n = 0; n < 5_000; n++) watch.tokenAsked(`${n}`, n);
-    assert.equal(watch.reasonFor('0', SECOND_US), null);
-    assert.equal(watch.reasonFor('4999', SECOND_US), 'token_unanswered');
+    for (let n = 0; n < 5_000; n++) watch.recordTokenRequest(`${n}`, n);
+    assert.equal(watch.fallbackReason('0', SECOND_US), null);
+    assert.equal(watch.fallbackReason('4999', SECOND_US), 'token_unanswered');
   });
 });

@@ -183,7 +183,7 @@ describe('bounds', () => {
     const emitted: Exchange[] = [];
     const delivery = new Delivery((exchange) => emitted.push(exchange));
     const { exchange } = play(conversation().segments).all[0]!;
-    for (let n = 0; n < 1_000; n++) delivery.answered(exchange, exchange.responseUs!, 1_000 + n);
+    for (let n = 0; n < 1_000; n++) delivery.addAnswer(exchange, exchange.responseUs!, 1_000 + n);
     assert.equal(emitted.length, 1_000 - 256);
     assert.ok(emitted.every(({ outcome }) => outcome === 'truncated'));
   });

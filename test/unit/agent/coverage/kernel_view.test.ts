@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { KernelConnection } from '../../../../agent/attribution/attributor.ts';
-import { Coverage } from '../../../../agent/coverage/kernel_view.ts';
+import { KernelView } from '../../../../agent/coverage/kernel_view.ts';
 
 const IMDS = '169.254.169.254';
 const SECOND_US = 1_000_000;
@@ -22,12 +22,12 @@ function connection(netns: number, initialSequence: number, kind: KernelConnecti
 
 function coverage(watched: number[] = []) {
   const told: string[] = [];
-  const kernelView = new Coverage({
+  const kernelView = new KernelView({
     isWatched: (netns) => watched.includes(netns),
-    waits: ({ netns }) => told.push(`waits ${netns}`),
-    decided: ({ netns }) => told.push(`decided ${netns}`),
-    missed: ({ netns }) => told.push(`missed ${netns}`),
-    blocked: ({ netns }) => told.push(`blocked ${netns}`),
+    onUndecided: ({ netns }) => told.push(`waits ${netns}`),
+    onDecided: ({ netns }) => told.push(`decided ${netns}`),
+    onMissed: ({ netns }) => told.push(`missed ${netns}`),
+    onBlocked: ({ netns }) => told.push(`blocked ${netns}`),
   });
   return { kernelView, told };
 }
@@ -35,10 +35,10 @@ function coverage(watched: number[] = []) {
 describe('coverage', () => {
   it('takes a connection for seen whose SYN was captured, before or after the report', () => {
     const { kernelView, told } = coverage();
-    kernelView.seen(IMDS, 100, 0);
-    kernelView.reported(connection(1, 100), 10);
-    kernelView.reported(connection(1, 200), 20);
-    kernelView.seen(IMDS, 200, 30);
+    kernelView.recordBeginning(IMDS, 100, 0);
+    kernelView.recordKernelConnection(connection(1, 100), 10);
+    kernelView.recordKernelConnection(connection(1, 200), 20);
+    kernelView.recordBeginning(IMDS, 200, 30);
     kernelView.tick(SECOND_US + 20);
     assert.deepEqual(told, ['waits 1', 'decided 1']);
     const { seen, missed, kernel_connections } = kernelView.counters();
@@ -47,39 +47,39 @@ describe('coverage', () => {
 
   it('counts the same address and port in another namespace, and the same port used again, as missed', () => {
     const { kernelView } = coverage();
-    kernelView.seen(IMDS, 100, 0);
-    kernelView.reported(connection(1, 100), 10);
-    kernelView.reported(connection(2, 300), 20);
-    kernelView.reported(connection(1, 400), 30);
+    kernelView.recordBeginning(IMDS, 100, 0);
+    kernelView.recordKernelConnection(connection(1, 100), 10);
+    kernelView.recordKernelConnection(connection(2, 300), 20);
+    kernelView.recordKernelConnection(connection(1, 400), 30);
     kernelView.finish();
     assert.deepEqual([kernelView.counters()['seen'], kernelView.counters()['missed']], [1, 2]);
   });
 
   it('lets one beginning stand for one connection, however many copies of it are seen', () => {
     const { kernelView } = coverage();
-    for (let copy = 0; copy < 3; copy++) kernelView.seen(IMDS, 100, copy);
-    kernelView.reported(connection(1, 100), 10);
-    kernelView.seen(IMDS, 100, 20); // the SYN once more, on another interface
-    kernelView.reported(connection(2, 100), 30);
+    for (let copy = 0; copy < 3; copy++) kernelView.recordBeginning(IMDS, 100, copy);
+    kernelView.recordKernelConnection(connection(1, 100), 10);
+    kernelView.recordBeginning(IMDS, 100, 20); // the SYN once more, on another interface
+    kernelView.recordKernelConnection(connection(2, 100), 30);
     kernelView.finish();
     assert.deepEqual([kernelView.counters()['seen'], kernelView.counters()['missed']], [1, 1]);
   });
 
   it('forgets a beginning that no report came for', () => {
     const { kernelView } = coverage();
-    kernelView.seen(IMDS, 100, 0);
+    kernelView.recordBeginning(IMDS, 100, 0);
     kernelView.tick(151 * SECOND_US);
-    kernelView.reported(connection(1, 100), 151 * SECOND_US);
+    kernelView.recordKernelConnection(connection(1, 100), 151 * SECOND_US);
     kernelView.finish();
     assert.equal(kernelView.counters()['missed'], 1);
   });
 
   it('tells a blocked attempt from one that left unseen', () => {
     const { kernelView, told } = coverage([1]);
-    kernelView.reported(connection(1, 1, 'failed'), 0);
-    kernelView.reported(connection(2, 2, 'failed'), 0);
-    kernelView.seen(IMDS, 3, 0);
-    kernelView.reported(connection(3, 3, 'failed'), 0);
+    kernelView.recordKernelConnection(connection(1, 1, 'failed'), 0);
+    kernelView.recordKernelConnection(connection(2, 2, 'failed'), 0);
+    kernelView.recordBeginning(IMDS, 3, 0);
+    kernelView.recordKernelConnection(connection(3, 3, 'failed'), 0);
     kernelView.finish();
     const { blocked, missed, failed } = kernelView.counters();
     assert.deepEqual([blocked, missed, failed], [1, 1, 1]);
@@ -104,10 +104,10 @@ describe('coverage', () => {
           kernelView.tick(nowUs);
           if (isReport) {
             reports++;
-            kernelView.reported(connection(netns, initialSequence), nowUs);
+            kernelView.recordKernelConnection(connection(netns, initialSequence), nowUs);
           } else {
             begun.add(initialSequence);
-            kernelView.seen(IMDS, initialSequence, nowUs);
+            kernelView.recordBeginning(IMDS, initialSequence, nowUs);
           }
         }
         kernelView.finish();

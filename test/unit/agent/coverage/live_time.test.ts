@@ -15,7 +15,7 @@ test('whenever it is asked, a live capture was live all the time, however ticks 
       let [reportedMs, liveMs] = [now, 0];
       for (const { ms, isReport } of all) {
         now += ms;
-        time.pass(now, true);
+        time.advanceTo(now, true);
         if (!isReport) continue;
         assert.equal(time.liveMs - liveMs, now - reportedMs);
         [reportedMs, liveMs] = [now, time.liveMs];
@@ -26,10 +26,10 @@ test('whenever it is asked, a live capture was live all the time, however ticks 
 
 test('a capture that is off, and a process that was held up', () => {
   const time = new LiveTime(0);
-  time.pass(1000, true);
-  time.pass(1800, false);
-  time.pass(2000, true);
+  time.advanceTo(1000, true);
+  time.advanceTo(1800, false);
+  time.advanceTo(2000, true);
   assert.deepEqual([time.liveMs, time.stalledMs], [1200, 0]);
-  time.pass(2001 + STALL_MS, true);
+  time.advanceTo(2001 + STALL_MS, true);
   assert.deepEqual([time.liveMs, time.stalledMs], [1200, STALL_MS + 1]);
 });

@@ -50,7 +50,7 @@ function setUp(method: Attributor['method'], bound: number) {
       return { kind: 'watched' as const };
     },
     namespacePath: (netns: number) => open.get(netns) ?? null,
-    close: (netns: number) => void open.delete(netns),
+    closeNamespace: (netns: number) => void open.delete(netns),
   };
   const attributor: Attributor = {
     onConnection: null,
@@ -58,7 +58,7 @@ function setUp(method: Attributor['method'], bound: number) {
     method,
     poll() {},
     ownerOf: () => null,
-    closed() {},
+    connectionClosed() {},
     counters: () => ({}),
     close() {},
   };
@@ -145,7 +145,7 @@ describe('with eBPF', () => {
     watch.start(0);
     assert.equal(warnings.length, 1);
     assert.ok(watch.counters(50_000)['not_followed_ms']! >= 50_000);
-    watch.closed(netns, TUPLE, 60_000);
+    watch.handleClosed(netns, TUPLE, 60_000);
     const total = watch.counters(60_000)['not_followed_ms'];
     assert.equal(watch.counters(90_000)['not_followed_ms'], total);
   });
@@ -180,9 +180,9 @@ describe('with eBPF', () => {
         threadId: () => null,
         isOpen: () => isOpen,
       };
-      watch.waits(connection);
-      watch.missed(connection, 1_000);
-      watch.decided(connection);
+      watch.holdNamespace(connection);
+      watch.handleMissed(connection, 1_000);
+      watch.releaseNamespace(connection);
       const counted = watch.counters(9_000)['not_followed_ms']!;
       assert.equal(counted >= 8_000, isOpen);
       watch.stop(9_000);

@@ -13,55 +13,55 @@ const tuple = (localPort: number) => ({
 describe('what is not watched', () => {
   it('counts a connection that nobody follows until the kernel reports its end', () => {
     const unfollowed = new Unfollowed();
-    unfollowed.pass(0);
-    unfollowed.add(7, [tuple(1), tuple(2)], null, 1_000);
+    unfollowed.advanceTo(0);
+    unfollowed.addSockets(7, [tuple(1), tuple(2)], null, 1_000);
     const first = unfollowed.counters(6_000)['not_followed_ms']!;
     assert.ok(first >= 5_000 && first <= 5_001, `${first}`);
-    unfollowed.ended(7, tuple(1), 7_000);
-    unfollowed.ended(8, tuple(2), 7_000); // the same addresses in another namespace
+    unfollowed.deleteSocket(7, tuple(1), 7_000);
+    unfollowed.deleteSocket(8, tuple(2), 7_000); // the same addresses in another namespace
     const second = unfollowed.counters(11_000)['not_followed_ms']!;
     assert.ok(second - first >= 5_000, 'the other one still lives');
-    unfollowed.ended(7, tuple(2), 11_000);
+    unfollowed.deleteSocket(7, tuple(2), 11_000);
     assert.equal(unfollowed.counters(60_000)['not_followed_ms'], second);
     assert.equal(unfollowed.isAny, false);
   });
 
   it('counts one that ended at once', () => {
     const unfollowed = new Unfollowed();
-    unfollowed.add(7, [tuple(1)], null, 1_000);
-    unfollowed.ended(7, tuple(1), 1_000);
+    unfollowed.addSockets(7, [tuple(1)], null, 1_000);
+    unfollowed.deleteSocket(7, tuple(1), 1_000);
     assert.ok(unfollowed.counters(1_000)['not_followed_ms']! > 0);
   });
 
   it('goes by what a look into the namespace finds', () => {
     const unfollowed = new Unfollowed();
-    unfollowed.add(7, [tuple(1), tuple(2)], null, 0);
-    unfollowed.remain(7, [tuple(2)], 1_000);
+    unfollowed.addSockets(7, [tuple(1), tuple(2)], null, 0);
+    unfollowed.keepOnlySockets(7, [tuple(2)], 1_000);
     assert.equal(unfollowed.counters(1_000)['connections_not_followed'], 1);
-    unfollowed.remain(7, [], 2_000);
-    assert.equal(unfollowed.has(7), false);
+    unfollowed.keepOnlySockets(7, [], 2_000);
+    assert.equal(unfollowed.hasSocketsOf(7), false);
   });
 
   it('does not take connections for ended that were too many to remember', () => {
     const unfollowed = new Unfollowed();
     const many = Array.from({ length: 5_000 }, (_, at) => tuple(at));
-    unfollowed.add(7, many, null, 0);
-    for (const each of many) unfollowed.ended(7, each, 1_000);
-    assert.equal(unfollowed.has(7), true);
-    unfollowed.remain(7, [], 2_000);
-    assert.equal(unfollowed.has(7), false);
+    unfollowed.addSockets(7, many, null, 0);
+    for (const each of many) unfollowed.deleteSocket(7, each, 1_000);
+    assert.equal(unfollowed.hasSocketsOf(7), true);
+    unfollowed.keepOnlySockets(7, [], 2_000);
+    assert.equal(unfollowed.hasSocketsOf(7), false);
   });
 
   it('counts a namespace from when nothing was known of it, and its time once', () => {
     const unfollowed = new Unfollowed();
-    unfollowed.pass(0);
-    unfollowed.unwatched(7, 4_000, 10_000);
+    unfollowed.advanceTo(0);
+    unfollowed.addUnwatched(7, 4_000, 10_000);
     assert.equal(unfollowed.counters(10_000)['not_watched_ms'], 6_000);
-    unfollowed.unwatched(7, 10_000, 20_000); // found so once more
+    unfollowed.addUnwatched(7, 10_000, 20_000); // found so once more
     assert.equal(unfollowed.counters(20_000)['not_watched_ms'], 16_000);
-    unfollowed.watched(7, 21_000);
+    unfollowed.deleteUnwatched(7, 21_000);
     assert.equal(unfollowed.counters(60_000)['not_watched_ms'], 17_000);
-    unfollowed.lapse(8, 55_000, 60_000);
+    unfollowed.addUnwatchedTime(8, 55_000, 60_000);
     assert.equal(unfollowed.counters(90_000)['not_watched_ms'], 22_000);
   });
 });

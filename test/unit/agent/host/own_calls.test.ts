@@ -12,7 +12,7 @@ let port = 0;
 async function followed(address = '127.0.0.1') {
   const own = new OwnCalls();
   const socket = connect({ host: address, port });
-  own.follow(socket, address, port);
+  own.followSocket(socket, address, port);
   // As a packet would be handled: in a later turn of the loop, before the connection is told to be there.
   await new Promise((resolve) => setImmediate(resolve));
   return { own, socket, tuple: tupleOf(socket, address) };
@@ -43,10 +43,10 @@ describe("the agent's own sockets", () => {
     it(`are known by the kernel's word at their SYN (${address})`, async () => {
       const { own, socket, tuple } = await followed(address);
       const inodeNow = () => attributor.inodeOf(tuple);
-      assert.equal(own.begins({ ...tuple, localPort: tuple.localPort + 1 }, 7, inodeNow), false);
-      assert.equal(own.begins({ ...tuple, remoteAddress: '127.0.0.2' }, 7, inodeNow), false);
-      assert.equal(own.begins(tuple, 7, inodeNow), true);
-      assert.equal(own.begins(tuple, 7, inodeNow), true, 'the SYN is seen once more');
+      assert.equal(own.matchConnection({ ...tuple, localPort: tuple.localPort + 1 }, 7, inodeNow), false);
+      assert.equal(own.matchConnection({ ...tuple, remoteAddress: '127.0.0.2' }, 7, inodeNow), false);
+      assert.equal(own.matchConnection(tuple, 7, inodeNow), true);
+      assert.equal(own.matchConnection(tuple, 7, inodeNow), true, 'the SYN is seen once more');
       socket.destroy();
     });
   }
@@ -54,11 +54,11 @@ describe("the agent's own sockets", () => {
   it('do not lend their addresses to a SYN with another sequence number', async () => {
     const { own, socket, tuple } = await followed();
     assert.equal(
-      own.begins(tuple, 7, () => attributor.inodeOf(tuple)),
+      own.matchConnection(tuple, 7, () => attributor.inodeOf(tuple)),
       true,
     );
     assert.equal(
-      own.begins(tuple, 8, () => attributor.inodeOf(tuple)),
+      own.matchConnection(tuple, 8, () => attributor.inodeOf(tuple)),
       false,
     );
     socket.destroy();
@@ -69,15 +69,15 @@ describe("the agent's own sockets", () => {
     const inode = attributor.inodeOf(tuple);
     assert.ok(inode !== null);
     assert.equal(
-      own.begins(tuple, 7, () => inode + 1),
+      own.matchConnection(tuple, 7, () => inode + 1),
       false,
     );
     assert.equal(
-      own.begins(tuple, 7, () => null),
+      own.matchConnection(tuple, 7, () => null),
       false,
     );
     assert.equal(
-      own.begins(tuple, 7, () => inode),
+      own.matchConnection(tuple, 7, () => inode),
       true,
     );
     socket.destroy();
@@ -89,7 +89,7 @@ describe("the agent's own sockets", () => {
     socket.destroy();
     await once(socket, 'close');
     assert.equal(
-      own.begins(tuple, 7, () => inode),
+      own.matchConnection(tuple, 7, () => inode),
       false,
     );
   });

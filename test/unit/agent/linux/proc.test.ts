@@ -75,7 +75,7 @@ describe('a fixture of /proc', () => {
       holders.find(7, uid, () => true),
       null,
     );
-    assert.equal(holders.outOfTime, false);
+    assert.equal(holders.isOutOfTime, false);
     holders.close();
   });
 
@@ -99,7 +99,7 @@ describe('a fixture of /proc', () => {
       holders.find(77, process.getuid!(), () => true),
       null,
     );
-    assert.equal(holders.outOfTime, true);
+    assert.equal(holders.isOutOfTime, true);
     assert.equal(holders.counters()['time_bound_hit'], 1);
     assert.ok(holders.counters()['scanned_processes']! < 15);
     holders.close();

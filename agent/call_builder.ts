@@ -1,0 +1,300 @@
+/**
+ * Builds calls: joins each exchange with the process that sent its request, decides its version, and waits briefly for
+ * the name of its container.
+ */
+import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
+import type { Endpoint } from '../protocol/endpoints.ts';
+import type { Counters } from '../protocol/records.ts';
+import type { Attributor, KernelConnection } from './attribution/attributor.ts';
+import type { SocketOwner } from './attribution/owner.ts';
+import { callId, timestampOf } from './call_id.ts';
+import { asksForToken, classify, classifyCredentialsEndpoint, isUnproven } from './conversation/classify.ts';
+import type { Exchange, ExchangeRequest } from './conversation/exchange.ts';
+import { FallbackWatch } from './conversation/fallback.ts';
+import type { TrackerHooks } from './conversation/tracker.ts';
+import { OpenCalls } from './coverage/open_calls.ts';
+import type { FlowTuple } from './flow.ts';
+import type { OwnCalls } from './host/own_calls.ts';
+import type { ProcessIdentity } from './identity/process_identity.ts';
+import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
+import { MASK } from './secrets/mask_shapes.ts';
+
+export interface CallBuilderOptions {
+  /** The watched endpoints, by their addresses. */
+  endpoints: ReadonlyMap<string, Endpoint>;
+  /** Finds and describes callers; null where packets do not come from this host. */
+  attribution: { attributor: Attributor; identity: ProcessIdentity; workloads: WorkloadIdentity } | null;
+  host: HostFacts;
+  /** `isProven` is false for a call that passes for IMDSv2 without proof; see `isUnproven`. */
+  onCall: (call: Call, isProven: boolean) => void;
+  /** Connections of this process. Its own requests are counted apart and are no calls. */
+  ownCalls?: OwnCalls;
+  /** Called when the owner of a new connection was not found. Returns whether a second look-up may find it. */
+  onOwnerMissing?: () => boolean;
+}
+
+/** The time that a call waits for the name of its container. */
+const NAMES_WAIT_MS = 250;
+
+type CallWithoutWorkload = Omit<Call, 'container' | 'k8s' | 'systemd'>;
+type AddressFields = Pick<
+  Call,
+  'imds.endpoint' | 'source.address' | 'source.port' | 'destination.address' | 'destination.port'
+>;
+type CallerFields = Pick<Call, 'process' | 'attribution.method' | 'attribution.confidence' | 'host'>;
+
+/** The facts that are kept with each connection. */
+export interface ConnectionContext {
+  owner: SocketOwner | null;
+  process: ProcessFacts | null;
+  /** Container, pod and unit of the owner; the engine may still be looking up their names. */
+  workload: WorkloadRef | null;
+  /** Sequence number of the SYN; null if the SYN was not seen. */
+  initialSequence: number | null;
+  /** A socket of this process made the connection, as far as that is known without eBPF. */
+  isOwn: boolean;
+  /** The number of requests that were taken for our own. We send one request per connection. */
+  ownRequests: number;
+}
+
+export class CallBuilder implements TrackerHooks<ConnectionContext> {
+  private readonly options: CallBuilderOptions;
+  private readonly fallback = new FallbackWatch();
+  private readonly open = new OpenCalls<ConnectionContext>();
+  /** Host facts that are added to every call from now on. */
+  host: HostFacts;
+  private readonly counts = {
+    calls: 0,
+    v1: 0,
+    v2: 0,
+    /** Calls to endpoints that have no versions. */
+    unversioned: 0,
+    answered: 0,
+    unanswered: 0,
+    reset: 0,
+    truncated: 0,
+    blocked: 0,
+    /** Requests of this process, which count in none of the others. */
+    own: 0,
+    attributed: 0,
+    unattributed: 0,
+    /** Calls for which the service's verdict differs from ours. */
+    verdict_disagreements: 0,
+    /** Calls read as IMDSv2, though the request is not plainly so and the service gave no verdict. */
+    unproven: 0,
+  };
+
+  constructor(options: CallBuilderOptions) {
+    this.options = options;
+    this.host = options.host;
+  }
+
+  /** Returns the number of calls that began and are not recorded yet. */
+  get openCalls(): number {
+    return this.open.count;
+  }
+
+  /** Returns when the oldest of them began, in microseconds since the Unix epoch; null if there is none. */
+  get openSinceUs(): number | null {
+    return this.open.sinceUs;
+  }
+
+  counters(): Counters {
+    return { ...this.counts };
+  }
+
+  connectionOpened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null): ConnectionContext {
+    const { attribution, onOwnerMissing, ownCalls } = this.options;
+    const context = newContext(null, initialSequence);
+    if (attribution === null) return context;
+    const { attributor } = attribution;
+    if (initialSequence !== null && ownCalls !== undefined && attributor.inodeOf !== undefined) {
+      context.isOwn = ownCalls.matchConnection(tuple, initialSequence, () => attributor.inodeOf!(tuple));
+      if (context.isOwn) return context;
+    }
+    context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence);
+    if (context.owner === null && onOwnerMissing?.()) {
+      context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence);
+    }
+    return context;
+  }
+
+  requestSeen(tuple: FlowTuple, context: ConnectionContext, request: ExchangeRequest, startUs: number): void {
+    // /proc still has the caller while it waits for its answer.
+    this.open.addRequest(context, startUs);
+    if (!context.isOwn || context.ownRequests > 0) this.identifyCaller(tuple, context);
+    const key = callerKey(context);
+    if (key !== null && this.isImds(tuple) && asksForToken(request)) {
+      this.fallback.recordTokenRequest(key, startUs);
+    }
+  }
+
+  exchangeCompleted(tuple: FlowTuple, context: ConnectionContext, exchange: Exchange): void {
+    this.open.completeRequest(context);
+    const { request, response, outcome, startUs, responseUs } = exchange;
+    const verdict = this.isImds(tuple) ? classify(exchange) : classifyCredentialsEndpoint(exchange);
+    if (this.isOwnRequest(tuple, context, verdict.version)) {
+      context.ownRequests++;
+      this.counts.own++;
+      return;
+    }
+    this.identifyCaller(tuple, context);
+    const key = callerKey(context);
+    let fallback: Call['imds.fallback'] = null;
+    if (key !== null && verdict.kind === 'token') {
+      this.fallback.recordTokenAnswer(key, startUs, response?.status ?? null);
+    } else if (key !== null && verdict.version === 1 && verdict.kind === 'read') {
+      fallback = this.fallback.fallbackReason(key, startUs);
+    }
+    this.counts[verdict.version === null ? 'unversioned' : verdict.version === 1 ? 'v1' : 'v2']++;
+    if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
+      this.counts.verdict_disagreements++;
+    }
+    const isProven = verdict.version === null || !isUnproven(exchange, verdict);
+    if (!isProven) this.counts.unproven++;
+    this.emitCall(
+      {
+        id: callId(startUs),
+        time: timestampOf(startUs),
+        'imds.version': verdict.version,
+        'imds.kind': verdict.kind,
+        'imds.category': verdict.category,
+        'imds.role': verdict.role,
+        'imds.server_version': verdict.serverVersion,
+        'imds.fallback': fallback,
+        'http.request.method': request.method,
+        'url.path': request.path,
+        // The old form of ECS has its secret in the query: `/v1/credentials?id=<id>`.
+        'url.query': verdict.version === null && request.query !== null ? MASK : request.query,
+        'user_agent.original': request.userAgent,
+        'http.response.status_code': response?.status ?? null,
+        outcome,
+        duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
+        ...this.addressFields(tuple),
+        ...this.callerFields(context),
+      },
+      context.workload,
+      isProven,
+      startUs,
+    );
+  }
+
+  connectionClosed(tuple: FlowTuple, context: ConnectionContext): void {
+    this.open.deleteConnection(context);
+    this.options.attribution?.attributor.connectionClosed(tuple);
+  }
+
+  /** Reports an attempt that the kernel saw and whose SYN never left the host: a firewall dropped it, for example. */
+  reportBlockedAttempt(connection: KernelConnection, timeUs: number): void {
+    const context = newContext(connection.owner(), connection.initialSequence);
+    if (this.options.ownCalls !== undefined && context.owner?.isSelf === true) {
+      this.counts.own++;
+      return;
+    }
+    this.describeOwner(context);
+    this.emitCall(
+      {
+        id: callId(timeUs),
+        time: timestampOf(timeUs),
+        'imds.version': null,
+        'imds.kind': 'other',
+        'imds.category': 'other',
+        'imds.role': null,
+        'imds.server_version': null,
+        'imds.fallback': null,
+        'http.request.method': null,
+        'url.path': null,
+        'url.query': null,
+        'user_agent.original': null,
+        'http.response.status_code': null,
+        outcome: 'blocked',
+        duration_ms: null,
+        ...this.addressFields(connection.tuple),
+        ...this.callerFields(context),
+      },
+      context.workload,
+      true,
+      timeUs,
+    );
+  }
+
+  private identifyCaller(tuple: FlowTuple, context: ConnectionContext): void {
+    if (context.process !== null) return;
+    const { attribution } = this.options;
+    context.owner ??= attribution?.attributor.ownerOf(tuple, false, context.initialSequence) ?? null;
+    this.describeOwner(context);
+  }
+
+  private describeOwner(context: ConnectionContext): void {
+    const { attribution } = this.options;
+    if (attribution === null || context.owner === null) return;
+    context.process = attribution.identity.describe(context.owner);
+    context.workload = attribution.workloads.begin(context.owner);
+  }
+
+  /**
+   * Returns whether this process sent the request. It sends IMDSv2 requests only, one per connection: any other request
+   * on its connections counts as a call.
+   */
+  private isOwnRequest(tuple: FlowTuple, context: ConnectionContext, version: Call['imds.version']): boolean {
+    if (this.options.ownCalls === undefined || version !== 2 || context.ownRequests > 0) return false;
+    if (context.isOwn) return true;
+    this.identifyCaller(tuple, context);
+    return context.owner?.isSelf === true;
+  }
+
+  private isImds({ remoteAddress }: FlowTuple): boolean {
+    return this.options.endpoints.get(remoteAddress)?.service === 'imds';
+  }
+
+  private addressFields({ localAddress, localPort, remoteAddress, remotePort }: FlowTuple): AddressFields {
+    return {
+      // Neither the capture nor the kernel reports any other address.
+      'imds.endpoint': this.options.endpoints.get(remoteAddress)!.name,
+      'source.address': localAddress,
+      'source.port': localPort,
+      'destination.address': remoteAddress,
+      'destination.port': remotePort,
+    };
+  }
+
+  private callerFields({ owner, process }: ConnectionContext): CallerFields {
+    return {
+      process,
+      'attribution.method': owner?.method ?? 'none',
+      'attribution.confidence': owner?.confidence ?? 'none',
+      host: this.host,
+    };
+  }
+
+  /** Emits a call, at once or when the names of its workload are known. A slow container engine never costs a call. */
+  private emitCall(
+    call: CallWithoutWorkload,
+    workload: WorkloadRef | null,
+    isProven: boolean,
+    startUs: number,
+  ): void {
+    this.counts.calls++;
+    this.counts[call.outcome]++;
+    const { attribution, onCall } = this.options;
+    if (attribution === null) {
+      onCall({ ...call, container: null, k8s: null, systemd: null }, isProven);
+      return;
+    }
+    this.counts[call['attribution.method'] === 'none' ? 'unattributed' : 'attributed']++;
+    const endWait = this.open.beginNameWait(startUs);
+    attribution.workloads.whenSettled(workload, NAMES_WAIT_MS, () => {
+      endWait();
+      onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);
+    });
+  }
+}
+
+function newContext(owner: SocketOwner | null, initialSequence: number | null): ConnectionContext {
+  return { owner, process: null, workload: null, initialSequence, isOwn: false, ownRequests: 0 };
+}
+
+/** Returns a string that names one process of one boot; null if the owner is unknown. */
+function callerKey({ owner }: ConnectionContext): string | null {
+  return owner === null ? null : `${owner.pid}:${owner.startTicks}`;
+}
