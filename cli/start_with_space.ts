@@ -1,8 +1,8 @@
 /** Starts a collector under a service manager: where its disk is full it waits for space, and is not started again and again. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { DiskFullError } from '../collector/local.ts';
 import type { Collector } from '../collector/main.ts';
-import { DiskFullError } from '../collector/store/sqlite/disk_full.ts';
 import type { ServiceManager } from '../systemd_notify/service_manager.ts';
 
 const RETRY_MS = 10_000;

@@ -1,14 +1,11 @@
 /** `imdswatch alert`: where alerts go, managed and tried by somebody with access to the collector's files, while it runs. */
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
-import { openAdmin } from '../../collector/admin/admin_schema.ts';
-import { AlertRows } from '../../collector/admin/alerts.ts';
-import { AuditLog } from '../../collector/admin/audit_log.ts';
-import { Destinations } from '../../collector/alert/destinations.ts';
 import type { Destination } from '../../collector/contract/administration.ts';
+import { type Destinations, type LocalAdmin, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { DESTINATION_EXAMPLES, readDestination } from '../alert_destination.ts';
-import { commandActor } from '../command_actor.ts';
+import { createLogger } from '../log.ts';
 import { verbsHelp } from '../settings/help_requested.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { destinationTable } from '../terminal/alert_table.ts';
@@ -41,12 +38,6 @@ const SUMMARIES: Record<string, string> = {
   add: 'Adds a destination.',
   remove: 'Removes a destination, with what waits for it.',
 };
-
-/** A destination's part in the work of a command: what was opened beside the collector. */
-interface Opened {
-  destinations: Destinations;
-  audit(action: string, subject: string, detail: string): void;
-}
 
 export async function run(argv: string[]): Promise<number> {
   const [verb = '', ...rest] = argv;
@@ -153,20 +144,9 @@ function named(destinations: Destinations, idOrName: string): Destination {
   );
 }
 
-/** Beside the collector, on the same database; it reads destinations anew each time that it sends. */
-async function withDestinations<T>(dataDir: string, work: (opened: Opened) => Promise<T>): Promise<T> {
-  const admin = openAdmin(dataDir, { mustExist: true });
-  try {
-    const log = new AuditLog(admin);
-    const actor = commandActor();
-    return await work({
-      destinations: new Destinations(new AlertRows(admin)),
-      audit: (action, subject, detail) =>
-        log.append({ actor, action, subject, detail, source_address: null }, Date.now()),
-    });
-  } finally {
-    admin.close();
-  }
+/** A running collector reads destinations anew each time that it sends. */
+function withDestinations<T>(dataDir: string, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
+  return withAdmin(dataDir, createLogger('warn', 'alert'), work);
 }
 
 function readText(file: string): string {

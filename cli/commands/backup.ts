@@ -1,7 +1,7 @@
 /** `imdswatch backup DIRECTORY`: a consistent copy of everything that the collector stores, while it goes on. */
 import * as z from 'zod';
 import { collectorSettings } from '../../collector/config.ts';
-import { backUpAll } from '../../collector/store/sqlite/backup.ts';
+import { backUpAll } from '../../collector/local.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 

@@ -2,9 +2,7 @@
 import * as z from 'zod';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
-import { Insight } from '../../collector/insight/insight.ts';
-import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
-import type { StoreQueries } from '../../collector/store/store.ts';
+import { openForReading, type StoreQueries } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { offendersTable } from '../terminal/offenders_table.ts';
@@ -50,13 +48,16 @@ export async function readOffenders(
   dataDir: string,
   { sinceMs, all }: { sinceMs: number | null; all: boolean },
 ): Promise<Offender[]> {
-  const store = openStoreForReading(dataDir);
+  const { store, insight, close } = openForReading(dataDir, {
+    readinessWindowDays: 14,
+    silentAfterSeconds: 300,
+  });
   try {
     const window = await windowSince(store, sinceMs);
-    const found = await insightOn(store).offenders({ window });
+    const found = await insight.offenders({ window });
     return all ? found : found.filter(({ calls_v1, severity }) => calls_v1 > 0 || severity === 'blocked');
   } finally {
-    await store.close();
+    await close();
   }
 }
 
@@ -70,10 +71,6 @@ async function windowSince(store: StoreQueries, sinceMs: number | null): Promise
       ? hosts.reduce((earliest, { firstUs }) => Math.min(earliest, firstUs), untilUs)
       : sinceMs * 1000;
   return { sinceUs: Math.min(sinceUs, untilUs), untilUs };
-}
-
-function insightOn(store: StoreQueries): Insight {
-  return new Insight(store, { readinessWindowDays: 14, silentAfterSeconds: 300 });
 }
 
 /** Milliseconds since 1970. Throws `OperatorError` (exit code 2). */

@@ -1,8 +1,11 @@
 /** `imdswatch readiness`: which hosts are proven safe for `HttpTokens=required`, from the collector's store on this machine. */
 import * as z from 'zod';
-import { DEFAULT_MAX_MISSING_SECONDS, Insight } from '../../collector/insight/insight.ts';
-import { type HostFilter, parseGroupBy } from '../../collector/insight/question.ts';
-import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
+import {
+  DEFAULT_MAX_MISSING_SECONDS,
+  type HostFilter,
+  openForReading,
+  parseGroupBy,
+} from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { groupsTable, readinessTable } from '../terminal/readiness_table.ts';
@@ -55,13 +58,12 @@ export async function run(argv: string[]): Promise<number> {
       `--group-by is "${settings.group_by}": it must be account, region, zone, type, image_id or tag:KEY.`,
     );
   }
-  const store = openStoreForReading(settings.data_dir);
+  const { store, insight, close } = openForReading(settings.data_dir, {
+    readinessWindowDays: settings.readiness_window_days,
+    readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
+    silentAfterSeconds: settings.silent_after_seconds,
+  });
   try {
-    const insight = new Insight(store, {
-      readinessWindowDays: settings.readiness_window_days,
-      readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
-      silentAfterSeconds: settings.silent_after_seconds,
-    });
     const filter = await filterFor(settings.host);
     const nowUs = Date.now() * 1000;
     const question = {
@@ -80,7 +82,7 @@ export async function run(argv: string[]): Promise<number> {
     }
     return 0;
   } finally {
-    await store.close();
+    await close();
   }
 
   async function filterFor(named: string | undefined): Promise<HostFilter> {

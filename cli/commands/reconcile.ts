@@ -7,19 +7,9 @@
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import * as z from 'zod';
-import { openAdmin } from '../../collector/admin/admin_schema.ts';
-import { AuditLog } from '../../collector/admin/audit_log.ts';
 import type { CloudCountInput } from '../../collector/contract/cloud.ts';
-import type { CloudFigures } from '../../collector/insight/cloud_import/cloud_figures.ts';
-import { readCloudFile } from '../../collector/insight/cloud_import/cloud_file.ts';
-import { Insight } from '../../collector/insight/insight.ts';
-import { openForWriting } from '../../collector/store/sqlite/database.ts';
-import { FINDINGS } from '../../collector/store/sqlite/findings_schema.ts';
-import { FindingsWriter } from '../../collector/store/sqlite/findings_writer.ts';
-import { openStoreForReading } from '../../collector/store/sqlite/sqlite_store.ts';
-import type { CloudCount } from '../../collector/store/store.ts';
+import { openForReading, readCloudFile, supplyCloudFigures } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { commandActor } from '../command_actor.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { reconciliationTable } from '../terminal/reconciliation_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
@@ -63,9 +53,12 @@ export async function run(argv: string[]): Promise<number> {
   const counts = merged(figures.flatMap((of) => of.counts));
   const instances = figures.flatMap((of) => of.instances);
   // Says what is wrong (no store, another release) before anything is written.
-  const store = openStoreForReading(settings.data_dir);
+  const { insight, close } = openForReading(settings.data_dir, {
+    readinessWindowDays: 14,
+    silentAfterSeconds: 300,
+  });
   try {
-    supply(settings.data_dir, counts.map(toStored), instances, positionals.length);
+    supplyCloudFigures(settings.data_dir, { counts, instances }, positionals.length);
     for (const [reason, count] of figures.flatMap(({ ignored }) => Object.entries(ignored))) {
       process.stderr.write(`Left out: ${count} ${visibleText(reason)}.\n`);
     }
@@ -79,50 +72,12 @@ export async function run(argv: string[]): Promise<number> {
       sinceUs: starts.reduce((a, b) => Math.min(a, b)),
       untilUs: ends.reduce((a, b) => Math.max(a, b)),
     };
-    const insight = new Insight(store, { readinessWindowDays: 14, silentAfterSeconds: 300 });
     const ids = [...new Set(counts.map(({ instance_id }) => instance_id))];
     const found = (await insight.reconciliation({ window })).filter(({ id }) => ids.includes(id));
     process.stdout.write(settings.json ? `${visibleJson(found, 2)}\n` : reconciliationTable(found));
     return 0;
   } finally {
-    await store.close();
-  }
-}
-
-function supply(
-  dataDir: string,
-  counts: CloudCount[],
-  instances: CloudFigures['instances'],
-  files: number,
-): void {
-  const findings = openForWriting(dataDir, FINDINGS);
-  try {
-    const writer = new FindingsWriter(findings);
-    writer.putCloudCounts(counts);
-    const suppliedUs = Date.now() * 1000;
-    writer.putCloudInstances(
-      instances.map(({ instance_id, http_tokens, hop_limit }) => ({
-        hostId: instance_id,
-        httpTokens: http_tokens,
-        hopLimit: hop_limit,
-        suppliedUs,
-      })),
-    );
-  } finally {
-    findings.close();
-  }
-  const admin = openAdmin(dataDir);
-  try {
-    const entry = {
-      actor: commandActor(),
-      action: 'cloud_counts.supply',
-      subject: 'cloud',
-      detail: `${counts.length} counts and ${instances.length} instances from ${files} files`,
-      source_address: null,
-    };
-    new AuditLog(admin).append(entry, Date.now());
-  } finally {
-    admin.close();
+    await close();
   }
 }
 
@@ -162,16 +117,6 @@ function merged(counts: readonly CloudCountInput[]): CloudCountInput[] {
     });
   }
   return [...bySpan.values()];
-}
-
-function toStored(count: CloudCountInput): CloudCount {
-  return {
-    hostId: count.instance_id,
-    startUs: Date.parse(count.start) * 1000,
-    endUs: Date.parse(count.end) * 1000,
-    noToken: count.metadata_no_token,
-    noTokenRejected: count.metadata_no_token_rejected,
-  };
 }
 
 function readText(file: string): string {

@@ -1,7 +1,7 @@
 /** `imdswatch restore DIRECTORY`: puts a backup in place of what the collector stores; it must not run meanwhile. */
 import * as z from 'zod';
 import { collectorSettings } from '../../collector/config.ts';
-import { restoreAll } from '../../collector/store/sqlite/backup.ts';
+import { restoreAll } from '../../collector/local.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 

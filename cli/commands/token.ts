@@ -1,12 +1,8 @@
 /** `imdswatch token`: who may use the collector, managed by somebody with access to its files, while it runs. */
 import * as z from 'zod';
-import { Access } from '../../collector/access/access.ts';
-import type { Actor } from '../../collector/access/principal.ts';
-import { signInLink } from '../../collector/access/sign_in_link.ts';
-import { openAdmin } from '../../collector/admin/admin_schema.ts';
 import { newToken, role, type Token, tokenKind } from '../../collector/contract/administration.ts';
+import { type LocalAdmin, signInLink, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { commandActor } from '../command_actor.ts';
 import { createLogger } from '../log.ts';
 import { verbsHelp } from '../settings/help_requested.ts';
 import { loadSettings } from '../settings/settings.ts';
@@ -89,7 +85,7 @@ export async function run(argv: string[]): Promise<number> {
   }
 }
 
-function create(settings: z.infer<typeof createSettings>): number {
+async function create(settings: z.infer<typeof createSettings>): Promise<number> {
   const { kind, role, name, host_id, expires_days } = settings;
   if (kind === 'person' && name === undefined) {
     throw new OperatorError(2, 'A token for a person needs --name: the audit log calls them by it.');
@@ -110,7 +106,9 @@ function create(settings: z.infer<typeof createSettings>): number {
     host_id,
     expires_days,
   });
-  const { token, secret } = withAccess(settings.data_dir, (access) => access.createToken(request, actor()));
+  const { token, secret } = await withAccess(settings.data_dir, ({ access, actor }) =>
+    access.createToken(request, actor),
+  );
   if (settings.json) {
     process.stdout.write(`${visibleJson({ token, secret }, 2)}\n`);
   } else {
@@ -121,24 +119,24 @@ function create(settings: z.infer<typeof createSettings>): number {
   return 0;
 }
 
-function list(settings: z.infer<typeof listSettings>): number {
-  const tokens = withAccess(settings.data_dir, (access) => access.tokens());
+async function list(settings: z.infer<typeof listSettings>): Promise<number> {
+  const tokens = await withAccess(settings.data_dir, ({ access }) => access.tokens());
   process.stdout.write(settings.json ? `${visibleJson(tokens, 2)}\n` : tokenTable(tokens, Date.now()));
   return 0;
 }
 
-function revoke(id: string | undefined, settings: z.infer<typeof revokeSettings>): number {
+async function revoke(id: string | undefined, settings: z.infer<typeof revokeSettings>): Promise<number> {
   const { host_id: hostId, data_dir: dataDir } = settings;
   if ((id === undefined) === (hostId === undefined)) {
     throw new OperatorError(2, 'Say which token: "imdswatch token revoke ID" or "--host-id HOST".');
   }
   let released = false;
-  const revoked = withAccess(dataDir, (access): Token | null => {
-    if (hostId !== undefined) released = access.releaseCertifiedHost(hostId, actor());
+  const revoked = await withAccess(dataDir, ({ access, actor }): Token | null => {
+    if (hostId !== undefined) released = access.releaseCertifiedHost(hostId, actor);
     const token = access
       .tokens()
       .find((one) => one.revoked === null && (id === undefined ? one.host_id === hostId : one.id === id));
-    return token !== undefined && access.revokeToken(token.id, actor()) ? token : null;
+    return token !== undefined && access.revokeToken(token.id, actor) ? token : null;
   });
   if (released)
     process.stderr.write(`${visibleText(hostId!)} came with a certificate, and may enrol by a token now.\n`);
@@ -156,8 +154,8 @@ function revoke(id: string | undefined, settings: z.infer<typeof revokeSettings>
   return 0;
 }
 
-function printLink(settings: z.infer<typeof linkSettings>): number {
-  const link = withAccess(settings.data_dir, (access) => {
+async function printLink(settings: z.infer<typeof linkSettings>): Promise<number> {
+  const link = await withAccess(settings.data_dir, ({ access, actor }) => {
     const base = settings.public_url ?? access.address();
     if (base === null) {
       throw new OperatorError(
@@ -165,47 +163,21 @@ function printLink(settings: z.infer<typeof linkSettings>): number {
         'Where the collector listens is not known yet: start it, or set --public-url.',
       );
     }
-    return signInLink(base, access.createSignInCode(settings.role, actor()));
+    return signInLink(base, access.createSignInCode(settings.role, actor));
   });
   process.stderr.write(`Works once, for 15 minutes, as ${settings.role}:\n`);
   process.stdout.write(`${visibleText(link)}\n`);
   return 0;
 }
 
-function signOutAll(settings: z.infer<typeof signOutSettings>): number {
-  const count = withAccess(settings.data_dir, (access) => access.signOutAll(actor()));
+async function signOutAll(settings: z.infer<typeof signOutSettings>): Promise<number> {
+  const count = await withAccess(settings.data_dir, ({ access, actor }) => access.signOutAll(actor));
   process.stderr.write(`Ended ${count} ${count === 1 ? 'session' : 'sessions'}. Tokens are still good.\n`);
   return 0;
 }
 
-/** Beside the collector, on the same database. */
-function withAccess<T>(dataDir: string, work: (access: Access) => T): T {
-  const admin = openAdmin(dataDir, { mustExist: true });
-  try {
-    const access = new Access(
-      admin,
-      {
-        agentToken: null,
-        agentTokenHost: null,
-        proxy: { userHeader: null, trustedAddresses: [], admins: [] },
-        secure: false,
-        publicUrl: null,
-      },
-      createLogger('warn', 'token'),
-    );
-    try {
-      return work(access);
-    } finally {
-      access.close();
-    }
-  } finally {
-    admin.close();
-  }
-}
-
-/** Who runs this command, for the audit log. */
-function actor(): Actor {
-  return { name: commandActor(), sourceAddress: null };
+function withAccess<T>(dataDir: string, work: (admin: LocalAdmin) => T): Promise<T> {
+  return withAdmin(dataDir, createLogger('warn', 'token'), work);
 }
 
 function usage(): string {

@@ -1,8 +1,8 @@
 /** How long a certificate holds, and whether the collector's own can be served with. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
-import { selfSignedFiles } from '../../collector/access/self_signed.ts';
 import { servesTls } from '../../collector/config.ts';
+import { selfSignedFiles } from '../../collector/local.ts';
 import {
   AS_ROOT,
   type Check,

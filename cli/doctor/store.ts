@@ -2,9 +2,7 @@
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { ADMIN } from '../../collector/admin/admin_schema.ts';
-import type { Schema } from '../../collector/store/sqlite/database.ts';
-import { FINDINGS } from '../../collector/store/sqlite/findings_schema.ts';
+import { DATABASES } from '../../collector/local.ts';
 import {
   AS_ROOT,
   type Check,
@@ -40,7 +38,7 @@ export const store: Check<CollectorSide> = {
     const { bavail, bsize } = statfsSync(directory);
     const free = bavail * bsize;
     return [
-      ...[FINDINGS, ADMIN].map((schema) => integrity(directory, schema)),
+      ...DATABASES.map(({ file, schemaVersion }) => integrity(directory, file, schemaVersion)),
       free < MIN_FREE_BYTES
         ? fail(
             `${sizeText(free)} left on the disk of ${directory}`,
@@ -51,7 +49,7 @@ export const store: Check<CollectorSide> = {
   },
 };
 
-function integrity(directory: string, { file: name, migrations }: Schema): Finding {
+function integrity(directory: string, name: string, schemaVersion: number): Finding {
   const file = join(directory, name);
   const bytes = statSync(file, { throwIfNoEntry: false })?.size;
   if (bytes === undefined) return warn(`${file} is not there`, 'The collector makes it at its first start.');
@@ -64,14 +62,14 @@ function integrity(directory: string, { file: name, migrations }: Schema): Findi
   try {
     database = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
     const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
-    if (version > migrations.length) {
+    if (version > schemaVersion) {
       return fail(
-        `${file} has schema ${version}, and this release knows ${migrations.length}`,
+        `${file} has schema ${version}, and this release knows ${schemaVersion}`,
         'Install the release that made it, or a newer one.',
       );
     }
     const about = `${file}: ${sizeText(bytes)}, schema ${version}`;
-    if (version < migrations.length) return ok(`${about}, brought to ${migrations.length} at the next start`);
+    if (version < schemaVersion) return ok(`${about}, brought to ${schemaVersion} at the next start`);
     if (bytes > MAX_CHECKED_BYTES) return skip(`${about}: too large to be read through here`);
     const [row] = database.prepare('PRAGMA quick_check(1)').all();
     const said = String(row?.['quick_check']);

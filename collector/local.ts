@@ -1,0 +1,150 @@
+/**
+ * The part of the collector that commands use on its machine, while it runs or not. The command line imports nothing else of the
+ * collector but its settings (`config.ts`), its start (`main.ts`) and the schemas of what is served (`contract/`).
+ *
+ * Every function throws `OperatorError` where a database is missing, cannot be opened or has another schema.
+ */
+import { userInfo } from 'node:os';
+import type { Logger } from 'pino';
+import { Access } from './access/access.ts';
+import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
+import { ADMIN, openAdmin } from './admin/admin_schema.ts';
+import { AlertRows } from './admin/alerts.ts';
+import { AuditLog } from './admin/audit_log.ts';
+import { Destinations } from './alert/destinations.ts';
+import type { CloudCountInput, CloudInstanceInput } from './contract/cloud.ts';
+import { Insight, type InsightOptions } from './insight/insight.ts';
+import { openForWriting } from './store/sqlite/database.ts';
+import { FINDINGS } from './store/sqlite/findings_schema.ts';
+import { FindingsWriter } from './store/sqlite/findings_writer.ts';
+import { openStoreForReading } from './store/sqlite/sqlite_store.ts';
+import type { StoreQueries } from './store/store.ts';
+
+export { selfSignedFiles } from './access/self_signed.ts';
+export { signInLink } from './access/sign_in_link.ts';
+export type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
+export { readCloudFile } from './insight/cloud_import/cloud_file.ts';
+export { DEFAULT_MAX_MISSING_SECONDS } from './insight/insight.ts';
+export { type HostFilter, parseGroupBy } from './insight/question.ts';
+export { backUpAll, restoreAll } from './store/sqlite/backup.ts';
+export { DiskFullError } from './store/sqlite/disk_full.ts';
+export type { Access, Actor, Destinations, StoreQueries };
+
+/** The databases of a data_dir, and the schema that this release brings each one to. */
+export const DATABASES: readonly { file: string; schemaVersion: number }[] = [FINDINGS, ADMIN].map(
+  ({ file, migrations }) => ({ file, schemaVersion: migrations.length }),
+);
+
+/** Findings as they are committed at each question, and what they mean. */
+export interface LocalFindings {
+  store: StoreQueries;
+  insight: Insight;
+  close(): Promise<void>;
+}
+
+/** Opens the findings for reading. A collector may go on writing them. */
+export function openForReading(dataDir: string, options: InsightOptions): LocalFindings {
+  const store = openStoreForReading(dataDir);
+  return { store, insight: new Insight(store, options), close: () => store.close() };
+}
+
+/** What admins manage, changed by somebody with access to the collector's files. A running collector notices within a second. */
+export interface LocalAdmin {
+  access: Access;
+  destinations: Destinations;
+  /** Name of the user who runs the command, for the audit log. */
+  actor: Actor;
+  /** Appends an entry to the audit log. */
+  audit(action: string, subject: string, detail: string): void;
+}
+
+/** Opens the admin database for `work`, and closes it afterwards. It must exist: a command never creates one. */
+export async function withAdmin<T>(
+  dataDir: string,
+  log: Logger,
+  work: (admin: LocalAdmin) => T | Promise<T>,
+): Promise<T> {
+  const database = openAdmin(dataDir, { mustExist: true });
+  try {
+    const auditLog = new AuditLog(database);
+    const actor = commandActor();
+    const options = {
+      agentToken: null,
+      agentTokenHost: null,
+      proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+      secure: false,
+      publicUrl: null,
+    };
+    const access = new Access(database, options, log);
+    try {
+      return await work({
+        access,
+        destinations: new Destinations(new AlertRows(database)),
+        actor,
+        audit: (action, subject, detail) =>
+          auditLog.append({ actor: actor.name, action, subject, detail, source_address: null }, Date.now()),
+      });
+    } finally {
+      access.close();
+    }
+  } finally {
+    database.close();
+  }
+}
+
+/** Stores the cloud's counts and metadata options, and notes it in the audit log. `files`: number of files that they came from. */
+export function supplyCloudFigures(
+  dataDir: string,
+  { counts, instances }: { counts: readonly CloudCountInput[]; instances: readonly CloudInstanceInput[] },
+  files: number,
+): void {
+  const findings = openForWriting(dataDir, FINDINGS);
+  try {
+    const writer = new FindingsWriter(findings);
+    writer.putCloudCounts(
+      counts.map((count) => ({
+        hostId: count.instance_id,
+        startUs: Date.parse(count.start) * 1000,
+        endUs: Date.parse(count.end) * 1000,
+        noToken: count.metadata_no_token,
+        noTokenRejected: count.metadata_no_token_rejected,
+      })),
+    );
+    const suppliedUs = Date.now() * 1000;
+    writer.putCloudInstances(
+      instances.map(({ instance_id, http_tokens, hop_limit }) => ({
+        hostId: instance_id,
+        httpTokens: http_tokens,
+        hopLimit: hop_limit,
+        suppliedUs,
+      })),
+    );
+  } finally {
+    findings.close();
+  }
+  const admin = openAdmin(dataDir);
+  try {
+    const entry = {
+      actor: commandActor().name,
+      action: 'cloud_counts.supply',
+      subject: 'cloud',
+      detail: `${counts.length} counts and ${instances.length} instances from ${files} files`,
+      source_address: null,
+    };
+    new AuditLog(admin).append(entry, Date.now());
+  } finally {
+    admin.close();
+  }
+}
+
+/** Returns the user who runs a command, for the audit log: `command:root`. */
+function commandActor(): Actor {
+  let user: string;
+  try {
+    user = userInfo().username;
+  } catch {
+    // Many containers run as a user id without a name.
+    user = String(process.getuid?.() ?? 'unknown');
+  }
+  return { name: `${COMMAND_PREFIX}${user}`, sourceAddress: null };
+}
