@@ -17,7 +17,8 @@ export const verdict = z.enum(['ready', 'blocked', 'fallback', 'rejected', 'enfo
  * - `capture_not_live`; `losses`: something was lost or could not be judged meanwhile (`detail` names the counters).
  * - `no_report`: since the last report.
  * - `cloud_saw_more`: the cloud counted more token-less calls than were seen.
- * - `not_kept`: the host reported more than is kept of one host, or records that are not valid (`detail` says how many of what).
+ * - `not_kept`: the host reported more than is kept of one host, records that are not valid, or records of the future (`detail` says how
+ *   many of what).
  */
 export const gapReason = z.enum([
   'not_yet_watched',

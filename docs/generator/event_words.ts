@@ -227,7 +227,7 @@ export const GAP_REASON = {
   no_report: 'since the last report',
   cloud_saw_more: 'the cloud counted more calls without a token than were seen',
   not_kept:
-    'the host reported more than is kept of one host, or records that are not valid; `detail` says how many of what. Never tolerated',
+    'the host reported more than is kept of one host, records that are not valid, or records dated more than a day ahead of the collector; `detail` says how many of what. Never tolerated',
 };
 
 /** Counters of coverage reports and of `watch`. */

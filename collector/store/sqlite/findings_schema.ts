@@ -1,5 +1,6 @@
 import { toBounded } from './bounds_step.ts';
 import type { Migration, Schema } from './database.ts';
+import { toPresent } from './future_step.ts';
 import { toLastingHostNumbers } from './host_numbers_step.ts';
 import { toRuns } from './run_rows.ts';
 import { toWorkloads } from './workload_step.ts';
@@ -123,6 +124,7 @@ const MIGRATIONS: readonly Migration[] = [
   toBounded,
   toRuns,
   toLastingHostNumbers,
+  (database) => toPresent(database),
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

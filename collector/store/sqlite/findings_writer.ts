@@ -5,6 +5,7 @@ import type { Coverage, Heartbeat, RollupLine } from '../../../protocol/records.
 import type { BatchResult, CloudCount, CloudInstance, RollupBody } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import { type CallerRow, Callers } from './callers.ts';
+import { FutureRecords, isFuture } from './future_records.ts';
 import { GapWriter, type Report } from './gap_writer.ts';
 import { HostBounds } from './host_bounds.ts';
 import { type KindRow, Kinds } from './kinds.ts';
@@ -30,6 +31,8 @@ interface Context {
   callers: { packed: PackedCaller; row: CallerRow | null }[];
   /** Records that were new. */
   added: number;
+  /** When the batch was received. */
+  nowUs: number;
 }
 
 export class FindingsWriter {
@@ -42,6 +45,7 @@ export class FindingsWriter {
   readonly #tally: Tally;
   readonly #paths: Paths;
   readonly #gaps: GapWriter;
+  readonly #future: FutureRecords;
   readonly #statements: ReturnType<typeof prepareAll>;
   #callsAdded = 0;
 
@@ -56,6 +60,7 @@ export class FindingsWriter {
     this.#tally = new Tally(database, this.#bounds);
     this.#paths = new Paths(database, this.#bounds);
     this.#gaps = new GapWriter(database, this.#bounds, new RunRows(database), this.#nowUs);
+    this.#future = new FutureRecords(database);
     this.#statements = prepareAll(database);
   }
 
@@ -119,6 +124,7 @@ export class FindingsWriter {
       host: hostRow,
       callers: batch.callers.map((packed) => ({ packed, row: null })),
       added: 0,
+      nowUs: this.#nowUs(),
     };
     if (batch.leftOut > 0) this.#bounds.note(hostRow.row, 'refused_records', batch.leftOut);
     const ids = Buffer.from(calls.ids, 'hex');
@@ -141,10 +147,12 @@ export class FindingsWriter {
   #writeCalls(calls: PackedCalls, ids: Buffer, context: Context): void {
     const { timesUs, callers, templates, templateOf, paths, pathOf, queries, queryOf } = calls;
     const { durationsMs, sourcePorts } = calls;
+    const { nowUs } = context;
     const host = context.host.row;
-    const rows = this.#templateRows(calls, host);
+    const rows = this.#templateRows(calls, context);
     for (let offset = 0, at = 0; offset < ids.length; offset += ID_BYTES, at += 1) {
-      const timeUs = timesUs[at]!;
+      const isAhead = isFuture(timesUs[at]!, nowUs);
+      let timeUs = isAhead ? nowUs : timesUs[at]!;
       const template = rows[templateOf[at]!]!;
       const source = templates[templateOf[at]!]!['source.address'];
       const caller = this.#callerRow(callers[at]!, context, source);
@@ -152,9 +160,11 @@ export class FindingsWriter {
       const durationMs = durationsMs[at]!;
       // A call that is not kept one by one counts all the same.
       if (this.#bounds.allows(host, 'raw_records')) {
+        const id = ids.subarray(offset, offset + ID_BYTES);
+        if (isAhead) timeUs = this.#future.storedTimeUs(id, nowUs);
         const { changes } = this.#statements.addCall.run(
           timeUs,
-          ids.subarray(offset, offset + ID_BYTES),
+          id,
           host,
           caller.identity,
           caller.caller,
@@ -170,6 +180,7 @@ export class FindingsWriter {
         if (changes === 0) continue;
         this.#callsAdded += 1;
       }
+      if (isAhead) this.#bounds.note(host, 'future_calls', 1);
       this.#callers.seen(caller, timeUs);
       this.#count(template.kind, caller.identity, context.host, 1, timeUs, timeUs);
       if (template.kind.class === 1) this.#paths.add(caller.identity, host, path, timeUs);
@@ -177,11 +188,14 @@ export class FindingsWriter {
     }
   }
 
-  #templateRows({ templates, templateOf, timesUs, ids }: PackedCalls, host: number): TemplateRow[] {
+  #templateRows({ templates, templateOf, timesUs, ids }: PackedCalls, context: Context): TemplateRow[] {
+    const { nowUs } = context;
+    const host = context.host.row;
     const lastUs = templates.map(() => Number.NEGATIVE_INFINITY);
     for (let at = 0; at < ids.length / (2 * ID_BYTES); at += 1) {
       const template = templateOf[at]!;
-      if (timesUs[at]! > lastUs[template]!) lastUs[template] = timesUs[at]!;
+      const timeUs = isFuture(timesUs[at]!, nowUs) ? nowUs : timesUs[at]!;
+      if (timeUs > lastUs[template]!) lastUs[template] = timeUs;
     }
     return templates.map((template, index) => {
       const userAgent = this.#kinds.userAgent(template['user_agent.original'], host, lastUs[index]!);
@@ -194,8 +208,10 @@ export class FindingsWriter {
   }
 
   #writeRollup(rollup: RollupBody, callerIndex: number, context: Context): void {
-    const firstUs = toMicroseconds(rollup.first_time);
-    const lastUs = toMicroseconds(rollup.last_time);
+    const { nowUs } = context;
+    const isAhead = isFuture(toMicroseconds(rollup.last_time), nowUs);
+    const lastUs = isAhead ? nowUs : toMicroseconds(rollup.last_time);
+    const firstUs = Math.min(toMicroseconds(rollup.first_time), lastUs);
     const host = context.host.row;
     const caller = this.#callerRow(callerIndex, context, rollup['source.address']);
     const userAgent = this.#kinds.userAgent(rollup['user_agent.original'], host, lastUs);
@@ -219,6 +235,7 @@ export class FindingsWriter {
       const kind = this.#kinds.ofLine(line, userAgent, host, lastUs);
       this.#count(kind, caller.identity, context.host, line.count, firstUs, lastUs);
     }
+    if (isAhead) this.#bounds.note(host, 'future_calls', rollup.count);
     this.#callers.seen(caller, lastUs);
     this.#saw(context, firstUs, lastUs);
   }
@@ -274,6 +291,10 @@ export class FindingsWriter {
       seenConnections: coverage.seen_connections,
       losses: coverage.losses,
     };
+    if (isFuture(Math.max(report.startUs, report.endUs), context.nowUs)) {
+      this.#bounds.note(context.host.row, 'future_reports', 1);
+      return;
+    }
     if (!this.#bounds.allows(context.host.row, 'coverage_reports')) return;
     const { changes } = this.#statements.addCoverage.run(
       toBytes(coverage.id),

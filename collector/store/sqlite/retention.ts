@@ -46,6 +46,7 @@ export async function retain(
     result.rollupsDeleted += await cleaner.all(() => cleaner.rawRollups(Number.MAX_SAFE_INTEGER), tooMuch);
     result.coverageDeleted += await cleaner.all(() => cleaner.coverage(Number.MAX_SAFE_INTEGER), tooMuch);
   }
+  await cleaner.all(() => cleaner.futureCalls());
   await cleaner.unused(rollupUs, nowUs - UNUSED_US);
   // Calls are kept in a bound that callers alone could break: roll-ups are what is left to give.
   if (usedBytes(database) > roomBytes) {
@@ -91,6 +92,15 @@ class Cleaner {
     );
     if (deleted > 0) this.#delete(`UPDATE sums SET value = value - ? WHERE name = 'calls'`, deleted);
     return deleted;
+  }
+
+  /** Deletes the notes of calls that were stored at the time of their receipt, and are deleted. */
+  futureCalls(): number {
+    return this.#delete(
+      `DELETE FROM future_calls WHERE id IN
+         (SELECT id FROM future_calls WHERE stored_us < coalesce((SELECT min(time_us) FROM calls), ${Number.MAX_SAFE_INTEGER})
+          LIMIT ${CHUNK_ROWS})`,
+    );
   }
 
   /** As agents sent them; what they counted stays in the roll-ups by hour and day. */
