@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../../../common/operator_error.ts';
 import { DiskFullError, isDiskFull } from './disk_full.ts';
+import { allowShrinking } from './file_space.ts';
 
 /**
  * One database file and the steps that made its schema. A step that was released never changes; the file's `user_version` says
@@ -39,6 +40,7 @@ export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
     database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
     // It tells who asks for credentials where: nobody else's to read.
     chmodSync(file, 0o600);
+    allowShrinking(database);
     // An acknowledged batch must survive a power cut: with WAL only `synchronous=FULL` syncs at every commit
     // (https://www.sqlite.org/pragma.html#pragma_synchronous).
     database.exec(

@@ -2,14 +2,15 @@
  * What is old goes, and what is too much: raw records after `rawDays`, roll-ups after `rollupDays`, and the oldest raw
  * records earlier where the store would become larger than `maxBytes`, its write-ahead log and the other databases included. Then what nothing refers to any more.
  *
- * In small transactions, so that what agents send is written in between. Freed pages are used again for what is written
- * next; the file itself keeps its size.
+ * In small transactions, so that what agents send is written in between. Pages that become free are given back to the file system,
+ * but for some that the next records will need.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import type { Retention, RetentionResult } from '../store.ts';
 import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
 import { bytesBeside, emptyLog, usedBytes } from './database.ts';
+import { shrinkStep } from './file_space.ts';
 import type { FindingsWriter } from './findings_writer.ts';
 import { CHANGE_DAY } from './tally.ts';
 
@@ -53,6 +54,7 @@ export async function retain(
     const tooMuch = () => usedBytes(database) > roomBytes;
     result.rollupsDeleted += await cleaner.all(() => cleaner.buckets(nowUs - DAY_US), tooMuch);
   }
+  while (shrinkStep(database)) await new Promise((resolve) => setImmediate(resolve));
   emptyLog(database);
   result.bytes = usedBytes(database) + bytesBeside(database);
   return result;

@@ -1,7 +1,9 @@
 /** The embedded store: one SQLite file in WAL mode, written by one collector and readable by any process beside it. */
+import { join } from 'node:path';
 import type { Store, StoreQueries } from '../store.ts';
 import { lockDataDir } from './data_dir_lock.ts';
 import { openForReading, openForWriting } from './database.ts';
+import { canShrink, rewriteToShrink } from './file_space.ts';
 import { FindingsReader } from './findings_reader.ts';
 import { FINDINGS } from './findings_schema.ts';
 import { ThreadedStore } from './threaded_store.ts';
@@ -14,7 +16,9 @@ export function openStore(dataDir: string, threadLost: (error: Error) => void = 
   const release = lockDataDir(dataDir);
   try {
     // Here and not in the threads: what is wrong with it is told at once, to whoever starts the collector.
-    openForWriting(dataDir, FINDINGS).close();
+    const database = openForWriting(dataDir, FINDINGS);
+    if (canShrink(database)) database.close();
+    else rewriteToShrink(database, join(dataDir, FINDINGS.file));
     return new ThreadedStore({ dataDir, threadLost, release });
   } catch (error) {
     release();

@@ -1,11 +1,15 @@
 /** What is old goes, what is too much goes, and nothing else. */
 import assert from 'node:assert/strict';
-import { statSync, writeFileSync } from 'node:fs';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, test } from 'node:test';
 import { DAY_US } from '../../../../collector/contract/window.ts';
-import { openForReading } from '../../../../collector/store/sqlite/database.ts';
+import { openForReading, openForWriting } from '../../../../collector/store/sqlite/database.ts';
+import { rewriteToShrink } from '../../../../collector/store/sqlite/file_space.ts';
 import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
+import { FindingsWriter } from '../../../../collector/store/sqlite/findings_writer.ts';
+import { pack } from '../../../../collector/store/sqlite/packed_batch.ts';
 import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
 import { Bench } from '../../../support/collector/in_process.ts';
 import {
@@ -141,4 +145,62 @@ test('the write-ahead log and the other databases count towards the bound, and t
   const { bytes, callsDeleted } = await store.retain({ ...unbounded, maxBytes: used }, NOW_US);
   assert.ok(bytes <= used && bytes > used / 2, `${bytes} of ${used}`);
   assert.ok(callsDeleted >= 5000, `${callsDeleted} deleted`);
+});
+
+test('the file shrinks when much of it is deleted, and keeps a tenth for what comes next', async () => {
+  const dataDir = bench.directory();
+  const store = openStore(dataDir);
+  bench.atEnd(() => store.close());
+  const next = stream(A);
+  for (let part = 0; part < 5; part += 1) {
+    await store.write([next(...Array.from({ length: 4000 }, () => call(NOW_US - 10 * DAY_US + part)))]);
+  }
+  const retention = { rawDays: 20, rollupDays: 90, maxBytes: UNBOUNDED };
+  const size = () => statSync(join(dataDir, FINDINGS.file)).size;
+  const { bytes: fullBytes } = await store.retain(retention, NOW_US);
+  const full = size();
+  assert.ok(full > 3_000_000 && full < fullBytes * 1.1, `${full} bytes on disk for ${fullBytes}`);
+  await store.write([next(call(NOW_US))]);
+  const { bytes, callsDeleted } = await store.retain({ ...retention, rawDays: 5 }, NOW_US);
+  assert.equal(callsDeleted, 20_000);
+  assert.ok(size() < full / 4, `${full} bytes before, ${size()} after`);
+  assert.ok(size() <= bytes * 1.1 + 8192, `${size()} bytes on disk for ${bytes}`);
+  assert.equal((await store.statistics()).calls, 1);
+});
+
+test('a file of an earlier release is rewritten once, so that it can shrink, with all that it holds', async () => {
+  const dataDir = bench.directory();
+  const file = join(dataDir, FINDINGS.file);
+  const old = new DatabaseSync(file);
+  old.exec('PRAGMA auto_vacuum = NONE; PRAGMA journal_mode = WAL');
+  old.close();
+  const mode = () => {
+    const database = openForReading(dataDir, FINDINGS);
+    const { auto_vacuum } = database.prepare('PRAGMA auto_vacuum').get()!;
+    database.close();
+    return auto_vacuum;
+  };
+  const before = openForWriting(dataDir, FINDINGS);
+  new FindingsWriter(before).write([pack(stream(A)(call(NOW_US)))]);
+  before.close();
+  assert.equal(mode(), 0);
+  const busy = openForReading(dataDir, FINDINGS);
+  busy.exec('BEGIN; SELECT count(*) FROM calls');
+  const second = openForWriting(dataDir, FINDINGS);
+  new FindingsWriter(second).write([pack(stream(A)(call(NOW_US)))]);
+  const isRewritten = rewriteToShrink(second, file);
+  busy.close();
+  assert.ok(!isRewritten && mode() === 0, 'a file that somebody reads is left as it is');
+
+  const store = openStore(dataDir);
+  bench.atEnd(() => store.close());
+  assert.equal(mode(), 2);
+  assert.equal((await store.statistics()).calls, 2);
+  await store.write([stream(A)(call(NOW_US))]);
+  assert.equal((await store.statistics()).calls, 3);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.deepEqual(
+    readdirSync(dataDir).filter((name) => name.includes('rewriting')),
+    [],
+  );
 });
