@@ -1,22 +1,22 @@
 /**
- * Sums over days that are over. They hardly ever change, and a window of ninety days is nearly all of such days: they are kept in
- * memory for as long as `changed_days` says the same.
+ * Keeps sums over past days in memory. Such days hardly ever change, and a window of ninety days consists of almost nothing else. A sum
+ * is valid for as long as `changed_days` counts no new change of its days.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { Question, TotalRow } from './totals.ts';
+import type { TotalColumn, TotalRow, TotalsQuestion } from './total_rows.ts';
 
-/** Of all answers that are kept: some 40 MB. */
+/** Bound on the rows of all sums together: some 40 MB. */
 const MAX_ROWS = 300_000;
 
-interface Kept {
+interface KeptSums {
   changes: number;
   rows: TotalRow[];
 }
 
 export class ClosedSums {
   readonly #changes: StatementSync;
-  /** The one that was asked for longest ago first. */
-  readonly #kept = new Map<string, Kept>();
+  /** The least recently used sums come first. */
+  readonly #kept = new Map<string, KeptSums>();
   #rows = 0;
 
   constructor(database: DatabaseSync) {
@@ -25,30 +25,33 @@ export class ClosedSums {
     );
   }
 
-  /** `by`: the columns of the sums. Nobody changes the rows. */
-  of(question: Question, by: readonly string[], sum: () => TotalRow[]): TotalRow[] {
+  /**
+   * Returns the sums of a question, grouped by the columns `by`; `sum` works them out where they are not known. Callers must not change
+   * the rows.
+   */
+  sums(question: TotalsQuestion, by: readonly TotalColumn[], sum: () => TotalRow[]): TotalRow[] {
     if (question.parts.length === 0) return [];
     const key = JSON.stringify([question, by]);
-    const changes = this.#changesIn(question);
+    const changes = this.#countChanges(question);
     const known = this.#kept.get(key);
     if (known !== undefined) this.#drop(key, known);
     const kept = known?.changes === changes ? known : { changes, rows: sum() };
     if (kept.rows.length > MAX_ROWS) return kept.rows;
     this.#kept.set(key, kept);
     this.#rows += kept.rows.length;
-    for (const [oldest, of] of this.#kept) {
+    for (const [oldest, sums] of this.#kept) {
       if (this.#rows <= MAX_ROWS) break;
-      this.#drop(oldest, of);
+      this.#drop(oldest, sums);
     }
     return kept.rows;
   }
 
-  #drop(key: string, { rows }: Kept): void {
+  #drop(key: string, { rows }: KeptSums): void {
     this.#kept.delete(key);
     this.#rows -= rows.length;
   }
 
-  #changesIn({ parts }: Question): number {
+  #countChanges({ parts }: TotalsQuestion): number {
     const days = parts.map(({ unit, from, to }) =>
       unit === 'day' ? { from, to } : { from: Math.floor(from / 24), to: Math.ceil(to / 24) },
     );

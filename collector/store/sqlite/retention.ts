@@ -13,10 +13,9 @@ import { bytesBeside, emptyLog, usedBytes } from './database.ts';
 import { shrinkStep } from './file_space.ts';
 import type { FindingsWriter } from './findings_writer.ts';
 import { CHANGE_DAY } from './tally.ts';
+import { KIND_CLASS } from './total_rows.ts';
 
 const CHUNK_ROWS = 5000;
-/** Class of the roll-ups, see the schema. */
-const IMDSV1 = 1;
 /** When the bound is met, this share of it is left free, so that not every call written deletes another. */
 const HEADROOM_SHARE = 0.05;
 /** Dictionaries are left alone this long after their last use: batches of slow agents may still refer to them. */
@@ -127,13 +126,13 @@ class Cleaner {
       { table: 'daily', unit: 'day', us: DAY_US },
       { table: 'fleet_daily', unit: 'day', us: DAY_US },
     ]) {
-      for (const kindClass of [0, 1, 2, 3]) {
+      for (const kindClass of Object.values(KIND_CLASS)) {
         const row = this.#database
           .prepare(`SELECT min(${unit}) AS oldest FROM ${table} WHERE class = ?`)
           .get(kindClass)!;
         const oldest = row['oldest'] as number | null;
         if (oldest === null || (oldest + 1) * us > beforeUs) continue;
-        if (kindClass === IMDSV1) this.#forgot((oldest + 1) * us);
+        if (kindClass === KIND_CLASS.v1) this.#forgot((oldest + 1) * us);
         this.#database.prepare(CHANGE_DAY).run(Math.floor((oldest * us) / DAY_US));
         return this.#delete(`DELETE FROM ${table} WHERE class = ? AND ${unit} = ?`, kindClass, oldest);
       }
