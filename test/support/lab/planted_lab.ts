@@ -67,7 +67,11 @@ export class PlantedLab {
     const made = await this.run('token', 'create', '--kind', 'person', '--role', 'admin', '--name', 'test');
     const { secret, token } = JSON.parse(made) as { secret?: string; token?: string };
     this.#secret = (secret ?? token)!;
-    const config = { kind: 'webhook', url: `http://127.0.0.1:${RECEIVER_PORT}/`, secret: 'of-the-webhook' };
+    const config = {
+      kind: 'webhook',
+      url: `http://127.0.0.1:${RECEIVER_PORT}/`,
+      secret: 'signs-what-is-sent',
+    };
     const rules = ['new_offender', 'credentials_over_v1'];
     const added = await this.#curl(
       '/alert/destinations',

@@ -113,26 +113,26 @@ export function plantedCallers(home: string): PlantedCaller[] {
     const secretFor = (place: string) => urlSafe(SHAPES[shape]!(`${place} ${shape}`));
     const executable = secretFor('executable');
     add(`executable and comm: ${shape}`, executable, (marker) => ({
-      argv: [`${home}/${marker}/${executable}`, '-c', CALL],
+      argv: [`${home}/${marker}.d/${executable}`, '-c', CALL],
       cwd: null,
-      file: { path: `${home}/${marker}/${executable}`, isPython: true },
+      file: { path: `${home}/${marker}.d/${executable}`, isPython: true },
     }));
     const directory = secretFor('directory');
     add(`directory of the executable: ${shape}`, directory, (marker) => ({
-      argv: [`${home}/${directory}/${marker}`, '-c', CALL],
+      argv: [`${home}/${directory}/py.${marker}`, '-c', CALL],
       cwd: null,
-      file: { path: `${home}/${directory}/${marker}`, isPython: true },
+      file: { path: `${home}/${directory}/py.${marker}`, isPython: true },
     }));
     const script = secretFor('script');
     add(`script: ${shape}`, script, (marker) => ({
-      argv: [PYTHON, `${home}/${marker}/${script}.py`],
+      argv: [PYTHON, `${home}/${marker}.d/${script}.py`],
       cwd: null,
-      file: { path: `${home}/${marker}/${script}.py`, isPython: false },
+      file: { path: `${home}/${marker}.d/${script}.py`, isPython: false },
     }));
     const cwd = secretFor('working directory');
     add(`working directory: ${shape}`, cwd, (marker) => ({
       argv: [PYTHON, '-c', CALL],
-      cwd: `${home}/${marker}/${cwd}`,
+      cwd: `${home}/${marker}.d/${cwd}`,
       file: null,
     }));
     const parent = secretFor('parent');
