@@ -1,6 +1,6 @@
 /**
- * Makes of what was built what a collector can serve while it is built again: `.br` and `.gz` beside each file that gets smaller by
- * it, and only then, what an earlier build left is removed. At every moment there is a whole page.
+ * Adds a `.br` and a `.gz` to each built file, and then removes the files of the build before. A collector
+ * can serve the page during a build, because all files of one build exist at every moment.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -9,7 +9,7 @@ import type { Plugin } from 'vite';
 
 const TEXT = /\.(html|js|css|svg|json)$/;
 const COMPRESSED = /\.(br|gz)$/;
-/** Below this, headers weigh more than what is saved. */
+/** Compression of a smaller file saves less than its headers cost. */
 const MIN_BYTES = 512;
 
 export function servedFiles(): Plugin {
@@ -26,7 +26,7 @@ export function servedFiles(): Plugin {
       for (const name of Object.keys(bundle)) built.add(name);
     },
     closeBundle() {
-      // A build that failed leaves the one before as it is.
+      // A failed build keeps the files of the build before.
       if (built.size === 0) return;
       for (const name of filesIn(publicDirectory)) built.add(name);
       for (const name of built) if (TEXT.test(name)) compress(join(directory, name));
@@ -45,7 +45,7 @@ function compress(file: string): void {
   writeFileSync(`${file}.gz`, gzipSync(content, { level: 9 }));
 }
 
-/** Paths of all files below, relative to it. */
+/** Returns the paths of all files below a directory, relative to it. */
 function filesIn(directory: string): string[] {
   return readdirSync(directory, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())

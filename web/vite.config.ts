@@ -8,11 +8,11 @@ export default defineConfig({
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
     outDir: 'dist',
-    // served_files.ts removes what is left over, when the new page is there.
+    // served_files.ts removes old files after the new ones are complete.
     emptyOutDir: false,
-    // The first releases that know light-dark(), which both colour schemes are made of.
+    // These are the first releases with light-dark(), which defines both colour schemes.
     target: ['chrome123', 'firefox120', 'safari17.5'],
-    // A data: URL would need an exception in the content security policy.
+    // Inlined assets are data: URLs, which the content security policy forbids.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,

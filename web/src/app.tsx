@@ -1,7 +1,7 @@
-/** Which screen stands at which address. */
+/** The routes of the page, behind the check of the session. */
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
 import { SessionProvider, SIGN_IN_PATH, useSessionState } from './api/session.tsx';
-import { Failed, Skeleton } from './parts/states.tsx';
+import { ErrorNotice, Skeleton } from './parts/states.tsx';
 import { HostScreen } from './screens/host.tsx';
 import { HostsScreen } from './screens/hosts.tsx';
 import { LiveScreen } from './screens/live.tsx';
@@ -17,28 +17,29 @@ export function App() {
   return (
     <LocationProvider>
       <SessionProvider>
-        <Door />
+        <SessionGate />
       </SessionProvider>
     </LocationProvider>
   );
 }
 
-function Door() {
+/** Shows the screens to people who are signed in, and the sign-in screen to everybody else. */
+function SessionGate() {
   const { state, retry } = useSessionState();
   const { path } = useLocation();
-  if (state.is === 'out' || path === SIGN_IN_PATH) return <SignInScreen />;
-  if (state.is === 'asking') {
+  if (state.status === 'signed_out' || path === SIGN_IN_PATH) return <SignInScreen />;
+  if (state.status === 'loading') {
     return (
-      <main class="door">
+      <main class="centered">
         <Skeleton rows={4} />
       </main>
     );
   }
-  if (state.is === 'failed') {
+  if (state.status === 'failed') {
     return (
-      <main class="door">
+      <main class="centered">
         <h1 class="off-screen">imdswatch</h1>
-        <Failed problem={state.problem} retry={retry} />
+        <ErrorNotice problem={state.problem} retry={retry} />
       </main>
     );
   }

@@ -1,4 +1,4 @@
-/** Numbers and spans of time as people read them. */
+/** Formats numbers, durations and sizes for people. */
 
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 });
@@ -8,12 +8,12 @@ export function count(value: number): string {
   return whole.format(value);
 }
 
-/** Short where it is large: for tiles and table cells, with `count` in the title. */
+/** Shortens a large number, for tiles and table cells. Their title has the exact number from `count`. */
 export function shortCount(value: number): string {
   return Math.abs(value) < COMPACT_FROM ? whole.format(value) : compact.format(value);
 }
 
-/** 100 % only where nothing is missing. */
+/** Rounds down, so that 100 % appears only if nothing is missing. */
 export function percent(value: number): string {
   const digits = value >= 100 || value === 0 ? 0 : value > 99 ? 2 : 1;
   const floored = Math.floor(value * 10 ** digits) / 10 ** digits;
@@ -27,7 +27,9 @@ const UNITS: [string, number][] = [
   ['s', 1],
 ];
 
-/** The largest unit and the next below it: `3 h 12 min`. Below a second, in milliseconds. */
+/**
+ * Formats a duration with its two largest units, such as `3 h 12 min`. Below one second it uses milliseconds.
+ */
 export function duration(seconds: number): string {
   if (seconds > 0 && seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   let rest = Math.round(seconds);
@@ -52,12 +54,12 @@ export function bytes(value: number): string {
   return `${amount.toLocaleString(undefined, { maximumFractionDigits: amount < 10 && unit > 0 ? 1 : 0 })} ${BYTE_UNITS[unit]}`;
 }
 
-/** `1 host`, `3 hosts`. */
+/** Formats a number with its noun: `1 host`, `3 hosts`. */
 export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** A list of command arguments as a shell would take them. */
+/** Quotes command arguments so that a shell reads them back unchanged. */
 export function shellLine(args: readonly string[]): string {
   return args
     .map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", `'\\''`)}'`))

@@ -1,8 +1,8 @@
-/** What is around every screen: where one is, where one can go, who one is. */
+/** The frame of every screen: navigation, account, and the head of the screen. */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
-import { asProblem } from './api/answer.ts';
+import { asProblem } from './api/resource.ts';
 import { useSession, useSessionState } from './api/session.tsx';
 import { Icon, type IconName } from './parts/icon.tsx';
 import { chooseTheme, currentTheme, type Theme } from './theme.ts';
@@ -21,15 +21,15 @@ export function Shell({ children }: { children: ComponentChildren }) {
   const { path } = useLocation();
   const { params } = useUrlState();
   const main = useRef<HTMLElement>(null);
-  const shown = useRef(path);
+  const shownPath = useRef(path);
   useEffect(() => {
-    if (shown.current === path) return;
-    shown.current = path;
-    // Another screen: the keyboard and the screen reader go on there, not at the link that led to it.
+    if (shownPath.current === path) return;
+    shownPath.current = path;
+    // The keyboard and the screen reader continue in the new screen and not at the link that led to it.
     main.current?.focus({ preventScroll: true });
   }, [path]);
-  // The window goes along from screen to screen; what else is in the address belongs to one screen.
-  const days = daysOf(params) === DEFAULT_DAYS ? '' : query({ days: daysOf(params) });
+  // Links keep the window. All other parameters of the address belong to one screen.
+  const windowQuery = daysOf(params) === DEFAULT_DAYS ? '' : query({ days: daysOf(params) });
   return (
     <div class="shell">
       <a class="skip" href="#main">
@@ -42,10 +42,10 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </a>
         <ul>
           {SCREENS.map(({ path: to, label, icon }) => {
-            const here = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`);
+            const isCurrent = to === '/' ? path === '/' : path === to || path.startsWith(`${to}/`);
             return (
               <li key={to}>
-                <a href={to + days} aria-current={here ? 'page' : undefined}>
+                <a href={to + windowQuery} aria-current={isCurrent ? 'page' : undefined}>
                   <Icon name={icon} />
                   {label}
                 </a>
@@ -78,7 +78,7 @@ function Account() {
   return (
     <div class="account">
       <ThemeSwitch />
-      <div class="who">
+      <div class="identity">
         <span class="name" title={session.name}>
           {session.name}
         </span>
@@ -110,19 +110,19 @@ function ThemeSwitch() {
   return (
     <fieldset class="theme">
       <legend class="off-screen">Colour scheme</legend>
-      {THEMES.map((one) => (
+      {THEMES.map((option) => (
         <button
-          key={one.theme}
+          key={option.theme}
           type="button"
-          aria-pressed={theme === one.theme}
-          aria-label={one.label}
-          title={one.label}
+          aria-pressed={theme === option.theme}
+          aria-label={option.label}
+          title={option.label}
           onClick={() => {
-            chooseTheme(one.theme);
-            setTheme(one.theme);
+            chooseTheme(option.theme);
+            setTheme(option.theme);
           }}
         >
-          <Icon name={one.icon} />
+          <Icon name={option.icon} />
         </button>
       ))}
     </fieldset>
@@ -131,17 +131,20 @@ function ThemeSwitch() {
 
 interface HeadProps {
   title: string;
-  /** Before the title: a severity, a verdict. */
+  /** After the title: a severity or a verdict. */
   badge?: ComponentChildren;
   /** One line below the title. */
   subtitle?: ComponentChildren;
   back?: { href: string; label: string };
-  /** Whether the screen's answers are about a window of time. */
+  /** Shows the choice of the window. */
   windowed?: boolean;
   children?: ComponentChildren;
 }
 
-/** The top of a screen. It names the document, so that tabs and the history can be told apart. */
+/**
+ * The top of a screen. It also sets the title of the document, so that tabs and the history can be told
+ * apart.
+ */
 export function ScreenHead({ title, badge, subtitle, back, windowed = false, children }: HeadProps) {
   useEffect(() => {
     document.title = `${title} · imdswatch`;
@@ -170,7 +173,7 @@ export function ScreenHead({ title, badge, subtitle, back, windowed = false, chi
 function WindowChoice() {
   const { params, set } = useUrlState();
   const chosen = daysOf(params);
-  const days = [...new Set([...DAYS, chosen])].sort((a, b) => a - b);
+  const choices = [...new Set([...DAYS, chosen])].sort((a, b) => a - b);
   return (
     <label class="window">
       <span>Last</span>
@@ -181,9 +184,9 @@ function WindowChoice() {
           set({ days: Number(value) === DEFAULT_DAYS ? null : value });
         }}
       >
-        {days.map((one) => (
-          <option key={one} value={String(one)}>
-            {one === 1 ? '24 hours' : `${one} days`}
+        {choices.map((days) => (
+          <option key={days} value={String(days)}>
+            {days === 1 ? '24 hours' : `${days} days`}
           </option>
         ))}
       </select>

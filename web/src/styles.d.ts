@@ -1,2 +1,2 @@
-/** Vite turns an imported style sheet into a file that index.html links. */
+/** Vite collects the imported style sheets in one file, which index.html links. */
 declare module '*.css';

@@ -1,4 +1,7 @@
-/** Light, dark, or as the system has it. Remembered in this browser; public/theme.js applies it before the first paint. */
+/**
+ * The colour scheme: light, dark or that of the system. The browser stores it, and public/theme.js applies it
+ * before the first paint.
+ */
 import { useEffect, useState } from 'preact/hooks';
 
 export type Theme = 'system' | 'light' | 'dark';
@@ -17,12 +20,14 @@ export function chooseTheme(theme: Theme): void {
     if (theme === 'system') localStorage.removeItem(KEY);
     else localStorage.setItem(KEY, theme);
   } catch {
-    // Storage is forbidden here: the choice holds until the page is loaded again.
+    // Storage is forbidden here, so the choice lasts until the page is loaded again.
   }
   for (const listener of listeners) listener();
 }
 
-/** Renders again when the colours change: for what is drawn and not styled. */
+/**
+ * Renders again when the colours change. Drawings on a canvas need it, because no style sheet reaches them.
+ */
 export function useColours(): number {
   const [version, setVersion] = useState(0);
   useEffect(() => {

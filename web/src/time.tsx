@@ -1,4 +1,4 @@
-/** Points in time: in the viewer's zone, with the exact UTC in the title. */
+/** Points in time, in the viewer's time zone. Their title has the exact time in UTC. */
 import { useEffect, useState } from 'preact/hooks';
 
 const TICK_MS = 15_000;
@@ -21,8 +21,10 @@ const STEPS: [Intl.RelativeTimeFormatUnit, number, number][] = [
   ['year', 365 * 86_400, Number.POSITIVE_INFINITY],
 ];
 
-/** Seconds ago, clocks that differ a little aside: what is a moment ahead is `now`. */
-export function ago(at: string, nowMs: number): string {
+/**
+ * Formats the time since `at`. Clocks differ a little, so a time that is seconds ahead is also `just now`.
+ */
+export function formatAgo(at: string, nowMs: number): string {
   const seconds = (nowMs - Date.parse(at)) / 1000;
   if (Math.abs(seconds) < 5) return 'just now';
   for (const [unit, size, until] of STEPS) {
@@ -31,20 +33,20 @@ export function ago(at: string, nowMs: number): string {
   return '';
 }
 
-const ticking = new Set<() => void>();
+const tickListeners = new Set<() => void>();
 let timer: ReturnType<typeof setInterval> | null = null;
 
 function useNow(): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
     const tick = () => setNow(Date.now());
-    ticking.add(tick);
+    tickListeners.add(tick);
     timer ??= setInterval(() => {
-      for (const one of ticking) one();
+      for (const listener of tickListeners) listener();
     }, TICK_MS);
     return () => {
-      ticking.delete(tick);
-      if (ticking.size === 0 && timer !== null) {
+      tickListeners.delete(tick);
+      if (tickListeners.size === 0 && timer !== null) {
         clearInterval(timer);
         timer = null;
       }
@@ -55,34 +57,37 @@ function useNow(): number {
 
 interface Props {
   at: string | null | undefined;
-  /** Where there is no time. */
+  /** Shown if there is no time. */
   none?: string;
 }
 
-/** `3 hr. ago`, kept up to date. */
-export function Ago({ at, none = 'never' }: Props) {
+/** A time such as `3 hr. ago`, kept up to date. */
+export function RelativeTime({ at, none = 'never' }: Props) {
   const now = useNow();
   if (!at) return <span class="quiet">{none}</span>;
   return (
     <time dateTime={at} title={`${absolute.format(new Date(at))} · ${at}`}>
-      {ago(at, now)}
+      {formatAgo(at, now)}
     </time>
   );
 }
 
-/** Date and time of day. */
-export function When({ at, none = 'never' }: Props) {
+/** A date with the time of day. */
+export function LocalTime({ at, none = 'never' }: Props) {
   if (!at) return <span class="quiet">{none}</span>;
   return (
     <time dateTime={at} title={at}>
-      {localTime(at)}
+      {formatTime(at)}
     </time>
   );
 }
 
-/** Time of day to the millisecond, for rows that follow each other closely; with the date where that is not today's. */
-export function Clock({ at }: { at: string }) {
-  if (new Date(at).toDateString() !== new Date().toDateString()) return <When at={at} />;
+/**
+ * The time of day to the millisecond, for rows that follow each other closely. It has the date if that is not
+ * today's.
+ */
+export function PreciseTime({ at }: { at: string }) {
+  if (new Date(at).toDateString() !== new Date().toDateString()) return <LocalTime at={at} />;
   return (
     <time dateTime={at} title={`${absolute.format(new Date(at))} · ${at}`}>
       {precise.format(new Date(at))}
@@ -90,6 +95,6 @@ export function Clock({ at }: { at: string }) {
   );
 }
 
-export function localTime(at: string | number): string {
+export function formatTime(at: string | number): string {
   return absolute.format(new Date(at));
 }

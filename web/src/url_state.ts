@@ -1,10 +1,13 @@
-/** What a screen shows is in the address: a link shows somebody else the same. */
+/** The state of a screen is in its address, so that a link shows another person the same. */
 import { useCallback, useMemo } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
 
 export interface UrlState {
   params: URLSearchParams;
-  /** `null` or '' takes a parameter away. Replaces the entry in the history: typing is not navigating. */
+  /**
+   * Sets parameters; `null` or '' removes one. The history entry is replaced, because a filter is not a new
+   * screen.
+   */
   set(changes: Record<string, string | string[] | null>): void;
 }
 
@@ -16,7 +19,7 @@ export function useUrlState(): UrlState {
       const next = new URLSearchParams(location.search);
       for (const [name, value] of Object.entries(changes)) {
         next.delete(name);
-        for (const one of Array.isArray(value) ? value : [value]) if (one) next.append(name, one);
+        for (const item of Array.isArray(value) ? value : [value]) if (item) next.append(name, item);
       }
       const query = next.toString();
       route(path + (query === '' ? '' : `?${query}`), true);
@@ -26,21 +29,25 @@ export function useUrlState(): UrlState {
   return { params, set };
 }
 
-/** Of the question, in whole days; the collector's own default where the address says nothing. */
+/** The windows to choose from, in days. */
 export const DAYS = [1, 7, 14, 30, 90] as const;
+/** The collector's own default. */
 export const DEFAULT_DAYS = 14;
 
+/** Returns the days of the window that the address asks for. */
 export function daysOf(params: URLSearchParams): number {
   const days = Number(params.get('days'));
   return Number.isInteger(days) && days >= 1 && days <= 400 ? days : DEFAULT_DAYS;
 }
 
-/** A query string of those parameters that are there, with the `?`; '' for none. */
-export function query(params: Record<string, string | number | string[] | null | undefined>): string {
+export type QueryParams = Record<string, string | number | string[] | null | undefined>;
+
+/** Builds a query string with its `?`, without the parameters that are empty. Returns '' if all are. */
+export function query(params: QueryParams): string {
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== null && one !== undefined && one !== '') search.append(name, String(one));
+    for (const item of Array.isArray(value) ? value : [value]) {
+      if (item !== null && item !== undefined && item !== '') search.append(name, String(item));
     }
   }
   const text = search.toString();

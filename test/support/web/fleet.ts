@@ -1,4 +1,7 @@
-/** A fleet of two weeks, written through the store: offenders of every severity, hosts of every verdict, gaps, silence. */
+/**
+ * Writes two weeks of a fleet into a store: offenders of every severity, hosts of every verdict, gaps and
+ * silent hosts.
+ */
 import { v7 as uuidv7 } from 'uuid';
 import type { CallBody, Store, StoredBatch, StoredRecord } from '../../../collector/store/store.ts';
 import type { CallerFacts } from '../../../collector/store/workload_identity.ts';
@@ -11,7 +14,7 @@ const DAY_MS = 24 * HOUR_MS;
 const COVERAGE_MS = HOUR_MS;
 const WATCHED_DAYS = 16;
 
-/** What a page that trusted names would run; it must be shown as it is. */
+/** Texts that a page without escaping would run as markup. The page must show them unchanged. */
 export const HOSTILE = {
   name: '<img src=x onerror=alert(1)>',
   script: '/srv/<script>alert(1)</script>.py',
@@ -27,7 +30,7 @@ interface Caller {
 interface Pattern {
   caller: Caller;
   hosts: number[];
-  /** Days ago, first and last. */
+  /** The first and the last day with calls, in days ago. */
   days: [from: number, to: number];
   perDay: number;
   call: Partial<CallBody>;
@@ -217,11 +220,11 @@ const V2 = { 'imds.version': 2, 'imds.server_version': 2 } as const;
 
 export interface FleetHost {
   facts: HostFacts;
-  /** Days ago. */
+  /** The first report, in days ago. */
   watchedFrom: number;
-  /** Days ago at which the last report and heartbeat were; 0: now. */
+  /** The last report and heartbeat, in days ago; 0 is now. */
   watchedTo: number;
-  /** Not watched: days ago, from and to. */
+  /** A time that was not watched, in days ago. */
   gap?: [from: number, to: number];
   losses?: Record<string, number>;
 }
@@ -342,8 +345,8 @@ const PATTERNS: Pattern[] = [
   },
 ];
 
-/** The same numbers each time: a fleet that changes from run to run hides what a change of the page did. */
-function seeded(seed: number): () => number {
+/** Returns the same random numbers in each run, so that screenshots differ only where the page does. */
+function seededRandom(seed: number): () => number {
   let state = seed;
   return () => {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
@@ -355,31 +358,31 @@ export function stamp(ms: number): string {
   return new Date(ms).toISOString().replace('Z', '000Z');
 }
 
-/** Answers how many calls were written. */
+/** Writes the fleet and returns the number of calls. */
 export async function writeFleet(store: Store, nowMs: number): Promise<number> {
-  const random = seeded(4);
+  const random = seededRandom(4);
   let written = 0;
-  for (const [index, one] of FLEET.entries()) {
+  for (const [index, fleetHost] of FLEET.entries()) {
     const records: StoredRecord[] = [];
     const callers: CallerFacts[] = [];
     for (const pattern of PATTERNS.filter(({ hosts }) => hosts.includes(index))) {
       const { facts, agent } = pattern.caller;
       if (!callers.includes(facts)) callers.push(facts);
-      for (const call of callsOf(pattern, nowMs, random, agent)) {
+      for (const call of makeCalls(pattern, nowMs, random, agent)) {
         records.push({ kind: 'call', caller: callers.indexOf(facts), call });
         written++;
       }
     }
-    for (const record of coverageOf(one, index, nowMs)) records.push(record);
-    const batch: StoredBatch = { stream: uuidv7(), seq: 1, host: one.facts, callers, records };
+    for (const record of makeCoverage(fleetHost, index, nowMs)) records.push(record);
+    const batch: StoredBatch = { stream: uuidv7(), seq: 1, host: fleetHost.facts, callers, records };
     await store.write([batch]);
-    const beat = nowMs - one.watchedTo * DAY_MS;
-    await store.heartbeat(heartbeatOf(one, beat), beat * 1000);
+    const beat = nowMs - fleetHost.watchedTo * DAY_MS;
+    await store.heartbeat(makeHeartbeat(fleetHost, beat), beat * 1000);
   }
   return written;
 }
 
-function* callsOf(
+function* makeCalls(
   { days: [from, to], perDay, call }: Pattern,
   nowMs: number,
   random: () => number,
@@ -408,44 +411,44 @@ function* callsOf(
   }
 }
 
-function* coverageOf(one: FleetHost, index: number, nowMs: number): Generator<StoredRecord> {
-  const from = nowMs - one.watchedFrom * DAY_MS;
-  const to = nowMs - one.watchedTo * DAY_MS;
+function* makeCoverage(fleetHost: FleetHost, index: number, nowMs: number): Generator<StoredRecord> {
+  const from = nowMs - fleetHost.watchedFrom * DAY_MS;
+  const to = nowMs - fleetHost.watchedTo * DAY_MS;
   const boots = [`boot-${index}-a`, `boot-${index}-b`];
   for (let start = from; start < to; start += COVERAGE_MS) {
     const daysAgo = (nowMs - start) / DAY_MS;
-    if (one.gap && daysAgo <= one.gap[0] && daysAgo > one.gap[1]) continue;
+    if (fleetHost.gap && daysAgo <= fleetHost.gap[0] && daysAgo > fleetHost.gap[1]) continue;
     const end = Math.min(to, start + COVERAGE_MS);
-    const lossy = one.losses && daysAgo < 2 && daysAgo > 1.9;
+    const lossy = fleetHost.losses && daysAgo < 2 && daysAgo > 1.9;
     yield {
       kind: 'coverage',
       coverage: {
         id: uuidv7({ msecs: end }),
-        host_id: one.facts.id,
+        host_id: fleetHost.facts.id,
         boot_id: boots[index % 3 === 0 && daysAgo < 4 ? 1 : 0]!,
         start: stamp(start),
         end: stamp(end),
         live_ms: end - start,
         kernel_connections: 3,
         seen_connections: 3,
-        losses: lossy ? one.losses! : {},
+        losses: lossy ? fleetHost.losses! : {},
       },
     };
   }
 }
 
-function heartbeatOf(one: FleetHost, ms: number): Heartbeat {
+function makeHeartbeat(fleetHost: FleetHost, ms: number): Heartbeat {
   return {
     time: stamp(ms),
-    host_id: one.facts.id,
+    host_id: fleetHost.facts.id,
     agent_version: '0.1.0',
     started: stamp(ms - 3 * DAY_MS),
     counters: {
-      capture: { packets: 1_204_331, dropped: one.losses ? 42 : 0, reopen_failures: 0 },
+      capture: { packets: 1_204_331, dropped: fleetHost.losses ? 42 : 0, reopen_failures: 0 },
       decode: { segments: 1_204_200, malformed: 0 },
       conversation: { requests: 20_133, answers: 20_120, gaps_in_heads: 0, unfinished_requests: 0 },
       attribution: { exact: 20_101, ring_lost: 0 },
-      calls: { v1: 431, v2: 19_690, truncated: 0, unattributed: one.losses ? 3 : 0 },
+      calls: { v1: 431, v2: 19_690, truncated: 0, unattributed: fleetHost.losses ? 3 : 0 },
       spool: { written: 20_121, acknowledged: 20_121 },
     },
     coverage: { live: true, sources: ['any', 'netns 4026532281 (api)'] },

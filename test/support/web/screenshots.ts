@@ -1,9 +1,10 @@
 /**
- * Pictures of every screen, light and dark, for the README and for looking at what a change of the page did:
+ * Takes screenshots of every screen, light and dark, for the README and for the review of a change:
  *
  *     bin/node test/support/web/screenshots.ts DIRECTORY [SIGN-IN-LINK] [WIDTH]
  *
- * of the collector whose one-time link is given (`imdswatch token sign-in-link`; the demo prints one), else of the tests' fleet.
+ * The link is a one-time link of a collector (`imdswatch token sign-in-link`; the demo prints one). Without
+ * it, the fleet of the tests is shown.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,11 +18,16 @@ import { Visit } from './visit.ts';
 const DEFAULT_WIDTH_PX = 1440;
 const HEIGHT_PX = 900;
 
-async function take(browser: Browser, directory: string, link: string, width: number): Promise<void> {
+async function takeScreenshots(
+  browser: Browser,
+  directory: string,
+  link: string,
+  width: number,
+): Promise<void> {
   const visit = await Visit.begin(
     browser,
     { pageUrl: new URL(link).origin, signInLink: () => link },
-    // The demo's certificate is its own.
+    // The demo has a self-signed certificate.
     { viewport: { width, height: HEIGHT_PX }, reducedMotion: 'reduce', ignoreHTTPSErrors: true },
   );
   const [offender] = (await visit.api<{ items: Offender[] }>('/offenders?limit=1')).items;
@@ -57,7 +63,7 @@ const bench = new Bench();
 const browser = await openBrowser();
 try {
   const { signInLink } = link ? { signInLink: () => link } : (await openSite(bench)).collector;
-  await take(browser, directory, signInLink(), Number(width));
+  await takeScreenshots(browser, directory, signInLink(), Number(width));
 } finally {
   await browser.close();
   await bench.end();

@@ -1,4 +1,4 @@
-/** A collector on loopback with a fleet in its store, and Chromium to look at its page. */
+/** A collector on loopback with a fleet in its store, and Chromium, which opens its page. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type Browser, chromium } from 'playwright-core';
@@ -12,7 +12,7 @@ export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr
 );
 const PAGE = fileURLToPath(new URL('../../../web/dist/index.html', import.meta.url));
 
-/** Why the page cannot be tested here, for `skip`; false where it can. */
+/** The reason why the page cannot be tested here, for `skip`; false if it can. */
 export const cannotBrowse: string | false =
   CHROMIUM === undefined
     ? 'Chromium is not installed'
@@ -27,7 +27,7 @@ export interface Site {
   calls: number;
 }
 
-/** `fleet` false: a collector that nobody has ever reported to. */
+/** Starts a collector. Without a fleet, no agent has ever reported to it. */
 export async function openSite(bench: Bench, { fleet = true } = {}): Promise<Site> {
   const dataDir = bench.directory();
   let calls = 0;

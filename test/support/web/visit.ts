@@ -1,4 +1,4 @@
-/** One look at the page: a tab that keeps account of everything that must never happen in it. */
+/** A visit of the page in a tab that records everything that must never happen in it. */
 import assert from 'node:assert/strict';
 import axe from 'axe-core';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
@@ -6,8 +6,8 @@ import type { Collector } from '../../../collector/main.ts';
 
 export interface VisitOptions extends BrowserContextOptions {
   /**
-   * A person's token to sign in with, or `null` for nobody; without it and without a `storageState` to go on with, an admin by the
-   * one-time link.
+   * A person's token to sign in with; null for no sign-in. Without it and without a `storageState`, an admin
+   * signs in with a one-time link.
    */
   token?: string | null;
 }
@@ -15,26 +15,29 @@ export interface VisitOptions extends BrowserContextOptions {
 export class Visit {
   readonly page: Page;
   readonly #origin: string;
-  /** Console errors, uncaught errors, what the content security policy stopped, requests to elsewhere. */
-  readonly wrongs: string[] = [];
+  /**
+   * Console errors, uncaught errors, violations of the content security policy, and requests to other
+   * servers.
+   */
+  readonly problems: string[] = [];
 
   private constructor(page: Page, origin: string) {
     this.page = page;
     this.#origin = origin;
     page.on('console', (message) => {
       if (message.type() !== 'error' && !/Content Security Policy/.test(message.text())) return;
-      // Chromium says so of every answer that is an error; which of them may be is looked at where they are provoked.
+      // Chromium logs every response with an error status. The tests that provoke one check it themselves.
       if (/^Failed to load resource/.test(message.text())) return;
-      this.wrongs.push(message.text());
+      this.problems.push(message.text());
     });
-    page.on('pageerror', (error) => this.wrongs.push(String(error.stack)));
+    page.on('pageerror', (error) => this.problems.push(String(error.stack)));
     page.on('dialog', (dialog) => {
-      this.wrongs.push(`a script ran: ${dialog.message()}`);
+      this.problems.push(`a script ran: ${dialog.message()}`);
       void dialog.dismiss();
     });
     page.on('request', (request) => {
       const { origin } = new URL(request.url());
-      if (origin !== this.#origin) this.wrongs.push(`asked ${request.url()}`);
+      if (origin !== this.#origin) this.problems.push(`request to ${request.url()}`);
     });
   }
 
@@ -61,7 +64,7 @@ export class Visit {
     return visit;
   }
 
-  /** Goes to a path and waits until nothing is loading. */
+  /** Opens a path and waits until it is loaded. */
   async go(path: string): Promise<void> {
     await this.page.goto(this.#origin + path);
     await this.settled();
@@ -73,14 +76,14 @@ export class Visit {
     for (const plot of await this.page.locator('.plot').all()) await plot.locator('canvas').waitFor();
   }
 
-  /** As the signed-in person asks, from within the page. */
+  /** Sends a request to the API with the session of the page. */
   async api<T>(path: string): Promise<T> {
     const response = await this.page.request.get(`${this.#origin}/api/v1${path}`);
     assert.equal(response.status(), 200, path);
     return (await response.json()) as T;
   }
 
-  /** Texts of a table's rows, by their cells. */
+  /** Returns the texts of the cells of a table, row by row. */
   async rows(table: string): Promise<string[][]> {
     const rows = this.page.getByRole('table', { name: table, exact: true }).locator('tbody tr');
     const cells: string[][] = [];
@@ -88,17 +91,16 @@ export class Visit {
     return cells;
   }
 
-  /** Violations of axe's rules (all of them unless told), as `rule: element`. */
+  /** Returns violations of axe's rules, by default of all of them, as `rule: element`. */
   async violations(rules?: string[]): Promise<string[]> {
     const only = rules === undefined ? '' : `, runOnly: ${JSON.stringify(rules)}`;
     if (!(await this.page.evaluate<boolean>("'axe' in window"))) await this.page.evaluate(axe.source);
-    const found = await this.page.evaluate<string[]>(`
+    return await this.page.evaluate<string[]>(`
       axe.run(document, { resultTypes: ['violations']${only} }).then(({ violations }) =>
         violations.flatMap(({ id, nodes }) => nodes.map((node) => id + ': ' + node.html.slice(0, 160) + ' ' + (node.any[0]?.message ?? ''))))`);
-    return found;
   }
 
-  /** CSS pixels by which the page is wider than the window. */
+  /** Returns by how many CSS pixels the page is wider than the window. */
   overflow(): Promise<number> {
     return this.page.evaluate<number>(
       'document.documentElement.scrollWidth - document.documentElement.clientWidth',
@@ -112,6 +114,6 @@ export class Visit {
 
   async end(): Promise<void> {
     await this.page.context().close();
-    assert.deepEqual(this.wrongs, []);
+    assert.deepEqual(this.problems, []);
   }
 }

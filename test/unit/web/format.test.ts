@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { bytes, duration, percent, plural, shellLine } from '../../../web/src/format.ts';
 
-describe('numbers and spans as people read them', () => {
-  test('100 % stands only where nothing is missing', () => {
+describe('formats for people', () => {
+  test('100 % appears only if nothing is missing', () => {
     fc.assert(
       fc.property(fc.double({ min: 0, max: 100, maxExcluded: true, noNaN: true }), (value) => {
         assert.notEqual(percent(value), '100 %');
@@ -15,7 +15,7 @@ describe('numbers and spans as people read them', () => {
     assert.equal(percent(99.9999), '99.99 %');
   });
 
-  test('spans of time by their largest unit and the next', () => {
+  test('durations have their two largest units', () => {
     assert.equal(duration(0), '0 s');
     assert.equal(duration(0.0421), '42 ms');
     assert.equal(duration(59), '59 s');
@@ -24,7 +24,7 @@ describe('numbers and spans as people read them', () => {
     assert.equal(duration(86_400 + 120), '1 d');
   });
 
-  test('bytes and plurals', () => {
+  test('bytes have binary units, and nouns have plurals', () => {
     assert.equal(bytes(512), '512 B');
     assert.equal(bytes(1536), '1.5 KiB');
     assert.equal(bytes(20 * 1024 ** 3), '20 GiB');
@@ -32,7 +32,7 @@ describe('numbers and spans as people read them', () => {
     assert.equal(plural(0, 'process', 'processes'), '0 processes');
   });
 
-  test('arguments stand as a shell would take them', () => {
+  test('arguments are quoted for a shell', () => {
     assert.equal(shellLine(['curl', '-s', 'http://169.254.169.254/']), 'curl -s http://169.254.169.254/');
     assert.equal(shellLine(['sh', '-c', "echo 'a b'"]), "sh -c 'echo '\\''a b'\\'''");
     assert.equal(shellLine(['']), "''");

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { lossesOf } from '../../../protocol/losses.ts';
 import { isLoss } from '../../../web/src/losses.ts';
 
-test('whatever an agent reports as lost is marked as a loss on the page', () => {
+test('the page marks every loss that an agent reports', () => {
   const one = new Proxy({}, { get: () => 1 });
   const everything = lossesOf(new Proxy({}, { get: () => one }));
   assert.ok(Object.keys(everything).length > 10);
@@ -11,6 +11,7 @@ test('whatever an agent reports as lost is marked as a loss on the page', () => 
     const [stage, counter] = name.split('.') as [string, string];
     assert.ok(isLoss(stage, counter), name);
   }
+  assert.ok(isLoss('spool', 'overflowed'));
   assert.ok(!isLoss('capture', 'packets'));
   assert.ok(!isLoss('nowhere', 'lost'));
 });

@@ -1,11 +1,12 @@
-/** Requests to the collector that serves this page. The session is a cookie: nothing here holds a secret. */
+/** Requests to the collector that serves this page. The session is a cookie, so this code holds no secret. */
 
 const BASE = '/api/v1';
-/** A question over 90 days of a large fleet answers within a second; this is for a collector that hangs. */
+/** A query over 90 days of a large fleet takes about a second. This timeout is for a collector that hangs. */
 const TIMEOUT_MS = 30_000;
 
-/** A problem document (RFC 9457), or what stands for one where the collector gave none. */
+/** A problem document (RFC 9457), or one that the page writes for a collector that sent none. */
 export class Problem extends Error {
+  /** The HTTP status; 0 without a response. */
   readonly status: number;
   readonly title: string;
   readonly detail: string | null;
@@ -19,24 +20,26 @@ export class Problem extends Error {
   }
 }
 
-let signedOut: () => void = () => {};
-/** Called when an answer says that the session is over. */
+let signedOutListener: () => void = () => {};
+/** Sets the listener that runs when a response says that the session has ended. */
 export function onSignedOut(listener: () => void): void {
-  signedOut = listener;
+  signedOutListener = listener;
 }
 
-export interface Ask {
+export interface RequestOptions {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   body?: unknown;
   signal?: AbortSignal;
-  /** For the sign-in itself, whose 401 says that the token was wrong. */
+  /** Set by the sign-in itself: its 401 means a wrong token and not the end of a session. */
   keepSession?: boolean;
 }
 
-/** `path` is below /api/v1. Answers the JSON body, `null` for one without. Throws `Problem`. */
-export async function ask<T>(
+/**
+ * Sends a request to a path below /api/v1 and returns the JSON body, or `null` without one. Throws `Problem`.
+ */
+export async function request<T>(
   path: string,
-  { method = 'GET', body, signal, keepSession }: Ask = {},
+  { method = 'GET', body, signal, keepSession }: RequestOptions = {},
 ): Promise<T> {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
   let response: Response;
@@ -65,12 +68,12 @@ export async function ask<T>(
           'Check that the collector is running and that this machine can reach it.',
         );
   }
-  if (response.ok) return response.status === 204 ? (null as T) : await bodyOf<T>(response);
-  if (response.status === 401 && !keepSession) signedOut();
-  throw await problemOf(response);
+  if (response.ok) return response.status === 204 ? (null as T) : await readBody<T>(response);
+  if (response.status === 401 && !keepSession) signedOutListener();
+  throw await readProblem(response);
 }
 
-async function bodyOf<T>(response: Response): Promise<T> {
+async function readBody<T>(response: Response): Promise<T> {
   const text = await response.text();
   if (text === '') return null as T;
   try {
@@ -84,7 +87,7 @@ async function bodyOf<T>(response: Response): Promise<T> {
   }
 }
 
-async function problemOf(response: Response): Promise<Problem> {
+async function readProblem(response: Response): Promise<Problem> {
   const document = await response.json().catch(() => null);
   const { title, detail } = (document ?? {}) as { title?: unknown; detail?: unknown };
   return new Problem(
@@ -96,7 +99,7 @@ async function problemOf(response: Response): Promise<Problem> {
   );
 }
 
-/** For links that the browser follows itself: exports, and the live feed. */
+/** Returns the URL for requests that the browser makes itself: exports and the live feed. */
 export function apiUrl(path: string): string {
   return BASE + path;
 }

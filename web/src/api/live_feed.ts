@@ -1,20 +1,23 @@
-/** The collector's live feed (server-sent events), bounded: what is shown, and what waits while it is paused. */
+/**
+ * The collector's live feed (server-sent events). The calls that are shown, and those held while paused, are
+ * bounded.
+ */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { ServedCall } from '../../../collector/contract/served_call.ts';
-import { asProblem } from './answer.ts';
-import { apiUrl, ask, Problem } from './client.ts';
+import { apiUrl, Problem, request } from './client.ts';
+import { asProblem } from './resource.ts';
 
 export const MAX_ROWS = 300;
 const FIRST_ROWS = 50;
-/** Calls are shown in bunches: a row at a time keeps a browser busy with nothing but layout. */
-const BUNCH_MS = 200;
+/** Calls are shown in batches, because a layout for each call would keep the browser busy. */
+const RENDER_INTERVAL_MS = 200;
 
 export interface LiveFeed {
   /** Newest first. */
   calls: ServedCall[];
-  /** Came while paused; of these the newest `MAX_ROWS` are kept. */
+  /** Calls that arrived while paused. The newest `MAX_ROWS` of them are kept. */
   waiting: number;
-  /** Calls that the collector did not send, because they came too fast. */
+  /** Calls that the collector did not send, because they arrived too fast. */
   leftOut: number;
   state: 'connecting' | 'open' | 'lost';
   problem: Problem | null;
@@ -24,7 +27,7 @@ export interface LiveFeed {
   reconnect(): void;
 }
 
-/** `queryString`: as for `GET /calls`, with the `?` or empty. */
+/** Opens the feed. `queryString` has the parameters of `GET /calls`, with the `?`, or is empty. */
 export function useLiveFeed(queryString: string): LiveFeed {
   const [calls, setCalls] = useState<ServedCall[]>([]);
   const [waiting, setWaiting] = useState(0);
@@ -32,34 +35,34 @@ export function useLiveFeed(queryString: string): LiveFeed {
   const [state, setState] = useState<LiveFeed['state']>('connecting');
   const [problem, setProblem] = useState<Problem | null>(null);
   const [paused, setPausedState] = useState(false);
-  const [turn, setTurn] = useState(0);
+  const [reconnects, setReconnects] = useState(0);
   const pausedNow = useRef(false);
-  /** Newest last, not shown yet. */
-  const held = useRef<ServedCall[]>([]);
+  /** Not shown yet, newest last. */
+  const pending = useRef<ServedCall[]>([]);
 
-  const show = useCallback(() => {
-    const news = held.current.splice(0).reverse();
+  const showPending = useCallback(() => {
+    const newCalls = pending.current.splice(0).reverse();
     setWaiting(0);
-    if (news.length > 0) setCalls((before) => merged(news, before));
+    if (newCalls.length > 0) setCalls((before) => mergeCalls(newCalls, before));
   }, []);
 
   useEffect(() => {
-    let gone = false;
-    held.current = [];
+    let closed = false;
+    pending.current = [];
     setCalls([]);
     setWaiting(0);
     setLeftOut(0);
     setState('connecting');
     setProblem(null);
-    const before = () =>
-      ask<{ items: ServedCall[] }>(
+    const loadRecentCalls = () =>
+      request<{ items: ServedCall[] }>(
         `/calls${queryString}${queryString === '' ? '?' : '&'}limit=${FIRST_ROWS}`,
       );
     const source = new EventSource(apiUrl(`/live${queryString}`));
     source.addEventListener('open', () => setState('open'));
     source.addEventListener('call', (event) => {
-      held.current.push(JSON.parse(event.data) as ServedCall);
-      if (held.current.length > MAX_ROWS) held.current.shift();
+      pending.current.push(JSON.parse(event.data) as ServedCall);
+      if (pending.current.length > MAX_ROWS) pending.current.shift();
       if (pausedNow.current) setWaiting((count) => count + 1);
     });
     source.addEventListener('left_out', (event) => {
@@ -67,12 +70,12 @@ export function useLiveFeed(queryString: string): LiveFeed {
       setLeftOut((count) => count + more);
     });
     source.addEventListener('error', () => {
-      if (gone) return;
+      if (closed) return;
       setState('lost');
-      // While the browser tries again by itself there is nothing to say. When it gave up, the same question in another form
-      // tells why: an EventSource does not.
+      // The browser reconnects by itself until it closes the source. An EventSource does not tell why it was
+      // refused, so the same query is sent as an ordinary request, whose response does.
       if (source.readyState === EventSource.CLOSED) {
-        before().then(
+        loadRecentCalls().then(
           () =>
             setProblem(
               new Problem(
@@ -85,29 +88,29 @@ export function useLiveFeed(queryString: string): LiveFeed {
         );
       }
     });
-    // What came just before: nobody wants to start with an empty screen.
-    before().then(
+    // The screen begins with the most recent calls instead of an empty table.
+    loadRecentCalls().then(
       ({ items }) => {
-        if (!gone) setCalls((shown) => merged(shown, items));
+        if (!closed) setCalls((shown) => mergeCalls(shown, items));
       },
       (error: unknown) => {
-        if (!gone) setProblem(asProblem(error));
+        if (!closed) setProblem(asProblem(error));
       },
     );
     const timer = setInterval(() => {
-      if (!pausedNow.current && held.current.length > 0) show();
-    }, BUNCH_MS);
+      if (!pausedNow.current && pending.current.length > 0) showPending();
+    }, RENDER_INTERVAL_MS);
     return () => {
-      gone = true;
+      closed = true;
       source.close();
       clearInterval(timer);
     };
-  }, [queryString, turn]);
+  }, [queryString, reconnects]);
 
   const setPaused = (next: boolean) => {
     pausedNow.current = next;
     setPausedState(next);
-    if (!next) show();
+    if (!next) showPending();
   };
   return {
     calls,
@@ -118,12 +121,15 @@ export function useLiveFeed(queryString: string): LiveFeed {
     paused,
     setPaused,
     clear: () => setCalls([]),
-    reconnect: () => setTurn((count) => count + 1),
+    reconnect: () => setReconnects((count) => count + 1),
   };
 }
 
-/** A call can come twice: by the feed, and in the list of what came before. */
-function merged(newer: readonly ServedCall[], older: readonly ServedCall[]): ServedCall[] {
+/**
+ * Merges two lists, newest first. A call can be in both: the feed sent it, and the list of recent calls has
+ * it.
+ */
+function mergeCalls(newer: readonly ServedCall[], older: readonly ServedCall[]): ServedCall[] {
   const known = new Set(newer.map(({ id }) => id));
   return [...newer, ...older.filter(({ id }) => !known.has(id))].slice(0, MAX_ROWS);
 }

@@ -1,86 +1,102 @@
-/** Who is signed in. While nobody is, the sign-in screen stands in place of the page, at the same address. */
+/**
+ * The session of the person who looks at the page. Without one, the sign-in screen takes the place of every
+ * screen.
+ */
 
 import type { ComponentChildren } from 'preact';
 import { createContext } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import type { NewSession, Session } from '../../../collector/contract/session.ts';
-import { asProblem, forgetAnswers } from './answer.ts';
-import { ask, onSignedOut, type Problem } from './client.ts';
+import { onSignedOut, type Problem, request } from './client.ts';
+import { asProblem, clearCachedResources } from './resource.ts';
 
 type State =
-  | { is: 'asking' }
-  | { is: 'out'; expired: boolean }
-  | { is: 'in'; session: Session }
-  | { is: 'failed'; problem: Problem };
+  | { status: 'loading' }
+  | { status: 'signed_out'; expired: boolean }
+  | { status: 'signed_in'; session: Session }
+  | { status: 'failed'; problem: Problem };
 
 interface SessionContext {
   state: State;
-  /** By a person's token or the code of a sign-in link. Throws `Problem` where it is refused. */
+  /**
+   * Signs in with a person's token or with the code of a sign-in link. Throws `Problem` if the collector
+   * refuses it.
+   */
   signIn(secret: string): Promise<void>;
   signOut(): Promise<void>;
   retry(): void;
 }
 
-/** Whoever comes here comes to sign in, also where somebody is signed in already: it may be for another role. */
+/**
+ * This path shows the sign-in screen even during a session, because a person may sign in again with another
+ * role.
+ */
 export const SIGN_IN_PATH = '/sign-in';
 
 const context = createContext<SessionContext | null>(null);
 
 export function SessionProvider({ children }: { children: ComponentChildren }) {
   const [state, setState] = useState<State>(
-    location.pathname === SIGN_IN_PATH ? { is: 'out', expired: false } : { is: 'asking' },
+    location.pathname === SIGN_IN_PATH ? { status: 'signed_out', expired: false } : { status: 'loading' },
   );
 
-  // Counts what was begun: the answer to `who am I` must not undo a sign-in that overtook it.
-  const begun = useRef(0);
+  // The number of the latest request. A late response to GET /session must not undo a sign-in that started
+  // after it.
+  const latestRequest = useRef(0);
 
-  const look = () => {
-    const mine = ++begun.current;
-    setState({ is: 'asking' });
-    ask<Session>('/session', { keepSession: true }).then(
+  const loadSession = () => {
+    const thisRequest = ++latestRequest.current;
+    setState({ status: 'loading' });
+    request<Session>('/session', { keepSession: true }).then(
       (session) => {
-        if (begun.current === mine) setState({ is: 'in', session });
+        if (latestRequest.current === thisRequest) setState({ status: 'signed_in', session });
       },
       (error: unknown) => {
-        if (begun.current !== mine) return;
+        if (latestRequest.current !== thisRequest) return;
         const problem = asProblem(error);
-        setState(problem.status === 401 ? { is: 'out', expired: false } : { is: 'failed', problem });
+        setState(
+          problem.status === 401 ? { status: 'signed_out', expired: false } : { status: 'failed', problem },
+        );
       },
     );
   };
 
   useEffect(() => {
     onSignedOut(() => {
-      forgetAnswers();
-      setState((before) => (before.is === 'in' ? { is: 'out', expired: true } : before));
+      clearCachedResources();
+      setState((before) =>
+        before.status === 'signed_in' ? { status: 'signed_out', expired: true } : before,
+      );
     });
-    if (state.is === 'asking') look();
+    if (state.status === 'loading') loadSession();
   }, []);
 
   const signIn = async (secret: string) => {
-    begun.current++;
-    const session = await ask<NewSession>('/session', {
+    latestRequest.current++;
+    const session = await request<NewSession>('/session', {
       method: 'POST',
       body: { secret },
       keepSession: true,
     });
-    setState({ is: 'in', session });
+    setState({ status: 'signed_in', session });
   };
   const signOut = async () => {
-    await ask('/session', { method: 'DELETE', keepSession: true });
-    forgetAnswers();
-    setState({ is: 'out', expired: false });
+    await request('/session', { method: 'DELETE', keepSession: true });
+    clearCachedResources();
+    setState({ status: 'signed_out', expired: false });
   };
-  return <context.Provider value={{ state, signIn, signOut, retry: look }}>{children}</context.Provider>;
+  return (
+    <context.Provider value={{ state, signIn, signOut, retry: loadSession }}>{children}</context.Provider>
+  );
 }
 
 export function useSessionState(): SessionContext {
   return useContext(context)!;
 }
 
-/** For screens, which are shown only to somebody who is signed in. */
+/** Returns the session, for screens, which are shown only during one. Throws outside of a session. */
 export function useSession(): Session {
   const { state } = useSessionState();
-  if (state.is !== 'in') throw new Error('nobody is signed in');
+  if (state.status !== 'signed_in') throw new Error('No person is signed in');
   return state.session;
 }

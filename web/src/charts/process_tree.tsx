@@ -1,8 +1,8 @@
-/** The parents of a workload's latest processes, drawn from the first process down; equal branches are one. */
+/** The latest processes of a workload with their parents, as a tree. Equal branches are merged. */
 
 import type { OffenderProcess } from '../../../collector/contract/offender.ts';
 import { plural, shellLine } from '../format.ts';
-import { Ago } from '../time.tsx';
+import { RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import './process_tree.css';
 
@@ -10,15 +10,15 @@ interface Node {
   name: string;
   executable: string | null;
   args: string | null;
-  /** Processes of the workload itself that are this node. */
+  /** The workload's own processes that this node stands for. */
   callers: OffenderProcess[];
   children: Map<string, Node>;
 }
 
 const MAX_HOSTS_SHOWN = 3;
 
-/** Nodes are the same where name, executable and arguments are, whatever their number and host. */
-export function treeOf(processes: readonly OffenderProcess[]): Node[] {
+/** Builds the tree. Processes with equal name, executable and arguments become one node, on any host. */
+export function buildTree(processes: readonly OffenderProcess[]): Node[] {
   const roots = new Map<string, Node>();
   for (const caller of processes) {
     const { process } = caller;
@@ -49,7 +49,7 @@ export function treeOf(processes: readonly OffenderProcess[]): Node[] {
 export function ProcessTree({ processes }: { processes: readonly OffenderProcess[] }) {
   return (
     <div class="tree" tabIndex={0} role="group" aria-label="Process tree">
-      <Branches nodes={treeOf(processes)} />
+      <Branches nodes={buildTree(processes)} />
     </div>
   );
 }
@@ -82,7 +82,7 @@ function Callers({ callers }: { callers: OffenderProcess[] }) {
     .at(-1);
   const guessed = callers.some((caller) => caller['attribution.confidence'] !== 'exact');
   return (
-    <span class="where">
+    <span class="location">
       <span>
         {callers.length === 1
           ? `pid ${callers[0]!.process!.pid}`
@@ -96,7 +96,7 @@ function Callers({ callers }: { callers: OffenderProcess[] }) {
         ))}
         {hosts.size > shown.length && ` and ${plural(hosts.size - shown.length, 'other host')}`}
       </span>
-      <Ago at={latest} />
+      <RelativeTime at={latest} />
       {guessed && <span title="Found in /proc and not reported by the kernel">probable</span>}
     </span>
   );

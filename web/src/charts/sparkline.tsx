@@ -1,4 +1,4 @@
-/** A row of small bars: how much, over the window. */
+/** IMDSv1 calls over the window, as a row of small bars. */
 import { count } from '../format.ts';
 import './sparkline.css';
 
@@ -18,7 +18,7 @@ export function Sparkline({ values }: { values: readonly number[] }) {
       aria-label={`IMDSv1 calls, oldest first: ${values.map((value) => count(value)).join(', ')}`}
     >
       {values.map((value, index) => {
-        // What is there at all must be seen.
+        // A single call is visible beside thousands.
         const height = value === 0 ? 1 : Math.max(2.5, (value / most) * HEIGHT);
         return (
           <rect

@@ -1,12 +1,15 @@
-/** Calls over time: IMDSv1 in stacked bars (credentials at the bottom), IMDSv2 as a line for scale where asked for. */
+/**
+ * Calls over time: IMDSv1 as stacked bars with credentials at the bottom, and IMDSv2 as a line that can be
+ * shown.
+ */
 import 'uplot/dist/uPlot.min.css';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type uPlot from 'uplot';
 import type { Timeline } from '../../../collector/contract/window.ts';
 import { count, duration, plural } from '../format.ts';
-import { Empty } from '../parts/states.tsx';
+import { EmptyNotice } from '../parts/states.tsx';
 import { useColours } from '../theme.ts';
-import { localTime } from '../time.tsx';
+import { formatTime } from '../time.tsx';
 import './timeline.css';
 
 const HEIGHT_PX = 210;
@@ -22,11 +25,12 @@ const hour = new Intl.DateTimeFormat(undefined, {
 
 export function TimelineChart({ timeline, label }: { timeline: Timeline; label: string }) {
   const [withV2, setWithV2] = useState(false);
-  const [at, setAt] = useState<number | null>(null);
+  const [pointIndex, setPointIndex] = useState<number | null>(null);
   const { points, bucket_seconds } = timeline;
-  if (points.every(({ v1, v2 }) => v1 === 0 && v2 === 0)) return <Empty title="No calls in this window." />;
+  if (points.every(({ v1, v2 }) => v1 === 0 && v2 === 0))
+    return <EmptyNotice title="No calls in this window." />;
   const sum = (key: 'v1' | 'v1_credentials' | 'v2') => points.reduce((total, point) => total + point[key], 0);
-  const point = at === null ? null : points[at];
+  const point = pointIndex === null ? null : points[pointIndex];
   const shown = point ?? { v1: sum('v1'), v1_credentials: sum('v1_credentials'), v2: sum('v2') };
   const span = SPAN[bucket_seconds] ?? duration(bucket_seconds);
   return (
@@ -47,9 +51,9 @@ export function TimelineChart({ timeline, label }: { timeline: Timeline; label: 
         >
           <span class="series-v2">IMDSv2</span> <b>{count(shown.v2)}</b>
         </button>
-        <span class="quiet at">{point ? localTime(point.time) : `one bar per ${span}`}</span>
+        <span class="quiet at">{point ? formatTime(point.time) : `one bar per ${span}`}</span>
       </figcaption>
-      <Plot timeline={timeline} withV2={withV2} label={label} onPoint={setAt} />
+      <Plot timeline={timeline} withV2={withV2} label={label} onPoint={setPointIndex} />
       <details class="numbers">
         <summary>Show as a table</summary>
         <TimelineTable timeline={timeline} label={label} />
@@ -59,7 +63,7 @@ export function TimelineChart({ timeline, label }: { timeline: Timeline; label: 
 }
 
 function TimelineTable({ timeline, label }: { timeline: Timeline; label: string }) {
-  const called = timeline.points.filter(({ v1, v2 }) => v1 > 0 || v2 > 0);
+  const pointsWithCalls = timeline.points.filter(({ v1, v2 }) => v1 > 0 || v2 > 0);
   return (
     <div class="table low" tabIndex={0} role="group" aria-label={`${label}, as a table`}>
       <table>
@@ -78,11 +82,11 @@ function TimelineTable({ timeline, label }: { timeline: Timeline; label: string 
           </tr>
         </thead>
         <tbody>
-          {called.map((point) => (
+          {pointsWithCalls.map((point) => (
             <tr key={point.time}>
               <th scope="row">
                 <time dateTime={point.time} title={point.time}>
-                  {localTime(point.time)}
+                  {formatTime(point.time)}
                 </time>
               </th>
               <td class="numeric">{count(point.v1)}</td>
@@ -104,44 +108,52 @@ interface PlotProps {
 }
 
 function Plot({ timeline, withV2, label, onPoint }: PlotProps) {
-  const place = useRef<HTMLDivElement>(null);
+  const container = useRef<HTMLDivElement>(null);
   const colours = useColours();
   useEffect(() => {
-    const element = place.current!;
+    const element = container.current!;
     let plot: uPlot | null = null;
-    let gone = false;
-    const resized = new ResizeObserver(() => {
+    let unmounted = false;
+    const resizeObserver = new ResizeObserver(() => {
       plot?.setSize({ width: element.clientWidth, height: HEIGHT_PX });
     });
     void import('uplot').then(({ default: UPlot }) => {
-      if (gone) return;
+      if (unmounted) return;
       plot = new UPlot(
-        optionsFor(UPlot, element, timeline, withV2, onPoint),
-        dataOf(timeline, withV2),
+        plotOptions(UPlot, element, timeline, withV2, onPoint),
+        plotData(timeline, withV2),
         element,
       );
-      resized.observe(element);
+      resizeObserver.observe(element);
     });
     return () => {
-      gone = true;
-      resized.disconnect();
+      unmounted = true;
+      resizeObserver.disconnect();
       plot?.destroy();
     };
   }, [timeline, withV2, colours]);
   const total = timeline.points.reduce((calls, { v1 }) => calls + v1, 0);
-  return <div class="plot" ref={place} role="img" aria-label={`${label}: ${plural(total, 'IMDSv1 call')}`} />;
+  return (
+    <div class="plot" ref={container} role="img" aria-label={`${label}: ${plural(total, 'IMDSv1 call')}`} />
+  );
 }
 
-/** Bars are drawn over each other: all of IMDSv1 first, then the credentials among them. */
-function dataOf({ points }: Timeline, withV2: boolean): uPlot.AlignedData {
+/**
+ * Returns the series of the plot. The bar of all IMDSv1 calls is drawn first, and the bar of the credentials
+ * over it.
+ */
+function plotData({ points }: Timeline, withV2: boolean): uPlot.AlignedData {
   const times = points.map(({ time }) => Date.parse(time) / 1000);
   const series = [points.map(({ v1 }) => v1), points.map(({ v1_credentials }) => v1_credentials)];
   if (withV2) series.push(points.map(({ v2 }) => v2));
   return [times, ...series];
 }
 
-/** uPlot paints on a canvas and cannot read custom properties: colours are taken from elements that have them. */
-function colourOf(element: HTMLElement, name: string): string {
+/**
+ * Reads the colour of a CSS class from an element. uPlot draws on a canvas, which cannot use custom
+ * properties.
+ */
+function readColour(element: HTMLElement, name: string): string {
   const probe = document.createElement('i');
   probe.className = name;
   element.append(probe);
@@ -150,7 +162,7 @@ function colourOf(element: HTMLElement, name: string): string {
   return color;
 }
 
-function optionsFor(
+function plotOptions(
   UPlot: typeof uPlot,
   element: HTMLElement,
   { points, bucket_seconds }: Timeline,
@@ -158,11 +170,11 @@ function optionsFor(
   onPoint: (index: number | null) => void,
 ): uPlot.Options {
   const bars = UPlot.paths.bars!({ size: [0.8, 48], align: 1 });
-  const v1 = colourOf(element, 'series-v1');
-  const credentials = colourOf(element, 'series-credentials');
-  const v2 = colourOf(element, 'series-v2');
+  const v1 = readColour(element, 'series-v1');
+  const credentials = readColour(element, 'series-credentials');
+  const v2 = readColour(element, 'series-v2');
   const axis = {
-    stroke: colourOf(element, 'axis-text'),
+    stroke: readColour(element, 'axis-text'),
     font: `11px ${getComputedStyle(element).fontFamily}`,
     ticks: { show: false },
   };
@@ -177,7 +189,7 @@ function optionsFor(
     cursor: { y: false, points: { show: false }, drag: { setScale: false, x: false } },
     scales: {
       x: { time: true, range: () => [first, last] },
-      // A quiet fleet's empty chart still needs an axis.
+      // The axis needs a height even if there are no calls.
       y: { range: () => [0, Math.max(4, most * 1.08)] },
     },
     axes: [
@@ -188,14 +200,14 @@ function optionsFor(
         space: 64,
         values: (_plot, splits, _axis, _space, step) =>
           splits.map((at) =>
-            // At the right edge it would be cut off.
+            // A label at the right edge would be cut off.
             at > last - bucket_seconds / 2 ? '' : (step >= DAY_SECONDS ? day : hour).format(at * 1000),
           ),
       },
       {
         ...axis,
         size: 52,
-        grid: { stroke: colourOf(element, 'axis-grid'), width: 1 },
+        grid: { stroke: readColour(element, 'axis-grid'), width: 1 },
         incrs: [
           1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 5e6, 1e7, 1e8,
         ],

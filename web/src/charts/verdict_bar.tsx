@@ -1,4 +1,4 @@
-/** How many hosts have which verdict: one bar, and a legend that leads to them. */
+/** The number of hosts with each verdict: a bar, and a legend with links to the hosts. */
 import type { Overview, Verdict } from '../../../collector/contract/host.ts';
 import { count } from '../format.ts';
 import { Shape, VERDICT, verdicts } from '../parts/badge.tsx';
@@ -8,13 +8,13 @@ import './verdict_bar.css';
 interface Props {
   verdicts: Overview['hosts']['verdicts'];
   total: number;
-  along: { days?: number };
+  windowParams: { days?: number };
 }
 
-/** From safe to not. */
+/** The order of the bar, from safe to unsafe. */
 const ORDER: Verdict[] = ['enforced', 'ready', 'unproven', 'fallback', 'rejected', 'blocked'];
 
-export function VerdictBar({ verdicts: counts, total, along }: Props) {
+export function VerdictBar({ verdicts: counts, total, windowParams }: Props) {
   return (
     <div class="verdict-bar">
       <div class="bar" aria-hidden="true">
@@ -34,7 +34,7 @@ export function VerdictBar({ verdicts: counts, total, along }: Props) {
           return (
             <li key={verdict} class={hosts === 0 ? 'zero' : undefined}>
               <a
-                href={`/hosts${query({ ...along, verdict })}`}
+                href={`/hosts${query({ ...windowParams, verdict })}`}
                 class={`tone-${look.tone}`}
                 title={look.meaning}
               >

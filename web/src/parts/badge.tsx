@@ -1,4 +1,6 @@
-/** Severities, verdicts and states: each by colour, shape and word, so that none of the three is needed. */
+/**
+ * Severities, verdicts and states. Each has a colour, a shape and a word, so that any of the three is enough.
+ */
 
 import type { GapReason, Verdict } from '../../../collector/contract/host.ts';
 import type { Severity } from '../../../collector/contract/offender.ts';
@@ -9,14 +11,14 @@ export type Tone = 'critical' | 'high' | 'medium' | 'violet' | 'good' | 'sealed'
 interface Look {
   label: string;
   tone: Tone;
-  /** Drawn in 12 × 12. */
+  /** An SVG path in a box of 12 × 12. */
   shape: string;
   filled: boolean;
   meaning: string;
 }
 
 interface VerdictLook extends Look {
-  /** Beside the label, in a line of its own width. */
+  /** A few words beside the label. */
   short: string;
 }
 
@@ -173,7 +175,7 @@ export function VerdictBadge({ verdict }: { verdict: Verdict }) {
   return <Badge look={VERDICT[verdict]} />;
 }
 
-/** Any other short state. */
+/** A badge for any other short state. */
 export function Tag({
   tone = 'neutral',
   children,

@@ -1,7 +1,7 @@
-/** Single calls, one a row. */
+/** A table of single calls. */
 
 import type { ServedCall } from '../../../collector/contract/served_call.ts';
-import { Ago, Clock } from '../time.tsx';
+import { PreciseTime, RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { Tag, type Tone } from './badge.tsx';
 import { PathText } from './path_text.tsx';
@@ -11,15 +11,18 @@ import './call_table.css';
 interface Props {
   caption: string;
   calls: ServedCall[];
-  /** `3 min ago`, and not the time of day. */
+  /** Shows times such as `3 min. ago` instead of the time of day. */
   relative?: boolean;
-  /** Whose calls they are, where they are not all of one. */
+  /** Adds a column with the caller, for calls of several workloads. */
   withCaller?: boolean;
 }
 
 export function CallTable({ caption, calls, relative = false, withCaller = false }: Props) {
   const columns: Column<ServedCall>[] = [
-    { label: 'Time', cell: ({ time }) => (relative ? <Ago at={time} /> : <Clock at={time} />) },
+    {
+      label: 'Time',
+      cell: ({ time }) => (relative ? <RelativeTime at={time} /> : <PreciseTime at={time} />),
+    },
     { label: 'Version', cell: (call) => <VersionTag call={call} /> },
     {
       label: 'Request',
@@ -33,7 +36,7 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
         </code>
       ),
     },
-    { label: 'Answer', cell: (call) => <AnswerOf call={call} /> },
+    { label: 'Answer', cell: (call) => <AnswerTag call={call} /> },
     ...(withCaller
       ? [
           {
@@ -66,7 +69,7 @@ export function callerName({ process, 'source.address': address }: ServedCall): 
   return process === null ? address : (process.script ?? process['executable.path'] ?? process.name);
 }
 
-/** A path's last part: the request is what needs the room. */
+/** Returns the last part of a path, because the request needs the room. */
 function fileName(name: string): string {
   return name.startsWith('/') ? name.slice(name.lastIndexOf('/') + 1) || name : name;
 }
@@ -75,8 +78,8 @@ function VersionTag({ call }: { call: ServedCall }) {
   const version = call['imds.version'];
   if (version === null) return <Tag>–</Tag>;
   if (version === 2) return <Tag tone="good">v2</Tag>;
-  const handedOut = call['imds.category'] === 'credentials' && isSuccess(call);
-  return handedOut ? (
+  const hasCredentials = call['imds.category'] === 'credentials' && isSuccess(call);
+  return hasCredentials ? (
     <Tag tone="critical" title="Role credentials were returned without a token">
       v1 credentials
     </Tag>
@@ -90,7 +93,7 @@ function isSuccess(call: ServedCall): boolean {
   return status !== null && status >= 200 && status < 300;
 }
 
-function AnswerOf({ call }: { call: ServedCall }) {
+function AnswerTag({ call }: { call: ServedCall }) {
   const status = call['http.response.status_code'];
   const tone: Tone = status === 401 ? 'violet' : 'neutral';
   return status === null ? (

@@ -5,30 +5,33 @@ import './copy.css';
 
 const FEEDBACK_MS = 2_000;
 
-export function CopyButton({ text, what = 'Copy' }: { text: string; what?: string }) {
-  const [done, setDone] = useState<'copied' | 'failed' | null>(null);
+export function CopyButton({ text, label = 'Copy' }: { text: string; label?: string }) {
+  const [result, setResult] = useState<'copied' | 'failed' | null>(null);
   useEffect(() => {
-    if (done === null) return;
-    const timer = setTimeout(() => setDone(null), FEEDBACK_MS);
+    if (result === null) return;
+    const timer = setTimeout(() => setResult(null), FEEDBACK_MS);
     return () => clearTimeout(timer);
-  }, [done]);
+  }, [result]);
   const copy = () => {
     copyText(text).then(
-      (copied) => setDone(copied ? 'copied' : 'failed'),
-      () => setDone('failed'),
+      (copied) => setResult(copied ? 'copied' : 'failed'),
+      () => setResult('failed'),
     );
   };
   return (
-    <button type="button" class={`button small copy${done === 'copied' ? ' done' : ''}`} onClick={copy}>
-      <Icon name={done === 'copied' ? 'check' : 'copy'} />
+    <button type="button" class={`button small copy${result === 'copied' ? ' done' : ''}`} onClick={copy}>
+      <Icon name={result === 'copied' ? 'check' : 'copy'} />
       <span aria-live="polite">
-        {done === 'copied' ? 'Copied' : done === 'failed' ? 'Not copied: select the text' : what}
+        {result === 'copied' ? 'Copied' : result === 'failed' ? 'Not copied: select the text' : label}
       </span>
     </button>
   );
 }
 
-/** Without TLS a browser gives no clipboard except to this old command. */
+/**
+ * Copies a text. Without TLS, browsers allow this only through the old `execCommand`. Returns false if that
+ * fails.
+ */
 async function copyText(text: string): Promise<boolean> {
   if (window.isSecureContext) {
     await navigator.clipboard.writeText(text);

@@ -1,10 +1,12 @@
-/** What narrows a list: a text field, and choices that can be combined. All of it lives in the address. */
+/**
+ * Filters of a list: a text, chips that can be combined, and values of fields. The address holds all of them.
+ */
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Icon } from './icon.tsx';
 import './filter.css';
 
-/** Typing asks the collector only when it pauses this long. */
+/** The filter is applied when a person has stopped typing for this long. */
 const PAUSE_MS = 250;
 
 interface TextProps {
@@ -13,22 +15,22 @@ interface TextProps {
   onChange: (value: string) => void;
 }
 
-/** `/` anywhere on the page leads here. */
+/** A text filter. The key `/` moves the focus to it from anywhere on the page. */
 export function TextFilter({ label, value, onChange }: TextProps) {
   const [text, setText] = useState(value);
   const input = useRef<HTMLInputElement>(null);
-  const sent = useRef(value);
+  const applied = useRef(value);
   useEffect(() => {
-    // The address changed otherwise: a link, or back.
-    if (value !== sent.current) {
-      sent.current = value;
+    // A link or the back button has changed the address.
+    if (value !== applied.current) {
+      applied.current = value;
       setText(value);
     }
   }, [value]);
   useEffect(() => {
-    if (text === sent.current) return;
+    if (text === applied.current) return;
     const timer = setTimeout(() => {
-      sent.current = text;
+      applied.current = text;
       onChange(text);
     }, PAUSE_MS);
     return () => clearTimeout(timer);
@@ -65,28 +67,35 @@ export function TextFilter({ label, value, onChange }: TextProps) {
   );
 }
 
-interface ChoiceProps<Value extends string> {
+interface FilterChipProps<Value extends string> {
   label: string;
   options: { value: Value; label: ComponentChildren; title?: string }[];
   chosen: Value[];
   onChange: (chosen: Value[]) => void;
 }
 
-/** Any of them; none chosen is the same as all. */
-export function Choices<Value extends string>({ label, options, chosen, onChange }: ChoiceProps<Value>) {
+/** Chips of which any number can be chosen. No chip means no filter. */
+export function FilterChips<Value extends string>({
+  label,
+  options,
+  chosen,
+  onChange,
+}: FilterChipProps<Value>) {
   return (
     <fieldset class="choices">
       <legend class="off-screen">{label}</legend>
       {options.map(({ value, label: text, title }) => {
-        const on = chosen.includes(value);
+        const isChosen = chosen.includes(value);
         return (
           <button
             key={value}
             type="button"
             class="chip"
-            aria-pressed={on}
+            aria-pressed={isChosen}
             title={title}
-            onClick={() => onChange(on ? chosen.filter((one) => one !== value) : [...chosen, value])}
+            onClick={() =>
+              onChange(isChosen ? chosen.filter((other) => other !== value) : [...chosen, value])
+            }
           >
             {text}
           </button>
@@ -97,39 +106,41 @@ export function Choices<Value extends string>({ label, options, chosen, onChange
 }
 
 interface FieldProps {
-  /** Name in the address → what it is called. */
+  /** Name of the parameter in the address to label. */
   fields: Record<string, string>;
   params: URLSearchParams;
   onChange: (changes: Record<string, string[] | null>) => void;
 }
 
-/** Conditions on less usual fields: those that hold are shown as chips, and one can be added. */
-export function Conditions({ fields, params, onChange }: FieldProps) {
+/** Filters on less usual fields. Each filter is a chip that removes it, and a form adds another one. */
+export function FieldFilters({ fields, params, onChange }: FieldProps) {
   const [open, setOpen] = useState(false);
   const names = Object.keys(fields);
   const [name, setName] = useState(names[0]!);
-  const field = useRef<HTMLInputElement>(null);
-  const held = names.flatMap((one) => params.getAll(one).map((value) => ({ name: one, value })));
+  const input = useRef<HTMLInputElement>(null);
+  const active = names.flatMap((field) => params.getAll(field).map((value) => ({ field, value })));
   const add = (event: Event) => {
     event.preventDefault();
-    const value = field.current?.value.trim() ?? '';
+    const value = input.current?.value.trim() ?? '';
     if (value === '') return;
     onChange({ [name]: [...new Set([...params.getAll(name), value])] });
     setOpen(false);
   };
   return (
     <div class="conditions">
-      {held.map((one) => (
+      {active.map((filter) => (
         <button
-          key={`${one.name}=${one.value}`}
+          key={`${filter.field}=${filter.value}`}
           type="button"
           class="chip removable"
-          aria-label={`Remove the filter ${fields[one.name]} ${one.value}`}
+          aria-label={`Remove the filter ${fields[filter.field]} ${filter.value}`}
           onClick={() =>
-            onChange({ [one.name]: params.getAll(one.name).filter((value) => value !== one.value) })
+            onChange({
+              [filter.field]: params.getAll(filter.field).filter((value) => value !== filter.value),
+            })
           }
         >
-          <span class="quiet">{fields[one.name]}</span> {one.value}
+          <span class="quiet">{fields[filter.field]}</span> {filter.value}
           <Icon name="close" />
         </button>
       ))}
@@ -139,14 +150,14 @@ export function Conditions({ fields, params, onChange }: FieldProps) {
       {open && (
         <form class="inline" onSubmit={add}>
           <select aria-label="Field" value={name} onChange={(event) => setName(event.currentTarget.value)}>
-            {names.map((one) => (
-              <option key={one} value={one}>
-                {fields[one]}
+            {names.map((field) => (
+              <option key={field} value={field}>
+                {fields[field]}
               </option>
             ))}
           </select>
           <input
-            ref={field}
+            ref={input}
             autoFocus
             required
             aria-label={`Value of ${fields[name]}`}

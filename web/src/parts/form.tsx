@@ -1,15 +1,15 @@
-/** Forms that send one request, and buttons that do: busy while it runs, and saying what came of it. */
+/** Forms and buttons that send one request. They are disabled while it runs, and show its error. */
 import type { ComponentChildren, InputHTMLAttributes } from 'preact';
 import { useState } from 'preact/hooks';
-import { asProblem } from '../api/answer.ts';
 import type { Problem } from '../api/client.ts';
-import { Failed } from './states.tsx';
+import { asProblem } from '../api/resource.ts';
+import { ErrorNotice } from './states.tsx';
 import './form.css';
 
 export interface Action {
   busy: boolean;
   problem: Problem | null;
-  /** Answers whether it went well. */
+  /** Runs the request. Returns false if it failed; `problem` has the reason. */
   run(work: () => Promise<void>): Promise<boolean>;
 }
 
@@ -50,7 +50,7 @@ export function Form({ action, label, onSubmit, cancel, children }: FormProps) {
       }}
     >
       <div class="fields">{children}</div>
-      {action.problem && <Failed problem={action.problem} />}
+      {action.problem && <ErrorNotice problem={action.problem} />}
       <div class="buttons">
         <button type="submit" class="button primary" disabled={action.busy}>
           {label}
@@ -117,18 +117,18 @@ export function FieldList({ fields }: { fields: FieldDefinition[] }) {
 
 interface ConfirmProps {
   label: string;
-  /** What the second click does. */
-  sure: string;
+  /** The label of the second button, which does it. */
+  confirmLabel: string;
   onConfirm: () => Promise<void>;
 }
 
-/** For what cannot be undone: the first click only asks. */
-export function Confirm({ label, sure, onConfirm }: ConfirmProps) {
-  const [asked, setAsked] = useState(false);
+/** A button for an action that cannot be undone. The first click only asks for a second one. */
+export function Confirm({ label, confirmLabel, onConfirm }: ConfirmProps) {
+  const [isAsking, setIsAsking] = useState(false);
   const action = useAction();
-  if (!asked) {
+  if (!isAsking) {
     return (
-      <button type="button" class="button small" onClick={() => setAsked(true)}>
+      <button type="button" class="button small" onClick={() => setIsAsking(true)}>
         {label}
       </button>
     );
@@ -140,11 +140,11 @@ export function Confirm({ label, sure, onConfirm }: ConfirmProps) {
         class="button small danger"
         disabled={action.busy}
         ref={(button) => button?.focus()}
-        onClick={() => action.run(onConfirm).then((done) => done && setAsked(false))}
+        onClick={() => action.run(onConfirm).then((done) => done && setIsAsking(false))}
       >
-        {sure}
+        {confirmLabel}
       </button>
-      <button type="button" class="button small" onClick={() => setAsked(false)}>
+      <button type="button" class="button small" onClick={() => setIsAsking(false)}>
         Cancel
       </button>
       {action.problem && <span role="alert">{action.problem.message}</span>}

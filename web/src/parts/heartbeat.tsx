@@ -1,13 +1,13 @@
-/** The agent's own state as it last told it: every stage's counters, those that stand for a loss marked. */
+/** The state that the agent sent with its latest heartbeat. Counters that stand for a loss are marked. */
 
 import type { HostDetail } from '../../../collector/contract/host.ts';
 import type { StageCounters } from '../../../protocol/records.ts';
 import { bytes, count } from '../format.ts';
 import { isLoss } from '../losses.ts';
-import { Ago, When } from '../time.tsx';
+import { LocalTime, RelativeTime } from '../time.tsx';
 import { Tag } from './badge.tsx';
-import { Facts, Panel } from './panel.tsx';
-import { Empty } from './states.tsx';
+import { FactList, Panel } from './panel.tsx';
+import { EmptyNotice } from './states.tsx';
 import { Table } from './table.tsx';
 import './heartbeat.css';
 
@@ -20,7 +20,7 @@ interface CounterRow {
   loss: boolean;
 }
 
-function rowsOf(counters: StageCounters): CounterRow[] {
+function counterRows(counters: StageCounters): CounterRow[] {
   return Object.entries(counters).flatMap(([stage, values]) =>
     Object.entries(values).map(([name, value]) => ({
       stage,
@@ -35,19 +35,19 @@ export function HeartbeatPanel({ heartbeat }: { heartbeat: Heartbeat | null }) {
   if (heartbeat === null) {
     return (
       <Panel title="Agent" class="heartbeat">
-        <Empty title="No heartbeat was received yet." />
+        <EmptyNotice title="No heartbeat was received yet." />
       </Panel>
     );
   }
   const overflowed = Object.entries(heartbeat.spool.overflowed).filter(([, records]) => records > 0);
-  const rows = rowsOf(heartbeat.counters);
+  const rows = counterRows(heartbeat.counters);
   const lost = rows.filter(({ loss }) => loss);
   return (
-    <Panel title="Agent" class="heartbeat" aside={<Ago at={heartbeat.time} />}>
-      <Facts
+    <Panel title="Agent" class="heartbeat" aside={<RelativeTime at={heartbeat.time} />}>
+      <FactList
         facts={[
           ['Version', heartbeat.agent_version],
-          ['Running since', <When key="started" at={heartbeat.started} />],
+          ['Running since', <LocalTime key="started" at={heartbeat.started} />],
           ['Capture', heartbeat.coverage.live ? 'live' : <Tag tone="critical">not live</Tag>],
           ['Capture sources', heartbeat.coverage.sources.join(', ')],
           ['Attribution', heartbeat.attribution.method],

@@ -1,4 +1,4 @@
-/** Drawn in the text's colour and size; always beside words that say the same, so hidden from screen readers. */
+/** Icons in the colour and size of the text. Words beside them say the same, so screen readers skip them. */
 import './icon.css';
 
 const PATHS = {

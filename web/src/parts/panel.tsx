@@ -5,12 +5,12 @@ import './panel.css';
 
 interface Props {
   title: string;
-  /** Beside the title, at the right. */
+  /** Shown at the right of the title. */
   aside?: ComponentChildren;
   /** One line below the title. */
   note?: ComponentChildren;
   class?: string;
-  /** Its content reaches the panel's edges: tables. */
+  /** Lets the content reach the edges of the panel, for tables. */
   flush?: boolean;
   children: ComponentChildren;
 }
@@ -29,8 +29,8 @@ export function Panel({ title, aside, note, class: extra = '', flush = false, ch
   );
 }
 
-/** Names and values; what has no value is left out. */
-export function Facts({ facts }: { facts: [name: string, value: ComponentChildren][] }) {
+/** A list of names with values. Names without a value are left out. */
+export function FactList({ facts }: { facts: [name: string, value: ComponentChildren][] }) {
   return (
     <dl class="facts">
       {facts

@@ -17,7 +17,8 @@ export function PathText({ text }: Props) {
   );
 }
 
-// A browser copies the two parts of a flex box as two lines. They are one line of text while the selection is copied.
+// A browser copies the two parts of a flex box as two lines. They are one line of text while the selection is
+// copied.
 addEventListener('copy', () => {
   document.documentElement.classList.add('copying');
   setTimeout(() => document.documentElement.classList.remove('copying'));

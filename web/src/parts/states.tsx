@@ -1,7 +1,7 @@
-/** What stands where an answer is not there yet, is empty, or failed. */
+/** The states of data that is loading, is empty or could not be loaded. */
 import type { ComponentChildren } from 'preact';
-import type { Answer } from '../api/answer.ts';
 import type { Problem } from '../api/client.ts';
+import type { Resource } from '../api/resource.ts';
 import { Icon } from './icon.tsx';
 import './states.css';
 
@@ -16,8 +16,8 @@ export function Skeleton({ rows = 3, tall = false }: { rows?: number; tall?: boo
   );
 }
 
-/** `children`: what to do next. */
-export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
+/** Says that there is nothing to show. `children` says what to do next. */
+export function EmptyNotice({ title, children }: { title: string; children?: ComponentChildren }) {
   return (
     <div class="empty">
       <strong>{title}</strong>
@@ -26,7 +26,7 @@ export function Empty({ title, children }: { title: string; children?: Component
   );
 }
 
-export function Failed({ problem, retry }: { problem: Problem; retry?: () => void }) {
+export function ErrorNotice({ problem, retry }: { problem: Problem; retry?: () => void }) {
   return (
     <div class="failed" role="alert">
       <Icon name="warning" />
@@ -45,23 +45,23 @@ export function Failed({ problem, retry }: { problem: Problem; retry?: () => voi
 }
 
 interface Props<T> {
-  answer: Answer<T>;
+  resource: Resource<T>;
   rows?: number;
   tall?: boolean;
   children: (data: T) => ComponentChildren;
 }
 
-/** Shows the answer; above it, where a refresh failed, that it is from before. */
-export function Answered<T>({ answer, rows, tall, children }: Props<T>) {
-  if (answer.data === null) {
-    if (answer.problem !== null && !answer.loading)
-      return <Failed problem={answer.problem} retry={answer.reload} />;
+/** Shows the data. If a refresh failed, the problem is shown above the data from before it. */
+export function ResourceView<T>({ resource, rows, tall, children }: Props<T>) {
+  if (resource.data === null) {
+    if (resource.problem !== null && !resource.loading)
+      return <ErrorNotice problem={resource.problem} retry={resource.reload} />;
     return <Skeleton {...(rows === undefined ? {} : { rows })} {...(tall === undefined ? {} : { tall })} />;
   }
   return (
     <>
-      {answer.problem !== null && <Failed problem={answer.problem} retry={answer.reload} />}
-      {children(answer.data)}
+      {resource.problem !== null && <ErrorNotice problem={resource.problem} retry={resource.reload} />}
+      {children(resource.data)}
     </>
   );
 }

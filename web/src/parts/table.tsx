@@ -1,18 +1,20 @@
-/** A table whose columns can be sorted by; it scrolls within itself where it is wider than the page. */
+/** A table with columns to sort by. It scrolls inside its own box, in both directions. */
 import type { ComponentChildren } from 'preact';
 import { Icon } from './icon.tsx';
 import './table.css';
 
 export interface Column<Row> {
   label: string;
-  /** For sorting; a column without is not sortable. */
+  /** The sort key of the collector. A column without one cannot be sorted by. */
   key?: string;
-  /** The first click sorts ascending: for names, and where the worst comes first by itself. */
+  /** Lets the first click sort ascending, for names and for scales that begin with the worst. */
   ascendingFirst?: boolean;
   numeric?: boolean;
-  /** Left out on narrow screens: `widest` below 1600 px, `wide` below 1200 px, `medium` below 700 px. */
+  /**
+   * Hides the column on narrow screens: `widest` below 1600 px, `wide` below 1200 px, `medium` below 700 px.
+   */
   only?: 'widest' | 'wide' | 'medium';
-  /** The cell that names the row. */
+  /** Marks the cell that names the row. */
   heading?: boolean;
   cell: (row: Row) => ComponentChildren;
 }
@@ -23,7 +25,7 @@ export interface Sort {
 }
 
 interface Props<Row> {
-  /** Says what the table holds; for screen readers. */
+  /** Names the table for screen readers. */
   caption: string;
   columns: Column<Row>[];
   rows: Row[];
@@ -86,28 +88,28 @@ function Head<Row>({ column, sort, onSort }: HeadProps<Row>) {
       </th>
     );
   }
-  const by = sort?.key === key ? sort : null;
-  // Most first is what somebody wants of numbers and times.
-  const first = !column.ascendingFirst;
+  const current = sort?.key === key ? sort : null;
+  // Numbers and times begin with the highest.
+  const descendingFirst = !column.ascendingFirst;
   return (
     <th
       scope="col"
       class={classOf(column)}
-      aria-sort={by === null ? 'none' : by.descending ? 'descending' : 'ascending'}
+      aria-sort={current === null ? 'none' : current.descending ? 'descending' : 'ascending'}
     >
       <button
         type="button"
         class="sort"
-        onClick={() => onSort({ key, descending: by === null ? first : !by.descending })}
+        onClick={() => onSort({ key, descending: current === null ? descendingFirst : !current.descending })}
       >
         {label}
-        {by !== null && <Icon name={by.descending ? 'down' : 'up'} />}
+        {current !== null && <Icon name={current.descending ? 'down' : 'up'} />}
       </button>
     </th>
   );
 }
 
-/** `-calls_v1` in the address: descending by calls_v1. Null: the collector's own order. */
+/** Parses the sort order of the address: `-calls_v1` is descending. Null is the collector's own order. */
 export function parseSort(text: string | null): Sort | null {
   if (!text) return null;
   return text.startsWith('-') ? { key: text.slice(1), descending: true } : { key: text, descending: false };

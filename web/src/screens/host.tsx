@@ -1,35 +1,35 @@
-/** One host: the verdict with its evidence, and the command that follows from it. */
+/** One host: its verdict with the evidence, and the command that enforces IMDSv2. */
 
 import { useRoute } from 'preact-iso/router';
 import type { HostDetail, Readiness } from '../../../collector/contract/host.ts';
-import { useAnswer } from '../api/answer.ts';
+import { useResource } from '../api/resource.ts';
 import { CoverageBar } from '../charts/coverage_bar.tsx';
 import { TimelineChart } from '../charts/timeline.tsx';
 import { count, duration, percent, plural } from '../format.ts';
 import { GAP, SeverityBadge, Tag, VERDICT, VerdictBadge } from '../parts/badge.tsx';
 import { Code } from '../parts/copy.tsx';
 import { HeartbeatPanel } from '../parts/heartbeat.tsx';
-import { Facts, Panel } from '../parts/panel.tsx';
+import { FactList, Panel } from '../parts/panel.tsx';
 import { PathText } from '../parts/path_text.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
-import { Ago, When } from '../time.tsx';
+import { LocalTime, RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 import './detail.css';
 import './host.css';
 
-/** Below this clocks differ without anybody being misled. */
-const SKEW_TOLD_SECONDS = 5;
+/** A smaller difference of the clocks misleads nobody. */
+const MIN_SHOWN_SKEW_SECONDS = 5;
 
 export function HostScreen() {
   const id = useRoute().params['id']!;
   const { params } = useUrlState();
   const days = daysOf(params);
-  const along = query({ days: days === DEFAULT_DAYS ? null : days });
-  const answer = useAnswer<HostDetail>(`/hosts/${urlPart(id)}${query({ days })}`);
-  const host = answer.data;
+  const windowQuery = query({ days: days === DEFAULT_DAYS ? null : days });
+  const resource = useResource<HostDetail>(`/hosts/${urlPart(id)}${query({ days })}`);
+  const host = resource.data;
   return (
     <>
       <ScreenHead
@@ -46,17 +46,17 @@ export function HostScreen() {
           host &&
           [host.name !== host.id && host.id, host.type, host.zone ?? host.region].filter(Boolean).join(' · ')
         }
-        back={{ href: `/hosts${along}`, label: 'Hosts' }}
+        back={{ href: `/hosts${windowQuery}`, label: 'Hosts' }}
         windowed
       />
-      <Answered answer={answer} rows={12} tall>
-        {(data) => <Detail host={data} along={along} />}
-      </Answered>
+      <ResourceView resource={resource} rows={12} tall>
+        {(data) => <Detail host={data} windowQuery={windowQuery} />}
+      </ResourceView>
     </>
   );
 }
 
-function Detail({ host, along }: { host: HostDetail; along: string }) {
+function Detail({ host, windowQuery }: { host: HostDetail; windowQuery: string }) {
   const { readiness } = host;
   return (
     <div class="detail">
@@ -67,7 +67,7 @@ function Detail({ host, along }: { host: HostDetail; along: string }) {
             <CoverageBar readiness={readiness} />
           </Panel>
           <Panel title="Offenders on this host" class="offenders" flush>
-            <Offenders readiness={readiness} along={along} />
+            <Offenders readiness={readiness} windowQuery={windowQuery} />
           </Panel>
           <Panel title="Gaps" class="gaps" flush>
             <Gaps readiness={readiness} />
@@ -80,8 +80,8 @@ function Detail({ host, along }: { host: HostDetail; along: string }) {
           <Panel title="Evidence" class="evidence">
             <Evidence readiness={readiness} />
           </Panel>
-          <Panel title="Host details" class="who">
-            <Facts
+          <Panel title="Host details" class="identity">
+            <FactList
               facts={[
                 ['ID', <code key="id">{host.id}</code>],
                 ['Account', host.account],
@@ -92,10 +92,13 @@ function Detail({ host, along }: { host: HostDetail; along: string }) {
                 ...Object.entries(host.tags).map(([key, value]): [string, string] => [`Tag ${key}`, value]),
                 ['Agent', host.agent_version],
                 ['Attribution', host.attribution_method],
-                ['First seen', <When key="first" at={host.first_seen} />],
-                ['Last seen', <Ago key="last" at={host.last_seen} />],
-                ['Last heartbeat', <Ago key="heartbeat" at={host.last_heartbeat} />],
-                ['Clock', host.clock_skew_seconds !== null && <Skew seconds={host.clock_skew_seconds} />],
+                ['First seen', <LocalTime key="first" at={host.first_seen} />],
+                ['Last seen', <RelativeTime key="last" at={host.last_seen} />],
+                ['Last heartbeat', <RelativeTime key="heartbeat" at={host.last_heartbeat} />],
+                [
+                  'PreciseTime',
+                  host.clock_skew_seconds !== null && <Skew seconds={host.clock_skew_seconds} />,
+                ],
               ]}
             />
           </Panel>
@@ -122,7 +125,7 @@ function Verdict({ host: { readiness, verdict } }: { host: HostDetail }) {
           ))}
         {readiness.ready_at && (
           <p>
-            Ready on <When at={readiness.ready_at} /> if there is no IMDSv1 call and no gap until then.
+            Ready on <LocalTime at={readiness.ready_at} /> if there is no IMDSv1 call and no gap until then.
           </p>
         )}
         {readiness.command && <Code code={readiness.command} label="AWS CLI command" />}
@@ -132,7 +135,7 @@ function Verdict({ host: { readiness, verdict } }: { host: HostDetail }) {
 }
 
 function Skew({ seconds }: { seconds: number }) {
-  if (Math.abs(seconds) < SKEW_TOLD_SECONDS) return <>same as the collector</>;
+  if (Math.abs(seconds) < MIN_SHOWN_SKEW_SECONDS) return <>same as the collector</>;
   return (
     <Tag tone="medium">{`${duration(Math.abs(seconds))} ${seconds > 0 ? 'ahead of' : 'behind'} the collector`}</Tag>
   );
@@ -141,12 +144,12 @@ function Skew({ seconds }: { seconds: number }) {
 function Evidence({ readiness }: { readiness: Readiness }) {
   const { coverage, window, cloud } = readiness;
   return (
-    <Facts
+    <FactList
       facts={[
         [
           'Window',
           <>
-            <When at={window.from} /> to <When at={window.to} />
+            <LocalTime at={window.from} /> to <LocalTime at={window.to} />
           </>,
         ],
         [
@@ -163,7 +166,7 @@ function Evidence({ readiness }: { readiness: Readiness }) {
         ['IMDSv2 calls', count(readiness.calls_v2)],
         ['Rejected with 401', count(readiness.rejected_v1)],
         ['Blocked on the host', count(readiness.blocked_attempts)],
-        ['Last IMDSv1', <Ago key="last" at={readiness.last_v1} />],
+        ['Last IMDSv1', <RelativeTime key="last" at={readiness.last_v1} />],
         ['Boots in the window', count(readiness.boot_count)],
         ['Cloud: HttpTokens', cloud?.http_tokens],
         ['Cloud: hop limit', cloud?.hop_limit == null ? null : count(cloud.hop_limit)],
@@ -179,7 +182,7 @@ function Evidence({ readiness }: { readiness: Readiness }) {
 }
 
 function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
-  if (coverage.gaps.length === 0) return <Empty title="None. The host was watched all the time." />;
+  if (coverage.gaps.length === 0) return <EmptyNotice title="None. The host was watched all the time." />;
   return (
     <>
       <Table
@@ -191,7 +194,7 @@ function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
             label: 'Reason',
             heading: true,
             cell: ({ reason, detail }) => (
-              <span class="what">
+              <span class="stacked">
                 <span>
                   <i class={`gap-key gap-${reason}`} aria-hidden="true" /> {GAP[reason]}
                 </span>
@@ -200,12 +203,12 @@ function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
             ),
           },
           { label: 'Length', numeric: true, cell: ({ seconds }) => duration(seconds) },
-          { label: 'From', cell: ({ from }) => <When at={from} /> },
-          { label: 'To', only: 'medium', cell: ({ to }) => <When at={to} /> },
+          { label: 'From', cell: ({ from }) => <LocalTime at={from} /> },
+          { label: 'To', only: 'medium', cell: ({ to }) => <LocalTime at={to} /> },
         ]}
       />
       {coverage.gap_count > coverage.gaps.length && (
-        <p class="below">
+        <p class="table-note">
           These are the longest {count(coverage.gaps.length)} of {plural(coverage.gap_count, 'gap')}.
         </p>
       )}
@@ -214,7 +217,7 @@ function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
 }
 
 function Boots({ readiness: { boots } }: { readiness: Readiness }) {
-  if (boots.length === 0) return <Empty title="No boot was reported in this window." />;
+  if (boots.length === 0) return <EmptyNotice title="No boot was reported in this window." />;
   return (
     <Table
       caption="Boots in the window, latest first"
@@ -222,19 +225,25 @@ function Boots({ readiness: { boots } }: { readiness: Readiness }) {
       rowKey={({ id }) => id}
       columns={[
         { label: 'Boot', heading: true, cell: ({ id }) => <code title={id}>{id.slice(0, 8)}</code> },
-        { label: 'First report', cell: ({ first_report }) => <When at={first_report} /> },
-        { label: 'Last report', cell: ({ last_report }) => <When at={last_report} /> },
+        { label: 'First report', cell: ({ first_report }) => <LocalTime at={first_report} /> },
+        { label: 'Last report', cell: ({ last_report }) => <LocalTime at={last_report} /> },
       ]}
     />
   );
 }
 
-function Offenders({ readiness: { offenders, verdict }, along }: { readiness: Readiness; along: string }) {
+function Offenders({
+  readiness: { offenders, verdict },
+  windowQuery,
+}: {
+  readiness: Readiness;
+  windowQuery: string;
+}) {
   if (offenders.length === 0) {
-    // Only where somebody was looking all the time does "none seen" mean "none".
+    // "None was seen" means "none" only if the host was watched all the time.
     const isProven = verdict === 'ready' || verdict === 'enforced';
     return (
-      <Empty
+      <EmptyNotice
         title={
           isProven
             ? 'None. No workload calls IMDSv1 on this host.'
@@ -254,7 +263,7 @@ function Offenders({ readiness: { offenders, verdict }, along }: { readiness: Re
           label: 'Workload',
           heading: true,
           cell: ({ id, title }) => (
-            <a href={`/offenders/${id}${along}`}>
+            <a href={`/offenders/${id}${windowQuery}`}>
               <PathText text={title} />
             </a>
           ),
@@ -266,7 +275,7 @@ function Offenders({ readiness: { offenders, verdict }, along }: { readiness: Re
           only: 'medium',
           cell: ({ credentials_over_v1 }) => count(credentials_over_v1),
         },
-        { label: 'Last IMDSv1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
+        { label: 'Last IMDSv1', cell: ({ last_v1 }) => <RelativeTime at={last_v1} none="–" /> },
       ]}
     />
   );

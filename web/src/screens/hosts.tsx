@@ -1,20 +1,20 @@
-/** Every host: is it proven safe for HttpTokens=required? By host, or summed by account, region, type or a tag. */
+/** All hosts with their verdicts, one by one or grouped by account, region, type or a tag. */
 
 import { useState } from 'preact/hooks';
 import type { Host, ReadinessGroup, Verdict } from '../../../collector/contract/host.ts';
-import { useAnswer, useList } from '../api/answer.ts';
+import { useResource, useResourceList } from '../api/resource.ts';
 import { CoverageShare } from '../charts/coverage_bar.tsx';
 import { count, plural, shortCount } from '../format.ts';
 import { Shape, Tag, VERDICT, VerdictBadge, verdicts } from '../parts/badge.tsx';
 import { CopyButton } from '../parts/copy.tsx';
-import { Export } from '../parts/export.tsx';
-import { Choices, Conditions, TextFilter } from '../parts/filter.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
+import { ExportLinks } from '../parts/export.tsx';
+import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { type Column, More, parseSort, sortText, Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
-import { Ago } from '../time.tsx';
+import { RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
-import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import { DEFAULT_DAYS, daysOf, type QueryParams, query, useUrlState } from '../url_state.ts';
 import './hosts.css';
 
 const PAGE_ROWS = 100;
@@ -36,19 +36,19 @@ export function HostsScreen() {
   const state = params.get('state');
   const text = params.get('text') ?? '';
   const by = params.get('by');
-  const conditions = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
-  const asked = { days, verdict, state, text, sort: sort && sortText(sort), ...conditions };
+  const fieldFilters = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
+  const filters = { days, verdict, state, text, sort: sort && sortText(sort), ...fieldFilters };
   return (
     <>
       <ScreenHead title="Hosts" subtitle="Which hosts are proven safe for HttpTokens=required" windowed>
         <GroupChoice by={by} onChange={(next) => set({ by: next })} />
-        <Export path="/hosts" asked={asked} />
+        <ExportLinks path="/hosts" filters={filters} />
       </ScreenHead>
-      {by !== null && <Groups by={by} asked={{ days, text, ...conditions }} />}
+      {by !== null && <Groups by={by} filters={{ days, text, ...fieldFilters }} />}
       <section class="panel flush" aria-label="Hosts">
         <div class="filters">
           <TextFilter label="Filter by name or ID" value={text} onChange={(value) => set({ text: value })} />
-          <Choices
+          <FilterChips
             label="Readiness"
             chosen={verdict}
             onChange={(chosen) => set({ verdict: chosen })}
@@ -56,13 +56,13 @@ export function HostsScreen() {
               value,
               title: VERDICT[value].meaning,
               label: (
-                <span class={`in-chip tone-${VERDICT[value].tone}`}>
+                <span class={`chip-label tone-${VERDICT[value].tone}`}>
                   <Shape look={VERDICT[value]} /> {VERDICT[value].label}
                 </span>
               ),
             }))}
           />
-          <Choices
+          <FilterChips
             label="State"
             chosen={state === null ? [] : [state]}
             onChange={(chosen) => set({ state: chosen.at(-1) ?? null })}
@@ -71,37 +71,37 @@ export function HostsScreen() {
               { value: 'silent', label: 'Silent' },
             ]}
           />
-          <Conditions fields={FIELDS} params={params} onChange={set} />
+          <FieldFilters fields={FIELDS} params={params} onChange={set} />
         </div>
-        <HostList asked={asked} sort={sort} days={days} />
+        <HostList filters={filters} sort={sort} days={days} />
       </section>
     </>
   );
 }
 
 interface ListProps {
-  asked: Parameters<typeof query>[0];
+  filters: QueryParams;
   sort: ReturnType<typeof parseSort>;
   days: number;
 }
 
-function HostList({ asked, sort, days }: ListProps) {
+function HostList({ filters, sort, days }: ListProps) {
   const { set } = useUrlState();
-  const list = useList<Host>(`/hosts${query(asked)}`, PAGE_ROWS);
-  const along = query({ days: days === DEFAULT_DAYS ? null : days });
+  const list = useResourceList<Host>(`/hosts${query(filters)}`, PAGE_ROWS);
+  const windowQuery = query({ days: days === DEFAULT_DAYS ? null : days });
   return (
-    <Answered answer={list} rows={12}>
+    <ResourceView resource={list} rows={12}>
       {(hosts) =>
         hosts.length === 0 ? (
-          <Empty title="No hosts found.">
-            <a href={`/hosts${along}`}>Remove all filters</a>, or enrol a host under{' '}
+          <EmptyNotice title="No hosts found.">
+            <a href={`/hosts${windowQuery}`}>Remove all filters</a>, or enrol a host under{' '}
             <a href="/settings/tokens">Settings</a>.
-          </Empty>
+          </EmptyNotice>
         ) : (
           <>
             <Table
               caption="Hosts"
-              columns={columns(along)}
+              columns={columns(windowQuery)}
               rows={hosts}
               rowKey={({ id }) => id}
               sort={sort}
@@ -111,11 +111,11 @@ function HostList({ asked, sort, days }: ListProps) {
           </>
         )
       }
-    </Answered>
+    </ResourceView>
   );
 }
 
-function columns(along: string): Column<Host>[] {
+function columns(windowQuery: string): Column<Host>[] {
   return [
     {
       label: 'Readiness',
@@ -129,8 +129,8 @@ function columns(along: string): Column<Host>[] {
       ascendingFirst: true,
       heading: true,
       cell: (host) => (
-        <span class="what">
-          <a href={`/hosts/${urlPart(host.id)}${along}`}>{host.name}</a>
+        <span class="stacked">
+          <a href={`/hosts/${urlPart(host.id)}${windowQuery}`}>{host.name}</a>
           {host.name !== host.id && <span class="quiet">{host.id}</span>}
         </span>
       ),
@@ -157,18 +157,18 @@ function columns(along: string): Column<Host>[] {
       numeric: true,
       cell: ({ offender_count }) => count(offender_count),
     },
-    { label: 'Last IMDSv1', key: 'last_v1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
+    { label: 'Last IMDSv1', key: 'last_v1', cell: ({ last_v1 }) => <RelativeTime at={last_v1} none="–" /> },
     {
       label: 'Last heartbeat',
       key: 'last_heartbeat',
       only: 'medium',
-      cell: ({ last_heartbeat }) => <Ago at={last_heartbeat} none="–" />,
+      cell: ({ last_heartbeat }) => <RelativeTime at={last_heartbeat} none="–" />,
     },
     {
       label: 'Location',
       only: 'wide',
       cell: ({ account, region }) => (
-        <span class="what">
+        <span class="stacked">
           <span>{region ?? '–'}</span>
           {account && <span class="quiet">{account}</span>}
         </span>
@@ -179,16 +179,16 @@ function columns(along: string): Column<Host>[] {
 
 function GroupChoice({ by, onChange }: { by: string | null; onChange: (by: string | null) => void }) {
   const tag = by?.startsWith('tag:') ? by.slice(4) : null;
-  const [tagged, setTagged] = useState(tag !== null);
+  const [isTagChosen, setIsTagChosen] = useState(tag !== null);
   return (
     <span class="group-choice">
       <label class="window">
         <span>Group by</span>
         <select
-          value={tagged || tag !== null ? 'tag' : (by ?? '')}
+          value={isTagChosen || tag !== null ? 'tag' : (by ?? '')}
           onChange={(event) => {
             const { value } = event.currentTarget;
-            setTagged(value === 'tag');
+            setIsTagChosen(value === 'tag');
             if (value !== 'tag') onChange(value === '' ? null : value);
           }}
         >
@@ -201,7 +201,7 @@ function GroupChoice({ by, onChange }: { by: string | null; onChange: (by: strin
           <option value="tag">tag</option>
         </select>
       </label>
-      {(tagged || tag !== null) && (
+      {(isTagChosen || tag !== null) && (
         <input
           class="short"
           aria-label="Tag key"
@@ -218,9 +218,9 @@ function GroupChoice({ by, onChange }: { by: string | null; onChange: (by: strin
   );
 }
 
-function Groups({ by, asked }: { by: string; asked: Record<string, string | number | string[]> }) {
+function Groups({ by, filters }: { by: string; filters: QueryParams }) {
   const { set } = useUrlState();
-  const answer = useAnswer<{ items: ReadinessGroup[] }>(`/readiness/groups${query({ ...asked, by })}`);
+  const groups = useResource<{ items: ReadinessGroup[] }>(`/readiness/groups${query({ ...filters, by })}`);
   const name = by.startsWith('tag:') ? by.slice(4) : GROUPS[by as keyof typeof GROUPS];
   const narrow = (value: string | null) =>
     by.startsWith('tag:')
@@ -228,7 +228,7 @@ function Groups({ by, asked }: { by: string; asked: Record<string, string | numb
       : { [by]: [value ?? ''], by: null };
   return (
     <section class="panel flush" aria-label={`Readiness by ${name}`}>
-      <Answered answer={answer} rows={3}>
+      <ResourceView resource={groups} rows={3}>
         {({ items }) => (
           <Table
             caption={`Readiness by ${name}`}
@@ -266,13 +266,16 @@ function Groups({ by, asked }: { by: string; asked: Record<string, string | numb
                 label: 'Enforce',
                 cell: ({ command, verdicts: counts }) =>
                   command && (
-                    <CopyButton text={command} what={`Copy for ${plural(counts.ready ?? 0, 'ready host')}`} />
+                    <CopyButton
+                      text={command}
+                      label={`Copy for ${plural(counts.ready ?? 0, 'ready host')}`}
+                    />
                   ),
               },
             ]}
           />
         )}
-      </Answered>
+      </ResourceView>
     </section>
   );
 }

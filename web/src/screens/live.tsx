@@ -1,11 +1,11 @@
-/** Calls as they come. */
+/** Calls in the order in which agents report them. */
 import type { ServedCall } from '../../../collector/contract/served_call.ts';
 import { MAX_ROWS, useLiveFeed } from '../api/live_feed.ts';
 import { count, plural } from '../format.ts';
 import { CallTable, callerName } from '../parts/call_table.tsx';
-import { Choices, Conditions, TextFilter } from '../parts/filter.tsx';
+import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
 import { Icon } from '../parts/icon.tsx';
-import { Empty, Failed } from '../parts/states.tsx';
+import { EmptyNotice, ErrorNotice } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { query, useUrlState } from '../url_state.ts';
 import './live.css';
@@ -17,11 +17,11 @@ export function LiveScreen() {
   const { params, set } = useUrlState();
   const version = params.get('version');
   const text = params.get('text') ?? '';
-  const conditions = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
-  // One path is asked for, where of all other conditions any may hold.
-  const narrow = (changes: Record<string, string[] | null>) =>
+  const fieldFilters = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
+  // The API takes one path, and any number of values for all other fields.
+  const setFieldFilters = (changes: Record<string, string[] | null>) =>
     set(changes['path'] ? { ...changes, path: changes['path'].slice(-1) } : changes);
-  const feed = useLiveFeed(query({ version, ...conditions }));
+  const feed = useLiveFeed(query({ version, ...fieldFilters }));
   const shown = text === '' ? feed.calls : feed.calls.filter((call) => matches(call, text.toLowerCase()));
   return (
     <>
@@ -46,7 +46,7 @@ export function LiveScreen() {
           Clear
         </button>
       </ScreenHead>
-      {feed.problem && <Failed problem={feed.problem} retry={feed.reconnect} />}
+      {feed.problem && <ErrorNotice problem={feed.problem} retry={feed.reconnect} />}
       <section class="panel flush live" aria-label="Calls">
         <div class="filters">
           <TextFilter
@@ -54,7 +54,7 @@ export function LiveScreen() {
             value={text}
             onChange={(value) => set({ text: value })}
           />
-          <Choices
+          <FilterChips
             label="Version"
             chosen={version === null ? [] : [version]}
             onChange={(chosen) => set({ version: chosen.at(-1) ?? null })}
@@ -63,24 +63,24 @@ export function LiveScreen() {
               { value: '2', label: 'IMDSv2' },
             ]}
           />
-          <Conditions fields={FIELDS} params={params} onChange={narrow} />
+          <FieldFilters fields={FIELDS} params={params} onChange={setFieldFilters} />
         </div>
         {feed.leftOut > 0 && (
-          <p class="below" role="status">
+          <p class="table-note" role="status">
             {plural(feed.leftOut, 'call')} arrived too fast to be shown here. They are stored.
           </p>
         )}
         {shown.length === 0 ? (
-          <Empty title={feed.calls.length > 0 ? 'No call matches the filter.' : 'No calls yet.'}>
+          <EmptyNotice title={feed.calls.length > 0 ? 'No call matches the filter.' : 'No calls yet.'}>
             {feed.calls.length > 0
               ? 'Change or clear the filter.'
               : 'A call appears here as soon as an agent reports it.'}
-          </Empty>
+          </EmptyNotice>
         ) : (
           <CallTable caption="Calls, newest first" calls={shown} withCaller />
         )}
         {feed.calls.length === MAX_ROWS && (
-          <p class="below">Only the latest {count(MAX_ROWS)} calls are shown.</p>
+          <p class="table-note">Only the latest {count(MAX_ROWS)} calls are shown.</p>
         )}
       </section>
     </>

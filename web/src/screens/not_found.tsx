@@ -1,4 +1,4 @@
-import { Empty } from '../parts/states.tsx';
+import { EmptyNotice } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 
 export function NotFoundScreen() {
@@ -6,9 +6,9 @@ export function NotFoundScreen() {
     <>
       <ScreenHead title="Page not found" />
       <section class="panel">
-        <Empty title="There is no screen at this address.">
+        <EmptyNotice title="There is no screen at this address.">
           Check the address, or go to the <a href="/">overview</a>.
-        </Empty>
+        </EmptyNotice>
       </section>
     </>
   );

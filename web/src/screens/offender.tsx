@@ -1,21 +1,21 @@
-/** One offender: what it did, who it is, and what to tell the team that owns it. */
+/** One offender: its calls, its workload, and the advice for the team that owns it. */
 
 import { useRoute } from 'preact-iso/router';
 import type { Advice } from '../../../collector/contract/advice.ts';
 import type { OffenderDetail } from '../../../collector/contract/offender.ts';
 import type { ServedCall } from '../../../collector/contract/served_call.ts';
-import { useAnswer } from '../api/answer.ts';
+import { useResource } from '../api/resource.ts';
 import { ProcessTree } from '../charts/process_tree.tsx';
 import { TimelineChart } from '../charts/timeline.tsx';
 import { count, plural } from '../format.ts';
 import { SEVERITY, SeverityBadge } from '../parts/badge.tsx';
 import { CallTable } from '../parts/call_table.tsx';
 import { Code } from '../parts/copy.tsx';
-import { Facts, Panel } from '../parts/panel.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
+import { FactList, Panel } from '../parts/panel.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
-import { Ago, When } from '../time.tsx';
+import { LocalTime, RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 import './detail.css';
@@ -27,26 +27,34 @@ export function OffenderScreen() {
   const id = useRoute().params['id']!;
   const { params } = useUrlState();
   const days = daysOf(params);
-  const along = query({ days: days === DEFAULT_DAYS ? null : days });
-  const answer = useAnswer<OffenderDetail>(`/offenders/${urlPart(id)}${query({ days })}`);
-  const offender = answer.data;
+  const windowQuery = query({ days: days === DEFAULT_DAYS ? null : days });
+  const resource = useResource<OffenderDetail>(`/offenders/${urlPart(id)}${query({ days })}`);
+  const offender = resource.data;
   return (
     <>
       <ScreenHead
         title={offender?.title ?? 'Offender'}
         badge={offender && <SeverityBadge severity={offender.severity} />}
         subtitle={offender && SEVERITY[offender.severity].meaning}
-        back={{ href: `/offenders${along}`, label: 'Offenders' }}
+        back={{ href: `/offenders${windowQuery}`, label: 'Offenders' }}
         windowed
       />
-      <Answered answer={answer} rows={12} tall>
-        {(data) => <Detail offender={data} days={days} along={along} />}
-      </Answered>
+      <ResourceView resource={resource} rows={12} tall>
+        {(data) => <Detail offender={data} days={days} windowQuery={windowQuery} />}
+      </ResourceView>
     </>
   );
 }
 
-function Detail({ offender, days, along }: { offender: OffenderDetail; days: number; along: string }) {
+function Detail({
+  offender,
+  days,
+  windowQuery,
+}: {
+  offender: OffenderDetail;
+  days: number;
+  windowQuery: string;
+}) {
   return (
     <div class="detail">
       <div class="columns">
@@ -66,22 +74,22 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
             {offender.processes.some(({ process }) => process !== null) ? (
               <ProcessTree processes={offender.processes} />
             ) : (
-              <Empty title="The process could not be identified.">
+              <EmptyNotice title="The process could not be identified.">
                 Only the host and the source address are known. The agent identifies more processes with eBPF.
                 Run <code>imdswatch doctor</code> on the host to see what prevents it.
-              </Empty>
+              </EmptyNotice>
             )}
           </Panel>
           <Panel title="Paths requested without a token" class="paths" flush>
             <Paths offender={offender} />
           </Panel>
           <Panel title={plural(offender.host_count, 'host')} class="hosts" flush>
-            <Hosts offender={offender} along={along} />
+            <Hosts offender={offender} windowQuery={windowQuery} />
           </Panel>
         </div>
         <div>
           <Panel title="Activity" class="did">
-            <Facts
+            <FactList
               facts={[
                 ['IMDSv1 calls', count(offender.calls_v1)],
                 [
@@ -95,7 +103,9 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
                 ['Roles', offender.roles_v1.length > 0 && <code>{offender.roles_v1.join(', ')}</code>],
                 [
                   'Last credentials over IMDSv1',
-                  offender.last_credentials_over_v1 && <Ago at={offender.last_credentials_over_v1} />,
+                  offender.last_credentials_over_v1 && (
+                    <RelativeTime at={offender.last_credentials_over_v1} />
+                  ),
                 ],
                 ['Rejected with 401', offender.rejected_v1 > 0 && count(offender.rejected_v1)],
                 [
@@ -109,13 +119,13 @@ function Detail({ offender, days, along }: { offender: OffenderDetail; days: num
                 ['Blocked on the host', offender.blocked_attempts > 0 && count(offender.blocked_attempts)],
                 ['IMDSv2 calls', count(offender.calls_v2)],
                 ['Hosts freed by a fix', `${count(offender.hosts_freed)} of ${count(offender.host_count)}`],
-                ['First IMDSv1', <When key="first" at={offender.first_v1} />],
-                ['Last IMDSv1', <Ago key="last" at={offender.last_v1} />],
+                ['First IMDSv1', <LocalTime key="first" at={offender.first_v1} />],
+                ['Last IMDSv1', <RelativeTime key="last" at={offender.last_v1} />],
               ]}
             />
           </Panel>
-          <Panel title="Workload" class="who">
-            <Facts
+          <Panel title="Workload" class="identity">
+            <FactList
               facts={[
                 ['Executable', offender.executable && <code>{offender.executable}</code>],
                 ['Script', offender.script && <code>{offender.script}</code>],
@@ -156,7 +166,7 @@ function AdvicePanel({ advice }: { advice: Advice }) {
       <p class="headline">{advice.headline}</p>
       <p>{advice.explanation}</p>
       {(advice.minimum_version || advice.fallback_off_since) && (
-        <Facts
+        <FactList
           facts={[
             ['Supports IMDSv2 since', advice.minimum_version],
             ['Fallback can be turned off since', advice.fallback_off_since],
@@ -178,7 +188,7 @@ function AdvicePanel({ advice }: { advice: Advice }) {
 }
 
 function Paths({ offender: { paths_v1 } }: { offender: OffenderDetail }) {
-  if (paths_v1.length === 0) return <Empty title="None. No request without a token was seen." />;
+  if (paths_v1.length === 0) return <EmptyNotice title="None. No request without a token was seen." />;
   return (
     <Table
       caption="Paths requested without a token, most frequent first"
@@ -191,14 +201,14 @@ function Paths({ offender: { paths_v1 } }: { offender: OffenderDetail }) {
           cell: ({ path }) => (path === null ? <span class="quiet">other paths</span> : <code>{path}</code>),
         },
         { label: 'Calls', numeric: true, cell: ({ calls }) => count(calls) },
-        { label: 'Last request', cell: ({ last_seen }) => <Ago at={last_seen} /> },
+        { label: 'Last request', cell: ({ last_seen }) => <RelativeTime at={last_seen} /> },
       ]}
     />
   );
 }
 
-function Hosts({ offender: { all_hosts }, along }: { offender: OffenderDetail; along: string }) {
-  if (all_hosts.length === 0) return <Empty title="No host in this window." />;
+function Hosts({ offender: { all_hosts }, windowQuery }: { offender: OffenderDetail; windowQuery: string }) {
+  if (all_hosts.length === 0) return <EmptyNotice title="No host in this window." />;
   return (
     <Table
       caption="Hosts that it calls from, most recent first"
@@ -209,8 +219,8 @@ function Hosts({ offender: { all_hosts }, along }: { offender: OffenderDetail; a
           label: 'Host',
           heading: true,
           cell: (host) => (
-            <span class="what">
-              <a href={`/hosts/${urlPart(host.id)}${along}`}>{host.name}</a>
+            <span class="stacked">
+              <a href={`/hosts/${urlPart(host.id)}${windowQuery}`}>{host.name}</a>
               <span class="quiet">
                 {[host.id !== host.name && host.id, host.account, host.region].filter(Boolean).join(' · ')}
               </span>
@@ -218,14 +228,14 @@ function Hosts({ offender: { all_hosts }, along }: { offender: OffenderDetail; a
           ),
         },
         { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => count(calls_v1) },
-        { label: 'Last call', cell: ({ last_v1, last_seen }) => <Ago at={last_v1 ?? last_seen} /> },
+        { label: 'Last call', cell: ({ last_v1, last_seen }) => <RelativeTime at={last_v1 ?? last_seen} /> },
       ]}
     />
   );
 }
 
 function LatestCalls({ id, days }: { id: string; days: number }) {
-  const calls = useAnswer<{ items: ServedCall[] }>(
+  const calls = useResource<{ items: ServedCall[] }>(
     `/calls${query({ offender: id, days, limit: CALLS_SHOWN })}`,
   );
   return (
@@ -235,18 +245,18 @@ function LatestCalls({ id, days }: { id: string; days: number }) {
       flush
       aside={<a href={`/live${query({ offender: id })}`}>Watch live</a>}
     >
-      <Answered answer={calls} rows={4}>
+      <ResourceView resource={calls} rows={4}>
         {({ items }) =>
           items.length === 0 ? (
-            <Empty title="No single calls are stored for this window.">
+            <EmptyNotice title="No single calls are stored for this window.">
               Single calls are deleted sooner than their hourly sums. See{' '}
               <a href="/settings/retention">Retention</a>.
-            </Empty>
+            </EmptyNotice>
           ) : (
             <CallTable caption="Latest calls, newest first" calls={items} relative />
           )
         }
-      </Answered>
+      </ResourceView>
     </Panel>
   );
 }

@@ -1,16 +1,16 @@
-/** Every workload that calls IMDSv1, worst first: narrowed, sorted and linked to by the address. */
+/** All workloads that call IMDSv1, worst first. The address holds the filters and the order. */
 import type { Offender, Severity } from '../../../collector/contract/offender.ts';
-import { useList } from '../api/answer.ts';
+import { useResourceList } from '../api/resource.ts';
 import { Sparkline } from '../charts/sparkline.tsx';
 import { count, shortCount } from '../format.ts';
 import { SEVERITY, SeverityBadge, Shape, severities } from '../parts/badge.tsx';
-import { Export } from '../parts/export.tsx';
-import { Choices, Conditions, TextFilter } from '../parts/filter.tsx';
+import { ExportLinks } from '../parts/export.tsx';
+import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
 import { PathText } from '../parts/path_text.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { type Column, More, parseSort, sortText, Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
-import { Ago } from '../time.tsx';
+import { RelativeTime } from '../time.tsx';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 import './offenders.css';
 
@@ -34,15 +34,15 @@ export function OffendersScreen() {
   const sort = parseSort(params.get('sort'));
   const severity = params.getAll('severity') as Severity[];
   const text = params.get('text') ?? '';
-  const conditions = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
-  const asked = { days, severity, text, sort: sort && sortText(sort), ...conditions };
-  const list = useList<Offender>(`/offenders${query(asked)}`, PAGE_ROWS);
-  const narrowed =
-    severity.length > 0 || text !== '' || Object.values(conditions).some((held) => held.length > 0);
+  const fieldFilters = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
+  const filters = { days, severity, text, sort: sort && sortText(sort), ...fieldFilters };
+  const list = useResourceList<Offender>(`/offenders${query(filters)}`, PAGE_ROWS);
+  const isFiltered =
+    severity.length > 0 || text !== '' || Object.values(fieldFilters).some((values) => values.length > 0);
   return (
     <>
       <ScreenHead title="Offenders" subtitle="Workloads across the fleet that still call IMDSv1" windowed>
-        <Export path="/offenders" asked={asked} />
+        <ExportLinks path="/offenders" filters={filters} />
       </ScreenHead>
       <section class="panel flush" aria-label="Offenders">
         <div class="filters">
@@ -51,7 +51,7 @@ export function OffendersScreen() {
             value={text}
             onChange={(value) => set({ text: value })}
           />
-          <Choices
+          <FilterChips
             label="Severity"
             chosen={severity}
             onChange={(chosen) => set({ severity: chosen })}
@@ -59,27 +59,27 @@ export function OffendersScreen() {
               value,
               title: SEVERITY[value].meaning,
               label: (
-                <span class={`in-chip tone-${SEVERITY[value].tone}`}>
+                <span class={`chip-label tone-${SEVERITY[value].tone}`}>
                   <Shape look={SEVERITY[value]} /> {SEVERITY[value].label}
                 </span>
               ),
             }))}
           />
-          <Conditions fields={FIELDS} params={params} onChange={set} />
+          <FieldFilters fields={FIELDS} params={params} onChange={set} />
         </div>
-        <Answered answer={list} rows={12}>
+        <ResourceView resource={list} rows={12}>
           {(offenders) =>
             offenders.length === 0 ? (
-              narrowed ? (
-                <Empty title="No offender matches.">
+              isFiltered ? (
+                <EmptyNotice title="No offender matches.">
                   <a href={`/offenders${query({ days: days === DEFAULT_DAYS ? null : days })}`}>
                     Remove all filters
                   </a>
-                </Empty>
+                </EmptyNotice>
               ) : (
-                <Empty title="No IMDSv1 call was seen.">
+                <EmptyNotice title="No IMDSv1 call was seen.">
                   See which <a href="/hosts">hosts</a> are proven safe for <code>HttpTokens=required</code>.
-                </Empty>
+                </EmptyNotice>
               )
             ) : (
               <>
@@ -95,14 +95,14 @@ export function OffendersScreen() {
               </>
             )
           }
-        </Answered>
+        </ResourceView>
       </section>
     </>
   );
 }
 
 function columns(days: number): Column<Offender>[] {
-  const along = query({ days: days === DEFAULT_DAYS ? null : days });
+  const windowQuery = query({ days: days === DEFAULT_DAYS ? null : days });
   return [
     {
       label: 'Severity',
@@ -116,11 +116,11 @@ function columns(days: number): Column<Offender>[] {
       ascendingFirst: true,
       heading: true,
       cell: (offender) => (
-        <span class="what">
-          <a href={`/offenders/${offender.id}${along}`}>
+        <span class="stacked">
+          <a href={`/offenders/${offender.id}${windowQuery}`}>
             <PathText text={offender.title} />
           </a>
-          <span class="quiet">{contextOf(offender)}</span>
+          <span class="quiet">{describeContext(offender)}</span>
         </span>
       ),
     },
@@ -160,9 +160,9 @@ function columns(days: number): Column<Offender>[] {
       label: 'First IMDSv1',
       key: 'first_v1',
       only: 'widest',
-      cell: ({ first_v1 }) => <Ago at={first_v1} none="–" />,
+      cell: ({ first_v1 }) => <RelativeTime at={first_v1} none="–" />,
     },
-    { label: 'Last IMDSv1', key: 'last_v1', cell: ({ last_v1 }) => <Ago at={last_v1} none="–" /> },
+    { label: 'Last IMDSv1', key: 'last_v1', cell: ({ last_v1 }) => <RelativeTime at={last_v1} none="–" /> },
   ];
 }
 
@@ -175,8 +175,8 @@ function Amount({ value, alarming = false }: { value: number; alarming?: boolean
   );
 }
 
-/** Where it runs, in the order in which people name it. */
-function contextOf(offender: Offender): string {
+/** Says where the workload runs, the best known names first. */
+function describeContext(offender: Offender): string {
   const program = offender.executable?.slice(offender.executable.lastIndexOf('/') + 1) ?? null;
   const pod = [offender.k8s_namespace, offender.k8s_container].filter((part) => part !== null).join('/');
   const user = offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`);

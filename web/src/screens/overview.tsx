@@ -1,14 +1,14 @@
-/** The morning's first look: is it getting better, who is new, what can be switched, who went silent. */
+/** The overview: the trend of IMDSv1 calls, the offenders, the verdicts of the hosts and the silent hosts. */
 
 import type { Host, Overview } from '../../../collector/contract/host.ts';
-import { useAnswer } from '../api/answer.ts';
+import { useResource } from '../api/resource.ts';
 import { TimelineChart } from '../charts/timeline.tsx';
 import { VerdictBar } from '../charts/verdict_bar.tsx';
 import { count, percent, plural, shortCount } from '../format.ts';
 import { Panel } from '../parts/panel.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
-import { Ago } from '../time.tsx';
+import { RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 import { OffendersPanel } from './overview_offenders.tsx';
@@ -17,24 +17,26 @@ import './overview.css';
 export function OverviewScreen() {
   const { params } = useUrlState();
   const days = daysOf(params);
-  const overview = useAnswer<Overview>(`/overview${query({ days })}`);
-  const along = days === DEFAULT_DAYS ? {} : { days };
+  const overview = useResource<Overview>(`/overview${query({ days })}`);
+  const windowParams = days === DEFAULT_DAYS ? {} : { days };
   return (
     <>
       <ScreenHead title="Overview" windowed />
-      <Answered answer={overview} rows={8} tall>
-        {(data) => (data.hosts.total === 0 ? <FirstSteps /> : <Findings overview={data} along={along} />)}
-      </Answered>
+      <ResourceView resource={overview} rows={8} tall>
+        {(data) =>
+          data.hosts.total === 0 ? <FirstSteps /> : <Findings overview={data} windowParams={windowParams} />
+        }
+      </ResourceView>
     </>
   );
 }
 
 interface FindingsProps {
   overview: Overview;
-  along: { days?: number };
+  windowParams: { days?: number };
 }
 
-function Findings({ overview, along }: FindingsProps) {
+function Findings({ overview, windowParams }: FindingsProps) {
   const { hosts, calls, offenders } = overview;
   const safe = (hosts.verdicts.ready ?? 0) + (hosts.verdicts.enforced ?? 0);
   return (
@@ -45,14 +47,14 @@ function Findings({ overview, along }: FindingsProps) {
           value={calls.credentials_over_v1}
           tone={calls.credentials_over_v1 > 0 ? 'critical' : 'good'}
           note={calls.credentials_over_v1 > 0 ? 'returned without a token' : 'none returned without a token'}
-          href={`/offenders${query({ ...along, severity: 'credentials' })}`}
+          href={`/offenders${query({ ...windowParams, severity: 'credentials' })}`}
         />
         <Tile
           label="Offenders"
           value={offenders}
           tone={offenders > 0 ? 'high' : 'good'}
           note={offenders === 1 ? 'workload still calls IMDSv1' : 'workloads still call IMDSv1'}
-          href={`/offenders${query(along)}`}
+          href={`/offenders${query(windowParams)}`}
         />
         <Tile
           label="IMDSv1 calls"
@@ -68,14 +70,14 @@ function Findings({ overview, along }: FindingsProps) {
           value={safe}
           tone={safe === hosts.total ? 'good' : 'neutral'}
           note={`of ${plural(hosts.total, 'host')}, ${count(hosts.verdicts.enforced ?? 0)} enforced already`}
-          href={`/hosts${query({ ...along, verdict: ['ready', 'enforced'] })}`}
+          href={`/hosts${query({ ...windowParams, verdict: ['ready', 'enforced'] })}`}
         />
         <Tile
           label="Silent hosts"
           value={hosts.silent}
           tone={hosts.silent > 0 ? 'medium' : 'good'}
           note={hosts.silent > 0 ? 'their agents stopped reporting' : 'every agent reports'}
-          href={`/hosts${query({ ...along, state: 'silent' })}`}
+          href={`/hosts${query({ ...windowParams, state: 'silent' })}`}
         />
       </ul>
       <Panel title="IMDSv1 calls over time" class="calls">
@@ -84,11 +86,11 @@ function Findings({ overview, along }: FindingsProps) {
       <Panel
         title="Hosts by readiness"
         class="readiness"
-        aside={<a href={`/hosts${query(along)}`}>All hosts</a>}
+        aside={<a href={`/hosts${query(windowParams)}`}>All hosts</a>}
       >
-        <VerdictBar verdicts={hosts.verdicts} total={hosts.total} along={along} />
+        <VerdictBar verdicts={hosts.verdicts} total={hosts.total} windowParams={windowParams} />
       </Panel>
-      <OffendersPanel along={along} />
+      <OffendersPanel windowParams={windowParams} />
       <Panel title="Silent hosts" class="silent" flush>
         <Silent hosts={overview.silent_hosts} />
       </Panel>
@@ -118,17 +120,17 @@ function Tile({ label, value, note, tone = 'neutral', href }: TileProps) {
 }
 
 function Silent({ hosts }: { hosts: Pick<Host, 'id' | 'name' | 'last_heartbeat'>[] }) {
-  if (hosts.length === 0) return <Empty title="None. Every agent reports." />;
+  if (hosts.length === 0) return <EmptyNotice title="None. Every agent reports." />;
   return (
     <ul class="rows">
       {hosts.map((host) => (
         <li key={host.id}>
-          <span class="what">
+          <span class="stacked">
             <a href={`/hosts/${urlPart(host.id)}`}>{host.name}</a>
             {host.name !== host.id && <span class="quiet">{host.id}</span>}
           </span>
-          <span class="when">
-            <Ago at={host.last_heartbeat} none="no heartbeat yet" />
+          <span class="time">
+            <RelativeTime at={host.last_heartbeat} none="no heartbeat yet" />
           </span>
         </li>
       ))}
@@ -139,13 +141,13 @@ function Silent({ hosts }: { hosts: Pick<Host, 'id' | 'name' | 'last_heartbeat'>
 function FirstSteps() {
   return (
     <section class="panel">
-      <Empty title="No host has reported yet.">
+      <EmptyNotice title="No host has reported yet.">
         Create an enrolment token under <a href="/settings/tokens">Settings</a>. Then start the agent on a
         host:{' '}
         <code>
           imdswatch agent --collector-url {location.origin.replace(/^http/, 'ws')} --agent-token-file FILE
         </code>
-      </Empty>
+      </EmptyNotice>
     </section>
   );
 }

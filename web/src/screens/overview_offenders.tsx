@@ -1,13 +1,13 @@
 /** The offenders of the overview: those to fix first, or the newest. The address holds the choice. */
 import type { Offender } from '../../../collector/contract/offender.ts';
-import { useAnswer } from '../api/answer.ts';
+import { useResource } from '../api/resource.ts';
 import { count, plural } from '../format.ts';
 import { SeverityBadge } from '../parts/badge.tsx';
-import { Choices } from '../parts/filter.tsx';
+import { FilterChips } from '../parts/filter.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { PathText } from '../parts/path_text.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
-import { Ago } from '../time.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
+import { RelativeTime } from '../time.tsx';
 import { daysOf, query, useUrlState } from '../url_state.ts';
 
 const OFFENDERS_SHOWN = 8;
@@ -39,11 +39,11 @@ const VIEWS = {
 } as const satisfies Record<string, View>;
 type ViewName = keyof typeof VIEWS;
 
-export function OffendersPanel({ along }: { along: { days?: number } }) {
+export function OffendersPanel({ windowParams }: { windowParams: { days?: number } }) {
   const { params, set } = useUrlState();
   const chosen: ViewName = params.get('offenders') === 'newest' ? 'newest' : 'first';
   const view: View = VIEWS[chosen];
-  const answer = useAnswer<{ items: Offender[] }>(
+  const offenders = useResource<{ items: Offender[] }>(
     `/offenders${query({ days: daysOf(params), sort: view.sort, limit: OFFENDERS_SHOWN })}`,
   );
   return (
@@ -54,7 +54,7 @@ export function OffendersPanel({ along }: { along: { days?: number } }) {
       note={view.note}
       aside={
         <span class="views">
-          <Choices
+          <FilterChips
             label="Order of the offenders"
             chosen={[chosen]}
             onChange={(next) =>
@@ -65,13 +65,13 @@ export function OffendersPanel({ along }: { along: { days?: number } }) {
               label: VIEWS[name].label,
             }))}
           />
-          <a href={`/offenders${query({ ...along, sort: view.sort })}`}>All offenders</a>
+          <a href={`/offenders${query({ ...windowParams, sort: view.sort })}`}>All offenders</a>
         </span>
       }
     >
-      <Answered answer={answer} rows={4}>
-        {({ items }) => <Offenders offenders={items} view={view} along={along} />}
-      </Answered>
+      <ResourceView resource={offenders} rows={4}>
+        {({ items }) => <Offenders offenders={items} view={view} windowParams={windowParams} />}
+      </ResourceView>
     </Panel>
   );
 }
@@ -79,14 +79,16 @@ export function OffendersPanel({ along }: { along: { days?: number } }) {
 interface OffendersProps {
   offenders: Offender[];
   view: View;
-  along: { days?: number };
+  windowParams: { days?: number };
 }
 
-function Offenders({ offenders, view, along }: OffendersProps) {
+function Offenders({ offenders, view, windowParams }: OffendersProps) {
   const calling = offenders.filter(({ first_v1 }) => first_v1 !== null);
   if (calling.length === 0) {
     return (
-      <Empty title="No workload called IMDSv1.">Tokens can be required on the hosts that are ready.</Empty>
+      <EmptyNotice title="No workload called IMDSv1.">
+        Tokens can be required on the hosts that are ready.
+      </EmptyNotice>
     );
   }
   return (
@@ -96,16 +98,16 @@ function Offenders({ offenders, view, along }: OffendersProps) {
           <span class="severity">
             <SeverityBadge severity={offender.severity} />
           </span>
-          <span class="what">
-            <a href={`/offenders/${offender.id}${query(along)}`}>
+          <span class="stacked">
+            <a href={`/offenders/${offender.id}${query(windowParams)}`}>
               <PathText text={offender.title} />
             </a>
             <span class="quiet">
               {freedText(offender)} · {plural(offender.calls_v1, 'IMDSv1 call')} · {offender.advice_headline}
             </span>
           </span>
-          <span class="when">
-            <span class="time-label">{view.timeLabel}</span> <Ago at={view.timeOf(offender)} />
+          <span class="time">
+            <span class="time-label">{view.timeLabel}</span> <RelativeTime at={view.timeOf(offender)} />
           </span>
         </li>
       ))}

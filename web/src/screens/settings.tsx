@@ -1,8 +1,8 @@
-/** Tokens, alerts, retention and the audit log. Viewers see what they may. */
+/** The settings: tokens, alerts, retention and the audit log. Viewers see only some of them. */
 import type { ComponentType } from 'preact';
 import { useRoute } from 'preact-iso/router';
 import { useSession } from '../api/session.tsx';
-import { Empty } from '../parts/states.tsx';
+import { EmptyNotice } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { AlertSettings } from './settings_alerts.tsx';
 import { AuditLog } from './settings_audit.tsx';
@@ -42,7 +42,7 @@ export function SettingsScreen() {
       </nav>
       {section === undefined || !allowed.includes(section) || Content === undefined ? (
         <section class="panel">
-          <Empty
+          <EmptyNotice
             title={
               section === undefined
                 ? 'This part of the settings does not exist.'
@@ -50,7 +50,7 @@ export function SettingsScreen() {
             }
           >
             {section !== undefined && 'Sign in with a token that has the role admin.'}
-          </Empty>
+          </EmptyNotice>
         </section>
       ) : (
         <Content />

@@ -1,24 +1,24 @@
-/** Where alerts go, what they tell, and those of late. */
+/** The destinations of alerts, and the recent alerts. */
 
 import { useState } from 'preact/hooks';
 import type { Alert, Destination } from '../../../collector/contract/administration.ts';
 import { ALERT_RULES } from '../alert_rules.ts';
-import { useAnswer } from '../api/answer.ts';
-import { ask } from '../api/client.ts';
+import { request } from '../api/client.ts';
+import { useResource } from '../api/resource.ts';
 import { useSession } from '../api/session.tsx';
 import { count } from '../format.ts';
 import { Tag, type Tone } from '../parts/badge.tsx';
 import { Confirm, useAction } from '../parts/form.tsx';
 import { Panel } from '../parts/panel.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
-import { Ago } from '../time.tsx';
+import { RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DestinationForm } from './settings_destination.tsx';
 import './settings_alerts.css';
 
 const ALERTS_SHOWN = 50;
-/** Subject of an alert that stands for many at once. */
+/** The subject of an alert that stands for many. */
 const SUMMARY = 'summary';
 
 const SEVERITY_TONE: Record<Alert['severity'], Tone> = {
@@ -38,7 +38,7 @@ export function AlertSettings() {
 }
 
 function Destinations() {
-  const answer = useAnswer<{ items: Destination[] }>('/alert/destinations');
+  const answer = useResource<{ items: Destination[] }>('/alert/destinations');
   const [adding, setAdding] = useState(false);
   return (
     <>
@@ -64,12 +64,12 @@ function Destinations() {
           )
         }
       >
-        <Answered answer={answer}>
+        <ResourceView resource={answer}>
           {({ items }) =>
             items.length === 0 ? (
-              <Empty title="No destinations yet.">
+              <EmptyNotice title="No destinations yet.">
                 Add a webhook, a Slack channel, syslog or email to receive alerts.
-              </Empty>
+              </EmptyNotice>
             ) : (
               <Table
                 caption="Destinations of alerts"
@@ -81,7 +81,7 @@ function Destinations() {
                     label: 'Name',
                     heading: true,
                     cell: (destination) => (
-                      <span class="what">
+                      <span class="stacked">
                         <span>{destination.name}</span>
                         <span class="quiet">
                           {destination.kind} · {destination.target}
@@ -105,7 +105,7 @@ function Destinations() {
               />
             )
           }
-        </Answered>
+        </ResourceView>
       </Panel>
     </>
   );
@@ -117,9 +117,9 @@ function Delivery({
   destination: Destination;
 }) {
   return (
-    <span class="what">
+    <span class="stacked">
       <span>
-        {enabled ? <Ago at={last_delivered} none="nothing sent yet" /> : <Tag>Disabled</Tag>}
+        {enabled ? <RelativeTime at={last_delivered} none="nothing sent yet" /> : <Tag>Disabled</Tag>}
         {waiting > 0 && <Tag tone="medium">{`${count(waiting)} waiting`}</Tag>}
       </span>
       {last_error && <span class="error-line">{last_error}</span>}
@@ -140,7 +140,7 @@ function DestinationActions({ destination, reload }: { destination: Destination;
         onClick={() => {
           setTested(false);
           void action
-            .run(() => ask(`${path}/test`, { method: 'POST' }))
+            .run(() => request(`${path}/test`, { method: 'POST' }))
             .then((done) => {
               setTested(done);
               reload();
@@ -154,7 +154,7 @@ function DestinationActions({ destination, reload }: { destination: Destination;
         class="button small"
         onClick={() =>
           action.run(async () => {
-            await ask(path, { method: 'PATCH', body: { enabled: !destination.enabled } });
+            await request(path, { method: 'PATCH', body: { enabled: !destination.enabled } });
             reload();
           })
         }
@@ -163,9 +163,9 @@ function DestinationActions({ destination, reload }: { destination: Destination;
       </button>
       <Confirm
         label="Remove"
-        sure={`Remove ${destination.name}`}
+        confirmLabel={`Remove ${destination.name}`}
         onConfirm={async () => {
-          await ask(path, { method: 'DELETE' });
+          await request(path, { method: 'DELETE' });
           reload();
         }}
       />
@@ -178,20 +178,20 @@ function DestinationActions({ destination, reload }: { destination: Destination;
 }
 
 function RecentAlerts() {
-  const answer = useAnswer<{ items: Alert[] }>(`/alerts?limit=${ALERTS_SHOWN}`);
+  const answer = useResource<{ items: Alert[] }>(`/alerts?limit=${ALERTS_SHOWN}`);
   return (
     <Panel title="Recent alerts" flush>
-      <Answered answer={answer}>
+      <ResourceView resource={answer}>
         {({ items }) =>
           items.length === 0 ? (
-            <Empty title="No alerts yet." />
+            <EmptyNotice title="No alerts yet." />
           ) : (
             <Table
               caption="Alerts, newest first"
               rows={items}
               rowKey={({ id }) => id}
               columns={[
-                { label: 'Time', cell: ({ time }) => <Ago at={time} /> },
+                { label: 'Time', cell: ({ time }) => <RelativeTime at={time} /> },
                 {
                   label: 'Severity',
                   cell: ({ severity }) => <Tag tone={SEVERITY_TONE[severity]}>{severity}</Tag>,
@@ -200,7 +200,7 @@ function RecentAlerts() {
                   label: 'Alert',
                   heading: true,
                   cell: (alert) => (
-                    <span class="what">
+                    <span class="stacked">
                       <a href={linkOf(alert)}>{alert.title}</a>
                       <span class="quiet lines">{alert.text}</span>
                     </span>
@@ -210,12 +210,12 @@ function RecentAlerts() {
             />
           )
         }
-      </Answered>
+      </ResourceView>
     </Panel>
   );
 }
 
-/** Within this page, whatever address the collector thinks it has. */
+/** Returns a link inside this page, which may have another address than the collector knows. */
 function linkOf({ rule, subject }: Alert): string {
   const about = rule === 'new_offender' || rule === 'credentials_over_v1' ? 'offenders' : 'hosts';
   return subject === SUMMARY ? `/${about}` : `/${about}/${urlPart(subject)}`;

@@ -1,21 +1,21 @@
-/** What admins did. */
+/** The audit log: all changes by admins. */
 import type { AuditEntry } from '../../../collector/contract/administration.ts';
-import { useList } from '../api/answer.ts';
+import { useResourceList } from '../api/resource.ts';
 import { Panel } from '../parts/panel.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { More, Table } from '../parts/table.tsx';
-import { When } from '../time.tsx';
+import { LocalTime } from '../time.tsx';
 
 const PAGE_ROWS = 100;
 
 export function AuditLog() {
-  const list = useList<AuditEntry>('/audit', PAGE_ROWS);
+  const list = useResourceList<AuditEntry>('/audit', PAGE_ROWS);
   return (
     <Panel title="Audit log" flush note="Every change to tokens, alerts and retention, newest first">
-      <Answered answer={list}>
+      <ResourceView resource={list}>
         {(entries) =>
           entries.length === 0 ? (
-            <Empty title="No changes yet." />
+            <EmptyNotice title="No changes yet." />
           ) : (
             <>
               <Table
@@ -23,7 +23,7 @@ export function AuditLog() {
                 rows={entries}
                 rowKey={({ id }) => id}
                 columns={[
-                  { label: 'Time', cell: ({ time }) => <When at={time} /> },
+                  { label: 'Time', cell: ({ time }) => <LocalTime at={time} /> },
                   { label: 'Changed by', heading: true, cell: ({ actor }) => actor },
                   { label: 'Action', cell: ({ action }) => <code>{action}</code> },
                   { label: 'Object', cell: ({ subject }) => <span class="wrap">{subject}</span> },
@@ -35,7 +35,7 @@ export function AuditLog() {
             </>
           )
         }
-      </Answered>
+      </ResourceView>
     </Panel>
   );
 }

@@ -6,7 +6,7 @@ import type {
   DestinationConfig,
 } from '../../../collector/contract/administration.ts';
 import { ALERT_RULES } from '../alert_rules.ts';
-import { ask } from '../api/client.ts';
+import { request } from '../api/client.ts';
 import { Field, type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
 import './settings_destination.css';
 
@@ -95,7 +95,7 @@ export function DestinationForm({ done, cancel }: { done: () => void; cancel: ()
       config: readConfig(channel, values),
     };
     void action.run(async () => {
-      await ask('/alert/destinations', { method: 'POST', body });
+      await request('/alert/destinations', { method: 'POST', body });
       done();
     });
   };

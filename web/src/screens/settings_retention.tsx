@@ -1,32 +1,32 @@
-/** How long what is kept. */
+/** The retention of calls and of their sums. */
 import { useState } from 'preact/hooks';
 import type * as z from 'zod';
 import type { retention } from '../../../collector/contract/administration.ts';
-import { useAnswer } from '../api/answer.ts';
-import { ask } from '../api/client.ts';
+import { request } from '../api/client.ts';
+import { useResource } from '../api/resource.ts';
 import { useSession } from '../api/session.tsx';
 import { bytes, plural } from '../format.ts';
 import { type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
-import { Facts, Panel } from '../parts/panel.tsx';
-import { Answered } from '../parts/states.tsx';
+import { FactList, Panel } from '../parts/panel.tsx';
+import { ResourceView } from '../parts/states.tsx';
 
 type Retention = z.infer<typeof retention>;
 const GIB_BYTES = 1024 ** 3;
 
 export function RetentionSettings() {
-  const answer = useAnswer<Retention>('/retention', false);
+  const answer = useResource<Retention>('/retention', false);
   const { role } = useSession();
   return (
     <Panel
       title="Retention"
       note="Single calls are kept for days. Their hourly sums are kept longer, because trends and verdicts are computed from the sums."
     >
-      <Answered answer={answer}>
+      <ResourceView resource={answer}>
         {(retention) =>
           role === 'admin' ? (
             <RetentionForm retention={retention} reload={answer.reload} />
           ) : (
-            <Facts
+            <FactList
               facts={[
                 ['Single calls', plural(retention.raw_days, 'day')],
                 ['Hourly sums', plural(retention.rollup_days, 'day')],
@@ -35,7 +35,7 @@ export function RetentionSettings() {
             />
           )
         }
-      </Answered>
+      </ResourceView>
     </Panel>
   );
 }
@@ -52,20 +52,20 @@ function RetentionForm({ retention, reload }: { retention: Retention; reload: ()
       max_bytes: Math.round(gib * GIB_BYTES),
     };
     void action.run(async () => {
-      await ask('/retention', { method: 'PUT', body });
+      await request('/retention', { method: 'PUT', body });
       reload();
       setSaved(true);
     });
   };
   return (
     <Form action={action} label="Save" onSubmit={submit}>
-      <FieldList fields={fieldsOf(retention)} />
+      <FieldList fields={retentionFields(retention)} />
       <p role="status">{saved && 'Saved.'}</p>
     </Form>
   );
 }
 
-function fieldsOf({ raw_days, rollup_days, max_bytes }: Retention): FieldDefinition[] {
+function retentionFields({ raw_days, rollup_days, max_bytes }: Retention): FieldDefinition[] {
   const days = { type: 'number' as const, required: true, min: 1, max: 3650 };
   return [
     { name: 'raw_days', label: 'Single calls (days)', input: { ...days, defaultValue: String(raw_days) } },

@@ -1,15 +1,15 @@
-/** Tokens: made, shown once, revoked. */
+/** Tokens: creates them, shows each once, and revokes them. */
 import { useState } from 'preact/hooks';
 import type { NewToken, Token, TokenKind } from '../../../collector/contract/administration.ts';
-import { useAnswer } from '../api/answer.ts';
-import { ask } from '../api/client.ts';
+import { request } from '../api/client.ts';
+import { useResource } from '../api/resource.ts';
 import { Tag } from '../parts/badge.tsx';
 import { Code } from '../parts/copy.tsx';
 import { Confirm, Field, type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
 import { Panel } from '../parts/panel.tsx';
-import { Answered, Empty } from '../parts/states.tsx';
+import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { Table } from '../parts/table.tsx';
-import { Ago, When } from '../time.tsx';
+import { LocalTime, RelativeTime } from '../time.tsx';
 import './settings_tokens.css';
 
 const KINDS: Record<TokenKind, { label: string; hint: string }> = {
@@ -50,31 +50,31 @@ const FIELDS: Record<TokenKind, FieldDefinition[]> = {
   ],
 };
 
-interface MadeToken {
+interface CreatedToken {
   token: Token;
   secret: string;
 }
 
 export function TokenSettings() {
-  const answer = useAnswer<{ items: Token[] }>('/tokens');
-  const [made, setMade] = useState<MadeToken | null>(null);
+  const answer = useResource<{ items: Token[] }>('/tokens');
+  const [created, setCreated] = useState<CreatedToken | null>(null);
   const [withRevoked, setWithRevoked] = useState(false);
   return (
     <div class="settings">
       <NewTokenPanel
-        onMade={(token) => {
-          setMade(token);
+        onCreated={(token) => {
+          setCreated(token);
           answer.reload();
         }}
       />
-      {made && (
+      {created && (
         <section class="panel secret" aria-label="New token" role="status">
           <div class="content">
             <p>
-              <strong>{made.token.name}</strong>: copy this token now. It is shown only once.
+              <strong>{created.token.name}</strong>: copy this token now. It is shown only once.
             </p>
-            <Code code={made.secret} label="The token" />
-            <button type="button" class="button" onClick={() => setMade(null)}>
+            <Code code={created.secret} label="The token" />
+            <button type="button" class="button" onClick={() => setCreated(null)}>
               Done
             </button>
           </div>
@@ -94,14 +94,14 @@ export function TokenSettings() {
           </label>
         }
       >
-        <Answered answer={answer}>
+        <ResourceView resource={answer}>
           {({ items }) => (
             <Tokens
               tokens={withRevoked ? items : items.filter((token) => stateOf(token) === null)}
               reload={answer.reload}
             />
           )}
-        </Answered>
+        </ResourceView>
       </Panel>
     </div>
   );
@@ -113,7 +113,7 @@ function stateOf({ revoked, expires }: Token): 'Revoked' | 'Expired' | null {
 }
 
 function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
-  if (tokens.length === 0) return <Empty title="No tokens.">Create one above.</Empty>;
+  if (tokens.length === 0) return <EmptyNotice title="No tokens.">Create one above.</EmptyNotice>;
   return (
     <Table
       caption="Tokens"
@@ -125,7 +125,7 @@ function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
           label: 'Name',
           heading: true,
           cell: (token) => (
-            <span class="what">
+            <span class="stacked">
               <span>
                 {token.name} {stateOf(token) !== null && <Tag>{stateOf(token)!}</Tag>}
               </span>
@@ -134,19 +134,19 @@ function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
           ),
         },
         { label: 'Kind', cell: ({ kind, role }) => `${KINDS[kind].label}${role ? `, ${role}` : ''}` },
-        { label: 'Created', only: 'medium', cell: ({ created }) => <Ago at={created} /> },
+        { label: 'Created', only: 'medium', cell: ({ created }) => <RelativeTime at={created} /> },
         { label: 'Created by', only: 'wide', cell: ({ created_by }) => created_by },
-        { label: 'Last used', cell: ({ last_used }) => <Ago at={last_used} /> },
-        { label: 'Expires', only: 'medium', cell: ({ expires }) => <When at={expires} /> },
+        { label: 'Last used', cell: ({ last_used }) => <RelativeTime at={last_used} /> },
+        { label: 'Expires', only: 'medium', cell: ({ expires }) => <LocalTime at={expires} /> },
         {
           label: 'Action',
           cell: (token) =>
             token.revoked === null && (
               <Confirm
                 label="Revoke"
-                sure={`Revoke ${token.name}`}
+                confirmLabel={`Revoke ${token.name}`}
                 onConfirm={async () => {
-                  await ask(`/tokens/${token.id}`, { method: 'DELETE' });
+                  await request(`/tokens/${token.id}`, { method: 'DELETE' });
                   reload();
                 }}
               />
@@ -157,7 +157,7 @@ function Tokens({ tokens, reload }: { tokens: Token[]; reload: () => void }) {
   );
 }
 
-function NewTokenPanel({ onMade }: { onMade: (made: MadeToken) => void }) {
+function NewTokenPanel({ onCreated }: { onCreated: (created: CreatedToken) => void }) {
   const [kind, setKind] = useState<TokenKind>('person');
   const action = useAction();
   const submit = (values: FormData, form: HTMLFormElement) => {
@@ -171,7 +171,7 @@ function NewTokenPanel({ onMade }: { onMade: (made: MadeToken) => void }) {
       ...(days > 0 && { expires_days: days }),
     };
     void action.run(async () => {
-      onMade(await ask<MadeToken>('/tokens', { method: 'POST', body }));
+      onCreated(await request<CreatedToken>('/tokens', { method: 'POST', body }));
       form.reset();
       setKind('person');
     });

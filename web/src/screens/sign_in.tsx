@@ -1,14 +1,17 @@
-/** Signing in by a token, or by a one-time link, whose code stands in the fragment: that part is sent to no server. */
+/**
+ * Signs a person in with a token, or with a one-time link. The code of the link is in the fragment, which
+ * browsers do not send.
+ */
 import { useEffect, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
-import { asProblem } from '../api/answer.ts';
 import type { Problem } from '../api/client.ts';
+import { asProblem } from '../api/resource.ts';
 import { SIGN_IN_PATH, useSessionState } from '../api/session.tsx';
-import { Failed } from '../parts/states.tsx';
+import { ErrorNotice } from '../parts/states.tsx';
 import { Logo } from '../shell.tsx';
 import './sign_in.css';
 
-/** Takes the code out of the address, and so out of the history, before anything else happens. */
+/** Removes the code from the address, and so from the history, and returns it. */
 function takeCode(): string | null {
   if (location.pathname !== SIGN_IN_PATH || location.hash === '') return null;
   const code = location.hash.slice(1);
@@ -24,15 +27,15 @@ export function SignInScreen() {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem | null>(null);
 
-  const enter = async (secret: string) => {
+  const submit = async (secret: string) => {
     setBusy(true);
     setProblem(null);
     try {
-      // Elsewhere the address stays as it is: one is back where one was.
+      // At any other address the person returns to the screen from before.
       await signIn(secret);
       if (location.pathname === SIGN_IN_PATH) route('/', true);
     } catch (error) {
-      setCode(null); // it works once, or not at all
+      setCode(null); // A code works only once.
       setProblem(asProblem(error));
       setBusy(false);
     }
@@ -43,23 +46,23 @@ export function SignInScreen() {
   }, []);
 
   return (
-    <main class="door">
+    <main class="centered">
       <form
         class="panel sign-in"
         onSubmit={(event) => {
           event.preventDefault();
-          void enter(code ?? token.trim());
+          void submit(code ?? token.trim());
         }}
       >
         <h1>
           <Logo />
           imdswatch
         </h1>
-        {state.is === 'out' && state.expired && !problem && (
+        {state.status === 'signed_out' && state.expired && !problem && (
           <p>Your session has ended. Sign in to return to this screen.</p>
         )}
-        {problem && <Failed problem={problem} />}
-        {/* Asked and not done at once: a link from somebody else must not sign in by being opened. */}
+        {problem && <ErrorNotice problem={problem} />}
+        {/* The person must confirm, because opening a link from somebody else must not sign in. */}
         {code !== null && <p>This link signs you in to this browser. It works once.</p>}
         {code === null && (
           <label class="field">
