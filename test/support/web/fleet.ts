@@ -211,6 +211,18 @@ const FIREWALLED = caller(
   null,
 );
 
+const LONG_PATH = caller(
+  {
+    pid: 7100,
+    name: 'ruby',
+    'executable.path': '/usr/bin/ruby3.1',
+    command_args: ['ruby'],
+    script: `/srv/${'releases-of-a-service/'.repeat(9)}synchronise-${'the-inventory-'.repeat(5)}nightly.rb`,
+    'owner.name': 'sync',
+  },
+  'Ruby',
+);
+
 const CREDENTIALS = {
   'imds.category': 'credentials',
   'imds.role': 'app-role',
@@ -306,6 +318,13 @@ const PATTERNS: Pattern[] = [
     days: [10, 0.1],
     perDay: 5,
     call: { ...CREDENTIALS, 'http.response.status_code': 401, 'imds.server_version': null },
+  },
+  {
+    caller: LONG_PATH,
+    hosts: [13],
+    days: [8, 2],
+    perDay: 2,
+    call: { 'url.path': `/latest/meta-data/${'network/interfaces/macs/'.repeat(6)}mac` },
   },
   { caller: UNKNOWN, hosts: [12], days: [9, 3], perDay: 3, call: {} },
   { caller: HOSTILE_CALLER, hosts: [10], days: [1, 0.05], perDay: 12, call: { 'url.path': HOSTILE.path } },

@@ -7,6 +7,8 @@ import { splitPath } from '../../../web/src/parts/split_path.ts';
 test('a path is split before the slash of its file name, and any other text is not split', () => {
   assert.deepEqual(splitPath('/opt/app/bin/poll.py'), { directory: '/opt/app/bin', file: '/poll.py' });
   assert.deepEqual(splitPath('/init'), { directory: '', file: '/init' });
+  assert.deepEqual(splitPath('/latest/iam/roles/'), { directory: '/latest/iam', file: '/roles/' });
+  assert.deepEqual(splitPath('/'), { directory: '', file: '/' });
   assert.deepEqual(splitPath('curl'), { directory: '', file: 'curl' });
   assert.deepEqual(splitPath('10.0.0.1 of i-1/x'), { directory: '', file: '10.0.0.1 of i-1/x' });
 });

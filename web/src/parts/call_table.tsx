@@ -42,7 +42,7 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
           {
             label: 'Caller',
             cell: (call: ServedCall) => (
-              <a href={`/offenders/${call.offender}`} title={callerName(call)}>
+              <a class="cut-name" href={`/offenders/${call.offender}`} title={callerName(call)}>
                 {fileName(callerName(call))}
               </a>
             ),
@@ -52,7 +52,11 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
     {
       label: 'Host',
       only: 'medium',
-      cell: ({ host }) => <a href={`/hosts/${urlPart(host.id)}`}>{host.name}</a>,
+      cell: ({ host }) => (
+        <a class="cut-name" href={`/hosts/${urlPart(host.id)}`} title={host.name}>
+          {host.name}
+        </a>
+      ),
     },
     {
       label: 'User agent',

@@ -1,5 +1,5 @@
-/** Splits an absolute path before the slash of its last part. The directory of any other text is empty. */
+/** Splits an absolute path before its last part, which may end in a slash. The directory of any other text is empty. */
 export function splitPath(text: string): { directory: string; file: string } {
-  const slash = text.startsWith('/') ? text.lastIndexOf('/') : 0;
+  const slash = text.startsWith('/') ? Math.max(0, text.lastIndexOf('/', text.length - 2)) : 0;
   return { directory: text.slice(0, slash), file: text.slice(slash) };
 }

@@ -14,6 +14,8 @@ import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
 import { OffendersPanel } from './overview_offenders.tsx';
 import './overview.css';
 
+const SILENT_SHOWN = 10;
+
 export function OverviewScreen() {
   const { params } = useUrlState();
   const days = daysOf(params);
@@ -91,8 +93,17 @@ function Findings({ overview, windowParams }: FindingsProps) {
         <VerdictBar verdicts={hosts.verdicts} total={hosts.total} windowParams={windowParams} />
       </Panel>
       <OffendersPanel windowParams={windowParams} />
-      <Panel title="Silent hosts" class="silent" flush>
-        <Silent hosts={overview.silent_hosts} />
+      <Panel
+        title="Silent hosts"
+        class="silent"
+        flush
+        aside={
+          hosts.silent > SILENT_SHOWN && (
+            <a href={`/hosts${query({ ...windowParams, state: 'silent' })}`}>All {count(hosts.silent)}</a>
+          )
+        }
+      >
+        <Silent hosts={overview.silent_hosts.slice(0, SILENT_SHOWN)} />
       </Panel>
     </div>
   );

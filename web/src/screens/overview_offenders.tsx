@@ -25,14 +25,14 @@ const VIEWS = {
   first: {
     label: 'Fix first',
     sort: 'priority',
-    note: 'Credentials over IMDSv1 first, then by how many hosts one fix would free',
+    note: 'Credentials over IMDSv1 first, then the fixes that free the most hosts',
     timeLabel: 'last call',
     timeOf: ({ last_v1 }) => last_v1,
   },
   newest: {
     label: 'Newest',
     sort: '-first_v1',
-    note: 'The latest first IMDSv1 call first',
+    note: 'By the first IMDSv1 call, newest first',
     timeLabel: 'first call',
     timeOf: ({ first_v1 }) => first_v1,
   },
