@@ -107,7 +107,7 @@ function Offenders({ offenders, view, windowParams }: OffendersProps) {
             </span>
           </span>
           <span class="time">
-            <span class="time-label">{view.timeLabel}</span> <RelativeTime at={view.timeOf(offender)} />
+            {view.timeLabel} <RelativeTime at={view.timeOf(offender)} />
           </span>
         </li>
       ))}
