@@ -1,0 +1,99 @@
+/**
+ * Tests the settings of the page in Chromium. A real collector serves the page, with two weeks of a
+ * fleet in its store.
+ */
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { PageFixture } from '../../support/web/page_fixture.ts';
+import { cannotBrowse } from '../../support/web/site.ts';
+import { Visit } from '../../support/web/visit.ts';
+
+describe('the settings', { skip: cannotBrowse }, () => {
+  let fixture: PageFixture;
+  before(async () => {
+    fixture = await PageFixture.open();
+  });
+  after(() => fixture?.close());
+
+  test('a token is shown once, works and is revoked; the audit log has every change', async () => {
+    const visit = await fixture.begin();
+    const { page } = visit;
+    await visit.go('/settings');
+    await page.getByLabel('Name').fill('night shift');
+    await page.getByRole('button', { name: 'Create token' }).click();
+    const secret = (await page.getByRole('region', { name: 'The token' }).textContent())!;
+    const viewer = await Visit.begin(fixture.browser, fixture.site.collector, { token: secret });
+    await viewer.go('/settings');
+    assert.deepEqual(
+      await viewer.page.getByRole('navigation', { name: 'Settings' }).getByRole('link').allInnerTexts(),
+      ['Alerts', 'Retention'],
+    );
+    await viewer.go('/settings/tokens');
+    await viewer.page.getByText('Only admins can see this.').waitFor();
+    await viewer.go('/settings/retention');
+    assert.equal(await viewer.page.getByRole('button', { name: 'Save' }).count(), 0);
+
+    await page.reload();
+    await visit.settled();
+    assert.equal(await page.getByText(secret).count(), 0);
+    const row = page.getByRole('row', { name: /night shift/ });
+    await row.getByRole('button', { name: 'Revoke' }).click();
+    await row.getByRole('button', { name: 'Revoke night shift' }).click();
+    await row.waitFor({ state: 'detached' });
+    await viewer.page.reload();
+    await viewer.page.getByLabel('Token').waitFor();
+    await viewer.end();
+
+    await visit.go('/settings/retention');
+    await page.getByLabel('Single calls (days)').fill('30');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Saved.').waitFor();
+    assert.equal((await visit.api<{ raw_days: number }>('/retention')).raw_days, 30);
+    await visit.go('/settings/audit');
+    const actions = (await visit.rows('Audit log, newest first')).map((cells) => cells[2]);
+    assert.ok(
+      actions.length >= 3 &&
+        actions.some((action) => /token/.test(action!)) &&
+        actions.some((action) => /retention/.test(action!)),
+      String(actions),
+    );
+    await visit.end();
+  });
+
+  test('a destination is added, tested with a real listener, and removed', async () => {
+    let received = 0;
+    const listener = createServer((request, response) => {
+      request.resume().on('end', () => {
+        received++;
+        response.end();
+      });
+    });
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    const { port } = listener.address() as AddressInfo;
+    try {
+      const visit = await fixture.begin();
+      const { page } = visit;
+      await visit.go('/settings/alerts');
+      await page.getByRole('button', { name: 'Add a destination' }).click();
+      await page.getByLabel('Name').fill('hook');
+      await page.getByLabel('URL').fill(`http://127.0.0.1:${port}/in`);
+      // The other rules would fire for this fleet. The listener must receive only the test alert.
+      for (const rule of ['New offender', 'Credentials over IMDSv1', 'Host silent', 'Coverage lost']) {
+        await page.getByLabel(rule).uncheck();
+      }
+      assert.deepEqual(await visit.violations(), []);
+      await page.getByRole('button', { name: 'Add destination' }).click();
+      await page.getByRole('button', { name: 'Send test', exact: true }).click();
+      await page.getByText('Test alert delivered').waitFor();
+      assert.equal(received, 1);
+      await page.getByRole('button', { name: 'Remove' }).click();
+      await page.getByRole('button', { name: 'Remove hook' }).click();
+      await page.getByText('No destinations yet.').waitFor();
+      await visit.end();
+    } finally {
+      listener.close();
+    }
+  });
+});
