@@ -20,7 +20,7 @@ import {
   listenAddress,
 } from './config.ts';
 import { IngestServer } from './ingest/server.ts';
-import { takesRecords } from './ingest/store_probe.ts';
+import { storeProblem } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
 import { Insight } from './insight/insight.ts';
 import { RetentionTimer } from './retention.ts';
@@ -139,7 +139,7 @@ async function compose(
     live,
     metrics: new ApiMetrics(),
     counters,
-    unready: () => takesRecords(store, writer),
+    unready: () => storeProblem(store, writer),
     log,
     defaultWindowDays: settings.readiness_window_days,
     tls: tls !== null,
@@ -184,7 +184,7 @@ async function compose(
     async state() {
       // Its turn may be long in coming; what it fails with is what the next question says.
       await store.write([]).catch(() => {});
-      const trouble = await takesRecords(store, writer);
+      const trouble = await storeProblem(store, writer);
       const agents = ingest.counters()['connections'] ?? 0;
       const listens = `Listening on ${host}:${port}; ${agents} ${agents === 1 ? 'agent' : 'agents'} connected`;
       return { takesRecords: trouble === null, status: trouble === null ? listens : `${trouble} ${listens}` };

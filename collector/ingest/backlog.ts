@@ -1,4 +1,4 @@
-/** Bytes of batches that wait for the store, over all connections: beyond the bound nobody's socket is read. */
+/** Counts the bytes of batches that wait for the store, over all connections. Beyond the bound no socket is read. */
 const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
 
 export class Backlog {
@@ -26,14 +26,15 @@ export class Backlog {
     for (const resume of waiting) resume();
   }
 
-  /** Whether the bound is exceeded; then `resume` is called once when half of it is free again. */
+  /** Tells whether the bound is exceeded. If so, `resume` is called once when half of it is free again. */
   isFull(resume: () => void): boolean {
     if (this.#bytes <= this.#maxBytes) return false;
     this.#waiting.add(resume);
     return true;
   }
 
-  forget(resume: () => void): void {
+  /** Cancels a call of `resume`. */
+  cancel(resume: () => void): void {
     this.#waiting.delete(resume);
   }
 }

@@ -1,4 +1,4 @@
-/** What of an agent's batch is valid and its to say, in the store's shape. The rest is left out and counted. */
+/** Selects the records of a batch that are valid and about the agent's own host, in the store's shape. The rest is counted. */
 import type * as z from 'zod';
 import type { Call } from '../../protocol/call.ts';
 import type { Rollup, record, referringRecord } from '../../protocol/records.ts';
@@ -8,11 +8,11 @@ import type { CallerFacts } from '../store/workload_identity.ts';
 import type { CallerTable } from './caller_table.ts';
 
 export interface CheckedBatch extends Pick<StoredBatch, 'callers' | 'records'> {
-  /** No valid records: from an agent of another version, or a broken one. */
+  /** Records that are not valid, from an agent of another version or a broken one. */
   invalid: number;
   /** Records that speak for another host than the one that said hello. */
   foreign: number;
-  /** Where the first invalid one is wrong and how: never the value, which may be anything. */
+  /** Field and kind of the first error. The value is left out: it may be anything. */
   fault: { path: string; code: string } | null;
 }
 
@@ -20,7 +20,7 @@ type Parsed<S extends z.ZodType> = ReturnType<S['safeParse']>;
 export type ParsedRecord = Parsed<typeof record>;
 export type ParsedReferringRecord = Parsed<typeof referringRecord>;
 
-/** Records that are checked before others have their turn: some 2 ms. */
+/** Records that are checked at once, in some 2 ms; other connections have their turn after them. */
 const CHECKED_AT_ONCE = 100;
 
 /** Checks each item of a batch. A long batch lets other connections have their turn in between. `counters` counts texts that were cut. */
@@ -40,8 +40,8 @@ export async function parseInTurns<S extends z.ZodType>(
 }
 
 /**
- * Records of protocol 2: each refers to a caller that the connection has defined. Null when one refers to a caller that
- * never was: agent and collector no longer speak of the same table, and must begin anew.
+ * Selects records of protocol 2, each of which refers to a caller that the connection has defined. Returns null where one refers to a caller
+ * that was never defined: the tables of agent and collector differ, and the connection must begin anew.
  */
 export function checkReferringRecords(
   items: ParsedReferringRecord[],
@@ -85,7 +85,7 @@ function countInvalid(checked: CheckedBatch, { issues }: z.ZodError): void {
   checked.fault ??= { path: path.join('.'), code };
 }
 
-/** Records of protocol 1: each says in full who called and on which host. */
+/** Selects records of protocol 1, each of which describes its caller and host in full. */
 export function checkFullRecords(items: ParsedRecord[], hostId: string): CheckedBatch {
   const checked: CheckedBatch = { callers: [], records: [], invalid: 0, foreign: 0, fault: null };
   const known = new Map<string, number>();

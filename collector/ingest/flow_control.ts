@@ -1,6 +1,6 @@
 /**
- * Whether one agent's socket is read. What is not read stays with the agent, whose spool is made for it: an agent that is too
- * fast, a store that is too slow and too much from all agents together cost waiting, and no record.
+ * Decides when one agent's socket is read. Records that are not read stay in the agent's spool. So an agent that is too fast, a store that
+ * is too slow and too many agents at once cause delay, but lose no record.
  */
 import type { WebSocket } from 'ws';
 import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
@@ -11,7 +11,7 @@ import type { HostShares } from './host_shares.ts';
 const MAX_PENDING_BYTES = 8 * 1024 * 1024;
 
 export interface ConnectionLimits {
-  /** Of what agents send in frames. About what one core reads: only a broken agent is faster. */
+  /** Bytes of an agent's frames. One core reads about as much; only a broken agent is faster. */
   bytesPerSecond: number;
   recordsPerSecond: number;
 }
@@ -28,7 +28,7 @@ export class FlowControl {
   #closed = false;
   #hostId: string | null = null;
 
-  /** `onHeldBack`: the socket is not read from now on. */
+  /** `onHeldBack` is called when the socket stops being read. */
   constructor(
     socket: WebSocket,
     limits: ConnectionLimits,
@@ -43,32 +43,32 @@ export class FlowControl {
     this.#records = new TokenBucket(oneSecond(limits.recordsPerSecond), performance.now());
   }
 
-  /** Nothing can arrive while the socket is not read: that is not silence. */
+  /** True while the socket is not read. The agent is not silent then: nothing can arrive. */
   get isHeldBack(): boolean {
     return this.#socket.isPaused;
   }
 
-  /** From now on the connection sends for this host, and takes of its share. */
-  speaksFor(hostId: string): void {
+  /** Charges the connection to the share of its host from now on. */
+  joinHost(hostId: string): void {
     if (this.#closed) return;
     this.#hostId = hostId;
     this.#shares.join(hostId);
   }
 
-  /** A batch came, and waits for the store until `taken`. */
-  came(bytes: number, records: number): void {
+  /** Counts a batch that waits for the store until `completeBatch`. */
+  addBatch(bytes: number, records: number): void {
     this.#pendingBytes += bytes;
     this.#backlog.add(bytes);
-    this.heard(bytes, records);
+    this.countFrame(bytes, records);
   }
 
-  /** A frame came that does not wait for the store. */
-  heard(bytes: number, records: number): void {
+  /** Counts a frame, and stops reading the socket where a limit is exceeded. */
+  countFrame(bytes: number, records: number): void {
     const now = performance.now();
     const waitMs = Math.max(
       this.#bytes.takeOnCredit(bytes, now),
       this.#records.takeOnCredit(records, now),
-      this.#hostId === null ? 0 : this.#shares.take(this.#hostId, bytes, records),
+      this.#hostId === null ? 0 : this.#shares.count(this.#hostId, bytes, records),
     );
     if (waitMs > 0 && !this.#closed) {
       if (this.#throttle !== null) clearTimeout(this.#throttle);
@@ -80,8 +80,8 @@ export class FlowControl {
     this.#regulate();
   }
 
-  /** The store has a batch, or has refused it. */
-  taken(bytes: number): void {
+  /** Counts a batch that the store has stored or refused. */
+  completeBatch(bytes: number): void {
     this.#pendingBytes -= bytes;
     this.#backlog.remove(bytes);
     this.#regulate();
@@ -102,12 +102,12 @@ export class FlowControl {
     }
   };
 
-  /** The connection is gone; what still waits for the store is told to `taken` all the same. */
+  /** Ends the regulation after the connection was closed. Batches that still wait call `completeBatch` all the same. */
   close(): void {
     this.#closed = true;
     if (this.#hostId !== null) this.#shares.leave(this.#hostId);
     this.#hostId = null;
     if (this.#throttle !== null) clearTimeout(this.#throttle);
-    this.#backlog.forget(this.#regulate);
+    this.#backlog.cancel(this.#regulate);
   }
 }

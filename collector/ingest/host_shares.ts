@@ -1,7 +1,4 @@
-/**
- * Shares of what the collector can take in, by host: a host that sends as fast as it can, on however many connections, leaves the
- * others theirs.
- */
+/** Divides what the collector can read among hosts. A host that sends as fast as it can, on any number of connections, slows no other. */
 
 import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 
@@ -10,12 +7,12 @@ export interface ShareLimits {
   recordsPerSecond: number;
 }
 
-/** A host may always send as much: more than its metadata service answers, and enough to deliver a day of an outage in minutes. */
+/** Share that every host has at least: more than its metadata service answers, and a day of an outage is delivered in minutes. */
 const LEAST: ShareLimits = { bytesPerSecond: 1024 * 1024, recordsPerSecond: 1_000 };
 /** Every batch is a frame to read, a transaction to take part in and an acknowledgement, however small it is. */
 const RECORDS_OF_A_BATCH = 10;
 
-/** A host that comes back within this time finds its share as it left it: connecting anew gives nothing back. */
+/** A host that reconnects within this time has the same share as before: reconnecting gives it no advantage. */
 const REMEMBERED_MS = 60_000;
 
 class HostShare {
@@ -35,14 +32,14 @@ export class HostShares {
   readonly #shares = new Map<string, HostShare>();
   #forgotMs = performance.now();
 
-  /** `all`: what one core reads, of all hosts together. */
+  /** `all`: limits of all hosts together, about what one core reads. */
   constructor(all: ShareLimits) {
     this.#all = all;
   }
 
-  /** A connection of this host begins to send. */
+  /** Notes that a connection of this host begins to send. */
   join(hostId: string): void {
-    this.#forgetThoseWhoLeft();
+    this.#forgetAbsentHosts();
     let share = this.#shares.get(hostId);
     if (share === undefined) {
       share = new HostShare(this.#limits(), performance.now());
@@ -58,7 +55,7 @@ export class HostShares {
     share.leftMs = performance.now();
   }
 
-  #forgetThoseWhoLeft(): void {
+  #forgetAbsentHosts(): void {
     const now = performance.now();
     if (now - this.#forgotMs < REMEMBERED_MS) return;
     this.#forgotMs = now;
@@ -67,8 +64,8 @@ export class HostShares {
     }
   }
 
-  /** Counts what came from a host. Returns for how many milliseconds it may send nothing more; 0 means that it may go on. */
-  take(hostId: string, bytes: number, records: number): number {
+  /** Counts bytes and records of a host. Returns for how many milliseconds it may send nothing more; 0 means that it may go on. */
+  count(hostId: string, bytes: number, records: number): number {
     const share = this.#shares.get(hostId);
     if (share === undefined) return 0;
     const { bytesPerSecond, recordsPerSecond } = this.#limits();

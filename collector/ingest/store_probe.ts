@@ -1,12 +1,12 @@
-/** Whether the collector does what it is there for: taking in what agents report. */
+/** Checks whether the store accepts records, without storing any. */
 
 import type { Store } from '../store/store.ts';
 import type { Writer } from './writer.ts';
 
 const TIMEOUT_MS = 5000;
 
-/** Null when it does; else why not, and what to do. */
-export async function takesRecords(
+/** Returns null where the store accepts records, else the problem and what to do. */
+export async function storeProblem(
   store: Pick<Store, 'write'>,
   { failing }: Pick<Writer, 'failing'>,
 ): Promise<string | null> {
@@ -19,7 +19,7 @@ export async function takesRecords(
     late.signal.addEventListener('abort', () => clearTimeout(timer));
   });
   try {
-    // Nothing to write: it has its turn behind what is being written, in the thread that writes.
+    // An empty write waits behind the transactions of the writer's thread, like any other.
     const result = await Promise.race([store.write([]), timeout]);
     return result === 'late' ? `The store did not answer within ${TIMEOUT_MS / 1000} s.` : null;
   } catch (error) {

@@ -91,17 +91,17 @@ test('a host alone has whole transactions', async () => {
 test('the share of a host: all that there is for one, a fair part for many, on however many connections', () => {
   const shares = new HostShares({ bytesPerSecond: 32 * 1024 * 1024, recordsPerSecond: 40_000 });
   shares.join('only');
-  assert.equal(shares.take('only', 1000, 39_000), 0);
+  assert.equal(shares.count('only', 1000, 39_000), 0);
   for (let number = 0; number < 99; number += 1) shares.join(`honest-${number}`);
   for (let connection = 0; connection < 5; connection += 1) shares.join('flood');
   let waitMs = 0;
-  for (let batches = 0; batches < 10; batches += 1) waitMs = shares.take('flood', 100_000, 1000);
+  for (let batches = 0; batches < 10; batches += 1) waitMs = shares.count('flood', 100_000, 1000);
   assert.ok(waitMs > 8000 && waitMs < 10_000, `10,100 records at 1,000 a second wait ${waitMs} ms`);
-  assert.equal(shares.take('honest-1', 10_000, 100), 0);
+  assert.equal(shares.count('honest-1', 10_000, 100), 0);
   // Whoever connects anew finds its share as it was.
   for (let connection = 0; connection < 5; connection += 1) shares.leave('flood');
   shares.join('flood');
-  assert.ok(shares.take('flood', 1, 0) > 3000);
-  for (let empty = 0; empty < 500; empty += 1) waitMs = shares.take('honest-2', 60, 0);
+  assert.ok(shares.count('flood', 1, 0) > 3000);
+  for (let empty = 0; empty < 500; empty += 1) waitMs = shares.count('honest-2', 60, 0);
   assert.ok(waitMs > 1000, 'empty batches are not free');
 });

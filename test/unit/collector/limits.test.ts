@@ -20,7 +20,7 @@ test('too much from all agents together: everybody waits, and is told once when 
   assert.ok(backlog.isFull(resume) && backlog.isFull(resume));
   const gone = () => resumed.push('gone');
   assert.ok(backlog.isFull(gone));
-  backlog.forget(gone);
+  backlog.cancel(gone);
   backlog.remove(50);
   assert.deepEqual(resumed, []);
   backlog.remove(1);

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { CoalescedInsight } from '../../../../collector/api/coalesced.ts';
-import { takesRecords } from '../../../../collector/ingest/store_probe.ts';
+import { storeProblem } from '../../../../collector/ingest/store_probe.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
 import { makeHost } from '../../../support/collector/api/findings.ts';
 
@@ -318,12 +318,12 @@ test('health: alive always, ready only while the store takes records', async () 
   ready = null;
   assert.equal((await api.ask('/readyz', { as: 'nobody' })).status, 200);
   const write = async () => [];
-  assert.equal(await takesRecords({ write }, { failing: false }), null);
-  assert.match((await takesRecords({ write }, { failing: true }))!, /data_dir/);
+  assert.equal(await storeProblem({ write }, { failing: false }), null);
+  assert.match((await storeProblem({ write }, { failing: true }))!, /data_dir/);
   const broken = async () => {
     throw new Error('no thread');
   };
-  assert.match((await takesRecords({ write: broken }, { failing: false }))!, /no thread/);
+  assert.match((await storeProblem({ write: broken }, { failing: false }))!, /no thread/);
 });
 
 /** Prometheus' text format 0.0.4, as its documentation has it: throws for what breaks it. */
