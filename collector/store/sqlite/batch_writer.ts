@@ -1,0 +1,301 @@
+/** Writes the records of batches into the rows of a transaction that is open. */
+import type { DatabaseSync } from 'node:sqlite';
+import type { Coverage, RollupLine } from '../../../protocol/records.ts';
+import type { BatchResult, RollupBody } from '../store.ts';
+import { toMicroseconds } from '../time.ts';
+import { type CallerRow, Callers } from './callers.ts';
+import { FutureRecords, isFuture } from './future_records.ts';
+import { GapWriter, type Report } from './gap_writer.ts';
+import { HostBounds } from './host_bounds.ts';
+import { type KindRow, Kinds } from './kinds.ts';
+import type { PackedBatch, PackedCaller, PackedCalls } from './packed_batch.ts';
+import { Paths } from './paths.ts';
+import { prepareRecordStatements, type RecordStatements } from './record_statements.ts';
+import { RunRows } from './run_rows.ts';
+import { type HostRow, Senders } from './senders.ts';
+import { Tally } from './tally.ts';
+import { toBytes } from './uuid_bytes.ts';
+
+const ID_BYTES = 16;
+
+interface TemplateRow {
+  userAgent: number | null;
+  kind: KindRow;
+  shape: number;
+}
+
+/** The batch that is being written. */
+interface Context {
+  host: HostRow;
+  /** The callers that records refer to, with their rows where the facts alone identify them. */
+  callers: { packed: PackedCaller; row: CallerRow | null }[];
+  /** Records that were new. */
+  added: number;
+  /** When the batch was received. */
+  nowUs: number;
+}
+
+export class BatchWriter {
+  readonly #senders: Senders;
+  readonly #bounds: HostBounds;
+  readonly #nowUs: () => number;
+  readonly #callers: Callers;
+  readonly #kinds: Kinds;
+  readonly #tally: Tally;
+  readonly #paths: Paths;
+  readonly #gaps: GapWriter;
+  readonly #future: FutureRecords;
+  readonly #statements: RecordStatements;
+  #callsAdded = 0;
+
+  /** `nowUs`: the collector's clock, in microseconds since 1970. */
+  constructor(database: DatabaseSync, nowUs: () => number) {
+    this.#senders = new Senders(database);
+    this.#bounds = new HostBounds(database, nowUs);
+    this.#nowUs = nowUs;
+    this.#callers = new Callers(database, this.#bounds);
+    this.#kinds = new Kinds(database, this.#bounds);
+    this.#tally = new Tally(database, this.#bounds);
+    this.#paths = new Paths(database, this.#bounds);
+    this.#gaps = new GapWriter(database, this.#bounds, new RunRows(database));
+    this.#future = new FutureRecords(database);
+    this.#statements = prepareRecordStatements(database);
+  }
+
+  /** See `Store.lastSeq`. */
+  lastSeq(stream: string, hostId: string): number | null {
+    return this.#senders.lastSeqFor(stream, hostId);
+  }
+
+  /** Writes what the batches of a transaction have changed in memory: sums, times and the positions of streams. */
+  flush(): void {
+    this.#senders.flush();
+    this.#tally.flush();
+    this.#paths.flush();
+    this.#callers.flush();
+    this.#kinds.flush();
+    this.#bounds.flush();
+    if (this.#callsAdded > 0) this.#statements.addCalls.run(this.#callsAdded);
+    this.#callsAdded = 0;
+  }
+
+  /** Forgets all rows. They may have been deleted, or were never committed. */
+  forget(): void {
+    this.#senders.forget();
+    this.#callers.forget();
+    this.#kinds.forget();
+    this.#tally.forget();
+    this.#paths.forget();
+    this.#bounds.forget();
+    this.#callsAdded = 0;
+  }
+
+  /** Writes one batch; `flush` completes it. */
+  write(batch: PackedBatch): BatchResult {
+    const { stream, seq, host, calls, rollups, coverage } = batch;
+    // One transaction may hold several batches of the stream.
+    const lastSeq = this.#senders.lastSeq(stream);
+    if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
+    if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
+    const hostRow = this.#senders.host(host);
+    if (lastSeq === 0 && !batch.partial && !this.#bounds.allows(hostRow.row, 'streams')) {
+      return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
+    }
+    const context: Context = {
+      host: hostRow,
+      callers: batch.callers.map((packed) => ({ packed, row: null })),
+      added: 0,
+      nowUs: this.#nowUs(),
+    };
+    if (batch.leftOut > 0) this.#bounds.note(hostRow.row, 'refused_records', batch.leftOut);
+    const ids = Buffer.from(calls.ids, 'hex');
+    this.#writeCalls(calls, ids, context);
+    for (const { caller, rollup } of rollups) this.#writeRollup(rollup, caller, context);
+    for (const report of coverage) this.#writeCoverage(report, context);
+    if (!batch.partial) this.#senders.stored(stream, context.host, seq);
+    const sent = ids.length / ID_BYTES + rollups.length + coverage.length;
+    return { result: 'stored', lastSeq: seq, records: context.added, duplicates: sent - context.added };
+  }
+
+  #callerRow(index: number, { callers, host }: Context, sourceAddress: string): CallerRow {
+    const known = callers[index]!;
+    if (known.row !== null) return known.row;
+    const row = this.#callers.rowOf(known.packed, host, sourceAddress);
+    if (known.packed.attributed) known.row = row;
+    return row;
+  }
+
+  #writeCalls(calls: PackedCalls, ids: Buffer, context: Context): void {
+    const { timesUs, callers, templates, templateOf, paths, pathOf, queries, queryOf } = calls;
+    const { durationsMs, sourcePorts } = calls;
+    const { nowUs } = context;
+    const host = context.host.row;
+    const rows = this.#templateRows(calls, context);
+    for (let offset = 0, at = 0; offset < ids.length; offset += ID_BYTES, at += 1) {
+      const isAhead = isFuture(timesUs[at]!, nowUs);
+      let timeUs = isAhead ? nowUs : timesUs[at]!;
+      const template = rows[templateOf[at]!]!;
+      const source = templates[templateOf[at]!]!['source.address'];
+      const caller = this.#callerRow(callers[at]!, context, source);
+      const path = paths[pathOf[at]!]!;
+      const durationMs = durationsMs[at]!;
+      // A call beyond the bound is not kept one by one, but it counts.
+      if (this.#bounds.allows(host, 'raw_records')) {
+        const id = ids.subarray(offset, offset + ID_BYTES);
+        if (isAhead) timeUs = this.#future.storedTimeUs(id, nowUs);
+        const { changes } = this.#statements.addCall.run(
+          timeUs,
+          id,
+          host,
+          caller.identity,
+          caller.caller,
+          template.kind.id,
+          template.shape,
+          template.userAgent,
+          path,
+          queries[queryOf[at]!]!,
+          Number.isNaN(durationMs) ? null : durationMs,
+          source,
+          sourcePorts[at]!,
+        );
+        if (changes === 0) continue;
+        this.#callsAdded += 1;
+      }
+      if (isAhead) this.#bounds.note(host, 'future_calls', 1);
+      this.#callers.seen(caller, timeUs);
+      this.#count(template.kind, caller.identity, context.host, 1, timeUs, timeUs);
+      if (template.kind.class === 1) this.#paths.add(caller.identity, host, path, timeUs);
+      this.#countNew(context, timeUs, timeUs);
+    }
+  }
+
+  #templateRows({ templates, templateOf, timesUs, ids }: PackedCalls, context: Context): TemplateRow[] {
+    const { nowUs } = context;
+    const host = context.host.row;
+    const lastUs = templates.map(() => Number.NEGATIVE_INFINITY);
+    for (let at = 0; at < ids.length / (2 * ID_BYTES); at += 1) {
+      const template = templateOf[at]!;
+      const timeUs = isFuture(timesUs[at]!, nowUs) ? nowUs : timesUs[at]!;
+      if (timeUs > lastUs[template]!) lastUs[template] = timeUs;
+    }
+    return templates.map((template, index) => {
+      const userAgent = this.#kinds.userAgent(template['user_agent.original'], host, lastUs[index]!);
+      return {
+        userAgent,
+        kind: this.#kinds.ofCall(template, userAgent, host, lastUs[index]!),
+        shape: this.#kinds.shapeOf(template, host, lastUs[index]!),
+      };
+    });
+  }
+
+  #writeRollup(rollup: RollupBody, callerIndex: number, context: Context): void {
+    const { nowUs } = context;
+    const isAhead = isFuture(toMicroseconds(rollup.last_time), nowUs);
+    const lastUs = isAhead ? nowUs : toMicroseconds(rollup.last_time);
+    const firstUs = Math.min(toMicroseconds(rollup.first_time), lastUs);
+    const host = context.host.row;
+    const caller = this.#callerRow(callerIndex, context, rollup['source.address']);
+    const userAgent = this.#kinds.userAgent(rollup['user_agent.original'], host, lastUs);
+    const isKept = this.#bounds.allows(host, 'raw_records', 1 + rollup.lines.length);
+    if (isKept) {
+      const row = this.#statements.addRollup.get(
+        toBytes(rollup.id),
+        firstUs,
+        lastUs,
+        host,
+        caller.identity,
+        caller.caller,
+        userAgent,
+        rollup['source.address'],
+        rollup.count,
+      );
+      if (row === undefined) return;
+      for (const line of rollup.lines) this.#addLine(Number(row['id']), line);
+    }
+    for (const line of rollup.lines) {
+      const kind = this.#kinds.ofLine(line, userAgent, host, lastUs);
+      this.#count(kind, caller.identity, context.host, line.count, firstUs, lastUs);
+    }
+    if (isAhead) this.#bounds.note(host, 'future_calls', rollup.count);
+    this.#callers.seen(caller, lastUs);
+    this.#countNew(context, firstUs, lastUs);
+  }
+
+  #addLine(rollup: number, line: RollupLine): void {
+    this.#statements.addRollupLine.run(
+      rollup,
+      line['imds.kind'],
+      line['imds.category'],
+      line['http.request.method'],
+      line['url.path'],
+      line['http.response.status_code'],
+      line.outcome,
+      line.count,
+    );
+  }
+
+  /** Adds calls to the sums. For a host that has used up its rows of today they are dated now, without workload and of a coarse kind. */
+  #count(
+    kind: KindRow,
+    identity: number,
+    host: HostRow,
+    count: number,
+    firstUs: number,
+    lastUs: number,
+  ): void {
+    if (this.#bounds.allows(host.row, 'sums', 0)) {
+      this.#tally.add(kind, identity, host.row, count, firstUs, lastUs);
+      return;
+    }
+    const nowUs = this.#nowUs();
+    const other = this.#callers.otherIdentity(host);
+    this.#tally.add(this.#kinds.coarse(kind, nowUs), other, host.row, count, nowUs, nowUs);
+  }
+
+  #writeCoverage(coverage: Coverage, context: Context): void {
+    const { uptime_start_ms: uptimeStartMs, uptime_end_ms: uptimeEndMs } = coverage;
+    const report: Report = {
+      bootId: coverage.boot_id,
+      runId: coverage.run_id ?? null,
+      uptime:
+        uptimeStartMs === undefined || uptimeEndMs === undefined
+          ? null
+          : { startUs: Math.round(uptimeStartMs * 1000), endUs: Math.round(uptimeEndMs * 1000) },
+      joinedConnections: coverage.joined_connections ?? null,
+      undecidedConnections: coverage.undecided_connections ?? 0,
+      openCalls: coverage.open_calls ?? 0,
+      openSinceUs: coverage.open_since === undefined ? null : toMicroseconds(coverage.open_since),
+      startUs: toMicroseconds(coverage.start),
+      endUs: toMicroseconds(coverage.end),
+      liveMs: coverage.live_ms,
+      kernelConnections: coverage.kernel_connections,
+      seenConnections: coverage.seen_connections,
+      losses: coverage.losses,
+    };
+    if (isFuture(Math.max(report.startUs, report.endUs), context.nowUs)) {
+      this.#bounds.note(context.host.row, 'future_reports', 1);
+      return;
+    }
+    if (!this.#bounds.allows(context.host.row, 'coverage_reports')) return;
+    const { changes } = this.#statements.addCoverage.run(
+      toBytes(coverage.id),
+      context.host.row,
+      report.bootId,
+      report.startUs,
+      report.endUs,
+      report.liveMs,
+      report.kernelConnections,
+      report.seenConnections,
+      JSON.stringify(report.losses),
+    );
+    if (changes === 0) return;
+    this.#gaps.add(context.host.row, report);
+    this.#countNew(context, report.startUs, report.endUs);
+  }
+
+  /** Counts a record that was new. */
+  #countNew(context: Context, firstUs: number, lastUs: number): void {
+    context.added += 1;
+    this.#senders.saw(context.host, firstUs, lastUs);
+  }
+}
