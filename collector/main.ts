@@ -8,7 +8,7 @@ import { ServerTls } from './access/tls.ts';
 import { openAdmin } from './admin/admin_schema.ts';
 import { Alerts } from './alert/alerts.ts';
 import { createApp } from './api/app.ts';
-import { CoalescedInsight } from './api/coalesced.ts';
+import { CoalescedInsight } from './api/coalesced_insight.ts';
 import { LiveFeed } from './api/live_feed.ts';
 import { ApiMetrics } from './api/metrics.ts';
 import { HttpServer } from './api/server.ts';

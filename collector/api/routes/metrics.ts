@@ -1,4 +1,5 @@
 import { z } from '@hono/zod-openapi';
+import { Coalesced } from '../coalesced.ts';
 import type { ApiApp } from '../env.ts';
 import type { Findings } from '../metrics.ts';
 import type { ApiParts } from '../parts.ts';
@@ -26,39 +27,33 @@ export function metricsRoutes(app: ApiApp, parts: ApiParts): void {
   });
 }
 
-/** Where findings take longer than this, a scrape shows those of the scrape before, and has the next ones worked out. */
-const CHEAP_MS = 50;
 const RENEWED_AFTER_MS = 10_000;
 const MAX_AGE_MS = 300_000;
 
+/** The findings for scrapes. Where they are expensive, a scrape shows those of an earlier scrape and has them renewed. */
 class ScrapedFindings {
   readonly #parts: ApiParts;
-  #last: { findings: Findings; atMs: number; costMs: number } | null = null;
-  #asking: Promise<Findings | null> | null = null;
+  readonly #answers = new Coalesced({
+    lifetime: () => ({ renewAfterMs: RENEWED_AFTER_MS, keepMs: MAX_AGE_MS }),
+    maxAnswers: 1,
+  });
 
   constructor(parts: ApiParts) {
     this.#parts = parts;
   }
 
-  /** Null: the store does not answer. That must not take the rest of the metrics with it: they tell what is wrong. */
+  /** Returns null where the store does not answer. The other metrics are served without it: they show what is wrong. */
   async latest(): Promise<Findings | null> {
-    const last = this.#last;
-    const ageMs = last === null ? Number.POSITIVE_INFINITY : performance.now() - last.atMs;
-    if (last === null || last.costMs < CHEAP_MS || ageMs > MAX_AGE_MS) return await this.#ask();
-    if (ageMs > RENEWED_AFTER_MS) void this.#ask();
-    return { ...last.findings, ageSeconds: ageMs / 1000 };
+    try {
+      const { findings, atMs } = await this.#answers.answer('findings', () => this.#askStore());
+      return { ...findings, ageSeconds: (performance.now() - atMs) / 1000 };
+    } catch {
+      return null;
+    }
   }
 
-  #ask(): Promise<Findings | null> {
-    this.#asking ??= this.#askStore().finally(() => {
-      this.#asking = null;
-    });
-    return this.#asking;
-  }
-
-  async #askStore(): Promise<Findings | null> {
+  async #askStore(): Promise<{ findings: Omit<Findings, 'ageSeconds'>; atMs: number }> {
     const { insight, store, defaultWindowDays, log } = this.#parts;
-    const beganMs = performance.now();
     try {
       const question = questionOf({}, defaultWindowDays);
       const [overview, offenders, statistics] = await Promise.all([
@@ -66,14 +61,12 @@ class ScrapedFindings {
         insight.offenders(question, {}),
         store.statistics(),
       ]);
-      const findings = { overview, offenders, statistics, ageSeconds: 0 };
-      const atMs = performance.now();
-      this.#last = { findings, atMs, costMs: atMs - beganMs };
-      return findings;
+      return { findings: { overview, offenders, statistics }, atMs: performance.now() };
     } catch (error) {
-      this.#last = null;
-      log.warn({ reason: (error as Error).message }, 'metrics go without findings');
-      return null;
+      // The next scrape must not show old findings as if the store still answered.
+      this.#answers.forget();
+      log.warn({ reason: (error as Error).message }, 'metrics are served without findings: the store failed');
+      throw error;
     }
   }
 }

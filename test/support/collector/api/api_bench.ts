@@ -8,7 +8,7 @@ import { Access } from '../../../../collector/access/access.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { createApp, type Rates } from '../../../../collector/api/app.ts';
-import { CoalescedInsight } from '../../../../collector/api/coalesced.ts';
+import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
 import { LiveFeed } from '../../../../collector/api/live_feed.ts';
 import { ApiMetrics } from '../../../../collector/api/metrics.ts';
 import type { ApiParts, FindingsStore, InsightAnswers } from '../../../../collector/api/parts.ts';

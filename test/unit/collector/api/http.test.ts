@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { CoalescedInsight } from '../../../../collector/api/coalesced.ts';
+import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
 import { storeProblem } from '../../../../collector/ingest/store_probe.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
 import { makeHost } from '../../../support/collector/api/findings.ts';

@@ -1,0 +1,81 @@
+/** Insight whose answers are shared, because in the morning the page of every person is open and asks the same questions. */
+import type { Counters } from '../../protocol/records.ts';
+import { DAY_US, type Window } from '../contract/window.ts';
+import type { Insight } from '../insight/insight.ts';
+import { Coalesced } from './coalesced.ts';
+import type { InsightAnswers, RememberedAnswers } from './parts.ts';
+
+/** An answer is kept for this many times as long as it took, so one question keeps at most some 30 % of a core busy. */
+const KEPT_PER_COST = 5;
+const MAX_KEPT_MS = 5_000;
+/** An answer about thousands of hosts takes megabytes. */
+const MAX_ANSWERS = 32;
+
+export class CoalescedInsight implements RememberedAnswers {
+  /** Answers that are always worked out anew, for alerts and exports. */
+  readonly fresh: InsightAnswers;
+  readonly #answers: Coalesced;
+
+  /** `nowMs`: milliseconds of a clock that never goes back. */
+  constructor(insight: InsightAnswers, nowMs?: () => number) {
+    this.fresh = insight;
+    this.#answers = new Coalesced({
+      lifetime: (costMs) => {
+        const keepMs = Math.min(costMs * KEPT_PER_COST, MAX_KEPT_MS);
+        return { keepMs, renewAfterMs: keepMs / 2 };
+      },
+      maxAnswers: MAX_ANSWERS,
+      ...(nowMs !== undefined && { nowMs }),
+    });
+  }
+
+  overview(...question: Parameters<Insight['overview']>): ReturnType<Insight['overview']> {
+    return this.#share('overview', question, () => this.fresh.overview(...question));
+  }
+  offenders(...question: Parameters<Insight['offenders']>): ReturnType<Insight['offenders']> {
+    return this.#share('offenders', question, () => this.fresh.offenders(...question));
+  }
+  offender(...question: Parameters<Insight['offender']>): ReturnType<Insight['offender']> {
+    return this.#share('offender', question, () => this.fresh.offender(...question));
+  }
+  hosts(...question: Parameters<Insight['hosts']>): ReturnType<Insight['hosts']> {
+    return this.#share('hosts', question, () => this.fresh.hosts(...question));
+  }
+  host(...question: Parameters<Insight['host']>): ReturnType<Insight['host']> {
+    return this.#share('host', question, () => this.fresh.host(...question));
+  }
+  groups(...question: Parameters<Insight['groups']>): ReturnType<Insight['groups']> {
+    return this.#share('groups', question, () => this.fresh.groups(...question));
+  }
+  reconciliation(...question: Parameters<Insight['reconciliation']>): ReturnType<Insight['reconciliation']> {
+    return this.#share('reconciliation', question, () => this.fresh.reconciliation(...question));
+  }
+
+  /** Forgets all answers, so that whoever changed something sees the change at once. */
+  forget(): void {
+    this.#answers.forget();
+  }
+
+  counters(): Counters {
+    return this.#answers.counters();
+  }
+
+  #share<T>(method: string, question: unknown[], ask: () => Promise<T>): Promise<T> {
+    return this.#answers.answer(JSON.stringify([method, question.map(asKey)]), ask);
+  }
+}
+
+/** The end of a window that ends now is rounded up to a whole second. */
+const END_NOW_US = 1_000_000;
+
+/**
+ * Returns the part of a question that decides the answer. "The last 14 days" is the same question a second later, and its answer
+ * says when its window ends. A window that ends now and is whole days long came from such a question.
+ */
+function asKey(part: unknown): unknown {
+  if (typeof part !== 'object' || part === null || !('window' in part)) return part;
+  const { sinceUs, untilUs } = part.window as Window;
+  const spanUs = untilUs - sinceUs;
+  const endsNow = Math.abs(untilUs - Date.now() * 1000) <= END_NOW_US;
+  return endsNow && spanUs % DAY_US === 0 ? { lastUs: spanUs } : { sinceUs, untilUs };
+}
