@@ -6,7 +6,7 @@ import { type Rate, TokenBuckets } from '../../common/token_bucket.ts';
 import { authorize, identify } from './authorization.ts';
 import { serveDocument } from './document.ts';
 import type { ApiApp, ApiEnv } from './env.ts';
-import { securityHeaders } from './headers.ts';
+import { noStore, securityHeaders } from './headers.ts';
 import { pageHandler } from './page.ts';
 import type { ApiParts } from './parts.ts';
 import { API_PREFIX, isApiPath } from './paths.ts';
@@ -53,6 +53,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
 
   app.use(parts.metrics.middleware());
   app.use(securityHeaders(parts.tls));
+  app.use(noStore);
   app.use(identify(parts, { principals, addresses, health }));
   app.use(authorize(parts));
   app.use(acceptableBody);
