@@ -24,7 +24,7 @@ export { selfSignedFiles } from './access/self_signed.ts';
 export { signInLink } from './access/sign_in_link.ts';
 export type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 export { readCloudFile } from './insight/cloud_import/cloud_file.ts';
-export { DEFAULT_MAX_MISSING_SECONDS } from './insight/insight.ts';
+export { DEFAULT_MAX_MISSING_SECONDS } from './insight/host_judge.ts';
 export { type HostFilter, parseGroupBy } from './insight/question.ts';
 export { backUpAll, restoreAll } from './store/sqlite/backup.ts';
 export { DiskFullError } from './store/sqlite/disk_full.ts';

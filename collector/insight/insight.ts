@@ -1,50 +1,35 @@
 /**
- * Questions that people ask, answered from the store. Composition only: what rows mean is decided by the pure files beside this.
+ * Answers the questions that people ask from the store. This file only composes: the pure files beside it decide what rows mean.
  *
  * Calls, offenders and timelines are about the question's window. Hosts and their verdicts are always about the readiness window
- * (14 days unless set) that ends with the question's: nobody is proven ready by a quiet hour.
+ * (14 days unless set) that ends with the question's window, because a quiet hour proves nothing.
  */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Reconciliation } from '../contract/cloud.ts';
 import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../contract/host.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
-import { DAY_US, type Window } from '../contract/window.ts';
-import type {
-  CloudCount,
-  CountedCalls,
-  IdentityHost,
-  IdentityTotals,
-  Scope,
-  StoreQueries,
-} from '../store/store.ts';
+import type { Window } from '../contract/window.ts';
+import type { CountedCalls, IdentityHost, IdentityTotals, Scope, StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { isV1, tallyAll } from './counts.ts';
 import { groupsOf } from './groups.ts';
 import { matchesHost, narrows } from './host_filter.ts';
-import { describeHost, isSilent, type JudgedHost, verdictCounts, worstHostFirst } from './hosts.ts';
-import type { HostEvidence } from './judged.ts';
-import { countFreedHosts, describeOffender, titleOf } from './offenders.ts';
+import { HostJudge, type HostJudgeOptions } from './host_judge.ts';
+import { describeHost, isSilent, verdictCounts, worstHostFirst } from './hosts.ts';
+import { countFreedHosts, describeOffender } from './offenders.ts';
 import type { GroupBy, HostFilter, Question } from './question.ts';
-import { judge, readinessOf } from './readiness.ts';
-import { type Compared, describeReconciliation, reconcileHost } from './reconciliation.ts';
+import { describeReconciliation, reconcileHost } from './reconciliation.ts';
 import { worstFirst } from './severity.ts';
 import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
 
-const SECOND_US = 1_000_000;
 const MAX_DETAIL_HOSTS = 1000;
 const MAX_PATHS = 100;
-/** Of the overview; how many there are in all is said beside them. */
+/** Bounds the list of the overview, which has the count of all of them beside it. */
 const MAX_SILENT_HOSTS = 100;
 const MAX_PROCESSES = 20;
-/** Restarts of an agent and the like. Losses, and what the cloud saw more, are never tolerated. */
-export const DEFAULT_MAX_MISSING_SECONDS = 60;
-
-export interface InsightOptions {
-  readinessWindowDays: number;
+export interface InsightOptions extends HostJudgeOptions {
   /** A host without a heartbeat for longer is silent. */
   silentAfterSeconds: number;
-  /** How much of the readiness window may be unwatched in all; 60 where it is left out. */
-  readinessMaxMissingSeconds?: number;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
@@ -52,20 +37,22 @@ export interface InsightOptions {
 export class Insight {
   readonly #store: StoreQueries;
   readonly #options: InsightOptions;
+  readonly #judge: HostJudge;
 
   constructor(store: StoreQueries, options: InsightOptions) {
     this.#store = store;
     this.#options = options;
+    this.#judge = new HostJudge(store, options, () => this.#nowUs());
   }
 
   async overview({ window }: Question, filter: HostFilter = {}): Promise<Overview> {
     const scope = await this.#scope(window, filter);
     const buckets = bucketsOf(window);
-    // Of all hosts together there are sums; of chosen ones IMDSv2 is summed already where hosts are told apart.
+    // The store has sums over all hosts. For chosen hosts it has sums per host, in which IMDSv2 calls are one row.
     const totalsOf: () => Promise<{ identity: string | { id: string } | null; kinds: CountedCalls[] }[]> =
       () => (scope.hosts === null ? this.#store.identityTotals(scope) : this.#store.hostTotals(scope));
     const [judged, totals, points] = await Promise.all([
-      this.#judgedHosts(window, scope.hosts),
+      this.#judge.judgeHosts(window, scope.hosts),
       totalsOf(),
       this.#store.series(scope, buckets.bucket, false),
     ]);
@@ -101,7 +88,7 @@ export class Insight {
     };
   }
 
-  /** Everybody who called, worst first; those who only use IMDSv2 last (`severity` is `none`). */
+  /** Returns every workload that called, worst first. Workloads that only use IMDSv2 come last (`severity` is `none`). */
   async offenders({ window }: Question, filter: HostFilter = {}): Promise<Offender[]> {
     const scope = await this.#scope(window, filter);
     const buckets = bucketsOf(window);
@@ -131,7 +118,7 @@ export class Insight {
       .sort(worstFirst);
   }
 
-  /** Null where nobody of that id ever called. Its counts are zero where it did not call in the window. */
+  /** Returns null where no workload has this id. Its counts are zero where it did not call in the window. */
   async offender(id: string, { window }: Question): Promise<OffenderDetail | null> {
     const [identity] = await this.#store.identities([id]);
     if (identity === undefined) return null;
@@ -164,15 +151,17 @@ export class Insight {
       ...offender,
       window: stamps(window),
       advice,
-      all_hosts: recentFirst.slice(0, MAX_DETAIL_HOSTS).map(({ hostId, ...of }) => ({
-        ...refOf(hostId),
-        account: factsOf(hostId)?.['cloud.account.id'] ?? null,
-        region: factsOf(hostId)?.['cloud.region'] ?? null,
-        calls_v1: of.callsV1,
-        first_seen: toTimestamp(of.firstUs),
-        last_seen: toTimestamp(of.lastUs),
-        last_v1: of.lastV1Us === null ? null : toTimestamp(of.lastV1Us),
-      })),
+      all_hosts: recentFirst
+        .slice(0, MAX_DETAIL_HOSTS)
+        .map(({ hostId, callsV1, firstUs, lastUs, lastV1Us }) => ({
+          ...refOf(hostId),
+          account: factsOf(hostId)?.['cloud.account.id'] ?? null,
+          region: factsOf(hostId)?.['cloud.region'] ?? null,
+          calls_v1: callsV1,
+          first_seen: toTimestamp(firstUs),
+          last_seen: toTimestamp(lastUs),
+          last_v1: lastV1Us === null ? null : toTimestamp(lastV1Us),
+        })),
       paths_v1: paths.map(({ path, count, lastUs }) => ({
         path,
         calls: count,
@@ -187,26 +176,26 @@ export class Insight {
     };
   }
 
-  /** Those that stand in the way first. */
+  /** Returns the hosts, those first that keep tokens from being required. */
   async hosts({ window }: Question, filter: HostFilter = {}): Promise<Host[]> {
     const { hosts } = await this.#scope(window, filter);
     const nowUs = this.#nowUs();
-    const judged = await this.#judgedHosts(window, hosts);
+    const judged = await this.#judge.judgeHosts(window, hosts);
     return judged
       .map((host) => describeHost(host, nowUs, this.#options.silentAfterSeconds))
       .sort(worstHostFirst);
   }
 
-  /** Null where no host of that id ever reported. */
+  /** Returns null where no host of that id ever reported. */
   async host(id: string, { window }: Question): Promise<HostDetail | null> {
     const scope: Scope = { window, hosts: [id], identities: null };
     const buckets = bucketsOf(window);
     const [[host], points] = await Promise.all([
-      this.#judgedHosts(window, [id]),
+      this.#judge.judgeHosts(window, [id]),
       this.#store.series(scope, buckets.bucket, false),
     ]);
     if (host === undefined) return null;
-    const [readiness] = await this.#describeReadiness([host], window);
+    const [readiness] = await this.#judge.describeReadiness([host], window);
     return {
       ...describeHost(host, this.#nowUs(), this.#options.silentAfterSeconds),
       readiness: readiness!,
@@ -215,14 +204,14 @@ export class Insight {
     };
   }
 
-  /** Hosts with their evidence, as `hosts` orders them. */
+  /** Returns hosts with their evidence, in the order of `hosts`. */
   async readiness(
     { window }: Question,
     filter: HostFilter = {},
   ): Promise<{ host: Host; readiness: Readiness }[]> {
     const { hosts } = await this.#scope(window, filter);
-    const judged = await this.#judgedHosts(window, hosts);
-    const described = await this.#describeReadiness(judged, window);
+    const judged = await this.#judge.judgeHosts(window, hosts);
+    const described = await this.#judge.describeReadiness(judged, window);
     const nowUs = this.#nowUs();
     return judged
       .map((host, index) => ({
@@ -232,32 +221,26 @@ export class Insight {
       .sort((a, b) => worstHostFirst(a.host, b.host));
   }
 
-  /** The most hosts first; those without the attribute last. */
+  /** Returns the largest group first, and the hosts without the attribute last. */
   async groups(by: GroupBy, { window }: Question, filter: HostFilter = {}): Promise<ReadinessGroup[]> {
     const { hosts } = await this.#scope(window, filter);
-    return groupsOf(await this.#judgedHosts(window, hosts), by);
+    return groupsOf(await this.#judge.judgeHosts(window, hosts), by);
   }
 
-  /** Hosts for which the operator supplied the cloud's count in the window; those with unseen calls first. */
+  /** Returns the hosts for which an operator supplied counts of the cloud in the window, those with unseen calls first. */
   async reconciliation({ window }: Question, filter: HostFilter = {}): Promise<Reconciliation[]> {
     const [{ hosts }, factsOf] = await Promise.all([this.#scope(window, filter), this.#factsOf()]);
-    const compared = await this.#compared(await this.#store.cloudCounts(window, hosts));
+    const compared = await this.#judge.compareWithCloud(await this.#store.cloudCounts(window, hosts));
     return [...compared]
-      .flatMap(([id, of]) => {
-        const found = reconcileHost(of);
-        return found === null ? [] : [describeReconciliation(id, factsOf(id)?.name ?? null, of, found)];
+      .flatMap(([id, pair]) => {
+        const found = reconcileHost(pair);
+        return found === null ? [] : [describeReconciliation(id, factsOf(id)?.name ?? null, pair, found)];
       })
       .sort((a, b) => b.unseen - a.unseen || (a.id < b.id ? -1 : 1));
   }
 
   #nowUs(): number {
     return (this.#options.now ?? Date.now)() * 1000;
-  }
-
-  /** A question may end in the future, what was watched does not: the days are counted back from now at the latest. */
-  #readinessWindow(asked: Window): Window {
-    const untilUs = Math.min(asked.untilUs, Math.ceil(this.#nowUs() / SECOND_US) * SECOND_US);
-    return { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
   }
 
   async #scope(window: Window, filter: HostFilter): Promise<Scope> {
@@ -272,64 +255,9 @@ export class Insight {
     return (hostId) => hosts.get(hostId) ?? null;
   }
 
-  /** Of a workload that did not call in the window: where it was before. */
+  /** Returns the hosts on which a workload called before the window, for one that did not call in it. */
   #hostsEver(scope: Scope): Promise<IdentityHost[]> {
     return this.#store.identityHosts({ ...scope, window: { sinceUs: 0, untilUs: scope.window.untilUs } });
-  }
-
-  async #judgedHosts(asked: Window, hosts: string[] | null): Promise<JudgedHost[]> {
-    const window = this.#readinessWindow(asked);
-    // What a host with a clock ahead of ours has reported already is not in the future for that.
-    const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
-    const reported = { ...window, untilUs };
-    // Coverage before calls: what is stored in between may then be a call too many, and never a report of a time whose calls are missing.
-    const [all, coverage, totals, counts, instances] = await Promise.all([
-      this.#store.hosts(),
-      this.#store.coverage(reported, hosts),
-      this.#store.hostTotals({ window: reported, hosts, identities: null }),
-      this.#store.cloudCounts(window, hosts),
-      this.#store.cloudInstances(),
-    ]);
-    const compared = await this.#compared(counts);
-    const totalsOf = Map.groupBy(totals, ({ hostId }) => hostId);
-    const coverageOf = new Map(coverage.map((of) => [of.hostId, of]));
-    const instanceOf = new Map(instances.map((of) => [of.hostId, of]));
-    const wanted = hosts === null ? null : new Set(hosts);
-    return all.flatMap((stored): JudgedHost[] => {
-      const { id } = stored.facts;
-      if (wanted !== null && !wanted.has(id)) return [];
-      const evidence: HostEvidence = {
-        facts: stored.facts,
-        totals: totalsOf.get(id) ?? [],
-        coverage: coverageOf.get(id) ?? null,
-        cloudInstance: instanceOf.get(id) ?? null,
-        compared: compared.get(id) ?? { counts: [], seen: [] },
-      };
-      return [{ stored, evidence, judged: judge(evidence, this.#judging(window)) }];
-    });
-  }
-
-  async #describeReadiness(hosts: readonly JudgedHost[], asked: Window): Promise<Readiness[]> {
-    const ids = hosts.flatMap(({ evidence }) => evidence.totals.flatMap(({ identity }) => identity ?? []));
-    const identities = await this.#store.identities([...new Set(ids)]);
-    const titles = new Map(identities.map((identity) => [identity.id, titleOf(identity)]));
-    const judging = this.#judging(this.#readinessWindow(asked));
-    const titleById = (id: string) => titles.get(id) ?? id;
-    return hosts.map(({ evidence, judged }) => readinessOf(evidence, judged, judging, titleById));
-  }
-
-  #judging(window: Window) {
-    const seconds = this.#options.readinessMaxMissingSeconds ?? DEFAULT_MAX_MISSING_SECONDS;
-    return { window, nowUs: this.#nowUs(), toleranceUs: seconds * 1e6 };
-  }
-
-  async #compared(counts: readonly CloudCount[]): Promise<Map<string, Compared>> {
-    const byHost = [...Map.groupBy(counts, ({ hostId }) => hostId)];
-    const compared = byHost.map(async ([hostId, of]): Promise<[string, Compared]> => {
-      const spans = of.map(({ startUs, endUs }) => ({ sinceUs: startUs, untilUs: endUs }));
-      return [hostId, { counts: of, seen: await this.#store.answeredV1(hostId, spans) }];
-    });
-    return new Map(await Promise.all(compared));
   }
 }
 

@@ -1,0 +1,96 @@
+/** Collects the evidence about hosts from the store and judges them over the readiness window. */
+import type { Readiness } from '../contract/host.ts';
+import { DAY_US, type Window } from '../contract/window.ts';
+import type { CloudCount, StoreQueries } from '../store/store.ts';
+import type { JudgedHost } from './hosts.ts';
+import type { HostEvidence, Judging } from './judged.ts';
+import { titleOf } from './offenders.ts';
+import { judge, readinessOf } from './readiness.ts';
+import type { Compared } from './reconciliation.ts';
+
+const SECOND_US = 1_000_000;
+/** Tolerates restarts of an agent and the like. Losses, and calls that only the cloud counted, are never tolerated. */
+export const DEFAULT_MAX_MISSING_SECONDS = 60;
+
+export interface HostJudgeOptions {
+  readinessWindowDays: number;
+  /** How much of the readiness window may be unwatched in all; 60 where it is left out. */
+  readinessMaxMissingSeconds?: number;
+}
+
+export class HostJudge {
+  readonly #store: StoreQueries;
+  readonly #options: HostJudgeOptions;
+  readonly #nowUs: () => number;
+
+  /** `nowUs`: microseconds since 1970. */
+  constructor(store: StoreQueries, options: HostJudgeOptions, nowUs: () => number) {
+    this.#store = store;
+    this.#options = options;
+    this.#nowUs = nowUs;
+  }
+
+  /** Judges these hosts, or all of them for `hosts` null, over the readiness window that ends with the window `asked`. */
+  async judgeHosts(asked: Window, hosts: string[] | null): Promise<JudgedHost[]> {
+    const window = this.#readinessWindow(asked);
+    // A host whose clock is ahead of ours reports with times after now. These reports count.
+    const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
+    const reported = { ...window, untilUs };
+    // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls are missing.
+    const [all, coverage, totals, counts, instances] = await Promise.all([
+      this.#store.hosts(),
+      this.#store.coverage(reported, hosts),
+      this.#store.hostTotals({ window: reported, hosts, identities: null }),
+      this.#store.cloudCounts(window, hosts),
+      this.#store.cloudInstances(),
+    ]);
+    const compared = await this.compareWithCloud(counts);
+    const totalsByHost = Map.groupBy(totals, ({ hostId }) => hostId);
+    const coverageByHost = new Map(coverage.map((entry) => [entry.hostId, entry]));
+    const instanceByHost = new Map(instances.map((entry) => [entry.hostId, entry]));
+    const wanted = hosts === null ? null : new Set(hosts);
+    return all.flatMap((stored): JudgedHost[] => {
+      const { id } = stored.facts;
+      if (wanted !== null && !wanted.has(id)) return [];
+      const evidence: HostEvidence = {
+        facts: stored.facts,
+        totals: totalsByHost.get(id) ?? [],
+        coverage: coverageByHost.get(id) ?? null,
+        cloudInstance: instanceByHost.get(id) ?? null,
+        compared: compared.get(id) ?? { counts: [], seen: [] },
+      };
+      return [{ stored, evidence, judged: judge(evidence, this.#judging(window)) }];
+    });
+  }
+
+  /** Returns the verdicts with their reasons and evidence, in the order of `hosts`. */
+  async describeReadiness(hosts: readonly JudgedHost[], asked: Window): Promise<Readiness[]> {
+    const ids = hosts.flatMap(({ evidence }) => evidence.totals.flatMap(({ identity }) => identity ?? []));
+    const identities = await this.#store.identities([...new Set(ids)]);
+    const titles = new Map(identities.map((identity) => [identity.id, titleOf(identity)]));
+    const judging = this.#judging(this.#readinessWindow(asked));
+    const titleById = (id: string) => titles.get(id) ?? id;
+    return hosts.map(({ evidence, judged }) => readinessOf(evidence, judged, judging, titleById));
+  }
+
+  /** Returns for each host the cloud's counts, and the calls that we saw in the same spans. */
+  async compareWithCloud(counts: readonly CloudCount[]): Promise<Map<string, Compared>> {
+    const countsByHost = [...Map.groupBy(counts, ({ hostId }) => hostId)];
+    const compared = countsByHost.map(async ([hostId, hostCounts]): Promise<[string, Compared]> => {
+      const spans = hostCounts.map(({ startUs, endUs }) => ({ sinceUs: startUs, untilUs: endUs }));
+      return [hostId, { counts: hostCounts, seen: await this.#store.answeredV1(hostId, spans) }];
+    });
+    return new Map(await Promise.all(compared));
+  }
+
+  /** The window of a question may end in the future. Nothing is watched there, so the days are counted back from now. */
+  #readinessWindow(asked: Window): Window {
+    const untilUs = Math.min(asked.untilUs, Math.ceil(this.#nowUs() / SECOND_US) * SECOND_US);
+    return { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
+  }
+
+  #judging(window: Window): Judging {
+    const seconds = this.#options.readinessMaxMissingSeconds ?? DEFAULT_MAX_MISSING_SECONDS;
+    return { window, nowUs: this.#nowUs(), toleranceUs: seconds * 1e6 };
+  }
+}
