@@ -1,11 +1,11 @@
 /**
- * What to tell the team that owns a workload. A token request that failed just before a call without a token means a client that
- * speaks IMDSv2 and could not; none means one that did not try.
+ * Advice for the team that owns a workload. If a token request failed just before a call without a token, the client supports
+ * IMDSv2 and could not use it. If there was no token request, the client did not try.
  */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Advice, AdviceKind } from '../contract/advice.ts';
 import type { CountedCalls, Identity } from '../store/store.ts';
-import { HOP_LIMIT_PAGE, IMDSV2_PAGE, type Step, say, shell } from './clients/client.ts';
+import { HOP_LIMIT_PAGE, IMDSV2_PAGE, type Step, shellStep, textStep } from './clients/client.ts';
 import { type Evidence, evidenceOf } from './clients/evidence.ts';
 import { tokenSnippet } from './clients/snippets.ts';
 import { compareVersions } from './clients/version.ts';
@@ -16,9 +16,9 @@ export interface AdviceQuestion {
   identity: Identity;
   kinds: readonly CountedCalls[];
   calls: Tally;
-  /** Where it runs; commands are made for these. */
+  /** Hosts on which the workload runs. Commands are made for these. */
   hosts: readonly HostFacts[];
-  /** Asked for without a token, where that was looked up. */
+  /** Paths that it asked for without a token. Empty where they were not looked up. */
   paths: readonly string[];
 }
 
@@ -50,7 +50,7 @@ function kindOf({ identity, kinds, calls }: AdviceQuestion, evidence: Evidence):
   return clientKind(identity, kinds, evidence);
 }
 
-/** What a client that asked without a token, of its own accord, needs. */
+/** Returns the advice for a client that made calls without a token of its own accord. */
 function clientKind(identity: Identity, kinds: readonly CountedCalls[], evidence: Evidence): AdviceKind {
   const { client, library, language, versions } = evidence;
   if (client === null) {
@@ -64,8 +64,8 @@ function clientKind(identity: Identity, kinds: readonly CountedCalls[], evidence
 }
 
 /**
- * `AWS.MetadataService.request()` of SDK for JavaScript v2 never asks for a token, in its last release too (2.1693.0, measured);
- * credentials are fetched another way.
+ * Recognises `AWS.MetadataService.request()` of the SDK for JavaScript v2, which never asks for a token, not even in the last
+ * release (2.1693.0, measured). That SDK fetches credentials by other code.
  */
 function isMetadataService(kinds: readonly CountedCalls[], { client, versions }: Evidence): boolean {
   return (
@@ -79,7 +79,7 @@ function isMetadataService(kinds: readonly CountedCalls[], { client, versions }:
   );
 }
 
-/** What is no version is not known to be older. */
+/** Returns false for a text that is not a version. */
 function isOlder(version: string, minimum: string): boolean {
   return (compareVersions(version, minimum) ?? 0) < 0;
 }
@@ -91,28 +91,28 @@ function headlineOf(kind: AdviceKind, question: AdviceQuestion, evidence: Eviden
     case 'upgrade':
       return versions.length === 0
         ? `Update ${name} to ${client!.minimum} or later: it calls IMDSv1.`
-        : `Update ${name} from ${versions[0]} to ${client!.minimum} or later: ${versions[0]} speaks IMDSv1 only.`;
+        : `Update ${name} from ${versions[0]} to ${client!.minimum} or later: ${versions[0]} supports IMDSv1 only.`;
     case 'replace':
       return client!.tokens === 'never'
-        ? `Replace ${name}: no release of it speaks IMDSv2.`
-        : `Replace AWS.MetadataService.request() of ${name}: it is always IMDSv1.`;
+        ? `Replace ${name}: no release of it supports IMDSv2.`
+        : `Replace AWS.MetadataService.request() of ${name}: it always uses IMDSv1.`;
     case 'hop_limit':
       return question.identity.unit !== null
-        ? `Let its token requests through: they get no answer, so ${client?.name ?? 'it'} falls back to IMDSv1.`
+        ? `Find what blocks its token requests: they get no answer, so ${client?.name ?? 'it'} falls back to IMDSv1.`
         : `Raise the hop limit: token requests get no answer, so ${client?.name ?? 'it'} falls back to IMDSv1.`;
     case 'token_refused':
-      return `Find out who refuses its token requests: ${client?.name ?? 'it'} falls back to IMDSv1.`;
+      return `Find out what refuses its token requests: ${client?.name ?? 'it'} falls back to IMDSv1.`;
     case 'configure':
-      return `Turn IMDSv1 off in ${name}: it can do IMDSv2, and calls without a token.`;
+      return `Turn IMDSv1 off in ${name}: it supports IMDSv2, but calls without a token.`;
     case 'raw_http':
-      return `Make its own HTTP requests${evidence.library === null ? '' : ` (${evidence.library})`} ask for a token first.`;
+      return `Change its own HTTP requests${evidence.library === null ? '' : ` (${evidence.library})`} so that they ask for a token first.`;
     case 'rejected':
-      return `Mend it: tokens are required here, and its calls without one are refused${client === null ? '' : ` (${client.name})`}.`;
+      return `Fix it${client === null ? '' : ` (${client.name})`}: tokens are required here, and its calls without one are refused.`;
     case 'unblock':
-      return 'A rule on the host stops its calls: let it through, or stop it from asking.';
+      return 'A rule on the host blocks its calls: allow them, or stop the program from making them.';
     case 'unknown':
       return question.identity.attributed
-        ? 'Find out how it asks for metadata: neither its program nor its user agent tells.'
+        ? 'Find out how it asks for metadata: neither its program nor its user agent shows that.'
         : 'Find out which process this is: only its source address is known.';
     case 'none':
       return 'Nothing to do: it uses IMDSv2 only.';
@@ -122,68 +122,74 @@ function headlineOf(kind: AdviceKind, question: AdviceQuestion, evidence: Eviden
 function explanationOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence): string {
   const { calls } = question;
   const { client, mayBe } = evidence;
-  const said: string[] = [];
+  const sentences: string[] = [];
   switch (kind) {
     case 'hop_limit':
-      said.push(
-        'Just before, it asked for a token and got no answer: it speaks IMDSv2. Only the answer to a token request has a limited number of hops (1 unless set), which does not reach through the network of a container or a proxy; a call without a token gets through.',
+      sentences.push(
+        'It supports IMDSv2: it asked for a token just before, and got no answer. The answer to a token request may pass only a limited number of hops (1 by default), so it does not reach a program behind a container network or a proxy. Answers to calls without a token have no such limit.',
       );
       if (question.identity.unit !== null) {
-        said.push(
-          'It runs on the host itself, where one hop is enough: look for a local rule or proxy first.',
+        sentences.push(
+          'It runs on the host itself, where one hop is enough. Look for a local rule or proxy first.',
         );
       }
       break;
     case 'token_refused':
-      said.push(
-        'Just before, it asked for a token and was refused: it speaks IMDSv2. A proxy for metadata (kube2iam and its like), a header X-Forwarded-For or a switched-off endpoint refuse token requests.',
+      sentences.push(
+        'It supports IMDSv2: it asked for a token just before, and was refused. The usual causes are a metadata proxy (such as kube2iam), a header X-Forwarded-For in the request, or a metadata endpoint that is switched off.',
       );
       break;
     case 'configure':
-      said.push(
+      sentences.push(
         client!.id === 's3fs'
-          ? 'No failed token request preceded its calls without a token: it makes them anyway.'
-          : 'No failed token request preceded its calls without a token: it can have been told to use IMDSv1, or have decided for it after a token request that failed earlier.',
+          ? 'No failed token request came before its calls without a token: it makes them in any case.'
+          : 'No failed token request came just before its calls without a token. It may be configured to use IMDSv1, or it may have switched to IMDSv1 after a token request that failed earlier.',
       );
       break;
     case 'replace':
     case 'upgrade':
-      said.push('No token request preceded its calls without a token: it does not try.');
+      sentences.push('No token request came before its calls without a token: it does not ask for one.');
       break;
     case 'raw_http':
-      said.push(
-        'It asks by plain HTTP without a token, and no token request preceded: its own code or a script does it, not an SDK of AWS.',
+      sentences.push(
+        'It sends plain HTTP requests without asking for a token first. Its own code or a script does this, not an AWS SDK.',
       );
       if (evidence.language === 'shell') {
-        said.push('A script that goes on with an empty token when its token request failed looks the same.');
+        sentences.push(
+          'A script looks the same if its token request failed and it went on with an empty token.',
+        );
       }
       break;
     case 'rejected':
-      said.push('Every call without a token was answered 401: the instance requires tokens already.');
+      sentences.push(
+        'Every call without a token was answered with 401: the instance requires tokens already.',
+      );
       break;
     case 'unblock':
-      said.push('Its connections never left the host, so nothing was asked and no version was seen.');
+      sentences.push(
+        'Its connections never left the host. No request was sent, so the version that it uses is not known.',
+      );
       break;
     case 'unknown':
-      said.push(
+      sentences.push(
         client === null
-          ? 'Nothing that was seen tells which SDK or tool it is.'
-          : `${client.name} is not known to call IMDSv1; some other code in it, or a release that was not looked at, does.`,
+          ? 'Nothing that was seen shows which SDK or tool it uses.'
+          : `${client.name} is not known to call IMDSv1. Other code in the program may do so, or a release that was not examined.`,
       );
       break;
     case 'none':
       break;
   }
   if (calls.plainV1 > 0 && calls.fallbackUnanswered > 0) {
-    said.push(
-      'Some of its calls followed a token request that got no answer: the hop limit is in the way too.',
+    sentences.push(
+      'Some of its calls followed a token request that got no answer: raise the hop limit as well.',
     );
   }
   if (mayBe.length > 0 && calls.v1 > 0) {
-    said.push(`The user agent is also that of ${mayBe.map(({ name }) => name).join(', ')}.`);
+    sentences.push(`This user agent is also sent by ${mayBe.map(({ name }) => name).join(', ')}.`);
   }
-  if (calls.v1 > 0 && client !== null) said.push(...client.notes);
-  return said.join(' ');
+  if (calls.v1 > 0 && client !== null) sentences.push(...client.notes);
+  return sentences.join(' ');
 }
 
 function stepsOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence): Step[] {
@@ -194,15 +200,15 @@ function stepsOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence)
       return [];
     case 'unblock':
       return [
-        shell('See which rule it is.', 'nft list ruleset; iptables -S OUTPUT; ip route get 169.254.169.254'),
+        shellStep('Find the rule.', 'nft list ruleset; iptables -S OUTPUT; ip route get 169.254.169.254'),
       ];
     case 'hop_limit': {
       const raise = {
         text: `Raise the hop limit to ${ADVISED_HOP_LIMIT} on each of its instances.`,
         ...hopLimitCode(hosts),
       };
-      const look = shell(
-        'See whether a local rule or a proxy takes the answer to the token request.',
+      const look = shellStep(
+        'Check whether a local rule or a proxy blocks the answer to the token request.',
         'nft list ruleset; iptables -t nat -S',
       );
       const first = identity.unit !== null ? [look, raise] : [raise];
@@ -210,8 +216,11 @@ function stepsOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence)
     }
     case 'token_refused':
       return [
-        shell('See whether a rule sends metadata calls to a proxy.', 'nft list ruleset; iptables -t nat -S'),
-        say('Update the proxy to a release that passes token requests on, or take it out.'),
+        shellStep(
+          'Check whether a rule redirects metadata calls to a proxy.',
+          'nft list ruleset; iptables -t nat -S',
+        ),
+        textStep('Update the proxy to a release that forwards token requests, or remove it.'),
         ...fallbackOff(evidence),
       ];
     case 'upgrade':
@@ -220,8 +229,8 @@ function stepsOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence)
       return client!.tokens === 'never'
         ? [...client!.upgrade]
         : [
-            shell(
-              'Use the metadata client of AWS SDK v3 in its place.',
+            shellStep(
+              'Use the metadata client of AWS SDK v3 instead.',
               'npm install @aws-sdk/ec2-metadata-service',
             ),
           ];
@@ -238,22 +247,22 @@ function stepsOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence)
     case 'unknown':
       return identity.attributed
         ? [
-            say('Ask its team which SDK it is built with, or look at its dependencies.'),
+            textStep('Ask its team which SDK it is built with, or look at its dependencies.'),
             tokenSnippet(evidence.language, null),
           ]
         : [
-            shell(
-              'Watch the host live while it calls; a container behind its own network shows by its address.',
+            shellStep(
+              'Watch the host live while it calls. The source address shows a container that is behind a network of its own.',
               'sudo imdswatch watch',
             ),
-            say(
-              'See that the agent runs with its eBPF program: without it, short-lived processes are not found.',
+            textStep(
+              'Check that the agent runs with its eBPF program. Without it, short-lived processes are not found.',
             ),
           ];
   }
 }
 
-/** Of a client that speaks IMDSv2 already: the setting, after an update where its release does not have it. */
+/** Returns the setting that turns the fallback off, after an update where the release does not have that setting. */
 function fallbackOff({ client, versions, botocoreVersions }: Evidence): Step[] {
   if (client === null) return [];
   const since = client.id === 'boto3' ? '1.32.4' : client.fallbackOffSince;
@@ -266,7 +275,7 @@ function replacements({ mayBe }: Evidence): Step[] {
   return mayBe
     .filter(({ tokens }) => tokens === 'never')
     .map(({ name, upgrade }) => ({
-      text: `If it is ${name}, no release of which speaks IMDSv2: ${lowerFirst(upgrade[0]!.text)}`,
+      text: `If it is ${name}, no release of it supports IMDSv2: ${lowerFirst(upgrade[0]!.text)}`,
       code: upgrade[0]!.code,
       language: upgrade[0]!.language,
     }));

@@ -1,4 +1,4 @@
-/** What a verdict cannot rule out, because of how a host was watched. */
+/** Names what a verdict cannot rule out, because of the way in which the host was watched. */
 import { KERNEL_NOT_ASKED } from '../contract/coverage_marks.ts';
 import type { Readiness } from '../contract/host.ts';
 import type { HostCoverage } from '../store/store.ts';
@@ -10,7 +10,7 @@ export function limitsOf(coverage: HostCoverage | null): Readiness['limits'] {
     ? [
         {
           code: 'short_lived_namespaces',
-          text: 'The agent ran without eBPF, and finds network namespaces by listing them every 10 s: calls from one that lived shorter, by a way of its own, cannot be ruled out.',
+          text: 'The agent ran without eBPF and lists network namespaces only every 10 s. Calls from a namespace that existed for a shorter time and has its own route to the metadata service cannot be ruled out.',
         },
       ]
     : [];

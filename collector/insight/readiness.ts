@@ -66,7 +66,6 @@ export function readinessOf(
     reason: readinessReason(judged, {
       offenders: offenders.map(({ title }) => title),
       toleranceUs: options.toleranceUs,
-      cloudInstance,
       account: facts['cloud.account.id'] ?? null,
       limits,
     }),

@@ -1,47 +1,53 @@
-/** A verdict in one or two sentences: why, and what to do next. */
+/** Explains a verdict in a few short sentences: the reason, and what to do next. */
 import type { GapReason, Readiness } from '../contract/host.ts';
-import type { CloudInstance, StoredGap } from '../store/store.ts';
+import type { StoredGap } from '../store/store.ts';
 import { missingOf } from './coverage_gaps.ts';
 import type { Judged } from './judged.ts';
 
-const GAP_WORDS: Record<GapReason, string> = {
+const GAP_TEXTS: Record<GapReason, string> = {
   not_yet_watched: 'before its first report',
   agent_not_running: 'the agent did not run',
-  boot: 'between shutting down and the first report after a boot',
+  boot: 'between shutdown and the first report after a boot',
   capture_not_live: 'the capture was not live',
-  losses: 'something was lost',
-  no_report: 'no report since',
-  cloud_saw_more: 'the cloud counted calls that nobody saw',
-  not_kept: 'the host reported more than is kept of one host, or records that are not valid',
+  losses: 'packets or records were lost',
+  no_report: 'no recent report',
+  cloud_saw_more: 'the cloud counted calls that the agent did not see',
+  not_kept: 'the host sent invalid records, or more than the collector keeps for one host',
 };
+const MAX_REASONS = 3;
+const MAX_NAMES = 3;
 
 interface Context {
-  /** Titles, worst first. */
+  /** Titles of the offenders, worst first. */
   offenders: readonly string[];
   toleranceUs: number;
-  cloudInstance: CloudInstance | null;
   account: string | null;
   limits: Readiness['limits'];
 }
 
 export function readinessReason({ verdict, calls, watched, cloud }: Judged, context: Context): string {
-  const named = nameSome(context.offenders);
+  const names = listNames(context.offenders);
+  const inBrackets = names === '' ? '' : ` (${names})`;
   switch (verdict) {
     case 'rejected': {
-      const cause =
+      const next =
         calls.fallbackUnanswered > 0
-          ? ' Token requests got no answer: raise the hop limit.'
-          : ` Mend ${named === '' ? 'who calls' : named}.`;
-      return `Calls without a token are refused with 401 (${calls.rejectedV1} in the window): tokens are required, and something is broken.${cause}`;
+          ? 'Token requests got no answer: raise the hop limit.'
+          : `Fix ${names === '' ? 'the programs that make these calls' : names}.`;
+      return `Tokens are required already, and ${plural(calls.rejectedV1, 'call')} without a token ${wasOrWere(calls.rejectedV1)} refused with 401. Something on this host is broken. ${next}`;
     }
-    case 'blocked':
-      return `${plural(calls.plainV1, 'call')} without a token would break${named === '' ? '' : `, by ${named}`}. Follow the advice for each; until then leave HttpTokens as it is.`;
-    case 'fallback':
+    case 'blocked': {
+      const callers = names === '' ? '' : ` Callers: ${names}.`;
+      return `${plural(calls.plainV1, 'call')} without a token would fail if tokens were required.${callers} Follow the advice for each workload, and leave HttpTokens unchanged until then.`;
+    }
+    case 'fallback': {
+      const made = `${plural(calls.v1, 'call')} without a token ${wasOrWere(calls.v1)} made after a token request`;
       return calls.fallbackUnanswered > 0
-        ? `${plural(calls.v1, 'call')} without a token, each after a token request that got no answer${named === '' ? '' : ` (${named})`}: raise the hop limit first.`
-        : `${plural(calls.v1, 'call')} without a token, each after a token request that was refused${named === '' ? '' : ` (${named})`}: find out who refuses it first.`;
+        ? `${made} that got no answer${inBrackets}. Raise the hop limit first.`
+        : `${made} that was refused${inBrackets}. Find out first what refuses token requests.`;
+    }
     case 'enforced':
-      return 'The cloud says that tokens are required, and nobody was seen trying without: nothing is left to do.';
+      return 'The cloud reports that tokens are required, and no call without a token was seen. Nothing is left to do.';
     case 'ready':
       return readyReason(watched.missingUs, context);
     case 'unproven':
@@ -50,12 +56,13 @@ export function readinessReason({ verdict, calls, watched, cloud }: Judged, cont
 }
 
 function readyReason(missingUs: number, { toleranceUs, account, limits }: Context): string {
-  const covered =
+  const coverage =
     missingUs === 0
-      ? 'Watched without a gap'
-      : `Watched but for ${seconds(missingUs)} (${seconds(toleranceUs)} are tolerated, losses never are)`;
-  const where = account === null ? '' : ` with credentials of account ${account}`;
-  return `${covered}, and nobody called without a token: require tokens now${where}.${limits.map(({ text }) => ` ${text}`).join('')}`;
+      ? 'The host was watched without a gap'
+      : `The host was watched except for ${duration(missingUs)} (${tolerance(toleranceUs)})`;
+  const credentials = account === null ? '' : `, with credentials of account ${account}`;
+  const restrictions = limits.map(({ text }) => ` ${text}`).join('');
+  return `${coverage}, and no call without a token was seen. Require tokens now${credentials}.${restrictions}`;
 }
 
 function unprovenReason(
@@ -65,32 +72,42 @@ function unprovenReason(
   toleranceUs: number,
 ): string {
   if (unseen > 0) {
-    return `The cloud counted ${plural(unseen, 'call')} without a token that nobody saw. Find out why before tokens are required: look at the losses, and for namespaces or interfaces that are not watched.`;
+    return `The cloud counted ${plural(unseen, 'call')} without a token that the agent did not see. Find the cause before you require tokens: look at the losses, and for network namespaces or interfaces that are not watched.`;
   }
   if (gaps.length === 0) {
-    return 'The cloud counted refused calls without a token, and nobody was seen making them. Find out who does.';
+    return 'The cloud counted refused calls without a token that the agent did not see. Find out which program makes them.';
   }
-  const secondsOf = new Map<GapReason, number>();
-  for (const gap of gaps) secondsOf.set(gap.reason, (secondsOf.get(gap.reason) ?? 0) + missingOf(gap));
-  const reasons = [...secondsOf]
+  const missingByReason = new Map<GapReason, number>();
+  for (const gap of gaps) {
+    missingByReason.set(gap.reason, (missingByReason.get(gap.reason) ?? 0) + missingOf(gap));
+  }
+  const reasons = [...missingByReason]
     .sort((a, b) => b[1] - a[1])
-    .slice(0, 3)
-    .map(([reason, us]) => `${GAP_WORDS[reason]} (${seconds(us)})`);
-  return `Nobody was seen calling without a token, and ${seconds(missingUs)} of the window were not watched (${seconds(toleranceUs)} are tolerated, losses never are): ${reasons.join('; ')}. Keep the agent running.`;
+    .slice(0, MAX_REASONS)
+    .map(([reason, us]) => `${GAP_TEXTS[reason]} (${duration(us)})`);
+  return `No call without a token was seen, but the host was not watched for ${duration(missingUs)} of the window (${tolerance(toleranceUs)}): ${reasons.join('; ')}. Keep the agent running.`;
 }
 
-function nameSome(titles: readonly string[]): string {
-  const more = titles.length - 3;
-  return `${titles.slice(0, 3).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+function listNames(titles: readonly string[]): string {
+  const more = titles.length - MAX_NAMES;
+  return `${titles.slice(0, MAX_NAMES).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
 function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-function seconds(us: number): string {
-  const whole = us / 1e6;
-  if (whole < 120) return `${Math.ceil(whole)} s`;
-  if (whole < 7200) return `${Math.round(whole / 60)} min`;
-  return whole < 172_800 ? `${Math.round(whole / 3600)} h` : `${Math.round(whole / 86_400)} days`;
+function wasOrWere(count: number): string {
+  return count === 1 ? 'was' : 'were';
+}
+
+function tolerance(us: number): string {
+  return `up to ${duration(us)} is tolerated, losses never are`;
+}
+
+function duration(us: number): string {
+  const seconds = us / 1e6;
+  if (seconds < 120) return `${Math.ceil(seconds)} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`;
 }

@@ -1,14 +1,14 @@
 /**
- * AWS's own SDKs and command line. Minimum versions are AWS's (EC2 user guide, "Use a supported SDK version for IMDSv2") unless a
- * note says otherwise; how each falls back was measured or read in its source.
+ * AWS's own SDKs and command line. Minimum versions are from the EC2 user guide ("Use a supported SDK version for IMDSv2") unless a
+ * note says otherwise. The fallback of each was measured, or read in its source.
  */
 import {
   type Client,
   MINIMUM_VERSIONS_PAGE,
   SDK_SETTINGS_PAGE,
   SHARED_FALLBACK_OFF,
-  say,
-  shell,
+  shellStep,
+  textStep,
 } from './client.ts';
 
 function sdk(known: Partial<Client> & Pick<Client, 'id' | 'name' | 'language'>): Client {
@@ -35,10 +35,10 @@ export const AWS_SDKS: readonly Client[] = [
     language: 'python',
     minimum: '1.12.6',
     upgrade: [
-      shell('Update boto3 and botocore.', "pip install --upgrade 'boto3>=1.12.6' 'botocore>=1.32.4'"),
+      shellStep('Update boto3 and botocore.', "pip install --upgrade 'boto3>=1.12.6' 'botocore>=1.32.4'"),
     ],
     notes: [
-      'The setting against the fallback came with botocore 1.32.4; which boto3 that is was not verified.',
+      'The setting that turns the fallback off came with botocore 1.32.4. The matching boto3 release was not verified.',
     ],
   }),
   sdk({
@@ -47,15 +47,15 @@ export const AWS_SDKS: readonly Client[] = [
     language: 'python',
     minimum: '1.13.25',
     fallbackOffSince: '1.32.4',
-    upgrade: [shell('Update botocore.', "pip install --upgrade 'botocore>=1.32.4'")],
+    upgrade: [shellStep('Update botocore.', "pip install --upgrade 'botocore>=1.32.4'")],
   }),
   sdk({
     id: 'aws-cli',
     name: 'AWS CLI',
     language: 'shell',
     minimum: '1.16.289',
-    upgrade: [say('Install the current AWS CLI version 2.')],
-    notes: ['Which release of the CLI first has the setting against the fallback was not verified.'],
+    upgrade: [textStep('Install the current AWS CLI version 2.')],
+    notes: ['The first release of the CLI with the setting that turns the fallback off was not verified.'],
   }),
   sdk({
     id: 'aws-sdk-js-v2',
@@ -64,7 +64,7 @@ export const AWS_SDKS: readonly Client[] = [
     // AWS's page says 2.722.0; 2.574.0 was measured to speak IMDSv1 only and 2.575.0 to ask for a token.
     minimum: '2.575.0',
     fallbackOffSince: '2.1488.0',
-    upgrade: [shell('Update to the last release, or move to version 3.', 'npm install aws-sdk@2.1693.0')],
+    upgrade: [shellStep('Update to the last release, or move to version 3.', 'npm install aws-sdk@2.1693.0')],
     notes: ["AWS's own page names 2.722.0 as the minimum."],
   }),
   sdk({
@@ -73,7 +73,7 @@ export const AWS_SDKS: readonly Client[] = [
     language: 'javascript',
     tokens: 'always',
     notes: [
-      'The setting against the fallback came with @smithy/credential-provider-imds 2.1.0.',
+      'The setting that turns the fallback off came with @smithy/credential-provider-imds 2.1.0.',
       'It sends no user agent, so its release is not known.',
     ],
     source: SDK_SETTINGS_PAGE,
@@ -85,12 +85,12 @@ export const AWS_SDKS: readonly Client[] = [
     tokens: 'always',
     fallbackOff: [
       {
-        text: 'Then turn the fallback off where the client is made, and give it a time-out: without one it waits for a token for ever.',
+        text: 'Then turn the fallback off where the client is created, and set a timeout. Without one it waits for a token for ever.',
         code: 'new MetadataService({ ec2MetadataV1Disabled: true, httpOptions: { timeout: 1000 } })',
         language: 'javascript',
       },
     ],
-    notes: ['Which release first has that option was not verified.'],
+    notes: ['The first release with that option was not verified.'],
     source: SDK_SETTINGS_PAGE,
   }),
   sdk({
@@ -100,7 +100,7 @@ export const AWS_SDKS: readonly Client[] = [
     minimum: '1.25.38',
     fallbackOffSince: '1.47.2',
     upgrade: [
-      shell(
+      shellStep(
         'Update the module and build again, or move to version 2.',
         'go get github.com/aws/aws-sdk-go@latest',
       ),
@@ -113,13 +113,13 @@ export const AWS_SDKS: readonly Client[] = [
     language: 'go',
     minimum: '0.19.0',
     upgrade: [
-      shell(
+      shellStep(
         'Update the module and build again.',
         'go get github.com/aws/aws-sdk-go-v2/feature/ec2/imds@latest',
       ),
     ],
     notes: [
-      'feature/ec2/imds 1.13.0 first has an option against the fallback; from which release on the environment is read was not verified. The user agent names the core module, whose releases are counted apart.',
+      'feature/ec2/imds 1.13.0 is the first release with an option that turns the fallback off. The first release that reads the environment variable was not verified. The user agent names the core module, which has release numbers of its own.',
     ],
   }),
   sdk({
@@ -127,49 +127,49 @@ export const AWS_SDKS: readonly Client[] = [
     name: 'AWS SDK for Java 1.x',
     language: 'java',
     minimum: '1.11.678',
-    upgrade: [say('Update the dependency com.amazonaws:aws-java-sdk-core to 1.11.678 or later.')],
-    notes: ['Which release first has the setting against the fallback was not verified.'],
+    upgrade: [textStep('Update the dependency com.amazonaws:aws-java-sdk-core to 1.11.678 or later.')],
+    notes: ['The first release with the setting that turns the fallback off was not verified.'],
   }),
   sdk({
     id: 'aws-sdk-java-v2',
     name: 'AWS SDK for Java 2.x',
     language: 'java',
     minimum: '2.10.21',
-    upgrade: [say('Update the dependency software.amazon.awssdk:bom to 2.10.21 or later.')],
+    upgrade: [textStep('Update the dependency software.amazon.awssdk:bom to 2.10.21 or later.')],
     fallbackOff: [
-      shell(
-        'Then turn the IMDSv1 fallback off. Only credential calls honour it: name the region as well, for looking the region up still falls back.',
+      shellStep(
+        'Then turn the IMDSv1 fallback off. Only credential calls follow this setting, so set the region as well: looking the region up still falls back.',
         'AWS_EC2_METADATA_V1_DISABLED=true AWS_REGION=REGION',
       ),
     ],
-    notes: ['The setting came with a change of January 2024; its release was not verified.'],
+    notes: ['The setting came with a change of January 2024. Its release was not verified.'],
   }),
   sdk({
     id: 'aws-sdk-net',
     name: 'AWS SDK for .NET',
     language: 'text',
     minimum: '3.3.634.1',
-    upgrade: [say('Update AWSSDK.Core; version 4 has no IMDSv1 any more.')],
-    notes: [
-      `${REMEMBERS} From which release of version 3 on the fallback can be turned off was not verified.`,
-    ],
+    upgrade: [textStep('Update AWSSDK.Core. Version 4 does not use IMDSv1 any more.')],
+    notes: [`${REMEMBERS} The first release of version 3 that can turn the fallback off was not verified.`],
   }),
   sdk({
     id: 'aws-sdk-php',
     name: 'AWS SDK for PHP',
     language: 'php',
     minimum: '3.147.7',
-    upgrade: [shell('Update the package.', "composer require 'aws/aws-sdk-php:^3.147.7'")],
-    notes: ['The setting against the fallback is there since November 2023; its release was not verified.'],
+    upgrade: [shellStep('Update the package.', "composer require 'aws/aws-sdk-php:^3.147.7'")],
+    notes: [
+      'The setting that turns the fallback off exists since November 2023. Its release was not verified.',
+    ],
   }),
   sdk({
     id: 'aws-sdk-ruby-v3',
     name: 'AWS SDK for Ruby v3',
     language: 'ruby',
     minimum: '3.79.0',
-    upgrade: [shell('Update aws-sdk-core.', 'bundle update aws-sdk-core')],
+    upgrade: [shellStep('Update aws-sdk-core.', 'bundle update aws-sdk-core')],
     notes: [
-      'Release 3.168.1 has no setting against the fallback yet; which one first has it was not verified.',
+      'Release 3.168.1 has no setting that turns the fallback off. The first release that has one was not verified.',
     ],
   }),
   sdk({
@@ -177,9 +177,9 @@ export const AWS_SDKS: readonly Client[] = [
     name: 'AWS SDK for C++',
     language: 'text',
     minimum: '1.7.229',
-    upgrade: [say('Update the SDK to 1.7.229 or later and build again.')],
+    upgrade: [textStep('Update the SDK to 1.7.229 or later and build again.')],
     fallbackOff: [
-      say(
+      textStep(
         'Then set ClientConfiguration.disableImdsV1, or build with DISABLE_IMDSV1 (first release not verified).',
       ),
     ],
@@ -191,7 +191,7 @@ export const AWS_SDKS: readonly Client[] = [
     tokens: 'never',
     fallsBack: false,
     fallbackOff: [],
-    upgrade: [shell('Move to boto3.', 'pip install boto3')],
+    upgrade: [shellStep('Move to boto3.', 'pip install boto3')],
     source: null,
   }),
   sdk({
@@ -201,7 +201,7 @@ export const AWS_SDKS: readonly Client[] = [
     tokens: 'never',
     fallsBack: false,
     fallbackOff: [],
-    upgrade: [shell('Move to version 3.', 'bundle add aws-sdk-core')],
+    upgrade: [shellStep('Move to version 3.', 'bundle add aws-sdk-core')],
     source: null,
   }),
 ];

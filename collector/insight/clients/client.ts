@@ -1,12 +1,12 @@
-/** What is known of one SDK or tool that asks the metadata service. */
+/** Facts about one SDK or tool that calls the metadata service. */
 import type { Advice } from '../../contract/advice.ts';
 
 export type Language = NonNullable<Advice['steps'][number]['language']>;
 export type Step = Advice['steps'][number];
 
 /**
- * `since`: from `minimum` on. `always`: no release without it is known. `never`: no release has it. `own_code`: an HTTP library or
- * program, which sends what it is told to.
+ * Releases that send tokens. `since`: those from `minimum` on. `always`: all that are known. `never`: none. `own_code`: the client
+ * is an HTTP library or program, and its user decides.
  */
 export type TokenSupport = 'since' | 'always' | 'never' | 'own_code';
 
@@ -16,25 +16,25 @@ export interface Client {
   tokens: TokenSupport;
   /** First release that speaks IMDSv2, for `since`. */
   minimum: string | null;
-  /** Whether it calls without a token when its token request fails. Null: not verified. */
+  /** True if it calls without a token after its token request failed. Null: not verified. */
   fallsBack: boolean | null;
-  /** First release with a setting against that; null where there is none, or its release was not verified. */
+  /** First release with a setting that prevents this. Null if there is none, or if its release was not verified. */
   fallbackOffSince: string | null;
-  /** How it is set. */
+  /** Steps that set it. */
   fallbackOff: Step[];
-  /** What an update is called for those who do it. */
+  /** Steps of an update. */
   upgrade: Step[];
-  /** What its team should know besides: sentences. */
+  /** Sentences about anything else that its team should know. */
   notes: string[];
   language: Language;
   source: string | null;
 }
 
-export function shell(text: string, code: string): Step {
+export function shellStep(text: string, code: string): Step {
   return { text, code, language: 'shell' };
 }
 
-export function say(text: string): Step {
+export function textStep(text: string): Step {
   return { text, code: null, language: null };
 }
 
@@ -50,7 +50,7 @@ export const IMDSV2_PAGE =
   'https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html';
 
 export const SHARED_FALLBACK_OFF: Step[] = [
-  shell(
+  shellStep(
     'Then turn the IMDSv1 fallback off in its environment, so that it can never come back.',
     'AWS_EC2_METADATA_V1_DISABLED=true',
   ),

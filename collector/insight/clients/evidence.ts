@@ -1,4 +1,4 @@
-/** What a workload's calls tell of the SDK or tool that makes them. */
+/** Finds the SDK or tool of a workload from its calls. */
 import type { CountedCalls, Identity } from '../../store/store.ts';
 import { isV1, type Tally } from '../counts.ts';
 import type { Client, Language } from './client.ts';
@@ -7,17 +7,17 @@ import { sortVersions } from './version.ts';
 
 export interface Evidence {
   client: Client | null;
-  /** Of that client, earliest first, from its IMDSv1 calls where these tell any. */
+  /** Versions of that client, earliest first. They come from its IMDSv1 calls if these name any. */
   versions: string[];
-  /** Of botocore beside boto3: the setting against the fallback is botocore's. */
+  /** Versions of botocore beside boto3, because botocore has the setting that turns the fallback off. */
   botocoreVersions: string[];
-  /** The HTTP library or program of code that is nobody's SDK. */
+  /** HTTP library or program, where the code does not use an SDK. */
   library: string | null;
   language: Language | null;
   mayBe: Client[];
 }
 
-/** `paths`: what it asked for without a token, where that is known. */
+/** `paths` are those that it asked for without a token; empty where they are not known. */
 export function evidenceOf(
   identity: Identity,
   kinds: readonly CountedCalls[],
@@ -27,17 +27,17 @@ export function evidenceOf(
   const plain = kinds.filter((kind) => isV1(kind) && kind.fallback === null);
   const ofV1 = productsIn(plain.length > 0 ? plain : kinds.filter(isV1));
   const all = productsIn(kinds);
-  // What has to be explained is a call without a token, and more so one that no failed token request explains.
+  // The advice must explain the calls without a token, and first those that no failed token request explains.
   const products =
     ofV1.length > 0 ? ofV1 : calls.v1 === 0 ? all : all.filter(({ client }) => client !== null);
   const named = products.find(({ client }) => client !== null)?.client ?? null;
   const library = products.find(({ client }) => client === null) ?? null;
   const language = languageOf(identity) ?? library?.language ?? named?.language ?? null;
-  const client = toolOf(identity) ?? named ?? bySigns(identity, products, calls, paths, language);
-  const versionsOf = (of: Client | null) =>
+  const client = toolOf(identity) ?? named ?? clientByRequestForm(identity, products, calls, paths, language);
+  const versionsOf = (wanted: Client | null) =>
     sortVersions([
       ...new Set(
-        products.flatMap((item) => (item.client === of && item.version !== null ? [item.version] : [])),
+        products.flatMap((item) => (item.client === wanted && item.version !== null ? [item.version] : [])),
       ),
     ]);
   return {
@@ -50,8 +50,8 @@ export function evidenceOf(
   };
 }
 
-/** Signs that are no user agent: how it asks, when nobody else asks that way. */
-function bySigns(
+/** Recognises clients without a user agent by a form of request that no other client uses. */
+function clientByRequestForm(
   identity: Identity,
   products: readonly Product[],
   calls: Tally,
@@ -64,12 +64,12 @@ function bySigns(
   }
   if (language !== 'javascript' || products.length > 0 || !identity.attributed) return null;
   if (paths.some((path) => path.startsWith('//latest/'))) return clientOf('ec2-metadata-service-js');
-  // Falls back and names no user agent: SDK v2 names one on its IMDSv1 calls.
+  // SDK v3 falls back and sends no user agent. SDK v2 sends one with its IMDSv1 calls.
   const fellBack = calls.fallbackUnanswered + calls.fallbackRefused > 0;
   return fellBack && calls.plainV1 === 0 ? clientOf('aws-sdk-js-v3') : null;
 }
 
-/** The products of all user agents, most frequent user agent first. */
+/** Returns the products of all user agents, those of the most frequent user agent first. */
 function productsIn(kinds: readonly CountedCalls[]): Product[] {
   const counts = new Map<string, number>();
   for (const { userAgent, count } of kinds) {

@@ -1,6 +1,6 @@
 /**
- * Which SDK or tool a workload uses. User agents are not always there and not always true (SDKs for JavaScript send none, or
- * on some calls only; many tools send their HTTP library's), so the program itself speaks first.
+ * Recognises the SDK or tool that a workload uses. A user agent can be missing or misleading: SDKs for JavaScript send none, or only
+ * with some calls, and many tools send that of their HTTP library. The program itself is therefore looked at first.
  */
 import type { WorkloadIdentity } from '../../store/workload_identity.ts';
 import { AWS_SDKS } from './aws_sdks.ts';
@@ -14,7 +14,7 @@ export interface Product {
   name: string;
   version: string | null;
   client: Client | null;
-  /** Of an HTTP library: whose code it is called from. */
+  /** Language of the code that calls an HTTP library. */
   language: Language | null;
   mayBe: readonly Client[];
 }
@@ -27,7 +27,7 @@ interface ProductPattern {
   mayBe?: string[];
 }
 
-/** Group 1: the version. Earlier lines are the more telling ones where a user agent has several products. */
+/** Group 1 is the version. If a user agent has several products, the pattern that comes first here says most. */
 const PRODUCTS: readonly ProductPattern[] = [
   { pattern: /\baws-cli\/([\w.+-]+)/i, client: 'aws-cli' },
   { pattern: /\bboto3\/([\w.+-]+)/i, client: 'boto3' },
@@ -74,12 +74,12 @@ const PRODUCTS: readonly ProductPattern[] = [
   },
 ];
 
-/** The same few texts come with every question. They come from the field: there can be any number of any length. */
+/** Every question brings the same few texts. They come from hosts, so their number and length must be bounded. */
 const MAX_REMEMBERED = 5000;
 const MAX_REMEMBERED_CHARACTERS = 500;
 const remembered = new Map<string, readonly Product[]>();
 
-/** The most telling product first; empty where the text tells none. */
+/** Returns the products that a user agent names, the one that says most first. */
 export function productsOf(userAgent: string): readonly Product[] {
   const known = remembered.get(userAgent);
   if (known !== undefined) return known;
@@ -107,7 +107,7 @@ function readProducts(userAgent: string): Product[] {
   return products;
 }
 
-/** What it runs is compared with: executable, script and image. */
+/** Patterns that are compared with the executable, the script and the image. */
 const PROGRAMS: readonly [pattern: RegExp, client: string][] = [
   [/(^|\/)s3fs$/, 's3fs'],
   [/(^|\/)(td-agent-bit|fluent-bit|aws-for-fluent-bit)$/, 'fluent-bit'],
@@ -136,7 +136,7 @@ const INTERPRETERS: readonly [pattern: RegExp, language: Language][] = [
 
 export type Program = Pick<WorkloadIdentity, 'executable' | 'name' | 'script' | 'image'>;
 
-/** The tool that this program is, whatever its user agent says. */
+/** Returns the tool that this program is, whatever its user agent says. */
 export function toolOf({ executable, name, script, image }: Program): Client | null {
   for (const text of [executable ?? name, script, image]) {
     if (text === null) continue;
@@ -146,14 +146,14 @@ export function toolOf({ executable, name, script, image }: Program): Client | n
   return null;
 }
 
-/** Of the program's source, where an interpreter runs it. */
+/** Returns the language of the program if an interpreter runs it. */
 export function languageOf({ executable, name }: Program): Language | null {
   const program = executable ?? name;
   if (program === null) return null;
   return INTERPRETERS.find(([pattern]) => pattern.test(program))?.[1] ?? null;
 }
 
-/** Throws on an unknown id: ids are written here and in the tables only. */
+/** Throws an `Error` for an unknown id. Ids are written only here and in the tables. */
 export function clientOf(id: string): Client {
   const client = CLIENTS.get(id);
   if (client === undefined) throw new Error(`no client ${id}`);

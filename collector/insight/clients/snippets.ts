@@ -1,6 +1,6 @@
 /**
- * IMDSv2 in two requests, for code that asks by plain HTTP. Each ends where it gets no token: going on with an empty one is how such
- * code falls back to IMDSv1 unseen (measured with curl).
+ * IMDSv2 in two requests, for code that sends plain HTTP. Each snippet ends if it gets no token. Code that goes on with an empty
+ * token falls back to IMDSv1 unnoticed (measured with curl).
  */
 import type { Language, Step } from './client.ts';
 
@@ -31,7 +31,7 @@ $answer = file_get_contents('http://169.254.169.254/latest/meta-data/instance-id
 my $answer = HTTP::Tiny->new->get('http://169.254.169.254/latest/meta-data/instance-id', { headers => { 'X-aws-ec2-metadata-token' => $token->{content} } });`,
 };
 
-/** `product`: the HTTP library or program, where the user agent tells it. */
+/** `product` is the HTTP library or program that the user agent names, if any. */
 export function tokenSnippet(language: Language | null, product: string | null): Step {
   const known = language !== null && SNIPPETS[language] !== undefined ? language : 'shell';
   const code =

@@ -1,8 +1,8 @@
-/** Releases compared number by number: `2.1693.0` is later than `2.722.0`. */
+/** Compares releases number by number: `2.1693.0` is later than `2.722.0`. */
 
 /**
- * Negative where `a` is earlier than `b`. A pre-release (`3.0.0-rc.1`, `0.1.0-preview.1`) is earlier than its release; missing
- * numbers are 0; what follows a `+` or `~` or a space says nothing. Null where one of them is no version.
+ * Returns a negative number if `a` is earlier than `b`, and null if one of them is not a version. A pre-release (`3.0.0-rc.1`,
+ * `0.1.0-preview.1`) is earlier than its release. Missing numbers are 0. Text after a `+`, a `~` or a space is ignored.
  */
 export function compareVersions(a: string, b: string): number | null {
   const [left, right] = [parse(a), parse(b)];
@@ -15,7 +15,7 @@ export function compareVersions(a: string, b: string): number | null {
   return Number(right.isPreRelease) - Number(left.isPreRelease);
 }
 
-/** Earliest first; what is no version comes last, in the order of its characters. */
+/** Returns the earliest first. Texts that are not versions come last, in alphabetical order. */
 export function sortVersions(versions: readonly string[]): string[] {
   return versions.toSorted((a, b) => {
     const order = compareVersions(a, b);

@@ -89,7 +89,7 @@ describe('verdicts', () => {
       }));
     const tolerated = readinessFor(evidence([], { coverage: coverage(part(200)) }));
     assert.equal(tolerated.verdict, 'ready');
-    assert.match(tolerated.reason, /Watched but for 60 s/);
+    assert.match(tolerated.reason, /watched except for 60 s/);
     assert.equal(tolerated.coverage.gaps[0]!.seconds, 0.3);
     const { verdict: said, coverage: seen } = readinessFor(evidence([], { coverage: coverage(part(201)) }));
     assert.equal(said, 'unproven');
@@ -320,7 +320,7 @@ describe("the cloud's count", () => {
     const readiness = readinessFor(of);
     assert.equal(readiness.verdict, 'unproven');
     assert.equal(readiness.coverage.gaps[0]!.reason, 'cloud_saw_more');
-    assert.match(readiness.reason, /1 call without a token that nobody saw/);
+    assert.match(readiness.reason, /1 call without a token that the agent did not see/);
     assert.equal(readiness.cloud!.metadata_no_token, 1);
     assert.equal(verdict(evidence([], { compared: hours([0, 0], [0, 0]) })), 'ready');
   });
