@@ -1,6 +1,6 @@
 /**
- * What rows of counted calls say together. Only the instance metadata service (`ipv4`, `ipv6`) has versions: calls to the
- * endpoints of tasks and pods never count as IMDSv1. Whatever the method, a request there without a token is IMDSv1.
+ * Adds up rows of counted calls. Only the instance metadata service (`ipv4`, `ipv6`) has versions: calls to the endpoints of tasks
+ * and pods never count as IMDSv1. A request to the service without a token is IMDSv1, whatever its method.
  */
 import type { CountedCalls } from '../store/store.ts';
 
@@ -8,22 +8,23 @@ export interface Tally {
   v1: number;
   v2: number;
   blocked: number;
-  /** Credential reads without a token: those that were answered with 2xx, and all. */
+  /** Credential reads without a token that were answered with 2xx. */
   credentialsV1: number;
+  /** All credential reads without a token. */
   credentialAttemptsV1: number;
   lastCredentialsV1Us: number | null;
-  /** IMDSv1 calls that were answered 401. */
+  /** IMDSv1 calls that were answered with 401. */
   rejectedV1: number;
   fallbackUnanswered: number;
   fallbackRefused: number;
-  /** IMDSv1 calls that no failed token request preceded and that were not answered 401: the caller's own doing. */
+  /** IMDSv1 calls without a failed token request before them and without a 401: the caller chose IMDSv1 itself. */
   plainV1: number;
   firstUs: number | null;
   lastUs: number | null;
   firstV1Us: number | null;
   lastV1Us: number | null;
   lastRejectedV1Us: number | null;
-  /** Of IMDSv1 calls that were not answered 401. */
+  /** Time of the last IMDSv1 call that was not answered with 401. */
   lastAcceptedV1Us: number | null;
 }
 
@@ -39,14 +40,14 @@ export function tally(kinds: readonly CountedCalls[]): Tally {
   return tallyAll([{ kinds }]);
 }
 
-/** Of many workloads together, without putting their rows into one list first. */
+/** Adds up the rows of many workloads without copying them into one list. */
 export function tallyAll(totals: readonly { kinds: readonly CountedCalls[] }[]): Tally {
-  const sums = nothing();
-  for (const { kinds } of totals) for (const kind of kinds) add(sums, kind);
+  const sums = emptyTally();
+  for (const { kinds } of totals) for (const kind of kinds) addRow(sums, kind);
   return sums;
 }
 
-function nothing(): Tally {
+function emptyTally(): Tally {
   return {
     v1: 0,
     v2: 0,
@@ -67,7 +68,7 @@ function nothing(): Tally {
   };
 }
 
-function add(sums: Tally, kind: CountedCalls): void {
+function addRow(sums: Tally, kind: CountedCalls): void {
   const { count, firstUs, lastUs } = kind;
   sums.firstUs = earlier(sums.firstUs, firstUs);
   sums.lastUs = later(sums.lastUs, lastUs);
@@ -94,15 +95,15 @@ function add(sums: Tally, kind: CountedCalls): void {
   sums.lastCredentialsV1Us = later(sums.lastCredentialsV1Us, lastUs);
 }
 
-/** At most `limit` values, the most frequent first; ties by the value, so that the order is always the same. */
+/** Returns at most `limit` values, the most frequent first. Equally frequent values are in alphabetical order. */
 export function mostFrequent(
   kinds: readonly CountedCalls[],
-  of: (calls: CountedCalls) => string | null,
+  textOf: (calls: CountedCalls) => string | null,
   limit: number,
 ): string[] {
   const counts = new Map<string, number>();
   for (const kind of kinds) {
-    const value = of(kind);
+    const value = textOf(kind);
     if (value !== null) counts.set(value, (counts.get(value) ?? 0) + kind.count);
   }
   return [...counts]

@@ -4,23 +4,23 @@ import { HOUR_US, type Window } from '../contract/window.ts';
 import type { HostCoverage, StoredGap } from '../store/store.ts';
 
 /**
- * Reports come every minute unless set otherwise (at most hourly) and travel a moment; only then is a missing report a gap. What
- * lies between the last report and now is neither watched nor missing until then.
+ * A missing report is a gap only after this time, because reports come every minute by default (at most every hour) and take a
+ * moment to arrive. Until then the time since the last report counts neither as watched nor as missing.
  */
 export const REPORT_GRACE_US = 5 * 60_000_000;
 
-/** Calls may be among what was lost, and are when the cloud counted them: no tolerance makes that unsaid. */
+/** Such a gap may hide calls, and does if the cloud counted them. No tolerance makes it acceptable. */
 const NEVER_TOLERATED: ReadonlySet<GapReason> = new Set(['losses', 'cloud_saw_more', 'not_kept']);
 
 export interface Watched {
-  /** By start. */
+  /** Sorted by start. */
   gaps: StoredGap[];
   windowUs: number;
   /** Gaps that overlap count once. */
   missingUs: number;
 }
 
-/** `now`: microseconds since 1970; a window that ends later than now ends now. */
+/** Returns the gaps of a window. A window that ends later than `nowUs` (microseconds since 1970) is cut there. */
 export function watchedOf(
   coverage: HostCoverage | null,
   cloudGaps: readonly StoredGap[],
@@ -33,13 +33,13 @@ export function watchedOf(
   const firstUs = coverage?.firstUs ?? null;
   const lastUs = coverage?.lastUs ?? null;
   if (firstUs === null || lastUs === null) {
-    gaps.push(gap(span.sinceUs, span.untilUs, 'not_yet_watched', 'No report of coverage ever came.'));
+    gaps.push(gap(span.sinceUs, span.untilUs, 'not_yet_watched', 'No coverage report has ever arrived.'));
   } else {
     if (firstUs > span.sinceUs) gaps.push(gap(span.sinceUs, firstUs, 'not_yet_watched', null));
     if (span.untilUs - lastUs > REPORT_GRACE_US) {
       gaps.push(gap(Math.max(lastUs, span.sinceUs), span.untilUs, 'no_report', null));
     }
-    // A report cannot be from the future: its host's clock is ahead, and what it will say of the time until now is still to come.
+    // A report with a time after now means that the host's clock is ahead. Its report on the time until now is still to come.
     const aheadUs = lastUs - nowUs;
     if (aheadUs > REPORT_GRACE_US) {
       const detail = `The host's clock is ${Math.round(aheadUs / 1e6)} s ahead of the collector's.`;
@@ -47,7 +47,7 @@ export function watchedOf(
     }
   }
   const cut = gaps
-    // Losses that a clock ahead of ours dates after now are losses of now.
+    // Losses that a clock ahead of ours dates after now count as losses of now.
     .map((item) => cutTo(item, span.sinceUs, span.untilUs))
     .filter(
       ({ startUs, endUs, reason }) => endUs > startUs || (NEVER_TOLERATED.has(reason) && endUs === startUs),
@@ -56,19 +56,19 @@ export function watchedOf(
   return { gaps: cut, windowUs: span.untilUs - span.sinceUs, missingUs: unionUs(cut) };
 }
 
-/** True where nothing stands against the word "watched": losses never may, other gaps up to the tolerance together. */
+/** Returns true if the window counts as watched: there are no losses, and all other gaps together are within the tolerance. */
 export function isCovered({ gaps }: Pick<Watched, 'gaps'>, toleranceUs: number): boolean {
   if (gaps.some(({ reason }) => NEVER_TOLERATED.has(reason))) return false;
   return unionUs(gaps) <= toleranceUs;
 }
 
-/** From when on a window of this length has no gap that counts, if no new one comes. Microseconds since 1970. */
+/** Returns the end of the first window of this length that counts as watched if no new gap comes. Microseconds since 1970. */
 export function coveredFromUs(gaps: readonly StoredGap[], windowUs: number, toleranceUs: number): number {
   let fromUs = Number.NEGATIVE_INFINITY;
   for (const { endUs, reason } of gaps) {
     if (NEVER_TOLERATED.has(reason)) fromUs = Math.max(fromUs, endUs + windowUs);
   }
-  // The later the window begins, the less is missing from it: the first time that fits is searched for.
+  // The later the window begins, the less is missing from it, so a binary search finds the first start that fits.
   const starts = gaps.map(({ startUs }) => startUs);
   let tooEarlyUs = Math.min(...starts) - 1;
   if (gaps.length === 0 || unionUs(gaps) <= toleranceUs) return fromUs;
@@ -82,13 +82,13 @@ export function coveredFromUs(gaps: readonly StoredGap[], windowUs: number, tole
   return Math.max(fromUs, lateEnoughUs + windowUs);
 }
 
-/** 0 to 100, rounded down to hundredths: 100 only where not a microsecond is missing. */
+/** Returns 0 to 100, rounded down to hundredths. It is 100 only if not a microsecond is missing. */
 export function coveragePercent({ windowUs, missingUs }: Pick<Watched, 'windowUs' | 'missingUs'>): number {
   if (missingUs === 0) return 100;
   return windowUs === 0 ? 0 : Math.floor(((windowUs - missingUs) / windowUs) * 10_000) / 100;
 }
 
-/** Roll-ups are hourly: a call counts for as long as its hour is in the window. */
+/** Returns the end of the hour. Roll-ups are hourly, so a call counts as long as its hour is in the window. */
 export function hourAfterUs(us: number): number {
   return (Math.floor(us / HOUR_US) + 1) * HOUR_US;
 }
@@ -97,19 +97,22 @@ function gap(startUs: number, endUs: number, reason: GapReason, detail: string |
   return { startUs, endUs, reason, detail };
 }
 
-/** What was not watched of a gap may lie anywhere in it: the part of it that is left has all of it, as far as it fits. */
+/** Cuts a gap to a span. The unwatched part may lie anywhere in the gap, so the part that is left keeps as much of it as fits. */
 function cutTo(gap: StoredGap, sinceUs: number, untilUs: number): StoredGap {
   const startUs = Math.min(Math.max(gap.startUs, sinceUs), untilUs);
   const endUs = Math.min(gap.endUs, untilUs);
   return { ...gap, startUs, endUs, missingUs: Math.max(0, Math.min(missingOf(gap), endUs - startUs)) };
 }
 
-/** How much of a gap was not watched. */
+/** Returns how many microseconds of a gap were not watched. */
 export function missingOf({ startUs, endUs, missingUs }: StoredGap): number {
   return missingUs ?? endUs - startUs;
 }
 
-/** How much was not watched: never more than the gaps cover together. Gaps without anything watched in them count once where they overlap. */
+/**
+ * Returns how many microseconds were not watched: never more than the gaps cover together. Gaps that are unwatched as a whole count
+ * once where they overlap.
+ */
 function unionUs(gaps: readonly StoredGap[]): number {
   const whole = gaps.filter((gap) => missingOf(gap) >= gap.endUs - gap.startUs);
   const partial = gaps.filter((gap) => missingOf(gap) < gap.endUs - gap.startUs);

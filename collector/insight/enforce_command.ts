@@ -8,14 +8,14 @@ import type { HostFacts } from '../../protocol/call.ts';
 const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 const REGION = /^[a-z]{2,}(?:-[a-z0-9]+)+$/;
 const MAX_COMMAND_LINES = 100;
-/** One network in between, as a container's bridge is. */
+/** Enough for one network in between, such as a container's bridge. */
 export const ADVISED_HOP_LIMIT = 2;
 
 export function isInstanceId(id: string): boolean {
   return INSTANCE_ID.test(id);
 }
 
-/** Refuses token-less calls from now on. Null where the host's id is not an instance's. */
+/** Returns the command that requires tokens. Null if the host's id is not an instance id. */
 export function enforceCommand(host: HostFacts): string | null {
   return command(host, '--http-tokens required --http-endpoint enabled');
 }
@@ -24,7 +24,7 @@ export function hopLimitCommand(host: HostFacts, hopLimit: number): string | nul
   return command(host, `--http-put-response-hop-limit ${hopLimit}`);
 }
 
-/** One line for each, at most 100 and then a comment that says how many are left out. Null where there is none. */
+/** Returns one line for each command, at most 100, and a comment with the number of those left out. Null if there is none. */
 export function commandLines(commands: readonly (string | null)[]): string | null {
   const lines = commands.filter((line) => line !== null);
   if (lines.length === 0) return null;
@@ -33,7 +33,7 @@ export function commandLines(commands: readonly (string | null)[]): string | nul
   return [...shown, ...(left > 0 ? [`# and ${left} more hosts`] : [])].join('\n');
 }
 
-/** Id and region match patterns without a character that a shell interprets: nothing from the field is quoted, or run. */
+/** Id and region must match patterns that have no character which a shell interprets, so that no text from a host is run. */
 function command(host: HostFacts, options: string): string | null {
   if (!isInstanceId(host.id)) return null;
   const region = host['cloud.region'];

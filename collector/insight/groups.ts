@@ -1,4 +1,4 @@
-/** Readiness of hosts that share a value: an account, a region, a tag. Pure. */
+/** Sums up the readiness of hosts that share an account, a region, a tag and the like. Pure. */
 import type { ReadinessGroup } from '../contract/host.ts';
 import { commandLines, enforceCommand } from './enforce_command.ts';
 import { groupValue } from './host_filter.ts';
@@ -7,13 +7,13 @@ import type { GroupBy } from './question.ts';
 
 export function groupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGroup[] {
   return [...Map.groupBy(hosts, ({ stored }) => groupValue(stored.facts, by))]
-    .map(([value, of]) => ({
+    .map(([value, members]) => ({
       value,
-      hosts: of.length,
-      verdicts: verdictCounts(of.map(({ judged }) => judged.verdict)),
-      calls_v1: of.reduce((sum, { judged }) => sum + judged.calls.v1, 0),
+      hosts: members.length,
+      verdicts: verdictCounts(members.map(({ judged }) => judged.verdict)),
+      calls_v1: members.reduce((sum, { judged }) => sum + judged.calls.v1, 0),
       command: commandLines(
-        of
+        members
           .filter(({ judged }) => judged.verdict === 'ready')
           .map(({ stored }) => enforceCommand(stored.facts))
           .sort(),

@@ -1,4 +1,4 @@
-/** Which hosts a filter names, and how hosts are put into groups. */
+/** Selects hosts by a filter, and finds the group of a host. */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { GroupBy, HostFilter } from './question.ts';
 
@@ -16,14 +16,14 @@ export function matchesHost(facts: HostFacts, filter: HostFilter): boolean {
   return facts.id.toLowerCase().includes(sought) || facts.name.toLowerCase().includes(sought);
 }
 
-/** True where the filter can leave a host out: without that, the store need not be told of hosts. */
+/** Returns true if the filter can leave a host out. Otherwise the store is asked about all hosts at once. */
 export function narrows(filter: HostFilter): boolean {
   return Object.values(filter).some((condition) => condition !== undefined && condition !== '');
 }
 
-/** The value of that attribute; null where it is not known. */
+/** Returns the value of that attribute, or null if it is not known. */
 export function groupValue(facts: HostFacts, by: GroupBy): string | null {
-  if (typeof by === 'object') return ownTag(facts, by.tag);
+  if (typeof by === 'object') return tagValue(facts, by.tag);
   switch (by) {
     case 'account':
       return facts['cloud.account.id'] ?? null;
@@ -43,10 +43,10 @@ function isAmong(value: string | undefined, allowed: readonly (string | null)[] 
 }
 
 function hasTag(facts: HostFacts, key: string, value: string | null): boolean {
-  const own = ownTag(facts, key);
-  return own !== null && (value === null || own === value);
+  const found = tagValue(facts, key);
+  return found !== null && (value === null || found === value);
 }
 
-function ownTag({ tags }: HostFacts, key: string): string | null {
+function tagValue({ tags }: HostFacts, key: string): string | null {
   return tags !== undefined && Object.hasOwn(tags, key) ? tags[key]! : null;
 }

@@ -1,4 +1,4 @@
-/** Hosts as they are listed: what they are, whether they report, and the verdict. Pure. */
+/** Describes hosts for lists: their facts, their state and the verdict. Pure. */
 import type { Host, Verdict } from '../contract/host.ts';
 import type { StoredHost } from '../store/store.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
@@ -52,7 +52,7 @@ export function describeHost(
   };
 }
 
-/** Every verdict is there, with 0 where no host has it. */
+/** Returns a count for every verdict, 0 if no host has it. */
 export function verdictCounts(verdicts: readonly Verdict[]): Record<Verdict, number> {
   const counts = { ready: 0, blocked: 0, fallback: 0, rejected: 0, enforced: 0, unproven: 0 };
   for (const verdict of verdicts) counts[verdict]++;

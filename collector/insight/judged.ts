@@ -9,7 +9,7 @@ import type { Compared, HostReconciliation } from './reconciliation.ts';
 
 export interface HostEvidence {
   facts: HostFacts;
-  /** Of the window, per workload; `identity` null is the sum of plain IMDSv2 calls. */
+  /** Sums over the window, per workload. `identity` null is the sum of ordinary IMDSv2 calls. */
   totals: readonly { identity: string | null; kinds: CountedCalls[] }[];
   coverage: HostCoverage | null;
   cloudInstance: CloudInstance | null;
@@ -19,7 +19,7 @@ export interface HostEvidence {
 export interface Judging {
   window: Window;
   nowUs: number;
-  /** How much of the window may be unwatched, all gaps but losses together. */
+  /** How much of the window may be unwatched: all gaps together, without losses. */
   toleranceUs: number;
 }
 

@@ -1,4 +1,4 @@
-/** Who calls, worst first: one offender per workload, over all hosts. Pure; `Insight` asks the store. */
+/** Describes the workloads that call, one entry per workload over all hosts. Pure: `Insight` asks the store. */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Identity, IdentityHost, IdentityTotals } from '../store/store.ts';
@@ -13,7 +13,7 @@ const MAX_LISTED = 10;
 
 export interface OffenderEvidence {
   totals: IdentityTotals;
-  /** In the window, in any order. */
+  /** Hosts on which it called in the window, in any order. */
   hosts: readonly IdentityHost[];
   /** From `countFreedHosts`. */
   hostsFreed: number;
@@ -43,9 +43,9 @@ export function describeOffender(evidence: OffenderEvidence): {
   };
   const advice = adviceOn(question);
   const stamp = (us: number | null) => (us === null ? null : toTimestamp(us));
-  // Of all time: who is new must not depend on the window that somebody looks at.
+  // This is the first call ever. A workload is new or known independently of the window that somebody looks at.
   const firstUs = hosts.reduce(
-    (least, of) => Math.min(least, of.firstUs),
+    (least, { firstUs }) => Math.min(least, firstUs),
     calls.firstUs ?? hosts[0]?.firstUs ?? 0,
   );
   const offender: Offender = {
@@ -112,7 +112,7 @@ export function countFreedHosts(
   return freed;
 }
 
-/** Script, else executable, else name, else the source address. */
+/** Returns the script, else the executable, else the name, else the source address. */
 export function titleOf(identity: Identity): string {
   return (
     identity.script ??
@@ -122,7 +122,7 @@ export function titleOf(identity: Identity): string {
   );
 }
 
-/** At most 10 releases of at most 10 SDKs and tools; of each, the latest release first. */
+/** Returns at most 10 releases of at most 10 SDKs and tools, the latest release of each first. */
 function clientsIn(userAgents: readonly string[]): Offender['clients'] {
   const versions = new Map<string, Set<string>>();
   for (const { name, version } of userAgents.flatMap(productsOf)) {

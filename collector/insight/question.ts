@@ -1,4 +1,4 @@
-/** What is asked of the findings: a span of time, and which hosts. */
+/** A question about the findings: a span of time, and a choice of hosts. */
 import type { Window } from '../contract/window.ts';
 
 export interface Question {
@@ -6,8 +6,8 @@ export interface Question {
 }
 
 /**
- * Narrows an answer to hosts. Every condition that is given must hold; within a list any value does. `null` in a list means
- * hosts of which that attribute is not known.
+ * Restricts an answer to some hosts. Every condition that is present must hold. In a list, one value must match; `null` matches
+ * hosts whose attribute is not known.
  */
 export interface HostFilter {
   ids?: readonly string[];
@@ -16,16 +16,16 @@ export interface HostFilter {
   zones?: readonly (string | null)[];
   types?: readonly (string | null)[];
   imageIds?: readonly (string | null)[];
-  /** All of them must hold. `value` null: any value. */
+  /** Every tag must match. `value` null matches any value. */
   tags?: readonly { key: string; value: string | null }[];
-  /** Substring of the host's id or name, case ignored. */
+  /** Part of the host's id or name. Upper and lower case are the same. */
   text?: string;
 }
 
-/** What hosts can be grouped by. */
+/** Attributes by which hosts can be grouped. */
 export type GroupBy = 'account' | 'region' | 'zone' | 'type' | 'image_id' | { tag: string };
 
-/** `account`, `region`, `zone`, `type`, `image_id` or `tag:KEY`; null for anything else. */
+/** Reads `account`, `region`, `zone`, `type`, `image_id` or `tag:KEY`. Returns null for any other text. */
 export function parseGroupBy(text: string): GroupBy | null {
   switch (text) {
     case 'account':

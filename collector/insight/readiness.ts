@@ -1,4 +1,4 @@
-/** Whether `HttpTokens=required` breaks nothing on one host, and the evidence for that (design 3.4). Pure. */
+/** Decides if `HttpTokens=required` would break nothing on one host, and collects the evidence. Pure. */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Readiness, Verdict } from '../contract/host.ts';
 import type { Severity } from '../contract/offender.ts';
@@ -24,8 +24,8 @@ const MAX_OFFENDERS = 100;
 const MAX_BOOTS = 100;
 
 /**
- * What is proven against a host counts before what is not proven of it: `rejected`, `blocked` and `fallback` come from calls, and
- * need no coverage. `rejected` only where no token-less call was accepted after the last refusal.
+ * Judges a host. Proof against it counts before missing proof for it: `rejected`, `blocked` and `fallback` come from calls that were
+ * seen, and need no coverage. The verdict is `rejected` only if no call without a token was accepted after the last refusal.
  */
 export function judge(evidence: HostEvidence, options: Judging): Judged {
   const { totals, coverage, cloudInstance, compared } = evidence;
@@ -38,7 +38,7 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
     if ((calls.lastRejectedV1Us ?? -1) > (calls.lastAcceptedV1Us ?? -1)) return 'rejected';
     if (calls.plainV1 > 0) return 'blocked';
     if (calls.v1 > 0) return 'fallback';
-    // What the cloud said before the window may have been changed back since.
+    // Metadata options that were supplied before the window may have changed since.
     const isEnforced =
       cloudInstance?.httpTokens === 'required' && cloudInstance.suppliedUs >= options.window.sinceUs;
     const unseenRefusals = compared.counts.some(({ noTokenRejected }) => (noTokenRejected ?? 0) > 0);
@@ -47,7 +47,7 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
   }
 }
 
-/** `judged` is what `judge` said of the same evidence. */
+/** Describes a judgement with its reason and evidence. `judged` is the result of `judge` for the same evidence. */
 export function readinessOf(
   evidence: HostEvidence,
   judged: Judged,
@@ -113,7 +113,7 @@ export function readinessOf(
   };
 }
 
-/** AWS CLI: what to do about this verdict, or null where nothing can be advised yet. */
+/** Returns the AWS CLI command that this verdict calls for, or null if there is none yet. */
 export function commandFor(verdict: Verdict, facts: HostFacts, calls: Tally): string | null {
   if (verdict === 'ready') return enforceCommand(facts);
   const isHopLimit = calls.fallbackUnanswered > 0 && calls.plainV1 === 0;
@@ -123,7 +123,7 @@ export function commandFor(verdict: Verdict, facts: HostFacts, calls: Tally): st
   return null;
 }
 
-/** Who called without a token on this host, worst first, and attempts that were blocked last. */
+/** Returns the workloads that called without a token on this host, worst first. */
 export function hostOffenders(
   totals: HostEvidence['totals'],
   titleOf: (identity: string) => string,
@@ -149,7 +149,7 @@ export function hostOffenders(
     .sort((a, b) => worstFirst({ ...a, last_seen: a.last_v1 ?? '' }, { ...b, last_seen: b.last_v1 ?? '' }));
 }
 
-/** Null where it is there already, or where tokens are required already. */
+/** Returns the earliest time at which the host can be ready. Null if it is ready, or if tokens are required already. */
 function readyAt({ verdict, calls, watched }: Judged, options: Judging): string | null {
   if (verdict === 'ready' || verdict === 'enforced' || verdict === 'rejected') return null;
   const windowUs = options.window.untilUs - options.window.sinceUs;

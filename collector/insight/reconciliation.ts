@@ -1,5 +1,5 @@
 /**
- * The cloud's own count of token-less calls held against ours. CloudWatch's `MetadataNoToken` (namespace AWS/EC2) counts calls
+ * Compares the cloud's count of calls without a token with ours. CloudWatch's `MetadataNoToken` (namespace AWS/EC2) counts calls
  * that succeeded, `MetadataNoTokenRejected` those that were refused (EC2 user guide, CloudWatch metrics of instances).
  */
 import type { Reconciliation } from '../contract/cloud.ts';
@@ -7,7 +7,7 @@ import { HOUR_US } from '../contract/window.ts';
 import type { CloudCount, StoredGap } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 
-/** `seen`: token-less calls answered with 2xx in the span of each count, in the same order. */
+/** `seen` has, for each count in the same order, the calls without a token that were answered with 2xx in its span. */
 export interface Compared {
   counts: readonly CloudCount[];
   seen: readonly number[];
@@ -16,15 +16,15 @@ export interface Compared {
 export interface HostReconciliation {
   metadataNoToken: number;
   seenNoToken: number;
-  /** Counted by the cloud and seen by nobody, after neighbouring spans were let to make up for each other. */
+  /** Calls that the cloud counted and the agent did not see, after a surplus was settled between neighbouring spans. */
   unseen: number;
-  /** Where. */
+  /** The spans of those calls. */
   gaps: StoredGap[];
 }
 
 /**
- * Null without counts. The cloud may put a call of a span's last moment into the next, so what one span has too much may be what
- * the span just before or after it has too little; beyond that nothing is tolerated.
+ * Returns null without counts. The cloud may count a call from the last moment of a span in the next one. A surplus in one span may
+ * therefore offset a deficit in the span just before or after it. Nothing else is tolerated.
  */
 export function reconcileHost({ counts, seen }: Compared): HostReconciliation | null {
   if (counts.length === 0) return null;
@@ -38,7 +38,7 @@ export function reconcileHost({ counts, seen }: Compared): HostReconciliation | 
   }
   const gaps = spans.flatMap(({ startUs, endUs, cloud, ours }, index): StoredGap[] => {
     if (balance[index]! >= 0) return [];
-    const detail = `The cloud counted ${cloud} calls without a token that succeeded; ${ours} were seen.`;
+    const detail = `The cloud counted ${cloud} successful calls without a token, the agent saw ${ours}.`;
     return [{ startUs, endUs, reason: 'cloud_saw_more', detail }];
   });
   return {
@@ -49,7 +49,7 @@ export function reconcileHost({ counts, seen }: Compared): HostReconciliation | 
   };
 }
 
-/** As it is served. `counts` must not be empty. */
+/** Returns the comparison in the form that the API serves. `compared.counts` must not be empty. */
 export function describeReconciliation(
   hostId: string,
   name: string | null,

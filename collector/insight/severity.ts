@@ -1,10 +1,10 @@
-/** How bad it is, and what comes first in a list. */
+/** Rates workloads and sorts them by their severity. */
 import type { Severity } from '../contract/offender.ts';
 import type { Tally } from './counts.ts';
 
 const WORST_FIRST: readonly Severity[] = ['credentials', 'v1', 'fallback', 'rejected', 'blocked', 'none'];
 
-/** The worst that holds, as the model defines them. An IMDSv1 call without an answer is no better than an answered one. */
+/** Returns the worst severity that applies. An IMDSv1 call without an answer counts like an answered one. */
 export function severityOf(calls: Tally): Severity {
   if (calls.credentialsV1 > 0) return 'credentials';
   if (calls.plainV1 > 0) return 'v1';

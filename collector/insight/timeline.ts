@@ -1,16 +1,16 @@
-/** Calls over the window in equal parts, as bars of a chart. Parts without calls are there, with zeroes. */
+/** Divides a window into equal parts with the calls of each, for the bars of a chart. Parts without calls have zeroes. */
 import { DAY_US, HOUR_US, type Timeline, type Window } from '../contract/window.ts';
 import type { SeriesPoint } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 
-/** A window of up to this long is shown by the hour. */
+/** A window that is not longer than this is shown by the hour. */
 const MAX_HOURLY_US = 3 * DAY_US;
 const MAX_POINTS = 120;
 
 export interface Buckets {
-  /** What the store is asked for. */
+  /** The unit of the sums that the store returns. */
   bucket: 'hour' | 'day';
-  /** One or more of those. */
+  /** One or more units. */
   widthUs: number;
   startUs: number;
   count: number;
@@ -44,7 +44,7 @@ export function timelineOf(points: readonly SeriesPoint[], buckets: Buckets): Ti
   return { bucket_seconds: widthUs / 1_000_000, points: bars };
 }
 
-/** IMDSv1 calls of each workload in each part. */
+/** Returns the IMDSv1 calls of each workload in each part. */
 export function trendsOf(points: readonly SeriesPoint[], buckets: Buckets): Map<string, number[]> {
   const trends = new Map<string, number[]>();
   for (const { identity, startUs, v1 } of points) {

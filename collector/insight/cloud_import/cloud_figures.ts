@@ -3,13 +3,13 @@ import type { CloudCountInput, CloudInstanceInput } from '../../contract/cloud.t
 export interface CloudFigures {
   counts: CloudCountInput[];
   instances: CloudInstanceInput[];
-  /** What was left out, by reason; each reason is a phrase for people. */
+  /** Number of entries that were left out, by reason. Each reason is a phrase for people. */
   ignored: Record<string, number>;
 }
 
 export interface CloudFileOptions {
-  /** Whose figures these are, where the file does not say (`get-metric-statistics`). */
+  /** Instance of the figures, for files that do not name it (`get-metric-statistics`). */
   instanceId: string | null;
-  /** Period of the query, where the file does not say. */
+  /** Period of the query, for files that do not name it. */
   periodSeconds: number;
 }

@@ -1,4 +1,4 @@
-/** Files that an operator made with the AWS CLI or a spreadsheet, read into what is supplied of the cloud. */
+/** Reads files with counts or metadata options that an operator made with the AWS CLI or a spreadsheet. */
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { CloudFigures, CloudFileOptions } from './cloud_figures.ts';
 import { readMetricData, readMetricStatistics } from './cloudwatch.ts';
@@ -6,8 +6,9 @@ import { readCountsCsv } from './counts_csv.ts';
 import { readInstances } from './instances.ts';
 
 /**
- * JSON of `aws cloudwatch get-metric-data`, `aws cloudwatch get-metric-statistics` or `aws ec2 describe-instances`, or CSV with the
- * columns `instance_id,start,end,metadata_no_token[,rejected]`. `name` is only for messages. Throws `OperatorError`.
+ * Reads the JSON output of `aws cloudwatch get-metric-data`, `aws cloudwatch get-metric-statistics` or `aws ec2 describe-instances`,
+ * or CSV with the columns `instance_id,start,end,metadata_no_token[,rejected]`. `name` is used in messages only. Throws
+ * `OperatorError` (1).
  */
 export function readCloudFile(name: string, text: string, options: CloudFileOptions): CloudFigures {
   const content = text.replace(/^\uFEFF/, '').trim();
@@ -17,7 +18,7 @@ export function readCloudFile(name: string, text: string, options: CloudFileOpti
   try {
     document = JSON.parse(content);
   } catch (error) {
-    throw new OperatorError(1, `${name} is no valid JSON: it may be cut off.`, { cause: error });
+    throw new OperatorError(1, `${name} is not valid JSON. It may be cut off.`, { cause: error });
   }
   if (typeof document === 'object' && document !== null) {
     if ('MetricDataResults' in document) return readMetricData(name, document, options);
@@ -26,6 +27,6 @@ export function readCloudFile(name: string, text: string, options: CloudFileOpti
   }
   throw new OperatorError(
     1,
-    `${name} is JSON of another kind: it must be the output of "aws cloudwatch get-metric-data", "aws cloudwatch get-metric-statistics" or "aws ec2 describe-instances".`,
+    `${name} is JSON of another kind. It must be the output of "aws cloudwatch get-metric-data", "aws cloudwatch get-metric-statistics" or "aws ec2 describe-instances".`,
   );
 }

@@ -1,5 +1,5 @@
 /**
- * Answers of CloudWatch for `MetadataNoToken` and `MetadataNoTokenRejected`, statistic `Sum`. Shapes: AWS CLI reference,
+ * Reads answers of CloudWatch for `MetadataNoToken` and `MetadataNoTokenRejected`, statistic `Sum`. Shapes: AWS CLI reference,
  * `cloudwatch get-metric-data` and `get-metric-statistics`.
  */
 import * as z from 'zod';
@@ -8,7 +8,7 @@ import type { CloudFigures, CloudFileOptions } from './cloud_figures.ts';
 import { hourlyCounts, type Series } from './hourly_counts.ts';
 
 const INSTANCE_ID = /\bi-[0-9a-f]{8,17}\b/;
-/** An id of a query can have no hyphen: `i_0123…` stands for one. */
+/** The id of a query cannot have a hyphen, so `i_0123…` stands for `i-0123…`. */
 const INSTANCE_ID_IN_QUERY = /(?:^|_)i_([0-9a-f]{8,17})(?:_|$)/;
 const METRIC = /\bMetadataNoToken(Rejected)?\b/;
 const LABEL_PERIOD = /\b(60|300|900|3600|21600|86400)\b/;
@@ -31,7 +31,7 @@ const metricStatistics = z.object({
   Datapoints: z.array(z.object({ Timestamp: moment, Sum: sum })),
 });
 
-/** Throws `OperatorError`. */
+/** Throws `OperatorError` (1). */
 export function readMetricData(name: string, document: unknown, options: CloudFileOptions): CloudFigures {
   const { MetricDataResults: results } = checked(name, metricData, document);
   const series: Series[] = [];
@@ -41,7 +41,7 @@ export function readMetricData(name: string, document: unknown, options: CloudFi
     if (times.length !== values.length) {
       throw new OperatorError(
         1,
-        `${name}: the result "${id}" has ${times.length} times and ${values.length} values.`,
+        `${name}: the result "${id}" has ${times.length} times but ${values.length} values. Export it again.`,
       );
     }
     const metric = METRIC.exec(label) ?? METRIC.exec(id);
@@ -65,13 +65,13 @@ export function readMetricData(name: string, document: unknown, options: CloudFi
   if (series.length === 0) {
     throw new OperatorError(
       1,
-      `${name}: no result can be told to be of an instance and a metric. Give each query of get-metric-data the label "\${PROP('Dim.InstanceId')} \${PROP('MetricName')} \${PROP('Period')}".`,
+      `${name}: no result names both an instance and a metric. Give each query of get-metric-data the label "\${PROP('Dim.InstanceId')} \${PROP('MetricName')} \${PROP('Period')}".`,
     );
   }
   return hourlyCounts(name, series, ignored);
 }
 
-/** Throws `OperatorError`. */
+/** Throws `OperatorError` (1). */
 export function readMetricStatistics(
   name: string,
   document: unknown,
@@ -82,13 +82,13 @@ export function readMetricStatistics(
   if (metric === null) {
     throw new OperatorError(
       1,
-      `${name}: the metric is ${JSON.stringify(label.slice(0, 100))}, not MetadataNoToken.`,
+      `${name}: the metric is ${JSON.stringify(label.slice(0, 100))}. It must be MetadataNoToken or MetadataNoTokenRejected.`,
     );
   }
   if (instanceId === null) {
     throw new OperatorError(
       1,
-      `${name} does not say of which instance it is: name it with --instance-id, or use get-metric-data.`,
+      `${name} does not name its instance. Name it with --instance-id, or use get-metric-data.`,
     );
   }
   const series = {

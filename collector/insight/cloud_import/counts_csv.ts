@@ -1,4 +1,4 @@
-/** `instance_id,start,end,metadata_no_token[,rejected]`: one line a span of whole hours, without quotes. */
+/** Reads CSV without quotes: `instance_id,start,end,metadata_no_token[,rejected]`. Each line is a span of whole hours. */
 import { OperatorError } from '../../../common/operator_error.ts';
 import { cloudCount } from '../../contract/cloud.ts';
 import type { CloudFigures } from './cloud_figures.ts';
@@ -7,7 +7,7 @@ const COLUMNS = ['instance_id', 'start', 'end', 'metadata_no_token', 'rejected']
 const MAX_LINES = 100_000;
 const COUNT = /^\d{1,15}$/;
 
-/** Throws `OperatorError` that names the line. */
+/** Throws `OperatorError` (1) that names the line. */
 export function readCountsCsv(name: string, text: string): CloudFigures {
   const lines = text.split(/\r?\n/);
   const header = lines[0]!.split(',').map((cell) => cell.trim());
@@ -15,7 +15,7 @@ export function readCountsCsv(name: string, text: string): CloudFigures {
   if (!isRight) {
     throw new OperatorError(
       1,
-      `${name} is neither JSON nor CSV of counts: its first line must be "${COLUMNS.slice(0, 4).join(',')}", with ",rejected" if it is known.`,
+      `${name} is neither JSON nor CSV with counts. The first line of CSV must be "${COLUMNS.slice(0, 4).join(',')}", followed by ",rejected" if that is known.`,
     );
   }
   if (lines.length > MAX_LINES)
@@ -26,7 +26,8 @@ export function readCountsCsv(name: string, text: string): CloudFigures {
     if (index === 0 || line.trim() === '') continue;
     const fail = (what: string) => new OperatorError(1, `${name}, line ${index + 1}: ${what}.`);
     const cells = line.split(',').map((cell) => cell.trim());
-    if (cells.length < 4 || cells.length > header.length) throw fail(`there are ${cells.length} cells`);
+    if (cells.length < 4 || cells.length > header.length)
+      throw fail(`it has ${cells.length} cells, but the first line has ${header.length}`);
     const [instance_id, start, end, noToken, rejected = ''] = cells as [
       string,
       string,
@@ -49,7 +50,7 @@ export function readCountsCsv(name: string, text: string): CloudFigures {
       throw fail(`${issue!.path.join('.') || 'the span'}: ${issue!.message}`);
     }
     const key = JSON.stringify([instance_id, Date.parse(start)]);
-    if (seen.has(key)) throw fail('this instance and start were on a line before');
+    if (seen.has(key)) throw fail('an earlier line has the same instance and start');
     seen.add(key);
     counts.push(parsed.data);
   }

@@ -1,4 +1,4 @@
-/** Sums of periods brought to whole hours, which is what calls are counted by. */
+/** Converts sums of periods to sums of whole hours, because the store counts calls by the hour. */
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { CloudCountInput } from '../../contract/cloud.ts';
 import type { CloudFigures } from './cloud_figures.ts';
@@ -8,7 +8,7 @@ const MAX_COUNTS = 100_000;
 
 export interface Series {
   hostId: string;
-  /** Of `MetadataNoTokenRejected`, else of `MetadataNoToken`. */
+  /** True for `MetadataNoTokenRejected`, false for `MetadataNoToken`. */
   isRejected: boolean;
   periodSeconds: number;
   points: { startMs: number; sum: number }[];
@@ -22,7 +22,7 @@ interface Span {
   rejected: number | null;
 }
 
-/** Throws `OperatorError` where periods do not make up whole hours. An hour of which a period is missing is left out, and counted. */
+/** Leaves out an hour of which a period is missing, and counts it. Throws `OperatorError` (1) if periods do not add up to hours. */
 export function hourlyCounts(
   name: string,
   series: readonly Series[],
@@ -35,7 +35,7 @@ export function hourlyCounts(
     if (periodSeconds <= 0 || !(wholeHours || HOUR_SECONDS % periodSeconds === 0)) {
       throw new OperatorError(
         1,
-        `${name}: a period of ${periodSeconds} s does not make up whole hours. Use 3600.`,
+        `${name}: periods of ${periodSeconds} s do not add up to whole hours. Use 3600.`,
       );
     }
     const lengthMs = (wholeHours ? periodSeconds : HOUR_SECONDS) * 1000;
@@ -45,7 +45,7 @@ export function hourlyCounts(
       if (startMs % (wholeHours ? HOUR_SECONDS * 1000 : periodSeconds * 1000) !== 0) {
         throw new OperatorError(
           1,
-          `${name}: ${new Date(startMs).toISOString()} is not where a period of ${periodSeconds} s begins. Let the query start at a whole hour.`,
+          `${name}: ${new Date(startMs).toISOString()} is not the start of a period of ${periodSeconds} s. Let the query start at a whole hour.`,
         );
       }
       const start = wholeHours ? startMs : Math.floor(startMs / lengthMs) * lengthMs;
@@ -87,7 +87,7 @@ export function hourlyCounts(
   return { counts: [...spans.values()].map(toCount), instances: [], ignored: left };
 }
 
-/** A day's sum must not be put beside those of its hours: calls would be held against them twice. */
+/** Refuses a day's sum beside the sums of its hours, which would compare calls twice. */
 function refuseOverlaps(name: string, hostId: string, starts: number[], lengthMs: number): void {
   starts.sort((a, b) => a - b);
   for (const [index, startMs] of starts.entries()) {
@@ -95,7 +95,7 @@ function refuseOverlaps(name: string, hostId: string, starts: number[], lengthMs
     if (next !== undefined && next - startMs < lengthMs) {
       throw new OperatorError(
         1,
-        `${name}: values of ${hostId} at ${new Date(startMs).toISOString()} overlap with the next: their period is not ${lengthMs / 1000} s. Say which with --period-seconds.`,
+        `${name}: values of ${hostId} at ${new Date(startMs).toISOString()} overlap with the next value, so their period is not ${lengthMs / 1000} s. Set the period with --period-seconds.`,
       );
     }
   }
@@ -106,7 +106,7 @@ function toCount({ hostId, startMs, endMs, noToken, rejected }: Span): CloudCoun
     instance_id: hostId,
     start: new Date(startMs).toISOString(),
     end: new Date(endMs).toISOString(),
-    // An instance has one of the two metrics only, by whether it requires tokens: refused calls alone mean that none succeeded.
+    // An instance has only one of the two metrics, depending on HttpTokens. Refused calls alone mean that none succeeded.
     metadata_no_token: noToken ?? 0,
     metadata_no_token_rejected: rejected,
   };

@@ -1,4 +1,4 @@
-/** Metadata options of instances. Shape: AWS CLI reference, `ec2 describe-instances`. */
+/** Reads the metadata options of instances. Shape: AWS CLI reference, `ec2 describe-instances`. */
 import * as z from 'zod';
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { CloudFigures } from './cloud_figures.ts';
@@ -23,7 +23,7 @@ const reservations = z.object({
   ),
 });
 
-/** Throws `OperatorError`. */
+/** Throws `OperatorError` (1). */
 export function readInstances(name: string, document: unknown): CloudFigures {
   const result = reservations.safeParse(document);
   if (!result.success) {
@@ -33,9 +33,9 @@ export function readInstances(name: string, document: unknown): CloudFigures {
   const ignored: Record<string, number> = {};
   const instances: CloudFigures['instances'] = [];
   for (const { InstanceId: id, MetadataOptions: options } of result.data.Reservations.flatMap(
-    (of) => of.Instances,
+    (reservation) => reservation.Instances,
   )) {
-    // `pending`: these are asked for and not in force yet.
+    // Options in state `pending` are requested but not in force yet.
     const reason =
       options === undefined
         ? 'instances without metadata options'

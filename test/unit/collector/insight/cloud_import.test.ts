@@ -67,12 +67,12 @@ describe('get-metric-data', () => {
     assert.deepEqual(ignored, { 'hours of which a period is missing': 1 });
   });
 
-  it('refuses what it would have to guess', () => {
+  it('refuses results that are ambiguous', () => {
     const one = (label: string, times: string[], values: number[]) => () =>
       read({ MetricDataResults: [result(label, times, values)] });
     for (const [wrong, message] of [
       [one('MetadataNoToken', HOURS, [1, 2]), /PROP\('Dim.InstanceId'\)/],
-      [one(`${ID} MetadataNoToken`, HOURS, [1]), /2 times and 1 values/],
+      [one(`${ID} MetadataNoToken`, HOURS, [1]), /2 times but 1 values/],
       [one(`${ID} MetadataNoToken`, HOURS, [1, 1.5]), /Values/],
       [one(`${ID} MetadataNoToken`, HOURS, [1, -1]), /Values/],
       [one(`${ID} MetadataNoToken`, [HOURS[0]!, HOURS[0]!], [1, 1]), /two values/],
@@ -129,12 +129,12 @@ describe('other files', () => {
     assert.throws(() => read({ Reservations: [{ Instances: [{ InstanceId: 7 }] }] }), OperatorError);
   });
 
-  it('CSV, with the line that is wrong named', () => {
+  it('reads CSV, and names the line of an error', () => {
     const header = 'instance_id,start,end,metadata_no_token';
     const line = `${ID},2026-11-22T08:00:00Z,2026-11-22T10:00:00Z,4`;
     const { counts } = read(`\uFEFF${header},rejected\r\n${line},\r\n${line.replaceAll('22T', '23T')},9\r\n`);
     assert.deepEqual(
-      counts.map((of) => [of.metadata_no_token, of.metadata_no_token_rejected]),
+      counts.map((count) => [count.metadata_no_token, count.metadata_no_token_rejected]),
       [
         [4, null],
         [4, 9],
@@ -143,8 +143,8 @@ describe('other files', () => {
     for (const [text, message] of [
       [header, /no counts/],
       ['id,start', /first line/],
-      [`${header}\n${line}\n${line}`, /line 3: .*before/],
-      [`${header}\n${line},1`, /line 2: there are 5/],
+      [`${header}\n${line}\n${line}`, /line 3: .*earlier line/],
+      [`${header}\n${line},1`, /line 2: it has 5 cells/],
       [`${header}\n${line.replace(/4$/, '-4')}`, /line 2: .*whole number/],
       [`${header}\n${line.replace('08:00', '08:30')}`, /line 2: start: .*whole hour/],
       [`${header}\n${line.replace('T08', 'T11')}`, /line 2: .*end after/],
