@@ -6,18 +6,18 @@ export interface OffenderState {
 }
 
 export interface HostState {
-  /** It was proven safe, and that it is not any more was not told yet. */
+  /** The host was proven safe, and no alert has said yet that it no longer is. */
   good: boolean;
   notReadyToldUs: number | null;
-  /** Its silence, which goes on, was told. */
+  /** A `host_silent` alert is open for this host. */
   silent: boolean;
   silentToldUs: number | null;
   loss: { endUs: number; toldUs: number } | null;
 }
 
-/** Entries are replaced, never changed: one that is still the same object needs no writing. */
+/** Entries are replaced, never changed, so an entry that is still the same object needs no writing. */
 export interface AlertState {
-  /** Whether offenders, and hosts, were evaluated before. What is there the first time is summed up. */
+  /** True once offenders, or hosts, were evaluated. The findings of the first evaluation are summed up in one alert. */
   begun: { offenders: boolean; hosts: boolean };
   offenders: ReadonlyMap<string, OffenderState>;
   hosts: ReadonlyMap<string, HostState>;
@@ -41,7 +41,10 @@ export function stateOf(rows: readonly SubjectRow[]): AlertState {
   return { begun, offenders, hosts };
 }
 
-/** Hosts that are not in the store any more are forgotten; offenders are not: a first call is the first one ever. */
+/**
+ * Returns the rows that differ. Hosts that are not in the store any more are forgotten. Offenders are kept for ever, because the first
+ * call of a workload is reported only once.
+ */
 export function changedSubjects(before: AlertState, after: AlertState): SubjectRow[] {
   const changed: SubjectRow[] = [];
   for (const kind of ['offenders', 'hosts'] as const) {

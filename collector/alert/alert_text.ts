@@ -1,4 +1,4 @@
-/** What alerts say. Names come from hosts and programs; each way out escapes them as its own format asks. */
+/** The texts of alerts. Names in them come from hosts and programs; each channel escapes them for its own format. */
 import type { AlertRule } from '../contract/administration.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
@@ -6,7 +6,7 @@ import type { StoredGap } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
 
-/** Subject of an alert that stands for many. */
+/** Subject of an alert that sums up many. */
 export const SUMMARY_SUBJECT = 'summary';
 const NAMES_IN_A_SUMMARY = 10;
 const MAX_TITLE_CHARACTERS = 200;
@@ -18,21 +18,21 @@ export function newOffender(offender: Offender): AlertDraft {
     subject: id,
     severity: 'warning',
     title: short(`New IMDSv1 caller: ${title}`),
-    text: `${title} calls the instance metadata service without a token (IMDSv1), ${where(offender)}: ${calls} ${calls === 1 ? 'call' : 'calls'}${first === null ? '' : `, the first at ${first}`}. ${advice}`,
+    text: `${title} calls the instance metadata service without a token (IMDSv1) ${where(offender)}: ${calls} ${calls === 1 ? 'call' : 'calls'}${first === null ? '' : `, the first at ${first}`}. ${advice}`,
   };
 }
 
-/** `previousUs`: when it did so last, if that was told. */
+/** `previousUs` is the time of the last such call that an alert was sent for, null if there was none. */
 export function credentialsOverV1(offender: Offender, previousUs: number | null): AlertDraft {
   const { title, id, roles_v1: roles, advice_headline: advice } = offender;
   const role = roles.length === 0 ? '' : ` of ${roles.join(', ')}`;
-  const again = previousUs === null ? '' : ` The time before was ${toTimestamp(previousUs)}.`;
+  const previous = previousUs === null ? '' : ` The previous time was ${toTimestamp(previousUs)}.`;
   return {
     rule: 'credentials_over_v1',
     subject: id,
     severity: 'critical',
     title: short(`Role credentials over IMDSv1${previousUs === null ? '' : ' again'}: ${title}`),
-    text: `${title} fetched role credentials${role} without a token, ${where(offender)}, last at ${offender.last_credentials_over_v1}.${again} Whoever can make it send a request can steal them. ${advice}`,
+    text: `${title} fetched role credentials${role} without a token ${where(offender)}, last at ${offender.last_credentials_over_v1}.${previous} An attacker who can make it send a request can steal these credentials. ${advice}`,
   };
 }
 
@@ -43,20 +43,20 @@ export function hostNotReady({
   last_v1: last,
   offender_count: callers,
 }: Host): AlertDraft {
-  const why: Record<Host['verdict'], string> = {
+  const reasons: Record<Host['verdict'], string> = {
     ready: 'It is ready.',
-    enforced: 'It is enforced.',
+    enforced: 'Tokens are required there.',
     blocked: `${callers} ${callers === 1 ? 'workload calls' : 'workloads call'} IMDSv1 there${last === null ? '' : `, last at ${last}`}.`,
-    fallback: 'IMDSv2-capable workloads fell back to IMDSv1 there: raise its hop limit.',
-    rejected: 'Calls without a token are refused there: something is broken.',
-    unproven: 'It was not watched all the time.',
+    fallback: 'Workloads that support IMDSv2 fell back to IMDSv1 there: raise the hop limit of the host.',
+    rejected: 'Tokens are required there, and calls without one are refused: something is broken.',
+    unproven: 'It was not watched all the time, or packets were lost.',
   };
   return {
     rule: 'host_not_ready',
     subject: id,
     severity: 'warning',
     title: short(`Host ${name} is not ready any more: ${verdict}`),
-    text: `Host ${name} (${id}) was proven safe for HttpTokens=required and is not any more: ${verdict}. ${why[verdict]}`,
+    text: `Host ${name} (${id}) was proven safe for HttpTokens=required. This has changed, its verdict is now ${verdict}. ${reasons[verdict]}`,
   };
 }
 
@@ -66,7 +66,7 @@ export function hostSilent({ id, name, last_heartbeat: last }: Host): AlertDraft
     subject: id,
     severity: 'warning',
     title: short(`Host ${name} has gone silent`),
-    text: `The agent of host ${name} (${id}) has not reported since ${last}. What happens there meanwhile is known only once it reports again.`,
+    text: `The agent of host ${name} (${id}) has not reported since ${last}. Calls made there in the meantime stay unknown until it reports again.`,
   };
 }
 
@@ -81,25 +81,25 @@ export function hostBack({ id, name }: Host): AlertDraft {
 }
 
 export function coverageLost({ id, name }: Host, gap: StoredGap): AlertDraft {
-  const what = gap.reason === 'losses' ? 'lost something' : 'was not live';
+  const problem = gap.reason === 'losses' ? 'lost packets or records' : 'was not live';
   return {
     rule: 'coverage_lost',
     subject: id,
     severity: 'warning',
-    title: short(`Host ${name}: the capture ${what}`),
-    text: `The capture on host ${name} (${id}) ${what} between ${toTimestamp(gap.startUs)} and ${toTimestamp(gap.endUs)}${gap.detail === null ? '' : ` (${gap.detail})`}. Calls may have been missed. "imdswatch doctor" on that host says more.`,
+    title: short(`Host ${name}: the capture ${problem}`),
+    text: `The capture on host ${name} (${id}) ${problem} between ${toTimestamp(gap.startUs)} and ${toTimestamp(gap.endUs)}${gap.detail === null ? '' : ` (${gap.detail})`}. Calls may have been missed. Run "imdswatch doctor" on that host to find the cause.`,
   };
 }
 
-/** One alert for many of one rule, as severe as the worst of them. */
+/** Sums up many alerts of one rule in one, which is as severe as the worst of them. */
 export function summary(rule: AlertRule, group: readonly AlertDraft[]): AlertDraft {
   const severity = group.some((alert) => alert.severity === 'critical') ? 'critical' : group[0]!.severity;
-  const what: Record<AlertRule, string> = {
+  const nouns: Record<AlertRule, string> = {
     new_offender: 'new IMDSv1 callers',
     credentials_over_v1: 'workloads fetched role credentials over IMDSv1',
     host_not_ready: 'hosts are not ready any more',
     host_silent: severity === 'info' ? 'hosts are back' : 'hosts are silent',
-    coverage_lost: 'hosts whose capture lost something or was not live',
+    coverage_lost: 'hosts whose capture lost packets or records, or was not live',
   };
   const names = group.slice(0, NAMES_IN_A_SUMMARY).map(({ title }) => title);
   const more = group.length - names.length;
@@ -107,7 +107,7 @@ export function summary(rule: AlertRule, group: readonly AlertDraft[]): AlertDra
     rule,
     subject: SUMMARY_SUBJECT,
     severity,
-    title: `${group.length} ${what[rule]}`,
+    title: `${group.length} ${nouns[rule]}`,
     text: [...names, ...(more > 0 ? [`and ${more} more`] : [])].join('\n'),
   };
 }

@@ -1,4 +1,4 @@
-/** Alerts: evaluates the rules every few seconds, keeps what was told, and sees that it is delivered. */
+/** Evaluates the alert rules every few seconds, stores the alerts and their state, and starts the deliveries. */
 import { randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
@@ -18,18 +18,17 @@ import { evaluate, type Findings } from './evaluate.ts';
 import type { SendOptions, SendResult } from './send.ts';
 
 const INTERVAL_MS = 10_000;
-/** Evaluating takes at most this part of the time: on a large store it is done less often. */
+/** Evaluations take at most this share of the time. On a large store they are made less often. */
 const MAX_SHARE = 0.1;
 /**
- * After a start hosts need time to report again: until then all of them look silent and unproven because the collector was
- * away, not they.
+ * Time that hosts have to report after a start. Until then all of them look silent and unproven, because the collector was away.
  */
 const HOSTS_SETTLE_MS = 5 * 60_000;
 const FINDINGS_WINDOW_US = 14 * DAY_US;
-/** Losses older than this, from an agent that was offline, make a host unproven, and are told as that. */
+/** Older losses, from an agent that was offline, make a host unproven, and the `host_not_ready` alert reports that. */
 const COVERAGE_WINDOW_US = DAY_US;
 
-/** What is asked of the findings. */
+/** The questions that the rules ask about the findings. */
 export interface AlertInsight {
   offenders(question: { window: Window }, filter: Record<string, never>): Promise<Offender[]>;
   hosts(question: { window: Window }, filter: Record<string, never>): Promise<Host[]>;
@@ -40,7 +39,7 @@ export interface AlertsOptions {
   database: DatabaseSync;
   insight: AlertInsight;
   store: Pick<StoreQueries, 'coverage'>;
-  /** Where people reach the page: `https://imdswatch.example.com`. Null: alerts have no link. */
+  /** Address of the page, such as `https://imdswatch.example.com`. Null: alerts have no link. */
   publicUrl: string | null;
   log: Logger;
   /** Milliseconds since 1970. */
@@ -80,10 +79,10 @@ export class Alerts {
   }
 
   start(): void {
-    this.#again(0);
+    this.#schedule(0);
   }
 
-  /** Ends what is under way; what was not delivered is sent after the next start. */
+  /** Ends deliveries in progress. Alerts that were not delivered are sent after the next start. */
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
@@ -95,14 +94,14 @@ export class Alerts {
     return this.#destinations.list();
   }
 
-  /** `by`: who asked for it, for the log. Throws `OperatorError` (2) with what to do about it. */
-  addDestination(given: NewDestination, by: string): Destination {
-    const added = this.#destinations.add(given);
+  /** `by` names the admin, for the log. Throws `OperatorError` (2) if the destination is not valid. */
+  addDestination(destination: NewDestination, by: string): Destination {
+    const added = this.#destinations.add(destination);
     this.#options.log.info({ destination: added.name, by }, 'an alert destination was added');
     return added;
   }
 
-  /** Null: there is none with this id. Throws `OperatorError` (2). */
+  /** Returns null if no destination has this id. Throws `OperatorError` (2). */
   changeDestination(id: string, change: DestinationChange, by: string): Destination | null {
     const changed = this.#destinations.change(id, change);
     if (changed !== null)
@@ -110,7 +109,7 @@ export class Alerts {
     return changed;
   }
 
-  /** False: there was none with this id. */
+  /** Returns false if no destination has this id. */
   removeDestination(id: string, by: string): boolean {
     const removed = this.#destinations.remove(id);
     if (removed) this.#options.log.info({ destination: id, by }, 'an alert destination was removed');
@@ -122,7 +121,7 @@ export class Alerts {
     return this.#destinations.test(id, this.#link('settings'));
   }
 
-  /** Newest first. */
+  /** Returns the newest first. */
   recent(limit: number): Alert[] {
     return this.#rows.recent(limit);
   }
@@ -131,7 +130,7 @@ export class Alerts {
     return { ...this.#counters, ...this.#deliveries.counters() };
   }
 
-  /** One evaluation. Rejects with nothing told and nothing forgotten. */
+  /** Evaluates the rules once. If it rejects, no alert was stored and the state is unchanged. */
   async evaluate(): Promise<void> {
     const nowMs = this.#now();
     const nowUs = nowMs * 1000;
@@ -148,7 +147,7 @@ export class Alerts {
     this.#counters.summaries += alerts.filter(({ subject }) => subject === SUMMARY_SUBJECT).length;
   }
 
-  /** Sends what is due; resolves when each destination has had its round. */
+  /** Sends the alerts that are due. Resolves when every destination has had its round. */
   sendDue(): Promise<void> {
     return this.#deliveries.sendDue();
   }
@@ -156,7 +155,7 @@ export class Alerts {
   async #findings(nowMs: number): Promise<Findings> {
     const { insight, store } = this.#options;
     const untilUs = nowMs * 1000;
-    // What is there from before the first evaluation is known from then on, however old it is.
+    // The first evaluation covers all stored calls, so that old workloads count as known from then on.
     const sinceUs = this.#state.begun.offenders ? untilUs - FINDINGS_WINDOW_US : 0;
     const offenders = await insight.offenders({ window: { sinceUs, untilUs } }, {});
     if (nowMs - this.#startedMs < HOSTS_SETTLE_MS) return { offenders, hosts: null };
@@ -179,7 +178,7 @@ export class Alerts {
     return publicUrl === null ? null : `${publicUrl.replace(/\/+$/, '')}/${path}`;
   }
 
-  #again(afterMs: number): void {
+  #schedule(afterMs: number): void {
     if (this.#stopped) return;
     this.#timer = setTimeout(() => {
       this.#round = this.#evaluateAndSend();
@@ -187,19 +186,19 @@ export class Alerts {
   }
 
   async #evaluateAndSend(): Promise<void> {
-    const began = performance.now();
+    const beganMs = performance.now();
     try {
       await this.evaluate();
     } catch (error) {
       this.#counters.evaluations_failed++;
-      this.#options.log.error({ error: (error as Error).message }, 'alerts could not be evaluated');
+      this.#options.log.error({ error: (error as Error).message }, 'alert rules could not be evaluated');
     }
-    const tookMs = performance.now() - began;
-    // Not waited for: a destination that hangs must not hold up the rules.
+    const tookMs = performance.now() - beganMs;
+    // The rules do not wait for deliveries: a destination that does not answer must not delay them.
     this.sendDue().catch((error: Error) => {
       this.#counters.rounds_failed++;
-      this.#options.log.error({ error: error.message }, 'alerts that wait could not be read');
+      this.#options.log.error({ error: error.message }, 'waiting alerts could not be read from the database');
     });
-    this.#again(Math.max(INTERVAL_MS, tookMs / MAX_SHARE));
+    this.#schedule(Math.max(INTERVAL_MS, tookMs / MAX_SHARE));
   }
 }

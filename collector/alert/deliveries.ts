@@ -1,6 +1,6 @@
 /**
- * Sends what waits, each destination for itself: one that fails holds up no other. At least once: an alert whose delivery could
- * not be noted goes again after a restart, with the same id.
+ * Sends waiting alerts to each destination independently, so that one which fails delays no other. Delivery is at least once: an alert
+ * whose delivery could not be stored is sent again after a restart, with the same id.
  */
 import type { Logger } from 'pino';
 import type { AlertRows, DeliveryRow, DestinationRow } from '../admin/alerts.ts';
@@ -8,7 +8,7 @@ import { type SendOptions, send } from './send.ts';
 
 const FIRST_RETRY_US = 10_000_000;
 const MAX_RETRY_US = 3600_000_000;
-/** An alert that could not be delivered for this long is given up. */
+/** An alert that could not be delivered for this long is dropped. */
 export const GIVE_UP_AFTER_US = 24 * 3600_000_000;
 const BATCH = 20;
 
@@ -19,8 +19,8 @@ export class Deliveries {
   readonly #sending: SendOptions;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
-  /** Sent, but that could not be noted (a full disk): not again while this process lives. */
-  readonly #unnoted = new Set<string>();
+  /** Alerts that were sent while the delivery could not be stored (a full disk). This process does not send them again. */
+  readonly #unstored = new Set<string>();
   readonly #counters = { delivered: 0, attempts_failed: 0, given_up: 0, delivery_notes_failed: 0 };
 
   constructor(rows: AlertRows, log: Logger, now: () => number, sending: SendOptions) {
@@ -34,7 +34,7 @@ export class Deliveries {
     return { ...this.#counters };
   }
 
-  /** Starts on what is due, where nothing is being sent already; resolves when this round is over. Never rejects. */
+  /** Starts deliveries to destinations that have none running. Resolves when this round is over. Never rejects. */
   async sendDue(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     for (const destination of this.#rows.destinations()) {
@@ -44,7 +44,7 @@ export class Deliveries {
           this.#counters.delivery_notes_failed++;
           this.#log.error(
             { destination: destination.name, error: error.message },
-            'a delivery could not be noted',
+            'the state of a delivery could not be stored',
           );
         })
         .finally(() => this.#running.delete(destination.id));
@@ -53,13 +53,13 @@ export class Deliveries {
     await Promise.all(this.#running.values());
   }
 
-  /** Ends attempts that are under way; they wait for the next start. */
+  /** Ends attempts in progress. Their alerts wait for the next start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#running.values());
   }
 
-  /** Until nothing is due, or until the first failure: what waits behind it gets its turn in the next round. */
+  /** Sends until nothing is due or an attempt fails. The alerts behind a failed one are sent in the next round. */
   async #sendTo(destination: DestinationRow): Promise<void> {
     for (;;) {
       const due = this.#rows.due(destination.id, this.#nowUs(), BATCH);
@@ -73,7 +73,7 @@ export class Deliveries {
 
   async #sendOne({ id, name, config }: DestinationRow, delivery: DeliveryRow): Promise<boolean> {
     const key = `${id} ${delivery.number}`;
-    if (!this.#unnoted.has(key)) {
+    if (!this.#unstored.has(key)) {
       const { signal } = this.#stopping;
       const result = await send(config, delivery.alert, { ...this.#sending, signal });
       if (!result.ok) {
@@ -81,10 +81,10 @@ export class Deliveries {
         return false;
       }
       this.#counters.delivered++;
-      this.#unnoted.add(key);
+      this.#unstored.add(key);
     }
     this.#rows.unqueue(id, delivery.number);
-    this.#unnoted.delete(key);
+    this.#unstored.delete(key);
     this.#rows.noteDelivered(id, this.#nowUs());
     return true;
   }
@@ -96,14 +96,17 @@ export class Deliveries {
       this.#rows.unqueue(id, number);
       this.#rows.noteError(id, `gave up an alert of ${alert.time}: ${error}`);
       this.#counters.given_up++;
-      this.#log.error({ destination: name, alert: alert.id, error }, 'an alert was given up');
+      this.#log.error(
+        { destination: name, alert: alert.id, error },
+        'an alert was dropped: it could not be delivered for 24 h',
+      );
       return;
     }
     this.#rows.postpone(id, number, attempts + 1, nowUs + retryAfterUs(attempts));
     this.#rows.noteError(id, error);
     this.#log.warn(
       { destination: name, alert: alert.id, attempts: attempts + 1, error },
-      'an alert did not arrive',
+      'an alert could not be delivered and will be sent again',
     );
   }
 
@@ -112,7 +115,7 @@ export class Deliveries {
   }
 }
 
-/** After `failures` failed attempts before this one: 10 s, 20 s, … 1 h. */
+/** Returns the time until the next attempt: 10 s, 20 s, … 1 h. `failures` counts the failed attempts before this one. */
 export function retryAfterUs(failures: number): number {
   return Math.min(FIRST_RETRY_US * 2 ** Math.min(failures, 20), MAX_RETRY_US);
 }

@@ -1,4 +1,4 @@
-/** Where alerts go: kept in the admin database, so that a command beside the collector can change and try them too. */
+/** Destinations of alerts. They are in the admin database, so that a command beside the collector can change and test them too. */
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AlertRows, DestinationRow } from '../admin/alerts.ts';
@@ -33,45 +33,45 @@ export class Destinations {
     this.#sending = sending;
   }
 
-  /** By name. */
+  /** Returns the destinations sorted by name. */
   list(): Destination[] {
-    return this.#rows.destinations().map(shown);
+    return this.#rows.destinations().map(withoutSecrets);
   }
 
-  /** By its id or its name; null when there is none. */
+  /** Finds a destination by its id or its name. Returns null if there is none. */
   find(idOrName: string): Destination | null {
     return this.list().find(({ id, name }) => id === idOrName || name === idOrName) ?? null;
   }
 
-  /** Throws `OperatorError` (2): the name is taken, or it could never be sent to. */
+  /** Throws `OperatorError` (2) if the name is taken, or if nothing may be sent to this address. */
   add({ name, enabled, rules, config }: NewDestination): Destination {
-    const there = this.#rows.destinations();
-    if (there.length >= MAX_DESTINATIONS) {
+    const existing = this.#rows.destinations();
+    if (existing.length >= MAX_DESTINATIONS) {
       throw new OperatorError(
         2,
-        `There are ${MAX_DESTINATIONS} alert destinations already. Remove one first.`,
+        `There are ${MAX_DESTINATIONS} alert destinations already, which is the limit. Remove one first.`,
       );
     }
-    refuseTaken(there, name, null);
+    refuseTaken(existing, name, null);
     refuseUnsafe(config);
     const id = randomUUID();
     this.#rows.addDestination({ id, name, enabled, rules, config, createdUs: this.#now() * 1000 });
     return this.find(id)!;
   }
 
-  /** Null: there is none with this id. Throws `OperatorError` as `add` does. */
+  /** Returns null if no destination has this id. Throws `OperatorError` as `add` does. */
   change(id: string, change: DestinationChange): Destination | null {
-    const there = this.#rows.destinations();
-    const row = there.find((one) => one.id === id);
+    const existing = this.#rows.destinations();
+    const row = existing.find((one) => one.id === id);
     if (row === undefined) return null;
     const { name = row.name, enabled = row.enabled, rules = row.rules, config = row.config } = change;
-    refuseTaken(there, name, id);
+    refuseTaken(existing, name, id);
     refuseUnsafe(config);
     this.#rows.changeDestination({ ...row, name, enabled, rules, config });
     return this.find(id);
   }
 
-  /** False: there was none with this id. */
+  /** Returns false if no destination has this id. */
   remove(id: string): boolean {
     return this.#rows.removeDestination(id);
   }
@@ -79,7 +79,7 @@ export class Destinations {
   /** Sends a test alert now, also to a destination that is switched off. Never rejects. */
   async test(id: string, link: string | null): Promise<SendResult> {
     const row = this.#rows.destinations().find((one) => one.id === id);
-    if (row === undefined) return { ok: false, error: 'there is no such alert destination' };
+    if (row === undefined) return { ok: false, error: 'there is no alert destination with this id' };
     const nowUs = this.#now() * 1000;
     const alert: Alert = {
       id: randomUUID(),
@@ -88,7 +88,7 @@ export class Destinations {
       time: toTimestamp(nowUs),
       severity: 'info',
       title: 'Test alert from imdswatch',
-      text: `Alerts reach "${row.name}". Nothing has happened.`,
+      text: `Alerts reach "${row.name}". This is only a test.`,
       link,
     };
     const result = await send(row.config, alert, this.#sending);
@@ -98,7 +98,7 @@ export class Destinations {
   }
 }
 
-function shown(row: DestinationRow): Destination {
+function withoutSecrets(row: DestinationRow): Destination {
   return {
     id: row.id,
     name: row.name,
@@ -113,33 +113,36 @@ function shown(row: DestinationRow): Destination {
   };
 }
 
-function refuseTaken(there: readonly DestinationRow[], name: string, except: string | null): void {
-  if (there.some((one) => one.name === name && one.id !== except)) {
-    throw new OperatorError(2, `There is an alert destination named ${JSON.stringify(name)} already.`);
+function refuseTaken(existing: readonly DestinationRow[], name: string, except: string | null): void {
+  if (existing.some((one) => one.name === name && one.id !== except)) {
+    throw new OperatorError(
+      2,
+      `An alert destination named ${JSON.stringify(name)} exists already. Choose another name.`,
+    );
   }
 }
 
-/** What is wrong whatever a name resolves to. Names are checked each time that something is sent. */
+/** Refuses configurations that are unsafe in themselves. Host names are resolved and checked at every delivery. */
 function refuseUnsafe(config: DestinationConfig): void {
   const host = 'url' in config ? new URL(config.url).hostname : config.host;
   const bare = host.replace(/^\[|\]$/g, '');
   if (isRefused(bare)) {
     throw new OperatorError(
       2,
-      `${bare} is a link-local address, or another one where a cloud has its metadata service: alerts are never sent there.`,
+      `${bare} is a link-local address or the address of a cloud's metadata service. Alerts are never sent there. Set another host.`,
     );
   }
   if (config.kind !== 'email') return;
   if ((config.username === null) !== (config.password === null)) {
     throw new OperatorError(
       2,
-      'username and password of an email destination go together: set both or none.',
+      'An email destination needs both username and password, or neither. Set the missing one or remove the other.',
     );
   }
   if (config.security === 'none' && config.password !== null) {
     throw new OperatorError(
       2,
-      'An email destination with "security: none" would send its password in the clear. Use starttls or tls, or a relay that asks for none.',
+      'An email destination with "security: none" would send its password unencrypted. Use starttls or tls, or a relay that needs no password.',
     );
   }
 }

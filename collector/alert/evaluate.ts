@@ -1,6 +1,6 @@
 /**
- * The rules: what is told, given what was told before and what is so now. Pure. Whatever must wait for a quiet time to end
- * is not forgotten meanwhile: its state stays as it was, and the same change is found again at the next evaluation.
+ * The alert rules: they compare the findings with the state of the last evaluation. Pure. A change that must wait for a quiet time to
+ * end is not forgotten: its state stays as it was, so the next evaluation finds the same change again.
  */
 import type { Host, Verdict } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
@@ -11,42 +11,42 @@ import type { AlertDraft } from './alert_draft.ts';
 import type { AlertState, HostState, OffenderState } from './alert_state.ts';
 import * as text from './alert_text.ts';
 
-/** Role credentials again, after nobody fetched any over IMDSv1 for this long. */
+/** A workload that fetches role credentials over IMDSv1 is reported again after a pause of this length. */
 export const CREDENTIALS_QUIET_US = DAY_US;
-/** A host that goes back and forth between ready and not, or silent and not, is told of at most this often. */
+/** Shortest time between two alerts about a host that changes between ready and not ready, or silent and not silent. */
 export const FLAPPING_QUIET_US = HOUR_US;
 export const COVERAGE_QUIET_US = DAY_US;
-/** Without a loss for this long a host's capture has recovered. */
+/** The capture of a host has recovered after this time without a loss. */
 export const COVERAGE_RECOVERED_US = HOUR_US;
-/** More alerts of one rule in one evaluation become one that sums them up. */
+/** More alerts of one rule in one evaluation are replaced by one alert that sums them up. */
 export const MAX_ALERTS_OF_ONE_RULE = 10;
 
 export interface Findings {
   offenders: readonly Offender[];
-  /** All hosts there are; null while they cannot be judged, just after a start: they report again only now. */
+  /** All hosts. Null just after a start, when hosts have not had the time to report and cannot be judged. */
   hosts: { all: readonly Host[]; coverage: readonly Pick<HostCoverage, 'hostId' | 'gaps'>[] } | null;
 }
 
-/** `nowUs`: microseconds since 1970. */
+/** Returns the alerts to send and the new state. `nowUs`: microseconds since 1970. */
 export function evaluate(
   before: AlertState,
   { offenders, hosts }: Findings,
   nowUs: number,
 ): { alerts: AlertDraft[]; after: AlertState } {
-  const ofOffenders: AlertDraft[] = [];
+  const offenderAlerts: AlertDraft[] = [];
   const offenderStates = new Map(before.offenders);
   for (const offender of offenders) {
     if (offender.calls_v1 === 0) continue;
     const known = before.offenders.get(offender.id);
-    const state = judgeOffender(offender, known, nowUs, ofOffenders);
+    const state = judgeOffender(offender, known, nowUs, offenderAlerts);
     if (state !== known) offenderStates.set(offender.id, state);
   }
-  const ofHosts: AlertDraft[] = [];
-  const hostStates = hosts === null ? before.hosts : judgeHosts(hosts, before.hosts, nowUs, ofHosts);
+  const hostAlerts: AlertDraft[] = [];
+  const hostStates = hosts === null ? before.hosts : judgeHosts(hosts, before.hosts, nowUs, hostAlerts);
   return {
     alerts: [
-      ...bounded(ofOffenders, before.begun.offenders ? MAX_ALERTS_OF_ONE_RULE : 1),
-      ...bounded(ofHosts, before.begun.hosts ? MAX_ALERTS_OF_ONE_RULE : 1),
+      ...bounded(offenderAlerts, before.begun.offenders ? MAX_ALERTS_OF_ONE_RULE : 1),
+      ...bounded(hostAlerts, before.begun.hosts ? MAX_ALERTS_OF_ONE_RULE : 1),
     ],
     after: {
       begun: { offenders: true, hosts: before.begun.hosts || hosts !== null },
@@ -65,7 +65,7 @@ function judgeOffender(
   if (known === undefined) alerts.push(text.newOffender(offender));
   const credentials = known?.credentials ?? null;
   if (offender.last_credentials_over_v1 === null) return known ?? { credentials };
-  // A host's clock may be ahead: a time to come must not make every later call look old.
+  // The clock of a host may be ahead. A time in the future must not make every later call look old.
   const lastUs = Math.min(toMicroseconds(offender.last_credentials_over_v1), nowUs);
   if (credentials === null) {
     alerts.push(text.credentialsOverV1(offender, null));
@@ -121,8 +121,8 @@ function judgeVerdict(host: Host, state: HostState, nowUs: number, alerts: Alert
     state.good = true;
     return;
   }
-  // A silent host is unproven because it is silent, and that is told.
-  if (!state.good || host.state === 'silent' || !isOver(state.notReadyToldUs, FLAPPING_QUIET_US, nowUs))
+  // A silent host is unproven because it is silent, and the `host_silent` alert says so.
+  if (!state.good || host.state === 'silent' || !hasPassed(state.notReadyToldUs, FLAPPING_QUIET_US, nowUs))
     return;
   alerts.push(text.hostNotReady(host));
   state.good = false;
@@ -135,9 +135,9 @@ function judgeSilence(host: Host, state: HostState, nowUs: number, alerts: Alert
     state.silent = false;
     return;
   }
-  // Without any heartbeat it has never been there to go silent.
+  // A host that never sent a heartbeat cannot go silent.
   if (state.silent || host.last_heartbeat === null) return;
-  if (!isOver(state.silentToldUs, FLAPPING_QUIET_US, nowUs)) return;
+  if (!hasPassed(state.silentToldUs, FLAPPING_QUIET_US, nowUs)) return;
   alerts.push(text.hostSilent(host));
   state.silent = true;
   state.silentToldUs = nowUs;
@@ -177,7 +177,7 @@ function isGood(verdict: Verdict): boolean {
   return verdict === 'ready' || verdict === 'enforced';
 }
 
-function isOver(toldUs: number | null, quietUs: number, nowUs: number): boolean {
+function hasPassed(toldUs: number | null, quietUs: number, nowUs: number): boolean {
   return toldUs === null || nowUs - toldUs >= quietUs;
 }
 
@@ -193,9 +193,9 @@ function sameState(one: HostState, other: HostState): boolean {
 }
 
 function bounded(alerts: readonly AlertDraft[], most: number): AlertDraft[] {
-  // Hosts that are back are not mixed with hosts that went.
-  const ofRule = Map.groupBy(alerts, ({ rule, severity }) => `${rule} ${severity === 'info'}`);
-  return [...ofRule.values()].flatMap((group) =>
+  // Hosts that are back and hosts that went silent are summed up separately.
+  const groups = Map.groupBy(alerts, ({ rule, severity }) => `${rule} ${severity === 'info'}`);
+  return [...groups.values()].flatMap((group) =>
     group.length > most ? [text.summary(group[0]!.rule, group)] : group,
   );
 }

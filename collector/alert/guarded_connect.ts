@@ -1,7 +1,8 @@
 /**
- * How alerts leave: never to a link-local address, nor to a cloud's metadata service (refused_addresses.ts). An admin says where alerts go, and still must not be able to make the collector
- * ask its own host's metadata service. Names are resolved first, and the connection goes to the addresses that were
- * checked: a name that resolves differently a moment later changes nothing.
+ * Connections of alert channels. They never go to a link-local address or to a cloud's metadata service (refused_addresses.ts): an
+ * admin chooses the destinations, and still must not be able to make the collector call its own host's metadata service. Names are
+ * resolved first, and the connection goes to the addresses that were checked. A name that resolves differently a moment later
+ * changes nothing.
  */
 import { lookup as resolveName } from 'node:dns/promises';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
@@ -15,28 +16,28 @@ export type Resolve = (host: string) => Promise<Address[]>;
 
 export const byNameService: Resolve = (host) => resolveName(host, { all: true });
 
-/** Says what went wrong in words that hold no secret. */
+/** An error whose message holds no secret. */
 export class DeliveryError extends Error {
   override name = 'DeliveryError';
 }
 
-/** All addresses of `host` (a name, or an address with or without brackets). Throws `DeliveryError` if one of them is refused. */
+/** Returns all addresses of `host`, a name or an address. Rejects with `DeliveryError` if one of them is refused. */
 export async function allowedAddresses(host: string, resolve: Resolve): Promise<Address[]> {
   const bare = host.replace(/^\[|\]$/g, '');
   const family = isIP(bare);
   const addresses = family === 0 ? await resolve(bare) : [{ address: bare, family }];
-  if (addresses.length === 0) throw new DeliveryError(`${bare} has no address`);
+  if (addresses.length === 0) throw new DeliveryError(`the name service has no address for ${bare}`);
   for (const { address } of addresses) {
     if (isRefused(address)) {
       throw new DeliveryError(
-        `${bare === address ? bare : `${bare} is ${address}, which`} is a link-local address, or another one where a cloud has its metadata service: alerts are never sent there`,
+        `${bare === address ? bare : `${bare} is ${address}, which`} is a link-local address or the address of a cloud's metadata service: alerts are never sent there`,
       );
     }
   }
   return addresses;
 }
 
-/** For `net.connect` and `http.request`: answers with these addresses, whatever is asked. */
+/** Returns a look-up function for `net.connect` and `http.request` that gives these addresses for every name. */
 export function lookupOf(addresses: readonly Address[]): LookupFunction {
   return (_host, { all }, callback) => {
     if (all === true) callback(null, [...addresses]);
@@ -44,7 +45,7 @@ export function lookupOf(addresses: readonly Address[]): LookupFunction {
   };
 }
 
-/** A connected TCP socket. Rejects with what went wrong, also when `signal` ends it. */
+/** Returns a connected TCP socket. Rejects with the cause, also when `signal` ends the attempt. */
 export async function connectTo(
   host: string,
   port: number,
@@ -61,12 +62,12 @@ export async function connectTo(
     ...(addresses.length > 1 ? { host } : {}),
   });
   socket.once('connect', () => connected(socket));
-  // Stays: the signal can end the socket before its new owner listens, and that owner is told by its closing.
+  // This listener stays: the signal can end the socket before its new owner listens. The owner notices that it closed.
   socket.on('error', reject);
   return promise;
 }
 
-/** `work`, or the signal's reason as soon as that is raised: a name service cannot be interrupted. */
+/** Returns the result of `work`. Rejects as soon as `signal` is raised, because a name look-up cannot be interrupted. */
 export async function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted();
   const { promise: ended, reject } = Promise.withResolvers<never>();

@@ -1,6 +1,6 @@
 /**
- * Addresses that alerts are never sent to: link-local ones, and those where clouds have their metadata services. An IPv6 address that
- * stands for an IPv4 address is judged by that one.
+ * Addresses that alerts are never sent to: link-local addresses and those of the metadata services of clouds. An IPv6 address that
+ * stands for an IPv4 address is judged by the IPv4 address.
  */
 import { BlockList, isIP } from 'node:net';
 
@@ -19,7 +19,7 @@ REFUSED.addSubnet('fd20:ce::', 32, 'ipv6');
 REFUSED.addSubnet('fd00:c1::', 32, 'ipv6');
 REFUSED.addSubnet('fd00:42::', 32, 'ipv6');
 
-/** False as well for what is no address: a name is resolved first. */
+/** Returns false also for a text that is not an address. Names must be resolved first. */
 export function isRefused(address: string): boolean {
   const plain = address.split('%', 1)[0]!;
   const family = isIP(plain);
@@ -28,7 +28,7 @@ export function isRefused(address: string): boolean {
   return REFUSED.check(plain, 'ipv6') || embedded(bytesOf(plain)).some((v4) => REFUSED.check(v4, 'ipv4'));
 }
 
-/** IPv4 addresses that an IPv6 address may stand for. */
+/** Returns the IPv4 addresses that an IPv6 address may stand for. */
 function embedded(bytes: readonly number[]): string[] {
   const at = (...places: number[]) => places.map((place) => bytes[place]).join('.');
   const last = at(12, 13, 14, 15);
@@ -39,7 +39,7 @@ function embedded(bytes: readonly number[]): string[] {
   if (begins(...zeros(12)) || begins(...zeros(10), 0xff, 0xff) || begins(...zeros(8), 0xff, 0xff, 0, 0)) {
     found.push(last);
   }
-  // NAT64: the well-known prefix (RFC 6052), and the one for local use (RFC 8215) with every length of prefix that it has room for.
+  // NAT64: the well-known prefix (RFC 6052), and the prefix for local use (RFC 8215) with every prefix length that fits.
   if (begins(0, 0x64, 0xff, 0x9b, ...zeros(8))) found.push(last);
   if (begins(0, 0x64, 0xff, 0x9b, 0, 1)) {
     found.push(last, at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12));
@@ -63,7 +63,7 @@ function embedded(bytes: readonly number[]): string[] {
   return found;
 }
 
-/** The 16 bytes of a valid IPv6 address. */
+/** Returns the 16 bytes of a valid IPv6 address. */
 function bytesOf(address: string): number[] {
   // The URL parser turns a dotted end into two groups (WHATWG URL, IPv6 serializer).
   const text = new URL(`http://[${address}]`).hostname.slice(1, -1);

@@ -1,4 +1,4 @@
-/** One attempt to send one alert to one destination, and what to say of it when it failed. */
+/** Makes one attempt to send one alert to one destination, and describes its failure without secrets. */
 import type { Alert, DestinationConfig } from '../contract/administration.ts';
 import { type ChannelContext, SEND_TIMEOUT_MS } from './channels/channel.ts';
 import { sendEmail } from './channels/email.ts';
@@ -8,18 +8,18 @@ import { sendWebhook } from './channels/webhook.ts';
 import { byNameService, type Resolve } from './guarded_connect.ts';
 
 const MAX_ERROR_CHARACTERS = 300;
-/** Shorter parts of a configuration are in too many words to be blotted out. */
+/** Shorter parts of a configuration occur in too many ordinary words to be masked. */
 const MIN_SECRET_CHARACTERS = 4;
 
 export interface SendOptions {
   resolve?: Resolve;
   timeoutMs?: number;
-  /** Ends the attempt early, when the collector stops. */
+  /** Ends the attempt early when the collector stops. */
   signal?: AbortSignal;
 }
 export type SendResult = { ok: true } | { ok: false; error: string };
 
-/** Never rejects. `error` holds no secret of the configuration: it goes into logs, the API and the page. */
+/** Never rejects. `error` holds no secret of the configuration, because logs, the API and the page show it. */
 export async function send(
   config: DestinationConfig,
   alert: Alert,
@@ -28,16 +28,16 @@ export async function send(
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = stop === undefined ? timeout : AbortSignal.any([timeout, stop]);
   try {
-    await sendBy(config, alert, { resolve, signal });
+    await sendByChannel(config, alert, { resolve, signal });
     return { ok: true };
   } catch (error) {
     if (timeout.aborted) return { ok: false, error: `no answer within ${timeoutMs / 1000} s` };
-    if (stop?.aborted) return { ok: false, error: 'the collector stopped meanwhile' };
+    if (stop?.aborted) return { ok: false, error: 'the collector stopped before the alert was delivered' };
     return { ok: false, error: withoutSecrets(describe(error), config) };
   }
 }
 
-function sendBy(config: DestinationConfig, alert: Alert, context: ChannelContext): Promise<void> {
+function sendByChannel(config: DestinationConfig, alert: Alert, context: ChannelContext): Promise<void> {
   switch (config.kind) {
     case 'webhook':
       return sendWebhook(config, alert, context);
@@ -50,7 +50,7 @@ function sendBy(config: DestinationConfig, alert: Alert, context: ChannelContext
   }
 }
 
-/** Where a destination is, without any secret: a webhook's path is one. */
+/** Returns the address of a destination without secrets. The path of a webhook is a secret. */
 export function targetOf(config: DestinationConfig): string {
   switch (config.kind) {
     case 'webhook':
@@ -66,7 +66,7 @@ export function targetOf(config: DestinationConfig): string {
 }
 
 function describe(error: unknown): string {
-  // Several addresses were tried: the first failure says as much as all of them.
+  // Several addresses were tried. The first failure says as much as all of them.
   const cause = error instanceof AggregateError ? error.errors[0] : error;
   return cause instanceof Error ? cause.message : String(cause);
 }
@@ -79,7 +79,7 @@ function withoutSecrets(text: string, config: DestinationConfig): string {
   return clean.slice(0, MAX_ERROR_CHARACTERS).toWellFormed();
 }
 
-/** Longest first: a URL's path is a part of the URL. */
+/** Returns the longest first, because the path of a URL is a part of the URL. */
 function secretsOf(config: DestinationConfig): string[] {
   switch (config.kind) {
     case 'webhook':

@@ -1,4 +1,4 @@
-/** One way out of the collector for an alert. */
+/** The interface of a channel: the code that sends alerts by e-mail, Slack, syslog or webhook. */
 import type { Alert } from '../../contract/administration.ts';
 import type { Resolve } from '../guarded_connect.ts';
 
@@ -6,12 +6,12 @@ export const SEND_TIMEOUT_MS = 10_000;
 
 export interface ChannelContext {
   resolve: Resolve;
-  /** Ends the attempt: everything that it opened is closed. */
+  /** Ends the attempt. Everything that it opened is closed then. */
   signal: AbortSignal;
 }
 
 /**
- * Resolves when the other side has taken the alert (syslog over UDP: when it has left). Rejects with what went wrong.
- * The same alert may be sent again after that, and says so by the same id.
+ * Sends one alert. Resolves when the receiver has accepted it (syslog over UDP: when it was sent). Rejects with the cause otherwise.
+ * The same alert may be sent again later, with the same id.
  */
 export type Send<Config> = (config: Config, alert: Alert, context: ChannelContext) => Promise<void>;

@@ -1,4 +1,4 @@
-/** Email by SMTP, plain text. STARTTLS is demanded where it is set: without it nothing is sent, the password least of all. */
+/** Sends alerts as plain text e-mail by SMTP. With `starttls`, a server without TLS gets neither the alert nor the password. */
 import type { Alert, DestinationConfig } from '../../contract/administration.ts';
 import { connectTo } from '../guarded_connect.ts';
 import { SEND_TIMEOUT_MS, type Send } from './channel.ts';
@@ -7,7 +7,7 @@ type EmailConfig = Extract<DestinationConfig, { kind: 'email' }>;
 
 export const sendEmail: Send<EmailConfig> = async (config, alert, context) => {
   const host = config.host.replace(/^\[|\]$/g, '');
-  // Loaded only here: it takes 24 MB and 160 ms, and most collectors send no email.
+  // It is loaded only here, because it takes 24 MB and 160 ms, and most collectors send no e-mail.
   const { createTransport } = await import('nodemailer');
   const socket = await connectTo(host, config.port, context);
   const transport = createTransport({
@@ -23,7 +23,7 @@ export const sendEmail: Send<EmailConfig> = async (config, alert, context) => {
     disableFileAccess: true,
     disableUrlAccess: true,
   });
-  // A server that trickles its answers never runs into the timeouts above.
+  // A server that sends its answers very slowly never reaches the timeouts above.
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const abort = () => reject(context.signal.reason);
   context.signal.addEventListener('abort', abort, { once: true });
@@ -36,17 +36,17 @@ export const sendEmail: Send<EmailConfig> = async (config, alert, context) => {
   }
 };
 
-/** `Message-ID` is the alert's, the same at every attempt: mail systems know a repetition by it (RFC 5322 section 3.6.4). */
+/** Uses the alert's id as `Message-ID` at every attempt, by which mail systems recognise a repetition (RFC 5322 section 3.6.4). */
 export function emailMessage({ from, to }: Pick<EmailConfig, 'from' | 'to'>, alert: Alert) {
   const domain = from.slice(from.lastIndexOf('@') + 1);
   return {
     from: { name: 'imdswatch', address: from },
     to: to.map((address) => ({ name: '', address })),
-    // One line: what a host or a program is called must not become a header of its own.
+    // The subject is one line, so that the name of a host or a program cannot add a header.
     subject: `[imdswatch] ${alert.title.replace(/[\s\x00-\x1f\x7f]+/g, ' ')}`,
     messageId: `<${alert.id}@${domain}>`,
     date: new Date(alert.time),
-    // RFC 3834 section 5: nobody's out-of-office message should answer it.
+    // This header keeps out-of-office messages from answering (RFC 3834 section 5).
     headers: { 'Auto-Submitted': 'auto-generated', 'X-Imdswatch-Rule': alert.rule },
     text: `${alert.title}\n\n${alert.text}\n\n${alert.link === null ? '' : `${alert.link}\n\n`}Severity: ${alert.severity}\nRule: ${alert.rule}\nTime: ${alert.time}\n`,
     disableFileAccess: true,

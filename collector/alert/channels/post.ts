@@ -1,4 +1,4 @@
-/** One HTTP POST of JSON, on a connection of its own. Redirects are not followed: they could lead anywhere. */
+/** Sends JSON by one HTTP POST on a connection of its own. It follows no redirects, because they could lead anywhere. */
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { VERSION } from '../../../common/version.ts';
@@ -36,7 +36,7 @@ export async function post(
   request.on('error', reject);
   request.once('response', (response) => {
     answered(response.statusCode ?? 0);
-    // Nothing in the answer's body matters, however long it is.
+    // The body of the answer is not read.
     response.destroy();
   });
   request.end(body);
@@ -44,7 +44,7 @@ export async function post(
   if (status >= 200 && status < 300) return;
   throw new DeliveryError(
     status >= 300 && status < 400
-      ? `it answered HTTP ${status}: redirects are not followed, set the final URL`
-      : `it answered HTTP ${status}`,
+      ? `the receiver answered HTTP ${status}: redirects are not followed, set the final URL`
+      : `the receiver answered HTTP ${status}`,
   );
 }

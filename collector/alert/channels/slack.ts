@@ -1,9 +1,9 @@
-/** Slack's incoming webhooks, and what is compatible with them: `text` for notifications, `blocks` for the message. */
+/** Sends alerts to Slack's incoming webhooks and compatible services: `text` for notifications, `blocks` for the message. */
 import type { Alert, DestinationConfig } from '../../contract/administration.ts';
 import type { Send } from './channel.ts';
 import { post } from './post.ts';
 
-/** Block Kit: a header's text, a section's text. */
+/** Limits of Block Kit for the text of a header and of a section. */
 const MAX_HEADER_CHARACTERS = 150;
 const MAX_SECTION_CHARACTERS = 3000;
 const MARK: Record<Alert['severity'], string> = {
@@ -30,7 +30,7 @@ export function slackMessage({ severity, title, text, link, rule, time }: Alert)
   return {
     text: `${MARK[severity]} ${escaped(title)}`,
     blocks: [
-      // Plain text: nothing in it is markup, so nothing is escaped.
+      // Plain text has no markup, so nothing is escaped.
       { type: 'header', text: { type: 'plain_text', text: cut(title, MAX_HEADER_CHARACTERS) } },
       { type: 'section', text: { type: 'mrkdwn', text: cutEscaped(text, MAX_SECTION_CHARACTERS) } },
       { type: 'context', elements: [{ type: 'mrkdwn', text: details.join(' · ') }] },
@@ -38,7 +38,7 @@ export function slackMessage({ severity, title, text, link, rule, time }: Alert)
   };
 }
 
-/** `<…>` would be a link or a mention of everybody (docs.slack.dev, "Formatting message text"). */
+/** Escapes `<…>`, which could be a link or a mention of everybody (docs.slack.dev, "Formatting message text"). */
 function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
@@ -47,7 +47,7 @@ function cut(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1).toWellFormed()}…`;
 }
 
-/** Never through the middle of an escape. */
+/** Cuts a text, but never inside an escape sequence. */
 function cutEscaped(text: string, most: number): string {
   let result = '';
   for (const character of text) {

@@ -1,4 +1,4 @@
-/** Syslog: RFC 5424 over UDP (RFC 5426), TCP with octet counting (RFC 6587 section 3.4.1) or TLS (RFC 5425). */
+/** Sends alerts by syslog: RFC 5424 over UDP (RFC 5426), TCP with octet counting (RFC 6587 section 3.4.1) or TLS (RFC 5425). */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP, type Socket } from 'node:net';
@@ -11,15 +11,16 @@ import type { Send } from './channel.ts';
 
 type SyslogConfig = Extract<DestinationConfig, { kind: 'syslog' }>;
 
-/** What receivers should take (RFC 5426 section 3.2). Longer messages are cut. */
+/** Length that every receiver should accept (RFC 5426 section 3.2). Longer messages are cut. */
 const MAX_DATAGRAM_BYTES = 2048;
-/** RFC 5425 section 4.3.1: receivers should take this many. */
+/** Length that every receiver should accept (RFC 5425 section 4.3.1). */
 const MAX_FRAME_BYTES = 8192;
-/** How long an ICMP "port unreachable" of this network may take, and a receiver's own end of the connection. */
+/** Time for an ICMP "port unreachable" to arrive from this network. */
 const REFUSAL_WAIT_MS = 200;
+/** Time for a receiver to close its side of the connection. */
 const CLOSE_WAIT_MS = 2000;
 const SEVERITY: Record<Alert['severity'], number> = { critical: 2, warning: 4, info: 6 };
-/** The enterprise number for documentation (RFC 5612): there is none of our own. */
+/** The enterprise number for documentation (RFC 5612), because imdswatch has none of its own. */
 const SD_ID = 'imdswatch@32473';
 
 export const sendSyslog: Send<SyslogConfig> = async (config, alert, context) => {
@@ -37,17 +38,17 @@ export const sendSyslog: Send<SyslogConfig> = async (config, alert, context) => 
   }
   const host = config.host.replace(/^\[|\]$/g, '');
   const secured = connectTls({ socket: plain, host, ...(isIP(host) === 0 ? { servername: host } : {}) });
-  // The attempt's end destroys the plain socket; nobody would tell the one above it.
+  // The end of an attempt destroys the plain socket, which does not inform the TLS socket above it.
   plain.once('error', (error) => secured.destroy(error));
-  // `once` reports the first error; ending an attempt can bring a second one, of the socket below.
+  // `once` reports the first error. The end of an attempt can cause a second one, from the socket below.
   secured.on('error', () => secured.destroy());
   await once(secured, 'secureConnect');
   await deliver(secured, frame);
 };
 
 /**
- * One message, at most `maxBytes` long. `hostname` and `processId` are made printable ASCII as RFC 5424 section 6 asks; the message
- * proper is UTF-8 with its byte order mark, on one line.
+ * Returns one message of at most `maxBytes`. `hostname` and `processId` are converted to printable ASCII (RFC 5424 section 6). The
+ * text is UTF-8 with a byte order mark, on one line.
  */
 export function syslogMessage(
   alert: Alert,
@@ -76,14 +77,14 @@ async function sendDatagram({ host, port }: SyslogConfig, message: Buffer, { res
   const socket = createSocket(to!.family === 6 ? 'udp6' : 'udp4');
   try {
     const failed = once(socket, 'error').then(([error]) => Promise.reject(error));
-    failed.catch(() => undefined); // raced below; it may also come before
+    failed.catch(() => undefined); // It is raced below, and may also come before.
     const connected = once(socket, 'connect');
     socket.connect(port, to!.address);
     await within(signal, Promise.race([connected, failed]));
     const sent = Promise.withResolvers<void>();
     socket.send(message, (error) => (error === null ? sent.resolve() : sent.reject(error)));
     await within(signal, sent.promise);
-    // Nobody confirms a datagram; that nobody listens is told, where the network tells it.
+    // Datagrams are not confirmed, but some networks report that no receiver listens.
     await Promise.race([delay(REFUSAL_WAIT_MS), failed]);
   } finally {
     socket.close();
@@ -91,11 +92,11 @@ async function sendDatagram({ host, port }: SyslogConfig, message: Buffer, { res
 }
 type Context = Parameters<Send<SyslogConfig>>[2];
 
-/** A stream has no acknowledgement either: it is delivered when everything was written and the receiver closes without an error. */
+/** Delivers over a stream, which has no acknowledgement either: all bytes are written and the receiver closes without an error. */
 async function deliver(socket: Socket, frame: Buffer): Promise<void> {
   const { promise: failed, reject } = Promise.withResolvers<never>();
   socket.on('error', reject);
-  failed.catch(() => undefined); // raced below; it may also come after
+  failed.catch(() => undefined); // It is raced below, and may also come after.
   try {
     const flushed = once(socket, 'finish');
     const closed = once(socket, 'close');
@@ -121,7 +122,7 @@ function oneLine(text: string): string {
     .toWellFormed();
 }
 
-/** The last place at or before `at` that is not inside a character's UTF-8 bytes. */
+/** Returns the last position at or before `at` that is not inside the UTF-8 bytes of a character. */
 function characterBoundary(bytes: Buffer, at: number): number {
   let end = at;
   while (end > 0 && (bytes[end]! & 0xc0) === 0x80) end--;

@@ -1,13 +1,13 @@
 /**
- * Webhook: the alert as JSON. `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header: a quoted string) is the alert's id, the
- * same at every attempt. With a secret `X-Imdswatch-Signature: sha256=HEX` is the HMAC-SHA-256 of the body's bytes.
+ * Sends alerts as JSON to a webhook. `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header: a quoted string) is the alert's id,
+ * the same at every attempt. With a secret, `X-Imdswatch-Signature: sha256=HEX` is the HMAC-SHA-256 of the body's bytes.
  */
 import { createHmac } from 'node:crypto';
 import type { Alert, DestinationConfig } from '../../contract/administration.ts';
 import type { Send } from './channel.ts';
 import { post } from './post.ts';
 
-/** Of the body; a change that receivers must know of raises it. */
+/** Version of the body. A change that receivers must know about increases it. */
 export const WEBHOOK_VERSION = 1;
 
 export const sendWebhook: Send<Extract<DestinationConfig, { kind: 'webhook' }>> = (

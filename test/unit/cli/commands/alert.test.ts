@@ -63,20 +63,20 @@ test('add, list, try and remove, on the database of a running collector', async 
     assert.equal((await imdswatch('add', '--from-file', chat)).code, 0);
     const twice = await imdswatch('add', '--from-file', chat);
     assert.equal(twice.code, 2);
-    assert.match(twice.stderr, /named "chat" already/);
+    assert.match(twice.stderr, /named "chat" exists already/);
 
     const one = await imdswatch('test', 'soc');
     assert.deepEqual([one.code, one.stdout], [0, `soc (http://127.0.0.1:${good.port}/…): arrived\n`]);
     const all = await imdswatch('test');
     assert.equal(all.code, 1);
-    assert.match(all.stdout, /^chat \(.*\): did not arrive: it answered HTTP 503$/m);
+    assert.match(all.stdout, /^chat \(.*\): did not arrive: the receiver answered HTTP 503$/m);
     assert.match(all.stdout, /^soc \(.*\): arrived$/m);
     assert.equal(JSON.parse(good.received[0]!.body.toString()).subject, 'test');
 
     const listed = await imdswatch('list');
     assert.match(
       listed.stdout,
-      /^chat +slack +http:\/\/127\.0\.0\.1:\d+\/… +host_silent +0 +never\n +last error: it answered HTTP 503$/m,
+      /^chat +slack +http:\/\/127\.0\.0\.1:\d+\/… +host_silent +0 +never\n +last error: the receiver answered HTTP 503$/m,
     );
     assert.match(listed.stdout, /^soc +webhook .* all +0 +\d{4}-/m);
     for (const { stdout, stderr } of [added, one, all, listed])

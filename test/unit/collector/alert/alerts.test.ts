@@ -68,7 +68,7 @@ test('an alert goes once to every destination that has its rule', async () => {
   assert.notEqual(shown!.last_delivered, null);
 });
 
-test('a server that fails is tried again later, and then gets it exactly once', async () => {
+test('a server that fails is tried again later, and then gets the alert exactly once', async () => {
   const bench = benchOf();
   const failing = await receiver((response, number) => status(number <= 3 ? 500 : 200)(response));
   bench.alerts.addDestination(webhook('failing', failing.url), 'joe');
@@ -81,7 +81,8 @@ test('a server that fails is tried again later, and then gets it exactly once', 
     await bench.alerts.sendDue();
     if (failing.received.length > before) attempts.push(second);
     const [shown] = bench.alerts.destinations();
-    if (second === 0) assert.deepEqual([shown!.waiting, shown!.last_error], [1, 'it answered HTTP 500']);
+    if (second === 0)
+      assert.deepEqual([shown!.waiting, shown!.last_error], [1, 'the receiver answered HTTP 500']);
     bench.pass(5);
   }
   assert.deepEqual(attempts, [0, 10, 30, 70]);
@@ -92,7 +93,7 @@ test('a server that fails is tried again later, and then gets it exactly once', 
   assert.equal(bench.alerts.destinations()[0]!.last_error, null);
 });
 
-test('one destination that hangs holds up no other', async () => {
+test('one destination that hangs delays no other', async () => {
   const bench = benchOf({ timeoutMs: 1500 });
   const [hanging, quick] = [await receiver(() => undefined), await receiver(status(200))];
   bench.alerts.addDestination(webhook('a hanging one', hanging.url), 'joe');
@@ -113,7 +114,7 @@ test('one destination that hangs holds up no other', async () => {
   assert.deepEqual([slow!.waiting, slow!.last_error], [1, 'no answer within 1.5 s']);
 });
 
-test('one alert that a receiver does not take holds up none behind it', async () => {
+test('an alert that a receiver refuses delays none behind it', async () => {
   const bench = benchOf();
   let refusedId = '';
   const choosy = await receiver((response, number) => {
@@ -154,7 +155,7 @@ test('after 24 hours an alert is given up, counted and shown', async () => {
   assert.equal(GIVE_UP_AFTER_US, 24 * 3600e6);
 });
 
-test('a restart neither repeats nor forgets', async () => {
+test('a restart neither repeats nor forgets an alert', async () => {
   const bench = benchOf();
   const flaky = await receiver((response, number) => status(number === 1 ? 502 : 200)(response));
   bench.alerts.addDestination(webhook('flaky', flaky.url), 'joe');
@@ -189,7 +190,7 @@ test('a restart neither repeats nor forgets', async () => {
   );
 });
 
-test('what happened while the collector was stopped is told after its start', async () => {
+test('changes while the collector was stopped are reported after its start', async () => {
   const bench = benchOf();
   await bench.alerts.evaluate();
   await bench.close();
@@ -261,7 +262,7 @@ test('a host that is not in the store any more is forgotten', async () => {
   );
 });
 
-test('a flood goes out as one alert, and a destination that is down keeps no more than its bound', async () => {
+test('a flood is sent as one alert, and the queue of a destination that is down is bounded', async () => {
   const bench = benchOf();
   const down = await receiver(status(503));
   bench.alerts.addDestination(webhook('down', down.url), 'joe');
@@ -278,7 +279,7 @@ test('a flood goes out as one alert, and a destination that is down keeps no mor
   assert.equal(bench.alerts.counters()['queue_overflowed'], 51);
 });
 
-test('an evaluation that fails tells nothing and forgets nothing', async () => {
+test('an evaluation that fails sends nothing and forgets nothing', async () => {
   const bench = benchOf();
   await bench.alerts.evaluate();
   const [good, bad] = [offenderOf(1), { ...offenderOf(2), hosts: null as never }];
@@ -290,7 +291,7 @@ test('an evaluation that fails tells nothing and forgets nothing', async () => {
   assert.equal(bench.told().length, 1);
 });
 
-test('by itself: started, it evaluates and sends; stopped, it ends what hangs', async () => {
+test('it evaluates and sends once started, and ends a delivery that hangs when stopped', async () => {
   const bench = benchOf({ timeoutMs: 20_000 });
   const arrived = Promise.withResolvers<void>();
   const hanging = await receiver(() => arrived.resolve());
@@ -306,7 +307,7 @@ test('by itself: started, it evaluates and sends; stopped, it ends what hangs', 
   assert.equal(bench.alerts.counters()['attempts_failed'], 0);
 });
 
-test('secrets are in no log, no error, no alert and nothing that is given out', async () => {
+test('secrets are in no log, no error, no alert and no answer', async () => {
   const bench = benchOf();
   const [failing, well] = [await receiver(status(500)), await receiver(status(200))];
   bench.alerts.addDestination(webhook('failing', failing.url), 'joe');
@@ -333,19 +334,22 @@ test('secrets are in no log, no error, no alert and nothing that is given out', 
     bench.logged.join(''),
   ];
   for (const text of given) assert.doesNotMatch(text, /T0PSECRET|S3CRET/);
-  assert.match(bench.logged.join(''), /did not arrive/);
+  assert.match(bench.logged.join(''), /could not be delivered/);
   assert.match(bench.alerts.destinations()[0]!.target, /^http:\/\/127\.0\.0\.1:\d+\/…$/);
 });
 
-test('destinations: added, changed in part, tried, removed', async () => {
+test('destinations are added, changed in part, tested and removed', async () => {
   const bench = benchOf();
   const well = await receiver(status(200));
   const added = bench.alerts.addDestination(webhook('one', well.url), 'joe');
   bench.alerts.addDestination(webhook('two', well.url), 'joe');
-  assert.throws(() => bench.alerts.addDestination(webhook('one', well.url), 'joe'), /named "one" already/);
+  assert.throws(
+    () => bench.alerts.addDestination(webhook('one', well.url), 'joe'),
+    /named "one" exists already/,
+  );
   assert.throws(
     () => bench.alerts.changeDestination(added.id, { name: 'two' }, 'joe'),
-    /named "two" already/,
+    /named "two" exists already/,
   );
   const changed = bench.alerts.changeDestination(added.id, { rules: ['host_silent'], enabled: false }, 'joe');
   assert.deepEqual(changed, { ...added, rules: ['host_silent'], enabled: false });
@@ -358,7 +362,7 @@ test('destinations: added, changed in part, tried, removed', async () => {
   assert.equal(bench.alerts.changeDestination(added.id, {}, 'joe'), null);
   assert.deepEqual(await bench.alerts.test(added.id), {
     ok: false,
-    error: 'there is no such alert destination',
+    error: 'there is no alert destination with this id',
   });
   assert.deepEqual(
     bench.alerts.destinations().map(({ name }) => name),
@@ -366,7 +370,7 @@ test('destinations: added, changed in part, tried, removed', async () => {
   );
 });
 
-test('a destination that could only do harm is not taken', () => {
+test('a destination that is unsafe in itself is refused', () => {
   const bench = benchOf();
   const add = (config: unknown) => () =>
     bench.alerts.addDestination(newDestination.parse({ name: 'x', rules: ['host_silent'], config }), 'joe');
@@ -374,7 +378,7 @@ test('a destination that could only do harm is not taken', () => {
   assert.throws(add({ kind: 'webhook', url: 'http://169.254.7.7/' }), /link-local/);
   assert.throws(add({ kind: 'slack', url: 'http://[fd00:ec2::7]/' }), /link-local/);
   assert.throws(add({ kind: 'syslog', host: '[fe80::7]' }), /link-local/);
-  assert.throws(add({ ...email, security: 'none', username: 'u', password: 'p' }), /in the clear/);
-  assert.throws(add({ ...email, username: 'u' }), /go together/);
+  assert.throws(add({ ...email, security: 'none', username: 'u', password: 'p' }), /unencrypted/);
+  assert.throws(add({ ...email, username: 'u' }), /both username and password/);
   assert.deepEqual(bench.alerts.destinations(), []);
 });

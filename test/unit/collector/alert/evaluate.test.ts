@@ -49,7 +49,7 @@ class Rules {
 
 const kinds = (alerts: AlertDraft[]) => alerts.map(({ rule, subject }) => `${rule} ${subject}`);
 
-test('a new offender is told once, and not again after its calls left the window', () => {
+test('a new offender is reported once, and not again after its calls left the window', () => {
   const rules = new Rules();
   const [alert, ...others] = rules.tell({ offenders: [offenderOf(1)] }, NOON_US);
   assert.deepEqual(others, []);
@@ -61,14 +61,14 @@ test('a new offender is told once, and not again after its calls left the window
   assert.deepEqual(rules.tell({ offenders: [offenderOf(1)] }, NOON_US + 31 * DAY_US), []);
 });
 
-test('a workload without IMDSv1 calls is none', () => {
+test('a workload without IMDSv1 calls is not an offender', () => {
   assert.deepEqual(
     new Rules().tell({ offenders: [offenderOf(1, { calls_v1: 0, calls_v2: 5 })] }, NOON_US),
     [],
   );
 });
 
-test('credentials over IMDSv1 are critical, and told again only after 24 hours of silence', () => {
+test('credentials over IMDSv1 are critical, and reported again only after 24 hours of silence', () => {
   const rules = new Rules();
   const first = rules.tell({ offenders: [thiefOf(1, NOON_US)] }, NOON_US);
   assert.deepEqual(
@@ -98,7 +98,7 @@ test('a host whose clock is a year ahead does not hide what comes after', () => 
   assert.equal(rules.tell({ offenders: [thiefOf(1, laterUs)] }, laterUs).length, 1);
 });
 
-test('credentials again within a day of the last alert wait for the end of that day, and are told then', () => {
+test('credentials again within a day of the last alert are reported at the end of that day', () => {
   const rules = new Rules();
   // From an agent that was offline for a month.
   assert.equal(rules.tell({ offenders: [thiefOf(1, NOON_US - 30 * DAY_US)] }, NOON_US).length, 2);
@@ -109,7 +109,7 @@ test('credentials again within a day of the last alert wait for the end of that 
   assert.deepEqual(rules.tell({ offenders: now }, NOON_US + 3 * DAY_US), []);
 });
 
-test('a ready host that is not any more is told when it changes, not while it stays so', () => {
+test('a host that is no longer ready is reported once, when it changes', () => {
   const rules = new Rules();
   const blocked = hostOf(1, { verdict: 'blocked', offender_count: 1 });
   assert.deepEqual(rules.tell({ hosts: [hostOf(1), hostOf(2, { verdict: 'blocked' })] }, NOON_US), []);
@@ -119,7 +119,7 @@ test('a ready host that is not any more is told when it changes, not while it st
   assert.deepEqual(rules.tell({ hosts: [blocked] }, NOON_US + DAY_US), []);
 });
 
-test('a host that goes back and forth is told of once an hour, and its last change is not forgotten', () => {
+test('a host that changes often is reported once an hour, and its last change is not forgotten', () => {
   const rules = new Rules();
   const unproven = hostOf(1, { verdict: 'unproven' });
   let told = 0;
@@ -131,7 +131,7 @@ test('a host that goes back and forth is told of once an hour, and its last chan
   assert.equal(rules.tell({ hosts: [unproven] }, NOON_US + 200 * MINUTE_US).length, 1);
 });
 
-test('a host gone silent, and back; meanwhile it is not also told as not ready', () => {
+test('a silent host is reported as silent and as back, and not also as not ready', () => {
   const rules = new Rules();
   rules.tell({ hosts: [hostOf(1)] }, NOON_US);
   const silent = hostOf(1, { state: 'silent', verdict: 'unproven' });
@@ -149,7 +149,7 @@ test('a host without any heartbeat has not gone silent', () => {
   assert.deepEqual(new Rules().tell({ hosts: [never] }, NOON_US), []);
 });
 
-test('hosts are left alone while they cannot be judged, and what happened meanwhile is told then', () => {
+test('hosts that cannot be judged yet are skipped, and their changes are reported later', () => {
   const rules = new Rules();
   rules.tell({ hosts: [hostOf(1)] }, NOON_US);
   assert.deepEqual(rules.tell({ hosts: null }, NOON_US + MINUTE_US), []);
@@ -172,7 +172,7 @@ test('coverage lost: once in 24 hours while losses go on, at once after a recove
   assert.deepEqual(rules.tell(lossAt(recoveredUs), recoveredUs + 25 * HOUR_US), [], 'the same loss');
 });
 
-test('losses that never stop are told every 24 hours', () => {
+test('losses that never stop are reported every 24 hours', () => {
   const rules = new Rules();
   const told: number[] = [];
   for (let minute = 0; minute <= 60 * 60; minute += 30) {
@@ -183,7 +183,7 @@ test('losses that never stop are told every 24 hours', () => {
   assert.deepEqual(told, [0, 24, 48]);
 });
 
-test('gaps that are no loss of the capture are not told as such', () => {
+test('gaps that are not losses of the capture are not reported as losses', () => {
   const gaps = [{ startUs: NOON_US - MINUTE_US, endUs: NOON_US, reason: 'boot' as const, detail: null }];
   assert.deepEqual(
     new Rules().tell({ hosts: [hostOf(1)], coverage: [{ hostId: 'i-1', gaps }] }, NOON_US),
@@ -191,7 +191,7 @@ test('gaps that are no loss of the capture are not told as such', () => {
   );
 });
 
-test('a flood of one rule becomes one alert, and none of it is told again', () => {
+test('a flood of one rule becomes one alert, and nothing in it is reported again', () => {
   const rules = new Rules();
   const offenders = Array.from({ length: 500 }, (_, index) => thiefOf(index, NOON_US));
   const alerts = rules.tell({ offenders }, NOON_US);
@@ -204,7 +204,7 @@ test('a flood of one rule becomes one alert, and none of it is told again', () =
   assert.equal(rules.tell({ offenders: few }, NOON_US + MINUTE_US).length, MAX_ALERTS_OF_ONE_RULE);
 });
 
-test('what is there at the very first evaluation is summed up', () => {
+test('the findings of the very first evaluation are summed up', () => {
   const offenders = [offenderOf(1), offenderOf(2), thiefOf(3, NOON_US)];
   const hosts = [hostOf(1), hostOf(2, { state: 'silent' }), hostOf(3, { state: 'silent' })];
   const { alerts, after } = evaluate(
@@ -259,7 +259,7 @@ const step: fc.Arbitrary<Step> = fc.record({
   ),
 });
 
-test('in any sequence nothing is told twice within its quiet time, and nothing that happened is never told', () => {
+test('in any sequence nothing is reported twice within its quiet time, and every change is reported in the end', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 40 }), (steps) => {
       const rules = new Rules();

@@ -62,7 +62,7 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
   assert.deepEqual(await told(), ['credentials_over_v1: Role credentials over IMDSv1: /usr/bin/curl']);
   assert.match(
     alerts.recent(1)[0]!.text,
-    new RegExp(`credentials of app without a token, on host ${HOST.name}`),
+    new RegExp(`credentials of app without a token on host ${HOST.name}`),
   );
   await write(credentials);
   nowMs += 6 * 60_000;
