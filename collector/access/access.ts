@@ -1,6 +1,6 @@
 /**
- * Who gets in, and what admins manage about it. One object over the admin database, used on the collector's main thread, and by
- * `imdswatch token` in a process of its own: what that does is noticed within a second.
+ * Authentication of agents and people, and the settings that admins manage. One object over the admin database. The collector uses it
+ * on its main thread, and `imdswatch token` in a process of its own, whose changes the collector notices within a second.
  */
 import type { IncomingMessage } from 'node:http';
 import type { DatabaseSync } from 'node:sqlite';
@@ -30,17 +30,17 @@ import { type PresentedCredentials, type SignedIn, UserAuthenticator } from './u
 
 export interface AccessOptions extends AgentAuthenticatorOptions {
   proxy: ProxyOptions;
-  /** People reach the collector over TLS: its own, or that of what stands in front of it. */
+  /** True if people reach the collector over TLS: its own, or that of a proxy in front of it. */
   secure: boolean;
-  /** Where people find the collector, when that is not the address that they ask. */
+  /** Address by which people reach the collector, if it differs from the Host header. */
   publicUrl: string | null;
 }
 
 export type RetentionSettings = z.infer<typeof retention>;
 
 /**
- * Raw calls answer "which call exactly": two weeks, the window of readiness. Roll-ups answer "is it getting better": a year and a
- * month to compare with. 20 GiB is some 100 million raw calls.
+ * Raw calls show each single call, and are kept for two weeks, the window of readiness. Roll-ups show the trend, and are kept for a
+ * year and a month, so that years can be compared. 20 GiB hold some 100 million raw calls.
  */
 export const DEFAULT_RETENTION: RetentionSettings = {
   raw_days: 14,
@@ -48,7 +48,7 @@ export const DEFAULT_RETENTION: RetentionSettings = {
   max_bytes: 20 * 1024 ** 3,
 };
 
-/** How soon what another process did is noticed; how long it may take until `last_used` is on disk. */
+/** Time until a change by another process is noticed, and until `last_used` is on disk. */
 const POLL_INTERVAL_MS = 1000;
 const RETENTION_KEY = 'retention';
 const ADDRESS_KEY = 'address';
@@ -68,10 +68,10 @@ export class Access {
   readonly #settings: StoredSettings;
   readonly #timer: NodeJS.Timeout;
   readonly #counters = { cross_origin_refused: 0, store_errors: 0 };
-  /** How the session of somebody who signed in comes and goes. */
+  /** Reads and writes the cookie of a session. */
   readonly cookie: SessionCookie;
 
-  /** `now`: milliseconds since 1970. The database stays the caller's to close, after `close()`. */
+  /** `now`: milliseconds since 1970. The caller closes the database, after `close()`. */
   constructor(admin: DatabaseSync, options: AccessOptions, log: Logger, now: () => number = Date.now) {
     this.#database = admin;
     this.#options = options;
@@ -93,7 +93,7 @@ export class Access {
 
   // Agents
 
-  /** Who wants to connect as an agent; null: nobody whom we know, or the database could not say (counted and logged). */
+  /** Authenticates an agent. Returns null if its credential is not valid, or if the database failed (counted and logged). */
   identifyAgent(request: IncomingMessage): AgentIdentity | null {
     try {
       return this.#agents.identify(request);
@@ -104,20 +104,20 @@ export class Access {
   }
 
   /**
-   * A credential for an agent whose identity is `enrolment`, to be given to it once. Null: its host has one already, and the claim
-   * does not prove that it is the same agent. Nobody else gets that name until an admin revokes the credential. Throws when it cannot
-   * be stored.
+   * Issues a credential for an agent whose identity is `enrolment`. Returns null if the host has one already and the claim does not
+   * prove that it is the same agent: no other agent gets that host until an admin revokes the credential. Throws if it cannot be
+   * stored.
    */
   issueCredential(hostId: string, claim: EnrolmentClaim = {}): string | null {
     return this.#agents.issueCredential(hostId, claim);
   }
 
-  /** The same, for many who come at once. */
+  /** Does the same for many agents that enrol at once, in few transactions. */
   enrol(hostId: string, claim: EnrolmentClaim = {}): Promise<string | null> {
     return this.#enrolments.enrol(hostId, claim);
   }
 
-  /** Whether only its credential (or certificate) speaks for this host: an enrolment token does not any more. */
+  /** Returns true if only a credential or a certificate authenticates this host, and an enrolment token no longer does. */
   hasCredential(hostId: string): boolean {
     return this.#agents.hasCredential(hostId);
   }
@@ -128,30 +128,30 @@ export class Access {
     return this.#users.identifyUser(credentials);
   }
 
-  /** For a link that signs in once, within 15 minutes: see `signInLink`. */
+  /** Creates a code for a link that signs in once within 15 minutes (`signInLink`). */
   createSignInCode(role: Role, by: Actor): string {
     return this.#users.createSignInCode(role, by);
   }
 
   /**
-   * By a person's token or a sign-in code. Null: neither. `retryAfterSeconds`: too many wrong ones. `remoteAddress`: as
-   * `clientAddress` gives it.
+   * Signs in with a person's token or a sign-in code. Returns null if it is neither, and `retryAfterSeconds` after too many attempts.
+   * `remoteAddress` is the result of `clientAddress`.
    */
   signIn(secret: string, remoteAddress: string | null): SignedIn | { retryAfterSeconds: number } | null {
     return this.#users.signIn(secret, remoteAddress);
   }
 
-  /** `session`: what `cookie.read` found. */
+  /** `session` is the result of `cookie.read`. */
   signOut(session: string, remoteAddress: string | null): void {
     this.#users.signOut(session, remoteAddress);
   }
 
-  /** Ends every session and makes every sign-in code worthless. Returns how many sessions there were. */
+  /** Ends every session and invalidates every sign-in code. Returns the number of sessions. */
   signOutAll(by: Actor): number {
     return this.#users.signOutAll(by);
   }
 
-  /** Where a request really comes from: behind a trusted proxy, what that says. For the audit log and for limits. */
+  /** Returns the address of the client, which a trusted proxy names. The audit log and the limits use it. */
   clientAddress(headers: RequestHeaders, remoteAddress: string | null | undefined): string | null {
     return this.#proxy.clientAddress(headers, remoteAddress ?? null);
   }
@@ -161,8 +161,8 @@ export class Access {
   }
 
   /**
-   * Whether a request that changes something may do so for this principal (null: for signing in). A token is shown on purpose; a
-   * session's cookie and a proxy's header come along whoever made the browser ask, so it must have been our own page.
+   * Returns true if a request may change something for this principal (null: it signs in). A program sends a token on purpose. A browser
+   * adds the cookie of a session and a proxy adds its header to any request, so that request must come from our own page.
    */
   mayChange(principal: Principal | null, headers: RequestHeaders): boolean {
     if (principal?.via === 'token' || isSameOrigin(headers, this.#options)) return true;
@@ -170,23 +170,23 @@ export class Access {
     return false;
   }
 
-  // What admins manage
+  // Administration
 
   tokens(): Token[] {
     return this.#tokens.list();
   }
 
-  /** `secret` is shown once and kept nowhere. Throws `OperatorError`: 2 a role or host is missing, 1 the host has a credential. */
+  /** `secret` is not stored. Throws `OperatorError`: 2 if a role or host is missing, 1 if the host has a credential. */
   createToken(token: NewToken, by: Actor): { token: Token; secret: string } {
     return this.#tokens.create(token, by);
   }
 
-  /** Takes effect at once, on sessions too. False when there is no such token, or it was revoked before. */
+  /** Takes effect at once, also on sessions. Returns false if there is no such token, or if it was revoked before. */
   revokeToken(id: string, by: Actor): boolean {
     return this.#tokens.revoke(id, by);
   }
 
-  /** Lets a host that came with a certificate enrol by token from here on. False when it never came with one. */
+  /** Lets a host that used a certificate enrol by token from now on. Returns false if it never used one. */
   releaseCertifiedHost(hostId: string, by: Actor): boolean {
     return transaction(this.#database, () => {
       const released = this.#certified.remove(hostId);
@@ -198,7 +198,7 @@ export class Access {
     });
   }
 
-  /** Called for each token that is revoked (here, or by a command) or expires, so that open connections can be cut. */
+  /** Calls `listener` for each token that expires or is revoked, here or by a command, so that its connections can be closed. */
   onTokenEnded(listener: (ended: EndedToken) => void): void {
     this.#tokens.onEnded(listener);
   }
@@ -207,7 +207,7 @@ export class Access {
     this.#auditLog.append(entry, this.#now());
   }
 
-  /** Newest first. */
+  /** Returns the newest first. */
   auditLog(question: AuditQuestion): AuditEntry[] {
     return this.#auditLog.newest(question);
   }
@@ -231,7 +231,7 @@ export class Access {
     });
   }
 
-  /** Base of the collector's links as it last listened; for commands beside it. */
+  /** Returns the base of the collector's links, as of its last start, for commands beside it. */
   address(): string | null {
     const stored = this.#settings.get(ADDRESS_KEY);
     return typeof stored === 'string' ? stored : null;
@@ -241,7 +241,7 @@ export class Access {
     this.#settings.put(ADDRESS_KEY, url);
   }
 
-  /** Everybody who came in, and everything that was refused. */
+  /** Counts successful and refused authentications. */
   counters(): Counters {
     return {
       ...this.#agents.counters(),
@@ -251,7 +251,7 @@ export class Access {
     };
   }
 
-  /** Once a second by itself: notices what ended, and stores when tokens and sessions were last used. */
+  /** Notices tokens that ended, and stores when tokens and sessions were last used. A timer calls it every second. */
   poll(): void {
     try {
       this.#tokens.poll();
@@ -269,11 +269,11 @@ export class Access {
 
   #onStoreError(error: unknown): void {
     this.#counters.store_errors += 1;
-    // Once a second by `poll`: the first, then ever more seldom.
+    // `poll` fails every second. The first error is logged, and then ever fewer.
     if (Math.log2(this.#counters.store_errors) % 1 !== 0) return;
     this.#log.error(
       { err: error, errors: this.#counters.store_errors },
-      'the database of tokens and sessions cannot be used',
+      'the database of tokens and sessions cannot be used; nobody can sign in or connect until it can',
     );
   }
 }

@@ -1,11 +1,11 @@
 import { BlockList, isIP, isIPv6 } from 'node:net';
 
-/** Networks as settings name them: `10.0.0.0/8`, `fd00::/8`, or one address. */
+/** A list of networks (`10.0.0.0/8`, `fd00::/8`) and single addresses from a setting. */
 export class AddressList {
   readonly #list = new BlockList();
   readonly isEmpty: boolean;
 
-  /** Throws `RangeError` or `TypeError` for what is not a network. */
+  /** Throws `RangeError` or `TypeError` for a text that is not a network. */
   constructor(networks: readonly string[]) {
     this.isEmpty = networks.length === 0;
     for (const network of networks) {
@@ -26,7 +26,7 @@ export class AddressList {
     try {
       return this.#list.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
     } catch {
-      return false; // not an address, so not one of these
+      return false; // It is not an address.
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Which agents may connect, and for which host each of them speaks. */
+/** Authenticates agents, and decides for which host each of them reports. */
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Counters } from '../../protocol/records.ts';
@@ -9,15 +9,15 @@ import type { AgentIdentity } from './principal.ts';
 import { bearerOf, secretHash } from './secret.ts';
 import type { EnrolmentClaim, TokenStore } from './token_store.ts';
 
-/** How agents are let in. */
+/** Settings for the authentication of agents. */
 export interface AgentAuthenticatorOptions {
   /** An enrolment token from the configuration. */
   agentToken: string | null;
-  /** Then that token enrols nobody: it is the credential of this host. */
+  /** If set, that token enrols no host: it is the credential of this host. */
   agentTokenHost: string | null;
 }
 
-/** With an enrolment token anybody can make up hosts: a bound on what that can write. */
+/** The holder of an enrolment token can invent hosts. This bounds the rows that it can write. */
 const MAX_CREDENTIALS = 200_000;
 const MAX_HOST_ID_CHARACTERS = 200;
 
@@ -81,9 +81,9 @@ export class AgentAuthenticator {
   }
 
   /**
-   * Returns a credential for an agent that came by enrolment. Null: its host id is not one, or the host has enrolled before. An
-   * enrolment token alone never replaces a host. An agent that lost its credential (it was killed before it saved it) gets another one
-   * when it shows the enrolment key that it enrolled with; without it an admin has to revoke the credential first.
+   * Issues a credential for an agent that enrols. Returns null if the host id is not valid or the host has enrolled before: an enrolment
+   * token alone never replaces a host. An agent that lost its credential, because it was killed before it saved it, gets another one if
+   * it sends the enrolment key that it enrolled with. Without the key an admin has to revoke the credential first.
    */
   issueCredential(hostId: string, claim: EnrolmentClaim): string | null {
     if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
@@ -101,7 +101,7 @@ export class AgentAuthenticator {
     return this.#tokens.issue(hostId, existing, claim);
   }
 
-  /** Whether only the credential (or certificate) speaks for this host: an enrolment token does not any more. */
+  /** Returns true if only a credential or a certificate authenticates this host, and an enrolment token no longer does. */
   hasCredential(hostId: string): boolean {
     if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return true;
     return this.#tokens.credentialOf(hostId) !== null;

@@ -1,16 +1,16 @@
-/** For which host a client certificate speaks. */
+/** Finds the host that a client certificate belongs to. */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 
 /**
- * The host of a certificate that our CA has verified: its subject's common name, else its one DNS name, else its one URI
- * (RFC 5280 sections 4.1.2.6 and 4.2.1.6). `refused`: there is a certificate, and it proves nothing. Null: there is none.
+ * Returns the host of a certificate that our CA has signed: the common name of its subject, else its only DNS name, else its only URI
+ * (RFC 5280 sections 4.1.2.6 and 4.2.1.6). Returns `refused` for a certificate that proves no host, and null without a certificate.
  */
 export function certifiedHost(socket: Socket, nowMs: number): { hostId: string } | 'refused' | null {
   if (!(socket instanceof TLSSocket)) return null;
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return null;
-  // A resumed session (RFC 8446 section 2.2) is not verified again: its certificate may have run out since.
+  // A resumed session (RFC 8446 section 2.2) is not verified again. Its certificate may have expired since.
   if (!socket.authorized || nowMs >= certificate.validToDate.getTime()) return 'refused';
   const hostId =
     commonName(certificate.subject) ??
@@ -19,7 +19,7 @@ export function certifiedHost(socket: Socket, nowMs: number): { hostId: string }
   return hostId === null ? 'refused' : { hostId };
 }
 
-/** `subject` has one attribute a line, `CN=…`. Several common names: which one was meant? */
+/** `subject` has one attribute per line, such as `CN=…`. Several common names are ambiguous, so none of them is taken. */
 function commonName(subject: string | undefined): string | null {
   const names = (subject ?? '').split('\n').filter((line) => line.startsWith('CN='));
   return names.length === 1 && names[0]!.length > 3 ? names[0]!.slice(3) : null;

@@ -1,9 +1,9 @@
-/** Agents that enrol at the same time share one transaction: each alone would wait for a sync to disk of its own. */
+/** Enrols agents that come at the same time in one transaction, so that they share one sync to disk. */
 import type { DatabaseSync } from 'node:sqlite';
 import { transaction } from '../admin/transaction.ts';
 import type { EnrolmentClaim } from './token_store.ts';
 
-/** How long the first of them waits for others. */
+/** Time that the first agent of a group waits for others. */
 const GROUP_MS = 10;
 
 interface Waiting {
@@ -18,13 +18,13 @@ export class Enrolments {
   readonly #issue: (hostId: string, claim: EnrolmentClaim) => string | null;
   #waiting: Waiting[] = [];
 
-  /** `issue` writes, and is called within a transaction. */
+  /** `issue` writes to the database and is called within a transaction. */
   constructor(database: DatabaseSync, issue: (hostId: string, claim: EnrolmentClaim) => string | null) {
     this.#database = database;
     this.#issue = issue;
   }
 
-  /** Of each the result of `issue`, once it is durable. Rejects where it cannot be stored. */
+  /** Resolves with the result of `issue` once it is durable. Rejects if it cannot be stored. */
   enrol(hostId: string, claim: EnrolmentClaim): Promise<string | null> {
     return new Promise((resolve, reject) => {
       if (this.#waiting.length === 0) setTimeout(() => this.#issueAll(), GROUP_MS);
@@ -51,6 +51,6 @@ export class Enrolments {
       for (const { reject } of waiting) reject(error);
       return;
     }
-    for (const tell of settle) tell();
+    for (const settleOne of settle) settleOne();
   }
 }

@@ -1,11 +1,11 @@
-/** Who a reverse proxy says somebody is. Believed from its own addresses only. */
+/** Reads the user and the client address from the headers of a reverse proxy, if the request comes from a trusted address. */
 import type { Counters } from '../../protocol/records.ts';
 import { AddressList } from './address_list.ts';
 import { COMMAND_PREFIX, type Principal } from './principal.ts';
 import { headerOf, type RequestHeaders } from './request_headers.ts';
 
 export interface ProxyOptions {
-  /** Null: no proxy is trusted to say who somebody is. */
+  /** Header with the name of the user. Null: no proxy authenticates users. */
   userHeader: string | null;
   trustedAddresses: readonly string[];
   /** Users who are admins; all others are viewers. */
@@ -34,9 +34,9 @@ export class ProxyIdentity {
       this.#counters.proxy_headers_ignored += 1;
       return null;
     }
-    // A comma: the header was there twice, and one of the two may be the visitor's own.
-    const isNone = user === '' || user.startsWith(COMMAND_PREFIX);
-    if (isNone || user.length > MAX_USER_CHARACTERS || /[^\x21-\x7e]|,/.test(user)) {
+    // A comma means that the header came twice, and the client may have added one of the two.
+    const isInvalid = user === '' || user.startsWith(COMMAND_PREFIX);
+    if (isInvalid || user.length > MAX_USER_CHARACTERS || /[^\x21-\x7e]|,/.test(user)) {
       this.#counters.proxy_headers_refused += 1;
       return null;
     }
@@ -45,8 +45,8 @@ export class ProxyIdentity {
   }
 
   /**
-   * Where a request comes from: the last address of `X-Forwarded-For` that is not one of the trusted proxies', when such a proxy
-   * sent it; what stands before that anybody can have written.
+   * Returns the address of the client. If a trusted proxy sent the request, this is the last address in `X-Forwarded-For` that is not a
+   * trusted proxy. The client itself may have written the addresses before it.
    */
   clientAddress(headers: RequestHeaders, remoteAddress: string | null): string | null {
     if (!this.#trusted.has(remoteAddress)) return remoteAddress;
@@ -55,7 +55,7 @@ export class ProxyIdentity {
     return client !== undefined && AddressList.isAddress(client) ? client : remoteAddress;
   }
 
-  /** True for the address of a proxy that is trusted to name its client. */
+  /** Returns true for the address of a proxy that is trusted to name its client. */
   isTrusted(address: string): boolean {
     return this.#trusted.has(address);
   }

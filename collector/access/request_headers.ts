@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
 
-/** Headers as Node's server has them, or as the Fetch API does. */
+/** Headers of a request in the form of Node's server or of the Fetch API. */
 export type RequestHeaders = IncomingHttpHeaders | Headers;
 
-/** Several of one name are one value with commas between, either way; null where there is none. */
+/** Returns the value of a header, null if it is missing. Several headers of one name are joined with commas. */
 export function headerOf(headers: RequestHeaders, name: string): string | null {
   if (headers instanceof Headers) return headers.get(name);
   const value = headers[name.toLowerCase()];

@@ -1,16 +1,19 @@
-/** Did our own page ask for this? What a browser shows by itself (a cookie, a proxy's sign-in) proves nothing about that. */
+/**
+ * Decides if our own page sent a request. A cookie or the sign-in at a proxy does not prove that, because a browser adds them to any
+ * request.
+ */
 import { headerOf, type RequestHeaders } from './request_headers.ts';
 
 export interface OwnOrigin {
-  /** Served over TLS: then a page that came without is another origin, though it has the same name. */
+  /** The page is served over TLS. A page of the same name without TLS is another origin then. */
   secure: boolean;
-  /** Where people find the collector, when that is not the address that they ask. */
+  /** Address by which people reach the collector, if it differs from the Host header. */
   publicUrl: string | null;
 }
 
 /**
- * By `Sec-Fetch-Site` (W3C Fetch Metadata), which pages cannot set; where the browser does not send it (it does so over TLS and to
- * localhost only), by `Origin` (RFC 6454 section 7), which browsers add to every request that changes something. Neither: no.
+ * Decides by `Sec-Fetch-Site` (W3C Fetch Metadata), which pages cannot set. Browsers send it only over TLS and to localhost. Otherwise
+ * decides by `Origin` (RFC 6454 section 7), which browsers add to every request that changes something. Returns false without both.
  */
 export function isSameOrigin(headers: RequestHeaders, { secure, publicUrl }: OwnOrigin): boolean {
   const site = headerOf(headers, 'sec-fetch-site');

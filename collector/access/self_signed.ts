@@ -1,4 +1,4 @@
-/** A certificate of our own, for the demo and first tries: whoever connects must be told to trust it, by file or fingerprint. */
+/** Makes a self-signed certificate for the demo and first tries. Clients must trust it explicitly, by file or fingerprint. */
 import { createPrivateKey, KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import {
   closeSync,
@@ -32,8 +32,8 @@ export function selfSignedFiles(dataDir: string): KeyPairFiles {
 }
 
 /**
- * Finds the pair in `dataDir` or makes it: when there is none, when it has less than 30 days left, or when it is for other names than
- * localhost, this machine's name and `listenHost`. Throws `OperatorError`.
+ * Returns the pair of files in `dataDir`. Makes a new pair if there is none, if less than 30 days are left, or if it lacks one of the
+ * names: localhost, the name of this machine and `listenHost`. Throws `OperatorError`.
  */
 export async function selfSigned(
   dataDir: string,
@@ -44,8 +44,8 @@ export async function selfSigned(
   const names = namesFor(listenHost);
   try {
     if (isUsable(files, names, nowMs)) return files;
-    const { certificate, key } = await make(names, nowMs);
-    // The key first: between the two writes the pair does not match, and the next start makes another.
+    const { certificate, key } = await makeCertificate(names, nowMs);
+    // Between the two writes the pair does not match. If the process ends there, the next start makes another pair.
     replaceFile(files.keyFile, key, 0o600);
     replaceFile(files.certFile, certificate, 0o644);
     return files;
@@ -54,7 +54,7 @@ export async function selfSigned(
     const { code, message } = error as NodeJS.ErrnoException;
     throw new OperatorError(
       code === 'EACCES' || code === 'EPERM' || code === 'EROFS' ? 3 : 1,
-      `No self-signed certificate can be made in ${dataDir}: ${message}. Make the directory writable for the collector's user, or set tls_cert_file and tls_key_file.`,
+      `A self-signed certificate could not be made in ${dataDir}: ${message}. Make the directory writable for the collector's user, or set tls_cert_file and tls_key_file.`,
       { cause: error },
     );
   }
@@ -63,7 +63,7 @@ export async function selfSigned(
 function namesFor(listenHost: string): string[] {
   const names = new Set(['localhost', '127.0.0.1', '::1', hostname().toLowerCase()]);
   if (!isLoopback(listenHost) && !isAnyAddress(listenHost)) names.add(listenHost.toLowerCase());
-  // What is no name in the sense of RFC 1123 cannot stand in a certificate.
+  // A certificate cannot hold a name that is not valid by RFC 1123.
   return [...names].filter((name) => isIP(name) !== 0 || /^[a-z0-9.-]{1,253}$/.test(name));
 }
 
@@ -76,7 +76,7 @@ function isUsable({ certFile, keyFile }: KeyPairFiles, names: string[], nowMs: n
     certificate = new X509Certificate(certificatePem);
     if (!certificate.checkPrivateKey(createPrivateKey(keyPem))) return false;
   } catch {
-    return false; // cut off by a full disk, say: another one is made, and its new fingerprint is logged
+    return false; // A full disk may have cut it off. Another one is made, and its new fingerprint is logged.
   }
   if (certificate.validToDate.getTime() - nowMs < RENEWED_BEFORE_DAYS * DAY_MS) return false;
   if (certificate.validFromDate.getTime() > nowMs) return false;
@@ -85,15 +85,18 @@ function isUsable({ certFile, keyFile }: KeyPairFiles, names: string[], nowMs: n
   );
 }
 
-async function make(names: string[], nowMs: number): Promise<{ certificate: string; key: string }> {
-  // Loaded only here: most collectors have a certificate already. The library wants the first of the two to be there.
+async function makeCertificate(
+  names: string[],
+  nowMs: number,
+): Promise<{ certificate: string; key: string }> {
+  // They are loaded only here, because most collectors have a certificate. The second needs the first to be loaded before.
   await import('reflect-metadata');
   const x509 = await import('@peculiar/x509');
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
     name: 'CN=imdswatch collector',
-    // An agent's clock may be behind ours.
+    // The clock of an agent may be behind ours.
     notBefore: new Date(nowMs - DAY_MS),
     notAfter: new Date(nowMs + (VALID_DAYS - 1) * DAY_MS),
     signingAlgorithm: algorithm,
@@ -112,7 +115,7 @@ async function make(names: string[], nowMs: number): Promise<{ certificate: stri
   return { certificate: `${certificate.toString('pem')}\n`, key };
 }
 
-/** Null where there is none. Follows no symbolic link, and reads nothing that others may have written. */
+/** Returns null if there is no file. Follows no symbolic link, and reads no file that others can write. */
 function readOwnFile(file: string): string | null {
   let descriptor: number;
   try {
@@ -131,7 +134,7 @@ function readOwnFile(file: string): string | null {
   }
 }
 
-/** Whole or not at all; a link that somebody put there is replaced, not followed. */
+/** Replaces a file as a whole or not at all. A link in its place is replaced, not followed. */
 function replaceFile(file: string, content: string, mode: number): void {
   const temporary = `${file}.${randomBytes(6).toString('hex')}`;
   try {

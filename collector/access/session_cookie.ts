@@ -1,16 +1,16 @@
-/** The cookie of a session (RFC 6265bis): not for scripts, not for other sites, and under TLS for this very host only. */
+/** The cookie of a session (RFC 6265bis). Scripts and other sites cannot use it, and with TLS it is bound to this host. */
 
 export interface SessionCookie {
   name: string;
-  /** Value of `Set-Cookie` for a new session. */
+  /** Returns the value of `Set-Cookie` for a new session. */
   set(session: string, maxAgeSeconds: number): string;
-  /** Value of `Set-Cookie` that removes it. */
+  /** Returns the value of `Set-Cookie` that removes the cookie. */
   clear(): string;
-  /** The session in a `Cookie` header; null where there is none, or where several disagree. */
+  /** Returns the session in a `Cookie` header. Null if there is none, or if several are different. */
   read(header: string | null | undefined): string | null;
 }
 
-/** `secure`: people reach the collector over TLS, its own or a proxy's. `__Host-` keeps other hosts of the domain from setting it. */
+/** `secure` is true if people use TLS, of the collector or of a proxy. `__Host-` keeps other hosts of the domain from setting it. */
 export function sessionCookie(secure: boolean): SessionCookie {
   const name = secure ? '__Host-imdswatch' : 'imdswatch';
   const attributes = `Path=/; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
@@ -24,7 +24,7 @@ export function sessionCookie(secure: boolean): SessionCookie {
         const equals = pair.indexOf('=');
         if (equals > 0 && pair.slice(0, equals).trim() === name) values.add(pair.slice(equals + 1).trim());
       }
-      // Somebody who may set cookies for this host (another port, a sibling without TLS) could add one of theirs.
+      // An attacker who can set cookies for this host (another port, a sibling host without TLS) could add one.
       return values.size === 1 ? [...values][0]! : null;
     },
   };

@@ -1,4 +1,4 @@
-/** How the collector speaks TLS: with the operator's certificate or one of its own, read again when it is renewed. */
+/** TLS of the collector, with the operator's certificate or a self-signed one. The files are read again when they change. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions, type Server, type TlsOptions } from 'node:tls';
@@ -19,7 +19,7 @@ interface TlsFiles {
   clientCaFile: string | null;
 }
 
-/** How often the files are looked at; a certificate is renewed days before it ends. */
+/** The files are checked this often. Certificates are renewed days before they expire. */
 const LOOK_INTERVAL_MS = 30_000;
 const WARNED_BEFORE_MS = 14 * 86_400_000;
 const WARN_INTERVAL_MS = 24 * 3_600_000;
@@ -37,7 +37,7 @@ export class ServerTls {
   #warnedMs = Number.NEGATIVE_INFINITY;
   readonly #onSignal = () => this.reload();
 
-  /** Null where the settings say no TLS. Throws `OperatorError` that names the file and what to do. */
+  /** Returns null if the settings ask for no TLS. Throws `OperatorError` that names the file and the remedy. */
   static async fromSettings(
     settings: TlsSettings,
     log: Logger,
@@ -54,7 +54,7 @@ export class ServerTls {
     const tls = new ServerTls({ ...pair, clientCaFile }, log, now);
     log.warn(
       { certificate: pair.certFile, sha256: tls.fingerprint, names: tls.#certificate.subjectAltName },
-      'the certificate is self-signed: agents and browsers must be told to trust this file or fingerprint',
+      'the certificate is self-signed: make agents and browsers trust this file or fingerprint',
     );
     return tls;
   }
@@ -71,8 +71,8 @@ export class ServerTls {
   }
 
   /**
-   * For `https.createServer`. With a CA for agents every client is asked for a certificate, and none is turned away for
-   * having none: people have none. Who has a good one, `certifiedHost` says.
+   * Options for `https.createServer`. With a CA for agents, the server asks every client for a certificate. It accepts clients without
+   * one, because people have none. `certifiedHost` judges the certificate.
    */
   get options(): TlsOptions {
     return {
@@ -95,7 +95,7 @@ export class ServerTls {
     return this.#certificate.validToDate.getTime();
   }
 
-  /** From here on `server` gets every new certificate: within 30 seconds, or at once on SIGHUP. Connections that are open stay. */
+  /** Gives `server` every new certificate from now on, within 30 seconds or at once on SIGHUP. Open connections stay. */
   follow(server: Server): void {
     this.#servers.push(server);
     if (this.#timer !== null) return;
@@ -108,7 +108,7 @@ export class ServerTls {
     if (stateOf(this.#files) !== this.#state) this.reload();
   }
 
-  /** Goes on with the certificate that it has when the new one cannot be used (counted and logged): a key may be half written. */
+  /** Keeps the current certificate if the new one cannot be used (counted and logged), because a file may be half written. */
   reload(): void {
     try {
       const state = stateOf(this.#files);
@@ -118,11 +118,11 @@ export class ServerTls {
       this.#certificate = certificate;
       this.#state = state;
       this.#counters.reloads += 1;
-      this.#log.info({ sha256: this.fingerprint, until: certificate.validTo }, 'took a new certificate');
+      this.#log.info({ sha256: this.fingerprint, until: certificate.validTo }, 'a new certificate is in use');
     } catch (error) {
       this.#counters.reload_failures += 1;
       const reason = error instanceof Error ? error.message : String(error);
-      this.#log.error({ reason }, 'a new certificate cannot be used; the old one stays');
+      this.#log.error({ reason }, 'the new certificate cannot be used; the old one stays in use');
     }
     this.#warnIfItEndsSoon();
   }
@@ -132,7 +132,10 @@ export class ServerTls {
     if (this.expiresMs - now > WARNED_BEFORE_MS || now - this.#warnedMs < WARN_INTERVAL_MS) return;
     this.#warnedMs = now;
     const { certFile } = this.#files;
-    this.#log.warn({ certificate: certFile, until: this.#certificate.validTo }, 'the certificate ends soon');
+    this.#log.warn(
+      { certificate: certFile, until: this.#certificate.validTo },
+      'the certificate expires soon: renew it',
+    );
   }
 
   counters(): Counters {
@@ -156,31 +159,35 @@ function load(
   const cert = read('tls_cert_file', certFile);
   const key = read('tls_key_file', keyFile);
   const certificate = parse(
-    `tls_cert_file ${certFile} holds no certificate in PEM`,
+    `tls_cert_file ${certFile} has no certificate in PEM format`,
     () => new X509Certificate(cert),
   );
-  const privateKey = parse(`tls_key_file ${keyFile} holds no private key in PEM without a passphrase`, () =>
-    createPrivateKey(key),
+  const privateKey = parse(
+    `tls_key_file ${keyFile} has no private key in PEM format without a passphrase`,
+    () => createPrivateKey(key),
   );
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new OperatorError(
       2,
-      `tls_key_file ${keyFile} is not the key of tls_cert_file ${certFile}. Set the pair that was made together; the server's own certificate must come first in its file.`,
+      `tls_key_file ${keyFile} is not the key of tls_cert_file ${certFile}. Set a certificate and a key that belong together. The server's own certificate must come first in its file.`,
     );
   }
   if (certificate.validToDate.getTime() <= nowMs) {
     throw new OperatorError(
       2,
-      `tls_cert_file ${certFile} expired on ${certificate.validToDate.toISOString()}. Renew it; the collector takes the new one by itself.`,
+      `tls_cert_file ${certFile} expired on ${certificate.validToDate.toISOString()}. Renew it and start the collector again.`,
     );
   }
   const context: SecureContextOptions = { cert, key, minVersion: 'TLSv1.2', honorCipherOrder: true };
   if (clientCaFile !== null) {
     const ca = read('tls_client_ca_file', clientCaFile);
-    parse(`tls_client_ca_file ${clientCaFile} holds no certificate in PEM`, () => new X509Certificate(ca));
+    parse(
+      `tls_client_ca_file ${clientCaFile} has no certificate in PEM format`,
+      () => new X509Certificate(ca),
+    );
     context.ca = ca;
   }
-  parse(`tls_cert_file ${certFile} cannot be served with`, () => createSecureContext(context));
+  parse(`tls_cert_file ${certFile} cannot be used`, () => createSecureContext(context));
   return { context, certificate };
 }
 
@@ -198,16 +205,16 @@ function read(setting: string, file: string): Buffer {
   }
 }
 
-/** OpenSSL's words say nothing of the content. */
-function parse<T>(what: string, reading: () => T): T {
+/** Error messages of OpenSSL contain nothing of the files' content. */
+function parse<T>(problem: string, reading: () => T): T {
   try {
     return reading();
   } catch (error) {
-    throw new OperatorError(2, `${what}: ${(error as Error).message}.`, { cause: error });
+    throw new OperatorError(2, `${problem}: ${(error as Error).message}.`, { cause: error });
   }
 }
 
-/** Changes when a file does, also when a link leads to another one, as Kubernetes renews its secrets. */
+/** Returns a text that changes with the files, also when a link points to another one, which is how Kubernetes renews secrets. */
 function stateOf({ certFile, keyFile, clientCaFile }: TlsFiles): string {
   return [certFile, keyFile, clientCaFile]
     .filter((file) => file !== null)

@@ -1,4 +1,4 @@
-/** Tokens as admins see them: made, listed, revoked, and who has to be told when one stops counting. */
+/** Creates, lists, finds and revokes tokens, and reports tokens that are no longer valid to listeners. */
 import { randomUUID } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { OperatorError } from '../../common/operator_error.ts';
@@ -9,28 +9,28 @@ import type { NewToken, Token, TokenKind } from '../contract/administration.ts';
 import { type Actor, COMMAND_PREFIX } from './principal.ts';
 import { letterOf, newSecret, type SecretLetter, secretHash } from './secret.ts';
 
-/** What an agent shows beside an enrolment token. */
+/** Proof that an agent sends together with an enrolment token. */
 export interface EnrolmentClaim {
-  /** A secret that the agent made before it enrolled; null or left out for agents of releases that have none. */
+  /** Secret that the agent made before it enrolled. Null or missing for agents of older releases. */
   enrolmentKey?: string | null;
   sourceAddress?: string | null;
 }
 
-/** A token that counts no longer: revoked (here or by a command in another process), or expired. */
+/** A token that is no longer valid: it was revoked, here or by a command in another process, or it expired. */
 export interface EndedToken {
   id: string;
   kind: TokenKind;
-  /** Of an agent's credential: connections that speak for this host by `credential` must go. */
+  /** Host of an agent's credential. Connections that use this credential for the host must be closed. */
   hostId: string | null;
 }
 
 const DAY_MS = 86_400_000;
-/** `last_used` is no older than this when it is in use: not every request is worth a write. */
+/** Accuracy of `last_used`: not every request is worth a write. */
 const LAST_USED_STEP_MS = 60_000;
-/** Tokens that ended longer ago than this are forgotten; the audit log still has them. */
+/** Tokens that ended longer ago than this are deleted. The audit log still has them. */
 const ENDED_KEPT_MS = 400 * DAY_MS;
 
-/** Who made a credential that an agent got for itself. */
+/** Creator, in the audit log, of a credential that an agent got by enrolment. */
 const ENROLMENT = 'enrolment';
 
 const LETTERS: Record<TokenKind, SecretLetter> = { person: 'p', enrolment: 'e', agent: 'a' };
@@ -45,7 +45,7 @@ export class TokenStore {
   readonly #listeners: ((ended: EndedToken) => void)[] = [];
   readonly #reported: Set<string>;
   #seenVersion: unknown;
-  /** Null: to be counted again. `version` is the database's, as another process may have changed it. */
+  /** Null until counted. `version` is that of the database, which another process may change. */
   #credentials: { count: number; version: unknown } | null = null;
   #expiryCheckedMs: number;
 
@@ -68,7 +68,7 @@ export class TokenStore {
       .map((token) => toToken({ ...token, lastUsedMs: this.#lastUsed.get(token.id) ?? token.lastUsedMs }));
   }
 
-  /** The secret is in no other place than this result. Throws `OperatorError` for what makes no token. */
+  /** The secret is only in this result, it is not stored. Throws `OperatorError` if the request is not valid. */
   create(request: NewToken, by: Actor): { token: Token; secret: string } {
     const { kind, name } = request;
     const role = kind === 'person' ? request.role : undefined;
@@ -79,13 +79,13 @@ export class TokenStore {
     if (kind === 'agent' && hostId === undefined) {
       throw new OperatorError(
         2,
-        'A token for an agent needs host_id, the id of the host that it speaks for.',
+        'A token for an agent needs host_id, the id of the host that the agent reports for.',
       );
     }
     if (name.startsWith(COMMAND_PREFIX)) {
       throw new OperatorError(
         2,
-        `A token cannot be called "${COMMAND_PREFIX}…": the audit log calls commands so.`,
+        `The name of a token cannot begin with "${COMMAND_PREFIX}", which the audit log uses for commands. Choose another name.`,
       );
     }
     const now = this.#now();
@@ -113,7 +113,7 @@ export class TokenStore {
     return { token: toToken(row), secret };
   }
 
-  /** False when there is no such token, or it was revoked before. */
+  /** Returns false if there is no such token, or if it was revoked before. */
   revoke(id: string, by: Actor): boolean {
     const row = this.#tokens.byId(id);
     if (row === null) return false;
@@ -127,13 +127,13 @@ export class TokenStore {
     return revoked;
   }
 
-  /** The host's credential, unless it is revoked. It may have expired. */
+  /** Returns the credential of a host unless it is revoked. It may have expired. */
   credentialOf(hostId: string): TokenRow | null {
     const row = this.#tokens.ofHost(hostId);
     return row === null ? null : { ...row, lastUsedMs: this.#lastUsed.get(row.id) ?? row.lastUsedMs };
   }
 
-  /** Credentials of agents that are not revoked. */
+  /** Returns the number of agents' credentials that are not revoked. */
   credentialCount(): number {
     const version = this.#dataVersion.get()?.['data_version'];
     if (this.#credentials === null || this.#credentials.version !== version) {
@@ -142,7 +142,7 @@ export class TokenStore {
     return this.#credentials.count;
   }
 
-  /** For an agent that has enrolled: a credential for a host that has none, or another secret for the one it has. */
+  /** Issues a credential for a host that has none, or a new secret for the credential `replaced`. */
   issue(hostId: string, replaced: TokenRow | null, claim: EnrolmentClaim): string {
     const { enrolmentKey = null, sourceAddress = null } = claim;
     const now = this.#now();
@@ -176,7 +176,7 @@ export class TokenStore {
     return secret;
   }
 
-  /** The valid token that this is the secret of. */
+  /** Returns the valid token of this kind that has this secret, or null. */
   find(secret: string, kind: TokenKind): TokenRow | null {
     if (letterOf(secret) !== LETTERS[kind]) return null;
     const row = this.#tokens.byHash(secretHash(secret), this.#now());
@@ -191,7 +191,7 @@ export class TokenStore {
     this.#listeners.push(listener);
   }
 
-  /** Tells of what expired, and of what a command in another process revoked, since the last time. */
+  /** Reports tokens that expired, or that another process revoked, since the last call. */
   poll(): void {
     const now = this.#now();
     const expired = this.#tokens.expiredBetween(Math.min(this.#expiryCheckedMs, now), now);
@@ -203,7 +203,7 @@ export class TokenStore {
     for (const row of this.#tokens.revoked()) if (!this.#reported.has(row.id)) this.#reportEnded(row);
   }
 
-  /** Puts when tokens were last used into the database, all in one transaction. */
+  /** Stores when tokens were last used, all in one transaction. */
   flush(): void {
     if (this.#lastUsed.size === 0) return;
     transaction(this.#database, () => {
@@ -228,7 +228,7 @@ export class TokenStore {
       );
     }
     this.#tokens.revoke(existing.id, now);
-    this.#reported.add(existing.id); // it was told of when it expired
+    this.#reported.add(existing.id); // It was reported when it expired.
   }
 
   #appendToAudit({ name, sourceAddress }: Actor, action: string, subject: string, detail: string): void {

@@ -1,4 +1,4 @@
-/** People: by token, by session, or by what a trusted proxy says. */
+/** Authenticates people by a token, a session, or the header of a trusted proxy. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
 import { TokenBuckets } from '../../common/token_bucket.ts';
@@ -19,12 +19,12 @@ export interface PresentedCredentials {
   authorization: string | null | undefined;
   cookie: string | null | undefined;
   headers: RequestHeaders;
-  /** Of the socket. */
+  /** Address of the other side of the socket. */
   remoteAddress: string | null | undefined;
 }
 
 export interface SignedIn {
-  /** For the cookie; nowhere else. */
+  /** Secret of the session, only for the cookie. */
   session: string;
   principal: Principal;
   /** RFC 3339. */
@@ -35,13 +35,16 @@ export interface SignedIn {
 export const SIGN_IN_CODE_MINUTES = 15;
 const SESSION_IDLE_MS = 12 * 3_600_000;
 const SESSION_MAX_MS = 7 * 86_400_000;
-/** The longest unused go beyond this. */
+/** Beyond this number, the sessions that were unused for the longest are deleted. */
 const MAX_SESSIONS = 10_000;
 const LAST_USED_STEP_MS = 60_000;
-/** Wrong sign-ins per address, and of everybody: beyond the latter only wrong ones wait, so that nobody locks others out. */
+/**
+ * Limits for failed sign-ins, per address and in all. Beyond the limit for all, only failed attempts are refused, so that an attacker
+ * locks no other person out.
+ */
 const WRONG_PER_ADDRESS_PER_MINUTE = 10;
 const WRONG_PER_MINUTE = 300;
-/** Right ones: with one token nobody fills the audit log, or ends other people's sessions by opening more. */
+/** Limits for successful sign-ins, so that one token cannot fill the audit log or displace the sessions of others. */
 const SESSIONS_PER_TOKEN_PER_MINUTE = 30;
 const MAX_SESSIONS_PER_TOKEN = 50;
 /** Addresses, or tokens, whose attempts are counted at one time. */
@@ -93,10 +96,10 @@ export class UserAuthenticator {
     this.#byAddress = perMinute(WRONG_PER_ADDRESS_PER_MINUTE, parts.now);
     this.#wrong = perMinute(WRONG_PER_MINUTE, parts.now);
     this.#opened = perMinute(SESSIONS_PER_TOKEN_PER_MINUTE, parts.now);
-    this.#forget();
+    this.#deleteOldSessions();
   }
 
-  /** A bearer token counts alone: who shows a wrong one is nobody, whatever else the request carries. */
+  /** A bearer token decides alone: a request with a wrong one is not authenticated, whatever else it carries. */
   identifyUser({ authorization, cookie, headers, remoteAddress }: PresentedCredentials): Principal | null {
     const bearer = bearerOf(authorization);
     if (bearer !== null) return this.#byToken(bearer);
@@ -118,7 +121,7 @@ export class UserAuthenticator {
   #bySession(session: string): Principal | null {
     const now = this.#now();
     const hash = letterOf(session) === 's' ? secretHash(session) : null;
-    // Its last use may not be in the database yet.
+    // The time of the last use may not be in the database yet.
     const row =
       hash === null ? null : this.#sessions.byHash(hash, now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS);
     const key = hash?.toString('base64') ?? '';
@@ -162,7 +165,7 @@ export class UserAuthenticator {
     if (waitOfToken > 0) return this.#limited(waitOfToken);
     const now = this.#now();
     const session = newSecret('s');
-    this.#forget();
+    this.#deleteOldSessions();
     transaction(this.#database, () => {
       this.#sessions.insert(secretHash(session), {
         token: principal.tokenId,
@@ -199,7 +202,7 @@ export class UserAuthenticator {
     return token === null ? null : { name: token.name, role: token.role!, via: 'session', tokenId: token.id };
   }
 
-  /** Also when there is no such session. */
+  /** Does nothing if there is no such session. */
   signOut(session: string, remoteAddress: string | null): void {
     if (letterOf(session) !== 's') return;
     const hash = secretHash(session);
@@ -212,7 +215,7 @@ export class UserAuthenticator {
     this.#lastUsed.delete(hash.toString('base64'));
   }
 
-  /** Ends every session and every code that was not used. Returns how many sessions there were. */
+  /** Ends every session and every unused code. Returns the number of sessions. */
   signOutAll(by: Actor): number {
     return transaction(this.#database, () => {
       const count = this.#sessions.deleteAll();
@@ -229,7 +232,7 @@ export class UserAuthenticator {
     this.#lastUsed.clear();
   }
 
-  #forget(): void {
+  #deleteOldSessions(): void {
     const now = this.#now();
     this.#sessions.forget(now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS, MAX_SESSIONS);
   }

@@ -307,7 +307,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     tls.reloadIfChanged();
     assert.equal(await served(), first);
     assert.deepEqual(tls.counters(), { reloads: 2, reload_failures: 2 });
-    assert.ok(lines.some((line) => line.includes('the old one stays')));
+    assert.ok(lines.some((line) => line.includes('the old one stays in use')));
   });
 
   it('are served from TLS 1.2 on', async () => {
@@ -330,10 +330,10 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     for (const [changes, words] of [
       [{ ...pair, tls_cert_file: missing }, /tls_cert_file .*missing cannot be read.*Set the path/],
       [{ ...pair, tls_key_file: missing }, /tls_key_file .*missing cannot be read/],
-      [{ ...pair, tls_cert_file: garbage }, /tls_cert_file .*garbage holds no certificate/],
-      [{ ...pair, tls_key_file: garbage }, /tls_key_file .*garbage holds no private key/],
+      [{ ...pair, tls_cert_file: garbage }, /tls_cert_file .*garbage has no certificate/],
+      [{ ...pair, tls_key_file: garbage }, /tls_key_file .*garbage has no private key/],
       [{ ...pair, tls_key_file: other.keyFile }, /is not the key of .*Set the pair/],
-      [{ ...pair, tls_client_ca_file: garbage }, /tls_client_ca_file .*garbage holds no certificate/],
+      [{ ...pair, tls_client_ca_file: garbage }, /tls_client_ca_file .*garbage has no certificate/],
     ] as const) {
       const error = await refusal(changes);
       assert.equal(error.exitCode, 2);
@@ -341,7 +341,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     }
     assert.match((await refusal(pair, () => Date.now() + 31 * DAY_MS)).message, /expired on .*Renew it/);
     await tlsOf(pair, () => Date.now() + 20 * DAY_MS);
-    assert.ok(lines.some((line) => line.includes('the certificate ends soon')));
+    assert.ok(lines.some((line) => line.includes('the certificate expires soon')));
   });
   it('made by OpenSSL agree with what we say of ours', async () => {
     const { certFile } = await selfSigned(directory, '127.0.0.1');

@@ -49,7 +49,7 @@ describe('a token', () => {
     assert.throws(() => b.access.createToken({ kind: 'agent', name: 'x' }, ADMIN), /needs host_id/);
     assert.throws(
       () => b.access.createToken({ kind: 'enrolment', name: 'command:x' }, ADMIN),
-      /cannot be called/,
+      /cannot begin with/,
     );
     assert.deepEqual(b.access.tokens(), []);
     assert.deepEqual(b.access.auditLog({ limit: 9 }), []);
