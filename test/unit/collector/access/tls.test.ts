@@ -332,7 +332,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
       [{ ...pair, tls_key_file: missing }, /tls_key_file .*missing cannot be read/],
       [{ ...pair, tls_cert_file: garbage }, /tls_cert_file .*garbage has no certificate/],
       [{ ...pair, tls_key_file: garbage }, /tls_key_file .*garbage has no private key/],
-      [{ ...pair, tls_key_file: other.keyFile }, /is not the key of .*Set the pair/],
+      [{ ...pair, tls_key_file: other.keyFile }, /is not the key of .*Set a certificate and a key/],
       [{ ...pair, tls_client_ca_file: garbage }, /tls_client_ca_file .*garbage has no certificate/],
     ] as const) {
       const error = await refusal(changes);
