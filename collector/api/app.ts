@@ -1,4 +1,4 @@
-/** The HTTP API: middleware in its order, routes, and what answers where there is none. */
+/** The HTTP API: the middleware in its order, the routes, and the answers for unknown paths. */
 import { OpenAPIHono, type OpenAPIHonoOptions } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
@@ -26,12 +26,12 @@ import { sessionRoutes } from './routes/session.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
-/** `describe-instances` of a large account is some megabytes. */
+/** The output of `describe-instances` for a large account has some megabytes. */
 const MAX_CLOUD_BODY_BYTES = 16 * 1024 * 1024;
 export interface Rates {
-  /** A signed-in page asks for a handful of things at a time; a script for one after the other. */
+  /** Requests of one principal. A page sends a few requests at a time, a script one after the other. */
   principal: Rate;
-  /** Files of the page, and attempts to get in; and, counted apart, health checks. */
+  /** Requests from one address without authentication: files of the page and sign-ins, and separately health checks. */
   address: Rate;
 }
 const RATES: Rates = {
@@ -83,20 +83,22 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
       if (method === 'OPTIONS') return c.body(null, 204, headers);
       return problemResponse(
         c,
-        new Problem(405, `${path} takes ${allowed.join(', ')}, not ${method}.`, { headers }),
+        new Problem(405, `${path} accepts ${allowed.join(', ')}, not ${method}.`, { headers }),
       );
     }
     if (isApiPath(path)) {
       return problemResponse(
         c,
-        new Problem(404, `There is nothing at ${path}; ${API_PREFIX}/openapi.json lists what there is.`),
+        new Problem(404, `There is nothing at ${path}. ${API_PREFIX}/openapi.json lists all paths.`),
       );
     }
     if (method === 'GET' || method === 'HEAD') return servePage(c);
     if (method === 'OPTIONS') return c.body(null, 204, { Allow: 'GET, HEAD, OPTIONS' });
     return problemResponse(
       c,
-      new Problem(405, 'The page is only read.', { headers: { Allow: 'GET, HEAD, OPTIONS' } }),
+      new Problem(405, 'The page accepts only GET and HEAD. Changes are made through the API.', {
+        headers: { Allow: 'GET, HEAD, OPTIONS' },
+      }),
     );
   });
   app.onError((error, c) => {
@@ -105,11 +107,8 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
       return problemResponse(c, new Problem(error.status, error.message));
     }
     parts.metrics.failed();
-    parts.log.error(
-      { err: error, method: c.req.method, path: c.req.path },
-      'a request could not be answered',
-    );
-    return problemResponse(c, new Problem(500, 'The collector could not answer; its log says why.'));
+    parts.log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed');
+    return problemResponse(c, new Problem(500, 'The collector failed to answer. Its log has the cause.'));
   });
   return app;
 }
@@ -131,7 +130,7 @@ const invalid: Hook = (result) => {
       return unknown.map((key) => ({
         in: where,
         field: [...path, key].join('.'),
-        detail: 'is not known here',
+        detail: 'is not a known field',
       }));
     }
     return [{ in: where, field: path.join('.'), detail: message }];
@@ -140,19 +139,19 @@ const invalid: Hook = (result) => {
   throw new Problem(400, shown.join('; '), { errors });
 };
 
-/** Bodies say how long they are before they come, and are JSON: nothing else is read at all. */
+/** Refuses bodies without a length, larger than allowed, or not JSON, before anything of them is read. */
 const acceptableBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
   const { headers } = c.env.incoming;
-  // Whatever is on its way then is not waited for.
+  // The rest of a refused body is not waited for.
   const close = { headers: { Connection: 'close' } };
   if (headers['transfer-encoding'] !== undefined) {
-    throw new Problem(411, 'The body must come with its Content-Length.', close);
+    throw new Problem(411, 'The body must be sent with a Content-Length.', close);
   }
   const bytes = Number(headers['content-length'] ?? 0);
   const maxBytes = c.req.path.startsWith(`${API_PREFIX}/cloud/`) ? MAX_CLOUD_BODY_BYTES : MAX_BODY_BYTES;
   if (bytes > maxBytes) throw new Problem(413, `The body must not be larger than ${maxBytes} bytes.`, close);
   if (bytes > 0 && !/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
-    throw new Problem(415, 'The body must be JSON, and its Content-Type application/json.', close);
+    throw new Problem(415, 'The body must be JSON with the Content-Type application/json.', close);
   }
   await next();
 };

@@ -1,4 +1,4 @@
-/** Who may do what: in one place, for the enforcement and for the OpenAPI document. */
+/** The permissions of roles, in one place for their enforcement and for the OpenAPI document. */
 import type { IncomingMessage } from 'node:http';
 import type { MiddlewareHandler } from 'hono';
 import type { TokenBuckets } from '../../common/token_bucket.ts';
@@ -15,8 +15,8 @@ const CHANGING = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 const HEALTH_PATHS = new Set(['/healthz', '/readyz']);
 
 /**
- * Role that a request needs; null for nobody in particular. Whatever is not listed as open needs a viewer, and
- * whatever changes something needs an admin: a route that somebody forgot is closed.
+ * Returns the role that a request needs, null if it needs no authentication. A path that is not listed here needs a viewer, and a
+ * request that changes something needs an admin, so that a forgotten route is closed.
  */
 export function requiredRole(method: string, path: string): Role | null {
   if (HEALTH_PATHS.has(path)) return null;
@@ -27,8 +27,8 @@ export function requiredRole(method: string, path: string): Role | null {
 }
 
 /**
- * Finds out who asks. Each may ask only so often: as who they are, or by their address where nobody knows. Health checks have a limit
- * of their own: a flood of other requests from the same address does not make the collector look dead.
+ * Authenticates a request and applies the rate limits: by principal, or by address without authentication. Health checks have a limit
+ * of their own, so that a flood of other requests from the same address does not make the collector look dead.
  */
 export function identify(
   { access }: Pick<ApiParts, 'access'>,
@@ -42,21 +42,21 @@ export function identify(
       ? health.tryTake(address)
       : principal === null
         ? addresses.tryTake(address)
-        : principals.tryTake(personOf(principal));
+        : principals.tryTake(personKeyOf(principal));
     if (seconds > 0) {
-      throw new Problem(429, `Too many requests; come again in ${seconds} s.`, {
+      throw new Problem(429, `Too many requests. Try again in ${seconds} s.`, {
         headers: { 'Retry-After': String(seconds) },
       });
     }
-    if (principal !== null) c.env.shown?.(personOf(principal));
+    if (principal !== null) c.env.shown?.(personKeyOf(principal));
     c.set('principal', principal);
     c.set('address', address);
     await next();
   };
 }
 
-/** Returns one key for all requests that a person makes by the same way of signing in. */
-function personOf({ via, role, name }: Principal): string {
+/** Returns one key for all requests of a person that are authenticated in the same way. */
+function personKeyOf({ via, role, name }: Principal): string {
   return `${via} ${role} ${name}`;
 }
 
@@ -72,7 +72,7 @@ export function principalOfRequest(
   });
 }
 
-/** Lets through who may. */
+/** Refuses requests whose principal lacks the role, and changes that do not come from our own page. */
 export function authorize({ access }: Pick<ApiParts, 'access'>): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
     const { method, path } = c.req;
@@ -82,19 +82,22 @@ export function authorize({ access }: Pick<ApiParts, 'access'>): MiddlewareHandl
       if (principal === null) {
         throw new Problem(
           401,
-          'Sign in with a token, or by the link that "imdswatch token sign-in-link" prints.',
+          'Sign in with a token, or with the link that "imdswatch token sign-in-link" prints.',
           { headers: { 'WWW-Authenticate': 'Bearer realm="imdswatch"' } },
         );
       }
       if (needed === 'admin' && principal.role !== 'admin') {
         throw new Problem(
           403,
-          `This needs the role admin; ${principal.name} has the role ${principal.role}.`,
+          `This needs the role admin, but ${principal.name} has the role ${principal.role}. Ask an admin.`,
         );
       }
     }
     if (CHANGING.has(method) && !access.mayChange(principal, c.env.incoming.headers)) {
-      throw new Problem(403, 'What changes something is only taken from the page of this collector itself.');
+      throw new Problem(
+        403,
+        'A request that changes something must come from the page of this collector, or carry a token.',
+      );
     }
     await next();
   };

@@ -1,8 +1,8 @@
 /**
- * Connections that have shown no credential yet: how many there may be, in all and from one address, and how long each may take to
- * say what it wants. A newcomer is always taken; the connection that has been without progress for the longest makes room for it. An agent
- * leaves this list when it is let in, and a person when a request of theirs shows who they are: nobody who has no credential can take their
- * places, or those of health checks.
+ * Bounds on connections without authentication: how many there may be, in all and from one address, and how long each may take to send
+ * its request. A new connection is always accepted, and the one without progress for the longest is closed for it. An agent leaves this
+ * list when it is authenticated, and a person with the first authenticated request. Clients without a credential can therefore not use
+ * up the places of agents, people or health checks.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -11,29 +11,31 @@ import type { Counters } from '../../protocol/records.ts';
 import { networkOf } from '../access/client_network.ts';
 
 export interface ConnectionBounds {
-  /** Connections without a credential, in all. */
+  /** Most connections without authentication in all. */
   total: number;
-  /** The same from one address (IPv6: from one /64). Not for the connections of a trusted proxy. */
+  /** Most of them from one address (IPv6: from one /64). Connections of a trusted proxy are not counted. */
   perAddress: number;
-  /** True for a proxy that is trusted to name the address of its client. */
+  /** Returns true for a proxy that is trusted to name the address of its client. */
   isTrustedProxy: (address: string) => boolean;
-  /** The address that a request comes from; behind a trusted proxy the one that the proxy names. */
+  /** Returns the address of a client. A trusted proxy names that of its client. */
   clientAddress: (headers: IncomingHttpHeaders, remoteAddress: string | undefined) => string | null;
 }
 
-/** Until the first byte; in TLS that of the handshake. */
+/** Time until the first byte, with TLS the first byte of the handshake. */
 const SPEAK_MS = 5_000;
-/** Until the head of the first request is complete, TLS handshake included; and of a later one, after the idle time before it. */
+/** Time until the head of the first request is complete, TLS handshake included. */
 const HEAD_MS = 10_000;
+/** Time until the head of a later request is complete, idle time included. */
 const NEXT_HEAD_MS = 20_000;
+/** Time until the body of a request is complete. */
 const BODY_MS = 10_000;
-/** Until the whole answer is taken. */
+/** Time until the client has read the whole answer. */
 const ANSWER_MS = 30_000;
-/** Nobody makes room for a newcomer before it had this time to speak, unless the slack is used up as well. */
+/** A connection is not closed for a new one before it had this time to send something, unless the slack is used up as well. */
 const GRACE_MS = 500;
-/** Newcomers beyond `total` that may be within their grace time. */
+/** New connections beyond `total` that may be within their grace time. */
 export const SLACK = 512;
-/** Connections of people and programs that showed who they are, in all and of one person. */
+/** Most authenticated connections of people and programs, in all and of one person. */
 export const MAX_KNOWN = 512;
 export const MAX_KNOWN_OF_PERSON = 128;
 const CHECK_INTERVAL_MS = 250;
@@ -44,12 +46,12 @@ interface Entry {
   readonly tuple: string;
   address: string;
   isLimited: boolean;
-  /** Who has shown a credential on it; null until somebody has. */
+  /** Key of the person who was authenticated on it, null until then. */
   person: string | null;
   /** Requests whose answers are not complete. */
   readonly asking: Set<IncomingMessage>;
   hasAsked: boolean;
-  /** When it last made progress: opened, asked, or was answered. */
+  /** Time of its last progress: it was opened, sent a request, or was answered. */
   sinceMs: number;
 }
 
@@ -66,7 +68,7 @@ export class Connections {
   readonly #bounds: ConnectionBounds;
   readonly #log: Logger;
   readonly #now: () => number;
-  /** Each of these is in the order of progress: the first has made none for the longest. */
+  /** All of these are in the order of progress: the first has made none for the longest. */
   readonly #unknown = new Set<Entry>();
   readonly #known = new Set<Entry>();
   readonly #byAddress = new Map<string, Set<Entry>>();
@@ -91,7 +93,7 @@ export class Connections {
     this.#timer = setInterval(() => this.check(), CHECK_INTERVAL_MS).unref();
   }
 
-  /** Takes in a connection that was just accepted: with TLS before its handshake. */
+  /** Registers a connection that was just accepted, with TLS before its handshake. */
   opened(socket: Socket): void {
     this.#counters.opened += 1;
     const remote = socket.remoteAddress ?? '';
@@ -111,7 +113,7 @@ export class Connections {
     this.#enforce(entry.address);
   }
 
-  /** Notes that the head of a request has come. `ended` is to be called when its answer is complete or its connection is gone. */
+  /** Registers a request whose head has arrived. The caller calls `ended` when the answer is complete or the connection closed. */
   asked(request: IncomingMessage): { ended: () => void; shown: (person: string) => void } {
     const entry = this.#byTuple.get(tupleOf(request.socket));
     if (entry === undefined) return { ended: () => {}, shown: () => {} };
@@ -128,7 +130,7 @@ export class Connections {
     };
   }
 
-  /** Notes that this connection is an agent's now, and others look after it. */
+  /** Removes a connection that belongs to an agent now, which other code bounds. */
   released(socket: Socket): void {
     const entry = this.#byTuple.get(tupleOf(socket));
     if (entry !== undefined) this.#remove(entry);
@@ -142,7 +144,7 @@ export class Connections {
     clearInterval(this.#timer);
   }
 
-  /** Drops whoever has taken too long. Called by a timer. */
+  /** Closes connections that have taken too long. A timer calls it. */
   check(): void {
     const now = this.#now();
     for (const entry of [...this.#unknown]) {
@@ -176,13 +178,13 @@ export class Connections {
   #progress(entry: Entry): void {
     entry.sinceMs = this.#now();
     const list = entry.person !== null ? this.#known : this.#unknown;
-    if (!list.delete(entry)) return; // It is gone.
+    if (!list.delete(entry)) return; // It is closed already.
     list.add(entry);
     const others = this.#byAddress.get(entry.address);
     if (others?.delete(entry)) others.add(entry);
   }
 
-  /** A proxy's connection counts for the client that the proxy names, from the first request on. */
+  /** Counts the connection of a proxy for the client that the proxy names, from the first request on. */
   #followProxy(entry: Entry, { headers, socket }: IncomingMessage): void {
     if (entry.person !== null || !this.#bounds.isTrustedProxy(socket.remoteAddress ?? '')) return;
     const client = this.#bounds.clientAddress(headers, socket.remoteAddress);
@@ -200,12 +202,12 @@ export class Connections {
     entry.person = person;
     this.#leaveAddress(entry);
     this.#known.add(entry);
-    const own = [...this.#known].filter((other) => other.person === person);
-    if (own.length > MAX_KNOWN_OF_PERSON) this.#dropOneOf(own);
+    const connections = [...this.#known].filter((other) => other.person === person);
+    if (connections.length > MAX_KNOWN_OF_PERSON) this.#dropOneOf(connections);
     else if (this.#known.size > MAX_KNOWN) this.#dropOneOf([...this.#known]);
   }
 
-  /** Drops the one that is idle for the longest; where all wait for answers, the one that waits the longest. */
+  /** Closes the connection that is idle for the longest. If all wait for answers, closes the one that waits the longest. */
   #dropOneOf(entries: readonly Entry[]): void {
     const victim = entries.find(({ asking }) => asking.size === 0) ?? entries[0]!;
     this.#drop(victim, 'dropped_known');
@@ -227,7 +229,7 @@ export class Connections {
     }
   }
 
-  /** The address with the most connections gives one up, so that a flood from one address pushes out nobody else. */
+  /** Closes a connection of the address that has the most, so that a flood from one address affects no other address. */
   #enforceTotal(): void {
     const now = this.#now();
     while (this.#unknown.size > this.#bounds.total) {
@@ -249,7 +251,7 @@ export class Connections {
     this.#lastLogMs = now;
     this.#log.warn(
       { from: entry.address, reason, ...this.counters() },
-      'dropped a connection beyond the bounds of those without a credential, or of one person; each is counted, and one a minute is logged',
+      'closed a connection beyond the limits for clients without authentication, or for one person; all are counted, one a minute is logged',
     );
   }
 }
@@ -266,7 +268,7 @@ function overdue({ socket, asking, hasAsked, sinceMs }: Entry, now: number): Rea
   return waited > HEAD_MS ? 'dropped_slow_head' : null;
 }
 
-/** A TLS connection and the TCP connection below it have the same. */
+/** Returns a key that is the same for a TLS connection and the TCP connection below it. */
 function tupleOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }

@@ -1,13 +1,13 @@
-/** The OpenAPI 3.1 document, made from the routes. */
+/** Serves the OpenAPI 3.1 document, which is made from the routes. */
 import { VERSION } from '../../common/version.ts';
 import type { ApiApp } from './env.ts';
 import { API_PREFIX } from './paths.ts';
 
 const TAGS = [
-  { name: 'findings', description: 'Who still calls IMDSv1, where, and which hosts are ready.' },
-  { name: 'calls', description: 'Single calls, as stored and as they come.' },
-  { name: 'cloud', description: "The cloud's own counts, to hold against what was seen." },
-  { name: 'administration', description: 'Tokens, alerts, retention, and the log of what admins did.' },
+  { name: 'findings', description: 'Workloads that still call IMDSv1, and the readiness of hosts.' },
+  { name: 'calls', description: 'Single calls, stored and live.' },
+  { name: 'cloud', description: "The cloud's own counts, to compare with the calls that were seen." },
+  { name: 'administration', description: 'Tokens, alerts, retention and the audit log.' },
   { name: 'session', description: 'Signing in and out.' },
   { name: 'operation', description: 'Health and metrics of the collector.' },
 ];
@@ -17,13 +17,13 @@ export function serveDocument(app: ApiApp): void {
   registry.registerComponent('securitySchemes', 'token', {
     type: 'http',
     scheme: 'bearer',
-    description: 'A token of a person, as "imdswatch token create --kind person" makes it.',
+    description: 'Token of a person, made by "imdswatch token create --kind person".',
   });
   registry.registerComponent('securitySchemes', 'session', {
     type: 'apiKey',
     in: 'cookie',
     name: 'imdswatch',
-    description: 'What signing in sets (`__Host-imdswatch` over TLS).',
+    description: 'Cookie that a sign-in sets (`__Host-imdswatch` over TLS).',
   });
   let document: unknown;
   app.get(`${API_PREFIX}/openapi.json`, (c) => {
@@ -33,7 +33,7 @@ export function serveDocument(app: ApiApp): void {
         title: 'imdswatch collector',
         version: VERSION,
         description:
-          'Times are RFC 3339 in UTC. Lists answer `{ items, next }`: give `next` as `cursor`, and everything else as it was, for the page behind. Errors are problem documents (RFC 9457).',
+          'Times are RFC 3339 in UTC. Lists answer `{ items, next }`. For the next page, repeat the request with `next` as `cursor` and all other parameters unchanged. Errors are problem documents (RFC 9457).',
         license: { name: 'Apache-2.0' },
       },
       servers: [{ url: '/' }],

@@ -4,15 +4,15 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Principal } from '../access/principal.ts';
 
 export interface ApiVariables {
-  /** Null on what needs nobody. */
+  /** Null for a request without authentication. */
   principal: Principal | null;
-  /** Who the request comes from, as a trusted proxy says where there is one. */
+  /** Address of the client, which a trusted proxy names if there is one. */
   address: string;
 }
 
 export interface ApiEnv {
   Bindings: HttpBindings & {
-    /** To be called when a request has shown which person it comes from. Left out where no server stands before the app. */
+    /** Called with the key of the person once a request is authenticated. Missing without a server in front of the app. */
     shown?: ((person: string) => void) | undefined;
   };
   Variables: ApiVariables;

@@ -1,4 +1,4 @@
-/** Whole results as CSV or NDJSON, streamed: no page, and no more in memory than the reader takes. */
+/** Streams whole results as CSV or NDJSON. No more is in memory than the client reads. */
 import { z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { Logger } from 'pino';
@@ -15,10 +15,12 @@ export const formatQuery = {
   format: z
     .enum(['json', 'csv', 'ndjson'])
     .optional()
-    .describe('`csv`, `ndjson`: the whole result, not a page. Takes precedence over the header `Accept`.'),
+    .describe(
+      '`csv` and `ndjson` return the whole result instead of a page. This takes precedence over the header `Accept`.',
+    ),
 };
 
-/** Response contents of a list for the document. */
+/** Returns the response contents of a list for the OpenAPI document. */
 export function listContent<S extends z.ZodType>(item: S) {
   return {
     'application/json': { schema: z.object({ items: z.array(item), next: z.string().nullable() }) },
@@ -57,12 +59,12 @@ function formatOfType(type: string): Format | null {
   }
 }
 
-/** Pieces of at least this much are sent: many short lines one by one would cost a write each. */
+/** Lines are collected up to this length, because each write has a cost. */
 const CHUNK_CHARACTERS = 32 * 1024;
 
 export interface ExportOptions {
   format: Exclude<Format, 'json'>;
-  /** File name without its ending. */
+  /** File name without its extension. */
   name: string;
   schema: ZodObject;
   /** Groups of items, in order. */
@@ -71,8 +73,8 @@ export interface ExportOptions {
   metrics: Pick<ApiMetrics, 'failed'>;
 }
 
-/** A failure midway breaks the connection off, so that nobody takes a part for the whole. */
-export function exported(
+/** Answers with an export. A failure midway closes the connection, so that a part is not taken for the whole result. */
+export function exportAnswer(
   c: Context<ApiEnv>,
   { format, name, schema, items, log, metrics }: ExportOptions,
 ): Response {
@@ -103,9 +105,12 @@ export function exported(
           if (done === true) controller.close();
           else controller.enqueue(encoder.encode(value));
         } catch (error) {
-          log.error({ reason: (error as Error).message, name }, 'an export broke off');
+          log.error(
+            { reason: (error as Error).message, name },
+            'an export failed midway; its connection was closed',
+          );
           metrics.failed();
-          // Ended like this the body lacks its last chunk (RFC 9112 section 7.1), and the client knows.
+          // Without the last chunk of the body the client knows that the answer is not complete (RFC 9112 section 7.1).
           c.env.outgoing.destroy();
           controller.close();
         }
@@ -123,6 +128,6 @@ export function exported(
   });
 }
 
-export async function* once<T>(items: T): AsyncGenerator<T> {
+export async function* singleGroup<T>(items: T): AsyncGenerator<T> {
   yield items;
 }

@@ -1,6 +1,6 @@
 /**
- * Calls as they are stored, to everybody who watches. Costs nothing while nobody does. Each watcher has a bounded queue and
- * rate: what does not fit is left out, counted, and the watcher is told how many.
+ * Sends calls as they are stored to all watchers. It costs nothing without watchers. Each watcher has a bounded queue and a bounded rate.
+ * Calls beyond these bounds are left out and counted, and the watcher gets their number.
  */
 import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 import type { Call } from '../../protocol/call.ts';
@@ -15,7 +15,7 @@ export interface LiveFilter {
   version: 1 | 2 | null;
   categories: readonly Call['imds.category'][] | null;
   outcomes: readonly Call['outcome'][] | null;
-  /** Substring of the path, case ignored. */
+  /** Part of the path. Upper and lower case are the same. */
   path: string | null;
 }
 
@@ -27,16 +27,16 @@ interface Entry {
 }
 
 const MAX_QUEUED_CALLS = 1000;
-/** More than anybody can read, and little enough that one watcher does not slow the collector down. */
+/** More than a person can read, and few enough that one watcher does not slow the collector down. */
 const MAX_CALLS_PER_SECOND = 500;
 const MAX_CALLS_IN_CHUNK = 100;
-/** Who has read nothing for this long has gone, or only holds the place. */
+/** A watcher that has read nothing for this long is disconnected. */
 const STALLED_MS = 60_000;
 export const MAX_WATCHERS = 200;
-/** Feeds of one person, or of one token that several people share; and from one address. */
+/** Most feeds of one person, or of one token that several people share. */
 export const MAX_WATCHERS_OF_PERSON = 20;
 export const MAX_WATCHERS_OF_ADDRESS = 50;
-/** The last places are for people who watch nothing yet. */
+/** Last places, which are reserved for people who have no feed yet. */
 export const RESERVED_WATCHERS = 40;
 export const HEARTBEAT_MS = 15_000;
 
@@ -51,7 +51,7 @@ export class LiveFeed {
     this.#heartbeat.unref();
   }
 
-  /** For `Writer`'s hook: batches that have just become durable. */
+  /** Sends the calls of batches that have just become durable. `Writer` calls it. */
   publish(batches: readonly StoredBatch[]): void {
     if (this.#watchers.size === 0) return;
     for (const { host, callers, records } of batches) {
@@ -68,7 +68,7 @@ export class LiveFeed {
     }
   }
 
-  /** Returns why there is no room for another feed, or null when there is. */
+  /** Returns the limit that another feed would exceed, or null if there is room. */
   refusalOf({ person, address }: Pick<WatcherConnection, 'person' | 'address'>): Refusal | null {
     const watchers = [...this.#watchers];
     const ofPerson = watchers.filter(({ connection }) => connection.person === person).length;
@@ -78,7 +78,7 @@ export class LiveFeed {
     return ofAddress >= MAX_WATCHERS_OF_ADDRESS ? 'address' : null;
   }
 
-  /** Returns the body of a server-sent event stream, or null when there are too many already: `refusalOf` says why. */
+  /** Returns the body of a server-sent event stream, or null beyond a limit, which `refusalOf` names. */
   watch(filter: LiveFilter, connection: WatcherConnection): ReadableStream<Uint8Array> | null {
     if (this.refusalOf(connection) !== null) {
       this.#counters.watchers_refused += 1;
@@ -100,7 +100,7 @@ export class LiveFeed {
     return watcher.stream;
   }
 
-  /** Sends heartbeats, and parts with those who may not watch any more. */
+  /** Sends heartbeats, and closes the feeds of people who are no longer permitted to watch. */
   check(): void {
     for (const watcher of this.#watchers) watcher.check();
   }
@@ -128,20 +128,20 @@ export class LiveFeed {
   }
 }
 
-/** Too many feeds of one person, from one address, or in all. */
+/** The limit that was reached: feeds of one person, from one address, or in all. */
 export type Refusal = 'person' | 'address' | 'all';
 
 export interface WatcherConnection {
-  /** Who watches: the same for every session of one token. */
+  /** Key of the person, the same for every session of one token. */
   person: string;
   address: string;
-  /** Asked with every heartbeat: whose token was revoked does not go on watching. */
+  /** Called with every heartbeat. Returns false after the token was revoked. */
   mayStay: () => boolean;
-  /** Ends the connection of somebody who does not read. */
+  /** Closes the connection of a watcher that does not read. */
   cut: () => void;
 }
 
-interface Tally {
+interface WatcherEvents {
   sent: (calls: number) => void;
   leftOut: () => void;
   stalled: () => void;
@@ -152,23 +152,23 @@ class Watcher {
   readonly stream: ReadableStream<Uint8Array>;
   readonly #filter: LiveFilter;
   readonly connection: WatcherConnection;
-  readonly #tally: Tally;
+  readonly #events: WatcherEvents;
   readonly #encoder = new TextEncoder();
   readonly #queue: Entry[] = [];
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   readonly #rate = new TokenBucket(oneSecond(MAX_CALLS_PER_SECOND), performance.now());
   #leftOut = 0;
-  /** When there was last room for more. */
+  /** Time at which the client last had room for more. */
   #roomMs = performance.now();
 
-  constructor(filter: LiveFilter, connection: WatcherConnection, tally: Tally) {
+  constructor(filter: LiveFilter, connection: WatcherConnection, events: WatcherEvents) {
     this.#filter = filter;
     this.connection = connection;
-    this.#tally = tally;
+    this.#events = events;
     this.stream = new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
-        // A first line at once, so that the watcher knows that it is connected; and when to come again if not.
+        // The first line tells the watcher that it is connected, and when to connect again after an error.
         controller.enqueue(this.#encoder.encode('retry: 3000\n: connected\n\n'));
       },
       pull: () => this.#flush(),
@@ -180,7 +180,7 @@ class Watcher {
     if (this.#controller === null || !matches(this.#filter, entry)) return;
     if (this.#queue.length >= MAX_QUEUED_CALLS || this.#rate.tryTake(performance.now()) > 0) {
       this.#leftOut += 1;
-      this.#tally.leftOut();
+      this.#events.leftOut();
       return;
     }
     this.#queue.push(entry);
@@ -195,7 +195,7 @@ class Watcher {
       this.#flush();
       this.#controller.enqueue(this.#encoder.encode(': heartbeat\n\n'));
     } else if (performance.now() - this.#roomMs > STALLED_MS) {
-      this.#tally.stalled();
+      this.#events.stalled();
       this.#leave();
       this.connection.cut();
     }
@@ -209,7 +209,7 @@ class Watcher {
   #leave(): void {
     this.#controller = null;
     this.#queue.length = 0;
-    this.#tally.gone();
+    this.#events.gone();
   }
 
   #hasRoom(): boolean {
@@ -226,7 +226,7 @@ class Watcher {
         text += `event: left_out\ndata: {"calls":${this.#leftOut}}\n\n`;
         this.#leftOut = 0;
       }
-      this.#tally.sent(entries.length);
+      this.#events.sent(entries.length);
       this.#controller!.enqueue(this.#encoder.encode(text));
     }
   }

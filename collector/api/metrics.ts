@@ -1,6 +1,6 @@
 /**
- * Metrics in Prometheus' text format. Label values are few and fixed: routes as written in the API, states, verdicts, severities;
- * never a host, a path or a name from the field.
+ * Metrics in Prometheus' text format. The values of labels are few and fixed: routes as the API defines them, states, verdicts and
+ * severities. They are never a host, a path or a name that an agent reported.
  */
 import type { MiddlewareHandler } from 'hono';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
@@ -13,14 +13,14 @@ import type { ApiEnv } from './env.ts';
 import { isApiPath } from './paths.ts';
 
 const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10];
-/** Counters of stages that go down as well. */
+/** Values of stages that can also decrease. */
 const LEVELS = new Set(['connections', 'known_connections', 'backlog_bytes', 'watchers', 'in_flight']);
 
 export interface Findings {
   overview: Overview;
   offenders: readonly Offender[];
   statistics: StoreStatistics;
-  /** Since they were worked out. */
+  /** Time since the findings were computed. */
   ageSeconds: number;
 }
 
@@ -41,27 +41,30 @@ export class ApiMetrics {
     collectDefaultMetrics({ register: this.#registry });
     const gauge = (name: string, help: string, labelNames: string[] = []) =>
       new Gauge({ name: `imdswatch_${name}`, help, labelNames, registers });
-    gauge('build_info', 'The release that runs; always 1.', ['version']).set({ version: VERSION }, 1);
+    gauge('build_info', 'Release of the collector, as a label; the value is always 1.', ['version']).set(
+      { version: VERSION },
+      1,
+    );
     this.#latency = new Histogram({
       name: 'imdswatch_http_request_duration_seconds',
-      help: 'Time until an answer began, by route of the API.',
+      help: 'Time from a request to the start of its answer, by route of the API.',
       labelNames: ['method', 'route', 'status'],
       buckets: LATENCY_BUCKETS_S,
       registers,
     });
     this.#failures = new Counter({
       name: 'imdswatch_http_failures_total',
-      help: 'Requests that ended in an error of the collector.',
+      help: 'Requests that failed because of an error in the collector.',
       registers,
     });
     this.#findingsFailures = new Counter({
       name: 'imdswatch_metrics_findings_failures_total',
-      help: 'Scrapes that went without findings, because the store did not answer.',
+      help: 'Scrapes without findings, because the store did not answer.',
       registers,
     });
     const limited: Counter = new Counter({
       name: 'imdswatch_http_rate_limited_total',
-      help: 'Requests that came too often.',
+      help: 'Requests that were refused by a rate limit.',
       registers,
       collect: () => {
         limited.reset();
@@ -69,14 +72,16 @@ export class ApiMetrics {
       },
     });
     this.#fleet = {
-      hosts: gauge('hosts', 'Hosts that ever reported, by state.', ['state']),
-      verdicts: gauge('hosts_readiness', 'Hosts by readiness for IMDSv2 only.', ['verdict']),
+      hosts: gauge('hosts', 'Hosts that have ever reported, by state.', ['state']),
+      verdicts: gauge('hosts_readiness', 'Hosts by verdict, that is their readiness to require IMDSv2.', [
+        'verdict',
+      ]),
       offenders: gauge('offenders', 'Workloads in the window, by severity.', ['severity']),
-      bytes: gauge('store_used_bytes', 'What the store takes of its bound.'),
-      calls: gauge('store_calls', 'Raw calls that are kept.'),
-      workloads: gauge('store_workloads', 'Workloads that are known.'),
-      known: gauge('store_hosts', 'Hosts that are known.'),
-      age: gauge('findings_age_seconds', 'How old the numbers of hosts, offenders and the store are.'),
+      bytes: gauge('store_used_bytes', 'Bytes that the store uses of its limit.'),
+      calls: gauge('store_calls', 'Raw calls in the store.'),
+      workloads: gauge('store_workloads', 'Workloads in the store.'),
+      known: gauge('store_hosts', 'Hosts in the store.'),
+      age: gauge('findings_age_seconds', 'Age of the numbers about hosts, offenders and the store.'),
     };
   }
 
@@ -105,7 +110,7 @@ export class ApiMetrics {
     return this.#registry.contentType;
   }
 
-  /** `findings` null: the store could not say. */
+  /** `findings` is null if the store did not answer. */
   async text(stages: StageCounters, findings: Findings | null): Promise<string> {
     for (const [stage, counters] of Object.entries(stages)) this.#putStage(stage, counters);
     this.#putFindings(findings);
@@ -128,10 +133,10 @@ export class ApiMetrics {
     const full = `imdswatch_${stage}_${name}${isLevel ? '' : '_total'}`;
     const known = this.#stages.get(full);
     if (known !== undefined) return known;
-    const words = name.replaceAll('_', ' ');
+    const description = name.replaceAll('_', ' ');
     const options = {
       name: full,
-      help: `Stage ${stage} of the collector: ${words}.`,
+      help: `Stage ${stage} of the collector: ${description}.`,
       registers: [this.#registry],
     };
     const metric = isLevel ? new Gauge(options) : new Counter(options);
@@ -143,7 +148,7 @@ export class ApiMetrics {
     for (const gauge of Object.values(this.#fleet)) gauge.reset();
     if (findings === null) {
       this.#findingsFailures.inc();
-      // Those without labels would say 0.
+      // A gauge without labels would show 0.
       const { bytes, calls, workloads, known, age } = this.#fleet;
       for (const gauge of [bytes, calls, workloads, known, age]) gauge.remove();
       return;
@@ -162,7 +167,7 @@ export class ApiMetrics {
   }
 }
 
-/** As the route is written, so that ids do not become labels. */
+/** Returns the route as the API defines it, so that ids do not become labels. */
 function routeOf(path: string, routePath: string): string {
   if (!isApiPath(path) && !routePath.startsWith('/healthz') && !routePath.startsWith('/readyz'))
     return 'page';

@@ -1,18 +1,20 @@
-/** Which workloads of an answer are asked for, and in which order. */
+/** Filters and sorts the workloads of an answer. */
 import type * as z from 'zod';
 import { type Offender, severity } from '../contract/offender.ts';
-import { several, word } from './question.ts';
+import { repeatable, shortText } from './question.ts';
 
 export const offenderFilterQuery = {
-  severity: several(severity).describe('How bad.'),
-  text: word
+  severity: repeatable(severity).describe('Severities.'),
+  text: shortText
     .optional()
-    .describe('Part of title, executable, script, user, image, unit, pod, user agent or host; case ignored.'),
-  image: several(word).describe('Container images, without tag.'),
-  unit: several(word).describe('systemd units.'),
-  namespace: several(word).describe('Kubernetes namespaces.'),
-  user: several(word).describe("Users' names, or numbers where there is no name."),
-  client: several(word).describe('SDKs or tools.'),
+    .describe(
+      'Part of the title, executable, script, user, image, unit, pod, user agent or host. Upper and lower case are the same.',
+    ),
+  image: repeatable(shortText).describe('Container images, without a tag.'),
+  unit: repeatable(shortText).describe('systemd units.'),
+  namespace: repeatable(shortText).describe('Kubernetes namespaces.'),
+  user: repeatable(shortText).describe('Names of users, or user ids if they have no name.'),
+  client: repeatable(shortText).describe('SDKs or tools.'),
 };
 type Filters = z.output<z.ZodObject<typeof offenderFilterQuery>>;
 
@@ -43,13 +45,13 @@ export interface OffenderFilter extends Filters {
   sort?: OffenderSort | undefined;
 }
 
-/** `offenders` worst first, as insight gives them. */
+/** `offenders` are sorted worst first, as `Insight` returns them. */
 export function selectOffenders(offenders: readonly Offender[], filter: OffenderFilter): Offender[] {
-  const chosen = offenders.filter((offender) => isAsked(offender, filter));
+  const chosen = offenders.filter((offender) => matches(offender, filter));
   return filter.sort === undefined ? chosen : sorted(chosen, filter.sort);
 }
 
-function isAsked(offender: Offender, filter: OffenderFilter): boolean {
+function matches(offender: Offender, filter: OffenderFilter): boolean {
   const { severity: severities, text, image, unit, namespace, user, client } = filter;
   return (
     (severities === undefined ? offender.severity !== 'none' : severities.includes(offender.severity)) &&
@@ -62,12 +64,12 @@ function isAsked(offender: Offender, filter: OffenderFilter): boolean {
   );
 }
 
-function isOneOf(value: string | null, asked: readonly string[] | undefined): boolean {
-  return asked === undefined || asked.includes(value ?? '');
+function isOneOf(value: string | null, wanted: readonly string[] | undefined): boolean {
+  return wanted === undefined || wanted.includes(value ?? '');
 }
 
 function hasText(offender: Offender, text: string): boolean {
-  const words = [
+  const texts = [
     offender.title,
     offender.executable,
     offender.name,
@@ -82,14 +84,14 @@ function hasText(offender: Offender, text: string): boolean {
     ...offender.clients.map(({ name }) => name),
     ...offender.hosts.flatMap(({ id, name }) => [id, name]),
   ];
-  return words.some((value) => value?.toLowerCase().includes(text) === true);
+  return texts.some((value) => value?.toLowerCase().includes(text) === true);
 }
 
 function sorted(offenders: Offender[], sort: OffenderSort): Offender[] {
-  const turned = sort.startsWith('-');
-  const key = (turned ? sort.slice(1) : sort) as SortKey;
-  const sign = turned ? -1 : 1;
-  // Stable: equal ones stay worst first. What has no value comes last, whichever way round.
+  const isDescending = sort.startsWith('-');
+  const key = (isDescending ? sort.slice(1) : sort) as SortKey;
+  const sign = isDescending ? -1 : 1;
+  // The sort is stable, so equal workloads stay worst first. Workloads without a value come last in both directions.
   return offenders.toSorted((a, b) => {
     const [left, right] = [sortValue(a, key), sortValue(b, key)];
     if (left === right) return 0;

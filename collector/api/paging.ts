@@ -1,6 +1,6 @@
 /**
- * Pages of a list that is asked for anew each time. A cursor remembers the last item that was given and where it
- * stood, and the window: the next page goes on behind that item, wherever it stands by then.
+ * Pages of a list that is computed for each request. A cursor holds the last item of a page, its position and the window. The next page
+ * begins after that item, wherever it is by then.
  */
 import { createHash } from 'node:crypto';
 import * as z from 'zod';
@@ -8,29 +8,29 @@ import type { Window } from '../contract/window.ts';
 import { badField } from './problem.ts';
 
 const cursorShape = z.strictObject({
-  /** Of what was asked besides the page: a cursor answers no other question. */
+  /** Hash of the query without paging parameters. A cursor is valid only for the same query. */
   of: z.string(),
   since: z.int(),
   until: z.int(),
-  /** Id of the last item given. */
+  /** Id of the last item of the page. */
   after: z.string(),
-  /** How many were given. */
+  /** Number of items up to the end of the page. */
   given: z.int().min(0),
-  /** Of a list that the store pages. */
+  /** Cursor of the store, for a list that the store pages. */
   inner: z.string().optional(),
 });
 export type Cursor = z.infer<typeof cursorShape>;
 
-/** Query parameters that say which page, not what. */
+/** Query parameters that choose the page and do not change the result. */
 const PAGE_KEYS = new Set(['cursor', 'limit', 'format']);
 
-/** Names the question that a query asks. */
-export function questionName(path: string, query: Record<string, unknown>): string {
-  const asked = Object.entries(query)
+/** Returns a hash of the query without its paging parameters. */
+export function queryHash(path: string, query: Record<string, unknown>): string {
+  const parameters = Object.entries(query)
     .filter(([key, value]) => !PAGE_KEYS.has(key) && value !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash('sha256')
-    .update(JSON.stringify([path, asked]))
+    .update(JSON.stringify([path, parameters]))
     .digest('base64url')
     .slice(0, 16);
 }
@@ -39,25 +39,21 @@ export function encodeCursor(cursor: Cursor): string {
   return Buffer.from(JSON.stringify(cursor)).toString('base64url');
 }
 
-/** Throws `Problem` (400) for anything that is no cursor of this question. */
+/** Throws `Problem` (400) for a text that is not a cursor of this query. */
 export function decodeCursor(text: string, name: string): Cursor {
   let cursor: Cursor;
   try {
     cursor = cursorShape.parse(JSON.parse(Buffer.from(text, 'base64url').toString('utf8')));
   } catch {
-    throw badField('query', 'cursor', 'is not a cursor that was given out here');
+    throw badField('query', 'cursor', 'is not a cursor of this collector');
   }
   if (cursor.of !== name || cursor.since >= cursor.until) {
-    throw badField(
-      'query',
-      'cursor',
-      'belongs to another question: every other parameter must stay as it was',
-    );
+    throw badField('query', 'cursor', 'belongs to another query: all other parameters must stay unchanged');
   }
   return cursor;
 }
 
-/** `items` in their order; every one has an id of its own. */
+/** Returns the page after the cursor. Every item must have a unique id. */
 export function pageOf<T extends { id: string }>(
   items: readonly T[],
   limit: number,

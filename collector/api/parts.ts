@@ -1,4 +1,4 @@
-/** What the API is built from: the rooms below it, by what it asks of them. */
+/** The parts that the API is composed of: from each room below it, the methods that the API calls. */
 import type { Logger } from 'pino';
 import type { StageCounters } from '../../protocol/records.ts';
 import type { Access } from '../access/access.ts';
@@ -14,11 +14,11 @@ export type InsightAnswers = Methods<
   Insight,
   'overview' | 'offenders' | 'offender' | 'hosts' | 'host' | 'groups' | 'reconciliation'
 >;
-/** For pages, which ask the same again and again: an answer may be a few seconds old, and says so by the end of its window. */
+/** Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of its window shows. */
 export interface RememberedAnswers extends InsightAnswers {
-  /** For what is taken away and read later. */
+  /** Answers without a cache, for exports. */
   readonly fresh: InsightAnswers;
-  /** After a change by hand. */
+  /** Forgets the kept answers after a change by a person. */
   forget(): void;
 }
 export type ApiAccess = Methods<
@@ -53,15 +53,15 @@ export interface ApiParts {
   store: FindingsStore;
   live: LiveFeed;
   metrics: ApiMetrics;
-  /** Counters of the stages beside the API: ingest, writer, access, alerts. */
+  /** Returns the counters of the stages beside the API: ingest, writer, access, alerts. */
   counters: () => StageCounters;
-  /** Null when the collector takes records; else why it does not. */
+  /** Returns null if the collector accepts records, else the reason why it does not. */
   unready: () => Promise<string | null>;
   log: Logger;
-  /** Of a question that names no time. */
+  /** Window of a question that names none. */
   defaultWindowDays: number;
-  /** This very server speaks TLS. */
+  /** True if this server uses TLS itself. */
   tls: boolean;
-  /** Where the built page lies. */
+  /** Directory of the built page. */
   pageDirectory: string;
 }

@@ -7,17 +7,17 @@ export const PROBLEM_TYPE = 'application/problem+json';
 
 export const problemDocument = z
   .object({
-    type: z.string().describe('`about:blank`: the status says which kind of problem it is.'),
+    type: z.string().describe('Always `about:blank`: the status is the kind of the problem.'),
     title: z.string(),
     status: z.int(),
-    detail: z.string().describe('What is wrong, and what to do.'),
-    instance: z.string().describe('The path that was asked for.'),
+    detail: z.string().describe('The cause, and what to do.'),
+    instance: z.string().describe('Path of the request.'),
     errors: z
       .array(
         z.object({ in: z.enum(['query', 'body', 'path', 'header']), field: z.string(), detail: z.string() }),
       )
       .optional()
-      .describe('Of a 400: each field that is wrong.'),
+      .describe('Each field that is wrong, for status 400.'),
   })
   .meta({ id: 'Problem' });
 
@@ -44,7 +44,7 @@ export function titleOf(status: number): string {
   return TITLES[status] ?? 'Error';
 }
 
-/** Thrown by whatever answers a request; `detail` is for the person who asked. */
+/** An error that handlers throw. `detail` is a text for the person who sent the request. */
 export class Problem extends Error {
   readonly status: ContentfulStatusCode;
   readonly errors: FieldError[] | undefined;

@@ -1,4 +1,4 @@
-/** Questions as a query string asks them. */
+/** Reads questions from query strings. */
 import { z } from '@hono/zod-openapi';
 import { DAY_US, type Window } from '../contract/window.ts';
 import type { HostFilter, Question } from '../insight/question.ts';
@@ -12,37 +12,47 @@ const MAX_VALUE_CHARACTERS = 500;
 export const MAX_LIMIT = 1000;
 export const DEFAULT_LIMIT = 100;
 
-export const word = z.string().max(MAX_VALUE_CHARACTERS);
-/** A parameter that may be given several times: any of the values does. */
-export function several<T extends z.ZodType>(value: T) {
+export const shortText = z.string().max(MAX_VALUE_CHARACTERS);
+/** A parameter that may be repeated. An item matches if it has one of the values. */
+export function repeatable<T extends z.ZodType>(value: T) {
   return z.preprocess(
-    (given) => (given === undefined || Array.isArray(given) ? given : [given]),
+    (input) => (input === undefined || Array.isArray(input) ? input : [input]),
     z.array(value).max(MAX_VALUES).optional(),
   );
 }
 
 const moment = z.iso.datetime({ offset: true });
 export const windowQuery = {
-  from: moment.optional().describe('Start of the window, RFC 3339. Not together with `days`.'),
-  to: moment.optional().describe('End of the window, RFC 3339; now where it is left out.'),
+  from: moment.optional().describe('Start of the window, RFC 3339. Cannot be combined with `days`.'),
+  to: moment.optional().describe('End of the window, RFC 3339. Default: now.'),
   days: z.coerce
     .number<string>()
     .int()
     .min(1)
     .max(MAX_WINDOW_DAYS)
     .optional()
-    .describe('Length of the window that ends at `to`, in days.'),
+    .describe('Length of the window in days, counted back from `to`.'),
 };
 type WindowQuery = z.output<z.ZodObject<typeof windowQuery>>;
 
 export const hostQuery = {
-  host: several(word).describe('Ids of hosts.'),
-  account: several(word).describe('Accounts; an empty value: hosts of which it is not known.'),
-  region: several(word).describe('Regions; an empty value: hosts of which it is not known.'),
-  zone: several(word).describe('Availability zones; an empty value: hosts of which it is not known.'),
-  type: several(word).describe('Instance types; an empty value: hosts of which it is not known.'),
-  image_id: several(word).describe('Images of instances; an empty value: hosts of which it is not known.'),
-  tag: several(word).describe('`KEY:VALUE`, or `KEY` with any value. All that are given must hold.'),
+  host: repeatable(shortText).describe('Ids of hosts.'),
+  account: repeatable(shortText).describe(
+    'Accounts. An empty value matches hosts whose account is not known.',
+  ),
+  region: repeatable(shortText).describe('Regions. An empty value matches hosts whose region is not known.'),
+  zone: repeatable(shortText).describe(
+    'Availability zones. An empty value matches hosts whose zone is not known.',
+  ),
+  type: repeatable(shortText).describe(
+    'Instance types. An empty value matches hosts whose type is not known.',
+  ),
+  image_id: repeatable(shortText).describe(
+    'Images of instances. An empty value matches hosts whose image is not known.',
+  ),
+  tag: repeatable(shortText).describe(
+    '`KEY:VALUE`, or `KEY` for any value. If it is repeated, all must match.',
+  ),
 };
 type HostQuery = z.output<z.ZodObject<typeof hostQuery>>;
 
@@ -53,17 +63,17 @@ export const pageQuery = {
     .min(1)
     .max(MAX_LIMIT)
     .optional()
-    .describe(`Items of one answer; ${DEFAULT_LIMIT} where it is left out.`),
-  cursor: z.string().max(2000).optional().describe('`next` of the answer before.'),
+    .describe(`Number of items of one answer. Default: ${DEFAULT_LIMIT}.`),
+  cursor: z.string().max(2000).optional().describe('The value of `next` in the previous answer.'),
 };
 
 /**
- * The span that is asked for. Now is rounded up to a whole second: what is stored by now is in the window, and people who ask at
- * the same time ask the same. Throws `Problem` (400).
+ * Returns the window of a query. Now is rounded up to a whole second, so that everything stored by now is in the window, and people who
+ * ask in the same second ask the same question. Throws `Problem` (400).
  */
 export function windowOf(query: WindowQuery, defaultDays: number, nowMs: number): Window {
   if (query.from !== undefined && query.days !== undefined) {
-    throw badField('query', 'days', 'cannot be given together with from');
+    throw badField('query', 'days', 'cannot be combined with from');
   }
   const untilUs =
     query.to === undefined ? Math.ceil(nowMs / 1000) * SECOND_US : momentUs('to', query.to, nowMs);
@@ -82,7 +92,7 @@ function momentUs(field: string, text: string, nowMs: number): number {
   const utc = text.endsWith('Z') ? text : new Date(text).toISOString();
   const us = toMicroseconds(utc);
   if (us < 0 || us > (nowMs + MAX_WINDOW_DAYS * 86_400_000) * 1000) {
-    throw badField('query', field, 'is not a time that anything can have been recorded at');
+    throw badField('query', field, 'is before 1970, or too far in the future');
   }
   return us;
 }

@@ -1,18 +1,18 @@
-/** Routes as they are written down: what `createRoute` takes, with who may and what can go wrong added. */
+/** Helpers for route definitions: they add the role and the possible problems to what `createRoute` needs. */
 import { createRoute, type RouteConfig, type z } from '@hono/zod-openapi';
 import { requiredRole } from './authorization.ts';
 import { PROBLEM_TYPE, problemDocument } from './problem.ts';
 
 const PROBLEMS: Record<number, string> = {
-  400: 'A parameter or the body is not valid; `errors` names the fields.',
-  401: 'Nobody is signed in, or the token is not valid any more.',
-  403: 'The role is not enough, or a page of another origin sent this.',
-  404: 'There is no such thing.',
-  411: 'The body came without its length.',
+  400: 'A parameter or the body is not valid. `errors` names the fields.',
+  401: 'The request is not signed in, or its token is not valid any more.',
+  403: 'The role does not permit this, or a page of another origin sent the request.',
+  404: 'It does not exist.',
+  411: 'The body has no Content-Length.',
   413: 'The body is too large.',
   415: 'The body is not JSON.',
-  429: 'Too many requests; `Retry-After` says when to come again.',
-  500: 'The collector failed; its log says how.',
+  429: 'Too many requests. `Retry-After` has the seconds to wait.',
+  500: 'The collector failed. Its log has the cause.',
   503: 'The collector cannot answer now.',
 };
 
@@ -22,7 +22,7 @@ type Config = Omit<RouteConfig, 'path' | 'security'> & {
   summary: string;
 };
 
-/** `C` keeps the types of what the handler is given and has to answer; problems are thrown. */
+/** Defines a route. `C` keeps the types of the request and the answer for the handler. Handlers throw problems. */
 export function route<const C extends Config>(config: C): ReturnType<typeof createRoute<C['path'], C>> {
   const { method, path, request } = config;
   const role = requiredRole(method.toUpperCase(), path);
@@ -30,7 +30,7 @@ export function route<const C extends Config>(config: C): ReturnType<typeof crea
   const problems = [
     ...(request === undefined ? [] : [400]),
     ...(role === null ? [] : [401]),
-    // Also without a role: what changes something is only taken from the collector's own page.
+    // A change without a token must come from the collector's own page, also where no role is needed.
     ...(role === 'admin' || method !== 'get' ? [403] : []),
     ...(path.includes('{') ? [404] : []),
     ...(hasBody ? [411, 413, 415] : []),
@@ -56,15 +56,15 @@ export function route<const C extends Config>(config: C): ReturnType<typeof crea
   return createRoute(documented) as unknown as ReturnType<typeof createRoute<C['path'], C>>;
 }
 
-export function answers<S extends z.ZodType>(schema: S, description: string) {
+export function jsonAnswer<S extends z.ZodType>(schema: S, description: string) {
   return { description, content: { 'application/json': { schema } } };
 }
 
-export function takes<S extends z.ZodType>(schema: S) {
+export function jsonBody<S extends z.ZodType>(schema: S) {
   return { required: true, content: { 'application/json': { schema } } } as const;
 }
 
-/** A problem that only this route has. */
+/** Describes a problem that only this route has. */
 export function problemAnswer(description: string) {
   return { description, content: { [PROBLEM_TYPE]: { schema: problemDocument } } };
 }

@@ -1,4 +1,4 @@
-/** The model's shapes under the names that the OpenAPI document gives them. */
+/** The schemas of the contract with their names in the OpenAPI document. */
 import * as administration from '../contract/administration.ts';
 import * as cloud from '../contract/cloud.ts';
 import * as hosts from '../contract/host.ts';

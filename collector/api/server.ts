@@ -1,4 +1,4 @@
-/** The one HTTP(S) server: the API and the page for people, and the upgrade to a WebSocket for agents. */
+/** The HTTP(S) server: the API and the page for people, and the upgrade to a WebSocket for agents. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
@@ -15,14 +15,14 @@ import type { ApiApp } from './env.ts';
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 const HANDSHAKE_TIMEOUT_MS = 5_000;
-/** How often these times are looked at. */
+/** Interval at which these times are checked. */
 const CHECK_INTERVAL_MS = 5_000;
-/** What we have ended is gone this much later, whether or not its other end has noticed. */
+/** A connection that we ended is destroyed after this time, even if the other side keeps it open. */
 const LINGER_MS = 2_000;
 const MAX_HEADER_BYTES = 16 * 1024;
-/** Connections that were let go and are not gone yet, beyond all that are counted elsewhere. */
+/** Connections that were ended and are not closed yet, beyond those that are counted elsewhere. */
 const SPARE_SOCKETS = 512;
-/** How long what is being answered may take when the collector ends. */
+/** Time that running requests have to finish when the collector stops. */
 const STOP_GRACE_MS = 1500;
 const IDLE_LOOK_MS = 20;
 
@@ -32,11 +32,11 @@ const BAD_REQUEST = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Le
 export interface ServerOptions {
   /** Null: plain HTTP. */
   tls: TlsOptions | null;
-  /** Agents at one time. */
+  /** Most agents at one time. */
   maxAgents: number;
-  /** Bounds on connections that have shown no credential. */
+  /** Bounds on connections without authentication. */
   bounds: ConnectionBounds;
-  /** An upgrade on `AGENT_PATH`; there is nothing else to upgrade to. Returns true when the agent was let in. */
+  /** Handles an upgrade on `AGENT_PATH`, the only path with upgrades. Returns true if the agent was authenticated. */
   onAgent: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   log: Logger;
 }
@@ -69,10 +69,10 @@ export class HttpServer {
       tls === null
         ? createServer(options, listener)
         : createTlsServer({ ...options, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...tls }, listener);
-    this.#server.on(tls === null ? 'connection' : 'secureConnection', letGoOnceEnded);
-    // With TLS too this is the TCP connection, before its handshake.
+    this.#server.on(tls === null ? 'connection' : 'secureConnection', destroyOnceEnded);
+    // With TLS this is the TCP connection before its handshake.
     this.#server.on('connection', (socket: Socket) => connections.opened(socket));
-    // `Connections` makes room for newcomers: this is only a bound on what it cannot see.
+    // `Connections` makes room for new connections. This bounds only those that it cannot see.
     this.#server.maxConnections = maxAgents + bounds.total + SLACK + MAX_KNOWN + SPARE_SOCKETS;
     this.#server.on('upgrade', (request, socket, head) => {
       if (request.url?.split('?', 1)[0] === AGENT_PATH) {
@@ -85,13 +85,13 @@ export class HttpServer {
     });
   }
 
-  /** Resolves with the bound port. Throws `OperatorError` when the address cannot be had. */
+  /** Resolves with the bound port. Rejects with `OperatorError` if the address cannot be used. */
   listen(address: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       const failed = (error: NodeJS.ErrnoException) => {
         const remedy =
           error.code === 'EADDRINUSE'
-            ? 'Another program has it; set another listen address.'
+            ? 'Another program uses this port. Set another listen address.'
             : 'Set another listen address.';
         reject(
           new OperatorError(
@@ -117,18 +117,18 @@ export class HttpServer {
     return this.#server.listening;
   }
 
-  /** Null without TLS. For whoever renews its certificate. */
+  /** Null without TLS. `ServerTls` gives it renewed certificates. */
   get tlsServer(): TlsServer | null {
     return this.#server instanceof TlsServer ? this.#server : null;
   }
 
-  /** Takes no more connections; resolves when the ones it has are closed, at the latest after a grace time. */
+  /** Accepts no more connections. Resolves when the open ones are closed, at the latest after a grace time. */
   async close(): Promise<void> {
     if (!this.#server.listening) return;
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
-    // Answers that end now leave their connections idle only then.
+    // A connection becomes idle only when its last answer has ended.
     const idling = setInterval(() => this.#server.closeIdleConnections(), IDLE_LOOK_MS);
     const straggling = setTimeout(() => this.#server.closeAllConnections(), STOP_GRACE_MS);
     await closed;
@@ -138,8 +138,8 @@ export class HttpServer {
   }
 }
 
-/** Whoever never closes its own side would hold a socket of ours for ever, refused or not, until there were none left for agents. */
-function letGoOnceEnded(socket: Socket): void {
+/** Destroys a socket some time after we ended it. A client that never closes its side would otherwise hold the socket for ever. */
+function destroyOnceEnded(socket: Socket): void {
   socket.once('finish', () => {
     const timer = setTimeout(() => socket.destroy(), LINGER_MS);
     socket.once('close', () => clearTimeout(timer));

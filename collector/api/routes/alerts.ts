@@ -7,7 +7,7 @@ import type { ApiApp, ApiEnv } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { DEFAULT_LIMIT, pageQuery } from '../question.ts';
-import { answers, problemAnswer, route, takes } from '../route.ts';
+import { jsonAnswer, jsonBody, problemAnswer, route } from '../route.ts';
 import { Alert, Destination, DestinationChange, NewDestination } from '../schemas.ts';
 
 const PATH = '/api/v1/alert/destinations';
@@ -20,15 +20,15 @@ const recentRoute = route({
   tags: ['findings'],
   summary: 'The latest alerts, newest first',
   request: { query: z.strictObject({ limit: pageQuery.limit }) },
-  responses: { 200: answers(z.object({ items: z.array(Alert), next: z.null() }), 'Alerts.') },
+  responses: { 200: jsonAnswer(z.object({ items: z.array(Alert), next: z.null() }), 'Alerts.') },
 });
 const listRoute = route({
   method: 'get',
   path: PATH,
   tags,
-  summary: 'Where alerts go, without secrets',
+  summary: 'Destinations of alerts, without secrets',
   responses: {
-    200: answers(z.object({ items: z.array(Destination), next: z.null() }), 'Every destination.'),
+    200: jsonAnswer(z.object({ items: z.array(Destination), next: z.null() }), 'Every destination.'),
   },
 });
 const addRoute = route({
@@ -36,16 +36,16 @@ const addRoute = route({
   path: PATH,
   tags,
   summary: 'Add a destination',
-  request: { body: takes(NewDestination) },
-  responses: { 201: answers(Destination, 'The new destination.') },
+  request: { body: jsonBody(NewDestination) },
+  responses: { 201: jsonAnswer(Destination, 'The new destination.') },
 });
 const changeRoute = route({
   method: 'patch',
   path: `${PATH}/{id}`,
   tags,
   summary: 'Change a destination',
-  request: { params, body: takes(DestinationChange) },
-  responses: { 200: answers(Destination, 'The destination as it is now.') },
+  request: { params, body: jsonBody(DestinationChange) },
+  responses: { 200: jsonAnswer(Destination, 'The changed destination.') },
 });
 const removeRoute = route({
   method: 'delete',
@@ -62,8 +62,8 @@ const testRoute = route({
   summary: 'Send a test alert now',
   request: { params },
   responses: {
-    200: answers(z.object({ ok: z.literal(true) }), 'It arrived.'),
-    502: problemAnswer('It did not arrive; `detail` says why.'),
+    200: jsonAnswer(z.object({ ok: z.literal(true) }), 'The test alert was delivered.'),
+    502: problemAnswer('The test alert was not delivered. `detail` has the cause.'),
   },
 });
 
@@ -107,7 +107,7 @@ export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
     if (!alerts.destinations().some((destination) => destination.id === id)) throw unknown(id);
     const result = await alerts.test(id);
     audit(c, 'alert_destination.test', id, result.ok ? 'arrived' : 'failed');
-    if (!result.ok) throw new Problem(502, `The test alert did not arrive: ${result.error}`);
+    if (!result.ok) throw new Problem(502, `The test alert was not delivered: ${result.error}`);
     return c.json({ ok: true as const }, 200);
   });
 }
@@ -116,7 +116,7 @@ function unknown(id: string): Problem {
   return new Problem(404, `There is no alert destination ${id}.`);
 }
 
-/** What the operator can mend is theirs to read. */
+/** Turns an `OperatorError` into a problem, whose text the admin can act on. */
 function checked<T>(work: () => T): T {
   try {
     return work();

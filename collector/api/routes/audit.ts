@@ -3,17 +3,20 @@ import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField } from '../problem.ts';
 import { DEFAULT_LIMIT, pageQuery } from '../question.ts';
-import { answers, route } from '../route.ts';
+import { jsonAnswer, route } from '../route.ts';
 import { AuditEntry } from '../schemas.ts';
 
 const auditRoute = route({
   method: 'get',
   path: '/api/v1/audit',
   tags: ['administration'],
-  summary: 'What admins did, newest first',
+  summary: 'Actions of admins, newest first',
   request: { query: z.strictObject(pageQuery) },
   responses: {
-    200: answers(z.object({ items: z.array(AuditEntry), next: z.string().nullable() }), 'A page of entries.'),
+    200: jsonAnswer(
+      z.object({ items: z.array(AuditEntry), next: z.string().nullable() }),
+      'A page of entries.',
+    ),
   },
 });
 
@@ -21,9 +24,9 @@ export function auditRoutes(app: ApiApp, { access }: ApiParts): void {
   app.openapi(auditRoute, (c) => {
     const { limit = DEFAULT_LIMIT, cursor } = c.req.valid('query');
     if (cursor !== undefined && !/^\d{1,15}$/.test(cursor)) {
-      throw badField('query', 'cursor', 'is not a cursor that was given out here');
+      throw badField('query', 'cursor', 'is not a cursor of this collector');
     }
-    // One more than asked for tells whether there is a page behind.
+    // One entry more than asked for shows if there is a next page.
     const found = access.auditLog({
       limit: limit + 1,
       ...(cursor !== undefined && { before: Number(cursor) }),

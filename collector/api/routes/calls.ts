@@ -4,24 +4,24 @@ import { type ServedCall, servedCall } from '../../contract/served_call.ts';
 import type { CallFilter } from '../../store/store.ts';
 import { identityId, workloadIdentity } from '../../store/workload_identity.ts';
 import type { ApiApp } from '../env.ts';
-import { exported, formatOf, formatQuery, listContent } from '../export.ts';
-import { decodeCursor, encodeCursor, questionName } from '../paging.ts';
+import { exportAnswer, formatOf, formatQuery, listContent } from '../export.ts';
+import { decodeCursor, encodeCursor, queryHash } from '../paging.ts';
 import type { ApiParts, FindingsStore } from '../parts.ts';
-import { DEFAULT_LIMIT, pageQuery, several, windowOf, windowQuery, word } from '../question.ts';
+import { DEFAULT_LIMIT, pageQuery, repeatable, shortText, windowOf, windowQuery } from '../question.ts';
 import { route } from '../route.ts';
 import { ServedCall as ServedCallSchema } from '../schemas.ts';
 
 const EXPORT_PAGE = 1000;
 
 export const callQuery = {
-  host: several(word).describe('Ids of hosts.'),
-  offender: several(z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits')).describe(
+  host: repeatable(shortText).describe('Ids of hosts.'),
+  offender: repeatable(z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits')).describe(
     'Ids of workloads.',
   ),
-  version: z.enum(['1', '2']).optional().describe('Of IMDS.'),
-  category: several(imdsCategory).describe('What was asked for.'),
-  outcome: several(outcome).describe('What became of it.'),
-  path: word.optional().describe('Part of the path; case ignored.'),
+  version: z.enum(['1', '2']).optional().describe('Version of IMDS.'),
+  category: repeatable(imdsCategory).describe('Categories of paths.'),
+  outcome: repeatable(outcome).describe('Outcomes of calls.'),
+  path: shortText.optional().describe('Part of the path. Upper and lower case are the same.'),
 };
 export type CallQuery = z.output<z.ZodObject<typeof callQuery>>;
 
@@ -29,7 +29,7 @@ const listRoute = route({
   method: 'get',
   path: '/api/v1/calls',
   tags: ['calls'],
-  summary: 'Single calls, newest first, as long as they are kept',
+  summary: 'Single calls that are still kept, newest first',
   request: { query: z.strictObject({ ...windowQuery, ...callQuery, ...pageQuery, ...formatQuery }) },
   responses: {
     200: { description: 'A page of calls, or all of them.', content: listContent(ServedCallSchema) },
@@ -39,7 +39,7 @@ const listRoute = route({
 export function callRoutes(app: ApiApp, { store, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
-    const name = questionName(c.req.path, query);
+    const name = queryHash(c.req.path, query);
     const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
     const window =
       cursor === null
@@ -57,7 +57,7 @@ export function callRoutes(app: ApiApp, { store, defaultWindowDays, log, metrics
     const format = formatOf(c, query.format);
     if (format !== 'json') {
       const first = await store.calls(filter, EXPORT_PAGE, null);
-      return exported(c, {
+      return exportAnswer(c, {
         format,
         name: 'calls',
         schema: servedCall,

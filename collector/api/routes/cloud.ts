@@ -4,21 +4,21 @@ import { actorOf } from '../actor.ts';
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { hostFilterOf, hostQuery, questionOf, windowQuery } from '../question.ts';
-import { answers, route, takes } from '../route.ts';
+import { jsonAnswer, jsonBody, route } from '../route.ts';
 import { CloudCounts, CloudInstances, Reconciliation } from '../schemas.ts';
 
-const supplied = answers(z.object({ stored: z.int() }), 'How many were stored.');
+const supplied = jsonAnswer(z.object({ stored: z.int() }), 'Number of stored entries.');
 
 const reconciliationRoute = route({
   method: 'get',
   path: '/api/v1/reconciliation',
   tags: ['cloud'],
-  summary: "The cloud's count of token-less calls held against what was seen",
+  summary: "The cloud's count of calls without a token, compared with the calls that were seen",
   request: { query: z.strictObject({ ...windowQuery, ...hostQuery }) },
   responses: {
-    200: answers(
+    200: jsonAnswer(
       z.object({ items: z.array(Reconciliation), next: z.null() }),
-      'Hosts that the cloud counted.',
+      'Hosts for which the cloud has counts.',
     ),
   },
 });
@@ -27,8 +27,8 @@ const countsRoute = route({
   path: '/api/v1/cloud/counts',
   tags: ['cloud'],
   summary: 'Supply `MetadataNoToken` counts',
-  description: 'Replaces what was supplied before for the same instance and start.',
-  request: { body: takes(CloudCounts) },
+  description: 'Replaces earlier counts for the same instance and start.',
+  request: { body: jsonBody(CloudCounts) },
   responses: { 200: supplied },
 });
 const instancesRoute = route({
@@ -36,7 +36,7 @@ const instancesRoute = route({
   path: '/api/v1/cloud/instances',
   tags: ['cloud'],
   summary: "Supply instances' metadata options",
-  request: { body: takes(CloudInstances) },
+  request: { body: jsonBody(CloudInstances) },
   responses: { 200: supplied },
 });
 

@@ -2,7 +2,7 @@ import { z } from '@hono/zod-openapi';
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
-import { answers, route } from '../route.ts';
+import { jsonAnswer, route } from '../route.ts';
 
 const status = z.object({ status: z.literal('ok') });
 
@@ -10,16 +10,16 @@ const aliveRoute = route({
   method: 'get',
   path: '/healthz',
   tags: ['operation'],
-  summary: 'Whether the collector is alive',
-  responses: { 200: answers(status, 'It is.') },
+  summary: 'Liveness of the collector',
+  responses: { 200: jsonAnswer(status, 'The collector is alive.') },
 });
 
 const readyRoute = route({
   method: 'get',
   path: '/readyz',
   tags: ['operation'],
-  summary: 'Whether the collector takes records',
-  responses: { 200: answers(status, 'The store can be written.') },
+  summary: 'Readiness of the collector to accept records',
+  responses: { 200: jsonAnswer(status, 'The store can be written.') },
 });
 
 export function healthRoutes(app: ApiApp, { unready }: ApiParts): void {

@@ -3,8 +3,8 @@ import { type Host, host as hostShape, verdict } from '../../contract/host.ts';
 import { parseGroupBy } from '../../insight/question.ts';
 import { cutRow } from '../cut_row.ts';
 import type { ApiApp } from '../env.ts';
-import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
-import { decodeCursor, pageOf, questionName } from '../paging.ts';
+import { exportAnswer, formatOf, formatQuery, listContent, singleGroup } from '../export.ts';
+import { decodeCursor, pageOf, queryHash } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
 import {
@@ -14,11 +14,11 @@ import {
   MAX_LIMIT,
   pageQuery,
   questionOf,
-  several,
+  repeatable,
+  shortText,
   windowQuery,
-  word,
 } from '../question.ts';
-import { answers, route } from '../route.ts';
+import { jsonAnswer, route } from '../route.ts';
 import { HostDetail, Host as HostSchema, ReadinessGroup } from '../schemas.ts';
 
 const SORT_KEYS = [
@@ -32,7 +32,7 @@ const SORT_KEYS = [
   'last_heartbeat',
 ] as const satisfies (keyof Host)[];
 const sorts = [...SORT_KEYS, ...SORT_KEYS.map((key) => `-${key}` as const)] as const;
-const text = word.optional().describe("Part of a host's id or name; case ignored.");
+const text = shortText.optional().describe("Part of a host's id or name. Upper and lower case are the same.");
 
 const listRoute = route({
   method: 'get',
@@ -44,9 +44,9 @@ const listRoute = route({
       ...windowQuery,
       ...hostQuery,
       text,
-      verdict: several(verdict).describe('Readiness.'),
+      verdict: repeatable(verdict).describe('Verdicts.'),
       state: z.enum(['online', 'silent']).optional(),
-      sort: z.enum(sorts).optional().describe('`-` turns the order round.'),
+      sort: z.enum(sorts).optional().describe('Sort key. A leading `-` reverses the order.'),
       ...pageQuery,
       ...formatQuery,
     }),
@@ -59,8 +59,8 @@ const oneRoute = route({
   path: '/api/v1/hosts/{id}',
   tags: ['findings'],
   summary: 'One host: readiness with its evidence, and the command that enforces IMDSv2',
-  request: { params: z.object({ id: word.min(1) }), query: z.strictObject(windowQuery) },
-  responses: { 200: answers(HostDetail, 'The host.') },
+  request: { params: z.object({ id: shortText.min(1) }), query: z.strictObject(windowQuery) },
+  responses: { 200: jsonAnswer(HostDetail, 'The host.') },
 });
 
 const groupsRoute = route({
@@ -70,7 +70,7 @@ const groupsRoute = route({
   summary: 'Readiness of hosts that share an attribute',
   request: {
     query: z.strictObject({
-      by: word.describe('`account`, `region`, `zone`, `type`, `image_id`, or `tag:KEY`.'),
+      by: shortText.describe('`account`, `region`, `zone`, `type`, `image_id`, or `tag:KEY`.'),
       ...windowQuery,
       ...hostQuery,
       text,
@@ -78,7 +78,7 @@ const groupsRoute = route({
     }),
   },
   responses: {
-    200: answers(
+    200: jsonAnswer(
       z.object({ items: z.array(ReadinessGroup), next: z.string().nullable() }),
       'A page of groups.',
     ),
@@ -88,7 +88,7 @@ const groupsRoute = route({
 export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
-    const name = questionName(c.req.path, query);
+    const name = queryHash(c.req.path, query);
     const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
     const question =
       cursor === null
@@ -96,15 +96,22 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
         : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
     const format = formatOf(c, query.format);
-    const asked = format === 'json' ? insight : insight.fresh;
-    const hosts = (await asked.hosts(question, filter)).filter(
+    const source = format === 'json' ? insight : insight.fresh;
+    const hosts = (await source.hosts(question, filter)).filter(
       (host) =>
         (query.verdict === undefined || query.verdict.includes(host.verdict)) &&
         (query.state === undefined || host.state === query.state),
     );
     const items = query.sort === undefined ? hosts : sorted(hosts, query.sort);
     if (format !== 'json') {
-      return exported(c, { format, name: 'hosts', schema: hostShape, items: once(items), log, metrics });
+      return exportAnswer(c, {
+        format,
+        name: 'hosts',
+        schema: hostShape,
+        items: singleGroup(items),
+        log,
+        metrics,
+      });
     }
     const page = pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor });
     return c.json({ ...page, items: page.items.map(cutRow) }, 200, { Vary: 'Accept' });
@@ -124,14 +131,14 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
       throw badField('query', 'by', 'must be account, region, zone, type, image_id or tag:KEY');
     }
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
-    const name = questionName(c.req.path, query);
+    const name = queryHash(c.req.path, query);
     const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
     const question =
       cursor === null
         ? questionOf(query, defaultWindowDays)
         : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
     const groups = await insight.groups(by, question, filter);
-    // A group is named by its value; JSON tells no value from any text.
+    // The value names a group. As JSON, a missing value differs from every text.
     const named = groups.map((group) => ({ ...group, id: JSON.stringify(group.value) }));
     const { items, next } = pageOf(named, query.limit ?? MAX_LIMIT, {
       name,
@@ -143,9 +150,9 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
 }
 
 function sorted(hosts: readonly Host[], sort: (typeof sorts)[number]): Host[] {
-  const turned = sort.startsWith('-');
-  const key = (turned ? sort.slice(1) : sort) as (typeof SORT_KEYS)[number];
-  const sign = turned ? -1 : 1;
+  const isDescending = sort.startsWith('-');
+  const key = (isDescending ? sort.slice(1) : sort) as (typeof SORT_KEYS)[number];
+  const sign = isDescending ? -1 : 1;
   const sortValue = (host: Host) => (key === 'verdict' ? verdict.options.indexOf(host.verdict) : host[key]);
   return hosts.toSorted((a, b) => {
     const [left, right] = [sortValue(a), sortValue(b)];

@@ -14,23 +14,23 @@ import { type CallQuery, callQuery, versionOf } from './calls.ts';
 
 const EVENT_STREAM = {
   'Content-Type': 'text/event-stream; charset=utf-8',
-  // Proxies that collect an answer before they pass it on would hold the feed back.
+  // A proxy that buffers answers would delay the feed.
   'X-Accel-Buffering': 'no',
 };
 
 const REFUSALS: Record<Refusal, string> = {
-  person: `You watch the live feed ${MAX_WATCHERS_OF_PERSON} times already. Close one of them.`,
-  address: 'Too many live feeds go to this address already.',
-  all: 'Too many people watch the live feed already.',
+  person: `You have ${MAX_WATCHERS_OF_PERSON} live feeds open, which is the limit. Close one of them.`,
+  address: 'This address has too many live feeds open. Close one of them, or try again later.',
+  all: 'Too many live feeds are open. Try again later.',
 };
 
 const liveRoute = route({
   method: 'get',
   path: '/api/v1/live',
   tags: ['calls'],
-  summary: 'Calls as they are stored, as server-sent events',
+  summary: 'Live calls as server-sent events, sent when they are stored',
   description:
-    'Event `call`: its data is one call as in the list of calls. Event `left_out`: its data is `{"calls": n}`, how many were not sent because they came faster than 500 a second or than they were read. A comment comes every 15 s.',
+    'The data of an event `call` is one call, as in the list of calls. The data of an event `left_out` is `{"calls": n}`, the number of calls that were not sent because there were more than 500 a second, or more than the client read. A comment is sent every 15 s.',
   request: { query: z.strictObject(callQuery) },
   responses: {
     200: { description: 'The feed.', content: { 'text/event-stream': { schema: z.string() } } },
@@ -40,7 +40,7 @@ const liveRoute = route({
 export function liveRoutes(app: ApiApp, { live, access }: ApiParts): void {
   app.openapi(liveRoute, (c) => {
     const filter = liveFilterOf(c.req.valid('query'));
-    // Nobody would ever read, or end, the stream of a HEAD request.
+    // The stream of a HEAD request would never be read or ended.
     if (c.env.incoming.method === 'HEAD') return c.body(null, 200, EVENT_STREAM);
     const { incoming, outgoing } = c.env;
     const principal = c.get('principal')!;

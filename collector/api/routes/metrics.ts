@@ -12,9 +12,12 @@ const metricsRoute = route({
   tags: ['operation'],
   summary: 'Metrics for Prometheus',
   description:
-    "Prometheus shows a viewer's token (`authorization: {credentials_file: …}` of the scrape configuration).",
+    "Prometheus needs a viewer's token (`authorization: {credentials_file: …}` in the scrape configuration).",
   responses: {
-    200: { description: "Prometheus' text format.", content: { 'text/plain': { schema: z.string() } } },
+    200: {
+      description: "Metrics in Prometheus' text format.",
+      content: { 'text/plain': { schema: z.string() } },
+    },
   },
 });
 

@@ -2,18 +2,18 @@ import { z } from '@hono/zod-openapi';
 import { offender as offenderShape, severity } from '../../contract/offender.ts';
 import { cutRow } from '../cut_row.ts';
 import type { ApiApp } from '../env.ts';
-import { exported, formatOf, formatQuery, listContent, once } from '../export.ts';
+import { exportAnswer, formatOf, formatQuery, listContent, singleGroup } from '../export.ts';
 import {
   type OffenderFilter,
   offenderFilterQuery,
   offenderSorts,
   selectOffenders,
 } from '../offender_list.ts';
-import { decodeCursor, pageOf, questionName } from '../paging.ts';
+import { decodeCursor, pageOf, queryHash } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { DEFAULT_LIMIT, hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery } from '../question.ts';
-import { answers, route } from '../route.ts';
+import { jsonAnswer, route } from '../route.ts';
 import { Offender, OffenderDetail } from '../schemas.ts';
 
 const listRoute = route({
@@ -21,7 +21,7 @@ const listRoute = route({
   path: '/api/v1/offenders',
   tags: ['findings'],
   summary: 'Workloads that called, worst first',
-  description: `Without \`severity\`: all but \`none\`, that is those that speak IMDSv2 only. Severities: ${severity.options.join(', ')}.`,
+  description: `Without \`severity\`, workloads of severity \`none\` are left out: they use IMDSv2 only. Severities: ${severity.options.join(', ')}.`,
   request: {
     query: z.strictObject({
       ...windowQuery,
@@ -31,7 +31,7 @@ const listRoute = route({
         .enum(offenderSorts)
         .optional()
         .describe(
-          'Worst first where it is left out; `-` turns the order round. `priority`: credentials first, then by how many hosts one fix would free.',
+          'Sort key. A leading `-` reverses the order. Default: worst first. `priority`: credentials first, then by the number of hosts that one fix would free.',
         ),
       ...pageQuery,
       ...formatQuery,
@@ -49,28 +49,28 @@ const oneRoute = route({
     params: z.object({ id: z.string().regex(/^[0-9a-f]{16}$/, 'must be 16 hexadecimal digits') }),
     query: z.strictObject(windowQuery),
   },
-  responses: { 200: answers(OffenderDetail, 'The workload.') },
+  responses: { 200: jsonAnswer(OffenderDetail, 'The workload.') },
 });
 
 export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
-    const name = questionName(c.req.path, query);
+    const name = queryHash(c.req.path, query);
     const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
     const question =
       cursor === null
         ? questionOf(query, defaultWindowDays)
         : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
     const format = formatOf(c, query.format);
-    const asked = format === 'json' ? insight : insight.fresh;
-    const all = await asked.offenders(question, hostFilterOf(query));
+    const source = format === 'json' ? insight : insight.fresh;
+    const all = await source.offenders(question, hostFilterOf(query));
     const items = selectOffenders(all, query satisfies OffenderFilter);
     if (format !== 'json') {
-      return exported(c, {
+      return exportAnswer(c, {
         format,
         name: 'offenders',
         schema: offenderShape,
-        items: once(items),
+        items: singleGroup(items),
         log,
         metrics,
       });
@@ -83,7 +83,11 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, m
     const { id } = c.req.valid('param');
     const question = questionOf(c.req.valid('query'), defaultWindowDays);
     const found = await insight.offender(id, question);
-    if (found === null) throw new Problem(404, `No workload ${id} called in this window.`);
+    if (found === null)
+      throw new Problem(
+        404,
+        `There is no workload ${id}. It never called, or retention has deleted its calls.`,
+      );
     return c.json(found, 200);
   });
 }

@@ -1,25 +1,25 @@
 import { actorOf } from '../actor.ts';
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
-import { answers, route, takes } from '../route.ts';
+import { jsonAnswer, jsonBody, route } from '../route.ts';
 import { Retention } from '../schemas.ts';
 
 const readRoute = route({
   method: 'get',
   path: '/api/v1/retention',
   tags: ['administration'],
-  summary: 'How long what is kept',
-  responses: { 200: answers(Retention, 'The bounds.') },
+  summary: 'Retention of calls and roll-ups',
+  responses: { 200: jsonAnswer(Retention, 'The limits.') },
 });
 
 const setRoute = route({
   method: 'put',
   path: '/api/v1/retention',
   tags: ['administration'],
-  summary: 'Set how long what is kept',
-  description: 'What is older goes within minutes, and does not come back.',
-  request: { body: takes(Retention) },
-  responses: { 200: answers(Retention, 'The bounds from now on.') },
+  summary: 'Change the retention',
+  description: 'Older data is deleted within minutes and cannot be restored.',
+  request: { body: jsonBody(Retention) },
+  responses: { 200: jsonAnswer(Retention, 'The new limits.') },
 });
 
 export function retentionRoutes(app: ApiApp, { access, insight }: ApiParts): void {

@@ -1,28 +1,28 @@
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
-import { answers, problemAnswer, route, takes } from '../route.ts';
+import { jsonAnswer, jsonBody, problemAnswer, route } from '../route.ts';
 import { NewSession, Session, SignIn } from '../schemas.ts';
 
-const whoRoute = route({
+const currentRoute = route({
   method: 'get',
   path: '/api/v1/session',
   tags: ['session'],
-  summary: 'Who is signed in',
-  responses: { 200: answers(Session, 'Whoever asks.') },
+  summary: 'The person who is signed in',
+  responses: { 200: jsonAnswer(Session, 'The person behind this request.') },
 });
 
 const signInRoute = route({
   method: 'post',
   path: '/api/v1/session',
   tags: ['session'],
-  summary: "Sign in by a person's token or a one-time code",
+  summary: "Sign in with a person's token or a one-time code",
   description:
-    'Sets the session cookie. Only taken from the page of this collector; programs show their token with every request instead.',
-  request: { body: takes(SignIn) },
+    'Sets the session cookie. It works only from the page of this collector. Programs send their token with every request instead.',
+  request: { body: jsonBody(SignIn) },
   responses: {
-    201: answers(NewSession, 'Signed in.'),
-    401: problemAnswer('The token or code is not valid, or not any more.'),
+    201: jsonAnswer(NewSession, 'Signed in.'),
+    401: problemAnswer('The token or code is not valid, or has expired.'),
   },
 });
 
@@ -31,11 +31,11 @@ const signOutRoute = route({
   path: '/api/v1/session',
   tags: ['session'],
   summary: 'Sign out',
-  responses: { 204: { description: 'Signed out; also where nobody was signed in.' } },
+  responses: { 204: { description: 'Signed out. Also the answer to a request that was not signed in.' } },
 });
 
 export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
-  app.openapi(whoRoute, (c) => {
+  app.openapi(currentRoute, (c) => {
     const { name, role, via } = c.get('principal')!;
     return c.json({ name, role, via }, 200);
   });
@@ -46,12 +46,12 @@ export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
     if (signedIn === null) {
       throw new Problem(
         401,
-        'That token or link is not valid, or not any more. A link works once, for 15 minutes.',
+        'This token or link is not valid, or has expired. A link works once, within 15 minutes.',
       );
     }
     if ('retryAfterSeconds' in signedIn) {
       const { retryAfterSeconds: seconds } = signedIn;
-      throw new Problem(429, `Too many attempts to sign in; come again in ${seconds} s.`, {
+      throw new Problem(429, `Too many attempts to sign in. Try again in ${seconds} s.`, {
         headers: { 'Retry-After': String(seconds) },
       });
     }

@@ -4,7 +4,7 @@ import { actorOf } from '../actor.ts';
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
-import { answers, problemAnswer, route, takes } from '../route.ts';
+import { jsonAnswer, jsonBody, problemAnswer, route } from '../route.ts';
 import { NewToken, Token } from '../schemas.ts';
 
 const listRoute = route({
@@ -12,18 +12,18 @@ const listRoute = route({
   path: '/api/v1/tokens',
   tags: ['administration'],
   summary: 'Tokens, without their secrets',
-  responses: { 200: answers(z.object({ items: z.array(Token), next: z.null() }), 'Every token.') },
+  responses: { 200: jsonAnswer(z.object({ items: z.array(Token), next: z.null() }), 'Every token.') },
 });
 
 const createRoute = route({
   method: 'post',
   path: '/api/v1/tokens',
   tags: ['administration'],
-  summary: 'Make a token',
-  description: '`secret` is shown this once and kept nowhere.',
-  request: { body: takes(NewToken) },
+  summary: 'Create a token',
+  description: '`secret` is only in this answer. The collector does not store it.',
+  request: { body: jsonBody(NewToken) },
   responses: {
-    201: answers(z.object({ token: Token, secret: z.string() }), 'The token, and its secret.'),
+    201: jsonAnswer(z.object({ token: Token, secret: z.string() }), 'The token and its secret.'),
     409: problemAnswer('The host has a credential already.'),
   },
 });
@@ -33,7 +33,7 @@ const revokeRoute = route({
   path: '/api/v1/tokens/{id}',
   tags: ['administration'],
   summary: 'Revoke a token',
-  description: 'Takes effect at once: sessions and connections that it opened end.',
+  description: 'Takes effect at once: its sessions and connections are closed.',
   request: { params: z.object({ id: z.uuid() }) },
   responses: { 204: { description: 'Revoked.' } },
 });
@@ -55,7 +55,7 @@ export function tokenRoutes(app: ApiApp, { access }: ApiParts): void {
   app.openapi(revokeRoute, (c) => {
     const { id } = c.req.valid('param');
     if (!access.revokeToken(id, actorOf(c))) {
-      throw new Problem(404, `There is no token ${id} that could be revoked.`);
+      throw new Problem(404, `There is no valid token ${id}: it does not exist, or it was revoked before.`);
     }
     return c.body(null, 204);
   });

@@ -170,7 +170,7 @@ test('a store that fails midway breaks the answer off: nobody takes a part for t
   try {
     // The break may come before the head of the response was sent, and then the request itself fails.
     await assert.rejects(async () => (await api.ask('/api/v1/calls?format=ndjson')).text());
-    assert.ok(api.logged.some(({ msg }) => msg === 'an export broke off'));
+    assert.ok(api.logged.some(({ msg }) => msg === 'an export failed midway; its connection was closed'));
   } finally {
     store.calls = calls;
   }
