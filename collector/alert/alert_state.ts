@@ -1,4 +1,4 @@
-/** What the rules remember between evaluations, and the database rows that keep it. */
+/** The state that the rules keep between evaluations, and its conversion to database rows. */
 import type { SubjectRow } from '../admin/alerts.ts';
 
 export interface OffenderState {

@@ -14,7 +14,7 @@ export const DEFAULT_MAX_MISSING_SECONDS = 60;
 
 export interface HostJudgeOptions {
   readinessWindowDays: number;
-  /** How much of the readiness window may be unwatched in all; 60 where it is left out. */
+  /** Time of the readiness window that may be unwatched in all. Default: 60. */
   readinessMaxMissingSeconds?: number;
 }
 

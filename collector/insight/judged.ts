@@ -19,7 +19,7 @@ export interface HostEvidence {
 export interface Judging {
   window: Window;
   nowUs: number;
-  /** How much of the window may be unwatched: all gaps together, without losses. */
+  /** Time of the window that may be unwatched: all gaps together, without losses. */
   toleranceUs: number;
 }
 

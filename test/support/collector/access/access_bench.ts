@@ -1,4 +1,4 @@
-/** Access over a database of its own, with a clock that the test sets. */
+/** `Access` over a database of its own, with a clock that the test sets. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
@@ -73,7 +73,7 @@ export class AccessBench {
     return this.access.identifyAgent({ socket: new Socket(), headers } as IncomingMessage);
   }
 
-  /** Every byte of the data directory and of the log, as text that ASCII secrets would be found in. */
+  /** Returns every byte of the data directory and of the log, as text in which ASCII secrets can be found. */
   everythingWritten(): string {
     const files = readdirSync(this.directory).map((name) =>
       readFileSync(join(this.directory, name), 'latin1'),

@@ -1,4 +1,4 @@
-/** Certificates as an operator's own authority would make them, by the `openssl` command. */
+/** Makes certificates like an operator's own authority, with the `openssl` command. */
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -42,7 +42,7 @@ export class Authority {
     );
   }
 
-  /** `subject` as `/CN=name`; `alternatives` as `DNS:a,URI:b`. `days` may be negative: then it has expired. */
+  /** `subject` is like `/CN=name`, `alternatives` like `DNS:a,URI:b`. With negative `days` the certificate has expired. */
   issue(
     file: string,
     {

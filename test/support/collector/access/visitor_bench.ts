@@ -1,4 +1,4 @@
-/** A real collector, what each kind of visitor shows to it, and what they get. */
+/** A real collector, with the credentials and the answers of each kind of visitor. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
@@ -43,7 +43,7 @@ export const bearer = (secret: string): Headers => ({ authorization: `Bearer ${s
 export class VisitorBench {
   readonly #bench = new Bench();
   readonly dataDir = this.#bench.directory();
-  /** Beside the collector, as a command has it. */
+  /** The admin database opened beside the collector, like a command does it. */
   readonly #admin: ReturnType<typeof openAdmin>;
   readonly access: Access;
   readonly collector: Collector;
@@ -99,7 +99,7 @@ export class VisitorBench {
     return response;
   }
 
-  /** Every method and path of the API, from its own document; ids are ones that nobody has. */
+  /** Returns every method and path of the API from its own document. The ids in them do not exist. */
   async routes(): Promise<{ method: string; path: string }[]> {
     const answer = await this.ask('GET', '/api/v1/openapi.json', this.person('viewer').headers);
     const { paths } = (await answer.json()) as { paths: Record<string, Record<string, unknown>> };
@@ -111,7 +111,7 @@ export class VisitorBench {
     );
   }
 
-  /** What becomes of an agent that says it is `hostId` and reports a call of that host, and one of another. */
+  /** Connects an agent that claims to be `hostId` and reports a call. Returns the outcome. */
   async agent(
     hostId: string,
     headers: Headers = bearer(TOKEN),
@@ -164,7 +164,7 @@ export class VisitorBench {
   }
 }
 
-/** How a host with a certificate fares as itself and as another, and a token that claims its name afterwards. */
+/** Connects with a certificate as its host and as another one, and then claims that host with a token. Returns the outcomes. */
 export async function withCertificate(): Promise<{ own: string; other: string; byToken: string }> {
   const bench = new Bench();
   const authority = new Authority(bench.directory());

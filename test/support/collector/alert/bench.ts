@@ -1,4 +1,4 @@
-/** An `Alerts` on a database of its own, with findings that the test sets and a clock that it turns. */
+/** An `Alerts` on a database of its own, with findings and a clock that the test sets. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ export class Bench {
     this.open();
   }
 
-  /** Again after `close`: a restart. */
+  /** Opens it again after `close`, like a restart. */
   open(): void {
     this.#database = openAdmin(this.directory);
     const log = pino(
@@ -63,7 +63,7 @@ export class Bench {
     rmSync(this.directory, { recursive: true });
   }
 
-  /** Until hosts can be judged, too. */
+  /** Lets the time pass after which hosts are judged, too. */
   settle(): void {
     this.pass(6 * 60);
   }
@@ -72,7 +72,7 @@ export class Bench {
     this.nowMs += seconds * 1000;
   }
 
-  /** All that was told, oldest first. */
+  /** Returns all alerts, oldest first. */
   told(): Alert[] {
     return this.alerts.recent(1000).reverse();
   }

@@ -1,4 +1,4 @@
-/** A certificate for localhost (RFC 5280) that this process's TLS clients trust from then on, and nobody else. */
+/** Makes a certificate for localhost (RFC 5280) that only the TLS clients of this process trust from then on. */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 
@@ -13,7 +13,7 @@ export function trustedCertificate(): { key: string; cert: string } {
     der(0x04, sequence(der(0x01, Buffer.from([0xff])))),
   );
   const toBeSigned = sequence(
-    der(0xa0, der(0x02, Buffer.from([2]))), // version 3
+    der(0xa0, der(0x02, Buffer.from([2]))), // Version 3.
     der(0x02, Buffer.concat([Buffer.from([1]), randomBytes(8)])),
     ecdsaWithSha256,
     name,

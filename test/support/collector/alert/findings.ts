@@ -1,4 +1,4 @@
-/** Offenders and hosts as insight gives them, with only what a test is about spelled out. */
+/** Makes offenders and hosts in the form that insight returns. A test sets only the fields that it is about. */
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
@@ -50,7 +50,7 @@ export function offenderOf(number: number, given: Partial<Offender> = {}): Offen
   };
 }
 
-/** An offender that role credentials went out to, last at `lastUs`. */
+/** Returns an offender that received role credentials, last at `lastUs`. */
 export function thiefOf(number: number, lastUs: number): Offender {
   return offenderOf(number, {
     severity: 'credentials',

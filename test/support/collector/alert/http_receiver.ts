@@ -1,4 +1,4 @@
-/** A webhook's receiver on loopback that answers as it is told. */
+/** A receiver of webhooks on loopback whose answers the test sets. */
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

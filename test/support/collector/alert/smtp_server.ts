@@ -1,4 +1,4 @@
-/** As much of an SMTP server (RFC 5321, STARTTLS of RFC 3207, AUTH PLAIN of RFC 4954) as takes a message on loopback. */
+/** A small SMTP server on loopback that receives messages (RFC 5321, STARTTLS of RFC 3207, AUTH PLAIN of RFC 4954). */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -7,17 +7,17 @@ export interface Mail {
   from: string;
   to: string[];
   secured: boolean;
-  /** As it came, dots unstuffed. */
+  /** The message without dot stuffing. */
   data: string;
 }
 
 export interface SmtpOptions {
   certificate: { key: string; cert: string };
-  /** False: it does not offer STARTTLS. */
+  /** With false, the server does not offer STARTTLS. */
   startTls?: boolean;
-  /** `user\0password`; null: nobody signs in. */
+  /** Account of the client. With null, the server offers no sign-in. */
   account?: { username: string; password: string } | null;
-  /** What is answered to the message itself. */
+  /** Returns the answer to a message. */
   verdict?: (number: number) => string;
 }
 

@@ -73,7 +73,7 @@ export async function udpReceiver() {
   return { received, port: socket.address().port, close: async () => void socket.close() };
 }
 
-/** Over TCP, or TLS where there is a certificate; frames by octet counting (RFC 6587 section 3.4.1). */
+/** Receives over TCP, or TLS with a certificate. Frames use octet counting (RFC 6587 section 3.4.1). */
 export async function streamReceiver(certificate: { key: string; cert: string } | null) {
   const received: SyslogMessage[] = [];
   const faults: string[] = [];

@@ -1,4 +1,4 @@
-/** The API over real HTTP on loopback, with the real doors and doubles for findings and store. */
+/** The API over real HTTP on loopback, with the real `Access` and doubles for findings and store. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,10 +23,10 @@ export interface ApiBench {
   url: string;
   parts: ApiParts;
   tokens: { viewer: string; admin: string };
-  /** What was asked of insight and store: method and arguments. */
+  /** The calls of insight and store, with method and arguments. */
   asked: [string, ...unknown[]][];
   logged: { level: number; msg: string }[];
-  /** `path` as a viewer unless told; GET unless told. */
+  /** Requests `path`, with GET as a viewer unless `options` say otherwise. */
   ask(path: string, options?: AskOptions): Promise<Response>;
   end(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Findings to be served: valid by the model, made from a number. */
+/** Makes findings from a number. They are valid by the schemas of the contract. */
 import type { Advice } from '../../../../collector/contract/advice.ts';
 import type { Host, HostDetail, Overview, Readiness, Verdict } from '../../../../collector/contract/host.ts';
 import type { Offender, OffenderDetail, Severity } from '../../../../collector/contract/offender.ts';

@@ -1,4 +1,4 @@
-/** A real store, filled with records as agents send them. */
+/** A real store, filled with records in the form that agents send. */
 import { randomUUID } from 'node:crypto';
 import { v7 as uuidv7 } from 'uuid';
 import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
@@ -12,7 +12,7 @@ import type { Bench } from '../in_process.ts';
 export interface Findings {
   dataDir: string;
   store: Store;
-  /** Each host's records as one batch. A report of coverage is of the host that another record names. */
+  /** Stores the records of each host as one batch. A coverage report belongs to the host that another record names. */
   put: (...records: (WireRecord | Call)[]) => Promise<void>;
 }
 
@@ -74,7 +74,7 @@ function toStored(item: WireRecord, { callers }: StoredBatch): StoredRecord {
     : { kind: 'rollup', caller, rollup: rest as never };
 }
 
-/** A report that the host was watched all that time, and lost nothing unless said. */
+/** Returns a report that the host was watched all that time, without losses unless `changes` has some. */
 export function watched(
   hostId: string,
   from: string,

@@ -1,4 +1,4 @@
-/** Rows as a store would give them. */
+/** Rows in the form that a store returns. */
 import type { CountedCalls, Identity } from '../../../../collector/store/store.ts';
 
 export const NOON_US = Date.parse('2026-11-22T12:00:00Z') * 1000;

@@ -1,4 +1,4 @@
-/** Which agents come in, for which host, and that one host cannot take over another's name. */
+/** Authenticates agents for their hosts, and shows that one host cannot take over the name of another. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { TokenStore } from '../../../../collector/access/token_store.ts';
@@ -18,8 +18,8 @@ afterEach(() => {
   for (const one of open.splice(0)) one.close();
 });
 
-describe('who is let in', () => {
-  it('nobody without a token, and nobody with a wrong one', () => {
+describe('authentication of agents', () => {
+  it('refuses agents without a token or with a wrong one', () => {
     const b = bench({ agentToken: CONFIGURED });
     const right = b.access.createToken({ kind: 'agent', name: 'x', host_id: HOST }, ADMIN).secret;
     for (const wrong of [
@@ -35,7 +35,7 @@ describe('who is let in', () => {
     }
     assert.equal(b.access.counters()['agents_refused'], 7);
   });
-  it('the configured token, a stored enrolment token and a credential, each as what it is', () => {
+  it('distinguishes the configured token, a stored enrolment token and a credential', () => {
     const b = bench({ agentToken: CONFIGURED });
     const enrolment = b.access.createToken({ kind: 'enrolment', name: 'fleet' }, ADMIN).secret;
     const agent = b.access.createToken({ kind: 'agent', name: 'one', host_id: HOST }, ADMIN).secret;
@@ -45,7 +45,7 @@ describe('who is let in', () => {
     const { agents_by_enrolment, agents_by_credential } = b.access.counters();
     assert.deepEqual([agents_by_enrolment, agents_by_credential], [2, 1]);
   });
-  it("a person's token is none for an agent, and an agent's is none for people", () => {
+  it("refuses a person's token for an agent, and an agent's token for a person", () => {
     const b = bench();
     assert.equal(b.agent(b.person('admin').secret), null);
     for (const kind of ['enrolment', 'agent'] as const) {
@@ -54,13 +54,13 @@ describe('who is let in', () => {
       assert.equal(b.access.signIn(secret, null), null);
     }
   });
-  it('a token that was bound to one host by the configuration enrols nobody', () => {
+  it('enrols no host with a token that the configuration binds to one host', () => {
     const b = bench({ agentToken: CONFIGURED, agentTokenHost: HOST });
     assert.deepEqual(b.agent(CONFIGURED), { hostId: HOST, via: 'credential' });
     assert.equal(b.access.hasCredential(HOST), true);
     assert.equal(b.access.issueCredential(HOST), null);
   });
-  it('nobody whose token has expired or was revoked', () => {
+  it('refuses a token that has expired or was revoked', () => {
     const b = bench();
     const { token, secret } = b.access.createToken({ kind: 'enrolment', name: 'x', expires_days: 1 }, ADMIN);
     b.nowMs += DAY_MS - 1;
@@ -78,8 +78,8 @@ describe('who is let in', () => {
   });
 });
 
-describe('a credential of its own', () => {
-  it('speaks for the host that it was issued for', () => {
+describe('the credential of an agent', () => {
+  it('authenticates the host that it was issued for', () => {
     const b = bench();
     const credential = b.access.issueCredential(HOST, { sourceAddress: '10.0.0.9' })!;
     assert.match(credential, /^imdsw_a[\w-]{43}$/);
@@ -89,7 +89,7 @@ describe('a credential of its own', () => {
     assert.equal(entry?.source_address, '10.0.0.9');
     assert.match(entry?.detail ?? '', new RegExp(HOST));
   });
-  it('is not issued to a second one that claims the name, not even before the first has shown it', () => {
+  it('is not issued to a second agent that claims the host, not even before the first has used it', () => {
     const b = bench();
     const first = b.access.issueCredential(HOST)!;
     assert.equal(b.access.hasCredential(HOST), true);
@@ -98,7 +98,7 @@ describe('a credential of its own', () => {
     assert.notEqual(b.agent(first), null);
     assert.equal(b.access.hasCredential('another'), false);
   });
-  it('is issued again only to an agent that shows the key that it enrolled with', () => {
+  it('is issued again only to an agent that sends the key that it enrolled with', () => {
     const b = bench();
     const enrolmentKey = 'k'.repeat(43);
     const lost = b.access.issueCredential(HOST, { enrolmentKey })!;
@@ -113,7 +113,7 @@ describe('a credential of its own', () => {
     assert.equal(b.access.counters()['credentials_renewed'], 1);
     assert.ok(!b.everythingWritten().includes(enrolmentKey), 'only the hash of the key is kept');
   });
-  it('is not issued again without a key, however soon: an admin has to release the host', () => {
+  it('is not issued again without a key, even at once: an admin has to release the host', () => {
     const b = bench();
     const lost = b.access.issueCredential(HOST)!;
     assert.equal(b.access.issueCredential(HOST), null);
@@ -124,14 +124,14 @@ describe('a credential of its own', () => {
     const actions = b.access.auditLog({ limit: 10 }).map(({ action }) => action);
     assert.deepEqual(actions, ['credential.issue', 'token.revoke', 'credential.issue']);
   });
-  it('that was revoked is not renewed by its key: the next one to enrol has a key of its own', () => {
+  it('is not renewed by its key after it was revoked: the next agent that enrols has its own key', () => {
     const b = bench();
     b.access.issueCredential(HOST, { enrolmentKey: 'a'.repeat(43) });
     b.access.revokeToken(b.access.tokens()[0]!.id, ADMIN);
     b.access.issueCredential(HOST, { enrolmentKey: 'b'.repeat(43) });
     assert.equal(b.access.issueCredential(HOST, { enrolmentKey: 'a'.repeat(43) }), null);
   });
-  it('made by an admin is never given to who enrols', () => {
+  it('is never given to an agent that enrols if an admin made it', () => {
     const b = bench();
     b.access.createToken(
       { kind: 'agent', name: 'enrolment', host_id: HOST },
@@ -139,7 +139,7 @@ describe('a credential of its own', () => {
     );
     assert.equal(b.access.issueCredential(HOST), null);
   });
-  it('that was revoked lets its host enrol again', () => {
+  it('lets its host enrol again after it was revoked', () => {
     const b = bench();
     const first = b.access.issueCredential(HOST)!;
     b.agent(first);
@@ -150,7 +150,7 @@ describe('a credential of its own', () => {
     assert.equal(b.agent(first), null);
     assert.deepEqual(b.agent(second), { hostId: HOST, via: 'credential' });
   });
-  it('that has expired keeps its host, until an admin revokes it or makes another', () => {
+  it('keeps its host after it has expired, until an admin revokes it or makes another', () => {
     const b = bench();
     b.access.createToken({ kind: 'agent', name: 'x', host_id: HOST, expires_days: 1 }, ADMIN);
     assert.throws(
@@ -165,7 +165,7 @@ describe('a credential of its own', () => {
     assert.notEqual(reopened.credentialOf(HOST), null, 'it is not forgotten after a time either');
     assert.match(b.access.createToken({ kind: 'agent', name: 'y', host_id: HOST }, ADMIN).secret, /^imdsw_a/);
   });
-  it('is given to many at once, to each its own, and to nobody who may not have one', async () => {
+  it('is issued to many agents at once, to each its own, and to none that must not have one', async () => {
     const b = bench();
     b.access.createToken({ kind: 'agent', name: 'x', host_id: HOST }, ADMIN);
     const hosts = Array.from({ length: 300 }, (_, index) => `i-${index}`);
@@ -174,7 +174,7 @@ describe('a credential of its own', () => {
     for (const [index, hostId] of hosts.entries()) {
       assert.deepEqual(b.agent(credentials[index]!), { hostId, via: 'credential' });
     }
-    // An agent that came twice has the one that it was given last, and of two agents the first has it.
+    // An agent that enrolled twice has the last credential. If two agents claim one host, the first one has it.
     const claim = { enrolmentKey: 'k'.repeat(43) };
     const [first, second, thief] = await Promise.all([
       b.access.enrol('i-twice', claim),
@@ -186,7 +186,7 @@ describe('a credential of its own', () => {
     assert.equal(thief, null);
     assert.equal(b.access.tokens().length, 302);
   });
-  it('is for a host id, not for anything', () => {
+  it('is issued only for a valid host id', () => {
     const b = bench();
     for (const bad of ['', 'x'.repeat(201), 'a\nb', 'a\u0000'])
       assert.equal(b.access.issueCredential(bad), null);
@@ -195,7 +195,7 @@ describe('a credential of its own', () => {
   });
 });
 
-it('a database that fails refuses agents, and says so', () => {
+it('agents are refused, with a log line, while the database fails', () => {
   const b = bench();
   const credential = b.access.issueCredential(HOST)!;
   b.admin.exec('DROP TABLE sessions; ALTER TABLE tokens RENAME TO gone');

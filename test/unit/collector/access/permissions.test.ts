@@ -1,4 +1,4 @@
-/** The table "Who may do what" of the documentation, claim by claim, against a real collector. */
+/** Tests each claim of the documentation's table of permissions against a real collector. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -76,7 +76,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       for (const path of ['/healthz', '/readyz']) assert.equal((await bench.ask('GET', path)).status, 200);
     },
     'load the page to sign in': async () => {
-      // 503: the page is not built where the tests run.
+      // The status is 503 if the page is not built where the tests run.
       assert.ok([200, 503].includes((await bench.ask('GET', '/')).status));
     },
     'read findings': () => readsNothing({}),
@@ -99,7 +99,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
         assert.ok(['host', 'invalid'].includes(outcome), outcome);
       }
       assert.equal((await bench.agent('i-owned', bearer(credential))).outcome, 'welcome');
-      // The certificate is the row of the certificate below.
+      // The row about certificates below tests the certificate.
     },
   },
   "an enrolment token, and the enrolment key of the host's agent": {
@@ -181,7 +181,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       assert.equal((await bench.ask('PUT', '/api/v1/retention', headers, retention)).status, 200);
       const cloud = (await bench.routes()).filter(({ path }) => path.startsWith('/api/v1/cloud/'));
       assert.ok(cloud.length > 0);
-      // 400: it may, and an empty body is none.
+      // The status 400 shows that the role is permitted: the empty body is not valid.
       for (const { method, path } of cloud)
         assert.equal((await bench.ask(method, path, headers, {})).status, 400);
     },
@@ -242,7 +242,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
         for (let hours = 0; hours < 7 * 24 - 6; hours += 6) {
           b.nowMs += 6 * HOUR_MS;
           assert.notEqual(b.bySession(used), null, `${hours} h`);
-          b.access.poll(); // It does this by itself once a second.
+          b.access.poll(); // A timer does this once a second.
         }
         b.nowMs += DAY_MS / 4 + MINUTE_MS;
         assert.equal(b.bySession(used), null);
@@ -279,7 +279,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
   },
 };
 
-it('the table of the documentation is the one that is tried here', () => {
+it('tests every claim of the table in the documentation', () => {
   const document = readFileSync(join(import.meta.dirname, '../../../../docs/security.md'), 'utf8');
   assert.ok(document.includes(permissionsPart()), '"npm run docs" writes it');
   const claims = (of: Record<string, object>) =>
@@ -293,7 +293,7 @@ it('the table of the documentation is the one that is tried here', () => {
 });
 
 for (const [who, { may, mayNot }] of Object.entries(PERMISSIONS)) {
-  describe(`who shows ${who}`, () => {
+  describe(`a request with ${who}`, () => {
     const skip = who.includes('certificate') && NO_OPENSSL;
     for (const claim of may) it(`may ${claim}`, { skip }, () => TRIED[who]![claim]!());
     for (const claim of mayNot) it(`may not ${claim}`, { skip }, () => TRIED[who]![claim]!());

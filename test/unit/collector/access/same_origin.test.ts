@@ -1,4 +1,4 @@
-/** What a browser shows by itself changes something only when our own page asked; and the cookie that it shows. */
+/** Requests with credentials that a browser adds by itself may change something only if our own page sent them. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isSameOrigin } from '../../../../collector/access/same_origin.ts';
@@ -10,14 +10,14 @@ const SECURE = { secure: true, publicUrl: null };
 
 describe('same origin', () => {
   const host = 'collector.example:8787';
-  it('is what the browser says it is', () => {
+  it('is decided by Sec-Fetch-Site if the browser sends it', () => {
     const origin = `https://${host}`;
     assert.equal(isSameOrigin({ 'sec-fetch-site': 'same-origin' }, PLAIN), true);
     for (const site of ['cross-site', 'same-site', 'none', '', 'same-origin, cross-site']) {
       assert.equal(isSameOrigin({ 'sec-fetch-site': site, origin, host }, PLAIN), false, site);
     }
   });
-  it('else is the origin that was asked', () => {
+  it('is otherwise the origin of the request, compared with its Host header', () => {
     assert.equal(isSameOrigin({ origin: `http://${host}`, host }, PLAIN), true);
     assert.equal(isSameOrigin({ origin: `https://${host}`, host }, SECURE), true);
     assert.equal(isSameOrigin({ origin: 'https://a.example', host: 'a.example:443' }, SECURE), true);
@@ -43,12 +43,12 @@ describe('same origin', () => {
     assert.equal(isSameOrigin({ host }, SECURE), false, 'no word about where from');
     assert.equal(isSameOrigin({ origin: `https://${host}` }, SECURE), false);
   });
-  it('or that of public_url', () => {
+  it('is also that of public_url', () => {
     const own = { secure: true, publicUrl: 'https://imdswatch.example/path' };
     assert.equal(isSameOrigin({ origin: 'https://imdswatch.example', host: '10.0.0.1:8787' }, own), true);
     assert.equal(isSameOrigin({ origin: 'https://other.example', host: '10.0.0.1:8787' }, own), false);
   });
-  it('is not asked of who shows a token, and of everybody else', () => {
+  it('is not required with a token, but with every other credential', () => {
     const b = new AccessBench();
     const principal = { name: 'x', role: 'admin', tokenId: null } as const;
     const cross = { 'sec-fetch-site': 'cross-site' };
@@ -63,7 +63,7 @@ describe('same origin', () => {
 });
 
 describe('the cookie', () => {
-  it('is for this host only under TLS, and never for scripts or other sites', () => {
+  it('is bound to this host with TLS, and never readable by scripts or sent by other sites', () => {
     assert.equal(
       sessionCookie(true).set('S', 60),
       '__Host-imdswatch=S; Max-Age=60; Path=/; HttpOnly; SameSite=Strict; Secure',

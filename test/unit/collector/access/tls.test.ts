@@ -1,4 +1,4 @@
-/** TLS on real sockets: which host a certificate speaks for, renewal while connected, and errors that say what to do. */
+/** TLS on real sockets: the host of a certificate, renewal while clients are connected, and errors with their remedy. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
@@ -95,8 +95,8 @@ async function refusal(changes: Partial<TlsSettings>, now?: () => number): Promi
   return assert.fail('was accepted');
 }
 
-describe('a certificate of our own', () => {
-  it('is made once, trusted by its file, for this machine, readable by nobody else', async () => {
+describe('a self-signed certificate', () => {
+  it('is made once for this machine, can be trusted by its file, and its key is private', async () => {
     const tls = await tlsOf({ tls_self_signed: true });
     const { certFile, keyFile } = selfSignedFiles(directory);
     assert.equal(statSync(keyFile).mode & 0o777, 0o600);
@@ -109,7 +109,7 @@ describe('a certificate of our own', () => {
     assert.ok(!lines.join().includes('PRIVATE'));
     assert.equal((await tlsOf({ tls_self_signed: true })).fingerprint, tls.fingerprint);
   });
-  it('is made anew before it ends, for another address, and when a file is broken', async () => {
+  it('is made again before it expires, for another address, and if a file is broken', async () => {
     const own = mkdtempSync(join(directory, 'own-'));
     const { certFile, keyFile } = selfSignedFiles(own);
     const made = async () => {
@@ -133,7 +133,7 @@ describe('a certificate of our own', () => {
     assert.notEqual(await made(), fourth, 'what others may have written is not used');
     assert.equal(statSync(keyFile).mode & 0o777, 0o600);
   });
-  it('follows no link that somebody put in its place', async () => {
+  it('replaces a symbolic link in its place without following it', async () => {
     const own = mkdtempSync(join(directory, 'link-'));
     const { certFile, keyFile } = selfSignedFiles(own);
     const victim = join(own, 'victim');
@@ -168,7 +168,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     key: readFileSync(keyFile),
   });
 
-  it('let an agent speak for the host that they name, and for no other', async () => {
+  it('authenticate an agent for the host that they name, and for no other', async () => {
     const b = new AccessBench();
     endings.push(() => b.close());
     const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
@@ -190,7 +190,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
       await ask(port, { ca, ...issue('c4', '/O=x', 'URI:spiffe://a/b') }),
       identity('spiffe://a/b'),
     );
-    // What could mean two hosts means none.
+    // A certificate that could mean two hosts proves none.
     for (const [file, subject, alternatives] of [
       ['c5', '/CN=i-1/CN=i-2', undefined],
       ['c6', '/O=x', 'DNS:i-1,DNS:i-2'],
@@ -208,7 +208,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     assert.equal(await ask(port, { ca }), null, 'people have no certificate, and are served all the same');
   });
 
-  it('of somebody else, or out of date, or for servers, say nothing; a token still does', async () => {
+  it('prove nothing if they are of another CA, expired, or for servers; a token still works', async () => {
     const b = new AccessBench();
     endings.push(() => b.close());
     const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
@@ -230,7 +230,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     assert.deepEqual(await ask(port, { ca, ...client(worthless[0]!), headers }), identity);
   });
 
-  it('that ran out since are worth nothing on a resumed session either', async () => {
+  it('prove nothing on a resumed session after they have expired', async () => {
     const b = new AccessBench();
     endings.push(() => b.close());
     b.nowMs = Date.now();
@@ -266,7 +266,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     assert.match(late.answer, /null/);
   });
 
-  it('that are renewed are taken while the server runs, and broken ones are not', async () => {
+  it('are replaced while the server runs after a renewal, but not by broken ones', async () => {
     const certFile = join(directory, 'renewed.crt');
     const keyFile = join(directory, 'renewed.key');
     const put = (pair: Pair) => {
@@ -291,7 +291,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
       alternatives: 'DNS:localhost',
       usage: 'serverAuth',
     });
-    copyFileSync(next.certFile, certFile); // the key is still the old one
+    copyFileSync(next.certFile, certFile); // The key is still the old one.
     tls.reloadIfChanged();
     assert.equal(await served(), first);
     assert.deepEqual(tls.counters(), { reloads: 0, reload_failures: 1 });
@@ -310,7 +310,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     assert.ok(lines.some((line) => line.includes('the old one stays in use')));
   });
 
-  it('are served from TLS 1.2 on', async () => {
+  it('are served with TLS 1.2 and later', async () => {
     const port = await serve(await tlsOf(tlsSettings), () => 'hello');
     const ca = readFileSync(authority.certFile);
     assert.equal(await ask(port, { ca, maxVersion: 'TLSv1.2' }), 'hello');
@@ -320,7 +320,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     );
   });
 
-  it('that cannot be used are named, with what to do', async () => {
+  it('are named with the remedy if they cannot be used', async () => {
     const { certFile, keyFile } = server;
     const other = authority.issue('other', { subject: '/CN=z', usage: 'serverAuth' });
     const garbage = join(directory, 'garbage');
@@ -343,7 +343,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     await tlsOf(pair, () => Date.now() + 20 * DAY_MS);
     assert.ok(lines.some((line) => line.includes('the certificate expires soon')));
   });
-  it('made by OpenSSL agree with what we say of ours', async () => {
+  it('self-signed ones pass the strict check of OpenSSL', async () => {
     const { certFile } = await selfSigned(directory, '127.0.0.1');
     const said = execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', certFile, certFile], {
       encoding: 'utf8',
@@ -352,6 +352,6 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
   });
 });
 
-it('no TLS where none is set', async () => {
+it('there is no TLS if the settings ask for none', async () => {
   assert.equal(await ServerTls.fromSettings(settings({}), log), null);
 });

@@ -1,4 +1,4 @@
-/** Each way in for people, each refusal, and what is left of it in files and logs. */
+/** Authenticates people by tokens, sessions and proxies, and checks files and logs for secrets. */
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import {
@@ -20,7 +20,7 @@ afterEach(() => {
 });
 
 describe('a token', () => {
-  it('says who and in which role, until it expires', () => {
+  it('gives a name and a role until it expires', () => {
     const b = bench();
     const { token, secret } = b.person('admin', 30);
     assert.match(secret, /^imdsw_p[\w-]{43}$/);
@@ -32,7 +32,7 @@ describe('a token', () => {
     assert.equal(b.access.signIn(secret, null), null);
     assert.equal(b.access.counters()['tokens_refused'], 1);
   });
-  it('that is wrong makes nobody, whatever else is shown', () => {
+  it('authenticates no one if it is wrong, whatever else the request carries', () => {
     const b = bench({ proxy: { userHeader: 'X-User', trustedAddresses: ['192.0.2.7'], admins: ['eve'] } });
     const { session } = b.signIn(b.person().secret);
     const shown = { cookie: `imdswatch=${session}`, headers: { 'x-user': 'eve' } };
@@ -54,7 +54,7 @@ describe('a token', () => {
     assert.deepEqual(b.access.tokens(), []);
     assert.deepEqual(b.access.auditLog({ limit: 9 }), []);
   });
-  it('tells when it was last used, at most a minute late', () => {
+  it('shows when it was last used, at most a minute late', () => {
     const b = bench();
     const { secret } = b.person();
     const use = () => b.identifyUser({ authorization: `Bearer ${secret}` });
@@ -79,7 +79,7 @@ describe('a token', () => {
 });
 
 describe('a session', () => {
-  it('is a new secret each time, and says who by its cookie', () => {
+  it('is a new secret each time, and authenticates by its cookie', () => {
     const b = bench();
     const { secret, token } = b.person();
     const first = b.signIn(secret);
@@ -94,7 +94,7 @@ describe('a session', () => {
     assert.equal(first.expires, '2026-11-29T08:00:00.000Z');
     assert.equal(first.maxAgeSeconds, 7 * 24 * 3600);
   });
-  it('ends after 12 hours of nothing, and after 7 days in any case', () => {
+  it('ends after 12 hours without use, and after 7 days in any case', () => {
     const b = bench();
     const idle = b.signIn(b.person().secret).session;
     b.nowMs += 12 * HOUR_MS;
@@ -108,7 +108,7 @@ describe('a session', () => {
     assert.equal(b.bySession(busy), null);
     assert.equal(b.access.counters()['sessions_refused'], 2);
   });
-  it('does not outlive its token, nor a sign-out', () => {
+  it('ends with its token, and with a sign-out', () => {
     const b = bench();
     const { secret, token } = b.person();
     const [first, second] = [b.signIn(secret).session, b.signIn(secret).session];
@@ -141,7 +141,7 @@ describe('a session', () => {
     );
     assert.notEqual(b.identifyUser({ cookie: `a=b; imdswatch=${session}; c` }), null);
   });
-  it('is no token, and a token no session', () => {
+  it('is not a token, and a token is not a session', () => {
     const b = bench();
     const { secret } = b.person();
     const { session } = b.signIn(secret);
@@ -149,7 +149,7 @@ describe('a session', () => {
     assert.equal(b.bySession(secret), null);
     assert.equal(b.access.signIn(session, null), null);
   });
-  it('ends for everybody at once when an admin says so, codes too', () => {
+  it('ends for all people at once when an admin asks for it, as do sign-in codes', () => {
     const b = bench();
     const { session } = b.signIn(b.person().secret);
     const code = b.access.createSignInCode('admin', ADMIN);
@@ -186,8 +186,8 @@ describe('a sign-in code', () => {
   });
 });
 
-describe('how often somebody may try', () => {
-  it('10 wrong ones a minute per address, right ones at will', () => {
+describe('limits for sign-ins', () => {
+  it('allow 10 failed attempts a minute per address, and more successful ones', () => {
     const b = bench();
     const { secret } = b.person();
     for (let index = 0; index < 25; index += 1) b.signIn(secret, '198.51.100.1');
@@ -199,7 +199,7 @@ describe('how often somebody may try', () => {
     const { sign_ins, sign_ins_refused, sign_ins_limited } = b.access.counters();
     assert.deepEqual([sign_ins, sign_ins_refused, sign_ins_limited], [27, 10, 1]);
   });
-  it("one token opens 30 sessions a minute, keeps 50, and ends nobody else's", () => {
+  it('allow 30 new sessions a minute and 50 in all per token, without ending those of others', () => {
     const b = bench();
     const other = b.signIn(b.person().secret).session;
     const { secret } = b.person();
@@ -216,20 +216,20 @@ describe('how often somebody may try', () => {
     assert.notEqual(b.bySession(sessions.at(-1)!), null);
     assert.notEqual(b.bySession(other), null);
   });
-  it('one IPv6 network is one address', () => {
+  it('count one IPv6 network as one address', () => {
     const b = bench();
     for (let index = 0; index < 10; index += 1) b.access.signIn('wrong', `2001:db8::${index + 1}`);
     assert.ok(b.access.signIn('wrong', '2001:db8:0:0:ffff::1'));
     assert.equal(b.access.signIn('wrong', '2001:db8:0:1::1'), null);
   });
-  it('is bounded for all addresses together', () => {
+  it('count the failed attempts of all addresses together', () => {
     const b = bench();
     let limited = 0;
     for (let index = 0; index < 400; index += 1) {
       if (b.access.signIn('wrong', `10.0.${index >> 8}.${index & 255}`) !== null) limited += 1;
     }
     assert.equal(limited, 100);
-    b.signIn(b.person().secret, '10.9.9.9'); // nobody locks others out
+    b.signIn(b.person().secret, '10.9.9.9'); // An attacker cannot lock others out.
     assert.equal(b.lines.filter((line) => line.includes('refused a sign-in')).length, 1, 'one line a minute');
   });
 });
@@ -240,7 +240,7 @@ describe("a reverse proxy's header", () => {
     trustedAddresses: ['10.1.0.0/24', 'fd00::5'],
     admins: ['carol'],
   };
-  it('is believed from the proxy only', () => {
+  it('is trusted from the proxy only', () => {
     const b = bench({ proxy });
     const headers = { 'x-forwarded-user': 'carol' };
     const carol = { name: 'carol', role: 'admin', via: 'proxy', tokenId: null };
@@ -252,7 +252,7 @@ describe("a reverse proxy's header", () => {
     }
     assert.equal(b.access.counters()['proxy_headers_ignored'], 8);
   });
-  it('makes admins only of those who are named so', () => {
+  it('gives the role admin only to the configured users', () => {
     const b = bench({ proxy });
     for (const [user, role] of [
       ['carol', 'admin'],
@@ -265,7 +265,7 @@ describe("a reverse proxy's header", () => {
       );
     }
   });
-  it('that could be two, or holds what no name holds, is refused', () => {
+  it('is refused if it could be two headers, or is not a valid name', () => {
     const b = bench({ proxy });
     for (const user of [
       'eve, carol',
@@ -290,14 +290,14 @@ describe("a reverse proxy's header", () => {
     assert.equal(b.identifyUser({ headers: twice, remoteAddress: '10.1.0.1' }), null);
     assert.equal(b.access.counters()['proxy_headers_refused'], 9);
   });
-  it('is nothing where none is configured', () => {
+  it('is ignored if none is configured', () => {
     const b = bench();
     assert.equal(
       b.identifyUser({ headers: { 'x-forwarded-user': 'carol' }, remoteAddress: '127.0.0.1' }),
       null,
     );
   });
-  it('says where a request came from, and what a visitor wrote before that counts for nothing', () => {
+  it('gives the address of the client, and ignores addresses that the client added', () => {
     const b = bench({ proxy });
     const from = (forwarded: string, remote = '10.1.0.1') =>
       b.access.clientAddress({ 'x-forwarded-for': forwarded }, remote);
@@ -341,7 +341,7 @@ it('no secret is in any file or log line', () => {
   }
 });
 
-it('everything that an admin does is in the audit log, in order, with who and from where', () => {
+it('every action of an admin is in the audit log, in order, with its actor and address', () => {
   const b = bench();
   const { token, secret } = b.person('admin');
   b.access.setRetention({ raw_days: 3, rollup_days: 30, max_bytes: 1024 ** 3 }, ADMIN);
@@ -373,7 +373,7 @@ it('everything that an admin does is in the audit log, in order, with who and fr
   assert.deepEqual(b.access.retention(), { raw_days: 3, rollup_days: 30, max_bytes: 1024 ** 3 });
 });
 
-it('retention has defaults, also when what is stored makes no sense', () => {
+it('retention has defaults, also if the stored values are not valid', () => {
   const b = bench();
   const defaults = { raw_days: 14, rollup_days: 400, max_bytes: 21_474_836_480 };
   assert.deepEqual(b.access.retention(), defaults);

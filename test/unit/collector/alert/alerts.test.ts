@@ -132,7 +132,7 @@ test('an alert that a receiver refuses delays none behind it', async () => {
   assert.equal(bench.alerts.destinations()[0]!.waiting, 1);
 });
 
-test('after 24 hours an alert is given up, counted and shown', async () => {
+test('after 24 hours an alert is dropped, counted and shown', async () => {
   const bench = benchOf();
   const down = await receiver(status(503));
   bench.alerts.addDestination(webhook('down', down.url), 'joe');
@@ -166,7 +166,7 @@ test('a restart neither repeats nor forgets an alert', async () => {
   bench.offenders = [offenderOf(1)];
   bench.hosts = [hostOf(1, { verdict: 'blocked', offender_count: 1 })];
   await bench.alerts.evaluate();
-  await bench.alerts.sendDue(); // refused
+  await bench.alerts.sendDue(); // It is refused.
   await bench.close();
 
   bench.pass(60);
@@ -204,7 +204,7 @@ test('changes while the collector was stopped are reported after its start', asy
   );
 });
 
-test('just after a start nobody is silent: hosts have not had time to report', async () => {
+test('just after a start no host is silent, because hosts have not had time to report', async () => {
   const bench = benchOf();
   bench.hosts = [hostOf(1)];
   bench.settle();

@@ -21,7 +21,7 @@ import {
   thiefOf,
 } from '../../../support/collector/alert/findings.ts';
 
-/** Evaluations in a row, on a store that was empty at the first one. */
+/** Makes evaluations in a row, on a store that was empty at the first one. */
 class Rules {
   state: AlertState = EMPTY_STATE;
   constructor() {
@@ -100,7 +100,7 @@ test('a host whose clock is a year ahead does not hide what comes after', () => 
 
 test('credentials again within a day of the last alert are reported at the end of that day', () => {
   const rules = new Rules();
-  // From an agent that was offline for a month.
+  // These calls come from an agent that was offline for a month.
   assert.equal(rules.tell({ offenders: [thiefOf(1, NOON_US - 30 * DAY_US)] }, NOON_US).length, 2);
   const now = [thiefOf(1, NOON_US + HOUR_US)];
   assert.deepEqual(rules.tell({ offenders: now }, NOON_US + HOUR_US), []);
@@ -221,12 +221,10 @@ test('the findings of the very first evaluation are summed up', () => {
   assert.deepEqual(next.alerts, []);
 });
 
-// ---- any sequence of evaluations ----------------------------------------------------------------------------------
-
 interface Step {
   passUs: number;
   restart: boolean;
-  /** Per offender: whether it calls, and fetches credentials, between the last evaluation and this one. */
+  /** For each offender, if it calls or fetches credentials between the last evaluation and this one. */
   calls: ('nothing' | 'call' | 'credentials')[];
   hosts: { verdict: Host['verdict']; silent: boolean; loses: boolean }[];
 }
@@ -302,7 +300,7 @@ test('in any sequence nothing is reported twice within its quiet time, and every
           rules.state = stateOf(JSON.parse(JSON.stringify(changedSubjects(EMPTY_STATE, rules.state))));
         evaluateNow(hosts);
       }
-      // Quiet times end, and every host has its say without a new event.
+      // All quiet times end, and every waiting change is reported without a new event.
       const last = steps.at(-1)!.hosts;
       nowUs += 30 * HOUR_US;
       evaluateNow(last);

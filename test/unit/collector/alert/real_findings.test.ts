@@ -1,4 +1,4 @@
-/** The rules on what the real store and the real insight say of calls that came in. */
+/** Runs the alert rules on findings of the real store and the real insight. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
@@ -19,7 +19,7 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
   parties.atEnd(() => store.close());
   const database = openAdmin(directory);
   parties.atEnd(() => database.close());
-  // The days that this test skips must not lie in the future of the store, which has a clock of its own.
+  // The days that this test skips must not be in the future of the store, which has its own clock.
   let nowMs = Date.now() - 3 * 86_400_000;
   const now = () => nowMs;
   const insight = new Insight(store, { readinessWindowDays: 14, silentAfterSeconds: 180, now });

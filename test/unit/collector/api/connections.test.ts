@@ -1,4 +1,4 @@
-/** Connections without a credential: who has to make room for whom, and how long each may take. */
+/** Bounds on connections without authentication: which one is closed for a new one, and how long each may take. */
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';
@@ -82,8 +82,8 @@ afterEach(() => {
   for (const one of open.splice(0)) one.close();
 });
 
-describe('a newcomer', () => {
-  it('takes the place of the one of its address that has made no progress for the longest', () => {
+describe('a new connection', () => {
+  it('replaces the connection of its address that has made no progress for the longest', () => {
     const b = new Bench();
     const first = b.connect('198.51.100.1');
     b.pass(100);
@@ -102,7 +102,7 @@ describe('a newcomer', () => {
     );
     assert.equal(b.count('dropped_per_address'), 1);
   });
-  it('pushes out nobody who had no time to speak yet', () => {
+  it('replaces none that had no time to send something yet', () => {
     const b = new Bench();
     const sockets = Array.from({ length: 6 }, () => b.connect('198.51.100.1'));
     assert.equal(sockets.filter(({ destroyed }) => destroyed).length, 0);
@@ -112,7 +112,7 @@ describe('a newcomer', () => {
       [true, true, false, false, false, false],
     );
   });
-  it('from another address costs the address with the most connections one, not the quiet ones', () => {
+  it('from another address replaces one of the address with the most connections', () => {
     const b = new Bench({ perAddress: 100 });
     const quiet = b.connect('198.51.100.1');
     b.pass(100);
@@ -123,7 +123,7 @@ describe('a newcomer', () => {
     assert.deepEqual(flood.map(({ destroyed }) => destroyed).slice(0, 2), [true, false]);
     assert.equal(b.count('dropped_for_newer'), 1);
   });
-  it('of many addresses with one connection each takes the place of the longest silent', () => {
+  it('replaces the one that is silent for the longest if all addresses have one connection', () => {
     const b = new Bench();
     const botnet = Array.from({ length: 8 }, (_, index) => {
       b.pass(100);
@@ -135,7 +135,7 @@ describe('a newcomer', () => {
     assert.equal(newest.destroyed, false);
     assert.equal(b.count('connections'), 8);
   });
-  it('is taken however fast they come: the slack is bounded too', () => {
+  it('is accepted at any rate, and the slack is bounded too', () => {
     const b = new Bench();
     for (let index = 0; index < 3 * SLACK; index += 1) b.connect(`2001:db8:0:${index.toString(16)}::1`);
     assert.equal(b.count('connections'), 8 + SLACK);
@@ -152,8 +152,8 @@ describe('a newcomer', () => {
   });
 });
 
-describe('time to speak', () => {
-  it('is short for who says nothing, and longer for who has begun', () => {
+describe('the time for a request', () => {
+  it('is short for a client that sends nothing, and longer for one that has begun', () => {
     const b = new Bench();
     const silent = b.connect('198.51.100.1');
     const slow = b.connect('198.51.100.1');
@@ -164,7 +164,7 @@ describe('time to speak', () => {
     assert.equal(slow.destroyed, true);
     assert.deepEqual([b.count('dropped_silent'), b.count('dropped_slow_head')], [1, 1]);
   });
-  it('ends for a body that does not come, and an answer that nobody takes', () => {
+  it('ends for a body that does not arrive, and an answer that is not read', () => {
     const b = new Bench();
     const slow = b.connect('198.51.100.1');
     b.ask(slow, { complete: false });
@@ -187,7 +187,7 @@ describe('time to speak', () => {
     );
     assert.deepEqual(counted, [1, 1, 1]);
   });
-  it('is not measured for who has shown a credential, or was let in as an agent', () => {
+  it('is not measured for authenticated people and agents', () => {
     const b = new Bench();
     const person = b.connect('198.51.100.1');
     b.ask(person).shown('alice');
@@ -202,7 +202,7 @@ describe('time to speak', () => {
   });
 });
 
-describe('people who are known', () => {
+describe('authenticated people', () => {
   const person = (b: Bench, name: string, isBusy = false): FakeSocket => {
     const socket = b.connect('198.51.100.1');
     const { shown, ended } = b.ask(socket);
@@ -210,7 +210,7 @@ describe('people who are known', () => {
     if (!isBusy) ended();
     return socket;
   };
-  it('are bounded as well: the longest idle makes room, nobody who waits for an answer', () => {
+  it('are bounded as well: the connection that is idle for the longest is closed, none that waits for an answer', () => {
     const b = new Bench();
     const busy = person(b, 'busy', true);
     const idle = Array.from({ length: MAX_KNOWN }, (_, index) => person(b, `person ${index}`));
@@ -220,7 +220,7 @@ describe('people who are known', () => {
       [false, true, false],
     );
   });
-  it('take places from themselves only: answers that one person never reads cost nobody else a connection', () => {
+  it('use up only their own places with answers that they never read', () => {
     const b = new Bench();
     const other = person(b, 'another');
     const own = Array.from({ length: 3 * MAX_KNOWN_OF_PERSON }, () => person(b, 'viewer', true));
@@ -231,7 +231,7 @@ describe('people who are known', () => {
   });
 });
 
-it('behind a trusted proxy the clients that it names are counted, and from elsewhere that header is ignored', () => {
+it('behind a trusted proxy, the clients that it names are counted; from other addresses the header is ignored', () => {
   const b = new Bench({ total: 100 });
   const sockets = Array.from({ length: 10 }, () => b.connect(PROXY));
   b.pass(600);

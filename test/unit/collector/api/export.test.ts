@@ -1,4 +1,4 @@
-/** Whole results as CSV and NDJSON: what a spreadsheet and a script get. */
+/** Exports whole results as CSV for spreadsheets and as NDJSON for scripts. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
@@ -14,7 +14,7 @@ before(async () => {
 });
 after(() => api.end());
 
-/** RFC 4180, strictly: throws for what a strict reader would not take. */
+/** Reads RFC 4180 strictly. Throws for a text that a strict reader would refuse. */
 function parseCsv(text: string): string[][] {
   const rows: string[][] = [];
   let at = 0;
@@ -48,7 +48,7 @@ function parseCsv(text: string): string[][] {
   return rows;
 }
 
-test('calls as NDJSON: every one, over all of the pages of the store', async () => {
+test('calls as NDJSON: all calls, over all pages of the store', async () => {
   const response = await api.ask('/api/v1/calls?format=ndjson&limit=10');
   assert.equal(response.headers.get('content-type'), 'application/x-ndjson; charset=utf-8');
   const lines = (await response.text()).trimEnd().split('\n');
@@ -71,7 +71,7 @@ test('calls as CSV: a column for each field, every call a row', async () => {
   assert.ok(rows.every((row) => row.length === head!.length));
 });
 
-test('offenders and hosts: the whole result, filtered and sorted as the page is', async () => {
+test('offenders and hosts: the whole result, filtered and sorted like a page', async () => {
   const [, ...offenders] = parseCsv(
     await (await api.ask('/api/v1/offenders?format=csv&limit=1&severity=v1&sort=-calls_v1')).text(),
   );
@@ -81,7 +81,7 @@ test('offenders and hosts: the whole result, filtered and sorted as the page is'
   assert.equal((await api.ask('/api/v1/hosts', { headers: { Accept: 'text/html, */*' } })).status, 200);
 });
 
-test('a name that a spreadsheet would run stays text; numbers stay numbers', async () => {
+test('a name that a spreadsheet would run as a formula stays text; numbers stay numbers', async () => {
   const insight = api.parts.insight.fresh;
   const { offenders } = insight;
   insight.offenders = async () => [
@@ -104,7 +104,7 @@ test('a name that a spreadsheet would run stays text; numbers stay numbers', asy
   }
 });
 
-test('any text survives CSV, and no cell begins like a formula', () => {
+test('any text is unchanged after CSV, and no cell begins like a formula', () => {
   const columns = columnsOf(
     z.object({ a: z.string().nullable(), b: z.object({ c: z.number() }).nullable() }),
   );
@@ -131,7 +131,7 @@ test('any text survives CSV, and no cell begins like a formula', () => {
       assert.equal(row!.length, 2);
       assert.equal(withoutApostrophes(row![0]!), withoutApostrophes(a));
       assert.equal(row![1], String(c));
-      // A program that splits elsewhere, and does not see our quotes, finds no formula either.
+      // A program that splits at other characters and ignores our quotes finds no formula either.
       for (const cell of [row![0]!, ...line.slice(0, line.lastIndexOf(',')).split(/[;|\t\r\n\u2028]/)]) {
         assert.doesNotMatch(cell, /^["\p{Z}\p{C}\p{M}]*[=+\-@＝]/u, JSON.stringify(cell));
       }
@@ -160,7 +160,7 @@ test('any text survives CSV, and no cell begins like a formula', () => {
   assert.equal(csvLine(columns, { a: null, b: null }), ',\r\n');
 });
 
-test('a store that fails midway breaks the answer off: nobody takes a part for the whole', async () => {
+test('if the store fails midway, the connection is closed, so that a part is not taken for the whole', async () => {
   const { store } = api.parts;
   const { calls } = store;
   store.calls = async (filter, limit, cursor) => {
@@ -168,7 +168,7 @@ test('a store that fails midway breaks the answer off: nobody takes a part for t
     return calls(filter, limit, cursor);
   };
   try {
-    // The break may come before the head of the response was sent, and then the request itself fails.
+    // If the failure comes before the head of the response was sent, the request itself fails.
     await assert.rejects(async () => (await api.ask('/api/v1/calls?format=ndjson')).text());
     assert.ok(api.logged.some(({ msg }) => msg === 'an export failed midway; its connection was closed'));
   } finally {

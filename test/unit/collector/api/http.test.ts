@@ -1,4 +1,4 @@
-/** What every answer has, and what is refused: headers, methods, bodies, rates, files, health, metrics. */
+/** Tests what all routes share: headers, methods, bodies, rate limits, files, health and metrics. */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -22,7 +22,7 @@ after(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** Exactly these bytes, as no browser would send them; everything that comes back. */
+/** Sends exactly these bytes, which no browser would send. Returns all that comes back. */
 function raw(bytes: string): Promise<string> {
   const { hostname, port } = new URL(api.url);
   return new Promise((resolve, reject) => {
@@ -37,7 +37,7 @@ function raw(bytes: string): Promise<string> {
   });
 }
 
-test('the page: says when it is not built; then index, assets, deep links, precompressed', async () => {
+test('the page: an answer if it is not built; index, assets, deep links, precompressed files', async () => {
   const missing = await api.ask('/', { as: 'nobody' });
   assert.equal(missing.status, 503);
   assert.match(await missing.text(), /not built/);
@@ -81,7 +81,7 @@ test('the page: says when it is not built; then index, assets, deep links, preco
   await problemOf(await api.ask('/assets/main-0000.js', { as: 'nobody' }), 404);
 });
 
-test('no path leads out of the page', async () => {
+test('no path leads out of the directory of the page', async () => {
   for (const path of [
     '/../secret.txt',
     '/assets/../../secret.txt',
@@ -99,7 +99,7 @@ test('no path leads out of the page', async () => {
   }
 });
 
-test('security headers are on everything', async () => {
+test('security headers are on every answer', async () => {
   for (const path of [
     '/',
     '/assets/main-1a2b.js',
@@ -149,7 +149,7 @@ test('HEAD, OPTIONS, other methods, other paths', async () => {
   await problemOf(await api.ask('/api/v1/nothing', { method: 'POST', as: 'viewer' }), 403);
 });
 
-test('a wrong token is nobody, even with a good cookie beside it', async () => {
+test('a wrong token is refused, even with a valid cookie beside it', async () => {
   for (const authorization of ['Bearer wrong', 'Bearer', 'Basic YTpi', `Bearer ${api.tokens.viewer}x`]) {
     const response = await api.ask('/api/v1/overview', {
       as: 'nobody',
@@ -162,7 +162,7 @@ test('a wrong token is nobody, even with a good cookie beside it', async () => {
   await problemOf(await api.ask('/api/v1/overview', { as: 'nobody', headers: proxied }), 401);
 });
 
-test('an encoded path is the same path: nobody gets around the roles by it', async () => {
+test('an encoded path needs the same role as the plain one', async () => {
   for (const path of [
     '/api/v1/%74okens',
     '/api/v1/tokens/',
@@ -178,7 +178,7 @@ test('an encoded path is the same path: nobody gets around the roles by it', asy
   await problemOf(await api.ask('/api/v1/%74okens'), 403);
 });
 
-test('bodies: bounded, with their length, JSON', async () => {
+test('bodies must be bounded, have a length, and be JSON', async () => {
   const path = '/api/v1/retention';
   const put = { as: 'admin', method: 'PUT' } as const;
   const large = JSON.stringify({ filler: 'x'.repeat(70_000) });
@@ -204,7 +204,7 @@ test('bodies: bounded, with their length, JSON', async () => {
   await problemOf(await api.ask(path, { ...put, json: deep }), 400);
 });
 
-test('rubbish on the socket is answered or closed, and the collector goes on', async () => {
+test('invalid bytes on the socket are answered or the connection is closed, and the collector continues', async () => {
   for (const bytes of [
     'nonsense\r\n\r\n',
     'GET / HTTP/1.1\r\n\r\n',
@@ -217,8 +217,8 @@ test('rubbish on the socket is answered or closed, and the collector goes on', a
   assert.equal((await api.ask('/healthz', { as: 'nobody' })).status, 200);
 });
 
-test('too many requests: told when to come again, others go on', async () => {
-  // So slow to fill up again that the time the test takes does not count.
+test('too many requests are refused with a time to wait, and other clients are not affected', async () => {
+  // The bucket refills so slowly that the duration of the test does not matter.
   const rate = { perSecond: 0.001, burst: 10 };
   const flooded = await startApi({}, { principal: rate, address: rate });
   try {
@@ -239,14 +239,14 @@ test('too many requests: told when to come again, others go on', async () => {
   }
 });
 
-test('equal questions in flight are asked once, and later ones anew', async () => {
+test('equal questions at the same time are asked once, and later ones again', async () => {
   let asked = 0;
   const slow = async () => {
     asked += 1;
     await new Promise((resolve) => setTimeout(resolve, 20));
     return [];
   };
-  // No time passes by this clock: an answer is never so expensive that it is remembered.
+  // No time passes on this clock, so no answer is expensive enough to be kept.
   const insight = new CoalescedInsight({ ...api.parts.insight.fresh, hosts: slow }, () => 0);
   const question = { window: { sinceUs: 0, untilUs: 1 } };
   await Promise.all(Array.from({ length: 50 }, () => insight.hosts(question, {})));
@@ -270,7 +270,7 @@ test('equal questions in flight are asked once, and later ones anew', async () =
   await assert.rejects(failing.hosts(question, {}), /once/);
 });
 
-test('a dear answer is given out again, worked out anew meanwhile, and forgotten after a change by hand', async () => {
+test('an expensive answer is kept, renewed in the background, and forgotten after a change', async () => {
   let now = 0;
   let asked = 0;
   let costMs = 400;
@@ -288,8 +288,8 @@ test('a dear answer is given out again, worked out anew meanwhile, and forgotten
   assert.equal(await name(), 'answer 1');
   assert.equal(await name(), 'answer 1');
   assert.equal(await name(7), 'answer 2', 'another question');
-  now += 1_100; // More than half of the 2 s for which the first is kept, by now.
-  assert.equal(await name(), 'answer 1', 'nobody waits');
+  now += 1_100; // This is more than half of the 2 s for which the first answer is kept.
+  assert.equal(await name(), 'answer 1', 'no one waits');
   assert.equal(asked, 3);
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(await name(), 'answer 3');
@@ -297,7 +297,7 @@ test('a dear answer is given out again, worked out anew meanwhile, and forgotten
   assert.equal(await name(), 'answer 4', 'too old to be shown');
   insight.forget();
   assert.equal(await name(), 'answer 5');
-  // What is being worked out when something changes is for those who asked before.
+  // An answer that is being worked out during a change is only for those who asked before it.
   const before = insight.hosts(lastDays(1), {});
   insight.forget();
   const after = insight.hosts(lastDays(1), {});
@@ -326,7 +326,7 @@ test('health: alive always, ready only while the store takes records', async () 
   assert.match((await storeProblem({ write: broken }, { failing: false }))!, /no thread/);
 });
 
-/** Prometheus' text format 0.0.4, as its documentation has it: throws for what breaks it. */
+/** Parses Prometheus' text format 0.0.4 as documented. Throws for a text that breaks it. */
 function parseMetrics(text: string): Map<string, { type: string; samples: Map<string, number> }> {
   assert.ok(text.endsWith('\n'));
   const families = new Map<string, { type: string; samples: Map<string, number> }>();
@@ -352,7 +352,7 @@ function parseMetrics(text: string): Map<string, { type: string; samples: Map<st
   return families;
 }
 
-test('metrics: well formed, named as Prometheus asks, few labels, whatever is asked', async () => {
+test('metrics: well formed, named by the conventions of Prometheus, with few labels', async () => {
   for (let number = 0; number < 30; number += 1) {
     await api.ask(`/api/v1/hosts/i-${number}`);
     await api.ask(`/nothing-${number}.js`, { as: 'nobody' });
@@ -382,7 +382,7 @@ test('metrics: well formed, named as Prometheus asks, few labels, whatever is as
   assert.ok(![...routes].some((route) => /i-\d|nothing/.test(route!)), [...routes].join());
 });
 
-test('a store that does not answer leaves the other metrics, and is counted', async () => {
+test('without an answer of the store the other metrics are served, and that is counted', async () => {
   const { store } = api.parts;
   const { statistics } = store;
   store.statistics = async () => {
@@ -399,7 +399,7 @@ test('a store that does not answer leaves the other metrics, and is counted', as
   }
 });
 
-test('an answer that fails is a problem document; what went wrong is in the log, not in it', async () => {
+test('a failed answer is a problem document, and only the log has the cause', async () => {
   const { insight } = api.parts;
   const { overview } = insight;
   insight.overview = async () => {

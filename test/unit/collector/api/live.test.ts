@@ -1,4 +1,4 @@
-/** The live feed over real HTTP: what comes, what is left out and told, and who may go on watching. */
+/** Tests the live feed over real HTTP: its events, calls that are left out, and the permission to watch. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
@@ -103,7 +103,7 @@ class Watcher {
 const CONNECTION = { person: 'somebody', address: '192.0.2.1', mayStay: () => true, cut: () => {} };
 const watchers = () => api.parts.live.counters()['watchers']!;
 
-test('calls come as they are stored, with their offender, to whoever asked for such calls', async () => {
+test('stored calls are sent with their offender to watchers whose filter matches', async () => {
   const all = await new Watcher().open();
   const credentials = await new Watcher().open('?category=credentials&version=1&path=APP');
   const elsewhere = await new Watcher().open('?host=i-other');
@@ -122,7 +122,7 @@ test('calls come as they are stored, with their offender, to whoever asked for s
   await eventually('nobody left', () => watchers() === 0);
 });
 
-test('faster than anybody reads: bounded, and told how many were left out', async () => {
+test('the rate is bounded, and the watcher gets the number of calls that were left out', async () => {
   const watcher = await new Watcher().open();
   api.parts.live.publish([batchOf(Array.from({ length: 3000 }, () => makeCall()))]);
   await eventually('all accounted for', () => watcher.calls.length + watcher.leftOut === 3000);
@@ -131,7 +131,7 @@ test('faster than anybody reads: bounded, and told how many were left out', asyn
   await eventually('nobody left', () => watchers() === 0);
 });
 
-test('a reader that does not read holds a bounded queue, and loses the rest', async () => {
+test('a watcher that does not read has a bounded queue, and loses the rest', async () => {
   const feed = new LiveFeed(10_000);
   const stream = feed.watch(
     { hosts: null, offenders: null, version: null, categories: null, outcomes: null, path: null },
@@ -153,7 +153,7 @@ test('a reader that does not read holds a bounded queue, and loses the rest', as
   feed.close();
 });
 
-test('whose token is revoked watches no longer', async () => {
+test('the feed of a revoked token ends', async () => {
   const by = { name: 'test', sourceAddress: null };
   const { token, secret } = api.parts.access.createToken(
     { kind: 'person', name: 'dora', role: 'viewer' },
@@ -180,7 +180,7 @@ const EVERYTHING = {
   path: null,
 };
 
-test('HEAD opens no stream, and there is room for so many only', async () => {
+test('HEAD opens no stream, and the number of feeds is bounded', async () => {
   assert.equal((await api.ask('/api/v1/live', { method: 'HEAD' })).status, 200);
   assert.equal(watchers(), 0);
   const { live } = api.parts;
@@ -195,7 +195,7 @@ test('HEAD opens no stream, and there is room for so many only', async () => {
   assert.equal(watchers(), 0);
 });
 
-test('one viewer does not take all feeds: so many of one person, and from one address', async () => {
+test('one viewer cannot take all feeds: they are bounded per person and per address', async () => {
   const open: Response[] = [];
   for (let index = 0; index < MAX_WATCHERS_OF_PERSON; index += 1) open.push(await api.ask('/api/v1/live'));
   assert.ok(open.every(({ status }) => status === 200));
@@ -218,7 +218,7 @@ test('one viewer does not take all feeds: so many of one person, and from one ad
   feed.close();
 });
 
-test('the last places are for people who watch nothing yet', () => {
+test('the last places are reserved for people without a feed', () => {
   const feed = new LiveFeed();
   let opened = 0;
   for (let index = 0; index < MAX_WATCHERS; index += 1) {

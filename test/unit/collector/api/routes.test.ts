@@ -1,4 +1,4 @@
-/** Every route: its answer by its own schema, what it asks of the rooms below, and who may. */
+/** Tests every route: its answer against its schema, its questions to the rooms below, and its role. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Validator } from '@seriousme/openapi-schema-validator';
@@ -114,7 +114,7 @@ function ask({ path, method = 'GET', json }: Case, as: NonNullable<AskOptions['a
 
 for (const route of CASES) {
   const { path, method = 'GET', as, status = 200, answer } = route;
-  test(`${method} ${path}: ${as} and nobody less, answered by its schema`, async () => {
+  test(`${method} ${path}: needs ${as}, and its answer fits its schema`, async () => {
     if (as !== 'nobody') await problemOf(await ask(route, 'nobody'), 401);
     if (as === 'admin') await problemOf(await ask(route, 'viewer'), 403);
     const response = await ask(route, as);
@@ -125,7 +125,7 @@ for (const route of CASES) {
   });
 }
 
-test('the document is valid OpenAPI 3.1, and every route is in it with its problems and who may', async () => {
+test('the document is valid OpenAPI 3.1, and has every route with its problems and its role', async () => {
   const document = (await (await api.ask('/api/v1/openapi.json')).json()) as {
     openapi: string;
     paths: Record<string, Record<string, { responses: Record<string, unknown>; security: unknown[] }>>;
@@ -145,7 +145,7 @@ test('the document is valid OpenAPI 3.1, and every route is in it with its probl
   for (const [path, methods] of Object.entries(document.paths)) {
     for (const [method, { responses, security }] of Object.entries(methods)) {
       assert.ok(responses['500'] && responses['429'], `${method} ${path}`);
-      // Whoever changes something from a page of another origin is refused, signed in or not.
+      // A change from a page of another origin is refused, signed in or not.
       if (method !== 'get') assert.ok(responses['403'], `${method} ${path}`);
       if (path === '/api/v1/session' && method !== 'get') continue;
       assert.equal(security.length > 0, responses['401'] !== undefined, path);
@@ -153,7 +153,7 @@ test('the document is valid OpenAPI 3.1, and every route is in it with its probl
   }
 });
 
-test('filters reach insight: window, hosts, tags, what is not known', async () => {
+test('filters reach insight: window, hosts, tags, unknown values', async () => {
   await api.ask(
     '/api/v1/offenders?from=2026-11-01T00:00:00Z&to=2026-11-02T02:00:00%2B02:00&host=i-1&host=i-2&account=&region=eu&tag=team:a:b&tag=env',
   );
@@ -180,7 +180,7 @@ test('filters reach insight: window, hosts, tags, what is not known', async () =
   assert.deepEqual(api.asked.at(-1)!.at(3), { text: 'web' });
 });
 
-test('offenders: by severity, text, unit, user, client; sorted either way', async () => {
+test('offenders: filtered by severity, text, unit, user, client; sorted in both directions', async () => {
   const ids = async (query: string) => {
     const { items } = (await (await api.ask(`/api/v1/offenders?limit=1000&${query}`)).json()) as {
       items: {
@@ -221,7 +221,7 @@ test('offenders: by severity, text, unit, user, client; sorted either way', asyn
   assert.equal((await ids('sort=-last_v1')).at(-1)!.last_v1, null);
 });
 
-test('pages: complete, each item once, in one order; a cursor is for its own question', async () => {
+test('pages: complete, each item once, in one order; a cursor is valid for its own query only', async () => {
   const all: string[] = [];
   let cursor: string | null = null;
   let pages = 0;
@@ -252,7 +252,7 @@ test('pages: complete, each item once, in one order; a cursor is for its own que
   assert.deepEqual(asks.at(-1)![1], asks.at(-2)![1], 'the window stays');
 });
 
-test('a list that changes between pages: goes on behind the last item', async () => {
+test('a list that changes between pages continues after the last item', async () => {
   const hosts = Array.from({ length: 10 }, (_, number) => makeHost(number));
   const { insight } = api.parts;
   const { hosts: before } = insight;
@@ -273,7 +273,7 @@ test('a list that changes between pages: goes on behind the last item', async ()
   }
 });
 
-test('one thing by its id: unknown ones are 404, what is no id is 400', async () => {
+test('an item by its id: 404 for an unknown id, 400 for a text that is not an id', async () => {
   await problemOf(await api.ask('/api/v1/offenders/ffffffffffffffff'), 404);
   assert.equal((await problemOf(await api.ask('/api/v1/offenders/..%2Fx'), 400)).errors![0]!.field, 'id');
   await problemOf(await api.ask('/api/v1/hosts/nobody'), 404);
@@ -327,7 +327,7 @@ test('bad requests name the field', async () => {
   assert.equal((await problemOf(token, 400)).errors![0]!.field, 'host_id');
 });
 
-test('what an admin does is in the audit log, without secrets; a revoked token is nobody', async () => {
+test('actions of admins are in the audit log, without secrets; a revoked token is refused', async () => {
   const made = (await (
     await api.ask('/api/v1/tokens', {
       as: 'admin',
@@ -387,7 +387,7 @@ test('what an admin does is in the audit log, without secrets; a revoked token i
   );
 });
 
-test('signing in and out: the cookie counts, from the own page only', async () => {
+test('signing in and out: the cookie works, and only from our own page', async () => {
   const own = { 'Sec-Fetch-Site': 'same-origin' };
   const secret = api.tokens.admin;
   const path = '/api/v1/session';
@@ -421,7 +421,7 @@ test('signing in and out: the cookie counts, from the own page only', async () =
   await problemOf(await api.ask(path, { as: 'nobody', headers: { Cookie: cookie } }), 401);
 });
 
-test('what the cloud counted goes to the store in its terms', async () => {
+test('counts of the cloud reach the store in the form of the store', async () => {
   const counts = api.asked.findLast(([method]) => method === 'putCloudCounts')![1];
   assert.deepEqual(counts, [
     {

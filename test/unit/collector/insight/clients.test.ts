@@ -1,4 +1,4 @@
-/** Advice held against what real clients really sent: each of the recorded requests, with its own user agent. */
+/** Checks the advice against recorded requests of real clients, each with its own user agent. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ function userAgentOf({ raw }: Recorded): string | null {
   return /^user-agent:[ \t]*(.*?)[ \t]*$/im.exec(head)?.[1] || null;
 }
 
-/** As the agent and the store would count them: a read after a failed token request of the same run is a fallback. */
+/** Counts calls like the agent and the store do: a read after a failed token request of the same run is a fallback. */
 function counted(requests: readonly Recorded[]): CountedCalls[] {
   let failed: CountedCalls['fallback'] = null;
   return requests.map((request) => {
@@ -78,8 +78,8 @@ function adviceFor(client: string, version: string, scenario: string, who: Parti
 const NODE = { executable: '/usr/bin/node', script: '/srv/app.js' };
 const PYTHON = { executable: '/usr/bin/python3.11', script: '/srv/app.py' };
 
-describe('what real clients sent', () => {
-  it('names client and release by each user agent that tells one', () => {
+describe('requests of real clients', () => {
+  it('give the client and its release if their user agent names them', () => {
     const expected: [RegExp, string, string | null][] = [
       [/^Boto3\//, 'AWS SDK for Python (boto3)', '1.26.27'],
       [/^Botocore\/1\.29/, 'AWS SDK for Python (botocore)', '1.29.27'],
@@ -118,7 +118,7 @@ describe('what real clients sent', () => {
     kind: AdviceKind,
     name: string | null,
   ][] = [
-    // The pair that tells the minimum version apart, measured.
+    // These two releases were measured: one is below the minimum version and one is not.
     [
       'aws-sdk-js v2 EC2MetadataCredentials',
       '2.574.0',
@@ -211,7 +211,7 @@ describe('what real clients sent', () => {
     });
   }
 
-  it('never says "update" of a client whose every call without a token followed a failed token request', () => {
+  it('never lead to the advice to update if every call without a token followed a failed token request', () => {
     const runs = Map.groupBy(RECORDED, ({ client, version, scenario }) =>
       JSON.stringify([client, version, scenario]),
     );
@@ -233,14 +233,14 @@ describe('what real clients sent', () => {
 describe('the table of clients', () => {
   const withMinimum = [...AWS_SDKS, ...TOOLS].filter(({ tokens }) => tokens === 'since');
 
-  it('has a minimum version of every client that has tokens since one, and a step for those before it', () => {
+  it('has a minimum version and an update step for every client that supports tokens since a release', () => {
     for (const { id, minimum, upgrade } of withMinimum) {
       assert.ok(minimum !== null && compareVersions(minimum, '0') === 1, id);
       assert.ok(upgrade.length > 0, id);
     }
   });
 
-  it('tells releases before the minimum from that and later ones', () => {
+  it('distinguishes releases before the minimum from later ones', () => {
     const agents: Record<string, (version: string) => string> = {
       boto3: (v) => `Boto3/${v} Python/3.8.10 Linux/5.4`,
       botocore: (v) => `Botocore/${v} Python/3.8.10 Linux/5.4`,
@@ -271,7 +271,7 @@ describe('the table of clients', () => {
     }
   });
 
-  it('advises by the hop limit with a command for each instance, and a look at local rules on the host itself', () => {
+  it('advises to raise the hop limit with a command for each instance, and to check local rules on the host itself', () => {
     const kinds = [calls({ fallback: 'token_unanswered', userAgent: 'Boto3/1.26.27 Botocore/1.29.27' })];
     const hosts = [
       { id: 'i-0123456789abcdef0', name: 'a', 'cloud.region': 'eu-west-1' },
@@ -284,13 +284,13 @@ describe('the table of clients', () => {
       inContainer.steps[0]!.code,
       'aws ec2 modify-instance-metadata-options --instance-id i-0123456789abcdef0 --region eu-west-1 --http-put-response-hop-limit 2',
     );
-    // Its botocore has no such setting yet: update, then set it.
+    // Its botocore does not have the setting, so the advice is to update and then to set it.
     assert.match(inContainer.steps[1]!.code!, /botocore>=1\.32\.4/);
     assert.equal(inContainer.steps[2]!.code, 'AWS_EC2_METADATA_V1_DISABLED=true');
     assert.match(ask({ unit: 'app.service' }).steps[0]!.code!, /nft list ruleset/);
   });
 
-  it('knows @aws-sdk/ec2-metadata-service by its double slash, and boto 2 by its own', () => {
+  it('recognises @aws-sdk/ec2-metadata-service and boto 2 by their double slashes', () => {
     const kinds = [calls({ fallback: 'token_refused' })];
     const ask = (who: Partial<Identity>, path: string, of: CountedCalls[]) =>
       adviceOn({ identity: identity(who), kinds: of, calls: tally(of), hosts: [], paths: [path] }).client;
@@ -323,7 +323,7 @@ describe('versions', () => {
     );
   });
 
-  it('of any text at all are quickly told to be none', () => {
+  it('are quickly found to be missing in any text', () => {
     fc.assert(fc.property(fc.string(), (text) => void [compareVersions(text, '1'), productsOf(text)]));
     const started = performance.now();
     productsOf(`aws-sdk-nodejs/${'1.'.repeat(200_000)}`);

@@ -1,4 +1,4 @@
-/** Files of the cloud's figures, well-formed and hostile. */
+/** Reads files with figures of the cloud, well-formed and hostile ones. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -47,7 +47,7 @@ describe('get-metric-data', () => {
     for (const count of counts) cloudCount.parse(count);
   });
 
-  it('adds up shorter periods to hours, and leaves out an hour of which one is missing', () => {
+  it('adds up shorter periods to hours, and leaves out an hour that lacks one', () => {
     const five = (hour: string, count: number) =>
       Array.from({ length: count }, (_, i) => `2026-11-22T${hour}:${String(i * 5).padStart(2, '0')}:00Z`);
     const times = [...five('08', 12), ...five('09', 11)];
@@ -93,7 +93,7 @@ describe('get-metric-data', () => {
 });
 
 describe('other files', () => {
-  it('get-metric-statistics is of the instance that the operator names', () => {
+  it('reads get-metric-statistics for the instance that the operator names', () => {
     const file = { Label: 'MetadataNoToken', Datapoints: [{ Timestamp: HOURS[1], Sum: 5, Unit: 'Count' }] };
     assert.throws(() => read(file), /--instance-id/);
     const [count] = read(file, { instanceId: ID }).counts;
@@ -105,7 +105,7 @@ describe('other files', () => {
     );
   });
 
-  it('describe-instances gives the options that are in force', () => {
+  it('reads the options that are in force from describe-instances', () => {
     const options = {
       State: 'applied',
       HttpTokens: 'required',
@@ -158,7 +158,7 @@ describe('other files', () => {
     }
   });
 
-  it('whatever is in a file, it is read or refused in words', () => {
+  it('reads any file, or refuses it with an OperatorError', () => {
     const json = fc.jsonValue().map((value) => JSON.stringify(value));
     const shaped = fc
       .tuple(fc.constantFrom('MetricDataResults', 'Datapoints', 'Reservations', '__proto__'), fc.jsonValue())

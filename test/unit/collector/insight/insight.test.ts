@@ -1,4 +1,4 @@
-/** Insight over the real store: what agents reported becomes hosts, groups, offenders and the overview. */
+/** Insight over the real store: reports of agents become hosts, groups, offenders and the overview. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ import { heartbeatOf, newFindings, watched } from '../../../support/collector/in
 const bench = new Bench();
 after(() => bench.end());
 
-/** The last whole hour: calls and counts are of whole hours. */
+/** Start of the last whole hour, because calls and counts are for whole hours. */
 const NOW_US = Math.floor((Date.now() * 1000) / HOUR_US) * HOUR_US;
 const WINDOW = { sinceUs: NOW_US - DAY_US, untilUs: NOW_US };
 const ago = (us: number) => toTimestamp(NOW_US - us);
@@ -77,7 +77,7 @@ describe('insight over a store', () => {
     insight = (await fleet()).insight;
   });
 
-  it('hosts: verdicts over the readiness window, whatever window is asked for', async () => {
+  it('hosts: verdicts cover the readiness window, whatever the window of the question is', async () => {
     const hosts = await insight.hosts({ window: WINDOW });
     for (const host of hosts) hostModel.host.parse(host);
     assert.deepEqual(
@@ -93,7 +93,7 @@ describe('insight over a store', () => {
     assert.equal((await insight.hosts({ window: narrow }, { ids: [BAD.id] }))[0]!.verdict, 'blocked');
   });
 
-  it('one host: readiness with its evidence, and the offenders that stand in the way', async () => {
+  it('one host: readiness with its evidence and its offenders', async () => {
     const bad = await insight.host(BAD.id, { window: WINDOW });
     hostModel.hostDetail.parse(bad);
     assert.deepEqual(
@@ -135,7 +135,7 @@ describe('insight over a store', () => {
     assert.deepEqual([found[0]!.hosts_freed, found[1]!.hosts_freed, detail!.hosts_freed], [1, 1, 1]);
     const week = { sinceUs: NOW_US - 7 * DAY_US, untilUs: NOW_US };
     const inWeek = await insight.offenders({ window: week });
-    // Two workloads called from one host: neither fix alone frees it.
+    // Two workloads called from one host, so neither fix alone frees it.
     assert.deepEqual(
       new Map(inWeek.map(({ title, hosts_freed }) => [title, hosts_freed])).get('/usr/bin/old'),
       0,
@@ -150,7 +150,7 @@ describe('insight over a store', () => {
     assert.equal(await insight.offender('ffffffffffffffff', { window: WINDOW }), null);
   });
 
-  it('filters narrow everything to their hosts; groups count by a value', async () => {
+  it('filters restrict everything to their hosts; groups count by a value', async () => {
     const shop = { tags: [{ key: 'team', value: 'shop' }] };
     assert.equal((await insight.offenders({ window: WINDOW }, { regions: ['us-east-1'] })).length, 1);
     assert.equal((await insight.overview({ window: WINDOW }, shop)).hosts.total, 2);
@@ -172,7 +172,7 @@ describe('insight over a store', () => {
     assert.equal(parseGroupBy('colour'), null);
   });
 
-  it('overview: calls of the window, verdicts, hosts gone silent', async () => {
+  it('overview: calls of the window, verdicts, silent hosts', async () => {
     const overview = await insight.overview({ window: WINDOW });
     hostModel.overview.parse(overview);
     assert.deepEqual(overview.calls, { v1: 3, v2: 2, credentials_over_v1: 1, rejected_v1: 0 });
@@ -182,7 +182,7 @@ describe('insight over a store', () => {
     );
   });
 
-  it("the cloud's count: agreeing changes nothing, more than was seen makes a ready host unproven", async () => {
+  it("the cloud's count: an equal count changes nothing, a higher one makes a ready host unproven", async () => {
     const { insight, store } = await fleet();
     const count = (hostId: string, noToken: number) => ({
       hostId,
@@ -237,7 +237,7 @@ describe('the commands, beside a collector', () => {
     assert.match(reconciliationTable([]), /No count/);
   });
 
-  it('reconcile: stores beside the running collector, says who disagrees, and leaves nothing of a bad file', async () => {
+  it('reconcile: stores beside the running collector, names hosts that differ, and stores nothing of a bad file', async () => {
     const { dataDir, insight, store } = await fleet();
     const good = join(dataDir, 'counts.csv');
     const instances = join(dataDir, 'instances.json');

@@ -1,4 +1,4 @@
-/** How many hosts one fix would free. */
+/** Counts the hosts that one fix would free. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -1,4 +1,4 @@
-/** Verdicts: by example, and what must hold whatever comes. */
+/** Checks verdicts by examples, and by properties that always hold. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -63,7 +63,7 @@ const FALLBACK = calls({ fallback: 'token_unanswered' });
 const REFUSED = calls({ status: 401 });
 
 describe('verdicts', () => {
-  it('ready: watched all the time, and nobody called without a token', () => {
+  it('ready: watched all the time, and no call without a token', () => {
     const readiness = readinessFor(evidence([calls({ version: 2 })]));
     assert.equal(readiness.verdict, 'ready');
     assert.equal(
@@ -74,14 +74,14 @@ describe('verdicts', () => {
     assert.equal(readiness.ready_at, null);
   });
 
-  it('many gaps, each far below the tolerance, draw on one budget', () => {
+  it('many gaps, each far below the tolerance, are added up', () => {
     const second = (count: number) =>
       Array.from({ length: count }, (_, index) => gap(13 - index / 10, 1, 'agent_not_running'));
     assert.equal(verdict(evidence([], { coverage: coverage(second(60)) })), 'ready');
     assert.equal(verdict(evidence([], { coverage: coverage(second(61)) })), 'unproven');
   });
 
-  it('a report of which only a part was not live counts with that part', () => {
+  it('a report that was not live for a part of its time counts with that part', () => {
     const part = (count: number): StoredGap[] =>
       Array.from({ length: count }, (_, index) => ({
         ...gap(13 - index / 100, 60, 'capture_not_live'),
@@ -96,7 +96,7 @@ describe('verdicts', () => {
     assert.ok(Math.abs(seen.window_seconds - seen.watched_seconds - 60.3) < 1e-6);
   });
 
-  it('without eBPF a verdict states what it cannot rule out, and for as long as such reports are in the window', () => {
+  it('a verdict names what it cannot rule out while reports without eBPF are in the window', () => {
     for (const changes of [
       { kernelConnections: null },
       { losses: { 'coverage.kernel_not_asked': 1 } },
@@ -117,7 +117,7 @@ describe('verdicts', () => {
     assert.deepEqual(readinessFor(evidence([], { coverage: null })).limits, []);
   });
 
-  it('blocked, fallback, rejected: what was seen counts whatever was not watched', () => {
+  it('blocked, fallback, rejected: calls that were seen count, whatever was not watched', () => {
     for (const seen of [coverage(), coverage([gap(3, 5000, 'losses')]), null]) {
       assert.equal(verdict(evidence([PLAIN], { coverage: seen })), 'blocked');
       assert.equal(verdict(evidence([PLAIN, FALLBACK], { coverage: seen })), 'blocked');
@@ -133,13 +133,13 @@ describe('verdicts', () => {
     assert.equal(readinessFor(evidence([PLAIN])).command, null);
   });
 
-  it('whatever the method and whoever called: without a token it blocks', () => {
+  it('a call without a token blocks, whatever its method and its caller', () => {
     assert.equal(verdict(evidence([calls({ category: 'other', status: 405 })])), 'blocked');
     assert.equal(verdict(evidence([calls({ outcome: 'unanswered', status: null })])), 'blocked');
     assert.equal(verdict(evidence([calls({ endpoint: 'ipv6' })])), 'blocked');
   });
 
-  it('endpoints of tasks and pods have no versions, and attempts that a local rule stops ask nothing', () => {
+  it('calls to endpoints of tasks and pods have no version, and blocked attempts do not count', () => {
     const harmless = [
       calls({ version: null, endpoint: 'ecs' }),
       calls({ version: null, endpoint: 'eks' }),
@@ -148,7 +148,7 @@ describe('verdicts', () => {
     assert.equal(verdict(evidence(harmless)), 'ready');
   });
 
-  it('enforced: the cloud says so and nobody tried; a refusal that only the cloud saw is not that', () => {
+  it('enforced: tokens are required and no call was tried without; a refusal that only the cloud counted prevents it', () => {
     assert.equal(verdict(evidence([], { cloudInstance: REQUIRED, coverage: null })), 'enforced');
     const stale = { ...REQUIRED, suppliedUs: NOON_US - 100 * DAY_US };
     assert.equal(verdict(evidence([], { cloudInstance: stale, coverage: null })), 'unproven');
@@ -165,7 +165,7 @@ describe('verdicts', () => {
     assert.equal(verdict(evidence([], { cloudInstance: REQUIRED, compared })), 'unproven');
   });
 
-  it('unproven: each kind of gap, named; a restart within the tolerance is none', () => {
+  it('unproven: each kind of gap is named; a restart within the tolerance is no gap', () => {
     assert.equal(verdict(evidence([], { coverage: coverage([gap(2, 59, 'agent_not_running')]) })), 'ready');
     assert.equal(
       verdict(evidence([], { coverage: coverage([gap(2, 61, 'agent_not_running')]) })),
@@ -183,7 +183,7 @@ describe('verdicts', () => {
     );
     assert.match(readiness.reason, /before its first report \(11 days\)/);
     assert.equal(readiness.command, null);
-    // It may be ready once its first report, less the tolerated minute, is the window's start.
+    // It can be ready when the window starts at its first report, less the tolerated minute.
     assert.equal(toMicroseconds(readiness.ready_at!), fresh.firstUs! + 14 * DAY_US - JUDGING.toleranceUs);
     const gone = coverage([], { lastUs: NOON_US - REPORT_GRACE_US - 1 });
     assert.equal(readinessFor(evidence([], { coverage: gone })).coverage.gaps[0]!.reason, 'no_report');
@@ -198,12 +198,12 @@ describe('verdicts', () => {
     assert.equal(toMicroseconds(ready_at!), NOON_US + 14 * DAY_US);
   });
 
-  it('percent is 100 only where not a second is missing', () => {
+  it('the percentage is 100 only if not a second is missing', () => {
     const { coverage: of } = readinessFor(evidence([], { coverage: coverage([gap(2, 1, 'boot')]) }));
     assert.deepEqual([of.percent, of.gap_count], [99.99, 1]);
   });
 
-  it('the longest gaps are listed where there are too many', () => {
+  it('only the longest gaps are listed if there are too many', () => {
     const many = Array.from({ length: 150 }, (_, index) =>
       gap(10 - index / 20, index + 1, 'agent_not_running'),
     );
@@ -217,7 +217,7 @@ const anyGap = fc.record({
     .integer({ min: WINDOW.sinceUs / SECOND_US, max: NOON_US / SECOND_US - 1 })
     .map((s) => s * SECOND_US),
   seconds: fc.integer({ min: 1, max: 100_000 }),
-  /** 0: all of it. */
+  /** 0 means the whole gap. */
   missing: fc.integer({ min: 0, max: 100 }),
   reason: fc.constantFrom<StoredGap['reason']>('agent_not_running', 'boot', 'capture_not_live', 'losses'),
 });
@@ -244,7 +244,7 @@ const anyKinds = fc.array(
   { maxLength: 8 },
 );
 
-describe('whatever comes', () => {
+describe('properties', () => {
   it('a host with any call without a token in the window is never ready', () => {
     fc.assert(
       fc.property(anyKinds, anyGaps, (kinds, gaps) => {
@@ -284,7 +284,7 @@ describe('whatever comes', () => {
     );
   });
 
-  it('ready_at is when it is ready, and not a second before', () => {
+  it('ready_at is the first second at which the host is ready', () => {
     fc.assert(
       fc.property(anyGaps, (gaps) => {
         const lengthUs = 14 * DAY_US;
@@ -315,7 +315,7 @@ describe("the cloud's count", () => {
     return { counts, seen: pairs.map(([, ours]) => ours) };
   };
 
-  it('more than was seen is a gap that nothing tolerates', () => {
+  it('a count above the calls that were seen is a gap that is never tolerated', () => {
     const of = evidence([], { compared: hours([0, 0], [1, 0], [0, 0]) });
     const readiness = readinessFor(of);
     assert.equal(readiness.verdict, 'unproven');
@@ -332,7 +332,7 @@ describe("the cloud's count", () => {
     assert.equal(reconcileHost({ counts: [], seen: [] }), null);
   });
 
-  it('what it saw more in all is never less than what nobody saw', () => {
+  it('the calls that only the cloud counted are at least the difference of the sums', () => {
     const pair = fc.tuple(fc.nat(20), fc.nat(20));
     fc.assert(
       fc.property(fc.array(pair, { minLength: 1, maxLength: 12 }), (pairs) => {
