@@ -85,7 +85,7 @@ async function test(name: string | undefined, settings: z.infer<typeof testSetti
       throw new OperatorError(1, 'There are no alert destinations. Add one: "imdswatch alert add".');
     return Promise.all(
       chosen.map(async (destination) => {
-        const result = await destinations.test(destination.id, null);
+        const result = await destinations.sendTest(destination.id, null);
         audit('alert_destination.test', destination.id, result.ok ? 'arrived' : 'failed');
         return { id: destination.id, name: destination.name, target: destination.target, ...result };
       }),

@@ -117,12 +117,12 @@ export class Alerts {
   }
 
   /** Sends a test alert now. Never rejects. */
-  test(id: string): Promise<SendResult> {
-    return this.#destinations.test(id, this.#link('settings'));
+  sendTest(id: string): Promise<SendResult> {
+    return this.#destinations.sendTest(id, this.#link('settings'));
   }
 
   /** Returns the newest first. */
-  recent(limit: number): Alert[] {
+  recentAlerts(limit: number): Alert[] {
     return this.#rows.recent(limit);
   }
 

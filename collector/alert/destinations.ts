@@ -77,7 +77,7 @@ export class Destinations {
   }
 
   /** Sends a test alert now, also to a destination that is switched off. Never rejects. */
-  async test(id: string, link: string | null): Promise<SendResult> {
+  async sendTest(id: string, link: string | null): Promise<SendResult> {
     const row = this.#rows.destinations().find((one) => one.id === id);
     if (row === undefined) return { ok: false, error: 'there is no alert destination with this id' };
     const nowUs = this.#now() * 1000;

@@ -51,7 +51,7 @@ export async function connectTo(
   port: number,
   { resolve, signal }: { resolve: Resolve; signal: AbortSignal },
 ): Promise<Socket> {
-  const addresses = await within(signal, allowedAddresses(host, resolve));
+  const addresses = await raceSignal(signal, allowedAddresses(host, resolve));
   const { promise, resolve: connected, reject } = Promise.withResolvers<Socket>();
   const socket = connect({
     host: addresses[0]!.address,
@@ -68,7 +68,7 @@ export async function connectTo(
 }
 
 /** Returns the result of `work`. Rejects as soon as `signal` is raised, because a name look-up cannot be interrupted. */
-export async function within<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+export async function raceSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted();
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const abort = () => reject(signal.reason);

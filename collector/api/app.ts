@@ -106,7 +106,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
     if (error instanceof HTTPException && error.status < 500) {
       return problemResponse(c, new Problem(error.status, error.message));
     }
-    parts.metrics.failed();
+    parts.metrics.countFailure();
     parts.log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed');
     return problemResponse(c, new Problem(500, 'The collector failed to answer. Its log has the cause.'));
   });

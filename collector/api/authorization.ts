@@ -48,7 +48,7 @@ export function identify(
         headers: { 'Retry-After': String(seconds) },
       });
     }
-    if (principal !== null) c.env.shown?.(personKeyOf(principal));
+    if (principal !== null) c.env.onAuthenticated?.(personKeyOf(principal));
     c.set('principal', principal);
     c.set('address', address);
     await next();

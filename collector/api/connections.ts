@@ -49,8 +49,8 @@ interface Entry {
   /** Key of the person who was authenticated on it, null until then. */
   person: string | null;
   /** Requests whose answers are not complete. */
-  readonly asking: Set<IncomingMessage>;
-  hasAsked: boolean;
+  readonly requests: Set<IncomingMessage>;
+  hasSentRequest: boolean;
   /** Time of its last progress: it was opened, sent a request, or was answered. */
   sinceMs: number;
 }
@@ -94,7 +94,7 @@ export class Connections {
   }
 
   /** Registers a connection that was just accepted, with TLS before its handshake. */
-  opened(socket: Socket): void {
+  registerConnection(socket: Socket): void {
     this.#counters.opened += 1;
     const remote = socket.remoteAddress ?? '';
     const entry: Entry = {
@@ -103,8 +103,8 @@ export class Connections {
       address: networkOf(remote),
       isLimited: !this.#bounds.isTrustedProxy(remote),
       person: null,
-      asking: new Set(),
-      hasAsked: false,
+      requests: new Set(),
+      hasSentRequest: false,
       sinceMs: this.#now(),
     };
     this.#byTuple.set(entry.tuple, entry);
@@ -113,25 +113,28 @@ export class Connections {
     this.#enforce(entry.address);
   }
 
-  /** Registers a request whose head has arrived. The caller calls `ended` when the answer is complete or the connection closed. */
-  asked(request: IncomingMessage): { ended: () => void; shown: (person: string) => void } {
+  /** Registers a request whose head has arrived. The caller calls `onEnded` when the answer is complete or the connection closed. */
+  registerRequest(request: IncomingMessage): {
+    onEnded: () => void;
+    onAuthenticated: (person: string) => void;
+  } {
     const entry = this.#byTuple.get(tupleOf(request.socket));
-    if (entry === undefined) return { ended: () => {}, shown: () => {} };
+    if (entry === undefined) return { onEnded: () => {}, onAuthenticated: () => {} };
     this.#followProxy(entry, request);
-    entry.hasAsked = true;
-    entry.asking.add(request);
+    entry.hasSentRequest = true;
+    entry.requests.add(request);
     this.#progress(entry);
     return {
-      ended: () => {
-        entry.asking.delete(request);
+      onEnded: () => {
+        entry.requests.delete(request);
         this.#progress(entry);
       },
-      shown: (person) => this.#onKnown(entry, person),
+      onAuthenticated: (person) => this.#onKnown(entry, person),
     };
   }
 
   /** Removes a connection that belongs to an agent now, which other code bounds. */
-  released(socket: Socket): void {
+  releaseToAgent(socket: Socket): void {
     const entry = this.#byTuple.get(tupleOf(socket));
     if (entry !== undefined) this.#remove(entry);
   }
@@ -209,7 +212,7 @@ export class Connections {
 
   /** Closes the connection that is idle for the longest. If all wait for answers, closes the one that waits the longest. */
   #dropOneOf(entries: readonly Entry[]): void {
-    const victim = entries.find(({ asking }) => asking.size === 0) ?? entries[0]!;
+    const victim = entries.find(({ requests }) => requests.size === 0) ?? entries[0]!;
     this.#drop(victim, 'dropped_known');
   }
 
@@ -256,14 +259,14 @@ export class Connections {
   }
 }
 
-function overdue({ socket, asking, hasAsked, sinceMs }: Entry, now: number): Reason | null {
+function overdue({ socket, requests, hasSentRequest, sinceMs }: Entry, now: number): Reason | null {
   const waited = now - sinceMs;
-  if (asking.size > 0) {
+  if (requests.size > 0) {
     if (waited > ANSWER_MS) return 'dropped_slow_reader';
-    const isComplete = [...asking].every(({ complete }) => complete);
+    const isComplete = [...requests].every(({ complete }) => complete);
     return !isComplete && waited > BODY_MS ? 'dropped_slow_body' : null;
   }
-  if (hasAsked) return waited > NEXT_HEAD_MS ? 'dropped_slow_head' : null;
+  if (hasSentRequest) return waited > NEXT_HEAD_MS ? 'dropped_slow_head' : null;
   if (socket.bytesRead === 0) return waited > SPEAK_MS ? 'dropped_silent' : null;
   return waited > HEAD_MS ? 'dropped_slow_head' : null;
 }

@@ -13,7 +13,7 @@ export interface ApiVariables {
 export interface ApiEnv {
   Bindings: HttpBindings & {
     /** Called with the key of the person once a request is authenticated. Missing without a server in front of the app. */
-    shown?: ((person: string) => void) | undefined;
+    onAuthenticated?: ((person: string) => void) | undefined;
   };
   Variables: ApiVariables;
 }

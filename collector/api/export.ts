@@ -70,7 +70,7 @@ export interface ExportOptions {
   /** Groups of items, in order. */
   items: AsyncIterable<readonly unknown[]>;
   log: Logger;
-  metrics: Pick<ApiMetrics, 'failed'>;
+  metrics: Pick<ApiMetrics, 'countFailure'>;
 }
 
 /** Answers with an export. A failure midway closes the connection, so that a part is not taken for the whole result. */
@@ -109,7 +109,7 @@ export function exportAnswer(
             { reason: (error as Error).message, name },
             'an export failed midway; its connection was closed',
           );
-          metrics.failed();
+          metrics.countFailure();
           // Without the last chunk of the body the client knows that the answer is not complete (RFC 9112 section 7.1).
           c.env.outgoing.destroy();
           controller.close();

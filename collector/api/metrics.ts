@@ -102,7 +102,7 @@ export class ApiMetrics {
     this.#rateLimited = refused;
   }
 
-  failed(): void {
+  countFailure(): void {
     this.#failures.inc();
   }
 

@@ -39,7 +39,7 @@ export type ApiAccess = Methods<
 >;
 export type AlertService = Methods<
   Alerts,
-  'destinations' | 'addDestination' | 'changeDestination' | 'removeDestination' | 'test' | 'recent'
+  'destinations' | 'addDestination' | 'changeDestination' | 'removeDestination' | 'sendTest' | 'recentAlerts'
 >;
 export type FindingsStore = Methods<
   Store,

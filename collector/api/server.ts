@@ -48,15 +48,15 @@ export class HttpServer {
   constructor(app: ApiApp, { tls, maxAgents, bounds, onAgent, log }: ServerOptions) {
     const connections = new Connections(bounds, log);
     this.#connections = connections;
-    const shownBy = new WeakMap<object, (person: string) => void>();
+    const callbacks = new WeakMap<object, (person: string) => void>();
     const answer = getRequestListener(
-      (request, env) => app.fetch(request, { ...env, shown: shownBy.get(env.incoming) }),
+      (request, env) => app.fetch(request, { ...env, onAuthenticated: callbacks.get(env.incoming) }),
       { overrideGlobalObjects: false },
     );
     const listener = (request: IncomingMessage, response: ServerResponse) => {
-      const { ended, shown } = connections.asked(request);
-      shownBy.set(request, shown);
-      response.once('close', ended);
+      const { onEnded, onAuthenticated } = connections.registerRequest(request);
+      callbacks.set(request, onAuthenticated);
+      response.once('close', onEnded);
       void answer(request, response);
     };
     const options = {
@@ -71,12 +71,12 @@ export class HttpServer {
         : createTlsServer({ ...options, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...tls }, listener);
     this.#server.on(tls === null ? 'connection' : 'secureConnection', destroyOnceEnded);
     // With TLS this is the TCP connection before its handshake.
-    this.#server.on('connection', (socket: Socket) => connections.opened(socket));
+    this.#server.on('connection', (socket: Socket) => connections.registerConnection(socket));
     // `Connections` makes room for new connections. This bounds only those that it cannot see.
     this.#server.maxConnections = maxAgents + bounds.total + SLACK + MAX_KNOWN + SPARE_SOCKETS;
     this.#server.on('upgrade', (request, socket, head) => {
       if (request.url?.split('?', 1)[0] === AGENT_PATH) {
-        if (onAgent(request, socket, head)) connections.released(request.socket);
+        if (onAgent(request, socket, head)) connections.releaseToAgent(request.socket);
       } else socket.on('error', () => socket.destroy()).end(NOT_FOUND);
     });
     this.#server.on('clientError', (_error, socket: Socket) => {

@@ -2,7 +2,7 @@
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { VERSION } from '../../../common/version.ts';
-import { allowedAddresses, DeliveryError, lookupOf, within } from '../guarded_connect.ts';
+import { allowedAddresses, DeliveryError, lookupOf, raceSignal } from '../guarded_connect.ts';
 import type { ChannelContext } from './channel.ts';
 
 export async function post(
@@ -13,7 +13,7 @@ export async function post(
 ): Promise<void> {
   const url = new URL(to);
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  const addresses = await within(signal, allowedAddresses(host, resolve));
+  const addresses = await raceSignal(signal, allowedAddresses(host, resolve));
   const { promise, resolve: answered, reject } = Promise.withResolvers<number>();
   const request = (url.protocol === 'https:' ? requestHttps : requestHttp)({
     host,

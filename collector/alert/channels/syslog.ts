@@ -6,7 +6,7 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import type { Alert, DestinationConfig } from '../../contract/administration.ts';
-import { allowedAddresses, connectTo, within } from '../guarded_connect.ts';
+import { allowedAddresses, connectTo, raceSignal } from '../guarded_connect.ts';
 import type { Send } from './channel.ts';
 
 type SyslogConfig = Extract<DestinationConfig, { kind: 'syslog' }>;
@@ -73,17 +73,17 @@ export function syslogMessage(
 }
 
 async function sendDatagram({ host, port }: SyslogConfig, message: Buffer, { resolve, signal }: Context) {
-  const [to] = await within(signal, allowedAddresses(host, resolve));
+  const [to] = await raceSignal(signal, allowedAddresses(host, resolve));
   const socket = createSocket(to!.family === 6 ? 'udp6' : 'udp4');
   try {
     const failed = once(socket, 'error').then(([error]) => Promise.reject(error));
     failed.catch(() => undefined); // It is raced below, and may also come before.
     const connected = once(socket, 'connect');
     socket.connect(port, to!.address);
-    await within(signal, Promise.race([connected, failed]));
+    await raceSignal(signal, Promise.race([connected, failed]));
     const sent = Promise.withResolvers<void>();
     socket.send(message, (error) => (error === null ? sent.resolve() : sent.reject(error)));
-    await within(signal, sent.promise);
+    await raceSignal(signal, sent.promise);
     // Datagrams are not confirmed, but some networks report that no receiver listens.
     await Promise.race([delay(REFUSAL_WAIT_MS), failed]);
   } finally {

@@ -75,7 +75,7 @@ export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
 
   app.openapi(recentRoute, (c) => {
     const { limit = DEFAULT_LIMIT } = c.req.valid('query');
-    return c.json({ items: alerts.recent(limit), next: null }, 200);
+    return c.json({ items: alerts.recentAlerts(limit), next: null }, 200);
   });
 
   app.openapi(listRoute, (c) => c.json({ items: alerts.destinations(), next: null }, 200));
@@ -105,7 +105,7 @@ export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
   app.openapi(testRoute, async (c) => {
     const { id } = c.req.valid('param');
     if (!alerts.destinations().some((destination) => destination.id === id)) throw unknown(id);
-    const result = await alerts.test(id);
+    const result = await alerts.sendTest(id);
     audit(c, 'alert_destination.test', id, result.ok ? 'arrived' : 'failed');
     if (!result.ok) throw new Problem(502, `The test alert was not delivered: ${result.error}`);
     return c.json({ ok: true as const }, 200);

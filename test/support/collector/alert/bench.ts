@@ -74,7 +74,7 @@ export class Bench {
 
   /** Returns all alerts, oldest first. */
   told(): Alert[] {
-    return this.alerts.recent(1000).reverse();
+    return this.alerts.recentAlerts(1000).reverse();
   }
 
   rows(sql: string): unknown[] {

@@ -325,7 +325,7 @@ test('secrets are in no log, no error, no alert and no answer', async () => {
   bench.offenders = [thiefOf(1, bench.nowMs * 1000)];
   await bench.alerts.evaluate();
   await bench.alerts.sendDue();
-  assert.deepEqual(await bench.alerts.test(id), { ok: true });
+  assert.deepEqual(await bench.alerts.sendTest(id), { ok: true });
   const given = [
     JSON.stringify(bench.alerts.destinations()),
     JSON.stringify(bench.told()),
@@ -353,14 +353,14 @@ test('destinations are added, changed in part, tested and removed', async () => 
   );
   const changed = bench.alerts.changeDestination(added.id, { rules: ['host_silent'], enabled: false }, 'joe');
   assert.deepEqual(changed, { ...added, rules: ['host_silent'], enabled: false });
-  assert.deepEqual(await bench.alerts.test(added.id), { ok: true });
+  assert.deepEqual(await bench.alerts.sendTest(added.id), { ok: true });
   const { subject, version } = JSON.parse(well.received[0]!.body.toString());
   assert.deepEqual([subject, version], ['test', 1]);
   assert.ok(well.received[0]!.headers['x-imdswatch-signature'], 'the secret is still there');
   assert.equal(bench.alerts.removeDestination(added.id, 'joe'), true);
   assert.equal(bench.alerts.removeDestination(added.id, 'joe'), false);
   assert.equal(bench.alerts.changeDestination(added.id, {}, 'joe'), null);
-  assert.deepEqual(await bench.alerts.test(added.id), {
+  assert.deepEqual(await bench.alerts.sendTest(added.id), {
     ok: false,
     error: 'there is no alert destination with this id',
   });

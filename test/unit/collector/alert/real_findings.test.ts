@@ -37,10 +37,10 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
     await store.write([{ stream: STREAM, seq: ++seq, host, callers: [facts], records }]);
   };
   const told = async (): Promise<string[]> => {
-    const before = alerts.recent(100).length;
+    const before = alerts.recentAlerts(100).length;
     nowMs += 10_000;
     await alerts.evaluate();
-    const all = alerts.recent(100);
+    const all = alerts.recentAlerts(100);
     return all
       .slice(0, all.length - before)
       .map(({ rule, title }) => `${rule}: ${title}`)
@@ -61,7 +61,7 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
   await write(credentials);
   assert.deepEqual(await told(), ['credentials_over_v1: Role credentials over IMDSv1: /usr/bin/curl']);
   assert.match(
-    alerts.recent(1)[0]!.text,
+    alerts.recentAlerts(1)[0]!.text,
     new RegExp(`credentials of app without a token on host ${HOST.name}`),
   );
   await write(credentials);

@@ -55,14 +55,14 @@ class Bench {
   connect(address: string): FakeSocket {
     this.#port += 1;
     const socket = new FakeSocket(address, this.#port);
-    this.connections.opened(socket as unknown as Socket);
+    this.connections.registerConnection(socket as unknown as Socket);
     return socket;
   }
 
   ask(socket: FakeSocket, request: Partial<IncomingMessage> = {}) {
     socket.bytesRead += 100;
     const asked = { socket: socket as unknown as Socket, headers: {}, complete: true, ...request };
-    return this.connections.asked(asked as IncomingMessage);
+    return this.connections.registerRequest(asked as IncomingMessage);
   }
 
   pass(ms: number): void {
@@ -89,7 +89,7 @@ describe('a new connection', () => {
     b.pass(100);
     const others = [1, 2, 3].map(() => b.connect('198.51.100.1'));
     b.pass(600);
-    b.ask(first).ended();
+    b.ask(first).onEnded();
     const elsewhere = b.connect('198.51.100.2');
     const newest = b.connect('198.51.100.1');
     assert.deepEqual(
@@ -171,7 +171,7 @@ describe('the time for a request', () => {
     const reader = b.connect('198.51.100.2');
     b.ask(reader);
     const trickling = b.connect('198.51.100.3');
-    b.ask(trickling).ended();
+    b.ask(trickling).onEnded();
     b.pass(10_200);
     assert.deepEqual(
       [slow, reader, trickling].map(({ destroyed }) => destroyed),
@@ -190,9 +190,9 @@ describe('the time for a request', () => {
   it('is not measured for authenticated people and agents', () => {
     const b = new Bench();
     const person = b.connect('198.51.100.1');
-    b.ask(person).shown('alice');
+    b.ask(person).onAuthenticated('alice');
     const agent = b.connect('198.51.100.1');
-    b.connections.released(agent as unknown as Socket);
+    b.connections.releaseToAgent(agent as unknown as Socket);
     for (let index = 0; index < 20; index += 1) b.connect('198.51.100.1');
     b.pass(60_000);
     assert.deepEqual([person.destroyed, agent.destroyed], [false, false]);
@@ -205,9 +205,9 @@ describe('the time for a request', () => {
 describe('authenticated people', () => {
   const person = (b: Bench, name: string, isBusy = false): FakeSocket => {
     const socket = b.connect('198.51.100.1');
-    const { shown, ended } = b.ask(socket);
-    shown(name);
-    if (!isBusy) ended();
+    const { onAuthenticated, onEnded } = b.ask(socket);
+    onAuthenticated(name);
+    if (!isBusy) onEnded();
     return socket;
   };
   it('are bounded as well: the connection that is idle for the longest is closed, none that waits for an answer', () => {
@@ -236,12 +236,12 @@ it('behind a trusted proxy, the clients that it names are counted; from other ad
   const sockets = Array.from({ length: 10 }, () => b.connect(PROXY));
   b.pass(600);
   assert.equal(b.count('connections'), 10, 'the address of the proxy has no bound of its own');
-  for (const socket of sockets) b.ask(socket, { headers: { 'x-forwarded-for': '203.0.113.5' } }).ended();
+  for (const socket of sockets) b.ask(socket, { headers: { 'x-forwarded-for': '203.0.113.5' } }).onEnded();
   b.pass(600);
   assert.equal(b.count('connections'), 4);
   const liars = Array.from({ length: 6 }, (_, index) => {
     const socket = b.connect('198.51.100.1');
-    b.ask(socket, { headers: { 'x-forwarded-for': `203.0.113.${index}` } }).ended();
+    b.ask(socket, { headers: { 'x-forwarded-for': `203.0.113.${index}` } }).onEnded();
     return socket;
   });
   b.pass(600);
