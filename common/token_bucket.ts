@@ -27,7 +27,9 @@ export class TokenBucket {
     this.#rate = rate;
   }
 
-  /** Takes one token if there is one. Returns 0 then, and otherwise the milliseconds until there will be one. */
+  /**
+   * Takes one token if there is one. Returns 0 then, and otherwise the milliseconds until there will be one.
+   */
   tryTake(nowMs: number): number {
     this.#refill(nowMs);
     if (this.#tokens < 1) return ((1 - this.#tokens) / this.#rate.perSecond) * 1000;
@@ -35,7 +37,10 @@ export class TokenBucket {
     return 0;
   }
 
-  /** Takes `count` tokens, of which some may be missing. Returns the milliseconds until the debt is paid, 0 without debt. */
+  /**
+   * Takes `count` tokens, of which some may be missing. Returns the milliseconds until the debt is paid, 0
+   * without debt.
+   */
   takeOnCredit(count: number, nowMs: number): number {
     this.#refill(nowMs);
     this.#tokens -= count;
@@ -54,8 +59,8 @@ export class TokenBucket {
 }
 
 /**
- * A bucket for each key, in bounded memory: beyond `maxKeys` the bucket that was unused for the longest is forgotten. Its owner
- * starts again with a full one.
+ * A bucket for each key, in bounded memory: beyond `maxKeys` the bucket that was unused for the longest is
+ * forgotten. Its owner starts again with a full one.
  */
 export class TokenBuckets {
   readonly #rate: Rate;

@@ -1,6 +1,7 @@
 /**
- * Authentication of agents and people, and the settings that admins manage. One object over the admin database. The collector uses it
- * on its main thread, and `imdswatch token` in a process of its own, whose changes the collector notices within a second.
+ * Authentication of agents and people, and the settings that admins manage. One object over the admin
+ * database. The collector uses it on its main thread, and `imdswatch token` in a process of its own, whose
+ * changes the collector notices within a second.
  */
 import type { IncomingMessage } from 'node:http';
 import type { DatabaseSync } from 'node:sqlite';
@@ -39,8 +40,9 @@ export interface AccessOptions extends AgentAuthenticatorOptions {
 export type RetentionSettings = z.infer<typeof retention>;
 
 /**
- * Raw calls show each single call, and are kept for two weeks, the window of readiness. Roll-ups show the trend, and are kept for a
- * year and a month, so that years can be compared. 20 GiB hold some 100 million raw calls.
+ * Raw calls show each single call, and are kept for two weeks, the window of readiness. Roll-ups show the
+ * trend, and are kept for a year and a month, so that years can be compared. 20 GiB hold some 100 million raw
+ * calls.
  */
 export const DEFAULT_RETENTION: RetentionSettings = {
   raw_days: 14,
@@ -93,7 +95,10 @@ export class Access {
 
   // Agents
 
-  /** Authenticates an agent. Returns null if its credential is not valid, or if the database failed (counted and logged). */
+  /**
+   * Authenticates an agent. Returns null if its credential is not valid, or if the database failed (counted
+   * and logged).
+   */
   identifyAgent(request: IncomingMessage): AgentIdentity | null {
     try {
       return this.#agents.identify(request);
@@ -104,9 +109,9 @@ export class Access {
   }
 
   /**
-   * Issues a credential for an agent whose identity is `enrolment`. Returns null if the host has one already and the claim does not
-   * prove that it is the same agent: no other agent gets that host until an admin revokes the credential. Throws if it cannot be
-   * stored.
+   * Issues a credential for an agent whose identity is `enrolment`. Returns null if the host has one already
+   * and the claim does not prove that it is the same agent: no other agent gets that host until an admin
+   * revokes the credential. Throws if it cannot be stored.
    */
   issueCredential(hostId: string, claim: EnrolmentClaim = {}): string | null {
     return this.#agents.issueCredential(hostId, claim);
@@ -117,7 +122,7 @@ export class Access {
     return this.#enrolments.enrol(hostId, claim);
   }
 
-  /** Returns true if only a credential or a certificate authenticates this host, and an enrolment token no longer does. */
+  /** Returns true if an enrolment token no longer authenticates this host, only a credential or certificate. */
   hasCredential(hostId: string): boolean {
     return this.#agents.hasCredential(hostId);
   }
@@ -134,8 +139,8 @@ export class Access {
   }
 
   /**
-   * Signs in with a person's token or a sign-in code. Returns null if it is neither, and `retryAfterSeconds` after too many attempts.
-   * `remoteAddress` is the result of `clientAddress`.
+   * Signs in with a person's token or a sign-in code. Returns null if it is neither, and `retryAfterSeconds`
+   * after too many attempts. `remoteAddress` is the result of `clientAddress`.
    */
   signIn(secret: string, remoteAddress: string | null): SignedIn | { retryAfterSeconds: number } | null {
     return this.#users.signIn(secret, remoteAddress);
@@ -161,8 +166,9 @@ export class Access {
   }
 
   /**
-   * Returns true if a request may change something for this principal (null: it signs in). A program sends a token on purpose. A browser
-   * adds the cookie of a session and a proxy adds its header to any request, so that request must come from our own page.
+   * Returns true if a request may change something for this principal (null: it signs in). A program sends a
+   * token on purpose. A browser adds the cookie of a session and a proxy adds its header to any request, so
+   * that request must come from our own page.
    */
   mayChange(principal: Principal | null, headers: RequestHeaders): boolean {
     if (principal?.via === 'token' || isSameOrigin(headers, this.#options)) return true;
@@ -176,12 +182,18 @@ export class Access {
     return this.#tokens.list();
   }
 
-  /** `secret` is not stored. Throws `OperatorError`: 2 if a role or host is missing, 1 if the host has a credential. */
+  /**
+   * `secret` is not stored. Throws `OperatorError`: 2 if a role or host is missing, 1 if the host has a
+   * credential.
+   */
   createToken(token: NewToken, by: Actor): { token: Token; secret: string } {
     return this.#tokens.create(token, by);
   }
 
-  /** Takes effect at once, also on sessions. Returns false if there is no such token, or if it was revoked before. */
+  /**
+   * Takes effect at once, also on sessions. Returns false if there is no such token, or if it was revoked
+   * before.
+   */
   revokeToken(id: string, by: Actor): boolean {
     return this.#tokens.revoke(id, by);
   }
@@ -198,7 +210,10 @@ export class Access {
     });
   }
 
-  /** Calls `listener` for each token that expires or is revoked, here or by a command, so that its connections can be closed. */
+  /**
+   * Calls `listener` for each token that expires or is revoked, here or by a command, so that its connections
+   * can be closed.
+   */
   onTokenEnded(listener: (ended: EndedToken) => void): void {
     this.#tokens.onEnded(listener);
   }
@@ -251,7 +266,10 @@ export class Access {
     };
   }
 
-  /** Notices tokens that ended, and stores when tokens and sessions were last used. A timer calls it every second. */
+  /**
+   * Notices tokens that ended, and stores when tokens and sessions were last used. A timer calls it every
+   * second.
+   */
   poll(): void {
     try {
       this.#tokens.poll();

@@ -81,9 +81,10 @@ export class AgentAuthenticator {
   }
 
   /**
-   * Issues a credential for an agent that enrols. Returns null if the host id is not valid or the host has enrolled before: an enrolment
-   * token alone never replaces a host. An agent that lost its credential, because it was killed before it saved it, gets another one if
-   * it sends the enrolment key that it enrolled with. Without the key an admin has to revoke the credential first.
+   * Issues a credential for an agent that enrols. Returns null if the host id is not valid or the host has
+   * enrolled before: an enrolment token alone never replaces a host. An agent that lost its credential,
+   * because it was killed before it saved it, gets another one if it sends the enrolment key that it enrolled
+   * with. Without the key an admin has to revoke the credential first.
    */
   issueCredential(hostId: string, claim: EnrolmentClaim): string | null {
     if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
@@ -101,7 +102,10 @@ export class AgentAuthenticator {
     return this.#tokens.issue(hostId, existing, claim);
   }
 
-  /** Returns true if only a credential or a certificate authenticates this host, and an enrolment token no longer does. */
+  /**
+   * Returns true if only a credential or a certificate authenticates this host, and an enrolment token no
+   * longer does.
+   */
   hasCredential(hostId: string): boolean {
     if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return true;
     return this.#tokens.credentialOf(hostId) !== null;

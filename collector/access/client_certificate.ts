@@ -3,8 +3,9 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 
 /**
- * Returns the host of a certificate that our CA has signed: the common name of its subject, else its only DNS name, else its only URI
- * (RFC 5280 sections 4.1.2.6 and 4.2.1.6). Returns `refused` for a certificate that proves no host, and null without a certificate.
+ * Returns the host of a certificate that our CA has signed: the common name of its subject, else its only DNS
+ * name, else its only URI (RFC 5280 sections 4.1.2.6 and 4.2.1.6). Returns `refused` for a certificate that
+ * proves no host, and null without a certificate.
  */
 export function certifiedHost(socket: Socket, nowMs: number): { hostId: string } | 'refused' | null {
   if (!(socket instanceof TLSSocket)) return null;
@@ -19,15 +20,18 @@ export function certifiedHost(socket: Socket, nowMs: number): { hostId: string }
   return hostId === null ? 'refused' : { hostId };
 }
 
-/** `subject` has one attribute per line, such as `CN=…`. Several common names are ambiguous, so none of them is taken. */
+/**
+ * `subject` has one attribute per line, such as `CN=…`. Several common names are ambiguous, so none of them
+ * is taken.
+ */
 function commonName(subject: string | undefined): string | null {
   const names = (subject ?? '').split('\n').filter((line) => line.startsWith('CN='));
   return names.length === 1 && names[0]!.length > 3 ? names[0]!.slice(3) : null;
 }
 
 /**
- * `subjectAltName` is `DNS:a, URI:b`. Node quotes a value that holds a comma or a quote, so that it cannot pass for two
- * (CVE-2021-44532); no host is named like that.
+ * `subjectAltName` is `DNS:a, URI:b`. Node quotes a value that holds a comma or a quote, so that it cannot
+ * pass for two (CVE-2021-44532); no host is named like that.
  */
 function soleName(alternatives: string | undefined, type: 'DNS' | 'URI'): string | null {
   if (alternatives === undefined || alternatives.includes('"')) return null;

@@ -1,8 +1,8 @@
 import { isIPv6 } from 'node:net';
 
 /**
- * Returns the network that limits count by. For IPv6 that is the /64, because one subscriber has all its addresses (RFC 4291
- * section 2.5.4); for IPv4 it is the address itself.
+ * Returns the network that limits count by. For IPv6 that is the /64, because one subscriber has all its
+ * addresses (RFC 4291 section 2.5.4); for IPv4 it is the address itself.
  */
 export function networkOf(remoteAddress: string | null): string {
   const address = remoteAddress ?? '';

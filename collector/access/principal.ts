@@ -6,15 +6,21 @@ export interface Principal {
   /** Name in the audit log and on the page. */
   name: string;
   role: Role;
-  /** Browsers send `session` and `proxy` without being asked, so such requests may change something only from our own page. */
+  /**
+   * Browsers send `session` and `proxy` without being asked, so such requests may change something only from
+   * our own page.
+   */
   via: 'token' | 'session' | 'proxy';
-  /** Id of the token behind this identity, which can be revoked. Null for the user of a proxy and for a sign-in code. */
+  /**
+   * Id of the token behind this identity, which can be revoked. Null for the user of a proxy and for a
+   * sign-in code.
+   */
   tokenId: string | null;
 }
 
 /**
- * An agent that may connect. With `hostId` it reports for that host only. Without, it sent an enrolment token, and gets a credential for
- * the host that its `hello` names, unless that host has one already.
+ * An agent that may connect. With `hostId` it reports for that host only. Without, it sent an enrolment
+ * token, and gets a credential for the host that its `hello` names, unless that host has one already.
  */
 export type AgentIdentity =
   | { hostId: string; via: 'credential' | 'certificate' }
@@ -23,7 +29,10 @@ export type AgentIdentity =
 /** Reserved beginning of names: no token or user can have such a name. */
 export const COMMAND_PREFIX = 'command:';
 
-/** The person or program behind an action in the audit log. `command:USER` has access to the files of the store. */
+/**
+ * The person or program behind an action in the audit log. `command:USER` has access to the files of the
+ * store.
+ */
 export interface Actor {
   name: string;
   sourceAddress: string | null;

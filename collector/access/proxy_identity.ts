@@ -1,4 +1,7 @@
-/** Reads the user and the client address from the headers of a reverse proxy, if the request comes from a trusted address. */
+/**
+ * Reads the user and the client address from the headers of a reverse proxy, if the request comes from a
+ * trusted address.
+ */
 import type { Counters } from '../../protocol/records.ts';
 import { AddressList } from './address_list.ts';
 import { COMMAND_PREFIX, type Principal } from './principal.ts';
@@ -45,8 +48,9 @@ export class ProxyIdentity {
   }
 
   /**
-   * Returns the address of the client. If a trusted proxy sent the request, this is the last address in `X-Forwarded-For` that is not a
-   * trusted proxy. The client itself may have written the addresses before it.
+   * Returns the address of the client. If a trusted proxy sent the request, this is the last address in
+   * `X-Forwarded-For` that is not a trusted proxy. The client itself may have written the addresses before
+   * it.
    */
   clientAddress(headers: RequestHeaders, remoteAddress: string | null): string | null {
     if (!this.#trusted.has(remoteAddress)) return remoteAddress;

@@ -1,6 +1,6 @@
 /**
- * Decides if our own page sent a request. A cookie or the sign-in at a proxy does not prove that, because a browser adds them to any
- * request.
+ * Decides if our own page sent a request. A cookie or the sign-in at a proxy does not prove that, because a
+ * browser adds them to any request.
  */
 import { headerOf, type RequestHeaders } from './request_headers.ts';
 
@@ -12,8 +12,9 @@ export interface OwnOrigin {
 }
 
 /**
- * Decides by `Sec-Fetch-Site` (W3C Fetch Metadata), which pages cannot set. Browsers send it only over TLS and to localhost. Otherwise
- * decides by `Origin` (RFC 6454 section 7), which browsers add to every request that changes something. Returns false without both.
+ * Decides by `Sec-Fetch-Site` (W3C Fetch Metadata), which pages cannot set. Browsers send it only over TLS
+ * and to localhost. Otherwise decides by `Origin` (RFC 6454 section 7), which browsers add to every request
+ * that changes something. Returns false without both.
  */
 export function isSameOrigin(headers: RequestHeaders, { secure, publicUrl }: OwnOrigin): boolean {
   const site = headerOf(headers, 'sec-fetch-site');

@@ -1,4 +1,7 @@
-/** Makes a self-signed certificate for the demo and first tries. Clients must trust it explicitly, by file or fingerprint. */
+/**
+ * Makes a self-signed certificate for the demo and first tries. Clients must trust it explicitly, by file or
+ * fingerprint.
+ */
 import { createPrivateKey, KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import {
   closeSync,
@@ -32,8 +35,9 @@ export function selfSignedFiles(dataDir: string): KeyPairFiles {
 }
 
 /**
- * Returns the pair of files in `dataDir`. Makes a new pair if there is none, if less than 30 days are left, or if it lacks one of the
- * names: localhost, the name of this machine and `listenHost`. Throws `OperatorError`.
+ * Returns the pair of files in `dataDir`. Makes a new pair if there is none, if less than 30 days are left,
+ * or if it lacks one of the names: localhost, the name of this machine and `listenHost`. Throws
+ * `OperatorError`.
  */
 export async function selfSigned(
   dataDir: string,
@@ -45,7 +49,8 @@ export async function selfSigned(
   try {
     if (isUsable(files, names, nowMs)) return files;
     const { certificate, key } = await makeCertificate(names, nowMs);
-    // Between the two writes the pair does not match. If the process ends there, the next start makes another pair.
+    // Between the two writes the pair does not match. If the process ends there, the next start makes another
+    // pair.
     replaceFile(files.keyFile, key, 0o600);
     replaceFile(files.certFile, certificate, 0o644);
     return files;
@@ -89,7 +94,8 @@ async function makeCertificate(
   names: string[],
   nowMs: number,
 ): Promise<{ certificate: string; key: string }> {
-  // They are loaded only here, because most collectors have a certificate. The second needs the first to be loaded before.
+  // They are loaded only here, because most collectors have a certificate. The second needs the first to be
+  // loaded before.
   await import('reflect-metadata');
   const x509 = await import('@peculiar/x509');
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };

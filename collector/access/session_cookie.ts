@@ -1,4 +1,7 @@
-/** The cookie of a session (RFC 6265bis). Scripts and other sites cannot use it, and with TLS it is bound to this host. */
+/**
+ * The cookie of a session (RFC 6265bis). Scripts and other sites cannot use it, and with TLS it is bound to
+ * this host.
+ */
 
 export interface SessionCookie {
   name: string;
@@ -10,7 +13,10 @@ export interface SessionCookie {
   read(header: string | null | undefined): string | null;
 }
 
-/** `secure` is true if people use TLS, of the collector or of a proxy. `__Host-` keeps other hosts of the domain from setting it. */
+/**
+ * `secure` is true if people use TLS, of the collector or of a proxy. `__Host-` keeps other hosts of the
+ * domain from setting it.
+ */
 export function sessionCookie(secure: boolean): SessionCookie {
   const name = secure ? '__Host-imdswatch' : 'imdswatch';
   const attributes = `Path=/; HttpOnly; SameSite=Strict${secure ? '; Secure' : ''}`;
@@ -24,7 +30,8 @@ export function sessionCookie(secure: boolean): SessionCookie {
         const equals = pair.indexOf('=');
         if (equals > 0 && pair.slice(0, equals).trim() === name) values.add(pair.slice(equals + 1).trim());
       }
-      // An attacker who can set cookies for this host (another port, a sibling host without TLS) could add one.
+      // An attacker who can set cookies for this host (another port, a sibling host without TLS) could add
+      // one.
       return values.size === 1 ? [...values][0]! : null;
     },
   };

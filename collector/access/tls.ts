@@ -1,4 +1,7 @@
-/** TLS of the collector, with the operator's certificate or a self-signed one. The files are read again when they change. */
+/**
+ * TLS of the collector, with the operator's certificate or a self-signed one. The files are read again when
+ * they change.
+ */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createSecureContext, type SecureContextOptions, type Server, type TlsOptions } from 'node:tls';
@@ -37,7 +40,9 @@ export class ServerTls {
   #warnedMs = Number.NEGATIVE_INFINITY;
   readonly #onSignal = () => this.reload();
 
-  /** Returns null if the settings ask for no TLS. Throws `OperatorError` that names the file and the remedy. */
+  /**
+   * Returns null if the settings ask for no TLS. Throws `OperatorError` that names the file and the remedy.
+   */
   static async fromSettings(
     settings: TlsSettings,
     log: Logger,
@@ -71,8 +76,8 @@ export class ServerTls {
   }
 
   /**
-   * Options for `https.createServer`. With a CA for agents, the server asks every client for a certificate. It accepts clients without
-   * one, because people have none. `certifiedHost` judges the certificate.
+   * Options for `https.createServer`. With a CA for agents, the server asks every client for a certificate.
+   * It accepts clients without one, because people have none. `certifiedHost` judges the certificate.
    */
   get options(): TlsOptions {
     return {
@@ -95,7 +100,10 @@ export class ServerTls {
     return this.#certificate.validToDate.getTime();
   }
 
-  /** Gives `server` every new certificate from now on, within 30 seconds or at once on SIGHUP. Open connections stay. */
+  /**
+   * Gives `server` every new certificate from now on, within 30 seconds or at once on SIGHUP. Open
+   * connections stay.
+   */
   follow(server: Server): void {
     this.#servers.push(server);
     if (this.#timer !== null) return;
@@ -108,7 +116,10 @@ export class ServerTls {
     if (stateOf(this.#files) !== this.#state) this.reload();
   }
 
-  /** Keeps the current certificate if the new one cannot be used (counted and logged), because a file may be half written. */
+  /**
+   * Keeps the current certificate if the new one cannot be used (counted and logged), because a file may be
+   * half written.
+   */
   reload(): void {
     try {
       const state = stateOf(this.#files);
@@ -214,7 +225,10 @@ function parse<T>(problem: string, reading: () => T): T {
   }
 }
 
-/** Returns a text that changes with the files, also when a link points to another one, which is how Kubernetes renews secrets. */
+/**
+ * Returns a text that changes with the files, also when a link points to another one, which is how Kubernetes
+ * renews secrets.
+ */
 function stateOf({ certFile, keyFile, clientCaFile }: TlsFiles): string {
   return [certFile, keyFile, clientCaFile]
     .filter((file) => file !== null)

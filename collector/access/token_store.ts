@@ -16,7 +16,9 @@ export interface EnrolmentClaim {
   sourceAddress?: string | null;
 }
 
-/** A token that is no longer valid: it was revoked, here or by a command in another process, or it expired. */
+/**
+ * A token that is no longer valid: it was revoked, here or by a command in another process, or it expired.
+ */
 export interface EndedToken {
   id: string;
   kind: TokenKind;
@@ -68,7 +70,9 @@ export class TokenStore {
       .map((token) => toToken({ ...token, lastUsedMs: this.#lastUsed.get(token.id) ?? token.lastUsedMs }));
   }
 
-  /** The secret is only in this result, it is not stored. Throws `OperatorError` if the request is not valid. */
+  /**
+   * The secret is only in this result, it is not stored. Throws `OperatorError` if the request is not valid.
+   */
   create(request: NewToken, by: Actor): { token: Token; secret: string } {
     const { kind, name } = request;
     const role = kind === 'person' ? request.role : undefined;

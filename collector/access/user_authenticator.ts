@@ -39,12 +39,15 @@ const SESSION_MAX_MS = 7 * 86_400_000;
 const MAX_SESSIONS = 10_000;
 const LAST_USED_STEP_MS = 60_000;
 /**
- * Limits for failed sign-ins, per address and in all. Beyond the limit for all, only failed attempts are refused, so that an attacker
- * locks no other person out.
+ * Limits for failed sign-ins, per address and in all. Beyond the limit for all, only failed attempts are
+ * refused, so that an attacker locks no other person out.
  */
 const WRONG_PER_ADDRESS_PER_MINUTE = 10;
 const WRONG_PER_MINUTE = 300;
-/** Limits for successful sign-ins, so that one token cannot fill the audit log or displace the sessions of others. */
+/**
+ * Limits for successful sign-ins, so that one token cannot fill the audit log or displace the sessions of
+ * others.
+ */
 const SESSIONS_PER_TOKEN_PER_MINUTE = 30;
 const MAX_SESSIONS_PER_TOKEN = 50;
 /** Addresses, or tokens, whose attempts are counted at one time. */
@@ -99,7 +102,9 @@ export class UserAuthenticator {
     this.#deleteOldSessions();
   }
 
-  /** A bearer token decides alone: a request with a wrong one is not authenticated, whatever else it carries. */
+  /**
+   * A bearer token decides alone: a request with a wrong one is not authenticated, whatever else it carries.
+   */
   identifyUser({ authorization, cookie, headers, remoteAddress }: PresentedCredentials): Principal | null {
     const bearer = bearerOf(authorization);
     if (bearer !== null) return this.#byToken(bearer);

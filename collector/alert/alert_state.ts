@@ -17,7 +17,10 @@ export interface HostState {
 
 /** Entries are replaced, never changed, so an entry that is still the same object needs no writing. */
 export interface AlertState {
-  /** True once offenders, or hosts, were evaluated. The findings of the first evaluation are summed up in one alert. */
+  /**
+   * True once offenders, or hosts, were evaluated. The findings of the first evaluation are summed up in one
+   * alert.
+   */
   begun: { offenders: boolean; hosts: boolean };
   offenders: ReadonlyMap<string, OffenderState>;
   hosts: ReadonlyMap<string, HostState>;
@@ -42,8 +45,8 @@ export function stateOf(rows: readonly SubjectRow[]): AlertState {
 }
 
 /**
- * Returns the rows that differ. Hosts that are not in the store any more are forgotten. Offenders are kept for ever, because the first
- * call of a workload is reported only once.
+ * Returns the rows that differ. Hosts that are not in the store any more are forgotten. Offenders are kept
+ * for ever, because the first call of a workload is reported only once.
  */
 export function changedSubjects(before: AlertState, after: AlertState): SubjectRow[] {
   const changed: SubjectRow[] = [];

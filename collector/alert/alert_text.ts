@@ -1,4 +1,7 @@
-/** The texts of alerts. Names in them come from hosts and programs; each channel escapes them for its own format. */
+/**
+ * The texts of alerts. Names in them come from hosts and programs; each channel escapes them for its own
+ * format.
+ */
 import type { AlertRule } from '../contract/administration.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';

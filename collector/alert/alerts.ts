@@ -1,4 +1,6 @@
-/** Evaluates the alert rules every few seconds, stores the alerts and their state, and starts the deliveries. */
+/**
+ * Evaluates the alert rules every few seconds, stores the alerts and their state, and starts the deliveries.
+ */
 import { randomUUID } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
@@ -21,11 +23,15 @@ const INTERVAL_MS = 10_000;
 /** Evaluations take at most this share of the time. On a large store they are made less often. */
 const MAX_SHARE = 0.1;
 /**
- * Time that hosts have to report after a start. Until then all of them look silent and unproven, because the collector was away.
+ * Time that hosts have to report after a start. Until then all of them look silent and unproven, because the
+ * collector was away.
  */
 const HOSTS_SETTLE_MS = 5 * 60_000;
 const FINDINGS_WINDOW_US = 14 * DAY_US;
-/** Older losses, from an agent that was offline, make a host unproven, and the `host_not_ready` alert reports that. */
+/**
+ * Older losses, from an agent that was offline, make a host unproven, and the `host_not_ready` alert reports
+ * that.
+ */
 const COVERAGE_WINDOW_US = DAY_US;
 
 /** The questions that the rules ask about the findings. */

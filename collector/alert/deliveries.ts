@@ -1,6 +1,7 @@
 /**
- * Sends waiting alerts to each destination independently, so that one which fails delays no other. Delivery is at least once: an alert
- * whose delivery could not be stored is sent again after a restart, with the same id.
+ * Sends waiting alerts to each destination independently, so that one which fails delays no other. Delivery
+ * is at least once: an alert whose delivery could not be stored is sent again after a restart, with the same
+ * id.
  */
 import type { Logger } from 'pino';
 import type { AlertRows, DeliveryRow, DestinationRow } from '../admin/alerts.ts';
@@ -19,7 +20,10 @@ export class Deliveries {
   readonly #sending: SendOptions;
   readonly #stopping = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
-  /** Alerts that were sent while the delivery could not be stored (a full disk). This process does not send them again. */
+  /**
+   * Alerts that were sent while the delivery could not be stored (a full disk). This process does not send
+   * them again.
+   */
   readonly #unstored = new Set<string>();
   readonly #counters = { delivered: 0, attempts_failed: 0, given_up: 0, delivery_notes_failed: 0 };
 
@@ -34,7 +38,10 @@ export class Deliveries {
     return { ...this.#counters };
   }
 
-  /** Starts deliveries to destinations that have none running. Resolves when this round is over. Never rejects. */
+  /**
+   * Starts deliveries to destinations that have none running. Resolves when this round is over. Never
+   * rejects.
+   */
   async sendDue(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
     for (const destination of this.#rows.destinations()) {
@@ -59,7 +66,10 @@ export class Deliveries {
     await Promise.all(this.#running.values());
   }
 
-  /** Sends until nothing is due or an attempt fails. The alerts behind a failed one are sent in the next round. */
+  /**
+   * Sends until nothing is due or an attempt fails. The alerts behind a failed one are sent in the next
+   * round.
+   */
   async #sendTo(destination: DestinationRow): Promise<void> {
     for (;;) {
       const due = this.#rows.due(destination.id, this.#nowUs(), BATCH);
@@ -115,7 +125,10 @@ export class Deliveries {
   }
 }
 
-/** Returns the time until the next attempt: 10 s, 20 s, … 1 h. `failures` counts the failed attempts before this one. */
+/**
+ * Returns the time until the next attempt: 10 s, 20 s, … 1 h. `failures` counts the failed attempts before
+ * this one.
+ */
 export function retryAfterUs(failures: number): number {
   return Math.min(FIRST_RETRY_US * 2 ** Math.min(failures, 20), MAX_RETRY_US);
 }

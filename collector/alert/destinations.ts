@@ -1,4 +1,7 @@
-/** Destinations of alerts. They are in the admin database, so that a command beside the collector can change and test them too. */
+/**
+ * Destinations of alerts. They are in the admin database, so that a command beside the collector can change
+ * and test them too.
+ */
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { AlertRows, DestinationRow } from '../admin/alerts.ts';
@@ -122,7 +125,10 @@ function refuseTaken(existing: readonly DestinationRow[], name: string, except: 
   }
 }
 
-/** Refuses configurations that are unsafe in themselves. Host names are resolved and checked at every delivery. */
+/**
+ * Refuses configurations that are unsafe in themselves. Host names are resolved and checked at every
+ * delivery.
+ */
 function refuseUnsafe(config: DestinationConfig): void {
   const host = 'url' in config ? new URL(config.url).hostname : config.host;
   const bare = host.replace(/^\[|\]$/g, '');

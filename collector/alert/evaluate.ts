@@ -1,6 +1,7 @@
 /**
- * The alert rules: they compare the findings with the state of the last evaluation. Pure. A change that must wait for a quiet time to
- * end is not forgotten: its state stays as it was, so the next evaluation finds the same change again.
+ * The alert rules: they compare the findings with the state of the last evaluation. Pure. A change that must
+ * wait for a quiet time to end is not forgotten: its state stays as it was, so the next evaluation finds the
+ * same change again.
  */
 import type { Host, Verdict } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
@@ -13,7 +14,10 @@ import * as text from './alert_text.ts';
 
 /** A workload that fetches role credentials over IMDSv1 is reported again after a pause of this length. */
 export const CREDENTIALS_QUIET_US = DAY_US;
-/** Shortest time between two alerts about a host that changes between ready and not ready, or silent and not silent. */
+/**
+ * Shortest time between two alerts about a host that changes between ready and not ready, or silent and not
+ * silent.
+ */
 export const FLAPPING_QUIET_US = HOUR_US;
 export const COVERAGE_QUIET_US = DAY_US;
 /** The capture of a host has recovered after this time without a loss. */

@@ -1,8 +1,8 @@
 /**
- * Connections of alert channels. They never go to a link-local address or to a cloud's metadata service (refused_addresses.ts): an
- * admin chooses the destinations, and still must not be able to make the collector call its own host's metadata service. Names are
- * resolved first, and the connection goes to the addresses that were checked. A name that resolves differently a moment later
- * changes nothing.
+ * Connections of alert channels. They never go to a link-local address or to a cloud's metadata service
+ * (refused_addresses.ts): an admin chooses the destinations, and still must not be able to make the collector
+ * call its own host's metadata service. Names are resolved first, and the connection goes to the addresses
+ * that were checked. A name that resolves differently a moment later changes nothing.
  */
 import { lookup as resolveName } from 'node:dns/promises';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
@@ -21,7 +21,10 @@ export class DeliveryError extends Error {
   override name = 'DeliveryError';
 }
 
-/** Returns all addresses of `host`, a name or an address. Rejects with `DeliveryError` if one of them is refused. */
+/**
+ * Returns all addresses of `host`, a name or an address. Rejects with `DeliveryError` if one of them is
+ * refused.
+ */
 export async function allowedAddresses(host: string, resolve: Resolve): Promise<Address[]> {
   const bare = host.replace(/^\[|\]$/g, '');
   const family = isIP(bare);
@@ -37,7 +40,9 @@ export async function allowedAddresses(host: string, resolve: Resolve): Promise<
   return addresses;
 }
 
-/** Returns a look-up function for `net.connect` and `http.request` that gives these addresses for every name. */
+/**
+ * Returns a look-up function for `net.connect` and `http.request` that gives these addresses for every name.
+ */
 export function lookupOf(addresses: readonly Address[]): LookupFunction {
   return (_host, { all }, callback) => {
     if (all === true) callback(null, [...addresses]);
@@ -62,12 +67,16 @@ export async function connectTo(
     ...(addresses.length > 1 ? { host } : {}),
   });
   socket.once('connect', () => connected(socket));
-  // This listener stays: the signal can end the socket before its new owner listens. The owner notices that it closed.
+  // This listener stays: the signal can end the socket before its new owner listens. The owner notices that
+  // it closed.
   socket.on('error', reject);
   return promise;
 }
 
-/** Returns the result of `work`. Rejects as soon as `signal` is raised, because a name look-up cannot be interrupted. */
+/**
+ * Returns the result of `work`. Rejects as soon as `signal` is raised, because a name look-up cannot be
+ * interrupted.
+ */
 export async function raceSignal<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted();
   const { promise: ended, reject } = Promise.withResolvers<never>();

@@ -1,6 +1,6 @@
 /**
- * Addresses that alerts are never sent to: link-local addresses and those of the metadata services of clouds. An IPv6 address that
- * stands for an IPv4 address is judged by the IPv4 address.
+ * Addresses that alerts are never sent to: link-local addresses and those of the metadata services of clouds.
+ * An IPv6 address that stands for an IPv4 address is judged by the IPv4 address.
  */
 import { BlockList, isIP } from 'node:net';
 
@@ -39,7 +39,8 @@ function embedded(bytes: readonly number[]): string[] {
   if (begins(...zeros(12)) || begins(...zeros(10), 0xff, 0xff) || begins(...zeros(8), 0xff, 0xff, 0, 0)) {
     found.push(last);
   }
-  // NAT64: the well-known prefix (RFC 6052), and the prefix for local use (RFC 8215) with every prefix length that fits.
+  // NAT64: the well-known prefix (RFC 6052), and the prefix for local use (RFC 8215) with every prefix length
+  // that fits.
   if (begins(0, 0x64, 0xff, 0x9b, ...zeros(8))) found.push(last);
   if (begins(0, 0x64, 0xff, 0x9b, 0, 1)) {
     found.push(last, at(6, 7, 9, 10), at(7, 9, 10, 11), at(9, 10, 11, 12));

@@ -19,7 +19,9 @@ export interface SendOptions {
 }
 export type SendResult = { ok: true } | { ok: false; error: string };
 
-/** Never rejects. `error` holds no secret of the configuration, because logs, the API and the page show it. */
+/**
+ * Never rejects. `error` holds no secret of the configuration, because logs, the API and the page show it.
+ */
 export async function send(
   config: DestinationConfig,
   alert: Alert,

@@ -31,7 +31,10 @@ const MAX_CLOUD_BODY_BYTES = 16 * 1024 * 1024;
 export interface Rates {
   /** Requests of one principal. A page sends a few requests at a time, a script one after the other. */
   principal: Rate;
-  /** Requests from one address without authentication: files of the page and sign-ins, and separately health checks. */
+  /**
+   * Requests from one address without authentication: files of the page and sign-ins, and separately health
+   * checks.
+   */
   address: Rate;
 }
 const RATES: Rates = {

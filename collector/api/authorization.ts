@@ -15,8 +15,8 @@ const CHANGING = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 const HEALTH_PATHS = new Set(['/healthz', '/readyz']);
 
 /**
- * Returns the role that a request needs, null if it needs no authentication. A path that is not listed here needs a viewer, and a
- * request that changes something needs an admin, so that a forgotten route is closed.
+ * Returns the role that a request needs, null if it needs no authentication. A path that is not listed here
+ * needs a viewer, and a request that changes something needs an admin, so that a forgotten route is closed.
  */
 export function requiredRole(method: string, path: string): Role | null {
   if (HEALTH_PATHS.has(path)) return null;
@@ -27,8 +27,9 @@ export function requiredRole(method: string, path: string): Role | null {
 }
 
 /**
- * Authenticates a request and applies the rate limits: by principal, or by address without authentication. Health checks have a limit
- * of their own, so that a flood of other requests from the same address does not make the collector look dead.
+ * Authenticates a request and applies the rate limits: by principal, or by address without authentication.
+ * Health checks have a limit of their own, so that a flood of other requests from the same address does not
+ * make the collector look dead.
  */
 export function identify(
   { access }: Pick<ApiParts, 'access'>,

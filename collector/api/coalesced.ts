@@ -1,6 +1,7 @@
 /**
- * Answers that many people ask for at once and again. A question that is being answered already waits for that answer.
- * Expensive answers are kept for a moment, and renewed in the background while people go on asking.
+ * Answers that many people ask for at once and again. A question that is being answered already waits for
+ * that answer. Expensive answers are kept for a moment, and renewed in the background while people go on
+ * asking.
  */
 import type { Counters } from '../../protocol/records.ts';
 
@@ -56,7 +57,10 @@ export class Coalesced {
     return this.#ask(key, ask);
   }
 
-  /** Forgets all answers after a change. Answers that are being worked out now are not given to later questions either. */
+  /**
+   * Forgets all answers after a change. Answers that are being worked out now are not given to later
+   * questions either.
+   */
   forget(): void {
     this.#answers.clear();
     this.#inFlight.clear();
@@ -67,7 +71,8 @@ export class Coalesced {
   }
 
   #renew(key: string, ask: () => Promise<unknown>): void {
-    // Nobody waits for a renewal. If its cause lasts, the first question after the answer has ended gets the error.
+    // Nobody waits for a renewal. If its cause lasts, the first question after the answer has ended gets the
+    // error.
     this.#ask(key, ask).catch(() => {
       this.#counters.renewal_failures += 1;
     });

@@ -1,11 +1,17 @@
-/** Insight whose answers are shared, because in the morning the page of every person is open and asks the same questions. */
+/**
+ * Insight whose answers are shared, because in the morning the page of every person is open and asks the same
+ * questions.
+ */
 import type { Counters } from '../../protocol/records.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
 import type { Insight } from '../insight/insight.ts';
 import { Coalesced } from './coalesced.ts';
 import type { InsightAnswers, RememberedAnswers } from './parts.ts';
 
-/** An answer is kept for this many times as long as it took, so one question keeps at most some 30 % of a core busy. */
+/**
+ * An answer is kept for this many times as long as it took, so one question keeps at most some 30 % of a core
+ * busy.
+ */
 const KEPT_PER_COST = 5;
 const MAX_KEPT_MS = 5_000;
 /** An answer about thousands of hosts takes megabytes. */
@@ -69,8 +75,9 @@ export class CoalescedInsight implements RememberedAnswers {
 const END_NOW_US = 1_000_000;
 
 /**
- * Returns the part of a question that decides the answer. "The last 14 days" is the same question a second later, and its answer
- * says when its window ends. A window that ends now and is whole days long came from such a question.
+ * Returns the part of a question that decides the answer. "The last 14 days" is the same question a second
+ * later, and its answer says when its window ends. A window that ends now and is whole days long came from
+ * such a question.
  */
 function asKey(part: unknown): unknown {
   if (typeof part !== 'object' || part === null || !('window' in part)) return part;

@@ -1,8 +1,9 @@
 /**
- * Bounds on connections without authentication: how many there may be, in all and from one address, and how long each may take to send
- * its request. A new connection is always accepted, and the one without progress for the longest is closed for it. An agent leaves this
- * list when it is authenticated, and a person with the first authenticated request. Clients without a credential can therefore not use
- * up the places of agents, people or health checks.
+ * Bounds on connections without authentication: how many there may be, in all and from one address, and how
+ * long each may take to send its request. A new connection is always accepted, and the one without progress
+ * for the longest is closed for it. An agent leaves this list when it is authenticated, and a person with the
+ * first authenticated request. Clients without a credential can therefore not use up the places of agents,
+ * people or health checks.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
@@ -31,7 +32,10 @@ const NEXT_HEAD_MS = 20_000;
 const BODY_MS = 10_000;
 /** Time until the client has read the whole answer. */
 const ANSWER_MS = 30_000;
-/** A connection is not closed for a new one before it had this time to send something, unless the slack is used up as well. */
+/**
+ * A connection is not closed for a new one before it had this time to send something, unless the slack is
+ * used up as well.
+ */
 const GRACE_MS = 500;
 /** New connections beyond `total` that may be within their grace time. */
 export const SLACK = 512;
@@ -113,7 +117,10 @@ export class Connections {
     this.#enforce(entry.address);
   }
 
-  /** Registers a request whose head has arrived. The caller calls `onEnded` when the answer is complete or the connection closed. */
+  /**
+   * Registers a request whose head has arrived. The caller calls `onEnded` when the answer is complete or the
+   * connection closed.
+   */
   registerRequest(request: IncomingMessage): {
     onEnded: () => void;
     onAuthenticated: (person: string) => void;
@@ -210,7 +217,10 @@ export class Connections {
     else if (this.#known.size > MAX_KNOWN) this.#dropOneOf([...this.#known]);
   }
 
-  /** Closes the connection that is idle for the longest. If all wait for answers, closes the one that waits the longest. */
+  /**
+   * Closes the connection that is idle for the longest. If all wait for answers, closes the one that waits
+   * the longest.
+   */
   #dropOneOf(entries: readonly Entry[]): void {
     const victim = entries.find(({ requests }) => requests.size === 0) ?? entries[0]!;
     this.#drop(victim, 'dropped_known');
@@ -232,7 +242,10 @@ export class Connections {
     }
   }
 
-  /** Closes a connection of the address that has the most, so that a flood from one address affects no other address. */
+  /**
+   * Closes a connection of the address that has the most, so that a flood from one address affects no other
+   * address.
+   */
   #enforceTotal(): void {
     const now = this.#now();
     while (this.#unknown.size > this.#bounds.total) {

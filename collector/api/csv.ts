@@ -1,6 +1,6 @@
 /**
- * Writes items whose shape is a zod object as CSV (RFC 4180). Each field has a column, and the fields of nested objects have dotted
- * names. Lists of texts are joined with "; ". Deeper values are JSON.
+ * Writes items whose shape is a zod object as CSV (RFC 4180). Each field has a column, and the fields of
+ * nested objects have dotted names. Lists of texts are joined with "; ". Deeper values are JSON.
  */
 import type { ZodObject, ZodType } from 'zod';
 
@@ -65,10 +65,16 @@ function cell(value: unknown): string {
 
 /** Characters that begin a formula, in ASCII and in the wide and small forms that spreadsheets accept. */
 const FORMULA_SIGN = '[=+\\-@＝＋－＠﹦﹢﹣﹫−]';
-/** Invisible characters, which some spreadsheets drop: spaces, controls, format characters, marks and blank letters. */
+/**
+ * Invisible characters, which some spreadsheets drop: spaces, controls, format characters, marks and blank
+ * letters.
+ */
 const INVISIBLE = '[\\p{Z}\\p{C}\\p{M}\\u115f\\u1160\\u2800\\u3164\\uffa0]';
 const FORMULA_AT_START = new RegExp(`^(?:(?:"|${INVISIBLE})*${FORMULA_SIGN}|[\\t\\r\\n])`, 'u');
-/** A formula after a character that spreadsheets with other country settings take for the end of a cell or of a line. */
+/**
+ * A formula after a character that spreadsheets with other country settings take for the end of a cell or of
+ * a line.
+ */
 const FORMULA_BEHIND_SEPARATOR = new RegExp(
   `([;|\\t\\r\\n\\v\\f\\u0085\\u2028\\u2029](?:"|${INVISIBLE})*)(?=${FORMULA_SIGN})`,
   'gu',
@@ -79,9 +85,10 @@ const NEEDS_QUOTES = new RegExp(
 );
 
 /**
- * Returns a cell that spreadsheets show as text. They run a cell that begins like a formula, and the text may be the name of any process.
- * An apostrophe keeps it text (OWASP, "CSV injection"). A spreadsheet that splits the file at another character than the comma ignores
- * our quotes, so the apostrophe is also added after such characters.
+ * Returns a cell that spreadsheets show as text. They run a cell that begins like a formula, and the text may
+ * be the name of any process. An apostrophe keeps it text (OWASP, "CSV injection"). A spreadsheet that splits
+ * the file at another character than the comma ignores our quotes, so the apostrophe is also added after such
+ * characters.
  */
 function textCell(text: string): string {
   const inside = text.replace(FORMULA_BEHIND_SEPARATOR, "$1'");

@@ -12,7 +12,10 @@ export interface ApiVariables {
 
 export interface ApiEnv {
   Bindings: HttpBindings & {
-    /** Called with the key of the person once a request is authenticated. Missing without a server in front of the app. */
+    /**
+     * Called with the key of the person once a request is authenticated. Missing without a server in front of
+     * the app.
+     */
     onAuthenticated?: ((person: string) => void) | undefined;
   };
   Variables: ApiVariables;

@@ -73,7 +73,10 @@ export interface ExportOptions {
   metrics: Pick<ApiMetrics, 'countFailure'>;
 }
 
-/** Answers with an export. A failure midway closes the connection, so that a part is not taken for the whole result. */
+/**
+ * Answers with an export. A failure midway closes the connection, so that a part is not taken for the whole
+ * result.
+ */
 export function exportAnswer(
   c: Context<ApiEnv>,
   { format, name, schema, items, log, metrics }: ExportOptions,
@@ -110,7 +113,8 @@ export function exportAnswer(
             'an export failed midway; its connection was closed',
           );
           metrics.countFailure();
-          // Without the last chunk of the body the client knows that the answer is not complete (RFC 9112 section 7.1).
+          // Without the last chunk of the body the client knows that the answer is not complete (RFC 9112
+          // section 7.1).
           c.env.outgoing.destroy();
           controller.close();
         }

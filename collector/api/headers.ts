@@ -6,7 +6,10 @@ import { isApiPath } from './paths.ts';
 
 const HSTS_MAX_AGE_SECONDS = 365 * 24 * 3600;
 
-/** The page brings all that it needs. Nothing is inline, nothing comes from another place, and nobody may frame it. */
+/**
+ * The page brings all that it needs. Nothing is inline, nothing comes from another place, and nobody may
+ * frame it.
+ */
 export function securityHeaders(tls: boolean): MiddlewareHandler<ApiEnv> {
   return secureHeaders({
     contentSecurityPolicy: {

@@ -1,6 +1,7 @@
 /**
- * Sends calls as they are stored to all watchers. It costs nothing without watchers. Each watcher has a bounded queue and a bounded rate.
- * Calls beyond these bounds are left out and counted, and the watcher gets their number.
+ * Sends calls as they are stored to all watchers. It costs nothing without watchers. Each watcher has a
+ * bounded queue and a bounded rate. Calls beyond these bounds are left out and counted, and the watcher gets
+ * their number.
  */
 import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 import type { Call } from '../../protocol/call.ts';

@@ -1,6 +1,6 @@
 /**
- * Metrics in Prometheus' text format. The values of labels are few and fixed: routes as the API defines them, states, verdicts and
- * severities. They are never a host, a path or a name that an agent reported.
+ * Metrics in Prometheus' text format. The values of labels are few and fixed: routes as the API defines them,
+ * states, verdicts and severities. They are never a host, a path or a name that an agent reported.
  */
 import type { MiddlewareHandler } from 'hono';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';

@@ -91,7 +91,8 @@ function sorted(offenders: Offender[], sort: OffenderSort): Offender[] {
   const isDescending = sort.startsWith('-');
   const key = (isDescending ? sort.slice(1) : sort) as SortKey;
   const sign = isDescending ? -1 : 1;
-  // The sort is stable, so equal workloads stay worst first. Workloads without a value come last in both directions.
+  // The sort is stable, so equal workloads stay worst first. Workloads without a value come last in both
+  // directions.
   return offenders.toSorted((a, b) => {
     const [left, right] = [sortValue(a, key), sortValue(b, key)];
     if (left === right) return 0;
@@ -109,8 +110,8 @@ function sortValue(offender: Offender, key: SortKey): string | number | null {
 }
 
 /**
- * Returns a lower number for an offender that matters more: credentials over IMDSv1 come before all else, then a fix that frees more
- * hosts before one that frees fewer.
+ * Returns a lower number for an offender that matters more: credentials over IMDSv1 come before all else,
+ * then a fix that frees more hosts before one that frees fewer.
  */
 function priorityOf({ severity, hosts_freed }: Offender): number {
   return (severity === 'credentials' ? -CREDENTIALS_FIRST : 0) - hosts_freed;

@@ -9,7 +9,10 @@ import { Problem, problemResponse } from './problem.ts';
 const INDEX = '/index.html';
 /** Vite puts files here whose names hold a hash of their content. */
 const HASHED = '/assets/';
-/** One host or one workload. Its id may hold dots, as `ip-10-0-0-1.eu-west-1.compute.internal` does, and is not a file name. */
+/**
+ * One host or one workload. Its id may hold dots, as `ip-10-0-0-1.eu-west-1.compute.internal` does, and is
+ * not a file name.
+ */
 const BELOW_A_LIST = /^\/(?:hosts|offenders)\/./;
 const IMMUTABLE = 'public, max-age=31536000, immutable';
 const NOT_BUILT =

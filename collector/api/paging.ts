@@ -1,6 +1,6 @@
 /**
- * Pages of a list that is computed for each request. A cursor holds the last item of a page, its position and the window. The next page
- * begins after that item, wherever it is by then.
+ * Pages of a list that is computed for each request. A cursor holds the last item of a page, its position and
+ * the window. The next page begins after that item, wherever it is by then.
  */
 import { createHash } from 'node:crypto';
 import * as z from 'zod';

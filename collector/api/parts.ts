@@ -14,7 +14,10 @@ export type InsightAnswers = Methods<
   Insight,
   'overview' | 'offenders' | 'offender' | 'hosts' | 'host' | 'groups' | 'reconciliation'
 >;
-/** Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of its window shows. */
+/**
+ * Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of
+ * its window shows.
+ */
 export interface RememberedAnswers extends InsightAnswers {
   /** Answers without a cache, for exports. */
   readonly fresh: InsightAnswers;

@@ -68,8 +68,8 @@ export const pageQuery = {
 };
 
 /**
- * Returns the window of a query. Now is rounded up to a whole second, so that everything stored by now is in the window, and people who
- * ask in the same second ask the same question. Throws `Problem` (400).
+ * Returns the window of a query. Now is rounded up to a whole second, so that everything stored by now is in
+ * the window, and people who ask in the same second ask the same question. Throws `Problem` (400).
  */
 export function windowOf(query: WindowQuery, defaultDays: number, nowMs: number): Window {
   if (query.from !== undefined && query.days !== undefined) {

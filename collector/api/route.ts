@@ -22,7 +22,10 @@ type Config = Omit<RouteConfig, 'path' | 'security'> & {
   summary: string;
 };
 
-/** Defines a route. `C` keeps the types of the request and the answer for the handler. Handlers throw problems. */
+/**
+ * Defines a route. `C` keeps the types of the request and the answer for the handler. Handlers throw
+ * problems.
+ */
 export function route<const C extends Config>(config: C): ReturnType<typeof createRoute<C['path'], C>> {
   const { method, path, request } = config;
   const role = requiredRole(method.toUpperCase(), path);

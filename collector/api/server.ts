@@ -36,7 +36,10 @@ export interface ServerOptions {
   maxAgents: number;
   /** Bounds on connections without authentication. */
   bounds: ConnectionBounds;
-  /** Handles an upgrade on `AGENT_PATH`, the only path with upgrades. Returns true if the agent was authenticated. */
+  /**
+   * Handles an upgrade on `AGENT_PATH`, the only path with upgrades. Returns true if the agent was
+   * authenticated.
+   */
   onAgent: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
   log: Logger;
 }
@@ -122,7 +125,9 @@ export class HttpServer {
     return this.#server instanceof TlsServer ? this.#server : null;
   }
 
-  /** Accepts no more connections. Resolves when the open ones are closed, at the latest after a grace time. */
+  /**
+   * Accepts no more connections. Resolves when the open ones are closed, at the latest after a grace time.
+   */
   async close(): Promise<void> {
     if (!this.#server.listening) return;
     const closed = new Promise<void>((resolve) => {
@@ -138,7 +143,10 @@ export class HttpServer {
   }
 }
 
-/** Destroys a socket some time after we ended it. A client that never closes its side would otherwise hold the socket for ever. */
+/**
+ * Destroys a socket some time after we ended it. A client that never closes its side would otherwise hold the
+ * socket for ever.
+ */
 function destroyOnceEnded(socket: Socket): void {
   socket.once('finish', () => {
     const timer = setTimeout(() => socket.destroy(), LINGER_MS);

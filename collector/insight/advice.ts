@@ -1,6 +1,6 @@
 /**
- * Advice for the team that owns a workload. If a token request failed just before a call without a token, the client supports
- * IMDSv2 and could not use it. If there was no token request, the client did not try.
+ * Advice for the team that owns a workload. If a token request failed just before a call without a token, the
+ * client supports IMDSv2 and could not use it. If there was no token request, the client did not try.
  */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Advice, AdviceKind } from '../contract/advice.ts';
@@ -64,8 +64,8 @@ function clientKind(identity: Identity, kinds: readonly CountedCalls[], evidence
 }
 
 /**
- * Recognises `AWS.MetadataService.request()` of the SDK for JavaScript v2, which never asks for a token, not even in the last
- * release (2.1693.0, measured). That SDK fetches credentials by other code.
+ * Recognises `AWS.MetadataService.request()` of the SDK for JavaScript v2, which never asks for a token, not
+ * even in the last release (2.1693.0, measured). That SDK fetches credentials by other code.
  */
 function isMetadataService(kinds: readonly CountedCalls[], { client, versions }: Evidence): boolean {
   return (
@@ -262,7 +262,10 @@ function stepsOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence)
   }
 }
 
-/** Returns the setting that turns the fallback off, after an update where the release does not have that setting. */
+/**
+ * Returns the setting that turns the fallback off, after an update where the release does not have that
+ * setting.
+ */
 function fallbackOff({ client, versions, botocoreVersions }: Evidence): Step[] {
   if (client === null) return [];
   const since = client.id === 'boto3' ? '1.32.4' : client.fallbackOffSince;

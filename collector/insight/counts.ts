@@ -1,6 +1,7 @@
 /**
- * Adds up rows of counted calls. Only the instance metadata service (`ipv4`, `ipv6`) has versions: calls to the endpoints of tasks
- * and pods never count as IMDSv1. A request to the service without a token is IMDSv1, whatever its method.
+ * Adds up rows of counted calls. Only the instance metadata service (`ipv4`, `ipv6`) has versions: calls to
+ * the endpoints of tasks and pods never count as IMDSv1. A request to the service without a token is IMDSv1,
+ * whatever its method.
  */
 import type { CountedCalls } from '../store/store.ts';
 
@@ -17,7 +18,10 @@ export interface Tally {
   rejectedV1: number;
   fallbackUnanswered: number;
   fallbackRefused: number;
-  /** IMDSv1 calls without a failed token request before them and without a 401: the caller chose IMDSv1 itself. */
+  /**
+   * IMDSv1 calls without a failed token request before them and without a 401: the caller chose IMDSv1
+   * itself.
+   */
   plainV1: number;
   firstUs: number | null;
   lastUs: number | null;
@@ -95,7 +99,9 @@ function addRow(sums: Tally, kind: CountedCalls): void {
   sums.lastCredentialsV1Us = later(sums.lastCredentialsV1Us, lastUs);
 }
 
-/** Returns at most `limit` values, the most frequent first. Equally frequent values are in alphabetical order. */
+/**
+ * Returns at most `limit` values, the most frequent first. Equally frequent values are in alphabetical order.
+ */
 export function mostFrequent(
   kinds: readonly CountedCalls[],
   textOf: (calls: CountedCalls) => string | null,

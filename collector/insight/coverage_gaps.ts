@@ -4,8 +4,9 @@ import { HOUR_US, type Window } from '../contract/window.ts';
 import type { HostCoverage, StoredGap } from '../store/store.ts';
 
 /**
- * A missing report is a gap only after this time, because reports come every minute by default (at most every hour) and take a
- * moment to arrive. Until then the time since the last report counts neither as watched nor as missing.
+ * A missing report is a gap only after this time, because reports come every minute by default (at most every
+ * hour) and take a moment to arrive. Until then the time since the last report counts neither as watched nor
+ * as missing.
  */
 export const REPORT_GRACE_US = 5 * 60_000_000;
 
@@ -20,7 +21,9 @@ export interface Watched {
   missingUs: number;
 }
 
-/** Returns the gaps of a window. A window that ends later than `nowUs` (microseconds since 1970) is cut there. */
+/**
+ * Returns the gaps of a window. A window that ends later than `nowUs` (microseconds since 1970) is cut there.
+ */
 export function watchedOf(
   coverage: HostCoverage | null,
   cloudGaps: readonly StoredGap[],
@@ -39,7 +42,8 @@ export function watchedOf(
     if (span.untilUs - lastUs > REPORT_GRACE_US) {
       gaps.push(gap(Math.max(lastUs, span.sinceUs), span.untilUs, 'no_report', null));
     }
-    // A report with a time after now means that the host's clock is ahead. Its report on the time until now is still to come.
+    // A report with a time after now means that the host's clock is ahead. Its report on the time until now
+    // is still to come.
     const aheadUs = lastUs - nowUs;
     if (aheadUs > REPORT_GRACE_US) {
       const detail = `The host's clock is ${Math.round(aheadUs / 1e6)} s ahead of the collector's.`;
@@ -56,19 +60,26 @@ export function watchedOf(
   return { gaps: cut, windowUs: span.untilUs - span.sinceUs, missingUs: unionUs(cut) };
 }
 
-/** Returns true if the window counts as watched: there are no losses, and all other gaps together are within the tolerance. */
+/**
+ * Returns true if the window counts as watched: there are no losses, and all other gaps together are within
+ * the tolerance.
+ */
 export function isCovered({ gaps }: Pick<Watched, 'gaps'>, toleranceUs: number): boolean {
   if (gaps.some(({ reason }) => NEVER_TOLERATED.has(reason))) return false;
   return unionUs(gaps) <= toleranceUs;
 }
 
-/** Returns the end of the first window of this length that counts as watched if no new gap comes. Microseconds since 1970. */
+/**
+ * Returns the end of the first window of this length that counts as watched if no new gap comes. Microseconds
+ * since 1970.
+ */
 export function coveredFromUs(gaps: readonly StoredGap[], windowUs: number, toleranceUs: number): number {
   let fromUs = Number.NEGATIVE_INFINITY;
   for (const { endUs, reason } of gaps) {
     if (NEVER_TOLERATED.has(reason)) fromUs = Math.max(fromUs, endUs + windowUs);
   }
-  // The later the window begins, the less is missing from it, so a binary search finds the first start that fits.
+  // The later the window begins, the less is missing from it, so a binary search finds the first start that
+  // fits.
   const starts = gaps.map(({ startUs }) => startUs);
   let tooEarlyUs = Math.min(...starts) - 1;
   if (gaps.length === 0 || unionUs(gaps) <= toleranceUs) return fromUs;
@@ -88,7 +99,9 @@ export function coveragePercent({ windowUs, missingUs }: Pick<Watched, 'windowUs
   return windowUs === 0 ? 0 : Math.floor(((windowUs - missingUs) / windowUs) * 10_000) / 100;
 }
 
-/** Returns the end of the hour. Roll-ups are hourly, so a call counts as long as its hour is in the window. */
+/**
+ * Returns the end of the hour. Roll-ups are hourly, so a call counts as long as its hour is in the window.
+ */
 export function hourAfterUs(us: number): number {
   return (Math.floor(us / HOUR_US) + 1) * HOUR_US;
 }
@@ -97,7 +110,10 @@ function gap(startUs: number, endUs: number, reason: GapReason, detail: string |
   return { startUs, endUs, reason, detail };
 }
 
-/** Cuts a gap to a span. The unwatched part may lie anywhere in the gap, so the part that is left keeps as much of it as fits. */
+/**
+ * Cuts a gap to a span. The unwatched part may lie anywhere in the gap, so the part that is left keeps as
+ * much of it as fits.
+ */
 function cutTo(gap: StoredGap, sinceUs: number, untilUs: number): StoredGap {
   const startUs = Math.min(Math.max(gap.startUs, sinceUs), untilUs);
   const endUs = Math.min(gap.endUs, untilUs);
@@ -110,8 +126,8 @@ export function missingOf({ startUs, endUs, missingUs }: StoredGap): number {
 }
 
 /**
- * Returns how many microseconds were not watched: never more than the gaps cover together. Gaps that are unwatched as a whole count
- * once where they overlap.
+ * Returns how many microseconds were not watched: never more than the gaps cover together. Gaps that are
+ * unwatched as a whole count once where they overlap.
  */
 function unionUs(gaps: readonly StoredGap[]): number {
   const whole = gaps.filter((gap) => missingOf(gap) >= gap.endUs - gap.startUs);

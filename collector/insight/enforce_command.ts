@@ -24,7 +24,10 @@ export function hopLimitCommand(host: HostFacts, hopLimit: number): string | nul
   return command(host, `--http-put-response-hop-limit ${hopLimit}`);
 }
 
-/** Returns one line for each command, at most 100, and a comment with the number of those left out. Null if there is none. */
+/**
+ * Returns one line for each command, at most 100, and a comment with the number of those left out. Null if
+ * there is none.
+ */
 export function commandLines(commands: readonly (string | null)[]): string | null {
   const lines = commands.filter((line) => line !== null);
   if (lines.length === 0) return null;
@@ -33,7 +36,10 @@ export function commandLines(commands: readonly (string | null)[]): string | nul
   return [...shown, ...(left > 0 ? [`# and ${left} more hosts`] : [])].join('\n');
 }
 
-/** Id and region must match patterns that have no character which a shell interprets, so that no text from a host is run. */
+/**
+ * Id and region must match patterns that have no character which a shell interprets, so that no text from a
+ * host is run.
+ */
 function command(host: HostFacts, options: string): string | null {
   if (!isInstanceId(host.id)) return null;
   const region = host['cloud.region'];

@@ -9,7 +9,10 @@ import { judge, readinessOf } from './readiness.ts';
 import type { Compared } from './reconciliation.ts';
 
 const SECOND_US = 1_000_000;
-/** Tolerates restarts of an agent and the like. Losses, and calls that only the cloud counted, are never tolerated. */
+/**
+ * Tolerates restarts of an agent and the like. Losses, and calls that only the cloud counted, are never
+ * tolerated.
+ */
 export const DEFAULT_MAX_MISSING_SECONDS = 60;
 
 export interface HostJudgeOptions {
@@ -30,13 +33,17 @@ export class HostJudge {
     this.#nowUs = nowUs;
   }
 
-  /** Judges these hosts, or all of them for `hosts` null, over the readiness window that ends with the window `asked`. */
+  /**
+   * Judges these hosts, or all of them for `hosts` null, over the readiness window that ends with the window
+   * `asked`.
+   */
   async judgeHosts(asked: Window, hosts: string[] | null): Promise<JudgedHost[]> {
     const window = this.#readinessWindow(asked);
     // A host whose clock is ahead of ours reports with times after now. These reports count.
     const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
     const reported = { ...window, untilUs };
-    // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls are missing.
+    // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls
+    // are missing.
     const [all, coverage, totals, counts, instances] = await Promise.all([
       this.#store.hosts(),
       this.#store.coverage(reported, hosts),
@@ -83,7 +90,10 @@ export class HostJudge {
     return new Map(await Promise.all(compared));
   }
 
-  /** The window of a question may end in the future. Nothing is watched there, so the days are counted back from now. */
+  /**
+   * The window of a question may end in the future. Nothing is watched there, so the days are counted back
+   * from now.
+   */
   #readinessWindow(asked: Window): Window {
     const untilUs = Math.min(asked.untilUs, Math.ceil(this.#nowUs() / SECOND_US) * SECOND_US);
     return { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };

@@ -1,8 +1,10 @@
 /**
- * Answers the questions that people ask from the store. This file only composes: the pure files beside it decide what rows mean.
+ * Answers the questions that people ask from the store. This file only composes: the pure files beside it
+ * decide what rows mean.
  *
- * Calls, offenders and timelines are about the question's window. Hosts and their verdicts are always about the readiness window
- * (14 days unless set) that ends with the question's window, because a quiet hour proves nothing.
+ * Calls, offenders and timelines are about the question's window. Hosts and their verdicts are always about
+ * the readiness window (14 days unless set) that ends with the question's window, because a quiet hour proves
+ * nothing.
  */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Reconciliation } from '../contract/cloud.ts';
@@ -48,7 +50,8 @@ export class Insight {
   async overview({ window }: Question, filter: HostFilter = {}): Promise<Overview> {
     const scope = await this.#scope(window, filter);
     const buckets = bucketsOf(window);
-    // The store has sums over all hosts. For chosen hosts it has sums per host, in which IMDSv2 calls are one row.
+    // The store has sums over all hosts. For chosen hosts it has sums per host, in which IMDSv2 calls are one
+    // row.
     const totalsOf: () => Promise<{ identity: string | { id: string } | null; kinds: CountedCalls[] }[]> =
       () => (scope.hosts === null ? this.#store.identityTotals(scope) : this.#store.hostTotals(scope));
     const [judged, totals, points] = await Promise.all([
@@ -88,7 +91,10 @@ export class Insight {
     };
   }
 
-  /** Returns every workload that called, worst first. Workloads that only use IMDSv2 come last (`severity` is `none`). */
+  /**
+   * Returns every workload that called, worst first. Workloads that only use IMDSv2 come last (`severity` is
+   * `none`).
+   */
   async offenders({ window }: Question, filter: HostFilter = {}): Promise<Offender[]> {
     const scope = await this.#scope(window, filter);
     const buckets = bucketsOf(window);
@@ -227,7 +233,10 @@ export class Insight {
     return groupsOf(await this.#judge.judgeHosts(window, hosts), by);
   }
 
-  /** Returns the hosts for which an operator supplied counts of the cloud in the window, those with unseen calls first. */
+  /**
+   * Returns the hosts for which an operator supplied counts of the cloud in the window, those with unseen
+   * calls first.
+   */
   async reconciliation({ window }: Question, filter: HostFilter = {}): Promise<Reconciliation[]> {
     const [{ hosts }, factsOf] = await Promise.all([this.#scope(window, filter), this.#factsOf()]);
     const compared = await this.#judge.compareWithCloud(await this.#store.cloudCounts(window, hosts));

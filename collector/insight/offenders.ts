@@ -1,4 +1,6 @@
-/** Describes the workloads that call, one entry per workload over all hosts. Pure: `Insight` asks the store. */
+/**
+ * Describes the workloads that call, one entry per workload over all hosts. Pure: `Insight` asks the store.
+ */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Identity, IdentityHost, IdentityTotals } from '../store/store.ts';
@@ -43,7 +45,8 @@ export function describeOffender(evidence: OffenderEvidence): {
   };
   const advice = adviceOn(question);
   const stamp = (us: number | null) => (us === null ? null : toTimestamp(us));
-  // This is the first call ever. A workload is new or known independently of the window that somebody looks at.
+  // This is the first call ever. A workload is new or known independently of the window that somebody looks
+  // at.
   const firstUs = hosts.reduce(
     (least, { firstUs }) => Math.min(least, firstUs),
     calls.firstUs ?? hosts[0]?.firstUs ?? 0,
@@ -94,8 +97,8 @@ export function describeOffender(evidence: OffenderEvidence): {
 }
 
 /**
- * Counts, for each workload, the hosts on which no other workload made an IMDSv1 call. Workloads that free no host are left out.
- * `pairs` must hold every workload of those hosts, each pair of workload and host once.
+ * Counts, for each workload, the hosts on which no other workload made an IMDSv1 call. Workloads that free no
+ * host are left out. `pairs` must hold every workload of those hosts, each pair of workload and host once.
  */
 export function countFreedHosts(
   pairs: readonly Pick<IdentityHost, 'identity' | 'hostId' | 'callsV1'>[],

@@ -6,8 +6,8 @@ export interface Question {
 }
 
 /**
- * Restricts an answer to some hosts. Every condition that is present must hold. In a list, one value must match; `null` matches
- * hosts whose attribute is not known.
+ * Restricts an answer to some hosts. Every condition that is present must hold. In a list, one value must
+ * match; `null` matches hosts whose attribute is not known.
  */
 export interface HostFilter {
   ids?: readonly string[];

@@ -24,8 +24,9 @@ const MAX_OFFENDERS = 100;
 const MAX_BOOTS = 100;
 
 /**
- * Judges a host. Proof against it counts before missing proof for it: `rejected`, `blocked` and `fallback` come from calls that were
- * seen, and need no coverage. The verdict is `rejected` only if no call without a token was accepted after the last refusal.
+ * Judges a host. Proof against it counts before missing proof for it: `rejected`, `blocked` and `fallback`
+ * come from calls that were seen, and need no coverage. The verdict is `rejected` only if no call without a
+ * token was accepted after the last refusal.
  */
 export function judge(evidence: HostEvidence, options: Judging): Judged {
   const { totals, coverage, cloudInstance, compared } = evidence;
@@ -47,7 +48,10 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
   }
 }
 
-/** Describes a judgement with its reason and evidence. `judged` is the result of `judge` for the same evidence. */
+/**
+ * Describes a judgement with its reason and evidence. `judged` is the result of `judge` for the same
+ * evidence.
+ */
 export function readinessOf(
   evidence: HostEvidence,
   judged: Judged,
@@ -149,7 +153,10 @@ export function hostOffenders(
     .sort((a, b) => worstFirst({ ...a, last_seen: a.last_v1 ?? '' }, { ...b, last_seen: b.last_v1 ?? '' }));
 }
 
-/** Returns the earliest time at which the host can be ready. Null if it is ready, or if tokens are required already. */
+/**
+ * Returns the earliest time at which the host can be ready. Null if it is ready, or if tokens are required
+ * already.
+ */
 function readyAt({ verdict, calls, watched }: Judged, options: Judging): string | null {
   if (verdict === 'ready' || verdict === 'enforced' || verdict === 'rejected') return null;
   const windowUs = options.window.untilUs - options.window.sinceUs;

@@ -1,13 +1,17 @@
 /**
- * Compares the cloud's count of calls without a token with ours. CloudWatch's `MetadataNoToken` (namespace AWS/EC2) counts calls
- * that succeeded, `MetadataNoTokenRejected` those that were refused (EC2 user guide, CloudWatch metrics of instances).
+ * Compares the cloud's count of calls without a token with ours. CloudWatch's `MetadataNoToken` (namespace
+ * AWS/EC2) counts calls that succeeded, `MetadataNoTokenRejected` those that were refused (EC2 user guide,
+ * CloudWatch metrics of instances).
  */
 import type { Reconciliation } from '../contract/cloud.ts';
 import { HOUR_US } from '../contract/window.ts';
 import type { CloudCount, StoredGap } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 
-/** `seen` has, for each count in the same order, the calls without a token that were answered with 2xx in its span. */
+/**
+ * `seen` has, for each count in the same order, the calls without a token that were answered with 2xx in its
+ * span.
+ */
 export interface Compared {
   counts: readonly CloudCount[];
   seen: readonly number[];
@@ -16,15 +20,19 @@ export interface Compared {
 export interface HostReconciliation {
   metadataNoToken: number;
   seenNoToken: number;
-  /** Calls that the cloud counted and the agent did not see, after a surplus was settled between neighbouring spans. */
+  /**
+   * Calls that the cloud counted and the agent did not see, after a surplus was settled between neighbouring
+   * spans.
+   */
   unseen: number;
   /** The spans of those calls. */
   gaps: StoredGap[];
 }
 
 /**
- * Returns null without counts. The cloud may count a call from the last moment of a span in the next one. A surplus in one span may
- * therefore offset a deficit in the span just before or after it. Nothing else is tolerated.
+ * Returns null without counts. The cloud may count a call from the last moment of a span in the next one. A
+ * surplus in one span may therefore offset a deficit in the span just before or after it. Nothing else is
+ * tolerated.
  */
 export function reconcileHost({ counts, seen }: Compared): HostReconciliation | null {
   if (counts.length === 0) return null;

@@ -1,4 +1,7 @@
-/** Divides a window into equal parts with the calls of each, for the bars of a chart. Parts without calls have zeroes. */
+/**
+ * Divides a window into equal parts with the calls of each, for the bars of a chart. Parts without calls have
+ * zeroes.
+ */
 import { DAY_US, HOUR_US, type Timeline, type Window } from '../contract/window.ts';
 import type { SeriesPoint } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';

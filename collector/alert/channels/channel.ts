@@ -11,7 +11,7 @@ export interface ChannelContext {
 }
 
 /**
- * Sends one alert. Resolves when the receiver has accepted it (syslog over UDP: when it was sent). Rejects with the cause otherwise.
- * The same alert may be sent again later, with the same id.
+ * Sends one alert. Resolves when the receiver has accepted it (syslog over UDP: when it was sent). Rejects
+ * with the cause otherwise. The same alert may be sent again later, with the same id.
  */
 export type Send<Config> = (config: Config, alert: Alert, context: ChannelContext) => Promise<void>;

@@ -1,4 +1,7 @@
-/** Sends alerts as plain text e-mail by SMTP. With `starttls`, a server without TLS gets neither the alert nor the password. */
+/**
+ * Sends alerts as plain text e-mail by SMTP. With `starttls`, a server without TLS gets neither the alert nor
+ * the password.
+ */
 import type { Alert, DestinationConfig } from '../../contract/administration.ts';
 import { connectTo } from '../guarded_connect.ts';
 import { SEND_TIMEOUT_MS, type Send } from './channel.ts';
@@ -36,7 +39,10 @@ export const sendEmail: Send<EmailConfig> = async (config, alert, context) => {
   }
 };
 
-/** Uses the alert's id as `Message-ID` at every attempt, by which mail systems recognise a repetition (RFC 5322 section 3.6.4). */
+/**
+ * Uses the alert's id as `Message-ID` at every attempt, by which mail systems recognise a repetition (RFC
+ * 5322 section 3.6.4).
+ */
 export function emailMessage({ from, to }: Pick<EmailConfig, 'from' | 'to'>, alert: Alert) {
   const domain = from.slice(from.lastIndexOf('@') + 1);
   return {

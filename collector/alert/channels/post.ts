@@ -1,4 +1,7 @@
-/** Sends JSON by one HTTP POST on a connection of its own. It follows no redirects, because they could lead anywhere. */
+/**
+ * Sends JSON by one HTTP POST on a connection of its own. It follows no redirects, because they could lead
+ * anywhere.
+ */
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { VERSION } from '../../../common/version.ts';

@@ -1,4 +1,7 @@
-/** Sends alerts to Slack's incoming webhooks and compatible services: `text` for notifications, `blocks` for the message. */
+/**
+ * Sends alerts to Slack's incoming webhooks and compatible services: `text` for notifications, `blocks` for
+ * the message.
+ */
 import type { Alert, DestinationConfig } from '../../contract/administration.ts';
 import type { Send } from './channel.ts';
 import { post } from './post.ts';
@@ -38,7 +41,9 @@ export function slackMessage({ severity, title, text, link, rule, time }: Alert)
   };
 }
 
-/** Escapes `<…>`, which could be a link or a mention of everybody (docs.slack.dev, "Formatting message text"). */
+/**
+ * Escapes `<…>`, which could be a link or a mention of everybody (docs.slack.dev, "Formatting message text").
+ */
 function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -1,4 +1,7 @@
-/** Sends alerts by syslog: RFC 5424 over UDP (RFC 5426), TCP with octet counting (RFC 6587 section 3.4.1) or TLS (RFC 5425). */
+/**
+ * Sends alerts by syslog: RFC 5424 over UDP (RFC 5426), TCP with octet counting (RFC 6587 section 3.4.1) or
+ * TLS (RFC 5425).
+ */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP, type Socket } from 'node:net';
@@ -47,8 +50,8 @@ export const sendSyslog: Send<SyslogConfig> = async (config, alert, context) => 
 };
 
 /**
- * Returns one message of at most `maxBytes`. `hostname` and `processId` are converted to printable ASCII (RFC 5424 section 6). The
- * text is UTF-8 with a byte order mark, on one line.
+ * Returns one message of at most `maxBytes`. `hostname` and `processId` are converted to printable ASCII (RFC
+ * 5424 section 6). The text is UTF-8 with a byte order mark, on one line.
  */
 export function syslogMessage(
   alert: Alert,
@@ -92,7 +95,10 @@ async function sendDatagram({ host, port }: SyslogConfig, message: Buffer, { res
 }
 type Context = Parameters<Send<SyslogConfig>>[2];
 
-/** Delivers over a stream, which has no acknowledgement either: all bytes are written and the receiver closes without an error. */
+/**
+ * Delivers over a stream, which has no acknowledgement either: all bytes are written and the receiver closes
+ * without an error.
+ */
 async function deliver(socket: Socket, frame: Buffer): Promise<void> {
   const { promise: failed, reject } = Promise.withResolvers<never>();
   socket.on('error', reject);

@@ -1,6 +1,7 @@
 /**
- * Sends alerts as JSON to a webhook. `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header: a quoted string) is the alert's id,
- * the same at every attempt. With a secret, `X-Imdswatch-Signature: sha256=HEX` is the HMAC-SHA-256 of the body's bytes.
+ * Sends alerts as JSON to a webhook. `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header: a quoted
+ * string) is the alert's id, the same at every attempt. With a secret, `X-Imdswatch-Signature: sha256=HEX` is
+ * the HMAC-SHA-256 of the body's bytes.
  */
 import { createHmac } from 'node:crypto';
 import type { Alert, DestinationConfig } from '../../contract/administration.ts';

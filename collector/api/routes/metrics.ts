@@ -33,7 +33,10 @@ export function metricsRoutes(app: ApiApp, parts: ApiParts): void {
 const RENEWED_AFTER_MS = 10_000;
 const MAX_AGE_MS = 300_000;
 
-/** The findings for scrapes. Where they are expensive, a scrape shows those of an earlier scrape and has them renewed. */
+/**
+ * The findings for scrapes. Where they are expensive, a scrape shows those of an earlier scrape and has them
+ * renewed.
+ */
 class ScrapedFindings {
   readonly #parts: ApiParts;
   readonly #answers = new Coalesced({
@@ -45,7 +48,10 @@ class ScrapedFindings {
     this.#parts = parts;
   }
 
-  /** Returns null where the store does not answer. The other metrics are served without it: they show what is wrong. */
+  /**
+   * Returns null where the store does not answer. The other metrics are served without it: they show what is
+   * wrong.
+   */
   async latest(): Promise<Findings | null> {
     try {
       const { findings, atMs } = await this.#answers.answer('findings', () => this.#askStore());

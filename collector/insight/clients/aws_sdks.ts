@@ -1,6 +1,6 @@
 /**
- * AWS's own SDKs and command line. Minimum versions are from the EC2 user guide ("Use a supported SDK version for IMDSv2") unless a
- * note says otherwise. The fallback of each was measured, or read in its source.
+ * AWS's own SDKs and command line. Minimum versions are from the EC2 user guide ("Use a supported SDK version
+ * for IMDSv2") unless a note says otherwise. The fallback of each was measured, or read in its source.
  */
 import {
   type Client,

@@ -5,8 +5,8 @@ export type Language = NonNullable<Advice['steps'][number]['language']>;
 export type Step = Advice['steps'][number];
 
 /**
- * Releases that send tokens. `since`: those from `minimum` on. `always`: all that are known. `never`: none. `own_code`: the client
- * is an HTTP library or program, and its user decides.
+ * Releases that send tokens. `since`: those from `minimum` on. `always`: all that are known. `never`: none.
+ * `own_code`: the client is an HTTP library or program, and its user decides.
  */
 export type TokenSupport = 'since' | 'always' | 'never' | 'own_code';
 
@@ -18,7 +18,10 @@ export interface Client {
   minimum: string | null;
   /** True if it calls without a token after its token request failed. Null: not verified. */
   fallsBack: boolean | null;
-  /** First release with a setting that prevents this. Null if there is none, or if its release was not verified. */
+  /**
+   * First release with a setting that prevents this. Null if there is none, or if its release was not
+   * verified.
+   */
   fallbackOffSince: string | null;
   /** Steps that set it. */
   fallbackOff: Step[];

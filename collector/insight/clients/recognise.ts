@@ -1,6 +1,7 @@
 /**
- * Recognises the SDK or tool that a workload uses. A user agent can be missing or misleading: SDKs for JavaScript send none, or only
- * with some calls, and many tools send that of their HTTP library. The program itself is therefore looked at first.
+ * Recognises the SDK or tool that a workload uses. A user agent can be missing or misleading: SDKs for
+ * JavaScript send none, or only with some calls, and many tools send that of their HTTP library. The program
+ * itself is therefore looked at first.
  */
 import type { WorkloadIdentity } from '../../store/workload_identity.ts';
 import { AWS_SDKS } from './aws_sdks.ts';
@@ -27,7 +28,9 @@ interface ProductPattern {
   mayBe?: string[];
 }
 
-/** Group 1 is the version. If a user agent has several products, the pattern that comes first here says most. */
+/**
+ * Group 1 is the version. If a user agent has several products, the pattern that comes first here says most.
+ */
 const PRODUCTS: readonly ProductPattern[] = [
   { pattern: /\baws-cli\/([\w.+-]+)/i, client: 'aws-cli' },
   { pattern: /\bboto3\/([\w.+-]+)/i, client: 'boto3' },
@@ -74,7 +77,9 @@ const PRODUCTS: readonly ProductPattern[] = [
   },
 ];
 
-/** Every question brings the same few texts. They come from hosts, so their number and length must be bounded. */
+/**
+ * Every question brings the same few texts. They come from hosts, so their number and length must be bounded.
+ */
 const MAX_REMEMBERED = 5000;
 const MAX_REMEMBERED_CHARACTERS = 500;
 const remembered = new Map<string, readonly Product[]>();

@@ -1,6 +1,6 @@
 /**
- * IMDSv2 in two requests, for code that sends plain HTTP. Each snippet ends if it gets no token. Code that goes on with an empty
- * token falls back to IMDSv1 unnoticed (measured with curl).
+ * IMDSv2 in two requests, for code that sends plain HTTP. Each snippet ends if it gets no token. Code that
+ * goes on with an empty token falls back to IMDSv1 unnoticed (measured with curl).
  */
 import type { Language, Step } from './client.ts';
 

@@ -1,4 +1,7 @@
-/** Agents and tools that call the metadata service with their own code, or with an SDK that does not name the tool. */
+/**
+ * Agents and tools that call the metadata service with their own code, or with an SDK that does not name the
+ * tool.
+ */
 import { type Client, SHARED_FALLBACK_OFF, shellStep, textStep } from './client.ts';
 
 function tool(known: Partial<Client> & Pick<Client, 'id' | 'name'>): Client {

@@ -1,8 +1,9 @@
 /** Compares releases number by number: `2.1693.0` is later than `2.722.0`. */
 
 /**
- * Returns a negative number if `a` is earlier than `b`, and null if one of them is not a version. A pre-release (`3.0.0-rc.1`,
- * `0.1.0-preview.1`) is earlier than its release. Missing numbers are 0. Text after a `+`, a `~` or a space is ignored.
+ * Returns a negative number if `a` is earlier than `b`, and null if one of them is not a version. A
+ * pre-release (`3.0.0-rc.1`, `0.1.0-preview.1`) is earlier than its release. Missing numbers are 0. Text
+ * after a `+`, a `~` or a space is ignored.
  */
 export function compareVersions(a: string, b: string): number | null {
   const [left, right] = [parse(a), parse(b)];

@@ -6,9 +6,9 @@ import { readCountsCsv } from './counts_csv.ts';
 import { readInstances } from './instances.ts';
 
 /**
- * Reads the JSON output of `aws cloudwatch get-metric-data`, `aws cloudwatch get-metric-statistics` or `aws ec2 describe-instances`,
- * or CSV with the columns `instance_id,start,end,metadata_no_token[,rejected]`. `name` is used in messages only. Throws
- * `OperatorError` (1).
+ * Reads the JSON output of `aws cloudwatch get-metric-data`, `aws cloudwatch get-metric-statistics` or `aws
+ * ec2 describe-instances`, or CSV with the columns `instance_id,start,end,metadata_no_token[,rejected]`.
+ * `name` is used in messages only. Throws `OperatorError` (1).
  */
 export function readCloudFile(name: string, text: string, options: CloudFileOptions): CloudFigures {
   const content = text.replace(/^\uFEFF/, '').trim();

@@ -1,6 +1,6 @@
 /**
- * Reads answers of CloudWatch for `MetadataNoToken` and `MetadataNoTokenRejected`, statistic `Sum`. Shapes: AWS CLI reference,
- * `cloudwatch get-metric-data` and `get-metric-statistics`.
+ * Reads answers of CloudWatch for `MetadataNoToken` and `MetadataNoTokenRejected`, statistic `Sum`. Shapes:
+ * AWS CLI reference, `cloudwatch get-metric-data` and `get-metric-statistics`.
  */
 import * as z from 'zod';
 import { OperatorError } from '../../../common/operator_error.ts';

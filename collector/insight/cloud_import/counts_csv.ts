@@ -1,4 +1,7 @@
-/** Reads CSV without quotes: `instance_id,start,end,metadata_no_token[,rejected]`. Each line is a span of whole hours. */
+/**
+ * Reads CSV without quotes: `instance_id,start,end,metadata_no_token[,rejected]`. Each line is a span of
+ * whole hours.
+ */
 import { OperatorError } from '../../../common/operator_error.ts';
 import { cloudCount } from '../../contract/cloud.ts';
 import type { CloudFigures } from './cloud_figures.ts';

@@ -22,7 +22,10 @@ interface Span {
   rejected: number | null;
 }
 
-/** Leaves out an hour of which a period is missing, and counts it. Throws `OperatorError` (1) if periods do not add up to hours. */
+/**
+ * Leaves out an hour of which a period is missing, and counts it. Throws `OperatorError` (1) if periods do
+ * not add up to hours.
+ */
 export function hourlyCounts(
   name: string,
   series: readonly Series[],
@@ -106,7 +109,8 @@ function toCount({ hostId, startMs, endMs, noToken, rejected }: Span): CloudCoun
     instance_id: hostId,
     start: new Date(startMs).toISOString(),
     end: new Date(endMs).toISOString(),
-    // An instance has only one of the two metrics, depending on HttpTokens. Refused calls alone mean that none succeeded.
+    // An instance has only one of the two metrics, depending on HttpTokens. Refused calls alone mean that
+    // none succeeded.
     metadata_no_token: noToken ?? 0,
     metadata_no_token_rejected: rejected,
   };

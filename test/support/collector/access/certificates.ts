@@ -42,7 +42,10 @@ export class Authority {
     );
   }
 
-  /** `subject` is like `/CN=name`, `alternatives` like `DNS:a,URI:b`. With negative `days` the certificate has expired. */
+  /**
+   * `subject` is like `/CN=name`, `alternatives` like `DNS:a,URI:b`. With negative `days` the certificate has
+   * expired.
+   */
   issue(
     file: string,
     {

@@ -164,7 +164,10 @@ export class VisitorBench {
   }
 }
 
-/** Connects with a certificate as its host and as another one, and then claims that host with a token. Returns the outcomes. */
+/**
+ * Connects with a certificate as its host and as another one, and then claims that host with a token. Returns
+ * the outcomes.
+ */
 export async function withCertificate(): Promise<{ own: string; other: string; byToken: string }> {
   const bench = new Bench();
   const authority = new Authority(bench.directory());

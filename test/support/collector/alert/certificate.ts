@@ -1,4 +1,6 @@
-/** Makes a certificate for localhost (RFC 5280) that only the TLS clients of this process trust from then on. */
+/**
+ * Makes a certificate for localhost (RFC 5280) that only the TLS clients of this process trust from then on.
+ */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 

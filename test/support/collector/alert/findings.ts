@@ -1,4 +1,6 @@
-/** Makes offenders and hosts in the form that insight returns. A test sets only the fields that it is about. */
+/**
+ * Makes offenders and hosts in the form that insight returns. A test sets only the fields that it is about.
+ */
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';

@@ -1,4 +1,7 @@
-/** A small SMTP server on loopback that receives messages (RFC 5321, STARTTLS of RFC 3207, AUTH PLAIN of RFC 4954). */
+/**
+ * A small SMTP server on loopback that receives messages (RFC 5321, STARTTLS of RFC 3207, AUTH PLAIN of RFC
+ * 4954).
+ */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';

@@ -12,7 +12,10 @@ import type { Bench } from '../in_process.ts';
 export interface Findings {
   dataDir: string;
   store: Store;
-  /** Stores the records of each host as one batch. A coverage report belongs to the host that another record names. */
+  /**
+   * Stores the records of each host as one batch. A coverage report belongs to the host that another record
+   * names.
+   */
   put: (...records: (WireRecord | Call)[]) => Promise<void>;
 }
 

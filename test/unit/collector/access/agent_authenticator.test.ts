@@ -174,7 +174,8 @@ describe('the credential of an agent', () => {
     for (const [index, hostId] of hosts.entries()) {
       assert.deepEqual(b.agent(credentials[index]!), { hostId, via: 'credential' });
     }
-    // An agent that enrolled twice has the last credential. If two agents claim one host, the first one has it.
+    // An agent that enrolled twice has the last credential. If two agents claim one host, the first one has
+    // it.
     const claim = { enrolmentKey: 'k'.repeat(43) };
     const [first, second, thief] = await Promise.all([
       b.access.enrol('i-twice', claim),

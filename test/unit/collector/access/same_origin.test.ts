@@ -1,4 +1,7 @@
-/** Requests with credentials that a browser adds by itself may change something only if our own page sent them. */
+/**
+ * Requests with credentials that a browser adds by itself may change something only if our own page sent
+ * them.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isSameOrigin } from '../../../../collector/access/same_origin.ts';

@@ -1,4 +1,7 @@
-/** TLS on real sockets: the host of a certificate, renewal while clients are connected, and errors with their remedy. */
+/**
+ * TLS on real sockets: the host of a certificate, renewal while clients are connected, and errors with their
+ * remedy.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {

@@ -306,7 +306,8 @@ test('link-local addresses are refused in every spelling, others are not', async
     '64:ff9b::a9fe:a9fe', '2002:a9fe:a9fe::1', 'fe80::1', 'fe80::1%eth0', 'febf::1', 'fd00:ec2::254', 'fd00:ec2::23',
     // These are Alibaba, Oracle, Azure's wire server, and in IPv6 Google, Oracle and Scaleway.
     '100.100.100.200', '192.0.0.192', '168.63.129.16', 'fd20:ce::254', 'fd00:c1::a9fe:a9fe', 'fd00:42::42',
-    // These are the same inside IPv6: mapped, compatible, translated, NAT64, 6to4, Teredo's server and client, ISATAP.
+    // These are the same inside IPv6: mapped, compatible, translated, NAT64, 6to4, Teredo's server and
+    // client, ISATAP.
     '::ffff:100.100.100.200', '::169.254.169.254', '::ffff:0:169.254.169.254', '64:ff9b::192.0.0.192',
     '64:FF9B::100.100.100.200', '64:ff9b:1::169.254.169.254', '64:ff9b:1:a9fe:a9:fe00::', '64:ff9b:1:aa:a9:fea9:fe00::',
     '64:ff9b:1:0:a9:fea9:fe00::', '2002:6464:64c8::', '2001:0:a9fe:a9fe::1', '2001:0:1:2:3:4:5601:5601', '2001:db8::5efe:169.254.1.1',

@@ -1,4 +1,7 @@
-/** Bounds on connections without authentication: which one is closed for a new one, and how long each may take. */
+/**
+ * Bounds on connections without authentication: which one is closed for a new one, and how long each may
+ * take.
+ */
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import type { IncomingMessage } from 'node:http';

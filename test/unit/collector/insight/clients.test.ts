@@ -36,7 +36,10 @@ function userAgentOf({ raw }: Recorded): string | null {
   return /^user-agent:[ \t]*(.*?)[ \t]*$/im.exec(head)?.[1] || null;
 }
 
-/** Counts calls like the agent and the store do: a read after a failed token request of the same run is a fallback. */
+/**
+ * Counts calls like the agent and the store do: a read after a failed token request of the same run is a
+ * fallback.
+ */
 function counted(requests: readonly Recorded[]): CountedCalls[] {
   let failed: CountedCalls['fallback'] = null;
   return requests.map((request) => {
