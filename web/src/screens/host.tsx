@@ -5,18 +5,17 @@ import type { HostDetail, Readiness } from '../../../collector/contract/host.ts'
 import { useResource } from '../api/resource.ts';
 import { CoverageBar } from '../charts/coverage_bar.tsx';
 import { TimelineChart } from '../charts/timeline.tsx';
-import { count, duration, percent, plural } from '../format.ts';
-import { GAP, SeverityBadge, Tag, VERDICT, VerdictBadge } from '../parts/badge.tsx';
+import { count, duration, percent } from '../format.ts';
+import { Tag, VERDICT, VerdictBadge } from '../parts/badge.tsx';
 import { Code } from '../parts/copy.tsx';
 import { HeartbeatPanel } from '../parts/heartbeat.tsx';
 import { FactList, Panel } from '../parts/panel.tsx';
-import { PathText } from '../parts/path_text.tsx';
-import { EmptyNotice, ResourceView } from '../parts/states.tsx';
-import { Table } from '../parts/table.tsx';
+import { ResourceView } from '../parts/states.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { LocalTime, RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import { BootTable, GapTable, HostOffenderTable } from './host_tables.tsx';
 import './detail.css';
 import './host.css';
 
@@ -67,10 +66,10 @@ function Detail({ host, windowQuery }: { host: HostDetail; windowQuery: string }
             <CoverageBar readiness={readiness} />
           </Panel>
           <Panel title="Offenders on this host" class="offenders" flush>
-            <Offenders readiness={readiness} windowQuery={windowQuery} />
+            <HostOffenderTable readiness={readiness} windowQuery={windowQuery} />
           </Panel>
           <Panel title="Gaps" class="gaps" flush>
-            <Gaps readiness={readiness} />
+            <GapTable readiness={readiness} />
           </Panel>
           <Panel title="Calls over time" class="calls">
             <TimelineChart timeline={host.timeline} label={`IMDSv1 calls of ${host.name} over time`} />
@@ -103,7 +102,7 @@ function Detail({ host, windowQuery }: { host: HostDetail; windowQuery: string }
             />
           </Panel>
           <Panel title="Boots" class="boots" flush>
-            <Boots readiness={readiness} />
+            <BootTable readiness={readiness} />
           </Panel>
         </div>
       </div>
@@ -176,106 +175,6 @@ function Evidence({ readiness }: { readiness: Readiness }) {
             ? null
             : `${count(cloud.metadata_no_token)} counted by AWS, ${cloud.seen_no_token === null ? 'not compared with the agent' : `${count(cloud.seen_no_token)} seen by the agent in the same hours`}`,
         ],
-      ]}
-    />
-  );
-}
-
-function Gaps({ readiness: { coverage } }: { readiness: Readiness }) {
-  if (coverage.gaps.length === 0) return <EmptyNotice title="None. The host was watched all the time." />;
-  return (
-    <>
-      <Table
-        caption="Gaps in coverage"
-        rows={coverage.gaps}
-        rowKey={({ from, reason }) => from + reason}
-        columns={[
-          {
-            label: 'Reason',
-            heading: true,
-            cell: ({ reason, detail }) => (
-              <span class="stacked">
-                <span>
-                  <i class={`gap-key gap-${reason}`} aria-hidden="true" /> {GAP[reason]}
-                </span>
-                {detail && <span class="quiet">{detail}</span>}
-              </span>
-            ),
-          },
-          { label: 'Length', numeric: true, cell: ({ seconds }) => duration(seconds) },
-          { label: 'From', cell: ({ from }) => <LocalTime at={from} /> },
-          { label: 'To', only: 'medium', cell: ({ to }) => <LocalTime at={to} /> },
-        ]}
-      />
-      {coverage.gap_count > coverage.gaps.length && (
-        <p class="table-note">
-          These are the longest {count(coverage.gaps.length)} of {plural(coverage.gap_count, 'gap')}.
-        </p>
-      )}
-    </>
-  );
-}
-
-function Boots({ readiness: { boots } }: { readiness: Readiness }) {
-  if (boots.length === 0) return <EmptyNotice title="No boot was reported in this window." />;
-  return (
-    <Table
-      caption="Boots in the window, latest first"
-      rows={boots.toReversed()}
-      rowKey={({ id }) => id}
-      columns={[
-        { label: 'Boot', heading: true, cell: ({ id }) => <code title={id}>{id.slice(0, 8)}</code> },
-        { label: 'First report', cell: ({ first_report }) => <LocalTime at={first_report} /> },
-        { label: 'Last report', cell: ({ last_report }) => <LocalTime at={last_report} /> },
-      ]}
-    />
-  );
-}
-
-function Offenders({
-  readiness: { offenders, verdict },
-  windowQuery,
-}: {
-  readiness: Readiness;
-  windowQuery: string;
-}) {
-  if (offenders.length === 0) {
-    // "None was seen" means "none" only if the host was watched all the time.
-    const isProven = verdict === 'ready' || verdict === 'enforced';
-    return (
-      <EmptyNotice
-        title={
-          isProven
-            ? 'None. No workload calls IMDSv1 on this host.'
-            : 'None was seen, but the host was not watched all the time.'
-        }
-      />
-    );
-  }
-  return (
-    <Table
-      caption="Offenders, worst first"
-      rows={offenders}
-      rowKey={({ id }) => id}
-      columns={[
-        { label: 'Severity', cell: ({ severity }) => <SeverityBadge severity={severity} /> },
-        {
-          label: 'Workload',
-          heading: true,
-          cell: ({ id, title }) => (
-            <a href={`/offenders/${id}${windowQuery}`}>
-              <PathText text={title} />
-            </a>
-          ),
-        },
-        { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => count(calls_v1) },
-        {
-          label: 'Credentials',
-          numeric: true,
-          only: 'medium',
-          cell: ({ credentials_over_v1 }) => count(credentials_over_v1),
-        },
-        { label: 'Last IMDSv1', cell: ({ last_v1 }) => <RelativeTime at={last_v1} none="–" /> },
       ]}
     />
   );
