@@ -1,4 +1,4 @@
-/** The audit log: all changes by admins. */
+/** The audit log: sign-ins and changes of the settings. */
 import type { AuditEntry } from '../../../collector/contract/administration.ts';
 import { useResourceList } from '../api/resource.ts';
 import { Panel } from '../parts/panel.tsx';
@@ -11,7 +11,7 @@ const PAGE_ROWS = 100;
 export function AuditLog() {
   const list = useResourceList<AuditEntry>('/audit', PAGE_ROWS);
   return (
-    <Panel title="Audit log" flush note="Every change to tokens, alerts and retention, newest first">
+    <Panel title="Audit log" flush note="Sign-ins and changes of the settings, newest first">
       <ResourceView resource={list}>
         {(entries) =>
           entries.length === 0 ? (
@@ -24,7 +24,7 @@ export function AuditLog() {
                 rowKey={({ id }) => id}
                 columns={[
                   { label: 'Time', cell: ({ time }) => <LocalTime at={time} /> },
-                  { label: 'Changed by', heading: true, cell: ({ actor }) => actor },
+                  { label: 'By', heading: true, cell: ({ actor }) => actor },
                   { label: 'Action', cell: ({ action }) => <code>{action}</code> },
                   { label: 'Object', cell: ({ subject }) => <span class="wrap">{subject}</span> },
                   { label: 'Detail', only: 'medium', cell: ({ detail }) => detail },
