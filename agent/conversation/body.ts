@@ -1,9 +1,9 @@
-/** Bodies are skipped, never kept: this finds where one ends (RFC 9112, sections 6 and 7). */
+/** Finds the end of a body (RFC 9112, sections 6 and 7). Bodies are skipped and never kept. */
 
 export type BodyLength = number | 'chunked' | 'until-close';
 
 const LF = 0x0a;
-/** A chunk-size or trailer line longer than this is no such line. */
+/** The longest chunk-size or trailer line. A longer one makes the body malformed. */
 const MAX_CHUNK_LINE_BYTES = 4_096;
 
 export class BodySkipper {
@@ -18,7 +18,7 @@ export class BodySkipper {
     else this.state = length === 0 ? 'end' : 'counted';
   }
 
-  /** Returns the index behind the body's last byte, -1 when it goes on, or `'malformed'`. */
+  /** Returns the index behind the body's last byte, -1 if the body goes on, or `'malformed'`. */
   skip(bytes: Uint8Array, from: number): number | 'malformed' {
     let position = from;
     while (this.state !== 'end') {
@@ -44,7 +44,9 @@ export class BodySkipper {
     return position;
   }
 
-  /** `length` bytes were never seen. Returns false when it is not known any more where the body ends. */
+  /**
+   * Skips `length` bytes that were never seen. Returns false if it is not known any more where the body ends.
+   */
   skipUnseen(length: number): boolean {
     if (this.state === 'until-close') return true;
     if (this.state !== 'counted' && this.state !== 'chunk-data') return false;
@@ -54,7 +56,7 @@ export class BodySkipper {
     return true;
   }
 
-  get ended(): boolean {
+  get hasEnded(): boolean {
     return this.state === 'end';
   }
 

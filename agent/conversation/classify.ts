@@ -1,8 +1,8 @@
 /**
- * What an exchange means: IMDSv1 or IMDSv2, and what was asked for.
+ * Decides what an exchange means: IMDSv1 or IMDSv2, and which metadata was requested.
  *
- * Sources: AWS EC2 user guide, "Use the Instance Metadata Service to access instance metadata" (PUT /latest/api/token,
- * X-aws-ec2-metadata-token, the categories of instance metadata).
+ * Sources: AWS EC2 user guide, "Use the Instance Metadata Service to access instance metadata" (PUT
+ * /latest/api/token, X-aws-ec2-metadata-token, the categories of instance metadata).
  */
 import type { ImdsCategory, ImdsKind } from '../../protocol/call.ts';
 import type { Exchange, ExchangeRequest } from './exchange.ts';
@@ -16,44 +16,48 @@ export interface Classification {
   serverVersion: 1 | 2 | null;
 }
 
-/** Of an endpoint that has but one way to be asked. */
+/** The classification of an exchange with an endpoint that has no versions. */
 export interface UnversionedClassification extends Omit<Classification, 'version' | 'serverVersion'> {
   version: null;
   serverVersion: null;
 }
 
+/** Classifies an exchange with the instance metadata service. */
 export function classify({ request, response }: Exchange): Classification {
   const { category, role } = placeIn(request).imds;
   const isTokenRequest = request.method === 'PUT' && category === 'token';
   const serverVersion = response === null || response.status >= 400 ? null : response.hasTokenTtl ? 2 : 1;
   let version: 1 | 2;
-  // The service may have read other bytes than these: only its own verdict makes them IMDSv2.
+  // The service may have read other bytes than these. Only its own verdict makes the call IMDSv2.
   if (request.form === 'ambiguous') version = serverVersion ?? 1;
   else if (request.hasToken || isTokenRequest) version = 2;
-  // Without the whole head a missing token is no certainty; the service, which had the whole head, knows.
+  // A part of the head is missing, so the token may be in it. The service had the whole head: its verdict
+  // counts.
   else version = request.isWhole ? 1 : (serverVersion ?? 1);
   const kind = isTokenRequest ? 'token' : kindOf(request.method);
   return { version, kind, category, role, serverVersion };
 }
 
 /**
- * Returns whether a call passes for IMDSv2 without proof: its request is not plainly so, and the service gave no verdict
- * of its own. It only gives one with a success.
+ * Returns whether a call passes for IMDSv2 without proof: its request is not strictly formed, and the service
+ * gave no verdict of its own. The service shows its verdict only with a success.
  */
 export function isUnproven({ request }: Exchange, { version, serverVersion }: Classification): boolean {
   return version === 2 && serverVersion === null && request.form !== 'plain';
 }
 
-/** Whether a request asks for a session token. */
+/** Returns whether a request asks for a session token. */
 export function asksForToken(request: ExchangeRequest): boolean {
   return request.method === 'PUT' && placeIn(request).imds.category === 'token';
 }
 
 /**
- * The same for the credentials endpoints of ECS tasks and EKS pods. They have no versions 1 and 2, and no role in a path.
+ * Classifies an exchange with the credentials endpoints of ECS tasks and EKS pods. They have no versions 1
+ * and 2, and no role in a path.
  *
- * Sources: AWS ECS developer guide, "Task IAM role" (`/v2/credentials/<id>`) and "Task metadata endpoint" (`/v3/<id>/…`,
- * `/v4/<id>/…`, `/v2/metadata`, `/v2/stats`); EKS user guide, "EKS Pod Identity" (`/v1/credentials`).
+ * Sources: AWS ECS developer guide, "Task IAM role" (`/v2/credentials/<id>`) and "Task metadata endpoint"
+ * (`/v3/<id>/…`, `/v4/<id>/…`, `/v2/metadata`, `/v2/stats`); EKS user guide, "EKS Pod Identity"
+ * (`/v1/credentials`).
  */
 export function classifyCredentialsEndpoint({ request }: Exchange): UnversionedClassification {
   return {

@@ -1,140 +1,32 @@
-/** One connection: its two directions, how they depend on each other, and when it is over. */
+/**
+ * One connection: its two directions, how they depend on each other, and when it is over. The file is longer
+ * than others because each step reads and changes both directions at once.
+ */
 
 import type { FlowTuple } from '../flow.ts';
-import { Conversation, type ConversationCounters, type ConversationHooks } from './conversation.ts';
+import { ConnectionEnd } from './connection_end.ts';
+import { Conversation } from './conversation.ts';
+import type { ConnectionCounters } from './counters.ts';
+import type { ConversationHooks } from './exchange.ts';
 import {
   ANSWER_WAIT_US,
-  CLOSE_LINGER_US,
   GAP_WAIT_US,
   type Limits,
   ONE_SIDED_WAIT_US,
   REMEMBERED_CLIENT_BYTES,
   REMEMBERED_SERVER_BYTES,
   REMEMBERED_SERVER_PIECE_BYTES,
-  RESET_LINGER_US,
   SYN_WAIT_US,
 } from './limits.ts';
-import { Reassembly, type ReassemblyCounters, WINDOW_BYTES } from './reassembly.ts';
-import { type Comparison, type MemoryUse, Remembered } from './remembered.ts';
+import { Reassembly } from './reassembly.ts';
+import { type Handshake, LATE_SYN_WINDOW_BYTES, Remains } from './remains.ts';
+import { type Comparison, Remembered } from './remembered.ts';
 import { ACK, FIN, RST, type Segment, SYN, URG } from './segment.ts';
 import { seqDistance } from './sequence.ts';
 import { TimestampCheck } from './timestamp_check.ts';
 
-/** Counted over all connections. */
-export interface ConnectionCounters {
-  reassembly: ReassemblyCounters;
-  conversation: ConversationCounters;
-  resets: number;
-  /** What a receiver ignores, and so do we: resets beside the expected byte, and segments from the past. */
-  refused_resets: number;
-  old_timestamps: number;
-  /** Connections that went on behind what we took for their end. */
-  segments_after_end: number;
-  /** Connections of which the service acknowledged bytes that we had ignored. */
-  contradicted_connections: number;
-  /** Connections with a request of which one side only was seen. */
-  one_sided_connections: number;
-  /** Segments with urgent data to the service: nobody can know whether it reads them as part of the stream. */
-  urgent_segments: number;
-  memory: MemoryUse;
-}
-
-export function newConnectionCounters(): ConnectionCounters {
-  return {
-    reassembly: {
-      duplicate_segments: 0,
-      out_of_order_segments: 0,
-      out_of_window_segments: 0,
-      gaps: 0,
-      gap_bytes: 0,
-      conflicting_segments: 0,
-      unverified_copies: 0,
-    },
-    conversation: {
-      requests: 0,
-      answers: 0,
-      interim_answers: 0,
-      gaps_in_heads: 0,
-      malformed_requests: 0,
-      malformed_answers: 0,
-      upgraded_connections: 0,
-      opaque_bytes: 0,
-      answers_without_request: 0,
-      unjudged_answers: 0,
-      unseen_requests: 0,
-      unfinished_requests: 0,
-      undelivered_answers: 0,
-      late_answers: 0,
-      surplus_requests: 0,
-      cut_lines: 0,
-    },
-    resets: 0,
-    refused_resets: 0,
-    old_timestamps: 0,
-    segments_after_end: 0,
-    contradicted_connections: 0,
-    one_sided_connections: 0,
-    urgent_segments: 0,
-    memory: { bytes: 0 },
-  };
-}
-
-/** What the handshake of a connection told before its first data. */
-export interface Handshake {
-  /** The service's first sequence number. */
-  serverStart: number | null;
-  /** The service's own part was seen. */
-  sawServer: boolean;
-  /** The timestamps of both SYNs; null without one. */
-  clientTimestamp: number | null;
-  serverTimestamp: number | null;
-  timeUs: number;
-}
-
-/** What is remembered of a connection that ended. Thousands of them are: nothing but numbers. */
-export class Remains {
-  readonly lastUs: number;
-  readonly isn: number | null;
-  readonly clientEnd: number | null;
-  readonly serverEnd: number | null;
-
-  constructor(lastUs: number, isn: number | null, clientEnd: number | null, serverEnd: number | null) {
-    this.lastUs = lastUs;
-    this.isn = isn;
-    this.clientEnd = clientEnd;
-    this.serverEnd = serverEnd;
-  }
-
-  /**
-   * Returns how a segment on the same addresses and ports belongs to this connection: it was seen before, it goes on
-   * behind the end, or it is another connection's.
-   */
-  placeSegment(
-    { seq, payload, payloadCutBytes }: Segment,
-    fromClient: boolean,
-  ): 'before' | 'behind' | 'elsewhere' {
-    const end = fromClient ? this.clientEnd : this.serverEnd;
-    if (end === null) return 'elsewhere';
-    const distance = seqDistance(seq, end);
-    if (Math.abs(distance) > LATE_SYN_WINDOW_BYTES) return 'elsewhere';
-    return distance + payload.length + payloadCutBytes > 0 ? 'behind' : 'before';
-  }
-
-  /** Returns whether a segment acknowledges bytes of its peer behind the end; a FIN counts one. */
-  acknowledgesMore({ ack, flags }: Segment, fromClient: boolean): boolean {
-    const end = fromClient ? this.serverEnd : this.clientEnd;
-    if (end === null || (flags & (ACK | RST)) !== ACK) return false;
-    const distance = seqDistance(ack, end);
-    return distance > 1 && distance < LATE_SYN_WINDOW_BYTES;
-  }
-}
-
-/** A SYN this far before the first byte seen may be this connection's own, captured late. */
-const LATE_SYN_WINDOW_BYTES = 1_048_576;
 /** A SYN may carry this much (TCP Fast Open), and its acknowledgement counts it. */
 const MAX_SYN_BYTES = 65_535;
-/** Ends of ignored segments that are remembered, in case the service acknowledges them. */
-const MAX_IGNORED = 16;
 
 export class Connection<Context> {
   readonly tuple: FlowTuple;
@@ -146,20 +38,13 @@ export class Connection<Context> {
   private readonly server: Reassembly;
   private readonly conversation: Conversation;
   private readonly counters: ConnectionCounters;
-  private resetUs: number | null = null;
-  private clientFinUs: number | null = null;
   private readonly timestamps = new TimestampCheck();
   private sawClient = false;
   private sawServer = false;
   private isOneSided = false;
-  /** Acknowledged bytes behind these places mean that the connection did not end where we thought. */
-  private clientEdge: number | null = null;
-  private serverEdge: number | null = null;
-  private readonly ignoredEnds: number[] = [];
-  /** The service acknowledged what we had ignored: our view of this connection is wrong. */
-  isContradicted = false;
+  private readonly end: ConnectionEnd;
 
-  /** `isn`: the client's initial sequence number, null when its SYN was not seen. */
+  /** `isn` is the client's initial sequence number; null if its SYN was not seen. */
   constructor(
     tuple: FlowTuple,
     context: Context,
@@ -174,6 +59,7 @@ export class Connection<Context> {
     this.lastUs = nowUs;
     this.isn = isn;
     this.counters = counters;
+    this.end = new ConnectionEnd(counters);
     const conversation = new Conversation(
       counters.conversation,
       limits.maxPendingRequests,
@@ -183,24 +69,26 @@ export class Connection<Context> {
     this.conversation = conversation;
     this.client = new Reassembly(
       {
-        data: (bytes, timeUs) => conversation.clientData(bytes, timeUs),
-        gap: (length, timeUs) => conversation.clientGap(length, timeUs),
+        data: (bytes, timeUs) => conversation.readClientData(bytes, timeUs),
+        gap: (length, timeUs) => conversation.skipClientGap(length, timeUs),
         conflict: (comparison) => {
           if (comparison === 'differs') counters.reassembly.conflicting_segments++;
           else counters.reassembly.unverified_copies++;
-          conversation.doubt();
+          conversation.markAmbiguous();
         },
       },
       counters.reassembly,
       () => true,
       new Remembered(counters.memory, REMEMBERED_CLIENT_BYTES, REMEMBERED_CLIENT_BYTES),
     );
-    // An answer is looked at only after what it answers: its acknowledgement number says how much that was.
+    // An answer is read only after the request that it answers: its acknowledgement number shows how far that
+    // reaches.
     this.server = new Reassembly(
       {
-        data: (bytes, timeUs, seq) => conversation.serverData(bytes, timeUs, seq),
-        gap: (length) => conversation.serverGap(length),
-        // Bodies are not remembered, so that a copy of one cannot be compared. That matters to nobody.
+        data: (bytes, timeUs, seq) => conversation.readServerData(bytes, timeUs, seq),
+        gap: (length) => conversation.skipServerGap(length),
+        // Bodies are not remembered, so a copy of one cannot be compared. That is no loss: bodies are not
+        // read.
         conflict: (comparison) => {
           if (comparison === 'differs') counters.reassembly.conflicting_segments++;
         },
@@ -220,7 +108,7 @@ export class Connection<Context> {
     return this.isn === isn;
   }
 
-  /** Whether a SYN that comes after data can be this connection's own: reordered in the capture. */
+  /** Returns whether a SYN that comes after data can be this connection's own, reordered in the capture. */
   acceptsLateSyn(isn: number): boolean {
     if (this.isn !== null) return false;
     const { next, firstSeq } = this.client;
@@ -230,16 +118,23 @@ export class Connection<Context> {
     return distance > 0 && distance < LATE_SYN_WINDOW_BYTES;
   }
 
-  /** Returns whether a SYN with another sequence number is plausible: this connection may be over. */
+  /** Returns whether this connection may be over, so that a SYN with another sequence number is plausible. */
   get isEnding(): boolean {
-    return this.resetUs !== null || this.clientFinUs !== null;
+    return this.end.isNear;
+  }
+
+  /**
+   * Returns whether the service acknowledged bytes that we had ignored: our view of this connection is wrong.
+   */
+  get isContradicted(): boolean {
+    return this.end.isContradicted;
   }
 
   get sawService(): boolean {
     return this.sawServer;
   }
 
-  /** Sequence number of the service's first byte, where the handshake told it. */
+  /** Returns the sequence number of the service's first byte; null if the handshake did not show it. */
   get serverStart(): number | null {
     return this.server.start;
   }
@@ -259,7 +154,7 @@ export class Connection<Context> {
     return this.client.compare(seq, bytes);
   }
 
-  /** The handshake was seen before this connection was made. */
+  /** Adopts the facts of a handshake that was seen before this connection was created. */
   adoptHandshake(handshake: Handshake): void {
     if (handshake.serverStart !== null) this.server.startAt(handshake.serverStart);
     this.sawServer = handshake.sawServer;
@@ -269,18 +164,16 @@ export class Connection<Context> {
     }
   }
 
-  /** This connection went on behind what we took for its end. */
+  /** Continues a connection that went on after we believed that it had ended. */
   continueAfter(remains: Remains): void {
     if (remains.clientEnd !== null) this.client.startAt(remains.clientEnd);
     if (remains.serverEnd !== null) this.server.startAt(remains.serverEnd);
-    // A FIN counts one, and may be acknowledged once more.
-    if (remains.clientEnd !== null) this.clientEdge = (remains.clientEnd + 1) >>> 0;
-    if (remains.serverEnd !== null) this.serverEdge = (remains.serverEnd + 1) >>> 0;
+    this.end.continueAfter(remains);
   }
 
   handleSyn(isn: number): void {
     this.isn = isn;
-    if (this.client.next === null) this.conversation.startsHere();
+    if (this.client.next === null) this.conversation.startAtMessage();
     this.client.startAt((isn + 1) >>> 0);
     this.settle();
   }
@@ -301,14 +194,14 @@ export class Connection<Context> {
     }
     if (fromClient) {
       this.sawClient = true;
-      this.conversation.clientSegment(hasAck ? segment.ack : null, timeUs);
+      this.conversation.handleClientSegment(hasAck ? segment.ack : null, timeUs);
     } else {
       this.sawServer = true;
     }
     const isSyn = (flags & SYN) !== 0;
     const first = isSyn ? (segment.seq + 1) >>> 0 : segment.seq;
     if (isSyn) own.startAt(first);
-    // The third segment of a handshake acknowledges the SYN only: it tells where the service's stream begins.
+    // The third segment of a handshake acknowledges the SYN only: it shows where the service's stream begins.
     if (
       hasAck &&
       fromClient &&
@@ -320,29 +213,30 @@ export class Connection<Context> {
     }
     const end = (first + payload.length + payloadCutBytes) >>> 0;
     if (end !== first) {
-      if (own.finSeq !== null) this.checkFin(own, end, fromClient);
+      if (this.end.isBehindFin(own.finSeq, end, fromClient)) own.withdrawFin();
       if (fromClient && (flags & URG) !== 0) {
         this.counters.urgent_segments++;
-        this.conversation.doubt();
+        this.conversation.markAmbiguous();
       }
       if (fromClient && this.isProbe(first, payload)) return;
       if (!own.addSegment(first, payload, payloadCutBytes, timeUs, hasAck ? segment.ack : 0) && fromClient) {
-        this.ignoredEnds.push(end);
-        if (this.ignoredEnds.length > MAX_IGNORED) this.ignoredEnds.shift();
+        this.end.addIgnored(end);
       }
     }
     if ((flags & FIN) !== 0) {
       own.setFin(end);
-      if (fromClient) this.clientFinUs ??= timeUs;
+      if (fromClient) this.end.handleClientFin(timeUs);
     }
     if (hasAck) {
       peer.handleAcknowledgement(segment.ack, timeUs);
-      this.checkEdges(segment.ack, fromClient);
+      this.end.checkAcknowledgement(segment.ack, fromClient, this.client.next);
     }
     this.settle();
   }
 
-  /** A receiver believes a reset that carries exactly the sequence number it expects next (RFC 5961, section 3). */
+  /**
+   * Handles a reset. A receiver accepts one that has exactly the next sequence number (RFC 5961, section 3).
+   */
   private handleReset(own: Reassembly, { seq, ack, flags, timeUs }: Segment, fromClient: boolean): void {
     const expected = [own.next, own.highest, own.ackedByPeer, own.finSeq];
     if (own.next !== null && !expected.includes(seq)) {
@@ -351,51 +245,14 @@ export class Connection<Context> {
     }
     if (fromClient) {
       this.sawClient = true;
-      this.conversation.clientSegment((flags & ACK) === 0 ? null : ack, timeUs);
+      this.conversation.handleClientSegment((flags & ACK) === 0 ? null : ack, timeUs);
     } else {
       this.sawServer = true;
     }
-    if (this.resetUs !== null) return;
-    this.resetUs = timeUs;
-    this.counters.resets++;
-    this.clientEdge = this.client.highest;
-    this.serverEdge = this.server.highest;
+    this.end.handleReset(timeUs, this.client.highest, this.server.highest);
   }
 
-  /** Bytes behind a FIN: it did not reach its receiver, or they do not. */
-  private checkFin(own: Reassembly, end: number, fromClient: boolean): void {
-    const fin = own.finSeq!;
-    const distance = seqDistance(end, fin);
-    if (distance <= 0 || distance > WINDOW_BYTES) return;
-    own.withdrawFin();
-    const edge = (fin + 1) >>> 0;
-    if (fromClient) {
-      this.clientEdge ??= edge;
-      this.clientFinUs = null;
-    } else {
-      this.serverEdge ??= edge;
-    }
-  }
-
-  /** Looks whether an acknowledgement contradicts what we believe of this connection. */
-  private checkEdges(ack: number, fromClient: boolean): void {
-    const edge = fromClient ? this.serverEdge : this.clientEdge;
-    if (edge !== null) {
-      const distance = seqDistance(ack, edge);
-      if (distance > 0 && distance < WINDOW_BYTES) {
-        this.counters.segments_after_end++;
-        this.clientEdge = null;
-        this.serverEdge = null;
-        this.resetUs = null;
-      }
-    }
-    if (fromClient || this.isContradicted || this.client.next === null) return;
-    const isFar = Math.abs(seqDistance(ack, this.client.next)) > WINDOW_BYTES;
-    this.isContradicted = isFar || this.ignoredEnds.includes(ack);
-    if (this.isContradicted) this.counters.contradicted_connections++;
-  }
-
-  /** Returns whether a byte only asks for a sign of life: it was acknowledged long ago (RFC 9293, section 3.8.4). */
+  /** Returns whether a byte is a keep-alive probe: it was acknowledged long ago (RFC 9293, section 3.8.4). */
   private isProbe(seq: number, payload: Uint8Array): boolean {
     const { next, ackedByPeer } = this.client;
     return (
@@ -407,14 +264,9 @@ export class Connection<Context> {
     );
   }
 
-  /** Whether something is decided soon by the mere passing of time. */
+  /** Returns whether a decision is due soon that depends on time alone. */
   get isWaiting(): boolean {
-    return (
-      this.resetUs !== null ||
-      this.clientFinUs !== null ||
-      this.client.waitingSinceUs !== null ||
-      this.server.waitingSinceUs !== null
-    );
+    return this.end.isNear || this.client.waitingSinceUs !== null || this.server.waitingSinceUs !== null;
   }
 
   tick(nowUs: number): void {
@@ -428,13 +280,9 @@ export class Connection<Context> {
     }
     this.settle();
     if (this.isOver) return;
-    if (this.resetUs !== null && nowUs - this.resetUs >= RESET_LINGER_US) {
-      this.finish('reset');
-    } else if (
-      this.clientFinUs !== null &&
-      nowUs - Math.max(this.clientFinUs, this.lastUs) >= CLOSE_LINGER_US
-    ) {
-      this.finish('unanswered');
+    const outcome = this.end.dueOutcome(nowUs, this.lastUs);
+    if (outcome !== null) {
+      this.finish(outcome);
     } else {
       const waitingSinceUs = this.conversation.waitingSinceUs;
       if (
@@ -453,17 +301,17 @@ export class Connection<Context> {
     }
   }
 
-  /** Over, one way or another: what is known of it is reported. */
+  /** Ends the connection and reports everything that is known of it. */
   finish(outcome: 'unanswered' | 'reset'): void {
     if (this.isOver) return;
     this.isOver = true;
     this.skipGaps(this.lastUs);
-    // Bytes that the service acknowledged and nobody saw, with nothing behind them, are a hole all the same.
+    // Bytes that the service acknowledged and the capture missed are a gap, even with nothing behind them.
     if (this.client.lacksAcknowledgedBytes()) this.client.skipGap(this.lastUs, false);
-    this.conversation.finish(this.resetUs === null ? outcome : 'reset');
+    this.conversation.finish(this.end.wasReset ? 'reset' : outcome);
   }
 
-  /** Gives up on everything that is missing, to make room or to end. */
+  /** Gives up on all missing bytes, to make room or to end. */
   skipGaps(nowUs: number): void {
     this.startStreams();
     // Each step may make the other direction ready; a stream has at most as many gaps as it keeps chunks.
@@ -475,7 +323,7 @@ export class Connection<Context> {
       stream.skipGap(nowUs, true);
       this.server.flush();
       if (stream.pendingBytes === before && stream.next === nextBefore) {
-        // The service's bytes wait for requests that were never seen.
+        // The service's bytes wait for requests that the capture missed.
         const ack = stream.firstAck;
         if (stream !== this.server || ack === null || !this.client.skipTo(ack, nowUs)) break;
         this.server.flush();
@@ -492,7 +340,7 @@ export class Connection<Context> {
     return new Remains(this.lastUs, this.isn, this.client.next, this.server.next);
   }
 
-  /** A stream whose beginning was not seen and did not come late begins where it was first seen. */
+  /** Starts a stream at the first byte that was seen, if its beginning does not come in time. */
   private joinMidway(nowUs: number): void {
     if (this.client.next !== null && this.server.next !== null) return;
     const waits = [this.client, this.server].some(

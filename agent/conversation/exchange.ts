@@ -1,4 +1,4 @@
-/** One request with its answer, or the lack of one: what a conversation consists of. */
+/** One request with its answer, or the lack of one: a conversation consists of such exchanges. */
 import type { Outcome } from '../../protocol/call.ts';
 import type { Place } from './place.ts';
 
@@ -6,35 +6,46 @@ export interface ExchangeRequest {
   method: string | null;
   path: string | null;
   query: string | null;
-  /** What the path as sent names. Found from `path` where it is left out. */
+  /** The metadata that the path names, as it was sent. Found from `path` if it is absent. */
   place?: Place;
   userAgent: string | null;
   hasToken: boolean;
-  /** The head was seen to its end, with no byte missing: only then is "no token" a certainty. */
+  /** The head was seen to its end with no byte missing. Only then is "no token" certain. */
   isWhole: boolean;
-  /** Whether every server reads the request as we do. */
+  /** States how surely every server reads the request as we do. */
   form: RequestForm;
 }
 
 /**
- * - `plain`: the head is strictly well formed, has at most one token, and no body or upgrade blurs where it ends.
- * - `odd`: servers differ in how they read such a head, or one before it on the same connection.
- * - `ambiguous`: the bytes themselves are uncertain; copies differed, or urgent data may be no part of the stream.
+ * - `plain`: the head is strictly well formed, has at most one token, and no body or upgrade blurs where it
+ *   ends.
+ * - `odd`: servers differ in how they read this head, or an earlier one on the same connection.
+ * - `ambiguous`: the bytes themselves are uncertain; copies differed, or urgent data may be no part of the
+ *   stream.
  */
 export type RequestForm = 'plain' | 'odd' | 'ambiguous';
 
 export interface ExchangeResponse {
   status: number;
-  /** Carries the token's remaining lifetime: the service took the request for IMDSv2. */
+  /** The answer carries the token's remaining lifetime: the service read the request as IMDSv2. */
   hasTokenTtl: boolean;
 }
 
 export interface Exchange {
-  /** Microseconds since the Unix epoch, when the request's first byte was captured. */
+  /** When the request's first byte was captured, in microseconds since the Unix epoch. */
   startUs: number;
   /** When the answer's first byte was captured; null without one. */
   responseUs: number | null;
   request: ExchangeRequest;
   response: ExchangeResponse | null;
   outcome: Outcome;
+}
+
+/** Receives the requests and exchanges that a conversation finds. */
+export interface ConversationHooks {
+  /**
+   * A request's head is complete; its answer is still to come. `startUs` is when its first byte was captured.
+   */
+  requestSeen(request: ExchangeRequest, startUs: number): void;
+  exchangeCompleted(exchange: Exchange): void;
 }

@@ -1,6 +1,7 @@
 /**
- * HTTP/1.x heads (RFC 9112), read line by line wherever they are split. Only what a verdict or the framing needs is
- * taken out of a line; the line itself, and with it every other header's value, is forgotten at once.
+ * Reads HTTP/1.x heads (RFC 9112) line by line, wherever they are split. Only the values that a verdict or
+ * the framing needs are taken from a line. The line itself, and with it every other header's value, is
+ * dropped at once.
  */
 import { MAX_HEAD_BYTES, MAX_LINE_BYTES } from './limits.ts';
 
@@ -8,29 +9,28 @@ const LF = 0x0a;
 const CR = 0x0d;
 const SPACE = 0x20;
 const TAB = 0x09;
-/** RFC 9110, section 5.6.2. */
+/** The characters of a token (RFC 9110, section 5.6.2). */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
-/** What frames a message's body (RFC 9112, section 6.3). */
+/** The headers that frame a message's body (RFC 9112, section 6.3). */
 export interface Framing {
   contentLength: number | null;
   chunked: boolean;
 }
 
-/** Control characters, and what is none in a header's value: a tab. */
-
+/** Control characters without the tab, which a header's value may hold. */
 const CONTROL = /[\0-\x08\x0a-\x1f\x7f]/;
 
-/** Reads one head. `startLine` and `header` are called per line; see `read` for the end. */
+/** Reads one head and calls `readStartLine` and `readHeader` for its lines. */
 export abstract class HeadReader {
-  /** When the head's first byte was captured. */
+  /** When the head's first byte was captured, in microseconds since the Unix epoch. */
   startUs: number | null = null;
   readonly framing: Framing = { contentLength: null, chunked: false };
-  /** Lines longer than `MAX_LINE_BYTES`. */
+  /** The number of lines longer than `MAX_LINE_BYTES`. */
   cutLines = 0;
   /**
-   * Every line so far ends with CR LF, and is a start line or a header as RFC 9112 writes it. Servers differ in how they
-   * read anything else.
+   * Every line so far ends with CR LF and is a start line or a header in the form of RFC 9112. Servers differ
+   * in how they read any other line.
    */
   protected isStrict = true;
   protected contentLengths = 0;
@@ -47,15 +47,15 @@ export abstract class HeadReader {
   }
 
   /**
-   * Takes bytes from `from` on. Returns the index behind the head's last byte, -1 when the head goes on, or
-   * `'malformed'` when this is no head.
+   * Reads bytes from the index `from` on. Returns the index behind the head's last byte, -1 if the head goes
+   * on, or `'malformed'` if this is no head.
    */
   read(bytes: Uint8Array, from: number, timeUs: number): number | 'malformed' {
     let position = from;
     while (position < bytes.length) {
       const end = bytes.indexOf(LF, position);
       const piece = bytes.subarray(position, end < 0 ? bytes.length : end);
-      // Empty lines before the start line are skipped (RFC 9112, section 2.2): a head begins with its first byte.
+      // Empty lines before the start line are skipped (RFC 9112, section 2.2); the head begins behind them.
       if (this.startUs === null && (piece.length > 1 || (piece.length === 1 && piece[0] !== CR))) {
         this.startUs = timeUs;
       }
@@ -76,7 +76,7 @@ export abstract class HeadReader {
         return position;
       }
       if (!this.sawStartLine) {
-        const verdict = this.startLine(line);
+        const verdict = this.readStartLine(line);
         if (verdict === 'malformed') return 'malformed';
         this.sawStartLine = true;
         if (verdict === 'whole') return position;
@@ -87,11 +87,13 @@ export abstract class HeadReader {
     return -1;
   }
 
-  /** `'whole'` when the message has no headers (HTTP/0.9). */
-  protected abstract startLine(line: Buffer): 'headers' | 'whole' | 'malformed';
-  /** `name` in lower case; exact, no substring. */
-  protected abstract header(name: string, value: string): void;
-  /** Whether no start line can begin with these bytes: garbage is told apart before it grows. */
+  /** Reads the start line. Returns `'whole'` if the message has no headers (HTTP/0.9). */
+  protected abstract readStartLine(line: Buffer): 'headers' | 'whole' | 'malformed';
+  /** Reads a header; `name` is in lower case. */
+  protected abstract readHeader(name: string, value: string): void;
+  /**
+   * Returns whether no start line can begin with these bytes, so that garbage is rejected before it grows.
+   */
   protected abstract cannotBegin(partial: Buffer): boolean;
 
   private append(piece: Uint8Array): void {
@@ -121,7 +123,7 @@ export abstract class HeadReader {
 
   private headerLine(line: Buffer): void {
     if (line[0] === SPACE || line[0] === TAB) {
-      // Obsolete line folding (RFC 9112, section 5.2): more of the last header's value, never a header.
+      // A folded line (RFC 9112, section 5.2) continues the last header's value and is never a header.
       this.isStrict = false;
       this.headerValue = `${this.headerValue} ${line.toString('latin1').trim()}`.slice(0, MAX_LINE_BYTES);
       return;
@@ -133,7 +135,7 @@ export abstract class HeadReader {
       return;
     }
     const name = line.toString('latin1', 0, colon);
-    // White space before the colon makes it another name; a server must refuse such a request (section 5.1).
+    // White space before the colon makes it another name. A server must refuse such a request (section 5.1).
     if (!TOKEN.test(name)) {
       this.isStrict = false;
       return;
@@ -143,7 +145,7 @@ export abstract class HeadReader {
     if (this.isStrict && CONTROL.test(this.headerValue)) this.isStrict = false;
   }
 
-  /** A header ends where the next one begins: only then are its folded lines known. */
+  /** Ends the header that is being read. Its folded lines are complete only when the next header begins. */
   private endHeader(): void {
     const name = this.headerName;
     if (name === '') return;
@@ -158,7 +160,7 @@ export abstract class HeadReader {
       this.transferEncodings++;
       if (/(^|,)\s*chunked\s*$/i.test(value)) this.framing.chunked = true;
     }
-    this.header(name, value);
+    this.readHeader(name, value);
   }
 }
 

@@ -1,12 +1,12 @@
-/** Every bound of the conversation room in one place; none of them is ever exceeded, each hit is counted. */
+/** The bounds of this room. None of them is ever exceeded, and each hit is counted. */
 export interface Limits {
-  /** Connections with data followed at once; the longest idle one is given up for a new one. */
+  /** Connections with data that are followed at one time; the longest idle one makes room for a new one. */
   maxConnections: number;
-  /** Connections of which only a SYN was seen. */
+  /** Connections that have carried no data yet. */
   maxHalfOpen: number;
-  /** Out-of-order bytes kept for one direction of one connection. */
+  /** Out-of-order bytes that are kept for one connection. */
   maxPendingBytes: number;
-  /** Out-of-order bytes kept in all. */
+  /** Out-of-order bytes that are kept for all connections together. */
   maxPendingBytesTotal: number;
   /** Requests of one connection that wait for their answers. */
   maxPendingRequests: number;
@@ -20,34 +20,37 @@ export const DEFAULT_LIMITS: Limits = {
   maxPendingRequests: 256,
 };
 
-/** Longest part of a head's line that is looked at; the rest of the line is skipped and counted. */
+/** The longest part of a head's line that is read; the rest of the line is skipped and counted. */
 export const MAX_LINE_BYTES = 8_192;
-/** A head longer than this is no head: the connection is given up. */
+/** The longest head. A longer one makes the stream malformed. */
 export const MAX_HEAD_BYTES = 1_048_576;
 
-/** How long data of a connection whose SYN was not seen (yet) waits for it. */
+/** Data of a connection whose SYN was not seen waits this long for the SYN. */
 export const SYN_WAIT_US = 250_000;
-/** How long bytes that the peer acknowledged and we did not see may still come (reordered in the capture). */
+/**
+ * Bytes that the peer acknowledged and we did not see may still come for this long (reordered in the
+ * capture).
+ */
 export const GAP_WAIT_US = 1_000_000;
-/** How long after a RST packets captured before it may still come. */
+/** Packets that were sent before a reset may still come for this long. */
 export const RESET_LINGER_US = 250_000;
-/** How long an answer may come after the client closed its side. */
+/** An answer may come this long after the client closed its side. */
 export const CLOSE_LINGER_US = 5_000_000;
 /** A request without an answer for this long is unanswered. */
 export const ANSWER_WAIT_US = 60_000_000;
-/** A conversation of which only one side is seen is reported after this long. */
+/** A conversation with only one visible side is reported after this time. */
 export const ONE_SIDED_WAIT_US = 10_000_000;
-/** A connection without a packet for this long is forgotten. Linux gives up on a SYN after about 130 s. */
+/** A connection without a packet for this long is deleted. Linux gives up on a SYN after about 130 s. */
 export const IDLE_EXPIRY_US = 600_000_000;
 export const HALF_OPEN_EXPIRY_US = 130_000_000;
-/** How long a SYN is remembered to recognise its copy behind address translation. */
+/** A SYN is kept this long to recognise its copy behind address translation. */
 export const SYN_COPY_WINDOW_US = 3_000_000;
-/** Delivered bytes that are remembered of each direction, to compare later copies with. */
+/** Delivered bytes that are kept for each direction, to compare later copies with. */
 export const REMEMBERED_CLIENT_BYTES = 8_192;
 export const REMEMBERED_SERVER_BYTES = 2_048;
-/** Of an answer only the head matters, and it stands at the beginning of a segment. */
+/** Only the head of an answer matters, and it stands at the beginning of a segment. */
 export const REMEMBERED_SERVER_PIECE_BYTES = 512;
-/** A receiver forgets the peer's last timestamp after this long (RFC 7323, section 5.5). */
+/** A receiver drops the peer's last timestamp after this time (RFC 7323, section 5.5). */
 export const TIMESTAMP_EXPIRY_US = 24 * 86_400_000_000;
-/** How long after its end a connection's segments may still be seen once more. */
+/** Copies of a connection's segments may still be seen for this long after its end. */
 export const REMAINS_KEPT_US = 60_000_000;

@@ -1,4 +1,4 @@
-/** What a request's path names, for each kind of endpoint that may be asked. */
+/** Finds out which metadata a request's path names, for each kind of endpoint. */
 import type { ImdsCategory } from '../../protocol/call.ts';
 import { maskPath } from '../secrets/mask.ts';
 
@@ -9,15 +9,20 @@ export interface Place {
 
 export const NOWHERE: Place = { imds: { category: 'other', role: null }, credentials: 'other' };
 
-/** `path` as sent, secrets and all: a mask over one segment may hide another one. The role has its secrets masked. */
+/**
+ * Returns what a path names. `path` must be as sent, with its secrets, because a mask over one segment may
+ * hide another one. The returned role has its secrets masked.
+ */
 export function placeOf(path: string | null): Place {
   return path === null ? NOWHERE : { imds: categoryOf(path), credentials: credentialsCategoryOf(path) };
 }
 
-/** `latest` or a dated or old version: the first segment of every EC2 metadata path. */
+/** The first segment of every EC2 metadata path: `latest`, a date or the old `1.0`. */
 const VERSION_PREFIX = /^(?:latest|1\.0|\d{4}-\d\d-\d\d)$/;
 
-/** `path` as sent: doubled and trailing slashes, percent-encoding and dot segments are looked through. */
+/**
+ * Returns the category of a path as sent, with repeated slashes, percent-encoding and dot segments resolved.
+ */
 export function categoryOf(path: string | null): { category: ImdsCategory; role: string | null } {
   if (path === null) return { category: 'other', role: null };
   const segments = normalise(path);
@@ -56,7 +61,10 @@ function credentialsCategoryOf(path: string | null): ImdsCategory {
   return version === 'v1' ? 'other' : 'metadata';
 }
 
-/** RFC 3986, sections 2.1 and 5.2.4, and empty segments dropped as the service does. */
+/**
+ * Splits a path into segments (RFC 3986, sections 2.1 and 5.2.4). Empty segments are dropped, as the service
+ * does.
+ */
 function normalise(path: string): string[] {
   const segments: string[] = [];
   for (const raw of path.split('/')) {
@@ -64,7 +72,7 @@ function normalise(path: string): string[] {
       const code = Number.parseInt(hex, 16);
       return code > 0x20 && code < 0x7f ? String.fromCharCode(code) : whole;
     });
-    // An encoded slash separates as a plain one does, wherever the service decodes before it splits.
+    // An encoded slash separates like a plain one where the service decodes before it splits.
     for (const part of segment.split('/')) {
       if (part === '' || part === '.') continue;
       if (part === '..') segments.pop();

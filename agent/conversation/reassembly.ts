@@ -1,67 +1,57 @@
 /**
- * One direction of a TCP connection: segments in any order, doubled and overlapping, become bytes in order.
+ * Reassembles one direction of a TCP connection: segments in any order, repeated or overlapping, become bytes
+ * in order.
  *
  * Sequence numbers are compared modulo 2^32 (RFC 9293, section 3.4). Where segments overlap, the byte that is
- * delivered first stands, and the sink is told when the copies differ.
+ * delivered first counts, and the sink learns when the copies differ.
  */
+import type { ReassemblyCounters } from './counters.ts';
 import type { Comparison, Remembered } from './remembered.ts';
 import { seqDistance } from './sequence.ts';
 
-/** Receives the stream. `bytes` are valid during the call only. */
+/** Receives the stream. `bytes` are valid only during the call. */
 export interface StreamSink {
-  /** `seq`: sequence number of the first byte. */
+  /** Receives the next bytes; `seq` is the sequence number of the first one. */
   data(bytes: Uint8Array, timeUs: number, seq: number): void;
-  /** `length` bytes of the stream were never seen. */
+  /** Learns that `length` bytes of the stream were never seen. */
   gap(length: number, timeUs: number): void;
-  /** Another copy of delivered bytes differs from them, or cannot be compared any more. */
+  /** Learns that another copy of delivered bytes differs, or cannot be compared any more. */
   conflict(comparison: 'differs' | 'unknown'): void;
-}
-
-export interface ReassemblyCounters {
-  duplicate_segments: number;
-  out_of_order_segments: number;
-  out_of_window_segments: number;
-  gaps: number;
-  gap_bytes: number;
-  /** Copies of bytes that differ from those delivered before. */
-  conflicting_segments: number;
-  /** Copies of bytes to the service that are not remembered any more. */
-  unverified_copies: number;
 }
 
 interface Chunk {
   seq: number;
   bytes: Uint8Array;
-  /** Bytes behind `bytes` that the capture cut off. */
+  /** The number of bytes behind `bytes` that the capture cut off. */
   cut: number;
   timeUs: number;
   ack: number;
 }
 
-/** Segments further than this from the expected byte belong to another connection (or to nobody). */
+/** Segments further than this from the expected byte belong to another connection, or to none. */
 export const WINDOW_BYTES = 16 * 1024 * 1024;
 /** A kept segment costs at least this much memory, however few bytes it has. */
 const CHUNK_COST_BYTES = 192;
 
 export class Reassembly {
-  /** Next byte to deliver; null until the stream's start is known. */
+  /** Sequence number of the next byte to deliver; null until the stream's start is known. */
   next: number | null = null;
-  /** Sequence number right behind the stream's last byte, once a FIN was seen. */
-  private end: number | null = null;
-  /** Highest byte that the peer acknowledged. */
-  private acked: number | null = null;
+  /** Sequence number behind the stream's last byte, once a FIN was seen. */
+  finSeq: number | null = null;
+  /** Highest acknowledgement number of the peer. */
+  ackedByPeer: number | null = null;
   private chunks: Chunk[] = [];
   pendingBytes = 0;
-  /** Since when something is held back or known to be missing; null when nothing is. */
+  /** Time since which bytes are held back or known to be missing; null if there are none. */
   waitingSinceUs: number | null = null;
   private readonly sink: StreamSink;
   private readonly counters: ReassemblyCounters;
-  /** Whether a chunk may be delivered yet, given the acknowledgement number that it carried. */
+  /** Returns whether a chunk with this acknowledgement number may be delivered yet. */
   private readonly isReady: (ack: number) => boolean;
   private readonly remembered: Remembered;
-  /** Sequence number behind the last byte that was seen, a FIN included. */
+  /** Sequence number behind the last byte that was seen; a FIN counts one. */
   highest: number | null = null;
-  /** Sequence number of the stream's first byte, where the handshake told it. */
+  /** Sequence number of the stream's first byte; null if the handshake did not show it. */
   start: number | null = null;
 
   constructor(
@@ -76,16 +66,16 @@ export class Reassembly {
     this.remembered = remembered;
   }
 
-  /** All bytes up to the FIN were delivered. */
+  /** Returns whether all bytes up to the FIN were delivered. */
   get isDone(): boolean {
-    return this.end !== null && this.next !== null && seqDistance(this.next, this.end) >= 0;
+    return this.finSeq !== null && this.next !== null && seqDistance(this.next, this.finSeq) >= 0;
   }
 
   get holdsData(): boolean {
     return this.chunks.length > 0;
   }
 
-  /** The stream's first byte has this sequence number (the SYN's plus one). */
+  /** Starts the stream: its first byte has this sequence number (the SYN's plus one). */
   startAt(seq: number): void {
     this.start ??= seq;
     if (this.next !== null) return;
@@ -94,29 +84,20 @@ export class Reassembly {
     this.flush();
   }
 
-  /** Compares bytes with the stream's own. */
+  /** Compares bytes with the delivered ones in the same place. */
   compare(seq: number, bytes: Uint8Array): Comparison {
     return this.remembered.compare(seq, bytes);
   }
 
-  /** Sequence number of the highest byte, plus one, that the peer acknowledged. */
-  get ackedByPeer(): number | null {
-    return this.acked;
-  }
-
-  get finSeq(): number | null {
-    return this.end;
-  }
-
-  /** Whether every byte before `ack` was delivered. */
+  /** Returns whether every byte before `ack` was delivered. */
   hasDeliveredUpTo(ack: number): boolean {
     if (this.next === null) return false;
-    // A FIN counts one in acknowledgements and is no byte.
-    const limit = this.end !== null && seqDistance(ack, this.end) > 0 ? this.end : ack;
+    // A FIN counts one in acknowledgements, but is no byte.
+    const limit = this.finSeq !== null && seqDistance(ack, this.finSeq) > 0 ? this.finSeq : ack;
     return seqDistance(this.next, limit) >= 0;
   }
 
-  /** Takes a segment. Returns false when it lies outside every window and was ignored. */
+  /** Adds a segment. Returns false if it lies outside every window and is ignored. */
   addSegment(seq: number, payload: Uint8Array, cut: number, timeUs: number, ack: number): boolean {
     const length = payload.length + cut;
     if (length === 0) return true;
@@ -140,35 +121,36 @@ export class Reassembly {
     } else {
       this.raiseHighest((seq + length) >>> 0);
     }
-    // A copy: the slice() of a Buffer would be a view into the capture buffer, which the next packet overwrites.
+    // The bytes are copied: slice() of a Buffer is a view into the capture buffer, which the next packet
+    // overwrites.
     this.keepChunk({ seq, bytes: Uint8Array.from(payload), cut, timeUs, ack });
     return true;
   }
 
-  /** A FIN whose sequence number (behind its payload) is `seq`. */
+  /** Handles a FIN whose sequence number (behind its payload) is `seq`. */
   setFin(seq: number): void {
-    this.end ??= seq;
+    this.finSeq ??= seq;
     this.raiseHighest((seq + 1) >>> 0);
   }
 
-  /** The FIN was not believed: bytes came behind it. */
+  /** Withdraws the FIN: bytes came behind it. */
   withdrawFin(): void {
-    this.end = null;
+    this.finSeq = null;
   }
 
-  /** The peer acknowledged every byte before `ack`. */
+  /** Learns that the peer acknowledged every byte before `ack`. */
   handleAcknowledgement(ack: number, timeUs: number): void {
-    // What lies beyond every window was never sent: such an acknowledgement is forged.
+    // Bytes beyond every window were never sent: such an acknowledgement is forged.
     if (this.next !== null && seqDistance(ack, this.next) > WINDOW_BYTES) return;
-    if (this.acked === null || seqDistance(ack, this.acked) > 0) this.acked = ack;
+    if (this.ackedByPeer === null || seqDistance(ack, this.ackedByPeer) > 0) this.ackedByPeer = ack;
     if (this.next === null || this.waitingSinceUs !== null) return;
-    // A FIN counts one; bytes acknowledged beyond it do not exist.
-    const limit = this.end !== null && seqDistance(ack, this.end) > 0 ? this.end : ack;
+    // A FIN counts one. There are no bytes beyond it.
+    const limit = this.finSeq !== null && seqDistance(ack, this.finSeq) > 0 ? this.finSeq : ack;
     const missing = seqDistance(limit, this.next);
     if (missing > 0 && missing <= WINDOW_BYTES) this.waitingSinceUs = timeUs;
   }
 
-  /** Delivers what has become ready (the other direction moved on). */
+  /** Delivers the chunks that became ready because the other direction moved on. */
   flush(): void {
     while (this.next !== null && this.chunks.length > 0) {
       const first = this.chunks[0]!;
@@ -187,8 +169,9 @@ export class Reassembly {
   }
 
   /**
-   * Gives up on the bytes before the first kept chunk (or before what the peer acknowledged) and goes on behind
-   * them. With `everything` also where the peer acknowledged nothing: the connection is over.
+   * Gives up on the missing bytes before the first kept chunk, or before the peer's acknowledgement, and
+   * continues behind them. With `everything`, also gives up on bytes that the peer did not acknowledge: the
+   * connection is over.
    */
   skipGap(timeUs: number, everything: boolean): void {
     const first = this.chunks[0];
@@ -207,7 +190,7 @@ export class Reassembly {
     this.flush();
   }
 
-  /** Drops everything that is kept. */
+  /** Deletes all kept bytes. */
   discard(): void {
     this.chunks = [];
     this.pendingBytes = 0;
@@ -215,22 +198,22 @@ export class Reassembly {
     this.remembered.discard();
   }
 
-  /** Whether the peer acknowledged a byte that was not delivered and is not kept. */
+  /** Returns whether the peer acknowledged a byte that was not delivered and is not kept. */
   lacksAcknowledgedBytes(): boolean {
     return this.missingBytes(false) > 0;
   }
 
-  /** The acknowledgement number that the first kept chunk carried. */
+  /** Returns the acknowledgement number of the first kept chunk. */
   get firstAck(): number | null {
     return this.chunks[0]?.ack ?? null;
   }
 
-  /** Sequence number of the first kept chunk. */
+  /** Returns the sequence number of the first kept chunk. */
   get firstSeq(): number | null {
     return this.chunks[0]?.seq ?? null;
   }
 
-  /** Everything before `seq` will not come any more. Returns false when that changes nothing. */
+  /** Gives up on every byte before `seq`. Returns false if that changes nothing. */
   skipTo(seq: number, timeUs: number): boolean {
     if (this.next === null) {
       this.next = seq;
@@ -250,8 +233,9 @@ export class Reassembly {
     const first = this.chunks[0];
     const hole = first === undefined ? null : Math.max(0, seqDistance(first.seq, this.next));
     if (everything && hole !== null) return hole;
-    if (this.acked === null) return 0;
-    const limit = this.end !== null && seqDistance(this.acked, this.end) > 0 ? this.end : this.acked;
+    if (this.ackedByPeer === null) return 0;
+    const limit =
+      this.finSeq !== null && seqDistance(this.ackedByPeer, this.finSeq) > 0 ? this.finSeq : this.ackedByPeer;
     const acknowledged = seqDistance(limit, this.next);
     if (acknowledged <= 0 || acknowledged > WINDOW_BYTES) return 0;
     return hole === null ? acknowledged : Math.min(hole, acknowledged);
@@ -283,9 +267,9 @@ export class Reassembly {
     if (this.highest === null || seqDistance(seq, this.highest) > 0) this.highest = seq;
   }
 
-  /** Compares a copy with what was delivered in its place. */
+  /** Compares a copy with the bytes that were delivered in its place. */
   private compareCopy(seq: number, bytes: Uint8Array): void {
-    // A byte before the stream's first one is no byte of it: some keep-alive probes carry one.
+    // A byte before the stream's first one does not belong to it: some keep-alive probes carry one.
     const before = this.start === null ? 0 : Math.max(0, seqDistance(this.start, seq));
     if (before >= bytes.length) return;
     const from = (seq + before) >>> 0;

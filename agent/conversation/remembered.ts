@@ -1,19 +1,19 @@
 /**
- * The last bytes of a stream that were delivered, to compare later copies with. A copy that differs means that the
- * receiver may have read something else than we did.
+ * Keeps the last delivered bytes of a stream, to compare later copies with. If a copy differs, the receiver
+ * may have read other bytes than we did.
  */
 import { seqDistance } from './sequence.ts';
 
-/** Shared by all streams: how much they remember together. */
+/** The sum over all streams, which share this object. */
 export interface MemoryUse {
   bytes: number;
 }
 
-/** Above this sum every stream keeps only `FLOODED_BYTES`. */
+/** Above this sum each stream keeps only `FLOODED_BYTES`. */
 const MAX_BYTES_TOTAL = 16_777_216;
 const FLOODED_BYTES = 1_024;
 
-/** Bytes as a string of Latin-1: several times cheaper to make and to collect than an array of its own. */
+/** Bytes as a Latin-1 string, which is several times cheaper to create and to collect than an array. */
 interface Piece {
   seq: number;
   text: string;
@@ -28,14 +28,14 @@ export class Remembered {
   private pieces: Piece[] = [];
   private bytes = 0;
 
-  /** Of each piece the first `maxPieceBytes` are kept, and `maxBytes` of all pieces. */
+  /** Keeps the first `maxPieceBytes` of each piece, and at most `maxBytes` of all pieces. */
   constructor(use: MemoryUse, maxBytes: number, maxPieceBytes: number) {
     this.sharedUse = use;
     this.maxBytes = maxBytes;
     this.maxPieceBytes = maxPieceBytes;
   }
 
-  /** Keeps a copy of bytes that follow those of the last call. */
+  /** Keeps a copy of bytes that follow the bytes of the last call. */
   remember(seq: number, bytes: Uint8Array): void {
     const length = Math.min(bytes.length, this.maxPieceBytes);
     this.pieces.push({ seq, text: textOf(bytes, length) });
@@ -45,7 +45,7 @@ export class Remembered {
     if (this.pieces.length > MAX_PIECES) this.addBytes(-this.pieces.shift()!.text.length);
   }
 
-  /** Compares bytes with those that were delivered in their place. */
+  /** Compares bytes with the ones that were delivered in their place. */
   compare(seq: number, bytes: Uint8Array): Comparison {
     let known = 0;
     const text = textOf(bytes, bytes.length);
@@ -76,5 +76,5 @@ function textOf(bytes: Uint8Array, length: number): string {
   return buffer.toString('latin1', 0, length);
 }
 
-/** Bounds what a stream of tiny segments costs: each piece is an object of its own. */
+/** The most pieces of one stream. It bounds the cost of tiny segments: each piece is an object. */
 const MAX_PIECES = 512;

@@ -1,4 +1,4 @@
-/** The head of a request: what was asked for, by whom, and whether with a token. */
+/** Reads the head of a request: its method, target, user agent and token header. */
 import { TOKEN_HEADER } from '../../protocol/endpoints.ts';
 import { cutText, MAX_PATH_CHARACTERS, MAX_USER_AGENT_CHARACTERS } from '../../protocol/text.ts';
 import { maskShapes } from '../secrets/mask_shapes.ts';
@@ -8,40 +8,45 @@ import { NOWHERE, type Place, placeOf } from './place.ts';
 
 const MAX_METHOD_BYTES = 64;
 
-/** RFC 9110, section 9; RFC 5789. Behind a hole only these begin a request: `ET /` is what is left of one. */
+/**
+ * The methods of RFC 9110, section 9, and RFC 5789. Behind a gap only these begin a request: `ET /` is a torn
+ * one.
+ */
 const KNOWN_METHOD = /^(?:GET|HEAD|PUT|POST|DELETE|OPTIONS|PATCH|TRACE|CONNECT)$/;
 
-/** One space between the parts, and the path alone for a target. */
+/** A start line with one space between its parts, and with only a path for a target. */
 const PLAIN_START_LINE = /^[A-Z]{3,10} \/[!-~]* HTTP\/1\.[01]$/;
 
 export class RequestHead extends HeadReader {
-  private readonly afterHole: boolean;
+  private readonly afterGap: boolean;
   private hasPlainStartLine = false;
   private tokens = 0;
   private hasPlainToken = true;
-  private asksForMore = false;
+  private asksForUpgrade = false;
 
   method: string | null = null;
-  /** Path of the request target, as sent, secrets masked; of an absolute-form target the path in it. */
+  /** The path of the request target, as sent, with secrets masked. */
   path: string | null = null;
   query: string | null = null;
-  /** What the path names. Found before secrets are masked, for a mask may hide what was asked for. */
+  /** The metadata that the path names. It is found before secrets are masked, because a mask may hide it. */
   place: Place = NOWHERE;
   userAgent: string | null = null;
-  /** Carries the token header, whatever its value. */
+  /** The head has the token header, with any value. */
   hasToken = false;
-  /** The HTTP/2 connection preface (RFC 9113, section 3.4): what follows is not HTTP/1. */
+  /**
+   * The head is the HTTP/2 connection preface (RFC 9113, section 3.4): the bytes behind it are not HTTP/1.
+   */
   isHttp2Preface = false;
 
-  /** `afterHole`: bytes before this head were not seen. */
-  constructor(afterHole: boolean) {
+  /** `afterGap`: bytes before this head were not seen. */
+  constructor(afterGap: boolean) {
     super();
-    this.afterHole = afterHole;
+    this.afterGap = afterGap;
   }
 
   /**
-   * Returns whether every server reads this head as we do: it is strictly well formed, has at most one token header,
-   * whose value is not empty, no body, and asks for no other protocol.
+   * Returns whether every server reads this head as we do: it is strictly well formed, has at most one token
+   * header, whose value is not empty, no body, and asks for no other protocol.
    */
   get isPlain(): boolean {
     return (
@@ -52,44 +57,44 @@ export class RequestHead extends HeadReader {
       this.transferEncodings === 0 &&
       this.contentLengths <= 1 &&
       (this.framing.contentLength ?? 0) === 0 &&
-      !this.asksForMore
+      !this.asksForUpgrade
     );
   }
 
-  protected override startLine(line: Buffer): 'headers' | 'whole' | 'malformed' {
+  protected override readStartLine(line: Buffer): 'headers' | 'whole' | 'malformed' {
     const space = line.indexOf(0x20);
     if (space <= 0 || space > MAX_METHOD_BYTES) return 'malformed';
     const method = line.toString('latin1', 0, space);
-    if (!(this.afterHole ? KNOWN_METHOD : HTTP_TOKEN).test(method)) return 'malformed';
+    if (!(this.afterGap ? KNOWN_METHOD : HTTP_TOKEN).test(method)) return 'malformed';
     const last = line.lastIndexOf(0x20);
     const version = last > space ? line.toString('latin1', last + 1) : '';
     const isVersioned = /^HTTP\/\d(\.\d)?$/.test(version);
-    // A request without a version is HTTP/0.9 (RFC 1945, section 5): GET only, no headers. A line that was cut at
-    // the length limit has lost its version and is taken as a request.
+    // A request without a version is HTTP/0.9 (RFC 1945, section 5): GET only, without headers. A line that
+    // was cut at the length limit has lost its version and counts as a request.
     const isCut = this.cutLines > 0;
     if (!isVersioned && !isCut && (method !== 'GET' || last > space)) return 'malformed';
     this.method = maskShapes(method);
     this.hasPlainStartLine = method !== 'CONNECT' && PLAIN_START_LINE.test(line.toString('latin1'));
-    // More than one space between the parts: a server may be lenient (RFC 9112, section 3), and many are.
+    // A server may accept more than one space between the parts (RFC 9112, section 3), and many do.
     let start = space + 1;
     let end = isVersioned ? last : line.length;
     while (start < end && line[start] === 0x20) start++;
     while (end > start && line[end - 1] === 0x20) end--;
-    this.takeTarget(line.subarray(start, end), isCut);
+    this.readTarget(line.subarray(start, end), isCut);
     this.isHttp2Preface = method === 'PRI' && version === 'HTTP/2.0';
     return isVersioned || isCut ? 'headers' : 'whole';
   }
 
-  protected override header(name: string, value: string): void {
+  protected override readHeader(name: string, value: string): void {
     if (name === TOKEN_HEADER) {
       this.hasToken = true;
       this.tokens++;
       if (!/^[!-~]+$/.test(value)) this.hasPlainToken = false;
     } else if (name === 'upgrade' || name === 'http2-settings') {
-      this.asksForMore = true;
+      this.asksForUpgrade = true;
     } else if (name === 'user-agent' && this.userAgent === null) {
       const text = Buffer.from(value, 'latin1').toString('utf8');
-      // Masked before it is cut: a part of a secret need not look like one.
+      // The text is masked before it is cut, because a part of a secret need not look like a secret.
       this.userAgent = cutText(redactUserAgent(text, this.cutLines > 0), MAX_USER_AGENT_CHARACTERS);
     }
   }
@@ -101,9 +106,9 @@ export class RequestHead extends HeadReader {
     return method !== '' && method !== '\r' && !HTTP_TOKEN.test(method);
   }
 
-  /** RFC 9112, section 3.2: origin, absolute, authority and asterisk form. */
-  private takeTarget(bytes: Buffer, isCut: boolean): void {
-    // What is not printable ASCII does not belong into a target: shown percent-encoded, so that text stays text.
+  /** Reads the request target in its origin, absolute, authority or asterisk form (RFC 9112, section 3.2). */
+  private readTarget(bytes: Buffer, isCut: boolean): void {
+    // Bytes that are not printable ASCII do not belong in a target. They are shown percent-encoded.
     const target = bytes
       .toString('latin1')
       .replace(/[^!-~]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
@@ -111,9 +116,9 @@ export class RequestHead extends HeadReader {
     const rest = absolute ? target.slice(absolute[0].length) : target;
     const mark = rest.indexOf('?');
     const path = mark < 0 ? rest : rest.slice(0, mark);
-    const asked = path === '' && absolute ? '/' : path;
-    this.place = placeOf(asked);
-    this.path = cutText(redactPath(asked, isCut && mark < 0), MAX_PATH_CHARACTERS);
+    const targetPath = path === '' && absolute ? '/' : path;
+    this.place = placeOf(targetPath);
+    this.path = cutText(redactPath(targetPath, isCut && mark < 0), MAX_PATH_CHARACTERS);
     this.query = mark < 0 ? null : cutText(redactQuery(rest.slice(mark + 1), isCut), MAX_PATH_CHARACTERS);
   }
 }

@@ -1,4 +1,5 @@
-/** A TCP segment: what `conversation` works on, and what `decode` makes of a packet. */
+/** A TCP segment: `decode` makes it of a packet, and `conversation` works on it. */
+import type { FlowTuple } from '../flow.ts';
 
 export const FIN = 0x01;
 export const SYN = 0x02;
@@ -7,22 +8,40 @@ export const ACK = 0x10;
 export const URG = 0x20;
 
 export interface Segment {
-  /** Microseconds since the Unix epoch when the packet was captured. */
+  /** When the packet was captured, in microseconds since the Unix epoch. */
   timeUs: number;
   sourceAddress: string;
   sourcePort: number;
   destinationAddress: string;
   destinationPort: number;
-  /** Sequence number of the first payload byte (of the SYN itself where SYN is set), modulo 2^32. */
+  /** Sequence number of the first payload byte, or of the SYN itself if SYN is set, modulo 2^32. */
   seq: number;
-  /** Acknowledgement number; meaningful where ACK is set. */
+  /** Acknowledgement number; it has a meaning only if ACK is set. */
   ack: number;
   flags: number;
   window: number;
-  /** TCP options as captured: with `seq` and `window` they tell one SYN from any other. */
+  /** TCP options as captured. With `seq` and `window` they distinguish one SYN from any other. */
   options: Uint8Array;
-  /** A view into the capture buffer: copy what is kept. */
+  /** A view into the capture buffer. Copy the bytes to keep them. */
   payload: Uint8Array;
-  /** Payload bytes that were on the wire behind `payload` and were not captured (snap length). */
+  /** The number of payload bytes behind `payload` that were on the wire and not captured (snap length). */
   payloadCutBytes: number;
+}
+
+/** Returns the connection of a segment, as its client has it. */
+export function clientFlowOf(segment: Segment, fromClient: boolean): FlowTuple {
+  const { sourceAddress, sourcePort, destinationAddress, destinationPort } = segment;
+  return fromClient
+    ? {
+        localAddress: sourceAddress,
+        localPort: sourcePort,
+        remoteAddress: destinationAddress,
+        remotePort: destinationPort,
+      }
+    : {
+        localAddress: destinationAddress,
+        localPort: destinationPort,
+        remoteAddress: sourceAddress,
+        remotePort: sourcePort,
+      };
 }

@@ -1,6 +1,6 @@
-/** Sequence numbers count bytes modulo 2^32 (RFC 9293, section 3.4). */
+/** Arithmetic of sequence numbers, which count bytes modulo 2^32 (RFC 9293, section 3.4). */
 
-/** `a - b` modulo 2^32 as a signed number. */
+/** Returns `a - b` modulo 2^32 as a signed number. */
 export function seqDistance(a: number, b: number): number {
   return (a - b) | 0;
 }

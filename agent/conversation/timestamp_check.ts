@@ -1,13 +1,13 @@
 /**
- * Protection against wrapped sequence numbers (RFC 7323, section 5): a receiver drops a segment whose timestamp is older
- * than the last one that it took in order.
+ * Applies the protection against wrapped sequence numbers (RFC 7323, section 5): a receiver drops a segment
+ * whose timestamp is older than the last one that it accepted in order.
  */
 import { TIMESTAMP_EXPIRY_US } from './limits.ts';
 import { timestampOf } from './options.ts';
 import type { Segment } from './segment.ts';
 import { seqDistance } from './sequence.ts';
 
-/** Linux lets a segment pass that is older by one tick. */
+/** Linux accepts a segment that is older by one tick. */
 const ALLOWED_TICKS = 1;
 
 interface Recent {
@@ -18,10 +18,10 @@ interface Recent {
 export class TimestampCheck {
   private client: Recent | null = null;
   private server: Recent | null = null;
-  /** One side does not send timestamps: the other's are not looked at. */
+  /** One side does not send timestamps, so the other side's are ignored. */
   private isOff = false;
 
-  /** The SYNs were seen before. */
+  /** Adopts the timestamps of the SYNs. */
   adoptHandshake(handshake: {
     sawServer: boolean;
     clientTimestamp: number | null;
@@ -35,8 +35,9 @@ export class TimestampCheck {
   }
 
   /**
-   * Returns whether the receiver drops a segment for its age. `received`: what the receiver had acknowledged, as far as
-   * that was seen; only a segment that begins there or before sets the timestamp that later ones are compared with.
+   * Returns whether the receiver drops a segment for its age. `received` is the receiver's last
+   * acknowledgement number, as far as it was seen. Only a segment that begins there or before sets the
+   * timestamp for later comparisons.
    */
   isOld(segment: Segment, fromClient: boolean, received: number | null): boolean {
     if (this.isOff || segment.options.length === 0) return false;

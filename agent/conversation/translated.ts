@@ -1,8 +1,9 @@
 /**
- * Copies of connections behind address translation. A host that forwards a connection shows it twice: with its caller's
- * addresses and with its own. The SYN is recognised: sequence number, window and all options but the segment size survive. That
- * alone proves nothing, for a sender chooses all of them: a flow counts as a copy only as long as the service's sequence
- * numbers and the client's bytes are the same in both.
+ * Recognises copies of connections behind address translation. A host that forwards a connection shows it
+ * twice: with its caller's addresses and with its own. The sequence number, the window and all options but
+ * the segment size survive translation, so a SYN is recognised. That alone is no proof, because a sender
+ * chooses all of them. So a flow counts as a copy only as long as the service's sequence numbers and the
+ * client's bytes are the same in both.
  */
 import type { Connection } from './connection.ts';
 import { IDLE_EXPIRY_US, SYN_COPY_WINDOW_US } from './limits.ts';
@@ -10,18 +11,18 @@ import { withoutSegmentSize } from './options.ts';
 import { ACK, RST, type Segment, SYN } from './segment.ts';
 
 export interface Copy {
-  /** The connection under its caller's own addresses. */
+  /** The key of the connection under its caller's own addresses. */
   originalKey: string;
   isn: number;
   sinceUs: number;
   lastUs: number;
-  /** The service's first sequence number, once this flow's handshake told it. */
+  /** The service's first sequence number; null until this flow's handshake shows it. */
   serverStart: number | null;
 }
 
 export class TranslatedCopies<Context> {
   private readonly maxEntries: number;
-  /** What tells one SYN from any other → the connection that it opened, for a few seconds. */
+  /** The fingerprint of each recent SYN, with the connection that it opened. */
   private readonly recentSyns = new Map<string, { key: string; timeUs: number }>();
   private readonly copies = new Map<string, Copy>();
 
@@ -29,7 +30,7 @@ export class TranslatedCopies<Context> {
     this.maxEntries = maxEntries;
   }
 
-  /** Returns the key of the connection that a SYN is another sight of, or null; then the SYN is remembered. */
+  /** Returns the key of the connection whose SYN this is a copy of. Else keeps the SYN and returns null. */
   originalOf(key: string, segment: Segment): string | null {
     const options = withoutSegmentSize(segment.options);
     const fingerprint = `${segment.seq}|${segment.window}|${segment.destinationAddress}|${Buffer.from(options).toString('latin1')}`;
@@ -62,8 +63,9 @@ export class TranslatedCopies<Context> {
   }
 
   /**
-   * Takes a segment of a copy. Returns false when the flow is none: its handshake is another, or its client sends what
-   * the original's did not. `serverStart`: the service's first sequence number in the original.
+   * Compares a segment of a copy with the original. Returns false if the flow is no copy: its handshake
+   * differs, or its client sends other bytes. `serverStart` is the service's first sequence number in the
+   * original.
    */
   acceptSegment(
     key: string,

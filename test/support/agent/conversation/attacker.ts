@@ -1,4 +1,6 @@
-/** Segments that somebody with raw sockets adds to a connection, derived from the segments of a script. */
+/**
+ * Builds the segments that an attacker with raw sockets adds to a connection, from the segments of a script.
+ */
 import { ACK, RST, type Segment, SYN } from '../../../../agent/conversation/segment.ts';
 import { IMDS_IPV4 } from '../../../../protocol/endpoints.ts';
 import { answer, request, Script, type ScriptOptions, TTL_ANSWER } from './script.ts';
@@ -6,7 +8,7 @@ import { answer, request, Script, type ScriptOptions, TTL_ANSWER } from './scrip
 export const READ = 'GET /latest/meta-data/instance-id';
 const NONE = new Uint8Array(0);
 
-/** The same path with a token and without, of the same length. */
+/** Two requests of the same length for the same path, with a token and without. */
 export const V2 = request(READ, { 'X-aws-ec2-metadata-token': 'AQ==' });
 export const V1 = request(READ, { 'X-aws-ec2-metadata-tokem': 'AQ==' });
 export const V1_ANSWER = answer(200, 'x');
@@ -45,7 +47,7 @@ export function half(segments: Segment[], isClient: boolean): Segment[] {
   return segments.filter((segment) => fromClient(segment) === isClient);
 }
 
-/** Returns the flow under other addresses, as masquerading makes it. */
+/** Returns the flow with other addresses, like masquerading does. */
 export function translated(segments: Segment[], from: string, to: string): Segment[] {
   return segments.map((segment) => ({
     ...segment,
@@ -54,7 +56,7 @@ export function translated(segments: Segment[], from: string, to: string): Segme
   }));
 }
 
-/** RFC 7323, section 3.2, laid out as in its appendix A. */
+/** Builds a timestamp option (RFC 7323, section 3.2) in the layout of its appendix A. */
 export function timestamps(value: number): Uint8Array {
   const option = Buffer.alloc(12, 0);
   option.set([1, 1, 8, 10]);

@@ -1,17 +1,19 @@
 /**
- * A receiver of one TCP connection, written from the RFCs and from what Linux documents, apart from the code under
- * test. It knows nothing of captures: it takes what arrives and has the stream that its application reads.
+ * Models a receiver of one TCP connection, written from the RFCs and the documentation of Linux,
+ * independently of the code under test. It knows nothing of captures: segments arrive, and its application
+ * reads a stream.
  *
- * RFC 9293 section 3.10.7, RFC 5961 sections 3 and 4 (resets, SYN), RFC 7323 section 5 (timestamps), RFC 6093 (urgent).
+ * Sources: RFC 9293 section 3.10.7, RFC 5961 sections 3 and 4 (resets, SYN), RFC 7323 section 5 (timestamps),
+ * RFC 6093 (urgent data).
  */
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../../../agent/conversation/segment.ts';
 
-/** A packet on its way: it arrives or dies, and its checksum holds or not. */
+/** A packet on its way: it may be dropped, and its checksum may be wrong. */
 export interface Wire {
   segment: Segment;
   arrives: boolean;
   isIntact: boolean;
-  /** Offset of the urgent pointer; meaningful where URG is set. */
+  /** Offset of the urgent pointer; it has a meaning only if URG is set. */
   urgentPointer?: number;
 }
 
@@ -30,7 +32,7 @@ export class Receiver {
   private readonly window: number;
   private recentTimestamp: number;
   private acknowledged: number;
-  /** By distance from the stream's start: bytes that came early. The first copy of a byte stands. */
+  /** Early bytes by their distance from the stream's start. The first copy of a byte counts. */
   private readonly early = new Map<number, number>();
   private readonly urgent = new Set<number>();
   private readonly start: number;
@@ -67,7 +69,7 @@ export class Receiver {
   }
 
   private takeBytes(offset: number, payload: Uint8Array): void {
-    // In order, a segment is taken whole: what came early in its place is thrown away.
+    // A segment in order is accepted whole: early bytes in its place are dropped.
     const inOrder = offset <= 0;
     payload.forEach((byte, n) => {
       const place = this.taken + offset + n;

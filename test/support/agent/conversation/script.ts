@@ -1,4 +1,4 @@
-/** Builds the segments of a connection from what each side says, and plays segments through a tracker. */
+/** Builds the segments of a connection from the data of each side, and plays segments through a tracker. */
 
 import { type Classification, classify } from '../../../../agent/conversation/classify.ts';
 import type { Exchange } from '../../../../agent/conversation/exchange.ts';
@@ -10,7 +10,7 @@ import { IMDS_IPV4, IMDS_PORT } from '../../../../protocol/endpoints.ts';
 export interface Turn {
   from: 'client' | 'server';
   text: string | Uint8Array;
-  /** Lengths to cut the text into; the rest goes into one more segment. */
+  /** Lengths of the segments that carry the text; the rest goes into one more segment. */
   cuts?: number[];
 }
 
@@ -21,7 +21,7 @@ export interface ScriptOptions {
   serverIsn?: number;
   startUs?: number;
   stepUs?: number;
-  /** How it ends: both close, the client resets, or not at all. */
+  /** The end of the connection: both sides close it, the client resets it, or it stays open. */
   end?: 'fin' | 'reset' | 'open';
   syn?: boolean;
 }
@@ -71,7 +71,7 @@ export class Script {
     return this.push(from, RST | ACK, new Uint8Array(0));
   }
 
-  /** Takes bytes off one side without a segment: they were never captured. */
+  /** Skips bytes of one side without a segment: they were never captured. */
   lose(from: 'client' | 'server', text: string): this {
     if (from === 'client') this.clientSeq = (this.clientSeq + text.length) >>> 0;
     else this.serverSeq = (this.serverSeq + text.length) >>> 0;
@@ -117,8 +117,8 @@ export interface Heard {
 }
 
 /**
- * Plays segments and tells what was heard: while they came, after ticks to `tickUs` past the last, and at the end. With
- * `ticksBetween` the clock also ticks with each segment.
+ * Plays segments and returns the exchanges: those reported meanwhile, after ticks until `tickUs` behind the
+ * last segment, and at the end. With `ticksBetween` the clock also ticks with each segment.
  */
 export function play(
   segments: Segment[],
@@ -142,7 +142,7 @@ export function play(
   for (const segment of segments) {
     last = Math.max(last, segment.timeUs);
     if (options.ticksBetween) tracker.tick(last);
-    // As a capture does: the bytes are there during the call, and then overwritten by the next packet's.
+    // Like in a capture, the bytes are valid during the call and are then overwritten by the next packet.
     const buffer = Buffer.concat([segment.payload, segment.options]);
     const split = segment.payload.length;
     tracker.handleSegment({
@@ -158,7 +158,7 @@ export function play(
   return { live, all: heard, counters: tracker.counters(), opened, closed };
 }
 
-/** What must not depend on how the bytes were cut and in which order they came. */
+/** Returns the facts that must not depend on the cuts and the order of the segments. */
 export function essence(heard: Heard[]): unknown[] {
   return heard.map(({ port, exchange, verdict }) => ({
     port,

@@ -1,4 +1,7 @@
-/** What a path asks for, however it is written; sources: AWS EC2 user guide, paths that clients were seen to send. */
+/**
+ * Tests the category of a path in every way of writing it. The paths come from the AWS EC2 user guide and
+ * from requests of real clients.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -75,13 +78,13 @@ describe('the category of a path', () => {
       assert.deepEqual(categoryOf(path), { category, role });
     });
   }
-  it('without a path it is other', () => {
+  it('is other without a path', () => {
     assert.deepEqual(categoryOf(null), { category: 'other', role: null });
   });
-  it('any text has one', () => {
+  it('exists for any text', () => {
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => void categoryOf(text)));
   });
-  it('escapes, doubled slashes and dots hide nothing', () => {
+  it('is found behind escapes, repeated slashes and dot segments', () => {
     const escaped = (text: string, mask: boolean[]) =>
       [...text]
         .map((c, n) => (mask[n % mask.length] && c !== '/' ? `%${c.charCodeAt(0).toString(16)}` : c))
@@ -99,7 +102,7 @@ describe('the category of a path', () => {
   });
 });
 
-describe('the request line as it may be written', () => {
+describe('a request line in each form', () => {
   const lines: [string, string, string | null][] = [
     [`GET /${ROLE}/r HTTP/1.1`, `/${ROLE}/r`, null],
     [`GET /${ROLE}/r HTTP/1.0`, `/${ROLE}/r`, null],
@@ -139,14 +142,14 @@ describe('the verdict', () => {
   };
   const of = (change: Partial<ExchangeRequest>, response: { status: number; hasTokenTtl: boolean } | null) =>
     classify({ startUs: 0, responseUs: null, request: { ...ask, ...change }, response, outcome: 'answered' });
-  it('kinds', () => {
+  it('has a kind for each method', () => {
     const kinds = { GET: 'read', HEAD: 'read', PUT: 'other', POST: 'other', get: 'other', OPTIONS: 'other' };
     for (const [method, kind] of Object.entries(kinds)) assert.equal(of({ method }, null).kind, kind, method);
     assert.equal(of({ method: 'PUT', path: '/latest/api/token' }, null).kind, 'token');
     assert.equal(of({ method: 'GET', path: '/latest/api/token' }, null).kind, 'read');
     assert.equal(of({ method: null, path: null }, null).kind, 'other');
   });
-  it("the service's word: by the lifetime header, none of errors and silence", () => {
+  it("has the service's verdict by the lifetime header, and none for errors or silence", () => {
     assert.equal(of({}, { status: 200, hasTokenTtl: true }).serverVersion, 2);
     assert.equal(of({}, { status: 200, hasTokenTtl: false }).serverVersion, 1);
     assert.equal(of({}, { status: 304, hasTokenTtl: false }).serverVersion, 1);
@@ -154,7 +157,7 @@ describe('the verdict', () => {
     assert.equal(of({}, { status: 404, hasTokenTtl: true }).serverVersion, null);
     assert.equal(of({}, null).serverVersion, null);
   });
-  it('a whole request speaks for itself, a torn one leaves the word to the service', () => {
+  it('follows a whole request, and for a torn one the verdict of the service', () => {
     const v2 = { status: 200, hasTokenTtl: true };
     assert.equal(of({}, v2).version, 1);
     assert.equal(of({ isWhole: false, form: 'odd' as const }, v2).version, 2);
@@ -168,7 +171,7 @@ describe('the verdict', () => {
 });
 
 describe('whole exchanges', () => {
-  it('a request without a version (HTTP/0.9) is IMDSv1', () => {
+  it('of a request without a version (HTTP/0.9) are IMDSv1', () => {
     const { all } = play(
       new Script()
         .say({ from: 'client', text: `GET /${ROLE}/r\r\n` })
@@ -181,7 +184,7 @@ describe('whole exchanges', () => {
       [[1, 'credentials']],
     );
   });
-  it('two requests, the second after empty lines', () => {
+  it('are found for two requests, the second after empty lines', () => {
     const text = `${request('GET /latest/user-data')}\r\n\r\n${request('GET /latest/meta-data/')}`;
     const { all } = play(
       new Script()

@@ -1,4 +1,4 @@
-/** What is asked of the credentials endpoints of ECS tasks and EKS pods. */
+/** Tests the category of requests to the credentials endpoints of ECS tasks and EKS pods. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { classifyCredentialsEndpoint } from '../../../../agent/conversation/classify.ts';
@@ -45,7 +45,7 @@ describe('a request to a credentials endpoint', () => {
     });
   }
 
-  it('keeps no id of credentials, which is all that one needs to get them', () => {
+  it('keeps no id of credentials, which alone is enough to fetch them', () => {
     for (const path of [`/v2/credentials/${ID}`, `/v2/credentials//${ID}`, `/v2/credentials/${ID}/x`]) {
       assert.equal(redactPath(path).includes(ID.slice(0, 8)), false, path);
     }

@@ -1,4 +1,7 @@
-/** What a receiver's kernel ignores ends nothing and hides nothing; what it may have believed is a loss. */
+/**
+ * Tests that segments which a receiver ignores change nothing, and that those which it may have accepted
+ * count as a loss.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ACK, FIN, RST, type Segment, SYN, URG } from '../../../../agent/conversation/segment.ts';
@@ -17,7 +20,7 @@ import {
 } from '../../../support/agent/conversation/attacker.ts';
 import { answer, play, Script } from '../../../support/agent/conversation/script.ts';
 
-/** Returns version and outcome of every call. */
+/** Returns the version and the outcome of every call. */
 function heardIn(segments: Segment[], tickUs = 6_000_000) {
   const { all, counters } = play(segments, { tickUs });
   return { calls: all.map(({ exchange, verdict }) => [verdict.version, exchange.outcome]), counters };
@@ -25,7 +28,7 @@ function heardIn(segments: Segment[], tickUs = 6_000_000) {
 const ANSWERED_V1 = [[1, 'answered']];
 
 describe('resets', () => {
-  it('beside the expected byte are ignored', () => {
+  it('are ignored if they do not match the expected byte', () => {
     for (const by of [-900_000, -1, 1, 500, 60_000, 900_000]) {
       const script = conversation();
       const at = firstRequest(script);
@@ -38,7 +41,7 @@ describe('resets', () => {
     }
   });
 
-  it('of the service are ignored beside the byte that the client expects', () => {
+  it('of the service are ignored if they do not match the byte that the client expects', () => {
     const script = conversation();
     const model = script.segments.at(-2)!;
     const at = script.segments.length - 2;
@@ -48,7 +51,7 @@ describe('resets', () => {
   });
 
   for (const waitUs of [1_000, 800_000]) {
-    it(`that never arrived, though they fit: the next calls are seen, and it is a loss (${waitUs} us)`, () => {
+    it(`that fit but never arrived are a loss, and later calls are still seen (${waitUs} us)`, () => {
       const first = conversation();
       const model = first.segments[firstRequest(first)]!;
       const killer = reset(model, shifted(model.seq, model.payload.length));
@@ -64,7 +67,7 @@ describe('resets', () => {
     });
   }
 
-  it('that are real end the connection, and late copies of its segments are no loss', () => {
+  it('that arrive end the connection, and late copies of its segments are no loss', () => {
     const script = conversation().reset('client');
     const copies = script.segments.filter(({ payload }) => payload.length > 0);
     const { calls, counters } = heardInSteps(script.segments, copies);
@@ -74,7 +77,7 @@ describe('resets', () => {
     assert.equal(counters['conflicting_segments'], 0);
   });
 
-  it('of a client that has gone: an answer that comes late is no loss', () => {
+  it('of a client that has ended make a late answer no loss', () => {
     const whole = new Script().say({ from: 'client', text: V1 }).reset('client');
     const ended = whole.segments.length;
     whole.say({ from: 'server', text: V1_ANSWER });
@@ -85,7 +88,7 @@ describe('resets', () => {
   });
 });
 
-/** Plays the first segments, lets a second pass, and plays the others. */
+/** Plays the first segments, waits one second, and plays the others. */
 function heardInSteps(first: Segment[], then: Segment[]) {
   const calm = first.at(-1)!;
   const ticks = Array.from({ length: 4 }, (_, n): Segment => {
@@ -110,7 +113,7 @@ describe('a SYN on a living connection', () => {
     });
   }
 
-  it('that the service answers opens a new one, with the data that it carried', () => {
+  it('opens a new one with its data if the service answers it', () => {
     const old = conversation();
     const next = conversation(V2, answer(404), { clientIsn: 77_777_777, serverIsn: 5_000_000 });
     const [hello, agreed] = next.segments;
@@ -124,7 +127,7 @@ describe('a SYN on a living connection', () => {
     ]);
   });
 
-  it('before the service answered: its answer tells which one it believes', () => {
+  it('before an answer of the service counts if the answer acknowledges it', () => {
     const script = conversation();
     const model = script.segments[0]!;
     const { calls } = heardIn(inserted(script.segments, 1, syn(model, shifted(model.seq, 0x50000000))));
@@ -132,14 +135,14 @@ describe('a SYN on a living connection', () => {
   });
 });
 
-describe('segments that no receiver takes', () => {
+describe('segments that no receiver accepts', () => {
   const decoys: [string, Partial<Segment>][] = [
     ['without an acknowledgement', { flags: 0 }],
     ['with SYN and FIN', { flags: SYN | FIN | ACK }],
     ['signed', { flags: ACK, options: Buffer.from([1, 1, 19, 18, ...Array(16).fill(7)]) }],
   ];
   for (const [name, changes] of decoys) {
-    it(`${name}: they are ignored and counted`, () => {
+    it(`${name} are ignored and counted`, () => {
       const script = conversation(V1, answer(404));
       const at = firstRequest(script);
       const decoy = forged(script.segments[at]!, { payload: Buffer.from(V2), ...changes });
@@ -150,7 +153,7 @@ describe('segments that no receiver takes', () => {
     });
   }
 
-  it('with a timestamp from the past are ignored, after 24 days they are not', () => {
+  it('with an old timestamp are ignored, but not after 24 days', () => {
     for (const [waitUs, isOld] of [
       [0, true],
       [25 * 86_400_000_000, false],
@@ -169,7 +172,7 @@ describe('segments that no receiver takes', () => {
     }
   });
 
-  it('far outside of the window: if the service took them, that is a loss', () => {
+  it('far outside of the window are a loss if the service accepted them', () => {
     for (const isTaken of [false, true]) {
       const script = conversation();
       const model = script.segments[firstRequest(script)]!;
@@ -183,14 +186,14 @@ describe('segments that no receiver takes', () => {
   });
 });
 
-describe('what the service acknowledged and nobody saw', () => {
-  it('is a hole, though a reset ends the connection at once', () => {
+describe('bytes that the service acknowledged and the capture missed', () => {
+  it('are a gap, even if a reset ends the connection at once', () => {
     const script = conversation().lose('client', V1).reset('client');
     const { counters } = heardIn(script.segments, 500_000);
     assert.equal(counters['gaps_in_heads'], 1);
   });
 
-  it('far from everything we know: we follow another connection than the service', () => {
+  it('far outside of the window show that we follow another connection than the service', () => {
     const script = conversation();
     const model = script.segments.at(-2)!;
     const far = forged(model, { ack: shifted(model.ack, 1_000_000_000) });
@@ -205,14 +208,14 @@ describe('what the service acknowledged and nobody saw', () => {
   });
 });
 
-describe('bytes that are uncertain', () => {
+describe('uncertain bytes', () => {
   const copiesOf = (first: string, second: string, replied: string) => {
     const script = conversation(second, replied);
     const at = firstRequest(script);
     return inserted(script.segments, at, forged(script.segments[at]!, { payload: Buffer.from(first) }));
   };
 
-  it('two copies that differ: only the service makes it IMDSv2, and it is a loss', () => {
+  it('in two copies that differ are IMDSv2 only by the verdict of the service, and a loss', () => {
     for (const [first, second] of [
       [V2, V1],
       [V1, V2],
@@ -229,7 +232,7 @@ describe('bytes that are uncertain', () => {
     }
   });
 
-  it('out of order, overlapping, in any cut: what differs is found', () => {
+  it('are found in copies that are out of order, overlapping or cut anywhere', () => {
     const script = conversation(V1, answer(404));
     const at = firstRequest(script);
     const model = script.segments[at]!;
@@ -254,7 +257,7 @@ describe('bytes that are uncertain', () => {
     }
   });
 
-  it('two early copies of the same bytes, one within the other', () => {
+  it('are found in two early copies, one inside the other', () => {
     const script = conversation(V2, answer(404));
     const at = firstRequest(script);
     const model = script.segments[at]!;
@@ -264,7 +267,7 @@ describe('bytes that are uncertain', () => {
     assert.equal(counters['conflicting_segments'], 1);
   });
 
-  it('copies that agree are none, nor a byte that asks for a sign of life', () => {
+  it('are neither copies that agree nor keep-alive probes', () => {
     const script = conversation(V1, answer(404));
     const data = script.segments.filter(({ payload }) => payload.length > 0);
     const last = data[0]!;
@@ -275,21 +278,21 @@ describe('bytes that are uncertain', () => {
     assert.equal(counters['unverified_copies'], 0);
   });
 
-  it('a copy of what is not remembered any more is a loss', () => {
+  it('include a copy of bytes that are no longer remembered, which is a loss', () => {
     const long = V1.replace('\r\n\r\n', `\r\nX-A: ${'a'.repeat(7_000)}\r\nX-B: ${'b'.repeat(7_000)}\r\n\r\n`);
     const script = new Script().say({ from: 'client', text: long, cuts: Array(10).fill(1_400) });
     const { counters } = heardIn([...script.segments, script.segments[3]!]);
     assert.equal(counters['unverified_copies'], 1);
   });
 
-  it('an answer of which two copies differ is a loss', () => {
+  it('include an answer of which two copies differ, which is a loss', () => {
     const script = conversation(V2, answer(404));
     const at = script.segments.length - 2;
     const decoy = forged(script.segments[at]!, { payload: Buffer.from(answer(200)) });
     assert.equal(heardIn(inserted(script.segments, at, decoy)).counters['conflicting_segments'], 1);
   });
 
-  it('urgent data in a request: IMDSv1 unless the service says otherwise, and a loss', () => {
+  it('include urgent data in a request: IMDSv1 unless the service decides otherwise, and a loss', () => {
     const script = conversation(V2, answer(404));
     const at = firstRequest(script);
     const segments = script.segments.map((segment, n) =>
@@ -302,7 +305,7 @@ describe('bytes that are uncertain', () => {
 });
 
 describe('a FIN that never arrived', () => {
-  it('hides nothing of what follows, and is a loss', () => {
+  it('hides no later call, and is a loss', () => {
     for (const waits of [false, true]) {
       const first = conversation();
       const count = first.segments.length;
@@ -316,7 +319,7 @@ describe('a FIN that never arrived', () => {
     }
   });
 
-  it('a reset without a handshake opens and ends nothing', () => {
+  it('and a reset without a handshake open and end nothing', () => {
     const script = conversation();
     const model = script.segments[0]!;
     const { calls } = heardIn(inserted(script.segments, 1, forged(model, { flags: RST, seq: 5 })));

@@ -16,7 +16,7 @@ const READ = 'GET /latest/meta-data/instance-id';
 const TOKEN = { 'X-aws-ec2-metadata-token': 'AQAEAFakeFakeFakeFakeFakeFakeFakeFakeFakeFakeFakeFake==' };
 
 describe('one request and its answer', () => {
-  it('is reported as soon as the head of the answer is there', () => {
+  it('is reported as soon as the head of the answer is complete', () => {
     const script = new Script({ stepUs: 1_000 })
       .say({ from: 'client', text: request(READ, { 'User-Agent': 'curl/7.88.1' }) })
       .say({ from: 'server', text: 'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\ni-0123' });
@@ -72,7 +72,7 @@ describe('the version', () => {
     }
   });
 
-  it('is 1 where the name only occurs', () => {
+  it('is 1 if the name only occurs in another place', () => {
     const name = 'x-aws-ec2-metadata-token';
     for (const text of [
       request(`GET /latest/${name}/x?${name}=abc`),
@@ -97,7 +97,7 @@ describe('the version', () => {
     assert.equal(versionOf(request('GET /latest/api/token')), 1);
   });
 
-  it('agrees with what 447 requests of real clients were', () => {
+  it('is right for 447 requests of real clients', () => {
     const lines = readFileSync(
       new URL('../../../support/fixtures/client-requests.jsonl', import.meta.url),
       'utf8',
@@ -136,7 +136,7 @@ describe('the version', () => {
 });
 
 describe('many requests on one connection', () => {
-  it('gives each its own verdict and its own answer', () => {
+  it('each get their own verdict and their own answer', () => {
     const script = new Script()
       .say({
         from: 'client',
@@ -192,7 +192,7 @@ describe('many requests on one connection', () => {
 });
 
 describe('a connection that is silent at first', () => {
-  it('is still known after minutes, a SYN without an answer is not', () => {
+  it('is still known after minutes, but a SYN without an answer is not', () => {
     const first = new Script();
     const opened: boolean[] = [];
     let closed = 0;
@@ -225,8 +225,8 @@ describe('a connection that is silent at first', () => {
   });
 });
 
-describe('endings', () => {
-  it('unanswered: the client closes and nothing comes', () => {
+describe('the end of a request', () => {
+  it('is unanswered if the client closes and no answer comes', () => {
     const script = new Script().say({ from: 'client', text: request(READ) }).fin('client');
     const { all, live } = play(script.segments, { tickUs: 6_000_000 });
     assert.equal(live.length, 0);
@@ -236,7 +236,7 @@ describe('endings', () => {
     );
   });
 
-  it('half-closed clients still get their answer', () => {
+  it('is answered for a client that has closed its side', () => {
     const script = new Script()
       .say({ from: 'client', text: request(READ) })
       .fin('client')
@@ -249,7 +249,7 @@ describe('endings', () => {
     );
   });
 
-  it('reset', () => {
+  it('is reset if the connection is', () => {
     const script = new Script().say({ from: 'client', text: request(READ) }).reset('server');
     const { all } = play(script.segments, { tickUs: 500_000 });
     assert.deepEqual(
@@ -258,7 +258,7 @@ describe('endings', () => {
     );
   });
 
-  it('truncated: the head never ends', () => {
+  it('is truncated if the head never ends', () => {
     const script = new Script().say({ from: 'client', text: `${READ} HTTP/1.1\r\nX-A: b\r\n` }).fin('client');
     const { all } = play(script.segments, { tickUs: 6_000_000 });
     assert.deepEqual(
@@ -267,7 +267,7 @@ describe('endings', () => {
     );
   });
 
-  it('a late answer is not a second call', () => {
+  it('is not changed by a late answer, which is no second call', () => {
     const script = new Script().say({ from: 'client', text: request(READ) }).wait(70_000_000);
     const before = script.segments.length;
     script.say({ from: 'server', text: answer(200, 'x') });
@@ -290,7 +290,7 @@ describe('endings', () => {
     assert.equal(tracker.counters()['late_answers'], 1);
   });
 
-  it('an early answer to an endless head is paired with it', () => {
+  it('is answered by an early answer to an endless head', () => {
     const script = new Script()
       .say({ from: 'client', text: `${READ} HTTP/1.1\r\n${'X-Pad: y\r\n'.repeat(100)}` })
       .say({ from: 'server', text: answer(431) });
@@ -302,7 +302,7 @@ describe('endings', () => {
     assert.equal(all.length, 1);
   });
 
-  it('a port that is used again is another connection', () => {
+  it('belongs to another connection when the port is used again', () => {
     const one = new Script().say({ from: 'client', text: request(READ) });
     const two = new Script({ clientIsn: 77_777_777, startUs: one.segments.at(-1)!.timeUs + 100 })
       .say({ from: 'client', text: request(READ, TOKEN) })
@@ -321,7 +321,7 @@ describe('endings', () => {
 });
 
 describe('an answer that never reaches its client', () => {
-  it('is none: captured on the host, dead on the last hop to a container with the same addresses', () => {
+  it('does not count: it was captured on the host and dropped on the last hop to a container', () => {
     const token = request('PUT /latest/api/token', { 'X-aws-ec2-metadata-token-ttl-seconds': '60' });
     const script = new Script().say({ from: 'client', text: token });
     const asked = script.segments.length;
@@ -339,7 +339,7 @@ describe('an answer that never reaches its client', () => {
     assert.equal(counters['undelivered_answers'], 1);
   });
 
-  it('is believed where the client falls silent at once (a capture of one direction)', () => {
+  it('counts if the client is silent at once (a capture of one direction)', () => {
     const script = new Script().say({ from: 'client', text: request(READ) });
     const asked = script.segments.length;
     script.say({ from: 'server', text: answer(200, 'x') });
@@ -352,8 +352,8 @@ describe('an answer that never reaches its client', () => {
   });
 });
 
-describe('what was not seen', () => {
-  it('a connection that began before: in the middle of an answer, then a whole exchange', () => {
+describe('bytes that were not seen', () => {
+  it('before the capture began hide no later exchange', () => {
     const script = new Script({ syn: false })
       .say({ from: 'server', text: 'rest of a body' })
       .say({ from: 'client', text: request(READ) })
@@ -365,7 +365,7 @@ describe('what was not seen', () => {
     );
   });
 
-  it('a lost request: the service says which protocol it answered', () => {
+  it('of a request leave the verdict to the service', () => {
     for (const [headers, version] of [
       [{}, 1],
       [TTL_ANSWER, 2],
@@ -383,7 +383,7 @@ describe('what was not seen', () => {
     }
   });
 
-  it('a lost request with an error for an answer is counted, not guessed', () => {
+  it('of a request with an error as its answer are counted, and no version is guessed', () => {
     const script = new Script()
       .lose('client', request(READ))
       .say({ from: 'server', text: answer(401, 'x') })
@@ -393,7 +393,7 @@ describe('what was not seen', () => {
     assert.equal(counters['unjudged_answers'], 1);
   });
 
-  it('a head with a hole takes the word of the service', () => {
+  it('inside a head leave the verdict to the service', () => {
     const head = request(READ, { ...TOKEN, 'User-Agent': 'x' });
     const script = new Script()
       .say({ from: 'client', text: head.slice(0, 60) })
@@ -408,7 +408,7 @@ describe('what was not seen', () => {
     assert.equal(all[0]!.exchange.request.isWhole, false);
   });
 
-  it('a hole in a body costs nothing', () => {
+  it('inside a body lose no call', () => {
     const script = new Script()
       .say({ from: 'client', text: request(READ) })
       .say({ from: 'server', text: `HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n${'x'.repeat(100)}` })
@@ -429,7 +429,7 @@ describe('what was not seen', () => {
 });
 
 describe('copies', () => {
-  it('the same SYN behind address translation is the same connection', () => {
+  it('of a SYN behind address translation are the same connection', () => {
     const one = new Script({ clientAddress: '172.17.0.2' })
       .say({ from: 'client', text: request(READ) })
       .say({ from: 'server', text: answer(200, 'x') })

@@ -1,4 +1,7 @@
-/** However the same streams are cut, ordered, doubled and overlapped: the same exchanges. */
+/**
+ * Tests that the same streams give the same exchanges, however they are cut, ordered, repeated and
+ * overlapped.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -96,7 +99,7 @@ function build(plan: Plan, cutThem: boolean, options: ScriptOptions = {}): Segme
   return script.fin('client').fin('server').segments;
 }
 
-/** Segments that overlap their neighbours: a retransmission with other boundaries. */
+/** Returns segments that overlap their neighbours, like retransmissions with other boundaries. */
 function overlaps(segments: Segment[], picks: number[]): Segment[] {
   const made: Segment[] = [];
   for (const pick of picks) {
@@ -143,7 +146,7 @@ describe('any segmentation, order and duplication of the same streams', () => {
     );
   });
 
-  it('in order, each exchange is there before the connection ends', () => {
+  it('reports each exchange before the connection ends, if segments are in order', () => {
     fc.assert(
       fc.property(conversation, (plan) => {
         const { live, all, counters } = play(build(plan, true));
@@ -156,7 +159,7 @@ describe('any segmentation, order and duplication of the same streams', () => {
     );
   });
 
-  it('with a capture that began in the middle: never a wrong version for a request that was seen whole', () => {
+  it('never gives a wrong version to a whole request, if the capture began in the middle', () => {
     fc.assert(
       fc.property(conversation, fc.nat(30), (plan, dropped) => {
         const segments = build(plan, true).slice(dropped);
@@ -185,7 +188,7 @@ describe('any segmentation, order and duplication of the same streams', () => {
 describe('bad input', () => {
   const bytes = fc.uint8Array({ maxLength: 3_000 });
 
-  it('never throws, and its memory is bounded', () => {
+  it('never throws, and needs bounded memory', () => {
     fc.assert(
       fc.property(
         fc.array(
@@ -241,7 +244,7 @@ describe('bad input', () => {
     );
   });
 
-  it('10,000 half-open connections are bounded and counted', () => {
+  it('with 10,000 half-open connections is bounded and counted', () => {
     const segments = Array.from({ length: 10_000 }, (_, i) => {
       const script = new Script({
         clientPort: 1 + (i % 60_000),
@@ -255,7 +258,7 @@ describe('bad input', () => {
     assert.equal(opened, closed);
   });
 
-  it('10,000 connections that say nothing push out none that waits for its answer', () => {
+  it('with 10,000 silent connections evicts none that waits for its answer', () => {
     const speaking = new Script({ clientPort: 60_000 }).say({
       from: 'client',
       text: request('GET /latest/user-data'),
@@ -282,7 +285,7 @@ describe('bad input', () => {
     assert.equal(counters['half_open_connections'], 0, 'dropped at the end');
   });
 
-  it('garbage is counted and followed by nothing', () => {
+  it('that is garbage is counted and gives no call', () => {
     const script = new Script().say({
       from: 'client',
       text: Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xff, 0xfe]),
@@ -294,7 +297,7 @@ describe('bad input', () => {
     assert.ok(counters['opaque_bytes']! > 40_000);
   });
 
-  it('an endless line and an endless head are cut', () => {
+  it('with an endless line or an endless head is cut', () => {
     const line = new Script().say({
       from: 'client',
       text: `GET /${'a'.repeat(20_000)} HTTP/1.1\r\nX-aws-ec2-metadata-token: x\r\n\r\n`,
@@ -312,7 +315,7 @@ describe('bad input', () => {
     assert.equal(endless.counters['malformed_requests'], 1);
   });
 
-  it('bytes that are no UTF-8 become text', () => {
+  it('with bytes that are not UTF-8 becomes text', () => {
     const script = new Script().say({
       from: 'client',
       text: Buffer.concat([

@@ -1,4 +1,4 @@
-/** Heads and bodies at every place where they can be split, and what a caller's token requests say of its reads. */
+/** Tests heads and bodies that are split at every place, and the recognition of fallbacks. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -8,7 +8,7 @@ import type { HeadReader } from '../../../../agent/conversation/head.ts';
 import { RequestHead } from '../../../../agent/conversation/request.ts';
 import { ResponseHead } from '../../../../agent/conversation/response.ts';
 
-/** Reads `text` in the pieces that `cuts` make of it; where the head ends, counted from the text's start. */
+/** Reads `text`, cut into pieces at `cuts`. Returns the index in `text` at which the head ends. */
 function readIn(head: HeadReader, text: string, cuts: number[]): number | 'malformed' | null {
   const bytes = Buffer.from(text, 'latin1');
   const edges = [0, ...cuts.toSorted((a, b) => a - b).filter((cut) => cut < bytes.length), bytes.length];
@@ -69,7 +69,7 @@ describe('a request head', () => {
     ],
   ];
   for (const [name, text, expected] of texts) {
-    it(`${name}: the same wherever it is cut`, () => {
+    it(`${name}: is the same wherever it is cut`, () => {
       const all = text + REST;
       const check = (cuts: number[]) => {
         const head = new RequestHead(false);
@@ -84,7 +84,7 @@ describe('a request head', () => {
     });
   }
 
-  it('begins when its first byte came, not the empty lines before', () => {
+  it('begins with its first byte, not with empty lines before it', () => {
     const head = new RequestHead(false);
     head.read(Buffer.from('\r\n'), 0, 1);
     head.read(Buffer.from('\r\nG'), 0, 2);
@@ -92,7 +92,7 @@ describe('a request head', () => {
     assert.equal(head.startUs, 2);
   });
 
-  it('garbage is told apart within its first bytes', () => {
+  it('that is garbage is recognised by its first bytes', () => {
     for (const text of [
       '\x16\x03\x01\x02\x00\x01',
       '\x00\x00\x00',
@@ -108,7 +108,7 @@ describe('a request head', () => {
     }
   });
 
-  it('any bytes in any pieces: the same verdict, never a throw', () => {
+  it('of any bytes in any pieces gives the same verdict and never throws', () => {
     const texts = fc.oneof(
       fc.uint8Array({ maxLength: 120 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
       fc
@@ -134,7 +134,7 @@ describe('a request head', () => {
         const whole = new RequestHead(false);
         const cut = new RequestHead(false);
         const [one, other] = [readIn(whole, text, []), readIn(cut, text, cuts)];
-        // Garbage may be known as such before its line ends: sooner in one way of cutting than in the other.
+        // Garbage may be recognised before its line ends, sooner with some cuts than with others.
         if (one === 'malformed' || other === 'malformed') return;
         assert.equal(one, other);
         assert.deepEqual([whole.method, whole.path, whole.hasToken], [cut.method, cut.path, cut.hasToken]);
@@ -145,7 +145,7 @@ describe('a request head', () => {
 });
 
 describe('an answer head', () => {
-  it('the same wherever it is cut', () => {
+  it('is the same wherever it is cut', () => {
     const text =
       'HTTP/1.1 200 OK\r\nX-Aws-Ec2-Metadata-Token-Ttl-Seconds: 60\r\nContent-Length: 3\r\n\r\nabc';
     for (let a = 0; a < text.length; a++) {
@@ -156,7 +156,7 @@ describe('an answer head', () => {
       }
     }
   });
-  it('status lines as servers write them', () => {
+  it('has a status line in each form that servers use', () => {
     for (const [line, status] of [
       ['HTTP/1.0 404 Not Found', 404],
       ['HTTP/1.1 200', 200],
@@ -204,22 +204,22 @@ describe('a body', () => {
             }
             position = end;
           }
-          assert.ok(body.ended);
+          assert.ok(body.hasEnded);
         }
       }
     });
   }
-  it('until the connection closes never ends', () => {
+  it('that lasts until the connection closes never ends', () => {
     const body = new BodySkipper('until-close');
     assert.equal(body.skip(Buffer.alloc(100), 0), -1);
     assert.ok(body.skipUnseen(1_000_000));
-    assert.ok(!body.ended);
+    assert.ok(!body.hasEnded);
   });
-  it('of no length has ended at once', () => assert.ok(new BodySkipper(0).ended));
-  it('holes: within counted bytes they cost nothing, elsewhere the end is lost', () => {
+  it('of length 0 has ended at once', () => assert.ok(new BodySkipper(0).hasEnded));
+  it('with a gap keeps its end within counted bytes, and loses it elsewhere', () => {
     const counted = new BodySkipper(10);
     assert.ok(!counted.skipUnseen(11));
-    assert.ok(counted.skipUnseen(4) && !counted.ended);
+    assert.ok(counted.skipUnseen(4) && !counted.hasEnded);
     assert.equal(counted.skip(Buffer.from('abcdefGET'), 0), 6);
     const chunked = new BodySkipper('chunked');
     assert.ok(!chunked.skipUnseen(1), 'in a size');
@@ -227,7 +227,7 @@ describe('a body', () => {
     assert.ok(chunked.skipUnseen(6));
     assert.equal(chunked.skip(Buffer.from('\r\n0\r\n\r\n'), 0), 7);
   });
-  it('any bytes: an end, no end yet or malformed', () => {
+  it('of any bytes has an end, no end yet or is malformed', () => {
     fc.assert(
       fc.property(
         fc.uint8Array(),
@@ -239,7 +239,7 @@ describe('a body', () => {
       ),
     );
   });
-  it('a chunk line without end is no chunk line', () => {
+  it('with an endless chunk line is malformed', () => {
     const body = new BodySkipper('chunked');
     const line = Buffer.alloc(1_000, 0x61);
     const ends = Array.from({ length: 6 }, () => body.skip(line, 0));
@@ -247,9 +247,9 @@ describe('a body', () => {
   });
 });
 
-describe('falling back', () => {
+describe('a fallback', () => {
   const SECOND_US = 1_000_000;
-  it('says what became of the last token request before the read', () => {
+  it('has the outcome of the last token request before the read as its reason', () => {
     const watch = new FallbackWatch();
     assert.equal(watch.fallbackReason('a', 0), null, 'never asked for one');
     watch.recordTokenRequest('a', 0);
@@ -268,7 +268,7 @@ describe('falling back', () => {
     assert.equal(watch.fallbackReason('a', 4 * SECOND_US), null, 'it has one and does not use it');
     assert.equal(watch.fallbackReason('a', 2 * SECOND_US), null, 'a read from before');
   });
-  it('an end that belongs to an older request changes nothing', () => {
+  it('does not depend on the end of an older request', () => {
     const watch = new FallbackWatch();
     watch.recordTokenRequest('a', 1);
     watch.recordTokenRequest('a', 2);
@@ -276,7 +276,7 @@ describe('falling back', () => {
     watch.recordTokenAnswer('a', 1, null);
     assert.equal(watch.fallbackReason('a', SECOND_US), null);
   });
-  it('remembers a bounded number of callers, the latest', () => {
+  it('is known for a bounded number of callers, the latest ones', () => {
     const watch = new FallbackWatch();
     for (let n = 0; n < 5_000; n++) watch.recordTokenRequest(`${n}`, n);
     assert.equal(watch.fallbackReason('0', SECOND_US), null);

@@ -1,6 +1,6 @@
 /**
- * Random conversations with injected segments against a model of the receiver: the calls that are reported are those
- * that the service read, or a loss was counted.
+ * Compares random conversations with injected segments with a model of the receiver: either the reported
+ * calls are those that the service read, or a loss was counted.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -16,13 +16,13 @@ import { ipv4, tcp } from '../../../support/agent/decode/frames.ts';
 
 const WINDOW = 64_240;
 
-/** Both have the same length. */
+/** Both paths have the same length. */
 function textOf(number: number, isV2: boolean): string {
   const name = isV2 ? 'X-aws-ec2-metadata-token' : 'X-aws-ec2-metadata-tokem';
   return `GET /latest/meta-data/n${number} HTTP/1.1\r\nHost: h\r\n${name}: AQ==\r\n\r\n`;
 }
 
-/** Every receiver ignores these, and nothing of them may be noticed. */
+/** Every receiver ignores these segments, so they may have no effect. */
 const HARMLESS = [
   'bad-data',
   'bad-reset',
@@ -33,7 +33,7 @@ const HARMLESS = [
   'old',
   'no-ack',
 ] as const;
-/** The receiver or its application may believe these. */
+/** The receiver or its application may accept these segments. */
 const HARMFUL = [
   'dead-data',
   'data',
@@ -77,7 +77,7 @@ function plans(kinds: readonly Kind[], maxDecoys: number): fc.Arbitrary<Plan> {
   });
 }
 
-/** Returns what somebody sends in the place of `real`, a segment of request `number`. */
+/** Returns the segments that an attacker sends in the place of `real`, a segment of request `number`. */
 function decoyOf({ kind, by }: Decoy, real: Segment, number: number, isV2: boolean, offset: number): Wire {
   const other = Buffer.from(textOf(number, !isV2)).subarray(offset);
   const data = other.subarray(0, Math.max(1, Math.min(other.length, by)));
@@ -131,7 +131,7 @@ interface Read {
   version: 1 | 2;
 }
 
-/** Plays the plan between a client, somebody with raw sockets, and the modelled service. */
+/** Plays the plan between a client, an attacker with raw sockets, and the modelled service. */
 function run({ requests, decoys, isn }: Plan): { captured: Wire[]; read: Read[] } {
   const [hello, agreed, third] = new Script({ clientIsn: isn }).segments as [Segment, Segment, Segment];
   let timeUs = START_US;
@@ -197,7 +197,9 @@ function run({ requests, decoys, isn }: Plan): { captured: Wire[]; read: Read[] 
   return { captured, read };
 }
 
-/** Decodes what a capture on the client's host has, follows it, and returns the calls and every loss. */
+/**
+ * Decodes and follows the packets that a capture on the client's host has. Returns the calls and all losses.
+ */
 function watched(captured: Wire[]) {
   let refused = 0;
   const segments: Segment[] = [];
@@ -228,7 +230,7 @@ function watched(captured: Wire[]) {
 }
 
 describe('a conversation with injected segments', () => {
-  it('that every receiver ignores: exactly the calls that the service read, and no loss', () => {
+  it('that every receiver ignores gives exactly the calls that the service read, and no loss', () => {
     fc.assert(
       fc.property(plans(HARMLESS, 6), (plan) => {
         const { captured, read } = run(plan);
@@ -241,7 +243,7 @@ describe('a conversation with injected segments', () => {
     );
   });
 
-  it('that some receiver believes: the calls that the service read, or a loss', () => {
+  it('that some receivers accept gives the calls that the service read, or a loss', () => {
     let lossless = 0;
     let lossy = 0;
     fc.assert(
@@ -253,7 +255,7 @@ describe('a conversation with injected segments', () => {
           return;
         }
         lossless++;
-        // A request that the service never got may be reported beside them.
+        // A request that the service never received may be reported too.
         const missing = read.filter(
           ({ path, version }) => !calls.some((call) => call.path === path && call.version === version),
         );
@@ -264,7 +266,7 @@ describe('a conversation with injected segments', () => {
     assert.ok(lossless > 100 && lossy > 100, `${lossless} without a loss, ${lossy} with one`);
   });
 
-  it('of each harmful kind alone: an IMDSv1 call is never taken for IMDSv2 without a loss', () => {
+  it('of each harmful kind alone never makes an IMDSv1 call IMDSv2 without a loss', () => {
     for (const kind of HARMFUL) {
       fc.assert(
         fc.property(plans([kind], 3), (plan) => {

@@ -1,4 +1,6 @@
-/** Which requests every server reads alike, and what becomes of the others where the service gives no verdict. */
+/**
+ * Tests which requests every server reads alike, and how the others count if the service gives no verdict.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -15,7 +17,7 @@ function heardOf(asked: string, replied: string) {
 }
 
 describe('a plain request', () => {
-  it('is what 447 requests of real clients were', () => {
+  it('is each of 447 requests of real clients', () => {
     const file = new URL('../../../support/fixtures/client-requests.jsonl', import.meta.url);
     const odd = new Map<string, string>();
     for (const line of readFileSync(file, 'utf8').trim().split('\n')) {
@@ -24,7 +26,7 @@ describe('a plain request', () => {
       const { form } = play(script.segments).all[0]!.exchange.request;
       if (form !== 'plain') odd.set(client, `${form}: ${Buffer.from(raw, 'base64').toString('latin1')}`);
     }
-    // These are odd on purpose: an empty token, an error page for a token, a proxy, other protocols.
+    // These requests are odd on purpose: an empty token, an error page as a token, a proxy, other protocols.
     assert.deepEqual([...odd.keys()].sort(), [
       'curl --http2 (h2c upgrade)',
       'curl --http2-prior-knowledge',
@@ -36,7 +38,7 @@ describe('a plain request', () => {
     assert.match(page![1], /token: <\?xml/, 'and only where the token is no token');
   });
 
-  it('is plain with any answer, and however it is cut', () => {
+  it('is plain with any answer, wherever it is cut', () => {
     for (const status of [200, 401, 404, 500]) {
       for (const cuts of [[], [1], [17, 40], Array(200).fill(1)]) {
         const script = new Script()
@@ -82,7 +84,7 @@ describe('an odd request', () => {
     ['a line beyond the bound', headers(`X-A: ${'a'.repeat(9_000)}\r\n`)],
   ];
   for (const [name, text] of odd) {
-    it(`${name}: unproven without a verdict of the service, whose verdict settles it`, () => {
+    it(`${name}: is unproven without a verdict of the service, and decided by one`, () => {
       for (const status of [401, 404, 500]) {
         const { exchange, verdict } = heardOf(text, answer(status)).live[0]!;
         assert.equal(exchange.request.form, 'odd');
@@ -96,7 +98,7 @@ describe('an odd request', () => {
     });
   }
 
-  it('makes every later one of its connection odd: a server may see other boundaries', () => {
+  it('makes every later one of its connection odd, because a server may see other boundaries', () => {
     const script = new Script()
       .say({ from: 'client', text: `${headers('Content-Length: 3\r\n')}abc` })
       .say({ from: 'server', text: answer(404) })
@@ -115,7 +117,7 @@ describe('an odd request', () => {
     assert.equal(isUnproven(exchange, verdict), false);
   });
 
-  it('behind a hole is not plain', () => {
+  it('is also one behind a gap', () => {
     const script = new Script()
       .say({ from: 'client', text: PLAIN.slice(0, 20) })
       .lose('client', PLAIN.slice(20))
@@ -129,7 +131,7 @@ describe('an odd request', () => {
 });
 
 describe('another protocol', () => {
-  it('that the service refuses: what follows is read as before', () => {
+  it('that the service refuses changes nothing', () => {
     const script = new Script()
       .say({ from: 'client', text: 'CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: x\r\n\r\n' })
       .say({ from: 'server', text: answer(405) })
@@ -144,7 +146,7 @@ describe('another protocol', () => {
     );
   });
 
-  it('is a loss, whatever is asked with it', () => {
+  it('is a loss with any request', () => {
     const preface = heardOf(`PRI * HTTP/2.0\r\n\r\n${request(READ)}`, answer(400));
     assert.equal(preface.counters['upgraded_connections'], 1);
     const upgrade = heardOf(

@@ -1,4 +1,7 @@
-/** What a request's head keeps: no secret in any part of it, and what was asked for in spite of the masks. */
+/**
+ * Tests that no part of a request's head keeps a secret, and that masks do not hide which metadata was
+ * requested.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { RequestHead } from '../../../../agent/conversation/request.ts';
@@ -27,7 +30,7 @@ describe('secrets in a request', () => {
     ['a secret key, its slashes encoded', KEY.replaceAll('/', '%2F')],
   ];
   for (const [what, role] of roles) {
-    it(`as a role are hidden, and credentials are still asked for: ${what}`, () => {
+    it(`as a role are masked, and the category is still credentials: ${what}`, () => {
       const head = headOf(`GET ${ROLES}${role} HTTP/1.1\r\n\r\n`);
       assert.equal(head.place.imds.category, 'credentials');
       assert.match(head.place.imds.role!, /^\*{4}/);
@@ -36,14 +39,14 @@ describe('secrets in a request', () => {
     });
   }
 
-  it('do not hide what is asked for behind them', () => {
+  it('do not hide the category of the path behind them', () => {
     for (const prefix of [`/${TOKEN}/..`, `/${KEY}/../../..`, `//${TOKEN}/../.`]) {
       const { place } = headOf(`GET ${prefix}${ROLES}web HTTP/1.1\r\n\r\n`);
       assert.deepEqual(place.imds, { category: 'credentials', role: 'web' });
     }
   });
 
-  it('as a method are hidden', () => {
+  it('as a method are masked', () => {
     const method = TOKEN.replaceAll('=', '');
     assertHidden(headOf(`${method} /latest/ HTTP/1.1\r\n\r\n`), method);
   });
@@ -66,7 +69,7 @@ describe('secrets in a request', () => {
     );
   });
 
-  it('that the bound of a line cuts leave nothing', () => {
+  it('that are cut at the bound of a line are masked whole', () => {
     for (const secret of [TOKEN, KEY]) {
       for (let kept = 8; kept <= secret.length; kept++) {
         const line = (start: string) => `${start}${'a'.repeat(8_192 - start.length - kept - 1)}/${secret}`;

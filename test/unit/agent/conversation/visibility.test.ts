@@ -1,4 +1,7 @@
-/** Flows that are seen twice, flows that only look so, and conversations of which one side is seen. */
+/**
+ * Tests flows that are seen twice, flows that only resemble another one, and conversations with one visible
+ * side.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Delivery } from '../../../../agent/conversation/delivery.ts';
@@ -27,7 +30,7 @@ function versionsIn(segments: Segment[]) {
   };
 }
 
-/** Each segment of one flow, followed by the other flow's. */
+/** Returns each segment of one flow, followed by the same segment of the other flow. */
 function alternating(one: Segment[], other: Segment[]): Segment[] {
   const length = Math.max(one.length, other.length);
   return Array.from({ length }, (_, n) => [one[n], other[n]])
@@ -39,7 +42,7 @@ describe('a translated copy', () => {
   const original = () =>
     conversation(V1, V1_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
 
-  it('is no second call, inbound segments captured before those of the original', () => {
+  it('is no second call, even if its segments are captured before those of the original', () => {
     const inner = original();
     const outer = translated(inner, INNER, OUTER);
     const both = inner.flatMap((segment, n) =>
@@ -52,9 +55,9 @@ describe('a translated copy', () => {
     assert.equal(counters['conflicting_segments'], 0);
   });
 
-  it('is no second call where the host lowers the segment size of what it forwards', () => {
+  it('is no second call if the host lowers the segment size of forwarded packets', () => {
     const inner = original();
-    // Segment size, SACK permitted, padding.
+    // These options are the segment size, SACK permitted and padding.
     const sized = (size: number) => Uint8Array.of(2, 4, size >> 8, size & 255, 4, 2, 1, 1);
     inner[0] = { ...inner[0]!, options: sized(8_961) };
     const outer = translated(inner, INNER, OUTER);
@@ -65,7 +68,7 @@ describe('a translated copy', () => {
     assert.equal(counters['false_copies'], 0);
   });
 
-  it('is none with a handshake of its own, though its SYN is the same', () => {
+  it('is a connection of its own if its handshake differs, even with the same SYN', () => {
     const own = conversation(V1, answer(404), { clientAddress: OUTER, serverIsn: 123_456 }).segments;
     const v2 = conversation(V2, V2_ANSWER, { clientAddress: INNER }).segments;
     const { calls, counters } = versionsIn(alternating(v2, own));
@@ -76,7 +79,7 @@ describe('a translated copy', () => {
     assert.equal(counters['false_copies'], 1);
   });
 
-  it('is none when its client says something else, or goes on alone', () => {
+  it('is a connection of its own if its client sends other bytes, or continues alone', () => {
     const own = conversation(V1, answer(404), { clientAddress: OUTER }).segments;
     const v2 = conversation(V2, V2_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
     for (const segments of [
@@ -90,7 +93,7 @@ describe('a translated copy', () => {
     }
   });
 
-  it('is none when the connection that it resembles is over', () => {
+  it('is a connection of its own if the one that it resembles is over', () => {
     const v2 = conversation(V2, V2_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
     const own = conversation(V1, answer(404), { clientAddress: OUTER }).segments;
     const { calls, counters } = versionsIn([...v2, ...own]);
@@ -101,7 +104,7 @@ describe('a translated copy', () => {
     assert.equal(counters['translated_copies'], 0);
   });
 
-  it('of a connection that lives for long is still a copy', () => {
+  it('of a long-lived connection is still a copy', () => {
     const calls = 20;
     const inner = new Script({ clientAddress: INNER });
     for (let n = 0; n < calls; n++) {
@@ -119,7 +122,7 @@ describe('a conversation of which one side is seen', () => {
     ['the client', true],
     ['the service', false],
   ] as const) {
-    it(`${name}: it is reported within eleven seconds, and is a loss`, () => {
+    it(`${name}: is reported within eleven seconds, and is a loss`, () => {
       for (const [asked, replied] of [
         [V1, V1_ANSWER],
         [V2, answer(404)],
@@ -136,13 +139,13 @@ describe('a conversation of which one side is seen', () => {
     });
   }
 
-  it('an answer that takes long is none', () => {
+  it('is not assumed while an answer takes long', () => {
     const { counters } = playUntil(new Script().say({ from: 'client', text: V1 }).segments, 20_000_000);
     assert.equal(counters['one_sided_connections'], 0);
   });
 });
 
-/** Plays segments and lets time pass; what was reported by then, without an end. */
+/** Plays segments and lets time pass. Returns the calls that were reported by then, without an end. */
 function playUntil(segments: Segment[], us: number) {
   const last = segments.at(-1)!;
   const ticks = Array.from({ length: us / 250_000 }, (_, n): Segment => {
@@ -153,7 +156,7 @@ function playUntil(segments: Segment[], us: number) {
 }
 
 describe('bounds', () => {
-  it('segments of one byte or none cost what they hold in memory', () => {
+  it('count the memory that segments of one byte or none really need', () => {
     const script = new Script().say({ from: 'client', text: 'GET / HTTP/1.1\r\n' });
     const model = script.segments.at(-2)!;
     const tiny = Array.from({ length: 50_000 }, (_, n): Segment => {
@@ -165,7 +168,7 @@ describe('bounds', () => {
     assert.ok(counters['pending_bytes_bound']! > 100, `${counters['pending_bytes_bound']}`);
   });
 
-  it('requests with holes that wait for answers are bounded', () => {
+  it('limit the requests with gaps that wait for answers', () => {
     const script = new Script({ stepUs: GAP_WAIT_US });
     for (let n = 0; n < 50; n++)
       script.say({ from: 'client', text: 'GET / HTTP/1.1\r\n' }).lose('client', 'xx');
@@ -179,16 +182,16 @@ describe('bounds', () => {
     assert.ok(all.every(({ exchange }) => exchange.outcome === 'truncated'));
   });
 
-  it('answers that nobody acknowledges are bounded, and the surplus is not called answered', () => {
+  it('limit the answers that nobody acknowledges, and the surplus is not called answered', () => {
     const emitted: Exchange[] = [];
-    const delivery = new Delivery((exchange) => emitted.push(exchange));
+    const delivery = new Delivery({ exchangeCompleted: (exchange) => emitted.push(exchange) });
     const { exchange } = play(conversation().segments).all[0]!;
     for (let n = 0; n < 1_000; n++) delivery.addAnswer(exchange, exchange.responseUs!, 1_000 + n);
     assert.equal(emitted.length, 1_000 - 256);
     assert.ok(emitted.every(({ outcome }) => outcome === 'truncated'));
   });
 
-  it('what is remembered is given back when connections end', () => {
+  it('count no remembered bytes after connections end', () => {
     const many = Array.from(
       { length: 200 },
       (_, n) =>
