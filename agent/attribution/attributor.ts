@@ -1,4 +1,7 @@
-/** Who owns a socket: the interface between the ways to find out (eBPF; sock_diag with /proc) and their user. */
+/**
+ * The interface of what finds the owner of a socket. There are two implementations: eBPF, and sock_diag with
+ * /proc.
+ */
 import type { Counters } from '../../protocol/records.ts';
 import type { FlowTuple } from '../flow.ts';
 import type { SocketOwner } from './owner.ts';
@@ -6,45 +9,53 @@ import type { SocketOwner } from './owner.ts';
 /** A connection to an endpoint, or an attempt at one, as the kernel reported it. */
 export interface KernelConnection {
   kind: 'established' | 'failed';
-  /** `localPort` is 0 where the attempt failed before a port was chosen. */
+  /** `localPort` is 0 if the attempt failed before a port was chosen. */
   tuple: FlowTuple;
-  /** Sequence number of its SYN: on the wire it tells this connection from all others with the same addresses. */
+  /**
+   * Sequence number of its SYN. It distinguishes this connection from all others with the same addresses and
+   * ports.
+   */
   initialSequence: number;
   /** Inode number of the socket's network namespace. */
   netns: number;
+  /** Returns the process that connected; null if its record was lost. */
   owner(): SocketOwner | null;
-  /** Thread that connected, in the host's pid namespace; null when it is not known. */
+  /** Returns the thread that connected, in the host's pid namespace; null if it is not known. */
   threadId(): number | null;
-  /** Whether the socket still lives, as far as the kernel has reported. */
+  /** Returns whether the socket is still open, as far as the kernel has reported. */
   isOpen(): boolean;
 }
 
 export interface Attributor {
-  /** Is told each connection that the kernel reports, in every namespace; never called where the kernel reports none. */
+  /** Called for each connection that the kernel reports, in any network namespace (eBPF only). */
   onConnection: ((connection: KernelConnection) => void) | null;
-  /** Is told when a socket to an endpoint has ended, in every namespace; never called where the kernel reports none. */
+  /** Called when a socket to an endpoint has ended, in any network namespace (eBPF only). */
   onClosed: ((netns: number, tuple: FlowTuple) => void) | null;
   readonly method: 'ebpf' | 'sock_diag';
-  /** Takes in what the kernel has to say. Called just before each packet is handled, and on a slow timer. */
+  /**
+   * Reads the pending reports of the kernel. Called just before each packet is handled, and on a slow timer.
+   */
   poll(): void;
   /**
-   * The owner of a connection, or null when it is not known (yet). Called when a connection's first segment is
-   * seen (`atSyn` says whether that was its SYN), and again at its first request when the first answer was null.
-   * `initialSequence` is the sequence number of its SYN, where that was seen: only that very connection's owner is given.
+   * Returns the owner of a connection; null if it is not known (yet). Called when the first segment of a
+   * connection is seen (`atSyn`: it is the SYN), and again at its first request if the first result was null.
+   * With `initialSequence`, the sequence number of the SYN, only the owner of exactly that connection is
+   * returned.
    */
   ownerOf(tuple: FlowTuple, atSyn: boolean, initialSequence?: number | null): SocketOwner | null;
   /**
-   * Inode number of the socket that has this tuple now, in our own network namespace; null when there is none. Absent
-   * where the kernel itself says which connections this process opened (`SocketOwner.isSelf`).
+   * Returns the inode number of the socket that has this tuple now, in our own network namespace; null if
+   * there is none. Absent if the kernel itself reports which connections this process opened
+   * (`SocketOwner.isSelf`).
    */
   inodeOf?(tuple: FlowTuple): number | null;
   /**
-   * Also answer for sockets of another network namespace; `within` runs an action inside it. With eBPF this
-   * is for sockets that are older than our program.
+   * Also searches another network namespace for sockets from now on; `within` runs an action inside it. With
+   * eBPF this serves sockets that are older than our program.
    */
   watchNamespace?(netns: number, within: <T>(action: () => T) => T): void;
   forgetNamespace?(netns: number): void;
-  /** The connection is over: what was kept for it may be forgotten soon (its last packets may still come). */
+  /** Learns that a connection is over. Its facts are deleted soon; its last packets may still come. */
   connectionClosed(tuple: FlowTuple): void;
   counters(): Counters;
   close(): void;

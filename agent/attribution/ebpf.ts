@@ -1,15 +1,16 @@
 /**
- * The exact way to a socket's owner: the kernel itself says who connects (bpf/imds_connect.bpf.c).
+ * Finds the exact owner of a socket: the kernel itself reports which process connects
+ * (bpf/imds_connect.bpf.c).
  *
- * What happens when, for one connection: the caller's connect() puts the owner's record into the ring, then sends
- * the SYN. When the SYN is captured, the ring holds the owner but not yet the source port, so `ownerOf` has no answer.
- * The answering SYN-ACK makes the socket ESTABLISHED, which puts the ports into the ring, and only then can the caller
- * send its first request byte: when that is captured, the ring holds all.
+ * One connection goes through these steps. The caller's connect() puts the owner's record into the ring, then
+ * sends the SYN. When the SYN is captured, the ring holds the owner but not yet the source port, so `ownerOf`
+ * returns null. The SYN-ACK makes the socket ESTABLISHED, which puts the ports into the ring. Only then can
+ * the caller send the first byte of its request: when that byte is captured, the ring holds everything.
  *
- * The owner is the process that connected. If it hands the descriptor to another process, or forks, and that one
- * sends the request, the creator is still the one reported.
+ * The owner is the process that connected. It is also reported when it passes the descriptor to another
+ * process, or forks, and the other process sends the request.
  */
-import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type EndpointService, endpointsOf } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
@@ -17,19 +18,11 @@ import type { FlowTuple } from '../flow.ts';
 import { BpfUnavailable } from '../linux/ebpf_failure.ts';
 import type { RingReader } from '../linux/ebpf_ring.ts';
 import { BpfObject } from '../linux/libbpf.ts';
-import { parsePathLink, parseStat } from '../linux/proc_stat.ts';
-import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import type { Attributor, KernelConnection } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
-import { OwnerRecords } from './ebpf_owners.ts';
-import {
-  ENDPOINT_NUMBERS,
-  ownerRecord,
-  RECORD_KINDS,
-  type RecordedProcess,
-  recordHead,
-  stateRecord,
-} from './ebpf_records.ts';
+import { type EbpfSocketOwner, LastingRecords, OwnerReader } from './ebpf_owners.ts';
+import { ENDPOINT_NUMBERS, ownerRecord, RECORD_KINDS, recordHead, stateRecord } from './ebpf_records.ts';
+
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
 import type { SocketOwner } from './owner.ts';
 
@@ -40,24 +33,16 @@ const KEEP_CLOSED_MS = 10_000;
 const EXPIRE_EVERY_MS = 1000;
 
 export interface EbpfAttributorOptions {
-  /** Asked for connections that began before we did, and for those whose records were lost. */
+  /** Used for connections that are older than the agent, and for those whose records were lost. */
   fallback?: Attributor;
-  /** Whose connections are reported and counted; the instance metadata service's unless given. */
+  /** Endpoints to report on. Defaults to the instance metadata service only. */
   endpoints?: readonly EndpointService[];
-  /** The compiled program; the one beside the source unless given. */
+  /** Path of the compiled program. Defaults to the one beside the source. */
   objectPath?: string;
-  /** Inode number of the network namespace whose sockets come first; this thread's own unless given. */
+  /** Inode number of the network namespace whose sockets are preferred. Defaults to this thread's own. */
   netns?: number;
-  /** A clock that never goes back, in milliseconds. */
+  /** Returns the time of a monotonic clock, in milliseconds. */
   now?: () => number;
-}
-
-/** An owner with what else the kernel said about it. */
-export interface EbpfSocketOwner extends SocketOwner {
-  method: 'ebpf';
-  /** Inode numbers of the process's mount namespace and of its innermost pid namespace. */
-  mountNamespace: number;
-  pidNamespace: number;
 }
 
 export class EbpfAttributor implements Attributor {
@@ -66,7 +51,7 @@ export class EbpfAttributor implements Attributor {
   readonly #ring: RingReader;
   readonly #handler = (bytes: Buffer) => this.#handleRecord(bytes);
   readonly #addresses = new AddressTexts();
-  readonly #owners = new OwnerRecords<EbpfSocketOwner>();
+  readonly #records = new LastingRecords();
   readonly #fallback: Attributor | undefined;
   readonly #netns: number;
   readonly #now: () => number;
@@ -91,21 +76,20 @@ export class EbpfAttributor implements Attributor {
     fallback_asked: 0,
     fallback_found: 0,
     executables_from_proc: 0,
-    /** Owners with more parents than a record holds: the nearest are given, pid 1 is not reached. */
+    /** Owners with more parents than a record holds: the list ends before pid 1. */
     ancestors_cut: 0,
-    /** Owners whose cgroup paths did not fit a record: /proc is asked, while they live. */
+    /** Owners whose cgroup paths did not fit into a record: /proc is read instead, while they live. */
     cgroup_paths_cut: 0,
   };
+  readonly #reader = new OwnerReader(this.#counts);
   onConnection: ((connection: KernelConnection) => void) | null = null;
   onClosed: ((netns: number, tuple: FlowTuple) => void) | null = null;
-  /** Our own pid namespace: together with the pid in it, it names this process and no other. */
-  readonly #pidNamespace = statSync('/proc/self/ns/pid').ino;
   #nowMs = 0;
   #expiredMs = 0;
 
   /**
-   * Loads the program into the kernel and begins to listen.
-   * @throws BpfUnavailable with the reason in words.
+   * Loads the program into the kernel and starts to read its records.
+   * @throws BpfUnavailable if that is not possible; its message has the reason.
    */
   static open(options: EbpfAttributorOptions = {}): EbpfAttributor {
     const path = options.objectPath ?? OBJECT_PATH;
@@ -138,7 +122,7 @@ export class EbpfAttributor implements Attributor {
     this.#fallback = options.fallback;
     this.#now = options.now ?? (() => performance.now());
     this.#nowMs = this.#now();
-    // thread-self: a capture may have taken the main thread into another namespace.
+    // thread-self is read because a capture may have moved the main thread into another namespace.
     this.#netns = options.netns ?? statSync('/proc/thread-self/ns/net').ino;
     this.#ring = bpf.ring('records');
   }
@@ -149,7 +133,7 @@ export class EbpfAttributor implements Attributor {
     if (this.#nowMs - this.#expiredMs >= EXPIRE_EVERY_MS) {
       this.#expiredMs = this.#nowMs;
       this.#sockets.expire(this.#nowMs);
-      // It has nothing to take in, only to forget what is long over.
+      // The fallback reads no reports here; it only deletes facts of old connections.
       this.#fallback?.poll();
     }
   }
@@ -164,7 +148,7 @@ export class EbpfAttributor implements Attributor {
     }
     if (head.kind === 'owner') {
       counts.owners++;
-      this.#sockets.addSocket(head.socket, head.netns, this.#owners.internRecord(bytes), this.#nowMs);
+      this.#sockets.addSocket(head.socket, head.netns, this.#records.internRecord(bytes), this.#nowMs);
       return;
     }
     if (head.kind === 'closed') {
@@ -173,12 +157,12 @@ export class EbpfAttributor implements Attributor {
         this.onClosed(head.netns, tupleOf(stateRecord(head, bytes, this.#addresses)));
       return;
     }
-    const own = head.netns === this.#netns;
+    const isOwnNamespace = head.netns === this.#netns;
     if (head.kind === 'established') {
-      if (own) counts.connections_own_namespace++;
+      if (isOwnNamespace) counts.connections_own_namespace++;
       else counts.connections_other_namespaces++;
     } else {
-      if (own) counts.failed_attempts_own_namespace++;
+      if (isOwnNamespace) counts.failed_attempts_own_namespace++;
       else counts.failed_attempts_other_namespaces++;
     }
     const state = stateRecord(head, bytes, this.#addresses);
@@ -195,15 +179,16 @@ export class EbpfAttributor implements Attributor {
       netns,
       tuple,
       initialSequence,
-      owner: () => (socket === undefined ? null : this.#readOwner(socket)),
+      owner: () => (socket === undefined ? null : this.#ownerOfSocket(socket)),
       threadId: () => (socket?.record ? (ownerRecord(socket.record)?.tid ?? null) : null),
       isOpen: () => socket?.isOpen === true,
     });
   }
 
   /**
-   * Null at a SYN: the port of a connection that just begins is not known yet, and what is known under this address
-   * can only be an older one. At a request: the kernel's word, else the fallback's.
+   * Returns null at a SYN: the port of a new connection is not known yet, and an owner that is known for
+   * these addresses can only be an older one. At a request, returns the owner that the kernel reported, else
+   * the fallback's result.
    */
   ownerOf(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null = null): SocketOwner | null {
     if (atSyn) return null;
@@ -229,59 +214,24 @@ export class EbpfAttributor implements Attributor {
     };
     let sockets = find();
     if (sockets.length === 0) {
-      // Another CPU may have been in the middle of writing a record when the ring was drained last.
+      // Another CPU may have been writing a record when the ring was read last.
       this.#ring.consume(this.#handler);
       sockets = find();
     }
     const socket = sockets.find((candidate) => candidate.netns === this.#netns) ?? sockets.at(-1);
     if (socket === undefined) return null;
-    const owner = this.#readOwner(socket);
+    const owner = this.#ownerOfSocket(socket);
     if (owner !== null && sockets.length > 1) {
-      // The same addresses and ports in two namespaces at once: the packet alone does not say whose it is.
+      // Two namespaces have the same addresses and ports at once: the packet alone does not show which one
+      // sent it.
       this.#counts.ambiguous++;
       return { ...owner, confidence: 'probable' };
     }
     return owner;
   }
 
-  #readOwner(socket: WatchedSocket): EbpfSocketOwner | null {
-    if (socket.record === null) return null;
-    const known = this.#owners.rememberedOwner(socket.record);
-    if (known !== undefined) return known;
-    const record = ownerRecord(socket.record);
-    if (record === null) {
-      this.#counts.malformed_records++;
-      return null;
-    }
-    if (record.ancestorsCut) this.#counts.ancestors_cut++;
-    if (record.cgroupsCut) this.#counts.cgroup_paths_cut++;
-    const owner: EbpfSocketOwner = {
-      ...this.#snapshot(record),
-      uid: record.uid,
-      args: record.args,
-      argsTruncated: record.argsTruncated,
-      netns: record.netns,
-      cgroupId: record.cgroupId,
-      cgroupPaths: record.cgroupPaths,
-      ancestors: record.ancestors.map((ancestor) => this.#snapshot(ancestor)),
-      mountNamespace: record.mountNamespace,
-      pidNamespace: record.pidNamespace,
-      method: 'ebpf',
-      confidence: 'exact',
-      isSelf: record.pidNamespace === this.#pidNamespace && record.innerPid === process.pid,
-    };
-    // A path that is asked of /proc may be there the next time, or gone; what the record holds stays as it is.
-    const asksProc = record.executableCut || record.ancestors.some(({ executableCut }) => executableCut);
-    if (!asksProc && !record.ancestorsCut) this.#owners.rememberOwner(socket.record, owner);
-    return owner;
-  }
-
-  #snapshot(process: RecordedProcess): ProcessSnapshot {
-    const { pid, startTicks, name } = process;
-    if (!process.executableCut) return { pid, startTicks, name, executable: process.executable };
-    const executable = executableFromProc(pid, startTicks);
-    if (executable !== null) this.#counts.executables_from_proc++;
-    return { pid, startTicks, name, executable };
+  #ownerOfSocket({ record }: WatchedSocket): EbpfSocketOwner | null {
+    return record === null ? null : this.#reader.ownerIn(record);
   }
 
   watchNamespace(netns: number, within: <T>(action: () => T) => T): void {
@@ -293,11 +243,14 @@ export class EbpfAttributor implements Attributor {
   }
 
   connectionClosed(tuple: FlowTuple): void {
-    // The kernel itself reports the end of each socket that we know.
+    // The kernel itself reports the end of each socket.
     this.#fallback?.connectionClosed(tuple);
   }
 
-  /** `ring_lost_*`: records that did not fit the ring. `recursion_misses`: state changes the kernel did not show us. */
+  /**
+   * `ring_lost_*` counts records that did not fit into the ring; `recursion_misses` counts skipped runs of a
+   * program.
+   */
   counters(): Counters {
     const counters: Counters = { ...this.#counts, ring_lost: 0, recursion_misses: 0 };
     const add = (total: string, part: string, count: number) => {
@@ -323,14 +276,4 @@ export class EbpfAttributor implements Attributor {
 
 function tupleOf({ localAddress, localPort, remoteAddress, remotePort }: FlowTuple): FlowTuple {
   return { localAddress, localPort, remoteAddress, remotePort };
-}
-
-/** The executable's path by /proc, if the process is still the one that is meant; null when it is gone. */
-function executableFromProc(pid: number, startTicks: number): string | null {
-  try {
-    const path = parsePathLink(Buffer.from(readlinkSync(`/proc/${pid}/exe`)));
-    return parseStat(readFileSync(`/proc/${pid}/stat`))?.startTicks === startTicks ? path : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,15 +1,18 @@
-/** IP addresses as the kernel holds them (16 bytes, network order) to the one text that is used for each. */
+/** Converts IP addresses of the kernel (16 bytes, network order) to their canonical text. */
 
 import { ipv4Text, ipv6Text } from '../../common/address.ts';
 
 const CACHED_ADDRESSES_MAX = 1024;
 
-/** Remembers the text of IPv4-mapped addresses: on one host they are few, and each connection brings two. */
+/** Caches the text of IPv4-mapped addresses: a host has few of them, and each connection has two. */
 export class AddressTexts {
   readonly #mapped = new Map<number, string>();
 
-  /** Of the 16 bytes at `offset`; dotted for an IPv4-mapped address (RFC 4291 section 2.5.5.2), else as RFC 5952 has it. */
-  text(bytes: Buffer, offset: number): string {
+  /**
+   * Returns the text of the 16 bytes at `offset`: dotted for an IPv4-mapped address (RFC 4291, section
+   * 2.5.5.2), else in the form of RFC 5952.
+   */
+  textOf(bytes: Buffer, offset: number): string {
     const mapped =
       bytes.readUInt32BE(offset) === 0 &&
       bytes.readUInt32BE(offset + 4) === 0 &&

@@ -1,19 +1,27 @@
 /**
- * Owners' records that the kernel writes again and again: a process that lives on brings the same bytes with each of
- * its connections, but for the socket's address. Each is kept and read once.
+ * Keeps and decodes each owner's record once. A long-lived process has the same record for each of its
+ * connections, except for the socket's address.
  */
-import { OWNER_LAYOUT } from './ebpf_records.ts';
+import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { parsePathLink, parseStat } from '../linux/proc_stat.ts';
+import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
+import { OWNER_LAYOUT, ownerRecord, type RecordedProcess } from './ebpf_records.ts';
+import type { SocketOwner } from './owner.ts';
 
 const MAX_RECORDS = 64;
-/** Longer ones are long command lines and deep chains of parents: rare, and not worth their keys. */
+/**
+ * The longest record that is kept as a key. Longer ones (long command lines, deep chains of parents) are
+ * rare.
+ */
 const MAX_RECORD_BYTES = 4_096;
 
-export class OwnerRecords<Owner extends object> {
+export class LastingRecords {
   /** Least recently used first. */
   readonly #records = new Map<string, Buffer>();
-  readonly #owners = new WeakMap<Buffer, Owner>();
 
-  /** A lasting copy of a record: the same one for each that differs in the socket's address only. */
+  /**
+   * Returns a copy of a record that lasts. Records that differ only in the socket's address share one copy.
+   */
   internRecord(bytes: Buffer): Buffer {
     if (bytes.length > MAX_RECORD_BYTES) return copyOf(bytes);
     const { socket, start_boottime_ns: behindSocket } = OWNER_LAYOUT;
@@ -29,21 +37,90 @@ export class OwnerRecords<Owner extends object> {
     if (this.#records.size > MAX_RECORDS) this.#records.delete(this.#records.keys().next().value!);
     return record;
   }
-
-  /** What was read from a lasting record before. */
-  rememberedOwner(record: Buffer): Owner | undefined {
-    return this.#owners.get(record);
-  }
-
-  /** Nothing of it may change any more. */
-  rememberOwner(record: Buffer, owner: Owner): void {
-    this.#owners.set(record, owner);
-  }
 }
 
-/** A copy of its own, and not a slice of Node's pool: one kept record would keep 8 kB alive. */
+/** Copies bytes out of Node's pool: otherwise one kept record would keep 8 kB alive. */
 function copyOf(bytes: Buffer): Buffer {
   const record = Buffer.allocUnsafeSlow(bytes.length);
   record.set(bytes);
   return record;
+}
+
+/** An owner with the further facts of its record. */
+export interface EbpfSocketOwner extends SocketOwner {
+  method: 'ebpf';
+  /** Inode numbers of the process's mount namespace and of its innermost pid namespace. */
+  mountNamespace: number;
+  pidNamespace: number;
+}
+
+/** The counters that decoding changes; the attributor owns them. */
+export interface OwnerCounters {
+  malformed_records: number;
+  executables_from_proc: number;
+  ancestors_cut: number;
+  cgroup_paths_cut: number;
+}
+
+/** Decodes owners' records, and reads from /proc the paths that did not fit into a record. */
+export class OwnerReader {
+  readonly #counts: OwnerCounters;
+  readonly #known = new WeakMap<Buffer, EbpfSocketOwner>();
+  /** Our own pid namespace. With the pid inside it, it names exactly this process. */
+  readonly #pidNamespace = statSync('/proc/self/ns/pid').ino;
+
+  constructor(counts: OwnerCounters) {
+    this.#counts = counts;
+  }
+
+  /** Returns the owner in a lasting record; null if the record is malformed. */
+  ownerIn(bytes: Buffer): EbpfSocketOwner | null {
+    const known = this.#known.get(bytes);
+    if (known !== undefined) return known;
+    const record = ownerRecord(bytes);
+    if (record === null) {
+      this.#counts.malformed_records++;
+      return null;
+    }
+    if (record.ancestorsCut) this.#counts.ancestors_cut++;
+    if (record.cgroupsCut) this.#counts.cgroup_paths_cut++;
+    const owner: EbpfSocketOwner = {
+      ...this.#snapshot(record),
+      uid: record.uid,
+      args: record.args,
+      argsTruncated: record.argsTruncated,
+      netns: record.netns,
+      cgroupId: record.cgroupId,
+      cgroupPaths: record.cgroupPaths,
+      ancestors: record.ancestors.map((ancestor) => this.#snapshot(ancestor)),
+      mountNamespace: record.mountNamespace,
+      pidNamespace: record.pidNamespace,
+      method: 'ebpf',
+      confidence: 'exact',
+      isSelf: record.pidNamespace === this.#pidNamespace && record.innerPid === process.pid,
+    };
+    // A path that is read from /proc may change, so such an owner is not remembered. The record itself never
+    // changes.
+    const readsProc = record.executableCut || record.ancestors.some(({ executableCut }) => executableCut);
+    if (!readsProc && !record.ancestorsCut) this.#known.set(bytes, owner);
+    return owner;
+  }
+
+  #snapshot(process: RecordedProcess): ProcessSnapshot {
+    const { pid, startTicks, name } = process;
+    if (!process.executableCut) return { pid, startTicks, name, executable: process.executable };
+    const executable = executableFromProc(pid, startTicks);
+    if (executable !== null) this.#counts.executables_from_proc++;
+    return { pid, startTicks, name, executable };
+  }
+}
+
+/** Returns the path of a process's executable from /proc; null if the process has ended. */
+function executableFromProc(pid: number, startTicks: number): string | null {
+  try {
+    const path = parsePathLink(Buffer.from(readlinkSync(`/proc/${pid}/exe`)));
+    return parseStat(readFileSync(`/proc/${pid}/stat`))?.startTicks === startTicks ? path : null;
+  } catch {
+    return null;
+  }
 }

@@ -1,18 +1,18 @@
 /**
- * The records of bpf/imds_connect.bpf.c: bytes in, values out. Nothing here throws on any bytes; what does not
- * have the layout gives null and is for the caller to count.
+ * Decodes the records of the eBPF program, whose layouts are in bpf/records.h: bytes in, values out. No bytes
+ * make these functions throw. Bytes without the layout give null, which the caller counts.
  *
- * Byte order is the machine's own; every machine that Node's eBPF targets run on here (x86-64, arm64) is little-endian.
+ * The byte order is the machine's own. Both supported machines (x86-64, arm64) are little-endian.
  */
 
 import type { FlowTuple } from '../flow.ts';
 import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import type { AddressTexts } from './ebpf_address.ts';
 
-/** `enum record_kind`. Also the keys of the map `lost`. */
+/** The values of `enum record_kind`, which are also the keys of the map `lost`. */
 export const RECORD_KINDS = { owner: 1, established: 2, failed: 3, closed: 4 } as const;
 
-/** `enum endpoint`, by address. Also the keys of the map `chosen_endpoints`. */
+/** The values of `enum endpoint` by address. They are also the keys of the map `chosen_endpoints`. */
 export const ENDPOINT_NUMBERS: Readonly<Record<string, number>> = {
   '169.254.169.254': 1,
   'fd00:ec2::254': 2,
@@ -78,32 +78,34 @@ const EXECUTABLE_CUT = 4;
 const ANCESTORS_CUT = 8;
 const CGROUPS_CUT = 16;
 
-/** Clock ticks of /proc are 1/100 s on every Linux (USER_HZ). */
+/** A clock tick of /proc is 1/100 s on every Linux (USER_HZ). */
 const NANOSECONDS_PER_TICK = 10_000_000n;
 
 export interface RecordHead {
   kind: keyof typeof RECORD_KINDS;
   /** Inode number of the socket's network namespace. */
   netns: number;
-  /** The kernel's address of the socket, low 53 bits: a key while the socket lives. */
+  /** The low 53 bits of the socket's address in the kernel: a key while the socket lives. */
   socket: number;
 }
 
-/** `localPort` is 0 where the attempt failed before a port was chosen. */
+/** `localPort` is 0 if the attempt failed before a port was chosen. */
 export interface StateRecord extends RecordHead, FlowTuple {
   kind: 'established' | 'failed' | 'closed';
-  /** Sequence number of the SYN that the socket sent; without meaning where it sent none. */
+  /** Sequence number of the SYN that the socket sent; it has no meaning if none was sent. */
   initialSequence: number;
 }
 
-/** One process as recorded; `executableCut`: its path was too long to be recorded, so `executable` is null. */
+/**
+ * A process as recorded. With `executableCut`, its path was too long to be recorded and `executable` is null.
+ */
 export interface RecordedProcess extends ProcessSnapshot {
   executableCut: boolean;
 }
 
 export interface OwnerRecord extends RecordedProcess {
   tid: number;
-  /** Effective user id, in the initial user namespace: whose rights the process acts with. */
+  /** Effective user id, in the initial user namespace. */
   uid: number;
   netns: number;
   mountNamespace: number;
@@ -112,14 +114,14 @@ export interface OwnerRecord extends RecordedProcess {
   /** The process's number in that namespace. */
   innerPid: number;
   cgroupId: bigint;
-  /** Below the hierarchies' roots, each path once; null when the process is in the roots only, or `cgroupsCut`. */
+  /** Paths below the roots of the hierarchies, each once; null if there are none, or with `cgroupsCut`. */
   cgroupPaths: string[] | null;
   /** A path was too deep or too long to be recorded, or the process was being moved. */
   cgroupsCut: boolean;
-  /** Null when the kernel could not read them (paged out, or a kernel thread). */
+  /** Null if the kernel could not read them (paged out, or a kernel thread). */
   args: string[] | null;
   argsTruncated: boolean;
-  /** Nearest first, up to pid 1 unless `ancestorsCut`. */
+  /** Nearest first. The list ends at pid 1 unless `ancestorsCut`. */
   ancestors: RecordedProcess[];
   ancestorsCut: boolean;
 }
@@ -128,7 +130,7 @@ const KIND_NAMES = new Map<number, keyof typeof RECORD_KINDS>(
   Object.entries(RECORD_KINDS).map(([name, value]) => [value, name as keyof typeof RECORD_KINDS]),
 );
 
-/** What kind of record the bytes are and of which socket; null when they are no whole record. */
+/** Returns the kind of a record and its socket; null if the bytes are no whole record. */
 export function recordHead(bytes: Buffer): RecordHead | null {
   const { length } = bytes;
   if (length < STATE_BYTES) return null;
@@ -143,26 +145,26 @@ export function recordHead(bytes: Buffer): RecordHead | null {
   return {
     kind,
     netns: bytes.readUInt32LE(OWNER_LAYOUT.net_ns),
-    // The upper bits of a kernel address are all ones: 53 bits tell two apart and stay a plain number.
+    // The upper bits of a kernel address are all ones: 53 bits identify a socket and fit a plain number.
     socket: (high & 0x1fffff) * 2 ** 32 + low,
   };
 }
 
-/** Reads a record that `recordHead` took for `established`, `failed` or `closed`. */
+/** Decodes a record of the kind `established`, `failed` or `closed`. */
 export function stateRecord(head: RecordHead, bytes: Buffer, addresses: AddressTexts): StateRecord {
   return {
     kind: head.kind as StateRecord['kind'],
     netns: head.netns,
     socket: head.socket,
-    localAddress: addresses.text(bytes, STATE_LAYOUT.local_address),
+    localAddress: addresses.textOf(bytes, STATE_LAYOUT.local_address),
     localPort: bytes.readUInt16LE(STATE_LAYOUT.local_port),
-    remoteAddress: addresses.text(bytes, STATE_LAYOUT.remote_address),
+    remoteAddress: addresses.textOf(bytes, STATE_LAYOUT.remote_address),
     remotePort: bytes.readUInt16LE(STATE_LAYOUT.remote_port),
     initialSequence: bytes.readUInt32LE(STATE_LAYOUT.initial_sequence),
   };
 }
 
-/** Reads a whole owner record; null when its parts do not fit together. */
+/** Decodes an owner's record; returns null if its parts do not fit together. */
 export function ownerRecord(bytes: Buffer): OwnerRecord | null {
   if (recordHead(bytes)?.kind !== 'owner') return null;
   const flags = bytes.readUInt16LE(OWNER_LAYOUT.flags);
@@ -176,13 +178,14 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
   const ancestors = ancestorRecords(bytes, cgroupsEnd, end, bytes.readUInt16LE(OWNER_LAYOUT.ancestors));
   if (ancestors === null) return null;
 
-  // Every argument ends with NUL. Where the last one does not, the process wrote over its arguments (a title).
+  // Every argument ends with NUL. If the last one does not, the process has overwritten its arguments (with a
+  // title).
   const whole = argsBytes === 0 || bytes[argsEnd - 1] === 0;
   const executableCut = (flags & EXECUTABLE_CUT) !== 0;
   return {
     pid: bytes.readUInt32LE(OWNER_LAYOUT.tgid),
     tid: bytes.readUInt32LE(OWNER_LAYOUT.tid),
-    startTicks: ticks(bytes, OWNER_LAYOUT.start_boottime_ns),
+    startTicks: ticksAt(bytes, OWNER_LAYOUT.start_boottime_ns),
     name: commText(bytes, OWNER_LAYOUT.comm),
     executable: executableCut ? null : executablePath(bytes, argsEnd, executableEnd),
     executableCut,
@@ -213,7 +216,7 @@ function ancestorRecords(bytes: Buffer, from: number, end: number, count: number
     const executableCut = (bytes.readUInt16LE(at + ANCESTOR_LAYOUT.flags) & EXECUTABLE_CUT) !== 0;
     ancestors.push({
       pid: bytes.readUInt32LE(at + ANCESTOR_LAYOUT.tgid),
-      startTicks: ticks(bytes, at + ANCESTOR_LAYOUT.start_boottime_ns),
+      startTicks: ticksAt(bytes, at + ANCESTOR_LAYOUT.start_boottime_ns),
       name: commText(bytes, at + ANCESTOR_LAYOUT.comm),
       executable: executableCut ? null : executablePath(bytes, body, bodyEnd),
       executableCut,
@@ -223,8 +226,8 @@ function ancestorRecords(bytes: Buffer, from: number, end: number, count: number
   return ancestors;
 }
 
-/** Nanoseconds since boot, suspended time included, to field 22 of /proc/PID/stat (fs/proc/array.c, do_task_stat). */
-function ticks(bytes: Buffer, offset: number): number {
+/** Converts nanoseconds since boot (suspended time included) to field 22 of /proc/PID/stat (do_task_stat). */
+function ticksAt(bytes: Buffer, offset: number): number {
   return Number(bytes.readBigUInt64LE(offset) / NANOSECONDS_PER_TICK);
 }
 
@@ -240,14 +243,20 @@ function argumentList(bytes: Buffer, from: number, to: number): string[] {
   return bytes.toString('utf8', from, end).split('\0');
 }
 
-/** Components innermost first, each ended by NUL. Null for none: a kernel thread, or a process that is ending. */
+/**
+ * Returns the path of which the components stand innermost first, each ended by NUL. Null without components:
+ * a kernel thread, or a process that is ending.
+ */
 function executablePath(bytes: Buffer, from: number, to: number): string | null {
   if (from === to) return null;
   const end = bytes[to - 1] === 0 ? to - 1 : to;
   return `/${bytes.toString('utf8', from, end).split('\0').reverse().join('/')}`;
 }
 
-/** Paths of names innermost first, each name ended by NUL and each path by one more. */
+/**
+ * Returns the paths of which the names stand innermost first, each name ended by NUL and each path by one
+ * more.
+ */
 function cgroupPathList(bytes: Buffer, from: number, to: number): string[] | null {
   if (to - from < 2) return null;
   const paths = bytes.toString('utf8', from, to - 2).split('\0\0');

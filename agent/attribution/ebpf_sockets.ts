@@ -1,36 +1,37 @@
 /**
- * The sockets that the kernel reported: owner and ports joined by the socket's address, found again by what is on the
- * wire. No clock of its own, no network. Bounded in sockets and in bytes; what is dropped for room is counted.
+ * Keeps the sockets that the kernel reported. Owner and ports are joined by the socket's address in the
+ * kernel, and found by the addresses and ports on the wire. The table reads no clock. It is bounded in
+ * sockets and bytes; evicted sockets are counted.
  */
 import { type FlowTuple, isSameFlow } from '../flow.ts';
 import type { StateRecord } from './ebpf_records.ts';
 
 export interface WatchedSocket {
   readonly netns: number;
-  /** The owner's record as the kernel wrote it; null when it never came. */
+  /** The owner's record as the kernel wrote it; null if it was lost. */
   readonly record: Buffer | null;
-  /** Its addresses on the wire; null until they are known. */
+  /** Addresses and ports on the wire; null until they are known. */
   tuple: FlowTuple | null;
-  /** Sequence number of its SYN; null until it is known. */
+  /** Sequence number of the SYN; null until it is known. */
   initialSequence: number | null;
   isOpen: boolean;
 }
 
 export interface SocketTableLimits {
   maxSockets: number;
-  /** Of the owners' records. */
+  /** Bound on the bytes of all owners' records. */
   maxBytes: number;
-  /** How long a closed socket can still be found: its last packets may wait in the capture's queue. */
+  /** A closed socket can be found for this long: its last packets may wait in the capture's queue. */
   keepClosedMs: number;
 }
 
 export class SocketTable {
   readonly #limits: SocketTableLimits;
-  /** By the socket's address, oldest first. */
+  /** Open sockets by their address in the kernel, oldest first. */
   readonly #live = new Map<number, WatchedSocket>();
-  /** When each closed, oldest first. */
+  /** Closed sockets with the time at which each closed, oldest first. */
   readonly #closed = new Map<WatchedSocket, number>();
-  /** By local port, which tells most of them apart. Newest last; one of each tuple and network namespace. */
+  /** Sockets by local port, newest last; one of each tuple and network namespace. */
   readonly #byPort = new Map<number, WatchedSocket[]>();
   #bytes = 0;
   evicted = 0;
@@ -48,7 +49,7 @@ export class SocketTable {
     return this.#bytes;
   }
 
-  /** A socket began to connect. `record` is kept as it is. */
+  /** Adds a socket that began to connect. `record` is kept as it is. */
   addSocket(socket: number, netns: number, record: Buffer, nowMs: number): void {
     this.#close(socket, nowMs);
     this.#live.set(socket, { netns, record, tuple: null, initialSequence: null, isOpen: true });
@@ -56,11 +57,11 @@ export class SocketTable {
     this.#makeRoom();
   }
 
-  /** Its ports are known now: it is established, or its attempt failed. */
+  /** Sets the addresses and ports of a socket that is established, or whose attempt failed. */
   setAddresses(state: StateRecord, nowMs: number): void {
     let watched = this.#live.get(state.socket);
     if (watched === undefined || watched.tuple !== null) {
-      // Its beginning was lost, or was before our time. Known by its address all the same: the kernel did report it.
+      // The record of its beginning was lost, or it began before the agent did.
       this.#close(state.socket, nowMs);
       this.joinsWithoutOwner++;
       watched = { netns: state.netns, record: null, tuple: null, initialSequence: null, isOpen: true };
@@ -76,12 +77,12 @@ export class SocketTable {
     this.#close(socket, nowMs);
   }
 
-  /** All sockets with this very address on the wire, one of each network namespace, newest last. */
+  /** Returns all sockets with these addresses and ports, one of each network namespace, newest last. */
   find(tuple: FlowTuple): readonly WatchedSocket[] {
     return (this.#byPort.get(tuple.localPort) ?? []).filter((watched) => isSameFlow(watched.tuple!, tuple));
   }
 
-  /** Forgets sockets that closed long enough ago. */
+  /** Deletes sockets that closed long enough ago. */
   expire(nowMs: number): void {
     for (const [watched, closedMs] of this.#closed) {
       if (nowMs - closedMs < this.#limits.keepClosedMs) return;
@@ -96,7 +97,7 @@ export class SocketTable {
       this.#byPort.set(tuple.localPort, [watched]);
       return;
     }
-    // A port used again: the newest socket of a namespace is the one that is meant.
+    // A port may be used again: the newest socket of a namespace replaces the older one.
     const older = others.findIndex(
       (other) => other.netns === watched.netns && isSameFlow(other.tuple!, tuple),
     );

@@ -1,4 +1,4 @@
-/** Chooses the way to find owners that this host allows, and says once why it is not the best one. */
+/** Opens the best attributor that this host allows, and logs once why it is not the exact one. */
 import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { OperatorError } from '../../common/operator_error.ts';
@@ -11,23 +11,29 @@ import { SockDiagAttributor } from './sock_diag.ts';
 export type AttributionMode = 'auto' | 'ebpf' | 'proc';
 
 export interface OpenAttributorOptions {
-  /** `auto`: eBPF where the host allows it, else sock_diag. `ebpf`: eBPF or an error. `proc`: sock_diag with /proc. */
+  /**
+   * `auto`: eBPF if the host allows it, else sock_diag. `ebpf`: eBPF or an error. `proc`: sock_diag with
+   * /proc.
+   */
   mode: AttributionMode;
-  /** Whose connections are reported and counted; the instance metadata service's unless given. */
+  /** Endpoints to report on. Defaults to the instance metadata service only. */
   endpoints?: readonly EndpointService[];
   log: Pick<Logger, 'debug' | 'info' | 'warn'>;
 }
 
 export interface OpenedAttributor {
   attributor: Attributor;
-  /** Why not eBPF; null when it is eBPF. */
+  /** The reason why eBPF is not used; null if it is used. */
   reason: string | null;
 }
 
-/** Inode number of the initial pid namespace: PROC_PID_INIT_INO of include/linux/proc_ns.h. */
+/** Inode number of the initial pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
 const INITIAL_PID_NAMESPACE_INODE = 0xeffffffc;
 
-/** @throws OperatorError with exit code 3 when `mode` asks for what this host does not allow. */
+/**
+ * Opens the attributor of a mode.
+ * @throws OperatorError with exit code 3 if this host does not allow the mode.
+ */
 export function openAttributor(options: OpenAttributorOptions): OpenedAttributor {
   const { mode, log } = options;
   if (mode === 'proc') {
@@ -45,32 +51,32 @@ export function openAttributor(options: OpenAttributorOptions): OpenedAttributor
       fallback?.close();
       throw error;
     }
-    warnOfPidNamespace(log);
+    warnOfOtherPidNamespace(log);
     return { attributor, reason: null };
   } catch (error) {
     if (!(error instanceof BpfUnavailable)) throw error;
-    if (error.libbpfLog !== '') log.debug({ libbpf: error.libbpfLog }, 'what libbpf said');
+    if (error.libbpfLog !== '') log.debug({ libbpf: error.libbpfLog }, 'output of libbpf');
     if (mode === 'ebpf') {
       throw new OperatorError(
         3,
-        `Exact attribution (eBPF) is not possible: ${error.message}. Remove the cause, or let the agent choose with "auto".`,
+        `Exact attribution (eBPF) is not possible: ${error.message}. Remove the cause, or set attribution to "auto".`,
         { cause: error },
       );
     }
     log.warn(
-      `Exact attribution (eBPF) is not possible: ${error.message}. Owners are looked up with sock_diag and /proc instead: callers that live for a few milliseconds may stay unnamed.`,
+      `Exact attribution (eBPF) is not possible: ${error.message}. Callers are looked up with sock_diag and /proc instead: those that live for only a few milliseconds may stay unknown.`,
     );
     return { attributor: openSockDiag(log, error.message), reason: error.message };
   }
 }
 
-/** For connections older than we are; eBPF works without it. */
+/** Opens the attributor for connections that are older than the agent; eBPF works without it. */
 function openFallback(log: OpenAttributorOptions['log']): Attributor | null {
   try {
     return SockDiagAttributor.open({ threadNice: null });
   } catch (error) {
     log.info(
-      `Connections that began before the agent did will stay without owner: ${error instanceof Error ? error.message : error}`,
+      `The callers of connections that are older than the agent stay unknown: ${error instanceof Error ? error.message : error}`,
     );
     return null;
   }
@@ -81,21 +87,20 @@ function openSockDiag(log: OpenAttributorOptions['log'], ebpfReason: string | nu
     return SockDiagAttributor.open({ log: { warn: (message) => log.warn(message) } });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const also = ebpfReason === null ? '' : ` Nor is eBPF possible: ${ebpfReason}.`;
-    throw new OperatorError(
-      3,
-      `Owners of connections cannot be found: ${why}.${also} Run the agent as root.`,
-      {
-        cause: error,
-      },
-    );
+    const also = ebpfReason === null ? '' : ` eBPF is not possible either: ${ebpfReason}.`;
+    throw new OperatorError(3, `Callers cannot be found: ${why}.${also} Run the agent as root.`, {
+      cause: error,
+    });
   }
 }
 
-/** The kernel reports pids of the initial pid namespace; with another one's /proc they name nobody or the wrong one. */
-function warnOfPidNamespace(log: OpenAttributorOptions['log']): void {
+/**
+ * Warns if /proc belongs to another pid namespace than the pids of the kernel: then they name wrong processes
+ * or none.
+ */
+function warnOfOtherPidNamespace(log: OpenAttributorOptions['log']): void {
   if (statSync('/proc/self/ns/pid').ino === INITIAL_PID_NAMESPACE_INODE) return;
   log.warn(
-    "The agent runs in a pid namespace of its own: pids are those of the host, and what /proc says here is about other processes. Share the host's (docker run --pid=host; hostPID: true).",
+    "The agent runs in a pid namespace of its own: the kernel reports pids of the host, but /proc shows other processes here. Share the host's pid namespace (docker run --pid=host; hostPID: true).",
   );
 }

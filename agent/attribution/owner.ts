@@ -1,27 +1,30 @@
-/** A process as the owner of a socket: what attribution finds and identity describes. */
+/** A process as the owner of a socket: attribution finds it and identity describes it. */
 import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 
 export interface SocketOwner extends ProcessSnapshot {
   uid: number;
-  /** argv as the kernel holds it; null when it must be read from /proc/PID/cmdline (and may be gone). */
+  /** argv as the kernel holds it; null if it must be read from /proc/PID/cmdline, where it may be gone. */
   args: string[] | null;
-  /** True when args were cut at the capture limit. */
+  /** The arguments were cut at the limit of a record. */
   argsTruncated: boolean;
-  /** As /proc/PID/cwd had it when the owner was found; absent where that is to be read later; null when unreadable. */
+  /**
+   * The target of /proc/PID/cwd when the owner was found; absent if it must be read later; null if it was
+   * unreadable.
+   */
   workingDirectory?: string | null;
   /** Inode number of the socket's network namespace. */
   netns: number | null;
-  /** cgroup v2 id (the inode of the cgroup directory), null when unknown. */
+  /** cgroup v2 id (the inode of the cgroup directory); null if it is unknown. */
   cgroupId: bigint | null;
   /**
-   * Paths such as `/docker/<id>`, of the hierarchies that say something (never `/`), each once, as they were when the
-   * owner was found. Absent or null: to be read from /proc/PID/cgroup, if the process is still there.
+   * Paths such as `/docker/<id>`, each once and never `/`, as they were when the owner was found. If absent
+   * or null, they must be read from /proc/PID/cgroup, as long as the process exists.
    */
   cgroupPaths?: string[] | null;
-  /** Parents, nearest first, as recorded with the socket; null when they must be read from /proc. */
+  /** Parents, nearest first, as recorded with the socket; null if they must be read from /proc. */
   ancestors: ProcessSnapshot[] | null;
   method: 'ebpf' | 'sock_diag' | 'proc';
   confidence: 'exact' | 'probable';
-  /** The kernel says that this very process opened the socket. */
+  /** The kernel reported that this process, the agent, opened the socket. */
   isSelf?: boolean;
 }

@@ -1,9 +1,10 @@
 /**
- * From a socket's inode to a process that holds it: `socket:[INODE]` among the links of /proc/PID/fd.
+ * Finds a process that holds a socket: it has the link `socket:[INODE]` in /proc/PID/fd.
  *
- * A one-shot caller lives for a few milliseconds after its SYN, so the order is everything: processes that called
- * before, by the descriptors they used; then the youngest processes; then all the rest, those of the socket's
- * user first; the newest descriptors of each first; and all of it within a bound of time.
+ * A one-shot caller lives for a few milliseconds after its SYN, so the order of the search decides. It first
+ * looks into processes that called before, at the descriptors they used; then into the youngest processes;
+ * then into all others, those of the socket's user first. Each process is searched from its newest descriptor
+ * on. The time is bounded.
  */
 import type { Counters } from '../../protocol/records.ts';
 import {
@@ -19,36 +20,42 @@ import {
 } from '../linux/proc_libc.ts';
 import { HeldProcess } from '../linux/proc_reader.ts';
 
-/** The newest pids, tried by number: their entries need not be listed first, which costs 60 µs for new processes. */
+/**
+ * The newest pids are tried by number: that saves a listing of /proc, which costs 60 µs for new processes.
+ */
 const NEWEST_PIDS = 3;
-/** Pids below the newest one that are looked at before all of /proc is listed. */
+/** The range of pids below the newest one that is searched before all of /proc is listed. */
 const YOUNG_PIDS = 64;
 const RECENT_HOLDERS = 16;
-/** Neighbours of the descriptor last used: the kernel gives the lowest free number, so it is mostly the same again. */
+/**
+ * Offsets from the descriptor that was used last: the kernel gives the lowest free number, mostly the same
+ * again.
+ */
 const NEAR_DESCRIPTORS = [0, 1, -1, 2] as const;
-/** Links read between two looks at the clock. */
+/** The number of links that are read between two looks at the clock. */
 const LINKS_PER_CLOCK = 32;
 /**
- * Where the entry of pid 0 would stand in the /proc directory (fs/proc/internal.h, FIRST_PROCESS_ENTRY 256; and
- * fs/proc/base.c, TGID_OFFSET, two further): an entry's position is its pid above that, and only leaders of thread
- * groups are listed. Used as a short cut only: what it gives is checked, and the full listing follows.
+ * The position that pid 0 would have in the directory /proc (fs/proc/internal.h, FIRST_PROCESS_ENTRY 256; and
+ * fs/proc/base.c, TGID_OFFSET, two further). An entry's position is this number plus its pid, and only
+ * leaders of thread groups are listed. It serves as a short cut: its results are checked, and the full
+ * listing follows.
  */
 const TGID_OFFSET = 258;
 
 export interface Holder {
-  /** Still open: the caller reads what it needs, then closes it. */
+  /** Still open: the receiver reads the facts that it needs, then closes it. */
   process: HeldProcess;
   /** Number of the descriptor by which the process holds the socket. */
   descriptor: number;
-  /** Whether it was found among those that called before. */
+  /** The process was found among those that called before. */
   recent: boolean;
 }
 
 export interface HolderSearchOptions {
   procRoot: string;
-  /** Most processor time that one search may take, in milliseconds. */
+  /** The most processor time that one search may use, in milliseconds. */
   boundMs: number;
-  /** Milliseconds of processor time that this thread has used. */
+  /** Returns the processor time that this thread has used, in milliseconds. */
   now?: () => number;
 }
 
@@ -57,11 +64,11 @@ export class HolderSearch {
   readonly #boundMs: number;
   readonly #now: () => number;
   readonly #directory: number;
-  /** Open /proc/loadavg, or -1 where its last pid says nothing about this /proc (another pid namespace). */
+  /** Descriptor of /proc/loadavg; -1 if its last pid belongs to another pid namespace than this /proc. */
   readonly #loadavg: number;
-  /** Holders found before, by pid: latest last. */
+  /** Holders that were found before, by pid, latest last. */
   readonly #recent = new Map<number, { uid: number; descriptor: number }>();
-  /** The descriptor found last: another process of the same program mostly has the same. */
+  /** The descriptor that was found last: another process of the same program mostly uses the same one. */
   #usual = 0;
   #scanned = 0;
   #unreadable = 0;
@@ -82,9 +89,9 @@ export class HolderSearch {
   }
 
   /**
-   * A process that holds the socket `inode` of user `uid`, or null when none was found in time. `stillOpen` is asked
-   * before the long way through all processes: when the caller has ended meanwhile, that way leads nowhere and makes
-   * the next caller's look-up late.
+   * Returns a process that holds the socket `inode` of user `uid`; null if none was found in time.
+   * `stillOpen` is called before the long search through all processes: if the caller has ended, that search
+   * would find nothing and delay the next one.
    */
   find(inode: number, uid: number, stillOpen: () => boolean): Holder | null {
     this.#deadline = this.#now() + this.#boundMs;
@@ -100,12 +107,12 @@ export class HolderSearch {
     return found;
   }
 
-  /** Whether the last `find` gave up because its time was over. */
+  /** Returns whether the last `find` gave up because its time was over. */
   get isOutOfTime(): boolean {
     return this.#deadline === Number.NEGATIVE_INFINITY;
   }
 
-  /** Whether this very process has that socket at that descriptor. */
+  /** Returns whether a process has this socket at this descriptor. */
   hasSocket(process: HeldProcess, inode: number, descriptor: number): boolean {
     this.#target = Buffer.from(`socket:[${inode}]`, 'latin1');
     const descriptors = process.openDescriptors();
@@ -144,9 +151,10 @@ export class HolderSearch {
   #searchAll(uid: number, newest: number | null): Holder | null {
     const pids: number[] = [];
     if (this.#directory < 0 || !readNumbers(this.#directory, pids, 0)) this.#unreadable++;
-    // Pids are given upwards and begin again at the top: those above the newest are older than all below it.
-    const turn = newest ?? Number.POSITIVE_INFINITY;
-    pids.sort((a, b) => (a > turn === b > turn ? b - a : a > turn ? 1 : -1));
+    // The kernel assigns pids upwards and wraps at the maximum: pids above the newest are older than all
+    // below it.
+    const newestPid = newest ?? Number.POSITIVE_INFINITY;
+    pids.sort((a, b) => (a > newestPid === b > newestPid ? b - a : a > newestPid ? 1 : -1));
     const others: number[] = [];
     for (const pid of pids) {
       if (this.#tried.has(pid)) continue;
@@ -158,7 +166,7 @@ export class HolderSearch {
       const found = this.#searchProcess(pid, null, true);
       if (found) return found;
     }
-    // A process may hold a socket that was opened under another user.
+    // A process may hold a socket that another user opened.
     for (const pid of others) {
       const found = this.#searchProcess(pid, null, true);
       if (found) return found;
@@ -166,7 +174,10 @@ export class HolderSearch {
     return null;
   }
 
-  /** A thread shares its leader's descriptors, and has a directory of its own which no listing shows: that was found. */
+  /**
+   * Returns the holder's thread-group leader: a thread has its own directory in /proc, which no listing
+   * shows.
+   */
   #leaderOf(found: Holder): Holder | null {
     const leader = found.process.leaderPid();
     if (leader === found.process.pid) return found;
@@ -174,12 +185,12 @@ export class HolderSearch {
     return leader === null ? null : this.#searchProcess(leader, found.descriptor, false);
   }
 
-  /** The leaders among the last pids given, youngest first. */
+  /** Returns the thread-group leaders among the newest pids, youngest first. */
   #youngPids(newest: number): number[] {
     const pids: number[] = [];
     if (this.#directory < 0) return pids;
     const oldest = Math.max(1, newest - YOUNG_PIDS);
-    // The full listing follows in any case, so an unseekable directory loses only time.
+    // The full listing follows in any case, so a directory that cannot be seeked costs only time.
     readNumbers(this.#directory, pids, TGID_OFFSET + oldest, 1);
     return pids.filter((pid) => pid >= oldest && pid <= newest).sort((a, b) => b - a);
   }
@@ -191,7 +202,7 @@ export class HolderSearch {
     return Number.isInteger(pid) && pid > 0 ? pid : null;
   }
 
-  /** Looks into one process: near one descriptor, or (`whole`) at all of them, newest first. */
+  /** Searches one process: near one descriptor, or with `whole` all of them, newest first. */
   #searchProcess(pid: number, near: number | null, whole: boolean): Holder | null {
     if (this.#isLate()) return null;
     if (whole && this.#tried.has(pid)) return null;
@@ -222,10 +233,10 @@ export class HolderSearch {
   }
 
   #newestOf(descriptors: number): number {
-    // Listing makes the kernel build an entry for every descriptor; a guess that hits saves that.
+    // A listing makes the kernel build an entry for every descriptor. A correct guess saves that.
     if (this.#linksTo(descriptors, this.#usual)) return this.#usual;
     const numbers: number[] = [];
-    // Cut short or not, what was listed is looked at.
+    // A listing that was cut short is used as far as it goes.
     readNumbers(descriptors, numbers);
     numbers.sort((a, b) => a - b);
     for (let i = numbers.length - 1, read = 1; i >= 0; i--, read++) {
@@ -237,7 +248,7 @@ export class HolderSearch {
     return -1;
   }
 
-  /** Whether the last failure says that we may not look into this process at all: then none of its links can be read. */
+  /** Returns whether the last failure was a missing permission: then no link of this process can be read. */
   #isRefused(): boolean {
     const failed = lastErrno();
     if (failed !== EACCES && failed !== EPERM) return false;
@@ -272,7 +283,10 @@ export class HolderSearch {
   }
 }
 
-/** Not the wall clock: on a busy machine the thread may wait for longer than the bound while the caller waits as well. */
+/**
+ * Returns the thread's processor time. On a busy machine the wall clock would pass the bound while we only
+ * wait.
+ */
 function threadMs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;

@@ -1,9 +1,11 @@
 /**
- * Who owns a socket, without eBPF: the kernel is asked by netlink for the one socket of the 4-tuple (never a read of
- * /proc/net/tcp, which costs milliseconds), and the process that holds its inode is found in /proc.
+ * Finds the owner of a socket without eBPF: netlink gives the one socket of the tuple (/proc/net/tcp is not
+ * read, which would cost milliseconds), and /proc shows the process that holds its inode.
  *
- * Limits: it sees the network namespace of its thread only; a caller that ends within the look-up's time is missed; a
- * call that a firewall drops sends no SYN and is never asked for.
+ * Limits: a caller that ends during the look-up is missed, and an attempt that a firewall drops sends no SYN
+ * and is never looked up. Sockets of another network namespace are found only after `watchNamespace`.
+ *
+ * The file is longer than others because the look-up, its cache and the reuse of ports depend on each other.
  */
 import { setPriority } from 'node:os';
 import type { Counters } from '../../protocol/records.ts';
@@ -18,27 +20,30 @@ import type { SocketOwner } from './owner.ts';
 import { HolderSearch } from './proc_holder_search.ts';
 
 /**
- * Nice value of the capturing thread. The look-up races the caller's end, and what loses the race is waiting for a
- * processor. Of 500 one-shot `curl`s on two cores, one of them kept busy by another program: 392 to 431 named at nice
- * 0, 456 to 470 at -15, 470 to 500 at -19; with a load of 5 still 422 to 426 at -19.
+ * Nice value of the capturing thread. The look-up races against the caller's end, and loses when it waits for
+ * a processor. Of 500 one-shot `curl`s on two cores, with another program on one of them, 392 to 431 were
+ * attributed at nice 0, 456 to 470 at -15, and 470 to 500 at -19. With a load of 5 it was 422 to 426 at -19.
  */
 const THREAD_NICE = -19;
-/** Processor time for one search. A one-shot caller lives for 3 to 5 ms after its SYN; others are asked for again. */
+/**
+ * Processor time for one search. A one-shot caller lives for 3 to 5 ms after its SYN; others are looked up
+ * again.
+ */
 const SEARCH_BOUND_MS = 8;
 const MAX_CONNECTIONS = 8192;
-/** Packets of a closed connection may still come; then its tuple may be used again. */
+/** A closed connection is kept this long for its last packets. Then its tuple may be used again. */
 const KEEP_CLOSED_MS = 5000;
 const MAX_ADDRESSES = 256;
-/** include/uapi/linux/capability.h. */
+/** The number of the capability in include/uapi/linux/capability.h. */
 const CAP_SYS_PTRACE = 19n;
 
 export interface SockDiagOptions {
   procRoot?: string;
-  /** Told once what limits the look-ups; never about single calls. */
+  /** Receives one warning for each limit of the look-ups; never one for a single call. */
   log?: { warn(message: string): void };
-  /** Most processor time for the search of one socket's process, in milliseconds. */
+  /** The most processor time for the search of one socket's process, in milliseconds. */
   searchBoundMs?: number;
-  /** Nice value for the calling thread (only that one is changed, see THREAD_NICE), or null to leave it. */
+  /** Nice value for the calling thread only (see THREAD_NICE); null leaves it. */
   threadNice?: number | null;
   now?: () => number;
 }
@@ -50,7 +55,7 @@ interface Known {
 }
 
 export class SockDiagAttributor implements Attributor {
-  /** The kernel is asked here, it tells nothing by itself. */
+  /** Never called: sock_diag is queried on demand and delivers no events. */
   onConnection: Attributor['onConnection'] = null;
   onClosed: Attributor['onClosed'] = null;
   readonly method = 'sock_diag';
@@ -59,11 +64,11 @@ export class SockDiagAttributor implements Attributor {
   readonly #processes: ProcReader;
   readonly #procRoot: string;
   readonly #now: () => number;
-  /** Inode of the network namespace that we ask about, null when it cannot be read. */
+  /** Inode number of the network namespace that is searched; null if it cannot be read. */
   readonly #netns: number | null;
-  /** Of other network namespaces: a netlink socket answers for the one that it was opened in. */
+  /** Netlink sockets of other network namespaces: each searches the namespace that it was opened in. */
   readonly #others = new Map<number, SockDiagSocket>();
-  /** By tuple, in the order of their look-up. */
+  /** Owners by tuple, in the order of their look-up. */
   readonly #known = new Map<string, Known>();
   readonly #closed: string[] = [];
   readonly #addresses = new Map<string, Uint8Array>();
@@ -90,24 +95,29 @@ export class SockDiagAttributor implements Attributor {
     this.#netns = readNetns(this.#procRoot);
   }
 
-  /** @throws SockDiagUnavailable with the reason, when the kernel cannot be asked at all. */
+  /**
+   * Opens netlink.
+   * @throws SockDiagUnavailable if the kernel cannot be queried; its message has the reason.
+   */
   static open(options: SockDiagOptions = {}): SockDiagAttributor {
     const attributor = new SockDiagAttributor(SockDiagSocket.open(), options);
     if (!mayReadAllProcesses(attributor.#procRoot)) {
       options.log?.warn(
-        'Only processes of this user can be named as callers: reading the others needs CAP_SYS_PTRACE (run as root).',
+        'Only processes of this user can be found as callers: reading others needs CAP_SYS_PTRACE. Run the agent as root.',
       );
     }
     const nice = options.threadNice === undefined ? THREAD_NICE : options.threadNice;
-    if (nice !== null && !raiseThread(nice)) {
+    if (nice !== null && !setThreadNice(nice)) {
       options.log?.warn(
-        'Callers that live for milliseconds will be missed more often: running ahead of them needs CAP_SYS_NICE.',
+        'Callers that live for only milliseconds will be missed more often: raising the priority needs CAP_SYS_NICE.',
       );
     }
     return attributor;
   }
 
-  /** Nothing is queued here: the kernel is asked when a connection is. Forgets connections that are long closed. */
+  /**
+   * Deletes connections that closed long ago. There are no reports to read: the kernel is queried on demand.
+   */
   poll(): void {
     const before = this.#now() - KEEP_CLOSED_MS;
     while (this.#closed.length > 0) {
@@ -122,9 +132,10 @@ export class SockDiagAttributor implements Attributor {
   ownerOf(tuple: FlowTuple, atSyn: boolean): SocketOwner | null {
     const key = keyOf(tuple);
     const known = this.#known.get(key);
-    // Without a SYN it can only be the connection that we know. A SYN may be the begin of another one.
+    // Without a SYN it can only be the known connection. A SYN may begin another one.
     if (known && !atSyn) return known.owner;
-    // Until the kernel says that it is the same one: a port is used again, and its last owner is then the wrong one.
+    // The port may be used again, so the known owner counts only after the kernel has confirmed the same
+    // socket.
     if (known) this.#known.delete(key);
     this.#lookups++;
     const id = this.#socketId(tuple);
@@ -132,12 +143,12 @@ export class SockDiagAttributor implements Attributor {
       this.#unreadableTuples++;
       return null;
     }
-    const answer = this.#findSocket(id);
-    if (!answer) {
+    const found = this.#findSocket(id);
+    if (!found) {
       this.#socketGone++;
       return null;
     }
-    const { socket, netlink, netns } = answer;
+    const { socket, netlink, netns } = found;
     if (socket.inode === 0) {
       this.#socketOrphaned++;
       return null;
@@ -162,7 +173,10 @@ export class SockDiagAttributor implements Attributor {
     return id === null ? null : (this.#netlink.find(id)?.inode ?? null);
   }
 
-  /** Asks each namespace in turn, ours first. A packet does not say whose it is, and its addresses nearly always do. */
+  /**
+   * Searches each namespace in turn, our own first: the addresses of a packet nearly always identify its
+   * namespace.
+   */
   #findSocket(id: SocketId): { socket: FoundSocket; netlink: SockDiagSocket; netns: number | null } | null {
     const socket = this.#netlink.find(id);
     if (socket) return { socket, netlink: this.#netlink, netns: this.#netns };
@@ -195,7 +209,7 @@ export class SockDiagAttributor implements Attributor {
   ): SocketOwner | null {
     const holder = this.#search.find(inode, uid, () => netlink.find(id)?.inode === inode);
     if (!holder) {
-      // Out of time is counted there, and says nothing about the owner.
+      // A search that ran out of time is counted by itself, and proves nothing about the owner.
       if (!this.#search.isOutOfTime) this.#ownerGone++;
       return null;
     }
@@ -221,7 +235,7 @@ export class SockDiagAttributor implements Attributor {
     return this.#eldestHolder(owner, inode, holder.descriptor, parentPid);
   }
 
-  /** All that dies with the process, first what goes first. */
+  /** Reads the facts that vanish with the process, the most fleeting ones first. */
   #snapshot(held: HeldProcess) {
     const executable = held.executable();
     const args = held.args();
@@ -243,9 +257,10 @@ export class SockDiagAttributor implements Attributor {
   }
 
   /**
-   * fork() copies descriptors under the same numbers, so one look tells whether the parent has the socket too. Then
-   * the eldest of the line opened it, and which of them sent the request cannot be known: `probable`. (bash: `exec
-   * 3<>/dev/tcp/…; cat <&3` — it is bash that connected, and `cat` that is found first.)
+   * Returns the eldest process in line that holds the socket. fork() copies descriptors under the same
+   * numbers, so one look shows whether the parent has the socket too. Then the eldest one opened it, and it
+   * is unknown which of them sent the request: the confidence is `probable`. (Example in bash: `exec
+   * 3<>/dev/tcp/…; cat <&3` connects in bash, but the search finds `cat` first.)
    */
   #eldestHolder(found: SocketOwner, inode: number, descriptor: number, parentPid: number): SocketOwner {
     let eldest = found;
@@ -316,7 +331,9 @@ export class SockDiagAttributor implements Attributor {
   }
 }
 
-/** Whether our effective capabilities hold CAP_SYS_PTRACE, without which links of other users' processes are refused. */
+/**
+ * Returns whether this process has CAP_SYS_PTRACE, which reading the links of other users' processes needs.
+ */
 function mayReadAllProcesses(procRoot: string): boolean {
   const self = openAsBase(`${procRoot}/self`);
   const status = self < 0 ? null : readFileAt(self, 'status');
@@ -325,8 +342,11 @@ function mayReadAllProcesses(procRoot: string): boolean {
   return effective !== undefined && ((BigInt(`0x${effective}`) >> CAP_SYS_PTRACE) & 1n) === 1n;
 }
 
-/** Linux gives each thread its own nice value, and 0 means the calling one (setpriority(2), "C library/kernel differences"). */
-function raiseThread(nice: number): boolean {
+/**
+ * Sets the nice value of the calling thread; returns whether that was permitted. Linux gives each thread its
+ * own nice value, and 0 means the calling one (setpriority(2), "C library/kernel differences").
+ */
+function setThreadNice(nice: number): boolean {
   try {
     setPriority(0, nice);
     return true;

@@ -1,6 +1,6 @@
 /**
- * Why the kernel would not take our eBPF program, in words that an operator can act on. Pure: the evidence is
- * gathered by libbpf.ts, the judgement is made here.
+ * Explains why the kernel refused our eBPF program, in a text that an operator can act on. libbpf.ts gathers
+ * the evidence; this file only judges it.
  */
 
 export type BpfFailureKind =
@@ -12,10 +12,10 @@ export type BpfFailureKind =
   | 'locked_down'
   | 'failed';
 
-/** eBPF cannot be used here. `message` is one whole sentence (or two); `libbpfLog` is for the debug level. */
+/** Thrown if eBPF cannot be used here. `message` states the reason; `libbpfLog` is for the debug level. */
 export class BpfUnavailable extends Error {
   readonly kind: BpfFailureKind;
-  /** What libbpf and the kernel's verifier printed, bounded; empty when they said nothing. */
+  /** The output of libbpf and the kernel's verifier, bounded; empty if they printed nothing. */
   readonly libbpfLog: string;
   constructor(kind: BpfFailureKind, message: string, libbpfLog = '', options?: ErrorOptions) {
     super(message, options);
@@ -26,17 +26,17 @@ export class BpfUnavailable extends Error {
 }
 
 export interface BpfFailureEvidence {
-  /** Which step failed: `open`, `load`, `attach`, `map` (the ring buffer). */
+  /** The step that failed: `open`, `load`, `attach` or `map` (the ring buffer). */
   step: string;
-  /** Positive errno of that step. */
+  /** The errno of that step, positive. */
   errno: number;
-  /** `uname -r`. */
+  /** The output of `uname -r`. */
   kernelRelease: string;
-  /** Whether /sys/kernel/btf/vmlinux can be read. */
+  /** States whether /sys/kernel/btf/vmlinux can be read. */
   hasBtf: boolean;
-  /** CapEff of /proc/self/status; null when it could not be read. */
+  /** CapEff of /proc/self/status; null if it could not be read. */
   effectiveCapabilities: bigint | null;
-  /** /sys/kernel/security/lockdown; null when there is no such file. */
+  /** The content of /sys/kernel/security/lockdown; null if there is no such file. */
   lockdown: string | null;
 }
 
@@ -46,7 +46,7 @@ const CAP_PERFMON_BIT = 38n;
 const CAP_BPF_BIT = 39n;
 const EPERM = 1;
 
-/** Capabilities that are missing for loading a tracing program: none when CAP_SYS_ADMIN, or both others, are held. */
+/** Returns the capabilities that are missing for loading a tracing program; CAP_SYS_ADMIN alone is enough. */
 export function missingCapabilities(effective: bigint): string[] {
   const has = (bit: bigint) => ((effective >> bit) & 1n) === 1n;
   if (has(CAP_SYS_ADMIN_BIT)) return [];
@@ -56,18 +56,21 @@ export function missingCapabilities(effective: bigint): string[] {
   return missing;
 }
 
-/** Ring buffers and the timestamps of processes that we read came with Linux 5.8; some vendors carry them back. */
-function olderThan58(release: string): boolean {
+/**
+ * Returns whether a kernel is older than 5.8, which brought ring buffers. Some vendors have backported them.
+ */
+function isOlderThan58(release: string): boolean {
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(release) ?? [];
   return major !== undefined && (Number(major) < 5 || (Number(major) === 5 && Number(minor) < 8));
 }
 
+/** Returns the kind of the failure, and a message with the reason. */
 export function judgeBpfFailure(evidence: BpfFailureEvidence): { kind: BpfFailureKind; message: string } {
   const { step, errno, kernelRelease, effectiveCapabilities } = evidence;
   if (!evidence.hasBtf) {
     return {
       kind: 'no_btf',
-      message: `the kernel (${kernelRelease}) offers no type information at /sys/kernel/btf/vmlinux (built without CONFIG_DEBUG_INFO_BTF, or /sys is not mounted here)`,
+      message: `the kernel (${kernelRelease}) has no type information at /sys/kernel/btf/vmlinux (it was built without CONFIG_DEBUG_INFO_BTF, or /sys is not mounted here)`,
     };
   }
   const missing = effectiveCapabilities === null ? [] : missingCapabilities(effectiveCapabilities);
@@ -84,17 +87,17 @@ export function judgeBpfFailure(evidence: BpfFailureEvidence): { kind: BpfFailur
         'the kernel is locked down (confidentiality mode, /sys/kernel/security/lockdown), which keeps eBPF programs from reading kernel memory',
     };
   }
-  if (olderThan58(kernelRelease)) {
+  if (isOlderThan58(kernelRelease)) {
     return { kind: 'kernel_too_old', message: `Linux ${kernelRelease} is too old: 5.8 or later is needed` };
   }
   if (errno === EPERM) {
     return {
       kind: 'not_permitted',
-      message: `the kernel refused to ${step} the eBPF program (EPERM) although the capabilities are held: a seccomp profile, a security module or the locked-memory limit (ulimit -l) stands in the way`,
+      message: `the kernel refused to ${step} the eBPF program (EPERM) although the process has the capabilities: a seccomp profile, a security module or the locked-memory limit (ulimit -l) prevents it`,
     };
   }
   return {
     kind: 'failed',
-    message: `the eBPF program could not be brought up at step "${step}" (errno ${errno}) on Linux ${kernelRelease}`,
+    message: `the eBPF program could not be started: step "${step}" failed (errno ${errno}) on Linux ${kernelRelease}`,
   };
 }

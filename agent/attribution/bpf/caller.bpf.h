@@ -15,10 +15,11 @@
 #define PATH_STEPS_MAX 56
 
 /*
- * Appends the path of a task's executable, as seen from the task's own root, to the scratch data at `offset`: its
- * components innermost first. Returns the new offset, with PATH_CUT when the path did not fit below `limit` or has
- * more than PATH_STEPS_MAX components and mount points. The function is global and takes the task as a number on
- * purpose: the verifier then checks it once, not once for each call (global functions of scalars: Linux 5.6).
+ * Appends the path of a task's executable, as seen from the task's own root, to the scratch data at `offset`:
+ * its components innermost first. Returns the new offset, with PATH_CUT when the path did not fit below
+ * `limit` or has more than PATH_STEPS_MAX components and mount points. The function is global and takes the
+ * task as a number on purpose: the verifier then checks it once, not once for each call (global functions of
+ * scalars: Linux 5.6).
  */
 __noinline __u64 append_executable(__u64 task_address, __u64 offset, __u64 limit)
 {
@@ -61,7 +62,10 @@ __noinline __u64 append_executable(__u64 task_address, __u64 offset, __u64 limit
 			vfsmount = (void *)mount_parent + bpf_core_field_offset(struct mount, mnt);
 			continue;
 		}
-		/* A file in no directory, such as a memfd, has a dentry that is its own parent: its path is its name. */
+		/*
+		 * A file in no directory, such as a memfd, has a dentry that is its own parent: its path is
+		 * its name.
+		 */
 		detached = parent == dentry || !parent;
 		if (offset >= limit)
 			return offset | PATH_CUT;
@@ -79,8 +83,9 @@ __noinline __u64 append_executable(__u64 task_address, __u64 offset, __u64 limit
 }
 
 /*
- * Copies the caller's arguments to the start of the scratch data and returns their length. A page that is not in memory
- * cannot be fetched here (page faults are off), and a failed read copies nothing: then only the first page is read.
+ * Copies the caller's arguments to the start of the scratch data and returns their length. A page that is not
+ * in memory cannot be fetched here (page faults are off), and a failed read copies nothing: then only the
+ * first page is read.
  */
 static __always_inline __u64 copy_arguments(struct scratch *scratch, struct mm_struct *mm)
 {
@@ -110,7 +115,10 @@ static __always_inline __u64 copy_arguments(struct scratch *scratch, struct mm_s
 	return 0;
 }
 
-/* Appends the parents, from the nearest to pid 1, each the leader of its thread group. Returns the new offset. */
+/*
+ * Appends the parents, from the nearest to pid 1, each the leader of its thread group. Returns the new
+ * offset.
+ */
 static __always_inline __u64 append_ancestors(struct scratch *scratch, struct task_struct *task, __u64 offset)
 {
 	struct task_struct *leader = BPF_CORE_READ(task, group_leader);

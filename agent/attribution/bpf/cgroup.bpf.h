@@ -14,9 +14,10 @@
 #define HIERARCHIES_MAX 20
 
 /*
- * Appends a cgroup's path below its hierarchy's root to the scratch data at `offset`: the names innermost first, and one
- * more NUL. Appends nothing for the root itself. Returns the new offset, or PATH_CUT when the path is too deep or too
- * long. The function is global and takes numbers only for the reason given at append_executable().
+ * Appends a cgroup's path below its hierarchy's root to the scratch data at `offset`: the names innermost
+ * first, and one more NUL. Appends nothing for the root itself. Returns the new offset, or PATH_CUT when the
+ * path is too deep or too long. The function is global and takes numbers only for the reason given at
+ * append_executable().
  */
 __noinline __u64 append_cgroup(__u64 cgroup_address, __u64 offset)
 {
@@ -68,14 +69,16 @@ static __always_inline int is_named_systemd(struct cgroup_root *root)
 }
 
 /*
- * Appends up to four cgroup paths of a task, as seen from the roots of their hierarchies, and returns the new offset:
+ * Appends up to four cgroup paths of a task, as seen from the roots of their hierarchies, and returns the new
+ * offset:
  *   - the path in systemd's own hierarchy of version 1, where there is one;
  *   - the path in the unified hierarchy;
  *   - the two deepest paths that differ among the controllers of version 1.
- * No controller is chosen by name: a container engine uses every controller that it finds, and each host has others.
+ * No controller is chosen by name: a container engine uses every controller that it finds, and each host has
+ * others.
  *
- * The links of a css_set live as long as the css_set, and that lives while the task is in it. Another task may move this
- * one meanwhile (css_set_lock cannot be taken here): then the paths that were read are discarded.
+ * The links of a css_set live as long as the css_set, and that lives while the task is in it. Another task may
+ * move this one meanwhile (css_set_lock cannot be taken here): then the paths that were read are discarded.
  */
 __noinline __u64 append_cgroups(__u64 task_address, __u64 offset)
 {
@@ -92,7 +95,10 @@ __noinline __u64 append_cgroups(__u64 task_address, __u64 offset)
 	scratch = bpf_map_lookup_elem(&scratches, &zero);
 	if (!scratch)
 		return PATH_CUT;
-	/* The choice is kept in memory, not in registers, so that the verifier need not follow each combination. */
+	/*
+	 * The choice is kept in memory, not in registers, so that the verifier need not follow each
+	 * combination.
+	 */
 	chosen = &scratch->chosen;
 	__builtin_memset(chosen, 0, sizeof(*chosen));
 	set = BPF_CORE_READ(task, cgroups);

@@ -19,8 +19,9 @@
 #define EKS_IPV6_WORD3 bpf_htonl(0x00000023)
 
 /*
- * The value is not 0 for each endpoint that the agent watches. The kernel decides this, not the reader of the ring: an
- * unwanted record costs its caller some 25 us and takes room in the ring, while a look into this map costs nanoseconds.
+ * The value is not 0 for each endpoint that the agent watches. The kernel decides this, not the reader of the
+ * ring: an unwanted record costs its caller some 25 us and takes room in the ring, while a look into this map
+ * costs nanoseconds.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -2,25 +2,27 @@
 /*
  * Records which process connects to a metadata endpoint, at the moment in which it connects.
  *
- * Both programs are attached to the tracepoint sock:inet_sock_set_state (net/ipv4/af_inet.c, since Linux 4.16) as tp_btf:
+ * Both programs are attached to the tracepoint sock:inet_sock_set_state as tp_btf (net/ipv4/af_inet.c, since
+ * Linux 4.16):
  *
- *   imds_connect_begun   runs when a socket enters SYN_SENT. That happens inside connect() (or a first send with TCP Fast
- *                        Open), in the caller's own context: `current` is the caller, and it certainly exists. So
- *                        everything about it is recorded here. The source port is not chosen yet (tcp_v4_connect sets
- *                        the state before inet_hash_connect).
- *   imds_connect_state   runs when the same socket becomes ESTABLISHED, fails (SYN_SENT to CLOSE) or ends (to CLOSE). It
- *                        may run in a softirq in any process's context, so it records only the addresses.
+ *   imds_connect_begun   runs when a socket enters SYN_SENT. That happens inside connect() (or a first send
+ *                        with TCP Fast Open), in the caller's own context: `current` is the caller, and it
+ *                        certainly exists. So everything about it is recorded here. The source port is not
+ *                        chosen yet (tcp_v4_connect sets the state before inet_hash_connect).
+ *   imds_connect_state   runs when the same socket becomes ESTABLISHED, fails (SYN_SENT to CLOSE) or ends (to
+ *                        CLOSE). It may run in a softirq in any process's context, so it records only the
+ *                        addresses.
  *
  * User space joins both records by the socket's address.
  *
- * There are two programs because, from Linux 6.2 on, a tracing program that is interrupted and entered again on the same
- * CPU is skipped (prog->active, kernel/trace/bpf_trace.c). The first program is long, and a softirq may bring another
- * socket to ESTABLISHED in the middle of it; the second program then still runs. The kernel counts the runs that are
- * skipped all the same (bpf_prog_info.recursion_misses).
+ * There are two programs because, from Linux 6.2 on, a tracing program that is interrupted and entered again on
+ * the same CPU is skipped (prog->active, kernel/trace/bpf_trace.c). The first program is long, and a softirq may
+ * bring another socket to ESTABLISHED in the middle of it; the second program then still runs. The kernel counts
+ * the runs that are skipped all the same (bpf_prog_info.recursion_misses).
  *
- * The programs use nothing younger than Linux 5.8 (ring buffer): no bpf_loop, no dynptr, no bpf_d_path (which tp_btf may
- * not call). This version was tested on Linux 6.18. Earlier versions were tested on 6.1 and 6.12 (before sequence
- * numbers were recorded) and on 5.10 (before cgroups were recorded).
+ * The programs use nothing younger than Linux 5.8 (ring buffer): no bpf_loop, no dynptr, no bpf_d_path (which
+ * tp_btf may not call). This version was tested on Linux 6.18. Earlier versions were tested on 6.1 and 6.12
+ * (before sequence numbers were recorded) and on 5.10 (before cgroups were recorded).
  */
 #include "kernel_types.h"
 
@@ -126,9 +128,10 @@ static __always_inline void mapped_address(__u8 *to, __be32 ipv4)
 }
 
 /*
- * Returns the sequence number of the SYN that this socket has sent. It is on the wire too, and tells this connection from
- * any other one with the same addresses and ports. snd_una begins at it (tcp_connect_init), and bytes_acked counts all
- * bytes that were acknowledged since, the SYN and the data of TCP Fast Open included (tcp_snd_una_update).
+ * Returns the sequence number of the SYN that this socket has sent. It is on the wire too, and identifies this
+ * connection from any other one with the same addresses and ports. snd_una begins at it (tcp_connect_init),
+ * and bytes_acked counts all bytes that were acknowledged since, the SYN and the data of TCP Fast Open
+ * included (tcp_snd_una_update).
  */
 static __always_inline __u32 initial_sequence(const struct sock *sk)
 {
@@ -160,7 +163,10 @@ int imds_connect_state(__u64 *context)
 	record.endpoint = endpoint;
 	record.net_ns = sk->__sk_common.skc_net.net->ns.inum;
 	record.socket = (__u64)sk;
-	/* inet_sport is read, not skc_num, which is already released when the state becomes CLOSE (tcp_set_state). */
+	/*
+	 * inet_sport is read, not skc_num, which is already released when the state becomes CLOSE
+	 * (tcp_set_state).
+	 */
 	record.local_port = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
 	record.remote_port = bpf_ntohs(sk->__sk_common.skc_dport);
 	record.initial_sequence = initial_sequence(sk);

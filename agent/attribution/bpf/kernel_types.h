@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
  * The few kernel types that the programs read, with only the fields they read. preserve_access_index makes
- * clang record each access by name (CO-RE), and libbpf puts in the offsets of the running kernel at load time: the
- * order and the offsets here mean nothing, the names do. A full vmlinux.h would do the same with an object of 83 kB.
+ * clang record each access by name (CO-RE), and libbpf puts in the offsets of the running kernel at load
+ * time: the order and the offsets here mean nothing, the names do. A full vmlinux.h would do the same with an
+ * object of 83 kB.
  *
- * Every field here has had this name since Linux 5.8 (task_struct.start_boottime came last, with 5.5), except where two
- * names are given. Fields that moved into an unnamed struct or union since then (mm_struct.arg_start, file.f_path,
- * dentry.d_name) are found there too.
+ * Every field here has had this name since Linux 5.8 (task_struct.start_boottime came last, with 5.5), except
+ * where two names are given. Fields that moved into an unnamed struct or union since then
+ * (mm_struct.arg_start, file.f_path, dentry.d_name) are found there too.
  */
 #ifndef IMDS_KERNEL_TYPES_H
 #define IMDS_KERNEL_TYPES_H

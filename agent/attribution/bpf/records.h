@@ -58,12 +58,15 @@ struct owner_record {
 	/* The process's pid in its own innermost pid namespace (pid_ns). */
 	__u32 inner_pid;
 	__u32 reserved;
-	/* data_bytes of data follow: arguments, executable, cgroups, then each ancestor_record at a multiple of 8. */
+	/*
+	 * data_bytes of data follow: arguments, executable, cgroups, then each ancestor_record at a multiple
+	 * of 8.
+	 */
 };
 
 /*
- * An executable is a list of path components, innermost first, each ended by NUL: walking up the directories finds them
- * in that order. Cgroups are up to four paths of the same form, each with one more NUL at its end.
+ * An executable is a list of path components, innermost first, each ended by NUL: walking up the directories
+ * finds them in that order. Cgroups are up to four paths of the same form, each with one more NUL at its end.
  */
 struct ancestor_record {
 	__u64 start_boottime_ns;
@@ -82,7 +85,10 @@ struct state_record {
 	__u64 socket;
 	__u16 local_port;
 	__u16 remote_port;
-	/* The sequence number of the socket's SYN. It has no meaning if no SYN was sent; 0 if the kernel hides it. */
+	/*
+	 * The sequence number of the socket's SYN. It has no meaning if no SYN was sent; 0 if the kernel
+	 * hides it.
+	 */
 	__u32 initial_sequence;
 	/* An IPv4 address is written as ::ffff:a.b.c.d. */
 	__u8 local_address[16];

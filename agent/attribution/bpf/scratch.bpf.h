@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * The per-CPU memory in which an owner's record is put together: the stack of a program (512 bytes) is too small for it.
+ * The per-CPU memory in which an owner's record is put together: the stack of a program (512 bytes) is too
+ * small for it.
  */
 #ifndef IMDS_SCRATCH_BPF_H
 #define IMDS_SCRATCH_BPF_H
@@ -49,8 +50,8 @@ struct {
 } scratches SEC(".maps");
 
 /*
- * Bounds an offset into the data. The offset is within the bounds anyway; this shows it to the verifier of every kernel,
- * in one instruction that clang may not move.
+ * Bounds an offset into the data. The offset is within the bounds anyway; this shows it to the verifier of
+ * every kernel, in one instruction that clang may not move.
  */
 static __always_inline __u64 bounded(__u64 offset)
 {

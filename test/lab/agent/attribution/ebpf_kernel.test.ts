@@ -13,7 +13,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { EbpfAttributor, type EbpfSocketOwner } from '../../../../agent/attribution/ebpf.ts';
+import { EbpfAttributor } from '../../../../agent/attribution/ebpf.ts';
+import type { EbpfSocketOwner } from '../../../../agent/attribution/ebpf_owners.ts';
 import type { SocketOwner } from '../../../../agent/attribution/owner.ts';
 import type { FlowTuple } from '../../../../agent/flow.ts';
 import { cgroupPaths } from '../../../../agent/linux/cgroup.ts';

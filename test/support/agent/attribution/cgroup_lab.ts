@@ -1,17 +1,23 @@
-/** Cgroups of a test's own, one in each kind of hierarchy that this machine has: systemd's, unified, a controller's. */
+/**
+ * Creates cgroups for a test, one in each kind of hierarchy that this machine has: systemd's, unified, a
+ * controller's.
+ */
 import { mkdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 export interface OwnCgroups {
-  /** Where to write a pid: one of each kind, in the order that the record has them in. */
+  /** Files to write a pid to: one of each kind, in the order of the record. */
   directories: string[];
   /** The paths within their hierarchies, all different. */
   paths: string[];
-  /** To be called when no process is in them any more. */
+  /** Removes the cgroups. No process may be in them any more. */
   remove(): void;
 }
 
-/** Makes `name-0`, `name-1`, …, and in each `below`, one in another. Null where none may be made. */
+/**
+ * Creates `name-0`, `name-1`, …, and the nested cgroups `below` in each. Returns null if that is not
+ * permitted.
+ */
 export function ownCgroups(name: string, below: string[]): OwnCgroups | null {
   const made: { mount: string; directory: string }[] = [];
   for (const [kind, mount] of mounts().entries()) {
@@ -35,7 +41,7 @@ export function ownCgroups(name: string, below: string[]): OwnCgroups | null {
   };
 }
 
-/** Mount points: of the named hierarchy, of the unified one, and of the one that counts processes. */
+/** Returns the mount points of systemd's hierarchy, of the unified one, and of the pids controller. */
 function mounts(): string[] {
   const all = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')

@@ -1,6 +1,7 @@
 /**
- * A caller's and a metadata service's network namespace, joined by a veth pair, for the eBPF tests. The service tells
- * which address and port each request came from, so that what the kernel said can be held against it.
+ * A caller's and a metadata service's network namespace, joined by a veth pair, for the eBPF tests. The
+ * service prints the address and port of each request, so that the kernel's records can be compared with
+ * them.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +10,7 @@ import { createInterface } from 'node:readline';
 import type { FlowTuple } from '../../../../agent/flow.ts';
 import type { ProcessSnapshot } from '../../../../agent/linux/process_snapshot.ts';
 
-/** Reads one request line a connection, prints whose it was, answers. */
+/** Reads one request line per connection, prints its origin and answers. */
 const SERVICE = `
 const { createServer } = require('node:net');
 let listening = 0;
@@ -70,7 +71,7 @@ export class EbpfLab {
     this.netns = statSync(`/run/netns/${this.#caller}`).ino;
   }
 
-  /** Runs the metadata service; `seen` is told of each request, at once. */
+  /** Runs the metadata service; `seen` is called for each request at once. */
   async serve(seen: (path: string, tuple: FlowTuple) => void): Promise<void> {
     const server = this.#enter(this.#service, [process.execPath, '-e', SERVICE], 'pipe');
     this.#server = server;
@@ -95,7 +96,7 @@ export class EbpfLab {
     ip(`-n ${this.#caller} route add ${address}/32 dev veth0`);
   }
 
-  /** Ends the metadata service: from now on its port refuses connections. */
+  /** Stops the metadata service: from now on its port refuses connections. */
   async stopServing(): Promise<void> {
     const server = this.#server!;
     const ended = once(server, 'exit');
@@ -103,7 +104,7 @@ export class EbpfLab {
     await ended;
   }
 
-  /** Packets to the metadata service are dropped before they leave, from now on. */
+  /** Drops packets to the metadata service before they leave, from now on. */
   block(): void {
     execFileSync('nsenter', [
       `--net=/run/netns/${this.#caller}`,
@@ -112,11 +113,14 @@ export class EbpfLab {
     ]);
   }
 
-  /** Starts a command in the caller's namespace. `nsenter` becomes the command by exec, so pid and start are its own. */
+  /**
+   * Starts a command in the caller's namespace. `nsenter` becomes the command by exec, so its pid stays the
+   * same.
+   */
   start(command: string[]): Started {
     const child = this.#enter(this.#caller, command, 'ignore');
     const pid = child.pid!;
-    // Before the event loop can reap it: even a process that ended is still there to be read.
+    // The event loop has not reaped it yet, so even a process that has ended can still be read.
     return {
       pid,
       startTicks: startTicksOf(pid),
@@ -147,7 +151,9 @@ export class EbpfLab {
   }
 }
 
-/** What /proc says of a process and its parents, nearest first: what the kernel's own record must agree with. */
+/**
+ * Returns a process and its parents from /proc, nearest first. The kernel's own record must agree with them.
+ */
 export function chainOf(pid: number): ProcessSnapshot[] {
   const chain: ProcessSnapshot[] = [];
   for (let at = pid; at !== 0; ) {
@@ -164,7 +170,7 @@ export function chainOf(pid: number): ProcessSnapshot[] {
   return chain;
 }
 
-/** Null where even root may not know it. */
+/** Returns null if even root may not read it. */
 function executableOf(pid: number): string | null {
   try {
     return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');

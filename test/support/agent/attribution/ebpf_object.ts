@@ -1,4 +1,6 @@
-/** Reads what an eBPF object says about itself: its functions, its maps, the layout of its structs (BTF). */
+/**
+ * Reads the type information (BTF) of an eBPF object: its functions, its maps and the layout of its structs.
+ */
 import { execFileSync } from 'node:child_process';
 
 const BTF_EXTRA_BYTES: Record<number, (vlen: number) => number> = {
@@ -17,11 +19,11 @@ const BTF_EXTRA_BYTES: Record<number, (vlen: number) => number> = {
 export interface ObjectFacts {
   functions: string[];
   variables: string[];
-  /** By struct name: its size and the byte offset of each member. */
+  /** The size and the byte offset of each member, by the name of the struct. */
   structs: Map<string, { bytes: number; members: Record<string, number> }>;
 }
 
-/** The section `.BTF` of an ELF64 file, by Documentation/bpf/btf.rst of the kernel. */
+/** Parses the section `.BTF` of an ELF64 file (Documentation/bpf/btf.rst of the kernel). */
 export function objectFacts(elf: Buffer): ObjectFacts {
   const btf = section(elf, '.BTF');
   const headerBytes = btf.readUInt32LE(4);
@@ -71,7 +73,7 @@ function section(elf: Buffer, name: string): Buffer {
   throw new Error(`the object has no section ${name}`);
 }
 
-/** Why the program cannot be built here, or false. */
+/** Returns why the program cannot be built here, or false. */
 export function whyNoCompiler(): string | false {
   for (const tool of ['clang', 'llvm-strip']) {
     try {

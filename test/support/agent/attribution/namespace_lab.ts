@@ -1,6 +1,6 @@
 /**
- * Two network namespaces joined by a veth pair: a host, and a metadata service at 169.254.169.254 that answers every
- * connection at once ("/slow" after 200 ms). All that is sent to that address stays between the two.
+ * Two network namespaces joined by a veth pair: a host, and a metadata service at 169.254.169.254 that
+ * answers every connection at once ("/slow" after 200 ms). All packets to that address stay between the two.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ require('node:net').createServer((socket) => {
 `;
 const HARNESS = fileURLToPath(new URL('./syn_harness.ts', import.meta.url));
 
-/** Why these tests cannot run here, or false. */
+/** Returns why these tests cannot run here, or false. */
 export const whyNotHere: string | false =
   process.getuid?.() === 0 ? false : 'needs root and network namespaces';
 
@@ -82,7 +82,7 @@ export class NamespaceLab {
     );
     const lines = await this.#ready(harness);
     await work();
-    // The last packets are still on their way through the capture.
+    // The last packets may still be in the capture's queue.
     await new Promise((resolve) => setTimeout(resolve, 100));
     const report = lines.next();
     harness.stdin!.end();

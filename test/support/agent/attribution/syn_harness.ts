@@ -1,7 +1,7 @@
 /**
- * Runs inside a lab's host namespace (`nsenter --net=… node syn_harness.ts`): captures the SYNs to the metadata
- * service and asks sock_diag for each one's owner at once, as the agent does. Prints `ready`, and at the end of its
- * standard input one JSON object.
+ * Runs inside a lab's host namespace (`nsenter --net=… node syn_harness.ts`): captures the SYNs to the
+ * metadata service and looks up each owner with sock_diag at once, like the agent. Prints `ready`, and at the
+ * end of its standard input one JSON object.
  */
 import { createRequire } from 'node:module';
 import { SockDiagAttributor } from '../../../../agent/attribution/sock_diag.ts';
@@ -18,7 +18,7 @@ export interface Seen {
   port: number;
   source: string;
   pid: number | null;
-  /** Whatever the tests compare of the owner. */
+  /** The facts of the owner that the tests compare. */
   owner: {
     uid: number;
     name: string;

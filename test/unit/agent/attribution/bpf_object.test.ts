@@ -28,7 +28,7 @@ describe('the committed eBPF object', () => {
     assert.deepEqual(structs.get('state_record'), { bytes: STATE_BYTES, members: { ...STATE_LAYOUT } });
   });
 
-  it('has the programs and maps that the agent asks for', () => {
+  it('has the programs and maps that the agent uses', () => {
     const { functions, variables } = objectFacts(committed);
     assert.deepEqual(functions, [
       'append_cgroup',
@@ -46,7 +46,7 @@ describe('the committed eBPF object', () => {
     assert.equal(paths, null);
   });
 
-  it('is what its source gives', { skip: whyNoCompiler() }, () => {
+  it('matches its source', { skip: whyNoCompiler() }, () => {
     const directory = mkdtempSync(join(tmpdir(), 'imdswatch-bpf-'));
     try {
       const output = join(directory, 'rebuilt.bpf.o');

@@ -22,7 +22,7 @@ interface Parent {
   cut?: boolean;
 }
 
-/** An owner record written by hand, as the C program lays it out. */
+/** Builds an owner record by hand in the layout of the C program. */
 function ownerBytes(
   options: {
     args?: Buffer;
@@ -117,7 +117,7 @@ describe('an owner record', () => {
     assert.equal(ownerRecord(ownerBytes({ startNs: 99_999_999_999_999_999n }))?.startTicks, 9_999_999_999);
   });
 
-  it('tells empty arguments from unreadable ones, and says when they were cut', () => {
+  it('distinguishes empty, unreadable and cut arguments', () => {
     assert.deepEqual(ownerRecord(ownerBytes({ args: Buffer.from('a\0\0b\0') }))?.args, ['a', '', 'b']);
     assert.deepEqual(ownerRecord(ownerBytes({ args: Buffer.alloc(0) }))?.args, []);
     assert.equal(ownerRecord(ownerBytes({ args: Buffer.alloc(0), flags: 2 }))?.args, null);
@@ -128,7 +128,7 @@ describe('an owner record', () => {
     assert.deepEqual(ownerRecord(ownerBytes({ args: Buffer.from([0x61, 0xff, 0]) }))?.args, ['a\ufffd']);
   });
 
-  it('never passes a cut path on as if it were whole', () => {
+  it('never gives a cut path as a whole one', () => {
     const owner = ownerRecord(
       ownerBytes({ flags: 4, parents: [{ pid: 1, startNs: 0n, name: 'i', components: ['i'], cut: true }] }),
     );
@@ -141,7 +141,7 @@ describe('an owner record', () => {
     assert.deepEqual([rootOnly?.cgroupPaths, rootOnly?.cgroupsCut], [null, false]);
   });
 
-  it('is refused when cut short anywhere', () => {
+  it('is rejected if it is cut anywhere', () => {
     const whole = ownerBytes({
       cgroups: [['a'], ['b', 'c']],
       parents: [{ pid: 9, startNs: 1n, name: 'x', components: ['x', 'bin'] }],
@@ -153,7 +153,7 @@ describe('an owner record', () => {
     assert.notEqual(ownerRecord(whole), null);
   });
 
-  it('is read back whatever is in it', () => {
+  it('is read back with any content', () => {
     const word = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }).filter((s) => !/[\0/]/.test(s));
     fc.assert(
       fc.property(
@@ -199,7 +199,7 @@ describe('an owner record', () => {
     );
   });
 
-  it('never throws on garbage, nor on a record with bytes changed', () => {
+  it('never throws on garbage or on a record with changed bytes', () => {
     const whole = ownerBytes({
       cgroups: [['a'], ['b', 'c']],
       parents: [{ pid: 9, startNs: 1n, name: 'x', components: ['x', 'bin'] }],
@@ -253,12 +253,12 @@ describe('a state record', () => {
     });
   });
 
-  it('names the same socket as its owner record', () => {
+  it('names the same socket as the owner record', () => {
     const owner = ownerBytes();
     assert.equal(recordHead(owner)?.socket, recordHead(bytes)?.socket);
   });
 
-  it('is refused when short or of an unknown kind', () => {
+  it('is rejected if it is short or of an unknown kind', () => {
     assert.equal(recordHead(bytes.subarray(0, STATE_BYTES - 1)), null);
     const unknown = Buffer.from(bytes);
     unknown.writeUInt16LE(9, STATE_LAYOUT.kind);
@@ -267,7 +267,7 @@ describe('a state record', () => {
 });
 
 describe('the text of an address', () => {
-  const fresh = (bytes: Uint8Array) => new AddressTexts().text(Buffer.from(bytes), 0);
+  const fresh = (bytes: Uint8Array) => new AddressTexts().textOf(Buffer.from(bytes), 0);
   const text = (hex: string) => fresh(Buffer.from(hex, 'hex'));
 
   it('follows RFC 5952', () => {
@@ -282,7 +282,7 @@ describe('the text of an address', () => {
     assert.equal(text('00000000000000000000000001020304'), '::102:304');
   });
 
-  it('is the same from memory', () => {
+  it('is the same from the cache', () => {
     const remembered = new AddressTexts();
     fc.assert(
       fc.property(
@@ -290,8 +290,8 @@ describe('the text of an address', () => {
         fc.constantFrom('ffff', '0000', 'fffe'),
         (ipv4, word) => {
           const bytes = Buffer.concat([Buffer.alloc(10), Buffer.from(word, 'hex'), ipv4]);
-          assert.equal(remembered.text(bytes, 0), fresh(bytes));
-          assert.equal(remembered.text(bytes, 0), fresh(bytes));
+          assert.equal(remembered.textOf(bytes, 0), fresh(bytes));
+          assert.equal(remembered.textOf(bytes, 0), fresh(bytes));
         },
       ),
       { numRuns: 3000 },

@@ -32,7 +32,7 @@ function found(table: SocketTable, localPort: number): string[] {
 }
 
 describe('the table of sockets', () => {
-  it('joins an owner with its ports by the socket', () => {
+  it('joins an owner with its ports by the address of the socket', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('curl'), 0);
     assert.deepEqual(found(table, 5000), []);
@@ -41,7 +41,7 @@ describe('the table of sockets', () => {
     assert.equal(table.joinsWithoutOwner, 0);
   });
 
-  it('keeps a closed socket for its last packets, then forgets it', () => {
+  it('keeps a closed socket for its last packets, then deletes it', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('curl'), 0);
     table.setAddresses(state('established', 1, 5000), 0);
@@ -53,7 +53,7 @@ describe('the table of sockets', () => {
     assert.equal(table.size, 0);
   });
 
-  it('takes the newest of a port that is used again, also for the same socket', () => {
+  it('finds the newest socket of a port that is used again, also at the same address', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('old'), 0);
     table.setAddresses(state('established', 1, 5000), 0);
@@ -61,12 +61,12 @@ describe('the table of sockets', () => {
     table.addSocket(1, 1, record('new'), 1);
     table.setAddresses(state('established', 1, 5000), 1);
     assert.deepEqual(found(table, 5000), ['new']);
-    // The old one going out of memory does not take the new one with it.
+    // The deletion of the old one does not delete the new one.
     table.expire(10_000);
     assert.deepEqual(found(table, 5000), ['new']);
   });
 
-  it('gives the sockets of several namespaces on the same addresses, newest last', () => {
+  it('finds the sockets of several namespaces with the same addresses, newest last', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('host'), 0);
     table.addSocket(2, 2, record('container'), 0);
@@ -75,7 +75,7 @@ describe('the table of sockets', () => {
     assert.deepEqual(found(table, 5000), ['container', 'host']);
   });
 
-  it('knows a failed attempt by its port, if it had one, for as long as a closed socket', () => {
+  it('finds a failed attempt by its port, if it had one, for as long as a closed socket', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('refused'), 0);
     table.setAddresses(state('failed', 1, 5000), 0);
@@ -87,18 +87,18 @@ describe('the table of sockets', () => {
     assert.equal(table.size, 0);
   });
 
-  it('counts a connection whose beginning it never saw', () => {
+  it('counts a connection whose beginning was not reported', () => {
     const table = new SocketTable(LIMITS);
     table.setAddresses(state('established', 1, 5000), 0);
     assert.deepEqual(found(table, 5000), ['nobody']);
     assert.equal(table.joinsWithoutOwner, 1);
-    // The address of a socket whose end and whose next beginning were both lost.
+    // The records of this socket's end and of its next beginning were both lost.
     table.setAddresses(state('established', 1, 5001), 0);
     assert.deepEqual(found(table, 5001), ['nobody']);
     assert.equal(table.joinsWithoutOwner, 2);
   });
 
-  it('makes room by the oldest closed, then by the oldest, and counts it', () => {
+  it('evicts the oldest closed socket, then the oldest one, and counts it', () => {
     const table = new SocketTable(LIMITS);
     for (const socket of [1, 2, 3, 4]) {
       table.addSocket(socket, 1, record(`p${socket}`), 0);
@@ -115,7 +115,7 @@ describe('the table of sockets', () => {
     assert.equal(table.size, 1);
   });
 
-  it('never holds more than it may, nor forgets to give room back', () => {
+  it('never exceeds its bounds, and frees all its bytes', () => {
     const action = fc.record({
       what: fc.constantFrom('begun', 'established', 'failed', 'closed', 'expire'),
       socket: fc.integer({ min: 1, max: 6 }),

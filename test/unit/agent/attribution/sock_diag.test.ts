@@ -10,12 +10,13 @@ import {
 
 const CURLS = 200;
 /**
- * Of one-shot curls. 470 to 493 of 500 were attributed on a two-core machine with one core taken by another program;
- * the bench gives the figure, this test only tells a broken look-up from a working one on a machine that is busy.
+ * The share of one-shot curls that must be attributed. 470 to 493 of 500 were attributed on a two-core
+ * machine with another program on one core. The bench measures the figure; this test only recognises a broken
+ * look-up on a busy machine.
  */
 const LEAST_SHARE = 0.8;
 
-/** A Python program that prints its pid and the port that it called from. */
+/** A Python program that prints its pid and the port from which it called. */
 const python = (body: string, family = 'AF_INET', to = "('169.254.169.254', 80)") => [
   'python3',
   '-c',
@@ -29,10 +30,10 @@ def call():
 ${body}`,
 ];
 
-/** The bash ones wait by `read`: a `sleep` would be a child that shares their socket. */
+/** The bash programs wait with `read`: a `sleep` would be a child that shares their socket. */
 interface Client {
   command: string[];
-  /** What to expect besides the pid. */
+  /** The expected facts besides the pid. */
   name: string;
   uid?: number;
   confidence?: 'exact' | 'probable';
@@ -110,7 +111,7 @@ describe('sock_diag in a network namespace', { skip: whyNotHere }, () => {
       assert.equal(owner.confidence, client.confidence ?? 'exact');
       assert.ok(owner.executable?.startsWith('/'));
       assert.equal(owner.workingDirectory, process.cwd());
-      // A client begins where the test is.
+      // A client starts in the directory of the test.
       const own = cgroupPaths(readFileSync('/proc/self/cgroup', 'utf8')).filter((path) => path !== '/');
       assert.deepEqual(owner.cgroupPaths, own.length > 0 ? own : null);
       assert.ok(owner.netns! > 0);
@@ -120,7 +121,7 @@ describe('sock_diag in a network namespace', { skip: whyNotHere }, () => {
     });
   }
 
-  it('one-shot curls: most are named, none wrongly', async (t) => {
+  it('finds most one-shot curls, and none wrongly', async (t) => {
     const { report, truth } = await curls(lab, CURLS);
     assert.equal(truth.size, CURLS);
     assert.equal(report.seen.length, CURLS);
@@ -135,7 +136,7 @@ describe('sock_diag in a network namespace', { skip: whyNotHere }, () => {
     assert.ok(counters['found']! + lost.reduce((a, b) => a + b) >= CURLS, 'each look-up is accounted for');
   });
 
-  it('finds a caller that comes again where it was before', async () => {
+  it('finds a caller that calls again at its last descriptor', async () => {
     const body =
       'for i in range(20):\n    s = socket.create_connection(("169.254.169.254", 80))\n    s.recv(1) if s.send(b"GET / HTTP/1.0\\r\\n\\r\\n") else 0\n    time.sleep(0.02)\n    s.close()';
     const report = await lab.watch(async () => {

@@ -1,11 +1,14 @@
-/** A port that is used again by a caller who is gone before we ask: nobody, and not who had it before. */
+/**
+ * Tests that a caller which ends before the look-up, on a port that is used again, is not given the port's
+ * last owner.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { it } from 'node:test';
 import { SockDiagAttributor } from '../../../../agent/attribution/sock_diag.ts';
 
-it('a SYN whose socket is gone ends what was known of its addresses', async () => {
+it('a SYN whose socket is gone deletes the known owner of its addresses', async () => {
   const attributor = SockDiagAttributor.open({ threadNice: null, searchBoundMs: 1_000 });
   const server = createServer();
   server.listen(0, '127.0.0.1');
@@ -24,7 +27,7 @@ it('a SYN whose socket is gone ends what was known of its addresses', async () =
     assert.equal(attributor.ownerOf(tuple, true)?.pid, process.pid);
     attributor.connectionClosed(tuple);
     assert.equal(attributor.ownerOf(tuple, false)?.pid, process.pid, 'its last packets may still come');
-    // A reset leaves no TIME_WAIT behind: the kernel knows the tuple no more.
+    // A reset leaves no TIME_WAIT behind, so the kernel no longer knows the tuple.
     const [service] = await accepted;
     const ended = new Promise((resolve) => service.on('error', () => {}).once('close', resolve));
     service.resume();
