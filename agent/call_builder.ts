@@ -1,13 +1,13 @@
 /**
- * Builds calls: joins each exchange with the process that sent its request, decides its version, and waits briefly for
- * the name of its container.
+ * Builds calls: joins each exchange with the process that sent its request, decides its version, and waits
+ * briefly for the name of its container.
  */
-import type { Call, HostFacts, ProcessFacts } from '../protocol/call.ts';
+import type { Call, HostFacts } from '../protocol/call.ts';
 import type { Endpoint } from '../protocol/endpoints.ts';
 import type { Counters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection } from './attribution/attributor.ts';
-import type { SocketOwner } from './attribution/owner.ts';
 import { callId, timestampOf } from './call_id.ts';
+import { type ConnectionContext, callerKey, newContext } from './connection_context.ts';
 import { asksForToken, classify, classifyCredentialsEndpoint, isUnproven } from './conversation/classify.ts';
 import type { Exchange, ExchangeRequest } from './conversation/exchange.ts';
 import { FallbackWatch } from './conversation/fallback.ts';
@@ -29,7 +29,9 @@ export interface CallBuilderOptions {
   onCall: (call: Call, isProven: boolean) => void;
   /** Connections of this process. Its own requests are counted apart and are no calls. */
   ownCalls?: OwnCalls;
-  /** Called when the owner of a new connection was not found. Returns whether a second look-up may find it. */
+  /**
+   * Called when the owner of a new connection was not found. Returns whether a second look-up may find it.
+   */
   onOwnerMissing?: () => boolean;
 }
 
@@ -42,20 +44,6 @@ type AddressFields = Pick<
   'imds.endpoint' | 'source.address' | 'source.port' | 'destination.address' | 'destination.port'
 >;
 type CallerFields = Pick<Call, 'process' | 'attribution.method' | 'attribution.confidence' | 'host'>;
-
-/** The facts that are kept with each connection. */
-export interface ConnectionContext {
-  owner: SocketOwner | null;
-  process: ProcessFacts | null;
-  /** Container, pod and unit of the owner; the engine may still be looking up their names. */
-  workload: WorkloadRef | null;
-  /** Sequence number of the SYN; null if the SYN was not seen. */
-  initialSequence: number | null;
-  /** A socket of this process made the connection, as far as that is known without eBPF. */
-  isOwn: boolean;
-  /** The number of requests that were taken for our own. We send one request per connection. */
-  ownRequests: number;
-}
 
 export class CallBuilder implements TrackerHooks<ConnectionContext> {
   private readonly options: CallBuilderOptions;
@@ -184,7 +172,10 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     this.options.attribution?.attributor.connectionClosed(tuple);
   }
 
-  /** Reports an attempt that the kernel saw and whose SYN never left the host: a firewall dropped it, for example. */
+  /**
+   * Reports an attempt that the kernel saw and whose SYN never left the host: a firewall dropped it, for
+   * example.
+   */
   reportBlockedAttempt(connection: KernelConnection, timeUs: number): void {
     const context = newContext(connection.owner(), connection.initialSequence);
     if (this.options.ownCalls !== undefined && context.owner?.isSelf === true) {
@@ -233,8 +224,8 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
   }
 
   /**
-   * Returns whether this process sent the request. It sends IMDSv2 requests only, one per connection: any other request
-   * on its connections counts as a call.
+   * Returns whether this process sent the request. It sends IMDSv2 requests only, one per connection: any
+   * other request on its connections counts as a call.
    */
   private isOwnRequest(tuple: FlowTuple, context: ConnectionContext, version: Call['imds.version']): boolean {
     if (this.options.ownCalls === undefined || version !== 2 || context.ownRequests > 0) return false;
@@ -267,7 +258,10 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     };
   }
 
-  /** Emits a call, at once or when the names of its workload are known. A slow container engine never costs a call. */
+  /**
+   * Emits a call, at once or when the names of its workload are known. A slow container engine never costs a
+   * call.
+   */
   private emitCall(
     call: CallWithoutWorkload,
     workload: WorkloadRef | null,
@@ -288,13 +282,4 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);
     });
   }
-}
-
-function newContext(owner: SocketOwner | null, initialSequence: number | null): ConnectionContext {
-  return { owner, process: null, workload: null, initialSequence, isOwn: false, ownRequests: 0 };
-}
-
-/** Returns a string that names one process of one boot; null if the owner is unknown. */
-function callerKey({ owner }: ConnectionContext): string | null {
-  return owner === null ? null : `${owner.pid}:${owner.startTicks}`;
 }

@@ -1,4 +1,7 @@
-/** Every setting of the agent; flags, environment names, `--help` and the documentation come from here. */
+/**
+ * The settings of the agent. Flags, environment names, `--help` and the documentation are made from this
+ * schema.
+ */
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
 import { ENDPOINT_SERVICES } from '../protocol/endpoints.ts';
@@ -8,79 +11,90 @@ const engineSocket = z.string().regex(/^(?:auto|none|(?:unix:\/\/)?\/[^,]+(?:,\s
   error: 'must be auto, none or absolute paths, such as /run/docker.sock',
 });
 
-/** What `watch` and the agent share: how to look. */
+/** The settings that `watch` and the agent share. */
 export const lookSettings = z.object({
   interface: z
     .string()
     .min(1)
     .max(15)
     .default('any')
-    .describe('Network interface to capture on; any: all of this network namespace.'),
+    .describe('Network interface to capture on. any: all interfaces of this network namespace.'),
   endpoints: z
     .array(z.enum(ENDPOINT_SERVICES))
     .min(1)
     .default(['imds'])
     .describe(
-      'Whose endpoints to watch, with commas. imds: the instance metadata service; ecs, eks: credentials of ECS tasks, of EKS pods.',
+      'Endpoints to watch, separated by commas. imds: the instance metadata service; ecs, eks: the credentials endpoints of ECS tasks and EKS pods.',
     ),
   attribution: z
     .enum(['auto', 'ebpf', 'proc'])
     .default('auto')
-    .describe('How callers are found. auto: eBPF where it is allowed, else sock_diag and /proc.'),
+    .describe(
+      'Method that finds callers. auto: eBPF if the host allows it, else sock_diag and /proc; ebpf: eBPF or an error; proc: sock_diag and /proc.',
+    ),
   capture_buffer_bytes: z
     .int()
     .min(524_288)
     .max(268_435_456)
     .optional()
     .describe(
-      'Kernel ring for packets that wait for us, 8 KiB each; all of it is resident memory. Default: 4 MiB with eBPF, 16 MiB without, where looking for a caller keeps packets waiting.',
+      'Size of the kernel ring for waiting packets, 8 KiB each; all of it is resident memory. Default: 4 MiB with eBPF, 16 MiB without, because packets wait while a caller is looked up.',
     ),
   max_namespaces: z
     .int()
     .min(0)
     .max(1_024)
     .default(32)
-    .describe('Other network namespaces to capture in at one time, where calls do not pass this one.'),
+    .describe(
+      'Most other network namespaces to capture in at one time, if their calls do not pass this one. 0: none.',
+    ),
   docker_socket: engineSocket
     .default('auto')
     .describe(
-      'Socket of Docker or Podman, which name containers. auto: the usual places; none: not asked; several with commas.',
+      'Socket of Docker or Podman, to look up the names of containers. auto: the usual paths; none: no look-up; separate several with commas.',
     ),
   cri_socket: engineSocket
     .default('auto')
-    .describe('The same for containerd and CRI-O (the Kubernetes container runtime interface).'),
+    .describe(
+      'Socket of containerd or CRI-O (the Kubernetes container runtime interface), like docker_socket.',
+    ),
   host_id: identifier()
     .optional()
     .describe(
-      'Name of this host for machines; else the EC2 instance id, the Kubernetes node (NODE_NAME), the machine id.',
+      'Id of this host. Default: the EC2 instance id, else the Kubernetes node (NODE_NAME), else the machine id.',
     ),
-  host_name: label(256).min(1).optional().describe('Name of this host for people; else its host name.'),
+  host_name: label(256)
+    .min(1)
+    .optional()
+    .describe('Name of this host that people see. Default: its host name.'),
   host_account: z
     .string()
     .regex(/^\d{12}$/, 'must be a cloud account id of 12 digits')
     .optional()
-    .describe('Cloud account that this host belongs to; hosts are grouped and filtered by it.'),
+    .describe('Cloud account of this host. Hosts can be grouped and filtered by it.'),
   host_region: z
     .string()
     .regex(/^[a-z]{2,}(-[a-z0-9]+)+$/, 'must be a region, such as eu-central-1')
     .optional()
-    .describe('Region that this host is in.'),
+    .describe('Region of this host.'),
   host_tags: z
     .array(
       z.string().regex(/^[^=]{1,128}=.{0,256}$/s, {
-        error: 'must be KEY=VALUE pairs with commas in between, such as team=payments,env=prod',
+        error: 'must be KEY=VALUE pairs separated by commas, such as team=payments,env=prod',
       }),
     )
     .max(50)
     .optional()
-    .describe('Tags of this host, KEY=VALUE with commas; hosts are grouped and filtered by them.'),
+    .describe(
+      'Tags of this host, as KEY=VALUE separated by commas. Hosts can be grouped and filtered by them.',
+    ),
 });
 
 export const agentSettings = lookSettings.extend({
   collector_url: z
     .url({ protocol: /^wss?$/, error: 'must be a WebSocket URL, such as wss://collector.example:8787' })
     .default('ws://127.0.0.1:8787')
-    .describe('Where the collector listens.'),
+    .describe('URL of the collector.'),
   agent_token: z
     .string()
     .min(1)
@@ -88,56 +102,58 @@ export const agentSettings = lookSettings.extend({
     .optional()
     .meta({ secret: true })
     .describe(
-      'Enrolment token of the collector: with it the agent is given a credential of its own, kept in spool_dir. Prefer agent_token_file or the environment to a flag.',
+      'Enrolment token of the collector. The agent exchanges it for its own credential, which it keeps in spool_dir. Prefer agent_token_file or the environment to a flag.',
     ),
-  agent_token_file: z.string().min(1).optional().describe('File that holds agent_token, and nothing else.'),
+  agent_token_file: z.string().min(1).optional().describe('File that contains only agent_token.'),
   collector_ca_file: z
     .string()
     .min(1)
     .optional()
     .describe(
-      'PEM file of the authority that signed the certificate of a wss:// collector; of a self-signed one, the certificate itself. Default: the public authorities.',
+      'PEM file of the authority that signed the certificate of a wss:// collector. For a self-signed certificate, the certificate itself. Default: the public authorities.',
     ),
   tls_cert_file: z
     .string()
     .min(1)
     .optional()
-    .describe("PEM file of this host's client certificate, in place of a token."),
-  tls_key_file: z.string().min(1).optional().describe('PEM file of its key.'),
+    .describe("PEM file of this host's client certificate, which replaces the enrolment token."),
+  tls_key_file: z.string().min(1).optional().describe('PEM file of the key of tls_cert_file.'),
   spool_dir: z
     .string()
     .min(1)
     .default('/var/lib/imdswatch/agent')
-    .describe('Directory for what the collector has not acknowledged yet.'),
+    .describe('Directory for records that the collector has not acknowledged yet.'),
   spool_max_bytes: z
     .int()
     .min(1_048_576)
     .default(268_435_456)
-    .describe('Bound on the spool. Beyond it the oldest routine findings go first, counted and reported.'),
+    .describe(
+      'Largest size of the spool. Beyond it the agent deletes the oldest routine records first, and counts and reports them.',
+    ),
   identity_from_imds: z
     .boolean()
     .default(true)
     .describe(
-      'Ask the instance metadata service once a boot, by IMDSv2 only, for account, region, zone, type, image and tags of this host. Our own calls are no findings.',
+      'Read account, region, zone, type, image and tags of this host from the instance metadata service, once per boot and by IMDSv2 only. These calls are not reported.',
     ),
   detail: z
     .enum(['rolled_up', 'all'])
     .default('rolled_up')
     .describe(
-      'rolled_up: routine IMDSv2 calls are counted per caller and interval. all: every call travels whole.',
+      'rolled_up: routine IMDSv2 calls are summed per caller and interval. all: every call is sent in full.',
     ),
-  rollup_seconds: z.int().min(1).max(3_600).default(60).describe('Interval of those roll-ups.'),
+  rollup_seconds: z.int().min(1).max(3_600).default(60).describe('Interval of roll-ups.'),
   heartbeat_seconds: z.int().min(1).max(300).default(10).describe('Interval of heartbeats to the collector.'),
   coverage_seconds: z
     .int()
     .min(5)
     .max(3_600)
     .default(60)
-    .describe('Interval of the reports whether capture was live and what was lost.'),
+    .describe('Interval of coverage reports: whether the capture was live, and what was lost.'),
   log_level: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
-    .describe('Least severe messages to log.'),
+    .describe('Lowest level of messages that are logged.'),
 });
 
 export type LookSettings = z.infer<typeof lookSettings>;

@@ -1,6 +1,7 @@
 /**
- * One TCP connection to a metadata endpoint, named by its four addresses and ports as the client's own socket has them:
- * `local` is the client, `remote` the endpoint. Addresses are canonical text (IPv4 dotted, IPv6 as in RFC 5952).
+ * One TCP connection to a metadata endpoint, named by its four addresses and ports as the client's own socket
+ * has them: `local` is the client, `remote` the endpoint. Addresses are canonical text (IPv4 dotted, IPv6 as
+ * in RFC 5952).
  */
 export interface FlowTuple {
   localAddress: string;

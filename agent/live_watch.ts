@@ -1,4 +1,7 @@
-/** Live watching of this host, as `watch` and the agent do it: the pipeline on a live source, driven by time. */
+/**
+ * Watches this host live, for `watch` and the agent: runs the pipeline on a live source and drives it by
+ * time.
+ */
 import type { Logger } from 'pino';
 import type { Call, HostFacts } from '../protocol/call.ts';
 import { endpointsOf } from '../protocol/endpoints.ts';
@@ -20,18 +23,20 @@ import { giveBackFreeMemory } from './linux/free_memory.ts';
 import { bootClockUs, realClockUs } from './linux/libc.ts';
 import { Pipeline } from './pipeline.ts';
 
-/** Calls leave freed memory behind; without calls there is none to give back. */
+/**
+ * Calls leave freed memory behind, which is returned to the kernel at this interval while there are calls.
+ */
 const GIVE_BACK_EVERY_MS = 5_000;
-/** While nothing waits for a decision. */
+/** The interval of ticks while nothing waits for a decision. */
 const IDLE_TICK_MS = 1_000;
 const BUSY_TICK_MS = 250;
 /**
- * Without eBPF a caller is looked for in /proc while packets wait, some milliseconds each: of 200 callers at once 22
- * calls were lost with 4 MiB (bench/RESULTS.md).
+ * Without eBPF each caller is looked up in /proc for some milliseconds while packets wait: with 4 MiB, 22
+ * calls of 200 callers at once were lost (bench/RESULTS.md).
  */
 const RING_BYTES = { ebpf: 4_194_304, sock_diag: 16_777_216 };
 
-/** One moment, by both clocks, and how long capture was live until then. */
+/** One moment by both clocks, and the time that the capture was live until then. */
 export interface WatchMoment {
   bootUs: number;
   wallUs: number;
@@ -39,19 +44,19 @@ export interface WatchMoment {
 }
 
 export interface WatchCoverage {
-  /** Null where the kernel cannot be asked. */
+  /** Connections that the kernel reported; null without eBPF. */
   kernelConnections: number | null;
   seenConnections: number;
-  /** Of the kernel's connections: what the capture was found to have seen, and what is still to be decided. */
+  /** The kernel's connections that the capture has seen, and those of which that is undecided. */
   joinedConnections: number | null;
   undecidedConnections: number;
   /** Calls that began and are not recorded yet. */
   openCalls: number;
-  /** When the oldest of these, or of the undecided connections, began; null where there is none. */
+  /** When the oldest open call or undecided connection began; null if there is none. */
   openSinceUs: number | null;
 }
 
-/** Who watches, where it has more to say of itself. */
+/** Optional facts about the host. Without them, the local host facts are used. */
 export interface WatchedHost {
   host?: HostFacts;
   /** See `PipelineOptions`. */
@@ -60,7 +65,7 @@ export interface WatchedHost {
 
 export class LiveWatch {
   readonly attribution: { method: 'ebpf' | 'sock_diag'; reason: string | null };
-  /** Is called about every second, and more often while there are calls. */
+  /** Called about every second, and more often while there are calls. */
   onMoment: (moment: WatchMoment) => void = () => {};
   private readonly source: HostSource;
   private readonly workloads: WorkloadIdentity;
@@ -74,10 +79,10 @@ export class LiveWatch {
   private gaveBackMs = performance.now();
   private sawPackets = false;
   private time = new LiveTime(bootClockUs() / 1000);
-  /** What was counted can be asked for after the end; the kernel's side of it cannot. */
+  /** The last counters, kept because the kernel's part cannot be read after the end. */
   private final: { counters: StageCounters; coverage: WatchCoverage } | null = null;
 
-  /** Opens what attribution needs. Throws `OperatorError` (3) when it is asked for and not permitted. */
+  /** Opens attribution. Throws `OperatorError` (3) if the settings require what is not permitted. */
   constructor(
     settings: LookSettings,
     log: Pick<Logger, 'debug' | 'info' | 'warn'>,
@@ -128,12 +133,13 @@ export class LiveWatch {
     });
   }
 
-  /** Throws `OperatorError` when the capture cannot be opened. */
+  /** Starts to capture. Throws `OperatorError` if the capture cannot be opened. */
   start(): void {
     this.pipeline.start();
     this.lastTickMs = performance.now();
     this.time = new LiveTime(bootClockUs() / 1000);
-    // What the kernel has reported until now is older than the capture: it is looked for as everything older is.
+    // Reports until now are older than the capture. The namespace watch searches for all older connections
+    // itself.
     this.attributor.poll();
     this.attributor.onConnection = (connection) =>
       this.kernelView.recordKernelConnection(connection, wallClockUs());
@@ -150,7 +156,7 @@ export class LiveWatch {
     this.pipeline.stop();
     this.kernelView.finish();
     this.namespaces.stop(performance.now());
-    this.workloads.close(); // whoever waits for a name goes without
+    this.workloads.close(); // calls that wait for a name are emitted without it
     this.final = { counters: this.counters(), coverage: this.coverageNow() };
     this.attributor.close();
   }
@@ -159,7 +165,7 @@ export class LiveWatch {
     return this.pipeline.host;
   }
 
-  /** Calls have it from here on. */
+  /** Sets the host facts that are added to every call from now on. */
   set host(host: HostFacts) {
     this.pipeline.host = host;
   }
@@ -168,10 +174,13 @@ export class LiveWatch {
     return this.source.live;
   }
 
-  /** Why nothing is watched although it should be, for whoever can start us again; null while all goes on. */
+  /**
+   * Returns why nothing is watched, for the service manager, which can restart us; null while the watch
+   * works.
+   */
   stuck(): string | null {
-    if (performance.now() - this.lastTickMs > STALL_MS) return 'what was captured is not being worked on';
-    // A new start would not bring an interface back; the one that we wait for is looked for every second.
+    if (performance.now() - this.lastTickMs > STALL_MS) return 'captured packets are not being processed';
+    // A restart would not bring an interface back. The watch looks for it every second.
     if (!this.source.live && !this.source.awaitsInterface) return 'the capture is not live';
     return null;
   }
@@ -189,7 +198,7 @@ export class LiveWatch {
     };
   }
 
-  /** Everything that was lost since the start, by `stage.counter`; only what is not zero. */
+  /** Returns all losses since the start by `stage.counter`, without zeros. */
   losses(): Counters {
     const lost = lossesOf(this.counters());
     const { stalledMs } = this.time;
@@ -197,21 +206,22 @@ export class LiveWatch {
     return lost;
   }
 
-  /** Returns the moment now: capture was live for so long until then. */
+  /** Returns the present moment. */
   moment(): WatchMoment {
     const bootUs = bootClockUs();
     this.time.advanceTo(bootUs / 1000, this.source.live);
     return { bootUs, wallUs: realClockUs(), liveMs: this.time.liveMs };
   }
 
-  /** Resolves when every packet that the capture had until now was read, and every report of the kernel's. */
+  /** Resolves when every packet and every kernel report until now has been read. */
   async caughtUp(): Promise<void> {
-    // The event loop reads packets before it runs what was set to run immediately; the second round is a whole one.
+    // The event loop reads packets before it runs immediates. Only the second round is certain to be a whole
+    // one.
     for (let round = 0; round < 2; round++) await new Promise((resolve) => setImmediate(resolve));
     if (this.final === null) this.attributor.poll();
   }
 
-  /** Since the start: connections as the kernel and as the capture saw them. */
+  /** Returns the connections since the start, as the kernel and as the capture saw them. */
   coverage(): WatchCoverage {
     return this.final?.coverage ?? this.coverageNow();
   }

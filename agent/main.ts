@@ -1,4 +1,4 @@
-/** The agent: composition only. */
+/** Starts the agent: connects the live watch, the coverage reporter and the outbox. */
 import type { Logger } from 'pino';
 import { VERSION } from '../common/version.ts';
 import type { Call } from '../protocol/call.ts';
@@ -13,13 +13,13 @@ import { bootId } from './outbox/spool_lock.ts';
 import { StateFile } from './outbox/state_file.ts';
 
 export interface Agent {
-  /** How it is now: one line for people, and why there is no progress (null while there is). */
+  /** Returns one status line for people, and the reason why there is no progress (null if there is). */
   state(): { status: string; stuck: string | null };
-  /** Orderly end: open connections and roll-ups are reported, what can be delivered is. */
+  /** Stops in order: reports open connections and roll-ups, and delivers as much as it can. */
   stop(): Promise<void>;
 }
 
-/** Which host the agent of these settings speaks for. */
+/** Opens the identity of the host that an agent with these settings reports for. */
 export function openHostIdentity(
   settings: Pick<
     AgentSettings,
@@ -47,13 +47,14 @@ function spoolHostId(directory: string): string | null {
   try {
     return Ledger.read(directory)?.host_id ?? null;
   } catch {
-    return null; // opening the spool says what is wrong with it
+    return null; // the spool reports its own damage when it is opened
   }
 }
 
 /**
- * Starts to watch and to report. Rejects with `OperatorError` (settings, permissions, spool). Resolves once the host's id
- * is settled: at once, but for a few seconds at the first start on some hosts; packets are captured meanwhile.
+ * Starts to watch and to report. Resolves when the host's id is known: at once, or after a few seconds at the
+ * first start on some hosts; packets are captured meanwhile. Rejects with `OperatorError` (settings,
+ * permissions, spool).
  */
 export async function startAgent(
   settings: AgentSettings,
@@ -62,13 +63,13 @@ export async function startAgent(
 ): Promise<Agent> {
   const collector = collectorAddress(settings, identity.facts.id, log);
   let outbox: Outbox | null = null;
-  /** Before the id is settled. The service's own limit bounds how many they are. */
-  const early: { call: Call; isProven: boolean }[] = [];
+  /** Calls before the host's id is known. The rate limit of the metadata service bounds their number. */
+  const earlyCalls: { call: Call; isProven: boolean }[] = [];
   const calls = { seen: 0, v1: 0 };
   const onCall = (call: Call, isProven: boolean) => {
     calls.seen += 1;
     if (call['imds.version'] === 1) calls.v1 += 1;
-    if (outbox === null) early.push({ call, isProven });
+    if (outbox === null) earlyCalls.push({ call, isProven });
     else outbox.call(call, isProven);
   };
   const watch = new LiveWatch(settings, log, onCall, {
@@ -87,7 +88,7 @@ export async function startAgent(
   }
   const opened = outbox;
   const { host } = watch;
-  for (const { call, isProven } of early.splice(0)) opened.call({ ...call, host }, isProven);
+  for (const { call, isProven } of earlyCalls.splice(0)) opened.call({ ...call, host }, isProven);
   identity.onLearnt = (facts) => {
     watch.host = facts;
     opened.introduce(facts);
@@ -106,7 +107,7 @@ export async function startAgent(
       clearInterval(timer);
       clearInterval(stateTimer);
       identity.stop();
-      // What was captured until the end of the last report is read before the capture ends.
+      // Packets that were captured until the end of the last report are read before the capture ends.
       await reporter.report(() => watch.stop());
       await opened.stop();
       log.info('the agent has stopped');
@@ -145,12 +146,14 @@ function startStateFile(outbox: Outbox, settings: AgentSettings, log: Logger): N
     outbox
       .heartbeat()
       .then((heartbeat) => file.write(heartbeat))
-      .catch((error) => log.debug({ err: error }, 'the state of the agent cannot be told'));
+      .catch((error) => log.debug({ err: error }, 'the state file of the agent cannot be written'));
   void write();
   return setInterval(() => void write(), settings.heartbeat_seconds * 1_000);
 }
 
-/** Of use without the collector: what is seen, how, and whether it gets away. */
+/**
+ * Returns a status line that is useful without the collector: what is seen, how, and whether it is delivered.
+ */
 function statusOf(
   watch: LiveWatch,
   calls: { seen: number; v1: number },

@@ -1,10 +1,14 @@
-/** Connects the agent's stages: packets become segments, segments exchanges, and exchanges calls with their callers. */
+/**
+ * Connects the agent's stages: packets become segments, segments exchanges, and exchanges calls with their
+ * callers.
+ */
 import type { HostFacts } from '../protocol/call.ts';
 import { type Endpoint, type EndpointService, endpointsOf, IMDS_PORT } from '../protocol/endpoints.ts';
 import type { StageCounters } from '../protocol/records.ts';
 import type { KernelConnection } from './attribution/attributor.ts';
-import { CallBuilder, type CallBuilderOptions, type ConnectionContext } from './call_builder.ts';
+import { CallBuilder, type CallBuilderOptions } from './call_builder.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
+import type { ConnectionContext } from './connection_context.ts';
 import { ACK, type Segment, SYN } from './conversation/segment.ts';
 import { Tracker } from './conversation/tracker.ts';
 import { decodePacket } from './decode/decode.ts';
@@ -14,7 +18,9 @@ export interface PipelineOptions extends Omit<CallBuilderOptions, 'endpoints'> {
   source: PacketSource;
   /** Endpoints to report on. Defaults to the instance metadata service only. */
   endpoints?: readonly EndpointService[];
-  /** Called when the capture sees a connection begin, by its SYN or its first byte; once for each copy of it. */
+  /**
+   * Called when the capture sees a connection begin, by its SYN or its first byte; once for each copy of it.
+   */
   onConnectionBegun?: (remoteAddress: string, initialSequence: number, timeUs: number) => void;
   /** Called after each packet: a decision that depends on time may be due soon. */
   onPacket?: () => void;
@@ -72,7 +78,9 @@ export class Pipeline {
     this.builder.host = host;
   }
 
-  /** Starts to read packets. Returns at once for a live source, and at the end of the file for a capture file. */
+  /**
+   * Starts to read packets. Returns at once for a live source, and at the end of the file for a capture file.
+   */
   start(): void {
     const { source, onPacket } = this.options;
     source.start((packet) => {

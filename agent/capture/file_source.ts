@@ -1,15 +1,16 @@
 /**
- * Packets of a capture file: pcap (https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/) and pcapng
- * (https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/), either byte order, read piece by piece: a file may be
- * larger than memory. `cap` does not open files.
+ * Reads packets from a capture file: pcap (https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/) or
+ * pcapng (https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/), in either byte order. The file is read
+ * piece by piece, because it may be larger than memory. `cap` does not open files.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
+import { FileReader } from './file_reader.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
 
-/** https://www.tcpdump.org/linktypes.html */
+/** The link types by their numbers (https://www.tcpdump.org/linktypes.html). */
 const LINK_TYPES = new Map<number, LinkType>([
   [0, 'NULL'],
   [1, 'ETHERNET'],
@@ -22,9 +23,8 @@ const LINK_TYPES = new Map<number, LinkType>([
   [229, 'RAW'],
   [276, 'LINUX_SLL2'],
 ]);
-/** No packet and no block that matters is larger; a length beyond is garbage. */
+/** The largest packet or block. A greater length is garbage. */
 const MAX_BLOCK_BYTES = 16 * 1024 * 1024;
-const READ_BYTES = 1024 * 1024;
 
 const PCAPNG_SECTION = 0x0a0d0d0a;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
@@ -42,7 +42,10 @@ interface Interface {
   offsetSeconds: number;
 }
 
-/** The last microsecond that a call's time can say (protocol/call.ts); the formats go further than any clock. */
+/**
+ * The last microsecond that the time of a call can have (protocol/call.ts). The file formats allow later
+ * ones.
+ */
 const MAX_TIME_US = Date.UTC(2200, 0, 1) * 1000 - 1;
 
 export class FileSource implements PacketSource {
@@ -55,7 +58,7 @@ export class FileSource implements PacketSource {
     unknown_link_type: 0,
     skipped_blocks: 0,
     damaged: 0,
-    /** Packets whose time is damaged; they stand at the epoch, as those without one. */
+    /** Packets whose time is damaged. Like packets without a time, they get the Unix epoch. */
     bad_times: 0,
   };
 
@@ -63,7 +66,10 @@ export class FileSource implements PacketSource {
     this.name = path;
   }
 
-  /** Reads the whole file, synchronously. Throws `OperatorError` (2) when it cannot be read or is no capture file. */
+  /**
+   * Reads the whole file, synchronously. Throws `OperatorError` (2) if it cannot be read or is no capture
+   * file.
+   */
   start(handler: (packet: Packet) => void): void {
     let fd: number;
     try {
@@ -73,7 +79,7 @@ export class FileSource implements PacketSource {
     }
     this.live = true;
     try {
-      this.read(new Reader(fd, this.name), handler);
+      this.read(new FileReader(fd, this.name), handler);
     } finally {
       this.live = false;
       closeSync(fd);
@@ -88,7 +94,7 @@ export class FileSource implements PacketSource {
     return { ...this.counts };
   }
 
-  private read(reader: Reader, handler: (packet: Packet) => void): void {
+  private read(reader: FileReader, handler: (packet: Packet) => void): void {
     const magic = reader.peek(4);
     if (magic === null) throw new OperatorError(2, `${this.name} is empty: it is no pcap or pcapng file.`);
     if (magic.readUInt32BE(0) === PCAPNG_SECTION) {
@@ -106,7 +112,12 @@ export class FileSource implements PacketSource {
     this.readPcap(reader, kind.little, kind.ticks, handler);
   }
 
-  private readPcap(reader: Reader, little: boolean, ticks: number, handler: (packet: Packet) => void): void {
+  private readPcap(
+    reader: FileReader,
+    little: boolean,
+    ticks: number,
+    handler: (packet: Packet) => void,
+  ): void {
     const header = reader.take(24);
     if (header === null) {
       this.counts.damaged++;
@@ -127,7 +138,7 @@ export class FileSource implements PacketSource {
     if (reader.hasRest) this.counts.damaged++;
   }
 
-  private readPcapng(reader: Reader, handler: (packet: Packet) => void): void {
+  private readPcapng(reader: FileReader, handler: (packet: Packet) => void): void {
     let little = true;
     let interfaces: Interface[] = [];
     for (let head = reader.peek(12); head !== null; head = reader.peek(12)) {
@@ -158,7 +169,7 @@ export class FileSource implements PacketSource {
         const from = interfaces[0];
         const wire = u32(body, 0);
         const captured = Math.min(wire, body.length - 4, from?.snapLength || wire);
-        // A simple packet has no time: the epoch says so.
+        // A simple packet has no time, so it gets the Unix epoch.
         this.deliver(from?.linkType, body.subarray(4, 4 + captured), 0, wire, handler);
       } else if (type !== PCAPNG_SECTION) {
         this.counts.skipped_blocks++;
@@ -241,61 +252,4 @@ function u32Reader(little: boolean): (bytes: Buffer, offset: number) => number {
 
 function noCaptureFile(path: string): OperatorError {
   return new OperatorError(2, `${path} is no pcap or pcapng file.`);
-}
-
-/** Reads a file front to back in large pieces and hands out exact lengths. */
-class Reader {
-  private readonly fd: number;
-  private readonly path: string;
-  private buffer = Buffer.alloc(0);
-  private position = 0;
-  private ended = false;
-  private hasTaken = false;
-
-  constructor(fd: number, path: string) {
-    this.fd = fd;
-    this.path = path;
-  }
-
-  /** Nothing was taken yet. */
-  get isAtStart(): boolean {
-    return !this.hasTaken;
-  }
-
-  get hasRest(): boolean {
-    return this.fill(1);
-  }
-
-  peek(length: number): Buffer | null {
-    return this.fill(length) ? this.buffer.subarray(this.position, this.position + length) : null;
-  }
-
-  take(length: number): Buffer | null {
-    const bytes = this.peek(length);
-    if (bytes === null) return null;
-    this.position += length;
-    this.hasTaken = true;
-    return bytes;
-  }
-
-  private fill(length: number): boolean {
-    while (this.buffer.length - this.position < length && !this.ended) {
-      const kept = this.buffer.subarray(this.position);
-      const next = Buffer.allocUnsafe(kept.length + Math.max(READ_BYTES, length - kept.length));
-      kept.copy(next);
-      let read: number;
-      try {
-        read = readSync(this.fd, next, kept.length, next.length - kept.length, null);
-      } catch (error) {
-        throw new OperatorError(
-          this.isAtStart ? 2 : 1,
-          `${this.path} cannot be read: ${(error as Error).message}.`,
-        );
-      }
-      this.ended = read === 0;
-      this.buffer = next.subarray(0, kept.length + read);
-      this.position = 0;
-    }
-    return this.buffer.length - this.position >= length;
-  }
 }

@@ -1,24 +1,24 @@
-/** Where packets come from: a live interface through `cap`, or a capture file. */
+/** The interface of a source of packets: a live capture through `cap`, or a capture file. */
 import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
 
 export interface Packet {
-  /** Valid only during the handler's call: the capture buffer is overwritten by the next packet. */
+  /** Valid only during the call of the handler: the next packet overwrites the capture buffer. */
   data: Uint8Array;
   linkType: LinkType;
-  /** Microseconds since the Unix epoch, UTC. */
+  /** Microseconds since the Unix epoch. */
   timeUs: number;
-  /** Bytes that the packet had on the wire; more than `data.length` when the capture cut it short. */
+  /** Length of the packet on the wire; more than `data.length` if the capture cut it. */
   wireLength: number;
 }
 
 export interface PacketSource {
-  /** For humans and the heartbeat: `any`, `eth0`, a file's path. */
+  /** A name for people and the heartbeat: `any`, `eth0`, the path of a file. */
   readonly name: string;
-  /** Begins to deliver. Throws `CaptureError` when it cannot. */
+  /** Starts to deliver packets. Throws `OperatorError` if that is not possible. */
   start(handler: (packet: Packet) => void): void;
   stop(): void;
-  /** Whether packets would reach the handler now. */
+  /** States whether packets would reach the handler now. */
   readonly live: boolean;
   counters(): Counters;
 }

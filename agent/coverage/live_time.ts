@@ -1,6 +1,12 @@
-/** How long capture was live, told to the millisecond at any moment: an interval of coverage does not end when a tick does. */
+/**
+ * Measures how long the capture was live. It is exact at any moment, because coverage intervals do not end
+ * with a tick.
+ */
 
-/** This much without a tick means that we did not run (suspended, starved): nobody looked at what was captured meanwhile. */
+/**
+ * After this time without a tick the process did not run (it was suspended or starved), so nothing was
+ * watched.
+ */
 export const STALL_MS = 5_000;
 
 export class LiveTime {
@@ -8,12 +14,12 @@ export class LiveTime {
   #liveMs = 0;
   #stalledMs = 0;
 
-  /** All times: milliseconds of a clock that only goes forward. */
+  /** All times are milliseconds of a monotonic clock. */
   constructor(nowMs: number) {
     this.#countedMs = nowMs;
   }
 
-  /** Time has passed until now, and capture is live, or is not. */
+  /** Adds the time until now, in which the capture was live or not. */
   advanceTo(nowMs: number, isLive: boolean): void {
     const elapsedMs = nowMs - this.#countedMs;
     this.#countedMs = nowMs;

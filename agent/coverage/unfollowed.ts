@@ -1,18 +1,18 @@
 /**
- * What exists and is not watched, for as long as that lasts: connections to the endpoints that no capture follows, and
- * namespaces in which nothing is captured. Both are counted in milliseconds, so that each interval has its share.
+ * Measures how long connections to the endpoints exist that no capture follows, and how long namespaces need
+ * a capture and have none. Both are counted in milliseconds, so that each coverage interval gets its share.
  */
 import type { Counters } from '../../protocol/records.ts';
 import { type FlowTuple, keyOf } from '../flow.ts';
 import type { HeldNamespace } from '../linux/network_namespaces.ts';
 
-/** Sockets remembered by their addresses; of one beyond that only its namespace is known, and that it had more. */
+/** The most sockets that are kept. Beyond it only the fact that a namespace has more sockets is kept. */
 const MAX_SOCKETS = 4_096;
 
 interface Connections {
   sockets: Set<string>;
   namespace: HeldNamespace | null;
-  /** Sockets that were not remembered: nothing says when the last of them ends but a look into the namespace. */
+  /** The namespace has sockets that were not kept. Only a look into it shows when the last of them closes. */
   hasMore: boolean;
 }
 
@@ -24,7 +24,7 @@ export class Unfollowed {
   private notWatchedMs = 0;
   private passedMs: number | null = null;
 
-  /** Time has passed with what is known until now. */
+  /** Adds the time until now to both measurements. */
   advanceTo(nowMs: number): void {
     const elapsedMs = Math.max(0, nowMs - (this.passedMs ?? nowMs));
     this.passedMs = nowMs;
@@ -32,7 +32,7 @@ export class Unfollowed {
     if (this.namespacesUnwatched.size > 0) this.notWatchedMs += elapsedMs;
   }
 
-  /** Whether there is something to look for again. */
+  /** Returns whether there is any such connection or namespace. */
   get isAny(): boolean {
     return this.connections.size > 0 || this.namespacesUnwatched.size > 0;
   }
@@ -45,10 +45,10 @@ export class Unfollowed {
     return [...this.namespacesUnwatched];
   }
 
-  /** Connections that live and are not followed. `namespace` is ours from here on, to ask for them again. */
+  /** Adds open sockets that are not followed. This object closes `namespace` when it is no longer needed. */
   addSockets(netns: number, tuples: FlowTuple[], namespace: HeldNamespace | null, nowMs: number): void {
     this.advanceTo(nowMs);
-    // However soon it ends, there was a time in which it could speak.
+    // Even a socket that closes at once was able to send a request.
     this.notFollowedMs += 1;
     const known = this.connections.get(netns) ?? { sockets: new Set(), namespace: null, hasMore: false };
     if (known.namespace === null) known.namespace = namespace;
@@ -66,7 +66,7 @@ export class Unfollowed {
     }
   }
 
-  /** The kernel reported the end of a socket. */
+  /** Deletes a socket that closed. */
   deleteSocket(netns: number, tuple: FlowTuple, nowMs: number): void {
     const known = this.connections.get(netns);
     if (known === undefined) return;
@@ -75,7 +75,7 @@ export class Unfollowed {
     if (known.sockets.size === 0 && !known.hasMore) this.deleteNamespace(netns);
   }
 
-  /** A look into the namespace found these sockets to the endpoints, and no others. */
+  /** Keeps only these sockets of a namespace: a look into it found no others. */
   keepOnlySockets(netns: number, tuples: FlowTuple[], nowMs: number): void {
     const known = this.connections.get(netns);
     if (known === undefined) return;
@@ -86,29 +86,29 @@ export class Unfollowed {
     if (known.sockets.size === 0 && !known.hasMore) this.deleteNamespace(netns);
   }
 
-  /** A capture follows all that is in the namespace from now on. */
+  /** Deletes the sockets of a namespace: a capture follows them from now on. */
   deleteSocketsOf(netns: number, nowMs: number): void {
     this.advanceTo(nowMs);
     this.deleteNamespace(netns);
   }
 
-  /** Namespaces with such connections that can be looked into. */
+  /** Returns the namespaces with such sockets that can be looked into. */
   namespacesWithSockets(): { netns: number; path: string }[] {
     return [...this.connections].flatMap(([netns, { namespace }]) =>
       namespace === null ? [] : [{ netns, path: namespace.path }],
     );
   }
 
-  /** Nothing is captured in this namespace, and nothing was since `sinceMs`. */
+  /** Adds a namespace that has had no capture since `sinceMs`. */
   addUnwatched(netns: number, sinceMs: number, nowMs: number): void {
     this.addUnwatchedTime(netns, sinceMs, nowMs);
     this.namespacesUnwatched.add(netns);
   }
 
-  /** Nothing was captured in this namespace from `sinceMs` until now. */
+  /** Adds the time from `sinceMs` until now, in which a namespace had no capture. */
   addUnwatchedTime(netns: number, sinceMs: number, nowMs: number): void {
     this.advanceTo(nowMs);
-    // While it is known as not watched, its time passes by itself.
+    // The time of a namespace that is already listed is counted by `advanceTo`.
     if (!this.namespacesUnwatched.has(netns)) this.notWatchedMs += nowMs - sinceMs;
   }
 
@@ -117,7 +117,7 @@ export class Unfollowed {
     this.namespacesUnwatched.delete(netns);
   }
 
-  /** Of the namespaces that are not watched, only these are left. */
+  /** Keeps only the unwatched namespaces that still exist. */
   keepOnlyUnwatched(isLeft: (netns: number) => boolean, nowMs: number): void {
     this.advanceTo(nowMs);
     for (const netns of this.namespacesUnwatched) {

@@ -1,8 +1,8 @@
 /**
- * Packets to segments. Pure: bytes in, a segment or the reason for none out.
+ * Decodes packets: bytes in, a segment or the reason for its lack out.
  *
- * A packet that its receiver must drop is no segment: with a wrong checksum, or of another version than its link layer
- * says.
+ * A packet that its receiver must drop gives no segment: its checksum is wrong, or its version differs from
+ * the link layer's.
  */
 
 import { ipv4Text, ipv6Text } from '../../common/address.ts';
@@ -16,11 +16,17 @@ const ETHERTYPE_IPV6 = 0x86dd;
 /** 802.1Q, 802.1ad and the older stacked tag. */
 const VLAN_ETHERTYPES = new Set([0x8100, 0x88a8, 0x9100]);
 const PROTOCOL_TCP = 6;
-/** Hop-by-hop options, routing, fragment, authentication and destination options (RFC 8200, section 4; RFC 4302). */
+/**
+ * Hop-by-hop options, routing, fragment, authentication and destination options (RFC 8200, section 4; RFC
+ * 4302).
+ */
 const EXTENSION_HEADERS = new Set([0, 43, 44, 51, 60]);
 const NONE = new Uint8Array(0);
 
-/** `wireLength` is the packet's length on the wire; `data` may be shorter (snap length). */
+/**
+ * Decodes a packet; returns the reason if it is no segment. `wireLength` is the packet's length on the wire;
+ * `data` may be shorter (snap length).
+ */
 export function decodePacket(
   data: Uint8Array,
   linkType: LinkType,
@@ -56,14 +62,15 @@ export function decodePacket(
       return 'link_type';
   }
   const isTagged = VLAN_ETHERTYPES.has(etherType);
-  // In cooked captures too: libpcap puts a tag that the network card took off back behind the cooked header.
+  // Cooked captures have tags too: libpcap restores, behind the cooked header, a tag that the network card
+  // removed.
   for (let tags = 0; tags < 3 && VLAN_ETHERTYPES.has(etherType); tags++) {
     if (data.length < offset + 4) return 'cut_short';
     etherType = uint16(data, offset + 2);
     offset += 4;
   }
   if (etherType !== -1 && etherType !== ETHERTYPE_IPV4 && etherType !== ETHERTYPE_IPV6) {
-    // The capture's filter lets a frame with more than one tag through whatever it holds.
+    // The capture's filter passes a frame with more than one tag with any content.
     return isTagged ? 'malformed' : 'not_ip';
   }
   if (data.length <= offset) return 'cut_short';
@@ -73,7 +80,7 @@ export function decodePacket(
   return isTagged ? 'malformed' : 'not_ip';
 }
 
-/** RFC 791. */
+/** Decodes an IPv4 packet (RFC 791). */
 function decodeIpv4(
   data: Uint8Array,
   start: number,
@@ -85,7 +92,7 @@ function decodeIpv4(
   if (headerLength < 20) return 'malformed';
   if (data[start + 9] !== PROTOCOL_TCP) return 'not_tcp';
   if ((uint16(data, start + 6) & 0x3fff) !== 0) return 'ip_fragment';
-  // 0 stands for "more than 65,535": a large segment before segmentation offload.
+  // A length of 0 means more than 65,535: a large segment before segmentation offload.
   const totalLength = uint16(data, start + 2);
   const end = totalLength === 0 ? wireLength : start + totalLength;
   if (end < start + headerLength) return 'malformed';
@@ -94,7 +101,7 @@ function decodeIpv4(
   return decodeTcp(data, start + headerLength, end, timeUs, start + 12, 4);
 }
 
-/** RFC 8200, with the extension headers that may stand before TCP. */
+/** Decodes an IPv6 packet (RFC 8200) with the extension headers that may stand before TCP. */
 function decodeIpv6(
   data: Uint8Array,
   start: number,
@@ -103,7 +110,7 @@ function decodeIpv6(
 ): Segment | DecodeFault {
   if (data.length < start + 40) return 'cut_short';
   const payloadLength = uint16(data, start + 4);
-  // 0 with a jumbo payload option, or a large segment before segmentation offload.
+  // A length of 0 means a jumbo payload option, or a large segment before segmentation offload.
   const end = payloadLength === 0 ? wireLength : start + 40 + payloadLength;
   let next = data[start + 6]!;
   let offset = start + 40;
@@ -132,7 +139,10 @@ function decodeIpv6(
   return decodeTcp(data, offset, end, timeUs, start + 8, 16);
 }
 
-/** RFC 9293, section 3.1. `addresses`: where the two addresses begin, source first, of `addressBytes` each. */
+/**
+ * Decodes a TCP segment (RFC 9293, section 3.1). `addresses` is the index of the two addresses, source first,
+ * of `addressBytes` each.
+ */
 function decodeTcp(
   data: Uint8Array,
   start: number,

@@ -1,7 +1,10 @@
 /**
- * Why a packet is not a segment. `not_tcp`: another protocol, none of our business. The others are losses:
- * `ip_fragment` could carry part of a request, `cut_short` and `malformed` could not be read. `bad_checksum` is none:
- * the receiver drops such a packet, and if it did not, its acknowledgement of bytes that nobody saw tells.
+ * The reasons why a packet gives no segment.
+ *
+ * `not_tcp` is another protocol and no loss. `bad_checksum` is no loss either: the receiver drops such a
+ * packet, and if it accepts it after all, it acknowledges bytes that we did not see. The other reasons are
+ * losses: an `ip_fragment` may carry a part of a request, and a `cut_short` or `malformed` packet cannot be
+ * read.
  */
 export type DecodeFault =
   | 'link_type'

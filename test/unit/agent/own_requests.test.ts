@@ -1,4 +1,4 @@
-/** Which requests on a connection that is ours are left out, and which are calls all the same. */
+/** Tests which requests on our own connections are left out, and which are calls. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Attributor } from '../../../agent/attribution/attributor.ts';
@@ -40,7 +40,9 @@ function source(script: Script): PacketSource {
   };
 }
 
-/** `isSelf`: what the kernel says of the opener; null without eBPF, where our sockets are asked. */
+/**
+ * `isSelf` is the kernel's report about the opener; null without eBPF, where our own sockets are compared.
+ */
 async function run(script: Script, isSelf: boolean | null, own: OwnCalls | null = new Knows()) {
   const owner = isSelf === null ? null : ({ ...OWNER, isSelf } satisfies SocketOwner);
   const attributor: Attributor = {
@@ -99,13 +101,13 @@ function asked(...requests: string[]): Script {
 
 for (const isSelf of [true, null]) {
   describe(isSelf === null ? 'our own connection, without eBPF' : 'our own connection, with eBPF', () => {
-    it('is no call for the question that we ask', async () => {
+    it('is no call for the request that we send', async () => {
       const { calls, counts } = await run(asked(request('GET /latest/meta-data/tags', TOKEN)), isSelf);
       assert.deepEqual(calls, []);
       assert.equal(counts?.['own'], 1);
     });
 
-    it('is a call for a request without a token: we never ask so', async () => {
+    it('is a call for a request without a token, which we never send', async () => {
       const { calls, counts } = await run(asked(request('GET /latest/user-data')), isSelf);
       assert.deepEqual(
         calls.map(([path]) => path),
@@ -114,7 +116,7 @@ for (const isSelf of [true, null]) {
       assert.equal(counts?.['own'], 0);
     });
 
-    it('is a call from the second request on: we never send one', async () => {
+    it('is a call from the second request on, which we never send', async () => {
       const { calls, counts } = await run(
         asked(request('GET /latest/a', TOKEN), request('GET /latest/b', TOKEN), request('GET /latest/c')),
         isSelf,
@@ -126,7 +128,7 @@ for (const isSelf of [true, null]) {
       assert.equal(counts?.['own'], 1);
     });
 
-    it('is none of ours where this process asks nothing', async () => {
+    it('is a call if this process sends no requests', async () => {
       const { calls } = await run(asked(request('GET /latest/a', TOKEN)), isSelf, null);
       assert.equal(calls.length, 1);
     });
@@ -134,7 +136,7 @@ for (const isSelf of [true, null]) {
 }
 
 describe('a connection with our address and port, with eBPF', () => {
-  it('is a call when the kernel says that another process opened it', async () => {
+  it('is a call if the kernel reports that another process opened the connection', async () => {
     const { calls, counts } = await run(asked(request('GET /latest/a', TOKEN)), false);
     assert.deepEqual(calls, [['/latest/a', 2]]);
     assert.equal(counts?.['own'], 0);

@@ -1,4 +1,6 @@
-/** From packets to calls, without a network: what any bytes do, and that a file gives what a live watch gives. */
+/**
+ * Tests the pipeline without a network: with any bytes, and that a file gives the same calls as a live watch.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -39,7 +41,7 @@ function packetsOf(script: Script): Packet[] {
   });
 }
 
-/** As `read` does it. */
+/** Reads the packets like `imdswatch read`. */
 function fromFile(packets: Packet[]): { calls: Call[]; pipeline: Pipeline } {
   const calls: Call[] = [];
   const pipeline: Pipeline = new Pipeline({
@@ -53,7 +55,7 @@ function fromFile(packets: Packet[]): { calls: Call[]; pipeline: Pipeline } {
   return { calls, pipeline };
 }
 
-/** As `watch` does it: time goes on between packets. */
+/** Reads the packets like `imdswatch watch`: time passes between them. */
 function live(packets: Packet[]): Call[] {
   const calls: Call[] = [];
   let nowUs = packets[0]?.timeUs ?? 0;
@@ -88,12 +90,12 @@ const essence = (calls: Call[]) =>
     call['imds.version'],
     call['http.response.status_code'],
     call.outcome,
-    // Where the beginning was not seen, the time is that of the decision.
+    // Without a captured beginning, the time is that of the decision.
     call['url.path'] === null ? null : call.time,
   ]);
 
 describe('one call', () => {
-  it('is what the contract says', () => {
+  it('has the fields of the contract', () => {
     const { calls, pipeline } = fromFile(
       packetsOf(
         new Script()
@@ -128,7 +130,7 @@ describe('an error does not confirm IMDSv2', () => {
     ["odd, with the service's verdict", odd, answer(200, '', TTL_ANSWER), true],
     ['plain, refused', plain, answer(404), true],
   ] as const) {
-    it(`${name}: ${isProven ? 'a routine call' : 'it travels whole, and is a loss'}`, () => {
+    it(`${name}: ${isProven ? 'is a routine call' : 'is sent in full, and is a loss'}`, () => {
       const script = new Script().say({ from: 'client', text }).say({ from: 'server', text: reply });
       const heard: [number | null, boolean][] = [];
       const pipeline = new Pipeline({
@@ -144,7 +146,7 @@ describe('an error does not confirm IMDSv2', () => {
     });
   }
 
-  it('packets with a wrong checksum are counted, and are no loss', () => {
+  it('does not concern packets with a wrong checksum, which are counted and are no loss', () => {
     const script = new Script()
       .say({ from: 'client', text: plain })
       .say({ from: 'server', text: answer(404) });
@@ -216,7 +218,7 @@ describe('a capture file gives the calls that a live watch of the same packets g
 });
 
 describe('any packets', () => {
-  it('one with a damaged time does not lead the clock astray', () => {
+  it('with a damaged time do not set the clock wrong', () => {
     const late = new Script({ clientPort: 41_000, startUs: 1_780_000_100_000_000 })
       .say({ from: 'client', text: request('GET /latest/user-data') })
       .wait(120_000_000)
@@ -230,7 +232,7 @@ describe('any packets', () => {
       ['unanswered'],
     );
   });
-  it('never throw, and every call keeps the contract', () => {
+  it('never throw, and every call matches the contract', () => {
     const good = packetsOf(
       new Script()
         .say({ from: 'client', text: request('GET /latest/meta-data/') + request('PUT /latest/api/token') })

@@ -1,4 +1,4 @@
-/** Writes pcap and pcapng bytes as their drafts say, apart from the code that reads them. */
+/** Writes pcap and pcapng bytes from their drafts, independently of the code that reads them. */
 
 export interface Record {
   timeUs?: number;
@@ -13,7 +13,7 @@ export interface PcapOptions {
   network?: number;
 }
 
-/** draft-ietf-opsawg-pcap, sections 4 and 5. */
+/** Builds a pcap file (draft-ietf-opsawg-pcap, sections 4 and 5). */
 export function pcap(
   records: Record[],
   { little = true, nano = false, network = 101 }: PcapOptions = {},
@@ -34,7 +34,7 @@ export function pcap(
   return Buffer.concat([...header, ...body]);
 }
 
-/** draft-ietf-opsawg-pcapng, section 3.1. */
+/** Builds a pcapng block (draft-ietf-opsawg-pcapng, section 3.1). */
 export class PcapngBlocks {
   private readonly little: boolean;
   private readonly u16: (value: number) => Buffer;

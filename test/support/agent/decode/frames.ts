@@ -1,4 +1,4 @@
-/** Builds frames byte by byte from the RFCs, apart from the decoder that reads them. */
+/** Builds frames byte by byte from the RFCs, independently of the decoder that reads them. */
 export interface TcpParts {
   sourcePort?: number;
   destinationPort?: number;
@@ -10,7 +10,7 @@ export interface TcpParts {
   payload?: Uint8Array;
 }
 
-/** RFC 9293, section 3.1. `options` in whole words of four bytes. */
+/** Builds a TCP segment (RFC 9293, section 3.1). `options` must fill whole words of four bytes. */
 export function tcp(parts: TcpParts = {}): Buffer {
   const options = parts.options ?? new Uint8Array(0);
   const header = Buffer.alloc(20 + options.length);
@@ -25,10 +25,10 @@ export function tcp(parts: TcpParts = {}): Buffer {
   return Buffer.concat([header, parts.payload ?? new Uint8Array(0)]);
 }
 
-/** How a packet's TCP checksum is filled in: right, as before the network card computes it, or wrong. */
+/** The state of a packet's TCP checksum: right, not yet computed by the network card, or wrong. */
 export type TcpChecksum = 'right' | 'partial' | 'wrong';
 
-/** RFC 1071: the ones' complement of the ones' complement sum of 16-bit words. */
+/** Returns the ones' complement of the ones' complement sum of 16-bit words (RFC 1071). */
 function internetChecksum(bytes: Uint8Array): number {
   let sum = 0;
   for (let n = 0; n < bytes.length; n += 2) {
@@ -67,7 +67,7 @@ export interface Ipv4Parts {
   isDamaged?: boolean;
 }
 
-/** RFC 791. */
+/** Builds an IPv4 packet (RFC 791). */
 export function ipv4(payload: Uint8Array, parts: Ipv4Parts = {}): Buffer {
   const options = parts.options ?? new Uint8Array(0);
   const header = Buffer.alloc(20 + options.length);
@@ -90,7 +90,9 @@ export function ipv4(payload: Uint8Array, parts: Ipv4Parts = {}): Buffer {
 export const IMDS_IPV6_BYTES = [0xfd, 0, 0x0e, 0xc2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x02, 0x54];
 export const CLIENT_IPV6_BYTES = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x07];
 
-/** RFC 8200. `headers`: extension headers in order, each with its protocol number. */
+/**
+ * Builds an IPv6 packet (RFC 8200). `headers` are extension headers in order, each with its protocol number.
+ */
 export function ipv6(
   payload: Uint8Array,
   headers: { protocol: number; bytes: Uint8Array }[] = [],
@@ -125,7 +127,10 @@ export function ethernet(packet: Uint8Array, etherType: number, tags: number[] =
   return Buffer.concat([header, packet]);
 }
 
-/** LINKTYPE_LINUX_SLL; `tag`: libpcap puts a VLAN tag that the network card took off between type and packet. */
+/**
+ * Builds a cooked frame (LINKTYPE_LINUX_SLL). `tag` is a removed VLAN tag, which libpcap restores behind the
+ * type.
+ */
 export function cooked(packet: Uint8Array, etherType: number, tag?: number): Buffer {
   const header = Buffer.alloc(tag === undefined ? 16 : 20);
   header.writeUInt16BE(1, 2);
@@ -138,7 +143,7 @@ export function cooked(packet: Uint8Array, etherType: number, tag?: number): Buf
   return Buffer.concat([header, packet]);
 }
 
-/** LINKTYPE_LINUX_SLL2. */
+/** Builds a cooked frame of version 2 (LINKTYPE_LINUX_SLL2). */
 export function cooked2(packet: Uint8Array, etherType: number): Buffer {
   const header = Buffer.alloc(20);
   header.writeUInt16BE(etherType, 0);
@@ -146,7 +151,7 @@ export function cooked2(packet: Uint8Array, etherType: number): Buffer {
   return Buffer.concat([header, packet]);
 }
 
-/** BSD loopback: the address family in four bytes. */
+/** Builds a BSD loopback frame, which begins with the address family in four bytes. */
 export function loopback(packet: Uint8Array, family: number): Buffer {
   const header = Buffer.alloc(4);
   header.writeUInt32LE(family, 0);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { wallClockUs } from '../../../../agent/capture/clock.ts';
 
 describe('the clock of captured packets', () => {
-  it('is the wall clock within milliseconds, in whole microseconds, and does not go back', async () => {
+  it('is within milliseconds of the wall clock, in whole microseconds, and never goes back', async () => {
     let last = 0;
     for (let n = 0; n < 20_000; n++) {
       const nowUs = wallClockUs();

@@ -1,4 +1,4 @@
-/** Capture files of every kind, and what is no capture file. */
+/** Tests capture files of every kind, and files that are no capture files. */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,7 +55,7 @@ describe('pcap', () => {
       });
     }
   }
-  it('every link type that can be decoded, by its number', () => {
+  it('has every link type that can be decoded, by its number', () => {
     const types = {
       0: 'NULL',
       1: 'ETHERNET',
@@ -72,16 +72,16 @@ describe('pcap', () => {
       assert.deepEqual(read(file).packets, [one({ linkType: linkType as Packet['linkType'] })]);
     }
   });
-  it('the frame check sequence bits beside the link type are no part of it', () => {
+  it('has frame check sequence bits beside the link type that are not part of it', () => {
     const file = pcap([{ timeUs: TIME_US, data: DATA }], { network: 0x5400_0001 });
     assert.equal(read(file).packets[0]?.linkType, 'ETHERNET');
   });
-  it('a link type that cannot be decoded is counted', () => {
+  it('with a link type that cannot be decoded is counted', () => {
     const { packets, counters } = read(pcap([{ data: DATA }], { network: 105 }));
     assert.equal(packets.length, 0);
     assert.equal(counters['unknown_link_type'], 1);
   });
-  it('cut off anywhere: what is whole is delivered, the cut is counted once', () => {
+  it('cut off anywhere delivers its whole packets, and the cut is counted once', () => {
     const whole = pcap([
       { timeUs: TIME_US, data: DATA },
       { timeUs: TIME_US, data: DATA },
@@ -95,14 +95,14 @@ describe('pcap', () => {
       assert.equal(counters['damaged'], isClean ? 0 : 1, `at ${length}`);
     }
   });
-  it('a packet longer than any packet ends the file', () => {
+  it('ends at a packet that is longer than possible', () => {
     const file = pcap([{ timeUs: TIME_US, data: DATA }, { data: DATA }]);
     file.writeUInt32LE(0xffff_fff0, 24 + 16 + DATA.length + 8);
     const { packets, counters } = read(file);
     assert.equal(packets.length, 1);
     assert.equal(counters['damaged'], 1);
   });
-  it('larger than one piece of reading', () => {
+  it('may be larger than one piece of reading', () => {
     const data = Buffer.alloc(60_000, 0x61);
     const records = Array.from({ length: 60 }, (_, n) => ({ timeUs: TIME_US + n, data }));
     const { packets } = read(pcap(records));
@@ -117,7 +117,7 @@ describe('pcap', () => {
 
 describe('pcapng', () => {
   for (const little of [true, false]) {
-    it(`${little ? 'little' : 'big'} endian: several interfaces, each with its link type and clock`, () => {
+    it(`${little ? 'little' : 'big'} endian has several interfaces, each with its link type and clock`, () => {
       const ng = new PcapngBlocks(little);
       const { packets, counters } = read(
         Buffer.concat([
@@ -149,7 +149,7 @@ describe('pcapng', () => {
       assert.equal(counters['damaged'], 0);
     });
   }
-  it('a new section has its own interfaces and its own byte order', () => {
+  it('has its own interfaces and byte order in each section', () => {
     const a = new PcapngBlocks(true);
     const b = new PcapngBlocks(false);
     const { packets, counters } = read(
@@ -169,7 +169,7 @@ describe('pcapng', () => {
     );
     assert.equal(counters['damaged'], 1, 'a packet of an interface that was never described');
   });
-  it('simple packets: no time, the padding is no data, the snap length bounds them', () => {
+  it('has simple packets without time, bounded by the snap length, with padding that is no data', () => {
     const ng = new PcapngBlocks(true);
     const { packets } = read(
       Buffer.concat([
@@ -184,7 +184,7 @@ describe('pcapng', () => {
       one({ timeUs: 0, data: Buffer.from('sixsix'), wireLength: 1_000 }),
     ]);
   });
-  it('other blocks are passed over and counted', () => {
+  it('has other blocks, which are skipped and counted', () => {
     const ng = new PcapngBlocks(true);
     const { packets, counters } = read(
       Buffer.concat([
@@ -198,7 +198,7 @@ describe('pcapng', () => {
     assert.equal(packets.length, 1);
     assert.equal(counters['skipped_blocks'], 2);
   });
-  it('cut off anywhere or with a length that is none: counted, never an endless loop', () => {
+  it('cut off anywhere or with a wrong length is counted and never loops', () => {
     const ng = new PcapngBlocks(true);
     const blocks = [
       ng.section(),
@@ -224,13 +224,13 @@ describe('pcapng', () => {
   });
 });
 
-describe('no capture file', () => {
+describe('a file that is no capture file', () => {
   const refused = (path: string, code: number, words: RegExp) =>
     assert.throws(
       () => new FileSource(path).start(() => {}),
       (error) => error instanceof OperatorError && error.exitCode === code && words.test(error.message),
     );
-  it('is refused, with its name', () => {
+  it('is rejected with its name', () => {
     refused(join(directory, 'missing'), 2, /missing cannot be read/);
     mkdirSync(join(directory, 'folder'));
     refused(join(directory, 'folder'), 2, /folder cannot be read/);
@@ -241,7 +241,7 @@ describe('no capture file', () => {
     writeFileSync(join(directory, 'other'), Buffer.from('0a0d0d0a1c0000004d3c2b1b', 'hex'));
     refused(join(directory, 'other'), 2, /other is no pcap/);
   });
-  it('any bytes: packets, counters or an OperatorError, nothing else', () => {
+  it('of any bytes gives packets, counters or an OperatorError', () => {
     const ng = new PcapngBlocks(true);
     const beginnings = [
       Buffer.alloc(0),

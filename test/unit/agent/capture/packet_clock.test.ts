@@ -1,4 +1,4 @@
-/** The time that the packets of a capture file tell to the stages behind it. */
+/** Tests the clock that is driven by the packets of a capture file. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacketClock } from '../../../../agent/capture/packet_clock.ts';
@@ -6,7 +6,7 @@ import type { Packet, PacketSource } from '../../../../agent/capture/packet_sour
 
 const SECOND_US = 1_000_000;
 
-/** Plays packets with these times and returns the ticks in between. */
+/** Plays packets with these times and returns the ticks between them. */
 function ticksFor(timesUs: readonly number[]): number[] {
   const ticks: number[] = [];
   const source: PacketSource = {
@@ -26,7 +26,7 @@ function ticksFor(timesUs: readonly number[]): number[] {
   return ticks;
 }
 
-test('a silence is told in steps that begin at a quarter of a second and end where the next packet is', () => {
+test('a silence gives ticks from a quarter of a second on, up to the next packet', () => {
   const ticks = ticksFor([0, 20 * SECOND_US]);
   assert.equal(ticks[0], SECOND_US / 4);
   assert.ok(ticks.every((timeUs, index) => index === 0 || timeUs > ticks[index - 1]!));
@@ -34,7 +34,7 @@ test('a silence is told in steps that begin at a quarter of a second and end whe
   assert.ok(last <= 20 * SECOND_US && last > 18 * SECOND_US);
 });
 
-test('times that jump back and forth cost a bounded number of ticks each', () => {
+test('times that jump back and forth give a bounded number of ticks each', () => {
   const times = Array.from({ length: 1_000 }, (_, index) =>
     index % 2 === 0 ? 0 : 3_599 * SECOND_US * (1 + (index % 7)),
   );

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { LiveTime, STALL_MS } from '../../../../agent/coverage/live_time.ts';
 
-test('whenever it is asked, a live capture was live all the time, however ticks and reports lie to each other', () => {
+test('a live capture was live all the time, at any moment between ticks and reports', () => {
   const steps = fc.array(fc.record({ ms: fc.integer({ min: 0, max: 1500 }), isReport: fc.boolean() }), {
     minLength: 1,
     maxLength: 300,
@@ -24,7 +24,7 @@ test('whenever it is asked, a live capture was live all the time, however ticks 
   );
 });
 
-test('a capture that is off, and a process that was held up', () => {
+test('time without a capture and time in which the process did not run do not count', () => {
   const time = new LiveTime(0);
   time.advanceTo(1000, true);
   time.advanceTo(1800, false);

@@ -1,9 +1,9 @@
-/** Calls that began and are not recorded yet: how many, and since when. */
+/** Tests the number and the beginning of calls that are not recorded yet. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OpenCalls } from '../../../../agent/coverage/open_calls.ts';
 
-test('the oldest open call is known, in whatever order calls end', () => {
+test('the oldest open call is known, in any order of ends', () => {
   const open = new OpenCalls<object>();
   const [one, other] = [{}, {}];
   const state = () => [open.count, open.sinceUs];

@@ -1,4 +1,4 @@
-/** What is not watched is counted for exactly as long as it lasts, in every interval. */
+/** Tests that unwatched time is counted exactly, in every interval. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Unfollowed } from '../../../../agent/coverage/unfollowed.ts';
@@ -11,7 +11,7 @@ const tuple = (localPort: number) => ({
 });
 
 describe('what is not watched', () => {
-  it('counts a connection that nobody follows until the kernel reports its end', () => {
+  it('counts a connection that no capture follows until the kernel reports its end', () => {
     const unfollowed = new Unfollowed();
     unfollowed.advanceTo(0);
     unfollowed.addSockets(7, [tuple(1), tuple(2)], null, 1_000);
@@ -26,14 +26,14 @@ describe('what is not watched', () => {
     assert.equal(unfollowed.isAny, false);
   });
 
-  it('counts one that ended at once', () => {
+  it('counts a connection that ended at once', () => {
     const unfollowed = new Unfollowed();
     unfollowed.addSockets(7, [tuple(1)], null, 1_000);
     unfollowed.deleteSocket(7, tuple(1), 1_000);
     assert.ok(unfollowed.counters(1_000)['not_followed_ms']! > 0);
   });
 
-  it('goes by what a look into the namespace finds', () => {
+  it('keeps only the sockets that a look into the namespace finds', () => {
     const unfollowed = new Unfollowed();
     unfollowed.addSockets(7, [tuple(1), tuple(2)], null, 0);
     unfollowed.keepOnlySockets(7, [tuple(2)], 1_000);
@@ -42,7 +42,7 @@ describe('what is not watched', () => {
     assert.equal(unfollowed.hasSocketsOf(7), false);
   });
 
-  it('does not take connections for ended that were too many to remember', () => {
+  it('keeps the namespace of connections beyond its bound', () => {
     const unfollowed = new Unfollowed();
     const many = Array.from({ length: 5_000 }, (_, at) => tuple(at));
     unfollowed.addSockets(7, many, null, 0);
@@ -52,7 +52,7 @@ describe('what is not watched', () => {
     assert.equal(unfollowed.hasSocketsOf(7), false);
   });
 
-  it('counts a namespace from when nothing was known of it, and its time once', () => {
+  it('counts a namespace from the time on in which it may have been unwatched, and only once', () => {
     const unfollowed = new Unfollowed();
     unfollowed.advanceTo(0);
     unfollowed.addUnwatched(7, 4_000, 10_000);

@@ -1,4 +1,4 @@
-/** Packets to segments, on bytes that are built from the RFCs. */
+/** Tests the decoder on packets that are built from the RFCs. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -75,10 +75,10 @@ describe('link layers', () => {
     }
   }
 
-  it('other protocols are told apart from losses', () => {
+  it('other protocols are not losses', () => {
     assert.equal(decode(ethernet(Buffer.alloc(28), 0x0806), 'ETHERNET'), 'not_ip');
     assert.equal(decode(cooked(Buffer.alloc(28), 0x0806), 'LINUX_SLL'), 'not_ip');
-    // The capture's filter knows of a tagged frame only that it may be to an endpoint: it is a loss.
+    // The capture's filter passes such a frame because it may go to an endpoint, so it counts as a loss.
     assert.equal(decode(cooked(Buffer.alloc(28), 0x0806, 0x8100), 'LINUX_SLL'), 'malformed');
     assert.equal(decode(cooked(Buffer.alloc(28), 0x0800, 0x8100), 'LINUX_SLL'), 'malformed');
     assert.equal(decode(ipv4(Buffer.alloc(8), { protocol: 17 })), 'not_tcp');
@@ -90,7 +90,7 @@ describe('link layers', () => {
 });
 
 describe('IPv4', () => {
-  it('options are passed over', () => {
+  it('options are skipped', () => {
     const segment = segmentOf(ipv4(tcp({ payload: PAYLOAD }), { options: Buffer.alloc(40) }));
     assert.deepEqual(Buffer.from(segment.payload), PAYLOAD);
   });
@@ -98,7 +98,7 @@ describe('IPv4', () => {
     const frame = Buffer.concat([ethernet(ipv4(tcp()), 0x0800), Buffer.alloc(6)]);
     assert.equal(segmentOf(frame, 'ETHERNET').payload.length, 0);
   });
-  it('fragments are a loss, "do not fragment" is none', () => {
+  it('fragments are a loss, "do not fragment" is not', () => {
     const body = tcp({ payload: PAYLOAD });
     assert.equal(decode(ipv4(body, { fragment: 0x2000 })), 'ip_fragment', 'the first of several');
     assert.equal(decode(ipv4(body, { fragment: 0x0001 })), 'ip_fragment', 'the last');
@@ -132,7 +132,7 @@ describe('IPv4', () => {
 });
 
 describe('IPv6', () => {
-  it('extension headers are passed over', () => {
+  it('extension headers are skipped', () => {
     const authentication = Buffer.alloc(24);
     authentication[1] = 4; // (24 / 4) - 2
     const fragment = Buffer.alloc(8);
@@ -153,7 +153,7 @@ describe('IPv6', () => {
       }
     }
   });
-  it('fragments are a loss, an atomic one is whole', () => {
+  it('fragments are a loss, an atomic fragment is whole', () => {
     const first = Buffer.alloc(8);
     first.writeUInt16BE(1, 2);
     const last = Buffer.alloc(8);
@@ -177,7 +177,7 @@ describe('IPv6', () => {
       'malformed',
     );
   });
-  it('addresses are written as RFC 5952 says', () => {
+  it('addresses have the form of RFC 5952', () => {
     const cases: [number[], string][] = [
       [[0, 0, 0, 0, 0, 0, 0, 0], '::'],
       [[0, 0, 0, 0, 0, 0, 0, 1], '::1'],
@@ -198,7 +198,7 @@ describe('IPv6', () => {
 
 describe('checksums', () => {
   const payloads = [PAYLOAD, PAYLOAD.subarray(0, 7), Buffer.alloc(0), Buffer.alloc(9_000, 0xff)];
-  it('a segment that its receiver drops is none', () => {
+  it('a packet that its receiver drops gives no segment', () => {
     for (const payload of payloads) {
       for (const flags of [2, 4, 0x10, 0x11]) {
         const segment = tcp({ payload, flags, options: Buffer.alloc(12, 1) });
@@ -210,7 +210,7 @@ describe('checksums', () => {
     assert.equal(decode(ipv4(tcp(), { isDamaged: true })), 'bad_checksum', 'of the IP header');
     assert.equal(decode(ipv4(tcp(), { isDamaged: true, options: Buffer.alloc(8, 1) })), 'bad_checksum');
   });
-  it('what the network card still has to fill in is accepted', () => {
+  it('a checksum that the network card fills in later is accepted', () => {
     for (const payload of payloads) {
       const segment = tcp({ payload });
       assert.equal(typeof decode(ipv4(segment, { tcpChecksum: 'partial' })), 'object');
@@ -221,20 +221,20 @@ describe('checksums', () => {
     assert.equal(typeof decode(ipv6(large, [], { tcpChecksum: 'partial', payloadLength: 0 })), 'object');
     assert.equal(decode(ipv4(large, { tcpChecksum: 'wrong', totalLength: 0 })), 'bad_checksum');
   });
-  it('what the capture cut cannot be verified', () => {
+  it('a checksum over cut bytes cannot be verified', () => {
     const packet = ipv4(tcp({ payload: PAYLOAD }), { tcpChecksum: 'wrong' });
     assert.equal(typeof decode(packet.subarray(0, packet.length - 1), 'RAW', packet.length), 'object');
   });
-  it('another version than the link layer says is dropped', () => {
+  it('a packet with another version than its link layer is dropped', () => {
     assert.equal(decode(ethernet(ipv6(tcp()), 0x0800), 'ETHERNET'), 'not_ip');
     assert.equal(decode(cooked(ipv4(tcp()), 0x86dd), 'LINUX_SLL'), 'not_ip');
   });
 });
 
 describe('properties', () => {
-  it('any bytes: a segment or a reason, never a throw', () => {
+  it('any bytes give a segment or a reason, and never throw', () => {
     const bytes = fc.uint8Array({ maxLength: 200 });
-    // Pure noise hardly ever gets past the version: half of the cases begin like a packet.
+    // Pure noise nearly always fails at the version, so half of the cases begin like a packet.
     const packetLike = fc
       .tuple(fc.constantFrom(0x45, 0x46, 0x4f, 0x60, 0x6f), bytes)
       .map(([first, rest]) => Uint8Array.from([first, ...rest]));
@@ -254,7 +254,7 @@ describe('properties', () => {
     );
   });
 
-  it('a good packet with damaged bytes or a cut end: never a throw', () => {
+  it('a packet with damaged bytes or a cut end never throws', () => {
     const packets = [ipv4(tcp({ payload: PAYLOAD })), ipv6(tcp({ payload: PAYLOAD }), [hopByHop(2)])];
     fc.assert(
       fc.property(
@@ -271,7 +271,7 @@ describe('properties', () => {
     );
   });
 
-  it('what goes in comes out', () => {
+  it('a built packet is decoded to its values', () => {
     const uint16 = fc.nat(0xffff);
     const uint32 = fc.nat(0xffff_ffff);
     fc.assert(

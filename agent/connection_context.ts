@@ -1,0 +1,26 @@
+/** The facts that the pipeline keeps with each connection. */
+import type { ProcessFacts } from '../protocol/call.ts';
+import type { SocketOwner } from './attribution/owner.ts';
+import type { WorkloadRef } from './identity/workload.ts';
+
+export interface ConnectionContext {
+  owner: SocketOwner | null;
+  process: ProcessFacts | null;
+  /** Container, pod and unit of the owner; the engine may still be looking up their names. */
+  workload: WorkloadRef | null;
+  /** Sequence number of the SYN; null if the SYN was not seen. */
+  initialSequence: number | null;
+  /** A socket of this process made the connection, as far as that is known without eBPF. */
+  isOwn: boolean;
+  /** The number of requests that were taken for our own. We send one request per connection. */
+  ownRequests: number;
+}
+
+export function newContext(owner: SocketOwner | null, initialSequence: number | null): ConnectionContext {
+  return { owner, process: null, workload: null, initialSequence, isOwn: false, ownRequests: 0 };
+}
+
+/** Returns a string that names one process of one boot; null if the owner is unknown. */
+export function callerKey({ owner }: ConnectionContext): string | null {
+  return owner === null ? null : `${owner.pid}:${owner.startTicks}`;
+}
