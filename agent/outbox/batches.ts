@@ -56,14 +56,14 @@ export class Batches {
   }
 
   /** The records of a lane are given up: batches on their way carry none of them any more. */
-  withdraw(name: LaneName): void {
+  withdrawLane(name: LaneName): void {
     for (const { ranges } of this.#inFlight) {
       const range = ranges[name];
       if (range !== undefined) range.count = 0;
     }
   }
 
-  take(maxRecords: number, maxBytes: number): Batch | null {
+  takeBatch(maxRecords: number, maxBytes: number): Batch | null {
     const records: Buffer[] = [];
     const ranges: Record<string, Range> = {};
     let bytes = 0;
@@ -72,7 +72,7 @@ export class Batches {
       // A call may not have fitted where the small report still does.
       if (name === 'coverage' && this.#lanes.v1.unsent > 0) break;
       const atLeastOne = records.length === 0;
-      const { payloads, range } = this.#lanes[name].take(
+      const { payloads, range } = this.#lanes[name].takeRecords(
         maxRecords - records.length,
         maxBytes - bytes,
         atLeastOne,
@@ -91,14 +91,14 @@ export class Batches {
     return { seq, records };
   }
 
-  unacknowledged(): Batch[] {
+  unacknowledgedBatches(): Batch[] {
     return this.#inFlight.map(({ seq, ranges }) => {
       const records: Buffer[] = [];
       for (const name of SEND_ORDER) {
         const range = ranges[name];
         if (range === undefined) continue;
-        const payloads = this.#lanes[name].reread(range);
-        this.#lanes[name].lose(range.count - payloads.length);
+        const payloads = this.#lanes[name].rereadRecords(range);
+        this.#lanes[name].countLost(range.count - payloads.length);
         range.count = payloads.length;
         for (const payload of payloads) records.push(payload);
       }
@@ -107,11 +107,11 @@ export class Batches {
   }
 
   /** A number above what was sent acknowledges what was sent. Returns the files that are spent by it. */
-  acknowledge(seq: number): SpentFile[] {
+  acknowledgeBatches(seq: number): SpentFile[] {
     const spent: SpentFile[] = [];
     while (this.#inFlight.length > 0 && this.#inFlight[0]!.seq <= seq) {
       for (const [name, range] of Object.entries(this.#inFlight.shift()!.ranges)) {
-        spent.push(...this.#lanes[name as LaneName].acknowledge(range));
+        spent.push(...this.#lanes[name as LaneName].acknowledgeRange(range));
       }
     }
     return spent;
@@ -122,7 +122,7 @@ export class Batches {
    * is from before a power cut: what it has and we would send again is known by its id); it has less than it
    * had acknowledged (`forgotten` batches; what is still here goes out under a new stream).
    */
-  resume(lastSeq: number): { spent: SpentFile[]; forgotten: number } {
+  resumeAfter(lastSeq: number): { spent: SpentFile[]; forgotten: number } {
     const acknowledged = this.#nextSeq - 1 - this.#inFlight.length;
     if (lastSeq < acknowledged) {
       this.#stream = randomUUID();
@@ -130,7 +130,7 @@ export class Batches {
       this.#nextSeq = this.#inFlight.length + 1;
       return { spent: [], forgotten: acknowledged - lastSeq };
     }
-    const spent = this.acknowledge(lastSeq);
+    const spent = this.acknowledgeBatches(lastSeq);
     this.#nextSeq = Math.max(this.#nextSeq, lastSeq + 1);
     return { spent, forgotten: 0 };
   }

@@ -7,10 +7,10 @@
  *
  * Knows nothing of time, of other lanes or of what to do about an error: file errors are thrown to the spool.
  */
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { scanFrames } from './record_frame.ts';
-import { readSegment, type Segment, takeFrom } from './segment.ts';
+import { readSegmentFiles, segmentFileName } from './lane_files.ts';
+import { readSegment, type Segment, takeFromSegment } from './segment.ts';
 
 /** What the ledger keeps of a lane. Counts are of records, since the spool was made. */
 export interface LaneState {
@@ -33,13 +33,6 @@ export interface Range {
 interface Waiting {
   number: number;
   payload: Buffer;
-}
-
-const SEGMENT_FILE = /^([a-z0-9]+)-(\d{16})\.log$/;
-
-/** Returns true for the name of a segment file of any lane. */
-export function isSegmentFile(file: string): boolean {
-  return SEGMENT_FILE.test(file);
 }
 
 export class Lane {
@@ -93,76 +86,31 @@ export class Lane {
    * many files could not be read.
    */
   recover(saved: LaneState | null, sent: number): { spent: string[]; unreadable: number } {
-    const spent: string[] = [];
-    let unreadable = 0;
-    let present = 0;
-    let previous = -1;
-    let tornTail = false;
-    const files = readdirSync(this.#directory)
-      .map((file) => ({ file, first: this.#firstNumberOf(file) }))
-      .filter((entry): entry is { file: string; first: number } => entry.first !== null)
-      .sort((a, b) => a.first - b.first);
-    const cursor = saved?.cursor ?? 0;
-    for (const { file, first } of files) {
-      const path = join(this.#directory, file);
-      let bytes: Buffer;
-      try {
-        bytes = readFileSync(path);
-      } catch {
-        unreadable += 1;
-        continue;
-      }
-      const segment: Segment = { path, first, end: first, bytes: bytes.length, unsent: 0, unsentOffset: 0 };
-      let kept = 0;
-      tornTail = bytes.length > 0;
-      for (const { number, start, end } of scanFrames(bytes).records) {
-        tornTail = end < bytes.length;
-        if (number <= previous) continue;
-        previous = number;
-        if (number < cursor) continue;
-        kept += 1;
-        segment.end = number + 1;
-        if (number < sent) continue;
-        if (segment.unsent === 0) segment.unsentOffset = start;
-        segment.unsent += 1;
-      }
-      if (kept === 0) {
-        spent.push(path);
-        continue;
-      }
-      if (segment.unsent === 0) segment.unsentOffset = segment.bytes;
-      present += kept;
-      this.#segments.push(segment);
-    }
+    const found = readSegmentFiles(this.#directory, this.name, saved?.cursor ?? 0, sent);
+    this.#segments.push(...found.segments);
     const firstFound = this.#segments[0]?.first ?? 0;
     this.#state =
       saved === null
         ? { next: 0, cursor: firstFound, acknowledged: firstFound, overflowed: 0, lost: 0 }
         : { ...saved };
     const state = this.#state;
-    // Bytes after the last good record were one that nobody else knows of (more than one, in a power cut's window).
-    state.next = Math.max(state.next, previous + (tornTail ? 2 : 1));
+    state.next = Math.max(state.next, found.end);
     this.#sent = Math.max(sent, state.cursor);
-    const missing = state.next - state.acknowledged - state.overflowed - state.lost - present;
+    const missing = state.next - state.acknowledged - state.overflowed - state.lost - found.records;
     if (missing >= 0) state.lost += missing;
-    // More is here than the ledger thinks: an overflow was written down, and the process died before the file went.
+    // More is here than the ledger knows: an overflow was written down, and the process died before the file was deleted.
     else state.overflowed = Math.max(0, state.overflowed + missing);
-    return { spent, unreadable };
+    return { spent: found.spent, unreadable: found.unreadable };
   }
 
   /** Gives up every record that `recover` has found. Returns the files that held them. */
-  discard(): string[] {
+  discardAll(): string[] {
     const files = this.#segments.map(({ path }) => path);
     this.#state.lost += this.present;
     this.#state.cursor = this.#state.next;
     this.#sent = this.#state.next;
     this.#segments = [];
     return files;
-  }
-
-  #firstNumberOf(file: string): number | null {
-    const match = SEGMENT_FILE.exec(file);
-    return match === null || match[1] !== this.name ? null : Number(match[2]);
   }
 
   /** The number that the next record gets; from here on the record is accounted for. */
@@ -173,10 +121,10 @@ export class Lane {
   }
 
   /** Appends a frame to the last segment. Throws what the file system throws; then nothing was appended. */
-  write(number: number, frame: Buffer): void {
+  writeFrame(number: number, frame: Buffer): void {
     let segment = this.#segments.at(-1);
     if (this.#fd === null || segment === undefined || segment.bytes + frame.length > this.#segmentBytes) {
-      const path = join(this.#directory, `${this.name}-${String(number).padStart(16, '0')}.log`);
+      const path = join(this.#directory, segmentFileName(this.name, number));
       const fd = openSync(path, 'w', 0o600);
       this.#seal();
       this.#fd = fd;
@@ -204,7 +152,7 @@ export class Lane {
     this.#fd = null;
   }
 
-  hold(number: number, payload: Buffer): void {
+  holdInMemory(number: number, payload: Buffer): void {
     this.#memory.push({ number, payload });
     this.#memoryBytes += payload.length;
   }
@@ -225,7 +173,7 @@ export class Lane {
   }
 
   /** Takes over the counts of a lane that this one replaces; its records are appended here again by the caller. */
-  inherit({ acknowledged, overflowed, lost }: LaneState): void {
+  addCounts({ acknowledged, overflowed, lost }: LaneState): void {
     this.#state.next += acknowledged + overflowed + lost;
     this.#state.acknowledged += acknowledged;
     this.#state.overflowed += overflowed;
@@ -237,7 +185,7 @@ export class Lane {
   }
 
   /** Counts a record that had a number and found no room. */
-  overflow(): void {
+  countOverflowed(): void {
     this.#state.overflowed += 1;
   }
 
@@ -270,7 +218,11 @@ export class Lane {
   }
 
   /** The oldest unsent records, at most `maxRecords` and `maxBytes` of them; at least one if `atLeastOne` and any is left. */
-  take(maxRecords: number, maxBytes: number, atLeastOne: boolean): { payloads: Buffer[]; range: Range } {
+  takeRecords(
+    maxRecords: number,
+    maxBytes: number,
+    atLeastOne: boolean,
+  ): { payloads: Buffer[]; range: Range } {
     const payloads: Buffer[] = [];
     const from = this.#sent;
     let bytes = 0;
@@ -283,7 +235,7 @@ export class Lane {
     };
     for (const segment of this.#segments) {
       if (segment.end <= this.#sent) continue;
-      const lost = takeFrom(segment, this.#sent, fits, accept);
+      const lost = takeFromSegment(segment, this.#sent, fits, accept);
       if (lost === null) return { payloads, range: { from, to: this.#sent, count: payloads.length } };
       this.#state.lost += lost;
       this.#sent = segment.end;
@@ -297,7 +249,7 @@ export class Lane {
   }
 
   /** The records of a range again, for a batch to be sent again. Fewer than `range.count` if some became unreadable. */
-  reread(range: Range): Buffer[] {
+  rereadRecords(range: Range): Buffer[] {
     const payloads: Buffer[] = [];
     for (const segment of this.#segments) {
       if (segment.end <= range.from || segment.first >= range.to) continue;
@@ -312,12 +264,12 @@ export class Lane {
   }
 
   /** Counts records of a batch on its way that could not be read again. */
-  lose(count: number): void {
+  countLost(count: number): void {
     this.#state.lost += count;
   }
 
   /** The records up to the end of `range` are stored by the collector. Returns the segments that are spent by it. */
-  acknowledge({ to, count }: Range): { path: string; bytes: number }[] {
+  acknowledgeRange({ to, count }: Range): { path: string; bytes: number }[] {
     this.#state.acknowledged += count;
     this.#state.cursor = Math.max(this.#state.cursor, to);
     this.#forget(this.#memory.filter(({ number }) => number < this.#state.cursor).length);

@@ -125,11 +125,11 @@ export class Outbox {
     const losses = { ...coverage.losses };
     for (const [reason, count] of Object.entries(unreported)) losses[`spool.${reason}`] = count;
     this.#append('coverage', { kind: 'coverage', coverage: { ...coverage, losses } });
-    this.#spool.reported(unreported);
+    this.#spool.markReported(unreported);
   }
 
   #append(lane: LaneName, record: WireRecord): void {
-    this.#spool.append(lane, recordText(record));
+    this.#spool.appendRecord(lane, recordText(record));
     this.#sink.wake();
   }
 

@@ -20,7 +20,7 @@ export interface Segment {
  * else the segment has no more, and the result is how many of its records could not be read. Throws when reading again
  * later may succeed.
  */
-export function takeFrom(
+export function takeFromSegment(
   segment: Segment,
   from: number,
   fits: (payloadBytes: number) => boolean,
@@ -57,7 +57,7 @@ export function takeFrom(
       }
     }
   } catch (error) {
-    if (mayPass(error)) throw error;
+    if (isTransient(error)) throw error;
   } finally {
     if (fd !== null) closeSync(fd);
   }
@@ -72,13 +72,13 @@ export function readSegment({ path }: Segment): FramedRecord[] {
   try {
     return scanFrames(readFileSync(path)).records;
   } catch (error) {
-    if (mayPass(error)) throw error;
+    if (isTransient(error)) throw error;
     return [];
   }
 }
 
 /** Whether reading again later may succeed. Anything else (the file is gone, the disk is bad) is a loss to be counted. */
-function mayPass(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   return ['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES', 'EPERM'].includes(
     (error as NodeJS.ErrnoException).code ?? '',
   );

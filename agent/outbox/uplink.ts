@@ -265,7 +265,7 @@ export class Uplink implements Sink {
     switch (frame.type) {
       case 'welcome':
         if (!this.#agree(frame.protocol)) return;
-        spool.resume(frame.last_seq);
+        spool.resumeAfter(frame.last_seq);
         if (frame.credential !== undefined) {
           this.#pass.take(frame.credential);
           this.#log.info('the collector gave this agent a credential of its own');
@@ -278,7 +278,7 @@ export class Uplink implements Sink {
         this.#counters.acknowledgements += 1;
         // Not at the welcome: a collector whose store is full welcomes everybody and can take nothing.
         this.#backoff.reset();
-        spool.acknowledge(frame.seq, frame.rejected);
+        spool.acknowledgeBatches(frame.seq, frame.rejected);
         this.#pumpIfWorthIt();
         if (this.#drained !== null && this.#isDrained()) this.#drained();
         return;
@@ -323,7 +323,7 @@ export class Uplink implements Sink {
     this.#counters.connections += 1;
     if (this.#state !== 'connected') this.#log.info({ collector: this.#options.url }, 'connected');
     this.#state = 'connected';
-    const again = this.#options.spool.unacknowledged();
+    const again = this.#options.spool.unacknowledgedBatches();
     if (again === null) {
       this.#closeSocket();
       return;
@@ -352,7 +352,7 @@ export class Uplink implements Sink {
       return;
     }
     while (spool.inFlight < MAX_IN_FLIGHT) {
-      const batch = spool.take(MAX_BATCH_RECORDS, MAX_BATCH_BYTES);
+      const batch = spool.takeBatch(MAX_BATCH_RECORDS, MAX_BATCH_BYTES);
       if (batch === null) return;
       this.#counters.batches_sent += 1;
       this.#send(socket, this.#batchFrame(batch));

@@ -83,14 +83,14 @@ async function spoolADay(directory: string): Promise<{ calls: number; rollups: n
   for (const minute of range(0, DAY_MINUTES)) {
     for (const _ of range(0, CALLS_A_MINUTE)) {
       const call = makeCall({ time: at(startMs, minute), 'url.path': `/${calls}` });
-      spool.append('v1', recordText({ kind: 'call', call }));
+      spool.appendRecord('v1', recordText({ kind: 'call', call }));
       calls += 1;
     }
     for (const caller of range(0, CALLERS)) {
-      spool.append('rollup', recordText({ kind: 'rollup', rollup: rollupOf(startMs, minute, caller) }));
+      spool.appendRecord('rollup', recordText({ kind: 'rollup', rollup: rollupOf(startMs, minute, caller) }));
       rollups += 1;
     }
-    spool.append('coverage', recordText({ kind: 'coverage', coverage: coverageOf(startMs, minute) }));
+    spool.appendRecord('coverage', recordText({ kind: 'coverage', coverage: coverageOf(startMs, minute) }));
   }
   const { bytes } = spool.report();
   await spool.close();

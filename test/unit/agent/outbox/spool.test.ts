@@ -67,9 +67,9 @@ function afterKill(directory: string): string {
 
 function drain(spool: Spool): string[] {
   const found: string[] = [];
-  for (let batch = spool.take(MANY, MANY); batch !== null; batch = spool.take(MANY, MANY)) {
+  for (let batch = spool.takeBatch(MANY, MANY); batch !== null; batch = spool.takeBatch(MANY, MANY)) {
     found.push(...batch.records.map(String));
-    spool.acknowledge(batch.seq, 0);
+    spool.acknowledgeBatches(batch.seq, 0);
   }
   return found;
 }
@@ -84,7 +84,7 @@ function logFiles(directory: string): string[] {
 test('records come out once, v1 first and coverage last, each lane in order', () => {
   const spool = open(newDirectory());
   for (let index = 0; index < 300; index += 1)
-    spool.append(LANES[index % 4]!, `"${LANES[index % 4]} ${index}"`);
+    spool.appendRecord(LANES[index % 4]!, `"${LANES[index % 4]} ${index}"`);
   const found = drain(spool).map((json) => JSON.parse(json) as string);
   const expected = LANES.flatMap((lane) =>
     Array.from({ length: 300 }, (_, index) => index)
@@ -98,11 +98,11 @@ test('records come out once, v1 first and coverage last, each lane in order', ()
 test('a report of coverage fills no room that an IMDSv1 call was too large for', () => {
   const spool = open(newDirectory());
   for (let index = 0; index < 3; index += 1)
-    spool.append('v1', JSON.stringify({ index, fill: 'x'.repeat(900) }));
-  spool.append('coverage', '"all was seen"');
-  const first = spool.take(MANY, 2000)!.records.map(String);
+    spool.appendRecord('v1', JSON.stringify({ index, fill: 'x'.repeat(900) }));
+  spool.appendRecord('coverage', '"all was seen"');
+  const first = spool.takeBatch(MANY, 2000)!.records.map(String);
   assert.equal(first.length, 2);
-  const second = spool.take(MANY, 2000)!.records.map(String);
+  const second = spool.takeBatch(MANY, 2000)!.records.map(String);
   assert.deepEqual([second.length, second[1]], [2, '"all was seen"']);
 });
 
@@ -111,7 +111,7 @@ test('what is lost of the evidence is said once, also over restarts; what is los
   const maxBytes = 128 * 1024;
   const spool = open(directory, { maxBytes });
   const put = (lane: LaneName, count: number) => {
-    for (let index = 0; index < count; index += 1) spool.append(lane, JSON.stringify('x'.repeat(900)));
+    for (let index = 0; index < count; index += 1) spool.appendRecord(lane, JSON.stringify('x'.repeat(900)));
   };
   put('v2', 300);
   assert.ok(spool.report().overflowed['v2']! > 0);
@@ -121,28 +121,28 @@ test('what is lost of the evidence is said once, also over restarts; what is los
   assert.deepEqual(lost, { v1_overflowed: spool.report().overflowed['v1'] });
   const again = open(afterKill(directory), { maxBytes });
   assert.deepEqual(again.unreportedLosses(), lost, 'a kill before it was said');
-  again.reported(lost);
-  again.acknowledge(again.take(10, MANY)!.seq, 2);
+  again.markReported(lost);
+  again.acknowledgeBatches(again.takeBatch(10, MANY)!.seq, 2);
   assert.deepEqual(again.unreportedLosses(), { rejected: 2 });
-  again.reported({ rejected: 2 });
+  again.markReported({ rejected: 2 });
   await again.close();
 });
 
 test('a killed process loses nothing, and a batch on its way keeps its number and content', () => {
   const directory = newDirectory();
   const spool = open(directory);
-  for (let index = 0; index < 1000; index += 1) spool.append('v1', JSON.stringify({ index }));
-  const first = spool.take(100, MANY)!;
-  const second = spool.take(150, MANY)!;
-  spool.acknowledge(first.seq, 0);
+  for (let index = 0; index < 1000; index += 1) spool.appendRecord('v1', JSON.stringify({ index }));
+  const first = spool.takeBatch(100, MANY)!;
+  const second = spool.takeBatch(150, MANY)!;
+  spool.acknowledgeBatches(first.seq, 0);
 
   const again = open(afterKill(directory));
   assert.equal(again.stream, spool.stream);
   assert.deepEqual(
-    again.unacknowledged()!.map(({ seq, records }) => [seq, records.map(String)]),
+    again.unacknowledgedBatches()!.map(({ seq, records }) => [seq, records.map(String)]),
     [[second.seq, second.records.map(String)]],
   );
-  again.acknowledge(second.seq, 0);
+  again.acknowledgeBatches(second.seq, 0);
   assert.deepEqual(
     drain(again).map((json) => (JSON.parse(json) as { index: number }).index),
     Array.from({ length: 750 }, (_, index) => index + 250),
@@ -166,7 +166,7 @@ test('damage anywhere in the files costs only what was hit, and every lost recor
       const directory = newDirectory();
       const spool = open(directory, { maxBytes: 512 * 1024 });
       records.forEach(([lane, size], index) => {
-        spool.append(lane, JSON.stringify({ index, fill: 'x'.repeat(size) }));
+        spool.appendRecord(lane, JSON.stringify({ index, fill: 'x'.repeat(size) }));
       });
       await spool.close();
       const files = logFiles(directory);
@@ -187,7 +187,7 @@ test('damage anywhere in the files costs only what was hit, and every lost recor
       assert.equal(new Set(found).size, found.length);
       assert.equal(found.length + again.counters()['lost']!, records.length);
       assert.equal(again.report().records, 0);
-      again.append('v1', '"after"');
+      again.appendRecord('v1', '"after"');
       assert.deepEqual(drain(again), ['"after"']);
       await again.close();
     }),
@@ -199,18 +199,18 @@ for (const lane of ['v1', 'v2'] as const) {
   test(`what damage takes of ${lane} calls takes the reports that would cover their time with it`, async () => {
     const directory = newDirectory();
     const spool = open(directory);
-    for (let index = 0; index < 10; index += 1) spool.append(lane, '"call"');
-    spool.append('coverage', '"reported"');
+    for (let index = 0; index < 10; index += 1) spool.appendRecord(lane, '"call"');
+    spool.appendRecord('coverage', '"reported"');
     assert.equal(drain(spool).at(-1), '"reported"');
-    for (let index = 0; index < 10; index += 1) spool.append(lane, '"call"');
-    spool.append('coverage', '"on its way"');
-    assert.equal(spool.take(MANY, MANY)?.seq, 2);
-    for (let index = 0; index < 10; index += 1) spool.append(lane, '"call"');
-    spool.append('coverage', '"waiting"');
+    for (let index = 0; index < 10; index += 1) spool.appendRecord(lane, '"call"');
+    spool.appendRecord('coverage', '"on its way"');
+    assert.equal(spool.takeBatch(MANY, MANY)?.seq, 2);
+    for (let index = 0; index < 10; index += 1) spool.appendRecord(lane, '"call"');
+    spool.appendRecord('coverage', '"waiting"');
     const copy = afterKill(directory);
     const whole = open(afterKill(directory));
     const said = (again: Spool) => [
-      ...again.unacknowledged()!.flatMap(({ records }) => records.map(String)),
+      ...again.unacknowledgedBatches()!.flatMap(({ records }) => records.map(String)),
       ...drain(again),
     ];
     assert.deepEqual(
@@ -226,9 +226,9 @@ for (const lane of ['v1', 'v2'] as const) {
       Array.from({ length: 19 }, () => '"call"'),
     );
     assert.deepEqual(again.unreportedLosses()['coverage_lost'], 2);
-    again.acknowledge(3, 0);
+    again.acknowledgeBatches(3, 0);
     assert.deepEqual([again.counters()['lost'], again.report().records], [3, 0]);
-    again.append('coverage', '"after"');
+    again.appendRecord('coverage', '"after"');
     assert.deepEqual(drain(again), ['"after"']);
   });
 }
@@ -236,7 +236,7 @@ for (const lane of ['v1', 'v2'] as const) {
 test('a file that repeats its records gives each of them once', async () => {
   const directory = newDirectory();
   const spool = open(directory);
-  for (let index = 0; index < 30; index += 1) spool.append('v1', `${index}`);
+  for (let index = 0; index < 30; index += 1) spool.appendRecord('v1', `${index}`);
   await spool.close();
   const [file] = logFiles(directory);
   const bytes = readFileSync(file!);
@@ -253,7 +253,7 @@ test('a file that repeats its records gives each of them once', async () => {
 test('a damaged ledger: every record still goes out, under a new stream', async () => {
   const directory = newDirectory();
   const spool = open(directory);
-  for (let index = 0; index < 50; index += 1) spool.append('v1', `${index}`);
+  for (let index = 0; index < 50; index += 1) spool.appendRecord('v1', `${index}`);
   await spool.close();
   writeFileSync(join(directory, 'ledger'), Buffer.alloc(32 * 1024, 0x5a));
   const again = open(directory);
@@ -265,7 +265,7 @@ test('a damaged ledger: every record still goes out, under a new stream', async 
 test('one damaged slot of the ledger costs nothing but a step back', () => {
   const directory = newDirectory();
   const spool = open(directory);
-  for (let index = 0; index < 50; index += 1) spool.append('v1', `${index}`);
+  for (let index = 0; index < 50; index += 1) spool.appendRecord('v1', `${index}`);
   for (const slot of [0, 1]) {
     const copy = afterKill(directory);
     const ledger = readFileSync(join(copy, 'ledger'));
@@ -283,7 +283,7 @@ test('full: roll-ups go first, then v2 calls, then coverage, then v1; each count
   let appended = 0;
   const put = (lane: LaneName, count: number) => {
     for (let index = 0; index < count; index += 1) {
-      spool.append(lane, JSON.stringify({ lane, number: appended, fill }));
+      spool.appendRecord(lane, JSON.stringify({ lane, number: appended, fill }));
       appended += 1;
     }
   };
@@ -320,17 +320,17 @@ test('what is on its way is not dropped, however full the spool', () => {
   const spool = open(newDirectory(), { maxBytes: 256 * 1024 });
   const put = (count: number, from: number) => {
     for (let index = from; index < from + count; index += 1) {
-      spool.append('v1', JSON.stringify({ index, fill: 'x'.repeat(500) }));
+      spool.appendRecord('v1', JSON.stringify({ index, fill: 'x'.repeat(500) }));
     }
   };
   put(100, 0);
-  const batch = spool.take(40, MANY)!;
+  const batch = spool.takeBatch(40, MANY)!;
   put(2000, 100);
   assert.deepEqual(
-    spool.unacknowledged()!.map(({ records }) => records.map(String)),
+    spool.unacknowledgedBatches()!.map(({ records }) => records.map(String)),
     [batch.records.map(String)],
   );
-  spool.acknowledge(batch.seq, 0);
+  spool.acknowledgeBatches(batch.seq, 0);
   const found = drain(spool).length;
   assert.equal(40 + found + spool.report().overflowed['v1']!, 2100);
   assert.ok(spool.report().overflowed['v1']! > 1000);
@@ -338,27 +338,27 @@ test('what is on its way is not dropped, however full the spool', () => {
 
 test('the collector has more than the ledger: the sequence goes on behind it', () => {
   const spool = open(newDirectory());
-  spool.append('v1', '1');
-  const batch = spool.take(10, MANY)!;
-  spool.resume(7);
+  spool.appendRecord('v1', '1');
+  const batch = spool.takeBatch(10, MANY)!;
+  spool.resumeAfter(7);
   assert.equal(spool.inFlight, 0);
-  spool.append('v1', '2');
-  assert.deepEqual([batch.seq, spool.take(10, MANY)!.seq], [1, 8]);
+  spool.appendRecord('v1', '2');
+  assert.deepEqual([batch.seq, spool.takeBatch(10, MANY)!.seq], [1, 8]);
 });
 
 test('the collector has forgotten what it acknowledged: a new stream, and what is left goes out in it', () => {
   const spool = open(newDirectory());
   const { stream } = spool;
   for (const value of ['1', '2', '3']) {
-    spool.append('v1', value);
-    spool.take(10, MANY);
+    spool.appendRecord('v1', value);
+    spool.takeBatch(10, MANY);
   }
-  spool.acknowledge(2, 0);
-  spool.resume(0);
+  spool.acknowledgeBatches(2, 0);
+  spool.resumeAfter(0);
   assert.notEqual(spool.stream, stream);
   assert.equal(spool.counters()['batches_forgotten_by_collector'], 2);
   assert.deepEqual(
-    spool.unacknowledged()!.map(({ seq, records }) => [seq, records.map(String)]),
+    spool.unacknowledgedBatches()!.map(({ seq, records }) => [seq, records.map(String)]),
     [[1, ['3']]],
   );
 });
@@ -366,7 +366,7 @@ test('the collector has forgotten what it acknowledged: a new stream, and what i
 test("another host's spool is discarded and counted", async () => {
   const directory = newDirectory();
   const spool = open(directory);
-  for (let index = 0; index < 12; index += 1) spool.append('v1', `${index}`);
+  for (let index = 0; index < 12; index += 1) spool.appendRecord('v1', `${index}`);
   await spool.close();
   const clone = open(directory, { hostId: 'i-2' });
   assert.notEqual(clone.stream, spool.stream);
@@ -377,7 +377,7 @@ test("another host's spool is discarded and counted", async () => {
 test("discarding another host's spool deletes its records only, whatever else lies in the directory", async () => {
   const directory = newDirectory();
   const spool = open(directory);
-  spool.append('v1', '1');
+  spool.appendRecord('v1', '1');
   await spool.close();
   writeFileSync(join(directory, 'open_rollups'), 'of the other host');
   for (const file of ['host.json', 'state.json', 'credential', 'notes.txt'])
@@ -395,11 +395,11 @@ test('a ledger that cannot be written while room is made: the dropped file is de
   const directory = newDirectory();
   const spool = open(directory, { maxBytes: 256 * 1024 });
   const record = JSON.stringify('x'.repeat(4000));
-  for (let index = 0; index < 64; index += 1) spool.append('v2', record);
+  for (let index = 0; index < 64; index += 1) spool.appendRecord('v2', record);
   const fail = mock.method(Ledger.prototype, 'write', () => {
     throw new Error('no space left on device');
   });
-  for (let index = 0; index < 4; index += 1) spool.append('v2', record);
+  for (let index = 0; index < 4; index += 1) spool.appendRecord('v2', record);
   fail.mock.restore();
   assert.notEqual(spool.fault, null);
   await until(() => spool.fault === null);
@@ -413,8 +413,8 @@ test('a file that is acknowledged during a sync is deleted after a later sync on
   const directory = newDirectory();
   const spool = open(directory, { maxBytes: 256 * 1024 });
   const record = JSON.stringify('x'.repeat(4000));
-  for (let index = 0; index < 40; index += 1) spool.append('v1', record);
-  const [first, second] = [spool.take(20, MANY)!, spool.take(20, MANY)!];
+  for (let index = 0; index < 40; index += 1) spool.appendRecord('v1', record);
+  const [first, second] = [spool.takeBatch(20, MANY)!, spool.takeBatch(20, MANY)!];
   const events: string[] = [];
   const write = Ledger.prototype.write;
   const writes = mock.method(Ledger.prototype, 'write', function (this: Ledger, entry: LedgerEntry) {
@@ -424,9 +424,9 @@ test('a file that is acknowledged during a sync is deleted after a later sync on
     // syncs at once, and another batch is acknowledged.
     if (events.length !== 2) return;
     queueMicrotask(() => {
-      for (let index = 0; index < 30; index += 1) spool.append('v1', record);
+      for (let index = 0; index < 30; index += 1) spool.appendRecord('v1', record);
       events.push('acknowledged');
-      spool.acknowledge(second.seq, 0);
+      spool.acknowledgeBatches(second.seq, 0);
     });
   });
   const unlink = fs.unlinkSync;
@@ -436,7 +436,7 @@ test('a file that is acknowledged during a sync is deleted after a later sync on
   });
   syncBuiltinESMExports();
   try {
-    spool.acknowledge(first.seq, 0);
+    spool.acknowledgeBatches(first.seq, 0);
     await until(() => readdirSync(directory).filter((file) => file.startsWith('v1-')).length <= 9);
   } finally {
     writes.mock.restore();
@@ -452,7 +452,7 @@ test('a file that is acknowledged during a sync is deleted after a later sync on
 
 test('a start after a power cut says so; one after a kill does not', async () => {
   const directory = newDirectory();
-  open(directory).append('v1', '1');
+  open(directory).appendRecord('v1', '1');
   const killed = afterKill(directory);
   assert.equal(open(killed).counters()['power_cuts'], undefined);
 
@@ -466,12 +466,12 @@ test('a start after a power cut says so; one after a kill does not', async () =>
 test('records that the ledger knows of and a power cut took are counted', async () => {
   const directory = newDirectory();
   const spool = open(directory);
-  for (let index = 0; index < 20; index += 1) spool.append('v1', `"${'x'.repeat(50)}${index}"`);
-  spool.take(5, MANY);
+  for (let index = 0; index < 20; index += 1) spool.appendRecord('v1', `"${'x'.repeat(50)}${index}"`);
+  spool.takeBatch(5, MANY);
   const cut = afterKill(directory);
   truncateSync(logFiles(cut)[0]!, 900);
   const again = open(cut);
-  const found = again.unacknowledged()![0]!.records.length + again.unsent;
+  const found = again.unacknowledgedBatches()![0]!.records.length + again.unsent;
   assert.equal(found + again.counters()['lost']!, 20);
   assert.ok(again.counters()['lost']! > 0);
 });
@@ -487,7 +487,7 @@ test('a spool has one user', () => {
   writeFileSync(lock, `${process.ppid} ${startTicks} ${rest[1]}`);
   assert.throws(() => new Spool({ directory, maxBytes: MANY, hostId: 'i-1', log }), OperatorError);
   writeFileSync(lock, `${process.ppid} 1 ${rest[1]}`);
-  open(directory).append('v1', '1');
+  open(directory).appendRecord('v1', '1');
 });
 
 test('of many processes that find a dead lock at once, one gets the spool', async () => {
@@ -523,17 +523,17 @@ test('of many processes that find a dead lock at once, one gets the spool', asyn
 test('a directory that can only be used later: what came in meanwhile joins what it holds', async () => {
   const old = newDirectory();
   const before = open(old);
-  for (let index = 0; index < 5; index += 1) before.append('v1', `"old ${index}"`);
+  for (let index = 0; index < 5; index += 1) before.appendRecord('v1', `"old ${index}"`);
   await before.close();
   const parent = newDirectory();
   const directory = join(parent, 'mounted', 'spool');
   writeFileSync(join(parent, 'mounted'), 'in the way');
   const spool = open(directory);
   assert.notEqual(spool.fault, null);
-  for (let index = 0; index < 5; index += 1) spool.append('v1', `"new ${index}"`);
-  const sent = spool.take(2, MANY)!;
+  for (let index = 0; index < 5; index += 1) spool.appendRecord('v1', `"new ${index}"`);
+  const sent = spool.takeBatch(2, MANY)!;
   assert.deepEqual(sent.records.map(String), ['"new 0"', '"new 1"']);
-  spool.acknowledge(sent.seq, 0);
+  spool.acknowledgeBatches(sent.seq, 0);
 
   rmSync(join(parent, 'mounted'));
   mkdirSync(directory, { recursive: true });
@@ -585,22 +585,22 @@ test('any mix of appending, sending, lost acknowledgements and kills delivers ev
           }
         };
         const reconnect = () => {
-          spool.resume(stored.length);
-          for (const { seq, records } of spool.unacknowledged()!) receive(seq, records.map(String));
+          spool.resumeAfter(stored.length);
+          for (const { seq, records } of spool.unacknowledgedBatches()!) receive(seq, records.map(String));
         };
         for (const next of steps) {
           switch (next.do) {
             case 'append':
-              spool.append(next.lane, JSON.stringify({ appended, fill: 'x'.repeat(next.size) }));
+              spool.appendRecord(next.lane, JSON.stringify({ appended, fill: 'x'.repeat(next.size) }));
               appended += 1;
               break;
             case 'send': {
-              const batch = spool.take(7, 20_000);
+              const batch = spool.takeBatch(7, 20_000);
               if (batch !== null) receive(batch.seq, batch.records.map(String));
               break;
             }
             case 'ack':
-              spool.acknowledge(stored.length, 0);
+              spool.acknowledgeBatches(stored.length, 0);
               break;
             case 'lose ack':
               reconnect();
@@ -616,10 +616,10 @@ test('any mix of appending, sending, lost acknowledgements and kills delivers ev
               reconnect();
           }
         }
-        spool.acknowledge(stored.length, 0);
-        for (let batch = spool.take(7, 20_000); batch !== null; batch = spool.take(7, 20_000)) {
+        spool.acknowledgeBatches(stored.length, 0);
+        for (let batch = spool.takeBatch(7, 20_000); batch !== null; batch = spool.takeBatch(7, 20_000)) {
           receive(batch.seq, batch.records.map(String));
-          spool.acknowledge(batch.seq, 0);
+          spool.acknowledgeBatches(batch.seq, 0);
         }
         const delivered = stored.flat().map((json) => (JSON.parse(json) as { appended: number }).appended);
         assert.equal(new Set(delivered).size, delivered.length, 'twice');

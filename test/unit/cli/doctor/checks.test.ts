@@ -176,12 +176,13 @@ test('spool: empty, what waits and since when, what gave way, damaged, missing',
       kind: 'call',
       call: { time: new Date(Date.now() - hoursAgo * 3_600_000).toISOString() },
     });
-  made.append('v1', record(5));
-  made.append('v2', record(0));
+  made.appendRecord('v1', record(5));
+  made.appendRecord('v2', record(0));
   await made.close();
   assert.match((await examined())[0]!, /^warn: 2 records wait, .* of at most 1\.0 MiB; the oldest for 5 h/);
   const full = new Spool({ directory, maxBytes: 1_048_576, hostId: host_id!, log: silent });
-  for (let n = 0; n < 200; n++) full.append('v2', JSON.stringify({ kind: 'call', pad: 'x'.repeat(10_000) }));
+  for (let n = 0; n < 200; n++)
+    full.appendRecord('v2', JSON.stringify({ kind: 'call', pad: 'x'.repeat(10_000) }));
   await full.close();
   assert.match((await examined())[1]!, /^warn: since it was made \d+ records gave way to newer ones/);
   writeFileSync(join(directory, 'ledger'), 'x'.repeat(32_768));
