@@ -91,7 +91,7 @@ export async function startAgent(
   for (const { call, isProven } of earlyCalls.splice(0)) opened.call({ ...call, host }, isProven);
   identity.onLearnt = (facts) => {
     watch.host = facts;
-    opened.introduce(facts);
+    opened.updateHost(facts);
   };
   opened.start();
   log.info(

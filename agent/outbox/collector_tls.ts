@@ -1,4 +1,4 @@
-/** The agent's side of TLS to its collector: which authority it trusts, what it shows, and what to do when that fails. */
+/** TLS options of the agent's connection to its collector: the authorities that it trusts and its own certificate. */
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
@@ -56,38 +56,4 @@ function readPem(setting: string, file: string, holds: string): string {
     throw new OperatorError(2, `${setting} ${file} holds no PEM block "${holds}".`);
   }
   return text;
-}
-
-/** Codes of X509_V_ERR_* (openssl-verify(1)), as Node names them. */
-const UNKNOWN_AUTHORITY = new Set([
-  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
-  'UNABLE_TO_GET_ISSUER_CERT',
-  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
-  'SELF_SIGNED_CERT_IN_CHAIN',
-  'DEPTH_ZERO_SELF_SIGNED_CERT',
-]);
-
-/** What an operator can do about a connection that failed so; null for what passes by itself. */
-export function tlsRemedy(error: NodeJS.ErrnoException, url: string): string | null {
-  const code = error.code ?? '';
-  if (UNKNOWN_AUTHORITY.has(code)) {
-    return `The certificate of ${url} is signed by an authority that this agent does not know (${code}). Set collector_ca_file to that authority's certificate (for a self-signed one: the certificate itself).`;
-  }
-  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `The certificate of ${url} is for another name: ${error.message}. Use a name that it is for in collector_url, or give the collector a certificate for this one.`;
-  }
-  if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
-    return `The certificate of ${url} ${code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not valid yet'}. Renew it on the collector, or set this host's clock, which says ${new Date().toISOString()}.`;
-  }
-  // OpenSSL's own words: the code that comes with them differs by the phase (`ERR_SSL_…`, `EPROTO`).
-  if (/wrong version number|packet length too long/.test(error.message)) {
-    return `${url} does not speak TLS. If the collector is meant to be asked without it, write ws:// in collector_url.`;
-  }
-  if (/SSL routines.*alert/.test(error.message)) {
-    return `${url} does not accept this agent's TLS side (${/[^:]*alert[^:]*/.exec(error.message)![0]}). Look at the collector's tls_client_ca_file, and at this agent's tls_cert_file and tls_key_file.`;
-  }
-  if (code.startsWith('HPE_')) {
-    return `${url} does not answer in HTTP (${code}). If the collector speaks TLS, write wss:// in collector_url.`;
-  }
-  return null;
 }

@@ -130,7 +130,7 @@ export class Outbox {
 
   #append(lane: LaneName, record: WireRecord): void {
     this.#spool.appendRecord(lane, recordText(record));
-    this.#sink.wake();
+    this.#sink.notifyOfRecord();
   }
 
   /** How delivery goes: records that are kept for the collector, and why they cannot be written to disk (null: they can). */
@@ -152,8 +152,8 @@ export class Outbox {
   }
 
   /** More is known of the host; its id is the same. */
-  introduce(host: HostFacts): void {
-    this.#sink.introduce?.(host);
+  updateHost(host: HostFacts): void {
+    this.#sink.updateHost?.(host);
   }
 
   async heartbeat(): Promise<Heartbeat> {

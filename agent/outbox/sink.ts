@@ -1,14 +1,14 @@
-/** Where spooled records go: the seam for other ways out than the uplink. */
+/** The interface of the part that takes records out of the spool. The uplink is the usual one. */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
 
 export interface Sink {
   start(): void;
-  /** Records wait in the spool. Called for every record; must be cheap. */
-  wake(): void;
-  /** Ends in order: what can be delivered within `graceMs` still is, the rest stays in the spool. */
+  /** Called after every record that was put into the spool, so it must be cheap. */
+  notifyOfRecord(): void;
+  /** Stops in order: delivers as much as possible within `graceMs`; the rest stays in the spool. */
   stop(graceMs: number): Promise<void>;
-  /** More is known of the host than when this was made; its id is the same. */
-  introduce?(host: HostFacts): void;
+  /** Takes facts of the host that were learnt since the start. The host's id is the same. */
+  updateHost?(host: HostFacts): void;
   counters(): Counters;
 }

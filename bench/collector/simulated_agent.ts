@@ -1,5 +1,5 @@
 /**
- * One agent as the collector sees it: protocol 2 over a WebSocket of its own, with the bounds of agent/outbox/uplink.ts on
+ * One agent as the collector sees it: protocol 2 over a WebSocket of its own, with the bounds of agent/outbox/batch_sender.ts on
  * records, bytes and batches on their way. What it sends is encoded beforehand (script.ts).
  */
 import { once } from 'node:events';

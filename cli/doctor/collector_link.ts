@@ -8,9 +8,10 @@ import type { TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { WebSocket } from 'ws';
 import { collectorAddress } from '../../agent/outbox/collector_address.ts';
-import { tlsOptions, tlsRemedy } from '../../agent/outbox/collector_tls.ts';
+import { tlsOptions } from '../../agent/outbox/collector_tls.ts';
 import { CredentialFile } from '../../agent/outbox/credential_file.ts';
 import type { CollectorAddress } from '../../agent/outbox/outbox.ts';
+import { tlsRemedy } from '../../agent/outbox/refusals.ts';
 import { AGENT_PATH } from '../../protocol/frames.ts';
 import { certificateEnd } from './certificate.ts';
 import {

@@ -18,7 +18,7 @@ test('an unproven call travels whole, a proven one is rolled up', async () => {
     detail: 'rolled_up',
     rollupIntervalMs: 60_000,
     state: agentState,
-    sink: () => ({ start: () => {}, wake: () => {}, stop: async () => {}, counters: () => ({}) }),
+    sink: () => ({ start: () => {}, notifyOfRecord: () => {}, stop: async () => {}, counters: () => ({}) }),
     log: pino({ level: 'silent' }),
   });
   try {
