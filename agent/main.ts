@@ -5,11 +5,11 @@ import type { Call } from '../protocol/call.ts';
 import type { AgentSettings } from './config.ts';
 import { CoverageReporter } from './coverage/coverage_reporter.ts';
 import { HostIdentity } from './host/host_identity.ts';
+import { bootId } from './linux/boot_id.ts';
 import { LiveWatch } from './live_watch.ts';
 import { collectorAddress } from './outbox/collector_address.ts';
 import { Ledger } from './outbox/ledger.ts';
 import { Outbox, toCollector } from './outbox/outbox.ts';
-import { bootId } from './outbox/spool_lock.ts';
 import { StateFile } from './outbox/state_file.ts';
 
 export interface Agent {

@@ -10,10 +10,11 @@
 import { setPriority } from 'node:os';
 import type { Counters } from '../../protocol/records.ts';
 import { type FlowTuple, keyOf } from '../flow.ts';
+import { effectiveCapabilities } from '../linux/capabilities.ts';
 import { cgroupPaths } from '../linux/cgroup.ts';
 import { addressBytes, type SocketId } from '../linux/netlink_inet_diag.ts';
 import { type FoundSocket, SockDiagSocket } from '../linux/netlink_sock_diag.ts';
-import { closeDescriptor, openAsBase, readFileAt, readLinkAt } from '../linux/proc_libc.ts';
+import { closeDescriptor, openAsBase, readLinkAt } from '../linux/proc_libc.ts';
 import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';
 import type { Attributor } from './attributor.ts';
 import type { SocketOwner } from './owner.ts';
@@ -335,11 +336,8 @@ export class SockDiagAttributor implements Attributor {
  * Returns whether this process has CAP_SYS_PTRACE, which reading the links of other users' processes needs.
  */
 function mayReadAllProcesses(procRoot: string): boolean {
-  const self = openAsBase(`${procRoot}/self`);
-  const status = self < 0 ? null : readFileAt(self, 'status');
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status?.toString('latin1') ?? '')?.[1];
-  if (self >= 0) closeDescriptor(self);
-  return effective !== undefined && ((BigInt(`0x${effective}`) >> CAP_SYS_PTRACE) & 1n) === 1n;
+  const effective = effectiveCapabilities('self', procRoot);
+  return effective !== null && ((effective >> CAP_SYS_PTRACE) & 1n) === 1n;
 }
 
 /**

@@ -1,25 +1,19 @@
 /** Advisory locks on open files (flock(2)), which the kernel releases when their holder ends, however it ends. */
 import { closeSync, openSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { libc } from './libc.ts';
 
 /** include/uapi/asm-generic/fcntl.h; the same on x86-64 and arm64. */
 const LOCK_EX = 2;
 const LOCK_NB = 4;
-
-let flock: ((fd: number, operation: number) => number) | undefined;
 
 /**
  * Runs `action` while this process alone holds the lock of `path` (a file or a directory that exists).
  * Returns null, without running it, when another open file holds that lock now.
  */
 export function whileLocked<T>(path: string, action: () => T): { result: T } | null {
-  if (flock === undefined) {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    flock = koffi.load(null).func('int flock(int fd, int operation)');
-  }
   const fd = openSync(path, 'r');
   try {
-    if (flock?.(fd, LOCK_EX | LOCK_NB) !== 0) return null;
+    if (libc().flock(fd, LOCK_EX | LOCK_NB) !== 0) return null;
     return { result: action() };
   } finally {
     closeSync(fd);

@@ -5,11 +5,10 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import koffi from 'koffi';
+import { effectiveCapabilities } from './capabilities.ts';
 import { BpfUnavailable, judgeBpfFailure } from './ebpf_failure.ts';
 import { RingReader } from './ebpf_ring.ts';
-
-/** A pointer of C, as koffi gives it. */
-type Pointer = bigint | null;
+import { lastErrno, libc, type Pointer } from './libc.ts';
 
 const LIBBPF_SONAME = 'libbpf.so.1';
 const PRINTED_LINE_MAX_BYTES = 4096;
@@ -33,7 +32,6 @@ function bind() {
       { cause },
     );
   }
-  const libc = koffi.load(null);
   return {
     openMem: lib.func('void *bpf_object__open_mem(void *bytes, size_t size, void *options)'),
     load: lib.func('int bpf_object__load(void *object)'),
@@ -50,21 +48,7 @@ function bind() {
     findMap: lib.func('void *bpf_object__find_map_by_name(void *object, const char *name)'),
     maxEntries: lib.func('uint32_t bpf_map__max_entries(void *map)'),
     setPrint: lib.func('void *libbpf_set_print(void *callback)'),
-    formatLine: libc.func('int vsnprintf(void *to, size_t size, void *format, void *arguments)'),
-    map: libc.func('void *mmap(void *at, size_t size, int protection, int flags, int fd, int64_t offset)'),
-    unmap: libc.func('int munmap(void *at, size_t size)'),
-    configuration: libc.func('long sysconf(int name)'),
-    // Of glibc alone. libbpf reads all of the kernel's types (some 6 MB) while it loads; this gives the pages back.
-    trim: optional(() => libc.func('int malloc_trim(size_t keep)')),
   };
-}
-
-function optional<T>(find: () => T): T | null {
-  try {
-    return find();
-  } catch {
-    return null;
-  }
 }
 
 type Libbpf = ReturnType<typeof bind>;
@@ -84,13 +68,12 @@ function unavailable(step: string, errno: number, printed: string): BpfUnavailab
   } catch {
     hasBtf = false;
   }
-  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(readOrNull('/proc/self/status') ?? '')?.[1];
   const { kind, message } = judgeBpfFailure({
     step,
     errno,
     kernelRelease: release(),
     hasBtf,
-    effectiveCapabilities: capabilities === undefined ? null : BigInt(`0x${capabilities}`),
+    effectiveCapabilities: effectiveCapabilities('self'),
     lockdown: readOrNull('/sys/kernel/security/lockdown'),
   });
   return new BpfUnavailable(kind, message, printed);
@@ -101,7 +84,7 @@ function withPrintKept<T>(libbpf: Libbpf, work: (printed: () => string) => T): T
   const line = Buffer.alloc(PRINTED_LINE_MAX_BYTES);
   let text = '';
   const keep = koffi.register((_level: number, format: Pointer, args: Pointer) => {
-    const length = libbpf.formatLine(line, line.length, format, args);
+    const length = libc().vsnprintf(line, line.length, format, args);
     if (text.length < PRINTED_LOG_MAX_CHARS) {
       text += line.toString('utf8', 0, Math.max(0, Math.min(length, line.length - 1)));
     }
@@ -146,7 +129,7 @@ export class BpfObject {
     const libbpf = bind();
     return withPrintKept(libbpf, (printed) => {
       const object: Pointer = libbpf.openMem(elf, elf.length, null);
-      if (!object) throw unavailable('open', koffi.errno(), printed());
+      if (!object) throw unavailable('open', lastErrno(), printed());
       const loaded = new BpfObject(libbpf, object);
       try {
         const result: number = libbpf.load(object);
@@ -157,7 +140,8 @@ export class BpfObject {
         loaded.close();
         throw error;
       }
-      libbpf.trim?.(0);
+      // libbpf reads all of the kernel's types (some 6 MB) while it loads; this gives the pages back.
+      libc().mallocTrim?.(0);
       return loaded;
     });
   }
@@ -167,7 +151,7 @@ export class BpfObject {
       program = this.#libbpf.nextProgram(this.#object, program);
       if (!program) return;
       const link: Pointer = this.#libbpf.attach(program);
-      if (!link) throw unavailable('attach', koffi.errno(), printed());
+      if (!link) throw unavailable('attach', lastErrno(), printed());
       this.#links.push(link);
       this.#programs.push({ name: this.#libbpf.programName(program), fd: this.#libbpf.programFd(program) });
     }
@@ -185,7 +169,7 @@ export class BpfObject {
    */
   ring(name: string): RingReader {
     const { fd, maxEntries: ringBytes } = this.#map(name);
-    const pageBytes: number = this.#libbpf.configuration(SC_PAGESIZE);
+    const pageBytes: number = libc().sysconf(SC_PAGESIZE);
     const producerBytes = pageBytes + 2 * ringBytes;
     const consumer = this.#share(fd, PROT_READ | PROT_WRITE, 0, pageBytes);
     const producer = this.#share(fd, PROT_READ, pageBytes, producerBytes);
@@ -193,8 +177,8 @@ export class BpfObject {
   }
 
   #share(fd: number, protection: number, offset: number, bytes: number): ArrayBuffer {
-    const at: Pointer = this.#libbpf.map(null, bytes, protection, MAP_SHARED, fd, offset);
-    if (at === null || BigInt.asUintN(64, at) === MAP_FAILED) throw unavailable('map', koffi.errno(), '');
+    const at: Pointer = libc().mmap(null, bytes, protection, MAP_SHARED, fd, offset);
+    if (at === null || BigInt.asUintN(64, at) === MAP_FAILED) throw unavailable('map', lastErrno(), '');
     this.#mappings.push({ at, bytes });
     return koffi.view(at, bytes);
   }
@@ -251,7 +235,7 @@ export class BpfObject {
     if (!this.#open) return;
     this.#open = false;
     for (const link of this.#links) this.#libbpf.destroyLink(link);
-    for (const { at, bytes } of this.#mappings) this.#libbpf.unmap(at, bytes);
+    for (const { at, bytes } of this.#mappings) libc().munmap(at, bytes);
     this.#libbpf.closeObject(this.#object);
   }
 }

@@ -1,47 +1,101 @@
-/** The few calls of the C library that capturing needs and Node does not offer. */
+/**
+ * The one binding of the C library: system calls that Node does not offer. `koffi` is loaded at the first use, so commands
+ * that need no system call do not pay for it.
+ */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 type Koffi = typeof import('koffi');
-let library:
-  | {
-      errno(): number;
-      interfaceIndex(name: string): number;
-      getsockopt(...args: unknown[]): number;
-      setns(fd: number, type: number): number;
-      clockGettime(clock: number, time: Buffer): number;
-    }
-  | undefined;
+let koffi: Koffi | undefined;
+let functions: ReturnType<typeof bind> | undefined;
 
-function libc() {
-  if (library === undefined) {
-    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
-    const c = koffi.load('libc.so.6');
-    library = {
-      errno: () => koffi.errno(),
-      setns: c.func('int setns(int fd, int nstype)'),
-      clockGettime: c.func('int clock_gettime(int clock, _Out_ uint8_t *time)'),
-      interfaceIndex: c.func('unsigned int if_nametoindex(const char *name)'),
-      getsockopt: c.func(
-        'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
-      ),
-    };
-  }
-  return library;
+function loadedKoffi(): Koffi {
+  koffi ??= createRequire(import.meta.url)('koffi') as Koffi;
+  return koffi;
 }
 
-/** Index of a network interface in this thread's network namespace; 0 when there is none of that name. */
+/** A pointer of C, as koffi gives it. */
+export type Pointer = bigint | null;
+
+function bind() {
+  // The running program itself: Node is linked with the C library, whatever that library's file is called.
+  const c = loadedKoffi().load(null);
+  return {
+    clockGettime: c.func('int clock_gettime(int clock, _Out_ uint8_t *time)'),
+    close: c.func('int close(int fd)'),
+    flock: c.func('int flock(int fd, int operation)'),
+    getdents64: c.func('syscall', 'long', ['long', 'int', 'void *', 'size_t']),
+    getsockopt: c.func(
+      'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
+    ),
+    ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
+    lseek: c.func('int64_t lseek(int fd, int64_t offset, int whence)'),
+    /** Null where the C library has no such call (musl). */
+    mallocTrim: optional(() => c.func('int malloc_trim(size_t keep)')),
+    mmap: c.func('void *mmap(void *at, size_t size, int protection, int flags, int fd, int64_t offset)'),
+    munmap: c.func('int munmap(void *at, size_t size)'),
+    openat: c.func('openat', 'int', ['int', 'void *', 'int']),
+    pidfdOpen: c.func('syscall', 'long', ['long', 'int', 'uint32_t']),
+    pread: c.func('intptr_t pread(int fd, void *bytes, size_t length, int64_t offset)'),
+    read: c.func('intptr_t read(int fd, void *bytes, size_t length)'),
+    readlinkat: c.func('intptr_t readlinkat(int directory, void *path, void *bytes, size_t length)'),
+    recv: c.func('intptr_t recv(int fd, void *data, size_t length, int flags)'),
+    send: c.func('intptr_t send(int fd, void *data, size_t length, int flags)'),
+    setns: c.func('int setns(int fd, int nstype)'),
+    socket: c.func('int socket(int domain, int type, int protocol)'),
+    statx: c.func('int statx(int directory, void *path, int flags, uint32_t mask, void *result)'),
+    sysconf: c.func('long sysconf(int name)'),
+    vsnprintf: c.func('int vsnprintf(void *to, size_t size, void *format, void *arguments)'),
+  };
+}
+
+function optional<T>(find: () => T): T | null {
+  try {
+    return find();
+  } catch {
+    return null;
+  }
+}
+
+/** Returns the functions of the C library. Throws when `koffi` is not installed for this machine. */
+export function libc(): ReturnType<typeof bind> {
+  functions ??= bind();
+  return functions;
+}
+
+/** Returns the number of the last failed call's error. */
+export function lastErrno(): number {
+  return loadedKoffi().errno();
+}
+
+/** Sets the number that `lastErrno` returns, where a call for cleaning up has changed it. */
+export function setLastErrno(errno: number): void {
+  loadedKoffi().errno(errno);
+}
+
+/** Returns the name of an error ("EPERM"), or its number as text where it has no name. */
+export function errnoName(errno: number): string {
+  const known = Object.entries(loadedKoffi().os.errno).find(([, value]) => value === errno);
+  return known ? known[0] : `errno ${errno}`;
+}
+
+/** Returns the number of an error by its name. `fallback` is its number on x86-64 and arm64. */
+export function errnoNumber(name: string, fallback: number): number {
+  return loadedKoffi().os.errno[name] ?? fallback;
+}
+
+/** Returns the index of a network interface in this thread's network namespace; 0 when there is none of that name. */
 export function interfaceIndex(name: string): number {
-  return libc().interfaceIndex(name);
+  return libc().ifNameToIndex(name);
 }
 
 const CLONE_NEWNET = 0x40000000;
 const EPERM = 1;
 
-/** Takes this thread into the network namespace that `fd` refers to (setns(2)). Throws when it may not. */
+/** Moves this thread into the network namespace that `fd` refers to (setns(2)). Throws when that is not permitted. */
 export function setNetworkNamespace(fd: number): void {
   if (libc().setns(fd, CLONE_NEWNET) === 0) return;
-  const errno = libc().errno();
+  const errno = lastErrno();
   const why = errno === EPERM ? 'CAP_SYS_ADMIN is missing' : `errno ${errno}`;
   throw new Error(`the network namespace cannot be entered: ${why}`);
 }
@@ -51,8 +105,8 @@ const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
 
 /**
- * Packets that passed the filter of a packet socket, and those of them that its ring had no room for, since the last
- * call (the kernel starts again from zero). Null when `fd` is no packet socket.
+ * Returns how many packets passed the filter of a packet socket since the last call, and how many of them its ring had no
+ * room for (the kernel starts again from zero). Returns null when `fd` is no packet socket.
  */
 export function packetStatistics(fd: number): { packets: number; drops: number } | null {
   const value = Buffer.alloc(12); // struct tpacket_stats, or tpacket_stats_v3 with one number more
@@ -61,7 +115,7 @@ export function packetStatistics(fd: number): { packets: number; drops: number }
   return { packets: value.readUInt32LE(0), drops: value.readUInt32LE(4) };
 }
 
-/** Descriptors of this process that are sockets. */
+/** Returns the descriptors of this process that are sockets. */
 export function socketDescriptors(): Set<number> {
   const sockets = new Set<number>();
   for (const entry of readdirSync('/proc/self/fd')) {
@@ -86,12 +140,12 @@ function readClockUs(clock: number): number {
   );
 }
 
-/** Microseconds since the host was started, suspended or not. Nobody can set this clock. */
+/** Returns the microseconds since the host was started, suspended or not. Nobody can set this clock. */
 export function bootClockUs(): number {
   return readClockUs(CLOCK_BOOTTIME);
 }
 
-/** Microseconds since 1970, at once. See `wallClockUs` for times of packets. */
+/** Returns the microseconds since 1970, at once. See `wallClockUs` for times of packets. */
 export function realClockUs(): number {
   return readClockUs(CLOCK_REALTIME);
 }

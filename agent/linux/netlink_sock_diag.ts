@@ -3,8 +3,8 @@
  * answers for sockets of that namespace only.
  */
 import { networkInterfaces } from 'node:os';
-import koffi from 'koffi';
 import type { Counters } from '../../protocol/records.ts';
+import { errnoName, errnoNumber, lastErrno, libc } from './libc.ts';
 import {
   AF_INET,
   AF_INET6,
@@ -29,17 +29,11 @@ const MAX_ATTEMPTS = 8;
 /** The interface list is read again at most so often, in milliseconds. */
 const INTERFACES_TTL_MS = 5000;
 
-const errnoOf = koffi.os.errno;
-const EINTR = errnoOf['EINTR'] ?? 4;
-const ENOENT = errnoOf['ENOENT'] ?? 2;
-const ENOBUFS = errnoOf['ENOBUFS'] ?? 105;
+const EINTR = errnoNumber('EINTR', 4);
+const ENOENT = errnoNumber('ENOENT', 2);
+const ENOBUFS = errnoNumber('ENOBUFS', 105);
 
-const libc = koffi.load(null);
-const socket = libc.func('socket', 'int', ['int', 'int', 'int']);
-const close = libc.func('close', 'int', ['int']);
-const send = libc.func('send', 'intptr_t', ['int', 'void *', 'size_t', 'int']);
-const recv = libc.func('recv', 'intptr_t', ['int', 'void *', 'size_t', 'int']);
-const ifNameToIndex = libc.func('if_nametoindex', 'uint32_t', ['str']);
+const { close, ifNameToIndex, recv, send, socket } = libc();
 
 /** NETLINK_SOCK_DIAG cannot be used here; the message says why, for the operator, without a full stop. */
 export class SockDiagUnavailable extends Error {
@@ -80,9 +74,7 @@ export class SockDiagSocket {
   static open(): SockDiagSocket {
     const descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
     if (descriptor < 0) {
-      throw new SockDiagUnavailable(
-        `A netlink socket for sock_diag was refused (${errnoName(koffi.errno())})`,
-      );
+      throw new SockDiagUnavailable(`A netlink socket for sock_diag was refused (${errnoName(lastErrno())})`);
     }
     const opened = new SockDiagSocket(descriptor);
     encodeProbe(opened.#request, ++opened.#sequence);
@@ -140,7 +132,7 @@ export class SockDiagSocket {
         if (answer) return answer;
         continue;
       }
-      const failed = koffi.errno();
+      const failed = lastErrno();
       if (failed === EINTR) this.#interrupted++;
       else if (failed === ENOBUFS) {
         // The queue overflowed and the answer may be the message that was dropped: ask again.
@@ -159,7 +151,7 @@ export class SockDiagSocket {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       if (Number(send(this.#descriptor, this.#request, REQUEST_BYTES, MSG_DONTWAIT)) === REQUEST_BYTES)
         return true;
-      if (koffi.errno() !== EINTR) break;
+      if (lastErrno() !== EINTR) break;
       this.#interrupted++;
     }
     this.#errors++;
@@ -205,8 +197,3 @@ const NO_SOCKET: SocketId = {
   remoteAddress: new Uint8Array(4),
   remotePort: 0,
 };
-
-function errnoName(errno: number): string {
-  const known = Object.entries(errnoOf).find(([, value]) => value === errno);
-  return known ? known[0] : `errno ${errno}`;
-}

@@ -3,7 +3,7 @@
  * have their other end in which namespace. They need no capability. Sources: include/uapi/linux/rtnetlink.h, if_link.h,
  * net_namespace.h.
  */
-import { createRequire } from 'node:module';
+import { libc } from './libc.ts';
 
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -31,28 +31,6 @@ const NETNSA_FD = 3;
 const ATTRIBUTE_TYPE_MASK = 0x3fff;
 const BUFFER_BYTES = 262_144;
 const MAX_MESSAGES = 10_000;
-
-interface Calls {
-  socket(...args: unknown[]): number;
-  send(...args: unknown[]): number;
-  recv(...args: unknown[]): number;
-  close(fd: number): number;
-}
-let calls: Calls | undefined;
-
-function libc(): Calls {
-  if (calls === undefined) {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    const c = koffi.load('libc.so.6');
-    calls = {
-      socket: c.func('int socket(int domain, int type, int protocol)'),
-      send: c.func('intptr_t send(int fd, void *data, size_t length, int flags)'),
-      recv: c.func('intptr_t recv(int fd, void *data, size_t length, int flags)'),
-      close: c.func('int close(int fd)'),
-    };
-  }
-  return calls;
-}
 
 /** How many veth pairs of this thread's namespace have their other end in another one, by the kernel's number for it. */
 export function vethPeersByNamespaceId(): Map<number, number> {

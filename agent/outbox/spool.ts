@@ -15,6 +15,7 @@ import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
+import { bootId } from '../linux/boot_id.ts';
 import type { Batch } from './batches.ts';
 import type { Lane } from './lane.ts';
 import { segmentBytesFor } from './lane_files.ts';
@@ -22,7 +23,7 @@ import { DROP_ORDER, type LaneName } from './lanes.ts';
 import { FrameEncoder } from './record_frame.ts';
 import { SpoolContents } from './spool_contents.ts';
 import { SpoolDisk } from './spool_disk.ts';
-import { bootId, lockSpool } from './spool_lock.ts';
+import { lockSpool } from './spool_lock.ts';
 import { openSpool, type SpoolOwner } from './spool_opening.ts';
 
 export interface SpoolOptions {

@@ -5,11 +5,9 @@
 import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperatorError } from '../../common/operator_error.ts';
+import { bootId } from '../linux/boot_id.ts';
 import { whileLocked } from '../linux/file_lock.ts';
-
-export function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-}
+import { parseStat } from '../linux/proc_stat.ts';
 
 /** The lock of the directory is held for microseconds, by a process that claims or replaces the lock file. */
 const CLAIM_ATTEMPTS = 100;
@@ -81,9 +79,8 @@ export function spoolHolder(directory: string): number | null {
 
 function holder(pid: number): string | null {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    const startTicks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-    return `${pid} ${startTicks} ${bootId()}`;
+    const stat = parseStat(readFileSync(`/proc/${pid}/stat`));
+    return stat === null ? null : `${pid} ${stat.startTicks} ${bootId()}`;
   } catch {
     return null;
   }

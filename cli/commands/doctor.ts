@@ -5,12 +5,12 @@
 import { existsSync } from 'node:fs';
 import * as z from 'zod';
 import { agentSettings } from '../../agent/config.ts';
+import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
 import { spoolHolder } from '../../agent/outbox/spool_lock.ts';
 import { readState } from '../../agent/outbox/state_file.ts';
 import { collectorSettings } from '../../collector/config.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { VERSION } from '../../common/version.ts';
-import { effectiveCapabilities } from '../doctor/capabilities.ts';
 import {
   type AgentSide,
   type CollectorSide,

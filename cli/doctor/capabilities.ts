@@ -1,5 +1,5 @@
 /** Which capabilities the agent has: the running one's, else what this process would give it. */
-import { readFileSync } from 'node:fs';
+import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 
 // include/uapi/linux/capability.h
@@ -53,15 +53,4 @@ function judge(held: bigint, whose: string): Finding[] {
     .filter(has)
     .map((name) => name.replace('CAP_', ''));
   return [ok(`${whose} ${here.join(', ')}${others}`)];
-}
-
-/** CapEff of /proc/PID/status (proc(5)), which everybody may read; null when the process is gone. */
-export function effectiveCapabilities(pid: number | 'self'): bigint | null {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    const [, bits] = /^CapEff:\s*([0-9a-f]+)$/m.exec(status) ?? [];
-    return bits === undefined ? null : BigInt(`0x${bits}`);
-  } catch {
-    return null; // it has ended meanwhile
-  }
 }

@@ -1,9 +1,9 @@
 /** The way to the metadata service and the network namespaces beside ours. Reads tables; sends nothing to anybody. */
 import { readFileSync } from 'node:fs';
+import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
 import { interfaceIndex } from '../../agent/linux/libc.ts';
 import { NamespaceListing, ownNamespace } from '../../agent/linux/network_namespaces.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
-import { effectiveCapabilities } from './capabilities.ts';
 import { type AgentSide, type Check, type Finding, fail, ok, warn } from './check.ts';
 import { countText } from './quantity.ts';
 
