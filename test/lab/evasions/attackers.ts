@@ -54,7 +54,8 @@ export class Attackers {
   }
 
   get #env(): Record<string, string> {
-    return { OWN_ADDRESS: this.#lab.hostAddresses.ipv4, TMPDIR: join(this.#lab.home, 'anyone') };
+    const { ipv4, ipv6 } = this.#lab.hostAddresses;
+    return { OWN_ADDRESS: ipv4, OWN_ADDRESS_6: ipv6 ?? '', TMPDIR: join(this.#lab.home, 'anyone') };
   }
 
   async #python(

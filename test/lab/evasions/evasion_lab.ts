@@ -44,6 +44,7 @@ export class EvasionLab {
   /** Of the agent from its next start on. */
   options: WatchOptions = {};
   #said = '';
+  #before: Record<string, number> = {};
   #hosts = 0;
 
   private constructor(lab: Lab, collectorUrl: string) {
@@ -189,8 +190,8 @@ export class EvasionLab {
   /** Makes an attempt and waits until it has ended as it must, or for a while. Returns what came of it. */
   async attempt(evasion: Evasion): Promise<Outcome> {
     const tag = `${evasion.name}-${Math.random().toString(36).slice(2, 8)}`;
-    if (evasion.end === 'loss' || evasion.end === 'either') await this.quiet();
-    const before = this.losses();
+    if (evasion.end === 'loss' || evasion.end === 'either') await this.#noneUnwatched();
+    this.#before = this.losses();
     await evasion.act(this, tag);
     const look = async (): Promise<Outcome> => {
       const served = await this.served(tag);
@@ -198,7 +199,7 @@ export class EvasionLab {
       const ports = new Set(recorded.map((call) => call['source.port']));
       const missing = served.filter(({ clientPort }) => !ports.has(clientPort));
       const unexplained = evasion.end === 'gap' ? await this.#watchedAt(missing) : missing.length;
-      const losses = added(before, this.losses());
+      const losses = added(this.#before, this.losses());
       return { served: served.length, recorded: recorded.length, losses, unexplained };
     };
     let outcome = await look();
@@ -213,6 +214,12 @@ export class EvasionLab {
     assert.fail(`${evasion.tries} ${problem}. Counters: ${JSON.stringify(this.counters())}`);
   }
 
+  /** What an attempt has lost until now is no end of it: its IMDSv1 calls come after. */
+  async begin(): Promise<void> {
+    await this.quiet();
+    this.#before = this.losses();
+  }
+
   /** How many of these requests were made at a time when the host counts as watched. */
   async #watchedAt(requests: readonly SeenRequest[]): Promise<number> {
     const gaps = (await this.host())?.readiness.coverage.gaps ?? [];
@@ -221,7 +228,19 @@ export class EvasionLab {
     return requests.filter(({ time }) => !isUnwatched(Date.parse(time))).length;
   }
 
-  /** Waits until a heartbeat tells of no loss that the one before it did not: what earlier attempts lost is counted. */
+  /** Waits until no namespace of an earlier attempt counts as not watched: that would count as a loss of the next one. */
+  async #noneUnwatched(): Promise<void> {
+    await until('every namespace is watched', START_TIMEOUT_MS, () => {
+      const counters = this.counters();
+      return !counters['namespaces.not_watched'] && !counters['namespaces.connections_not_followed'];
+    });
+    await this.quiet();
+  }
+
+  /**
+   * Waits until a heartbeat tells of no loss that the one before it did not: what earlier attempts lost is counted. Times
+   * grow for as long as something exists that is not watched, and are not waited for.
+   */
   async quiet(): Promise<void> {
     let before: string | null = null;
     let beat: string | null = null;
@@ -229,7 +248,8 @@ export class EvasionLab {
       const time = readState(this.#spool)?.heartbeat.time ?? null;
       if (time === beat) return false;
       beat = time;
-      const losses = JSON.stringify(this.losses());
+      const counts = Object.entries(this.losses()).filter(([name]) => !name.endsWith('_ms'));
+      const losses = JSON.stringify(counts);
       const isQuiet = losses === before;
       before = losses;
       return isQuiet;

@@ -137,21 +137,35 @@ def length_that_the_frame_does_not_have():
     then_ask(it)
 
 
-def fragments(path, overlap=False):
+def fragments(real, forged=None):
+    """Sends a request in fragments, each with a forged copy behind it: the kernel keeps the first of two."""
     it = beside(False)
-    request = get(path)
-    body = tcp(OWN, SERVICE, it.port, PORT, it.seq, it.ack, ACK | PSH, request)
+
+    def body(request):
+        return tcp(OWN, SERVICE, it.port, PORT, it.seq, it.ack, ACK | PSH, request)
+
+    copies = [body(real)] if forged is None else [body(real), body(forged)]
     ident = random.randrange(1, 65536)
-    for at in range(0, len(body), 24):
-        last = at + 24 >= len(body)
-        it.wire.frame(ip(OWN, SERVICE, body[at : at + 24], fragment=at // 8 | (0 if last else 0x2000), ident=ident))
+    for at in range(0, len(copies[0]), 24):
+        more = 0 if at + 24 >= len(copies[0]) else 0x2000
+        # The last fragment completes the packet: its copy would begin another one.
+        for copy in copies if more else copies[:1]:
+            it.wire.frame(ip(OWN, SERVICE, copy[at : at + 24], fragment=at // 8 | more, ident=ident))
     time.sleep(LINGER)
-    it.client(RST, seq=len(request))
+    it.client(RST, seq=len(real))
     it.close()
 
 
 def fragmented_request():
-    fragments(PATH)
+    fragments(get())
+
+
+def overlapping_fragments():
+    fragments(PADDED, get(token=True))
+
+
+def overlapping_fragments_missing():
+    fragments(get(MISSING, pad=TOKEN_LINE), get(MISSING, True))
 
 
 run(globals())

@@ -5,12 +5,9 @@ import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 import { nft } from '../../support/lab/watch_lab.ts';
 import { type Attackers, nextLine } from './attackers.ts';
 import type { End, Evasion } from './evasion.ts';
-import { type EvasionLab, until } from './evasion_lab.ts';
-import { addOwnWay, type OwnWay } from './own_way.ts';
+import type { EvasionLab } from './evasion_lab.ts';
+import { addOwnWay, awaitCapture, type OwnWay } from './own_way.ts';
 
-/** As small as can be told apart from none, so that few namespaces are too many. */
-export const MAX_NAMESPACES = 4;
-const CAPTURE_TIMEOUT_MS = 10_000;
 const ELSEWHERE = '10.199.0.9';
 
 function attempt(name: string, end: End, tries: string, act: Evasion['act']): Evasion {
@@ -34,16 +31,6 @@ async function withOwnWays(
   } finally {
     for (const way of ways) way.remove();
   }
-}
-
-const opened = (lab: EvasionLab) => lab.counters()['capture.namespaces_opened'] ?? 0;
-
-/** Calls with a token until the agent has opened a capture there. */
-async function awaitCapture(lab: EvasionLab, way: OwnWay): Promise<void> {
-  await lab.quiet(); // captures that earlier attempts led to are opened and counted
-  const before = opened(lab);
-  await call(lab, 'none', way, 'plain_with_token');
-  await until('a capture is opened in the namespace', CAPTURE_TIMEOUT_MS, () => opened(lab) > before);
 }
 
 export const THROUGH_THE_HOST: Evasion[] = [
@@ -161,6 +148,7 @@ export const OWN_WAYS: Evasion[] = [
   ),
   attempt('later-call-by-an-own-way', 'call', 'A call with a token was made there before.', (lab, tag) =>
     withOwnWays(lab, 1, async ([way]) => {
+      await call(lab, 'none', way, 'plain_with_token');
       await awaitCapture(lab, way!);
       await call(lab, tag, way);
     }),
@@ -168,13 +156,6 @@ export const OWN_WAYS: Evasion[] = [
   attempt('lives-for-a-moment', 'loss', 'The namespace ends with the call.', (lab, tag) =>
     withOwnWays(lab, 1, async ([way]) => {
       await call(lab, tag, way);
-    }),
-  ),
-  attempt('more-than-can-be-watched', 'loss', 'Eight namespaces call where four are watched.', (lab, tag) =>
-    withOwnWays(lab, 8, async (ways) => {
-      for (const way of ways) await call(lab, 'none', way, 'plain_with_token');
-      await sleep(2_500);
-      for (const way of ways) await call(lab, tag, way);
     }),
   ),
   attempt(
@@ -202,6 +183,7 @@ export const OWN_WAYS: Evasion[] = [
         );
         await ip('-n', host, 'address', 'delete', `${way.address}/32`, 'dev', 'lo');
         await ip('-n', imds, 'route', 'delete', `${way.address}/32`, 'dev', 'eth0');
+        await lab.begin();
         for (let n = 0; n < 3; n++) {
           await call(lab, tag, way, 'plain_from_one_port');
           await sleep(1_200);
@@ -215,7 +197,7 @@ export const OWN_WAYS: Evasion[] = [
     const way = await addOwnWay(lab);
     const kept = await lab.attackers.conversing('kept_open', tag, way);
     way.remove();
-    await sleep(1_500);
+    await lab.begin();
     await ask(kept);
     await kept.stop();
   }),
@@ -252,6 +234,27 @@ export const OWN_WAYS: Evasion[] = [
         way.remove();
       }
     },
+  ),
+  attempt('only-a-socket-in-it', 'either', 'Only a socket is left in the namespace.', async (lab, tag) => {
+    const way = await addOwnWay(lab);
+    await call(lab, 'none', way, 'plain_with_token');
+    await awaitCapture(lab, way);
+    const holder = await lab.attackers.conversing('takes_a_socket', tag);
+    await call(lab, tag, way, 'gives_its_socket');
+    way.remove();
+    await sleep(12_000); // longer than it takes until namespaces are looked through again
+    await lab.begin();
+    await ask(holder);
+    await holder.stop();
+  }),
+  // The last one: it takes a while until the agent has room for captures again.
+  attempt('more-than-can-be-watched', 'loss', 'Eight namespaces call where four are watched.', (lab, tag) =>
+    withOwnWays(lab, 8, async (ways) => {
+      for (const way of ways) await call(lab, 'none', way, 'plain_with_token');
+      await sleep(2_500);
+      await lab.begin();
+      for (const way of ways) await call(lab, tag, way);
+    }),
   ),
 ];
 

@@ -14,6 +14,14 @@ def own_stack_with_vlan_tag_0():
     UserStack(neighbour(78), tag=b"\x81\0\0\0").call(40_002, get())
 
 
+def own_stack_with_two_vlan_tags():
+    UserStack(neighbour(82), tag=b"\x81\0\0\0" * 2).call(40_007, get())
+
+
+def own_stack_with_four_vlan_tags():
+    UserStack(neighbour(83), tag=b"\x81\0\0\0" * 4).call(40_008, get())
+
+
 def own_stack_after_a_copied_syn():
     """The SYN of a real connection, copied with its number, window and options from another address: a translation's look."""
     it = beside(False)

@@ -9,6 +9,7 @@ FIN, SYN, RST, PSH, ACK, URG = 1, 2, 4, 8, 16, 32
 SERVICE, PORT = "169.254.169.254", 80
 DEVICE = os.environ.get("DEVICE", "eth0")
 OWN = os.environ.get("OWN_ADDRESS", "")
+NEXT = os.environ.get("NEXT_ADDRESS", SERVICE)  # whose Ethernet address leads to the service
 WRAP = 1 << 32
 
 
@@ -139,14 +140,14 @@ class UserStack:
 
     def __init__(self, address, tag=b""):
         self.wire, self.address, self.tag = Wire(), address, tag
-        # A datagram that nobody reads makes the kernel find the service's Ethernet address.
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", (SERVICE, 9))
+        # A datagram that nobody reads makes the kernel find the Ethernet address that leads to the service.
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", (NEXT, 9))
         end = time.time() + 3
         while self.wire.peer in (None, bytes(6)) and time.time() < end:
             time.sleep(0.02)
             with open("/proc/net/arp") as table:
                 rows = [line.split() for line in table]
-            self.wire.peer = next((bytes.fromhex(row[3].replace(":", "")) for row in rows if row[0] == SERVICE), None)
+            self.wire.peer = next((bytes.fromhex(row[3].replace(":", "")) for row in rows if row[0] == NEXT), None)
 
     def out(self, sport, seq, ack, flags, payload=b"", **fields):
         packet = ip(self.address, SERVICE, tcp(self.address, SERVICE, sport, PORT, seq, ack, flags, payload, **fields))

@@ -189,6 +189,39 @@ export const FORGED_BYTES: Evasion[] = [
     'A packet is shorter than it says.',
   ),
   attempt('forged_bytes.py', 'fragmented-request', 'loss', 'The request travels in IP fragments.'),
+  attempt(
+    'forged_bytes.py',
+    'overlapping-fragments',
+    'loss',
+    'Each fragment of the request has a forged copy behind it.',
+  ),
+  attempt('forged_bytes.py', 'overlapping-fragments-missing', 'loss', `The same, ${REFUSED}.`),
+];
+
+export const FORGED_IPV6: Evasion[] = [
+  attempt(
+    'forged_ipv6.py',
+    'ipv6-reset-that-never-arrives',
+    'call',
+    'A right reset that never arrives stands before the call.',
+  ),
+  attempt('forged_ipv6.py', 'ipv6-reset-with-bad-checksum', 'call', 'The same arrives with a bad checksum.'),
+  attempt('forged_ipv6.py', 'ipv6-reset-outside-the-window', 'call', 'The same is outside the window.'),
+  attempt(
+    'forged_ipv6.py',
+    'ipv6-token-that-never-arrives',
+    'call',
+    'A copy of the request with a token never arrives.',
+  ),
+  attempt(
+    'forged_ipv6.py',
+    'ipv6-token-with-bad-checksum-missing',
+    'call',
+    `The same arrives with a bad checksum, ${REFUSED}.`,
+  ),
+  attempt('forged_ipv6.py', 'ipv6-options-before-the-call', 'call', 'Destination options stand before TCP.'),
+  attempt('forged_ipv6.py', 'ipv6-fragment-of-its-own', 'call', 'A single fragment holds the whole packet.'),
+  attempt('forged_ipv6.py', 'ipv6-fragmented-request', 'loss', 'The request travels in IP fragments.'),
 ];
 
 export const FORGED_ANSWERS: Evasion[] = [
@@ -237,6 +270,8 @@ export const FORGED_ANSWERS: Evasion[] = [
 export const OTHER_SENDERS: Evasion[] = [
   attempt('other_senders.py', 'own-stack', 'call', 'A TCP of the attacker calls from an address of its own.'),
   attempt('other_senders.py', 'own-stack-with-vlan-tag-0', 'call', 'The same with a VLAN tag of number 0.'),
+  attempt('other_senders.py', 'own-stack-with-two-vlan-tags', 'call', 'The same with two of these tags.'),
+  attempt('other_senders.py', 'own-stack-with-four-vlan-tags', 'loss', 'The same with four of these tags.'),
   attempt(
     'other_senders.py',
     'own-stack-after-a-copied-syn',
