@@ -185,6 +185,15 @@ export class LiveWatch {
     return null;
   }
 
+  /** See the field `left_out` of a coverage report. Without eBPF the time of such a namespace counts as not watched. */
+  get leftOut(): string[] {
+    const isKernelAsked = this.attribution.method === 'ebpf';
+    return [
+      ...(this.source.name === 'any' ? [] : ['interfaces']),
+      ...(this.source.maxNamespaces === 0 && isKernelAsked ? ['namespaces'] : []),
+    ];
+  }
+
   get sourceName(): string {
     return this.source.name;
   }

@@ -28,6 +28,7 @@ import {
 const MAX_COUNT = 1_000_000_000;
 /** More than a century: no interval is longer. */
 const MAX_LIVE_MS = 4_000_000_000_000;
+const MAX_LEFT_OUT = 8;
 const count = z.int().min(0).max(MAX_COUNT);
 
 /** One kind of request inside a roll-up and how often it was seen. */
@@ -96,6 +97,11 @@ export const coverage = z.object({
   open_calls: count.optional(),
   /** When the oldest of these calls, or of the undecided connections, began. */
   open_since: timestamp.optional(),
+  /** Settings kept these out of the capture: `interfaces` but for one, and other network `namespaces`. */
+  left_out: z
+    .array(label(100))
+    .overwrite((parts) => firstOf(parts, MAX_LEFT_OUT))
+    .optional(),
   /** What was lost in this interval, by reason (dropped packets, ring-buffer losses, evicted connections …). */
   losses: counters,
 });

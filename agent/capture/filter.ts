@@ -23,6 +23,8 @@ const VLAN_TYPES = [0x8100, 0x88a8, 0x9100];
 const TYPE = 'link[14:2]';
 const TAGGED_TYPE = 'link[18:2]';
 const BEHIND_TAG = 20;
+/** The loopback's index, in every network namespace. */
+const LOOPBACK_INDEX = 1;
 /** A newer kernel filters a frame that is sent without its tag, but with the tag's type; libpcap puts the tag back. */
 const IN_PLACE_OF_TAG = 16;
 
@@ -75,6 +77,25 @@ function equalsBytes(offset: number, bytes: Buffer): string {
 /** The same on one interface of a capture on all of them. Needs libpcap 1.10. */
 export function endpointFilterOnInterface(ifindex: number, services: readonly EndpointService[]): string {
   return `ifindex ${ifindex} and (${cookedEndpointFilter(services)})`;
+}
+
+/**
+ * The same in a namespace that has an endpoint's address itself: only what it sends to an endpoint elsewhere, and gets from
+ * there. Calls that arrive are captured where they began, and the loopback's never leave. Needs libpcap 1.10.
+ */
+export function endpointFilterBesideService(services: readonly EndpointService[]): string {
+  return `not ifindex ${LOOPBACK_INDEX} and (${clientSideFilter(services)})`;
+}
+
+/** A cooked capture knows which packets the namespace sent. */
+export function clientSideFilter(services: readonly EndpointService[]): string {
+  const addresses = ENDPOINTS.filter(({ service }) => services.includes(service)).map(
+    ({ address }) => address,
+  );
+  const ends = (end: 'src' | 'dst') =>
+    addresses.map((address) => `${address.includes(':') ? 'ip6' : 'ip'} ${end} host ${address}`).join(' or ');
+  const isServed = `(inbound and (${ends('dst')})) or (outbound and (${ends('src')}))`;
+  return `(${cookedEndpointFilter(services)}) and not (${isServed})`;
 }
 
 function hosts(family: 'ip' | 'ip6', addresses: readonly string[]): string {

@@ -22,8 +22,6 @@ export type NamespaceOutcome =
   | { kind: 'watched' }
   /** The path does not lead there any more. */
   | { kind: 'gone' }
-  /** It has an endpoint's address itself: whatever is asked there is answered there. */
-  | { kind: 'service' }
   /** `reason`: for the operator; null where they asked for no captures in other namespaces, or the end has come. */
   | { kind: 'refused'; reason: string | null };
 
@@ -32,7 +30,7 @@ export class HostSource implements PacketSource {
   /** Inode number of the namespace that we run in. */
   readonly netns = ownNamespace();
   private readonly main: LiveSource;
-  private readonly maxNamespaces: number;
+  readonly maxNamespaces: number;
   private readonly endpoints: LiveSourceOptions['endpoints'];
   private readonly others = new Map<number, { source: LiveSource; held: HeldNamespace }>();
   private handler: ((packet: Packet) => void) | null = null;
@@ -105,16 +103,13 @@ export class HostSource implements PacketSource {
     const held = HeldNamespace.open(netns, path);
     if (held === null) return { kind: 'gone' };
     try {
-      // The service's own namespace: everybody's calls end there, with other addresses than they began with.
-      if (withinNamespace(held.path, hasEndpointOfItsOwn)) {
-        held.close();
-        return { kind: 'service' };
-      }
       const source = new LiveSource({
         interface: 'any',
         ...(this.endpoints && { endpoints: this.endpoints }),
         ringBytes: NAMESPACE_RING_BYTES,
         namespacePath: held.path,
+        // A metadata service's namespace: calls from elsewhere end there, with other addresses than they began with.
+        isServiceSide: withinNamespace(held.path, hasEndpointOfItsOwn),
       });
       source.start(this.handler);
       this.others.set(netns, { source, held });

@@ -14,7 +14,7 @@ import type { LinkType } from '../decode/link_type.ts';
 import { interfaceIndex, packetStatistics, socketDescriptors } from '../linux/libc.ts';
 import { withinNamespace } from '../linux/network_namespaces.ts';
 import { wallClockUs } from './clock.ts';
-import { cookedEndpointFilter, endpointFilterOnInterface } from './filter.ts';
+import { cookedEndpointFilter, endpointFilterBesideService, endpointFilterOnInterface } from './filter.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
 
 interface Cap {
@@ -49,6 +49,8 @@ export interface LiveSourceOptions {
   ringBytes: number;
   /** Path of the network namespace to capture in; without it, the one that we are in. */
   namespacePath?: string;
+  /** An endpoint's address belongs to that namespace: only what the namespace itself sends to an endpoint is captured. */
+  isServiceSide?: boolean;
   /** Told what an operator should know while the capture goes on. */
   warn?: (message: string) => void;
 }
@@ -58,6 +60,7 @@ export class LiveSource implements PacketSource {
   private readonly endpoints: readonly EndpointService[];
   private readonly ringBytes: number;
   private readonly namespacePath: string | undefined;
+  private readonly isServiceSide: boolean;
   private readonly warn: (message: string) => void;
   private cap: Cap | null = null;
   private handler: ((packet: Packet) => void) | null = null;
@@ -73,12 +76,14 @@ export class LiveSource implements PacketSource {
     blind: 0,
   };
 
-  constructor({ interface: name, endpoints, ringBytes, namespacePath, warn: say }: LiveSourceOptions) {
+  constructor(options: LiveSourceOptions) {
+    const { interface: name, endpoints, ringBytes, namespacePath, isServiceSide, warn } = options;
     this.endpoints = endpoints ?? ['imds'];
-    this.warn = say ?? (() => {});
+    this.warn = warn ?? (() => {});
     this.name = name;
     this.ringBytes = ringBytes;
     this.namespacePath = namespacePath;
+    this.isServiceSide = isServiceSide ?? false;
   }
 
   get live(): boolean {
@@ -141,7 +146,9 @@ export class LiveSource implements PacketSource {
   }
 
   private open(): void {
-    let filter = cookedEndpointFilter(this.endpoints);
+    let filter = this.isServiceSide
+      ? endpointFilterBesideService(this.endpoints)
+      : cookedEndpointFilter(this.endpoints);
     if (this.name !== 'any') {
       this.ifindex = interfaceIndex(this.name);
       filter = endpointFilterOnInterface(this.ifindex, this.endpoints);

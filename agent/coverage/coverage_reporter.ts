@@ -6,7 +6,7 @@ import type { LiveWatch, WatchMoment } from '../live_watch.ts';
 /** A clock that is set by less than this waits for the next report. */
 const CLOCK_STEP_US = 100_000;
 
-type Watch = Pick<LiveWatch, 'host' | 'moment' | 'caughtUp' | 'coverage' | 'losses'>;
+type Watch = Pick<LiveWatch, 'host' | 'leftOut' | 'moment' | 'caughtUp' | 'coverage' | 'losses'>;
 type Counted = ReturnType<Watch['coverage']> & { losses: Counters };
 
 export class CoverageReporter {
@@ -75,6 +75,7 @@ export class CoverageReporter {
       undecided_connections: now.undecidedConnections,
       open_calls: now.openCalls,
       ...(now.openSinceUs !== null && { open_since: timestamp(now.openSinceUs) }),
+      ...(this.#watch.leftOut.length > 0 && { left_out: this.#watch.leftOut }),
       losses,
     };
   }

@@ -24,6 +24,12 @@ export function endpointSocketsAt(path: string, isEndpoint: (address: string) =>
   );
 }
 
+/** How many sockets in the namespace at `path` can send and receive whole packets. Throws where it cannot be read. */
+export function rawSocketsAt(path: string): number {
+  const tables = readAt(path, ['net/packet', 'net/raw', 'net/raw6']);
+  return tables.reduce((sum, table) => sum + Math.max(0, table.trim().split('\n').length - 1), 0);
+}
+
 /** The connected sockets of /proc/PID/net/tcp or tcp6 (proc(5)). */
 export function socketsIn(table: string): FlowTuple[] {
   const sockets: FlowTuple[] = [];
@@ -108,12 +114,12 @@ function readAt(path: string, names: string[]): string[] {
   return withinNamespace(path, () => names.map((name) => read(`/proc/thread-self/${name}`)));
 }
 
-/** A kernel without IPv6 has no tcp6. */
+/** A kernel without IPv6 has no tcp6 and no raw6. */
 function read(file: string): string {
   try {
     return readFileSync(file, 'latin1');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && file.endsWith('tcp6')) return '';
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' && /(?:tcp|raw)6$/.test(file)) return '';
     throw error;
   }
 }

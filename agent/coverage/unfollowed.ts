@@ -41,6 +41,10 @@ export class Unfollowed {
     return this.connections.has(netns);
   }
 
+  isUnwatched(netns: number): boolean {
+    return this.namespacesUnwatched.has(netns);
+  }
+
   unwatchedNamespaces(): number[] {
     return [...this.namespacesUnwatched];
   }

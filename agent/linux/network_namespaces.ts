@@ -78,6 +78,8 @@ export class HeldNamespace {
   }
 }
 
+/** A process that has ended between two looks at it. */
+const GONE = new Set(['ENOENT', 'ESRCH', 'ENOTDIR']);
 /** Threads looked at in one listing: a look costs a few microseconds, and packets wait meanwhile. */
 const THREADS_PER_LISTING = 2_000;
 
@@ -91,17 +93,28 @@ export class NamespaceListing {
   /** The process whose threads were looked at last; 0 before the first listing. */
   #threadsUpTo = 0;
   #threadsLeft = THREADS_PER_LISTING;
+  #denied = 0;
 
   constructor(procRoot = '/proc') {
     this.#procRoot = procRoot;
   }
 
+  /** How many processes and threads of the last listing exist, and do not show us which namespace they are in. */
+  get denied(): number {
+    return this.#denied;
+  }
+
   /** `allThreads`: however many there are. */
   list(allThreads: boolean): Map<number, string> {
     const found = new Map<number, string>();
+    this.#denied = 0;
     const add = (path: string) => {
-      const inode = namespaceAt(path);
-      if (inode !== null && !found.has(inode)) found.set(inode, path);
+      try {
+        const inode = statSync(path).ino;
+        if (!found.has(inode)) found.set(inode, path);
+      } catch (error) {
+        if (!GONE.has((error as NodeJS.ErrnoException).code ?? '')) this.#denied++;
+      }
     };
     const pids = readdirSync(this.#procRoot)
       .filter((entry) => /^\d+$/.test(entry))

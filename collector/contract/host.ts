@@ -57,8 +57,16 @@ export const readiness = z.object({
     kernel_connections: z.int().nullable(),
     seen_connections: z.int(),
   }),
-  /** What this verdict cannot rule out, because of how the host was watched: `short_lived_namespaces` without eBPF. */
-  limits: z.array(z.object({ code: z.enum(['short_lived_namespaces']), text: z.string() })),
+  /**
+   * Calls that this verdict cannot rule out, because of how the host was watched: `short_lived_namespaces` without eBPF,
+   * `one_interface` where the agent's `interface` names one, `one_namespace` where its `max_namespaces` is 0.
+   */
+  limits: z.array(
+    z.object({
+      code: z.enum(['short_lived_namespaces', 'one_interface', 'one_namespace']),
+      text: z.string(),
+    }),
+  ),
   /** Boots in the window, oldest first: the latest 100 of `boot_count`. */
   boots: z.array(z.object({ id: z.string(), first_report: time, last_report: time })),
   boot_count: z.int(),

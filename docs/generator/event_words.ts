@@ -125,6 +125,8 @@ export const COVERAGE = {
   open_calls: 'calls that began and were not recorded yet: the next report of the same run vouches for them',
   open_since:
     'when the oldest of these calls, or of the undecided connections, began: what is lost with the run was made since then',
+  left_out:
+    'parts of the host that settings keep out of the capture: `interfaces` but for one, other `namespaces`; verdicts say what that leaves open',
   live_ms: 'for how much of it every capture was live',
   kernel_connections:
     'connections to the endpoints that the kernel reported; null without eBPF, when nobody can ask it',
@@ -247,7 +249,7 @@ export const LOSSES = {
   'namespaces.not_followed_ms':
     'milliseconds in which a connection to an endpoint lived in another network namespace and no capture followed it',
   'namespaces.not_watched_ms':
-    'milliseconds in which a network namespace with a way of its own was there and nothing was captured in it',
+    'milliseconds in which a network namespace with a way of its own was there and nothing was captured in it, or processes did not show in which namespace they are',
   'decode.link_type': 'packets of a link layer that is not known',
   'decode.ip_fragment': 'IP fragments, which are not put together',
   'decode.cut_short': 'packets that end within a header',

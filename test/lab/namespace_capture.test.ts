@@ -17,7 +17,7 @@ describe('a namespace with its own way to the metadata service', () => {
     const lab = await Lab.create({ name: 'ownway', ipv6: false });
     let namespace: string | null = null;
     try {
-      const env = { IMDSWATCH_MAX_NAMESPACES: '8', IMDSWATCH_DOCKER_SOCKET: 'none' };
+      const env = { IMDSWATCH_MAX_NAMESPACES: '64', IMDSWATCH_DOCKER_SOCKET: 'none' };
       const watcher = await Watcher.start(
         lab,
         [process.execPath, MAIN, 'watch', '--json', '--attribution', 'ebpf'],
@@ -51,7 +51,7 @@ describe('a namespace with its own way to the metadata service', () => {
     const lab = await Lab.create({ name: 'ownend', ipv6: false });
     let namespace: string | null = null;
     try {
-      const env = { IMDSWATCH_MAX_NAMESPACES: '8', IMDSWATCH_DOCKER_SOCKET: 'none' };
+      const env = { IMDSWATCH_MAX_NAMESPACES: '64', IMDSWATCH_DOCKER_SOCKET: 'none' };
       const watcher = await Watcher.start(
         lab,
         [process.execPath, MAIN, 'watch', '--json', '--attribution', 'ebpf'],

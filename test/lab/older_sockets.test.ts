@@ -48,7 +48,7 @@ describe('a connection that is older than the watch, in a namespace with its own
     it(`${name}, is followed`, async (t) => {
       const lab = await labOf(t);
       const kept = await keeper(lab, namespaceOf(t, lab, 1), byThread);
-      const watcher = await watch(lab, 'ebpf', 16);
+      const watcher = await watch(lab, 'ebpf', 64);
       for (const path of PATHS) assert.equal(await kept.get(path), '200');
       await until(() => pathsFrom(watcher, '10.99.1.2').length === 2);
       await kept.stop();
@@ -72,7 +72,7 @@ describe('a namespace that only a socket keeps', { skip }, () => {
   it('is captured in for as long as the socket lives', async (t) => {
     const lab = await labOf(t);
     const namespace = namespaceOf(t, lab, 2);
-    const watcher = await watch(lab, 'ebpf', 16);
+    const watcher = await watch(lab, 'ebpf', 64);
     curl(namespace, '/latest/first'); // missed, and a capture is opened
     await until(() => /./.test(watcher.complaints), 3_000);
     await sleep(2_500);

@@ -72,7 +72,7 @@ describe('workloads that are no containers', () => {
     it(`${what}: once, from the second connection on at the latest`, { skip }, async () => {
       const lab = await Lab.create({ name: 'other', ipv6: false });
       try {
-        const watcher = await Watcher.start(lab, WATCH, { IMDSWATCH_MAX_NAMESPACES: '8' });
+        const watcher = await Watcher.start(lab, WATCH, { IMDSWATCH_MAX_NAMESPACES: '64' });
         const { namespace, address } = await add(lab);
         const curl = (target: string) => lab.run(['curl', '-s', URL_BASE + target], { from: { namespace } });
         await curl('/latest/meta-data/first');

@@ -265,6 +265,7 @@ export class BatchWriter {
       undecidedConnections: coverage.undecided_connections ?? 0,
       openCalls: coverage.open_calls ?? 0,
       openSinceUs: coverage.open_since === undefined ? null : toMicroseconds(coverage.open_since),
+      leftOut: coverage.left_out ?? [],
       startUs: toMicroseconds(coverage.start),
       endUs: toMicroseconds(coverage.end),
       liveMs: coverage.live_ms,

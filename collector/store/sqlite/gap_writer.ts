@@ -5,7 +5,7 @@
  * last report in order of arrival, not the one with the latest time, says from when on nothing is known.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { KERNEL_NOT_ASKED } from '../../contract/coverage_marks.ts';
+import { KERNEL_NOT_ASKED, ONE_INTERFACE, ONE_NAMESPACE } from '../../contract/coverage_marks.ts';
 import type { GapReason } from '../../contract/host.ts';
 import { DAY_US } from '../../contract/window.ts';
 import { addAmounts } from './amounts.ts';
@@ -139,6 +139,8 @@ export class GapWriter {
     const { kernelConnections } = report;
     const amounts: Record<string, number> = Object.fromEntries(losses);
     if (kernelConnections === null) amounts[KERNEL_NOT_ASKED] = 1;
+    if (report.leftOut.includes('interfaces')) amounts[ONE_INTERFACE] = 1;
+    if (report.leftOut.includes('namespaces')) amounts[ONE_NAMESPACE] = 1;
     this.#setDay.run(
       day,
       host,

@@ -26,6 +26,8 @@ export interface Report {
   openCalls: number;
   /** When the oldest of these calls, or of the undecided connections, began; null from older agents and where there is none. */
   openSinceUs: number | null;
+  /** Parts of the host that settings keep out of the capture. */
+  leftOut: readonly string[];
   startUs: number;
   endUs: number;
   liveMs: number;

@@ -284,6 +284,7 @@ const NOT_SAID = {
   undecidedConnections: 0,
   openCalls: 0,
   openSinceUs: null,
+  leftOut: [],
 };
 
 export function toWorkloads(database: DatabaseSync): void {

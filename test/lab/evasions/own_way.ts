@@ -45,7 +45,7 @@ export function namespaceBound({ lab }: EvasionLab): string {
   const apart = withinNamespace(namespacePath(lab.hostNamespace), () => {
     const [own, links] = [ownNamespace(), OwnLinks.read()];
     const all = [...new NamespaceListing().list(true)];
-    return all.filter(([netns, path]) => netns !== own && links?.carry(path) !== true).length;
+    return all.filter(([netns, path]) => netns !== own && links?.carryAllOf(path) !== true).length;
   });
   return String(MAX_NAMESPACES + 1 + apart);
 }

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { cookedEndpointFilter, endpointFilter } from '../../../../agent/capture/filter.ts';
+import { clientSideFilter, cookedEndpointFilter, endpointFilter } from '../../../../agent/capture/filter.ts';
 import { ENDPOINT_SERVICES, ENDPOINTS, type EndpointService } from '../../../../protocol/endpoints.ts';
 import { pcap } from '../../../support/agent/capture/capture_files.ts';
 import { cooked, ipv4, ipv6, tcp } from '../../../support/agent/decode/frames.ts';
 
 const skip = spawnSync('tcpdump', ['--version']).error ? 'tcpdump is not installed' : false;
 /** RFC 8200, section 3. */
+const IPV6_SOURCE_OFFSET = 8;
 const IPV6_DESTINATION_OFFSET = 24;
 /** LINKTYPE_LINUX_SLL. */
 const LINUX_SLL = 113;
@@ -27,6 +28,14 @@ function packetTo(address: string): Buffer {
   if (!address.includes(':')) return ipv4(tcp(), { destination: bytesOf(address) });
   const packet = ipv6(tcp());
   packet.set(bytesOf(address), IPV6_DESTINATION_OFFSET);
+  return packet;
+}
+
+function packetFrom(address: string): Buffer {
+  if (!address.includes(':')) return ipv4(tcp(), { source: bytesOf(address), destination: [10, 0, 0, 1] });
+  const packet = ipv6(tcp());
+  packet.set(bytesOf(address), IPV6_SOURCE_OFFSET);
+  packet.set(bytesOf('fd00::1'), IPV6_DESTINATION_OFFSET);
   return packet;
 }
 
@@ -70,6 +79,22 @@ describe('the filter', { skip }, () => {
       assert.deepEqual(passingCooked([...others, ...NEIGHBOURS], services), [0, 0, 0, 0]);
     });
   }
+
+  it('in a namespace that has the address itself, lets through what is sent to another one and comes from there', () => {
+    const INCOMING = 0;
+    const OUTGOING = 4;
+    for (const address of ['169.254.169.254', 'fd00:ec2::254']) {
+      const type = address.includes(':') ? 0x86dd : 0x0800;
+      const seen = (['to', 'from'] as const).flatMap((side) =>
+        [INCOMING, OUTGOING].map((direction) => {
+          const frame = cooked(side === 'to' ? packetTo(address) : packetFrom(address), type);
+          frame.writeUInt16BE(direction, 0);
+          return counted(pcap([{ data: frame }], { network: LINUX_SLL }), clientSideFilter(['imds']));
+        }),
+      );
+      assert.deepEqual(seen, [0, 1, 1, 0], address);
+    }
+  });
 
   it('lets frames with two tags through, which are looked at by the decoder', () => {
     const stacked = cooked(cooked(packetTo('169.254.169.254'), 0x0800, 0x8100).subarray(16), 0x8100, 0x8100);

@@ -8,6 +8,7 @@ import { coverage as coverageRecord } from '../../../../protocol/records.ts';
 /** A watch whose clock, packets and counters the test sets. */
 class FakeWatch {
   host = { id: 'i-0', name: 'n' };
+  leftOut: string[] = [];
   bootUs = 5_000_000;
   wallUs = 1_795_000_000_000_000;
   liveUs = 0;
@@ -73,6 +74,17 @@ test('each report begins where the one before ended, to the microsecond, and is 
     assert.equal(report.uptime_start_ms, reports[index - 1]!.uptime_end_ms);
   }
   assert.notEqual(started().reporter, reporter);
+});
+
+test('a report says which parts of the host the settings leave out', async () => {
+  const { watch, reports, reporter } = started();
+  await reporter.report();
+  watch.leftOut = ['namespaces'];
+  await reporter.report();
+  assert.deepEqual(
+    [reports[0]!.left_out, coverageRecord.parse(reports[1]).left_out],
+    [undefined, ['namespaces']],
+  );
 });
 
 test('a report ends before what was read for it: its connections are in it, the time of reading is not', async () => {

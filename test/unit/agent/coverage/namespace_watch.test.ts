@@ -1,6 +1,6 @@
 /** Which namespaces get a capture, and what is counted where none can be had. /proc is a directory of the test's own. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -11,6 +11,7 @@ const DEVICES =
   'Inter-|   Receive |  Transmit\n face |bytes packets|bytes packets\n    lo: 0 0 0 0 0 0 0 0 0 0\n';
 const ETH0 = '  eth0: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n';
 const SOCKET = 'sl\n   0: 0200630A:AFC9 FEA9FEA9:0050 01 0:0 0:0 0 0 0 4711\n';
+const PACKET_SOCKET = 'sk RefCnt Type Proto Iface R Rmem User Inode\n0000 3 3 0003 0 1 0 0 4712\n';
 const TUPLE = {
   localAddress: '10.99.0.2',
   localPort: 45_001,
@@ -30,16 +31,19 @@ function addProcess(pid: number, options: { devices?: string; sockets?: string }
   for (const directory of ['ns', 'net', 'task']) mkdirSync(join(path, directory), { recursive: true });
   writeFileSync(join(path, 'net/dev'), DEVICES + (options.devices ?? ETH0));
   writeFileSync(join(path, 'net/tcp'), options.sockets ?? 'sl\n');
+  writeFileSync(join(path, 'net/packet'), PACKET_SOCKET);
+  writeFileSync(join(path, 'net/raw'), 'sl\n');
   writeFileSync(join(path, 'ns/net'), '');
   return statSync(join(path, 'ns/net')).ino;
 }
 
 /** Captures that a bound allows, and that are only told of. */
-function setUp(method: Attributor['method'], bound: number) {
+function setUp(method: Attributor['method'], bound: number, name = 'any') {
   const open = new Map<number, string>();
   const source = {
-    name: 'any',
+    name,
     netns: 1,
+    maxNamespaces: bound,
     get namespaces() {
       return [...open.keys()];
     },
@@ -74,76 +78,133 @@ function setUp(method: Attributor['method'], bound: number) {
   return { watch, open, warnings };
 }
 
-describe('without eBPF', () => {
-  it('each namespace beyond the bound is counted, however many there are, for as long as it exists', () => {
-    for (let pid = 100; pid < 200; pid++) addProcess(pid);
-    const { watch, open, warnings } = setUp('sock_diag', 2);
-    watch.start(0);
-    assert.equal(open.size, 2);
-    assert.equal(watch.counters(0)['not_watched'], 98);
-    assert.equal(warnings.length, 98);
-    let before = 0;
-    for (let nowMs = 1_000; nowMs <= 30_000; nowMs += 1_000) {
-      watch.tick(nowMs);
-      const now = watch.counters(nowMs)['not_watched_ms']!;
-      assert.equal(now - before, 1_000);
-      before = now;
-    }
-    for (let pid = 100; pid < 200; pid++) rmSync(join(root, String(pid)), { recursive: true });
-    watch.tick(40_000);
-    assert.equal(watch.counters(40_000)['not_watched'], 0);
-    assert.equal(watch.counters(90_000)['not_watched_ms'], watch.counters(40_000)['not_watched_ms']);
-  });
+for (const method of ['ebpf', 'sock_diag'] as const) {
+  describe(`by ${method}, namespaces with a way of their own`, () => {
+    it('each namespace beyond the bound is counted, however many there are, for as long as it exists', () => {
+      for (let pid = 100; pid < 200; pid++) addProcess(pid);
+      const { watch, open, warnings } = setUp(method, 2);
+      watch.start(0);
+      assert.equal(open.size, 2);
+      assert.equal(watch.counters(0)['not_watched'], 98);
+      assert.equal(warnings.length, 98);
+      let before = 0;
+      for (let nowMs = 1_000; nowMs <= 30_000; nowMs += 1_000) {
+        watch.tick(nowMs);
+        const now = watch.counters(nowMs)['not_watched_ms']!;
+        assert.equal(now - before, 1_000);
+        before = now;
+      }
+      for (let pid = 100; pid < 200; pid++) rmSync(join(root, String(pid)), { recursive: true });
+      watch.tick(40_000);
+      assert.equal(watch.counters(40_000)['not_watched'], 0);
+      assert.equal(watch.counters(90_000)['not_watched_ms'], watch.counters(40_000)['not_watched_ms']);
+    });
 
-  it('a namespace with a loopback only needs no capture and is no loss', () => {
-    addProcess(100, { devices: '' });
-    const { watch, open } = setUp('sock_diag', 0);
-    watch.start(0);
-    const { not_watched_ms, carried_by_ours } = watch.counters(60_000);
-    assert.deepEqual([open.size, not_watched_ms, carried_by_ours], [0, 0, 1]);
-  });
+    it('a namespace with a loopback only needs no capture and is no loss', () => {
+      addProcess(100, { devices: '' });
+      const { watch, open } = setUp(method, 9);
+      watch.start(0);
+      const { not_watched_ms, carried_by_ours } = watch.counters(60_000);
+      assert.deepEqual([open.size, not_watched_ms, carried_by_ours], [0, 0, 1]);
+    });
 
-  it('a namespace that appears counts from the last look until its capture is open', () => {
-    const { watch, open } = setUp('sock_diag', 9);
-    watch.start(0);
-    addProcess(100);
-    watch.tick(10_000); // the look that finds it
-    assert.equal(open.size, 1);
-    assert.equal(watch.counters(60_000)['not_watched_ms'], 10_000);
-  });
+    it('a namespace that appears counts from the last look until its capture is open', () => {
+      const { watch, open } = setUp(method, 9);
+      watch.start(0);
+      addProcess(100);
+      watch.tick(10_000); // the look that finds it
+      assert.equal(open.size, 0);
+      watch.tick(10_250);
+      assert.equal(open.size, 1);
+      assert.equal(watch.counters(60_000)['not_watched_ms'], 10_250);
+    });
 
-  it('a namespace whose capture is still to be opened at the end counts all the same', () => {
-    const { watch, open } = setUp('sock_diag', 9);
-    watch.start(0);
-    for (let pid = 100; pid < 105; pid++) addProcess(pid);
-    watch.tick(10_000);
-    assert.equal(open.size, 4, 'not all at once');
-    watch.stop(10_500);
-    assert.equal(watch.counters(10_500)['not_watched_ms'], 4 * 10_000 + 10_500);
-  });
+    it('a namespace whose capture is still to be opened at the end counts all the same', () => {
+      const { watch, open } = setUp(method, 9);
+      watch.start(0);
+      for (let pid = 100; pid < 105; pid++) addProcess(pid);
+      watch.tick(10_000);
+      watch.tick(10_250);
+      assert.equal(open.size, 4, 'not all at once');
+      watch.stop(10_500);
+      assert.equal(watch.counters(10_500)['not_watched_ms'], 4 * 10_250 + 10_500);
+    });
 
-  it('one that turns out to be watched from the start is no loss', () => {
-    addProcess(100);
-    const { watch } = setUp('sock_diag', 9);
-    watch.start(5_000);
-    assert.equal(watch.counters(60_000)['not_watched_ms'], 0);
+    it('one that turns out to be watched from the start is no loss', () => {
+      addProcess(100);
+      const { watch } = setUp(method, 9);
+      watch.start(5_000);
+      assert.equal(watch.counters(60_000)['not_watched_ms'], 0);
+    });
+
+    it('a namespace that has an interface of its own for a moment, while it is made, is no loss', () => {
+      const { watch, open } = setUp(method, 9);
+      watch.start(0);
+      addProcess(100);
+      watch.tick(10_000);
+      writeFileSync(join(root, '100/net/dev'), DEVICES);
+      watch.tick(10_250);
+      const { not_watched_ms, carried_by_ours } = watch.counters(60_000);
+      assert.deepEqual([open.size, not_watched_ms, carried_by_ours], [0, 0, 1]);
+    });
+
+    it('one beyond the bound that needs no capture any more is no loss from then on', () => {
+      for (const pid of [100, 101]) addProcess(pid);
+      const { watch } = setUp(method, 1);
+      watch.start(0);
+      for (const pid of [100, 101]) writeFileSync(join(root, `${pid}/net/dev`), DEVICES);
+      watch.tick(10_000);
+      const { not_watched_ms, not_watched } = watch.counters(60_000);
+      assert.deepEqual([not_watched_ms, not_watched], [10_000, 0]);
+    });
+
+    it('processes that do not show their namespace count for as long as there are any', () => {
+      const { watch, warnings } = setUp(method, 9);
+      watch.start(0);
+      mkdirSync(join(root, '100/ns'), { recursive: true });
+      symlinkSync('net', join(root, '100/ns/net')); // a loop, which the kernel refuses to follow
+      watch.tick(10_000);
+      watch.tick(20_000);
+      assert.equal(watch.counters(25_000)['not_watched_ms'], 25_000);
+      assert.match(warnings.join(), /1 processes do not show theirs/);
+      assert.equal(warnings.length, 1);
+      rmSync(join(root, '100'), { recursive: true });
+      watch.tick(30_000);
+      assert.equal(watch.counters(90_000)['not_watched_ms'], 30_000);
+    });
   });
-});
+}
 
 describe('with eBPF', () => {
-  it('a namespace is captured in at the start where it has a socket to an endpoint, and not else', () => {
-    const [withSocket] = [addProcess(100, { sockets: SOCKET }), addProcess(101)];
-    const { watch, open } = setUp('ebpf', 9);
+  it('a namespace that has a socket to an endpoint at the start comes first where there is a bound', () => {
+    const [, withSocket] = [addProcess(100), addProcess(101, { sockets: SOCKET }), addProcess(102)];
+    const { watch, open } = setUp('ebpf', 1);
     watch.start(0);
     assert.deepEqual([...open.keys()], [withSocket]);
-    assert.equal(watch.counters(60_000)['not_followed_ms'], 0);
+    const { not_followed_ms, not_watched } = watch.counters(60_000);
+    assert.deepEqual([not_followed_ms, not_watched], [0, 2]);
   });
+
+  for (const [bound, name] of [
+    [9, 'eth0'],
+    [0, 'any'],
+  ] as const) {
+    it(`with a bound of ${bound} and the interface ${name}, no namespace is looked for`, () => {
+      addProcess(100);
+      const { watch, open } = setUp('ebpf', bound, name);
+      watch.start(0);
+      addProcess(101);
+      watch.tick(10_000);
+      watch.tick(20_000);
+      assert.deepEqual([open.size, watch.counters(60_000)['not_watched_ms']], [0, 0]);
+    });
+  }
 
   it('a socket that cannot be followed is counted until the kernel reports its end', () => {
     const netns = addProcess(100, { sockets: SOCKET });
     const { watch, warnings } = setUp('ebpf', 0);
     watch.start(0);
-    assert.equal(warnings.length, 1);
+    assert.equal(warnings.length, 1, 'said once');
     assert.ok(watch.counters(50_000)['not_followed_ms']! >= 50_000);
     watch.handleClosed(netns, TUPLE, 60_000);
     const total = watch.counters(60_000)['not_followed_ms'];
@@ -162,7 +223,12 @@ describe('with eBPF', () => {
     watch.tick(10_000);
     assert.equal(open.has(netns), true);
     writeFileSync(join(elsewhere, '100/net/tcp'), 'sl\n');
+    writeFileSync(join(elsewhere, '100/net/raw'), 'sl\n0: 00000000:00FF 00000000:0000 07\n');
+    watch.tick(15_000);
     watch.tick(20_000);
+    assert.equal(open.has(netns), true, 'a raw socket can send packets without a connection');
+    writeFileSync(join(elsewhere, '100/net/raw'), 'sl\n');
+    watch.tick(30_000);
     assert.equal(open.has(netns), false);
   });
 

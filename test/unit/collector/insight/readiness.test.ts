@@ -96,6 +96,30 @@ describe('verdicts', () => {
     assert.ok(Math.abs(seen.window_seconds - seen.watched_seconds - 60.3) < 1e-6);
   });
 
+  it('parts of the host that are left out are stated: more is unseen where the kernel was not asked', () => {
+    for (const [losses, codes, text] of [
+      [{ 'capture.one_namespace': 1 }, ['one_namespace'], /raw packets from one with a way of its own/],
+      [{ 'capture.one_interface': 1 }, ['one_interface', 'one_namespace'], /raw packets by another one/],
+      [
+        { 'capture.one_interface': 1, 'coverage.kernel_not_asked': 1 },
+        ['short_lived_namespaces', 'one_interface', 'one_namespace'],
+        /only: calls by another one/,
+      ],
+    ] as const) {
+      const {
+        verdict: said,
+        reason,
+        limits,
+      } = readinessFor(evidence([], { coverage: coverage([], { losses }) }));
+      assert.equal(said, 'ready');
+      assert.match(reason, text);
+      assert.deepEqual(
+        limits.map(({ code }) => code),
+        codes,
+      );
+    }
+  });
+
   it('a verdict names what it cannot rule out while reports without eBPF are in the window', () => {
     for (const changes of [
       { kernelConnections: null },

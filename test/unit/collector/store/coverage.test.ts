@@ -34,6 +34,7 @@ function report(from: number, to: number, changes: Partial<Report> = {}): void {
     undecidedConnections: 0,
     openCalls: 0,
     openSinceUs: null,
+    leftOut: [],
     startUs: at(from),
     endUs: at(to),
     liveMs: Math.max(0, (to - from) * 60_000),
@@ -155,6 +156,15 @@ test('where nobody could ask the kernel, its connections are unknown', () => {
   assert.equal(coverage().kernelConnections, null);
   report(1, 2);
   assert.equal(coverage().kernelConnections, 3);
+});
+
+test('reports of an agent that leaves parts of the host out leave marks, which are no gap', () => {
+  report(0, 1);
+  assert.deepEqual(coverage().losses, {});
+  report(1, 2, { leftOut: ['interfaces'] });
+  report(2, 3, { leftOut: ['namespaces', 'something newer'] });
+  assert.deepEqual(coverage().losses, { 'capture.one_interface': 1, 'capture.one_namespace': 1 });
+  assert.deepEqual(found(), []);
 });
 
 test('whatever the order of times: no gap is empty or runs backwards, gaps of a reason do not touch', () => {
