@@ -65,7 +65,7 @@ export class Destinations {
   /** Returns null if no destination has this id. Throws `OperatorError` as `add` does. */
   change(id: string, change: DestinationChange): Destination | null {
     const existing = this.#rows.destinations();
-    const row = existing.find((one) => one.id === id);
+    const row = existing.find((candidate) => candidate.id === id);
     if (row === undefined) return null;
     const { name = row.name, enabled = row.enabled, rules = row.rules, config = row.config } = change;
     refuseTaken(existing, name, id);
@@ -81,7 +81,7 @@ export class Destinations {
 
   /** Sends a test alert now, also to a destination that is switched off. Never rejects. */
   async sendTest(id: string, link: string | null): Promise<SendResult> {
-    const row = this.#rows.destinations().find((one) => one.id === id);
+    const row = this.#rows.destinations().find((candidate) => candidate.id === id);
     if (row === undefined) return { ok: false, error: 'there is no alert destination with this id' };
     const nowUs = this.#now() * 1000;
     const alert: Alert = {
@@ -117,7 +117,7 @@ function withoutSecrets(row: DestinationRow): Destination {
 }
 
 function refuseTaken(existing: readonly DestinationRow[], name: string, except: string | null): void {
-  if (existing.some((one) => one.name === name && one.id !== except)) {
+  if (existing.some((other) => other.name === name && other.id !== except)) {
     throw new OperatorError(
       2,
       `An alert destination named ${JSON.stringify(name)} exists already. Choose another name.`,

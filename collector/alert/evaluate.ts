@@ -90,10 +90,10 @@ function judgeHosts(
   nowUs: number,
   alerts: AlertDraft[],
 ): Map<string, HostState> {
-  const gaps = new Map(coverage.map((one) => [one.hostId, one.gaps]));
+  const gapsByHost = new Map(coverage.map(({ hostId, gaps }) => [hostId, gaps]));
   return new Map(
     all.map((host) => {
-      const state = judgeHost(host, gaps.get(host.id) ?? [], before.get(host.id), nowUs, alerts);
+      const state = judgeHost(host, gapsByHost.get(host.id) ?? [], before.get(host.id), nowUs, alerts);
       return [host.id, state];
     }),
   );
@@ -185,14 +185,14 @@ function hasPassed(toldUs: number | null, quietUs: number, nowUs: number): boole
   return toldUs === null || nowUs - toldUs >= quietUs;
 }
 
-function sameState(one: HostState, other: HostState): boolean {
+function sameState(left: HostState, right: HostState): boolean {
   return (
-    one.good === other.good &&
-    one.notReadyToldUs === other.notReadyToldUs &&
-    one.silent === other.silent &&
-    one.silentToldUs === other.silentToldUs &&
-    one.loss?.endUs === other.loss?.endUs &&
-    one.loss?.toldUs === other.loss?.toldUs
+    left.good === right.good &&
+    left.notReadyToldUs === right.notReadyToldUs &&
+    left.silent === right.silent &&
+    left.silentToldUs === right.silentToldUs &&
+    left.loss?.endUs === right.loss?.endUs &&
+    left.loss?.toldUs === right.loss?.toldUs
   );
 }
 

@@ -138,8 +138,8 @@ const invalid: Hook = (result) => {
     }
     return [{ in: where, field: path.join('.'), detail: message }];
   });
-  const shown = errors.map(({ field, detail }) => (field === '' ? detail : `${field}: ${detail}`));
-  throw new Problem(400, shown.join('; '), { errors });
+  const texts = errors.map(({ field, detail }) => (field === '' ? detail : `${field}: ${detail}`));
+  throw new Problem(400, texts.join('; '), { errors });
 };
 
 /** Refuses bodies without a length, larger than allowed, or not JSON, before anything of them is read. */

@@ -29,13 +29,13 @@ export function listContent<S extends z.ZodType>(item: S) {
   };
 }
 
-export function formatOf(c: Context, asked: Format | undefined): Format {
-  if (asked !== undefined) return asked;
+export function formatOf(c: Context, requested: Format | undefined): Format {
+  if (requested !== undefined) return requested;
   let best: { format: Format; quality: number } = { format: 'json', quality: 0 };
   for (const part of (c.req.header('accept') ?? '*/*').split(',')) {
     const [type = '', ...parameters] = part.split(';').map((piece) => piece.trim().toLowerCase());
-    const given = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
-    const quality = given === undefined ? 1 : Number(given);
+    const weight = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2);
+    const quality = weight === undefined ? 1 : Number(weight);
     const format = formatOfType(type);
     if (format !== null && quality > best.quality) best = { format, quality };
   }

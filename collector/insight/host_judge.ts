@@ -35,10 +35,10 @@ export class HostJudge {
 
   /**
    * Judges these hosts, or all of them for `hosts` null, over the readiness window that ends with the window
-   * `asked`.
+   * `questionWindow`.
    */
-  async judgeHosts(asked: Window, hosts: string[] | null): Promise<JudgedHost[]> {
-    const window = this.#readinessWindow(asked);
+  async judgeHosts(questionWindow: Window, hosts: string[] | null): Promise<JudgedHost[]> {
+    const window = this.#readinessWindow(questionWindow);
     // A host whose clock is ahead of ours reports with times after now. These reports count.
     const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
     const reported = { ...window, untilUs };
@@ -71,11 +71,11 @@ export class HostJudge {
   }
 
   /** Returns the verdicts with their reasons and evidence, in the order of `hosts`. */
-  async describeReadiness(hosts: readonly JudgedHost[], asked: Window): Promise<Readiness[]> {
+  async describeReadiness(hosts: readonly JudgedHost[], questionWindow: Window): Promise<Readiness[]> {
     const ids = hosts.flatMap(({ evidence }) => evidence.totals.flatMap(({ identity }) => identity ?? []));
     const identities = await this.#store.identities([...new Set(ids)]);
     const titles = new Map(identities.map((identity) => [identity.id, titleOf(identity)]));
-    const judging = this.#judging(this.#readinessWindow(asked));
+    const judging = this.#judging(this.#readinessWindow(questionWindow));
     const titleById = (id: string) => titles.get(id) ?? id;
     return hosts.map(({ evidence, judged }) => readinessOf(evidence, judged, judging, titleById));
   }
@@ -94,8 +94,8 @@ export class HostJudge {
    * The window of a question may end in the future. Nothing is watched there, so the days are counted back
    * from now.
    */
-  #readinessWindow(asked: Window): Window {
-    const untilUs = Math.min(asked.untilUs, Math.ceil(this.#nowUs() / SECOND_US) * SECOND_US);
+  #readinessWindow(questionWindow: Window): Window {
+    const untilUs = Math.min(questionWindow.untilUs, Math.ceil(this.#nowUs() / SECOND_US) * SECOND_US);
     return { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
   }
 

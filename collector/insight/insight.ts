@@ -109,11 +109,11 @@ export class Insight {
     const freed = countFreedHosts(identityHosts);
     const trends = trendsOf(points, buckets);
     return totals
-      .map((of) => {
-        const { id } = of.identity;
+      .map((row) => {
+        const { id } = row.identity;
         const trend = trends.get(id) ?? new Array<number>(buckets.count).fill(0);
         return describeOffender({
-          totals: of,
+          totals: row,
           hosts: hostsOf.get(id) ?? [],
           hostsFreed: freed.get(id) ?? 0,
           factsOf,
