@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { FileSource } from '../../../agent/capture/file_source.ts';
 import { PacketClock } from '../../../agent/capture/packet_clock.ts';
 import { lookSettings } from '../../../agent/config.ts';
@@ -76,7 +77,12 @@ describe('planted secrets on the page', { skip: cannotBrowse }, () => {
     for (const { marker } of shown) await visit.page.getByText(marker).first().waitFor();
     texts.push(['/live', `${await body()}${await visit.page.content()}`]);
 
-    const { items } = await visit.api<{ items: { id: string }[] }>(OFFENDERS);
+    // A window ends with the last whole second, so the calls of the current second are not in it yet.
+    let items: { id: string }[] = [];
+    while (items.length === 0) {
+      await setTimeout(100);
+      ({ items } = await visit.api<{ items: { id: string }[] }>(OFFENDERS));
+    }
     await visit.go(`/offenders/${items[0]!.id}`);
     await visit.page.locator('code.request').first().waitFor();
     texts.push(['the offender', `${await body()}${await visit.page.content()}`]);
