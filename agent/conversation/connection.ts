@@ -7,6 +7,7 @@ import type { FlowTuple } from '../flow.ts';
 import { ConnectionEnd } from './connection_end.ts';
 import { Conversation } from './conversation.ts';
 import type { ConnectionCounters } from './counters.ts';
+import { type Comparison, Remembered } from './delivered_bytes.ts';
 import type { ConversationHooks } from './exchange.ts';
 import {
   ANSWER_WAIT_US,
@@ -20,7 +21,6 @@ import {
 } from './limits.ts';
 import { Reassembly } from './reassembly.ts';
 import { type Handshake, LATE_SYN_WINDOW_BYTES, Remains } from './remains.ts';
-import { type Comparison, Remembered } from './remembered.ts';
 import { ACK, FIN, RST, type Segment, SYN, URG } from './segment.ts';
 import { seqDistance } from './sequence.ts';
 import { TimestampCheck } from './timestamp_check.ts';

@@ -1,6 +1,6 @@
 /** The counters of the conversation room. Each is a sum over all connections. */
 import type { Counters } from '../../protocol/records.ts';
-import type { MemoryUse } from './remembered.ts';
+import type { MemoryUse } from './delivered_bytes.ts';
 
 export interface ConversationCounters {
   requests: number;

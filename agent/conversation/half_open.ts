@@ -3,11 +3,11 @@
  * that carry requests.
  */
 import type { FlowTuple } from '../flow.ts';
-import { timestampOf } from './options.ts';
 import { WINDOW_BYTES } from './reassembly.ts';
 import type { Handshake } from './remains.ts';
 import { ACK, type Segment, SYN } from './segment.ts';
 import { seqDistance } from './sequence.ts';
+import { timestampOf } from './tcp_options.ts';
 
 export interface HalfOpen<Context> extends Handshake {
   tuple: FlowTuple;

@@ -6,7 +6,7 @@
  * delivered first counts, and the sink learns when the copies differ.
  */
 import type { ReassemblyCounters } from './counters.ts';
-import type { Comparison, Remembered } from './remembered.ts';
+import type { Comparison, Remembered } from './delivered_bytes.ts';
 import { seqDistance } from './sequence.ts';
 
 /** Receives the stream. `bytes` are valid only during the call. */

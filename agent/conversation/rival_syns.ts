@@ -5,7 +5,7 @@
 import { HALF_OPEN_EXPIRY_US } from './limits.ts';
 import type { Segment } from './segment.ts';
 import { seqDistance } from './sequence.ts';
-import { deleteOldest } from './translated.ts';
+import { deleteOldest } from './translated_copies.ts';
 
 const MAX_SYNS = 256;
 const MAX_PAYLOAD_BYTES = 1_500;

@@ -3,9 +3,9 @@
  * whose timestamp is older than the last one that it accepted in order.
  */
 import { TIMESTAMP_EXPIRY_US } from './limits.ts';
-import { timestampOf } from './options.ts';
 import type { Segment } from './segment.ts';
 import { seqDistance } from './sequence.ts';
+import { timestampOf } from './tcp_options.ts';
 
 /** Linux accepts a segment that is older by one tick. */
 const ALLOWED_TICKS = 1;

@@ -25,11 +25,11 @@ import {
   type Limits,
   REMAINS_KEPT_US,
 } from './limits.ts';
-import { isSigned, timestampOf } from './options.ts';
 import type { Remains } from './remains.ts';
 import { RivalSyns } from './rival_syns.ts';
 import { ACK, clientFlowOf, FIN, RST, type Segment, SYN } from './segment.ts';
-import { deleteOldest, TranslatedCopies } from './translated.ts';
+import { isSigned, timestampOf } from './tcp_options.ts';
+import { deleteOldest, TranslatedCopies } from './translated_copies.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, at its SYN or in its middle. Returns its context. */

@@ -7,8 +7,8 @@
  */
 import type { Connection } from './connection.ts';
 import { IDLE_EXPIRY_US, SYN_COPY_WINDOW_US } from './limits.ts';
-import { withoutSegmentSize } from './options.ts';
 import { ACK, RST, type Segment, SYN } from './segment.ts';
+import { withoutSegmentSize } from './tcp_options.ts';
 
 export interface Copy {
   /** The key of the connection under its caller's own addresses. */
