@@ -178,7 +178,7 @@ export class LiveWatch {
    * Returns why nothing is watched, for the service manager, which can restart us; null while the watch
    * works.
    */
-  stuck(): string | null {
+  stuckReason(): string | null {
     if (performance.now() - this.lastTickMs > STALL_MS) return 'captured packets are not being processed';
     // A restart would not bring an interface back. The watch looks for it every second.
     if (!this.source.live && !this.source.awaitsInterface) return 'the capture is not live';

@@ -102,7 +102,7 @@ export async function startAgent(
   const timer = setInterval(() => void reporter.report(), settings.coverage_seconds * 1_000);
   const stateTimer = startStateFile(opened, settings, log);
   return {
-    state: () => ({ status: statusOf(watch, calls, opened.delivery()), stuck: watch.stuck() }),
+    state: () => ({ status: statusOf(watch, calls, opened.delivery()), stuck: watch.stuckReason() }),
     async stop() {
       clearInterval(timer);
       clearInterval(stateTimer);

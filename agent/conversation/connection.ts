@@ -7,7 +7,7 @@ import type { FlowTuple } from '../flow.ts';
 import { ConnectionEnd } from './connection_end.ts';
 import { Conversation } from './conversation.ts';
 import type { ConnectionCounters } from './counters.ts';
-import { type Comparison, Remembered } from './delivered_bytes.ts';
+import { type Comparison, DeliveredBytes } from './delivered_bytes.ts';
 import type { ConversationHooks } from './exchange.ts';
 import {
   ANSWER_WAIT_US,
@@ -79,7 +79,7 @@ export class Connection<Context> {
       },
       counters.reassembly,
       () => true,
-      new Remembered(counters.memory, REMEMBERED_CLIENT_BYTES, REMEMBERED_CLIENT_BYTES),
+      new DeliveredBytes(counters.memory, REMEMBERED_CLIENT_BYTES, REMEMBERED_CLIENT_BYTES),
     );
     // An answer is read only after the request that it answers: its acknowledgement number shows how far that
     // reaches.
@@ -95,7 +95,7 @@ export class Connection<Context> {
       },
       counters.reassembly,
       (ack) => this.client.hasDeliveredUpTo(ack),
-      new Remembered(counters.memory, REMEMBERED_SERVER_BYTES, REMEMBERED_SERVER_PIECE_BYTES),
+      new DeliveredBytes(counters.memory, REMEMBERED_SERVER_BYTES, REMEMBERED_SERVER_PIECE_BYTES),
     );
     if (isn !== null) this.client.startAt((isn + 1) >>> 0);
   }
@@ -305,14 +305,14 @@ export class Connection<Context> {
   finish(outcome: 'unanswered' | 'reset'): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.skipGaps(this.lastUs);
+    this.skipAllGaps(this.lastUs);
     // Bytes that the service acknowledged and the capture missed are a gap, even with nothing behind them.
     if (this.client.lacksAcknowledgedBytes()) this.client.skipGap(this.lastUs, false);
     this.conversation.finish(this.end.wasReset ? 'reset' : outcome);
   }
 
   /** Gives up on all missing bytes, to make room or to end. */
-  skipGaps(nowUs: number): void {
+  skipAllGaps(nowUs: number): void {
     this.startStreams();
     // Each step may make the other direction ready; a stream has at most as many gaps as it keeps chunks.
     for (let round = 0; round < 100_000; round++) {

@@ -21,7 +21,7 @@ interface Piece {
 
 export type Comparison = 'same' | 'differs' | 'unknown';
 
-export class Remembered {
+export class DeliveredBytes {
   private readonly sharedUse: MemoryUse;
   private readonly maxBytes: number;
   private readonly maxPieceBytes: number;

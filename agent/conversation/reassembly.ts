@@ -6,7 +6,7 @@
  * delivered first counts, and the sink learns when the copies differ.
  */
 import type { ReassemblyCounters } from './counters.ts';
-import type { Comparison, Remembered } from './delivered_bytes.ts';
+import type { Comparison, DeliveredBytes } from './delivered_bytes.ts';
 import { seqDistance } from './sequence.ts';
 
 /** Receives the stream. `bytes` are valid only during the call. */
@@ -48,7 +48,7 @@ export class Reassembly {
   private readonly counters: ReassemblyCounters;
   /** Returns whether a chunk with this acknowledgement number may be delivered yet. */
   private readonly isReady: (ack: number) => boolean;
-  private readonly remembered: Remembered;
+  private readonly delivered: DeliveredBytes;
   /** Sequence number behind the last byte that was seen; a FIN counts one. */
   highest: number | null = null;
   /** Sequence number of the stream's first byte; null if the handshake did not show it. */
@@ -58,12 +58,12 @@ export class Reassembly {
     sink: StreamSink,
     counters: ReassemblyCounters,
     ready: (ack: number) => boolean,
-    remembered: Remembered,
+    remembered: DeliveredBytes,
   ) {
     this.sink = sink;
     this.counters = counters;
     this.isReady = ready;
-    this.remembered = remembered;
+    this.delivered = remembered;
   }
 
   /** Returns whether all bytes up to the FIN were delivered. */
@@ -86,7 +86,7 @@ export class Reassembly {
 
   /** Compares bytes with the delivered ones in the same place. */
   compare(seq: number, bytes: Uint8Array): Comparison {
-    return this.remembered.compare(seq, bytes);
+    return this.delivered.compare(seq, bytes);
   }
 
   /** Returns whether every byte before `ack` was delivered. */
@@ -195,7 +195,7 @@ export class Reassembly {
     this.chunks = [];
     this.pendingBytes = 0;
     this.waitingSinceUs = null;
-    this.remembered.discard();
+    this.delivered.discard();
   }
 
   /** Returns whether the peer acknowledged a byte that was not delivered and is not kept. */
@@ -273,7 +273,7 @@ export class Reassembly {
     const before = this.start === null ? 0 : Math.max(0, seqDistance(this.start, seq));
     if (before >= bytes.length) return;
     const from = (seq + before) >>> 0;
-    const comparison = this.remembered.compare(from, before === 0 ? bytes : bytes.subarray(before));
+    const comparison = this.delivered.compare(from, before === 0 ? bytes : bytes.subarray(before));
     if (comparison !== 'same') this.sink.conflict(comparison);
   }
 
@@ -284,7 +284,7 @@ export class Reassembly {
     if (skip < chunk.bytes.length) {
       const bytes = skip === 0 ? chunk.bytes : chunk.bytes.subarray(skip);
       const seq = (chunk.seq + skip) >>> 0;
-      this.remembered.remember(seq, bytes);
+      this.delivered.remember(seq, bytes);
       this.sink.data(bytes, chunk.timeUs, seq);
     }
     const cut = Math.min(chunk.cut, chunk.bytes.length + chunk.cut - skip);

@@ -401,6 +401,6 @@ export class Tracker<Context> {
       return;
     }
     this.counts.pending_bytes_bound++;
-    this.withPendingBytes(connection, () => connection.skipGaps(nowUs));
+    this.withPendingBytes(connection, () => connection.skipAllGaps(nowUs));
   }
 }
