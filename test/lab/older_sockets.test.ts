@@ -15,6 +15,7 @@ const PATHS = ['/latest/meta-data/instance-id', '/latest/meta-data/ami-id'];
 async function labOf(t: TestContext): Promise<Lab> {
   const lab = await Lab.create({ name: 'older', ipv6: false });
   t.after(() => lab.close());
+  await lab.metadata.set({ connection: 'keep-alive' });
   return lab;
 }
 
