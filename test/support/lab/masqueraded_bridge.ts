@@ -35,8 +35,8 @@ export async function addMasqueradedBridge(lab: Lab): Promise<string[]> {
   rules(
     host,
     `table inet honest {
-      chain output { type nat hook output priority dstnat; ${rewrite()} }
-      chain prerouting { type nat hook prerouting priority dstnat; ${rewrite()} }
+      chain output { type nat hook output priority -100; ${rewrite()}; }
+      chain prerouting { type nat hook prerouting priority dstnat; ${rewrite()}; }
       chain forward {
         type filter hook forward priority mangle;
         ip saddr 10.98.7.12 tcp flags & (syn | ack) == syn tcp option maxseg size set 1000
