@@ -51,12 +51,13 @@ def many():
     secret = token(connect())
 
     def ask():
-        for _ in range(count // 8):
+        for _ in range(count // 2):
             connection = connect()
             read(connection, secret, Connection="close")
             connection.close()
+            time.sleep(0.05)
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
+    threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
