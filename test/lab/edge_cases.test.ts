@@ -116,10 +116,13 @@ describe('imdswatch watch at the edges', () => {
     running.child.stdout?.on('data', (chunk) => {
       out += chunk;
     });
-    await sleep(1_500);
+    // One line is the table's head; a second one is the capture's socket.
+    const capturing = async () => (await lab.run(['cat', '/proc/net/packet'])).stdout.split('\n').length > 2;
+    for (const endMs = performance.now() + 30_000; !(await capturing()); await sleep(50))
+      assert.ok(performance.now() < endMs, 'the capture was opened');
     await lab.run(['curl', '-s', '-o', '/dev/null', URL4]);
     await sleep(500);
-    await running.stop('SIGTERM');
+    await running.stop('SIGTERM', 30_000);
     assert.equal((await running.exited).status, 0);
     assert.equal(out, '');
     const missing = await lab.run([process.execPath, MAIN, 'watch', '-i', 'nosuch0']);
