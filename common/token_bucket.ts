@@ -1,4 +1,5 @@
-/** Token buckets: how often, or how much, somebody may do something. */
+/** Token buckets, which bound how often or how much somebody may do something. */
+import { deleteOldestEntries } from './bounded_map.ts';
 
 export interface Rate {
   perSecond: number;
@@ -81,8 +82,8 @@ export class TokenBuckets {
     const nowMs = this.#nowMs();
     const bucket = this.#buckets.get(key) ?? new TokenBucket(this.#rate, nowMs);
     this.#buckets.delete(key);
-    if (this.#buckets.size >= this.#maxKeys) this.#buckets.delete(this.#buckets.keys().next().value!);
     this.#buckets.set(key, bucket);
+    deleteOldestEntries(this.#buckets, this.#maxKeys);
     const waitMs = bucket.tryTake(nowMs);
     if (waitMs > 0) this.#refused += 1;
     return Math.ceil(waitMs / 1000);

@@ -2,18 +2,10 @@
  * What is known of the host, kept across restarts: `host.json` in the spool's directory, for its owner only. It says on which
  * machine it was written, so that one that came along with a disk image is seen for what it is.
  */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { writePrivateFile } from '../../common/private_file.ts';
 import type { Machine } from './host_facts.ts';
 import { instanceFacts } from './instance_metadata.ts';
 
@@ -60,20 +52,10 @@ export function readHostCache(directory: string): { host: KeptHost | null; damag
   }
 }
 
-/** Whole or not at all. Throws what the file system throws. */
+/** Replaces the file as a whole. Throws errors of the file system. */
 export function writeHostCache(directory: string, host: KeptHost): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const path = join(directory, FILE);
-  const draft = `${path}.new`;
-  rmSync(draft, { force: true });
-  const fd = openSync(draft, 'wx', 0o600);
-  try {
-    writeSync(fd, JSON.stringify({ version: 1, ...host }));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(draft, path);
+  writePrivateFile(directory, FILE, JSON.stringify({ version: 1, ...host }));
 }
 
 /** By the best mark that both have: DMI's instance id, Xen's UUID, then machine id and node name together. */

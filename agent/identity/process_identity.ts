@@ -1,7 +1,9 @@
 /**
  * What the owner of a socket is: the `process` object of a call. Masks every argument that leaves it.
  */
+
 import { readFileSync } from 'node:fs';
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import { type Ancestor, boundAncestors, type ProcessFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
 import {
@@ -93,9 +95,7 @@ export class ProcessIdentity {
     const facts = this.#describeAnew(owner, now);
     this.#descriptions.delete(key);
     this.#descriptions.set(key, { facts, madeAtMs: now });
-    if (this.#descriptions.size > MAX_DESCRIPTIONS) {
-      this.#descriptions.delete(this.#descriptions.keys().next().value!);
-    }
+    deleteOldestEntries(this.#descriptions, MAX_DESCRIPTIONS);
     return facts;
   }
 
@@ -176,7 +176,7 @@ export class ProcessIdentity {
     };
     this.#ancestors.delete(key);
     this.#ancestors.set(key, { ancestor, madeAtMs: now });
-    if (this.#ancestors.size > MAX_ANCESTORS) this.#ancestors.delete(this.#ancestors.keys().next().value!);
+    deleteOldestEntries(this.#ancestors, MAX_ANCESTORS);
     return ancestor;
   }
 

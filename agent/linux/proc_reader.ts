@@ -1,4 +1,5 @@
 /** Processes as /proc shows them: one held still to be read, and those that are asked for again and again. */
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
 import {
   CURRENT_DIRECTORY,
@@ -166,7 +167,7 @@ export class ProcReader {
     };
     held.close();
     this.#cache.set(pid, { record, image: stat.image, readAtMs: this.#now() });
-    if (this.#cache.size > CACHE_PROCESSES) this.#cache.delete(this.#cache.keys().next().value!);
+    deleteOldestEntries(this.#cache, CACHE_PROCESSES);
     return record;
   }
 

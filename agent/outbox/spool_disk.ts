@@ -2,9 +2,10 @@
  * The spool's files while they are in use: the ledger, the sync of new records, the deletion of files whose records are
  * delivered, and the state of the disk. After an error of the file system the spool has a fault until a retry succeeds.
  */
-import { closeSync, fdatasync, fsyncSync, openSync, unlinkSync } from 'node:fs';
+import { closeSync, fdatasync, unlinkSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
+import { syncDirectory } from '../../common/private_file.ts';
 import type { SpentFile } from './batches.ts';
 import { DROP_ORDER } from './lanes.ts';
 import type { Ledger } from './ledger.ts';
@@ -160,12 +161,7 @@ export class SpoolDisk {
   #syncDirectory(): void {
     if (!this.#isDirectoryDirty) return;
     this.#isDirectoryDirty = false;
-    const fd = openSync(this.#options.directory, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    syncDirectory(this.#options.directory);
   }
 
   /** Deletes those of `files` that still wait to be deleted. Throws errors of the file system. */

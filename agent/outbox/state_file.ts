@@ -1,10 +1,11 @@
 /**
- * The agent's last heartbeat, beside its spool: what it said of itself is there without the collector, and after its end.
- * `imdswatch doctor` reads it. Not synced: it is about now.
+ * The agent's last heartbeat, beside its spool, so that its state can be read without the collector and after its end.
+ * `imdswatch doctor` reads it. The file is not synced, because it is about the present moment.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { writePrivateFile } from '../../common/private_file.ts';
 import { type Heartbeat, heartbeat } from '../../protocol/records.ts';
 
 const FILE = 'state.json';
@@ -12,29 +13,27 @@ const content = z.object({ pid: z.int().min(1), boot_id: z.string(), heartbeat }
 export type KeptState = z.infer<typeof content>;
 
 export class StateFile {
-  readonly #path: string;
+  readonly #directory: string;
   readonly #bootId: string;
   failures = 0;
 
   constructor(directory: string, bootId: string) {
-    this.#path = join(directory, FILE);
+    this.#directory = directory;
     this.#bootId = bootId;
   }
 
-  /** A disk that cannot be written is counted; the spool says so aloud. */
+  /** Writes the heartbeat. Failures are only counted: the spool logs that the disk cannot be written. */
   write(beat: Heartbeat): void {
     const state: KeptState = { pid: process.pid, boot_id: this.#bootId, heartbeat: beat };
-    const draft = `${this.#path}.new`;
     try {
-      writeFileSync(draft, JSON.stringify(state), { mode: 0o600 });
-      renameSync(draft, this.#path);
+      writePrivateFile(this.#directory, FILE, JSON.stringify(state), false);
     } catch {
       this.failures += 1;
     }
   }
 }
 
-/** Null where there is none that can be understood. Throws what the file system throws, but for ENOENT. */
+/** Returns null where there is no valid state. Throws errors of the file system, except ENOENT. */
 export function readState(directory: string): KeptState | null {
   let text: string;
   try {

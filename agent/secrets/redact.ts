@@ -3,6 +3,7 @@
  * the masking of command arguments uses too.
  */
 
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import { MASK, maskRequestPath, maskShapes, maskText } from './mask.ts';
 import { ACCESS_KEY_ID, SECRET_NAME } from './mask_names.ts';
 import { maskCutEnd } from './mask_shapes.ts';
@@ -24,7 +25,7 @@ function rememberingClean(kind: string, text: string, redact: (text: string) => 
   const masked = redact(text);
   if (masked === text && text.length <= MAX_CLEAN_CHARACTERS) {
     clean.add(key);
-    if (clean.size > MAX_CLEAN_TEXTS) clean.delete(clean.keys().next().value!);
+    deleteOldestEntries(clean, MAX_CLEAN_TEXTS);
   }
   return masked;
 }

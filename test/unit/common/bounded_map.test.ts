@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Recent } from '../../../common/bounded_map.ts';
+import { deleteOldestEntries, Recent } from '../../../common/bounded_map.ts';
 
 describe('a bounded memory', () => {
   it('keeps what was used last, never more than twice its bound, and counts the rest', () => {
@@ -28,4 +28,13 @@ describe('a bounded memory', () => {
       }),
     );
   });
+});
+
+it('the oldest entries of a map and of a set go until the bound holds', () => {
+  const map = new Map([1, 2, 3, 4].map((key) => [key, key]));
+  deleteOldestEntries(map, 2);
+  assert.deepEqual([...map.keys()], [3, 4]);
+  const set = new Set(['a', 'b']);
+  deleteOldestEntries(set, 2);
+  assert.deepEqual([...set], ['a', 'b']);
 });
