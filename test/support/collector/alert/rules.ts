@@ -1,0 +1,32 @@
+import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
+import { type AlertState, EMPTY_STATE } from '../../../../collector/alert/alert_state.ts';
+import { evaluate, type Findings } from '../../../../collector/alert/evaluate.ts';
+import type { Host } from '../../../../collector/contract/host.ts';
+import type { Offender } from '../../../../collector/contract/offender.ts';
+import { MINUTE_US, NOON_US } from './findings.ts';
+
+/** Makes evaluations in a row, on a store that was empty at the first one. */
+export class Rules {
+  state: AlertState = EMPTY_STATE;
+  constructor() {
+    this.evaluateAt({}, NOON_US - MINUTE_US);
+  }
+
+  evaluateAt(
+    {
+      offenders = [],
+      hosts = [],
+      coverage = [],
+    }: {
+      offenders?: Offender[];
+      hosts?: Host[] | null;
+      coverage?: NonNullable<Findings['hosts']>['coverage'];
+    },
+    nowUs: number,
+  ): AlertDraft[] {
+    const findings = { offenders, hosts: hosts === null ? null : { all: hosts, coverage } };
+    const { alerts, after } = evaluate(this.state, findings, nowUs);
+    this.state = after;
+    return alerts;
+  }
+}
