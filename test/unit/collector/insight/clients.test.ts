@@ -1,4 +1,7 @@
-/** Checks the advice against recorded requests of real clients, each with its own user agent. */
+/**
+ * Checks the advice against recorded requests of real clients, each with its own user agent. The file is
+ * longer than 300 lines because of the table of clients.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
