@@ -59,7 +59,7 @@ export function hostNotReady({
     subject: id,
     severity: 'warning',
     title: short(`Host ${name} is not ready any more: ${verdict}`),
-    text: `Host ${name} (${id}) was proven safe for HttpTokens=required. This has changed, its verdict is now ${verdict}. ${reasons[verdict]}`,
+    text: `Host ${name} (${id}) was proven safe for HttpTokens=required. This has changed: its verdict is now ${verdict}. ${reasons[verdict]}`,
   };
 }
 

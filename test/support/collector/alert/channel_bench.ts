@@ -1,4 +1,4 @@
-/** What the tests of all channels share: an alert, and receivers that are closed at the end. */
+/** An alert, and receivers that are closed at the end, for the tests of all channels. */
 import { after } from 'node:test';
 import { type SendOptions, send } from '../../../../collector/alert/send.ts';
 import { type Alert, destinationConfig } from '../../../../collector/contract/administration.ts';

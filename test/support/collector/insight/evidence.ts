@@ -1,3 +1,4 @@
+/** Evidence about one host over a window of 14 days, for the tests of verdicts. */
 import { readiness as readinessModel } from '../../../../collector/contract/host.ts';
 import { DAY_US } from '../../../../collector/contract/window.ts';
 import type { HostEvidence } from '../../../../collector/insight/judged.ts';
