@@ -33,7 +33,7 @@ export const windowQuery = {
     .optional()
     .describe('Length of the window in days, counted back from `to`.'),
 };
-type WindowQuery = z.output<z.ZodObject<typeof windowQuery>>;
+export type WindowQuery = z.output<z.ZodObject<typeof windowQuery>>;
 
 export const hostQuery = {
   host: repeatable(shortText).describe('Ids of hosts.'),

@@ -5,9 +5,10 @@ import type { CallFilter } from '../../store/store.ts';
 import { identityId, workloadIdentity } from '../../store/workload_identity.ts';
 import type { ApiApp } from '../env.ts';
 import { exportAnswer, formatOf, formatQuery, listContent } from '../export.ts';
-import { decodeCursor, encodeCursor, queryHash } from '../paging.ts';
+import { listRequestOf } from '../list_request.ts';
+import { encodeCursor } from '../paging.ts';
 import type { ApiParts, FindingsStore } from '../parts.ts';
-import { DEFAULT_LIMIT, pageQuery, repeatable, shortText, windowOf, windowQuery } from '../question.ts';
+import { DEFAULT_LIMIT, pageQuery, repeatable, shortText, windowQuery } from '../question.ts';
 import { route } from '../route.ts';
 import { ServedCall as ServedCallSchema } from '../schemas.ts';
 
@@ -39,12 +40,7 @@ const listRoute = route({
 export function callRoutes(app: ApiApp, { store, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
-    const name = queryHash(c.req.path, query);
-    const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
-    const window =
-      cursor === null
-        ? windowOf(query, defaultWindowDays, Date.now())
-        : { sinceUs: cursor.since, untilUs: cursor.until };
+    const { name, cursor, window } = listRequestOf(c.req.path, query, defaultWindowDays);
     const filter: CallFilter = {
       window,
       hosts: query.host ?? null,

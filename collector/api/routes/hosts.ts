@@ -4,7 +4,8 @@ import { parseGroupBy } from '../../insight/question.ts';
 import { cutRow } from '../cut_row.ts';
 import type { ApiApp } from '../env.ts';
 import { exportAnswer, formatOf, formatQuery, listContent, singleGroup } from '../export.ts';
-import { decodeCursor, pageOf, queryHash } from '../paging.ts';
+import { listRequestOf } from '../list_request.ts';
+import { pageOf } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
 import {
@@ -88,16 +89,11 @@ const groupsRoute = route({
 export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
-    const name = queryHash(c.req.path, query);
-    const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
-    const question =
-      cursor === null
-        ? questionOf(query, defaultWindowDays)
-        : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
+    const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
     const format = formatOf(c, query.format);
     const source = format === 'json' ? insight : insight.fresh;
-    const hosts = (await source.hosts(question, filter)).filter(
+    const hosts = (await source.hosts({ window: list.window }, filter)).filter(
       (host) =>
         (query.verdict === undefined || query.verdict.includes(host.verdict)) &&
         (query.state === undefined || host.state === query.state),
@@ -113,8 +109,8 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
         metrics,
       });
     }
-    const page = pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor });
-    return c.json({ ...page, items: page.items.map(cutRow) }, 200, { Vary: 'Accept' });
+    const { items: rows, next } = pageOf(items, query.limit ?? DEFAULT_LIMIT, list);
+    return c.json({ items: rows.map(cutRow), next }, 200, { Vary: 'Accept' });
   });
 
   app.openapi(oneRoute, async (c) => {
@@ -131,20 +127,11 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
       throw badField('query', 'by', 'must be account, region, zone, type, image_id or tag:KEY');
     }
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
-    const name = queryHash(c.req.path, query);
-    const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
-    const question =
-      cursor === null
-        ? questionOf(query, defaultWindowDays)
-        : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
-    const groups = await insight.groups(by, question, filter);
+    const list = listRequestOf(c.req.path, query, defaultWindowDays);
+    const groups = await insight.groups(by, { window: list.window }, filter);
     // The value names a group. As JSON, a missing value differs from every text.
     const named = groups.map((group) => ({ ...group, id: JSON.stringify(group.value) }));
-    const { items, next } = pageOf(named, query.limit ?? MAX_LIMIT, {
-      name,
-      window: question.window,
-      cursor,
-    });
+    const { items, next } = pageOf(named, query.limit ?? MAX_LIMIT, list);
     return c.json({ items: items.map(({ id: _, ...group }) => group), next }, 200);
   });
 }

@@ -3,13 +3,14 @@ import { offender as offenderShape, severity } from '../../contract/offender.ts'
 import { cutRow } from '../cut_row.ts';
 import type { ApiApp } from '../env.ts';
 import { exportAnswer, formatOf, formatQuery, listContent, singleGroup } from '../export.ts';
+import { listRequestOf } from '../list_request.ts';
 import {
   type OffenderFilter,
   offenderFilterQuery,
   offenderSorts,
   selectOffenders,
 } from '../offender_list.ts';
-import { decodeCursor, pageOf, queryHash } from '../paging.ts';
+import { pageOf } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
 import { DEFAULT_LIMIT, hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery } from '../question.ts';
@@ -55,15 +56,10 @@ const oneRoute = route({
 export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
-    const name = queryHash(c.req.path, query);
-    const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
-    const question =
-      cursor === null
-        ? questionOf(query, defaultWindowDays)
-        : { window: { sinceUs: cursor.since, untilUs: cursor.until } };
+    const list = listRequestOf(c.req.path, query, defaultWindowDays);
     const format = formatOf(c, query.format);
     const source = format === 'json' ? insight : insight.fresh;
-    const all = await source.offenders(question, hostFilterOf(query));
+    const all = await source.offenders({ window: list.window }, hostFilterOf(query));
     const items = selectOffenders(all, query satisfies OffenderFilter);
     if (format !== 'json') {
       return exportAnswer(c, {
@@ -75,8 +71,8 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, m
         metrics,
       });
     }
-    const page = pageOf(items, query.limit ?? DEFAULT_LIMIT, { name, window: question.window, cursor });
-    return c.json({ ...page, items: page.items.map(cutRow) }, 200, { Vary: 'Accept' });
+    const { items: rows, next } = pageOf(items, query.limit ?? DEFAULT_LIMIT, list);
+    return c.json({ items: rows.map(cutRow), next }, 200, { Vary: 'Accept' });
   });
 
   app.openapi(oneRoute, async (c) => {

@@ -1,0 +1,27 @@
+import type { Window } from '../contract/window.ts';
+import { type Cursor, decodeCursor, queryHash } from './paging.ts';
+import { type WindowQuery, windowOf } from './question.ts';
+
+export interface ListRequest {
+  /** Hash of the query without its paging parameters. */
+  name: string;
+  /** Null for the first page. */
+  cursor: Cursor | null;
+  /** The window of the query, or that of its first page. */
+  window: Window;
+}
+
+/** Reads what all lists have in common. Throws `Problem` (400) if the cursor or the window is not valid. */
+export function listRequestOf(
+  path: string,
+  query: WindowQuery & { cursor?: string | undefined },
+  defaultWindowDays: number,
+): ListRequest {
+  const name = queryHash(path, query);
+  const cursor = query.cursor === undefined ? null : decodeCursor(query.cursor, name);
+  const window =
+    cursor === null
+      ? windowOf(query, defaultWindowDays, Date.now())
+      : { sinceUs: cursor.since, untilUs: cursor.until };
+  return { name, cursor, window };
+}
