@@ -28,7 +28,7 @@ export { DEFAULT_MAX_MISSING_SECONDS } from './insight/host_judge.ts';
 export { type HostFilter, parseGroupBy } from './insight/question.ts';
 export { backUpAll, restoreAll } from './store/sqlite/backup.ts';
 export { DiskFullError } from './store/sqlite/disk_full.ts';
-export type { Access, Actor, Destinations, StoreQueries };
+export type { Access, Actor, Destinations, InsightOptions, StoreQueries };
 
 /** The databases of a data_dir, and the schema that this release brings each one to. */
 export const DATABASES: readonly { file: string; schemaVersion: number }[] = [FINDINGS, ADMIN].map(

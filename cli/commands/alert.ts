@@ -7,15 +7,12 @@ import { OperatorError } from '../../common/operator_error.ts';
 import { DESTINATION_EXAMPLES, readDestination } from '../alert_destination.ts';
 import { createLogger } from '../log.ts';
 import { verbsHelp } from '../settings/help_requested.ts';
+import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { destinationTable } from '../terminal/alert_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
-const dataDir = z
-  .string()
-  .min(1)
-  .default('/var/lib/imdswatch/collector')
-  .describe("Directory of the collector's store.");
+const dataDir = dataDirShape.data_dir;
 const json = z.boolean().default(false).describe('Print JSON.');
 
 const listSettings = z.object({ data_dir: dataDir, json });
@@ -47,6 +44,7 @@ export async function run(argv: string[]): Promise<number> {
       summary: SUMMARIES[verb]!,
       argv: rest,
       env: process.env,
+      shared: COLLECTOR_FILE,
       positionals,
     });
   switch (verb) {

@@ -1,11 +1,11 @@
 /** `imdswatch backup DIRECTORY`: a consistent copy of everything that the collector stores, while it goes on. */
 import * as z from 'zod';
-import { collectorSettings } from '../../collector/config.ts';
 import { backUpAll } from '../../collector/local.ts';
+import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 
-export const backupSettings = z.object(collectorSettings.pick({ data_dir: true }).shape);
+export const backupSettings = z.object(dataDirShape);
 
 export async function run(argv: string[]): Promise<number> {
   const { settings, positionals } = loadSettings(backupSettings, {
@@ -13,6 +13,7 @@ export async function run(argv: string[]): Promise<number> {
     summary: "Copies the collector's databases into a new directory, checked, while it goes on.",
     argv,
     env: process.env,
+    shared: COLLECTOR_FILE,
     positionals: ['DIRECTORY'],
   });
   for (const { file, bytes } of await backUpAll(settings.data_dir, positionals[0]!)) {

@@ -2,8 +2,9 @@
 import * as z from 'zod';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
-import { openForReading, type StoreQueries } from '../../collector/local.ts';
+import { type InsightOptions, openForReading, type StoreQueries } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
+import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { offendersTable } from '../terminal/offenders_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
@@ -11,15 +12,13 @@ import { visibleJson } from '../terminal/visible_text.ts';
 const UNIT_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 export const offendersSettings = z.object({
-  data_dir: z
-    .string()
-    .min(1)
-    .default('/var/lib/imdswatch/collector')
-    .describe("Directory of the collector's store."),
+  ...judgingShape,
   since: z
     .string()
     .optional()
-    .describe('Only calls from this time on: 30m, 24h, 14d, or a time such as 2026-11-22T08:00:00Z.'),
+    .describe(
+      'Only calls from this time on: 30m, 24h, 14d, a time such as 2026-11-22T08:00:00Z, or all. Default: the readiness window, as on the page.',
+    ),
   all: z.boolean().default(false).describe('Also callers that only use IMDSv2.'),
   json: z.boolean().default(false).describe('Print a JSON array of offenders instead of a table.'),
 });
@@ -30,9 +29,15 @@ export async function run(argv: string[]): Promise<number> {
     summary: 'Lists who still calls IMDSv1, worst first.',
     argv,
     env: process.env,
+    shared: COLLECTOR_FILE,
   });
-  const sinceMs = settings.since === undefined ? null : parseSince(settings.since, Date.now());
-  const found = await readOffenders(settings.data_dir, { sinceMs, all: settings.all });
+  const since = settings.since ?? `${settings.readiness_window_days}d`;
+  const sinceMs = since === 'all' ? null : parseSince(since, Date.now());
+  const found = await readOffenders(
+    settings.data_dir,
+    { sinceMs, all: settings.all },
+    judgingOptions(settings),
+  );
   if (settings.json) {
     process.stdout.write(`${visibleJson(found, 2)}\n`);
   } else {
@@ -43,15 +48,16 @@ export async function run(argv: string[]): Promise<number> {
   return 0;
 }
 
-/** The offenders of a store, which a collector may be writing to. Throws `OperatorError`. */
+/**
+ * Returns the offenders of a store, which a collector may be writing to. `sinceMs` null: from the first stored call on.
+ * Throws `OperatorError`.
+ */
 export async function readOffenders(
   dataDir: string,
   { sinceMs, all }: { sinceMs: number | null; all: boolean },
+  options: InsightOptions,
 ): Promise<Offender[]> {
-  const { store, insight, close } = openForReading(dataDir, {
-    readinessWindowDays: 14,
-    silentAfterSeconds: 300,
-  });
+  const { store, insight, close } = openForReading(dataDir, options);
   try {
     const window = await windowSince(store, sinceMs);
     const found = await insight.offenders({ window });
@@ -81,7 +87,7 @@ export function parseSince(text: string, nowMs: number): number {
   if (Number.isNaN(time)) {
     throw new OperatorError(
       2,
-      `--since is "${text}": it must be a span such as 30m, 24h or 14d, or a time such as 2026-11-22T08:00:00Z.`,
+      `--since is "${text}": it must be a span such as 30m, 24h or 14d, a time such as 2026-11-22T08:00:00Z, or all.`,
     );
   }
   return time;

@@ -10,6 +10,7 @@ import * as z from 'zod';
 import type { CloudCountInput } from '../../collector/contract/cloud.ts';
 import { openForReading, readCloudFile, supplyCloudFigures } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
+import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { reconciliationTable } from '../terminal/reconciliation_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
@@ -17,11 +18,7 @@ import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 
 const reconcileSettings = z.object({
-  data_dir: z
-    .string()
-    .min(1)
-    .default('/var/lib/imdswatch/collector')
-    .describe("Directory of the collector's store."),
+  ...judgingShape,
   instance_id: z
     .string()
     .min(1)
@@ -45,6 +42,7 @@ export async function run(argv: string[]): Promise<number> {
       "Stores the cloud's counts of token-less calls (MetadataNoToken) and metadata options, and holds them against what was seen.",
     argv,
     env: process.env,
+    shared: COLLECTOR_FILE,
     positionals: ['FILE', '[FILE...]'],
   });
   const options = { instanceId: settings.instance_id ?? null, periodSeconds: settings.period_seconds };
@@ -53,10 +51,7 @@ export async function run(argv: string[]): Promise<number> {
   const counts = merged(figures.flatMap((of) => of.counts));
   const instances = figures.flatMap((of) => of.instances);
   // Says what is wrong (no store, another release) before anything is written.
-  const { insight, close } = openForReading(settings.data_dir, {
-    readinessWindowDays: 14,
-    silentAfterSeconds: 300,
-  });
+  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
   try {
     supplyCloudFigures(settings.data_dir, { counts, instances }, positionals.length);
     for (const [reason, count] of figures.flatMap(({ ignored }) => Object.entries(ignored))) {

@@ -1,11 +1,11 @@
 /** `imdswatch restore DIRECTORY`: puts a backup in place of what the collector stores; it must not run meanwhile. */
 import * as z from 'zod';
-import { collectorSettings } from '../../collector/config.ts';
 import { restoreAll } from '../../collector/local.ts';
+import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 
-export const restoreSettings = z.object(collectorSettings.pick({ data_dir: true }).shape);
+export const restoreSettings = z.object(dataDirShape);
 
 export async function run(argv: string[]): Promise<number> {
   const { settings, positionals } = loadSettings(restoreSettings, {
@@ -14,6 +14,7 @@ export async function run(argv: string[]): Promise<number> {
       "Puts a backup in place of the collector's databases, which are kept. What was stored after the backup is not in it; what agents still hold they send again.",
     argv,
     env: process.env,
+    shared: COLLECTOR_FILE,
     positionals: ['DIRECTORY'],
   });
   const { restored, kept } = restoreAll(positionals[0]!, settings.data_dir, new Date());

@@ -5,15 +5,12 @@ import { type LocalAdmin, signInLink, withAdmin } from '../../collector/local.ts
 import { OperatorError } from '../../common/operator_error.ts';
 import { createLogger } from '../log.ts';
 import { verbsHelp } from '../settings/help_requested.ts';
+import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { tokenTable } from '../terminal/token_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
-const dataDir = z
-  .string()
-  .min(1)
-  .default('/var/lib/imdswatch/collector')
-  .describe("Directory of the collector's store.");
+const dataDir = dataDirShape.data_dir;
 const json = z.boolean().default(false).describe('Print JSON.');
 
 const createSettings = z.object({
@@ -60,6 +57,7 @@ export async function run(argv: string[]): Promise<number> {
       summary: SUMMARIES[verb]!,
       argv: rest,
       env: process.env,
+      shared: COLLECTOR_FILE,
       positionals,
     });
   switch (verb) {

@@ -5,7 +5,7 @@
  *
  * key `spool_dir` → flag `--spool-dir`, environment `IMDSWATCH_SPOOL_DIR`, file key `spool_dir`.
  */
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import type { YAMLParseError } from 'yaml';
@@ -24,6 +24,18 @@ export interface CommandLine {
   positionals?: string[];
   /** Flags with one letter: `{ i: 'interface' }`. */
   short?: Record<string, string>;
+  /** The configuration file of another command that this command reads too. */
+  shared?: SharedFile;
+}
+
+/**
+ * A configuration file that belongs to another command. Its settings that this command does not have are checked by the
+ * schema of their owner and ignored.
+ */
+export interface SharedFile {
+  schema: Schema;
+  /** Read where neither --config nor the environment names a file, if it exists. */
+  defaultFile: string;
 }
 
 type ValueKind = 'boolean' | 'number' | 'array' | 'string';
@@ -50,7 +62,7 @@ export function loadSettings<S extends Schema>(
   const { values, positionals } = parseFlags(fields, commandLine);
   if (values['help'] === true) {
     const described = describeCommand(fields, commandLine);
-    throw new HelpRequested(helpText(described), described);
+    throw new HelpRequested(helpText(described, commandLine.shared), described);
   }
   const given: Record<string, unknown> = {};
   const origin: Record<string, string> = {};
@@ -59,10 +71,16 @@ export function loadSettings<S extends Schema>(
     origin[key] = from;
   };
 
-  const file = values['config'] ?? commandLine.env['IMDSWATCH_CONFIG'];
-  if (typeof file === 'string') {
+  const { shared } = commandLine;
+  const file = configurationFile(values['config'] ?? commandLine.env['IMDSWATCH_CONFIG'], shared);
+  if (file !== null) {
     for (const [key, value] of Object.entries(readConfiguration(file))) {
       if (!Object.hasOwn(schema.shape, key)) {
+        const owned = shared?.schema.shape[key] as Field | undefined;
+        if (owned !== undefined) {
+          checkForeign(owned, value, `${file}: ${key}`);
+          continue;
+        }
         throw new OperatorError(
           2,
           `${file}: there is no setting "${key}" for "imdswatch ${commandLine.command}".`,
@@ -116,6 +134,30 @@ function parseFlags(fields: [string, Field][], { argv, short, command }: Command
   } catch (error) {
     throw new OperatorError(2, `${(error as Error).message} See "imdswatch ${command} --help".`);
   }
+}
+
+/** Returns the file to read, or null for none. */
+function configurationFile(named: unknown, shared: SharedFile | undefined): string | null {
+  if (typeof named === 'string') return named;
+  return shared !== undefined && isReadable(shared.defaultFile) ? shared.defaultFile : null;
+}
+
+function isReadable(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK);
+    return true;
+  } catch {
+    return false; // Somebody who may not read the collector's file uses flags, the environment and defaults.
+  }
+}
+
+/** Throws for a value that the owner of the file would refuse too. */
+function checkForeign(field: Field, value: unknown, where: string): void {
+  const result = field.safeParse(value);
+  if (result.success) return;
+  const isSecret = metaOf(field)['secret'] === true;
+  const shown = isSecret ? '' : ` is ${JSON.stringify(value)}`;
+  throw new OperatorError(2, `${where}${shown}: ${result.error.issues[0]?.message ?? 'not valid'}.`);
 }
 
 function readConfiguration(file: string): Record<string, unknown> {
@@ -182,13 +224,20 @@ function describeCommand(fields: [string, Field][], commandLine: CommandLine): C
   return { command, summary, positionals, options, verbs: [] };
 }
 
-function helpText({ command, summary, positionals, options }: CommandDescription): string {
+function helpText(
+  { command, summary, positionals, options }: CommandDescription,
+  shared: SharedFile | undefined,
+): string {
   const rows = options.map(({ flag, letter, environment, kind, text, fallback }) => ({
     flag: `${letter ? `-${letter}, ` : ''}--${flag}${kind === 'boolean' ? '' : ' VALUE'}`,
     text: `${text}${fallback === null ? '' : ` (default: ${fallback})`}`,
     env: environment,
   }));
-  rows.push({ flag: '--config FILE', text: 'YAML file with these settings.', env: 'IMDSWATCH_CONFIG' });
+  const file =
+    shared === undefined
+      ? 'YAML file with these settings.'
+      : `The collector's configuration file. (default: ${shared.defaultFile} where it can be read)`;
+  rows.push({ flag: '--config FILE', text: file, env: 'IMDSWATCH_CONFIG' });
   const usage = ['imdswatch', command, ...positionals, '[options]'].filter(Boolean).join(' ');
   const lines = rows.map(({ flag, text, env }) => `  ${flag}\n      ${text} [${env}]`);
   return `${summary}\n\nUsage: ${usage}\n\nOptions:\n${lines.join('\n')}\n  -h, --help\n`;

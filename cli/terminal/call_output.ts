@@ -15,6 +15,7 @@ export class CallPrinter {
   private readonly output: LineOutput;
   private calls = 0;
   private v1 = 0;
+  private v2 = 0;
   private blocked = 0;
 
   constructor({ json, color }: { json: boolean; color: 'auto' | 'always' | 'never' }, output: LineOutput) {
@@ -29,6 +30,7 @@ export class CallPrinter {
   print(call: Call): void {
     this.calls++;
     if (call['imds.version'] === 1) this.v1++;
+    else if (call['imds.version'] === 2) this.v2++;
     if (call.outcome === 'blocked') this.blocked++;
     // A bare pty says that it has no columns at all.
     const columns = this.isTerminal ? process.stdout.columns || null : null;
@@ -37,9 +39,12 @@ export class CallPrinter {
   }
 
   summary(): string {
-    const v2 = this.calls - this.blocked - this.v1;
+    const made = this.calls - this.blocked;
+    // Endpoints of ECS and EKS have no versions.
+    const others = made - this.v1 - this.v2;
+    const other = others === 0 ? '' : `, ${others} to endpoints without versions`;
     const blocked = this.blocked === 0 ? '' : ` ${this.blocked} attempts were blocked on this host.`;
-    return `${this.calls - this.blocked} calls: ${this.v1} IMDSv1, ${v2} IMDSv2.${blocked}`;
+    return `${made} calls: ${this.v1} IMDSv1, ${this.v2} IMDSv2${other}.${blocked}`;
   }
 }
 

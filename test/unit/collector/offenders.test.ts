@@ -31,6 +31,7 @@ const bench = new Bench();
 afterEach(() => bench.end());
 
 const ALL = { sinceMs: null, all: true };
+const JUDGING = { readinessWindowDays: 14, readinessMaxMissingSeconds: 60, silentAfterSeconds: 300 };
 const V1_ONLY = { sinceMs: null, all: false };
 const UNATTRIBUTED: Partial<Call> = {
   process: null,
@@ -69,7 +70,7 @@ test('one row a program, not a process: calls, categories, roles, hosts, credent
     makeCall({ process: processFacts({ 'owner.uid': 7, 'owner.name': null, 'executable.path': null }) }),
     makeCall({ process: processFacts({ 'executable.path': '/usr/bin/aws' }), 'imds.version': 2 }),
   );
-  const found = await readOffenders(dataDir, ALL);
+  const found = await readOffenders(dataDir, ALL, JUDGING);
   const [first, ...rest] = found;
   const { id, last_v1, last_credentials_over_v1, trend_v1, hosts, advice_headline, ...said } = first!;
   assert.match(id, /^[0-9a-f]{16}$/);
@@ -125,7 +126,7 @@ test('one row a program, not a process: calls, categories, roles, hosts, credent
       [null, 'curl', null, 7],
     ].sort(),
   );
-  assert.ok(!(await readOffenders(dataDir, V1_ONLY)).some(({ calls_v1 }) => calls_v1 === 0));
+  assert.ok(!(await readOffenders(dataDir, V1_ONLY, JUDGING)).some(({ calls_v1 }) => calls_v1 === 0));
 });
 
 test('callers that nobody could name: a row for each host and source address, and no guess', async () => {
@@ -136,7 +137,7 @@ test('callers that nobody could name: a row for each host and source address, an
     makeCall({ ...UNATTRIBUTED, 'source.address': '172.17.0.2' }),
     makeCall({ ...UNATTRIBUTED, host: { id: 'i-2', name: 'two' } }),
   );
-  const found = await readOffenders(dataDir, V1_ONLY);
+  const found = await readOffenders(dataDir, V1_ONLY, JUDGING);
   assert.deepEqual(
     found
       .map(({ attributed, executable, source_address, hosts, calls_v1 }) => [
@@ -187,11 +188,11 @@ test('rolled-up calls count as what they stand for, once', async () => {
   };
   await put(rollup);
   await put(rollup, makeCall());
-  const [found] = await readOffenders(dataDir, V1_ONLY);
+  const [found] = await readOffenders(dataDir, V1_ONLY, JUDGING);
   assert.deepEqual([found!.calls_v1, found!.calls_v2], [1, 41]);
   assert.deepEqual(found!.user_agents, ['aws-sdk-go/2', 'curl/8.5.0']);
   const since = Date.parse('2026-11-21T00:00:00Z');
-  const [recent] = await readOffenders(dataDir, { sinceMs: since, all: true });
+  const [recent] = await readOffenders(dataDir, { sinceMs: since, all: true }, JUDGING);
   assert.equal(recent!.calls_v2, 0);
 });
 
@@ -230,7 +231,7 @@ test('the table: fits 80 to 120 columns, worst first, and sends no control chara
     }),
     makeCall({ ...UNATTRIBUTED }),
   );
-  const found = await readOffenders(dataDir, V1_ONLY);
+  const found = await readOffenders(dataDir, V1_ONLY, JUDGING);
   for (const columns of [20, 80, 100, 120, 500]) {
     const table = offendersTable(found, { columns, colour: false, all: false });
     const lines = table.trimEnd().split('\n');
@@ -277,7 +278,7 @@ test('a store of a newer release, and one that is no database, are said to be so
   database.exec('PRAGMA user_version = 99');
   database.close();
   assert.throws(() => openStore(dataDir), /newer imdswatch/);
-  await assert.rejects(readOffenders(dataDir, ALL), /schema 99/);
+  await assert.rejects(readOffenders(dataDir, ALL, JUDGING), /schema 99/);
   for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
   writeFileSync(file, 'no database at all, but long enough to look at'.repeat(200));
   assert.throws(

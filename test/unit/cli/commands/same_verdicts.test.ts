@@ -1,0 +1,141 @@
+/** Commands on the collector's machine read its configuration and give the verdicts that its page shows. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import type { Host, HostDetail, Readiness } from '../../../../collector/contract/host.ts';
+import type { Offender } from '../../../../collector/contract/offender.ts';
+import { DAY_US } from '../../../../collector/contract/window.ts';
+import type { Collector } from '../../../../collector/main.ts';
+import { toTimestamp } from '../../../../collector/store/time.ts';
+import { makeCall, processFacts } from '../../../support/collector/calls.ts';
+import { Bench } from '../../../support/collector/in_process.ts';
+import { newFindings, watched } from '../../../support/collector/insight/findings.ts';
+
+const run = promisify(execFile);
+const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
+/** Each of these makes another verdict of some host than the defaults would. */
+const SETTINGS = { readiness_window_days: 2, readiness_max_missing_seconds: 100, silent_after_seconds: 7200 };
+
+describe('verdicts of the page and of the commands', () => {
+  const bench = new Bench();
+  let collector: Collector;
+  let cookie: string;
+  let file: string;
+
+  before(async () => {
+    const { dataDir, store, put } = newFindings(bench);
+    const nowUs = Date.now() * 1000;
+    const ago = (us: number) => toTimestamp(nowUs - us);
+    const host = (id: string) => ({ id, name: `name of ${id}` });
+    const call = (id: string, changes = {}) =>
+      makeCall({ host: host(id), time: ago(3 * DAY_US), ...changes });
+    // The first host is ready in two days and 100 s of tolerance, the second had calls before the window.
+    await put(
+      call('i-ready', { 'imds.version': 2, 'imds.server_version': 2 }),
+      watched('i-ready', ago(4 * DAY_US), ago(DAY_US)),
+    );
+    await put(
+      call('i-ready', { 'imds.version': 2, 'imds.server_version': 2, time: ago(1e9) }),
+      watched('i-ready', ago(DAY_US - 90e6), ago(0)),
+    );
+    await put(call('i-mended'), watched('i-mended', ago(4 * DAY_US), ago(0)));
+    await put(
+      call('i-blocked', { time: ago(DAY_US), process: processFacts({ script: '/opt/poll.py' }) }),
+      watched('i-blocked', ago(4 * DAY_US), ago(0)),
+    );
+    await store.close();
+    const settings = { ...SETTINGS, data_dir: dataDir, listen: '127.0.0.1:0', max_connections: 7 };
+    file = join(bench.directory(), 'collector.yaml');
+    writeFileSync(
+      file,
+      Object.entries(settings)
+        .map(([key, value]) => `${key}: ${value}\n`)
+        .join(''),
+    );
+    collector = await bench.collector(settings);
+    const link = new URL(collector.signInLink());
+    const answer = await fetch(new URL('/api/v1/session', collector.pageUrl), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: collector.pageUrl },
+      body: JSON.stringify({ secret: link.hash.slice(1) }),
+    });
+    assert.equal(answer.ok, true, await answer.clone().text());
+    cookie = answer.headers.getSetCookie()[0]!.split(';')[0]!;
+  });
+  after(() => bench.end());
+
+  async function page<T>(path: string): Promise<T> {
+    const answer = await fetch(new URL(`/api/v1${path}`, collector.pageUrl), { headers: { cookie } });
+    assert.equal(answer.status, 200, path);
+    return (await answer.json()) as T;
+  }
+
+  async function command<T>(...args: string[]): Promise<T> {
+    const env = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
+    const { stdout } = await run(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args], {
+      env,
+    });
+    return JSON.parse(stdout) as T;
+  }
+
+  /** Everything but the seconds that pass between two questions. */
+  const judgement = ({ verdict, calls_v1, offenders, coverage, command: advised }: Readiness) => ({
+    verdict,
+    calls_v1,
+    offenders,
+    gaps: coverage.gaps.map(({ reason, seconds }) => [reason, Math.round(seconds)]),
+    advised,
+  });
+
+  it('readiness: the same verdict of every host, with its evidence', async () => {
+    const { items } = await page<{ items: Host[] }>('/hosts');
+    const expected = new Map(items.map(({ id, verdict }) => [id, verdict]));
+    assert.deepEqual(Object.fromEntries(expected), {
+      'i-ready': 'ready',
+      'i-mended': 'ready',
+      'i-blocked': 'blocked',
+    });
+    const listed = await command<(Host & { readiness: Readiness })[]>(
+      'readiness',
+      '--json',
+      '--config',
+      file,
+    );
+    assert.deepEqual(new Map(listed.map(({ id, verdict }) => [id, verdict])), expected);
+    for (const { id, readiness } of listed) {
+      const shown = await page<HostDetail>(`/hosts/${id}`);
+      assert.deepEqual(judgement(readiness), judgement(shown.readiness), id);
+    }
+  });
+
+  it('readiness: flags still win over the file, and the defaults give other verdicts', async () => {
+    const flags = ['--config', file, '--readiness-window-days', '14'];
+    const listed = await command<Host[]>('readiness', '--json', ...flags);
+    const verdicts = Object.fromEntries(listed.map(({ id, verdict }) => [id, verdict]));
+    assert.deepEqual(verdicts, { 'i-ready': 'unproven', 'i-mended': 'blocked', 'i-blocked': 'blocked' });
+  });
+
+  it('offenders: the same ones in the same window', async () => {
+    const { items } = await page<{ items: Offender[] }>('/offenders');
+    const listed = await command<Offender[]>('offenders', '--json', '--config', file);
+    const facts = (found: Offender[]) =>
+      found.map(({ id, severity, calls_v1, host_count }) => [id, severity, calls_v1, host_count]);
+    assert.equal(items.length, 1);
+    assert.deepEqual(facts(listed), facts(items));
+    const ever = await command<Offender[]>('offenders', '--json', '--since', 'all', '--config', file);
+    assert.equal(ever.length, 2);
+  });
+
+  it('a setting that the collector would refuse is refused by every command that reads its file', async () => {
+    const bad = join(bench.directory(), 'collector.yaml');
+    writeFileSync(bad, 'listen: nowhere\n');
+    for (const args of [['readiness'], ['offenders'], ['token', 'list'], ['alert', 'list']]) {
+      await assert.rejects(command(...args, '--config', bad), { code: 2, stderr: /listen is "nowhere"/ });
+    }
+    writeFileSync(bad, 'lisen: 127.0.0.1:1\n');
+    await assert.rejects(command('readiness', '--config', bad), { code: 2, stderr: /no setting "lisen"/ });
+  });
+});
