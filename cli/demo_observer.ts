@@ -10,7 +10,7 @@ const MAIN = join(import.meta.dirname, 'main.ts');
 const START_TIMEOUT_MS = 20_000;
 const STOP_GRACE_MS = 15_000;
 
-/** What the demo reads of `offenders --json`. */
+/** Holds what the demo reads of `offenders --json`. */
 const listedOffenders = z.array(
   z
     .object({
@@ -47,7 +47,7 @@ export class DemoObserver {
   readonly #dataDir: string;
   readonly #env: Record<string, string>;
   readonly #running = new Map<string, LabProcess>();
-  /** What `up` complained about, for the operator when something goes wrong. */
+  /** Holds what `up` complained about, for the operator when something goes wrong. */
   #complaints: string[] = [];
   #signInLink: string | null = null;
 

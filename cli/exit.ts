@@ -1,4 +1,4 @@
-/** How a command's end becomes the process's: its exit code, and what an operator is told. */
+/** Describes how a command's end becomes the process's: its exit code, and what an operator is told. */
 import { OperatorError } from '../common/operator_error.ts';
 import { ERROR_PREFIX, stderrIsJournal, withPriority } from '../systemd_notify/journal.ts';
 import { HelpRequested } from './settings/help_requested.ts';

@@ -1,4 +1,4 @@
-/** What `imdswatch watch` becomes: settings as JSON in the first argument, calls on stdout until a signal. */
+/** Describes what `imdswatch watch` becomes: settings as JSON in the first argument, calls on stdout until a signal. */
 import { LiveWatch } from '../agent/live_watch.ts';
 import type { WatchSettings } from './commands/watch.ts';
 import { exitWith } from './exit.ts';
@@ -35,7 +35,7 @@ async function watchUntilSignal(settings: WatchSettings): Promise<number> {
     ...(unreadBytes > 0 && { 'output.unread_bytes': unreadBytes }),
   });
   if (losses !== '') say(losses);
-  // What nobody reads would keep the process for ever.
+  // Output that nobody reads would keep the process for ever.
   if (unreadBytes > 0) process.exit(0);
   return 0;
 }

@@ -1,6 +1,6 @@
 /**
  * The real clients as data: what to run, under which behaviour of the metadata service, and which calls must follow.
- * What they send was measured; what the answers are follows the EC2 user guide.
+ * Their requests were measured; the answers follow the EC2 user guide.
  */
 import { join } from 'node:path';
 import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
@@ -10,14 +10,14 @@ import { CLIENTS_DIR, type Programs, SDKS_DIR } from './programs.ts';
 
 export interface LabClient {
   name: string;
-  /** What happens, for somebody who watches. */
+  /** Holds what happens, for somebody who watches. */
   says: string;
   argv: readonly string[];
   /** Path of the program that makes the calls, as /proc/PID/exe has it. */
   executable: string;
-  /** What an interpreter runs, or null. */
+  /** Holds what an interpreter runs, or null. */
   script: string | null;
-  /** Whether the process that was started calls itself, or children of it do. */
+  /** Tells whether the started process calls by itself, or its children do. */
   caller: 'itself' | 'child';
   behaviour?: Partial<Behaviour>;
   calls: readonly ExpectedCall[];

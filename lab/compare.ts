@@ -1,5 +1,5 @@
 /**
- * What an observer reported against what happened: the metadata service's log with its owners on the one side, the
+ * Describes what an observer reported against what happened: the metadata service's log with its owners on the one side, the
  * calls of `imdswatch watch --json` on the other.
  */
 import type { Call } from '../protocol/call.ts';
@@ -138,7 +138,7 @@ function connectionOfCall(call: Call): string {
   return `${call['source.address']} ${call['source.port']} → ${call['destination.address']}`;
 }
 
-/** Whether `text` is `original` with secrets replaced by `****`, as the contract asks. */
+/** Tells whether `text` is `original` with secrets replaced by `****`, as the contract asks. */
 function isMasked(text: string | null, original: string | null): boolean {
   if (text === null || original === null || !text.includes('****')) return false;
   const parts = text.split('****').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));

@@ -17,7 +17,7 @@ export interface ContainerStory {
   acts: Act[];
   /** Why there are none: one line for who watches. Null where there are. */
   notAvailable: string | null;
-  /** Where the engine can be asked for names; null where there is none. */
+  /** States where the engine can be asked for names; null where there is none. */
   socket: string | null;
 }
 

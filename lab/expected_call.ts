@@ -1,4 +1,4 @@
-/** What a call is expected to be, in the contract's words, and short ways to say it. */
+/** Describes what a call is expected to be, in the contract's words, and short ways to say it. */
 import { LAB_ROLE } from './metadata_tree.ts';
 
 export const PATHS = {
@@ -12,7 +12,7 @@ export const PATHS = {
   identityDocument: '/latest/dynamic/instance-identity/document',
 } as const;
 
-/** What the lab's services ask for, by target. */
+/** Holds what the lab's services ask for, by target. */
 export const CATEGORY_OF_TARGET: Readonly<Record<string, ExpectedCall['category']>> = {
   [PATHS.token]: 'token',
   [PATHS.instanceId]: 'metadata',

@@ -1,21 +1,21 @@
-/** What the lab's metadata service can be told to do, and what it says that it has seen. Imported by both its ends. */
+/** Describes what the lab's metadata service can be told to do, and what it says that it has seen. Imported by both its ends. */
 
 export interface Behaviour {
   /** `required`: a request without a token gets 401. */
   httpTokens: 'optional' | 'required';
   /** `disabled`: 403 for everything. */
   httpEndpoint: 'enabled' | 'disabled';
-  /** What becomes of the connection after an answer. The real service says `close`. */
+  /** Holds what becomes of the connection after an answer. The real service says `close`. */
   connection: 'close' | 'keep-alive';
-  /** How an answer's end is told: by Content-Length, by chunks, or (with `close`) by the end of the connection. */
+  /** States how an answer's end is told: by Content-Length, by chunks, or (with `close`) by the end of the connection. */
   framing: 'length' | 'chunked' | 'until-close';
-  /** What a well-formed token request gets. `hang`: no answer, as behind a hop limit that is too low. */
+  /** Holds what a well-formed token request gets. `hang`: no answer, as behind a hop limit that is too low. */
   tokenAnswer: 'normal' | 'hang' | 403 | 404 | 405;
   /** IP TTL (IPv6: hop limit) of the answers to token requests only, 1 to 64. */
   putResponseHopLimit: number;
   /** `InstanceMetadataTags`: whether the instance's tags are served. */
   instanceTags: 'enabled' | 'disabled';
-  /** What every request gets. `reset`: a TCP reset instead of an answer; `throttle`: 503. */
+  /** Holds what every request gets. `reset`: a TCP reset instead of an answer; `throttle`: 503. */
   answer: 'normal' | 'hang' | 'reset' | 'throttle';
   /** Milliseconds between a request and its answer. */
   delayMs: number;
@@ -52,7 +52,7 @@ export interface SeenRequest {
   version: 1 | 2 | null;
   /** Null when no answer was sent. */
   status: number | null;
-  /** Whether the answer carried `X-aws-ec2-metadata-token-ttl-seconds`. */
+  /** Tells whether the answer carried `X-aws-ec2-metadata-token-ttl-seconds`. */
   ttlHeaderSent: boolean;
 }
 

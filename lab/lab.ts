@@ -56,7 +56,7 @@ export interface RunOptions extends SpawnOptions {
 }
 
 export interface RunResult {
-  /** Of the program itself. */
+  /** Pid of the program itself. */
   pid: number;
   /** Null when a signal ended it. */
   status: number | null;
@@ -89,7 +89,7 @@ export interface LabPart {
 
 const liveLabs = new Set<Lab>();
 
-/** Whether this kernel runs IPv6 at all; without, a lab must be asked for without. */
+/** Tells whether this kernel runs IPv6 at all; without, a lab must be asked for without. */
 export function kernelHasIpv6(): boolean {
   return existsSync('/proc/sys/net/ipv6');
 }
@@ -263,7 +263,7 @@ export class Lab {
     return {
       PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
       HOME: this.home,
-      // What runs in other labs on this machine at the same time is none of this one's business.
+      // Other labs on this machine are ignored.
       IMDSWATCH_MAX_NAMESPACES: '0',
       // The ground truth is what the lab's programs ask; an agent's own questions are asked for where they are the subject.
       IMDSWATCH_IDENTITY_FROM_IMDS: 'off',
@@ -350,7 +350,7 @@ export class Lab {
     this.#remove();
   }
 
-  /** As `close`, without waiting for anything: for the end of the process. */
+  /** Closes like `close`, but waits for nothing: for the end of the process. */
   closeNow(): void {
     this.#closed = true;
     this.#remove();
@@ -359,7 +359,7 @@ export class Lab {
   #remove(): void {
     if (!liveLabs.delete(this)) return;
     for (const pid of this.#children.keys()) endNow(-pid);
-    // What our programs started and left running has our HOME, or a container's variable, wherever it went.
+    // Processes that our programs started and left running have our HOME, or a container's variable, wherever they went.
     for (const pid of pidsWithTag(this.tag)) endNow(pid);
     for (const part of this.#parts) part.closeNow();
     deleteNamespace(this.hostNamespace);

@@ -1,5 +1,5 @@
 /**
- * Who made which of the requests that the metadata service saw: its log, joined with what the lab started. This is
+ * Describes who made which of the requests that the metadata service saw: its log, joined with what the lab started. This is
  * what an observer's findings are compared with, and nothing in it comes from an observer.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,7 +22,7 @@ export interface Owner {
   script: string | null;
 }
 
-/** What a caller is part of, in the contract's words; null where it is part of no such thing. */
+/** Holds what a caller is part of, in the contract's words; null where it is part of no such thing. */
 export interface Workload {
   container: { id: string; name: string; 'image.name': string; runtime: string } | null;
   k8s: { 'pod.uid': string; 'pod.name': string; 'namespace.name': string; 'container.name': string } | null;
@@ -31,7 +31,7 @@ export interface Workload {
 
 /** A client that ran somewhere else than plainly on the host. */
 export interface Placed {
-  /** As the host sees it. */
+  /** Pid as the host sees it. */
   pid: number;
   /** Its sockets' own address, where the metadata service sees another; null where it sees that. */
   address: string | null;
@@ -169,7 +169,7 @@ export class Ledger {
     });
   }
 
-  /** Where clients did not do what clients.ts says that they do, one line each. Empty when all is well. */
+  /** Returns where clients did not do what clients.ts says that they do, one line each. Empty when all is well. */
   async surprises(): Promise<string[]> {
     const truths = await this.truths();
     return this.#turns.flatMap(({ client, pid }) => {

@@ -25,7 +25,7 @@ export class MetadataHandle {
     });
   }
 
-  /** What is known by now of the requests that it has seen, in the order of their reports. Complete once it has ended. */
+  /** Returns what is known by now of the requests that it has seen, in the order of their reports. Complete once it has ended. */
   get seen(): readonly SeenRequest[] {
     return this.#seen;
   }

@@ -1,4 +1,4 @@
-/** What the lab's metadata service serves: the paths of the real one with values that are plainly invented. */
+/** Describes what the lab's metadata service serves: the paths of the real one with values that are plainly invented. */
 
 export const LAB_ROLE = 'lab-instance-role';
 const INSTANCE_ID = 'i-0123456789abcdef0';

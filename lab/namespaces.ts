@@ -17,7 +17,7 @@ const execFileAsync = promisify(execFile);
 const NETNS_DIR = '/run/netns';
 const NAME = /^imdsw-(?:[a-z0-9]+-)?(\d+)-(\d+)-[0-9a-f]{8}(?:-(?:host|imds|pod|task|mac|side\d+))?$/;
 
-/** Of a namespace that a lab makes beyond its own three; part of its name. */
+/** Role of a namespace that a lab makes beyond its own three; part of its name. */
 export type Role = 'task' | 'mac' | `side${number}`;
 
 /** Start time of a process in clock ticks since boot (proc(5), /proc/PID/stat field 22); null when it is gone. */
@@ -27,7 +27,7 @@ export function startTicksOf(pid: number): number | null {
   return fields === null || fields[0] === 'Z' ? null : Number(fields[19]);
 }
 
-/** Whether a process was started with `tag` somewhere in its environment; false when it is gone. */
+/** Tells whether a process was started with `tag` somewhere in its environment; false when it is gone. */
 function carriesTag(pid: number, tag: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(tag);
@@ -64,7 +64,7 @@ export function labTag(label?: string): string {
   return label === undefined ? `imdsw-${who}` : `imdsw-${label}-${who}`;
 }
 
-/** Whether `name` is a lab's whose maker is gone. */
+/** Tells whether `name` is a lab's whose maker is gone. */
 function isLeftOver(name: string): boolean {
   const match = NAME.exec(name);
   return match !== null && startTicksOf(Number(match[1])) !== Number(match[2]);

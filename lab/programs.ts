@@ -18,7 +18,7 @@ import { OperatorError } from '../common/operator_error.ts';
 
 const execFileAsync = promisify(execFile);
 export const CLIENTS_DIR = join(import.meta.dirname, 'clients');
-/** Where an installed package may write; its own directory belongs to the package manager. */
+/** States where an installed package may write; its own directory belongs to the package manager. */
 const PACKAGED_SDKS_DIR = '/var/cache/imdswatch/demo';
 const SDK_FILES = ['package.json', 'package-lock.json', 'aws_sdk_v2.cjs', 'aws_sdk_v3.cjs'];
 
@@ -71,7 +71,7 @@ export async function findPrograms(): Promise<Programs> {
     throw new OperatorError(3, `The lab needs programs that are missing here:\n${list}`);
   }
   const real = (name: keyof typeof PACKAGES) => realpathSync(found.get(name) as string);
-  // What `python3` finds may be a version manager's wrapper script: ask the interpreter for its own path.
+  // `python3` may be a version manager's wrapper script: ask the interpreter for its own path.
   const ask = 'import os, sys; print(os.path.realpath(sys.executable))';
   const { stdout } = await execFileAsync(found.get('python3') as string, ['-c', ask]);
   return {

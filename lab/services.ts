@@ -33,7 +33,7 @@ export interface LabService {
   readonly pid: number;
   readonly executable: string;
   readonly script: string;
-  /** What it says that it has called so far; complete once it has been stopped. */
+  /** Holds what it says that it has called so far; complete once it has been stopped. */
   readonly reported: readonly ReportedCall[];
   /** Port on the lab's host; for the web app (on the loopback) and the proxy only. */
   readonly listening: number | null;

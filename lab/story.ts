@@ -11,7 +11,7 @@ const SERVICE_INTERVAL_S = 2;
 const THEFT_TIMEOUT_MS = 5000;
 
 export interface Act {
-  /** What happens, in one line. */
+  /** Holds what happens, in one line. */
   says: string;
   play(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** What the lab did, per program and script, to hold a list of offenders against. */
+/** Describes what the lab did, per program and script, to hold a list of offenders against. */
 import type { Truth } from './ledger.ts';
 
 /** Calls of one identity: all processes that ran the same program and script. The user is always who runs the lab. */
@@ -28,7 +28,7 @@ export function tallyByIdentity(truths: readonly Truth[]): IdentityTally[] {
 }
 
 /**
- * What one row of an offenders list says, in the lab's words. `executable` is null where nobody knew it. One program has a row in
+ * Holds what one row of an offenders list says, in the lab's words. `executable` is null where nobody knew it. One program has a row in
  * each image, unit and pod container that it ran in; the lab does not tell those apart.
  */
 export type ListedOffender = Omit<IdentityTally, 'executable'> & { executable: string | null };

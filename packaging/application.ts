@@ -8,7 +8,7 @@ import { CODE_DIRECTORY } from './target.ts';
 import type { Tree } from './tree.ts';
 
 const ROOMS = ['agent/', 'cli/', 'collector/', 'common/', 'lab/', 'protocol/', 'systemd_notify/'];
-/** What takes part in a build only. */
+/** Holds what takes part in a build only. */
 const BUILD_ONLY = /^(agent\/attribution\/bpf\/(?!.*\.o$)|agent\/capture\/cap_build\/)|\/\.git[^/]*$/;
 /** A file of ours, named in quotes: an import, a worker, a program to start. */
 const NAMED_FILE = /(['"`])((?:\.{1,2}\/)+[^'"`\n]+|[a-z_]+)\.ts\1/g;

@@ -14,7 +14,7 @@ import type { Tree } from './tree.ts';
 
 const BPF_OBJECT = `${CODE_DIRECTORY}/agent/attribution/bpf/imds_connect.bpf.o`;
 const CAP_ADDON = `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`;
-/** Of a package, and of no directory within one. */
+/** Matches a package, and no directory within one. */
 const MANIFEST = /\/node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/;
 
 interface Property {
@@ -38,7 +38,7 @@ interface Bill {
   [more: string]: unknown;
 }
 
-/** What npm reads from package-lock.json alone, for every platform, development included. */
+/** Returns what npm reads from package-lock.json alone, for every platform, development included. */
 export async function lockedBill(sources: Sources, directory: string): Promise<Bill> {
   mkdirSync(directory, { recursive: true });
   for (const file of ['package.json', 'package-lock.json'])
@@ -123,7 +123,7 @@ export function billOfMaterials({ sources, target, runtime, tree, locked }: Cont
   return `${JSON.stringify(bill, null, 2)}\n`;
 }
 
-/** Of each package of the registry (`name@version`) where it is in the tree, or what has become of it. */
+/** Lists for each package of the registry (`name@version`) where it is in the tree, or what has become of it. */
 function placedPackages(sources: Sources, tree: Tree): Map<string, Property[]> {
   const placed = new Map<string, Property[]>();
   const add = (manifest: string, property: Property) => {
@@ -172,7 +172,7 @@ function nodeComponent(target: Target, runtime: Runtime, tree: Tree): Component 
     licenses: [{ license: { id: 'MIT' } }],
     hashes: [{ alg: 'SHA-256', content: sha256(readFileSync(tree.at(`${CODE_DIRECTORY}/bin/node`))) }],
     properties: [{ name: 'imdswatch:use', value: 'the published program, stripped of its symbols' }],
-    // Of one release Node has the same parts on every architecture: those of the Node that makes the package.
+    // A release of Node has the same parts on every architecture: those of the Node that makes the package.
     components: Object.entries(partsOfNode(runtime.version)).map(([part, version]) => ({
       'bom-ref': `${ref}/${part}@${version}`,
       type: 'library',

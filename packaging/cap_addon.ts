@@ -13,7 +13,7 @@ import type { Format, Target } from './target.ts';
 /** libpcap has one interface and two names: Debian kept the name of its first release, others have upstream's. */
 export const LIBPCAP_SONAME: Record<Format, string> = { deb: 'libpcap.so.0.8', rpm: 'libpcap.so.1' };
 
-/** What node-gyp gives the compiler by Node's own config.gypi, as far as an add-on feels it. */
+/** Holds what node-gyp gives the compiler by Node's own config.gypi, as far as an add-on feels it. */
 const DEFINES = [
   'NODE_GYP_MODULE_NAME=cap',
   'USING_UV_SHARED=1',
@@ -46,7 +46,7 @@ export interface CapAddon {
   runtime: Runtime;
   /** Directory of the packages as published: cap and nan. */
   modules: string;
-  /** Where to compile, and what is left there: one add-on for each format. */
+  /** States where to compile, and what is left there: one add-on for each format. */
   directory: string;
 }
 

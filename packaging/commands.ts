@@ -1,4 +1,4 @@
-/** What every command says of itself, for manual pages, completion and the files in /etc. */
+/** Describes what every command says of itself, for manual pages, completion and the files in /etc. */
 import { commands } from '../cli/command_list.ts';
 import { type CommandDescription, HelpRequested } from '../cli/settings/help_requested.ts';
 

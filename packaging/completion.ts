@@ -2,7 +2,7 @@
 import type { CommandDescription, OptionDescription } from '../cli/settings/help_requested.ts';
 import type { DescribedCommand } from './commands.ts';
 
-/** As much of an option as completion takes. */
+/** The part of an option that completion needs. */
 type Option = Pick<OptionDescription, 'key' | 'flag' | 'letter' | 'kind' | 'choices' | 'text'>;
 
 const CONFIG: Option = {

@@ -1,4 +1,4 @@
-/** Where everything goes on a host. */
+/** Describes where everything goes on a host. */
 
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';

@@ -68,13 +68,13 @@ export async function makeDeb({ tree, sources, target, revision, out }: PackageO
   return path;
 }
 
-/** As dpkg-gencontrol counts (deb-substvars(5)): each file rounded up to 1 KiB, and 1 KiB for each directory. */
+/** Counts like dpkg-gencontrol (deb-substvars(5)): each file rounded up to 1 KiB, and 1 KiB for each directory. */
 function installedKib(tree: Tree, files: readonly string[]): number {
   const ofFiles = files.reduce((sum, path) => sum + Math.ceil(statSync(tree.at(path)).size / 1024), 0);
   return ofFiles + tree.directories().length;
 }
 
-/** What dpkg --verify compares with. */
+/** Returns what dpkg --verify compares with. */
 function md5(tree: Tree, path: string): string {
   return createHash('md5')
     .update(readFileSync(tree.at(path)))

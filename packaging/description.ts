@@ -1,4 +1,4 @@
-/** What packages say of themselves. */
+/** Describes what packages say of themselves. */
 export const SUMMARY = 'finds which process on an EC2 host still calls IMDSv1';
 export const DESCRIPTION = [
   'imdswatch watches the traffic between an EC2 host and its instance metadata',

@@ -24,7 +24,7 @@ const NOT_RUN_DIRECTORIES = [
   'tests',
   '__tests__',
 ];
-/** Of single packages: add-ons' sources, other systems' binaries, builds for browsers, duplicates, commands that nobody calls. */
+/** Parts of single packages: add-ons' sources, other systems' binaries, builds for browsers, duplicates, commands that nobody calls. */
 const NOT_RUN_OF: Record<string, readonly string[]> = {
   cap: ['build', 'deps', 'src'],
   koffi: ['src/koffi/CMakeLists.txt', 'vendor', 'lib', 'cnoke.cjs'],

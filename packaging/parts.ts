@@ -1,4 +1,4 @@
-/** What packages of one target are put together from, each made or fetched once. */
+/** Describes what packages of one target are put together from, each made or fetched once. */
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildPage } from './application.ts';
@@ -24,7 +24,7 @@ export interface Parts {
   locked: Awaited<ReturnType<typeof lockedBill>>;
 }
 
-/** What is the same for every target. */
+/** Returns what is the same for every target. */
 export async function commonParts(
   sources: Sources,
   work: string,

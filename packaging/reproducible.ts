@@ -1,4 +1,4 @@
-/** Whether anybody who builds the same commit gets the same packages. */
+/** Checks whether anybody who builds the same commit gets the same packages. */
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { readSources } from './sources.ts';
 
 type Options = Omit<BuildOptions, 'out' | 'work'>;
 
-/** What a builder may differ in. */
+/** Holds what a builder may differ in. */
 interface Builder {
   /** Part of the clone's path. */
   name: string;
@@ -50,7 +50,7 @@ export async function sumsInClone(options: Options, commit: string, builder: Bui
     const git = (...args: string[]) => run('git', ['-c', 'safe.directory=*', ...args], { from: 'git' });
     await git('clone', '--quiet', '--no-hardlinks', '--no-checkout', root, clone);
     await git('-C', clone, 'checkout', '--quiet', '--detach', commit);
-    // As they are in this checkout, and no links to it: one path in both builds would hide that it is in the packages.
+    // Copies them from this checkout, without links to it: one path in both builds would hide that it is in the packages.
     cpSync(join(root, 'node_modules'), join(clone, 'node_modules'), {
       recursive: true,
       verbatimSymlinks: true,

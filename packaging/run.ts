@@ -8,7 +8,7 @@ const WORDS_KEPT_CHARS = 4000;
 export interface RunOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
-  /** What installs the program, for the message when it is missing. */
+  /** Holds what installs the program, for the message when it is missing. */
   from?: string;
 }
 

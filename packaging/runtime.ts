@@ -7,7 +7,7 @@ import type { Target } from './target.ts';
 
 export interface Runtime {
   version: string;
-  /** As npm installed it, with symbols: 118 MiB. */
+  /** Node as npm installed it, with symbols: 118 MiB. */
   program: string;
   /** Directory with node_api.h and V8's headers. */
   headers: string;

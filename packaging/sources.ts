@@ -10,7 +10,7 @@ export interface Sources {
   files: readonly string[];
   /** From package.json. */
   version: string;
-  /** Of every file in a package, and what else asks for a time: SOURCE_DATE_EPOCH, else when the commit was made. */
+  /** Time of every file in a package: SOURCE_DATE_EPOCH, else when the commit was made. */
   timeSeconds: number;
   commit: string;
   /** `Name <address>` for the packages: the variable MAINTAINER, else the author of the commit. */

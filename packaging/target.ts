@@ -1,6 +1,6 @@
-/** What is built for: an architecture by each of its names, and the compiler that makes code for it here. */
+/** Describes what is built for: an architecture by each of its names, and the compiler that makes code for it here. */
 export interface Target {
-  /** As Node and npm say it. */
+  /** Name that Node and npm use. */
   arch: 'x64' | 'arm64';
   deb: 'amd64' | 'arm64';
   rpm: 'x86_64' | 'aarch64';
@@ -30,6 +30,6 @@ export const TARGETS: readonly Target[] = [
 export type Format = 'deb' | 'rpm';
 export const FORMATS: readonly Format[] = ['deb', 'rpm'];
 
-/** Where the code is on a host. */
+/** States where the code is on a host. */
 export const CODE_DIRECTORY = '/usr/lib/imdswatch';
 export const DOC_DIRECTORY = '/usr/share/doc/imdswatch';

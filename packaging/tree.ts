@@ -21,7 +21,7 @@ export class Tree {
     mkdirSync(directory, { recursive: true });
   }
 
-  /** Where a path of the host is while packages are made. */
+  /** Returns where a path of the host is while packages are made. */
   at(path: string): string {
     return join(this.directory, path);
   }

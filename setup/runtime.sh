@@ -11,7 +11,7 @@ page_sources() {
   cat web/*.* web/public/* web/src/*.* web/src/*/*.* 2>/dev/null
 }
 
-# What a finished set-up was made from: the project's packages, the pinned Node, how cap is built, the page's sources and
+# Prints what a finished set-up was made from: the project's packages, the pinned Node, how cap is built, the page's sources and
 # the architecture.
 setup_key() {
   # shellcheck disable=SC2046 # split on purpose: "hash name hash name hash - hash - machine"

@@ -44,7 +44,7 @@ if command -v apt-get >/dev/null 2>&1; then
   need docker-compose docker-compose -
   need shellcheck shellcheck -
   need mmdebstrap mmdebstrap -
-  # What the unit tests run again with, under other dates.
+  # The unit tests run again with it, under other dates.
   need faketime faketime -
   [ -e /bin/busybox ] || missing="$missing busybox-static:-"
   [ -e /usr/lib/cni/bridge ] || missing="$missing containernetworking-plugins:-"

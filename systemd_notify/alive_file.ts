@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import type { SendDatagram } from './notify_socket.ts';
 
-/** Of a watchdog that asks for it; docker/healthy takes a file of 60 s for old. */
+/** Period of a watchdog that asks for it; docker/healthy takes a file of 60 s for old. */
 export const ALIVE_WATCHDOG_MS = 30_000;
 
 /**

@@ -9,7 +9,7 @@ const INFORMATIONAL = 6;
 const DEBUG = 7;
 
 /**
- * Whether descriptor 2 is the journal's: systemd says which stream it gave us, DEVICE:INODE (systemd.exec(5),
+ * Tells whether descriptor 2 is the journal's: systemd says which stream it gave us, DEVICE:INODE (systemd.exec(5),
  * JOURNAL_STREAM), and it may have been redirected since.
  */
 export function stderrIsJournal(env: NodeJS.ProcessEnv): boolean {
@@ -19,7 +19,7 @@ export function stderrIsJournal(env: NodeJS.ProcessEnv): boolean {
   return stream === `${dev}:${ino}`;
 }
 
-/** What a line begins with, from pino's level of it (10 trace … 60 fatal). */
+/** Returns what a line begins with, from pino's level of it (10 trace … 60 fatal). */
 export function priorityPrefix(level: number): string {
   if (level >= 60) return `<${CRITICAL}>`;
   if (level >= 50) return `<${ERROR}>`;

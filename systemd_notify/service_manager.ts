@@ -1,5 +1,5 @@
 /**
- * What a service manager (systemd) is told of a process that it runs: that it is ready, what it is doing, that it makes
+ * Describes what a service manager (systemd) is told of a process that it runs: that it is ready, what it is doing, that it makes
  * progress, that it is stopping. The protocol is sd_notify(3)'s: lines of `KEY=VALUE`, one datagram at a time. Without a
  * service manager every method does nothing; with one that does not listen, what was not told is counted and said once.
  */
@@ -14,7 +14,7 @@ const FOLLOW_EVERY_MS = 10_000;
 const ASKS_PER_WATCHDOG = 3;
 const MAX_STATUS_CHARS = 300;
 
-/** How a process is. */
+/** States how a process is. */
 export interface ServiceState {
   /** One line for `systemctl status`. */
   status: string;
@@ -73,7 +73,7 @@ export class ServiceManager {
     return new ServiceManager({ send, watchdogMs: isWatched ? microseconds / 1000 : null, log });
   }
 
-  /** Whether anybody listens. */
+  /** Tells whether anybody listens. */
   get isListening(): boolean {
     return this.#send !== null;
   }

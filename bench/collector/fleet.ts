@@ -130,7 +130,7 @@ const V1_READS: readonly Asked[] = [
   { category: 'role-list', path: ROLES_PATH },
   { category: 'user-data', path: '/latest/user-data' },
 ];
-/** Of calls without a token: reads of credentials, and reads that the service refused. */
+/** Shares of the calls without a token: reads of credentials, and reads that the service refused. */
 const CREDENTIALS_SHARE = 0.3;
 const REFUSED_SHARE = 0.02;
 
@@ -171,7 +171,7 @@ const V2_READS: readonly (Asked & { status: number })[] = [
   { category: 'identity-document', path: '/latest/dynamic/instance-identity/document', status: 200 },
 ];
 
-/** What one process did with tokens within a minute: `calls` of them in one record, a token to four reads. */
+/** Returns what one process did with tokens within a minute: `calls` of them in one record, a token to four reads. */
 export function v2Rollup(
   id: string,
   times: { first: string; last: string },

@@ -19,7 +19,7 @@ export type Order =
       newProcessShare: number;
       maxInFlight: number;
     }
-  /** As much as the agents may send, and then all of it acknowledged. */
+  /** Agents send as much as they may, and all of it is acknowledged in the end. */
   | { do: 'saturate'; forMs: number }
   | { do: 'pace'; callsPerSecond: number; forMs: number }
   /** Heartbeats and coverage, each agent at its own moment of the interval. */
@@ -48,7 +48,7 @@ export interface Report {
   /** Not acknowledged when the load had ended and `DRAIN_MS` had passed. */
   unacknowledged: number;
   failures: string[];
-  /** Of every batch and call that was acknowledged, also those after the end. */
+  /** Covers every batch and call that was acknowledged, also those after the end. */
   acknowledgement: Spread | null;
   delivery: Spread | null;
   /** With what was acknowledged after the end: everything. */

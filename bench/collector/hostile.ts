@@ -33,7 +33,7 @@ export interface HostileCase {
 
 export interface HostileResult {
   attack: string;
-  /** Of batches of the honest agents. */
+  /** Latencies of the honest agents' batches. */
   quiet: Spread | null;
   attacked: Spread | null;
   max_resident_bytes: number;

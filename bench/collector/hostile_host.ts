@@ -9,7 +9,7 @@ import { WebSocket } from 'ws';
 import { AGENT_PATH, type CollectorFrame } from '../../protocol/frames.ts';
 import { ATTACKS, HOSTILE_ID } from './attacks.ts';
 
-/** What may wait in this process for the socket. */
+/** Holds what may wait in this process for the socket. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 const RECONNECT_MS = 50;
 

@@ -1,14 +1,14 @@
-/** What an agent costs that is connected and has nothing to tell but heartbeats and coverage. */
+/** Describes what an agent costs that is connected and has nothing to tell but heartbeats and coverage. */
 import { Load } from './load.ts';
 import { Subject } from './subject.ts';
 
-/** As agents have them unless set otherwise. */
+/** These are the defaults of agents. */
 const HEARTBEAT_MS = 10_000;
 const COVERAGE_MS = 60_000;
 
 export interface IdleResult {
   agents: number;
-  /** Of the collector, all threads. */
+  /** Processor time of all the collector's threads. */
   resident_bytes: number;
   resident_bytes_before: number;
   bytes_per_agent: number;

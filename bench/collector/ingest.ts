@@ -1,11 +1,11 @@
-/** How many calls a second become durable and are acknowledged, and how long that takes. */
+/** Measures how many calls a second become durable and are acknowledged, and how long that takes. */
 import type { Report } from './generator.ts';
 import type { Spread } from './latencies.ts';
 import { Load } from './load.ts';
 import { MAX_IN_FLIGHT } from './simulated_agent.ts';
 import { Subject, storeAtRest } from './subject.ts';
 
-/** Of all calls: those of a process that makes just this one, which its agent has to describe first. */
+/** Share of the calls whose process makes only this one: its agent has to describe it first. */
 export const NEW_PROCESS_SHARE = 0.1;
 /**
  * Batches on their way in all where agents send as much as they may: with 1,000 agents that have 8 each, a gigabyte would

@@ -17,11 +17,11 @@ export interface PastSize {
   days: number;
   /** In all, those within roll-ups counted. */
   calls: number;
-  /** Of those: without a token, stored one by one. */
+  /** Part of these: calls without a token, which are stored one by one. */
   rawCalls: number;
 }
 
-/** What such a store holds, beside it in `made.json`. */
+/** Holds what such a store holds, beside it in `made.json`. */
 export interface Past extends PastSize {
   rollups: number;
   coverage: number;
@@ -40,7 +40,7 @@ const V2_PER_HOST = 3;
 const CALLS_PER_ROLLUP = 44;
 const V1_RESTART_HOURS = 24;
 const V2_RESTART_HOURS = 7 * 24;
-/** Of calls without a token: by a process that makes just this one. */
+/** Share of the calls without a token that are made by a process of their own. */
 const NEW_PROCESS_SHARE = 0.02;
 /** Also what a batch of one host holds: real ones hold a minute, and would take a day to write. */
 const COVERAGE_HOURS = 6;
@@ -51,7 +51,7 @@ const HOSTS_IN_TRANSACTION = 500;
 const WRITES_AT_ONCE = 2;
 const MARK = 'made.json';
 
-/** What is in a directory already; null where nothing whole is. */
+/** Returns what is in a directory already; null where nothing whole is. */
 export function pastIn(dataDir: string): Past | null {
   const file = join(dataDir, MARK);
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Past) : null;

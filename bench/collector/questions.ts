@@ -1,4 +1,4 @@
-/** How long the page's questions take on a store with a long past. */
+/** Measures how long the page's questions take on a store with a long past. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

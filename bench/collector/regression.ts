@@ -7,7 +7,7 @@ export interface Line {
   intercept: number;
 }
 
-/** Of the normal distribution; samples are tens, so that Student's would be little wider. */
+/** Quantile of the normal distribution. With tens of samples Student's would be little wider. */
 const TWO_SIDED_95 = 1.96;
 
 /** Needs three samples at different places. Throws with fewer. */

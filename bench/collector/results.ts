@@ -1,4 +1,4 @@
-/** What a run measured, and how it reads as a table for people. */
+/** Describes what a run measured, and how it reads as a table for people. */
 import { layOut, type Row } from '../watch/report.ts';
 import type { ArrivalResult } from './arrival.ts';
 import type { HostileResult } from './hostile.ts';
@@ -166,7 +166,7 @@ function percent(share: number): string {
   return `${(share * 100).toFixed(0)} %`;
 }
 
-/** As the targets are meant: 1 MB is 1,000,000 bytes. */
+/** The targets are meant in this unit: 1 MB is 1,000,000 bytes. */
 function mb(bytes: number): string {
   return `${(bytes / 1e6).toFixed(0)} MB`;
 }

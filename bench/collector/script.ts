@@ -1,5 +1,5 @@
 /**
- * What a simulated agent sends, encoded beforehand: calls as the real outbox puts them on the wire, of which only ids,
+ * Describes what a simulated agent sends, encoded beforehand: calls as the real outbox puts them on the wire, of which only ids,
  * times and the start times of new processes change from one sending to the next.
  */
 import { CallerReferences, fullBatchFrame, recordText } from '../../agent/outbox/wire_batch.ts';
@@ -41,7 +41,7 @@ export function makeScript(seed: number, newProcessShare: number): Entry[] {
   return entries;
 }
 
-/** Of calls: as they lie in the spool, and as protocol 1 sends them. */
+/** Calls as they lie in the spool, and as protocol 1 sends them. */
 export function recordTexts(seed: number, newProcessShare: number, count: number): string[] {
   const random = new Random(seed);
   const lasting = Array.from({ length: LASTING_PROCESSES }, (_, index) => {

@@ -11,7 +11,7 @@ import type { Coverage, Heartbeat } from '../../protocol/records.ts';
 import type { Latencies } from './latencies.ts';
 import type { Entry } from './script.ts';
 
-/** As the uplink has them. */
+/** The uplink has the same values. */
 export const MAX_IN_FLIGHT = 8;
 export const LINGER_MS = 50;
 const MAX_BATCH_RECORDS = 1000;
@@ -20,7 +20,7 @@ const SEPARATOR = 0x2c;
 /** A frame's bytes around its records. */
 const FRAME_OVERHEAD_BYTES = 200;
 
-/** What all agents of a generator did. */
+/** Holds what all agents of a generator did. */
 export interface Doings {
   given: number;
   sentCalls: number;
@@ -73,7 +73,7 @@ export class SimulatedAgent {
   #socket: WebSocket | null = null;
   #seq = 0;
   #at = 0;
-  /** Whether this connection has defined callers already. */
+  /** Tells whether this connection has defined callers already. */
   #hasDefined = false;
   #onItsWay: OnItsWay[] = [];
   #handedMs: number[] = [];
@@ -130,7 +130,7 @@ export class SimulatedAgent {
     this.#socket?.close(1000);
   }
 
-  /** As `close`, without a word to the collector. */
+  /** Closes like `close`, but sends nothing to the collector. */
   cut(): void {
     this.close();
     this.#socket?.terminate();
@@ -171,7 +171,7 @@ export class SimulatedAgent {
     this.#socket?.ping();
   }
 
-  /** What an agent without calls reports of an interval that ends now. */
+  /** Returns what an agent without calls reports of an interval that ends now. */
   coverage(intervalMs: number): void {
     const now = Date.now();
     const coverage: Coverage = {
@@ -233,7 +233,7 @@ export class SimulatedAgent {
     }
   }
 
-  /** Of at most so many calls: also ends where a batch is full, and where the script begins again. */
+  /** Takes at most so many calls. It ends earlier where a batch is full, and where the script begins again. */
   #sendBatch(maxCalls: number): void {
     const { script, doings } = this.#options;
     const from = this.#at;

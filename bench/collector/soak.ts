@@ -1,4 +1,4 @@
-/** What a collector keeps in memory over a long time of mixed load: it must not grow. */
+/** Describes what a collector keeps in memory over a long time of mixed load: it must not grow. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Load } from './load.ts';
 import { PageUser } from './page_user.ts';

@@ -10,7 +10,7 @@ import type { MemoryAnswer } from './memory_probe.ts';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const MEMORY_PROBE = join(import.meta.dirname, 'memory_probe.ts');
 const MEMORY_TIMEOUT_MS = 60_000;
-/** As the launcher starts it, with the bound of its unit on V8's young generation. */
+/** Starts the collector like the launcher, with the bound of its unit on V8's young generation. */
 const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16'];
 /** For agents, as an enrolment token; nobody else can reach the collector of a benchmark. */
 const AGENT_TOKEN = 'token-of-the-benchmark-only';
@@ -21,7 +21,7 @@ const STOP_TIMEOUT_MS = 30_000;
 /** Processor time in seconds since the start, and memory now, of all threads together. */
 export interface Usage {
   cpuSeconds: number;
-  /** Of the thread that talks to agents, and of all others: the store's, garbage collection, I/O. */
+  /** Processor time of the thread that talks to agents, and of all others: the store's, garbage collection, I/O. */
   mainThreadSeconds: number;
   otherThreadsSeconds: number;
   residentBytes: number;
@@ -155,7 +155,7 @@ export class Subject {
   }
 }
 
-/** What a stopped collector has on disk. */
+/** Returns what a stopped collector has on disk. */
 export async function storeAtRest(dataDir: string): Promise<{ calls: number; bytes: number }> {
   const store = openStoreForReading(dataDir);
   try {

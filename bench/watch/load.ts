@@ -11,10 +11,10 @@ const CLIENTS_DIR = join(import.meta.dirname, 'clients');
 const PATH = '/latest/meta-data/instance-id';
 const TIME_LIMIT_MS = 125_000;
 
-/** What was made by one load: the pid of each call by its number, and the program. */
+/** Holds what was made by one load: the pid of each call by its number, and the program. */
 export interface Made {
   pids: Map<number, number>;
-  /** As /proc/PID/exe has it. */
+  /** The value of /proc/PID/exe. */
   executable: string;
 }
 
@@ -22,7 +22,7 @@ export interface LoadShape {
   calls: number;
   perSecond: number;
   callsPerConnection: number;
-  /** Whether each connection is made by a process of its own. */
+  /** Tells whether each connection is made by a process of its own. */
   byChildren: boolean;
 }
 

@@ -52,7 +52,7 @@ function measureCommands(): void {
   for (const args of masked.slice(0, EXAMPLES)) console.log(`  ${maskArgs(args).join(' ').slice(0, 300)}`);
 }
 
-/** Whether a part of a secret of that length is left in a text. */
+/** Tells whether a part of a secret of that length is left in a text. */
 function leaves(text: string, secret: string, atLeast: number): boolean {
   for (let at = 0; at + atLeast <= secret.length; at++)
     if (text.includes(secret.slice(at, at + atLeast))) return true;
@@ -117,7 +117,7 @@ function measureTime(): void {
   for (const [name, run] of Object.entries(work)) {
     for (let n = 0; n < 5_000; n++) run();
     const rounds = 20_000;
-    // Of the processor alone, in microseconds: what else runs on the machine does not count.
+    // Returns processor time only, in microseconds: other load on the machine does not count.
     const before = process.cpuUsage();
     for (let n = 0; n < rounds; n++) run();
     const { user, system } = process.cpuUsage(before);

@@ -1,4 +1,4 @@
-/** What is measured of one way of attribution, in the order in which it is done on one and the same watch. */
+/** Describes what is measured of one way of attribution, in the order in which it is done on one and the same watch. */
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -10,7 +10,7 @@ import { type Mode, Subject } from './subject.ts';
 export const MEASURES = ['idle', 'one-shot', 'cost', 'ceiling'] as const;
 export type Measure = (typeof MEASURES)[number];
 
-/** Of the metadata service, for each network interface ("Quotas and limits", EC2 user guide). */
+/** Limit of the metadata service for each network interface ("Quotas and limits", EC2 user guide). */
 export const CEILING_PACKETS_PER_SECOND = 1_024;
 /** Far below what the lab's service and one core can do, so that the load itself is not what is measured. */
 const STEADY_CALLS_PER_SECOND = 250;
@@ -73,7 +73,7 @@ export interface ModeResult {
     resident_peak_kib: number;
   };
   ceiling?: { one_connection: Ceiling; kept_alive: Ceiling };
-  /** What the watch said of its own losses at its end; empty when there were none. */
+  /** Holds what the watch said of its own losses at its end; empty when there were none. */
   said: string;
 }
 

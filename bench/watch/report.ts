@@ -89,7 +89,7 @@ function us(microseconds: number): string {
   return `${microseconds.toFixed(0)} µs`;
 }
 
-/** As the target is meant: 1 MB is 1,000,000 bytes. */
+/** The target is meant in this unit: 1 MB is 1,000,000 bytes. */
 function mb(kib: number): string {
   return `${((kib * 1_024) / 1_000_000).toFixed(1)} MB`;
 }

@@ -9,7 +9,7 @@ import type { Call } from '../../protocol/call.ts';
 import { Watcher } from '../../test/support/lab/watcher.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
-/** As the launcher starts it. */
+/** Starts the command like the launcher. */
 const RUNTIME = [process.execPath, '--disable-warning=ExperimentalWarning'] as const;
 /** A call is reported a quarter of a second after its connection ended without an answer. */
 const SETTLE_TIMEOUT_MS = 8_000;

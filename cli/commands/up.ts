@@ -120,7 +120,7 @@ function collectorFlags(settings: z.infer<typeof upSettings>, hostId: string): s
   return flags;
 }
 
-/** Who listens on every address listens here too, under a name that the certificate has. */
+/** A collector that listens on every address listens here too, under a name that the certificate has. */
 function ownUrl(listening: string): string {
   const url = new URL(listening);
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';

@@ -23,7 +23,7 @@ export type WatchSettings = z.infer<typeof watchSettings>;
 const SMALL_HEAP = ['--max-semi-space-size=1', '--no-opt'] as const;
 const WATCHING = fileURLToPath(new URL('../watch_process.ts', import.meta.url));
 
-/** What watching needs, into the compile cache: the engine's options are part of a cache's key. */
+/** Loads what watching needs into the compile cache: the engine's options are part of a cache's key. */
 export function warmCompileCache(): void {
   const { execPath, execArgv } = process;
   const load = ['--import', WATCHING, '--eval', ''];

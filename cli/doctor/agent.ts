@@ -1,4 +1,4 @@
-/** Whether an agent runs, what its last heartbeat says, and what its stages have lost. */
+/** Checks whether an agent runs, what its last heartbeat says, and what its stages have lost. */
 import { lossesOf } from '../../protocol/losses.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 import { spanText } from './quantity.ts';

@@ -1,4 +1,4 @@
-/** How long a certificate holds, and whether the collector's own can be served with. */
+/** Describes how long a certificate holds, and whether the collector's own can be served with. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { servesTls } from '../../collector/config.ts';

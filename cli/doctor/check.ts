@@ -1,4 +1,4 @@
-/** What a check is, and what it says. One file a check; `examination.ts` has the list. */
+/** Describes what a check is, and what it says. One file a check; `examination.ts` has the list. */
 import type { AgentSettings } from '../../agent/config.ts';
 import type { KeptState } from '../../agent/outbox/state_file.ts';
 import type { CollectorSettings } from '../../collector/config.ts';
@@ -17,7 +17,7 @@ export interface Finding {
 export interface Check<Side> {
   /** One or two words, for the table. */
   readonly name: string;
-  /** Whether there is anything to check. */
+  /** Tells whether there is anything to check. */
   applies(side: Side): boolean;
   examine(side: Side): Finding[] | Promise<Finding[]>;
 }
@@ -30,7 +30,7 @@ export interface ConfigurationFile {
   problem: string | null;
 }
 
-/** Whether an agent has the spool. `unknown`: its directory is not ours to read. */
+/** Tells whether an agent has the spool. `unknown`: its directory is not ours to read. */
 export interface RunningAgent {
   pid: number | null;
   isRunning: boolean | 'unknown';
@@ -61,7 +61,7 @@ export const skip = (text: string, remedy: string | null = null): Finding => ({
 
 export const AS_ROOT = 'Run it as root: sudo imdswatch doctor.';
 
-/** Of an error of the file system: that this user may not. */
+/** Tells whether an error of the file system means that this user may not. */
 export function isDenied(error: unknown): boolean {
   return ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -1,5 +1,5 @@
 /**
- * Whether the collector can be reached, is who it should be, lets this agent in, and has the same time. Goes as far as the
+ * Checks whether the collector can be reached, is who it should be, lets this agent in, and has the same time. Goes as far as the
  * door: a hello would enrol a host, or take the place of the agent that runs.
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
@@ -151,7 +151,7 @@ function reasonsFor(code: string | undefined): string {
   return 'Let this host reach it (security group, firewall, proxy). Records are kept in the spool meanwhile.';
 }
 
-/** How far this clock is ahead of the other; negative: behind. The header has whole seconds (RFC 9110 section 6.6.1). */
+/** Returns how far this clock is ahead of the other; negative: behind. The header has whole seconds (RFC 9110 section 6.6.1). */
 export function skewSeconds(date: string | undefined, beginMs: number, endMs: number): number | null {
   const theirs = Date.parse(date ?? '');
   if (Number.isNaN(theirs)) return null;

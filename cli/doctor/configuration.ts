@@ -1,4 +1,4 @@
-/** Whether the configuration file is there and valid, and whether others can read the secret that it names. */
+/** Checks whether the configuration file is there and valid, and whether others can read the secret that it names. */
 import { statSync } from 'node:fs';
 import {
   AS_ROOT,

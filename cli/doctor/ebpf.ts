@@ -1,4 +1,4 @@
-/** Whether the eBPF program can be loaded: by loading it, for a moment. */
+/** Checks whether the eBPF program can be loaded: by loading it, for a moment. */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { EbpfAttributor } from '../../agent/attribution/ebpf.ts';
@@ -42,7 +42,7 @@ export const ebpf: Check<AgentSide> = {
   },
 };
 
-/** What else may have refused it. */
+/** Other possible reasons for the refusal. */
 function circumstances(): string {
   const said: string[] = [];
   const unprivileged = line('/proc/sys/kernel/unprivileged_bpf_disabled');

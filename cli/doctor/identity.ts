@@ -1,4 +1,4 @@
-/** Who this host is taken for, and what is known of it. Asks nobody: what the agent has learnt is in `host.json`. */
+/** Checks which host this is taken for, and what is known of it. It asks nobody: what the agent has learnt is in `host.json`. */
 
 import { isSameMachine, readHostCache } from '../../agent/host/host_cache.ts';
 import { hostFacts, idOf, readMachine } from '../../agent/host/host_facts.ts';

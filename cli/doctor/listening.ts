@@ -1,4 +1,4 @@
-/** Whether a collector listens where its settings say, and whether those go together. */
+/** Checks whether a collector listens where its settings say, and whether those go together. */
 import { connect } from 'node:net';
 import { checkCollectorSettings, isAnyAddress, listenAddress } from '../../collector/config.ts';
 import { type Check, type CollectorSide, fail, messageOf, ok, warn } from './check.ts';

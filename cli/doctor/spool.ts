@@ -1,4 +1,4 @@
-/** What waits for the collector: how much, since when, what was lost, and whether there is room. */
+/** Describes what waits for the collector: how much, since when, what was lost, and whether there is room. */
 import { accessSync, constants, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ledger, type LedgerEntry } from '../../agent/outbox/ledger.ts';

@@ -1,4 +1,4 @@
-/** Whether the collector's databases are whole and of this release's schema, and whether there is room for them to grow. */
+/** Checks whether the collector's databases are whole and of this release's schema, and whether there is room for them to grow. */
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';

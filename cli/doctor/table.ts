@@ -1,4 +1,4 @@
-/** What was found, for people: one line a finding, and below it what to do. */
+/** Describes what was found, for people: one line a finding, and below it what to do. */
 import { cutToColumns } from '../terminal/text_width.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 import type { Status } from './check.ts';

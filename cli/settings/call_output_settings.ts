@@ -1,4 +1,4 @@
-/** How calls are put out: the settings that `watch` and `read` share. */
+/** Describes how calls are put out: the settings that `watch` and `read` share. */
 import * as z from 'zod';
 
 export const callOutputShape = {

@@ -1,7 +1,7 @@
-/** What `--help` ends a command with: the text for people, and the same as values, for manual pages and completion. */
+/** Describes what `--help` ends a command with: the text for people, and the same as values, for manual pages and completion. */
 
 export interface OptionDescription {
-  /** As in a configuration file: `spool_dir`. */
+  /** Key in a configuration file: `spool_dir`. */
   key: string;
   /** Without its dashes: `spool-dir`. */
   flag: string;
@@ -12,22 +12,22 @@ export interface OptionDescription {
   kind: 'boolean' | 'number' | 'array' | 'string';
   /** The only values there are; empty when anything goes. */
   choices: readonly string[];
-  /** Of a number; a bound that there is not is null. */
+  /** Range of a number; a missing bound is null. */
   range: { least: number | null; most: number | null };
   text: string;
-  /** As a flag takes it; null when there is none worth a word. */
+  /** Default as a flag takes it; null when there is none to mention. */
   fallback: string | null;
 }
 
 export interface CommandDescription {
-  /** As typed: `watch`, `token create`. */
+  /** Name as typed: `watch`, `token create`. */
   command: string;
   /** A sentence; of a command with verbs its usage as a whole. */
   summary: string;
   /** `['FILE']`; in brackets what may be left out. */
   positionals: readonly string[];
   options: readonly OptionDescription[];
-  /** Of a command such as `token`, which has options only together with one of these: `create`, `list`. */
+  /** Verbs of a command such as `token`, which has options only together with one of them: `create`, `list`. */
   verbs: readonly string[];
 }
 

@@ -14,7 +14,7 @@ import { OperatorError } from '../../common/operator_error.ts';
 import { type CommandDescription, HelpRequested, type OptionDescription } from './help_requested.ts';
 
 export interface CommandLine {
-  /** As typed: `watch`, `read`. */
+  /** Name as typed: `watch`, `read`. */
   command: string;
   /** One line for `--help`. */
   summary: string;
@@ -268,7 +268,7 @@ function innermost(field: Field): Field {
   return inner === undefined ? field : innermost(inner);
 }
 
-/** Of an array those of its elements. */
+/** For an array, returns the choices of its elements. */
 function choicesOf(field: Field): readonly string[] {
   const { def } = innermost(field);
   if (def.type === 'enum') return Object.values(def.entries ?? {}).map(String);

@@ -97,13 +97,13 @@ function caller(call: Call): string {
   return visibleText(`${programName(process)}[${process.pid}]${sure} (${user})`);
 }
 
-/** Of a script its own path matters, and of its interpreter only which one it is. */
+/** For a script its own path matters; for its interpreter only which one it is. */
 function programName({ 'executable.path': executable, name, script }: ProcessFacts): string {
   if (script === null) return executable ?? name;
   return `${(executable ?? name).replace(/^.*\//, '')} ${script}`;
 }
 
-/** Where it runs, the best name first: the pod, the container, the unit. */
+/** Returns where it runs, the best name first: the pod, the container, the unit. */
 function workload({ container, k8s, systemd }: Call): Piece[] {
   let text = '';
   if (k8s?.['pod.name'])

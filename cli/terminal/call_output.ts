@@ -48,7 +48,7 @@ export class CallPrinter {
   }
 }
 
-/** What was lost, for people; empty when nothing was. */
+/** Returns what was lost, for people; empty when nothing was. */
 export function lossLine(losses: Counters): string {
   const parts = Object.entries(losses).map(([name, count]) => `${visibleText(name)} ${count}`);
   return parts.length === 0 ? '' : `not everything was seen or known: ${parts.join(', ')}`;

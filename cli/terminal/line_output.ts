@@ -8,9 +8,9 @@ import { OperatorError } from '../../common/operator_error.ts';
 /** Nobody reads stdout any more (`| head`). No failure. */
 export class ReaderGone extends Error {}
 
-/** What nobody has read yet may take this much memory. */
+/** Output that nobody has read yet may take this much memory. */
 const MAX_UNREAD_BYTES = 4_194_304;
-/** How long the end waits for a reader. */
+/** States how long the end waits for a reader. */
 const END_WAIT_MS = 1_000;
 const RETRY_MS = 10;
 const STDOUT = 1;

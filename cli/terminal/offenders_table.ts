@@ -102,7 +102,7 @@ function detailsOf(offender: Offender): string[] {
   return details;
 }
 
-/** Where it belongs: pod, image or unit, whichever says the most. */
+/** Returns where it belongs: pod, image or unit, whichever says the most. */
 function workloadOf(offender: Offender): string[] {
   const { k8s_namespace, k8s_container, container_image, systemd_unit } = offender;
   if (k8s_namespace !== null || k8s_container !== null) {

@@ -1,4 +1,4 @@
-/** How many columns of a terminal text takes, and text cut to fit. */
+/** Describes how many columns of a terminal text takes, and text cut to fit. */
 
 /** East Asian wide and fullwidth characters and emoji (Unicode Standard Annex 11) take two columns. */
 const WIDE =

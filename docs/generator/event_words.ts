@@ -1,5 +1,5 @@
 /**
- * What each field of the event reference means. Names and types come from the schemas; that there is a word for each
+ * Describes each field of the event reference. Names and types come from the schemas; that there is a text for each
  * field, and a field for each word, is checked when the reference is made.
  */
 

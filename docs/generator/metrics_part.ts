@@ -15,7 +15,7 @@ import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import { exampleCall } from './event_example.ts';
 import { code, table } from './generated_part.ts';
 
-/** As prom-client names what it knows of any process. */
+/** prom-client uses these names for what it knows of any process. */
 const OF_ANY_PROCESS = /^(process|nodejs)_/;
 
 interface Metric {

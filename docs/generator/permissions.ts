@@ -1,5 +1,5 @@
 /**
- * Who may do what, by what they show. The table in security.md is made from this, and a test tries each claim against a collector
+ * States who may do what with which credential. The table in security.md is made from this, and a test tries each claim against a collector
  * (test/unit/collector/access/permissions.test.ts): a claim without its test does not pass there.
  */
 import { table } from './generated_part.ts';

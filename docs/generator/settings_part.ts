@@ -3,7 +3,7 @@ import type { CommandDescription, OptionDescription } from '../../cli/settings/h
 import { describeCommands } from '../../packaging/commands.ts';
 import { code, table } from './generated_part.ts';
 
-/** What others share is described where it is from. */
+/** Settings that others share are described where they come from. */
 const FIRST = ['agent', 'collector'];
 /** Fewer than these are told again rather than referred to. */
 const WORTH_A_REFERENCE = 4;

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 const RETRIES = 20;
 const RETRY_MS = 10;
 
-/** Where cgroup file systems are mounted: one for v2, one a controller for v1, both for hybrid (proc(5), mounts). */
+/** Returns where cgroup file systems are mounted: one for v2, one a controller for v1, both for hybrid (proc(5), mounts). */
 export function cgroupMounts(): string[] {
   return readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
@@ -47,7 +47,7 @@ export class MadeCgroups {
   }
 }
 
-/** What the parts of a lab that was killed made, by its home. Its processes must have been ended before. */
+/** Returns what the parts of a lab that was killed made, by its home. Its processes must have been ended before. */
 export function sweepCgroups(home: string): void {
   let record: string;
   try {
@@ -68,7 +68,7 @@ export function sweepCgroups(home: string): void {
 }
 
 /**
- * As far as they are empty; waits up to 200 ms for processes that are just ending. Synchronous, so that it works while
+ * Removes the empty ones; waits up to 200 ms for processes that are just ending. It is synchronous, so that it works while
  * the process exits.
  */
 function removeAll(own: readonly string[], parents: readonly string[]): string[] {

@@ -1,9 +1,9 @@
-/** What the lab's tests ask of a container engine, whichever it is. */
+/** Describes what the lab's tests ask of a container engine, whichever it is. */
 
 export interface ContainerSpec {
   /** The container's name; one of the lab's own unless given. */
   name?: string;
-  /** As in the image, or on this machine with `machinePrograms`. */
+  /** Path in the image, or on this machine with `machinePrograms`. */
   argv: readonly string[];
   /** `bridge`: behind the host, which translates its address (the default). `container:ID`: another's namespace. */
   network?: 'bridge' | 'host' | `container:${string}`;
@@ -20,9 +20,9 @@ export interface LabContainer {
   readonly id: string;
   readonly name: string;
   readonly image: string;
-  /** As the contract's `container.runtime` has it. */
+  /** Value of the contract's `container.runtime`. */
   readonly runtime: string;
-  /** Of its first process, as the host sees it. Null when it had ended before the engine could be asked. */
+  /** Pid of its first process, as the host sees it. Null when it had ended before the engine could be asked. */
   readonly pid: number | null;
   /** The address that its own sockets have; null in a network namespace that it shares. */
   readonly address: string | null;
@@ -34,11 +34,11 @@ export interface LabContainer {
 
 export interface Engine {
   readonly runtime: string;
-  /** Where its API is, for an agent that asks for names. */
+  /** States where its API is, for an agent that asks for names. */
   readonly socket: string;
   run(spec: ContainerSpec): Promise<LabContainer>;
   close(): Promise<void>;
 }
 
-/** What an engine could not start is said, not thrown: a test skips with it, the demo goes on without. */
+/** Returns the reason why an engine could not start instead of throwing it: a test skips with it, the demo goes on without. */
 export type Started<T> = { engine: T; notAvailable: null } | { engine: null; notAvailable: string };

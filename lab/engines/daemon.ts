@@ -30,7 +30,7 @@ export interface DaemonOptions {
 }
 
 /**
- * How programs run in mounts of their own; the pid that is started becomes the last program's. `directory`, which is
+ * Returns how programs run in mounts of their own; the pid that is started becomes the last program's. `directory`, which is
  * made, takes what they write to /var/lib.
  */
 function inOwnMounts(directory: string, argv: readonly string[], before = ':'): string[] {

@@ -22,7 +22,7 @@ const inspected = z.object({
 export interface Inspected {
   id: string;
   name: string;
-  /** Of its first process, as the host sees it; null when it does not run. */
+  /** Pid of its first process, as the host sees it; null when it does not run. */
   pid: number | null;
   /** In its own network namespace; null with another's. */
   address: string | null;
@@ -92,7 +92,7 @@ export class DockerApi {
     };
   }
 
-  /** What it has printed so far. Each piece comes behind a head of 8 bytes (ContainerAttach, "stream format"). */
+  /** Returns what it has printed so far. Each piece comes behind a head of 8 bytes (ContainerAttach, "stream format"). */
   async output(id: string): Promise<string> {
     const raw = await this.#ask('GET', `/containers/${id}/logs?stdout=1&stderr=1`);
     return raw.replace(/[\x01\x02]\0{3}[\s\S]{4}/g, '');

@@ -13,7 +13,7 @@ import { programPath } from './need.ts';
 
 const execFileAsync = promisify(execFile);
 
-/** As an engine names it: with the default registry, which is never asked. */
+/** Name as an engine writes it: with the default registry, which is never asked. */
 export const LAB_IMAGE = 'docker.io/imdswatch-lab/caller:1';
 /** Set in every container, with the lab's tag: what is left running is found by it. */
 export const LAB_VARIABLE = 'IMDSWATCH_LAB';

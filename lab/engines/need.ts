@@ -1,4 +1,4 @@
-/** Whether this machine has the programs for a part of the lab; where it has not, why and what to install. */
+/** Checks whether this machine has the programs for a part of the lab; where it has not, why and what to install. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -31,7 +31,7 @@ export interface NeededFile {
   debianPackage: string;
 }
 
-/** Where the administrator's programs are, whatever the user's PATH says. */
+/** States where the administrator's programs are, whatever the user's PATH says. */
 const DIRECTORIES = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
 /** The path of a program; the distribution's own directories come first, so that a wrapper on PATH is not taken. */

@@ -113,7 +113,7 @@ export class SocketEngine implements Engine, LabPart {
     this.closeNow();
   }
 
-  /** What is left when all its processes have been ended. */
+  /** Returns what is left when all its processes have been ended. */
   closeNow(): void {
     for (const path of this.#cgroups.remove()) process.stderr.write(`The lab could not remove ${path}\n`);
   }
@@ -121,7 +121,7 @@ export class SocketEngine implements Engine, LabPart {
 
 function machineBinds(): string[] {
   const directories = [...MACHINE_DIRECTORIES, PROJECT, dirname(dirname(process.execPath))];
-  // What lies below another one comes with it; a mount point could not be made there, for it is read-only.
+  // A path below another one comes with it; a mount point could not be made there, because it is read-only.
   return directories
     .filter((path) => !directories.some((other) => path !== other && path.startsWith(`${other}/`)))
     .filter((path, index, all) => all.indexOf(path) === index)

@@ -19,7 +19,7 @@ const TOKEN_PATH = '/latest/api/token';
 const TTL_SECONDS = '300';
 const TIMEOUT_MS = 3_000;
 const STEP_MS = 10;
-/** Of IMDSv2 calls, one in so many asks for a new token. */
+/** One IMDSv2 call in so many asks for a new token. */
 const TOKEN_EVERY = 12;
 
 const [first = 0, step = 1, perSecond = 20] = process.argv.slice(2).map(Number);

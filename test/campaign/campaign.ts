@@ -32,10 +32,10 @@ export interface CampaignOptions {
 export interface CampaignResult {
   plan: Fault[];
   whole: Table;
-  /** Of the second agent: its calls that travel one by one, and sums of the others. */
+  /** Findings of the second agent: its calls that travel one by one, and sums of the others. */
   rolledUp: { single: Table; sums: ReturnType<typeof judgeSums> };
   shares: Share[];
-  /** Where unexplained calls lie between the gaps next to them. */
+  /** States where unexplained calls lie between the gaps next to them. */
   explanations: string[];
   surprises: string[];
   verdict: string;
@@ -193,7 +193,7 @@ async function judgedSums(
   const { readiness } = await questions.host(hostId, fromMs, toMs);
   const single = answered.filter(({ version }) => version === 1);
   const table = judge({ answered: single, stored, gaps, overflowedV2: 0 });
-  // What is stored one by one of IMDSv2 is no other version than its own: it is in no list of `single`.
+  // IMDSv2 calls that are stored one by one have their own version: they are in no list of `single`.
   const seenV2 = seen.filter(({ version }) => version === 2).length;
   const sums = judgeSums({
     answered: answered.filter(({ version }) => version === 2),

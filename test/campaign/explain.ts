@@ -1,4 +1,4 @@
-/** Where unexplained calls lie: in runs, each with the gaps on both sides of it. Values in, values out. */
+/** Describes where unexplained calls lie: in runs, each with the gaps on both sides of it. Values in, values out. */
 import type { AnsweredCall, Span } from './judge.ts';
 
 /** Calls that are no further apart are one run. */

@@ -82,7 +82,7 @@ export interface Sums {
   /** IMDSv2 calls that the service answered, and all that it saw at all. */
   answered: readonly AnsweredCall[];
   seen: number;
-  /** As the collector counts them, roll-ups and whole calls together. */
+  /** Counts of the collector, roll-ups and whole calls together. */
   counted: number;
   gaps: readonly Span[];
 }

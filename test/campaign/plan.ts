@@ -1,4 +1,4 @@
-/** What goes wrong in a campaign, and when: the same for the same seed and length. Values in, values out. */
+/** Describes what goes wrong in a campaign, and when: the same for the same seed and length. Values in, values out. */
 import { Random } from '../../bench/collector/random.ts';
 
 export const FAULT_KINDS = [
@@ -25,9 +25,9 @@ export interface Fault {
   kind: FaultKind;
   /** Not before this much of the campaign has passed, and not before the fault before it is over. */
   atMs: number;
-  /** How long it lasts: until what was ended is started again, what was cut is mended, what was filled is freed. */
+  /** States how long it lasts: until what was ended is started again, what was cut is mended, what was filled is freed. */
   forMs: number;
-  /** Of what the fault does at random within itself, such as which bytes it damages. */
+  /** Seed of what the fault does at random within itself, such as which bytes it damages. */
   seed: number;
   /** Seconds that a clock is off afterwards. 0 for other faults. */
   seconds: number;

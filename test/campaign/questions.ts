@@ -1,4 +1,4 @@
-/** What the collector of a campaign says, asked over its HTTP API as anybody would. */
+/** Describes what the collector of a campaign says, asked over its HTTP API as anybody would. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HostDetail } from '../../collector/contract/host.ts';

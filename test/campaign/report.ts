@@ -45,7 +45,7 @@ export function detailsOf({ explanations, surprises, verdict, whole }: CampaignR
   return lines.join('\n');
 }
 
-/** What each kind of fault cost: calls from its begin to the next fault's, one by one or as IMDSv1. */
+/** Returns what each kind of fault cost: calls from its begin to the next fault's, one by one or as IMDSv1. */
 export function sharesTable({ shares }: CampaignResult): string {
   const row = (name: string, ...cells: (string | number)[]) =>
     [name.padEnd(22), ...cells.map((cell) => String(cell).padStart(12))].join('');

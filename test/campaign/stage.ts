@@ -1,4 +1,4 @@
-/** Where a campaign happens: a lab with a host's clock, small disks, an agent, a collector and two loads. */
+/** Describes where a campaign happens: a lab with a host's clock, small disks, an agent, a collector and two loads. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -12,7 +12,7 @@ export class Supervised {
   #running: LabProcess | null = null;
   #wanted = false;
   starts = 0;
-  /** How it ended when nobody had ended it. */
+  /** States how it ended when nobody had ended it. */
   readonly surprises: string[] = [];
 
   /** `spawn` is asked for every start. What it prints is appended to `logFile`. */

@@ -12,7 +12,7 @@ import { fuzzSettings, howToRepeat, timeBoxed } from './settings.ts';
 const PRINCIPALS = 3;
 const MOST_RESIDENT_BYTES = 600e6;
 const TIMEOUT_MS = 20_000;
-/** Of a live feed only the beginning is read. */
+/** Only the beginning of a live feed is read. */
 const FEED_MS = 30;
 
 let collector: PopulatedCollector;

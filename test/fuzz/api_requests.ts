@@ -25,7 +25,7 @@ export type Role = (typeof ROLES)[number];
 
 export interface FuzzRequest {
   method: string;
-  /** As the document has it. */
+  /** Text as the document has it. */
   template: string;
   path: string;
   role: Role;
@@ -33,7 +33,7 @@ export interface FuzzRequest {
   body: string | null;
 }
 
-/** What a person's program may send beside a good body. */
+/** Holds what a person's program may send beside a good body. */
 const BAD_BODIES = [
   '',
   '{',
@@ -160,7 +160,7 @@ function textFor(schema: Schema, schemas: Schemas, ids: readonly string[]): fc.A
   );
 }
 
-/** As `encodeURIComponent`, also for what is no well-formed Unicode: three bytes that are no UTF-8. */
+/** Encodes like `encodeURIComponent`, also text that is no well-formed Unicode: three bytes that are no UTF-8. */
 function encoded(text: string): string {
   return text.isWellFormed()
     ? encodeURIComponent(text)

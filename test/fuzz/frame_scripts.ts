@@ -1,4 +1,4 @@
-/** What a hostile agent says after its hello: frames that were good and were spoilt, and messages that never were frames. */
+/** Describes what a hostile agent says after its hello: frames that were good and were spoilt, and messages that never were frames. */
 import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
 import { makeCall } from '../support/collector/calls.ts';

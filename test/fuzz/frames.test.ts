@@ -18,7 +18,7 @@ const QUIET_MS = 5_000;
 const HONEST_EVERY_MS = 100;
 const MOST_HONEST_MS = 10_000;
 const MOST_RESIDENT_BYTES = 600e6;
-/** Of the WebSocket layer (RFC 6455 section 7.4.1), and the abrupt end of a socket that said what is no WebSocket. */
+/** Close codes of the WebSocket layer (RFC 6455 section 7.4.1), and the abrupt end of a socket that sent something else. */
 const CLOSE_CODES = new Set([1002, 1003, 1005, 1006, 1007, 1008, 1009]);
 
 let collector: PopulatedCollector;

@@ -1,4 +1,4 @@
-/** What this process really needs: the heap after a collection, without waiting for V8 to think of one. */
+/** Describes what this process really needs: the heap after a collection, without waiting for V8 to think of one. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 

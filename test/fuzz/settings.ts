@@ -1,4 +1,4 @@
-/** How long a fuzzer runs, and from which seed: `npm run test:fuzz -- --seconds N --seed N`, or by the environment. */
+/** Describes how long a fuzzer runs, and from which seed: `npm run test:fuzz -- --seconds N --seed N`, or by the environment. */
 import { randomInt } from 'node:crypto';
 import type { Parameters } from 'fast-check';
 

@@ -37,7 +37,7 @@ static int connected(void)
 	return -1;
 }
 
-/* Whether `answer` holds a whole answer with status 200 and a length. */
+/* Tells whether `answer` holds a whole answer with status 200 and a length. */
 static int is_whole(const char *answer, size_t bytes)
 {
 	const char *body = strstr(answer, "\r\n\r\n");

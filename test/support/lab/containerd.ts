@@ -90,7 +90,7 @@ export class Containerd implements LabPart {
   async run(spec: LabPodSpec): Promise<LabPod> {
     const podUid = randomUUID();
     const cgroupParent = `kubepods/besteffort/pod${podUid}`;
-    // What a kubelet sets (pkg/kubelet/types/labels.go).
+    // Holds what a kubelet sets (pkg/kubelet/types/labels.go).
     const labels = {
       'io.kubernetes.pod.name': spec.podName,
       'io.kubernetes.pod.namespace': spec.namespace,
@@ -143,7 +143,7 @@ export class Containerd implements LabPart {
     this.#daemon = null;
     if (daemon === null) return;
     for (const id of this.#pods) {
-      // What fails here is ended by force with the lab.
+      // Processes that fail to end here are ended by force with the lab.
       await this.#api.removePod(id).catch(({ message }) => process.stderr.write(`containerd: ${message}\n`));
     }
     this.#pods.clear();
@@ -151,7 +151,7 @@ export class Containerd implements LabPart {
     this.closeNow();
   }
 
-  /** What is left when all its processes have been ended. */
+  /** Returns what is left when all its processes have been ended. */
   closeNow(): void {
     for (const path of this.#cgroups.remove()) process.stderr.write(`The lab could not remove ${path}\n`);
   }

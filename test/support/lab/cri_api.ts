@@ -20,7 +20,7 @@ export interface PodSpec {
   uid: string;
   hostNetwork: boolean;
   labels: Record<string, string>;
-  /** Where the pod's cgroup goes, as `/kubepods/besteffort/podUID`. */
+  /** States where the pod's cgroup goes, as `/kubepods/besteffort/podUID`. */
   cgroupParent: string;
 }
 
@@ -108,7 +108,7 @@ export class CriApi {
     return status.get(3) === EXITED ? ((status.get(7) as number | undefined) ?? 0) : null;
   }
 
-  /** What only the runtime itself knows (`verbose`), as containerd gives it: JSON under `info`. */
+  /** Returns what only the runtime itself knows (`verbose`), as containerd gives it: JSON under `info`. */
   async containerPid(id: string): Promise<number | null> {
     return pidOf(await this.#ask('ContainerStatus', { 1: id, 2: true }));
   }

@@ -75,7 +75,7 @@ export class DebianMachine implements LabPart {
   /** Resolves when systemd takes commands; units may still be starting. Throws when that takes more than a minute. */
   async boot(): Promise<void> {
     const { root } = this;
-    // What the boot before left there is no mount any more.
+    // Mounts of the boot before are gone.
     rmSync(join(root, 'run'), { recursive: true, force: true });
     mkdirSync(join(root, 'run'));
     const nspawn = bootByNspawn(this.#lab, {
@@ -103,7 +103,7 @@ export class DebianMachine implements LabPart {
     }
   }
 
-  /** What it said on its console, over all boots. */
+  /** Returns what it said on its console, over all boots. */
   console(): string {
     return readFileSync(this.#logFile, 'utf8');
   }
@@ -119,7 +119,7 @@ export class DebianMachine implements LabPart {
     });
   }
 
-  /** As a person would: units are stopped in order. */
+  /** Shuts down like a person would: units are stopped in order. */
   async powerOff(): Promise<void> {
     await this.run(['systemctl', 'poweroff']);
     await this.#nspawn?.exited;

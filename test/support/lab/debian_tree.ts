@@ -7,7 +7,7 @@ import { OperatorError } from '../../../common/operator_error.ts';
 
 const execFileAsync = promisify(execFile);
 const SUITE = 'bookworm';
-/** Of a new host: what boots, and what the product's package depends on. */
+/** Packages of a new host: what boots, and what the product's package depends on. */
 const PACKAGES = ['systemd', 'systemd-sysv', 'dbus', 'libpcap0.8', 'libbpf1'];
 const KEPT_IN = join(import.meta.dirname, '../../../.runtime');
 /** The name says what is in it, so that a change here makes a new one. */
@@ -15,7 +15,7 @@ const TREE = join(KEPT_IN, [SUITE, ...PACKAGES].join('+'));
 const MAKING_TIMEOUT_MS = 280_000;
 const COPYING_TIMEOUT_MS = 60_000;
 
-/** Whether `copyDebianTree` has nothing to download. */
+/** Tells whether `copyDebianTree` has nothing to download. */
 export function hasDebianTree(): boolean {
   return existsSync(TREE);
 }

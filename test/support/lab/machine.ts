@@ -27,7 +27,7 @@ const STOP_GRACE_MS = 5000;
 const RECHECK_MS = 20;
 const LOG_TAIL_CHARS = 2000;
 const BOOTED = 'var/booted';
-/** Whose units `userUnits` are. */
+/** Name of the user whose units `userUnits` are. */
 export const MACHINE_USER = { name: 'labuser', uid: 1000 } as const;
 
 const FILES = [
@@ -43,7 +43,7 @@ export interface MachineOptions {
   /** Units of the user's own systemd. */
   userUnits?: Record<string, string>;
   userEnabled?: readonly string[];
-  /** Whose network it has: the lab host's (the default), or the pod's, a veth behind the host; see `Lab.addPod`. */
+  /** Network that it has: the lab host's (the default), or the pod's, a veth behind the host; see `Lab.addPod`. */
   from?: 'host' | 'pod';
 }
 
@@ -120,7 +120,7 @@ export class Machine implements LabPart {
     this.closeNow();
   }
 
-  /** What is left when all its processes have been ended. */
+  /** Returns what is left when all its processes have been ended. */
   closeNow(): void {
     for (const path of this.#cgroups.remove()) process.stderr.write(`The lab could not remove ${path}\n`);
   }

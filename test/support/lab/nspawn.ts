@@ -13,9 +13,9 @@ export interface BootOptions {
   root: string;
   /** Relative to the hierarchies: below `MACHINE_SLICE`. */
   cgroup: string;
-  /** What its console says is added to this file. */
+  /** Holds what its console says is added to this file. */
   logFile: string;
-  /** Whose network it has: the lab host's, or the pod's; see `Lab.addPod`. */
+  /** Network that it has: the lab host's, or the pod's; see `Lab.addPod`. */
   from: 'host' | 'pod';
   /** More of systemd-nspawn's. */
   args: readonly string[];
@@ -46,7 +46,7 @@ export function bootByNspawn(lab: Lab, { root, cgroup, logFile, from, args }: Bo
   }
 }
 
-/** Where systemd keeps its own cgroups: the v2 hierarchy, and v1's named one where that is used (hybrid: both). */
+/** Returns where systemd keeps its own cgroups: the v2 hierarchy, and v1's named one where that is used (hybrid: both). */
 export function systemdMounts(): string[] {
   return cgroupMounts().filter((mount) => ['systemd', 'unified', 'cgroup'].includes(basename(mount)));
 }

@@ -27,7 +27,7 @@ export class PlantedLab {
   readonly #capture: string;
   #up!: LabProcess;
   #tcpdump!: LabProcess;
-  /** What running programs have printed, by their names. */
+  /** Holds what running programs have printed, by their names. */
   readonly printed: Record<string, string> = {};
   #secret = '';
 

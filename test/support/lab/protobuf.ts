@@ -1,5 +1,5 @@
 /**
- * As much of Protocol Buffers' wire format (protobuf.dev, "Encoding") as CRI needs: varints, and everything that has a
+ * Implements the part of Protocol Buffers' wire format (protobuf.dev, "Encoding") that CRI needs: varints, and everything that has a
  * length. The lab speaks it by itself, so that what it finds does not come from the code that it tests.
  */
 

@@ -70,7 +70,7 @@ elif way == "overlapping-shuffled":
     segments = [(first + n, REQUEST[n : n + 15]) for n in range(0, len(REQUEST), 6)]
     random.shuffle(segments)
 elif way == "stray-data":
-    # What the receiver throws away, for it lies outside its window, must not be taken in.
+    # A segment outside the receiver's window, which the receiver discards, must not be taken in.
     segments = [(first + 1_000_000_000, b"x-aws-ec2-metadata-token: t\r\n\r\n"), *parts(30)]
 elif way == "keep-alive-probe":
     segments = [*parts(40), (first - 1, b"G")]

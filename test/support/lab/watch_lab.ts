@@ -1,4 +1,4 @@
-/** What the tests of a running watch share: a lab, a watch in it, and the comparison of both. */
+/** Describes what the tests of a running watch share: a lab, a watch in it, and the comparison of both. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ export function startWatch(lab: Lab, ...options: string[]): Promise<Watcher> {
   return Watcher.start(lab, [process.execPath, MAIN, 'watch', '--json', ...options]);
 }
 
-/** What the metadata service saw since the watch was ready. */
+/** Returns what the metadata service saw since the watch was ready. */
 export async function truthsSince(lab: Lab, watcher: Watcher): Promise<SeenRequest[]> {
   return (await lab.metadata.log()).filter(({ seq }) => seq > watcher.readySeq);
 }

@@ -222,7 +222,7 @@ describe('plain EC2 hosts', () => {
       token_parameter: good.IMDSWATCH_TOKEN_PARAMETER,
       region: 'eu-central-1',
     };
-    // As Terraform's templatefile().
+    // Works like Terraform's templatefile().
     const rendered = text('ec2/user-data.yaml.tftpl').replace(
       /(\$?)\$\{(\w*…?|[^}]*)\}/g,
       (whole, doubled, name) => {

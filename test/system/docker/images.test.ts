@@ -73,7 +73,7 @@ describe('images of agent and collector', { skip }, () => {
     await lab?.close();
   });
 
-  /** Of compose.yaml, as Docker 20.10 takes it, with a health check that does not keep a test waiting. */
+  /** Returns compose.yaml as Docker 20.10 takes it, with a health check that does not keep a test waiting. */
   async function compose(...args: string[]): Promise<string> {
     const file = join(lab.home, 'compose.yaml');
     const shipped = readFileSync(join(ROOT, 'docker/compose.yaml'), 'utf8');

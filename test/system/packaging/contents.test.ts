@@ -1,4 +1,4 @@
-/** What is in the packages, read out of them. */
+/** Describes what is in the packages, read out of them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
@@ -37,7 +37,7 @@ const skip = cannotPackage(NATIVE) ?? false;
 describe('packages of this machine', { skip }, () => {
   let kept: Kept;
   let directory: string;
-  /** What the .deb unpacks to. */
+  /** Holds what the .deb unpacks to. */
   let tree: string;
   const at = (path: string) => join(tree, path);
 
@@ -209,7 +209,7 @@ describe('packages of this machine', { skip }, () => {
     ];
     const imports = modules.map((path) => `import '${at(`${CODE_DIRECTORY}/${path}`)}';`).join('');
     await node(['--input-type=module', '--eval', `${imports} process.exit(0)`]);
-    // What is loaded only when it is needed.
+    // Modules that are loaded only when they are needed.
     const required = filesIn(CODE_DIRECTORY)
       .filter((path) => path.endsWith('.js') && !path.includes('/node_modules/'))
       .flatMap((path) => [

@@ -42,7 +42,7 @@ describe('on a bare Debian', { skip }, () => {
   });
   after(() => rmSync(directory, { recursive: true, force: true }));
 
-  /** As root in the tree, with no network but a loopback that is down. */
+  /** Runs as root in the tree, with no network but a loopback that is down. */
   const inTree = (script: string, user = 'root') => {
     const chroot = ['chroot', `--userspec=${user}`, tree, 'sh', '-c', script];
     const { status, stdout, stderr } = spawnSync(

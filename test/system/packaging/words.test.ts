@@ -1,4 +1,4 @@
-/** What packages say in words: configuration files, manual pages, completion, maintainer scripts. */
+/** Describes what packages say in words: configuration files, manual pages, completion, maintainer scripts. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

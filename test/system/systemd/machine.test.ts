@@ -14,12 +14,12 @@ import { makePackages } from '../../support/systemd/packages.ts';
 const skip = process.getuid?.() === 0 ? false : 'needs root: boots a machine in network namespaces';
 /** Resident, of the agent. */
 const MOST_MEMORY_MB = 90;
-/** Of systemd-analyze security, times ten. */
+/** Exposure by systemd-analyze security, times ten. */
 const MOST_EXPOSED = { [AGENT]: 40, [COLLECTOR]: 25 };
 const HELD = ['held-1', 'held-2', 'held-3', 'held-4', 'held-5'];
 const TOKEN = 'a-token-of-this-test-0123456789';
 
-/** As cloud-init's own: before the network, before anything that waits for it. */
+/** Ordered like cloud-init's own unit: before the network, before anything that waits for it. */
 const CLOUD_INIT_LOCAL = `[Unit]
 DefaultDependencies=no
 Wants=network-pre.target

@@ -17,7 +17,7 @@ function analyze(...args: string[]): { status: number | null; said: string } {
   return { status, said: stdout + stderr };
 }
 
-/** As `systemd-analyze security` has it: 0 is best, 10 worst. */
+/** Exposure by `systemd-analyze security`: 0 is best, 10 worst. */
 function exposure(unit: string): number {
   const { said } = analyze('security', '--no-pager', '--offline=true', unit);
   return Number(/Overall exposure level for \S+: ([\d.]+)/.exec(said)?.[1]);
