@@ -1,7 +1,7 @@
 /** The way to the metadata service and the network namespaces beside ours. Reads tables; sends nothing to anybody. */
 import { readFileSync } from 'node:fs';
-import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
 import { OwnLinks } from '../../agent/coverage/namespace_view.ts';
+import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
 import { interfaceIndex } from '../../agent/linux/libc.ts';
 import { NamespaceListing, ownNamespace } from '../../agent/linux/network_namespaces.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
