@@ -52,7 +52,10 @@ export function pageHandler(directory: string): (c: Context<ApiEnv>) => Promise<
 async function serveFile(c: Context<ApiEnv>, directory: string, file: string): Promise<Response | undefined> {
   c.header('Cache-Control', file.startsWith(HASHED) ? IMMUTABLE : 'no-cache');
   const serve = serveStatic<ApiEnv>({ root: directory, path: file, precompressed: true });
-  return (await serve(c, async () => {})) ?? undefined;
+  const response = (await serve(c, async () => {})) ?? undefined;
+  // serveStatic sets it on compressed answers only, and caches need it on all of them.
+  response?.headers.set('Vary', 'Accept-Encoding');
+  return response;
 }
 
 /** Symbolic links are left out, because they could lead anywhere. */

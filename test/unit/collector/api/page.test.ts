@@ -48,6 +48,7 @@ test('the page: an answer if it is not built; index, assets, deep links, precomp
     assert.equal(response.status, 200, path);
     assert.equal(response.headers.get('content-type'), 'text/html; charset=utf-8');
     assert.equal(response.headers.get('cache-control'), 'no-cache');
+    assert.equal(response.headers.get('vary'), 'Accept-Encoding');
     assert.match(await response.text(), /<title>page/);
   }
   const plain = await raw('GET /assets/main-1a2b.js HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
