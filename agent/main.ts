@@ -98,7 +98,7 @@ export async function startAgent(
     { host: host.id, source: watch.sourceName, attribution: watch.attribution.method },
     'the agent watches',
   );
-  watch.onMoment = (moment) => void reporter.clockRead(moment);
+  watch.onMoment = (moment) => void reporter.reportClockStep(moment);
   const timer = setInterval(() => void reporter.report(), settings.coverage_seconds * 1_000);
   const stateTimer = startStateFile(opened, settings, log);
   return {

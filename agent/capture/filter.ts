@@ -1,9 +1,12 @@
-/** The kernel's packet filter: only the chosen endpoints' traffic ever reaches us. Syntax: pcap-filter(7). */
+/**
+ * Builds the kernel's packet filter, which passes only the traffic of the chosen endpoints. Syntax:
+ * pcap-filter(7).
+ */
 import { ENDPOINTS, type EndpointService } from '../../protocol/endpoints.ts';
 
 /**
- * All TCP with an endpoint and not only port 80: a fragment carries no port, and a fragment is a loss that must be
- * seen to be counted.
+ * Returns a filter for all TCP traffic with the endpoints. It does not select port 80: a fragment carries no
+ * port, and it must be captured to be counted as a loss.
  */
 export function endpointFilter(services: readonly EndpointService[]): string {
   const addresses = ENDPOINTS.filter(({ service }) => services.includes(service)).map(
@@ -17,20 +20,24 @@ export function endpointFilter(services: readonly EndpointService[]): string {
   return parts.join(' or ');
 }
 
-/** Ethernet types of VLAN tags: 802.1Q, 802.1ad and the older stacked tag. */
+/** The Ethernet types of VLAN tags: 802.1Q, 802.1ad and the older stacked tag. */
 const VLAN_TYPES = [0x8100, 0x88a8, 0x9100];
-/** A cooked capture (LINKTYPE_LINUX_SLL): the frame's type is at 14, a tag at 16, and what the tag holds from 20 on. */
+/**
+ * In a cooked capture (LINKTYPE_LINUX_SLL) the frame's type is at 14, a tag at 16, and the tagged packet at
+ * 20.
+ */
 const TYPE = 'link[14:2]';
 const TAGGED_TYPE = 'link[18:2]';
 const BEHIND_TAG = 20;
-/** The loopback's index, in every network namespace. */
+/** The index of the loopback in every network namespace. */
 const LOOPBACK_INDEX = 1;
-/** A newer kernel filters a frame that is sent without its tag, but with the tag's type; libpcap puts the tag back. */
+/** A newer kernel filters a sent frame without its tag, but with the tag's type; libpcap restores the tag. */
 const IN_PLACE_OF_TAG = 16;
 
 /**
- * The same for a live capture on `any`, with frames that carry a VLAN tag among their bytes, as raw sockets send them.
- * A receiver takes a frame with tag 0 for an untagged one. Frames with more than one tag pass whatever they hold.
+ * Returns a filter for a live capture on `any`. It also passes frames that carry a VLAN tag in their bytes,
+ * as raw sockets send them: a receiver treats a frame with tag 0 as untagged. Frames with more than one tag
+ * pass with any content.
  */
 export function cookedEndpointFilter(services: readonly EndpointService[]): string {
   const chosen = ENDPOINTS.filter(({ service }) => services.includes(service));
@@ -50,7 +57,10 @@ function anyOf(field: string, values: readonly number[]): string {
   return values.map((value) => `${field} = ${value}`).join(' or ');
 }
 
-/** Whether the IP packet at an offset is TCP, or may be, with an address as its source or destination. */
+/**
+ * Returns a filter for an IP packet at an offset that is or may be TCP, with an address as its source or
+ * destination.
+ */
 function packetOf(address: string, offset: number): string {
   const bytes = bytesOf(address);
   const [source, destination] = bytes.length === 4 ? [12, 16] : [8, 24];
@@ -58,7 +68,7 @@ function packetOf(address: string, offset: number): string {
   return bytes.length === 4 ? `link[${offset + 9}] = 6 and ${ends}` : ends;
 }
 
-/** The bytes of an address of `ENDPOINTS`; an IPv6 one is written with `::`. */
+/** Returns the bytes of an address of `ENDPOINTS`; an IPv6 address must be written with `::`. */
 function bytesOf(address: string): Buffer {
   if (!address.includes(':')) return Buffer.from(address.split('.').map(Number));
   const [head = [], tail = []] = address.split('::').map((part) => part.split(':'));
@@ -66,7 +76,7 @@ function bytesOf(address: string): Buffer {
   return Buffer.from(groups.map((group) => group.padStart(4, '0')).join(''), 'hex');
 }
 
-/** Whether the bytes of an address, four at a time, are those at an offset. */
+/** Returns a filter for the bytes of an address at an offset, compared four at a time. */
 function equalsBytes(offset: number, bytes: Buffer): string {
   const words = Array.from({ length: bytes.length / 4 }, (_, n) => {
     return `link[${offset + n * 4}:4] = ${bytes.readUInt32BE(n * 4)}`;
@@ -74,20 +84,21 @@ function equalsBytes(offset: number, bytes: Buffer): string {
   return `(${words.join(' and ')})`;
 }
 
-/** The same on one interface of a capture on all of them. Needs libpcap 1.10. */
+/** Returns the cooked filter for one interface of a capture on all of them. Needs libpcap 1.10. */
 export function endpointFilterOnInterface(ifindex: number, services: readonly EndpointService[]): string {
   return `ifindex ${ifindex} and (${cookedEndpointFilter(services)})`;
 }
 
 /**
- * The same in a namespace that has an endpoint's address itself: only what it sends to an endpoint elsewhere, and gets from
- * there. Calls that arrive are captured where they began, and the loopback's never leave. Needs libpcap 1.10.
+ * Returns the filter for a namespace that has an endpoint's address itself. It passes only the traffic of
+ * this namespace with an endpoint elsewhere: calls that arrive are captured where they began, and calls on
+ * the loopback never leave. Needs libpcap 1.10.
  */
 export function endpointFilterBesideService(services: readonly EndpointService[]): string {
   return `not ifindex ${LOOPBACK_INDEX} and (${clientSideFilter(services)})`;
 }
 
-/** A cooked capture knows which packets the namespace sent. */
+/** Returns a filter without calls that arrive. A cooked capture knows which packets the namespace sent. */
 export function clientSideFilter(services: readonly EndpointService[]): string {
   const addresses = ENDPOINTS.filter(({ service }) => services.includes(service)).map(
     ({ address }) => address,

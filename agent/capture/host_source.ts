@@ -1,6 +1,6 @@
 /**
- * Live packets of a whole host: of the namespace that we run in, and of those that reach the endpoints by a way of
- * their own and never pass through it (ECS awsvpc, a moved interface). Each has a capture of its own.
+ * Captures live packets of a whole host: in our own network namespace, and in those that reach the endpoints
+ * without passing through it (ECS awsvpc, a moved interface). Each namespace has its own capture.
  */
 import { networkInterfaces } from 'node:os';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
@@ -9,37 +9,40 @@ import { HeldNamespace, ownNamespace, withinNamespace } from '../linux/network_n
 import { LiveSource, type LiveSourceOptions } from './live_source.ts';
 import type { Packet, PacketSource } from './packet_source.ts';
 
-/** Room for 128 packets: a namespace has one workload. */
+/** The ring of one namespace holds 128 packets: a namespace has one workload. */
 const NAMESPACE_RING_BYTES = 1024 * 1024;
 
 export interface HostSourceOptions extends LiveSourceOptions {
-  /** Captures in other namespaces at one time. */
+  /** The most captures in other namespaces at one time. */
   maxNamespaces: number;
 }
 
-/** What came of the wish to capture in a namespace. */
+/** The outcome of an attempt to capture in a namespace. */
 export type NamespaceOutcome =
   | { kind: 'watched' }
-  /** The path does not lead there any more. */
+  /** The path no longer leads to this namespace. */
   | { kind: 'gone' }
-  /** `reason`: for the operator; null where they asked for no captures in other namespaces, or the end has come. */
+  /**
+   * `reason` is for the operator; null if captures in other namespaces are turned off, or the agent is
+   * stopping.
+   */
   | { kind: 'refused'; reason: string | null };
 
 export class HostSource implements PacketSource {
   readonly name: string;
-  /** Inode number of the namespace that we run in. */
+  /** Inode number of our own network namespace. */
   readonly netns = ownNamespace();
   private readonly main: LiveSource;
   readonly maxNamespaces: number;
   private readonly endpoints: LiveSourceOptions['endpoints'];
   private readonly others = new Map<number, { source: LiveSource; held: HeldNamespace }>();
   private handler: ((packet: Packet) => void) | null = null;
-  /** Counters of captures that are closed. */
+  /** The sums of the counters of closed captures. */
   private readonly past: Counters = {};
   private readonly counts = {
     namespaces_opened: 0,
     namespaces_closed: 0,
-    /** A capture was wanted and could not be had: the bound, or the namespace could not be entered. */
+    /** Captures that were not opened: beyond the bound, or because the namespace could not be entered. */
     namespaces_over_bound: 0,
     namespaces_failed: 0,
   };
@@ -66,7 +69,7 @@ export class HostSource implements PacketSource {
   }
 
   stop(): void {
-    this.handler = null; // no namespace is watched from here on: it would keep the process alive
+    this.handler = null; // from here on no capture is opened: it would keep the process alive
     for (const netns of [...this.others.keys()]) this.closeNamespace(netns);
     this.main.stop();
   }
@@ -80,11 +83,15 @@ export class HostSource implements PacketSource {
     return netns === this.netns || this.others.has(netns);
   }
 
-  /** The namespace of a capture, which can be asked by its path although nobody is in it any more. */
+  /**
+   * Returns a path to the namespace of a capture. It is valid even if no process is in the namespace any
+   * more.
+   */
   namespacePath(netns: number): string | null {
     return this.others.get(netns)?.held.path ?? null;
   }
 
+  /** Returns the inode numbers of the other namespaces that are captured. */
   get namespaces(): number[] {
     return [...this.others.keys()];
   }
@@ -97,7 +104,7 @@ export class HostSource implements PacketSource {
       this.counts.namespaces_over_bound++;
       return {
         kind: 'refused',
-        reason: `captures run in ${this.maxNamespaces} other namespaces already (max_namespaces)`,
+        reason: `captures already run in ${this.maxNamespaces} other namespaces, the bound of max_namespaces`,
       };
     }
     const held = HeldNamespace.open(netns, path);
@@ -108,8 +115,9 @@ export class HostSource implements PacketSource {
         ...(this.endpoints && { endpoints: this.endpoints }),
         ringBytes: NAMESPACE_RING_BYTES,
         namespacePath: held.path,
-        // A metadata service's namespace: calls from elsewhere end there, with other addresses than they began with.
-        isServiceSide: withinNamespace(held.path, hasEndpointOfItsOwn),
+        // In a metadata service's namespace, calls from elsewhere end, with other addresses than they began
+        // with.
+        isServiceSide: withinNamespace(held.path, hasEndpointAddress),
       });
       source.start(this.handler);
       this.others.set(netns, { source, held });
@@ -130,7 +138,10 @@ export class HostSource implements PacketSource {
     return { ...sum, ...this.counts, namespaces_open: this.others.size };
   }
 
-  /** Ends the capture in a namespace. Our packet socket and our descriptor keep the namespace alive until then. */
+  /**
+   * Closes the capture in a namespace. Until then our packet socket and our descriptor keep the namespace
+   * alive.
+   */
   closeNamespace(netns: number): void {
     const other = this.others.get(netns);
     if (other === undefined) return;
@@ -142,7 +153,7 @@ export class HostSource implements PacketSource {
   }
 }
 
-function hasEndpointOfItsOwn(): boolean {
+function hasEndpointAddress(): boolean {
   const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? []);
   return addresses.some(({ address }) => address === IMDS_IPV4 || address === IMDS_IPV6);
 }

@@ -1,10 +1,10 @@
 /**
- * Live packets of this network namespace, by `cap` (libpcap).
+ * Captures live packets of one network namespace, with `cap` (libpcap).
  *
- * `cap` is always opened on `any`. Opened on a named interface it ends the whole process with a failed assertion when
- * that interface goes down (its poll handle reports an error that it asserts away), and sets promiscuous mode; the
- * filter picks the interface instead. `cap` works on the main thread only and overwrites its one buffer with each
- * packet.
+ * `cap` is always opened on `any`, and the filter selects the interface. Opened on a named interface, it
+ * would end the whole process with a failed assertion when that interface goes down (its poll handle reports
+ * an error that it asserts never to see), and it would set promiscuous mode. `cap` works on the main thread
+ * only and overwrites its one buffer with each packet.
  */
 import { createRequire } from 'node:module';
 import { OperatorError } from '../../common/operator_error.ts';
@@ -29,13 +29,13 @@ const LINK_TYPES: Record<string, LinkType> = {
   RAW: 'RAW',
   NULL: 'NULL',
 };
-/** More than any packet's captured bytes, however cap was built (see cap_build). */
+/** More than the captured bytes of any packet, with any build of cap (see cap_build). */
 const PACKET_BUFFER_BYTES = 65_535;
 
 /**
- * cap stops its poll handle when it is closed and does not close it: libuv's list of handles keeps pointing into the
- * object. Collected as garbage, it would be written to and walked through afterwards (seen: SIGSEGV at the end). So a
- * closed one, about half a kilobyte, is kept; how many there may ever be bounds what that costs.
+ * When it is closed, cap stops its poll handle but does not close it, so libuv's list of handles still points
+ * into the object. If the object were collected as garbage, libuv would write to freed memory (observed:
+ * SIGSEGV at exit). So closed objects, of about half a kilobyte each, are kept, and their number is bounded.
  */
 const closedCaps: unknown[] = [];
 const MAX_CLOSED_CAPS = 20_000;
@@ -43,15 +43,21 @@ const MAX_CLOSED_CAPS = 20_000;
 export interface LiveSourceOptions {
   /** `any`, or the name of an interface. */
   interface: string;
-  /** Whose packets to take; the instance metadata service's unless given. */
+  /** Endpoints to capture packets of. Defaults to the instance metadata service only. */
   endpoints?: readonly EndpointService[];
-  /** Kernel ring: one packet takes 8 KiB of it (see cap_build), and all of it is resident. */
+  /**
+   * Size of the kernel's ring. Each packet takes 8 KiB of it (see cap_build), and all of it is resident
+   * memory.
+   */
   ringBytes: number;
-  /** Path of the network namespace to capture in; without it, the one that we are in. */
+  /** Path of the network namespace to capture in. Defaults to our own. */
   namespacePath?: string;
-  /** An endpoint's address belongs to that namespace: only what the namespace itself sends to an endpoint is captured. */
+  /**
+   * The namespace has an endpoint's address itself, so only its own calls to endpoints elsewhere are
+   * captured.
+   */
   isServiceSide?: boolean;
-  /** Told what an operator should know while the capture goes on. */
+  /** Receives warnings for the operator while the capture runs. */
   warn?: (message: string) => void;
 }
 
@@ -90,7 +96,7 @@ export class LiveSource implements PacketSource {
     return this.cap !== null;
   }
 
-  /** Not live, and nothing to be done about it: the interface that is asked for is not there. */
+  /** Returns whether the capture waits for an interface that does not exist now. */
   get awaitsInterface(): boolean {
     return this.cap === null && this.name !== 'any' && this.ifindex === 0;
   }
@@ -114,30 +120,35 @@ export class LiveSource implements PacketSource {
     this.descriptor = null;
   }
 
-  /** Looks after a named interface that went away or came back. Call it about once a second. */
+  /**
+   * Closes or reopens the capture when a named interface disappears or comes back. Must be called about once
+   * a second.
+   */
   check(): void {
     if (this.name === 'any' || this.handler === null) return;
     const now = interfaceIndex(this.name);
     if (now === this.ifindex && (this.cap !== null || now === 0)) return;
     if (this.cap !== null) {
       this.stop();
-      this.counts.blind++; // since when cannot be told: at most since the last check
+      this.counts.blind++; // the interface disappeared at some time since the last check
     }
     if (now === 0) {
       this.ifindex = 0;
-      this.warn(`the interface ${this.name} is gone: its calls are not seen until it comes back`);
+      this.warn(`the interface ${this.name} is gone. Its calls are not seen until it comes back`);
       return;
     }
     try {
       this.open();
     } catch (error) {
       if (this.counts.reopen_failures++ === 0) {
-        this.warn(`${(error as Error).message} It is tried again every second; nothing is seen meanwhile.`);
+        this.warn(
+          `${(error as Error).message} The agent tries again every second. Until then no calls are seen.`,
+        );
       }
       return;
     }
     this.counts.reopened++;
-    this.warn(`the interface ${this.name} is back: its calls are seen again`);
+    this.warn(`the interface ${this.name} is back. Its calls are seen again`);
   }
 
   counters(): Counters {
@@ -156,7 +167,7 @@ export class LiveSource implements PacketSource {
     if (closedCaps.length >= MAX_CLOSED_CAPS) {
       throw new OperatorError(
         1,
-        `The capture was opened ${MAX_CLOSED_CAPS} times; restart to open it again.`,
+        `The capture was opened ${MAX_CLOSED_CAPS} times, which is the limit. Restart the program to open it again.`,
       );
     }
     const { Cap } = createRequire(import.meta.url)('cap') as { Cap: new () => Cap };
@@ -185,7 +196,7 @@ export class LiveSource implements PacketSource {
         data: buffer.subarray(0, length),
         linkType,
         timeUs: wallClockUs(),
-        // cap does not tell; the IP header does, except for packets beyond 64 KiB.
+        // cap does not give the length on the wire. The IP header does, except for packets beyond 64 KiB.
         wireLength: length,
       });
     });

@@ -1,9 +1,12 @@
-/** Makes the coverage reports of one run of the agent: each begins at the moment at which the one before ended. */
+/**
+ * Builds the coverage reports of one run of the agent. Each report begins at the moment at which the last one
+ * ended.
+ */
 import { v7 as uuidv7 } from 'uuid';
 import type { Counters, Coverage } from '../../protocol/records.ts';
 import type { LiveWatch, WatchMoment } from '../live_watch.ts';
 
-/** A clock that is set by less than this waits for the next report. */
+/** A smaller step of the wall clock waits for the next report. */
 const CLOCK_STEP_US = 100_000;
 
 type Watch = Pick<LiveWatch, 'host' | 'leftOut' | 'moment' | 'caughtUp' | 'coverage' | 'losses'>;
@@ -17,7 +20,7 @@ export class CoverageReporter {
   #start: WatchMoment;
   #before: Counted;
 
-  /** Capture must be open by now: the first report begins here. */
+  /** The capture must be open: the first report begins now. */
   constructor(watch: Watch, bootId: string, emit: (coverage: Coverage) => void) {
     this.#watch = watch;
     this.#bootId = bootId;
@@ -27,15 +30,15 @@ export class CoverageReporter {
   }
 
   /**
-   * Reports what happened since the last report. It ends at the moment of this call, and is emitted when everything that
-   * was captured until then was read: an agent that is killed in between has claimed nothing. `beforeCounting` may end
-   * the capture.
+   * Reports the time since the last report. The report ends at the moment of this call. It is emitted when
+   * every packet that was captured until then has been read, so an agent that is killed before that has
+   * claimed nothing. `beforeCounting` may end the capture.
    */
   async report(beforeCounting: () => void = () => {}): Promise<void> {
     const end = this.#watch.moment();
     await this.#watch.caughtUp();
     beforeCounting();
-    // Another report that was begun before this one was emitted has covered the time already.
+    // Another report, begun in the meantime, has covered this time already.
     if (end.bootUs < this.#start.bootUs) return;
     const now: Counted = { ...this.#watch.coverage(), losses: this.#watch.losses() };
     this.#emit(this.#buildReport(end, now));
@@ -44,10 +47,10 @@ export class CoverageReporter {
   }
 
   /**
-   * Reports at once when the wall clock was set since the last report. A report in which it was set once can be dated:
-   * one in which it was set twice cannot.
+   * Reports at once if the wall clock was set since the last report. The calls of a report can be dated if
+   * the clock was set once in it, but not if it was set twice.
    */
-  async clockRead({ wallUs, bootUs }: WatchMoment): Promise<void> {
+  async reportClockStep({ wallUs, bootUs }: WatchMoment): Promise<void> {
     const offUs = wallUs - bootUs - (this.#start.wallUs - this.#start.bootUs);
     if (Math.abs(offUs) > CLOCK_STEP_US) await this.report();
   }
@@ -85,7 +88,7 @@ function since(now: number | null, before: number | null): number | null {
   return now === null ? null : now - (before ?? 0);
 }
 
-/** RFC 3339 with microseconds. */
+/** Returns a time in the form of RFC 3339 with microseconds. */
 function timestamp(us: number): string {
   const milliseconds = new Date(Math.floor(us / 1000)).toISOString().slice(0, -1);
   return `${milliseconds}${String(us % 1000).padStart(3, '0')}Z`;

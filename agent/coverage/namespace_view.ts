@@ -1,6 +1,7 @@
 /**
- * What another network namespace holds: its sockets to the endpoints, and whether all its traffic passes our own
- * namespace. Read from /proc of a process in it, which needs no right to enter it; else from inside.
+ * Looks into another network namespace: lists its sockets to the endpoints, and decides whether all its
+ * traffic passes through our own namespace. It reads /proc of a process in the namespace, which needs no
+ * permission to enter it; else it enters.
  */
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { ipv4Text, ipv6Text } from '../../common/address.ts';
@@ -9,13 +10,16 @@ import type { FlowTuple } from '../flow.ts';
 import { withinNamespace } from '../linux/network_namespaces.ts';
 import { namespaceIdOf, vethPeersByNamespaceId } from '../linux/route_netlink.ts';
 
-/** TIME_WAIT, CLOSE, LISTEN, NEW_SYN_RECV (include/net/tcp_states.h): no request can be sent on them. */
+/**
+ * The states TIME_WAIT, CLOSE, LISTEN and NEW_SYN_RECV (include/net/tcp_states.h), in which no request can be
+ * sent.
+ */
 const SILENT_STATES = new Set([6, 7, 10, 12]);
-/** Devices that each namespace gets by itself where a tunnel's module is loaded. */
+/** Devices that every namespace gets automatically if a tunnel's module is loaded. */
 const FALLBACK_TUNNEL = /^(?:sit0|tunl0|gre0|gretap0|erspan0|ip_vti0|ip6_vti0|ip6tnl0|ip6gre0)$/;
 const IN_PROC = /^(.*\/(?:\d+|task\/\d+))\/ns\/net$/;
 
-/** Sockets to the endpoints, in the namespace at `path`. Throws where it cannot be read. */
+/** Returns the sockets to the endpoints in the namespace at `path`. Throws if it cannot be read. */
 export function endpointSocketsAt(path: string, isEndpoint: (address: string) => boolean): FlowTuple[] {
   const [ipv4, ipv6] = readAt(path, ['net/tcp', 'net/tcp6']);
   const sockets = [...socketsIn(ipv4 ?? ''), ...socketsIn(ipv6 ?? '')];
@@ -24,28 +28,34 @@ export function endpointSocketsAt(path: string, isEndpoint: (address: string) =>
   );
 }
 
-/** How many sockets in the namespace at `path` can send and receive whole packets. Throws where it cannot be read. */
-export function rawSocketsAt(path: string): number {
+/**
+ * Counts the sockets in the namespace at `path` that can send and receive whole packets. Throws if it cannot
+ * be read.
+ */
+export function countRawSockets(path: string): number {
   const tables = readAt(path, ['net/packet', 'net/raw', 'net/raw6']);
   return tables.reduce((sum, table) => sum + Math.max(0, table.trim().split('\n').length - 1), 0);
 }
 
-/** The connected sockets of /proc/PID/net/tcp or tcp6 (proc(5)). */
+/** Returns the connected sockets of /proc/PID/net/tcp or tcp6 (proc(5)). */
 export function socketsIn(table: string): FlowTuple[] {
   const sockets: FlowTuple[] = [];
   for (const line of table.split('\n').slice(1)) {
     const [, local, remote, state] = line.trim().split(/\s+/);
     if (local === undefined || remote === undefined || state === undefined) continue;
     if (SILENT_STATES.has(Number.parseInt(state, 16))) continue;
-    const [localAddress, localPort] = endOf(local);
-    const [remoteAddress, remotePort] = endOf(remote);
+    const [localAddress, localPort] = addressAndPort(local);
+    const [remoteAddress, remotePort] = addressAndPort(remote);
     sockets.push({ localAddress, localPort, remoteAddress, remotePort });
   }
   return sockets;
 }
 
-/** `FEA9FEA9:0050`: words of the address in the machine's byte order (little-endian on both), the port as it reads. */
-function endOf(text: string): [address: string, port: number] {
+/**
+ * Parses an end of a connection, such as `FEA9FEA9:0050`. The words of the address are in the machine's byte
+ * order (little-endian on all supported machines), the port is not.
+ */
+function addressAndPort(text: string): [address: string, port: number] {
   const [address = '', port = ''] = text.split(':');
   const bytes = Buffer.from(address, 'hex');
   if (bytes.length % 4 === 0) bytes.swap32();
@@ -55,7 +65,7 @@ function endOf(text: string): [address: string, port: number] {
   return [shown, Number.parseInt(port, 16)];
 }
 
-/** One look at our own interfaces; then any number of namespaces can be judged by it. */
+/** The veth pairs of our own namespace, read once. They decide which namespaces need no capture. */
 export class OwnLinks {
   readonly #peers: Map<number, number>;
 
@@ -63,7 +73,7 @@ export class OwnLinks {
     this.#peers = peers;
   }
 
-  /** Null where the kernel does not say. */
+  /** Reads the links; returns null if the kernel does not list them. */
   static read(): OwnLinks | null {
     try {
       return new OwnLinks(vethPeersByNamespaceId());
@@ -73,14 +83,14 @@ export class OwnLinks {
   }
 
   /**
-   * Whether every interface of the namespace at `path`, but for its loopback, is one end of a veth pair whose other end
-   * is in our own namespace: then each packet that leaves it passes a capture on all of our interfaces. False where that
-   * cannot be told.
+   * Returns whether every interface of the namespace at `path`, except its loopback, is one end of a veth
+   * pair whose other end is in our own namespace. Then each packet that leaves it passes a capture on all of
+   * our interfaces. Returns false if that is unknown.
    */
   carryAllOf(path: string): boolean {
     try {
       const [devices] = readAt(path, ['net/dev']);
-      const others = interfacesIn(devices ?? '');
+      const others = countInterfaces(devices ?? '');
       if (others === 0) return true;
       const fd = openSync(path, 'r');
       try {
@@ -95,8 +105,11 @@ export class OwnLinks {
   }
 }
 
-/** How many interfaces /proc/PID/net/dev names, without the loopback and tunnel devices that never sent anything. */
-export function interfacesIn(devices: string): number {
+/**
+ * Returns the number of interfaces in /proc/PID/net/dev, without the loopback and tunnel devices that never
+ * sent.
+ */
+export function countInterfaces(devices: string): number {
   let count = 0;
   for (const line of devices.split('\n').slice(2)) {
     const [, name, numbers] = /^\s*([^\s:]+):\s*(.*)$/.exec(line) ?? [];
@@ -114,7 +127,7 @@ function readAt(path: string, names: string[]): string[] {
   return withinNamespace(path, () => names.map((name) => read(`/proc/thread-self/${name}`)));
 }
 
-/** A kernel without IPv6 has no tcp6 and no raw6. */
+/** Reads a file. A kernel without IPv6 has no tcp6 and no raw6, which count as empty. */
 function read(file: string): string {
   try {
     return readFileSync(file, 'latin1');

@@ -1,11 +1,15 @@
 /**
- * Which network namespaces are looked at besides our own, and which are not although they should be.
+ * Opens captures in other network namespaces, and counts the time in which one needs a capture and has none.
  *
- * A namespace whose interfaces are all veth pairs to our own needs no capture: its packets pass ours. Each other one gets
- * a capture as soon as it is found. The time in which one exists without a capture is counted.
+ * A namespace whose interfaces are all veth pairs to our own needs no capture: its packets pass ours. Each
+ * other one gets a capture as soon as it is found.
  *
- * This holds with eBPF too. The kernel reports the connections of its own TCP in every namespace, and a connection that no
- * capture saw leads to a capture at once. It reports nothing about a program that sends raw packets.
+ * This is also true with eBPF. The kernel reports the connections of its own TCP in every namespace, and a
+ * connection that no capture saw leads to a capture at once. But it reports nothing about a program that
+ * sends raw packets.
+ *
+ * The file is longer than others because both ways, with and without eBPF, share the same lists of
+ * namespaces.
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
@@ -18,24 +22,24 @@ import {
   namespaceAt,
   withinNamespace,
 } from '../linux/network_namespaces.ts';
-import { endpointSocketsAt, OwnLinks, rawSocketsAt } from './namespace_view.ts';
+import { countRawSockets, endpointSocketsAt, OwnLinks } from './namespace_view.ts';
 import { Unfollowed } from './unfollowed.ts';
 
-/** A list of all namespaces costs a look at every process: 32 ms for 667 processes and 207 namespaces. */
+/** The interval of listings. A listing reads every process: 32 ms for 667 processes and 207 namespaces. */
 const LIST_EVERY_MS = 10_000;
 /**
- * An engine that makes a container moves interfaces one after the other: between two of these steps its namespace looks
- * like one with its own way. It counts as one when it still looks so after this time.
+ * A namespace that needs a capture must still need it after this time. A container engine moves interfaces
+ * one after the other, and between two of these steps the namespace of a new container seems to need one.
  */
 const CONFIRM_AFTER_MS = 200;
 const LIST_AT_MOST_EVERY_MS = 200;
-/** Namespaces whose sockets are asked for; each question is asked in one after the other. */
+/** The most namespaces in which sockets are searched; each look-up tries one after the other. */
 const MAX_SEARCHED = 256;
 const OPENED_PER_TICK = 4;
 const MAX_WARNED = 1_024;
-/** Stands for the namespaces of processes that do not show theirs. No namespace has this number. */
+/** The number for the namespaces of processes that hide theirs. No namespace has this inode number. */
 const UNKNOWN = 0;
-/** Namespaces that are held while it is not decided yet whether a connection in them was seen. */
+/** The most namespaces that are held open while it is undecided whether a connection in them was seen. */
 const MAX_HELD = 64;
 
 type Source = Pick<
@@ -51,11 +55,11 @@ type Source = Pick<
 >;
 
 interface Found {
-  /** Leads into the namespace. */
+  /** A path into the namespace. */
   path: string;
-  /** The last moment at which it is known that nothing was missed in the namespace. */
+  /** The last moment until which nothing was missed in the namespace. */
   sinceMs: number;
-  /** The look that found it; minus infinity where it needs no confirmation. */
+  /** The time of the listing that found it; minus infinity if it needs no confirmation. */
   foundMs: number;
 }
 
@@ -64,7 +68,7 @@ export interface NamespaceWatchOptions {
   attributor: Attributor;
   log: Pick<Logger, 'warn'>;
   isEndpoint(address: string): boolean;
-  /** Whether packets of a namespace were seen to pass a capture. */
+  /** Returns whether a packet of a namespace has passed through a capture. */
   isVisible(netns: number): boolean;
   procRoot?: string;
 }
@@ -75,14 +79,15 @@ export class NamespaceWatch {
   private readonly attributor: Attributor;
   private readonly listing: NamespaceListing;
   /**
-   * Every namespace is to be captured in or carried by ours. A capture on one interface makes no such claim, nor does an
-   * agent that may enter no namespace and leaves them to the kernel's reports: verdicts say so (`LiveWatch.leftOut`).
+   * Every namespace must have a capture or pass our own. That is not claimed by a capture on one interface,
+   * or by an agent that may enter no namespace and leaves them to the kernel's reports: verdicts show that
+   * (`LiveWatch.leftOut`).
    */
   private readonly watchesAll: boolean;
-  /** The kernel does not report who opened a socket: it is asked in every namespace. */
-  private readonly asksAll: boolean;
-  /** Namespaces whose sockets we ask for, or tried to. */
-  private readonly met = new Set<number>();
+  /** The kernel does not report who opened a socket, so sockets are searched in every namespace. */
+  private readonly searchesAll: boolean;
+  /** Namespaces that were seen before. */
+  private readonly known = new Set<number>();
   private readonly searched = new Set<number>();
   /** Namespaces that are to get a capture. */
   private readonly toWatch = new Map<number, Found>();
@@ -99,16 +104,17 @@ export class NamespaceWatch {
     this.listing = new NamespaceListing(options.procRoot);
     this.source = options.source;
     this.attributor = options.attributor;
-    const isKernelAsked = this.attributor.method === 'ebpf';
-    this.watchesAll = this.source.name === 'any' && !(isKernelAsked && this.source.maxNamespaces === 0);
-    this.asksAll = this.watchesAll && !isKernelAsked;
+    const hasEbpf = this.attributor.method === 'ebpf';
+    this.watchesAll = this.source.name === 'any' && !(hasEbpf && this.source.maxNamespaces === 0);
+    this.searchesAll = this.watchesAll && !hasEbpf;
   }
 
-  /** The capture has begun: what is older than that is looked for. */
+  /** Starts with the capture: searches for connections and namespaces that are older. */
   start(nowMs: number): void {
     this.unfollowed.advanceTo(nowMs);
-    if (!this.asksAll) {
-      // The bound on captures is for those first in which somebody is known to call.
+    if (!this.searchesAll) {
+      // Namespaces with a known connection to an endpoint get their captures first, because captures are
+      // bounded.
       const links = this.ownLinks();
       for (const [netns, path] of this.listing.list(true)) {
         if (netns !== this.source.netns && links?.carryAllOf(path) !== true)
@@ -120,7 +126,9 @@ export class NamespaceWatch {
     this.openCaptures(nowMs, Number.POSITIVE_INFINITY);
   }
 
-  /** The kernel reported a connection of which no packet was seen yet. Its process may be gone when that is decided. */
+  /**
+   * Holds open the namespace of a connection of which no packet was seen yet: its process may soon be gone.
+   */
   holdNamespace(connection: KernelConnection): void {
     const { netns } = connection;
     if (this.source.isWatched(netns) || this.options.isVisible(netns)) return;
@@ -134,7 +142,7 @@ export class NamespaceWatch {
     if (namespace !== null) this.held.set(netns, { namespace, connections: 1 });
   }
 
-  /** It was decided whether that connection was seen. */
+  /** Releases the namespace of a connection: it is decided whether it was seen. */
   releaseNamespace({ netns }: KernelConnection): void {
     const known = this.held.get(netns);
     if (known === undefined || --known.connections > 0) return;
@@ -142,27 +150,27 @@ export class NamespaceWatch {
     this.held.delete(netns);
   }
 
-  /** The kernel reported a connection that no capture saw: from the next one of its namespace on, one does. */
+  /** Handles a connection that no capture saw: opens a capture for the next ones of its namespace. */
   handleMissed(connection: KernelConnection, nowMs: number): void {
     const { netns, tuple } = connection;
     const path = this.held.get(netns)?.namespace.path ?? this.recentNamespaces(nowMs).get(netns);
     const outcome =
       path === undefined ? ({ kind: 'gone' } as const) : this.source.watchNamespace(netns, path);
     if (outcome.kind === 'refused') this.warnOnce(netns, outcome.reason);
-    if (outcome.kind === 'gone') this.warnOnce(netns, 'nobody is in it any more');
-    // One that has ended meanwhile stands in the count of missed ones, and that is all.
+    if (outcome.kind === 'gone') this.warnOnce(netns, 'no process is in it any more');
+    // A connection that has ended is already counted as missed.
     if (outcome.kind !== 'watched' && connection.isOpen()) {
       const namespace = path === undefined ? null : HeldNamespace.open(netns, path);
       this.unfollowed.addSockets(netns, [tuple], namespace, nowMs);
     }
   }
 
-  /** The kernel reported the end of a socket. */
+  /** Handles the end of a socket that the kernel reported. */
   handleClosed(netns: number, tuple: FlowTuple, nowMs: number): void {
     this.unfollowed.deleteSocket(netns, tuple, nowMs);
   }
 
-  /** Ends what looks at namespaces that are gone, and finds new ones. */
+  /** Closes captures in namespaces that are gone, and finds new namespaces. */
   tick(nowMs: number): void {
     this.openCaptures(nowMs, OPENED_PER_TICK);
     if (nowMs - this.listedMs < LIST_EVERY_MS) return;
@@ -172,11 +180,11 @@ export class NamespaceWatch {
   }
 
   /**
-   * A connection began whose socket is in none of the namespaces that are asked: looks for new ones at once. Returns
-   * whether there were any, and it is worth asking again.
+   * Searches for new namespaces at once, because the socket of a new connection is in none of the known ones.
+   * Returns whether there were any, so that a second look-up may find the socket.
    */
   findNew(nowMs: number): boolean {
-    if (!this.asksAll || nowMs - this.listedMs < LIST_AT_MOST_EVERY_MS) return false;
+    if (!this.searchesAll || nowMs - this.listedMs < LIST_AT_MOST_EVERY_MS) return false;
     return this.reviewNamespaces(nowMs);
   }
 
@@ -192,7 +200,7 @@ export class NamespaceWatch {
     return { ...this.unfollowed.counters(nowMs), carried_by_ours: this.carried };
   }
 
-  /** Namespaces as they were a moment ago: whoever makes many connections that are missed must not make us list as often. */
+  /** Returns a recent list of namespaces: many missed connections must not cause as many listings. */
   private recentNamespaces(nowMs: number): Map<number, string> {
     if (nowMs - this.recentMs >= LIST_AT_MOST_EVERY_MS) {
       this.recentMs = nowMs;
@@ -201,17 +209,18 @@ export class NamespaceWatch {
     return this.recent;
   }
 
+  /** Lists the namespaces and acts on every change. Returns whether new ones can be searched for sockets. */
   private reviewNamespaces(nowMs: number): boolean {
     const isFirst = this.listedMs === Number.NEGATIVE_INFINITY;
     const sinceMs = this.listedMs;
     this.listedMs = nowMs;
     const existing = this.listing.list(isFirst);
-    if (this.watchesAll) this.forgetUnwatched(existing, nowMs, isFirst ? nowMs : sinceMs);
+    if (this.watchesAll) this.updateUnwatched(existing, nowMs, isFirst ? nowMs : sinceMs);
     this.closeUnusedCaptures(existing);
     this.retryUnfollowed(nowMs);
-    for (const netns of this.met) {
+    for (const netns of this.known) {
       if (existing.has(netns)) continue;
-      this.met.delete(netns);
+      this.known.delete(netns);
       if (this.searched.delete(netns)) this.attributor.forgetNamespace?.(netns);
     }
     if (this.watchesAll) return this.queueCaptures(existing, nowMs, isFirst ? nowMs : sinceMs);
@@ -223,18 +232,19 @@ export class NamespaceWatch {
     return false;
   }
 
-  private forgetUnwatched(existing: Map<number, string>, nowMs: number, sinceMs: number): void {
+  /** Deletes unwatched namespaces that are gone, and counts the processes that hide theirs. */
+  private updateUnwatched(existing: Map<number, string>, nowMs: number, sinceMs: number): void {
     const { denied } = this.listing;
     this.unfollowed.keepOnlyUnwatched(
       (netns) => existing.has(netns) || (netns === UNKNOWN && denied > 0),
       nowMs,
     );
     if (denied === 0) return;
-    this.warnOnce(UNKNOWN, `${denied} processes do not show theirs (is CAP_SYS_PTRACE missing?)`);
+    this.warnOnce(UNKNOWN, `${denied} processes hide theirs (CAP_SYS_PTRACE may be missing)`);
     this.unfollowed.addUnwatched(UNKNOWN, sinceMs, nowMs);
   }
 
-  /** Finds the namespaces that need a capture. Returns whether there are new ones whose sockets can be asked for. */
+  /** Queues the namespaces that need a capture. Returns whether new ones can be searched for sockets. */
   private queueCaptures(existing: Map<number, string>, nowMs: number, sinceMs: number): boolean {
     let isNew = false;
     const links = this.ownLinks();
@@ -243,31 +253,31 @@ export class NamespaceWatch {
     this.carried = 0;
     for (const [netns, path] of existing) {
       if (netns === this.source.netns) continue;
-      // Its only process may have ended meanwhile, and another be in it by the next look.
+      // The path may lead elsewhere by now: its process may have ended.
       if (namespaceAt(path) !== netns) continue;
-      if (this.asksAll && !this.met.has(netns)) {
-        this.met.add(netns);
+      if (this.searchesAll && !this.known.has(netns)) {
+        this.known.add(netns);
         isNew = this.searchSocketsIn(netns, path) || isNew;
       }
       if (this.source.isWatched(netns)) continue;
       if (links?.carryAllOf(path) === true) {
-        this.isCarried(netns, nowMs);
+        this.countCarried(netns, nowMs);
         continue;
       }
       const isConfirmed = sinceMs === nowMs || this.unfollowed.isUnwatched(netns);
-      // It may have called since the last look, when it was not there or had no way of its own.
+      // The namespace may have called since the last listing, when it did not exist or needed no capture.
       const found = before.get(netns) ?? { sinceMs, foundMs: isConfirmed ? Number.NEGATIVE_INFINITY : nowMs };
       this.toWatch.set(netns, { ...found, path });
     }
     return isNew;
   }
 
-  private isCarried(netns: number, nowMs: number): void {
+  private countCarried(netns: number, nowMs: number): void {
     this.carried++;
     this.unfollowed.deleteUnwatched(netns, nowMs);
   }
 
-  /** A capture takes milliseconds to open, and somebody may be waiting for the name of a caller: not all at once. */
+  /** Opens queued captures, only a few at once: each takes milliseconds, and packets may be waiting. */
   private openCaptures(nowMs: number, atMost: number): void {
     let opened = 0;
     let links: OwnLinks | null = null;
@@ -277,7 +287,7 @@ export class NamespaceWatch {
       this.toWatch.delete(netns);
       links ??= this.ownLinks();
       if (links?.carryAllOf(path) === true) {
-        this.isCarried(netns, nowMs);
+        this.countCarried(netns, nowMs);
         continue;
       }
       const outcome = this.source.watchNamespace(netns, path);
@@ -285,26 +295,29 @@ export class NamespaceWatch {
         this.warnOnce(netns, outcome.reason);
         this.unfollowed.addUnwatched(netns, sinceMs, nowMs);
       } else {
-        opened++; // what is refused costs next to nothing, and those behind it must have their turn
+        opened++; // a refusal costs next to nothing, so it does not count
         this.unfollowed.addUnwatchedTime(netns, sinceMs, nowMs);
         this.unfollowed.deleteUnwatched(netns, nowMs);
       }
     }
   }
 
-  /** With eBPF: sockets that are older than our program. What they say from now on is seen, or counted as not followed. */
+  /**
+   * With eBPF: finds sockets older than our program. From now on they are captured, or counted as not
+   * followed.
+   */
   private findOlderSockets(netns: number, path: string, nowMs: number): void {
     let sockets: FlowTuple[];
     try {
       sockets = endpointSocketsAt(path, this.options.isEndpoint);
     } catch (error) {
-      if (namespaceAt(path) !== netns) return; // it ended meanwhile
+      if (namespaceAt(path) !== netns) return; // the namespace has ended
       this.warnOnce(netns, `its sockets cannot be listed: ${(error as Error).message}`);
       this.unfollowed.addUnwatched(netns, nowMs, nowMs);
       return;
     }
     if (sockets.length === 0) return;
-    this.met.add(netns);
+    this.known.add(netns);
     if (!this.searched.has(netns)) this.searchSocketsIn(netns, path);
     const namespace = HeldNamespace.open(netns, path);
     const outcome = this.source.watchNamespace(netns, path);
@@ -316,13 +329,16 @@ export class NamespaceWatch {
     this.unfollowed.addSockets(netns, sockets, namespace, nowMs);
   }
 
-  /** Namespaces with sockets that nobody follows: there may be room for a capture now, or the sockets may have ended. */
+  /**
+   * Retries namespaces whose sockets are not followed: a capture may be possible now, or the sockets may have
+   * closed.
+   */
   private retryUnfollowed(nowMs: number): void {
     for (const { netns, path } of this.unfollowed.namespacesWithSockets()) {
       try {
         this.unfollowed.keepOnlySockets(netns, endpointSocketsAt(path, this.options.isEndpoint), nowMs);
       } catch {
-        continue; // then the kernel's own reports have to say when they end
+        continue; // the kernel's own reports show when they close
       }
       if (!this.unfollowed.hasSocketsOf(netns)) continue;
       if (this.source.watchNamespace(netns, path).kind === 'watched')
@@ -330,23 +346,26 @@ export class NamespaceWatch {
     }
   }
 
-  /** A namespace that nobody is in may still have a socket: a process keeps it when it moves elsewhere. */
+  /**
+   * Closes captures in namespaces without a process, unless a socket is left: a process that moved away keeps
+   * it.
+   */
   private closeUnusedCaptures(existing: Map<number, string>): void {
     for (const netns of this.source.namespaces) {
       const path = this.source.namespacePath(netns);
       if (existing.has(netns) || path === null) continue;
       try {
         if (endpointSocketsAt(path, this.options.isEndpoint).length > 0) continue;
-        // Packets can be sent by such a socket without any connection; one of them is our capture's.
-        if (rawSocketsAt(path) > 1) continue;
+        // A raw socket can send packets without a connection. One of them is our capture's.
+        if (countRawSockets(path) > 1) continue;
       } catch {
-        continue; // nothing is known, so the capture stays
+        continue; // it is unknown whether sockets are left, so the capture stays
       }
       this.source.closeNamespace(netns);
     }
   }
 
-  /** Our links tell nothing where the capture is not on all of them. */
+  /** Returns our own links; null if the capture is not on all of them, because then they prove nothing. */
   private ownLinks(): OwnLinks | null {
     return this.source.name === 'any' ? OwnLinks.read() : null;
   }
@@ -369,18 +388,20 @@ export class NamespaceWatch {
       return true;
     } catch (error) {
       if (namespaceAt(path) === netns)
-        this.warnOnce(netns, `its callers cannot be named: ${(error as Error).message}`);
-      else this.met.delete(netns);
+        this.warnOnce(netns, `its callers cannot be found: ${(error as Error).message}`);
+      else this.known.delete(netns);
       return false;
     }
   }
 
-  /** Once a namespace: what is missed there again and again is counted. */
-  private warnOnce(netns: number, trouble: string | null): void {
-    if (trouble === null || this.warned.has(netns)) return;
+  /** Warns once per namespace; every miss is counted. */
+  private warnOnce(netns: number, problem: string | null): void {
+    if (problem === null || this.warned.has(netns)) return;
     if (this.warned.size >= MAX_WARNED) this.warned.clear();
     this.warned.add(netns);
     const which = netns === UNKNOWN ? 'network namespaces' : `network namespace ${netns}`;
-    this.options.log.warn(`${which}: ${trouble}; calls that leave there by another way are not seen`);
+    this.options.log.warn(
+      `${which}: ${problem}; calls from there that do not pass this namespace are not seen`,
+    );
   }
 }

@@ -1,4 +1,4 @@
-/** The kernel's packet filter, as libpcap itself understands it. */
+/** Tests the kernel's packet filter, compiled by libpcap itself. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
@@ -8,10 +8,10 @@ import { pcap } from '../../../support/agent/capture/capture_files.ts';
 import { cooked, ipv4, ipv6, tcp } from '../../../support/agent/decode/frames.ts';
 
 const skip = spawnSync('tcpdump', ['--version']).error ? 'tcpdump is not installed' : false;
-/** RFC 8200, section 3. */
+/** Builds an IPv6 header (RFC 8200, section 3). */
 const IPV6_SOURCE_OFFSET = 8;
 const IPV6_DESTINATION_OFFSET = 24;
-/** LINKTYPE_LINUX_SLL. */
+/** Builds a cooked frame (LINKTYPE_LINUX_SLL). */
 const LINUX_SLL = 113;
 const NEIGHBOURS = ['169.254.170.3', '169.254.169.253', 'fd00:ec2::24'];
 
@@ -39,7 +39,7 @@ function packetFrom(address: string): Buffer {
   return packet;
 }
 
-/** How many of the addresses' packets, one for each, the filter lets through. */
+/** Returns how many packets the filter passes, with one packet for each address. */
 function passing(addresses: string[], services: readonly EndpointService[]): number {
   return counted(pcap(addresses.map((address) => ({ data: packetTo(address) }))), endpointFilter(services));
 }
@@ -54,7 +54,7 @@ function counted(file: Buffer, filter: string): number {
   return Number(/^(\d+) packet/m.exec(stdout)?.[1]);
 }
 
-/** The same of a live capture: of cooked frames without a tag, with one, and with the type of a tag that is gone. */
+/** Returns the same for cooked frames without a tag, with a tag, and with the type of a removed tag. */
 function passingCooked(addresses: string[], services: readonly EndpointService[]): number[] {
   return [undefined, 0x8100, 0x88a8, 'gone'].map((tag) => {
     const frames = addresses.map((address) => {
@@ -68,7 +68,7 @@ function passingCooked(addresses: string[], services: readonly EndpointService[]
 
 describe('the filter', { skip }, () => {
   for (const services of [['imds'], ['ecs'], ['eks'], ['imds', 'ecs'], ENDPOINT_SERVICES] as const) {
-    it(`of ${services.join(', ')} lets their packets through and nobody else's`, () => {
+    it(`of ${services.join(', ')} passes their packets and no others`, () => {
       const isChosen = ({ service }: { service: EndpointService }) =>
         (services as readonly EndpointService[]).includes(service);
       const chosen = ENDPOINTS.filter(isChosen).map(({ address }) => address);
@@ -80,7 +80,7 @@ describe('the filter', { skip }, () => {
     });
   }
 
-  it('in a namespace that has the address itself, lets through what is sent to another one and comes from there', () => {
+  it('passes only calls to another namespace, in one that has the address itself', () => {
     const INCOMING = 0;
     const OUTGOING = 4;
     for (const address of ['169.254.169.254', 'fd00:ec2::254']) {
@@ -96,7 +96,7 @@ describe('the filter', { skip }, () => {
     }
   });
 
-  it('lets frames with two tags through, which are looked at by the decoder', () => {
+  it('passes frames with two tags, which the decoder checks', () => {
     const stacked = cooked(cooked(packetTo('169.254.169.254'), 0x0800, 0x8100).subarray(16), 0x8100, 0x8100);
     assert.equal(
       counted(pcap([{ data: stacked }], { network: LINUX_SLL }), cookedEndpointFilter(['imds'])),

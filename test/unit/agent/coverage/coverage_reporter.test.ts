@@ -1,11 +1,14 @@
-/** Reports of one run: without a gap between them, and never for longer than what was captured and read. */
+/**
+ * Tests the reports of one run: they follow each other without a gap, and claim only time that was captured
+ * and read.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CoverageReporter } from '../../../../agent/coverage/coverage_reporter.ts';
 import type { Coverage } from '../../../../protocol/records.ts';
 import { coverage as coverageRecord } from '../../../../protocol/records.ts';
 
-/** A watch whose clock, packets and counters the test sets. */
+/** A watch with a clock, packets and counters that the test sets. */
 class FakeWatch {
   host = { id: 'i-0', name: 'n' };
   leftOut: string[] = [];
@@ -21,7 +24,7 @@ class FakeWatch {
     openSinceUs: null as number | null,
   };
   dropped = 0;
-  /** What is done once the packets that are in the queue are read. */
+  /** Called when the packets in the queue are read. */
   unread: (() => void)[] = [];
 
   pass(us: number, isLive = true): void {
@@ -54,7 +57,7 @@ function started() {
   return { watch, reports, reporter };
 }
 
-test('each report begins where the one before ended, to the microsecond, and is valid', async () => {
+test('each report is valid and begins exactly where the last one ended', async () => {
   const { watch, reports, reporter } = started();
   for (let index = 1; index <= 3; index++) {
     watch.pass(60_000_123);
@@ -87,7 +90,7 @@ test('a report says which parts of the host the settings leave out', async () =>
   );
 });
 
-test('a report ends before what was read for it: its connections are in it, the time of reading is not', async () => {
+test('a report contains the connections that were read for it, but not the time of reading', async () => {
   const { watch, reports, reporter } = started();
   watch.pass(1_000_000);
   watch.unread.push(() => {
@@ -103,7 +106,7 @@ test('a report ends before what was read for it: its connections are in it, the 
   assert.deepEqual([reports[1]!.live_ms, reports[1]!.open_calls], [5000, 0]);
 });
 
-test('the last report claims nothing of the time after the capture ended', async () => {
+test('the last report claims no time after the end of the capture', async () => {
   const { watch, reports, reporter } = started();
   watch.pass(1_000_000);
   let isStopped = false;
@@ -116,7 +119,7 @@ test('the last report claims nothing of the time after the capture ended', async
   assert.equal(reports[0]!.uptime_end_ms, 6000);
 });
 
-test('what was not live is missing from the report, exactly', async () => {
+test('time without a live capture is missing from the report, exactly', async () => {
   const { watch, reports, reporter } = started();
   watch.pass(59_700_000);
   watch.pass(300_000, false);
@@ -125,25 +128,25 @@ test('what was not live is missing from the report, exactly', async () => {
   assert.equal(end! - start! - live, 300);
 });
 
-test('a wall clock that was set is reported at once, and only then', async () => {
+test('a step of the wall clock causes a report at once, and nothing else does', async () => {
   const { watch, reports, reporter } = started();
   watch.pass(1_000_000);
-  await reporter.clockRead(watch.moment());
+  await reporter.reportClockStep(watch.moment());
   assert.equal(reports.length, 0);
   const beforeUs = watch.wallUs;
   watch.wallUs -= 62_000_000;
   watch.pass(250_000);
-  await reporter.clockRead(watch.moment());
-  await reporter.clockRead(watch.moment());
+  await reporter.reportClockStep(watch.moment());
+  await reporter.reportClockStep(watch.moment());
   assert.equal(reports.length, 1);
   assert.equal(Date.parse(reports[0]!.end), (beforeUs - 62_000_000 + 250_000) / 1000);
   watch.wallUs += 62_000_000;
   watch.pass(250_000);
-  await reporter.clockRead(watch.moment());
+  await reporter.reportClockStep(watch.moment());
   assert.deepEqual([reports.length, reports[1]!.start], [2, reports[0]!.end]);
 });
 
-test('a report says since when something was open, where anything was', async () => {
+test('a report has the time since which a call was open, if one was', async () => {
   const { watch, reports, reporter } = started();
   watch.pass(1_000_000);
   await reporter.report();

@@ -1,7 +1,7 @@
-/** Tables of another namespace, as /proc has them. */
+/** Tests how the tables of another namespace in /proc are read. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { interfacesIn, socketsIn } from '../../../../agent/coverage/namespace_view.ts';
+import { countInterfaces, socketsIn } from '../../../../agent/coverage/namespace_view.ts';
 import { vethPeerNamespaceId } from '../../../../agent/linux/route_netlink.ts';
 
 const TCP_HEAD =
@@ -20,7 +20,7 @@ describe('sockets of a namespace', () => {
     assert.deepEqual(socketsIn(`${TCP_HEAD}   0: ${real} 02 ${REST}`)[0]?.remoteAddress, 'fd00:ec2::254');
   });
 
-  it('are left out where they can send nothing any more, or only listen', () => {
+  it('are left out if they only listen or can send no more', () => {
     for (const state of ['06', '07', '0A', '0C']) {
       assert.deepEqual(socketsIn(`${TCP_HEAD}   0: 0200630A:AFC9 FEA9FEA9:0050 ${state} ${REST}`), []);
     }
@@ -34,13 +34,13 @@ describe('interfaces of a namespace', () => {
   const line = (name: string, sent: number) => `${name}: 1 2 0 0 0 0 0 0 ${sent * 60} ${sent} 0 0 0 0 0 0\n`;
 
   it('are counted without the loopback and tunnel devices that were never used', () => {
-    assert.equal(interfacesIn(HEAD + line('    lo', 9)), 0);
-    assert.equal(interfacesIn(HEAD + line('    lo', 0) + line('  eth0', 0) + line('  eth1', 3)), 2);
-    assert.equal(interfacesIn(HEAD + line('  sit0', 0)), 0);
-    assert.equal(interfacesIn(HEAD + line('  sit0', 1)), 1, 'one that sent something may be anything');
+    assert.equal(countInterfaces(HEAD + line('    lo', 9)), 0);
+    assert.equal(countInterfaces(HEAD + line('    lo', 0) + line('  eth0', 0) + line('  eth1', 3)), 2);
+    assert.equal(countInterfaces(HEAD + line('  sit0', 0)), 0);
+    assert.equal(countInterfaces(HEAD + line('  sit0', 1)), 1, 'one that sent something may be anything');
   });
 
-  it('are veth pairs only where the kernel says so', () => {
+  it('are veth pairs only if the kernel lists them as such', () => {
     const attribute = (type: number, value: Buffer) => {
       const head = Buffer.alloc(4);
       head.writeUInt16LE(4 + value.length, 0);

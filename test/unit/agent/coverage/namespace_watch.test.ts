@@ -1,4 +1,7 @@
-/** Which namespaces get a capture, and what is counted where none can be had. /proc is a directory of the test's own. */
+/**
+ * Tests which namespaces get a capture, and the counters of those that get none. /proc is a directory of the
+ * test.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +28,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
-/** One process in a namespace of its own. Returns the namespace's number. */
+/** Adds one process in its own namespace. Returns the inode number of the namespace. */
 function addProcess(pid: number, options: { devices?: string; sockets?: string } = {}, below = root): number {
   const path = join(below, String(pid));
   for (const directory of ['ns', 'net', 'task']) mkdirSync(join(path, directory), { recursive: true });
@@ -37,7 +40,7 @@ function addProcess(pid: number, options: { devices?: string; sockets?: string }
   return statSync(join(path, 'ns/net')).ino;
 }
 
-/** Captures that a bound allows, and that are only told of. */
+/** A source that only records its captures, up to a bound. */
 function setUp(method: Attributor['method'], bound: number, name = 'any') {
   const open = new Map<number, string>();
   const source = {
@@ -79,8 +82,8 @@ function setUp(method: Attributor['method'], bound: number, name = 'any') {
 }
 
 for (const method of ['ebpf', 'sock_diag'] as const) {
-  describe(`by ${method}, namespaces with a way of their own`, () => {
-    it('each namespace beyond the bound is counted, however many there are, for as long as it exists', () => {
+  describe(`with ${method}, network namespaces`, () => {
+    it('each namespace beyond the bound is counted for as long as it exists', () => {
       for (let pid = 100; pid < 200; pid++) addProcess(pid);
       const { watch, open, warnings } = setUp(method, 2);
       watch.start(0);
@@ -100,7 +103,7 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
       assert.equal(watch.counters(90_000)['not_watched_ms'], watch.counters(40_000)['not_watched_ms']);
     });
 
-    it('a namespace with a loopback only needs no capture and is no loss', () => {
+    it('a namespace with only a loopback needs no capture and is no loss', () => {
       addProcess(100, { devices: '' });
       const { watch, open } = setUp(method, 9);
       watch.start(0);
@@ -108,7 +111,7 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
       assert.deepEqual([open.size, not_watched_ms, carried_by_ours], [0, 0, 1]);
     });
 
-    it('a namespace that appears counts from the last look until its capture is open', () => {
+    it('a new namespace counts as unwatched from the last listing until its capture is open', () => {
       const { watch, open } = setUp(method, 9);
       watch.start(0);
       addProcess(100);
@@ -119,7 +122,7 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
       assert.equal(watch.counters(60_000)['not_watched_ms'], 10_250);
     });
 
-    it('a namespace whose capture is still to be opened at the end counts all the same', () => {
+    it('a namespace whose capture is not open yet at the end counts too', () => {
       const { watch, open } = setUp(method, 9);
       watch.start(0);
       for (let pid = 100; pid < 105; pid++) addProcess(pid);
@@ -130,14 +133,14 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
       assert.equal(watch.counters(10_500)['not_watched_ms'], 4 * 10_250 + 10_500);
     });
 
-    it('one that turns out to be watched from the start is no loss', () => {
+    it('a namespace that is captured from the start is no loss', () => {
       addProcess(100);
       const { watch } = setUp(method, 9);
       watch.start(5_000);
       assert.equal(watch.counters(60_000)['not_watched_ms'], 0);
     });
 
-    it('a namespace that has an interface of its own for a moment, while it is made, is no loss', () => {
+    it('a namespace that needs a capture only for a moment, while it is created, is no loss', () => {
       const { watch, open } = setUp(method, 9);
       watch.start(0);
       addProcess(100);
@@ -148,7 +151,7 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
       assert.deepEqual([open.size, not_watched_ms, carried_by_ours], [0, 0, 1]);
     });
 
-    it('one beyond the bound that needs no capture any more is no loss from then on', () => {
+    it('a namespace beyond the bound is no loss any more when it needs no capture', () => {
       for (const pid of [100, 101]) addProcess(pid);
       const { watch } = setUp(method, 1);
       watch.start(0);
@@ -158,7 +161,7 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
       assert.deepEqual([not_watched_ms, not_watched], [10_000, 0]);
     });
 
-    it('processes that do not show their namespace count for as long as there are any', () => {
+    it('processes that hide their namespace count for as long as there are any', () => {
       const { watch, warnings } = setUp(method, 9);
       watch.start(0);
       mkdirSync(join(root, '100/ns'), { recursive: true });
@@ -166,7 +169,7 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
       watch.tick(10_000);
       watch.tick(20_000);
       assert.equal(watch.counters(25_000)['not_watched_ms'], 25_000);
-      assert.match(warnings.join(), /1 processes do not show theirs/);
+      assert.match(warnings.join(), /1 processes hide theirs/);
       assert.equal(warnings.length, 1);
       rmSync(join(root, '100'), { recursive: true });
       watch.tick(30_000);
@@ -176,7 +179,7 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
 }
 
 describe('with eBPF', () => {
-  it('a namespace that has a socket to an endpoint at the start comes first where there is a bound', () => {
+  it('a namespace with a socket to an endpoint at the start is first within the bound', () => {
     const [, withSocket] = [addProcess(100), addProcess(101, { sockets: SOCKET }), addProcess(102)];
     const { watch, open } = setUp('ebpf', 1);
     watch.start(0);
@@ -189,7 +192,7 @@ describe('with eBPF', () => {
     [9, 'eth0'],
     [0, 'any'],
   ] as const) {
-    it(`with a bound of ${bound} and the interface ${name}, no namespace is looked for`, () => {
+    it(`with a bound of ${bound} and the interface ${name}, no namespace is searched for`, () => {
       addProcess(100);
       const { watch, open } = setUp('ebpf', bound, name);
       watch.start(0);
@@ -211,11 +214,11 @@ describe('with eBPF', () => {
     assert.equal(watch.counters(90_000)['not_followed_ms'], total);
   });
 
-  it('a capture stays while a socket lives in a namespace that nobody is in, and closes after', () => {
+  it('a capture stays while a namespace without a process has a socket, and closes afterwards', () => {
     const netns = addProcess(100, { sockets: SOCKET });
     const { watch, open } = setUp('ebpf', 9);
     watch.start(0);
-    // The descriptor that the capture holds still leads there when the process is gone.
+    // The capture's descriptor still leads to the namespace when the process is gone.
     const elsewhere = join(root, 'held');
     addProcess(100, { sockets: SOCKET }, elsewhere);
     open.set(netns, join(elsewhere, '100/ns/net'));
@@ -233,7 +236,7 @@ describe('with eBPF', () => {
   });
 
   for (const isOpen of [true, false]) {
-    it(`a connection that was missed is ${isOpen ? '' : 'not '}counted on when it is ${isOpen ? '' : 'not '}open`, () => {
+    it(`a missed connection that is ${isOpen ? 'still' : 'no longer'} open ${isOpen ? 'counts' : 'does not count'} as not followed`, () => {
       const netns = addProcess(100);
       const { watch } = setUp('ebpf', 0);
       watch.start(0);
