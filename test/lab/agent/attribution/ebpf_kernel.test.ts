@@ -28,7 +28,7 @@ const AT_ONCE = 100;
 const PYTHON = '/usr/bin/python3';
 const UNPRIVILEGED_UID = 54_321;
 
-/** Connects, writes, exits: the shortest life a caller can have. */
+/** A program that connects, writes and exits: the shortest life that a caller can have. */
 const ONE_SHOT_C = `
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -95,7 +95,7 @@ function whyNotHere(): string | false {
 
 const skip = whyNotHere();
 
-/** One lab, one attributor, and what it said of each request at the moment the service had read it. */
+/** A lab with one attributor, and the owner that it found for each request when the service had read it. */
 class Scene {
   readonly parents = chainOf(process.pid);
   readonly directory = mkdtempSync(join(tmpdir(), 'imdswatch-ebpf-'));
@@ -116,7 +116,7 @@ class Scene {
   async begin(): Promise<void> {
     await this.lab.serve((path, tuple) => {
       this.attributor.poll();
-      // The service's own view of an IPv4-mapped caller is IPv4 already: it listens on IPv4.
+      // The service listens on IPv4, so it sees an IPv4-mapped caller as IPv4.
       this.tuples.set(path, tuple);
       this.owners.set(path, this.attributor.ownerOf(tuple, false));
     });
@@ -142,7 +142,7 @@ class Scene {
     return owner as EbpfSocketOwner;
   }
 
-  /** Everything that the kernel can say about a process that this test started, to the last parent. */
+  /** Compares the whole record of a process that this test started, up to the last parent. */
   async expectOwner(
     path: string,
     started: Started,
@@ -163,7 +163,7 @@ class Scene {
         method: owner.method,
         confidence: owner.confidence,
         ancestors: owner.ancestors?.map((told, i) => {
-          // pid 1's executable may be kept even from root (Yama, a container): then any path is right, none is not.
+          // The executable of pid 1 may be hidden even from root (Yama, a container): then any path is right.
           const hidden = this.parents[i]?.executable === null && told.executable?.startsWith('/');
           return hidden ? { ...told, executable: null } : told;
         }),
@@ -196,7 +196,7 @@ class Scene {
 
 const CURL = skip === false ? realpathSync(execFileSync('which', ['curl'], { encoding: 'utf8' }).trim()) : '';
 
-describe('the kernel names the owner', { skip }, () => {
+describe('the kernel reports the owner', { skip }, () => {
   let scene: Scene;
   let oneShot: string | null;
   before(async () => {
@@ -206,7 +206,7 @@ describe('the kernel names the owner', { skip }, () => {
   });
   after(() => scene.end());
 
-  it(`of ${SEQUENTIAL} one-shot curls in a row`, async () => {
+  it(`of ${SEQUENTIAL} one-shot curls in sequence`, async () => {
     await scene.sequentialCurls(SEQUENTIAL);
   });
 
@@ -258,7 +258,7 @@ describe('the kernel names the owner', { skip }, () => {
     assert.match(scene.tuples.get('/python/ipv6')?.localAddress ?? '', /^fd00:77:/);
   });
 
-  it('with its executable across mounts, in a chroot, removed, in memory, and deep', async (t) => {
+  it('with an executable across mounts, in a chroot, removed, in memory, or deep', async (t) => {
     if (oneShot === null) return t.skip('cc cannot link a static program here');
     const root = join(scene.directory, 'root');
     mkdirSync(join(root, 'opt'), { recursive: true });
@@ -303,9 +303,9 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     await scene.expectOwner('/exe/memory', memory, '/memfd:hidden', ['hidden', '/exe/memory']);
   });
 
-  it('says that a path it could not record whole is not known, unless /proc still knows it', async (t) => {
+  it('without a path that did not fit the record, unless /proc still has it', async (t) => {
     if (!has(PYTHON)) return t.skip('no python3');
-    // 64 components: more than the program walks. The caller waits, so /proc can be asked.
+    // The path has 64 components, more than the program walks. The caller waits, so /proc can be read.
     const directory = join(scene.directory, ...Array.from({ length: 64 }, (_, i) => `d${i}`));
     mkdirSync(directory, { recursive: true });
     const python = join(directory, 'python');
@@ -317,12 +317,12 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     assert.equal(owner.executable, python);
     assert.equal(scene.attributor.counters()['executables_from_proc'], 1);
     assert.equal(await started.ended, 0);
-    // Now it is gone, and nothing is made up.
+    // The caller has ended now, so its path stays unknown.
     scene.attributor.poll();
     assert.equal(scene.attributor.ownerOf(scene.tuples.get('/exe/endless')!, false)?.executable, null);
   });
 
-  it('cuts long arguments at 4096 bytes and says so', async () => {
+  it('with long arguments cut at 4096 bytes, and marked as cut', async () => {
     const command = [...scene.curl('/long'), '-H', `X-Long: ${'x'.repeat(9000)}`];
     const started = scene.lab.start(command);
     assert.equal(await started.ended, 0);
@@ -333,7 +333,7 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     assert.equal(owner.pid, started.pid);
   });
 
-  it('with its cgroups in every kind of hierarchy, though it has ended', async (t) => {
+  it('with its cgroups in every kind of hierarchy, even after it has ended', async (t) => {
     if (oneShot === null) return t.skip('cc cannot link a static program here');
     const cgroups = ownCgroups(`imdswatch-${process.pid}`, ['inner-1.scope']);
     if (cgroups === null) return t.skip('no cgroup can be made here');
@@ -345,12 +345,12 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
       const owner = await scene.answerFor('/cgroups');
       assert.equal(owner.pid, started.pid);
       const own = cgroupPaths(readFileSync('/proc/self/cgroup', 'utf8'));
-      // Of a controller that this machine uses otherwise, the process stays where the test is.
+      // If this machine uses a controller otherwise, the process stays in the cgroup of the test.
       assert.deepEqual(
         owner.cgroupPaths?.filter((path) => !own.includes(path)),
         cgroups.paths,
       );
-      // The test's own are told as /proc tells them of this process, which is where curl began.
+      // In the other hierarchies curl started in the cgroups of this process, which /proc shows.
       const outside = scene.lab.start(scene.curl('/cgroups/outside'));
       assert.equal(await outside.ended, 0);
       for (const path of (await scene.answerFor('/cgroups/outside')).cgroupPaths ?? []) {
@@ -361,7 +361,7 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     }
   });
 
-  it('with no cgroup rather than a wrong one where the path is too deep', async (t) => {
+  it('without a cgroup if the path is too deep, rather than with a wrong one', async (t) => {
     const cgroups = ownCgroups(
       `imdswatch-deep-${process.pid}`,
       Array.from({ length: 17 }, (_, i) => `level-${i}`),
@@ -384,13 +384,13 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     }
   });
 
-  it('says nothing at the SYN, whatever it knows of an older connection on the same port', () => {
+  it('not at the SYN, even if an older connection on the same port is known', () => {
     const tuple = scene.tuples.get('/long')!;
     assert.equal(scene.attributor.ownerOf(tuple, true), null);
     assert.notEqual(scene.attributor.ownerOf(tuple, false), null);
   });
 
-  it('counts attempts that fail, refused or blocked, apart from connections', async () => {
+  it('and counts failed attempts, refused or blocked, apart from connections', async () => {
     await scene.lab.stopServing();
     scene.attributor.poll();
     const counted = () => {
@@ -408,7 +408,7 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     assert.deepEqual(counted(), [failed + 2, connected]);
   });
 
-  it('reports other endpoints to whom they were asked for, and to nobody else', async () => {
+  it('of connections to other endpoints only if they are watched', async () => {
     const asked = EbpfAttributor.open({ netns: scene.lab.netns, endpoints: ['ecs'] });
     try {
       const counted = (attributor: EbpfAttributor) => {
@@ -431,12 +431,12 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     }
   });
 
-  it('lost nothing, and says how often the kernel skipped it', () => {
+  it('without a lost record, and counts how often the kernel skipped a program', () => {
     const counters = scene.attributor.counters();
     for (const name of ['ring_lost', 'malformed_records', 'evicted']) {
       assert.equal(counters[name], 0, name);
     }
-    // Not known to be 0: any connection of this machine may have interrupted any other.
+    // The count need not be 0: any connection of this machine may have interrupted another one.
     for (const name of ['recursion_misses_imds_connect_begun', 'recursion_misses_imds_connect_state']) {
       assert.equal(typeof counters[name], 'number', name);
     }
@@ -458,7 +458,7 @@ describe('the object built from the source here', { skip: skip || whyNoCompiler(
   });
   after(() => scene?.end());
 
-  it('names the owners just as the committed one does', async () => {
+  it('reports the same owners as the committed one', async () => {
     await scene.sequentialCurls(20);
     assert.equal(scene.attributor.counters()['ring_lost'], 0);
   });
