@@ -1,6 +1,6 @@
 /**
- * Sequence numbers, and what each of them carries. A batch takes records of every lane, v1 calls first and
- * coverage last: a claim that we were looking never reaches the collector before what was seen.
+ * Sequence numbers, and the content of each of them. A batch takes records of every lane, v1 calls first and coverage
+ * last: a coverage report never reaches the collector before the calls of its time.
  */
 import { randomUUID } from 'node:crypto';
 import type { Lane, Range } from './lane.ts';
@@ -50,12 +50,12 @@ export class Batches {
     return { stream: this.#stream, next_seq: this.#nextSeq, in_flight: this.#inFlight };
   }
 
-  /** The end of what batches on their way carry of a lane; 0 if they carry none. */
+  /** Returns the end of a lane's records in batches on their way; 0 if there are none. */
   sentUpTo(name: LaneName): number {
     return this.#inFlight.reduce((end, { ranges }) => Math.max(end, ranges[name]?.to ?? 0), 0);
   }
 
-  /** The records of a lane are given up: batches on their way carry none of them any more. */
+  /** Removes the records of a lane, which are lost, from the batches on their way. */
   withdrawLane(name: LaneName): void {
     for (const { ranges } of this.#inFlight) {
       const range = ranges[name];
@@ -69,7 +69,7 @@ export class Batches {
     let bytes = 0;
     for (const name of SEND_ORDER) {
       if (records.length >= maxRecords || bytes >= maxBytes) break;
-      // A call may not have fitted where the small report still does.
+      // A small coverage report may fit where a call did not.
       if (name === 'coverage' && this.#lanes.v1.unsent > 0) break;
       const atLeastOne = records.length === 0;
       const { payloads, range } = this.#lanes[name].takeRecords(
@@ -81,7 +81,7 @@ export class Batches {
         records.push(payload);
         bytes += payload.length;
       }
-      // A range without a record still moves the lane on: past what turned out to be unreadable.
+      // A range without a record moves the lane on, past records that turned out to be unreadable.
       if (range.to > range.from) ranges[name] = range;
     }
     if (Object.keys(ranges).length === 0) return null;
@@ -106,7 +106,7 @@ export class Batches {
     });
   }
 
-  /** A number above what was sent acknowledges what was sent. Returns the files that are spent by it. */
+  /** Acknowledges batches up to `seq`, which may be above the last one that was sent. Returns files that are now spent. */
   acknowledgeBatches(seq: number): SpentFile[] {
     const spent: SpentFile[] = [];
     while (this.#inFlight.length > 0 && this.#inFlight[0]!.seq <= seq) {
@@ -118,9 +118,9 @@ export class Batches {
   }
 
   /**
-   * Goes on where the collector has the stream. Three cases: it has what we sent or less of it; it has more (our ledger
-   * is from before a power cut: what it has and we would send again is known by its id); it has less than it
-   * had acknowledged (`forgotten` batches; what is still here goes out under a new stream).
+   * Continues where the collector has the stream. There are three cases. The collector has all or a part of the sent
+   * batches. It has more, because the ledger is from before a power cut: it recognises by their ids the records that come
+   * again. It has less than it had acknowledged: it has lost `forgotten` batches, and the rest goes out under a new stream.
    */
   resumeAfter(lastSeq: number): { spent: SpentFile[]; forgotten: number } {
     const acknowledged = this.#nextSeq - 1 - this.#inFlight.length;

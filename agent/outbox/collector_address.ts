@@ -1,4 +1,4 @@
-/** Whom the agent reports to, and what it shows there, as its settings have it. */
+/** Reads from the settings which collector the agent reports to, and how it authenticates there. */
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { agentTokenOf } from '../../common/agent_token.ts';
@@ -20,7 +20,7 @@ type CollectorSettings = Pick<
   | 'heartbeat_seconds'
 >;
 
-/** Checked before anything is watched. Throws `OperatorError` (exit code 2). */
+/** Returns the checked address. Called before anything is watched. Throws `OperatorError` (exit code 2). */
 export function collectorAddress(settings: CollectorSettings, hostId: string, log: Logger): CollectorAddress {
   const { collector_url: url, spool_dir: spoolDir } = settings;
   const tls = {
@@ -29,18 +29,18 @@ export function collectorAddress(settings: CollectorSettings, hostId: string, lo
     keyFile: settings.tls_key_file ?? null,
   };
   const isEncrypted = url.startsWith('wss:');
-  const useless = Object.values(tls).find((file) => file !== null);
-  if (!isEncrypted && useless !== undefined) {
+  const unusedFile = Object.values(tls).find((file) => file !== null);
+  if (!isEncrypted && unusedFile !== undefined) {
     throw new OperatorError(
       2,
-      `collector_url ${url} is not encrypted, so ${useless} would not be used: write wss://, or leave the TLS settings out.`,
+      `collector_url ${url} is not encrypted, so ${unusedFile} would not be used: write wss://, or leave the TLS settings out.`,
     );
   }
   if (isEncrypted) tlsOptions(tls);
   else if (!isLoopback(new URL(url).hostname)) {
     log.warn(
       { collector: url },
-      'the connection to the collector is not encrypted: whoever is in between can read it and take the token',
+      'the connection to the collector is not encrypted: anybody on the network path can read it and steal the token',
     );
   }
   const token = agentTokenOf(settings, (file) => readFileSync(file, 'utf8'));

@@ -5,7 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { OperatorError } from '../../common/operator_error.ts';
 
 export interface TlsFiles {
-  /** Certificates of the authorities that may vouch for the collector, PEM. Null: the ones that Node brings along. */
+  /** Certificates of the authorities that may vouch for the collector, PEM. Null for the ones that come with Node. */
   caFile: string | null;
   /** The agent's own certificate and its key, PEM. */
   certFile: string | null;
@@ -13,7 +13,7 @@ export interface TlsFiles {
 }
 
 /**
- * Options of a connection. Files are read again for each, for certificates are renewed. Throws `OperatorError` (exit code
+ * Options of a connection. Files are read again for each connection, because certificates are renewed. Throws `OperatorError` (exit code
  * 2). Verification cannot be switched off: not here, and not by NODE_TLS_REJECT_UNAUTHORIZED, which is only a default.
  */
 export function tlsOptions({ caFile, certFile, keyFile }: TlsFiles): SecureContextOptions & {

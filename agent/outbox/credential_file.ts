@@ -1,6 +1,6 @@
 /**
- * What the collector gave this agent to show instead of the enrolment token: `credential` in the spool's directory, for its
- * owner only. It names the host that it is bound to, so that one that came with a disk image is not shown.
+ * The credential that the collector issued to this agent: the file `credential` in the spool's directory, readable by its
+ * owner only. It names the host that it is bound to, so that a credential from a copied disk image is not sent.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ export class CredentialFile {
   readonly #directory: string;
   readonly #hostId: string;
   readonly #log: Logger;
-  /** Read once: this process alone writes it. Undefined: not read yet. */
+  /** Read once, because only this process writes it. Undefined before that. */
   #credential: string | null | undefined = undefined;
   #isStored = true;
   failures = 0;
@@ -26,7 +26,7 @@ export class CredentialFile {
     this.#log = log;
   }
 
-  /** Null when there is none for this host. */
+  /** Returns null when there is no credential for this host. */
   get(): string | null {
     if (this.#credential === undefined) this.#credential = this.#read();
     if (this.#credential !== null && !this.#isStored) this.#write(this.#credential);
@@ -48,7 +48,10 @@ export class CredentialFile {
     }
   }
 
-  /** Keeps it across restarts. Where the disk cannot be written it is kept in memory, and tried again with every connection. */
+  /**
+   * Stores the credential. While the disk cannot be written it is kept in memory, and writing is tried again with every
+   * connection.
+   */
   put(credential: string): void {
     this.#credential = credential;
     this.#isStored = false;

@@ -1,7 +1,8 @@
 /**
- * A secret that the agent makes before it enrols, and shows together with the enrolment token. The collector keeps its hash with the
- * credential. An agent that lost the answer to its enrolment shows the same key again and is given another credential; somebody
- * else who has only the enrolment token is not. The file is `enrolment_key` in the spool's directory.
+ * A secret that the agent makes before it enrols, and sends together with the enrolment token. The collector keeps its
+ * hash with the credential. An agent that lost the answer to its enrolment sends the same key again and gets another
+ * credential. Somebody else who has only the enrolment token does not. The file is `enrolment_key` in the spool's
+ * directory.
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -29,7 +30,7 @@ export class EnrolmentKey {
     this.#log = log;
   }
 
-  /** Returns the key of this host. The key is on disk before it is shown for the first time, unless the disk cannot be written. */
+  /** Returns the key of this host. It is on disk before it is sent for the first time, unless the disk cannot be written. */
   get(): string {
     if (this.#key === null) {
       this.#key = this.#read();
@@ -40,7 +41,7 @@ export class EnrolmentKey {
     return this.#key;
   }
 
-  /** Null when there is none, when it cannot be read, and when it came with the disk image of another host. */
+  /** Returns null when there is no readable key, and when it came with the disk image of another host. */
   #read(): string | null {
     try {
       const parsed = content.parse(JSON.parse(readFileSync(join(this.#directory, FILE), 'utf8')));

@@ -1,18 +1,17 @@
 /**
- * One kind of record in the spool: numbered from 0 without gaps as they are appended, kept in segment files
- * `KIND-NUMBER.log` (the number of their first record), with a queue in memory behind them for while the disk cannot be
- * written. Conservation holds at every moment and is what recovery counts losses by:
+ * One kind of record in the spool. Records are numbered from 0 without gaps and kept in segment files (lane_files.ts). A
+ * queue in memory takes them while the disk cannot be written. Recovery counts losses by an equation that always holds:
  *
  *   next = acknowledged + overflowed + lost + present
  *
- * Knows nothing of time, of other lanes or of what to do about an error: file errors are thrown to the spool.
+ * File errors are thrown to the spool.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSegmentFiles, segmentFileName } from './lane_files.ts';
 import { readSegment, type Segment, takeFromSegment } from './segment.ts';
 
-/** What the ledger keeps of a lane. Counts are of records, since the spool was made. */
+/** The ledger's entry of a lane. Counts are numbers of records since the spool was made. */
 export interface LaneState {
   /** Number of the next record to be appended. */
   next: number;
@@ -81,9 +80,9 @@ export class Lane {
   }
 
   /**
-   * Reads what a former process left. `saved` is null when the ledger was lost: then everything found counts as unsent.
-   * `sent` is the end of what batches on their way carry. Returns the segment files that hold nothing any more, and how
-   * many files could not be read.
+   * Reads the files of a former process. `saved` is null when the ledger was lost: then every record found is unsent.
+   * `sent` is the end of the records in batches on their way. Returns the segment files without a record that counts, and
+   * the number of files that could not be read.
    */
   recover(saved: LaneState | null, sent: number): { spent: string[]; unreadable: number } {
     const found = readSegmentFiles(this.#directory, this.name, saved?.cursor ?? 0, sent);
@@ -103,7 +102,7 @@ export class Lane {
     return { spent: found.spent, unreadable: found.unreadable };
   }
 
-  /** Gives up every record that `recover` has found. Returns the files that held them. */
+  /** Counts every record that `recover` has found as lost. Returns the files that hold them. */
   discardAll(): string[] {
     const files = this.#segments.map(({ path }) => path);
     this.#state.lost += this.present;
@@ -113,14 +112,14 @@ export class Lane {
     return files;
   }
 
-  /** The number that the next record gets; from here on the record is accounted for. */
+  /** Returns the number of the next record, which is counted from here on. */
   claimNumber(): number {
     const number = this.#state.next;
     this.#state.next += 1;
     return number;
   }
 
-  /** Appends a frame to the last segment. Throws what the file system throws; then nothing was appended. */
+  /** Appends a frame to the last segment. Throws errors of the file system; then nothing was appended. */
   writeFrame(number: number, frame: Buffer): void {
     let segment = this.#segments.at(-1);
     if (this.#fd === null || segment === undefined || segment.bytes + frame.length > this.#segmentBytes) {
@@ -131,7 +130,7 @@ export class Lane {
       segment = { path, first: number, end: number, bytes: 0, unsent: 0, unsentOffset: 0 };
       this.#segments.push(segment);
     }
-    // Written at a position, so that what a failed attempt left is written over by the next.
+    // The position is explicit, so that the next attempt overwrites the bytes of a failed one.
     let written = 0;
     while (written < frame.length) {
       written += writeSync(this.#fd!, frame, written, frame.length - written, segment.bytes + written);
@@ -157,13 +156,13 @@ export class Lane {
     this.#memoryBytes += payload.length;
   }
 
-  /** The oldest record in memory, and whether a batch on its way carries it. */
+  /** Returns the oldest record in memory. `inFlight`: a batch on its way contains it. */
   get oldestInMemory(): { number: number; payload: Buffer; inFlight: boolean } | null {
     const oldest = this.#memory[0];
     return oldest === undefined ? null : { ...oldest, inFlight: oldest.number < this.#sent };
   }
 
-  /** The oldest record in memory is on disk now, or was given up. */
+  /** Removes the oldest record in memory, which is on disk now or was dropped. */
   forgetOldestInMemory(): void {
     this.#forget(1);
   }
@@ -172,7 +171,7 @@ export class Lane {
     return this.#memory.map(({ payload }) => payload);
   }
 
-  /** Takes over the counts of a lane that this one replaces; its records are appended here again by the caller. */
+  /** Adds the counts of a lane that this one replaces. The caller appends its records here again. */
   addCounts({ acknowledged, overflowed, lost }: LaneState): void {
     this.#state.next += acknowledged + overflowed + lost;
     this.#state.acknowledged += acknowledged;
@@ -184,12 +183,12 @@ export class Lane {
     for (const { payload } of this.#memory.splice(0, count)) this.#memoryBytes -= payload.length;
   }
 
-  /** Counts a record that had a number and found no room. */
+  /** Counts a record that has a number and found no room. */
   countOverflowed(): void {
     this.#state.overflowed += 1;
   }
 
-  /** Gives up the oldest segment that no batch on its way needs. Returns its path and size, null if there is none. */
+  /** Drops the oldest segment that no batch on its way needs. Returns its path and size, null if there is none. */
   dropOldestSegment(): { path: string; bytes: number } | null {
     const inFlight = this.#sent > this.#state.cursor;
     const index = this.#segments.findIndex(
@@ -207,7 +206,7 @@ export class Lane {
     return { path: segment.path, bytes: segment.bytes };
   }
 
-  /** Gives up the oldest record in memory that no batch on its way needs. */
+  /** Drops the oldest record in memory that no batch on its way needs. Returns false if there is none. */
   dropOldestInMemory(): boolean {
     const index = this.#memory.findIndex(({ number }) => number >= this.#sent);
     if (index === -1) return false;
@@ -217,7 +216,7 @@ export class Lane {
     return true;
   }
 
-  /** The oldest unsent records, at most `maxRecords` and `maxBytes` of them; at least one if `atLeastOne` and any is left. */
+  /** Takes the oldest unsent records, at most `maxRecords` and `maxBytes`. `atLeastOne`: a first record may be larger. */
   takeRecords(
     maxRecords: number,
     maxBytes: number,
@@ -248,7 +247,7 @@ export class Lane {
     return { payloads, range: { from, to: this.#sent, count: payloads.length } };
   }
 
-  /** The records of a range again, for a batch to be sent again. Fewer than `range.count` if some became unreadable. */
+  /** Returns the records of a batch that is sent again: fewer than `range.count` if some became unreadable. */
   rereadRecords(range: Range): Buffer[] {
     const payloads: Buffer[] = [];
     for (const segment of this.#segments) {
@@ -268,7 +267,7 @@ export class Lane {
     this.#state.lost += count;
   }
 
-  /** The records up to the end of `range` are stored by the collector. Returns the segments that are spent by it. */
+  /** Counts the records of `range` as stored by the collector. Returns the segments that are not needed any more. */
   acknowledgeRange({ to, count }: Range): { path: string; bytes: number }[] {
     this.#state.acknowledged += count;
     this.#state.cursor = Math.max(this.#state.cursor, to);
@@ -279,7 +278,7 @@ export class Lane {
     return spent.map(({ path, bytes }) => ({ path, bytes }));
   }
 
-  /** Descriptors with data that is not known to be on the disk; `closed` ones are to be closed after their sync. */
+  /** Returns the descriptors that need a sync. The caller closes the `closed` ones after it. */
   unsynced(): { open: number | null; closed: number[] } {
     const closed = this.#unsyncedFds;
     this.#unsyncedFds = [];
@@ -288,7 +287,7 @@ export class Lane {
     return { open, closed };
   }
 
-  /** Begins a new segment with the next write: after a failed sync nobody knows what the old one holds. */
+  /** Begins a new segment with the next write: after a failed sync the content of the old one is unknown. */
   startNewSegment(): void {
     this.#seal();
   }

@@ -1,8 +1,8 @@
 /**
- * The spool's memory of itself: which stream it is, how far each kind of record is delivered, what every batch on its way
- * carries, and what was ever lost. One file of two slots written in turn, each a checksummed frame: a write that is torn
- * by a crash leaves the slot before it. The slots are allocated when the file is made, so that they can still
- * be written when the disk is full.
+ * The spool's account of itself: its stream, the progress of each kind of record, the content of every batch on its way,
+ * and all losses. The file has two slots that are written in turn, each a frame with a checksum, so a write that a crash
+ * interrupts leaves the other slot. The slots are allocated when the file is made, so that they can be written when the
+ * disk is full.
  */
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,13 +26,13 @@ const ledgerEntry = z.object({
   stream: z.uuid(),
   host_id: z.string(),
   boot_id: z.string(),
-  /** Whether the process that wrote this ended in order. */
+  /** True if the process that wrote this entry ended in order. */
   clean: z.boolean(),
   next_seq: count.min(1),
   lanes: z.record(z.string(), laneState),
   in_flight: z.array(z.object({ seq: count.min(1), ranges: z.record(z.string(), range) })),
   counters: z.record(z.string(), count),
-  /** Of what is gone: how much a coverage report has said. Ledgers of older releases do not know. */
+  /** The part of the losses that coverage reports have stated. Ledgers of older releases do not have it. */
   reported: z.record(z.string(), count).default({}),
 });
 export type LedgerEntry = Omit<z.infer<typeof ledgerEntry>, 'version'>;
@@ -43,8 +43,8 @@ export class Ledger {
   #generation: number;
 
   /**
-   * Opens or makes `directory`/ledger. `entry` is the newest that can be read: null in a new directory, and when
-   * both slots are damaged (`damaged`).
+   * Opens or makes `directory`/ledger. `entry` is the newest readable entry: null in a new directory, and when both slots
+   * are damaged (`damaged`). Throws errors of the file system.
    */
   static open(directory: string): { ledger: Ledger; entry: LedgerEntry | null; damaged: boolean } {
     const path = join(directory, 'ledger');
@@ -72,7 +72,7 @@ export class Ledger {
     }
   }
 
-  /** The newest entry, for a reader beside the process that writes; null where there is none that can be read. */
+  /** Returns the newest entry without opening the ledger for writing; null where there is no readable one. */
   static read(directory: string): LedgerEntry | null {
     let bytes: Buffer;
     try {

@@ -1,6 +1,6 @@
 /**
- * What the agent's stages give their findings to: decides what travels whole and what is rolled up, keeps it in the
- * spool, and lets the sink deliver it.
+ * Takes the findings of the agent's stages: decides which calls are sent whole and which are rolled up, keeps records in
+ * the spool, and lets the sink deliver them.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -25,7 +25,7 @@ const MAX_JOURNAL_BYTES = 4 * 1024 * 1024;
 
 const NO_TLS_FILES: TlsFiles = { caFile: null, certFile: null, keyFile: null };
 
-/** What the agent's other stages know for a heartbeat. */
+/** The part of a heartbeat that the agent's other stages know. */
 export type AgentState = Pick<Heartbeat, 'counters' | 'coverage' | 'attribution'>;
 
 export interface OutboxOptions {
@@ -34,11 +34,11 @@ export interface OutboxOptions {
   spoolMaxBytes: number;
   host: HostFacts;
   agentVersion: string;
-  /** `rolled_up`: routine IMDSv2 calls are counted per caller and interval. `all`: every call travels whole. */
+  /** `rolled_up`: routine IMDSv2 calls are counted per caller and interval. `all`: every call is sent whole. */
   detail: 'rolled_up' | 'all';
   rollupIntervalMs: number;
   state: () => AgentState;
-  /** Makes the way out. Left out, the uplink to `collector`. */
+  /** Makes the sink that delivers the spool's records. */
   sink: (spool: Spool, heartbeat: () => Promise<Heartbeat>) => Sink;
   log: Logger;
 }
@@ -47,13 +47,13 @@ export interface CollectorAddress {
   url: string;
   /** Enrolment token; null for an agent that has a credential or a certificate. */
   token: string | null;
-  /** Where the agent's credential is kept. */
+  /** The directory of the agent's credential. */
   spoolDir: string;
   tls?: TlsFiles;
   heartbeatMs: number;
 }
 
-/** The usual sink: an uplink to one collector. */
+/** Returns the usual sink: an uplink to one collector. */
 export function toCollector(
   { url, token, spoolDir, tls = NO_TLS_FILES, heartbeatMs }: CollectorAddress,
   { host, agentVersion, log }: Pick<OutboxOptions, 'host' | 'agentVersion' | 'log'>,
@@ -108,18 +108,18 @@ export class Outbox {
     this.#sink.start();
   }
 
-  /** `isProven`: false for a call that passes for IMDSv2 without proof. It travels whole. */
+  /** Records a call. `isProven`: false for a call that counts as IMDSv2 without proof. Such a call is sent whole. */
   call(call: Call, isProven = true): void {
     this.#received += 1;
     if (this.#options.detail === 'rolled_up' && isProven && isRoutine(call)) {
-      this.#rollUp.add(call);
+      this.#rollUp.addCall(call);
       return;
     }
     this.#whole += 1;
     this.#append(call['imds.version'] === 1 ? 'v1' : 'v2', { kind: 'call', call });
   }
 
-  /** With what the spool has lost of the evidence: who was not heard of may have been among it. */
+  /** Records a coverage report. Adds the spool's losses, because lost records may have contained unseen IMDSv1 calls. */
   coverage(coverage: Coverage): void {
     const unreported = this.#spool.unreportedLosses();
     const losses = { ...coverage.losses };
@@ -133,7 +133,10 @@ export class Outbox {
     this.#sink.notifyOfRecord();
   }
 
-  /** How delivery goes: records that are kept for the collector, and why they cannot be written to disk (null: they can). */
+  /**
+   * Returns the state of delivery. `kept`: records that wait for the collector. `fault`: the reason why they cannot be
+   * written to disk; null when they can.
+   */
   delivery(): { connected: boolean; kept: number; fault: string | null } {
     return {
       connected: this.#sink.counters()['connected'] === 1,
@@ -151,7 +154,7 @@ export class Outbox {
     };
   }
 
-  /** More is known of the host; its id is the same. */
+  /** Takes facts of the host that were learnt since the start. The host's id is the same. */
   updateHost(host: HostFacts): void {
     this.#sink.updateHost?.(host);
   }
@@ -172,7 +175,10 @@ export class Outbox {
     };
   }
 
-  /** Orderly end: open roll-ups go to the spool, what can be delivered within `graceMs` is, the rest waits for the next start. */
+  /**
+   * Stops in order. Open roll-ups go to the spool. Records are delivered for up to `graceMs`; the rest waits for the next
+   * start.
+   */
   async stop(graceMs = 2000): Promise<void> {
     this.#rollUp.close();
     await this.#sink.stop(graceMs);

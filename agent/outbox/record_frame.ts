@@ -1,5 +1,5 @@
 /**
- * How a record lies in a file of the spool: bytes in, values out.
+ * The layout of a record in a file of the spool. This module turns bytes into values and back:
  *
  *   magic (4) | payload length (4) | record number (8) | CRC-32 of length, number and payload (4) | payload
  *
@@ -18,7 +18,7 @@ export interface FramedRecord {
   number: number;
   /** A view on the scanned bytes. */
   payload: Buffer;
-  /** Where the frame begins, and where the next one would, in the scanned bytes. */
+  /** Offsets in the scanned bytes: the begin of the frame, and the begin of the next one. */
   start: number;
   end: number;
 }
@@ -27,7 +27,7 @@ export interface FramedRecord {
 export class FrameEncoder {
   #buffer = Buffer.allocUnsafe(8 * 1024);
 
-  /** Null when the payload is larger than `MAX_PAYLOAD_BYTES`. */
+  /** Returns null when the payload is larger than `MAX_PAYLOAD_BYTES`. */
   encode(number: number, payload: string | Buffer): Buffer | null {
     const length = Buffer.byteLength(payload);
     if (length > MAX_PAYLOAD_BYTES) return null;
@@ -50,9 +50,9 @@ function checksum(frame: Buffer): number {
 }
 
 /**
- * The whole records in `bytes`, in order; what lies between them is stepped over. `incompleteAt` is where a frame
- * begins that may be cut off by the end of `bytes` (`bytes.length` if there is none): a reader of a growing
- * or partly read file goes on from there, and at a file's end everything from there on is damage.
+ * Returns the whole records in `bytes`, in order; bytes between them are skipped. `incompleteAt` is the begin of a frame
+ * that the end of `bytes` may have cut (`bytes.length` if there is none). A reader of a growing or partly read file
+ * continues there. At the end of a file everything after it is damage.
  */
 export function scanFrames(bytes: Buffer): { records: FramedRecord[]; incompleteAt: number } {
   const records: FramedRecord[] = [];
@@ -94,7 +94,7 @@ function frameAt(bytes: Buffer, start: number): FramedRecord | 'cut' | 'damaged'
   return { number, payload: frame.subarray(FRAME_HEADER_BYTES), start, end };
 }
 
-/** Where the bytes end in the first one to three bytes of a magic; their length if they do not. */
+/** Returns the offset of the first one to three bytes of a magic at the end of `bytes`; their length without one. */
 function startOfCutMagic(bytes: Buffer, from: number): number {
   for (let kept = Math.min(MAGIC.length - 1, bytes.length - from); kept > 0; kept -= 1) {
     const start = bytes.length - kept;

@@ -4,7 +4,7 @@ import { OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION } from '../../protocol/frames
 const RECORDS_STAY = 'Records stay in the spool meanwhile.';
 
 /**
- * What an HTTP answer to the opening request means.
+ * The meaning of an HTTP answer to the opening request.
  * `authentication`: the collector refused the credential. `busy`: it takes no more connections for now.
  * `not_a_collector`: only an operator can help.
  */

@@ -1,9 +1,9 @@
 /**
- * Routine calls of one caller over one interval, counted instead of told one by one.
+ * Routine calls of one caller over one interval, counted instead of sent one by one.
  *
- * A count is written to the journal before `add` returns, so what was counted when the process is killed is found again
- * at the next start, under the same roll-up ids. Bounded in callers, in distinct lines and in journal bytes: at a bound the
- * interval simply ends early.
+ * A count is written to the journal before `addCall` returns, so the next start finds the counts of a killed process
+ * again, under the same roll-up ids. Callers, distinct lines and journal bytes are bounded: at a bound the interval ends
+ * early.
  */
 import { v7 as uuidv7 } from 'uuid';
 import type { Call } from '../../protocol/call.ts';
@@ -30,7 +30,7 @@ export class RollUp {
   #recovered = 0;
   #endedEarly = 0;
 
-  /** Emits at once what the journal holds from a former process. */
+  /** Emits at once the counts of a former process that the journal holds. */
   constructor(options: { journal: Journal; intervalMs: number; emit: (rollup: Rollup) => void }) {
     this.#journal = options.journal;
     this.#intervalMs = options.intervalMs;
@@ -42,7 +42,7 @@ export class RollUp {
     this.#journal.clear();
   }
 
-  add(call: Call): void {
+  addCall(call: Call): void {
     this.#received += 1;
     const key = callerKey(call);
     let pending = this.#pending.get(key);
@@ -73,7 +73,10 @@ export class RollUp {
     this.flush();
   }
 
-  /** Ends the interval: every roll-up goes out. The journal is cleared after, so a crash in between repeats ids, not counts. */
+  /**
+   * Ends the interval and emits every roll-up. The journal is cleared afterwards, so a crash in between repeats ids and not
+   * counts.
+   */
   flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -143,7 +146,7 @@ function emptyRollup(call: Call): Rollup {
   };
 }
 
-/** The line that counts this call. Past the bound on lines, method and path are left out. */
+/** Returns the line that counts this call. Beyond the bound on lines, method and path are left out. */
 function lineOf(call: Call, known: ReadonlyMap<string, number>): { line: RollupLine; key: string } {
   const line: RollupLine = {
     'imds.kind': call['imds.kind'],

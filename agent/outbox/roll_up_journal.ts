@@ -1,6 +1,6 @@
 /**
- * Counts of the roll-ups that are still open, one short frame a call (about 60 bytes), so that a killed process loses none.
- * Its file is synced by nobody: a power cut may cost the counts of the open interval.
+ * Counts of the roll-ups that are still open, one short frame for each call (about 60 bytes), so that a killed process
+ * loses none. The file is never synced: a power cut may cost the counts of the open interval.
  */
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -29,7 +29,7 @@ export interface Journal {
   open(slot: number, rollup: Rollup): void;
   line(slot: number, line: RollupLine, time: string): void;
   count(slot: number, line: number, time: string): void;
-  /** What the file held when it was opened, in order. */
+  /** Returns the entries that the file held when it was opened, in order. */
   entries(): JournalEntry[];
   clear(): void;
   close(): void;
@@ -45,7 +45,7 @@ export function countIn(rollup: Rollup, time: string): void {
   if (time.slice(0, -1) > rollup.last_time.slice(0, -1)) rollup.last_time = time;
 }
 
-/** The roll-ups that a journal's entries add up to. Entries that refer to what damage took are left out. */
+/** Returns the sums of a journal's entries. Entries that refer to a damaged one are left out. */
 export function replay(entries: JournalEntry[]): Rollup[] {
   const open = new Map<number, Rollup>();
   for (const item of entries) {
@@ -105,7 +105,7 @@ export class FileJournal implements Journal {
     let readable = true;
     for (const { payload, number } of scanFrames(bytes).records) {
       const parsed = entry.safeParse(JSON.parse(payload.toString('utf8')));
-      // Line numbers count lines in order: after a gap they would mean others.
+      // Line numbers count lines in order: after a gap they would refer to other lines.
       if (number !== found.length || !parsed.success) {
         readable = false;
         break;

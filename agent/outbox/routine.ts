@@ -1,12 +1,12 @@
-/** Which calls may be rolled up, and which must travel whole. */
+/** Decides which calls may be rolled up and which must be sent whole. */
 import type { Call } from '../../protocol/call.ts';
 
 /**
- * True for what a busy host does all day and nobody will ask about one by one: an IMDSv2 token request or read that went
- * as it should. Everything else is evidence and travels whole: IMDSv1, credentials by whatever version, calls without
- * an answer, refusals, and calls where the service's own verdict disagrees with ours.
+ * Returns true for an ordinary call of a busy host, which nobody will look at one by one: a successful IMDSv2 token
+ * request or read. Every other call is evidence and is sent whole: IMDSv1, credentials with any version, calls without an
+ * answer, refusals, and calls where the service's own verdict disagrees with the agent's.
  *
- * A 404 to an ordinary read is routine: it is how the service says "nothing yet" to what polls `spot/instance-action`
+ * A 404 to an ordinary read is routine: it is how the service answers "nothing yet" to programs that poll `spot/instance-action`
  * or `events/…` every few seconds (AWS EC2 user guide, "Spot Instance interruption notices").
  */
 export function isRoutine(call: Call): boolean {

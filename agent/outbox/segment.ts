@@ -1,4 +1,4 @@
-/** One file of a lane, and how it is read: in order, from where the last batch ended, past whatever became unreadable. */
+/** One file of a lane. It is read in order, from the end of the last batch, and unreadable parts are skipped. */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { FRAME_HEADER_BYTES, type FramedRecord, MAX_PAYLOAD_BYTES, scanFrames } from './record_frame.ts';
 
@@ -10,15 +10,15 @@ export interface Segment {
   /** One more than its last record's number. */
   end: number;
   bytes: number;
-  /** Records not yet put into a batch, and where the first of them is. */
+  /** Number of records that are in no batch yet, and the offset of the first of them. */
   unsent: number;
   unsentOffset: number;
 }
 
 /**
- * Gives the records from number `from` on to `accept`, as long as `fits` allows. Null when one did not fit;
- * else the segment has no more, and the result is how many of its records could not be read. Throws when reading again
- * later may succeed.
+ * Gives the records from number `from` on to `accept`, as long as `fits` allows. Returns null when one did not fit.
+ * Otherwise the segment has no more records, and the result is the number of them that could not be read. Throws when
+ * reading again later may succeed.
  */
 export function takeFromSegment(
   segment: Segment,
@@ -67,7 +67,7 @@ export function takeFromSegment(
   return lost;
 }
 
-/** All records of a segment that can be read. Throws when reading again later may succeed. */
+/** Returns all readable records of a segment. Throws when reading again later may succeed. */
 export function readSegment({ path }: Segment): FramedRecord[] {
   try {
     return scanFrames(readFileSync(path)).records;
@@ -77,7 +77,7 @@ export function readSegment({ path }: Segment): FramedRecord[] {
   }
 }
 
-/** Whether reading again later may succeed. Anything else (the file is gone, the disk is bad) is a loss to be counted. */
+/** Returns true if reading again later may succeed. Other errors (no file, a bad disk) are losses that are counted. */
 function isTransient(error: unknown): boolean {
   return ['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES', 'EPERM'].includes(
     (error as NodeJS.ErrnoException).code ?? '',

@@ -1,6 +1,6 @@
 /**
- * One process per spool. The lock names its holder by pid, start time and boot, so that what a killed holder left
- * is told from a living one: start time is field 22 of /proc/PID/stat (proc(5)), in clock ticks since boot.
+ * The lock that lets one process use a spool. It names its holder by pid, start time (field 22 of /proc/PID/stat) and
+ * boot, so that the lock of a killed holder can be distinguished from that of a living one.
  */
 import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ const CLAIM_RETRY_MS = 10;
  * Takes the lock of a spool's directory. Returns the function that releases it. Throws `OperatorError` when a living
  * process has it.
  *
- * A dead holder's file is judged and replaced under a lock of the directory itself. Without that, two processes that
+ * A dead holder's file is checked and replaced under a lock of the directory itself. Without that, two processes that
  * both read the dead holder's file could each delete "it", and the second would delete the fresh lock of the first.
  */
 export function lockSpool(directory: string): () => void {
@@ -36,24 +36,24 @@ export function lockSpool(directory: string): () => void {
     try {
       unlinkSync(path);
     } catch (error) {
-      // A lock that is already gone is as wanted; after any other failure the next start sees that its holder is dead.
+      // A lock that is already gone needs nothing. After any other failure the next start sees that its holder is dead.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return;
     }
   };
 }
 
 function claim(directory: string, path: string): void {
-  const own = holder(process.pid)!;
+  const ownText = holderText(process.pid)!;
   const other = readIfThere(path);
   const pid = Number(other?.split(' ')[0]);
-  if (other !== null && other !== own && isLiving(pid, other)) {
+  if (other !== null && other !== ownText && isLiving(pid, other)) {
     throw new OperatorError(
       1,
       `The spool ${directory} is in use by the process ${pid}. Stop it, or give this agent its own spool_dir.`,
     );
   }
   const draft = `${path}.${process.pid}`;
-  writeFileSync(draft, own, { mode: 0o600 });
+  writeFileSync(draft, ownText, { mode: 0o600 });
   renameSync(draft, path);
 }
 
@@ -67,17 +67,17 @@ function readIfThere(path: string): string | null {
 }
 
 function isLiving(pid: number, text: string): boolean {
-  return Number.isInteger(pid) && pid > 0 && holder(pid) === text;
+  return Number.isInteger(pid) && pid > 0 && holderText(pid) === text;
 }
 
-/** Pid of the living process that has the spool; null when none has. Throws what the file system throws, but for ENOENT. */
+/** Returns the pid of the living process that has the spool; null without one. Throws file errors, except ENOENT. */
 export function spoolHolder(directory: string): number | null {
   const text = readIfThere(join(directory, 'lock'));
   const pid = Number(text?.split(' ')[0]);
   return text !== null && isLiving(pid, text) ? pid : null;
 }
 
-function holder(pid: number): string | null {
+function holderText(pid: number): string | null {
   try {
     const stat = parseStat(readFileSync(`/proc/${pid}/stat`));
     return stat === null ? null : `${pid} ${stat.startTicks} ${bootId()}`;

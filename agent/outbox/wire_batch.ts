@@ -1,14 +1,14 @@
 /**
- * Batches as frames (protocol/frames.ts). The spool holds records as protocol 1 sends them; from protocol 2 on a caller is
- * taken out of the record's text and said once per connection. Text is cut, not parsed: in JSON the bytes of `,"process":`
- * cannot be part of a string (RFC 8259 section 7: a quotation mark within one is escaped).
+ * Batches as frames (protocol/frames.ts). The spool holds records as protocol 1 sends them. From protocol 2 on a caller is
+ * taken out of the record's text and sent once per connection. The text is cut and not parsed: in JSON the bytes of
+ * `,"process":` cannot be part of a string (RFC 8259 section 7: a quotation mark within a string is escaped).
  */
 import type { Call, CallerFacts, HostFacts } from '../../protocol/call.ts';
 import { MAX_CALLERS_BYTES } from '../../protocol/frames.ts';
 import type { Rollup, WireRecord } from '../../protocol/records.ts';
 import type { Batch } from './batches.ts';
 
-/** A record's text, for the spool: who called comes after what was called, and the host last. */
+/** Returns a record's text for the spool: first the fields of the call, then those of the caller, and the host last. */
 export function recordText(record: WireRecord): string {
   switch (record.kind) {
     case 'call':
@@ -55,7 +55,7 @@ function hostText(host: HostFacts): string {
   return writtenHost.text;
 }
 
-/** A batch in protocol 1: the records as they lie in the spool. */
+/** Returns a batch in protocol 1, with the records as they are in the spool. */
 export function fullBatchFrame({ seq, records }: Batch): Buffer {
   const parts: Buffer[] = [Buffer.from(`{"type":"batch","seq":${seq},"records":[`)];
   records.forEach((record, index) => {
@@ -69,7 +69,7 @@ const COMMA = Buffer.from(',');
 const END = Buffer.from(']}');
 const BRACES_BYTES = 2;
 
-/** The callers that one connection has said, and its batches in protocol 2. */
+/** The callers that one connection has sent, and its batches in protocol 2. */
 export class CallerReferences {
   #refs = new Map<string, number>();
   #bytes = 0;
@@ -89,10 +89,10 @@ export class CallerReferences {
       this.#bytes = 0;
     }
     const callers: string[] = [];
-    const said: string[] = [];
+    const recordTexts: string[] = [];
     for (const { caller, kind, rest } of cut) {
       if (caller === null) {
-        said.push(rest);
+        recordTexts.push(rest);
         continue;
       }
       let ref = this.#refs.get(caller);
@@ -102,11 +102,11 @@ export class CallerReferences {
         this.#bytes += caller.length + BRACES_BYTES;
         callers.push(`{"ref":${ref},${caller}}`);
       }
-      said.push(`{"kind":"${kind}","caller":${ref},"${kind}":${rest}}`);
+      recordTexts.push(`{"kind":"${kind}","caller":${ref},"${kind}":${rest}}`);
     }
     const definitions = callers.length === 0 ? '' : `"callers":[${callers.join(',')}],`;
     return Buffer.from(
-      `{"type":"batch","seq":${seq},${forget ? '"forget":true,' : ''}${definitions}"records":[${said.join(',')}]}`,
+      `{"type":"batch","seq":${seq},${forget ? '"forget":true,' : ''}${definitions}"records":[${recordTexts.join(',')}]}`,
       'latin1',
     );
   }
@@ -136,7 +136,7 @@ function cutRecord(payload: Buffer): CutRecord {
   return cutText(text) ?? cutRewritten(payload) ?? { kind: null, caller: null, rest: text };
 }
 
-/** Null: the text is not as `recordText` writes it. */
+/** Returns null if the text is not in the form of `recordText`. */
 function cutText(text: string): CutRecord | null {
   let kind: 'call' | 'rollup';
   if (text.startsWith('{"kind":"call","call":{')) kind = 'call';
@@ -157,8 +157,9 @@ function cutText(text: string): CutRecord | null {
   };
 }
 
-/** Whether nothing follows the host, which is the same in nearly all records of a spool: parsed only when it changes. */
+/** The last host that was parsed. It is the same in nearly all records of a spool, so it is parsed only when it changes. */
 let lastObject = '';
+/** Returns true if nothing follows the host, which begins at `from`. */
 function isLastObject(text: string, from: number): boolean {
   if (text.length - from === lastObject.length && text.endsWith(lastObject)) return true;
   const tail = text.slice(from);
@@ -172,7 +173,7 @@ function isLastObject(text: string, from: number): boolean {
   return true;
 }
 
-/** What an older release has spooled, with its fields in another order. */
+/** Cuts a record of an older release, which has its fields in another order. */
 function cutRewritten(payload: Buffer): CutRecord | null {
   try {
     const record = JSON.parse(payload.toString('utf8')) as WireRecord;

@@ -44,7 +44,7 @@ test('calls of one caller become one roll-up that adds up and is valid', () => {
   const { rollUp, emitted } = open();
   const times = ['2026-11-22T08:00:05.000001Z', '2026-11-22T08:00:01.5Z', '2026-11-22T08:00:09.000000Z'];
   for (const [index, time] of times.entries())
-    rollUp.add(v2({ time: time.replace('.5Z', '.50Z'), 'url.path': `/${index % 2}` }));
+    rollUp.addCall(v2({ time: time.replace('.5Z', '.50Z'), 'url.path': `/${index % 2}` }));
   assert.equal(emitted.length, 0);
   rollUp.flush();
   assert.equal(emitted.length, 1);
@@ -73,7 +73,7 @@ test('another process, program, user agent, address or certainty is another roll
     { 'source.address': '10.0.0.6' },
     { 'attribution.confidence': 'probable' },
   ];
-  for (const changes of [...different, ...different]) rollUp.add(v2(changes));
+  for (const changes of [...different, ...different]) rollUp.addCall(v2(changes));
   rollUp.flush();
   assert.deepEqual(
     emitted.map(({ count }) => count),
@@ -83,7 +83,7 @@ test('another process, program, user agent, address or certainty is another roll
 
 test('distinct lines are bounded; the rest is counted without path', () => {
   const { rollUp, emitted } = open();
-  for (let index = 0; index < 1000; index += 1) rollUp.add(v2({ 'url.path': `/${index}` }));
+  for (let index = 0; index < 1000; index += 1) rollUp.addCall(v2({ 'url.path': `/${index}` }));
   rollUp.flush();
   assert.equal(emitted[0]!.count, 1000);
   assert.equal(emitted[0]!.lines.length, MAX_LINES_IN_ROLLUP + 1);
@@ -94,13 +94,13 @@ test('distinct lines are bounded; the rest is counted without path', () => {
 test('many callers, or a full journal, end the interval early and lose no count', () => {
   const many = open();
   for (let index = 0; index < 1300; index += 1)
-    many.rollUp.add(v2({ process: processFacts({ pid: index + 1 }) }));
+    many.rollUp.addCall(v2({ process: processFacts({ pid: index + 1 }) }));
   assert.ok(many.emitted.length >= 1024);
   many.rollUp.flush();
   assert.equal(total(many.emitted), 1300);
 
   const small = open(newPath(), 4096);
-  for (let index = 0; index < 500; index += 1) small.rollUp.add(v2());
+  for (let index = 0; index < 500; index += 1) small.rollUp.addCall(v2());
   assert.ok(readFileSync(small.path).length < 8192);
   small.rollUp.flush();
   assert.equal(total(small.emitted), 500);
@@ -113,7 +113,7 @@ test('a killed process: its counts are found again, under the same id', () => {
       (calls) => {
         const { rollUp, emitted, path } = open();
         for (const [caller, page] of calls) {
-          rollUp.add(v2({ process: processFacts({ pid: caller + 1 }), 'url.path': `/${page}` }));
+          rollUp.addCall(v2({ process: processFacts({ pid: caller + 1 }), 'url.path': `/${page}` }));
         }
         const killed = newPath();
         cpSync(path, killed);
@@ -128,7 +128,7 @@ test('a killed process: its counts are found again, under the same id', () => {
 
 test('a damaged journal gives what comes before the damage, and never more than there was', () => {
   const { rollUp, path } = open();
-  for (let index = 0; index < 50; index += 1) rollUp.add(v2({ 'url.path': `/${index % 7}` }));
+  for (let index = 0; index < 50; index += 1) rollUp.addCall(v2({ 'url.path': `/${index % 7}` }));
   const intact = readFileSync(path);
   fc.assert(
     fc.property(fc.nat({ max: intact.length - 1 }), fc.boolean(), (at, cut) => {
@@ -176,7 +176,7 @@ test('only what went as it should is routine', () => {
 test('an entry that could not be written is written before the next one: nothing after it is lost', () => {
   const path = newPath();
   const { rollUp } = open(path);
-  rollUp.add(v2({ 'url.path': '/a' }));
+  rollUp.addCall(v2({ 'url.path': '/a' }));
   const write = fs.writeSync;
   let part = true;
   const writes = mock.method(fs, 'writeSync', (fd: number, bytes: Buffer) => {
@@ -186,13 +186,13 @@ test('an entry that could not be written is written before the next one: nothing
   });
   syncBuiltinESMExports();
   try {
-    rollUp.add(v2({ 'url.path': '/b' }));
-    rollUp.add(v2({ 'url.path': '/b' }));
+    rollUp.addCall(v2({ 'url.path': '/b' }));
+    rollUp.addCall(v2({ 'url.path': '/b' }));
   } finally {
     writes.mock.restore();
     syncBuiltinESMExports();
   }
-  rollUp.add(v2({ 'url.path': '/a' }));
+  rollUp.addCall(v2({ 'url.path': '/a' }));
   const copy = newPath();
   cpSync(path, copy); // what a killed process leaves
   const { emitted } = open(copy);
