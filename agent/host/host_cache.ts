@@ -1,6 +1,6 @@
 /**
- * What is known of the host, kept across restarts: `host.json` in the spool's directory, for its owner only. It says on which
- * machine it was written, so that one that came along with a disk image is seen for what it is.
+ * Facts of the host that are kept across restarts: `host.json` in the spool's directory, readable by its owner only. The
+ * file names the machine on which it was written, so that a copy from another host's disk image is recognised.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ const FILE = 'host.json';
 
 const kept = z.object({
   version: z.literal(1),
-  /** The id that this host goes by, and where it is from. */
+  /** The id that this host uses, and its source. */
   id: z.string().min(1),
   source: z.enum(['given', 'dmi', 'imds', 'node_name', 'machine_id', 'host_name']),
   machine: z.object({
@@ -22,20 +22,20 @@ const kept = z.object({
     machineId: z.string().nullable(),
     nodeName: z.string().nullable(),
   }),
-  /** What the metadata service said; null while it has said nothing. */
+  /** Facts from the metadata service; null before its first answer. */
   learnt: instanceFacts.nullable(),
-  /** Boot in which it was said; another boot may be of another type. */
+  /** Boot in which the facts were learnt. The instance may have another type in another boot. */
   learnt_boot_id: z.string().nullable(),
-  /** What was asked of it in this boot: there is a bound, whoever restarts us how often. */
+  /** Requests to the metadata service during this boot, stored so that restarts cannot exceed the limit. */
   boot_id: z.string(),
   attempts: z.int().min(0),
   requests: z.int().min(0),
-  /** Why the last attempt failed. */
+  /** Reason of the last failed attempt. */
   failure: z.string().nullable(),
 });
 export type KeptHost = Omit<z.infer<typeof kept>, 'version'>;
 
-/** Null where there is none, or none that can be understood (`damaged`). Throws what the file system throws, but for ENOENT. */
+/** Returns null without a file, or with one that is not valid (`damaged`). Throws errors of the file system, except ENOENT. */
 export function readHostCache(directory: string): { host: KeptHost | null; damaged: boolean } {
   let text: string;
   try {
@@ -58,7 +58,7 @@ export function writeHostCache(directory: string, host: KeptHost): void {
   writePrivateFile(directory, FILE, JSON.stringify({ version: 1, ...host }));
 }
 
-/** By the best mark that both have: DMI's instance id, Xen's UUID, then machine id and node name together. */
+/** Compares the best mark that both have: DMI's instance id, Xen's UUID, then machine id and node name together. */
 export function isSameMachine(kept: KeptHost['machine'], now: Omit<Machine, 'hostName'>): boolean {
   for (const mark of ['instanceId', 'xenUuid'] as const) {
     if (kept[mark] !== null && now[mark] !== null) return kept[mark] === now[mark];

@@ -1,13 +1,14 @@
 /**
- * Which host this is, with what the cloud knows of it.
+ * Identifies the host, with the facts that the cloud has about it.
  *
- * The id is settled once, before the first record leaves, and stays: given by the operator, else DMI's instance id, else
- * the one that this host went by before, else the instance id as the metadata service says it within `SETTLE_WAIT_MS` of
- * a first start, else the node's name, the machine id or the host's name. What is learnt later changes the other facts only:
- * an id that changed would part a host's records, its spool and its credential from it.
+ * The id is settled once, before the first record is sent, and then stays. It is the operator's, else DMI's instance id,
+ * else the id that this host used before, else the instance id that the metadata service answers within `SETTLE_WAIT_MS`
+ * of a first start, else the node's name, the machine id or the host's name. Later answers change the other facts only: a
+ * changed id would separate a host from its records, its spool and its credential.
  *
- * Account, region, zone, type, image and tags are asked of the metadata service once a boot: IMDSv2 or not at all, never more
- * than `MAX_REQUESTS_PER_BOOT` requests, counted on disk so that restarts do not add up. Nobody waits for them.
+ * Account, region, zone, type, image and tags are requested from the metadata service once in each boot, with IMDSv2 only.
+ * At most `MAX_REQUESTS_PER_BOOT` requests are sent, counted on disk so that restarts do not add up. Nothing waits for
+ * them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -27,22 +28,22 @@ import {
 import { askInstanceMetadata, type InstanceFacts, NotLearnt } from './instance_metadata.ts';
 import { OwnCalls } from './own_calls.ts';
 
-/** How long a first start waits to be told its instance id; packets are captured meanwhile. */
+/** Time that a first start waits for its instance id. Packets are captured meanwhile. */
 const SETTLE_WAIT_MS = 3_000;
-/** Agents of one machine that start at once do not ask at once. */
+/** Bound of a random delay, so that agents that start together do not send their requests together. */
 const START_JITTER_MS = 500;
 const FIRST_RETRY_MS = 4_000;
 const MAX_RETRY_MS = 600_000;
-/** A token (by IPv4, then by IPv6), the document, the list of tags, 12 of them. */
+/** A token (over IPv4, then over IPv6), the document, the list of tags, and 12 tags. */
 const MAX_REQUESTS_PER_ATTEMPT = 16;
 const MAX_REQUESTS_PER_BOOT = 32;
 const MAX_ATTEMPTS_PER_BOOT = 6;
 
 export interface HostIdentityOptions {
   given: GivenHost;
-  /** Where `host.json` is kept. */
+  /** Directory of `host.json`. */
   directory: string;
-  /** Whether the metadata service may be asked at all. */
+  /** True if requests to the metadata service are allowed. */
   asks: boolean;
   bootId: string;
   /** The host id in a spool that is there already; null without one. */
@@ -56,7 +57,7 @@ export interface HostIdentityOptions {
 export class HostIdentity {
   /** Our own connections to the metadata service. */
   readonly own = new OwnCalls();
-  /** Told when there is more to say of the host than at its start. */
+  /** Called when facts of the host were learnt since the start. */
   onLearnt: ((facts: HostFacts) => void) | null = null;
   readonly #options: HostIdentityOptions;
   readonly #machine: Machine;
@@ -87,13 +88,14 @@ export class HostIdentity {
     this.#isSettled = !options.asks || now.source === 'given' || now.source === 'dmi';
     if (now.source === 'given' || now.source === 'dmi') return;
     if (before !== null && before.source !== 'given' && before.source !== 'dmi') {
-      this.#go(before.id, before.source);
-      // An id of the metadata service's may have come here in an image; then this is another boot, and no mark but Xen's shows it.
+      this.#setId(before.id, before.source);
+      // An id from the metadata service may have come here in a copied image. Then this is another boot, and only Xen's
+      // mark shows it.
       this.#isSettled ||= before.source !== 'imds' || isThisBoot || xenUuid !== null;
     } else if (spoolHostId !== null && spoolHostId === now.id) {
-      this.#isSettled = true; // from before there was a `host.json`
+      this.#isSettled = true; // the spool of a release that had no `host.json`
     }
-    if (this.#asked) this.#isSettled = true;
+    if (this.#isLearningOver) this.#isSettled = true;
   }
 
   get facts(): HostFacts {
@@ -103,7 +105,7 @@ export class HostIdentity {
     return withGiven(learnt === null ? facts : { ...facts, ...factsOf(learnt) }, given);
   }
 
-  /** Whether the id stays as it is, whatever is learnt. */
+  /** True if the id will not change, whatever is learnt. */
   get isSettled(): boolean {
     return this.#isSettled;
   }
@@ -112,7 +114,7 @@ export class HostIdentity {
     return this.#kept.source;
   }
 
-  /** Begins to ask where that is allowed and needed. Resolves once the id will not change any more in this process. */
+  /** Begins the requests that are allowed and needed. Resolves when the id will not change any more in this process. */
   async settled(): Promise<HostFacts> {
     const firstAttempt = this.#learn();
     if (!this.#isSettled) {
@@ -121,7 +123,7 @@ export class HostIdentity {
       waited.abort();
       this.#isSettled = true;
     }
-    this.#keep();
+    this.#store();
     return this.facts;
   }
 
@@ -140,28 +142,31 @@ export class HostIdentity {
       if (damaged) this.#counts.cache_failures++;
       if (host === null || isSameMachine(host.machine, this.#machine)) return host;
       this.#counts.foreign_cache++;
-      log.warn({ was: host.id }, 'what was kept of the host is about another machine: an image was copied');
+      log.warn(
+        { was: host.id },
+        'the stored facts of the host (host.json) are about another machine, because a disk image was copied; they are ignored',
+      );
     } catch (error) {
-      this.#cannotKeep(error);
+      this.#logStoreFailure(error);
     }
     return null;
   }
 
-  #go(id: string, source: IdSource): void {
+  #setId(id: string, source: IdSource): void {
     this.#kept.id = id;
     this.#kept.source = source;
   }
 
-  /** Whether this boot's asking is over: answered, or given up. */
-  get #asked(): boolean {
+  /** True if no more requests are sent in this boot: they were answered, or the limit is reached. */
+  get #isLearningOver(): boolean {
     const { learnt_boot_id, boot_id, attempts, requests } = this.#kept;
     if (learnt_boot_id === boot_id) return true;
     return attempts >= MAX_ATTEMPTS_PER_BOOT || requests + MAX_REQUESTS_PER_ATTEMPT > MAX_REQUESTS_PER_BOOT;
   }
 
-  /** Resolves with the end of the first attempt; further ones follow by themselves. */
+  /** Begins the attempts, of which each waits longer. Resolves at the end of the first one. */
   #learn(): Promise<void> {
-    if (!this.#options.asks || this.#asked || this.#learning !== null) return Promise.resolve();
+    if (!this.#options.asks || this.#isLearningOver || this.#learning !== null) return Promise.resolve();
     const first = Promise.withResolvers<void>();
     this.#learning = this.#attempts(first.resolve)
       .catch((error) => {
@@ -180,24 +185,24 @@ export class HostIdentity {
       const learnt = await this.#attempt();
       ended();
       if (learnt) return;
-      if (this.#asked) break;
+      if (this.#isLearningOver) break;
       await sleep(backoff.next(), undefined, { signal, ref: false });
     }
     log.info(
       { reason: this.#kept.failure },
-      'the instance metadata service says nothing of this host, and is not asked again in this boot; host_id, host_account, host_region and host_tags say it in its place',
+      'the instance metadata service gave no facts of this host and gets no more requests in this boot; to set the facts, use host_id, host_account, host_region and host_tags',
     );
   }
 
   async #attempt(): Promise<boolean> {
     const kept = this.#kept;
     const before = kept.requests;
-    // Written down first, as many as it may take: an agent that is killed and started over and over is bounded too.
+    // The most that an attempt may take is written down first, so that an agent that is killed again and again is bounded.
     kept.attempts++;
     kept.requests = before + MAX_REQUESTS_PER_ATTEMPT;
-    if (!this.#keep()) {
+    if (!this.#store()) {
       kept.attempts = MAX_ATTEMPTS_PER_BOOT;
-      kept.failure = 'what was asked cannot be written down, so nothing is';
+      kept.failure = 'the number of requests cannot be stored, so none is sent';
       return false;
     }
     this.#counts.attempts++;
@@ -208,7 +213,7 @@ export class HostIdentity {
         mayAsk: () => sent < MAX_REQUESTS_PER_ATTEMPT && ++sent > 0,
         signal: this.#ending.signal,
       });
-      this.#take(facts);
+      this.#useFacts(facts);
       return true;
     } catch (error) {
       if (!(error instanceof NotLearnt)) throw error;
@@ -216,22 +221,22 @@ export class HostIdentity {
       kept.failure = error.message;
       this.#options.log.debug(
         { reason: error.message },
-        'the instance metadata service did not say who this is',
+        'the instance metadata service gave no facts of this host',
       );
       return false;
     } finally {
       this.#counts.requests += sent;
       kept.requests = before + sent;
-      this.#keep();
+      this.#store();
     }
   }
 
-  #take(learnt: InstanceFacts): void {
+  #useFacts(learnt: InstanceFacts): void {
     const kept = this.#kept;
     const { log } = this.#options;
     if (this.#machine.instanceId !== null && learnt.instance_id !== this.#machine.instanceId) {
       throw new NotLearnt(
-        `it says that this is ${learnt.instance_id}, and DMI that it is ${this.#machine.instanceId}: a proxy answers`,
+        `its instance id is ${learnt.instance_id}, and that of DMI is ${this.#machine.instanceId}: a proxy answers`,
         null,
       );
     }
@@ -239,23 +244,23 @@ export class HostIdentity {
     kept.learnt = learnt;
     kept.learnt_boot_id = kept.boot_id;
     kept.failure = null;
-    if (!this.#isSettled) this.#go(learnt.instance_id, 'imds');
+    if (!this.#isSettled) this.#setId(learnt.instance_id, 'imds');
     else if (kept.source === 'imds' && kept.id !== learnt.instance_id) {
       log.error(
         { was: kept.id, is: learnt.instance_id },
-        'this host has gone by the instance id of another one (an image was copied); restart the agent to set it right',
+        'this host uses the instance id of another one (an image was copied); restart the agent to correct it',
       );
     }
     const { instance_id, account, region, zone } = learnt;
     log.info(
       { instance_id, account, region, zone },
-      'learnt from the instance metadata service which host this is',
+      'the instance metadata service gave the facts of this host',
     );
     if (JSON.stringify(this.facts) !== before) this.onLearnt?.(this.facts);
   }
 
-  /** False when it cannot be written. */
-  #keep(): boolean {
+  /** Writes the cache. Returns false if that fails. */
+  #store(): boolean {
     const { learnt, source } = this.#kept;
     const isOfAnother = source === 'imds' && learnt !== null && learnt.instance_id !== this.#kept.id;
     try {
@@ -265,16 +270,16 @@ export class HostIdentity {
       );
       return true;
     } catch (error) {
-      this.#cannotKeep(error);
+      this.#logStoreFailure(error);
       return false;
     }
   }
 
-  #cannotKeep(error: unknown): void {
+  #logStoreFailure(error: unknown): void {
     if (this.#counts.cache_failures++ > 0) return;
     this.#options.log.warn(
       { reason: (error as Error).message, directory: this.#options.directory },
-      'what is known of this host cannot be kept, and the metadata service is not asked for it',
+      'the facts of this host cannot be stored, so the metadata service gets no requests for them; check spool_dir',
     );
   }
 }

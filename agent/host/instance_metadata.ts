@@ -1,6 +1,6 @@
 /**
- * What the instance metadata service says of the instance, by IMDSv2 and by nothing else: where no token is given there is no
- * second way. Asked for: a token, the identity document, the list of tags and some of them. Never credentials.
+ * Requests the facts of the instance from the instance metadata service, with IMDSv2 only: without a token nothing else is
+ * tried. It requests a token, the identity document, the list of tags and some tags, and never credentials.
  *
  * Sources: AWS EC2 user guide, "Use the Instance Metadata Service to access instance metadata", "Instance identity
  * documents", "View tags for your EC2 instances using instance metadata".
@@ -17,11 +17,11 @@ import type { OwnCalls } from './own_calls.ts';
 const REQUEST_TIMEOUT_MS = 2_000;
 /** Ten requests a second are some hundred packets; link-local services share 1,024 a second (AWS EC2 user guide). */
 const BETWEEN_REQUESTS_MS = 100;
-/** Longer than one learning takes. */
+/** Longer than all requests take together. */
 const TOKEN_TTL_SECONDS = 60;
 const MAX_ANSWER_BYTES = 64 * 1024;
 const MAX_TAGS = 12;
-/** By which hosts are grouped: an Auto Scaling group, a cluster. They come first where there are more tags than are asked for. */
+/** Tags that group hosts: an Auto Scaling group, a cluster. They are requested first where there are more than `MAX_TAGS`. */
 const TAGS_FIRST = [
   'Name',
   'aws:autoscaling:groupName',
@@ -29,12 +29,12 @@ const TAGS_FIRST = [
   'eks:cluster-name',
   'eks:nodegroup-name',
 ];
-/** What keys can be made of while tags are in the metadata. */
+/** Keys that are possible while tags are in the metadata. */
 const TAG_KEY = /^(?!\.{1,2}$|_index$)[A-Za-z0-9+\-=.,_:@]{1,128}$/;
 const TOKEN = /^[\x21-\x7e]{1,1024}$/;
 const MAX_TAG_VALUE_CHARS = 256;
 
-const word = z
+const identifier = z
   .string()
   .regex(/^[\x21-\x7e]{1,100}$/)
   .nullish()
@@ -42,13 +42,13 @@ const word = z
 const document = z.object({
   instanceId: z.string().regex(INSTANCE_ID),
   accountId: z.string().regex(/^\d{12}$/),
-  region: word,
-  availabilityZone: word,
-  instanceType: word,
-  imageId: word,
+  region: identifier,
+  availabilityZone: identifier,
+  instanceType: identifier,
+  imageId: identifier,
 });
 
-/** What is learnt and kept. No token, no signature, nothing that opens a door. */
+/** The facts that are stored. They hold no token, no signature and no credential. */
 export const instanceFacts = z.object({
   instance_id: z.string().regex(INSTANCE_ID),
   account: z.string(),
@@ -61,7 +61,7 @@ export const instanceFacts = z.object({
 });
 export type InstanceFacts = z.infer<typeof instanceFacts>;
 
-/** The service did not say it. `status`: of its answer; null where there was none. */
+/** The service gave no usable answer. `status` is that of its answer; null without one. */
 export class NotLearnt extends Error {
   readonly status: number | null;
   constructor(message: string, status: number | null) {
@@ -72,7 +72,7 @@ export class NotLearnt extends Error {
 
 export interface AskOptions {
   own: OwnCalls;
-  /** Called before each request: false where no more may be sent. */
+  /** Called before each request. Returns false if no more may be sent. */
   mayAsk: () => boolean;
   signal: AbortSignal;
 }
@@ -82,7 +82,7 @@ interface Answer {
   body: string;
 }
 
-/** Asks once. @throws NotLearnt when the service gives no token, or says nothing that is an instance. */
+/** Requests all facts once. @throws NotLearnt without a token, and without an identity document of an instance. */
 export async function askInstanceMetadata(options: AskOptions): Promise<InstanceFacts> {
   const session = new Session(options);
   await session.begin();
@@ -108,10 +108,11 @@ function parsed(answer: Answer): z.infer<typeof document> {
   try {
     value = JSON.parse(answer.body);
   } catch {
-    // judged below, as anything else that is no document
+    // The check below rejects it, as anything else that is no document.
   }
   const result = document.safeParse(value);
-  if (!result.success) throw new NotLearnt('what came is no identity document of an instance', answer.status);
+  if (!result.success)
+    throw new NotLearnt('the answer is no identity document of an instance', answer.status);
   return result.data;
 }
 
@@ -123,9 +124,9 @@ async function tagsOf(session: Session): Promise<Record<string, string> | null> 
     .map((line) => line.trim())
     .filter((key) => TAG_KEY.test(key));
   const first = TAGS_FIRST.filter((key) => keys.includes(key));
-  const asked = [...new Set([...first, ...keys])].slice(0, MAX_TAGS);
+  const requestedKeys = [...new Set([...first, ...keys])].slice(0, MAX_TAGS);
   const tags: [string, string][] = [];
-  for (const key of asked) {
+  for (const key of requestedKeys) {
     const value = await session.get(`/latest/meta-data/tags/instance/${key}`);
     if (value.status === 200) tags.push([key, value.body.slice(0, MAX_TAG_VALUE_CHARS)]);
   }
@@ -149,7 +150,7 @@ class Session {
     try {
       answer = await put();
     } catch (error) {
-      // No way there by IPv4 at all: an instance with IPv6 only. No answer is an answer: nothing else is tried then.
+      // Without a route over IPv4 the instance has IPv6 only. After a time-out nothing else is tried.
       if (!['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL'].includes(codeOf(error))) throw asNotLearnt(error);
       this.#address = IMDS_IPV6;
       try {
@@ -177,7 +178,7 @@ class Session {
     const { own, mayAsk, signal } = this.#options;
     if (!this.#isFirst) await sleep(BETWEEN_REQUESTS_MS, undefined, { signal });
     this.#isFirst = false;
-    if (!mayAsk()) throw new NotLearnt('as much was asked as may be within one boot', null);
+    if (!mayAsk()) throw new NotLearnt('the limit of requests in one boot is reached', null);
     // Not by `import`, which would load fetch too: 17 MB resident instead of 3.
     const http = createRequire(import.meta.url)('node:http') as typeof import('node:http');
     const host = this.#address;

@@ -1,10 +1,11 @@
 /**
- * Connections that this very process opens to the metadata service, told from everybody else's by the socket itself.
+ * Recognises, by their sockets, the connections that this process opens to the metadata service.
  *
- * With eBPF the kernel says which process opened a connection, and nothing here is asked. Without it, a connection is our
- * own if the socket that has its addresses is ours (by inode number) at the moment in which its SYN is handled. That binds
- * the sequence number of that SYN: a port that is used again begins with another one, and is somebody else's. Once our
- * socket has ended nothing more can become ours: a SYN of our own that is handled so late is counted as a call.
+ * With eBPF the kernel reports which process opened a connection, and this module is not used. Without it, a connection is
+ * the agent's own if the socket with its addresses is the agent's (by inode number) at the moment in which its SYN is
+ * handled. From then on the sequence number of that SYN identifies it: a later connection with the same port begins with
+ * another one. After the agent's socket has ended, no connection matches it: a SYN of the agent that is handled so late is
+ * counted as a call.
  */
 import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -12,14 +13,14 @@ import { type FlowTuple, keyOf } from '../flow.ts';
 
 interface OwnSocket {
   inode: number;
-  /** Of the SYN that was seen; null before. */
+  /** Sequence number of its SYN; null before that was seen. */
   initialSequence: number | null;
 }
 
 export class OwnCalls {
   readonly #open = new Map<string, OwnSocket>();
 
-  /** Of a socket that was just told to connect to an address (not a name). */
+  /** Takes note of a socket for which `connect` to an address (not a name) was just called. */
   followSocket(socket: Socket, remoteAddress: string, remotePort: number): void {
     // Node connects in the next tick, and the kernel chooses the port there and then: before any packet can be handled.
     process.nextTick(() => {
@@ -36,8 +37,8 @@ export class OwnCalls {
   }
 
   /**
-   * Whether the connection that begins with this SYN is our own. `inodeNow`: inode number of the socket that has this
-   * tuple at this moment in our network namespace; null when there is none.
+   * Returns true if the connection that begins with this SYN is the agent's own. `inodeNow` returns the inode number of the
+   * socket that has this tuple now in the agent's network namespace; null when there is none.
    */
   matchConnection(tuple: FlowTuple, initialSequence: number, inodeNow: () => number | null): boolean {
     const own = this.#open.get(keyOf(tuple));
@@ -49,7 +50,7 @@ export class OwnCalls {
   }
 }
 
-/** Node does not offer the descriptor of a socket; without it nothing is taken for our own. */
+/** Returns null where Node does not give the descriptor of a socket: then no connection counts as the agent's own. */
 function inodeOf(socket: Socket): number | null {
   const { _handle: handle } = socket as Socket & { _handle?: { fd?: number } | null };
   if (handle?.fd === undefined || handle.fd < 0) return null;

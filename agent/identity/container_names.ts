@@ -1,4 +1,4 @@
-/** What containers are called: asked of the engines once, told by them unasked, kept after the containers are gone. */
+/** Names of containers, from answers and events of their engines. They are kept after the containers have ended. */
 
 import { Recent } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
@@ -7,20 +7,20 @@ import type { Engine } from './engines/engine.ts';
 import type { ContainerNames, EngineSink } from './engines/engine_client.ts';
 
 /**
- * Containers remembered at least, some 600 bytes each. Nothing is forgotten for being over: a call may be told long
- * after its container. At ten new containers a second this is a quarter of an hour.
+ * Number of containers that are remembered at least, some 600 bytes each. Ended containers are kept too: a call may be
+ * reported long after its container. At ten new containers a second this is a quarter of an hour.
  */
 const KEPT_CONTAINERS = 8_192;
-/** Until a container without names is asked for again: doubling, less long where it was the engine that failed. */
+/** Delays before a container without names is looked up again. They double, and are shorter where the engine failed. */
 const FIRST_RETRY_MS = 1_000;
 const MAX_UNKNOWN_RETRY_MS = 300_000;
 const MAX_FAILED_RETRY_MS = 30_000;
 
-/** One container, and what is known of it by now. */
+/** One container, with the names that are known by now. */
 export interface TrackedContainer {
   readonly id: string;
   names: ContainerNames | null;
-  /** An answer is awaited. */
+  /** True while an answer is awaited. */
   isAsking: boolean;
   attempts: number;
   retryAtMs: number;
@@ -40,7 +40,7 @@ export class ContainerNamesBook implements EngineSink {
     for (const engine of engines) engine.start(this);
   }
 
-  /** The container with this id; begins to ask for its names where they are not known. Does not wait. */
+  /** Returns the container with this id, and begins to look up its names where they are not known. Does not wait. */
   track(id: string, cgroup: CgroupFacts): TrackedContainer {
     const container = this.#touch(id);
     if (container.names === null && !container.isAsking && this.#now() >= container.retryAtMs) {
@@ -49,12 +49,12 @@ export class ContainerNamesBook implements EngineSink {
     return container;
   }
 
-  /** An engine tells of a container unasked. */
+  /** Takes the names of a container from an engine's event. */
   known(names: ContainerNames): void {
     this.#name(this.#touch(names.id), names);
   }
 
-  /** What an engine that was away did not know may be asked for again. */
+  /** Allows new look-ups of unnamed containers, after an engine has come back. */
   live(): void {
     for (const container of this.#containers.values()) {
       if (container.names === null) container.retryAtMs = 0;
@@ -66,7 +66,7 @@ export class ContainerNamesBook implements EngineSink {
     for (const container of this.#containers.values()) settle(container);
   }
 
-  /** `containers` is how many are remembered now. */
+  /** Returns the counters; `containers` is the number of those that are remembered now. */
   counters(): Counters {
     const counters: Counters = {
       ...this.#counts,
@@ -96,7 +96,7 @@ export class ContainerNamesBook implements EngineSink {
   }
 
   #ask(container: TrackedContainer, runtime: RuntimeHint | null, podUid: string | null): void {
-    const engines = this.#engines.filter((engine) => engine.serves(runtime) && engine.ready());
+    const engines = this.#engines.filter((engine) => engine.serves(runtime) && engine.isReady());
     if (engines.length === 0) {
       this.#counts.no_engine++;
       this.#retryLater(container, MAX_FAILED_RETRY_MS);
@@ -108,7 +108,7 @@ export class ContainerNamesBook implements EngineSink {
       const names = await engine.inspect(container.id, podUid);
       if (names !== null) this.#name(container, names);
     });
-    // The engine has counted its failure; here it is one more that does not know.
+    // The engine has counted its failure. Here it is one more engine that does not know the container.
     void Promise.allSettled(answers).then((outcomes) => {
       container.isAsking = false;
       if (container.names === null) {
@@ -123,7 +123,7 @@ export class ContainerNamesBook implements EngineSink {
   #name(container: TrackedContainer, names: ContainerNames): void {
     const before = container.names;
     if (before === null) this.#counts.named++;
-    // An event may say less than the answer to a question did.
+    // An event may have less than the answer to a look-up.
     container.names = {
       id: container.id,
       name: names.name ?? before?.name ?? null,

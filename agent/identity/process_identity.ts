@@ -1,6 +1,4 @@
-/**
- * What the owner of a socket is: the `process` object of a call. Masks every argument that leaves it.
- */
+/** Describes the owner of a socket: makes the `process` object of a call, with every argument masked. */
 
 import { readFileSync } from 'node:fs';
 import { deleteOldestEntries } from '../../common/bounded_map.ts';
@@ -27,12 +25,12 @@ import { scriptOf } from './script.ts';
 const MAX_DESCRIPTIONS = 256;
 const MAX_ANCESTORS = 1024;
 /**
- * How long a description is believed, in milliseconds. What it is made from is compared each time (pid, start time,
- * executable, arguments, parents), so this bounds only what is not: a working directory, a user renamed, an ancestor
- * that has put another program of the same name in its place.
+ * Time that a description is used again, in milliseconds. Its sources are compared each time (pid, start time, executable,
+ * arguments, parents). So this bounds only the age of the rest: a working directory, a renamed user, an ancestor that has
+ * replaced itself by another program of the same name.
  */
 const DESCRIPTION_TTL_MS = 10_000;
-/** The same where arguments and parents are not given with the owner but read from /proc. */
+/** The same time where arguments and parents were not given with the owner but read from /proc. */
 const READ_DESCRIPTION_TTL_MS = 1000;
 
 export interface ProcessIdentityOptions {
@@ -127,7 +125,7 @@ export class ProcessIdentity {
     });
   }
 
-  /** What did not come with the owner, from /proc, if its process is still there. */
+  /** Reads from /proc what the owner's record does not have, if its process still exists. */
   #complete(owner: SocketOwner): {
     args: string[] | null;
     workingDirectory: string | null;
@@ -137,7 +135,7 @@ export class ProcessIdentity {
     if (owner.args !== null && owner.workingDirectory !== undefined && owner.ancestors !== null) return given;
     const held = HeldProcess.hold(this.#procRoot, owner.pid);
     const stat = held?.stat() ?? null;
-    // Another start time is another process, and another image than the recorded one says nothing of that one's arguments.
+    // Another start time is another process. The arguments of another executable than the recorded one are not the owner's.
     if (!held || stat?.startTicks !== owner.startTicks) {
       held?.close();
       return given;
@@ -180,7 +178,7 @@ export class ProcessIdentity {
     return ancestor;
   }
 
-  /** Only of the very process that was recorded, and while it still runs the same program. */
+  /** Returns the arguments of exactly the recorded process, and only while it runs the same program. */
   #argsOfParent(parent: ProcessSnapshot): string[] | null {
     const record = this.#processes.readExactly(parent.pid, parent.startTicks);
     const same = record !== null && (parent.executable === null || record.executable === parent.executable);

@@ -1,12 +1,12 @@
 /**
- * What an interpreter runs, from its executable and arguments alone. A guess would be worse than nothing: an option
- * that is not known to take a value is taken not to, and code given on the command line (`-c`, `-e`) or on standard
- * input is no script: null.
+ * Finds the script that an interpreter runs, from its executable and arguments alone. A guess would be worse than nothing:
+ * an unknown option counts as one without a value, and code on the command line (`-c`, `-e`) or on standard input is no
+ * script.
  */
 import { isAbsolute, join, normalize } from 'node:path/posix';
 
 interface Interpreter {
-  /** Executable names, without a version (`python3.11` is asked for as `python`). */
+  /** Executable names, without a version (`python3.11` is looked up as `python`). */
   names: RegExp;
   /** Options whose value is the next argument. */
   valued: ReadonlySet<string>;

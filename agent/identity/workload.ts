@@ -1,4 +1,4 @@
-/** Which workload the owner of a socket belongs to: its container, pod and systemd unit. */
+/** Finds the workload of a socket's owner: its container, pod and systemd unit. */
 
 import { Recent } from '../../common/bounded_map.ts';
 import type { ContainerFacts, K8sFacts, SystemdFacts } from '../../protocol/call.ts';
@@ -23,13 +23,13 @@ export interface WorkloadIdentityOptions {
   now?: () => number;
 }
 
-/** The owner of a socket, with its names on the way. */
+/** The workload of a socket's owner, whose names may still be looked up. */
 export interface WorkloadRef {
   readonly cgroup: CgroupFacts;
   readonly container: TrackedContainer | null;
 }
 
-/** As a call has them; what is not known (yet) is null. */
+/** Facts in the form of a call. Null for what is not known, or not yet. */
 export interface WorkloadFacts {
   container: ContainerFacts | null;
   k8s: K8sFacts | null;
@@ -45,9 +45,9 @@ export class WorkloadIdentity {
   readonly #procRoot: string;
   readonly #now: () => number;
   readonly #names: ContainerNamesBook;
-  /** What was read for a process, by pid and start time. */
+  /** Cgroups that were read, by pid and start time of the process. */
   readonly #processes = new Recent<ReadCgroup>(KEPT_PROCESSES);
-  /** What paths say, by the text they were read from or given as. */
+  /** Parsed cgroup paths, by their text. */
   readonly #cgroups = new Recent<CgroupFacts>(KEPT_CGROUPS);
   readonly #counts = { given: 0, read: 0, remembered: 0, gone: 0, waited: 0, waited_in_vain: 0 };
 
@@ -58,10 +58,10 @@ export class WorkloadIdentity {
   }
 
   /**
-   * Finds the owner's cgroup and begins to ask for its container's names. To be called while the owner lives, best as
-   * soon as it is known; costs one read of /proc where the kernel did not record the paths. Never waits.
+   * Finds the owner's cgroup and begins to look up its container's names. Must be called while the owner lives, as early
+   * as possible. Costs one read of /proc where the kernel did not record the paths. Never waits.
    *
-   * @returns null when nobody can say any more.
+   * @returns null when the owner's cgroup is unknown, because the owner has ended.
    */
   begin(owner: SocketOwner & { cgroupPaths?: readonly string[] | null }): WorkloadRef | null {
     const cgroup = owner.cgroupPaths?.length ? this.#given(owner.cgroupPaths) : this.#read(owner);
@@ -70,7 +70,7 @@ export class WorkloadIdentity {
     return { cgroup, container: containerId === null ? null : this.#names.track(containerId, cgroup) };
   }
 
-  /** What is known now. */
+  /** Returns the facts that are known now. */
   facts(ref: WorkloadRef | null): WorkloadFacts {
     if (ref === null) return { container: null, k8s: null, systemd: null };
     const { cgroup, container } = ref;
@@ -96,14 +96,14 @@ export class WorkloadIdentity {
     };
   }
 
-  /** True when `facts` will not become better soon. */
+  /** Returns true when `facts` will not change soon. */
   isSettled(ref: WorkloadRef | null): boolean {
     return !ref?.container?.isAsking || ref.container.names !== null;
   }
 
   /**
-   * Calls back once: when the engines have answered, or have failed, or the time is up; at once, before it returns,
-   * when there is nothing to wait for.
+   * Calls back once: when the engines have answered or failed, or the time is up. Calls back before it returns when there
+   * is nothing to wait for.
    */
   whenSettled(ref: WorkloadRef | null, timeoutMs: number, callback: () => void): void {
     const container = ref?.container;
@@ -124,12 +124,12 @@ export class WorkloadIdentity {
     container.waiters.add(settled);
   }
 
-  /** Leaves the engines; who still waits is called back. */
+  /** Disconnects from the engines. Every waiting callback is called. */
   close(): void {
     this.#names.close();
   }
 
-  /** `given`, `read`, `remembered`, `gone`: where cgroups came from. `waited_in_vain`: whose time was up. */
+  /** `given`, `read`, `remembered`, `gone`: sources of cgroups. `waited_in_vain`: the time was up before an answer. */
   counters(): Counters {
     return { ...this.#counts, ...this.#names.counters() };
   }
@@ -149,7 +149,7 @@ export class WorkloadIdentity {
     const text = this.#textOf(owner.pid, owner.startTicks);
     if (text === null) {
       this.#counts.gone++;
-      // Where it last was is where it ended.
+      // The process has ended in the cgroup where it was last.
       return known?.facts ?? null;
     }
     this.#counts.read++;
@@ -158,7 +158,7 @@ export class WorkloadIdentity {
     return facts;
   }
 
-  /** /proc/PID/cgroup of exactly this process: its open directory names no later process of the same pid. */
+  /** Reads /proc/PID/cgroup of exactly this process: its open directory names no later process of the same pid. */
   #textOf(pid: number, startTicks: number): string | null {
     const directory = openAsBase(`${this.#procRoot}/${pid}`);
     if (directory < 0) return null;
@@ -166,7 +166,7 @@ export class WorkloadIdentity {
     const isSame = stat !== null && parseStat(stat)?.startTicks === startTicks;
     const text = isSame ? (readFileAt(directory, 'cgroup')?.toString('utf8') ?? null) : null;
     closeDescriptor(directory);
-    // Emptied by the kernel when the process has been reaped meanwhile.
+    // The kernel shows an empty file when the process has been reaped meanwhile.
     return text === '' ? null : text;
   }
 

@@ -4,7 +4,7 @@
  *
  * Its event stream (GetContainerEvents) is left alone on purpose: in releases of both that are in use all listeners
  * share one queue, so that we would take events away from the kubelet (containerd issue 7318, cri-o issue 6466). There
- * is less need for it too: the kubelet keeps ended containers, and they can be asked for meanwhile.
+ * is less need for it too: the kubelet keeps ended containers, and they can be looked up meanwhile.
  */
 import { createRequire } from 'node:module';
 import type * as Grpc from '@grpc/grpc-js';
@@ -19,9 +19,9 @@ import { field, Message, mapField } from './protobuf.ts';
 
 const SERVICE = '/runtime.v1.RuntimeService';
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
-/** The connection is closed after so long without a question, and opened by the next. */
+/** The connection is closed after this time without a look-up, and opened by the next. */
 const IDLE_MS = 60_000;
-/** What a runtime calls an image that it knows by its content only. */
+/** Name of an image that a runtime knows by its content only. */
 const IMAGE_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
 
 export class CriClient implements EngineClient {
@@ -45,8 +45,8 @@ export class CriClient implements EngineClient {
     const metadata = status.message(2);
     const labels = status.strings(12);
     const name = nameOf(metadata.string(1));
-    const told = podFromLabels(labels);
-    const pod = told?.name != null ? told : await this.#podOfContainer(id, name, deadline);
+    const labelled = podFromLabels(labels);
+    const pod = labelled?.name != null ? labelled : await this.#podOfContainer(id, name, deadline);
     return { id, name, image: imageOf(status), runtime: this.#runtime, pod };
   }
 
@@ -61,7 +61,7 @@ export class CriClient implements EngineClient {
     this.#channel = null;
   }
 
-  /** Null when the runtime has no such container. */
+  /** Resolves null when the runtime has no such container. */
   async #status(id: string, deadline: number): Promise<Message | null> {
     try {
       const answer = await this.#ask('ContainerStatus', field(1, id), deadline);
@@ -74,7 +74,7 @@ export class CriClient implements EngineClient {
     }
   }
 
-  /** For who gives labels to the sandbox alone, as crictl does: container → sandbox → pod. */
+  /** Finds the pod by container and sandbox, for clients that label only the sandbox (crictl). */
   async #podOfContainer(id: string, container: string | null, deadline: number): Promise<PodNames | null> {
     const list = await this.#ask('ListContainers', field(1, field(1, id)), deadline);
     const sandboxId =

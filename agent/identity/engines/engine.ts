@@ -1,4 +1,4 @@
-/** One container engine behind its socket: whether it is there, when to ask it, when to leave it alone. */
+/** One container engine behind its socket: finds the socket, bounds the look-ups, and waits after failures. */
 import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Counters } from '../../../protocol/records.ts';
@@ -7,9 +7,9 @@ import type { ContainerNames, EngineClient, EngineSink } from './engine_client.t
 
 /** An engine that takes longer is broken for our purpose: no call waits for a name that long. */
 const INSPECT_TIMEOUT_MS = 2_000;
-/** Questions under way at once; further ones are refused and asked again later. */
-const MAX_QUESTIONS = 256;
-/** Between two looks whether a socket has appeared, two attempts to follow, two questions after a failure: doubling. */
+/** Bound on look-ups at the same time. Further ones are refused, and tried again later. */
+const MAX_LOOKUPS = 256;
+/** Delays between two searches for the socket, two attempts to follow, and two look-ups after a failure. They double. */
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 60_000;
 
@@ -17,17 +17,17 @@ export interface EngineOptions {
   /** For counters and messages: `docker`, `podman`, `cri`. */
   name: string;
   socketPath: string;
-  /** Whose containers it may know. */
+  /** The runtimes whose containers it may know. */
   serves: readonly RuntimeHint[];
   connect: (socketPath: string) => EngineClient;
-  /** Whether its client can `follow`; one that cannot is not even made before there is something to ask. */
-  tellsUnasked: boolean;
+  /** True if its client can `follow`. Another client is made only for the first look-up. */
+  canFollow: boolean;
   log: Pick<Logger, 'debug' | 'warn'>;
   /** Milliseconds of a clock that only goes forward. */
   now: () => number;
 }
 
-/** Why there was no answer. */
+/** The engine gave no answer, for the reason in `cause`. */
 export class EngineError extends Error {}
 
 export class Engine {
@@ -46,7 +46,7 @@ export class Engine {
   readonly #follow = new Delay();
   readonly #failure = new Delay();
   #blockedUntilMs = 0;
-  #questions = 0;
+  #lookups = 0;
   #isClosed = false;
   readonly #counts = {
     asked: 0,
@@ -65,24 +65,24 @@ export class Engine {
     this.#options = options;
   }
 
-  /** Looks for the socket once and follows the engine if it is there and tells what happens. */
+  /** Looks for the socket once, and follows the engine's events if that is possible. */
   start(sink: EngineSink): void {
     this.#sink = sink;
     this.#lookForSocket();
   }
 
-  /** Whether its socket was there when it was last looked for. */
+  /** True if the socket existed at the last search. */
   get isPresent(): boolean {
     return this.#isPresent;
   }
 
-  /** @param runtime null where a container's path does not say: then anyone may know it. */
+  /** @param runtime null where a container's path does not name one: then every engine may know it. */
   serves(runtime: RuntimeHint | null): boolean {
     return runtime === null || this.#options.serves.includes(runtime);
   }
 
-  /** Whether it makes sense to ask now. Looks for a socket that was not there before, at most once a second. */
-  ready(): boolean {
+  /** Returns true if a look-up makes sense now. Searches for a missing socket at most once a second. */
+  isReady(): boolean {
     if (this.#isClosed) return false;
     const now = this.#options.now();
     if (!this.#isPresent && now >= this.#nextLookMs) this.#lookForSocket();
@@ -97,14 +97,14 @@ export class Engine {
   /**
    * Resolves null when the engine does not know the container.
    *
-   * @throws EngineError when it gave no answer, or none that can be read. It is left alone for a while then.
+   * @throws EngineError when it gave no readable answer. It gets no look-ups for a while then.
    */
   async inspect(id: string, podUid: string | null): Promise<ContainerNames | null> {
-    if (this.#isClosed || this.#questions >= MAX_QUESTIONS) {
+    if (this.#isClosed || this.#lookups >= MAX_LOOKUPS) {
       this.#counts.busy++;
-      throw new EngineError(`${this.name} has too many questions to answer.`);
+      throw new EngineError(`${this.name} has too many look-ups at the same time.`);
     }
-    this.#questions++;
+    this.#lookups++;
     this.#counts.asked++;
     try {
       const names = await this.#connected().inspect(id, podUid, INSPECT_TIMEOUT_MS);
@@ -115,7 +115,7 @@ export class Engine {
       this.#failed(error);
       throw new EngineError(`${this.name} at ${this.socketPath} gave no answer.`, { cause: error });
     } finally {
-      this.#questions--;
+      this.#lookups--;
     }
   }
 
@@ -127,7 +127,7 @@ export class Engine {
     this.#client = null;
   }
 
-  /** By `<engine>_<counter>`. `told`: containers that it named unasked. */
+  /** Returns counters named `<engine>_<counter>`. `told` counts the containers that its events named. */
   counters(): Counters {
     return Object.fromEntries(
       Object.entries(this.#counts).map(([key, count]) => [`${this.name}_${key}`, count]),
@@ -141,14 +141,14 @@ export class Engine {
 
   #lookForSocket(): void {
     const now = this.#options.now();
-    this.#isPresent = this.#isThere();
+    this.#isPresent = this.#socketExists();
     if (!this.#isPresent) {
       this.#nextLookMs = now + this.#look.next();
       return;
     }
     this.#look.reset();
     const isFollowed = this.#following !== null || this.#retryTimer !== null;
-    if (this.#options.tellsUnasked && !isFollowed) void this.#followOnce();
+    if (this.#options.canFollow && !isFollowed) void this.#followOnce();
   }
 
   async #followOnce(): Promise<void> {
@@ -176,19 +176,19 @@ export class Engine {
     } catch (error) {
       if (this.#isClosed) return;
       this.#counts.errors++;
-      this.#complain(error, this.#isLive ? 'lost' : 'cannot be followed');
+      this.#logProblem(error, this.#isLive ? 'lost' : 'cannot be followed');
     }
     this.#following = null;
     this.#isLive = false;
     this.#followLater();
   }
 
-  /** An engine that was there once comes back, and what begins just then must be seen: looked for unasked. */
+  /** Searches for an engine that was there once: it may come back, and containers that start just then must be seen. */
   #followLater(): void {
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = null;
       if (this.#isClosed) return;
-      this.#isPresent = this.#isThere();
+      this.#isPresent = this.#socketExists();
       if (this.#isPresent) void this.#followOnce();
       else if (this.#wasLive) this.#followLater();
     }, this.#follow.next());
@@ -198,30 +198,30 @@ export class Engine {
   #failed(error: unknown): void {
     if (this.#isClosed) return;
     this.#counts.errors++;
-    // Several questions that fail together are one failure.
+    // Several look-ups that fail together are one failure.
     const now = this.#options.now();
     if (now < this.#blockedUntilMs) return;
     this.#blockedUntilMs = now + this.#failure.next();
-    this.#isPresent = this.#isThere();
+    this.#isPresent = this.#socketExists();
     if (!this.#isPresent) this.#nextLookMs = now + this.#look.next();
-    this.#complain(error, 'gave no answer');
+    this.#logProblem(error, 'gave no answer');
   }
 
-  #isThere(): boolean {
+  #socketExists(): boolean {
     try {
       return statSync(this.socketPath, { throwIfNoEntry: false })?.isSocket() ?? false;
     } catch (error) {
       this.#counts.errors++;
-      this.#complain(error, 'cannot be looked for');
+      this.#logProblem(error, 'cannot be looked for');
       return false;
     }
   }
 
-  #complain(error: unknown, what: string): void {
+  #logProblem(error: unknown, problem: string): void {
     const reason = error instanceof Error ? error.message : String(error);
     this.#options.log.debug(
       { engine: this.name, socket: this.socketPath, reason },
-      `container engine ${what}`,
+      `container engine ${problem}`,
     );
   }
 }

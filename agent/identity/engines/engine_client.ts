@@ -1,12 +1,12 @@
-/** What every container engine can be asked, whatever its protocol. */
+/** The interface of a container engine's protocol. */
 import { maskPath } from '../../secrets/mask.ts';
 
-/** What an engine calls a container. Nulls are what it does not say. */
+/** An engine's names of a container. Null for what it does not report. */
 export interface ContainerNames {
   id: string;
   name: string | null;
   image: string | null;
-  /** `docker`, `podman`, `containerd`, `cri-o`, as the engine calls itself; null where it has not said. */
+  /** `docker`, `podman`, `containerd`, `cri-o`, as the engine calls itself; null if it does not report it. */
   runtime: string | null;
   pod: PodNames | null;
 }
@@ -19,10 +19,10 @@ export interface PodNames {
   container: string | null;
 }
 
-/** Where an engine tells what it knows without being asked. */
+/** Receives the containers that an engine reports by events. */
 export interface EngineSink {
   known(names: ContainerNames): void;
-  /** Everything that runs now was told, and what begins from here on will be. */
+  /** Called when all running containers were reported; every container that starts later will be. */
   live(): void;
 }
 
@@ -32,10 +32,10 @@ export interface EngineClient {
    * Resolves null when the engine answered that it has no such container. Rejects when it gave no answer in time, or
    * one that cannot be read.
    *
-   * @param podUid as its cgroup says: lets the pod be named where the container is unknown.
+   * @param podUid from its cgroup: allows the pod to be named where the container is unknown.
    */
   inspect(id: string, podUid: string | null, timeoutMs: number): Promise<ContainerNames | null>;
-  /** Tells what runs and what begins, until the engine is lost: then, or when aborted, rejects. */
+  /** Reports the running containers and those that start, until the engine is lost or `signal` aborts: then rejects. */
   follow?(sink: EngineSink, signal: AbortSignal): Promise<never>;
   close(): void;
 }
@@ -43,7 +43,7 @@ export interface EngineClient {
 /** No name of any engine is longer; a label may be. */
 const MAX_NAME_CHARS = 512;
 
-/** A name as it may go into a call: text without control characters and secrets, or null. */
+/** Returns a name for a call, without control characters and secrets; null if nothing is left. */
 export function nameOf(value: unknown): string | null {
   if (typeof value !== 'string') return null;
   // Masked before it is cut: a part of a secret need not look like one.
@@ -51,7 +51,7 @@ export function nameOf(value: unknown): string | null {
   return name === '' ? null : name;
 }
 
-/** The labels by which the kubelet tells its runtime what a container is for (pkg/kubelet/types/labels.go). */
+/** Reads the labels that the kubelet gives to containers of a pod (pkg/kubelet/types/labels.go). */
 export function podFromLabels(labels: Readonly<Record<string, unknown>>): PodNames | null {
   const pod = {
     uid: nameOf(labels['io.kubernetes.pod.uid']),

@@ -43,7 +43,7 @@ export function openEngines(
         socketPath,
         serves: DOCKER_SERVES,
         connect: (path) => new DockerClient(path),
-        tellsUnasked: true,
+        canFollow: true,
         log,
         now,
       }),
@@ -55,7 +55,7 @@ export function openEngines(
         socketPath,
         serves: CRI_SERVES,
         connect: (path) => new CriClient(path),
-        tellsUnasked: false,
+        canFollow: false,
         log,
         now,
       }),
@@ -63,7 +63,7 @@ export function openEngines(
   return [...dockers, ...cris];
 }
 
-/** Where engines may be, whether or not anything is there. */
+/** Returns the paths of sockets where engines may be, existing or not. */
 export function engineSockets(settings: EngineSettings): { docker: string[]; cri: string[] } {
   return {
     docker: socketPaths(settings.docker_socket, DOCKER_SOCKETS),

@@ -1,5 +1,5 @@
 /**
- * As much of the protobuf wire format as the few messages of the container runtime interface need (protobuf.dev,
+ * The part of the protobuf wire format that the few messages of the container runtime interface need (protobuf.dev,
  * "Encoding"). A library that reads schemas would take 9 MB of resident memory for them.
  */
 

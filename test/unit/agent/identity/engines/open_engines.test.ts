@@ -59,7 +59,7 @@ describe('where engines are looked for', () => {
     const [engine] = openEngines({ docker_socket: '/nonexistent/d.sock', cri_socket: 'none' }, quiet);
     engine!.start({ known: () => {}, live: () => {} });
     assert.equal(engine!.isPresent, false);
-    assert.equal(engine!.ready(), false);
+    assert.equal(engine!.isReady(), false);
     engine!.close();
   });
 });
