@@ -1,13 +1,13 @@
-/** The enrolment token as both sides' settings have it. */
+/** The enrolment token in the settings of agent and collector. */
 import { OperatorError } from './operator_error.ts';
 
 export const MIN_AGENT_TOKEN_CHARACTERS = 16;
-/** What may stand in an `Authorization: Bearer` header (RFC 6750 section 2.1). */
+/** The characters that an `Authorization: Bearer` header allows (RFC 6750 section 2.1). */
 export const AGENT_TOKEN_CHARACTERS = /^[A-Za-z0-9._~+/=-]*$/;
 
 /**
- * `agent_token`, else what `agent_token_file` holds (`read` gives a file's text), null when neither is set. Throws
- * `OperatorError` (exit code 2) when the file cannot be read or holds no token.
+ * Returns `agent_token`, else the content of `agent_token_file` (`read` returns a file's text), or null when neither is
+ * set. Throws `OperatorError` (exit code 2) when the file cannot be read or holds no token.
  */
 export function agentTokenOf(
   settings: { agent_token?: string | undefined; agent_token_file?: string | undefined },

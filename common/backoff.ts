@@ -1,4 +1,4 @@
-/** How long to wait before the next attempt: doubling from `firstMs` to `maxMs`, each with up to half of it taken off at random. */
+/** Delays between attempts. They double from `firstMs` to `maxMs`, and each is shortened at random by up to a half. */
 export class Backoff {
   readonly #firstMs: number;
   readonly #maxMs: number;
@@ -11,7 +11,7 @@ export class Backoff {
     this.#random = random;
   }
 
-  /** Milliseconds. The random part keeps a fleet whose collector restarts from coming back all at once. */
+  /** Returns milliseconds. The random part keeps a fleet from connecting all at once after a restart of its collector. */
   next(): number {
     const full = Math.min(this.#maxMs, this.#firstMs * 2 ** Math.min(this.#attempts, 30));
     this.#attempts += 1;

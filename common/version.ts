@@ -1,4 +1,4 @@
-/** This release, as `--version`, `hello` and the heartbeat tell it. */
+/** This release, for `--version`, `hello` and the heartbeat. */
 import release from '../package.json' with { type: 'json' };
 
 export const VERSION: string = release.version;

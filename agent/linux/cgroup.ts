@@ -1,23 +1,23 @@
 /**
- * Container, pod and unit from cgroup paths, however they are laid out: cgroup v1, v2 or both, docker and kubelet with
- * the cgroupfs or the systemd driver. Text in, values out; never throws.
+ * Finds container, pod and unit in cgroup paths of every layout: cgroup v1, v2 or both, docker and kubelet with the
+ * cgroupfs or the systemd driver. It takes text, returns values and never throws.
  */
 import type { SystemdFacts } from '../../protocol/call.ts';
 import { unitOf } from './systemd_unit.ts';
 
-/** Who runs a container, as far as its cgroup's name tells. `ecs`: Docker, told by the ECS agent where to put it. */
+/** The runtime of a container, as far as its cgroup's name shows it. `ecs`: Docker under the ECS agent. */
 export type RuntimeHint = 'docker' | 'containerd' | 'cri-o' | 'podman' | 'ecs';
 
 export interface CgroupFacts {
-  /** 64 hex digits; of the innermost container where one runs inside another. */
+  /** 64 hex digits. It names the innermost container where one runs inside another. */
   containerId: string | null;
-  /** Null where the path does not say, as with the kubelet's cgroupfs driver. */
+  /** Null where the path does not show it, as with the kubelet's cgroupfs driver. */
   runtime: RuntimeHint | null;
-  /** As Kubernetes writes it, with `-`; a static pod's is 32 hex digits. */
+  /** In the form of Kubernetes, with `-`; a static pod's is 32 hex digits. */
   podUid: string | null;
   /**
-   * The unit of what is in no container; in a container, the unit of a systemd that runs inside of it. A container's
-   * own scope is left out: it says nothing that its id does not say.
+   * The unit of a process outside of containers; in a container, the unit of a systemd that runs inside of it. The
+   * container's own scope is left out: it adds nothing to the id.
    */
   systemd: SystemdFacts | null;
 }
@@ -54,8 +54,9 @@ const RUNTIME_OF_PARENT = new Map<string, RuntimeHint>([
 ]);
 
 /**
- * The paths of a /proc/PID/cgroup (cgroups(7): `id:controllers:path`), those first that systemd or the unified hierarchy
- * keeps; other controllers may have been left out by whoever moved the process. Lines that are none are passed over.
+ * Returns the paths of a /proc/PID/cgroup (cgroups(7): `id:controllers:path`). Paths of systemd and of the unified
+ * hierarchy come first, because the program that moved the process may have left out other controllers. Other lines are
+ * skipped.
  */
 export function cgroupPaths(text: string): string[] {
   const systemds: string[] = [];
@@ -74,8 +75,8 @@ export function cgroupPaths(text: string): string[] {
 }
 
 /**
- * What a process's cgroup paths say, one path or one for each hierarchy. Where they disagree the one that lies in most
- * containers counts: an inner engine may not manage every hierarchy.
+ * Returns the facts in a process's cgroup paths, one path or one for each hierarchy. Where they disagree, the path that is
+ * inside of most containers counts: an inner engine may not manage every hierarchy.
  */
 export function cgroupFacts(paths: readonly string[]): CgroupFacts {
   let best: PathFacts | null = null;
@@ -91,7 +92,7 @@ export function cgroupFacts(paths: readonly string[]): CgroupFacts {
 }
 
 interface PathFacts extends CgroupFacts {
-  /** How many containers the path lies in. */
+  /** Number of nested containers in the path. */
   depth: number;
 }
 

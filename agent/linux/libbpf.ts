@@ -1,6 +1,5 @@
 /**
- * libbpf.so.1 through koffi: as much of it as one object with tracing programs, a ring buffer and an array of
- * counters needs. Signatures: tools/lib/bpf/libbpf.h and bpf.h of libbpf 1.0 (all are still there in 1.5).
+ * The part of libbpf.so.1 that one object with tracing programs, a ring buffer and an array of counters needs. Signatures: tools/lib/bpf/libbpf.h and bpf.h of libbpf 1.0 (all are still there in 1.5).
  */
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { release } from 'node:os';
@@ -79,7 +78,7 @@ function unavailable(step: string, errno: number, printed: string): BpfUnavailab
   return new BpfUnavailable(kind, message, printed);
 }
 
-/** Runs `work` with libbpf's own messages kept (they would go to standard error) and gives them to `work` as text. */
+/** Runs `work` while libbpf's messages are collected as text for it; otherwise they would go to standard error. */
 function withPrintKept<T>(libbpf: Libbpf, work: (printed: () => string) => T): T {
   const line = Buffer.alloc(PRINTED_LINE_MAX_BYTES);
   let text = '';
@@ -121,9 +120,9 @@ export class BpfObject {
   }
 
   /**
-   * Loads an ELF object of eBPF programs into the kernel and attaches each to what its section names.
+   * Loads an ELF object of eBPF programs into the kernel and attaches each to the hook that its section names.
    * @param prepare fills maps that the programs read, before the first of them runs.
-   * @throws BpfUnavailable with the reason in words; nothing is left loaded then.
+   * @throws BpfUnavailable with the reason; nothing is left loaded then.
    */
   static load(elf: Uint8Array, prepare?: (loaded: BpfObject) => void): BpfObject {
     const libbpf = bind();
@@ -184,8 +183,8 @@ export class BpfObject {
   }
 
   /**
-   * The u64 at each of `keys` of an array map.
-   * @throws Error when a key cannot be read, which a map that has the key does not do.
+   * Returns the u64 at each of `keys` of an array map.
+   * @throws Error when the map does not have a key.
    */
   readArray(map: string, keys: number[]): number[] {
     const { fd } = this.#map(map);
@@ -201,7 +200,7 @@ export class BpfObject {
 
   /**
    * Writes the u32 `value` at each of `keys` of an array map.
-   * @throws Error when a key cannot be written, which a map that has the key does not do.
+   * @throws Error when the map does not have a key.
    */
   writeArray(map: string, keys: readonly number[], value: number): void {
     const { fd } = this.#map(map);
@@ -216,7 +215,7 @@ export class BpfObject {
     }
   }
 
-  /** How often each program was skipped because it was already running on that CPU; 0 on kernels before 5.12. */
+  /** Returns how often each program was skipped, because it was running on that CPU already; 0 before Linux 5.12. */
   recursionMisses(): Map<string, number> {
     const info = Buffer.alloc(PROG_INFO_BYTES);
     const length = Buffer.alloc(4);
@@ -225,7 +224,8 @@ export class BpfObject {
       info.fill(0);
       length.writeUInt32LE(info.length);
       const result: number = this.#libbpf.infoByFd(fd, info, length);
-      if (result !== 0) throw new Error(`the eBPF program ${name} tells nothing of itself (${result})`);
+      if (result !== 0)
+        throw new Error(`the kernel gives no information about the eBPF program ${name} (${result})`);
       misses.set(name, Number(info.readBigUInt64LE(PROG_INFO_RECURSION_MISSES_OFFSET)));
     }
     return misses;

@@ -30,7 +30,7 @@ export const TCP_LISTEN = 10;
 
 const MAPPED_PREFIX = Buffer.from('00000000000000000000ffff', 'hex');
 
-/** One socket as its owner has it. Addresses are 4 or 16 bytes, both alike. */
+/** One socket from the side of its owner. Both addresses have 4 bytes, or both have 16. */
 export interface SocketId {
   localAddress: Uint8Array;
   localPort: number;
@@ -45,7 +45,7 @@ export type DiagAnswer =
   /** The end of a dump. */
   | { kind: 'done' };
 
-/** Bytes of an address in text: dotted IPv4, or IPv6 in any form of RFC 4291 section 2.2. Null when it is neither. */
+/** Returns the bytes of an address: dotted IPv4, or IPv6 in any form of RFC 4291 section 2.2. Returns null for other text. */
 export function addressBytes(text: string): Uint8Array | null {
   if (!text.includes(':')) return ipv4Bytes(text);
   const bytes = new Uint8Array(16);
@@ -87,11 +87,11 @@ function mapped(address: Uint8Array): Uint8Array {
 }
 
 /**
- * Writes into `into` (REQUEST_BYTES) the question for exactly one socket (no NLM_F_DUMP). An IPv4 socket may be asked
- * for as AF_INET6: its addresses are then sent IPv4-mapped.
+ * Writes into `into` (REQUEST_BYTES) the request for exactly one socket (no NLM_F_DUMP). An IPv4 socket may be requested
+ * as AF_INET6: its addresses are then sent IPv4-mapped.
  *
- * @param interfaceIndex 0, or the interface that the socket is bound to (SO_BINDTODEVICE): the kernel's look-up passes
- *   over a bound socket when asked with another one (net/ipv4/inet_hashtables.c, inet_match).
+ * @param interfaceIndex 0, or the interface that the socket is bound to (SO_BINDTODEVICE): the kernel's look-up skips
+ *   a bound socket if the request has another one (net/ipv4/inet_hashtables.c, inet_match).
  */
 export function encodeRequest(
   into: Buffer,
@@ -102,7 +102,7 @@ export function encodeRequest(
 ): void {
   into.fill(0);
   writeHeader(into, sequence, NLM_F_REQUEST, family);
-  // idiag_states of an exact look-up is not read by the kernel; all states says what is meant.
+  // The kernel does not read idiag_states of an exact look-up. All states is the intended meaning.
   into.writeUInt32LE(0xffffffff, NLMSG_HEADER_BYTES + 4);
   into.writeUInt16BE(id.localPort, REQUEST_ID);
   into.writeUInt16BE(id.remotePort, REQUEST_ID + 2);
@@ -115,7 +115,7 @@ export function encodeRequest(
 
 /**
  * Writes a dump of sockets in no state at all: its answer is empty, but it is an error where the kernel has no
- * `tcp_diag`. (An exact question answers ENOENT for both "no such socket" and "no such module".)
+ * `tcp_diag`. (An exact request gets ENOENT for both "no such socket" and "no such module".)
  */
 export function encodeProbe(into: Buffer, sequence: number): void {
   into.fill(0);
@@ -133,7 +133,7 @@ function writeHeader(into: Buffer, sequence: number, flags: number, family: numb
 
 /**
  * Reads one answer. Returns null when it is not the answer to `sequence` or not understood.
- * `exact` says whether the socket in it is the one asked for: when no connection matches, the kernel answers with a
+ * `exact` is true if the socket in it is the requested one: when no connection matches, the kernel answers with a
  * socket that listens on the local port, if there is one (net/ipv4/inet_hashtables.c, __inet_lookup).
  */
 export function decodeAnswer(bytes: Buffer, sequence: number, id: SocketId): DiagAnswer | null {

@@ -24,9 +24,9 @@ const SOCK_CLOEXEC = 0o2000000;
 const NETLINK_SOCK_DIAG = 4;
 const MSG_DONTWAIT = 0x40;
 const ANSWER_BUFFER_BYTES = 8192;
-/** Left-over answers and interrupted calls put up with before a look-up is given up. */
+/** Bound on late answers and interrupted calls during one look-up. */
 const MAX_ATTEMPTS = 8;
-/** The interface list is read again at most so often, in milliseconds. */
+/** Shortest time between two readings of the interface list, in milliseconds. */
 const INTERFACES_TTL_MS = 5000;
 
 const EINTR = errnoNumber('EINTR', 4);
@@ -35,7 +35,7 @@ const ENOBUFS = errnoNumber('ENOBUFS', 105);
 
 const { close, ifNameToIndex, recv, send, socket } = libc();
 
-/** NETLINK_SOCK_DIAG cannot be used here; the message says why, for the operator, without a full stop. */
+/** NETLINK_SOCK_DIAG cannot be used here. The message has the reason for the operator, without a full stop. */
 export class SockDiagUnavailable extends Error {
   constructor(reason: string) {
     super(reason);
@@ -45,7 +45,7 @@ export class SockDiagUnavailable extends Error {
 
 export interface FoundSocket {
   uid: number;
-  /** 0: no process holds it any more (TIME_WAIT, orphaned). */
+  /** 0 when no process holds it any more (TIME_WAIT, orphaned). */
   inode: number;
   /** include/net/tcp_states.h. */
   state: number;
@@ -89,14 +89,14 @@ export class SockDiagSocket {
     return opened;
   }
 
-  /** The connected socket with exactly this tuple, in any state from SYN_SENT on, or null when there is none. */
+  /** Returns the connected socket with exactly this tuple, in any state from SYN_SENT on, or null when there is none. */
   find(id: SocketId): FoundSocket | null {
     const isIpv4 = id.localAddress.length === 4;
     const direct = isIpv4
       ? (this.#ask(AF_INET, id, 0) ?? this.#ask(AF_INET6, id, 0))
       : this.#ask(AF_INET6, id, 0);
     if (direct) return direct;
-    // Not there, or bound to an interface (SO_BINDTODEVICE, `curl --interface`): then to one that holds its address.
+    // There is none, or it is bound to an interface that has its address (SO_BINDTODEVICE, `curl --interface`).
     for (const index of this.#interfacesOf(id.localAddress)) {
       const bound = this.#ask(isIpv4 ? AF_INET : AF_INET6, id, index);
       if (bound) {
@@ -122,7 +122,7 @@ export class SockDiagSocket {
     return answer;
   }
 
-  /** Sends the request and takes its answer, which the kernel queues before `send` returns: nothing to wait for. */
+  /** Sends the request and reads its answer, which the kernel queues before `send` returns. */
   #exchange(id: SocketId): DiagAnswer | null {
     if (!this.#send()) return null;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -135,7 +135,7 @@ export class SockDiagSocket {
       const failed = lastErrno();
       if (failed === EINTR) this.#interrupted++;
       else if (failed === ENOBUFS) {
-        // The queue overflowed and the answer may be the message that was dropped: ask again.
+        // The queue overflowed and the answer may be the message that was dropped, so the request is sent again.
         this.#overruns++;
         if (!this.#send()) return null;
       } else {
@@ -180,7 +180,7 @@ export class SockDiagSocket {
       netlink_interrupted: this.#interrupted,
       netlink_overruns: this.#overruns,
       netlink_unanswered: this.#unanswered,
-      /** Answers about another socket than the one asked for. */
+      /** Answers about another socket than the requested one. */
       netlink_strangers: this.#strangers,
       found_by_interface: this.#foundByInterface,
     };

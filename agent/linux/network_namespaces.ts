@@ -5,12 +5,12 @@
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { setNetworkNamespace } from './libc.ts';
 
-/** Inode number of the network namespace that this thread is in. */
+/** Returns the inode number of the network namespace that this thread is in. */
 export function ownNamespace(): number {
   return statSync('/proc/thread-self/ns/net').ino;
 }
 
-/** Inode number of the namespace that a path refers to; null when it is gone or not for us. */
+/** Returns the inode number of the namespace at a path; null when it is gone, or without permission. */
 export function namespaceAt(path: string): number | null {
   try {
     return statSync(path).ino;
@@ -20,7 +20,7 @@ export function namespaceAt(path: string): number | null {
 }
 
 /**
- * Runs `action` within the namespace at `path` and comes back. Throws what the action throws, and an error when the
+ * Runs `action` within the namespace at `path` and returns to the present one. Throws what the action throws, and an error when the
  * namespace cannot be entered (gone, or CAP_SYS_ADMIN is missing).
  */
 export function withinNamespace<T>(path: string, action: () => T): T {
@@ -35,7 +35,7 @@ export function withinNamespace<T>(path: string, action: () => T): T {
     try {
       return action();
     } finally {
-      // Nothing that we say would be about the right host any more: an error here ends the process.
+      // Every later observation would be about the wrong namespace, so an error here ends the process.
       setNetworkNamespace(home);
     }
   } finally {
@@ -44,7 +44,7 @@ export function withinNamespace<T>(path: string, action: () => T): T {
 }
 
 /**
- * A network namespace that is held by an open descriptor: it can be entered by `path` although nobody is in it any more.
+ * A network namespace that is held by an open descriptor: it can be entered by `path` even when no process is in it.
  * It lives for as long as it is held, with its interfaces: close it as soon as it is not needed.
  */
 export class HeldNamespace {
@@ -59,7 +59,7 @@ export class HeldNamespace {
     this.path = `/proc/self/fd/${fd}`;
   }
 
-  /** Null when the path is gone, is not for us, or leads to another namespace than `netns`. */
+  /** Returns null when the path is gone, must not be read, or leads to another namespace than `netns`. */
   static open(netns: number, path: string): HeldNamespace | null {
     let fd: number;
     try {
@@ -80,17 +80,17 @@ export class HeldNamespace {
 
 /** A process that has ended between two looks at it. */
 const GONE = new Set(['ENOENT', 'ESRCH', 'ENOTDIR']);
-/** Threads looked at in one listing: a look costs a few microseconds, and packets wait meanwhile. */
+/** Bound on threads that one listing examines: each costs a few microseconds, and packets wait meanwhile. */
 const THREADS_PER_LISTING = 2_000;
 
 /**
- * Every network namespace with a process or a thread in it or a file that keeps it: inode number → a path to enter it
- * by. A thread may be in another namespace than its process. Of threads, each listing looks at some; all are looked at in
- * turn, and by the first listing.
+ * Finds every network namespace with a process or a thread in it or a file that keeps it: inode number → a path to enter
+ * it by. A thread may be in another namespace than its process. The first listing examines all threads; each later one
+ * examines some, in turn.
  */
 export class NamespaceListing {
   readonly #procRoot: string;
-  /** The process whose threads were looked at last; 0 before the first listing. */
+  /** The process whose threads were examined last; 0 before the first listing. */
   #threadsUpTo = 0;
   #threadsLeft = THREADS_PER_LISTING;
   #denied = 0;
@@ -104,7 +104,7 @@ export class NamespaceListing {
     return this.#denied;
   }
 
-  /** `allThreads`: however many there are. */
+  /** `allThreads`: examine all threads in spite of the bound. */
   list(allThreads: boolean): Map<number, string> {
     const found = new Map<number, string>();
     this.#denied = 0;
@@ -132,7 +132,7 @@ export class NamespaceListing {
     return found;
   }
 
-  /** The processes, from the one after the last that was looked at, and around. */
+  /** Returns the processes in a circle, beginning after the one that was examined last. */
   #turn(pids: number[]): number[] {
     const sorted = pids.toSorted((a, b) => a - b);
     const next = sorted.findIndex((pid) => pid > this.#threadsUpTo);
@@ -140,10 +140,10 @@ export class NamespaceListing {
   }
 }
 
-/** Its threads but for the first, which is the process itself; none where there is only that one. */
+/** Returns the threads of a process, except the first, which is the process itself. */
 function threadsOf(path: string): string[] {
   try {
-    // The kernel counts a link for each thread, and two for the directory: no list is needed to see that there is one.
+    // The kernel counts a link for each thread, and two for the directory, so a single thread is seen without a list.
     if (statSync(path).nlink <= 3) return [];
     return readdirSync(path).slice(1);
   } catch {
@@ -151,7 +151,7 @@ function threadsOf(path: string): string[] {
   }
 }
 
-/** Mount points of nsfs in every mount namespace that a process is in, as paths from here. */
+/** Returns the mount points of nsfs in every mount namespace that a process is in, as paths in this one. */
 function namespaceFiles(procRoot: string, pids: number[]): string[] {
   const files = mountPoints(`${procRoot}/self/mountinfo`);
   const looked = new Set([namespaceAt(`${procRoot}/self/ns/mnt`)]);
@@ -166,7 +166,7 @@ function namespaceFiles(procRoot: string, pids: number[]): string[] {
   return files;
 }
 
-/** Field 5 of mountinfo (proc(5)), with its octal escapes undone. */
+/** Returns field 5 of mountinfo (proc(5)) with its octal escapes decoded. */
 function mountPoints(mountinfo: string): string[] {
   let text = '';
   try {

@@ -3,12 +3,12 @@ import { readFileSync, statSync } from 'node:fs';
 import type { Counters } from '../../protocol/records.ts';
 import { maskPath } from '../secrets/mask.ts';
 
-/** The file is looked at again at most so often, in milliseconds. */
+/** Shortest time between two checks of the file, in milliseconds. */
 const RECHECK_MS = 1000;
 
 /**
  * Parses lines `name:password:uid:gid:comment:home:shell`. Lines with less than four fields, without a name or with a
- * uid that is no number are passed over, as are NIS entries (`+…`, `-…`). The first line of a uid counts, as in
+ * uid that is no number are skipped, as are NIS entries (`+…`, `-…`). The first line of a uid counts, as in
  * getpwuid(3).
  */
 export function parsePasswd(text: string): Map<number, string> {
@@ -37,7 +37,7 @@ export class UserNames {
     this.#now = now;
   }
 
-  /** Null when the file does not have the uid, or cannot be read. */
+  /** Returns null when the file does not have the uid, or cannot be read. */
   nameOf(uid: number): string | null {
     const now = this.#now();
     if (now - this.#checkedAtMs >= RECHECK_MS) {
@@ -56,7 +56,7 @@ export class UserNames {
       this.#version = version;
       this.#readings++;
     } catch {
-      // An image without users has no such file: then nobody has a name.
+      // An image without users has no such file: then no uid has a name.
       this.#names = new Map();
       this.#version = '';
       this.#unreadable++;

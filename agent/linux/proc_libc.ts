@@ -1,6 +1,6 @@
 /**
- * The few system calls by which /proc is read, through `koffi`: a file descriptor kept on a process's directory
- * names that very process for as long as it is open, even after its pid was given to another one
+ * Reads /proc with system calls that take an open directory. A file descriptor of a process's directory names exactly
+ * that process for as long as it is open, even after its pid was given to another one
  * (fs/proc/base.c resolves through the `struct pid` of the inode, not through the number), and `node:fs` cannot
  * open relative to a descriptor. It is also the faster way, measured per operation on a two-core virtual machine:
  * listing /proc/PID/fd 16 µs against 24 µs, one link in it 2.9 µs against 4.0 µs, reading /proc/PID/stat 11 µs
@@ -67,7 +67,7 @@ export function closeDescriptor(descriptor: number): void {
 }
 
 /**
- * A whole file below `directory`, at most 32 KiB of it. Returns a view that the next call overwrites, or null when
+ * Reads a whole file below `directory`, at most 32 KiB of it. Returns a view that the next call overwrites, or null when
  * the file could not be opened or read (see `lastErrno`).
  */
 export function readFileAt(directory: number, name: string): Buffer | null {
@@ -90,21 +90,21 @@ export function readFileAt(directory: number, name: string): Buffer | null {
   return fileBytes.subarray(0, length);
 }
 
-/** Reads again from an open file's begin. Returns a view that the next call overwrites, or null. */
+/** Reads an open file again from its begin. Returns a view that the next call overwrites, or null. */
 export function rereadFile(descriptor: number): Buffer | null {
   const got = Number(pread(descriptor, fileBytes, FILE_BYTES, 0));
   return got < 0 ? null : fileBytes.subarray(0, got);
 }
 
-/** A link's target. Returns a view that the next call overwrites, or null (see `lastErrno`). */
+/** Reads a link's target. Returns a view that the next call overwrites, or null (see `lastErrno`). */
 export function readLinkAt(directory: number, name: string): Buffer | null {
   const got = Number(readlinkat(directory, cPath(name), linkBytes, PATH_BYTES));
   return got < 0 ? null : linkBytes.subarray(0, got);
 }
 
 /**
- * Whether a pid of our own pid namespace leads its thread group: pidfd_open(2) refuses other threads, and costs a
- * fifth of reading /proc/PID/status. False also when it cannot say.
+ * Returns true if a pid of our own pid namespace leads its thread group: pidfd_open(2) refuses other threads, and costs a
+ * fifth of reading /proc/PID/status. Returns false also when that is unknown.
  */
 export function isGroupLeader(pid: number): boolean {
   const descriptor = Number(pidfdOpen(SYS_PIDFD_OPEN, pid, 0));
@@ -113,7 +113,7 @@ export function isGroupLeader(pid: number): boolean {
   return true;
 }
 
-/** The uid that owns a path, or -1. Of /proc/PID it is the process's effective uid (fs/proc/base.c, task_dump_owner). */
+/** Returns the uid that owns a path, or -1. For /proc/PID that is the effective uid (fs/proc/base.c, task_dump_owner). */
 export function ownerUidOf(path: string): number {
   if (statx(CURRENT_DIRECTORY, cPath(path), 0, STATX_UID, statxBytes) < 0) return -1;
   return statxBytes.readUInt32LE(STX_UID_OFFSET);

@@ -1,4 +1,4 @@
-/** Processes as /proc shows them: one held still to be read, and those that are asked for again and again. */
+/** Reads processes in /proc: one at a time by an open descriptor, or long-lived ones through a cache. */
 import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
 import {
@@ -17,16 +17,16 @@ import type { ProcessSnapshot } from './process_snapshot.ts';
 export const MAX_ANCESTORS = 64;
 const CACHE_PROCESSES = 1024;
 /**
- * How long a process's executable and arguments are believed while its `image` is the same, in milliseconds: a
- * program may overwrite its own arguments in place (a process title).
+ * Time that a process's executable and arguments are used again while its `image` is the same, in milliseconds: a program
+ * may overwrite its own arguments in place (a process title).
  */
 const SAME_IMAGE_TTL_MS = 30_000;
-/** The same where `image` cannot be seen, so that an exec() with the same name would go unnoticed. */
+/** The same time where `image` is not readable, so that an exec() with the same name would go unnoticed. */
 const UNSEEN_IMAGE_TTL_MS = 1000;
 
 /**
- * One process, held by an open descriptor of its directory: whatever is read through it is of this process or fails,
- * never of a later one with the same pid. Must be closed.
+ * One process, held by an open descriptor of its directory. A read through it is about this process or fails; it is never
+ * about a later process with the same pid. Must be closed.
  */
 export class HeldProcess {
   readonly pid: number;
@@ -37,7 +37,7 @@ export class HeldProcess {
     this.#base = base;
   }
 
-  /** Null when there is no such process. */
+  /** Returns null when there is no such process. */
   static hold(procRoot: string, pid: number): HeldProcess | null {
     const base = openAsBase(`${procRoot}/${pid}`);
     return base < 0 ? null : new HeldProcess(pid, base);
@@ -56,18 +56,18 @@ export class HeldProcess {
     return this.#link('cwd');
   }
 
-  /** argv, at most 32 KiB of it; null for a kernel thread, a process that has ended, or one that we may not read. */
+  /** Returns argv, at most 32 KiB of it; null for a kernel thread, an ended process, and without permission. */
   args(): string[] | null {
     const bytes = readFileAt(this.#base, 'cmdline');
     return bytes && parseCommandLine(bytes);
   }
 
-  /** /proc/PID/cgroup as it is; null when the process has ended. */
+  /** Returns the text of /proc/PID/cgroup; null when the process has ended. */
   cgroups(): string | null {
     return readFileAt(this.#base, 'cgroup')?.toString('utf8') || null;
   }
 
-  /** Pid of the thread group: another one than `pid` when that is a thread's. Null when it is gone. */
+  /** Returns the pid of the thread group, which is not `pid` when that is a thread's. Returns null when it is gone. */
   leaderPid(): number | null {
     if (isGroupLeader(this.pid)) return this.pid;
     const bytes = readFileAt(this.#base, 'status');
@@ -75,7 +75,7 @@ export class HeldProcess {
     return Number.isInteger(leader) ? leader : null;
   }
 
-  /** A descriptor of its `fd` directory, or -1. The caller closes it. */
+  /** Opens its `fd` directory. Returns the descriptor, which the caller closes, or -1. */
   openDescriptors(): number {
     return openForReading('fd', this.#base);
   }
@@ -107,7 +107,7 @@ export interface ProcReaderOptions {
   now?: () => number;
 }
 
-/** Reads processes that live on, the ancestors above all, and remembers what costs most to read. */
+/** Reads long-lived processes, mostly ancestors, and caches the facts that are expensive to read. */
 export class ProcReader {
   readonly #root: string;
   readonly #now: () => number;
@@ -123,7 +123,7 @@ export class ProcReader {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Facts of a living process, or null. `notAfterTicks`: a process that started later is not the one meant. */
+  /** Returns the facts of a living process, or null. `notAfterTicks`: a later start time is that of another process. */
   read(pid: number, notAfterTicks = Number.POSITIVE_INFINITY): ProcessRecord | null {
     this.#reads++;
     const bytes = readFileAt(CURRENT_DIRECTORY, `${this.#root}/${pid}/stat`);
@@ -138,7 +138,7 @@ export class ProcReader {
       return null;
     }
     const known = this.#cache.get(pid);
-    if (!known || !this.#stillTrue(known, stat)) return this.#readAnew(pid, stat.startTicks);
+    if (!known || !this.#isStillValid(known, stat)) return this.#readAnew(pid, stat.startTicks);
     this.#cached++;
     this.#cache.delete(pid);
     this.#cache.set(pid, known);
@@ -171,7 +171,7 @@ export class ProcReader {
     return record;
   }
 
-  /** Facts of exactly this process (pid and start time), or null when it is gone. */
+  /** Returns the facts of exactly this process (pid and start time), or null when it is gone. */
   readExactly(pid: number, startTicks: number): ProcessRecord | null {
     const record = this.read(pid, startTicks);
     if (record === null || record.startTicks === startTicks) return record;
@@ -180,8 +180,8 @@ export class ProcReader {
   }
 
   /**
-   * The chain of parents from `parentPid` on, nearest first, as far as it can be read. A parent is never younger than
-   * its child: where one is, its pid was given to another process, and the chain ends.
+   * Returns the chain of parents from `parentPid` on, nearest first, as far as it can be read. A parent is never younger
+   * than its child: where one is, its pid was given to another process, and the chain ends.
    */
   ancestors(parentPid: number, childStartTicks: number): ProcessRecord[] {
     const chain: ProcessRecord[] = [];
@@ -197,7 +197,7 @@ export class ProcReader {
     return chain;
   }
 
-  #stillTrue(known: Cached, stat: ProcStat): boolean {
+  #isStillValid(known: Cached, stat: ProcStat): boolean {
     const sameProcess = known.record.startTicks === stat.startTicks;
     if (!sameProcess || known.record.name !== stat.name || known.image !== stat.image) return false;
     const ttl = stat.image === null ? UNSEEN_IMAGE_TTL_MS : SAME_IMAGE_TTL_MS;

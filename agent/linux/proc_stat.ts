@@ -1,4 +1,4 @@
-/** What /proc says of one process, from bytes to values. Format: fs/proc/array.c (do_task_stat), proc(5). */
+/** Parses the files of one process in /proc. Format: fs/proc/array.c (do_task_stat), proc(5). */
 
 /** include/linux/sched.h. */
 const PF_KTHREAD = 0x00200000;
@@ -13,16 +13,16 @@ export interface ProcStat {
   startTicks: number;
   kernelThread: boolean;
   /**
-   * Where the program's code, stack and arguments lie in memory. With address randomisation each exec() draws them
-   * anew, so a change of it tells an exec() that kept pid, start time, name and executable. Null where we may not see
-   * them (the kernel then shows 0 or 1).
+   * Addresses of the program's code, stack and arguments. With address randomisation each exec() changes them, so they
+   * reveal an exec() that kept pid, start time, name and executable. Null where the permission for them is missing (the
+   * kernel then shows 0 or 1).
    */
   image: string | null;
 }
 
 /**
  * Parses /proc/PID/stat. The name is anything up to 15 bytes, spaces and parentheses included, so it ends at the
- * last `)`. Returns null for what is not such a line.
+ * last `)`. Returns null for other text.
  */
 export function parseStat(bytes: Buffer): ProcStat | null {
   const open = bytes.indexOf(0x28);
@@ -68,7 +68,7 @@ export function parseCommandLine(bytes: Buffer): string[] | null {
   return bytes.toString('utf8', 0, end).split('\0');
 }
 
-/** A /proc link's target as a path: the kernel marks a removed file by ` (deleted)`. */
+/** Returns a /proc link's target without ` (deleted)`, by which the kernel marks a removed file. */
 export function parsePathLink(bytes: Buffer): string {
   const path = bytes.toString('utf8', 0, bytes.length);
   return path.endsWith(' (deleted)') ? path.slice(0, -' (deleted)'.length) : path;

@@ -1,6 +1,6 @@
 /**
- * Questions to the kernel's table of network interfaces (rtnetlink) of this thread's network namespace: which veth pairs
- * have their other end in which namespace. They need no capability. Sources: include/uapi/linux/rtnetlink.h, if_link.h,
+ * Reads the kernel's table of network interfaces (rtnetlink) in this thread's network namespace, to find the veth pairs
+ * that lead to other namespaces. This needs no capability. Sources: include/uapi/linux/rtnetlink.h, if_link.h,
  * net_namespace.h.
  */
 import { libc } from './libc.ts';
@@ -32,11 +32,11 @@ const ATTRIBUTE_TYPE_MASK = 0x3fff;
 const BUFFER_BYTES = 262_144;
 const MAX_MESSAGES = 10_000;
 
-/** How many veth pairs of this thread's namespace have their other end in another one, by the kernel's number for it. */
+/** Counts the veth pairs that lead from this thread's namespace to another one, by the kernel's number of that one. */
 export function vethPeersByNamespaceId(): Map<number, number> {
   const request = Buffer.alloc(HEADER_BYTES + LINK_HEAD_BYTES);
   const peers = new Map<number, number>();
-  ask(request, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, (type, body) => {
+  sendRequest(request, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, (type, body) => {
     if (type !== RTM_NEWLINK) return;
     const id = vethPeerNamespaceId(body);
     if (id !== null) peers.set(id, (peers.get(id) ?? 0) + 1);
@@ -44,21 +44,21 @@ export function vethPeersByNamespaceId(): Map<number, number> {
   return peers;
 }
 
-/** The number by which this thread's namespace knows the one that `fd` refers to; null where it has none. */
+/** Returns the number that this thread's namespace has for the one of `fd`; null where it has none. */
 export function namespaceIdOf(fd: number): number | null {
   const request = Buffer.alloc(HEADER_BYTES + NAMESPACE_HEAD_BYTES + 8);
   request.writeUInt16LE(8, HEADER_BYTES + NAMESPACE_HEAD_BYTES);
   request.writeUInt16LE(NETNSA_FD, HEADER_BYTES + NAMESPACE_HEAD_BYTES + 2);
   request.writeInt32LE(fd, HEADER_BYTES + NAMESPACE_HEAD_BYTES + 4);
   let id: number | null = null;
-  ask(request, RTM_GETNSID, NLM_F_REQUEST, (type, body) => {
+  sendRequest(request, RTM_GETNSID, NLM_F_REQUEST, (type, body) => {
     const value = type === RTM_NEWNSID ? attributes(body, NAMESPACE_HEAD_BYTES).get(NETNSA_NSID) : undefined;
     if (value !== undefined && value.length >= 4) id = value.readInt32LE(0);
   });
   return id === null || id < 0 ? null : id;
 }
 
-/** The namespace's number of a veth's other end, from the body of one RTM_NEWLINK; null for everything else. */
+/** Reads one RTM_NEWLINK. Returns the namespace's number of a veth's other end; null for every other interface. */
 export function vethPeerNamespaceId(body: Buffer): number | null {
   const link = attributes(body, LINK_HEAD_BYTES);
   const kind = attributes(link.get(IFLA_LINKINFO) ?? Buffer.alloc(0), 0).get(IFLA_INFO_KIND);
@@ -79,39 +79,48 @@ function attributes(bytes: Buffer, from: number): Map<number, Buffer> {
   return found;
 }
 
-/** Sends one request and hands on each message of its answer. Throws where the kernel refuses or says nothing. */
-function ask(request: Buffer, type: number, flags: number, take: (type: number, body: Buffer) => void): void {
+/** Sends one request and calls `onMessage` for each message of the answer. Throws when the kernel refuses or is silent. */
+function sendRequest(
+  request: Buffer,
+  type: number,
+  flags: number,
+  onMessage: (type: number, body: Buffer) => void,
+): void {
   request.writeUInt32LE(request.length, 0);
   request.writeUInt16LE(type, 4);
   request.writeUInt16LE(flags, 6);
   const { socket, send, recv, close } = libc();
   const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-  if (fd < 0) throw new Error('the kernel cannot be asked for its network interfaces');
+  if (fd < 0) throw new Error('no netlink socket can be opened to read the network interfaces');
   try {
     if (Number(send(fd, request, request.length, 0)) !== request.length) {
-      throw new Error('the question for network interfaces was refused');
+      throw new Error('the kernel refused the netlink request for network interfaces');
     }
     const answer = Buffer.alloc(BUFFER_BYTES);
     for (let messages = 0; messages < MAX_MESSAGES; messages++) {
-      // The kernel queues its answer, or the next part of it, before the call returns: there is nothing to wait for.
+      // The kernel queues its answer, or the next part of it, before the call returns, so nothing has to be waited for.
       const got = Number(recv(fd, answer, answer.length, MSG_DONTWAIT));
-      if (got <= 0) throw new Error('the kernel did not answer the question for network interfaces');
-      if (takeMessages(answer.subarray(0, got), (flags & NLM_F_DUMP) !== 0, take)) return;
+      if (got <= 0) throw new Error('the kernel did not answer the netlink request for network interfaces');
+      if (readMessages(answer.subarray(0, got), (flags & NLM_F_DUMP) !== 0, onMessage)) return;
     }
   } finally {
     close(fd);
   }
 }
 
-/** Returns whether the answer is complete. */
-function takeMessages(bytes: Buffer, isDump: boolean, take: (type: number, body: Buffer) => void): boolean {
+/** Returns true if the answer is complete. */
+function readMessages(
+  bytes: Buffer,
+  isDump: boolean,
+  onMessage: (type: number, body: Buffer) => void,
+): boolean {
   for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {
     const length = bytes.readUInt32LE(at);
     const type = bytes.readUInt16LE(at + 4);
     if (length < HEADER_BYTES || at + length > bytes.length) break;
     if (type === NLMSG_DONE) return true;
     if (type === NLMSG_ERROR) throw new Error(`errno ${-bytes.readInt32LE(at + HEADER_BYTES)}`);
-    take(type, bytes.subarray(at + HEADER_BYTES, at + length));
+    onMessage(type, bytes.subarray(at + HEADER_BYTES, at + length));
     at += (length + 3) & ~3;
   }
   return !isDump;

@@ -1,22 +1,22 @@
-/** Which systemd unit a cgroup belongs to. Bytes in, values out. */
+/** Finds the systemd unit of a cgroup path. */
 import type { SystemdFacts } from '../../protocol/call.ts';
 import { maskPath } from '../secrets/mask.ts';
 
 /** Units that have processes; the characters are those of systemd.unit(5), `\` being how it writes others (`\x2d`). */
 const UNIT = /^[A-Za-z0-9:_.\\@-]+\.(?:service|scope|socket|mount|swap)$/;
 const SLICE = /^[A-Za-z0-9:_.\\@-]+\.slice$/;
-/** systemd's own name for the slice above all others (systemd.special(7)). */
+/** The name that systemd gives to the slice above all others (systemd.special(7)). */
 const ROOT_SLICE = '-.slice';
 
 /**
- * The innermost unit of a path and the innermost slice above it: `/system.slice/ssh.service` is `ssh.service` in
+ * Returns the innermost unit of a path and the innermost slice above it: `/system.slice/ssh.service` is `ssh.service` in
  * `system.slice`, `/user.slice/user-1000.slice/user@1000.service/app.slice/foo.scope` is `foo.scope` in `app.slice`.
- * Names are left as systemd writes them (`dev-disk\x2dby.mount`): that is what `systemctl status` takes.
+ * Names are left as systemd writes them (`dev-disk\x2dby.mount`): `systemctl status` takes them in this form.
  *
  * @param elements a cgroup path's elements, outermost first.
  * Secrets are masked.
  *
- * @returns null where no element is systemd's. `unit` is null for what runs directly in a slice.
+ * @returns null where no element is systemd's. `unit` is null for a process directly in a slice.
  */
 export function unitOf(elements: readonly string[]): SystemdFacts | null {
   let unit: string | null = null;
