@@ -4,7 +4,10 @@ export function ipv4Text(bytes: Uint8Array, offset: number): string {
   return `${bytes[offset]}.${bytes[offset + 1]}.${bytes[offset + 2]}.${bytes[offset + 3]}`;
 }
 
-/** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups as `::` (the first of equals). */
+/**
+ * RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups as `::` (the first of
+ * equals).
+ */
 export function ipv6Text(bytes: Uint8Array, offset: number): string {
   const groups: number[] = [];
   for (let i = 0; i < 16; i += 2) groups.push((bytes[offset + i]! << 8) | bytes[offset + i + 1]!);

@@ -6,8 +6,8 @@ export const MIN_AGENT_TOKEN_CHARACTERS = 16;
 export const AGENT_TOKEN_CHARACTERS = /^[A-Za-z0-9._~+/=-]*$/;
 
 /**
- * Returns `agent_token`, else the content of `agent_token_file` (`read` returns a file's text), or null when neither is
- * set. Throws `OperatorError` (exit code 2) when the file cannot be read or holds no token.
+ * Returns `agent_token`, else the content of `agent_token_file` (`read` returns a file's text), or null when
+ * neither is set. Throws `OperatorError` (exit code 2) when the file cannot be read or holds no token.
  */
 export function agentTokenOf(
   settings: { agent_token?: string | undefined; agent_token_file?: string | undefined },

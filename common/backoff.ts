@@ -1,4 +1,7 @@
-/** Delays between attempts. They double from `firstMs` to `maxMs`, and each is shortened at random by up to a half. */
+/**
+ * Delays between attempts. They double from `firstMs` to `maxMs`, and each is shortened at random by up to a
+ * half.
+ */
 export class Backoff {
   readonly #firstMs: number;
   readonly #maxMs: number;
@@ -11,7 +14,10 @@ export class Backoff {
     this.#random = random;
   }
 
-  /** Returns milliseconds. The random part keeps a fleet from connecting all at once after a restart of its collector. */
+  /**
+   * Returns milliseconds. The random part keeps a fleet from connecting all at once after a restart of its
+   * collector.
+   */
   next(): number {
     const full = Math.min(this.#maxMs, this.#firstMs * 2 ** Math.min(this.#attempts, 30));
     this.#attempts += 1;

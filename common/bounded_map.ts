@@ -12,9 +12,10 @@ export function deleteOldestEntries<K>(entries: Map<K, unknown> | Set<K>, maxEnt
 }
 
 /**
- * Keeps at least the `atLeast` entries that were used last, and at most twice as many, in two generations: a used entry
- * goes to the young one, and when that is full the old one is dropped as a whole. A Map in order of use would have to
- * delete and insert at every use, which V8 pays for with rehashing: 13 µs each at 5,000 entries, against 0.1 µs here.
+ * Keeps at least the `atLeast` entries that were used last, and at most twice as many, in two generations: a
+ * used entry goes to the young one, and when that is full the old one is dropped as a whole. A Map in order
+ * of use would have to delete and insert at every use, which V8 pays for with rehashing: 13 µs each at 5,000
+ * entries, against 0.1 µs here.
  */
 export class Recent<V> {
   readonly #atLeast: number;

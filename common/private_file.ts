@@ -1,10 +1,13 @@
-/** Small files that only their owner may read, and that are replaced as a whole: a reader finds the old one or the new one. */
+/**
+ * Small files that only their owner may read, and that are replaced as a whole: a reader finds the old one or
+ * the new one.
+ */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Writes the file durably: when this returns, a power cut does not undo it. A symbolic link under that name is replaced,
- * not followed. Throws errors of the file system.
+ * Writes the file durably: when this returns, a power cut does not undo it. A symbolic link under that name
+ * is replaced, not followed. Throws errors of the file system.
  *
  * @param isDurable false for a file whose loss in a power cut does no harm: then nothing is synced.
  */

@@ -1,6 +1,7 @@
 /**
- * Facts of the host that are kept across restarts: `host.json` in the spool's directory, readable by its owner only. The
- * file names the machine on which it was written, so that a copy from another host's disk image is recognised.
+ * Facts of the host that are kept across restarts: `host.json` in the spool's directory, readable by its
+ * owner only. The file names the machine on which it was written, so that a copy from another host's disk
+ * image is recognised.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,7 +36,10 @@ const kept = z.object({
 });
 export type KeptHost = Omit<z.infer<typeof kept>, 'version'>;
 
-/** Returns null without a file, or with one that is not valid (`damaged`). Throws errors of the file system, except ENOENT. */
+/**
+ * Returns null without a file, or with one that is not valid (`damaged`). Throws errors of the file system,
+ * except ENOENT.
+ */
 export function readHostCache(directory: string): { host: KeptHost | null; damaged: boolean } {
   let text: string;
   try {
@@ -58,7 +62,10 @@ export function writeHostCache(directory: string, host: KeptHost): void {
   writePrivateFile(directory, FILE, JSON.stringify({ version: 1, ...host }));
 }
 
-/** Compares the best mark that both have: DMI's instance id, Xen's UUID, then machine id and node name together. */
+/**
+ * Compares the best mark that both have: DMI's instance id, Xen's UUID, then machine id and node name
+ * together.
+ */
 export function isSameMachine(kept: KeptHost['machine'], now: Omit<Machine, 'hostName'>): boolean {
   for (const mark of ['instanceId', 'xenUuid'] as const) {
     if (kept[mark] !== null && now[mark] !== null) return kept[mark] === now[mark];

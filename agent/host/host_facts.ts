@@ -37,8 +37,8 @@ export function readMachine({ root = '/', env = process.env }: MachineOptions = 
   return {
     instanceId: tag !== null && INSTANCE_ID.test(tag) ? tag : null,
     xenUuid: line('sys/hypervisor/uuid'),
-    // In a container that shares the host's pids, pid 1 has the host's files. The container's own file comes from its image
-    // and is the same on every host.
+    // In a container that shares the host's pids, pid 1 has the host's files. The container's own file comes
+    // from its image and is the same on every host.
     machineId: line('proc/1/root/etc/machine-id') ?? line('etc/machine-id'),
     nodeName: env['NODE_NAME']?.trim() || null,
     hostName: hostname(),
@@ -49,8 +49,8 @@ export function readMachine({ root = '/', env = process.env }: MachineOptions = 
 export type IdSource = 'given' | 'dmi' | 'imds' | 'node_name' | 'machine_id' | 'host_name';
 
 /**
- * Returns the host's id without the metadata service: the operator's, else the instance id of DMI, else the node's name,
- * else the machine id, else the host's name.
+ * Returns the host's id without the metadata service: the operator's, else the instance id of DMI, else the
+ * node's name, else the machine id, else the host's name.
  */
 export function idOf(given: GivenHost, machine: Machine): { id: string; source: IdSource } {
   if (given.host_id !== undefined) return { id: given.host_id, source: 'given' };

@@ -1,14 +1,15 @@
 /**
  * Identifies the host, with the facts that the cloud has about it.
  *
- * The id is settled once, before the first record is sent, and then stays. It is the operator's, else DMI's instance id,
- * else the id that this host used before, else the instance id that the metadata service answers within `SETTLE_WAIT_MS`
- * of a first start, else the node's name, the machine id or the host's name. Later answers change the other facts only: a
- * changed id would separate a host from its records, its spool and its credential.
+ * The id is settled once, before the first record is sent, and then stays. It is the operator's, else DMI's
+ * instance id, else the id that this host used before, else the instance id that the metadata service answers
+ * within `SETTLE_WAIT_MS` of a first start, else the node's name, the machine id or the host's name. Later
+ * answers change the other facts only: a changed id would separate a host from its records, its spool and its
+ * credential.
  *
- * Account, region, zone, type, image and tags are requested from the metadata service once in each boot, with IMDSv2 only.
- * At most `MAX_REQUESTS_PER_BOOT` requests are sent, counted on disk so that restarts do not add up. Nothing waits for
- * them.
+ * Account, region, zone, type, image and tags are requested from the metadata service once in each boot, with
+ * IMDSv2 only. At most `MAX_REQUESTS_PER_BOOT` requests are sent, counted on disk so that restarts do not add
+ * up. Nothing waits for them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -89,8 +90,8 @@ export class HostIdentity {
     if (now.source === 'given' || now.source === 'dmi') return;
     if (before !== null && before.source !== 'given' && before.source !== 'dmi') {
       this.#setId(before.id, before.source);
-      // An id from the metadata service may have come here in a copied image. Then this is another boot, and only Xen's
-      // mark shows it.
+      // An id from the metadata service may have come here in a copied image. Then this is another boot, and
+      // only Xen's mark shows it.
       this.#isSettled ||= before.source !== 'imds' || isThisBoot || xenUuid !== null;
     } else if (spoolHostId !== null && spoolHostId === now.id) {
       this.#isSettled = true; // the spool of a release that had no `host.json`
@@ -114,7 +115,10 @@ export class HostIdentity {
     return this.#kept.source;
   }
 
-  /** Begins the requests that are allowed and needed. Resolves when the id will not change any more in this process. */
+  /**
+   * Begins the requests that are allowed and needed. Resolves when the id will not change any more in this
+   * process.
+   */
   async settled(): Promise<HostFacts> {
     const firstAttempt = this.#learn();
     if (!this.#isSettled) {
@@ -197,7 +201,8 @@ export class HostIdentity {
   async #attempt(): Promise<boolean> {
     const kept = this.#kept;
     const before = kept.requests;
-    // The most that an attempt may take is written down first, so that an agent that is killed again and again is bounded.
+    // The most that an attempt may take is written down first, so that an agent that is killed again and
+    // again is bounded.
     kept.attempts++;
     kept.requests = before + MAX_REQUESTS_PER_ATTEMPT;
     if (!this.#store()) {

@@ -1,9 +1,10 @@
 /**
- * Requests the facts of the instance from the instance metadata service, with IMDSv2 only: without a token nothing else is
- * tried. It requests a token, the identity document, the list of tags and some tags, and never credentials.
+ * Requests the facts of the instance from the instance metadata service, with IMDSv2 only: without a token
+ * nothing else is tried. It requests a token, the identity document, the list of tags and some tags, and
+ * never credentials.
  *
- * Sources: AWS EC2 user guide, "Use the Instance Metadata Service to access instance metadata", "Instance identity
- * documents", "View tags for your EC2 instances using instance metadata".
+ * Sources: AWS EC2 user guide, "Use the Instance Metadata Service to access instance metadata", "Instance
+ * identity documents", "View tags for your EC2 instances using instance metadata".
  */
 import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
@@ -15,13 +16,19 @@ import { INSTANCE_ID } from './host_facts.ts';
 import type { OwnCalls } from './own_calls.ts';
 
 const REQUEST_TIMEOUT_MS = 2_000;
-/** Ten requests a second are some hundred packets; link-local services share 1,024 a second (AWS EC2 user guide). */
+/**
+ * Ten requests a second are some hundred packets; link-local services share 1,024 a second (AWS EC2 user
+ * guide).
+ */
 const BETWEEN_REQUESTS_MS = 100;
 /** Longer than all requests take together. */
 const TOKEN_TTL_SECONDS = 60;
 const MAX_ANSWER_BYTES = 64 * 1024;
 const MAX_TAGS = 12;
-/** Tags that group hosts: an Auto Scaling group, a cluster. They are requested first where there are more than `MAX_TAGS`. */
+/**
+ * Tags that group hosts: an Auto Scaling group, a cluster. They are requested first where there are more than
+ * `MAX_TAGS`.
+ */
 const TAGS_FIRST = [
   'Name',
   'aws:autoscaling:groupName',
@@ -82,7 +89,10 @@ interface Answer {
   body: string;
 }
 
-/** Requests all facts once. @throws NotLearnt without a token, and without an identity document of an instance. */
+/**
+ * Requests all facts once. @throws NotLearnt without a token, and without an identity document of an
+ * instance.
+ */
 export async function askInstanceMetadata(options: AskOptions): Promise<InstanceFacts> {
   const session = new Session(options);
   await session.begin();

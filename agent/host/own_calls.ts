@@ -1,11 +1,11 @@
 /**
  * Recognises, by their sockets, the connections that this process opens to the metadata service.
  *
- * With eBPF the kernel reports which process opened a connection, and this module is not used. Without it, a connection is
- * the agent's own if the socket with its addresses is the agent's (by inode number) at the moment in which its SYN is
- * handled. From then on the sequence number of that SYN identifies it: a later connection with the same port begins with
- * another one. After the agent's socket has ended, no connection matches it: a SYN of the agent that is handled so late is
- * counted as a call.
+ * With eBPF the kernel reports which process opened a connection, and this module is not used. Without it, a
+ * connection is the agent's own if the socket with its addresses is the agent's (by inode number) at the
+ * moment in which its SYN is handled. From then on the sequence number of that SYN identifies it: a later
+ * connection with the same port begins with another one. After the agent's socket has ended, no connection
+ * matches it: a SYN of the agent that is handled so late is counted as a call.
  */
 import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
@@ -22,7 +22,8 @@ export class OwnCalls {
 
   /** Takes note of a socket for which `connect` to an address (not a name) was just called. */
   followSocket(socket: Socket, remoteAddress: string, remotePort: number): void {
-    // Node connects in the next tick, and the kernel chooses the port there and then: before any packet can be handled.
+    // Node connects in the next tick, and the kernel chooses the port there and then: before any packet can
+    // be handled.
     process.nextTick(() => {
       const { localAddress, localPort } = socket;
       const inode = inodeOf(socket);
@@ -37,8 +38,8 @@ export class OwnCalls {
   }
 
   /**
-   * Returns true if the connection that begins with this SYN is the agent's own. `inodeNow` returns the inode number of the
-   * socket that has this tuple now in the agent's network namespace; null when there is none.
+   * Returns true if the connection that begins with this SYN is the agent's own. `inodeNow` returns the inode
+   * number of the socket that has this tuple now in the agent's network namespace; null when there is none.
    */
   matchConnection(tuple: FlowTuple, initialSequence: number, inodeNow: () => number | null): boolean {
     const own = this.#open.get(keyOf(tuple));
@@ -50,7 +51,10 @@ export class OwnCalls {
   }
 }
 
-/** Returns null where Node does not give the descriptor of a socket: then no connection counts as the agent's own. */
+/**
+ * Returns null where Node does not give the descriptor of a socket: then no connection counts as the agent's
+ * own.
+ */
 function inodeOf(socket: Socket): number | null {
   const { _handle: handle } = socket as Socket & { _handle?: { fd?: number } | null };
   if (handle?.fd === undefined || handle.fd < 0) return null;

@@ -1,4 +1,7 @@
-/** Names of containers, from answers and events of their engines. They are kept after the containers have ended. */
+/**
+ * Names of containers, from answers and events of their engines. They are kept after the containers have
+ * ended.
+ */
 
 import { Recent } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
@@ -7,11 +10,14 @@ import type { Engine } from './engines/engine.ts';
 import type { ContainerNames, EngineSink } from './engines/engine_client.ts';
 
 /**
- * Number of containers that are remembered at least, some 600 bytes each. Ended containers are kept too: a call may be
- * reported long after its container. At ten new containers a second this is a quarter of an hour.
+ * Number of containers that are remembered at least, some 600 bytes each. Ended containers are kept too: a
+ * call may be reported long after its container. At ten new containers a second this is a quarter of an hour.
  */
 const KEPT_CONTAINERS = 8_192;
-/** Delays before a container without names is looked up again. They double, and are shorter where the engine failed. */
+/**
+ * Delays before a container without names is looked up again. They double, and are shorter where the engine
+ * failed.
+ */
 const FIRST_RETRY_MS = 1_000;
 const MAX_UNKNOWN_RETRY_MS = 300_000;
 const MAX_FAILED_RETRY_MS = 30_000;
@@ -40,7 +46,10 @@ export class ContainerNamesBook implements EngineSink {
     for (const engine of engines) engine.start(this);
   }
 
-  /** Returns the container with this id, and begins to look up its names where they are not known. Does not wait. */
+  /**
+   * Returns the container with this id, and begins to look up its names where they are not known. Does not
+   * wait.
+   */
   track(id: string, cgroup: CgroupFacts): TrackedContainer {
     const container = this.#touch(id);
     if (container.names === null && !container.isAsking && this.#now() >= container.retryAtMs) {

@@ -25,9 +25,9 @@ import { scriptOf } from './script.ts';
 const MAX_DESCRIPTIONS = 256;
 const MAX_ANCESTORS = 1024;
 /**
- * Time that a description is used again, in milliseconds. Its sources are compared each time (pid, start time, executable,
- * arguments, parents). So this bounds only the age of the rest: a working directory, a renamed user, an ancestor that has
- * replaced itself by another program of the same name.
+ * Time that a description is used again, in milliseconds. Its sources are compared each time (pid, start
+ * time, executable, arguments, parents). So this bounds only the age of the rest: a working directory, a
+ * renamed user, an ancestor that has replaced itself by another program of the same name.
  */
 const DESCRIPTION_TTL_MS = 10_000;
 /** The same time where arguments and parents were not given with the owner but read from /proc. */
@@ -135,7 +135,8 @@ export class ProcessIdentity {
     if (owner.args !== null && owner.workingDirectory !== undefined && owner.ancestors !== null) return given;
     const held = HeldProcess.hold(this.#procRoot, owner.pid);
     const stat = held?.stat() ?? null;
-    // Another start time is another process. The arguments of another executable than the recorded one are not the owner's.
+    // Another start time is another process. The arguments of another executable than the recorded one are
+    // not the owner's.
     if (!held || stat?.startTicks !== owner.startTicks) {
       held?.close();
       return given;
@@ -203,7 +204,10 @@ function maskedPath(path: string | null): string | null {
   return path === null ? null : maskPath(path);
 }
 
-/** All that came with the owner, so that an exec() in the same pid, or a parent's, is never given an old description. */
+/**
+ * All that came with the owner, so that an exec() in the same pid, or a parent's, is never given an old
+ * description.
+ */
 function keyOf(owner: SocketOwner): string {
   let key = `${owner.pid} ${owner.startTicks} ${owner.uid} ${owner.name}\0${owner.executable}\0`;
   key += owner.args === null ? '-' : `+${owner.args.join('\0')}`;

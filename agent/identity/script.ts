@@ -1,7 +1,7 @@
 /**
- * Finds the script that an interpreter runs, from its executable and arguments alone. A guess would be worse than nothing:
- * an unknown option counts as one without a value, and code on the command line (`-c`, `-e`) or on standard input is no
- * script.
+ * Finds the script that an interpreter runs, from its executable and arguments alone. A guess would be worse
+ * than nothing: an unknown option counts as one without a value, and code on the command line (`-c`, `-e`) or
+ * on standard input is no script.
  */
 import { isAbsolute, join, normalize } from 'node:path/posix';
 
@@ -10,9 +10,13 @@ interface Interpreter {
   names: RegExp;
   /** Options whose value is the next argument. */
   valued: ReadonlySet<string>;
-  /** Short options whose value may also be glued to them, and which end a cluster (`-Wignore`, `-uWignore`). */
+  /**
+   * Short options whose value may also be glued to them, and which end a cluster (`-Wignore`, `-uWignore`).
+   */
   valuedLetters?: string;
-  /** Options after which there is no script: code on the command line, standard input, a listing of versions. */
+  /**
+   * Options after which there is no script: code on the command line, standard input, a listing of versions.
+   */
   code: ReadonlySet<string>;
   /** Short options of that kind, which may stand at the end of a cluster (`-xc`, `-lne`). */
   codeLetters?: string;
@@ -20,7 +24,10 @@ interface Interpreter {
   named?: ReadonlySet<string>;
   /** Options whose value is the script's path. */
   file?: ReadonlySet<string>;
-  /** First words that are commands of the tool: `deno run script`. `run` ones are passed over, others are no script. */
+  /**
+   * First words that are commands of the tool: `deno run script`. `run` ones are passed over, others are no
+   * script.
+   */
   commands?: { run: ReadonlySet<string>; other: ReadonlySet<string> };
 }
 
@@ -98,8 +105,9 @@ const JAVA_VALUED = words(
 const DOTNET_VALUED = words('--additionalprobingpath --depsfile --runtimeconfig --fx-version --roll-forward');
 
 /**
- * The script, module, jar, main class or assembly that a process runs; null for anything that is no interpreter and
- * wherever there is none. Paths are made absolute with the working directory where that is known.
+ * The script, module, jar, main class or assembly that a process runs; null for anything that is no
+ * interpreter and wherever there is none. Paths are made absolute with the working directory where that is
+ * known.
  */
 export function scriptOf(
   executable: string | null,
@@ -171,7 +179,10 @@ function readCluster(interpreter: Interpreter, arg: string): Cluster {
   return 'flags';
 }
 
-/** https://docs.oracle.com/en/java/javase/21/docs/specs/man/java.html: `-jar file`, `-m module[/class]`, or a class. */
+/**
+ * https://docs.oracle.com/en/java/javase/21/docs/specs/man/java.html: `-jar file`, `-m module[/class]`, or a
+ * class.
+ */
 function javaProgram(args: readonly string[]): Found {
   for (let i = 1; i < args.length; i++) {
     const arg = args[i]!;

@@ -12,7 +12,9 @@ import type { Engine } from './engines/engine.ts';
 
 const KEPT_PROCESSES = 1_024;
 const KEPT_CGROUPS = 1_024;
-/** A process may be moved to another cgroup; session managers and job schedulers do so soon after its start. */
+/**
+ * A process may be moved to another cgroup; session managers and job schedulers do so soon after its start.
+ */
 const CGROUP_TTL_MS = 1_000;
 
 export interface WorkloadIdentityOptions {
@@ -58,8 +60,9 @@ export class WorkloadIdentity {
   }
 
   /**
-   * Finds the owner's cgroup and begins to look up its container's names. Must be called while the owner lives, as early
-   * as possible. Costs one read of /proc where the kernel did not record the paths. Never waits.
+   * Finds the owner's cgroup and begins to look up its container's names. Must be called while the owner
+   * lives, as early as possible. Costs one read of /proc where the kernel did not record the paths. Never
+   * waits.
    *
    * @returns null when the owner's cgroup is unknown, because the owner has ended.
    */
@@ -102,8 +105,8 @@ export class WorkloadIdentity {
   }
 
   /**
-   * Calls back once: when the engines have answered or failed, or the time is up. Calls back before it returns when there
-   * is nothing to wait for.
+   * Calls back once: when the engines have answered or failed, or the time is up. Calls back before it
+   * returns when there is nothing to wait for.
    */
   whenSettled(ref: WorkloadRef | null, timeoutMs: number, callback: () => void): void {
     const container = ref?.container;
@@ -129,7 +132,10 @@ export class WorkloadIdentity {
     this.#names.close();
   }
 
-  /** `given`, `read`, `remembered`, `gone`: sources of cgroups. `waited_in_vain`: the time was up before an answer. */
+  /**
+   * `given`, `read`, `remembered`, `gone`: sources of cgroups. `waited_in_vain`: the time was up before an
+   * answer.
+   */
   counters(): Counters {
     return { ...this.#counts, ...this.#names.counters() };
   }
@@ -158,7 +164,10 @@ export class WorkloadIdentity {
     return facts;
   }
 
-  /** Reads /proc/PID/cgroup of exactly this process: its open directory names no later process of the same pid. */
+  /**
+   * Reads /proc/PID/cgroup of exactly this process: its open directory names no later process of the same
+   * pid.
+   */
   #textOf(pid: number, startTicks: number): string | null {
     const directory = openAsBase(`${this.#procRoot}/${pid}`);
     if (directory < 0) return null;

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
 /**
- * Returns the effective capabilities of a process as a bit set: CapEff of /proc/PID/status (proc(5)), which every user may
- * read. Returns null when the process is gone.
+ * Returns the effective capabilities of a process as a bit set: CapEff of /proc/PID/status (proc(5)), which
+ * every user may read. Returns null when the process is gone.
  *
  * @param procRoot the mount point of the /proc that has the process.
  */

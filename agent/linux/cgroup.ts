@@ -1,6 +1,6 @@
 /**
- * Finds container, pod and unit in cgroup paths of every layout: cgroup v1, v2 or both, docker and kubelet with the
- * cgroupfs or the systemd driver. It takes text, returns values and never throws.
+ * Finds container, pod and unit in cgroup paths of every layout: cgroup v1, v2 or both, docker and kubelet
+ * with the cgroupfs or the systemd driver. It takes text, returns values and never throws.
  */
 import type { SystemdFacts } from '../../protocol/call.ts';
 import { unitOf } from './systemd_unit.ts';
@@ -16,17 +16,23 @@ export interface CgroupFacts {
   /** In the form of Kubernetes, with `-`; a static pod's is 32 hex digits. */
   podUid: string | null;
   /**
-   * The unit of a process outside of containers; in a container, the unit of a systemd that runs inside of it. The
-   * container's own scope is left out: it adds nothing to the id.
+   * The unit of a process outside of containers; in a container, the unit of a systemd that runs inside of
+   * it. The container's own scope is left out: it adds nothing to the id.
    */
   systemd: SystemdFacts | null;
 }
 
 const NOTHING: CgroupFacts = { containerId: null, runtime: null, podUid: null, systemd: null };
 
-/** `docker-<id>.scope`, `crio-<id>`, `libpod-payload-<id>`, `<id>`. Not `<id>.service`: that is podman's health check. */
+/**
+ * `docker-<id>.scope`, `crio-<id>`, `libpod-payload-<id>`, `<id>`. Not `<id>.service`: that is podman's
+ * health check.
+ */
 const NAMED = /^(?:([a-z][a-z0-9_.-]*)-)?([0-9a-f]{64})(?:\.scope)?$/;
-/** `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`: a systemd path given to a runtime with the cgroupfs driver. */
+/**
+ * `kubepods-burstable-pod<uid>.slice:cri-containerd:<id>`: a systemd path given to a runtime with the
+ * cgroupfs driver.
+ */
 const COLONS = /^(.*):([a-z][a-z0-9_.-]*):([0-9a-f]{64})$/;
 /** `pod<uid>`, `kubepods-pod<uid>.slice`; the systemd driver writes `_` for `-`. */
 const POD =
@@ -54,9 +60,9 @@ const RUNTIME_OF_PARENT = new Map<string, RuntimeHint>([
 ]);
 
 /**
- * Returns the paths of a /proc/PID/cgroup (cgroups(7): `id:controllers:path`). Paths of systemd and of the unified
- * hierarchy come first, because the program that moved the process may have left out other controllers. Other lines are
- * skipped.
+ * Returns the paths of a /proc/PID/cgroup (cgroups(7): `id:controllers:path`). Paths of systemd and of the
+ * unified hierarchy come first, because the program that moved the process may have left out other
+ * controllers. Other lines are skipped.
  */
 export function cgroupPaths(text: string): string[] {
   const systemds: string[] = [];
@@ -75,8 +81,8 @@ export function cgroupPaths(text: string): string[] {
 }
 
 /**
- * Returns the facts in a process's cgroup paths, one path or one for each hierarchy. Where they disagree, the path that is
- * inside of most containers counts: an inner engine may not manage every hierarchy.
+ * Returns the facts in a process's cgroup paths, one path or one for each hierarchy. Where they disagree, the
+ * path that is inside of most containers counts: an inner engine may not manage every hierarchy.
  */
 export function cgroupFacts(paths: readonly string[]): CgroupFacts {
   let best: PathFacts | null = null;

@@ -1,4 +1,6 @@
-/** Advisory locks on open files (flock(2)), which the kernel releases when their holder ends, however it ends. */
+/**
+ * Advisory locks on open files (flock(2)), which the kernel releases when their holder ends, however it ends.
+ */
 import { closeSync, openSync } from 'node:fs';
 import { libc } from './libc.ts';
 

@@ -1,5 +1,6 @@
 /**
- * The part of libbpf.so.1 that one object with tracing programs, a ring buffer and an array of counters needs. Signatures: tools/lib/bpf/libbpf.h and bpf.h of libbpf 1.0 (all are still there in 1.5).
+ * The part of libbpf.so.1 that one object with tracing programs, a ring buffer and an array of counters
+ * needs. Signatures: tools/lib/bpf/libbpf.h and bpf.h of libbpf 1.0 (all are still there in 1.5).
  */
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { release } from 'node:os';
@@ -16,7 +17,8 @@ const PRINTED_LOG_MAX_CHARS = 64 * 1024;
 const PROG_INFO_BYTES = 216;
 const PROG_INFO_RECURSION_MISSES_OFFSET = 208;
 
-// A va_list passed to a function is a pointer on x86-64 (an array type) and on arm64 (32 bytes, passed by reference).
+// A va_list passed to a function is a pointer on x86-64 (an array type) and on arm64 (32 bytes, passed by
+// reference).
 const printCallback = koffi.proto('int imds_print(int level, void *format, void *arguments)');
 
 function bind() {
@@ -78,7 +80,10 @@ function unavailable(step: string, errno: number, printed: string): BpfUnavailab
   return new BpfUnavailable(kind, message, printed);
 }
 
-/** Runs `work` while libbpf's messages are collected as text for it; otherwise they would go to standard error. */
+/**
+ * Runs `work` while libbpf's messages are collected as text for it; otherwise they would go to standard
+ * error.
+ */
 function withPrintKept<T>(libbpf: Libbpf, work: (printed: () => string) => T): T {
   const line = Buffer.alloc(PRINTED_LINE_MAX_BYTES);
   let text = '';
@@ -120,7 +125,8 @@ export class BpfObject {
   }
 
   /**
-   * Loads an ELF object of eBPF programs into the kernel and attaches each to the hook that its section names.
+   * Loads an ELF object of eBPF programs into the kernel and attaches each to the hook that its section
+   * names.
    * @param prepare fills maps that the programs read, before the first of them runs.
    * @throws BpfUnavailable with the reason; nothing is left loaded then.
    */
@@ -215,7 +221,10 @@ export class BpfObject {
     }
   }
 
-  /** Returns how often each program was skipped, because it was running on that CPU already; 0 before Linux 5.12. */
+  /**
+   * Returns how often each program was skipped, because it was running on that CPU already; 0 before Linux
+   * 5.12.
+   */
   recursionMisses(): Map<string, number> {
     const info = Buffer.alloc(PROG_INFO_BYTES);
     const length = Buffer.alloc(4);

@@ -1,6 +1,6 @@
 /**
- * The one binding of the C library: system calls that Node does not offer. `koffi` is loaded at the first use, so commands
- * that need no system call do not pay for it.
+ * The one binding of the C library: system calls that Node does not offer. `koffi` is loaded at the first
+ * use, so commands that need no system call do not pay for it.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -84,7 +84,10 @@ export function errnoNumber(name: string, fallback: number): number {
   return loadedKoffi().os.errno[name] ?? fallback;
 }
 
-/** Returns the index of a network interface in this thread's network namespace; 0 when there is none of that name. */
+/**
+ * Returns the index of a network interface in this thread's network namespace; 0 when there is none of that
+ * name.
+ */
 export function interfaceIndex(name: string): number {
   return libc().ifNameToIndex(name);
 }
@@ -92,7 +95,10 @@ export function interfaceIndex(name: string): number {
 const CLONE_NEWNET = 0x40000000;
 const EPERM = 1;
 
-/** Moves this thread into the network namespace that `fd` refers to (setns(2)). Throws when that is not permitted. */
+/**
+ * Moves this thread into the network namespace that `fd` refers to (setns(2)). Throws when that is not
+ * permitted.
+ */
 export function setNetworkNamespace(fd: number): void {
   if (libc().setns(fd, CLONE_NEWNET) === 0) return;
   const errno = lastErrno();
@@ -105,8 +111,8 @@ const SOL_PACKET = 263;
 const PACKET_STATISTICS = 6;
 
 /**
- * Returns how many packets passed the filter of a packet socket since the last call, and how many of them its ring had no
- * room for (the kernel starts again from zero). Returns null when `fd` is no packet socket.
+ * Returns how many packets passed the filter of a packet socket since the last call, and how many of them its
+ * ring had no room for (the kernel starts again from zero). Returns null when `fd` is no packet socket.
  */
 export function packetStatistics(fd: number): { packets: number; drops: number } | null {
   const value = Buffer.alloc(12); // struct tpacket_stats, or tpacket_stats_v3 with one number more

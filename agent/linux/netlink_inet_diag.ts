@@ -1,7 +1,7 @@
 /**
  * Messages of NETLINK_SOCK_DIAG for one TCP socket, as bytes. Sources: include/uapi/linux/netlink.h,
- * sock_diag.h and inet_diag.h; ports and addresses in network order, all else in the host's (little-endian on both
- * supported machines).
+ * sock_diag.h and inet_diag.h; ports and addresses in network order, all else in the host's (little-endian on
+ * both supported machines).
  */
 
 const NLMSG_HEADER_BYTES = 16;
@@ -45,7 +45,10 @@ export type DiagAnswer =
   /** The end of a dump. */
   | { kind: 'done' };
 
-/** Returns the bytes of an address: dotted IPv4, or IPv6 in any form of RFC 4291 section 2.2. Returns null for other text. */
+/**
+ * Returns the bytes of an address: dotted IPv4, or IPv6 in any form of RFC 4291 section 2.2. Returns null for
+ * other text.
+ */
 export function addressBytes(text: string): Uint8Array | null {
   if (!text.includes(':')) return ipv4Bytes(text);
   const bytes = new Uint8Array(16);
@@ -87,11 +90,11 @@ function mapped(address: Uint8Array): Uint8Array {
 }
 
 /**
- * Writes into `into` (REQUEST_BYTES) the request for exactly one socket (no NLM_F_DUMP). An IPv4 socket may be requested
- * as AF_INET6: its addresses are then sent IPv4-mapped.
+ * Writes into `into` (REQUEST_BYTES) the request for exactly one socket (no NLM_F_DUMP). An IPv4 socket may
+ * be requested as AF_INET6: its addresses are then sent IPv4-mapped.
  *
- * @param interfaceIndex 0, or the interface that the socket is bound to (SO_BINDTODEVICE): the kernel's look-up skips
- *   a bound socket if the request has another one (net/ipv4/inet_hashtables.c, inet_match).
+ * @param interfaceIndex 0, or the interface that the socket is bound to (SO_BINDTODEVICE): the kernel's
+ *   look-up skips a bound socket if the request has another one (net/ipv4/inet_hashtables.c, inet_match).
  */
 export function encodeRequest(
   into: Buffer,
@@ -114,8 +117,8 @@ export function encodeRequest(
 }
 
 /**
- * Writes a dump of sockets in no state at all: its answer is empty, but it is an error where the kernel has no
- * `tcp_diag`. (An exact request gets ENOENT for both "no such socket" and "no such module".)
+ * Writes a dump of sockets in no state at all: its answer is empty, but it is an error where the kernel has
+ * no `tcp_diag`. (An exact request gets ENOENT for both "no such socket" and "no such module".)
  */
 export function encodeProbe(into: Buffer, sequence: number): void {
   into.fill(0);
@@ -132,9 +135,9 @@ function writeHeader(into: Buffer, sequence: number, flags: number, family: numb
 }
 
 /**
- * Reads one answer. Returns null when it is not the answer to `sequence` or not understood.
- * `exact` is true if the socket in it is the requested one: when no connection matches, the kernel answers with a
- * socket that listens on the local port, if there is one (net/ipv4/inet_hashtables.c, __inet_lookup).
+ * Reads one answer. Returns null when it is not the answer to `sequence` or not understood. `exact` is true
+ * if the socket in it is the requested one: when no connection matches, the kernel answers with a socket that
+ * listens on the local port, if there is one (net/ipv4/inet_hashtables.c, __inet_lookup).
  */
 export function decodeAnswer(bytes: Buffer, sequence: number, id: SocketId): DiagAnswer | null {
   if (bytes.length < NLMSG_HEADER_BYTES + 4 || bytes.readUInt32LE(0) > bytes.length) return null;

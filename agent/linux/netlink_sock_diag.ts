@@ -1,6 +1,6 @@
 /**
- * A NETLINK_SOCK_DIAG socket. It belongs to the network namespace in which its thread was when it was opened, and
- * answers for sockets of that namespace only.
+ * A NETLINK_SOCK_DIAG socket. It belongs to the network namespace in which its thread was when it was opened,
+ * and answers for sockets of that namespace only.
  */
 import { networkInterfaces } from 'node:os';
 import type { Counters } from '../../protocol/records.ts';
@@ -35,7 +35,9 @@ const ENOBUFS = errnoNumber('ENOBUFS', 105);
 
 const { close, ifNameToIndex, recv, send, socket } = libc();
 
-/** NETLINK_SOCK_DIAG cannot be used here. The message has the reason for the operator, without a full stop. */
+/**
+ * NETLINK_SOCK_DIAG cannot be used here. The message has the reason for the operator, without a full stop.
+ */
 export class SockDiagUnavailable extends Error {
   constructor(reason: string) {
     super(reason);
@@ -89,14 +91,18 @@ export class SockDiagSocket {
     return opened;
   }
 
-  /** Returns the connected socket with exactly this tuple, in any state from SYN_SENT on, or null when there is none. */
+  /**
+   * Returns the connected socket with exactly this tuple, in any state from SYN_SENT on, or null when there
+   * is none.
+   */
   find(id: SocketId): FoundSocket | null {
     const isIpv4 = id.localAddress.length === 4;
     const direct = isIpv4
       ? (this.#ask(AF_INET, id, 0) ?? this.#ask(AF_INET6, id, 0))
       : this.#ask(AF_INET6, id, 0);
     if (direct) return direct;
-    // There is none, or it is bound to an interface that has its address (SO_BINDTODEVICE, `curl --interface`).
+    // There is none, or it is bound to an interface that has its address (SO_BINDTODEVICE, `curl
+    // --interface`).
     for (const index of this.#interfacesOf(id.localAddress)) {
       const bound = this.#ask(isIpv4 ? AF_INET : AF_INET6, id, index);
       if (bound) {
@@ -135,7 +141,8 @@ export class SockDiagSocket {
       const failed = lastErrno();
       if (failed === EINTR) this.#interrupted++;
       else if (failed === ENOBUFS) {
-        // The queue overflowed and the answer may be the message that was dropped, so the request is sent again.
+        // The queue overflowed and the answer may be the message that was dropped, so the request is sent
+        // again.
         this.#overruns++;
         if (!this.#send()) return null;
       } else {

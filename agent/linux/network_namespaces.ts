@@ -1,6 +1,7 @@
 /**
- * Network namespaces of this host: found by the processes in them and by the files that keep them (`ip netns`, Docker),
- * and entered for as long as one action takes. setns(2) changes the calling thread only, which is the main one here.
+ * Network namespaces of this host: found by the processes in them and by the files that keep them (`ip
+ * netns`, Docker), and entered for as long as one action takes. setns(2) changes the calling thread only,
+ * which is the main one here.
  */
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { setNetworkNamespace } from './libc.ts';
@@ -20,8 +21,8 @@ export function namespaceAt(path: string): number | null {
 }
 
 /**
- * Runs `action` within the namespace at `path` and returns to the present one. Throws what the action throws, and an error when the
- * namespace cannot be entered (gone, or CAP_SYS_ADMIN is missing).
+ * Runs `action` within the namespace at `path` and returns to the present one. Throws what the action throws,
+ * and an error when the namespace cannot be entered (gone, or CAP_SYS_ADMIN is missing).
  */
 export function withinNamespace<T>(path: string, action: () => T): T {
   const home = openSync('/proc/thread-self/ns/net', 'r');
@@ -44,8 +45,8 @@ export function withinNamespace<T>(path: string, action: () => T): T {
 }
 
 /**
- * A network namespace that is held by an open descriptor: it can be entered by `path` even when no process is in it.
- * It lives for as long as it is held, with its interfaces: close it as soon as it is not needed.
+ * A network namespace that is held by an open descriptor: it can be entered by `path` even when no process is
+ * in it. It lives for as long as it is held, with its interfaces: close it as soon as it is not needed.
  */
 export class HeldNamespace {
   readonly netns: number;
@@ -84,9 +85,9 @@ const GONE = new Set(['ENOENT', 'ESRCH', 'ENOTDIR']);
 const THREADS_PER_LISTING = 2_000;
 
 /**
- * Finds every network namespace with a process or a thread in it or a file that keeps it: inode number → a path to enter
- * it by. A thread may be in another namespace than its process. The first listing examines all threads; each later one
- * examines some, in turn.
+ * Finds every network namespace with a process or a thread in it or a file that keeps it: inode number → a
+ * path to enter it by. A thread may be in another namespace than its process. The first listing examines all
+ * threads; each later one examines some, in turn.
  */
 export class NamespaceListing {
   readonly #procRoot: string;
@@ -99,7 +100,9 @@ export class NamespaceListing {
     this.#procRoot = procRoot;
   }
 
-  /** How many processes and threads of the last listing exist, and do not show us which namespace they are in. */
+  /**
+   * How many processes and threads of the last listing exist, and do not show us which namespace they are in.
+   */
   get denied(): number {
     return this.#denied;
   }
@@ -143,7 +146,8 @@ export class NamespaceListing {
 /** Returns the threads of a process, except the first, which is the process itself. */
 function threadsOf(path: string): string[] {
   try {
-    // The kernel counts a link for each thread, and two for the directory, so a single thread is seen without a list.
+    // The kernel counts a link for each thread, and two for the directory, so a single thread is seen without
+    // a list.
     if (statSync(path).nlink <= 3) return [];
     return readdirSync(path).slice(1);
   } catch {

@@ -7,9 +7,9 @@ import { maskPath } from '../secrets/mask.ts';
 const RECHECK_MS = 1000;
 
 /**
- * Parses lines `name:password:uid:gid:comment:home:shell`. Lines with less than four fields, without a name or with a
- * uid that is no number are skipped, as are NIS entries (`+…`, `-…`). The first line of a uid counts, as in
- * getpwuid(3).
+ * Parses lines `name:password:uid:gid:comment:home:shell`. Lines with less than four fields, without a name
+ * or with a uid that is no number are skipped, as are NIS entries (`+…`, `-…`). The first line of a uid
+ * counts, as in getpwuid(3).
  */
 export function parsePasswd(text: string): Map<number, string> {
   const names = new Map<number, string>();

@@ -1,9 +1,9 @@
 /**
- * Reads /proc with system calls that take an open directory. A file descriptor of a process's directory names exactly
- * that process for as long as it is open, even after its pid was given to another one
- * (fs/proc/base.c resolves through the `struct pid` of the inode, not through the number), and `node:fs` cannot
- * open relative to a descriptor. It is also the faster way, measured per operation on a two-core virtual machine:
- * listing /proc/PID/fd 16 µs against 24 µs, one link in it 2.9 µs against 4.0 µs, reading /proc/PID/stat 11 µs
+ * Reads /proc with system calls that take an open directory. A file descriptor of a process's directory names
+ * exactly that process for as long as it is open, even after its pid was given to another one (fs/proc/base.c
+ * resolves through the `struct pid` of the inode, not through the number), and `node:fs` cannot open relative
+ * to a descriptor. It is also the faster way, measured per operation on a two-core virtual machine: listing
+ * /proc/PID/fd 16 µs against 24 µs, one link in it 2.9 µs against 4.0 µs, reading /proc/PID/stat 11 µs
  * against 12 µs (20 µs by `readFileSync`).
  */
 import { errnoNumber, lastErrno, libc, setLastErrno } from './libc.ts';
@@ -67,8 +67,8 @@ export function closeDescriptor(descriptor: number): void {
 }
 
 /**
- * Reads a whole file below `directory`, at most 32 KiB of it. Returns a view that the next call overwrites, or null when
- * the file could not be opened or read (see `lastErrno`).
+ * Reads a whole file below `directory`, at most 32 KiB of it. Returns a view that the next call overwrites,
+ * or null when the file could not be opened or read (see `lastErrno`).
  */
 export function readFileAt(directory: number, name: string): Buffer | null {
   const descriptor = openForReading(name, directory);
@@ -103,8 +103,8 @@ export function readLinkAt(directory: number, name: string): Buffer | null {
 }
 
 /**
- * Returns true if a pid of our own pid namespace leads its thread group: pidfd_open(2) refuses other threads, and costs a
- * fifth of reading /proc/PID/status. Returns false also when that is unknown.
+ * Returns true if a pid of our own pid namespace leads its thread group: pidfd_open(2) refuses other threads,
+ * and costs a fifth of reading /proc/PID/status. Returns false also when that is unknown.
  */
 export function isGroupLeader(pid: number): boolean {
   const descriptor = Number(pidfdOpen(SYS_PIDFD_OPEN, pid, 0));
@@ -113,15 +113,18 @@ export function isGroupLeader(pid: number): boolean {
   return true;
 }
 
-/** Returns the uid that owns a path, or -1. For /proc/PID that is the effective uid (fs/proc/base.c, task_dump_owner). */
+/**
+ * Returns the uid that owns a path, or -1. For /proc/PID that is the effective uid (fs/proc/base.c,
+ * task_dump_owner).
+ */
 export function ownerUidOf(path: string): number {
   if (statx(CURRENT_DIRECTORY, cPath(path), 0, STATX_UID, statxBytes) < 0) return -1;
   return statxBytes.readUInt32LE(STX_UID_OFFSET);
 }
 
 /**
- * Appends the numeric names in an open directory to `into`, in the directory's order: pids of /proc, descriptors of
- * /proc/PID/fd.
+ * Appends the numeric names in an open directory to `into`, in the directory's order: pids of /proc,
+ * descriptors of /proc/PID/fd.
  *
  * @param position where to begin (`lseek`), or null to go on from where the descriptor stands.
  * @param maxReads bound on system calls; each gives up to 64 KiB (about 2,700 entries).

@@ -17,16 +17,16 @@ import type { ProcessSnapshot } from './process_snapshot.ts';
 export const MAX_ANCESTORS = 64;
 const CACHE_PROCESSES = 1024;
 /**
- * Time that a process's executable and arguments are used again while its `image` is the same, in milliseconds: a program
- * may overwrite its own arguments in place (a process title).
+ * Time that a process's executable and arguments are used again while its `image` is the same, in
+ * milliseconds: a program may overwrite its own arguments in place (a process title).
  */
 const SAME_IMAGE_TTL_MS = 30_000;
 /** The same time where `image` is not readable, so that an exec() with the same name would go unnoticed. */
 const UNSEEN_IMAGE_TTL_MS = 1000;
 
 /**
- * One process, held by an open descriptor of its directory. A read through it is about this process or fails; it is never
- * about a later process with the same pid. Must be closed.
+ * One process, held by an open descriptor of its directory. A read through it is about this process or fails;
+ * it is never about a later process with the same pid. Must be closed.
  */
 export class HeldProcess {
   readonly pid: number;
@@ -56,7 +56,9 @@ export class HeldProcess {
     return this.#link('cwd');
   }
 
-  /** Returns argv, at most 32 KiB of it; null for a kernel thread, an ended process, and without permission. */
+  /**
+   * Returns argv, at most 32 KiB of it; null for a kernel thread, an ended process, and without permission.
+   */
   args(): string[] | null {
     const bytes = readFileAt(this.#base, 'cmdline');
     return bytes && parseCommandLine(bytes);
@@ -67,7 +69,10 @@ export class HeldProcess {
     return readFileAt(this.#base, 'cgroup')?.toString('utf8') || null;
   }
 
-  /** Returns the pid of the thread group, which is not `pid` when that is a thread's. Returns null when it is gone. */
+  /**
+   * Returns the pid of the thread group, which is not `pid` when that is a thread's. Returns null when it is
+   * gone.
+   */
   leaderPid(): number | null {
     if (isGroupLeader(this.pid)) return this.pid;
     const bytes = readFileAt(this.#base, 'status');
@@ -123,7 +128,10 @@ export class ProcReader {
     this.#now = options.now ?? (() => performance.now());
   }
 
-  /** Returns the facts of a living process, or null. `notAfterTicks`: a later start time is that of another process. */
+  /**
+   * Returns the facts of a living process, or null. `notAfterTicks`: a later start time is that of another
+   * process.
+   */
   read(pid: number, notAfterTicks = Number.POSITIVE_INFINITY): ProcessRecord | null {
     this.#reads++;
     const bytes = readFileAt(CURRENT_DIRECTORY, `${this.#root}/${pid}/stat`);
@@ -180,8 +188,8 @@ export class ProcReader {
   }
 
   /**
-   * Returns the chain of parents from `parentPid` on, nearest first, as far as it can be read. A parent is never younger
-   * than its child: where one is, its pid was given to another process, and the chain ends.
+   * Returns the chain of parents from `parentPid` on, nearest first, as far as it can be read. A parent is
+   * never younger than its child: where one is, its pid was given to another process, and the chain ends.
    */
   ancestors(parentPid: number, childStartTicks: number): ProcessRecord[] {
     const chain: ProcessRecord[] = [];

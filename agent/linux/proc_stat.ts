@@ -13,16 +13,16 @@ export interface ProcStat {
   startTicks: number;
   kernelThread: boolean;
   /**
-   * Addresses of the program's code, stack and arguments. With address randomisation each exec() changes them, so they
-   * reveal an exec() that kept pid, start time, name and executable. Null where the permission for them is missing (the
-   * kernel then shows 0 or 1).
+   * Addresses of the program's code, stack and arguments. With address randomisation each exec() changes
+   * them, so they reveal an exec() that kept pid, start time, name and executable. Null where the permission
+   * for them is missing (the kernel then shows 0 or 1).
    */
   image: string | null;
 }
 
 /**
- * Parses /proc/PID/stat. The name is anything up to 15 bytes, spaces and parentheses included, so it ends at the
- * last `)`. Returns null for other text.
+ * Parses /proc/PID/stat. The name is anything up to 15 bytes, spaces and parentheses included, so it ends at
+ * the last `)`. Returns null for other text.
  */
 export function parseStat(bytes: Buffer): ProcStat | null {
   const open = bytes.indexOf(0x28);
@@ -54,14 +54,16 @@ export function parseStat(bytes: Buffer): ProcStat | null {
 }
 
 /**
- * Parses /proc/PID/cmdline: arguments ended by NUL; a program that has overwritten them (a process title) may leave
- * spaces instead and NULs at the end. Returns null when empty: a kernel thread, or a process that has ended.
+ * Parses /proc/PID/cmdline: arguments ended by NUL; a program that has overwritten them (a process title) may
+ * leave spaces instead and NULs at the end. Returns null when empty: a kernel thread, or a process that has
+ * ended.
  */
 export function parseCommandLine(bytes: Buffer): string[] | null {
   let end = bytes.length;
   if (end === 0) return null;
   if (bytes[end - 1] === 0) end--;
-  // An empty last argument is legal (`printf ''`), a tail of NULs is a title's left-over: more than a few of them is.
+  // An empty last argument is legal (`printf ''`), a tail of NULs is a title's left-over: more than a few of
+  // them is.
   if (end > 2 && bytes[end - 1] === 0 && bytes[end - 2] === 0) {
     while (end > 0 && bytes[end - 1] === 0) end--;
   }

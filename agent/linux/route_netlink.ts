@@ -1,7 +1,7 @@
 /**
- * Reads the kernel's table of network interfaces (rtnetlink) in this thread's network namespace, to find the veth pairs
- * that lead to other namespaces. This needs no capability. Sources: include/uapi/linux/rtnetlink.h, if_link.h,
- * net_namespace.h.
+ * Reads the kernel's table of network interfaces (rtnetlink) in this thread's network namespace, to find the
+ * veth pairs that lead to other namespaces. This needs no capability. Sources:
+ * include/uapi/linux/rtnetlink.h, if_link.h, net_namespace.h.
  */
 import { libc } from './libc.ts';
 
@@ -32,7 +32,10 @@ const ATTRIBUTE_TYPE_MASK = 0x3fff;
 const BUFFER_BYTES = 262_144;
 const MAX_MESSAGES = 10_000;
 
-/** Counts the veth pairs that lead from this thread's namespace to another one, by the kernel's number of that one. */
+/**
+ * Counts the veth pairs that lead from this thread's namespace to another one, by the kernel's number of that
+ * one.
+ */
 export function vethPeersByNamespaceId(): Map<number, number> {
   const request = Buffer.alloc(HEADER_BYTES + LINK_HEAD_BYTES);
   const peers = new Map<number, number>();
@@ -58,7 +61,10 @@ export function namespaceIdOf(fd: number): number | null {
   return id === null || id < 0 ? null : id;
 }
 
-/** Reads one RTM_NEWLINK. Returns the namespace's number of a veth's other end; null for every other interface. */
+/**
+ * Reads one RTM_NEWLINK. Returns the namespace's number of a veth's other end; null for every other
+ * interface.
+ */
 export function vethPeerNamespaceId(body: Buffer): number | null {
   const link = attributes(body, LINK_HEAD_BYTES);
   const kind = attributes(link.get(IFLA_LINKINFO) ?? Buffer.alloc(0), 0).get(IFLA_INFO_KIND);
@@ -79,7 +85,10 @@ function attributes(bytes: Buffer, from: number): Map<number, Buffer> {
   return found;
 }
 
-/** Sends one request and calls `onMessage` for each message of the answer. Throws when the kernel refuses or is silent. */
+/**
+ * Sends one request and calls `onMessage` for each message of the answer. Throws when the kernel refuses or
+ * is silent.
+ */
 function sendRequest(
   request: Buffer,
   type: number,
@@ -98,7 +107,8 @@ function sendRequest(
     }
     const answer = Buffer.alloc(BUFFER_BYTES);
     for (let messages = 0; messages < MAX_MESSAGES; messages++) {
-      // The kernel queues its answer, or the next part of it, before the call returns, so nothing has to be waited for.
+      // The kernel queues its answer, or the next part of it, before the call returns, so nothing has to be
+      // waited for.
       const got = Number(recv(fd, answer, answer.length, MSG_DONTWAIT));
       if (got <= 0) throw new Error('the kernel did not answer the netlink request for network interfaces');
       if (readMessages(answer.subarray(0, got), (flags & NLM_F_DUMP) !== 0, onMessage)) return;

@@ -1,7 +1,8 @@
 /**
- * Chooses the credential with which the agent authenticates: its own credential once it has one, the enrolment token
- * before. When a collector refuses the credential (its data was replaced, an admin revoked it), the token and the
- * credential are tried in turn: a collector that fails for a while must not cost the agent its identity.
+ * Chooses the credential with which the agent authenticates: its own credential once it has one, the
+ * enrolment token before. When a collector refuses the credential (its data was replaced, an admin revoked
+ * it), the token and the credential are tried in turn: a collector that fails for a while must not cost the
+ * agent its identity.
  */
 import type { CredentialFile } from './credential_file.ts';
 import type { EnrolmentKey } from './enrolment_key.ts';
@@ -31,7 +32,9 @@ export class AgentCredentials {
     return secret === null ? {} : { authorization: `Bearer ${secret}` };
   }
 
-  /** Returns the fields of `hello` that belong to the token of this connection: none when it sends no token. */
+  /**
+   * Returns the fields of `hello` that belong to the token of this connection: none when it sends no token.
+   */
   helloFields(): { enrolment_key?: string } {
     return this.#sentKind === 'token' ? { enrolment_key: this.#enrolmentKey.get() } : {};
   }
@@ -41,7 +44,9 @@ export class AgentCredentials {
     return this.#sentKind ?? 'client certificate';
   }
 
-  /** Takes note that the collector refused this connection's secret. Returns true if another one can be tried. */
+  /**
+   * Takes note that the collector refused this connection's secret. Returns true if another one can be tried.
+   */
   tryNextAfterRefusal(): boolean {
     const isCredential = this.#sentKind === 'credential';
     if (isCredential) this.credentialsRefused += 1;

@@ -1,6 +1,6 @@
 /**
- * Sends the spool's batches on the connection of the moment. Only `MAX_IN_FLIGHT` batches are on their way, so a slow
- * collector fills the spool and not the memory.
+ * Sends the spool's batches on the connection of the moment. Only `MAX_IN_FLIGHT` batches are on their way,
+ * so a slow collector fills the spool and not the memory.
  */
 import type { CollectorLink } from './collector_link.ts';
 import type { Spool } from './spool.ts';
@@ -13,7 +13,10 @@ const LINGER_MS = 50;
 
 export class BatchSender {
   readonly #spool: Spool;
-  /** The connection on which the collector has accepted `#stream`; null before its `welcome` and between connections. */
+  /**
+   * The connection on which the collector has accepted `#stream`; null before its `welcome` and between
+   * connections.
+   */
   #link: CollectorLink | null = null;
   #stream = '';
   #lingerTimer: NodeJS.Timeout | null = null;
@@ -28,14 +31,17 @@ export class BatchSender {
     return this.#link !== null;
   }
 
-  /** True if no record of the spool can be delivered any more: all are acknowledged, or there is no connection. */
+  /**
+   * True if no record of the spool can be delivered any more: all are acknowledged, or there is no
+   * connection.
+   */
   get isDrained(): boolean {
     return this.#link === null || (this.#spool.unsent === 0 && this.#spool.inFlight === 0);
   }
 
   /**
-   * Begins to use a connection, and sends again what is not acknowledged. Returns false, without having begun, if the
-   * spool cannot be read now.
+   * Begins to use a connection, and sends again what is not acknowledged. Returns false, without having
+   * begun, if the spool cannot be read now.
    */
   begin(link: CollectorLink): boolean {
     const unacknowledged = this.#spool.unacknowledgedBatches();
@@ -69,7 +75,10 @@ export class BatchSender {
     else if (this.#spool.unsent > 0) this.notifyOfRecord();
   }
 
-  /** Sends all records that wait. Closes the connection if the spool has begun another stream, which needs a new `hello`. */
+  /**
+   * Sends all records that wait. Closes the connection if the spool has begun another stream, which needs a
+   * new `hello`.
+   */
   sendWaiting(): void {
     if (this.#link === null) return;
     if (this.#spool.stream !== this.#stream) {

@@ -1,6 +1,6 @@
 /**
- * Sequence numbers, and the content of each of them. A batch takes records of every lane, v1 calls first and coverage
- * last: a coverage report never reaches the collector before the calls of its time.
+ * Sequence numbers, and the content of each of them. A batch takes records of every lane, v1 calls first and
+ * coverage last: a coverage report never reaches the collector before the calls of its time.
  */
 import { randomUUID } from 'node:crypto';
 import type { Lane, Range } from './lane.ts';
@@ -106,7 +106,10 @@ export class Batches {
     });
   }
 
-  /** Acknowledges batches up to `seq`, which may be above the last one that was sent. Returns files that are now spent. */
+  /**
+   * Acknowledges batches up to `seq`, which may be above the last one that was sent. Returns files that are
+   * now spent.
+   */
   acknowledgeBatches(seq: number): SpentFile[] {
     const spent: SpentFile[] = [];
     while (this.#inFlight.length > 0 && this.#inFlight[0]!.seq <= seq) {
@@ -118,9 +121,10 @@ export class Batches {
   }
 
   /**
-   * Continues where the collector has the stream. There are three cases. The collector has all or a part of the sent
-   * batches. It has more, because the ledger is from before a power cut: it recognises by their ids the records that come
-   * again. It has less than it had acknowledged: it has lost `forgotten` batches, and the rest goes out under a new stream.
+   * Continues where the collector has the stream. There are three cases. The collector has all or a part of
+   * the sent batches. It has more, because the ledger is from before a power cut: it recognises by their ids
+   * the records that come again. It has less than it had acknowledged: it has lost `forgotten` batches, and
+   * the rest goes out under a new stream.
    */
   resumeAfter(lastSeq: number): { spent: SpentFile[]; forgotten: number } {
     const acknowledged = this.#nextSeq - 1 - this.#inFlight.length;

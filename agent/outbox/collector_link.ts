@@ -1,6 +1,7 @@
 /**
- * One WebSocket connection to a collector (protocol/frames.ts): says `hello`, agrees on the version of the protocol, sends
- * frames, and notices when the other side is dead. It knows nothing of retries. Once it has ended it reports nothing more.
+ * One WebSocket connection to a collector (protocol/frames.ts): says `hello`, agrees on the version of the
+ * protocol, sends frames, and notices when the other side is dead. It knows nothing of retries. Once it has
+ * ended it reports nothing more.
  */
 import type { SecureContextOptions } from 'node:tls';
 import { type RawData, WebSocket } from 'ws';
@@ -15,7 +16,10 @@ import type { Batch } from './batches.ts';
 import { CallerReferences, fullBatchFrame } from './wire_batch.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-/** A connection on which nothing at all arrived for this many heartbeats is dead: a ping goes out with each of them. */
+/**
+ * A connection on which nothing at all arrived for this many heartbeats is dead: a ping goes out with each of
+ * them.
+ */
 const SILENT_HEARTBEATS = 2;
 /** A peer that does not answer the close of the connection is waited for no longer than this. */
 const CLOSE_TIMEOUT_MS = 1000;
@@ -38,7 +42,10 @@ export interface LinkOptions {
   onFrame: (link: CollectorLink, frame: CollectorFrame) => void;
   /** Called each `heartbeatMs` while the connection is open. */
   onHeartbeatDue: (link: CollectorLink) => void;
-  /** Called when the opening request got an HTTP answer. Returns the reason for `onEnd`; null if it has been logged. */
+  /**
+   * Called when the opening request got an HTTP answer. Returns the reason for `onEnd`; null if it has been
+   * logged.
+   */
   onHttpAnswer: (statusCode: number | undefined) => string | null;
   onError: (error: NodeJS.ErrnoException) => void;
   /** Called once. `reason` is null if the end needs no log line. */
@@ -113,7 +120,10 @@ export class CollectorLink {
     this.#options.onHeartbeatDue(this);
   }
 
-  /** Sets the version of the protocol that the collector has chosen. Callers are defined once for each connection. */
+  /**
+   * Sets the version of the protocol that the collector has chosen. Callers are defined once for each
+   * connection.
+   */
   useProtocol(version: number): void {
     this.#callers = version === 1 ? null : new CallerReferences();
   }
@@ -129,8 +139,8 @@ export class CollectorLink {
   #send(frame: string | Buffer): void {
     this.#options.counters.bytes_sent += frame.length;
     this.#socket.send(frame, { binary: false }, () => {
-      // A frame that could not be sent needs nothing here: the connection closes, and the next one sends again everything
-      // that is not acknowledged.
+      // A frame that could not be sent needs nothing here: the connection closes, and the next one sends
+      // again everything that is not acknowledged.
     });
   }
 

@@ -1,11 +1,17 @@
-/** TLS options of the agent's connection to its collector: the authorities that it trusts and its own certificate. */
+/**
+ * TLS options of the agent's connection to its collector: the authorities that it trusts and its own
+ * certificate.
+ */
 import { readFileSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
 import { OperatorError } from '../../common/operator_error.ts';
 
 export interface TlsFiles {
-  /** Certificates of the authorities that may vouch for the collector, PEM. Null for the ones that come with Node. */
+  /**
+   * Certificates of the authorities that may vouch for the collector, PEM. Null for the ones that come with
+   * Node.
+   */
   caFile: string | null;
   /** The agent's own certificate and its key, PEM. */
   certFile: string | null;
@@ -13,8 +19,9 @@ export interface TlsFiles {
 }
 
 /**
- * Options of a connection. Files are read again for each connection, because certificates are renewed. Throws `OperatorError` (exit code
- * 2). Verification cannot be switched off: not here, and not by NODE_TLS_REJECT_UNAUTHORIZED, which is only a default.
+ * Options of a connection. Files are read again for each connection, because certificates are renewed. Throws
+ * `OperatorError` (exit code 2). Verification cannot be switched off: not here, and not by
+ * NODE_TLS_REJECT_UNAUTHORIZED, which is only a default.
  */
 export function tlsOptions({ caFile, certFile, keyFile }: TlsFiles): SecureContextOptions & {
   rejectUnauthorized: true;

@@ -1,6 +1,6 @@
 /**
- * Logs how the connection to the collector is. Each state is logged when it begins, so a collector that is away for a day
- * is two lines and not thousands.
+ * Logs how the connection to the collector is. Each state is logged when it begins, so a collector that is
+ * away for a day is two lines and not thousands.
  */
 import type { Logger } from 'pino';
 import { PROTOCOL_VERSION } from '../../protocol/frames.ts';

@@ -1,6 +1,7 @@
 /**
- * The credential that the collector issued to this agent: the file `credential` in the spool's directory, readable by its
- * owner only. It names the host that it is bound to, so that a credential from a copied disk image is not sent.
+ * The credential that the collector issued to this agent: the file `credential` in the spool's directory,
+ * readable by its owner only. It names the host that it is bound to, so that a credential from a copied disk
+ * image is not sent.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -49,8 +50,8 @@ export class CredentialFile {
   }
 
   /**
-   * Stores the credential. While the disk cannot be written it is kept in memory, and writing is tried again with every
-   * connection.
+   * Stores the credential. While the disk cannot be written it is kept in memory, and writing is tried again
+   * with every connection.
    */
   put(credential: string): void {
     this.#credential = credential;

@@ -1,8 +1,8 @@
 /**
- * A secret that the agent makes before it enrols, and sends together with the enrolment token. The collector keeps its
- * hash with the credential. An agent that lost the answer to its enrolment sends the same key again and gets another
- * credential. Somebody else who has only the enrolment token does not. The file is `enrolment_key` in the spool's
- * directory.
+ * A secret that the agent makes before it enrols, and sends together with the enrolment token. The collector
+ * keeps its hash with the credential. An agent that lost the answer to its enrolment sends the same key again
+ * and gets another credential. Somebody else who has only the enrolment token does not. The file is
+ * `enrolment_key` in the spool's directory.
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -30,7 +30,10 @@ export class EnrolmentKey {
     this.#log = log;
   }
 
-  /** Returns the key of this host. It is on disk before it is sent for the first time, unless the disk cannot be written. */
+  /**
+   * Returns the key of this host. It is on disk before it is sent for the first time, unless the disk cannot
+   * be written.
+   */
   get(): string {
     if (this.#key === null) {
       this.#key = this.#read();

@@ -1,6 +1,7 @@
 /**
- * One kind of record in the spool. Records are numbered from 0 without gaps and kept in segment files (lane_files.ts). A
- * queue in memory takes them while the disk cannot be written. Recovery counts losses by an equation that always holds:
+ * One kind of record in the spool. Records are numbered from 0 without gaps and kept in segment files
+ * (lane_files.ts). A queue in memory takes them while the disk cannot be written. Recovery counts losses by
+ * an equation that always holds:
  *
  *   next = acknowledged + overflowed + lost + present
  *
@@ -22,7 +23,9 @@ export interface LaneState {
   lost: number;
 }
 
-/** A run of records that one batch carries: numbers from `from` up to but not including `to`, `count` of them. */
+/**
+ * A run of records that one batch carries: numbers from `from` up to but not including `to`, `count` of them.
+ */
 export interface Range {
   from: number;
   to: number;
@@ -80,9 +83,9 @@ export class Lane {
   }
 
   /**
-   * Reads the files of a former process. `saved` is null when the ledger was lost: then every record found is unsent.
-   * `sent` is the end of the records in batches on their way. Returns the segment files without a record that counts, and
-   * the number of files that could not be read.
+   * Reads the files of a former process. `saved` is null when the ledger was lost: then every record found is
+   * unsent. `sent` is the end of the records in batches on their way. Returns the segment files without a
+   * record that counts, and the number of files that could not be read.
    */
   recover(saved: LaneState | null, sent: number): { spent: string[]; unreadable: number } {
     const found = readSegmentFiles(this.#directory, this.name, saved?.cursor ?? 0, sent);
@@ -97,7 +100,8 @@ export class Lane {
     this.#sent = Math.max(sent, state.cursor);
     const missing = state.next - state.acknowledged - state.overflowed - state.lost - found.records;
     if (missing >= 0) state.lost += missing;
-    // More is here than the ledger knows: an overflow was written down, and the process died before the file was deleted.
+    // More is here than the ledger knows: an overflow was written down, and the process died before the file
+    // was deleted.
     else state.overflowed = Math.max(0, state.overflowed + missing);
     return { spent: found.spent, unreadable: found.unreadable };
   }
@@ -188,7 +192,10 @@ export class Lane {
     this.#state.overflowed += 1;
   }
 
-  /** Drops the oldest segment that no batch on its way needs. Returns its path and size, null if there is none. */
+  /**
+   * Drops the oldest segment that no batch on its way needs. Returns its path and size, null if there is
+   * none.
+   */
   dropOldestSegment(): { path: string; bytes: number } | null {
     const inFlight = this.#sent > this.#state.cursor;
     const index = this.#segments.findIndex(
@@ -216,7 +223,10 @@ export class Lane {
     return true;
   }
 
-  /** Takes the oldest unsent records, at most `maxRecords` and `maxBytes`. `atLeastOne`: a first record may be larger. */
+  /**
+   * Takes the oldest unsent records, at most `maxRecords` and `maxBytes`. `atLeastOne`: a first record may be
+   * larger.
+   */
   takeRecords(
     maxRecords: number,
     maxBytes: number,
@@ -247,7 +257,9 @@ export class Lane {
     return { payloads, range: { from, to: this.#sent, count: payloads.length } };
   }
 
-  /** Returns the records of a batch that is sent again: fewer than `range.count` if some became unreadable. */
+  /**
+   * Returns the records of a batch that is sent again: fewer than `range.count` if some became unreadable.
+   */
   rereadRecords(range: Range): Buffer[] {
     const payloads: Buffer[] = [];
     for (const segment of this.#segments) {
@@ -267,7 +279,10 @@ export class Lane {
     this.#state.lost += count;
   }
 
-  /** Counts the records of `range` as stored by the collector. Returns the segments that are not needed any more. */
+  /**
+   * Counts the records of `range` as stored by the collector. Returns the segments that are not needed any
+   * more.
+   */
   acknowledgeRange({ to, count }: Range): { path: string; bytes: number }[] {
     this.#state.acknowledged += count;
     this.#state.cursor = Math.max(this.#state.cursor, to);

@@ -1,4 +1,7 @@
-/** The segment files `KIND-NUMBER.log` of one lane, as a former process left them. The number is that of their first record. */
+/**
+ * The segment files `KIND-NUMBER.log` of one lane, as a former process left them. The number is that of their
+ * first record.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { scanFrames } from './record_frame.ts';
@@ -28,7 +31,9 @@ export interface FoundSegments {
   segments: Segment[];
   /** Number of records in `segments`. */
   records: number;
-  /** One more than the largest number that a record has, or may have had where the last file ends in damage. */
+  /**
+   * One more than the largest number that a record has, or may have had where the last file ends in damage.
+   */
   end: number;
   /** Files without a record at or above the cursor. */
   spent: string[];
@@ -37,8 +42,8 @@ export interface FoundSegments {
 }
 
 /**
- * Reads all segment files of a lane. `cursor`: records below this number are delivered. `sent`: records below this number
- * are in a batch. Throws errors of listing the directory.
+ * Reads all segment files of a lane. `cursor`: records below this number are delivered. `sent`: records below
+ * this number are in a batch. Throws errors of listing the directory.
  */
 export function readSegmentFiles(
   directory: string,
@@ -80,7 +85,8 @@ export function readSegmentFiles(
     found.records += kept;
     found.segments.push(segment);
   }
-  // Bytes after the last good record were one that nobody else knows of (more than one, in a power cut's window).
+  // Bytes after the last good record were one that nobody else knows of (more than one, in a power cut's
+  // window).
   found.end = previous + (hasTornTail ? 2 : 1);
   return found;
 }

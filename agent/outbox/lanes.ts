@@ -6,8 +6,8 @@ export type LaneName = 'rollup' | 'v2' | 'coverage' | 'v1';
 export const SEND_ORDER: readonly LaneName[] = ['v1', 'v2', 'rollup', 'coverage'];
 
 /**
- * When the spool is full, records of the first lane go first. Coverage reports are few, and without them silence proves
- * nothing, so they outlive IMDSv2 calls.
+ * When the spool is full, records of the first lane go first. Coverage reports are few, and without them
+ * silence proves nothing, so they outlive IMDSv2 calls.
  */
 export const DROP_ORDER: readonly LaneName[] = ['rollup', 'v2', 'coverage', 'v1'];
 

@@ -1,8 +1,8 @@
 /**
- * The spool's account of itself: its stream, the progress of each kind of record, the content of every batch on its way,
- * and all losses. The file has two slots that are written in turn, each a frame with a checksum, so a write that a crash
- * interrupts leaves the other slot. The slots are allocated when the file is made, so that they can be written when the
- * disk is full.
+ * The spool's account of itself: its stream, the progress of each kind of record, the content of every batch
+ * on its way, and all losses. The file has two slots that are written in turn, each a frame with a checksum,
+ * so a write that a crash interrupts leaves the other slot. The slots are allocated when the file is made, so
+ * that they can be written when the disk is full.
  */
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -43,8 +43,8 @@ export class Ledger {
   #generation: number;
 
   /**
-   * Opens or makes `directory`/ledger. `entry` is the newest readable entry: null in a new directory, and when both slots
-   * are damaged (`damaged`). Throws errors of the file system.
+   * Opens or makes `directory`/ledger. `entry` is the newest readable entry: null in a new directory, and
+   * when both slots are damaged (`damaged`). Throws errors of the file system.
    */
   static open(directory: string): { ledger: Ledger; entry: LedgerEntry | null; damaged: boolean } {
     const path = join(directory, 'ledger');

@@ -1,6 +1,6 @@
 /**
- * Takes the findings of the agent's stages: decides which calls are sent whole and which are rolled up, keeps records in
- * the spool, and lets the sink deliver them.
+ * Takes the findings of the agent's stages: decides which calls are sent whole and which are rolled up, keeps
+ * records in the spool, and lets the sink deliver them.
  */
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -34,7 +34,9 @@ export interface OutboxOptions {
   spoolMaxBytes: number;
   host: HostFacts;
   agentVersion: string;
-  /** `rolled_up`: routine IMDSv2 calls are counted per caller and interval. `all`: every call is sent whole. */
+  /**
+   * `rolled_up`: routine IMDSv2 calls are counted per caller and interval. `all`: every call is sent whole.
+   */
   detail: 'rolled_up' | 'all';
   rollupIntervalMs: number;
   state: () => AgentState;
@@ -108,7 +110,10 @@ export class Outbox {
     this.#sink.start();
   }
 
-  /** Records a call. `isProven`: false for a call that counts as IMDSv2 without proof. Such a call is sent whole. */
+  /**
+   * Records a call. `isProven`: false for a call that counts as IMDSv2 without proof. Such a call is sent
+   * whole.
+   */
   call(call: Call, isProven = true): void {
     this.#received += 1;
     if (this.#options.detail === 'rolled_up' && isProven && isRoutine(call)) {
@@ -119,7 +124,10 @@ export class Outbox {
     this.#append(call['imds.version'] === 1 ? 'v1' : 'v2', { kind: 'call', call });
   }
 
-  /** Records a coverage report. Adds the spool's losses, because lost records may have contained unseen IMDSv1 calls. */
+  /**
+   * Records a coverage report. Adds the spool's losses, because lost records may have contained unseen IMDSv1
+   * calls.
+   */
   coverage(coverage: Coverage): void {
     const unreported = this.#spool.unreportedLosses();
     const losses = { ...coverage.losses };
@@ -134,8 +142,8 @@ export class Outbox {
   }
 
   /**
-   * Returns the state of delivery. `kept`: records that wait for the collector. `fault`: the reason why they cannot be
-   * written to disk; null when they can.
+   * Returns the state of delivery. `kept`: records that wait for the collector. `fault`: the reason why they
+   * cannot be written to disk; null when they can.
    */
   delivery(): { connected: boolean; kept: number; fault: string | null } {
     return {
@@ -176,8 +184,8 @@ export class Outbox {
   }
 
   /**
-   * Stops in order. Open roll-ups go to the spool. Records are delivered for up to `graceMs`; the rest waits for the next
-   * start.
+   * Stops in order. Open roll-ups go to the spool. Records are delivered for up to `graceMs`; the rest waits
+   * for the next start.
    */
   async stop(graceMs = 2000): Promise<void> {
     this.#rollUp.close();

@@ -3,14 +3,17 @@
  *
  *   magic (4) | payload length (4) | record number (8) | CRC-32 of length, number and payload (4) | payload
  *
- * All numbers little-endian. The payload is JSON in UTF-8, in which the magic's first byte (0xF5) can never occur (RFC
- * 3629 section 1), so after damage the next record is found by looking for the magic and trusting only a good checksum.
+ * All numbers little-endian. The payload is JSON in UTF-8, in which the magic's first byte (0xF5) can never
+ * occur (RFC 3629 section 1), so after damage the next record is found by looking for the magic and trusting
+ * only a good checksum.
  */
 import { crc32 } from 'node:zlib';
 
 const MAGIC = Buffer.from([0xf5, 0x49, 0x57, 0x01]);
 export const FRAME_HEADER_BYTES = 20;
-/** No record is larger; a length above it is damage. Four times the largest HTTP head that a call may carry. */
+/**
+ * No record is larger; a length above it is damage. Four times the largest HTTP head that a call may carry.
+ */
 export const MAX_PAYLOAD_BYTES = 1024 * 1024;
 
 export interface FramedRecord {
@@ -50,9 +53,9 @@ function checksum(frame: Buffer): number {
 }
 
 /**
- * Returns the whole records in `bytes`, in order; bytes between them are skipped. `incompleteAt` is the begin of a frame
- * that the end of `bytes` may have cut (`bytes.length` if there is none). A reader of a growing or partly read file
- * continues there. At the end of a file everything after it is damage.
+ * Returns the whole records in `bytes`, in order; bytes between them are skipped. `incompleteAt` is the begin
+ * of a frame that the end of `bytes` may have cut (`bytes.length` if there is none). A reader of a growing or
+ * partly read file continues there. At the end of a file everything after it is damage.
  */
 export function scanFrames(bytes: Buffer): { records: FramedRecord[]; incompleteAt: number } {
   const records: FramedRecord[] = [];
@@ -66,7 +69,8 @@ export function scanFrames(bytes: Buffer): { records: FramedRecord[]; incomplete
     }
     const record = frameAt(bytes, start);
     if (record === 'cut') {
-      // Perhaps only a damaged length: good records may follow, but a reader of a growing file starts here again.
+      // Perhaps only a damaged length: good records may follow, but a reader of a growing file starts here
+      // again.
       incompleteAt = Math.min(incompleteAt, start);
       at = start + 1;
     } else if (record === 'damaged') {
@@ -94,7 +98,10 @@ function frameAt(bytes: Buffer, start: number): FramedRecord | 'cut' | 'damaged'
   return { number, payload: frame.subarray(FRAME_HEADER_BYTES), start, end };
 }
 
-/** Returns the offset of the first one to three bytes of a magic at the end of `bytes`; their length without one. */
+/**
+ * Returns the offset of the first one to three bytes of a magic at the end of `bytes`; their length without
+ * one.
+ */
 function startOfCutMagic(bytes: Buffer, from: number): number {
   for (let kept = Math.min(MAGIC.length - 1, bytes.length - from); kept > 0; kept -= 1) {
     const start = bytes.length - kept;

@@ -1,9 +1,9 @@
 /**
  * Routine calls of one caller over one interval, counted instead of sent one by one.
  *
- * A count is written to the journal before `addCall` returns, so the next start finds the counts of a killed process
- * again, under the same roll-up ids. Callers, distinct lines and journal bytes are bounded: at a bound the interval ends
- * early.
+ * A count is written to the journal before `addCall` returns, so the next start finds the counts of a killed
+ * process again, under the same roll-up ids. Callers, distinct lines and journal bytes are bounded: at a
+ * bound the interval ends early.
  */
 import { v7 as uuidv7 } from 'uuid';
 import type { Call } from '../../protocol/call.ts';
@@ -74,8 +74,8 @@ export class RollUp {
   }
 
   /**
-   * Ends the interval and emits every roll-up. The journal is cleared afterwards, so a crash in between repeats ids and not
-   * counts.
+   * Ends the interval and emits every roll-up. The journal is cleared afterwards, so a crash in between
+   * repeats ids and not counts.
    */
   flush(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);

@@ -1,6 +1,6 @@
 /**
- * Counts of the roll-ups that are still open, one short frame for each call (about 60 bytes), so that a killed process
- * loses none. The file is never synced: a power cut may cost the counts of the open interval.
+ * Counts of the roll-ups that are still open, one short frame for each call (about 60 bytes), so that a
+ * killed process loses none. The file is never synced: a power cut may cost the counts of the open interval.
  */
 import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -127,9 +127,9 @@ export class FileJournal implements Journal {
   }
 
   /**
-   * Appends one entry, behind those that could not be written before it: an entry refers to earlier ones by their order,
-   * so none may be left out. A journal that cannot be written costs its counts only if the process is then killed; the
-   * failure is counted, and the agent goes on.
+   * Appends one entry, behind those that could not be written before it: an entry refers to earlier ones by
+   * their order, so none may be left out. A journal that cannot be written costs its counts only if the
+   * process is then killed; the failure is counted, and the agent goes on.
    */
   #write(item: object): void {
     if (this.#isBroken) return;

@@ -1,4 +1,6 @@
-/** One file of a lane. It is read in order, from the end of the last batch, and unreadable parts are skipped. */
+/**
+ * One file of a lane. It is read in order, from the end of the last batch, and unreadable parts are skipped.
+ */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { FRAME_HEADER_BYTES, type FramedRecord, MAX_PAYLOAD_BYTES, scanFrames } from './record_frame.ts';
 
@@ -16,9 +18,9 @@ export interface Segment {
 }
 
 /**
- * Gives the records from number `from` on to `accept`, as long as `fits` allows. Returns null when one did not fit.
- * Otherwise the segment has no more records, and the result is the number of them that could not be read. Throws when
- * reading again later may succeed.
+ * Gives the records from number `from` on to `accept`, as long as `fits` allows. Returns null when one did
+ * not fit. Otherwise the segment has no more records, and the result is the number of them that could not be
+ * read. Throws when reading again later may succeed.
  */
 export function takeFromSegment(
   segment: Segment,
@@ -50,7 +52,8 @@ export function takeFromSegment(
       }
       if (read < wanted || base + read >= segment.bytes) break;
       segment.unsentOffset = base + incompleteAt;
-      // One frame larger than the chunk: read more at once, up to the largest frame; beyond that it is damage.
+      // One frame larger than the chunk: read more at once, up to the largest frame; beyond that it is
+      // damage.
       if (incompleteAt === 0) {
         if (chunkBytes > FRAME_HEADER_BYTES + MAX_PAYLOAD_BYTES) segment.unsentOffset += 1;
         chunkBytes *= 2;
@@ -77,7 +80,10 @@ export function readSegment({ path }: Segment): FramedRecord[] {
   }
 }
 
-/** Returns true if reading again later may succeed. Other errors (no file, a bad disk) are losses that are counted. */
+/**
+ * Returns true if reading again later may succeed. Other errors (no file, a bad disk) are losses that are
+ * counted.
+ */
 function isTransient(error: unknown): boolean {
   return ['EMFILE', 'ENFILE', 'ENOMEM', 'EACCES', 'EPERM'].includes(
     (error as NodeJS.ErrnoException).code ?? '',

@@ -1,15 +1,16 @@
 /**
- * The agent's durable queue of records that the collector has not acknowledged yet. Records are appended to one lane for
- * each kind. A batch takes the oldest of them and gets a sequence number. The content of a number never changes, so a
- * batch that is sent twice is stored once.
+ * The agent's durable queue of records that the collector has not acknowledged yet. Records are appended to
+ * one lane for each kind. A batch takes the oldest of them and gets a sequence number. The content of a
+ * number never changes, so a batch that is sent twice is stored once.
  *
- * Durability: every record is handed to the kernel before `appendRecord` returns, so a killed agent loses nothing. The
- * record is on the disk half a second later (one fdatasync for all records of that time), so a power cut costs at most
- * the records of that window. The next start counts `power_cuts`, and counts in `lost` the records that it knows of.
+ * Durability: every record is handed to the kernel before `appendRecord` returns, so a killed agent loses
+ * nothing. The record is on the disk half a second later (one fdatasync for all records of that time), so a
+ * power cut costs at most the records of that window. The next start counts `power_cuts`, and counts in
+ * `lost` the records that it knows of.
  *
- * The spool is bounded in bytes: when it is full, the oldest segment of the lowest lane in `DROP_ORDER` is dropped first.
- * Records of batches on their way are never dropped. While the disk cannot be written, records wait in a bounded queue in
- * memory.
+ * The spool is bounded in bytes: when it is full, the oldest segment of the lowest lane in `DROP_ORDER` is
+ * dropped first. Records of batches on their way are never dropped. While the disk cannot be written, records
+ * wait in a bounded queue in memory.
  */
 import { mkdirSync } from 'node:fs';
 import type { Logger } from 'pino';
@@ -32,7 +33,10 @@ export interface SpoolOptions {
   maxBytes: number;
   /** Bound on records in memory while the disk cannot be written. */
   maxMemoryBytes?: number;
-  /** The host that the records are about. A spool that another host left (a cloned image) is discarded, and counted. */
+  /**
+   * The host that the records are about. A spool that another host left (a cloned image) is discarded, and
+   * counted.
+   */
   hostId: string;
   log: Logger;
 }
@@ -51,7 +55,10 @@ export class Spool {
   #oversize = 0;
   #readFailures = 0;
 
-  /** Opens or makes the spool. Throws `OperatorError` only when another process has it; a bad disk becomes `fault`. */
+  /**
+   * Opens or makes the spool. Throws `OperatorError` only when another process has it; a bad disk becomes
+   * `fault`.
+   */
   constructor({ directory, maxBytes, maxMemoryBytes, hostId, log }: SpoolOptions) {
     this.#maxBytes = maxBytes;
     this.#maxMemoryBytes = maxMemoryBytes ?? 4 * 1024 * 1024;
@@ -108,8 +115,8 @@ export class Spool {
   }
 
   /**
-   * Frees `bytes` by dropping records that are worth no more than those of `name`. Returns false when that is not enough:
-   * then the new record itself is dropped.
+   * Frees `bytes` by dropping records that are worth no more than those of `name`. Returns false when that is
+   * not enough: then the new record itself is dropped.
    */
   #makeRoom(bytes: number, name: LaneName): boolean {
     const disk = this.#disk;
@@ -118,8 +125,9 @@ export class Spool {
     while (disk.bytes + bytes > this.#maxBytes) {
       const dropped = this.#dropFromLowestLane(name, (lane) => lane.dropOldestSegment());
       if (dropped === null) return false;
-      // The ledger comes first: after a crash between the two, the next start corrects the count. Until the ledger is
-      // written the file is spent, so that a failing disk leaves neither the file nor its bytes in the account.
+      // The ledger comes first: after a crash between the two, the next start corrects the count. Until the
+      // ledger is written the file is spent, so that a failing disk leaves neither the file nor its bytes in
+      // the account.
       disk.addSpentFiles([dropped]);
       disk.writeLedger();
       disk.deleteSpentFiles([dropped]);
@@ -164,8 +172,8 @@ export class Spool {
   }
 
   /**
-   * Returns the batches that were sent and not acknowledged, with the same content under the same numbers, or null when
-   * they cannot be read now.
+   * Returns the batches that were sent and not acknowledged, with the same content under the same numbers, or
+   * null when they cannot be read now.
    */
   unacknowledgedBatches(): Batch[] | null {
     return this.#readOrNull(() => this.#contents.batches.unacknowledgedBatches());
@@ -182,8 +190,8 @@ export class Spool {
   }
 
   /**
-   * Deletes the records of all batches up to and including `seq`, which the collector has stored. `rejected`: the number
-   * of records in them that the collector refused.
+   * Deletes the records of all batches up to and including `seq`, which the collector has stored. `rejected`:
+   * the number of records in them that the collector refused.
    */
   acknowledgeBatches(seq: number, rejected: number): void {
     this.#disk.addSpentFiles(this.#contents.batches.acknowledgeBatches(seq));
@@ -192,8 +200,8 @@ export class Spool {
   }
 
   /**
-   * Continues the stream where the collector has it. `stream` is another one afterwards if the collector has lost batches
-   * that it had acknowledged (its store was replaced): then a new `hello` must be sent.
+   * Continues the stream where the collector has it. `stream` is another one afterwards if the collector has
+   * lost batches that it had acknowledged (its store was replaced): then a new `hello` must be sent.
    */
   resumeAfter(lastSeq: number): void {
     const { spent, forgotten } = this.#contents.batches.resumeAfter(lastSeq);
@@ -213,7 +221,9 @@ export class Spool {
     if (this.#disk.hasSpentFiles) this.#disk.scheduleSync();
   }
 
-  /** Returns the part of the heartbeat that is about the spool. Overflowed and lost records survive restarts. */
+  /**
+   * Returns the part of the heartbeat that is about the spool. Overflowed and lost records survive restarts.
+   */
   report(): { bytes: number; records: number; overflowed: Counters } {
     const overflowed: Counters = {};
     for (const name of DROP_ORDER) overflowed[name] = this.#contents.lanes[name].state.overflowed;
@@ -225,16 +235,17 @@ export class Spool {
   }
 
   /**
-   * Returns the losses since the last `markReported` that may have been IMDSv1 calls or coverage: records dropped at the
-   * bound, lost to damage, refused or forgotten by the collector. By reason; reasons without a loss are left out.
+   * Returns the losses since the last `markReported` that may have been IMDSv1 calls or coverage: records
+   * dropped at the bound, lost to damage, refused or forgotten by the collector. By reason; reasons without a
+   * loss are left out.
    */
   unreportedLosses(): Counters {
     return this.#contents.unreportedLosses();
   }
 
   /**
-   * Marks losses as stated by a coverage report that is in the spool now. A process that dies before this call states
-   * them again: too often, never too seldom.
+   * Marks losses as stated by a coverage report that is in the spool now. A process that dies before this
+   * call states them again: too often, never too seldom.
    */
   markReported(losses: Counters): void {
     if (Object.keys(losses).length === 0) return;
@@ -290,9 +301,10 @@ export class Spool {
   }
 
   /**
-   * Opens a directory that could not be used until now. It may hold the records of a former process, under the stream and
-   * numbers of that process; the records that arrived since are appended to them. The stream changes with it, so the
-   * uplink sends `hello` again. The collector knows by their ids the records that were sent under the old stream.
+   * Opens a directory that could not be used until now. It may hold the records of a former process, under
+   * the stream and numbers of that process; the records that arrived since are appended to them. The stream
+   * changes with it, so the uplink sends `hello` again. The collector knows by their ids the records that
+   * were sent under the old stream.
    */
   #openLate(): void {
     const before = this.#contents;

@@ -1,6 +1,6 @@
 /**
- * Everything that a spool knows and its ledger records: the lanes, the batches that are on their way, and the counts that
- * survive a restart. It touches the disk only through its lanes.
+ * Everything that a spool knows and its ledger records: the lanes, the batches that are on their way, and the
+ * counts that survive a restart. It touches the disk only through its lanes.
  */
 import type { Counters } from '../../protocol/records.ts';
 import { Batches } from './batches.ts';
@@ -37,7 +37,9 @@ export class SpoolContents {
     return { ...this.batches.state(), lanes, counters: this.#lifetime, reported: this.#reported };
   }
 
-  /** Adds the counts of other contents, and appends their records in memory behind the records that are here. */
+  /**
+   * Adds the counts of other contents, and appends their records in memory behind the records that are here.
+   */
   mergeFrom(other: SpoolContents): void {
     for (const name of DROP_ORDER) {
       this.lanes[name].addCounts(other.lanes[name].state);
@@ -61,7 +63,10 @@ export class SpoolContents {
     return DROP_ORDER.reduce((sum, name) => sum + count(this.lanes[name]), 0);
   }
 
-  /** Returns the lost evidence that no coverage report has stated yet, by reason. Reasons without a loss are left out. */
+  /**
+   * Returns the lost evidence that no coverage report has stated yet, by reason. Reasons without a loss are
+   * left out.
+   */
   unreportedLosses(): Counters {
     const losses: Counters = {};
     for (const [reason, count] of Object.entries(this.#lostEvidence())) {

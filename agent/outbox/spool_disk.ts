@@ -1,6 +1,7 @@
 /**
- * The spool's files while they are in use: the ledger, the sync of new records, the deletion of files whose records are
- * delivered, and the state of the disk. After an error of the file system the spool has a fault until a retry succeeds.
+ * The spool's files while they are in use: the ledger, the sync of new records, the deletion of files whose
+ * records are delivered, and the state of the disk. After an error of the file system the spool has a fault
+ * until a retry succeeds.
  */
 import { closeSync, fdatasync, unlinkSync } from 'node:fs';
 import { promisify } from 'node:util';
@@ -116,7 +117,10 @@ export class SpoolDisk {
     }, SYNC_WINDOW_MS);
   }
 
-  /** Syncs the records, then the ledger that refers to them, and then deletes the files that the ledger calls spent. */
+  /**
+   * Syncs the records, then the ledger that refers to them, and then deletes the files that the ledger calls
+   * spent.
+   */
   async #sync(): Promise<void> {
     try {
       await this.#syncLanes();
@@ -146,7 +150,10 @@ export class SpoolDisk {
     }
   }
 
-  /** Makes directory and ledger durable at once, and deletes the spent files. Throws errors of the file system. */
+  /**
+   * Makes directory and ledger durable at once, and deletes the spent files. Throws errors of the file
+   * system.
+   */
   syncNow(): void {
     this.#syncDirectory();
     this.writeLedger();
@@ -175,7 +182,9 @@ export class SpoolDisk {
     }
   }
 
-  /** Records that the disk cannot be written, and schedules a retry. Only the first error in a row is logged. */
+  /**
+   * Records that the disk cannot be written, and schedules a retry. Only the first error in a row is logged.
+   */
   setFault(error: unknown): void {
     const { directory, log, retry } = this.#options;
     const message = error instanceof Error ? error.message : String(error);
@@ -198,7 +207,10 @@ export class SpoolDisk {
     this.#fault = null;
   }
 
-  /** Makes everything durable and closes the files. Errors become the spool's fault, so that the caller can see them. */
+  /**
+   * Makes everything durable and closes the files. Errors become the spool's fault, so that the caller can
+   * see them.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#syncTimer !== null) clearTimeout(this.#syncTimer);

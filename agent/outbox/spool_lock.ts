@@ -1,6 +1,7 @@
 /**
- * The lock that lets one process use a spool. It names its holder by pid, start time (field 22 of /proc/PID/stat) and
- * boot, so that the lock of a killed holder can be distinguished from that of a living one.
+ * The lock that lets one process use a spool. It names its holder by pid, start time (field 22 of
+ * /proc/PID/stat) and boot, so that the lock of a killed holder can be distinguished from that of a living
+ * one.
  */
 import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,11 +15,12 @@ const CLAIM_ATTEMPTS = 100;
 const CLAIM_RETRY_MS = 10;
 
 /**
- * Takes the lock of a spool's directory. Returns the function that releases it. Throws `OperatorError` when a living
- * process has it.
+ * Takes the lock of a spool's directory. Returns the function that releases it. Throws `OperatorError` when a
+ * living process has it.
  *
- * A dead holder's file is checked and replaced under a lock of the directory itself. Without that, two processes that
- * both read the dead holder's file could each delete "it", and the second would delete the fresh lock of the first.
+ * A dead holder's file is checked and replaced under a lock of the directory itself. Without that, two
+ * processes that both read the dead holder's file could each delete "it", and the second would delete the
+ * fresh lock of the first.
  */
 export function lockSpool(directory: string): () => void {
   const path = join(directory, 'lock');
@@ -36,7 +38,8 @@ export function lockSpool(directory: string): () => void {
     try {
       unlinkSync(path);
     } catch (error) {
-      // A lock that is already gone needs nothing. After any other failure the next start sees that its holder is dead.
+      // A lock that is already gone needs nothing. After any other failure the next start sees that its
+      // holder is dead.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') return;
     }
   };
@@ -70,7 +73,10 @@ function isLiving(pid: number, text: string): boolean {
   return Number.isInteger(pid) && pid > 0 && holderText(pid) === text;
 }
 
-/** Returns the pid of the living process that has the spool; null without one. Throws file errors, except ENOENT. */
+/**
+ * Returns the pid of the living process that has the spool; null without one. Throws file errors, except
+ * ENOENT.
+ */
 export function spoolHolder(directory: string): number | null {
   const text = readIfThere(join(directory, 'lock'));
   const pid = Number(text?.split(' ')[0]);

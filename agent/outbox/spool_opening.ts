@@ -1,4 +1,7 @@
-/** Opens a spool's directory: reads the ledger and the lanes that a former process left, and accounts for the losses. */
+/**
+ * Opens a spool's directory: reads the ledger and the lanes that a former process left, and accounts for the
+ * losses.
+ */
 import { readdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -17,7 +20,10 @@ export interface SpoolOwner {
   log: Logger;
 }
 
-/** Returns the opened ledger and the contents that it describes. Throws errors of the file system; then nothing is open. */
+/**
+ * Returns the opened ledger and the contents that it describes. Throws errors of the file system; then
+ * nothing is open.
+ */
 export function openSpool(owner: SpoolOwner): { contents: SpoolContents; ledger: Ledger } {
   const contents = new SpoolContents(owner.directory, owner.segmentBytes);
   const { ledger, entry, damaged } = Ledger.open(owner.directory);
@@ -64,8 +70,9 @@ function recover(
     if (unreadable > 0) contents.countLifetime('unreadable_files', unreadable);
     lost += lane.state.lost - (saved?.lost ?? 0);
   }
-  // Nobody can tell when the lost records were made. The coverage reports that wait beside them would claim that their
-  // time was watched. Without these reports the time since the last delivered report counts as unwatched.
+  // Nobody can tell when the lost records were made. The coverage reports that wait beside them would claim
+  // that their time was watched. Without these reports the time since the last delivered report counts as
+  // unwatched.
   if (lost > 0 || isPowerCut) {
     contents.batches.withdrawLane('coverage');
     spentFiles.push(...contents.lanes.coverage.discardAll());
@@ -75,12 +82,12 @@ function recover(
 }
 
 /**
- * Deletes the records of another host, whose disk image this host was made from. They are not this agent's to send, and
- * their stream is not its to use.
+ * Deletes the records of another host, whose disk image this host was made from. They are not this agent's to
+ * send, and their stream is not its to use.
  */
 function discardForeign(contents: SpoolContents, entry: LedgerEntry, { directory, log }: SpoolOwner): void {
-  // Other files in the directory are not records: the agent's state and credential name their host themselves, and an
-  // operator's files must stay.
+  // Other files in the directory are not records: the agent's state and credential name their host
+  // themselves, and an operator's files must stay.
   for (const file of readdirSync(directory)) {
     if (isSegmentFile(file) || file === JOURNAL_FILE) unlinkSync(join(directory, file));
   }

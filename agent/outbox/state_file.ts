@@ -1,6 +1,6 @@
 /**
- * The agent's last heartbeat, beside its spool, so that its state can be read without the collector and after its end.
- * `imdswatch doctor` reads it. The file is not synced, because it is about the present moment.
+ * The agent's last heartbeat, beside its spool, so that its state can be read without the collector and after
+ * its end. `imdswatch doctor` reads it. The file is not synced, because it is about the present moment.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

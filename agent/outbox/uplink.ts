@@ -1,7 +1,7 @@
 /**
- * Delivers the spool to a collector, and sends a heartbeat with the agent's state every few seconds. Connects again after
- * every end of a connection (collector_link.ts), with growing delays. It keeps no records: what is not acknowledged lies
- * in the spool.
+ * Delivers the spool to a collector, and sends a heartbeat with the agent's state every few seconds. Connects
+ * again after every end of a connection (collector_link.ts), with growing delays. It keeps no records: what
+ * is not acknowledged lies in the spool.
  */
 import type { Logger } from 'pino';
 import { Backoff } from '../../common/backoff.ts';
@@ -87,7 +87,10 @@ export class Uplink implements Sink {
     this.#sender.notifyOfRecord();
   }
 
-  /** Sets the facts of the host. A collector learns them from `hello`, so a connection that sent older ones is replaced. */
+  /**
+   * Sets the facts of the host. A collector learns them from `hello`, so a connection that sent older ones is
+   * replaced.
+   */
   updateHost(host: HostFacts): void {
     this.#host = host;
     if (this.#link === null) return;
@@ -211,7 +214,8 @@ export class Uplink implements Sink {
       case 'ack':
         if (!this.connected) return;
         this.#counters.acknowledgements += 1;
-        // The delay is not reset at the welcome: a collector whose store is full welcomes every agent and can store nothing.
+        // The delay is not reset at the welcome: a collector whose store is full welcomes every agent and can
+        // store nothing.
         this.#backoff.reset();
         this.#spool.acknowledgeBatches(frame.seq, frame.rejected);
         this.#sender.sendFullBatches();
@@ -231,7 +235,10 @@ export class Uplink implements Sink {
     }
   }
 
-  /** Returns false if the collector chose a version that this agent did not offer; the connection is closed then. */
+  /**
+   * Returns false if the collector chose a version that this agent did not offer; the connection is closed
+   * then.
+   */
   #acceptProtocol(link: CollectorLink, protocol: number): boolean {
     const refusal = protocolRefusal(protocol);
     if (refusal !== null) {

@@ -1,14 +1,18 @@
 /**
- * Batches as frames (protocol/frames.ts). The spool holds records as protocol 1 sends them. From protocol 2 on a caller is
- * taken out of the record's text and sent once per connection. The text is cut and not parsed: in JSON the bytes of
- * `,"process":` cannot be part of a string (RFC 8259 section 7: a quotation mark within a string is escaped).
+ * Batches as frames (protocol/frames.ts). The spool holds records as protocol 1 sends them. From protocol 2
+ * on a caller is taken out of the record's text and sent once per connection. The text is cut and not parsed:
+ * in JSON the bytes of `,"process":` cannot be part of a string (RFC 8259 section 7: a quotation mark within
+ * a string is escaped).
  */
 import type { Call, CallerFacts, HostFacts } from '../../protocol/call.ts';
 import { MAX_CALLERS_BYTES } from '../../protocol/frames.ts';
 import type { Rollup, WireRecord } from '../../protocol/records.ts';
 import type { Batch } from './batches.ts';
 
-/** Returns a record's text for the spool: first the fields of the call, then those of the caller, and the host last. */
+/**
+ * Returns a record's text for the spool: first the fields of the call, then those of the caller, and the host
+ * last.
+ */
 export function recordText(record: WireRecord): string {
   switch (record.kind) {
     case 'call':
@@ -157,7 +161,10 @@ function cutText(text: string): CutRecord | null {
   };
 }
 
-/** The last host that was parsed. It is the same in nearly all records of a spool, so it is parsed only when it changes. */
+/**
+ * The last host that was parsed. It is the same in nearly all records of a spool, so it is parsed only when
+ * it changes.
+ */
 let lastObject = '';
 /** Returns true if nothing follows the host, which begins at `from`. */
 function isLastObject(text: string, from: number): boolean {

@@ -18,9 +18,9 @@ export interface DecodedText {
 const MAX_ROUNDS = 4;
 
 /**
- * Matches everything that may stand for one character: percent-encoding, escapes of JSON and programming languages
- * (`\/`, `\u002f`, `\x2f`), character references of HTML. It also matches everything that a shell or a language removes
- * between two parts of one word: adjacent quotes, a line continuation.
+ * Matches everything that may stand for one character: percent-encoding, escapes of JSON and programming
+ * languages (`\/`, `\u002f`, `\x2f`), character references of HTML. It also matches everything that a shell
+ * or a language removes between two parts of one word: adjacent quotes, a line continuation.
  */
 const ENCODED =
   /%([0-9a-f]{2})|\\{1,8}(?:u00([0-9a-f]{2})|x([0-9a-f]{2})|([/+=_-]))|&#(?:x0{0,4}([0-9a-f]{2})|0{0,4}(\d{2,3}));|\\\r?\n|["']{2}|["'] ?\+ ?["']/gi;

@@ -1,6 +1,7 @@
 /**
- * Masks secrets in command arguments, paths and requests. It masks rather too much than too little: in one argument,
- * everything behind a secret's name is taken for its value. In a shell's code the quotes tell where a value ends.
+ * Masks secrets in command arguments, paths and requests. It masks rather too much than too little: in one
+ * argument, everything behind a secret's name is taken for its value. In a shell's code the quotes tell where
+ * a value ends.
  */
 import {
   ACCESS_KEY_ID,
@@ -23,8 +24,8 @@ const MAX_MASKED_CHARACTERS = 16_384;
 const SPLIT_CHARACTERS = 2048;
 
 /**
- * Matches a secret's name, the rest of that name, a quote that ends it, and the separator before its value. `%3A` and
- * `%3D` are `:` and `=` in a URL.
+ * Matches a secret's name, the rest of that name, a quote that ends it, and the separator before its value.
+ * `%3A` and `%3D` are `:` and `=` in a URL.
  */
 const NAMED = new RegExp(
   `(?:${SECRET_NAME})([\\w.\\]-]{0,64})(\\\\*["']?\\s{0,8}(?:[:=]|%(?:25){0,3}3[AD])\\s{0,8})`,
@@ -111,8 +112,8 @@ export function maskText(text: string, isCode = false, keyIdGiven = ACCESS_KEY_I
 }
 
 /**
- * Masks secrets in the path of a file and in the name of a program, container or unit. The name of a secret is only a
- * name there (`/run/token`), unless its value follows (`token=…`).
+ * Masks secrets in the path of a file and in the name of a program, container or unit. The name of a secret
+ * is only a name there (`/run/token`), unless its value follows (`token=…`).
  */
 export function maskPath(path: string): string {
   return maskShapes(withoutLooks(path.replace(NAMED_IN_PATH, `$1${MASK}`), LOOKS_IN_PATHS));
@@ -180,7 +181,9 @@ function endOfValue(text: string, start: number, isHeader: boolean): number {
   return Math.min(at, text.length);
 }
 
-/** Returns the quote around a position, or ''. Between single quotes there are no escapes (POSIX shell, 2.2). */
+/**
+ * Returns the quote around a position, or ''. Between single quotes there are no escapes (POSIX shell, 2.2).
+ */
 function openQuote(text: string, position: number): string {
   let quote = '';
   for (let at = 0; at < position; at++) {

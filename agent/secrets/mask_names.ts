@@ -50,7 +50,8 @@ export const SECRET_LOOKS: readonly RegExp[] = [
   ...LOOKS_IN_PATHS,
   // The space before the value may be encoded, as in a form.
   /(\b(?:bearer|basic|digest|negotiate|ntlm|apikey)(?:\s|\+|%(?:25){0,3}20){1,8})[A-Za-z0-9._~+/=:%-]{6,}/gi,
-  // The id of the credentials of an ECS task is all that is needed to read them (ECS developer guide, "Task IAM role").
+  // The id of the credentials of an ECS task is all that is needed to read them (ECS developer guide, "Task
+  // IAM role").
   /(\/v\d\/credentials(?:\/+|\?id=))[^/\s&;#"']+/g,
 ];
 

@@ -1,6 +1,7 @@
 /**
- * Masks the name that the kernel keeps for a program: the beginning of a file's name, or a name that the program gave
- * itself. The kernel cuts it to 15 bytes, and what is left of a secret then may be too short to be recognised.
+ * Masks the name that the kernel keeps for a program: the beginning of a file's name, or a name that the
+ * program gave itself. The kernel cuts it to 15 bytes, and what is left of a secret then may be too short to
+ * be recognised.
  */
 import { MASK, maskCutEnd, maskPath } from './mask.ts';
 

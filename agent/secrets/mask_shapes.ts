@@ -23,7 +23,8 @@ export function maskShapes(text: string): string {
 }
 
 /**
- * Masks the remains of a secret at the end of a text that was cut: a part of random text, or a URL's `user:password`.
+ * Masks the remains of a secret at the end of a text that was cut: a part of random text, or a URL's
+ * `user:password`.
  *
  * @param minBits the end is masked when `randomBits` gives it at least this sum.
  */

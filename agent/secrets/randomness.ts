@@ -1,10 +1,11 @@
 /**
- * Tells random base64 text from ordinary names. Each character gets the number of bits by which it is more likely in
- * random text than in a path, given the character before it. A sum far above zero means random text.
+ * Tells random base64 text from ordinary names. Each character gets the number of bits by which it is more
+ * likely in random text than in a path, given the character before it. A sum far above zero means random
+ * text.
  *
- * The tables contain `-log2` of frequencies. These were counted in every twentieth path of Debian 12's package contents
- * and in every fourth path of a build machine. One digit of base 36 is half a bit. `bench/watch/masking.ts` measures the
- * result on the other paths.
+ * The tables contain `-log2` of frequencies. These were counted in every twentieth path of Debian 12's
+ * package contents and in every fourth path of a build machine. One digit of base 36 is half a bit.
+ * `bench/watch/masking.ts` measures the result on the other paths.
  */
 
 const LOWER = 0;

@@ -1,6 +1,6 @@
 /**
- * Removes secrets from the recorded parts of a request. The names and looks of secrets are declared in one file, which
- * the masking of command arguments uses too.
+ * Removes secrets from the recorded parts of a request. The names and looks of secrets are declared in one
+ * file, which the masking of command arguments uses too.
  */
 
 import { deleteOldestEntries } from '../../common/bounded_map.ts';
@@ -14,7 +14,10 @@ const LIFETIME_NAME = /-ttl-seconds$/i;
 /** A name is decoded at most this many times. */
 const MAX_DECODINGS = 4;
 
-/** Texts without secrets, oldest first. Callers ask for the same few things, and an examination takes a dozen searches. */
+/**
+ * Texts without secrets, oldest first. Callers ask for the same few things, and an examination takes a dozen
+ * searches.
+ */
 const clean = new Set<string>();
 const MAX_CLEAN_TEXTS = 256;
 const MAX_CLEAN_CHARACTERS = 256;
@@ -40,7 +43,9 @@ export function redactPath(path: string, isCut = false): string {
   return isCut ? maskCutEnd(masked) : masked;
 }
 
-/** Masks secrets in a query, in names and in values. A parameter that is named like a secret keeps its name. */
+/**
+ * Masks secrets in a query, in names and in values. A parameter that is named like a secret keeps its name.
+ */
 export function redactQuery(query: string, isCut = false): string {
   // If one parameter has the id of a key, forty characters in another are taken for the secret key.
   const keyIdGiven = ACCESS_KEY_ID.test(query);

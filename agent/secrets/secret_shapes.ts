@@ -1,9 +1,9 @@
 /**
- * Finds secrets by their shape alone. Session tokens, tokens of the metadata service and tokens of imdswatch are
- * recognised by their first letters; secret access keys and other random text by being unlike a name.
+ * Finds secrets by their shape alone. Session tokens, tokens of the metadata service and tokens of imdswatch
+ * are recognised by their first letters; secret access keys and other random text by being unlike a name.
  *
- * The id of an access key is no secret by itself, but it tells the owner of the key. Its first four and last four
- * characters stay, which is enough to find it in an account.
+ * The id of an access key is no secret by itself, but it tells the owner of the key. Its first four and last
+ * four characters stay, which is enough to find it in an account.
  */
 import type { Span } from './decoded_text.ts';
 import { randomBits } from './randomness.ts';
@@ -12,9 +12,9 @@ import { randomBits } from './randomness.ts';
 const KEY_LENGTH = 40;
 
 /**
- * Tokens of the metadata service begin with `AQAE`. Session tokens of AWS STS of all ages begin with "origin" or "aws"
- * in base64. The longer beginnings are so rare that a token cut soon after them is recognised too. Any character may
- * stand before a token.
+ * Tokens of the metadata service begin with `AQAE`. Session tokens of AWS STS of all ages begin with "origin"
+ * or "aws" in base64. The longer beginnings are so rare that a token cut soon after them is recognised too.
+ * Any character may stand before a token.
  */
 const TOKENS =
   /(?:AQAE[\w+/=-]{8,}|(?:IQoJ|AgoJ|FwoG|FQoG|FQoD|AQoD)[\w+/=-]{20,}|(?:(?:IQoJ|AgoJ)b3|(?:FwoG|FQoG)ZX|(?:FQoD|AQoD)YX)[\w+/=-]{4,}|imdsw_[\w-]{6,})/g;

@@ -2,9 +2,10 @@
  * containerd and CRI-O through the Kubernetes container runtime interface: gRPC on a unix socket, service
  * `runtime.v1.RuntimeService`. Method names and field numbers: k8s.io/cri-api, pkg/apis/runtime/v1/api.proto.
  *
- * Its event stream (GetContainerEvents) is left alone on purpose: in releases of both that are in use all listeners
- * share one queue, so that we would take events away from the kubelet (containerd issue 7318, cri-o issue 6466). There
- * is less need for it too: the kubelet keeps ended containers, and they can be looked up meanwhile.
+ * Its event stream (GetContainerEvents) is left alone on purpose: in releases of both that are in use all
+ * listeners share one queue, so that we would take events away from the kubelet (containerd issue 7318, cri-o
+ * issue 6466). There is less need for it too: the kubelet keeps ended containers, and they can be looked up
+ * meanwhile.
  */
 import { createRequire } from 'node:module';
 import type * as Grpc from '@grpc/grpc-js';
@@ -121,7 +122,8 @@ export class CriClient implements EngineClient {
         { deadline },
         (error, answer) => {
           if (answer !== undefined && !error) return resolve(answer);
-          // A channel that has lost its engine waits longer and longer: the next question begins with a new one.
+          // A channel that has lost its engine waits longer and longer: the next question begins with a new
+          // one.
           if (error?.code === this.#grpc.status.UNAVAILABLE && this.#channel === channel) this.close();
           reject(error ?? new Error('answered nothing'));
         },

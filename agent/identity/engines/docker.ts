@@ -1,6 +1,7 @@
 /**
- * Docker Engine and Podman (whose API is compatible) on their unix sockets. Paths without a version mean the engine's
- * own. Sources: Docker Engine API reference, v1.24 and later (`/containers/{id}/json`, `/containers/json`, `/events`).
+ * Docker Engine and Podman (whose API is compatible) on their unix sockets. Paths without a version mean the
+ * engine's own. Sources: Docker Engine API reference, v1.24 and later (`/containers/{id}/json`,
+ * `/containers/json`, `/events`).
  */
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
@@ -128,7 +129,8 @@ export class DockerClient implements EngineClient {
           });
         },
       );
-      // For the whole exchange and the wait for a free connection; a socket's own time-out would only bound silences.
+      // For the whole exchange and the wait for a free connection; a socket's own time-out would only bound
+      // silences.
       const timer = setTimeout(() => request.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
       request.on('close', () => clearTimeout(timer));
       request.on('error', reject);
@@ -215,7 +217,10 @@ class EventStream {
   }
 }
 
-/** An event carries the container's name, its image and all its labels as `Actor.Attributes`: nothing is left to ask. */
+/**
+ * An event carries the container's name, its image and all its labels as `Actor.Attributes`: nothing is left
+ * to ask.
+ */
 function namesOfEvent(event: unknown, runtime: string | null): ContainerNames | null {
   const actor = objectOf(objectOf(event)['Actor']);
   const attributes = objectOf(actor['Attributes']);

@@ -1,4 +1,6 @@
-/** One container engine behind its socket: finds the socket, bounds the look-ups, and waits after failures. */
+/**
+ * One container engine behind its socket: finds the socket, bounds the look-ups, and waits after failures.
+ */
 import { statSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Counters } from '../../../protocol/records.ts';
@@ -9,7 +11,10 @@ import type { ContainerNames, EngineClient, EngineSink } from './engine_client.t
 const INSPECT_TIMEOUT_MS = 2_000;
 /** Bound on look-ups at the same time. Further ones are refused, and tried again later. */
 const MAX_LOOKUPS = 256;
-/** Delays between two searches for the socket, two attempts to follow, and two look-ups after a failure. They double. */
+/**
+ * Delays between two searches for the socket, two attempts to follow, and two look-ups after a failure. They
+ * double.
+ */
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 60_000;
 
@@ -183,7 +188,10 @@ export class Engine {
     this.#followLater();
   }
 
-  /** Searches for an engine that was there once: it may come back, and containers that start just then must be seen. */
+  /**
+   * Searches for an engine that was there once: it may come back, and containers that start just then must be
+   * seen.
+   */
   #followLater(): void {
     this.#retryTimer = setTimeout(() => {
       this.#retryTimer = null;

@@ -29,13 +29,16 @@ export interface EngineSink {
 /** One engine's protocol. Holds no state of its own about containers. */
 export interface EngineClient {
   /**
-   * Resolves null when the engine answered that it has no such container. Rejects when it gave no answer in time, or
-   * one that cannot be read.
+   * Resolves null when the engine answered that it has no such container. Rejects when it gave no answer in
+   * time, or one that cannot be read.
    *
    * @param podUid from its cgroup: allows the pod to be named where the container is unknown.
    */
   inspect(id: string, podUid: string | null, timeoutMs: number): Promise<ContainerNames | null>;
-  /** Reports the running containers and those that start, until the engine is lost or `signal` aborts: then rejects. */
+  /**
+   * Reports the running containers and those that start, until the engine is lost or `signal` aborts: then
+   * rejects.
+   */
   follow?(sink: EngineSink, signal: AbortSignal): Promise<never>;
   close(): void;
 }

@@ -9,8 +9,8 @@ import { Engine } from './engine.ts';
 
 const DOCKER_SOCKETS = ['/run/docker.sock', '/var/run/docker.sock', '/run/podman/podman.sock'];
 /**
- * Docker under a kubelet needs none: its own API gives the kubelet's labels. /run/dockershim.sock is containerd on
- * Bottlerocket.
+ * Docker under a kubelet needs none: its own API gives the kubelet's labels. /run/dockershim.sock is
+ * containerd on Bottlerocket.
  */
 const CRI_SOCKETS = [
   '/run/containerd/containerd.sock',
@@ -78,7 +78,9 @@ function socketPaths(setting: string, usual: readonly string[]): string[] {
   return [...new Set(paths.filter((path) => path !== '').map(canonical))];
 }
 
-/** /var/run is a link to /run nearly everywhere. The socket itself need not be there yet, nor its directory. */
+/**
+ * /var/run is a link to /run nearly everywhere. The socket itself need not be there yet, nor its directory.
+ */
 function canonical(path: string): string {
   try {
     return join(realpathSync(dirname(path)), basename(path));

@@ -1,6 +1,6 @@
 /**
- * The part of the protobuf wire format that the few messages of the container runtime interface need (protobuf.dev,
- * "Encoding"). A library that reads schemas would take 9 MB of resident memory for them.
+ * The part of the protobuf wire format that the few messages of the container runtime interface need
+ * (protobuf.dev, "Encoding"). A library that reads schemas would take 9 MB of resident memory for them.
  */
 
 /** One field of a message, as it was sent: its number and its bytes; a number's bytes are not kept. */

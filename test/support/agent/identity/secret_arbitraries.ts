@@ -4,7 +4,10 @@ import fc from 'fast-check';
 const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 const BASE64URL = `${BASE64.slice(0, 62)}-_`;
 
-/** Of a uniform distribution, as real ones are: fast-check's own prefers, and shrinks to, many times the letter A. */
+/**
+ * Of a uniform distribution, as real ones are: fast-check's own prefers, and shrinks to, many times the
+ * letter A.
+ */
 const uniform = (alphabet: string, length: number): fc.Arbitrary<string> =>
   fc.noShrink(
     fc

@@ -51,7 +51,9 @@ function formsOf(secret: string): string[] {
   return [secret, urlSafe, ...base64, Buffer.from(secret).toString('hex')];
 }
 
-/** Undoes one round of percent-encoding, of escapes, of references, and of quotes between two parts of a word. */
+/**
+ * Undoes one round of percent-encoding, of escapes, of references, and of quotes between two parts of a word.
+ */
 function decodedOnce(text: string): string {
   const character = (code: string, base: number) => String.fromCharCode(Number.parseInt(code, base));
   return text

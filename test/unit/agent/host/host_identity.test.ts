@@ -1,4 +1,7 @@
-/** Which id a host goes by, where nobody can be asked: what it keeps, and when it does not believe what it kept. */
+/**
+ * Which id a host goes by, where nobody can be asked: what it keeps, and when it does not believe what it
+ * kept.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** Our own connections, without eBPF: told by the socket, by its SYN's sequence number, and for as long as it lives. */
+/**
+ * Our own connections, without eBPF: told by the socket, by its SYN's sequence number, and for as long as it
+ * lives.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';

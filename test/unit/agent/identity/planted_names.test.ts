@@ -1,4 +1,6 @@
-/** Secrets planted in names that engines, systemd and the user database give: none is in the facts of a call. */
+/**
+ * Secrets planted in names that engines, systemd and the user database give: none is in the facts of a call.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { parsePasswd } from '../../../../agent/linux/passwd.ts';
@@ -33,7 +35,10 @@ interface Place {
   name: string;
 }
 
-/** Returns a name for each shape, encoding and position. `spell` writes a secret in an alphabet that the name has. */
+/**
+ * Returns a name for each shape, encoding and position. `spell` writes a secret in an alphabet that the name
+ * has.
+ */
 function names(where: string, encodings: readonly string[], spell = (secret: string) => secret): Place[] {
   return Object.entries(SHAPES).flatMap(([shape, secretOf]) =>
     encodings.flatMap((encoding) =>

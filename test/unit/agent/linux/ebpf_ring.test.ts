@@ -8,7 +8,9 @@ const RING_BYTES = 4096;
 const BUSY = 0x80000000;
 const DISCARD = 0x40000000;
 
-/** The kernel's side of the ring, on ordinary memory: kernel/bpf/ringbuf.c, __bpf_ringbuf_reserve and _commit. */
+/**
+ * The kernel's side of the ring, on ordinary memory: kernel/bpf/ringbuf.c, __bpf_ringbuf_reserve and _commit.
+ */
 class Kernel {
   readonly consumer = new ArrayBuffer(PAGE_BYTES);
   readonly producer = new ArrayBuffer(PAGE_BYTES + 2 * RING_BYTES);

@@ -420,8 +420,8 @@ test('a file that is acknowledged during a sync is deleted after a later sync on
   const writes = mock.method(Ledger.prototype, 'write', function (this: Ledger, entry: LedgerEntry) {
     write.call(this, entry);
     events.push('ledger');
-    // The second write is that of the sync in the background, which waits for the disk next. Meanwhile a full spool
-    // syncs at once, and another batch is acknowledged.
+    // The second write is that of the sync in the background, which waits for the disk next. Meanwhile a full
+    // spool syncs at once, and another batch is acknowledged.
     if (events.length !== 2) return;
     queueMicrotask(() => {
       for (let index = 0; index < 30; index += 1) spool.appendRecord('v1', record);

@@ -1,4 +1,6 @@
-/** Secrets are known by their shape, wherever they stand and however they are encoded; ordinary names are not. */
+/**
+ * Secrets are known by their shape, wherever they stand and however they are encoded; ordinary names are not.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -15,7 +17,9 @@ import {
   TOKENS,
 } from '../../../support/agent/identity/secret_arbitraries.ts';
 
-/** Keys are found by likelihood: some 5 of 10,000 are missed, so that their tests use the same ones each time. */
+/**
+ * Keys are found by likelihood: some 5 of 10,000 are missed, so that their tests use the same ones each time.
+ */
 const SEED = 9;
 
 /** A query is split at `&`, as references of HTML are not meant to be. */
