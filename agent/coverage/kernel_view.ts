@@ -1,32 +1,31 @@
 /**
- * Connections that the kernel reported, held against those of which the capture saw the beginning, per network
- * namespace. Where they differ, somebody called and we did not look: that is counted, and the namespace is worth a
- * capture of its own.
+ * Compares the connections that the kernel reported with those whose beginning the capture saw, per network
+ * namespace. A connection that the capture missed is counted, and its namespace gets its own capture.
  *
- * Both sides are joined by the sequence number of the connection's SYN. Addresses and ports do not tell two connections
- * apart: another namespace may have the same ones, and a port is used again. The kernel chooses the sequence number anew
- * for each connection, and address translation leaves it as it is.
+ * Both sides are joined by the sequence number of the connection's SYN. Addresses and ports do not identify a
+ * connection: another namespace may have the same ones, and a port is used again. The kernel chooses a new
+ * sequence number for each connection, and address translation does not change it.
  */
 import type { Counters } from '../../protocol/records.ts';
 import type { KernelConnection } from '../attribution/attributor.ts';
 
-/** How long the packets of a connection that the kernel reported may still wait in the capture's queue. */
+/** The packets of a connection that the kernel reported may wait this long in the capture's queue. */
 const QUEUE_DELAY_US = 1_000_000;
-/** Linux gives up on a SYN after about 130 s: so much later a failed attempt's SYN is still asked for. */
+/** Linux gives up on a SYN after about 130 s. The SYN of a failed attempt is needed until then. */
 const SEEN_KEPT_US = 150_000_000;
 const MAX_SEEN = 32_768;
 const MAX_NAMESPACES = 1_024;
 
 export interface KernelViewHooks {
-  /** Whether packets of this namespace would be seen. */
+  /** Returns whether packets of this namespace are captured. */
   isWatched(netns: number): boolean;
-  /** A connection was reported of which no packet was seen so far: it may still be in the capture's queue. */
+  /** Called for a connection of which no packet was seen so far: it may still be in the capture's queue. */
   onUndecided(connection: KernelConnection): void;
-  /** It was decided whether that one was seen. */
+  /** Called when it is decided whether that connection was seen. */
   onDecided(connection: KernelConnection): void;
-  /** A connection of which no packet was seen. */
+  /** Called for a connection of which no packet was seen. */
   onMissed(connection: KernelConnection): void;
-  /** An attempt whose SYN never left, in a namespace that is watched. */
+  /** Called for an attempt whose SYN never left, in a namespace that is captured. */
   onBlocked(connection: KernelConnection, timeUs: number): void;
 }
 
@@ -35,23 +34,23 @@ interface NamespaceCounts {
   seen: number;
   missed: number;
   blocked: number;
-  /** Attempts that left and came to nothing: refused, or never answered. */
+  /** Attempts whose SYN left and that failed: refused, or never answered. */
   failed: number;
 }
 
 interface SeenBeginning {
   timeUs: number;
-  /** A report of the kernel's was about it. One beginning stands for one connection. */
-  isTaken: boolean;
+  /** A report of the kernel was matched with it. Each beginning matches one connection. */
+  isMatched: boolean;
 }
 
 export class KernelView {
   private readonly hooks: KernelViewHooks;
-  /** Beginnings that the capture saw, by what `beginningKey` says. Oldest first. */
+  /** Beginnings that the capture saw, by `beginningKey`, oldest first. */
   private readonly beginnings = new Map<string, SeenBeginning>();
   private readonly waiting: { connection: KernelConnection; sinceUs: number }[] = [];
   private readonly namespaces = new Map<number, NamespaceCounts>();
-  /** Namespaces whose packets pass through a capture, shown by one that did. */
+  /** Namespaces of which at least one packet passed through a capture. */
   private readonly visible = new Set<number>();
   private forgotten = 0;
 
@@ -59,12 +58,15 @@ export class KernelView {
     this.hooks = hooks;
   }
 
-  /** The capture saw a connection begin, by its SYN or by the first byte after it. The same one may be seen often. */
+  /**
+   * Records that the capture saw a connection begin, by its SYN or the first byte after it; copies are
+   * allowed.
+   */
   recordBeginning(remoteAddress: string, initialSequence: number, timeUs: number): void {
     const key = beginningKey(remoteAddress, initialSequence);
-    const isTaken = this.beginnings.get(key)?.isTaken === true;
+    const isMatched = this.beginnings.get(key)?.isMatched === true;
     this.beginnings.delete(key);
-    this.beginnings.set(key, { timeUs, isTaken });
+    this.beginnings.set(key, { timeUs, isMatched });
     if (this.beginnings.size > MAX_SEEN) {
       this.forgotten++;
       const oldest = this.beginnings.keys().next();
@@ -72,7 +74,7 @@ export class KernelView {
     }
   }
 
-  /** The kernel reported a connection, or an attempt that failed. */
+  /** Records a connection that the kernel reported, or an attempt that failed. */
   recordKernelConnection(connection: KernelConnection, timeUs: number): void {
     if (connection.kind === 'established') this.countsOf(connection.netns).kernel_connections++;
     if (this.claimBeginning(connection)) {
@@ -83,12 +85,12 @@ export class KernelView {
     this.hooks.onUndecided(connection);
   }
 
-  /** Whether packets of this namespace were seen to pass a capture. */
+  /** Returns whether a packet of this namespace has passed through a capture. */
   isVisible(netns: number): boolean {
     return this.visible.has(netns);
   }
 
-  /** Time has passed. Returns whether something waits to be decided. */
+  /** Makes the decisions that are due at this time. Returns whether something still waits for one. */
   tick(nowUs: number): boolean {
     while (this.waiting.length > 0 && nowUs - this.waiting[0]!.sinceUs >= QUEUE_DELAY_US) {
       const { connection, sinceUs } = this.waiting.shift()!;
@@ -107,17 +109,20 @@ export class KernelView {
     this.tick(Number.POSITIVE_INFINITY);
   }
 
-  /** Connections that were made, and of which it is not decided yet whether they were seen. */
+  /** Returns the number of established connections of which it is undecided whether they were seen. */
   get undecided(): number {
     return this.waiting.filter(({ connection }) => connection.kind === 'established').length;
   }
 
-  /** When the oldest of these was reported, in microseconds since 1970; null where there is none. */
+  /**
+   * Returns when the oldest of them was reported, in microseconds since the Unix epoch; null if there is
+   * none.
+   */
   get undecidedSinceUs(): number | null {
     return this.waiting.find(({ connection }) => connection.kind === 'established')?.sinceUs ?? null;
   }
 
-  /** Sums over all namespaces. */
+  /** Returns the sums over all namespaces. */
   counters(): Counters {
     const sum: NamespaceCounts = { kernel_connections: 0, seen: 0, missed: 0, blocked: 0, failed: 0 };
     for (const counts of this.namespaces.values()) {
@@ -128,8 +133,8 @@ export class KernelView {
 
   private claimBeginning({ tuple, initialSequence }: KernelConnection): boolean {
     const beginning = this.beginnings.get(beginningKey(tuple.remoteAddress, initialSequence));
-    if (beginning === undefined || beginning.isTaken) return false;
-    beginning.isTaken = true;
+    if (beginning === undefined || beginning.isMatched) return false;
+    beginning.isMatched = true;
     return true;
   }
 
@@ -162,7 +167,7 @@ export class KernelView {
     return counts;
   }
 
-  /** Namespaces come and go; the sums must not. */
+  /** Adds the counts of the oldest namespace to the next one, so that the sums stay right. */
   private mergeOldest(): void {
     const [oldest, next] = this.namespaces.keys();
     if (oldest === undefined || next === undefined) return;

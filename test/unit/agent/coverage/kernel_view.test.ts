@@ -1,4 +1,4 @@
-/** The kernel's reports held against what the capture saw: each report needs a beginning of its own. */
+/** Tests how the kernel's reports are matched with the beginnings that the capture saw, one with one. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -33,7 +33,7 @@ function coverage(watched: number[] = []) {
 }
 
 describe('coverage', () => {
-  it('takes a connection for seen whose SYN was captured, before or after the report', () => {
+  it('counts a connection as seen if its SYN was captured before or after the report', () => {
     const { kernelView, told } = coverage();
     kernelView.recordBeginning(IMDS, 100, 0);
     kernelView.recordKernelConnection(connection(1, 100), 10);
@@ -55,7 +55,7 @@ describe('coverage', () => {
     assert.deepEqual([kernelView.counters()['seen'], kernelView.counters()['missed']], [1, 2]);
   });
 
-  it('lets one beginning stand for one connection, however many copies of it are seen', () => {
+  it('matches one beginning with one connection, however many copies of it are seen', () => {
     const { kernelView } = coverage();
     for (let copy = 0; copy < 3; copy++) kernelView.recordBeginning(IMDS, 100, copy);
     kernelView.recordKernelConnection(connection(1, 100), 10);
@@ -65,7 +65,7 @@ describe('coverage', () => {
     assert.deepEqual([kernelView.counters()['seen'], kernelView.counters()['missed']], [1, 1]);
   });
 
-  it('forgets a beginning that no report came for', () => {
+  it('deletes a beginning without a report', () => {
     const { kernelView } = coverage();
     kernelView.recordBeginning(IMDS, 100, 0);
     kernelView.tick(151 * SECOND_US);
@@ -74,7 +74,7 @@ describe('coverage', () => {
     assert.equal(kernelView.counters()['missed'], 1);
   });
 
-  it('tells a blocked attempt from one that left unseen', () => {
+  it('distinguishes a blocked attempt from one that left unseen', () => {
     const { kernelView, told } = coverage([1]);
     kernelView.recordKernelConnection(connection(1, 1, 'failed'), 0);
     kernelView.recordKernelConnection(connection(2, 2, 'failed'), 0);
@@ -86,7 +86,7 @@ describe('coverage', () => {
     assert.deepEqual(told.filter((each) => each.startsWith('decided')).length, 2);
   });
 
-  it('never counts more connections as seen than it saw begin, whatever comes in which order', () => {
+  it('never counts more connections as seen than it saw begin, in any order', () => {
     const event = fc.record({
       isReport: fc.boolean(),
       netns: fc.integer({ min: 1, max: 3 }),
