@@ -115,10 +115,7 @@ export class HostIdentity {
     return this.#kept.source;
   }
 
-  /**
-   * Begins the requests that are allowed and needed. Resolves when the id will not change any more in this
-   * process.
-   */
+  /** Begins the requests that are allowed and needed. Resolves when the id will not change any more. */
   async settled(): Promise<HostFacts> {
     const firstAttempt = this.#learn();
     if (!this.#isSettled) {

@@ -10,6 +10,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSegmentFiles, segmentFileName } from './lane_files.ts';
+import { MemoryQueue } from './memory_queue.ts';
 import { readSegment, type Segment, takeFromSegment } from './segment.ts';
 
 /** The ledger's entry of a lane. Counts are numbers of records since the spool was made. */
@@ -23,18 +24,11 @@ export interface LaneState {
   lost: number;
 }
 
-/**
- * A run of records that one batch carries: numbers from `from` up to but not including `to`, `count` of them.
- */
+/** The records of one batch: numbers from `from` up to but not including `to`, `count` of them. */
 export interface Range {
   from: number;
   to: number;
   count: number;
-}
-
-interface Waiting {
-  number: number;
-  payload: Buffer;
 }
 
 export class Lane {
@@ -47,8 +41,7 @@ export class Lane {
   /** Descriptors of full segments that are not yet synced. */
   #unsyncedFds: number[] = [];
   #dirty = false;
-  #memory: Waiting[] = [];
-  #memoryBytes = 0;
+  readonly #memory = new MemoryQueue();
   #state: LaneState;
   #sent: number;
 
@@ -64,7 +57,7 @@ export class Lane {
     return { ...this.#state };
   }
   get memoryBytes(): number {
-    return this.#memoryBytes;
+    return this.#memory.bytes;
   }
   get diskBytes(): number {
     return this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
@@ -75,8 +68,9 @@ export class Lane {
     return next - acknowledged - overflowed - lost;
   }
   get unsent(): number {
-    const waiting = this.#memory.reduce((sum, { number }) => sum + (number >= this.#sent ? 1 : 0), 0);
-    return waiting + this.#segments.reduce((sum, segment) => sum + segment.unsent, 0);
+    return (
+      this.#memory.countFrom(this.#sent) + this.#segments.reduce((sum, segment) => sum + segment.unsent, 0)
+    );
   }
   get segmentCount(): number {
     return this.#segments.length;
@@ -156,23 +150,22 @@ export class Lane {
   }
 
   holdInMemory(number: number, payload: Buffer): void {
-    this.#memory.push({ number, payload });
-    this.#memoryBytes += payload.length;
+    this.#memory.addRecord({ number, payload });
   }
 
   /** Returns the oldest record in memory. `inFlight`: a batch on its way contains it. */
   get oldestInMemory(): { number: number; payload: Buffer; inFlight: boolean } | null {
-    const oldest = this.#memory[0];
-    return oldest === undefined ? null : { ...oldest, inFlight: oldest.number < this.#sent };
+    const { oldest } = this.#memory;
+    return oldest === null ? null : { ...oldest, inFlight: oldest.number < this.#sent };
   }
 
   /** Removes the oldest record in memory, which is on disk now or was dropped. */
   forgetOldestInMemory(): void {
-    this.#forget(1);
+    this.#memory.removeOldest();
   }
 
   heldInMemory(): Buffer[] {
-    return this.#memory.map(({ payload }) => payload);
+    return this.#memory.records.map(({ payload }) => payload);
   }
 
   /** Adds the counts of a lane that this one replaces. The caller appends its records here again. */
@@ -183,19 +176,12 @@ export class Lane {
     this.#state.lost += lost;
   }
 
-  #forget(count: number): void {
-    for (const { payload } of this.#memory.splice(0, count)) this.#memoryBytes -= payload.length;
-  }
-
   /** Counts a record that has a number and found no room. */
   countOverflowed(): void {
     this.#state.overflowed += 1;
   }
 
-  /**
-   * Drops the oldest segment that no batch on its way needs. Returns its path and size, null if there is
-   * none.
-   */
+  /** Drops the oldest segment that no batch on its way needs. Returns null if there is none. */
   dropOldestSegment(): { path: string; bytes: number } | null {
     const inFlight = this.#sent > this.#state.cursor;
     const index = this.#segments.findIndex(
@@ -215,10 +201,7 @@ export class Lane {
 
   /** Drops the oldest record in memory that no batch on its way needs. Returns false if there is none. */
   dropOldestInMemory(): boolean {
-    const index = this.#memory.findIndex(({ number }) => number >= this.#sent);
-    if (index === -1) return false;
-    this.#memoryBytes -= this.#memory[index]!.payload.length;
-    this.#memory.splice(index, 1);
+    if (!this.#memory.removeFirstFrom(this.#sent)) return false;
     this.#state.overflowed += 1;
     return true;
   }
@@ -249,7 +232,7 @@ export class Lane {
       this.#state.lost += lost;
       this.#sent = segment.end;
     }
-    for (const { number, payload } of this.#memory) {
+    for (const { number, payload } of this.#memory.records) {
       if (number < this.#sent) continue;
       if (!fits(payload.length)) break;
       accept(number, payload);
@@ -257,9 +240,7 @@ export class Lane {
     return { payloads, range: { from, to: this.#sent, count: payloads.length } };
   }
 
-  /**
-   * Returns the records of a batch that is sent again: fewer than `range.count` if some became unreadable.
-   */
+  /** Reads the records of a batch again: fewer than `range.count` if some became unreadable. */
   rereadRecords(range: Range): Buffer[] {
     const payloads: Buffer[] = [];
     for (const segment of this.#segments) {
@@ -268,7 +249,7 @@ export class Lane {
         if (number >= range.from && number < range.to) payloads.push(Buffer.from(payload));
       }
     }
-    for (const { number, payload } of this.#memory) {
+    for (const { number, payload } of this.#memory.records) {
       if (number >= range.from && number < range.to) payloads.push(payload);
     }
     return payloads;
@@ -279,14 +260,11 @@ export class Lane {
     this.#state.lost += count;
   }
 
-  /**
-   * Counts the records of `range` as stored by the collector. Returns the segments that are not needed any
-   * more.
-   */
+  /** Counts the records of `range` as stored by the collector. Returns segments that are now spent. */
   acknowledgeRange({ to, count }: Range): { path: string; bytes: number }[] {
     this.#state.acknowledged += count;
     this.#state.cursor = Math.max(this.#state.cursor, to);
-    this.#forget(this.#memory.filter(({ number }) => number < this.#state.cursor).length);
+    this.#memory.removeBelow(this.#state.cursor);
     const last = this.#fd === null ? null : this.#segments.at(-1);
     const spent = this.#segments.filter((segment) => segment.end <= this.#state.cursor && segment !== last);
     if (spent.length > 0) this.#segments = this.#segments.filter((segment) => !spent.includes(segment));

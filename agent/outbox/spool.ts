@@ -33,10 +33,7 @@ export interface SpoolOptions {
   maxBytes: number;
   /** Bound on records in memory while the disk cannot be written. */
   maxMemoryBytes?: number;
-  /**
-   * The host that the records are about. A spool that another host left (a cloned image) is discarded, and
-   * counted.
-   */
+  /** Host of the records. The spool of another host (a cloned image) is discarded and counted. */
   hostId: string;
   log: Logger;
 }
@@ -55,10 +52,7 @@ export class Spool {
   #oversize = 0;
   #readFailures = 0;
 
-  /**
-   * Opens or makes the spool. Throws `OperatorError` only when another process has it; a bad disk becomes
-   * `fault`.
-   */
+  /** Opens the spool. Throws `OperatorError` if another process has it; a bad disk becomes `fault`. */
   constructor({ directory, maxBytes, maxMemoryBytes, hostId, log }: SpoolOptions) {
     this.#maxBytes = maxBytes;
     this.#maxMemoryBytes = maxMemoryBytes ?? 4 * 1024 * 1024;
@@ -104,7 +98,8 @@ export class Spool {
         this.#disk.setFault(error);
       }
     }
-    if (this.#makeRoomInMemory(frame.length, name)) lane.holdInMemory(number, Buffer.from(json, 'utf8'));
+    const hasRoom = this.#contents.makeRoomInMemory(frame.length, name, this.#maxMemoryBytes);
+    if (hasRoom) lane.holdInMemory(number, Buffer.from(json, 'utf8'));
     else lane.countOverflowed();
   }
 
@@ -123,7 +118,7 @@ export class Spool {
     if (disk.bytes + bytes <= this.#maxBytes) return true;
     if (disk.hasSpentFiles) disk.syncNow();
     while (disk.bytes + bytes > this.#maxBytes) {
-      const dropped = this.#dropFromLowestLane(name, (lane) => lane.dropOldestSegment());
+      const dropped = this.#contents.dropFromLowestLane(name, (lane) => lane.dropOldestSegment());
       if (dropped === null) return false;
       // The ledger comes first: after a crash between the two, the next start corrects the count. Until the
       // ledger is written the file is spent, so that a failing disk leaves neither the file nor its bytes in
@@ -133,22 +128,6 @@ export class Spool {
       disk.deleteSpentFiles([dropped]);
     }
     return true;
-  }
-
-  #makeRoomInMemory(bytes: number, name: LaneName): boolean {
-    const heldBytes = () => this.#contents.sumOverLanes((lane) => lane.memoryBytes);
-    while (heldBytes() + bytes > this.#maxMemoryBytes) {
-      if (this.#dropFromLowestLane(name, (lane) => lane.dropOldestInMemory() || null) === null) return false;
-    }
-    return true;
-  }
-
-  #dropFromLowestLane<T>(highest: LaneName, drop: (lane: Lane) => T | null): T | null {
-    for (const name of DROP_ORDER.slice(0, DROP_ORDER.indexOf(highest) + 1)) {
-      const dropped = drop(this.#contents.lanes[name]);
-      if (dropped !== null) return dropped;
-    }
-    return null;
   }
 
   get stream(): string {
@@ -171,10 +150,7 @@ export class Spool {
     return batch;
   }
 
-  /**
-   * Returns the batches that were sent and not acknowledged, with the same content under the same numbers, or
-   * null when they cannot be read now.
-   */
+  /** Returns the sent batches under their old numbers, or null when they cannot be read now. */
   unacknowledgedBatches(): Batch[] | null {
     return this.#readOrNull(() => this.#contents.batches.unacknowledgedBatches());
   }
@@ -221,9 +197,7 @@ export class Spool {
     if (this.#disk.hasSpentFiles) this.#disk.scheduleSync();
   }
 
-  /**
-   * Returns the part of the heartbeat that is about the spool. Overflowed and lost records survive restarts.
-   */
+  /** Returns the spool's part of the heartbeat. Overflowed and lost records survive restarts. */
   report(): { bytes: number; records: number; overflowed: Counters } {
     const overflowed: Counters = {};
     for (const name of DROP_ORDER) overflowed[name] = this.#contents.lanes[name].state.overflowed;

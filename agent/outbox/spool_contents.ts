@@ -59,6 +59,26 @@ export class SpoolContents {
     this.#lifetime[name] = (this.#lifetime[name] ?? 0) + count;
   }
 
+  /**
+   * Frees `bytes` in the queues in memory by dropping records that are worth no more than those of `name`. Returns
+   * false when that is not enough.
+   */
+  makeRoomInMemory(bytes: number, name: LaneName, maxBytes: number): boolean {
+    while (this.sumOverLanes((lane) => lane.memoryBytes) + bytes > maxBytes) {
+      if (this.dropFromLowestLane(name, (lane) => lane.dropOldestInMemory() || null) === null) return false;
+    }
+    return true;
+  }
+
+  /** Calls `drop` for each lane up to `highest` in the order of dropping, until one has dropped something. */
+  dropFromLowestLane<T>(highest: LaneName, drop: (lane: Lane) => T | null): T | null {
+    for (const name of DROP_ORDER.slice(0, DROP_ORDER.indexOf(highest) + 1)) {
+      const dropped = drop(this.lanes[name]);
+      if (dropped !== null) return dropped;
+    }
+    return null;
+  }
+
   sumOverLanes(count: (lane: Lane) => number): number {
     return DROP_ORDER.reduce((sum, name) => sum + count(this.lanes[name]), 0);
   }

@@ -87,16 +87,13 @@ export class Uplink implements Sink {
     this.#sender.notifyOfRecord();
   }
 
-  /**
-   * Sets the facts of the host. A collector learns them from `hello`, so a connection that sent older ones is
-   * replaced.
-   */
+  /** Sets the facts of the host. A connection that sent older ones in `hello` is replaced. */
   updateHost(host: HostFacts): void {
     this.#host = host;
     if (this.#link === null) return;
     this.#counters.introductions += 1;
     this.#backoff.reset();
-    this.#closeLink();
+    this.#link?.close();
   }
 
   counters(): Counters {
@@ -128,7 +125,7 @@ export class Uplink implements Sink {
     this.#stopped = true;
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#sender.stop();
-    this.#closeLink();
+    this.#link?.close();
   }
 
   #connect(): void {
@@ -170,8 +167,9 @@ export class Uplink implements Sink {
 
   /** Returns null if the TLS files are unusable; the error has been logged. */
   #tlsOptions() {
+    const { url, tls } = this.#options;
     try {
-      return this.#options.url.startsWith('wss:') ? tlsOptions(this.#options.tls) : {};
+      return url.startsWith('wss:') ? tlsOptions(tls) : {};
     } catch (error) {
       this.#connectionLog.logRefusal((error as Error).message);
       return null;
@@ -209,7 +207,7 @@ export class Uplink implements Sink {
           this.#log.info('the collector gave this agent a credential of its own');
         }
         if (this.#spool.stream === stream) this.#onWelcome(link);
-        else this.#closeLink();
+        else this.#link?.close();
         return;
       case 'ack':
         if (!this.connected) return;
@@ -231,19 +229,16 @@ export class Uplink implements Sink {
             `The collector refuses this agent (${frame.reason}): ${frame.message}`,
           );
         }
-        this.#closeLink();
+        this.#link?.close();
     }
   }
 
-  /**
-   * Returns false if the collector chose a version that this agent did not offer; the connection is closed
-   * then.
-   */
+  /** Returns false, and closes the connection, if this agent did not offer the chosen version. */
   #acceptProtocol(link: CollectorLink, protocol: number): boolean {
     const refusal = protocolRefusal(protocol);
     if (refusal !== null) {
       this.#connectionLog.logRefusal(refusal);
-      this.#closeLink();
+      this.#link?.close();
       return false;
     }
     link.useProtocol(protocol);
@@ -255,7 +250,7 @@ export class Uplink implements Sink {
     this.#counters.connections += 1;
     this.#connectionLog.logConnected();
     if (!this.#sender.begin(link)) {
-      this.#closeLink();
+      this.#link?.close();
       return;
     }
     void this.#sendHeartbeat(link);
@@ -284,10 +279,6 @@ export class Uplink implements Sink {
         );
       }
     }
-  }
-
-  #closeLink(): void {
-    this.#link?.close();
   }
 
   #onEnd(reason: string | null): void {
