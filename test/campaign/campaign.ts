@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readState } from '../../agent/outbox/state_file.ts';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
-import { explain } from './explain.ts';
+import { explain, type TimeInGaps, timeInGaps } from './explain.ts';
 import { carryOut } from './faults.ts';
 import {
   type AnsweredCall,
+  addTables,
   isIn,
   judge,
   judgeSums,
@@ -15,7 +16,8 @@ import {
   type StoredCall,
   type Table,
 } from './judge.ts';
-import { describeFault, FAULT_KINDS, type Fault, makePlan } from './plan.ts';
+import { type Part, partsOf } from './parts.ts';
+import { describeFault, type Fault } from './plan.ts';
 import { answeredCalls, Questions } from './questions.ts';
 import { type BegunFault, type Share, type SharedCall, sharesOf } from './shares.ts';
 import { Stage } from './stage.ts';
@@ -35,68 +37,77 @@ export interface CampaignResult {
   /** Findings of the second agent: its calls that travel one by one, and sums of the others. */
   rolledUp: { single: Table; sums: ReturnType<typeof judgeSums> };
   shares: Share[];
+  /** How much of the time was in gaps, by host and reason. */
+  gapTimes: { hostId: string; reasons: TimeInGaps[] }[];
   /** States where unexplained calls lie between the gaps next to them. */
   explanations: string[];
   surprises: string[];
-  verdict: string;
+  /** One line for each host. */
+  verdicts: string[];
   logDir: string;
   close(keepLogs: boolean): Promise<void>;
 }
 
-const WHOLE_HOST = 'campaign-host';
-const ROLLED_HOST = 'campaign-rolled';
-/** Sums are compared with a log that must be complete: a service that is killed may not have said all it saw. */
-const ROLLED_KINDS = FAULT_KINDS.filter((kind) => kind !== 'restart_service' && kind !== 'damage_spool');
 const SETTLE_TIMEOUT_MS = 90_000;
 const AROUND_MS = 200_000;
 const QUIET_MS = 1_500;
 
 export async function runCampaign(options: CampaignOptions): Promise<CampaignResult> {
-  const { seed, lengthMs, rolledUpShare, say } = options;
-  const wholeMs = lengthMs * (1 - rolledUpShare);
-  const plan = makePlan({ seed, lengthMs: wholeMs });
-  const rolledPlan = makePlan({ seed: seed + 1, lengthMs: lengthMs - wholeMs, kinds: ROLLED_KINDS });
+  const { say } = options;
+  const parts = partsOf(options);
   const stage = await Stage.build(options);
   let isDone = false;
   try {
     const beganMs = Date.now();
     stage.collector.start();
-    stage.agent.start();
-    await untilReady(stage);
-    const questions = await Questions.open(stage);
-    const begun = await play(stage, plan, wholeMs, say);
-    await settle(stage, say);
-    const wholeSeen = await stage.seen();
-    const surprises = [...stage.agent.surprises];
-
-    stage.makeAgent(ROLLED_HOST, 'rolled_up').start();
-    await untilReady(stage);
-    begun.push(...(await play(stage, rolledPlan, lengthMs - wholeMs, say)));
-    await settle(stage, say);
+    const played: { part: Part; seen: SeenRequest[] }[] = [];
+    const [begun, surprises]: [BegunFault[], string[]] = [[], []];
+    let seenBefore = 0;
+    for (const part of parts) {
+      stage.makeAgent(part.hostId, part.detail).start();
+      await untilReady(stage);
+      begun.push(...(await play(stage, part.plan, part.lengthMs, say)));
+      await settle(stage, say);
+      const seen = await stage.seen();
+      played.push({ part, seen: seen.slice(seenBefore) });
+      seenBefore = seen.length;
+      surprises.push(...stage.agent.surprises);
+    }
     await stage.endLoads();
-    const rolledSeen = (await stage.seen()).slice(wholeSeen.length);
-    surprises.push(...stage.agent.surprises, ...stage.collector.surprises);
+    surprises.push(...stage.collector.surprises);
 
+    const questions = await Questions.open(stage);
     const [fromMs, toMs] = [beganMs - AROUND_MS, Date.now() + AROUND_MS];
-    const whole = await judged(questions, WHOLE_HOST, wholeSeen, fromMs, toMs);
-    const rolled = await judgedSums(questions, ROLLED_HOST, rolledSeen, fromMs, toMs);
-    const { readiness } = await questions.host(WHOLE_HOST, beganMs, Date.now());
+    const judgedParts: (Awaited<ReturnType<typeof judged>> & { part: Part })[] = [];
+    const verdicts: string[] = [];
+    for (const { part, seen } of played) {
+      judgedParts.push({ part, ...(await judged(questions, part, seen, fromMs, toMs)) });
+      const { readiness } = await questions.host(part.hostId, beganMs, Date.now());
+      verdicts.push(`${part.hostId}: ${readiness.verdict}: ${readiness.reason}`);
+    }
     writeFileSync(
       join(stage.logDir, 'findings.json'),
-      JSON.stringify({ whole, rolled, begun, clockPeriods: stage.clockPeriods }),
+      JSON.stringify({ judgedParts, begun, clockPeriods: stage.clockPeriods }),
     );
+    const tablesOf = (detail: Part['detail']) =>
+      addTables(judgedParts.filter(({ part }) => part.detail === detail).map(({ table }) => table));
     isDone = true;
     return {
-      plan: [...plan, ...rolledPlan],
-      whole: whole.table,
-      rolledUp: { single: rolled.table, sums: rolled.sums },
-      explanations: [
-        ...explain(whole.table.unexplained, whole.gaps),
-        ...explain(rolled.table.unexplained, rolled.gaps),
-      ],
-      shares: sharesOf([...whole.fates, ...rolled.fates], stage.clockPeriods, begun),
+      plan: parts.flatMap(({ plan }) => plan),
+      whole: tablesOf('all'),
+      rolledUp: { single: tablesOf('rolled_up'), sums: judgedParts.at(-1)!.sums },
+      explanations: judgedParts.flatMap(({ table, gaps }) => explain(table.unexplained, gaps)),
+      shares: sharesOf(
+        judgedParts.flatMap(({ fates }) => fates),
+        stage.clockPeriods,
+        begun,
+      ),
+      gapTimes: judgedParts.map(({ part, answered, gaps }) => ({
+        hostId: part.hostId,
+        reasons: timeInGaps(gaps, answered),
+      })),
       surprises,
-      verdict: `${readiness.verdict}: ${readiness.reason}`,
+      verdicts,
       logDir: stage.logDir,
       close: (keepLogs) => stage.close(keepLogs),
     };
@@ -164,44 +175,34 @@ async function until(event: string, condition: () => boolean): Promise<void> {
   }
 }
 
+/** Judges a part. IMDSv1 calls are judged one by one, and IMDSv2 calls of an agent that rolls up by their sum. */
 async function judged(
   questions: Questions,
-  hostId: string,
+  { hostId, detail }: Part,
   seen: readonly SeenRequest[],
   fromMs: number,
   toMs: number,
 ) {
-  const answered = answeredCalls(seen);
+  const all = answeredCalls(seen);
+  const answered = detail === 'all' ? all : all.filter(({ version }) => version === 1);
   const stored = await questions.calls(hostId, fromMs, toMs);
   const gaps = await questions.gaps(hostId, Date.now());
-  const { heartbeat } = await questions.host(hostId, fromMs, toMs);
+  const { heartbeat, readiness } = await questions.host(hostId, fromMs, toMs);
   const overflowedV2 = heartbeat?.spool.overflowed['v2'] ?? 0;
-  const table = judge({ answered, stored, gaps, overflowedV2 });
-  return { answered, stored, gaps, table, fates: fatesOf(answered, stored, gaps) };
-}
-
-async function judgedSums(
-  questions: Questions,
-  hostId: string,
-  seen: readonly SeenRequest[],
-  fromMs: number,
-  toMs: number,
-) {
-  const answered = answeredCalls(seen);
-  const stored = await questions.calls(hostId, fromMs, toMs);
-  const gaps = await questions.gaps(hostId, Date.now());
-  const { readiness } = await questions.host(hostId, fromMs, toMs);
-  const single = answered.filter(({ version }) => version === 1);
-  const table = judge({ answered: single, stored, gaps, overflowedV2: 0 });
-  // IMDSv2 calls that are stored one by one have their own version: they are in no list of `single`.
-  const seenV2 = seen.filter(({ version }) => version === 2).length;
-  const sums = judgeSums({
-    answered: answered.filter(({ version }) => version === 2),
-    seen: seenV2,
-    counted: readiness.calls_v2,
+  return {
+    answered,
+    stored,
     gaps,
-  });
-  return { answered, stored, gaps, table, sums, fates: fatesOf(single, stored, gaps) };
+    table: judge({ answered, stored, gaps, overflowedV2 }),
+    fates: fatesOf(answered, stored, gaps),
+    // IMDSv2 calls that are stored one by one have their own version: they are in no list of IMDSv1 calls.
+    sums: judgeSums({
+      answered: all.filter(({ version }) => version === 2),
+      seen: seen.filter(({ version }) => version === 2).length,
+      counted: readiness.calls_v2,
+      gaps,
+    }),
+  };
 }
 
 function fatesOf(

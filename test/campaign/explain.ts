@@ -33,3 +33,39 @@ function describeRun(run: readonly AnsweredCall[], gaps: readonly Span[]): strin
 function timeText(ms: number): string {
   return new Date(ms).toISOString();
 }
+
+export interface TimeInGaps {
+  reason: string;
+  count: number;
+  ms: number;
+  /** Of the time between the first call and the last one. */
+  percent: number;
+}
+
+/** Returns how much of the time of these calls lies in gaps of each reason, and in any; most first. */
+export function timeInGaps(gaps: readonly Span[], calls: readonly AnsweredCall[]): TimeInGaps[] {
+  const times = calls.map(({ timeMs }) => timeMs);
+  // A list of every call is too long to be the arguments of a function.
+  const fromMs = times.reduce((least, time) => Math.min(least, time), Number.POSITIVE_INFINITY);
+  const toMs = times.reduce((most, time) => Math.max(most, time), Number.NEGATIVE_INFINITY);
+  const within = gaps
+    .map((gap) => ({ ...gap, fromMs: Math.max(gap.fromMs, fromMs), toMs: Math.min(gap.toMs, toMs) }))
+    .filter((gap) => gap.toMs >= gap.fromMs);
+  const timeOf = (reason: string, spans: readonly Span[]): TimeInGaps => {
+    const ms = unionMs(spans);
+    return { reason, count: spans.length, ms, percent: Math.round((ms / (toMs - fromMs)) * 100) };
+  };
+  const byReason = Map.groupBy(within, ({ reason }) => reason.split(' ')[0]!);
+  const each = [...byReason].map(([reason, spans]) => timeOf(reason, spans));
+  return [timeOf('all', within), ...each.sort((a, b) => b.ms - a.ms)];
+}
+
+function unionMs(spans: readonly Span[]): number {
+  let sumMs = 0;
+  let reachedMs = Number.NEGATIVE_INFINITY;
+  for (const { fromMs, toMs } of spans.toSorted((a, b) => a.fromMs - b.fromMs)) {
+    sumMs += Math.max(0, toMs - Math.max(fromMs, reachedMs));
+    reachedMs = Math.max(reachedMs, toMs);
+  }
+  return sumMs;
+}

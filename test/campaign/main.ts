@@ -15,7 +15,8 @@ import { parseArgs } from 'node:util';
 import { exitWith } from '../../cli/exit.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { runCampaign } from './campaign.ts';
-import { describeFault, makePlan } from './plan.ts';
+import { partsOf } from './parts.ts';
+import { describeFault } from './plan.ts';
 import { detailsOf, hasPassed, sharesTable, tableOf } from './report.ts';
 
 const ROLLED_UP_SHARE = 0.2;
@@ -46,7 +47,7 @@ async function main(): Promise<number> {
   const { minutes, seed, rate, plan } = settings(process.argv.slice(2));
   const lengthMs = minutes * 60_000;
   if (plan) {
-    const faults = makePlan({ seed, lengthMs: lengthMs * (1 - ROLLED_UP_SHARE) });
+    const faults = partsOf({ seed, lengthMs, rolledUpShare: ROLLED_UP_SHARE }).flatMap((part) => part.plan);
     process.stdout.write(`${faults.map(describeFault).join('\n')}\n`);
     return 0;
   }

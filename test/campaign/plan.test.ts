@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Random } from '../../bench/collector/random.ts';
-import { explain } from './explain.ts';
+import { explain, timeInGaps } from './explain.ts';
 import { damage } from './faults.ts';
-import { judge, judgeSums } from './judge.ts';
+import { addTables, judge, judgeSums } from './judge.ts';
+import { partsOf } from './parts.ts';
 import { FAULT_KINDS, makePlan } from './plan.ts';
 import { machineTimes, sharesOf } from './shares.ts';
 
@@ -25,6 +26,44 @@ test('a plan is the same for its seed, has every kind, fits its time and overlap
   }
   const only = makePlan({ seed: 7, lengthMs: LENGTH_MS, kinds: ['kill_agent'] });
   assert.deepEqual(new Set(only.map(({ kind }) => kind)), new Set(['kill_agent']));
+});
+
+test('parts share the time, have hosts of their own, and none has more gaps than a host keeps', () => {
+  const parts = partsOf({ seed: 7, lengthMs: LENGTH_MS, rolledUpShare: 0.2 });
+  assert.equal(parts.length, 5);
+  assert.equal(new Set(parts.map(({ hostId }) => hostId)).size, 5);
+  assert.equal(
+    parts.reduce((sum, { lengthMs }) => sum + lengthMs, 0),
+    LENGTH_MS,
+  );
+  const ends = /kill_agent|end_agent|kill_both|damage_spool/;
+  for (const { plan } of parts) assert.ok(plan.filter(({ kind }) => ends.test(kind)).length < 48);
+  assert.equal(partsOf({ seed: 7, lengthMs: 75_000, rolledUpShare: 0.2 }).length, 2);
+});
+
+test('time in gaps: overlaps count once, and what lies around the calls does not', () => {
+  const calls = [100, 1_100].map((timeMs, number) => ({ number, timeMs, version: 1 as const }));
+  const gaps = [
+    { fromMs: 0, toMs: 200, reason: 'boot' },
+    { fromMs: 150, toMs: 300, reason: 'losses (dropped 3)' },
+    { fromMs: 250, toMs: 350, reason: 'losses (dropped 1)' },
+    { fromMs: 1_200, toMs: 1_300, reason: 'boot' },
+  ];
+  assert.deepEqual(timeInGaps(gaps, calls), [
+    { reason: 'all', count: 3, ms: 250, percent: 25 },
+    { reason: 'losses', count: 2, ms: 200, percent: 20 },
+    { reason: 'boot', count: 1, ms: 100, percent: 10 },
+  ]);
+});
+
+test('a gap that begins within a millisecond has a call whose time is cut to that millisecond; a bound explains none', () => {
+  const answered = [{ number: 1, timeMs: 30, version: 1 as const }];
+  const judgedBy = (reason: string) =>
+    judge({ answered, stored: [], gaps: [{ fromMs: 30.4, toMs: 31, reason }], overflowedV2: 0 });
+  assert.equal(judgedBy('boot').in_gap, 1);
+  assert.equal(judgedBy('not_kept (gaps 2)').unexplained.length, 1);
+  const both = addTables([judgedBy('boot'), judgedBy('not_kept (gaps 2)')]);
+  assert.deepEqual([both.answered, both.in_gap, both.unexplained.length], [2, 1, 1]);
 });
 
 test('a call is stored, in a gap, dropped at the bound, or unexplained; twice and another version are told', () => {

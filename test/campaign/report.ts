@@ -34,8 +34,14 @@ export function tableOf(result: CampaignResult): string {
   ].join('\n');
 }
 
-export function detailsOf({ explanations, surprises, verdict, whole }: CampaignResult): string {
-  const lines = [`The host's verdict: ${verdict}`];
+export function detailsOf({ explanations, surprises, verdicts, whole, gapTimes }: CampaignResult): string {
+  const lines = verdicts.map((verdict) => verdict.slice(0, 120));
+  for (const { hostId, reasons } of gapTimes) {
+    const each = reasons.map(
+      ({ reason, count, ms, percent }) => `${reason} ${count} (${(ms / 1000).toFixed(1)} s, ${percent} %)`,
+    );
+    lines.push(`gaps of ${hostId}: ${each.join(', ')}`);
+  }
   for (const surprise of surprises.slice(0, MOST_SHOWN)) lines.push(surprise);
   for (const explanation of explanations.slice(0, MOST_SHOWN)) lines.push(`unexplained: ${explanation}`);
   if (explanations.length > MOST_SHOWN) lines.push(`… and ${explanations.length - MOST_SHOWN} more`);

@@ -64,7 +64,7 @@ export class Stage {
         }),
       join(this.logDir, 'collector'),
     );
-    this.agent = this.makeAgent('campaign-host', 'all');
+    this.agent = this.makeAgent('campaign-host-1', 'all');
     for (const [index, from] of (['host', 'pod'] as const).entries()) {
       const load = [index + 1, 2, perSecond / 2].map(String);
       this.#loads.push(lab.spawn([...NODE, CALLER, ...load], { from }));
