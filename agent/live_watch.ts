@@ -227,7 +227,9 @@ export class LiveWatch {
     // The event loop reads packets before it runs immediates. Only the second round is certain to be a whole
     // one.
     for (let round = 0; round < 2; round++) await new Promise((resolve) => setImmediate(resolve));
-    if (this.final === null) this.attributor.poll();
+    if (this.final !== null) return;
+    this.attributor.poll();
+    this.kernelView.settleSeen();
   }
 
   /** Returns the connections since the start, as the kernel and as the capture saw them. */

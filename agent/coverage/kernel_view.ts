@@ -104,6 +104,16 @@ export class KernelView {
     return this.waiting.length > 0;
   }
 
+  /** Decides about those that wait and were seen by now, before their time is over: a report must not call them undecided. */
+  settleSeen(): void {
+    for (const { connection, sinceUs } of this.waiting.splice(0)) {
+      if (this.claimBeginning(connection)) {
+        this.settle(connection, true, sinceUs);
+        this.hooks.onDecided(connection);
+      } else this.waiting.push({ connection, sinceUs });
+    }
+  }
+
   /** Everything that waits is decided now: no more packets will come. */
   finish(): void {
     this.tick(Number.POSITIVE_INFINITY);

@@ -45,6 +45,24 @@ describe('coverage', () => {
     assert.deepEqual([kernel_connections, seen, missed], [2, 2, 0]);
   });
 
+  it('calls undecided only what was not seen so far, and says since when', () => {
+    const { kernelView, told } = coverage();
+    kernelView.recordKernelConnection(connection(1, 100), 10);
+    kernelView.recordKernelConnection(connection(1, 200), 20);
+    kernelView.recordKernelConnection(connection(1, 300, 'failed'), 5);
+    kernelView.recordBeginning(IMDS, 100, 30);
+    kernelView.settleSeen();
+    assert.deepEqual([kernelView.undecided, kernelView.undecidedSinceUs], [1, 20]);
+    const { kernel_connections, seen, missed } = kernelView.counters();
+    assert.deepEqual([kernel_connections, seen, missed], [2, 1, 0]);
+    kernelView.recordBeginning(IMDS, 200, 40);
+    kernelView.settleSeen();
+    assert.deepEqual([kernelView.undecided, kernelView.undecidedSinceUs], [0, null]);
+    kernelView.tick(2 * SECOND_US);
+    assert.equal(kernelView.counters()['blocked'], 1, 'the failed attempt');
+    assert.equal(told.filter((word) => word === 'decided 1').length, 3);
+  });
+
   it('counts the same address and port in another namespace, and the same port used again, as missed', () => {
     const { kernelView } = coverage();
     kernelView.recordBeginning(IMDS, 100, 0);
