@@ -50,9 +50,9 @@ export class Batches {
     return { stream: this.#stream, next_seq: this.#nextSeq, in_flight: this.#inFlight };
   }
 
-  /** Returns the end of a lane's records in batches on their way; 0 if there are none. */
-  sentUpTo(name: LaneName): number {
-    return this.#inFlight.reduce((end, { ranges }) => Math.max(end, ranges[name]?.to ?? 0), 0);
+  /** Returns the ranges of a lane's records in batches on their way. */
+  inFlightOf(name: LaneName): Range[] {
+    return this.#inFlight.flatMap(({ ranges }) => ranges[name] ?? []);
   }
 
   /** Removes the records of a lane, which are lost, from the batches on their way. */

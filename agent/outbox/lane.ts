@@ -78,11 +78,15 @@ export class Lane {
 
   /**
    * Reads the files of a former process. `saved` is null when the ledger was lost: then every record found is
-   * unsent. `sent` is the end of the records in batches on their way. Returns the segment files without a
-   * record that counts, and the number of files that could not be read.
+   * unsent. `inFlight` has the ranges of batches on their way. Each range counts afterwards the records that were
+   * found of it: the others are lost, also if the collector has them. Returns the segment files without a record
+   * that counts, the number of files that could not be read, and whether the ledger's counts were wrong.
    */
-  recover(saved: LaneState | null, sent: number): { spent: string[]; unreadable: number } {
-    const found = readSegmentFiles(this.#directory, this.name, saved?.cursor ?? 0, sent);
+  recover(
+    saved: LaneState | null,
+    inFlight: readonly Range[],
+  ): { spent: string[]; unreadable: number; isMiscounted: boolean } {
+    const found = readSegmentFiles(this.#directory, this.name, saved?.cursor ?? 0, inFlight);
     this.#segments.push(...found.segments);
     const firstFound = this.#segments[0]?.first ?? 0;
     this.#state =
@@ -91,13 +95,22 @@ export class Lane {
         : { ...saved };
     const state = this.#state;
     state.next = Math.max(state.next, found.end);
-    this.#sent = Math.max(sent, state.cursor);
+    this.#sent = Math.max(state.cursor, ...inFlight.map(({ to }) => to));
+    const { spent, unreadable } = found;
     const missing = state.next - state.acknowledged - state.overflowed - state.lost - found.records;
-    if (missing >= 0) state.lost += missing;
+    if (missing >= 0) {
+      state.lost += missing;
+      return { spent, unreadable, isMiscounted: false };
+    }
     // More is here than the ledger knows: an overflow was written down, and the process died before the file
     // was deleted.
-    else state.overflowed = Math.max(0, state.overflowed + missing);
-    return { spent: found.spent, unreadable: found.unreadable };
+    let surplus = -missing;
+    for (const name of ['overflowed', 'acknowledged', 'lost'] as const) {
+      const part = Math.min(surplus, state[name]);
+      state[name] -= part;
+      surplus -= part;
+    }
+    return { spent, unreadable, isMiscounted: state.acknowledged !== saved?.acknowledged };
   }
 
   /** Counts every record that `recover` has found as lost. Returns the files that hold them. */

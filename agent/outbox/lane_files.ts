@@ -4,6 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Range } from './lane.ts';
 import { scanFrames } from './record_frame.ts';
 import type { Segment } from './segment.ts';
 
@@ -32,7 +33,7 @@ export interface FoundSegments {
   /** Number of records in `segments`. */
   records: number;
   /**
-   * One more than the largest number that a record has, or may have had where the last file ends in damage.
+   * One more than the largest number that a record has, or may have had where the last file is damaged.
    */
   end: number;
   /** Files without a record at or above the cursor. */
@@ -42,20 +43,25 @@ export interface FoundSegments {
 }
 
 /**
- * Reads all segment files of a lane. `cursor`: records below this number are delivered. `sent`: records below
- * this number are in a batch. Throws errors of listing the directory.
+ * Reads all segment files of a lane. `cursor`: records below this number are delivered. `inFlight`: the ranges
+ * that batches carry. Each range counts afterwards the records that were found of it. Throws errors of listing
+ * the directory.
  */
 export function readSegmentFiles(
   directory: string,
   lane: string,
   cursor: number,
-  sent: number,
+  inFlight: readonly Range[],
 ): FoundSegments {
+  const sent = Math.max(0, ...inFlight.map(({ to }) => to));
+  for (const range of inFlight) range.count = 0;
   const found: FoundSegments = { segments: [], records: 0, end: 0, spent: [], unreadable: 0 };
   let previous = -1;
   let hasTornTail = false;
+  let lastFile = -1;
   for (const { file, first } of segmentFilesOf(directory, lane)) {
     const path = join(directory, file);
+    lastFile = first;
     let bytes: Buffer;
     try {
       bytes = readFileSync(path);
@@ -72,6 +78,8 @@ export function readSegmentFiles(
       previous = number;
       if (number < cursor) continue;
       kept += 1;
+      const range = inFlight.find(({ from, to }) => number >= from && number < to);
+      if (range !== undefined) range.count += 1;
       segment.end = number + 1;
       if (number < sent) continue;
       if (segment.unsent === 0) segment.unsentOffset = start;
@@ -87,7 +95,8 @@ export function readSegmentFiles(
   }
   // Bytes after the last good record were one that nobody else knows of (more than one, in a power cut's
   // window).
-  found.end = previous + (hasTornTail ? 2 : 1);
+  // A file is made for a record, also where nothing of it can be read.
+  found.end = Math.max(previous + (hasTornTail ? 2 : 1), lastFile + 1);
   return found;
 }
 

@@ -62,10 +62,12 @@ function recover(
   }
   if (damaged) contents.countLifetime('ledgers_lost');
   let lost = 0;
+  let hasMiscounted = false;
   for (const name of DROP_ORDER) {
     const lane = contents.lanes[name];
     const saved = entry?.lanes[name] ?? null;
-    const { spent, unreadable } = lane.recover(saved, contents.batches.sentUpTo(name));
+    const { spent, unreadable, isMiscounted } = lane.recover(saved, contents.batches.inFlightOf(name));
+    hasMiscounted ||= isMiscounted;
     spentFiles.push(...spent);
     if (unreadable > 0) contents.countLifetime('unreadable_files', unreadable);
     lost += lane.state.lost - (saved?.lost ?? 0);
@@ -73,7 +75,7 @@ function recover(
   // Nobody can tell when the lost records were made. The coverage reports that wait beside them would claim
   // that their time was watched. Without these reports the time since the last delivered report counts as
   // unwatched.
-  if (lost > 0 || isPowerCut) {
+  if (lost > 0 || hasMiscounted || isPowerCut) {
     contents.batches.withdrawLane('coverage');
     spentFiles.push(...contents.lanes.coverage.discardAll());
   }

@@ -157,20 +157,30 @@ async function settle(stage: Stage, say: (line: string) => void): Promise<void> 
   await sleep(QUIET_MS);
   const lastMs = Math.max(...(await stage.seen()).map(({ time }) => Date.parse(time)));
   const startedMs = Date.now();
-  await until('all is delivered', () => {
-    const state = readState(stage.spoolDir)?.heartbeat;
-    if (state === undefined || Date.parse(state.time) < startedMs) return false;
-    return state.spool.records === 0 && Date.now() > lastMs;
-  });
+  const state = () => readState(stage.spoolDir)?.heartbeat;
+  await until(
+    'all is delivered',
+    () => {
+      const latest = state();
+      if (latest === undefined || Date.parse(latest.time) < startedMs) return false;
+      return latest.spool.records === 0 && Date.now() > lastMs;
+    },
+    () => `${state()?.spool.records ?? 'an unknown number of'} records in the spool at ${state()?.time}`,
+  );
   // The last report of an orderly end covers everything until now.
   await stage.agent.end('SIGTERM');
   say('settled');
 }
 
-async function until(event: string, condition: () => boolean): Promise<void> {
+async function until(
+  event: string,
+  condition: () => boolean,
+  detail: () => string = () => '',
+): Promise<void> {
   const endMs = performance.now() + SETTLE_TIMEOUT_MS;
   while (!condition()) {
-    if (performance.now() > endMs) throw new Error(`not within ${SETTLE_TIMEOUT_MS} ms: ${event}`);
+    if (performance.now() > endMs)
+      throw new Error(`not within ${SETTLE_TIMEOUT_MS} ms: ${event} ${detail()}`);
     await sleep(100);
   }
 }

@@ -233,6 +233,50 @@ for (const lane of ['v1', 'v2'] as const) {
   });
 }
 
+for (const isStored of [true, false]) {
+  const event = isStored ? 'was stored by the collector' : 'never arrived';
+  test(`damage to a batch on its way that ${event}: the account stays right, and hides no later loss`, async () => {
+    const directory = newDirectory();
+    const spool = open(directory);
+    for (let index = 0; index < 10; index += 1) spool.appendRecord('v1', '"call"');
+    const { seq } = spool.takeBatch(MANY, MANY)!;
+    const damaged = afterKill(directory);
+    truncateSync(logFiles(damaged)[0]!, 1);
+    const again = open(damaged);
+    assert.deepEqual([again.counters()['lost'], again.report().records], [10, 0]);
+    again.resumeAfter(isStored ? seq : 0);
+    again.unacknowledgedBatches();
+    again.acknowledgeBatches(seq, 0);
+    assert.deepEqual([again.counters()['lost'], again.report().records], [10, 0]);
+
+    again.appendRecord('v1', '"call"');
+    again.appendRecord('coverage', '"a claim that must not be made"');
+    const damagedAgain = afterKill(damaged);
+    truncateSync(logFiles(damagedAgain).find((path) => path.includes('v1-'))!, 1);
+    const last = open(damagedAgain);
+    assert.deepEqual(drain(last), []);
+    assert.deepEqual(last.unreportedLosses(), { v1_lost: 11, coverage_lost: 1 });
+  });
+}
+
+test('a ledger of an older agent that counted records twice: the account is put right, and nothing is claimed', async () => {
+  const directory = newDirectory();
+  const spool = open(directory);
+  for (let index = 0; index < 10; index += 1) spool.appendRecord('v1', '"call"');
+  spool.acknowledgeBatches(spool.takeBatch(MANY, MANY)!.seq, 0);
+  spool.appendRecord('v1', '"later call"');
+  spool.appendRecord('coverage', '"a claim that must not be made"');
+  await spool.close();
+  const { ledger, entry } = Ledger.open(directory);
+  entry!.lanes['v1']!.lost += 7;
+  for (let slot = 0; slot < 2; slot += 1) ledger.write(entry!);
+  ledger.close();
+  const again = open(directory);
+  assert.equal(again.report().records, 1);
+  assert.deepEqual(drain(again), ['"later call"']);
+  assert.equal(again.report().records, 0);
+});
+
 test('a file that repeats its records gives each of them once', async () => {
   const directory = newDirectory();
   const spool = open(directory);
