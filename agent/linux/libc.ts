@@ -18,7 +18,8 @@ function loadedKoffi(): Koffi {
 export type Pointer = bigint | null;
 
 function bind() {
-  // The running program itself: Node is linked with the C library, whatever that library's file is called.
+  // The running program itself: Node is linked with the C library, whatever that library's file is called. A library that
+  // was preloaded to replace the clock is found before it, as by Node: times of reports and of calls are from one clock.
   const c = loadedKoffi().load(null);
   return {
     clockGettime: c.func('int clock_gettime(int clock, _Out_ uint8_t *time)'),
