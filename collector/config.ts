@@ -1,4 +1,6 @@
-/** Every setting of the collector; flags, environment names, `--help` and the documentation come from here. */
+/**
+ * Every setting of the collector; flags, environment names, `--help` and the documentation come from here.
+ */
 import { readFileSync } from 'node:fs';
 import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
@@ -175,8 +177,8 @@ export function servesTls(settings: Pick<CollectorSettings, 'tls_cert_file' | 't
 }
 
 /**
- * Settings that only make sense together. Secure by default: without TLS nobody else can reach the collector, unless
- * `insecure_http` says that something in front of it encrypts. Throws `OperatorError` (exit code 2).
+ * Settings that only make sense together. Secure by default: without TLS nobody else can reach the collector,
+ * unless `insecure_http` says that something in front of it encrypts. Throws `OperatorError` (exit code 2).
  */
 export function checkCollectorSettings(settings: CollectorSettings): void {
   const { tls_cert_file, tls_key_file, tls_client_ca_file, tls_self_signed, listen } = settings;
@@ -206,8 +208,8 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
 }
 
 /**
- * The enrolment token of the configuration; null when none is set. Throws `OperatorError` (exit code 2) for one that cannot be read
- * or is too short.
+ * The enrolment token of the configuration; null when none is set. Throws `OperatorError` (exit code 2) for
+ * one that cannot be read or is too short.
  */
 export function configuredAgentToken(
   settings: Pick<CollectorSettings, 'agent_token' | 'agent_token_file'>,

@@ -1,6 +1,7 @@
 /**
- * The part of the collector that commands use on its machine, while it runs or not. The command line imports nothing else of the
- * collector but its settings (`config.ts`), its start (`main.ts`) and the schemas of what is served (`contract/`).
+ * The part of the collector that commands use on its machine, while it runs or not. The command line imports
+ * nothing else of the collector but its settings (`config.ts`), its start (`main.ts`) and the schemas of what
+ * is served (`contract/`).
  *
  * Every function throws `OperatorError` where a database is missing, cannot be opened or has another schema.
  */
@@ -48,7 +49,10 @@ export function openForReading(dataDir: string, options: InsightOptions): LocalF
   return { store, insight: new Insight(store, options), close: () => store.close() };
 }
 
-/** What admins manage, changed by somebody with access to the collector's files. A running collector notices within a second. */
+/**
+ * What admins manage, changed by somebody with access to the collector's files. A running collector notices
+ * within a second.
+ */
 export interface LocalAdmin {
   access: Access;
   destinations: Destinations;
@@ -58,7 +62,9 @@ export interface LocalAdmin {
   audit(action: string, subject: string, detail: string): void;
 }
 
-/** Opens the admin database for `work`, and closes it afterwards. It must exist: a command never creates one. */
+/**
+ * Opens the admin database for `work`, and closes it afterwards. It must exist: a command never creates one.
+ */
 export async function withAdmin<T>(
   dataDir: string,
   log: Logger,
@@ -92,7 +98,10 @@ export async function withAdmin<T>(
   }
 }
 
-/** Stores the cloud's counts and metadata options, and notes it in the audit log. `files`: number of files that they came from. */
+/**
+ * Stores the cloud's counts and metadata options, and notes it in the audit log. `files`: number of files
+ * that they came from.
+ */
 export function supplyCloudFigures(
   dataDir: string,
   { counts, instances }: { counts: readonly CloudCountInput[]; instances: readonly CloudInstanceInput[] },

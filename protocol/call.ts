@@ -32,8 +32,9 @@ const pid = z.int().min(1);
 /** In canonical text, as `address.ts` writes it. */
 export const address = z.string().regex(/^[0-9A-Fa-f:.]{1,45}$/);
 /**
- * RFC 3339, UTC, at least millisecond and at most microsecond precision. Of these centuries: in microseconds, later ones are beyond what a
- * number says exactly, and one record of theirs would spoil every sum that it is part of.
+ * RFC 3339, UTC, at least millisecond and at most microsecond precision. Of these centuries: in microseconds,
+ * later ones are beyond what a number says exactly, and one record of theirs would spoil every sum that it is
+ * part of.
  */
 export const timestamp = z
   .string()
@@ -127,7 +128,9 @@ export const imdsCategory = z.enum([
   'other',
 ]);
 export const imdsVersion = z.union([z.literal(1), z.literal(2)]);
-/** `blocked`: an attempt whose SYN never left the host (a local firewall rule, no route): nothing was asked. */
+/**
+ * `blocked`: an attempt whose SYN never left the host (a local firewall rule, no route): nothing was asked.
+ */
 export const outcome = z.enum(['answered', 'unanswered', 'reset', 'truncated', 'blocked']);
 export const attributionMethod = z.enum(['ebpf', 'sock_diag', 'proc', 'none']);
 export const attributionConfidence = z.enum(['exact', 'probable', 'none']);
@@ -158,7 +161,10 @@ export const callerKeys = {
 export const call = z.object({
   id: uuidv7,
   time: timestamp,
-  /** Null where nothing was asked (`outcome` is `blocked`), and for endpoints that have no versions (`ecs`, `eks`). */
+  /**
+   * Null where nothing was asked (`outcome` is `blocked`), and for endpoints that have no versions (`ecs`,
+   * `eks`).
+   */
   'imds.version': imdsVersion.nullable(),
   'imds.kind': imdsKind,
   'imds.category': imdsCategory,

@@ -1,4 +1,7 @@
-/** Endpoints of credentials and metadata: their addresses, and the header names of the instance metadata service. */
+/**
+ * Endpoints of credentials and metadata: their addresses, and the header names of the instance metadata
+ * service.
+ */
 
 /** Source: AWS EC2 user guide, "Use IMDS". */
 export const IMDS_IPV4 = '169.254.169.254';
@@ -6,7 +9,10 @@ export const IMDS_IPV6 = 'fd00:ec2::254';
 export const IMDS_PORT = 80;
 /** Its presence on a request, in any case, makes the request IMDSv2. */
 export const TOKEN_HEADER = 'x-aws-ec2-metadata-token';
-/** Asks for a token's lifetime on `PUT`; on an answer it is the service's own word that the request was IMDSv2. */
+/**
+ * Asks for a token's lifetime on `PUT`; on an answer it is the service's own word that the request was
+ * IMDSv2.
+ */
 export const TOKEN_TTL_HEADER = 'x-aws-ec2-metadata-token-ttl-seconds';
 
 /** Services that give credentials on a link-local address, as the setting `endpoints` names them. */
@@ -21,8 +27,8 @@ export interface Endpoint {
 }
 
 /**
- * All of them, each on port 80. Sources: AWS ECS developer guide, "Task IAM role" (the agent's credentials endpoint
- * 169.254.170.2), EKS user guide, "EKS Pod Identity" (its agent's 169.254.170.23 and fd00:ec2::23).
+ * All of them, each on port 80. Sources: AWS ECS developer guide, "Task IAM role" (the agent's credentials
+ * endpoint 169.254.170.2), EKS user guide, "EKS Pod Identity" (its agent's 169.254.170.23 and fd00:ec2::23).
  */
 export const ENDPOINTS: readonly Endpoint[] = [
   { service: 'imds', name: 'ipv4', address: IMDS_IPV4 },

@@ -1,19 +1,22 @@
 /**
- * Frames on the WebSocket between agent and collector: one JSON object a text message, validated on both sides.
+ * Frames on the WebSocket between agent and collector: one JSON object a text message, validated on both
+ * sides.
  *
- * agent: `hello` → collector: `welcome` (or `refused` and close) → agent: `batch`es and `heartbeat`s, collector: `ack`s.
- * A batch is named by (`stream`, `seq`): `stream` is the UUID of one spool, `seq` counts up from 1 without gaps.
- * An `ack` of n says that every batch of the stream up to and including n is durably stored. `welcome.last_seq`
- * tells a returning agent where to go on; a batch at or below it is acknowledged again and not stored twice.
+ * agent: `hello` → collector: `welcome` (or `refused` and close) → agent: `batch`es and `heartbeat`s,
+ * collector: `ack`s. A batch is named by (`stream`, `seq`): `stream` is the UUID of one spool, `seq` counts
+ * up from 1 without gaps. An `ack` of n says that every batch of the stream up to and including n is durably
+ * stored. `welcome.last_seq` tells a returning agent where to go on; a batch at or below it is acknowledged
+ * again and not stored twice.
  *
- * Protocol 2 says who called once per connection: a batch defines in `callers` those that are new to the connection, and
- * its records name them by number (`referringRecord` of records.ts). Numbers count up from 0 in the order of definition. The
- * definitions of a connection may take `MAX_CALLERS_BYTES`; an agent that would go beyond begins anew: `forget` empties the
- * table before the batch's own definitions, which alone may be more. A new connection has an empty table.
+ * Protocol 2 says who called once per connection: a batch defines in `callers` those that are new to the
+ * connection, and its records name them by number (`referringRecord` of records.ts). Numbers count up from 0
+ * in the order of definition. The definitions of a connection may take `MAX_CALLERS_BYTES`; an agent that
+ * would go beyond begins anew: `forget` empties the table before the batch's own definitions, which alone may
+ * be more. A new connection has an empty table.
  *
- * A frame that is not valid closes the connection. A record inside a valid batch that is not (it comes from an agent of
- * another version, or speaks for another host) must not: the agent would send it again for ever. It is left out, and
- * counted in the `ack`.
+ * A frame that is not valid closes the connection. A record inside a valid batch that is not (it comes from
+ * an agent of another version, or speaks for another host) must not: the agent would send it again for ever.
+ * It is left out, and counted in the `ack`.
  */
 import * as z from 'zod';
 import { callerFacts, hostFacts } from './call.ts';
@@ -47,8 +50,9 @@ export const hello = z.object({
   stream: z.uuid(),
   host: hostFacts,
   /**
-   * Sent with an enrolment token only: a secret of the agent's own, the same at each try. It proves that an agent which asks for a
-   * credential again is the one that enrolled. Agents of releases before it do not send it, and collectors before it ignore it.
+   * Sent with an enrolment token only: a secret of the agent's own, the same at each try. It proves that an
+   * agent which asks for a credential again is the one that enrolled. Agents of releases before it do not
+   * send it, and collectors before it ignore it.
    */
   enrolment_key: z.string().regex(ENROLMENT_KEY).optional(),
 });
@@ -56,11 +60,14 @@ export const batch = z.object({
   type: z.literal('batch'),
   seq: seq.min(1),
   /**
-   * Each a `record` of records.ts, checked one by one by the receiver. Empty when what the agent had put into this batch
-   * became unreadable on its disk before it was acknowledged: the sequence stays without gaps.
+   * Each a `record` of records.ts, checked one by one by the receiver. Empty when what the agent had put into
+   * this batch became unreadable on its disk before it was acknowledged: the sequence stays without gaps.
    */
   records: z.array(z.unknown()).max(MAX_BATCH_RECORDS),
-  /** From protocol 2 on, those that its records name. Each a `callerDefinition`; what is wrong with the facts of one concerns only its records. */
+  /**
+   * From protocol 2 on, those that its records name. Each a `callerDefinition`; what is wrong with the facts
+   * of one concerns only its records.
+   */
   callers: z
     .array(z.looseObject({ ref: z.int().min(0) }))
     .max(MAX_BATCH_RECORDS)
@@ -82,7 +89,10 @@ export const welcome = z.object({
 export const ack = z.object({
   type: z.literal('ack'),
   seq,
-  /** Records that were refused, in the batches that this acknowledgement adds. They are gone; the agent counts them. */
+  /**
+   * Records that were refused, in the batches that this acknowledgement adds. They are gone; the agent counts
+   * them.
+   */
   rejected: z.int().min(0).default(0),
 });
 export const REFUSAL_REASONS = [

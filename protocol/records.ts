@@ -24,7 +24,10 @@ import {
   plainNames,
 } from './text.ts';
 
-/** More than any host does in the time of one record; sums of as many records as can be stored stay whole numbers. */
+/**
+ * More than any host does in the time of one record; sums of as many records as can be stored stay whole
+ * numbers.
+ */
 const MAX_COUNT = 1_000_000_000;
 /** More than a century: no interval is longer. */
 const MAX_LIVE_MS = 4_000_000_000_000;
@@ -43,7 +46,10 @@ export const rollupLine = z.object({
   count: count.min(1),
 });
 
-/** Routine IMDSv2 calls of one process over one interval. IMDSv1 calls and credential reads are never rolled up. */
+/**
+ * Routine IMDSv2 calls of one process over one interval. IMDSv1 calls and credential reads are never rolled
+ * up.
+ */
 export const rollup = z.object({
   id: uuidv7,
   first_time: timestamp,
@@ -71,12 +77,17 @@ export const stageCounters = z
   .record(z.string(), counters)
   .overwrite((stages) => Object.fromEntries(firstOf(Object.entries(stages), MAX_STAGES)));
 
-/** Whether we were looking, for one interval of one agent. The evidence behind every "nobody calls IMDSv1". */
+/**
+ * Whether we were looking, for one interval of one agent. The evidence behind every "nobody calls IMDSv1".
+ */
 export const coverage = z.object({
   id: uuidv7,
   host_id: identifier(),
   boot_id: identifier(),
-  /** One start of the agent: its reports follow one another without a gap. Absent from older agents, as what follows. */
+  /**
+   * One start of the agent: its reports follow one another without a gap. Absent from older agents, as what
+   * follows.
+   */
   run_id: identifier().optional(),
   /** The host's clock since it was started (CLOCK_BOOTTIME), at the start and at the end, in milliseconds. */
   uptime_start_ms: z.number().min(0).max(MAX_LIVE_MS).optional(),
@@ -89,7 +100,9 @@ export const coverage = z.object({
   kernel_connections: count.nullable(),
   /** Conversations that the capture saw begin. */
   seen_connections: count,
-  /** Connections that the kernel reported and the capture was found to have seen; null where nobody could ask. */
+  /**
+   * Connections that the kernel reported and the capture was found to have seen; null where nobody could ask.
+   */
   joined_connections: count.nullable().optional(),
   /** Connections that the kernel reported, and of which the next report says whether they were seen. */
   undecided_connections: count.optional(),
@@ -114,8 +127,8 @@ export const record = z.discriminatedUnion('kind', [
 
 const callerRef = z.int().min(0);
 /**
- * The same from protocol 2 on: `caller` is the number under which the connection has said who called, and the host is
- * the one that said hello.
+ * The same from protocol 2 on: `caller` is the number under which the connection has said who called, and the
+ * host is the one that said hello.
  */
 export const referringRecord = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('call'), caller: callerRef, call: call.omit(callerKeys) }),

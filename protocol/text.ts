@@ -1,6 +1,7 @@
 /**
- * Bounds on the texts of the contract. A free text is cut to its bound, and the cut shows as `…`; a label is a text of one
- * line without invisible characters; an identifier is refused where it is not made of plain characters.
+ * Bounds on the texts of the contract. A free text is cut to its bound, and the cut shows as `…`; a label is
+ * a text of one line without invisible characters; an identifier is refused where it is not made of plain
+ * characters.
  */
 import * as z from 'zod';
 
@@ -28,8 +29,8 @@ export const MAX_STAGES = 64;
 export const MAX_ROLLUP_LINES = 256;
 
 /**
- * C0 and C1 control characters, the line separators, characters that turn the direction of text (Unicode standard annex 9), the
- * byte order mark, and characters without a width.
+ * C0 and C1 control characters, the line separators, characters that turn the direction of text (Unicode
+ * standard annex 9), the byte order mark, and characters without a width.
  */
 const INVISIBLE =
   '\\u0000-\\u001f\\u007f-\\u009f\\u2028\\u2029\\u061c\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2069\\ufeff';
@@ -60,7 +61,10 @@ export function cleanLabel(text: string, max: number): string {
   return cut.replace(EACH_INVISIBLE, REPLACEMENT);
 }
 
-/** Tells whether a text can be an identifier: well-formed, without invisible characters, and not only of spaces. */
+/**
+ * Tells whether a text can be an identifier: well-formed, without invisible characters, and not only of
+ * spaces.
+ */
 export function isIdentifier(text: string): boolean {
   return text.isWellFormed() && !HAS_INVISIBLE.test(text) && text.trim() !== '';
 }
@@ -102,8 +106,8 @@ const MAX_NAME_CHARACTERS = 100;
 const OTHER = 'other';
 
 /**
- * Returns amounts by name with at most `max` plain names. The amounts of all other names are added up under `other`: a loss
- * must not disappear because of its name.
+ * Returns amounts by name with at most `max` plain names. The amounts of all other names are added up under
+ * `other`: a loss must not disappear because of its name.
  */
 export function plainNames(amounts: Record<string, number>, max: number): Record<string, number> {
   const entries = Object.entries(amounts);

@@ -1,4 +1,7 @@
-/** Who gets in and what admins set: a small database of its own, so that signing in never waits for a transaction of calls. */
+/**
+ * Who gets in and what admins set: a small database of its own, so that signing in never waits for a
+ * transaction of calls.
+ */
 import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
@@ -6,7 +9,10 @@ import { OperatorError } from '../../common/operator_error.ts';
 import { type Migration, openForWriting, type Schema } from '../store/sqlite/database.ts';
 import { ALERTS_STEP } from './alerts_schema.ts';
 
-/** Times are milliseconds since 1970. A `hash` is the SHA-256 of a secret of 256 random bits; the secret itself is nowhere. */
+/**
+ * Times are milliseconds since 1970. A `hash` is the SHA-256 of a secret of 256 random bits; the secret
+ * itself is nowhere.
+ */
 const MIGRATIONS: readonly Migration[] = [
   `
   CREATE TABLE tokens (
@@ -77,8 +83,9 @@ const MIGRATIONS: readonly Migration[] = [
 export const ADMIN: Schema = { file: 'admin.db', migrations: MIGRATIONS };
 
 /**
- * The collector opens it once and makes it where it is missing. A command beside the collector does not (`mustExist`): a second
- * database in a mistyped directory, or one that belongs to root, would be worse than an error. Throws `OperatorError`.
+ * The collector opens it once and makes it where it is missing. A command beside the collector does not
+ * (`mustExist`): a second database in a mistyped directory, or one that belongs to root, would be worse than
+ * an error. Throws `OperatorError`.
  */
 export function openAdmin(dataDir: string, { mustExist = false } = {}): DatabaseSync {
   const file = join(dataDir, ADMIN.file);

@@ -28,7 +28,10 @@ export interface DeliveryRow {
   queuedUs: number;
 }
 
-/** What was told of one subject: `kind` is `offender`, `host` or `begun`; `state` plain data, null to forget it. */
+/**
+ * What was told of one subject: `kind` is `offender`, `host` or `begun`; `state` plain data, null to forget
+ * it.
+ */
 export interface SubjectRow {
   kind: string;
   id: string;
@@ -86,7 +89,10 @@ export class AlertRows {
     this.#sql('UPDATE alert_destinations SET last_error = ? WHERE id = ?').run(error, destination);
   }
 
-  /** All or nothing: what was told is kept with the alerts that told it. Returns how many deliveries the bound pushed out. */
+  /**
+   * All or nothing: what was told is kept with the alerts that told it. Returns how many deliveries the bound
+   * pushed out.
+   */
   record(alerts: readonly Alert[], subjects: readonly SubjectRow[], nowUs: number): { overflowed: number } {
     return this.#transaction(() => {
       const put = this.#sql('INSERT OR REPLACE INTO alert_subjects (kind, id, state) VALUES (?, ?, ?)');

@@ -1,4 +1,7 @@
-/** Schema step of the admin database: where alerts go, which there were, what still waits to be sent, what was told already. */
+/**
+ * Schema step of the admin database: where alerts go, which there were, what still waits to be sent, what was
+ * told already.
+ */
 export const ALERTS_STEP = `
   CREATE TABLE alert_destinations (
     id TEXT PRIMARY KEY,

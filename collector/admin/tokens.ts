@@ -63,7 +63,8 @@ export class Tokens {
     this.#credentials = prepare(
       "SELECT count(*) AS count FROM tokens WHERE kind = 'agent' AND revoked_ms IS NULL",
     );
-    // A credential that has expired still keeps its host's name from enrolment tokens, until an admin revokes it.
+    // A credential that has expired still keeps its host's name from enrolment tokens, until an admin revokes
+    // it.
     this.#forget = prepare(
       "DELETE FROM tokens WHERE coalesce(revoked_ms, expires_ms) < :before AND (kind <> 'agent' OR revoked_ms IS NOT NULL)",
     );

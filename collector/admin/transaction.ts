@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 /**
- * All of it or nothing. The write lock is taken first: what is read inside is still true when it is written. One within another
- * lasts when the outer one does, and fails alone.
+ * All of it or nothing. The write lock is taken first: what is read inside is still true when it is written.
+ * One within another lasts when the outer one does, and fails alone.
  */
 export function transaction<T>(database: DatabaseSync, work: () => T): T {
   const isWithin = database.isTransaction;

@@ -1,4 +1,6 @@
-/** What admins manage: tokens, alert destinations and their rules, retention; and the log of what they did. */
+/**
+ * What admins manage: tokens, alert destinations and their rules, retention; and the log of what they did.
+ */
 import * as z from 'zod';
 import { time } from './window.ts';
 
@@ -6,8 +8,8 @@ import { time } from './window.ts';
 export const role = z.enum(['viewer', 'admin']);
 
 /**
- * `person`: signs in and uses the API. `enrolment`: lets an agent ask for a credential of its own. `agent`: that credential, bound
- * to one host; it speaks for no other.
+ * `person`: signs in and uses the API. `enrolment`: lets an agent ask for a credential of its own. `agent`:
+ * that credential, bound to one host; it speaks for no other.
  */
 export const tokenKind = z.enum(['person', 'enrolment', 'agent']);
 
@@ -81,8 +83,8 @@ export const newDestination = z.object({
 });
 
 /**
- * What is left out stays as it is. Not `newDestination.partial()`: its defaults would switch a disabled destination on. `config` is replaced
- * as a whole, secrets with it.
+ * What is left out stays as it is. Not `newDestination.partial()`: its defaults would switch a disabled
+ * destination on. `config` is replaced as a whole, secrets with it.
  */
 export const destinationChange = z.object({
   name: newDestination.shape.name.optional(),

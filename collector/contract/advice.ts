@@ -4,7 +4,8 @@ import * as z from 'zod';
 /**
  * - `upgrade`: this release speaks IMDSv1 only; a newer one speaks IMDSv2.
  * - `replace`: no release of it speaks IMDSv2.
- * - `hop_limit`: it speaks IMDSv2, and its token requests got no answer (hop limit, a proxy in between): raise the limit first.
+ * - `hop_limit`: it speaks IMDSv2, and its token requests got no answer (hop limit, a proxy in between):
+ *   raise the limit first.
  * - `token_refused`: it speaks IMDSv2, and its token requests were refused.
  * - `configure`: it speaks both; a setting turns the fallback (or its first, token-less call) off.
  * - `raw_http`: plain HTTP requests without a token: own code or a script, to be changed.

@@ -1,4 +1,7 @@
-/** What the operator supplies of the cloud's own knowledge, and what comes of holding it against what was seen. */
+/**
+ * What the operator supplies of the cloud's own knowledge, and what comes of holding it against what was
+ * seen.
+ */
 import * as z from 'zod';
 import { HOUR_US, time } from './window.ts';
 

@@ -5,20 +5,22 @@ import { hostRef, severity } from './offender.ts';
 import { time, timeline, window } from './window.ts';
 
 /**
- * Design 3.4, over the window: `ready` (watched, no IMDSv1), `blocked` (IMDSv1-only callers, named), `fallback` (only IMDSv2-capable callers
- * that fell back: fix the hop limit first), `rejected` (IMDSv1 calls already refused with 401: enforced, and something is broken),
- * `enforced` (the cloud says tokens are required, and nobody tried without), `unproven` (not watched all the time; the gaps are named).
+ * Design 3.4, over the window: `ready` (watched, no IMDSv1), `blocked` (IMDSv1-only callers, named),
+ * `fallback` (only IMDSv2-capable callers that fell back: fix the hop limit first), `rejected` (IMDSv1 calls
+ * already refused with 401: enforced, and something is broken), `enforced` (the cloud says tokens are
+ * required, and nobody tried without), `unproven` (not watched all the time; the gaps are named).
  */
 export const verdict = z.enum(['ready', 'blocked', 'fallback', 'rejected', 'enforced', 'unproven']);
 
 /**
  * - `not_yet_watched`: from the window's start to the first report.
  * - `agent_not_running`: between two reports of the same boot; `boot`: between the reports of two boots.
- * - `capture_not_live`; `losses`: something was lost or could not be judged meanwhile (`detail` names the counters).
+ * - `capture_not_live`; `losses`: something was lost or could not be judged meanwhile (`detail` names the
+ *   counters).
  * - `no_report`: since the last report.
  * - `cloud_saw_more`: the cloud counted more token-less calls than were seen.
- * - `not_kept`: the host reported more than is kept of one host, records that are not valid, or records of the future (`detail` says how
- *   many of what).
+ * - `not_kept`: the host reported more than is kept of one host, records that are not valid, or records of
+ *   the future (`detail` says how many of what).
  */
 export const gapReason = z.enum([
   'not_yet_watched',
@@ -90,7 +92,10 @@ export const readiness = z.object({
     .nullable(),
   /** When it will be `ready` if nothing calls IMDSv1 and nothing is missed until then. */
   ready_at: time.nullable(),
-  /** AWS CLI: enforces IMDSv2 (`ready`), raises the hop limit (`fallback`), or null where nothing can be advised yet. */
+  /**
+   * AWS CLI: enforces IMDSv2 (`ready`), raises the hop limit (`fallback`), or null where nothing can be
+   * advised yet.
+   */
   command: z.string().nullable(),
 });
 

@@ -1,13 +1,16 @@
-/** Who still calls IMDSv1: a workload over the whole fleet. Printed by `offenders --json`, served by the API. */
+/**
+ * Who still calls IMDSv1: a workload over the whole fleet. Printed by `offenders --json`, served by the API.
+ */
 import * as z from 'zod';
 import { type ancestor, attributionConfidence, attributionMethod, callerShape } from '../../protocol/call.ts';
 import { advice, adviceKind } from './advice.ts';
 import { time, timeline, window } from './window.ts';
 
 /**
- * Worst first. `credentials`: role credentials were handed out over IMDSv1. `v1`: IMDSv1 calls that were answered. `fallback`: all its
- * IMDSv1 calls followed a token request that failed. `rejected`: all of them were refused with 401. `blocked`: a local rule stopped
- * its calls, whose version nobody saw. `none`: IMDSv2 only.
+ * Worst first. `credentials`: role credentials were handed out over IMDSv1. `v1`: IMDSv1 calls that were
+ * answered. `fallback`: all its IMDSv1 calls followed a token request that failed. `rejected`: all of them
+ * were refused with 401. `blocked`: a local rule stopped its calls, whose version nobody saw. `none`: IMDSv2
+ * only.
  */
 export const severity = z.enum(['credentials', 'v1', 'fallback', 'rejected', 'blocked', 'none']);
 
@@ -35,13 +38,18 @@ export const offender = z.object({
   calls_v2: z.int(),
   /** Attempts that a local rule stopped: nothing was asked. */
   blocked_attempts: z.int(),
-  /** Credential reads without a token that the service answered with 2xx: these credentials can have been stolen by SSRF. */
+  /**
+   * Credential reads without a token that the service answered with 2xx: these credentials can have been
+   * stolen by SSRF.
+   */
   credentials_over_v1: z.int(),
   /** The latest of them; with it an alert tells a recurrence from the same theft going on. */
   last_credentials_over_v1: time.nullable(),
   /** All credential reads without a token, whatever came back. */
   credentials_over_v1_attempts: z.int(),
-  /** Calls without a token that were answered 401: tokens are already required there, and something is broken. */
+  /**
+   * Calls without a token that were answered 401: tokens are already required there, and something is broken.
+   */
   rejected_v1: z.int(),
   /** Reads without a token just after a token request that got no answer, or was refused. */
   fallbacks: z.object({ token_unanswered: z.int(), token_refused: z.int() }),
@@ -54,7 +62,9 @@ export const offender = z.object({
   /** SDK or tool and its releases, from the user agents; empty where they tell none. */
   clients: z.array(z.object({ name: z.string(), version: z.string().nullable() })),
   host_count: z.int(),
-  /** Hosts on which no other workload made an IMDSv1 call in the window: one fix of this workload frees them. */
+  /**
+   * Hosts on which no other workload made an IMDSv1 call in the window: one fix of this workload frees them.
+   */
   hosts_freed: z.int(),
   /** Those that called most recently, at most 10. */
   hosts: z.array(hostRef),

@@ -1,6 +1,6 @@
 /**
- * One agent's connection, from its `hello` on. Checks every frame, lets the agent speak for its own host only, gives its batches to the
- * writer and acknowledges them when they are durable.
+ * One agent's connection, from its `hello` on. Checks every frame, lets the agent speak for its own host
+ * only, gives its batches to the writer and acknowledges them when they are durable.
  */
 import type { RawData, WebSocket } from 'ws';
 import type { HostFacts } from '../../protocol/call.ts';
@@ -30,7 +30,10 @@ export interface ConnectionContext extends HandshakeContext {
   backlog: Backlog;
   shares: HostShares;
   limits: ConnectionLimits;
-  /** Called once the agent has named its stream. Returns false where a connection of another host sends this stream. */
+  /**
+   * Called once the agent has named its stream. Returns false where a connection of another host sends this
+   * stream.
+   */
   claimStream: (connection: AgentConnection) => boolean;
   /** Called when this connection was given the credential of its host. */
   onEnrolled: (connection: AgentConnection) => void;
@@ -66,7 +69,8 @@ export class AgentConnection {
     socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
     socket.on('ping', () => this.#onQuietFrame());
     socket.on('error', (error: Error & { code?: string }) => {
-      // The WebSocket layer found the bytes themselves invalid (too large, not UTF-8, broken framing) and closes.
+      // The WebSocket layer found the bytes themselves invalid (too large, not UTF-8, broken framing) and
+      // closes.
       if (error.code?.startsWith('WS_ERR_')) {
         context.counters.invalid_frames += 1;
         this.#warnOnce({ reason: error.code }, 'an agent sent an invalid frame');
@@ -94,7 +98,10 @@ export class AgentConnection {
     return this.#context.identity.hostId;
   }
 
-  /** True where the agent has shown a credential or a certificate, or was given a credential; false for an enrolment token alone. */
+  /**
+   * True where the agent has shown a credential or a certificate, or was given a credential; false for an
+   * enrolment token alone.
+   */
   get hasProof(): boolean {
     return this.#hasEnrolled || this.#context.identity.hostId !== null;
   }
@@ -226,7 +233,10 @@ export class AgentConnection {
     }
   }
 
-  /** Gives the valid records of a batch to the writer. Its answer is awaited outside of the check, so that the next batch is checked meanwhile. */
+  /**
+   * Gives the valid records of a batch to the writer. Its answer is awaited outside of the check, so that the
+   * next batch is checked meanwhile.
+   */
   #submit(
     checked: CheckedBatch,
     { seq, records }: BatchFrame,
@@ -264,7 +274,10 @@ export class AgentConnection {
     this.#context.counters.heartbeats += 1;
   }
 
-  /** Counts a frame without records. Returns false, and closes the connection, where there are more of them than any agent sends. */
+  /**
+   * Counts a frame without records. Returns false, and closes the connection, where there are more of them
+   * than any agent sends.
+   */
   #onQuietFrame(): boolean {
     this.lastHeardMs = performance.now();
     if (this.#quietFrames.count(this.lastHeardMs)) return true;

@@ -1,4 +1,7 @@
-/** Counts the bytes of batches that wait for the store, over all connections. Beyond the bound no socket is read. */
+/**
+ * Counts the bytes of batches that wait for the store, over all connections. Beyond the bound no socket is
+ * read.
+ */
 const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
 
 export class Backlog {

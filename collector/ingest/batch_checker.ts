@@ -1,4 +1,7 @@
-/** Checks the batches of one connection, one after the other: each may add to the connection's table of callers. */
+/**
+ * Checks the batches of one connection, one after the other: each may add to the connection's table of
+ * callers.
+ */
 import { type AgentFrame, OLDEST_PROTOCOL_VERSION } from '../../protocol/frames.ts';
 import { record, referringRecord } from '../../protocol/records.ts';
 import { textsChanged } from '../../protocol/text.ts';
@@ -7,8 +10,8 @@ import { type CheckedBatch, checkFullRecords, checkReferringRecords, parseInTurn
 import type { IngestCounters } from './ingest_counters.ts';
 
 /**
- * A batch defines the callers that its records name. Some more do no harm; thousands that no record names would cost as much as
- * records.
+ * A batch defines the callers that its records name. Some more do no harm; thousands that no record names
+ * would cost as much as records.
  */
 const MAX_SPARE_CALLERS = 100;
 
@@ -26,8 +29,8 @@ export class BatchChecker {
   }
 
   /**
-   * Checks a batch when the batches before it are checked, and gives it to `use` before the next one is. Resolves to null where the
-   * callers of the batch break the protocol.
+   * Checks a batch when the batches before it are checked, and gives it to `use` before the next one is.
+   * Resolves to null where the callers of the batch break the protocol.
    */
   check<T>(frame: BatchFrame, hostId: string, use: (checked: CheckedBatch) => T): Promise<T | null> {
     const done = this.#lastCheck.then(async () => {

@@ -1,4 +1,6 @@
-/** The callers that one connection has defined, by the numbers that its records refer to (protocol/frames.ts). */
+/**
+ * The callers that one connection has defined, by the numbers that its records refer to (protocol/frames.ts).
+ */
 import { callerDefinition, MAX_CALLERS_BYTES } from '../../protocol/frames.ts';
 import type { CallerFacts } from '../store/workload_identity.ts';
 
@@ -6,7 +8,10 @@ export class CallerTable {
   #callers: (CallerFacts | null)[] = [];
   #bytes = 0;
 
-  /** Adds a batch's definitions. Returns false where they break the protocol: out of order, or beyond the bound. */
+  /**
+   * Adds a batch's definitions. Returns false where they break the protocol: out of order, or beyond the
+   * bound.
+   */
   define(definitions: { ref: number }[], forget: boolean): boolean {
     if (forget) {
       this.#callers = [];
@@ -23,8 +28,9 @@ export class CallerTable {
   }
 
   /**
-   * Returns a caller, the same object each time. Null stands for a definition that is not valid, from an agent of another version: only
-   * records that name it are rejected. Undefined means that the number was never defined.
+   * Returns a caller, the same object each time. Null stands for a definition that is not valid, from an
+   * agent of another version: only records that name it are rejected. Undefined means that the number was
+   * never defined.
    */
   get(ref: number): CallerFacts | null | undefined {
     return this.#callers[ref];

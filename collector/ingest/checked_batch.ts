@@ -1,4 +1,7 @@
-/** Selects the records of a batch that are valid and about the agent's own host, in the store's shape. The rest is counted. */
+/**
+ * Selects the records of a batch that are valid and about the agent's own host, in the store's shape. The
+ * rest is counted.
+ */
 import type * as z from 'zod';
 import type { Call } from '../../protocol/call.ts';
 import type { Rollup, record, referringRecord } from '../../protocol/records.ts';
@@ -23,7 +26,10 @@ export type ParsedReferringRecord = Parsed<typeof referringRecord>;
 /** Records that are checked at once, in some 2 ms; other connections have their turn after them. */
 const CHECKED_AT_ONCE = 100;
 
-/** Checks each item of a batch. A long batch lets other connections have their turn in between. `counters` counts texts that were cut. */
+/**
+ * Checks each item of a batch. A long batch lets other connections have their turn in between. `counters`
+ * counts texts that were cut.
+ */
 export async function parseInTurns<S extends z.ZodType>(
   items: unknown[],
   shape: S,
@@ -40,8 +46,9 @@ export async function parseInTurns<S extends z.ZodType>(
 }
 
 /**
- * Selects records of protocol 2, each of which refers to a caller that the connection has defined. Returns null where one refers to a caller
- * that was never defined: the tables of agent and collector differ, and the connection must begin anew.
+ * Selects records of protocol 2, each of which refers to a caller that the connection has defined. Returns
+ * null where one refers to a caller that was never defined: the tables of agent and collector differ, and the
+ * connection must begin anew.
  */
 export function checkReferringRecords(
   items: ParsedReferringRecord[],

@@ -1,13 +1,16 @@
 /**
- * Decides when one agent's socket is read. Records that are not read stay in the agent's spool. So an agent that is too fast, a store that
- * is too slow and too many agents at once cause delay, but lose no record.
+ * Decides when one agent's socket is read. Records that are not read stay in the agent's spool. So an agent
+ * that is too fast, a store that is too slow and too many agents at once cause delay, but lose no record.
  */
 import type { WebSocket } from 'ws';
 import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 import type { Backlog } from './backlog.ts';
 import type { HostShares } from './host_shares.ts';
 
-/** Bytes of one agent's batches that wait for the store. Well-behaved agents stay below: they send 2 MiB ahead. */
+/**
+ * Bytes of one agent's batches that wait for the store. Well-behaved agents stay below: they send 2 MiB
+ * ahead.
+ */
 const MAX_PENDING_BYTES = 8 * 1024 * 1024;
 
 export interface ConnectionLimits {
@@ -102,7 +105,10 @@ export class FlowControl {
     }
   };
 
-  /** Ends the regulation after the connection was closed. Batches that still wait call `completeBatch` all the same. */
+  /**
+   * Ends the regulation after the connection was closed. Batches that still wait call `completeBatch` all the
+   * same.
+   */
   close(): void {
     this.#closed = true;
     if (this.#hostId !== null) this.#shares.leave(this.#hostId);

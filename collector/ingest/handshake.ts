@@ -1,4 +1,7 @@
-/** The decisions about an agent's `hello`: which protocol is spoken, and whether the agent may speak for the host that it names. */
+/**
+ * The decisions about an agent's `hello`: which protocol is spoken, and whether the agent may speak for the
+ * host that it names.
+ */
 import type { Logger } from 'pino';
 import {
   type AgentFrame,
@@ -43,9 +46,10 @@ export function agreeOnProtocol({
 }
 
 /**
- * Decides whether the agent may speak for the host of its `hello`. One host never speaks for another: neither with its own credential,
- * nor with an enrolment token for a host that has a credential. Returns the new credential where one was issued, or why the agent is
- * refused. Rejects where the credential cannot be stored.
+ * Decides whether the agent may speak for the host of its `hello`. One host never speaks for another: neither
+ * with its own credential, nor with an enrolment token for a host that has a credential. Returns the new
+ * credential where one was issued, or why the agent is refused. Rejects where the credential cannot be
+ * stored.
  */
 export async function authorizeHost(
   { host: { id: hostId }, enrolment_key: enrolmentKey }: Hello,

@@ -1,4 +1,7 @@
-/** Divides what the collector can read among hosts. A host that sends as fast as it can, on any number of connections, slows no other. */
+/**
+ * Divides what the collector can read among hosts. A host that sends as fast as it can, on any number of
+ * connections, slows no other.
+ */
 
 import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 
@@ -7,12 +10,19 @@ export interface ShareLimits {
   recordsPerSecond: number;
 }
 
-/** Share that every host has at least: more than its metadata service answers, and a day of an outage is delivered in minutes. */
+/**
+ * Share that every host has at least: more than its metadata service answers, and a day of an outage is
+ * delivered in minutes.
+ */
 const LEAST: ShareLimits = { bytesPerSecond: 1024 * 1024, recordsPerSecond: 1_000 };
-/** Every batch is a frame to read, a transaction to take part in and an acknowledgement, however small it is. */
+/**
+ * Every batch is a frame to read, a transaction to take part in and an acknowledgement, however small it is.
+ */
 const RECORDS_OF_A_BATCH = 10;
 
-/** A host that reconnects within this time has the same share as before: reconnecting gives it no advantage. */
+/**
+ * A host that reconnects within this time has the same share as before: reconnecting gives it no advantage.
+ */
 const REMEMBERED_MS = 60_000;
 
 class HostShare {
@@ -64,7 +74,10 @@ export class HostShares {
     }
   }
 
-  /** Counts bytes and records of a host. Returns for how many milliseconds it may send nothing more; 0 means that it may go on. */
+  /**
+   * Counts bytes and records of a host. Returns for how many milliseconds it may send nothing more; 0 means
+   * that it may go on.
+   */
   count(hostId: string, bytes: number, records: number): number {
     const share = this.#shares.get(hostId);
     if (share === undefined) return 0;

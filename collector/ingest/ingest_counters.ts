@@ -4,7 +4,10 @@ export interface IngestCounters {
   invalid_frames: number;
   invalid_records: number;
   foreign_records: number;
-  /** Texts and lists that were longer than the contract allows, or not well-formed. They are stored, but cut or cleaned. */
+  /**
+   * Texts and lists that were longer than the contract allows, or not well-formed. They are stored, but cut
+   * or cleaned.
+   */
   cut_texts: number;
   refused: number;
   /** Connections whose `hello` named a host that they may not speak for. */

@@ -7,7 +7,10 @@ export class QuietFrames {
   #frames = 0;
   #sinceMs = performance.now();
 
-  /** Counts a frame. Returns false where there are more of them than any agent sends. `nowMs`: `performance.now()`. */
+  /**
+   * Counts a frame. Returns false where there are more of them than any agent sends. `nowMs`:
+   * `performance.now()`.
+   */
   count(nowMs: number): boolean {
     if (nowMs - this.#sinceMs > WINDOW_MS) {
       this.#sinceMs = nowMs;

@@ -1,4 +1,7 @@
-/** Accepts the WebSockets of agents on `AGENT_PATH` of an HTTP server that the composition owns, after authentication. */
+/**
+ * Accepts the WebSockets of agents on `AGENT_PATH` of an HTTP server that the composition owns, after
+ * authentication.
+ */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
@@ -33,8 +36,9 @@ export interface IngestOptions {
   /** Identifies an agent by its token or certificate; null where neither is valid. */
   identify: (request: IncomingMessage) => AgentIdentity | null;
   /**
-   * Issues a credential for a host whose agent showed an enrolment token. Resolves to null where the host has one already and the claim
-   * does not prove that it is the same agent. Without this option (null) no credentials are issued, and agents go on with the token.
+   * Issues a credential for a host whose agent showed an enrolment token. Resolves to null where the host has
+   * one already and the claim does not prove that it is the same agent. Without this option (null) no
+   * credentials are issued, and agents go on with the token.
    */
   issueCredential: ((hostId: string, claim: EnrolmentClaim) => Promise<string | null>) | null;
   /** Tells whether an agent must show a credential to speak for this host. */
@@ -91,7 +95,10 @@ export class IngestServer {
     );
   }
 
-  /** Handles an HTTP server's `upgrade` event for a request to `AGENT_PATH`. Returns true where the agent was accepted. */
+  /**
+   * Handles an HTTP server's `upgrade` event for a request to `AGENT_PATH`. Returns true where the agent was
+   * accepted.
+   */
   onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
     // A peer that resets the connection before the WebSocket owns it must not end the process.
     socket.on('error', () => socket.destroy());
@@ -114,8 +121,9 @@ export class IngestServer {
   }
 
   /**
-   * Tells whether a connection may be accepted, and closes another one where that makes room. Some places are reserved for agents that
-   * show a credential or a certificate. They may also replace a connection that showed an enrolment token and has sent no `hello`.
+   * Tells whether a connection may be accepted, and closes another one where that makes room. Some places are
+   * reserved for agents that show a credential or a certificate. They may also replace a connection that
+   * showed an enrolment token and has sent no `hello`.
    */
   #hasPlaceFor({ hostId }: AgentIdentity): boolean {
     const { maxConnections } = this.#options;
@@ -176,7 +184,9 @@ export class IngestServer {
     });
   }
 
-  /** Gives the stream to a connection. An older connection of the same host is closed: its agent has left it. */
+  /**
+   * Gives the stream to a connection. An older connection of the same host is closed: its agent has left it.
+   */
   #claimStream(connection: AgentConnection): boolean {
     const stream = connection.stream!;
     const older = this.#byStream.get(stream);
@@ -189,7 +199,9 @@ export class IngestServer {
     return true;
   }
 
-  /** Closes the connections that speak for a host by an enrolment token alone: the host has a credential now. */
+  /**
+   * Closes the connections that speak for a host by an enrolment token alone: the host has a credential now.
+   */
   #closeUnproven(hostId: string): void {
     for (const connection of this.#connections) {
       if (connection.hostId !== hostId || connection.hasProof) continue;
@@ -226,8 +238,9 @@ export class IngestServer {
   }
 
   /**
-   * Closes the connections that rest on a credential of this host (null: on an enrolment token), which has ended. Their agents must
-   * authenticate again. Connections that have sent no `hello` are included: they were accepted by that credential.
+   * Closes the connections that rest on a credential of this host (null: on an enrolment token), which has
+   * ended. Their agents must authenticate again. Connections that have sent no `hello` are included: they
+   * were accepted by that credential.
    */
   disconnect(hostId: string | null): void {
     for (const connection of this.#connections) {

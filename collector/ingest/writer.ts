@@ -1,7 +1,7 @@
 /**
- * Group commit: batches of all connections that arrive while one transaction is synced to disk go into the next one, so
- * that a sync is paid once for many. Hosts take turns, and each has a share of a transaction: one that sends as fast as it can
- * makes no transaction long.
+ * Group commit: batches of all connections that arrive while one transaction is synced to disk go into the
+ * next one, so that a sync is paid once for many. Hosts take turns, and each has a share of a transaction:
+ * one that sends as fast as it can makes no transaction long.
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
@@ -9,11 +9,16 @@ import type { BatchResult, Store, StoredBatch } from '../store/store.ts';
 import { sliceOf } from './batch_slice.ts';
 
 const MAX_RECORDS_IN_TRANSACTION = 4000;
-/** What hosts share of a transaction: it stays short, so that whoever comes meanwhile does not wait for long. */
+/**
+ * What hosts share of a transaction: it stays short, so that whoever comes meanwhile does not wait for long.
+ */
 const RECORDS_SHARED = 1000;
 /** Of one host, however many hosts there are. */
 const LEAST_RECORDS_OF_HOST = 25;
-/** From so many recent hosts on, one whose batches alone wait for the next transaction waits for others, or for this time. */
+/**
+ * From so many recent hosts on, one whose batches alone wait for the next transaction waits for others, or
+ * for this time.
+ */
 const MANY_HOSTS = 20;
 const ALONE_WAIT_MS = 20;
 /** A host counts among those that share the transactions for so long after its last batch. */
@@ -72,7 +77,10 @@ export class Writer {
     this.#log = log;
   }
 
-  /** Resolves when the batch is durable; rejects when the store could not take it, and nothing of it is stored. */
+  /**
+   * Resolves when the batch is durable; rejects when the store could not take it, and nothing of it is
+   * stored.
+   */
   submit(batch: StoredBatch): Promise<BatchResult> {
     return new Promise((resolve, reject) => {
       const { id } = batch.host;
@@ -116,8 +124,8 @@ export class Writer {
   }
 
   /**
-   * What is left of one host's large batches makes no transactions one after the other among many hosts: whoever else comes would
-   * wait for each of them.
+   * What is left of one host's large batches makes no transactions one after the other among many hosts:
+   * whoever else comes would wait for each of them.
    */
   async #whileAlone(): Promise<void> {
     if (this.#queues.size !== 1 || this.#recent.size < MANY_HOSTS) return;

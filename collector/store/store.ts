@@ -1,9 +1,10 @@
 /**
- * What agents reported, behind one interface: the embedded SQLite store now, a distributed one later. Every method may be
- * answered by another thread or process: arguments and results are plain data.
+ * The interface of the store of findings, which holds the records of all agents. Every method may be answered
+ * by another thread or process, so arguments and results are plain data.
  *
- * Raw calls are kept for days, roll-ups by hour and by day for long: what is asked of more than one host or hour is answered
- * from roll-ups. Times are microseconds since 1970. Hosts are named by the agents' `host.id`.
+ * Raw calls are kept for days, roll-ups by hour and by day for much longer. Questions about more than one
+ * host or hour are answered from roll-ups. Times are microseconds since 1970. Hosts are named by the agents'
+ * `host.id`.
  */
 import type { Call, HostFacts } from '../../protocol/call.ts';
 import type { Coverage, Heartbeat, Rollup } from '../../protocol/records.ts';
@@ -11,7 +12,9 @@ import type { GapReason } from '../contract/host.ts';
 import type { Window } from '../contract/window.ts';
 import type { CallerFacts, WorkloadIdentity } from './workload_identity.ts';
 
-/** A call or roll-up without who made it (`callers[caller]` of its batch) and where (`host` of its batch). */
+/**
+ * A call or roll-up without its caller (`callers[caller]` of its batch) and its host (`host` of its batch).
+ */
 export type CallBody = Omit<Call, keyof CallerFacts | 'host'>;
 export type RollupBody = Omit<Rollup, keyof CallerFacts | 'host'>;
 
@@ -20,33 +23,36 @@ export type StoredRecord =
   | { kind: 'rollup'; caller: number; rollup: RollupBody }
   | { kind: 'coverage'; coverage: Coverage };
 
-/** A batch as ingest has checked it: every record is valid and speaks for `host`. */
+/** A batch that ingest has checked: every record is valid and is about `host`. */
 export interface StoredBatch {
   stream: string;
   seq: number;
   host: HostFacts;
-  /** Each caller once, however many of the records are its. */
+  /** The callers that the records refer to by index, each of them once. */
   callers: CallerFacts[];
   records: StoredRecord[];
-  /** Records of the batch that were not valid, or spoke for another host: the host has a gap for them. */
+  /** Records of the batch that were not valid, or were about another host. The host gets a gap for them. */
   leftOut?: number;
-  /** More of the same batch follows: the stream stays where it is. */
+  /** True for a slice that is not the last one of its batch. The position of the stream does not change. */
   partial?: boolean;
 }
 
 /**
- * What became of a batch: `stored` now, `known` by its number from before, or `ahead` of the stream (`lastSeq` is where
- * the stream is; nothing of the batch was stored).
+ * The result of writing a batch. `stored` means now, `known` means that its number was stored before. `ahead`
+ * means that batches before it are missing, and nothing was stored; `lastSeq` is the position of the stream.
  */
 export interface BatchResult {
   result: 'stored' | 'known' | 'ahead';
   lastSeq: number;
-  /** Records that were new, and records whose id was there already. */
+  /** Records that were new. `duplicates` counts those whose id was stored before. */
   records: number;
   duplicates: number;
 }
 
-/** What calls are counted by, besides who made them. Small in number: it is what keeps roll-ups small. */
+/**
+ * The properties by which calls are counted, besides the caller. There are few different kinds, which keeps
+ * roll-ups small.
+ */
 export interface CallKind {
   /** Null for attempts that were blocked, and for endpoints that have no versions. */
   version: 1 | 2 | null;
@@ -55,7 +61,7 @@ export interface CallKind {
   status: number | null;
   outcome: Call['outcome'];
   fallback: Call['imds.fallback'];
-  /** Whose credentials were asked for. */
+  /** The role whose credentials were requested. */
   role: string | null;
   userAgent: string | null;
 }
@@ -66,12 +72,12 @@ export interface CountedCalls extends CallKind {
   lastUs: number;
 }
 
-/** `id`: `identityId` of the model. */
+/** A workload with its `identityId`. */
 export interface Identity extends WorkloadIdentity {
   id: string;
 }
 
-/** Which calls a question is about. `null`: all. An empty list: none. */
+/** The calls that a question is about. `null` selects all, an empty list none. */
 export interface Scope {
   window: Window;
   hosts: string[] | null;
@@ -83,19 +89,19 @@ export interface IdentityTotals {
   kinds: CountedCalls[];
 }
 
-/** One workload on one host. First and last times are of all time, not of the window; the host is in the window by `lastUs`. */
+/** One workload on one host. First and last times are of all time, not of the window. */
 export interface IdentityHost {
   identity: string;
   hostId: string;
   firstUs: number;
   lastUs: number;
   lastV1Us: number | null;
-  /** In the window. */
+  /** IMDSv1 calls in the window. */
   callsV1: number;
 }
 
 export interface SeriesPoint {
-  /** Start of the bucket. Buckets without calls are left out. */
+  /** Start of the hour or day. Those without calls are left out. */
   startUs: number;
   identity: string | null;
   v1: number;
@@ -113,24 +119,24 @@ export interface StoredHost {
 export interface StoredGap {
   startUs: number;
   endUs: number;
-  /** How much of it was not watched; all of it where that is not said. */
+  /** The part of the gap that was not watched. Undefined means all of it. */
   missingUs?: number | undefined;
   reason: GapReason;
   detail: string | null;
 }
 
-/** What is known of when a host was watched; gaps are cut to the window, touching ones of one reason are one. */
+/** When a host was watched. Gaps are cut to the window, and touching ones of one reason are merged. */
 export interface HostCoverage {
   hostId: string;
   /**
-   * Start of the first and end of the last report of all; null where none ever came. Not earlier than what retention has left: before
-   * that, calls and gaps may be gone.
+   * Start of the first report and end of the last one, of all time; null where there is none. It is not
+   * earlier than the records that retention has left: calls and gaps before that may be deleted.
    */
   firstUs: number | null;
   lastUs: number | null;
   gaps: StoredGap[];
   boots: { id: string; firstUs: number; lastUs: number }[];
-  /** Sums over the days that the window touches. */
+  /** Sum over the days that the window touches, like the next two. */
   kernelConnections: number | null;
   seenConnections: number;
   losses: Record<string, number>;
@@ -147,14 +153,14 @@ export interface CallFilter {
   path: string | null;
 }
 
-/** One hour, or a span of hours, as the cloud counted it for one instance. */
+/** The cloud's counts for one instance and one span of whole hours. */
 export interface CloudCount {
   hostId: string;
   startUs: number;
   endUs: number;
-  /** `MetadataNoToken`: token-less calls that succeeded. */
+  /** `MetadataNoToken`: calls without a token that succeeded. */
   noToken: number;
-  /** `MetadataNoTokenRejected`; null where it was not supplied. */
+  /** `MetadataNoTokenRejected`; null where the operator did not supply it. */
   noTokenRejected: number | null;
 }
 
@@ -162,14 +168,14 @@ export interface CloudInstance {
   hostId: string;
   httpTokens: 'optional' | 'required' | null;
   hopLimit: number | null;
-  /** When the operator supplied it. */
+  /** Time at which the operator supplied it. */
   suppliedUs: number;
 }
 
 export interface Retention {
   rawDays: number;
   rollupDays: number;
-  /** Bound on the store's size on disk: the oldest raw calls go first. */
+  /** Bound on the store's size on disk. Beyond it the oldest raw calls are deleted first. */
   maxBytes: number;
 }
 
@@ -183,29 +189,35 @@ export interface RetentionResult {
 export interface StoreStatistics {
   bytes: number;
   calls: number;
-  /** Of the oldest raw call. */
+  /** Time of the oldest raw call. */
   oldestCallUs: number | null;
   identities: number;
   hosts: number;
 }
 
-/** The questions; a reader beside the collector (a command on the same machine) can ask them too. */
+/** The questions. Commands on the same machine can ask them too, while the collector runs. */
 export interface StoreQueries {
-  /** Per workload, summed over hosts. Only workloads with calls in the scope. */
+  /** Returns sums over hosts for every workload that has calls in the scope. */
   identityTotals(scope: Scope): Promise<IdentityTotals[]>;
   identityHosts(scope: Scope): Promise<IdentityHost[]>;
-  /** Per host and workload: everything but plain IMDSv2 calls, which are one sum per host (`identity` null, version 2). */
+  /** Returns sums per host and workload. IMDSv2 calls are one sum per host, with `identity` null. */
   hostTotals(scope: Scope): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
   identities(ids: string[]): Promise<Identity[]>;
-  /** With `byIdentity` one row per workload and bucket, else one per bucket. */
+  /** Returns counts by hour or day, and with `byIdentity` by workload too. */
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]>;
-  /** What a workload asked for without a token, most frequent first. `path` null: what was not listed one by one. */
+  /**
+   * Returns the paths that a workload requested without a token, most frequent first. `path` null stands for
+   * all that are not listed.
+   */
   pathsV1(identity: string, limit: number): Promise<{ path: string | null; count: number; lastUs: number }[]>;
-  /** Its latest processes, most recent first. */
+  /** Returns the latest processes of a workload, most recent first. */
   callers(identity: string, limit: number): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]>;
   hosts(): Promise<StoredHost[]>;
   coverage(window: Window, hosts: string[] | null): Promise<HostCoverage[]>;
-  /** Raw calls, newest first; `next` goes into the following question as `cursor`. */
+  /**
+   * Returns raw calls, newest first. `next` is the `cursor` of the following page. Throws `RangeError` for a
+   * cursor that is not one.
+   */
   calls(
     filter: CallFilter,
     limit: number,
@@ -213,26 +225,32 @@ export interface StoreQueries {
   ): Promise<{ calls: Call[]; next: string | null }>;
   cloudCounts(window: Window, hosts: string[] | null): Promise<CloudCount[]>;
   cloudInstances(): Promise<CloudInstance[]>;
-  /** Token-less calls answered with 2xx on this host in this span (whole hours), to hold against the cloud's count. */
+  /**
+   * Counts calls without a token that were answered with 2xx, for each span of whole hours, to compare with
+   * the cloud's count.
+   */
   answeredV1(hostId: string, spans: Window[]): Promise<number[]>;
   statistics(): Promise<StoreStatistics>;
   close(): Promise<void>;
 }
 
 export interface Store extends StoreQueries {
-  /** Where a stream is: the number of its last stored batch, 0 when it is new; null when it belongs to another host. */
+  /**
+   * Returns the number of a stream's last stored batch: 0 for a new stream, null for one that belongs to
+   * another host.
+   */
   lastSeq(stream: string, hostId: string): Promise<number | null>;
   /**
-   * Stores batches in order, in one transaction, and returns when they are durable. Rejects with nothing stored.
-   * A batch or a record that is there already is left as it is.
+   * Stores batches in order, in one transaction, and resolves when they are durable. Where it rejects,
+   * nothing is stored. A batch or a record that is stored already is left as it is.
    */
   write(batches: StoredBatch[]): Promise<BatchResult[]>;
-  /** The newest heartbeat of a host replaces the one before. */
+  /** Stores a heartbeat in place of the one before. */
   heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void>;
-  /** Replaces what was supplied before for the same host and start. */
+  /** Stores counts in place of earlier ones for the same host and start. */
   putCloudCounts(counts: CloudCount[]): Promise<void>;
   putCloudInstances(instances: CloudInstance[]): Promise<void>;
   retain(retention: Retention, nowUs: number): Promise<RetentionResult>;
-  /** A consistent copy while the store goes on. Throws `OperatorError`. */
+  /** Writes a consistent copy to a new file while the store goes on. Throws `OperatorError`. */
   backup(file: string): Promise<void>;
 }

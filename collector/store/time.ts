@@ -1,10 +1,10 @@
-/** Times as the store counts them: whole microseconds since 1970, UTC. */
+/** The store's times: whole microseconds since 1970, UTC. */
 
-/** Thousands of records in a row are of the same second: reading the date is most of the work. */
+/** Thousands of records in a row are of the same second, and parsing the date is most of the work. */
 let lastSecond = '';
 let lastSecondUs = 0;
 
-/** RFC 3339 in UTC to microseconds since 1970. */
+/** Converts an RFC 3339 timestamp in UTC to microseconds since 1970. */
 export function toMicroseconds(timestamp: string): number {
   const second = timestamp.slice(0, 19);
   if (second !== lastSecond) {
@@ -14,7 +14,7 @@ export function toMicroseconds(timestamp: string): number {
   return lastSecondUs + Number(timestamp.slice(20, -1).padEnd(6, '0'));
 }
 
-/** Microseconds since 1970 to RFC 3339 in UTC with microseconds. */
+/** Converts microseconds since 1970 to an RFC 3339 timestamp in UTC with six digits. */
 export function toTimestamp(microseconds: number): string {
   const seconds = new Date(Math.floor(microseconds / 1_000_000) * 1000).toISOString().slice(0, 19);
   const fraction = ((microseconds % 1_000_000) + 1_000_000) % 1_000_000;

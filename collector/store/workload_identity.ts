@@ -1,30 +1,31 @@
 /**
- * Which workload a caller belongs to: what stays the same when a process is started again, moved to another host or given a
- * new release. Calls are added up by it, and it is what an offender is.
+ * The workload that a caller belongs to: what stays the same when a process is started again, moved to
+ * another host or updated. An offender is a workload that made IMDSv1 calls.
  *
- * Pure: the store keys its rows by it, and the live feed links a call to its offender by it.
+ * The functions are pure. The store keys its rows by the identity, and the live feed links a call to its
+ * offender by it.
  */
 import { hash } from 'node:crypto';
 import type { Call } from '../../protocol/call.ts';
 
-/** Who called, without the host: the fields that a call and a roll-up of calls share. */
+/** The fields that describe a caller, which a call and a roll-up share. The host is not among them. */
 export type CallerFacts = Pick<
   Call,
   'process' | 'container' | 'k8s' | 'systemd' | 'attribution.method' | 'attribution.confidence'
 >;
 
 export interface WorkloadIdentity {
-  /** False: nobody knows which process it was; then only `hostId` and `sourceAddress` tell them apart. */
+  /** False where the process is not known. Then only `hostId` and `sourceAddress` tell workloads apart. */
   attributed: boolean;
   executable: string | null;
-  /** The kernel's comm; the only name where the executable was gone before it could be read. */
+  /** The kernel's name of the process (comm). It is set only where the executable is not known. */
   name: string | null;
   script: string | null;
   user: string | null;
   uid: number | null;
-  /** Repository of the container's image, without tag and digest. */
+  /** The repository of the container's image, without tag and digest. */
   image: string | null;
-  /** Of a process outside containers; instances of a template share its name. */
+  /** The systemd unit of a process outside containers. Instances of a template share its name. */
   unit: string | null;
   k8sNamespace: string | null;
   k8sContainer: string | null;
@@ -44,17 +45,17 @@ export function workloadIdentity(
     k8sContainer: k8s?.['container.name'] ?? null,
   };
   if (process === null) {
-    const nobody = { executable: null, name: null, script: null, user: null, uid: null };
-    return { attributed: false, ...nobody, ...workload, hostId, sourceAddress };
+    const unknown = { executable: null, name: null, script: null, user: null, uid: null };
+    return { attributed: false, ...unknown, ...workload, hostId, sourceAddress };
   }
   return {
     attributed: true,
     executable: process['executable.path'],
-    // Threads rename themselves: where the executable says who it is, the name does not count.
+    // Threads rename themselves: the name does not count where the executable is known.
     name: process['executable.path'] === null ? process.name : null,
     script: process.script,
     user: process['owner.name'],
-    // A name is the same user on every host, its number need not be.
+    // A user name means the same user on every host; a number need not.
     uid: process['owner.name'] === null ? process['owner.uid'] : null,
     ...workload,
     hostId: null,
@@ -62,7 +63,9 @@ export function workloadIdentity(
   };
 }
 
-/** Equal for equal identities; the id of an offender everywhere (API, page, alerts). 16 hex digits. */
+/**
+ * Returns the id of an offender in the API, the page and alerts: 16 hex digits, equal for equal identities.
+ */
 export function identityId(identity: WorkloadIdentity): string {
   const { attributed, executable, name, script, user, uid, image, unit, k8sNamespace, k8sContainer } =
     identity;
@@ -73,19 +76,22 @@ export function identityId(identity: WorkloadIdentity): string {
   );
 }
 
-/** `registry/team/app:1.2@sha256:…` → `registry/team/app`. An image that is known by its digest alone has no repository. */
+/**
+ * Returns `registry/team/app` for `registry/team/app:1.2@sha256:…`; null for an image that is known by its
+ * digest alone.
+ */
 function repositoryOf(image: string | null): string | null {
   if (image === null) return null;
-  const named = image.split('@', 1)[0]!;
-  const slash = named.lastIndexOf('/');
-  const colon = named.indexOf(':', slash + 1);
-  const repository = colon === -1 ? named : named.slice(0, colon);
+  const name = image.split('@', 1)[0]!;
+  const slash = name.lastIndexOf('/');
+  const colon = name.indexOf(':', slash + 1);
+  const repository = colon === -1 ? name : name.slice(0, colon);
   return repository === '' || repository === 'sha256' || /^[0-9a-f]{12,64}$/.test(repository)
     ? null
     : repository;
 }
 
-/** Login sessions and transient units have a new name each time: they say nothing of the workload. */
+/** Returns null for login sessions and transient units: their names are new each time. */
 function stableUnit(unit: string | null): string | null {
   if (unit === null || /^(session-.*|init|run-.*)\.(scope|service)$/.test(unit)) return null;
   return unit.replace(/@[^@]*(\.[a-z]+)$/, '@$1');

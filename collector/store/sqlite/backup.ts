@@ -1,4 +1,4 @@
-/** Copies of the databases of a data_dir, made while the collector goes on, and put back when it does not run. */
+/** Backs the databases of a data_dir up while the collector runs, and restores them while it does not. */
 import {
   chmodSync,
   copyFileSync,
@@ -18,9 +18,9 @@ import { ADMIN } from '../../admin/admin_schema.ts';
 import { lockDataDir, lockFileOf } from './data_dir_lock.ts';
 import { FINDINGS } from './findings_schema.ts';
 
-/** Findings, and what admins manage. The second is there once a collector of this release has run. */
+/** The findings, and the admin database, which exists once a collector of this release has run. */
 const DATABASES = [FINDINGS.file, ADMIN.file];
-/** In one step: in several, each commit of the collector would make it begin again. */
+/** Copies all pages in one step. With several steps each commit of the collector would restart the copy. */
 const ALL_PAGES = 0x7fff_ffff;
 
 export interface BackedUp {
@@ -28,13 +28,13 @@ export interface BackedUp {
   bytes: number;
 }
 
-/** One database of `dataDir`, checked, to `file`, which must not be there. Throws `OperatorError`. */
+/** Copies one database of `dataDir` to the new file `file`, and checks the copy. Throws `OperatorError`. */
 export async function backUp(dataDir: string, name: string, file: string): Promise<BackedUp> {
   const source = join(dataDir, name);
   if (!existsSync(source)) {
     throw new OperatorError(1, `There is no store at ${source}. Name its directory with --data-dir.`);
   }
-  if (existsSync(file)) throw new OperatorError(1, `${file} is there already. Name another place.`);
+  if (existsSync(file)) throw new OperatorError(1, `${file} exists already. Name a new file.`);
   const partial = `${file}.partial`;
   let database: DatabaseSync | null = null;
   try {
@@ -43,7 +43,7 @@ export async function backUp(dataDir: string, name: string, file: string): Promi
     await backup(database, partial, { rate: ALL_PAGES });
     chmodSync(partial, 0o600);
     toOneFile(partial);
-    check(partial);
+    checkIntegrity(partial);
     renameSync(partial, file);
     return { file, bytes: statSync(file).size };
   } catch (error) {
@@ -51,7 +51,7 @@ export async function backUp(dataDir: string, name: string, file: string): Promi
     if (error instanceof OperatorError) throw error;
     throw new OperatorError(
       1,
-      `The backup to ${file} failed: ${(error as Error).message}. Is there room and permission in ${dirname(file)}?`,
+      `The backup to ${file} failed: ${(error as Error).message}. Check free space and permissions of ${dirname(file)}.`,
       { cause: error },
     );
   } finally {
@@ -59,10 +59,10 @@ export async function backUp(dataDir: string, name: string, file: string): Promi
   }
 }
 
-/** Every database of `dataDir` into the new directory `target`. Throws `OperatorError`. */
+/** Copies every database of `dataDir` into the new directory `target`. Throws `OperatorError`. */
 export async function backUpAll(dataDir: string, target: string): Promise<BackedUp[]> {
   if (existsSync(target)) {
-    throw new OperatorError(1, `${target} is there already. Name a directory that is not.`);
+    throw new OperatorError(1, `${target} exists already. Name a new directory.`);
   }
   const partial = `${target}.partial`;
   const made: BackedUp[] = [];
@@ -71,7 +71,7 @@ export async function backUpAll(dataDir: string, target: string): Promise<Backed
   } catch (error) {
     throw new OperatorError(
       1,
-      `${partial} cannot be made: ${(error as Error).message}. If a backup was cut short, delete it.`,
+      `${partial} cannot be created: ${(error as Error).message}. If an earlier backup was interrupted, delete it.`,
       { cause: error },
     );
   }
@@ -90,8 +90,8 @@ export async function backUpAll(dataDir: string, target: string): Promise<Backed
 }
 
 /**
- * Puts a backup in place of what `dataDir` holds, which is kept beside it. Returns where. Throws `OperatorError` when
- * the backup is damaged or a collector runs.
+ * Puts a backup in place of the databases of `dataDir`, which are kept in a directory below it; `kept` names
+ * it. Throws `OperatorError` where the backup is damaged or a collector runs.
  */
 export function restoreAll(
   source: string,
@@ -100,16 +100,19 @@ export function restoreAll(
 ): { restored: string[]; kept: string | null } {
   const names = DATABASES.filter((name) => existsSync(join(source, name)));
   if (!names.includes(FINDINGS.file)) {
-    throw new OperatorError(1, `${source} is no backup: there is no ${FINDINGS.file} in it.`);
+    throw new OperatorError(
+      1,
+      `${source} is not a backup: it has no ${FINDINGS.file}. Name a directory that "imdswatch backup" made.`,
+    );
   }
-  for (const name of names) check(join(source, name));
+  for (const name of names) checkIntegrity(join(source, name));
   const release = lockDataDir(dataDir);
   const incoming = names.map((name) => join(dataDir, `${name}.restoring`));
   try {
     for (const [index, name] of names.entries()) {
       copyFileSync(join(source, name), incoming[index]!);
       chmodSync(incoming[index]!, 0o600);
-      check(incoming[index]!);
+      checkIntegrity(incoming[index]!);
     }
     const old = readdirSync(dataDir).filter((file) =>
       DATABASES.some((name) => [name, `${name}-wal`, `${name}-shm`].includes(file)),
@@ -132,14 +135,14 @@ export function restoreAll(
   }
 }
 
-/** What root made here must be its collector's, which has a user of its own. */
+/** Gives files that root created to the owner of `dataDir`: the collector runs as a user of its own. */
 function giveToOwner(dataDir: string, paths: readonly string[]): void {
   if (process.geteuid?.() !== 0) return;
   const { uid, gid } = statSync(dataDir);
   for (const path of paths) lchownSync(path, uid, gid);
 }
 
-/** With a log (WAL) it would be a database of three files as soon as somebody looks into it. */
+/** Turns the write-ahead log off. With it, reading the backup would create two more files beside it. */
 function toOneFile(file: string): void {
   const database = new DatabaseSync(file);
   try {
@@ -149,11 +152,12 @@ function toOneFile(file: string): void {
   }
 }
 
-function check(file: string): void {
+function checkIntegrity(file: string): void {
   let database: DatabaseSync | null = null;
   let verdict: string;
   try {
-    // https://www.sqlite.org/uri.html#uriimmutable: nobody writes it, and nothing is to be left beside it.
+    // `immutable` creates no files beside a database that nobody writes
+    // (https://www.sqlite.org/uri.html#uriimmutable).
     database = new DatabaseSync(new URL(`${pathToFileURL(file)}?immutable=1`), { readOnly: true });
     verdict = String(database.prepare('PRAGMA integrity_check(1)').get()!['integrity_check']);
   } catch (error) {

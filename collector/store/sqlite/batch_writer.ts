@@ -67,7 +67,10 @@ export class BatchWriter {
     return this.#senders.lastSeqFor(stream, hostId);
   }
 
-  /** Writes what the batches of a transaction have changed in memory: sums, times and the positions of streams. */
+  /**
+   * Writes what the batches of a transaction have changed in memory: sums, times and the positions of
+   * streams.
+   */
   flush(): void {
     this.#senders.flush();
     this.#tally.flush();
@@ -120,7 +123,7 @@ export class BatchWriter {
   #callerRow(index: number, { callers, host }: Context, sourceAddress: string): CallerRow {
     const known = callers[index]!;
     if (known.row !== null) return known.row;
-    const row = this.#callers.rowOf(known.packed, host, sourceAddress);
+    const row = this.#callers.callerRow(known.packed, host, sourceAddress);
     if (known.packed.attributed) known.row = row;
     return row;
   }
@@ -162,7 +165,7 @@ export class BatchWriter {
         this.#callsAdded += 1;
       }
       if (isAhead) this.#bounds.note(host, 'future_calls', 1);
-      this.#callers.seen(caller, timeUs);
+      this.#callers.noteUse(caller, timeUs);
       this.#count(template.kind, caller.identity, context.host, 1, timeUs, timeUs);
       if (template.kind.class === 1) this.#paths.add(caller.identity, host, path, timeUs);
       this.#countNew(context, timeUs, timeUs);
@@ -217,7 +220,7 @@ export class BatchWriter {
       this.#count(kind, caller.identity, context.host, line.count, firstUs, lastUs);
     }
     if (isAhead) this.#bounds.note(host, 'future_calls', rollup.count);
-    this.#callers.seen(caller, lastUs);
+    this.#callers.noteUse(caller, lastUs);
     this.#countNew(context, firstUs, lastUs);
   }
 
@@ -234,7 +237,10 @@ export class BatchWriter {
     );
   }
 
-  /** Adds calls to the sums. For a host that has used up its rows of today they are dated now, without workload and of a coarse kind. */
+  /**
+   * Adds calls to the sums. For a host that has used up its rows of today they are dated now, without
+   * workload and of a coarse kind.
+   */
   #count(
     kind: KindRow,
     identity: number,

@@ -1,6 +1,7 @@
 /**
- * Schema step 3: bounds on what one host may add, and on what it added before there were any. Texts that half a surrogate pair
- * made unreadable are mended, long ones are cut, boots and gaps beyond the bounds are merged.
+ * Schema step 3: bounds what one host may add, and what hosts added before there were bounds. Texts with half
+ * a surrogate pair are repaired, long ones are cut, boots beyond the bound are deleted and gaps beyond it are
+ * merged.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { callerFacts, hostFacts } from '../../../protocol/call.ts';
@@ -17,59 +18,59 @@ import { MAX_BOOTS } from './gap_writer.ts';
 const TABLE = `
   CREATE TABLE host_usage (
     host INTEGER PRIMARY KEY,
-    -- Of the collector's clock.
+    -- Day since 1970 of the collector's clock.
     day INTEGER NOT NULL,
-    -- What the host has added on that day: JSON of amounts by name.
+    -- Amounts that the host has added on that day: JSON by name.
     used TEXT NOT NULL
   ) STRICT;
 `;
-/** Longer JSON than any that is within the bounds, of which most are far shorter. */
+/** JSON within the bounds is shorter than this; most of it is far shorter. */
 const LONG_CHARACTERS = 20_000;
-/** JSON that may hold half a surrogate pair: it is escaped, a whole pair is not. */
+/** Matches JSON that may hold half a surrogate pair, which is escaped. A whole pair is not escaped. */
 const SUSPECT = `(facts LIKE '%\\ud%' OR length(facts) > ${LONG_CHARACTERS})`;
 
 export function toBounded(database: DatabaseSync): void {
   database.exec(TABLE);
-  mendHosts(database);
-  mendFacts(database, 'caller_facts', 'caller', (facts) => {
+  repairHosts(database);
+  repairFacts(database, 'caller_facts', 'caller', (facts) => {
     const parsed = callerFacts.safeParse(facts);
     return parsed.success ? parsed.data : cutAll(facts);
   });
-  mendFacts(database, 'identities', 'id', cutAll);
+  repairFacts(database, 'identities', 'id', cutAll);
   boundBoots(database);
   boundGaps(database);
 }
 
-function mendHosts(database: DatabaseSync): void {
+function repairHosts(database: DatabaseSync): void {
   const set = database.prepare('UPDATE hosts SET facts = ?, name = ? WHERE id = ?');
   for (const { id, host_id: hostId, facts: json } of database.prepare('SELECT * FROM hosts').all()) {
     const facts = JSON.parse(String(json)) as Record<string, unknown>;
     if (hostFacts.safeParse(facts).success && String(json).isWellFormed() && facts['id'] === hostId) continue;
-    // The column holds what the database made of the id: U+FFFD in place of half a pair.
-    const mended = { ...(cutAll(facts) as object), id: String(hostId) };
+    // The column has U+FFFD in place of half a pair, because the database replaced it.
+    const repaired = { ...(cutAll(facts) as object), id: String(hostId) };
     const name = cleanLabel(String(facts['name'] ?? hostId), MAX_IDENTIFIER_CHARACTERS);
-    set.run(JSON.stringify({ ...mended, name }), name, id!);
+    set.run(JSON.stringify({ ...repaired, name }), name, id!);
   }
 }
 
-function mendFacts(
+function repairFacts(
   database: DatabaseSync,
   table: 'caller_facts' | 'identities',
   key: 'caller' | 'id',
-  mend: (facts: unknown) => unknown,
+  repair: (facts: unknown) => unknown,
 ): void {
   const set = database.prepare(`UPDATE ${table} SET facts = ? WHERE ${key} = ?`);
   const rows = database.prepare(`SELECT ${key} AS id, facts FROM ${table} WHERE ${SUSPECT}`).all();
-  for (const { id, facts } of rows) set.run(JSON.stringify(mend(JSON.parse(String(facts)))), id!);
+  for (const { id, facts } of rows) set.run(JSON.stringify(repair(JSON.parse(String(facts)))), id!);
 }
 
-/** Every text in it, cut to the longest that the contract has. */
+/** Cuts every text within a value to the longest that the contract allows. */
 function cutAll(value: unknown): unknown {
   if (typeof value === 'string') return cutText(value, MAX_PATH_CHARACTERS);
   if (Array.isArray(value)) return value.map(cutAll);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, of]) => [cutText(key, MAX_IDENTIFIER_CHARACTERS), cutAll(of)]),
+    Object.entries(value).map(([key, entry]) => [cutText(key, MAX_IDENTIFIER_CHARACTERS), cutAll(entry)]),
   );
 }
 
@@ -82,7 +83,7 @@ function boundBoots(database: DatabaseSync): void {
   );
 }
 
-/** Adds the gaps of a host and reason anew, within the bounds, where one day has more than a day may have. */
+/** Adds the gaps of a host and reason again, within the bounds, where one day has too many. */
 function boundGaps(database: DatabaseSync): void {
   const crowded = database
     .prepare(

@@ -1,4 +1,4 @@
-/** Who calls, said once: processes and their workloads as rows that calls refer to. */
+/** Rows of processes and of their workloads, which calls refer to by number. */
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import {
@@ -10,11 +10,14 @@ import {
 import type { HostBounds } from './host_bounds.ts';
 import type { PackedCaller } from './packed_batch.ts';
 
-/** The lasting processes of some thousand hosts. One that was pushed out costs as much as a new one. */
+/**
+ * Enough for the lasting processes of a thousand hosts. A caller that was pushed out costs as much as a new
+ * one.
+ */
 const MAX_CACHED = 65_536;
 const MAX_CACHED_IDENTITIES = 16_384;
 
-/** Name of the workload that stands for those of a host that are not told apart. */
+/** Name of the workload that stands for all workloads of a host beyond its bound. */
 export const OTHER_WORKLOADS = 'other workloads';
 const NO_WORKLOAD: WorkloadIdentity = {
   attributed: true,
@@ -30,7 +33,7 @@ const NO_WORKLOAD: WorkloadIdentity = {
   hostId: null,
   sourceAddress: null,
 };
-/** Facts of a process that was not kept. */
+/** Facts in place of those of a process beyond the bound. */
 const NOT_KEPT = JSON.stringify({
   process: null,
   container: null,
@@ -43,7 +46,7 @@ const NOT_KEPT = JSON.stringify({
 export interface CallerRow {
   caller: number;
   identity: number;
-  /** Of the latest record, to be stored by `flush`. */
+  /** Time of the latest record; `flush` stores it. */
   lastUs: number;
   changed: boolean;
 }
@@ -60,15 +63,15 @@ export class Callers {
   readonly #onHost: StatementSync;
   readonly #knownCaller: StatementSync;
   readonly #bounds: HostBounds;
-  /** Host and workload that this transaction has let in. */
-  readonly #letIn = new Set<string>();
+  /** Pairs of host and workload that this transaction has admitted. */
+  readonly #admitted = new Set<string>();
 
   constructor(database: DatabaseSync, bounds: HostBounds) {
     this.#bounds = bounds;
     this.#onHost = database.prepare('SELECT 1 FROM identity_hosts WHERE identity = ? AND host = ?');
     this.#knownCaller = database.prepare('SELECT 1 FROM callers WHERE hash = ?');
     this.#findIdentity = database.prepare('SELECT id FROM identities WHERE key = ?');
-    // An update that changes nothing makes RETURNING give the row that is there.
+    // RETURNING gives an existing row only where the statement updates it; this update changes nothing.
     this.#insertIdentity = database.prepare(
       'INSERT INTO identities (key, facts) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET key = key RETURNING id',
     );
@@ -82,13 +85,16 @@ export class Callers {
     this.#touch = database.prepare('UPDATE callers SET last_us = max(last_us, ?) WHERE id = ?');
   }
 
-  /** Most callers are known by the JSON of their facts: it is read only where it says something new. */
-  rowOf(
+  /**
+   * Returns the row of a caller, and adds it where it is new. Most callers are known by the JSON of their
+   * facts, which is not parsed then.
+   */
+  callerRow(
     { json, attributed }: PackedCaller,
     host: { id: string; row: number },
     sourceAddress: string,
   ): CallerRow {
-    // Where the process is not known, the source address tells workloads apart.
+    // The source address tells workloads apart whose process is not known.
     const where = attributed ? '' : sourceAddress;
     const key = hash('sha256', JSON.stringify([host.id, where, json]), 'base64');
     const known = this.#cache.get(key);
@@ -110,7 +116,7 @@ export class Callers {
 
   #insert(hashed: Buffer, identity: number, host: number, json: string): CallerRow {
     const row = this.#insertCaller.get(hashed, identity, host)!;
-    // Nothing was seen yet of a new row, or of one whose calls were all known.
+    // A row has no time yet where it is new, or where all calls of its first batch were known.
     if (row['last_us'] === 0) this.#insertFacts.run(Number(row['id']), json);
     return {
       caller: Number(row['id']),
@@ -120,13 +126,13 @@ export class Callers {
     };
   }
 
-  /** One row for all processes of a workload on a host that has more processes than are kept. */
+  /** Returns the row for all processes of a workload on a host that are beyond the bound. */
   #unkept(identity: number, host: { id: string; row: number }): CallerRow {
     const hashed = hash('sha256', JSON.stringify([host.id, 'not kept', identity]), 'buffer');
     return this.#insert(hashed, identity, host.row, NOT_KEPT);
   }
 
-  /** The workload that stands for all those of a host that are beyond its bound. */
+  /** Returns the workload that stands for all workloads of a host beyond its bound. */
   otherIdentity(host: { id: string; row: number }): number {
     return this.#insertedIdentity({ ...NO_WORKLOAD, name: OTHER_WORKLOADS, hostId: host.id });
   }
@@ -136,9 +142,9 @@ export class Callers {
     const known = this.#identities.get(id) ?? this.#find(id);
     if (known !== undefined && this.#onHost.get(known, host.row) !== undefined) return known;
     const pair = `${host.row} ${id}`;
-    if (this.#letIn.has(pair)) return this.#insertedIdentity(identity);
+    if (this.#admitted.has(pair)) return this.#insertedIdentity(identity);
     if (!this.#bounds.allows(host.row, 'workloads')) return this.otherIdentity(host);
-    this.#letIn.add(pair);
+    this.#admitted.add(pair);
     return this.#insertedIdentity(identity);
   }
 
@@ -147,7 +153,9 @@ export class Callers {
     return row === undefined ? undefined : Number(row['id']);
   }
 
-  /** New processes are mostly of workloads that are known. */
+  /**
+   * Returns the row of a workload, and adds it where it is new. Most new processes belong to known workloads.
+   */
   #insertedIdentity(identity: WorkloadIdentity): number {
     const id = identityId(identity);
     let row = this.#identities.get(id);
@@ -159,7 +167,7 @@ export class Callers {
     return row;
   }
 
-  seen(row: CallerRow, timeUs: number): void {
+  noteUse(row: CallerRow, timeUs: number): void {
     if (timeUs <= row.lastUs) return;
     row.lastUs = timeUs;
     if (row.changed) return;
@@ -167,21 +175,21 @@ export class Callers {
     this.#changed.add(row);
   }
 
-  /** Before the end of every transaction. */
+  /** Writes times. Must be called before the end of every transaction. */
   flush(): void {
     for (const row of this.#changed) {
       this.#touch.run(row.lastUs, row.caller);
       row.changed = false;
     }
     this.#changed.clear();
-    this.#letIn.clear();
+    this.#admitted.clear();
   }
 
-  /** After a rollback or a deletion, rows that were remembered may not exist. */
+  /** Forgets all rows. Required after a rollback or a deletion, when they may not exist. */
   forget(): void {
     this.#cache.clear();
     this.#identities.clear();
     this.#changed.clear();
-    this.#letIn.clear();
+    this.#admitted.clear();
   }
 }

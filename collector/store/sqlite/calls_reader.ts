@@ -1,4 +1,4 @@
-/** Raw calls, newest first, page by page. */
+/** Reads raw calls, newest first, page by page. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Call, HostFacts } from '../../../protocol/call.ts';
 import { HOUR_US } from '../../contract/window.ts';
@@ -8,11 +8,14 @@ import type { CallerFacts } from '../workload_identity.ts';
 import type { Rows } from './rows.ts';
 import { fromBytes, toBytes } from './uuid_bytes.ts';
 
-/** What one question may look at; a page that would need more ends early and says where to go on. */
+/**
+ * Rows that one question may read. A page that would need more ends early, with a cursor that goes on from
+ * there.
+ */
 const MAX_SCANNED = 100_000;
-/** More workloads or hosts than this are not walked one by one: all calls are, and the others left out. */
+/** For more workloads or hosts than this all calls are read, and the others are filtered out. */
 const MAX_WALKS = 8;
-/** Of the descriptions of processes on one page. A call of an ordinary process has some 1,500. */
+/** Characters of the descriptions of processes on one page. An ordinary process has some 1,500. */
 const MAX_PAGE_CHARACTERS = 8_000_000;
 
 interface Position {
@@ -44,7 +47,7 @@ export class CallsReader {
     const before = cursor === null ? startOf(filter) : parseCursor(cursor);
     const conditions = residual(filter, identities, hosts);
     const found: { row: Record<string, unknown>; at: Position }[] = [];
-    /** No walk has been looked at beyond here: the newest place where one ended early. */
+    /** The newest position at which a walk ended early. Calls beyond it may be missing. */
     let horizon: Position | null = null;
     const walks = walksOf(identities, hosts);
     for (const walk of walks) {
@@ -90,7 +93,7 @@ export class CallsReader {
     ).iterate(...values, scan, ...conditions.values, limit);
   }
 
-  /** The last row that a walk may look at; null where it ends before that. */
+  /** Returns the last row that a walk may read; null where it has fewer rows. */
   #end(walk: Walk, before: Position, { window }: CallFilter, scan: number): Position | null {
     const { sql, values } = inWalk(walk, before, window.sinceUs);
     const row = this.#prepare(
@@ -137,7 +140,7 @@ export class CallsReader {
   }
 }
 
-/** Each along an index of its own: (workload, time), (host, time), or all calls by time. */
+/** Chooses the index that the calls are read by: (workload, time), (host, time), or all calls by time. */
 function walksOf(identities: number[] | null, hosts: number[] | null): Walk[] {
   if (identities !== null && identities.length <= MAX_WALKS) {
     return identities.map((value) => ({ column: 'identity', value }));
@@ -152,9 +155,9 @@ function inWalk(
   sinceUs: number,
 ): { sql: string; values: (number | Uint8Array)[] } {
   const index = column === null ? '' : `INDEXED BY calls_of_${column}`;
-  const own = column === null ? '' : `${column} = ? AND `;
+  const condition = column === null ? '' : `${column} = ? AND `;
   return {
-    sql: `${index} WHERE ${own}(time_us, id) < (?, ?) AND time_us >= ?`,
+    sql: `${index} WHERE ${condition}(time_us, id) < (?, ?) AND time_us >= ?`,
     values: [
       ...(value === null ? [] : [value]),
       before.timeUs,
@@ -185,7 +188,7 @@ function residual(
     values.push(filter.version);
   }
   if (filter.path !== null) {
-    // LIKE leaves ASCII case alone, and would read % and _ in what somebody typed.
+    // LIKE ignores ASCII case. The wildcards % and _ are escaped in the text of the filter.
     conditions.push(`c.path LIKE ? ESCAPE '\\'`);
     values.push(`%${filter.path.replaceAll(/[\\%_]/g, '\\$&')}%`);
   }
@@ -196,7 +199,7 @@ function startOf({ window }: CallFilter): Position {
   return { timeUs: Math.min(window.untilUs, Number.MAX_SAFE_INTEGER), id: new Uint8Array(0) };
 }
 
-/** By time, then by id. */
+/** Orders positions by time, then by id. */
 function compare(a: Position, b: Position): number {
   return a.timeUs - b.timeUs || Buffer.compare(a.id, b.id);
 }
@@ -207,6 +210,6 @@ function toCursor({ timeUs, id }: Position): string {
 
 function parseCursor(cursor: string): Position {
   const match = /^(-?\d{1,16})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(cursor);
-  if (match === null) throw new RangeError('The cursor is not one that was given out.');
+  if (match === null) throw new RangeError('The cursor is not valid. Use the cursor of the page before.');
   return { timeUs: Number(match[1]), id: toBytes(match[2]!) };
 }

@@ -1,6 +1,6 @@
 /**
- * Keeps sums over past days in memory. Such days hardly ever change, and a window of ninety days consists of almost nothing else. A sum
- * is valid for as long as `changed_days` counts no new change of its days.
+ * Keeps sums over past days in memory. Such days hardly ever change, and a window of ninety days consists of
+ * almost nothing else. A sum is valid for as long as `changed_days` counts no new change of its days.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { TotalColumn, TotalRow, TotalsQuestion } from './total_rows.ts';
@@ -26,8 +26,8 @@ export class ClosedSums {
   }
 
   /**
-   * Returns the sums of a question, grouped by the columns `by`; `sum` works them out where they are not known. Callers must not change
-   * the rows.
+   * Returns the sums of a question, grouped by the columns `by`; `sum` works them out where they are not
+   * known. Callers must not change the rows.
    */
   sums(question: TotalsQuestion, by: readonly TotalColumn[], sum: () => TotalRow[]): TotalRow[] {
     if (question.parts.length === 0) return [];

@@ -1,4 +1,4 @@
-/** When hosts were watched, from the gaps that were found as reports came. */
+/** Reads when hosts were watched, from the gaps that were stored as reports arrived. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { GapReason } from '../../contract/host.ts';
 import { DAY_US, type Window } from '../../contract/window.ts';
@@ -6,7 +6,7 @@ import type { HostCoverage, StoredGap } from '../store.ts';
 import { addAmounts } from './amounts.ts';
 import { MISSING_US, missingOf } from './gap_rows.ts';
 
-/** Row of `sums`: up to when retention has let go of what would speak against a host. */
+/** Row of `sums`: retention has deleted IMDSv1 calls or gaps up to this time. */
 export const FORGOTTEN_UNTIL_US = 'forgotten_until_us';
 
 export class CoverageReader {
@@ -17,7 +17,7 @@ export class CoverageReader {
   readonly #losses: StatementSync;
 
   constructor(database: DatabaseSync) {
-    // ?1: JSON list of hosts' ids, or null for all.
+    // ?1 is a JSON list of host ids, or null for all hosts.
     const chosen = 'host IN (SELECT id FROM hosts WHERE host_id IN (SELECT value FROM json_each(?1)))';
     this.#hosts = database.prepare(
       `SELECT hosts.id, host_id, w.last_us AS lastUs,
@@ -57,18 +57,18 @@ export class CoverageReader {
     }
     const latest = new Map<string, { gap: StoredGap; amounts: string | null }>();
     for (const row of this.#gaps.all(chosen, sinceUs, untilUs)) {
-      const of = coverage.get(Number(row['host']));
-      if (of === undefined) continue;
+      const host = coverage.get(Number(row['host']));
+      if (host === undefined) continue;
       const reason = row['reason'] as GapReason;
       const amounts = row['amounts'] as string | null;
       const startUs = Math.max(Number(row['startUs']), sinceUs);
       const endUs = Math.min(Number(row['endUs']), untilUs);
-      // Where a clock was set back, a later gap can reach into an earlier one.
+      // A later gap can reach into an earlier one where a clock was set back.
       const missingUs = Math.min(
         endUs - startUs,
         missingOf(reason, Number(row['startUs']), Number(row['endUs']), amounts),
       );
-      const before = latest.get(`${of.hostId} ${reason}`);
+      const before = latest.get(`${host.hostId} ${reason}`);
       if (before !== undefined && before.gap.endUs >= startUs) {
         before.gap.endUs = Math.max(before.gap.endUs, endUs);
         const lengthUs = before.gap.endUs - before.gap.startUs;
@@ -78,8 +78,8 @@ export class CoverageReader {
         continue;
       }
       const gap: StoredGap = { startUs, endUs, missingUs, reason, detail: describe(reason, amounts) };
-      of.gaps.push(gap);
-      latest.set(`${of.hostId} ${reason}`, { gap, amounts });
+      host.gaps.push(gap);
+      latest.set(`${host.hostId} ${reason}`, { gap, amounts });
     }
     for (const { host, id, firstUs, lastUs } of this.#boots.all(chosen, sinceUs, untilUs)) {
       coverage
@@ -107,7 +107,7 @@ function addLosses(sums: Record<string, number>, json: string): void {
   }
 }
 
-/** `dropped 12, evicted 3`; how long capture was not live. */
+/** Describes the amounts of a gap: `dropped 12, evicted 3`, or how long capture was off. */
 function describe(reason: GapReason, amounts: string | null): string | null {
   if (amounts === null) return null;
   const entries = Object.entries(JSON.parse(amounts) as Record<string, number>);

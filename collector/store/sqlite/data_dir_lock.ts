@@ -1,7 +1,9 @@
 /**
- * One collector a data_dir: two would not know of each other's rows, and a restore under a running one would tear its store apart.
+ * Allows one collector per data_dir. Two would not know of each other's rows, and a restore would damage the
+ * store of a running one.
  *
- * The lock is a transaction on an otherwise empty database file: the kernel releases it when its process ends, however it does.
+ * The lock is a transaction on an otherwise empty database file. The kernel releases it when the process
+ * ends, in whatever way.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +18,10 @@ export function lockFileOf(dataDir: string): string {
   return join(dataDir, LOCK_FILE);
 }
 
-/** Returns what releases it. Throws `OperatorError` while another process has it. */
+/**
+ * Locks `dataDir` and returns the function that releases it. Throws `OperatorError` while another process
+ * holds the lock.
+ */
 export function lockDataDir(dataDir: string): () => void {
   const file = lockFileOf(dataDir);
   let database: DatabaseSync | null = null;
@@ -28,13 +33,17 @@ export function lockDataDir(dataDir: string): () => void {
     database?.close();
     const { errcode, message } = error as { errcode?: number; message: string };
     if (errcode === SQLITE_BUSY) {
-      throw new OperatorError(1, `A collector runs on ${dataDir}. Stop it first, or use another data_dir.`, {
-        cause: error,
-      });
+      throw new OperatorError(
+        1,
+        `A collector is running on ${dataDir}. Stop it first, or use another data_dir.`,
+        {
+          cause: error,
+        },
+      );
     }
     throw new OperatorError(
       3,
-      `The lock ${file} cannot be had: ${message}. Run as the user that owns ${dataDir} (or root), or set another data_dir.`,
+      `The lock ${file} cannot be taken: ${message}. Run as the user that owns ${dataDir} (or root), or set another data_dir.`,
       { cause: error },
     );
   }

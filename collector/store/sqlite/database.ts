@@ -1,4 +1,4 @@
-/** Opens a database file of the store: for the collector, which writes, or for a command beside it, which only reads. */
+/** Opens a database file of the store: for the collector, which writes, or for a command that only reads. */
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -7,38 +7,44 @@ import { DiskFullError, isDiskFull } from './disk_full.ts';
 import { allowShrinking } from './file_space.ts';
 
 /**
- * One database file and the steps that made its schema. A step that was released never changes; the file's `user_version` says
- * how many of them it has been through.
+ * One database file and the steps that make its schema. A step that was released never changes. The file's
+ * `user_version` is the number of steps that it has been through.
  */
 export interface Schema {
   file: string;
   migrations: readonly Migration[];
 }
-/** SQL, or what SQL cannot say. Runs inside the transaction of all steps. */
+/** SQL, or a function where SQL is not enough. Runs inside one transaction of all steps. */
 export type Migration = string | ((database: DatabaseSync) => void);
 
-/** How long a statement waits for another process's write lock. */
+/** Time that a statement waits for another process's write lock. */
 const BUSY_TIMEOUT_MS = 5000;
-/** What a thousand hosts change in one transaction is some 12 MiB: less would be written out, and read back, in the middle of it. */
+/**
+ * A thousand hosts change some 12 MiB in one transaction. A smaller cache would write them out and read them
+ * back in the middle.
+ */
 const CACHE_KIB = 64 * 1024;
 /**
- * Pages of the write-ahead log before they go into the database: 64 MiB. Batches of a thousand hosts change the same pages again
- * and again; with SQLite's own 1,000 pages nearly every transaction wrote all of its pages twice.
+ * Pages of the write-ahead log before they are moved into the database: 64 MiB. Batches of a thousand hosts
+ * change the same pages again and again. With SQLite's default of 1,000 pages nearly every transaction wrote
+ * all of its pages twice.
  */
 const CHECKPOINT_PAGES = 16_384;
-/** The log's file is cut to this size when what it holds is in the database. */
+/** The log's file is cut to this size when its pages were moved into the database. */
 const MAX_LOG_BYTES = 64 * 1024 * 1024;
-/** How long cutting the log may wait for those who read. */
+/** Time that emptying the log may wait for readers. */
 const CHECKPOINT_WAIT_MS = 200;
 
-/** Makes what is missing and brings the schema up to date. Throws `OperatorError` with what to do about it. */
+/**
+ * Opens a database, creates it where it is missing, and brings its schema up to date. Throws `OperatorError`.
+ */
 export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
   const file = join(dataDir, schema.file);
   let database: DatabaseSync | null = null;
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     database = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-    // It tells who asks for credentials where: nobody else's to read.
+    // The findings show which processes request credentials: no other user may read them.
     chmodSync(file, 0o600);
     allowShrinking(database);
     // An acknowledged batch must survive a power cut: with WAL only `synchronous=FULL` syncs at every commit
@@ -55,7 +61,7 @@ export function openForWriting(dataDir: string, schema: Schema): DatabaseSync {
   }
 }
 
-/** For a reader in another process: sees what is committed while the collector goes on writing. */
+/** Opens a database for reading, while the collector may go on writing. Throws `OperatorError`. */
 export function openForReading(dataDir: string, { file: name, migrations }: Schema): DatabaseSync {
   const file = join(dataDir, name);
   if (!existsSync(file)) {
@@ -81,15 +87,15 @@ export function openForReading(dataDir: string, { file: name, migrations }: Sche
   }
 }
 
-/** What the database holds, without pages that were freed and will be used again, and without the WAL. */
+/** Returns the bytes of all pages in use, without free pages and without the write-ahead log. */
 export function usedBytes(database: DatabaseSync): number {
   const pragma = (name: string) => Number(database.prepare(`PRAGMA ${name}`).get()![name]);
   return (pragma('page_count') - pragma('freelist_count')) * pragma('page_size');
 }
 
 /**
- * Moves what the write-ahead log holds into the database and empties its file. Somebody who reads for long keeps it from that; then it is
- * left as it is until the next time.
+ * Moves the pages of the write-ahead log into the database and empties its file. The log stays as it is,
+ * until the next call, where a long read prevents that.
  */
 export function emptyLog(database: DatabaseSync): void {
   database.exec(`PRAGMA busy_timeout = ${CHECKPOINT_WAIT_MS}`);
@@ -100,7 +106,10 @@ export function emptyLog(database: DatabaseSync): void {
   }
 }
 
-/** What the store's files have on disk besides the pages of this database: its log, and the other databases with theirs. */
+/**
+ * Returns the bytes on disk of the log of this database, and of the other databases of the directory with
+ * their logs.
+ */
 export function bytesBeside(database: DatabaseSync): number {
   const file = database.location();
   if (file === null) return 0;
@@ -117,14 +126,15 @@ function schemaVersion(database: DatabaseSync): number {
 }
 
 function migrate(database: DatabaseSync, file: string, migrations: readonly Migration[]): void {
-  // Taken before the version is read: of two that start at once, one migrates and the other finds it done.
+  // The lock is taken before the version is read. Of two processes that start at once, one migrates and the
+  // other has nothing to do.
   database.exec('BEGIN IMMEDIATE');
   try {
     const version = schemaVersion(database);
     if (version > migrations.length) {
       throw new OperatorError(
         1,
-        `The store ${file} was made by a newer imdswatch (schema ${version}; this one knows ${migrations.length}). Update imdswatch, or use another data_dir.`,
+        `The store ${file} was created by a newer imdswatch (schema ${version}; this one knows ${migrations.length}). Update imdswatch, or use another data_dir.`,
       );
     }
     for (const step of migrations.slice(version)) {
@@ -154,7 +164,7 @@ function asOperatorError(error: unknown, file: string): unknown {
   if (errcode === SQLITE_CORRUPT || errcode === SQLITE_NOTADB) {
     return new OperatorError(
       1,
-      `The store ${file} is damaged: ${message}. Restore it from a backup, or move it away to begin a new one; agents send again what they still hold.`,
+      `The store ${file} is damaged: ${message}. Restore it from a backup, or move it away to begin a new one. Agents send the records again that they still have.`,
       { cause: error },
     );
   }

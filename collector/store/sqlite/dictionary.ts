@@ -1,4 +1,4 @@
-/** Values that many rows share, said once: rows refer to them by number. */
+/** Values that many rows share. They are stored once, and rows refer to them by number. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
 const MAX_CACHED = 8192;
@@ -6,12 +6,12 @@ const MAX_CACHED = 8192;
 type Value = string | number | null;
 interface Entry {
   id: number;
-  /** Time of the latest record that refers to it; what retention goes by. */
+  /** Time of the latest record that refers to it. Retention uses it. */
   lastUs: number;
   changed: boolean;
 }
 
-/** A table with `id`, `key` (JSON of its values), the values' columns and `last_us`. */
+/** Access to a table with `id`, `key` (JSON of its values), the values' columns and `last_us`. */
 export class Dictionary {
   readonly #find: StatementSync;
   readonly #add: StatementSync;
@@ -27,7 +27,7 @@ export class Dictionary {
     this.#touch = database.prepare(`UPDATE ${table} SET last_us = max(last_us, ?) WHERE id = ?`);
   }
 
-  /** `values` tell entries apart; `columns` are stored (the values, and what follows from them). */
+  /** Returns the number of an entry. `values` identify it; `columns` are stored for it. */
   idOf(values: Value[], columns: Value[], timeUs: number): number {
     return this.entryOf(JSON.stringify(values), columns, timeUs).id;
   }
@@ -66,7 +66,7 @@ export class Dictionary {
     return entry;
   }
 
-  /** Before the end of every transaction. */
+  /** Writes times. Must be called before the end of every transaction. */
   flush(): void {
     for (const entry of this.#changed) {
       this.#touch.run(entry.lastUs, entry.id);
@@ -75,7 +75,7 @@ export class Dictionary {
     this.#changed.clear();
   }
 
-  /** After a rollback or a deletion, rows that were remembered may not exist. */
+  /** Forgets all rows. Required after a rollback or a deletion, when they may not exist. */
   forget(): void {
     this.#cache.clear();
     this.#changed.clear();

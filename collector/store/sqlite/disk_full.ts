@@ -1,19 +1,28 @@
-/** A disk without space at the start of a collector: what is full, how much is free, and what to do. */
+/**
+ * Recognises a full disk at the start of a collector, and describes it: which disk, how much is free, and
+ * what to do.
+ */
 import { statfsSync } from 'node:fs';
 import { OperatorError } from '../../../common/operator_error.ts';
 
 /** Result codes: https://www.sqlite.org/rescode.html */
 const SQLITE_IOERR = 10;
 const SQLITE_FULL = 13;
-/** SQLite calls it an I/O error when it cannot make its shared memory. With less space than this, space is the reason. */
+/**
+ * SQLite reports an I/O error where it cannot create its shared memory. With less free space than this, space
+ * is the reason.
+ */
 const TOO_LITTLE_BYTES = 1024 * 1024;
 
-/** The collector can start as soon as there is space: waiting for it is better than starting again and again. */
+/**
+ * The collector can start as soon as there is space. Waiting for it is better than restarting again and
+ * again.
+ */
 export class DiskFullError extends OperatorError {
   constructor(file: string, dataDir: string, cause: unknown) {
     super(
       1,
-      `The store ${file} cannot be opened, because its disk is full: ${bytesText(freeBytes(dataDir))} are free on the file system of ${dataDir}. Free some space there, or move data_dir to a larger disk. Agents keep what they have until then.`,
+      `The store ${file} cannot be opened, because its disk is full: ${bytesText(freeBytes(dataDir))} are free on the file system of ${dataDir}. Free some space there, or move data_dir to a larger disk. Agents keep their records until then.`,
       { cause },
     );
   }
@@ -23,13 +32,13 @@ export class DiskFullError extends OperatorError {
 export function isDiskFull(error: unknown, dataDir: string): boolean {
   const { code, errcode } = error as { code?: string; errcode?: number };
   if (code === 'ENOSPC' || code === 'EDQUOT' || errcode === SQLITE_FULL) return true;
-  // The low byte is the code itself, the rest says which operation failed.
+  // The low byte is the code itself; the rest tells which operation failed.
   const isInputOutput = errcode !== undefined && (errcode & 0xff) === SQLITE_IOERR;
   const free = isInputOutput ? freeBytes(dataDir) : null;
   return free !== null && free < TOO_LITTLE_BYTES;
 }
 
-/** Null where nobody can say. */
+/** Returns null where the file system cannot tell. */
 function freeBytes(dataDir: string): number | null {
   try {
     const { bavail, bsize } = statfsSync(dataDir);

@@ -26,8 +26,8 @@ export function canShrink(database: DatabaseSync): boolean {
 }
 
 /**
- * Gives back free pages beyond those that will soon be needed again, and returns true while there are more of them. The file is
- * smaller once the write-ahead log was moved into it.
+ * Gives back free pages beyond those that will soon be needed again, and returns true while there are more of
+ * them. The file is smaller once the write-ahead log was moved into it.
  */
 export function shrinkStep(database: DatabaseSync): boolean {
   if (!canShrink(database)) return false;
@@ -39,9 +39,9 @@ export function shrinkStep(database: DatabaseSync): boolean {
 }
 
 /**
- * Rewrites a file of an earlier release, which could not shrink, so that it can. Closes `database`, which must be the collector's
- * only connection. Leaves the file as it is, until the next start, where the disk has no room for a second copy, or where another
- * process reads or writes the database meanwhile.
+ * Rewrites a file of an earlier release, which could not shrink, so that it can. Closes `database`, which
+ * must be the collector's only connection. Leaves the file as it is, until the next start, where the disk has
+ * no room for a second copy, or where another process reads or writes the database meanwhile.
  */
 export function rewriteToShrink(database: DatabaseSync, file: string): boolean {
   const copy = `${file}.rewriting`;

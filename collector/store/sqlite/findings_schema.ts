@@ -8,8 +8,9 @@ import { toWorkloads } from './workload_step.ts';
 /**
  * What agents reported.
  *
- * A process is described once (`callers`), however often it calls; what stays the same when it is started again is its
- * identity. Times are microseconds since 1970, ids the 16 bytes of a UUIDv7: clustered by them, calls are appended at the end.
+ * A process is described once (`callers`), however often it calls; what stays the same when it is started
+ * again is its identity. Times are microseconds since 1970, ids the 16 bytes of a UUIDv7: clustered by them,
+ * calls are appended at the end.
  */
 const MIGRATIONS: readonly Migration[] = [
   `

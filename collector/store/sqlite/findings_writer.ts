@@ -52,7 +52,10 @@ export class FindingsWriter {
     this.#batches.forget();
   }
 
-  /** Stores several heartbeats at once. A transaction for each would cost a sync to disk per agent every few seconds. */
+  /**
+   * Stores several heartbeats at once. A transaction for each would cost a sync to disk per agent every few
+   * seconds.
+   */
   heartbeats(heartbeats: { heartbeat: Heartbeat; receivedUs: number }[]): void {
     this.transaction(() => {
       for (const { heartbeat, receivedUs } of heartbeats) {

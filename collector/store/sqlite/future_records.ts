@@ -1,9 +1,10 @@
 /**
- * Records that are dated later than the collector's clock allows. A host whose clock is years ahead, or that lies, must not occupy
- * the future: its calls would block it, and no retention would delete them, until that time has come.
+ * Records that are dated later than the collector's clock allows. A host whose clock is years ahead, or that
+ * lies, must not occupy the future: its calls would block it, and no retention would delete them, until that
+ * time has come.
  *
- * A call is never dropped for its date: it counts at the time of its receipt. A coverage report cannot say which time it is about:
- * it is refused. The host has a gap `not_kept` that says how many of which.
+ * A call is never dropped for its date: it counts at the time of its receipt. A coverage report cannot say
+ * which time it is about: it is refused. The host has a gap `not_kept` that says how many of which.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US } from '../../contract/window.ts';

@@ -1,4 +1,7 @@
-/** Schema step 6: what earlier releases stored at a time far in the future is dated now, see `future_records.ts`. */
+/**
+ * Schema step 6: what earlier releases stored at a time far in the future is dated now, see
+ * `future_records.ts`.
+ */
 import type { DatabaseSync } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import { FUTURE_CALLS_TABLE, MAX_AHEAD_US } from './future_records.ts';

@@ -1,6 +1,7 @@
 /**
- * The gaps of hosts as rows: touching ones of one reason are one, and a host has a bounded number of them. Beyond the bound
- * neighbours become one gap that covers both and what lies between: a merged gap covers more, never less.
+ * The gaps of hosts as rows: touching ones of one reason are one, and a host has a bounded number of them.
+ * Beyond the bound neighbours become one gap that covers both and what lies between: a merged gap covers
+ * more, never less.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { GapReason } from '../../contract/host.ts';
@@ -53,8 +54,8 @@ export class GapRows {
   }
 
   /**
-   * Adds a gap. It becomes one with a gap of the same reason that lies at most `touchingUs` before it. Returns false where
-   * the host had too many, and it was merged with one that it does not touch.
+   * Adds a gap. It becomes one with a gap of the same reason that lies at most `touchingUs` before it.
+   * Returns false where the host had too many, and it was merged with one that it does not touch.
    */
   add(
     host: number,

@@ -1,8 +1,8 @@
 /**
  * Coverage reports to gaps, as they come: what a question over weeks needs is the gaps, not the reports.
  *
- * A gap is never explained away: a clock that was set back or forth makes gaps too many rather than too few. The
- * last report in order of arrival, not the one with the latest time, says from when on nothing is known.
+ * A gap is never explained away: a clock that was set back or forth makes gaps too many rather than too few.
+ * The last report in order of arrival, not the one with the latest time, says from when on nothing is known.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { KERNEL_NOT_ASKED, ONE_INTERFACE, ONE_NAMESPACE } from '../../contract/coverage_marks.ts';
@@ -38,8 +38,8 @@ export class GapWriter {
   readonly #setDay: StatementSync;
 
   /**
-   * `bounds` is null, and `runs` a map, while a store is migrated from a schema that had none. `nowUs` is the collector's
-   * clock.
+   * `bounds` is null, and `runs` a map, while a store is migrated from a schema that had none. `nowUs` is the
+   * collector's clock.
    */
   constructor(
     database: DatabaseSync,
@@ -97,8 +97,8 @@ export class GapWriter {
       this.#gap(host, 'losses', span.startUs, lossEndUs, Object.fromEntries(unseen));
     }
     this.#runs.set(host, state);
-    // A clock that is set back later shows the time before the first report again, and that was not watched the first
-    // time. A first report from the future proves nothing: there the next one counts.
+    // A clock that is set back later shows the time before the first report again, and that was not watched
+    // the first time. A first report from the future proves nothing: there the next one counts.
     this.#setWatched.run(
       host,
       startUs,

@@ -1,9 +1,9 @@
 /**
- * Bounds on what one host may add to the store in one day of the collector's clock. A host of an honest agent stays far below
- * them, also when it delivers what it kept during days without a connection.
+ * Bounds on what one host may add to the store in one day of the collector's clock. A host of an honest agent
+ * stays far below them, also when it delivers what it kept during days without a connection.
  *
- * Beyond a bound the store merges: calls keep their version and their number, and lose what tells them apart. The host has a gap
- * `not_kept` for that time, which names what was merged and how often.
+ * Beyond a bound the store merges: calls keep their version and their number, and lose what tells them apart.
+ * The host has a gap `not_kept` for that time, which names what was merged and how often.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US } from '../../contract/window.ts';
@@ -33,7 +33,10 @@ export type Bounded = keyof typeof DAILY;
 
 /** Workloads of one host, however many days it took. */
 const MAX_WORKLOADS = 10_000;
-/** Used amounts are stored when they grew by this share of their bound: a restart gives no more than that back. */
+/**
+ * Used amounts are stored when they grew by this share of their bound: a restart gives no more than that
+ * back.
+ */
 const STORED_SHARE = 1 / 50;
 const MAX_CACHED = 16_384;
 const REASON = 'not_kept';

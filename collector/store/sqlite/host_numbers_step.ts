@@ -1,7 +1,7 @@
 /**
- * Schema step 5: the number of a host is given once. Without AUTOINCREMENT SQLite gives the highest number again after its row was
- * deleted (https://www.sqlite.org/autoinc.html): a reader that still knows the deleted host by that number would report the new
- * host's calls as those of the deleted one.
+ * Schema step 5: the number of a host is given once. Without AUTOINCREMENT SQLite gives the highest number
+ * again after its row was deleted (https://www.sqlite.org/autoinc.html): a reader that still knows the
+ * deleted host by that number would report the new host's calls as those of the deleted one.
  */
 import type { DatabaseSync } from 'node:sqlite';
 

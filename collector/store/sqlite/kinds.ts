@@ -8,8 +8,8 @@ import type { HostBounds } from './host_bounds.ts';
 import type { CallTemplate } from './packed_batch.ts';
 
 /**
- * Roles and user agents are the callers' words: whoever makes up a new one for every call must not make a roll-up row
- * for each. Past this many kinds, new ones are counted without them; raw calls keep them.
+ * Roles and user agents are the callers' words: whoever makes up a new one for every call must not make a
+ * roll-up row for each. Past this many kinds, new ones are counted without them; raw calls keep them.
  */
 const MAX_KINDS = 20_000;
 

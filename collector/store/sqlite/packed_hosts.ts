@@ -1,4 +1,7 @@
-/** Hosts on their way from the reader's thread: as the JSON that is stored, which is read only where it changed. */
+/**
+ * Hosts on their way from the reader's thread: as the JSON that is stored, which is read only where it
+ * changed.
+ */
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { Heartbeat } from '../../../protocol/records.ts';
 import type { StoredHost } from '../store.ts';

@@ -1,6 +1,6 @@
 /**
- * Totals of hosts on their way from the reader's thread: some ten thousand rows that differ in three numbers. As columns they
- * are copied in no time; as objects copying them took longer than reading them.
+ * Totals of hosts on their way from the reader's thread: some ten thousand rows that differ in three numbers.
+ * As columns they are copied in no time; as objects copying them took longer than reading them.
  */
 import type { CallKind, CountedCalls } from '../store.ts';
 

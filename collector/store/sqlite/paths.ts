@@ -1,4 +1,7 @@
-/** What each workload asked for without a token: a bounded list of paths with counts, and one line for all others. */
+/**
+ * What each workload asked for without a token: a bounded list of paths with counts, and one line for all
+ * others.
+ */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HostBounds } from './host_bounds.ts';
 

@@ -1,9 +1,10 @@
 /**
- * What is old goes, and what is too much: raw records after `rawDays`, roll-ups after `rollupDays`, and the oldest raw
- * records earlier where the store would become larger than `maxBytes`, its write-ahead log and the other databases included. Then what nothing refers to any more.
+ * What is old goes, and what is too much: raw records after `rawDays`, roll-ups after `rollupDays`, and the
+ * oldest raw records earlier where the store would become larger than `maxBytes`, its write-ahead log and the
+ * other databases included. Then what nothing refers to any more.
  *
- * In small transactions, so that what agents send is written in between. Pages that become free are given back to the file system,
- * but for some that the next records will need.
+ * In small transactions, so that what agents send is written in between. Pages that become free are given
+ * back to the file system, but for some that the next records will need.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
@@ -18,7 +19,9 @@ import { KIND_CLASS } from './total_rows.ts';
 const CHUNK_ROWS = 5000;
 /** When the bound is met, this share of it is left free, so that not every call written deletes another. */
 const HEADROOM_SHARE = 0.05;
-/** Dictionaries are left alone this long after their last use: batches of slow agents may still refer to them. */
+/**
+ * Dictionaries are left alone this long after their last use: batches of slow agents may still refer to them.
+ */
 const UNUSED_US = DAY_US;
 
 export async function retain(

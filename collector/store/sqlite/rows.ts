@@ -1,4 +1,7 @@
-/** Rows of dictionaries as those who ask know them. They never change under one number, so they are remembered. */
+/**
+ * Rows of dictionaries as those who ask know them. They never change under one number, so they are
+ * remembered.
+ */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { CallKind, Identity } from '../store.ts';
 import type { WorkloadIdentity } from '../workload_identity.ts';

@@ -1,15 +1,22 @@
 /**
- * The account of one coverage report against the one before it: how long nobody watched, and how many connections the
- * kernel reported that nobody saw. Pure: the state before and a report go in, what is missing and the state after come out.
+ * The account of one coverage report against the one before it: how long nobody watched, and how many
+ * connections the kernel reported that nobody saw. Pure: the state before and a report go in, what is missing
+ * and the state after come out.
  *
- * An agent measures its reports by the host's boot clock (CLOCK_BOOTTIME), which nobody can set: what lies between two
- * reports of one boot is known to the microsecond, whatever happened to the wall clock. Reports of older agents have the
- * wall clock alone, and there every difference counts as not watched.
+ * An agent measures its reports by the host's boot clock (CLOCK_BOOTTIME), which nobody can set: what lies
+ * between two reports of one boot is known to the microsecond, whatever happened to the wall clock. Reports
+ * of older agents have the wall clock alone, and there every difference counts as not watched.
  */
 
-/** Two readings of clocks that follow one another differ by less than this; a larger step of the wall clock counts. */
+/**
+ * Two readings of clocks that follow one another differ by less than this; a larger step of the wall clock
+ * counts.
+ */
 const READING_US = 1_000;
-/** Older agents cut the time of a report to milliseconds: what one report is short of, the one before may have had. */
+/**
+ * Older agents cut the time of a report to milliseconds: what one report is short of, the one before may have
+ * had.
+ */
 const MAX_CARRY_US = 1_000;
 
 export interface Report {
@@ -24,7 +31,10 @@ export interface Report {
   undecidedConnections: number;
   /** Calls that were not complete at the end, and are recorded later. */
   openCalls: number;
-  /** When the oldest of these calls, or of the undecided connections, began; null from older agents and where there is none. */
+  /**
+   * When the oldest of these calls, or of the undecided connections, began; null from older agents and where
+   * there is none.
+   */
   openSinceUs: number | null;
   /** Parts of the host that settings keep out of the capture. */
   leftOut: readonly string[];
@@ -51,7 +61,10 @@ export interface RunState {
   /** An older agent: conversations that were seen in the last report before the kernel reported them. */
   spare: number;
   openCalls: number;
-  /** When the oldest of these calls, or of the pending connections, began; at the latest. Absent from states of older collectors. */
+  /**
+   * When the oldest of these calls, or of the pending connections, began; at the latest. Absent from states
+   * of older collectors.
+   */
   openSinceUs?: number;
 }
 
@@ -61,7 +74,10 @@ export interface Span {
 }
 
 export interface Account {
-  /** Time between the reports in which nobody watched. Together the spans are at least as long as what is missing. */
+  /**
+   * Time between the reports in which nobody watched. Together the spans are at least as long as what is
+   * missing.
+   */
   between: { reason: 'boot' | 'agent_not_running'; spans: Span[] } | null;
   /** Every time that the host's clock can have shown during the report. */
   span: Span;
@@ -113,7 +129,10 @@ function unfinishedOf({ openCalls, pending, openSinceUs, endUs }: RunState): Acc
   return { startUs, endUs: Math.max(sinceUs, endUs, startUs + 1), amounts };
 }
 
-/** Returns from when to when the host's clock can have been, if it was set once between two readings that lie `elapsedUs` apart. */
+/**
+ * Returns from when to when the host's clock can have been, if it was set once between two readings that lie
+ * `elapsedUs` apart.
+ */
 function shownBetween(startUs: number, endUs: number, elapsedUs: number): Span[] {
   // It was not set, or set forward: all that it showed lies between the readings.
   if (endUs - startUs >= elapsedUs) return [{ startUs, endUs }];
@@ -163,8 +182,8 @@ function aroundBoot({ endUs }: RunState, { startUs, uptime }: Report): Span[] {
 }
 
 /**
- * A clock that was set back shows the same time twice. What was watched the first time says nothing about the second,
- * so both the time after the last report and the time before the next one count.
+ * A clock that was set back shows the same time twice. What was watched the first time says nothing about the
+ * second, so both the time after the last report and the time before the next one count.
  */
 function withoutReport({ endUs, uptimeUs }: RunState, { startUs, uptime }: Report): Span[] {
   const elapsedUs = uptime === null || uptimeUs === null ? null : uptime.startUs - uptimeUs;
@@ -188,9 +207,10 @@ function notLive(last: RunState | null, report: Report): { notLiveUs: number; ca
 }
 
 /**
- * Every connection that the kernel reported was joined with one that was seen, or was counted as missed, or waits to be
- * decided: the rest was not seen. An older agent does not say what it joined. There the sums of two reports that follow
- * one another are compared, since a connection may be seen in one and reported in the other.
+ * Every connection that the kernel reported was joined with one that was seen, or was counted as missed, or
+ * waits to be decided: the rest was not seen. An older agent does not say what it joined. There the sums of
+ * two reports that follow one another are compared, since a connection may be seen in one and reported in the
+ * other.
  */
 function connectionsOf(
   last: RunState | null,

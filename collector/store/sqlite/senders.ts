@@ -1,6 +1,6 @@
 /**
- * Hosts, and the streams of their agents: remembered from one batch to the next, and written once a transaction, however many
- * small batches of a thousand agents it holds.
+ * Hosts, and the streams of their agents: remembered from one batch to the next, and written once a
+ * transaction, however many small batches of a thousand agents it holds.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HostFacts } from '../../../protocol/call.ts';

@@ -1,4 +1,7 @@
-/** The embedded store: one SQLite file in WAL mode, written by one collector and readable by any process beside it. */
+/**
+ * The embedded store: one SQLite file in WAL mode, written by one collector and readable by any process
+ * beside it.
+ */
 import { join } from 'node:path';
 import type { Store, StoreQueries } from '../store.ts';
 import { lockDataDir } from './data_dir_lock.ts';
@@ -9,8 +12,8 @@ import { FINDINGS } from './findings_schema.ts';
 import { ThreadedStore } from './threaded_store.ts';
 
 /**
- * Opens the store of a collector, makes or migrates it, and starts its threads. Throws `OperatorError`. `threadLost` is told of a thread
- * that died; it is started again.
+ * Opens the store of a collector, makes or migrates it, and starts its threads. Throws `OperatorError`.
+ * `threadLost` is told of a thread that died; it is started again.
  */
 export function openStore(dataDir: string, threadLost: (error: Error) => void = () => {}): Store {
   const release = lockDataDir(dataDir);

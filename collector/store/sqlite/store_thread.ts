@@ -1,6 +1,7 @@
 /**
- * A thread of the store. Which one, and of which directory, its `workerData` says: the writer has the only connection
- * that changes anything; the reader answers questions on a connection of its own, and neither waits for the other.
+ * A thread of the store. Which one, and of which directory, its `workerData` says: the writer has the only
+ * connection that changes anything; the reader answers questions on a connection of its own, and neither
+ * waits for the other.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Heartbeat } from '../../../protocol/records.ts';
@@ -21,7 +22,9 @@ type Methods = Record<string, (...args: never[]) => unknown>;
 function writerMethods(dataDir: string): Methods {
   const database = openForWriting(dataDir, FINDINGS);
   const writer = new FindingsWriter(database);
-  /** The first and the newest of each host: however many it sends, no more than these two are written at once. */
+  /**
+   * The first and the newest of each host: however many it sends, no more than these two are written at once.
+   */
   const waiting = new Map<string, { heartbeat: Heartbeat; receivedUs: number }[]>();
   let group: Promise<void> | null = null;
   const flush = () => {

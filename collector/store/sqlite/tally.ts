@@ -1,6 +1,6 @@
 /**
- * Roll-ups of one transaction: counted in memory, then added to their rows at once. A thousand calls of a few workloads
- * change a few rows.
+ * Roll-ups of one transaction: counted in memory, then added to their rows at once. A thousand calls of a few
+ * workloads change a few rows.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';

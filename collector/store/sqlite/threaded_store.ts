@@ -24,9 +24,9 @@ import { type Answer, decodeError, type ThreadData } from './thread_messages.ts'
 const MAX_RESTARTS = 5;
 const RESTART_WINDOW_MS = 60_000;
 /**
- * Bounds V8's young generation of a thread: semi-spaces of 16 MiB. Without it V8 lets them grow to 64 MiB on a large machine, and
- * a collector under a steady load of 200 calls a second grew from 290 MB resident to 510 MB within ten minutes
- * (bench/RESULTS.md). `--max-semi-space-size` still goes before it.
+ * Bounds V8's young generation of a thread: semi-spaces of 16 MiB. Without it V8 lets them grow to 64 MiB on
+ * a large machine, and a collector under a steady load of 200 calls a second grew from 290 MB resident to 510
+ * MB within ten minutes (bench/RESULTS.md). `--max-semi-space-size` still goes before it.
  */
 const MAX_YOUNG_GENERATION_MB = 48;
 
@@ -36,9 +36,9 @@ interface Pending {
 }
 
 /**
- * One thread. When it dies, what was asked of it rejects and the next question starts another: everything that lasts is in the
- * database, and a batch whose write was cut short is sent again by its agent. One that cannot live rejects
- * everything, so that agents keep what they have.
+ * One thread. When it dies, what was asked of it rejects and the next question starts another: everything
+ * that lasts is in the database, and a batch whose write was cut short is sent again by its agent. One that
+ * cannot live rejects everything, so that agents keep what they have.
  */
 class StoreThread {
   readonly #data: ThreadData;

@@ -24,7 +24,8 @@ export class TotalQueries {
     let first = Number.POSITIVE_INFINITY;
     let last = Number.NEGATIVE_INFINITY;
     for (const kindClass of [KIND_CLASS.v1, KIND_CLASS.v2, KIND_CLASS.neither]) {
-      // Two statements: SQLite looks up a smallest or a largest value in the index only where it is selected alone.
+      // Two statements: SQLite looks up a smallest or a largest value in the index only where it is selected
+      // alone.
       const { hour: smallest } = this.prepare(
         'SELECT min(hour) AS hour FROM fleet_hourly WHERE class = ?',
       ).get(kindClass) as { hour: number | null };
@@ -74,7 +75,8 @@ export class TotalQueries {
     columns: (unit: Part['unit']) => string,
   ): { sql: string; values: (number | string)[] } | null {
     if (hosts?.length === 0 || identities?.length === 0) return null;
-    // The key is (class, time, workload, host): with a list for each, rows are looked up and not searched for.
+    // The key is (class, time, workload, host): with a list for each, rows are looked up and not searched
+    // for.
     const workloads = identities ?? (hosts === null ? null : this.#identitiesOf(hosts));
     const selects: string[] = [];
     const values: (number | string)[] = [];

@@ -1,4 +1,6 @@
-/** Rows of the roll-ups that a question sums, as values: which part of which tables, and sums that are merged. */
+/**
+ * Rows of the roll-ups that a question sums, as values: which part of which tables, and sums that are merged.
+ */
 
 /** Class of the calls of a roll-up row. It leads every key, see the schema. */
 export const KIND_CLASS = {

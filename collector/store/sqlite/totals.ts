@@ -1,5 +1,6 @@
 /**
- * Answers questions about many calls from roll-ups. A window is split into its whole days and, at either end, the hours that are left.
+ * Answers questions about many calls from roll-ups. A window is split into its whole days and, at either end,
+ * the hours that are left.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { DAY_US, HOUR_US, type Window } from '../../contract/window.ts';
@@ -164,7 +165,10 @@ export class Totals {
     return parts.filter((part) => part.from < part.to);
   }
 
-  /** Sums closed days once, and again only when a late record changed one of them. The day that is being written is always summed. */
+  /**
+   * Sums closed days once, and again only when a late record changed one of them. The day that is being
+   * written is always summed.
+   */
   #sums(question: TotalsQuestion, by: TotalColumn[]): TotalRow[] {
     const today = Math.min(
       Math.floor((Date.now() * 1000) / DAY_US),

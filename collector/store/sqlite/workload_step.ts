@@ -1,15 +1,16 @@
 /**
- * Schema step 2: workloads in place of programs, roll-ups by hour and by day, gaps of coverage. What step 1 stored is carried over;
- * roll-ups are made of it as if they had been there from the start.
+ * Schema step 2: workloads in place of programs, roll-ups by hour and by day, gaps of coverage. What step 1
+ * stored is carried over; roll-ups are made of it as if they had been there from the start.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { type CallerFacts, identityId, workloadIdentity } from '../workload_identity.ts';
 import { GapWriter } from './gap_writer.ts';
 
 /**
- * `class`: 1 IMDSv1, 2 IMDSv2, 3 neither (blocked attempts, endpoints without versions), 0 the sum of class 2 over
- * workloads (identity 0, kind 0). It leads every key, so that IMDSv1 is read without touching the rest.
- * `first_us` and `last_us` of roll-ups count from the start of their hour or day: small integers take less room.
+ * `class`: 1 IMDSv1, 2 IMDSv2, 3 neither (blocked attempts, endpoints without versions), 0 the sum of class 2
+ * over workloads (identity 0, kind 0). It leads every key, so that IMDSv1 is read without touching the rest.
+ * `first_us` and `last_us` of roll-ups count from the start of their hour or day: small integers take less
+ * room.
  */
 const TABLES = `
   CREATE TABLE new_identities (
@@ -182,7 +183,9 @@ const TABLES = `
   ALTER TABLE heartbeats ADD COLUMN received_us INTEGER NOT NULL DEFAULT 0;
 `;
 
-/** `:hour` and `:day` would be clearer, and SQLite has no integer constants: 3600000000 µs, 86400000000 µs. */
+/**
+ * `:hour` and `:day` would be clearer, and SQLite has no integer constants: 3600000000 µs, 86400000000 µs.
+ */
 const BACKFILL = `
   INSERT INTO new_user_agents (id, key, text, last_us)
     SELECT id, key_of(text), text, 0 FROM user_agents;
