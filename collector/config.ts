@@ -148,13 +148,13 @@ export const collectorSettings = z.object({
 
 export type CollectorSettings = z.infer<typeof collectorSettings>;
 
-/** `host` as sockets take it, without the brackets of an IPv6 address. */
+/** Returns host and port of `listen`. The host has no brackets. */
 export function listenAddress({ listen }: Pick<CollectorSettings, 'listen'>): { host: string; port: number } {
   const colon = listen.lastIndexOf(':');
   return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(listen.slice(colon + 1)) };
 }
 
-/** Whether only this machine can reach the address: then what is sent needs no encryption. */
+/** Tells whether only this machine can reach the address. Such a connection needs no encryption. */
 export function isLoopback(host: string): boolean {
   if (host.toLowerCase() === 'localhost') return true;
   if (isIPv6(host)) {
@@ -171,14 +171,15 @@ export function isAnyAddress(host: string): boolean {
   return hostname === '[::]' || hostname === '[::ffff:0:0]';
 }
 
-/** Whether the collector speaks TLS itself. */
+/** Tells whether the collector serves TLS itself. */
 export function servesTls(settings: Pick<CollectorSettings, 'tls_cert_file' | 'tls_self_signed'>): boolean {
   return settings.tls_cert_file !== undefined || settings.tls_self_signed;
 }
 
 /**
- * Settings that only make sense together. Secure by default: without TLS nobody else can reach the collector,
- * unless `insecure_http` says that something in front of it encrypts. Throws `OperatorError` (exit code 2).
+ * Checks settings that depend on one another. Without TLS the collector must not be reachable from other
+ * machines, unless `insecure_http` states that something in front of it encrypts. Throws `OperatorError`
+ * (exit code 2).
  */
 export function checkCollectorSettings(settings: CollectorSettings): void {
   const { tls_cert_file, tls_key_file, tls_client_ca_file, tls_self_signed, listen } = settings;
@@ -208,8 +209,8 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
 }
 
 /**
- * The enrolment token of the configuration; null when none is set. Throws `OperatorError` (exit code 2) for
- * one that cannot be read or is too short.
+ * Returns the enrolment token of the configuration; null where none is set. Throws `OperatorError` (exit code
+ * 2) where it cannot be read or is too short.
  */
 export function configuredAgentToken(
   settings: Pick<CollectorSettings, 'agent_token' | 'agent_token_file'>,

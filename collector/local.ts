@@ -50,8 +50,8 @@ export function openForReading(dataDir: string, options: InsightOptions): LocalF
 }
 
 /**
- * What admins manage, changed by somebody with access to the collector's files. A running collector notices
- * within a second.
+ * Access to tokens, destinations and the audit log for somebody who can read the collector's files. A running
+ * collector notices changes within a second.
  */
 export interface LocalAdmin {
   access: Access;

@@ -29,16 +29,16 @@ import { openStore } from './store/sqlite/sqlite_store.ts';
 const PAGE_DIRECTORY = fileURLToPath(new URL('../web/dist', import.meta.url));
 
 export interface Collector {
-  /** For agents. As bound: with the port that was taken where port 0 was asked for. */
+  /** The bound address for agents, with the actual port where the setting has port 0. */
   address: { host: string; port: number; url: string };
-  /** Where people find it. */
+  /** Address of the page. */
   pageUrl: string;
-  /** Signs one admin in, once, within 15 minutes of this call. */
+  /** Returns a link that signs one admin in, once, within 15 minutes of this call. */
   signInLink(): string;
   counters(): StageCounters;
-  /** One line for people on how it is now. Resolves when the store has answered, however long that takes. */
+  /** Describes the state in one line. Resolves when the store has answered, however long that takes. */
   state(): Promise<{ takesRecords: boolean; status: string }>;
-  /** Orderly end: what was received is stored, then the store is closed. */
+  /** Stores the batches that were received, then closes the store. */
   stop(): Promise<void>;
 }
 
@@ -62,7 +62,7 @@ async function compose(
   settings: CollectorSettings,
   agentToken: string | null,
   log: Logger,
-  /** What has to be ended, in the opposite order. */
+  /** Functions that end the parts. They are called in the opposite order. */
   endings: (() => unknown)[],
   end: () => Promise<void>,
 ): Promise<Collector> {
@@ -70,7 +70,7 @@ async function compose(
   const tls = await ServerTls.fromSettings(settings, log);
   if (tls !== null) endings.push(() => tls.close());
   const store = openStore(settings.data_dir, (error) =>
-    log.error({ reason: error.message }, 'a thread of the store died; it is started again'),
+    log.error({ reason: error.message }, 'a thread of the store died and is started again'),
   );
   endings.push(() => store.close());
   const admin = openAdmin(settings.data_dir);
@@ -173,7 +173,7 @@ async function compose(
   const pageUrl = publicUrl ?? urlOf('http', isAnyAddress(host) ? 'localhost' : host);
   access.setAddress(pageUrl);
   const url = urlOf('ws', host);
-  log.info({ listen: url, page: pageUrl, store: settings.data_dir }, 'the collector listens');
+  log.info({ listen: url, page: pageUrl, store: settings.data_dir }, 'the collector is listening');
   let stopped: Promise<void> | null = null;
   return {
     address: { host, port, url },
@@ -182,12 +182,12 @@ async function compose(
       signInLink(pageUrl, access.createSignInCode('admin', { name: 'collector', sourceAddress: null })),
     counters,
     async state() {
-      // Its turn may be long in coming; what it fails with is what the next question says.
+      // An empty write waits for its turn, however long. The next line reports its error.
       await store.write([]).catch(() => {});
-      const trouble = await storeProblem(store, writer);
+      const problem = await storeProblem(store, writer);
       const agents = ingest.counters()['connections'] ?? 0;
       const listens = `Listening on ${host}:${port}; ${agents} ${agents === 1 ? 'agent' : 'agents'} connected`;
-      return { takesRecords: trouble === null, status: trouble === null ? listens : `${trouble} ${listens}` };
+      return { takesRecords: problem === null, status: problem === null ? listens : `${problem} ${listens}` };
     },
     stop: () => {
       stopped ??= end().then(() => log.info('the collector has stopped'));

@@ -1,11 +1,13 @@
-/** Lets go of what is older, or more, than an admin wants kept: every few minutes, a little at a time. */
+/**
+ * Deletes records beyond the age or the size that an admin has set, every few minutes and a little at a time.
+ */
 import type { Logger } from 'pino';
 import type { Counters } from '../protocol/records.ts';
 import type { Access } from './access/access.ts';
 import type { Store } from './store/store.ts';
 
 const INTERVAL_MS = 5 * 60_000;
-/** After a start agents deliver what they have kept: that comes first. */
+/** After a start agents deliver the records that they have kept. Retention waits for that. */
 const FIRST_MS = 60_000;
 
 export class RetentionTimer {
@@ -21,7 +23,7 @@ export class RetentionTimer {
     this.#store = store;
     this.#access = access;
     this.#log = log;
-    this.#timer = this.#after(FIRST_MS);
+    this.#timer = this.#schedule(FIRST_MS);
   }
 
   counters(): Counters {
@@ -34,7 +36,7 @@ export class RetentionTimer {
     await this.#running;
   }
 
-  #after(milliseconds: number): NodeJS.Timeout {
+  #schedule(milliseconds: number): NodeJS.Timeout {
     const timer = setTimeout(() => {
       this.#running = this.#run();
     }, milliseconds);
@@ -54,8 +56,11 @@ export class RetentionTimer {
       this.#log.debug(result, 'retention has run');
     } catch (error) {
       this.#counters.failures += 1;
-      this.#log.error({ reason: (error as Error).message }, 'old records could not be removed');
+      this.#log.error(
+        { reason: (error as Error).message },
+        'old records could not be deleted; the next run tries again',
+      );
     }
-    if (!this.#stopped) this.#timer = this.#after(INTERVAL_MS);
+    if (!this.#stopped) this.#timer = this.#schedule(INTERVAL_MS);
   }
 }

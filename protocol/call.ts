@@ -32,9 +32,8 @@ const pid = z.int().min(1);
 /** In canonical text, as `address.ts` writes it. */
 export const address = z.string().regex(/^[0-9A-Fa-f:.]{1,45}$/);
 /**
- * RFC 3339, UTC, at least millisecond and at most microsecond precision. Of these centuries: in microseconds,
- * later ones are beyond what a number says exactly, and one record of theirs would spoil every sum that it is
- * part of.
+ * RFC 3339 in UTC with three to six digits of fraction. Years are limited: microseconds of later ones are not
+ * exact as a number, and one such record would spoil every sum that it is part of.
  */
 export const timestamp = z
   .string()
@@ -44,7 +43,7 @@ export const uuidv7 = z
   .string()
   .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
 
-/** One parent of the caller. Facts that were gone before they could be read are null, never guessed. */
+/** One ancestor of the caller. Facts that could not be read in time are null. They are never guessed. */
 export const ancestor = z.object({
   pid,
   name: label(),
@@ -77,7 +76,10 @@ export const processFacts = z.object({
   working_directory: path.nullable(),
   'owner.uid': z.int().min(0),
   'owner.name': label().nullable(),
-  /** What an interpreter runs: the path of a script, `-m module`'s name, or a jar. Null for anything else. */
+  /**
+   * The script that an interpreter runs: its path, the name of `-m module`, or a jar. Null for other
+   * programs.
+   */
   script: path.nullable(),
   /** Nearest first, to pid 1 where the chain reaches it. */
   ancestors: z.array(ancestor).overwrite((chain) => boundAncestors(chain)),
@@ -110,7 +112,7 @@ export const hostFacts = z.object({
   'cloud.availability_zone': label(MAX_FACT_CHARACTERS).optional(),
   type: label(MAX_FACT_CHARACTERS).optional(),
   'image.id': label(MAX_FACT_CHARACTERS).optional(),
-  /** Of the instance, or given by the operator: hosts are grouped and filtered by them. */
+  /** Tags of the instance, or set by the operator. Hosts are grouped and filtered by them. */
   tags: z
     .record(z.string().max(128).refine(isIdentifier), label(256))
     .overwrite((tags) => Object.fromEntries(firstOf(Object.entries(tags), MAX_TAGS)))
@@ -129,13 +131,14 @@ export const imdsCategory = z.enum([
 ]);
 export const imdsVersion = z.union([z.literal(1), z.literal(2)]);
 /**
- * `blocked`: an attempt whose SYN never left the host (a local firewall rule, no route): nothing was asked.
+ * `blocked` is an attempt whose SYN never left the host (a local firewall rule, no route). No request was
+ * sent.
  */
 export const outcome = z.enum(['answered', 'unanswered', 'reset', 'truncated', 'blocked']);
 export const attributionMethod = z.enum(['ebpf', 'sock_diag', 'proc', 'none']);
 export const attributionConfidence = z.enum(['exact', 'probable', 'none']);
 
-/** Who called. */
+/** The fields that describe the caller. */
 export const callerFacts = z.object({
   process: processFacts.nullable(),
   container: containerFacts.nullable(),
@@ -145,9 +148,9 @@ export const callerFacts = z.object({
   'attribution.confidence': attributionConfidence,
 });
 
-/** Who called and where: the same fields on a call and on a roll-up of calls. */
+/** The fields that describe caller and host. A call and a roll-up share them. */
 export const callerShape = { ...callerFacts.shape, host: hostFacts };
-/** Those fields, to leave them out. */
+/** The same fields as a mask that leaves them out. */
 export const callerKeys = {
   process: true,
   container: true,
@@ -162,7 +165,7 @@ export const call = z.object({
   id: uuidv7,
   time: timestamp,
   /**
-   * Null where nothing was asked (`outcome` is `blocked`), and for endpoints that have no versions (`ecs`,
+   * Null where no request was sent (`outcome` is `blocked`), and for endpoints without versions (`ecs`,
    * `eks`).
    */
   'imds.version': imdsVersion.nullable(),

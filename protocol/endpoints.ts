@@ -10,8 +10,7 @@ export const IMDS_PORT = 80;
 /** Its presence on a request, in any case, makes the request IMDSv2. */
 export const TOKEN_HEADER = 'x-aws-ec2-metadata-token';
 /**
- * Asks for a token's lifetime on `PUT`; on an answer it is the service's own word that the request was
- * IMDSv2.
+ * Requests a token's lifetime on `PUT`. On an answer it confirms that the request was IMDSv2.
  */
 export const TOKEN_TTL_HEADER = 'x-aws-ec2-metadata-token-ttl-seconds';
 
@@ -21,7 +20,7 @@ export type EndpointService = (typeof ENDPOINT_SERVICES)[number];
 
 export interface Endpoint {
   service: EndpointService;
-  /** As a call's `imds.endpoint` has it. */
+  /** The value of a call's `imds.endpoint`. */
   name: 'ipv4' | 'ipv6' | 'ecs' | 'eks';
   address: string;
 }

@@ -8,11 +8,11 @@
  * stored. `welcome.last_seq` tells a returning agent where to go on; a batch at or below it is acknowledged
  * again and not stored twice.
  *
- * Protocol 2 says who called once per connection: a batch defines in `callers` those that are new to the
- * connection, and its records name them by number (`referringRecord` of records.ts). Numbers count up from 0
- * in the order of definition. The definitions of a connection may take `MAX_CALLERS_BYTES`; an agent that
- * would go beyond begins anew: `forget` empties the table before the batch's own definitions, which alone may
- * be more. A new connection has an empty table.
+ * Protocol 2 describes a caller once per connection: a batch defines in `callers` those that are new to the
+ * connection, and its records refer to them by number (`referringRecord` of records.ts). Numbers count up
+ * from 0 in the order of definition. The definitions of a connection may take `MAX_CALLERS_BYTES`; an agent
+ * that would go beyond begins anew: `forget` empties the table before the batch's own definitions, which
+ * alone may be more. A new connection has an empty table.
  *
  * A frame that is not valid closes the connection. A record inside a valid batch that is not (it comes from
  * an agent of another version, or speaks for another host) must not: the agent would send it again for ever.
@@ -26,7 +26,7 @@ import { label } from './text.ts';
 /** Newest and oldest version of these frames that this release speaks, as agent and as collector. */
 export const PROTOCOL_VERSION = 2;
 export const OLDEST_PROTOCOL_VERSION = 1;
-/** Where on the collector agents connect. */
+/** Path of the collector's URL that agents connect to. */
 export const AGENT_PATH = '/v1/agent';
 /** Largest message either side accepts, in bytes. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024;
@@ -60,13 +60,13 @@ export const batch = z.object({
   type: z.literal('batch'),
   seq: seq.min(1),
   /**
-   * Each a `record` of records.ts, checked one by one by the receiver. Empty when what the agent had put into
-   * this batch became unreadable on its disk before it was acknowledged: the sequence stays without gaps.
+   * Each item is a `record` of records.ts, which the receiver checks one by one. The list is empty where the
+   * records became unreadable on the agent's disk before they were acknowledged. So the sequence has no gaps.
    */
   records: z.array(z.unknown()).max(MAX_BATCH_RECORDS),
   /**
-   * From protocol 2 on, those that its records name. Each a `callerDefinition`; what is wrong with the facts
-   * of one concerns only its records.
+   * Callers that the records of this batch refer to, from protocol 2 on. Each item is a `callerDefinition`.
+   * An error in one affects only its records.
    */
   callers: z
     .array(z.looseObject({ ref: z.int().min(0) }))
@@ -83,15 +83,17 @@ export const welcome = z.object({
   /** The version that both sides speak from here on. */
   protocol: z.int().min(1),
   last_seq: seq,
-  /** Given once to an agent that came with an enrolment token: what it shows from now on. */
+  /**
+   * The credential of an agent that showed an enrolment token, sent once. The agent shows it from then on.
+   */
   credential: z.string().min(1).optional(),
 });
 export const ack = z.object({
   type: z.literal('ack'),
   seq,
   /**
-   * Records that were refused, in the batches that this acknowledgement adds. They are gone; the agent counts
-   * them.
+   * Number of refused records in the batches that this acknowledgement adds. They are not stored, and the
+   * agent counts them.
    */
   rejected: z.int().min(0).default(0),
 });
@@ -109,7 +111,7 @@ export const refused = z.object({
   type: z.literal('refused'),
   /** One of `REFUSAL_REASONS`, or what a newer collector calls it. */
   reason: z.string(),
-  /** For the operator: what is wrong and what to do. */
+  /** Text for the operator: the problem and what to do. */
   message: z.string(),
 });
 export const collectorFrame = z.discriminatedUnion('type', [welcome, ack, refused]);

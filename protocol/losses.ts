@@ -1,4 +1,4 @@
-/** What of the stages' counters stands for something that was not seen or not known. */
+/** The counters of the stages that count losses: something was not seen or not known. */
 import type { Counters, StageCounters } from './records.ts';
 
 /** They go into every coverage report, and a reader of a capture file is told. */

@@ -1,4 +1,4 @@
-/** What travels from an agent to a collector inside a batch: calls, roll-ups of routine calls, coverage. */
+/** The records of a batch: calls, roll-ups of routine calls, and coverage reports. */
 import * as z from 'zod';
 import {
   address,
@@ -56,7 +56,7 @@ export const rollup = z.object({
   last_time: timestamp,
   count: count.min(1),
   'user_agent.original': userAgent.nullable(),
-  /** As on a call. Tells pods apart where the process is not known. */
+  /** The same as on a call. It tells pods apart where the process is not known. */
   'source.address': address,
   lines: z.array(rollupLine).min(1).max(MAX_ROLLUP_LINES),
   ...callerShape,
@@ -78,15 +78,16 @@ export const stageCounters = z
   .overwrite((stages) => Object.fromEntries(firstOf(Object.entries(stages), MAX_STAGES)));
 
 /**
- * Whether we were looking, for one interval of one agent. The evidence behind every "nobody calls IMDSv1".
+ * Coverage of one interval of one agent: whether calls would have been seen. It is the evidence behind every
+ * "nobody calls IMDSv1".
  */
 export const coverage = z.object({
   id: uuidv7,
   host_id: identifier(),
   boot_id: identifier(),
   /**
-   * One start of the agent: its reports follow one another without a gap. Absent from older agents, as what
-   * follows.
+   * Id of one start of the agent, whose reports follow one another without a gap. Absent from older agents,
+   * like the next fields.
    */
   run_id: identifier().optional(),
   /** The host's clock since it was started (CLOCK_BOOTTIME), at the start and at the end, in milliseconds. */
@@ -115,7 +116,7 @@ export const coverage = z.object({
     .array(label(100))
     .overwrite((parts) => firstOf(parts, MAX_LEFT_OUT))
     .optional(),
-  /** What was lost in this interval, by reason (dropped packets, ring-buffer losses, evicted connections …). */
+  /** Losses of this interval by reason (dropped packets, ring-buffer losses, evicted connections …). */
   losses: counters,
 });
 
@@ -127,8 +128,8 @@ export const record = z.discriminatedUnion('kind', [
 
 const callerRef = z.int().min(0);
 /**
- * The same from protocol 2 on: `caller` is the number under which the connection has said who called, and the
- * host is the one that said hello.
+ * A record of protocol 2. `caller` is the number of a caller that the connection has defined, and the host is
+ * the one of the `hello`.
  */
 export const referringRecord = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('call'), caller: callerRef, call: call.omit(callerKeys) }),

@@ -37,7 +37,7 @@ const INVISIBLE =
 const HAS_INVISIBLE = new RegExp(`[${INVISIBLE}]`);
 const EACH_INVISIBLE = new RegExp(`[${INVISIBLE}]`, 'g');
 
-/** How many texts this process has cut or cleaned since it started. */
+/** Returns the number of texts that this process has cut or cleaned since it started. */
 let changedTexts = 0;
 export function textsChanged(): number {
   return changedTexts;

@@ -1,6 +1,6 @@
 /**
- * Who gets in and what admins set: a small database of its own, so that signing in never waits for a
- * transaction of calls.
+ * The admin database: credentials, sessions and everything that admins set. It is a database of its own, so
+ * that signing in never waits for a transaction of calls.
  */
 import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { ALERTS_STEP } from './alerts_schema.ts';
 
 /**
  * Times are milliseconds since 1970. A `hash` is the SHA-256 of a secret of 256 random bits; the secret
- * itself is nowhere.
+ * itself is not stored.
  */
 const MIGRATIONS: readonly Migration[] = [
   `
@@ -76,16 +76,16 @@ const MIGRATIONS: readonly Migration[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   ALERTS_STEP,
-  // The SHA-256 of the key that the agent showed when it enrolled: see `EnrolmentClaim`.
+  // The SHA-256 of the key that the agent showed when it enrolled, see `EnrolmentClaim`.
   'ALTER TABLE tokens ADD COLUMN enrolment_key_hash BLOB',
 ];
 
 export const ADMIN: Schema = { file: 'admin.db', migrations: MIGRATIONS };
 
 /**
- * The collector opens it once and makes it where it is missing. A command beside the collector does not
- * (`mustExist`): a second database in a mistyped directory, or one that belongs to root, would be worse than
- * an error. Throws `OperatorError`.
+ * Opens the admin database. The collector creates it where it is missing. A command does not (`mustExist`): a
+ * second database in a mistyped directory, or one that belongs to root, would be worse than an error. Throws
+ * `OperatorError`.
  */
 export function openAdmin(dataDir: string, { mustExist = false } = {}): DatabaseSync {
   const file = join(dataDir, ADMIN.file);

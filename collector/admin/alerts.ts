@@ -1,11 +1,11 @@
-/** Rows of alerts, their destinations and their deliveries in the admin database. */
+/** Rows of alerts, of their destinations and of their deliveries in the admin database. */
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { Alert, AlertRule, DestinationConfig } from '../contract/administration.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
 
-/** Alerts beyond this many are forgotten, oldest first. */
+/** Alerts beyond this number are deleted, oldest first. */
 const KEPT_ALERTS = 10_000;
-/** Of one destination; the oldest go. */
+/** Deliveries that wait for one destination. Beyond this number the oldest are deleted. */
 const MAX_WAITING_PER_DESTINATION = 1000;
 
 export interface DestinationRow {
@@ -13,7 +13,7 @@ export interface DestinationRow {
   name: string;
   enabled: boolean;
   rules: AlertRule[];
-  /** With its secrets. */
+  /** The configuration with its secrets. */
   config: DestinationConfig;
   createdUs: number;
   lastDeliveredUs: number | null;
@@ -29,8 +29,8 @@ export interface DeliveryRow {
 }
 
 /**
- * What was told of one subject: `kind` is `offender`, `host` or `begun`; `state` plain data, null to forget
- * it.
+ * The state of the alerts about one subject. `kind` is `offender`, `host` or `begun`. `state` is plain data;
+ * null deletes it.
  */
 export interface SubjectRow {
   kind: string;
@@ -73,7 +73,7 @@ export class AlertRows {
     );
   }
 
-  /** With what waited for it. False: there was none. */
+  /** Deletes a destination with the deliveries that wait for it. Returns false where there is none. */
   removeDestination(id: string): boolean {
     return this.#sql('DELETE FROM alert_destinations WHERE id = ?').run(id).changes > 0;
   }
@@ -90,8 +90,8 @@ export class AlertRows {
   }
 
   /**
-   * All or nothing: what was told is kept with the alerts that told it. Returns how many deliveries the bound
-   * pushed out.
+   * Stores alerts and the states of their subjects in one transaction. Returns the number of deliveries that
+   * were deleted because of the bound.
    */
   record(alerts: readonly Alert[], subjects: readonly SubjectRow[], nowUs: number): { overflowed: number } {
     return this.#transaction(() => {
@@ -119,12 +119,12 @@ export class AlertRows {
       }));
   }
 
-  /** Newest first. */
+  /** Returns alerts, newest first. */
   recent(limit: number): Alert[] {
     return this.#sql('SELECT * FROM alerts ORDER BY number DESC LIMIT ?').all(limit).map(alertOf);
   }
 
-  /** What is due at `nowUs` for one destination, first due first. */
+  /** Returns deliveries to one destination that are due at `nowUs`, the earliest first. */
   due(destination: string, nowUs: number, limit: number): DeliveryRow[] {
     return this.#sql(
       `SELECT a.*, d.attempts, d.queued_us FROM alert_deliveries d JOIN alerts a ON a.number = d.alert
@@ -145,7 +145,7 @@ export class AlertRows {
     ).run(attempts, nextUs, destination, number);
   }
 
-  /** Delivered, or given up. */
+  /** Deletes a delivery that was made or given up. */
   unqueue(destination: string, number: number): void {
     this.#sql('DELETE FROM alert_deliveries WHERE destination = ? AND alert = ?').run(destination, number);
   }

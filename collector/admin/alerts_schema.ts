@@ -1,6 +1,6 @@
 /**
- * Schema step of the admin database: where alerts go, which there were, what still waits to be sent, what was
- * told already.
+ * Schema step of the admin database: destinations, alerts, deliveries that wait, and the states of the
+ * alerts' subjects.
  */
 export const ALERTS_STEP = `
   CREATE TABLE alert_destinations (

@@ -1,9 +1,9 @@
-/** What admins did, and what was done by command: appended, never changed. */
+/** The log of the actions of admins and commands. Entries are appended and never changed. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { AuditEntry } from '../contract/administration.ts';
 import { isoTime } from './time.ts';
 
-/** The oldest go beyond this: an entry is some 200 bytes. */
+/** Beyond this number the oldest entries are deleted. An entry has some 200 bytes. */
 const MAX_ENTRIES = 1_000_000;
 
 export interface AuditQuestion {
@@ -34,7 +34,7 @@ export class AuditLog {
     this.#trim.run(Number(lastInsertRowid) - MAX_ENTRIES);
   }
 
-  /** Newest first. */
+  /** Returns entries, newest first. */
   newest({ before = Number.MAX_SAFE_INTEGER, limit }: AuditQuestion): AuditEntry[] {
     const found = this.#newest.all(before, limit) as unknown as (Omit<AuditEntry, 'time'> & {
       timeMs: number;

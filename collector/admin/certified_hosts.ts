@@ -1,4 +1,7 @@
-/** Hosts whose agents came with a client certificate: nobody takes their names with less. */
+/**
+ * Hosts whose agents authenticated with a client certificate. An enrolment token cannot take over such a
+ * host.
+ */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
 export class CertifiedHosts {

@@ -1,9 +1,9 @@
-/** One-time sign-in codes and the sessions of people who are signed in, by the hashes of their secrets. */
+/** Rows of one-time sign-in codes and of the sessions of people, by the hashes of their secrets. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Role } from '../contract/administration.ts';
 
 export interface SessionRow {
-  /** Of the token that it was opened with; null for a sign-in code. */
+  /** Id of the token that opened the session; null for a sign-in code. */
   token: string | null;
   name: string;
   role: Role;
@@ -63,7 +63,7 @@ export class Sessions {
     this.#insertCode.run(hash, role, name, expiresMs);
   }
 
-  /** Deletes the code and returns it: of two that come with the same one, one gets it. */
+  /** Deletes the code and returns it, so that it works once. */
   takeCode(hash: Uint8Array): { role: Role; name: string; expiresMs: number } | null {
     return (this.#takeCode.get(hash) as { role: Role; name: string; expiresMs: number } | undefined) ?? null;
   }
@@ -72,7 +72,7 @@ export class Sessions {
     this.#insert.run(hash, token, name, role, lastUsedMs, expiresMs);
   }
 
-  /** Of one token: those beyond `atMost` end, the oldest first. */
+  /** Deletes the oldest sessions of one token beyond `atMost`. */
   keepNewest(token: string, atMost: number): void {
     this.#keepNewest.run(token, atMost);
   }
@@ -86,18 +86,18 @@ export class Sessions {
     this.#used.run(nowMs, hash);
   }
 
-  /** Whose it was. */
+  /** Deletes a session and returns the name of its user. */
   delete(hash: Uint8Array): string | null {
     return (this.#delete.get(hash)?.['name'] as string | undefined) ?? null;
   }
 
-  /** Codes too. Returns how many sessions there were. */
+  /** Deletes all sessions and codes. Returns the number of sessions. */
   deleteAll(): number {
     this.#deleteCodes.run();
     return Number(this.#deleteAll.run().changes);
   }
 
-  /** Removes what has ended, and the longest unused beyond `atMost`. */
+  /** Deletes codes and sessions that have ended, and the least recently used sessions beyond `atMost`. */
   forget(nowMs: number, idleSinceMs: number, atMost: number): void {
     this.#forgetCodes.run(nowMs);
     this.#forgetSessions.run(nowMs, idleSinceMs);

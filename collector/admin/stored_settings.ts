@@ -1,4 +1,4 @@
-/** Settings that are made while the collector runs: JSON by key. */
+/** Rows of settings that can change while the collector runs: JSON by key. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 
 export class StoredSettings {

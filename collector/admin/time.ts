@@ -1,4 +1,4 @@
-/** Milliseconds since 1970 to RFC 3339 in UTC. */
+/** Converts milliseconds since 1970 to RFC 3339 in UTC. */
 export function isoTime(ms: number): string;
 export function isoTime(ms: number | null): string | null;
 export function isoTime(ms: number | null): string | null {

@@ -1,4 +1,4 @@
-/** Tokens at rest: by the hash of their secret. */
+/** Rows of tokens, by the hash of their secret. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Role, Token, TokenKind } from '../contract/administration.ts';
 import { isoTime } from './time.ts';
@@ -11,12 +11,14 @@ export interface TokenRow {
   hostId: string | null;
   createdMs: number;
   createdBy: string;
-  /** 1: an agent's credential that it got for itself, with an enrolment token. */
+  /** 1 for a credential that an agent obtained with an enrolment token. */
   enrolled: 0 | 1;
   expiresMs: number | null;
   lastUsedMs: number | null;
   revokedMs: number | null;
-  /** Of an agent that showed an enrolment key: with the same key it may get another credential. */
+  /**
+   * The hash of the enrolment key that the agent showed. With the same key it may obtain another credential.
+   */
   enrolmentKeyHash: Uint8Array | null;
 }
 
@@ -63,29 +65,28 @@ export class Tokens {
     this.#credentials = prepare(
       "SELECT count(*) AS count FROM tokens WHERE kind = 'agent' AND revoked_ms IS NULL",
     );
-    // A credential that has expired still keeps its host's name from enrolment tokens, until an admin revokes
-    // it.
+    // An expired credential still protects its host against enrolment tokens, until an admin revokes it.
     this.#forget = prepare(
       "DELETE FROM tokens WHERE coalesce(revoked_ms, expires_ms) < :before AND (kind <> 'agent' OR revoked_ms IS NOT NULL)",
     );
   }
 
-  /** The valid token with this hash. */
+  /** Returns the valid token with this hash. */
   byHash(hash: Uint8Array, nowMs: number): TokenRow | null {
     return row(this.#byHash.get({ hash, now: nowMs }));
   }
 
-  /** Valid or not. */
+  /** Returns a token, valid or not. */
   byId(id: string): TokenRow | null {
     return row(this.#byId.get({ id }));
   }
 
-  /** The host's credential that is not revoked; it may have expired. */
+  /** Returns the host's credential that is not revoked. It may have expired. */
   ofHost(hostId: string): TokenRow | null {
     return row(this.#ofHost.get({ host: hostId }));
   }
 
-  /** Oldest first, with those that are revoked or have expired. */
+  /** Returns all tokens, oldest first, including revoked and expired ones. */
   all(): TokenRow[] {
     return this.#all.all() as unknown as TokenRow[];
   }
@@ -94,12 +95,12 @@ export class Tokens {
     this.#insert.run({ ...token });
   }
 
-  /** False when there is no such token, or it was revoked before. */
+  /** Revokes a token. Returns false where there is none, or where it is revoked already. */
   revoke(id: string, nowMs: number): boolean {
     return this.#revoke.run({ id, now: nowMs }).changes === 1;
   }
 
-  /** The same credential with another secret: the old one is worth nothing from here on. */
+  /** Replaces the secret of a credential. The old secret is invalid from then on. */
   replaceSecret(id: string, hash: Uint8Array, by: string, nowMs: number): void {
     this.#replaceSecret.run({ id, hash, by, now: nowMs });
   }
@@ -116,7 +117,7 @@ export class Tokens {
     return this.#revoked.all() as unknown as TokenRow[];
   }
 
-  /** Of agents, not revoked. */
+  /** Counts the credentials of agents that are not revoked. */
   credentialCount(): number {
     return Number(this.#credentials.get()?.['count']);
   }

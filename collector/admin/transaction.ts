@@ -1,8 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 
 /**
- * All of it or nothing. The write lock is taken first: what is read inside is still true when it is written.
- * One within another lasts when the outer one does, and fails alone.
+ * Runs `work` in a transaction: all of its changes are stored, or none. The write lock is taken first, so
+ * that values that are read inside are still true when it writes. A transaction within another is stored with
+ * the outer one, and fails alone.
  */
 export function transaction<T>(database: DatabaseSync, work: () => T): T {
   const isWithin = database.isTransaction;

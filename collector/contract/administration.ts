@@ -1,19 +1,19 @@
 /**
- * What admins manage: tokens, alert destinations and their rules, retention; and the log of what they did.
+ * Schemas of what admins manage: tokens, alert destinations and their rules, retention, and the audit log.
  */
 import * as z from 'zod';
 import { time } from './window.ts';
 
-/** `viewer` sees findings; `admin` also manages what is on this page. */
+/** `viewer` reads findings; `admin` also manages everything below. */
 export const role = z.enum(['viewer', 'admin']);
 
 /**
- * `person`: signs in and uses the API. `enrolment`: lets an agent ask for a credential of its own. `agent`:
- * that credential, bound to one host; it speaks for no other.
+ * `person` signs in and uses the API. `enrolment` lets an agent request a credential. `agent` is such a
+ * credential, valid for one host only.
  */
 export const tokenKind = z.enum(['person', 'enrolment', 'agent']);
 
-/** Never the token itself: that is shown once, when it is made, and only its hash is kept. */
+/** A token without its secret, which is shown once when it is created. Only its hash is stored. */
 export const token = z.object({
   id: z.uuid(),
   kind: tokenKind,
@@ -46,7 +46,10 @@ export const alertRule = z.enum([
 ]);
 
 const address = z.string().min(1).max(2000);
-/** Where alerts go. Secrets in it (a webhook's URL and secret, a password) are never given out again. */
+/**
+ * The configuration of an alert destination. Its secrets (a webhook's URL and secret, a password) are never
+ * returned.
+ */
 export const destinationConfig = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('webhook'),
@@ -66,7 +69,7 @@ export const destinationConfig = z.discriminatedUnion('kind', [
     kind: z.literal('email'),
     host: address,
     port: z.int().min(1).max(65535).default(587),
-    /** `starttls` is demanded, not merely tried; `none` is for a relay on this machine. */
+    /** `starttls` is required, not merely tried. `none` is for a relay on this machine. */
     security: z.enum(['starttls', 'tls', 'none']).default('starttls'),
     username: z.string().nullable().default(null),
     password: z.string().nullable().default(null),
@@ -83,8 +86,9 @@ export const newDestination = z.object({
 });
 
 /**
- * What is left out stays as it is. Not `newDestination.partial()`: its defaults would switch a disabled
- * destination on. `config` is replaced as a whole, secrets with it.
+ * A change of a destination. Fields that are left out do not change. The schema is not
+ * `newDestination.partial()`, whose defaults would enable a disabled destination. `config` is replaced as a
+ * whole, with its secrets.
  */
 export const destinationChange = z.object({
   name: newDestination.shape.name.optional(),
@@ -93,7 +97,7 @@ export const destinationChange = z.object({
   config: destinationConfig.optional(),
 });
 
-/** As it is given out: `target` says where without any secret. */
+/** A destination as it is served. `target` names it without any secret. */
 export const destination = z.object({
   id: z.uuid(),
   name: z.string(),
@@ -107,17 +111,17 @@ export const destination = z.object({
   waiting: z.int(),
 });
 
-/** One thing that happened, told once to every destination that has its rule. */
+/** One event, which is sent once to every destination that has its rule. */
 export const alert = z.object({
   id: z.uuid(),
   rule: alertRule,
-  /** What it is about: an offender's or a host's id. With `rule` it is what alerts are deduplicated by. */
+  /** Id of the offender or host that the alert is about. Alerts are deduplicated by it and `rule`. */
   subject: z.string(),
   time,
   severity: z.enum(['critical', 'warning', 'info']),
   title: z.string(),
   text: z.string(),
-  /** Deep link into the page, where the collector knows its own address. */
+  /** Link to the page; null where the collector does not know its own address. */
   link: z.string().nullable(),
 });
 
@@ -130,10 +134,10 @@ export const retention = z.object({
 export const auditEntry = z.object({
   id: z.int(),
   time,
-  /** Who: a token's or a proxy user's name; `command` for somebody with access to the store's files. */
+  /** Name of a token or of a proxy's user, or `command:USER` for a command on the collector's machine. */
   actor: z.string(),
   action: z.string(),
-  /** What it was done to; never a secret. */
+  /** Id of the thing that was changed. It is never a secret. */
   subject: z.string(),
   detail: z.string().nullable(),
   source_address: z.string().nullable(),

@@ -1,4 +1,4 @@
-/** What to tell the team that owns an offender. */
+/** Advice for the team that owns an offender. */
 import * as z from 'zod';
 
 /**
@@ -27,9 +27,9 @@ export const adviceKind = z.enum([
 ]);
 
 export const adviceStep = z.object({
-  /** One sentence, imperative. */
+  /** One imperative sentence. */
   text: z.string(),
-  /** To be copied: a shell command, or lines of `language`. */
+  /** Text to copy: a shell command, or lines of `language`. */
   code: z.string().nullable(),
   language: z
     .enum(['shell', 'python', 'javascript', 'go', 'java', 'ruby', 'php', 'perl', 'ini', 'text'])
@@ -38,9 +38,9 @@ export const adviceStep = z.object({
 
 export const advice = z.object({
   kind: adviceKind,
-  /** SDK or tool, as far as it is known: "AWS SDK for JavaScript v2". */
+  /** SDK or tool, such as "AWS SDK for JavaScript v2"; null where it is not known. */
   client: z.string().nullable(),
-  /** Releases seen, from the user agent. */
+  /** Releases that were seen in user agents. */
   versions_seen: z.array(z.string()),
   /** First release that speaks IMDSv2. */
   minimum_version: z.string().nullable(),
@@ -49,7 +49,7 @@ export const advice = z.object({
   headline: z.string(),
   explanation: z.string(),
   steps: z.array(adviceStep),
-  /** Where this is documented. */
+  /** Link to the documentation of this advice. */
   source: z.url().nullable(),
 });
 export type Advice = z.infer<typeof advice>;

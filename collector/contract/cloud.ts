@@ -1,5 +1,5 @@
 /**
- * What the operator supplies of the cloud's own knowledge, and what comes of holding it against what was
+ * Schemas of the cloud's figures that an operator supplies, and of their comparison with the calls that were
  * seen.
  */
 import * as z from 'zod';
@@ -21,7 +21,7 @@ export const cloudCount = z
     end: wholeHour,
     /** Sum of `MetadataNoToken` over the span. */
     metadata_no_token: z.int().min(0),
-    /** Sum of `MetadataNoTokenRejected`, where it was asked for. */
+    /** Sum of `MetadataNoTokenRejected`, where it was supplied. */
     metadata_no_token_rejected: z.int().min(0).nullable().default(null),
   })
   .refine(({ start, end }) => Date.parse(end) > Date.parse(start), 'must end after it starts');
@@ -43,7 +43,7 @@ export const reconciliation = z.object({
   /** `cloud_saw_more`: calls were made that nobody saw. `we_saw_more`: the cloud's figures are incomplete. */
   result: z.enum(['agrees', 'cloud_saw_more', 'we_saw_more']),
   metadata_no_token: z.int(),
-  /** Token-less calls that were answered with 2xx. */
+  /** Calls without a token that were answered with 2xx. */
   seen_no_token: z.int(),
   /** Calls that the cloud counted and nobody saw. */
   unseen: z.int(),

@@ -1,4 +1,4 @@
-/** Marks of a day, kept with the losses of the day. They are none. */
+/** Marks that are stored with the losses of a day, but are not losses. */
 
 /** Counts reports of an agent that could not ask the kernel. */
 export const KERNEL_NOT_ASKED = 'coverage.kernel_not_asked';

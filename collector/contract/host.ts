@@ -36,7 +36,7 @@ export const gapReason = z.enum([
 export const gap = z.object({
   from: time,
   to: time,
-  /** How much of it was not watched. */
+  /** Seconds of the gap that were not watched. */
   seconds: z.number(),
   reason: gapReason,
   detail: z.string().nullable(),
@@ -77,7 +77,7 @@ export const readiness = z.object({
   rejected_v1: z.int(),
   blocked_attempts: z.int(),
   last_v1: time.nullable(),
-  /** Who stands in the way, worst first, at most 100. */
+  /** Offenders on this host, worst first, at most 100. */
   offenders: z.array(hostOffender()),
   /** The same window as the cloud counted it (`MetadataNoToken`), where the operator supplied it. */
   cloud: z
@@ -124,7 +124,7 @@ export const host = hostRef.extend({
   first_seen: time,
   last_seen: time,
   last_heartbeat: time.nullable(),
-  /** Host's clock minus the collector's when the last heartbeat came. */
+  /** The host's clock minus the collector's when the last heartbeat arrived. */
   clock_skew_seconds: z.number().nullable(),
   verdict,
   coverage_percent: z.number(),
@@ -137,7 +137,7 @@ export const host = hostRef.extend({
 export const hostDetail = host.extend({
   readiness,
   timeline,
-  /** The last one; its counters show every loss of every stage. */
+  /** The last heartbeat. Its counters show every loss of every stage. */
   heartbeat: heartbeat.nullable(),
 });
 

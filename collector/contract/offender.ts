@@ -1,5 +1,6 @@
 /**
- * Who still calls IMDSv1: a workload over the whole fleet. Printed by `offenders --json`, served by the API.
+ * Schemas of offenders: workloads over the whole fleet. The API serves them, and `offenders --json` prints
+ * them.
  */
 import * as z from 'zod';
 import { type ancestor, attributionConfidence, attributionMethod, callerShape } from '../../protocol/call.ts';
@@ -19,9 +20,9 @@ export const hostRef = z.object({ id: z.string(), name: z.string() });
 export const offender = z.object({
   id: z.string().regex(/^[0-9a-f]{16}$/),
   severity,
-  /** False: which process it was could not be found; then only hosts and `source_address` say anything. */
+  /** False where the process is not known. Then only hosts and `source_address` identify the workload. */
   attributed: z.boolean(),
-  /** What to call it in a list: script, else executable, else name, else the source address. */
+  /** Name in lists: the script, else the executable, else the process name, else the source address. */
   title: z.string(),
   executable: z.string().nullable(),
   name: z.string().nullable(),
@@ -34,16 +35,16 @@ export const offender = z.object({
   k8s_container: z.string().nullable(),
   source_address: z.string().nullable(),
   calls_v1: z.int(),
-  /** Including those that were rolled up. */
+  /** IMDSv2 calls, including those that were rolled up. */
   calls_v2: z.int(),
-  /** Attempts that a local rule stopped: nothing was asked. */
+  /** Attempts that a local rule stopped before a request was sent. */
   blocked_attempts: z.int(),
   /**
    * Credential reads without a token that the service answered with 2xx: these credentials can have been
    * stolen by SSRF.
    */
   credentials_over_v1: z.int(),
-  /** The latest of them; with it an alert tells a recurrence from the same theft going on. */
+  /** Time of the latest of them. With it an alert distinguishes a recurrence from an event that goes on. */
   last_credentials_over_v1: time.nullable(),
   /** All credential reads without a token, whatever came back. */
   credentials_over_v1_attempts: z.int(),
@@ -53,9 +54,9 @@ export const offender = z.object({
   rejected_v1: z.int(),
   /** Reads without a token just after a token request that got no answer, or was refused. */
   fallbacks: z.object({ token_unanswered: z.int(), token_refused: z.int() }),
-  /** How often each category was asked for without a token. */
+  /** Calls without a token by category. */
   categories_v1: z.record(z.string(), z.int()),
-  /** Roles whose credentials were asked for without a token: the most frequent ones, at most 10. */
+  /** Roles whose credentials were requested without a token, most frequent first, at most 10. */
   roles_v1: z.array(z.string()),
   /** The most frequent ones, at most 10. */
   user_agents: z.array(z.string()),
@@ -105,7 +106,9 @@ export const offenderDetail = offender.extend({
   advice,
   /** Most recent first, at most 1,000. */
   all_hosts: z.array(offenderHost),
-  /** What it asked for without a token, most frequent first; null is the line for what is not listed. */
+  /**
+   * Paths that were requested without a token, most frequent first. Null stands for all that are not listed.
+   */
   paths_v1: z.array(z.object({ path: z.string().nullable(), calls: z.int(), last_seen: time })),
   timeline,
   /** Its latest processes with their parents, at most 20. */

@@ -1,4 +1,4 @@
-/** A call as it is served, in lists and in the live feed: with the offender that it belongs to. */
+/** A call in lists and in the live feed, with the offender that it belongs to. */
 import * as z from 'zod';
 import { call } from '../../protocol/call.ts';
 

@@ -1,4 +1,4 @@
-/** Signing in, and who is signed in. */
+/** Schemas of signing in and of the user who is signed in. */
 import * as z from 'zod';
 import { role } from './administration.ts';
 import { time } from './window.ts';

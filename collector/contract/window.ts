@@ -14,11 +14,11 @@ export const DAY_US = 24 * HOUR_US;
 export const time = z.string();
 export const window = z.object({ from: time, to: time });
 
-/** One bar of a timeline: what was called from `time` until the next point. */
+/** One bar of a timeline: calls from `time` until the next point. */
 export const timelinePoint = z.object({
   time,
   v1: z.int(),
-  /** Of those, role credentials that were handed out. */
+  /** IMDSv1 calls among them that returned role credentials. */
   v1_credentials: z.int(),
   v2: z.int(),
 });

@@ -1,7 +1,7 @@
 /**
- * Group commit: batches of all connections that arrive while one transaction is synced to disk go into the
- * next one, so that a sync is paid once for many. Hosts take turns, and each has a share of a transaction:
- * one that sends as fast as it can makes no transaction long.
+ * Group commit. Batches of all connections that arrive while one transaction is synced to disk go into the
+ * next one, so that one sync serves many. Hosts take turns, and each has a share of a transaction: a host
+ * that sends as fast as it can makes no transaction long.
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
@@ -10,42 +10,43 @@ import { sliceOf } from './batch_slice.ts';
 
 const MAX_RECORDS_IN_TRANSACTION = 4000;
 /**
- * What hosts share of a transaction: it stays short, so that whoever comes meanwhile does not wait for long.
+ * Records of a transaction that hosts share. Transactions stay short, so that batches that arrive meanwhile
+ * do not wait for long.
  */
 const RECORDS_SHARED = 1000;
-/** Of one host, however many hosts there are. */
+/** Share of one host, however many hosts there are. */
 const LEAST_RECORDS_OF_HOST = 25;
 /**
- * From so many recent hosts on, one whose batches alone wait for the next transaction waits for others, or
- * for this time.
+ * With this many recent hosts, a host that is alone in the next transaction waits for others, for at most
+ * `ALONE_WAIT_MS`.
  */
 const MANY_HOSTS = 20;
 const ALONE_WAIT_MS = 20;
-/** A host counts among those that share the transactions for so long after its last batch. */
+/** A host counts as recent for this time after its last batch. */
 const RECENT_MS = 60_000;
 
-/** What ingest needs of a store. */
+/** The part of a store that ingest uses. */
 export type IngestStore = Pick<Store, 'lastSeq' | 'write' | 'heartbeat'>;
 
 interface Waiting {
   batch: StoredBatch;
-  /** Records of it that were written before. */
+  /** Number of its records that were written. */
   written: number;
-  /** What became of those. */
+  /** Results of these records. */
   records: number;
   duplicates: number;
   resolve: (result: BatchResult) => void;
   reject: (error: unknown) => void;
 }
 
-/** What a transaction takes of a batch. */
+/** The part of a batch that one transaction writes. */
 interface Slice {
   of: Waiting;
   slice: StoredBatch;
 }
 
 export interface WriterOptions {
-  /** Told what is newly durable, for whoever watches it come in. Nobody listens: null. */
+  /** Called with batches that have become durable, for the live feed. Null where there is none. */
   stored?: ((batches: StoredBatch[]) => void) | null;
 }
 
@@ -53,12 +54,12 @@ export class Writer {
   readonly #store: IngestStore;
   readonly #log: Logger;
   readonly #stored: ((batches: StoredBatch[]) => void) | null;
-  /** By host; the one whose turn it is first. */
+  /** Waiting batches by host. The first host is the next one to be served. */
   readonly #queues = new Map<string, Waiting[]>();
-  /** When a batch of each host came last; the longest ago first. */
+  /** Time of the last batch of each host, the oldest first. */
   readonly #recent = new Map<string, number>();
-  /** Called when another host's batch comes while one host alone waits. */
-  #hasCompany: (() => void) | null = null;
+  /** Called when a batch of another host arrives while one host waits alone. */
+  #onOtherHost: (() => void) | null = null;
   #running: Promise<void> | null = null;
   #failing = false;
   #counters = {
@@ -78,7 +79,7 @@ export class Writer {
   }
 
   /**
-   * Resolves when the batch is durable; rejects when the store could not take it, and nothing of it is
+   * Resolves when the batch is durable. Rejects where the store could not write it, and nothing of it is
    * stored.
    */
   submit(batch: StoredBatch): Promise<BatchResult> {
@@ -88,7 +89,7 @@ export class Writer {
       const queue = this.#queues.get(id);
       if (queue === undefined) {
         this.#queues.set(id, [waiting]);
-        this.#hasCompany?.();
+        this.#onOtherHost?.();
       } else queue.push(waiting);
       this.#recent.delete(id);
       this.#recent.set(id, performance.now());
@@ -97,12 +98,12 @@ export class Writer {
   }
 
   async #run(): Promise<void> {
-    /** The transaction before took a part only of what waited. */
+    /** The transaction before wrote only a part of a waiting batch. */
     let hasLeftover = false;
     while (this.#queues.size > 0) {
-      // Lets what has already arrived on other sockets join this transaction.
+      // Batches that have arrived on other sockets join this transaction.
       await new Promise((resolve) => setImmediate(resolve));
-      if (hasLeftover) await this.#whileAlone();
+      if (hasLeftover) await this.#waitForOtherHosts();
       const group = this.#nextGroup();
       const batches = group.map(({ slice }) => slice);
       hasLeftover = group.some(({ slice }) => slice.partial === true);
@@ -111,45 +112,45 @@ export class Writer {
         results = await this.#store.write(batches);
       } catch (error) {
         this.#onFailure(error);
-        for (const { of } of group) this.#end(of, () => of.reject(error));
+        for (const { of } of group) this.#finish(of, () => of.reject(error));
         continue;
       }
       this.#count(batches, results);
       group.forEach(({ of, slice }, index) => {
         this.#onWritten(of, slice, results[index]!);
       });
-      this.#tell(batches, results);
+      this.#notifyStored(batches, results);
     }
     this.#running = null;
   }
 
   /**
-   * What is left of one host's large batches makes no transactions one after the other among many hosts:
-   * whoever else comes would wait for each of them.
+   * Waits for other hosts where one host alone has the rest of a large batch. Without it, that host would
+   * fill one transaction after the other, and each new batch would wait for one.
    */
-  async #whileAlone(): Promise<void> {
+  async #waitForOtherHosts(): Promise<void> {
     if (this.#queues.size !== 1 || this.#recent.size < MANY_HOSTS) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ALONE_WAIT_MS);
-      this.#hasCompany = () => {
+      this.#onOtherHost = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.#hasCompany = null;
+    this.#onOtherHost = null;
   }
 
-  /** A batch is answered when its last slice is durable, or when its stream does not want it. */
+  /** Resolves a batch when its last slice is durable, or when the store refuses it. */
   #onWritten(of: Waiting, slice: StoredBatch, result: BatchResult): void {
     of.written += slice.records.length;
     of.records += result.records;
     of.duplicates += result.duplicates;
     if (slice.partial === true && result.result === 'stored') return;
-    this.#end(of, () => of.resolve({ ...result, records: of.records, duplicates: of.duplicates }));
+    this.#finish(of, () => of.resolve({ ...result, records: of.records, duplicates: of.duplicates }));
   }
 
-  /** Takes a batch out of its queue, where it may still stand with what is left of it. */
-  #end(of: Waiting, answer: () => void): void {
+  /** Removes a batch from its queue and answers it. */
+  #finish(of: Waiting, answer: () => void): void {
     const { id } = of.batch.host;
     const queue = this.#queues.get(id);
     if (queue?.[0] === of) queue.shift();
@@ -157,8 +158,11 @@ export class Writer {
     answer();
   }
 
-  /** What goes wrong with those who watch must not look like a store that failed: the records are durable. */
-  #tell(batches: StoredBatch[], results: BatchResult[]): void {
+  /**
+   * Notifies the live feed. An error there must not look like a failure of the store: the records are
+   * durable.
+   */
+  #notifyStored(batches: StoredBatch[], results: BatchResult[]): void {
     if (this.#stored === null) return;
     const fresh = batches.filter((_, index) => results[index]!.records > 0);
     if (fresh.length === 0) return;
@@ -170,31 +174,31 @@ export class Writer {
     }
   }
 
-  /** One batch of each host in turn, until the transaction or the host's share of it is full. */
+  /** Selects one batch of each host in turn, until the transaction or the host's share of it is full. */
   #nextGroup(): Slice[] {
     const group: Slice[] = [];
-    const share = this.#shareOfHost();
-    /** By host: records taken, and how many of its batches are in the group. */
-    const taken = new Map<string, { records: number; batches: number }>();
+    const share = this.#recordsPerHost();
+    /** Selected records and batches by host. */
+    const selected = new Map<string, { records: number; batches: number }>();
     let room = MAX_RECORDS_IN_TRANSACTION;
     for (let found = true; found && room > 0; ) {
       found = false;
       for (const [id, queue] of this.#queues) {
-        const of = taken.get(id) ?? { records: 0, batches: 0 };
+        const of = selected.get(id) ?? { records: 0, batches: 0 };
         const next = queue[of.batches];
         if (next === undefined || of.records >= share || room <= 0) continue;
         const left = next.batch.records.length - next.written;
         const size = Math.min(left, share - of.records, room);
         group.push({ of: next, slice: sliceOf(next.batch, next.written, next.written + size) });
-        // Behind a batch of which only a part fits, nothing of this host follows.
+        // After a batch of which only a part fits, nothing more of this host is selected.
         const records = size < left ? share : of.records + Math.max(1, size);
-        taken.set(id, { records, batches: of.batches + 1 });
+        selected.set(id, { records, batches: of.batches + 1 });
         room -= Math.max(1, size);
         found = true;
       }
     }
-    // Those that were not served are the first of the next transaction.
-    for (const id of taken.keys()) {
+    // Hosts that were not served come first in the next transaction.
+    for (const id of selected.keys()) {
       const queue = this.#queues.get(id)!;
       this.#queues.delete(id);
       this.#queues.set(id, queue);
@@ -202,7 +206,7 @@ export class Writer {
     return group;
   }
 
-  #shareOfHost(): number {
+  #recordsPerHost(): number {
     const before = performance.now() - RECENT_MS;
     for (const [id, ms] of this.#recent) {
       if (ms >= before) break;
@@ -214,7 +218,7 @@ export class Writer {
   }
 
   #count(batches: StoredBatch[], results: BatchResult[]): void {
-    if (this.#failing) this.#log.info('the store takes records again');
+    if (this.#failing) this.#log.info('the store accepts records again');
     this.#failing = false;
     this.#counters.transactions += 1;
     results.forEach(({ result, records, duplicates }, index) => {
@@ -231,11 +235,11 @@ export class Writer {
     this.#failing = true;
     this.#log.error(
       { reason: error instanceof Error ? error.message : String(error) },
-      'the store cannot take records; agents keep them and send them again. Check the free space and the permissions of data_dir',
+      'the store cannot write records; agents keep them and send them again. Check free space and permissions of data_dir',
     );
   }
 
-  /** The last transaction could not be stored. */
+  /** True where the last transaction could not be stored. */
   get failing(): boolean {
     return this.#failing;
   }

@@ -100,7 +100,7 @@ export class BatchWriter {
     const lastSeq = this.#senders.lastSeq(stream);
     if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
     if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
-    const hostRow = this.#senders.host(host);
+    const hostRow = this.#senders.hostRow(host);
     if (lastSeq === 0 && !batch.partial && !this.#bounds.allows(hostRow.row, 'streams')) {
       return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
     }
@@ -115,7 +115,7 @@ export class BatchWriter {
     this.#writeCalls(calls, ids, context);
     for (const { caller, rollup } of rollups) this.#writeRollup(rollup, caller, context);
     for (const report of coverage) this.#writeCoverage(report, context);
-    if (!batch.partial) this.#senders.stored(stream, context.host, seq);
+    if (!batch.partial) this.#senders.noteStored(stream, context.host, seq);
     const sent = ids.length / ID_BYTES + rollups.length + coverage.length;
     return { result: 'stored', lastSeq: seq, records: context.added, duplicates: sent - context.added };
   }
@@ -303,6 +303,6 @@ export class BatchWriter {
   /** Counts a record that was new. */
   #countNew(context: Context, firstUs: number, lastUs: number): void {
     context.added += 1;
-    this.#senders.saw(context.host, firstUs, lastUs);
+    this.#senders.noteRecord(context.host, firstUs, lastUs);
   }
 }

@@ -1,4 +1,4 @@
-/** The questions, asked of one connection. Each is answered from one consistent view of the store. */
+/** Answers the questions of the store on one connection, each from one consistent view. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Call } from '../../../protocol/call.ts';
 import type { Window } from '../../contract/window.ts';
@@ -43,7 +43,7 @@ export class FindingsReader implements StoreQueries {
     this.#statements = prepareAll(database);
   }
 
-  /** What the collector commits meanwhile must not be half in an answer. */
+  /** Runs a question in a transaction. Without it, an answer could contain half of a commit. */
   async #view<T>(ask: () => T): Promise<T> {
     this.#database.exec('BEGIN');
     try {
@@ -160,7 +160,7 @@ function prepareAll(
       `SELECT caller_facts.facts, host_id AS hostId, callers.last_us AS lastUs FROM callers
        JOIN caller_facts ON caller_facts.caller = callers.id JOIN hosts ON hosts.id = callers.host WHERE identity = ${identity} ORDER BY callers.last_us DESC LIMIT ?`,
     ),
-    // A host that has only said hello has no times yet: it is left out until its first record or heartbeat.
+    // A host without a record or heartbeat has no times yet, and is left out.
     hosts: database.prepare(
       `SELECT facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
        FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id WHERE first_us IS NOT NULL`,

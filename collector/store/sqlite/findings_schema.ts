@@ -6,7 +6,7 @@ import { toRuns } from './run_rows.ts';
 import { toWorkloads } from './workload_step.ts';
 
 /**
- * What agents reported.
+ * The schema of the findings, which are the records of all agents.
  *
  * A process is described once (`callers`), however often it calls; what stays the same when it is started
  * again is its identity. Times are microseconds since 1970, ids the 16 bytes of a UUIDv7: clustered by them,

@@ -1,28 +1,30 @@
 /**
- * The gaps of hosts as rows: touching ones of one reason are one, and a host has a bounded number of them.
- * Beyond the bound neighbours become one gap that covers both and what lies between: a merged gap covers
- * more, never less.
+ * The rows of gaps. Touching gaps of one reason are merged, and their number per host is bounded. Beyond the
+ * bound two neighbours become one gap that also covers the time between them: a merged gap covers more, never
+ * less.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { GapReason } from '../../contract/host.ts';
 import { DAY_US } from '../../contract/window.ts';
 import { addAmounts } from './amounts.ts';
 
-/** Of one host and reason, in one day of the host's clock. */
+/** Gaps of one host and reason in one day of the host's clock. */
 export const MAX_GAPS_OF_DAY = 48;
-/** Of one host and reason, over all days: a year of ten a day. */
+/** Gaps of one host and reason in all: ten a day for a year. */
 export const MAX_GAPS = 4_000;
 
-/** Name of an amount: how much of a gap was not watched. A gap of time without it was not watched at all. */
+/**
+ * Name of the amount of time that was not watched. A gap of time without this amount was not watched at all.
+ */
 export const MISSING_US = 'missing_us';
-const OF_TIME: ReadonlySet<GapReason> = new Set(['agent_not_running', 'boot', 'capture_not_live']);
+const TIME_REASONS: ReadonlySet<GapReason> = new Set(['agent_not_running', 'boot', 'capture_not_live']);
 
-/** Returns how much of a gap was not watched: never more than its length. */
+/** Returns the unwatched part of a gap, which is at most its length. */
 export function missingOf(reason: GapReason, startUs: number, endUs: number, amounts: string | null): number {
   const lengthUs = endUs - startUs;
-  if (!OF_TIME.has(reason) || amounts === null) return lengthUs;
-  const given = (JSON.parse(amounts) as Record<string, number>)[MISSING_US];
-  return given === undefined ? lengthUs : Math.min(given, lengthUs);
+  if (!TIME_REASONS.has(reason) || amounts === null) return lengthUs;
+  const amountUs = (JSON.parse(amounts) as Record<string, number>)[MISSING_US];
+  return amountUs === undefined ? lengthUs : Math.min(amountUs, lengthUs);
 }
 
 interface GapRow {
@@ -92,7 +94,7 @@ export class GapRows {
     return Number(this.#countOf.get(host, reason, fromUs, toUs)!['count']);
   }
 
-  /** Makes one gap of a row, of what is added to it, and of every other row that it then reaches into. */
+  /** Merges a row, the gap that is added to it, and every other row that the result overlaps. */
   #grow(
     host: number,
     reason: GapReason,
@@ -118,9 +120,9 @@ export class GapRows {
   }
 }
 
-/** Amounts that add up: a gap that was not watched at all says so. */
+/** Returns amounts that can be added up: the unwatched time is explicit. */
 function withMissing(reason: GapReason, { start_us, end_us, amounts }: GapRow): string | null {
-  if (!OF_TIME.has(reason)) return amounts;
+  if (!TIME_REASONS.has(reason)) return amounts;
   const missingUs = missingOf(reason, start_us, end_us, amounts);
   return JSON.stringify({ ...JSON.parse(amounts ?? '{}'), [MISSING_US]: missingUs });
 }

@@ -16,13 +16,13 @@ import type { RunStates } from './run_rows.ts';
 
 export type { Report } from './run_account.ts';
 
-/** Boots of one host that are kept, the latest ones. */
+/** The latest boots of one host that are kept. */
 export const MAX_BOOTS = 1_000;
 
 /** A first report that begins so much after the collector's time comes from a clock that is ahead. */
 const AHEAD_US = 5 * 60_000_000;
 
-/** Who it was is lost; the call was seen, and counts with its version. */
+/** Losses of the caller only: the call was seen, and counts with its version. */
 const OF_THE_CALLER_ONLY: ReadonlySet<string> = new Set(['calls.unattributed', 'attribution.evicted']);
 
 export class GapWriter {
@@ -111,7 +111,7 @@ export class GapWriter {
     this.#addToDay(host, report, losses);
   }
 
-  /** One with the gap of the same reason that it touches. */
+  /** Adds a gap, merged with the gap of the same reason that it touches. */
   #gap(
     host: number,
     reason: GapReason,
@@ -124,7 +124,7 @@ export class GapWriter {
     if (!isItself) this.#bounds?.note(host, 'gaps', 1);
   }
 
-  /** Keeps the latest boots. */
+  /** Deletes the oldest boot where a host has too many. */
   #boundBoots(host: number): void {
     if (Number(this.#countBoots.get(host)!['count']) <= MAX_BOOTS) return;
     this.#dropOldestBoot.run(host);

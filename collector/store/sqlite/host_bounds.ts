@@ -1,26 +1,26 @@
 /**
- * Bounds on what one host may add to the store in one day of the collector's clock. A host of an honest agent
- * stays far below them, also when it delivers what it kept during days without a connection.
+ * Bounds what one host may add to the store in one day of the collector's clock. A host with an honest agent
+ * stays far below the bounds, also when it delivers days of records after an outage.
  *
- * Beyond a bound the store merges: calls keep their version and their number, and lose what tells them apart.
- * The host has a gap `not_kept` for that time, which names what was merged and how often.
+ * Beyond a bound the store merges: calls keep their version and their count, and lose the details. The host
+ * has a gap `not_kept` for that time, which names what was merged and how often.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US } from '../../contract/window.ts';
 import { addAmounts } from './amounts.ts';
 
 export const DAILY = {
-  /** Workloads that the host did not have before. */
+  /** New workloads of the host. */
   workloads: 2_000,
-  /** Processes, and the bytes of their descriptions. */
+  /** New processes. The next bound is on the bytes of their descriptions. */
   callers: 20_000,
   caller_bytes: 32 * 1024 * 1024,
   kinds: 500,
   user_agents: 1_000,
   shapes: 500,
-  /** Paths asked for without a token. */
+  /** New paths that were requested without a token. */
   paths: 10_000,
-  /** Rows of the roll-ups by hour. */
+  /** New rows of the roll-ups by hour. */
   sums: 50_000,
   /** Calls and lines of roll-ups that are kept one by one. */
   raw_records: 2_000_000,
@@ -31,11 +31,10 @@ export const DAILY = {
 } as const;
 export type Bounded = keyof typeof DAILY;
 
-/** Workloads of one host, however many days it took. */
+/** Workloads of one host over all days. */
 const MAX_WORKLOADS = 10_000;
 /**
- * Used amounts are stored when they grew by this share of their bound: a restart gives no more than that
- * back.
+ * Used amounts are stored when they grew by this share of their bound. A restart forgets at most this share.
  */
 const STORED_SHARE = 1 / 50;
 const MAX_CACHED = 16_384;
@@ -44,9 +43,9 @@ const REASON = 'not_kept';
 interface Usage {
   day: number;
   used: Map<Bounded, number>;
-  /** As they are stored. */
+  /** The amounts that are stored. */
   stored: Map<Bounded, number>;
-  /** All workloads that the host has. */
+  /** Number of all workloads of the host. */
   workloads: number;
 }
 
@@ -58,7 +57,7 @@ export class HostBounds {
   readonly #gapOf: StatementSync;
   readonly #setGap: StatementSync;
   readonly #usages = new Map<number, Usage>();
-  /** By host: what was merged or left out in this transaction. */
+  /** Amounts that were merged or left out in this transaction, by host. */
   readonly #notes = new Map<number, Map<string, number>>();
   readonly #changed = new Set<number>();
 
@@ -76,7 +75,7 @@ export class HostBounds {
     );
   }
 
-  /** Takes so many of what the host may add today. False: it has had as many, and the store merges. */
+  /** Uses up `count` of a bound. Returns false where the bound is reached: the store must merge. */
   allows(host: number, what: Bounded, count = 1): boolean {
     const usage = this.#usage(host);
     const used = usage.used.get(what) ?? 0;
@@ -89,13 +88,13 @@ export class HostBounds {
     return true;
   }
 
-  /** Counts what was added already. */
+  /** Counts something that was added already. */
   used(host: number, what: Bounded, count: number): void {
     const usage = this.#usage(host);
     this.#use(host, usage, what, (usage.used.get(what) ?? 0) + count);
   }
 
-  /** Something of this host was merged or left out. */
+  /** Notes that something of this host was merged or left out. */
   note(host: number, what: string, count: number): void {
     let notes = this.#notes.get(host);
     if (notes === undefined) {
@@ -132,7 +131,7 @@ export class HostBounds {
     return usage;
   }
 
-  /** Before the end of every transaction. */
+  /** Writes used amounts and gaps. Must be called before the end of every transaction. */
   flush(): void {
     for (const host of this.#changed) {
       const usage = this.#usages.get(host);
@@ -154,7 +153,7 @@ export class HostBounds {
     this.#notes.clear();
   }
 
-  /** After a rollback or a deletion. */
+  /** Forgets everything that is not stored. Required after a rollback or a deletion. */
   forget(): void {
     this.#usages.clear();
     this.#notes.clear();

@@ -1,4 +1,7 @@
-/** What calls are counted by, what else of them hardly varies, and user agents: as numbers. */
+/**
+ * Numbers of the kinds that calls are counted by, of their other properties that hardly vary (shapes), and of
+ * user agents.
+ */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { RollupLine } from '../../../protocol/records.ts';
 import { CUT_MARK } from '../../../protocol/text.ts';
@@ -8,12 +11,13 @@ import type { HostBounds } from './host_bounds.ts';
 import type { CallTemplate } from './packed_batch.ts';
 
 /**
- * Roles and user agents are the callers' words: whoever makes up a new one for every call must not make a
- * roll-up row for each. Past this many kinds, new ones are counted without them; raw calls keep them.
+ * Callers choose roles and user agents. A caller that makes up a new one for every call must not add a
+ * roll-up row for each. Beyond this number of kinds, calls are counted without role and user agent. Raw calls
+ * keep both.
  */
 const MAX_KINDS = 20_000;
 
-/** Leads every key of the roll-ups, see the schema. */
+/** The first column of every key of the roll-ups, see the schema. */
 export type KindClass = 1 | 2 | 3;
 
 export interface KindRow {
@@ -120,7 +124,7 @@ export class Kinds {
         );
   }
 
-  /** The kind without what callers make up: one of a bounded number. */
+  /** Returns the kind without the properties that callers choose. There is a bounded number of these. */
   coarse(kind: KindRow, timeUs: number): KindRow {
     const { version, endpoint, category, status, outcome, fallback } = this.#kindOf.get(
       kind.id,
@@ -171,9 +175,9 @@ export class Kinds {
   }
 }
 
-/** Statuses that say something of their own. Others are counted as the first of their hundred. */
-const TOLD_APART = new Set([200, 400, 401, 403, 404, 405, 429, 500, 502, 503, 504]);
+/** Statuses that are counted one by one. Others are counted as the first of their hundred. */
+const DISTINCT_STATUSES = new Set([200, 400, 401, 403, 404, 405, 429, 500, 502, 503, 504]);
 
 function coarseStatus(status: number | null): number | null {
-  return status === null || TOLD_APART.has(status) ? status : Math.floor(status / 100) * 100;
+  return status === null || DISTINCT_STATUSES.has(status) ? status : Math.floor(status / 100) * 100;
 }

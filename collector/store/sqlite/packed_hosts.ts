@@ -1,6 +1,5 @@
 /**
- * Hosts on their way from the reader's thread: as the JSON that is stored, which is read only where it
- * changed.
+ * Hosts in the form that the reader's thread sends: the stored JSON, which is parsed only where it changed.
  */
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { Heartbeat } from '../../../protocol/records.ts';
@@ -23,7 +22,7 @@ interface Known {
   heartbeat: Heartbeat | null;
 }
 
-/** What the JSON of each host said the last time. Nobody changes what is read from it. */
+/** Parses hosts, and keeps the parsed JSON of the last time. Callers must not change the results. */
 export class HostsUnpacker {
   #known = new Map<string, Known>();
 

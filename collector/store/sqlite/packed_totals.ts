@@ -1,6 +1,6 @@
 /**
- * Totals of hosts on their way from the reader's thread: some ten thousand rows that differ in three numbers.
- * As columns they are copied in no time; as objects copying them took longer than reading them.
+ * Totals of hosts in the form that the reader's thread sends: some ten thousand rows that differ in three
+ * numbers. Columns are copied in no time; copying objects took longer than reading the rows.
  */
 import type { CallKind, CountedCalls } from '../store.ts';
 
@@ -12,9 +12,9 @@ export interface HostTotals {
 
 export interface PackedHostTotals {
   owners: { hostId: string; identity: string | null }[];
-  /** Of each owner: where its rows end. */
+  /** Index after the last row of each owner. */
   ends: number[];
-  /** Every kind once. */
+  /** The kinds of the rows, each of them once. */
   kinds: CallKind[];
   kindOf: Uint32Array;
   counts: Float64Array;
@@ -29,7 +29,7 @@ interface PackedRow {
   lastUs: number;
 }
 
-/** In place of a kind's row: IMDSv2 calls where nobody asks which. */
+/** Number in place of a kind: IMDSv2 calls that are not told apart. */
 export const PLAIN_V2 = 0;
 const PLAIN_V2_KIND: CallKind = {
   version: 2,
@@ -56,8 +56,8 @@ export class HostTotalsPacker {
     this.#kindById = kindById;
   }
 
-  /** Whose the next rows are. The rows of one owner come one after the other. */
-  owner(host: number, identity: number | null, name: () => PackedHostTotals['owners'][number]): void {
+  /** Sets the owner of the next rows. The rows of one owner are added one after the other. */
+  setOwner(host: number, identity: number | null, name: () => PackedHostTotals['owners'][number]): void {
     if (host === this.#host && identity === this.#identity) return;
     if (this.#owners.length > 0) this.#ends.push(this.#rows.length);
     this.#host = host;
@@ -65,7 +65,7 @@ export class HostTotalsPacker {
     this.#owners.push(name());
   }
 
-  add({ kind, count, firstUs, lastUs }: PackedRow): void {
+  addRow({ kind, count, firstUs, lastUs }: PackedRow): void {
     let index = this.#kindIndex.get(kind);
     if (index === undefined) {
       index = this.#kinds.push(kind === PLAIN_V2 ? PLAIN_V2_KIND : this.#kindById(kind)) - 1;
@@ -92,10 +92,10 @@ export function unpackHostTotals(packed: PackedHostTotals): HostTotals[] {
   const { owners, ends, kinds, kindOf, counts, firstUs, lastUs } = packed;
   let at = 0;
   return owners.map(({ hostId, identity }, index) => {
-    const of: CountedCalls[] = [];
+    const counted: CountedCalls[] = [];
     for (; at < ends[index]!; at += 1) {
       const { version, endpoint, category, status, outcome, fallback, role, userAgent } = kinds[kindOf[at]!]!;
-      of.push({
+      counted.push({
         version,
         endpoint,
         category,
@@ -109,6 +109,6 @@ export function unpackHostTotals(packed: PackedHostTotals): HostTotals[] {
         lastUs: lastUs[at]!,
       });
     }
-    return { hostId, identity, kinds: of };
+    return { hostId, identity, kinds: counted };
   });
 }

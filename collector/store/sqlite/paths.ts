@@ -1,5 +1,5 @@
 /**
- * What each workload asked for without a token: a bounded list of paths with counts, and one line for all
+ * The paths that each workload requested without a token: a bounded list with counts, and one row for all
  * others.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
@@ -9,7 +9,7 @@ const MAX_PATHS = 100;
 const MAX_PATH_CHARACTERS = 512;
 const MAX_CACHED = 8192;
 
-interface Asked {
+interface RequestedPath {
   host: number;
   identity: number;
   path: string | null;
@@ -22,7 +22,7 @@ export class Paths {
   readonly #grow: StatementSync;
   readonly #listed: StatementSync;
   readonly #add: StatementSync;
-  readonly #asked = new Map<string, Asked>();
+  readonly #requested = new Map<string, RequestedPath>();
   /** Workloads whose list is full. */
   readonly #full = new Set<number>();
 
@@ -44,17 +44,17 @@ export class Paths {
   add(identity: number, host: number, path: string | null, timeUs: number): void {
     const listed = path === null || path.length > MAX_PATH_CHARACTERS ? null : path;
     const key = `${identity} ${listed === null ? 0 : 1} ${listed}`;
-    const asked = this.#asked.get(key);
-    if (asked === undefined) {
-      this.#asked.set(key, { identity, host, path: listed, count: 1, lastUs: timeUs });
+    const known = this.#requested.get(key);
+    if (known === undefined) {
+      this.#requested.set(key, { identity, host, path: listed, count: 1, lastUs: timeUs });
     } else {
-      asked.count += 1;
-      if (timeUs > asked.lastUs) asked.lastUs = timeUs;
+      known.count += 1;
+      if (timeUs > known.lastUs) known.lastUs = timeUs;
     }
   }
 
   flush(): void {
-    for (const { identity, host, path, count, lastUs } of this.#asked.values()) {
+    for (const { identity, host, path, count, lastUs } of this.#requested.values()) {
       if (path !== null) {
         if (this.#grow.run(count, lastUs, identity, path).changes === 1) continue;
         if (!this.#isFull(identity) && this.#bounds.allows(host, 'paths')) {
@@ -64,7 +64,7 @@ export class Paths {
       }
       this.#add.run(identity, 0, '', count, lastUs);
     }
-    this.#asked.clear();
+    this.#requested.clear();
   }
 
   #isFull(identity: number): boolean {
@@ -75,9 +75,9 @@ export class Paths {
     return true;
   }
 
-  /** After a rollback or a deletion. */
+  /** Forgets everything that is not stored. Required after a rollback or a deletion. */
   forget(): void {
-    this.#asked.clear();
+    this.#requested.clear();
     this.#full.clear();
   }
 }

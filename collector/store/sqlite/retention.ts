@@ -1,10 +1,10 @@
 /**
- * What is old goes, and what is too much: raw records after `rawDays`, roll-ups after `rollupDays`, and the
- * oldest raw records earlier where the store would become larger than `maxBytes`, its write-ahead log and the
- * other databases included. Then what nothing refers to any more.
+ * Deletes raw records after `rawDays` and roll-ups after `rollupDays`. Deletes the oldest raw records earlier
+ * where the store would exceed `maxBytes`, with its write-ahead log and the other databases. Then it deletes
+ * the rows that nothing refers to any more.
  *
- * In small transactions, so that what agents send is written in between. Pages that become free are given
- * back to the file system, but for some that the next records will need.
+ * All of this happens in small transactions, so that records of agents are written in between. Free pages are
+ * given back to the file system, except for some that the next records will need.
  */
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
@@ -17,10 +17,11 @@ import { CHANGE_DAY } from './tally.ts';
 import { KIND_CLASS } from './total_rows.ts';
 
 const CHUNK_ROWS = 5000;
-/** When the bound is met, this share of it is left free, so that not every call written deletes another. */
+/** Share of the bound that is freed as well. Without it every call that is written would delete another. */
 const HEADROOM_SHARE = 0.05;
 /**
- * Dictionaries are left alone this long after their last use: batches of slow agents may still refer to them.
+ * Rows of dictionaries are kept for this time after their last use. Batches of slow agents may still refer to
+ * them.
  */
 const UNUSED_US = DAY_US;
 
@@ -34,27 +35,33 @@ export async function retain(
   const rawUs = nowUs - rawDays * DAY_US;
   const rollupUs = nowUs - rollupDays * DAY_US;
   const result = { callsDeleted: 0, rollupsDeleted: 0, coverageDeleted: 0, bytes: 0 };
-  result.callsDeleted += await cleaner.all(() => cleaner.calls(rawUs));
-  result.rollupsDeleted += await cleaner.all(() => cleaner.rawRollups(rawUs));
-  result.coverageDeleted += await cleaner.all(() => cleaner.coverage(rawUs));
-  result.rollupsDeleted += await cleaner.all(() => cleaner.buckets(rollupUs));
-  await cleaner.all(() => cleaner.watches(rollupUs));
-  // What the log holds is in the database afterwards, and is not counted twice.
+  result.callsDeleted += await cleaner.deleteAll(() => cleaner.calls(rawUs));
+  result.rollupsDeleted += await cleaner.deleteAll(() => cleaner.rawRollups(rawUs));
+  result.coverageDeleted += await cleaner.deleteAll(() => cleaner.coverage(rawUs));
+  result.rollupsDeleted += await cleaner.deleteAll(() => cleaner.buckets(rollupUs));
+  await cleaner.deleteAll(() => cleaner.coverageRows(rollupUs));
+  // The pages of the log are in the database afterwards, and are not counted twice.
   emptyLog(database);
   const roomBytes = maxBytes - bytesBeside(database);
   if (usedBytes(database) > roomBytes) {
     const target = roomBytes * (1 - HEADROOM_SHARE);
     const tooMuch = () => usedBytes(database) > target;
-    result.callsDeleted += await cleaner.all(() => cleaner.calls(Number.MAX_SAFE_INTEGER), tooMuch);
-    result.rollupsDeleted += await cleaner.all(() => cleaner.rawRollups(Number.MAX_SAFE_INTEGER), tooMuch);
-    result.coverageDeleted += await cleaner.all(() => cleaner.coverage(Number.MAX_SAFE_INTEGER), tooMuch);
+    result.callsDeleted += await cleaner.deleteAll(() => cleaner.calls(Number.MAX_SAFE_INTEGER), tooMuch);
+    result.rollupsDeleted += await cleaner.deleteAll(
+      () => cleaner.rawRollups(Number.MAX_SAFE_INTEGER),
+      tooMuch,
+    );
+    result.coverageDeleted += await cleaner.deleteAll(
+      () => cleaner.coverage(Number.MAX_SAFE_INTEGER),
+      tooMuch,
+    );
   }
-  await cleaner.all(() => cleaner.futureCalls());
-  await cleaner.unused(rollupUs, nowUs - UNUSED_US);
-  // Calls are kept in a bound that callers alone could break: roll-ups are what is left to give.
+  await cleaner.deleteAll(() => cleaner.futureCalls());
+  await cleaner.deleteUnused(rollupUs, nowUs - UNUSED_US);
+  // Callers and other rows may exceed the bound without any call. Then only roll-ups are left to delete.
   if (usedBytes(database) > roomBytes) {
     const tooMuch = () => usedBytes(database) > roomBytes;
-    result.rollupsDeleted += await cleaner.all(() => cleaner.buckets(nowUs - DAY_US), tooMuch);
+    result.rollupsDeleted += await cleaner.deleteAll(() => cleaner.buckets(nowUs - DAY_US), tooMuch);
   }
   while (shrinkStep(database)) await new Promise((resolve) => setImmediate(resolve));
   emptyLog(database);
@@ -71,8 +78,8 @@ class Cleaner {
     this.#writer = writer;
   }
 
-  /** Chunk after chunk, each a transaction, until nothing is left or enough was deleted. */
-  async all(chunk: () => number, wanted: () => boolean = () => true): Promise<number> {
+  /** Deletes chunk after chunk, each in a transaction, until nothing is left or enough was deleted. */
+  async deleteAll(chunk: () => number, wanted: () => boolean = () => true): Promise<number> {
     let total = 0;
     while (wanted()) {
       const deleted = this.#writer.transaction(chunk);
@@ -87,7 +94,7 @@ class Cleaner {
     return Number(this.#database.prepare(sql).run(...values).changes);
   }
 
-  /** The oldest ones. */
+  /** Deletes the oldest calls. */
   calls(beforeUs: number): number {
     const deleted = this.#delete(
       `DELETE FROM calls WHERE (time_us, id) IN
@@ -107,7 +114,7 @@ class Cleaner {
     );
   }
 
-  /** As agents sent them; what they counted stays in the roll-ups by hour and day. */
+  /** Deletes roll-ups that agents sent. Their calls stay counted in the roll-ups by hour and day. */
   rawRollups(beforeUs: number): number {
     const oldest = `SELECT id FROM rollups WHERE last_us < ? ORDER BY last_us LIMIT ${CHUNK_ROWS}`;
     this.#delete(`DELETE FROM rollup_lines WHERE rollup IN (${oldest})`, beforeUs);
@@ -121,7 +128,7 @@ class Cleaner {
     );
   }
 
-  /** The oldest hour or day of one class of one of the roll-ups. */
+  /** Deletes the oldest hour or day of one class of one of the roll-ups. */
   buckets(beforeUs: number): number {
     for (const { table, unit, us } of [
       { table: 'hourly', unit: 'hour', us: HOUR_US },
@@ -135,7 +142,7 @@ class Cleaner {
           .get(kindClass)!;
         const oldest = row['oldest'] as number | null;
         if (oldest === null || (oldest + 1) * us > beforeUs) continue;
-        if (kindClass === KIND_CLASS.v1) this.#forgot((oldest + 1) * us);
+        if (kindClass === KIND_CLASS.v1) this.#noteForgotten((oldest + 1) * us);
         this.#database.prepare(CHANGE_DAY).run(Math.floor((oldest * us) / DAY_US));
         return this.#delete(`DELETE FROM ${table} WHERE class = ? AND ${unit} = ?`, kindClass, oldest);
       }
@@ -143,8 +150,8 @@ class Cleaner {
     return 0;
   }
 
-  /** IMDSv1 calls or gaps up to then are gone: from here on nothing before it is known of any host. */
-  #forgot(untilUs: number): void {
+  /** Notes that IMDSv1 calls or gaps up to this time were deleted. Nothing before it is known of any host. */
+  #noteForgotten(untilUs: number): void {
     this.#database
       .prepare(
         `INSERT INTO sums VALUES ('${FORGOTTEN_UNTIL_US}', ?)
@@ -153,12 +160,12 @@ class Cleaner {
       .run(untilUs);
   }
 
-  /** What is known of when hosts were watched, and of hosts that are long gone. */
-  watches(beforeUs: number): number {
+  /** Deletes gaps, days of coverage, boots and the cloud's counts. */
+  coverageRows(beforeUs: number): number {
     const { latest } = this.#database
       .prepare('SELECT max(end_us) AS latest FROM gaps WHERE end_us < ?')
       .get(beforeUs) as { latest: number | null };
-    if (latest !== null) this.#forgot(latest);
+    if (latest !== null) this.#noteForgotten(latest);
     return (
       this.#delete(
         `DELETE FROM gaps WHERE (host, reason, start_us) IN
@@ -175,8 +182,8 @@ class Cleaner {
     );
   }
 
-  /** Every table in slices, so that no transaction looks through all of one. */
-  async unused(rollupUs: number, unusedUs: number): Promise<void> {
+  /** Deletes rows that nothing refers to, table by table in slices: no transaction reads all of a table. */
+  async deleteUnused(rollupUs: number, unusedUs: number): Promise<void> {
     const row = this.#database
       .prepare(
         `SELECT (SELECT min(time_us) FROM calls) AS calls, (SELECT min(last_us) FROM rollups) AS rollups`,
@@ -190,14 +197,16 @@ class Cleaner {
       'user_agents',
       `last_us < ${oldestRawUs} AND NOT EXISTS (SELECT 1 FROM kinds WHERE user_agent = user_agents.id)`,
     );
-    await this.all(() => this.#delete('DELETE FROM identity_hosts WHERE last_us < ?', rollupUs - DAY_US));
-    await this.all(() => this.#delete('DELETE FROM paths_v1 WHERE last_us < ?', rollupUs - DAY_US));
+    await this.deleteAll(() =>
+      this.#delete('DELETE FROM identity_hosts WHERE last_us < ?', rollupUs - DAY_US),
+    );
+    await this.deleteAll(() => this.#delete('DELETE FROM paths_v1 WHERE last_us < ?', rollupUs - DAY_US));
     await this.#slices(
       'identities',
       `NOT EXISTS (SELECT 1 FROM identity_hosts WHERE identity = identities.id)
        AND NOT EXISTS (SELECT 1 FROM callers WHERE identity = identities.id)`,
     );
-    await this.all(() => this.#hosts(Math.min(rollupUs - DAY_US, oldestRawUs)));
+    await this.deleteAll(() => this.#hosts(Math.min(rollupUs - DAY_US, oldestRawUs)));
     this.#writer.forget();
   }
 
@@ -218,13 +227,13 @@ class Cleaner {
   }
 
   #hosts(beforeUs: number): number {
-    const gone = this.#database
+    const absent = this.#database
       .prepare(
         `SELECT id, hosts.host_id AS hostId FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id
          WHERE last_us < ?1 AND coalesce(received_us, 0) < ?1 LIMIT 100`,
       )
       .all(beforeUs);
-    for (const { id, hostId } of gone) {
+    for (const { id, hostId } of absent) {
       this.#delete('DELETE FROM streams WHERE host = ?', id!);
       for (const table of [
         'watched',
@@ -244,7 +253,7 @@ class Cleaner {
       this.#delete('DELETE FROM hosts WHERE id = ?', id!);
     }
     // Before anything else is written: a batch of one of these hosts must make it anew.
-    if (gone.length > 0) this.#writer.forget();
-    return gone.length;
+    if (absent.length > 0) this.#writer.forget();
+    return absent.length;
   }
 }

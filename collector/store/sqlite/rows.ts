@@ -1,16 +1,16 @@
 /**
- * Rows of dictionaries as those who ask know them. They never change under one number, so they are
- * remembered.
+ * Values of dictionaries by their numbers. A value never changes and a number is never given again, so values
+ * are cached.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { CallKind, Identity } from '../store.ts';
 import type { WorkloadIdentity } from '../workload_identity.ts';
 
 const MAX_CACHED = 50_000;
-/** Of the texts of what is remembered, in each cache. */
+/** Characters of all texts of one cache. */
 const MAX_CACHED_CHARACTERS = 8_000_000;
 
-class Remembered<T> {
+class CachedRows<T> {
   readonly #statement: StatementSync;
   readonly #read: (row: Record<string, unknown>) => T;
   readonly #cache = new Map<number, T>();
@@ -21,7 +21,7 @@ class Remembered<T> {
     this.#read = read;
   }
 
-  of(id: number): T {
+  get(id: number): T {
     const known = this.#cache.get(id);
     if (known !== undefined) return known;
     const row = this.#statement.get(id);
@@ -39,25 +39,25 @@ class Remembered<T> {
 }
 
 export class Rows {
-  readonly #kinds: Remembered<CallKind>;
-  readonly #identities: Remembered<Identity>;
-  readonly #hostIds: Remembered<string>;
+  readonly #kinds: CachedRows<CallKind>;
+  readonly #identities: CachedRows<Identity>;
+  readonly #hostIds: CachedRows<string>;
   readonly #hostRow: StatementSync;
   readonly #identityRow: StatementSync;
 
   constructor(database: DatabaseSync) {
-    this.#kinds = new Remembered(
+    this.#kinds = new CachedRows(
       database.prepare(
         `SELECT version, endpoint, category, status, outcome, fallback, role, user_agents.text AS userAgent
          FROM kinds LEFT JOIN user_agents ON user_agents.id = kinds.user_agent WHERE kinds.id = ?`,
       ),
       (row) => ({ ...row }) as unknown as CallKind,
     );
-    this.#identities = new Remembered(
+    this.#identities = new CachedRows(
       database.prepare('SELECT key, facts FROM identities WHERE id = ?'),
       (row) => ({ id: String(row['key']), ...(JSON.parse(String(row['facts'])) as WorkloadIdentity) }),
     );
-    this.#hostIds = new Remembered(database.prepare('SELECT host_id FROM hosts WHERE id = ?'), (row) =>
+    this.#hostIds = new CachedRows(database.prepare('SELECT host_id FROM hosts WHERE id = ?'), (row) =>
       String(row['host_id']),
     );
     this.#hostRow = database.prepare('SELECT id FROM hosts WHERE host_id = ?');
@@ -65,16 +65,16 @@ export class Rows {
   }
 
   kind(id: number): CallKind {
-    return this.#kinds.of(id);
+    return this.#kinds.get(id);
   }
   identity(id: number): Identity {
-    return this.#identities.of(id);
+    return this.#identities.get(id);
   }
   hostId(id: number): string {
-    return this.#hostIds.of(id);
+    return this.#hostIds.get(id);
   }
 
-  /** Those of them that the store knows. */
+  /** Returns the numbers of those hosts that the store knows. */
   hostRows(hostIds: string[]): number[] {
     return known(this.#hostRow, hostIds);
   }

@@ -1,31 +1,31 @@
 /**
- * The account of one coverage report against the one before it: how long nobody watched, and how many
- * connections the kernel reported that nobody saw. Pure: the state before and a report go in, what is missing
- * and the state after come out.
+ * Compares one coverage report with the one before it: how long nobody watched, and how many connections the
+ * kernel reported that nobody saw. The functions are pure: they take the state before and a report, and
+ * return the missing amounts and the state after.
  *
- * An agent measures its reports by the host's boot clock (CLOCK_BOOTTIME), which nobody can set: what lies
+ * An agent measures its reports by the host's boot clock (CLOCK_BOOTTIME), which nobody can set. So the time
  * between two reports of one boot is known to the microsecond, whatever happened to the wall clock. Reports
- * of older agents have the wall clock alone, and there every difference counts as not watched.
+ * of older agents have the wall clock alone, and every difference counts as not watched.
  */
 
 /**
- * Two readings of clocks that follow one another differ by less than this; a larger step of the wall clock
- * counts.
+ * Two successive readings of clocks differ by less than this. A larger difference is a step of the wall
+ * clock.
  */
 const READING_US = 1_000;
 /**
- * Older agents cut the time of a report to milliseconds: what one report is short of, the one before may have
- * had.
+ * Older agents cut the time of a report to milliseconds. Time that one report lacks may be part of the one
+ * before.
  */
 const MAX_CARRY_US = 1_000;
 
 export interface Report {
   bootId: string;
-  /** One start of the agent; null from older agents, as the next two. */
+  /** Id of one start of the agent. Null from older agents, like the next two. */
   runId: string | null;
   /** The boot clock at the start and at the end. */
   uptime: { startUs: number; endUs: number } | null;
-  /** Of the kernel's connections, those that the capture was found to have seen. */
+  /** Connections of the kernel that the capture has seen as well. */
   joinedConnections: number | null;
   /** Connections that were reported by the kernel, and not yet joined or missed at the end. */
   undecidedConnections: number;
@@ -48,17 +48,17 @@ export interface Report {
 
 const UNSEEN = 'coverage.unseen_connections';
 
-/** What is kept of a host between two reports. */
+/** State of a host between two reports. */
 export interface RunState {
   bootId: string;
   runId: string | null;
   endUs: number;
   uptimeUs: number | null;
-  /** By how much the reports of an older agent were live for longer than they lasted; at most 0. */
+  /** Time by which reports of an older agent lasted longer than their interval, as a negative number or 0. */
   carryUs: number;
   /** Connections of the last report that the next one must explain. */
   pending: number;
-  /** An older agent: conversations that were seen in the last report before the kernel reported them. */
+  /** Conversations that an older agent saw in the last report before the kernel reported them. */
   spare: number;
   openCalls: number;
   /**
@@ -75,17 +75,17 @@ export interface Span {
 
 export interface Account {
   /**
-   * Time between the reports in which nobody watched. Together the spans are at least as long as what is
-   * missing.
+   * Time between the reports in which nobody watched. Together the spans are at least as long as the missing
+   * time.
    */
   between: { reason: 'boot' | 'agent_not_running'; spans: Span[] } | null;
   /** Every time that the host's clock can have shown during the report. */
   span: Span;
-  /** Of the report itself. */
+  /** Time of the report itself in which the capture was not live. */
   notLiveUs: number;
-  /** What was not seen, by reason. */
+  /** Amounts that were not seen, by reason. */
   unexplained: Record<string, number>;
-  /** What the run before had begun and did not finish, by reason: it may not have been recorded. */
+  /** Work that the run before did not finish, by reason. It may not have been recorded. */
   unfinished: (Span & { amounts: Record<string, number> }) | null;
   state: RunState;
 }
@@ -207,17 +207,17 @@ function notLive(last: RunState | null, report: Report): { notLiveUs: number; ca
 }
 
 /**
- * Every connection that the kernel reported was joined with one that was seen, or was counted as missed, or
- * waits to be decided: the rest was not seen. An older agent does not say what it joined. There the sums of
- * two reports that follow one another are compared, since a connection may be seen in one and reported in the
- * other.
+ * Counts connections that were not seen. Each connection that the kernel reported was joined with one that
+ * was seen, was counted as missed, or is undecided; the rest was not seen. An older agent does not report
+ * what it joined. For it the sums of two successive reports are compared, since a connection may be seen in
+ * one and reported in the other.
  */
 function connectionsOf(
   last: RunState | null,
   report: Report,
 ): { unseen: number; pending: number; spare: number } {
   const follows = last !== null && isNext(last, report);
-  // Where reports of the run were lost in between, time is missing anyway.
+  // The pending connections do not count where a report in between was lost: that time is missing anyway.
   const before = follows ? last.pending : 0;
   if (report.kernelConnections === null) return { unseen: before, pending: 0, spare: 0 };
   const missed = report.losses['coverage.missed'] ?? 0;

@@ -1,8 +1,8 @@
-/** What is kept of each host's last report, as a row: see `run_account.ts`. */
+/** The state of each host after its last coverage report, as a row. See `run_account.ts`. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { RunState } from './run_account.ts';
 
-/** Where the states are kept: in the store, or in memory while a store is migrated. */
+/** Access to the states: in the store, or in memory while a store is migrated. */
 export interface RunStates {
   get(host: number): RunState | undefined;
   set(host: number, state: RunState): void;
@@ -12,7 +12,7 @@ export const RUNS_TABLE = `
   CREATE TABLE runs (host INTEGER PRIMARY KEY, state TEXT NOT NULL) STRICT;
 `;
 
-/** Schema step 4: the account of connections and times goes on from one report to the next. */
+/** Schema step 4: the account of connections and times continues from one report to the next. */
 export function toRuns(database: DatabaseSync): void {
   database.exec(RUNS_TABLE);
   const rows = new RunRows(database);

@@ -1,6 +1,6 @@
 /**
- * Hosts, and the streams of their agents: remembered from one batch to the next, and written once a
- * transaction, however many small batches of a thousand agents it holds.
+ * Hosts and the streams of their agents. They are cached from one batch to the next, and written once per
+ * transaction, however many small batches it has.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HostFacts } from '../../../protocol/call.ts';
@@ -10,9 +10,9 @@ const MAX_CACHED = 16_384;
 export interface HostRow {
   id: string;
   row: number;
-  /** Facts as they are stored. */
+  /** The stored JSON of the facts. */
   json: string;
-  /** Of new records, to be stored by `flush`. */
+  /** Time of the first new record; `flush` stores it, and the next. */
   firstUs: number;
   lastUs: number;
   changed: boolean;
@@ -51,14 +51,14 @@ export class Senders {
     );
   }
 
-  /** See `Store.lastSeq`. Between transactions, when what is stored is all there is. */
+  /** See `Store.lastSeq`. Must be called between transactions. */
   lastSeqFor(stream: string, hostId: string): number | null {
     const row = this.#streamOf.get(stream);
     if (row === undefined) return 0;
     return row['host_id'] === hostId ? Number(row['last_seq']) : null;
   }
 
-  /** With the batches of this transaction. */
+  /** Returns the position of a stream, including the batches of this transaction. */
   lastSeq(stream: string): number {
     const known = this.#changedStreams.get(stream) ?? this.#streams.get(stream);
     if (known !== undefined) return known.lastSeq;
@@ -69,7 +69,7 @@ export class Senders {
     return lastSeq;
   }
 
-  host(facts: HostFacts): HostRow {
+  hostRow(facts: HostFacts): HostRow {
     const json = JSON.stringify(facts);
     const known = this.#hosts.get(facts.id);
     if (known?.json === json) return known;
@@ -83,8 +83,8 @@ export class Senders {
     return host;
   }
 
-  /** A new record of this host. */
-  saw(host: HostRow, firstUs: number, lastUs: number): void {
+  /** Notes a new record of this host. */
+  noteRecord(host: HostRow, firstUs: number, lastUs: number): void {
     if (firstUs < host.firstUs) host.firstUs = firstUs;
     if (lastUs > host.lastUs) host.lastUs = lastUs;
     if (host.changed) return;
@@ -92,13 +92,13 @@ export class Senders {
     this.#changedHosts.add(host);
   }
 
-  stored(stream: string, host: HostRow, seq: number): void {
+  noteStored(stream: string, host: HostRow, seq: number): void {
     const known = { host: host.row, lastSeq: seq };
     remember(this.#streams, stream, known);
     this.#changedStreams.set(stream, known);
   }
 
-  /** Before the end of every transaction. */
+  /** Writes hosts and streams. Must be called before the end of every transaction. */
   flush(): void {
     for (const [stream, { host, lastSeq }] of this.#changedStreams) {
       this.#setStream.run(stream, host, lastSeq);
@@ -111,7 +111,7 @@ export class Senders {
     this.#changedHosts.clear();
   }
 
-  /** After a rollback or a deletion, what was remembered may not be true. */
+  /** Forgets all rows. Required after a rollback or a deletion, when they may not exist. */
   forget(): void {
     this.#hosts.clear();
     this.#streams.clear();
@@ -122,7 +122,10 @@ export class Senders {
 
 const NO_TIMES = { firstUs: Number.POSITIVE_INFINITY, lastUs: Number.NEGATIVE_INFINITY };
 
-/** What is pushed out is read again when it is next needed; what has changed is held until it is stored. */
+/**
+ * Adds to a cache. An entry that is pushed out is read again when it is needed; changed ones are held
+ * elsewhere until they are stored.
+ */
 function remember<T>(cache: Map<string, T>, key: string, value: T): void {
   if (!cache.has(key) && cache.size >= MAX_CACHED) cache.delete(cache.keys().next().value!);
   cache.set(key, value);

@@ -12,13 +12,13 @@ import { FINDINGS } from './findings_schema.ts';
 import { ThreadedStore } from './threaded_store.ts';
 
 /**
- * Opens the store of a collector, makes or migrates it, and starts its threads. Throws `OperatorError`.
- * `threadLost` is told of a thread that died; it is started again.
+ * Opens the store of a collector, creates or migrates it, and starts its threads. Throws `OperatorError`.
+ * `threadLost` is called when a thread died; the thread is started again.
  */
 export function openStore(dataDir: string, threadLost: (error: Error) => void = () => {}): Store {
   const release = lockDataDir(dataDir);
   try {
-    // Here and not in the threads: what is wrong with it is told at once, to whoever starts the collector.
+    // The schema is checked here and not in the threads, so that a problem is an error of the start.
     const database = openForWriting(dataDir, FINDINGS);
     if (canShrink(database)) database.close();
     else rewriteToShrink(database, join(dataDir, FINDINGS.file));
@@ -29,7 +29,7 @@ export function openStore(dataDir: string, threadLost: (error: Error) => void = 
   }
 }
 
-/** Opens the store beside a collector, to ask it. Throws `OperatorError`. */
+/** Opens the store for questions, while a collector may go on writing. Throws `OperatorError`. */
 export function openStoreForReading(dataDir: string): StoreQueries {
   return new FindingsReader(openForReading(dataDir, FINDINGS));
 }

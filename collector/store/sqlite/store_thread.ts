@@ -1,7 +1,7 @@
 /**
- * A thread of the store. Which one, and of which directory, its `workerData` says: the writer has the only
- * connection that changes anything; the reader answers questions on a connection of its own, and neither
- * waits for the other.
+ * A thread of the store. Its `workerData` names its role and the directory. The writer has the only
+ * connection that changes anything. The reader answers questions on a connection of its own. Neither waits
+ * for the other.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Heartbeat } from '../../../protocol/records.ts';
@@ -14,7 +14,7 @@ import type { PackedBatch } from './packed_batch.ts';
 import { retain } from './retention.ts';
 import { type Answer, type Asked, encodeError, type ThreadData } from './thread_messages.ts';
 
-/** Heartbeats that come within this time share one sync to disk. */
+/** Heartbeats that arrive within this time share one sync to disk. */
 const HEARTBEAT_GROUP_MS = 100;
 
 type Methods = Record<string, (...args: never[]) => unknown>;
@@ -23,7 +23,8 @@ function writerMethods(dataDir: string): Methods {
   const database = openForWriting(dataDir, FINDINGS);
   const writer = new FindingsWriter(database);
   /**
-   * The first and the newest of each host: however many it sends, no more than these two are written at once.
+   * The first and the newest heartbeat of each host. No more than these two are written at once, however many
+   * arrive.
    */
   const waiting = new Map<string, { heartbeat: Heartbeat; receivedUs: number }[]>();
   let group: Promise<void> | null = null;

@@ -1,13 +1,16 @@
 /**
- * Roll-ups of one transaction: counted in memory, then added to their rows at once. A thousand calls of a few
- * workloads change a few rows.
+ * The roll-ups of one transaction. Calls are counted in memory and then added to their rows at once: a
+ * thousand calls of a few workloads change a few rows.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import type { HostBounds } from './host_bounds.ts';
 import type { KindRow } from './kinds.ts';
 
-/** Whoever changes the roll-ups of a day says so: who has summed it before sums it again. */
+/**
+ * Statement that must follow every change of a day's roll-ups: sums of the day that are cached become
+ * invalid.
+ */
 export const CHANGE_DAY = `INSERT INTO changed_days (day, changes) VALUES (?, 1)
   ON CONFLICT (day) DO UPDATE SET changes = changes + 1`;
 
@@ -117,7 +120,7 @@ export class Tally {
     if (lastV1Us !== null) known.lastV1Us = Math.max(known.lastV1Us ?? lastV1Us, lastV1Us);
   }
 
-  /** After a rollback. */
+  /** Forgets all counts. Required after a rollback. */
   forget(): void {
     this.#cells.clear();
     this.#onHosts.clear();
@@ -143,7 +146,7 @@ function regroup(cells: Cell[], change: (cell: Cell) => Cell): Cell[] {
   return [...groups.values()];
 }
 
-/** Returns those that had no row yet. */
+/** Adds cells to their rows. Returns the cells that had no row yet. */
 function store(statement: StatementSync, cells: Cell[], bucketUs: number, withHost: boolean): Cell[] {
   return cells.filter(({ class: kindClass, bucket, identity, host, kind, count, firstUs, lastUs }) => {
     const startUs = bucket * bucketUs;

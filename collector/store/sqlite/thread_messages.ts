@@ -1,4 +1,4 @@
-/** What the threads of the store say to each other. */
+/** The messages between the threads of the store. */
 import { OperatorError } from '../../../common/operator_error.ts';
 
 export interface ThreadData {
@@ -14,7 +14,7 @@ export interface Asked {
 
 export type Answer = { id: number; value: unknown } | { id: number; error: EncodedError };
 
-/** A copy of an error that another thread can take: classes and causes do not travel. */
+/** An error in a form that another thread can receive. Classes and causes cannot be copied. */
 interface EncodedError {
   name: string;
   message: string;

@@ -1,4 +1,4 @@
-/** The collector's side of the store's threads: every method is a message and its answer. */
+/** The collector's side of the store's threads. Every method sends a message and resolves with its answer. */
 import { Worker } from 'node:worker_threads';
 import type { Heartbeat } from '../../../protocol/records.ts';
 import type { Window } from '../../contract/window.ts';
@@ -36,9 +36,9 @@ interface Pending {
 }
 
 /**
- * One thread. When it dies, what was asked of it rejects and the next question starts another: everything
- * that lasts is in the database, and a batch whose write was cut short is sent again by its agent. One that
- * cannot live rejects everything, so that agents keep what they have.
+ * One thread. When it dies, pending questions reject and the next question starts another thread. Nothing is
+ * lost: everything durable is in the database, and agents send a batch again whose write was interrupted. A
+ * thread that keeps dying rejects all questions, so that agents keep their records.
  */
 class StoreThread {
   readonly #data: ThreadData;
@@ -98,7 +98,7 @@ class StoreThread {
       const id = this.#nextId;
       this.#nextId += 1;
       this.#pending.set(id, { resolve, reject });
-      // Somebody waits for it: until then the process must not end for want of anything to do.
+      // The process must not exit before the answer.
       worker.ref();
       worker.postMessage({ id, method, args });
     });
@@ -112,7 +112,7 @@ class StoreThread {
     else pending?.resolve(answer.value as never);
   }
 
-  /** What was asked before is answered first. */
+  /** Closes the thread after it has answered all pending questions. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -127,7 +127,7 @@ class StoreThread {
 
 export interface ThreadedStoreOptions {
   dataDir: string;
-  /** Called when a thread has died; what was asked of it has rejected. */
+  /** Called when a thread has died, after its pending questions were rejected. */
   threadLost: (error: Error) => void;
   release: () => void;
 }
@@ -164,7 +164,7 @@ export class ThreadedStore implements Store {
   retain(retention: Retention, nowUs: number): Promise<RetentionResult> {
     return this.#writer.ask('retain', retention, nowUs);
   }
-  /** Neither thread does it: it has a connection of its own. */
+  /** Uses a connection of its own, so that neither thread waits for it. */
   async backup(file: string): Promise<void> {
     await backUp(this.#dataDir, FINDINGS.file, file);
   }
@@ -213,7 +213,7 @@ export class ThreadedStore implements Store {
   }
 
   async close(): Promise<void> {
-    // The writer last: the last connection to close moves the log into the database.
+    // The writer closes last: the last connection that closes moves the log into the database.
     await this.#reader.close();
     await this.#writer.close();
     this.#release();

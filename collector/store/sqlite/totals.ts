@@ -49,11 +49,11 @@ export class Totals {
   hostTotals(scope: Scope): PackedHostTotals {
     const packer = new HostTotalsPacker((kind) => this.#rows.kind(kind));
     for (const row of this.#sums(this.#question(scope, [V1, NEITHER]), ['identity', 'host', 'kind'])) {
-      packer.owner(row.host, row.identity, () => ({
+      packer.setOwner(row.host, row.identity, () => ({
         hostId: this.#rows.hostId(row.host),
         identity: this.#rows.identity(row.identity).id,
       }));
-      packer.add(row);
+      packer.addRow(row);
     }
     // Sums over workloads are there only where no workloads are asked for.
     const plain =
@@ -61,8 +61,8 @@ export class Totals {
         ? { ...this.#question({ ...scope, identities: null }, [V2_SUM]), identities: [0] }
         : this.#question(scope, [V2]);
     for (const row of this.#sums(plain, ['host'])) {
-      packer.owner(row.host, null, () => ({ hostId: this.#rows.hostId(row.host), identity: null }));
-      packer.add({ ...row, kind: PLAIN_V2 });
+      packer.setOwner(row.host, null, () => ({ hostId: this.#rows.hostId(row.host), identity: null }));
+      packer.addRow({ ...row, kind: PLAIN_V2 });
     }
     return packer.packed();
   }

@@ -1,6 +1,7 @@
 /**
- * Schema step 2: workloads in place of programs, roll-ups by hour and by day, gaps of coverage. What step 1
- * stored is carried over; roll-ups are made of it as if they had been there from the start.
+ * Schema step 2: workloads in place of programs, roll-ups by hour and by day, gaps of coverage. The rows of
+ * step 1 are carried over, and roll-ups are made from them. The file is long because it has the whole schema
+ * of the step and the SQL that fills it.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { type CallerFacts, identityId, workloadIdentity } from '../workload_identity.ts';
@@ -279,8 +280,8 @@ const BACKFILL = `
   CREATE INDEX rollups_by_last ON rollups (last_us);
 `;
 
-/** What agents of that time did not report. */
-const NOT_SAID = {
+/** Fields that agents of that time did not report. */
+const NOT_REPORTED = {
   runId: null,
   uptime: null,
   joinedConnections: null,
@@ -298,7 +299,7 @@ export function toWorkloads(database: DatabaseSync): void {
   const gaps = new GapWriter(database, null, new Map());
   for (const row of database.prepare('SELECT * FROM coverage ORDER BY host, id').all()) {
     gaps.add(Number(row['host']), {
-      ...NOT_SAID,
+      ...NOT_REPORTED,
       bootId: String(row['boot_id']),
       startUs: Number(row['start_us']),
       endUs: Number(row['end_us']),
@@ -310,7 +311,7 @@ export function toWorkloads(database: DatabaseSync): void {
   }
 }
 
-/** Which workload each caller belongs to: `temp.moved`. */
+/** Fills `temp.moved`, which has the workload of each caller. */
 function moveCallers(database: DatabaseSync): void {
   database.exec('CREATE TEMP TABLE moved (caller INTEGER PRIMARY KEY, identity INTEGER NOT NULL)');
   const add = database.prepare(

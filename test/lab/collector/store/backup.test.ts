@@ -48,7 +48,7 @@ test('a backup under writing is whole; restored, it is what was there; what it r
   assert.ok(calls >= 500 && calls % 500 === 0 && calls <= batches * 500, `${calls} calls of whole batches`);
   assert.equal(totals!.kinds[0]!.count, calls);
 
-  await assert.rejects(restore([target, '--data-dir', dataDir]), /A collector runs on/);
+  await assert.rejects(restore([target, '--data-dir', dataDir]), /A collector is running on/);
   await store.close();
   assert.equal(await restore([target, '--data-dir', dataDir]), 0);
   const kept = readdirSync(dataDir).find((name) => name.startsWith('replaced-'))!;
@@ -70,13 +70,13 @@ test('a damaged or missing backup changes nothing; a backup replaces no other', 
   await store.write([stream(A)(...Array.from({ length: 2000 }, () => call(NOON_US)))]);
   await store.close();
   await backup([target, '--data-dir', dataDir]);
-  await assert.rejects(backup([target, '--data-dir', dataDir]), /is there already/);
+  await assert.rejects(backup([target, '--data-dir', dataDir]), /exists already/);
   const file = join(target, 'imdswatch.db');
   truncateSync(file, statSync(file).size - 40_960);
   await assert.rejects(restore([target, '--data-dir', dataDir]), /is damaged/);
   writeFileSync(file, 'not a database at all, whatever its name says');
   await assert.rejects(restore([target, '--data-dir', dataDir]), /is damaged/);
-  await assert.rejects(restore([bench.directory(), '--data-dir', dataDir]), /is no backup/);
+  await assert.rejects(restore([bench.directory(), '--data-dir', dataDir]), /is not a backup/);
   const untouched = openStoreForReading(dataDir);
   assert.equal((await untouched.statistics()).calls, 2000);
   await untouched.close();

@@ -279,7 +279,7 @@ test('kinds are bounded: past that, new roles and user agents are counted withou
 
 test('one collector a data_dir; a reader beside it goes on', async () => {
   const { dataDir, store } = open();
-  assert.throws(() => openStore(dataDir), /A collector runs on/);
+  assert.throws(() => openStore(dataDir), /A collector is running on/);
   await store.close();
   const again = openStore(dataDir);
   await again.close();
