@@ -22,12 +22,12 @@ export const collectorSettings = z.object({
       'must be ADDRESS:PORT, such as 127.0.0.1:8787 or [::1]:8787',
     )
     .default('127.0.0.1:8787')
-    .describe('Address and port to listen on, for agents and people. Port 0 takes a free one.'),
+    .describe('Address and port to listen on, for agents and people. Port 0 selects a free port.'),
   public_url: z
     .url({ protocol: /^https?$/, error: 'must be a URL, such as https://imdswatch.example.com' })
     .optional()
     .describe(
-      'Where people find the collector, for links in alerts and to sign in. Default: where it listens.',
+      'URL of the page, for links in alerts and for signing in. Default: the address that the collector listens on.',
     ),
   data_dir: z
     .string()
@@ -38,26 +38,28 @@ export const collectorSettings = z.object({
     .string()
     .min(1)
     .optional()
-    .describe('Certificate (PEM) to serve with, followed by its intermediates. Read again when it changes.'),
+    .describe(
+      'Certificate (PEM) of the collector, followed by its intermediates. It is read again when it changes.',
+    ),
   tls_key_file: z.string().min(1).optional().describe('Private key (PEM) of tls_cert_file.'),
   tls_client_ca_file: z
     .string()
     .min(1)
     .optional()
     .describe(
-      'Certificates (PEM) of who signs for agents. An agent with a certificate for its host id needs no token.',
+      'Certificates (PEM) of the authorities that sign agent certificates. An agent with a certificate for its host id needs no token.',
     ),
   tls_self_signed: z
     .boolean()
     .default(false)
     .describe(
-      'Make a certificate of our own in data_dir, for first tries. Agents and browsers must be told to trust it.',
+      'Create a self-signed certificate in data_dir, for first tries. Agents and browsers must be configured to trust it.',
     ),
   insecure_http: z
     .boolean()
     .default(false)
     .describe(
-      'Listen without TLS on an address that others can reach: something in front of it must encrypt.',
+      'Listen without TLS on an address that other machines can reach. A proxy in front of the collector must encrypt.',
     ),
   agent_token: z
     .string()
@@ -66,65 +68,69 @@ export const collectorSettings = z.object({
     .optional()
     .meta({ secret: true })
     .describe(
-      'An enrolment token, besides those that "imdswatch token create" makes. Prefer agent_token_file or the environment to a flag.',
+      'An enrolment token, in addition to those of "imdswatch token create". Prefer agent_token_file or the environment to a flag.',
     ),
-  agent_token_file: z.string().min(1).optional().describe('File that holds agent_token, and nothing else.'),
+  agent_token_file: z.string().min(1).optional().describe('File that contains agent_token and nothing else.'),
   agent_token_host: z
     .string()
     .min(1)
     .max(200)
     .optional()
     .describe(
-      'Makes agent_token the credential of the host with this id, which enrols nobody, as in "imdswatch up".',
+      'Makes agent_token the credential of the host with this id, as "imdswatch up" does. It then enrols no other host.',
     ),
   proxy_user_header: z
     .string()
     .regex(/^[A-Za-z0-9-]+$/, 'must be the name of a header, such as X-Forwarded-User')
     .optional()
     .describe(
-      'Header in which a reverse proxy says who has signed in there. The proxy must remove what visitors send.',
+      'Header in which a reverse proxy names the user who has signed in. The proxy must remove this header from requests of visitors.',
     ),
   proxy_trusted_addresses: z
     .array(network)
     .default([])
     .describe(
-      'Addresses or networks of that proxy, with commas: whoever connects from there is believed. From others the header is ignored.',
+      'Addresses or networks of that proxy, separated by commas. The header is ignored in connections from other addresses.',
     ),
   proxy_admins: z
     .array(z.string().min(1))
     .default([])
-    .describe("The proxy's users who are admins, with commas; all others are viewers."),
+    .describe('Users of the proxy who are admins, separated by commas. All others are viewers.'),
   silent_after_seconds: z
     .int()
     .min(30)
     .max(604_800)
     .default(300)
-    .describe('A host is silent when no heartbeat came for this long.'),
+    .describe('A host is silent when it sent no heartbeat for this number of seconds.'),
   readiness_window_days: z
     .int()
     .min(1)
     .max(400)
     .default(14)
-    .describe('How long a host must have been watched without IMDSv1 to be ready for HttpTokens=required.'),
+    .describe(
+      'Readiness window: days that a host must have been watched without an IMDSv1 call to be ready for HttpTokens=required.',
+    ),
   readiness_max_missing_seconds: z
     .number()
     .min(0)
     .max(86_400)
     .default(60)
-    .describe('How much of that may be unwatched in all, for restarts. Losses are never tolerated.'),
+    .describe(
+      'Tolerance: seconds of the readiness window that may be unwatched in all, for restarts. Losses are never tolerated.',
+    ),
   max_connections: z
     .int()
     .min(1)
     .max(100_000)
     .default(1024)
-    .describe('Agents connected at one time; more are told to come again later.'),
+    .describe('Maximum number of connected agents. More are refused and try again later.'),
   max_unauthenticated: z
     .int()
     .min(16)
     .max(100_000)
     .default(1024)
     .describe(
-      'Connections at one time that have shown no credential. A new one takes the place of the one that has made no progress for the longest.',
+      'Maximum number of connections that have shown no credential. Beyond it a new connection replaces the one that has made no progress for the longest time.',
     ),
   max_unauthenticated_per_address: z
     .int()
@@ -132,18 +138,18 @@ export const collectorSettings = z.object({
     .max(100_000)
     .default(64)
     .describe(
-      'The same from one address. Behind a load balancer all connections have its address: set it to max_unauthenticated, or name the load balancer in proxy_trusted_addresses if it sends X-Forwarded-For.',
+      'Maximum number of such connections from one address. Behind a load balancer all connections have its address: set this to max_unauthenticated, or name the load balancer in proxy_trusted_addresses if it sends X-Forwarded-For.',
     ),
   idle_seconds: z
     .int()
     .min(5)
     .max(3600)
     .default(60)
-    .describe('A connection on which nothing arrived for this long is closed.'),
+    .describe('Seconds without any data after which a connection is closed.'),
   log_level: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
-    .describe('Least severe messages to log.'),
+    .describe('Lowest level of the messages that are logged.'),
 });
 
 export type CollectorSettings = z.infer<typeof collectorSettings>;
@@ -187,24 +193,28 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
     throw new OperatorError(2, message);
   };
   if ((tls_cert_file === undefined) !== (tls_key_file === undefined)) {
-    refuse('tls_cert_file and tls_key_file belong together: set both.');
+    refuse('tls_cert_file and tls_key_file belong together: set both, or neither.');
   }
   if (tls_self_signed && tls_cert_file !== undefined) {
-    refuse('tls_self_signed makes a certificate, and tls_cert_file names one: set one of the two.');
+    refuse(
+      'tls_self_signed creates a certificate, and tls_cert_file names another one: set only one of the two.',
+    );
   }
   if (tls_client_ca_file !== undefined && !servesTls(settings)) {
     refuse('tls_client_ca_file needs TLS: set tls_cert_file and tls_key_file too.');
   }
   if (!servesTls(settings) && !settings.insecure_http && !isLoopback(listenAddress(settings).host)) {
     refuse(
-      `listen is "${listen}", which others can reach, and there is no TLS: tokens and findings would travel in the clear. Set tls_cert_file and tls_key_file (or tls_self_signed for a first try), or insecure_http when something in front of the collector encrypts.`,
+      `listen is "${listen}", which other machines can reach, and there is no TLS: tokens and findings would be sent unencrypted. Set tls_cert_file and tls_key_file (or tls_self_signed for a first try), or insecure_http where a proxy in front of the collector encrypts.`,
     );
   }
   if (settings.agent_token_host !== undefined && configuredAgentToken(settings) === null) {
-    refuse('agent_token_host needs agent_token: which token is the credential of that host?');
+    refuse('agent_token_host needs agent_token: set the token that is the credential of that host.');
   }
   if (settings.proxy_user_header !== undefined && settings.proxy_trusted_addresses.length === 0) {
-    refuse('proxy_user_header needs proxy_trusted_addresses: who may say who somebody is?');
+    refuse(
+      'proxy_user_header needs proxy_trusted_addresses: set the addresses of the proxy that sends the header.',
+    );
   }
 }
 
