@@ -7,7 +7,7 @@ import type { TlsFiles } from '../../../agent/outbox/collector_tls.ts';
 import { Outbox, type OutboxOptions, toCollector } from '../../../agent/outbox/outbox.ts';
 import type { Collector } from '../../../collector/main.ts';
 import { agentState, HOST } from './calls.ts';
-import { Door, type DoorOptions } from './door.ts';
+import { Door, type DoorOptions } from './ingest_server.ts';
 import { TOKEN } from './processes.ts';
 
 /** What a test opened, closed again by `end` in the opposite order. */

@@ -8,7 +8,7 @@ import { type TlsFiles, tlsOptions } from '../../../agent/outbox/collector_tls.t
 import { selfSigned } from '../../../collector/access/self_signed.ts';
 import type { OperatorError } from '../../../common/operator_error.ts';
 import { HOST, makeCall } from '../../support/collector/calls.ts';
-import type { Door, DoorOptions } from '../../support/collector/door.ts';
+import type { Door, DoorOptions } from '../../support/collector/ingest_server.ts';
 import { acknowledged, Bench } from '../../support/collector/in_process.ts';
 import { eventually } from '../../support/collector/stored.ts';
 
