@@ -1,7 +1,7 @@
 /**
- * An agent's outbox in a process of its own, fed with numbered calls. Its one argument is JSON (`AgentOrders`). Prints
- * `made N` after call number N was handed over, `done` when all were, and, when its input ends, stops in order
- * and prints its counters as JSON.
+ * An agent's outbox in a process of its own, fed with numbered calls. Its one argument is JSON
+ * (`AgentOrders`). Prints `made N` after call number N was handed over, `done` when all were, and, when its
+ * input ends, stops in order and prints its counters as JSON.
  */
 import { writeSync } from 'node:fs';
 import { pino } from 'pino';

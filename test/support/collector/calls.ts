@@ -1,4 +1,4 @@
-/** Calls as a host's stages would make them, for tests of what comes after. */
+/** Calls as the stages of an agent make them, for tests of later stages. */
 import { v7 as uuidv7 } from 'uuid';
 import type { AgentState } from '../../../agent/outbox/outbox.ts';
 import type { Call, HostFacts, ProcessFacts } from '../../../protocol/call.ts';
@@ -63,7 +63,7 @@ export function makeCall(changes: Partial<Call> = {}): Call {
   };
 }
 
-/** What the stages before the outbox would say of themselves. */
+/** Returns a state of the stages before the outbox. */
 export function agentState(): AgentState {
   return {
     counters: {},

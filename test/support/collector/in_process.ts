@@ -1,4 +1,4 @@
-/** Agent and collector in the test's own process, where their counters can be asked. */
+/** Agent and collector in the process of the test, which can read their counters. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,10 +7,10 @@ import type { TlsFiles } from '../../../agent/outbox/collector_tls.ts';
 import { Outbox, type OutboxOptions, toCollector } from '../../../agent/outbox/outbox.ts';
 import type { Collector } from '../../../collector/main.ts';
 import { agentState, HOST } from './calls.ts';
-import { Door, type DoorOptions } from './ingest_server.ts';
+import { type TestIngestOptions, TestIngestServer } from './ingest_server.ts';
 import { TOKEN } from './processes.ts';
 
-/** What a test opened, closed again by `end` in the opposite order. */
+/** Opens what a test needs, and closes it with `end` in the opposite order. */
 export class Bench {
   readonly #endings: (() => unknown)[] = [];
   /** Every line that agents and collectors logged. */
@@ -50,11 +50,11 @@ export class Bench {
     return collector;
   }
 
-  /** Ingest alone, with a store in memory. */
-  async door(options: DoorOptions = {}): Promise<Door> {
-    const door = await Door.open(this.log, options);
-    this.atEnd(() => door.close());
-    return door;
+  /** Starts ingest alone, with a store in memory. */
+  async ingestServer(options: TestIngestOptions = {}): Promise<TestIngestServer> {
+    const server = await TestIngestServer.open(this.log, options);
+    this.atEnd(() => server.close());
+    return server;
   }
 
   outbox(

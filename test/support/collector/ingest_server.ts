@@ -13,7 +13,7 @@ import { Writer, type WriterOptions } from '../../../collector/ingest/writer.ts'
 import { MemoryStore } from './memory_store.ts';
 import { TOKEN } from './processes.ts';
 
-export interface DoorOptions extends WriterOptions {
+export interface TestIngestOptions extends WriterOptions {
   store?: MemoryStore;
   port?: number;
   /** Left out: 127.0.0.1. */
@@ -21,11 +21,11 @@ export interface DoorOptions extends WriterOptions {
   tls?: ServerOptions;
   idleMs?: number;
   limits?: Partial<ConnectionLimits>;
-  /** Give credentials to those that come with `TOKEN`. Left out: nobody gets one. */
+  /** True: agents that show `TOKEN` get a credential. Default: none is issued. */
   enrolment?: boolean;
 }
 
-/** Credentials of hosts, as the collector's access would keep them. */
+/** Credentials of hosts, in place of the collector's access. */
 export class Credentials {
   readonly #hostOf = new Map<string, string>();
   readonly #keyOf = new Map<string, string>();
@@ -61,7 +61,7 @@ export class Credentials {
   }
 }
 
-export class Door {
+export class TestIngestServer {
   readonly store: MemoryStore;
   readonly writer: Writer;
   readonly ingest: IngestServer;
@@ -69,7 +69,7 @@ export class Door {
   readonly #http: Server;
   readonly #scheme: string;
 
-  private constructor(log: Logger, options: DoorOptions) {
+  private constructor(log: Logger, options: TestIngestOptions) {
     this.#http = options.tls ? createTlsServer(options.tls) : createServer();
     this.#scheme = options.tls ? 'wss' : 'ws';
     this.store = options.store ?? new MemoryStore();
@@ -90,11 +90,11 @@ export class Door {
     this.#http.on('upgrade', (request, socket, head) => this.ingest.onUpgrade(request, socket, head));
   }
 
-  static async open(log: Logger, options: DoorOptions = {}): Promise<Door> {
-    const door = new Door(log, options);
-    door.#http.listen(options.port ?? 0, options.address ?? '127.0.0.1');
-    await once(door.#http, 'listening');
-    return door;
+  static async open(log: Logger, options: TestIngestOptions = {}): Promise<TestIngestServer> {
+    const server = new TestIngestServer(log, options);
+    server.#http.listen(options.port ?? 0, options.address ?? '127.0.0.1');
+    await once(server.#http, 'listening');
+    return server;
   }
 
   get port(): number {

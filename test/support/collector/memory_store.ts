@@ -1,4 +1,7 @@
-/** What ingest needs of a store, in memory: exactly once by stream and number, and by record id, as the real one. */
+/**
+ * A store in memory for ingest. It stores a batch once by stream and number, and a record once by its id, as
+ * the real store does.
+ */
 import type { IngestStore } from '../../../collector/ingest/writer.ts';
 import type { BatchResult, CallBody, StoredBatch } from '../../../collector/store/store.ts';
 import type { CallerFacts } from '../../../collector/store/workload_identity.ts';
@@ -16,7 +19,7 @@ export class MemoryStore implements IngestStore {
   readonly rollups: { count: number; caller: CallerFacts }[] = [];
   readonly coverage: Coverage[] = [];
   readonly heartbeats: { heartbeat: Heartbeat; receivedUs: number }[] = [];
-  /** Waited for in every transaction. */
+  /** Delay of every transaction. */
   writeMs = 0;
   /** Thrown by every transaction. */
   fault: Error | null = null;

@@ -11,7 +11,10 @@ export class Network {
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
   connections = 0;
-  /** `hang`: bytes vanish, nobody is told. `swallow answers`: only what the collector says vanishes. `refuse`: no new connections. */
+  /**
+   * `hang`: bytes vanish, nobody is told. `swallow answers`: only what the collector says vanishes. `refuse`:
+   * no new connections.
+   */
   mode: 'pass' | 'hang' | 'swallow answers' | 'refuse' = 'pass';
 
   private constructor(server: Server) {

@@ -1,4 +1,4 @@
-/** An agent's side of the connection, spoken frame by frame. */
+/** The agent's side of a connection, under the control of a test frame by frame. */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
@@ -10,7 +10,7 @@ import { eventually } from './stored.ts';
 
 export type Frame = Record<string, unknown>;
 
-/** As the release before protocol 2 says it. */
+/** The `hello` of a release before protocol 2. */
 export const HELLO = { type: 'hello', protocol: 1, agent_version: '0.0.0', host: HOST };
 
 export class Peer {

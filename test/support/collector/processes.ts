@@ -18,7 +18,7 @@ export async function kill(child: ChildProcess): Promise<void> {
   await exited;
 }
 
-/** Where a process is started: with more in its environment, in a network namespace. */
+/** Environment variables and network namespace of a process. */
 export interface Surroundings {
   env?: Record<string, string>;
   namespace?: string | null;
@@ -30,7 +30,7 @@ function nodeIn(namespace: string | null): string[] {
   return namespace === null ? node : ['ip', 'netns', 'exec', namespace, ...node];
 }
 
-/** Port 0 takes a free one; to come back as the same collector, give the port that it had. */
+/** Starts a collector. Port 0 selects a free port; a collector that restarts uses its earlier port. */
 export async function startCollectorProcess(
   dataDir: string,
   port = 0,
@@ -97,7 +97,7 @@ export class AgentProcess {
     return this.until(() => this.#done);
   }
 
-  /** Orderly end; what can be delivered is. */
+  /** Ends the agent in order: it delivers what it can. */
   async stop(): Promise<StageCounters> {
     const closed = once(this.child, 'close');
     this.child.stdin!.end();

@@ -33,7 +33,7 @@ export class SteppedClock {
     return { LD_PRELOAD: this.#library, IMDSWATCH_TEST_CLOCK: this.#file };
   }
 
-  /** What a new process takes the time for, in milliseconds since 1970. */
+  /** Returns the time that a new process reads, in milliseconds since 1970. */
   read(): number {
     const [program, ...args] = [process.execPath, '-p', 'Date.now()'];
     return Number(execFileSync(program!, args, { env: { ...process.env, ...this.env }, encoding: 'utf8' }));

@@ -1,11 +1,11 @@
-/** What a collector's store holds, read beside it. */
+/** Reads the records of a collector's store while it runs. */
 import { openForReading } from '../../../collector/store/sqlite/database.ts';
 import { FINDINGS } from '../../../collector/store/sqlite/findings_schema.ts';
 
 export interface Stored {
-  /** The numbers of the calls that travelled whole (their path is `/NUMBER`), sorted. */
+  /** The numbers of the calls that were sent one by one (their path is `/NUMBER`), sorted. */
   numbers: number[];
-  /** How many calls were rolled up, by the lines of the roll-ups. */
+  /** Number of calls in the lines of roll-ups. */
   rolledUp: number;
 }
 

@@ -1,6 +1,7 @@
 /**
- * The attacks of the benchmark `hostile`, a few frames of each, against a real collector: what it stores of them is bounded and readable, and
- * an honest agent beside them loses nothing. How fast it stays is for the benchmark to say.
+ * The attacks of the benchmark `hostile`, a few frames of each, against a real collector: what it stores of
+ * them is bounded and readable, and an honest agent beside them loses nothing. How fast it stays is for the
+ * benchmark to say.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';

@@ -40,7 +40,7 @@ async function end(child: ChildProcess): Promise<{ code: number | null; said: st
   return { code, said };
 }
 
-test('SIGTERM ends it in order: what was acknowledged is there, exit code 0', async () => {
+test('SIGTERM ends the collector in order: acknowledged records are stored, exit code 0', async () => {
   const dataDir = bench.directory();
   const { child, port } = await startCollectorProcess(dataDir);
   bench.atEnd(() => kill(child));
@@ -54,7 +54,7 @@ test('SIGTERM ends it in order: what was acknowledged is there, exit code 0', as
   assert.equal(statSync(join(dataDir, FINDINGS.file)).mode & 0o077, 0, "nobody else's to read");
 });
 
-test('an enrolment token comes from a file, where one is wanted', async () => {
+test('agent_token_file holds the enrolment token', async () => {
   const directory = bench.directory();
   const dataDir = join(directory, 'data');
   const file = join(directory, 'token');
@@ -99,14 +99,14 @@ test('the start prints a link that signs an admin in, once, and keeps it out of 
   assert.equal((await signIn()).status, 401);
 });
 
-test('without TLS nobody else can reach it, unless the operator says that something in front encrypts', async () => {
+test('without TLS no other machine can reach the collector, unless insecure_http is set', async () => {
   const dataDir = bench.directory();
   const refused = await end(started(['--listen', '0.0.0.0:0', '--data-dir', dataDir]));
   assert.equal(refused.code, 2);
   assert.match(refused.said, /there is no TLS/);
 });
 
-test('an address that is taken, and one that is none', async () => {
+test('an address that is in use, and one that does not exist', async () => {
   const collector = await bench.collector();
   const env = { IMDSWATCH_AGENT_TOKEN: TOKEN };
   const dataDir = bench.directory();

@@ -43,7 +43,7 @@ describe('without TLS', () => {
       assert.match(check({ listen }) ?? '', /there is no TLS.*tls_cert_file.*insecure_http/, listen);
     }
   });
-  it('unless something in front encrypts, or it has a certificate', () => {
+  it('other machines can reach it with insecure_http or a certificate', () => {
     const listen = '0.0.0.0:0';
     assert.equal(check({ listen, insecure_http: true }), null);
     assert.equal(check({ listen, tls_self_signed: true }), null);
@@ -51,7 +51,7 @@ describe('without TLS', () => {
   });
 });
 
-it('what belongs together', () => {
+it('settings that belong together are checked together', () => {
   assert.match(check({ tls_cert_file: 'a' }) ?? '', /belong together/);
   assert.match(check({ tls_key_file: 'a' }) ?? '', /belong together/);
   assert.match(
@@ -64,7 +64,7 @@ it('what belongs together', () => {
   assert.equal(check({ proxy_user_header: 'X-User', proxy_trusted_addresses: ['10.0.0.0/8', '::1'] }), null);
 });
 
-it('networks, headers and URLs are what they should be', () => {
+it('networks, headers and URLs that are not valid are refused', () => {
   const refused = (settings: Record<string, unknown>) => !collectorSettings.safeParse(settings).success;
   for (const network of [
     '10.0.0.0/33',
@@ -84,7 +84,7 @@ it('networks, headers and URLs are what they should be', () => {
     assert.ok(refused({ public_url: url }), url);
 });
 
-it('addresses', () => {
+it('addresses: loopback, every address, host and port', () => {
   assert.deepEqual(listenAddress({ listen: '[::1]:8787' }), { host: '::1', port: 8787 });
   assert.deepEqual(listenAddress({ listen: '10.0.0.1:0' }), { host: '10.0.0.1', port: 0 });
   for (const host of ['0.0.0.0', '::', '0:0:0:0:0:0:0:0', '::0', '::ffff:0.0.0.0'])

@@ -1,4 +1,7 @@
-/** Any mix of retries, reconnects, two connections of a stream, protocols and restarts of the collector: every call counts once. */
+/**
+ * Any mix of retries, reconnects, two connections of a stream, protocols and restarts of the collector: every
+ * call counts once.
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { afterEach, test } from 'node:test';
@@ -37,7 +40,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('resend' as const), from: fc.nat(8) }) },
 );
 
-test('roll-ups, raw calls and what was sent agree', { timeout: 60_000 }, async () => {
+test('roll-ups and raw calls agree with the records that were sent', { timeout: 60_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 14 }), async (steps) => {
       const dataDir = bench.directory();

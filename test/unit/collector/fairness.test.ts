@@ -41,7 +41,7 @@ class SteppedStore {
   heartbeat = async () => {};
 }
 
-test('a flood of one host: everybody else is in the next transaction, and it is short', async () => {
+test('under a flood of one host all other hosts are in the next transaction, and it is short', async () => {
   const store = new SteppedStore();
   const writer = new Writer(store, pino({ enabled: false }));
   const stored = new Set<string>();
@@ -88,7 +88,7 @@ test('a host alone has whole transactions', async () => {
   );
 });
 
-test('the share of a host: all that there is for one, a fair part for many, on however many connections', () => {
+test('the share of a host: everything for one host, a fair part for many, on any number of connections', () => {
   const shares = new HostShares({ bytesPerSecond: 32 * 1024 * 1024, recordsPerSecond: 40_000 });
   shares.join('only');
   assert.equal(shares.count('only', 1000, 39_000), 0);

@@ -1,4 +1,7 @@
-/** A host is never called ready by what nobody could know: losses on the way, other clocks, questions about the future, rows let go. */
+/**
+ * A host is never called ready by what nobody could know: losses on the way, other clocks, questions about
+ * the future, rows let go.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import type { HostDetail } from '../../../collector/contract/host.ts';
@@ -105,7 +108,7 @@ test('a clock that is behind, or from 1970', async () => {
   assert.equal((await judged(store)).verdict, 'unproven');
 });
 
-test('roll-ups that were let go within the window: not ready without them', async () => {
+test('roll-ups that were deleted within the window: not ready without them', async () => {
   const { store, put } = newFindings(bench);
   await put(watched(HOST.id, at(-20 * DAY_US), at(0)), makeCall({ time: at(-3 * DAY_US) }));
   assert.equal((await judged(store)).verdict, 'blocked');
@@ -114,7 +117,7 @@ test('roll-ups that were let go within the window: not ready without them', asyn
   assert.notEqual(bySize.verdict, 'ready');
 });
 
-test('gaps and calls that were let go by age within the window: not ready without them', async () => {
+test('gaps and calls that were deleted by age within the window: not ready without them', async () => {
   const { store, put } = newFindings(bench);
   await put(
     watched(HOST.id, at(-20 * DAY_US), at(-6 * DAY_US)),

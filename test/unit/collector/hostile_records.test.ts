@@ -1,4 +1,7 @@
-/** Records that only a broken or hostile agent sends: they cost others nothing, neither their batches nor their answers. */
+/**
+ * Records that only a broken or hostile agent sends: they cost others nothing, neither their batches nor
+ * their answers.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { v7 as uuidv7 } from 'uuid';
@@ -87,7 +90,7 @@ const RECORDS: [string, unknown, boolean][] = [
   ['no object', null, false],
 ];
 
-test('whatever a record holds: the batch is acknowledged, the rest is stored, and every question is answered', async () => {
+test('whatever a record contains: the batch is acknowledged, the rest is stored, and every question is answered', async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
   const good = await new Peer(bench, collector.address.url).hello();

@@ -1,4 +1,4 @@
-/** The collector's door, spoken to frame by frame. */
+/** The collector's ingest, tested frame by frame. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -54,7 +54,7 @@ function upgradeStatus(
   });
 }
 
-test('only the right token opens the door', async () => {
+test('only the right token is accepted', async () => {
   const collector = await bench.collector();
   const status = (headers: Record<string, string>) => upgradeStatus(collector, AGENT_PATH, headers);
   for (const authorization of [
@@ -78,12 +78,12 @@ test('only the right token opens the door', async () => {
   );
 });
 
-test('a token that nobody could send: the collector does not start', async () => {
+test('the collector does not start with a token that cannot be sent in a header', async () => {
   await assert.rejects(bench.collector({ agent_token: 'short' }));
   await assert.rejects(bench.collector({ agent_token: 'long enough, with spaces in it' }));
 });
 
-test('whoever is refused and never closes its side holds no socket', async () => {
+test('a refused client that never closes its side holds no socket', async () => {
   const { address } = await bench.collector();
   const upgrade = (path: string) =>
     `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n`;
@@ -105,7 +105,7 @@ test('whoever is refused and never closes its side holds no socket', async () =>
   await Promise.all(cutOff);
 });
 
-test('a batch is stored, acknowledged, and known when it comes again, also from a new connection', async () => {
+test('a batch is stored, acknowledged, and known when it is sent again, also on a new connection', async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
   const stream = randomUUID();
@@ -168,7 +168,7 @@ test('fields of a newer agent are accepted', async () => {
   assert.deepEqual(readStored(dataDir).numbers, [1]);
 });
 
-test("another protocol, another host's stream, a second hello: refused, and told why", async () => {
+test("another protocol, another host's stream and a second hello are refused with a reason", async () => {
   const collector = await bench.collector();
   const newer = await new Peer(bench, collector.address.url).hello({ protocol: 99 });
   assert.equal((await newer.next('refused'))['reason'], 'protocol');
@@ -261,7 +261,7 @@ test('arbitrary frames never end the collector', async () => {
   await (await new Peer(bench, collector.address.url).hello()).next('welcome');
 });
 
-test('a flood of frames that carry nothing is cut off', async () => {
+test('a connection that floods frames without records is closed', async () => {
   const collector = await bench.collector();
   const peer = await new Peer(bench, collector.address.url).hello();
   for (let count = 0; count < 200 && peer.closed === null; count += 1) {
@@ -273,7 +273,7 @@ test('a flood of frames that carry nothing is cut off', async () => {
   assert.equal(collector.counters()['ingest']!['flooding'], 1);
 });
 
-test('more agents than allowed are told to come later', async () => {
+test('more agents than allowed are refused with status 503', async () => {
   const collector = await bench.collector({ max_connections: 2 });
   await new Peer(bench, collector.address.url).hello();
   await new Peer(bench, collector.address.url).hello();

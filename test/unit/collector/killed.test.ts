@@ -63,7 +63,7 @@ test('the collector is killed three times under load: nothing lost, nothing twic
   assert.ok(counters['uplink']!['connections']! >= 2, 'the collector was away and back');
 });
 
-test('the agent is killed three times under load: what was handed over is stored once', async () => {
+test('the agent is killed three times under load: records in its spool are stored once', async () => {
   const dataDir = newDirectory();
   const { port } = await collector(dataDir);
   const spoolDir = newDirectory();

@@ -10,7 +10,7 @@ import { eventually, range } from '../../support/collector/stored.ts';
 const bench = new Bench();
 afterEach(() => bench.end());
 
-test('too much from all agents together: everybody waits, and is told once when half of it is stored', () => {
+test('beyond the bound on all batches together every agent waits, and resumes once when half of it is stored', () => {
   const backlog = new Backlog(100);
   const resumed: string[] = [];
   const resume = () => resumed.push('one');
@@ -28,25 +28,25 @@ test('too much from all agents together: everybody waits, and is told once when 
   assert.deepEqual([resumed, backlog.bytes], [['one'], 0]);
 });
 
-test('an agent that is too fast is made to wait, and loses nothing', async () => {
-  const door = await bench.door({ limits: { recordsPerSecond: 1000 } });
-  const outbox = bench.outbox(door.url, { heartbeatMs: 1000 });
+test('an agent that is too fast waits, and loses nothing', async () => {
+  const server = await bench.ingestServer({ limits: { recordsPerSecond: 1000 } });
+  const outbox = bench.outbox(server.url, { heartbeatMs: 1000 });
   const began = performance.now();
   for (const number of range(0, 3000)) outbox.call(makeCall({ 'url.path': `/${number}` }));
   await eventually('all acknowledged', () => acknowledged(outbox) === 3000);
   const seconds = (performance.now() - began) / 1000;
   // The first second's worth is free, and the last batches come before their time is up.
   assert.ok(seconds > 0.5, `${seconds} s for 3000 records at 1000 a second`);
-  assert.ok(door.ingest.counters()['held_back']! > 0);
-  assert.deepEqual(door.store.numbers, range(0, 3000));
+  assert.ok(server.ingest.counters()['held_back']! > 0);
+  assert.deepEqual(server.store.numbers, range(0, 3000));
   assert.equal(outbox.counters()['uplink']!['connections'], 1, 'waiting is not silence');
 });
 
 test('a store that takes 200 ms a transaction: the spool grows, the memory does not', async () => {
   const store = new MemoryStore();
   store.writeMs = 200;
-  const door = await bench.door({ store });
-  const outbox = bench.outbox(door.url, { heartbeatMs: 1000 });
+  const server = await bench.ingestServer({ store });
+  const outbox = bench.outbox(server.url, { heartbeatMs: 1000 });
   await eventually('connected', () => outbox.counters()['uplink']!['connected'] === 1);
   const before = process.memoryUsage();
   for (const number of range(0, 12_000)) {
@@ -60,7 +60,7 @@ test('a store that takes 200 ms a transaction: the spool grows, the memory does 
   assert.ok(waiting > 5000, `${waiting} calls wait in the spool`);
   const grownMb = (after.external + after.arrayBuffers - before.external - before.arrayBuffers) / 1e6;
   assert.ok(grownMb < 24, `${grownMb} MB more outside the heap`);
-  assert.ok(door.ingest.counters()['backlog_bytes']! < 8 * 1024 * 1024);
+  assert.ok(server.ingest.counters()['backlog_bytes']! < 8 * 1024 * 1024);
   store.writeMs = 0;
   await eventually('all acknowledged', () => acknowledged(outbox) === 12_000);
   assert.deepEqual(store.numbers, range(0, 12_000));
@@ -68,11 +68,11 @@ test('a store that takes 200 ms a transaction: the spool grows, the memory does 
 
 test('a store that fails for a while: refused as unavailable, and everything delivered once after', async () => {
   const store = new MemoryStore();
-  const door = await bench.door({ store });
+  const server = await bench.ingestServer({ store });
   store.fault = new Error('disk full');
-  const outbox = bench.outbox(door.url);
+  const outbox = bench.outbox(server.url);
   for (const number of range(0, 300)) outbox.call(makeCall({ 'url.path': `/${number}` }));
-  await eventually('refused', () => door.writer.counters()['failed_transactions']! > 0);
+  await eventually('refused', () => server.writer.counters()['failed_transactions']! > 0);
   store.fault = null;
   await eventually('all acknowledged', () => acknowledged(outbox) === 300);
   assert.deepEqual(store.numbers, range(0, 300));

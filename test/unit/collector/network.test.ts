@@ -1,4 +1,4 @@
-/** What a network does to a delivery: cuts, silence, answers that never come, a collector that does not keep up. */
+/** Delivery over a bad network: cuts, silence, answers that never arrive, a collector that is too slow. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -33,7 +33,7 @@ test('connections that are cut again and again: nothing lost, nothing twice', as
   assert.ok(network.connections >= 2);
 });
 
-test('answers that never arrive: batches come again and are stored once', async () => {
+test('answers that never arrive: batches are sent again and stored once', async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
   const network = await networkTo(collector.address.port);
@@ -52,7 +52,7 @@ test('answers that never arrive: batches come again and are stored once', async 
   assert.equal(writer!['records'], 700);
 });
 
-test('what is sent into a dead network is sent again', async () => {
+test('records that were sent into a dead network are sent again', async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
   const network = await networkTo(collector.address.port);
@@ -117,7 +117,7 @@ test('a collector that never acknowledges fills the spool, not the memory', asyn
   assert.ok(grownMb < 24, `${grownMb} MB more outside the heap`);
 });
 
-test('the wrong token: refused without a word, kept, told to the operator once, and delivered with the right one', async () => {
+test('with the wrong token records stay in the spool, the operator is informed once, and the right token delivers them', async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
   const spoolDir = bench.directory();

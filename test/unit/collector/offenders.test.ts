@@ -18,14 +18,14 @@ import { toMicroseconds, toTimestamp } from '../../../collector/store/time.ts';
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { Call } from '../../../protocol/call.ts';
 import type { WireRecord } from '../../../protocol/records.ts';
-import * as parties from '../../support/collector/calls.ts';
+import * as fixtures from '../../support/collector/calls.ts';
 import { HOST, processFacts } from '../../support/collector/calls.ts';
 import { Bench } from '../../support/collector/in_process.ts';
 import { newFindings } from '../../support/collector/insight/findings.ts';
 
 /** Returns a call at a fixed time, which lies between the times that these tests name. */
 const makeCall = (changes: Partial<Call> = {}): Call =>
-  parties.makeCall({ time: '2026-11-22T08:00:00.000000Z', ...changes });
+  fixtures.makeCall({ time: '2026-11-22T08:00:00.000000Z', ...changes });
 
 const bench = new Bench();
 afterEach(() => bench.end());
@@ -48,7 +48,7 @@ const credentials = (role: string, status: number | null): Partial<Call> => ({
   outcome: status === null ? 'unanswered' : 'answered',
 });
 
-test('one row a program, not a process: calls, categories, roles, hosts, credentials, refusals, fall-backs', async () => {
+test('one row per program, not per process: calls, categories, roles, hosts, credentials, refusals, fall-backs', async () => {
   const { dataDir, put } = newStore();
   const poller = (pid: number) =>
     processFacts({ pid, name: 'python3', 'executable.path': '/usr/bin/python3.11', script: '/opt/poll.py' });
@@ -129,7 +129,7 @@ test('one row a program, not a process: calls, categories, roles, hosts, credent
   assert.ok(!(await readOffenders(dataDir, V1_ONLY, JUDGING)).some(({ calls_v1 }) => calls_v1 === 0));
 });
 
-test('callers that nobody could name: a row for each host and source address, and no guess', async () => {
+test('unknown callers: a row for each host and source address, and no guess', async () => {
   const { dataDir, put } = newStore();
   await put(
     makeCall({ ...UNATTRIBUTED }),
@@ -253,7 +253,7 @@ const MAIN = join(import.meta.dirname, '../../../cli/main.ts');
 const command = (...args: string[]) =>
   run(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, 'offenders', ...args]);
 
-test('the command prints JSON and a table while a collector writes, and says what is wrong', async () => {
+test('the command prints JSON and a table while a collector writes, and reports errors', async () => {
   const { dataDir, put } = newStore();
   await put(makeCall(), makeCall({ 'imds.version': 2, process: processFacts({ script: '/x' }) }));
   const json = await command('--json', '--data-dir', dataDir);
@@ -270,7 +270,7 @@ test('the command prints JSON and a table while a collector writes, and says wha
   await assert.rejects(command('--since', 'soon', '--data-dir', dataDir), { code: 2, stderr: /"soon"/ });
 });
 
-test('a store of a newer release, and one that is no database, are said to be so', async () => {
+test('a store of a newer release, and a file that is not a database, are reported as such', async () => {
   const { dataDir, store } = newStore();
   await store.close();
   const file = join(dataDir, FINDINGS.file);

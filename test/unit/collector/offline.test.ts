@@ -1,4 +1,7 @@
-/** A day without a collector, and spool files that were damaged meanwhile: what is delivered, and what is counted. */
+/**
+ * A day without a collector, and spool files that were damaged meanwhile: what is delivered, and what is
+ * counted.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -69,7 +72,7 @@ function rollupOf(startMs: number, minute: number, caller: number): Rollup {
   };
 }
 
-/** What an agent of a busy host spools in a day: IMDSv1 calls (their path is `/NUMBER`), roll-ups, coverage. */
+/** Fills a spool with a day of a busy host: IMDSv1 calls (their path is `/NUMBER`), roll-ups, coverage. */
 async function spoolADay(directory: string): Promise<{ calls: number; rollups: number; bytes: number }> {
   const spool = new Spool({
     directory,
@@ -118,7 +121,7 @@ test('24 hours offline: everything is delivered once, and soon', async (t) => {
   assert.ok(uplink!['bytes_sent']! < bytes * 0.6, 'callers are said once');
 });
 
-test('spool files damaged on the disk: what can be read is delivered once, the rest is counted', async () => {
+test('damaged spool files: readable records are delivered once, the rest is counted', async () => {
   const spoolDir = bench.directory();
   const { calls, rollups } = await spoolADay(spoolDir);
   const records = calls + rollups + DAY_MINUTES;
@@ -132,8 +135,8 @@ test('spool files damaged on the disk: what can be read is delivered once, the r
     if (index % 4 === 2) truncateSync(path, bytes.length - 3000);
   }
   writeFileSync(join(spoolDir, 'v1-0000000000000000.log.swp'), 'of an editor');
-  const door = await bench.door();
-  const outbox = bench.outbox(door.url, { spoolDir });
+  const server = await bench.ingestServer();
+  const outbox = bench.outbox(server.url, { spoolDir });
   await eventually(
     'delivered',
     () => {
@@ -143,18 +146,19 @@ test('spool files damaged on the disk: what can be read is delivered once, the r
     30_000,
   );
   const { lost } = outbox.counters()['spool']!;
-  // The reports of that day claim that it was watched, and nobody can tell when the records that are gone were made.
+  // The reports of that day claim that it was watched, and nobody can tell when the records that are gone
+  // were made.
   const hit = lost! - DAY_MINUTES;
   assert.ok(hit > 5 && hit < 200, `${hit} records were hit`);
-  const { store } = door;
+  const { store } = server;
   assert.equal(store.calls.length + store.rollups.length + store.coverage.length, records - lost!);
   assert.equal(new Set(store.numbers).size, store.calls.length, 'none twice');
   assert.equal(store.coverage.length, 0);
 });
 
-test('a spool that is too small for the outage: the overflow is counted, routine goes first, nothing twice', async () => {
+test('a spool that is too small for the outage: the overflow is counted, routine records are dropped first, nothing is stored twice', async () => {
   const store = new MemoryStore();
-  const first = await bench.door({ store });
+  const first = await bench.ingestServer({ store });
   const { port } = first;
   const outbox = bench.outbox(first.url, { spoolMaxBytes: 2 * 1024 * 1024 });
   await eventually('connected', () => outbox.counters()['uplink']!['connected'] === 1);
@@ -169,7 +173,7 @@ test('a spool that is too small for the outage: the overflow is counted, routine
   }
   const { overflowed } = outbox.counters()['spool']!;
   assert.ok(overflowed! > 0);
-  await bench.door({ store, port });
+  await bench.ingestServer({ store, port });
   await eventually('delivered', () => acknowledged(outbox) === calls - overflowed!, 15_000);
   assert.equal(outbox.counters()['spool']!['overflowed'], overflowed);
   assert.equal(store.calls.length, calls - overflowed!);

@@ -49,26 +49,26 @@ async function collectorOf1(): Promise<{ url: string; paths: string[] }> {
   return { url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, paths };
 }
 
-test('this agent and this collector name each caller once', async () => {
-  const door = await bench.door();
-  const outbox = bench.outbox(door.url);
+test('this agent describes each caller once to this collector', async () => {
+  const server = await bench.ingestServer();
+  const outbox = bench.outbox(server.url);
   const callers = [processFacts(), processFacts({ pid: 77, name: 'python3' })];
   for (const number of range(0, 3000)) {
     outbox.call(makeCall({ 'url.path': `/${number}`, process: callers[number % 2]! }));
     if (number % 100 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await eventually('all acknowledged', () => acknowledged(outbox) === 3000);
-  assert.deepEqual(door.store.numbers, range(0, 3000));
-  for (const { call, caller, host } of door.store.calls) {
+  assert.deepEqual(server.store.numbers, range(0, 3000));
+  for (const { call, caller, host } of server.store.calls) {
     assert.equal(caller.process!.pid, callers[Number(call['url.path']!.slice(1)) % 2]!.pid);
     assert.deepEqual(host, HOST);
   }
-  assert.equal(new Set(door.store.calls.map(({ caller }) => caller)).size, 2, 'each caller was read once');
+  assert.equal(new Set(server.store.calls.map(({ caller }) => caller)).size, 2, 'each caller was read once');
   const bytesPerCall = outbox.counters()['uplink']!['bytes_sent']! / 3000;
   assert.ok(bytesPerCall < 700, `${bytesPerCall} bytes a call`);
 });
 
-test('a collector of protocol 1 gets records in full, and the agent says so once', async () => {
+test('a collector of protocol 1 gets records in full, and the agent logs it once', async () => {
   const { url, paths } = await collectorOf1();
   const outbox = bench.outbox(url);
   for (const number of range(0, 100)) outbox.call(makeCall({ 'url.path': `/${number}` }));
@@ -80,20 +80,20 @@ test('a collector of protocol 1 gets records in full, and the agent says so once
   assert.equal(bench.logged.filter(({ msg }) => msg.includes('older than this agent')).length, 1);
 });
 
-test('an agent of protocol 1 is understood, and given nothing that it would not keep', async () => {
-  const door = await bench.door({ enrolment: true });
-  const peer = await new Peer(bench, door.url).hello({ protocol: 1 });
+test('an agent of protocol 1 works, and gets no credential, which it would not keep', async () => {
+  const server = await bench.ingestServer({ enrolment: true });
+  const peer = await new Peer(bench, server.url).hello({ protocol: 1 });
   assert.deepEqual(await peer.next('welcome'), { type: 'welcome', protocol: 1, last_seq: 0 });
   const calls = [makeCall({ 'url.path': '/1' }), makeCall({ 'url.path': '/2' })];
   peer.send({ type: 'batch', seq: 1, records: calls.map((call) => ({ kind: 'call', call })) });
   assert.deepEqual(await peer.next('ack'), { type: 'ack', seq: 1, rejected: 0 });
-  assert.deepEqual(door.store.numbers, [1, 2]);
-  assert.equal(door.credentials.issued, 0);
+  assert.deepEqual(server.store.numbers, [1, 2]);
+  assert.equal(server.credentials.issued, 0);
 });
 
-test('a newer agent: the newest version in common; what is unknown is left out and counted', async () => {
-  const door = await bench.door();
-  const peer = await new Peer(bench, door.url).hello({ protocol: 1, protocol_max: 9, mood: 'good' });
+test('a newer agent: the newest common version; unknown records are left out and counted', async () => {
+  const server = await bench.ingestServer();
+  const peer = await new Peer(bench, server.url).hello({ protocol: 1, protocol_max: 9, mood: 'good' });
   assert.equal((await peer.next('welcome'))['protocol'], 2);
   const { process, container, k8s, systemd, host, ...body } = makeCall({ 'url.path': '/1' });
   assert.ok(host);
@@ -123,19 +123,19 @@ test('a newer agent: the newest version in common; what is unknown is left out a
     ],
   });
   assert.deepEqual(await peer.next('ack'), { type: 'ack', seq: 1, rejected: 3 });
-  assert.deepEqual(door.store.numbers, [1, 4]);
-  assert.equal(door.ingest.counters()['invalid_records'], 3);
-  const tooNew = await new Peer(bench, door.url).hello({ protocol: 3, protocol_max: 9 });
+  assert.deepEqual(server.store.numbers, [1, 4]);
+  assert.equal(server.ingest.counters()['invalid_records'], 3);
+  const tooNew = await new Peer(bench, server.url).hello({ protocol: 3, protocol_max: 9 });
   assert.equal((await tooNew.next('refused'))['reason'], 'protocol');
 });
 
-test('a record of a caller that was never named begins the connection anew, and nothing is acknowledged', async () => {
-  const door = await bench.door();
-  const peer = await new Peer(bench, door.url).hello({ protocol: 1, protocol_max: 2 });
+test('a record of a caller that was never defined restarts the connection, and nothing is acknowledged', async () => {
+  const server = await bench.ingestServer();
+  const peer = await new Peer(bench, server.url).hello({ protocol: 1, protocol_max: 2 });
   await peer.next('welcome');
   peer.send({ type: 'batch', seq: 1, records: [{ kind: 'call', caller: 3, call: bodyOf(1) }] });
   assert.equal((await peer.next('refused'))['reason'], 'invalid');
-  assert.deepEqual(door.store.numbers, []);
+  assert.deepEqual(server.store.numbers, []);
 });
 
 function bodyOf(number: number): object {
@@ -143,15 +143,15 @@ function bodyOf(number: number): object {
   return { ...body, 'url.path': `/${number}` };
 }
 
-test('what is newly durable is told to whoever watches; what comes again is not', async () => {
+test('the live feed gets records that are newly durable, and none that are sent again', async () => {
   const told: string[] = [];
-  const door = await bench.door({
+  const server = await bench.ingestServer({
     stored: (batches) => {
       for (const { host, records } of batches) told.push(...records.map(({ kind }) => `${host.id} ${kind}`));
       throw new Error('a watcher that fails is not a store that fails');
     },
   });
-  const peer = await new Peer(bench, door.url).hello({ protocol: 1 });
+  const peer = await new Peer(bench, server.url).hello({ protocol: 1 });
   await peer.next('welcome');
   const batch = { type: 'batch', seq: 1, records: [{ kind: 'call', call: makeCall() }] };
   peer.send(batch);
@@ -159,6 +159,6 @@ test('what is newly durable is told to whoever watches; what comes again is not'
   peer.send(batch);
   await peer.next('ack');
   assert.deepEqual(told, [`${HOST.id} call`]);
-  const { failed_transactions, feed_failures } = door.writer.counters();
+  const { failed_transactions, feed_failures } = server.writer.counters();
   assert.deepEqual([failed_transactions, feed_failures], [0, 1]);
 });

@@ -136,7 +136,7 @@ test('from an agent over TLS to the page: live, then in every answer', async () 
   feed.destroy();
 });
 
-test('revoking an agent cuts it off at once, until it enrols anew', async () => {
+test("revoking an agent's credential closes its connection at once, until it enrols again", async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ tls_self_signed: true, data_dir: dataDir });
   const caFile = join(dataDir, 'self_signed.crt');

@@ -8,8 +8,8 @@ import { type TlsFiles, tlsOptions } from '../../../agent/outbox/collector_tls.t
 import { selfSigned } from '../../../collector/access/self_signed.ts';
 import type { OperatorError } from '../../../common/operator_error.ts';
 import { HOST, makeCall } from '../../support/collector/calls.ts';
-import type { Door, DoorOptions } from '../../support/collector/ingest_server.ts';
 import { acknowledged, Bench } from '../../support/collector/in_process.ts';
+import type { TestIngestOptions, TestIngestServer } from '../../support/collector/ingest_server.ts';
 import { eventually } from '../../support/collector/stored.ts';
 
 const bench = new Bench();
@@ -18,14 +18,14 @@ afterEach(() => bench.end());
 const NO_FILES: TlsFiles = { caFile: null, certFile: null, keyFile: null };
 const YEAR_MS = 365 * 86_400_000;
 
-async function tlsDoor(
+async function tlsServer(
   nowMs = Date.now(),
-  options: DoorOptions['tls'] = {},
+  options: TestIngestOptions['tls'] = {},
   address = '127.0.0.1',
-): Promise<{ door: Door; caFile: string; keyFile: string }> {
+): Promise<{ server: TestIngestServer; caFile: string; keyFile: string }> {
   const { certFile, keyFile } = await selfSigned(bench.directory(), 'localhost', nowMs);
   const tls = { cert: readFileSync(certFile), key: readFileSync(keyFile), ...options };
-  return { door: await bench.door({ tls, address }), caFile: certFile, keyFile };
+  return { server: await bench.ingestServer({ tls, address }), caFile: certFile, keyFile };
 }
 
 async function refusalAt(url: string, tls: TlsFiles): Promise<string> {
@@ -37,9 +37,9 @@ async function refusalAt(url: string, tls: TlsFiles): Promise<string> {
   return told[0]!.msg;
 }
 
-test('a collector whose certificate is vouched for by collector_ca_file', async () => {
-  const { door, caFile } = await tlsDoor();
-  const outbox = bench.outbox(door.url, { tls: { ...NO_FILES, caFile } });
+test('a collector whose certificate is signed by collector_ca_file', async () => {
+  const { server, caFile } = await tlsServer();
+  const outbox = bench.outbox(server.url, { tls: { ...NO_FILES, caFile } });
   outbox.call(makeCall({ 'url.path': '/1' }));
   await eventually('delivered', () => acknowledged(outbox) === 1);
 });
@@ -57,59 +57,59 @@ function clientCertificate(hostId: string): { certFile: string; keyFile: string 
   return { certFile, keyFile };
 }
 
-test('a client certificate stands in for a token, and binds to its host', async () => {
+test('a client certificate replaces a token, and is valid for its host only', async () => {
   const own = clientCertificate(HOST.id);
   const others = clientCertificate('i-0fedcba9876543210');
-  const { door, caFile } = await tlsDoor(Date.now(), {
+  const { server, caFile } = await tlsServer(Date.now(), {
     requestCert: true,
     rejectUnauthorized: false,
     ca: [own, others].map(({ certFile }) => readFileSync(certFile)),
   });
-  const outbox = bench.outbox(door.url, { token: null, tls: { caFile, ...own } });
+  const outbox = bench.outbox(server.url, { token: null, tls: { caFile, ...own } });
   outbox.call(makeCall({ 'url.path': '/1' }));
   await eventually('delivered', () => acknowledged(outbox) === 1);
-  assert.match(await refusalAt(door.url, { caFile, ...others }), /bound to the host i-0fedcba9876543210/);
-  assert.equal(door.ingest.counters()['foreign_hosts'], 1);
+  assert.match(await refusalAt(server.url, { caFile, ...others }), /bound to the host i-0fedcba9876543210/);
+  assert.equal(server.ingest.counters()['foreign_hosts'], 1);
 });
 
-test('an unknown authority is refused, also when the environment says not to verify', async () => {
-  const { door } = await tlsDoor();
+test('an unknown authority is refused, also where NODE_TLS_REJECT_UNAUTHORIZED is 0', async () => {
+  const { server } = await tlsServer();
   const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
   process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
   try {
     assert.match(
-      await refusalAt(door.url, NO_FILES),
+      await refusalAt(server.url, NO_FILES),
       /authority that this agent does not know.*collector_ca_file/,
     );
   } finally {
     if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
     else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before;
   }
-  assert.equal(door.ingest.counters()['accepted'], 0);
+  assert.equal(server.ingest.counters()['accepted'], 0);
 });
 
 test('a certificate for another name', async () => {
-  const { door, caFile } = await tlsDoor(Date.now(), {}, '127.0.0.2');
-  const url = `wss://127.0.0.2:${door.port}`;
+  const { server, caFile } = await tlsServer(Date.now(), {}, '127.0.0.2');
+  const url = `wss://127.0.0.2:${server.port}`;
   assert.match(await refusalAt(url, { ...NO_FILES, caFile }), /is for another name.*collector_url/);
 });
 
 test('a certificate that has expired', async () => {
-  const { door, caFile } = await tlsDoor(Date.now() - 3 * YEAR_MS);
-  assert.match(await refusalAt(door.url, { ...NO_FILES, caFile }), /has expired.*Renew it/);
+  const { server, caFile } = await tlsServer(Date.now() - 3 * YEAR_MS);
+  assert.match(await refusalAt(server.url, { ...NO_FILES, caFile }), /has expired.*Renew it/);
 });
 
-test('TLS asked of a collector that has none, and the other way round', async () => {
-  const plain = await bench.door();
+test('TLS with a collector that has none, and the other way round', async () => {
+  const plain = await bench.ingestServer();
   assert.match(await refusalAt(plain.url.replace('ws:', 'wss:'), NO_FILES), /does not speak TLS.*ws:\/\//);
   bench.logged.length = 0;
-  const { door } = await tlsDoor();
-  const outbox = bench.outbox(door.url.replace('wss:', 'ws:'));
+  const { server } = await tlsServer();
+  const outbox = bench.outbox(server.url.replace('wss:', 'ws:'));
   await eventually('no connection', () => outbox.counters()['uplink']!['connection_failures']! > 0);
   assert.equal(outbox.counters()['uplink']!['connections'], 0);
 });
 
-test('files that cannot be used say so before anything starts', async () => {
+test('unusable TLS files are reported before anything starts', async () => {
   const directory = bench.directory();
   const { certFile, keyFile } = await selfSigned(directory, 'localhost');
   const other = await selfSigned(bench.directory(), 'localhost');

@@ -1,4 +1,7 @@
-/** Floods of connections without a credential, against a real collector: agents, people and health checks come in all the same. */
+/**
+ * Floods of connections without a credential, against a real collector: agents, people and health checks come
+ * in all the same.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
@@ -64,7 +67,7 @@ const FLOODS = {
 };
 
 for (const [name, text] of Object.entries(FLOODS)) {
-  test(`sockets ${name} keep nobody out`, { timeout: 60_000 }, async () => {
+  test(`sockets ${name} keep no client out`, { timeout: 60_000 }, async () => {
     const collector = await bench.collector({ max_connections: 8, max_unauthenticated: 64 });
     const before = bench.outbox(collector.address.url);
     await eventually('connected', () => before.counters()['uplink']!['connected'] === 1);
@@ -90,7 +93,7 @@ for (const [name, text] of Object.entries(FLOODS)) {
   });
 }
 
-test('TLS handshakes that never end keep nobody out', { timeout: 60_000 }, async () => {
+test('TLS handshakes that never end keep no client out', { timeout: 60_000 }, async () => {
   const settings = { max_connections: 8, max_unauthenticated: 64, tls_self_signed: true };
   const collector = await bench.collector(settings);
   // The beginning of a TLS record of 512 bytes.
@@ -103,7 +106,7 @@ test('TLS handshakes that never end keep nobody out', { timeout: 60_000 }, async
   assert.ok(collector.counters()['http']!['connections']! <= 64 + 512);
 });
 
-test('places are kept for agents with a credential, and a connection that does not say hello gives its up', async () => {
+test('places are reserved for agents with a credential, and a connection without hello loses its place', async () => {
   const collector = await bench.collector({ max_connections: 16 });
   const owner = await new Peer(bench, collector.address.url).hello({ protocol: 1, protocol_max: 2 });
   const { credential } = await owner.next('welcome');

@@ -1,4 +1,4 @@
-/** Batches as ingest makes them, for tests of the store. */
+/** Batches in the form of ingest, for tests of the store. */
 import { v7 as uuidv7 } from 'uuid';
 import type { CallFilter, Scope, StoredBatch, StoredRecord } from '../../../../collector/store/store.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
@@ -21,7 +21,7 @@ export const ALL_CALLS: CallFilter = {
 
 export const host = (name: string): HostFacts => ({ id: `i-${name}`, name });
 
-/** What a program is called is its workload. */
+/** Returns a caller. Each name is a workload of its own. */
 export function program(name: string): CallerFacts {
   return callerOf(makeCall({ process: processFacts({ 'executable.path': `/usr/bin/${name}`, name }) }));
 }
@@ -100,7 +100,7 @@ export function report(
   return { kind: 'coverage', coverage };
 }
 
-/** The next batches of a stream. */
+/** Returns a function that makes the next batch of a stream. */
 export function stream(of: HostFacts, callers: CallerFacts[] = [program('curl')]) {
   const name = `stream-${of.id}-${uuidv7()}`;
   let seq = 0;

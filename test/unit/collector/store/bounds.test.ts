@@ -1,4 +1,7 @@
-/** What one host may add to the store: beyond the bounds it is merged, counted and shown, and other hosts see nothing of it. */
+/**
+ * Bounds on what one host may add to the store. Beyond them records are merged, counted and shown, and other
+ * hosts are not affected.
+ */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
@@ -149,7 +152,7 @@ test('a boot with every report: the latest are kept', async () => {
   assert.match((await notKept(FLOOD))[0]!.detail!, /boots 500/);
 });
 
-test('workloads without end: so many, then one line for the others, and every call counts with its version', async () => {
+test('endless new workloads: a bounded number, then one row for the others, and every call counts with its version', async () => {
   const workloads = DAILY.workloads + 1500;
   for (const chunk of inChunks(workloads, (index) => index)) {
     write(
@@ -201,7 +204,7 @@ test('the bound outlives a restart of the collector', () => {
   assert.ok(rows('identities') <= DAILY.workloads * 1.02 + 1, `${rows('identities')} workloads`);
 });
 
-test('roles, user agents, methods, statuses without end: other hosts keep theirs', async () => {
+test('endless roles, user agents, methods and statuses: other hosts keep theirs', async () => {
   const made = 3000;
   for (const chunk of inChunks(made, (index) => index)) {
     write(

@@ -144,14 +144,14 @@ test('an agent that is started again behind its own last report was gone for an 
   ]);
 });
 
-test('a clock that is set forward makes a gap: nobody can say that the time between was watched', () => {
+test('a clock that is set forward makes a gap, because the time between may be unwatched', () => {
   report(0, 1);
   report(1, 62, { liveMs: 60_000 });
   report(62, 63);
   assert.deepEqual(found(), [[1, 62, 'capture_not_live']]);
 });
 
-test('where nobody could ask the kernel, its connections are unknown', () => {
+test('without reports of the kernel its connections are unknown', () => {
   report(0, 1, { kernelConnections: null });
   assert.equal(coverage().kernelConnections, null);
   report(1, 2);
@@ -201,7 +201,7 @@ test('hourly reports: what was not live counts with its own length', () => {
   assert.equal(coverage().gaps[0]!.missingUs, 33_000_000);
 });
 
-test('an agent that makes up names of losses: rows stay small, and the sum is kept', () => {
+test('made-up names of losses: rows stay small, and the sum is kept', () => {
   const names = Array.from({ length: 5000 }, (_, index) => [`reason ${index}`, 1]);
   const hostile = { ...Object.fromEntries(names), ['x'.repeat(100_000)]: 1e308, known: 2 };
   for (let minute = 0; minute < 5; minute += 1) report(minute, minute + 1, { losses: hostile });

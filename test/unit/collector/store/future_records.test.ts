@@ -1,4 +1,7 @@
-/** Records that are dated far in the future: no call is lost or hidden, and nothing occupies the time that is to come. */
+/**
+ * Records that are dated far in the future: no call is lost or hidden, and nothing occupies the time that is
+ * to come.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';

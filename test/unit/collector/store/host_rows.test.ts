@@ -1,4 +1,7 @@
-/** Rows of hosts: a number is given once, a deleted row is never used again, and a host that reports is listed. */
+/**
+ * Rows of hosts: a number is given once, a deleted row is never used again, and a host that reports is
+ * listed.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, test } from 'node:test';
 import { DAY_US } from '../../../../collector/contract/window.ts';

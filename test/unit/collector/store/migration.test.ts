@@ -189,7 +189,7 @@ test('calls, roll-ups, workloads, coverage and streams of schema 1 are carried o
   assert.deepEqual([result!.records, result!.duplicates], [1, 1]);
 });
 
-test('what a hostile host left in a store without bounds is cut, merged and mended', async () => {
+test('rows that a hostile host left in a store without bounds are cut, merged and repaired', async () => {
   const dataDir = bench.directory();
   const before = openForWriting(dataDir, { ...FINDINGS, migrations: FINDINGS.migrations.slice(0, 2) });
   const id = 'i-0\ud800';

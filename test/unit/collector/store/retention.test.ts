@@ -1,4 +1,4 @@
-/** What is old goes, what is too much goes, and nothing else. */
+/** Retention deletes records beyond the age or the size that is set, and nothing else. */
 import assert from 'node:assert/strict';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -46,7 +46,7 @@ function open() {
   return { store, rows };
 }
 
-test('raw records go by age and stay counted; roll-ups go later, and with them what nothing refers to', async () => {
+test('raw records are deleted by age and stay counted; roll-ups are deleted later, with rows that nothing refers to', async () => {
   const { store, rows } = open();
   const old = stream(A, [program('old')]);
   const young = stream(host('b'), [program('young')]);
@@ -84,7 +84,7 @@ test('raw records go by age and stay counted; roll-ups go later, and with them w
     ],
     [1, 1, 0, 0, 1, 1],
   );
-  // What was forgotten is made anew when it comes again.
+  // Deleted rows are created again when a record needs them.
   const again = stream(A, [program('old')]);
   await store.write([again(call(NOW_US, { 'user_agent.original': 'Old/1' }))]);
   const { calls } = await store.calls(ALL_CALLS, 1, null);
@@ -94,7 +94,7 @@ test('raw records go by age and stay counted; roll-ups go later, and with them w
   );
 });
 
-test('past the bound on bytes the oldest calls go, and writing goes on meanwhile', async () => {
+test('beyond the bound on bytes the oldest calls are deleted, and batches are written meanwhile', async () => {
   const { store } = open();
   const next = stream(A);
   const records = (from: number) =>

@@ -1,4 +1,6 @@
-/** The account of time and connections: never less is missing than truly was, whatever a host goes through. */
+/**
+ * The account of time and connections: never less is missing than truly was, whatever a host goes through.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -10,7 +12,7 @@ const SECOND_US = 1_000_000;
 class Host {
   /** Real time. */
   nowUs = 1_000_000 * SECOND_US;
-  /** What the wall clock is off by. */
+  /** Error of the wall clock. */
   offsetUs = 0;
   boot = { id: 'boot 0', startUs: this.nowUs - 100 * SECOND_US };
   runs = 0;
@@ -83,7 +85,7 @@ class Host {
     Object.assign(run, { reportedUs: this.nowUs, wallUs: this.wallUs, liveUs: 0, notLiveUs: 0 });
   }
 
-  /** What was live since the last report is never claimed. */
+  /** Live time since the last report is never claimed. */
   kill(): void {
     if (this.#run !== null && this.reports.length > 0) this.unwatchedUs += this.#run.liveUs;
     this.#run = null;
@@ -190,7 +192,7 @@ describe('the account of time', () => {
     assert.ok(missingOf(host.reports) <= 1000, `${missingOf(host.reports)} µs`);
   });
 
-  it('a wall clock that is set forward while the agent runs: nobody can say which of its time was watched', () => {
+  it('a wall clock that is set forward while the agent runs: its time may be unwatched', () => {
     const host = new Host(false);
     host.start();
     host.pass(60 * SECOND_US);
@@ -234,7 +236,10 @@ const base: Report = {
   losses: {},
 };
 
-/** Returns what each report makes unexplained, the run before it included; each begins where the one before ended. */
+/**
+ * Returns what each report makes unexplained, the run before it included; each begins where the one before
+ * ended.
+ */
 function unexplained(reports: Partial<Report>[]): Record<string, number>[] {
   let state: RunState | null = null;
   return reports.map((changes, index) => {

@@ -1,4 +1,7 @@
-/** A wall clock that is set, also back into time that was watched before: every moment that nobody watched lies in a gap. */
+/**
+ * A wall clock that is set, also back into time that was watched before: every moment that nobody watched
+ * lies in a gap.
+ */
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-/** What a store keeps and gives back, through its threads. */
+/** The store stores records and returns them, through its threads. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { rmSync, writeFileSync } from 'node:fs';
@@ -201,7 +201,7 @@ test('hosts, their last heartbeat, and the processes of a workload, latest first
   );
 });
 
-test('what nobody can name is a workload of its host and source address', async () => {
+test('calls of unknown processes belong to a workload of their host and source address', async () => {
   const { store } = open();
   const nobody = callerOf(
     makeCall({ process: null, 'attribution.method': 'none', 'attribution.confidence': 'none' }),
@@ -221,7 +221,7 @@ test('what nobody can name is a workload of its host and source address', async 
   );
 });
 
-test('the cloud counts: replaced by host and start, and held against what was answered', async () => {
+test('the cloud counts: replaced by host and start, and compared with answered calls', async () => {
   const { store } = open();
   const count = {
     hostId: A.id,
@@ -277,7 +277,7 @@ test('kinds are bounded: past that, new roles and user agents are counted withou
   assert.ok(calls.every((found) => found['user_agent.original']?.startsWith('agent ')));
 });
 
-test('one collector a data_dir; a reader beside it goes on', async () => {
+test('one collector per data_dir; a reader continues', async () => {
   const { dataDir, store } = open();
   assert.throws(() => openStore(dataDir), /A collector is running on/);
   await store.close();
@@ -295,7 +295,7 @@ test('a failed transaction rejects with nothing stored, and the next one goes th
   assert.equal((await store.write([good]))[0]!.result, 'stored');
 });
 
-test('a thread that dies rejects what it was asked, is told of, and is started again', async () => {
+test('a thread that dies rejects pending questions, is reported, and is started again', async () => {
   const dataDir = bench.directory();
   const lost: string[] = [];
   const file = join(dataDir, FINDINGS.file);
@@ -321,7 +321,7 @@ test('a thread that dies rejects what it was asked, is told of, and is started a
   assert.equal(lost.length, died);
 });
 
-test('a long question does not hold up writing', async () => {
+test('a long question does not delay writing', async () => {
   const { store } = open();
   const next = stream(A);
   for (let part = 0; part < 5; part += 1) {

@@ -1,4 +1,4 @@
-/** What is answered from roll-ups, against a plain sum over the same records. */
+/** Totals from roll-ups, compared with a plain sum over the same records. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -97,7 +97,7 @@ function sorted(sums: Map<string, number[]>): [string, number[]][] {
   return [...sums].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-test('roll-ups say what a plain sum over the records says', async () => {
+test('totals from roll-ups equal a plain sum over the records', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(made, { maxLength: 60 }),
