@@ -4,17 +4,13 @@
  */
 import type { RawData, WebSocket } from 'ws';
 import type { HostFacts } from '../../protocol/call.ts';
-import {
-  type AgentFrame,
-  agentFrame,
-  type CollectorFrame,
-  type RefusalReason,
-} from '../../protocol/frames.ts';
+import type { AgentFrame, CollectorFrame, RefusalReason } from '../../protocol/frames.ts';
 import type { BatchResult } from '../store/store.ts';
 import type { Backlog } from './backlog.ts';
 import { BatchChecker, type BatchFrame } from './batch_checker.ts';
 import type { CheckedBatch } from './checked_batch.ts';
 import { type ConnectionLimits, FlowControl } from './flow_control.ts';
+import { byteLength, parseFrame } from './frame_parsing.ts';
 import { agreeOnProtocol, authorizeHost, type HandshakeContext, type Hello } from './handshake.ts';
 import type { HostShares } from './host_shares.ts';
 import { QuietFrames } from './quiet_frames.ts';
@@ -297,17 +293,4 @@ export class AgentConnection {
     this.#hasWarned = true;
     this.#context.log.warn(details, message);
   }
-}
-
-function parseFrame(data: RawData): AgentFrame | null {
-  try {
-    const parsed = agentFrame.safeParse(JSON.parse(data.toString()));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
-  }
-}
-
-function byteLength(data: RawData): number {
-  return Array.isArray(data) ? data.reduce((sum, part) => sum + part.length, 0) : data.byteLength;
 }

@@ -4,8 +4,9 @@ import type { Coverage, RollupLine } from '../../../protocol/records.ts';
 import type { BatchResult, RollupBody } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import { type CallerRow, Callers } from './callers.ts';
+import { reportOf } from './coverage_report.ts';
 import { FutureRecords, isFuture } from './future_records.ts';
-import { GapWriter, type Report } from './gap_writer.ts';
+import { GapWriter } from './gap_writer.ts';
 import { HostBounds } from './host_bounds.ts';
 import { type KindRow, Kinds } from './kinds.ts';
 import type { PackedBatch, PackedCaller, PackedCalls } from './packed_batch.ts';
@@ -259,26 +260,7 @@ export class BatchWriter {
   }
 
   #writeCoverage(coverage: Coverage, context: Context): void {
-    const { uptime_start_ms: uptimeStartMs, uptime_end_ms: uptimeEndMs } = coverage;
-    const report: Report = {
-      bootId: coverage.boot_id,
-      runId: coverage.run_id ?? null,
-      uptime:
-        uptimeStartMs === undefined || uptimeEndMs === undefined
-          ? null
-          : { startUs: Math.round(uptimeStartMs * 1000), endUs: Math.round(uptimeEndMs * 1000) },
-      joinedConnections: coverage.joined_connections ?? null,
-      undecidedConnections: coverage.undecided_connections ?? 0,
-      openCalls: coverage.open_calls ?? 0,
-      openSinceUs: coverage.open_since === undefined ? null : toMicroseconds(coverage.open_since),
-      leftOut: coverage.left_out ?? [],
-      startUs: toMicroseconds(coverage.start),
-      endUs: toMicroseconds(coverage.end),
-      liveMs: coverage.live_ms,
-      kernelConnections: coverage.kernel_connections,
-      seenConnections: coverage.seen_connections,
-      losses: coverage.losses,
-    };
+    const report = reportOf(coverage);
     if (isFuture(Math.max(report.startUs, report.endUs), context.nowUs)) {
       this.#bounds.note(context.host.row, 'future_reports', 1);
       return;
