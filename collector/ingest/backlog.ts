@@ -17,11 +17,11 @@ export class Backlog {
     return this.#bytes;
   }
 
-  add(bytes: number): void {
+  addBytes(bytes: number): void {
     this.#bytes += bytes;
   }
 
-  remove(bytes: number): void {
+  removeBytes(bytes: number): void {
     this.#bytes -= bytes;
     if (this.#bytes > this.#maxBytes / 2 || this.#waiting.size === 0) return;
     const waiting = [...this.#waiting];

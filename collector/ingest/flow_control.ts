@@ -61,7 +61,7 @@ export class FlowControl {
   /** Counts a batch that waits for the store until `completeBatch`. */
   addBatch(bytes: number, records: number): void {
     this.#pendingBytes += bytes;
-    this.#backlog.add(bytes);
+    this.#backlog.addBytes(bytes);
     this.countFrame(bytes, records);
   }
 
@@ -86,7 +86,7 @@ export class FlowControl {
   /** Counts a batch that the store has stored or refused. */
   completeBatch(bytes: number): void {
     this.#pendingBytes -= bytes;
-    this.#backlog.remove(bytes);
+    this.#backlog.removeBytes(bytes);
     this.#regulate();
   }
 

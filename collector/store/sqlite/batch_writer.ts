@@ -102,7 +102,7 @@ export class BatchWriter {
     if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
     if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
     const hostRow = this.#senders.hostRow(host);
-    if (lastSeq === 0 && !batch.partial && !this.#bounds.allows(hostRow.row, 'streams')) {
+    if (lastSeq === 0 && !batch.partial && !this.#bounds.tryUse(hostRow.row, 'streams')) {
       return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
     }
     const context: Context = {
@@ -111,7 +111,7 @@ export class BatchWriter {
       added: 0,
       nowUs: this.#nowUs(),
     };
-    if (batch.leftOut > 0) this.#bounds.note(hostRow.row, 'refused_records', batch.leftOut);
+    if (batch.leftOut > 0) this.#bounds.noteMerged(hostRow.row, 'refused_records', batch.leftOut);
     const ids = Buffer.from(calls.ids, 'hex');
     this.#writeCalls(calls, ids, context);
     for (const { caller, rollup } of rollups) this.#writeRollup(rollup, caller, context);
@@ -144,7 +144,7 @@ export class BatchWriter {
       const path = paths[pathOf[at]!]!;
       const durationMs = durationsMs[at]!;
       // A call beyond the bound is not kept one by one, but it counts.
-      if (this.#bounds.allows(host, 'raw_records')) {
+      if (this.#bounds.tryUse(host, 'raw_records')) {
         const id = ids.subarray(offset, offset + ID_BYTES);
         if (isAhead) timeUs = this.#future.storedTimeUs(id, nowUs);
         const { changes } = this.#statements.addCall.run(
@@ -165,10 +165,10 @@ export class BatchWriter {
         if (changes === 0) continue;
         this.#callsAdded += 1;
       }
-      if (isAhead) this.#bounds.note(host, 'future_calls', 1);
+      if (isAhead) this.#bounds.noteMerged(host, 'future_calls', 1);
       this.#callers.noteUse(caller, timeUs);
       this.#count(template.kind, caller.identity, context.host, 1, timeUs, timeUs);
-      if (template.kind.class === 1) this.#paths.add(caller.identity, host, path, timeUs);
+      if (template.kind.class === 1) this.#paths.addPath(caller.identity, host, path, timeUs);
       this.#countNew(context, timeUs, timeUs);
     }
   }
@@ -186,7 +186,7 @@ export class BatchWriter {
       const userAgent = this.#kinds.userAgent(template['user_agent.original'], host, lastUs[index]!);
       return {
         userAgent,
-        kind: this.#kinds.ofCall(template, userAgent, host, lastUs[index]!),
+        kind: this.#kinds.kindOfCall(template, userAgent, host, lastUs[index]!),
         shape: this.#kinds.shapeOf(template, host, lastUs[index]!),
       };
     });
@@ -200,7 +200,7 @@ export class BatchWriter {
     const host = context.host.row;
     const caller = this.#callerRow(callerIndex, context, rollup['source.address']);
     const userAgent = this.#kinds.userAgent(rollup['user_agent.original'], host, lastUs);
-    const isKept = this.#bounds.allows(host, 'raw_records', 1 + rollup.lines.length);
+    const isKept = this.#bounds.tryUse(host, 'raw_records', 1 + rollup.lines.length);
     if (isKept) {
       const row = this.#statements.addRollup.get(
         toBytes(rollup.id),
@@ -217,10 +217,10 @@ export class BatchWriter {
       for (const line of rollup.lines) this.#addLine(Number(row['id']), line);
     }
     for (const line of rollup.lines) {
-      const kind = this.#kinds.ofLine(line, userAgent, host, lastUs);
+      const kind = this.#kinds.kindOfLine(line, userAgent, host, lastUs);
       this.#count(kind, caller.identity, context.host, line.count, firstUs, lastUs);
     }
-    if (isAhead) this.#bounds.note(host, 'future_calls', rollup.count);
+    if (isAhead) this.#bounds.noteMerged(host, 'future_calls', rollup.count);
     this.#callers.noteUse(caller, lastUs);
     this.#countNew(context, firstUs, lastUs);
   }
@@ -250,22 +250,22 @@ export class BatchWriter {
     firstUs: number,
     lastUs: number,
   ): void {
-    if (this.#bounds.allows(host.row, 'sums', 0)) {
-      this.#tally.add(kind, identity, host.row, count, firstUs, lastUs);
+    if (this.#bounds.tryUse(host.row, 'sums', 0)) {
+      this.#tally.addCalls(kind, identity, host.row, count, firstUs, lastUs);
       return;
     }
     const nowUs = this.#nowUs();
     const other = this.#callers.otherIdentity(host);
-    this.#tally.add(this.#kinds.coarse(kind, nowUs), other, host.row, count, nowUs, nowUs);
+    this.#tally.addCalls(this.#kinds.coarseKind(kind, nowUs), other, host.row, count, nowUs, nowUs);
   }
 
   #writeCoverage(coverage: Coverage, context: Context): void {
     const report = reportOf(coverage);
     if (isFuture(Math.max(report.startUs, report.endUs), context.nowUs)) {
-      this.#bounds.note(context.host.row, 'future_reports', 1);
+      this.#bounds.noteMerged(context.host.row, 'future_reports', 1);
       return;
     }
-    if (!this.#bounds.allows(context.host.row, 'coverage_reports')) return;
+    if (!this.#bounds.tryUse(context.host.row, 'coverage_reports')) return;
     const { changes } = this.#statements.addCoverage.run(
       toBytes(coverage.id),
       context.host.row,
@@ -278,7 +278,7 @@ export class BatchWriter {
       JSON.stringify(report.losses),
     );
     if (changes === 0) return;
-    this.#gaps.add(context.host.row, report);
+    this.#gaps.addReport(context.host.row, report);
     this.#countNew(context, report.startUs, report.endUs);
   }
 

@@ -103,7 +103,7 @@ function boundGaps(database: DatabaseSync): void {
       .run(host!, reason!);
     database.prepare('DELETE FROM gaps WHERE host = ? AND reason = ?').run(host!, reason!);
     for (const row of database.prepare('SELECT * FROM temp.crowded ORDER BY start_us').iterate()) {
-      gaps.add(
+      gaps.addGap(
         Number(host),
         String(reason) as GapReason,
         Number(row['start_us']),

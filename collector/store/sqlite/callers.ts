@@ -111,7 +111,7 @@ export class Callers {
   }
 
   #keepsCaller(host: number, json: string): boolean {
-    return this.#bounds.allows(host, 'callers') && this.#bounds.allows(host, 'caller_bytes', json.length);
+    return this.#bounds.tryUse(host, 'callers') && this.#bounds.tryUse(host, 'caller_bytes', json.length);
   }
 
   #insert(hashed: Buffer, identity: number, host: number, json: string): CallerRow {
@@ -143,7 +143,7 @@ export class Callers {
     if (known !== undefined && this.#onHost.get(known, host.row) !== undefined) return known;
     const pair = `${host.row} ${id}`;
     if (this.#admitted.has(pair)) return this.#insertedIdentity(identity);
-    if (!this.#bounds.allows(host.row, 'workloads')) return this.otherIdentity(host);
+    if (!this.#bounds.tryUse(host.row, 'workloads')) return this.otherIdentity(host);
     this.#admitted.add(pair);
     return this.#insertedIdentity(identity);
   }

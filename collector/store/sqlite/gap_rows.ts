@@ -59,7 +59,7 @@ export class GapRows {
    * Adds a gap. It becomes one with a gap of the same reason that lies at most `touchingUs` before it.
    * Returns false where the host had too many, and it was merged with one that it does not touch.
    */
-  add(
+  addGap(
     host: number,
     reason: GapReason,
     startUs: number,

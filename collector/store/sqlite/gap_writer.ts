@@ -70,7 +70,7 @@ export class GapWriter {
     this.#setDay = database.prepare('INSERT OR REPLACE INTO coverage_days VALUES (?, ?, ?, ?, ?, ?)');
   }
 
-  add(host: number, report: Report): void {
+  addReport(host: number, report: Report): void {
     const { bootId, endUs } = report;
     const startUs = Math.min(report.startUs, endUs);
     const last = this.#runs.get(host) ?? null;
@@ -120,21 +120,21 @@ export class GapWriter {
     amounts: Record<string, number> | null,
   ) {
     const json = amounts === null ? null : JSON.stringify(amounts);
-    const isItself = this.#gaps.add(host, reason, startUs, endUs, json, 0);
-    if (!isItself) this.#bounds?.note(host, 'gaps', 1);
+    const isItself = this.#gaps.addGap(host, reason, startUs, endUs, json, 0);
+    if (!isItself) this.#bounds?.noteMerged(host, 'gaps', 1);
   }
 
   /** Deletes the oldest boot where a host has too many. */
   #boundBoots(host: number): void {
     if (Number(this.#countBoots.get(host)!['count']) <= MAX_BOOTS) return;
     this.#dropOldestBoot.run(host);
-    this.#bounds?.note(host, 'boots', 1);
+    this.#bounds?.noteMerged(host, 'boots', 1);
   }
 
   #addToDay(host: number, report: Report, losses: [string, number][]): void {
     const day = Math.floor(report.endUs / DAY_US);
     const before = this.#dayOf.get(day, host);
-    if (before === undefined && this.#bounds?.allows(host, 'coverage_days') === false) return;
+    if (before === undefined && this.#bounds?.tryUse(host, 'coverage_days') === false) return;
     const kernel = (before?.['kernel_connections'] ?? null) as number | null;
     const { kernelConnections } = report;
     const amounts: Record<string, number> = Object.fromEntries(losses);

@@ -76,11 +76,11 @@ export class HostBounds {
   }
 
   /** Uses up `count` of a bound. Returns false where the bound is reached: the store must merge. */
-  allows(host: number, what: Bounded, count = 1): boolean {
+  tryUse(host: number, what: Bounded, count = 1): boolean {
     const usage = this.#usage(host);
     const used = usage.used.get(what) ?? 0;
     if (used >= DAILY[what] || (what === 'workloads' && usage.workloads >= MAX_WORKLOADS)) {
-      this.note(host, what, 1);
+      this.noteMerged(host, what, 1);
       return false;
     }
     if (what === 'workloads') usage.workloads += count;
@@ -89,13 +89,13 @@ export class HostBounds {
   }
 
   /** Counts something that was added already. */
-  used(host: number, what: Bounded, count: number): void {
+  countUse(host: number, what: Bounded, count: number): void {
     const usage = this.#usage(host);
     this.#use(host, usage, what, (usage.used.get(what) ?? 0) + count);
   }
 
   /** Notes that something of this host was merged or left out. */
-  note(host: number, what: string, count: number): void {
+  noteMerged(host: number, what: string, count: number): void {
     let notes = this.#notes.get(host);
     if (notes === undefined) {
       notes = new Map();

@@ -65,12 +65,12 @@ export class Kinds {
 
   userAgent(text: string | null, host: number, timeUs: number): number | null {
     if (text === null) return null;
-    const isKept = this.#userAgents.has(JSON.stringify([text])) || this.#bounds.allows(host, 'user_agents');
+    const isKept = this.#userAgents.has(JSON.stringify([text])) || this.#bounds.tryUse(host, 'user_agents');
     const kept = isKept ? text : CUT_MARK;
     return this.#userAgents.idOf([kept], [kept], timeUs);
   }
 
-  ofCall(call: CallTemplate, userAgent: number | null, host: number, timeUs: number): KindRow {
+  kindOfCall(call: CallTemplate, userAgent: number | null, host: number, timeUs: number): KindRow {
     return this.#kind(
       call['imds.version'],
       call['imds.endpoint'],
@@ -86,7 +86,7 @@ export class Kinds {
   }
 
   /** Only IMDSv2 calls are rolled up. */
-  ofLine(line: RollupLine, userAgent: number | null, host: number, timeUs: number): KindRow {
+  kindOfLine(line: RollupLine, userAgent: number | null, host: number, timeUs: number): KindRow {
     return this.#kind(
       line.outcome === 'blocked' ? null : 2,
       null,
@@ -115,7 +115,7 @@ export class Kinds {
   ): KindRow {
     const values = [version, endpoint, category, status, outcome, fallback, role, userAgent];
     const isKept =
-      this.#kinds.has(JSON.stringify(values)) || (this.#room > 0 && this.#bounds.allows(host, 'kinds'));
+      this.#kinds.has(JSON.stringify(values)) || (this.#room > 0 && this.#bounds.tryUse(host, 'kinds'));
     return isKept
       ? this.#entry(values, timeUs)
       : this.#entry(
@@ -125,7 +125,7 @@ export class Kinds {
   }
 
   /** Returns the kind without the properties that callers choose. There is a bounded number of these. */
-  coarse(kind: KindRow, timeUs: number): KindRow {
+  coarseKind(kind: KindRow, timeUs: number): KindRow {
     const { version, endpoint, category, status, outcome, fallback } = this.#kindOf.get(
       kind.id,
     ) as unknown as CallKind;
@@ -148,7 +148,7 @@ export class Kinds {
       call['destination.address'],
       call['destination.port'],
     ];
-    const isKept = this.#shapes.has(JSON.stringify(values)) || this.#bounds.allows(host, 'shapes');
+    const isKept = this.#shapes.has(JSON.stringify(values)) || this.#bounds.tryUse(host, 'shapes');
     const kept = isKept
       ? values
       : [

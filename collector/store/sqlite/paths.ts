@@ -41,7 +41,7 @@ export class Paths {
     );
   }
 
-  add(identity: number, host: number, path: string | null, timeUs: number): void {
+  addPath(identity: number, host: number, path: string | null, timeUs: number): void {
     const listed = path === null || path.length > MAX_PATH_CHARACTERS ? null : path;
     const key = `${identity} ${listed === null ? 0 : 1} ${listed}`;
     const known = this.#requested.get(key);
@@ -57,7 +57,7 @@ export class Paths {
     for (const { identity, host, path, count, lastUs } of this.#requested.values()) {
       if (path !== null) {
         if (this.#grow.run(count, lastUs, identity, path).changes === 1) continue;
-        if (!this.#isFull(identity) && this.#bounds.allows(host, 'paths')) {
+        if (!this.#isFull(identity) && this.#bounds.tryUse(host, 'paths')) {
           this.#add.run(identity, 1, path, count, lastUs);
           continue;
         }

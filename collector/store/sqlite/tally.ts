@@ -67,7 +67,14 @@ export class Tally {
   }
 
   /** Several calls (a line of an agent's roll-up) count into the hour of the first. */
-  add(kind: KindRow, identity: number, host: number, count: number, firstUs: number, lastUs: number): void {
+  addCalls(
+    kind: KindRow,
+    identity: number,
+    host: number,
+    count: number,
+    firstUs: number,
+    lastUs: number,
+  ): void {
     const hour = Math.floor(firstUs / HOUR_US);
     const key = `${hour} ${identity} ${host} ${kind.id}`;
     const cell = this.#cells.get(key);
@@ -96,7 +103,8 @@ export class Tally {
     const hourly = [...this.#cells.values(), ...sums.values()];
     const daily = regroup(hourly, (cell) => ({ ...cell, bucket: Math.floor(cell.bucket / 24) }));
     const anyHost = (cell: Cell) => ({ ...cell, host: 0 });
-    for (const { host } of store(this.#addHourly, hourly, HOUR_US, true)) this.#bounds.used(host, 'sums', 1);
+    for (const { host } of store(this.#addHourly, hourly, HOUR_US, true))
+      this.#bounds.countUse(host, 'sums', 1);
     store(this.#addDaily, daily, DAY_US, true);
     store(this.#addFleetHourly, regroup(hourly, anyHost), HOUR_US, false);
     store(this.#addFleetDaily, regroup(daily, anyHost), DAY_US, false);

@@ -298,7 +298,7 @@ export function toWorkloads(database: DatabaseSync): void {
   database.exec(BACKFILL);
   const gaps = new GapWriter(database, null, new Map());
   for (const row of database.prepare('SELECT * FROM coverage ORDER BY host, id').all()) {
-    gaps.add(Number(row['host']), {
+    gaps.addReport(Number(row['host']), {
       ...NOT_REPORTED,
       bootId: String(row['boot_id']),
       startUs: Number(row['start_us']),

@@ -14,17 +14,17 @@ test('beyond the bound on all batches together every agent waits, and resumes on
   const backlog = new Backlog(100);
   const resumed: string[] = [];
   const resume = () => resumed.push('one');
-  backlog.add(100);
+  backlog.addBytes(100);
   assert.ok(!backlog.isFull(resume), 'the bound itself is allowed');
-  backlog.add(1);
+  backlog.addBytes(1);
   assert.ok(backlog.isFull(resume) && backlog.isFull(resume));
   const gone = () => resumed.push('gone');
   assert.ok(backlog.isFull(gone));
   backlog.cancel(gone);
-  backlog.remove(50);
+  backlog.removeBytes(50);
   assert.deepEqual(resumed, []);
-  backlog.remove(1);
-  backlog.remove(50);
+  backlog.removeBytes(1);
+  backlog.removeBytes(50);
   assert.deepEqual([resumed, backlog.bytes], [['one'], 0]);
 });
 

@@ -26,7 +26,7 @@ beforeEach(() => {
 });
 
 function report(from: number, to: number, changes: Partial<Report> = {}): void {
-  gaps.add(1, {
+  gaps.addReport(1, {
     bootId: 'one',
     runId: null,
     uptime: null,

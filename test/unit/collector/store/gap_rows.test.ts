@@ -21,7 +21,7 @@ test('gaps in any order: bounded rows, and whatever was added is covered', () =>
       database.exec('DELETE FROM gaps');
       const gaps = new GapRows(database);
       for (const [start, length] of given) {
-        gaps.add(1, 'losses', start * 1_000_000, (start + length) * 1_000_000, '{"x":1}', 0);
+        gaps.addGap(1, 'losses', start * 1_000_000, (start + length) * 1_000_000, '{"x":1}', 0);
       }
       const kept = database.prepare('SELECT start_us, end_us, amounts FROM gaps').all();
       assert.ok(kept.length <= MAX_GAPS_OF_DAY);

@@ -66,7 +66,7 @@ class Host {
   report(losses: Record<string, number> = {}, openUs: number | null = null): void {
     const run = this.#run;
     if (run === null) return;
-    this.#gaps.add(1, {
+    this.#gaps.addReport(1, {
       bootId: 'boot',
       runId: String(run.id),
       uptime: { startUs: run.startUpUs, endUs: this.#upUs },
@@ -251,7 +251,7 @@ test('a first report from the future counts only until the clock is right', () =
   host.exec(`INSERT INTO hosts (id, host_id, name, facts) VALUES (1, 'i-a', 'a', '{}')`);
   const gaps = new GapWriter(host, null, new RunRows(host), () => ORIGIN_US);
   const report = (startUs: number, upUs: number) =>
-    gaps.add(1, {
+    gaps.addReport(1, {
       bootId: 'boot',
       runId: 'run',
       uptime: { startUs: upUs, endUs: upUs + SECOND_US },
