@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import { Access } from './access/access.ts';
 import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
 import { ADMIN, openAdmin } from './admin/admin_schema.ts';
-import { AlertRows } from './admin/alerts.ts';
+import { SqliteAdminStore } from './admin/admin_store.ts';
 import { AuditLog } from './admin/audit_log.ts';
 import { Destinations } from './alert/destinations.ts';
 import type { CloudCountInput, CloudInstanceInput } from './contract/cloud.ts';
@@ -72,7 +72,7 @@ export async function withAdmin<T>(
 ): Promise<T> {
   const database = openAdmin(dataDir, { mustExist: true });
   try {
-    const auditLog = new AuditLog(database);
+    const admin = new SqliteAdminStore(database);
     const actor = commandActor();
     const options = {
       agentToken: null,
@@ -81,14 +81,17 @@ export async function withAdmin<T>(
       secure: false,
       publicUrl: null,
     };
-    const access = new Access(database, options, log);
+    const access = new Access(admin, options, log);
     try {
       return await work({
         access,
-        destinations: new Destinations(new AlertRows(database)),
+        destinations: new Destinations(admin.alerts),
         actor,
         audit: (action, subject, detail) =>
-          auditLog.append({ actor: actor.name, action, subject, detail, source_address: null }, Date.now()),
+          admin.auditLog.append(
+            { actor: actor.name, action, subject, detail, source_address: null },
+            Date.now(),
+          ),
       });
     } finally {
       access.close();

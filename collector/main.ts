@@ -6,6 +6,7 @@ import { Access } from './access/access.ts';
 import { signInLink } from './access/sign_in_link.ts';
 import { ServerTls } from './access/tls.ts';
 import { openAdmin } from './admin/admin_schema.ts';
+import { SqliteAdminStore } from './admin/admin_store.ts';
 import { Alerts } from './alert/alerts.ts';
 import { createApp } from './api/app.ts';
 import { CoalescedInsight } from './api/coalesced_insight.ts';
@@ -76,7 +77,7 @@ async function compose(
   const admin = openAdmin(settings.data_dir);
   endings.push(() => admin.close());
   const access = new Access(
-    admin,
+    new SqliteAdminStore(admin),
     {
       agentToken,
       agentTokenHost: settings.agent_token_host ?? null,

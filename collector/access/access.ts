@@ -4,14 +4,11 @@
  * changes the collector notices within a second.
  */
 import type { IncomingMessage } from 'node:http';
-import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
 import type * as z from 'zod';
 import type { Counters } from '../../protocol/records.ts';
-import { AuditLog, type AuditQuestion } from '../admin/audit_log.ts';
-import { CertifiedHosts } from '../admin/certified_hosts.ts';
-import { StoredSettings } from '../admin/stored_settings.ts';
-import { transaction } from '../admin/transaction.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
+import type { AuditQuestion } from '../admin/audit_log.ts';
 import {
   type AuditEntry,
   type NewToken,
@@ -56,39 +53,39 @@ const RETENTION_KEY = 'retention';
 const ADDRESS_KEY = 'address';
 
 export class Access {
-  readonly #database: DatabaseSync;
+  readonly #admin: AdminStore;
   readonly #options: AccessOptions;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #tokens: TokenStore;
-  readonly #certified: CertifiedHosts;
+  readonly #certified: AdminStore['certifiedHosts'];
   readonly #agents: AgentAuthenticator;
   readonly #enrolments: Enrolments;
   readonly #users: UserAuthenticator;
   readonly #proxy: ProxyIdentity;
-  readonly #auditLog: AuditLog;
-  readonly #settings: StoredSettings;
+  readonly #auditLog: AdminStore['auditLog'];
+  readonly #settings: AdminStore['settings'];
   readonly #timer: NodeJS.Timeout;
   readonly #counters = { cross_origin_refused: 0, store_errors: 0 };
   /** Reads and writes the cookie of a session. */
   readonly cookie: SessionCookie;
 
   /** `now`: milliseconds since 1970. The caller closes the database, after `close()`. */
-  constructor(admin: DatabaseSync, options: AccessOptions, log: Logger, now: () => number = Date.now) {
-    this.#database = admin;
+  constructor(admin: AdminStore, options: AccessOptions, log: Logger, now: () => number = Date.now) {
+    this.#admin = admin;
     this.#options = options;
     this.#log = log;
     this.#now = now;
     this.cookie = sessionCookie(options.secure);
-    this.#auditLog = new AuditLog(admin);
-    this.#settings = new StoredSettings(admin);
+    this.#auditLog = admin.auditLog;
+    this.#settings = admin.settings;
     this.#proxy = new ProxyIdentity(options.proxy);
-    this.#tokens = new TokenStore(admin, this.#auditLog, now);
-    this.#certified = new CertifiedHosts(admin);
+    this.#tokens = new TokenStore(admin, now);
+    this.#certified = admin.certifiedHosts;
     this.#agents = new AgentAuthenticator(this.#tokens, this.#certified, options, now);
     this.#enrolments = new Enrolments(admin, (hostId, claim) => this.issueCredential(hostId, claim));
     const { cookie } = this;
-    const parts = { tokens: this.#tokens, audit: this.#auditLog, proxy: this.#proxy, cookie, log, now };
+    const parts = { tokens: this.#tokens, proxy: this.#proxy, cookie, log, now };
     this.#users = new UserAuthenticator(admin, parts);
     this.#timer = setInterval(() => this.poll(), POLL_INTERVAL_MS).unref();
   }
@@ -200,7 +197,7 @@ export class Access {
 
   /** Lets a host that used a certificate enrol by token from now on. Returns false if it never used one. */
   releaseCertifiedHost(hostId: string, by: Actor): boolean {
-    return transaction(this.#database, () => {
+    return this.#admin.transaction(() => {
       const released = this.#certified.remove(hostId);
       if (released) {
         const { name: actor, sourceAddress: source_address } = by;
@@ -234,7 +231,7 @@ export class Access {
 
   setRetention(value: RetentionSettings, by: Actor): void {
     const { raw_days, rollup_days, max_bytes } = value;
-    transaction(this.#database, () => {
+    this.#admin.transaction(() => {
       this.#settings.put(RETENTION_KEY, value);
       this.audit({
         actor: by.name,

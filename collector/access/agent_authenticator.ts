@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Counters } from '../../protocol/records.ts';
-import type { CertifiedHosts } from '../admin/certified_hosts.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
 import type { TokenRow } from '../admin/tokens.ts';
 import { certifiedHost } from './client_certificate.ts';
 import type { AgentIdentity } from './principal.ts';
@@ -23,7 +23,7 @@ const MAX_HOST_ID_CHARACTERS = 200;
 
 export class AgentAuthenticator {
   readonly #tokens: TokenStore;
-  readonly #certified: CertifiedHosts;
+  readonly #certified: AdminStore['certifiedHosts'];
   readonly #options: AgentAuthenticatorOptions;
   readonly #now: () => number;
   readonly #agentTokenHash: Buffer | null;
@@ -40,7 +40,7 @@ export class AgentAuthenticator {
 
   constructor(
     tokens: TokenStore,
-    certified: CertifiedHosts,
+    certified: AdminStore['certifiedHosts'],
     options: AgentAuthenticatorOptions,
     now: () => number,
   ) {

@@ -1,6 +1,5 @@
 /** Enrols agents that come at the same time in one transaction, so that they share one sync to disk. */
-import type { DatabaseSync } from 'node:sqlite';
-import { transaction } from '../admin/transaction.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
 import type { EnrolmentClaim } from './token_store.ts';
 
 /** Time that the first agent of a group waits for others. */
@@ -14,13 +13,16 @@ interface Waiting {
 }
 
 export class Enrolments {
-  readonly #database: DatabaseSync;
+  readonly #admin: Pick<AdminStore, 'transaction'>;
   readonly #issue: (hostId: string, claim: EnrolmentClaim) => string | null;
   #waiting: Waiting[] = [];
 
   /** `issue` writes to the database and is called within a transaction. */
-  constructor(database: DatabaseSync, issue: (hostId: string, claim: EnrolmentClaim) => string | null) {
-    this.#database = database;
+  constructor(
+    admin: Pick<AdminStore, 'transaction'>,
+    issue: (hostId: string, claim: EnrolmentClaim) => string | null,
+  ) {
+    this.#admin = admin;
     this.#issue = issue;
   }
 
@@ -37,7 +39,7 @@ export class Enrolments {
     this.#waiting = [];
     const settle: (() => void)[] = [];
     try {
-      transaction(this.#database, () => {
+      this.#admin.transaction(() => {
         for (const { hostId, claim, resolve, reject } of waiting) {
           try {
             const credential = this.#issue(hostId, claim);

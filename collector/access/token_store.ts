@@ -1,10 +1,8 @@
 /** Creates, lists, finds and revokes tokens, and reports tokens that are no longer valid to listeners. */
 import { randomUUID } from 'node:crypto';
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { OperatorError } from '../../common/operator_error.ts';
-import type { AuditLog } from '../admin/audit_log.ts';
-import { type TokenRow, Tokens, toToken } from '../admin/tokens.ts';
-import { transaction } from '../admin/transaction.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
+import { type TokenRow, toToken } from '../admin/tokens.ts';
 import type { NewToken, Token, TokenKind } from '../contract/administration.ts';
 import { type Actor, COMMAND_PREFIX } from './principal.ts';
 import { letterOf, newSecret, type SecretLetter, secretHash } from './secret.ts';
@@ -38,11 +36,10 @@ const ENROLMENT = 'enrolment';
 const LETTERS: Record<TokenKind, SecretLetter> = { person: 'p', enrolment: 'e', agent: 'a' };
 
 export class TokenStore {
-  readonly #database: DatabaseSync;
-  readonly #tokens: Tokens;
-  readonly #audit: AuditLog;
+  readonly #admin: AdminStore;
+  readonly #tokens: AdminStore['tokens'];
+  readonly #audit: AdminStore['auditLog'];
   readonly #now: () => number;
-  readonly #dataVersion: StatementSync;
   readonly #lastUsed = new Map<string, number>();
   readonly #listeners: ((ended: EndedToken) => void)[] = [];
   readonly #reported: Set<string>;
@@ -51,17 +48,15 @@ export class TokenStore {
   #credentials: { count: number; version: unknown } | null = null;
   #expiryCheckedMs: number;
 
-  constructor(database: DatabaseSync, audit: AuditLog, now: () => number) {
-    this.#database = database;
-    this.#tokens = new Tokens(database);
-    this.#audit = audit;
+  constructor(admin: AdminStore, now: () => number) {
+    this.#admin = admin;
+    this.#tokens = admin.tokens;
+    this.#audit = admin.auditLog;
     this.#now = now;
     this.#tokens.forgetBefore(now() - ENDED_KEPT_MS);
     this.#reported = new Set(this.#tokens.revoked().map(({ id }) => id));
     this.#expiryCheckedMs = now();
-    // Changes when another connection has committed (https://www.sqlite.org/pragma.html#pragma_data_version).
-    this.#dataVersion = database.prepare('PRAGMA data_version');
-    this.#seenVersion = this.#dataVersion.get()?.['data_version'];
+    this.#seenVersion = this.#admin.foreignVersion();
   }
 
   list(): Token[] {
@@ -109,7 +104,7 @@ export class TokenStore {
       revokedMs: null,
       enrolmentKeyHash: null,
     };
-    transaction(this.#database, () => {
+    this.#admin.transaction(() => {
       if (hostId !== undefined) this.#makeRoomFor(hostId, now);
       this.#insert(row, secret);
       this.#appendToAudit(by, 'token.create', row.id, describe(row));
@@ -122,7 +117,7 @@ export class TokenStore {
     const row = this.#tokens.byId(id);
     if (row === null) return false;
     this.#credentials = null;
-    const revoked = transaction(this.#database, () => {
+    const revoked = this.#admin.transaction(() => {
       const changed = this.#tokens.revoke(id, this.#now());
       if (changed) this.#appendToAudit(by, 'token.revoke', id, describe(row));
       return changed;
@@ -139,7 +134,7 @@ export class TokenStore {
 
   /** Returns the number of agents' credentials that are not revoked. */
   credentialCount(): number {
-    const version = this.#dataVersion.get()?.['data_version'];
+    const version = this.#admin.foreignVersion();
     if (this.#credentials === null || this.#credentials.version !== version) {
       this.#credentials = { count: this.#tokens.credentialCount(), version };
     }
@@ -152,7 +147,7 @@ export class TokenStore {
     const now = this.#now();
     const secret = newSecret('a');
     const by: Actor = { name: ENROLMENT, sourceAddress };
-    transaction(this.#database, () => {
+    this.#admin.transaction(() => {
       if (replaced === null) {
         const row: TokenRow = {
           id: randomUUID(),
@@ -201,7 +196,7 @@ export class TokenStore {
     const expired = this.#tokens.expiredBetween(Math.min(this.#expiryCheckedMs, now), now);
     this.#expiryCheckedMs = now;
     for (const row of expired) this.#reportEnded(row);
-    const version = this.#dataVersion.get()?.['data_version'];
+    const version = this.#admin.foreignVersion();
     if (version === this.#seenVersion) return;
     this.#seenVersion = version;
     for (const row of this.#tokens.revoked()) if (!this.#reported.has(row.id)) this.#reportEnded(row);
@@ -210,7 +205,7 @@ export class TokenStore {
   /** Stores when tokens were last used, all in one transaction. */
   flush(): void {
     if (this.#lastUsed.size === 0) return;
-    transaction(this.#database, () => {
+    this.#admin.transaction(() => {
       for (const [id, ms] of this.#lastUsed) this.#tokens.used(id, ms);
     });
     this.#lastUsed.clear();

@@ -1,11 +1,8 @@
 /** Authenticates people by a token, a session, or the header of a trusted proxy. */
-import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
 import { TokenBuckets } from '../../common/token_bucket.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { AuditLog } from '../admin/audit_log.ts';
-import { Sessions } from '../admin/sessions.ts';
-import { transaction } from '../admin/transaction.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
 import type { Role } from '../contract/administration.ts';
 import { networkOf } from './client_network.ts';
 import type { Actor, Principal } from './principal.ts';
@@ -55,10 +52,10 @@ const MAX_COUNTED = 4096;
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
 export class UserAuthenticator {
-  readonly #database: DatabaseSync;
+  readonly #admin: AdminStore;
   readonly #tokens: TokenStore;
-  readonly #sessions: Sessions;
-  readonly #audit: AuditLog;
+  readonly #sessions: AdminStore['sessions'];
+  readonly #audit: AdminStore['auditLog'];
   readonly #proxy: ProxyIdentity;
   readonly #cookie: SessionCookie;
   readonly #log: Logger;
@@ -78,20 +75,19 @@ export class UserAuthenticator {
   };
 
   constructor(
-    database: DatabaseSync,
+    admin: AdminStore,
     parts: {
       tokens: TokenStore;
-      audit: AuditLog;
       proxy: ProxyIdentity;
       cookie: SessionCookie;
       log: Logger;
       now: () => number;
     },
   ) {
-    this.#database = database;
-    this.#sessions = new Sessions(database);
+    this.#admin = admin;
+    this.#sessions = admin.sessions;
     this.#tokens = parts.tokens;
-    this.#audit = parts.audit;
+    this.#audit = admin.auditLog;
     this.#proxy = parts.proxy;
     this.#cookie = parts.cookie;
     this.#log = parts.log;
@@ -142,7 +138,7 @@ export class UserAuthenticator {
   createSignInCode(role: Role, by: Actor): string {
     const code = newSecret('c');
     const now = this.#now();
-    transaction(this.#database, () => {
+    this.#admin.transaction(() => {
       this.#sessions.insertCode(
         secretHash(code),
         role,
@@ -171,7 +167,7 @@ export class UserAuthenticator {
     const now = this.#now();
     const session = newSecret('s');
     this.#deleteOldSessions();
-    transaction(this.#database, () => {
+    this.#admin.transaction(() => {
       this.#sessions.insert(secretHash(session), {
         token: principal.tokenId,
         name: principal.name,
@@ -211,7 +207,7 @@ export class UserAuthenticator {
   signOut(session: string, remoteAddress: string | null): void {
     if (letterOf(session) !== 's') return;
     const hash = secretHash(session);
-    transaction(this.#database, () => {
+    this.#admin.transaction(() => {
       const name = this.#sessions.delete(hash);
       if (name === null) return;
       this.#counters.sign_outs += 1;
@@ -222,7 +218,7 @@ export class UserAuthenticator {
 
   /** Ends every session and every unused code. Returns the number of sessions. */
   signOutAll(by: Actor): number {
-    return transaction(this.#database, () => {
+    return this.#admin.transaction(() => {
       const count = this.#sessions.deleteAll();
       this.#appendToAudit(by, 'session.close_all', 'all sessions', `${count} sessions`);
       return count;
@@ -231,7 +227,7 @@ export class UserAuthenticator {
 
   flush(): void {
     if (this.#lastUsed.size === 0) return;
-    transaction(this.#database, () => {
+    this.#admin.transaction(() => {
       for (const { hash, ms } of this.#lastUsed.values()) this.#sessions.used(hash, ms);
     });
     this.#lastUsed.clear();

@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import { Access } from '../../collector/access/access.ts';
 import { selfSignedFiles } from '../../collector/access/self_signed.ts';
 import { openAdmin } from '../../collector/admin/admin_schema.ts';
+import { SqliteAdminStore } from '../../collector/admin/admin_store.ts';
 import { collectorSettings } from '../../collector/config.ts';
 import { startCollector } from '../../collector/main.ts';
 import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
@@ -109,7 +110,7 @@ function viewerToken(dataDir: string): string {
     secure: true,
     publicUrl: null,
   };
-  const access = new Access(admin, options, pino({ level: 'silent' }));
+  const access = new Access(new SqliteAdminStore(admin), options, pino({ level: 'silent' }));
   const request = { kind: 'person', name: 'docs', role: 'viewer' } as const;
   const { secret } = access.createToken(request, { name: 'docs', sourceAddress: null });
   access.close();

@@ -10,6 +10,7 @@ import type { Actor, Principal } from '../../../../collector/access/principal.ts
 import type { EndedToken } from '../../../../collector/access/token_store.ts';
 import type { PresentedCredentials, SignedIn } from '../../../../collector/access/user_authenticator.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
@@ -34,7 +35,7 @@ export class AccessBench {
       publicUrl: null,
       ...options,
     };
-    this.access = new Access(this.admin, given, log, () => this.nowMs);
+    this.access = new Access(new SqliteAdminStore(this.admin), given, log, () => this.nowMs);
     this.access.onTokenEnded((ended) => this.ended.push(ended));
   }
 

@@ -6,6 +6,7 @@ import { WebSocket } from 'ws';
 import { Access } from '../../../../collector/access/access.ts';
 import type { Actor } from '../../../../collector/access/principal.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import type { Collector } from '../../../../collector/main.ts';
 import { AGENT_PATH } from '../../../../protocol/frames.ts';
 import { makeCall } from '../calls.ts';
@@ -60,7 +61,7 @@ export class VisitorBench {
       secure: false,
       publicUrl: null,
     };
-    this.access = new Access(this.#admin, options, bench.log);
+    this.access = new Access(new SqliteAdminStore(this.#admin), options, bench.log);
     bench.atEnd(() => {
       this.access.close();
       this.#admin.close();

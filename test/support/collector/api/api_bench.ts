@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { createApp, type Rates } from '../../../../collector/api/app.ts';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
@@ -42,7 +43,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const asked: [string, ...unknown[]][] = [];
   const admin = openAdmin(directory);
   const access = new Access(
-    admin,
+    new SqliteAdminStore(admin),
     {
       agentToken: null,
       agentTokenHost: null,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { TokenStore } from '../../../../collector/access/token_store.ts';
-import { AuditLog } from '../../../../collector/admin/audit_log.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
 import { AccessBench, ADMIN, DAY_MS } from '../../../support/collector/access/access_bench.ts';
 
@@ -161,7 +161,7 @@ describe('the credential of an agent', () => {
     b.nowMs += 500 * DAY_MS;
     assert.equal(b.access.hasCredential(HOST), true);
     assert.equal(b.access.issueCredential(HOST), null);
-    const reopened = new TokenStore(b.admin, new AuditLog(b.admin), () => b.nowMs);
+    const reopened = new TokenStore(new SqliteAdminStore(b.admin), () => b.nowMs);
     assert.notEqual(reopened.credentialOf(HOST), null, 'it is not forgotten after a time either');
     assert.match(b.access.createToken({ kind: 'agent', name: 'y', host_id: HOST }, ADMIN).secret, /^imdsw_a/);
   });
