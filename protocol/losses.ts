@@ -1,7 +1,7 @@
 /** The counters of the stages that count losses: something was not seen or not known. */
 import type { Counters, StageCounters } from './records.ts';
 
-/** They go into every coverage report, and a reader of a capture file is told. */
+/** Every coverage report contains them, and `imdswatch read` prints them. */
 export const LOSSES: Readonly<Record<string, readonly string[]>> = {
   capture: ['dropped', 'blind', 'reopen_failures', 'damaged', 'bad_times', 'unknown_link_type'],
   coverage: ['missed'],

@@ -11,7 +11,7 @@ import * as z from 'zod';
  * - `raw_http`: plain HTTP requests without a token: own code or a script, to be changed.
  * - `rejected`: tokens are required already; it still calls without one and gets 401.
  * - `unblock`: its calls never leave the host.
- * - `unknown`: nobody knows which process or client it is; how to find out.
+ * - `unknown`: the process or client is not known; the advice says how to find out.
  */
 export const adviceKind = z.enum([
   'upgrade',

@@ -48,7 +48,7 @@ export class AgentConnection {
   readonly #flow: FlowControl;
   #hasWarned = false;
   #helloTimer: NodeJS.Timeout;
-  /** When anything last arrived, in `performance.now()` milliseconds: a stepped clock closes nobody. */
+  /** Time of the last data, in `performance.now()` milliseconds, which a step of the clock does not change. */
   lastHeardMs = performance.now();
 
   constructor(socket: WebSocket, context: ConnectionContext) {

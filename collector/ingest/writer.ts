@@ -41,7 +41,7 @@ interface Waiting {
 
 /** The part of a batch that one transaction writes. */
 interface Slice {
-  of: Waiting;
+  waiting: Waiting;
   slice: StoredBatch;
 }
 
@@ -112,12 +112,12 @@ export class Writer {
         results = await this.#store.write(batches);
       } catch (error) {
         this.#onFailure(error);
-        for (const { of } of group) this.#finish(of, () => of.reject(error));
+        for (const { waiting } of group) this.#finish(waiting, () => waiting.reject(error));
         continue;
       }
       this.#count(batches, results);
-      group.forEach(({ of, slice }, index) => {
-        this.#onWritten(of, slice, results[index]!);
+      group.forEach(({ waiting, slice }, index) => {
+        this.#onWritten(waiting, slice, results[index]!);
       });
       this.#notifyStored(batches, results);
     }
@@ -141,19 +141,21 @@ export class Writer {
   }
 
   /** Resolves a batch when its last slice is durable, or when the store refuses it. */
-  #onWritten(of: Waiting, slice: StoredBatch, result: BatchResult): void {
-    of.written += slice.records.length;
-    of.records += result.records;
-    of.duplicates += result.duplicates;
+  #onWritten(waiting: Waiting, slice: StoredBatch, result: BatchResult): void {
+    waiting.written += slice.records.length;
+    waiting.records += result.records;
+    waiting.duplicates += result.duplicates;
     if (slice.partial === true && result.result === 'stored') return;
-    this.#finish(of, () => of.resolve({ ...result, records: of.records, duplicates: of.duplicates }));
+    this.#finish(waiting, () =>
+      waiting.resolve({ ...result, records: waiting.records, duplicates: waiting.duplicates }),
+    );
   }
 
   /** Removes a batch from its queue and answers it. */
-  #finish(of: Waiting, answer: () => void): void {
-    const { id } = of.batch.host;
+  #finish(waiting: Waiting, answer: () => void): void {
+    const { id } = waiting.batch.host;
     const queue = this.#queues.get(id);
-    if (queue?.[0] === of) queue.shift();
+    if (queue?.[0] === waiting) queue.shift();
     if (queue?.length === 0) this.#queues.delete(id);
     answer();
   }
@@ -184,15 +186,15 @@ export class Writer {
     for (let found = true; found && room > 0; ) {
       found = false;
       for (const [id, queue] of this.#queues) {
-        const of = selected.get(id) ?? { records: 0, batches: 0 };
-        const next = queue[of.batches];
-        if (next === undefined || of.records >= share || room <= 0) continue;
+        const host = selected.get(id) ?? { records: 0, batches: 0 };
+        const next = queue[host.batches];
+        if (next === undefined || host.records >= share || room <= 0) continue;
         const left = next.batch.records.length - next.written;
-        const size = Math.min(left, share - of.records, room);
-        group.push({ of: next, slice: sliceOf(next.batch, next.written, next.written + size) });
+        const size = Math.min(left, share - host.records, room);
+        group.push({ waiting: next, slice: sliceOf(next.batch, next.written, next.written + size) });
         // After a batch of which only a part fits, nothing more of this host is selected.
-        const records = size < left ? share : of.records + Math.max(1, size);
-        selected.set(id, { records, batches: of.batches + 1 });
+        const records = size < left ? share : host.records + Math.max(1, size);
+        selected.set(id, { records, batches: host.batches + 1 });
         room -= Math.max(1, size);
         found = true;
       }

@@ -88,14 +88,14 @@ export class CoverageReader {
     }
     const days = [Math.floor(sinceUs / DAY_US), Math.ceil(untilUs / DAY_US)] as const;
     for (const { host, kernel, seen } of this.#days.all(chosen, ...days)) {
-      const of = coverage.get(Number(host));
-      if (of === undefined) continue;
-      of.kernelConnections = kernel as number | null;
-      of.seenConnections = Number(seen);
+      const found = coverage.get(Number(host));
+      if (found === undefined) continue;
+      found.kernelConnections = kernel as number | null;
+      found.seenConnections = Number(seen);
     }
     for (const { host, losses } of this.#losses.all(chosen, ...days)) {
-      const of = coverage.get(Number(host));
-      if (of !== undefined) addLosses(of.losses, String(losses));
+      const found = coverage.get(Number(host));
+      if (found !== undefined) addLosses(found.losses, String(losses));
     }
     return [...coverage.values()];
   }

@@ -12,7 +12,7 @@ import { FINDINGS } from './findings_schema.ts';
 import { FindingsWriter } from './findings_writer.ts';
 import type { PackedBatch } from './packed_batch.ts';
 import { retain } from './retention.ts';
-import { type Answer, type Asked, encodeError, type ThreadData } from './thread_messages.ts';
+import { type Answer, encodeError, type Question, type ThreadData } from './thread_messages.ts';
 
 /** Heartbeats that arrive within this time share one sync to disk. */
 const HEARTBEAT_GROUP_MS = 100;
@@ -68,7 +68,7 @@ const { role, dataDir } = workerData as ThreadData;
 const port = parentPort!;
 const methods = role === 'writer' ? writerMethods(dataDir) : readerMethods(dataDir);
 
-port.on('message', async ({ id, method, args }: Asked) => {
+port.on('message', async ({ id, method, args }: Question) => {
   let answer: Answer;
   try {
     answer = { id, value: await methods[method]!(...(args as never[])) };

@@ -6,7 +6,7 @@ export interface ThreadData {
   dataDir: string;
 }
 
-export interface Asked {
+export interface Question {
   id: number;
   method: string;
   args: unknown[];

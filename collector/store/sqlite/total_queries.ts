@@ -19,7 +19,7 @@ export class TotalQueries {
     this.#database = database;
   }
 
-  /** Returns the first and the last hour that anything is stored of. */
+  /** Returns the first and the last hour with stored calls. */
   storedHours(): { first: number; last: number } {
     let first = Number.POSITIVE_INFINITY;
     let last = Number.NEGATIVE_INFINITY;

@@ -55,7 +55,7 @@ export class Totals {
       }));
       packer.addRow(row);
     }
-    // Sums over workloads are there only where no workloads are asked for.
+    // Sums over workloads can be used only where no workloads are selected.
     const plain =
       scope.identities === null
         ? { ...this.#question({ ...scope, identities: null }, [V2_SUM]), identities: [0] }
