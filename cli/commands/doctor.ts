@@ -1,6 +1,6 @@
 /**
- * `imdswatch doctor`: what works on this host, and what to do about the rest. Sends nothing to the metadata service.
- * Exit code 0: nothing failed (with --strict: nothing is to be looked at either), 1: something did, 2: bad usage.
+ * `imdswatch doctor` checks what works on this host, and says how to correct the rest. It sends nothing to the metadata
+ * service. Exit code 0: nothing failed (with --strict: there is no warning either); 1: something failed; 2: bad usage.
  */
 import { existsSync } from 'node:fs';
 import * as z from 'zod';
@@ -11,6 +11,7 @@ import { readState } from '../../agent/outbox/state_file.ts';
 import { collectorSettings } from '../../collector/config.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { VERSION } from '../../common/version.ts';
+import { runChecks, worst } from '../doctor/all_checks.ts';
 import {
   type AgentSide,
   type CollectorSide,
@@ -19,7 +20,6 @@ import {
   messageOf,
   type RunningAgent,
 } from '../doctor/check.ts';
-import { examine, worst } from '../doctor/examination.ts';
 import { hostIdOf } from '../doctor/host_id.ts';
 import { doctorTable } from '../doctor/table.ts';
 import { loadSettings } from '../settings/settings.ts';
@@ -27,56 +27,56 @@ import { visibleJson } from '../terminal/visible_text.ts';
 
 const AGENT_FILE = '/etc/imdswatch/agent.yaml';
 const COLLECTOR_FILE = '/etc/imdswatch/collector.yaml';
-/** A heartbeat this much younger than its interval's multiple is of an agent that runs, wherever its pid is. */
+/** An agent runs if its last heartbeat is younger than this number of intervals, also when its pid is not visible here. */
 const FRESH_HEARTBEATS = 3;
 
-const ownSettings = z.object({
+const commandSettings = z.object({
   part: z
     .enum(['auto', 'agent', 'collector', 'both'])
     .default('auto')
     .describe(
-      'What to examine. auto: what is installed, configured or has left its directory here; else the agent.',
+      'What to check. auto: each part that has a configuration file or a data directory on this host; if there is none, the agent.',
     ),
   collector_config: z
     .string()
     .min(1)
     .optional()
     .describe(
-      `The collector's configuration file. Default: ${COLLECTOR_FILE}, where it is. The agent's is --config.`,
+      `The collector's configuration file. Default: ${COLLECTOR_FILE}, if it exists. Use --config for the agent's file.`,
     ),
   data_dir: collectorSettings.shape.data_dir,
   json: z.boolean().default(false).describe('Print JSON instead of a table.'),
-  strict: z.boolean().default(false).describe('Exit with 1 for warnings too.'),
+  strict: z.boolean().default(false).describe('Exit with code 1 also when there are warnings.'),
 });
-const doctorSettings = z.object({ ...agentSettings.shape, ...ownSettings.shape });
+const doctorSettings = z.object({ ...agentSettings.shape, ...commandSettings.shape });
 
 export async function run(argv: string[]): Promise<number> {
   const { file: named, rest } = configFlag(argv);
   const { IMDSWATCH_CONFIG: inEnvironment, ...env } = process.env;
   const agentFile = named ?? inEnvironment ?? (existsSync(AGENT_FILE) ? AGENT_FILE : null);
-  const configuration = examined(agentFile, (file) =>
+  const configuration = checkedFile(agentFile, (file) =>
     loadSettings(agentSettings, { command: 'agent', summary: '', argv: ['--config', file], env: {} }),
   );
   const usable = configuration.file !== null && configuration.problem === null;
   const { settings } = loadSettings(doctorSettings, {
     command: 'doctor',
-    summary: 'Says what works on this host, and what to do about the rest.',
+    summary: 'Checks what works on this host, and says how to correct the rest.',
     argv: [...rest, ...(usable ? ['--config', configuration.file!] : [])],
     env,
     short: { i: 'interface' },
   });
   const collectorFile = settings.collector_config ?? (existsSync(COLLECTOR_FILE) ? COLLECTOR_FILE : null);
-  const isGiven = rest.some((argument) => /^--data-dir(=|$)/.test(argument));
+  const hasDataDirFlag = rest.some((argument) => /^--data-dir(=|$)/.test(argument));
   const hasCollector =
     settings.collector_config !== undefined ||
-    isGiven ||
+    hasDataDirFlag ||
     collectorFile !== null ||
     existsSync(settings.data_dir);
   const hasAgent = agentFile !== null || existsSync(settings.spool_dir) || !hasCollector;
-  const asks = (part: 'agent' | 'collector', isHere: boolean) =>
+  const includes = (part: 'agent' | 'collector', isHere: boolean) =>
     settings.part === 'auto' ? isHere : settings.part === part || settings.part === 'both';
 
-  const agentSide: AgentSide | null = asks('agent', hasAgent)
+  const agentSide: AgentSide | null = includes('agent', hasAgent)
     ? {
         settings,
         configuration,
@@ -84,22 +84,24 @@ export async function run(argv: string[]): Promise<number> {
         capabilities: effectiveCapabilities('self') ?? 0n,
       }
     : null;
-  const collectorSide = asks('collector', hasCollector)
-    ? collectorOf(collectorFile, isGiven ? settings.data_dir : null)
+  const collectorSide = includes('collector', hasCollector)
+    ? collectorOf(collectorFile, hasDataDirFlag ? settings.data_dir : null)
     : null;
-  const told = await examine(agentSide, collectorSide);
-  const verdict = worst(told);
+  const results = await runChecks(agentSide, collectorSide);
+  const verdict = worst(results);
   if (settings.json) {
     const host = agentSide === null ? null : hostIdOf(settings);
-    process.stdout.write(`${visibleJson({ version: VERSION, host, worst: verdict, findings: told }, 2)}\n`);
+    process.stdout.write(
+      `${visibleJson({ version: VERSION, host, worst: verdict, findings: results }, 2)}\n`,
+    );
   } else {
     const { isTTY = false, columns = 100 } = process.stdout;
-    process.stdout.write(doctorTable(told, columns, isTTY && !process.env['NO_COLOR']));
+    process.stdout.write(doctorTable(results, columns, isTTY && !process.env['NO_COLOR']));
   }
   return verdict === 'fail' || (settings.strict && verdict === 'warn') ? 1 : 0;
 }
 
-/** The file is examined, and not obeyed: it is taken out of the arguments. */
+/** Takes --config out of the arguments: an invalid file must become a finding, not an error of this command. */
 function configFlag(argv: string[]): { file: string | null; rest: string[] } {
   const rest = [...argv];
   const at = rest.findIndex((argument) => /^--config(=|$)/.test(argument));
@@ -107,11 +109,12 @@ function configFlag(argv: string[]): { file: string | null; rest: string[] } {
   const [flag = ''] = rest.splice(at, 1);
   if (flag.includes('=')) return { file: flag.slice('--config='.length), rest };
   const [file] = rest.splice(at, 1);
-  if (file === undefined) throw new OperatorError(2, '--config needs the name of a file.');
+  if (file === undefined)
+    throw new OperatorError(2, '--config needs a file name: imdswatch doctor --config FILE.');
   return { file, rest };
 }
 
-function examined(file: string | null, load: (file: string) => unknown): ConfigurationFile {
+function checkedFile(file: string | null, load: (file: string) => unknown): ConfigurationFile {
   if (file === null) return { file, problem: null };
   try {
     load(file);
@@ -127,7 +130,7 @@ function collectorOf(file: string | null, dataDir: string | null): CollectorSide
   delete env['IMDSWATCH_CONFIG'];
   const load = (argv: string[]) =>
     loadSettings(collectorSettings, { command: 'collector', summary: '', argv, env }).settings;
-  const configuration = examined(file, (each) => load(['--config', each]));
+  const configuration = checkedFile(file, (path) => load(['--config', path]));
   const flags = dataDir === null ? [] : [`--data-dir=${dataDir}`];
   const usable = configuration.file !== null && configuration.problem === null;
   return { configuration, settings: load([...flags, ...(usable ? ['--config', configuration.file!] : [])]) };
@@ -145,6 +148,9 @@ function runningAgent(directory: string, heartbeatSeconds: number): RunningAgent
     if (isDenied(error)) return { pid: null, state: null, isRunning: 'unknown' };
     if ((error as NodeJS.ErrnoException).code === 'ENOTDIR')
       return { pid: null, state: null, isRunning: false };
-    throw new OperatorError(1, `The spool ${directory} cannot be looked at: ${messageOf(error)}.`);
+    throw new OperatorError(
+      1,
+      `The spool directory ${directory} cannot be read: ${messageOf(error)}. Correct spool_dir or the permissions.`,
+    );
   }
 }

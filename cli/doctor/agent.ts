@@ -3,60 +3,67 @@ import { lossesOf } from '../../protocol/losses.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 import { spanText } from './quantity.ts';
 
-/** Heartbeats that may be missing before the last one is old. */
+/** Number of heartbeats that may be missing before the agent is reported as hanging. */
 const MISSED_HEARTBEATS = 4;
 
 export const agent: Check<AgentSide> = {
   name: 'agent',
   applies: () => true,
-  examine({ settings, running }) {
+  run({ settings, running }) {
     const { isRunning, pid, state } = running;
-    if (isRunning === 'unknown') return [skip(`${settings.spool_dir} needs root`, AS_ROOT)];
+    if (isRunning === 'unknown') return [skip(`reading ${settings.spool_dir} needs root`, AS_ROOT)];
     const beat = state?.heartbeat ?? null;
     const ageSeconds = beat === null ? null : Math.max(0, (Date.now() - Date.parse(beat.time)) / 1_000);
     if (!isRunning) {
       const last = ageSeconds === null ? '' : `; the last heartbeat was ${spanText(ageSeconds)} ago`;
       return [
         warn(
-          `no agent runs with ${settings.spool_dir}${last}`,
-          'Start it: systemctl enable --now imdswatch-agent.',
+          `no agent uses the spool ${settings.spool_dir}${last}`,
+          'Start the agent: systemctl enable --now imdswatch-agent.',
         ),
       ];
     }
-    const who = pid === null ? 'an agent runs, in a pid namespace of its own' : `an agent runs (pid ${pid})`;
-    if (beat === null || ageSeconds === null) return [ok(`${who}; it has not told its state yet`)];
-    const found: Finding[] = [];
-    found.push(
+    const subject = pid === null ? 'an agent runs in another pid namespace' : `an agent runs (pid ${pid})`;
+    if (beat === null || ageSeconds === null) return [ok(`${subject}; it has not written its state yet`)];
+    const findings: Finding[] = [];
+    findings.push(
       ageSeconds > MISSED_HEARTBEATS * settings.heartbeat_seconds
         ? fail(
-            `${who}, and its last heartbeat was ${spanText(ageSeconds)} ago`,
-            'It hangs, or cannot write its spool: see its log (journalctl -u imdswatch-agent), and restart it.',
+            `${subject}, and its last heartbeat was ${spanText(ageSeconds)} ago`,
+            'The agent hangs, or it cannot write its spool. Read its log (journalctl -u imdswatch-agent), then restart it.',
           )
-        : ok(`${who}, release ${beat.agent_version}; heartbeat ${spanText(ageSeconds)} ago`),
+        : ok(`${subject}, release ${beat.agent_version}; heartbeat ${spanText(ageSeconds)} ago`),
     );
     if (!beat.coverage.live) {
-      found.push(fail('its capture is not live', 'See its log (journalctl -u imdswatch-agent).'));
+      findings.push(
+        fail('the agent does not capture packets now', 'Read its log (journalctl -u imdswatch-agent).'),
+      );
     }
     if (beat.attribution.method !== 'ebpf') {
-      found.push(
+      findings.push(
         warn(
-          `it finds callers by ${beat.attribution.method}${beat.attribution.reason === null ? '' : `: ${beat.attribution.reason}`}`,
-          'See "eBPF" and "capabilities".',
+          `the agent finds callers by ${beat.attribution.method}${beat.attribution.reason === null ? '' : `: ${beat.attribution.reason}`}`,
+          'See the checks "eBPF" and "capabilities" above.',
         ),
       );
     }
     if (beat.counters['uplink']?.['connected'] !== 1) {
-      found.push(warn('it is not connected to its collector', 'See "collector". Records wait in the spool.'));
+      findings.push(
+        warn(
+          'the agent is not connected to its collector',
+          'See the check "collector". Records are kept in the spool until the agent connects.',
+        ),
+      );
     }
     const lost = Object.entries(lossesOf(beat.counters)).map(([name, count]) => `${name} ${count}`);
-    found.push(
+    findings.push(
       lost.length === 0
-        ? ok('nothing was lost since it started')
+        ? ok('the agent has lost nothing since it started')
         : warn(
-            `since it started it has counted: ${lost.join(', ')}`,
-            'The documentation says of each counter what it stands for. Dropped packets: raise capture_buffer_bytes.',
+            `losses since the agent started: ${lost.join(', ')}`,
+            'docs/operate.md explains each counter. For dropped packets, raise capture_buffer_bytes.',
           ),
     );
-    return found;
+    return findings;
   },
 };

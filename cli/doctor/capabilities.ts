@@ -1,4 +1,4 @@
-/** Which capabilities the agent has: the running one's, else what this process would give it. */
+/** Checks the capabilities of the running agent; without one, those that this process would pass to an agent. */
 import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 
@@ -15,42 +15,46 @@ const BITS = {
 export const capabilities: Check<AgentSide> = {
   name: 'capabilities',
   applies: () => true,
-  examine({ running, capabilities: own }) {
-    const theirs = running.pid === null ? null : effectiveCapabilities(running.pid);
-    if (theirs === null && own === 0n) {
-      return [skip('no agent runs that could be looked at, and this user has none', AS_ROOT)];
+  run({ running, capabilities: ownCapabilities }) {
+    const agentCapabilities = running.pid === null ? null : effectiveCapabilities(running.pid);
+    if (agentCapabilities === null && ownCapabilities === 0n) {
+      return [skip('no readable agent process was found, and this user has no capabilities', AS_ROOT)];
     }
-    const whose = theirs === null ? 'this process has' : `the running agent (pid ${running.pid}) has`;
-    return judge(theirs ?? own, whose);
+    const subject =
+      agentCapabilities === null ? 'this process has' : `the running agent (pid ${running.pid}) has`;
+    return judge(agentCapabilities ?? ownCapabilities, subject);
   },
 };
 
-function judge(held: bigint, whose: string): Finding[] {
+function judge(held: bigint, subject: string): Finding[] {
   const has = (name: keyof typeof BITS) => ((held >> BITS[name]) & 1n) === 1n;
-  const found: Finding[] = [];
-  const give = (name: string) =>
-    `Give it (systemd: AmbientCapabilities=${name}; containers: --cap-add=${name.replace('CAP_', '')}).`;
+  const findings: Finding[] = [];
+  const addRemedy = (name: string) =>
+    `Add it (systemd: AmbientCapabilities=${name}; containers: --cap-add=${name.replace('CAP_', '')}).`;
   if (!has('CAP_NET_RAW'))
-    found.push(fail(`${whose} no CAP_NET_RAW: nothing can be captured`, give('CAP_NET_RAW')));
+    findings.push(fail(`${subject} no CAP_NET_RAW: it cannot capture packets`, addRemedy('CAP_NET_RAW')));
   if (!has('CAP_SYS_ADMIN') && !(has('CAP_BPF') && has('CAP_PERFMON'))) {
-    found.push(
-      warn(`${whose} no CAP_BPF with CAP_PERFMON: no exact attribution`, give('CAP_BPF CAP_PERFMON')),
-    );
-  }
-  if (!has('CAP_SYS_PTRACE')) {
-    found.push(
+    findings.push(
       warn(
-        `${whose} no CAP_SYS_PTRACE: processes of other users stay without executable`,
-        give('CAP_SYS_PTRACE'),
+        `${subject} no CAP_BPF and CAP_PERFMON: callers cannot be found exactly (by eBPF)`,
+        addRemedy('CAP_BPF CAP_PERFMON'),
       ),
     );
   }
-  if (found.length > 0) return found;
+  if (!has('CAP_SYS_PTRACE')) {
+    findings.push(
+      warn(
+        `${subject} no CAP_SYS_PTRACE: the executable of other users' processes stays unknown`,
+        addRemedy('CAP_SYS_PTRACE'),
+      ),
+    );
+  }
+  if (findings.length > 0) return findings;
   const others = has('CAP_SYS_ADMIN')
     ? ''
-    : '; without CAP_SYS_ADMIN no capture inside other network namespaces';
+    : '; without CAP_SYS_ADMIN it cannot capture in other network namespaces';
   const here = (Object.keys(BITS) as (keyof typeof BITS)[])
     .filter(has)
     .map((name) => name.replace('CAP_', ''));
-  return [ok(`${whose} ${here.join(', ')}${others}`)];
+  return [ok(`${subject} ${here.join(', ')}${others}`)];
 }

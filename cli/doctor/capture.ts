@@ -1,17 +1,17 @@
-/** libpcap, and whether a capture can be opened: by opening one, for a moment. */
+/** Checks that libpcap is installed and that a capture can be opened. It opens one for a moment. */
 import { createRequire } from 'node:module';
 import { LiveSource } from '../../agent/capture/live_source.ts';
 import { type AgentSide, AS_ROOT, type Check, fail, messageOf, ok, skip } from './check.ts';
 
 const RING_BYTES = 524_288;
 const CAP_NET_RAW_BIT = 13n;
-/** Debian's name for it, and the one of everybody else. */
+/** File name of libpcap on Debian, then on other distributions. */
 const LIBRARIES = ['libpcap.so.0.8', 'libpcap.so.1'];
 
 export const capture: Check<AgentSide> = {
   name: 'capture',
   applies: () => true,
-  examine({ settings, capabilities, running }) {
+  run({ settings, capabilities, running }) {
     const version = libpcapVersion();
     if (version === null) {
       return [
@@ -22,7 +22,7 @@ export const capture: Check<AgentSide> = {
       const live = running.isRunning === true && running.state?.heartbeat.coverage.live === true;
       return [
         live
-          ? ok(`${version}; the running agent captures`)
+          ? ok(`${version}; the running agent captures packets`)
           : skip(`${version} is there; opening a capture needs root`, AS_ROOT),
       ];
     }
@@ -35,7 +35,10 @@ export const capture: Check<AgentSide> = {
       source.start(() => {});
     } catch (error) {
       return [
-        fail(`${version}: ${messageOf(error)}`, 'Remove that cause: without a capture nothing is seen.'),
+        fail(
+          `${version}: ${messageOf(error)}`,
+          'Remove the cause named above: without a capture the agent sees no calls.',
+        ),
       ];
     } finally {
       source.stop();
@@ -51,7 +54,7 @@ function libpcapVersion(): string | null {
       const version: string = koffi.load(name).func('const char *pcap_lib_version()')();
       return version.split(' (')[0]!;
     } catch {
-      // the other name is tried
+      // The loop tries the other name.
     }
   }
   return null;

@@ -1,36 +1,36 @@
-/** Describes what a check is, and what it says. One file a check; `examination.ts` has the list. */
+/** Defines a check of doctor and its findings. Each check has a file of its own; `all_checks.ts` lists them. */
 import type { AgentSettings } from '../../agent/config.ts';
 import type { KeptState } from '../../agent/outbox/state_file.ts';
 import type { CollectorSettings } from '../../collector/config.ts';
 
-/** `skip`: not checked, and why. */
+/** `skip` means that something was not checked; the finding's text says why. */
 export type Status = 'ok' | 'warn' | 'fail' | 'skip';
 
 export interface Finding {
   status: Status;
-  /** One sentence: what is. */
+  /** One sentence that states what was found. */
   text: string;
-  /** One or two: what to do about it; null where nothing is to be done. */
+  /** One or two sentences that say what to do about it; null when nothing has to be done. */
   remedy: string | null;
 }
 
 export interface Check<Side> {
-  /** One or two words, for the table. */
+  /** One or two words that name the check in the table. */
   readonly name: string;
   /** Tells whether there is anything to check. */
   applies(side: Side): boolean;
-  examine(side: Side): Finding[] | Promise<Finding[]>;
+  run(side: Side): Finding[] | Promise<Finding[]>;
 }
 
-/** A configuration file as it was found. */
+/** The configuration file that was found, and whether it can be used. */
 export interface ConfigurationFile {
-  /** Null: there is none. */
+  /** Null when there is none. */
   file: string | null;
-  /** Why it cannot be used; then everything else is examined without it. */
+  /** Says why the file cannot be used; null when it can. The other checks then run without the file. */
   problem: string | null;
 }
 
-/** Tells whether an agent has the spool. `unknown`: its directory is not ours to read. */
+/** The agent that uses the spool. `unknown` means that this user cannot read the spool directory. */
 export interface RunningAgent {
   pid: number | null;
   isRunning: boolean | 'unknown';
@@ -59,9 +59,9 @@ export const skip = (text: string, remedy: string | null = null): Finding => ({
   remedy,
 });
 
-export const AS_ROOT = 'Run it as root: sudo imdswatch doctor.';
+export const AS_ROOT = 'Run as root: sudo imdswatch doctor.';
 
-/** Tells whether an error of the file system means that this user may not. */
+/** Tells whether an error of the file system means that this user lacks the permission. */
 export function isDenied(error: unknown): boolean {
   return ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');
 }

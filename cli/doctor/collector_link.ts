@@ -1,6 +1,6 @@
 /**
- * Checks whether the collector can be reached, is who it should be, lets this agent in, and has the same time. Goes as far as the
- * door: a hello would enrol a host, or take the place of the agent that runs.
+ * Checks that the collector can be reached, has a trusted certificate and the same time, and accepts this agent. The check
+ * ends after authentication: a hello frame would enrol a host, or replace the connection of the running agent.
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -13,7 +13,7 @@ import { CredentialFile } from '../../agent/outbox/credential_file.ts';
 import type { CollectorAddress } from '../../agent/outbox/outbox.ts';
 import { tlsRemedy } from '../../agent/outbox/refusals.ts';
 import { AGENT_PATH } from '../../protocol/frames.ts';
-import { certificateEnd } from './certificate.ts';
+import { certificateExpiry } from './certificate.ts';
 import {
   type AgentSide,
   AS_ROOT,
@@ -29,14 +29,14 @@ import { hostIdOf } from './host_id.ts';
 import { spanText } from './quantity.ts';
 
 const TIMEOUT_MS = 5_000;
-/** Beyond it calls are filed under the wrong minute, beyond the other under the wrong hour or day. */
+/** A larger difference assigns calls to a wrong minute; above the second limit, to a wrong hour or day. */
 const SKEW_WARNED_SECONDS = 5;
 const SKEW_FAILED_SECONDS = 300;
 
 export const collectorLink: Check<AgentSide> = {
   name: 'collector',
   applies: () => true,
-  async examine({ settings, running }) {
+  async run({ settings, running }) {
     const warnings: Finding[] = [];
     const log = pino({ level: 'silent' });
     const hostId = hostIdOf(settings);
@@ -54,39 +54,42 @@ export const collectorLink: Check<AgentSide> = {
     const isConnected = running.state?.heartbeat.counters['uplink']?.['connected'] === 1;
     let token: Finding | null = null;
     try {
-      const said = {
+      const warningLog = {
         warn: (_: unknown, message: string) => {
           warnings.push(
-            warn(message, 'Give the collector a certificate, and write wss:// in collector_url.'),
+            warn(message, 'Configure a certificate on the collector, and use wss:// in collector_url.'),
           );
         },
       };
-      address.token = collectorAddress(settings, hostId, Object.assign(Object.create(log), said)).token;
+      address.token = collectorAddress(settings, hostId, Object.assign(Object.create(log), warningLog)).token;
     } catch (error) {
       const text = messageOf(error);
-      if (!/agent_token is not set/.test(text)) return [fail(text, 'Correct that setting.')];
-      // `imdswatch up` gives its own agent a token of its own.
+      if (!/agent_token is not set/.test(text))
+        return [fail(text, 'Correct the setting that the message names.')];
+      // `imdswatch up` makes a token for its agent, which no file holds.
       if (isConnected && running.isRunning === true) token = ok('the running agent is connected');
-      else if (running.isRunning === 'unknown') token = skip('the credential needs root to be read', AS_ROOT);
+      else if (running.isRunning === 'unknown') token = skip('reading the credential needs root', AS_ROOT);
       else
         token = fail(
-          'the agent has no token, no credential and no client certificate to show',
-          'Make an enrolment token on the collector (imdswatch token create) and name its file in agent_token_file.',
+          'the agent has no token, no credential and no client certificate',
+          'Make an enrolment token on the collector (imdswatch token create --kind enrolment), and set agent_token_file to a file that contains it.',
         );
     }
-    const reached = await reach(address);
+    const reached = await requestHealth(address);
     if (token !== null || !reached.isCollector) {
       return [...reached.findings, ...(token === null ? [] : [token]), ...warnings];
     }
     const credential = new CredentialFile(settings.spool_dir, hostId, log).get();
-    return [...reached.findings, await door(address, credential), ...warnings];
+    return [...reached.findings, await authenticate(address, credential), ...warnings];
   },
 };
 
-/** Asks for the health page, which everybody may see. */
-async function reach(address: CollectorAddress): Promise<{ findings: Finding[]; isCollector: boolean }> {
+/** Requests the health endpoint, which needs no authentication. */
+async function requestHealth(
+  address: CollectorAddress,
+): Promise<{ findings: Finding[]; isCollector: boolean }> {
   const url = new URL('/healthz', address.url.replace(/^ws/, 'http'));
-  const begin = Date.now();
+  const beginMs = Date.now();
   let response: IncomingMessage;
   try {
     response = await get(url, address);
@@ -102,24 +105,24 @@ async function reach(address: CollectorAddress): Promise<{ findings: Finding[]; 
       ],
     };
   }
-  const end = Date.now();
+  const endMs = Date.now();
   const isCollector = response.statusCode === 200 || response.statusCode === 503;
   const findings: Finding[] = [
     isCollector
-      ? ok(`${address.url} answers in ${end - begin} ms`)
+      ? ok(`${address.url} answers in ${endMs - beginMs} ms`)
       : fail(
-          `${address.url} answers with status ${response.statusCode}, and is no imdswatch collector`,
-          'Check collector_url: a proxy may be in between.',
+          `${address.url} answers with status ${response.statusCode}: it is not an imdswatch collector`,
+          'Check collector_url, and whether a proxy between this host and the collector answers instead.',
         ),
   ];
   const { socket } = response;
   if ('getPeerCertificate' in socket) {
     const { valid_to: until } = (socket as TLSSocket).getPeerCertificate();
     findings.push(
-      certificateEnd(`its certificate (${(socket as TLSSocket).getProtocol()})`, new Date(until)),
+      certificateExpiry(`its certificate (${(socket as TLSSocket).getProtocol()})`, new Date(until)),
     );
   }
-  const skew = skewSeconds(response.headers.date, begin, end);
+  const skew = skewSeconds(response.headers.date, beginMs, endMs);
   if (skew !== null) findings.push(skewFinding(skew));
   return { findings, isCollector };
 }
@@ -145,13 +148,17 @@ function get(url: URL, { tls }: CollectorAddress): Promise<IncomingMessage> {
 }
 
 function reasonsFor(code: string | undefined): string {
-  if (code === 'ECONNREFUSED') return 'Nothing listens there: start the collector, or correct collector_url.';
+  if (code === 'ECONNREFUSED')
+    return 'No program listens at that address: start the collector, or correct collector_url.';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return 'The name is not known here: correct collector_url, or the DNS.';
-  return 'Let this host reach it (security group, firewall, proxy). Records are kept in the spool meanwhile.';
+    return 'The name cannot be resolved: correct collector_url, or the DNS configuration of this host.';
+  return 'Allow this host to reach the collector (security group, firewall, proxy). Records are kept in the spool until then.';
 }
 
-/** Returns how far this clock is ahead of the other; negative: behind. The header has whole seconds (RFC 9110 section 6.6.1). */
+/**
+ * Returns how many seconds this clock is ahead of the collector's; negative when it is behind; null without a date. The
+ * header has whole seconds (RFC 9110 section 6.6.1).
+ */
 export function skewSeconds(date: string | undefined, beginMs: number, endMs: number): number | null {
   const theirs = Date.parse(date ?? '');
   if (Number.isNaN(theirs)) return null;
@@ -163,14 +170,14 @@ function skewFinding(skew: number): Finding {
   const distance = Math.abs(skew);
   if (distance < SKEW_WARNED_SECONDS) return ok('the clocks agree');
   const text = `this clock is ${spanText(distance)} ${skew > 0 ? 'ahead of' : 'behind'} the collector's`;
-  const remedy = 'Set it by NTP (on EC2: chrony with 169.254.169.123).';
+  const remedy = 'Synchronise the clock by NTP (on EC2: chrony with 169.254.169.123).';
   return distance < SKEW_FAILED_SECONDS ? warn(text, remedy) : fail(text, remedy);
 }
 
-/** Shows what the agent would show, and goes when the door opens. */
-function door({ url, token, tls }: CollectorAddress, credential: string | null): Promise<Finding> {
+/** Opens the agents' WebSocket as the agent would, and closes it as soon as the collector has accepted it. */
+function authenticate({ url, token, tls }: CollectorAddress, credential: string | null): Promise<Finding> {
   const secret = credential ?? token;
-  const shown =
+  const credentialKind =
     credential !== null ? 'credential' : token !== null ? 'enrolment token' : 'client certificate';
   return new Promise((resolve) => {
     const socket = new WebSocket(new URL(AGENT_PATH, url), {
@@ -180,28 +187,30 @@ function door({ url, token, tls }: CollectorAddress, credential: string | null):
       followRedirects: false,
       perMessageDeflate: false,
     });
-    const end = (finding: Finding) => {
+    const settle = (finding: Finding) => {
       resolve(finding);
       socket.terminate();
     };
-    socket.on('open', () => end(ok(`the collector lets this agent in, by its ${shown}`)));
-    socket.on('error', (error) => end(fail(`the door for agents: ${error.message}`, reasonsFor(undefined))));
+    socket.on('open', () => settle(ok(`the collector accepts this agent by its ${credentialKind}`)));
+    socket.on('error', (error) =>
+      settle(fail(`the connection to the agents' endpoint failed: ${error.message}`, reasonsFor(undefined))),
+    );
     socket.on('unexpected-response', (request, { statusCode }) => {
       request.destroy();
       if (statusCode === 401) {
-        end(
+        settle(
           fail(
-            `the collector refuses this agent's ${shown}`,
-            'Set agent_token_file to an enrolment token: imdswatch token create --kind enrolment, on the collector.',
+            `the collector rejects this agent's ${credentialKind}`,
+            'Make an enrolment token on the collector (imdswatch token create --kind enrolment), and set agent_token_file to a file that contains it.',
           ),
         );
       } else if (statusCode === 503) {
-        end(warn('the collector takes no more agents now', 'Raise its max_connections.'));
+        settle(warn('the collector accepts no more agents now', 'Raise max_connections of the collector.'));
       } else {
-        end(
+        settle(
           fail(
-            `the door for agents answers with status ${statusCode}`,
-            'Check collector_url: a proxy may be in between.',
+            `the agents' endpoint answers with status ${statusCode}`,
+            'Check collector_url, and whether a proxy between this host and the collector answers instead.',
           ),
         );
       }

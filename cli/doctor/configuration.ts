@@ -1,4 +1,4 @@
-/** Checks whether the configuration file is there and valid, and whether others can read the secret that it names. */
+/** Checks that the configuration file exists and is valid, and that other users cannot read the token file that it names. */
 import { statSync } from 'node:fs';
 import {
   AS_ROOT,
@@ -22,18 +22,27 @@ interface Configured {
 export const configuration: Check<Configured> = {
   name: 'configuration',
   applies: () => true,
-  examine({ configuration: { file, problem }, settings }) {
-    const found: Finding[] = [];
+  run({ configuration: { file, problem }, settings }) {
+    const findings: Finding[] = [];
     if (problem !== null) {
-      found.push(
-        fail(problem, 'Correct it: nothing starts with it, and the rest here is examined without it.'),
+      findings.push(
+        fail(
+          problem,
+          'Correct it: the service does not start with this file. The other checks run without it.',
+        ),
       );
     } else {
-      found.push(ok(file === null ? 'no file; flags, environment and defaults' : `${file} is valid`));
+      findings.push(
+        ok(
+          file === null
+            ? 'no configuration file; flags, environment and defaults are used'
+            : `${file} is valid`,
+        ),
+      );
     }
     const secret = settings.agent_token_file;
-    if (secret !== undefined) found.push(...tokenFile(secret));
-    return found;
+    if (secret !== undefined) findings.push(...tokenFile(secret));
+    return findings;
   },
 };
 
@@ -43,12 +52,12 @@ function tokenFile(path: string): Finding[] {
     mode = statSync(path, { throwIfNoEntry: false })?.mode;
   } catch (error) {
     if (!isDenied(error)) throw error;
-    return [skip(`the permissions of agent_token_file ${path}`, AS_ROOT)];
+    return [skip(`the permissions of agent_token_file ${path} need root to be read`, AS_ROOT)];
   }
   if (mode === undefined || (mode & OTHERS_MAY_READ) === 0) return [];
   return [
     warn(
-      `everybody on this host can read agent_token_file ${path}`,
+      `every user of this host can read agent_token_file ${path}`,
       `Remove that permission: chmod o= ${path}`,
     ),
   ];

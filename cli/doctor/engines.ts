@@ -1,4 +1,4 @@
-/** Which container engines answer: they give containers and pods their names. */
+/** Checks which container engines answer. The agent gets the names of containers and pods from them. */
 import { statSync } from 'node:fs';
 import { CriClient } from '../../agent/identity/engines/cri.ts';
 import { DockerClient } from '../../agent/identity/engines/docker.ts';
@@ -20,36 +20,40 @@ const TIMEOUT_MS = 2_000;
 export const engines: Check<AgentSide> = {
   name: 'engines',
   applies: () => true,
-  async examine({ settings, capabilities }) {
+  async run({ settings, capabilities }) {
     const { docker, cri } = engineSockets(settings);
-    const asked = [
+    const sockets = [
       ...docker.map((path) => ({ path, setting: settings.docker_socket, Client: DockerClient })),
       ...cri.map((path) => ({ path, setting: settings.cri_socket, Client: CriClient })),
     ];
-    const found: Finding[] = [];
-    for (const { path, setting, Client } of asked) {
+    const findings: Finding[] = [];
+    for (const { path, setting, Client } of sockets) {
       if (statSync(path, { throwIfNoEntry: false }) === undefined) {
         if (setting !== 'auto') {
-          found.push(
-            fail(`there is no engine at ${path}`, 'Correct docker_socket or cri_socket, or mount it.'),
+          findings.push(
+            fail(
+              `there is no engine socket at ${path}`,
+              'Correct docker_socket or cri_socket, or mount the socket.',
+            ),
           );
         }
         continue;
       }
       const client = new Client(path);
       try {
-        found.push(ok(`${await client.version(TIMEOUT_MS)} answers at ${path}`));
+        findings.push(ok(`${await client.version(TIMEOUT_MS)} answers at ${path}`));
       } catch (error) {
         const text = messageOf(error);
-        const denied = /EACCES|EPERM|permission denied/i.test(text);
-        if (denied && capabilities === 0n) found.push(skip(`${path} needs root`, AS_ROOT));
+        const isRefused = /EACCES|EPERM|permission denied/i.test(text);
+        if (isRefused && capabilities === 0n)
+          findings.push(skip(`connecting to ${path} needs root`, AS_ROOT));
         else {
-          found.push(
+          findings.push(
             warn(
               `${path} does not answer (${text})`,
-              denied
-                ? "Let the agent's user use that socket (its group), or give it CAP_DAC_OVERRIDE."
-                : 'Containers of that engine stay without names, and have their ids. Start it, or set docker_socket or cri_socket to none.',
+              isRefused
+                ? "Add the agent's user to the group of that socket, or give the agent CAP_DAC_OVERRIDE."
+                : 'Containers of that engine are shown by id, without names. Start the engine, or set docker_socket or cri_socket to none.',
             ),
           );
         }
@@ -57,6 +61,6 @@ export const engines: Check<AgentSide> = {
         client.close();
       }
     }
-    return found.length > 0 ? found : [ok('no container engine is here')];
+    return findings.length > 0 ? findings : [ok('this host has no container engine')];
   },
 };

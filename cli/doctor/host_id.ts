@@ -1,4 +1,4 @@
-/** The id that the agent of these settings goes by, as far as this user can know. */
+/** Returns the host id that an agent with these settings uses, as far as this user can read it. */
 
 import type { AgentSettings } from '../../agent/config.ts';
 import { isSameMachine, readHostCache } from '../../agent/host/host_cache.ts';

@@ -1,10 +1,13 @@
-/** Checks which host this is taken for, and what is known of it. It asks nobody: what the agent has learnt is in `host.json`. */
+/**
+ * Checks which host id the agent uses, and what it knows about the host. The check sends no request: it reads `host.json`,
+ * where the agent stores what it has learnt.
+ */
 
 import { isSameMachine, readHostCache } from '../../agent/host/host_cache.ts';
 import { hostFacts, idOf, readMachine } from '../../agent/host/host_facts.ts';
 import { type AgentSide, AS_ROOT, type Check, isDenied, ok, skip, warn } from './check.ts';
 
-const FROM = {
+const SOURCE_NAMES = {
   given: 'host_id',
   dmi: "DMI's asset tag",
   imds: 'the metadata service',
@@ -16,7 +19,7 @@ const FROM = {
 export const identity: Check<AgentSide> = {
   name: 'identity',
   applies: () => true,
-  examine({ settings }) {
+  run({ settings }) {
     const machine = readMachine();
     const now = idOf(settings, machine);
     const { name } = hostFacts(settings, machine);
@@ -26,43 +29,43 @@ export const identity: Check<AgentSide> = {
     } catch (error) {
       if (!isDenied(error)) throw error;
       return [
-        skip(`what the agent keeps of the host is in ${settings.spool_dir}, which needs root`, AS_ROOT),
+        skip(`reading what the agent knows about this host (${settings.spool_dir}) needs root`, AS_ROOT),
       ];
     }
     if (kept !== null && !isSameMachine(kept.machine, machine)) {
       return [
         warn(
-          `${settings.spool_dir} is of another machine, ${kept.id}: an image was copied`,
-          'The agent notices at its start and begins anew; make images without that directory.',
+          `${settings.spool_dir} belongs to another machine, ${kept.id}: an image was copied`,
+          'The agent notices this at its start and begins with an empty spool. Remove that directory before you make an image.',
         ),
       ];
     }
     const stays = kept !== null && now.source !== 'given' && now.source !== 'dmi';
     const { id, source } = stays ? kept! : now;
-    const who = `${id} (${name}), by ${FROM[source]}`;
+    const subject = `${id} (${name}), by ${SOURCE_NAMES[source]}`;
     const learnt = kept?.learnt ?? null;
     if (learnt === null) {
       const why = kept?.failure == null ? '' : ` (${kept.failure})`;
       return [
         settings.identity_from_imds && kept !== null
           ? warn(
-              `${who}; the metadata service has said nothing of this host${why}`,
-              'Set host_account, host_region and host_tags, or identity_from_imds: false where there is no such service. In a pod the agent needs hostNetwork, or a hop limit of 2.',
+              `${subject}; the metadata service gave no facts about this host${why}`,
+              'Set host_account, host_region and host_tags. Where there is no metadata service, set identity_from_imds: false. In a pod the agent needs hostNetwork, or a hop limit of 2.',
             )
           : ok(
-              `${who}; account, region and tags ${settings.identity_from_imds ? 'not learnt yet' : 'as configured'}`,
+              `${subject}; account, region and tags ${settings.identity_from_imds ? 'are not known yet' : 'are as configured'}`,
             ),
       ];
     }
-    const cloud = [learnt.account, learnt.zone ?? learnt.region, learnt.type].filter((each) => each !== null);
+    const cloud = [learnt.account, learnt.zone ?? learnt.region, learnt.type].filter((part) => part !== null);
     const tags =
-      learnt.tags === null ? 'tags not in the metadata' : `${Object.keys(learnt.tags).length} tags`;
-    const what = `${who}; ${cloud.join(', ')}, ${tags}`;
-    if (learnt.instance_id === id || source === 'given') return [ok(what)];
+      learnt.tags === null ? 'tags are not in the metadata' : `${Object.keys(learnt.tags).length} tags`;
+    const text = `${subject}; ${cloud.join(', ')}, ${tags}`;
+    if (learnt.instance_id === id || source === 'given') return [ok(text)];
     return [
       warn(
-        `${what}; the instance is ${learnt.instance_id}`,
-        `The cloud's own counts are held against hosts by instance id: set host_id to it while the spool is empty.`,
+        `${text}; the instance is ${learnt.instance_id}`,
+        `The cloud's counts are compared with hosts by instance id. Set host_id to the instance id while the spool is empty.`,
       ),
     ];
   },

@@ -1,11 +1,11 @@
-/** The kernel's version and its type information, on which exact attribution stands. */
+/** Checks the kernel's version and its type information (BTF), which exact attribution needs. */
 import { accessSync, constants } from 'node:fs';
 import { arch, release } from 'node:os';
 import { type AgentSide, type Check, type Finding, ok, warn } from './check.ts';
 
 const BTF = '/sys/kernel/btf/vmlinux';
 
-/** BPF ring buffers came with 5.8; some vendors carry them back. */
+/** Tells whether the kernel is older than 5.8, which has the first BPF ring buffers. Some vendors backport them. */
 function isOld(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
   return major < 5 || (major === 5 && minor < 8);
@@ -14,7 +14,7 @@ function isOld(version: string): boolean {
 export const kernel: Check<AgentSide> = {
   name: 'kernel',
   applies: () => true,
-  examine() {
+  run() {
     let hasBtf = true;
     try {
       accessSync(BTF, constants.R_OK);
@@ -26,16 +26,16 @@ export const kernel: Check<AgentSide> = {
 };
 
 export function judgeKernel(version: string, hasBtf: boolean): Finding {
-  const which = `Linux ${version} on ${arch()}`;
+  const kernelName = `Linux ${version} on ${arch()}`;
   if (!hasBtf) {
     return warn(
-      `${which} without type information at ${BTF}`,
-      'Callers are found by /proc then, and those that live for milliseconds may stay unnamed. Use a kernel with CONFIG_DEBUG_INFO_BTF; in a container, mount /sys.',
+      `${kernelName} without type information at ${BTF}`,
+      'Callers are found by /proc then, and a caller that lives only for milliseconds may stay unknown. Use a kernel with CONFIG_DEBUG_INFO_BTF; in a container, mount /sys.',
     );
   }
-  if (!isOld(version)) return ok(`${which}, with type information`);
+  if (!isOld(version)) return ok(`${kernelName}, with type information`);
   return warn(
-    `${which} is older than 5.8, which brought what exact attribution needs`,
+    `${kernelName} is older than 5.8, the first version with BPF ring buffers, which exact attribution needs`,
     'Use a newer kernel (Amazon Linux 2: amazon-linux-extras install kernel-5.10).',
   );
 }

@@ -1,4 +1,4 @@
-/** The way to the metadata service and the network namespaces beside ours. Reads tables; sends nothing to anybody. */
+/** Checks the route to the metadata service, and the other network namespaces. It reads kernel tables and sends nothing. */
 import { readFileSync } from 'node:fs';
 import { OwnLinks } from '../../agent/coverage/namespace_view.ts';
 import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
@@ -8,7 +8,8 @@ import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
 import { type AgentSide, type Check, type Finding, fail, ok, warn } from './check.ts';
 import { countText } from './quantity.ts';
 
-const RAISE = 'Set max_namespaces to at least that number; each capture takes 1 MiB of memory.';
+const RAISE_LIMIT =
+  'Set max_namespaces to at least the number of other namespaces. Each capture takes 1 MiB of memory.';
 // include/uapi/linux/capability.h
 const CAP_SYS_ADMIN_BIT = 21n;
 // include/uapi/linux/route.h
@@ -18,51 +19,55 @@ const RTF_REJECT = 0x200;
 export const network: Check<AgentSide> = {
   name: 'network',
   applies: () => true,
-  examine({ settings, capabilities, running }) {
-    const found: Finding[] = [];
-    const { interface: name, max_namespaces: most } = settings;
+  run({ settings, capabilities, running }) {
+    const findings: Finding[] = [];
+    const { interface: name, max_namespaces: limit } = settings;
     if (name !== 'any' && interfaceIndex(name) === 0) {
-      found.push(
-        fail(`there is no interface ${name} here`, 'Set interface to one of "ip link", or leave it out.'),
+      findings.push(
+        fail(
+          `there is no interface ${name} here`,
+          'Set interface to a name that "ip link" lists, or leave it out.',
+        ),
       );
     }
     const device = routeTo(IMDS_IPV4, readFileSync('/proc/self/net/route', 'utf8'));
-    found.push(
+    findings.push(
       device === null
         ? warn(
-            `no route to ${IMDS_IPV4}: nobody in this network namespace can reach the metadata service`,
+            `no route to ${IMDS_IPV4}: no process in this network namespace can reach the metadata service`,
             'On EC2 a default route is enough. An agent in a container needs the network of its host (--network=host, hostNetwork: true).',
           )
-        : ok(`the way to ${IMDS_IPV4} is ${device}; nothing was sent there`),
+        : ok(`packets to ${IMDS_IPV4} leave by ${device}; this check sent none`),
     );
     const held = (running.pid === null ? null : effectiveCapabilities(running.pid)) ?? capabilities;
-    found.push(namespaces(most, ((held >> CAP_SYS_ADMIN_BIT) & 1n) === 1n));
-    return found;
+    findings.push(namespacesFinding(limit, ((held >> CAP_SYS_ADMIN_BIT) & 1n) === 1n));
+    return findings;
   },
 };
 
 /** The verdict on the network namespaces beside ours: which of them need a capture, and whether the agent can have it. */
-function namespaces(most: number, mayEnter: boolean): Finding {
-  const own = ownNamespace();
-  const others = [...new NamespaceListing().list(true)].filter(([inode]) => inode !== own);
-  if (others.length === 0) return ok('no other network namespace that this user can see');
+function namespacesFinding(limit: number, mayEnter: boolean): Finding {
+  const current = ownNamespace();
+  const others = [...new NamespaceListing().list(true)].filter(([inode]) => inode !== current);
+  if (others.length === 0) return ok('this user sees no other network namespace');
   const links = OwnLinks.read();
   const apart = others.filter(([, path]) => links?.carryAllOf(path) !== true).length;
-  const there = `${countText(others.length, 'other network namespace')}, ${apart} of them not connected through this one alone`;
-  if (apart === 0) return ok(there);
-  if (most === 0) return warn(`${there}; max_namespaces is 0, so none is captured in`, RAISE);
+  const summary = `${countText(others.length, 'other network namespace')}, ${apart} of them with traffic that does not pass through this one`;
+  if (apart === 0) return ok(summary);
+  if (limit === 0)
+    return warn(`${summary}; max_namespaces is 0, so the agent captures in none of them`, RAISE_LIMIT);
   if (!mayEnter) {
     return warn(
-      `${there}; capturing in them takes CAP_SYS_ADMIN`,
-      'The host stays unproven while they exist. See "Network namespaces are not watched" in docs/operate.md.',
+      `${summary}; capturing in them needs CAP_SYS_ADMIN`,
+      'The verdict of this host stays unproven while they exist. See "Network namespaces are not watched" in docs/operate.md.',
     );
   }
-  return apart <= most
-    ? ok(`${there}; each is captured in`)
-    : warn(`${there}; max_namespaces is ${most}`, RAISE);
+  return apart <= limit
+    ? ok(`${summary}; the agent captures in each`)
+    : warn(`${summary}; max_namespaces is ${limit}`, RAISE_LIMIT);
 }
 
-/** The interface that packets to an IPv4 address leave by, from the text of /proc/net/route (proc(5)); null: there is no way. */
+/** Returns the interface by which packets to an IPv4 address leave, from /proc/net/route (proc(5)); null without a route. */
 export function routeTo(address: string, table: string): string | null {
   const wanted = littleEndian(address);
   let best: { device: string | null; bits: number } = { device: null, bits: -1 };

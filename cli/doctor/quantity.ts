@@ -1,4 +1,4 @@
-/** Sizes and spans as people read them. */
+/** Formats sizes and spans of time for people. */
 const KIB = 1_024;
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
 
@@ -15,7 +15,7 @@ export function spanText(seconds: number): string {
   return seconds < 172_800 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`;
 }
 
-/** `1 record`, `2 records`. */
+/** Returns a count with its noun: `1 record`, `2 records`. */
 export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -1,4 +1,4 @@
-/** Describes what waits for the collector: how much, since when, what was lost, and whether there is room. */
+/** Checks the records that wait for the collector: their number and age, losses, and the space on the disk. */
 import { accessSync, constants, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ledger, type LedgerEntry } from '../../agent/outbox/ledger.ts';
@@ -23,25 +23,29 @@ const MIN_FREE_BYTES = 16 * 1_024 * 1_024;
 export const spool: Check<AgentSide> = {
   name: 'spool',
   applies: () => true,
-  examine({ settings, running }) {
-    const { spool_dir: directory, spool_max_bytes: most } = settings;
+  run({ settings, running }) {
+    const { spool_dir: directory, spool_max_bytes: maxBytes } = settings;
     try {
       if (statSync(directory, { throwIfNoEntry: false }) === undefined) {
-        return [warn(`${directory} is not there`, 'The agent makes it at its first start.')];
+        return [
+          warn(`the spool directory ${directory} does not exist`, 'The agent makes it at its first start.'),
+        ];
       }
       readdirSync(directory);
     } catch (error) {
-      if (isDenied(error)) return [skip(`${directory} needs root`, AS_ROOT)];
-      return [fail(`${directory}: ${messageOf(error)}`, 'Set spool_dir to a directory of its own.')];
+      if (isDenied(error)) return [skip(`reading ${directory} needs root`, AS_ROOT)];
+      return [
+        fail(`${directory}: ${messageOf(error)}`, 'Set spool_dir to a directory that only the agent uses.'),
+      ];
     }
-    const found: Finding[] = [];
+    const findings: Finding[] = [];
     try {
       accessSync(directory, constants.W_OK);
     } catch (error) {
-      found.push(
+      findings.push(
         fail(
           `${directory} cannot be written (${(error as NodeJS.ErrnoException).code})`,
-          'Records are kept in memory only, and few of them. Mount it writable, or set spool_dir.',
+          'The agent keeps only a few records, in memory. Mount the directory writable, or set spool_dir to another one.',
         ),
       );
     }
@@ -53,17 +57,17 @@ export const spool: Check<AgentSide> = {
     );
     if (entry === null) {
       const isDamaged = statSync(join(directory, 'ledger'), { throwIfNoEntry: false }) !== undefined;
-      found.push(
+      findings.push(
         isDamaged && running.isRunning !== true
           ? warn(
               `the ledger of ${directory} is damaged`,
-              'The next start counts it, and sends again what is there.',
+              'The agent counts the damage at its next start, and sends the records in the spool again.',
             )
           : ok(`${directory} is empty`),
       );
-    } else found.push(...judge(entry, directory, segments, bytes, most));
-    found.push(room(directory, most - bytes));
-    return found;
+    } else findings.push(...judge(entry, directory, segments, bytes, maxBytes));
+    findings.push(spaceFinding(directory, maxBytes - bytes));
+    return findings;
   },
 };
 
@@ -72,38 +76,39 @@ function judge(
   directory: string,
   segments: string[],
   bytes: number,
-  most: number,
+  maxBytes: number,
 ): Finding[] {
   const lanes = Object.values(entry.lanes);
-  const sum = (of: (lane: (typeof lanes)[number]) => number) =>
-    lanes.reduce((total, lane) => total + of(lane), 0);
+  const sum = (countIn: (lane: (typeof lanes)[number]) => number) =>
+    lanes.reduce((total, lane) => total + countIn(lane), 0);
   const waiting = sum(({ next, acknowledged, overflowed, lost }) => next - acknowledged - overflowed - lost);
-  const found: Finding[] = [];
+  const findings: Finding[] = [];
   const oldest = oldestTime(entry, directory, segments);
   const ageSeconds = oldest === null ? 0 : Math.max(0, (Date.now() - oldest) / 1_000);
-  const held = `${countText(waiting, 'record')} wait${waiting === 1 ? 's' : ''}, ${sizeText(bytes)} of at most ${sizeText(most)}`;
+  const summary = `${countText(waiting, 'record')} wait${waiting === 1 ? 's' : ''}, ${sizeText(bytes)} of at most ${sizeText(maxBytes)}`;
   if (oldest !== null && ageSeconds > OLD_SECONDS) {
-    found.push(
+    findings.push(
       warn(
-        `${held}; the oldest for ${spanText(ageSeconds)}`,
-        'They are delivered once the collector can be reached: see "collector".',
+        `${summary}; the oldest is ${spanText(ageSeconds)} old`,
+        'They are delivered when the collector can be reached: see the check "collector".',
       ),
     );
-  } else found.push(ok(oldest === null ? held : `${held}; the oldest for ${spanText(ageSeconds)}`));
+  } else
+    findings.push(ok(oldest === null ? summary : `${summary}; the oldest is ${spanText(ageSeconds)} old`));
   const overflowed = sum((lane) => lane.overflowed);
   const lost = sum((lane) => lane.lost);
   if (overflowed + lost > 0) {
-    found.push(
+    findings.push(
       warn(
-        `since it was made ${countText(overflowed, 'record')} gave way to newer ones, and ${lost} were lost to damage`,
-        'Raise spool_max_bytes, or look after the connection to the collector.',
+        `since the spool was made, ${countText(overflowed, 'record')} had to be deleted to make room, and ${lost} were lost to damage`,
+        'Raise spool_max_bytes, or repair the connection to the collector.',
       ),
     );
   }
-  return found;
+  return findings;
 }
 
-/** When the oldest record that waits was made, in milliseconds since 1970; null where none says. */
+/** Returns the time of the oldest record that waits, in milliseconds since 1970; null when no record has a time. */
 function oldestTime(entry: LedgerEntry, directory: string, segments: string[]): number | null {
   let oldest: number | null = null;
   for (const [lane, { cursor }] of Object.entries(entry.lanes)) {
@@ -113,7 +118,7 @@ function oldestTime(entry: LedgerEntry, directory: string, segments: string[]): 
     try {
       content = readFileSync(join(directory, first));
     } catch {
-      continue; // delivered meanwhile
+      continue; // the agent has delivered and deleted this segment meanwhile
     }
     const record = scanFrames(content).records.find(({ number }) => number >= cursor);
     const time = record === undefined ? Number.NaN : timeOf(record.payload);
@@ -131,20 +136,20 @@ function timeOf(payload: Buffer): number {
   return Date.parse(call?.time ?? rollup?.last_time ?? coverage?.end ?? '');
 }
 
-function room(directory: string, wanted: number): Finding {
+function spaceFinding(directory: string, maxGrowth: number): Finding {
   const { bavail, bsize } = statfsSync(directory);
   const free = bavail * bsize;
   if (free < MIN_FREE_BYTES) {
     return fail(
       `the disk of ${directory} is full (${sizeText(free)} left)`,
-      'Make room: records are kept in memory only, and few of them.',
+      'Free space on the disk: the agent keeps only a few records, in memory.',
     );
   }
-  if (free < wanted) {
+  if (free < maxGrowth) {
     return warn(
-      `${sizeText(free)} free on the disk of ${directory}, and the spool may grow by ${sizeText(wanted)}`,
-      'Make room, or lower spool_max_bytes.',
+      `${sizeText(free)} free on the disk of ${directory}, and the spool may grow by ${sizeText(maxGrowth)}`,
+      'Free space on the disk, or lower spool_max_bytes.',
     );
   }
-  return ok(`${sizeText(free)} free on its disk`);
+  return ok(`${sizeText(free)} free on the disk of ${directory}`);
 }

@@ -1,4 +1,4 @@
-/** Checks whether the collector's databases are whole and of this release's schema, and whether there is room for them to grow. */
+/** Checks that the collector's databases are undamaged and have this release's schema, and that the disk has space for them. */
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -17,7 +17,7 @@ import {
 } from './check.ts';
 import { sizeText } from './quantity.ts';
 
-/** Every page is read: above it that takes minutes, and the collector wants the disk too. */
+/** The check reads every page. For a larger file this takes minutes, and slows the collector down. */
 const MAX_CHECKED_BYTES = 4 * 1_024 ** 3;
 const BUSY_TIMEOUT_MS = 5_000;
 const MIN_FREE_BYTES = 256 * 1_024 * 1_024;
@@ -25,14 +25,16 @@ const MIN_FREE_BYTES = 256 * 1_024 * 1_024;
 export const store: Check<CollectorSide> = {
   name: 'store',
   applies: () => true,
-  examine({ settings: { data_dir: directory } }) {
+  run({ settings: { data_dir: directory } }) {
     try {
       if (statSync(directory, { throwIfNoEntry: false }) === undefined) {
-        return [warn(`${directory} is not there`, 'The collector makes it at its first start.')];
+        return [
+          warn(`the directory ${directory} does not exist`, 'The collector makes it at its first start.'),
+        ];
       }
       readdirSync(directory);
     } catch (error) {
-      if (isDenied(error)) return [skip(`${directory} needs root`, AS_ROOT)];
+      if (isDenied(error)) return [skip(`reading ${directory} needs root`, AS_ROOT)];
       throw error;
     }
     const { bavail, bsize } = statfsSync(directory);
@@ -41,8 +43,8 @@ export const store: Check<CollectorSide> = {
       ...DATABASES.map(({ file, schemaVersion }) => integrity(directory, file, schemaVersion)),
       free < MIN_FREE_BYTES
         ? fail(
-            `${sizeText(free)} left on the disk of ${directory}`,
-            'Make room: a full store takes nothing, and agents keep what they have.',
+            `only ${sizeText(free)} free on the disk of ${directory}`,
+            'Free space on the disk: a collector with a full disk stores nothing, and agents keep their records in the spool.',
           )
         : ok(`${sizeText(free)} free on the disk of ${directory}`),
     ];
@@ -52,11 +54,12 @@ export const store: Check<CollectorSide> = {
 function integrity(directory: string, name: string, schemaVersion: number): Finding {
   const file = join(directory, name);
   const bytes = statSync(file, { throwIfNoEntry: false })?.size;
-  if (bytes === undefined) return warn(`${file} is not there`, 'The collector makes it at its first start.');
-  const damaged = (what: string) =>
+  if (bytes === undefined)
+    return warn(`${file} does not exist`, 'The collector makes it at its first start.');
+  const damaged = (detail: string) =>
     fail(
-      `${file} is damaged (${what})`,
-      'Stop the collector, and restore a backup: imdswatch restore. Agents send again what they still hold.',
+      `${file} is damaged (${detail})`,
+      'Stop the collector, and restore a backup: imdswatch restore. Agents then send again the records that they still have.',
     );
   let database: DatabaseSync | null = null;
   try {
@@ -64,16 +67,17 @@ function integrity(directory: string, name: string, schemaVersion: number): Find
     const version = Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
     if (version > schemaVersion) {
       return fail(
-        `${file} has schema ${version}, and this release knows ${schemaVersion}`,
-        'Install the release that made it, or a newer one.',
+        `${file} has schema ${version}, but this release supports only ${schemaVersion}`,
+        'Install the release that wrote it, or a newer one.',
       );
     }
-    const about = `${file}: ${sizeText(bytes)}, schema ${version}`;
-    if (version < schemaVersion) return ok(`${about}, brought to ${schemaVersion} at the next start`);
-    if (bytes > MAX_CHECKED_BYTES) return skip(`${about}: too large to be read through here`);
+    const summary = `${file}: ${sizeText(bytes)}, schema ${version}`;
+    if (version < schemaVersion)
+      return ok(`${summary}, which the collector updates to ${schemaVersion} at its next start`);
+    if (bytes > MAX_CHECKED_BYTES) return skip(`${summary}: too large for this check`);
     const [row] = database.prepare('PRAGMA quick_check(1)').all();
-    const said = String(row?.['quick_check']);
-    return said === 'ok' ? ok(`${about}, whole`) : damaged(said.split('\n').at(-1)!);
+    const result = String(row?.['quick_check']);
+    return result === 'ok' ? ok(`${summary}, undamaged`) : damaged(result.split('\n').at(-1)!);
   } catch (error) {
     const { errcode } = error as { errcode?: number };
     return errcode === SQLITE_CORRUPT || errcode === SQLITE_NOTADB

@@ -1,8 +1,8 @@
-/** Describes what was found, for people: one line a finding, and below it what to do. */
+/** Prints the results of doctor as a table: a line for each finding, and below it what to do. */
 import { cutToColumns } from '../terminal/text_width.ts';
 import { visibleText } from '../terminal/visible_text.ts';
+import type { CheckResult } from './all_checks.ts';
 import type { Status } from './check.ts';
-import type { Told } from './examination.ts';
 
 const MIN_COLUMNS = 60;
 const MAX_COLUMNS = 130;
@@ -11,14 +11,14 @@ const WORDS: Record<Status, string> = { ok: 'OK', warn: 'WARN', fail: 'FAIL', sk
 const COLOURS: Record<Status, string> = { ok: '32', warn: '33', fail: '1;31', skip: '2' };
 const TITLES = { agent: 'Agent', collector: 'Collector' };
 
-export function doctorTable(told: readonly Told[], columns: number, isColoured: boolean): string {
+export function doctorTable(results: readonly CheckResult[], columns: number, isColoured: boolean): string {
   const width = Math.min(MAX_COLUMNS, Math.max(MIN_COLUMNS, columns));
-  const nameWidth = Math.max(0, ...told.map(({ check }) => check.length));
+  const nameWidth = Math.max(0, ...results.map(({ check }) => check.length));
   const indent = 2 + 4 + 2 + nameWidth + 2;
   const lines: string[] = [];
-  let part: Told['part'] | null = null;
+  let part: CheckResult['part'] | null = null;
   let check = '';
-  for (const finding of told) {
+  for (const finding of results) {
     if (finding.part !== part) {
       lines.push(...(part === null ? [] : ['']), TITLES[finding.part]);
       part = finding.part;
@@ -33,10 +33,10 @@ export function doctorTable(told: readonly Told[], columns: number, isColoured: 
     const remedy = wrap(visibleText(finding.remedy), width - indent - 2);
     lines.push(...remedy.map((line, at) => `${' '.repeat(indent)}${at === 0 ? '→' : ' '} ${line}`));
   }
-  const count = (status: Status) => told.filter((finding) => finding.status === status).length;
+  const count = (status: Status) => results.filter((finding) => finding.status === status).length;
   lines.push(
     '',
-    `${count('ok')} ok, ${count('warn')} to look at, ${count('fail')} failed, ${count('skip')} not checked`,
+    `${count('ok')} ok, ${count('warn')} warnings, ${count('fail')} failed, ${count('skip')} not checked`,
   );
   return `${lines.join('\n')}\n`;
 }
@@ -45,7 +45,7 @@ function paint(text: string, colour: string, isColoured: boolean): string {
   return isColoured ? `\x1b[${colour}m${text}\x1b[0m` : text;
 }
 
-/** At spaces; a word that is longer than a line is broken. */
+/** Breaks a text into lines at its spaces. A word that is longer than a line is cut. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';

@@ -1,10 +1,10 @@
-/** doctor as a whole: with capabilities taken away, as a user like any other, and how it ends. */
+/** Tests doctor as a command: without some capabilities, as an ordinary user, and its exit code. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
-import type { Told } from '../../../../cli/doctor/examination.ts';
+import type { CheckResult } from '../../../../cli/doctor/all_checks.ts';
 import { Places } from '../../../support/cli/doctor/sides.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: takes capabilities away from itself';
@@ -20,7 +20,7 @@ interface Run {
 
 function doctor(flags: string[], through: string[] = []): Run {
   const [command = '', ...args] = [...through, process.execPath, MAIN, 'doctor', ...flags];
-  // Nothing of what this machine itself may have configured.
+  // The environment keeps out what this machine itself may have configured.
   const env = { PATH: process.env['PATH'], HOME: places.directory() };
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: 'utf8', env });
   return { status, stdout, stderr };
@@ -35,10 +35,10 @@ function examined(
   check: string,
   through: string[] = [],
   more: string[] = [],
-): Pick<Told, 'status' | 'text'>[] {
+): Pick<CheckResult, 'status' | 'text'>[] {
   const { stdout, stderr } = doctor([...flagsFor(places.directory()), '--json', ...more], through);
   assert.equal(stderr, '');
-  const { findings } = JSON.parse(stdout) as { findings: Told[] };
+  const { findings } = JSON.parse(stdout) as { findings: CheckResult[] };
   return findings.filter((finding) => finding.check === check).map(({ status, text }) => ({ status, text }));
 }
 
@@ -57,13 +57,13 @@ describe('doctor', { skip }, () => {
     assert.match(refused.text, /CAP_NET_RAW is missing/);
     assert.deepEqual(examined('capabilities', without('net_raw'))[0], {
       status: 'fail',
-      text: 'this process has no CAP_NET_RAW: nothing can be captured',
+      text: 'this process has no CAP_NET_RAW: it cannot capture packets',
     });
   });
 
   it('loads the eBPF program, and says what refuses it', () => {
     const [loaded] = examined('eBPF');
-    // A machine whose kernel does not allow it says so, and not that nothing was tried.
+    // A kernel that forbids the program gives a reason; the check must not be skipped.
     assert.match(loaded!.text, loaded!.status === 'ok' ? /was loaded and attached/ : /.{20}/);
     assert.notEqual(loaded!.status, 'skip');
     const [refused] = examined('eBPF', without('sys_admin', 'bpf', 'perfmon'));
@@ -75,29 +75,29 @@ describe('doctor', { skip }, () => {
     assert.equal(examined('eBPF', [], ['--attribution', 'proc'])[0]?.status, 'skip');
   });
 
-  it('says what it did not check as a user like any other', () => {
+  it('says what it did not check as an ordinary user', () => {
     const spool = places.directory();
     chmodSync(spool, 0o700);
     const { stdout, status } = doctor([...flagsFor(spool), '--json'], NOBODY);
-    const { findings } = JSON.parse(stdout) as { findings: Told[] };
-    const of = (check: string) => findings.find((finding) => finding.check === check)!;
+    const { findings } = JSON.parse(stdout) as { findings: CheckResult[] };
+    const findingOf = (check: string) => findings.find((finding) => finding.check === check)!;
     for (const check of ['eBPF', 'capture', 'capabilities', 'agent', 'spool', 'identity']) {
-      assert.equal(of(check).status, 'skip', check);
-      assert.match(of(check).text, /^not checked: /);
+      assert.equal(findingOf(check).status, 'skip', check);
+      assert.match(findingOf(check).text, /^not checked: /);
     }
-    assert.equal(of('kernel').text.startsWith('Linux'), true);
+    assert.equal(findingOf('kernel').text.startsWith('Linux'), true);
     assert.equal(status, 1, 'the collector cannot be reached');
   });
 
-  it('a spool that cannot be written', () => {
+  it('reports a spool that cannot be written', () => {
     const spool = places.directory();
     chmodSync(spool, 0o755);
     const { stdout } = doctor([...flagsFor(spool), '--json'], NOBODY);
-    const { findings } = JSON.parse(stdout) as { findings: Told[] };
+    const { findings } = JSON.parse(stdout) as { findings: CheckResult[] };
     assert.equal(findings.find(({ check }) => check === 'spool')?.status, 'fail');
   });
 
-  it('takes a configuration file for what it is', () => {
+  it('says whether the configuration file is valid', () => {
     const directory = places.directory();
     const spool = join(directory, 'spool');
     mkdirSync(spool);
@@ -112,13 +112,13 @@ describe('doctor', { skip }, () => {
     assert.match(bad.stdout, /there is no setting \\"spool_dri\\"/);
   });
 
-  it('says that it may not look at the token file, as a user like any other', () => {
+  it('says that it cannot check the token file as an ordinary user', () => {
     const directory = places.directory();
     chmodSync(directory, 0o700);
     writeFileSync(join(directory, 'token'), 'secret', { mode: 0o600 });
     const flags = ['--agent-token-file', join(directory, 'token'), '--json'];
     const { stdout } = doctor([...flagsFor(places.directory()), ...flags], NOBODY);
-    const { findings } = JSON.parse(stdout) as { findings: Told[] };
+    const { findings } = JSON.parse(stdout) as { findings: CheckResult[] };
     const configuration = findings.filter(({ check }) => check === 'configuration');
     assert.deepEqual(
       configuration.map(({ status }) => status),
@@ -128,12 +128,12 @@ describe('doctor', { skip }, () => {
     assert.match(configuration[1]!.text, /^not checked: the permissions of agent_token_file/);
   });
 
-  it('ends with 0, with 1 where something failed (or is to be looked at, with --strict), with 2 for bad usage', () => {
+  it('exits with 0, with 1 when something failed (with --strict also for warnings), with 2 for bad usage', () => {
     const nothing = ['--part', 'collector', '--data-dir', places.directory()];
     const well = doctor(nothing);
     assert.equal(well.status, 0, well.stdout);
-    assert.match(well.stdout, /^Collector\n {2}OK {4}configuration {2}no file/);
-    assert.match(well.stdout, /\d ok, \d to look at, 0 failed, 0 not checked\n$/);
+    assert.match(well.stdout, /^Collector\n {2}OK {4}configuration {2}no configuration file/);
+    assert.match(well.stdout, /\d ok, \d warnings, 0 failed, 0 not checked\n$/);
     assert.doesNotMatch(well.stdout, /\x1b/, 'no colours where it is no terminal');
     assert.equal(doctor([...nothing, '--strict']).status, 1);
     assert.equal(doctor(flagsFor(places.directory())).status, 1);

@@ -1,4 +1,4 @@
-/** What the tests of the checks share: settings in a directory of their own, and a collector that answers as it is told. */
+/** Provides the tests of doctor's checks with settings in a temporary directory and with a fake collector. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
@@ -48,15 +48,15 @@ export class Places {
 
   /** Returns its address without the scheme. */
   async fakeCollector(answers: {
-    /** `hang`: none. */
+    /** Status of the health endpoint; `hang` means that it never answers. */
     health?: number | 'hang';
-    /** 101 lets in. */
-    door?: number;
+    /** Status of the agents' endpoint; 101 accepts the agent. */
+    agentStatus?: number;
     /** Milliseconds that its clock is ahead of ours. */
     aheadMs?: number;
     tls?: { cert: string; key: string };
   }): Promise<string> {
-    const { health = 200, door = 101, aheadMs = 0, tls } = answers;
+    const { health = 200, agentStatus = 101, aheadMs = 0, tls } = answers;
     const server: Server = tls === undefined ? createHttpServer() : createHttpsServer(tls);
     const webSockets = new WebSocketServer({ noServer: true });
     server.on('request', (_request, response) => {
@@ -66,8 +66,9 @@ export class Places {
       response.end();
     });
     server.on('upgrade', (request, socket, head) => {
-      if (door === 101) webSockets.handleUpgrade(request, socket, head, (each) => each.on('error', () => {}));
-      else socket.end(`HTTP/1.1 ${door} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
+      if (agentStatus === 101)
+        webSockets.handleUpgrade(request, socket, head, (each) => each.on('error', () => {}));
+      else socket.end(`HTTP/1.1 ${agentStatus} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     this.later(() => {
@@ -79,8 +80,8 @@ export class Places {
   }
 }
 
-/** `fail: text`, one a finding. */
-export function told(findings: readonly Finding[]): string[] {
+/** Returns one line for each finding: `fail: text`. */
+export function textsOf(findings: readonly Finding[]): string[] {
   return findings.map(({ status, text }) => `${status}: ${text}`);
 }
 

@@ -1,4 +1,4 @@
-/** What doctor's other checks say where all is well, and where it is not. */
+/** Tests the findings of doctor's other checks, with and without a problem. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ import { selfSigned } from '../../../../collector/access/self_signed.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { openForWriting } from '../../../../collector/store/sqlite/database.ts';
 import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
-import { heartbeat, Places, told } from '../../../support/cli/doctor/sides.ts';
+import { heartbeat, Places, textsOf } from '../../../support/cli/doctor/sides.ts';
 
 const places = new Places();
 afterEach(() => places.end());
@@ -34,18 +34,20 @@ const DAY_MS = 86_400_000;
 
 test('configuration: valid, invalid, and a secret that everybody reads', async () => {
   const side = places.agent();
-  assert.deepEqual(told(await configuration.examine(side)), ['ok: no file; flags, environment and defaults']);
+  assert.deepEqual(textsOf(await configuration.run(side)), [
+    'ok: no configuration file; flags, environment and defaults are used',
+  ]);
   const bad = {
     ...side,
     configuration: { file: '/etc/x.yaml', problem: '/etc/x.yaml: there is no setting "x".' },
   };
-  assert.match(told(await configuration.examine(bad))[0]!, /^fail: .*no setting "x"/);
+  assert.match(textsOf(await configuration.run(bad))[0]!, /^fail: .*no setting "x"/);
   const secret = join(places.directory(), 'token');
   writeFileSync(secret, 'a-token', { mode: 0o600 });
   const named = places.agent({ agent_token_file: secret });
-  assert.equal((await configuration.examine(named)).length, 1);
+  assert.equal((await configuration.run(named)).length, 1);
   chmodSync(secret, 0o644);
-  assert.match(told(await configuration.examine(named))[1]!, /^warn: everybody/);
+  assert.match(textsOf(await configuration.run(named))[1]!, /^warn: every user of this host can read/);
 });
 
 test('kernel: with type information, without, too old', () => {
@@ -79,7 +81,7 @@ test('identity: learnt, refused, of another machine', async () => {
   };
   const examined = async (host: Parameters<typeof writeHostCache>[1]) => {
     writeHostCache(side.settings.spool_dir, host);
-    return told(await identity.examine(side))[0]!;
+    return textsOf(await identity.run(side))[0]!;
   };
   if (machine.instanceId === null) {
     assert.match(
@@ -99,7 +101,7 @@ test('identity: learnt, refused, of another machine', async () => {
   };
   assert.match(
     await examined(refused),
-    /^warn: .*has said nothing of this host \(a session token was refused/,
+    /^warn: .*gave no facts about this host \(a session token was refused/,
   );
   const other = { instanceId: null, xenUuid: null, machineId: 'another', nodeName: null };
   assert.match(await examined({ ...kept, machine: other }), /^warn: .*an image was copied/);
@@ -116,9 +118,9 @@ test('network: routes, and an interface that is not there', async () => {
   assert.equal(routeTo('10.1.2.3', table), 'eth0');
   assert.equal(routeTo('10.1.2.3', table.split('\n')[0]!), null);
   assert.equal(routeTo('10.1.2.3', table.replace('\t0003\t', '\t0203\t')), null);
-  const said = told(await network.examine(places.agent({ interface: 'nosuch0' })));
-  assert.match(said[0]!, /^fail: there is no interface nosuch0/);
-  assert.ok(!told(await network.examine(places.agent())).some((line) => line.startsWith('fail')));
+  const texts = textsOf(await network.run(places.agent({ interface: 'nosuch0' })));
+  assert.match(texts[0]!, /^fail: there is no interface nosuch0/);
+  assert.ok(!textsOf(await network.run(places.agent())).some((line) => line.startsWith('fail')));
 });
 
 test('engines: one that answers, one that does not, none', async () => {
@@ -135,40 +137,40 @@ test('engines: one that answers, one that does not, none', async () => {
     server.close();
   });
   const side = places.agent({ docker_socket: socket, cri_socket: 'none' });
-  assert.match(told(await engines.examine(side))[0]!, /^ok: docker 27\.1\.1\[31m answers at/);
+  assert.match(textsOf(await engines.run(side))[0]!, /^ok: docker 27\.1\.1\[31m answers at/);
   isMute = true;
-  assert.match(told(await engines.examine(side))[0]!, /^warn: .*does not answer \(no answer in 2000 ms\)/);
+  assert.match(textsOf(await engines.run(side))[0]!, /^warn: .*does not answer \(no answer in 2000 ms\)/);
   const nowhere = places.agent({ docker_socket: '/nowhere/docker.sock', cri_socket: 'none' });
-  assert.match(told(await engines.examine(nowhere))[0]!, /^fail: there is no engine at/);
+  assert.match(textsOf(await engines.run(nowhere))[0]!, /^fail: there is no engine socket at/);
   const none = places.agent({ docker_socket: 'none', cri_socket: 'none' });
-  assert.deepEqual(told(await engines.examine(none)), ['ok: no container engine is here']);
+  assert.deepEqual(textsOf(await engines.run(none)), ['ok: this host has no container engine']);
 });
 
 test('agent: runs, hangs, is not there, has lost something', async () => {
   const examined = async (secondsAgo: number | null, more: object = {}, isRunning = true) => {
     const state =
       secondsAgo === null ? null : { pid: 7, boot_id: 'b', heartbeat: { ...heartbeat(secondsAgo), ...more } };
-    return told(await agent.examine(places.agent({}, { isRunning, pid: isRunning ? 7 : null, state })));
+    return textsOf(await agent.run(places.agent({}, { isRunning, pid: isRunning ? 7 : null, state })));
   };
   const counters = { uplink: { connected: 1 } };
   const well = await examined(3, { counters });
   assert.match(well[0]!, /^ok: an agent runs \(pid 7\), release \S+; heartbeat 3 s ago/);
-  assert.equal(well[1], 'ok: nothing was lost since it started');
+  assert.equal(well[1], 'ok: the agent has lost nothing since it started');
   assert.match((await examined(300, { counters }))[0]!, /^fail: .*last heartbeat was 5 min ago/);
-  assert.match((await examined(60, {}, false))[0]!, /^warn: no agent runs .*60 s ago/);
+  assert.match((await examined(60, {}, false))[0]!, /^warn: no agent uses .*60 s ago/);
   const lost = await examined(1, { counters: { ...counters, capture: { dropped: 12 } } });
   assert.match(lost[1]!, /^warn: .*capture\.dropped 12/);
-  assert.match((await examined(1))[1]!, /^warn: it is not connected/);
+  assert.match((await examined(1))[1]!, /^warn: the agent is not connected/);
   const blind = { counters, coverage: { live: false, sources: [] } };
-  assert.match((await examined(1, blind))[1]!, /^fail: its capture is not live/);
+  assert.match((await examined(1, blind))[1]!, /^fail: the agent does not capture packets now/);
   const unreadable = places.agent({}, { isRunning: 'unknown' });
-  assert.match(told(await agent.examine(unreadable))[0]!, /^skip: not checked: .* needs root/);
+  assert.match(textsOf(await agent.run(unreadable))[0]!, /^skip: not checked: .* needs root/);
 });
 
 test('spool: empty, what waits and since when, what gave way, damaged, missing', async () => {
   const side = places.agent({ spool_max_bytes: 1_048_576 });
   const { spool_dir: directory, host_id } = side.settings;
-  const examined = async () => told(await spool.examine(side));
+  const examined = async () => textsOf(await spool.run(side));
   assert.match((await examined())[0]!, /^ok: .* is empty/);
   const made = new Spool({ directory, maxBytes: 1_048_576, hostId: host_id!, log: silent });
   const record = (hoursAgo: number) =>
@@ -179,28 +181,31 @@ test('spool: empty, what waits and since when, what gave way, damaged, missing',
   made.appendRecord('v1', record(5));
   made.appendRecord('v2', record(0));
   await made.close();
-  assert.match((await examined())[0]!, /^warn: 2 records wait, .* of at most 1\.0 MiB; the oldest for 5 h/);
+  assert.match(
+    (await examined())[0]!,
+    /^warn: 2 records wait, .* of at most 1\.0 MiB; the oldest is 5 h old/,
+  );
   const full = new Spool({ directory, maxBytes: 1_048_576, hostId: host_id!, log: silent });
   for (let n = 0; n < 200; n++)
     full.appendRecord('v2', JSON.stringify({ kind: 'call', pad: 'x'.repeat(10_000) }));
   await full.close();
-  assert.match((await examined())[1]!, /^warn: since it was made \d+ records gave way to newer ones/);
+  assert.match((await examined())[1]!, /^warn: since the spool was made, \d+ records had to be deleted/);
   writeFileSync(join(directory, 'ledger'), 'x'.repeat(32_768));
   assert.match((await examined())[0]!, /^warn: the ledger of .* is damaged/);
   rmSync(directory, { recursive: true });
-  assert.match((await examined())[0]!, /^warn: .* is not there/);
+  assert.match((await examined())[0]!, /^warn: .* does not exist/);
 });
 
 test('store: whole, damaged, of a newer release, missing', async () => {
   const side = places.collector();
   const { data_dir: directory } = side.settings;
-  const examined = async () => told(await store.examine(side));
-  assert.match((await examined())[0]!, /^warn: .* is not there/);
+  const examined = async () => textsOf(await store.run(side));
+  assert.match((await examined())[0]!, /^warn: .* does not exist/);
   openForWriting(directory, FINDINGS).close();
   openAdmin(directory).close();
   const well = await examined();
   assert.ok(
-    well.slice(0, 2).every((line) => /^ok: .*, whole$/.test(line)),
+    well.slice(0, 2).every((line) => /^ok: .*, undamaged$/.test(line)),
     String(well),
   );
   const newer = openForWriting(directory, FINDINGS);
@@ -226,16 +231,19 @@ test('certificate: holds, ends soon, ended, is of another key', async () => {
     return { tls_cert_file: files.certFile, tls_key_file: files.keyFile };
   };
   const [fresh, ending, ended] = [await pair(0), await pair(390), await pair(400)];
-  const examined = async (settings: object) => told(await certificate.examine(places.collector(settings)));
-  assert.match((await examined(fresh))[0]!, /^ok: .* holds for 39\d days/);
-  assert.match((await examined(ending))[0]!, /^warn: .* holds for [56] days/);
-  assert.match((await examined(ended))[0]!, /^fail: .* ended on/);
+  const examined = async (settings: object) => textsOf(await certificate.run(places.collector(settings)));
+  assert.match((await examined(fresh))[0]!, /^ok: .* is valid for 39\d days/);
+  assert.match((await examined(ending))[0]!, /^warn: .* is valid for [56] days/);
+  assert.match((await examined(ended))[0]!, /^fail: .* expired on/);
   assert.match(
     (await examined({ ...fresh, tls_key_file: ending.tls_key_file }))[1]!,
-    /^fail: .* is not its key/,
+    /^fail: .* is not the private key of/,
   );
   assert.match((await examined({ ...fresh, tls_cert_file: '/nowhere.crt' }))[0]!, /^fail: /);
-  assert.match((await examined({ tls_self_signed: true }))[0]!, /^ok: .* made at the first start/);
+  assert.match(
+    (await examined({ tls_self_signed: true }))[0]!,
+    /^ok: .* makes its self-signed certificate at its first start/,
+  );
   assert.equal(certificate.applies(places.collector()), false);
 });
 
@@ -244,11 +252,11 @@ test('listening: somebody, nobody, and settings that do not go together', async 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const side = places.collector({ listen: `127.0.0.1:${port}` });
-  assert.deepEqual(told(await listening.examine(side)), [`ok: something listens at 127.0.0.1:${port}`]);
+  assert.deepEqual(textsOf(await listening.run(side)), [`ok: a program listens at 127.0.0.1:${port}`]);
   await new Promise((resolve) => server.close(resolve));
-  assert.match(told(await listening.examine(side))[0]!, /^warn: nothing listens at .*ECONNREFUSED/);
+  assert.match(textsOf(await listening.run(side))[0]!, /^warn: no program listens at .*ECONNREFUSED/);
   const open = places.collector({ listen: `0.0.0.0:${port}` });
-  assert.match(told(await listening.examine(open))[0]!, /^fail: .*there is no TLS/);
+  assert.match(textsOf(await listening.run(open))[0]!, /^fail: .*there is no TLS/);
 });
 
 test('the table: aligned, coloured only when asked, nothing from outside moves the cursor', () => {
@@ -283,8 +291,8 @@ test('what is written where nothing is configured is no secret of the machine', 
   const main = join(import.meta.dirname, '../../../../cli/main.ts');
   const directory = places.directory();
   const flags = ['--part', 'collector', '--data-dir', directory, '--json'];
-  const said = execFileSync(process.execPath, [main, 'doctor', ...flags], { encoding: 'utf8' });
-  const { worst, findings } = JSON.parse(said);
+  const texts = execFileSync(process.execPath, [main, 'doctor', ...flags], { encoding: 'utf8' });
+  const { worst, findings } = JSON.parse(texts);
   assert.equal(worst, 'warn');
   assert.deepEqual(Object.keys(findings[0]), ['part', 'check', 'status', 'text', 'remedy']);
 });
