@@ -3,7 +3,8 @@
  * coverage last: a coverage report never reaches the collector before the calls of its time.
  */
 import { randomUUID } from 'node:crypto';
-import type { Lane, Range } from './lane.ts';
+import type { Lane } from './lane.ts';
+import type { Range } from './lanes.ts';
 import { type LaneName, SEND_ORDER } from './lanes.ts';
 import type { LedgerEntry } from './ledger.ts';
 

@@ -10,6 +10,7 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSegmentFiles, segmentFileName } from './lane_files.ts';
+import type { Range } from './lanes.ts';
 import { MemoryQueue } from './memory_queue.ts';
 import { readSegment, type Segment, takeFromSegment } from './segment.ts';
 
@@ -22,13 +23,6 @@ export interface LaneState {
   acknowledged: number;
   overflowed: number;
   lost: number;
-}
-
-/** The records of one batch: numbers from `from` up to but not including `to`, `count` of them. */
-export interface Range {
-  from: number;
-  to: number;
-  count: number;
 }
 
 export class Lane {

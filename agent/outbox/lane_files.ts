@@ -4,7 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Range } from './lane.ts';
+import type { Range } from './lanes.ts';
 import { scanFrames } from './record_frame.ts';
 import type { Segment } from './segment.ts';
 

@@ -13,3 +13,10 @@ export const DROP_ORDER: readonly LaneName[] = ['rollup', 'v2', 'coverage', 'v1'
 
 /** Lanes whose losses a coverage report must state: without their records silence proves nothing. */
 export const EVIDENCE_LANES: readonly LaneName[] = ['v1', 'coverage'];
+
+/** The records of one batch: numbers from `from` up to but not including `to`, `count` of them. */
+export interface Range {
+  from: number;
+  to: number;
+  count: number;
+}

@@ -1,8 +1,8 @@
 /** The table of evasions can fail: what is neither recorded nor lost is a problem, whatever else happened. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type End, type Outcome, problemWith } from './evasions/evasion.ts';
 import { OWN_WAYS, THROUGH_THE_HOST } from './evasions/namespaces.ts';
+import { type End, type Outcome, problemWith } from './evasions/outcome.ts';
 import { OWN_STACKS } from './evasions/own_stacks.ts';
 import { MAX_NAMESPACES } from './evasions/own_way.ts';
 import {

@@ -16,7 +16,7 @@ import type { Call } from '../../../protocol/call.ts';
 import { lossesOf } from '../../../protocol/losses.ts';
 import { Attackers } from './attackers.ts';
 import { NODE, startCollector, TOKEN } from './collector_process.ts';
-import { type Evasion, type Outcome, problemWith } from './evasion.ts';
+import { type End, type Outcome, problemWith } from './outcome.ts';
 
 const START_TIMEOUT_MS = 30_000;
 /** An attempt must be recorded, or counted as lost, this long after it ended. Gives up late: other work may be going on. */
@@ -31,6 +31,19 @@ export interface WatchOptions {
   env?: Record<string, string>;
   /** Losses that no attempt of the group can cause: other network namespaces of this machine may. */
   unrelated?: readonly string[];
+}
+
+/** One row of the table of evasions: an attempt to call IMDSv1 unnoticed. */
+export interface Evasion {
+  /** Also part of the path that is asked for. Lower case, digits and hyphens. */
+  name: string;
+  /** One sentence: what the attempt does. */
+  tries: string;
+  end: End;
+  /** Makes the attempt with requests whose path holds `tag`. Resolves when it is over. */
+  act(lab: EvasionLab, tag: string): Promise<void>;
+  /** Why this machine cannot make the attempt; null or absent where it can. */
+  unavailable?: () => string | null;
 }
 
 export class EvasionLab {

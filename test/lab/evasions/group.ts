@@ -1,7 +1,7 @@
 /** A group of attempts as tests: one host, one agent, and a `ready` verdict before the first attempt. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Evasion } from './evasion.ts';
+import type { Evasion } from './evasion_lab.ts';
 import { EvasionLab, type WatchOptions } from './evasion_lab.ts';
 
 export const skip =

@@ -4,8 +4,8 @@ import { addAddress, addLink, ip } from '../../../lab/namespaces.ts';
 import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 import { nft } from '../../support/lab/watch_lab.ts';
 import { type Attackers, nextLine } from './attackers.ts';
-import type { End, Evasion } from './evasion.ts';
-import type { EvasionLab } from './evasion_lab.ts';
+import type { Evasion, EvasionLab } from './evasion_lab.ts';
+import type { End } from './outcome.ts';
 import { addOwnWay, awaitCapture, type OwnWay } from './own_way.ts';
 
 const ELSEWHERE = '10.199.0.9';

@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { addAddress, ip } from '../../../lab/namespaces.ts';
 import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 import { addMacvlan } from '../../support/lab/network_topologies.ts';
-import type { End, Evasion } from './evasion.ts';
-import type { EvasionLab } from './evasion_lab.ts';
+import type { Evasion, EvasionLab } from './evasion_lab.ts';
+import type { End } from './outcome.ts';
 import { addOwnWay, awaitCapture, type OwnWay } from './own_way.ts';
 
 function attempt(name: string, end: End, tries: string, act: Evasion['act']): Evasion {

@@ -3,7 +3,8 @@
  * Their programs are in raw_packets.py, under the same names. A packet that never arrives goes to an Ethernet address that
  * nobody has: the host's capture sees it, and the service does not.
  */
-import type { End, Evasion } from './evasion.ts';
+import type { Evasion } from './evasion_lab.ts';
+import type { End } from './outcome.ts';
 
 /** An attempt of a program beside this file, under the same name. */
 function attempt(program: string, name: string, end: End, tries: string): Evasion {

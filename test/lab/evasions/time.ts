@@ -3,9 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { addAddress, ip } from '../../../lab/namespaces.ts';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../../protocol/endpoints.ts';
 import type { SteppedClock } from '../../support/collector/stepped_clock.ts';
-import type { End, Evasion } from './evasion.ts';
+import type { Evasion } from './evasion_lab.ts';
 import { type EvasionLab, until } from './evasion_lab.ts';
 import { ask } from './namespaces.ts';
+import type { End } from './outcome.ts';
 import { addOwnWay } from './own_way.ts';
 
 const RESTARTS = 8;

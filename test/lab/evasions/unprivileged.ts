@@ -1,5 +1,6 @@
 /** Attempts of an ordinary user, without any privilege. Their programs are in unprivileged.py, under the same names. */
-import type { End, Evasion } from './evasion.ts';
+import type { Evasion } from './evasion_lab.ts';
+import type { End } from './outcome.ts';
 
 /** An attempt of a program beside this file, under the same name. */
 function attempt(program: string, name: string, end: End, tries: string): Evasion {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { beforeEach, test } from 'node:test';
-import * as fc from 'fast-check';
+import fc from 'fast-check';
 import { CoverageReader } from '../../../../collector/store/sqlite/coverage_reader.ts';
 import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
 import { GapWriter, type Report } from '../../../../collector/store/sqlite/gap_writer.ts';
@@ -168,7 +168,7 @@ test('reports of an agent that leaves parts of the host out leave marks, which a
 });
 
 test('whatever the order of times: no gap is empty or runs backwards, gaps of a reason do not touch', () => {
-  const any = fc.record({
+  const anyReport = fc.record({
     from: fc.integer({ min: 0, max: 3000 }),
     length: fc.integer({ min: -500, max: 500 }),
     boot: fc.constantFrom('one', 'two'),
@@ -176,7 +176,7 @@ test('whatever the order of times: no gap is empty or runs backwards, gaps of a 
     lost: fc.nat(2),
   });
   fc.assert(
-    fc.property(fc.array(any, { maxLength: 25 }), (reports) => {
+    fc.property(fc.array(anyReport, { maxLength: 25 }), (reports) => {
       for (const table of ['gaps', 'watched', 'runs', 'boots', 'coverage_days'])
         database.exec(`DELETE FROM ${table}`);
       for (const { from, length, boot, live, lost } of reports) {

@@ -1,5 +1,4 @@
-/** One row of the table of evasions: an attempt to call IMDSv1 without that the host's verdict changes. */
-import type { EvasionLab } from './evasion_lab.ts';
+/** The end that an attempt to call IMDSv1 unnoticed must have, and the end that it had. */
 
 /**
  * How an attempt must end. `call`: every answered IMDSv1 request is recorded as one, with its path. `loss`: at least a
@@ -7,18 +6,6 @@ import type { EvasionLab } from './evasion_lab.ts';
  * answered request is recorded or lies in a gap of the host's coverage.
  */
 export type End = 'call' | 'loss' | 'either' | 'gap';
-
-export interface Evasion {
-  /** Also part of the path that is asked for. Lower case, digits and hyphens. */
-  name: string;
-  /** One sentence: what the attempt does. */
-  tries: string;
-  end: End;
-  /** Makes the attempt with requests whose path holds `tag`. Resolves when it is over. */
-  act(lab: EvasionLab, tag: string): Promise<void>;
-  /** Why this machine cannot make the attempt; null or absent where it can. */
-  unavailable?: () => string | null;
-}
 
 /** What came of an attempt. */
 export interface Outcome {
