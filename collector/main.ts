@@ -74,10 +74,11 @@ async function compose(
     log.error({ reason: error.message }, 'a thread of the store died and is started again'),
   );
   endings.push(() => store.close());
-  const admin = openAdmin(settings.data_dir);
-  endings.push(() => admin.close());
+  const adminDatabase = openAdmin(settings.data_dir);
+  endings.push(() => adminDatabase.close());
+  const admin = new SqliteAdminStore(adminDatabase);
   const access = new Access(
-    new SqliteAdminStore(admin),
+    admin,
     {
       agentToken,
       agentTokenHost: settings.agent_token_host ?? null,
@@ -113,7 +114,7 @@ async function compose(
       silentAfterSeconds: settings.silent_after_seconds,
     }),
   );
-  const alerts = new Alerts({ database: admin, insight: insight.fresh, store, publicUrl, log });
+  const alerts = new Alerts({ admin, insight: insight.fresh, store, publicUrl, log });
   const retention = new RetentionTimer(store, access, log);
   endings.push(() => retention.stop());
   access.onTokenEnded(({ kind, hostId }) => {

@@ -2,9 +2,8 @@
  * Evaluates the alert rules every few seconds, stores the alerts and their state, and starts the deliveries.
  */
 import { randomUUID } from 'node:crypto';
-import type { DatabaseSync } from 'node:sqlite';
 import type { Logger } from 'pino';
-import { AlertRows } from '../admin/alerts.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
 import type { Alert, Destination, DestinationChange, NewDestination } from '../contract/administration.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
@@ -41,8 +40,7 @@ export interface AlertInsight {
 }
 
 export interface AlertsOptions {
-  /** The admin database, open for writing. */
-  database: DatabaseSync;
+  admin: Pick<AdminStore, 'alerts'>;
   insight: AlertInsight;
   store: Pick<StoreQueries, 'coverage'>;
   /** Address of the page, such as `https://imdswatch.example.com`. Null: alerts have no link. */
@@ -55,7 +53,7 @@ export interface AlertsOptions {
 
 export class Alerts {
   readonly #options: AlertsOptions;
-  readonly #rows: AlertRows;
+  readonly #rows: AdminStore['alerts'];
   readonly #now: () => number;
   readonly #destinations: Destinations;
   readonly #deliveries: Deliveries;
@@ -74,11 +72,11 @@ export class Alerts {
   };
 
   constructor(options: AlertsOptions) {
-    const { database, log, now = Date.now, sending = {} } = options;
+    const { admin, log, now = Date.now, sending = {} } = options;
     this.#options = options;
     this.#now = now;
     this.#startedMs = now();
-    this.#rows = new AlertRows(database);
+    this.#rows = admin.alerts;
     this.#destinations = new Destinations(this.#rows, { now, sending });
     this.#deliveries = new Deliveries(this.#rows, log, now, sending);
     this.#state = stateOf(this.#rows.subjects());

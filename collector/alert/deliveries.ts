@@ -4,7 +4,8 @@
  * id.
  */
 import type { Logger } from 'pino';
-import type { AlertRows, DeliveryRow, DestinationRow } from '../admin/alerts.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
+import type { DeliveryRow, DestinationRow } from '../admin/alerts.ts';
 import { type SendOptions, send } from './send.ts';
 
 const FIRST_RETRY_US = 10_000_000;
@@ -14,7 +15,7 @@ export const GIVE_UP_AFTER_US = 24 * 3600_000_000;
 const BATCH = 20;
 
 export class Deliveries {
-  readonly #rows: AlertRows;
+  readonly #rows: AdminStore['alerts'];
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #sending: SendOptions;
@@ -27,7 +28,7 @@ export class Deliveries {
   readonly #unstored = new Set<string>();
   readonly #counters = { delivered: 0, attempts_failed: 0, given_up: 0, delivery_notes_failed: 0 };
 
-  constructor(rows: AlertRows, log: Logger, now: () => number, sending: SendOptions) {
+  constructor(rows: AdminStore['alerts'], log: Logger, now: () => number, sending: SendOptions) {
     this.#rows = rows;
     this.#log = log;
     this.#now = now;

@@ -4,7 +4,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { OperatorError } from '../../common/operator_error.ts';
-import type { AlertRows, DestinationRow } from '../admin/alerts.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
+import type { DestinationRow } from '../admin/alerts.ts';
 import type {
   Alert,
   Destination,
@@ -26,11 +27,11 @@ export interface DestinationsOptions {
 }
 
 export class Destinations {
-  readonly #rows: AlertRows;
+  readonly #rows: AdminStore['alerts'];
   readonly #now: () => number;
   readonly #sending: SendOptions;
 
-  constructor(rows: AlertRows, { now = Date.now, sending = {} }: DestinationsOptions = {}) {
+  constructor(rows: AdminStore['alerts'], { now = Date.now, sending = {} }: DestinationsOptions = {}) {
     this.#rows = rows;
     this.#now = now;
     this.#sending = sending;

@@ -6,6 +6,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import type { SendOptions } from '../../../../collector/alert/send.ts';
 import type { Alert } from '../../../../collector/contract/administration.ts';
@@ -43,7 +44,7 @@ export class Bench {
       }),
     );
     this.alerts = new Alerts({
-      database: this.#database,
+      admin: new SqliteAdminStore(this.#database),
       insight: { offenders: async () => this.offenders, hosts: async () => this.hosts },
       store: { coverage: async () => this.coverage },
       publicUrl: 'https://imdswatch.example.com/',

@@ -56,7 +56,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const insight = new CoalescedInsight(fakeInsight(asked));
   const store = fakeStore(asked);
   const alerts = new Alerts({
-    database: admin,
+    admin: new SqliteAdminStore(admin),
     insight: { offenders: async () => [], hosts: async () => [] },
     store: { coverage: async () => [] },
     publicUrl: null,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { Insight } from '../../../../collector/insight/insight.ts';
 import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
@@ -10,21 +11,28 @@ import type { Call } from '../../../../protocol/call.ts';
 import { HOST, makeCall } from '../../../support/collector/calls.ts';
 import { Bench } from '../../../support/collector/in_process.ts';
 
-const parties = new Bench();
-after(() => parties.end());
+const bench = new Bench();
+after(() => bench.end());
 
 test('calls over IMDSv1 become alerts, once, and credentials again after a day of silence', async () => {
-  const directory = parties.directory();
+  const directory = bench.directory();
   const store = openStore(directory);
-  parties.atEnd(() => store.close());
+  bench.atEnd(() => store.close());
   const database = openAdmin(directory);
-  parties.atEnd(() => database.close());
+  bench.atEnd(() => database.close());
   // The days that this test skips must not be in the future of the store, which has its own clock.
   let nowMs = Date.now() - 3 * 86_400_000;
   const now = () => nowMs;
   const insight = new Insight(store, { readinessWindowDays: 14, silentAfterSeconds: 180, now });
   const log = pino({ level: 'silent' });
-  const alerts = new Alerts({ database, insight, store, publicUrl: null, log, now });
+  const alerts = new Alerts({
+    admin: new SqliteAdminStore(database),
+    insight,
+    store,
+    publicUrl: null,
+    log,
+    now,
+  });
 
   let seq = 0;
   const write = async (changes: Partial<Call>) => {
