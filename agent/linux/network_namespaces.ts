@@ -101,7 +101,7 @@ export class NamespaceListing {
   }
 
   /**
-   * How many processes and threads of the last listing exist, and do not show us which namespace they are in.
+   * Counts the processes and threads of the last listing that exist and do not show which namespace they are in.
    */
   get denied(): number {
     return this.#denied;

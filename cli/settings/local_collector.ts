@@ -9,7 +9,7 @@ export const COLLECTOR_FILE: SharedFile = {
   defaultFile: '/etc/imdswatch/collector.yaml',
 };
 
-/** Where the collector's files are. */
+/** Directory of the collector's files. */
 export const dataDirShape = collectorSettings.pick({ data_dir: true }).shape;
 
 /** The files, and everything that a verdict depends on. */

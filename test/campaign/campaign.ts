@@ -37,7 +37,7 @@ export interface CampaignResult {
   /** Findings of the second agent: its calls that travel one by one, and sums of the others. */
   rolledUp: { single: Table; sums: ReturnType<typeof judgeSums> };
   shares: Share[];
-  /** How much of the time was in gaps, by host and reason. */
+  /** Share of the time that was in gaps, by host and reason. */
   gapTimes: { hostId: string; reasons: TimeInGaps[] }[];
   /** States where unexplained calls lie between the gaps next to them. */
   explanations: string[];

@@ -38,7 +38,7 @@ export interface TimeInGaps {
   reason: string;
   count: number;
   ms: number;
-  /** Of the time between the first call and the last one. */
+  /** Covers the time between the first call and the last one. */
   percent: number;
 }
 

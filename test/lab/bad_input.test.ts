@@ -64,7 +64,7 @@ describe('imdswatch watch under bad input', () => {
     await bad('garbage', 50);
     await bad('slow-loris', 200);
     await curl();
-    // What is not read to its end shows with the end of its connection.
+    // A request that is not read to its end shows with the end of its connection.
     await sleep(1_500);
     const after = residentBytes(watcher.pid);
     assert.ok(after - before < 24 * MIB, `grew by ${(after - before) / MIB} MiB`);

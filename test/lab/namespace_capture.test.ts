@@ -80,7 +80,7 @@ describe('a namespace with its own way to the metadata service', () => {
         if (i % 10 === 9) globalThis.gc();
       }
       globalThis.gc();
-      // What was freed is used for something else, and libuv goes along its list of handles.
+      // Freed memory is used for something else, and libuv walks its list of handles.
       const { Cap } = createRequire(${JSON.stringify(LIVE_SOURCE)})('cap');
       const others = Array.from({ length: 500 }, () => new Cap());
       for (let i = 0; i < 20; i++) createServer().listen(0, '127.0.0.1').close();

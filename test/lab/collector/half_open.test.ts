@@ -78,7 +78,7 @@ test('two cuts under load: noticed by the silence, nothing lost, nothing twice',
   for (const [index, made] of [300, 900].entries()) {
     await sender.untilMade(made);
     firewall.cut(port);
-    // What is sent meanwhile lies in the kernel, and is never delivered.
+    // Data that is sent meanwhile stays in the kernel and is never delivered.
     await eventually('noticed', () => said('no connection to the collector') === index + 1, 20_000);
     firewall.mend();
     await eventually('back', () => said('"msg":"connected"') === index + 2, 20_000);

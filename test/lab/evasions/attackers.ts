@@ -9,7 +9,7 @@ const NOBODY = '65534';
 /** A version manager's Python may lie where that user cannot read it. */
 const PYTHON = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3';
 
-/** Where a program runs: a namespace with what the environment of programs in it is. The host unless given. */
+/** Place where a program runs: a namespace with the environment of the programs in it. Default: the host. */
 export type Place = 'pod' | { namespace: string; env?: Record<string, string> };
 
 export class Attackers {

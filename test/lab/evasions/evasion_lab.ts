@@ -54,7 +54,7 @@ export class EvasionLab {
   readonly #store: StoreQueries & { close(): Promise<void> };
   readonly #collectorUrl: string;
   #spool = '';
-  /** Of the agent from its next start on. */
+  /** Options of the agent from its next start on. */
   options: WatchOptions = {};
   #said = '';
   #before: Record<string, number> = {};
@@ -135,7 +135,7 @@ export class EvasionLab {
     this.agent = null;
   }
 
-  /** What the agent logged since it was started. */
+  /** Returns what the agent has logged since its start. */
   get said(): string {
     return this.#said;
   }
@@ -182,7 +182,7 @@ export class EvasionLab {
     );
   }
 
-  /** What the running agent has counted as lost since its start; as old as its last heartbeat. */
+  /** Returns what the running agent has counted as lost since its start, as of its last heartbeat. */
   losses(): Record<string, number> {
     const state = readState(this.#spool);
     if (state === null || state.pid !== this.agent?.pid) return {};
@@ -227,13 +227,13 @@ export class EvasionLab {
     assert.fail(`${evasion.tries} ${problem}. Counters: ${JSON.stringify(this.counters())}`);
   }
 
-  /** What an attempt has lost until now is no end of it: its IMDSv1 calls come after. */
+  /** Losses until now do not end an attempt: its IMDSv1 calls come later. */
   async begin(): Promise<void> {
     await this.quiet();
     this.#before = this.losses();
   }
 
-  /** How many of these requests were made at a time when the host counts as watched. */
+  /** Counts the requests that were made at a time when the host counts as watched. */
   async #watchedAt(requests: readonly SeenRequest[]): Promise<number> {
     const gaps = (await this.host())?.readiness.coverage.gaps ?? [];
     const isUnwatched = (timeMs: number) =>
@@ -270,7 +270,7 @@ export class EvasionLab {
   }
 }
 
-/** What `after` has more of than `before`. A counter that an end of the agent set back counts as it stands. */
+/** Returns what `after` has more of than `before`. A counter that a restart of the agent set back counts as it stands. */
 function added(before: Record<string, number>, after: Record<string, number>): Record<string, number> {
   const more: Record<string, number> = {};
   for (const [name, count] of Object.entries(after)) {

@@ -1,19 +1,19 @@
 /** The end that an attempt to call IMDSv1 unnoticed must have, and the end that it had. */
 
 /**
- * How an attempt must end. `call`: every answered IMDSv1 request is recorded as one, with its path. `loss`: at least a
+ * The end that an attempt must have. `call`: every answered IMDSv1 request is recorded as one, with its path. `loss`: at least a
  * loss is counted, which keeps the host from `ready`. `either`: the kernel's timing decides which of the two. `gap`: every
  * answered request is recorded or lies in a gap of the host's coverage.
  */
 export type End = 'call' | 'loss' | 'either' | 'gap';
 
-/** What came of an attempt. */
+/** The end that an attempt had. */
 export interface Outcome {
   /** IMDSv1 requests of the attempt that the metadata service answered. */
   served: number;
-  /** Of those, how many the collector has as IMDSv1 calls with the attempt's path. */
+  /** Those of them that the collector has as IMDSv1 calls with the attempt's path. */
   recorded: number;
-  /** What the agent counted as lost since the attempt began, by `stage.counter`. */
+  /** Losses that the agent counted since the attempt began, by `stage.counter`. */
   losses: Record<string, number>;
   /** Answered IMDSv1 requests that are not recorded and were made when the host counts as watched. */
   unexplained: number;

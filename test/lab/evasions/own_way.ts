@@ -6,7 +6,7 @@ import { addAddress, addLink, deleteNamespace, ip, namespacePath } from '../../.
 import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 import { type EvasionLab, until } from './evasion_lab.ts';
 
-/** As small as can be told apart from none, so that few namespaces are too many. */
+/** The bound is small, so that few namespaces are too many. */
 export const MAX_NAMESPACES = 4;
 /** A look at all namespaces comes every 10 s, and captures that are not needed any more are closed by the look before. */
 const CAPTURE_TIMEOUT_MS = 40_000;

@@ -160,7 +160,7 @@ export const TIME: Evasion[] = [
   ),
 ];
 
-/** What goes down loses its IPv6 addresses and its routes. */
+/** An interface that goes down loses its IPv6 addresses and its routes. */
 async function interfaceDownAndUp({ lab }: EvasionLab): Promise<void> {
   const { hostNamespace: host } = lab;
   const { ipv4, ipv6 } = lab.hostAddresses;

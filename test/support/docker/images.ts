@@ -9,7 +9,7 @@ import { debianTree } from '../lab/debian_tree.ts';
 import { keptPackages, NATIVE } from '../packaging/kept.ts';
 
 export const ROOT = join(import.meta.dirname, '../../..');
-/** As docker/Dockerfile names it. */
+/** Name in docker/Dockerfile. */
 const BASE = 'debian:12-slim';
 const STEP_TIMEOUT_MS = 200_000;
 

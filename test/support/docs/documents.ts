@@ -7,13 +7,13 @@ export const ROOT = join(import.meta.dirname, '../../..');
 /** A fenced block, and what the comment before it says of how it is tested. */
 export interface Block {
   document: string;
-  /** Of its first line. */
+  /** Number of its first line. */
   line: number;
   language: string;
   text: string;
   /** Why it is not run here; null where it is run. */
   notRun: string | null;
-  /** What it must put out, in pieces. */
+  /** Texts that its output must contain. */
   says: string[];
   /** It does not end by itself: once it has said that, it is left running (`stays`), or told to end as by Ctrl-C. */
   goesOn: 'stays' | 'is ended' | null;
@@ -31,7 +31,7 @@ export function documents(): Document[] {
   return [join(ROOT, 'README.md'), ...globSync(join(ROOT, 'docs/*.md')).sort()].map(read);
 }
 
-/** What lies beside the files that it is about, whose own tests run it. */
+/** Documents beside the files that they describe, whose own tests run them. */
 export function readmes(): Document[] {
   return globSync(join(ROOT, 'docker/**/README.md')).sort().map(read);
 }
@@ -91,7 +91,7 @@ export function imdswatchCommands(shell: string): string[][] {
     const words = [...line.matchAll(/"((?:[^"\\]|\\.)*)"|'([^']*)'|(\S+)/g)].map(
       ([, double, single, bare]) => double ?? single ?? bare!,
     );
-    // As a command, not as an argument: of a `kubectl` with a namespace of that name, say.
+    // Matches a command, not an argument, such as a `kubectl` with a namespace of that name.
     const at = words.findIndex(
       (word, index) =>
         /(^|\/)imdswatch$/.test(word) &&

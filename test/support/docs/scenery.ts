@@ -1,4 +1,4 @@
-/** What the reader of a document has when its first command is typed. */
+/** Prepares what the reader of a document has before typing its first command. */
 import { readFileSync } from 'node:fs';
 import { Authority } from '../collector/access/certificates.ts';
 import type { Stage } from './stage.ts';
@@ -10,7 +10,7 @@ export async function prepare(document: string, stage: Stage): Promise<void> {
   if (document === 'README.md') await must(stage, CAPTURE_FILE);
   if (document === 'install.md') {
     await certificates(stage);
-    // As the package's own scripts make them.
+    // Users as the package's own scripts create them.
     await must(stage, 'useradd --system imdswatch-agent; useradd --system imdswatch-collector');
   }
   if (!WITH_COLLECTOR.includes(document)) return;
@@ -77,7 +77,7 @@ for path in instance-id iam/security-credentials/lab-instance-role; do
   curl -s -o /dev/null http://169.254.169.254/latest/meta-data/$path
 done`;
 
-/** As the AWS CLI writes them: two calls in the hour that is going on, and none in the one before. */
+/** Counts in the form of the AWS CLI: two calls in the current hour, and none in the one before. */
 const CLOUD_FILES = `
 times=$(date -u -d '1 hour ago' '+"%Y-%m-%dT%H:00:00+00:00"'),$(date -u '+"%Y-%m-%dT%H:00:00+00:00"')
 result='"Id":"no_token","Label":"i-0123456789abcdef0 MetadataNoToken 3600","StatusCode":"Complete"'

@@ -1,5 +1,5 @@
 /**
- * Where the commands of a document are run as they stand there: the host of a lab, with /etc and /var of its own over
+ * Runs the commands of a document as they stand there: on the host of a lab, with /etc and /var of its own over
  * this machine's, so that the usual paths, ports and names can be used and nothing of it is left.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -30,10 +30,10 @@ export interface Ended {
   output: string;
 }
 
-/** Of a command that goes on. */
+/** Process of a command that keeps running. */
 export interface Running {
   output(): string;
-  /** As by Ctrl-C; what it comes to. */
+  /** Ends the command like Ctrl-C, and returns its exit code. */
   end(): Promise<Ended>;
 }
 
@@ -122,7 +122,7 @@ export -p > '${variables}'`;
     return follow(running);
   }
 
-  /** Of the lab, outside of what the commands see as theirs. */
+  /** Directory of the lab, outside of what the commands see as theirs. */
   get home(): string {
     return this.#lab.home;
   }

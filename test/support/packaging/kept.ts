@@ -11,7 +11,7 @@ export const ROOT = join(import.meta.dirname, '../../..');
 export const NATIVE = TARGETS.find(({ arch }) => arch === process.arch)!;
 export const FOREIGN = TARGETS.find(({ arch }) => arch !== process.arch)!;
 const KEPT_IN = join(ROOT, '.runtime/packages');
-/** What a package depends on, besides the commit, which it names. */
+/** Inputs of a package besides the commit, which it names. */
 const MATTERS =
   /^(agent|bin\/runtime|cli|collector|lab|packaging|protocol|service|systemd)\/|^package(-lock)?\.json$/;
 
@@ -62,7 +62,7 @@ async function make(target: Target, directory: string): Promise<void> {
       out: apart,
       work: `${apart}.work`,
     });
-    // Of earlier states of the checkout.
+    // Packages of earlier states of the checkout.
     for (const name of readdirSync(KEPT_IN).filter(
       (name) => /^\w+-[0-9a-f]{16}$/.test(name) && name.startsWith(target.arch),
     )) {

@@ -35,7 +35,7 @@ export interface Ended {
   stderr: string;
 }
 
-/** What the fake `npm` does: the pinned Node's package, or the project's packages with native modules that load. */
+/** The fake `npm` installs the pinned Node's package, or the project's packages with native modules that load. */
 const FAKE_NPM = `
 case "$*" in
   "ci --prefix "*)
@@ -146,7 +146,7 @@ export class FakeMachine {
     for (const command of commands) rmSync(join(this.#path, command), { force: true });
   }
 
-  /** What the fakes were called with since the last time, one a line; `uname` and `id` are left out. */
+  /** Returns the arguments of the fakes since the last time, one call per line; `uname` and `id` are left out. */
   calls(): string[] {
     if (!existsSync(this.#calls)) return [];
     const lines = readFileSync(this.#calls, 'utf8').trim().split('\n');

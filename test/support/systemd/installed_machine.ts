@@ -51,7 +51,7 @@ export class InstalledMachine {
     );
   }
 
-  /** As `systemctl show` has it. */
+  /** Value as `systemctl show` prints it. */
   async property(unit: string, name: string): Promise<string> {
     return await this.sh(`systemctl show --property=${name} --value ${unit}`);
   }
@@ -62,7 +62,7 @@ export class InstalledMachine {
     await this.sh(`systemd-run --quiet --wait --unit=${unit} sh -c '${reads}'`);
   }
 
-  /** What the collector's store has, by unit: IMDSv1 calls. */
+  /** Returns the IMDSv1 calls in the collector's store, by unit. */
   async callsByUnit(): Promise<Map<string, Offender>> {
     const offenders = JSON.parse(await this.sh('imdswatch offenders --json')) as Offender[];
     return new Map(offenders.map((offender) => [offender.systemd_unit ?? '', offender]));

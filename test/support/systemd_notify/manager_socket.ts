@@ -22,7 +22,7 @@ export class ManagerSocket {
     if (bind(this.#fd, bytes, bytes.length) !== 0) throw new Error(`bind: errno ${koffi.errno()}`);
   }
 
-  /** What has arrived since the last time, a datagram each. */
+  /** Returns the datagrams that have arrived since the last time. */
   received(): string[] {
     const datagrams: string[] = [];
     for (;;) {

@@ -1,4 +1,4 @@
-/** How a command that runs on is ended by signals. */
+/** Tests how signals end a command that keeps running. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-/** What is generated in the documents is what the schemas and the metrics registry say now. */
+/** Tests that the generated parts of the documents equal what the schemas and the metrics registry say now. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

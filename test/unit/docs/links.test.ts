@@ -29,7 +29,7 @@ test('a link to a heading that is not there is found', () => {
   );
 });
 
-/** As GitHub makes them. */
+/** Anchors as GitHub makes them. */
 function anchorsOf(text: string): Set<string> {
   const found = new Set<string>();
   for (const [, heading] of text.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/^#{1,6} (.+)$/gm)) {

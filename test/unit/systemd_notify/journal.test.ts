@@ -9,7 +9,7 @@ import { withPriority } from '../../../systemd_notify/journal.ts';
 const LOG = new URL('../../../cli/log.ts', import.meta.url).href;
 const MAIN = join(import.meta.dirname, '../../../cli/main.ts');
 
-/** What a process writes to a stderr that is, or is not, the one that JOURNAL_STREAM names. */
+/** Returns what a process writes to a stderr that is, or is not, the one that JOURNAL_STREAM names. */
 function stderrOf(argv: string[], isJournal: boolean): string {
   const directory = mkdtempSync(join(tmpdir(), 'journal-'));
   const file = join(directory, 'stderr');

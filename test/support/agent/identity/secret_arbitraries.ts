@@ -5,7 +5,7 @@ const BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/
 const BASE64URL = `${BASE64.slice(0, 62)}-_`;
 
 /**
- * Of a uniform distribution, as real ones are: fast-check's own prefers, and shrinks to, many times the
+ * Characters of a uniform distribution, like those of real secrets: fast-check's own prefers, and shrinks to, many times the
  * letter A.
  */
 const uniform = (alphabet: string, length: number): fc.Arbitrary<string> =>
@@ -61,7 +61,7 @@ export const BEFORE = fc.constantFrom(
 );
 export const AFTER = fc.constantFrom('', '"', "'", '&x=1', ' linux', '",\n', '.py', ')', '#é', '?');
 
-/** Whether twelve characters of a secret, as it is or as it was encoded, are left in a text. */
+/** Tells whether twelve characters of a secret, as it is or as it was encoded, are left in a text. */
 export function leaves(masked: string, ...forms: string[]): boolean {
   return forms.some((form) => {
     for (let at = 0; at + 12 <= form.length; at++) if (masked.includes(form.slice(at, at + 12))) return true;

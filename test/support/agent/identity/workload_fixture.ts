@@ -24,7 +24,7 @@ export const KUBELET_LABELS = {
   'io.kubernetes.pod.uid': POD,
   'io.kubernetes.container.name': 'app',
 };
-/** As long as the pipeline holds a call for a name. */
+/** Time for which the pipeline holds a call for a name. */
 export const WAIT_MS = 250;
 
 export function owner(change: Partial<SocketOwner> & { cgroupPaths?: string[] } = {}): SocketOwner {

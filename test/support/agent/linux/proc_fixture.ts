@@ -14,7 +14,7 @@ export interface FixtureProcess {
   /** Link targets by descriptor number. */
   descriptors?: Record<number, string>;
   kernelThread?: boolean;
-  /** Where its arguments lie in memory: changes with exec(). */
+  /** Address of its arguments in memory, which changes with exec(). */
   argumentsStart?: number;
 }
 

@@ -1,4 +1,4 @@
-/** What the operator says of the host, and what it says of itself. */
+/** Tests the facts that the operator states about the host, and those that the host states itself. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { lookSettings } from '../../../../agent/config.ts';

@@ -16,7 +16,7 @@ async function followed(address = '127.0.0.1') {
   const own = new OwnCalls();
   const socket = connect({ host: address, port });
   own.followSocket(socket, address, port);
-  // As a packet would be handled: in a later turn of the loop, before the connection is told to be there.
+  // Runs like the handling of a packet: in a later turn of the loop, before the connection is reported as open.
   await new Promise((resolve) => setImmediate(resolve));
   return { own, socket, tuple: tupleOf(socket, address) };
 }

@@ -1,4 +1,4 @@
-/** What of the settings names the collector: checked before anything is watched. */
+/** Tests the settings that name the collector, which are checked before anything is watched. */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -58,7 +58,7 @@ async function until(isTrue: () => boolean): Promise<void> {
   }
 }
 
-/** What a killed process leaves: everything handed to the kernel, nothing tidied up. */
+/** Returns what a killed process leaves: everything that was handed to the kernel, nothing cleaned up. */
 function afterKill(directory: string): string {
   const copy = newDirectory();
   cpSync(directory, copy, { recursive: true });
@@ -618,7 +618,7 @@ test('any mix of appending, sending, lost acknowledgements and kills delivers ev
       async (steps, maxBytes) => {
         let directory = newDirectory();
         let spool = open(directory, { maxBytes });
-        /** What the collector has: the content of every batch, by number. */
+        /** Content of every batch that the collector has, by number. */
         const stored: string[][] = [];
         let appended = 0;
         const receive = (seq: number, records: string[]) => {

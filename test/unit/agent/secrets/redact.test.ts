@@ -1,4 +1,4 @@
-/** What of a request's target and user agent is never kept. */
+/** Tests the parts of a request's target and user agent that are never kept. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

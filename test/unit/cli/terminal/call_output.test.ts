@@ -1,4 +1,4 @@
-/** What `watch` and `read` print at their end. */
+/** Tests the summary that `watch` and `read` print at their end. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallPrinter } from '../../../../cli/terminal/call_output.ts';
