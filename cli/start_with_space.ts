@@ -1,4 +1,4 @@
-/** Starts a collector under a service manager: where its disk is full it waits for space, and is not started again and again. */
+/** Starts a collector. With a full disk under a service manager it waits for space, instead of many restarts. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { DiskFullError } from '../collector/local.ts';
@@ -10,37 +10,37 @@ const RETRY_MS = 10_000;
 export interface StartWithSpaceOptions {
   start: () => Promise<Collector>;
   manager: Pick<ServiceManager, 'isListening' | 'stillStarting'>;
-  /** Resolves when the process is to end. */
-  end: Promise<unknown>;
+  /** Resolves when the process must stop. */
+  stop: Promise<unknown>;
   log: Pick<Logger, 'error' | 'info'>;
   retryMs?: number;
 }
 
-/** Returns null when the end came first. Without a service manager a full disk is an error like any other. */
+/** Returns null when `stop` resolves first. Throws `DiskFullError` when there is no service manager. */
 export async function startWithSpace({
   start,
   manager,
-  end,
+  stop,
   log,
   retryMs = RETRY_MS,
 }: StartWithSpaceOptions): Promise<Collector | null> {
   for (let hasWaited = false; ; hasWaited = true) {
     try {
       const collector = await start();
-      if (hasWaited) log.info('the disk has space again');
+      if (hasWaited) log.info('the disk has free space again: the collector has started');
       return collector;
     } catch (error) {
       if (!(error instanceof DiskFullError) || !manager.isListening) throw error;
-      if (!hasWaited) log.error(`${error.message} The collector waits for space.`);
-      manager.stillStarting(`Waits for space. ${error.message}`);
+      if (!hasWaited) log.error(`${error.message} The collector waits until the disk has free space.`);
+      manager.stillStarting(`Waiting for free disk space. ${error.message}`);
     }
     const waiting = new AbortController();
     const { signal } = waiting;
-    const isOver = await Promise.race([
+    const isStopped = await Promise.race([
       sleep(retryMs, false, { signal }).catch(() => false),
-      end.then(() => true),
+      stop.then(() => true),
     ]);
-    if (!isOver) continue;
+    if (!isStopped) continue;
     // A timer that still runs would keep the process alive.
     waiting.abort();
     return null;

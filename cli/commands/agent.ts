@@ -1,4 +1,4 @@
-/** `imdswatch agent`: watches this host and reports to a collector, until SIGTERM or SIGINT. */
+/** `imdswatch agent` watches this host and reports to a collector, until SIGTERM or SIGINT. */
 import { agentSettings } from '../../agent/config.ts';
 import { startAgent } from '../../agent/main.ts';
 import { ServiceManager } from '../../systemd_notify/service_manager.ts';
@@ -14,14 +14,14 @@ export async function run(argv: string[]): Promise<number> {
     env: process.env,
     short: { i: 'interface' },
   });
-  const ended = untilSignal();
+  const signal = untilSignal();
   const log = createLogger(settings.log_level, 'agent');
   const manager = ServiceManager.fromEnvironment(process.env, log);
   const agent = await startAgent(settings, log);
-  // Packets are captured and callers found from here on; the collector may come later.
+  // From here on packets are captured and callers are found. The collector may become reachable later.
   manager.ready(agent.state().status);
   manager.follow(() => agent.state());
-  await ended;
+  await signal;
   manager.stopping();
   await agent.stop();
   manager.close();

@@ -1,4 +1,4 @@
-/** `imdswatch alert`: where alerts go, managed and tried by somebody with access to the collector's files, while it runs. */
+/** `imdswatch alert` manages and tests alert destinations. It works on the collector's files, also while it runs. */
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Destination } from '../../collector/contract/administration.ts';
@@ -22,7 +22,7 @@ const addSettings = z.object({
     .string()
     .min(1)
     .describe(
-      'YAML file that describes the destination ("imdswatch alert --help" has examples); - for stdin.',
+      'YAML file that describes the destination, or - for stdin. "imdswatch alert --help" shows examples.',
     ),
   data_dir: dataDir,
   json,
@@ -30,10 +30,10 @@ const addSettings = z.object({
 const removeSettings = z.object({ data_dir: dataDir });
 
 const SUMMARIES: Record<string, string> = {
-  list: 'Lists where alerts go, without secrets.',
-  test: 'Sends a test alert to one destination, or to all, and says whether it arrived.',
+  list: 'Lists the alert destinations, without their secrets.',
+  test: 'Sends a test alert to one or all destinations, and reports whether it arrived.',
   add: 'Adds a destination.',
-  remove: 'Removes a destination, with what waits for it.',
+  remove: 'Removes a destination and the alerts that wait for it.',
 };
 
 export async function run(argv: string[]): Promise<number> {
@@ -64,15 +64,15 @@ export async function run(argv: string[]): Promise<number> {
     case '-h':
       throw verbsHelp('alert', usage(), Object.keys(SUMMARIES));
     case '':
-      throw new OperatorError(2, `What is to be done with alerts?\n\n${usage()}`);
+      throw new OperatorError(2, `A subcommand is missing after "imdswatch alert".\n\n${usage()}`);
     default:
-      throw new OperatorError(2, `There is no "imdswatch alert ${verb}".\n\n${usage()}`);
+      throw new OperatorError(2, `There is no subcommand "imdswatch alert ${verb}".\n\n${usage()}`);
   }
 }
 
 async function list({ data_dir, json: asJson }: z.infer<typeof listSettings>): Promise<number> {
-  const found = await withDestinations(data_dir, async ({ destinations }) => destinations.list());
-  process.stdout.write(asJson ? `${visibleJson(found, 2)}\n` : destinationTable(found));
+  const listed = await withDestinations(data_dir, async ({ destinations }) => destinations.list());
+  process.stdout.write(asJson ? `${visibleJson(listed, 2)}\n` : destinationTable(listed));
   return 0;
 }
 
@@ -101,9 +101,9 @@ async function test(name: string | undefined, settings: z.infer<typeof testSetti
 }
 
 async function add({ from_file, data_dir, json: asJson }: z.infer<typeof addSettings>): Promise<number> {
-  const given = readDestination(readText(from_file), from_file);
+  const newDestination = readDestination(readText(from_file), from_file);
   const added = await withDestinations(data_dir, async ({ destinations, audit }) => {
-    const destination = destinations.add(given);
+    const destination = destinations.add(newDestination);
     const { id, name, kind, target, rules } = destination;
     audit('alert_destination.add', id, `"${name}": ${kind} to ${target}, ${rules.join(', ')}`);
     return destination;
@@ -111,7 +111,9 @@ async function add({ from_file, data_dir, json: asJson }: z.infer<typeof addSett
   if (asJson) process.stdout.write(`${visibleJson(added, 2)}\n`);
   else
     process.stdout.write(
-      visibleText(`Alerts go to ${added.name} (${added.target}). Try it: imdswatch alert test`).concat('\n'),
+      visibleText(
+        `Added the alert destination ${added.name} (${added.target}). Test it: imdswatch alert test`,
+      ).concat('\n'),
     );
   return 0;
 }
@@ -128,7 +130,7 @@ async function remove(name: string, { data_dir }: z.infer<typeof removeSettings>
     return destination;
   });
   process.stdout.write(
-    visibleText(`No alerts go to ${removed.name} (${removed.target}) any more.`).concat('\n'),
+    visibleText(`Removed the alert destination ${removed.name} (${removed.target}).`).concat('\n'),
   );
   return 0;
 }
@@ -138,11 +140,11 @@ function named(destinations: Destinations, idOrName: string): Destination {
   if (found !== null) return found;
   throw new OperatorError(
     1,
-    `There is no alert destination ${JSON.stringify(idOrName)}. "imdswatch alert list" shows those that there are.`,
+    `There is no alert destination ${JSON.stringify(idOrName)}. "imdswatch alert list" shows the existing ones.`,
   );
 }
 
-/** A running collector reads destinations anew each time that it sends. */
+/** Runs `work` on the stored destinations. A running collector reads them again before each alert that it sends. */
 function withDestinations<T>(dataDir: string, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
   return withAdmin(dataDir, createLogger('warn', 'alert'), work);
 }
@@ -151,7 +153,10 @@ function readText(file: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8');
   } catch (error) {
-    throw new OperatorError(2, `--from-file ${file} cannot be read: ${(error as Error).message}.`);
+    throw new OperatorError(
+      2,
+      `--from-file ${file} cannot be read: ${(error as Error).message}. Check the name and the permissions.`,
+    );
   }
 }
 
@@ -160,15 +165,15 @@ function usage(): string {
   const rows = Object.entries(forms).map(
     ([verb, form]) => `  imdswatch alert ${form.padEnd(20)}  ${SUMMARIES[verb]}`,
   );
-  return `Alerts tell of new IMDSv1 callers, role credentials over IMDSv1, hosts that are not ready any more, hosts gone
-silent and lost coverage. NAME may also be a destination's id. A running collector takes up changes at once.
+  return `Alerts report new IMDSv1 callers, role credentials sent over IMDSv1, hosts that are no longer ready, hosts that
+are silent, and lost coverage. NAME may also be a destination's id. A running collector applies changes at once.
 
 ${rows.join('\n')}
 
-"imdswatch alert VERB --help" lists the settings. A destination's file is one of these:
+"imdswatch alert SUBCOMMAND --help" lists the options. A destination's file looks like one of these:
 
 ${DESTINATION_EXAMPLES}
-Alerts are never sent to link-local addresses, where instance metadata is; redirects of a webhook are not followed.
-TLS certificates are checked; NODE_EXTRA_CA_CERTS names a file with certificate authorities of your own.
+Alerts are never sent to link-local addresses, because the metadata service has one. Redirects are not followed.
+TLS certificates are verified. To add a private certificate authority, set NODE_EXTRA_CA_CERTS to its PEM file.
 `;
 }

@@ -1,4 +1,4 @@
-/** `imdswatch backup DIRECTORY`: a consistent copy of everything that the collector stores, while it goes on. */
+/** `imdswatch backup DIRECTORY` makes a consistent copy of everything that the collector stores, while it runs. */
 import * as z from 'zod';
 import { backUpAll } from '../../collector/local.ts';
 import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
@@ -10,7 +10,8 @@ export const backupSettings = z.object(dataDirShape);
 export async function run(argv: string[]): Promise<number> {
   const { settings, positionals } = loadSettings(backupSettings, {
     command: 'backup',
-    summary: "Copies the collector's databases into a new directory, checked, while it goes on.",
+    summary:
+      "Copies the collector's databases into a new directory and checks the copies. The collector keeps running.",
     argv,
     env: process.env,
     shared: COLLECTOR_FILE,

@@ -1,4 +1,4 @@
-/** `imdswatch collector`: receives and stores what agents report and shows what comes of it, until SIGTERM or SIGINT. */
+/** `imdswatch collector` stores the reports of agents and serves the findings, until SIGTERM or SIGINT. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { collectorSettings } from '../../collector/config.ts';
 import { type Collector, startCollector } from '../../collector/main.ts';
@@ -15,67 +15,70 @@ const READY_RECHECK_MS = 1_000;
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(collectorSettings, {
     command: 'collector',
-    summary: 'Receives and stores what agents report, and shows what comes of it.',
+    summary: 'Receives and stores the reports of agents, and serves the findings as a web page and an API.',
     argv,
     env: process.env,
   });
   const log = createLogger(settings.log_level, 'collector');
-  const ended = untilSignal();
+  const signalled = untilSignal();
   const manager = ServiceManager.fromEnvironment(process.env, log);
   const start = () => startCollector(settings, log);
-  const collector = await startWithSpace({ start, manager, end: ended, log });
+  const collector = await startWithSpace({ start, manager, stop: signalled, log });
   if (collector === null) {
     manager.close();
     return 0;
   }
-  sayWhere(collector, settings.data_dir);
-  // For `imdswatch up`, which runs this as its child.
+  printAddress(collector, settings.data_dir);
+  // `imdswatch up` runs this command as its child and waits for this message.
   process.send?.({ listening: collector.address.url });
-  // That parent may go without a word: nobody would send SIGTERM then.
+  // If that parent dies, nothing sends SIGTERM. The closed channel then stops this process.
   const orphaned = new Promise<'orphaned'>((resolve) =>
     process.once('disconnect', () => resolve('orphaned')),
   );
-  const end = Promise.race([ended, orphaned]);
-  if (manager.isListening && (await whenReady(collector, manager, end))) {
+  const stop = Promise.race([signalled, orphaned]);
+  if (manager.isListening && (await waitUntilReady(collector, manager, stop))) {
     manager.follow(async () => ({ status: (await collector.state()).status, stuck: null }));
   }
-  log.info({ reason: await end }, 'stopping');
+  log.info({ reason: await stop }, 'stopping');
   manager.stopping();
   await collector.stop();
   manager.close();
-  if (process.connected) process.disconnect(); // the channel would keep this process alive
+  if (process.connected) process.disconnect(); // an open channel would keep this process alive
   return 0;
 }
 
-/** Not through the logger: it is for the person who starts this, not for wherever logs are gathered. */
-function sayWhere(collector: Collector, dataDir: string): void {
-  const where = visibleText(`imdswatch: ${collector.pageUrl} shows the findings.`);
+/** Prints the page's address on stderr. The logger is not used: sign-in links must not reach a log store. */
+function printAddress(collector: Collector, dataDir: string): void {
+  const address = visibleText(`imdswatch: ${collector.pageUrl} shows the findings.`);
   if (!stderrIsJournal(process.env)) {
     process.stderr.write(
-      `${where} Sign in once, within 15 minutes: ${visibleText(collector.signInLink())}\n`,
+      `${address} Sign in with this link, once, within 15 minutes: ${visibleText(collector.signInLink())}\n`,
     );
     return;
   }
-  // The journal is read by more people than those who may sign in, and kept.
-  const how = `To sign in: imdswatch token sign-in-link --data-dir ${visibleText(dataDir)}`;
-  process.stderr.write(withPriority(`${where} ${how}\n`, NOTICE_PREFIX));
+  // The journal is kept, and people who must not sign in can read it.
+  const instruction = `To sign in: imdswatch token sign-in-link --data-dir ${visibleText(dataDir)}`;
+  process.stderr.write(withPriority(`${address} ${instruction}\n`, NOTICE_PREFIX));
 }
 
-/** Resolves when the collector takes records and the manager was told so; false when it ends before. */
-async function whenReady(
+/** Resolves to true once the collector accepts records and the service manager knows it; to false on a stop before. */
+async function waitUntilReady(
   collector: Collector,
   manager: ServiceManager,
-  end: Promise<unknown>,
+  stop: Promise<unknown>,
 ): Promise<boolean> {
   for (;;) {
-    const now = await Promise.race([collector.state(), end.then(() => null)]);
-    if (now === null) return false;
-    if (now.takesRecords) {
-      manager.ready(now.status);
+    const state = await Promise.race([collector.state(), stop.then(() => null)]);
+    if (state === null) return false;
+    if (state.takesRecords) {
+      manager.ready(state.status);
       return true;
     }
-    manager.status(now.status);
-    const next = await Promise.race([sleep(READY_RECHECK_MS, true, { ref: false }), end.then(() => false)]);
-    if (!next) return false;
+    manager.status(state.status);
+    const goesOn = await Promise.race([
+      sleep(READY_RECHECK_MS, true, { ref: false }),
+      stop.then(() => false),
+    ]);
+    if (!goesOn) return false;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * `imdswatch demo`: the main job on a lab of network namespaces, where real programs call a metadata service.
- * The first thing that a newcomer runs; with `--once` also a test of the whole product against what really happened.
+ * `imdswatch demo` shows the product on a lab of network namespaces, in which real programs call a metadata service.
+ * With `--once` it also tests the whole product: it compares the offenders with what the programs really did.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
@@ -20,26 +20,26 @@ const demoSettings = z.object({
     .boolean()
     .default(false)
     .describe(
-      'Run the story through, print the offenders and exit: 0 when they are what the lab did, else 1.',
+      'Run all steps once, print the offenders and exit. The exit code is 0 if they match what the lab did, otherwise 1.',
     ),
 });
 
-/** Time for the eye to follow, between acts of the live view. */
+/** Pause between the steps of the live view, so that a person can follow. */
 const PACE_MS = 700;
 const ENCORE_PACE_MS = 2500;
 
-/** Resolves to the exit code. Throws OperatorError: 3 when not root or programs are missing. */
+/** Resolves to the exit code. Throws `OperatorError` (3) without root or when a program is missing. */
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(demoSettings, {
     command: 'demo',
     summary:
-      'Builds a lab of network namespaces with a metadata service and real clients, and shows what is found.',
+      'Builds a lab of network namespaces with a metadata service and real clients, and shows the findings.',
     argv,
     env: process.env,
   });
   const interrupt = new AbortController();
   const onSignal = () => {
-    // The second time somebody means it: the lab still removes itself as the process exits.
+    // A second signal exits at once. The lab removes itself in the process's exit handler.
     if (interrupt.signal.aborted) process.exit(1);
     interrupt.abort();
   };
@@ -55,32 +55,33 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
   if (process.getuid?.() !== 0) {
     throw new OperatorError(
       3,
-      'The demo builds network namespaces and captures packets, which needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF): run it as "sudo imdswatch demo".',
+      'The demo builds network namespaces and captures packets. This needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF). Run "sudo imdswatch demo".',
     );
   }
   const programs = await findPrograms();
   await installSdks(step);
-  step('building a lab: a host and a metadata service, each in a network namespace of its own');
+  step('building a lab: a host and a metadata service, each in its own network namespace');
   const hasIpv6 = kernelHasIpv6();
-  if (!hasIpv6) step('this kernel runs without IPv6: the story leaves it out');
+  if (!hasIpv6) step('this kernel runs without IPv6: the demo makes no IPv6 calls');
   const lab = await Lab.create({ name: 'demo', ipv6: hasIpv6 });
   try {
     const story = await Story.prepare(lab, programs);
     step('starting agent and collector on the lab\'s host ("imdswatch up")');
     const containers = await prepareContainerStory(lab, programs, story.ledger);
     const observer = await DemoObserver.start(lab, { liveView: !once, engineSocket: containers.socket });
-    if (containers.notAvailable !== null) step(`${containers.notAvailable}: the second act is left out`);
+    if (containers.notAvailable !== null)
+      step(`${containers.notAvailable}: the steps with containers are left out`);
     const acts = [...story.acts(), ...containers.acts];
-    const isThrough = await playAll(acts, once ? 0 : PACE_MS, interrupted);
-    if (!isThrough) return once ? 1 : 0;
+    const isComplete = await playAll(acts, once ? 0 : PACE_MS, interrupted);
+    if (!isComplete) return once ? 1 : 0;
     if (!once) {
       process.stdout.write(`\n${bold('So far:')}\n`);
       await observer.printOffenders();
       process.stdout.write(
-        `\n${bold('The same for a browser,')} with what to tell each team, and which hosts are ready (the certificate is the demo's own):\n  ${visibleText(observer.signInLink ?? '')}\n`,
+        `\n${bold('Open the page in a browser')} to see the advice for each team and which hosts are ready (the certificate is self-signed):\n  ${visibleText(observer.signInLink ?? '')}\n`,
       );
       process.stdout.write(
-        `\n${bold('The lab goes on until Ctrl-C.')} Lines marked v1 are calls without a session token.\n\n`,
+        `\n${bold('The lab runs until you press Ctrl-C.')} Lines marked IMDSv1 are calls without a session token.\n\n`,
       );
       await playAll(story.encores(), ENCORE_PACE_MS, interrupted);
     }
@@ -91,7 +92,7 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
   }
 }
 
-/** False when it was interrupted before the last act. */
+/** Plays all steps. Returns false when it was interrupted before the last one. */
 async function playAll(acts: Iterable<Act>, paceMs: number, interrupted: AbortSignal): Promise<boolean> {
   for (const act of acts) {
     if (interrupted.aborted) return false;
@@ -102,36 +103,39 @@ async function playAll(acts: Iterable<Act>, paceMs: number, interrupted: AbortSi
   return true;
 }
 
-/** Prints the offenders, and holds them against what the lab did. `trouble`: what the observer itself got wrong. */
-async function judge(story: Story, observer: DemoObserver, trouble: string[]): Promise<number> {
+/**
+ * Prints the offenders and compares them with what the lab did. Returns the exit code. `failures` are those of the
+ * observer's own processes.
+ */
+async function judge(story: Story, observer: DemoObserver, failures: string[]): Promise<number> {
   process.stdout.write('\n');
   await observer.printOffenders();
   const truths = await story.ledger.truths();
   const differences = [
-    ...trouble,
+    ...failures,
     ...(await story.ledger.surprises()),
     ...compareOffenders(truths, await observer.listOffenders()),
   ];
   if (differences.length > 0) {
     process.stderr.write(
-      `\nThis is not what the lab did:\n${differences.map((line) => `  ${visibleText(line)}\n`).join('')}`,
+      `\nThe offenders differ from what the lab did:\n${differences.map((line) => `  ${visibleText(line)}\n`).join('')}`,
     );
     return 1;
   }
   const tallies = tallyByIdentity(truths);
-  const sum = (of: 'v1' | 'v2' | 'credentialsOverV1') =>
-    tallies.reduce((total, tally) => total + tally[of], 0);
+  const sum = (field: 'v1' | 'v2' | 'credentialsOverV1') =>
+    tallies.reduce((total, tally) => total + tally[field], 0);
   process.stdout.write(`
-${bold('What this says')}
-Each row is a program that asked for metadata without a session token (IMDSv1). Where credentials went out
-that way, whoever can make the program fetch a URL can have them: that is what happened to the web app.
-A fallback is a program that can do IMDSv2 but got no token: raise the hop limit, not the program's version.
-Rows are exactly what the lab did, by the metadata service's own log: ${truths.length} calls, ${sum('v1')} of them IMDSv1 by
-${tallies.filter(({ v1 }) => v1 > 0).length} programs, credentials handed out over IMDSv1 ${sum('credentialsOverV1')} times; ${sum('v2')} calls were IMDSv2.
+${bold('What this means')}
+Each row is a program that requested metadata without a session token (IMDSv1). If credentials were sent this
+way, an attacker who can make the program fetch a URL can get them. This happened to the web app.
+A fallback is a program that supports IMDSv2 but got no token: raise the hop limit, do not update the program.
+The rows match the log of the metadata service: ${truths.length} calls, ${sum('v1')} of them IMDSv1 by
+${tallies.filter(({ v1 }) => v1 > 0).length} programs, credentials sent over IMDSv1 ${sum('credentialsOverV1')} times; ${sum('v2')} calls were IMDSv2.
 
-${bold('How to go on')}
-  sudo imdswatch watch        this host's own calls, live
-  sudo imdswatch up           record them; then "imdswatch offenders" lists who must change
+${bold('What to do next')}
+  sudo imdswatch watch        show the calls of this host, live
+  sudo imdswatch up           record them; then "imdswatch offenders" lists the programs that must change
 `);
   return 0;
 }

@@ -1,4 +1,4 @@
-/** `imdswatch offenders`: who still calls IMDSv1, worst first, from the collector's store on this machine. */
+/** `imdswatch offenders` lists the IMDSv1 callers in the collector's store on this machine, the most serious first. */
 import * as z from 'zod';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
@@ -17,40 +17,40 @@ export const offendersSettings = z.object({
     .string()
     .optional()
     .describe(
-      'Only calls from this time on: 30m, 24h, 14d, a time such as 2026-11-22T08:00:00Z, or all. Default: the readiness window, as on the page.',
+      'Count only calls since this time: 30m, 24h, 14d, a time such as 2026-11-22T08:00:00Z, or all. Default: the readiness window, as on the page.',
     ),
-  all: z.boolean().default(false).describe('Also callers that only use IMDSv2.'),
+  all: z.boolean().default(false).describe('Also list callers that use only IMDSv2.'),
   json: z.boolean().default(false).describe('Print a JSON array of offenders instead of a table.'),
 });
 
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(offendersSettings, {
     command: 'offenders',
-    summary: 'Lists who still calls IMDSv1, worst first.',
+    summary: 'Lists the programs that still call IMDSv1, the most serious first.',
     argv,
     env: process.env,
     shared: COLLECTOR_FILE,
   });
   const since = settings.since ?? `${settings.readiness_window_days}d`;
   const sinceMs = since === 'all' ? null : parseSince(since, Date.now());
-  const found = await readOffenders(
+  const offenders = await readOffenders(
     settings.data_dir,
     { sinceMs, all: settings.all },
     judgingOptions(settings),
   );
   if (settings.json) {
-    process.stdout.write(`${visibleJson(found, 2)}\n`);
+    process.stdout.write(`${visibleJson(offenders, 2)}\n`);
   } else {
     const { columns, isTTY } = process.stdout;
     const colour = isTTY === true && !process.env['NO_COLOR'];
-    process.stdout.write(offendersTable(found, { columns: columns ?? 100, colour, all: settings.all }));
+    process.stdout.write(offendersTable(offenders, { columns: columns ?? 100, colour, all: settings.all }));
   }
   return 0;
 }
 
 /**
- * Returns the offenders of a store, which a collector may be writing to. `sinceMs` null: from the first stored call on.
- * Throws `OperatorError`.
+ * Returns the offenders of a store, which a collector may be writing to at the same time. With `sinceMs` null all
+ * stored calls count. Throws `OperatorError`.
  */
 export async function readOffenders(
   dataDir: string,
@@ -60,17 +60,19 @@ export async function readOffenders(
   const { store, insight, close } = openForReading(dataDir, options);
   try {
     const window = await windowSince(store, sinceMs);
-    const found = await insight.offenders({ window });
-    return all ? found : found.filter(({ calls_v1, severity }) => calls_v1 > 0 || severity === 'blocked');
+    const offenders = await insight.offenders({ window });
+    return all
+      ? offenders
+      : offenders.filter(({ calls_v1, severity }) => calls_v1 > 0 || severity === 'blocked');
   } finally {
     await close();
   }
 }
 
-/** Until now; without a time from the first call on that is stored. */
+/** Returns the window from `sinceMs`, or from the first stored call when it is null, until now. */
 async function windowSince(store: StoreQueries, sinceMs: number | null): Promise<Window> {
   const hosts = await store.hosts();
-  // A host's clock may be ahead: what is stored is listed.
+  // A host's clock may be ahead, and its stored calls must be listed too.
   const untilUs = hosts.reduce((latest, { lastUs }) => Math.max(latest, lastUs + 1), Date.now() * 1000);
   const sinceUs =
     sinceMs === null
@@ -79,7 +81,7 @@ async function windowSince(store: StoreQueries, sinceMs: number | null): Promise
   return { sinceUs: Math.min(sinceUs, untilUs), untilUs };
 }
 
-/** Milliseconds since 1970. Throws `OperatorError` (exit code 2). */
+/** Returns milliseconds since 1970. Throws `OperatorError` (exit code 2). */
 export function parseSince(text: string, nowMs: number): number {
   const span = /^(\d+)([smhd])$/.exec(text);
   if (span !== null) return nowMs - Number(span[1]) * UNIT_MS[span[2]!]!;
@@ -87,7 +89,7 @@ export function parseSince(text: string, nowMs: number): number {
   if (Number.isNaN(time)) {
     throw new OperatorError(
       2,
-      `--since is "${text}": it must be a span such as 30m, 24h or 14d, a time such as 2026-11-22T08:00:00Z, or all.`,
+      `--since is "${text}": use a duration such as 30m, 24h or 14d, a time such as 2026-11-22T08:00:00Z, or all.`,
     );
   }
   return time;

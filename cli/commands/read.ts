@@ -1,4 +1,4 @@
-/** `imdswatch read FILE`: the calls in a capture file. Who made them is not in it. */
+/** `imdswatch read FILE` prints the calls in a capture file. The file does not say which process made them. */
 import * as z from 'zod';
 import { FileSource } from '../../agent/capture/file_source.ts';
 import { PacketClock } from '../../agent/capture/packet_clock.ts';
@@ -14,16 +14,12 @@ import { ReaderGone, WaitingOutput } from '../terminal/line_output.ts';
 const readSettings = z.object({
   ...callOutputShape,
   endpoints: lookSettings.shape.endpoints,
-  host_id: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('The host that the capture is of, for machines; else this one.'),
+  host_id: z.string().min(1).optional().describe('Id of the captured host. Default: the id of this host.'),
   host_name: z
     .string()
     .min(1)
     .optional()
-    .describe('The host that the capture is of, for people; else this one.'),
+    .describe('Name of the captured host. Default: the name of this host.'),
 });
 
 export async function run(argv: string[]): Promise<number> {

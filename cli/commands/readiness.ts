@@ -1,4 +1,4 @@
-/** `imdswatch readiness`: which hosts are proven safe for `HttpTokens=required`, from the collector's store on this machine. */
+/** `imdswatch readiness` says which hosts are proven safe for `HttpTokens=required`, from the store on this machine. */
 import * as z from 'zod';
 import { type HostFilter, openForReading, parseGroupBy } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
@@ -9,19 +9,19 @@ import { visibleJson } from '../terminal/visible_text.ts';
 
 const readinessSettings = z.object({
   ...judgingShape,
-  host: z.string().min(1).optional().describe('Only this host: its id, or its name.'),
+  host: z.string().min(1).optional().describe('Show only the host with this id or name.'),
   group_by: z
     .string()
     .optional()
-    .describe('Count hosts by account, region, zone, type, image_id or tag:KEY instead of listing them.'),
+    .describe('Count the hosts by account, region, zone, type, image_id or tag:KEY instead of listing them.'),
   json: z.boolean().default(false).describe('Print JSON instead of a table.'),
 });
 
-/** 0 whatever the verdicts are; throws `OperatorError` where there is no store or no such host. */
+/** Returns 0 whatever the verdicts are. Throws `OperatorError` when there is no store or no such host. */
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(readinessSettings, {
     command: 'readiness',
-    summary: 'Says which hosts are proven safe for HttpTokens=required, and why the others are not.',
+    summary: 'Shows which hosts are proven safe for HttpTokens=required, and why the others are not.',
     argv,
     env: process.env,
     shared: COLLECTOR_FILE,
@@ -30,7 +30,7 @@ export async function run(argv: string[]): Promise<number> {
   if (settings.group_by !== undefined && groupBy === null) {
     throw new OperatorError(
       2,
-      `--group-by is "${settings.group_by}": it must be account, region, zone, type, image_id or tag:KEY.`,
+      `--group-by is "${settings.group_by}": use account, region, zone, type, image_id or tag:KEY.`,
     );
   }
   const { store, insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
@@ -56,15 +56,15 @@ export async function run(argv: string[]): Promise<number> {
     await close();
   }
 
-  async function filterFor(named: string | undefined): Promise<HostFilter> {
-    if (named === undefined) return {};
+  async function filterFor(idOrName: string | undefined): Promise<HostFilter> {
+    if (idOrName === undefined) return {};
     const ids = (await store.hosts())
-      .filter(({ facts }) => facts.id === named || facts.name === named)
+      .filter(({ facts }) => facts.id === idOrName || facts.name === idOrName)
       .map(({ facts }) => facts.id);
     if (ids.length === 0) {
       throw new OperatorError(
         1,
-        `No host "${named}" ever reported to this collector. Without --host all hosts are listed.`,
+        `No host "${idOrName}" has reported to this collector. Run the command without --host to list all hosts.`,
       );
     }
     return { ids };

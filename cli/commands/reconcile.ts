@@ -1,8 +1,8 @@
 /**
- * `imdswatch reconcile FILE…`: stores the cloud's own counts and holds them against what was seen.
+ * `imdswatch reconcile FILE…` stores the cloud's own counts and compares them with the calls that the agents saw.
  *
- * It writes to the collector's files on this machine by a connection of its own, while the collector runs: whoever can write them is
- * an admin already, no token has to lie about, and SQLite lets two writers take turns. From elsewhere the API takes the same figures.
+ * The command writes to the collector's files on this machine while the collector runs; SQLite lets two writers take
+ * turns. It needs no token: a user who can write these files is an admin already. The API accepts the same counts.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -24,33 +24,36 @@ const reconcileSettings = z.object({
     .min(1)
     .max(200)
     .optional()
-    .describe('Whose figures these are, where a file does not say (get-metric-statistics).'),
+    .describe('Instance that the counts belong to, for files that do not name it (get-metric-statistics).'),
   period_seconds: z
     .int()
     .min(60)
     .max(86_400)
     .default(3600)
-    .describe("Period of the CloudWatch query, where a result's label does not say."),
+    .describe('Period of the CloudWatch query in seconds, for results whose label does not contain it.'),
   json: z.boolean().default(false).describe('Print JSON instead of a table.'),
 });
 
-/** 0 also where the cloud saw more: `readiness` then says `unproven`. Throws `OperatorError`; nothing is stored then. */
+/**
+ * Returns 0 also when the cloud counted more calls; `readiness` then says `unproven`. Throws `OperatorError` before
+ * anything is stored.
+ */
 export async function run(argv: string[]): Promise<number> {
   const { settings, positionals } = loadSettings(reconcileSettings, {
     command: 'reconcile',
     summary:
-      "Stores the cloud's counts of token-less calls (MetadataNoToken) and metadata options, and holds them against what was seen.",
+      "Stores the cloud's counts of calls without a token (MetadataNoToken) and its metadata options, and compares the counts with the calls that the agents saw.",
     argv,
     env: process.env,
     shared: COLLECTOR_FILE,
     positionals: ['FILE', '[FILE...]'],
   });
   const options = { instanceId: settings.instance_id ?? null, periodSeconds: settings.period_seconds };
-  // All files first: a bad one must not leave half of the figures behind.
+  // All files are read first: an invalid one must not leave half of the counts stored.
   const figures = positionals.map((file) => readCloudFile(basename(file), readText(file), options));
-  const counts = merged(figures.flatMap((of) => of.counts));
-  const instances = figures.flatMap((of) => of.instances);
-  // Says what is wrong (no store, another release) before anything is written.
+  const counts = merged(figures.flatMap((figure) => figure.counts));
+  const instances = figures.flatMap((figure) => figure.instances);
+  // Opening the store reports an error (no store, another release) before anything is written.
   const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
   try {
     supplyCloudFigures(settings.data_dir, { counts, instances }, positionals.length);
@@ -68,8 +71,8 @@ export async function run(argv: string[]): Promise<number> {
       untilUs: ends.reduce((a, b) => Math.max(a, b)),
     };
     const ids = [...new Set(counts.map(({ instance_id }) => instance_id))];
-    const found = (await insight.reconciliation({ window })).filter(({ id }) => ids.includes(id));
-    process.stdout.write(settings.json ? `${visibleJson(found, 2)}\n` : reconciliationTable(found));
+    const results = (await insight.reconciliation({ window })).filter(({ id }) => ids.includes(id));
+    process.stdout.write(settings.json ? `${visibleJson(results, 2)}\n` : reconciliationTable(results));
     return 0;
   } finally {
     await close();
@@ -77,7 +80,8 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 /**
- * The two metrics of one span may come in two files. Throws `OperatorError` where two files say different things of the same.
+ * Merges the counts of all files: the two metrics of one span may be in two files. Throws `OperatorError` when two files
+ * contradict each other.
  */
 function merged(counts: readonly CloudCountInput[]): CloudCountInput[] {
   const bySpan = new Map<string, CloudCountInput>();
@@ -88,21 +92,21 @@ function merged(counts: readonly CloudCountInput[]): CloudCountInput[] {
       bySpan.set(key, count);
       continue;
     }
-    const rejected = [known, count].flatMap(({ metadata_no_token_rejected: of }) =>
-      of === null ? [] : [of],
+    const rejected = [known, count].flatMap(({ metadata_no_token_rejected: count }) =>
+      count === null ? [] : [count],
     );
     const noToken = [known, count].filter(
-      ({ metadata_no_token: of, metadata_no_token_rejected: refused }) => of > 0 || refused === null,
+      ({ metadata_no_token: calls, metadata_no_token_rejected: refused }) => calls > 0 || refused === null,
     );
     const differs = (values: number[]) => new Set(values).size > 1;
     if (
       Date.parse(known.end) !== Date.parse(count.end) ||
       differs(rejected) ||
-      differs(noToken.map((of) => of.metadata_no_token))
+      differs(noToken.map((entry) => entry.metadata_no_token))
     ) {
       throw new OperatorError(
         1,
-        `The files say different things of ${count.instance_id} from ${count.start} on. Give one of them.`,
+        `The files have different counts for ${count.instance_id} from ${count.start} on. Nothing was stored. Pass only one of these files.`,
       );
     }
     bySpan.set(key, {
@@ -120,12 +124,19 @@ function readText(file: string): string {
     descriptor = openSync(file, 'r');
     const { size } = fstatSync(descriptor);
     if (size > MAX_FILE_BYTES) {
-      throw new OperatorError(1, `${file} has ${size} bytes; at most ${MAX_FILE_BYTES} are read. Split it.`);
+      throw new OperatorError(
+        1,
+        `${file} has ${size} bytes; the limit is ${MAX_FILE_BYTES}. Split the file.`,
+      );
     }
     return readFileSync(descriptor, 'utf8');
   } catch (error) {
     if (error instanceof OperatorError) throw error;
-    throw new OperatorError(1, `${file} cannot be read: ${(error as Error).message}.`, { cause: error });
+    throw new OperatorError(
+      1,
+      `${file} cannot be read: ${(error as Error).message}. Check the name and the permissions.`,
+      { cause: error },
+    );
   } finally {
     if (descriptor !== null) closeSync(descriptor);
   }

@@ -1,4 +1,4 @@
-/** `imdswatch restore DIRECTORY`: puts a backup in place of what the collector stores; it must not run meanwhile. */
+/** `imdswatch restore DIRECTORY` replaces the collector's databases by a backup. The collector must be stopped. */
 import * as z from 'zod';
 import { restoreAll } from '../../collector/local.ts';
 import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
@@ -11,7 +11,7 @@ export async function run(argv: string[]): Promise<number> {
   const { settings, positionals } = loadSettings(restoreSettings, {
     command: 'restore',
     summary:
-      "Puts a backup in place of the collector's databases, which are kept. What was stored after the backup is not in it; what agents still hold they send again.",
+      "Replaces the collector's databases by a backup, and keeps the replaced files. Stop the collector first. Records stored after the backup are lost, except those that agents still have in their spool and send again.",
     argv,
     env: process.env,
     shared: COLLECTOR_FILE,
@@ -20,6 +20,8 @@ export async function run(argv: string[]): Promise<number> {
   const { restored, kept } = restoreAll(positionals[0]!, settings.data_dir, new Date());
   for (const file of restored) process.stdout.write(`restored ${visibleText(file)}\n`);
   if (kept !== null)
-    process.stdout.write(`what was there before is in ${visibleText(kept)}; delete it when all is well\n`);
+    process.stdout.write(
+      `the replaced files are in ${visibleText(kept)}; delete them when the collector works again\n`,
+    );
   return 0;
 }

@@ -1,4 +1,4 @@
-/** `imdswatch token`: who may use the collector, managed by somebody with access to its files, while it runs. */
+/** `imdswatch token` manages access to the collector. It works on the collector's files, also while it runs. */
 import * as z from 'zod';
 import { newToken, role, type Token, tokenKind } from '../../collector/contract/administration.ts';
 import { type LocalAdmin, signInLink, withAdmin } from '../../collector/local.ts';
@@ -15,38 +15,46 @@ const json = z.boolean().default(false).describe('Print JSON.');
 
 const createSettings = z.object({
   kind: tokenKind.describe(
-    'person: signs in and uses the API. enrolment: lets agents in, which get a credential each. agent: such a credential, for one host.',
+    'person: signs in and uses the API. enrolment: lets new agents enrol; each then gets its own credential. agent: a credential for one host.',
   ),
   role: role
     .optional()
-    .describe('Of a person. viewer: sees findings. admin: also manages tokens, alerts and retention.'),
-  name: newToken.shape.name.optional().describe('Whose it is, for the audit log. A person must have one.'),
-  host_id: newToken.shape.host_id.describe('Of an agent: the id of the host that it speaks for.'),
-  expires_days: newToken.shape.expires_days.describe('Days until it is worth nothing. Default: never.'),
+    .describe('Role of a person. viewer: sees findings. admin: also manages tokens, alerts and retention.'),
+  name: newToken.shape.name
+    .optional()
+    .describe('Name of the owner, for the audit log. Required for a person.'),
+  host_id: newToken.shape.host_id.describe(
+    'Host id of the agent that uses this token. Only for the kind agent.',
+  ),
+  expires_days: newToken.shape.expires_days.describe(
+    'Days until the token expires. Default: it never expires.',
+  ),
   data_dir: dataDir,
   json,
 });
 const listSettings = z.object({ data_dir: dataDir, json });
 const revokeSettings = z.object({
-  host_id: z.string().min(1).optional().describe("Revoke this host's credential, in place of an ID."),
+  host_id: z.string().min(1).optional().describe('Revoke the credential of this host; use it instead of ID.'),
   data_dir: dataDir,
 });
 const linkSettings = z.object({
-  role: role.default('admin').describe('What whoever follows the link may do.'),
+  role: role.default('admin').describe('Role of the person who signs in with the link.'),
   public_url: z
     .url({ protocol: /^https?$/ })
     .optional()
-    .describe('Where people find the collector. Default: its public_url, or where it listens.'),
+    .describe(
+      'Address of the collector as a browser reaches it. Default: its public_url, or the address at which it listens.',
+    ),
   data_dir: dataDir,
 });
 const signOutSettings = z.object({ data_dir: dataDir });
 
 const SUMMARIES: Record<string, string> = {
-  create: 'Makes a token and prints its secret, this once.',
+  create: 'Makes a token and prints its secret, which is shown only once.',
   list: 'Lists tokens, without their secrets.',
-  revoke: 'Makes a token worthless at once, and ends what it opened.',
-  'sign-in-link': 'Prints a link that signs in once, within 15 minutes.',
-  'sign-out-all': 'Ends every session of every person.',
+  revoke: 'Revokes a token at once, and ends its sessions and connections.',
+  'sign-in-link': 'Prints a link that signs one person in, once, within 15 minutes.',
+  'sign-out-all': 'Ends all sessions of all persons.',
 };
 
 export async function run(argv: string[]): Promise<number> {
@@ -77,25 +85,22 @@ export async function run(argv: string[]): Promise<number> {
     case '-h':
       throw verbsHelp('token', usage(), Object.keys(SUMMARIES));
     case '':
-      throw new OperatorError(2, `What is to be done with tokens?\n\n${usage()}`);
+      throw new OperatorError(2, `A subcommand is missing after "imdswatch token".\n\n${usage()}`);
     default:
-      throw new OperatorError(2, `There is no "imdswatch token ${verb}".\n\n${usage()}`);
+      throw new OperatorError(2, `There is no subcommand "imdswatch token ${verb}".\n\n${usage()}`);
   }
 }
 
 async function create(settings: z.infer<typeof createSettings>): Promise<number> {
   const { kind, role, name, host_id, expires_days } = settings;
   if (kind === 'person' && name === undefined) {
-    throw new OperatorError(2, 'A token for a person needs --name: the audit log calls them by it.');
+    throw new OperatorError(2, 'A token for a person needs --name: the audit log records this name.');
   }
   if (kind !== 'person' && role !== undefined) {
-    throw new OperatorError(2, `--role is for a person; a token of kind ${kind} has none.`);
+    throw new OperatorError(2, `--role is only for a person. Leave it out for a token of kind ${kind}.`);
   }
   if (kind !== 'agent' && host_id !== undefined) {
-    throw new OperatorError(
-      2,
-      `--host-id is for an agent; a token of kind ${kind} is for no host in particular.`,
-    );
+    throw new OperatorError(2, `--host-id is only for an agent. Leave it out for a token of kind ${kind}.`);
   }
   const request = newToken.parse({
     kind,
@@ -110,8 +115,8 @@ async function create(settings: z.infer<typeof createSettings>): Promise<number>
   if (settings.json) {
     process.stdout.write(`${visibleJson({ token, secret }, 2)}\n`);
   } else {
-    // The secret alone on stdout: `imdswatch token create … > FILE` makes a token file.
-    process.stderr.write(`Token ${token.id}. This is its secret, shown only now:\n`);
+    // Only the secret goes to stdout: `imdswatch token create … > FILE` makes a token file.
+    process.stderr.write(`Made token ${token.id}. This is its secret. It is not shown again:\n`);
     process.stdout.write(`${secret}\n`);
   }
   return 0;
@@ -126,29 +131,39 @@ async function list(settings: z.infer<typeof listSettings>): Promise<number> {
 async function revoke(id: string | undefined, settings: z.infer<typeof revokeSettings>): Promise<number> {
   const { host_id: hostId, data_dir: dataDir } = settings;
   if ((id === undefined) === (hostId === undefined)) {
-    throw new OperatorError(2, 'Say which token: "imdswatch token revoke ID" or "--host-id HOST".');
+    throw new OperatorError(
+      2,
+      'Name one token: "imdswatch token revoke ID" or "imdswatch token revoke --host-id HOST".',
+    );
   }
   let released = false;
   const revoked = await withAccess(dataDir, ({ access, actor }): Token | null => {
     if (hostId !== undefined) released = access.releaseCertifiedHost(hostId, actor);
     const token = access
       .tokens()
-      .find((one) => one.revoked === null && (id === undefined ? one.host_id === hostId : one.id === id));
+      .find(
+        (candidate) =>
+          candidate.revoked === null &&
+          (id === undefined ? candidate.host_id === hostId : candidate.id === id),
+      );
     return token !== undefined && access.revokeToken(token.id, actor) ? token : null;
   });
   if (released)
-    process.stderr.write(`${visibleText(hostId!)} came with a certificate, and may enrol by a token now.\n`);
+    process.stderr.write(
+      `Host ${visibleText(hostId!)} used a client certificate. It may enrol with a token now.\n`,
+    );
   if (revoked === null && released) return 0;
   if (revoked === null) {
     throw new OperatorError(
       1,
       id === undefined
-        ? `The host ${hostId} has no credential that could be revoked. "imdswatch token list" shows those that there are.`
-        : `There is no token ${id} that could be revoked. "imdswatch token list" shows those that there are.`,
+        ? `The host ${hostId} has no credential to revoke. "imdswatch token list" shows all tokens.`
+        : `There is no token ${id} to revoke. "imdswatch token list" shows all tokens.`,
     );
   }
-  const about = revoked.host_id === null ? '' : ` Its host ${visibleText(revoked.host_id)} may enrol again.`;
-  process.stderr.write(`Revoked ${revoked.id}.${about}\n`);
+  const hostNote =
+    revoked.host_id === null ? '' : ` Its host ${visibleText(revoked.host_id)} may enrol again.`;
+  process.stderr.write(`Revoked ${revoked.id}.${hostNote}\n`);
   return 0;
 }
 
@@ -158,19 +173,19 @@ async function printLink(settings: z.infer<typeof linkSettings>): Promise<number
     if (base === null) {
       throw new OperatorError(
         1,
-        'Where the collector listens is not known yet: start it, or set --public-url.',
+        'The address of the collector is not known yet. Start the collector, or set --public-url.',
       );
     }
     return signInLink(base, access.createSignInCode(settings.role, actor));
   });
-  process.stderr.write(`Works once, for 15 minutes, as ${settings.role}:\n`);
+  process.stderr.write(`This link signs in once, within 15 minutes, with the role ${settings.role}:\n`);
   process.stdout.write(`${visibleText(link)}\n`);
   return 0;
 }
 
 async function signOutAll(settings: z.infer<typeof signOutSettings>): Promise<number> {
   const count = await withAccess(settings.data_dir, ({ access, actor }) => access.signOutAll(actor));
-  process.stderr.write(`Ended ${count} ${count === 1 ? 'session' : 'sessions'}. Tokens are still good.\n`);
+  process.stderr.write(`Ended ${count} ${count === 1 ? 'session' : 'sessions'}. Tokens stay valid.\n`);
   return 0;
 }
 
@@ -180,12 +195,12 @@ function withAccess<T>(dataDir: string, work: (admin: LocalAdmin) => T): Promise
 
 function usage(): string {
   const rows = Object.entries(SUMMARIES).map(([verb, summary]) => `  ${verb.padEnd(13)} ${summary}`);
-  return `Manages who may use the collector, on the machine that it runs on.
+  return `Manages access to the collector. Run it on the machine of the collector.
 
-Usage: imdswatch token VERB [options]
+Usage: imdswatch token SUBCOMMAND [options]
 
 ${rows.join('\n')}
 
-"imdswatch token VERB --help" explains a verb.
+"imdswatch token SUBCOMMAND --help" lists the options.
 `;
 }

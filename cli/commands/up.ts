@@ -1,6 +1,6 @@
 /**
- * `imdswatch up`: agent and collector on one machine. The collector is a process of its own: its store waits for the
- * disk, and packets must not wait for that.
+ * `imdswatch up` runs agent and collector on one machine. The collector is a separate process: its store waits for the
+ * disk, and the capture of packets must not wait for that.
  */
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -16,7 +16,7 @@ import { createLogger } from '../log.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { untilSignal } from '../signals.ts';
 
-const own = {
+const AGENT_SETTINGS_SET_HERE = {
   collector_url: true,
   agent_token: true,
   agent_token_file: true,
@@ -24,8 +24,11 @@ const own = {
   tls_cert_file: true,
   tls_key_file: true,
 } as const;
-/** A certificate of the operator's is for a name, which the agent here cannot know: that takes the two commands. */
-const ofCollector = {
+/**
+ * Settings of the collector that `up` has too. A certificate of the operator is missing: the agent here cannot know the
+ * name in it, so that case needs the two separate commands.
+ */
+const COLLECTOR_SETTINGS = {
   listen: true,
   public_url: true,
   data_dir: true,
@@ -39,40 +42,43 @@ const ofCollector = {
   readiness_max_missing_seconds: true,
 } as const;
 const upSettings = z.object({
-  ...collectorSettings.pick(ofCollector).shape,
-  ...agentSettings.omit(own).shape,
+  ...collectorSettings.pick(COLLECTOR_SETTINGS).shape,
+  ...agentSettings.omit(AGENT_SETTINGS_SET_HERE).shape,
 });
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
-/** The collector's unit has it too: V8's young generation grows to eight times that on a large machine, and stays. */
+/** V8's young generation grows to eight times this size on a large machine. The collector's unit sets the same flag. */
 const COLLECTOR_HEAP = '--max-semi-space-size=16';
 
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(upSettings, {
     command: 'up',
-    summary: 'Runs agent and collector together on this machine, with an embedded store.',
+    summary: 'Runs agent and collector together on this machine.',
     argv,
     env: process.env,
     short: { i: 'interface' },
   });
   const log = createLogger(settings.log_level, 'agent');
   const signalled = untilSignal();
-  // Nobody else reports to this collector: its token lives as long as these two processes.
+  // No other agent reports to this collector, so its token is valid only for these two processes.
   const token = randomBytes(24).toString('base64url');
-  // Settled before anything starts: the collector's token is for this host and no other.
+  // The host id must be known before anything starts: the collector's token is for this host only.
   const identity = openHostIdentity(settings, log);
   const { id: hostId } = identity.isSettled ? identity.facts : await identity.settled();
   const collector = fork(MAIN, ['collector', ...collectorFlags(settings, hostId)], {
     env: { ...withoutSettings(process.env), IMDSWATCH_AGENT_TOKEN: token },
-    // A Ctrl-C goes to the whole terminal's group; the collector must end after the agent.
+    // Ctrl-C sends SIGINT to the terminal's whole process group, but the collector must end after the agent.
     detached: true,
     execArgv: [...process.execArgv, COLLECTOR_HEAP],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
-  const gone = once(collector, 'exit') as Promise<[number | null]>;
+  const collectorExit = once(collector, 'exit') as Promise<[number | null]>;
   const url = await Promise.race([
     once(collector, 'message').then(([message]) => (message as { listening: string }).listening),
-    gone.then(([code]) => {
-      throw new OperatorError(code === 2 || code === 3 ? code : 1, 'The collector did not start; see above.');
+    collectorExit.then(([code]) => {
+      throw new OperatorError(
+        code === 2 || code === 3 ? code : 1,
+        'The collector did not start. Its error message is above.',
+      );
     }),
   ]);
   let agent: Awaited<ReturnType<typeof startAgent>>;
@@ -80,7 +86,7 @@ export async function run(argv: string[]): Promise<number> {
     agent = await startAgent(
       {
         ...settings,
-        collector_url: ownUrl(url),
+        collector_url: localUrl(url),
         collector_ca_file: settings.tls_self_signed ? selfSignedFiles(settings.data_dir).certFile : undefined,
         agent_token: token,
         agent_token_file: undefined,
@@ -92,26 +98,26 @@ export async function run(argv: string[]): Promise<number> {
     );
   } catch (error) {
     collector.kill('SIGTERM');
-    await gone;
+    await collectorExit;
     throw error;
   }
-  const end = await Promise.race([signalled, gone.then(() => 'collector' as const)]);
+  const reason = await Promise.race([signalled, collectorExit.then(() => 'collector' as const)]);
   await agent.stop();
-  if (end === 'collector') {
+  if (reason === 'collector') {
     throw new OperatorError(
       1,
-      'The collector has ended unexpectedly; what it did not store is kept in the spool.',
+      'The collector ended unexpectedly. Records that it did not store are kept in the spool. Start "imdswatch up" again.',
     );
   }
   collector.kill('SIGTERM');
-  const [code] = await gone;
+  const [code] = await collectorExit;
   return code ?? 1;
 }
 
-/** The token speaks for this host and enrols nobody: it works with a new spool, and other hosts need one of their own. */
+/** Returns the collector's flags. Its token is for this host: it also works with a new spool, and enrols no other host. */
 function collectorFlags(settings: z.infer<typeof upSettings>, hostId: string): string[] {
   const flags = [`--agent-token-host=${hostId}`, '--log-level', settings.log_level];
-  for (const key of Object.keys(ofCollector) as (keyof typeof ofCollector)[]) {
+  for (const key of Object.keys(COLLECTOR_SETTINGS) as (keyof typeof COLLECTOR_SETTINGS)[]) {
     const value = settings[key];
     const flag = `--${key.replaceAll('_', '-')}`;
     if (value === true) flags.push(flag);
@@ -120,15 +126,15 @@ function collectorFlags(settings: z.infer<typeof upSettings>, hostId: string): s
   return flags;
 }
 
-/** A collector that listens on every address listens here too, under a name that the certificate has. */
-function ownUrl(listening: string): string {
+/** Returns the loopback address for a collector that listens on every address. Its certificate contains that address. */
+function localUrl(listening: string): string {
   const url = new URL(listening);
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
   if (url.hostname === '[::]') url.hostname = '[::1]';
   return url.href;
 }
 
-/** The child is told everything by flags: what the environment says is for `up`. */
+/** Removes the settings from the environment: they are for `up`, and the collector gets its settings by flags. */
 function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('IMDSWATCH_')));
 }

@@ -1,8 +1,8 @@
 /**
- * `imdswatch watch`: the metadata calls of this host as they happen; no collector, nothing stored.
+ * `imdswatch watch` prints the metadata calls of this host as they happen. It needs no collector and stores nothing.
  *
- * Once the settings are known to be good, this process becomes another (execve): the schema library that checks them
- * would keep 13 MB resident for as long as the watch runs, for nothing.
+ * Once the settings are valid, the process replaces itself (execve): the schema library that checks settings would keep
+ * 13 MB resident for as long as the watch runs.
  */
 import { spawnSync } from 'node:child_process';
 import { flushCompileCache } from 'node:module';
@@ -16,19 +16,19 @@ const watchSettings = z.object({ ...callOutputShape, ...lookSettings.shape });
 export type WatchSettings = z.infer<typeof watchSettings>;
 
 /**
- * A young generation of one megabyte, and no optimising compiler, of whose code some 5 MB would be resident. No
- * difference in processor time was found beyond the noise. Not where callers are searched for in /proc: 200 at once
- * were named less often with it, and calls were lost (bench/RESULTS.md).
+ * Flags for a young generation of one megabyte and for no optimising compiler, whose code would take 5 MB. They cost no
+ * measurable processor time. They are not used with attribution by /proc: with 200 callers at once fewer callers were
+ * found, and calls were lost (bench/RESULTS.md).
  */
 const SMALL_HEAP = ['--max-semi-space-size=1', '--no-opt'] as const;
-const WATCHING = fileURLToPath(new URL('../watch_process.ts', import.meta.url));
+const WATCH_PROCESS = fileURLToPath(new URL('../watch_process.ts', import.meta.url));
 
-/** Loads what watching needs into the compile cache: the engine's options are part of a cache's key. */
+/** Fills the compile cache for the watch process, under its own flags: they are part of a cache entry's key. */
 export function warmCompileCache(): void {
   const { execPath, execArgv } = process;
-  const load = ['--import', WATCHING, '--eval', ''];
+  const load = ['--import', WATCH_PROCESS, '--eval', ''];
   const { status } = spawnSync(execPath, [...execArgv, ...SMALL_HEAP, ...load], { stdio: 'inherit' });
-  if (status !== 0) throw new Error(`${WATCHING} could not be loaded (${status})`);
+  if (status !== 0) throw new Error(`${WATCH_PROCESS} could not be loaded (${status})`);
 }
 
 export async function run(argv: string[]): Promise<number> {
@@ -41,11 +41,11 @@ export async function run(argv: string[]): Promise<number> {
   });
   const { execPath, execArgv } = process;
   const heap = settings.attribution === 'proc' ? [] : SMALL_HEAP;
-  flushCompileCache(); // happens at a process's end otherwise, and this image has none
+  flushCompileCache(); // Node does this at a process's exit, which execve skips
   process.execve?.(
     execPath,
-    [execPath, ...execArgv, ...heap, WATCHING, JSON.stringify(settings)],
+    [execPath, ...execArgv, ...heap, WATCH_PROCESS, JSON.stringify(settings)],
     process.env,
   );
-  throw new Error('this runtime cannot replace its process (process.execve of Node 24)');
+  throw new Error('This Node cannot replace its process: process.execve is missing. Use Node 24.');
 }

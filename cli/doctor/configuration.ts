@@ -1,4 +1,4 @@
-/** Checks that the configuration file exists and is valid, and that other users cannot read the token file that it names. */
+/** Checks that the configuration file is valid, and that other users cannot read its token file. */
 import { statSync } from 'node:fs';
 import {
   AS_ROOT,

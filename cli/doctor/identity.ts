@@ -1,6 +1,6 @@
 /**
- * Checks which host id the agent uses, and what it knows about the host. The check sends no request: it reads `host.json`,
- * where the agent stores what it has learnt.
+ * Checks which host id the agent uses, and what it knows about the host. The check sends no request: it reads
+ * `host.json`, where the agent stores what it has learnt.
  */
 
 import { isSameMachine, readHostCache } from '../../agent/host/host_cache.ts';

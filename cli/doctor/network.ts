@@ -1,4 +1,4 @@
-/** Checks the route to the metadata service, and the other network namespaces. It reads kernel tables and sends nothing. */
+/** Checks the route to the metadata service and other network namespaces. It reads kernel tables and sends nothing. */
 import { readFileSync } from 'node:fs';
 import { OwnLinks } from '../../agent/coverage/namespace_view.ts';
 import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
@@ -67,7 +67,7 @@ function namespacesFinding(limit: number, mayEnter: boolean): Finding {
     : warn(`${summary}; max_namespaces is ${limit}`, RAISE_LIMIT);
 }
 
-/** Returns the interface by which packets to an IPv4 address leave, from /proc/net/route (proc(5)); null without a route. */
+/** Returns the interface of the route to an IPv4 address, from /proc/net/route (proc(5)); null without a route. */
 export function routeTo(address: string, table: string): string | null {
   const wanted = littleEndian(address);
   let best: { device: string | null; bits: number } = { device: null, bits: -1 };

@@ -1,4 +1,4 @@
-/** Checks that the collector's databases are undamaged and have this release's schema, and that the disk has space for them. */
+/** Checks that the collector's databases are undamaged, have a known schema, and have space on their disk. */
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';

@@ -1,4 +1,4 @@
-/** A collector whose disk is full at the start waits for space under a service manager, and fails without one. */
+/** Tests a start with a full disk: the collector waits under a service manager, and fails without one. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startWithSpace } from '../../../cli/start_with_space.ts';
@@ -10,8 +10,8 @@ const never = new Promise(() => {});
 const collector = {} as Collector;
 
 function manager(isListening: boolean) {
-  const told: string[] = [];
-  return { isListening, told, stillStarting: (status: string) => told.push(status) };
+  const statuses: string[] = [];
+  return { isListening, statuses, stillStarting: (status: string) => statuses.push(status) };
 }
 function logger() {
   const errors: string[] = [];
@@ -20,7 +20,7 @@ function logger() {
   } & Parameters<typeof startWithSpace>[0]['log'];
 }
 
-test('it is started again when there is space, and the error is logged once', async () => {
+test('starts again when the disk has space, and logs the error once', async () => {
   const systemd = manager(true);
   const log = logger();
   let attempts = 0;
@@ -29,21 +29,21 @@ test('it is started again when there is space, and the error is logged once', as
     if (attempts < 4) throw full();
     return collector;
   };
-  assert.equal(await startWithSpace({ start, manager: systemd, end: never, log, retryMs: 1 }), collector);
-  assert.deepEqual([attempts, systemd.told.length, log.errors.length], [4, 3, 1]);
-  assert.match(log.errors[0]!, /its disk is full.*waits for space/);
+  assert.equal(await startWithSpace({ start, manager: systemd, stop: never, log, retryMs: 1 }), collector);
+  assert.deepEqual([attempts, systemd.statuses.length, log.errors.length], [4, 3, 1]);
+  assert.match(log.errors[0]!, /its disk is full.*waits until the disk has free space/);
 });
 
-test('it ends while it waits when it is asked to', async () => {
+test('returns null on a stop while it waits', async () => {
   const start = () => Promise.reject(full());
-  const end = Promise.resolve('SIGTERM');
-  assert.equal(await startWithSpace({ start, manager: manager(true), end, log: logger() }), null);
+  const stop = Promise.resolve('SIGTERM');
+  assert.equal(await startWithSpace({ start, manager: manager(true), stop, log: logger() }), null);
 });
 
-test('without a service manager, and for other errors, it fails', async () => {
+test('fails without a service manager, and for other errors', async () => {
   const start = () => Promise.reject(full());
   const log = logger();
-  await assert.rejects(startWithSpace({ start, manager: manager(false), end: never, log }), DiskFullError);
+  await assert.rejects(startWithSpace({ start, manager: manager(false), stop: never, log }), DiskFullError);
   const broken = () => Promise.reject(new Error('port'));
-  await assert.rejects(startWithSpace({ start: broken, manager: manager(true), end: never, log }), /port/);
+  await assert.rejects(startWithSpace({ start: broken, manager: manager(true), stop: never, log }), /port/);
 });

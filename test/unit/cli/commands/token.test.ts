@@ -82,7 +82,7 @@ describe('imdswatch token', () => {
     assert.equal(b.ended.length, 1);
     const again = await imdswatch('token', 'revoke', token.id, ...at);
     assert.equal(again.code, 1);
-    assert.match(again.said, /no token .* could be revoked/);
+    assert.match(again.said, /no token .* to revoke/);
     const actions = b.access
       .auditLog({ limit: 9 })
       .map(({ action, actor }) => `${action} ${actor.split(':')[0]}`);
@@ -121,26 +121,26 @@ describe('imdswatch token', () => {
     assert.equal((await imdswatch('token', 'sign-out-all', ...at)).code, 0);
   });
 
-  it('says what is wrong with how it was called', async () => {
+  it('reports what is wrong with its arguments', async () => {
     const b = bench();
     const empty = mkdtempSync(join(tmpdir(), 'imdswatch-token-'));
     const at = ['--data-dir', b.directory];
     const cases: [string[], number, RegExp][] = [
-      [[], 2, /token VERB/],
-      [['grant'], 2, /There is no "imdswatch token grant"/],
+      [[], 2, /token SUBCOMMAND/],
+      [['grant'], 2, /There is no subcommand "imdswatch token grant"/],
       [['create', ...at], 2, /--kind/],
       [['create', '--kind', 'person', '--name', 'x', ...at], 2, /needs a role/],
       [['create', '--kind', 'person', '--role', 'admin', ...at], 2, /needs --name/],
-      [['create', '--kind', 'enrolment', '--role', 'admin', ...at], 2, /--role is for a person/],
+      [['create', '--kind', 'enrolment', '--role', 'admin', ...at], 2, /--role is only for a person/],
       [['create', '--kind', 'agent', ...at], 2, /needs host_id/],
-      [['revoke', ...at], 2, /Say which token/],
+      [['revoke', ...at], 2, /Name one token/],
       [['revoke', 'one', 'two', ...at], 2, /"two" is not expected/],
       [['list', '--data-dir', empty], 1, /There is no .*admin\.db/],
     ];
     const results = await Promise.all(cases.map(([args]) => imdswatch('token', ...args)));
-    for (const [index, [args, code, words]] of cases.entries()) {
+    for (const [index, [args, code, message]] of cases.entries()) {
       assert.equal(results[index]!.code, code, `${args.join(' ')}: ${results[index]!.said}`);
-      assert.match(results[index]!.said, words);
+      assert.match(results[index]!.said, message);
       assert.equal(results[index]!.out, '');
     }
     assert.deepEqual(b.access.tokens(), []);
