@@ -10,20 +10,10 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSegmentFiles, segmentFileName } from './lane_files.ts';
+import { type LaneState, reduceCounts } from './lane_state.ts';
 import type { Range } from './lanes.ts';
 import { MemoryQueue } from './memory_queue.ts';
 import { readSegment, type Segment, takeFromSegment } from './segment.ts';
-
-/** The ledger's entry of a lane. Counts are numbers of records since the spool was made. */
-export interface LaneState {
-  /** Number of the next record to be appended. */
-  next: number;
-  /** Every record below this number is acknowledged or gone. */
-  cursor: number;
-  acknowledged: number;
-  overflowed: number;
-  lost: number;
-}
 
 export class Lane {
   readonly name: string;
@@ -98,12 +88,7 @@ export class Lane {
     }
     // More is here than the ledger knows: an overflow was written down, and the process died before the file
     // was deleted.
-    let surplus = -missing;
-    for (const name of ['overflowed', 'acknowledged', 'lost'] as const) {
-      const part = Math.min(surplus, state[name]);
-      state[name] -= part;
-      surplus -= part;
-    }
+    reduceCounts(state, -missing);
     return { spent, unreadable, isMiscounted: state.acknowledged !== saved?.acknowledged };
   }
 
