@@ -1,4 +1,4 @@
-/** A destination as an operator writes it down: one flat YAML file. */
+/** Reads the file that describes an alert destination: one flat YAML mapping. */
 import { parse, type YAMLParseError } from 'yaml';
 import type * as z from 'zod';
 import {
@@ -24,12 +24,12 @@ export const DESTINATION_EXAMPLES = `  name: soc                          name: 
                                      from: imdswatch@example.com
                                      to: [soc@example.com]
 
-  rules: of ${alertRule.options.slice(0, 3).join(', ')},
-         ${alertRule.options.slice(3).join(', ')}; all of them where it is left out.
-  enabled: false                     it is there, and gets nothing.
+  rules: any of ${alertRule.options.slice(0, 3).join(', ')},
+         ${alertRule.options.slice(3).join(', ')}; without this key all of them.
+  enabled: false                     the destination is stored, but gets no alerts.
 `;
 
-/** Throws `OperatorError` (2) that names the file and the key, never a value: there are secrets among them. */
+/** Throws `OperatorError` (2) that names the file and the key, but no value, because a value may be a secret. */
 export function readDestination(text: string, file: string): NewDestination {
   const { name, enabled, rules = alertRule.options, ...config } = readMapping(text, file);
   const result = newDestination.safeParse({ name, enabled, rules, config });
@@ -41,7 +41,7 @@ export function readDestination(text: string, file: string): NewDestination {
     if (known.includes(key)) continue;
     throw new OperatorError(
       2,
-      `${file}: a destination of kind ${result.data.config.kind} has no "${key}". It has ${['name', 'rules', 'enabled', ...known].join(', ')}.`,
+      `${file}: a destination of kind ${result.data.config.kind} has no key "${key}". Its keys are ${['name', 'rules', 'enabled', ...known].join(', ')}.`,
     );
   }
   return result.data;
@@ -52,13 +52,13 @@ function readMapping(text: string, file: string): Record<string, unknown> {
   try {
     document = parse(text, { prettyErrors: true, logLevel: 'error' });
   } catch (error) {
-    // The parser's own words quote the file, which may hold a secret.
+    // The parser's message quotes the file, which may contain a secret.
     const { code, name, linePos } = error as Partial<YAMLParseError> & Error;
     const where = linePos === undefined ? '' : ` at line ${linePos[0].line}, column ${linePos[0].col}`;
-    throw new OperatorError(2, `${file} is not valid YAML${where} (${code ?? name}).`);
+    throw new OperatorError(2, `${file} is not valid YAML${where} (${code ?? name}). Correct that line.`);
   }
   if (document === null || typeof document !== 'object' || Array.isArray(document)) {
-    throw new OperatorError(2, `${file} must hold "key: value" lines that describe one destination.`);
+    throw new OperatorError(2, `${file} must contain "key: value" lines that describe one destination.`);
   }
   return document as Record<string, unknown>;
 }

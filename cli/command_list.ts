@@ -1,43 +1,46 @@
-/** Every command there is: usage, manual pages and completion come from here. */
+/** Lists all commands. The usage text, manual pages and shell completion come from this list. */
 export interface Command {
   run(argv: string[]): Promise<number>;
 }
 
-/** One file a command; loaded only when it is asked for, so that a command carries no other command's memory. */
+/** Each command has a file of its own, which is loaded only when the command runs. This saves memory. */
 export const commands: Record<string, { summary: string; load: () => Promise<Command> }> = {
   up: { summary: 'Run agent and collector together on this machine', load: () => import('./commands/up.ts') },
   watch: {
-    summary: 'Show metadata calls of this host as they happen',
+    summary: 'Show the metadata calls of this host as they happen',
     load: () => import('./commands/watch.ts'),
   },
   read: { summary: 'Show the metadata calls in a capture file', load: () => import('./commands/read.ts') },
-  offenders: { summary: 'List who calls IMDSv1, worst first', load: () => import('./commands/offenders.ts') },
+  offenders: { summary: 'List the programs that call IMDSv1', load: () => import('./commands/offenders.ts') },
   readiness: {
-    summary: 'Say which hosts are proven safe for HttpTokens=required',
+    summary: 'Show which hosts are proven safe for HttpTokens=required',
     load: () => import('./commands/readiness.ts'),
   },
   reconcile: {
-    summary: "Hold the cloud's own counts against what was seen",
+    summary: "Compare the cloud's counts with the calls that were seen",
     load: () => import('./commands/reconcile.ts'),
   },
   agent: { summary: 'Watch this host and report to a collector', load: () => import('./commands/agent.ts') },
   collector: {
-    summary: 'Receive and store what agents report',
+    summary: 'Receive and store the reports of agents',
     load: () => import('./commands/collector.ts'),
   },
-  token: { summary: 'Manage who may use the collector', load: () => import('./commands/token.ts') },
-  alert: { summary: 'Manage where alerts go, and try it', load: () => import('./commands/alert.ts') },
+  token: { summary: 'Manage access to the collector', load: () => import('./commands/token.ts') },
+  alert: { summary: 'Manage and test alert destinations', load: () => import('./commands/alert.ts') },
   doctor: {
-    summary: 'Say what works on this host, and what to do about the rest',
+    summary: 'Check what works on this host',
     load: () => import('./commands/doctor.ts'),
   },
   backup: {
     summary: "Copy the collector's databases while it runs",
     load: () => import('./commands/backup.ts'),
   },
-  restore: { summary: 'Put a backup in place of them', load: () => import('./commands/restore.ts') },
+  restore: {
+    summary: "Replace the collector's databases by a backup",
+    load: () => import('./commands/restore.ts'),
+  },
   demo: {
-    summary: 'Build a lab with real clients and show what is found',
+    summary: 'Build a lab with real clients and show the findings',
     load: () => import('./commands/demo.ts'),
   },
 };

@@ -1,4 +1,4 @@
-/** imdswatch itself in the demo's lab: `up` records, `watch` shows it live, `offenders` is asked at the end. */
+/** Runs imdswatch in the demo's lab: `up` records the calls, `watch` shows them live, `offenders` lists the result. */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
@@ -10,7 +10,7 @@ const MAIN = join(import.meta.dirname, 'main.ts');
 const START_TIMEOUT_MS = 20_000;
 const STOP_GRACE_MS = 15_000;
 
-/** Holds what the demo reads of `offenders --json`. */
+/** The part of `offenders --json` that the demo compares. */
 const listedOffenders = z.array(
   z
     .object({
@@ -29,17 +29,17 @@ const listedOffenders = z.array(
     })),
 );
 
-/** Settings of the terminal and of Node, which the lab would otherwise keep out. */
+/** Environment of the terminal and of Node, which the lab does not pass on by itself. */
 const PASSED_ON = ['TERM', 'COLORTERM', 'NO_COLOR', 'FORCE_COLOR', 'COLUMNS', 'NODE_COMPILE_CACHE'];
 
-/** pino's number for warnings. */
+/** Number of pino's level for warnings. */
 const WARN_LEVEL = 40;
 const logLine = z.object({ level: z.number(), msg: z.string() });
 /** `up` logs this once its capture is live and its collector listens. */
 const READY_MESSAGE = 'the agent watches';
-/** The port is the lab's own: its loopback is not the machine's. */
+/** The lab has its own loopback interface, so this port cannot be in use on the machine. */
 const COLLECTOR_PORT = 8787;
-/** The plain line, between those of the log, by which `up` lets somebody sign in. */
+/** Matches the sign-in link that `up` prints between the lines of its log. */
 const SIGN_IN_LINK = /\bhttps:\/\/\S+\/sign-in#\S+/;
 
 export class DemoObserver {
@@ -47,7 +47,7 @@ export class DemoObserver {
   readonly #dataDir: string;
   readonly #env: Record<string, string>;
   readonly #running = new Map<string, LabProcess>();
-  /** Holds what `up` complained about, for the operator when something goes wrong. */
+  /** Warnings and errors of `up`, which are shown when the demo fails. */
   #complaints: string[] = [];
   #signInLink: string | null = null;
 
@@ -58,15 +58,15 @@ export class DemoObserver {
       ...Object.fromEntries(
         PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
       ),
-      // The lab's own engine, and no other of this machine.
+      // Only the lab's engine is used, and none of this machine.
       IMDSWATCH_DOCKER_SOCKET: engineSocket ?? 'none',
       IMDSWATCH_CRI_SOCKET: 'none',
     };
   }
 
   /**
-   * Starts agent and collector, and with `liveView` also `watch` on our own terminal. Resolves when calls are seen.
-   * Throws OperatorError with what `up` said when it does not come up.
+   * Starts agent and collector, and with `liveView` also `watch` on this terminal. Resolves when calls are captured.
+   * Throws `OperatorError` with the messages of `up` when it does not start.
    */
   static async start(
     lab: Lab,
@@ -74,14 +74,14 @@ export class DemoObserver {
   ): Promise<DemoObserver> {
     const observer = new DemoObserver(lab, engineSocket);
     if (liveView) {
-      // First, so that it is there when `up` is ready and the story begins.
+      // `watch` starts first, so that it sees the first calls.
       const watch = lab.spawn(observer.#command('watch'), {
         env: observer.#env,
         stdio: ['ignore', 'inherit', 'inherit'],
       });
       observer.#running.set('watch', watch);
     }
-    // For a browser on this machine: the lab has no way out, so the page is given a way in.
+    // The lab has no route to this machine. The relay makes the page reachable for a browser here.
     const relay = liveView ? await Relay.open(lab, COLLECTOR_PORT) : null;
     await observer.#startUp(relay === null ? [] : ['--public-url', `https://127.0.0.1:${relay.port}`]);
     return observer;
@@ -91,12 +91,12 @@ export class DemoObserver {
     return [process.execPath, MAIN, ...args];
   }
 
-  async #startUp(more: string[]): Promise<void> {
+  async #startUp(extraFlags: string[]): Promise<void> {
     const spool = join(this.#lab.home, 'spool');
     const flags = [
       ...['--data-dir', this.#dataDir, '--spool-dir', spool],
       ...['--listen', `127.0.0.1:${COLLECTOR_PORT}`, '--tls-self-signed'],
-      ...more,
+      ...extraFlags,
     ];
     const up = this.#lab.spawn(this.#command('up', ...flags), { env: this.#env });
     this.#running.set('up', up);
@@ -117,17 +117,17 @@ export class DemoObserver {
     try {
       await ready;
     } catch (error) {
-      const words = this.#complaints.map((line) => `\n  ${line}`).join('');
+      const log = this.#complaints.map((line) => `\n  ${line}`).join('');
       throw new OperatorError(
         1,
-        `"imdswatch up" did not start in the lab: ${(error as Error).message}.${words}`,
+        `"imdswatch up" did not start in the lab: ${(error as Error).message}.${log}`,
       );
     } finally {
       clearTimeout(timer);
     }
   }
 
-  /** Signs one person in to the page, for a browser on this machine; null without the live view. */
+  /** Link that signs a browser on this machine in to the page; null without the live view. */
   get signInLink(): string | null {
     return this.#signInLink;
   }
@@ -138,8 +138,8 @@ export class DemoObserver {
   }
 
   /**
-   * Ends `up` and `watch` in their own way, which delivers what is still on its way. Returns what went wrong with
-   * them, one line each: they should have run until now and end well.
+   * Ends `up` and `watch` by SIGTERM, so that they deliver all records. Returns one line for each of them that had ended
+   * before or that failed.
    */
   async stop(): Promise<string[]> {
     const ends = [...this.#running].map(async ([command, running]) => {
@@ -148,13 +148,13 @@ export class DemoObserver {
       const { status, signal } = await running.exited;
       if (status === 0 && !endedBefore) return [];
       return [
-        `"imdswatch ${command}" ended ${endedBefore ? 'before its time ' : ''}(${signal ?? `exit code ${status}`})`,
+        `"imdswatch ${command}" ended ${endedBefore ? 'too early ' : ''}(${signal ?? `exit code ${status}`})`,
       ];
     });
     return (await Promise.all(ends)).flat();
   }
 
-  /** The table for people, on our own stdout. */
+  /** Prints the table of offenders on stdout. */
   async printOffenders(): Promise<void> {
     const table = this.#lab.spawn(this.#command('offenders', '--data-dir', this.#dataDir), {
       env: this.#env,
@@ -164,7 +164,7 @@ export class DemoObserver {
     if (status !== 0) throw new OperatorError(1, `"imdswatch offenders" ended with exit code ${status}.`);
   }
 
-  /** Everybody's rows: one program may have one with IMDSv1 calls and one without, by where it ran. */
+  /** Returns all callers. A program that ran in two places has two rows, perhaps one of them without IMDSv1 calls. */
   async listOffenders(): Promise<z.infer<typeof listedOffenders>> {
     const answer: RunResult = await this.#lab.run(
       this.#command('offenders', '--data-dir', this.#dataDir, '--json', '--all'),

@@ -1,4 +1,4 @@
-/** Describes how a command's end becomes the process's: its exit code, and what an operator is told. */
+/** Turns the result or the error of a command into the exit code and a message on stderr. */
 import { OperatorError } from '../common/operator_error.ts';
 import { ERROR_PREFIX, stderrIsJournal, withPriority } from '../systemd_notify/journal.ts';
 import { HelpRequested } from './settings/help_requested.ts';
@@ -11,17 +11,17 @@ export async function exitWith(run: () => Promise<number>): Promise<void> {
     if (error instanceof HelpRequested) {
       process.stdout.write(error.message);
     } else if (error instanceof OperatorError) {
-      complain(error.message);
+      printError(error.message);
       process.exitCode = error.exitCode;
     } else {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      complain(text);
+      printError(text);
       process.exitCode = 1;
     }
   }
 }
 
-function complain(text: string): void {
+function printError(text: string): void {
   const line = `imdswatch: ${visibleLines(text)}\n`;
   process.stderr.write(stderrIsJournal(process.env) ? withPriority(line, ERROR_PREFIX) : line);
 }

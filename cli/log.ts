@@ -1,7 +1,7 @@
 /**
- * The one logger. Its lines are JSON on stderr (stdout belongs to a command's own output), for the journal and for
- * log collectors. Command arguments, tokens and answers are never given to it; what might carry a secret by mistake
- * is removed by path here, in one place.
+ * Creates the logger. It writes JSON lines to stderr, for the journal and for log collectors; stdout is for the output
+ * of a command. Command arguments, tokens and answers are never logged. As a second protection, fields that may contain
+ * a secret are removed here by their path.
  */
 import { type Logger, pino } from 'pino';
 import { priorityPrefix, stderrIsJournal } from '../systemd_notify/journal.ts';
@@ -36,11 +36,11 @@ export function createLogger(level: LogLevel, name: string): Logger {
   );
 }
 
-/** Texts from the field are in these lines too, and whoever reads them has a terminal. */
+/** Escapes control characters: lines contain text from outside, and people read them on a terminal. */
 export function destination(stderr: { write(line: string): unknown }): { write(line: string): void } {
   if (!stderrIsJournal(process.env)) return { write: (line) => void stderr.write(escapedJson(line)) };
   const prefixing = {
-    // Asks pino to say each line's level in `lastLevel` before it writes the line.
+    // With this symbol pino sets `lastLevel` to the level of each line before it writes the line.
     [Symbol.for('pino.metadata')]: true,
     lastLevel: 0,
     write: (line: string) => void stderr.write(priorityPrefix(prefixing.lastLevel) + escapedJson(line)),

@@ -1,4 +1,4 @@
-/** Entry of the `imdswatch` command: finds the command's file, runs it, turns its end into an exit code. */
+/** Entry point of `imdswatch`: runs the named command and sets the exit code. */
 import { OperatorError } from '../common/operator_error.ts';
 import { VERSION } from '../common/version.ts';
 import { commands } from './command_list.ts';
@@ -12,8 +12,8 @@ Usage: imdswatch COMMAND [options]
 
 ${rows.join('\n')}
 
-"imdswatch COMMAND --help" explains a command. Exit codes: 0 done, 1 failed, 2 bad usage or
-configuration, 3 not permitted.
+"imdswatch COMMAND --help" explains a command.
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 missing permission.
 `;
 }
 
@@ -28,7 +28,7 @@ async function main(argv: string[]): Promise<number> {
     return 0;
   }
   if (name === '--warm-compile-cache') {
-    // The launcher's last set-up step: Node keeps the stripped sources, and later starts need no type stripping.
+    // The launcher runs this as its last set-up step. Node caches the stripped sources, so that later starts are faster.
     await Promise.all([...Object.values(commands).map(({ load }) => load()), import('./watch_process.ts')]);
     (await import('./commands/watch.ts')).warmCompileCache();
     return 0;

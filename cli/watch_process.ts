@@ -1,4 +1,4 @@
-/** Describes what `imdswatch watch` becomes: settings as JSON in the first argument, calls on stdout until a signal. */
+/** The process of `imdswatch watch`: it gets its settings as JSON in argument 1 and prints calls until a signal. */
 import { LiveWatch } from '../agent/live_watch.ts';
 import type { WatchSettings } from './commands/watch.ts';
 import { exitWith } from './exit.ts';
@@ -8,22 +8,22 @@ import { LiveOutput } from './terminal/line_output.ts';
 import { visibleText } from './terminal/visible_text.ts';
 
 async function watchUntilSignal(settings: WatchSettings): Promise<number> {
-  const ended = untilSignal();
+  const signal = untilSignal();
   const output = new LiveOutput();
   const printer = new CallPrinter(settings, output);
-  const say = (message: string) => process.stderr.write(`imdswatch: ${visibleText(message)}\n`);
-  const watch = new LiveWatch(settings, { debug: () => {}, info: say, warn: say }, (call) =>
+  const printMessage = (message: string) => process.stderr.write(`imdswatch: ${visibleText(message)}\n`);
+  const watch = new LiveWatch(settings, { debug: () => {}, info: printMessage, warn: printMessage }, (call) =>
     printer.print(call),
   );
   watch.start();
   if (!settings.json) {
-    const how = watch.attribution.method === 'ebpf' ? 'eBPF (exact)' : 'sock_diag and /proc';
+    const method = watch.attribution.method === 'ebpf' ? 'eBPF (exact)' : 'sock_diag and /proc';
     process.stderr.write(
-      `Watching ${visibleText(`${watch.sourceName} of ${watch.host.name}`)}; callers by ${how}. Ctrl-C ends.\n`,
+      `Watching ${visibleText(`${watch.sourceName} of ${watch.host.name}`)}; callers are found by ${method}. Press Ctrl-C to stop.\n`,
     );
   }
   try {
-    await Promise.race([ended, output.gone]);
+    await Promise.race([signal, output.gone]);
   } finally {
     watch.stop();
   }
@@ -34,8 +34,8 @@ async function watchUntilSignal(settings: WatchSettings): Promise<number> {
     ...(output.dropped > 0 && { 'output.dropped': output.dropped }),
     ...(unreadBytes > 0 && { 'output.unread_bytes': unreadBytes }),
   });
-  if (losses !== '') say(losses);
-  // Output that nobody reads would keep the process for ever.
+  if (losses !== '') printMessage(losses);
+  // Output that nobody reads would keep the process alive.
   if (unreadBytes > 0) process.exit(0);
   return 0;
 }

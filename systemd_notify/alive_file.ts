@@ -1,16 +1,16 @@
 /**
- * For containers, which have no service manager that listens: the same words, as a file that is written anew whenever
- * there is progress. A health check looks at its age, which costs no process of ours (docker/healthy).
+ * Reports progress in a container, which has no service manager: each sign of progress writes a file again. The health
+ * check (docker/healthy) reads the age of the file.
  */
 import { writeFileSync } from 'node:fs';
 import type { SendDatagram } from './notify_socket.ts';
 
-/** Period of a watchdog that asks for it; docker/healthy takes a file of 60 s for old. */
+/** Watchdog period of a process that writes this file. docker/healthy fails for a file older than 60 s. */
 export const ALIVE_WATCHDOG_MS = 30_000;
 
 /**
- * Writes the last status to `path` at `READY=1` and at every `WATCHDOG=1`; nothing at a mere change of status, which is no
- * progress. An empty file at `STOPPING=1`.
+ * Returns a function that writes the last status to `path` at `READY=1` and at every `WATCHDOG=1`. A change of the
+ * status alone writes nothing, because it is no progress. `STOPPING=1` empties the file.
  */
 export function openAliveFile(path: string): SendDatagram {
   let status = '';

@@ -1,7 +1,7 @@
-/** Standard error where the journal reads it: lines carry their priority (sd-daemon(3)). */
+/** Adds priorities to lines on stderr when the journal reads them (sd-daemon(3)). */
 import { fstatSync } from 'node:fs';
 
-/** syslog(3)'s numbers, as the journal knows them. */
+/** Priorities of syslog(3), which the journal uses. */
 const CRITICAL = 2;
 const ERROR = 3;
 const WARNING = 4;
@@ -9,8 +9,8 @@ const INFORMATIONAL = 6;
 const DEBUG = 7;
 
 /**
- * Tells whether descriptor 2 is the journal's: systemd says which stream it gave us, DEVICE:INODE (systemd.exec(5),
- * JOURNAL_STREAM), and it may have been redirected since.
+ * Tells whether the journal reads stderr. JOURNAL_STREAM (systemd.exec(5)) names the stream of the journal by device and
+ * inode; descriptor 2 is compared with it, because it may have been redirected since.
  */
 export function stderrIsJournal(env: NodeJS.ProcessEnv): boolean {
   const stream = env['JOURNAL_STREAM'];
@@ -19,7 +19,7 @@ export function stderrIsJournal(env: NodeJS.ProcessEnv): boolean {
   return stream === `${dev}:${ino}`;
 }
 
-/** Returns what a line begins with, from pino's level of it (10 trace … 60 fatal). */
+/** Returns the prefix of a line for a level of pino (10 is trace, 60 is fatal). */
 export function priorityPrefix(level: number): string {
   if (level >= 60) return `<${CRITICAL}>`;
   if (level >= 50) return `<${ERROR}>`;
@@ -28,7 +28,7 @@ export function priorityPrefix(level: number): string {
   return `<${DEBUG}>`;
 }
 
-/** Every line of a text for people with one priority: the journal takes each line for an entry of its own. */
+/** Puts the prefix before every line of a text: the journal stores each line as a separate entry. */
 export function withPriority(text: string, prefix: string): string {
   return text.replace(/^(?=.)/gm, prefix);
 }

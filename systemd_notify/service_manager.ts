@@ -1,31 +1,31 @@
 /**
- * Describes what a service manager (systemd) is told of a process that it runs: that it is ready, what it is doing, that it makes
- * progress, that it is stopping. The protocol is sd_notify(3)'s: lines of `KEY=VALUE`, one datagram at a time. Without a
- * service manager every method does nothing; with one that does not listen, what was not told is counted and said once.
+ * Reports the state of this process to the service manager (systemd): ready, status, progress, stopping. The protocol is
+ * sd_notify(3): lines of `KEY=VALUE` in one datagram. Without a service manager every method does nothing. When a
+ * datagram cannot be sent, it is counted, and the first failure is logged.
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../protocol/records.ts';
 import { ALIVE_WATCHDOG_MS, openAliveFile } from './alive_file.ts';
 import { openNotifySocket, type SendDatagram } from './notify_socket.ts';
 
-/** Asked this often where no watchdog asks for more. */
+/** Period of the state requests, unless the watchdog needs a shorter one. */
 const FOLLOW_EVERY_MS = 10_000;
-/** Asks per watchdog interval: one that comes late must not end a process that is well. */
-const ASKS_PER_WATCHDOG = 3;
+/** State requests per watchdog interval: one late answer must not end a healthy process. */
+const REQUESTS_PER_WATCHDOG = 3;
 const MAX_STATUS_CHARS = 300;
 
-/** States how a process is. */
+/** State of the process, as the service manager gets it. */
 export interface ServiceState {
   /** One line for `systemctl status`. */
   status: string;
-  /** Why there is no progress, so that the watchdog must not be told that there is; null while there is. */
+  /** Says why there is no progress; the watchdog then gets no signal. Null while there is progress. */
   stuck: string | null;
 }
 
 export interface ServiceManagerOptions {
-  /** Null: nobody listens. */
+  /** Null without a service manager. */
   send: SendDatagram | null;
-  /** The manager ends us when it hears nothing for so long; null: it does not watch. */
+  /** The service manager ends a process that sends nothing for this time; null without a watchdog. */
   watchdogMs: number | null;
   log: Pick<Logger, 'warn'>;
 }
@@ -36,7 +36,7 @@ export class ServiceManager {
   readonly #log: Pick<Logger, 'warn'>;
   readonly #counts = { told: 0, not_told: 0, watchdog_told: 0, watchdog_withheld: 0 };
   #timer: NodeJS.Timeout | null = null;
-  #isAsking = false;
+  #isRequestPending = false;
   #status = '';
   #stuck: string | null = null;
 
@@ -47,9 +47,8 @@ export class ServiceManager {
   }
 
   /**
-   * From NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID (sd_notify(3), sd_watchdog_enabled(3)), which are taken out of
-   * `env`: they are for this process, not for those that it starts. In a container, where nobody listens, from
-   * IMDSWATCH_ALIVE_FILE.
+   * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID (sd_notify(3), sd_watchdog_enabled(3)), in a container
+   * IMDSWATCH_ALIVE_FILE. All are deleted from `env`: they are for this process and not for its children.
    */
   static fromEnvironment(env: NodeJS.ProcessEnv, log: Pick<Logger, 'warn'>): ServiceManager {
     const { NOTIFY_SOCKET: address, WATCHDOG_USEC: interval, WATCHDOG_PID: pid } = env;
@@ -64,7 +63,9 @@ export class ServiceManager {
       try {
         send = openNotifySocket(address);
       } catch (error) {
-        log.warn(`The service manager cannot be told how we are: ${(error as Error).message}.`);
+        log.warn(
+          `The state cannot be reported to the service manager: ${(error as Error).message}. Check the value of NOTIFY_SOCKET.`,
+        );
       }
     }
     const isForUs = pid === undefined || pid === String(process.pid);
@@ -73,98 +74,102 @@ export class ServiceManager {
     return new ServiceManager({ send, watchdogMs: isWatched ? microseconds / 1000 : null, log });
   }
 
-  /** Tells whether anybody listens. */
+  /** Tells whether there is a service manager to report to. */
   get isListening(): boolean {
     return this.#send !== null;
   }
 
-  /** Units that wait for this one go on. */
+  /** Reports that the start is complete. Units that wait for this one then start. */
   ready(status: string): void {
     this.#status = oneLine(status);
-    this.#tell(`READY=1\nSTATUS=${this.#status}`);
+    this.#sendText(`READY=1\nSTATUS=${this.#status}`);
   }
 
-  /** The start goes on, and the manager waits two more minutes for it from now on. */
+  /** Reports that the start is still running. The service manager then waits two more minutes for it. */
   stillStarting(status: string): void {
     this.#status = oneLine(status);
-    this.#tell(`EXTEND_TIMEOUT_USEC=120000000\nSTATUS=${this.#status}`);
+    this.#sendText(`EXTEND_TIMEOUT_USEC=120000000\nSTATUS=${this.#status}`);
   }
 
   status(status: string): void {
     const line = oneLine(status);
     if (line === this.#status) return;
     this.#status = line;
-    this.#tell(`STATUS=${line}`);
+    this.#sendText(`STATUS=${line}`);
   }
 
   /**
-   * Asks for the state from now on, three times per watchdog interval, and passes it on. While an answer is waited for
-   * nothing is told: a state that never comes is a process that hangs.
+   * Requests the state three times per watchdog interval from now on, and reports it. While an answer is pending nothing
+   * is sent: a process whose state never comes hangs.
    */
   follow(state: () => ServiceState | Promise<ServiceState>): void {
     if (this.#send === null || this.#timer !== null) return;
-    const everyMs = Math.min(FOLLOW_EVERY_MS, (this.#watchdogMs ?? Infinity) / ASKS_PER_WATCHDOG);
-    this.#timer = setInterval(() => void this.#ask(state), everyMs);
+    const everyMs = Math.min(FOLLOW_EVERY_MS, (this.#watchdogMs ?? Infinity) / REQUESTS_PER_WATCHDOG);
+    this.#timer = setInterval(() => void this.#reportState(state), everyMs);
     this.#timer.unref();
-    void this.#ask(state);
+    void this.#reportState(state);
   }
 
-  /** The end was asked for: the watchdog's time goes on, and so does `follow`. */
+  /** Reports that the process is stopping. The watchdog still applies, so `follow` goes on. */
   stopping(): void {
     this.#status = 'Stopping';
-    this.#tell('STOPPING=1\nSTATUS=Stopping');
+    this.#sendText('STOPPING=1\nSTATUS=Stopping');
   }
 
-  /** Ends `follow`. */
+  /** Stops the requests of `follow`. */
   close(): void {
     if (this.#timer !== null) clearInterval(this.#timer);
     this.#timer = null;
   }
 
-  /** `not_told`: datagrams that did not go out. `watchdog_withheld`: asks with no progress to tell of. */
+  /** `not_told` counts datagrams that were not sent. `watchdog_withheld` counts state requests without progress. */
   counters(): Counters {
     return { ...this.#counts };
   }
 
-  async #ask(state: () => ServiceState | Promise<ServiceState>): Promise<void> {
-    if (this.#isAsking) {
+  async #reportState(state: () => ServiceState | Promise<ServiceState>): Promise<void> {
+    if (this.#isRequestPending) {
       this.#counts.watchdog_withheld++;
       return;
     }
-    this.#isAsking = true;
-    let now: ServiceState;
+    this.#isRequestPending = true;
+    let current: ServiceState;
     try {
-      now = await state();
+      current = await state();
     } catch (error) {
-      now = { status: 'Not well', stuck: error instanceof Error ? error.message : String(error) };
+      current = { status: 'Failed', stuck: error instanceof Error ? error.message : String(error) };
     } finally {
-      this.#isAsking = false;
+      this.#isRequestPending = false;
     }
-    if (this.#timer === null) return; // closed meanwhile
-    if (now.stuck !== null && now.stuck !== this.#stuck) {
-      this.#log.warn(`No progress: ${now.stuck}. The service manager's watchdog is not told otherwise.`);
+    if (this.#timer === null) return; // `close` was called meanwhile
+    if (current.stuck !== null && current.stuck !== this.#stuck) {
+      this.#log.warn(
+        `No progress: ${current.stuck}. The watchdog of the service manager gets no signal until this is over.`,
+      );
     }
-    this.#stuck = now.stuck;
-    this.status(now.stuck === null ? now.status : `Stuck: ${now.stuck}`);
-    if (now.stuck !== null) this.#counts.watchdog_withheld++;
-    else if (this.#watchdogMs !== null && this.#tell('WATCHDOG=1')) this.#counts.watchdog_told++;
+    this.#stuck = current.stuck;
+    this.status(current.stuck === null ? current.status : `Stuck: ${current.stuck}`);
+    if (current.stuck !== null) this.#counts.watchdog_withheld++;
+    else if (this.#watchdogMs !== null && this.#sendText('WATCHDOG=1')) this.#counts.watchdog_told++;
   }
 
-  #tell(text: string): boolean {
+  #sendText(text: string): boolean {
     if (this.#send === null) return false;
-    const trouble = this.#send(text);
-    if (trouble === null) {
+    const failure = this.#send(text);
+    if (failure === null) {
       this.#counts.told++;
       return true;
     }
     if (this.#counts.not_told++ === 0) {
-      this.#log.warn(`The service manager does not hear us (${trouble}); it may take us for hung.`);
+      this.#log.warn(
+        `The service manager cannot be reached (${failure}). It may restart this process as hanging.`,
+      );
     }
     return false;
   }
 }
 
-/** A line break would begin another assignment of the protocol. */
+/** Removes line breaks, which would begin another assignment of the protocol. */
 function oneLine(status: string): string {
   return status.replace(/\p{Cc}+/gu, ' ').slice(0, MAX_STATUS_CHARS);
 }

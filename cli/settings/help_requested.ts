@@ -1,33 +1,33 @@
-/** Describes what `--help` ends a command with: the text for people, and the same as values, for manual pages and completion. */
+/** Defines what `--help` throws: a text for people, and a description for manual pages and shell completion. */
 
 export interface OptionDescription {
   /** Key in a configuration file: `spool_dir`. */
   key: string;
-  /** Without its dashes: `spool-dir`. */
+  /** Flag without its dashes: `spool-dir`. */
   flag: string;
-  /** The flag's one-letter form. */
+  /** One-letter form of the flag; null when it has none. */
   letter: string | null;
-  /** The environment's name for it: `IMDSWATCH_SPOOL_DIR`. */
+  /** Name in the environment: `IMDSWATCH_SPOOL_DIR`. */
   environment: string;
   kind: 'boolean' | 'number' | 'array' | 'string';
-  /** The only values there are; empty when anything goes. */
+  /** The allowed values; empty when every value is allowed. */
   choices: readonly string[];
-  /** Range of a number; a missing bound is null. */
+  /** Range of a number; a bound that does not exist is null. */
   range: { least: number | null; most: number | null };
   text: string;
-  /** Default as a flag takes it; null when there is none to mention. */
+  /** Default in the form that the flag accepts; null when there is no default to show. */
   fallback: string | null;
 }
 
 export interface CommandDescription {
-  /** Name as typed: `watch`, `token create`. */
+  /** Name that the user types: `watch`, `token create`. */
   command: string;
-  /** A sentence; of a command with verbs its usage as a whole. */
+  /** One sentence; for a command with subcommands, its whole usage text. */
   summary: string;
-  /** `['FILE']`; in brackets what may be left out. */
+  /** Names of positional arguments: `['FILE']`. A name in brackets is optional. */
   positionals: readonly string[];
   options: readonly OptionDescription[];
-  /** Verbs of a command such as `token`, which has options only together with one of them: `create`, `list`. */
+  /** Subcommands of a command such as `token`: `create`, `list`. Such a command has no options of its own. */
   verbs: readonly string[];
 }
 
@@ -41,7 +41,7 @@ export class HelpRequested extends Error {
   }
 }
 
-/** The same for a command that has only verbs. */
+/** Returns the help of a command that has only subcommands. */
 export function verbsHelp(command: string, usage: string, verbs: readonly string[]): HelpRequested {
   return new HelpRequested(usage, { command, summary: usage, positionals: [], options: [], verbs });
 }

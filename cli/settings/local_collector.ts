@@ -1,9 +1,9 @@
-/** Settings of the commands that work on a collector's files on its machine: they are the collector's own settings. */
+/** Settings of commands that work on the collector's files on this machine. They are settings of the collector too. */
 import { collectorSettings } from '../../collector/config.ts';
 import type { InsightOptions } from '../../collector/local.ts';
 import type { SharedFile } from './settings.ts';
 
-/** The collector's configuration, so that a command judges as the collector's page does. */
+/** The collector's configuration file: a command that reads it reaches the same verdicts as the page. */
 export const COLLECTOR_FILE: SharedFile = {
   schema: collectorSettings,
   defaultFile: '/etc/imdswatch/collector.yaml',
@@ -12,7 +12,7 @@ export const COLLECTOR_FILE: SharedFile = {
 /** Directory of the collector's files. */
 export const dataDirShape = collectorSettings.pick({ data_dir: true }).shape;
 
-/** The files, and everything that a verdict depends on. */
+/** The directory and the settings that a verdict depends on. */
 export const judgingShape = collectorSettings.pick({
   data_dir: true,
   readiness_window_days: true,
@@ -20,7 +20,7 @@ export const judgingShape = collectorSettings.pick({
   silent_after_seconds: true,
 }).shape;
 
-/** Returns the options with which the collector itself judges. */
+/** Returns the options of readiness verdicts from these settings. */
 export function judgingOptions(settings: {
   readiness_window_days: number;
   readiness_max_missing_seconds: number;

@@ -1,7 +1,7 @@
 /**
- * Settings of a command from its configuration file, its environment and its flags, in that order of rising
- * precedence. One zod object schema per command is the only place where a setting is declared: flags, environment
- * names, `--help` and the error messages come from it.
+ * Loads the settings of a command from its configuration file, the environment and its flags. Flags win over the
+ * environment, and the environment wins over the file. Each command declares its settings once, in a zod schema: flags,
+ * environment names, `--help` and error messages come from it.
  *
  * key `spool_dir` → flag `--spool-dir`, environment `IMDSWATCH_SPOOL_DIR`, file key `spool_dir`.
  */
@@ -14,27 +14,30 @@ import { OperatorError } from '../../common/operator_error.ts';
 import { type CommandDescription, HelpRequested, type OptionDescription } from './help_requested.ts';
 
 export interface CommandLine {
-  /** Name as typed: `watch`, `read`. */
+  /** Name that the user types: `watch`, `read`. */
   command: string;
-  /** One line for `--help`. */
+  /** Sentence that begins the output of `--help`. */
   summary: string;
   argv: string[];
   env: NodeJS.ProcessEnv;
-  /** Names of the positional arguments: `['FILE']`. One in brackets at the end may be left out: `['[ID]']`, or come often: `['[FILE...]']`. */
+  /**
+   * Names of the positional arguments: `['FILE']`. A last name in brackets is optional (`['[ID]']`), or may be given
+   * any number of times (`['[FILE...]']`).
+   */
   positionals?: string[];
-  /** Flags with one letter: `{ i: 'interface' }`. */
+  /** One-letter flags: `{ i: 'interface' }`. */
   short?: Record<string, string>;
-  /** The configuration file of another command that this command reads too. */
+  /** Configuration file of another command, which this command also reads. */
   shared?: SharedFile;
 }
 
 /**
- * A configuration file that belongs to another command. Its settings that this command does not have are checked by the
- * schema of their owner and ignored.
+ * A configuration file that belongs to another command. Settings that this command does not have are validated with
+ * that command's schema and ignored.
  */
 export interface SharedFile {
   schema: Schema;
-  /** Read where neither --config nor the environment names a file, if it exists. */
+  /** Read if it exists and neither --config nor the environment names a file. */
   defaultFile: string;
 }
 
@@ -53,37 +56,40 @@ type Field = z.ZodType & {
   maxValue?: number | null;
 };
 
-/** Reads and validates; throws `OperatorError` (exit code 2) that names the setting, where it came from and its value. */
+/**
+ * Reads and validates the settings. Throws `HelpRequested` for --help, and `OperatorError` (exit code 2) that names the
+ * setting, its source and its value.
+ */
 export function loadSettings<S extends Schema>(
   schema: S,
   commandLine: CommandLine,
 ): { settings: z.infer<S>; positionals: string[] } {
   const fields = Object.entries(schema.shape) as [string, Field][];
-  const { values, positionals } = parseFlags(fields, commandLine);
-  if (values['help'] === true) {
+  const { values: flags, positionals } = parseFlags(fields, commandLine);
+  if (flags['help'] === true) {
     const described = describeCommand(fields, commandLine);
     throw new HelpRequested(helpText(described, commandLine.shared), described);
   }
-  const given: Record<string, unknown> = {};
+  const values: Record<string, unknown> = {};
   const origin: Record<string, string> = {};
   const put = (key: string, value: unknown, from: string) => {
-    given[key] = value;
+    values[key] = value;
     origin[key] = from;
   };
 
   const { shared } = commandLine;
-  const file = configurationFile(values['config'] ?? commandLine.env['IMDSWATCH_CONFIG'], shared);
+  const file = configurationFile(flags['config'] ?? commandLine.env['IMDSWATCH_CONFIG'], shared);
   if (file !== null) {
     for (const [key, value] of Object.entries(readConfiguration(file))) {
       if (!Object.hasOwn(schema.shape, key)) {
-        const owned = shared?.schema.shape[key] as Field | undefined;
-        if (owned !== undefined) {
-          checkForeign(owned, value, `${file}: ${key}`);
+        const foreignField = shared?.schema.shape[key] as Field | undefined;
+        if (foreignField !== undefined) {
+          checkForeign(foreignField, value, `${file}: ${key}`);
           continue;
         }
         throw new OperatorError(
           2,
-          `${file}: there is no setting "${key}" for "imdswatch ${commandLine.command}".`,
+          `${file}: there is no setting "${key}" for "imdswatch ${commandLine.command}". Correct its name or remove it.`,
         );
       }
       put(key, value, `${file}: ${key}`);
@@ -95,17 +101,17 @@ export function loadSettings<S extends Schema>(
     if (text !== undefined && text !== '') put(key, fromText(text, valueKind(field)), name);
   }
   for (const [key, field] of fields) {
-    const value = values[flagName(key)];
+    const value = flags[flagName(key)];
     if (value === undefined) continue;
     put(key, typeof value === 'string' ? fromText(value, valueKind(field)) : value, `--${flagName(key)}`);
   }
 
-  const result = schema.safeParse(given);
-  if (!result.success) throw new OperatorError(2, describeIssues(result.error, schema, origin, given));
+  const result = schema.safeParse(values);
+  if (!result.success) throw new OperatorError(2, describeIssues(result.error, schema, origin, values));
   const expected = commandLine.positionals ?? [];
   const required = expected.filter((name) => !name.startsWith('['));
-  const most = expected.at(-1)?.endsWith('...]') === true ? Number.POSITIVE_INFINITY : expected.length;
-  if (positionals.length < required.length || positionals.length > most) {
+  const maxCount = expected.at(-1)?.endsWith('...]') === true ? Number.POSITIVE_INFINITY : expected.length;
+  if (positionals.length < required.length || positionals.length > maxCount) {
     const usage = `imdswatch ${commandLine.command} ${expected.join(' ')}`.trimEnd();
     const surplus = positionals[expected.length];
     throw new OperatorError(
@@ -136,7 +142,7 @@ function parseFlags(fields: [string, Field][], { argv, short, command }: Command
   }
 }
 
-/** Returns the file to read, or null for none. */
+/** Returns the configuration file to read; null for none. */
 function configurationFile(named: unknown, shared: SharedFile | undefined): string | null {
   if (typeof named === 'string') return named;
   return shared !== undefined && isReadable(shared.defaultFile) ? shared.defaultFile : null;
@@ -147,11 +153,11 @@ function isReadable(file: string): boolean {
     accessSync(file, constants.R_OK);
     return true;
   } catch {
-    return false; // Somebody who may not read the collector's file uses flags, the environment and defaults.
+    return false; // A user who cannot read the collector's file gets flags, the environment and defaults.
   }
 }
 
-/** Throws for a value that the owner of the file would refuse too. */
+/** Throws `OperatorError` for a value that the file's own command would refuse. */
 function checkForeign(field: Field, value: unknown, where: string): void {
   const result = field.safeParse(value);
   if (result.success) return;
@@ -165,22 +171,28 @@ function readConfiguration(file: string): Record<string, unknown> {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new OperatorError(2, `The configuration file ${file} cannot be read: ${(error as Error).message}.`);
+    throw new OperatorError(
+      2,
+      `The configuration file ${file} cannot be read: ${(error as Error).message}. Check its name and permissions.`,
+    );
   }
   let document: unknown;
-  // Loaded only here: most commands run without a file, and the parser would stay resident for nothing.
+  // The parser is loaded only for a file: most commands run without one, and it would stay in memory.
   const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
   try {
     document = parse(text, { prettyErrors: true, logLevel: 'error' });
   } catch (error) {
-    // The parser's own words quote the file, which may hold a secret: only where it is and of which kind.
+    // The parser's message quotes the file, which may contain a secret. Only the position and the code are shown.
     const { code, name, linePos } = error as Partial<YAMLParseError> & Error;
     const where = linePos === undefined ? '' : ` at line ${linePos[0].line}, column ${linePos[0].col}`;
-    throw new OperatorError(2, `The configuration file ${file} is not valid YAML${where} (${code ?? name}).`);
+    throw new OperatorError(
+      2,
+      `The configuration file ${file} is not valid YAML${where} (${code ?? name}). Correct that line.`,
+    );
   }
   if (document === null || document === undefined) return {};
   if (typeof document !== 'object' || Array.isArray(document)) {
-    throw new OperatorError(2, `The configuration file ${file} must hold "setting: value" lines.`);
+    throw new OperatorError(2, `The configuration file ${file} must contain "setting: value" lines.`);
   }
   return document as Record<string, unknown>;
 }
@@ -189,7 +201,7 @@ function describeIssues(
   error: z.ZodError,
   schema: Schema,
   origin: Record<string, string>,
-  given: Record<string, unknown>,
+  values: Record<string, unknown>,
 ): string {
   return error.issues
     .map((issue) => {
@@ -197,7 +209,7 @@ function describeIssues(
       const field = schema.shape[key] as Field | undefined;
       const where = origin[key] ?? `--${flagName(key)} (or ${environmentName(key)})`;
       const isSecret = field !== undefined && metaOf(field)['secret'] === true;
-      const value = key in given && !isSecret ? ` is ${JSON.stringify(given[key])}` : '';
+      const value = key in values && !isSecret ? ` is ${JSON.stringify(values[key])}` : '';
       return `${where}${value}: ${issue.message}.`;
     })
     .join('\n');
@@ -236,7 +248,7 @@ function helpText(
   const file =
     shared === undefined
       ? 'YAML file with these settings.'
-      : `The collector's configuration file. (default: ${shared.defaultFile} where it can be read)`;
+      : `The collector's configuration file. (default: ${shared.defaultFile}, if it can be read)`;
   rows.push({ flag: '--config FILE', text: file, env: 'IMDSWATCH_CONFIG' });
   const usage = ['imdswatch', command, ...positionals, '[options]'].filter(Boolean).join(' ');
   const lines = rows.map(({ flag, text, env }) => `  ${flag}\n      ${text} [${env}]`);
@@ -268,7 +280,7 @@ function innermost(field: Field): Field {
   return inner === undefined ? field : innermost(inner);
 }
 
-/** For an array, returns the choices of its elements. */
+/** Returns the allowed values; for an array, those of its elements. */
 function choicesOf(field: Field): readonly string[] {
   const { def } = innermost(field);
   if (def.type === 'enum') return Object.values(def.entries ?? {}).map(String);
@@ -277,7 +289,7 @@ function choicesOf(field: Field): readonly string[] {
 
 function rangeOf(field: Field): OptionDescription['range'] {
   const { minValue, maxValue } = innermost(field);
-  // The bounds of safe integers, which zod gives where there are no others, say nothing to anybody.
+  // Without a bound in the schema zod returns that of safe integers, which is of no use in a help text.
   const bound = (value: number | null | undefined) =>
     value == null || Math.abs(value) >= Number.MAX_SAFE_INTEGER ? null : value;
   return { least: bound(minValue), most: bound(maxValue) };
@@ -289,8 +301,8 @@ function defaultOf(field: Field): unknown {
 }
 
 function metaOf(field: Field): Record<string, unknown> {
-  const own = (field.meta?.() ?? {}) as Record<string, unknown>;
-  return field.def.innerType === undefined ? own : { ...metaOf(field.def.innerType), ...own };
+  const meta = (field.meta?.() ?? {}) as Record<string, unknown>;
+  return field.def.innerType === undefined ? meta : { ...metaOf(field.def.innerType), ...meta };
 }
 
 function flagName(key: string): string {

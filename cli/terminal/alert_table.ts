@@ -1,4 +1,4 @@
-/** Alert destinations as a table for the terminal. */
+/** Prints alert destinations as a table for the terminal. */
 import { alertRule, type Destination } from '../../collector/contract/administration.ts';
 import { columnsOf } from './text_width.ts';
 import { visibleText } from './visible_text.ts';

@@ -1,4 +1,4 @@
-/** One call as one line for people: when, which version, what, with which result, by whom. */
+/** Prints a call as one line: its time, IMDS version, status, request and caller. */
 import { styleText } from 'node:util';
 import type { Ancestor, Call, ProcessFacts } from '../../protocol/call.ts';
 import { columnsOf, cutToColumns } from './text_width.ts';
@@ -18,7 +18,7 @@ interface Piece {
 
 const UNVERSIONED = { ipv4: ' IMDS ?  ', ipv6: ' IMDS ?  ', ecs: ' ECS     ', eks: ' EKS     ' };
 
-/** Shells and service managers say little about who a caller is; the chain shows them only when there is room. */
+/** Number of parents that a line shows at most. */
 const MAX_PARENTS = 4;
 
 export function callLine(call: Call, { colour, columns }: LineOptions): string {
@@ -35,7 +35,7 @@ export function callLine(call: Call, { colour, columns }: LineOptions): string {
   if (notes !== '') pieces.push({ text: notes, style: 'yellow' });
   const parents = parentsText(call.process?.ancestors ?? []);
   if (parents !== '') pieces.push({ text: parents, style: 'dim' });
-  // Each text here, whichever of the call's it is from, is made harmless before it is measured.
+  // Every text is made safe for a terminal before it is measured.
   const visible = pieces.map((piece) => ({ ...piece, text: visibleText(piece.text) }));
   return fit(visible, columns)
     .map(({ text, style }) =>
@@ -55,7 +55,7 @@ function badge(call: Call): Piece {
   }
 }
 
-/** The caller's time of day, with milliseconds. */
+/** Returns the local time of day, with milliseconds. */
 function localTime(timestamp: string): string {
   const date = new Date(timestamp);
   const two = (value: number) => String(value).padStart(2, '0');
@@ -74,7 +74,7 @@ function statusStyle(call: Call): Style {
 }
 
 function requestText(call: Call): string {
-  if (call.outcome === 'blocked') return 'an attempt that did not leave this host';
+  if (call.outcome === 'blocked') return 'a blocked attempt, which did not leave this host';
   return `${(call['http.request.method'] ?? '?').padEnd(4)} ${target(call)}`;
 }
 
@@ -92,18 +92,18 @@ function targetStyle(call: Call): Style {
 function caller(call: Call): string {
   const { process } = call;
   if (process === null) return `caller unknown (${call['source.address']}:${call['source.port']})`;
-  const sure = call['attribution.confidence'] === 'exact' ? '' : '?';
+  const uncertainMark = call['attribution.confidence'] === 'exact' ? '' : '?';
   const user = process['owner.name'] ?? `uid ${process['owner.uid']}`;
-  return visibleText(`${programName(process)}[${process.pid}]${sure} (${user})`);
+  return visibleText(`${programName(process)}[${process.pid}]${uncertainMark} (${user})`);
 }
 
-/** For a script its own path matters; for its interpreter only which one it is. */
+/** Returns the executable's path; for a script, the interpreter's name and the script's path. */
 function programName({ 'executable.path': executable, name, script }: ProcessFacts): string {
   if (script === null) return executable ?? name;
   return `${(executable ?? name).replace(/^.*\//, '')} ${script}`;
 }
 
-/** Returns where it runs, the best name first: the pod, the container, the unit. */
+/** Returns the workload of the caller: its pod, else its container, else its unit. */
 function workload({ container, k8s, systemd }: Call): Piece[] {
   let text = '';
   if (k8s?.['pod.name'])
@@ -123,24 +123,24 @@ function notesOf(call: Call): string {
   const notes: string[] = [];
   if (call['imds.version'] === 1 && call['imds.category'] === 'credentials' && call.outcome === 'answered') {
     const status = call['http.response.status_code'] ?? 0;
-    if (status < 400) notes.push('credentials went out without a token');
+    if (status < 400) notes.push('credentials were sent without a token');
   }
   if (call['imds.fallback'] === 'token_unanswered') {
     notes.push(
       call.container === null
-        ? 'fell back: its token request got no answer'
-        : 'fell back: no token came (hop limit 1?): set the hop limit to 2, or give this container no metadata',
+        ? 'fell back to IMDSv1: its token request got no answer'
+        : 'fell back to IMDSv1: its token request got no answer (hop limit 1?). Set the hop limit to 2, or block metadata for this container',
     );
   } else if (call['imds.fallback'] === 'token_refused') {
-    notes.push('fell back: its token request was refused');
+    notes.push('fell back to IMDSv1: its token request was refused');
   }
   const verdict = call['imds.server_version'];
   if (verdict !== null && verdict !== call['imds.version'])
-    notes.push(`the service took it for IMDSv${verdict}`);
+    notes.push(`the metadata service treated it as IMDSv${verdict}`);
   return notes.length === 0 ? '' : `! ${notes.join('; ')}`;
 }
 
-/** Cuts what does not fit, from the end; the cut is shown. */
+/** Cuts pieces from the end until the line fits, and marks the cut with an ellipsis. */
 function fit(pieces: Piece[], columns: number | null): Piece[] {
   if (columns === null) return pieces;
   const fitting: Piece[] = [];

@@ -1,4 +1,4 @@
-/** Calls on stdout, as lines for people or as the contract's JSON lines: what `watch` and `read` share. */
+/** Prints calls on stdout for `watch` and `read`, as lines for people or as JSON lines (docs/events.md). */
 import { isatty } from 'node:tty';
 import type { Call } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
@@ -21,7 +21,7 @@ export class CallPrinter {
   constructor({ json, color }: { json: boolean; color: 'auto' | 'always' | 'never' }, output: LineOutput) {
     this.output = output;
     this.json = json;
-    // Not process.stdout, which would make a pipe a non-blocking one for everybody who has it.
+    // process.stdout is not used: it would make a pipe non-blocking for every process that shares it.
     this.isTerminal = isatty(STDOUT);
     const isAutoColour = this.isTerminal && !process.env['NO_COLOR'];
     this.colour = color === 'always' || (color === 'auto' && isAutoColour);
@@ -32,24 +32,24 @@ export class CallPrinter {
     if (call['imds.version'] === 1) this.v1++;
     else if (call['imds.version'] === 2) this.v2++;
     if (call.outcome === 'blocked') this.blocked++;
-    // A bare pty says that it has no columns at all.
+    // A pty without a size reports 0 columns.
     const columns = this.isTerminal ? process.stdout.columns || null : null;
     const line = this.json ? visibleJson(call) : callLine(call, { colour: this.colour, columns });
     this.output.write(line);
   }
 
   summary(): string {
-    const made = this.calls - this.blocked;
-    // Endpoints of ECS and EKS have no versions.
-    const others = made - this.v1 - this.v2;
+    const completed = this.calls - this.blocked;
+    // The endpoints of ECS and EKS have no versions.
+    const others = completed - this.v1 - this.v2;
     const other = others === 0 ? '' : `, ${others} to endpoints without versions`;
-    const blocked = this.blocked === 0 ? '' : ` ${this.blocked} attempts were blocked on this host.`;
-    return `${made} calls: ${this.v1} IMDSv1, ${this.v2} IMDSv2${other}.${blocked}`;
+    const blocked = this.blocked === 0 ? '' : ` Attempts blocked on this host: ${this.blocked}.`;
+    return `${completed} calls: ${this.v1} IMDSv1, ${this.v2} IMDSv2${other}.${blocked}`;
   }
 }
 
-/** Returns what was lost, for people; empty when nothing was. */
+/** Returns a line that lists the losses; empty when there are none. */
 export function lossLine(losses: Counters): string {
   const parts = Object.entries(losses).map(([name, count]) => `${visibleText(name)} ${count}`);
-  return parts.length === 0 ? '' : `not everything was seen or known: ${parts.join(', ')}`;
+  return parts.length === 0 ? '' : `some calls or facts were lost: ${parts.join(', ')}`;
 }

@@ -1,29 +1,29 @@
 /**
- * Lines on stdout. Node writes to files and terminals at once, and to a pipe as far as there is room: the rest waits in
- * memory until somebody reads. The two ways to put out calls differ in what that means for them.
+ * Writes lines to stdout. Node writes to files and terminals at once. It writes to a pipe as far as the pipe has room;
+ * the rest waits in memory for the reader. `LiveOutput` then drops lines, and `WaitingOutput` waits.
  */
 import { writeSync } from 'node:fs';
 import { OperatorError } from '../../common/operator_error.ts';
 
-/** Nobody reads stdout any more (`| head`). No failure. */
+/** Thrown when the reader has closed stdout (`| head`). A command treats it as its normal end. */
 export class ReaderGone extends Error {}
 
-/** Output that nobody has read yet may take this much memory. */
+/** Most memory for output that has not been read. */
 const MAX_UNREAD_BYTES = 4_194_304;
-/** States how long the end waits for a reader. */
+/** Time that `end` waits for the reader. */
 const END_WAIT_MS = 1_000;
 const RETRY_MS = 10;
 const STDOUT = 1;
 
 export interface LineOutput {
-  /** False when the line was dropped. */
+  /** Returns false when the line was dropped. */
   write(line: string): boolean;
 }
 
-/** For what goes on whether it is read or not: a reader that stands still costs calls, which are counted. */
+/** Writes calls of a live capture, which cannot wait: lines that a slow reader has no room for are dropped and counted. */
 export class LiveOutput implements LineOutput {
   dropped = 0;
-  /** Resolves when nobody reads any more; rejects with `OperatorError` (1) when stdout cannot be written. */
+  /** Resolves when the reader has closed stdout; rejects with `OperatorError` (1) when stdout cannot be written. */
   readonly gone: Promise<void>;
 
   constructor() {
@@ -44,7 +44,7 @@ export class LiveOutput implements LineOutput {
     return true;
   }
 
-  /** Gives a reader a last chance; returns the bytes that it did not take. */
+  /** Waits up to a second for the reader, and returns the number of bytes that it did not read. */
   async end(): Promise<number> {
     const deadlineMs = performance.now() + END_WAIT_MS;
     while (process.stdout.writableLength > 0 && !process.stdout.errored && performance.now() < deadlineMs) {
@@ -54,7 +54,7 @@ export class LiveOutput implements LineOutput {
   }
 }
 
-/** For what can wait: no line is ever dropped. Throws `ReaderGone`, or `OperatorError` (1). */
+/** Writes calls of a file, which can wait: no line is dropped. Throws `ReaderGone`, or `OperatorError` (1). */
 export class WaitingOutput implements LineOutput {
   write(line: string): boolean {
     let rest = Buffer.from(`${line}\n`);
@@ -65,7 +65,7 @@ export class WaitingOutput implements LineOutput {
         const { code } = error as NodeJS.ErrnoException;
         if (code === 'EPIPE') throw new ReaderGone();
         if (code !== 'EAGAIN') throw cannotWrite(error as Error);
-        // Somebody else made the pipe a non-blocking one.
+        // Another process made the pipe non-blocking, and it is full.
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
       }
     }
@@ -74,5 +74,9 @@ export class WaitingOutput implements LineOutput {
 }
 
 function cannotWrite(error: Error): OperatorError {
-  return new OperatorError(1, `The output cannot be written: ${error.message}.`, { cause: error });
+  return new OperatorError(
+    1,
+    `stdout cannot be written: ${error.message}. Check the disk or the program that reads the output.`,
+    { cause: error },
+  );
 }

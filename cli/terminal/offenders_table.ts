@@ -1,4 +1,4 @@
-/** Offenders as a table for people: one line each to compare by, and a second that says what it did. */
+/** Prints offenders as a table: a line of counts for each, and below it lines that say what it did. */
 import type { Offender } from '../../collector/contract/offender.ts';
 import { visibleText } from './visible_text.ts';
 
@@ -12,40 +12,40 @@ interface Column {
   title: string;
   width: number;
   right?: boolean;
-  of: (offender: Offender) => string;
+  textOf: (offender: Offender) => string;
 }
 
 const COLUMNS: readonly Column[] = [
   {
     title: 'USER',
     width: 8,
-    of: (offender) => offender.user ?? (offender.uid === null ? '-' : `${offender.uid}`),
+    textOf: (offender) => offender.user ?? (offender.uid === null ? '-' : `${offender.uid}`),
   },
-  { title: 'V1', width: 6, right: true, of: (offender) => `${offender.calls_v1}` },
-  { title: 'V2', width: 6, right: true, of: (offender) => `${offender.calls_v2}` },
-  // Credentials that went out over IMDSv1; the line below says so in words.
-  { title: 'CREDS', width: 5, right: true, of: (offender) => `${offender.credentials_over_v1}` },
-  { title: 'HOSTS', width: 5, right: true, of: (offender) => `${offender.host_count}` },
-  { title: 'SEEN (UTC)', width: 11, of: (offender) => offender.last_seen.slice(5, 16).replace('T', ' ') },
+  { title: 'V1', width: 6, right: true, textOf: (offender) => `${offender.calls_v1}` },
+  { title: 'V2', width: 6, right: true, textOf: (offender) => `${offender.calls_v2}` },
+  // The number of times that credentials were sent over IMDSv1.
+  { title: 'CREDS', width: 5, right: true, textOf: (offender) => `${offender.credentials_over_v1}` },
+  { title: 'HOSTS', width: 5, right: true, textOf: (offender) => `${offender.host_count}` },
+  { title: 'SEEN (UTC)', width: 11, textOf: (offender) => offender.last_seen.slice(5, 16).replace('T', ' ') },
 ];
 const GAP = '  ';
 const INDENT = '    ';
 
 export function offendersTable(
-  found: Offender[],
+  offenders: Offender[],
   { columns, colour, all }: { columns: number; colour: boolean; all: boolean },
 ): string {
-  if (found.length === 0) {
+  if (offenders.length === 0) {
     return all
-      ? 'No calls are stored.\n'
-      : 'Nobody is known to have called IMDSv1. (Callers that only use IMDSv2: --all)\n';
+      ? 'No calls are stored for this time.\n'
+      : 'No caller used IMDSv1 in this time. --all also lists callers that use only IMDSv2.\n';
   }
   const width = Math.min(MAX_COLUMNS, Math.max(MIN_COLUMNS, columns));
   const callerWidth = width - COLUMNS.reduce((sum, column) => sum + column.width + GAP.length, 0);
   const lines = [row('CALLER'.padEnd(callerWidth), (column) => column.title)];
-  for (const offender of found) {
+  for (const offender of offenders) {
     const caller = callerOf(offender);
-    const line = row(fit(caller, callerWidth), (column) => column.of(offender));
+    const line = row(fit(caller, callerWidth), (column) => column.textOf(offender));
     const serious = offender.credentials_over_v1 > 0;
     lines.push(colour && serious ? `${RED}${line}${RESET}` : line);
     const wasCut = [...caller].length > callerWidth;
@@ -75,17 +75,17 @@ function detailsOf(offender: Offender): string[] {
   if (offender.credentials_over_v1 > 0) details.push(`got credentials over IMDSv1${roles && ` (${roles})`}`);
   else if (offender.credentials_over_v1_attempts > 0) {
     details.push(
-      `asked for credentials over IMDSv1 ${times(offender.credentials_over_v1_attempts)}, got none`,
+      `requested credentials over IMDSv1 ${times(offender.credentials_over_v1_attempts)} and got none`,
     );
   }
-  if (offender.rejected_v1 > 0) details.push(`${offender.rejected_v1} refused with 401`);
+  if (offender.rejected_v1 > 0) details.push(`${offender.rejected_v1} IMDSv1 calls refused with 401`);
   if (fallbacks.token_unanswered > 0) {
     details.push(
-      `fell back to IMDSv1 ${times(fallbacks.token_unanswered)}: token request unanswered (hop limit)`,
+      `fell back to IMDSv1 ${times(fallbacks.token_unanswered)}: its token request got no answer (hop limit)`,
     );
   }
   if (fallbacks.token_refused > 0) {
-    details.push(`fell back to IMDSv1 ${times(fallbacks.token_refused)}: token request refused`);
+    details.push(`fell back to IMDSv1 ${times(fallbacks.token_refused)}: its token request was refused`);
   }
   const categories = Object.entries(offender.categories_v1).sort((a, b) => b[1] - a[1]);
   if (categories.length > 0) {
@@ -102,7 +102,7 @@ function detailsOf(offender: Offender): string[] {
   return details;
 }
 
-/** Returns where it belongs: pod, image or unit, whichever says the most. */
+/** Returns the workload of an offender: its pod, else its image, else its unit. */
 function workloadOf(offender: Offender): string[] {
   const { k8s_namespace, k8s_container, container_image, systemd_unit } = offender;
   if (k8s_namespace !== null || k8s_container !== null) {
@@ -116,7 +116,7 @@ function times(count: number): string {
   return count === 1 ? 'once' : `${count} times`;
 }
 
-/** Exactly `width` characters: padded, or the middle left out. */
+/** Returns exactly `width` characters: the text is padded, or a part in its middle is left out. */
 function fit(text: string, width: number, right = false): string {
   const characters = [...text];
   if (characters.length <= width) return right ? text.padStart(width) : text.padEnd(width);
@@ -124,7 +124,7 @@ function fit(text: string, width: number, right = false): string {
   return `${characters.slice(0, head).join('')}…${characters.slice(head + 1 - width).join('')}`;
 }
 
-/** Joins parts with a dot into lines of at most `width`; a part that is longer alone is shortened. */
+/** Joins parts with a dot into lines of at most `width` characters. A part that is longer is shortened. */
 function wrap(parts: string[], width: number): string[] {
   const lines: string[] = [];
   for (const part of parts) {

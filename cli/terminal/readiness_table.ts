@@ -1,4 +1,4 @@
-/** Readiness as tables for people: one line a host or group, and below it why and what to do. */
+/** Prints readiness as tables: a line for each host or group, and below it the reason and the next step. */
 import type { Host, Readiness, ReadinessGroup } from '../../collector/contract/host.ts';
 import { visibleText } from './visible_text.ts';
 
@@ -31,7 +31,7 @@ export function readinessTable(
     const when =
       ready_at === null ? '' : ` Ready at ${ready_at.slice(0, 16).replace('T', ' ')} UTC at the earliest.`;
     lines.push(...wrap(visibleText(`${reason}${when}`), width - INDENT.length).map((line) => INDENT + line));
-    // A command is never cut: it is there to be copied.
+    // A command is never cut, because people copy it.
     if (command !== null) lines.push(...command.split('\n').map((line) => `${INDENT}$ ${visibleText(line)}`));
   }
   return `${lines.map(visibleText).join('\n')}\n`;
@@ -60,13 +60,13 @@ function widthOf(columns: number): number {
   return Math.min(MAX_COLUMNS, Math.max(MIN_COLUMNS, columns));
 }
 
-/** Exactly `width` characters: padded, or cut. */
+/** Returns exactly `width` characters: the text is padded or cut. */
 function fit(text: string, width: number): string {
   const characters = [...text];
   return characters.length <= width ? text.padEnd(width) : `${characters.slice(0, width - 1).join('')}…`;
 }
 
-/** At spaces; a word that is longer than a line is broken. */
+/** Breaks a text into lines at its spaces. A word that is longer than a line is cut. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = '';

@@ -1,17 +1,17 @@
-/** The cloud's count held against ours, one line a host. */
+/** Prints the cloud's counts beside the agents' counts, one line for each host. */
 import type { Reconciliation } from '../../collector/contract/cloud.ts';
 import { visibleText } from './visible_text.ts';
 
 const RESULTS: Record<Reconciliation['result'], string> = {
   agrees: 'agrees',
   cloud_saw_more: 'CLOUD SAW MORE',
-  we_saw_more: 'we saw more',
+  we_saw_more: 'agents saw more',
 };
 
-export function reconciliationTable(found: readonly Reconciliation[]): string {
-  if (found.length === 0) return 'No count is of a time that can be compared.\n';
+export function reconciliationTable(reconciliations: readonly Reconciliation[]): string {
+  if (reconciliations.length === 0) return 'None of the counts can be compared with the calls of an agent.\n';
   const lines = [row('HOST', 'RESULT', 'CLOUD', 'SEEN', 'UNSEEN', 'HOURS')];
-  for (const { id, name, result, metadata_no_token, seen_no_token, unseen, hours } of found) {
+  for (const { id, name, result, metadata_no_token, seen_no_token, unseen, hours } of reconciliations) {
     const host = visibleText(name === null ? `${id} (never reported)` : name === id ? id : `${name} (${id})`);
     lines.push(
       row(host, RESULTS[result], `${metadata_no_token}`, `${seen_no_token}`, `${unseen}`, `${hours}`),
@@ -21,5 +21,5 @@ export function reconciliationTable(found: readonly Reconciliation[]): string {
 }
 
 function row(host: string, result: string, ...counts: string[]): string {
-  return [host.padEnd(40), result.padEnd(14), ...counts.map((count) => count.padStart(8))].join('  ');
+  return [host.padEnd(40), result.padEnd(15), ...counts.map((count) => count.padStart(8))].join('  ');
 }

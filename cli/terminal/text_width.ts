@@ -1,4 +1,4 @@
-/** Describes how many columns of a terminal text takes, and text cut to fit. */
+/** Measures how many columns a text takes on a terminal, and cuts a text to a number of columns. */
 
 /** East Asian wide and fullwidth characters and emoji (Unicode Standard Annex 11) take two columns. */
 const WIDE =
@@ -12,7 +12,7 @@ export function columnsOf(text: string): number {
   return columns;
 }
 
-/** The longest beginning of `text` that takes at most `columns`; no character is split. */
+/** Returns the longest beginning of `text` that takes at most `columns`; no character is split. */
 export function cutToColumns(text: string, columns: number): string {
   if (PLAIN.test(text)) return text.slice(0, columns);
   let room = columns;

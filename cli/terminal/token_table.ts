@@ -1,4 +1,4 @@
-/** Tokens as a table for the terminal. */
+/** Prints tokens as a table for the terminal. */
 import type { Token } from '../../collector/contract/administration.ts';
 import { visibleText } from './visible_text.ts';
 

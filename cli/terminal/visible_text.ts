@@ -1,7 +1,7 @@
 /**
- * Text from the field (paths, user agents, roles) made safe for a terminal: whatever could move the cursor, change colours
- * or turn the reading order is shown as an escape and never sent raw. Covers C0, DEL and C1 controls, line and
- * paragraph separators, bidirectional and other invisible format characters (Unicode category Cf), and lone surrogates.
+ * Makes text from outside (paths, user agents, roles) safe for a terminal. A character that could move the cursor,
+ * change colours or reverse the reading order becomes an escape: C0, DEL and C1 controls, line and paragraph
+ * separators, invisible format characters (Unicode category Cf, with the bidirectional ones) and lone surrogates.
  */
 export function visibleText(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {
@@ -10,19 +10,19 @@ export function visibleText(text: string): string {
   });
 }
 
-/** Returns a text of several lines, each as `visibleText` shows it. */
+/** Applies `visibleText` to each line of a text and keeps its line breaks. */
 export function visibleLines(text: string): string {
   return text.split('\n').map(visibleText).join('\n');
 }
 
-/** Returns JSON that a terminal can be shown: the same value when it is parsed, with nothing that a terminal acts on. */
+/** Returns the JSON of a value with escapes for all characters that a terminal acts on. */
 export function visibleJson(value: unknown, indent?: number): string {
   return escapedJson(JSON.stringify(value, null, indent));
 }
 
 /**
- * Returns the same JSON with escapes for what `visibleText` escapes. Outside of strings valid JSON has no such character but the line
- * ends between its parts, which stay.
+ * Returns the same JSON with escapes for the characters that `visibleText` escapes. Outside of strings, valid JSON has
+ * none of them except line breaks, which stay.
  */
 export function escapedJson(json: string): string {
   return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) =>

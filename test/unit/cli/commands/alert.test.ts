@@ -111,19 +111,19 @@ test('a destination as it is written down', () => {
   assert.equal(mail.config.kind === 'email' && mail.config.security, 'starttls');
 });
 
-test('what is wrong with a file is said by its key, and never with a value', () => {
+test('an error about a file names the key and never the value', () => {
   const refused: [string, RegExp][] = [
     ['name: x\nkind: pager\n', /f\.yaml: kind must be one of webhook, slack, syslog, email/],
     ['name: x\nkind: webhook\nurl: T0PSECRET\n', /f\.yaml: url: /],
     ['name: x\nkind: webhook\nurl: https://a.example\nsecret: T0PSECRET\n', /f\.yaml: secret: /],
     [
       'name: x\nkind: webhook\nurl: https://a.example\nsecrets: T0PSECRET\n',
-      /webhook has no "secrets"\. It has .*secret/,
+      /webhook has no key "secrets"\. Its keys are .*secret/,
     ],
     ['name: x\nkind: slack\nurl: https://a.example\nrules: [everything]\n', /f\.yaml: rules\.0: /],
     ['kind: slack\nurl: https://a.example\n', /f\.yaml: name: /],
     ['name: "T0PSECRET\n', /f\.yaml is not valid YAML at line/],
-    ['- T0PSECRET\n', /must hold "key: value" lines/],
+    ['- T0PSECRET\n', /must contain "key: value" lines/],
   ];
   for (const [text, expected] of refused) {
     assert.throws(

@@ -52,7 +52,7 @@ const plain = (call: Call, columns: number | null = null) => callLine(call, { co
 const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}]|[\u202a-\u202e\u2066-\u2069]/u;
 
 describe('a call as a line', () => {
-  it('says version, status, what, who and what is bad about it', () => {
+  it('shows version, status, request, caller and what is wrong with the call', () => {
     const line = plain(CALL);
     for (const part of [
       'IMDSv1',
@@ -62,7 +62,7 @@ describe('a call as a line', () => {
       '/srv/poll.py',
       '[321]',
       'www-data',
-      'credentials went out without a token',
+      'credentials were sent without a token',
       'systemd[1]',
     ])
       assert.ok(line.includes(part), `${part} in ${line}`);
@@ -81,13 +81,13 @@ describe('a call as a line', () => {
       assert.ok(line.includes(part), part);
     assert.match(plain({ ...CALL, 'attribution.confidence': 'probable' }), /\[321\]\?/);
   });
-  it('says why a capable client fell back, and where the service disagrees', () => {
+  it('says why a client fell back, and when the service reports another version', () => {
     const unanswered = { ...CALL, 'imds.fallback': 'token_unanswered' as const };
     assert.match(plain({ ...unanswered, container: null }), /its token request got no answer/);
     const container = { id: 'a'.repeat(64), name: 'orders', 'image.name': null, runtime: 'docker' };
-    assert.match(plain({ ...unanswered, container }), /in container orders.*set the hop limit to 2/);
+    assert.match(plain({ ...unanswered, container }), /in container orders.*Set the hop limit to 2/);
     assert.match(plain({ ...CALL, 'imds.fallback': 'token_refused' }), /refused/);
-    assert.match(plain({ ...CALL, 'imds.server_version': 2 }), /the service took it for IMDSv2/);
+    assert.match(plain({ ...CALL, 'imds.server_version': 2 }), /the metadata service treated it as IMDSv2/);
     assert.match(plain({ ...CALL, 'imds.endpoint': 'ipv6' }), /ipv6/);
   });
   it('colours only where they are asked for, and they change no text', () => {

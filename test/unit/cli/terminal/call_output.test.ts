@@ -12,6 +12,6 @@ test('calls to endpoints without versions are not counted as IMDSv2', () => {
   printer.print(makeCall({ 'imds.version': null, outcome: 'blocked' }));
   assert.equal(
     printer.summary(),
-    '3 calls: 1 IMDSv1, 1 IMDSv2, 1 to endpoints without versions. 1 attempts were blocked on this host.',
+    '3 calls: 1 IMDSv1, 1 IMDSv2, 1 to endpoints without versions. Attempts blocked on this host: 1.',
   );
 });
