@@ -50,7 +50,7 @@ export async function lockedBill(sources: Sources, directory: string): Promise<B
 /** Packages of the registry that the page is built from: what its modules import by name. */
 export function pagePackages(sources: Sources): string[] {
   const names = new Set<string>();
-  for (const path of sources.files.filter((path) => /^collector\/web\/src\/.*\.tsx?$/.test(path))) {
+  for (const path of sources.files.filter((path) => /^web\/src\/.*\.tsx?$/.test(path))) {
     const text = readFileSync(join(sources.root, path), 'utf8');
     for (const [, name = ''] of text.matchAll(
       /\b(?:from|import)\s*\(?\s*'((?:@[\w-]+\/)?[\w-]+)(?:\/[^']*)?'/g,

@@ -158,7 +158,7 @@ describe('packages of this machine', { skip }, () => {
   it("load libpcap by their own family's name", async () => {
     const rpmTree = join(directory, 'rpm');
     mkdirSync(rpmTree);
-    const wanted = '../../packaging/usr/lib/imdswatch/node_modules/cap';
+    const wanted = './usr/lib/imdswatch/node_modules/cap';
     const unpack = `rpm2archive -n - <'${kept.rpm}' | tar -x -C '${rpmTree}' ${wanted}`;
     await run('sh', ['-c', unpack]);
     const addon = `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`;
@@ -202,7 +202,7 @@ describe('packages of this machine', { skip }, () => {
 
   it('load every module of ours', async () => {
     const modules = [
-      'cli/watching.js',
+      'cli/watch_process.js',
       'collector/main.js',
       'collector/store/sqlite/threaded_store.js',
       'agent/live_watch.js',
