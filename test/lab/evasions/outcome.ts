@@ -1,9 +1,9 @@
 /** The end that an attempt to call IMDSv1 unnoticed must have, and the end that it had. */
 
 /**
- * The end that an attempt must have. `call`: every answered IMDSv1 request is recorded as one, with its path. `loss`: at least a
- * loss is counted, which keeps the host from `ready`. `either`: the kernel's timing decides which of the two. `gap`: every
- * answered request is recorded or lies in a gap of the host's coverage.
+ * The end that an attempt must have. `call`: every answered IMDSv1 request is recorded as one, with its path. `loss`:
+ * at least a loss is counted, which keeps the host from `ready`. `either`: the kernel's timing or version decides which
+ * of the two. `gap`: every answered request is recorded or lies in a gap of the host's coverage.
  */
 export type End = 'call' | 'loss' | 'either' | 'gap';
 

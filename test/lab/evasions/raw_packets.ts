@@ -272,7 +272,8 @@ export const OTHER_SENDERS: Evasion[] = [
   attempt('other_senders.py', 'own-stack', 'call', 'A TCP of the attacker calls from an address of its own.'),
   attempt('other_senders.py', 'own-stack-with-vlan-tag-0', 'call', 'The same with a VLAN tag of number 0.'),
   attempt('other_senders.py', 'own-stack-with-two-vlan-tags', 'call', 'The same with two of these tags.'),
-  attempt('other_senders.py', 'own-stack-with-four-vlan-tags', 'loss', 'The same with four of these tags.'),
+  // A kernel that finds the IP header behind all tags hands over the packet without them; others count a loss.
+  attempt('other_senders.py', 'own-stack-with-four-vlan-tags', 'either', 'The same with four of these tags.'),
   attempt(
     'other_senders.py',
     'own-stack-after-a-copied-syn',
