@@ -16,6 +16,7 @@ import type { Call } from '../../../protocol/call.ts';
 import { lossesOf } from '../../../protocol/losses.ts';
 import { Attackers } from './attackers.ts';
 import { NODE, startCollector, TOKEN } from './collector_process.ts';
+import { withoutHiddenProcesses } from './hidden_processes.ts';
 import { type End, type Outcome, problemWith } from './outcome.ts';
 
 const START_TIMEOUT_MS = 30_000;
@@ -103,7 +104,7 @@ export class EvasionLab {
       await this.#haveAPast();
       const host = await this.host();
       if (host?.verdict === 'ready') return;
-      assert.ok(tries < 3, `before the attempts: ${JSON.stringify(host?.readiness)}`);
+      assert.ok(tries < 3, `before the attempts: ${JSON.stringify(host?.readiness)}; ${this.#said}`);
     }
   }
 
@@ -111,13 +112,14 @@ export class EvasionLab {
   async startAgent(): Promise<void> {
     this.#said = '';
     const { flags = [], env = {} } = this.options;
+    const { prefix, env: hidden } = withoutHiddenProcesses(this.lab.home);
     const agent = this.lab.spawn(
       [
-        ...[...NODE, 'agent', '--collector-url', this.#collectorUrl, '--spool-dir', this.#spool],
+        ...[...prefix, ...NODE, 'agent', '--collector-url', this.#collectorUrl, '--spool-dir', this.#spool],
         ...['--host-id', this.hostId, '--heartbeat-seconds', '1', '--coverage-seconds', '5'],
         ...['--rollup-seconds', '1', '--docker-socket', 'none', '--cri-socket', 'none', ...flags],
       ],
-      { env: { IMDSWATCH_AGENT_TOKEN: TOKEN, ...env } },
+      { env: { IMDSWATCH_AGENT_TOKEN: TOKEN, ...hidden, ...env } },
     );
     this.agent = agent;
     agent.child.stdout?.resume();
