@@ -29,7 +29,9 @@ export const DESTINATION_EXAMPLES = `  name: soc                          name: 
   enabled: false                     the destination is stored, but gets no alerts.
 `;
 
-/** Throws `OperatorError` (2) that names the file and the key, but no value, because a value may be a secret. */
+/**
+ * Throws `OperatorError` (2) that names the file and the key, but no value, because a value may be a secret.
+ */
 export function readDestination(text: string, file: string): NewDestination {
   const { name, enabled, rules = alertRule.options, ...config } = readMapping(text, file);
   const result = newDestination.safeParse({ name, enabled, rules, config });
@@ -54,8 +56,8 @@ function readMapping(text: string, file: string): Record<string, unknown> {
   } catch (error) {
     // The parser's message quotes the file, which may contain a secret.
     const { code, name, linePos } = error as Partial<YAMLParseError> & Error;
-    const where = linePos === undefined ? '' : ` at line ${linePos[0].line}, column ${linePos[0].col}`;
-    throw new OperatorError(2, `${file} is not valid YAML${where} (${code ?? name}). Correct that line.`);
+    const position = linePos === undefined ? '' : ` at line ${linePos[0].line}, column ${linePos[0].col}`;
+    throw new OperatorError(2, `${file} is not valid YAML${position} (${code ?? name}). Correct that line.`);
   }
   if (document === null || typeof document !== 'object' || Array.isArray(document)) {
     throw new OperatorError(2, `${file} must contain "key: value" lines that describe one destination.`);

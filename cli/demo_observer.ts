@@ -1,4 +1,7 @@
-/** Runs imdswatch in the demo's lab: `up` records the calls, `watch` shows them live, `offenders` lists the result. */
+/**
+ * Runs imdswatch in the demo's lab: `up` records the calls, `watch` shows them live, `offenders` lists the
+ * result.
+ */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
@@ -65,8 +68,8 @@ export class DemoObserver {
   }
 
   /**
-   * Starts agent and collector, and with `liveView` also `watch` on this terminal. Resolves when calls are captured.
-   * Throws `OperatorError` with the messages of `up` when it does not start.
+   * Starts agent and collector, and with `liveView` also `watch` on this terminal. Resolves when calls are
+   * captured. Throws `OperatorError` with the messages of `up` when it does not start.
    */
   static async start(
     lab: Lab,
@@ -138,8 +141,8 @@ export class DemoObserver {
   }
 
   /**
-   * Ends `up` and `watch` by SIGTERM, so that they deliver all records. Returns one line for each of them that had ended
-   * before or that failed.
+   * Ends `up` and `watch` by SIGTERM, so that they deliver all records. Returns one line for each of them
+   * that had ended before or that failed.
    */
   async stop(): Promise<string[]> {
     const ends = [...this.#running].map(async ([command, running]) => {
@@ -164,7 +167,10 @@ export class DemoObserver {
     if (status !== 0) throw new OperatorError(1, `"imdswatch offenders" ended with exit code ${status}.`);
   }
 
-  /** Returns all callers. A program that ran in two places has two rows, perhaps one of them without IMDSv1 calls. */
+  /**
+   * Returns all callers. A program that ran in two places has two rows, perhaps one of them without IMDSv1
+   * calls.
+   */
   async listOffenders(): Promise<z.infer<typeof listedOffenders>> {
     const answer: RunResult = await this.#lab.run(
       this.#command('offenders', '--data-dir', this.#dataDir, '--json', '--all'),

@@ -1,7 +1,7 @@
 /**
- * Creates the logger. It writes JSON lines to stderr, for the journal and for log collectors; stdout is for the output
- * of a command. Command arguments, tokens and answers are never logged. As a second protection, fields that may contain
- * a secret are removed here by their path.
+ * Creates the logger. It writes JSON lines to stderr, for the journal and for log collectors; stdout is for
+ * the output of a command. Command arguments, tokens and answers are never logged. As a second protection,
+ * fields that may contain a secret are removed here by their path.
  */
 import { type Logger, pino } from 'pino';
 import { priorityPrefix, stderrIsJournal } from '../systemd_notify/journal.ts';

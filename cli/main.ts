@@ -28,7 +28,8 @@ async function main(argv: string[]): Promise<number> {
     return 0;
   }
   if (name === '--warm-compile-cache') {
-    // The launcher runs this as its last set-up step. Node caches the stripped sources, so that later starts are faster.
+    // The launcher runs this as its last set-up step. Node caches the stripped sources, so that later starts
+    // are faster.
     await Promise.all([...Object.values(commands).map(({ load }) => load()), import('./watch_process.ts')]);
     (await import('./commands/watch.ts')).warmCompileCache();
     return 0;

@@ -1,6 +1,6 @@
 /**
- * Resolves with the first SIGTERM or SIGINT. Both signals have their default action from then on, so a second one of
- * either kind ends the process at once.
+ * Resolves with the first SIGTERM or SIGINT. Both signals have their default action from then on, so a second
+ * one of either kind ends the process at once.
  */
 export function untilSignal(): Promise<NodeJS.Signals> {
   const signals = ['SIGTERM', 'SIGINT'] as const;

@@ -1,4 +1,6 @@
-/** Starts a collector. With a full disk under a service manager it waits for space, instead of many restarts. */
+/**
+ * Starts a collector. With a full disk under a service manager it waits for space, instead of many restarts.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { DiskFullError } from '../collector/local.ts';

@@ -1,4 +1,7 @@
-/** The process of `imdswatch watch`: it gets its settings as JSON in argument 1 and prints calls until a signal. */
+/**
+ * The process of `imdswatch watch`: it gets its settings as JSON in argument 1 and prints calls until a
+ * signal.
+ */
 import { LiveWatch } from '../agent/live_watch.ts';
 import type { WatchSettings } from './commands/watch.ts';
 import { exitWith } from './exit.ts';

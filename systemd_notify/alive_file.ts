@@ -1,6 +1,6 @@
 /**
- * Reports progress in a container, which has no service manager: each sign of progress writes a file again. The health
- * check (docker/healthy) reads the age of the file.
+ * Reports progress in a container, which has no service manager: each sign of progress writes a file again.
+ * The health check (docker/healthy) reads the age of the file.
  */
 import { writeFileSync } from 'node:fs';
 import type { SendDatagram } from './notify_socket.ts';
@@ -9,8 +9,8 @@ import type { SendDatagram } from './notify_socket.ts';
 export const ALIVE_WATCHDOG_MS = 30_000;
 
 /**
- * Returns a function that writes the last status to `path` at `READY=1` and at every `WATCHDOG=1`. A change of the
- * status alone writes nothing, because it is no progress. `STOPPING=1` empties the file.
+ * Returns a function that writes the last status to `path` at `READY=1` and at every `WATCHDOG=1`. A change
+ * of the status alone writes nothing, because it is no progress. `STOPPING=1` empties the file.
  */
 export function openAliveFile(path: string): SendDatagram {
   let status = '';

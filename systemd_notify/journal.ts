@@ -9,8 +9,8 @@ const INFORMATIONAL = 6;
 const DEBUG = 7;
 
 /**
- * Tells whether the journal reads stderr. JOURNAL_STREAM (systemd.exec(5)) names the stream of the journal by device and
- * inode; descriptor 2 is compared with it, because it may have been redirected since.
+ * Tells whether the journal reads stderr. JOURNAL_STREAM (systemd.exec(5)) names the stream of the journal by
+ * device and inode; descriptor 2 is compared with it, because it may have been redirected since.
  */
 export function stderrIsJournal(env: NodeJS.ProcessEnv): boolean {
   const stream = env['JOURNAL_STREAM'];

@@ -1,7 +1,7 @@
 /**
- * Sends datagrams to the service manager's socket. Node has no Unix datagram sockets. `systemd-notify` would be a new
- * process for every message (24 ms each), and the unit would have to trust every process in it. So this file calls the
- * C library by `koffi` (1.9 MB), which is loaded only under a service manager.
+ * Sends datagrams to the service manager's socket. Node has no Unix datagram sockets. `systemd-notify` would
+ * be a new process for every message (24 ms each), and the unit would have to trust every process in it. So
+ * this file calls the C library by `koffi` (1.9 MB), which is loaded only under a service manager.
  */
 import { createRequire } from 'node:module';
 
@@ -20,9 +20,9 @@ const MSG_NOSIGNAL = 0x4000;
 const MAX_PATH_BYTES = 108;
 
 /**
- * Returns the `struct sockaddr_un` for a value of NOTIFY_SOCKET (sd_notify(3)). The value is an absolute path, or a name
- * in the abstract namespace with `@` for its leading NUL byte. Returns null for other values (`vsock:` is for the first
- * process of a virtual machine).
+ * Returns the `struct sockaddr_un` for a value of NOTIFY_SOCKET (sd_notify(3)). The value is an absolute
+ * path, or a name in the abstract namespace with `@` for its leading NUL byte. Returns null for other values
+ * (`vsock:` is for the first process of a virtual machine).
  */
 export function unixSocketAddress(notifySocket: string): Buffer | null {
   const isAbstract = notifySocket.startsWith('@');

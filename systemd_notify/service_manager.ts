@@ -1,7 +1,7 @@
 /**
- * Reports the state of this process to the service manager (systemd): ready, status, progress, stopping. The protocol is
- * sd_notify(3): lines of `KEY=VALUE` in one datagram. Without a service manager every method does nothing. When a
- * datagram cannot be sent, it is counted, and the first failure is logged.
+ * Reports the state of this process to the service manager (systemd): ready, status, progress, stopping. The
+ * protocol is sd_notify(3): lines of `KEY=VALUE` in one datagram. Without a service manager every method does
+ * nothing. When a datagram cannot be sent, it is counted, and the first failure is logged.
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../protocol/records.ts';
@@ -47,8 +47,9 @@ export class ServiceManager {
   }
 
   /**
-   * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID (sd_notify(3), sd_watchdog_enabled(3)), in a container
-   * IMDSWATCH_ALIVE_FILE. All are deleted from `env`: they are for this process and not for its children.
+   * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID (sd_notify(3), sd_watchdog_enabled(3)), in a
+   * container IMDSWATCH_ALIVE_FILE. All are deleted from `env`: they are for this process and not for its
+   * children.
    */
   static fromEnvironment(env: NodeJS.ProcessEnv, log: Pick<Logger, 'warn'>): ServiceManager {
     const { NOTIFY_SOCKET: address, WATCHDOG_USEC: interval, WATCHDOG_PID: pid } = env;
@@ -99,8 +100,8 @@ export class ServiceManager {
   }
 
   /**
-   * Requests the state three times per watchdog interval from now on, and reports it. While an answer is pending nothing
-   * is sent: a process whose state never comes hangs.
+   * Requests the state three times per watchdog interval from now on, and reports it. While an answer is
+   * pending nothing is sent: a process whose state never comes hangs.
    */
   follow(state: () => ServiceState | Promise<ServiceState>): void {
     if (this.#send === null || this.#timer !== null) return;
@@ -122,7 +123,10 @@ export class ServiceManager {
     this.#timer = null;
   }
 
-  /** `not_told` counts datagrams that were not sent. `watchdog_withheld` counts state requests without progress. */
+  /**
+   * `not_told` counts datagrams that were not sent. `watchdog_withheld` counts state requests without
+   * progress.
+   */
   counters(): Counters {
     return { ...this.#counts };
   }

@@ -1,4 +1,7 @@
-/** `imdswatch alert` manages and tests alert destinations. It works on the collector's files, also while it runs. */
+/**
+ * `imdswatch alert` manages and tests alert destinations. It works on the collector's files, also while it
+ * runs.
+ */
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Destination } from '../../collector/contract/administration.ts';
@@ -144,7 +147,10 @@ function named(destinations: Destinations, idOrName: string): Destination {
   );
 }
 
-/** Runs `work` on the stored destinations. A running collector reads them again before each alert that it sends. */
+/**
+ * Runs `work` on the stored destinations. A running collector reads them again before each alert that it
+ * sends.
+ */
 function withDestinations<T>(dataDir: string, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
   return withAdmin(dataDir, createLogger('warn', 'alert'), work);
 }

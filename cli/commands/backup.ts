@@ -1,4 +1,7 @@
-/** `imdswatch backup DIRECTORY` makes a consistent copy of everything that the collector stores, while it runs. */
+/**
+ * `imdswatch backup DIRECTORY` makes a consistent copy of everything that the collector stores, while it
+ * runs.
+ */
 import * as z from 'zod';
 import { backUpAll } from '../../collector/local.ts';
 import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';

@@ -61,7 +61,10 @@ function printAddress(collector: Collector, dataDir: string): void {
   process.stderr.write(withPriority(`${address} ${instruction}\n`, NOTICE_PREFIX));
 }
 
-/** Resolves to true once the collector accepts records and the service manager knows it; to false on a stop before. */
+/**
+ * Resolves to true once the collector accepts records and the service manager knows it; to false on a stop
+ * before.
+ */
 async function waitUntilReady(
   collector: Collector,
   manager: ServiceManager,

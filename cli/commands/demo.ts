@@ -1,6 +1,7 @@
 /**
- * `imdswatch demo` shows the product on a lab of network namespaces, in which real programs call a metadata service.
- * With `--once` it also tests the whole product: it compares the offenders with what the programs really did.
+ * `imdswatch demo` shows the product on a lab of network namespaces, in which real programs call a metadata
+ * service. With `--once` it also tests the whole product: it compares the offenders with what the programs
+ * really did.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
@@ -104,8 +105,8 @@ async function playAll(acts: Iterable<Act>, paceMs: number, interrupted: AbortSi
 }
 
 /**
- * Prints the offenders and compares them with what the lab did. Returns the exit code. `failures` are those of the
- * observer's own processes.
+ * Prints the offenders and compares them with what the lab did. Returns the exit code. `failures` are those
+ * of the observer's own processes.
  */
 async function judge(story: Story, observer: DemoObserver, failures: string[]): Promise<number> {
   process.stdout.write('\n');

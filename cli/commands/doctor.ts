@@ -1,6 +1,7 @@
 /**
- * `imdswatch doctor` checks what works on this host, and says how to correct the rest. It sends nothing to the metadata
- * service. Exit code 0: nothing failed (with --strict: there is no warning either); 1: something failed; 2: bad usage.
+ * `imdswatch doctor` checks what works on this host, and says how to correct the rest. It sends nothing to
+ * the metadata service. Exit code 0: nothing failed (with --strict: there is no warning either); 1: something
+ * failed; 2: bad usage.
  */
 import { existsSync } from 'node:fs';
 import * as z from 'zod';
@@ -27,7 +28,10 @@ import { visibleJson } from '../terminal/visible_text.ts';
 
 const AGENT_FILE = '/etc/imdswatch/agent.yaml';
 const COLLECTOR_FILE = '/etc/imdswatch/collector.yaml';
-/** An agent runs if its last heartbeat is younger than this number of intervals, also when its pid is not visible here. */
+/**
+ * An agent runs if its last heartbeat is younger than this number of intervals, also when its pid is not
+ * visible here.
+ */
 const FRESH_HEARTBEATS = 3;
 
 const commandSettings = z.object({
@@ -101,7 +105,9 @@ export async function run(argv: string[]): Promise<number> {
   return verdict === 'fail' || (settings.strict && verdict === 'warn') ? 1 : 0;
 }
 
-/** Takes --config out of the arguments: an invalid file must become a finding, not an error of this command. */
+/**
+ * Takes --config out of the arguments: an invalid file must become a finding, not an error of this command.
+ */
 function configFlag(argv: string[]): { file: string | null; rest: string[] } {
   const rest = [...argv];
   const at = rest.findIndex((argument) => /^--config(=|$)/.test(argument));

@@ -1,4 +1,7 @@
-/** `imdswatch offenders` lists the IMDSv1 callers in the collector's store on this machine, the most serious first. */
+/**
+ * `imdswatch offenders` lists the IMDSv1 callers in the collector's store on this machine, the most serious
+ * first.
+ */
 import * as z from 'zod';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
@@ -49,8 +52,8 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 /**
- * Returns the offenders of a store, which a collector may be writing to at the same time. With `sinceMs` null all
- * stored calls count. Throws `OperatorError`.
+ * Returns the offenders of a store, which a collector may be writing to at the same time. With `sinceMs` null
+ * all stored calls count. Throws `OperatorError`.
  */
 export async function readOffenders(
   dataDir: string,

@@ -1,4 +1,6 @@
-/** `imdswatch read FILE` prints the calls in a capture file. The file does not say which process made them. */
+/**
+ * `imdswatch read FILE` prints the calls in a capture file. The file does not say which process made them.
+ */
 import * as z from 'zod';
 import { FileSource } from '../../agent/capture/file_source.ts';
 import { PacketClock } from '../../agent/capture/packet_clock.ts';

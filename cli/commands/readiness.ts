@@ -1,4 +1,7 @@
-/** `imdswatch readiness` says which hosts are proven safe for `HttpTokens=required`, from the store on this machine. */
+/**
+ * `imdswatch readiness` says which hosts are proven safe for `HttpTokens=required`, from the store on this
+ * machine.
+ */
 import * as z from 'zod';
 import { type HostFilter, openForReading, parseGroupBy } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';

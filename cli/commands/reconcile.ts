@@ -1,8 +1,10 @@
 /**
- * `imdswatch reconcile FILE…` stores the cloud's own counts and compares them with the calls that the agents saw.
+ * `imdswatch reconcile FILE…` stores the cloud's own counts and compares them with the calls that the agents
+ * saw.
  *
- * The command writes to the collector's files on this machine while the collector runs; SQLite lets two writers take
- * turns. It needs no token: a user who can write these files is an admin already. The API accepts the same counts.
+ * The command writes to the collector's files on this machine while the collector runs; SQLite lets two
+ * writers take turns. It needs no token: a user who can write these files is an admin already. The API
+ * accepts the same counts.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -35,8 +37,8 @@ const reconcileSettings = z.object({
 });
 
 /**
- * Returns 0 also when the cloud counted more calls; `readiness` then says `unproven`. Throws `OperatorError` before
- * anything is stored.
+ * Returns 0 also when the cloud counted more calls; `readiness` then says `unproven`. Throws `OperatorError`
+ * before anything is stored.
  */
 export async function run(argv: string[]): Promise<number> {
   const { settings, positionals } = loadSettings(reconcileSettings, {
@@ -80,8 +82,8 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 /**
- * Merges the counts of all files: the two metrics of one span may be in two files. Throws `OperatorError` when two files
- * contradict each other.
+ * Merges the counts of all files: the two metrics of one span may be in two files. Throws `OperatorError`
+ * when two files contradict each other.
  */
 function merged(counts: readonly CloudCountInput[]): CloudCountInput[] {
   const bySpan = new Map<string, CloudCountInput>();

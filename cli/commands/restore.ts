@@ -1,4 +1,7 @@
-/** `imdswatch restore DIRECTORY` replaces the collector's databases by a backup. The collector must be stopped. */
+/**
+ * `imdswatch restore DIRECTORY` replaces the collector's databases by a backup. The collector must be
+ * stopped.
+ */
 import * as z from 'zod';
 import { restoreAll } from '../../collector/local.ts';
 import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';

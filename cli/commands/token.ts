@@ -1,4 +1,6 @@
-/** `imdswatch token` manages access to the collector. It works on the collector's files, also while it runs. */
+/**
+ * `imdswatch token` manages access to the collector. It works on the collector's files, also while it runs.
+ */
 import * as z from 'zod';
 import { newToken, role, type Token, tokenKind } from '../../collector/contract/administration.ts';
 import { type LocalAdmin, signInLink, withAdmin } from '../../collector/local.ts';

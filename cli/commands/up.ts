@@ -1,6 +1,6 @@
 /**
- * `imdswatch up` runs agent and collector on one machine. The collector is a separate process: its store waits for the
- * disk, and the capture of packets must not wait for that.
+ * `imdswatch up` runs agent and collector on one machine. The collector is a separate process: its store
+ * waits for the disk, and the capture of packets must not wait for that.
  */
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -25,8 +25,8 @@ const AGENT_SETTINGS_SET_HERE = {
   tls_key_file: true,
 } as const;
 /**
- * Settings of the collector that `up` has too. A certificate of the operator is missing: the agent here cannot know the
- * name in it, so that case needs the two separate commands.
+ * Settings of the collector that `up` has too. A certificate of the operator is missing: the agent here
+ * cannot know the name in it, so that case needs the two separate commands.
  */
 const COLLECTOR_SETTINGS = {
   listen: true,
@@ -46,7 +46,10 @@ const upSettings = z.object({
   ...agentSettings.omit(AGENT_SETTINGS_SET_HERE).shape,
 });
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
-/** V8's young generation grows to eight times this size on a large machine. The collector's unit sets the same flag. */
+/**
+ * V8's young generation grows to eight times this size on a large machine. The collector's unit sets the same
+ * flag.
+ */
 const COLLECTOR_HEAP = '--max-semi-space-size=16';
 
 export async function run(argv: string[]): Promise<number> {
@@ -114,7 +117,10 @@ export async function run(argv: string[]): Promise<number> {
   return code ?? 1;
 }
 
-/** Returns the collector's flags. Its token is for this host: it also works with a new spool, and enrols no other host. */
+/**
+ * Returns the collector's flags. Its token is for this host: it also works with a new spool, and enrols no
+ * other host.
+ */
 function collectorFlags(settings: z.infer<typeof upSettings>, hostId: string): string[] {
   const flags = [`--agent-token-host=${hostId}`, '--log-level', settings.log_level];
   for (const key of Object.keys(COLLECTOR_SETTINGS) as (keyof typeof COLLECTOR_SETTINGS)[]) {
@@ -126,7 +132,10 @@ function collectorFlags(settings: z.infer<typeof upSettings>, hostId: string): s
   return flags;
 }
 
-/** Returns the loopback address for a collector that listens on every address. Its certificate contains that address. */
+/**
+ * Returns the loopback address for a collector that listens on every address. Its certificate contains that
+ * address.
+ */
 function localUrl(listening: string): string {
   const url = new URL(listening);
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1';
@@ -134,7 +143,9 @@ function localUrl(listening: string): string {
   return url.href;
 }
 
-/** Removes the settings from the environment: they are for `up`, and the collector gets its settings by flags. */
+/**
+ * Removes the settings from the environment: they are for `up`, and the collector gets its settings by flags.
+ */
 function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('IMDSWATCH_')));
 }

@@ -1,8 +1,9 @@
 /**
- * `imdswatch watch` prints the metadata calls of this host as they happen. It needs no collector and stores nothing.
+ * `imdswatch watch` prints the metadata calls of this host as they happen. It needs no collector and stores
+ * nothing.
  *
- * Once the settings are valid, the process replaces itself (execve): the schema library that checks settings would keep
- * 13 MB resident for as long as the watch runs.
+ * Once the settings are valid, the process replaces itself (execve): the schema library that checks settings
+ * would keep 13 MB resident for as long as the watch runs.
  */
 import { spawnSync } from 'node:child_process';
 import { flushCompileCache } from 'node:module';
@@ -16,14 +17,16 @@ const watchSettings = z.object({ ...callOutputShape, ...lookSettings.shape });
 export type WatchSettings = z.infer<typeof watchSettings>;
 
 /**
- * Flags for a young generation of one megabyte and for no optimising compiler, whose code would take 5 MB. They cost no
- * measurable processor time. They are not used with attribution by /proc: with 200 callers at once fewer callers were
- * found, and calls were lost (bench/RESULTS.md).
+ * Flags for a young generation of one megabyte and for no optimising compiler, whose code would take 5 MB.
+ * They cost no measurable processor time. They are not used with attribution by /proc: with 200 callers at
+ * once fewer callers were found, and calls were lost (bench/RESULTS.md).
  */
 const SMALL_HEAP = ['--max-semi-space-size=1', '--no-opt'] as const;
 const WATCH_PROCESS = fileURLToPath(new URL('../watch_process.ts', import.meta.url));
 
-/** Fills the compile cache for the watch process, under its own flags: they are part of a cache entry's key. */
+/**
+ * Fills the compile cache for the watch process, under its own flags: they are part of a cache entry's key.
+ */
 export function warmCompileCache(): void {
   const { execPath, execArgv } = process;
   const load = ['--import', WATCH_PROCESS, '--eval', ''];

@@ -1,4 +1,6 @@
-/** Checks the capabilities of the running agent; without one, those that this process would pass to an agent. */
+/**
+ * Checks the capabilities of the running agent; without one, those that this process would pass to an agent.
+ */
 import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 

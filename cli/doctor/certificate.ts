@@ -1,4 +1,6 @@
-/** Checks how long a certificate is valid, and whether the collector's certificate and key belong together. */
+/**
+ * Checks how long a certificate is valid, and whether the collector's certificate and key belong together.
+ */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { servesTls } from '../../collector/config.ts';
@@ -19,7 +21,9 @@ import { spanText } from './quantity.ts';
 
 const WARNED_BEFORE_SECONDS = 14 * 86_400;
 
-/** Returns a finding about the end of a certificate. `subject` begins its text, for example "its certificate". */
+/**
+ * Returns a finding about the end of a certificate. `subject` begins its text, for example "its certificate".
+ */
 export function certificateExpiry(subject: string, until: Date): Finding {
   const seconds = (until.getTime() - Date.now()) / 1_000;
   if (seconds <= 0)

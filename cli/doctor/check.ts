@@ -1,4 +1,6 @@
-/** Defines a check of doctor and its findings. Each check has a file of its own; `all_checks.ts` lists them. */
+/**
+ * Defines a check of doctor and its findings. Each check has a file of its own; `all_checks.ts` lists them.
+ */
 import type { AgentSettings } from '../../agent/config.ts';
 import type { KeptState } from '../../agent/outbox/state_file.ts';
 import type { CollectorSettings } from '../../collector/config.ts';

@@ -1,6 +1,7 @@
 /**
- * Checks that the collector can be reached, has a trusted certificate and the same time, and accepts this agent.
- * The check ends after authentication: a hello frame would enrol a host, or replace the running agent's connection.
+ * Checks that the collector can be reached, has a trusted certificate and the same time, and accepts this
+ * agent. The check ends after authentication: a hello frame would enrol a host, or replace the running
+ * agent's connection.
  */
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -156,8 +157,8 @@ function reasonsFor(code: string | undefined): string {
 }
 
 /**
- * Returns how many seconds this clock is ahead of the collector's; negative when it is behind; null without a date.
- * The header has whole seconds (RFC 9110 section 6.6.1).
+ * Returns how many seconds this clock is ahead of the collector's; negative when it is behind; null without a
+ * date. The header has whole seconds (RFC 9110 section 6.6.1).
  */
 export function skewSeconds(date: string | undefined, beginMs: number, endMs: number): number | null {
   const theirs = Date.parse(date ?? '');

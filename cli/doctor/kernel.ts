@@ -5,7 +5,10 @@ import { type AgentSide, type Check, type Finding, ok, warn } from './check.ts';
 
 const BTF = '/sys/kernel/btf/vmlinux';
 
-/** Tells whether the kernel is older than 5.8, which has the first BPF ring buffers. Some vendors backport them. */
+/**
+ * Tells whether the kernel is older than 5.8, which has the first BPF ring buffers. Some vendors backport
+ * them.
+ */
 function isOld(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
   return major < 5 || (major === 5 && minor < 8);

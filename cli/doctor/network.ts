@@ -1,4 +1,7 @@
-/** Checks the route to the metadata service and other network namespaces. It reads kernel tables and sends nothing. */
+/**
+ * Checks the route to the metadata service and other network namespaces. It reads kernel tables and sends
+ * nothing.
+ */
 import { readFileSync } from 'node:fs';
 import { OwnLinks } from '../../agent/coverage/namespace_view.ts';
 import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
@@ -39,13 +42,16 @@ export const network: Check<AgentSide> = {
           )
         : ok(`packets to ${IMDS_IPV4} leave by ${device}; this check sent none`),
     );
-    const held = (running.pid === null ? null : effectiveCapabilities(running.pid)) ?? capabilities;
-    findings.push(namespacesFinding(limit, ((held >> CAP_SYS_ADMIN_BIT) & 1n) === 1n));
+    const effective = (running.pid === null ? null : effectiveCapabilities(running.pid)) ?? capabilities;
+    findings.push(namespacesFinding(limit, ((effective >> CAP_SYS_ADMIN_BIT) & 1n) === 1n));
     return findings;
   },
 };
 
-/** The verdict on the network namespaces beside ours: which of them need a capture, and whether the agent can have it. */
+/**
+ * The verdict on the network namespaces beside ours: which of them need a capture, and whether the agent can
+ * have it.
+ */
 function namespacesFinding(limit: number, mayEnter: boolean): Finding {
   const current = ownNamespace();
   const others = [...new NamespaceListing().list(true)].filter(([inode]) => inode !== current);
@@ -67,7 +73,10 @@ function namespacesFinding(limit: number, mayEnter: boolean): Finding {
     : warn(`${summary}; max_namespaces is ${limit}`, RAISE_LIMIT);
 }
 
-/** Returns the interface of the route to an IPv4 address, from /proc/net/route (proc(5)); null without a route. */
+/**
+ * Returns the interface of the route to an IPv4 address, from /proc/net/route (proc(5)); null without a
+ * route.
+ */
 export function routeTo(address: string, table: string): string | null {
   const wanted = littleEndian(address);
   let best: { device: string | null; bits: number } = { device: null, bits: -1 };

@@ -1,4 +1,6 @@
-/** Checks the records that wait for the collector: their number and age, losses, and the space on the disk. */
+/**
+ * Checks the records that wait for the collector: their number and age, losses, and the space on the disk.
+ */
 import { accessSync, constants, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ledger, type LedgerEntry } from '../../agent/outbox/ledger.ts';
@@ -108,7 +110,10 @@ function judge(
   return findings;
 }
 
-/** Returns the time of the oldest record that waits, in milliseconds since 1970; null when no record has a time. */
+/**
+ * Returns the time of the oldest record that waits, in milliseconds since 1970; null when no record has a
+ * time.
+ */
 function oldestTime(entry: LedgerEntry, directory: string, segments: string[]): number | null {
   let oldest: number | null = null;
   for (const [lane, { cursor }] of Object.entries(entry.lanes)) {

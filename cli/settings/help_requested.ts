@@ -1,4 +1,6 @@
-/** Defines what `--help` throws: a text for people, and a description for manual pages and shell completion. */
+/**
+ * Defines what `--help` throws: a text for people, and a description for manual pages and shell completion.
+ */
 
 export interface OptionDescription {
   /** Key in a configuration file: `spool_dir`. */

@@ -1,4 +1,7 @@
-/** Settings of commands that work on the collector's files on this machine. They are settings of the collector too. */
+/**
+ * Settings of commands that work on the collector's files on this machine. They are settings of the collector
+ * too.
+ */
 import { collectorSettings } from '../../collector/config.ts';
 import type { InsightOptions } from '../../collector/local.ts';
 import type { SharedFile } from './settings.ts';

@@ -1,7 +1,7 @@
 /**
- * Loads the settings of a command from its configuration file, the environment and its flags. Flags win over the
- * environment, and the environment wins over the file. Each command declares its settings once, in a zod schema: flags,
- * environment names, `--help` and error messages come from it.
+ * Loads the settings of a command from its configuration file, the environment and its flags. Flags win over
+ * the environment, and the environment wins over the file. Each command declares its settings once, in a zod
+ * schema: flags, environment names, `--help` and error messages come from it.
  *
  * key `spool_dir` → flag `--spool-dir`, environment `IMDSWATCH_SPOOL_DIR`, file key `spool_dir`.
  */
@@ -21,8 +21,8 @@ export interface CommandLine {
   argv: string[];
   env: NodeJS.ProcessEnv;
   /**
-   * Names of the positional arguments: `['FILE']`. A last name in brackets is optional (`['[ID]']`), or may be given
-   * any number of times (`['[FILE...]']`).
+   * Names of the positional arguments: `['FILE']`. A last name in brackets is optional (`['[ID]']`), or may
+   * be given any number of times (`['[FILE...]']`).
    */
   positionals?: string[];
   /** One-letter flags: `{ i: 'interface' }`. */
@@ -32,8 +32,8 @@ export interface CommandLine {
 }
 
 /**
- * A configuration file that belongs to another command. Settings that this command does not have are validated with
- * that command's schema and ignored.
+ * A configuration file that belongs to another command. Settings that this command does not have are
+ * validated with that command's schema and ignored.
  */
 export interface SharedFile {
   schema: Schema;
@@ -57,8 +57,8 @@ type Field = z.ZodType & {
 };
 
 /**
- * Reads and validates the settings. Throws `HelpRequested` for --help, and `OperatorError` (exit code 2) that names the
- * setting, its source and its value.
+ * Reads and validates the settings. Throws `HelpRequested` for --help, and `OperatorError` (exit code 2) that
+ * names the setting, its source and its value.
  */
 export function loadSettings<S extends Schema>(
   schema: S,
@@ -182,12 +182,13 @@ function readConfiguration(file: string): Record<string, unknown> {
   try {
     document = parse(text, { prettyErrors: true, logLevel: 'error' });
   } catch (error) {
-    // The parser's message quotes the file, which may contain a secret. Only the position and the code are shown.
+    // The parser's message quotes the file, which may contain a secret. Only the position and the code are
+    // shown.
     const { code, name, linePos } = error as Partial<YAMLParseError> & Error;
-    const where = linePos === undefined ? '' : ` at line ${linePos[0].line}, column ${linePos[0].col}`;
+    const position = linePos === undefined ? '' : ` at line ${linePos[0].line}, column ${linePos[0].col}`;
     throw new OperatorError(
       2,
-      `The configuration file ${file} is not valid YAML${where} (${code ?? name}). Correct that line.`,
+      `The configuration file ${file} is not valid YAML${position} (${code ?? name}). Correct that line.`,
     );
   }
   if (document === null || document === undefined) return {};
@@ -207,10 +208,10 @@ function describeIssues(
     .map((issue) => {
       const key = String(issue.path[0] ?? '');
       const field = schema.shape[key] as Field | undefined;
-      const where = origin[key] ?? `--${flagName(key)} (or ${environmentName(key)})`;
+      const source = origin[key] ?? `--${flagName(key)} (or ${environmentName(key)})`;
       const isSecret = field !== undefined && metaOf(field)['secret'] === true;
       const value = key in values && !isSecret ? ` is ${JSON.stringify(values[key])}` : '';
-      return `${where}${value}: ${issue.message}.`;
+      return `${source}${value}: ${issue.message}.`;
     })
     .join('\n');
 }

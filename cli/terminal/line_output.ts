@@ -1,6 +1,7 @@
 /**
- * Writes lines to stdout. Node writes to files and terminals at once. It writes to a pipe as far as the pipe has room;
- * the rest waits in memory for the reader. `LiveOutput` then drops lines, and `WaitingOutput` waits.
+ * Writes lines to stdout. Node writes to files and terminals at once. It writes to a pipe as far as the pipe
+ * has room; the rest waits in memory for the reader. `LiveOutput` then drops lines, and `WaitingOutput`
+ * waits.
  */
 import { writeSync } from 'node:fs';
 import { OperatorError } from '../../common/operator_error.ts';
@@ -20,10 +21,16 @@ export interface LineOutput {
   write(line: string): boolean;
 }
 
-/** Writes calls of a live capture, which cannot wait: lines that a slow reader has no room for are dropped and counted. */
+/**
+ * Writes calls of a live capture, which cannot wait: lines that a slow reader has no room for are dropped and
+ * counted.
+ */
 export class LiveOutput implements LineOutput {
   dropped = 0;
-  /** Resolves when the reader has closed stdout; rejects with `OperatorError` (1) when stdout cannot be written. */
+  /**
+   * Resolves when the reader has closed stdout; rejects with `OperatorError` (1) when stdout cannot be
+   * written.
+   */
   readonly gone: Promise<void>;
 
   constructor() {
@@ -54,7 +61,9 @@ export class LiveOutput implements LineOutput {
   }
 }
 
-/** Writes calls of a file, which can wait: no line is dropped. Throws `ReaderGone`, or `OperatorError` (1). */
+/**
+ * Writes calls of a file, which can wait: no line is dropped. Throws `ReaderGone`, or `OperatorError` (1).
+ */
 export class WaitingOutput implements LineOutput {
   write(line: string): boolean {
     let rest = Buffer.from(`${line}\n`);

@@ -1,7 +1,8 @@
 /**
- * Makes text from outside (paths, user agents, roles) safe for a terminal. A character that could move the cursor,
- * change colours or reverse the reading order becomes an escape: C0, DEL and C1 controls, line and paragraph
- * separators, invisible format characters (Unicode category Cf, with the bidirectional ones) and lone surrogates.
+ * Makes text from outside (paths, user agents, roles) safe for a terminal. A character that could move the
+ * cursor, change colours or reverse the reading order becomes an escape: C0, DEL and C1 controls, line and
+ * paragraph separators, invisible format characters (Unicode category Cf, with the bidirectional ones) and
+ * lone surrogates.
  */
 export function visibleText(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {
@@ -21,8 +22,8 @@ export function visibleJson(value: unknown, indent?: number): string {
 }
 
 /**
- * Returns the same JSON with escapes for the characters that `visibleText` escapes. Outside of strings, valid JSON has
- * none of them except line breaks, which stay.
+ * Returns the same JSON with escapes for the characters that `visibleText` escapes. Outside of strings, valid
+ * JSON has none of them except line breaks, which stay.
  */
 export function escapedJson(json: string): string {
   return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) =>

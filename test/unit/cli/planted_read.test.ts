@@ -1,4 +1,7 @@
-/** Secrets planted in requests of a capture file: `imdswatch read` prints a marker of each request and no secret. */
+/**
+ * Secrets planted in requests of a capture file: `imdswatch read` prints a marker of each request and no
+ * secret.
+ */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

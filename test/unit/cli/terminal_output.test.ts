@@ -1,4 +1,4 @@
-/** Everything that a command prints of texts from outside: no table, no JSON and no log line sends a terminal what it acts on. */
+/** Tests that no table, JSON or log line sends a terminal control characters from outside. */
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,7 +19,10 @@ import type { Reconciliation } from '../../../collector/contract/cloud.ts';
 import { makeHostDetail, makeOffender } from '../../support/collector/api/findings.ts';
 import { makeCall } from '../../support/collector/calls.ts';
 
-/** C0 without the line feed, DEL, C1 (CSI, OSC, DCS), line and paragraph separators, bidirectional controls, marks, tags, half a pair. */
+/**
+ * Contains C0 controls without the line feed, DEL, C1 controls (CSI, OSC, DCS), line and paragraph
+ * separators, bidirectional controls, marks, tags and half a surrogate pair.
+ */
 const HOSTILE = [
   '\0\x07\b\t\r\x1b[2J\x1b]0;owned\x07\x7f',
   '\u0080\u0085\u0090\u009b31m\u009d0;owned\u009c\u009f',
@@ -27,13 +30,13 @@ const HOSTILE = [
   '\u{e0001}\u{e0041}\ud800',
 ].join('');
 const ACTED_ON = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u;
-/** Texts that choose a branch: they come from our own lists, and never from outside. */
+/** Fields whose values select a branch. They come from fixed lists and never from outside. */
 const OURS = new Set([
   'severity', 'verdict', 'state', 'kind', 'result', 'role', 'rules', 'status', 'part', 'outcome', 'advice_kind', 'check',
   'imds.kind', 'imds.category', 'imds.fallback', 'attribution.method', 'attribution.confidence',
 ]); // biome-ignore format: a list
 
-/** The same value with hostile characters in each of its texts. */
+/** Returns the same value with hostile characters in each of its texts. */
 function hostile<T>(value: T, key = ''): T {
   if (typeof value === 'string') return (OURS.has(key) ? value : `${HOSTILE}${value}${HOSTILE}`) as T;
   if (Array.isArray(value)) return value.map((item) => hostile(item, key)) as T;
@@ -76,8 +79,8 @@ const alertDestination = {
   id: '1', name: 'hook', enabled: true, rules: ['host_silent'], kind: 'webhook', target: 'https://x', created: time,
   last_delivered: time, last_error: 'it answered', waiting: 0,
 } as const; // biome-ignore format: a record
-const told = [
-  { part: 'agent', check: 'capture', status: 'fail', text: 'it fails', remedy: 'mend it' },
+const doctorResults = [
+  { part: 'agent', check: 'capture', status: 'fail', text: 'it fails', remedy: 'repair it' },
 ] as const;
 const reconciliation = [
   { id: 'i-1', name: 'web', result: 'agrees', metadata_no_token: 1, seen_no_token: 1, unseen: 0, hours: 1 },
@@ -96,7 +99,7 @@ describe('tables', () => {
     tokens: () => tokenTable([hostile({ ...token })], Date.parse(time)),
     destinations: () =>
       destinationTable([hostile({ ...alertDestination, rules: [...alertDestination.rules] })]),
-    doctor: () => doctorTable(hostile([...told]), 100, false),
+    doctor: () => doctorTable(hostile([...doctorResults]), 100, false),
     losses: () => lossLine({ [HOSTILE]: 1 }),
     'an error of several lines': () => visibleLines(`one${HOSTILE}\ntwo${HOSTILE}`),
   };
@@ -110,14 +113,14 @@ describe('tables', () => {
 });
 
 describe('JSON', () => {
-  const values = { offenders, hosts, calls, token, alertDestination, told, reconciliation, groups };
-  for (const [name, value] of Object.entries(values)) {
+  const values = { offenders, hosts, calls, token, alertDestination, doctorResults, reconciliation, groups };
+  for (const [name, plainValue] of Object.entries(values)) {
     it(`${name}: harmless, and the same when it is parsed`, () => {
-      const given = hostile(value);
+      const value = hostile(plainValue);
       for (const indent of [undefined, 2]) {
-        const text = visibleJson(given, indent);
+        const text = visibleJson(value, indent);
         assertHarmless(text);
-        assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(given)));
+        assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(value)));
       }
     });
   }
@@ -131,12 +134,12 @@ describe('JSON', () => {
       { json: true, color: 'never' },
       { write: (line) => lines.push(line) > 0 },
     );
-    const given = hostile(calls);
-    for (const call of given) printer.print(call);
+    const value = hostile(calls);
+    for (const call of value) printer.print(call);
     for (const line of lines) assertHarmless(line);
     assert.deepEqual(
       lines.map((line) => JSON.parse(line)),
-      given,
+      value,
     );
   });
 });

@@ -9,8 +9,8 @@ import { ServiceManager } from '../../../systemd_notify/service_manager.ts';
 describe('the file that says that a process in a container makes progress', () => {
   let directory: string;
   let file: string;
-  const said: string[] = [];
-  const log = { warn: (message: unknown) => said.push(String(message)) };
+  const warnings: string[] = [];
+  const log = { warn: (message: unknown) => warnings.push(String(message)) };
   before(() => {
     directory = mkdtempSync(join(tmpdir(), 'imdswatch-alive-'));
     file = join(directory, 'alive');
@@ -48,7 +48,7 @@ describe('the file that says that a process in a container makes progress', () =
       setImmediate(() => {
         manager.close();
         assert.equal(existsSync(file), false);
-        assert.equal(said.length, 1);
+        assert.equal(warnings.length, 1);
         resolve();
       }),
     );

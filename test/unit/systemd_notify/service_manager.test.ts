@@ -13,21 +13,21 @@ const well: ServiceState = { status: 'well', stuck: null };
 
 function recording(watchdogMs: number | null) {
   const sent: string[] = [];
-  const said: string[] = [];
+  const warnings: string[] = [];
   const manager = new ServiceManager({
     send: (text) => {
       sent.push(text);
       return null;
     },
     watchdogMs,
-    log: { warn: (message: unknown) => said.push(String(message)) },
+    log: { warn: (message: unknown) => warnings.push(String(message)) },
   });
   const pings = () => sent.filter((text) => text === 'WATCHDOG=1').length;
-  return { manager, sent, said, pings };
+  return { manager, sent, warnings, pings };
 }
 
 describe("the service manager's socket", () => {
-  it('an address is a path or an abstract name, and nothing else', () => {
+  it('has a path or an abstract name as its address, and nothing else', () => {
     assert.deepEqual(unixSocketAddress('/run/n'), Buffer.from('\x01\0/run/n\0', 'latin1'));
     assert.deepEqual(unixSocketAddress('@a/b'), Buffer.from('\x01\0\0a/b', 'latin1'));
     for (const other of ['', '/', '@', 'run/n', 'vsock:2:9999', '/a\0b', `/${'x'.repeat(107)}`]) {
@@ -38,7 +38,7 @@ describe("the service manager's socket", () => {
   });
 
   for (const kind of ['path', 'abstract'] as const) {
-    it(`is told over a real one (${kind}), and those that we start are not given it`, async () => {
+    it(`receives datagrams on a real socket (${kind}), and child processes do not inherit its address`, async () => {
       const directory = mkdtempSync(join(tmpdir(), 'notify-'));
       const address = kind === 'path' ? join(directory, 'n') : `@imdswatch-test-${randomUUID()}`;
       const socket = new ManagerSocket(address);
@@ -53,9 +53,9 @@ describe("the service manager's socket", () => {
         assert.deepEqual(env, { PATH: '/bin' });
         manager.ready('on\nfire=1');
         manager.follow(() => well);
-        const told = await socket.until(/^WATCHDOG=1$/);
+        const datagrams = await socket.until(/^WATCHDOG=1$/);
         // On a slow machine a second sign of progress may have come by now.
-        assert.deepEqual(told.slice(0, 3), ['READY=1\nSTATUS=on fire=1', 'STATUS=well', 'WATCHDOG=1']);
+        assert.deepEqual(datagrams.slice(0, 3), ['READY=1\nSTATUS=on fire=1', 'STATUS=well', 'WATCHDOG=1']);
         await socket.until(/^WATCHDOG=1$/, 1000);
         manager.stopping();
         assert.ok((await socket.until(/^STOPPING=1/)).at(-1)!.startsWith('STOPPING=1'));
@@ -68,20 +68,20 @@ describe("the service manager's socket", () => {
     });
   }
 
-  it('one that nobody listens at is counted and said once, and nothing else happens', () => {
-    const said: string[] = [];
-    const log = { warn: (message: unknown) => said.push(String(message)) };
+  it('counts failures and logs the first one when nobody listens', () => {
+    const warnings: string[] = [];
+    const log = { warn: (message: unknown) => warnings.push(String(message)) };
     const manager = ServiceManager.fromEnvironment({ NOTIFY_SOCKET: `/nonexistent-${randomUUID()}` }, log);
     manager.ready('a');
     manager.status('b');
     assert.equal(manager.counters()['not_told'], 2);
-    assert.equal(said.length, 1);
+    assert.equal(warnings.length, 1);
     const strange = ServiceManager.fromEnvironment({ NOTIFY_SOCKET: 'vsock:2:9999' }, log);
     assert.equal(strange.isListening, false);
-    assert.match(said[1] ?? '', /vsock:2:9999/);
+    assert.match(warnings[1] ?? '', /vsock:2:9999/);
   });
 
-  it('without a manager there is nothing to do', async () => {
+  it('does nothing without a service manager', async () => {
     const manager = ServiceManager.fromEnvironment({ WATCHDOG_USEC: '1000' }, { warn: assert.fail });
     manager.ready('a');
     manager.follow(() => assert.fail('asked'));
@@ -90,7 +90,7 @@ describe("the service manager's socket", () => {
     assert.deepEqual(manager.counters(), { told: 0, not_told: 0, watchdog_told: 0, watchdog_withheld: 0 });
   });
 
-  it("another process's watchdog is not ours", async () => {
+  it('ignores a watchdog of another process', async () => {
     const socket = new ManagerSocket(`@imdswatch-test-${process.pid}-other`);
     const manager = ServiceManager.fromEnvironment(
       { NOTIFY_SOCKET: `@imdswatch-test-${process.pid}-other`, WATCHDOG_USEC: '30000', WATCHDOG_PID: '1' },
@@ -105,19 +105,19 @@ describe("the service manager's socket", () => {
 });
 
 describe('the watchdog', () => {
-  it('is told three times per interval at least, while there is progress', async () => {
+  it('gets at least three signals per interval while there is progress', async () => {
     const { manager, pings } = recording(150);
     manager.follow(() => well);
     await sleep(400);
     manager.close();
-    const told = pings();
-    assert.ok(told >= 4, `${told} in 400 ms of 150`);
+    const pingCount = pings();
+    assert.ok(pingCount >= 4, `${pingCount} in 400 ms of 150`);
     await sleep(120);
-    assert.equal(pings(), told);
+    assert.equal(pings(), pingCount);
   });
 
-  it('is not told while a state says why there is none, nor when it throws; then again', async () => {
-    const { manager, sent, said, pings } = recording(30);
+  it('gets no signal while there is no progress or the state throws, and then gets one again', async () => {
+    const { manager, sent, warnings, pings } = recording(30);
     let state: () => ServiceState = () => ({ status: 'x', stuck: 'the capture is not live' });
     manager.follow(() => state());
     await sleep(60);
@@ -128,14 +128,14 @@ describe('the watchdog', () => {
     assert.equal(pings(), 0);
     assert.ok(manager.counters()['watchdog_withheld']! >= 4);
     assert.deepEqual(sent, ['STATUS=Stuck: the capture is not live', 'STATUS=Stuck: no store']);
-    assert.equal(said.length, 2);
+    assert.equal(warnings.length, 2);
     state = () => well;
     await sleep(60);
     manager.close();
     assert.ok(pings() > 0);
   });
 
-  it('is not told while an answer is waited for, and is when it comes', async () => {
+  it('gets no signal while a state is pending, and one when it arrives', async () => {
     const { manager, pings } = recording(30);
     const answer = Promise.withResolvers<ServiceState>();
     manager.follow(() => answer.promise);

@@ -1,4 +1,4 @@
-/** `imdswatch token` beside a collector that goes on: what it does takes effect there, and is in the audit log. */
+/** Tests `imdswatch token` while a collector runs: changes take effect there and are in the audit log. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -21,26 +21,30 @@ function bench(): AccessBench {
   return made;
 }
 
-/** Keeps what a faked clock, time zone or locale is set by: the commands and the bench must agree on the time. */
+/**
+ * Keeps the variables of a faked clock, time zone or locale: the commands and the bench need the same time.
+ */
 function withoutSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith('IMDSWATCH_')));
 }
 
-async function imdswatch(...args: string[]): Promise<{ code: number | null; out: string; said: string }> {
+async function imdswatch(
+  ...args: string[]
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const child = spawn(process.execPath, ['--no-warnings', MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: withoutSettings(process.env),
   });
-  let out = '';
-  let said = '';
+  let stdout = '';
+  let stderr = '';
   child.stdout.on('data', (data) => {
-    out += data;
+    stdout += data;
   });
   child.stderr.on('data', (data) => {
-    said += data;
+    stderr += data;
   });
   const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  return { code, out, said };
+  return { code, stdout, stderr };
 }
 
 describe('imdswatch token', () => {
@@ -58,23 +62,23 @@ describe('imdswatch token', () => {
       'alice',
       ...at,
     );
-    assert.equal(made.code, 0, made.said);
-    const secret = made.out.trim();
-    assert.match(made.out, /^imdsw_p[\w-]{43}\n$/, 'the secret alone');
+    assert.equal(made.code, 0, made.stderr);
+    const secret = made.stdout.trim();
+    assert.match(made.stdout, /^imdsw_p[\w-]{43}\n$/, 'the secret alone');
     assert.equal(b.identifyUser({ authorization: `Bearer ${secret}` })?.name, 'alice');
     const { session } = b.signIn(secret);
     b.access.poll();
 
     const listed = await imdswatch('token', 'list', '--json', ...at);
-    const [token] = JSON.parse(listed.out) as Token[];
+    const [token] = JSON.parse(listed.stdout) as Token[];
     assert.equal(token?.created_by, `command:${userInfo().username}`);
     assert.ok(token.last_used);
     const table = await imdswatch('token', 'list', ...at);
-    assert.match(table.out, /alice +viewer +valid/);
-    assert.ok(!`${listed.out}${table.out}`.includes(secret.slice(8)));
+    assert.match(table.stdout, /alice +viewer +valid/);
+    assert.ok(!`${listed.stdout}${table.stdout}`.includes(secret.slice(8)));
 
     const revoked = await imdswatch('token', 'revoke', token.id, ...at);
-    assert.equal(revoked.code, 0, revoked.said);
+    assert.equal(revoked.code, 0, revoked.stderr);
     assert.equal(b.bySession(session), null, 'at once');
     b.access.poll();
     assert.deepEqual(b.ended, [{ id: token.id, kind: 'person', hostId: null }]);
@@ -82,7 +86,7 @@ describe('imdswatch token', () => {
     assert.equal(b.ended.length, 1);
     const again = await imdswatch('token', 'revoke', token.id, ...at);
     assert.equal(again.code, 1);
-    assert.match(again.said, /no token .* to revoke/);
+    assert.match(again.stderr, /no token .* to revoke/);
     const actions = b.access
       .auditLog({ limit: 9 })
       .map(({ action, actor }) => `${action} ${actor.split(':')[0]}`);
@@ -95,8 +99,8 @@ describe('imdswatch token', () => {
     const credential = b.access.issueCredential('i-0abc')!;
     b.agent(credential);
     const revoked = await imdswatch('token', 'revoke', '--host-id', 'i-0abc', ...at);
-    assert.equal(revoked.code, 0, revoked.said);
-    assert.match(revoked.said, /may enrol again/);
+    assert.equal(revoked.code, 0, revoked.stderr);
+    assert.match(revoked.stderr, /may enrol again/);
     b.access.poll();
     assert.deepEqual(
       b.ended.map(({ hostId }) => hostId),
@@ -111,11 +115,11 @@ describe('imdswatch token', () => {
     const at = ['--data-dir', b.directory];
     const unknown = await imdswatch('token', 'sign-in-link', ...at);
     assert.equal(unknown.code, 1);
-    assert.match(unknown.said, /--public-url/);
+    assert.match(unknown.stderr, /--public-url/);
     b.access.setAddress('https://collector.example:8787/');
     const printed = await imdswatch('token', 'sign-in-link', '--role', 'viewer', ...at);
-    assert.match(printed.out, /^https:\/\/collector\.example:8787\/sign-in#imdsw_c[\w-]{43}\n$/);
-    const code = printed.out.trim().split('#')[1]!;
+    assert.match(printed.stdout, /^https:\/\/collector\.example:8787\/sign-in#imdsw_c[\w-]{43}\n$/);
+    const code = printed.stdout.trim().split('#')[1]!;
     assert.equal(b.signIn(code).principal.role, 'viewer');
     assert.equal(b.access.signIn(code, null), null);
     assert.equal((await imdswatch('token', 'sign-out-all', ...at)).code, 0);
@@ -139,9 +143,9 @@ describe('imdswatch token', () => {
     ];
     const results = await Promise.all(cases.map(([args]) => imdswatch('token', ...args)));
     for (const [index, [args, code, message]] of cases.entries()) {
-      assert.equal(results[index]!.code, code, `${args.join(' ')}: ${results[index]!.said}`);
-      assert.match(results[index]!.said, message);
-      assert.equal(results[index]!.out, '');
+      assert.equal(results[index]!.code, code, `${args.join(' ')}: ${results[index]!.stderr}`);
+      assert.match(results[index]!.stderr, message);
+      assert.equal(results[index]!.stdout, '');
     }
     assert.deepEqual(b.access.tokens(), []);
     assert.deepEqual(readdirSync(empty), [], 'a mistyped directory gets no database');

@@ -1,4 +1,7 @@
-/** Tests doctor's check of the connection to the collector, for each answer of a collector or of another server. */
+/**
+ * Tests doctor's check of the connection to the collector, for each answer of a collector or of another
+ * server.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
