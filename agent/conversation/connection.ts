@@ -33,6 +33,8 @@ export class Connection<Context> {
   readonly context: Context;
   lastUs: number;
   isOver = false;
+  /** The service's segments were seen with this connection's own addresses, not on a translated copy only. */
+  sawOwnAnswers = false;
   private isn: number | null;
   private readonly client: Reassembly;
   private readonly server: Reassembly;
@@ -130,10 +132,6 @@ export class Connection<Context> {
     return this.end.isContradicted;
   }
 
-  get sawService(): boolean {
-    return this.sawServer;
-  }
-
   /** Returns the sequence number of the service's first byte; null if the handshake did not show it. */
   get serverStart(): number | null {
     return this.server.start;
@@ -158,6 +156,7 @@ export class Connection<Context> {
   adoptHandshake(handshake: Handshake): void {
     if (handshake.serverStart !== null) this.server.startAt(handshake.serverStart);
     this.sawServer = handshake.sawServer;
+    this.sawOwnAnswers = handshake.sawServer;
     this.timestamps.adoptHandshake(handshake);
     if (handshake.serverStart !== null && this.isn !== null) {
       this.client.handleAcknowledgement((this.isn + 1) >>> 0, this.lastUs);
@@ -178,14 +177,15 @@ export class Connection<Context> {
     this.settle();
   }
 
-  handleSegment(segment: Segment, fromClient: boolean): void {
+  /** `onCopy`: a translated copy of this connection showed the segment, which is the service's. */
+  handleSegment(segment: Segment, fromClient: boolean, onCopy = false): void {
     const { flags, timeUs, payload, payloadCutBytes } = segment;
     if (timeUs > this.lastUs) this.lastUs = timeUs;
     const own = fromClient ? this.client : this.server;
     const peer = fromClient ? this.server : this.client;
     const hasAck = (flags & ACK) !== 0;
     if ((flags & RST) !== 0) {
-      this.handleReset(own, segment, fromClient);
+      this.handleReset(own, segment, fromClient, onCopy);
       return;
     }
     if (this.timestamps.isOld(segment, fromClient, own.ackedByPeer)) {
@@ -197,6 +197,7 @@ export class Connection<Context> {
       this.conversation.handleClientSegment(hasAck ? segment.ack : null, timeUs);
     } else {
       this.sawServer = true;
+      this.sawOwnAnswers ||= !onCopy;
     }
     const isSyn = (flags & SYN) !== 0;
     const first = isSyn ? (segment.seq + 1) >>> 0 : segment.seq;
@@ -237,7 +238,12 @@ export class Connection<Context> {
   /**
    * Handles a reset. A receiver accepts one that has exactly the next sequence number (RFC 5961, section 3).
    */
-  private handleReset(own: Reassembly, { seq, ack, flags, timeUs }: Segment, fromClient: boolean): void {
+  private handleReset(
+    own: Reassembly,
+    { seq, ack, flags, timeUs }: Segment,
+    fromClient: boolean,
+    onCopy: boolean,
+  ): void {
     const expected = [own.next, own.highest, own.ackedByPeer, own.finSeq];
     if (own.next !== null && !expected.includes(seq)) {
       this.counters.refused_resets++;
@@ -248,6 +254,7 @@ export class Connection<Context> {
       this.conversation.handleClientSegment((flags & ACK) === 0 ? null : ack, timeUs);
     } else {
       this.sawServer = true;
+      this.sawOwnAnswers ||= !onCopy;
     }
     this.end.handleReset(timeUs, this.client.highest, this.server.highest);
   }

@@ -117,6 +117,8 @@ export function newTrackerCounters() {
     translated_copies: 0,
     /** Flows that looked like copies of another connection and are connections of their own. */
     false_copies: 0,
+    /** Segments of the service on a copy that count as answers of the original, whose own are not visible. */
+    answers_of_copies: 0,
     stray_segments: 0,
     /** Segments that every receiver drops: without an acknowledgement, or signed. */
     refused_segments: 0,

@@ -29,7 +29,7 @@ import type { Remains } from './remains.ts';
 import { RivalSyns } from './rival_syns.ts';
 import { ACK, clientFlowOf, FIN, RST, type Segment, SYN } from './segment.ts';
 import { isSigned, timestampOf } from './tcp_options.ts';
-import { deleteOldest, TranslatedCopies } from './translated_copies.ts';
+import { answersOriginal, deleteOldest, TranslatedCopies } from './translated_copies.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, at its SYN or in its middle. Returns its context. */
@@ -89,6 +89,7 @@ export class Tracker<Context> {
     }
     if (this.isCopy(key, segment, fromClient)) {
       this.counts.translated_copies++;
+      if (!fromClient) this.shareAnswer(key, segment);
       return;
     }
     if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) this.handleSynAck(key, segment);
@@ -97,18 +98,7 @@ export class Tracker<Context> {
       connection = this.openConnection(key, segment, fromClient);
       if (connection === undefined) return;
     }
-    if (segment.payload.length > 0) {
-      // The map's order is the order of last use: its first entry is evicted when room is needed.
-      this.connections.delete(key);
-      this.connections.set(key, connection);
-    }
-    const pendingBefore = connection.pendingBytes;
-    connection.handleSegment(segment, fromClient);
-    this.pendingBytes += connection.pendingBytes - pendingBefore;
-    this.boundPendingBytes(connection, segment.timeUs);
-    if (connection.isOver) this.closeConnection(key, connection);
-    // Our view of this connection is wrong. The bytes that follow are joined midway, as another connection.
-    else if (connection.isContradicted) this.abandonConnection(key, connection);
+    this.deliverSegment(key, connection, segment, fromClient, false);
   }
 
   /**
@@ -173,7 +163,7 @@ export class Tracker<Context> {
         return;
       }
       // The receiver of a living connection only challenges a SYN (RFC 5961, section 4).
-      if (known.sawService && !known.isEnding) {
+      if (known.sawOwnAnswers && !known.isEnding) {
         this.ignoreSyn(key, segment);
         return;
       }
@@ -292,6 +282,37 @@ export class Tracker<Context> {
     half.sawServer = copy.serverStart !== null;
     if (copy.serverStart !== null) this.counts.connections++;
     return false;
+  }
+
+  /** Gives a segment to its connection. `onCopy`: a translated copy showed it. */
+  private deliverSegment(
+    key: string,
+    connection: Connection<Context>,
+    segment: Segment,
+    fromClient: boolean,
+    onCopy: boolean,
+  ): void {
+    if (segment.payload.length > 0) {
+      // The map's order is the order of last use: its first entry is evicted when room is needed.
+      this.connections.delete(key);
+      this.connections.set(key, connection);
+    }
+    const pendingBefore = connection.pendingBytes;
+    connection.handleSegment(segment, fromClient, onCopy);
+    this.pendingBytes += connection.pendingBytes - pendingBefore;
+    this.boundPendingBytes(connection, segment.timeUs);
+    if (connection.isOver) this.closeConnection(key, connection);
+    // Our view of this connection is wrong. The bytes that follow are joined midway, as another connection.
+    else if (connection.isContradicted) this.abandonConnection(key, connection);
+  }
+
+  /** Gives a segment of the service on a copy to the original too, if the original's answers are seen nowhere else. */
+  private shareAnswer(key: string, segment: Segment): void {
+    const copy = this.copies.copyAt(key);
+    const original = copy === undefined ? undefined : this.connections.get(copy.originalKey);
+    if (copy === undefined || original === undefined || !answersOriginal(copy, segment, original)) return;
+    this.counts.answers_of_copies++;
+    this.deliverSegment(copy.originalKey, original, segment, false, true);
   }
 
   private openConnection(

@@ -4,10 +4,15 @@
  * the segment size survive translation, so a SYN is recognised. That alone is no proof, because a sender
  * chooses all of them. So a flow counts as a copy only as long as the service's sequence numbers and the
  * client's bytes are the same in both.
+ *
+ * Some hosts show a connection's answers on its copy only: the packets of a bridge pass the host's rules
+ * there, so that the client's have the endpoint's address already, and the answers have it no more. Then the
+ * copy's answers are those of the original, as far as they answer bytes that the copy was seen to send.
  */
 import type { Connection } from './connection.ts';
 import { IDLE_EXPIRY_US, SYN_COPY_WINDOW_US } from './limits.ts';
-import { ACK, RST, type Segment, SYN } from './segment.ts';
+import { ACK, FIN, RST, type Segment, SYN } from './segment.ts';
+import { seqDistance } from './sequence.ts';
 import { withoutSegmentSize } from './tcp_options.ts';
 
 export interface Copy {
@@ -18,6 +23,8 @@ export interface Copy {
   lastUs: number;
   /** The service's first sequence number; null until this flow's handshake shows it. */
   serverStart: number | null;
+  /** Sequence number behind the bytes that this flow was seen to send without a hole; a FIN counts one. */
+  clientEnd: number;
 }
 
 export class TranslatedCopies<Context> {
@@ -48,9 +55,11 @@ export class TranslatedCopies<Context> {
     return null;
   }
 
-  addCopy(key: string, originalKey: string, { seq, timeUs }: Segment): void {
+  addCopy(key: string, originalKey: string, { seq, timeUs, payload }: Segment): void {
     this.copies.delete(key);
-    this.copies.set(key, { originalKey, isn: seq, sinceUs: timeUs, lastUs: timeUs, serverStart: null });
+    const clientEnd = (seq + 1 + payload.length) >>> 0;
+    const times = { sinceUs: timeUs, lastUs: timeUs };
+    this.copies.set(key, { originalKey, isn: seq, ...times, serverStart: null, clientEnd });
     if (this.copies.size > this.maxEntries) deleteOldest(this.copies);
   }
 
@@ -81,8 +90,13 @@ export class TranslatedCopies<Context> {
       copy.serverStart ??= (segment.seq + 1) >>> 0;
     }
     if (copy.serverStart !== null && serverStart !== null && copy.serverStart !== serverStart) return false;
-    if (!fromClient || payload.length === 0) return true;
+    if (!fromClient) return true;
+    if (payload.length === 0) {
+      raiseClientEnd(copy, segment);
+      return true;
+    }
     if (original?.compareClient(segment.seq, payload) !== 'same') return false;
+    raiseClientEnd(copy, segment);
     // The map's order is the order of last use.
     this.copies.delete(key);
     this.copies.set(key, copy);
@@ -99,6 +113,27 @@ export class TranslatedCopies<Context> {
       this.copies.delete(key);
     }
   }
+}
+
+/**
+ * Returns whether a segment of the service on a copy also answers the original: both have the same handshake,
+ * and the copy was seen to send every byte that the segment acknowledges. The original's own answers must not
+ * be visible.
+ */
+export function answersOriginal(
+  { serverStart, clientEnd }: Copy,
+  { flags, ack }: Segment,
+  original: { readonly serverStart: number | null; readonly sawOwnAnswers: boolean },
+): boolean {
+  if ((flags & SYN) !== 0 || original.sawOwnAnswers) return false;
+  if (serverStart === null || serverStart !== original.serverStart) return false;
+  return (flags & ACK) === 0 || seqDistance(ack, clientEnd) <= 0;
+}
+
+function raiseClientEnd(copy: Copy, { flags, seq, payload, payloadCutBytes }: Segment): void {
+  if ((flags & (SYN | RST)) !== 0 || payloadCutBytes > 0) return;
+  const end = (seq + payload.length + ((flags & FIN) === 0 ? 0 : 1)) >>> 0;
+  if (seqDistance(seq, copy.clientEnd) <= 0 && seqDistance(end, copy.clientEnd) > 0) copy.clientEnd = end;
 }
 
 export function deleteOldest(map: Map<string, unknown>): void {

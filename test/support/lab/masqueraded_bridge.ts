@@ -1,5 +1,6 @@
 /** The usual networks of containers on a lab's host: a bridge behind masquerade, and a service address by DNAT. */
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import type { Lab } from '../../../lab/lab.ts';
 import { addAddress, addLink, ip, namespacePath, setSysctl } from '../../../lab/namespaces.ts';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../../protocol/endpoints.ts';
@@ -29,6 +30,9 @@ export async function addMasqueradedBridge(lab: Lab): Promise<string[]> {
     namespaces.push(namespace);
   }
   setSysctl(host, 'net/ipv4/ip_forward', '1');
+  // Kubernetes wants the packets of bridges to pass the host's rules. Then the bridge itself shows the client's packets to
+  // the service's address with the destination already rewritten, and the answers with the address that was called.
+  if (existsSync('/proc/sys/net/bridge')) setSysctl(host, 'net/bridge/bridge-nf-call-iptables', '1');
   setSysctl(host, 'net/ipv6/conf/all/forwarding', '1');
   // A packet to the service's address needs some route before its destination is rewritten.
   await ip('-n', host, 'route', 'add', `${SERVICE.address}/32`, 'dev', 'eth0');
