@@ -40,6 +40,12 @@ function testFiles(): string[] {
   return [...new Set(files.map((file) => resolve(file)))].sort();
 }
 
+/** Fuzzers and packages do not depend on the date, and take long. */
+function isOnceOnly(file: string): boolean {
+  const path = relative(process.cwd(), file);
+  return path.startsWith('test/fuzz/') || path.startsWith('test/system/packaging/');
+}
+
 function runsSideBySide(file: string): boolean {
   const path = relative(process.cwd(), file);
   return !ALONE.some((folder) => path.startsWith(folder));
@@ -74,7 +80,7 @@ interface Group {
 }
 
 const sideBySide = files.filter(runsSideBySide);
-const unitFiles = sideBySide.filter((file) => !relative(process.cwd(), file).startsWith('test/fuzz/'));
+const variantFiles = sideBySide.filter((file) => !isOnceOnly(file));
 const concurrency = availableParallelism();
 const chosenVariants = values.variants ? variants() : [];
 if (values.variants && !chosenVariants.some(({ env }) => 'FAKETIME' in env)) {
@@ -82,7 +88,7 @@ if (values.variants && !chosenVariants.some(({ env }) => 'FAKETIME' in env)) {
 }
 const groups: Group[] = [
   { files: sideBySide, concurrency, variant: null },
-  ...chosenVariants.map((variant) => ({ files: filesOf(variant, unitFiles), concurrency, variant })),
+  ...chosenVariants.map((variant) => ({ files: filesOf(variant, variantFiles), concurrency, variant })),
   { files: files.filter((file) => !runsSideBySide(file)), concurrency: 1, variant: null },
 ];
 let closing: TestEvent | undefined;

@@ -18,7 +18,9 @@ const GERMAN = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' };
 const PLAIN = { LANG: 'C', LC_ALL: 'C' };
 
 /** Chromium does not start with a faked clock, so the page's tests see other time zones and locales only. */
-const PAGE = ['page', 'findings', 'settings'].map((name) => `test/system/web/${name}.test.ts`);
+const PAGE = ['page', 'findings', 'settings', 'planted_page'].map(
+  (name) => `test/system/web/${name}.test.ts`,
+);
 
 /** Tests that cannot run with a faked clock, each with its reason. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
@@ -31,11 +33,6 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
     'kills processes against the monotonic clock, and no date plays a part',
   'test/unit/collector/exactly_once.test.ts':
     'kills processes against the monotonic clock, and no date plays a part',
-  'test/system/packaging/contents.test.ts': 'builds packages, which have no date but the one of the commit',
-  'test/system/packaging/foreign.test.ts':
-    'runs programs of the other architecture, which cannot load libfaketime',
-  'test/system/packaging/reproducible.test.ts':
-    'builds packages for 40 s, which have no date but the one of the commit',
 };
 
 /** Returns the variants that can run here; those with a faked clock need Debian's `faketime`. */
