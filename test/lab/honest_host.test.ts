@@ -9,7 +9,7 @@ import { awsDocumentationSnippet } from '../../lab/clients.ts';
 import { missingHere } from '../../lab/engines/need.ts';
 import type { SpawnOptions } from '../../lab/lab.ts';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
-import { addMasqueradedBridge } from '../support/lab/masqueraded_bridge.ts';
+import { addMasqueradedBridge, SERVICE } from '../support/lab/masqueraded_bridge.ts';
 import { EvasionLab, until } from './evasions/evasion_lab.ts';
 
 const skip =
@@ -54,13 +54,13 @@ for (const attribution of ['ebpf', 'proc'] as const) {
       const result = await lab.lab.run(argv, { from: places[place]!, timeoutMs: 120_000 });
       assert.equal(result.status, 0, `${place}: ${argv.join(' ')}: ${result.stderr}`);
     };
-    const calls = (how: string, place: string, host: string, count = LONG) =>
-      run(place, ['python3', CALLERS, how, host, '80', TARGET, count]);
+    const calls = (how: string, place: string, host: string, count = LONG, port = '80') =>
+      run(place, ['python3', CALLERS, how, host, port, TARGET, count]);
     const rounds = async (place: string, argv: string[]) => {
       for (let round = 0; round < ROUNDS; round++) await run(place, argv);
     };
 
-    it('is ready after IMDSv2 calls over bridges and masquerade, and has lost nothing', async (t) => {
+    it('is ready after IMDSv2 calls over bridges and translated addresses, and has lost nothing', async (t) => {
       // One place after the other: a capture that cannot keep up on a busy machine loses packets, and says so.
       for (const place of ['host', 'pod', 'first', 'second']) {
         await Promise.all([
@@ -73,6 +73,7 @@ for (const attribution of ['ebpf', 'proc'] as const) {
         await rounds(place, ['bash', '-c', awsDocumentationSnippet(`http://${IMDS_IPV4}`, TARGET)]);
         await rounds(place, ['bash', '-c', awsDocumentationSnippet(URL6, TARGET)]);
         for (const how of ['same_port', 'impatient', 'nonblocking']) await calls(how, place, IMDS_IPV4);
+        await calls('many', place, SERVICE.address, LONG, String(SERVICE.port));
       }
       await rounds('host', ['bash', '-c', wgetSnippet()]);
       const log = await lab.lab.metadata.log();

@@ -9,6 +9,7 @@ import { describe, it } from 'node:test';
 import { type Segment, SYN } from '../../../../agent/conversation/segment.ts';
 import {
   conversation,
+  forged,
   fromClient,
   half,
   READ,
@@ -76,6 +77,17 @@ describe('a connection whose answers are seen on its translated copy', () => {
       assert.equal(counters['open_connections'], 0);
     });
   }
+
+  it('is over when both have closed it, the client first', () => {
+    const script = conversation(V2, V2_ANSWER, { clientAddress: INNER }).fin('client').fin('server');
+    const inner = script.segments;
+    const model = inner.findLast(fromClient)!;
+    const end = inner.at(-1)!;
+    inner.push(forged(model, { seq: end.ack, ack: shifted(end.seq, 1), timeUs: end.timeUs + 10 }));
+    const { calls, lost, counters } = outcome(captured(inner));
+    assert.deepEqual([calls, lost], [[[2, 'answered']], []]);
+    assert.equal(counters['open_connections'], 0);
+  });
 
   it('ends with the reset that the copy shows', () => {
     const script = conversation(V2, V2_ANSWER, { clientAddress: INNER });
