@@ -17,7 +17,9 @@ export async function prepare(document: string, stage: Stage): Promise<void> {
   await certificates(stage);
   await must(stage, CONFIGURATION);
   if (document === 'operate.md') await stage.keep(RECEIVER, ['receives']);
-  await stage.keep('imdswatch collector --config /etc/imdswatch/collector.yaml', ['the collector is listening']);
+  await stage.keep('imdswatch collector --config /etc/imdswatch/collector.yaml', [
+    'the collector is listening',
+  ]);
   await must(stage, 'imdswatch token create --kind enrolment --name test > /etc/imdswatch/enrolment-token');
   await stage.keep('imdswatch agent --config /etc/imdswatch/agent.yaml', ['the agent watches', 'connected']);
   await must(stage, CALLS);

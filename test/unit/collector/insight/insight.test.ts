@@ -234,7 +234,7 @@ describe('the commands, beside a collector', () => {
       }
     }
     assert.match(groupsTable([], 'region', 80), /No host/);
-    assert.match(reconciliationTable([]), /No count/);
+    assert.match(reconciliationTable([]), /None of the counts/);
   });
 
   it('reconcile: stores beside the running collector, names hosts that differ, and stores nothing of a bad file', async () => {
