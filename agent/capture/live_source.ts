@@ -179,6 +179,8 @@ export class LiveSource implements PacketSource {
       const open = () => cap.open('any', filter, this.ringBytes, buffer);
       linkName = this.namespacePath === undefined ? open() : withinNamespace(this.namespacePath, open);
     } catch (error) {
+      // The poll handle was not initialised, and cap stops it when the object is collected: libuv may abort then.
+      closedCaps.push(cap);
       throw explained(error as Error, this.name);
     }
     const linkType = LINK_TYPES[linkName];

@@ -203,7 +203,7 @@ describe('imdswatch watch under bad input', () => {
       await sleep(100);
     }
     assert.equal(ended, 1, words);
-    assert.match(words, /^imdswatch: The output cannot be written: .*ENOSPC/m);
+    assert.match(words, /^imdswatch: stdout cannot be written: .*ENOSPC/m);
     assert.doesNotMatch(words, /\n\s+at /, 'no stack');
   });
 
