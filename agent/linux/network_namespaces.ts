@@ -110,13 +110,13 @@ export class NamespaceListing {
   /** `allThreads`: examine all threads in spite of the bound. */
   list(allThreads: boolean): Map<number, string> {
     const found = new Map<number, string>();
-    this.#denied = 0;
+    const denied: string[] = [];
     const add = (path: string) => {
       try {
         const inode = statSync(path).ino;
         if (!found.has(inode)) found.set(inode, path);
       } catch (error) {
-        if (!GONE.has((error as NodeJS.ErrnoException).code ?? '')) this.#denied++;
+        if (!GONE.has((error as NodeJS.ErrnoException).code ?? '')) denied.push(path);
       }
     };
     const pids = readdirSync(this.#procRoot)
@@ -132,6 +132,7 @@ export class NamespaceListing {
     }
     this.#threadsLeft = THREADS_PER_LISTING;
     for (const path of namespaceFiles(this.#procRoot, pids)) add(path);
+    this.#denied = countUnknown(denied, found.values());
     return found;
   }
 
@@ -140,6 +141,28 @@ export class NamespaceListing {
     const sorted = pids.toSorted((a, b) => a - b);
     const next = sorted.findIndex((pid) => pid > this.#threadsUpTo);
     return next <= 0 ? sorted : [...sorted.slice(next), ...sorted.slice(0, next)];
+  }
+}
+
+/**
+ * Counts the processes and threads that hide their namespace and are in none of the `known` ones. A security module may
+ * hide the namespace of a process from root too; its directory `net` stays readable, and shows the files of its
+ * namespace, each with an inode number of its own (fs/proc/proc_net.c, proc_alloc_inum of fs/proc/generic.c).
+ */
+function countUnknown(denied: readonly string[], known: Iterable<string>): number {
+  if (denied.length === 0) return 0;
+  const knownFiles = new Set([...known].map(networkFileOf));
+  knownFiles.delete(null);
+  return denied.filter((path) => !knownFiles.has(networkFileOf(path) ?? -1)).length;
+}
+
+/** Returns the inode number of `net/dev` beside `ns/net`; null where it cannot be read. */
+function networkFileOf(path: string): number | null {
+  if (!path.endsWith('/ns/net')) return null;
+  try {
+    return statSync(`${path.slice(0, -'/ns/net'.length)}/net/dev`).ino;
+  } catch {
+    return null;
   }
 }
 
