@@ -3,6 +3,9 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { bytes, duration, percent, plural, shellLine } from '../../../web/src/format.ts';
 
+/** Numbers are written as the reader's locale does. */
+const DECIMAL = (1.5).toLocaleString().charAt(1);
+
 describe('formats for people', () => {
   test('100 % appears only if nothing is missing', () => {
     fc.assert(
@@ -12,7 +15,7 @@ describe('formats for people', () => {
     );
     assert.equal(percent(100), '100 %');
     assert.equal(percent(0), '0 %');
-    assert.equal(percent(99.9999), '99.99 %');
+    assert.equal(percent(99.9999), `99${DECIMAL}99 %`);
   });
 
   test('durations have their two largest units', () => {
@@ -26,7 +29,7 @@ describe('formats for people', () => {
 
   test('bytes have binary units, and nouns have plurals', () => {
     assert.equal(bytes(512), '512 B');
-    assert.equal(bytes(1536), '1.5 KiB');
+    assert.equal(bytes(1536), `1${DECIMAL}5 KiB`);
     assert.equal(bytes(20 * 1024 ** 3), '20 GiB');
     assert.equal(plural(1, 'host'), '1 host');
     assert.equal(plural(0, 'process', 'processes'), '0 processes');

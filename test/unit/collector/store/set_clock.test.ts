@@ -47,7 +47,6 @@ class Host {
 
   start(): void {
     if (this.#run !== null) return;
-    this.#stepped = false;
     const [startUpUs, startUs] = [this.#upUs, this.wallUs];
     this.#run = { id: this.#runs++, startUpUs, startUs, liveUs: 0, unclaimed: [] };
   }
@@ -84,6 +83,7 @@ class Host {
     });
     // Any moment of the interval may have been lost.
     if (Object.keys(losses).length > 0) this.unwatched.push(...run.unclaimed);
+    this.#stepped = false;
     Object.assign(run, { startUpUs: this.#upUs, startUs: this.wallUs, liveUs: 0, unclaimed: [] });
   }
 
@@ -93,7 +93,8 @@ class Host {
     this.#run = null;
   }
 
-  /** An agent that runs reports at once when the clock is set. While none runs it is set once at most. */
+  /** An agent that runs reports at once when the clock is set. Until the next report it is set once at most:
+   * two steps between two reports of different runs cannot be dated. */
   step(us: number, losses: Record<string, number> = {}): void {
     if (this.#run === null && this.#stepped) return;
     this.#stepped = this.#run === null;
