@@ -49,7 +49,7 @@ describe("the agent's own calls", { skip }, () => {
       });
       try {
         await until(
-          () => /learnt from/.test(said) && /the agent watches/.test(said),
+          () => /gave the facts of this host/.test(said) && /the agent watches/.test(said),
           () => said,
         );
         // Somebody else's, with our own user agent and the same paths, is a finding.
