@@ -81,7 +81,7 @@ export const collectorLink: Check<AgentSide> = {
       return [...reached.findings, ...(token === null ? [] : [token]), ...warnings];
     }
     const credential = new CredentialFile(settings.spool_dir, hostId, log).get();
-    return [...reached.findings, await authenticate(address, credential), ...warnings];
+    return [...reached.findings, await authenticateLikeTheAgent(address, credential), ...warnings];
   },
 };
 
@@ -173,6 +173,24 @@ function skewFinding(skew: number): Finding {
   const text = `this clock is ${spanText(distance)} ${skew > 0 ? 'ahead of' : 'behind'} the collector's`;
   const remedy = 'Synchronise the clock by NTP (on EC2: chrony with 169.254.169.123).';
   return distance < SKEW_FAILED_SECONDS ? warn(text, remedy) : fail(text, remedy);
+}
+
+/**
+ * Tries the credential, and the enrolment token when the credential is refused: the agent does the same, so a host
+ * whose credential was revoked a moment ago is about to join again.
+ */
+async function authenticateLikeTheAgent(
+  address: CollectorAddress,
+  credential: string | null,
+): Promise<Finding> {
+  const finding = await authenticate(address, credential);
+  if (finding.status !== 'fail' || credential === null || address.token === null) return finding;
+  const withToken = await authenticate(address, null);
+  if (withToken.status !== 'ok') return finding;
+  return warn(
+    "the collector rejects this agent's credential, and accepts its enrolment token",
+    'The agent tries to enrol again by itself within 30 seconds. Run the check again after that.',
+  );
 }
 
 /** Opens the agents' WebSocket as the agent would, and closes it as soon as the collector has accepted it. */

@@ -52,11 +52,13 @@ export class Places {
     health?: number | 'hang';
     /** Status of the agents' endpoint; 101 accepts the agent. */
     agentStatus?: number;
+    /** A bearer secret that the agents' endpoint rejects with 401. */
+    rejectedSecret?: string;
     /** Milliseconds that its clock is ahead of ours. */
     aheadMs?: number;
     tls?: { cert: string; key: string };
   }): Promise<string> {
-    const { health = 200, agentStatus = 101, aheadMs = 0, tls } = answers;
+    const { health = 200, aheadMs = 0, tls, rejectedSecret } = answers;
     const server: Server = tls === undefined ? createHttpServer() : createHttpsServer(tls);
     const webSockets = new WebSocketServer({ noServer: true });
     server.on('request', (_request, response) => {
@@ -66,6 +68,9 @@ export class Places {
       response.end();
     });
     server.on('upgrade', (request, socket, head) => {
+      const isRejected =
+        rejectedSecret !== undefined && request.headers.authorization === `Bearer ${rejectedSecret}`;
+      const agentStatus = isRejected ? 401 : (answers.agentStatus ?? 101);
       if (agentStatus === 101)
         webSockets.handleUpgrade(request, socket, head, (each) => each.on('error', () => {}));
       else socket.end(`HTTP/1.1 ${agentStatus} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`);

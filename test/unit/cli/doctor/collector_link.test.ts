@@ -39,6 +39,20 @@ test('names the credential, once the agent has one', async () => {
   assert.ok(!JSON.stringify(findings).includes(kept.credential));
 });
 
+test('a credential that is rejected is no failure while the enrolment token is accepted', async () => {
+  const rejectedSecret = 'a-credential-that-was-revoked';
+  for (const { token, expected } of [
+    { token: agent_token, expected: /^warn: .* rejects .* credential, and accepts its enrolment token$/ },
+    { token: rejectedSecret, expected: /^fail: the collector rejects this agent's credential$/ },
+  ]) {
+    const collector_url = `ws://${await places.fakeCollector({ rejectedSecret })}`;
+    const side = places.agent({ collector_url, agent_token: token });
+    const kept = { host_id: side.settings.host_id, credential: rejectedSecret };
+    writeFileSync(join(side.settings.spool_dir, 'credential'), JSON.stringify(kept));
+    assert.match(textsOf(await collectorLink.run(side)).at(-1)!, expected);
+  }
+});
+
 for (const { name, agentStatus, expected } of [
   {
     name: 'reports a token that the collector rejects',
