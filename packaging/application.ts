@@ -7,7 +7,16 @@ import type { Sources } from './sources.ts';
 import { CODE_DIRECTORY } from './target.ts';
 import type { Tree } from './tree.ts';
 
-const ROOMS = ['agent/', 'cli/', 'collector/', 'common/', 'lab/', 'protocol/', 'systemd_notify/'];
+const ROOMS = [
+  'agent/',
+  'cli/',
+  'collector/',
+  'common/',
+  'known_clients/',
+  'lab/',
+  'protocol/',
+  'systemd_notify/',
+];
 /** Holds what takes part in a build only. */
 const BUILD_ONLY = /^(agent\/attribution\/bpf\/(?!.*\.o$)|agent\/capture\/cap_build\/)|\/\.git[^/]*$/;
 /** A file of ours, named in quotes: an import, a worker, a program to start. */

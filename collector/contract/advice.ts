@@ -1,5 +1,6 @@
 /** Advice for the team that owns an offender. */
 import * as z from 'zod';
+import { LANGUAGES } from '../../known_clients/step.ts';
 
 /**
  * - `upgrade`: this release speaks IMDSv1 only; a newer one speaks IMDSv2.
@@ -31,9 +32,7 @@ export const adviceStep = z.object({
   text: z.string(),
   /** Text to copy: a shell command, or lines of `language`. */
   code: z.string().nullable(),
-  language: z
-    .enum(['shell', 'python', 'javascript', 'go', 'java', 'ruby', 'php', 'perl', 'ini', 'text'])
-    .nullable(),
+  language: z.enum(LANGUAGES).nullable(),
 });
 
 export const advice = z.object({

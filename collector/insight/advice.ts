@@ -2,15 +2,20 @@
  * Advice for the team that owns a workload. If a token request failed just before a call without a token, the
  * client supports IMDSv2 and could not use it. If there was no token request, the client did not try.
  */
+import { tokenSnippet } from '../../known_clients/snippets.ts';
+import { type Step, shellStep, textStep } from '../../known_clients/step.ts';
+import { compareVersions } from '../../known_clients/version.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Advice, AdviceKind } from '../contract/advice.ts';
 import type { CountedCalls, Identity } from '../store/store.ts';
-import { HOP_LIMIT_PAGE, IMDSV2_PAGE, type Step, shellStep, textStep } from './clients/client.ts';
-import { type Evidence, evidenceOf } from './clients/evidence.ts';
-import { tokenSnippet } from './clients/snippets.ts';
-import { compareVersions } from './clients/version.ts';
 import type { Tally } from './counts.ts';
 import { ADVISED_HOP_LIMIT, commandLines, hopLimitCommand } from './enforce_command.ts';
+import { type Evidence, evidenceOf } from './evidence.ts';
+
+const HOP_LIMIT_PAGE =
+  'https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-options.html';
+const IMDSV2_PAGE =
+  'https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/configuring-instance-metadata-service.html';
 
 export interface AdviceQuestion {
   identity: Identity;

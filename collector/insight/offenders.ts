@@ -1,13 +1,13 @@
 /**
  * Describes the workloads that call, one entry per workload over all hosts. Pure: `Insight` asks the store.
  */
+import { productsOf } from '../../known_clients/recognise.ts';
+import { sortVersions } from '../../known_clients/version.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Identity, IdentityHost, IdentityTotals } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { type AdviceQuestion, adviceOn } from './advice.ts';
-import { productsOf } from './clients/recognise.ts';
-import { sortVersions } from './clients/version.ts';
 import { isV1, mostFrequent, tally } from './counts.ts';
 import { severityOf } from './severity.ts';
 

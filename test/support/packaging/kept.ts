@@ -13,7 +13,7 @@ export const FOREIGN = TARGETS.find(({ arch }) => arch !== process.arch)!;
 const KEPT_IN = join(ROOT, '.runtime/packages');
 /** Inputs of a package besides the commit, which it names. */
 const MATTERS =
-  /^(agent|setup\/runtime|cli|collector|common|lab|packaging|protocol|systemd|systemd_notify|web)\/|^package(-lock)?\.json$/;
+  /^(agent|setup\/runtime|cli|collector|common|known_clients|lab|packaging|protocol|systemd|systemd_notify|web)\/|^package(-lock)?\.json$/;
 
 export interface Kept {
   deb: string;

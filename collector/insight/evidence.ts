@@ -1,9 +1,11 @@
 /** Finds the SDK or tool of a workload from its calls. */
-import type { CountedCalls, Identity } from '../../store/store.ts';
-import { isV1, type Tally } from '../counts.ts';
-import type { Client, Language } from './client.ts';
-import { clientOf, languageOf, type Product, productsOf, toolOf } from './recognise.ts';
-import { sortVersions } from './version.ts';
+import type { Client } from '../../known_clients/client.ts';
+import { languageOf, type Product, productsOf, toolOf } from '../../known_clients/recognise.ts';
+import type { Language } from '../../known_clients/step.ts';
+import { clientOf } from '../../known_clients/table.ts';
+import { sortVersions } from '../../known_clients/version.ts';
+import type { CountedCalls, Identity } from '../store/store.ts';
+import { isV1, type Tally } from './counts.ts';
 
 export interface Evidence {
   client: Client | null;

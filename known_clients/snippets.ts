@@ -2,7 +2,7 @@
  * IMDSv2 in two requests, for code that sends plain HTTP. Each snippet ends if it gets no token. Code that
  * goes on with an empty token falls back to IMDSv1 unnoticed (measured with curl).
  */
-import type { Language, Step } from './client.ts';
+import type { Language, Step } from './step.ts';
 
 const SHELL = `TOKEN=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 21600' http://169.254.169.254/latest/api/token) || exit 1
 curl -sf -H "X-aws-ec2-metadata-token: $TOKEN" http://169.254.169.254/latest/meta-data/instance-id`;

@@ -8,12 +8,11 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { AdviceKind } from '../../../../collector/contract/advice.ts';
 import { adviceOn } from '../../../../collector/insight/advice.ts';
-import { AWS_SDKS } from '../../../../collector/insight/clients/aws_sdks.ts';
-import { productsOf } from '../../../../collector/insight/clients/recognise.ts';
-import { TOOLS } from '../../../../collector/insight/clients/tools.ts';
-import { compareVersions } from '../../../../collector/insight/clients/version.ts';
 import { tally } from '../../../../collector/insight/counts.ts';
 import type { CountedCalls, Identity } from '../../../../collector/store/store.ts';
+import { productsOf } from '../../../../known_clients/recognise.ts';
+import { CLIENTS } from '../../../../known_clients/table.ts';
+import { compareVersions } from '../../../../known_clients/version.ts';
 import { calls, identity } from '../../../support/collector/insight/rows.ts';
 
 interface Recorded {
@@ -236,7 +235,7 @@ describe('requests of real clients', () => {
 });
 
 describe('the table of clients', () => {
-  const withMinimum = [...AWS_SDKS, ...TOOLS].filter(({ tokens }) => tokens === 'since');
+  const withMinimum = CLIENTS.filter(({ tokens }) => tokens === 'since');
 
   it('has a minimum version and an update step for every client that supports tokens since a release', () => {
     for (const { id, minimum, upgrade } of withMinimum) {

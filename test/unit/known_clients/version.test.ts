@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { productsOf } from '../../../../../collector/insight/clients/recognise.ts';
-import { compareVersions, sortVersions } from '../../../../../collector/insight/clients/version.ts';
+import { productsOf } from '../../../known_clients/recognise.ts';
+import { compareVersions, sortVersions } from '../../../known_clients/version.ts';
 
 describe('versions', () => {
   const version = fc.array(fc.nat(3000), { minLength: 1, maxLength: 4 }).map((parts) => parts.join('.'));

@@ -2,7 +2,8 @@
  * Agents and tools that call the metadata service with their own code, or with an SDK that does not name the
  * tool.
  */
-import { type Client, SHARED_FALLBACK_OFF, shellStep, textStep } from './client.ts';
+import { type Client, packageOf, SHARED_FALLBACK_OFF } from './client.ts';
+import { shellStep, textStep } from './step.ts';
 
 function tool(known: Partial<Client> & Pick<Client, 'id' | 'name'>): Client {
   return {
@@ -10,11 +11,16 @@ function tool(known: Partial<Client> & Pick<Client, 'id' | 'name'>): Client {
     minimum: null,
     fallsBack: null,
     fallbackOffSince: null,
+    neverFallsBackSince: null,
+    userAgents: [],
+    programs: [],
+    packages: [],
     fallbackOff: [],
     upgrade: [],
     notes: [],
     language: 'text',
     source: null,
+    sources: [],
     ...known,
   };
 }
@@ -23,6 +29,8 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'cloud-init',
     name: 'cloud-init',
+    userAgents: [/^Cloud-Init\/([\w.+-]+)/i],
+    programs: [/(^|\/)(cloud-init|cloud-id)$/],
     tokens: 'since',
     minimum: '19.4',
     fallsBack: false,
@@ -35,6 +43,8 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 's3fs',
     name: 's3fs',
+    userAgents: [/^s3fs\/([\w.+-]+)/],
+    programs: [/(^|\/)s3fs$/],
     fallsBack: true,
     fallbackOff: [
       textStep(
@@ -53,6 +63,7 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'fluent-bit',
     name: 'Fluent Bit',
+    programs: [/(^|\/)(td-agent-bit|fluent-bit|aws-for-fluent-bit)$/],
     tokens: 'since',
     minimum: '1.8.8',
     fallsBack: true,
@@ -64,6 +75,7 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'datadog-agent',
     name: 'Datadog Agent',
+    programs: [/^\/opt\/datadog-agent\/|(^|\/)datadog-agent$/],
     fallsBack: true,
     upgrade: [
       {
@@ -84,6 +96,7 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'newrelic-infra',
     name: 'New Relic infrastructure agent',
+    programs: [/(^|\/)newrelic-infra(-service)?$/],
     tokens: 'since',
     minimum: '1.11.42',
     upgrade: [textStep('Update the agent to 1.11.42 or later.')],
@@ -91,6 +104,7 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'amazon-ssm-agent',
     name: 'Amazon SSM Agent',
+    programs: [/(^|\/)(amazon-ssm-agent|ssm-agent-worker)$/],
     fallsBack: true,
     fallbackOffSince: '3.2.1041.0',
     upgrade: [textStep('Update the SSM Agent to 3.2.1041.0 or later, which has no IMDSv1 fallback.')],
@@ -99,6 +113,7 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'kube2iam',
     name: 'kube2iam',
+    programs: [/(^|\/)kube2iam$/],
     tokens: 'never',
     fallsBack: false,
     upgrade: [
@@ -111,6 +126,7 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'facter',
     name: 'Facter (Puppet)',
+    programs: [/(^|\/)(facter|puppet)$/],
     fallsBack: true,
     notes: [
       'If it gets no token, it reads all metadata without one. No setting that prevents this was found (release 4.3).',
@@ -119,12 +135,14 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'ohai',
     name: 'Ohai (Chef)',
+    programs: [/(^|\/)(ohai|chef-client)$/],
     fallsBack: true,
     notes: ['It continues without a token only if the token request is answered with 404 (release 16.13).'],
   }),
   tool({
     id: 'fog-aws',
     name: 'fog-aws',
+    packages: [packageOf('gem', 'fog-aws', { tokens: 'always', fallsBack: true })],
     fallsBack: true,
     notes: ['No setting that turns the fallback off was found (release 3.15).'],
     language: 'ruby',
@@ -140,6 +158,8 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'rclone',
     name: 'rclone',
+    userAgents: [/^rclone\/v?([\w.+-]*)/],
+    programs: [/(^|\/)rclone$/],
     fallsBack: true,
     fallbackOff: SHARED_FALLBACK_OFF,
     notes: ['It uses the AWS SDK for Go, whose release decides whether that setting is read.'],
@@ -148,6 +168,7 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'prometheus',
     name: 'Prometheus (ec2_sd)',
+    programs: [/(^|\/)prometheus$/],
     fallsBack: true,
     fallbackOff: SHARED_FALLBACK_OFF,
     upgrade: [
@@ -168,6 +189,10 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'node-ec2-metadata',
     name: 'node-ec2-metadata or ec2-meta',
+    packages: [
+      packageOf('npm', 'node-ec2-metadata', { tokens: 'never' }),
+      packageOf('npm', 'ec2-meta', { tokens: 'never' }),
+    ],
     tokens: 'never',
     fallsBack: false,
     upgrade: [
@@ -178,8 +203,15 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'cloud-guest-utils',
     name: 'ec2metadata (cloud-guest-utils)',
+    programs: [/(^|\/)ec2metadata$/],
     fallsBack: false,
     language: 'shell',
   }),
-  tool({ id: 'restic', name: 'restic', fallsBack: false, language: 'go' }),
+  tool({
+    programs: [/(^|\/)restic$/],
+    id: 'restic',
+    name: 'restic',
+    fallsBack: false,
+    language: 'go',
+  }),
 ];
