@@ -61,6 +61,9 @@ export async function startAgent(
   log: Logger,
   identity: HostIdentity = openHostIdentity(settings, log),
 ): Promise<Agent> {
+  // Stops again what was started before an error.
+  await using opening = new AsyncDisposableStack();
+  opening.defer(() => identity.stop());
   const collector = collectorAddress(settings, identity.facts.id, log);
   let outbox: Outbox | null = null;
   /** Calls before the host's id is known. The rate limit of the metadata service bounds their number. */
@@ -76,17 +79,12 @@ export async function startAgent(
     host: identity.facts,
     ownCalls: identity.own,
   });
+  opening.defer(() => watch.stop());
   watch.start();
   const reporter = new CoverageReporter(watch, bootId(), (coverage) => outbox?.coverage(coverage));
-  try {
-    watch.host = await identity.settled();
-    outbox = openOutbox(settings, collector, watch, identity, log);
-  } catch (error) {
-    identity.stop();
-    watch.stop();
-    throw error;
-  }
-  const opened = outbox;
+  watch.host = await identity.settled();
+  const opened = openOutbox(settings, collector, watch, identity, log);
+  outbox = opened;
   const { host } = watch;
   for (const { call, isProven } of earlyCalls.splice(0)) opened.call({ ...call, host }, isProven);
   identity.onLearnt = (facts) => {
@@ -101,6 +99,7 @@ export async function startAgent(
   watch.onMoment = (moment) => void reporter.reportClockStep(moment);
   const timer = setInterval(() => void reporter.report(), settings.coverage_seconds * 1_000);
   const stateTimer = startStateFile(opened, settings, log);
+  opening.move();
   return {
     state: () => ({ status: statusOf(watch, calls, opened.delivery()), stuck: watch.stuckReason() }),
     async stop() {
