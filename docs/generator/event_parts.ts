@@ -1,4 +1,4 @@
-/** The tables of the event reference: keys and types from the schemas, words from `event_words.ts`. */
+/** The tables of the event reference: keys and types from the schemas, words from `event_descriptions.ts`. */
 import type * as z from 'zod';
 import { alert } from '../../collector/contract/administration.ts';
 import { gapReason, verdict } from '../../collector/contract/host.ts';
@@ -11,49 +11,44 @@ import {
   processFacts,
   systemdFacts,
 } from '../../protocol/call.ts';
-import { lossesOf } from '../../protocol/losses.ts';
+import { LOSSES_OF_THE_CALLER, lossesOf, OTHER_LOSSES } from '../../protocol/losses.ts';
 import { coverage, heartbeat, rollup, rollupLine, type StageCounters } from '../../protocol/records.ts';
-import * as words from './event_words.ts';
+import * as descriptions from './field_descriptions.ts';
 import { code, table } from './generated_part.ts';
 import { fieldsOf } from './schema_fields.ts';
 
-/** Counted outside the stages: by the watch itself, and by the spool of what is evidence. */
-const OTHER_LOSSES = [
-  'coverage.unseen_connections',
-  'run.open_calls',
-  'watch.stalled_ms',
-  'spool.v1_overflowed',
-  'spool.v1_lost',
-  'spool.coverage_overflowed',
-  'spool.coverage_lost',
-  'spool.rejected',
-  'spool.unreadable_files',
-  'spool.ledgers_lost',
-  'spool.batches_forgotten_by_collector',
-];
-
 export function eventParts(): Map<string, string> {
   return new Map([
-    ['call', fields('a call', call, words.CALL)],
-    ['process', fields('process', processFacts, words.PROCESS)],
-    ['container', fields('container', containerFacts, words.CONTAINER)],
-    ['kubernetes', fields('k8s', k8sFacts, words.K8S)],
-    ['systemd', fields('systemd', systemdFacts, words.SYSTEMD)],
-    ['host', fields('host', hostFacts, words.HOST)],
-    ['rollup', fields('a roll-up', rollup, words.ROLLUP)],
-    ['rollup_line', fields('a line of a roll-up', rollupLine, words.ROLLUP_LINE)],
-    ['coverage', fields('coverage', coverage, words.COVERAGE)],
-    ['heartbeat', fields('a heartbeat', heartbeat, words.HEARTBEAT)],
-    ['offender', fields('an offender', offender, words.OFFENDER)],
-    ['alert', fields('an alert', alert, words.ALERT)],
-    ['severity', values('severity', severity.options, words.SEVERITY)],
-    ['verdict', values('verdict', verdict.options, words.VERDICT)],
-    ['gap_reason', values('reason', gapReason.options, words.GAP_REASON)],
-    ['losses', values('counter', [...countedLosses(), ...OTHER_LOSSES], words.LOSSES)],
+    ['call', fields('a call', call, descriptions.CALL)],
+    ['process', fields('process', processFacts, descriptions.PROCESS)],
+    ['container', fields('container', containerFacts, descriptions.CONTAINER)],
+    ['kubernetes', fields('k8s', k8sFacts, descriptions.K8S)],
+    ['systemd', fields('systemd', systemdFacts, descriptions.SYSTEMD)],
+    ['host', fields('host', hostFacts, descriptions.HOST)],
+    ['rollup', fields('a roll-up', rollup, descriptions.ROLLUP)],
+    ['rollup_line', fields('a line of a roll-up', rollupLine, descriptions.ROLLUP_LINE)],
+    ['coverage', fields('coverage', coverage, descriptions.COVERAGE)],
+    ['heartbeat', fields('a heartbeat', heartbeat, descriptions.HEARTBEAT)],
+    ['offender', fields('an offender', offender, descriptions.OFFENDER)],
+    ['alert', fields('an alert', alert, descriptions.ALERT)],
+    ['severity', values('severity', severity.options, descriptions.SEVERITY)],
+    ['verdict', values('verdict', verdict.options, descriptions.VERDICT)],
+    ['gap_reason', values('reason', gapReason.options, descriptions.GAP_REASON)],
+    ['losses', losses()],
   ]);
 }
 
-/** Asked of the function itself, with stages in which everything was lost. */
+function losses(): string {
+  const found = [...countedLosses(), ...OTHER_LOSSES];
+  const meanings: Record<string, string> = descriptions.LOSSES;
+  checkSame('counter', found, Object.keys(meanings));
+  return table(
+    ['counter', 'makes a gap', 'meaning'],
+    found.map((name) => [code(name), LOSSES_OF_THE_CALLER.has(name) ? 'no' : 'yes', meanings[name]!]),
+  );
+}
+
+/** Returns the losses that `lossesOf` finds in stages in which everything was lost. */
 function countedLosses(): string[] {
   const everything = new Proxy({}, { get: () => 1 });
   return Object.keys(lossesOf(new Proxy<StageCounters>({}, { get: () => everything })));
@@ -80,12 +75,13 @@ function values(head: string, found: readonly string[], meanings: Record<string,
   );
 }
 
-/** Throws where the reference would be silent about something, or would tell of something that is gone. */
+/** Throws if a field has no description, or a description has no field. */
 function checkSame(of: string, found: readonly string[], described: readonly string[]): void {
   const undescribed = found.filter((key) => !described.includes(key));
   const gone = described.filter((key) => !found.includes(key));
   if (undescribed.length > 0) {
-    throw new Error(`event_words.ts has no word for ${undescribed.join(', ')} of ${of}`);
+    throw new Error(`event_descriptions.ts has no word for ${undescribed.join(', ')} of ${of}`);
   }
-  if (gone.length > 0) throw new Error(`event_words.ts tells of ${gone.join(', ')}: ${of} has no such thing`);
+  if (gone.length > 0)
+    throw new Error(`event_descriptions.ts tells of ${gone.join(', ')}: ${of} has no such thing`);
 }

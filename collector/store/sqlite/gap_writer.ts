@@ -5,6 +5,7 @@
  * The last report in order of arrival, not the one with the latest time, says from when on nothing is known.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { LOSSES_OF_THE_CALLER } from '../../../protocol/losses.ts';
 import { KERNEL_NOT_ASKED, ONE_INTERFACE, ONE_NAMESPACE } from '../../contract/coverage_marks.ts';
 import type { GapReason } from '../../contract/host.ts';
 import { DAY_US } from '../../contract/window.ts';
@@ -21,9 +22,6 @@ export const MAX_BOOTS = 1_000;
 
 /** A first report that begins so much after the collector's time comes from a clock that is ahead. */
 const AHEAD_US = 5 * 60_000_000;
-
-/** Losses of the caller only: the call was seen, and counts with its version. */
-const OF_THE_CALLER_ONLY: ReadonlySet<string> = new Set(['calls.unattributed', 'attribution.evicted']);
 
 export class GapWriter {
   readonly #nowUs: () => number;
@@ -91,7 +89,7 @@ export class GapWriter {
       this.#gap(host, 'losses', unfinished.startUs, unfinished.endUs, unfinished.amounts);
     }
     const losses = Object.entries({ ...report.losses, ...unexplained }).filter(([, count]) => count > 0);
-    const unseen = losses.filter(([name]) => !OF_THE_CALLER_ONLY.has(name));
+    const unseen = losses.filter(([name]) => !LOSSES_OF_THE_CALLER.has(name));
     if (unseen.length > 0) {
       const lossEndUs = Math.max(span.endUs, span.startUs + 1);
       this.#gap(host, 'losses', span.startUs, lossEndUs, Object.fromEntries(unseen));

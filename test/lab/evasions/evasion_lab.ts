@@ -13,10 +13,9 @@ import type { SeenRequest } from '../../../lab/ground_truth.ts';
 import { Lab, type LabProcess } from '../../../lab/lab.ts';
 import { setSysctl } from '../../../lab/namespaces.ts';
 import type { Call } from '../../../protocol/call.ts';
-import { lossesOf } from '../../../protocol/losses.ts';
+import { LOSSES_OF_THE_CALLER, lossesOf } from '../../../protocol/losses.ts';
 import { Attackers } from './attackers.ts';
 import { NODE, startCollector, TOKEN } from './collector_process.ts';
-import { withoutHiddenProcesses } from './hidden_processes.ts';
 import { type End, type Outcome, problemWith } from './outcome.ts';
 
 const START_TIMEOUT_MS = 30_000;
@@ -24,8 +23,6 @@ const START_TIMEOUT_MS = 30_000;
 const SETTLE_TIMEOUT_MS = 12_000;
 const POLL_MS = 100;
 const WINDOW_DAYS = 14;
-/** These lose the caller of a call, not the call. */
-const CALLER_ONLY = ['calls.unattributed', 'attribution.evicted'];
 export interface WatchOptions {
   /** More flags of the agent. */
   flags?: readonly string[];
@@ -112,14 +109,13 @@ export class EvasionLab {
   async startAgent(): Promise<void> {
     this.#said = '';
     const { flags = [], env = {} } = this.options;
-    const { prefix, env: hidden } = withoutHiddenProcesses(this.lab.home);
     const agent = this.lab.spawn(
       [
-        ...[...prefix, ...NODE, 'agent', '--collector-url', this.#collectorUrl, '--spool-dir', this.#spool],
+        ...[...NODE, 'agent', '--collector-url', this.#collectorUrl, '--spool-dir', this.#spool],
         ...['--host-id', this.hostId, '--heartbeat-seconds', '1', '--coverage-seconds', '5'],
         ...['--rollup-seconds', '1', '--docker-socket', 'none', '--cri-socket', 'none', ...flags],
       ],
-      { env: { IMDSWATCH_AGENT_TOKEN: TOKEN, ...hidden, ...env } },
+      { env: { IMDSWATCH_AGENT_TOKEN: TOKEN, ...env } },
     );
     this.agent = agent;
     agent.child.stdout?.resume();
@@ -189,7 +185,7 @@ export class EvasionLab {
     const state = readState(this.#spool);
     if (state === null || state.pid !== this.agent?.pid) return {};
     const losses = lossesOf(state.heartbeat.counters);
-    for (const name of [...CALLER_ONLY, ...(this.options.unrelated ?? [])]) delete losses[name];
+    for (const name of [...LOSSES_OF_THE_CALLER, ...(this.options.unrelated ?? [])]) delete losses[name];
     return losses;
   }
 

@@ -1,9 +1,9 @@
 /** The state that the agent sent with its latest heartbeat. Counters that stand for a loss are marked. */
 
 import type { HostDetail } from '../../../collector/contract/host.ts';
+import { isLoss } from '../../../protocol/losses.ts';
 import type { StageCounters } from '../../../protocol/records.ts';
 import { bytes, count } from '../format.ts';
-import { isLoss } from '../losses.ts';
 import { LocalTime, RelativeTime } from '../time.tsx';
 import { Tag } from './badge.tsx';
 import { FactList, Panel } from './panel.tsx';
