@@ -20,6 +20,10 @@ export const commands: Record<string, { summary: string; load: () => Promise<Com
     summary: "Compare the cloud's counts with the calls that were seen",
     load: () => import('./commands/reconcile.ts'),
   },
+  scan: {
+    summary: 'Find code, images and dependencies that allow or make IMDSv1 calls',
+    load: () => import('./commands/scan.ts'),
+  },
   agent: { summary: 'Watch this host and report to a collector', load: () => import('./commands/agent.ts') },
   collector: {
     summary: 'Receive and store the reports of agents',

@@ -15,6 +15,7 @@ const ROOMS = [
   'known_clients/',
   'lab/',
   'protocol/',
+  'scan/',
   'systemd_notify/',
 ];
 /** Holds what takes part in a build only. */

@@ -30,6 +30,16 @@ const NOT_RUN_OF: Record<string, readonly string[]> = {
   koffi: ['src/koffi/CMakeLists.txt', 'vendor', 'lib', 'cnoke.cjs'],
   hono: ['dist/cjs', 'dist/types'],
   '@grpc/grpc-js': ['src'],
+  // Only the grammar's WebAssembly is loaded.
+  '@tree-sitter-grammars/tree-sitter-hcl': [
+    'bindings',
+    'grammar.js',
+    'prebuilds',
+    'queries',
+    'src',
+    'tree-sitter-terraform.wasm',
+  ],
+  'web-tree-sitter': ['debug', 'lib', 'src', 'web-tree-sitter.cjs'],
   '@peculiar/x509': ['build/x509.js'],
   bintrees: ['dist'],
   'openapi3-ts': ['src'],
@@ -41,7 +51,7 @@ const NOT_RUN_OF: Record<string, readonly string[]> = {
   zod: ['src'],
 };
 /** Only compiled against. */
-const NOT_SHIPPED = ['@types', 'nan', 'undici-types'];
+const NOT_SHIPPED = ['@types', 'nan', 'node-addon-api', 'node-gyp-build', 'undici-types'];
 
 /** Installs the packages of `target` into `directory`/node_modules, as published. */
 export async function fetchModules(sources: Sources, target: Target, directory: string): Promise<string> {

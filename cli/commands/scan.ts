@@ -1,0 +1,79 @@
+/** `imdswatch scan` finds code, images and dependencies that allow or make IMDSv1 calls, before they run. */
+import { readFileSync } from 'node:fs';
+import * as z from 'zod';
+import { OperatorError } from '../../common/operator_error.ts';
+import { LEVELS, type Level } from '../../scan/level.ts';
+import type { Scanned } from '../../scan/scan.ts';
+import { scan } from '../../scan/scan.ts';
+import { SourceFile } from '../../scan/source_file.ts';
+import { loadSettings } from '../settings/settings.ts';
+import { visibleJson } from '../terminal/visible_text.ts';
+
+/** Exit code when something at `--fail-on` or above was found. */
+const EXIT_FOUND = 4;
+
+const scanSettings = z.object({
+  format: z.enum(['json']).default('json').describe('Form of the report.'),
+  fail_on: z
+    .enum([...LEVELS, 'none'])
+    .default('error')
+    .describe('Exit with code 4 when a finding of this level or a worse one is reported.'),
+  var: z
+    .array(z.string().regex(/^[^=]+=/, 'must be NAME=VALUE'))
+    .default([])
+    .describe('Terraform input variables, as NAME=VALUE. Win over all files.'),
+  var_file: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('Terraform variable files, read after those that Terraform reads by itself.'),
+  stdin_name: z
+    .string()
+    .min(1)
+    .default('stdin')
+    .describe('Path that standard input is reported under. Its ending helps to recognise the kind of file.'),
+});
+
+/** Returns 0, or 4 when something at `fail_on` or above was found. */
+export async function run(argv: string[]): Promise<number> {
+  const { settings, positionals } = loadSettings(scanSettings, {
+    command: 'scan',
+    summary: 'Finds infrastructure code, images and dependencies that allow or make IMDSv1 calls.',
+    argv,
+    env: process.env,
+    positionals: ['[PATH...]'],
+  });
+  const working = process.cwd();
+  const paths = positionals.length === 0 ? ['.'] : positionals.filter((path) => path !== '-');
+  const scanned = await scan({
+    paths,
+    working,
+    options: {
+      variables: new Map(settings.var.map((text) => splitAssignment(text))),
+      variableFiles: settings.var_file,
+      today: new Date().toISOString().slice(0, 10),
+    },
+    ...(positionals.includes('-') ? { given: standardInput(settings.stdin_name) } : {}),
+  });
+  const { findings, problems, counts } = scanned;
+  process.stdout.write(`${visibleJson({ findings, problems, counts }, 2)}\n`);
+  return exitCode(scanned, settings.fail_on);
+}
+
+function exitCode({ findings }: Scanned, failOn: Level | 'none'): number {
+  if (failOn === 'none') return 0;
+  const worst = LEVELS.slice(0, LEVELS.indexOf(failOn) + 1);
+  return findings.some(({ level }) => worst.includes(level)) ? EXIT_FOUND : 0;
+}
+
+function splitAssignment(text: string): [string, string] {
+  const at = text.indexOf('=');
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+function standardInput(name: string): SourceFile {
+  try {
+    return new SourceFile(name, readFileSync(0));
+  } catch (error) {
+    throw new OperatorError(1, `Standard input cannot be read: ${(error as Error).message}.`);
+  }
+}

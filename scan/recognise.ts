@@ -1,0 +1,26 @@
+/** Lists the readers, and says which of them read a file. */
+import { basename } from 'node:path/posix';
+import type { Candidate, Reader } from './reader.ts';
+import { SourceFile } from './source_file.ts';
+
+/** Each file goes to every reader that takes it: user data in a Terraform file also asks the address. */
+export const READERS: readonly Reader[] = [];
+
+const BINARY_SAMPLE = 8192;
+
+/** Returns the file as a candidate; null for a binary file. */
+export function candidate(path: string, bytes: Uint8Array): Candidate | null {
+  if (bytes.subarray(0, BINARY_SAMPLE).includes(0)) return null;
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let source: SourceFile | null = null;
+  return {
+    path,
+    name: basename(path),
+    bytes,
+    contains: (text) => buffer.includes(text, 0, 'latin1'),
+    source: () => {
+      source ??= new SourceFile(path, bytes);
+      return source;
+    },
+  };
+}
