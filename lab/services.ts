@@ -1,4 +1,4 @@
-/** The lab's long-running callers. Each says on stdout which socket of its own it calls from. */
+/** Runs the lab's long-running callers. Each reports on stdout which socket of its own it calls from. */
 
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,7 +10,7 @@ const SERVICES_DIR = join(import.meta.dirname, 'services');
 const START_TIMEOUT_MS = 10_000;
 
 /** A line of a service's stdout. */
-const fact = z.union([
+const report = z.union([
   z.object({ listening: z.int() }),
   z.object({
     port: z.int(),
@@ -24,7 +24,7 @@ export interface ReportedCall {
   port: number;
   method: string;
   target: string;
-  /** For the proxy only: whose request it passed on, by the address that the proxy sees. */
+  /** Set by the proxy only: the client of the request that it forwarded, as the proxy sees it. */
   caller?: { address: string; port: number } | undefined;
 }
 
@@ -33,29 +33,30 @@ export interface LabService {
   readonly pid: number;
   readonly executable: string;
   readonly script: string;
-  /** Holds what it says that it has called so far; complete once it has been stopped. */
+  /** The calls that the service has reported so far; complete once it has been stopped. */
   readonly reported: readonly ReportedCall[];
   /** Port on the lab's host; for the web app (on the loopback) and the proxy only. */
   readonly listening: number | null;
+  /** Rejects if a line of the service's output was no report: then `reported` is incomplete. */
   stop(): Promise<void>;
 }
 
-/** A service from before IMDSv2 that calls every `intervalS` seconds. Resolves once it has called. */
+/** Starts a service from before IMDSv2 that calls every `intervalS` seconds. Resolves once it has called. */
 export function startLegacyPoller(lab: Lab, programs: Programs, intervalS: number): Promise<LabService> {
   return start(lab, 'legacy-poller', programs.python3, 'legacy_poller.py', [String(intervalS)]);
 }
 
-/** A service that uses a session token. Resolves once it has called. */
+/** Starts a service that uses a session token. Resolves once it has called. */
 export function startModernService(lab: Lab, programs: Programs, intervalS: number): Promise<LabService> {
   return start(lab, 'modern-service', programs.python3, 'modern_service.py', [String(intervalS)]);
 }
 
-/** A web app that can be tricked by `http://127.0.0.1:LISTENING/fetch?url=…`. Resolves once it listens. */
+/** Starts a web app that can be tricked by `http://127.0.0.1:LISTENING/fetch?url=…`. Resolves once it listens. */
 export function startWebApp(lab: Lab, programs: Programs): Promise<LabService> {
   return start(lab, 'web-app', programs.node, 'web_app.ts', []);
 }
 
-/** A proxy for metadata requests; `redirectPodToProxy` sends them to it. Resolves once it listens. */
+/** Starts a proxy for metadata requests; `redirectPodToProxy` sends them to it. Resolves once it listens. */
 export function startLocalProxy(lab: Lab, programs: Programs): Promise<LabService> {
   return start(lab, 'local-proxy', programs.node, 'local_proxy.ts', []);
 }
@@ -71,22 +72,26 @@ async function start(
   const running: LabProcess = lab.spawn([interpreter, script, ...args]);
   const reported: ReportedCall[] = [];
   let listening: number | null = null;
-  let complaint = '';
+  let stderr = '';
+  let strayLine: Error | null = null;
   running.child.stderr?.on('data', (chunk) => {
-    complaint += chunk;
+    stderr += chunk;
   });
   const { promise: up, resolve, reject } = Promise.withResolvers<void>();
   const lines = createInterface({ input: running.child.stdout! });
   lines.on('line', (line) => {
-    const said = fact.safeParse(JSON.parse(line));
-    if (!said.success) return reject(new Error(`${name} said something unexpected: ${line}`));
-    if ('listening' in said.data) listening = said.data.listening;
-    else reported.push(said.data);
+    const read = readReport(line);
+    if (read === null) {
+      strayLine ??= new Error(`${name} printed ${JSON.stringify(line)}, which is not a report.`);
+      return reject(strayLine);
+    }
+    if ('listening' in read) listening = read.listening;
+    else reported.push(read);
     resolve();
   });
-  const timer = setTimeout(() => reject(new Error(`${name} did not come up`)), START_TIMEOUT_MS);
+  const timer = setTimeout(() => reject(new Error(`${name} did not start in time`)), START_TIMEOUT_MS);
   void running.exited.then(({ status, signal }) =>
-    reject(new Error(`${name} ended (${signal ?? status}): ${complaint.trim()}`)),
+    reject(new Error(`${name} ended (${signal ?? status}): ${stderr.trim()}`)),
   );
   try {
     await up;
@@ -102,6 +107,18 @@ async function start(
     get listening() {
       return listening;
     },
-    stop: () => running.stop(),
+    async stop() {
+      await running.stop();
+      if (strayLine !== null) throw strayLine;
+    },
   };
+}
+
+/** Returns null for a line that is not a report. */
+function readReport(line: string): z.infer<typeof report> | null {
+  try {
+    return report.parse(JSON.parse(line));
+  } catch {
+    return null;
+  }
 }

@@ -1,6 +1,6 @@
 // Run with the pinned Node and the checkout as its argument: are the packages those of package-lock.json, do the native
 // ones load into this very runtime, and is libbpf there? The exit code says what is missing (see setup/setup.sh).
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 

@@ -25,10 +25,10 @@ export interface Results {
   hostile?: HostileResult[];
 }
 
-/** Issue 4, "Reach". */
+/** The load that the collector must sustain, and the number of idle agents that its memory target is for. */
 const CALLS_PER_SECOND = 30_000;
 const IDLE_AGENTS = 5_000;
-/** Questions that the reach names; on no less than this many calls. */
+/** Questions with a target for their time, which holds for a store of `MANY_CALLS`. */
 const QUICK_QUESTIONS = ['offenders', 'hosts with readiness', 'readiness groups'];
 const MANY_CALLS = 100_000_000;
 
