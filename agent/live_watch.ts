@@ -56,11 +56,13 @@ export interface WatchCoverage {
   openSinceUs: number | null;
 }
 
-/** Optional facts about the host. Without them, the local host facts are used. */
-export interface WatchedHost {
+export interface LiveWatchOptions {
+  /** Facts about the host. Without them, the local host facts are used. */
   host?: HostFacts;
   /** See `PipelineOptions`. */
   ownCalls?: OwnCalls;
+  /** See `OpenAttributorOptions`. */
+  onFallback?: () => void;
 }
 
 export class LiveWatch {
@@ -87,12 +89,13 @@ export class LiveWatch {
     settings: LookSettings,
     log: Pick<Logger, 'debug' | 'info' | 'warn'>,
     onCall: (call: Call, isProven: boolean) => void,
-    { host = hostFacts(settings), ownCalls: own }: WatchedHost = {},
+    { host = hostFacts(settings), ownCalls: own, onFallback }: LiveWatchOptions = {},
   ) {
     const { attributor, reason } = openAttributor({
       mode: settings.attribution,
       endpoints: settings.endpoints,
       log,
+      ...(onFallback && { onFallback }),
     });
     this.attributor = attributor;
     this.attribution = { method: attributor.method, reason };

@@ -9,15 +9,17 @@ import { untilSignal } from './signals.ts';
 import { CallPrinter, lossLine } from './terminal/call_output.ts';
 import { LiveOutput } from './terminal/line_output.ts';
 import { visibleText } from './terminal/visible_text.ts';
+import { becomeWatchProcess } from './watch_start.ts';
 
 async function watchUntilSignal(settings: WatchSettings): Promise<number> {
   const signal = untilSignal();
   const output = new LiveOutput();
   const printer = new CallPrinter(settings, output);
   const printMessage = (message: string) => process.stderr.write(`imdswatch: ${visibleText(message)}\n`);
-  const watch = new LiveWatch(settings, { debug: () => {}, info: printMessage, warn: printMessage }, (call) =>
-    printer.print(call),
-  );
+  const log = { debug: () => {}, info: printMessage, warn: printMessage };
+  const watch = new LiveWatch(settings, log, (call) => printer.print(call), {
+    onFallback: () => becomeWatchProcess({ ...settings, attribution: 'proc' }),
+  });
   watch.start();
   if (!settings.json) {
     const method = watch.attribution.method === 'ebpf' ? 'eBPF (exact)' : 'sock_diag and /proc';

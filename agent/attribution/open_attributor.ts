@@ -19,6 +19,8 @@ export interface OpenAttributorOptions {
   /** Endpoints to report on. Defaults to the instance metadata service only. */
   endpoints?: readonly EndpointService[];
   log: Pick<Logger, 'debug' | 'info' | 'warn'>;
+  /** Called when `auto` cannot use eBPF, after the warning and before sock_diag is opened. */
+  onFallback?: () => void;
 }
 
 export interface OpenedAttributor {
@@ -66,6 +68,7 @@ export function openAttributor(options: OpenAttributorOptions): OpenedAttributor
     log.warn(
       `Exact attribution (eBPF) is not possible: ${error.message}. Callers are looked up with sock_diag and /proc instead: those that live for only a few milliseconds may stay unknown.`,
     );
+    options.onFallback?.();
     return { attributor: openSockDiag(log, error.message), reason: error.message };
   }
 }

@@ -6,23 +6,14 @@
  * would keep 13 MB resident for as long as the watch runs.
  */
 import { spawnSync } from 'node:child_process';
-import { flushCompileCache } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { lookSettings } from '../../agent/config.ts';
 import { callOutputShape } from '../settings/call_output_settings.ts';
 import { loadSettings } from '../settings/settings.ts';
+import { becomeWatchProcess, SMALL_HEAP, WATCH_PROCESS } from '../watch_start.ts';
 
 const watchSettings = z.object({ ...callOutputShape, ...lookSettings.shape });
 export type WatchSettings = z.infer<typeof watchSettings>;
-
-/**
- * Flags for a young generation of one megabyte and for no optimising compiler, whose code would take 5 MB.
- * They cost no measurable processor time. They are not used with attribution by /proc: with 200 callers at
- * once fewer callers were found, and calls were lost (bench/RESULTS.md).
- */
-const SMALL_HEAP = ['--max-semi-space-size=1', '--no-opt'] as const;
-const WATCH_PROCESS = fileURLToPath(new URL('../watch_process.ts', import.meta.url));
 
 /**
  * Fills the compile cache for the watch process, under its own flags: they are part of a cache entry's key.
@@ -42,13 +33,5 @@ export async function run(argv: string[]): Promise<number> {
     env: process.env,
     short: { i: 'interface' },
   });
-  const { execPath, execArgv } = process;
-  const heap = settings.attribution === 'proc' ? [] : SMALL_HEAP;
-  flushCompileCache(); // Node does this at a process's exit, which execve skips
-  process.execve?.(
-    execPath,
-    [execPath, ...execArgv, ...heap, WATCH_PROCESS, JSON.stringify(settings)],
-    process.env,
-  );
-  throw new Error('This Node cannot replace its process: process.execve is missing. Use Node 24.');
+  return becomeWatchProcess(settings);
 }

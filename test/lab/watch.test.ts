@@ -1,7 +1,9 @@
 /** The main job: every call of every real client, as `imdswatch watch --json` reports it, against what happened. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { SMALL_HEAP } from '../../cli/watch_start.ts';
 import { labClients } from '../../lab/clients.ts';
 import { compareCalls, describeDifference } from '../../lab/compare.ts';
 import { Lab } from '../../lab/lab.ts';
@@ -44,5 +46,24 @@ describe('imdswatch watch in the lab', () => {
     assert.deepEqual(compareCalls(truths, watcher.calls).map(describeDifference), []);
     assert.deepEqual(watcher.invalid, []);
     assert.equal(end.status, 0, watcher.complaints);
+  });
+
+  it('drops the flags for a small heap where it falls back to /proc, and says so once', {
+    skip,
+  }, async () => {
+    const withoutEbpf = ['setpriv', '--bounding-set=-bpf,-perfmon,-sys_admin'];
+    for (const { prefix, isSmall } of [
+      { prefix: [], isSmall: true },
+      { prefix: withoutEbpf, isSmall: false },
+    ]) {
+      const watcher = await Watcher.start(lab, [...prefix, process.execPath, MAIN, 'watch', '--json']);
+      const argv = readFileSync(`/proc/${watcher.pid}/cmdline`, 'utf8').split('\0');
+      const { complaints } = watcher;
+      await watcher.stop();
+      for (const flag of SMALL_HEAP)
+        assert.equal(argv.includes(flag), isSmall, `${flag} of ${argv.join(' ')}`);
+      const warnings = complaints.split('\n').filter((line) => line.includes('eBPF'));
+      assert.equal(warnings.length, isSmall ? 0 : 1, complaints);
+    }
   });
 });
