@@ -5,6 +5,7 @@
  * For a large map in the order of use, `Recent` is much faster.
  */
 export function deleteOldestEntries<K>(entries: Map<K, unknown> | Set<K>, maxEntries: number): void {
+  if (entries.size <= maxEntries) return;
   for (const key of entries.keys()) {
     if (entries.size <= maxEntries) return;
     entries.delete(key);

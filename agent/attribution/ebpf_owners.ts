@@ -2,7 +2,9 @@
  * Keeps and decodes each owner's record once. A long-lived process has the same record for each of its
  * connections, except for the socket's address.
  */
+
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import { parsePathLink, parseStat } from '../linux/proc_stat.ts';
 import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import { OWNER_LAYOUT, ownerRecord, type RecordedProcess } from './ebpf_records.ts';
@@ -34,7 +36,7 @@ export class LastingRecords {
     }
     const record = copyOf(bytes);
     this.#records.set(key, record);
-    if (this.#records.size > MAX_RECORDS) this.#records.delete(this.#records.keys().next().value!);
+    deleteOldestEntries(this.#records, MAX_RECORDS);
     return record;
   }
 }

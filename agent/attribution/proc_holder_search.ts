@@ -6,6 +6,7 @@
  * then into all others, those of the socket's user first. Each process is searched from its newest descriptor
  * on. The time is bounded.
  */
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
 import {
   closeDescriptor,
@@ -102,7 +103,7 @@ export class HolderSearch {
       this.#usual = found.descriptor;
       this.#recent.delete(found.process.pid);
       this.#recent.set(found.process.pid, { uid, descriptor: found.descriptor });
-      if (this.#recent.size > RECENT_HOLDERS) this.#recent.delete(this.#recent.keys().next().value!);
+      deleteOldestEntries(this.#recent, RECENT_HOLDERS);
     }
     return found;
   }

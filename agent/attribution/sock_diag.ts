@@ -7,7 +7,9 @@
  *
  * The file is longer than others because the look-up, its cache and the reuse of ports depend on each other.
  */
+
 import { setPriority } from 'node:os';
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { type FlowTuple, keyOf } from '../flow.ts';
 import { effectiveCapabilities } from '../linux/capabilities.ts';
@@ -162,7 +164,7 @@ export class SockDiagAttributor implements Attributor {
     if (owner) {
       this.#known.set(key, { owner, inode: socket.inode, closedAtMs: null });
       if (this.#known.size > MAX_CONNECTIONS) {
-        this.#known.delete(this.#known.keys().next().value!);
+        deleteOldestEntries(this.#known, MAX_CONNECTIONS);
         this.#evicted++;
       }
     }

@@ -6,6 +6,7 @@
  * SDKs wait at least one second for the token, then read without one. Most continue without tokens for the
  * life of the process (AWS SDKs and Tools Reference Guide, "IMDS credential provider").
  */
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Call } from '../../protocol/call.ts';
 
 /** After this time a token is late. The shortest time-out of any known client is one second. */
@@ -25,10 +26,7 @@ export class FallbackWatch {
   recordTokenRequest(caller: string, startUs: number): void {
     this.callers.delete(caller);
     this.callers.set(caller, { startUs, state: 'sent' });
-    if (this.callers.size > MAX_CALLERS) {
-      const oldest = this.callers.keys().next();
-      if (!oldest.done) this.callers.delete(oldest.value);
-    }
+    deleteOldestEntries(this.callers, MAX_CALLERS);
   }
 
   /** Records how a token request ended. `status` is null if no answer came. */

@@ -2,10 +2,10 @@
  * SYNs on the ports of a living connection. Their data is kept, in case the service answers one of them after
  * all.
  */
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import { HALF_OPEN_EXPIRY_US } from './limits.ts';
 import type { Segment } from './segment.ts';
 import { seqDistance } from './sequence.ts';
-import { deleteOldest } from './translated_copies.ts';
 
 const MAX_SYNS = 256;
 const MAX_PAYLOAD_BYTES = 1_500;
@@ -24,7 +24,7 @@ export class RivalSyns {
       payload: Uint8Array.from(payload),
       options: Uint8Array.from(options),
     });
-    if (this.syns.size > MAX_SYNS) deleteOldest(this.syns);
+    deleteOldestEntries(this.syns, MAX_SYNS);
   }
 
   /**

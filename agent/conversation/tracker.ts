@@ -7,6 +7,7 @@
  * The file is longer than others because the place of one segment depends on all tables at once: connections,
  * half-open ones, rival SYNs, translated copies, and the remains of connections that ended.
  */
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { FlowTuple } from '../flow.ts';
 import { Connection } from './connection.ts';
@@ -29,7 +30,7 @@ import type { Remains } from './remains.ts';
 import { RivalSyns } from './rival_syns.ts';
 import { ACK, clientFlowOf, FIN, RST, type Segment, SYN } from './segment.ts';
 import { isSigned, timestampOf } from './tcp_options.ts';
-import { answersOriginal, deleteOldest, TranslatedCopies } from './translated_copies.ts';
+import { answersOriginal, TranslatedCopies } from './translated_copies.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, at its SYN or in its middle. Returns its context. */
@@ -380,7 +381,7 @@ export class Tracker<Context> {
   private closeConnection(key: string, connection: Connection<Context>): void {
     this.remains.delete(key);
     this.remains.set(key, connection.remains());
-    if (this.remains.size > this.limits.maxConnections) deleteOldest(this.remains);
+    deleteOldestEntries(this.remains, this.limits.maxConnections);
     this.deleteConnection(key, connection);
   }
 

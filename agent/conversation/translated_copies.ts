@@ -9,6 +9,7 @@
  * there, so that the client's have the endpoint's address already, and the answers have it no more. Then the
  * copy's answers are those of the original, as far as they answer bytes that the copy was seen to send.
  */
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Connection } from './connection.ts';
 import { IDLE_EXPIRY_US, SYN_COPY_WINDOW_US } from './limits.ts';
 import { ACK, FIN, RST, type Segment, SYN } from './segment.ts';
@@ -51,7 +52,7 @@ export class TranslatedCopies<Context> {
     }
     this.recentSyns.delete(fingerprint);
     this.recentSyns.set(fingerprint, { key, timeUs: segment.timeUs });
-    if (this.recentSyns.size > this.maxEntries) deleteOldest(this.recentSyns);
+    deleteOldestEntries(this.recentSyns, this.maxEntries);
     return null;
   }
 
@@ -60,7 +61,7 @@ export class TranslatedCopies<Context> {
     const clientEnd = (seq + 1 + payload.length) >>> 0;
     const times = { sinceUs: timeUs, lastUs: timeUs };
     this.copies.set(key, { originalKey, isn: seq, ...times, serverStart: null, clientEnd });
-    if (this.copies.size > this.maxEntries) deleteOldest(this.copies);
+    deleteOldestEntries(this.copies, this.maxEntries);
   }
 
   copyAt(key: string): Copy | undefined {
@@ -134,9 +135,4 @@ function raiseClientEnd(copy: Copy, { flags, seq, payload, payloadCutBytes }: Se
   if ((flags & (SYN | RST)) !== 0 || payloadCutBytes > 0) return;
   const end = (seq + payload.length + ((flags & FIN) === 0 ? 0 : 1)) >>> 0;
   if (seqDistance(seq, copy.clientEnd) <= 0 && seqDistance(end, copy.clientEnd) > 0) copy.clientEnd = end;
-}
-
-export function deleteOldest(map: Map<string, unknown>): void {
-  const oldest = map.keys().next();
-  if (!oldest.done) map.delete(oldest.value);
 }

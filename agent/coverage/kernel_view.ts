@@ -6,6 +6,7 @@
  * connection: another namespace may have the same ones, and a port is used again. The kernel chooses a new
  * sequence number for each connection, and address translation does not change it.
  */
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { KernelConnection } from '../attribution/attributor.ts';
 
@@ -69,8 +70,7 @@ export class KernelView {
     this.beginnings.set(key, { timeUs, isMatched });
     if (this.beginnings.size > MAX_SEEN) {
       this.forgotten++;
-      const oldest = this.beginnings.keys().next();
-      if (!oldest.done) this.beginnings.delete(oldest.value);
+      deleteOldestEntries(this.beginnings, MAX_SEEN);
     }
   }
 

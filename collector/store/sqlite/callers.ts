@@ -1,6 +1,8 @@
 /** Rows of processes and of their workloads, which calls refer to by number. */
+
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { deleteOldestEntries } from '../../../common/bounded_map.ts';
 import {
   type CallerFacts,
   identityId,
@@ -105,7 +107,7 @@ export class Callers {
     const isNew = this.#knownCaller.get(bytes) === undefined;
     const isKept = !isNew || this.#keepsCaller(host.row, json);
     const caller = isKept ? this.#insert(bytes, identity, host.row, json) : this.#unkept(identity, host);
-    if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!);
+    deleteOldestEntries(this.#cache, MAX_CACHED - 1);
     this.#cache.set(key, caller);
     return caller;
   }

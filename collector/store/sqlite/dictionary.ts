@@ -1,5 +1,7 @@
 /** Values that many rows share. They are stored once, and rows refer to them by number. */
+
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { deleteOldestEntries } from '../../../common/bounded_map.ts';
 
 const MAX_CACHED = 8192;
 
@@ -61,7 +63,7 @@ export class Dictionary {
   }
 
   #remember(key: string, entry: Entry): Entry {
-    if (this.#cache.size >= MAX_CACHED) this.#cache.delete(this.#cache.keys().next().value!);
+    deleteOldestEntries(this.#cache, MAX_CACHED - 1);
     this.#cache.set(key, entry);
     return entry;
   }

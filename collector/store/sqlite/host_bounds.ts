@@ -5,7 +5,9 @@
  * Beyond a bound the store merges: calls keep their version and their count, and lose the details. The host
  * has a gap `not_kept` for that time, which names what was merged and how often.
  */
+
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { deleteOldestEntries } from '../../../common/bounded_map.ts';
 import { DAY_US } from '../../contract/window.ts';
 import { addAmounts } from './amounts.ts';
 
@@ -124,9 +126,7 @@ export class HostBounds {
       stored: new Map(stored),
       workloads: Number(this.#workloadsOf.get(host)!['count']),
     };
-    if (known === undefined && this.#usages.size >= MAX_CACHED) {
-      this.#usages.delete(this.#usages.keys().next().value!);
-    }
+    if (known === undefined) deleteOldestEntries(this.#usages, MAX_CACHED - 1);
     this.#usages.set(host, usage);
     return usage;
   }

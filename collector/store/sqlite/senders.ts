@@ -2,7 +2,9 @@
  * Hosts and the streams of their agents. They are cached from one batch to the next, and written once per
  * transaction, however many small batches it has.
  */
+
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { deleteOldestEntries } from '../../../common/bounded_map.ts';
 import type { HostFacts } from '../../../protocol/call.ts';
 
 const MAX_CACHED = 16_384;
@@ -127,6 +129,6 @@ const NO_TIMES = { firstUs: Number.POSITIVE_INFINITY, lastUs: Number.NEGATIVE_IN
  * elsewhere until they are stored.
  */
 function remember<T>(cache: Map<string, T>, key: string, value: T): void {
-  if (!cache.has(key) && cache.size >= MAX_CACHED) cache.delete(cache.keys().next().value!);
+  if (!cache.has(key)) deleteOldestEntries(cache, MAX_CACHED - 1);
   cache.set(key, value);
 }
