@@ -50,6 +50,11 @@ export const ancestor = z.object({
   'executable.path': path.nullable(),
   /** Secrets masked. Null when the process had ended before its arguments could be read. */
   command_args: argumentList.nullable(),
+  /**
+   * The script that it runs, as in a process; null if it runs none. Absent when that is not known: its
+   * arguments could not be read whole, or the agent is of an earlier release.
+   */
+  script: path.nullable().optional(),
 });
 
 /** Returns the nearest ancestors, and their arguments as far as all of them together stay within a bound. */
@@ -81,6 +86,8 @@ export const processFacts = z.object({
    * programs.
    */
   script: path.nullable(),
+  /** The text that a daemon has written over its arguments, secrets masked; absent where there is none. */
+  title: label().optional(),
   /** Nearest first, to pid 1 where the chain reaches it. */
   ancestors: z.array(ancestor).overwrite((chain) => boundAncestors(chain)),
 });

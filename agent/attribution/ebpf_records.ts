@@ -6,6 +6,7 @@
  */
 
 import type { FlowTuple } from '../flow.ts';
+import { parseCommandLine } from '../linux/proc_stat.ts';
 import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import type { AddressTexts } from './ebpf_address.ts';
 
@@ -239,8 +240,7 @@ function commText(bytes: Buffer, offset: number): string {
 
 function argumentList(bytes: Buffer, from: number, to: number): string[] {
   if (from === to) return [];
-  const end = bytes[to - 1] === 0 ? to - 1 : to;
-  return bytes.toString('utf8', from, end).split('\0');
+  return parseCommandLine(bytes.subarray(from, to)) ?? [];
 }
 
 /**

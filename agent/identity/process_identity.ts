@@ -19,11 +19,15 @@ import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import { parseBootTime, startTime } from '../linux/start_time.ts';
 import { maskArgs, maskPath, maskText } from '../secrets/mask.ts';
 import { maskProgramName } from '../secrets/mask_program_name.ts';
-import { scriptOf } from './script.ts';
+import { scriptOf, titleOf } from './script.ts';
 
 /** Some 5 kB each. They serve callers that call again within seconds; one-shot callers only pass through. */
 const MAX_DESCRIPTIONS = 256;
 const MAX_ANCESTORS = 1024;
+/** Processes whose script is remembered for the time after they have written a title over it. */
+const MAX_SCRIPTS = 1024;
+/** /proc gave at most 32 KiB of arguments: that many and fewer characters may be a part of them. */
+const MAYBE_CUT_CHARACTERS = 8_000;
 /**
  * Time that a description is used again, in milliseconds. Its sources are compared each time (pid, start
  * time, executable, arguments, parents). So this bounds only the age of the rest: a working directory, a
@@ -56,9 +60,12 @@ export class ProcessIdentity {
   /** Owners of long-lived callers come as the same object each time. */
   readonly #keys = new WeakMap<SocketOwner, string>();
   readonly #ancestors = new Map<string, { ancestor: Ancestor; madeAtMs: number }>();
+  /** Scripts by process and executable, so that a title does not make another workload of the same process. */
+  readonly #scripts = new Map<string, string>();
   #described = 0;
   #remembered = 0;
   #argsGone = 0;
+  #argsCompleted = 0;
   #workingDirectoryGone = 0;
   #ancestorArgsGone = 0;
 
@@ -98,12 +105,14 @@ export class ProcessIdentity {
   }
 
   #describeAnew(owner: SocketOwner, now: number): ProcessFacts {
-    const { args, workingDirectory, parentPid } = this.#complete(owner);
+    const { args, wholeArgs, workingDirectory, parentPid } = this.#complete(owner);
     if (args === null) this.#argsGone++;
     if (workingDirectory === null) this.#workingDirectoryGone++;
     const parents =
       owner.ancestors ?? (parentPid === null ? [] : this.#processes.ancestors(parentPid, owner.startTicks));
-    const script = scriptOf(owner.executable, args, workingDirectory);
+    const title = titleOf(owner.executable, wholeArgs ?? args);
+    const known = wholeArgs ?? (title === null ? withoutCutEnd(args) : args);
+    const script = this.#scriptOf(owner, known, workingDirectory);
     const shown = {
       'executable.path': maskedPath(owner.executable),
       command_args: args && maskArgs(args, owner.argsTruncated),
@@ -120,19 +129,53 @@ export class ProcessIdentity {
       ...shown,
       'owner.uid': owner.uid,
       'owner.name': this.#users.nameOf(owner.uid),
-      script: script === null ? null : maskText(maskPath(script)),
+      script: maskedScript(script),
+      ...(title !== null && { title: maskText(title) }),
       ancestors: parents.map((parent) => this.#ancestor(parent, now)),
     });
   }
 
-  /** Reads from /proc what the owner's record does not have, if its process still exists. */
+  /**
+   * Returns the script of a process. A process that has written a title keeps the script by which it was known
+   * before.
+   */
+  #scriptOf(
+    process: Pick<ProcessSnapshot, 'pid' | 'startTicks' | 'executable'>,
+    args: readonly string[] | null,
+    workingDirectory: string | null,
+  ): string | null {
+    const { pid, startTicks, executable } = process;
+    const key = `${pid} ${startTicks} ${executable}`;
+    const script = scriptOf(executable, args, workingDirectory);
+    if (script === null) return null;
+    const known = this.#scripts.get(key);
+    if (titleOf(executable, args) !== null) return known ?? script;
+    if (known !== script) {
+      this.#scripts.delete(key);
+      this.#scripts.set(key, script);
+      deleteOldestEntries(this.#scripts, MAX_SCRIPTS);
+    }
+    return script;
+  }
+
+  /**
+   * Reads from /proc what the owner's record does not have, if its process still exists. `wholeArgs` is null
+   * where the arguments are known in part only.
+   */
   #complete(owner: SocketOwner): {
     args: string[] | null;
+    wholeArgs: string[] | null;
     workingDirectory: string | null;
     parentPid: number | null;
   } {
-    const given = { args: owner.args, workingDirectory: owner.workingDirectory ?? null, parentPid: null };
-    if (owner.args !== null && owner.workingDirectory !== undefined && owner.ancestors !== null) return given;
+    const given = {
+      args: owner.args,
+      wholeArgs: owner.argsTruncated ? null : owner.args,
+      workingDirectory: owner.workingDirectory ?? null,
+      parentPid: null,
+    };
+    const isWhole = given.wholeArgs !== null && owner.workingDirectory !== undefined;
+    if (isWhole && owner.ancestors !== null) return given;
     const held = HeldProcess.hold(this.#procRoot, owner.pid);
     const stat = held?.stat() ?? null;
     // Another start time is another process. The arguments of another executable than the recorded one are
@@ -141,9 +184,14 @@ export class ProcessIdentity {
       held?.close();
       return given;
     }
-    const sameProgram = owner.args !== null || held.executable() === owner.executable;
+    const needsArgs = given.wholeArgs === null;
+    const sameProgram = !needsArgs || held.executable() === owner.executable;
+    const read = needsArgs && sameProgram ? held.args() : null;
+    const wholeArgs = given.wholeArgs ?? (read !== null && mayBeCut(read) ? held.wholeArgs() : read);
+    if (owner.argsTruncated && wholeArgs !== null) this.#argsCompleted++;
     const complete = {
-      args: owner.args ?? (sameProgram ? held.args() : null),
+      args: owner.args ?? read,
+      wholeArgs,
       workingDirectory:
         owner.workingDirectory !== undefined ? owner.workingDirectory : held.workingDirectory(),
       parentPid: stat.parentPid,
@@ -158,6 +206,7 @@ export class ProcessIdentity {
     const known = this.#ancestors.get(key);
     if (known && now - known.madeAtMs < DESCRIPTION_TTL_MS) return known.ancestor;
     const args = given ?? this.#argsOfParent(parent);
+    const script = args === null ? undefined : this.#scriptOfParent(parent, args);
     const shown = {
       'executable.path': maskedPath(parent.executable),
       command_args: args && maskArgs(args),
@@ -172,6 +221,7 @@ export class ProcessIdentity {
       name: cleanLabel(name, MAX_LABEL_CHARACTERS),
       'executable.path': pathWithinBounds(shown['executable.path']),
       command_args: shown.command_args && cutEach(shown.command_args),
+      ...(script !== undefined && { script: pathWithinBounds(maskedScript(script)) }),
     };
     this.#ancestors.delete(key);
     this.#ancestors.set(key, { ancestor, madeAtMs: now });
@@ -187,17 +237,58 @@ export class ProcessIdentity {
     return same ? record.args : null;
   }
 
+  /**
+   * Returns the script of a parent, undefined if its arguments are known in part only. Its working directory
+   * may have changed since it started, so a shell's script is read from the descriptor by which the shell reads
+   * it.
+   */
+  #scriptOfParent(parent: ProcessSnapshot, args: string[]): string | null | undefined {
+    const { pid, startTicks, executable } = parent;
+    const isCut = mayBeCut(args);
+    const script = isCut ? null : this.#scriptOf(parent, args, null);
+    if (!isCut && (script === null || !isRelativePath(script))) return script;
+    const held = HeldProcess.hold(this.#procRoot, pid);
+    if (!held || held.stat()?.startTicks !== startTicks || held.executable() !== executable) {
+      held?.close();
+      return isCut ? undefined : script;
+    }
+    const whole = isCut ? held.wholeArgs() : args;
+    const opened = script === null ? null : held.openedScript(script);
+    const found = opened ?? (whole && this.#scriptOf(parent, whole, held.workingDirectory()));
+    held.close();
+    return whole === null ? undefined : found;
+  }
+
   counters(): Counters {
     return {
       described: this.#described,
       remembered: this.#remembered,
       args_gone: this.#argsGone,
+      args_completed: this.#argsCompleted,
       working_directory_gone: this.#workingDirectoryGone,
       ancestor_args_gone: this.#ancestorArgsGone,
       ...this.#users.counters(),
       ...this.#processes.counters(),
     };
   }
+}
+
+/** Tells whether arguments that were read from /proc may be the first part of longer ones. */
+function mayBeCut(args: readonly string[]): boolean {
+  return args.reduce((sum, arg) => sum + arg.length + 1, 0) > MAYBE_CUT_CHARACTERS;
+}
+
+/** Leaves out the last argument of a cut list: it may be the beginning of another name. */
+function withoutCutEnd(args: string[] | null): string[] | null {
+  return args && args.slice(0, -1);
+}
+
+function isRelativePath(script: string): boolean {
+  return !script.startsWith('/') && /[./]/.test(script);
+}
+
+function maskedScript(script: string | null): string | null {
+  return script === null ? null : maskText(maskPath(script));
 }
 
 function maskedPath(path: string | null): string | null {

@@ -4,6 +4,7 @@
  * on standard input is no script.
  */
 import { isAbsolute, join, normalize } from 'node:path/posix';
+import { programInTitle, titleIn } from './process_title.ts';
 
 interface Interpreter {
   /** Executable names, without a version (`python3.11` is looked up as `python`). */
@@ -114,10 +115,23 @@ export function scriptOf(
   args: readonly string[] | null,
   workingDirectory: string | null,
 ): string | null {
-  if (args === null || args.length < 2) return null;
-  const found = findScript(baseName(executable), args) ?? null;
+  if (args === null) return null;
+  const title = titleOf(executable, args);
+  if (title !== null) return hasScripts(baseName(executable)) ? programInTitle(title) : null;
+  if (args.length < 2) return null;
+  const found = findScript(baseName(executable), args);
   if (found === null || found.value === '') return null;
   return found.isPath ? absolute(found.value, workingDirectory) : found.value;
+}
+
+/** Returns the title that a process has written over its arguments; null where there is none. */
+export function titleOf(executable: string | null, args: readonly string[] | null): string | null {
+  return titleIn(executable, baseName(executable), args);
+}
+
+/** Tells whether a program is an interpreter, which is one workload for each script that it runs. */
+function hasScripts(program: string): boolean {
+  return program === 'java' || program === 'dotnet' || INTERPRETERS.some((each) => each.names.test(program));
 }
 
 type Found = { value: string; isPath: boolean } | null;
@@ -125,8 +139,17 @@ type Found = { value: string; isPath: boolean } | null;
 function findScript(executable: string, args: readonly string[]): Found {
   if (executable === 'java') return javaProgram(args);
   if (executable === 'dotnet') return dotnetAssembly(args);
+  if (executable === 'busybox') return findScript(...appletOf(args));
   const interpreter = INTERPRETERS.find((each) => each.names.test(executable));
   return interpreter ? scriptFor(interpreter, args) : null;
+}
+
+/** Returns the applet that BusyBox runs, with its arguments: by its own name, or as `busybox sh`. */
+function appletOf(args: readonly string[]): [applet: string, args: readonly string[]] {
+  const applet = (args[0] ?? '').replace(/^-?(.*\/)?/, '');
+  const [name, rest] = applet === 'busybox' ? [args[1] ?? '', args.slice(1)] : [applet, args];
+  // No applet but the shell runs scripts, and none runs another applet's arguments.
+  return /^(sh|ash|hush|bash)$/.test(name) ? ['sh', rest] : ['', rest];
 }
 
 function scriptFor(interpreter: Interpreter, args: readonly string[]): Found {
@@ -190,10 +213,29 @@ function javaProgram(args: readonly string[]): Found {
     if (arg === '-m' || arg === '--module') return nameAt(args, i + 1);
     if (arg.startsWith('--module=')) return { value: arg.slice('--module='.length), isPath: false };
     if (JAVA_VALUED.has(arg)) i++;
-    else if (!arg.startsWith('-') && !arg.startsWith('@'))
-      return { value: arg, isPath: arg.endsWith('.java') };
+    else if (!arg.startsWith('-') && !arg.startsWith('@')) {
+      const launched = LAUNCHERS.get(arg)?.(args.slice(i + 1)) ?? null;
+      const value = launched === null ? arg : `${arg} ${launched}`;
+      return { value, isPath: arg.endsWith('.java') };
+    }
   }
   return null;
+}
+
+/**
+ * Main classes that only start the program that their arguments name. SparkSubmit:
+ * https://spark.apache.org/docs/latest/submitting-applications.html (`--class`, else the application's file).
+ * RunJar: https://hadoop.apache.org/docs/stable/hadoop-project-dist/hadoop-common/CommandsManual.html (`hadoop jar`).
+ */
+const LAUNCHERS: ReadonlyMap<string, (args: readonly string[]) => string | null> = new Map([
+  ['org.apache.spark.deploy.SparkSubmit', sparkApplication],
+  ['org.apache.hadoop.util.RunJar', (args) => args[0] ?? null],
+]);
+
+function sparkApplication(args: readonly string[]): string | null {
+  const named = args.indexOf('--class');
+  if (named !== -1) return args[named + 1] ?? null;
+  return args.find((arg) => /^[^-].*\.(jar|py|R)$/.test(arg)) ?? null;
 }
 
 /** `dotnet [exec] [options] app.dll`; its other commands (`run`, `build`) start another process. */

@@ -90,6 +90,31 @@ export function readFileAt(directory: number, name: string): Buffer | null {
   return fileBytes.subarray(0, length);
 }
 
+/**
+ * Reads a file below `directory` that may be longer than 32 KiB, at most `maxBytes` of it. Returns a copy, or null
+ * when the file could not be opened or read (see `lastErrno`).
+ */
+export function readLongFileAt(directory: number, name: string, maxBytes: number): Buffer | null {
+  const descriptor = openForReading(name, directory);
+  if (descriptor < 0) return null;
+  const parts: Buffer[] = [];
+  let length = 0;
+  while (length < maxBytes) {
+    const got = Number(read(descriptor, fileBytes, Math.min(FILE_BYTES, maxBytes - length)));
+    if (got < 0) {
+      const failed = lastErrno();
+      close(descriptor);
+      setLastErrno(failed);
+      return null;
+    }
+    if (got === 0) break;
+    parts.push(Buffer.from(fileBytes.subarray(0, got)));
+    length += got;
+  }
+  close(descriptor);
+  return Buffer.concat(parts);
+}
+
 /** Reads an open file again from its begin. Returns a view that the next call overwrites, or null. */
 export function rereadFile(descriptor: number): Buffer | null {
   const got = Number(pread(descriptor, fileBytes, FILE_BYTES, 0));

@@ -9,10 +9,17 @@ import {
   openForReading,
   readFileAt,
   readLinkAt,
+  readLongFileAt,
 } from './proc_libc.ts';
 import { type ProcStat, parseCommandLine, parsePathLink, parseStat } from './proc_stat.ts';
 import type { ProcessSnapshot } from './process_snapshot.ts';
 
+/**
+ * The most that exec() takes with the default stack limit of 8 MiB: a quarter of it (fs/exec.c,
+ * bprm_stack_limits).
+ */
+const ARGUMENTS_MAX_BYTES = 2 * 1024 * 1024;
+const SCRIPT_DESCRIPTORS = [255, 10, 11, 12];
 /** Longest chain of parents that is followed. */
 export const MAX_ANCESTORS = 64;
 const CACHE_PROCESSES = 1024;
@@ -64,6 +71,12 @@ export class HeldProcess {
     return bytes && parseCommandLine(bytes);
   }
 
+  /** Returns argv however long it is; null as for `args`. Use it where arguments were cut: it may be 2 MiB. */
+  wholeArgs(): string[] | null {
+    const bytes = readLongFileAt(this.#base, 'cmdline', ARGUMENTS_MAX_BYTES);
+    return bytes && parseCommandLine(bytes);
+  }
+
   /** Returns the text of /proc/PID/cgroup; null when the process has ended. */
   cgroups(): string | null {
     return readFileAt(this.#base, 'cgroup')?.toString('utf8') || null;
@@ -78,6 +91,19 @@ export class HeldProcess {
     const bytes = readFileAt(this.#base, 'status');
     const leader = Number(/^Tgid:\s*(\d+)$/m.exec(bytes?.toString('latin1') ?? '')?.[1]);
     return Number.isInteger(leader) ? leader : null;
+  }
+
+  /**
+   * Returns the path of the script that a shell reads, as the kernel has it: an open file whose name is that of
+   * `script`. Shells keep it open at one of a few numbers (bash 255; dash, BusyBox, zsh and ksh from 10 on).
+   */
+  openedScript(script: string): string | null {
+    const name = script.slice(script.lastIndexOf('/') + 1);
+    for (const descriptor of SCRIPT_DESCRIPTORS) {
+      const path = this.#link(`fd/${descriptor}`);
+      if (path?.startsWith('/') && path.slice(path.lastIndexOf('/') + 1) === name) return path;
+    }
+    return null;
   }
 
   /** Opens its `fd` directory. Returns the descriptor, which the caller closes, or -1. */

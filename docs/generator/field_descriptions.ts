@@ -51,9 +51,10 @@ export const PROCESS = {
   'owner.uid': 'the effective user when the socket connected',
   'owner.name': "the user's name on the host, or in the container",
   script:
-    'the program that an interpreter runs: a script, the module of `-m`, a jar; null for other executables',
+    'the program that an interpreter runs: a script, the module of `-m`, a jar or main class; null for other executables',
+  title: 'the text that a daemon has written over its arguments; absent where there is none',
   ancestors:
-    'the parent first, up to pid 1 if all are known: `pid`, `name`, `executable.path`, `command_args`',
+    'the parent first, up to pid 1 if all are known: `pid`, `name`, `executable.path`, `command_args`, `script` (absent if its arguments could not be read)',
 };
 
 export const CONTAINER = {

@@ -73,8 +73,15 @@ describe('what a process is', () => {
         name: 'cron',
         'executable.path': '/usr/sbin/cron',
         command_args: ['cron', '--token', '****'],
+        script: null,
       },
-      { pid: 1, name: 'systemd', 'executable.path': '/sbin/init', command_args: ['/sbin/init'] },
+      {
+        pid: 1,
+        name: 'systemd',
+        'executable.path': '/sbin/init',
+        command_args: ['/sbin/init'],
+        script: null,
+      },
     ],
   };
 
@@ -128,5 +135,110 @@ describe('what a process is', () => {
 
   it('an unknown user has no name', () => {
     assert.equal(identity.describe(owner({ uid: 4321 }))['owner.name'], null);
+  });
+
+  describe('arguments beyond the record', () => {
+    const classPath = Array.from({ length: 1_500 }, (_, n) => `/opt/kafka/libs/library-${n}-2.13.0.jar`).join(
+      ':',
+    );
+    const java = '/usr/lib/jvm/java-17/bin/java';
+    const args = ['java', '-cp', classPath, 'com.example.connect.Fetch', 'x'];
+    const recorded = owner({
+      executable: java,
+      args: ['java', '-cp', classPath.slice(0, 4_000)],
+      argsTruncated: true,
+      ancestors,
+    });
+    const running = { pid: 100, name: 'java', startTicks: 1234, executable: java };
+
+    it('are read from /proc while the caller lives, however long they are', () => {
+      assert.ok(classPath.length > 50_000);
+      proc.put({ ...running, args });
+      const facts = identity.describe(recorded);
+      assert.equal(facts.script, 'com.example.connect.Fetch');
+      assert.equal(identity.counters()['args_completed'], 1);
+      assert.ok(facts.command_args!.join(' ').length < 9_000);
+    });
+
+    it('are not known of a caller that has ended, nor of another program or process', () => {
+      assert.equal(identity.describe(recorded).script, null);
+      proc.put({ ...running, executable: '/bin/other', args });
+      assert.equal(identity.describe({ ...recorded, uid: 34 }).script, null);
+      proc.put({ ...running, startTicks: 1235, args });
+      assert.equal(identity.describe({ ...recorded, uid: 35 }).script, null);
+      assert.equal(identity.counters()['args_completed'], 0);
+    });
+
+    it('never make the first part of a name a main class', () => {
+      const cut = { ...recorded, args: ['java', '-cp', 'a.jar', 'com.example.con'] };
+      assert.equal(identity.describe(cut).script, null);
+    });
+  });
+
+  describe('the script of a parent', () => {
+    const shell = { pid: 60, startTicks: 60, name: 'bash', executable: '/usr/bin/bash' };
+    const scriptOfParent = () =>
+      identity.describe(owner({ args: ['curl', 'x'], executable: '/usr/bin/curl', ancestors: [shell] }))
+        .ancestors[0]!.script;
+
+    it('is absolute, null for code, and absent when the parent has ended', () => {
+      proc.put({ ...shell, args: ['/bin/bash', '/opt/backup/nightly.sh'] });
+      assert.equal(scriptOfParent(), '/opt/backup/nightly.sh');
+      now += 60_000;
+      proc.put({ ...shell, args: ['bash', '-c', '/opt/a.sh; curl x'] });
+      assert.equal(scriptOfParent(), null);
+      now += 60_000;
+      proc.end(60);
+      assert.equal(scriptOfParent(), undefined);
+    });
+
+    it('is the file that the shell has open, wherever the shell has gone since', () => {
+      proc.put({
+        ...shell,
+        args: ['bash', './a.sh'],
+        workingDirectory: '/tmp',
+        descriptors: { 255: '/opt/x/a.sh' },
+      });
+      assert.equal(scriptOfParent(), '/opt/x/a.sh');
+    });
+
+    it('of a program with a long command line is read whole', () => {
+      const java = { pid: 60, startTicks: 60, name: 'java', executable: '/usr/bin/java' };
+      proc.put({ ...java, args: ['java', '-cp', 'x'.repeat(70_000), 'com.example.Main'] });
+      const facts = identity.describe(owner({ args: ['curl', 'x'], ancestors: [java] }));
+      assert.equal(facts.ancestors[0]!.script, 'com.example.Main');
+    });
+  });
+
+  describe('a title', () => {
+    const puma = (args: string[]) =>
+      owner({
+        name: 'ruby',
+        executable: '/usr/bin/ruby3.1',
+        args,
+        ancestors: [],
+        workingDirectory: '/srv/app',
+      });
+
+    it('is shown, and its process stays the workload that it was', () => {
+      assert.equal(identity.describe(puma(['ruby', 'bin/puma', '-C', 'x.rb'])).script, '/srv/app/bin/puma');
+      const facts = processFacts.parse(identity.describe(puma(['puma 5.6.4 (tcp://0.0.0.0:3000) [shop]'])));
+      assert.deepEqual(
+        [facts.script, facts.title],
+        ['/srv/app/bin/puma', 'puma 5.6.4 (tcp://0.0.0.0:3000) [shop]'],
+      );
+    });
+
+    it('gives its first word where the script was never seen; numbers in it make no difference', () => {
+      const scripts = [3, 4, 10].map(
+        (busy) => identity.describe(puma([`sidekiq 6.5.1 shop [${busy} of 10 busy]`])).script,
+      );
+      assert.deepEqual(scripts, ['sidekiq', 'sidekiq', 'sidekiq']);
+    });
+
+    it('has its secrets masked', () => {
+      const facts = identity.describe(puma(['worker: --password=hunter22']));
+      assert.equal(JSON.stringify(facts).includes('hunter22'), false);
+    });
   });
 });

@@ -47,7 +47,27 @@ const cases: [executable: string, command: string, script: string | null][] = [
   ['/usr/share/dotnet/dotnet', 'dotnet App.dll --urls x', '/srv/app/App.dll'],
   ['/usr/share/dotnet/dotnet', 'dotnet exec --depsfile d.json App.dll', '/srv/app/App.dll'],
   ['/usr/share/dotnet/dotnet', 'dotnet run', null],
-  ['/bin/busybox', 'sh x.sh', null],
+  ['/bin/busybox', 'sh x.sh', '/srv/app/x.sh'],
+  ['/bin/busybox', '/bin/sh -e /docker-entrypoint.sh run', '/docker-entrypoint.sh'],
+  ['/bin/busybox', 'busybox ash x.sh', '/srv/app/x.sh'],
+  ['/bin/busybox', 'sh -c code', null],
+  ['/bin/busybox', 'wget -q x.sh', null],
+  ['/bin/busybox', 'busybox wget x.sh', null],
+  [
+    '/usr/lib/jvm/bin/java',
+    'java -cp a org.apache.hadoop.util.RunJar j.jar x',
+    'org.apache.hadoop.util.RunJar j.jar',
+  ],
+  [
+    '/usr/lib/jvm/bin/java',
+    'java -cp a org.apache.spark.deploy.SparkSubmit --master yarn --class com.example.Job job.jar',
+    'org.apache.spark.deploy.SparkSubmit com.example.Job',
+  ],
+  [
+    '/usr/lib/jvm/bin/java',
+    'java -cp a org.apache.spark.deploy.SparkSubmit --master yarn s3://b/job.py x',
+    'org.apache.spark.deploy.SparkSubmit s3://b/job.py',
+  ],
   ['/usr/bin/curl', 'curl http://x/', null],
 ];
 
