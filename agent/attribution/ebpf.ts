@@ -71,6 +71,8 @@ export class EbpfAttributor implements Attributor {
     asked: 0,
     found: 0,
     ambiguous: 0,
+    /** Owners of connections that were seen behind address translation only. */
+    found_translated: 0,
     /** Sockets of several network namespaces that had the same addresses and ports at one time. */
     overlapping: 0,
     fallback_asked: 0,
@@ -198,6 +200,12 @@ export class EbpfAttributor implements Attributor {
       this.#counts.found++;
       return owner;
     }
+    const translated = initialSequence === null ? null : this.#translatedOwner(tuple, initialSequence);
+    if (translated !== null) {
+      this.#counts.found++;
+      this.#counts.found_translated++;
+      return translated;
+    }
     if (this.#fallback === undefined) return null;
     this.#counts.fallback_asked++;
     const older = this.#fallback.ownerOf(tuple, atSyn);
@@ -228,6 +236,16 @@ export class EbpfAttributor implements Attributor {
       return { ...owner, confidence: 'probable' };
     }
     return owner;
+  }
+
+  /**
+   * Returns the owner of a connection that was captured behind translation only, such as the first one of a
+   * new namespace, in which no capture is open yet. The sequence number alone joins both sides.
+   */
+  #translatedOwner(tuple: FlowTuple, initialSequence: number): EbpfSocketOwner | null {
+    const socket = this.#sockets.findTranslated(tuple, initialSequence);
+    const owner = socket === null ? null : this.#ownerOfSocket(socket);
+    return owner === null ? null : { ...owner, confidence: 'probable' };
   }
 
   #ownerOfSocket({ record }: WatchedSocket): EbpfSocketOwner | null {

@@ -33,6 +33,8 @@ export class SocketTable {
   readonly #closed = new Map<WatchedSocket, number>();
   /** Sockets by local port, newest last; one of each tuple and network namespace. */
   readonly #byPort = new Map<number, WatchedSocket[]>();
+  /** The same sockets by the sequence number of their SYN. */
+  readonly #bySequence = new Map<number, WatchedSocket[]>();
   #bytes = 0;
   evicted = 0;
   joinsWithoutOwner = 0;
@@ -82,6 +84,18 @@ export class SocketTable {
     return (this.#byPort.get(tuple.localPort) ?? []).filter((watched) => isSameFlow(watched.tuple!, tuple));
   }
 
+  /**
+   * Returns the socket whose SYN has this sequence number and goes to the same endpoint from another source;
+   * null without one, or with more than one. Masquerading rewrites the source and keeps the sequence number
+   * (net/netfilter/nf_nat_core.c changes it only where it changes the payload).
+   */
+  findTranslated(tuple: FlowTuple, initialSequence: number): WatchedSocket | null {
+    const found = (this.#bySequence.get(initialSequence) ?? []).filter(
+      ({ tuple: own }) => own!.remoteAddress === tuple.remoteAddress && own!.remotePort === tuple.remotePort,
+    );
+    return found.length === 1 ? found[0]! : null;
+  }
+
   /** Deletes sockets that closed long enough ago. */
   expire(nowMs: number): void {
     for (const [watched, closedMs] of this.#closed) {
@@ -92,6 +106,7 @@ export class SocketTable {
 
   #index(watched: WatchedSocket, tuple: FlowTuple): void {
     watched.tuple = tuple;
+    addTo(this.#bySequence, watched.initialSequence!, watched);
     const others = this.#byPort.get(tuple.localPort);
     if (others === undefined) {
       this.#byPort.set(tuple.localPort, [watched]);
@@ -117,10 +132,8 @@ export class SocketTable {
     this.#closed.delete(watched);
     this.#bytes -= watched.record?.length ?? 0;
     if (watched.tuple === null) return;
-    const { localPort } = watched.tuple;
-    const rest = (this.#byPort.get(localPort) ?? []).filter((other) => other !== watched);
-    if (rest.length > 0) this.#byPort.set(localPort, rest);
-    else this.#byPort.delete(localPort);
+    deleteFrom(this.#byPort, watched.tuple.localPort, watched);
+    deleteFrom(this.#bySequence, watched.initialSequence!, watched);
   }
 
   #makeRoom(): void {
@@ -137,4 +150,16 @@ export class SocketTable {
       this.evicted++;
     }
   }
+}
+
+function addTo(index: Map<number, WatchedSocket[]>, key: number, watched: WatchedSocket): void {
+  const others = index.get(key);
+  if (others === undefined) index.set(key, [watched]);
+  else others.push(watched);
+}
+
+function deleteFrom(index: Map<number, WatchedSocket[]>, key: number, watched: WatchedSocket): void {
+  const rest = (index.get(key) ?? []).filter((other) => other !== watched);
+  if (rest.length > 0) index.set(key, rest);
+  else index.delete(key);
 }

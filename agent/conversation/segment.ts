@@ -19,6 +19,11 @@ export interface Segment {
   /** Acknowledgement number; it has a meaning only if ACK is set. */
   ack: number;
   flags: number;
+  /**
+   * Time to live of IPv4 or hop limit of IPv6, as captured. Every router that forwards a packet lowers it by one
+   * (RFC 791, section 3.2; RFC 8200, section 3).
+   */
+  hopLimit: number;
   window: number;
   /** TCP options as captured. With `seq` and `window` they distinguish one SYN from any other. */
   options: Uint8Array;

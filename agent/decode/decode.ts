@@ -98,7 +98,7 @@ function decodeIpv4(
   if (end < start + headerLength) return 'malformed';
   if (data.length < start + headerLength) return 'cut_short';
   if (!isIpv4HeaderIntact(data, start, headerLength)) return 'bad_checksum';
-  return decodeTcp(data, start + headerLength, end, timeUs, start + 12, 4);
+  return decodeTcp(data, start + headerLength, end, timeUs, start + 12, 4, data[start + 8]!);
 }
 
 /** Decodes an IPv6 packet (RFC 8200) with the extension headers that may stand before TCP. */
@@ -136,7 +136,7 @@ function decodeIpv6(
     }
   }
   if (next !== PROTOCOL_TCP) return 'malformed';
-  return decodeTcp(data, offset, end, timeUs, start + 8, 16);
+  return decodeTcp(data, offset, end, timeUs, start + 8, 16, data[start + 7]!);
 }
 
 /**
@@ -150,6 +150,7 @@ function decodeTcp(
   timeUs: number,
   addresses: number,
   addressBytes: 4 | 16,
+  hopLimit: number,
 ): Segment | DecodeFault {
   if (end < start + 20) return 'malformed';
   if (data.length < start + 20) return 'cut_short';
@@ -168,6 +169,7 @@ function decodeTcp(
     seq: uint32(data, start + 4),
     ack: uint32(data, start + 8),
     flags: data[start + 13]!,
+    hopLimit,
     window: uint16(data, start + 14),
     options: headerLength === 20 ? NONE : data.subarray(start + 20, Math.min(payloadStart, capturedEnd)),
     payload: payloadStart >= capturedEnd ? NONE : data.subarray(payloadStart, capturedEnd),

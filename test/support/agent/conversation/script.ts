@@ -102,6 +102,7 @@ export class Script {
       options: new Uint8Array(0),
       payload,
       payloadCutBytes: 0,
+      hopLimit: 64,
     });
     if (from === 'client') this.clientSeq = (this.clientSeq + length) >>> 0;
     else this.serverSeq = (this.serverSeq + length) >>> 0;

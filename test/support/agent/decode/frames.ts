@@ -62,6 +62,7 @@ export interface Ipv4Parts {
   /** Bits of the flags and fragment offset field. */
   fragment?: number;
   totalLength?: number;
+  timeToLive?: number;
   tcpChecksum?: TcpChecksum;
   /** The header's own checksum is wrong. */
   isDamaged?: boolean;
@@ -74,7 +75,7 @@ export function ipv4(payload: Uint8Array, parts: Ipv4Parts = {}): Buffer {
   header[0] = 0x40 | ((20 + options.length) / 4);
   header.writeUInt16BE(parts.totalLength ?? (header.length + payload.length) & 0xffff, 2);
   header.writeUInt16BE(parts.fragment ?? 0x4000, 6);
-  header[8] = 64;
+  header[8] = parts.timeToLive ?? 64;
   header[9] = parts.protocol ?? 6;
   header.set(parts.source ?? [10, 0, 0, 7], 12);
   header.set(parts.destination ?? [169, 254, 169, 254], 16);
@@ -96,7 +97,7 @@ export const CLIENT_IPV6_BYTES = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0
 export function ipv6(
   payload: Uint8Array,
   headers: { protocol: number; bytes: Uint8Array }[] = [],
-  parts: { payloadLength?: number; last?: number; tcpChecksum?: TcpChecksum } = {},
+  parts: { payloadLength?: number; last?: number; hopLimit?: number; tcpChecksum?: TcpChecksum } = {},
 ): Buffer {
   const last = parts.last ?? 6;
   const chain = headers.map(({ bytes }, index) => {
@@ -111,7 +112,7 @@ export function ipv6(
   header[0] = 0x60;
   header.writeUInt16BE(parts.payloadLength ?? body.length & 0xffff, 4);
   header[6] = headers[0]?.protocol ?? last;
-  header[7] = 64;
+  header[7] = parts.hopLimit ?? 64;
   header.set(CLIENT_IPV6_BYTES, 8);
   header.set(IMDS_IPV6_BYTES, 24);
   return Buffer.concat([header, body]);

@@ -66,6 +66,30 @@ describe('the table of sockets', () => {
     assert.deepEqual(found(table, 5000), ['new']);
   });
 
+  it('finds the socket behind address translation by the sequence number of its SYN, if only one has it', () => {
+    const table = new SocketTable(LIMITS);
+    const behind = (sequence: number, remotePort = 80) =>
+      table.findTranslated(
+        { ...state('established', 0, 61_000), localAddress: '10.9.9.9', remotePort },
+        sequence,
+      );
+    table.addSocket(7, 2, record('inner'), 0);
+    assert.equal(behind(7), null, 'its ports are not known yet');
+    table.setAddresses(state('established', 7, 5000, 2), 0);
+    assert.equal(behind(7)?.netns, 2);
+    assert.equal(behind(8), null, 'another connection');
+    assert.equal(behind(7, 8080), null, 'another endpoint');
+    table.addSocket(9, 3, record('twin'), 0);
+    table.setAddresses({ ...state('established', 9, 5001, 3), initialSequence: 7 }, 0);
+    assert.equal(behind(7), null, 'two sockets may be meant');
+    table.closeSocket(9, 0);
+    table.expire(10_000);
+    assert.equal(behind(7)?.netns, 2);
+    table.closeSocket(7, 10_000);
+    table.expire(20_000);
+    assert.equal(behind(7), null);
+  });
+
   it('finds the sockets of several namespaces with the same addresses, newest last', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('host'), 0);

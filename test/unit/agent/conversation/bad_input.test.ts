@@ -47,6 +47,7 @@ describe('bad input', () => {
               options: new Uint8Array(0),
               payload,
               payloadCutBytes: cut,
+              hopLimit: 64,
             };
           });
           const limits = {

@@ -87,6 +87,13 @@ describe('link layers', () => {
   });
 });
 
+it('the hop limit is the one of the packet as captured', () => {
+  for (const hops of [1, 2, 63, 255]) {
+    assert.equal(segmentOf(ipv4(tcp(), { timeToLive: hops }), 'RAW').hopLimit, hops);
+    assert.equal(segmentOf(ipv6(tcp(), [hopByHop(1)], { hopLimit: hops }), 'RAW').hopLimit, hops);
+  }
+});
+
 describe('IPv4', () => {
   it('options are skipped', () => {
     const segment = segmentOf(ipv4(tcp({ payload: PAYLOAD }), { options: Buffer.alloc(40) }));
