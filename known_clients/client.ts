@@ -4,7 +4,7 @@ import { type Language, type Step, shellStep } from './step.ts';
 /** Releases that ask for a token. `since`: those from `minimum` on. `always`: all that are known. `never`: none. */
 export type TokenSupport = 'since' | 'always' | 'never';
 
-/** How releases of one thing behave. Versions are in the numbering of that thing. */
+/** Describes how releases of one thing behave. Versions are in the numbering of that thing. */
 export interface ReleaseFacts {
   tokens: TokenSupport;
   /** First release that asks for a token, for `since`; null otherwise. */
@@ -29,7 +29,7 @@ export type Ecosystem = 'npm' | 'pypi' | 'go' | 'maven' | 'gem' | 'composer' | '
 /** A package whose release decides how the client behaves. */
 export interface ClientPackage extends ReleaseFacts {
   ecosystem: Ecosystem;
-  /** As in a manifest: `@scope/name`, `group:artifact`, a Go module path, `vendor/name`. */
+  /** Name in a manifest: `@scope/name`, `group:artifact`, a Go module path, `vendor/name`. */
   name: string;
   /** Releases of the package that are this client: from `from` on, and before `below`. */
   from: string | null;
@@ -53,7 +53,7 @@ export interface Client extends ReleaseFacts {
   notes: readonly string[];
   /** The page that the advice links to. */
   source: string | null;
-  /** Where each fact was read or measured. */
+  /** References for the facts: where each was read or measured. */
   sources: readonly string[];
 }
 

@@ -17,6 +17,12 @@ need tcpdump tcpdump tcpdump
 need curl curl curl
 need wget wget wget
 need python3 python3 python3
+# Runtimes of the snippets that are advised. Those of Go and Java take more than 100 MB: their snippets are tested where
+# `go` and `javac` are there already.
+need ruby ruby ruby
+need php php-cli php-cli
+need perl perl perl
+python3 -c 'import requests' 2>/dev/null || missing="$missing python3-requests:python3-requests"
 need cc gcc gcc
 need clang clang clang
 need llvm-strip llvm llvm
