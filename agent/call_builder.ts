@@ -8,7 +8,13 @@ import type { Counters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection } from './attribution/attributor.ts';
 import { callId, timestampOf } from './call_id.ts';
 import { type ConnectionContext, callerKey, newContext } from './connection_context.ts';
-import { asksForToken, classify, classifyCredentialsEndpoint, isUnproven } from './conversation/classify.ts';
+import {
+  asksForToken,
+  type Classification,
+  classify,
+  classifyCredentialsEndpoint,
+  isUnproven,
+} from './conversation/classify.ts';
 import type { Exchange, ExchangeRequest } from './conversation/exchange.ts';
 import { FallbackWatch } from './conversation/fallback.ts';
 import type { TrackerHooks } from './conversation/tracker.ts';
@@ -55,6 +61,8 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     calls: 0,
     v1: 0,
     v2: 0,
+    /** Requests without a token that look for another cloud: no use of IMDSv1. */
+    other_cloud: 0,
     /** Calls to endpoints that have no versions. */
     unversioned: 0,
     answered: 0,
@@ -128,13 +136,14 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     }
     this.identifyCaller(tuple, context);
     const key = callerKey(context);
+    const isOtherCloud = verdict.category === 'other-cloud';
     let fallback: Call['imds.fallback'] = null;
     if (key !== null && verdict.kind === 'token') {
       this.fallback.recordTokenAnswer(key, startUs, response?.status ?? null);
-    } else if (key !== null && verdict.version === 1 && verdict.kind === 'read') {
+    } else if (key !== null && verdict.version === 1 && verdict.kind === 'read' && !isOtherCloud) {
       fallback = this.fallback.fallbackReason(key, startUs);
     }
-    this.counts[verdict.version === null ? 'unversioned' : verdict.version === 1 ? 'v1' : 'v2']++;
+    this.counts[counterOf(verdict)]++;
     if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
       this.counts.verdict_disagreements++;
     }
@@ -282,4 +291,17 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);
     });
   }
+}
+
+function counterOf({
+  version,
+  category,
+}: Pick<Classification, 'category'> & { version: Call['imds.version'] }):
+  | 'v1'
+  | 'v2'
+  | 'other_cloud'
+  | 'unversioned' {
+  if (version === null) return 'unversioned';
+  if (version === 2) return 'v2';
+  return category === 'other-cloud' ? 'other_cloud' : 'v1';
 }

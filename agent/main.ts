@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { VERSION } from '../common/version.ts';
 import type { Call } from '../protocol/call.ts';
+import { isV1Use, judgedFields } from '../protocol/v1_use.ts';
 import type { AgentSettings } from './config.ts';
 import { CoverageReporter } from './coverage/coverage_reporter.ts';
 import { HostIdentity } from './host/host_identity.ts';
@@ -71,7 +72,7 @@ export async function startAgent(
   const calls = { seen: 0, v1: 0 };
   const onCall = (call: Call, isProven: boolean) => {
     calls.seen += 1;
-    if (call['imds.version'] === 1) calls.v1 += 1;
+    if (isV1Use(judgedFields(call))) calls.v1 += 1;
     if (outbox === null) earlyCalls.push({ call, isProven });
     else outbox.call(call, isProven);
   };

@@ -134,6 +134,8 @@ export const imdsCategory = z.enum([
   'user-data',
   'identity-document',
   'metadata',
+  /** A request that looks for another cloud: no use of EC2's service, with or without a token. */
+  'other-cloud',
   'other',
 ]);
 export const imdsVersion = z.union([z.literal(1), z.literal(2)]);
@@ -182,7 +184,7 @@ export const call = z.object({
   /** `ipv4`, `ipv6`: the instance metadata service. `ecs`, `eks`: credentials of a task, of a pod. */
   'imds.endpoint': z.enum(['ipv4', 'ipv6', 'ecs', 'eks']),
   'imds.server_version': imdsVersion.nullable(),
-  'imds.fallback': z.enum(['token_unanswered', 'token_refused']).nullable(),
+  'imds.fallback': z.enum(['token_unanswered', 'token_refused', 'adapted']).nullable(),
   'http.request.method': httpMethod.nullable(),
   'url.path': path.nullable(),
   'url.query': path.nullable(),

@@ -14,6 +14,9 @@
  * that would go beyond begins anew: `forget` empties the table before the batch's own definitions, which
  * alone may be more. A new connection has an empty table.
  *
+ * Protocol 3 has more values of `imds.category` (`other-cloud`) and `imds.fallback` (`adapted`). A collector
+ * of protocol 2 would refuse records with them, so it gets `other` and null in their place.
+ *
  * A frame that is not valid closes the connection. A record inside a valid batch that is not (it comes from
  * an agent of another version, or speaks for another host) must not: the agent would send it again for ever.
  * It is left out, and counted in the `ack`.
@@ -24,7 +27,7 @@ import { heartbeat } from './records.ts';
 import { label } from './text.ts';
 
 /** Newest and oldest version of these frames that this release speaks, as agent and as collector. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 export const OLDEST_PROTOCOL_VERSION = 1;
 /** Path of the collector's URL that agents connect to. */
 export const AGENT_PATH = '/v1/agent';

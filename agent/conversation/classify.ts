@@ -23,8 +23,10 @@ export interface UnversionedClassification extends Omit<Classification, 'version
 }
 
 /** Classifies an exchange with the instance metadata service. */
-export function classify({ request, response }: Exchange): Classification {
-  const { category, role } = placeIn(request).imds;
+export function classify(exchange: Exchange): Classification {
+  const { request, response } = exchange;
+  const { role } = placeIn(request).imds;
+  const category = imdsCategoryOf(exchange);
   const isTokenRequest = request.method === 'PUT' && category === 'token';
   const serverVersion = response === null || response.status >= 400 ? null : response.hasTokenTtl ? 2 : 1;
   let version: 1 | 2;
@@ -36,6 +38,33 @@ export function classify({ request, response }: Exchange): Classification {
   else version = request.isWhole ? 1 : (serverVersion ?? 1);
   const kind = isTokenRequest ? 'token' : kindOf(request.method);
   return { version, kind, category, role, serverVersion };
+}
+
+/**
+ * Returns the category by what EC2's service would answer. A request for another cloud gets nothing of EC2
+ * there: a 404, or for `/` the list of versions. A path that the service serves is a use of it, whatever
+ * other header the request carries.
+ */
+function imdsCategoryOf({ request, response }: Exchange): ImdsCategory {
+  const { imds, served } = placeIn(request);
+  const isProbe =
+    imds.category === 'other-cloud' ||
+    (served !== 'tree' && request.hasOtherCloudsHeader === true) ||
+    isServerProbe(request, served);
+  if (!isProbe) return imds.category;
+  // The service may have read another request than this one. Then only its refusal shows that it gave nothing.
+  const isCertain = request.form === 'plain' && request.isWhole;
+  const gaveNothing = request.form === 'odd' && response !== null && response.status >= 400;
+  if (isCertain || gaveNothing) return 'other-cloud';
+  return imds.category === 'other-cloud' ? 'other' : imds.category;
+}
+
+/**
+ * Returns whether a request asks only which server this is. Its answer has no body, and the header `Server`
+ * is in a refusal too (tailscale/tailscale, util/cloudenv).
+ */
+function isServerProbe({ method }: ExchangeRequest, served: Place['served']): boolean {
+  return method === 'HEAD' && served === 'versions';
 }
 
 /**

@@ -10,6 +10,8 @@ export interface ExchangeRequest {
   place?: Place;
   userAgent: string | null;
   hasToken: boolean;
+  /** The head has a header that only clients of other clouds send. */
+  hasOtherCloudsHeader?: boolean;
   /** The head was seen to its end with no byte missing. Only then is "no token" certain. */
   isWhole: boolean;
   /** States how surely every server reads the request as we do. */

@@ -4,6 +4,7 @@ import { cutText, MAX_PATH_CHARACTERS, MAX_USER_AGENT_CHARACTERS } from '../../p
 import { maskShapes } from '../secrets/mask_shapes.ts';
 import { redactPath, redactQuery, redactUserAgent } from '../secrets/redact.ts';
 import { HeadReader, HTTP_TOKEN } from './head.ts';
+import { isOtherCloudsHeader } from './other_clouds.ts';
 import { NOWHERE, type Place, placeOf } from './place.ts';
 
 const MAX_METHOD_BYTES = 64;
@@ -33,6 +34,8 @@ export class RequestHead extends HeadReader {
   userAgent: string | null = null;
   /** The head has the token header, with any value. */
   hasToken = false;
+  /** The head has a header that only clients of other clouds send. */
+  hasOtherCloudsHeader = false;
   /**
    * The head is the HTTP/2 connection preface (RFC 9113, section 3.4): the bytes behind it are not HTTP/1.
    */
@@ -96,6 +99,8 @@ export class RequestHead extends HeadReader {
       const text = Buffer.from(value, 'latin1').toString('utf8');
       // The text is masked before it is cut, because a part of a secret need not look like a secret.
       this.userAgent = cutText(redactUserAgent(text, this.cutLines > 0), MAX_USER_AGENT_CHARACTERS);
+    } else if (isOtherCloudsHeader(name, value)) {
+      this.hasOtherCloudsHeader = true;
     }
   }
 

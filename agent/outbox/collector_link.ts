@@ -13,7 +13,7 @@ import {
   MAX_FRAME_BYTES,
 } from '../../protocol/frames.ts';
 import type { Batch } from './batches.ts';
-import { CallerReferences, fullBatchFrame } from './wire_batch.ts';
+import { CallerReferences, fullBatchFrame, withoutNewerValues } from './wire_batch.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /**
@@ -57,6 +57,8 @@ export class CollectorLink {
   readonly #socket: WebSocket;
   /** Null while protocol 1 is spoken. */
   #callers: CallerReferences | null = null;
+  /** The version of the protocol that both sides speak. */
+  #version = 1;
   #heartbeatTimer: NodeJS.Timeout | null = null;
   #silentHeartbeats = 0;
   #hasEnded = false;
@@ -125,6 +127,7 @@ export class CollectorLink {
    * connection.
    */
   useProtocol(version: number): void {
+    this.#version = version;
     this.#callers = version === 1 ? null : new CallerReferences();
   }
 
@@ -132,7 +135,8 @@ export class CollectorLink {
     this.#send(JSON.stringify(frame));
   }
 
-  sendBatch(batch: Batch): void {
+  sendBatch(given: Batch): void {
+    const batch = this.#version < 3 ? withoutNewerValues(given) : given;
     this.#send(this.#callers === null ? fullBatchFrame(batch) : this.#callers.batchFrame(batch));
   }
 

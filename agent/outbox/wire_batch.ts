@@ -59,6 +59,26 @@ function hostText(host: HostFacts): string {
   return writtenHost.text;
 }
 
+/** Values that collectors before protocol 3 refuse, and what they get in place of them. */
+const NEWER_VALUES: readonly [newer: string, older: string][] = [
+  ['"imds.category":"other-cloud"', '"imds.category":"other"'],
+  ['"imds.fallback":"adapted"', '"imds.fallback":null'],
+];
+
+/** Returns a batch whose records have no values that a collector before protocol 3 refuses. */
+export function withoutNewerValues(batch: Batch): Batch {
+  return { ...batch, records: batch.records.map(olderRecord) };
+}
+
+function olderRecord(record: Buffer): Buffer {
+  if (!NEWER_VALUES.some(([newer]) => record.includes(newer))) return record;
+  const text = record.toString('latin1');
+  return Buffer.from(
+    NEWER_VALUES.reduce((rest, [newer, older]) => rest.replaceAll(newer, older), text),
+    'latin1',
+  );
+}
+
 /** Returns a batch in protocol 1, with the records as they are in the spool. */
 export function fullBatchFrame({ seq, records }: Batch): Buffer {
   const parts: Buffer[] = [Buffer.from(`{"type":"batch","seq":${seq},"records":[`)];

@@ -1,6 +1,7 @@
 /** Prints a call as one line: its time, IMDS version, status, request and caller. */
 import { styleText } from 'node:util';
 import type { Ancestor, Call, ProcessFacts } from '../../protocol/call.ts';
+import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import { columnsOf, cutToColumns } from './text_width.ts';
 import { visibleText } from './visible_text.ts';
 
@@ -22,7 +23,7 @@ const UNVERSIONED = { ipv4: ' IMDS ?  ', ipv6: ' IMDS ?  ', ecs: ' ECS     ', ek
 const MAX_PARENTS = 4;
 
 export function callLine(call: Call, { colour, columns }: LineOptions): string {
-  const isV1 = call['imds.version'] === 1;
+  const isV1 = isV1Use(judgedFields(call));
   const pieces: Piece[] = [
     { text: localTime(call.time), style: 'dim' },
     badge(call),
@@ -47,6 +48,7 @@ export function callLine(call: Call, { colour, columns }: LineOptions): string {
 function badge(call: Call): Piece {
   switch (call['imds.version']) {
     case 1:
+      if (call['imds.category'] === 'other-cloud') return { text: ' other  ', style: 'dim' };
       return { text: ' IMDSv1 ', style: ['bold', 'white', 'bgRed'] };
     case 2:
       return { text: ' IMDSv2 ', style: 'green' };
@@ -121,6 +123,7 @@ function parentsText(ancestors: Ancestor[]): string {
 
 function notesOf(call: Call): string {
   const notes: string[] = [];
+  if (call['imds.category'] === 'other-cloud') notes.push('looks for another cloud');
   if (call['imds.version'] === 1 && call['imds.category'] === 'credentials' && call.outcome === 'answered') {
     const status = call['http.response.status_code'] ?? 0;
     if (status < 400) notes.push('credentials were sent without a token');

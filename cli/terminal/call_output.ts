@@ -16,6 +16,7 @@ export class CallPrinter {
   private calls = 0;
   private v1 = 0;
   private v2 = 0;
+  private otherClouds = 0;
   private blocked = 0;
 
   constructor({ json, color }: { json: boolean; color: 'auto' | 'always' | 'never' }, output: LineOutput) {
@@ -29,7 +30,8 @@ export class CallPrinter {
 
   print(call: Call): void {
     this.calls++;
-    if (call['imds.version'] === 1) this.v1++;
+    if (call['imds.category'] === 'other-cloud' && call['imds.version'] === 1) this.otherClouds++;
+    else if (call['imds.version'] === 1) this.v1++;
     else if (call['imds.version'] === 2) this.v2++;
     if (call.outcome === 'blocked') this.blocked++;
     // A pty without a size reports 0 columns.
@@ -41,8 +43,9 @@ export class CallPrinter {
   summary(): string {
     const completed = this.calls - this.blocked;
     // The endpoints of ECS and EKS have no versions.
-    const others = completed - this.v1 - this.v2;
-    const other = others === 0 ? '' : `, ${others} to endpoints without versions`;
+    const others = completed - this.v1 - this.v2 - this.otherClouds;
+    const clouds = this.otherClouds === 0 ? '' : `, ${this.otherClouds} that look for other clouds`;
+    const other = `${clouds}${others === 0 ? '' : `, ${others} to endpoints without versions`}`;
     const blocked = this.blocked === 0 ? '' : ` Attempts blocked on this host: ${this.blocked}.`;
     return `${completed} calls: ${this.v1} IMDSv1, ${this.v2} IMDSv2${other}.${blocked}`;
   }

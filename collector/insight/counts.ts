@@ -3,12 +3,15 @@
  * the endpoints of tasks and pods never count as IMDSv1. A request to the service without a token is IMDSv1,
  * whatever its method.
  */
+import { isV1Use } from '../../protocol/v1_use.ts';
 import type { CountedCalls } from '../store/store.ts';
 
 export interface Tally {
   v1: number;
   v2: number;
   blocked: number;
+  /** Requests without a token that look for another cloud. They are no IMDSv1 calls. */
+  otherCloud: number;
   /** Credential reads without a token that were answered with 2xx. */
   credentialsV1: number;
   /** All credential reads without a token. */
@@ -32,8 +35,8 @@ export interface Tally {
   lastAcceptedV1Us: number | null;
 }
 
-export function isV1(calls: Pick<CountedCalls, 'version' | 'endpoint'>): boolean {
-  return calls.version === 1 && (calls.endpoint === 'ipv4' || calls.endpoint === 'ipv6');
+export function isV1(calls: Pick<CountedCalls, 'version' | 'endpoint' | 'category'>): boolean {
+  return isV1Use(calls);
 }
 
 export function isSuccess(status: number | null): boolean {
@@ -56,6 +59,7 @@ function emptyTally(): Tally {
     v1: 0,
     v2: 0,
     blocked: 0,
+    otherCloud: 0,
     credentialsV1: 0,
     credentialAttemptsV1: 0,
     lastCredentialsV1Us: null,
@@ -78,6 +82,7 @@ function addRow(sums: Tally, kind: CountedCalls): void {
   sums.lastUs = later(sums.lastUs, lastUs);
   if (kind.outcome === 'blocked') sums.blocked += count;
   else if (kind.version === 2) sums.v2 += count;
+  else if (kind.version === 1 && kind.category === 'other-cloud') sums.otherCloud += count;
   if (!isV1(kind)) return;
   sums.v1 += count;
   sums.firstV1Us = earlier(sums.firstV1Us, firstUs);

@@ -9,6 +9,7 @@ import type { CallKind } from '../store.ts';
 import { Dictionary } from './dictionary.ts';
 import type { HostBounds } from './host_bounds.ts';
 import type { CallTemplate } from './packed_batch.ts';
+import { KIND_CLASS } from './total_rows.ts';
 
 /**
  * Callers choose roles and user agents. A caller that makes up a new one for every call must not add a
@@ -18,7 +19,7 @@ import type { CallTemplate } from './packed_batch.ts';
 const MAX_KINDS = 20_000;
 
 /** The first column of every key of the roll-ups, see the schema. */
-export type KindClass = 1 | 2 | 3;
+export type KindClass = Exclude<(typeof KIND_CLASS)[keyof typeof KIND_CLASS], 0>;
 
 export interface KindRow {
   id: number;
@@ -134,7 +135,7 @@ export class Kinds {
   }
 
   #entry(values: (string | number | null)[], timeUs: number): KindRow {
-    const kindClass = (values[0] ?? 3) as KindClass;
+    const kindClass = classOf(values);
     const { id, added } = this.#kinds.entryOf(JSON.stringify(values), [kindClass, ...values], timeUs);
     if (added) this.#room -= 1;
     return { id, class: kindClass };
@@ -173,6 +174,15 @@ export class Kinds {
     this.#userAgents.forget();
     this.#room = MAX_KINDS - this.#countKinds();
   }
+}
+
+/**
+ * Returns the class of a kind. A request without a token that looks for another cloud is no IMDSv1 call, and
+ * must not be read as one.
+ */
+function classOf([version, , category]: (string | number | null)[]): KindClass {
+  if (version === 2) return KIND_CLASS.v2;
+  return version === 1 && category !== 'other-cloud' ? KIND_CLASS.v1 : KIND_CLASS.neither;
 }
 
 /** Statuses that are counted one by one. Others are counted as the first of their hundred. */

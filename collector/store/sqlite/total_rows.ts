@@ -8,7 +8,7 @@ export const KIND_CLASS = {
   v2Sum: 0,
   v1: 1,
   v2: 2,
-  /** Attempts that were blocked, and endpoints that have no versions. */
+  /** Attempts that were blocked, endpoints that have no versions, and requests for another cloud. */
   neither: 3,
 } as const;
 

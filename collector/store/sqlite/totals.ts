@@ -124,11 +124,12 @@ export class Totals {
 
   answeredV1(hostId: string, spans: Window[]): number[] {
     return spans.map((window) => {
-      const question = this.#question({ window, hosts: [hostId], identities: null }, [V1]);
+      // The cloud counts every success without a token, also for a request that looks for another cloud.
+      const question = this.#question({ window, hosts: [hostId], identities: null }, [V1, NEITHER]);
       let answered = 0;
       for (const { kind, count } of this.#sums(question, ['kind'])) {
-        const { status } = this.#rows.kind(kind);
-        if (status !== null && status >= 200 && status < 300) answered += count;
+        const { status, version } = this.#rows.kind(kind);
+        if (version === 1 && status !== null && status >= 200 && status < 300) answered += count;
       }
       return answered;
     });

@@ -94,7 +94,7 @@ test('an agent of protocol 1 works, and gets no credential, which it would not k
 test('a newer agent: the newest common version; unknown records are left out and counted', async () => {
   const server = await bench.ingestServer();
   const peer = await new Peer(bench, server.url).hello({ protocol: 1, protocol_max: 9, mood: 'good' });
-  assert.equal((await peer.next('welcome'))['protocol'], 2);
+  assert.equal((await peer.next('welcome'))['protocol'], 3);
   const { process, container, k8s, systemd, host, ...body } = makeCall({ 'url.path': '/1' });
   assert.ok(host);
   const facts = {
@@ -125,7 +125,7 @@ test('a newer agent: the newest common version; unknown records are left out and
   assert.deepEqual(await peer.next('ack'), { type: 'ack', seq: 1, rejected: 3 });
   assert.deepEqual(server.store.numbers, [1, 4]);
   assert.equal(server.ingest.counters()['invalid_records'], 3);
-  const tooNew = await new Peer(bench, server.url).hello({ protocol: 3, protocol_max: 9 });
+  const tooNew = await new Peer(bench, server.url).hello({ protocol: 4, protocol_max: 9 });
   assert.equal((await tooNew.next('refused'))['reason'], 'protocol');
 });
 

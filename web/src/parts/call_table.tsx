@@ -82,6 +82,9 @@ function VersionTag({ call }: { call: ServedCall }) {
   const version = call['imds.version'];
   if (version === null) return <Tag>–</Tag>;
   if (version === 2) return <Tag tone="good">v2</Tag>;
+  if (call['imds.category'] === 'other-cloud') {
+    return <Tag title="It looks for another cloud and wants nothing of EC2">other cloud</Tag>;
+  }
   const hasCredentials = call['imds.category'] === 'credentials' && isSuccess(call);
   return hasCredentials ? (
     <Tag tone="critical" title="Role credentials were returned without a token">

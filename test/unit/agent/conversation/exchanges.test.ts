@@ -182,7 +182,7 @@ describe('many requests on one connection', () => {
         [2, 'PUT', 200, 'token', null],
         [2, 'GET', 200, 'metadata', null],
         [1, 'HEAD', 200, 'user-data', null],
-        [1, 'POST', 204, 'metadata', null],
+        [1, 'POST', 204, 'other', null],
         [1, 'PUT', 304, 'other', null],
         [1, 'GET', 401, 'credentials', 'my-role'],
       ],

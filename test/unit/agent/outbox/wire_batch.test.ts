@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { CallerReferences, fullBatchFrame, recordText } from '../../../../agent/outbox/wire_batch.ts';
+import {
+  CallerReferences,
+  fullBatchFrame,
+  recordText,
+  withoutNewerValues,
+} from '../../../../agent/outbox/wire_batch.ts';
 import { CallerTable } from '../../../../collector/ingest/caller_table.ts';
 import {
   type CheckedBatch,
@@ -151,4 +156,18 @@ test('definitions that are not as agreed are refused; a caller nobody can read c
   assert.equal(checkReferringRecords(referring([{ ...records[0], caller: 2 }]), HOST.id, anew), null);
   const long = { ref: 2, note: 'x'.repeat(MAX_CALLERS_BYTES) } as { ref: number };
   assert.equal(anew.define([long], false), false, 'beyond the bound');
+});
+
+test('a collector before protocol 3 gets values that it knows, and texts as they were recorded', () => {
+  const named = makeCall({
+    'imds.category': 'other-cloud',
+    'imds.fallback': 'adapted',
+    'url.path': '/"imds.category":"other-cloud"',
+    process: processFacts({ command_args: ['"imds.fallback":"adapted"'] }),
+  });
+  const plain = makeCall();
+  const older = withoutNewerValues({ seq: 1, records: [payload(named), payload(plain)] });
+  const [first, second] = older.records.map((bytes) => JSON.parse(bytes.toString('utf8')).call as Call);
+  assert.deepEqual(first, { ...named, 'imds.category': 'other', 'imds.fallback': null });
+  assert.deepEqual(second, plain);
 });
