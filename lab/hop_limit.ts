@@ -1,6 +1,6 @@
-/** IP_TTL and IPV6_UNICAST_HOPS of a Node socket: what `HttpPutResponseHopLimit` does to a token's answer. */
-import { createRequire } from 'node:module';
+/** Sets IP_TTL and IPV6_UNICAST_HOPS of a Node socket, as `HttpPutResponseHopLimit` does for a token's answer. */
 import type { Socket } from 'node:net';
+import { cLibrary } from '../common/c_library.ts';
 
 // include/uapi/linux/in.h, in6.h: the level is the protocol's number.
 const IPPROTO_IP = 0;
@@ -30,8 +30,5 @@ export function setHopLimit(socket: Socket, hopLimit: number): void {
 }
 
 function loadSetSockOpt(): SetSockOpt {
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-  return koffi
-    .load('libc.so.6')
-    .func('int setsockopt(int, int, int, void *, uint32_t)') as unknown as SetSockOpt;
+  return cLibrary().func('int setsockopt(int, int, int, void *, uint32_t)') as unknown as SetSockOpt;
 }

@@ -1,11 +1,9 @@
 /**
  * Sends datagrams to the service manager's socket. Node has no Unix datagram sockets. `systemd-notify` would
  * be a new process for every message (24 ms each), and the unit would have to trust every process in it. So
- * this file calls the C library by `koffi` (1.9 MB), which is loaded only under a service manager.
+ * this file calls the C library, which is loaded only under a service manager.
  */
-import { createRequire } from 'node:module';
-
-type Koffi = typeof import('koffi');
+import { cLibrary, loadedKoffi } from '../common/c_library.ts';
 
 /** Sends one datagram. Returns null on success, otherwise the reason of the failure. */
 export type SendDatagram = (text: string) => string | null;
@@ -43,8 +41,8 @@ export function openNotifySocket(notifySocket: string): SendDatagram {
   const address = unixSocketAddress(notifySocket);
   if (address === null)
     throw new Error(`NOTIFY_SOCKET is "${notifySocket}", which is not the address of a Unix socket`);
-  const koffi = createRequire(import.meta.url)('koffi') as Koffi;
-  const c = koffi.load('libc.so.6');
+  const koffi = loadedKoffi();
+  const c = cLibrary();
   const socket = c.func('int socket(int domain, int type, int protocol)');
   const sendto = c.func(
     'long sendto(int fd, const uint8_t *bytes, size_t size, int flags, const uint8_t *address, uint32_t length)',

@@ -1,26 +1,14 @@
-/**
- * The one binding of the C library: system calls that Node does not offer. `koffi` is loaded at the first
- * use, so commands that need no system call do not pay for it.
- */
+/** Binds the functions of the C library that the agent needs: system calls that Node does not offer. */
 import { readdirSync, readlinkSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { cLibrary, loadedKoffi } from '../../common/c_library.ts';
 
-type Koffi = typeof import('koffi');
-let koffi: Koffi | undefined;
 let functions: ReturnType<typeof bind> | undefined;
-
-function loadedKoffi(): Koffi {
-  koffi ??= createRequire(import.meta.url)('koffi') as Koffi;
-  return koffi;
-}
 
 /** A pointer of C, as koffi gives it. */
 export type Pointer = bigint | null;
 
 function bind() {
-  // The running program itself: Node is linked with the C library, whatever that library's file is called. A library that
-  // was preloaded to replace the clock is found before it, as by Node: times of reports and of calls are from one clock.
-  const c = loadedKoffi().load(null);
+  const c = cLibrary();
   return {
     clockGettime: c.func('int clock_gettime(int clock, _Out_ uint8_t *time)'),
     close: c.func('int close(int fd)'),

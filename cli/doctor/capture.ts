@@ -1,6 +1,6 @@
 /** Checks that libpcap is installed and that a capture can be opened. It opens one for a moment. */
-import { createRequire } from 'node:module';
 import { LiveSource } from '../../agent/capture/live_source.ts';
+import { loadedKoffi } from '../../common/c_library.ts';
 import { type AgentSide, AS_ROOT, type Check, fail, messageOf, ok, skip } from './check.ts';
 
 const RING_BYTES = 524_288;
@@ -48,7 +48,7 @@ export const capture: Check<AgentSide> = {
 };
 
 function libpcapVersion(): string | null {
-  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const koffi = loadedKoffi();
   for (const name of LIBRARIES) {
     try {
       const version: string = koffi.load(name).func('const char *pcap_lib_version()')();
