@@ -9,9 +9,8 @@ import { type Destinations, type LocalAdmin, withAdmin } from '../../collector/l
 import { OperatorError } from '../../common/operator_error.ts';
 import { DESTINATION_EXAMPLES, readDestination } from '../alert_destination.ts';
 import { createLogger } from '../log.ts';
-import { verbsHelp } from '../settings/help_requested.ts';
-import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
-import { loadSettings } from '../settings/settings.ts';
+import { dataDirShape } from '../settings/local_collector.ts';
+import { readSubcommand } from '../settings/subcommand.ts';
 import { destinationTable } from '../terminal/alert_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
@@ -32,7 +31,7 @@ const addSettings = z.object({
 });
 const removeSettings = z.object({ data_dir: dataDir });
 
-const SUMMARIES: Record<string, string> = {
+const SUMMARIES = {
   list: 'Lists the alert destinations, without their secrets.',
   test: 'Sends a test alert to one or all destinations, and reports whether it arrived.',
   add: 'Adds a destination.',
@@ -40,16 +39,7 @@ const SUMMARIES: Record<string, string> = {
 };
 
 export async function run(argv: string[]): Promise<number> {
-  const [verb = '', ...rest] = argv;
-  const load = <S extends z.ZodObject>(schema: S, positionals: string[] = []) =>
-    loadSettings(schema, {
-      command: `alert ${verb}`,
-      summary: SUMMARIES[verb]!,
-      argv: rest,
-      env: process.env,
-      shared: COLLECTOR_FILE,
-      positionals,
-    });
+  const { verb, load } = readSubcommand({ command: 'alert', summaries: SUMMARIES, usage: usage(), argv });
   switch (verb) {
     case 'list':
       return list(load(listSettings).settings);
@@ -63,13 +53,6 @@ export async function run(argv: string[]): Promise<number> {
       const { settings, positionals } = load(removeSettings, ['NAME']);
       return remove(positionals[0]!, settings);
     }
-    case '--help':
-    case '-h':
-      throw verbsHelp('alert', usage(), Object.keys(SUMMARIES));
-    case '':
-      throw new OperatorError(2, `A subcommand is missing after "imdswatch alert".\n\n${usage()}`);
-    default:
-      throw new OperatorError(2, `There is no subcommand "imdswatch alert ${verb}".\n\n${usage()}`);
   }
 }
 
@@ -168,8 +151,8 @@ function readText(file: string): string {
 
 function usage(): string {
   const forms = { list: 'list', test: 'test [NAME]', add: 'add --from-file FILE', remove: 'remove NAME' };
-  const rows = Object.entries(forms).map(
-    ([verb, form]) => `  imdswatch alert ${form.padEnd(20)}  ${SUMMARIES[verb]}`,
+  const rows = Object.entries(SUMMARIES).map(
+    ([verb, summary]) => `  imdswatch alert ${forms[verb as keyof typeof forms].padEnd(20)}  ${summary}`,
   );
   return `Alerts report new IMDSv1 callers, role credentials sent over IMDSv1, hosts that are no longer ready, hosts that
 are silent, and lost coverage. NAME may also be a destination's id. A running collector applies changes at once.

@@ -6,9 +6,8 @@ import { newToken, role, type Token, tokenKind } from '../../collector/contract/
 import { type LocalAdmin, signInLink, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { createLogger } from '../log.ts';
-import { verbsHelp } from '../settings/help_requested.ts';
-import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
-import { loadSettings } from '../settings/settings.ts';
+import { dataDirShape } from '../settings/local_collector.ts';
+import { readSubcommand } from '../settings/subcommand.ts';
 import { tokenTable } from '../terminal/token_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
@@ -51,7 +50,7 @@ const linkSettings = z.object({
 });
 const signOutSettings = z.object({ data_dir: dataDir });
 
-const SUMMARIES: Record<string, string> = {
+const SUMMARIES = {
   create: 'Makes a token and prints its secret, which is shown only once.',
   list: 'Lists tokens, without their secrets.',
   revoke: 'Revokes a token at once, and ends its sessions and connections.',
@@ -60,16 +59,7 @@ const SUMMARIES: Record<string, string> = {
 };
 
 export async function run(argv: string[]): Promise<number> {
-  const [verb = '', ...rest] = argv;
-  const load = <S extends z.ZodObject>(schema: S, positionals: string[] = []) =>
-    loadSettings(schema, {
-      command: `token ${verb}`,
-      summary: SUMMARIES[verb]!,
-      argv: rest,
-      env: process.env,
-      shared: COLLECTOR_FILE,
-      positionals,
-    });
+  const { verb, load } = readSubcommand({ command: 'token', summaries: SUMMARIES, usage: usage(), argv });
   switch (verb) {
     case 'create':
       return create(load(createSettings).settings);
@@ -83,13 +73,6 @@ export async function run(argv: string[]): Promise<number> {
       return printLink(load(linkSettings).settings);
     case 'sign-out-all':
       return signOutAll(load(signOutSettings).settings);
-    case '--help':
-    case '-h':
-      throw verbsHelp('token', usage(), Object.keys(SUMMARIES));
-    case '':
-      throw new OperatorError(2, `A subcommand is missing after "imdswatch token".\n\n${usage()}`);
-    default:
-      throw new OperatorError(2, `There is no subcommand "imdswatch token ${verb}".\n\n${usage()}`);
   }
 }
 
