@@ -6,7 +6,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { writePrivateFile } from '../../common/private_file.ts';
+import { writeFileAtomically } from '../../common/atomic_file.ts';
 import type { Machine } from './host_facts.ts';
 import { instanceFacts } from './instance_metadata.ts';
 
@@ -59,7 +59,7 @@ export function readHostCache(directory: string): { host: KeptHost | null; damag
 /** Replaces the file as a whole. Throws errors of the file system. */
 export function writeHostCache(directory: string, host: KeptHost): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writePrivateFile(directory, FILE, JSON.stringify({ version: 1, ...host }));
+  writeFileAtomically(directory, FILE, JSON.stringify({ version: 1, ...host }));
 }
 
 /**

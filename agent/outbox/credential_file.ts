@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import * as z from 'zod';
-import { writePrivateFile } from '../../common/private_file.ts';
+import { writeFileAtomically } from '../../common/atomic_file.ts';
 
 const FILE = 'credential';
 const content = z.object({ host_id: z.string(), credential: z.string().regex(/^[\x21-\x7e]+$/) });
@@ -61,7 +61,7 @@ export class CredentialFile {
 
   #write(credential: string): void {
     try {
-      writePrivateFile(this.#directory, FILE, JSON.stringify({ host_id: this.#hostId, credential }));
+      writeFileAtomically(this.#directory, FILE, JSON.stringify({ host_id: this.#hostId, credential }));
       this.#isStored = true;
     } catch (error) {
       this.failures += 1;

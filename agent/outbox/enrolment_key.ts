@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import * as z from 'zod';
-import { writePrivateFile } from '../../common/private_file.ts';
+import { writeFileAtomically } from '../../common/atomic_file.ts';
 import { ENROLMENT_KEY } from '../../protocol/frames.ts';
 
 const FILE = 'enrolment_key';
@@ -56,7 +56,7 @@ export class EnrolmentKey {
 
   #write(key: string): void {
     try {
-      writePrivateFile(this.#directory, FILE, JSON.stringify({ host_id: this.#hostId, key }));
+      writeFileAtomically(this.#directory, FILE, JSON.stringify({ host_id: this.#hostId, key }));
       this.#isStored = true;
     } catch (error) {
       if (this.#hasComplained) return;

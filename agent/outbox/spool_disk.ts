@@ -6,7 +6,7 @@
 import { closeSync, fdatasync, unlinkSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from 'pino';
-import { syncDirectory } from '../../common/private_file.ts';
+import { syncDirectory } from '../../common/atomic_file.ts';
 import type { SpentFile } from './batches.ts';
 import { DROP_ORDER } from './lanes.ts';
 import type { Ledger } from './ledger.ts';

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { writePrivateFile } from '../../common/private_file.ts';
+import { writeFileAtomically } from '../../common/atomic_file.ts';
 import { type Heartbeat, heartbeat } from '../../protocol/records.ts';
 
 const FILE = 'state.json';
@@ -26,7 +26,7 @@ export class StateFile {
   write(beat: Heartbeat): void {
     const state: KeptState = { pid: process.pid, boot_id: this.#bootId, heartbeat: beat };
     try {
-      writePrivateFile(this.#directory, FILE, JSON.stringify(state), false);
+      writeFileAtomically(this.#directory, FILE, JSON.stringify(state), { isDurable: false });
     } catch {
       this.failures += 1;
     }

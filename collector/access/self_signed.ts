@@ -2,21 +2,12 @@
  * Makes a self-signed certificate for the demo and first tries. Clients must trust it explicitly, by file or
  * fingerprint.
  */
-import { createPrivateKey, KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { createPrivateKey, KeyObject, webcrypto, X509Certificate } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { writeFileAtomically } from '../../common/atomic_file.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { isAnyAddress, isLoopback } from '../config.ts';
 
@@ -25,13 +16,15 @@ export interface KeyPairFiles {
   keyFile: string;
 }
 
+const CERTIFICATE_FILE = 'self_signed.crt';
+const KEY_FILE = 'self_signed.key';
 const DAY_MS = 86_400_000;
 /** Browsers accept no more than 398 days (CA/Browser Forum Baseline Requirements, section 6.3.2). */
 const VALID_DAYS = 397;
 const RENEWED_BEFORE_DAYS = 30;
 
 export function selfSignedFiles(dataDir: string): KeyPairFiles {
-  return { certFile: join(dataDir, 'self_signed.crt'), keyFile: join(dataDir, 'self_signed.key') };
+  return { certFile: join(dataDir, CERTIFICATE_FILE), keyFile: join(dataDir, KEY_FILE) };
 }
 
 /**
@@ -51,8 +44,8 @@ export async function selfSigned(
     const { certificate, key } = await makeCertificate(names, nowMs);
     // Between the two writes the pair does not match. If the process ends there, the next start makes another
     // pair.
-    replaceFile(files.keyFile, key, 0o600);
-    replaceFile(files.certFile, certificate, 0o644);
+    writeFileAtomically(dataDir, KEY_FILE, key);
+    writeFileAtomically(dataDir, CERTIFICATE_FILE, certificate, { mode: 0o644 });
     return files;
   } catch (error) {
     if (error instanceof OperatorError) throw error;
@@ -137,24 +130,5 @@ function readOwnFile(file: string): string | null {
     return isOurs && (mode & 0o022) === 0 ? readFileSync(descriptor, 'utf8') : null;
   } finally {
     closeSync(descriptor);
-  }
-}
-
-/** Replaces a file as a whole or not at all. A link in its place is replaced, not followed. */
-function replaceFile(file: string, content: string, mode: number): void {
-  const temporary = `${file}.${randomBytes(6).toString('hex')}`;
-  try {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const descriptor = openSync(temporary, flags, mode);
-    try {
-      writeFileSync(descriptor, content);
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
-    renameSync(temporary, file);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
   }
 }
