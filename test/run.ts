@@ -21,6 +21,8 @@ const ALONE = [
   'test/system/docs/',
   'test/system/systemd/',
 ];
+/** Number of test files that the end of a run lists by the time they took. */
+const SLOWEST_LISTED = 40;
 const TOTALS = ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo', 'duration_ms'] as const;
 
 const { values, positionals } = parseArgs({
@@ -92,10 +94,16 @@ const groups: Group[] = [
   { files: files.filter((file) => !runsSideBySide(file)), concurrency: 1, variant: null },
 ];
 let closing: TestEvent | undefined;
+/** Milliseconds that each test file took, over all its runs. */
+const durations = new Map<string, number>();
 for (const group of groups) {
   if (group.files.length === 0 || interrupted.signal.aborted) continue;
   for await (const event of runGroup(group)) {
     if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isTotal(event.data.message)) continue;
+    if (event.type === 'test:summary' && event.data.file !== undefined) {
+      const file = relative(process.cwd(), event.data.file);
+      durations.set(file, (durations.get(file) ?? 0) + event.data.duration_ms);
+    }
     if (event.type === 'test:summary' && event.data.file === undefined) {
       // The reporter lists the failed tests of all groups on seeing it, so one has to do.
       if (!event.data.success) process.exitCode = 1;
@@ -142,6 +150,9 @@ function writeLine(message: string): void {
   report.write({ type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } });
 }
 
+// A run of all tests has a time limit in CI, so it says where its time went.
+const slowest = [...durations].sort((one, other) => other[1] - one[1]).slice(0, SLOWEST_LISTED);
+for (const [file, ms] of slowest) writeLine(`${(ms / 1_000).toFixed(1)} s in ${file}`);
 for (const name of TOTALS) {
   writeLine(`${name} ${totals.get(name) ?? 0}`);
 }
