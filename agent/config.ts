@@ -143,7 +143,12 @@ export const agentSettings = lookSettings.extend({
       'rolled_up: routine IMDSv2 calls are summed per caller and interval. all: every call is sent in full.',
     ),
   rollup_seconds: z.int().min(1).max(3_600).default(60).describe('Interval of roll-ups.'),
-  heartbeat_seconds: z.int().min(1).max(300).default(10).describe('Interval of heartbeats to the collector.'),
+  heartbeat_seconds: z
+    .number()
+    .min(0.25)
+    .max(300)
+    .default(10)
+    .describe('Interval of heartbeats to the collector. May have a fraction.'),
   coverage_seconds: z
     .int()
     .min(5)

@@ -112,7 +112,7 @@ export class EvasionLab {
     const agent = this.lab.spawn(
       [
         ...[...NODE, 'agent', '--collector-url', this.#collectorUrl, '--spool-dir', this.#spool],
-        ...['--host-id', this.hostId, '--heartbeat-seconds', '1', '--coverage-seconds', '5'],
+        ...['--host-id', this.hostId, '--heartbeat-seconds', '0.25', '--coverage-seconds', '5'],
         ...['--rollup-seconds', '1', '--docker-socket', 'none', '--cri-socket', 'none', ...flags],
       ],
       { env: { IMDSWATCH_AGENT_TOKEN: TOKEN, ...env } },
