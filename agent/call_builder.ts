@@ -7,7 +7,8 @@ import type { Endpoint } from '../protocol/endpoints.ts';
 import type { Counters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection } from './attribution/attributor.ts';
 import { callId, timestampOf } from './call_id.ts';
-import { type ConnectionContext, callerKey, newContext } from './connection_context.ts';
+import { keysOfRead, keysOfTokenRequest } from './client_keys.ts';
+import { type ConnectionContext, newContext } from './connection_context.ts';
 import {
   asksForToken,
   type Classification,
@@ -16,7 +17,7 @@ import {
   isUnproven,
 } from './conversation/classify.ts';
 import type { Exchange, ExchangeRequest } from './conversation/exchange.ts';
-import { FallbackWatch } from './conversation/fallback.ts';
+import { type Fallback, FallbackWatch } from './conversation/fallback.ts';
 import type { TrackerHooks } from './conversation/tracker.ts';
 import { OpenCalls } from './coverage/open_calls.ts';
 import type { FlowTuple } from './flow.ts';
@@ -118,11 +119,16 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
   requestSeen(tuple: FlowTuple, context: ConnectionContext, request: ExchangeRequest, startUs: number): void {
     // /proc still has the caller while it waits for its answer.
     this.open.addRequest(context, startUs);
-    if (!context.isOwn || context.ownRequests > 0) this.identifyCaller(tuple, context);
-    const key = callerKey(context);
-    if (key !== null && this.isImds(tuple) && asksForToken(request)) {
-      this.fallback.recordTokenRequest(key, startUs);
+    const isOwn = context.isOwn && context.ownRequests === 0;
+    if (!isOwn) this.identifyCaller(tuple, context);
+    if (!isOwn && this.isImds(tuple) && asksForToken(request)) {
+      const keys = keysOfTokenRequest(context, request, tuple.localAddress);
+      context.tokenRequests.push(this.fallback.addTokenRequest(keys, startUs));
     }
+  }
+
+  clientClosed(context: ConnectionContext, timeUs: number, answerHopLimit: number | null): void {
+    for (const request of context.tokenRequests) this.fallback.giveUp(request, timeUs, answerHopLimit);
   }
 
   exchangeCompleted(tuple: FlowTuple, context: ConnectionContext, exchange: Exchange): void {
@@ -135,13 +141,12 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       return;
     }
     this.identifyCaller(tuple, context);
-    const key = callerKey(context);
     const isOtherCloud = verdict.category === 'other-cloud';
-    let fallback: Call['imds.fallback'] = null;
-    if (key !== null && verdict.kind === 'token') {
-      this.fallback.recordTokenAnswer(key, startUs, response?.status ?? null);
-    } else if (key !== null && verdict.version === 1 && verdict.kind === 'read' && !isOtherCloud) {
-      fallback = this.fallback.fallbackReason(key, startUs);
+    let fallback: Fallback | null = null;
+    if (verdict.kind === 'token') {
+      this.endTokenRequest(context, exchange);
+    } else if (verdict.version === 1 && verdict.kind === 'read' && !isOtherCloud) {
+      fallback = this.fallback.fallbackOf(keysOfRead(context, request, tuple.localAddress), startUs);
     }
     this.counts[counterOf(verdict)]++;
     if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
@@ -158,7 +163,9 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
         'imds.category': verdict.category,
         'imds.role': verdict.role,
         'imds.server_version': verdict.serverVersion,
-        'imds.fallback': fallback,
+        'imds.fallback': fallback?.reason ?? null,
+        'imds.hops': exchange.hops ?? null,
+        'imds.token_hop_limit': fallback?.answerHopLimit ?? null,
         'http.request.method': request.method,
         'url.path': request.path,
         // The old form of ECS has its secret in the query: `/v1/credentials?id=<id>`.
@@ -202,6 +209,8 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
         'imds.role': null,
         'imds.server_version': null,
         'imds.fallback': null,
+        'imds.hops': null,
+        'imds.token_hop_limit': null,
         'http.request.method': null,
         'url.path': null,
         'url.query': null,
@@ -216,6 +225,23 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       true,
       timeUs,
     );
+  }
+
+  private endTokenRequest(context: ConnectionContext, exchange: Exchange): void {
+    const at = context.tokenRequests.findIndex(({ startUs }) => startUs === exchange.startUs);
+    if (at < 0) return;
+    const [request] = context.tokenRequests.splice(at, 1);
+    const { response, outcome, startUs, responseUs } = exchange;
+    if (response === null) {
+      if (outcome === 'truncated') this.fallback.dismiss(request!);
+      else this.fallback.giveUp(request!, startUs, null);
+    } else if (exchange.isPresumed && request!.isGivenUp) {
+      // The client closed the connection before it acknowledged this answer.
+    } else if (response.status < 400) {
+      this.fallback.grant(request!);
+    } else {
+      this.fallback.refuse(request!, responseUs ?? startUs);
+    }
   }
 
   private identifyCaller(tuple: FlowTuple, context: ConnectionContext): void {

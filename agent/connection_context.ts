@@ -1,6 +1,7 @@
 /** The facts that the pipeline keeps with each connection. */
 import type { ProcessFacts } from '../protocol/call.ts';
 import type { SocketOwner } from './attribution/owner.ts';
+import type { TokenRequest } from './conversation/fallback.ts';
 import type { WorkloadRef } from './identity/workload.ts';
 
 export interface ConnectionContext {
@@ -14,10 +15,20 @@ export interface ConnectionContext {
   isOwn: boolean;
   /** The number of requests that were taken for our own. We send one request per connection. */
   ownRequests: number;
+  /** Token requests whose end is not known yet, oldest first. */
+  tokenRequests: TokenRequest[];
 }
 
 export function newContext(owner: SocketOwner | null, initialSequence: number | null): ConnectionContext {
-  return { owner, process: null, workload: null, initialSequence, isOwn: false, ownRequests: 0 };
+  return {
+    owner,
+    process: null,
+    workload: null,
+    initialSequence,
+    isOwn: false,
+    ownRequests: 0,
+    tokenRequests: [],
+  };
 }
 
 /** Returns a string that names one process of one boot; null if the owner is unknown. */

@@ -63,6 +63,8 @@ export class Pipeline {
         requestSeen: (tuple, context, request, startUs) =>
           builder.requestSeen(tuple, context, request, startUs),
         exchangeCompleted: (tuple, context, exchange) => builder.exchangeCompleted(tuple, context, exchange),
+        clientClosed: (context, timeUs, answerHopLimit) =>
+          builder.clientClosed(context, timeUs, answerHopLimit),
         connectionClosed: (tuple, context) => builder.connectionClosed(tuple, context),
       },
       (address, port) => port === IMDS_PORT && this.endpoints.has(address),

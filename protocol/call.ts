@@ -185,6 +185,16 @@ export const call = z.object({
   'imds.endpoint': z.enum(['ipv4', 'ipv6', 'ecs', 'eks']),
   'imds.server_version': imdsVersion.nullable(),
   'imds.fallback': z.enum(['token_unanswered', 'token_refused', 'adapted']).nullable(),
+  /**
+   * Routers of this host that forwarded the request, measured from its hop limit. Null where that cannot be told,
+   * and from older agents.
+   */
+  'imds.hops': z.int().min(0).max(255).nullable().optional(),
+  /**
+   * Of a fallback: the hop limit with which the answer to the token request reached this host, which is the
+   * instance's setting. Null where no such answer was seen.
+   */
+  'imds.token_hop_limit': z.int().min(0).max(255).nullable().optional(),
   'http.request.method': httpMethod.nullable(),
   'url.path': path.nullable(),
   'url.query': path.nullable(),

@@ -8,7 +8,7 @@ import { ConnectionEnd } from './connection_end.ts';
 import { Conversation } from './conversation.ts';
 import type { ConnectionCounters } from './counters.ts';
 import { type Comparison, DeliveredBytes } from './delivered_bytes.ts';
-import type { ConversationHooks } from './exchange.ts';
+import type { ConnectionHooks } from './exchange.ts';
 import {
   ANSWER_WAIT_US,
   GAP_WAIT_US,
@@ -19,6 +19,7 @@ import {
   REMEMBERED_SERVER_PIECE_BYTES,
   SYN_WAIT_US,
 } from './limits.ts';
+import { PathHops } from './path_hops.ts';
 import { Reassembly } from './reassembly.ts';
 import { type Handshake, LATE_SYN_WINDOW_BYTES, Remains } from './remains.ts';
 import { ACK, FIN, RST, type Segment, SYN, URG } from './segment.ts';
@@ -45,6 +46,8 @@ export class Connection<Context> {
   private sawServer = false;
   private isOneSided = false;
   private readonly end: ConnectionEnd;
+  private readonly hooks: ConnectionHooks;
+  private readonly path = new PathHops();
 
   /** `isn` is the client's initial sequence number; null if its SYN was not seen. */
   constructor(
@@ -54,7 +57,7 @@ export class Connection<Context> {
     nowUs: number,
     limits: Limits,
     counters: ConnectionCounters,
-    hooks: ConversationHooks,
+    hooks: ConnectionHooks,
   ) {
     this.tuple = tuple;
     this.context = context;
@@ -62,12 +65,14 @@ export class Connection<Context> {
     this.isn = isn;
     this.counters = counters;
     this.end = new ConnectionEnd(counters);
-    const conversation = new Conversation(
-      counters.conversation,
-      limits.maxPendingRequests,
-      isn === null,
-      hooks,
-    );
+    this.hooks = hooks;
+    const conversation = new Conversation(counters.conversation, limits.maxPendingRequests, isn === null, {
+      requestSeen: (request, startUs) => hooks.requestSeen(request, startUs),
+      exchangeCompleted: (exchange) => {
+        exchange.hops = this.path.hops;
+        hooks.exchangeCompleted(exchange);
+      },
+    });
     this.conversation = conversation;
     this.client = new Reassembly(
       {
@@ -194,6 +199,7 @@ export class Connection<Context> {
     }
     if (fromClient) {
       this.sawClient = true;
+      this.path.addClientSegment(segment.hopLimit);
       this.conversation.handleClientSegment(hasAck ? segment.ack : null, timeUs);
     } else {
       this.sawServer = true;
@@ -214,6 +220,7 @@ export class Connection<Context> {
     }
     const end = (first + payload.length + payloadCutBytes) >>> 0;
     if (end !== first) {
+      if (!fromClient) this.path.addServerBytes(first, segment.hopLimit);
       if (this.end.isBehindFin(own.finSeq, end, fromClient)) own.withdrawFin();
       if (fromClient && (flags & URG) !== 0) {
         this.counters.urgent_segments++;
@@ -226,7 +233,10 @@ export class Connection<Context> {
     }
     if ((flags & FIN) !== 0) {
       own.setFin(end);
-      if (fromClient) this.end.handleClientFin(timeUs);
+      if (fromClient) {
+        this.end.handleClientFin(timeUs);
+        this.reportClientClose(timeUs);
+      }
     }
     if (hasAck) {
       peer.handleAcknowledgement(segment.ack, timeUs);
@@ -257,6 +267,18 @@ export class Connection<Context> {
       this.sawOwnAnswers ||= !onCopy;
     }
     this.end.handleReset(timeUs, this.client.highest, this.server.highest);
+    if (fromClient) this.reportClientClose(timeUs);
+  }
+
+  /** Learns that a segment of the client was seen on a translated copy with this hop limit. */
+  addCopiedSegment(hopLimit: number): void {
+    this.path.addClientSegment(hopLimit);
+  }
+
+  private reportClientClose(timeUs: number): void {
+    if (this.conversation.waitingSinceUs !== null) {
+      this.hooks.clientClosed(timeUs, this.path.answerHopLimit);
+    }
   }
 
   /** Returns whether a byte is a keep-alive probe: it was acknowledged long ago (RFC 9293, section 3.8.4). */

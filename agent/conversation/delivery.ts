@@ -71,7 +71,7 @@ export class Delivery {
   finish(outcome: 'unanswered' | 'reset'): void {
     for (const { exchange, responseUs } of this.waiting.splice(0)) {
       if (this.lastClientUs - responseUs < ACKNOWLEDGED_WITHIN_US) {
-        this.hooks.exchangeCompleted(exchange);
+        this.hooks.exchangeCompleted({ ...exchange, isPresumed: true });
         continue;
       }
       this.undelivered++;

@@ -12,6 +12,8 @@ export interface ExchangeRequest {
   hasToken: boolean;
   /** The head has a header that only clients of other clouds send. */
   hasOtherCloudsHeader?: boolean;
+  /** Whom a proxy names as its client (`X-Forwarded-For`, `Forwarded`, `Via`). It tells clients apart and is kept nowhere. */
+  relayedFor?: string | null;
   /** The head was seen to its end with no byte missing. Only then is "no token" certain. */
   isWhole: boolean;
   /** States how surely every server reads the request as we do. */
@@ -41,6 +43,10 @@ export interface Exchange {
   request: ExchangeRequest;
   response: ExchangeResponse | null;
   outcome: Outcome;
+  /** No acknowledgement of the answer was seen, and no sign that it did not arrive. */
+  isPresumed?: boolean;
+  /** See `PathHops.hops`. Set when the exchange is reported. */
+  hops?: number | null;
 }
 
 /** Receives the requests and exchanges that a conversation finds. */
@@ -50,4 +56,14 @@ export interface ConversationHooks {
    */
   requestSeen(request: ExchangeRequest, startUs: number): void;
   exchangeCompleted(exchange: Exchange): void;
+}
+
+/** Receives also what a whole connection shows. */
+export interface ConnectionHooks extends ConversationHooks {
+  /**
+   * The client closed or reset the connection while a request waited for its answer, or an answer for its
+   * acknowledgement. The answer may still come if the client closed only its own direction.
+   * `answerHopLimit`: see `PathHops`.
+   */
+  clientClosed(timeUs: number, answerHopLimit: number | null): void;
 }

@@ -8,6 +8,7 @@ import { isOtherCloudsHeader } from './other_clouds.ts';
 import { NOWHERE, type Place, placeOf } from './place.ts';
 
 const MAX_METHOD_BYTES = 64;
+const MAX_RELAYED_CHARACTERS = 256;
 
 /**
  * The methods of RFC 9110, section 9, and RFC 5789. Behind a gap only these begin a request: `ET /` is a torn
@@ -32,6 +33,8 @@ export class RequestHead extends HeadReader {
   /** The metadata that the path names. It is found before secrets are masked, because a mask may hide it. */
   place: Place = NOWHERE;
   userAgent: string | null = null;
+  /** Whom a proxy names as its client; null without a proxy that says so. */
+  relayedFor: string | null = null;
   /** The head has the token header, with any value. */
   hasToken = false;
   /** The head has a header that only clients of other clouds send. */
@@ -99,6 +102,8 @@ export class RequestHead extends HeadReader {
       const text = Buffer.from(value, 'latin1').toString('utf8');
       // The text is masked before it is cut, because a part of a secret need not look like a secret.
       this.userAgent = cutText(redactUserAgent(text, this.cutLines > 0), MAX_USER_AGENT_CHARACTERS);
+    } else if (name === 'x-forwarded-for' || name === 'forwarded' || name === 'via') {
+      this.relayedFor = cutText(`${this.relayedFor ?? ''}${name}: ${value}\n`, MAX_RELAYED_CHARACTERS);
     } else if (isOtherCloudsHeader(name, value)) {
       this.hasOtherCloudsHeader = true;
     }

@@ -38,6 +38,8 @@ export interface TrackerHooks<Context> {
   /** A request's head is complete; its answer is still to come. */
   requestSeen(tuple: FlowTuple, context: Context, request: ExchangeRequest, startUs: number): void;
   exchangeCompleted(tuple: FlowTuple, context: Context, exchange: Exchange): void;
+  /** See `ConnectionHooks.clientClosed`. */
+  clientClosed(context: Context, timeUs: number, answerHopLimit: number | null): void;
   connectionClosed(tuple: FlowTuple, context: Context): void;
 }
 
@@ -90,7 +92,8 @@ export class Tracker<Context> {
     }
     if (this.isCopy(key, segment, fromClient)) {
       this.counts.translated_copies++;
-      if (!fromClient) this.shareAnswer(key, segment);
+      if (fromClient) this.addHopsOfCopy(key, segment.hopLimit);
+      else this.shareAnswer(key, segment);
       return;
     }
     if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) this.handleSynAck(key, segment);
@@ -316,6 +319,12 @@ export class Tracker<Context> {
     this.deliverSegment(copy.originalKey, original, segment, false, true);
   }
 
+  /** Gives the hop limit of a client's segment on a copy to the original, to measure how far away the client is. */
+  private addHopsOfCopy(key: string, hopLimit: number): void {
+    const copy = this.copies.copyAt(key);
+    if (copy !== undefined) this.connections.get(copy.originalKey)?.addCopiedSegment(hopLimit);
+  }
+
   private openConnection(
     key: string,
     segment: Segment,
@@ -364,6 +373,7 @@ export class Tracker<Context> {
       {
         requestSeen: (request, startUs) => this.hooks.requestSeen(tuple, context, request, startUs),
         exchangeCompleted: (exchange) => this.hooks.exchangeCompleted(tuple, context, exchange),
+        clientClosed: (timeUs, answerHopLimit) => this.hooks.clientClosed(context, timeUs, answerHopLimit),
       },
     );
     if (half === undefined) this.counts.joined_midway++;

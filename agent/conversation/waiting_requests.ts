@@ -126,8 +126,8 @@ export class WaitingRequests {
 }
 
 export function exchangeRequestOf(head: RequestHead, isWhole: boolean, form: RequestForm): ExchangeRequest {
-  const { method, path, query, place, userAgent, hasToken, hasOtherCloudsHeader } = head;
-  return { method, path, query, place, userAgent, hasToken, hasOtherCloudsHeader, isWhole, form };
+  const { method, path, query, place, userAgent, relayedFor, hasToken, hasOtherCloudsHeader } = head;
+  return { method, path, query, place, userAgent, relayedFor, hasToken, hasOtherCloudsHeader, isWhole, form };
 }
 
 function exchangeOf(

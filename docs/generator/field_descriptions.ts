@@ -19,7 +19,11 @@ export const CALL = {
   'imds.server_version':
     "the version by the service's own answer; null if there was no answer, or it was an error",
   'imds.fallback':
-    'set for an IMDSv1 read of a process whose token request just before got no answer or a 4xx; otherwise null',
+    'set for an IMDSv1 read of a client whose token request before got no answer (the client closed or reset its connection, after whatever time) or a 4xx; otherwise null. A client is a process with its user agent, or the commands of one script',
+  'imds.hops':
+    'how many routers of this host (containers’ networks) forwarded the request, measured from its hop limit; null where that cannot be told. A token’s answer needs a hop limit of one more',
+  'imds.token_hop_limit':
+    'of a fallback: the hop limit with which the token’s answer reached this host, which is the setting of the instance; null where no answer was seen',
   'http.request.method': 'as sent; secrets are `****`',
   'url.path': 'as sent; characters that are not printable ASCII are percent-encoded; secrets are `****`',
   'url.query': 'the same',

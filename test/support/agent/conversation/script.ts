@@ -34,6 +34,8 @@ export class Script {
   private readonly stepUs: number;
   private clientSeq: number;
   private serverSeq: number;
+  /** The latest acknowledgement that the client sent. */
+  private clientAcked = 0;
   private readonly port: number;
   private readonly address: string;
 
@@ -71,6 +73,20 @@ export class Script {
     return this.push(from, RST | ACK, new Uint8Array(0));
   }
 
+  /** Sends bytes that the other side does not acknowledge. */
+  send(from: 'client' | 'server', text: string): this {
+    return this.push(from, ACK, Buffer.from(text, 'latin1'));
+  }
+
+  /** The client closes or resets, and has not received what the service sent since its last acknowledgement. */
+  closeWithoutReading(resets: boolean): this {
+    const { serverSeq } = this;
+    this.serverSeq = this.clientAcked;
+    this.push('client', (resets ? RST : FIN) | ACK, new Uint8Array(0));
+    this.serverSeq = serverSeq;
+    return this;
+  }
+
   /** Skips bytes of one side without a segment: they were never captured. */
   lose(from: 'client' | 'server', text: string): this {
     if (from === 'client') this.clientSeq = (this.clientSeq + text.length) >>> 0;
@@ -86,6 +102,7 @@ export class Script {
   private push(from: 'client' | 'server', flags: number, payload: Uint8Array): this {
     const client = { address: this.address, port: this.port };
     const server = { address: IMDS_IPV4, port: IMDS_PORT };
+    if (from === 'client') this.clientAcked = this.serverSeq;
     const [source, destination] = from === 'client' ? [client, server] : [server, client];
     const seq = from === 'client' ? this.clientSeq : this.serverSeq;
     const length = payload.length + (flags & (SYN | FIN) ? 1 : 0);
@@ -132,6 +149,7 @@ export function play(
     {
       connectionOpened: () => ++opened,
       requestSeen: () => {},
+      clientClosed: () => {},
       exchangeCompleted: (tuple, _context, exchange) =>
         heard.push({ port: tuple.localPort, exchange, verdict: classify(exchange) }),
       connectionClosed: () => closed++,

@@ -66,6 +66,7 @@ describe('the end of a request', () => {
       {
         connectionOpened: () => null,
         requestSeen: () => {},
+        clientClosed: () => {},
         exchangeCompleted: (_tuple, _context, exchange) => heard.push(exchange.outcome),
         connectionClosed: () => {},
       },

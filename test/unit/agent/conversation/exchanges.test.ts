@@ -205,6 +205,7 @@ describe('a connection that is silent at first', () => {
           return null;
         },
         requestSeen: () => {},
+        clientClosed: () => {},
         exchangeCompleted: (_, __, { outcome }) => calls.push(outcome),
         connectionClosed: () => closed++,
       },

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type BodyLength, BodySkipper } from '../../../../agent/conversation/body.ts';
-import { FallbackWatch } from '../../../../agent/conversation/fallback.ts';
 import type { HeadReader } from '../../../../agent/conversation/head.ts';
 import { RequestHead } from '../../../../agent/conversation/request.ts';
 import { ResponseHead } from '../../../../agent/conversation/response.ts';
@@ -244,42 +243,5 @@ describe('a body', () => {
     const line = Buffer.alloc(1_000, 0x61);
     const ends = Array.from({ length: 6 }, () => body.skip(line, 0));
     assert.ok(ends.includes('malformed'));
-  });
-});
-
-describe('a fallback', () => {
-  const SECOND_US = 1_000_000;
-  it('has the outcome of the last token request before the read as its reason', () => {
-    const watch = new FallbackWatch();
-    assert.equal(watch.fallbackReason('a', 0), null, 'never asked for one');
-    watch.recordTokenRequest('a', 0);
-    assert.equal(watch.fallbackReason('a', 400_000), null, 'the answer may still come');
-    assert.equal(watch.fallbackReason('a', SECOND_US), 'token_unanswered');
-    assert.equal(watch.fallbackReason('b', SECOND_US), null, 'another process');
-    watch.recordTokenAnswer('a', 0, null);
-    assert.equal(watch.fallbackReason('a', 400_000), 'token_unanswered');
-    for (const status of [400, 403, 404, 405]) {
-      watch.recordTokenRequest('a', SECOND_US);
-      watch.recordTokenAnswer('a', SECOND_US, status);
-      assert.equal(watch.fallbackReason('a', 2 * SECOND_US), 'token_refused', `${status}`);
-    }
-    watch.recordTokenRequest('a', 3 * SECOND_US);
-    watch.recordTokenAnswer('a', 3 * SECOND_US, 200);
-    assert.equal(watch.fallbackReason('a', 4 * SECOND_US), null, 'it has one and does not use it');
-    assert.equal(watch.fallbackReason('a', 2 * SECOND_US), null, 'a read from before');
-  });
-  it('does not depend on the end of an older request', () => {
-    const watch = new FallbackWatch();
-    watch.recordTokenRequest('a', 1);
-    watch.recordTokenRequest('a', 2);
-    watch.recordTokenAnswer('a', 2, 200);
-    watch.recordTokenAnswer('a', 1, null);
-    assert.equal(watch.fallbackReason('a', SECOND_US), null);
-  });
-  it('is known for a bounded number of callers, the latest ones', () => {
-    const watch = new FallbackWatch();
-    for (let n = 0; n < 5_000; n++) watch.recordTokenRequest(`${n}`, n);
-    assert.equal(watch.fallbackReason('0', SECOND_US), null);
-    assert.equal(watch.fallbackReason('4999', SECOND_US), 'token_unanswered');
   });
 });
