@@ -1,6 +1,6 @@
 /**
- * The real clients as data: what to run, under which behaviour of the metadata service, and which calls must follow.
- * Their requests were measured; the answers follow the EC2 user guide.
+ * Lists the real clients: the program, the behaviour of the metadata service, and the calls that are
+ * expected. Their requests were measured; the answers follow the EC2 user guide.
  */
 import { join } from 'node:path';
 import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
@@ -10,14 +10,14 @@ import { CLIENTS_DIR, type Programs, SDKS_DIR } from './programs.ts';
 
 export interface LabClient {
   name: string;
-  /** Holds what happens, for somebody who watches. */
+  /** One line for people who watch the demo. */
   says: string;
   argv: readonly string[];
   /** Path of the program that makes the calls, as /proc/PID/exe has it. */
   executable: string;
-  /** Holds what an interpreter runs, or null. */
+  /** The script that an interpreter runs; null for other programs. */
   script: string | null;
-  /** Tells whether the started process calls by itself, or its children do. */
+  /** The process that makes the calls: the started one, or its children. */
   caller: 'itself' | 'child';
   behaviour?: Partial<Behaviour>;
   calls: readonly ExpectedCall[];
@@ -29,7 +29,7 @@ const URL4 = `http://${IMDS_IPV4}`;
 const URL6 = `http://[${IMDS_IPV6}]`;
 const KEEP_ALIVE: Partial<Behaviour> = { connection: 'keep-alive' };
 
-/** The EC2 user guide's snippet for IMDSv2, with what is to be read put in. */
+/** Returns the EC2 user guide's snippet for IMDSv2, with `target` as the path that it reads. */
 export function awsDocumentationSnippet(base: string, target: string): string {
   return (
     `TOKEN=$(curl -sf -X PUT "${base}${PATHS.token}" -H "X-aws-ec2-metadata-token-ttl-seconds: 21600") && ` +
@@ -37,7 +37,7 @@ export function awsDocumentationSnippet(base: string, target: string): string {
   );
 }
 
-/** All clients that this machine can run. `oneShot` is the built C program, or null. */
+/** Returns all clients that this machine can run. `oneShot` is the built C program, or null. */
 export function labClients(programs: Programs, oneShot: string | null): LabClient[] {
   const { curl, wget, bash, python3, node } = programs;
   const byCurl = (

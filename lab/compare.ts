@@ -1,6 +1,6 @@
 /**
- * Describes what an observer reported against what happened: the metadata service's log with its owners on the one side, the
- * calls of `imdswatch watch --json` on the other.
+ * Compares the calls that an observer reported, such as `imdswatch watch --json`, with the ground truth: the
+ * log of the metadata service, with the owner of each request.
  */
 import type { Call } from '../protocol/call.ts';
 import type { Truth } from './ledger.ts';
@@ -17,7 +17,7 @@ export interface Difference {
   owner: string | null;
 }
 
-/** Only the part of a truth that a comparison needs; what the lab cannot say is not compared. */
+/** The part of a true request that is compared. Fields that the lab does not know are not compared. */
 export type ComparedTruth = Pick<
   Truth,
   | 'seq'
@@ -33,9 +33,9 @@ export type ComparedTruth = Pick<
   Partial<Pick<Truth, 'owner' | 'category' | 'fallback' | 'unheard' | 'workload'>>;
 
 /**
- * Pairs the n-th request of a client's address and port, method and path with the n-th call that says the same,
- * and lists what is missing, doubled, made up or wrong. Requests that the metadata service's own HTTP parser refused
- * (method null) excuse one call each on their connection and demand none.
+ * Pairs the n-th request of a client's address and port, method and path with the n-th call that says the
+ * same, and lists what is missing, doubled, made up or wrong. Requests that the metadata service's own HTTP
+ * parser refused (method null) excuse one call each on their connection and demand none.
  */
 export function compareCalls(truths: readonly ComparedTruth[], calls: readonly Call[]): Difference[] {
   const differences: Difference[] = [];
@@ -71,7 +71,7 @@ export function compareCalls(truths: readonly ComparedTruth[], calls: readonly C
   return differences;
 }
 
-/** One line a difference, for a failing test and for the demo. */
+/** Returns one line for each difference, for a failing test and for the demo. */
 export function describeDifference({ kind, field, expected, actual, request, owner }: Difference): string {
   const who = owner === null ? '' : ` (${owner})`;
   if (kind !== 'wrong') return `${kind}: ${request}${who}`;
@@ -91,7 +91,7 @@ function wrongFields(truth: ComparedTruth, call: Call): Omit<Difference, 'reques
     check('outcome answered', truth.status !== null, call.outcome === 'answered');
   }
   check('imds.endpoint', truth.serverAddress.includes(':') ? 'ipv6' : 'ipv4', call['imds.endpoint']);
-  // The contract: null when unanswered or an error; what errors carry is not compared.
+  // By the contract it is null if there was no answer, or an error. Values beside errors are not compared.
   if (!truth.unheard && truth.status !== null && truth.status < 400) {
     check('imds.server_version', truth.ttlHeaderSent ? 2 : 1, call['imds.server_version']);
   }
@@ -145,7 +145,7 @@ function isMasked(text: string | null, original: string | null): boolean {
   return new RegExp(`^${parts.join('.*')}$`, 's').test(original);
 }
 
-/** An absolute-form target (RFC 9112 section 3.2.2) without its scheme and authority. */
+/** Returns an absolute-form target (RFC 9112 section 3.2.2) without its scheme and authority. */
 function originForm(target: string): string {
   return target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '');
 }

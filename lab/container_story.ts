@@ -1,4 +1,4 @@
-/** The demo's second act: the same kinds of calls, made in real containers. */
+/** Plays the second part of the demo: the same kinds of calls, made in real containers. */
 import type { LabClient } from './clients.ts';
 import { labClients } from './clients.ts';
 import type { ContainerSpec } from './engines/container.ts';
@@ -10,18 +10,21 @@ import type { Ledger } from './ledger.ts';
 import type { Programs } from './programs.ts';
 import type { Act } from './story.ts';
 
-/** Time for the engine to tell the first process's pid before a job is over. */
+/** Time that a job lasts at least, so that the engine can report the pid of its first process. */
 const JOB_SECONDS = 0.3;
 
 export interface ContainerStory {
   acts: Act[];
-  /** Why there are none: one line for who watches. Null where there are. */
+  /** The reason why there are no containers, in one line for people; null if there are some. */
   notAvailable: string | null;
-  /** States where the engine can be asked for names; null where there is none. */
+  /** The engine's socket, for requests of container names; null without an engine. */
   socket: string | null;
 }
 
-/** Starts Docker in the lab, where it can be had. It ends with the lab. Throws when it is there but does not come up. */
+/**
+ * Starts Docker in the lab if it is installed. It ends with the lab. Throws if it is installed but does not
+ * start.
+ */
 export async function prepareContainerStory(
   lab: Lab,
   programs: Programs,
@@ -80,7 +83,7 @@ function fetcher(name: string, says: string): LabClient {
   };
 }
 
-/** The answer to its token request does not get past the host; its reads' answers do. */
+/** The answer to its token request does not reach it from the host; the answers to its reads do. */
 function sdkBehindHopLimit(programs: Programs): LabClient {
   const sdk = labClients(programs, null).find(({ name }) => name === 'sdk-new')!;
   return {

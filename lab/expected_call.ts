@@ -1,4 +1,4 @@
-/** Describes what a call is expected to be, in the contract's words, and short ways to say it. */
+/** Describes expected calls by the fields of the contract, with short functions that make them. */
 import { LAB_ROLE } from './metadata_tree.ts';
 
 export const PATHS = {
@@ -12,7 +12,7 @@ export const PATHS = {
   identityDocument: '/latest/dynamic/instance-identity/document',
 } as const;
 
-/** Holds what the lab's services ask for, by target. */
+/** The targets that the lab's services request. */
 export const CATEGORY_OF_TARGET: Readonly<Record<string, ExpectedCall['category']>> = {
   [PATHS.token]: 'token',
   [PATHS.instanceId]: 'metadata',
@@ -21,7 +21,7 @@ export const CATEGORY_OF_TARGET: Readonly<Record<string, ExpectedCall['category'
   [PATHS.credentials]: 'credentials',
 };
 
-/** One call that a client makes, in the contract's words. */
+/** One call that a client makes, by the fields of the contract. */
 export interface ExpectedCall {
   method: string;
   /** The request target as sent. */
@@ -34,7 +34,7 @@ export interface ExpectedCall {
   endpoint?: 'ipv4' | 'ipv6';
 }
 
-/** A read without a token, answered 200 unless told otherwise. */
+/** Returns a read without a token, answered with 200 by default. */
 export const v1 = (target: string, rest: Partial<ExpectedCall> = {}): ExpectedCall => ({
   method: 'GET',
   target,
@@ -43,7 +43,7 @@ export const v1 = (target: string, rest: Partial<ExpectedCall> = {}): ExpectedCa
   category: 'metadata',
   ...rest,
 });
-/** The same with a token. */
+/** Returns a read with a token, answered with 200 by default. */
 export const v2 = (target: string, rest: Partial<ExpectedCall> = {}): ExpectedCall => ({
   ...v1(target, rest),
   version: 2,
@@ -56,7 +56,7 @@ export const token = (rest: Partial<ExpectedCall> = {}): ExpectedCall => ({
   category: 'token',
   ...rest,
 });
-/** The role's name, then its credentials, as every SDK asks for them. */
+/** Returns the two reads of every SDK: the name of the role, then its credentials. */
 export const credentialsBy = (read: typeof v1, rest: Partial<ExpectedCall> = {}): ExpectedCall[] => [
   read(PATHS.roleList, { category: 'role-list', ...rest }),
   read(PATHS.credentials, { category: 'credentials', ...rest }),

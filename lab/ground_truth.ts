@@ -1,21 +1,27 @@
-/** Describes what the lab's metadata service can be told to do, and what it says that it has seen. Imported by both its ends. */
+/**
+ * Defines the messages between the lab and its metadata service: how it must behave, and the requests that it
+ * saw.
+ */
 
 export interface Behaviour {
   /** `required`: a request without a token gets 401. */
   httpTokens: 'optional' | 'required';
   /** `disabled`: 403 for everything. */
   httpEndpoint: 'enabled' | 'disabled';
-  /** Holds what becomes of the connection after an answer. The real service says `close`. */
+  /** The header `Connection` of answers. The real service sends `close`. */
   connection: 'close' | 'keep-alive';
-  /** States how an answer's end is told: by Content-Length, by chunks, or (with `close`) by the end of the connection. */
+  /**
+   * How the end of an answer is marked: by Content-Length, by chunks, or (with `close`) by the end of the
+   * connection.
+   */
   framing: 'length' | 'chunked' | 'until-close';
-  /** Holds what a well-formed token request gets. `hang`: no answer, as behind a hop limit that is too low. */
+  /** The answer to a well-formed token request. `hang`: no answer, as behind a hop limit that is too low. */
   tokenAnswer: 'normal' | 'hang' | 403 | 404 | 405;
   /** IP TTL (IPv6: hop limit) of the answers to token requests only, 1 to 64. */
   putResponseHopLimit: number;
   /** `InstanceMetadataTags`: whether the instance's tags are served. */
   instanceTags: 'enabled' | 'disabled';
-  /** Holds what every request gets. `reset`: a TCP reset instead of an answer; `throttle`: 503. */
+  /** The answer to every request. `reset`: a TCP reset instead of an answer; `throttle`: 503. */
   answer: 'normal' | 'hang' | 'reset' | 'throttle';
   /** Milliseconds between a request and its answer. */
   delayMs: number;
@@ -48,7 +54,9 @@ export interface SeenRequest {
   method: string | null;
   /** The request target as sent, query included. Null as `method`. */
   target: string | null;
-  /** The documented rule: 2 when the token header is there or it is a token request, else 1. Null as `method`. */
+  /**
+   * The documented rule: 2 when the token header is there or it is a token request, else 1. Null as `method`.
+   */
   version: 1 | 2 | null;
   /** Null when no answer was sent. */
   status: number | null;

@@ -1,4 +1,6 @@
-/** Sets IP_TTL and IPV6_UNICAST_HOPS of a Node socket, as `HttpPutResponseHopLimit` does for a token's answer. */
+/**
+ * Sets IP_TTL and IPV6_UNICAST_HOPS of a Node socket, as `HttpPutResponseHopLimit` does for a token's answer.
+ */
 import type { Socket } from 'node:net';
 import { cLibrary } from '../common/c_library.ts';
 
@@ -13,7 +15,9 @@ type SetSockOpt = (fd: number, level: number, name: number, value: Buffer, lengt
 let setSockOpt: SetSockOpt | null = null;
 const current = new WeakMap<Socket, number>();
 
-/** Applies to every packet that the socket sends from now on, retransmissions included. Throws when refused. */
+/**
+ * Applies to every packet that the socket sends from now on, retransmissions included. Throws when refused.
+ */
 export function setHopLimit(socket: Socket, hopLimit: number): void {
   if ((current.get(socket) ?? DEFAULT_HOP_LIMIT) === hopLimit) return;
   // Loaded on first need: most labs never change the hop limit.

@@ -1,6 +1,7 @@
 /**
- * A lab: a host, a metadata service at the real addresses, and programs that call it, all in network namespaces
- * of their own. Nothing is made or changed in the machine's own namespace, where those addresses may be real.
+ * Builds a lab: a host, a metadata service at the real addresses, and programs that call it, all in network
+ * namespaces of their own. Nothing is changed in the machine's own namespace, where those addresses may be
+ * real.
  */
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -30,20 +31,26 @@ const RUN_TIMEOUT_MS = 30_000;
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export interface LabOptions {
-  /** 1 to 20 of a-z and 0-9, part of the namespaces' names. */
+  /** Part of the names of the namespaces: 1 to 20 characters of a-z and 0-9. */
   name?: string;
-  /** Also `fd00:ec2::254`; on unless false. */
+  /** Whether the lab also has `fd00:ec2::254`. Default: true. */
   ipv6?: boolean;
-  /** Goes into the environment of the metadata service, such as a clock of its own. */
+  /** Environment variables of the metadata service, for example for a clock of its own. */
   metadataEnv?: Record<string, string>;
-  /** The program that plays the metadata service; it speaks `ground_truth.ts`. The lab's own unless given. */
+  /**
+   * The program that plays the metadata service, with the messages of `ground_truth.ts`. Default: the lab's
+   * own.
+   */
   serviceProgram?: string;
 }
 
 export interface SpawnOptions {
   env?: Record<string, string>;
   cwd?: string;
-  /** `pod`: one hop behind the host, as a container on a bridge is. Else one of `addNamespace`. Default `host`. */
+  /**
+   * `pod`: one hop behind the host, like a container on a bridge. A namespace: one of `addNamespace`. Default
+   * `host`.
+   */
   from?: 'host' | 'pod' | { namespace: string };
   /** Default `pipe`. `inherit` shows its output where ours goes. */
   stdio?: StdioOptions;
@@ -51,7 +58,7 @@ export interface SpawnOptions {
 
 export interface RunOptions extends SpawnOptions {
   input?: string;
-  /** After this many milliseconds the program and what it started are ended. Default 30,000. */
+  /** After this many milliseconds the program and its children are killed. Default 30,000. */
   timeoutMs?: number;
 }
 
@@ -73,23 +80,24 @@ export interface LabProcess {
   /** Resolves when it has ended and its output is complete. */
   readonly exited: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
   /**
-   * Sends `signal`, by default SIGTERM; after `graceMs`, by default 3,000, SIGKILL to its whole process group. Its
-   * output is then no longer waited for: what it started in other sessions may hold it open until the lab closes.
+   * Sends `signal`, by default SIGTERM. After `graceMs`, by default 3,000, SIGKILL is sent to its whole
+   * process group. Then nothing waits for its output: a child in another session may hold it open until the
+   * lab closes.
    */
   stop(signal?: NodeJS.Signals, graceMs?: number): Promise<void>;
 }
 
-/** Something bigger than a program that lives in a lab and must end with it: a container engine, a machine. */
+/** Something larger than a program that must end with the lab: a container engine, a machine. */
 export interface LabPart {
-  /** Ends it in its own way. Called before the lab's programs are ended, the last added first. */
+  /** Ends it in order. Called before the lab's programs are ended, the last added first. */
   close(): Promise<void>;
-  /** Removes what is left when all processes have been ended by force. Synchronous. */
+  /** Removes what is left after all processes were killed. Synchronous. */
   closeNow(): void;
 }
 
 const liveLabs = new Set<Lab>();
 
-/** Tells whether this kernel runs IPv6 at all; without, a lab must be asked for without. */
+/** Tells whether this kernel has IPv6. Without it a lab must be created with `ipv6: false`. */
 export function kernelHasIpv6(): boolean {
   return existsSync('/proc/sys/net/ipv6');
 }
@@ -102,7 +110,7 @@ export class Lab {
   readonly podNamespace: string;
   /** The host's own addresses on its way to the metadata service. */
   readonly hostAddresses: { ipv4: string; ipv6: string | null };
-  /** An empty directory of this lab, and HOME of all that runs in it. Removed with the lab. */
+  /** A directory of this lab, and HOME of all its programs. Removed with the lab. */
   readonly home: string;
   readonly #children = new Map<number, LabProcess>();
   readonly #parts: LabPart[] = [];
@@ -123,7 +131,7 @@ export class Lab {
     this.home = join(tmpdir(), this.tag);
     this.#metadataEnv = options.metadataEnv ?? {};
     this.#serviceProgram = options.serviceProgram ?? METADATA_SERVICE;
-    // 10.x.y.0/24, away from 10.0.0.0/16 which images like to use; the pod gets the next one.
+    // The network is 10.x.y.0/24 outside 10.0.0.0/16, which many images use. The pod gets the next one.
     this.#subnet = (1 + Math.floor(Math.random() * 254)) * 256 + 2 * Math.floor(Math.random() * 127);
     this.hostAddresses = {
       ipv4: this.#ipv4(0, 1),
@@ -132,8 +140,8 @@ export class Lab {
   }
 
   /**
-   * Builds a lab, metadata service included. Throws OperatorError: 3 when not root or a program is missing.
-   * On any failure what was made before is removed again.
+   * Builds a lab with its metadata service. On any failure everything that was made is removed again.
+   * @throws OperatorError (3) without root, or if a program is missing.
    */
   static async create(options: LabOptions = {}): Promise<Lab> {
     if (process.getuid?.() !== 0) {
@@ -215,8 +223,8 @@ export class Lab {
   }
 
   /**
-   * Ends the metadata service with `signal` and starts another, which knows no token of the former one and whose log begins
-   * anew. Returns the former one's handle, whose `seen` stays complete.
+   * Ends the metadata service with `signal` and starts another one, which does not know the former tokens and
+   * has an empty log. Returns the handle of the former one, whose `seen` is complete.
    */
   async restartMetadata(signal: NodeJS.Signals = 'SIGKILL'): Promise<MetadataHandle> {
     const former = this.metadata;
@@ -227,8 +235,8 @@ export class Lab {
   }
 
   /**
-   * A third namespace behind the host, which forwards for it: the way of a container on a bridge network. Answers
-   * whose hop limit is 1 end at the host.
+   * Adds a third namespace behind the host, which forwards for it, like a container on a bridge network.
+   * Answers whose hop limit is 1 end at the host.
    */
   async addPod(): Promise<void> {
     if (this.#podReady) return;
@@ -250,7 +258,7 @@ export class Lab {
     this.#podReady = true;
   }
 
-  /** One more namespace that ends with the lab, with nothing in it. Returns its name. */
+  /** Adds an empty namespace that ends with the lab. Returns its name. */
   async addNamespace(role: Role): Promise<string> {
     const name = `${this.tag}-${role}`;
     await ip('netns', 'add', name);
@@ -258,14 +266,17 @@ export class Lab {
     return name;
   }
 
-  /** Nothing of the operator's own set-up gets in: no AWS_* variables, no proxies, no dot files. */
+  /**
+   * Returns an environment without the operator's own settings: no AWS_* variables, no proxies, no dot files.
+   */
   #env(extra: Record<string, string> = {}): Record<string, string> {
     return {
       PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
       HOME: this.home,
       // Other labs on this machine are ignored.
       IMDSWATCH_MAX_NAMESPACES: '0',
-      // The ground truth is what the lab's programs ask; an agent's own questions are asked for where they are the subject.
+      // The ground truth holds the calls of the lab's programs. An agent's own requests are switched on by
+      // the tests of them.
       IMDSWATCH_IDENTITY_FROM_IMDS: 'off',
       TMPDIR: this.home,
       LANG: 'C.UTF-8',
@@ -279,7 +290,7 @@ export class Lab {
       child.once('error', () => {});
       throw new OperatorError(3, 'The program `nsenter` is missing: install the package util-linux.');
     }
-    // `close` comes after the output's end; it also comes when the program could not be run.
+    // `close` is emitted after the end of the output, and also if the program could not be run.
     const exited = once(child, 'close').then(([status, signal]) => {
       this.#children.delete(pid);
       return { status, signal } as { status: number | null; signal: NodeJS.Signals | null };
@@ -296,9 +307,9 @@ export class Lab {
   }
 
   /**
-   * Starts a program in the host's namespace, in a session of its own. Output is in `child.stdout`, `child.stderr`.
-   * `nsenter` becomes the program by exec, so that the pid is the program's own; `ip netns exec` would also mount
-   * another /sys and hide the cgroups from an agent.
+   * Starts a program in the host's namespace, in a session of its own. Output is in `child.stdout`,
+   * `child.stderr`. `nsenter` becomes the program by exec, so that the pid is the program's own; `ip netns
+   * exec` would also mount another /sys and hide the cgroups from an agent.
    */
   spawn(argv: readonly string[], options: SpawnOptions = {}): LabProcess {
     if (this.#closed) throw new Error('the lab is closed');
@@ -314,7 +325,7 @@ export class Lab {
     return this.#adopt(child);
   }
 
-  /** Runs a program to its end. A status other than 0 is the caller's to judge; 127 is a program that is missing. */
+  /** Runs a program to its end. The caller judges its status; 127 means that the program is missing. */
   async run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     const startedAt = new Date();
     const started = this.spawn(argv, options);
@@ -327,7 +338,7 @@ export class Lab {
     child.stderr?.setEncoding('utf8').on('data', (chunk) => {
       stderr += chunk;
     });
-    // A program that does not read its input is no failure.
+    // A program may end without reading its input.
     child.stdin?.on('error', () => {});
     child.stdin?.end(options.input ?? '');
     const timer = setTimeout(() => endGroup(child), options.timeoutMs ?? RUN_TIMEOUT_MS);
@@ -336,7 +347,7 @@ export class Lab {
     return { pid, status, stdout, stderr, startedAt, endedAt: new Date() };
   }
 
-  /** From now on it ends with the lab. */
+  /** Adds a part that ends with the lab. */
   addPart(part: LabPart): void {
     this.#parts.push(part);
   }
@@ -350,7 +361,7 @@ export class Lab {
     this.#remove();
   }
 
-  /** Closes like `close`, but waits for nothing: for the end of the process. */
+  /** Closes like `close`, but without waiting, for use at the end of the process. */
   closeNow(): void {
     this.#closed = true;
     this.#remove();
@@ -359,19 +370,20 @@ export class Lab {
   #remove(): void {
     if (!liveLabs.delete(this)) return;
     for (const pid of this.#children.keys()) endNow(-pid);
-    // Processes that our programs started and left running have our HOME, or a container's variable, wherever they went.
+    // Processes that our programs left running are found by our HOME, or by a container's variable, in any
+    // namespace.
     for (const pid of pidsWithTag(this.tag)) endNow(pid);
     for (const part of this.#parts) part.closeNow();
     deleteNamespace(this.hostNamespace);
     deleteNamespace(this.metadataNamespace);
     if (this.#podReady) deleteNamespace(this.podNamespace);
     for (const name of this.#added) deleteNamespace(name);
-    // A daemon that was ended by force may still be writing its last file.
+    // A daemon that was killed may still be writing its last file.
     rmSync(this.home, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   }
 }
 
-/** Ends a program and its process group, and lets go of its output. */
+/** Kills a program with its process group, and closes its output. */
 function endGroup(child: ChildProcess): void {
   if (child.pid !== undefined) endNow(-child.pid);
   child.stdout?.destroy();
@@ -380,7 +392,7 @@ function endGroup(child: ChildProcess): void {
 
 let watching = false;
 
-/** A lab must not outlive its maker, however that ends. SIGKILL alone leaves something, for `sweepLeftovers`. */
+/** Closes labs when this process ends. Only SIGKILL leaves something behind, for `sweepLeftovers`. */
 function watchForTheEnd(lab: Lab): void {
   liveLabs.add(lab);
   if (watching) return;
@@ -388,7 +400,7 @@ function watchForTheEnd(lab: Lab): void {
   process.on('exit', closeAllNow);
   for (const signal of ENDING_SIGNALS) {
     const onSignal = () => {
-      // Another listener means that the program ends in its own way and closes its labs, or comes to `exit`.
+      // With another listener the program ends in its own way: it closes its labs itself, or reaches `exit`.
       if (process.listenerCount(signal) > 1) return;
       closeAllNow();
       process.removeListener(signal, onSignal);

@@ -1,6 +1,6 @@
 /**
- * Describes who made which of the requests that the metadata service saw: its log, joined with what the lab started. This is
- * what an observer's findings are compared with, and nothing in it comes from an observer.
+ * Joins the log of the metadata service with the processes that the lab started: who made which request. The
+ * findings of an observer are compared with this; nothing in it comes from an observer.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LabClient } from './clients.ts';
@@ -22,28 +22,31 @@ export interface Owner {
   script: string | null;
 }
 
-/** Holds what a caller is part of, in the contract's words; null where it is part of no such thing. */
+/** Container, pod and unit of a caller, by the fields of the contract; null outside of them. */
 export interface Workload {
   container: { id: string; name: string; 'image.name': string; runtime: string } | null;
   k8s: { 'pod.uid': string; 'pod.name': string; 'namespace.name': string; 'container.name': string } | null;
   systemd: { unit: string; slice: string } | null;
 }
 
-/** A client that ran somewhere else than plainly on the host. */
+/** A client that did not run directly on the host. */
 export interface Placed {
   /** Pid as the host sees it. */
   pid: number;
-  /** Its sockets' own address, where the metadata service sees another; null where it sees that. */
+  /** The address of its own sockets, if the metadata service sees another one; otherwise null. */
   address: string | null;
   workload: Workload;
 }
 
-/** A request with its owner. Null and undefined are "the lab cannot say". */
+/** A request with its owner. The lab does not know a value that is null or undefined. */
 export interface Truth extends SeenRequest {
   owner: Owner | null;
   category?: ExpectedCall['category'];
   fallback?: ExpectedCall['fallback'];
-  /** Answered, but the answer never reached the caller: what an observer says depends on where it looks. */
+  /**
+   * The request was answered, but the answer did not reach the caller. An observer's report depends on its
+   * place.
+   */
   unheard?: true;
   workload?: Workload;
 }
@@ -52,9 +55,9 @@ interface Turn {
   client: LabClient;
   pid: number;
   placed: Placed | null;
-  /** Requests after this one … */
+  /** The client made the requests after this one, … */
   afterSeq: number;
-  /** … up to this one, services' apart, are the client's. */
+  /** … up to this one, except those of services. */
   untilSeq: number;
 }
 
@@ -67,15 +70,15 @@ export class Ledger {
     this.#lab = lab;
   }
 
-  /** From now on the service's calls are known by the ports that it reports. */
+  /** Adds a service. Its calls are known by the ports that it reports. */
   addService(service: LabService): LabService {
     this.#services.push(service);
     return service;
   }
 
   /**
-   * Runs a client to its end under its behaviour of the metadata service. One client at a time: what arrives
-   * meanwhile, and is no service's, is its.
+   * Runs a client to its end under its behaviour of the metadata service. Only one client may run at a time:
+   * requests that arrive meanwhile are its own, except those of services.
    */
   async runClient(client: LabClient): Promise<RunResult> {
     const { result } = await this.#turn(client, async () => {
@@ -85,7 +88,7 @@ export class Ledger {
     return result;
   }
 
-  /** The same where `run` starts it, waits for its end and says where it was. */
+  /** Does the same for a client that `run` starts, waits for and locates. */
   async runPlaced(client: LabClient, run: () => Promise<Placed>): Promise<void> {
     await this.#turn(client, async () => {
       const placed = await run();
@@ -104,7 +107,7 @@ export class Ledger {
     const played = await play();
     const deadline = Date.now() + REQUESTS_TIMEOUT_MS;
     let log = await metadata.log();
-    // A caller that does not wait for its answer may be gone before its request is read.
+    // A caller that does not wait for its answer may have ended before its request is read.
     while (this.#unclaimed(log.slice(before)).length < client.calls.length && Date.now() < deadline) {
       await sleep(RECHECK_MS);
       log = await metadata.log();
@@ -120,7 +123,7 @@ export class Ledger {
     return requests.filter((request) => claimed.take(request) === null);
   }
 
-  /** The services' reports, each good for one request. */
+  /** Returns the reports of the services, one for each request. */
   #claims() {
     const open = new Map<string, LabService[]>();
     for (const service of this.#services) {
@@ -135,7 +138,7 @@ export class Ledger {
     };
   }
 
-  /** Every request so far with its owner. Complete for a service once it has been stopped. */
+  /** Returns every request so far with its owner. It is complete for a service when that was stopped. */
   async truths(): Promise<Truth[]> {
     const log = await this.#lab.metadata.log();
     const claims = this.#claims();
@@ -169,7 +172,7 @@ export class Ledger {
     });
   }
 
-  /** Returns where clients did not do what clients.ts says that they do, one line each. Empty when all is well. */
+  /** Returns one line for each client that did not make the calls of clients.ts; empty if all did. */
   async surprises(): Promise<string[]> {
     const truths = await this.truths();
     return this.#turns.flatMap(({ client, pid }) => {

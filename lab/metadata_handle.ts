@@ -1,4 +1,4 @@
-/** The lab's end of its metadata service: changes its behaviour and keeps what it has seen. */
+/** Controls the metadata service of a lab: changes its behaviour, and keeps the requests that it saw. */
 import type { ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Behaviour, FromService, SeenRequest, ToService } from './ground_truth.ts';
@@ -15,7 +15,7 @@ export class MetadataHandle {
   readonly #waiting = new Map<number, (done: Done) => void>();
   #nextId = 1;
   #ended: Error | null = null;
-  /** Resolves when the service has ended and all that it had to say is here. */
+  /** Resolves when the service has ended and all its messages were received. */
   readonly ended: Promise<void>;
 
   private constructor(child: ChildProcess) {
@@ -25,12 +25,12 @@ export class MetadataHandle {
     });
   }
 
-  /** Returns what is known by now of the requests that it has seen, in the order of their reports. Complete once it has ended. */
+  /** Returns the requests that it has reported so far, in that order. Complete when it has ended. */
   get seen(): readonly SeenRequest[] {
     return this.#seen;
   }
 
-  /** Resolves once the service listens; rejects with its own words when it does not come up. */
+  /** Resolves when the service listens. Rejects with its output if it does not start. */
   static async attach(child: ChildProcess): Promise<MetadataHandle> {
     const handle = new MetadataHandle(child);
     let complaint = '';
@@ -73,28 +73,32 @@ export class MetadataHandle {
     return done;
   }
 
-  /** Changes what is named and leaves the rest. In force for every request that arrives after this resolves. */
+  /**
+   * Changes the given parts of the behaviour. They apply to every request that arrives after this resolves.
+   */
   async set(change: Partial<Behaviour>): Promise<void> {
     await this.#ask({ type: 'set', change });
   }
 
-  /** Back to `NORMAL_BEHAVIOUR`. */
+  /** Returns the service to `NORMAL_BEHAVIOUR`. */
   async reset(): Promise<void> {
     await this.set(NORMAL_BEHAVIOUR);
   }
 
-  /** All requests seen so far, in the order of their arrival. Waits for answers that are on their way. */
+  /** Returns all requests so far in the order of their arrival. Waits for answers that are being sent. */
   async log(): Promise<SeenRequest[]> {
     while ((await this.#ask({ type: 'sync' })).pending > 0) await sleep(RECHECK_MS);
     return this.#seen.toSorted((a, b) => a.seq - b.seq);
   }
 
-  /** Connections that the service has accepted so far, with or without a request. */
+  /** Returns the number of connections that the service has accepted so far, with or without a request. */
   async connections(): Promise<number> {
     return (await this.#ask({ type: 'sync' })).connections;
   }
 
-  /** The log as soon as it holds at least `count` requests; throws when it does not within `timeoutMs`. */
+  /**
+   * Resolves to the log when it has at least `count` requests. Throws if that takes longer than `timeoutMs`.
+   */
   async waitFor(count: number, timeoutMs = 5000): Promise<SeenRequest[]> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {

@@ -1,9 +1,9 @@
 /**
- * The lab's instance metadata service: a program of its own, run inside a lab's namespace only.
+ * Runs the lab's instance metadata service, as a program of its own and only inside a lab's namespace.
  *
- * It stands on Node's HTTP parser and not on ours, because what it says it has seen is what we are judged by.
- * It behaves as the EC2 user guide says ("Use the Instance Metadata Service to access instance metadata").
- * Talks to the lab over Node's IPC channel (ground_truth.ts) and ends when that closes.
+ * It uses Node's HTTP parser and not ours, because our reports are compared with its log. It behaves as the
+ * EC2 user guide says ("Use the Instance Metadata Service to access instance metadata"). It exchanges the
+ * messages of ground_truth.ts with the lab over Node's IPC channel, and ends when that closes.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -21,7 +21,7 @@ import { bodyFor } from './metadata_tree.ts';
 
 const MAX_TOKEN_TTL_S = 21_600;
 const NORMAL_HOP_LIMIT = 64;
-/** Header's name on the wire, in the case that the real service uses. */
+/** Name of the header on the wire, in the case that the real service uses. */
 const TTL_HEADER_ON_WIRE = 'X-Aws-Ec2-Metadata-Token-Ttl-Seconds';
 
 let behaviour: Behaviour = { ...NORMAL_BEHAVIOUR };
@@ -35,7 +35,7 @@ function tell(message: FromService): void {
   process.send?.(message);
 }
 
-/** Seconds that a token still has, or null when it is unknown or expired. */
+/** Returns the seconds for which a token is still valid; null if it is unknown or expired. */
 function remainingSeconds(presented: string): number | null {
   const given = Buffer.from(presented);
   const known = tokens.find(({ token }) => token.length === given.length && timingSafeEqual(token, given));
@@ -72,7 +72,7 @@ function answerToken(request: IncomingMessage, path: string): Answer {
   const ttl = typeof asked === 'string' && /^\d{1,5}$/.test(asked) ? Number(asked) : 0;
   if (ttl < 1 || ttl > MAX_TOKEN_TTL_S) return refusal(400);
   if (typeof behaviour.tokenAnswer === 'number') return refusal(behaviour.tokenAnswer);
-  // Real tokens begin so, and so whoever looks for leaked tokens finds ours too.
+  // Real tokens begin like this, so a search for leaked tokens finds ours too.
   const token = `AQAE${randomBytes(39).toString('base64url')}`;
   tokens.push({ token: Buffer.from(token), expiresMs: Date.now() + ttl * 1000 });
   return { status: 200, body: token, ttlSeconds: ttl };
@@ -109,7 +109,7 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
   response.useChunkedEncodingByDefault = behaviour.framing === 'chunked' && request.httpVersion === '1.1';
   if (behaviour.framing === 'chunked') {
     const half = answer.body.length >> 1;
-    // Two writes make two chunks; an empty one would end the body.
+    // Two writes make two chunks. An empty chunk would end the body.
     if (half > 0) response.write(answer.body.slice(0, half));
     response.end(answer.body.slice(half));
   } else {
@@ -177,14 +177,14 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
 }
 
 function listen(address: string): Promise<void> {
-  // The real service takes HTTP/1.0 without a Host header.
+  // The real service accepts HTTP/1.0 without a Host header.
   const server = createServer({ requireHostHeader: false, keepAliveTimeout: 30_000 }, handle);
   server.on('connection', (socket) => {
     connectionNumbers.set(socket, ++connectionCount);
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!error.code?.startsWith('HPE_') && error.code !== 'ERR_HTTP_REQUEST_TIMEOUT') {
-      // Not a bad request but a connection that the client gave up.
+      // The client gave up the connection; this is no bad request.
       socket.destroy();
       return;
     }
@@ -210,7 +210,7 @@ function listen(address: string): Promise<void> {
 async function main(): Promise<void> {
   if (process.send === undefined) throw new Error('this program is started by lab.ts, over an IPC channel');
   process.on('disconnect', () => process.exit(0));
-  // The terminal's Ctrl-C is for the lab, which then ends us.
+  // Ctrl-C of the terminal is for the lab, which then ends this process.
   process.on('SIGINT', () => {});
   process.on('message', (message: ToService) => {
     if (message.type === 'set') behaviour = { ...behaviour, ...message.change };

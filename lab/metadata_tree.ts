@@ -1,4 +1,4 @@
-/** Describes what the lab's metadata service serves: the paths of the real one with values that are plainly invented. */
+/** Defines the data of the lab's metadata service: the paths of the real one with invented values. */
 
 export const LAB_ROLE = 'lab-instance-role';
 const INSTANCE_ID = 'i-0123456789abcdef0';
@@ -27,7 +27,7 @@ const leaf =
   () =>
     text;
 
-/** Built on demand, so that nothing which looks like a key stands in the source. */
+/** Builds the credentials on demand, so that the source contains nothing that looks like a key. */
 function credentials(): string {
   const fake = (prefix: string, length: number) => `${prefix}LABONLYNOTAREALKEY`.padEnd(length, 'X');
   return JSON.stringify(
@@ -80,7 +80,7 @@ const METADATA: Tree = {
   placement: { 'availability-zone': leaf('eu-central-1a'), region: leaf('eu-central-1') },
   'security-groups': leaf('lab'),
 };
-/** The same while tags are in the metadata; they are not unless somebody allows it. */
+/** The tree with the instance's tags, which are served only if `InstanceMetadataTags` allows it. */
 const WITH_TAGS: Tree = {
   ...METADATA,
   tags: {
@@ -113,7 +113,7 @@ const ROOT: Tree = {
   'user-data': leaf('#!/bin/sh\necho started by the lab\n'),
 };
 
-/** The body for a target's decoded path, or null when there is nothing. Extra slashes do not matter. */
+/** Returns the body for the decoded path of a target; null if there is none. Extra slashes are ignored. */
 export function bodyFor(path: string, tags = false): string | null {
   const [version, ...rest] = path.split('/').filter((part) => part !== '');
   if (version === undefined) return [...VERSIONS, 'latest'].join('\n');
@@ -130,7 +130,7 @@ function listing(tree: Tree): string {
   return (
     Object.entries(tree)
       .map(([name, child]) => (typeof child === 'function' ? name : `${name}/`))
-      // The real service lists roles and user-data without a slash, and so do leaves here.
+      // The real service lists roles and user-data without a slash, as leaves are listed here.
       .join('\n')
   );
 }

@@ -1,8 +1,8 @@
 /**
- * The lab's network namespaces: their names, their making, their end.
+ * Makes, names and deletes the network namespaces of labs.
  *
- * A name carries who made it (pid and start time in clock ticks), so that what a killed run left behind can be
- * told from what a live run uses: `imdsw-[LABEL-]PID-TICKS-RAND-ROLE`.
+ * A name contains its maker (pid and start time in clock ticks), so that the leftovers of a killed run can be
+ * told from namespaces in use: `imdsw-[LABEL-]PID-TICKS-RAND-ROLE`.
  */
 import { execFile, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -20,14 +20,17 @@ const NAME = /^imdsw-(?:[a-z0-9]+-)?(\d+)-(\d+)-[0-9a-f]{8}(?:-(?:host|imds|pod|
 /** Role of a namespace that a lab makes beyond its own three; part of its name. */
 export type Role = 'task' | 'mac' | `side${number}`;
 
-/** Start time of a process in clock ticks since boot (proc(5), /proc/PID/stat field 22); null when it is gone. */
+/**
+ * Returns the start time of a process in clock ticks since boot (proc(5), /proc/PID/stat field 22); null if
+ * it has ended.
+ */
 export function startTicksOf(pid: number): number | null {
   const fields = statFields(pid);
-  // A zombie has ended; it only waits for its parent to notice.
+  // A zombie has ended. Only its parent has not read its status yet.
   return fields === null || fields[0] === 'Z' ? null : Number(fields[19]);
 }
 
-/** Tells whether a process was started with `tag` somewhere in its environment; false when it is gone. */
+/** Tells whether a process was started with `tag` somewhere in its environment; false if it has ended. */
 function carriesTag(pid: number, tag: string): boolean {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(tag);
@@ -36,7 +39,7 @@ function carriesTag(pid: number, tag: string): boolean {
   }
 }
 
-/** Every process that was started with `tag` somewhere in its environment, this one apart. */
+/** Returns every other process that was started with `tag` somewhere in its environment. */
 export function pidsWithTag(tag: string): number[] {
   return allPids().filter((pid) => pid !== process.pid && carriesTag(pid, tag));
 }
@@ -45,7 +48,10 @@ function allPids(): number[] {
   return list('/proc').flatMap((entry) => (/^\d+$/.test(entry) ? [Number(entry)] : []));
 }
 
-/** Fields of /proc/PID/stat from the third (state) on: the second, comm, may hold spaces and brackets. */
+/**
+ * Returns the fields of /proc/PID/stat from the third (state) on. The second, comm, may contain spaces and
+ * brackets.
+ */
 function statFields(pid: number): string[] | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -55,7 +61,7 @@ function statFields(pid: number): string[] | null {
   }
 }
 
-/** A name for one lab: unique, and telling who made it. `label` is lower-case letters and digits. */
+/** Returns a unique name for one lab that contains its maker. `label` is lower-case letters and digits. */
 export function labTag(label?: string): string {
   if (label !== undefined && !/^[a-z0-9]{1,20}$/.test(label)) {
     throw new OperatorError(2, `A lab's name is 1 to 20 of a-z and 0-9, not "${label}".`);
@@ -64,13 +70,13 @@ export function labTag(label?: string): string {
   return label === undefined ? `imdsw-${who}` : `imdsw-${label}-${who}`;
 }
 
-/** Tells whether `name` is a lab's whose maker is gone. */
+/** Tells whether `name` belongs to a lab whose maker has ended. */
 function isLeftOver(name: string): boolean {
   const match = NAME.exec(name);
   return match !== null && startTicksOf(Number(match[1])) !== Number(match[2]);
 }
 
-/** Runs `ip`; throws with its own words when it fails. */
+/** Runs `ip`. Throws with its output if it fails. */
 export async function ip(...args: string[]): Promise<void> {
   try {
     await execFileAsync('ip', args);
@@ -97,7 +103,10 @@ export function namespacePath(name: string): string {
   return join(NETNS_DIR, name);
 }
 
-/** A veth pair between two namespaces, both ends up, and both loopbacks. Nothing of it is ever outside them. */
+/**
+ * Adds a veth pair between two namespaces, and sets both ends and both loopbacks up. No end is ever outside
+ * of them.
+ */
 export async function addLink(
   namespace: string,
   name: string,
@@ -122,7 +131,7 @@ export async function addAddress(namespace: string, device: string, ...cidrs: st
   }
 }
 
-/** `key` as a path below /proc/sys. Only for settings that belong to a network namespace. */
+/** Sets `key`, a path below /proc/sys. Only for settings that belong to a network namespace. */
 export function setSysctl(namespace: string, key: string, value: string): void {
   const script = 'printf %s "$1" > "/proc/sys/$2"';
   const result = spawnSync('nsenter', [
@@ -137,7 +146,7 @@ export function setSysctl(namespace: string, key: string, value: string): void {
   if (result.status !== 0) throw new OperatorError(1, `The lab could not set ${key}: ${result.stderr}`);
 }
 
-/** Pids of the processes whose network namespace is `name`. */
+/** Returns the pids of the processes whose network namespace is `name`. */
 export function pidsIn(name: string): number[] {
   let inode: number;
   try {
@@ -151,13 +160,16 @@ export function pidsIn(name: string): number[] {
     try {
       if (readlinkSync(`/proc/${pid}/ns/net`) === wanted) pids.push(pid);
     } catch {
-      // It ended while we looked: it is in no namespace any more.
+      // The process ended meanwhile, so it is in no namespace.
     }
   }
   return pids;
 }
 
-/** Deletes a namespace, with all that is in it. Synchronous, so that it works while the process exits. */
+/**
+ * Deletes a namespace with its processes and interfaces. Synchronous, so that it works while the process
+ * exits.
+ */
 export function deleteNamespace(name: string): void {
   const result = spawnSync('ip', ['netns', 'delete', name], { encoding: 'utf8' });
   if (result.status !== 0 && !/No such file/.test(result.stderr ?? '')) {
@@ -166,9 +178,9 @@ export function deleteNamespace(name: string): void {
 }
 
 /**
- * Removes the namespaces, processes and directories of labs whose maker has died without cleaning up.
- * Returns what was removed. A process is ended only when it lives in such a namespace, where nothing else can be, or
- * carries such a lab's tag (a container's, in a namespace of its own).
+ * Removes the namespaces, processes and directories of labs whose maker has died without cleaning up. Returns
+ * the names of what was removed. A process is killed only if it is in such a namespace, where nothing else
+ * can be, or has the tag of such a lab (in a container, which has a namespace of its own).
  */
 export function sweepLeftovers(): { namespaces: string[]; directories: string[]; pids: number[] } {
   const namespaces = list(NETNS_DIR).filter(isLeftOver);
@@ -191,7 +203,7 @@ function list(directory: string): string[] {
   }
 }
 
-/** SIGKILL to a pid, or to a process group when negative; one that is gone already is fine. */
+/** Sends SIGKILL to a pid, or to a process group if negative. It may have ended already. */
 export function endNow(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL');

@@ -1,4 +1,4 @@
-/** The real programs that call: where they are on this machine, and the two AWS SDKs from the npm registry. */
+/** Finds the real programs that call on this machine, and installs the two AWS SDKs from the npm registry. */
 import { execFile } from 'node:child_process';
 import {
   accessSync,
@@ -18,11 +18,11 @@ import { OperatorError } from '../common/operator_error.ts';
 
 const execFileAsync = promisify(execFile);
 export const CLIENTS_DIR = join(import.meta.dirname, 'clients');
-/** States where an installed package may write; its own directory belongs to the package manager. */
+/** Directory for an installed package to write to. Its own directory belongs to the package manager. */
 const PACKAGED_SDKS_DIR = '/var/cache/imdswatch/demo';
 const SDK_FILES = ['package.json', 'package-lock.json', 'aws_sdk_v2.cjs', 'aws_sdk_v3.cjs'];
 
-/** Directory of the SDKs and of the programs that load them: beside the other clients in a checkout only. */
+/** Directory of the SDKs and of the programs that load them. In a checkout it is beside the other clients. */
 export const SDKS_DIR = existsSync(join(import.meta.dirname, '../package-lock.json'))
   ? CLIENTS_DIR
   : PACKAGED_SDKS_DIR;
@@ -39,7 +39,7 @@ const PACKAGES = {
 } as const;
 
 export interface Programs {
-  /** Paths as the kernel has them in /proc/PID/exe: no symbolic links, no wrapper scripts. */
+  /** Paths as in /proc/PID/exe: no symbolic links and no wrapper scripts. */
   curl: string;
   wget: string;
   bash: string;
@@ -56,7 +56,7 @@ function onPath(name: string): string | null {
       accessSync(candidate, constants.X_OK);
       return candidate;
     } catch {
-      // Not here.
+      // The next directory of PATH may have it.
     }
   }
   return null;
@@ -71,7 +71,7 @@ export async function findPrograms(): Promise<Programs> {
     throw new OperatorError(3, `The lab needs programs that are missing here:\n${list}`);
   }
   const real = (name: keyof typeof PACKAGES) => realpathSync(found.get(name) as string);
-  // `python3` may be a version manager's wrapper script: ask the interpreter for its own path.
+  // `python3` may be the wrapper script of a version manager, so the interpreter is asked for its own path.
   const ask = 'import os, sys; print(os.path.realpath(sys.executable))';
   const { stdout } = await execFileAsync(found.get('python3') as string, ['-c', ask]);
   return {
@@ -101,7 +101,7 @@ export async function buildClient(
   try {
     await execFileAsync(programs.cc, ['-O1', '-static', '-o', program, source]);
   } catch {
-    // A compiler without the static C library (Amazon Linux has it in a package of its own).
+    // The compiler has no static C library (Amazon Linux has it in a package of its own).
     await execFileAsync(programs.cc, ['-O1', '-o', program, source]);
   }
   return program;

@@ -1,6 +1,6 @@
 /**
- * A way into the lab: a port on this machine's loopback that leads to a port on the lab's. The lab's namespaces have
- * no route to the machine's own; a socket in the file system has no namespace.
+ * Forwards a port of this machine's loopback to a port of the lab's. The namespaces of a lab have no route to
+ * the machine's own, so the connection goes through a socket in the file system, which is visible in both.
  */
 import { existsSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
@@ -19,13 +19,13 @@ export class Relay implements LabPart {
     this.#server = server;
   }
 
-  /** Leads to `port` on 127.0.0.1 of the lab's host. It ends with the lab. */
+  /** Opens a relay to `port` on 127.0.0.1 of the lab's host. It ends with the lab. */
   static async open(lab: Lab, port: number): Promise<Relay> {
     const path = join(lab.home, `relay-${port}.sock`);
     lab.spawn([process.execPath, INNER_END, path, String(port)], { stdio: ['ignore', 'ignore', 'inherit'] });
     const server = createServer((outer) => {
       const inner = connect(path);
-      // Whichever side breaks takes the other with it; neither may end the demo.
+      // An error on one side closes the other. Neither may end the demo.
       outer.on('error', () => inner.destroy()).on('close', () => inner.destroy());
       inner.on('error', () => outer.destroy()).on('close', () => outer.destroy());
       outer.pipe(inner).pipe(outer);

@@ -1,4 +1,7 @@
-/** The end of a relay inside the lab: `relay_inner_end.ts PATH PORT` leads from a socket in the file system to a port. */
+/**
+ * Runs the end of a relay inside the lab: `relay_inner_end.ts PATH PORT` forwards a socket in the file system
+ * to a port.
+ */
 import { connect, createServer } from 'node:net';
 
 const [path, port] = process.argv.slice(2) as [string, string];

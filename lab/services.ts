@@ -51,7 +51,9 @@ export function startModernService(lab: Lab, programs: Programs, intervalS: numb
   return start(lab, 'modern-service', programs.python3, 'modern_service.py', [String(intervalS)]);
 }
 
-/** Starts a web app that can be tricked by `http://127.0.0.1:LISTENING/fetch?url=…`. Resolves once it listens. */
+/**
+ * Starts a web app that can be tricked by `http://127.0.0.1:LISTENING/fetch?url=…`. Resolves once it listens.
+ */
 export function startWebApp(lab: Lab, programs: Programs): Promise<LabService> {
   return start(lab, 'web-app', programs.node, 'web_app.ts', []);
 }

@@ -1,4 +1,4 @@
-/** The demo's story: what happens in the lab, act by act, each one a real program doing what such programs do. */
+/** Plays the story of the demo, act by act. Each act is a real program that makes its ordinary calls. */
 import { IMDS_IPV4 } from '../protocol/endpoints.ts';
 import { labClients } from './clients.ts';
 import { PATHS } from './expected_call.ts';
@@ -11,12 +11,12 @@ const SERVICE_INTERVAL_S = 2;
 const THEFT_TIMEOUT_MS = 5000;
 
 export interface Act {
-  /** Holds what happens, in one line. */
+  /** One line for people who watch. */
   says: string;
   play(): Promise<void>;
 }
 
-/** Clients of the story, in their order; what they do is in clients.ts. */
+/** The clients of the story in their order; clients.ts describes them. */
 const CAST = [
   'curl-v1',
   'curl-v2',
@@ -32,7 +32,7 @@ const CAST = [
   'sdk-new',
   'sdk-new-unanswered',
 ];
-/** Clients that come back, one at a time, while somebody goes on watching. */
+/** Clients that are run again, one at a time, while somebody goes on watching. */
 const REGULARS = ['curl-v1', 'curl-v2', 'wget-v1', 'python-keep-alive', 'sdk-old', 'sdk-new'];
 
 export class Story {
@@ -61,7 +61,7 @@ export class Story {
     return new Story(lab, programs, await buildOneShot(programs, lab.home));
   }
 
-  /** The whole story once. */
+  /** Yields the acts of the whole story once. */
   acts(): Act[] {
     const keep = async (service: Promise<LabService>) => {
       this.#services.push(this.ledger.addService(await service));
@@ -75,13 +75,13 @@ export class Story {
         says: 'a service that uses session tokens starts',
         play: () => keep(startModernService(this.#lab, this.#programs, SERVICE_INTERVAL_S)),
       },
-      // Some machines have no C compiler or no IPv6; their story is shorter.
+      // Without a C compiler or IPv6 the story is shorter.
       ...CAST.flatMap((name) => this.#clients.get(name) ?? []),
       { says: 'a web app is tricked into fetching role credentials (SSRF)', play: () => this.#theft() },
     ];
   }
 
-  /** For ever: calls of programs that come back. */
+  /** Yields, without end, programs that are run again. */
   *encores(): Generator<Act> {
     for (;;) for (const name of REGULARS) yield this.#clients.get(name)!;
   }

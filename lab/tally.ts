@@ -1,14 +1,17 @@
-/** Describes what the lab did, per program and script, to hold a list of offenders against. */
+/** Counts the calls of the lab by program and script, and compares a list of offenders with them. */
 import type { Truth } from './ledger.ts';
 
-/** Calls of one identity: all processes that ran the same program and script. The user is always who runs the lab. */
+/**
+ * Calls of one identity: of all processes with the same program and script. The user is always the one who
+ * runs the lab.
+ */
 export interface IdentityTally {
   executable: string;
   script: string | null;
-  /** Requests without a session token, whatever came back. */
+  /** Requests without a session token, with any answer or none. */
   v1: number;
   v2: number;
-  /** Role credentials that were handed out without a session token. */
+  /** Role credentials that were delivered without a session token. */
   credentialsOverV1: number;
 }
 
@@ -28,14 +31,14 @@ export function tallyByIdentity(truths: readonly Truth[]): IdentityTally[] {
 }
 
 /**
- * Holds what one row of an offenders list says, in the lab's words. `executable` is null where nobody knew it. One program has a row in
- * each image, unit and pod container that it ran in; the lab does not tell those apart.
+ * One row of a list of offenders. `executable` is null if it is not known. A program has one row for each
+ * image, unit and pod container in which it ran; the lab does not distinguish those.
  */
 export type ListedOffender = Omit<IdentityTally, 'executable'> & { executable: string | null };
 
 /**
- * Every identity that called IMDSv1 must be listed, its rows together with exactly its counts; nobody else may be listed as having
- * called IMDSv1. One line a difference, for whoever ran the lab.
+ * Returns one line for each difference. Every identity that called IMDSv1 must be listed, and its rows
+ * together must have exactly its counts. Nobody else may be listed with IMDSv1 calls.
  */
 export function compareOffenders(truths: readonly Truth[], listed: readonly ListedOffender[]): string[] {
   const differences: string[] = truths

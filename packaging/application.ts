@@ -1,4 +1,4 @@
-/** Our own code as a package carries it. */
+/** Prepares our own code for a package. */
 import { existsSync, readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -18,15 +18,16 @@ const ROOMS = [
   'scan/',
   'systemd_notify/',
 ];
-/** Holds what takes part in a build only. */
+/** Files that only a build uses. */
 const BUILD_ONLY = /^(agent\/attribution\/bpf\/(?!.*\.o$)|agent\/capture\/cap_build\/)|\/\.git[^/]*$/;
-/** A file of ours, named in quotes: an import, a worker, a program to start. */
+/** Matches the name of one of our files in quotes: of an import, a worker or a program to start. */
 const NAMED_FILE = /(['"`])((?:\.{1,2}\/)+[^'"`\n]+|[a-z_]+)\.ts\1/g;
 const IMPORTED = /(?:\bfrom|\bimport)\s*\(?\s*'(\.{1,2}\/[^']+)'/g;
 
 /**
- * Types are taken out here and not at every start, by the same stripper that Node has in it (lines and columns stay):
- * an agent started for the first time holds 82 MB instead of 115 MB, with no cache to write anywhere.
+ * Types are removed here and not at every start, by the stripper that is also in Node (lines and columns
+ * stay). An agent that is started for the first time has 82 MB resident instead of 115 MB, and needs no cache
+ * on disk.
  */
 export function addApplication(tree: Tree, sources: Sources): void {
   for (const path of sources.files) {
@@ -46,12 +47,12 @@ export function addApplication(tree: Tree, sources: Sources): void {
   checkImports(tree);
 }
 
-/** A module of ours without its types. Its imports of `.ts` files are of `.js` files then. */
+/** Returns one of our modules without its types. Its imports of `.ts` files become imports of `.js` files. */
 export function javascript(typescript: string): string {
   return stripTypeScriptTypes(typescript).replace(NAMED_FILE, '$1$2.js$1');
 }
 
-/** Throws when a module imports a file that is not in the package. */
+/** Throws if a module imports a file that is not in the package. */
 function checkImports(tree: Tree): void {
   const modules = tree.files().filter((path) => path.endsWith('.js'));
   for (const path of modules) {

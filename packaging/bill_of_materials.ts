@@ -1,6 +1,7 @@
 /**
- * The software bill of materials (CycloneDX 1.5, JSON): what npm says of the packages, held against what is in
- * the tree, and what npm knows nothing of: Node and what is built into it, cap's compilation, the eBPF object, the page's parts.
+ * Makes the software bill of materials (CycloneDX 1.5, JSON). It has the packages by npm, compared with the
+ * tree, and the parts that npm does not know: Node with its built-in parts, the compiled cap, the eBPF
+ * object, the page's parts.
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
@@ -14,7 +15,7 @@ import type { Tree } from './tree.ts';
 
 const BPF_OBJECT = `${CODE_DIRECTORY}/agent/attribution/bpf/imds_connect.bpf.o`;
 const CAP_ADDON = `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`;
-/** Matches a package, and no directory within one. */
+/** Matches the directory of a package, and no directory within one. */
 const MANIFEST = /\/node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/;
 
 interface Property {
@@ -38,7 +39,7 @@ interface Bill {
   [more: string]: unknown;
 }
 
-/** Returns what npm reads from package-lock.json alone, for every platform, development included. */
+/** Returns npm's bill of materials of package-lock.json, for every platform and with development packages. */
 export async function lockedBill(sources: Sources, directory: string): Promise<Bill> {
   mkdirSync(directory, { recursive: true });
   for (const file of ['package.json', 'package-lock.json'])
@@ -47,7 +48,7 @@ export async function lockedBill(sources: Sources, directory: string): Promise<B
   return JSON.parse(await run('npm', args, { cwd: directory, from: 'npm' })) as Bill;
 }
 
-/** Packages of the registry that the page is built from: what its modules import by name. */
+/** Returns the packages of the registry that the page is built from: its modules import them by name. */
 export function pagePackages(sources: Sources): string[] {
   const names = new Set<string>();
   for (const path of sources.files.filter((path) => /^web\/src\/.*\.tsx?$/.test(path))) {
@@ -115,7 +116,7 @@ export function billOfMaterials({ sources, target, runtime, tree, locked }: Cont
     components,
     dependencies,
   };
-  // npm's is random; this one is the same for the same contents.
+  // npm chooses a random serial number. This one is the same for the same contents.
   const digest = createHash('sha256')
     .update(JSON.stringify({ ...bill, serialNumber: '' }))
     .digest('hex');
@@ -123,7 +124,10 @@ export function billOfMaterials({ sources, target, runtime, tree, locked }: Cont
   return `${JSON.stringify(bill, null, 2)}\n`;
 }
 
-/** Lists for each package of the registry (`name@version`) where it is in the tree, or what has become of it. */
+/**
+ * Lists for each package of the registry (`name@version`) its places in the tree, or the reason why it has
+ * none.
+ */
 function placedPackages(sources: Sources, tree: Tree): Map<string, Property[]> {
   const placed = new Map<string, Property[]>();
   const add = (manifest: string, property: Property) => {
@@ -172,7 +176,8 @@ function nodeComponent(target: Target, runtime: Runtime, tree: Tree): Component 
     licenses: [{ license: { id: 'MIT' } }],
     hashes: [{ alg: 'SHA-256', content: sha256(readFileSync(tree.at(`${CODE_DIRECTORY}/bin/node`))) }],
     properties: [{ name: 'imdswatch:use', value: 'the published program, stripped of its symbols' }],
-    // A release of Node has the same parts on every architecture: those of the Node that makes the package.
+    // A release of Node has the same parts on every architecture, so they are read from the Node that runs
+    // this.
     components: Object.entries(partsOfNode(runtime.version)).map(([part, version]) => ({
       'bom-ref': `${ref}/${part}@${version}`,
       type: 'library',
@@ -210,7 +215,9 @@ function bpfComponent(sources: Sources, tree: Tree): Component {
   };
 }
 
-/** Licences of what is in the package without its own directory: Node's, and the page's parts. */
+/**
+ * Returns the licences of parts that have no directory of their own in the package: of Node and of the page.
+ */
 export function addLicenses(tree: Tree, sources: Sources, runtime: Runtime): void {
   tree.copy(runtime.license, `${CODE_DIRECTORY}/licenses/node`);
   for (const name of pagePackages(sources)) {

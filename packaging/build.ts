@@ -1,4 +1,4 @@
-/** Packages of one checkout, from its sources to files and their hashes. */
+/** Builds the packages of one checkout, from its sources to files and their hashes. */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -18,14 +18,14 @@ export interface BuildOptions {
   revision: number;
   /** Directory for the packages. */
   out: string;
-  /** Directory for everything on the way to them; it is made, and removed at the end. */
+  /** Directory for temporary files. It is created, and removed at the end. */
   work: string;
 }
 
 export interface Built {
   path: string;
   packageBytes: number;
-  /** 0 of a file that is not installed. */
+  /** 0 for a file that is not installed. */
   installedBytes: number;
   sha256: string;
 }

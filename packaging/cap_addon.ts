@@ -1,6 +1,6 @@
 /**
- * cap's add-on, compiled from its published source with our headers before it (agent/capture/cap_build), for any
- * target and either family of distributions.
+ * Compiles the add-on of cap from its published source, after our headers (agent/capture/cap_build), for any
+ * target and both families of distributions.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,10 +10,10 @@ import type { Runtime } from './runtime.ts';
 import type { Sources } from './sources.ts';
 import type { Format, Target } from './target.ts';
 
-/** libpcap has one interface and two names: Debian kept the name of its first release, others have upstream's. */
+/** File names of libpcap: Debian kept the name of its first release, others have the name of upstream. */
 export const LIBPCAP_SONAME: Record<Format, string> = { deb: 'libpcap.so.0.8', rpm: 'libpcap.so.1' };
 
-/** Holds what node-gyp gives the compiler by Node's own config.gypi, as far as an add-on feels it. */
+/** The flags that node-gyp takes from Node's config.gypi, as far as they affect an add-on. */
 const DEFINES = [
   'NODE_GYP_MODULE_NAME=cap',
   'USING_UV_SHARED=1',
@@ -34,9 +34,9 @@ const CODE = [
   '-fno-strict-aliasing',
   '-fno-omit-frame-pointer',
 ];
-/** Neither paths nor anything that differs from one build to the next may be in it. */
+/** Flags that keep paths, and everything else that differs between builds, out of the add-on. */
 const REPRODUCIBLE = ['-w', '-Wl,--build-id=none', '-Wl,--no-as-needed', '-s'];
-/** Our headers, read before cap's own source: every file of the directory, as in a checkout (setup/setup.sh). */
+/** Our headers, which are included before the source of cap: every file of the directory, as in setup/setup.sh. */
 export const OWN_HEADERS = readdirSync(join(import.meta.dirname, '../agent/capture/cap_build'));
 const LIBPCAP_HEADERS = '/usr/include/pcap';
 
@@ -46,11 +46,11 @@ export interface CapAddon {
   runtime: Runtime;
   /** Directory of the packages as published: cap and nan. */
   modules: string;
-  /** States where to compile, and what is left there: one add-on for each format. */
+  /** Directory to compile in. It then contains one add-on for each format. */
   directory: string;
 }
 
-/** Compiles once and links for each format; resolves to the add-ons' paths. */
+/** Compiles once and links for each format. Resolves to the paths of the add-ons. */
 export async function compileCap({
   sources,
   target,
@@ -71,7 +71,7 @@ export async function compileCap({
   for (const header of OWN_HEADERS) {
     cpSync(join(sources.root, 'agent/capture/cap_build', header), join(directory, header));
   }
-  // Headers of libpcap say the same on every architecture; /usr/include as a whole does not.
+  // The headers of libpcap are the same on every architecture; /usr/include as a whole is not.
   cpSync(LIBPCAP_HEADERS, join(directory, 'libpcap/pcap'), { recursive: true });
   writeFileSync(join(directory, 'libpcap/pcap.h'), '#include <pcap/pcap.h>\n');
   writeFileSync(join(directory, 'none.c'), '');
@@ -93,7 +93,8 @@ export async function compileCap({
   );
   const linked = {} as Record<Format, string>;
   for (const [format, soname] of Object.entries(LIBPCAP_SONAME)) {
-    // An empty library of that name: what cap takes from it is found when it is loaded, as with any shared library.
+    // The add-on is linked with an empty library of that name. Its symbols are found when the real one is
+    // loaded.
     await build('-shared', '-nostdlib', '-x', 'c', `-Wl,-soname,${soname}`, '-o', `${soname}`, 'none.c');
     await build('-shared', '-pthread', '-o', `cap.${format}.node`, 'binding.o', `./${soname}`);
     linked[format as Format] = join(directory, `cap.${format}.node`);

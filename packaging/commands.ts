@@ -1,17 +1,17 @@
-/** Describes what every command says of itself, for manual pages, completion and the files in /etc. */
+/** Reads the help of every command, for manual pages, completion and the files in /etc. */
 import { commands } from '../cli/command_list.ts';
 import { type CommandDescription, HelpRequested } from '../cli/settings/help_requested.ts';
 
 export interface DescribedCommand {
   name: string;
-  /** A few words, without a full stop. */
+  /** A short description without a full stop. */
   summary: string;
   described: CommandDescription;
   /** Each verb of a command such as `token`. */
   verbs: CommandDescription[];
 }
 
-/** Asks each command for its help; nothing else of it runs. */
+/** Asks each command for its help. No other part of it runs. */
 export async function describeCommands(): Promise<DescribedCommand[]> {
   const found: DescribedCommand[] = [];
   for (const [name, { summary, load }] of Object.entries(commands)) {

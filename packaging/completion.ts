@@ -1,4 +1,4 @@
-/** Completion of the command line in bash, zsh and fish. */
+/** Makes the completion of the command line for bash, zsh and fish. */
 import type { CommandDescription, OptionDescription } from '../cli/settings/help_requested.ts';
 import type { DescribedCommand } from './commands.ts';
 
@@ -175,7 +175,7 @@ function isPath({ key }: Option): boolean {
   return /(_file|_dir|_socket|^config|^output)$/.test(key);
 }
 
-/** For a description within brackets or after a colon, within single quotes. */
+/** Escapes a description that stands in brackets or after a colon, within single quotes. */
 function zshText(text: string): string {
   return text.replaceAll(/[[\]:\\]/g, '\\$&').replaceAll("'", "'\\''");
 }

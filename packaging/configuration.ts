@@ -1,4 +1,6 @@
-/** /etc/imdswatch/*.yaml: every setting of a command, commented out, with its description and default. */
+/**
+ * Makes /etc/imdswatch/*.yaml: every setting of a command, commented out, with its description and default.
+ */
 import { stringify } from 'yaml';
 import type { CommandDescription, OptionDescription } from '../cli/settings/help_requested.ts';
 
@@ -19,7 +21,7 @@ export function configurationFile({ command, summary, options }: CommandDescript
   return `${[head.map((line) => `# ${line}`.trimEnd()).join('\n'), ...blocks].join('\n\n')}\n`;
 }
 
-/** The default, as YAML has it; nothing where there is none, which is no value of any setting. */
+/** Returns the default in YAML; an empty text if there is none. */
 function exampleOf({ kind, fallback }: OptionDescription): string {
   if (kind === 'boolean') return fallback ?? 'false';
   if (fallback === null) return kind === 'array' ? '[]' : '';

@@ -1,4 +1,4 @@
-/** Describes where everything goes on a host. */
+/** Puts every file at its place on a host. */
 
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -16,7 +16,7 @@ import { Tree } from './tree.ts';
 const FILES = join(import.meta.dirname, 'files');
 const UNIT_DIRECTORY = '/usr/lib/systemd/system';
 
-/** Fills a new tree with what a host gets. */
+/** Fills a new tree with the files of a host. */
 export function layOut(
   directory: string,
   format: Format,

@@ -1,4 +1,4 @@
-/** The Debian package, by dpkg-deb. */
+/** Makes the Debian package with dpkg-deb. */
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,8 +10,9 @@ import type { Target } from './target.ts';
 import type { Tree } from './tree.ts';
 
 /**
- * libpcap0.8t64 is its name from Ubuntu 24.04 and Debian 13 on. libbpf is loaded as libbpf.so.1; Ubuntu 22.04 and Debian 11
- * have only libbpf0, with which callers are found by sock_diag and /proc instead, and the agent says so.
+ * libpcap0.8 is named libpcap0.8t64 from Ubuntu 24.04 and Debian 13 on. libbpf is loaded as libbpf.so.1.
+ * Ubuntu 22.04 and Debian 11 have only libbpf0: there the agent finds callers by sock_diag and /proc, and
+ * says so.
  */
 const DEPENDS = [
   'libc6 (>= 2.28)',
@@ -21,20 +22,22 @@ const DEPENDS = [
   'libbpf1 | libbpf0',
   'passwd',
 ];
-/** Level 9 of zstd: 6 s and 37 MB; xz gives 30 MB for 80 s, and takes four times as long to unpack on every host. */
+/**
+ * Level of zstd. It takes 6 s and gives 37 MB. xz gives 30 MB in 80 s, and is four times slower to unpack.
+ */
 const COMPRESSION = ['-Zzstd', '-z9'];
 
 export interface PackageOptions {
   tree: Tree;
   sources: Sources;
   target: Target;
-  /** Which package of this release: the 1 in 0.1.0-1. */
+  /** Revision of the package: the 1 in 0.1.0-1. */
   revision: number;
-  /** Directory that the package goes to. */
+  /** Directory for the package. */
   out: string;
 }
 
-/** Makes the package and resolves to its path. The tree is settled afterwards. */
+/** Makes the package and resolves to its path. Modes and times of the tree are set. */
 export async function makeDeb({ tree, sources, target, revision, out }: PackageOptions): Promise<string> {
   const files = tree.files();
   const version = `${sources.version}-${revision}`;
@@ -68,13 +71,16 @@ export async function makeDeb({ tree, sources, target, revision, out }: PackageO
   return path;
 }
 
-/** Counts like dpkg-gencontrol (deb-substvars(5)): each file rounded up to 1 KiB, and 1 KiB for each directory. */
+/**
+ * Counts like dpkg-gencontrol (deb-substvars(5)): each file rounded up to 1 KiB, and 1 KiB for each
+ * directory.
+ */
 function installedKib(tree: Tree, files: readonly string[]): number {
   const ofFiles = files.reduce((sum, path) => sum + Math.ceil(statSync(tree.at(path)).size / 1024), 0);
   return ofFiles + tree.directories().length;
 }
 
-/** Returns what dpkg --verify compares with. */
+/** Returns the checksums that `dpkg --verify` compares with. */
 function md5(tree: Tree, path: string): string {
   return createHash('md5')
     .update(readFileSync(tree.at(path)))

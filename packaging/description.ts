@@ -1,4 +1,4 @@
-/** Describes what packages say of themselves. */
+/** Defines the descriptions and the metadata of packages. */
 export const SUMMARY = 'finds which process on an EC2 host still calls IMDSv1';
 export const DESCRIPTION = [
   'imdswatch watches the traffic between an EC2 host and its instance metadata',
@@ -8,7 +8,8 @@ export const DESCRIPTION = [
   'HttpTokens=required. The package has agent, collector and command line in it,',
   'with the Node.js that they run on.',
 ];
-/** Configuration files, and who reads them besides root. */
+
+/** Configuration files, and the group that may read them besides root. */
 export const CONFIGURATION = [
   { path: '/etc/imdswatch/agent.yaml', command: 'agent', group: 'imdswatch-agent' },
   { path: '/etc/imdswatch/collector.yaml', command: 'collector', group: 'imdswatch-collector' },

@@ -1,5 +1,6 @@
 /**
- * `npm run package`: the .deb and .rpm of both architectures into dist/, with their bills of materials and SHA256SUMS.
+ * `npm run package` makes the .deb and .rpm of both architectures in dist/, with bills of materials and
+ * SHA256SUMS.
  *
  *   npm run package -- [--arch x64,arm64] [--format deb,rpm] [--revision 1] [--out dist] [--check-reproducible]
  */

@@ -1,11 +1,11 @@
-/** The scripts that dpkg and rpm run, each whole: what all have in common comes first. */
+/** Makes the scripts that dpkg and rpm run. Each begins with the part that they share. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Format } from './target.ts';
 
 const DIRECTORY = join(import.meta.dirname, 'maintainer');
 
-/** By the script's name: `postinst`, `pre`. */
+/** Scripts by their names: `postinst`, `pre`. */
 export function maintainerScripts(format: Format): Map<string, string> {
   const common = readFileSync(join(DIRECTORY, 'common.sh'), 'utf8');
   const names = readdirSync(DIRECTORY)

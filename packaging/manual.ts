@@ -1,4 +1,4 @@
-/** Manual pages, written for man(7): imdswatch(1), and one of section 8 for each command. */
+/** Makes the manual pages in the language of man(7): imdswatch(1), and one of section 8 for each command. */
 import type { CommandDescription, OptionDescription } from '../cli/settings/help_requested.ts';
 import type { DescribedCommand } from './commands.ts';
 
@@ -7,7 +7,7 @@ export interface Release {
   timeSeconds: number;
 }
 
-/** Pages by their file's name: `imdswatch-agent.8`. */
+/** Returns the pages by file name: `imdswatch-agent.8`. */
 export function manualPages(commands: readonly DescribedCommand[], release: Release): Map<string, string> {
   const pages = new Map([['imdswatch.1', overview(commands, release)]]);
   for (const command of commands)
@@ -135,12 +135,12 @@ function section(name: string, lines: readonly string[]): string[] {
   return [`.SH ${roff(name)}`, ...lines];
 }
 
-/** Text laid out already: examples and tables. */
+/** Formats text that is laid out already: examples and tables. */
 function literal(words: string): string[] {
   return ['.nf', ...words.trimEnd().split('\n').map(text), '.fi'];
 }
 
-/** A line of text, which a dot or a quote at its front would make a request. */
+/** Escapes a line of text. A dot or a quote at its start would make it a request. */
 function text(words: string): string {
   const escaped = roff(words);
   return /^[.']/.test(escaped) ? `\\&${escaped}` : escaped;

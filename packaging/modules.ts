@@ -1,4 +1,4 @@
-/** The packages that run on a host: those of package-lock.json, without whatever only a developer has a use for. */
+/** Installs the packages that run on a host: those of package-lock.json, without the parts for developers. */
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { run } from './run.ts';
@@ -7,7 +7,7 @@ import type { Sources } from './sources.ts';
 import type { Target } from './target.ts';
 
 const LICENSE = /^(licen[cs]e|copying|notice|copyright)/i;
-/** By name, anywhere in a package. */
+/** Names of files that do not run, anywhere in a package. */
 const NOT_RUN =
   /(\.(ts|cts|mts|map|md|markdown|flow|yml|yaml|gyp|gypi|c|cc|cpp|h|hh|coffee|html|ps1|cmd|sh|lock|a|lib)|^\..+|^(makefile|tsconfig.*\.json|\.eslintrc.*|authors|changelog|history|security|contributing)(\.txt)?)$/i;
 /** Directories, at the top of a package only: `yaml/dist/doc` is code. */
@@ -24,7 +24,10 @@ const NOT_RUN_DIRECTORIES = [
   'tests',
   '__tests__',
 ];
-/** Parts of single packages: add-ons' sources, other systems' binaries, builds for browsers, duplicates, commands that nobody calls. */
+/**
+ * Parts of single packages that do not run: sources of add-ons, binaries of other systems, builds for
+ * browsers, duplicates and unused commands.
+ */
 const NOT_RUN_OF: Record<string, readonly string[]> = {
   cap: ['build', 'deps', 'src'],
   koffi: ['src/koffi/CMakeLists.txt', 'vendor', 'lib', 'cnoke.cjs'],
@@ -50,7 +53,7 @@ const NOT_RUN_OF: Record<string, readonly string[]> = {
   yaml: ['bin.mjs', 'browser'],
   zod: ['src'],
 };
-/** Only compiled against. */
+/** Packages that are only needed to compile. */
 const NOT_SHIPPED = ['@types', 'nan', 'node-addon-api', 'node-gyp-build', 'undici-types'];
 
 /** Installs the packages of `target` into `directory`/node_modules, as published. */
@@ -63,7 +66,10 @@ export async function fetchModules(sources: Sources, target: Target, directory: 
   return join(directory, 'node_modules');
 }
 
-/** Takes away what does not run from `modules`, a directory `node_modules`. Licences stay. Returns the packages that are left, as paths below it. */
+/**
+ * Removes the files that do not run from `modules`, a directory `node_modules`. Licences stay. Returns the
+ * remaining packages as paths below it.
+ */
 export function prune(modules: string): string[] {
   for (const name of ['.bin', '.package-lock.json', ...NOT_SHIPPED]) {
     rmSync(join(modules, name), { recursive: true, force: true });

@@ -1,4 +1,4 @@
-/** Describes what packages of one target are put together from, each made or fetched once. */
+/** Makes or fetches the parts of the packages of one target, each once. */
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildPage } from './application.ts';
@@ -13,18 +13,18 @@ export interface Parts {
   sources: Sources;
   target: Target;
   runtime: Runtime;
-  /** Node without symbols. */
+  /** The Node program without symbols. */
   node: string;
-  /** node_modules, pruned. */
+  /** Directory node_modules without the files that do not run. */
   modules: string;
-  /** cap's add-on for either family of distributions. */
+  /** The add-on of cap for each family of distributions. */
   caps: Record<Format, string>;
-  /** The collector's page, built. */
+  /** The built page of the collector. */
   page: string;
   locked: Awaited<ReturnType<typeof lockedBill>>;
 }
 
-/** Returns what is the same for every target. */
+/** Returns the parts that are the same for every target. */
 export async function commonParts(
   sources: Sources,
   work: string,

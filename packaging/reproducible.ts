@@ -1,4 +1,4 @@
-/** Checks whether anybody who builds the same commit gets the same packages. */
+/** Checks that two builds of the same commit give the same packages. */
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { readSources } from './sources.ts';
 
 type Options = Omit<BuildOptions, 'out' | 'work'>;
 
-/** Holds what a builder may differ in. */
+/** The conditions in which two builders may differ. */
 interface Builder {
   /** Part of the clone's path. */
   name: string;
@@ -24,8 +24,8 @@ export const ANOTHER: Builder = {
 };
 
 /**
- * Builds the last commit twice, one after the other, in two clones at paths of different length, with another umask, time
- * zone and language each, and compares the hashes. Resolves to the exit code.
+ * Builds the last commit twice, in two clones at paths of different length, each with another umask, time
+ * zone and language, and compares the hashes. Resolves to the exit code.
  */
 export async function checkReproducible(options: Options): Promise<number> {
   const { commit } = await readSources(options.root);
@@ -50,7 +50,8 @@ export async function sumsInClone(options: Options, commit: string, builder: Bui
     const git = (...args: string[]) => run('git', ['-c', 'safe.directory=*', ...args], { from: 'git' });
     await git('clone', '--quiet', '--no-hardlinks', '--no-checkout', root, clone);
     await git('-C', clone, 'checkout', '--quiet', '--detach', commit);
-    // Copies them from this checkout, without links to it: one path in both builds would hide that it is in the packages.
+    // These are copied, because a link to this checkout would give both builds one path, and hide it in the
+    // packages.
     cpSync(join(root, 'node_modules'), join(clone, 'node_modules'), {
       recursive: true,
       verbatimSymlinks: true,

@@ -1,4 +1,4 @@
-/** The RPM package, by rpmbuild. */
+/** Makes the RPM package with rpmbuild. */
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PackageOptions } from './deb.ts';
@@ -8,7 +8,10 @@ import { run } from './run.ts';
 import { CODE_DIRECTORY, DOC_DIRECTORY } from './target.ts';
 import type { Tree } from './tree.ts';
 
-/** By the libraries' own names, which all distributions with rpm have in common. Without libbpf.so.1 see deb.ts. */
+/**
+ * Requirements by the names of libraries, which are the same in all distributions with rpm. See deb.ts for
+ * libbpf.
+ */
 const REQUIRES = [
   'libc.so.6(GLIBC_2.28)(64bit)',
   'libgcc_s.so.1()(64bit)',
@@ -17,7 +20,7 @@ const REQUIRES = [
   '(libbpf.so.1()(64bit) or libbpf)',
   'shadow-utils',
 ];
-/** zstd is read by rpm 4.14 and later: RHEL 8 and 9, Amazon Linux 2023, Fedora. Level 9: see deb.ts. */
+/** rpm 4.14 and later can read zstd: RHEL 8 and 9, Amazon Linux 2023, Fedora. See deb.ts for the level. */
 const PAYLOAD = 'w9.zstdio';
 
 /** Makes the package in `work` and resolves to its path in `out`. */

@@ -1,4 +1,4 @@
-/** Programs that a build starts. */
+/** Runs the programs of a build. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { OperatorError } from '../common/operator_error.ts';
@@ -8,13 +8,13 @@ const WORDS_KEPT_CHARS = 4000;
 export interface RunOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
-  /** Holds what installs the program, for the message when it is missing. */
+  /** Debian's package of the program, for the message if it is missing. */
   from?: string;
 }
 
 /**
- * Resolves to its standard output. Throws OperatorError (1) with the end of what it said when it fails, (3) when it is not
- * installed.
+ * Runs a program and resolves to its standard output. Throws OperatorError: (1) with the end of its output if it
+ * fails, (3) if it is not installed.
  */
 export async function run(
   program: string,

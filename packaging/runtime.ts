@@ -1,4 +1,4 @@
-/** The pinned Node of a target, from the registry, by the lock file that a checkout's set-up uses. */
+/** Fetches the pinned Node of a target from the registry, by the lock file that a checkout uses too. */
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './run.ts';
@@ -14,7 +14,7 @@ export interface Runtime {
   license: string;
 }
 
-/** Options of npm for another machine than this one. */
+/** Returns options of npm for a target that may be another machine. */
 export function npmTarget({ arch }: Target): string[] {
   return ['--os=linux', `--cpu=${arch}`, '--libc=glibc'];
 }

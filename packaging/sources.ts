@@ -1,4 +1,4 @@
-/** The checkout that packages are made from: its files, its release, its time. */
+/** Describes the checkout that packages are made from: its files, its release, its time. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './run.ts';
@@ -6,7 +6,9 @@ import { run } from './run.ts';
 export interface Sources {
   /** Absolute path. */
   root: string;
-  /** Paths below the root that git has or would take, sorted: what else lies about in a checkout is in no package. */
+  /**
+   * Sorted paths below the root that git tracks or would track. Other files of a checkout are in no package.
+   */
   files: readonly string[];
   /** From package.json. */
   version: string;
@@ -15,7 +17,7 @@ export interface Sources {
   commit: string;
   /** `Name <address>` for the packages: the variable MAINTAINER, else the author of the commit. */
   maintainer: string;
-  /** Files were changed since that commit: nobody else can build the same. */
+  /** True if files were changed since that commit: nobody else can build the same. */
   changed: boolean;
 }
 

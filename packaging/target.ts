@@ -1,4 +1,4 @@
-/** Describes what is built for: an architecture by each of its names, and the compiler that makes code for it here. */
+/** Describes a target: an architecture with its names, and the compiler for it on this machine. */
 export interface Target {
   /** Name that Node and npm use. */
   arch: 'x64' | 'arm64';
@@ -30,6 +30,6 @@ export const TARGETS: readonly Target[] = [
 export type Format = 'deb' | 'rpm';
 export const FORMATS: readonly Format[] = ['deb', 'rpm'];
 
-/** States where the code is on a host. */
+/** Directory of the code on a host. */
 export const CODE_DIRECTORY = '/usr/lib/imdswatch';
 export const DOC_DIRECTORY = '/usr/share/doc/imdswatch';

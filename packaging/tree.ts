@@ -1,4 +1,6 @@
-/** A tree of files as a package installs it: nobody's user id, umask or clock gets into it. */
+/**
+ * Builds the tree of files that a package installs. The builder's user id, umask and clock do not affect it.
+ */
 import {
   chmodSync,
   cpSync,
@@ -13,7 +15,7 @@ import { dirname, join } from 'node:path';
 
 export class Tree {
   readonly directory: string;
-  /** Absolute paths, as on the host, of what may be run. */
+  /** Absolute paths on the host of executable files. */
   readonly #programs = new Set<string>();
 
   constructor(directory: string) {
@@ -21,7 +23,7 @@ export class Tree {
     mkdirSync(directory, { recursive: true });
   }
 
-  /** Returns where a path of the host is while packages are made. */
+  /** Returns the place of a path of the host while packages are made. */
   at(path: string): string {
     return join(this.directory, path);
   }
@@ -44,7 +46,7 @@ export class Tree {
     return readFileSync(this.at(path), 'utf8');
   }
 
-  /** Every file, sorted, as absolute paths of the host. */
+  /** Returns all files, sorted, as absolute paths on the host. */
   files(): string[] {
     return this.#entries('files');
   }
@@ -57,7 +59,7 @@ export class Tree {
     return this.files().reduce((sum, path) => sum + lstatSync(this.at(path)).size, 0);
   }
 
-  /** Modes and times as they are in a package: last of all. */
+  /** Sets modes and times as they are in a package. Must be the last step. */
   settle(timeSeconds: number): void {
     for (const path of this.files()) chmodSync(this.at(path), this.#programs.has(path) ? 0o755 : 0o644);
     for (const path of ['/', ...this.directories()]) chmodSync(this.at(path), 0o755);

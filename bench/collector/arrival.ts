@@ -1,6 +1,6 @@
 /**
- * Measures how long it takes from a call that the agent's stages hand to its outbox until people see it: in the live feed, and among
- * the offenders. The outbox is the real one, with its spool on disk.
+ * Measures how long it takes from a call that the agent's stages hand to its outbox until people see it: in
+ * the live feed, and among the offenders. The outbox is the real one, with its spool on disk.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** Describes what one hostile host sends to hurt the others: each attack makes frame after frame, as many as the collector takes. */
+/**
+ * Describes what one hostile host sends to hurt the others: each attack makes frame after frame, as many as
+ * the collector takes.
+ */
 import { randomBytes } from 'node:crypto';
 import { DAY_US } from '../../collector/contract/window.ts';
 import type { CallBody } from '../../collector/store/store.ts';

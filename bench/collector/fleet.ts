@@ -75,7 +75,10 @@ export function workloadOf(prefix: string, number: number): Workload {
   return { ...service, user: 'root', uid: 0, unit: null, image: `registry.example.com/team/${name}:1.4.2` };
 }
 
-/** A process of a workload, as the agent of a host describes it. About 1,000 bytes of JSON, with three parents. */
+/**
+ * A process of a workload, as the agent of a host describes it. About 1,000 bytes of JSON, with three
+ * parents.
+ */
 export function callerOf(workload: Workload, pid: number, startTime: string, random: Random): CallerFacts {
   const { name, executable, args, script, user, uid, unit, image } = workload;
   const isContained = image !== null;
@@ -171,7 +174,10 @@ const V2_READS: readonly (Asked & { status: number })[] = [
   { category: 'identity-document', path: '/latest/dynamic/instance-identity/document', status: 200 },
 ];
 
-/** Returns what one process did with tokens within a minute: `calls` of them in one record, a token to four reads. */
+/**
+ * Returns what one process did with tokens within a minute: `calls` of them in one record, a token to four
+ * reads.
+ */
 export function v2Rollup(
   id: string,
   times: { first: string; last: string },

@@ -1,6 +1,6 @@
 /**
- * Many simulated agents in a process of their own, told what to do by messages of the benchmark (`Order`), each answered by
- * a `Report` of what was done since the one before.
+ * Many simulated agents in a process of their own, told what to do by messages of the benchmark (`Order`),
+ * each answered by a `Report` of what was done since the one before.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -157,7 +157,10 @@ async function saturate(untilMs: number): Promise<void> {
   for (const agent of agents) agent.setBacklog(false);
 }
 
-/** Calls in a steady stream, one agent after the other; a step that came late makes up for it, and counts as given late. */
+/**
+ * Calls in a steady stream, one agent after the other; a step that came late makes up for it, and counts as
+ * given late.
+ */
 async function pace(callsPerSecond: number, untilMs: number): Promise<void> {
   const beganMs = performance.now();
   let given = 0;

@@ -1,4 +1,7 @@
-/** One hostile host against a collector with honest agents: their acknowledgements, its memory, the pages of people. */
+/**
+ * One hostile host against a collector with honest agents: their acknowledgements, its memory, the pages of
+ * people.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

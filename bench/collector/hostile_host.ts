@@ -1,6 +1,7 @@
 /**
- * The hostile host, in a process of its own: connects and sends the frames of one attack as fast as the collector reads them.
- * Arguments: URL, enrolment token, name of the attack, milliseconds. Loopback only. Prints what it got rid of as one line of JSON.
+ * The hostile host, in a process of its own: connects and sends the frames of one attack as fast as the
+ * collector reads them. Arguments: URL, enrolment token, name of the attack, milliseconds. Loopback only.
+ * Prints what it got rid of as one line of JSON.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';

@@ -8,8 +8,8 @@ import { Subject, storeAtRest } from './subject.ts';
 /** Share of the calls whose process makes only this one: its agent has to describe it first. */
 export const NEW_PROCESS_SHARE = 0.1;
 /**
- * Batches on their way in all where agents send as much as they may: with 1,000 agents that have 8 each, a gigabyte would
- * lie in sockets and what is measured would be how long it lies there.
+ * Batches on their way in all where agents send as much as they may: with 1,000 agents that have 8 each, a
+ * gigabyte would lie in sockets and what is measured would be how long it lies there.
  */
 const SATURATING_BATCHES = 64;
 
@@ -40,7 +40,10 @@ export interface IngestResult {
   delivery: Spread | null;
   /** Percent of one core while measuring. */
   cpu: { collector_main: number; collector_other: number; generator: number };
-  /** Processor time of the collector, microseconds a call: says more than percents where others use the machine. */
+  /**
+   * Processor time of the collector, microseconds a call: says more than percents where others use the
+   * machine.
+   */
   cpu_us_per_call: { collector_main: number; collector_other: number };
   resident_bytes: number;
   /** Over the whole run, warm-up included. */

@@ -13,7 +13,9 @@ export class Load {
     this.#child = fork(GENERATOR, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   }
 
-  /** Throws when the generator could not do it, or a connection failed, or the collector left a record out. */
+  /**
+   * Throws when the generator could not do it, or a connection failed, or the collector left a record out.
+   */
   async order(order: Order): Promise<Report> {
     this.#child.send(order);
     const ended = new AbortController();

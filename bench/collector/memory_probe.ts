@@ -1,6 +1,6 @@
 /**
- * Preloaded into the collector that is measured, in each of its threads: collects garbage when the benchmark asks, and tells
- * what is still in use afterwards. Needs `--expose-gc`.
+ * Preloaded into the collector that is measured, in each of its threads: collects garbage when the benchmark
+ * asks, and tells what is still in use afterwards. Needs `--expose-gc`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads';

@@ -1,4 +1,7 @@
-/** People who use the page and programs that use the API, all the time: questions, exports, live feeds, tokens. */
+/**
+ * People who use the page and programs that use the API, all the time: questions, exports, live feeds,
+ * tokens.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient } from './api_client.ts';
 import { hostOf } from './fleet.ts';

@@ -1,6 +1,7 @@
 /**
- * Makes a store as 90 days of a fleet leave it, through the store's own way of writing: calls without a token whole, one by
- * one; with a token counted by process and minute, as agents send them. A process of its own: it is forked by `makePast`.
+ * Makes a store as 90 days of a fleet leave it, through the store's own way of writing: calls without a token
+ * whole, one by one; with a token counted by process and minute, as agents send them. A process of its own:
+ * it is forked by `makePast`.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

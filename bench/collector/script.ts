@@ -1,6 +1,6 @@
 /**
- * Describes what a simulated agent sends, encoded beforehand: calls as the real outbox puts them on the wire, of which only ids,
- * times and the start times of new processes change from one sending to the next.
+ * Describes what a simulated agent sends, encoded beforehand: calls as the real outbox puts them on the wire,
+ * of which only ids, times and the start times of new processes change from one sending to the next.
  */
 import { CallerReferences, fullBatchFrame, recordText } from '../../agent/outbox/wire_batch.ts';
 import type { Call } from '../../protocol/call.ts';
@@ -12,7 +12,10 @@ const LASTING_PROCESSES = 12;
 /** A script that never fills the connection's table of callers ends here. */
 const MAX_ENTRIES = 2000;
 const TIME = '2026-11-22T00:00:00.000000Z';
-/** A process that makes one call: its start time is replaced with every sending, so that it is a new one each time. */
+/**
+ * A process that makes one call: its start time is replaced with every sending, so that it is a new one each
+ * time.
+ */
 const NEW_START_TIME = '2001-01-01T00:00:00.000000Z';
 const LASTING_START_TIME = '2026-11-21T00:00:00.000000Z';
 
@@ -21,14 +24,20 @@ export interface Entry {
   record: Buffer;
   idAt: number;
   timeAt: number;
-  /** Definition of its caller where the connection has not said it yet, and where a new process's start time is in it. */
+  /**
+   * Definition of its caller where the connection has not said it yet, and where a new process's start time
+   * is in it.
+   */
   definition: Buffer | null;
   startAt: number;
   /** Bytes in the agent's spool, by which the outbox bounds a batch. */
   spoolBytes: number;
 }
 
-/** The records of one cycle: the next one begins by forgetting all callers, as an agent does whose table is full. */
+/**
+ * The records of one cycle: the next one begins by forgetting all callers, as an agent does whose table is
+ * full.
+ */
 export function makeScript(seed: number, newProcessShare: number): Entry[] {
   const references = new CallerReferences();
   const entries: Entry[] = [];
@@ -61,7 +70,10 @@ export function recordTexts(seed: number, newProcessShare: number, count: number
   });
 }
 
-/** Bytes on the wire a call: the same calls in batches of the same records, as each version of the protocol sends them. */
+/**
+ * Bytes on the wire a call: the same calls in batches of the same records, as each version of the protocol
+ * sends them.
+ */
 export function bytesPerCall(
   newProcessShare: number,
   calls: number,

@@ -1,6 +1,7 @@
 /**
- * One agent as the collector sees it: protocol 2 over a WebSocket of its own, with the bounds of agent/outbox/batch_sender.ts on
- * records, bytes and batches on their way. What it sends is encoded beforehand (script.ts).
+ * One agent as the collector sees it: protocol 2 over a WebSocket of its own, with the bounds of
+ * agent/outbox/batch_sender.ts on records, bytes and batches on their way. What it sends is encoded
+ * beforehand (script.ts).
  */
 import { once } from 'node:events';
 import { type RawData, WebSocket } from 'ws';
@@ -60,7 +61,10 @@ interface OnItsWay {
   handedMs: number[];
 }
 
-/** All agents of a process write their frames here: a socket has copied what it was given before `send` returns. */
+/**
+ * All agents of a process write their frames here: a socket has copied what it was given before `send`
+ * returns.
+ */
 let scratch = Buffer.allocUnsafe(1024 * 1024);
 /** Ids are unique over all agents and runs: they begin with a time. */
 let idCounter = 0;
@@ -233,7 +237,9 @@ export class SimulatedAgent {
     }
   }
 
-  /** Takes at most so many calls. It ends earlier where a batch is full, and where the script begins again. */
+  /**
+   * Takes at most so many calls. It ends earlier where a batch is full, and where the script begins again.
+   */
   #sendBatch(maxCalls: number): void {
     const { script, doings } = this.#options;
     const from = this.#at;

@@ -21,7 +21,10 @@ const STOP_TIMEOUT_MS = 30_000;
 /** Processor time in seconds since the start, and memory now, of all threads together. */
 export interface Usage {
   cpuSeconds: number;
-  /** Processor time of the thread that talks to agents, and of all others: the store's, garbage collection, I/O. */
+  /**
+   * Processor time of the thread that talks to agents, and of all others: the store's, garbage collection,
+   * I/O.
+   */
   mainThreadSeconds: number;
   otherThreadsSeconds: number;
   residentBytes: number;
@@ -133,7 +136,9 @@ export class Subject {
     };
   }
 
-  /** Ends it in order. Returns what it said on stderr. Throws when it did not end well, or had to be killed. */
+  /**
+   * Ends it in order. Returns what it said on stderr. Throws when it did not end well, or had to be killed.
+   */
   async stop(): Promise<string> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const exited = once(this.#child, 'exit');

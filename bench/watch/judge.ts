@@ -1,4 +1,7 @@
-/** Describes what was reported of a load's calls, against the metadata service's own log and the processes that were started. */
+/**
+ * Describes what was reported of a load's calls, against the metadata service's own log and the processes
+ * that were started.
+ */
 import { compareCalls, describeDifference } from '../../lab/compare.ts';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
 import type { Call } from '../../protocol/call.ts';
@@ -17,7 +20,10 @@ export interface Judgement {
   unattributed: number;
   /** With another process, or another executable. */
   wrongly_attributed: number;
-  /** Counts rightly attributed calls without executable, without arguments, or without the parents up to pid 1. */
+  /**
+   * Counts rightly attributed calls without executable, without arguments, or without the parents up to pid
+   * 1.
+   */
   incomplete: number;
   /** The first few differences, for people. */
   examples: string[];

@@ -1,5 +1,6 @@
 /**
- * `npm run bench`: how many callers `imdswatch watch` names, and what it costs, in a lab of network namespaces.
+ * `npm run bench`: how many callers `imdswatch watch` names, and what it costs, in a lab of network
+ * namespaces.
  *
  *   --only LIST  of ebpf, proc (ways of attribution) and idle, one-shot, cost, ceiling (measures); default: all
  *   --quick      a tenth of the calls and a seventh of the time, for CI

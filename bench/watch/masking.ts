@@ -1,12 +1,13 @@
 /**
- * Measures masking: how many ordinary paths and command lines lose something to it, how many random keys it misses in
- * which place, and how long it takes.
+ * Measures masking: how many ordinary paths and command lines lose something to it, how many random keys it
+ * misses in which place, and how long it takes.
  *
  *     node bench/watch/masking.ts [LIST...]
  *     node bench/watch/masking.ts time
  *
- * A list has one path on a line; `-` is standard input. Without a list the paths of this machine's file systems are
- * taken, those of network file systems left out. Names of masked paths are printed: run it where that may be.
+ * A list has one path on a line; `-` is standard input. Without a list the paths of this machine's file
+ * systems are taken, those of network file systems left out. Names of masked paths are printed: run it where
+ * that may be.
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

@@ -1,4 +1,7 @@
-/** Describes what is measured of one way of attribution, in the order in which it is done on one and the same watch. */
+/**
+ * Describes what is measured of one way of attribution, in the order in which it is done on one and the same
+ * watch.
+ */
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -23,7 +26,10 @@ export interface Size {
   curls: number;
   atOnce: number;
   oneShots: number;
-  /** Calls in all whose cost is measured: 70 % on a connection of their own, 20 % kept alive, 10 % by a new process. */
+  /**
+   * Calls in all whose cost is measured: 70 % on a connection of their own, 20 % kept alive, 10 % by a new
+   * process.
+   */
   costed: number;
   ceilingSeconds: number;
 }

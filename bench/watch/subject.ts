@@ -74,7 +74,10 @@ export class Subject {
   }
 }
 
-/** First field of schedstat: nanoseconds on a processor, where stat's utime and stime count hundredths of a second. */
+/**
+ * First field of schedstat: nanoseconds on a processor, where stat's utime and stime count hundredths of a
+ * second.
+ */
 function cpuUs(pid: number): number {
   let nanoseconds = 0;
   for (const thread of readdirSync(`/proc/${pid}/task`)) {

@@ -1,4 +1,4 @@
-/** Documents with generated parts, as they should be. */
+/** Makes the documents with generated parts. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventParts } from './event_parts.ts';
@@ -9,7 +9,7 @@ import { settingsPart } from './settings_part.ts';
 
 export const DOCS_DIRECTORY = join(import.meta.dirname, '..');
 
-/** Their texts by file name. Throws where a schema has what the reference has no word for. */
+/** Returns their texts by file name. Throws if a field of a schema has no description. */
 export async function generatedDocuments(): Promise<Map<string, string>> {
   const parts: Record<string, ReadonlyMap<string, string>> = {
     'configure.md': new Map([['settings', await settingsPart()]]),

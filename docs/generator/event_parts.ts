@@ -1,4 +1,4 @@
-/** The tables of the event reference: keys and types from the schemas, words from `event_descriptions.ts`. */
+/** The tables of the event reference: keys and types from the schemas, words from `field_descriptions.ts`. */
 import type * as z from 'zod';
 import { alert } from '../../collector/contract/administration.ts';
 import { gapReason, verdict } from '../../collector/contract/host.ts';

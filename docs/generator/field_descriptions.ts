@@ -1,6 +1,6 @@
 /**
- * Describes each field of the event reference. Names and types come from the schemas. The generator fails if a field
- * has no text, or a text has no field.
+ * Describes each field of the event reference. Names and types come from the schemas. The generator fails if
+ * a field has no text, or a text has no field.
  */
 
 const SAME_AS_CALL = 'the same as in a call';

@@ -1,8 +1,11 @@
-/** Parts of a document that are generated, between two comments; the rest is written by hand and stays as it is. */
+/** Replaces the generated parts of a document, which stand between two comments. The rest is written by hand. */
 
 const END = '<!-- end of the generated part -->';
 
-/** Throws where a part is not in the document, or the document has one that nobody makes. */
+/**
+ * Returns the document with these parts. Throws if the document has no place for one, or a place without a
+ * part.
+ */
 export function withGeneratedParts(document: string, parts: ReadonlyMap<string, string>): string {
   const missing = new Set(parts.keys());
   const filled = document.replace(

@@ -1,4 +1,4 @@
-/** `npm run docs`: writes the generated parts of the documents. */
+/** `npm run docs` writes the generated parts of the documents. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DOCS_DIRECTORY, generatedDocuments } from './documents.ts';

@@ -1,4 +1,4 @@
-/** The collector's metrics, as a collector that has just started gives them. */
+/** Makes the table of the collector's metrics from those of a collector that has just started. */
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { get } from 'node:https';
@@ -16,7 +16,7 @@ import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
 import { exampleCall } from './event_example.ts';
 import { code, table } from './generated_part.ts';
 
-/** prom-client uses these names for what it knows of any process. */
+/** prom-client uses these names for its metrics of the process. */
 const OF_ANY_PROCESS = /^(process|nodejs)_/;
 
 interface Metric {
@@ -66,7 +66,7 @@ async function scrape(): Promise<Metric[]> {
     const collector = await startCollector(settings, pino({ level: 'silent' }));
     try {
       const ask = { ca: readFileSync(selfSignedFiles(dataDir).certFile), token: viewerToken(dataDir) };
-      // The first is there to be measured by the second.
+      // The second request counts the first one.
       await answerOf(`${collector.pageUrl}/metrics`, ask);
       return parse(await answerOf(`${collector.pageUrl}/metrics`, ask));
     } finally {
@@ -77,7 +77,7 @@ async function scrape(): Promise<Metric[]> {
   }
 }
 
-/** Without any workload the metrics of workloads would have no labels. */
+/** Stores one workload, because without one the metrics of workloads would have no labels. */
 async function storeOneCall(dataDir: string): Promise<void> {
   const { host, ...rest } = exampleCall();
   const { process, container, k8s, systemd, ...call } = rest;
@@ -129,7 +129,7 @@ function answerOf(url: string, { ca, token }: { ca: Buffer; token: string }): Pr
   return promise;
 }
 
-/** Prometheus' text format. Labels are those of the samples, without a histogram's own. */
+/** Reads the text format of Prometheus. The labels are those of the samples, without those of histograms. */
 function parse(exposition: string): Metric[] {
   const metrics: Metric[] = [];
   for (const line of exposition.split('\n')) {

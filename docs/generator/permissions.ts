@@ -1,6 +1,7 @@
 /**
- * States who may do what with which credential. The table in security.md is made from this, and a test tries each claim against a collector
- * (test/unit/collector/access/permissions.test.ts): a claim without its test does not pass there.
+ * Lists what each credential permits and forbids. The table in security.md is made from this list. A test tries
+ * each claim against a collector (test/unit/collector/access/permissions.test.ts), and fails for a claim that it
+ * does not try.
  */
 import { table } from './generated_part.ts';
 
@@ -19,8 +20,11 @@ export const PERMISSIONS: Readonly<Record<string, Claims>> = {
     mayNot: ['read findings', 'change anything', 'speak for a host that has a credential or a certificate'],
   },
   "an enrolment token, and the enrolment key of the host's agent": {
-    may: ['get another credential for that host, which ends the one before'],
-    mayNot: ['get one for another host', 'get one after an admin has released the host and it enrolled anew'],
+    may: ['get a new credential for that host, which revokes the former one'],
+    mayNot: [
+      'get a credential for another host',
+      'get a credential after an admin has released the host and it enrolled again',
+    ],
   },
   "an agent's credential": {
     may: ['report as its one host'],
@@ -36,28 +40,28 @@ export const PERMISSIONS: Readonly<Record<string, Claims>> = {
   },
   "an admin's token": {
     may: [
-      'all that',
-      'make and revoke tokens',
+      'everything that a viewer may',
+      'create and revoke tokens',
       'release a host, so that it can enrol again',
       'set alerts, retention and the figures of the cloud',
     ],
-    mayNot: ['read a secret that is stored'],
+    mayNot: ['read a stored secret'],
   },
   'a sign-in link': {
-    may: ['become what it was made for, once'],
-    mayNot: ['do so after 15 minutes', 'do anything else'],
+    may: ['sign in once, with the role that it was made for'],
+    mayNot: ['sign in after 15 minutes', 'do anything else'],
   },
   'a session of the page': {
-    may: ['what its token may, from the page of the collector itself'],
+    may: ["everything that its token may, from the collector's own page"],
     mayNot: [
-      'change something from another page',
-      'last longer than 7 days, or 12 hours unused',
+      'change anything from another page',
+      'last longer than 7 days, or longer than 12 hours without use',
       'outlive its token',
     ],
   },
   'a trusted proxy (`proxy_user_header`)': {
-    may: ['say who somebody is'],
-    mayNot: ['do so from an address that is not in `proxy_trusted_addresses`'],
+    may: ['name the person that it has signed in'],
+    mayNot: ['name a person from an address that is not in `proxy_trusted_addresses`'],
   },
   "write access to the collector's files": {
     may: ['everything'],
@@ -71,5 +75,5 @@ export function permissionsPart(): string {
     may.join('; '),
     mayNot.join('; '),
   ]);
-  return table(['who shows', 'may', 'may not'], rows);
+  return table(['who has', 'may', 'may not'], rows);
 }

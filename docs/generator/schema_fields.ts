@@ -1,4 +1,4 @@
-/** The fields of a schema, with what may be in them, in words. */
+/** Describes the fields of a schema with their types in words. */
 import * as z from 'zod';
 
 export interface SchemaField {
@@ -21,7 +21,7 @@ function typeOf(schema: JsonSchema): string {
   if (anyOf !== undefined) return [...new Set(anyOf.map((one) => typeOf(one as JsonSchema)))].join(' or ');
   if (only !== undefined) return `\`${JSON.stringify(only).replaceAll('"', '')}\``;
   if (values !== undefined) return values.map((value) => `\`${String(value)}\``).join(', ');
-  // The declared type does not know lists, which are what `nullable` of a plain type becomes.
+  // The declared type has no lists, but `nullable` makes a list of a plain type.
   const several: unknown = type;
   if (Array.isArray(several)) return several.join(' or ');
   if (type === 'array') return `array of ${plural(items as JsonSchema)}`;

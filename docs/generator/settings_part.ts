@@ -1,11 +1,11 @@
-/** Every setting of every command, from the schemas that check them. */
+/** Makes the tables of all settings of all commands from the schemas that check them. */
 import type { CommandDescription, OptionDescription } from '../../cli/settings/help_requested.ts';
 import { describeCommands } from '../../packaging/commands.ts';
 import { code, table } from './generated_part.ts';
 
-/** Settings that others share are described where they come from. */
+/** The commands whose settings other commands share come first, and describe them. */
 const FIRST = ['agent', 'collector'];
-/** Fewer than these are told again rather than referred to. */
+/** A smaller number of shared settings is repeated and not referred to. */
 const WORTH_A_REFERENCE = 4;
 
 export async function settingsPart(): Promise<string> {

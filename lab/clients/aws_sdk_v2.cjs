@@ -1,4 +1,4 @@
-// The AWS SDK for JavaScript before 2.575.0: it has never heard of a session token.
+// Calls with the AWS SDK for JavaScript before 2.575.0, which does not know session tokens.
 const { EC2MetadataCredentials } = require('aws-sdk');
 
 new EC2MetadataCredentials({ maxRetries: 0 }).get((error) => {

@@ -1,4 +1,5 @@
-// The credential provider of the AWS SDK for JavaScript v3: IMDSv2, and IMDSv1 when it gets no token.
+// Calls with the credential provider of the AWS SDK for JavaScript v3: IMDSv2, and IMDSv1 if it gets no
+// token.
 const { fromInstanceMetadata } = require('@smithy/credential-provider-imds');
 
 fromInstanceMetadata({ timeout: 1000, maxRetries: 0 })().catch((error) => {

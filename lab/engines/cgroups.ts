@@ -1,11 +1,14 @@
-/** Control groups that an engine makes and forgets: removed with the lab, whatever the layout (v1, v2, hybrid). */
+/** Removes the control groups that an engine leaves behind, with the layouts v1, v2 and hybrid. */
 import { appendFileSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 const RETRIES = 20;
 const RETRY_MS = 10;
 
-/** Returns where cgroup file systems are mounted: one for v2, one a controller for v1, both for hybrid (proc(5), mounts). */
+/**
+ * Returns the mounts of cgroup file systems: one for v2, one for each controller of v1, both for hybrid
+ * (proc(5), mounts).
+ */
 export function cgroupMounts(): string[] {
   return readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
@@ -13,12 +16,13 @@ export function cgroupMounts(): string[] {
     .flatMap(([, path, type]) => (path && (type === 'cgroup' || type === 'cgroup2') ? [path] : []));
 }
 
-/** Below the lab's home, for `sweepCgroups`: one path a line. */
+/** File in the lab's home for `sweepCgroups`, with one path in each line. */
 const RECORD = 'cgroups_made';
 
 /**
- * The cgroups of one part of a lab. Which of the `parents` (as `docker`) are not there yet is remembered, so that only
- * those are removed. All is also written down below `home`, for whoever finds the home of a lab that was killed.
+ * The cgroups of one part of a lab. Only those of the `parents` (such as `docker`) are removed that did not
+ * exist before. They are also listed in a file below `home`, so that a later run can remove those of a lab
+ * that was killed.
  */
 export class MadeCgroups {
   readonly #record: string;
@@ -33,7 +37,7 @@ export class MadeCgroups {
     for (const path of this.#parents) appendFileSync(this.#record, `${path}\n`);
   }
 
-  /** A cgroup that is ours alone, as `docker/ID`: removed with all below. */
+  /** Adds a cgroup that is only ours, such as `docker/ID`. It is removed with all below it. */
   add(path: string): void {
     for (const mount of cgroupMounts()) {
       this.#own.add(join(mount, path));
@@ -41,13 +45,13 @@ export class MadeCgroups {
     }
   }
 
-  /** Removes them. Returns what could not be removed although it is ours alone. */
+  /** Removes them. Returns those that are only ours and could not be removed. */
   remove(): string[] {
     return removeAll([...this.#own], this.#parents);
   }
 }
 
-/** Returns what the parts of a lab that was killed made, by its home. Its processes must have been ended before. */
+/** Removes the cgroups of a lab that was killed, by its home. Its processes must have been killed before. */
 export function sweepCgroups(home: string): void {
   let record: string;
   try {
@@ -58,7 +62,7 @@ export function sweepCgroups(home: string): void {
   }
   const paths = record.split('\n').filter(Boolean);
   const mounts = cgroupMounts();
-  // Those with an id in their path are a container's, a pod's or a lab's own.
+  // A path with an id belongs to a container, a pod or a lab.
   const isOwn = (path: string) =>
     /[0-9a-f]{8}/.test(basename(path)) && mounts.some((mount) => path.startsWith(mount));
   removeAll(
@@ -68,15 +72,15 @@ export function sweepCgroups(home: string): void {
 }
 
 /**
- * Removes the empty ones; waits up to 200 ms for processes that are just ending. It is synchronous, so that it works while
- * the process exits.
+ * Removes the empty ones. Waits up to 200 ms for processes that are just ending. It is synchronous, so that
+ * it works while the process exits.
  */
 function removeAll(own: readonly string[], parents: readonly string[]): string[] {
   for (let tries = 0; own.some(exists) && tries < RETRIES; tries++) {
     for (const path of own) removeTree(path);
     if (own.some(exists)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
   }
-  // The longest first: parents of parents. One that holds another's cgroups stays.
+  // The longest paths come first, because a parent must be empty. A parent with cgroups of others stays.
   for (const path of parents.toSorted((a, b) => b.length - a.length)) removeEmpty(path);
   return own.filter(exists);
 }

@@ -1,4 +1,4 @@
-/** An engine's daemon in the lab's host namespace, with mounts of its own that end with it. */
+/** Runs the daemon of an engine in the lab's host namespace, with mounts of its own that end with it. */
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,9 +8,9 @@ const RECHECK_MS = 20;
 const LOG_TAIL_CHARS = 2000;
 
 /**
- * A private /run keeps sockets, locks and namespaces of the machine's own engines out of reach, and ours out of theirs;
- * what is written to /var/lib goes to $1. Mounts in a mount namespace of its own are gone when its last process is.
- * $2 is more to do before; the rest is run.
+ * A shell script. With a private /run the daemon and the machine's own engines cannot reach each other's
+ * sockets, locks and namespaces. Files for /var/lib go to $1. The mounts end with the last process of their
+ * mount namespace. $2 has more commands to run first; the other arguments are the program.
  */
 const IN_OWN_MOUNTS =
   'mount -t tmpfs tmpfs /run && ' +
@@ -18,27 +18,30 @@ const IN_OWN_MOUNTS =
   'eval "$2" && shift 2 && exec "$@"';
 
 export interface DaemonOptions {
-  /** Also names its log, below the lab's home. */
+  /** Name of the daemon, and of its log below the lab's home. */
   name: string;
   argv: readonly string[];
   /** Shell commands in the daemon's own mount namespace, before it starts. */
   before?: string;
   env?: Record<string, string>;
-  /** Rejects as long as it does not answer. */
+  /** Rejects while the daemon does not answer. */
   answers: () => Promise<unknown>;
   timeoutMs: number;
 }
 
 /**
- * Returns how programs run in mounts of their own; the pid that is started becomes the last program's. `directory`, which is
- * made, takes what they write to /var/lib.
+ * Returns the arguments before a program that give it mounts of its own. It keeps the pid that is started.
+ * Files for /var/lib go to `directory`, which is created.
  */
 function inOwnMounts(directory: string, argv: readonly string[], before = ':'): string[] {
   for (const name of ['var', 'work']) mkdirSync(join(directory, name), { recursive: true });
   return ['unshare', '--mount', 'sh', '-c', IN_OWN_MOUNTS, 'sh', directory, before, ...argv];
 }
 
-/** Resolves once it answers; throws with the end of its log when it ends first, or takes longer than `timeoutMs`. */
+/**
+ * Resolves when it answers. Throws with the end of its log if it ends first, or takes longer than
+ * `timeoutMs`.
+ */
 export async function startDaemon(lab: Lab, options: DaemonOptions): Promise<LabProcess> {
   const logFile = join(lab.home, `${options.name}.log`);
   const log = openSync(logFile, 'a');

@@ -1,4 +1,7 @@
-/** Docker inside a lab: its own daemon and containerd, data and sockets, bridge and address translation. */
+/**
+ * Runs Docker inside a lab, with its own daemon and containerd, data, sockets, bridge and address
+ * translation.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Lab } from '../lab.ts';
@@ -13,22 +16,25 @@ export const REMAPPED_ROOT_UID = 200_000;
 const REMAPPED_IDS = 65_536;
 
 export interface DockerOptions {
-  /** Containers' users are others on the host. A daemon is wholly so or not; one daemon at a time in a lab. */
+  /**
+   * Maps the users of containers to others on the host, for all containers of the daemon. A lab has one
+   * daemon at a time.
+   */
   usernsRemap?: boolean;
 }
 
-/** Starts `dockerd` in the lab's host namespace. Throws when it is there but does not come up within 20 s. */
+/** Starts `dockerd` in the lab's host namespace. Throws if it is installed but does not start within 20 s. */
 export async function startDocker(lab: Lab, options: DockerOptions = {}): Promise<Started<SocketEngine>> {
   const why = missingHere(['dockerd', 'containerd', 'runc', 'iptables', 'busybox', 'cc', 'unshare', 'tar']);
   if (why !== null) return { engine: null, notAvailable: why };
   const home = join(lab.home, options.usernsRemap ? 'docker-remapped' : 'docker');
   mkdirSync(home, { mode: 0o711, recursive: true });
   const config = join(home, 'daemon.json');
-  // An empty one of ours, or the machine's would be read.
+  // Without an empty file of our own, dockerd would read the machine's.
   writeFileSync(config, '{}');
   const subordinate = join(home, 'subordinate_ids');
   writeFileSync(subordinate, `nobody:${REMAPPED_ROOT_UID}:${REMAPPED_IDS}\n`);
-  // Docker lets nothing but its own be forwarded where it has to turn forwarding on itself: the lab's pod would be cut off.
+  // If Docker turns forwarding on itself, it allows only its own packets: the lab's pod would be cut off.
   setSysctl(lab.hostNamespace, 'net/ipv4/ip_forward', '1');
   const engine = await SocketEngine.start(lab, {
     name: 'dockerd',

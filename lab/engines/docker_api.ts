@@ -1,4 +1,7 @@
-/** Docker's Engine API (v1.41) on a Unix socket, as far as the lab needs it. Podman serves the same. */
+/**
+ * Calls the parts of Docker's Engine API (v1.41) that the lab needs, on a Unix socket. Podman has the same
+ * API.
+ */
 import { createReadStream } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
@@ -22,9 +25,9 @@ const inspected = z.object({
 export interface Inspected {
   id: string;
   name: string;
-  /** Pid of its first process, as the host sees it; null when it does not run. */
+  /** Pid of its first process on the host; null if it does not run. */
   pid: number | null;
-  /** In its own network namespace; null with another's. */
+  /** Its address in its own network namespace; null in a shared one. */
   address: string | null;
 }
 
@@ -71,7 +74,7 @@ export class DockerApi {
     await this.#ask('POST', `/containers/${id}/start`);
   }
 
-  /** Its exit status, once it has ended. */
+  /** Resolves to its exit status when it has ended. */
   async wait(id: string): Promise<number> {
     return waited.parse(JSON.parse(await this.#ask('POST', `/containers/${id}/wait`))).StatusCode;
   }
@@ -92,13 +95,13 @@ export class DockerApi {
     };
   }
 
-  /** Returns what it has printed so far. Each piece comes behind a head of 8 bytes (ContainerAttach, "stream format"). */
+  /** Returns its output so far. Each piece has a header of 8 bytes (ContainerAttach, "stream format"). */
   async output(id: string): Promise<string> {
     const raw = await this.#ask('GET', `/containers/${id}/logs?stdout=1&stderr=1`);
     return raw.replace(/[\x01\x02]\0{3}[\s\S]{4}/g, '');
   }
 
-  /** Ends it where it runs. */
+  /** Ends it if it runs. */
   async remove(id: string): Promise<void> {
     await this.#ask('DELETE', `/containers/${id}?force=1&v=1`);
   }

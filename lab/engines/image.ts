@@ -1,6 +1,7 @@
 /**
- * The image that the lab's containers run: busybox and two C callers (lab/clients), all static. Debian's static busybox
- * crashes as wget and nc (address look-up), so those are left out. Made here, so that no registry is needed, in the format of `docker save` (image-spec v1.2 of Docker), which every engine here loads.
+ * Builds the image of the lab's containers: busybox and two C callers (lab/clients), all static. Debian's
+ * static busybox crashes as wget and nc (address look-up), so those are left out. The image needs no
+ * registry. It has the format of `docker save` (image-spec v1.2 of Docker), which every engine here loads.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -13,12 +14,12 @@ import { programPath } from './need.ts';
 
 const execFileAsync = promisify(execFile);
 
-/** Name as an engine writes it: with the default registry, which is never asked. */
+/** Name of the image as an engine writes it, with the default registry, which is never contacted. */
 export const LAB_IMAGE = 'docker.io/imdswatch-lab/caller:1';
-/** Set in every container, with the lab's tag: what is left running is found by it. */
+/** Variable of every container with the tag of the lab, by which processes that are left over are found. */
 export const LAB_VARIABLE = 'IMDSWATCH_LAB';
 const APPLETS = ['cat', 'echo', 'env', 'ip', 'sh', 'sleep', 'true'];
-/** The kernel asks for a dynamic program's loader by this part of its name. */
+/** A dynamic program contains this part of the name of its loader. */
 const LOADER = 'ld-linux';
 const HEAD_BYTES = 4096;
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
@@ -31,7 +32,9 @@ export interface LabImage {
 
 const built = new WeakMap<Lab, Promise<LabImage>>();
 
-/** Builds the image once per lab, below its home. Throws when busybox here is not static or no compiler is. */
+/**
+ * Builds the image once per lab, below its home. Throws if busybox is not static, or there is no compiler.
+ */
 export function labImage(lab: Lab): Promise<LabImage> {
   const image = built.get(lab) ?? build(lab);
   built.set(lab, image);
@@ -63,7 +66,7 @@ async function build(lab: Lab): Promise<LabImage> {
   const config = {
     architecture: ARCHITECTURES[process.arch],
     os: 'linux',
-    // By default it does what a pod's pause container does; bounded, in case nobody ends it.
+    // By default it sleeps like the pause container of a pod, for a limited time in case nobody ends it.
     config: { Cmd: ['/bin/sleep', '3600'], Env: ['PATH=/bin', `${LAB_VARIABLE}=${lab.tag}`] },
     rootfs: { type: 'layers', diff_ids: [diffId] },
   };

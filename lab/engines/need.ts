@@ -1,4 +1,7 @@
-/** Checks whether this machine has the programs for a part of the lab; where it has not, why and what to install. */
+/**
+ * Checks whether this machine has the programs for a part of the lab. Otherwise says which package to
+ * install.
+ */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -25,16 +28,19 @@ const PACKAGES = {
 
 export type NeededProgram = keyof typeof PACKAGES;
 
-/** Somewhere outside PATH: an engine's plug-ins, systemd itself. */
+/** A file outside PATH, such as a plug-in of an engine or a part of systemd. */
 export interface NeededFile {
   path: string;
   debianPackage: string;
 }
 
-/** States where the administrator's programs are, whatever the user's PATH says. */
+/** Directories of the administrator's programs, which the PATH of a user may lack. */
 const DIRECTORIES = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-/** The path of a program; the distribution's own directories come first, so that a wrapper on PATH is not taken. */
+/**
+ * Returns the path of a program. The distribution's directories come first, so that no wrapper on PATH is
+ * used.
+ */
 export function programPath(name: string): string | null {
   for (const directory of [...DIRECTORIES, ...(process.env['PATH'] ?? '').split(delimiter)]) {
     if (directory !== '' && isExecutable(join(directory, name))) return join(directory, name);
@@ -52,8 +58,9 @@ function isExecutable(path: string): boolean {
 }
 
 /**
- * Null when all is here. Else one line for the operator, such as `not available: dockerd is missing (Debian's package
- * docker.io)`. Nothing is installed: on somebody's host an engine is a service that would start.
+ * Returns null if all are installed. Otherwise returns one line for the operator, such as `not available:
+ * dockerd is missing (Debian's package docker.io)`. Nothing is installed, because an engine is a service that
+ * would start.
  */
 export function missingHere(
   programs: readonly NeededProgram[],

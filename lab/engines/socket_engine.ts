@@ -1,4 +1,4 @@
-/** Docker and Podman: one daemon in the lab's host namespace, asked over its socket. */
+/** Runs Docker or Podman: one daemon in the lab's host namespace, which is controlled over its socket. */
 import { dirname, join } from 'node:path';
 import type { Lab, LabPart, LabProcess } from '../lab.ts';
 import { MadeCgroups } from './cgroups.ts';
@@ -8,7 +8,7 @@ import { DockerApi } from './docker_api.ts';
 import { LAB_VARIABLE, type LabImage, labImage } from './image.ts';
 
 const PROJECT = join(import.meta.dirname, '../..');
-/** Merged and not merged /usr alike: the image has neither. */
+/** Directories that are mounted, with a merged /usr and without. The image has none of them. */
 const MACHINE_DIRECTORIES = ['/usr', '/lib', '/lib64'];
 
 const ULIMITS = ['nofile', 'nproc'].map((Name) => ({ Name, Soft: 1024, Hard: 4096 }));
@@ -16,9 +16,9 @@ const ULIMITS = ['nofile', 'nproc'].map((Name) => ({ Name, Soft: 1024, Hard: 409
 export interface SocketEngineOptions extends Omit<DaemonOptions, 'answers'> {
   runtime: string;
   socket: string;
-  /** Cgroups that it makes for all its containers and leaves behind, as `docker`. */
+  /** Cgroups of all its containers that it leaves behind, such as `docker`. */
   cgroupParents: readonly string[];
-  /** Those that one container may leave behind when it is ended by force, as `docker/ID`. */
+  /** Cgroups that one container may leave behind when it is killed, such as `docker/ID`. */
   cgroupsOf: (id: string) => string[];
 }
 
@@ -43,7 +43,9 @@ export class SocketEngine implements Engine, LabPart {
     this.#cgroups = new MadeCgroups(lab.home, options.cgroupParents);
   }
 
-  /** Starts the daemon and gives it the lab's image. Throws, with nothing left running, when it does not come up. */
+  /**
+   * Starts the daemon and loads the lab's image. Throws if it does not start; nothing is left running then.
+   */
   static async start(lab: Lab, options: SocketEngineOptions): Promise<SocketEngine> {
     const engine = new SocketEngine(lab, options);
     lab.addPart(engine);
@@ -59,7 +61,7 @@ export class SocketEngine implements Engine, LabPart {
     }
   }
 
-  /** Resolves when the container runs. Throws with the engine's own words. */
+  /** Resolves when the container runs. Throws with the engine's error message. */
   async run(spec: ContainerSpec): Promise<LabContainer> {
     if (this.#image === null) throw new Error(`${this.runtime} is not started`);
     const image = this.#image.name;
@@ -71,7 +73,7 @@ export class SocketEngine implements Engine, LabPart {
       HostConfig: {
         NetworkMode: spec.network ?? 'bridge',
         ...(spec.cgroupns && { CgroupnsMode: spec.cgroupns }),
-        // Podman's own default is more than a hard limit that root may be held to.
+        // The default of Podman may be above a hard limit that also applies to root.
         Ulimits: ULIMITS,
         Binds: spec.machinePrograms ? machineBinds() : [],
       },
@@ -102,7 +104,8 @@ export class SocketEngine implements Engine, LabPart {
     const daemon = this.#daemon;
     this.#daemon = null;
     if (daemon === null) return;
-    // The last first: an earlier one may lend a later one its network. What fails here is ended by force with the lab.
+    // The last comes first, because a later one may use the network of an earlier one. The lab kills what
+    // fails here.
     for (const id of [...this.#containers].toReversed()) {
       await this.#api
         .remove(id)
@@ -113,7 +116,7 @@ export class SocketEngine implements Engine, LabPart {
     this.closeNow();
   }
 
-  /** Returns what is left when all its processes have been ended. */
+  /** Removes what is left after all its processes were killed. */
   closeNow(): void {
     for (const path of this.#cgroups.remove()) process.stderr.write(`The lab could not remove ${path}\n`);
   }
@@ -121,7 +124,7 @@ export class SocketEngine implements Engine, LabPart {
 
 function machineBinds(): string[] {
   const directories = [...MACHINE_DIRECTORIES, PROJECT, dirname(dirname(process.execPath))];
-  // A path below another one comes with it; a mount point could not be made there, because it is read-only.
+  // A path below another one is mounted with it. No mount point could be made there, because it is read-only.
   return directories
     .filter((path) => !directories.some((other) => path !== other && path.startsWith(`${other}/`)))
     .filter((path, index, all) => all.indexOf(path) === index)

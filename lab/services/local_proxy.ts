@@ -1,8 +1,9 @@
 /**
- * A proxy on the host that pods' metadata requests are redirected to, as kube2iam and its like do: it asks the metadata
- * service itself and passes the answer on. Listens on the host of the lab.
+ * A proxy on the host of the lab, like kube2iam. Metadata requests of pods are redirected to it; it sends
+ * them to the metadata service itself and returns the answer.
  *
- * Prints `{"listening": PORT}`, then one JSON line an onward call with its own socket's port and whose request it was.
+ * Prints `{"listening": PORT}`, then one JSON line for each forwarded call, with the port of its own socket
+ * and the address of its client.
  */
 import { createServer, request } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';

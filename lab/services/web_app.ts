@@ -1,8 +1,9 @@
 /**
- * A web app with the classic hole: `/fetch?url=…` fetches whatever it is asked to, the metadata service included
- * (server-side request forgery, CWE-918). Listens on the loopback of the lab's host only.
+ * A web app with a classic vulnerability: `/fetch?url=…` fetches any URL, also of the metadata service
+ * (server-side request forgery, CWE-918). It listens on the loopback of the lab's host only.
  *
- * Prints `{"listening": PORT}`, then one JSON line a fetch with its own socket's port, for the lab's ledger.
+ * Prints `{"listening": PORT}`, then one JSON line for each fetch with the port of its own socket, for the
+ * lab's ledger.
  */
 import { createServer, get } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';

@@ -106,19 +106,19 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
   },
   "an enrolment token, and the enrolment key of the host's agent": {
-    'get another credential for that host, which ends the one before': async () => {
+    'get a new credential for that host, which revokes the former one': async () => {
       const first = await enrol('i-keyed', { enrolment_key: KEY });
       const second = await enrol('i-keyed', { enrolment_key: KEY });
       assert.equal((await bench.agent('i-keyed', bearer(first))).outcome, '401');
       assert.equal((await bench.agent('i-keyed', bearer(second))).outcome, 'welcome');
     },
-    'get one for another host': async () => {
+    'get a credential for another host': async () => {
       await enrol('i-keyed-2', { enrolment_key: KEY });
       await enrol('i-keyed-3', { enrolment_key: 'z'.repeat(43) });
       const { outcome } = await bench.agent('i-keyed-3', bearer(TOKEN), { claim: { enrolment_key: KEY } });
       assert.equal(outcome, 'host');
     },
-    'get one after an admin has released the host and it enrolled anew': async () => {
+    'get a credential after an admin has released the host and it enrolled again': async () => {
       await enrol('i-released', { enrolment_key: KEY });
       assert.equal(await release('i-released', bench.person('admin').headers), 204);
       await enrol('i-released', { enrolment_key: 'n'.repeat(43) });
@@ -161,8 +161,8 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
   },
   "an admin's token": {
-    'all that': () => readsFindings(bench.person('admin').headers),
-    'make and revoke tokens': async () => {
+    'everything that a viewer may': () => readsFindings(bench.person('admin').headers),
+    'create and revoke tokens': async () => {
       const { headers } = bench.person('admin');
       const made = await bench.ask('POST', '/api/v1/tokens', headers, { kind: 'enrolment', name: 'x' });
       assert.equal(made.status, 201);
@@ -188,7 +188,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       for (const { method, path } of cloud)
         assert.equal((await bench.ask(method, path, headers, {})).status, 400);
     },
-    'read a secret that is stored': async () => {
+    'read a stored secret': async () => {
       const { headers, secret } = bench.person('admin');
       await bench.ask('POST', '/api/v1/alert/destinations', headers, { ...DESTINATION, name: 'another' });
       for (const path of ADMINISTRATION) {
@@ -200,14 +200,14 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
   },
   'a sign-in link': {
-    'become what it was made for, once': async () => {
+    'sign in once, with the role that it was made for': async () => {
       const code = bench.signInCode('viewer');
       const signedIn = await signIn(code);
       assert.equal(signedIn.status, 201);
       assert.equal(((await signedIn.json()) as { role: string }).role, 'viewer');
       assert.equal((await signIn(code)).status, 401);
     },
-    'do so after 15 minutes': async () => {
+    'sign in after 15 minutes': async () => {
       await timed((b) => {
         const code = b.access.createSignInCode('admin', { name: 'test', sourceAddress: null });
         b.nowMs += 15 * MINUTE_MS;
@@ -217,7 +217,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     'do anything else': () => readsNothing(bearer(bench.signInCode('admin'))),
   },
   'a session of the page': {
-    'what its token may, from the page of the collector itself': async () => {
+    "everything that its token may, from the collector's own page": async () => {
       await readsFindings((await session('viewer')).headers);
       const { headers } = await session('admin');
       const own = { ...headers, origin: bench.collector.pageUrl };
@@ -226,12 +226,12 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       const viewer = { ...(await session('viewer')).headers, origin: bench.collector.pageUrl };
       assert.equal((await bench.ask('POST', '/api/v1/tokens', viewer, body)).status, 403);
     },
-    'change something from another page': async () => {
+    'change anything from another page': async () => {
       const { headers } = await session('admin');
       await changesNothing({ ...headers, origin: 'https://elsewhere.example' }, 403);
       await changesNothing(headers, 403);
     },
-    'last longer than 7 days, or 12 hours unused': async () => {
+    'last longer than 7 days, or longer than 12 hours without use': async () => {
       await timed((b) => {
         const { session: unused } = b.signIn(b.person('viewer').secret);
         b.nowMs += 12 * HOUR_MS + 2 * MINUTE_MS;
@@ -258,7 +258,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
   },
   'a trusted proxy (`proxy_user_header`)': {
-    'say who somebody is': async () => {
+    'name the person that it has signed in': async () => {
       const proxied = await VisitorBench.open({
         proxy_user_header: PROXY_HEADER,
         proxy_trusted_addresses: ['127.0.0.1'],
@@ -270,7 +270,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
         await proxied.end();
       }
     },
-    'do so from an address that is not in `proxy_trusted_addresses`': () =>
+    'name a person from an address that is not in `proxy_trusted_addresses`': () =>
       readsNothing({ [PROXY_HEADER]: 'alice' }),
   },
   "write access to the collector's files": {
