@@ -1,37 +1,15 @@
 /**
- * AWS's own SDKs and command line. Minimum versions are from the EC2 user guide ("Use a supported SDK version
- * for IMDSv2") unless a note says otherwise. The fallback of each was measured, or read in its source.
+ * AWS's SDKs for interpreted languages, and its command line. Those that are compiled into programs are in
+ * `compiled_sdks.ts`. The first release of each fact has its source beside it.
  */
-import {
-  type Client,
-  MINIMUM_VERSIONS_PAGE,
-  packageOf,
-  SDK_SETTINGS_PAGE,
-  SHARED_FALLBACK_OFF,
-} from './client.ts';
+import { type Client, MINIMUM_VERSIONS_PAGE, packageOf, SDK_SETTINGS_PAGE, sdk } from './client.ts';
 import { shellStep, textStep } from './step.ts';
 
-function sdk(known: Partial<Client> & Pick<Client, 'id' | 'name' | 'language'>): Client {
-  return {
-    tokens: 'since',
-    minimum: null,
-    fallsBack: true,
-    fallbackOffSince: null,
-    neverFallsBackSince: null,
-    userAgents: [],
-    programs: [],
-    packages: [],
-    fallbackOff: SHARED_FALLBACK_OFF,
-    upgrade: [],
-    notes: [],
-    source: MINIMUM_VERSIONS_PAGE,
-    sources: [MINIMUM_VERSIONS_PAGE],
-    ...known,
-  };
-}
-
-const REMEMBERS =
-  'Once a token request was refused (403, 404, 405) it stays with IMDSv1 until it is restarted.';
+const BOTOCORE_SOURCES = [
+  `IMDSv2 since botocore 1.13.25: ${MINIMUM_VERSIONS_PAGE}`,
+  'Setting against the fallback since botocore 1.32.4: boto/botocore CHANGELOG.rst',
+  'Fallback, user agent: measured (1.29.27, 1.43.11)',
+];
 
 export const AWS_SDKS: readonly Client[] = [
   sdk({
@@ -39,16 +17,23 @@ export const AWS_SDKS: readonly Client[] = [
     name: 'AWS CLI',
     language: 'shell',
     userAgents: [/\baws-cli\/([\w.+-]+)/i],
-    packages: [packageOf('pypi', 'awscli', { tokens: 'since', minimum: '1.16.289', fallsBack: true })],
     minimum: '1.16.289',
+    packages: [packageOf('pypi', 'awscli', { tokens: 'since', minimum: '1.16.289', fallsBack: true })],
     upgrade: [textStep('Install the current AWS CLI version 2.')],
     notes: ['The first release of the CLI with the setting that turns the fallback off was not verified.'],
+    sources: [
+      `IMDSv2 since 1.16.289: ${MINIMUM_VERSIONS_PAGE}`,
+      'Fallback, user agent: measured (1.45.11, 2.9.19)',
+    ],
   }),
   sdk({
     id: 'boto3',
     name: 'AWS SDK for Python (boto3)',
     language: 'python',
     userAgents: [/\bboto3\/([\w.+-]+)/i],
+    // AWS's page names 1.12.6. From 1.10.25 on, setup.py requires botocore 1.13.25.
+    minimum: '1.10.25',
+    fallbackOffSince: '1.29.4',
     packages: [
       packageOf('pypi', 'boto3', {
         tokens: 'since',
@@ -57,12 +42,13 @@ export const AWS_SDKS: readonly Client[] = [
         fallbackOffSince: '1.29.4',
       }),
     ],
-    minimum: '1.12.6',
     upgrade: [
-      shellStep('Update boto3 and botocore.', "pip install --upgrade 'boto3>=1.12.6' 'botocore>=1.32.4'"),
+      shellStep('Update boto3 and botocore.', "pip install --upgrade 'boto3>=1.29.4' 'botocore>=1.32.4'"),
     ],
-    notes: [
-      'The setting that turns the fallback off came with botocore 1.32.4. The matching boto3 release was not verified.',
+    notes: ["AWS's own page names 1.12.6 as the minimum."],
+    sources: [
+      'IMDSv2 since 1.10.25, setting since 1.29.4, by the botocore that it requires: boto/boto3 setup.py',
+      ...BOTOCORE_SOURCES,
     ],
   }),
   sdk({
@@ -70,6 +56,8 @@ export const AWS_SDKS: readonly Client[] = [
     name: 'AWS SDK for Python (botocore)',
     language: 'python',
     userAgents: [/\bbotocore\/([\w.+-]+)/i],
+    minimum: '1.13.25',
+    fallbackOffSince: '1.32.4',
     packages: [
       packageOf('pypi', 'botocore', {
         tokens: 'since',
@@ -78,15 +66,34 @@ export const AWS_SDKS: readonly Client[] = [
         fallbackOffSince: '1.32.4',
       }),
     ],
+    upgrade: [shellStep('Update botocore.', "pip install --upgrade 'botocore>=1.32.4'")],
+    sources: BOTOCORE_SOURCES,
+  }),
+  sdk({
+    id: 'botocore-old',
+    name: 'AWS SDK for Python (botocore before 1.10, under boto3 before 1.7)',
+    language: 'python',
     minimum: '1.13.25',
     fallbackOffSince: '1.32.4',
-    upgrade: [shellStep('Update botocore.', "pip install --upgrade 'botocore>=1.32.4'")],
+    upgrade: [
+      shellStep(
+        'Update boto3 and botocore: botocore 1.13.25 is the first that asks for a token, and boto3 1.12.6 (by its setup.py 1.10.25) needs it.',
+        "pip install --upgrade 'boto3>=1.29.4' 'botocore>=1.32.4'",
+      ),
+    ],
+    sources: [
+      'No user agent of its own for metadata before 1.10: boto/botocore botocore/utils.py of its tags',
+      ...BOTOCORE_SOURCES,
+    ],
   }),
   sdk({
     id: 'aws-sdk-js-v2',
     name: 'AWS SDK for JavaScript v2',
     language: 'javascript',
     userAgents: [/\baws-sdk-nodejs\/([\w.+-]+)/],
+    // AWS's page says 2.722.0; 2.574.0 was measured to speak IMDSv1 only and 2.575.0 to ask for a token.
+    minimum: '2.575.0',
+    fallbackOffSince: '2.1488.0',
     packages: [
       packageOf('npm', 'aws-sdk', {
         tokens: 'since',
@@ -95,16 +102,18 @@ export const AWS_SDKS: readonly Client[] = [
         fallbackOffSince: '2.1488.0',
       }),
     ],
-    // AWS's page says 2.722.0; 2.574.0 was measured to speak IMDSv1 only and 2.575.0 to ask for a token.
-    minimum: '2.575.0',
-    fallbackOffSince: '2.1488.0',
     upgrade: [shellStep('Update to the last release, or move to version 3.', 'npm install aws-sdk@2.1693.0')],
     notes: ["AWS's own page names 2.722.0 as the minimum."],
+    sources: [
+      'IMDSv2 since 2.575.0: aws/aws-sdk-js CHANGELOG.md, and measured (2.574.0, 2.575.0)',
+      'Setting since 2.1488.0: aws/aws-sdk-js CHANGELOG.md',
+    ],
   }),
   sdk({
     id: 'aws-sdk-js-v3',
     name: 'AWS SDK for JavaScript v3',
     language: 'javascript',
+    tokens: 'always',
     packages: [
       packageOf('npm', '@smithy/credential-provider-imds', {
         tokens: 'always',
@@ -117,147 +126,67 @@ export const AWS_SDKS: readonly Client[] = [
         fallsBack: true,
       }),
     ],
-    tokens: 'always',
     notes: [
       'The setting that turns the fallback off came with @smithy/credential-provider-imds 2.1.0.',
       'It sends no user agent, so its release is not known.',
     ],
     source: SDK_SETTINGS_PAGE,
+    sources: [
+      'Setting since 2.1.0: smithy-lang/smithy-typescript packages/credential-provider-imds/CHANGELOG.md',
+      'IMDSv2 in 3.0.0 and not in 0.1.0-preview.1, no user agent: measured',
+    ],
   }),
   sdk({
     id: 'ec2-metadata-service-js',
     name: '@aws-sdk/ec2-metadata-service',
     language: 'javascript',
-    packages: [packageOf('npm', '@aws-sdk/ec2-metadata-service', { tokens: 'always', fallsBack: true })],
     tokens: 'always',
+    packages: [packageOf('npm', '@aws-sdk/ec2-metadata-service', { tokens: 'always', fallsBack: true })],
     fallbackOff: [
-      {
-        text: 'Then turn the fallback off where the client is created, and set a timeout. Without one it waits for a token for ever.',
-        code: 'new MetadataService({ ec2MetadataV1Disabled: true, httpOptions: { timeout: 1000 } })',
-        language: 'javascript',
-      },
+      textStep(
+        'Then turn the fallback off where the client is created: the option ec2MetadataV1Disabled, with httpOptions.timeout. Without a timeout it waits for a token for ever.',
+      ),
     ],
     notes: ['The first release with that option was not verified.'],
     source: SDK_SETTINGS_PAGE,
+    sources: ['Fallback, no timeout by default, double slash: measured (3.1162.0)'],
   }),
   sdk({
-    id: 'aws-sdk-go-v1',
-    name: 'AWS SDK for Go v1',
-    language: 'go',
-    userAgents: [/\baws-sdk-go\/([\w.+-]+)/],
-    packages: [
-      packageOf('go', 'github.com/aws/aws-sdk-go', {
-        tokens: 'since',
-        minimum: '1.25.38',
-        fallsBack: true,
-        fallbackOffSince: '1.47.2',
-      }),
+    id: 'aws-sdk-php-v2',
+    name: 'AWS SDK for PHP 2',
+    language: 'php',
+    tokens: 'never',
+    fallsBack: false,
+    fallbackOff: [],
+    userAgents: [/\baws-sdk-php2\/([\w.+-]+)/],
+    packages: [packageOf('composer', 'aws/aws-sdk-php', { below: '3.0.0', tokens: 'never' })],
+    upgrade: [shellStep('Move to version 3.', "composer require 'aws/aws-sdk-php:^3.147.7'")],
+    sources: [
+      `Only version 3 is in the list of releases with IMDSv2: ${MINIMUM_VERSIONS_PAGE}`,
+      'The last release of version 2 is of 2016, before IMDSv2 (November 2019): aws/aws-sdk-php CHANGELOG.md',
     ],
-    minimum: '1.25.38',
-    fallbackOffSince: '1.47.2',
-    upgrade: [
-      shellStep(
-        'Update the module and build again, or move to version 2.',
-        'go get github.com/aws/aws-sdk-go@latest',
-      ),
-    ],
-    notes: [REMEMBERS],
-  }),
-  sdk({
-    id: 'aws-sdk-go-v2',
-    name: 'AWS SDK for Go v2',
-    language: 'go',
-    userAgents: [/\baws-sdk-go-v2\/([\w.+-]+)/],
-    packages: [
-      packageOf('go', 'github.com/aws/aws-sdk-go-v2', {
-        tokens: 'since',
-        minimum: '0.19.0',
-        fallsBack: true,
-      }),
-      packageOf('go', 'github.com/aws/aws-sdk-go-v2/feature/ec2/imds', {
-        tokens: 'always',
-        fallsBack: true,
-        fallbackOffSince: '1.13.0',
-      }),
-    ],
-    minimum: '0.19.0',
-    upgrade: [
-      shellStep(
-        'Update the module and build again.',
-        'go get github.com/aws/aws-sdk-go-v2/feature/ec2/imds@latest',
-      ),
-    ],
-    notes: [
-      'feature/ec2/imds 1.13.0 is the first release with an option that turns the fallback off. The first release that reads the environment variable was not verified. The user agent names the core module, which has release numbers of its own.',
-    ],
-  }),
-  sdk({
-    id: 'aws-sdk-java-v1',
-    name: 'AWS SDK for Java 1.x',
-    language: 'java',
-    userAgents: [/\baws-sdk-java\/(1\.[\w.+-]+)/],
-    packages: [
-      packageOf('maven', 'com.amazonaws:aws-java-sdk-core', {
-        tokens: 'since',
-        minimum: '1.11.678',
-        fallsBack: true,
-      }),
-    ],
-    minimum: '1.11.678',
-    upgrade: [textStep('Update the dependency com.amazonaws:aws-java-sdk-core to 1.11.678 or later.')],
-    notes: ['The first release with the setting that turns the fallback off was not verified.'],
-  }),
-  sdk({
-    id: 'aws-sdk-java-v2',
-    name: 'AWS SDK for Java 2.x',
-    language: 'java',
-    userAgents: [/\baws-sdk-java\/(2\.[\w.+-]+)/],
-    packages: [
-      packageOf('maven', 'software.amazon.awssdk:auth', {
-        tokens: 'since',
-        minimum: '2.10.21',
-        fallsBack: true,
-        fallbackOffSince: '2.23.17',
-      }),
-    ],
-    minimum: '2.10.21',
-    upgrade: [textStep('Update the dependency software.amazon.awssdk:bom to 2.10.21 or later.')],
-    fallbackOff: [
-      shellStep(
-        'Then turn the IMDSv1 fallback off. Only credential calls follow this setting, so set the region as well: looking the region up still falls back.',
-        'AWS_EC2_METADATA_V1_DISABLED=true AWS_REGION=REGION',
-      ),
-    ],
-    notes: ['The setting came with a change of January 2024. Its release was not verified.'],
-  }),
-  sdk({
-    id: 'aws-sdk-net',
-    name: 'AWS SDK for .NET',
-    language: 'text',
-    packages: [
-      packageOf('nuget', 'AWSSDK.Core', {
-        tokens: 'since',
-        minimum: '3.3.103.66',
-        fallsBack: true,
-        neverFallsBackSince: '4.0.0',
-      }),
-    ],
-    minimum: '3.3.634.1',
-    upgrade: [textStep('Update AWSSDK.Core. Version 4 does not use IMDSv1 any more.')],
-    notes: [`${REMEMBERS} The first release of version 3 that can turn the fallback off was not verified.`],
   }),
   sdk({
     id: 'aws-sdk-php',
     name: 'AWS SDK for PHP',
     language: 'php',
     userAgents: [/\baws-sdk-php\/([\w.+-]+)/],
-    packages: [
-      packageOf('composer', 'aws/aws-sdk-php', { tokens: 'since', minimum: '3.147.7', fallsBack: true }),
-    ],
     minimum: '3.147.7',
+    packages: [
+      packageOf('composer', 'aws/aws-sdk-php', {
+        from: '3.0.0',
+        tokens: 'since',
+        minimum: '3.147.7',
+        fallsBack: true,
+      }),
+    ],
     upgrade: [shellStep('Update the package.', "composer require 'aws/aws-sdk-php:^3.147.7'")],
     notes: [
       'The setting that turns the fallback off exists since November 2023. Its release was not verified.',
+    ],
+    sources: [
+      `IMDSv2 since 3.147.7: ${MINIMUM_VERSIONS_PAGE}`,
+      'Setting since November 2023: aws/aws-sdk-php issue 2769',
     ],
   }),
   sdk({
@@ -265,58 +194,85 @@ export const AWS_SDKS: readonly Client[] = [
     name: 'AWS SDK for Ruby v3',
     language: 'ruby',
     userAgents: [/\baws-sdk-ruby3\/([\w.+-]+)/],
+    minimum: '3.79.0',
+    fallbackOffSince: '3.186.0',
     packages: [
       packageOf('gem', 'aws-sdk-core', {
         from: '3.0.0',
         tokens: 'since',
         minimum: '3.79.0',
         fallsBack: true,
+        fallbackOffSince: '3.186.0',
       }),
     ],
-    minimum: '3.79.0',
     upgrade: [shellStep('Update aws-sdk-core.', 'bundle update aws-sdk-core')],
-    notes: [
-      'Release 3.168.1 has no setting that turns the fallback off. The first release that has one was not verified.',
+    sources: [
+      `IMDSv2 since 3.79.0: ${MINIMUM_VERSIONS_PAGE}`,
+      'Setting since 3.186.0: aws/aws-sdk-ruby gems/aws-sdk-core/CHANGELOG.md',
+      'Fallback, user agent: measured (3.168.1)',
     ],
   }),
   sdk({
-    id: 'aws-sdk-cpp',
-    name: 'AWS SDK for C++',
-    language: 'text',
-    userAgents: [/\baws-sdk-cpp\/([\w.+-]+)/],
-    minimum: '1.7.229',
-    upgrade: [textStep('Update the SDK to 1.7.229 or later and build again.')],
-    fallbackOff: [
-      textStep(
-        'Then set ClientConfiguration.disableImdsV1, or build with DISABLE_IMDSV1 (first release not verified).',
+    id: 'aws-sdk-ruby-v2',
+    name: 'AWS SDK for Ruby 2',
+    language: 'ruby',
+    userAgents: [/\baws-sdk-ruby2\/([\w.+-]+)/],
+    // AWS's page names no release of version 2.
+    minimum: '2.11.401',
+    packages: [
+      packageOf('gem', 'aws-sdk-core', {
+        below: '3.0.0',
+        tokens: 'since',
+        minimum: '2.11.401',
+        fallsBack: true,
+      }),
+      packageOf('gem', 'aws-sdk', {
+        from: '2.0.0',
+        below: '3.0.0',
+        tokens: 'since',
+        minimum: '2.11.401',
+        fallsBack: true,
+      }),
+    ],
+    fallbackOff: [],
+    upgrade: [
+      shellStep(
+        'Move to version 3: version 2 gets no updates any more.',
+        "bundle add aws-sdk-core -v '>= 3.186'",
       ),
+    ],
+    notes: [
+      "AWS's list of releases with IMDSv2 names version 3 only. Version 2 has no setting that turns the fallback off.",
+    ],
+    sources: [
+      'IMDSv2 since 2.11.401: aws/aws-sdk-ruby CHANGELOG.md of version 2, of 19 November 2019',
+      'Fallback, user agent: aws-sdk-core/lib/aws-sdk-core/instance_profile_credentials.rb of version 2',
     ],
   }),
   sdk({
     id: 'boto2',
     name: 'boto (version 2)',
     language: 'python',
-    packages: [packageOf('pypi', 'boto', { tokens: 'never' })],
     tokens: 'never',
     fallsBack: false,
     fallbackOff: [],
+    userAgents: [/^Boto\/(2\.[\w.+-]+)/],
+    packages: [packageOf('pypi', 'boto', { tokens: 'never' })],
     upgrade: [shellStep('Move to boto3.', 'pip install boto3')],
-    source: null,
-    sources: ['measured'],
+    sources: ['No token request in the last release: measured (2.49.0), boto/boto boto/utils.py'],
   }),
   sdk({
     id: 'aws-sdk-ruby-v1',
     name: 'AWS SDK for Ruby v1',
     language: 'ruby',
+    tokens: 'never',
+    fallsBack: false,
+    fallbackOff: [],
     packages: [
       packageOf('gem', 'aws-sdk-v1', { tokens: 'never' }),
       packageOf('gem', 'aws-sdk', { below: '2.0.0', tokens: 'never' }),
     ],
-    tokens: 'never',
-    fallsBack: false,
-    fallbackOff: [],
-    upgrade: [shellStep('Move to version 3.', 'bundle add aws-sdk-core')],
-    source: null,
-    sources: ['measured'],
+    upgrade: [shellStep('Move to version 3.', "bundle add aws-sdk-core -v '>= 3.186'")],
+    sources: ['No token request in the last release: measured (1.67.0)'],
   }),
 ];

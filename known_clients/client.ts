@@ -40,6 +40,8 @@ export interface Client extends ReleaseFacts {
   id: string;
   name: string;
   language: Language;
+  /** True for an SDK that is built into programs, whose users may not be able to update it. */
+  isBuiltIn: boolean;
   /** Patterns of user agents. Group 1 is the version, where there is one. */
   userAgents: readonly RegExp[];
   /** Patterns that are compared with the executable, the script and the image's repository. */
@@ -87,5 +89,25 @@ export function packageOf(
     fallbackOffSince: null,
     neverFallsBackSince: null,
     ...facts,
+  };
+}
+
+/** Returns an SDK of AWS. What is not given is as with most of them. */
+export function sdk(known: Partial<Client> & Pick<Client, 'id' | 'name' | 'language' | 'sources'>): Client {
+  return {
+    tokens: 'since',
+    minimum: null,
+    fallsBack: true,
+    fallbackOffSince: null,
+    neverFallsBackSince: null,
+    isBuiltIn: false,
+    userAgents: [],
+    programs: [],
+    packages: [],
+    fallbackOff: SHARED_FALLBACK_OFF,
+    upgrade: [],
+    notes: [],
+    source: known.tokens === 'never' ? null : MINIMUM_VERSIONS_PAGE,
+    ...known,
   };
 }

@@ -16,6 +16,8 @@ export interface Product {
   /** Language of the code that calls an HTTP library. */
   language: Language | null;
   mayBe: readonly Client[];
+  /** The old SDK that shows as this library when it reads credentials. */
+  sdkBehind: Client | null;
 }
 
 /**
@@ -41,15 +43,20 @@ function readProducts(userAgent: string): Product[] {
     const match = firstMatch(client.userAgents, userAgent);
     if (match === null) return [];
     const { name, language } = client;
-    return [{ name, version: match[1] || null, client, language, mayBe: [] }];
+    return [{ name, version: match[1] || null, client, language, mayBe: [], sdkBehind: null }];
   });
-  const libraries = HTTP_LIBRARIES.flatMap(({ pattern, name, language, mayBe }): Product[] => {
-    const match = pattern.exec(userAgent);
-    return match === null
-      ? []
-      : [{ name, version: match[1] || null, client: null, language, mayBe: mayBe.map(clientOf) }];
-  });
-  return [...clients, ...libraries];
+  const libraries = new Map<string, Product>();
+  for (const { pattern, name, language, mayBe, sdkBehind } of HTTP_LIBRARIES) {
+    const match = libraries.has(name) ? null : pattern.exec(userAgent);
+    if (match === null) continue;
+    const version = match[1] || null;
+    libraries.set(name, {
+      ...{ name, version, client: null, language },
+      mayBe: mayBe.map(clientOf),
+      sdkBehind: sdkBehind === null ? null : clientOf(sdkBehind),
+    });
+  }
+  return [...clients, ...libraries.values()];
 }
 
 function firstMatch(patterns: readonly RegExp[], text: string): RegExpExecArray | null {

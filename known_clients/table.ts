@@ -1,9 +1,10 @@
 /** All clients. Where a user agent names several, the one that stands first here says most. */
 import { AWS_SDKS } from './aws_sdks.ts';
 import type { Client } from './client.ts';
+import { COMPILED_SDKS } from './compiled_sdks.ts';
 import { TOOLS } from './tools.ts';
 
-export const CLIENTS: readonly Client[] = [...TOOLS, ...AWS_SDKS];
+export const CLIENTS: readonly Client[] = [...TOOLS, ...AWS_SDKS, ...COMPILED_SDKS];
 
 const BY_ID = new Map(CLIENTS.map((client) => [client.id, client]));
 

@@ -5,13 +5,14 @@
 import { type Client, packageOf, SHARED_FALLBACK_OFF } from './client.ts';
 import { shellStep, textStep } from './step.ts';
 
-function tool(known: Partial<Client> & Pick<Client, 'id' | 'name'>): Client {
+function tool(known: Partial<Client> & Pick<Client, 'id' | 'name' | 'sources'>): Client {
   return {
     tokens: 'always',
     minimum: null,
     fallsBack: null,
     fallbackOffSince: null,
     neverFallsBackSince: null,
+    isBuiltIn: false,
     userAgents: [],
     programs: [],
     packages: [],
@@ -20,7 +21,6 @@ function tool(known: Partial<Client> & Pick<Client, 'id' | 'name'>): Client {
     notes: [],
     language: 'text',
     source: null,
-    sources: [],
     ...known,
   };
 }
@@ -32,13 +32,22 @@ export const TOOLS: readonly Client[] = [
     userAgents: [/^Cloud-Init\/([\w.+-]+)/i],
     programs: [/(^|\/)(cloud-init|cloud-id)$/],
     tokens: 'since',
-    minimum: '19.4',
-    fallsBack: false,
-    fallbackOffSince: '20.1',
+    // `git describe` of the change; the first release that has it is 19.4. Distributions built it earlier.
+    minimum: '19.3-30',
+    fallsBack: true,
+    // The first release without the fallback is 20.2; 20.1 itself still falls back.
+    neverFallsBackSince: '20.1-9',
     upgrade: [
-      textStep('Update cloud-init to 20.1 or later, and build the image again: cloud-init runs at boot.'),
+      textStep('Update cloud-init to 20.2 or later, and build the image again: cloud-init runs at boot.'),
     ],
-    notes: ['From 20.1 on it does not use IMDSv1 on AWS.'],
+    notes: [
+      'Releases from 19.4 on ask for a token. Those before 20.2 fall back to IMDSv1; later ones never do on AWS. A number after a hyphen counts the commits after a release.',
+    ],
+    sources: [
+      'IMDSv2: canonical/cloud-init ChangeLog of 19.4 ("ec2: Add support for AWS IMDS v2"), build 19.3-30',
+      'No fallback: canonical/cloud-init commit 1f860e5ac, build 20.1-9, first release 20.2',
+      'User agent: measured (22.4.2)',
+    ],
   }),
   tool({
     id: 's3fs',
@@ -59,6 +68,7 @@ export const TOOLS: readonly Client[] = [
     notes: [
       'Release 1.90 was measured: one call without a token at every start, then IMDSv2. Later releases were not verified.',
     ],
+    sources: ['One call without a token first: measured (1.90)'],
   }),
   tool({
     id: 'fluent-bit',
@@ -71,27 +81,33 @@ export const TOOLS: readonly Client[] = [
     notes: [
       'It probes with an invalid token. If the token request fails, it stays with IMDSv1 until it is restarted. No setting that prevents this was found.',
     ],
+    sources: [
+      'IMDSv2 since 1.8.8: fluent/fluent-bit-docs pull request 610',
+      'Fallback: fluent/fluent-bit src/aws/flb_aws_imds.c',
+    ],
   }),
   tool({
     id: 'datadog-agent',
     name: 'Datadog Agent',
     programs: [/^\/opt\/datadog-agent\/|(^|\/)datadog-agent$/],
+    tokens: 'since',
+    minimum: '7.64.0',
     fallsBack: true,
     upgrade: [
+      textStep('Update the agent to 7.64.0 or later, which uses IMDSv2 by default.'),
       {
-        text: 'Turn IMDSv2 on in datadog.yaml, and restart the agent.',
+        text: 'Or turn IMDSv2 on in datadog.yaml, and restart the agent.',
         code: 'ec2_prefer_imdsv2: true',
         language: 'text',
       },
     ],
-    fallbackOff: [
-      {
-        text: 'Turn IMDSv2 on in datadog.yaml, and restart the agent.',
-        code: 'ec2_prefer_imdsv2: true',
-        language: 'text',
-      },
+    notes: [
+      'Before 7.64.0 it uses IMDSv1 unless that setting is on; some releases call IMDSv1 first, and take a token after a 401. From 7.64.0 on it falls back when it gets no token within 300 ms (ec2_metadata_timeout).',
     ],
-    notes: ['Without that setting it uses IMDSv1 only. IMDSv2 by default is announced for 7.64.0.'],
+    sources: [
+      'IMDSv2 by default since 7.64.0: DataDog/documentation, frequently asked questions on EC2 host names',
+      'Fallback: DataDog/datadog-agent pkg/util/ec2/imds_helpers.go',
+    ],
   }),
   tool({
     id: 'newrelic-infra',
@@ -100,15 +116,16 @@ export const TOOLS: readonly Client[] = [
     tokens: 'since',
     minimum: '1.11.42',
     upgrade: [textStep('Update the agent to 1.11.42 or later.')],
+    sources: ['IMDSv2 since 1.11.42: release notes of the infrastructure agent, docs.newrelic.com'],
   }),
   tool({
     id: 'amazon-ssm-agent',
     name: 'Amazon SSM Agent',
     programs: [/(^|\/)(amazon-ssm-agent|ssm-agent-worker)$/],
     fallsBack: true,
-    fallbackOffSince: '3.2.1041.0',
+    neverFallsBackSince: '3.2.1041.0',
     upgrade: [textStep('Update the SSM Agent to 3.2.1041.0 or later, which has no IMDSv1 fallback.')],
-    fallbackOff: [textStep('Update the SSM Agent to 3.2.1041.0 or later, which has no IMDSv1 fallback.')],
+    sources: ['No fallback since 3.2.1041.0: aws/amazon-ssm-agent RELEASENOTES.md'],
   }),
   tool({
     id: 'kube2iam',
@@ -122,6 +139,10 @@ export const TOOLS: readonly Client[] = [
     notes: [
       'Its own health check calls without a token. Old releases answer the token requests of pods with 403, so that their SDKs fall back to IMDSv1.',
     ],
+    sources: [
+      'Health check without a token: jtblin/kube2iam server/server.go',
+      'Token requests refused: jtblin/kube2iam issues 241, 300, 345',
+    ],
   }),
   tool({
     id: 'facter',
@@ -131,6 +152,7 @@ export const TOOLS: readonly Client[] = [
     notes: [
       'If it gets no token, it reads all metadata without one. No setting that prevents this was found (release 4.3).',
     ],
+    sources: ['Fallback: measured (4.3.0), facter lib/facter/resolvers/ec2.rb'],
   }),
   tool({
     id: 'ohai',
@@ -138,6 +160,7 @@ export const TOOLS: readonly Client[] = [
     programs: [/(^|\/)(ohai|chef-client)$/],
     fallsBack: true,
     notes: ['It continues without a token only if the token request is answered with 404 (release 16.13).'],
+    sources: ['Fallback after 404 only: measured (16.13.0), chef/ohai lib/ohai/mixin/ec2_metadata.rb'],
   }),
   tool({
     id: 'fog-aws',
@@ -146,6 +169,7 @@ export const TOOLS: readonly Client[] = [
     fallsBack: true,
     notes: ['No setting that turns the fallback off was found (release 3.15).'],
     language: 'ruby',
+    sources: ['IMDSv2: fog/fog-aws pull request 559', 'Fallback: measured (3.15.0)'],
   }),
   tool({
     id: 'gdal',
@@ -154,6 +178,7 @@ export const TOOLS: readonly Client[] = [
     notes: [
       'It falls back after a second without an answer. No setting that prevents this is known (release 3.6.2).',
     ],
+    sources: ['IMDSv2: OSGeo/gdal pull request 2550', 'Fallback: measured (3.6.2)'],
   }),
   tool({
     id: 'rclone',
@@ -164,19 +189,7 @@ export const TOOLS: readonly Client[] = [
     fallbackOff: SHARED_FALLBACK_OFF,
     notes: ['It uses the AWS SDK for Go, whose release decides whether that setting is read.'],
     language: 'go',
-  }),
-  tool({
-    id: 'prometheus',
-    name: 'Prometheus (ec2_sd)',
-    programs: [/(^|\/)prometheus$/],
-    fallsBack: true,
-    fallbackOff: SHARED_FALLBACK_OFF,
-    upgrade: [
-      textStep(
-        'Update Prometheus: release 2.42 contains AWS SDK for Go 1.44.133, which does not read that setting.',
-      ),
-    ],
-    language: 'go',
+    sources: ['Fallback, user agent: measured (1.60.1)'],
   }),
   tool({
     id: 'vm-ec2',
@@ -185,6 +198,7 @@ export const TOOLS: readonly Client[] = [
     fallsBack: false,
     upgrade: [textStep('Replace VM::EC2::Instance::Metadata with requests of your own that send a token.')],
     language: 'perl',
+    sources: ['No token request: measured (1.28)'],
   }),
   tool({
     id: 'node-ec2-metadata',
@@ -199,6 +213,7 @@ export const TOOLS: readonly Client[] = [
       shellStep('Use the metadata client of AWS SDK v3.', 'npm install @aws-sdk/ec2-metadata-service'),
     ],
     language: 'javascript',
+    sources: ['No token request: measured (node-ec2-metadata 0.0.5), source of ec2-meta 0.1.1'],
   }),
   tool({
     id: 'cloud-guest-utils',
@@ -206,6 +221,7 @@ export const TOOLS: readonly Client[] = [
     programs: [/(^|\/)ec2metadata$/],
     fallsBack: false,
     language: 'shell',
+    sources: ['Token, no fallback: measured (0.33)'],
   }),
   tool({
     programs: [/(^|\/)restic$/],
@@ -213,5 +229,6 @@ export const TOOLS: readonly Client[] = [
     name: 'restic',
     fallsBack: false,
     language: 'go',
+    sources: ['Token, no fallback: measured (0.14.0)'],
   }),
 ];

@@ -1,9 +1,10 @@
 /** Finds the SDK or tool of a workload from its calls. */
-import type { Client } from '../../known_clients/client.ts';
+import type { Client, ReleaseFacts } from '../../known_clients/client.ts';
+import { type EmbeddingProgram, embeddingProgram } from '../../known_clients/embedding_programs.ts';
 import { languageOf, type Product, productsOf, toolOf } from '../../known_clients/recognise.ts';
 import type { Language } from '../../known_clients/step.ts';
 import { clientOf } from '../../known_clients/table.ts';
-import { sortVersions } from '../../known_clients/version.ts';
+import { compareVersions, sortVersions } from '../../known_clients/version.ts';
 import type { CountedCalls, Identity } from '../store/store.ts';
 import { isV1, type Tally } from './counts.ts';
 
@@ -11,13 +12,26 @@ export interface Evidence {
   client: Client | null;
   /** Versions of that client, earliest first. They come from its IMDSv1 calls if these name any. */
   versions: string[];
-  /** Versions of botocore beside boto3, because botocore has the setting that turns the fallback off. */
-  botocoreVersions: string[];
+  /** The facts and versions that decide: those of botocore where boto3 or the AWS CLI name it, too. */
+  release: { facts: ReleaseFacts; versions: string[] } | null;
+  /** The program that contains the client. Its team updates the program. */
+  program: EmbeddingProgram | null;
   /** HTTP library or program, where the code does not use an SDK. */
   library: string | null;
+  libraryVersion: string | null;
   language: Language | null;
   mayBe: Client[];
+  /**
+   * True if the client is only probable: an old SDK that sends the user agent of its library. Programs of
+   * their own seldom read credentials, so it is assumed only where these are read.
+   */
+  isGuess: boolean;
+  /** True if the caller is a proxy, which sends on what other programs ask for. */
+  isProxy: boolean;
 }
+
+/** Forward proxies, by the names of their programs. */
+const PROXY_PROGRAM = /(^|\/)(squid|squid3|tinyproxy|privoxy|3proxy|polipo|mitmproxy|mitmdump)$/;
 
 /** `paths` are those that it asked for without a token; empty where they are not known. */
 export function evidenceOf(
@@ -27,7 +41,8 @@ export function evidenceOf(
   paths: readonly string[],
 ): Evidence {
   const plain = kinds.filter((kind) => isV1(kind) && kind.fallback === null);
-  const ofV1 = productsIn(plain.length > 0 ? plain : kinds.filter(isV1));
+  const explained = plain.length > 0 ? plain : kinds.filter(isV1);
+  const ofV1 = productsIn(explained);
   const all = productsIn(kinds);
   // The advice must explain the calls without a token, and first those that no failed token request explains.
   const products =
@@ -35,21 +50,48 @@ export function evidenceOf(
   const named = products.find(({ client }) => client !== null)?.client ?? null;
   const library = products.find(({ client }) => client === null) ?? null;
   const language = languageOf(identity) ?? library?.language ?? named?.language ?? null;
-  const client = toolOf(identity) ?? named ?? clientByRequestForm(identity, products, calls, paths, language);
+  const known = toolOf(identity) ?? named ?? clientByRequestForm(identity, products, calls, paths, language);
+  const guess = known === null && plain.some(readsCredentials) ? (library?.sdkBehind ?? null) : null;
+  const client = known ?? guess;
   const versionsOf = (wanted: Client | null) =>
     sortVersions([
       ...new Set(
         products.flatMap((item) => (item.client === wanted && item.version !== null ? [item.version] : [])),
       ),
     ]);
+  const versions = client === null ? [] : versionsOf(client);
   return {
     client,
-    versions: client === null ? [] : versionsOf(client),
-    botocoreVersions: client?.id === 'boto3' ? versionsOf(clientOf('botocore')) : [],
+    versions,
+    release: client === null ? null : releaseOf(client, versions, versionsOf(clientOf('botocore'))),
+    program: embeddingProgram(
+      [identity.executable ?? identity.name, identity.script, identity.image],
+      kinds.flatMap(({ userAgent }) => userAgent ?? []),
+    ),
     library: library?.name ?? null,
+    libraryVersion: library?.version ?? null,
     language: library?.language ?? language,
     mayBe: client === null ? [...new Set(products.flatMap(({ mayBe }) => mayBe))] : [],
+    isGuess: client !== null && client === guess,
+    isProxy: PROXY_PROGRAM.test(identity.executable ?? identity.name ?? ''),
   };
+}
+
+/** Tells whether the earliest version is earlier than `first`. False for a text that is not a version. */
+export function isOlder(versions: readonly string[], first: string): boolean {
+  return versions.length > 0 && (compareVersions(versions[0]!, first) ?? 0) < 0;
+}
+
+/** A distribution may give boto3 and the AWS CLI any botocore, which is what asks for the token. */
+function releaseOf(client: Client, versions: string[], botocoreVersions: string[]): Evidence['release'] {
+  const isOnBotocore = client.id === 'boto3' || client.id === 'aws-cli';
+  return isOnBotocore && botocoreVersions.length > 0
+    ? { facts: clientOf('botocore'), versions: botocoreVersions }
+    : { facts: client, versions };
+}
+
+function readsCredentials({ category }: CountedCalls): boolean {
+  return category === 'credentials' || category === 'role-list';
 }
 
 /** Recognises clients without a user agent by a form of request that no other client uses. */

@@ -7,7 +7,8 @@ import type { HostFacts } from '../../protocol/call.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Identity, IdentityHost, IdentityTotals } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
-import { type AdviceQuestion, adviceOn } from './advice.ts';
+import { adviceOn } from './advice.ts';
+import type { AdviceQuestion } from './advice_question.ts';
 import { isV1, mostFrequent, tally } from './counts.ts';
 import { severityOf } from './severity.ts';
 

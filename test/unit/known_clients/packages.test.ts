@@ -32,7 +32,7 @@ describe('packages of clients', () => {
     assert.deepEqual(judged('nuget', 'awssdk.core', '4.0.1'), {
       asksForToken: true,
       fallsBack: false,
-      canDisableFallback: null,
+      canDisableFallback: true,
     });
     assert.equal(judged('pypi', 'boto', '2.49.0')?.asksForToken, false);
     assert.equal(judged('pypi', 'left-pad', '1.0'), null);

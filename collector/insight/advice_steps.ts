@@ -1,0 +1,194 @@
+/** The steps of an advice: what the workload's team does, one after the other. */
+import { tokenSnippet } from '../../known_clients/snippets.ts';
+import { type Step, shellStep, textStep } from '../../known_clients/step.ts';
+import type { HostFacts } from '../../protocol/call.ts';
+import type { AdviceKind } from '../contract/advice.ts';
+import type { AdviceQuestion } from './advice_question.ts';
+import { isSdk } from './advice_text.ts';
+import { ADVISED_HOP_LIMIT, commandLines, hopLimitCommand } from './enforce_command.ts';
+import { type Evidence, isOlder } from './evidence.ts';
+
+/** Source: AWS CLI user guide, "Using an HTTP proxy", which names the address. curl, Go, Python, Ruby read it. */
+const BYPASS_PROXY: Step = shellStep(
+  'Set this in the environment of every program that has HTTP_PROXY, in upper and in lower case. A program with a proxy setting of its own, such as the JVM (http.nonProxyHosts), needs the same there.',
+  'NO_PROXY=169.254.169.254,[fd00:ec2::254] no_proxy=169.254.169.254,[fd00:ec2::254]',
+);
+
+/**
+ * Returns the steps. `cause` is the kind of advice that the client would get if its calls were not refused; else
+ * it is `kind`.
+ */
+export function stepsOf(
+  kind: AdviceKind,
+  cause: AdviceKind,
+  question: AdviceQuestion,
+  evidence: Evidence,
+): Step[] {
+  const { identity, calls, hosts } = question;
+  const { client } = evidence;
+  switch (kind) {
+    case 'none':
+      return [];
+    case 'unblock':
+      return [
+        shellStep('Find the rule.', 'nft list ruleset; iptables -S OUTPUT; ip route get 169.254.169.254'),
+      ];
+    case 'hop_limit': {
+      const raise = {
+        text: `Raise the hop limit to ${ADVISED_HOP_LIMIT} on each of its instances.`,
+        ...hopLimitCode(hosts),
+      };
+      const look = shellStep(
+        'Check whether a local rule or a proxy blocks the answer to the token request.',
+        'nft list ruleset; iptables -t nat -S',
+      );
+      const first = identity.unit !== null ? [look, raise] : [raise];
+      return [...first, ...fallbackOff(evidence)];
+    }
+    case 'token_refused':
+      return [
+        shellStep(
+          'Check whether a rule redirects metadata calls to a proxy.',
+          'nft list ruleset; iptables -t nat -S',
+        ),
+        textStep('Update the proxy to a release that forwards token requests, or remove it.'),
+        {
+          ...BYPASS_PROXY,
+          text: `If HTTP_PROXY is set in its environment: ${lowerFirst(BYPASS_PROXY.text)}`,
+        },
+        ...fallbackOff(evidence),
+      ];
+    case 'upgrade':
+      return [...updateSteps(evidence), ...client!.fallbackOff, ...ownRequests(evidence)];
+    case 'replace':
+      return client!.tokens === 'never'
+        ? [...updateSteps(evidence), ...ownRequests(evidence)]
+        : [
+            shellStep(
+              'Use the metadata client of AWS SDK v3 instead.',
+              'npm install @aws-sdk/ec2-metadata-service',
+            ),
+          ];
+    case 'configure':
+      return calls.fallbackUnanswered > 0
+        ? [{ text: 'Raise the hop limit first.', ...hopLimitCode(hosts) }, ...fallbackOff(evidence)]
+        : [...fallbackOff(evidence)];
+    case 'raw_http':
+      return [
+        tokenSnippet(evidence.language, evidence.library, evidence.libraryVersion),
+        ...replacements(evidence),
+      ];
+    case 'rejected':
+      return stepsOf(cause, cause, question, evidence);
+    case 'unknown':
+      return unknownSteps(identity.attributed, evidence);
+  }
+}
+
+function unknownSteps(isAttributed: boolean, evidence: Evidence): Step[] {
+  if (evidence.isProxy) {
+    return [
+      shellStep(
+        'Find the clients of the proxy in its access log.',
+        "grep -E '169[.]254[.]169[.]254|fd00:ec2::254' ACCESS_LOG",
+      ),
+      BYPASS_PROXY,
+    ];
+  }
+  if (evidence.client === null && evidence.program !== null) {
+    return [textStep(`Update ${evidence.program.name} to a release whose notes name IMDSv2.`)];
+  }
+  return isAttributed
+    ? [
+        textStep('Ask its team which SDK it is built with, or look at its dependencies.'),
+        tokenSnippet(evidence.language, null),
+      ]
+    : [
+        shellStep(
+          'Watch the host live while it calls. The source address shows a container that is behind a network of its own.',
+          'sudo imdswatch watch',
+        ),
+        textStep(
+          'Check that the agent runs with its eBPF program. Without it, short-lived processes are not found.',
+        ),
+      ];
+}
+
+/**
+ * Returns the steps of an update. The users of a program that contains the SDK update the program: they
+ * cannot update the SDK in it.
+ */
+function updateSteps({ client, program, release }: Evidence): readonly Step[] {
+  const sdk = `${client!.name}${release!.facts.minimum === null ? '' : ` ${release!.facts.minimum} or later`}`;
+  if (program !== null && isSdk(client!.id)) {
+    return [
+      textStep(
+        client!.tokens === 'never'
+          ? `Update ${program.name} to a release without ${client!.name}. No release of that SDK supports IMDSv2.`
+          : `Update ${program.name} to a release that contains ${sdk}. Its release notes or its go.mod, Gemfile or pom.xml name the SDK.`,
+      ),
+    ];
+  }
+  return client!.isBuiltIn
+    ? [
+        ...client!.upgrade,
+        textStep(`If the program is not your own: update it to a release that contains ${sdk}.`),
+      ]
+    : client!.upgrade;
+}
+
+/** Returns what to do if a client that is only probable is not used. */
+function ownRequests({ isGuess, language, library, libraryVersion }: Evidence): Step[] {
+  if (!isGuess) return [];
+  const step = tokenSnippet(language, library, libraryVersion);
+  return [
+    { ...step, text: 'If it does not use that SDK: ask for a token first, and send it with every request.' },
+  ];
+}
+
+/**
+ * Returns the setting that turns the fallback off, after an update where the release does not have that
+ * setting.
+ */
+function fallbackOff(evidence: Evidence): readonly Step[] {
+  const { client, release } = evidence;
+  if (client === null || release === null) return [];
+  const since = release.facts.fallbackOffSince ?? release.facts.neverFallsBackSince;
+  const lacksIt = since !== null && isOlder(release.versions, since);
+  const update =
+    client.isBuiltIn && evidence.program !== null ? programUpdate(evidence, since) : client.upgrade;
+  const needsUpdate = lacksIt || client.fallbackOff.length === 0;
+  return [...(needsUpdate ? update : []), ...client.fallbackOff];
+}
+
+function programUpdate({ client, program }: Evidence, since: string | null): Step[] {
+  return [
+    textStep(
+      `Update ${program!.name} to a release that contains ${client!.name}${since === null ? '' : ` ${since} or later`}.`,
+    ),
+  ];
+}
+
+function replacements({ mayBe }: Evidence): Step[] {
+  return mayBe
+    .filter(({ tokens }) => tokens === 'never')
+    .map(({ name, upgrade }) => ({
+      text: `If it is ${name}, no release of it supports IMDSv2: ${lowerFirst(upgrade[0]!.text)}`,
+      code: upgrade[0]!.code,
+      language: upgrade[0]!.language,
+    }));
+}
+
+function hopLimitCode(hosts: readonly HostFacts[]): Pick<Step, 'code' | 'language'> {
+  const code = commandLines(hosts.map((host) => hopLimitCommand(host, ADVISED_HOP_LIMIT)));
+  return {
+    code:
+      code ??
+      `aws ec2 modify-instance-metadata-options --instance-id INSTANCE --http-put-response-hop-limit ${ADVISED_HOP_LIMIT}`,
+    language: 'shell',
+  };
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
