@@ -27,9 +27,14 @@ export class TreeFiles {
     this.#roots = paths.map((path) => treeOf(resolve(working, path)));
   }
 
-  /** Adds a file that is on no disk: standard input. */
+  /** Adds a file that is on no disk, or that stands for the one on the disk: standard input, edited text. */
   give(file: SourceFile): void {
     this.#given.set(file.path, file);
+  }
+
+  /** Returns a file that was given, and null for files of the disk. */
+  given(path: string): SourceFile | null {
+    return this.#given.get(path) ?? null;
   }
 
   /** Returns null for a file that is outside, missing, too large or binary. */
@@ -52,13 +57,17 @@ export class TreeFiles {
   }
 
   list(directory: string): string[] {
+    const given = [...this.#given.keys()].filter((path) => dirname(path) === directory);
+    return [...new Set([...given, ...this.#listDisk(directory)])].sort();
+  }
+
+  #listDisk(directory: string): string[] {
     const absolute = resolve(this.#working, directory);
     if (!this.#isInside(absolute)) return [];
     try {
       return readdirSync(absolute, { withFileTypes: true })
         .filter((entry) => entry.isFile() || entry.isSymbolicLink())
-        .map(({ name }) => shownPath(join(absolute, name), this.#working))
-        .sort();
+        .map(({ name }) => shownPath(join(absolute, name), this.#working));
     } catch {
       return [];
     }

@@ -2,9 +2,10 @@
 import { basename } from 'node:path/posix';
 import type { Candidate, Reader } from './reader.ts';
 import { SourceFile } from './source_file.ts';
+import { terraform } from './terraform/reader.ts';
 
 /** Each file goes to every reader that takes it: user data in a Terraform file also asks the address. */
-export const READERS: readonly Reader[] = [];
+export const READERS: readonly Reader[] = [terraform];
 
 const BINARY_SAMPLE = 8192;
 

@@ -13,8 +13,8 @@ export interface ScanRequest {
   /** Directory that paths are relative to. */
   working: string;
   options: ReaderOptions;
-  /** A file that is scanned besides `paths`: standard input. */
-  given?: SourceFile;
+  /** Files that are scanned besides `paths`, or instead of the ones there: standard input, edited text. */
+  given?: readonly SourceFile[];
   limits?: Limits;
   readers?: readonly Reader[];
   onProgress?: (done: number, total: number) => void;
@@ -47,14 +47,14 @@ export async function scan(request: ScanRequest): Promise<Scanned> {
   const unitPaths = new Map<Reader, string[]>();
 
   const found = [...walk(request.paths, request.working, limits, problems)];
-  counts.files = found.length + (request.given === undefined ? 0 : 1);
   let done = 0;
-  if (request.given !== undefined) {
-    files.give(request.given);
-    await consider(request.given.path, request.given.bytes);
-  }
+  for (const file of request.given ?? []) files.give(file);
+  const walked = new Set(found.map(({ path }) => path));
+  const added = (request.given ?? []).filter(({ path }) => !walked.has(path));
+  counts.files = found.length + added.length;
+  for (const { path, bytes } of added) await consider(path, bytes);
   for (const file of found) {
-    const bytes = readBounded(file, limits, problems);
+    const bytes = files.given(file.path)?.bytes ?? readBounded(file, limits, problems);
     if (bytes !== null) await consider(file.path, bytes);
     done++;
     if (done % PROGRESS_STEP === 0) request.onProgress?.(done, found.length);

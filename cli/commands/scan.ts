@@ -52,7 +52,7 @@ export async function run(argv: string[]): Promise<number> {
       variableFiles: settings.var_file,
       today: new Date().toISOString().slice(0, 10),
     },
-    ...(positionals.includes('-') ? { given: standardInput(settings.stdin_name) } : {}),
+    ...(positionals.includes('-') ? { given: [standardInput(settings.stdin_name)] } : {}),
   });
   const { findings, problems, counts } = scanned;
   process.stdout.write(`${visibleJson({ findings, problems, counts }, 2)}\n`);

@@ -17,7 +17,7 @@ export type RuleId = keyof typeof RULES;
 /** Ids under which other scanners report instances that answer IMDSv1. */
 const TOKENS_ELSEWHERE = [
   'KICS:c306ac53-ee5b-41d3-86a9-0fd2722b4e67',
-  'KICS:a4f5f706',
+  'KICS:a4f5f706-80fd-4c96-9a24-6ab317d33d24',
   'KICS:b9ef8c0e',
   'Datadog:terraform/imdsv1_is_enabled',
   'CKV_AWS_79',
