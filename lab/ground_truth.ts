@@ -10,10 +10,7 @@ export interface Behaviour {
   httpEndpoint: 'enabled' | 'disabled';
   /** The header `Connection` of answers. The real service sends `close`. */
   connection: 'close' | 'keep-alive';
-  /**
-   * How the end of an answer is marked: by Content-Length, by chunks, or (with `close`) by the end of the
-   * connection.
-   */
+  /** The mark of an answer's end: Content-Length, chunks, or (with `close`) the end of the connection. */
   framing: 'length' | 'chunked' | 'until-close';
   /** The answer to a well-formed token request. `hang`: no answer, as behind a hop limit that is too low. */
   tokenAnswer: 'normal' | 'hang' | 403 | 404 | 405;

@@ -33,7 +33,7 @@ const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export interface LabOptions {
   /** Part of the names of the namespaces: 1 to 20 characters of a-z and 0-9. */
   name?: string;
-  /** Whether the lab also has `fd00:ec2::254`. Default: true. */
+  /** False for a lab without `fd00:ec2::254`. */
   ipv6?: boolean;
   /** Environment variables of the metadata service, for example for a clock of its own. */
   metadataEnv?: Record<string, string>;

@@ -36,7 +36,10 @@ const CODE = [
 ];
 /** Flags that keep paths, and everything else that differs between builds, out of the add-on. */
 const REPRODUCIBLE = ['-w', '-Wl,--build-id=none', '-Wl,--no-as-needed', '-s'];
-/** Our headers, which are included before the source of cap: every file of the directory, as in setup/setup.sh. */
+/**
+ * Our headers, which are included before the source of cap: every file of the directory, as in
+ * setup/setup.sh.
+ */
 export const OWN_HEADERS = readdirSync(join(import.meta.dirname, '../agent/capture/cap_build'));
 const LIBPCAP_HEADERS = '/usr/include/pcap';
 

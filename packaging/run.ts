@@ -13,8 +13,8 @@ export interface RunOptions {
 }
 
 /**
- * Runs a program and resolves to its standard output. Throws OperatorError: (1) with the end of its output if it
- * fails, (3) if it is not installed.
+ * Runs a program and resolves to its standard output. Throws OperatorError: (1) with the end of its output if
+ * it fails, (3) if it is not installed.
  */
 export async function run(
   program: string,

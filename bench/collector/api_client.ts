@@ -1,10 +1,10 @@
-/** Asks the collector's HTTP API as a page does: over connections that stay open, with a person's token. */
+/** Calls the collector's HTTP API like the page: over connections that stay open, with a person's token. */
 import { Agent, type IncomingMessage, request } from 'node:http';
 
 export interface Answer {
   body: unknown;
   bytes: number;
-  /** From the question to the last byte of the answer. */
+  /** Time from the request to the last byte of the answer. */
   ms: number;
 }
 
@@ -18,7 +18,7 @@ export class ApiClient {
     this.#headers = { authorization: `Bearer ${token}` };
   }
 
-  /** Throws for any other status than 200. */
+  /** Sends a request. Throws for any status but 200. */
   async get(path: string): Promise<Answer> {
     return this.#ask('GET', path, null);
   }
@@ -37,12 +37,15 @@ export class ApiClient {
     if (response.statusCode !== 200) {
       throw new Error(`${method} ${path}: ${response.statusCode} ${text.slice(0, 300)}`);
     }
-    // Not what has one value a line (`application/x-ndjson`).
+    // Answers with one value per line (`application/x-ndjson`) are no JSON document.
     const isJson = /^application\/json\b/.test(response.headers['content-type'] ?? '');
     return { body: isJson ? JSON.parse(text) : text, bytes: Buffer.byteLength(text), ms };
   }
 
-  /** The data of each server-sent event `call`, and when it was here. Returns what ends the stream. */
+  /**
+   * Passes on the data of each server-sent event `call` with its arrival. Returns a function that ends the
+   * stream.
+   */
   async watch(path: string, onCall: (id: string, atMs: number) => void): Promise<() => void> {
     const response = await this.#open('GET', path, null);
     if (response.statusCode !== 200) throw new Error(`${path}: ${response.statusCode}`);

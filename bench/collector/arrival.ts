@@ -19,13 +19,13 @@ import { Load } from './load.ts';
 import { Random } from './random.ts';
 import { Subject } from './subject.ts';
 
-/** Not one of the simulated agents'. */
+/** The host of this agent; no simulated agent has it. */
 const HOST = hostOf(999_999);
 const HEARTBEAT_MS = 10_000;
 const ARRIVAL_TIMEOUT_MS = 20_000;
 const MAX_PAUSE_MS = 120;
 const LOAD_AGENTS = 100;
-/** Calls whose way is not measured: connections are made, code is compiled. */
+/** Calls that are not measured, while connections are opened and code is compiled. */
 const WARM_UP_CALLS = 5;
 
 export interface ArrivalResult {
@@ -104,7 +104,7 @@ async function send(calls: number, outbox: Outbox, client: ApiClient) {
   const random = new Random(7);
   const unwatch = await client.watch(`/api/v1/live?host=${HOST.id}`, (id, atMs) => seenMs.set(id, atMs));
   for (let number = 0; number < calls + WARM_UP_CALLS; number += 1) {
-    // Each a workload of its own: a new line among the offenders.
+    // Each call has a workload of its own, and so makes a new line among the offenders.
     const workload = workloadOf('arriving', number);
     const start = new Date().toISOString().replace('Z', '000Z');
     const call: Call = {
@@ -127,7 +127,7 @@ async function send(calls: number, outbox: Outbox, client: ApiClient) {
   return { live_feed: live.spread(), offenders: offenders.spread() };
 }
 
-/** Asks for the offenders again and again; each answer counts from its last byte. */
+/** Requests the offenders again and again. The time of an answer is that of its last byte. */
 async function untilListed(client: ApiClient, id: string, handedMs: number): Promise<number> {
   while (performance.now() - handedMs < ARRIVAL_TIMEOUT_MS) {
     const { body } = await client.get(`/api/v1/offenders?days=1&limit=1000&host=${HOST.id}`);

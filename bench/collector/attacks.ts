@@ -1,7 +1,4 @@
-/**
- * Describes what one hostile host sends to hurt the others: each attack makes frame after frame, as many as
- * the collector takes.
- */
+/** Makes the frames of one hostile host. Each attack makes as many frames as the collector takes. */
 import { randomBytes } from 'node:crypto';
 import { DAY_US } from '../../collector/contract/window.ts';
 import type { CallBody } from '../../collector/store/store.ts';
@@ -10,7 +7,7 @@ import type { CallerFacts } from '../../protocol/call.ts';
 export const HOSTILE_ID = 'i-0badbadbadbadbad0';
 const DAY_MS = DAY_US / 1000;
 
-/** Returns the frame with this number, without its sequence number. `at` counts up from 0. */
+/** Returns frame number `at`, counted from 0, without its sequence number. */
 type Attack = (at: number) => Record<string, unknown>;
 
 export const ATTACKS: Record<string, Attack> = {

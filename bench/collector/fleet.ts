@@ -1,4 +1,4 @@
-/** A made-up fleet: its hosts, the workloads on them, and what those ask the metadata service for. */
+/** Invents a fleet: its hosts, their workloads, and the calls of those. */
 
 import type { CallBody, RollupBody } from '../../collector/store/store.ts';
 import type { CallerFacts } from '../../collector/store/workload_identity.ts';
@@ -7,7 +7,7 @@ import { IMDS_IPV4, IMDS_PORT } from '../../protocol/endpoints.ts';
 import type { RollupLine } from '../../protocol/records.ts';
 import type { Random } from './random.ts';
 
-/** Something that is deployed: the same on every host that has it. */
+/** A deployment: the same on every host that has it. */
 export interface Workload {
   name: string;
   executable: string;
@@ -51,7 +51,7 @@ const SDKS = [
   'Wget/1.21.4',
 ] as const;
 
-/** `kind`: of services, scripts and containers a third each. */
+/** Returns a workload. A third each are services, scripts and containers. */
 export function workloadOf(prefix: string, number: number): Workload {
   const name = `${prefix}-${number}`;
   const service = {
@@ -76,8 +76,7 @@ export function workloadOf(prefix: string, number: number): Workload {
 }
 
 /**
- * A process of a workload, as the agent of a host describes it. About 1,000 bytes of JSON, with three
- * parents.
+ * Returns a process of a workload, as an agent describes it: about 1,000 bytes of JSON, with three parents.
  */
 export function callerOf(workload: Workload, pid: number, startTime: string, random: Random): CallerFacts {
   const { name, executable, args, script, user, uid, unit, image } = workload;
@@ -133,11 +132,11 @@ const V1_READS: readonly Asked[] = [
   { category: 'role-list', path: ROLES_PATH },
   { category: 'user-data', path: '/latest/user-data' },
 ];
-/** Shares of the calls without a token: reads of credentials, and reads that the service refused. */
+/** Shares of the calls without a token that read credentials, and that the service refused. */
 const CREDENTIALS_SHARE = 0.3;
 const REFUSED_SHARE = 0.02;
 
-/** A call without a token, as it travels: whole. */
+/** Returns a call without a token, which agents send whole. */
 export function v1Call(id: string, time: string, { userAgent, role }: Workload, random: Random): CallBody {
   const asked =
     random.next() < CREDENTIALS_SHARE
@@ -175,8 +174,8 @@ const V2_READS: readonly (Asked & { status: number })[] = [
 ];
 
 /**
- * Returns what one process did with tokens within a minute: `calls` of them in one record, a token to four
- * reads.
+ * Returns the roll-up of one process and minute with `calls` calls with a token, four reads for each token
+ * request.
  */
 export function v2Rollup(
   id: string,

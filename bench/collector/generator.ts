@@ -1,6 +1,6 @@
 /**
- * Many simulated agents in a process of their own, told what to do by messages of the benchmark (`Order`),
- * each answered by a `Report` of what was done since the one before.
+ * Runs many simulated agents in a process of their own. The benchmark sends an `Order`, and gets a `Report`
+ * of the work since the last one.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,12 +19,15 @@ export type Order =
       newProcessShare: number;
       maxInFlight: number;
     }
-  /** Agents send as much as they may, and all of it is acknowledged in the end. */
+  /** The agents send as much as they may. All of it is acknowledged at the end. */
   | { do: 'saturate'; forMs: number }
   | { do: 'pace'; callsPerSecond: number; forMs: number }
-  /** Heartbeats and coverage, each agent at its own moment of the interval. */
+  /** The agents send heartbeats and coverage, each at its own moment of the interval. */
   | { do: 'idle'; forMs: number; heartbeatMs: number; coverageMs: number }
-  /** Calls as in `pace`, with the reports of `idle`; one agent after the other leaves and comes again. */
+  /**
+   * Calls as in `pace` with the reports of `idle`, while one agent after the other disconnects and connects
+   * again.
+   */
   | {
       do: 'mix';
       forMs: number;
@@ -45,20 +48,20 @@ export interface Report {
   rejected: number;
   heartbeats: number;
   reconnects: number;
-  /** Not acknowledged when the load had ended and `DRAIN_MS` had passed. */
+  /** Records that were not acknowledged `DRAIN_MS` after the end of the load. */
   unacknowledged: number;
   failures: string[];
-  /** Covers every batch and call that was acknowledged, also those after the end. */
+  /** Times of every acknowledged batch and call, also after the end. */
   acknowledgement: Spread | null;
   delivery: Spread | null;
-  /** With what was acknowledged after the end: everything. */
+  /** Everything that was acknowledged, also after the end. */
   totalAcknowledged: number;
   totalSeconds: number;
-  /** Processor time of this process in `totalSeconds`. */
+  /** Processor time of this process within `totalSeconds`. */
   cpuSeconds: number;
 }
 
-/** Connections that are being made at one time. */
+/** Number of connections that are opened at one time. */
 const CONNECT_AT_ONCE = 50;
 const CONNECT_HEARTBEAT_MS = 20_000;
 const SCRIPTS = 8;
@@ -108,13 +111,13 @@ async function connect(order: Extract<Order, { do: 'connect' }>): Promise<void> 
     await Promise.all(some.map((agent) => agent.connect()));
     agents.push(...some);
     if (performance.now() - heardMs < CONNECT_HEARTBEAT_MS) continue;
-    // Those who are in already would be taken for dead.
+    // Without heartbeats the collector would take the agents that are connected already for dead.
     for (const agent of agents) agent.heartbeat();
     heardMs = performance.now();
   }
 }
 
-/** Figures are of the time of the load; all that was given in it is acknowledged before this returns. */
+/** Runs the load. The figures are of its time. Everything in it is acknowledged before this returns. */
 async function measured(forMs: number, load: (untilMs: number) => Promise<void>): Promise<Report> {
   const begin = { ...doings };
   const reconnectsBefore = reconnects;
@@ -158,8 +161,8 @@ async function saturate(untilMs: number): Promise<void> {
 }
 
 /**
- * Calls in a steady stream, one agent after the other; a step that came late makes up for it, and counts as
- * given late.
+ * Makes calls in a steady stream, one agent after the other. A late step makes up for it, and its calls count
+ * as late.
  */
 async function pace(callsPerSecond: number, untilMs: number): Promise<void> {
   const beganMs = performance.now();
@@ -197,7 +200,7 @@ async function mix(order: Extract<Order, { do: 'mix' }>, untilMs: number): Promi
   ]);
 }
 
-/** Half of them say that they leave, the others are cut off. */
+/** Half of them close the connection in order, the others are cut off. */
 async function comeAndGo(everyMs: number, untilMs: number): Promise<void> {
   while (performance.now() + everyMs < untilMs) {
     await sleep(everyMs);
@@ -212,7 +215,7 @@ async function comeAndGo(everyMs: number, untilMs: number): Promise<void> {
   }
 }
 
-/** Agents spread evenly over an interval: those whose turn is in this step. */
+/** Returns the agents whose turn is in this step, when all are spread evenly over an interval. */
 function dueAt(step: number, intervalMs: number): SimulatedAgent[] {
   const steps = Math.round(intervalMs / STEP_MS);
   const turn = step % steps;
@@ -245,5 +248,5 @@ process.on('message', (order: Order) => {
     (error: unknown) => process.send!({ error: error instanceof Error ? error.stack : String(error) }),
   );
 });
-// The benchmark may go without a word: nobody would end this process then.
+// If the benchmark is killed, nobody else ends this process.
 process.on('disconnect', () => process.exit(0));

@@ -1,6 +1,6 @@
 /**
- * One hostile host against a collector with honest agents: their acknowledgements, its memory, the pages of
- * people.
+ * Measures a collector with honest agents and one hostile host: acknowledgements, memory, and the page's
+ * answers.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ import { Subject } from './subject.ts';
 
 const HOSTILE_HOST = join(import.meta.dirname, 'hostile_host.ts');
 const SAMPLE_MS = 200;
-/** Pages that people look at while the attack goes on, one after the other. */
+/** Pages that are requested during the attack, one after the other. */
 const PAGES = [
   '/api/v1/overview',
   '/api/v1/hosts',
@@ -94,7 +94,7 @@ export async function measureHostile(
 
 export const ATTACK_NAMES = Object.keys(ATTACKS);
 
-/** Asks for every page again and again until the work has ended. */
+/** Requests every page again and again until the work has ended. */
 async function withPages(
   api: ApiClient,
   work: Promise<Report>,
@@ -118,7 +118,7 @@ async function withPages(
   return { report: await ended, pages, slowest: slowest.path };
 }
 
-/** Null where there is no such host yet. */
+/** Returns null if there is no such host yet. */
 async function askFor(api: ApiClient, path: string): Promise<number | null> {
   try {
     return (await api.get(path)).ms;

@@ -1,7 +1,7 @@
 /**
- * The hostile host, in a process of its own: connects and sends the frames of one attack as fast as the
- * collector reads them. Arguments: URL, enrolment token, name of the attack, milliseconds. Loopback only.
- * Prints what it got rid of as one line of JSON.
+ * Runs the hostile host in a process of its own: it sends the frames of one attack as fast as the collector
+ * reads them. Arguments: URL, enrolment token, name of the attack, milliseconds. Loopback only. Prints its
+ * counts as one line of JSON.
  */
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { WebSocket } from 'ws';
 import { AGENT_PATH, type CollectorFrame } from '../../protocol/frames.ts';
 import { ATTACKS, HOSTILE_ID } from './attacks.ts';
 
-/** Holds what may wait in this process for the socket. */
+/** The most bytes that may wait in this process for the socket. */
 const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 const RECONNECT_MS = 50;
 
@@ -19,7 +19,7 @@ export interface HostileReport {
   bytes: number;
   acknowledged: number;
   connections: number;
-  /** Reasons of the collector for closing a connection, with their numbers. */
+  /** Number of closed connections by the reason that the collector gave. */
   refused: Record<string, number>;
 }
 
@@ -89,7 +89,7 @@ async function attackOnce(frameOf: (at: number) => Record<string, unknown>): Pro
     socket.send(text);
     report.frames += 1;
     report.bytes += text.length;
-    // Acknowledgements are read in between.
+    // This lets acknowledgements be read.
     await new Promise((resolve) => setImmediate(resolve));
   }
   socket.terminate();

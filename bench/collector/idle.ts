@@ -1,14 +1,14 @@
-/** Describes what an agent costs that is connected and has nothing to tell but heartbeats and coverage. */
+/** Measures the cost of connected agents that send only heartbeats and coverage. */
 import { Load } from './load.ts';
 import { Subject } from './subject.ts';
 
-/** These are the defaults of agents. */
+/** Intervals of heartbeats and coverage: the defaults of agents. */
 const HEARTBEAT_MS = 10_000;
 const COVERAGE_MS = 60_000;
 
 export interface IdleResult {
   agents: number;
-  /** Processor time of all the collector's threads. */
+  /** Processor time of all threads of the collector. */
   resident_bytes: number;
   resident_bytes_before: number;
   bytes_per_agent: number;
@@ -17,7 +17,7 @@ export interface IdleResult {
   connected_in_seconds: number;
 }
 
-/** `counts`: ascending; each is measured after `forMs` of idling. */
+/** Measures each of the ascending `counts` for `forMs`. */
 export async function measureIdle(counts: number[], forMs: number, dataDir: string): Promise<IdleResult[]> {
   const subject = await Subject.start({ dataDir, tls: false });
   const load = new Load();

@@ -1,22 +1,22 @@
-/** Measures how many calls a second become durable and are acknowledged, and how long that takes. */
+/** Measures how many calls per second become durable and are acknowledged, and how long that takes. */
 import type { Report } from './generator.ts';
 import type { Spread } from './latencies.ts';
 import { Load } from './load.ts';
 import { MAX_IN_FLIGHT } from './simulated_agent.ts';
 import { Subject, storeAtRest } from './subject.ts';
 
-/** Share of the calls whose process makes only this one: its agent has to describe it first. */
+/** Share of the calls whose process makes no other one, so that its agent must describe it first. */
 export const NEW_PROCESS_SHARE = 0.1;
 /**
- * Batches on their way in all where agents send as much as they may: with 1,000 agents that have 8 each, a
- * gigabyte would lie in sockets and what is measured would be how long it lies there.
+ * Unacknowledged batches of all agents together, where they send as much as they may. With 8 batches each,
+ * 1,000 agents would have a gigabyte in their sockets, and the measured time would be the time in there.
  */
 const SATURATING_BATCHES = 64;
 
 export interface IngestCase {
   name: string;
   agents: number;
-  /** Null: as much as the agents may send. */
+  /** Calls per second; null for as many as the agents may send. */
   callsPerSecond: number | null;
   tls: boolean;
   newProcessShare: number;
@@ -30,23 +30,22 @@ export interface IngestResult {
   offered_per_second: number | null;
   tls: boolean;
   new_process_share: number;
-  /** Durable and acknowledged, within what was measured. */
+  /** Calls that were durable and acknowledged within the measured time. */
   calls_per_second: number;
   calls_per_frame: number;
   wire_bytes_per_call: number;
-  /** A batch: from its frame handed to the socket until its acknowledgement. */
+  /** Time of a batch from the write to the socket until its acknowledgement. */
   acknowledgement: Spread | null;
-  /** A call: from being handed to its agent, which waits 50 ms for company, until its acknowledgement. */
+  /** Time of a call from its agent, which batches for 50 ms, until its acknowledgement. */
   delivery: Spread | null;
-  /** Percent of one core while measuring. */
+  /** Percent of one core during the measurement. */
   cpu: { collector_main: number; collector_other: number; generator: number };
   /**
-   * Processor time of the collector, microseconds a call: says more than percents where others use the
-   * machine.
+   * Processor time of the collector in microseconds per call, which other load on the machine affects less.
    */
   cpu_us_per_call: { collector_main: number; collector_other: number };
   resident_bytes: number;
-  /** Over the whole run, warm-up included. */
+  /** Covers the whole run with its warm-up. */
   calls_acknowledged: number;
   calls_stored: number;
   disk_bytes_per_call: number;

@@ -1,4 +1,4 @@
-/** Times, and how they are spread. */
+/** Collects times, and computes their quantiles. */
 
 export interface Spread {
   count: number;
@@ -21,7 +21,7 @@ export class Latencies {
     this.#values[this.#count++] = ms;
   }
 
-  /** Nulls where nothing was added: no figure is better than a zero. */
+  /** Returns nulls if nothing was added: a zero would be a wrong figure. */
   spread(): Spread | null {
     if (this.#count === 0) return null;
     const sorted = this.#values.subarray(0, this.#count).toSorted();

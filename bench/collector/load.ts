@@ -1,4 +1,4 @@
-/** The simulated agents' process, from the benchmark's side. */
+/** Starts and controls the process of the simulated agents. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ export class Load {
   }
 
   /**
-   * Throws when the generator could not do it, or a connection failed, or the collector left a record out.
+   * Sends an order. Throws if the generator failed, a connection failed, or the collector refused a record.
    */
   async order(order: Order): Promise<Report> {
     this.#child.send(order);

@@ -1,5 +1,5 @@
 /**
- * `npm run bench:collector`: what a collector takes in, what it holds and how fast it answers, on loopback.
+ * `npm run bench:collector` measures how much a collector takes in, its memory and its answers, on loopback.
  *
  *   --only LIST     of wire, ingest, idle, arrival, questions, hostile, with commas; default: all but hostile
  *   --attack NAME   only this attack of `hostile`
@@ -7,11 +7,11 @@
  *   --data-dir DIR  keeps the large stores there and uses what is there already
  *   --profile DIR   has the collectors of the ingest measures write processor profiles there
  *
- * `bin/node bench/collector/main.ts soak`: whether its memory grows under a long mixed load.
+ * `bin/node bench/collector/main.ts soak` measures whether its memory grows under a long mixed load.
  *
  *   --minutes N     how long; default: 60
  *   --rate N        calls a second; default: 200
- *   --seed N        of what people ask; default: 1
+ *   --seed N        seed of the questions; default: 1
  *
  * Prints progress on stderr, a table and one JSON line on stdout. Exit codes as those of imdswatch.
  */
@@ -33,7 +33,7 @@ import { FULL_SIZES, QUICK_SIZES, type Sizes, SOAK_AGENTS, SOAK_SAMPLE_MS } from
 import { measureSoak, type SoakSize } from './soak.ts';
 
 const MEASURES = ['wire', 'ingest', 'idle', 'arrival', 'questions', 'hostile'] as const;
-/** A quarter of an hour for itself: only where it is asked for. */
+/** This measure takes a quarter of an hour, and runs only if it is named. */
 const NOT_UNASKED: ReadonlySet<string> = new Set(['hostile']);
 type Measure = (typeof MEASURES)[number];
 /** A run that takes longer than this is stuck. */
@@ -44,13 +44,13 @@ interface Wanted {
   quick: boolean;
   dataDir: string | null;
   profileDir: string | null;
-  /** Null: the other measures. */
+  /** The options of a soak; null for the other measures. */
   soak: SoakSize | null;
-  /** Null: every attack of `hostile`. */
+  /** The attack of `hostile`; null for all. */
   attack: string | null;
 }
 
-/** A whole number above zero. */
+/** Returns a whole number above zero. */
 function amount(flag: string, text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1) throw new OperatorError(2, `--${flag} ${text}: give 1 or more.`);
@@ -122,7 +122,7 @@ function progress(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Each measure has a data directory of its own, gone after it. */
+/** Runs a measure with a data directory of its own, which is removed after it. */
 async function inNewDir<T>(work: (dir: string) => Promise<T>): Promise<T> {
   const dir = mkdtempSync(join(tmpdir(), 'imdswatch-bench-'));
   try {

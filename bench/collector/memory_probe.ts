@@ -1,6 +1,6 @@
 /**
- * Preloaded into the collector that is measured, in each of its threads: collects garbage when the benchmark
- * asks, and tells what is still in use afterwards. Needs `--expose-gc`.
+ * Is preloaded into every thread of the measured collector. When the benchmark asks, it collects garbage and
+ * reports the memory that is still in use. Needs `--expose-gc`.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads';
@@ -8,7 +8,7 @@ import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads';
 export interface MemoryAnswer {
   memory: {
     residentBytes: number;
-    /** Heap in use after collection, of each thread; the first is the main thread. */
+    /** Heap in use of each thread after the collection, the main thread first. */
     heapBytes: number[];
     /** Buffers and other memory outside the main thread's heap. */
     externalBytes: number;
@@ -17,7 +17,7 @@ export interface MemoryAnswer {
 
 type Message = { collect: true } | { thread: number; heapBytes: number };
 
-/** A thread of the store answers when the query in its hands is done. */
+/** A thread of the store answers only after its current query. */
 const THREADS_ANSWER_MS = 1_500;
 
 const channel = new BroadcastChannel('imdswatch-bench-memory');
@@ -25,7 +25,7 @@ const channel = new BroadcastChannel('imdswatch-bench-memory');
 const collectGarbage = (globalThis as { gc?: () => void }).gc;
 
 function heapAfterCollection(): number {
-  // The second run frees what finalizers of the first let go of.
+  // The second collection frees the objects that finalizers of the first released.
   collectGarbage?.();
   collectGarbage?.();
   return process.memoryUsage().heapUsed;

@@ -1,7 +1,4 @@
-/**
- * People who use the page and programs that use the API, all the time: questions, exports, live feeds,
- * tokens.
- */
+/** Simulates people and programs that use the page and the API: questions, exports, live feeds, tokens. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient } from './api_client.ts';
 import { hostOf } from './fleet.ts';
@@ -54,12 +51,12 @@ export class PageUser {
     });
   }
 
-  /** A load that has lost a part measures something else: throws what went wrong until now. */
+  /** Throws the first error so far: a load without one of its parts would measure something else. */
   check(): void {
     if (this.#failure !== null) throw this.#failure;
   }
 
-  /** Throws what went wrong meanwhile. */
+  /** Throws the first error that happened meanwhile. */
   async stop(): Promise<void> {
     this.#ending.abort();
     try {
@@ -73,7 +70,7 @@ export class PageUser {
     while (!this.#ending.signal.aborted) await work();
   }
 
-  /** Ends early when all of it ends. */
+  /** Sleeps. Ends early when the whole load ends. */
   async #pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.#ending.signal }).catch(() => {});
   }

@@ -1,7 +1,7 @@
 /**
- * Makes a store as 90 days of a fleet leave it, through the store's own way of writing: calls without a token
- * whole, one by one; with a token counted by process and minute, as agents send them. A process of its own:
- * it is forked by `makePast`.
+ * Makes the store of 90 days of a fleet by the store's own writer. Calls without a token are stored one by
+ * one; calls with a token are rolled up by process and minute, as agents send them. `makePast` forks this as
+ * a process of its own.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,43 +16,43 @@ import { Random } from './random.ts';
 export interface PastSize {
   hosts: number;
   days: number;
-  /** In all, those within roll-ups counted. */
+  /** All calls, with those in roll-ups. */
   calls: number;
-  /** Part of these: calls without a token, which are stored one by one. */
+  /** The calls among them that are stored one by one, without a token. */
   rawCalls: number;
 }
 
-/** Holds what such a store holds, beside it in `made.json`. */
+/** Contents of such a store, which stand beside it in `made.json`. */
 export interface Past extends PastSize {
   rollups: number;
   coverage: number;
-  /** After the hour in which it ends. */
+  /** End of the store's last hour. */
   endMs: number;
   madeInSeconds: number;
 }
 
-/** Workloads that call without a token, and on how many hosts one has them: few on many, many on few. */
+/** Numbers of workloads without tokens, and of the hosts of each: few are on many hosts, many on few. */
 const V1_WORKLOADS = 60;
 const V1_HOSTS_SHARE = 0.08;
-/** Workloads that use tokens, and how many of them a host has; they take turns by the hour. */
+/** Number of workloads with tokens, and how many of them a host has. They take turns by the hour. */
 const V2_WORKLOADS = 30;
 const V2_PER_HOST = 3;
-/** A routine burst: tokens and reads of one process within a minute. */
+/** Calls of a routine burst: token requests and reads of one process within a minute. */
 const CALLS_PER_ROLLUP = 44;
 const V1_RESTART_HOURS = 24;
 const V2_RESTART_HOURS = 7 * 24;
-/** Share of the calls without a token that are made by a process of their own. */
+/** Share of the calls without a token whose process makes no other call. */
 const NEW_PROCESS_SHARE = 0.02;
-/** Also what a batch of one host holds: real ones hold a minute, and would take a day to write. */
+/** Hours in a batch of one host. Real batches contain a minute, and would take a day to write. */
 const COVERAGE_HOURS = 6;
-/** A host that was off, or whose agent was, for one interval of coverage. */
+/** Share of coverage intervals in which the host or its agent did not run. */
 const MISSED_SHARE = 0.002;
 const BOOT_DAYS = 30;
 const HOSTS_IN_TRANSACTION = 500;
 const WRITES_AT_ONCE = 2;
 const MARK = 'made.json';
 
-/** Returns what is in a directory already; null where nothing whole is. */
+/** Returns the contents of the store in a directory; null if there is no complete one. */
 export function pastIn(dataDir: string): Past | null {
   const file = join(dataDir, MARK);
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Past) : null;
@@ -123,7 +123,7 @@ class Maker {
     };
   }
 
-  /** Everything that one host tells of the hours from `first` on. */
+  /** Returns all records of one host for the hours from `first` on. */
   #batchOf(host: number, first: number): StoredBatch {
     const callers: CallerFacts[] = [];
     const records: StoredRecord[] = [];
@@ -208,7 +208,7 @@ class Maker {
     this.#coverage += 1;
   }
 
-  /** A UUIDv7 (RFC 9562 section 5.7) with a counter in place of random bits. */
+  /** Returns a UUIDv7 (RFC 9562 section 5.7) with a counter in place of random bits. */
   #id(ms: number): string {
     this.#ids += 1;
     const time = ms.toString(16).padStart(12, '0');
@@ -216,7 +216,7 @@ class Maker {
   }
 }
 
-/** Every host has just been heard of: silent ones are another question. */
+/** Gives every host a recent heartbeat, because silent hosts are another question. */
 async function hear(store: Store, hosts: number): Promise<void> {
   const now = Date.now();
   const heard = Array.from({ length: hosts }, (_, host) =>
@@ -245,7 +245,7 @@ function timestamp(ms: number): string {
 export interface PastOrder extends PastSize {
   dataDir: string;
 }
-/** `share`: how much of it is made. */
+/** Reports the share that is made. */
 export type PastAnswer = { share: number } | { past: Past };
 
 async function main(order: PastOrder): Promise<void> {

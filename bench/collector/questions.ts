@@ -8,15 +8,18 @@ import type { Past, PastAnswer, PastOrder, PastSize } from './past.ts';
 import { databaseBytes, Subject } from './subject.ts';
 
 const PAST = join(import.meta.dirname, 'past.ts');
-/** Longer than any store that is made here, so that retention takes nothing from under the measurement. */
+/**
+ * Days of retention: more than any store that is made here, so that nothing is deleted during the
+ * measurement.
+ */
 const KEEP_DAYS = 3650;
 const KEEP_BYTES = 1024 ** 4;
-/** Offenders and hosts that are asked for, one after the other. */
+/** Number of offenders and hosts that are requested one after the other. */
 const ASKED_ABOUT = 20;
 
 export interface QuestionResult extends Spread {
   question: string;
-  /** The first time it was asked after the start. */
+  /** Time of the first request after the start. */
   first_ms: number;
   bytes: number;
 }
@@ -24,13 +27,13 @@ export interface QuestionResult extends Spread {
 export interface QuestionsResult {
   store: Past;
   disk_bytes: number;
-  /** By everything that was counted, those within roll-ups too; by what is stored one by one. */
+  /** Bytes on disk per call: of all calls with those in roll-ups, and of those that are stored one by one. */
   disk_bytes_per_call: number;
   resident_bytes: number;
   questions: QuestionResult[];
 }
 
-/** Makes the store, unless the directory has it already. */
+/** Makes the store if the directory does not have it. */
 export async function makePast(
   size: PastSize,
   dataDir: string,

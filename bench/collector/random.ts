@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same in every run. */
+/** Makes numbers that look random and are the same in every run. */
 
 export class Random {
   #state: number;
@@ -7,7 +7,10 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** From 0 up to but not including 1. Source: Mulberry32, a 32-bit generator in the public domain. */
+  /**
+   * Returns a number from 0 up to but not including 1. Source: Mulberry32, a 32-bit generator in the public
+   * domain.
+   */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -15,7 +18,7 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** From 0 up to but not including `bound`. */
+  /** Returns a whole number from 0 up to but not including `bound`. */
   below(bound: number): number {
     return Math.floor(this.next() * bound);
   }

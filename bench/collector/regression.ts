@@ -1,16 +1,16 @@
-/** A straight line through samples, by least squares, with how sure its slope is. */
+/** Fits a straight line to samples by least squares, with the error of its slope. */
 
 export interface Line {
   slope: number;
-  /** 95 % of the lines that could have made these samples have a slope within this much of `slope`. */
+  /** Half of the 95 % confidence interval of `slope`. */
   slopeError: number;
   intercept: number;
 }
 
-/** Quantile of the normal distribution. With tens of samples Student's would be little wider. */
+/** Quantile of the normal distribution. With tens of samples, Student's is hardly wider. */
 const TWO_SIDED_95 = 1.96;
 
-/** Needs three samples at different places. Throws with fewer. */
+/** Returns the line. Throws if there are fewer than three samples at different places. */
 export function regressionLine(samples: readonly { at: number; value: number }[]): Line {
   const count = samples.length;
   const meanAt = samples.reduce((sum, { at }) => sum + at, 0) / count;

@@ -1,4 +1,4 @@
-/** Describes what a run measured, and how it reads as a table for people. */
+/** Formats the results of a run as a table for people. */
 import { layOut, type Row } from '../watch/report.ts';
 import type { ArrivalResult } from './arrival.ts';
 import type { HostileResult } from './hostile.ts';
@@ -147,7 +147,7 @@ function addSoak(rows: Row[], soak: SoakResult): void {
   if (last !== undefined) rows.push(['  on disk at the end', '', mb(last.disk_bytes)]);
 }
 
-/** The line's slope: that of no growth lies within the error. */
+/** Formats the slope of the line. Without growth, zero is within its error. */
 function growth({ bytes_per_hour, error_bytes_per_hour, mean_bytes }: Growth): string {
   const signed = `${bytes_per_hour < 0 ? '−' : '+'}${(Math.abs(bytes_per_hour) / 1e6).toFixed(1)}`;
   return `${signed} ± ${(error_bytes_per_hour / 1e6).toFixed(1)} MB an hour on ${mb(mean_bytes)}`;
@@ -166,7 +166,7 @@ function percent(share: number): string {
   return `${(share * 100).toFixed(0)} %`;
 }
 
-/** The targets are meant in this unit: 1 MB is 1,000,000 bytes. */
+/** Unit of the targets: 1 MB is 1,000,000 bytes. */
 function mb(bytes: number): string {
   return `${(bytes / 1e6).toFixed(0)} MB`;
 }

@@ -1,42 +1,41 @@
 /**
- * Describes what a simulated agent sends, encoded beforehand: calls as the real outbox puts them on the wire,
- * of which only ids, times and the start times of new processes change from one sending to the next.
+ * Encodes the records of a simulated agent beforehand, as the real outbox sends them. Only ids, times and the
+ * start times of new processes change from one sending to the next.
  */
 import { CallerReferences, fullBatchFrame, recordText } from '../../agent/outbox/wire_batch.ts';
 import type { Call } from '../../protocol/call.ts';
 import { callerOf, hostOf, v1Call, type Workload, workloadOf } from './fleet.ts';
 import { Random } from './random.ts';
 
-/** Processes of a host that go on calling. */
+/** Number of processes of a host that go on calling. */
 const LASTING_PROCESSES = 12;
-/** A script that never fills the connection's table of callers ends here. */
+/** Records of a script that does not fill the connection's table of callers. */
 const MAX_ENTRIES = 2000;
 const TIME = '2026-11-22T00:00:00.000000Z';
 /**
- * A process that makes one call: its start time is replaced with every sending, so that it is a new one each
+ * A process that makes one call. Every sending replaces its start time, so that it is a new process each
  * time.
  */
 const NEW_START_TIME = '2001-01-01T00:00:00.000000Z';
 const LASTING_START_TIME = '2026-11-21T00:00:00.000000Z';
 
 export interface Entry {
-  /** The record, and where in it its id and its time are. */
+  /** The record with the places of its id and its time. */
   record: Buffer;
   idAt: number;
   timeAt: number;
   /**
-   * Definition of its caller where the connection has not said it yet, and where a new process's start time
-   * is in it.
+   * Definition of a caller that the connection does not know yet, with the place of a new process's start
+   * time.
    */
   definition: Buffer | null;
   startAt: number;
-  /** Bytes in the agent's spool, by which the outbox bounds a batch. */
+  /** Bytes in the agent's spool. The outbox bounds a batch by them. */
   spoolBytes: number;
 }
 
 /**
- * The records of one cycle: the next one begins by forgetting all callers, as an agent does whose table is
- * full.
+ * The records of one cycle. The next cycle begins without known callers, like an agent whose table is full.
  */
 export function makeScript(seed: number, newProcessShare: number): Entry[] {
   const references = new CallerReferences();
@@ -50,7 +49,7 @@ export function makeScript(seed: number, newProcessShare: number): Entry[] {
   return entries;
 }
 
-/** Calls as they lie in the spool, and as protocol 1 sends them. */
+/** Returns calls as they are in the spool, and as protocol 1 sends them. */
 export function recordTexts(seed: number, newProcessShare: number, count: number): string[] {
   const random = new Random(seed);
   const lasting = Array.from({ length: LASTING_PROCESSES }, (_, index) => {
@@ -71,8 +70,8 @@ export function recordTexts(seed: number, newProcessShare: number, count: number
 }
 
 /**
- * Bytes on the wire a call: the same calls in batches of the same records, as each version of the protocol
- * sends them.
+ * Returns the bytes per call on the wire: of the same calls in the same batches, by each version of the
+ * protocol.
  */
 export function bytesPerCall(
   newProcessShare: number,

@@ -1,6 +1,6 @@
 /**
- * One agent as the collector sees it: protocol 2 over a WebSocket of its own, with the bounds of
- * agent/outbox/batch_sender.ts on records, bytes and batches on their way. What it sends is encoded
+ * Simulates one agent with protocol 2 over a WebSocket of its own, and with the bounds of
+ * agent/outbox/batch_sender.ts on unacknowledged records, bytes and batches. Its records are encoded
  * beforehand (script.ts).
  */
 import { once } from 'node:events';
@@ -12,30 +12,30 @@ import type { Coverage, Heartbeat } from '../../protocol/records.ts';
 import type { Latencies } from './latencies.ts';
 import type { Entry } from './script.ts';
 
-/** The uplink has the same values. */
+/** Bounds with the values of the uplink. */
 export const MAX_IN_FLIGHT = 8;
 export const LINGER_MS = 50;
 const MAX_BATCH_RECORDS = 1000;
 const MAX_BATCH_BYTES = 256 * 1024;
 const SEPARATOR = 0x2c;
-/** A frame's bytes around its records. */
+/** Bytes of a frame around its records. */
 const FRAME_OVERHEAD_BYTES = 200;
 
-/** Holds what all agents of a generator did. */
+/** Counts of all agents of a generator. */
 export interface Doings {
   given: number;
   sentCalls: number;
   sentBytes: number;
   frames: number;
   acknowledgedCalls: number;
-  /** Records that the collector left out. */
+  /** Records that the collector refused. */
   rejected: number;
   heartbeats: number;
-  /** Connections that ended while they should have gone on, and why. */
+  /** Reasons of connections that ended too early. */
   failures: string[];
-  /** From a batch's frame handed to its socket until its acknowledgement: one a batch. */
+  /** Time of each batch from the write to its socket until its acknowledgement. */
   acknowledgement: Latencies | null;
-  /** From a call handed to its agent until its acknowledgement: one a call. */
+  /** Time of each call from its agent until its acknowledgement. */
   delivery: Latencies | null;
 }
 
@@ -57,18 +57,18 @@ interface OnItsWay {
   seq: number;
   calls: number;
   sentMs: number;
-  /** When each of its calls was handed over; empty for a backlog. */
+  /** Time when the agent got each of its calls; empty for a backlog. */
   handedMs: number[];
 }
 
 /**
- * All agents of a process write their frames here: a socket has copied what it was given before `send`
+ * All agents of a process share this buffer for their frames: a socket copies the bytes before `send`
  * returns.
  */
 let scratch = Buffer.allocUnsafe(1024 * 1024);
-/** Ids are unique over all agents and runs: they begin with a time. */
+/** Ids begin with a time, and so are unique over all agents and runs. */
 let idCounter = 0;
-/** By host, as a real agent keeps it on disk: an enrolment token enrols a host once. */
+/** Credentials by host, which a real agent keeps on disk: an enrolment token enrols a host once. */
 const credentials = new Map<string, string>();
 
 export class SimulatedAgent {
@@ -77,11 +77,11 @@ export class SimulatedAgent {
   #socket: WebSocket | null = null;
   #seq = 0;
   #at = 0;
-  /** Tells whether this connection has defined callers already. */
+  /** True if this connection has defined callers already. */
   #hasDefined = false;
   #onItsWay: OnItsWay[] = [];
   #handedMs: number[] = [];
-  /** Sends as much as it may, as after an outage. */
+  /** Sends as much as it may, like after an outage. */
   #hasBacklog = false;
   #linger: NodeJS.Timeout | null = null;
   #closed = false;
@@ -94,7 +94,7 @@ export class SimulatedAgent {
     return this.#handedMs.length + this.#onItsWay.length;
   }
 
-  /** Resolves when the collector has welcomed it. */
+  /** Connects. Resolves when the collector has welcomed it. */
   async connect(): Promise<void> {
     const { url, token, ca, host, stream } = this.#options;
     const socket = new WebSocket(new URL(AGENT_PATH, url), {
@@ -134,18 +134,18 @@ export class SimulatedAgent {
     this.#socket?.close(1000);
   }
 
-  /** Closes like `close`, but sends nothing to the collector. */
+  /** Cuts the connection without a closing handshake. */
   cut(): void {
     this.close();
     this.#socket?.terminate();
   }
 
-  /** The same agent, not yet connected. What this one was given and not acknowledged is not sent again. */
+  /** Returns the same agent, not connected yet. It does not send unacknowledged records of this one again. */
   successor(): SimulatedAgent {
     return new SimulatedAgent(this.#options);
   }
 
-  /** One call, made now. */
+  /** Adds one call, made now. */
   give(nowMs: number): void {
     this.#handedMs.push(nowMs);
     this.#options.doings.given += 1;
@@ -175,7 +175,7 @@ export class SimulatedAgent {
     this.#socket?.ping();
   }
 
-  /** Returns what an agent without calls reports of an interval that ends now. */
+  /** Returns the coverage report of an agent without calls for an interval that ends now. */
   coverage(intervalMs: number): void {
     const now = Date.now();
     const coverage: Coverage = {
@@ -238,7 +238,7 @@ export class SimulatedAgent {
   }
 
   /**
-   * Takes at most so many calls. It ends earlier where a batch is full, and where the script begins again.
+   * Writes a batch of at most so many calls. It ends earlier if it is full, or if the script begins again.
    */
   #sendBatch(maxCalls: number): void {
     const { script, doings } = this.#options;
@@ -266,7 +266,7 @@ export class SimulatedAgent {
     doings.sentBytes += end;
   }
 
-  /** Returns where the frame ends. */
+  /** Returns the end of the frame in the buffer. */
   #compose(from: number, to: number): number {
     const { script } = this.#options;
     const now = Date.now();
@@ -296,7 +296,7 @@ export class SimulatedAgent {
     return at + scratch.write(']}', at, 'latin1');
   }
 
-  /** A UUIDv7 (RFC 9562 section 5.7) with a counter in place of random bits. */
+  /** Returns a UUIDv7 (RFC 9562 section 5.7) with a counter in place of random bits. */
   #id(nowMs: number): string {
     idCounter += 1;
     const ms = nowMs.toString(16).padStart(12, '0');
@@ -306,7 +306,7 @@ export class SimulatedAgent {
   }
 }
 
-/** With microseconds, as every definition's and record's own is: they are written over one another. */
+/** Returns a time with microseconds, as in every definition and record, whose bytes it replaces. */
 function timestamp(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, -1)}000Z`;
 }

@@ -1,4 +1,4 @@
-/** Measures how much is measured, in a whole run and in a quick one. */
+/** Sizes of the measures, in a whole run and in a quick one. */
 import type { HostileCase } from './hostile.ts';
 import { type IngestCase, NEW_PROCESS_SHARE } from './ingest.ts';
 import type { PastSize } from './past.ts';
@@ -75,6 +75,6 @@ export const QUICK_SIZES: Sizes = {
   wire: { calls: 2_000, callsPerBatch: 140 },
 };
 
-/** Sizes of a soak: agents, and the time between two samples of memory. */
+/** Sizes of a soak: the number of agents, and the time between two samples of memory. */
 export const SOAK_AGENTS = 20;
 export const SOAK_SAMPLE_MS = 60_000;

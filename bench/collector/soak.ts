@@ -1,4 +1,4 @@
-/** Describes what a collector keeps in memory over a long time of mixed load: it must not grow. */
+/** Measures the memory of a collector over a long time of mixed load: it must not grow. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Load } from './load.ts';
 import { PageUser } from './page_user.ts';
@@ -23,7 +23,7 @@ export interface SoakSample {
   disk_bytes: number;
 }
 
-/** Bytes an hour, with the error of the slope, from the samples after the warm-up. */
+/** Returns the growth in bytes per hour with its error, from the samples after the warm-up. */
 export interface Growth {
   bytes_per_hour: number;
   error_bytes_per_hour: number;
@@ -43,13 +43,13 @@ export interface SoakResult {
   heap: Growth;
 }
 
-/** Until then caches fill and code is compiled. */
+/** Time of the warm-up, while caches fill and code is compiled. */
 const WARM_UP_SHARE = 0.25;
 const HEARTBEAT_MS = 5_000;
 const COVERAGE_MS = 30_000;
 const RECONNECT_MS = 3_000;
 const NEW_PROCESS_SHARE = 0.1;
-/** The generator reports so often. */
+/** Interval of the generator's reports. */
 const ROUND_MS = 30_000;
 
 export async function measureSoak(

@@ -1,4 +1,4 @@
-/** The `imdswatch collector` that is measured: a process of its own, with a data directory of its own. */
+/** Runs the `imdswatch collector` that is measured, as a process with a data directory of its own. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -10,21 +10,18 @@ import type { MemoryAnswer } from './memory_probe.ts';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const MEMORY_PROBE = join(import.meta.dirname, 'memory_probe.ts');
 const MEMORY_TIMEOUT_MS = 60_000;
-/** Starts the collector like the launcher, with the bound of its unit on V8's young generation. */
+/** Flags of the launcher, and the bound of the collector's unit on V8's young generation. */
 const RUNTIME_FLAGS = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16'];
-/** For agents, as an enrolment token; nobody else can reach the collector of a benchmark. */
+/** The enrolment token for agents. Nobody else can reach the collector of a benchmark. */
 const AGENT_TOKEN = 'token-of-the-benchmark-only';
 const MAX_CONNECTIONS = 10_000;
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 30_000;
 
-/** Processor time in seconds since the start, and memory now, of all threads together. */
+/** Processor time in seconds since the start, and present memory, of all threads together. */
 export interface Usage {
   cpuSeconds: number;
-  /**
-   * Processor time of the thread that talks to agents, and of all others: the store's, garbage collection,
-   * I/O.
-   */
+  /** Processor time of the thread that serves agents, and of all others: store, garbage collection, I/O. */
   mainThreadSeconds: number;
   otherThreadsSeconds: number;
   residentBytes: number;
@@ -35,13 +32,13 @@ export interface SubjectOptions {
   tls: boolean;
   /** Flags of Node, such as those of its profiler. */
   nodeFlags?: string[];
-  /** Lets `memory` be asked. */
+  /** True if `memory` will be called. */
   measuresMemory?: boolean;
 }
 
 export class Subject {
   readonly dataDir: string;
-  /** For agents: `ws://` or `wss://`. */
+  /** URL for agents: `ws://` or `wss://`. */
   readonly url: string;
   readonly agentToken = AGENT_TOKEN;
   /** Certificate to trust; null without TLS. */
@@ -62,7 +59,7 @@ export class Subject {
     this.caFile = tls ? join(dataDir, 'self_signed.crt') : null;
   }
 
-  /** Throws, with what it said, when it does not listen in time. */
+  /** Starts it. Throws with its output if it does not listen in time. */
   static async start(options: SubjectOptions): Promise<Subject> {
     const { dataDir, tls, nodeFlags = [], measuresMemory = false } = options;
     const probe = measuresMemory ? ['--expose-gc', '--import', MEMORY_PROBE] : [];
@@ -95,7 +92,7 @@ export class Subject {
     return this.url.replace(/^ws/, 'http');
   }
 
-  /** The secret of a new token, made beside the collector as an admin makes it. */
+  /** Returns the secret of a new token, which is made in the collector's files like that of an admin. */
   async personToken(role: 'viewer' | 'admin'): Promise<string> {
     const argv = ['token', 'create', '--kind', 'person', '--role', role, '--name', 'benchmark'];
     const { stdout } = await promisify(execFile)(process.execPath, [
@@ -108,7 +105,7 @@ export class Subject {
     return stdout.trim();
   }
 
-  /** After a collection of garbage in every thread. Throws when it does not answer in time. */
+  /** Returns the memory after a garbage collection in every thread. Throws if it does not answer in time. */
   async memory(): Promise<MemoryAnswer['memory']> {
     const answered = once(this.#child, 'message', { signal: AbortSignal.timeout(MEMORY_TIMEOUT_MS) });
     this.#child.send('memory');
@@ -136,9 +133,7 @@ export class Subject {
     };
   }
 
-  /**
-   * Ends it in order. Returns what it said on stderr. Throws when it did not end well, or had to be killed.
-   */
+  /** Ends it in order. Returns its output on stderr. Throws if it failed or had to be killed. */
   async stop(): Promise<string> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const exited = once(this.#child, 'exit');
@@ -154,13 +149,13 @@ export class Subject {
     return this.#said();
   }
 
-  /** When something went wrong already. */
+  /** Kills it, after another error. */
   kill(): void {
     this.#child.kill('SIGKILL');
   }
 }
 
-/** Returns what a stopped collector has on disk. */
+/** Returns the bytes on disk of a stopped collector. */
 export async function storeAtRest(dataDir: string): Promise<{ calls: number; bytes: number }> {
   const store = openStoreForReading(dataDir);
   try {
@@ -171,7 +166,7 @@ export async function storeAtRest(dataDir: string): Promise<{ calls: number; byt
   }
 }
 
-/** The findings' database with its write-ahead log. */
+/** Returns the bytes of the findings' database with its write-ahead log. */
 export function databaseBytes(dataDir: string): number {
   return readdirSync(dataDir)
     .filter((name) => name.startsWith('imdswatch.db'))

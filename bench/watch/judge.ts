@@ -1,6 +1,6 @@
 /**
- * Describes what was reported of a load's calls, against the metadata service's own log and the processes
- * that were started.
+ * Compares the reported calls of a load with the metadata service's own log and the processes that were
+ * started.
  */
 import { compareCalls, describeDifference } from '../../lab/compare.ts';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
@@ -11,19 +11,16 @@ export interface Judgement {
   /** Calls that the service saw. */
   calls: number;
   lost: number;
-  /** Reported more than once, or never made. */
+  /** Calls that were reported more than once, or never made. */
   surplus: number;
-  /** Reported once, with another version, status, path or endpoint than the service saw. */
+  /** Calls that were reported with another version, status, path or endpoint than the service saw. */
   misjudged: number;
-  /** With the pid of the process that called, and no executable but its own. */
+  /** Calls with the right pid, and with the right executable or none. */
   attributed: number;
   unattributed: number;
-  /** With another process, or another executable. */
+  /** Calls with another process or another executable. */
   wrongly_attributed: number;
-  /**
-   * Counts rightly attributed calls without executable, without arguments, or without the parents up to pid
-   * 1.
-   */
+  /** Rightly attributed calls without executable, without arguments, or without the ancestors up to pid 1. */
   incomplete: number;
   /** The first few differences, for people. */
   examples: string[];
@@ -31,7 +28,7 @@ export interface Judgement {
 
 const EXAMPLES = 3;
 
-/** `seen`: what the service's log holds since the load began. Throws when the service missed a call. */
+/** Compares. `seen` is the service's log since the load began. Throws if the service missed a call. */
 export function judge(made: Made, seen: readonly SeenRequest[], calls: readonly Call[]): Judgement {
   const truths = seen.filter(({ target }) => made.pids.has(numberIn(target)));
   if (truths.length !== made.pids.size) {

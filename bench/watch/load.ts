@@ -1,4 +1,4 @@
-/** Programs that call, each call with a number of its own in its query, and which process made which. */
+/** Runs programs that call. Each call has a number of its own in its query, by which its process is known. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -11,7 +11,7 @@ const CLIENTS_DIR = join(import.meta.dirname, 'clients');
 const PATH = '/latest/meta-data/instance-id';
 const TIME_LIMIT_MS = 125_000;
 
-/** Holds what was made by one load: the pid of each call by its number, and the program. */
+/** The calls of one load: the pid of each call by its number, and the program. */
 export interface Made {
   pids: Map<number, number>;
   /** The value of /proc/PID/exe. */
@@ -22,7 +22,7 @@ export interface LoadShape {
   calls: number;
   perSecond: number;
   callsPerConnection: number;
-  /** Tells whether each connection is made by a process of its own. */
+  /** True if each connection is made by a process of its own. */
   byChildren: boolean;
 }
 
@@ -38,7 +38,7 @@ export class Load {
     this.#oneShot = oneShot;
   }
 
-  /** Builds the programs into the lab's own directory. Throws OperatorError(3) when a program is missing. */
+  /** Builds the programs in the lab's own directory. Throws OperatorError (3) if a program is missing. */
   static async build(lab: Lab): Promise<Load> {
     const programs = await findPrograms();
     if (programs.cc === null) {
@@ -58,13 +58,13 @@ export class Load {
     return new Load(lab, programs, (await buildOneShot(programs, lab.home))!);
   }
 
-  /** `curl`, a process a call. */
+  /** Runs `curl` once for each call. */
   curls(count: number, atOnce: number): Promise<Made> {
     const url = `http://${IMDS_IPV4}${PATH}?n={}`;
     return this.#runMany(this.#programs.curl, ['-s', '-m', '10', url], count, atOnce);
   }
 
-  /** A program that connects, writes and exits without waiting for its answer. */
+  /** Runs a program that connects, writes and exits without waiting for its answer. */
   oneShots(count: number): Promise<Made> {
     return this.#runMany(this.#oneShot, [`${PATH}?n={}`], count, 1);
   }
@@ -84,7 +84,7 @@ export class Load {
     return { pids: pidsOf(ended, count), executable };
   }
 
-  /** The first of `count` numbers that no call has had. */
+  /** Returns the first of `count` numbers that no call has had. */
   #number(count: number): number {
     const first = this.#next;
     this.#next += count;
@@ -92,7 +92,7 @@ export class Load {
   }
 }
 
-/** A load that did not do what it was to do measures nothing. */
+/** Throws if a load did not make its calls: then the measurement is worthless. */
 function pidsOf({ status, stdout, stderr }: RunResult, count: number): Map<number, number> {
   const runs = stdout
     .trimEnd()

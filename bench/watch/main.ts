@@ -1,5 +1,5 @@
 /**
- * `npm run bench`: how many callers `imdswatch watch` names, and what it costs, in a lab of network
+ * `npm run bench` measures how many callers `imdswatch watch` names, and its cost, in a lab of network
  * namespaces.
  *
  *   --only LIST  of ebpf, proc (ways of attribution) and idle, one-shot, cost, ceiling (measures); default: all
@@ -58,7 +58,7 @@ async function main(): Promise<number> {
   const { modes, measures, quick } = wanted(process.argv.slice(2));
   const loadBefore = loadavg()[0]!;
   const beganAt = new Date();
-  // The launcher's own where we run through it; else one that lives as long as this run.
+  // This is the launcher's compile cache if we run through it; otherwise one that is removed after this run.
   const own = process.env['NODE_COMPILE_CACHE'] ? null : mkdtempSync(join(tmpdir(), 'imdswatch-bench-'));
   const compileCache = process.env['NODE_COMPILE_CACHE'] ?? own!;
   const timer = setTimeout(() => {

@@ -1,7 +1,4 @@
-/**
- * Describes what is measured of one way of attribution, in the order in which it is done on one and the same
- * watch.
- */
+/** Runs the measures of one method of attribution, one after the other on the same watch. */
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -15,7 +12,7 @@ export type Measure = (typeof MEASURES)[number];
 
 /** Limit of the metadata service for each network interface ("Quotas and limits", EC2 user guide). */
 export const CEILING_PACKETS_PER_SECOND = 1_024;
-/** Far below what the lab's service and one core can do, so that the load itself is not what is measured. */
+/** Calls per second. The lab's service and one core can do far more, so the load itself does not limit. */
 const STEADY_CALLS_PER_SECOND = 250;
 const KEPT_ALIVE_CALLS_PER_SECOND = 500;
 const CALLS_PER_KEPT_CONNECTION = 10;
@@ -27,7 +24,7 @@ export interface Size {
   atOnce: number;
   oneShots: number;
   /**
-   * Calls in all whose cost is measured: 70 % on a connection of their own, 20 % kept alive, 10 % by a new
+   * Number of calls of the cost measure: 70 % on a connection of their own, 20 % kept alive, 10 % by a new
    * process.
    */
   costed: number;
@@ -52,12 +49,12 @@ export const QUICK_SIZE: Size = {
 };
 
 export interface Cost extends Judgement {
-  /** Processor time of the watch for each call, what it uses when idle taken off. */
+  /** Processor time of the watch per call, without its time when idle. */
   cpu_us_per_call: number;
 }
 
 export interface Ceiling extends Judgement {
-  /** Sent by the host on its interface; the service's answers come on top of that. */
+  /** Packets that the host sent on its interface, without the service's answers. */
   packets_sent_per_second: number;
   packets_captured_per_second: number;
   calls_per_second: number;
@@ -79,7 +76,7 @@ export interface ModeResult {
     resident_peak_kib: number;
   };
   ceiling?: { one_connection: Ceiling; kept_alive: Ceiling };
-  /** Holds what the watch said of its own losses at its end; empty when there were none. */
+  /** The losses that the watch printed at its end; empty without losses. */
   said: string;
 }
 
@@ -109,7 +106,7 @@ export class Bench {
     const subject = await Subject.start(lab, mode, compileCache);
     const bench = new Bench(lab, load, subject, size);
     const result: ModeResult = { mode, resident_start_kib: subject.usage().residentKib, said: '' };
-    // Others' figures are less by what idling costs: always measured, if only for a moment.
+    // The other figures subtract the cost of idling, so it is always measured, if only for a moment.
     progress('idle');
     const idle = await bench.#idle(measures.has('idle') ? size.idleMs : QUICK_SIZE.idleMs);
     if (measures.has('idle')) result.idle_cpu_ms_per_minute = idle;
@@ -190,7 +187,7 @@ export class Bench {
     return { one_connection, kept_alive };
   }
 
-  /** Calls at such a pace that the host alone sends as many packets as the service's ceiling allows. */
+  /** Makes calls at a pace at which the host sends as many packets as the service's limit allows. */
   async #atCeiling(callsPerConnection: number): Promise<Ceiling> {
     const tried = { calls: 200, perSecond: 200, callsPerConnection, byChildren: false };
     const before = await this.#packets();

@@ -1,8 +1,8 @@
-/** Figures as a table for people. */
+/** Formats the figures as a table for people. */
 import type { Judgement } from './judge.ts';
 import type { ModeResult } from './measures.ts';
 
-/** [what, target, one cell a mode] */
+/** The measure, its target, and one cell for each method of attribution. */
 export type Row = [string, string, ...string[]];
 
 export function tableOf(results: readonly ModeResult[]): string {
@@ -89,7 +89,7 @@ function us(microseconds: number): string {
   return `${microseconds.toFixed(0)} µs`;
 }
 
-/** The target is meant in this unit: 1 MB is 1,000,000 bytes. */
+/** Unit of the targets: 1 MB is 1,000,000 bytes. */
 function mb(kib: number): string {
   return `${((kib * 1_024) / 1_000_000).toFixed(1)} MB`;
 }

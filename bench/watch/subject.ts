@@ -1,4 +1,4 @@
-/** The `imdswatch watch --json` that is measured: what it printed, and what it has cost the machine. */
+/** Runs the `imdswatch watch --json` that is measured, and reads its output and its cost. */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,11 +9,11 @@ import type { Call } from '../../protocol/call.ts';
 import { Watcher } from '../../test/support/lab/watcher.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
-/** Starts the command like the launcher. */
+/** Flags of the launcher. */
 const RUNTIME = [process.execPath, '--disable-warning=ExperimentalWarning'] as const;
 /** A call is reported a quarter of a second after its connection ended without an answer. */
 const SETTLE_TIMEOUT_MS = 8_000;
-/** Anything that is printed twice, or that nobody asked for, comes within this time. */
+/** Wait for calls that are printed twice or were never made. */
 const QUIET_MS = 600;
 
 export type Mode = 'ebpf' | 'proc';
@@ -37,7 +37,7 @@ export class Subject {
   /** Starts the watch in the lab, with the compile cache that the launcher makes at set-up. */
   static async start(lab: Lab, mode: Mode, compileCache: string): Promise<Subject> {
     const env = { NODE_COMPILE_CACHE: compileCache };
-    // Other labs and containers of this machine are no part of the load that is measured.
+    // Other labs and containers of this machine are not part of the measured load.
     const argv = [...RUNTIME, MAIN, 'watch', '--json', '--attribution', mode, '--max-namespaces', '0'];
     return new Subject(lab, await Watcher.start(lab, argv, env));
   }
@@ -49,7 +49,7 @@ export class Subject {
     });
   }
 
-  /** Waits for `count` calls, or as long as calls may come, and hands over and forgets what was printed. */
+  /** Waits for `count` calls, or as long as calls may come. Returns the printed calls and forgets them. */
   async takeCalls(count: number): Promise<Call[]> {
     await this.#watcher.settle(count, SETTLE_TIMEOUT_MS);
     await sleep(QUIET_MS);
@@ -66,7 +66,7 @@ export class Subject {
     return { cpuUs: cpuUs(pid), residentKib: kib('VmRSS'), residentPeakKib: kib('VmHWM') };
   }
 
-  /** Ends the watch. Returns what it said on stderr: its losses. */
+  /** Ends the watch. Returns its losses, which it prints on stderr. */
   async stop(): Promise<string> {
     const { status, signal } = await this.#watcher.stop();
     if (status !== 0) throw new Error(`watch ended with ${signal ?? status}: ${this.#watcher.complaints}`);
@@ -75,8 +75,7 @@ export class Subject {
 }
 
 /**
- * First field of schedstat: nanoseconds on a processor, where stat's utime and stime count hundredths of a
- * second.
+ * Returns the first field of schedstat: nanoseconds on a processor. In stat they are hundredths of a second.
  */
 function cpuUs(pid: number): number {
   let nanoseconds = 0;

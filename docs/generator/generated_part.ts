@@ -1,4 +1,6 @@
-/** Replaces the generated parts of a document, which stand between two comments. The rest is written by hand. */
+/**
+ * Replaces the generated parts of a document, which stand between two comments. The rest is written by hand.
+ */
 
 const END = '<!-- end of the generated part -->';
 

@@ -1,7 +1,7 @@
 /**
- * Lists what each credential permits and forbids. The table in security.md is made from this list. A test tries
- * each claim against a collector (test/unit/collector/access/permissions.test.ts), and fails for a claim that it
- * does not try.
+ * Lists what each credential permits and forbids. The table in security.md is made from this list. A test
+ * tries each claim against a collector (test/unit/collector/access/permissions.test.ts), and fails for a
+ * claim that it does not try.
  */
 import { table } from './generated_part.ts';
 
