@@ -130,7 +130,7 @@ export class LiveWatch {
     this.kernelView = new KernelView({
       isWatched: (netns) => this.source.isWatched(netns),
       onUndecided: (connection) => this.namespaces.holdNamespace(connection),
-      onDecided: (connection) => this.namespaces.releaseNamespace(connection),
+      onDecided: (connection) => this.namespaces.held.release(connection),
       onMissed: (connection) => this.namespaces.handleMissed(connection, performance.now()),
       onBlocked: (connection, timeUs) => this.pipeline.reportBlockedAttempt(connection, timeUs),
     });

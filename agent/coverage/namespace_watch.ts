@@ -1,20 +1,14 @@
 /**
- * Opens captures in other network namespaces, and counts the time in which one needs a capture and has none.
+ * Finds the other network namespaces of the host, and has captures opened in those that need one
+ * (capture_queue.ts). Counts the time in which a namespace needed a capture and had none (unfollowed.ts).
  *
- * A namespace whose interfaces are all veth pairs to our own needs no capture: its packets pass ours. Each
- * other one gets a capture as soon as it is found.
- *
- * This is also true with eBPF. The kernel reports the connections of its own TCP in every namespace, and a
+ * Namespaces are searched with eBPF too. The kernel reports the connections of its own TCP in every namespace, and a
  * connection that no capture saw leads to a capture at once. But it reports nothing about a program that
  * sends raw packets.
- *
- * The file is longer than others because both ways, with and without eBPF, share the same lists of
- * namespaces.
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
 import type { Attributor, KernelConnection } from '../attribution/attributor.ts';
-import type { HostSource } from '../capture/host_source.ts';
 import type { FlowTuple } from '../flow.ts';
 import {
   HeldNamespace,
@@ -22,16 +16,13 @@ import {
   namespaceAt,
   withinNamespace,
 } from '../linux/network_namespaces.ts';
-import { countRawSockets, endpointSocketsAt, OwnLinks } from './namespace_view.ts';
+import { CaptureQueue, type NamespaceSource } from './capture_queue.ts';
+import { HeldNamespaces } from './held_namespaces.ts';
+import { countRawSockets, endpointSocketsAt } from './namespace_view.ts';
 import { Unfollowed } from './unfollowed.ts';
 
 /** The interval of listings. A listing reads every process: 32 ms for 667 processes and 207 namespaces. */
 const LIST_EVERY_MS = 10_000;
-/**
- * A namespace that needs a capture must still need it after this time. A container engine moves interfaces
- * one after the other, and between two of these steps the namespace of a new container seems to need one.
- */
-const CONFIRM_AFTER_MS = 200;
 const LIST_AT_MOST_EVERY_MS = 200;
 /** The most namespaces in which sockets are searched; each look-up tries one after the other. */
 const MAX_SEARCHED = 256;
@@ -39,32 +30,9 @@ const OPENED_PER_TICK = 4;
 const MAX_WARNED = 1_024;
 /** The number for the namespaces of processes that hide theirs. No namespace has this inode number. */
 const UNKNOWN = 0;
-/** The most namespaces that are held open while it is undecided whether a connection in them was seen. */
-const MAX_HELD = 64;
-
-type Source = Pick<
-  HostSource,
-  | 'name'
-  | 'netns'
-  | 'maxNamespaces'
-  | 'namespaces'
-  | 'isWatched'
-  | 'watchNamespace'
-  | 'namespacePath'
-  | 'closeNamespace'
->;
-
-interface Found {
-  /** A path into the namespace. */
-  path: string;
-  /** The last moment until which nothing was missed in the namespace. */
-  sinceMs: number;
-  /** The time of the listing that found it; minus infinity if it needs no confirmation. */
-  foundMs: number;
-}
 
 export interface NamespaceWatchOptions {
-  source: Source;
+  source: NamespaceSource;
   attributor: Attributor;
   log: Pick<Logger, 'warn'>;
   isEndpoint(address: string): boolean;
@@ -75,7 +43,7 @@ export interface NamespaceWatchOptions {
 
 export class NamespaceWatch {
   private readonly options: NamespaceWatchOptions;
-  private readonly source: Source;
+  private readonly source: NamespaceSource;
   private readonly attributor: Attributor;
   private readonly listing: NamespaceListing;
   /**
@@ -89,12 +57,11 @@ export class NamespaceWatch {
   /** Namespaces that were seen before. */
   private readonly known = new Set<number>();
   private readonly searched = new Set<number>();
-  /** Namespaces that are to get a capture. */
-  private readonly toWatch = new Map<number, Found>();
-  private readonly held = new Map<number, { namespace: HeldNamespace; connections: number }>();
+  /** See `holdNamespace`. */
+  readonly held = new HeldNamespaces();
   private readonly unfollowed = new Unfollowed();
   private readonly warned = new Set<number>();
-  private carried = 0;
+  private readonly queue: CaptureQueue;
   private listedMs = Number.NEGATIVE_INFINITY;
   private recent = new Map<number, string>();
   private recentMs = Number.NEGATIVE_INFINITY;
@@ -104,6 +71,9 @@ export class NamespaceWatch {
     this.listing = new NamespaceListing(options.procRoot);
     this.source = options.source;
     this.attributor = options.attributor;
+    this.queue = new CaptureQueue(this.source, this.unfollowed, (netns, problem) =>
+      this.warnOnce(netns, problem),
+    );
     const hasEbpf = this.attributor.method === 'ebpf';
     this.watchesAll = this.source.name === 'any' && !(hasEbpf && this.source.maxNamespaces === 0);
     this.searchesAll = this.watchesAll && !hasEbpf;
@@ -115,7 +85,7 @@ export class NamespaceWatch {
     if (!this.searchesAll) {
       // Namespaces with a known connection to an endpoint get their captures first, because captures are
       // bounded.
-      const links = this.ownLinks();
+      const links = this.queue.ownLinks();
       for (const [netns, path] of this.listing.list(true)) {
         if (netns !== this.source.netns && links?.carryAllOf(path) !== true)
           this.findOlderSockets(netns, path, nowMs);
@@ -123,37 +93,19 @@ export class NamespaceWatch {
     }
     if (!this.watchesAll) this.listedMs = nowMs;
     else this.reviewNamespaces(nowMs);
-    this.openCaptures(nowMs, Number.POSITIVE_INFINITY);
+    this.queue.openCaptures(nowMs, Number.POSITIVE_INFINITY);
   }
 
-  /**
-   * Holds open the namespace of a connection of which no packet was seen yet: its process may soon be gone.
-   */
+  /** Holds open the namespace of a connection of which no packet was seen yet, until `held.release`. */
   holdNamespace(connection: KernelConnection): void {
     const { netns } = connection;
-    if (this.source.isWatched(netns) || this.options.isVisible(netns)) return;
-    const known = this.held.get(netns);
-    if (known !== undefined) {
-      known.connections++;
-      return;
-    }
-    if (this.held.size >= MAX_HELD) return;
-    const namespace = this.openNamespaceOf(connection);
-    if (namespace !== null) this.held.set(netns, { namespace, connections: 1 });
-  }
-
-  /** Releases the namespace of a connection: it is decided whether it was seen. */
-  releaseNamespace({ netns }: KernelConnection): void {
-    const known = this.held.get(netns);
-    if (known === undefined || --known.connections > 0) return;
-    known.namespace.close();
-    this.held.delete(netns);
+    if (!this.source.isWatched(netns) && !this.options.isVisible(netns)) this.held.hold(connection);
   }
 
   /** Handles a connection that no capture saw: opens a capture for the next ones of its namespace. */
   handleMissed(connection: KernelConnection, nowMs: number): void {
     const { netns, tuple } = connection;
-    const path = this.held.get(netns)?.namespace.path ?? this.recentNamespaces(nowMs).get(netns);
+    const path = this.held.pathOf(netns) ?? this.recentNamespaces(nowMs).get(netns);
     const outcome =
       path === undefined ? ({ kind: 'gone' } as const) : this.source.watchNamespace(netns, path);
     if (outcome.kind === 'refused') this.warnOnce(netns, outcome.reason);
@@ -172,11 +124,11 @@ export class NamespaceWatch {
 
   /** Closes captures in namespaces that are gone, and finds new namespaces. */
   tick(nowMs: number): void {
-    this.openCaptures(nowMs, OPENED_PER_TICK);
+    this.queue.openCaptures(nowMs, OPENED_PER_TICK);
     if (nowMs - this.listedMs < LIST_EVERY_MS) return;
     if (!this.watchesAll && this.source.namespaces.length === 0 && !this.unfollowed.isAny) return;
     this.reviewNamespaces(nowMs);
-    this.openCaptures(nowMs, OPENED_PER_TICK);
+    this.queue.openCaptures(nowMs, OPENED_PER_TICK);
   }
 
   /**
@@ -189,15 +141,13 @@ export class NamespaceWatch {
   }
 
   stop(nowMs: number): void {
-    for (const [netns, { sinceMs }] of this.toWatch) this.unfollowed.addUnwatchedTime(netns, sinceMs, nowMs);
-    this.toWatch.clear();
-    for (const { namespace } of this.held.values()) namespace.close();
-    this.held.clear();
+    this.queue.close(nowMs);
+    this.held.close();
     this.unfollowed.close();
   }
 
   counters(nowMs: number): Counters {
-    return { ...this.unfollowed.counters(nowMs), carried_by_ours: this.carried };
+    return { ...this.unfollowed.counters(nowMs), carried_by_ours: this.queue.carried };
   }
 
   /** Returns a recent list of namespaces: many missed connections must not cause as many listings. */
@@ -223,7 +173,11 @@ export class NamespaceWatch {
       this.known.delete(netns);
       if (this.searched.delete(netns)) this.attributor.forgetNamespace?.(netns);
     }
-    if (this.watchesAll) return this.queueCaptures(existing, nowMs, isFirst ? nowMs : sinceMs);
+    if (this.watchesAll) {
+      const isSearchable = this.searchesAll && this.searchSockets(existing);
+      this.queue.update(existing, nowMs, isFirst ? nowMs : sinceMs);
+      return isSearchable;
+    }
     for (const netns of this.unfollowed.unwatchedNamespaces()) {
       const path = existing.get(netns);
       this.unfollowed.deleteUnwatched(netns, nowMs);
@@ -242,64 +196,6 @@ export class NamespaceWatch {
     if (denied === 0) return;
     this.warnOnce(UNKNOWN, `${denied} processes hide theirs (CAP_SYS_PTRACE may be missing)`);
     this.unfollowed.addUnwatched(UNKNOWN, sinceMs, nowMs);
-  }
-
-  /** Queues the namespaces that need a capture. Returns whether new ones can be searched for sockets. */
-  private queueCaptures(existing: Map<number, string>, nowMs: number, sinceMs: number): boolean {
-    let isNew = false;
-    const links = this.ownLinks();
-    const before = new Map(this.toWatch);
-    this.toWatch.clear();
-    this.carried = 0;
-    for (const [netns, path] of existing) {
-      if (netns === this.source.netns) continue;
-      // The path may lead elsewhere by now: its process may have ended.
-      if (namespaceAt(path) !== netns) continue;
-      if (this.searchesAll && !this.known.has(netns)) {
-        this.known.add(netns);
-        isNew = this.searchSocketsIn(netns, path) || isNew;
-      }
-      if (this.source.isWatched(netns)) continue;
-      if (links?.carryAllOf(path) === true) {
-        this.countCarried(netns, nowMs);
-        continue;
-      }
-      const isConfirmed = sinceMs === nowMs || this.unfollowed.isUnwatched(netns);
-      // The namespace may have called since the last listing, when it did not exist or needed no capture.
-      const found = before.get(netns) ?? { sinceMs, foundMs: isConfirmed ? Number.NEGATIVE_INFINITY : nowMs };
-      this.toWatch.set(netns, { ...found, path });
-    }
-    return isNew;
-  }
-
-  private countCarried(netns: number, nowMs: number): void {
-    this.carried++;
-    this.unfollowed.deleteUnwatched(netns, nowMs);
-  }
-
-  /** Opens queued captures, only a few at once: each takes milliseconds, and packets may be waiting. */
-  private openCaptures(nowMs: number, atMost: number): void {
-    let opened = 0;
-    let links: OwnLinks | null = null;
-    for (const [netns, { path, sinceMs, foundMs }] of this.toWatch) {
-      if (opened >= atMost) return;
-      if (nowMs - foundMs < CONFIRM_AFTER_MS) continue;
-      this.toWatch.delete(netns);
-      links ??= this.ownLinks();
-      if (links?.carryAllOf(path) === true) {
-        this.countCarried(netns, nowMs);
-        continue;
-      }
-      const outcome = this.source.watchNamespace(netns, path);
-      if (outcome.kind === 'refused') {
-        this.warnOnce(netns, outcome.reason);
-        this.unfollowed.addUnwatched(netns, sinceMs, nowMs);
-      } else {
-        opened++; // a refusal costs next to nothing, so it does not count
-        this.unfollowed.addUnwatchedTime(netns, sinceMs, nowMs);
-        this.unfollowed.deleteUnwatched(netns, nowMs);
-      }
-    }
   }
 
   /**
@@ -365,19 +261,16 @@ export class NamespaceWatch {
     }
   }
 
-  /** Returns our own links; null if the capture is not on all of them, because then they prove nothing. */
-  private ownLinks(): OwnLinks | null {
-    return this.source.name === 'any' ? OwnLinks.read() : null;
-  }
-
-  private openNamespaceOf(connection: KernelConnection): HeldNamespace | null {
-    const pid = connection.owner()?.pid;
-    if (pid === undefined) return null;
-    const thread = connection.threadId() ?? pid;
-    return (
-      HeldNamespace.open(connection.netns, `/proc/${pid}/task/${thread}/ns/net`) ??
-      HeldNamespace.open(connection.netns, `/proc/${pid}/ns/net`)
-    );
+  /** Begins to search sockets in new namespaces. Returns whether there are any. */
+  private searchSockets(existing: Map<number, string>): boolean {
+    let isNew = false;
+    for (const [netns, path] of existing) {
+      if (netns === this.source.netns || this.known.has(netns)) continue;
+      if (namespaceAt(path) !== netns) continue; // its process has ended, and the path leads elsewhere
+      this.known.add(netns);
+      isNew = this.searchSocketsIn(netns, path) || isNew;
+    }
+    return isNew;
   }
 
   private searchSocketsIn(netns: number, path: string): boolean {

@@ -251,7 +251,7 @@ describe('with eBPF', () => {
       };
       watch.holdNamespace(connection);
       watch.handleMissed(connection, 1_000);
-      watch.releaseNamespace(connection);
+      watch.held.release(connection);
       const counted = watch.counters(9_000)['not_followed_ms']!;
       assert.equal(counted >= 8_000, isOpen);
       watch.stop(9_000);
