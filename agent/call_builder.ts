@@ -7,7 +7,7 @@ import type { Endpoint } from '../protocol/endpoints.ts';
 import type { Counters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection } from './attribution/attributor.ts';
 import { callId, timestampOf } from './call_id.ts';
-import { keysOfRead, keysOfTokenRequest } from './client_keys.ts';
+import { keysOfProcess, keysOfRead, keysOfTokenRequest } from './client_keys.ts';
 import { type ConnectionContext, newContext } from './connection_context.ts';
 import {
   asksForToken,
@@ -24,6 +24,7 @@ import type { FlowTuple } from './flow.ts';
 import type { OwnCalls } from './host/own_calls.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
 import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
+import { RefusedReads } from './refused_reads.ts';
 import { MASK } from './secrets/mask_shapes.ts';
 
 export interface CallBuilderOptions {
@@ -56,6 +57,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
   private readonly options: CallBuilderOptions;
   private readonly fallback = new FallbackWatch();
   private readonly open = new OpenCalls<ConnectionContext>();
+  private readonly refused = new RefusedReads((startUs) => this.open.beginWait(startUs));
   /** Host facts that are added to every call from now on. */
   host: HostFacts;
   private readonly counts = {
@@ -84,6 +86,16 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
   constructor(options: CallBuilderOptions) {
     this.options = options;
     this.host = options.host;
+  }
+
+  /** Makes the decisions that are due at this time. Returns whether some are still to come. */
+  tick(nowUs: number): boolean {
+    return this.refused.tick(nowUs);
+  }
+
+  /** Reports what waits for a decision as it stands. */
+  finish(): void {
+    this.refused.finish();
   }
 
   /** Returns the number of calls that began and are not recorded yet. */
@@ -154,32 +166,31 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     }
     const isProven = verdict.version === null || !isUnproven(exchange, verdict);
     if (!isProven) this.counts.unproven++;
-    this.emitCall(
-      {
-        id: callId(startUs),
-        time: timestampOf(startUs),
-        'imds.version': verdict.version,
-        'imds.kind': verdict.kind,
-        'imds.category': verdict.category,
-        'imds.role': verdict.role,
-        'imds.server_version': verdict.serverVersion,
-        'imds.fallback': fallback?.reason ?? null,
-        'imds.hops': exchange.hops ?? null,
-        'imds.token_hop_limit': fallback?.answerHopLimit ?? null,
-        'http.request.method': request.method,
-        'url.path': request.path,
-        // The old form of ECS has its secret in the query: `/v1/credentials?id=<id>`.
-        'url.query': verdict.version === null && request.query !== null ? MASK : request.query,
-        'user_agent.original': request.userAgent,
-        'http.response.status_code': response?.status ?? null,
-        outcome,
-        duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
-        ...this.addressFields(tuple),
-        ...this.callerFields(context),
-      },
-      context.workload,
-      isProven,
-      startUs,
+    const call: CallWithoutWorkload = {
+      id: callId(startUs),
+      time: timestampOf(startUs),
+      'imds.version': verdict.version,
+      'imds.kind': verdict.kind,
+      'imds.category': verdict.category,
+      'imds.role': verdict.role,
+      'imds.server_version': verdict.serverVersion,
+      'imds.fallback': fallback?.reason ?? null,
+      'imds.hops': exchange.hops ?? null,
+      'imds.token_hop_limit': fallback?.answerHopLimit ?? null,
+      'http.request.method': request.method,
+      'url.path': request.path,
+      // The old form of ECS has its secret in the query: `/v1/credentials?id=<id>`.
+      'url.query': verdict.version === null && request.query !== null ? MASK : request.query,
+      'user_agent.original': request.userAgent,
+      'http.response.status_code': response?.status ?? null,
+      outcome,
+      duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
+      ...this.addressFields(tuple),
+      ...this.callerFields(context),
+    };
+    const keys = verdict.version === null ? [] : keysOfProcess(context, request, verdict.kind === 'token');
+    this.refused.judge(call, keys, startUs, (judged) =>
+      this.emitCall(judged, context.workload, isProven, startUs),
     );
   }
 
@@ -311,7 +322,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       return;
     }
     this.counts[call['attribution.method'] === 'none' ? 'unattributed' : 'attributed']++;
-    const endWait = this.open.beginNameWait(startUs);
+    const endWait = this.open.beginWait(startUs);
     attribution.workloads.whenSettled(workload, NAMES_WAIT_MS, () => {
       endWait();
       onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);

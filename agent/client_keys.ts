@@ -60,6 +60,17 @@ export function keysOfRead(
   ]);
 }
 
+/** Returns the names of a client whose process is known; none of another one, which its address cannot tell apart. */
+export function keysOfProcess(
+  context: ConnectionContext,
+  request: ExchangeRequest,
+  isTokenRequest: boolean,
+): string[] {
+  if (callerKey(context) === null) return [];
+  const keys = isTokenRequest ? keysOfTokenRequest(context, request, '') : keysOfRead(context, request, '');
+  return keys.flatMap(({ key }) => (key.startsWith('address ') ? [] : [key]));
+}
+
 function keyOf(who: string, name: string, lastsUs: number, isProcess = false): ClientKey {
   return { key: `${who}\0${name}`, lastsUs, isProcess };
 }

@@ -94,7 +94,9 @@ export class Pipeline {
   /** Makes the decisions that are due at this time; see `Tracker.tick`. */
   tick(nowUs: number): boolean {
     this.options.attribution?.attributor.poll();
-    return this.tracker.tick(nowUs);
+    // A token that is due now may be what a refused client took.
+    const isTracking = this.tracker.tick(nowUs);
+    return this.builder.tick(nowUs) || isTracking;
   }
 
   /** Stops the source and reports what is open as it stands. */
@@ -102,6 +104,7 @@ export class Pipeline {
     this.options.source.stop();
     this.options.attribution?.attributor.poll(); // reads the last reports of the kernel
     this.tracker.finish();
+    this.builder.finish();
   }
 
   /** Returns the number of calls that began and are not recorded yet. */

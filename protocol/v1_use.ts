@@ -1,28 +1,44 @@
-/** Tells which calls are a use of IMDSv1: they would fail if tokens were required, and someone would notice. */
+/** Tells which calls are a use of IMDSv1: something breaks if tokens are required. */
 import type { Call } from './call.ts';
 
 export interface JudgedFields {
   version: Call['imds.version'];
   category: Call['imds.category'];
   endpoint: Call['imds.endpoint'] | null;
+  fallback: Call['imds.fallback'];
 }
 
 /**
  * Returns whether a call is a use of IMDSv1. A request without a token that looks for another cloud is none:
- * EC2's service has nothing for it, with or without tokens. Only the instance metadata service (`ipv4`,
+ * EC2's service has nothing for it, with or without tokens. A read that was refused and that its client then
+ * repeated with a token is none: nothing breaks. Only the instance metadata service (`ipv4`,
  * `ipv6`) has versions.
  */
-export function isV1Use({ version, category, endpoint }: JudgedFields): boolean {
-  return version === 1 && category !== 'other-cloud' && (endpoint === 'ipv4' || endpoint === 'ipv6');
+export function isV1Use({ version, category, endpoint, fallback }: JudgedFields): boolean {
+  if (version !== 1 || category === 'other-cloud' || fallback === 'adapted') return false;
+  return endpoint === 'ipv4' || endpoint === 'ipv6';
+}
+
+/**
+ * Returns whether a token was refused with 401: it is stale or wrong (EC2 user guide, "Use the Instance
+ * Metadata Service to access instance metadata"). A request for a token carries none.
+ */
+export function isRefusedToken({
+  version,
+  category,
+  status,
+}: Pick<JudgedFields, 'version' | 'category'> & { status: number | null }): boolean {
+  return version === 2 && status === 401 && category !== 'token';
 }
 
 /** Returns the fields of a call that `isV1Use` needs. */
 export function judgedFields(
-  call: Pick<Call, 'imds.version' | 'imds.category' | 'imds.endpoint'>,
+  call: Pick<Call, 'imds.version' | 'imds.category' | 'imds.endpoint' | 'imds.fallback'>,
 ): JudgedFields {
   return {
     version: call['imds.version'],
     category: call['imds.category'],
     endpoint: call['imds.endpoint'],
+    fallback: call['imds.fallback'],
   };
 }

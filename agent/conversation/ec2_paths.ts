@@ -4,8 +4,8 @@
  * Sources: AWS EC2 user guide, "Instance metadata categories", "Dynamic data categories" and "Run commands
  * when you launch an EC2 instance with user data input"; EC2 user guide, "Instance identity roles"
  * (`identity-credentials`); aws/aws-ec2-instance-connect-config, eic_curl_authorized_keys
- * (`managed-ssh-keys`); aws/aws-sdk-java-v2 2.32 InstanceProfileCredentialsProvider and AWS SDKs and Tools
- * Reference Guide, "IMDS credential provider" (`security-credentials-extended`, asked first since June 2025).
+ * (`managed-ssh-keys`); the AWS SDKs for Java v2, PHP, Ruby and JavaScript, which ask for
+ * `security-credentials-extended` first since June 2025 (aws/aws-sdk-js-v3, fromInstanceMetadata).
  */
 import type { ImdsCategory } from '../../protocol/call.ts';
 

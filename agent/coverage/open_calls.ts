@@ -5,7 +5,7 @@
 export class OpenCalls<Connection extends object> {
   /** When each request began, in microseconds since the Unix epoch, oldest first. */
   readonly #requests = new Map<Connection, number[]>();
-  readonly #unnamed = new Set<{ timeUs: number }>();
+  readonly #waiting = new Set<{ timeUs: number }>();
 
   /** Adds a request that was seen on the connection. */
   addRequest(connection: Connection, timeUs: number): void {
@@ -27,19 +27,19 @@ export class OpenCalls<Connection extends object> {
   }
 
   /**
-   * Adds a complete call, begun at `timeUs`, that waits for the name of its container. Returns a function
-   * that ends that.
+   * Adds a complete call, begun at `timeUs`, that waits for the name of its container, or for what its client
+   * does next. Returns a function that ends that.
    */
-  beginNameWait(timeUs: number): () => void {
+  beginWait(timeUs: number): () => void {
     const waiting = { timeUs };
-    this.#unnamed.add(waiting);
+    this.#waiting.add(waiting);
     return () => {
-      this.#unnamed.delete(waiting);
+      this.#waiting.delete(waiting);
     };
   }
 
   get count(): number {
-    let sum = this.#unnamed.size;
+    let sum = this.#waiting.size;
     for (const times of this.#requests.values()) sum += times.length;
     return sum;
   }
@@ -47,7 +47,7 @@ export class OpenCalls<Connection extends object> {
   /** Returns when the oldest of them began, in microseconds since the Unix epoch; null if there is none. */
   get sinceUs(): number | null {
     let sinceUs = Number.POSITIVE_INFINITY;
-    for (const { timeUs } of this.#unnamed) sinceUs = Math.min(sinceUs, timeUs);
+    for (const { timeUs } of this.#waiting) sinceUs = Math.min(sinceUs, timeUs);
     for (const times of this.#requests.values())
       for (const timeUs of times) sinceUs = Math.min(sinceUs, timeUs);
     return Number.isFinite(sinceUs) ? sinceUs : null;

@@ -64,9 +64,7 @@ export async function readOffenders(
   try {
     const window = await windowSince(store, sinceMs);
     const offenders = await insight.offenders({ window });
-    return all
-      ? offenders
-      : offenders.filter(({ calls_v1, severity }) => calls_v1 > 0 || severity === 'blocked');
+    return all ? offenders : offenders.filter(({ severity }) => severity !== 'none');
   } finally {
     await close();
   }

@@ -1,7 +1,7 @@
 /** Prints a call as one line: its time, IMDS version, status, request and caller. */
 import { styleText } from 'node:util';
 import type { Ancestor, Call, ProcessFacts } from '../../protocol/call.ts';
-import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
+import { isRefusedToken, isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import { columnsOf, cutToColumns } from './text_width.ts';
 import { visibleText } from './visible_text.ts';
 
@@ -136,6 +136,11 @@ function notesOf(call: Call): string {
     );
   } else if (call['imds.fallback'] === 'token_refused') {
     notes.push('fell back to IMDSv1: its token request was refused');
+  }
+  if (call['imds.fallback'] === 'adapted') {
+    notes.push('refused with 401; then it took a token and succeeded');
+  } else if (isRefusedToken({ ...judgedFields(call), status: call['http.response.status_code'] })) {
+    notes.push('its token is refused: it is stale or wrong');
   }
   const verdict = call['imds.server_version'];
   if (verdict !== null && verdict !== call['imds.version'])

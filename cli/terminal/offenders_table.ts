@@ -79,6 +79,15 @@ function detailsOf(offender: Offender): string[] {
     );
   }
   if (offender.rejected_v1 > 0) details.push(`${offender.rejected_v1} IMDSv1 calls refused with 401`);
+  if (offender.adapted_v1 > 0) {
+    details.push(`was refused with 401 ${times(offender.adapted_v1)}, then took a token and succeeded`);
+  }
+  if (offender.refused_tokens > 0) {
+    details.push(`its token is refused: 401 with a token ${times(offender.refused_tokens)}`);
+  }
+  if (offender.other_cloud_calls > 0) {
+    details.push(`looked for another cloud ${times(offender.other_cloud_calls)}`);
+  }
   if (fallbacks.token_unanswered > 0) {
     details.push(
       `fell back to IMDSv1 ${times(fallbacks.token_unanswered)}: its token request got no answer (hop limit)`,

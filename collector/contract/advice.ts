@@ -11,6 +11,8 @@ import { LANGUAGES } from '../../known_clients/step.ts';
  * - `configure`: it speaks both; a setting turns the fallback (or its first, token-less call) off.
  * - `raw_http`: plain HTTP requests without a token: own code or a script, to be changed.
  * - `rejected`: tokens are required already; it still calls without one and gets 401.
+ * - `stale_token`: its reads with a token are refused with 401: the token expired, is wrong or is empty.
+ * - `adapts`: it takes a token when a call without one is refused: nothing breaks.
  * - `unblock`: its calls never leave the host.
  * - `unknown`: the process or client is not known; the advice says how to find out.
  */
@@ -22,6 +24,8 @@ export const adviceKind = z.enum([
   'configure',
   'raw_http',
   'rejected',
+  'stale_token',
+  'adapts',
   'unblock',
   'unknown',
   'none',

@@ -72,9 +72,20 @@ export const readiness = z.object({
   /** Boots in the window, oldest first: the latest 100 of `boot_count`. */
   boots: z.array(z.object({ id: z.string(), first_report: time, last_report: time })),
   boot_count: z.int(),
+  /**
+   * A start of the host was seen in the window. Without one `ready` and `enforced` are about the running state
+   * only: what runs at boot is not proven, and launch templates and images must wait.
+   */
+  start_seen: z.boolean(),
   calls_v1: z.int(),
   calls_v2: z.int(),
   rejected_v1: z.int(),
+  /** Refused reads that the same client repeated with a token; not in `calls_v1`. */
+  adapted_v1: z.int(),
+  /** Reads whose token was refused with 401: a finding of its own, which no verdict covers. */
+  refused_tokens: z.int(),
+  /** Requests that look for another cloud; not in `calls_v1`. */
+  other_cloud_calls: z.int(),
   blocked_attempts: z.int(),
   last_v1: time.nullable(),
   /** Offenders on this host, worst first, at most 100. */
@@ -127,6 +138,8 @@ export const host = hostRef.extend({
   /** The host's clock minus the collector's when the last heartbeat arrived. */
   clock_skew_seconds: z.number().nullable(),
   verdict,
+  /** See `readiness.start_seen`. */
+  start_seen: z.boolean(),
   coverage_percent: z.number(),
   gap_count: z.int(),
   calls_v1: z.int(),
@@ -150,6 +163,8 @@ export const readinessGroup = z.object({
   hosts: z.int(),
   verdicts: verdictCounts,
   calls_v1: z.int(),
+  /** Its `ready` hosts of which no start was seen: proven for their running state only. */
+  ready_without_start: z.int(),
   /** AWS CLI for all its `ready` hosts, where there are any. */
   command: z.string().nullable(),
 });

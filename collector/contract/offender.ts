@@ -10,10 +10,20 @@ import { time, timeline, window } from './window.ts';
 /**
  * Worst first. `credentials`: role credentials were handed out over IMDSv1. `v1`: IMDSv1 calls that were
  * answered. `fallback`: all its IMDSv1 calls followed a token request that failed. `rejected`: all of them
- * were refused with 401. `blocked`: a local rule stopped its calls, whose version nobody saw. `none`: IMDSv2
- * only.
+ * were refused with 401. `stale_token`: reads with a token were refused with 401. `blocked`: a local rule
+ * stopped its calls, whose version nobody saw. `adapts`: it calls without a token first, and takes one when it
+ * is refused. `none`: IMDSv2 only.
  */
-export const severity = z.enum(['credentials', 'v1', 'fallback', 'rejected', 'blocked', 'none']);
+export const severity = z.enum([
+  'credentials',
+  'v1',
+  'fallback',
+  'rejected',
+  'stale_token',
+  'blocked',
+  'adapts',
+  'none',
+]);
 
 export const hostRef = z.object({ id: z.string(), name: z.string() });
 
@@ -52,6 +62,15 @@ export const offender = z.object({
    * Calls without a token that were answered 401: tokens are already required there, and something is broken.
    */
   rejected_v1: z.int(),
+  /**
+   * Reads without a token that were refused with 401, and that the same client then repeated with one. They
+   * are not in `calls_v1`.
+   */
+  adapted_v1: z.int(),
+  /** Reads with a token that were refused with 401, and not repeated with a new one: stale or wrong tokens. */
+  refused_tokens: z.int(),
+  /** Requests that look for another cloud. They are not in `calls_v1`. */
+  other_cloud_calls: z.int(),
   /** Reads without a token just after a token request that got no answer, or was refused. */
   fallbacks: z.object({ token_unanswered: z.int(), token_refused: z.int() }),
   /** Calls without a token by category. */

@@ -7,6 +7,7 @@ import type { CountedCalls, Identity } from '../store/store.ts';
 import type { AdviceQuestion } from './advice_question.ts';
 import { stepsOf } from './advice_steps.ts';
 import { explanationOf, headlineOf, nameOf } from './advice_text.ts';
+import type { Tally } from './counts.ts';
 import { type Evidence, evidenceOf, isOlder } from './evidence.ts';
 
 const HOP_LIMIT_PAGE =
@@ -43,12 +44,18 @@ function underlyingKind(
 }
 
 function kindOf({ identity, kinds, calls }: AdviceQuestion, evidence: Evidence): AdviceKind {
-  if (calls.v1 === 0) return calls.blocked > 0 ? 'unblock' : 'none';
+  if (calls.v1 === 0) return kindWithoutV1(calls);
   if (calls.plainV1 === 0) {
     if (calls.fallbackUnanswered > 0) return 'hop_limit';
     return calls.fallbackRefused > 0 ? 'token_refused' : 'rejected';
   }
   return clientKind(identity, kinds, evidence);
+}
+
+function kindWithoutV1({ refusedTokens, blocked, adaptedV1, renewedTokens }: Tally): AdviceKind {
+  if (refusedTokens > 0) return 'stale_token';
+  if (blocked > 0) return 'unblock';
+  return adaptedV1 + renewedTokens > 0 ? 'adapts' : 'none';
 }
 
 /** Returns the advice for a client that made calls without a token of its own accord. */

@@ -14,6 +14,12 @@ const BYPASS_PROXY: Step = shellStep(
   'NO_PROXY=169.254.169.254,[fd00:ec2::254] no_proxy=169.254.169.254,[fd00:ec2::254]',
 );
 
+const STALE_TOKEN_STEPS: Step[] = [
+  textStep('Take a new token before the lifetime of the old one ends, and never keep one in an image.'),
+  textStep('Take a new token after a 401, and repeat the request once.'),
+  textStep('Check that the token request was answered with 200 before its answer is used as a token.'),
+];
+
 /**
  * Returns the steps. `cause` is the kind of advice that the client would get if its calls were not refused; else
  * it is `kind`.
@@ -28,7 +34,10 @@ export function stepsOf(
   const { client } = evidence;
   switch (kind) {
     case 'none':
+    case 'adapts':
       return [];
+    case 'stale_token':
+      return STALE_TOKEN_STEPS;
     case 'unblock':
       return [
         shellStep('Find the rule.', 'nft list ruleset; iptables -S OUTPUT; ip route get 169.254.169.254'),

@@ -32,6 +32,7 @@ function upgradeHeadline(evidence: Evidence): string {
 }
 
 export function headlineOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence): string {
+  const { calls } = question;
   const { client, program } = evidence;
   const name = client === null ? 'It' : nameOf(evidence);
   switch (kind) {
@@ -72,10 +73,25 @@ export function headlineOf(kind: AdviceKind, question: AdviceQuestion, evidence:
       return question.identity.attributed
         ? 'Find out how it asks for metadata: neither its program nor its user agent shows that.'
         : 'Find out which process this is: only its source address is known.';
+    case 'stale_token':
+      return 'Its token is refused: let it take a new one before the old one expires, and after each 401.';
+    case 'adapts':
+      return calls.adaptedV1 > 0
+        ? 'Nothing breaks: it takes a token when a call without one is refused.'
+        : 'Nothing breaks: it took a new token after the old one was refused.';
     case 'none':
-      return 'Nothing to do: it uses IMDSv2 only.';
+      return calls.v2 === 0 && calls.otherCloud > 0
+        ? "Nothing to do: it looks for another cloud, and wants nothing of EC2's service."
+        : 'Nothing to do: it uses IMDSv2 only.';
   }
 }
+
+/** Source: EC2 user guide, "Use the Instance Metadata Service to access instance metadata" (401). */
+const STALE_TOKEN = [
+  'Calls with a token were answered with 401: its token is refused.',
+  'It has expired, comes from another instance, or is no token at all, such as an empty variable or the text of an error page.',
+  'These calls are no IMDSv1 calls, and fail whether tokens are required or not.',
+];
 
 /** Explains the advice in a few sentences: what was seen, and what it means. */
 export function explanationOf(kind: AdviceKind, question: AdviceQuestion, evidence: Evidence): string {
@@ -148,9 +164,25 @@ export function explanationOf(kind: AdviceKind, question: AdviceQuestion, eviden
             : `${client.name} is not known to call IMDSv1. Other code in the program may do so, or a release that was not examined.`,
       );
       break;
+    case 'stale_token':
+      sentences.push(...STALE_TOKEN);
+      break;
+    case 'adapts':
+      if (calls.adaptedV1 > 0) {
+        sentences.push(
+          'It calls without a token first. Where tokens are required, that call is answered with 401, and it then takes a token and succeeds.',
+        );
+      }
+      break;
     case 'none':
       break;
   }
+  if (calls.v1 > 0 && calls.adaptedV1 > 0) {
+    sentences.push(
+      `Where tokens are required, it was refused with 401 ${calls.adaptedV1 === 1 ? 'once' : `${calls.adaptedV1} times`}, then took a token and succeeded: nothing broke there.`,
+    );
+  }
+  if (calls.v1 > 0 && calls.refusedTokens > 0) sentences.push(...STALE_TOKEN);
   if (calls.plainV1 > 0 && calls.fallbackUnanswered > 0) {
     sentences.push(
       'Some of its calls followed a token request that got no answer: raise the hop limit as well.',

@@ -3,7 +3,7 @@
  * the endpoints of tasks and pods never count as IMDSv1. A request to the service without a token is IMDSv1,
  * whatever its method.
  */
-import { isV1Use } from '../../protocol/v1_use.ts';
+import { isRefusedToken, isV1Use } from '../../protocol/v1_use.ts';
 import type { CountedCalls } from '../store/store.ts';
 
 export interface Tally {
@@ -12,6 +12,16 @@ export interface Tally {
   blocked: number;
   /** Requests without a token that look for another cloud. They are no IMDSv1 calls. */
   otherCloud: number;
+  /**
+   * Reads without a token that were refused with 401, and that the same client then repeated with one. They
+   * are no IMDSv1 calls.
+   */
+  adaptedV1: number;
+  /** Reads with a token that were refused with 401: the token is stale or wrong. */
+  refusedTokens: number;
+  /** The same, where the client then took a new token and succeeded. */
+  renewedTokens: number;
+  lastRefusedTokenUs: number | null;
   /** Credential reads without a token that were answered with 2xx. */
   credentialsV1: number;
   /** All credential reads without a token. */
@@ -35,7 +45,7 @@ export interface Tally {
   lastAcceptedV1Us: number | null;
 }
 
-export function isV1(calls: Pick<CountedCalls, 'version' | 'endpoint' | 'category'>): boolean {
+export function isV1(calls: Pick<CountedCalls, 'version' | 'endpoint' | 'category' | 'fallback'>): boolean {
   return isV1Use(calls);
 }
 
@@ -60,6 +70,10 @@ function emptyTally(): Tally {
     v2: 0,
     blocked: 0,
     otherCloud: 0,
+    adaptedV1: 0,
+    refusedTokens: 0,
+    renewedTokens: 0,
+    lastRefusedTokenUs: null,
     credentialsV1: 0,
     credentialAttemptsV1: 0,
     lastCredentialsV1Us: null,
@@ -81,8 +95,9 @@ function addRow(sums: Tally, kind: CountedCalls): void {
   sums.firstUs = earlier(sums.firstUs, firstUs);
   sums.lastUs = later(sums.lastUs, lastUs);
   if (kind.outcome === 'blocked') sums.blocked += count;
-  else if (kind.version === 2) sums.v2 += count;
+  else if (kind.version === 2) addV2(sums, kind);
   else if (kind.version === 1 && kind.category === 'other-cloud') sums.otherCloud += count;
+  else if (kind.version === 1 && kind.fallback === 'adapted') sums.adaptedV1 += count;
   if (!isV1(kind)) return;
   sums.v1 += count;
   sums.firstV1Us = earlier(sums.firstV1Us, firstUs);
@@ -102,6 +117,17 @@ function addRow(sums: Tally, kind: CountedCalls): void {
   if (!isSuccess(kind.status)) return;
   sums.credentialsV1 += count;
   sums.lastCredentialsV1Us = later(sums.lastCredentialsV1Us, lastUs);
+}
+
+function addV2(sums: Tally, { status, category, fallback, count, lastUs }: CountedCalls): void {
+  sums.v2 += count;
+  if (!isRefusedToken({ version: 2, status, category })) return;
+  if (fallback === 'adapted') {
+    sums.renewedTokens += count;
+    return;
+  }
+  sums.refusedTokens += count;
+  sums.lastRefusedTokenUs = later(sums.lastRefusedTokenUs, lastUs);
 }
 
 /**

@@ -12,6 +12,8 @@ export function groupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGr
       hosts: members.length,
       verdicts: verdictCounts(members.map(({ judged }) => judged.verdict)),
       calls_v1: members.reduce((sum, { judged }) => sum + judged.calls.v1, 0),
+      ready_without_start: members.filter(({ judged }) => judged.verdict === 'ready' && !judged.startSeen)
+        .length,
       command: commandLines(
         members
           .filter(({ judged }) => judged.verdict === 'ready')

@@ -2,6 +2,7 @@
 import type { Readiness } from '../contract/host.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
 import type { CloudCount, StoreQueries } from '../store/store.ts';
+import { isV1, tally } from './counts.ts';
 import type { JudgedHost } from './hosts.ts';
 import type { HostEvidence, Judging } from './judged.ts';
 import { titleOf } from './offenders.ts';
@@ -73,11 +74,30 @@ export class HostJudge {
   /** Returns the verdicts with their reasons and evidence, in the order of `hosts`. */
   async describeReadiness(hosts: readonly JudgedHost[], questionWindow: Window): Promise<Readiness[]> {
     const ids = hosts.flatMap(({ evidence }) => evidence.totals.flatMap(({ identity }) => identity ?? []));
-    const identities = await this.#store.identities([...new Set(ids)]);
+    const window = this.#readinessWindow(questionWindow);
+    const [identities, adapting] = await Promise.all([
+      this.#store.identities([...new Set(ids)]),
+      this.#adaptingAmong(hosts, window),
+    ]);
     const titles = new Map(identities.map((identity) => [identity.id, titleOf(identity)]));
-    const judging = this.#judging(this.#readinessWindow(questionWindow));
+    const judging = this.#judging(window);
     const titleById = (id: string) => titles.get(id) ?? id;
-    return hosts.map(({ evidence, judged }) => readinessOf(evidence, judged, judging, titleById));
+    return hosts.map(({ evidence, judged }) => readinessOf(evidence, judged, judging, titleById, adapting));
+  }
+
+  /** Returns the workloads of blocked hosts that adapted on some host of the fleet. */
+  async #adaptingAmong(hosts: readonly JudgedHost[], window: Window): Promise<Set<string>> {
+    const blocked = hosts.filter(({ judged }) => judged.verdict === 'blocked');
+    const ids = blocked.flatMap(({ evidence }) =>
+      evidence.totals.flatMap(({ identity, kinds }) =>
+        identity !== null && kinds.some(isV1) ? [identity] : [],
+      ),
+    );
+    if (ids.length === 0) return new Set();
+    const totals = await this.#store.identityTotals({ window, hosts: null, identities: [...new Set(ids)] });
+    return new Set(
+      totals.flatMap(({ identity, kinds }) => (tally(kinds).adaptedV1 > 0 ? [identity.id] : [])),
+    );
   }
 
   /** Returns for each host the cloud's counts, and the calls that we saw in the same spans. */
@@ -85,7 +105,11 @@ export class HostJudge {
     const countsByHost = [...Map.groupBy(counts, ({ hostId }) => hostId)];
     const compared = countsByHost.map(async ([hostId, hostCounts]): Promise<[string, Compared]> => {
       const spans = hostCounts.map(({ startUs, endUs }) => ({ sinceUs: startUs, untilUs: endUs }));
-      return [hostId, { counts: hostCounts, seen: await this.#store.answeredV1(hostId, spans) }];
+      const [seen, seenRefused] = await Promise.all([
+        this.#store.answeredV1(hostId, spans),
+        this.#store.refusedV1(hostId, spans),
+      ]);
+      return [hostId, { counts: hostCounts, seen, seenRefused }];
     });
     return new Map(await Promise.all(compared));
   }

@@ -44,6 +44,7 @@ export function describeHost(
     clock_skew_seconds:
       heartbeat === null ? null : (toMicroseconds(heartbeat.heartbeat.time) - heartbeat.receivedUs) / 1e6,
     verdict,
+    start_seen: judged.startSeen,
     coverage_percent: coveragePercent(watched),
     gap_count: watched.gaps.length,
     calls_v1: calls.v1,

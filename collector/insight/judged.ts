@@ -28,4 +28,6 @@ export interface Judged {
   calls: Tally;
   watched: Watched;
   cloud: HostReconciliation | null;
+  /** See `isStartSeen`. */
+  startSeen: boolean;
 }

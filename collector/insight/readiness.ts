@@ -16,8 +16,9 @@ import { ADVISED_HOP_LIMIT, enforceCommand, hopLimitCommand } from './enforce_co
 import type { HostEvidence, Judged, Judging } from './judged.ts';
 import { limitsOf } from './limits.ts';
 import { readinessReason } from './readiness_reason.ts';
-import { type Compared, reconcileHost } from './reconciliation.ts';
+import { type Compared, reconcileHost, unseenRefusals } from './reconciliation.ts';
 import { severityOf, worstFirst } from './severity.ts';
+import { isStartSeen } from './starts.ts';
 
 const MAX_GAPS = 100;
 const MAX_OFFENDERS = 100;
@@ -33,7 +34,8 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
   const calls = tallyAll(totals);
   const cloud = reconcileHost(compared);
   const watched = watchedOf(coverage, cloud?.gaps ?? [], options.window, options.nowUs);
-  return { verdict: verdictOf(), calls, watched, cloud };
+  const startSeen = isStartSeen(coverage, options.window, options.toleranceUs);
+  return { verdict: verdictOf(), calls, watched, cloud, startSeen };
 
   function verdictOf(): Verdict {
     if ((calls.lastRejectedV1Us ?? -1) > (calls.lastAcceptedV1Us ?? -1)) return 'rejected';
@@ -42,33 +44,39 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
     // Metadata options that were supplied before the window may have changed since.
     const isEnforced =
       cloudInstance?.httpTokens === 'required' && cloudInstance.suppliedUs >= options.window.sinceUs;
-    const unseenRefusals = compared.counts.some(({ noTokenRejected }) => (noTokenRejected ?? 0) > 0);
-    if (isEnforced && !unseenRefusals && (cloud?.unseen ?? 0) === 0) return 'enforced';
-    return !unseenRefusals && isCovered(watched, options.toleranceUs) ? 'ready' : 'unproven';
+    const isRefusedUnseen = unseenRefusals(compared) > 0;
+    if (isEnforced && !isRefusedUnseen && (cloud?.unseen ?? 0) === 0) return 'enforced';
+    return !isRefusedUnseen && isCovered(watched, options.toleranceUs) ? 'ready' : 'unproven';
   }
 }
 
 /**
  * Describes a judgement with its reason and evidence. `judged` is the result of `judge` for the same
- * evidence.
+ * evidence. `adapting` has the workloads that adapted on another host.
  */
 export function readinessOf(
   evidence: HostEvidence,
   judged: Judged,
   options: Judging,
   titleOf: (identity: string) => string,
+  adapting: ReadonlySet<string> = new Set(),
 ): Readiness {
   const { verdict, calls, watched, cloud } = judged;
   const { coverage, cloudInstance, compared, facts } = evidence;
   const longestFirst = watched.gaps.toSorted((a, b) => missingOf(b) - missingOf(a));
   const listed = watched.gaps.length > MAX_GAPS ? longestFirst.slice(0, MAX_GAPS) : watched.gaps;
   const offenders = hostOffenders(evidence.totals, titleOf);
+  const adaptElsewhere = offenders.flatMap(({ id, title, calls_v1 }) =>
+    calls_v1 > 0 && adapting.has(id) ? [title] : [],
+  );
   const { sinceUs, untilUs } = options.window;
   const limits = limitsOf(coverage);
   return {
     verdict,
     reason: readinessReason(judged, {
-      offenders: offenders.map(({ title }) => title),
+      offenders: offenders.flatMap(({ title, calls_v1 }) => (calls_v1 > 0 ? [title] : [])),
+      staleTokens: offenders.flatMap(({ title, severity }) => (severity === 'stale_token' ? [title] : [])),
+      adaptElsewhere,
       toleranceUs: options.toleranceUs,
       account: facts['cloud.account.id'] ?? null,
       limits,
@@ -96,9 +104,13 @@ export function readinessOf(
       last_report: toTimestamp(lastUs),
     })),
     boot_count: coverage?.boots.length ?? 0,
+    start_seen: judged.startSeen,
     calls_v1: calls.v1,
     calls_v2: calls.v2,
     rejected_v1: calls.rejectedV1,
+    adapted_v1: calls.adaptedV1,
+    refused_tokens: calls.refusedTokens,
+    other_cloud_calls: calls.otherCloud,
     blocked_attempts: calls.blocked,
     last_v1: calls.lastV1Us === null ? null : toTimestamp(calls.lastV1Us),
     offenders: offenders.slice(0, MAX_OFFENDERS),
@@ -137,7 +149,7 @@ export function hostOffenders(
       if (identity === null) return [];
       const calls = tally(kinds);
       const severity: Severity = severityOf(calls);
-      if (severity === 'none' || severity === 'blocked') return [];
+      if (severity === 'none' || severity === 'blocked' || severity === 'adapts') return [];
       const lastV1 = calls.lastV1Us === null ? null : toTimestamp(calls.lastV1Us);
       return [
         {

@@ -18,14 +18,40 @@ const MAX_REASONS = 3;
 const MAX_NAMES = 3;
 
 interface Context {
-  /** Titles of the offenders, worst first. */
+  /** Titles of the workloads with IMDSv1 calls, worst first. */
   offenders: readonly string[];
+  /** Titles of the workloads whose tokens are refused. */
+  staleTokens: readonly string[];
+  /** Titles of the workloads with IMDSv1 calls that took a token on other hosts, where they were refused. */
+  adaptElsewhere: readonly string[];
   toleranceUs: number;
   account: string | null;
   limits: Readiness['limits'];
 }
 
-export function readinessReason({ verdict, calls, watched, cloud }: Judged, context: Context): string {
+export function readinessReason(judged: Judged, context: Context): string {
+  const { verdict, calls } = judged;
+  const sentences = [verdictReason(judged, context)];
+  if (calls.refusedTokens > 0) sentences.push(staleTokenReason(calls.refusedTokens, context.staleTokens));
+  if ((verdict === 'ready' || verdict === 'enforced') && calls.adaptedV1 > 0) {
+    sentences.push(
+      `${plural(calls.adaptedV1, 'call')} without a token ${wasOrWere(calls.adaptedV1)} refused with 401, and the same client then took a token and succeeded: nothing breaks.`,
+    );
+  }
+  if ((verdict === 'ready' || verdict === 'enforced') && calls.otherCloud > 0) {
+    sentences.push(
+      `${plural(calls.otherCloud, 'request')} looked for another cloud, which is no use of EC2's service.`,
+    );
+  }
+  return sentences.join(' ');
+}
+
+function staleTokenReason(count: number, titles: readonly string[]): string {
+  const names = listNames(titles);
+  return `${plural(count, 'call')} with a token ${wasOrWere(count)} refused with 401${names === '' ? '' : ` (${names})`}: its token is refused, because it is stale or wrong. Fix that as well.`;
+}
+
+function verdictReason({ verdict, calls, watched, cloud, startSeen }: Judged, context: Context): string {
   const names = listNames(context.offenders);
   const inBrackets = names === '' ? '' : ` (${names})`;
   switch (verdict) {
@@ -38,7 +64,12 @@ export function readinessReason({ verdict, calls, watched, cloud }: Judged, cont
     }
     case 'blocked': {
       const callers = names === '' ? '' : ` Callers: ${names}.`;
-      return `${plural(calls.plainV1, 'call')} without a token would fail if tokens were required.${callers} Follow the advice for each workload, and leave HttpTokens unchanged until then.`;
+      const adapting = listNames(context.adaptElsewhere);
+      const elsewhere =
+        adapting === ''
+          ? ''
+          : ` On other hosts, where tokens are required, ${adapting} took a token after a 401 and succeeded.`;
+      return `${plural(calls.plainV1, 'call')} without a token would fail if tokens were required.${callers}${elsewhere} Follow the advice for each workload, and leave HttpTokens unchanged until then.`;
     }
     case 'fallback': {
       const made = `${plural(calls.v1, 'call')} without a token ${wasOrWere(calls.v1)} made after a token request`;
@@ -47,22 +78,36 @@ export function readinessReason({ verdict, calls, watched, cloud }: Judged, cont
         : `${made} that was refused${inBrackets}. Find out first what refuses token requests.`;
     }
     case 'enforced':
-      return 'The cloud reports that tokens are required, and no call without a token was seen. Nothing is left to do.';
+      return enforcedReason(calls.refusedTokens > 0, startSeen);
     case 'ready':
-      return readyReason(watched.missingUs, context);
+      return readyReason(watched.missingUs, startSeen, context);
     case 'unproven':
       return unprovenReason(watched.gaps, watched.missingUs, cloud?.unseen ?? 0, context.toleranceUs);
   }
 }
 
-function readyReason(missingUs: number, { toleranceUs, account, limits }: Context): string {
+const NO_START = 'No start of this host was seen in the window, so this proves the running state only';
+
+function enforcedReason(isTokenRefused: boolean, startSeen: boolean): string {
+  const seen = 'The cloud reports that tokens are required, and no call without a token failed.';
+  if (!startSeen) return `${seen} ${NO_START}: what runs at boot can still call without a token and fail.`;
+  return isTokenRefused ? seen : `${seen} Nothing is left to do.`;
+}
+
+function readyReason(
+  missingUs: number,
+  startSeen: boolean,
+  { toleranceUs, account, limits }: Context,
+): string {
   const coverage =
     missingUs === 0
       ? 'The host was watched without a gap'
       : `The host was watched except for ${duration(missingUs)} (${tolerance(toleranceUs)})`;
   const credentials = account === null ? '' : `, with credentials of account ${account}`;
   const restrictions = limits.map(({ text }) => ` ${text}`).join('');
-  return `${coverage}, and no call without a token was seen. Require tokens now${credentials}.${restrictions}`;
+  const seen = `${coverage}, and no call without a token was seen that would fail.`;
+  if (startSeen) return `${seen} Require tokens now${credentials}.${restrictions}`;
+  return `${seen} ${NO_START}: what runs at boot can still call without a token. Tokens can be required for what runs on this instance now${credentials}. Watch a start before you require them by a launch template or an image.${restrictions}`;
 }
 
 function unprovenReason(

@@ -15,6 +15,8 @@ import { toTimestamp } from '../store/time.ts';
 export interface Compared {
   counts: readonly CloudCount[];
   seen: readonly number[];
+  /** The same for calls without a token that were refused with 401. */
+  seenRefused?: readonly number[];
 }
 
 export interface HostReconciliation {
@@ -55,6 +57,12 @@ export function reconcileHost({ counts, seen }: Compared): HostReconciliation | 
     unseen: balance.reduce((sum, left) => sum + Math.max(0, -left), 0),
     gaps,
   };
+}
+
+/** Returns the refused calls without a token that the cloud counted and the agent did not see. */
+export function unseenRefusals({ counts, seenRefused = [] }: Compared): number {
+  const refused = counts.map((count) => ({ ...count, noToken: count.noTokenRejected ?? 0 }));
+  return reconcileHost({ counts: refused, seen: seenRefused })?.unseen ?? 0;
 }
 
 /** Returns the comparison in the form that the API serves. `compared.counts` must not be empty. */

@@ -2,7 +2,16 @@
 import type { Severity } from '../contract/offender.ts';
 import type { Tally } from './counts.ts';
 
-const WORST_FIRST: readonly Severity[] = ['credentials', 'v1', 'fallback', 'rejected', 'blocked', 'none'];
+const WORST_FIRST: readonly Severity[] = [
+  'credentials',
+  'v1',
+  'fallback',
+  'rejected',
+  'stale_token',
+  'blocked',
+  'adapts',
+  'none',
+];
 
 /** Returns the worst severity that applies. An IMDSv1 call without an answer counts like an answered one. */
 export function severityOf(calls: Tally): Severity {
@@ -10,7 +19,9 @@ export function severityOf(calls: Tally): Severity {
   if (calls.plainV1 > 0) return 'v1';
   if (calls.fallbackUnanswered + calls.fallbackRefused > 0) return 'fallback';
   if (calls.rejectedV1 > 0) return 'rejected';
-  return calls.blocked > 0 ? 'blocked' : 'none';
+  if (calls.refusedTokens > 0) return 'stale_token';
+  if (calls.blocked > 0) return 'blocked';
+  return calls.adaptedV1 > 0 ? 'adapts' : 'none';
 }
 
 interface Ranked {

@@ -230,6 +230,8 @@ export interface StoreQueries {
    * the cloud's count.
    */
   answeredV1(hostId: string, spans: Window[]): Promise<number[]>;
+  /** Counts calls without a token that were refused with 401 in the same way. */
+  refusedV1(hostId: string, spans: Window[]): Promise<number[]>;
   statistics(): Promise<StoreStatistics>;
   close(): Promise<void>;
 }

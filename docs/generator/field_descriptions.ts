@@ -19,7 +19,7 @@ export const CALL = {
   'imds.server_version':
     "the version by the service's own answer; null if there was no answer, or it was an error",
   'imds.fallback':
-    'set for an IMDSv1 read of a client whose token request before got no answer (the client closed or reset its connection, after whatever time) or a 4xx; otherwise null. A client is a process with its user agent, or the commands of one script',
+    'set for an IMDSv1 read of a client whose token request before got no answer (the client closed or reset its connection, after whatever time) or a 4xx. `adapted`: a read that was refused with 401, and that the same client repeated with a new token within 1.5 s. Otherwise null. A client is a process with its user agent, or the commands of one script',
   'imds.hops':
     'how many routers of this host (containers’ networks) forwarded the request, measured from its hop limit; null where that cannot be told. A token’s answer needs a hop limit of one more',
   'imds.token_hop_limit':
@@ -181,6 +181,10 @@ export const OFFENDER = {
   last_credentials_over_v1: 'time of the latest of them',
   credentials_over_v1_attempts: 'all reads of role credentials without a token, with any answer or none',
   rejected_v1: 'calls without a token that were answered with 401: the host requires tokens already',
+  adapted_v1:
+    'reads without a token that were refused with 401, and that the same client then repeated with one; not in `calls_v1`',
+  refused_tokens: 'reads with a token that were refused with 401: the token is stale or wrong',
+  other_cloud_calls: 'requests that look for another cloud; not in `calls_v1`',
   fallbacks:
     'reads without a token just after a token request that got no answer (`token_unanswered`) or a 4xx (`token_refused`)',
   categories_v1: 'number of calls without a token, by category',
@@ -217,12 +221,15 @@ export const SEVERITY = {
   v1: 'it made IMDSv1 calls that were not a fallback',
   fallback: 'all its IMDSv1 calls followed a token request that failed',
   rejected: 'all its IMDSv1 calls were refused with 401',
+  stale_token: 'its reads with a token were refused with 401: the token is stale or wrong',
   blocked: 'a rule on the host stopped its calls, so their version is not known',
+  adapts: 'it calls without a token first, and takes one when it is refused: nothing breaks',
   none: 'it made IMDSv2 calls only',
 };
 
 export const VERDICT = {
-  ready: 'the host was watched all the time, and nobody called without a token',
+  ready:
+    'the host was watched all the time, and nobody called without a token. Where `start_seen` is false, this is proven for the running state only',
   blocked: 'callers without a token would fail when tokens are required; they are named',
   fallback: 'the only callers without a token are clients that speak IMDSv2 and whose token requests failed',
   rejected:

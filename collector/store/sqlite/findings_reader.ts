@@ -85,6 +85,10 @@ export class FindingsReader implements StoreQueries {
     return this.#view(() => this.#totals.answeredV1(hostId, spans));
   }
 
+  refusedV1(hostId: string, spans: Window[]): Promise<number[]> {
+    return this.#view(() => this.#totals.refusedV1(hostId, spans));
+  }
+
   pathsV1(
     identity: string,
     limit: number,

@@ -5,6 +5,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { RollupLine } from '../../../protocol/records.ts';
 import { CUT_MARK } from '../../../protocol/text.ts';
+import { isRefusedToken, isV1Use, type JudgedFields } from '../../../protocol/v1_use.ts';
 import type { CallKind } from '../store.ts';
 import { Dictionary } from './dictionary.ts';
 import type { HostBounds } from './host_bounds.ts';
@@ -177,12 +178,15 @@ export class Kinds {
 }
 
 /**
- * Returns the class of a kind. A request without a token that looks for another cloud is no IMDSv1 call, and
- * must not be read as one.
+ * Returns the class of a kind. IMDSv2 calls whose token was refused are not in the sums of class `v2`,
+ * because a verdict looks at them for each workload.
  */
-function classOf([version, , category]: (string | number | null)[]): KindClass {
-  if (version === 2) return KIND_CLASS.v2;
-  return version === 1 && category !== 'other-cloud' ? KIND_CLASS.v1 : KIND_CLASS.neither;
+function classOf([version, endpoint, category, status, , fallback]: (string | number | null)[]): KindClass {
+  const fields = { version, endpoint, category, status, fallback } as JudgedFields & {
+    status: number | null;
+  };
+  if (isV1Use(fields)) return KIND_CLASS.v1;
+  return version === 2 && !isRefusedToken(fields) ? KIND_CLASS.v2 : KIND_CLASS.neither;
 }
 
 /** Statuses that are counted one by one. Others are counted as the first of their hundred. */

@@ -205,6 +205,10 @@ export class ThreadedStore implements Store {
   cloudInstances(): ReturnType<Store['cloudInstances']> {
     return this.#reader.ask('cloudInstances');
   }
+  refusedV1(hostId: string, spans: Window[]): ReturnType<Store['refusedV1']> {
+    return this.#reader.ask('refusedV1', hostId, spans);
+  }
+
   answeredV1(hostId: string, spans: Window[]): ReturnType<Store['answeredV1']> {
     return this.#reader.ask('answeredV1', hostId, spans);
   }

@@ -54,8 +54,15 @@ export class TotalQueries {
     return this.prepare(sql).all(...from.values) as unknown as TotalRow[];
   }
 
-  /** Sums rows by hour or by day, and with `byIdentity` by workload too. */
-  sumByBucket(question: TotalsQuestion, bucket: 'hour' | 'day', byIdentity: boolean): BucketRow[] {
+  /**
+   * Sums rows by hour or by day, and with `byIdentity` by workload too. `version` selects kinds of one version.
+   */
+  sumByBucket(
+    question: TotalsQuestion,
+    bucket: 'hour' | 'day',
+    byIdentity: boolean,
+    version: 2 | null = null,
+  ): BucketRow[] {
     const from = this.#union(question, question.hosts !== null, (unit) => {
       const at = bucket === unit ? unit : 'hour / 24';
       return `${at} AS bucket, identity, kind, count`;
@@ -64,7 +71,8 @@ export class TotalQueries {
     const sql = `SELECT bucket, ${byIdentity ? 'identity' : 'NULL AS identity'}, sum(count) AS count,
         sum(CASE WHEN kind IN (SELECT id FROM kinds WHERE category = 'credentials' AND status BETWEEN 200 AND 299)
           THEN count ELSE 0 END) AS credentials
-      FROM (${from.sql}) GROUP BY bucket${byIdentity ? ', identity' : ''}`;
+      FROM (${from.sql}) ${version === null ? '' : `WHERE kind IN (SELECT id FROM kinds WHERE version = ${version})`}
+      GROUP BY bucket${byIdentity ? ', identity' : ''}`;
     return this.prepare(sql).all(...from.values) as never;
   }
 

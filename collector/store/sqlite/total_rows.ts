@@ -8,7 +8,11 @@ export const KIND_CLASS = {
   v2Sum: 0,
   v1: 1,
   v2: 2,
-  /** Attempts that were blocked, endpoints that have no versions, and requests for another cloud. */
+  /**
+   * Calls that are no IMDSv1 calls, and that verdicts look at for each workload: attempts that were blocked,
+   * endpoints without versions, requests for another cloud, refused reads of clients that then took a token,
+   * and refused tokens.
+   */
   neither: 3,
 } as const;
 

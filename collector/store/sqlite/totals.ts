@@ -96,13 +96,14 @@ export class Totals {
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): SeriesPoint[] {
     const points = new Map<string, SeriesPoint>();
     const hourly = bucket === 'hour';
-    const add = (classes: number[], field: 'v1' | 'v2', keyed: boolean) => {
+    const add = (classes: number[], field: 'v1' | 'v2', keyed: boolean, version: 2 | null = null) => {
       const question = this.#question(scope, classes, hourly);
       if (!keyed) question.identities = [0];
       for (const { bucket: at, identity, count, credentials } of this.#queries.sumByBucket(
         question,
         bucket,
         keyed && byIdentity,
+        version,
       )) {
         const startUs = at * (hourly ? HOUR_US : DAY_US);
         const key = `${startUs} ${identity}`;
@@ -119,19 +120,28 @@ export class Totals {
     add([V1], 'v1', true);
     if (byIdentity || scope.identities !== null) add([V2], 'v2', true);
     else add([V2_SUM], 'v2', false);
+    add([NEITHER], 'v2', true, 2);
     return [...points.values()].filter(({ v1, v2 }) => v1 + v2 > 0).sort((a, b) => a.startUs - b.startUs);
   }
 
   answeredV1(hostId: string, spans: Window[]): number[] {
+    return this.#countV1(hostId, spans, (status) => status >= 200 && status < 300);
+  }
+
+  refusedV1(hostId: string, spans: Window[]): number[] {
+    return this.#countV1(hostId, spans, (status) => status === 401);
+  }
+
+  /** The cloud counts every request without a token, also one that is no use of IMDSv1. */
+  #countV1(hostId: string, spans: Window[], isCounted: (status: number) => boolean): number[] {
     return spans.map((window) => {
-      // The cloud counts every success without a token, also for a request that looks for another cloud.
       const question = this.#question({ window, hosts: [hostId], identities: null }, [V1, NEITHER]);
-      let answered = 0;
+      let sum = 0;
       for (const { kind, count } of this.#sums(question, ['kind'])) {
         const { status, version } = this.#rows.kind(kind);
-        if (version === 1 && status !== null && status >= 200 && status < 300) answered += count;
+        if (version === 1 && status !== null && isCounted(status)) sum += count;
       }
-      return answered;
+      return sum;
     });
   }
 

@@ -2,7 +2,7 @@
  * Severities, verdicts and states. Each has a colour, a shape and a word, so that any of the three is enough.
  */
 
-import type { GapReason, Verdict } from '../../../collector/contract/host.ts';
+import type { GapReason, Host, Verdict } from '../../../collector/contract/host.ts';
 import type { Severity } from '../../../collector/contract/offender.ts';
 import './badge.css';
 
@@ -64,12 +64,26 @@ export const SEVERITY: Record<Severity, Look> = {
     meaning:
       'All its IMDSv1 calls were rejected with 401, because tokens are required. The workload may be broken.',
   },
+  stale_token: {
+    label: 'Stale token',
+    tone: 'medium',
+    shape: CROSSED,
+    filled: false,
+    meaning: 'Its calls with a token were refused with 401: the token is stale or wrong.',
+  },
   blocked: {
     label: 'Blocked',
     tone: 'neutral',
     shape: BARRED,
     filled: false,
     meaning: 'A local firewall rule stopped its calls. Their IMDS version is not known.',
+  },
+  adapts: {
+    label: 'Adapts',
+    tone: 'good',
+    shape: RETURN,
+    filled: false,
+    meaning: 'It calls without a token first, and takes one when it is refused: nothing breaks.',
   },
   none: {
     label: 'IMDSv2 only',
@@ -119,7 +133,8 @@ export const VERDICT: Record<Verdict, VerdictLook> = {
     shape: CHECKED,
     filled: false,
     short: 'proven safe to enforce',
-    meaning: 'The host was watched all the time and no workload called IMDSv1. It is safe to require tokens.',
+    meaning:
+      'The host was watched all the time and no workload called IMDSv1. It is safe to require tokens for what was seen: see whether a start of the host was.',
   },
   enforced: {
     label: 'Enforced',
@@ -173,6 +188,17 @@ export function SeverityBadge({ severity }: { severity: Severity }) {
 
 export function VerdictBadge({ verdict }: { verdict: Verdict }) {
   return <Badge look={VERDICT[verdict]} />;
+}
+
+/** Marks a good verdict on a host of which no start was seen. */
+export function RunningOnly({ host }: { host: Pick<Host, 'verdict' | 'start_seen'> }) {
+  const isGood = host.verdict === 'ready' || host.verdict === 'enforced';
+  if (!isGood || host.start_seen) return null;
+  return (
+    <Tag title="No start of the host was seen in the window: what runs at boot is not proven.">
+      running state
+    </Tag>
+  );
 }
 
 /** A badge for any other short state. */

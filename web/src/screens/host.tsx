@@ -6,7 +6,7 @@ import { useResource } from '../api/resource.ts';
 import { CoverageBar } from '../charts/coverage_bar.tsx';
 import { TimelineChart } from '../charts/timeline.tsx';
 import { count, duration, percent } from '../format.ts';
-import { Tag, VERDICT, VerdictBadge } from '../parts/badge.tsx';
+import { RunningOnly, Tag, VERDICT, VerdictBadge } from '../parts/badge.tsx';
 import { Code } from '../parts/copy.tsx';
 import { HeartbeatPanel } from '../parts/heartbeat.tsx';
 import { FactList, Panel } from '../parts/panel.tsx';
@@ -36,7 +36,7 @@ export function HostScreen() {
         badge={
           host && (
             <>
-              <VerdictBadge verdict={host.verdict} />{' '}
+              <VerdictBadge verdict={host.verdict} /> <RunningOnly host={host} />{' '}
               {host.state === 'silent' && <Tag tone="medium">Silent</Tag>}
             </>
           )
@@ -164,9 +164,13 @@ function Evidence({ readiness }: { readiness: Readiness }) {
         ['IMDSv1 calls', count(readiness.calls_v1)],
         ['IMDSv2 calls', count(readiness.calls_v2)],
         ['Rejected with 401', count(readiness.rejected_v1)],
+        ['Refused, then took a token', readiness.adapted_v1 > 0 && count(readiness.adapted_v1)],
+        ['Token refused with 401', readiness.refused_tokens > 0 && count(readiness.refused_tokens)],
+        ['Requests for other clouds', readiness.other_cloud_calls > 0 && count(readiness.other_cloud_calls)],
         ['Blocked on the host', count(readiness.blocked_attempts)],
         ['Last IMDSv1', <RelativeTime key="last" at={readiness.last_v1} />],
         ['Boots in the window', count(readiness.boot_count)],
+        ['Start seen', readiness.start_seen ? 'Yes' : 'No: the running state only'],
         ['Cloud: HttpTokens', cloud?.http_tokens],
         ['Cloud: hop limit', cloud?.hop_limit == null ? null : count(cloud.hop_limit)],
         [

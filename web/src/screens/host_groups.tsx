@@ -99,12 +99,17 @@ export function Groups({ by, filters }: { by: string; filters: QueryParams }) {
               { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => shortCount(calls_v1) },
               {
                 label: 'Enforce',
-                cell: ({ command, verdicts: counts }) =>
+                cell: ({ command, ready_without_start, verdicts: counts }) =>
                   command && (
-                    <CopyButton
-                      text={command}
-                      label={`Copy for ${plural(counts.ready ?? 0, 'ready host')}`}
-                    />
+                    <>
+                      <CopyButton
+                        text={command}
+                        label={`Copy for ${plural(counts.ready ?? 0, 'ready host')}`}
+                      />
+                      {ready_without_start > 0 && (
+                        <span class="quiet"> no start seen of {count(ready_without_start)}</span>
+                      )}
+                    </>
                   ),
               },
             ]}

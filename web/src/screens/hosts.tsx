@@ -4,7 +4,7 @@ import type { Host, Verdict } from '../../../collector/contract/host.ts';
 import { useResourceList } from '../api/resource.ts';
 import { CoverageShare } from '../charts/coverage_bar.tsx';
 import { count, shortCount } from '../format.ts';
-import { Shape, Tag, VERDICT, VerdictBadge, verdicts } from '../parts/badge.tsx';
+import { RunningOnly, Shape, Tag, VERDICT, VerdictBadge, verdicts } from '../parts/badge.tsx';
 import { ExportLinks } from '../parts/export.tsx';
 import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
@@ -118,7 +118,11 @@ function columns(windowQuery: string): Column<Host>[] {
       label: 'Readiness',
       key: 'verdict',
       ascendingFirst: true,
-      cell: ({ verdict }) => <VerdictBadge verdict={verdict} />,
+      cell: (host) => (
+        <>
+          <VerdictBadge verdict={host.verdict} /> <RunningOnly host={host} />
+        </>
+      ),
     },
     {
       label: 'Host',

@@ -108,6 +108,17 @@ function Detail({
                   ),
                 ],
                 ['Rejected with 401', offender.rejected_v1 > 0 && count(offender.rejected_v1)],
+                ['Refused, then took a token', offender.adapted_v1 > 0 && count(offender.adapted_v1)],
+                [
+                  'Token refused with 401',
+                  offender.refused_tokens > 0 && (
+                    <span class="alarming">{count(offender.refused_tokens)}</span>
+                  ),
+                ],
+                [
+                  'Requests for other clouds',
+                  offender.other_cloud_calls > 0 && count(offender.other_cloud_calls),
+                ],
                 [
                   'Fallbacks: token request unanswered',
                   offender.fallbacks.token_unanswered > 0 && count(offender.fallbacks.token_unanswered),

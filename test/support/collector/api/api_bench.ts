@@ -161,6 +161,7 @@ function fakeInsight(asked: [string, ...unknown[]][]): InsightAnswers {
         hosts: 6,
         verdicts: makeOverview().hosts.verdicts,
         calls_v1: 1,
+        ready_without_start: 0,
         command: null,
       },
     ]),

@@ -7,8 +7,7 @@ import { categoryOf } from '../../../../agent/conversation/place.ts';
 /** A set-up that people reported, and the paths that it asks for. */
 const REPORTED: { source: string; paths: [path: string, category: string, role: string | null][] }[] = [
   {
-    source:
-      'aws/aws-sdk-java-v2 CHANGELOG 2.31.69: InstanceProfileCredentialsProvider asks the extended path first',
+    source: 'aws/aws-sdk-js-v3, fromInstanceMetadata: IMDS_EXTENDED_PATH is asked first',
     paths: [
       ['/latest/meta-data/iam/security-credentials-extended/', 'role-list', null],
       ['/latest/meta-data/iam/security-credentials-extended/web', 'credentials', 'web'],

@@ -60,6 +60,13 @@ const PROBES: Probe[] = [
     body: '{"expires_in":3600}',
   },
   {
+    source:
+      'AzureAD/microsoft-authentication-library-for-dotnet, probe of /credential: no header, a dot for a body',
+    line: 'POST /metadata/identity/credential?cred-api-version=1.0',
+    headers: ['Content-Length: 1'],
+    body: '.',
+  },
+  {
     source: 'elastic/beats, add_cloud_metadata: Alibaba Cloud and others at the same address',
     line: 'GET /openstack/latest/meta_data.json',
   },

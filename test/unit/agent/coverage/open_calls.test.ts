@@ -14,7 +14,7 @@ test('the oldest open call is known, in any order of ends', () => {
   assert.deepEqual(state(), [3, 100]);
   open.completeRequest(one);
   assert.deepEqual(state(), [2, 150]);
-  const named = open.beginNameWait(100);
+  const named = open.beginWait(100);
   assert.deepEqual(state(), [3, 100]);
   open.deleteConnection(other);
   named();

@@ -42,7 +42,8 @@ const anyCalls = fc.record({
   endpoint: fc.constantFrom<CountedCalls['endpoint']>('ipv4', 'ipv6', 'ecs', 'eks', null),
   status: fc.constantFrom(200, 401, 404, null),
   outcome: fc.constantFrom<CountedCalls['outcome']>('answered', 'unanswered', 'reset', 'truncated'),
-  fallback: fc.constantFrom<CountedCalls['fallback']>(null, 'token_unanswered', 'token_refused'),
+  category: fc.constantFrom<CountedCalls['category']>('metadata', 'credentials', 'other', 'other-cloud'),
+  fallback: fc.constantFrom<CountedCalls['fallback']>(null, 'token_unanswered', 'token_refused', 'adapted'),
   count: fc.integer({ min: 1, max: 5 }),
   lastUs: fc.integer({ min: WINDOW.sinceUs / SECOND_US, max: NOON_US / SECOND_US }).map((s) => s * SECOND_US),
 });
@@ -57,7 +58,11 @@ describe('properties', () => {
       fc.property(anyKinds, anyGaps, (kinds, gaps) => {
         const of = evidence(kinds, { coverage: coverage(gaps) });
         const v1 = kinds.some(
-          ({ version, endpoint }) => version === 1 && (endpoint === 'ipv4' || endpoint === 'ipv6'),
+          ({ version, endpoint, category, fallback }) =>
+            version === 1 &&
+            (endpoint === 'ipv4' || endpoint === 'ipv6') &&
+            category !== 'other-cloud' &&
+            fallback !== 'adapted',
         );
         const said = verdict(of);
         if (v1) assert.ok(['blocked', 'fallback', 'rejected'].includes(said), said);

@@ -13,6 +13,7 @@ import { FindingsWriter } from '../../../../collector/store/sqlite/findings_writ
 import { pack } from '../../../../collector/store/sqlite/packed_batch.ts';
 import type { Scope } from '../../../../collector/store/store.ts';
 import { identityId, workloadIdentity } from '../../../../collector/store/workload_identity.ts';
+import { isRefusedToken } from '../../../../protocol/v1_use.ts';
 import { call, host, program, rollup, stream } from '../../../support/collector/store/records.ts';
 
 const START_US = Date.UTC(2026, 10, 1, 5) * 1000;
@@ -160,7 +161,9 @@ async function compare(reader: FindingsReader, scope: Scope, asked: Made[]): Pro
     add(expected.identities, [id, ...kind], count);
     add(
       expected.hosts,
-      version === 2 ? [`i-${HOSTS[of.host]}`, null, 2] : [`i-${HOSTS[of.host]}`, id, ...kind],
+      version === 2 && !isRefusedToken({ version, category: of.category, status: of.status })
+        ? [`i-${HOSTS[of.host]}`, null, 2]
+        : [`i-${HOSTS[of.host]}`, id, ...kind],
       count,
     );
     if (version === 1) add(expected.v1, [id, `i-${HOSTS[of.host]}`], count);

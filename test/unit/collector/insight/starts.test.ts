@@ -1,0 +1,130 @@
+/**
+ * Checks that a verdict says whether a start of the host was seen. Public reports of callers that show
+ * themselves at a start only stand beside the cases.
+ */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { DAY_US } from '../../../../collector/contract/window.ts';
+import { groupsOf } from '../../../../collector/insight/groups.ts';
+import { judge } from '../../../../collector/insight/readiness.ts';
+import { isStartSeen } from '../../../../collector/insight/starts.ts';
+import type { HostCoverage } from '../../../../collector/store/store.ts';
+import {
+  coverage,
+  evidence,
+  FACTS,
+  JUDGING,
+  REQUIRED,
+  readinessFor,
+  SECOND_US,
+  WINDOW,
+} from '../../../support/collector/insight/evidence.ts';
+import { calls, NOON_US } from '../../../support/collector/insight/rows.ts';
+
+const boot = (id: string, fromDays: number, toDays: number) => ({
+  id,
+  firstUs: NOON_US - fromDays * DAY_US,
+  lastUs: NOON_US - toDays * DAY_US,
+});
+const bootGap = (atDays: number, seconds: number) => ({
+  startUs: NOON_US - atDays * DAY_US - seconds * SECOND_US,
+  endUs: NOON_US - atDays * DAY_US,
+  reason: 'boot' as const,
+  detail: null,
+});
+const installedAt = (days: number) => NOON_US - days * DAY_US;
+
+const CASES: { source: string; changes: Partial<HostCoverage>; seen: boolean }[] = [
+  {
+    source: 'github-aws-runners/terraform-aws-github-runner#1373: rc.local of the image calls at boot',
+    changes: { firstUs: installedAt(90), boots: [boot('a', 90, 0)] },
+    seen: false,
+  },
+  {
+    source: 'aws/containers-roadmap#670: the ECS agent fails at its next start; the host started 3 days ago',
+    changes: { firstUs: installedAt(90), boots: [boot('a', 90, 3), boot('b', 3, 0)] },
+    seen: true,
+  },
+  {
+    source: 'jamesmoriarty/cfn-cheapest-nat#15: the boot script of a new instance; the agent came with it',
+    changes: { firstUs: installedAt(14), boots: [boot('a', 14, 0)] },
+    seen: false,
+  },
+  {
+    source:
+      'confidential-containers/cloud-api-adaptor#3058: user data is read at boot; it was before the window',
+    changes: { firstUs: installedAt(90), boots: [boot('a', 90, 15), boot('b', 15, 0)] },
+    seen: false,
+  },
+  {
+    source:
+      'code-dot-org/code-dot-org#74656: bootstrap scripts; nobody watched for the first hour of the boot',
+    changes: {
+      firstUs: installedAt(90),
+      boots: [boot('a', 90, 4), boot('b', 3, 0)],
+      gaps: [bootGap(3, 3600)],
+    },
+    seen: false,
+  },
+  {
+    source: 'a start of which 20 s were not watched, which is tolerated',
+    changes: { firstUs: installedAt(90), boots: [boot('a', 90, 4), boot('b', 3, 0)], gaps: [bootGap(3, 20)] },
+    seen: true,
+  },
+];
+
+describe('a start of the host', () => {
+  for (const { source, changes, seen } of CASES) {
+    it(`${seen ? 'was seen' : 'was not seen'}: ${source}`, () => {
+      const of = coverage([], changes);
+      assert.equal(isStartSeen(of, WINDOW, JUDGING.toleranceUs), seen);
+      for (const cloudInstance of [null, REQUIRED]) {
+        const readiness = readinessFor(evidence([calls({ version: 2 })], { coverage: of, cloudInstance }));
+        assert.equal(readiness.start_seen, seen);
+        if (readiness.verdict === 'unproven') continue;
+        assert.equal(/running state only/.test(readiness.reason), !seen, readiness.reason);
+        assert.equal(/Require tokens now|Nothing is left to do/.test(readiness.reason), seen);
+      }
+    });
+  }
+
+  it('was not seen without reports', () => {
+    assert.equal(isStartSeen(null, WINDOW, JUDGING.toleranceUs), false);
+    assert.equal(isStartSeen(coverage([], { firstUs: null }), WINDOW, JUDGING.toleranceUs), false);
+  });
+
+  it('is a boot after the first report and within the window, whatever else there is', () => {
+    const anyBoots = fc.array(fc.tuple(fc.integer({ min: 0, max: 60 }), fc.nat(60)), { maxLength: 5 });
+    fc.assert(
+      fc.property(anyBoots, fc.integer({ min: 0, max: 90 }), (days, installed) => {
+        const boots = days.map(([from, to], index) =>
+          boot(`${index}`, Math.max(from, to), Math.min(from, to)),
+        );
+        const firstUs = installedAt(installed);
+        const found = isStartSeen(coverage([], { boots, firstUs }), WINDOW, JUDGING.toleranceUs);
+        const expected = boots.some((of) => of.firstUs >= WINDOW.sinceUs && of.firstUs > firstUs);
+        assert.equal(found, expected);
+      }),
+    );
+  });
+
+  it('is missing for some hosts of a group, and the group says for how many', () => {
+    const hostOf = (id: string, boots: HostCoverage['boots']) => {
+      const of = evidence([], {
+        facts: { ...FACTS, id },
+        coverage: coverage([], { firstUs: installedAt(90), boots }),
+      });
+      const stored = { facts: of.facts, firstUs: 0, lastUs: NOON_US, heartbeat: null };
+      return { stored, evidence: of, judged: judge(of, JUDGING) };
+    };
+    const [group] = groupsOf(
+      [
+        hostOf('i-00000000000000001', [boot('a', 90, 0)]),
+        hostOf('i-00000000000000002', [boot('a', 90, 3), boot('b', 3, 0)]),
+      ],
+      'region',
+    );
+    assert.deepEqual([group!.verdicts.ready, group!.ready_without_start], [2, 1]);
+  });
+});
