@@ -76,7 +76,13 @@ function judgeOne(
     return own;
   }
   if (template !== undefined) return withOwnHop(template, settings);
-  if (declaration.kind === 'group') return settle(declaration, 'unknown', 'code', 'it names no template', []);
+  if (declaration.kind === 'group') {
+    const reason =
+      declaration.type === 'aws_eks_node_group'
+        ? 'Amazon EKS makes the launch template by itself, since the code names none'
+        : 'the code names no launch template';
+    return settle(declaration, 'unknown', 'code', reason, []);
+  }
   return byDefault(declaration, accounts);
 }
 

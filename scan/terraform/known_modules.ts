@@ -139,7 +139,7 @@ export const KNOWN_MODULES: readonly KnownModule[] = [
 export function knownModule(
   source: string,
 ): { module: KnownModule; gitVersion: string | null; sub: string } | null {
-  const sub = /\/\/([^?]+)/.exec(source.replace(/^[a-z+]+:+\/\//, ''))?.[1] ?? '';
+  const sub = /\/\/([^?]+)/.exec(source.replace(/[a-z]+:\/\//g, ''))?.[1] ?? '';
   for (const module of KNOWN_MODULES) {
     const registry = source.replace(/^(registry\.terraform\.io|registry\.opentofu\.org)\//, '');
     if (registry === module.address || registry.startsWith(`${module.address}//`))

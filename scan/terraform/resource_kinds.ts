@@ -16,7 +16,7 @@ export interface ResourceKind {
   hopLimit: string | null;
   /** Attribute with the id of the image. */
   image: string | null;
-  /** Where it names launch templates. */
+  /** Place in which it names launch templates. */
   templates: 'none' | 'block' | 'group' | 'fleet' | 'spot_fleet';
   effect: ChangeEffect;
   elsewhere: readonly string[];

@@ -3,7 +3,7 @@
  * come first, then those of the command line. Where variables without a default remain, each other variable
  * file next to the module is a set of its own: `prod.tfvars` and `environments/dev.tfvars`.
  */
-import { basename } from 'node:path/posix';
+import { basename, join } from 'node:path/posix';
 import { attributeOf } from '../hcl/tree.ts';
 import type { ReaderContext } from '../reader.ts';
 import type { Module } from './module.ts';
@@ -29,7 +29,7 @@ export function scenariosOf(root: Module, context: ReaderContext): ReadonlyMap<s
   const others = [
     ...beside.filter((path) => !isAutomatic(basename(path))),
     ...DIRECTORIES.flatMap((name) =>
-      context.list(`${root.directory}/${name}`).filter((path) => isVariableFile(basename(path))),
+      context.list(join(root.directory, name)).filter((path) => isVariableFile(basename(path))),
     ),
   ];
   const names = new Set(missing.map(([name]) => name));

@@ -12,7 +12,7 @@ export interface Case extends TextScanOptions {
   code: string | Record<string, string>;
   /** Findings as `line rule`, or `path:line rule` in another file, in order. */
   want: string[];
-  /** What the message or the evidence must say. */
+  /** Text of the message or the evidence. */
   says?: RegExp;
   /** Text after `--fix`, where it is worth stating. */
   fixed?: string;
