@@ -39,7 +39,7 @@ export interface CampaignResult {
   shares: Share[];
   /** Share of the time that was in gaps, by host and reason. */
   gapTimes: { hostId: string; reasons: TimeInGaps[] }[];
-  /** States where unexplained calls lie between the gaps next to them. */
+  /** The runs of unexplained calls, each with the gaps next to it. */
   explanations: string[];
   surprises: string[];
   /** One line for each host. */

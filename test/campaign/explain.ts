@@ -1,4 +1,4 @@
-/** Describes where unexplained calls lie: in runs, each with the gaps on both sides of it. Values in, values out. */
+/** Groups unexplained calls into runs, each with the gaps before and after it. Values in, values out. */
 import type { AnsweredCall, Span } from './judge.ts';
 
 /** Calls that are no further apart are one run. */

@@ -1,4 +1,4 @@
-/** Describes what goes wrong in a campaign, and when: the same for the same seed and length. Values in, values out. */
+/** Plans the faults of a campaign and their times: the same for the same seed and length. Values in, values out. */
 import { Random } from '../../bench/collector/random.ts';
 
 export const FAULT_KINDS = [
@@ -25,7 +25,7 @@ export interface Fault {
   kind: FaultKind;
   /** Not before this much of the campaign has passed, and not before the fault before it is over. */
   atMs: number;
-  /** States how long it lasts: until what was ended is started again, what was cut is mended, what was filled is freed. */
+  /** Time until the fault is undone: a process is started again, a cut is mended, a full disk is freed. */
   forMs: number;
   /** Seed of what the fault does at random within itself, such as which bytes it damages. */
   seed: number;

@@ -1,4 +1,4 @@
-/** Describes what the collector of a campaign says, asked over its HTTP API as anybody would. */
+/** Reads the findings of the collector of a campaign over its HTTP API. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HostDetail } from '../../collector/contract/host.ts';

@@ -1,4 +1,4 @@
-/** Describes where a campaign happens: a lab with a host's clock, small disks, an agent, a collector and two loads. */
+/** Builds the stage of a campaign: a lab with a clock of its own, small disks, an agent, a collector and two loads. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -12,7 +12,7 @@ export class Supervised {
   #running: LabProcess | null = null;
   #wanted = false;
   starts = 0;
-  /** States how it ended when nobody had ended it. */
+  /** Statuses or signals of unexpected ends. */
   readonly surprises: string[] = [];
 
   /** `spawn` is asked for every start. What it prints is appended to `logFile`. */

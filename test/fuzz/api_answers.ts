@@ -1,4 +1,4 @@
-/** Describes what every answer of the API must hold to, whatever was asked: the document says what may come. */
+/** Checks the rules for every answer of the API, whatever the request: the OpenAPI document lists the possible answers. */
 import assert from 'node:assert/strict';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { ApiDocument, FuzzRequest } from './api_requests.ts';

@@ -33,7 +33,7 @@ export interface FuzzRequest {
   body: string | null;
 }
 
-/** Holds what a person's program may send beside a good body. */
+/** Bodies that a person's program may send besides good ones. */
 const BAD_BODIES = [
   '',
   '{',

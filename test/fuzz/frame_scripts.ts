@@ -1,4 +1,4 @@
-/** Describes what a hostile agent says after its hello: frames that were good and were spoilt, and messages that never were frames. */
+/** Makes the messages of a hostile agent after its hello: spoilt frames, and messages that never were frames. */
 import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
 import { makeCall } from '../support/collector/calls.ts';

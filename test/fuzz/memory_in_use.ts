@@ -1,4 +1,4 @@
-/** Describes what this process really needs: the heap after a collection, without waiting for V8 to think of one. */
+/** Measures the memory in use of this process: the heap after a forced garbage collection. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 

@@ -1,4 +1,4 @@
-/** Describes how long a fuzzer runs, and from which seed: `npm run test:fuzz -- --seconds N --seed N`, or by the environment. */
+/** Reads the time and the seed of a fuzzer: `npm run test:fuzz -- --seconds N --seed N`, or from the environment. */
 import { randomInt } from 'node:crypto';
 import type { Parameters } from 'fast-check';
 

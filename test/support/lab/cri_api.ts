@@ -20,7 +20,7 @@ export interface PodSpec {
   uid: string;
   hostNetwork: boolean;
   labels: Record<string, string>;
-  /** States where the pod's cgroup goes, as `/kubepods/besteffort/podUID`. */
+  /** Parent of the pod's cgroup, such as `/kubepods/besteffort/podUID`. */
   cgroupParent: string;
 }
 

@@ -13,7 +13,7 @@ export interface BootOptions {
   root: string;
   /** Relative to the hierarchies: below `MACHINE_SLICE`. */
   cgroup: string;
-  /** Holds what its console says is added to this file. */
+  /** File to which the output of its console is appended. */
   logFile: string;
   /** Network that it has: the lab host's, or the pod's; see `Lab.addPod`. */
   from: 'host' | 'pod';

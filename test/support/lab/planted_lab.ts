@@ -27,7 +27,7 @@ export class PlantedLab {
   readonly #capture: string;
   #up!: LabProcess;
   #tcpdump!: LabProcess;
-  /** Holds what running programs have printed, by their names. */
+  /** Output of running programs by their names. */
   readonly printed: Record<string, string> = {};
   #secret = '';
 

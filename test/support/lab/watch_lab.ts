@@ -1,4 +1,4 @@
-/** Describes what the tests of a running watch share: a lab, a watch in it, and the comparison of both. */
+/** Provides the tests of a running watch with a lab, a watch in it, and the comparison of both. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';

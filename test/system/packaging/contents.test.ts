@@ -1,4 +1,4 @@
-/** Describes what is in the packages, read out of them. */
+/** Tests the contents of the packages, which are read out of them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
@@ -37,7 +37,7 @@ const skip = cannotPackage(NATIVE) ?? false;
 describe('packages of this machine', { skip }, () => {
   let kept: Kept;
   let directory: string;
-  /** Holds what the .deb unpacks to. */
+  /** Directory with the unpacked .deb. */
   let tree: string;
   const at = (path: string) => join(tree, path);
 

@@ -1,4 +1,4 @@
-/** Describes what packages say in words: configuration files, manual pages, completion, maintainer scripts. */
+/** Tests the texts in packages: configuration files, manual pages, completion, maintainer scripts. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
