@@ -6,6 +6,8 @@ import type { Call, HostFacts } from '../protocol/call.ts';
 import type { Endpoint } from '../protocol/endpoints.ts';
 import type { Counters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection } from './attribution/attributor.ts';
+import type { NamespaceRef } from './attribution/translations.ts';
+import { CallAnswerer, type KernelRoutes } from './call_answerer.ts';
 import { callId, timestampOf } from './call_id.ts';
 import { keysOfProcess, keysOfRead, keysOfTokenRequest } from './client_keys.ts';
 import { type ConnectionContext, newContext } from './connection_context.ts';
@@ -31,7 +33,13 @@ export interface CallBuilderOptions {
   /** The watched endpoints, by their addresses. */
   endpoints: ReadonlyMap<string, Endpoint>;
   /** Finds and describes callers; null where packets do not come from this host. */
-  attribution: { attributor: Attributor; identity: ProcessIdentity; workloads: WorkloadIdentity } | null;
+  attribution: {
+    attributor: Attributor;
+    identity: ProcessIdentity;
+    workloads: WorkloadIdentity;
+    /** Absent where nobody may ask the kernel where connections go. */
+    routes?: KernelRoutes;
+  } | null;
   host: HostFacts;
   /** `isProven` is false for a call that passes for IMDSv2 without proof; see `isUnproven`. */
   onCall: (call: Call, isProven: boolean) => void;
@@ -43,6 +51,8 @@ export interface CallBuilderOptions {
   onOwnerMissing?: () => boolean;
 }
 
+/** Calls to other endpoints are always answered on the host. */
+const NO_ANSWERER = { answered_by: null, 'answered_by.evidence': null, 'answered_by.confidence': null };
 /** The time that a call waits for the name of its container. */
 const NAMES_WAIT_MS = 250;
 
@@ -56,6 +66,7 @@ type CallerFields = Pick<Call, 'process' | 'attribution.method' | 'attribution.c
 export class CallBuilder implements TrackerHooks<ConnectionContext> {
   private readonly options: CallBuilderOptions;
   private readonly fallback = new FallbackWatch();
+  private readonly answerer: CallAnswerer;
   private readonly open = new OpenCalls<ConnectionContext>();
   private readonly refused = new RefusedReads((startUs) => this.open.beginWait(startUs));
   /** Host facts that are added to every call from now on. */
@@ -75,6 +86,13 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     blocked: 0,
     /** Requests of this process, which count in none of the others. */
     own: 0,
+    /**
+     * Requests that a relay on this host sent on: its own call to the service is the one that counts. They
+     * count in none of the others.
+     */
+    relayed: 0,
+    /** Calls that something on this host answered. */
+    answered_by_host: 0,
     attributed: 0,
     unattributed: 0,
     /** Calls for which the service's verdict differs from ours. */
@@ -86,6 +104,8 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
   constructor(options: CallBuilderOptions) {
     this.options = options;
     this.host = options.host;
+    const { attribution, endpoints } = options;
+    this.answerer = new CallAnswerer(attribution?.routes ?? null, (address) => endpoints.has(address));
   }
 
   /** Makes the decisions that are due at this time. Returns whether some are still to come. */
@@ -133,8 +153,9 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     this.open.addRequest(context, startUs);
     const isOwn = context.isOwn && context.ownRequests === 0;
     if (!isOwn) this.identifyCaller(tuple, context);
+    if (!isOwn && this.isImds(tuple)) this.answerer.findRelay(tuple, context, request, startUs);
     if (!isOwn && this.isImds(tuple) && asksForToken(request)) {
-      const keys = keysOfTokenRequest(context, request, tuple.localAddress);
+      const keys = keysOfTokenRequest(context.relayed?.caller ?? context, request, tuple.localAddress);
       context.tokenRequests.push(this.fallback.addTokenRequest(keys, startUs));
     }
   }
@@ -153,12 +174,18 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       return;
     }
     this.identifyCaller(tuple, context);
+    if (this.answerer.wasRelayed(tuple, context)) {
+      context.tokenRequests.splice(0);
+      this.counts.relayed++;
+      return;
+    }
+    const caller = context.relayed?.caller ?? context;
     const isOtherCloud = verdict.category === 'other-cloud';
     let fallback: Fallback | null = null;
     if (verdict.kind === 'token') {
       this.endTokenRequest(context, exchange);
     } else if (verdict.version === 1 && verdict.kind === 'read' && !isOtherCloud) {
-      fallback = this.fallback.fallbackOf(keysOfRead(context, request, tuple.localAddress), startUs);
+      fallback = this.fallback.fallbackOf(keysOfRead(caller, request, tuple.localAddress), startUs);
     }
     this.counts[counterOf(verdict)]++;
     if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
@@ -186,11 +213,14 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       outcome,
       duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
       ...this.addressFields(tuple),
-      ...this.callerFields(context),
+      ...this.answererFields(tuple, context, exchange),
+      ...this.answerer.relayFields(context),
+      ...this.callerFields(caller),
+      ...(context.relayed?.isOnly === false && { 'attribution.confidence': 'probable' as const }),
     };
-    const keys = verdict.version === null ? [] : keysOfProcess(context, request, verdict.kind === 'token');
+    const keys = verdict.version === null ? [] : keysOfProcess(caller, request, verdict.kind === 'token');
     this.refused.judge(call, keys, startUs, (judged) =>
-      this.emitCall(judged, context.workload, isProven, startUs),
+      this.emitCall(judged, caller.workload, isProven, startUs),
     );
   }
 
@@ -236,6 +266,27 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       true,
       timeUs,
     );
+  }
+
+  /** See `CallAnswerer.noteRedirected`. */
+  noteRedirected(connection: KernelConnection, where: NamespaceRef, timeUs: number): boolean {
+    return this.answerer.noteRedirected(connection, where, timeUs, () => {
+      const context = newContext(connection.owner(), connection.initialSequence);
+      this.describeOwner(context);
+      return context;
+    });
+  }
+
+  /** See `CallAnswerer.socketClosed`. */
+  socketClosed(netns: number, tuple: FlowTuple, timeUs: number): void {
+    this.answerer.socketClosed(netns, tuple, timeUs);
+  }
+
+  private answererFields(tuple: FlowTuple, context: ConnectionContext, exchange: Exchange) {
+    if (!this.isImds(tuple)) return NO_ANSWERER;
+    const fields = this.answerer.answererFields(tuple, context, exchange);
+    if (fields.answered_by === 'host') this.counts.answered_by_host++;
+    return fields;
   }
 
   private endTokenRequest(context: ConnectionContext, exchange: Exchange): void {

@@ -1,6 +1,9 @@
 /** The facts that the pipeline keeps with each connection. */
 import type { ProcessFacts } from '../protocol/call.ts';
+import type { Place } from './attribution/answerer.ts';
 import type { SocketOwner } from './attribution/owner.ts';
+import type { Relayed } from './attribution/relays.ts';
+import type { Translation } from './attribution/translations.ts';
 import type { TokenRequest } from './conversation/fallback.ts';
 import type { WorkloadRef } from './identity/workload.ts';
 
@@ -17,17 +20,23 @@ export interface ConnectionContext {
   ownRequests: number;
   /** Token requests whose end is not known yet, oldest first. */
   tokenRequests: TokenRequest[];
+  /** The namespaces and interfaces on which the client's packets were seen. */
+  places: Place[];
+  /** The connection was also seen with translated addresses, on its way to the endpoint. */
+  isCopied: boolean;
+  /** The translation by the namespace in which its packets arrived; null until that was asked. */
+  translation: { netns: number; answer: Translation } | null;
+  /** A socket of the host is the other end of the connection. */
+  endsInHostSocket: boolean;
+  /** The program on whose behalf the latest request was sent; null if the caller sent it for itself. */
+  relayed: Relayed<ConnectionContext> | null;
 }
 
 export function newContext(owner: SocketOwner | null, initialSequence: number | null): ConnectionContext {
   return {
-    owner,
-    process: null,
-    workload: null,
-    initialSequence,
-    isOwn: false,
-    ownRequests: 0,
+    ...{ owner, process: null, workload: null, initialSequence, isOwn: false, ownRequests: 0 },
     tokenRequests: [],
+    ...{ places: [], isCopied: false, translation: null, endsInHostSocket: false, relayed: null },
   };
 }
 

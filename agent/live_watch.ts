@@ -7,7 +7,10 @@ import type { Call, HostFacts } from '../protocol/call.ts';
 import { endpointsOf } from '../protocol/endpoints.ts';
 import { lossesOf } from '../protocol/losses.ts';
 import type { Counters, StageCounters } from '../protocol/records.ts';
+import type { KernelConnection } from './attribution/attributor.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
+import { Relays } from './attribution/relays.ts';
+import { Translations } from './attribution/translations.ts';
 import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
 import type { LookSettings } from './config.ts';
@@ -71,6 +74,9 @@ export class LiveWatch {
   onMoment: (moment: WatchMoment) => void = () => {};
   private readonly source: HostSource;
   private readonly workloads: WorkloadIdentity;
+  private readonly translations: Translations;
+  /** Undecided connections that the kernel of a namespace without a way around our captures has redirected. */
+  private readonly redirected = new Set<KernelConnection>();
   private readonly kernelView: KernelView;
   private readonly namespaces: NamespaceWatch;
   private readonly pipeline: Pipeline;
@@ -107,10 +113,18 @@ export class LiveWatch {
       ringBytes: settings.capture_buffer_bytes ?? RING_BYTES[attributor.method],
       warn: (message) => log.warn(message),
     });
+    this.translations = new Translations(this.source.netns);
     this.pipeline = new Pipeline({
       source: this.source,
       endpoints: settings.endpoints,
-      attribution: { attributor, identity: new ProcessIdentity(), workloads: this.workloads },
+      attribution: {
+        ...{ attributor, identity: new ProcessIdentity(), workloads: this.workloads },
+        routes: {
+          translations: this.translations,
+          relays: new Relays(this.translations),
+          namespacePath: (netns) => this.source.namespacePath(netns),
+        },
+      },
       host,
       onCall,
       ...(own && { ownCalls: own }),
@@ -129,8 +143,15 @@ export class LiveWatch {
     });
     this.kernelView = new KernelView({
       isWatched: (netns) => this.source.isWatched(netns),
-      onUndecided: (connection) => this.namespaces.holdNamespace(connection),
-      onDecided: (connection) => this.namespaces.held.release(connection),
+      isRedirected: (connection) => this.redirected.delete(connection),
+      onUndecided: (connection) => {
+        this.namespaces.holdNamespace(connection);
+        this.noteRedirected(connection);
+      },
+      onDecided: (connection) => {
+        this.redirected.delete(connection);
+        this.namespaces.held.release(connection);
+      },
       onMissed: (connection) => this.namespaces.handleMissed(connection, performance.now()),
       onBlocked: (connection, timeUs) => this.pipeline.reportBlockedAttempt(connection, timeUs),
     });
@@ -146,8 +167,10 @@ export class LiveWatch {
     this.attributor.poll();
     this.attributor.onConnection = (connection) =>
       this.kernelView.recordKernelConnection(connection, wallClockUs());
-    this.attributor.onClosed = (netns, tuple) =>
+    this.attributor.onClosed = (netns, tuple) => {
       this.namespaces.handleClosed(netns, tuple, performance.now());
+      this.pipeline.socketClosed(netns, tuple, wallClockUs());
+    };
     this.namespaces.start(this.lastTickMs);
     this.schedule(IDLE_TICK_MS);
   }
@@ -162,6 +185,7 @@ export class LiveWatch {
     this.workloads.close(); // calls that wait for a name are emitted without it
     this.final = { counters: this.counters(), coverage: this.coverageNow() };
     this.attributor.close();
+    this.translations.close();
   }
 
   get host(): HostFacts {
@@ -253,6 +277,16 @@ export class LiveWatch {
         kernel === null ? null : this.kernelView.undecidedSinceUs,
       ),
     };
+  }
+
+  private noteRedirected(connection: KernelConnection): void {
+    if (connection.kind !== 'established') return;
+    const place = this.namespaces.placeOf(connection, performance.now());
+    if (place === null) return;
+    const where = { netns: connection.netns, path: place.path };
+    const isRedirected = this.pipeline.noteRedirected(connection, where, wallClockUs());
+    // In a namespace with a way of its own, the translation table alone proves nothing.
+    if (isRedirected && place.isCovered) this.redirected.add(connection);
   }
 
   private tickSoon(): void {

@@ -5,7 +5,9 @@
 import type { HostFacts } from '../protocol/call.ts';
 import { type Endpoint, type EndpointService, endpointsOf, IMDS_PORT } from '../protocol/endpoints.ts';
 import type { StageCounters } from '../protocol/records.ts';
+import { recordPlace } from './attribution/answerer.ts';
 import type { KernelConnection } from './attribution/attributor.ts';
+import type { NamespaceRef } from './attribution/translations.ts';
 import { CallBuilder, type CallBuilderOptions } from './call_builder.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
 import type { ConnectionContext } from './connection_context.ts';
@@ -13,6 +15,7 @@ import { ACK, type Segment, SYN } from './conversation/segment.ts';
 import { Tracker } from './conversation/tracker.ts';
 import { decodePacket } from './decode/decode.ts';
 import type { DecodeFault } from './decode/decode_fault.ts';
+import type { FlowTuple } from './flow.ts';
 
 export interface PipelineOptions extends Omit<CallBuilderOptions, 'endpoints'> {
   source: PacketSource;
@@ -43,8 +46,9 @@ export class Pipeline {
     malformed: 0,
     bad_checksum: 0,
   };
-  /** Time of the packet that is being handled. */
+  /** Time and network namespace of the packet that is being handled. */
   private nowUs = 0;
+  private netns = 0;
   /** The segment that is being handled. */
   private segment: Segment | null = null;
 
@@ -66,6 +70,12 @@ export class Pipeline {
         clientClosed: (context, timeUs, answerHopLimit) =>
           builder.clientClosed(context, timeUs, answerHopLimit),
         connectionClosed: (tuple, context) => builder.connectionClosed(tuple, context),
+        clientPacketSeen: ({ places }, { device }) => {
+          if (device !== undefined) recordPlace(places, this.netns, device);
+        },
+        copySeen: (context) => {
+          context.isCopied = true;
+        },
       },
       (address, port) => port === IMDS_PORT && this.endpoints.has(address),
     );
@@ -129,6 +139,10 @@ export class Pipeline {
       stages['attribution'] = attribution.attributor.counters();
       stages['identity'] = attribution.identity.counters();
       stages['workloads'] = attribution.workloads.counters();
+      const { routes } = attribution;
+      if (routes !== undefined) {
+        stages['relays'] = { ...routes.translations.counters(), ...routes.relays.counters() };
+      }
     }
     return stages;
   }
@@ -136,6 +150,16 @@ export class Pipeline {
   /** See `CallBuilder.reportBlockedAttempt`. */
   reportBlockedAttempt(connection: KernelConnection, timeUs: number): void {
     this.builder.reportBlockedAttempt(connection, timeUs);
+  }
+
+  /** See `CallBuilder.noteRedirected`. */
+  noteRedirected(connection: KernelConnection, where: NamespaceRef, timeUs: number): boolean {
+    return this.builder.noteRedirected(connection, where, timeUs);
+  }
+
+  /** See `CallBuilder.socketClosed`. */
+  socketClosed(netns: number, tuple: FlowTuple, timeUs: number): void {
+    this.builder.socketClosed(netns, tuple, timeUs);
   }
 
   private handlePacket(packet: Packet): void {
@@ -149,6 +173,7 @@ export class Pipeline {
     this.decoded.segments++;
     if (segment.payloadCutBytes > 0) this.decoded.cut_payloads++;
     this.nowUs = packet.timeUs;
+    this.netns = packet.netns ?? 0;
     this.segment = segment;
     if ((segment.flags & (SYN | ACK)) === SYN && this.isToEndpoint(segment))
       this.reportBeginning(segment.seq);

@@ -147,6 +147,28 @@ export const outcome = z.enum(['answered', 'unanswered', 'reset', 'truncated', '
 export const attributionMethod = z.enum(['ebpf', 'sock_diag', 'proc', 'none']);
 export const attributionConfidence = z.enum(['exact', 'probable', 'none']);
 
+/**
+ * `service`: the instance's metadata service. `host`: something on this host, such as a credential proxy
+ * behind address translation, or a mock. Such a call is no use of the instance's service.
+ */
+export const answeredBy = z.enum(['service', 'host']);
+/** The facts that show who answered; see `agent/attribution/answerer.ts`. */
+export const answererEvidence = z.enum(['translation', 'socket', 'loopback', 'departure', 'none']);
+/** The way in which a relay gets what it sends on. */
+export const relayKind = z.enum(['redirect', 'translation', 'user_network', 'http_proxy']);
+/** The program that sent the call on for the caller: a sidecar, a proxy, a user-mode network. */
+export const relay = z.object({
+  kind: relayKind,
+  pid,
+  /** The kernel's `comm`, at most 15 bytes. */
+  name: label(),
+  'executable.path': path.nullable(),
+  script: path.nullable(),
+  'owner.uid': z.int().min(0),
+});
+/** `relay`: the caller sends on what other programs ask for. `handed_on`: another process sent the request. */
+export const callerRole = z.enum(['relay', 'handed_on']);
+
 /** The fields that describe the caller. */
 export const callerFacts = z.object({
   process: processFacts.nullable(),
@@ -207,6 +229,13 @@ export const call = z.object({
   'source.port': port,
   'destination.address': address,
   'destination.port': port,
+  /** Absent from older agents, like the next fields. Null for endpoints other than the metadata service. */
+  answered_by: answeredBy.nullable().optional(),
+  'answered_by.evidence': answererEvidence.nullable().optional(),
+  'answered_by.confidence': attributionConfidence.nullable().optional(),
+  /** Null if the caller opened the connection to the service itself, as far as is known. */
+  via: relay.nullable().optional(),
+  'caller.role': callerRole.nullable().optional(),
   ...callerShape,
 });
 
@@ -220,4 +249,7 @@ export type HostFacts = z.infer<typeof hostFacts>;
 export type ImdsCategory = z.infer<typeof imdsCategory>;
 export type ImdsKind = z.infer<typeof imdsKind>;
 export type Outcome = z.infer<typeof outcome>;
+export type AnsweredBy = z.infer<typeof answeredBy>;
+export type Relay = z.infer<typeof relay>;
+export type CallerRole = z.infer<typeof callerRole>;
 export type Call = z.infer<typeof call>;

@@ -14,6 +14,9 @@ export const TOKEN_HEADER = 'x-aws-ec2-metadata-token';
  */
 export const TOKEN_TTL_HEADER = 'x-aws-ec2-metadata-token-ttl-seconds';
 
+/** The value of `Server` on the metadata service's answers, as public transcripts of 2020 to 2025 show it. */
+export const SERVICE_NAME = 'EC2ws';
+
 /** Services that give credentials on a link-local address, as the setting `endpoints` names them. */
 export const ENDPOINT_SERVICES = ['imds', 'ecs', 'eks'] as const;
 export type EndpointService = (typeof ENDPOINT_SERVICES)[number];

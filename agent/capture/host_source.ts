@@ -65,7 +65,7 @@ export class HostSource implements PacketSource {
 
   start(handler: (packet: Packet) => void): void {
     this.handler = handler;
-    this.main.start(handler);
+    this.main.start(inNamespace(this.netns, handler));
   }
 
   stop(): void {
@@ -119,7 +119,7 @@ export class HostSource implements PacketSource {
         // with.
         isServiceSide: withinNamespace(held.path, hasEndpointAddress),
       });
-      source.start(this.handler);
+      source.start(inNamespace(netns, this.handler));
       this.others.set(netns, { source, held });
     } catch (error) {
       held.close();
@@ -151,6 +151,14 @@ export class HostSource implements PacketSource {
     addCounters(this.past, other.source.counters());
     this.counts.namespaces_closed++;
   }
+}
+
+/** Returns a handler that adds the namespace of a capture to its packets. */
+function inNamespace(netns: number, handler: (packet: Packet) => void): (packet: Packet) => void {
+  return (packet) => {
+    packet.netns = netns;
+    handler(packet);
+  };
 }
 
 function hasEndpointAddress(): boolean {

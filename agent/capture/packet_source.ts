@@ -8,6 +8,8 @@ export interface Packet {
   linkType: LinkType;
   /** Microseconds since the Unix epoch. */
   timeUs: number;
+  /** Inode number of the network namespace in which it was captured; absent for a capture file. */
+  netns?: number;
   /** Length of the packet on the wire; more than `data.length` if the capture cut it. */
   wireLength: number;
 }

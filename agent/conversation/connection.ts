@@ -360,6 +360,12 @@ export class Connection<Context> {
     }
   }
 
+  /** Deletes everything but the client's bytes: copies of them may come. */
+  discardAllButRequests(): void {
+    this.client.discardPending();
+    this.server.discard();
+  }
+
   discard(): void {
     this.client.discard();
     this.server.discard();

@@ -120,6 +120,11 @@ export function newTrackerCounters() {
     /** Segments of the service on a copy that count as answers of the original, whose own are not visible. */
     answers_of_copies: 0,
     stray_segments: 0,
+    /**
+     * Segments of an endpoint on the loopback, on a connection whose client never sent a packet to that
+     * endpoint: its packets were redirected to a program on the host, whose answers are translated back.
+     */
+    redirected_answers: 0,
     /** Segments that every receiver drops: without an acknowledgement, or signed. */
     refused_segments: 0,
     /** SYNs on the ports of a living connection that the service did not answer as such. */

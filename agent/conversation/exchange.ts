@@ -33,6 +33,8 @@ export interface ExchangeResponse {
   status: number;
   /** The answer carries the token's remaining lifetime: the service read the request as IMDSv2. */
   hasTokenTtl: boolean;
+  /** The answer names the service in its `Server` header. Any other server may do so too. */
+  namesService?: boolean;
 }
 
 export interface Exchange {

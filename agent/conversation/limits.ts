@@ -45,6 +45,13 @@ export const IDLE_EXPIRY_US = 600_000_000;
 export const HALF_OPEN_EXPIRY_US = 130_000_000;
 /** A SYN is kept this long to recognise its copy behind address translation. */
 export const SYN_COPY_WINDOW_US = 3_000_000;
+/**
+ * A connection that ended is kept this long to recognise copies of it: each network namespace has its own
+ * capture, and they are not read at the same time.
+ */
+export const ENDED_KEPT_US = 3_000_000;
+/** The most connections that are kept so. */
+export const MAX_ENDED = 512;
 /** Delivered bytes that are kept for each direction, to compare later copies with. */
 export const REMEMBERED_CLIENT_BYTES = 8_192;
 export const REMEMBERED_SERVER_BYTES = 2_048;

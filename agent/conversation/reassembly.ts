@@ -192,10 +192,15 @@ export class Reassembly {
 
   /** Deletes all kept bytes. */
   discard(): void {
+    this.discardPending();
+    this.delivered.discard();
+  }
+
+  /** Deletes the bytes that wait; those that were delivered can still be compared. */
+  discardPending(): void {
     this.chunks = [];
     this.pendingBytes = 0;
     this.waitingSinceUs = null;
-    this.delivered.discard();
   }
 
   /** Returns whether the peer acknowledged a byte that was not delivered and is not kept. */

@@ -1,5 +1,5 @@
 /** Reads the head of an answer: its status, and the service's own verdict on the request. */
-import { TOKEN_TTL_HEADER } from '../../protocol/endpoints.ts';
+import { SERVICE_NAME, TOKEN_TTL_HEADER } from '../../protocol/endpoints.ts';
 import { HeadReader } from './head.ts';
 
 const BEGINNING = 'HTTP/';
@@ -8,6 +8,8 @@ export class ResponseHead extends HeadReader {
   status = 0;
   /** The head has the remaining lifetime of the request's token. Only answers to IMDSv2 requests have it. */
   hasTokenTtl = false;
+  /** The head has the name by which the metadata service calls itself. Any other server may send it too. */
+  namesService = false;
 
   /**
    * Returns whether another answer to the same request follows: 1xx, but not 101 (RFC 9110, section 15.2).
@@ -23,8 +25,9 @@ export class ResponseHead extends HeadReader {
     return 'headers';
   }
 
-  protected override readHeader(name: string, _value: string): void {
+  protected override readHeader(name: string, value: string): void {
     if (name === TOKEN_TTL_HEADER) this.hasTokenTtl = true;
+    else if (name === 'server' && value === SERVICE_NAME) this.namesService = true;
   }
 
   protected override cannotBegin(partial: Buffer): boolean {

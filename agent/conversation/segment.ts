@@ -7,6 +7,12 @@ export const RST = 0x04;
 export const ACK = 0x10;
 export const URG = 0x20;
 
+/**
+ * The interface of a packet: it arrived on one, it left by one, or it was on the loopback, where each packet
+ * is sent and received at once.
+ */
+export type Device = 'arrived' | 'left' | 'looped';
+
 export interface Segment {
   /** When the packet was captured, in microseconds since the Unix epoch. */
   timeUs: number;
@@ -29,6 +35,8 @@ export interface Segment {
   options: Uint8Array;
   /** A view into the capture buffer. Copy the bytes to keep them. */
   payload: Uint8Array;
+  /** The interface on which a cooked capture saw the packet; absent if the capture does not say it. */
+  device?: Device;
   /** The number of payload bytes behind `payload` that were on the wire and not captured (snap length). */
   payloadCutBytes: number;
 }

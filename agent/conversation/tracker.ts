@@ -21,9 +21,11 @@ import type { Exchange, ExchangeRequest } from './exchange.ts';
 import { belongsTo, type HalfOpen, isExpectedReset, learnHandshake } from './half_open.ts';
 import {
   DEFAULT_LIMITS,
+  ENDED_KEPT_US,
   HALF_OPEN_EXPIRY_US,
   IDLE_EXPIRY_US,
   type Limits,
+  MAX_ENDED,
   REMAINS_KEPT_US,
 } from './limits.ts';
 import type { Remains } from './remains.ts';
@@ -41,6 +43,10 @@ export interface TrackerHooks<Context> {
   /** See `ConnectionHooks.clientClosed`. */
   clientClosed(context: Context, timeUs: number, answerHopLimit: number | null): void;
   connectionClosed(tuple: FlowTuple, context: Context): void;
+  /** A packet of the client was seen. Called before anything that the packet causes, except at its SYN. */
+  clientPacketSeen?(context: Context, segment: Segment): void;
+  /** The connection was seen a second time, with translated addresses. */
+  copySeen?(context: Context): void;
 }
 
 export class Tracker<Context> {
@@ -51,6 +57,8 @@ export class Tracker<Context> {
   private readonly connections = new Map<string, Connection<Context>>();
   private readonly copies: TranslatedCopies<Context>;
   private readonly rivalSyns = new RivalSyns();
+  /** Connections that ended a moment ago, to compare copies of them with; oldest first. */
+  private readonly ended = new Map<string, Connection<Context>>();
   /** The remains of connections that ended, kept while late copies of their segments may come. */
   private readonly remains = new Map<string, Remains>();
   private readonly connectionCounts: ConnectionCounters = newConnectionCounters();
@@ -88,6 +96,12 @@ export class Tracker<Context> {
     }
     if (fromClient && (flags & (SYN | ACK | RST)) === SYN) {
       this.handleSyn(key, segment);
+      this.reportClientPacket(key, segment);
+      return;
+    }
+    if (fromClient) this.reportClientPacket(key, segment);
+    else if (segment.device === 'looped' && !this.isKnown(key)) {
+      this.counts.redirected_answers++;
       return;
     }
     if (this.isCopy(key, segment, fromClient)) {
@@ -134,6 +148,10 @@ export class Tracker<Context> {
       if (nowUs - lastUs <= REMAINS_KEPT_US) break;
       this.remains.delete(key);
     }
+    for (const [key, { lastUs }] of this.ended) {
+      if (nowUs - lastUs <= ENDED_KEPT_US) break;
+      this.deleteEnded(key);
+    }
     this.copies.tick(nowUs);
     return isWaiting;
   }
@@ -142,6 +160,7 @@ export class Tracker<Context> {
   finish(): void {
     for (const [key, connection] of this.connections) this.abandonConnection(key, connection);
     for (const [key, half] of this.halfOpen) this.dropHalfOpen(key, half);
+    for (const key of [...this.ended.keys()]) this.deleteEnded(key);
   }
 
   counters(): Counters {
@@ -195,9 +214,13 @@ export class Tracker<Context> {
     if (originalKey !== null && this.mayBeCopy(originalKey, segment)) {
       this.counts.translated_copies++;
       this.copies.addCopy(key, originalKey, segment);
+      const original =
+        this.connections.get(originalKey) ?? this.halfOpen.get(originalKey) ?? this.ended.get(originalKey);
+      if (original !== undefined) this.hooks.copySeen?.(original.context);
       return;
     }
     this.copies.deleteCopy(key);
+    this.deleteEnded(key);
     this.addHalfOpen(key, segment, segment.seq, timestampOf(segment.options));
     if (segment.payload.length > 0) {
       // With TCP Fast Open (RFC 7413) the request travels with the SYN.
@@ -205,6 +228,15 @@ export class Tracker<Context> {
       if (connection !== undefined)
         this.withPendingBytes(connection, () => connection.handleSegment(segment, true));
     }
+  }
+
+  private reportClientPacket(key: string, segment: Segment): void {
+    const known = this.connections.get(key) ?? this.halfOpen.get(key);
+    if (known !== undefined) this.hooks.clientPacketSeen?.(known.context, segment);
+  }
+
+  private isKnown(key: string): boolean {
+    return this.connections.has(key) || this.halfOpen.has(key) || this.copies.copyAt(key) !== undefined;
   }
 
   private addHalfOpen(
@@ -264,7 +296,7 @@ export class Tracker<Context> {
 
   /** Returns whether the connection that a SYN resembles is alive, and has the bytes that the SYN carries. */
   private mayBeCopy(originalKey: string, { seq, payload }: Segment): boolean {
-    const original = this.connections.get(originalKey);
+    const original = this.connections.get(originalKey) ?? this.ended.get(originalKey);
     if (original === undefined) return payload.length === 0 && this.halfOpen.has(originalKey);
     return payload.length === 0 || original.compareClient((seq + 1) >>> 0, payload) === 'same';
   }
@@ -276,9 +308,14 @@ export class Tracker<Context> {
   private isCopy(key: string, segment: Segment, fromClient: boolean): boolean {
     const copy = this.copies.copyAt(key);
     if (copy === undefined) return false;
-    const original = this.connections.get(copy.originalKey);
+    const open = this.connections.get(copy.originalKey);
+    const original = open ?? this.ended.get(copy.originalKey);
     const serverStart = original?.serverStart ?? this.halfOpen.get(copy.originalKey)?.serverStart ?? null;
-    if (this.copies.acceptSegment(key, copy, segment, fromClient, original, serverStart)) return true;
+    // A client may send the bytes of a connection that ended once more. The service's number shows which it is.
+    const isUncertain =
+      open === undefined && original !== undefined && copy.serverStart === null && segment.payload.length > 0;
+    if (!isUncertain && this.copies.acceptSegment(key, copy, segment, fromClient, original, serverStart))
+      return true;
     this.counts.false_copies++;
     this.copies.deleteCopy(key);
     const half = this.addHalfOpen(key, segment, copy.isn, null);
@@ -393,16 +430,25 @@ export class Tracker<Context> {
     this.remains.set(key, connection.remains());
     deleteOldestEntries(this.remains, this.limits.maxConnections);
     this.deleteConnection(key, connection);
+    this.deleteEnded(key);
+    this.ended.set(key, connection);
+    if (this.ended.size > MAX_ENDED) this.deleteEnded(this.ended.keys().next().value!);
+  }
+
+  private deleteEnded(key: string): void {
+    this.ended.get(key)?.discard();
+    this.ended.delete(key);
   }
 
   /** Ends a connection and reports what is known of it. If it goes on, it is joined midway. */
   private abandonConnection(key: string, connection: Connection<Context>): void {
     this.withPendingBytes(connection, () => connection.finish('unanswered'));
     this.deleteConnection(key, connection);
+    connection.discard();
   }
 
   private deleteConnection(key: string, connection: Connection<Context>): void {
-    this.withPendingBytes(connection, () => connection.discard());
+    this.withPendingBytes(connection, () => connection.discardAllButRequests());
     this.connections.delete(key);
     this.hooks.connectionClosed(connection.tuple, connection.context);
   }

@@ -1,7 +1,13 @@
 /** The requests of one connection that wait for their answers, and how each of them ends. */
 import type { ConversationCounters } from './counters.ts';
 import { Delivery } from './delivery.ts';
-import type { ConversationHooks, Exchange, ExchangeRequest, RequestForm } from './exchange.ts';
+import type {
+  ConversationHooks,
+  Exchange,
+  ExchangeRequest,
+  ExchangeResponse,
+  RequestForm,
+} from './exchange.ts';
 import type { RequestHead } from './request.ts';
 import type { ResponseHead } from './response.ts';
 
@@ -139,7 +145,11 @@ function exchangeOf(
     startUs,
     responseUs: answer?.startUs ?? null,
     request: exchangeRequestOf(head, isWhole, form),
-    response: answer === null ? null : { status: answer.head.status, hasTokenTtl: answer.head.hasTokenTtl },
+    response: answer === null ? null : responseOf(answer.head),
     outcome,
   };
+}
+
+function responseOf({ status, hasTokenTtl, namesService }: ResponseHead): ExchangeResponse {
+  return namesService ? { status, hasTokenTtl, namesService } : { status, hasTokenTtl };
 }

@@ -20,6 +20,11 @@ const MAX_NAMESPACES = 1_024;
 export interface KernelViewHooks {
   /** Returns whether packets of this namespace are captured. */
   isWatched(netns: number): boolean;
+  /**
+   * Returns whether the kernel redirected a connection to a program on this host, so that none of its packets
+   * carries the endpoint's address. Only asked for connections of which no packet was seen.
+   */
+  isRedirected?(connection: KernelConnection): boolean;
   /** Called for a connection of which no packet was seen so far: it may still be in the capture's queue. */
   onUndecided(connection: KernelConnection): void;
   /** Called when it is decided whether that connection was seen. */
@@ -34,6 +39,8 @@ interface NamespaceCounts {
   kernel_connections: number;
   seen: number;
   missed: number;
+  /** Connections that never were on their way to the endpoint. They count as seen, too. */
+  redirected: number;
   blocked: number;
   /** Attempts whose SYN left and that failed: refused, or never answered. */
   failed: number;
@@ -134,7 +141,14 @@ export class KernelView {
 
   /** Returns the sums over all namespaces. */
   counters(): Counters {
-    const sum: NamespaceCounts = { kernel_connections: 0, seen: 0, missed: 0, blocked: 0, failed: 0 };
+    const sum: NamespaceCounts = {
+      kernel_connections: 0,
+      seen: 0,
+      missed: 0,
+      redirected: 0,
+      blocked: 0,
+      failed: 0,
+    };
     for (const counts of this.namespaces.values()) {
       for (const name of Object.keys(sum) as (keyof NamespaceCounts)[]) sum[name] += counts[name];
     }
@@ -163,6 +177,11 @@ export class KernelView {
       this.hooks.onBlocked(connection, timeUs);
       return;
     }
+    if (connection.kind === 'established' && this.hooks.isRedirected?.(connection) === true) {
+      counts.seen++;
+      counts.redirected++;
+      return;
+    }
     counts.missed++;
     this.hooks.onMissed(connection);
   }
@@ -170,7 +189,7 @@ export class KernelView {
   private countsOf(netns: number): NamespaceCounts {
     let counts = this.namespaces.get(netns);
     if (counts === undefined) {
-      counts = { kernel_connections: 0, seen: 0, missed: 0, blocked: 0, failed: 0 };
+      counts = { kernel_connections: 0, seen: 0, missed: 0, redirected: 0, blocked: 0, failed: 0 };
       this.namespaces.set(netns, counts);
       if (this.namespaces.size > MAX_NAMESPACES) this.mergeOldest();
     }

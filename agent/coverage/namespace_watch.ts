@@ -18,7 +18,7 @@ import {
 } from '../linux/network_namespaces.ts';
 import { CaptureQueue, type NamespaceSource } from './capture_queue.ts';
 import { HeldNamespaces } from './held_namespaces.ts';
-import { countRawSockets, endpointSocketsAt } from './namespace_view.ts';
+import { countRawSockets, endpointSocketsAt, type OwnLinks } from './namespace_view.ts';
 import { Unfollowed } from './unfollowed.ts';
 
 /** The interval of listings. A listing reads every process: 32 ms for 667 processes and 207 namespaces. */
@@ -26,6 +26,7 @@ const LIST_EVERY_MS = 10_000;
 const LIST_AT_MOST_EVERY_MS = 200;
 /** The most namespaces in which sockets are searched; each look-up tries one after the other. */
 const MAX_SEARCHED = 256;
+const CARRIED_KEPT_MS = 1_000;
 const OPENED_PER_TICK = 4;
 const MAX_WARNED = 1_024;
 /** The number for the namespaces of processes that hide theirs. No namespace has this inode number. */
@@ -62,6 +63,9 @@ export class NamespaceWatch {
   private readonly unfollowed = new Unfollowed();
   private readonly warned = new Set<number>();
   private readonly queue: CaptureQueue;
+  private readonly carriedNow = new Map<number, boolean>();
+  private carriedMs = Number.NEGATIVE_INFINITY;
+  private links: OwnLinks | null = null;
   private listedMs = Number.NEGATIVE_INFINITY;
   private recent = new Map<number, string>();
   private recentMs = Number.NEGATIVE_INFINITY;
@@ -100,6 +104,41 @@ export class NamespaceWatch {
   holdNamespace(connection: KernelConnection): void {
     const { netns } = connection;
     if (!this.source.isWatched(netns) && !this.options.isVisible(netns)) this.held.hold(connection);
+  }
+
+  /**
+   * Returns the namespace of a connection, and whether all packets that leave it pass a capture; null if it
+   * cannot be entered.
+   */
+  placeOf(connection: KernelConnection, nowMs: number): { path: string | null; isCovered: boolean } | null {
+    const { netns } = connection;
+    if (netns === this.source.netns) return { path: null, isCovered: true };
+    const path =
+      this.held.pathOf(netns) ??
+      this.source.namespacePath(netns) ??
+      pathOf(connection) ??
+      this.recentNamespaces(nowMs).get(netns);
+    if (path === undefined) return null;
+    return { path, isCovered: this.source.isWatched(netns) || this.isCarried(netns, path, nowMs) };
+  }
+
+  /**
+   * Returns whether all interfaces of a namespace lead to ours. The answer of the last moment is used again: a
+   * namespace that has got another interface since is found by the next listing, and the time since the last
+   * one counts as not watched.
+   */
+  private isCarried(netns: number, path: string, nowMs: number): boolean {
+    if (nowMs - this.carriedMs > CARRIED_KEPT_MS) {
+      this.carriedMs = nowMs;
+      this.carriedNow.clear();
+      this.links = this.queue.ownLinks();
+    }
+    let isCarried = this.carriedNow.get(netns);
+    if (isCarried === undefined) {
+      isCarried = this.links?.carryAllOf(path) === true;
+      this.carriedNow.set(netns, isCarried);
+    }
+    return isCarried;
   }
 
   /** Handles a connection that no capture saw: opens a capture for the next ones of its namespace. */
@@ -297,4 +336,11 @@ export class NamespaceWatch {
       `${which}: ${problem}; calls from there that do not pass this namespace are not seen`,
     );
   }
+}
+
+/** Returns a path into the namespace of a connection while its thread is there. */
+function pathOf(connection: KernelConnection): string | null {
+  const pid = connection.owner()?.pid;
+  const path = pid === undefined ? null : `/proc/${pid}/task/${connection.threadId() ?? pid}/ns/net`;
+  return path !== null && namespaceAt(path) === connection.netns ? path : null;
 }

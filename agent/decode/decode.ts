@@ -6,7 +6,7 @@
  */
 
 import { ipv4Text, ipv6Text } from '../../common/address.ts';
-import type { Segment } from '../conversation/segment.ts';
+import type { Device, Segment } from '../conversation/segment.ts';
 import { isIpv4HeaderIntact, isTcpIntact } from './checksum.ts';
 import type { DecodeFault } from './decode_fault.ts';
 import type { LinkType } from './link_type.ts';
@@ -22,6 +22,9 @@ const PROTOCOL_TCP = 6;
  */
 const EXTENSION_HEADERS = new Set([0, 43, 44, 51, 60]);
 const NONE = new Uint8Array(0);
+/** Hardware type of the loopback (include/uapi/linux/if_arp.h), and packet type of a sent packet (if_packet.h). */
+const ARPHRD_LOOPBACK = 772;
+const PACKET_OUTGOING = 4;
 
 /**
  * Decodes a packet; returns the reason if it is no segment. `wireLength` is the packet's length on the wire;
@@ -75,9 +78,22 @@ export function decodePacket(
   }
   if (data.length <= offset) return 'cut_short';
   const version = data[offset]! >> 4;
-  if (version === 4 && etherType !== ETHERTYPE_IPV6) return decodeIpv4(data, offset, timeUs, wireLength);
-  if (version === 6 && etherType !== ETHERTYPE_IPV4) return decodeIpv6(data, offset, timeUs, wireLength);
-  return isTagged ? 'malformed' : 'not_ip';
+  let segment: Segment | DecodeFault;
+  if (version === 4 && etherType !== ETHERTYPE_IPV6) segment = decodeIpv4(data, offset, timeUs, wireLength);
+  else if (version === 6 && etherType !== ETHERTYPE_IPV4)
+    segment = decodeIpv6(data, offset, timeUs, wireLength);
+  else return isTagged ? 'malformed' : 'not_ip';
+  const device = deviceOf(data, linkType);
+  if (device !== null && typeof segment !== 'string') segment.device = device;
+  return segment;
+}
+
+/** Returns the interface that a cooked header shows; null for link types that show none. */
+function deviceOf(data: Uint8Array, linkType: LinkType): Device | null {
+  if (linkType !== 'LINUX_SLL' && linkType !== 'LINUX_SLL2') return null;
+  const isFirst = linkType === 'LINUX_SLL';
+  if (uint16(data, isFirst ? 2 : 8) === ARPHRD_LOOPBACK) return 'looped';
+  return (isFirst ? uint16(data, 0) : data[10]) === PACKET_OUTGOING ? 'left' : 'arrived';
 }
 
 /** Decodes an IPv4 packet (RFC 791). */

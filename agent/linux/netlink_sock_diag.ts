@@ -15,6 +15,7 @@ import {
   encodeRequest,
   REQUEST_BYTES,
   type SocketId,
+  TCP_LISTEN,
 } from './netlink_inet_diag.ts';
 
 const AF_NETLINK = 16;
@@ -111,6 +112,17 @@ export class SockDiagSocket {
       }
     }
     return null;
+  }
+
+  /**
+   * Returns the socket that takes new connections to an address and port of this namespace, or null. The
+   * kernel's look-up is the one of a SYN: a socket that listens on all addresses is found, too.
+   */
+  findListener(localAddress: Uint8Array, localPort: number): FoundSocket | null {
+    const id = { localAddress, localPort, remoteAddress: new Uint8Array(localAddress.length), remotePort: 0 };
+    encodeRequest(this.#request, ++this.#sequence, localAddress.length === 4 ? AF_INET : AF_INET6, id, 0);
+    const answer = this.#exchange(id);
+    return answer?.kind === 'socket' && answer.state === TCP_LISTEN ? answer : null;
   }
 
   #ask(family: number, id: SocketId, interfaceIndex: number): FoundSocket | null {

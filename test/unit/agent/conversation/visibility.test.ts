@@ -8,6 +8,7 @@ import { Delivery } from '../../../../agent/conversation/delivery.ts';
 import type { Exchange } from '../../../../agent/conversation/exchange.ts';
 import { GAP_WAIT_US } from '../../../../agent/conversation/limits.ts';
 import type { Segment } from '../../../../agent/conversation/segment.ts';
+import { lossesOf } from '../../../../protocol/losses.ts';
 import {
   conversation,
   half,
@@ -101,7 +102,28 @@ describe('a translated copy', () => {
       [1, 'answered'],
       [2, 'answered'],
     ]);
-    assert.equal(counters['translated_copies'], 0);
+    assert.equal(counters['false_copies'], 1);
+  });
+
+  it('is still a copy if the capture that shows it is read after the connection has ended', () => {
+    const inner = conversation(V1, V1_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
+    const { all, counters } = play([...inner, ...translated(inner, INNER, OUTER)]);
+    assert.equal(all.length, 1);
+    assert.deepEqual([counters['false_copies'], counters['remembered_bytes']], [0, 0]);
+  });
+
+  it('is a connection of its own after that end, if the service is not seen to have the same handshake', () => {
+    const inner = conversation(V1, V1_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
+    const again = translated(inner, INNER, OUTER);
+    const isFromClient = ({ destinationPort }: Segment) => destinationPort === 80;
+    for (const other of [
+      again.filter(isFromClient),
+      again.map((each) =>
+        isFromClient(each) ? { ...each, ack: each.ack + 9 } : { ...each, seq: each.seq + 9 },
+      ),
+    ]) {
+      assert.equal(play([...inner, ...other]).all.length, 2);
+    }
   });
 
   it('of a long-lived connection is still a copy', () => {
@@ -114,6 +136,26 @@ describe('a translated copy', () => {
     const { all, counters } = play(alternating(inner.segments, outer), { ticksBetween: true });
     assert.equal(all.length, calls);
     assert.equal(counters['false_copies'], 0);
+  });
+});
+
+describe('answers on the loopback', () => {
+  const looped = (segments: Segment[]) => segments.map((each) => ({ ...each, device: 'looped' as const }));
+  const isAnswer = ({ sourcePort }: Segment) => sourcePort === 80;
+
+  it('to a client that sent nothing to the endpoint are those of a redirect: no call, and no loss', () => {
+    const { all, counters } = play(looped(conversation(V1, V1_ANSWER).segments).filter(isAnswer));
+    assert.deepEqual(all, []);
+    assert.deepEqual(lossesOf({ conversation: counters }), {});
+    assert.ok(counters['redirected_answers']! > 0);
+  });
+
+  it('do not hide a call whose packets are seen', () => {
+    const { segments } = conversation(V1, V1_ANSWER);
+    const forged = looped(conversation(V2, V2_ANSWER).segments).filter(isAnswer);
+    assert.equal(play([...forged, ...segments]).all.length, 1);
+    assert.equal(play([...segments.slice(0, 4), ...forged, ...segments.slice(4)]).all.length, 1);
+    assert.equal(play(looped(segments)).all.length, 1, 'a service on the loopback itself');
   });
 });
 

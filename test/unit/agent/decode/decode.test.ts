@@ -94,6 +94,32 @@ it('the hop limit is the one of the packet as captured', () => {
   }
 });
 
+describe('the interface of a packet', () => {
+  const packet = ipv4(tcp({ payload: PAYLOAD }));
+  for (const [linkType, make, typeAt, hardwareAt] of [
+    ['LINUX_SLL', cooked, 0, 2],
+    ['LINUX_SLL2', cooked2, 10, 8],
+  ] as const) {
+    it(`is shown by ${linkType}: packet type and hardware type`, () => {
+      const deviceOf = (packetType: number, hardware: number) => {
+        const frame = Buffer.from(make(packet, 0x0800));
+        frame.writeUInt16BE(hardware, hardwareAt);
+        if (linkType === 'LINUX_SLL') frame.writeUInt16BE(packetType, typeAt);
+        else frame[typeAt] = packetType;
+        return segmentOf(frame, linkType).device;
+      };
+      assert.deepEqual(
+        [deviceOf(0, 1), deviceOf(4, 1), deviceOf(0, 772), deviceOf(4, 772), deviceOf(3, 65534)],
+        ['arrived', 'left', 'looped', 'looped', 'arrived'],
+      );
+    });
+  }
+
+  it('is not known without a cooked header', () => {
+    assert.equal(segmentOf(packet).device, undefined);
+  });
+});
+
 describe('IPv4', () => {
   it('options are skipped', () => {
     const segment = segmentOf(ipv4(tcp({ payload: PAYLOAD }), { options: Buffer.alloc(40) }));
