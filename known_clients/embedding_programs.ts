@@ -9,7 +9,7 @@ export interface EmbeddingProgram {
   programs: readonly RegExp[];
   /** Patterns of user agents. */
   userAgents: readonly RegExp[];
-  /** Where it was read that it contains an SDK. */
+  /** Reference for the fact that it contains an SDK. */
   source: string;
 }
 

@@ -149,3 +149,10 @@ function snippetFor(language: Language | null, product: string | null, version: 
   if (product === 'Wget' && version !== null) return 'wget';
   return language !== null && language in SNIPPETS ? (language as SnippetName) : 'shell';
 }
+
+/**
+ * Value of `NO_PROXY` for both endpoints. Some clients compare an IPv6 address with its brackets (Python's
+ * urllib, Node.js, HTTP::Tiny), others without (curl, wget, requests): measured by test/lab/snippets.test.ts.
+ * Ruby's Net::HTTP knows neither form.
+ */
+export const NO_PROXY = '169.254.169.254,fd00:ec2::254,[fd00:ec2::254]';

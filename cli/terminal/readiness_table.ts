@@ -34,12 +34,19 @@ export function readinessTable(
     // A command is never cut, because people copy it.
     if (command !== null) lines.push(...command.split('\n').map((line) => `${INDENT}$ ${visibleText(line)}`));
   }
+  lines.push(
+    ...notesOf(
+      hosts.map(({ readiness }) => readiness.command_notes),
+      width,
+    ),
+  );
   return `${lines.map(visibleText).join('\n')}\n`;
 }
 
 export function groupsTable(groups: readonly ReadinessGroup[], by: string, columns: number): string {
   if (groups.length === 0) return 'No host has reported yet.\n';
-  const nameWidth = widthOf(columns) - 66;
+  const width = widthOf(columns);
+  const nameWidth = width - 66;
   const titles = VERDICTS.map((verdict) => verdict.toUpperCase().padStart(8)).join(' ');
   const heading = fit(visibleText(by.toUpperCase()), nameWidth);
   const lines = [`${heading}  ${'HOSTS'.padStart(5)} ${titles}`];
@@ -53,7 +60,25 @@ export function groupsTable(groups: readonly ReadinessGroup[], by: string, colum
     }
     if (command !== null) lines.push(...command.split('\n').map((line) => `${INDENT}$ ${visibleText(line)}`));
   }
+  lines.push(
+    ...notesOf(
+      groups.map(({ command_notes }) => command_notes),
+      width,
+    ),
+  );
   return `${lines.map(visibleText).join('\n')}\n`;
+}
+
+/** Returns each note on the commands once, below the table. */
+function notesOf(notes: readonly (readonly string[])[], width: number): string[] {
+  const distinct = [...new Set(notes.flat())];
+  return distinct.length === 0
+    ? []
+    : [
+        '',
+        'Before you run the commands:',
+        ...distinct.flatMap((note) => wrap(`- ${visibleText(note)}`, width)),
+      ];
 }
 
 function nameOf({ id, name }: Host): string {

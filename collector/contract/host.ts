@@ -108,6 +108,8 @@ export const readiness = z.object({
    * advised yet.
    */
   command: z.string().nullable(),
+  /** What to know before the command is run, such as where it cannot be undone. Empty where it needs none. */
+  command_notes: z.array(z.string()),
 });
 
 function hostOffender() {
@@ -167,6 +169,7 @@ export const readinessGroup = z.object({
   ready_without_start: z.int(),
   /** AWS CLI for all its `ready` hosts, where there are any. */
   command: z.string().nullable(),
+  command_notes: z.array(z.string()),
 });
 
 export const overview = z.object({

@@ -1,5 +1,5 @@
 /** The steps of an advice: what the workload's team does, one after the other. */
-import { tokenSnippet } from '../../known_clients/snippets.ts';
+import { NO_PROXY, tokenSnippet } from '../../known_clients/snippets.ts';
 import { type Step, shellStep, textStep } from '../../known_clients/step.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { AdviceKind } from '../contract/advice.ts';
@@ -8,10 +8,10 @@ import { isSdk } from './advice_text.ts';
 import { ADVISED_HOP_LIMIT, commandLines, hopLimitCommand } from './enforce_command.ts';
 import { type Evidence, isOlder } from './evidence.ts';
 
-/** Source: AWS CLI user guide, "Using an HTTP proxy", which names the address. curl, Go, Python, Ruby read it. */
+/** Source: AWS CLI user guide, "Using an HTTP proxy". The effect of the value is measured in the lab. */
 const BYPASS_PROXY: Step = shellStep(
   'Set this in the environment of every program that has HTTP_PROXY, in upper and in lower case. A program with a proxy setting of its own, such as the JVM (http.nonProxyHosts), needs the same there.',
-  'NO_PROXY=169.254.169.254,[fd00:ec2::254] no_proxy=169.254.169.254,[fd00:ec2::254]',
+  `NO_PROXY=${NO_PROXY} no_proxy=${NO_PROXY}`,
 );
 
 const STALE_TOKEN_STEPS: Step[] = [

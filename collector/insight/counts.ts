@@ -43,6 +43,10 @@ export interface Tally {
   lastRejectedV1Us: number | null;
   /** Time of the last IMDSv1 call that was not answered with 401. */
   lastAcceptedV1Us: number | null;
+  /** Time of the last call to the service that was answered with 2xx: it was enabled then. */
+  lastSuccessUs: number | null;
+  /** Time of the last one that was answered with 403, as every call is while the service is off. */
+  lastForbiddenUs: number | null;
 }
 
 export function isV1(calls: Pick<CountedCalls, 'version' | 'endpoint' | 'category' | 'fallback'>): boolean {
@@ -87,6 +91,8 @@ function emptyTally(): Tally {
     lastV1Us: null,
     lastRejectedV1Us: null,
     lastAcceptedV1Us: null,
+    lastSuccessUs: null,
+    lastForbiddenUs: null,
   };
 }
 
@@ -98,6 +104,10 @@ function addRow(sums: Tally, kind: CountedCalls): void {
   else if (kind.version === 2) addV2(sums, kind);
   else if (kind.version === 1 && kind.category === 'other-cloud') sums.otherCloud += count;
   else if (kind.version === 1 && kind.fallback === 'adapted') sums.adaptedV1 += count;
+  if (kind.endpoint === 'ipv4' || kind.endpoint === 'ipv6') {
+    if (isSuccess(kind.status)) sums.lastSuccessUs = later(sums.lastSuccessUs, lastUs);
+    if (kind.status === 403) sums.lastForbiddenUs = later(sums.lastForbiddenUs, lastUs);
+  }
   if (!isV1(kind)) return;
   sums.v1 += count;
   sums.firstV1Us = earlier(sums.firstV1Us, firstUs);

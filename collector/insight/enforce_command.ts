@@ -3,6 +3,7 @@
  * `aws ec2 modify-instance-metadata-options`.
  */
 import type { HostFacts } from '../../protocol/call.ts';
+import type { Tally } from './counts.ts';
 
 /** EC2 user guide, "Resource IDs": 8 or 17 hexadecimal digits. */
 const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
@@ -15,9 +16,42 @@ export function isInstanceId(id: string): boolean {
   return INSTANCE_ID.test(id);
 }
 
-/** Returns the command that requires tokens. Null if the host's id is not an instance id. */
-export function enforceCommand(host: HostFacts): string | null {
-  return command(host, '--http-tokens required --http-endpoint enabled');
+/**
+ * Returns the command that requires tokens. Null if the host's id is not an instance id. The EC2 user guide
+ * ("Modify instance metadata options for existing instances") wants `--http-endpoint enabled` beside
+ * `--http-tokens`. It would turn the service on where somebody has turned it off, so it is there only if the
+ * service was seen to answer. Left out, the present value is kept (AWS CLI reference).
+ */
+export function enforceCommand(host: HostFacts, calls: Tally): string | null {
+  const endpoint = isSeenEnabled(calls) ? ' --http-endpoint enabled' : '';
+  return command(host, `--http-tokens required${endpoint}`);
+}
+
+/** Tells whether the last answer that shows it came from a service that is enabled. */
+function isSeenEnabled({ lastSuccessUs, lastForbiddenUs }: Tally): boolean {
+  return lastSuccessUs !== null && (lastForbiddenUs ?? -1) < lastSuccessUs;
+}
+
+/**
+ * Returns what must be known before the command that requires tokens is run. Sources: EC2 user guide,
+ * "Configure the Instance Metadata Service options" (order of the options, `HttpTokensEnforced`) and "Example
+ * policies: work with instance metadata".
+ */
+export function enforceNotes(hosts: readonly { facts: HostFacts; calls: Tally }[]): string[] {
+  const instances = hosts.filter(({ facts }) => isInstanceId(facts.id));
+  if (instances.length === 0) return [];
+  const regions = new Set(instances.map(({ facts }) => regionOption(facts)));
+  const region = regions.size === 1 ? [...regions][0]! : '';
+  const unseen = instances.filter(({ calls }) => !isSeenEnabled(calls)).length;
+  return [
+    `Look first if it can be undone: "aws ec2 get-instance-metadata-defaults${region}" shows HttpTokensEnforced. Where that is enabled, or a policy of the organisation demands tokens, AWS refuses to go back. Elsewhere the same command with "--http-tokens optional" undoes it.`,
+    'It changes running instances one by one. New ones follow their launch template, then the default of the account, then the image.',
+    ...(unseen === 0
+      ? []
+      : [
+          `On ${unseen} of ${instances.length} no answer shows that the service is enabled. The command leaves that as it is.`,
+        ]),
+  ];
 }
 
 export function hopLimitCommand(host: HostFacts, hopLimit: number): string | null {
@@ -42,7 +76,10 @@ export function commandLines(commands: readonly (string | null)[]): string | nul
  */
 function command(host: HostFacts, options: string): string | null {
   if (!isInstanceId(host.id)) return null;
+  return `aws ec2 modify-instance-metadata-options --instance-id ${host.id}${regionOption(host)} ${options}`;
+}
+
+function regionOption(host: HostFacts): string {
   const region = host['cloud.region'];
-  const where = region !== undefined && REGION.test(region) ? ` --region ${region}` : '';
-  return `aws ec2 modify-instance-metadata-options --instance-id ${host.id}${where} ${options}`;
+  return region !== undefined && REGION.test(region) ? ` --region ${region}` : '';
 }

@@ -1,26 +1,27 @@
 /** Sums up the readiness of hosts that share an account, a region, a tag and the like. Pure. */
 import type { ReadinessGroup } from '../contract/host.ts';
-import { commandLines, enforceCommand } from './enforce_command.ts';
+import { commandLines, enforceCommand, enforceNotes } from './enforce_command.ts';
 import { groupValue } from './host_filter.ts';
 import { type JudgedHost, verdictCounts } from './hosts.ts';
 import type { GroupBy } from './question.ts';
 
 export function groupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGroup[] {
   return [...Map.groupBy(hosts, ({ stored }) => groupValue(stored.facts, by))]
-    .map(([value, members]) => ({
-      value,
-      hosts: members.length,
-      verdicts: verdictCounts(members.map(({ judged }) => judged.verdict)),
-      calls_v1: members.reduce((sum, { judged }) => sum + judged.calls.v1, 0),
-      ready_without_start: members.filter(({ judged }) => judged.verdict === 'ready' && !judged.startSeen)
-        .length,
-      command: commandLines(
-        members
-          .filter(({ judged }) => judged.verdict === 'ready')
-          .map(({ stored }) => enforceCommand(stored.facts))
-          .sort(),
-      ),
-    }))
+    .map(([value, members]) => {
+      const ready = members
+        .filter(({ judged }) => judged.verdict === 'ready')
+        .map(({ stored, judged }) => ({ facts: stored.facts, calls: judged.calls }));
+      return {
+        value,
+        hosts: members.length,
+        verdicts: verdictCounts(members.map(({ judged }) => judged.verdict)),
+        calls_v1: members.reduce((sum, { judged }) => sum + judged.calls.v1, 0),
+        ready_without_start: members.filter(({ judged }) => judged.verdict === 'ready' && !judged.startSeen)
+          .length,
+        command: commandLines(ready.map(({ facts, calls }) => enforceCommand(facts, calls)).sort()),
+        command_notes: enforceNotes(ready),
+      };
+    })
     .sort(
       (a, b) =>
         Number(a.value === null) - Number(b.value === null) ||

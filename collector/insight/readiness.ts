@@ -12,7 +12,7 @@ import {
   missingOf,
   watchedOf,
 } from './coverage_gaps.ts';
-import { ADVISED_HOP_LIMIT, enforceCommand, hopLimitCommand } from './enforce_command.ts';
+import { ADVISED_HOP_LIMIT, enforceCommand, enforceNotes, hopLimitCommand } from './enforce_command.ts';
 import type { HostEvidence, Judged, Judging } from './judged.ts';
 import { limitsOf } from './limits.ts';
 import { readinessReason } from './readiness_reason.ts';
@@ -126,12 +126,13 @@ export function readinessOf(
           },
     ready_at: readyAt(judged, options),
     command: commandFor(verdict, facts, calls),
+    command_notes: verdict === 'ready' ? enforceNotes([{ facts, calls }]) : [],
   };
 }
 
 /** Returns the AWS CLI command that this verdict calls for, or null if there is none yet. */
 export function commandFor(verdict: Verdict, facts: HostFacts, calls: Tally): string | null {
-  if (verdict === 'ready') return enforceCommand(facts);
+  if (verdict === 'ready') return enforceCommand(facts, calls);
   const isHopLimit = calls.fallbackUnanswered > 0 && calls.plainV1 === 0;
   if ((verdict === 'fallback' || verdict === 'rejected') && isHopLimit) {
     return hopLimitCommand(facts, ADVISED_HOP_LIMIT);

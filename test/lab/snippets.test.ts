@@ -8,9 +8,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { SNIPPETS, type SnippetName } from '../../known_clients/snippets.ts';
+import { NO_PROXY, SNIPPETS, type SnippetName } from '../../known_clients/snippets.ts';
 import type { Behaviour } from '../../lab/ground_truth.ts';
-import { Lab } from '../../lab/lab.ts';
+import { kernelHasIpv6, Lab } from '../../lab/lab.ts';
 import { ip } from '../../lab/namespaces.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces';
@@ -115,7 +115,7 @@ describe('advised snippets', { skip }, () => {
   const present = NAMES.filter((name) => !MISSING.includes(name));
 
   before(async () => {
-    lab = await Lab.create({ name: 'snippets', ipv6: false });
+    lab = await Lab.create({ name: 'snippets', ipv6: kernelHasIpv6() });
     for (const name of present) {
       const { file, program, compile } = RUNTIMES[name];
       mkdirSync(directoryOf(name));
@@ -150,6 +150,41 @@ describe('advised snippets', { skip }, () => {
     assert.deepEqual(
       log.map(({ method, status }) => `${method} ${status}`),
       present.flatMap(() => ['PUT 200', 'GET 200']),
+    );
+  });
+
+  it('let programs bypass a proxy by the advised NO_PROXY', async () => {
+    const urls = [
+      'http://169.254.169.254/latest/',
+      ...(kernelHasIpv6() ? ['http://[fd00:ec2::254]/latest/'] : []),
+    ];
+    const clients: Partial<Record<SnippetName, (url: string) => string[]>> = {
+      shell: (url) => ['curl', '-sgf', '--max-time', '9', url],
+      wget: (url) => ['wget', '-qO-', '--tries=1', '--timeout=9', url],
+      python: (url) => ['python3', '-c', `import urllib.request as r; r.urlopen("${url}", timeout=9).read()`],
+      requests: (url) => ['python3', '-c', `import requests; requests.get("${url}", timeout=9)`],
+      javascript: (url) => [process.execPath, '-e', `fetch("${url}").then((answer) => answer.text())`],
+      perl: (url) => [
+        'perl',
+        '-MHTTP::Tiny',
+        '-e',
+        `exit !HTTP::Tiny->new(timeout => 9)->get("${url}")->{success}`,
+      ],
+    };
+    await lab.metadata.reset();
+    const runs = urls.flatMap((url) =>
+      Object.entries(clients)
+        .filter(([name]) => !MISSING.includes(name as SnippetName))
+        .flatMap(([name, argv]) => [
+          { name, url, argv: argv(url), isBypassed: false, more: {} },
+          { name, url, argv: argv(url), isBypassed: true, more: { NO_PROXY, no_proxy: NO_PROXY } },
+        ]),
+    );
+    await Promise.all(
+      runs.map(async ({ name, url, argv, isBypassed, more }) => {
+        const { status, stderr } = await lab.run(argv, { env: { ...env, ...more } });
+        assert.equal(status === 0, isBypassed, `${name} ${url} ${isBypassed}: ${stderr}`);
+      }),
     );
   });
 

@@ -86,7 +86,7 @@ const reconciliation = [
   { id: 'i-1', name: 'web', result: 'agrees', metadata_no_token: 1, seen_no_token: 1, unseen: 0, hours: 1 },
 ] as unknown as Reconciliation[];
 const groups = [
-  { value: 'eu', hosts: 1, verdicts: { blocked: 1, fallback: 0, rejected: 0, unproven: 0, ready: 0, enforced: 0 }, calls_v1: 1, ready_without_start: 0, command: 'aws x' },
+  { value: 'eu', hosts: 1, verdicts: { blocked: 1, fallback: 0, rejected: 0, unproven: 0, ready: 0, enforced: 0 }, calls_v1: 1, ready_without_start: 0, command: 'aws x', command_notes: ['look first'] },
 ]; // biome-ignore format: a record
 
 describe('tables', () => {

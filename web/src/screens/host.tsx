@@ -127,6 +127,11 @@ function Verdict({ host: { readiness, verdict } }: { host: HostDetail }) {
             Ready on <LocalTime at={readiness.ready_at} /> if there is no IMDSv1 call and no gap until then.
           </p>
         )}
+        {readiness.command_notes.map((note) => (
+          <p key={note} class="limit">
+            {note}
+          </p>
+        ))}
         {readiness.command && <Code code={readiness.command} label="AWS CLI command" />}
       </div>
     </section>

@@ -65,57 +65,75 @@ export function Groups({ by, filters }: { by: string; filters: QueryParams }) {
     <section class="panel flush" aria-label={`Readiness by ${name}`}>
       <ResourceView resource={groups} rows={3}>
         {({ items }) => (
-          <Table
-            caption={`Readiness by ${name}`}
-            rows={items}
-            rowKey={({ value }) => value ?? ''}
-            columns={[
-              {
-                label: name ?? by,
-                heading: true,
-                cell: ({ value }) =>
-                  value === null ? (
-                    <span class="quiet">unknown</span>
-                  ) : (
-                    <button type="button" class="link" onClick={() => set(narrow(value))}>
-                      {value}
-                    </button>
-                  ),
-              },
-              { label: 'Hosts', numeric: true, cell: ({ hosts }) => count(hosts) },
-              ...verdicts.map((verdict) => ({
-                label: VERDICT[verdict].label,
-                numeric: true,
-                only: 'medium' as const,
-                cell: (group: ReadinessGroup) => {
-                  const hosts = group.verdicts[verdict] ?? 0;
-                  return hosts === 0 ? (
-                    <span class="quiet">0</span>
-                  ) : (
-                    <span class={`tone-${VERDICT[verdict].tone} toned`}>{count(hosts)}</span>
-                  );
+          <>
+            <Table
+              caption={`Readiness by ${name}`}
+              rows={items}
+              rowKey={({ value }) => value ?? ''}
+              columns={[
+                {
+                  label: name ?? by,
+                  heading: true,
+                  cell: ({ value }) =>
+                    value === null ? (
+                      <span class="quiet">unknown</span>
+                    ) : (
+                      <button type="button" class="link" onClick={() => set(narrow(value))}>
+                        {value}
+                      </button>
+                    ),
                 },
-              })),
-              { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => shortCount(calls_v1) },
-              {
-                label: 'Enforce',
-                cell: ({ command, ready_without_start, verdicts: counts }) =>
-                  command && (
-                    <>
-                      <CopyButton
-                        text={command}
-                        label={`Copy for ${plural(counts.ready ?? 0, 'ready host')}`}
-                      />
-                      {ready_without_start > 0 && (
-                        <span class="quiet"> no start seen of {count(ready_without_start)}</span>
-                      )}
-                    </>
-                  ),
-              },
-            ]}
-          />
+                { label: 'Hosts', numeric: true, cell: ({ hosts }) => count(hosts) },
+                ...verdicts.map((verdict) => ({
+                  label: VERDICT[verdict].label,
+                  numeric: true,
+                  only: 'medium' as const,
+                  cell: (group: ReadinessGroup) => {
+                    const hosts = group.verdicts[verdict] ?? 0;
+                    return hosts === 0 ? (
+                      <span class="quiet">0</span>
+                    ) : (
+                      <span class={`tone-${VERDICT[verdict].tone} toned`}>{count(hosts)}</span>
+                    );
+                  },
+                })),
+                { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => shortCount(calls_v1) },
+                {
+                  label: 'Enforce',
+                  cell: ({ command, ready_without_start, verdicts: counts }) =>
+                    command && (
+                      <>
+                        <CopyButton
+                          text={command}
+                          label={`Copy for ${plural(counts.ready ?? 0, 'ready host')}`}
+                        />
+                        {ready_without_start > 0 && (
+                          <span class="quiet"> no start seen of {count(ready_without_start)}</span>
+                        )}
+                      </>
+                    ),
+                },
+              ]}
+            />
+            <CommandNotes notes={items.flatMap(({ command_notes }) => command_notes)} />
+          </>
         )}
       </ResourceView>
     </section>
+  );
+}
+
+/** Says once what to know before the commands are run. */
+function CommandNotes({ notes }: { notes: readonly string[] }) {
+  const distinct = [...new Set(notes)];
+  return distinct.length === 0 ? null : (
+    <div class="command-notes">
+      <p>Before you run the commands:</p>
+      <ul>
+        {distinct.map((note) => (
+          <li key={note}>{note}</li>
+        ))}
+      </ul>
+    </div>
   );
 }

@@ -163,6 +163,7 @@ function fakeInsight(asked: [string, ...unknown[]][]): InsightAnswers {
         calls_v1: 1,
         ready_without_start: 0,
         command: null,
+        command_notes: [],
       },
     ]),
     reconciliation: answer('reconciliation', () => []),

@@ -137,6 +137,7 @@ const READINESS: Readiness = {
   cloud: null,
   ready_at: null,
   command: null,
+  command_notes: [],
 };
 
 export function makeHostDetail(number: number): HostDetail {

@@ -29,8 +29,31 @@ describe('verdicts', () => {
       readiness.command,
       'aws ec2 modify-instance-metadata-options --instance-id i-0123456789abcdef0 --region eu-west-1 --http-tokens required --http-endpoint enabled',
     );
+    assert.match(
+      readiness.command_notes[0]!,
+      /get-instance-metadata-defaults --region eu-west-1.*HttpTokensEnforced/,
+    );
+    assert.equal(readiness.command_notes.length, 2);
     assert.equal(readiness.coverage.percent, 100);
     assert.equal(readiness.ready_at, null);
+  });
+
+  it('the command never turns the service on', () => {
+    const isOff = calls({ version: 2, category: 'token', status: 403, firstUs: NOON_US, lastUs: NOON_US });
+    for (const kinds of [
+      [],
+      [isOff],
+      [calls({ version: 2 }), isOff],
+      [calls({ version: 2, status: null })],
+    ]) {
+      const { verdict: said, command, command_notes } = readinessFor(evidence(kinds));
+      assert.equal(said, 'ready');
+      assert.match(command!, /--http-tokens required$/);
+      assert.match(command_notes.at(-1)!, /leaves that as it is/);
+    }
+    const tasksOnly = calls({ version: null, endpoint: 'ecs' });
+    assert.match(readinessFor(evidence([tasksOnly])).command!, /required$/);
+    assert.deepEqual(readinessFor(evidence([calls({})])).command_notes, []);
   });
 
   it('many gaps, each far below the tolerance, are added up', () => {
