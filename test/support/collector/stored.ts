@@ -27,7 +27,7 @@ export function readStored(dataDir: string): Stored {
 export async function eventually(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 8000,
+  timeoutMs = 60_000,
 ) {
   const deadline = performance.now() + timeoutMs;
   while (!(await condition())) {

@@ -138,12 +138,12 @@ describe('sock_diag in a network namespace', { skip: whyNotHere }, () => {
 
   it('finds a caller that calls again at its last descriptor', async () => {
     const body =
-      'for i in range(20):\n    s = socket.create_connection(("169.254.169.254", 80))\n    s.recv(1) if s.send(b"GET / HTTP/1.0\\r\\n\\r\\n") else 0\n    time.sleep(0.02)\n    s.close()';
+      'for i in range(10):\n    s = socket.create_connection(("169.254.169.254", 80))\n    s.recv(1) if s.send(b"GET / HTTP/1.0\\r\\n\\r\\n") else 0\n    time.sleep(0.25)\n    s.close()';
     const report = await lab.watch(async () => {
       await lab.run(python(body));
     });
-    assert.equal(report.counters['found'], 20);
-    assert.ok(report.counters['found_by_recent']! >= 18, String(report.counters['found_by_recent']));
+    assert.equal(report.counters['found'], 10);
+    assert.ok(report.counters['found_by_recent']! >= 8, String(report.counters['found_by_recent']));
   });
 });
 

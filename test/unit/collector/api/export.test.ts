@@ -7,6 +7,7 @@ import { columnsOf, csvHead, csvLine } from '../../../../collector/api/csv.ts';
 import { servedCall } from '../../../../collector/contract/served_call.ts';
 import { type ApiBench, CALLS, startApi } from '../../../support/collector/api/api_bench.ts';
 import { makeOffender } from '../../../support/collector/api/findings.ts';
+import { eventually } from '../../../support/collector/stored.ts';
 
 let api: ApiBench;
 before(async () => {
@@ -170,7 +171,9 @@ test('if the store fails midway, the connection is closed, so that a part is not
   try {
     // If the failure comes before the head of the response was sent, the request itself fails.
     await assert.rejects(async () => (await api.ask('/api/v1/calls?format=ndjson')).text());
-    assert.ok(api.logged.some(({ msg }) => msg === 'an export failed midway; its connection was closed'));
+    await eventually('the failure is logged', () =>
+      api.logged.some(({ msg }) => msg === 'an export failed midway; its connection was closed'),
+    );
   } finally {
     store.calls = calls;
   }
