@@ -1,11 +1,12 @@
 /** Lists the readers, and says which of them read a file. */
 import { basename } from 'node:path/posix';
+import { callersReader } from './callers/reader.ts';
 import type { Candidate, Reader } from './reader.ts';
 import { SourceFile } from './source_file.ts';
 import { terraform } from './terraform/reader.ts';
 
 /** Each file goes to every reader that takes it: user data in a Terraform file also asks the address. */
-export const READERS: readonly Reader[] = [terraform];
+export const READERS: readonly Reader[] = [terraform, callersReader];
 
 const BINARY_SAMPLE = 8192;
 
