@@ -6,6 +6,8 @@ import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
 import { OperatorError } from '../common/operator_error.ts';
+import { releasePattern } from './store/release_names.ts';
+import { WorkloadRules } from './store/workload_rules.ts';
 
 const network = z.string().refine((text) => {
   const [address = '', prefix, ...rest] = text.split('/');
@@ -13,6 +15,33 @@ const network = z.string().refine((text) => {
   const prefixIsGood = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
   return isIP(address) !== 0 && prefixIsGood && rest.length === 0;
 }, 'must be addresses or networks, such as 10.0.0.5 or 10.0.0.0/24');
+
+const releasePatternText = z.string().refine((text) => {
+  try {
+    releasePattern(text);
+    return true;
+  } catch {
+    return false;
+  }
+}, 'must begin with / and have {release} once, as /srv/shop/{release}/bin does');
+
+/** Settings by which callers become workloads. Commands that read the store have them too. */
+export const workloadShape = {
+  helper_programs: z
+    .array(
+      z.string().regex(/^[^/\s]{1,64}$/, 'must be names of programs without a directory, such as fetch-meta'),
+    )
+    .default([])
+    .describe(
+      'Programs that are not the workload, besides curl, wget, aws and others that are built in, separated by commas. The script, unit or cron entry that runs them is. Applies to calls that are stored from now on.',
+    ),
+  release_patterns: z
+    .array(releasePatternText)
+    .default([])
+    .describe(
+      'Paths in which {release} stands for a part that changes with a release, such as /srv/shop/{release}/bin, separated by commas. A * stands for any other part of a name. Versions, snap revisions and many deployment ids are built in.',
+    ),
+};
 
 export const collectorSettings = z.object({
   listen: z
@@ -146,6 +175,7 @@ export const collectorSettings = z.object({
     .max(3600)
     .default(60)
     .describe('Seconds without any data after which a connection is closed.'),
+  ...workloadShape,
   log_level: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
@@ -153,6 +183,16 @@ export const collectorSettings = z.object({
 });
 
 export type CollectorSettings = z.infer<typeof collectorSettings>;
+
+/** Returns the rules by which callers become workloads. */
+export function workloadRules(
+  settings: Pick<CollectorSettings, 'helper_programs' | 'release_patterns'>,
+): WorkloadRules {
+  return new WorkloadRules({
+    helperPrograms: settings.helper_programs,
+    releasePatterns: settings.release_patterns,
+  });
+}
 
 /** Returns host and port of `listen`. The host has no brackets. */
 export function listenAddress({ listen }: Pick<CollectorSettings, 'listen'>): { host: string; port: number } {

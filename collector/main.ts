@@ -10,7 +10,7 @@ import { SqliteAdminStore } from './admin/admin_store.ts';
 import { Alerts } from './alert/alerts.ts';
 import { createApp } from './api/app.ts';
 import { CoalescedInsight } from './api/coalesced_insight.ts';
-import { LiveFeed } from './api/live_feed.ts';
+import { HEARTBEAT_MS, LiveFeed } from './api/live_feed.ts';
 import { ApiMetrics } from './api/metrics.ts';
 import { HttpServer } from './api/server.ts';
 import {
@@ -19,6 +19,7 @@ import {
   configuredAgentToken,
   isAnyAddress,
   listenAddress,
+  workloadRules,
 } from './config.ts';
 import { IngestServer } from './ingest/server.ts';
 import { storeProblem } from './ingest/store_probe.ts';
@@ -26,6 +27,7 @@ import { Writer } from './ingest/writer.ts';
 import { Insight } from './insight/insight.ts';
 import { RetentionTimer } from './retention.ts';
 import { openStore } from './store/sqlite/sqlite_store.ts';
+import { WorkloadQueries } from './store/workload_queries.ts';
 
 const PAGE_DIRECTORY = fileURLToPath(new URL('../web/dist', import.meta.url));
 
@@ -70,8 +72,10 @@ async function compose(
   const publicUrl = settings.public_url ?? null;
   const tls = await ServerTls.fromSettings(settings, log);
   if (tls !== null) endings.push(() => tls.close());
-  const store = openStore(settings.data_dir, (error) =>
-    log.error({ reason: error.message }, 'a thread of the store died and is started again'),
+  const store = openStore(
+    settings.data_dir,
+    (error) => log.error({ reason: error.message }, 'a thread of the store died and is started again'),
+    settings.helper_programs,
   );
   endings.push(() => store.close());
   const adminDatabase = openAdmin(settings.data_dir);
@@ -94,7 +98,9 @@ async function compose(
   );
   endings.push(() => access.close());
 
-  const live = new LiveFeed();
+  const rules = workloadRules(settings);
+  const workloads = new WorkloadQueries(store, rules);
+  const live = new LiveFeed(HEARTBEAT_MS, rules);
   const writer = new Writer(store, log, { stored: (batches) => live.publish(batches) });
   const ingest = new IngestServer({
     identify: (request) => access.identifyAgent(request),
@@ -112,6 +118,7 @@ async function compose(
       readinessWindowDays: settings.readiness_window_days,
       readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
       silentAfterSeconds: settings.silent_after_seconds,
+      rules,
     }),
   );
   const alerts = new Alerts({ admin, insight: insight.fresh, store, publicUrl, log });
@@ -137,7 +144,14 @@ async function compose(
     insight,
     access,
     alerts,
-    store,
+    store: {
+      calls: (filter, limit, cursor) => workloads.calls(filter, limit, cursor),
+      putCloudCounts: (counts) => store.putCloudCounts(counts),
+      putCloudInstances: (instances) => store.putCloudInstances(instances),
+      statistics: () => store.statistics(),
+      write: (batches) => store.write(batches),
+    },
+    rules,
     live,
     metrics: new ApiMetrics(),
     counters,

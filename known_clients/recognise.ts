@@ -83,11 +83,13 @@ export interface Program {
   name: string | null;
   script: string | null;
   image: string | null;
+  /** The program that called for it, such as `/usr/bin/ec2-metadata`. */
+  helper?: string | null;
 }
 
 /** Returns the tool that this program is, whatever its user agent says. */
-export function toolOf({ executable, name, script, image }: Program): Client | null {
-  for (const text of [executable ?? name, script, image]) {
+export function toolOf({ executable, name, script, image, helper = null }: Program): Client | null {
+  for (const text of [executable ?? name, script, image, helper]) {
     if (text === null) continue;
     const found = CLIENTS.find(({ programs }) => programs.some((pattern) => pattern.test(text)));
     if (found !== undefined) return found;

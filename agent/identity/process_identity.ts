@@ -280,7 +280,7 @@ function mayBeCut(args: readonly string[]): boolean {
 
 /** Leaves out the last argument of a cut list: it may be the beginning of another name. */
 function withoutCutEnd(args: string[] | null): string[] | null {
-  return args && args.slice(0, -1);
+  return args?.slice(0, -1) ?? null;
 }
 
 function isRelativePath(script: string): boolean {

@@ -2,7 +2,7 @@
  * Settings of commands that work on the collector's files on this machine. They are settings of the collector
  * too.
  */
-import { collectorSettings } from '../../collector/config.ts';
+import { collectorSettings, workloadRules } from '../../collector/config.ts';
 import type { InsightOptions } from '../../collector/local.ts';
 import type { SharedFile } from './settings.ts';
 
@@ -15,23 +15,28 @@ export const COLLECTOR_FILE: SharedFile = {
 /** Directory of the collector's files. */
 export const dataDirShape = collectorSettings.pick({ data_dir: true }).shape;
 
-/** The directory and the settings that a verdict depends on. */
+/** The directory and the settings that verdicts and workloads depend on. */
 export const judgingShape = collectorSettings.pick({
   data_dir: true,
   readiness_window_days: true,
   readiness_max_missing_seconds: true,
   silent_after_seconds: true,
+  helper_programs: true,
+  release_patterns: true,
 }).shape;
 
-/** Returns the options of readiness verdicts from these settings. */
+/** Returns the options of verdicts and workloads from these settings. */
 export function judgingOptions(settings: {
   readiness_window_days: number;
   readiness_max_missing_seconds: number;
   silent_after_seconds: number;
+  helper_programs: string[];
+  release_patterns: string[];
 }): InsightOptions {
   return {
     readinessWindowDays: settings.readiness_window_days,
     readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
     silentAfterSeconds: settings.silent_after_seconds,
+    rules: workloadRules(settings),
   };
 }

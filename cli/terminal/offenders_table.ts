@@ -64,12 +64,26 @@ function row(caller: string, cell: (column: Column) => string): string {
 
 function callerOf(offender: Offender): string {
   if (!offender.attributed) return `(unattributed) from ${visibleText(offender.source_address ?? '?')}`;
-  const program = offender.executable ?? `(${offender.name})`;
+  const program = offender.executable ?? (offender.name === null ? offender.title : `(${offender.name})`);
   return visibleText(offender.script === null ? program : `${program} ${offender.script}`);
 }
 
+/** Says which helpers called for a workload, and who started them where that is no program. */
+function helpersOf({ helpers, started_by, releases }: Offender): string[] {
+  const details: string[] = [];
+  if (helpers.length > 0) details.push(`by ${helpers.map(visibleText).join(', ')}`);
+  if (started_by === 'session') details.push('in a session of a person');
+  if (started_by === 'unknown') details.push('started by a program that had ended before it could be read');
+  const named = releases.filter(({ release }) => release !== null);
+  if (named.length > 1) {
+    const each = named.map(({ release, calls_v1 }) => `${visibleText(release!)} (${calls_v1} v1)`);
+    details.push(`releases: ${each.join(', ')}`);
+  }
+  return details;
+}
+
 function detailsOf(offender: Offender): string[] {
-  const details: string[] = workloadOf(offender);
+  const details: string[] = [...workloadOf(offender), ...helpersOf(offender)];
   const { fallbacks } = offender;
   const roles = offender.roles_v1.map(visibleText).join(', ');
   if (offender.credentials_over_v1 > 0) details.push(`got credentials over IMDSv1${roles && ` (${roles})`}`);

@@ -41,9 +41,12 @@ export function evaluate(
   const offenderStates = new Map(before.offenders);
   for (const offender of offenders) {
     if (offender.calls_v1 === 0) continue;
-    const known = before.offenders.get(offender.id);
+    // The workload may be known by the id of one of its releases, which was its id in earlier releases of
+    // imdswatch.
+    const ids = [offender.id, ...offender.releases.map(({ id }) => id)];
+    const known = ids.map((id) => before.offenders.get(id)).find((state) => state !== undefined);
     const state = judgeOffender(offender, known, nowUs, offenderAlerts);
-    if (state !== known) offenderStates.set(offender.id, state);
+    if (state !== before.offenders.get(offender.id)) offenderStates.set(offender.id, state);
   }
   const hostAlerts: AlertDraft[] = [];
   const hostStates = hosts === null ? before.hosts : judgeHosts(hosts, before.hosts, nowUs, hostAlerts);

@@ -8,7 +8,8 @@ import type { Call } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { ServedCall } from '../contract/served_call.ts';
 import type { CallBody, StoredBatch } from '../store/store.ts';
-import { type CallerFacts, identityId, workloadIdentity } from '../store/workload_identity.ts';
+import type { CallerFacts } from '../store/workload_identity.ts';
+import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 
 export interface LiveFilter {
   hosts: readonly string[] | null;
@@ -47,7 +48,10 @@ export class LiveFeed {
   readonly #heartbeat: NodeJS.Timeout;
   #counters = { calls_sent: 0, calls_left_out: 0, watchers_refused: 0, watchers_stalled: 0 };
 
-  constructor(heartbeatMs: number = HEARTBEAT_MS) {
+  readonly #rules: WorkloadRules;
+
+  constructor(heartbeatMs: number = HEARTBEAT_MS, rules: WorkloadRules = BUILT_IN_RULES) {
+    this.#rules = rules;
     this.#heartbeat = setInterval(() => this.check(), heartbeatMs);
     this.#heartbeat.unref();
   }
@@ -120,10 +124,11 @@ export class LiveFeed {
   }
 
   #offenderOf(caller: CallerFacts, hostId: string, body: CallBody): string {
-    if (caller.process === null) return identityId(workloadIdentity(caller, hostId, body['source.address']));
+    const address = body['source.address'];
+    if (caller.process === null) return this.#rules.workloadIdOfCaller(caller, hostId, address);
     const known = this.#identities.get(caller);
     if (known !== undefined) return known;
-    const id = identityId(workloadIdentity(caller, hostId, body['source.address']));
+    const id = this.#rules.workloadIdOfCaller(caller, hostId, address);
     this.#identities.set(caller, id);
     return id;
   }

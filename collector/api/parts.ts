@@ -5,6 +5,7 @@ import type { Access } from '../access/access.ts';
 import type { Alerts } from '../alert/alerts.ts';
 import type { Insight } from '../insight/insight.ts';
 import type { Store } from '../store/store.ts';
+import type { WorkloadRules } from '../store/workload_rules.ts';
 import type { LiveFeed } from './live_feed.ts';
 import type { ApiMetrics } from './metrics.ts';
 
@@ -53,7 +54,9 @@ export interface ApiParts {
   insight: RememberedAnswers;
   access: ApiAccess;
   alerts: AlertService;
+  /** Its calls are selected by workload. */
   store: FindingsStore;
+  rules: WorkloadRules;
   live: LiveFeed;
   metrics: ApiMetrics;
   /** Returns the counters of the stages beside the API: ingest, writer, access, alerts. */

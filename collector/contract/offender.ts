@@ -27,12 +27,34 @@ export const severity = z.enum([
 
 export const hostRef = z.object({ id: z.string(), name: z.string() });
 
+/** The kind of starter that runs helper programs for a workload that is no program itself. */
+export const startedBy = z.enum(['cron', 'unit', 'container', 'supervisor', 'session', 'unknown']);
+
+/** One release of a workload: its paths and image tag as they were seen. */
+export const offenderRelease = z.object({
+  /** Versions in its paths, and the tag of its image; null where it has none. */
+  release: z.string().nullable(),
+  executable: z.string().nullable(),
+  script: z.string().nullable(),
+  image_tag: z.string().nullable(),
+  /** IMDSv1 calls in the window. An old release that still makes some keeps the workload from being fixed. */
+  calls_v1: z.int(),
+  calls_v2: z.int(),
+  last_seen: time.nullable(),
+  last_v1: time.nullable(),
+  /** Id of the release. Earlier releases of imdswatch had such ids for workloads; the API takes them too. */
+  id: z.string().regex(/^[0-9a-f]{16}$/),
+});
+
 export const offender = z.object({
   id: z.string().regex(/^[0-9a-f]{16}$/),
   severity,
   /** False where the process is not known. Then only hosts and `source_address` identify the workload. */
   attributed: z.boolean(),
-  /** Name in lists: the script, else the executable, else the process name, else the source address. */
+  /**
+   * Name in lists: the script, else the executable, else the command of a cron entry, else the unit or image, else
+   * the process name, else the source address.
+   */
   title: z.string(),
   executable: z.string().nullable(),
   name: z.string().nullable(),
@@ -44,6 +66,20 @@ export const offender = z.object({
   k8s_namespace: z.string().nullable(),
   k8s_container: z.string().nullable(),
   source_address: z.string().nullable(),
+  /**
+   * Programs such as `/usr/bin/curl` that called for the workload, that which called last first, at most 10. The
+   * workload is what ran them.
+   */
+  helpers: z.array(z.string()),
+  /**
+   * Set where no program is the workload: a cron entry, a unit, a container or a supervisor's program that runs
+   * helpers. `session`: a person's. `unknown`: the parents had ended before they could be read.
+   */
+  started_by: startedBy.nullable(),
+  /** The command of a cron entry or of a supervisor's program. */
+  entry: z.string().nullable(),
+  /** Releases of the workload, that which called last first, at most 10; never empty. */
+  releases: z.array(offenderRelease),
   calls_v1: z.int(),
   /** IMDSv2 calls, including those that were rolled up. */
   calls_v2: z.int(),

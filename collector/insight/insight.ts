@@ -13,6 +13,8 @@ import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Window } from '../contract/window.ts';
 import type { CountedCalls, IdentityHost, IdentityTotals, Scope, StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
+import { WorkloadQueries } from '../store/workload_queries.ts';
+import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
 import { groupsOf } from './groups.ts';
 import { matchesHost, narrows } from './host_filter.ts';
@@ -32,6 +34,8 @@ const MAX_PROCESSES = 20;
 export interface InsightOptions extends HostJudgeOptions {
   /** A host without a heartbeat for longer is silent. */
   silentAfterSeconds: number;
+  /** Rules that join the releases of a workload. Default: the built-in ones. */
+  rules?: WorkloadRules;
   /** Milliseconds since 1970. */
   now?: () => number;
 }
@@ -42,9 +46,9 @@ export class Insight {
   readonly #judge: HostJudge;
 
   constructor(store: StoreQueries, options: InsightOptions) {
-    this.#store = store;
+    this.#store = new WorkloadQueries(store, options.rules ?? BUILT_IN_RULES);
     this.#options = options;
-    this.#judge = new HostJudge(store, options, () => this.#nowUs());
+    this.#judge = new HostJudge(this.#store, options, () => this.#nowUs());
   }
 
   async overview({ window }: Question, filter: HostFilter = {}): Promise<Overview> {
@@ -125,9 +129,11 @@ export class Insight {
   }
 
   /** Returns null where no workload has this id. Its counts are zero where it did not call in the window. */
-  async offender(id: string, { window }: Question): Promise<OffenderDetail | null> {
-    const [identity] = await this.#store.identities([id]);
+  async offender(givenId: string, { window }: Question): Promise<OffenderDetail | null> {
+    const [identity] = await this.#store.identities([givenId]);
     if (identity === undefined) return null;
+    // A link of an earlier release of imdswatch has the id of a workload's release.
+    const { id } = identity;
     const scope: Scope = { window, hosts: null, identities: [id] };
     const buckets = bucketsOf(window);
     const [[found], inWindow, points, paths, callers, factsOf] = await Promise.all([

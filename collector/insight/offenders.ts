@@ -45,7 +45,7 @@ export function describeOffender(evidence: OffenderEvidence): {
     paths: evidence.paths,
   };
   const advice = adviceOn(question);
-  const stamp = (us: number | null) => (us === null ? null : toTimestamp(us));
+  const releases = totals.releases ?? [{ identity, kinds, release: null }];
   // This is the first call ever. A workload is new or known independently of the window that somebody looks
   // at.
   const firstUs = hosts.reduce(
@@ -67,11 +67,15 @@ export function describeOffender(evidence: OffenderEvidence): {
     k8s_namespace: identity.k8sNamespace,
     k8s_container: identity.k8sContainer,
     source_address: identity.sourceAddress,
+    helpers: [...new Set(releases.flatMap(({ identity }) => identity.helper ?? []))].slice(0, MAX_LISTED),
+    started_by: identity.startedBy ?? null,
+    entry: identity.entry ?? null,
+    releases: releasesOf(releases),
     calls_v1: calls.v1,
     calls_v2: calls.v2,
     blocked_attempts: calls.blocked,
     credentials_over_v1: calls.credentialsV1,
-    last_credentials_over_v1: stamp(calls.lastCredentialsV1Us),
+    last_credentials_over_v1: stampOf(calls.lastCredentialsV1Us),
     credentials_over_v1_attempts: calls.credentialAttemptsV1,
     rejected_v1: calls.rejectedV1,
     adapted_v1: calls.adaptedV1,
@@ -91,13 +95,40 @@ export function describeOffender(evidence: OffenderEvidence): {
     regions: valuesOf(facts, 'cloud.region'),
     first_seen: toTimestamp(firstUs),
     last_seen: toTimestamp(calls.lastUs ?? hosts[0]?.lastUs ?? 0),
-    first_v1: stamp(calls.firstV1Us),
-    last_v1: stamp(calls.lastV1Us),
+    first_v1: stampOf(calls.firstV1Us),
+    last_v1: stampOf(calls.lastV1Us),
     trend_v1: [...trend],
     advice_kind: advice.kind,
     advice_headline: advice.headline,
   };
   return { offender, advice };
+}
+
+const stampOf = (us: number | null) => (us === null ? null : toTimestamp(us));
+
+/**
+ * Describes releases, those first that called last. Helpers are no releases: rows that differ only in their helper
+ * are summed up.
+ */
+function releasesOf(releases: NonNullable<IdentityTotals['releases']>): Offender['releases'] {
+  const rows = Map.groupBy(releases, ({ identity: { executable, script, imageTag, entry } }) =>
+    JSON.stringify([executable, script, imageTag, entry]),
+  );
+  return [...rows.values()].slice(0, MAX_LISTED).map((same) => {
+    const [{ identity, release }] = same as [(typeof same)[number]];
+    const calls = tally(same.flatMap(({ kinds }) => kinds));
+    return {
+      release,
+      executable: identity.executable,
+      script: identity.script,
+      image_tag: identity.imageTag ?? null,
+      calls_v1: calls.v1,
+      calls_v2: calls.v2,
+      last_seen: stampOf(calls.lastUs),
+      last_v1: stampOf(calls.lastV1Us),
+      id: identity.id,
+    };
+  });
 }
 
 /**
@@ -119,14 +150,39 @@ export function countFreedHosts(
   return freed;
 }
 
-/** Returns the script, else the executable, else the name, else the source address. */
+/**
+ * Returns the script, else the executable, else the starter of its helpers, else the name, else the source address.
+ */
 export function titleOf(identity: Identity): string {
   return (
     identity.script ??
     identity.executable ??
+    starterTitle(identity) ??
     identity.name ??
     (identity.sourceAddress === null ? 'unknown' : `from ${identity.sourceAddress}`)
   );
+}
+
+function starterTitle({
+  startedBy,
+  entry,
+  unit,
+  image,
+  k8sNamespace,
+  k8sContainer,
+}: Identity): string | null {
+  switch (startedBy) {
+    case 'cron':
+      return `cron: ${entry}`;
+    case 'supervisor':
+      return `supervisor: ${entry}`;
+    case 'unit':
+      return unit;
+    case 'container':
+      return image ?? `${k8sNamespace ?? '?'}/${k8sContainer ?? '?'}`;
+    default:
+      return null;
+  }
 }
 
 /** Returns at most 10 releases of at most 10 SDKs and tools, the latest release of each first. */

@@ -87,6 +87,8 @@ export interface Scope {
 export interface IdentityTotals {
   identity: Identity;
   kinds: CountedCalls[];
+  /** The releases that the sums are of, that which called last first. Absent where they are not joined. */
+  releases?: { identity: Identity; kinds: CountedCalls[]; release: string | null }[];
 }
 
 /** One workload on one host. First and last times are of all time, not of the window. */
@@ -203,6 +205,8 @@ export interface StoreQueries {
   /** Returns sums per host and workload. IMDSv2 calls are one sum per host, with `identity` null. */
   hostTotals(scope: Scope): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
   identities(ids: string[]): Promise<Identity[]>;
+  /** Returns identities in the order in which they were stored, after the row `row`. */
+  identitiesAfter(row: number, limit: number): Promise<{ row: number; identity: Identity }[]>;
   /** Returns counts by hour or day, and with `byIdentity` by workload too. */
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]>;
   /**

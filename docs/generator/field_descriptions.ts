@@ -171,7 +171,8 @@ export const OFFENDER = {
   id: '16 hexadecimal digits; the same for the same workload on every host',
   severity: '[below](#severity)',
   attributed: 'false if the process was not found: then only hosts and `source_address` are known',
-  title: 'a name for people: the script, else the executable, else the name, else the source address',
+  title:
+    'a name for people: the script, else the executable, else the cron entry, unit or image, else the name, else the source address',
   executable: '',
   name: "the kernel's `comm`, if the executable is not known",
   script: '',
@@ -182,6 +183,12 @@ export const OFFENDER = {
   k8s_namespace: '',
   k8s_container: '',
   source_address: 'set if the process is not known',
+  helpers: 'programs such as `/usr/bin/curl` that called for the workload, which ran them; at most 10',
+  started_by:
+    'set where no program is the workload: `cron`, `unit`, `container` or `supervisor` ran helpers; `session`: a person; `unknown`: the parents had ended before they could be read',
+  entry: 'the command of a cron entry or of a program of a supervisor; secrets are `****`',
+  releases:
+    'releases of the workload, that which called last first, at most 10: `release` (versions in its paths, tag of its image), `executable`, `script`, `image_tag`, `calls_v1`, `calls_v2`, `last_seen`, `last_v1`, `id`',
   calls_v1: 'calls without a token, with any answer or none',
   calls_v2: 'calls with a token, rolled up or not',
   blocked_attempts: 'attempts that a rule on the host stopped: there was no request',

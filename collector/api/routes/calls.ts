@@ -2,12 +2,12 @@ import { z } from '@hono/zod-openapi';
 import { type Call, imdsCategory, outcome } from '../../../protocol/call.ts';
 import { type ServedCall, servedCall } from '../../contract/served_call.ts';
 import type { CallFilter } from '../../store/store.ts';
-import { identityId, workloadIdentity } from '../../store/workload_identity.ts';
+import type { WorkloadRules } from '../../store/workload_rules.ts';
 import type { ApiApp } from '../env.ts';
 import { exportAnswer, formatOf, formatQuery, listContent } from '../export.ts';
 import { listRequestOf } from '../list_request.ts';
 import { encodeCursor } from '../paging.ts';
-import type { ApiParts, FindingsStore } from '../parts.ts';
+import type { ApiParts } from '../parts.ts';
 import { DEFAULT_LIMIT, pageQuery, repeatable, shortText, windowQuery } from '../question.ts';
 import { route } from '../route.ts';
 import { ServedCall as ServedCallSchema } from '../schemas.ts';
@@ -37,7 +37,7 @@ const listRoute = route({
   },
 });
 
-export function callRoutes(app: ApiApp, { store, defaultWindowDays, log, metrics }: ApiParts): void {
+export function callRoutes(app: ApiApp, { store, rules, defaultWindowDays, log, metrics }: ApiParts): void {
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const { name, cursor, window } = listRequestOf(c.req.path, query, defaultWindowDays);
@@ -57,7 +57,7 @@ export function callRoutes(app: ApiApp, { store, defaultWindowDays, log, metrics
         format,
         name: 'calls',
         schema: servedCall,
-        items: pages(store, filter, first),
+        items: pages(store, rules, filter, first),
         log,
         metrics,
       });
@@ -72,7 +72,7 @@ export function callRoutes(app: ApiApp, { store, defaultWindowDays, log, metrics
     };
     return c.json(
       {
-        items: calls.map(servedCallOf),
+        items: calls.map((call) => servedCallOf(call, rules)),
         next: next === null ? null : encodeCursor({ ...following, inner: next }),
       },
       200,
@@ -86,17 +86,22 @@ export function versionOf(text: '1' | '2' | undefined): 1 | 2 | null {
   return text === '1' ? 1 : 2;
 }
 
-type Page = Awaited<ReturnType<FindingsStore['calls']>>;
+type Page = Awaited<ReturnType<ApiParts['store']['calls']>>;
 
-async function* pages(store: FindingsStore, filter: CallFilter, first: Page): AsyncGenerator<ServedCall[]> {
+async function* pages(
+  store: ApiParts['store'],
+  rules: WorkloadRules,
+  filter: CallFilter,
+  first: Page,
+): AsyncGenerator<ServedCall[]> {
   let { calls, next } = first;
   for (;;) {
-    yield calls.map(servedCallOf);
+    yield calls.map((call) => servedCallOf(call, rules));
     if (next === null) return;
     ({ calls, next } = await store.calls(filter, EXPORT_PAGE, next));
   }
 }
 
-function servedCallOf(call: Call): ServedCall {
-  return { ...call, offender: identityId(workloadIdentity(call, call.host.id, call['source.address'])) };
+function servedCallOf(call: Call, rules: WorkloadRules): ServedCall {
+  return { ...call, offender: rules.workloadIdOfCall(call) };
 }

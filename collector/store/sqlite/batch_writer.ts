@@ -50,11 +50,11 @@ export class BatchWriter {
   #callsAdded = 0;
 
   /** `nowUs`: the collector's clock, in microseconds since 1970. */
-  constructor(database: DatabaseSync, nowUs: () => number) {
+  constructor(database: DatabaseSync, nowUs: () => number, helperPrograms: readonly string[]) {
     this.#senders = new Senders(database);
     this.#bounds = new HostBounds(database, nowUs);
     this.#nowUs = nowUs;
-    this.#callers = new Callers(database, this.#bounds);
+    this.#callers = new Callers(database, this.#bounds, helperPrograms);
     this.#kinds = new Kinds(database, this.#bounds);
     this.#tally = new Tally(database, this.#bounds);
     this.#paths = new Paths(database, this.#bounds);

@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { deleteOldestEntries } from '../../../common/bounded_map.ts';
+import { HELPER_PROGRAMS } from '../helper_programs.ts';
 import {
   type CallerFacts,
   identityId,
@@ -68,7 +69,10 @@ export class Callers {
   /** Pairs of host and workload that this transaction has admitted. */
   readonly #admitted = new Set<string>();
 
-  constructor(database: DatabaseSync, bounds: HostBounds) {
+  readonly #helpers: ReadonlySet<string>;
+
+  constructor(database: DatabaseSync, bounds: HostBounds, helperPrograms: readonly string[]) {
+    this.#helpers = new Set([...HELPER_PROGRAMS, ...helperPrograms]);
     this.#bounds = bounds;
     this.#onHost = database.prepare('SELECT 1 FROM identity_hosts WHERE identity = ? AND host = ?');
     this.#knownCaller = database.prepare('SELECT 1 FROM callers WHERE hash = ?');
@@ -102,7 +106,7 @@ export class Callers {
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
     const facts = JSON.parse(json) as CallerFacts;
-    const identity = this.#identityRow(workloadIdentity(facts, host.id, sourceAddress), host);
+    const identity = this.#identityRow(workloadIdentity(facts, host.id, sourceAddress, this.#helpers), host);
     const bytes = Buffer.from(key, 'base64');
     const isNew = this.#knownCaller.get(bytes) === undefined;
     const isKept = !isNew || this.#keepsCaller(host.row, json);

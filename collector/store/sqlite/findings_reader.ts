@@ -16,7 +16,7 @@ import type {
   StoreQueries,
   StoreStatistics,
 } from '../store.ts';
-import type { CallerFacts } from '../workload_identity.ts';
+import type { CallerFacts, WorkloadIdentity } from '../workload_identity.ts';
 import { CallsReader } from './calls_reader.ts';
 import { CoverageReader } from './coverage_reader.ts';
 import { bytesBeside, usedBytes } from './database.ts';
@@ -67,6 +67,14 @@ export class FindingsReader implements StoreQueries {
   }
   identities(ids: string[]): Promise<Identity[]> {
     return this.#view(() => this.#rows.identityRows(ids).map((row) => this.#rows.identity(row)));
+  }
+  identitiesAfter(row: number, limit: number): Promise<{ row: number; identity: Identity }[]> {
+    return this.#view(() =>
+      this.#statements.identitiesAfter.all(row, limit).map(({ id, key, facts }) => ({
+        row: Number(id),
+        identity: { id: String(key), ...(JSON.parse(String(facts)) as WorkloadIdentity) },
+      })),
+    );
   }
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]> {
     return this.#view(() => this.#totals.series(scope, bucket, byIdentity));
@@ -153,7 +161,10 @@ export class FindingsReader implements StoreQueries {
 
 function prepareAll(
   database: DatabaseSync,
-): Record<'paths' | 'callers' | 'hosts' | 'cloudCounts' | 'cloudInstances' | 'statistics', StatementSync> {
+): Record<
+  'paths' | 'callers' | 'hosts' | 'identitiesAfter' | 'cloudCounts' | 'cloudInstances' | 'statistics',
+  StatementSync
+> {
   const identity = '(SELECT id FROM identities WHERE key = ?)';
   return {
     paths: database.prepare(
@@ -168,6 +179,9 @@ function prepareAll(
     hosts: database.prepare(
       `SELECT facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
        FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id WHERE first_us IS NOT NULL`,
+    ),
+    identitiesAfter: database.prepare(
+      'SELECT id, key, facts FROM identities WHERE id > ? ORDER BY id LIMIT ?',
     ),
     cloudCounts: database.prepare(
       `SELECT host_id AS hostId, start_us AS startUs, end_us AS endUs, no_token AS noToken,

@@ -13,9 +13,13 @@ export class FindingsWriter {
   readonly #statements: ReturnType<typeof prepareAll>;
 
   /** `nowUs`: the collector's clock, in microseconds since 1970. */
-  constructor(database: DatabaseSync, nowUs: () => number = () => Date.now() * 1000) {
+  constructor(
+    database: DatabaseSync,
+    nowUs: () => number = () => Date.now() * 1000,
+    helperPrograms: readonly string[] = [],
+  ) {
     this.#database = database;
-    this.#batches = new BatchWriter(database, nowUs);
+    this.#batches = new BatchWriter(database, nowUs, helperPrograms);
     this.#statements = prepareAll(database);
   }
 

@@ -15,14 +15,19 @@ import { ThreadedStore } from './threaded_store.ts';
  * Opens the store of a collector, creates or migrates it, and starts its threads. Throws `OperatorError`.
  * `threadLost` is called when a thread died; the thread is started again.
  */
-export function openStore(dataDir: string, threadLost: (error: Error) => void = () => {}): Store {
+export function openStore(
+  dataDir: string,
+  threadLost: (error: Error) => void = () => {},
+  /** Names of programs that are not the workload, besides the built-in ones. */
+  helperPrograms: readonly string[] = [],
+): Store {
   const release = lockDataDir(dataDir);
   try {
     // The schema is checked here and not in the threads, so that a problem is an error of the start.
     const database = openForWriting(dataDir, FINDINGS);
     if (canShrink(database)) database.close();
     else rewriteToShrink(database, join(dataDir, FINDINGS.file));
-    return new ThreadedStore({ dataDir, threadLost, release });
+    return new ThreadedStore({ dataDir, helperPrograms, threadLost, release });
   } catch (error) {
     release();
     throw error;

@@ -19,9 +19,9 @@ const HEARTBEAT_GROUP_MS = 100;
 
 type Methods = Record<string, (...args: never[]) => unknown>;
 
-function writerMethods(dataDir: string): Methods {
+function writerMethods(dataDir: string, helperPrograms: readonly string[]): Methods {
   const database = openForWriting(dataDir, FINDINGS);
-  const writer = new FindingsWriter(database);
+  const writer = new FindingsWriter(database, undefined, helperPrograms);
   /**
    * The first and the newest heartbeat of each host. No more than these two are written at once, however many
    * arrive.
@@ -64,9 +64,9 @@ function readerMethods(dataDir: string): Methods {
   return reader as unknown as Methods;
 }
 
-const { role, dataDir } = workerData as ThreadData;
+const { role, dataDir, helperPrograms } = workerData as ThreadData;
 const port = parentPort!;
-const methods = role === 'writer' ? writerMethods(dataDir) : readerMethods(dataDir);
+const methods = role === 'writer' ? writerMethods(dataDir, helperPrograms) : readerMethods(dataDir);
 
 port.on('message', async ({ id, method, args }: Question) => {
   let answer: Answer;

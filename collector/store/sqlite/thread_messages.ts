@@ -4,6 +4,7 @@ import { OperatorError } from '../../../common/operator_error.ts';
 export interface ThreadData {
   role: 'writer' | 'reader';
   dataDir: string;
+  helperPrograms: readonly string[];
 }
 
 export interface Question {

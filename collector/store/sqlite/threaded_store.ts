@@ -127,6 +127,8 @@ class StoreThread {
 
 export interface ThreadedStoreOptions {
   dataDir: string;
+  /** Names of programs that are not the workload, besides the built-in ones. */
+  helperPrograms?: readonly string[];
   /** Called when a thread has died, after its pending questions were rejected. */
   threadLost: (error: Error) => void;
   release: () => void;
@@ -139,11 +141,11 @@ export class ThreadedStore implements Store {
   readonly #release: () => void;
   readonly #unpacker = new HostsUnpacker();
 
-  constructor({ dataDir, threadLost, release }: ThreadedStoreOptions) {
+  constructor({ dataDir, helperPrograms = [], threadLost, release }: ThreadedStoreOptions) {
     this.#dataDir = dataDir;
     this.#release = release;
-    this.#writer = new StoreThread({ role: 'writer', dataDir }, threadLost);
-    this.#reader = new StoreThread({ role: 'reader', dataDir }, threadLost);
+    this.#writer = new StoreThread({ role: 'writer', dataDir, helperPrograms }, threadLost);
+    this.#reader = new StoreThread({ role: 'reader', dataDir, helperPrograms }, threadLost);
   }
 
   lastSeq(stream: string, hostId: string): Promise<number | null> {
@@ -180,6 +182,9 @@ export class ThreadedStore implements Store {
   }
   identities(ids: string[]): ReturnType<Store['identities']> {
     return this.#reader.ask('identities', ids);
+  }
+  identitiesAfter(row: number, limit: number): ReturnType<Store['identitiesAfter']> {
+    return this.#reader.ask('identitiesAfter', row, limit);
   }
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): ReturnType<Store['series']> {
     return this.#reader.ask('series', scope, bucket, byIdentity);

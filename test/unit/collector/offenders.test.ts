@@ -72,7 +72,12 @@ test('one row per program, not per process: calls, categories, roles, hosts, cre
   );
   const found = await readOffenders(dataDir, ALL, JUDGING);
   const [first, ...rest] = found;
-  const { id, last_v1, last_credentials_over_v1, trend_v1, hosts, advice_headline, ...said } = first!;
+  const { id, last_v1, last_credentials_over_v1, trend_v1, hosts, advice_headline, releases, ...said } =
+    first!;
+  assert.deepEqual(
+    releases.map(({ release, calls_v1, calls_v2 }) => [release, calls_v1, calls_v2]),
+    [['3.11', 6, 1]],
+  );
   assert.match(id, /^[0-9a-f]{16}$/);
   assert.ok(last_v1 !== null && last_credentials_over_v1 !== null && advice_headline !== '');
   assert.equal(
@@ -94,6 +99,9 @@ test('one row per program, not per process: calls, categories, roles, hosts, cre
     k8s_namespace: null,
     k8s_container: null,
     source_address: null,
+    helpers: [],
+    started_by: null,
+    entry: null,
     calls_v1: 6,
     calls_v2: 1,
     blocked_attempts: 0,

@@ -10,6 +10,8 @@ interface Node {
   name: string;
   executable: string | null;
   args: string | null;
+  /** The title that the process wrote over its arguments when it called last. */
+  title: string | null;
   /** The workload's own processes that this node stands for. */
   callers: OffenderProcess[];
   children: Map<string, Node>;
@@ -34,6 +36,7 @@ export function buildTree(processes: readonly OffenderProcess[]): Node[] {
           name: step.name,
           executable: step['executable.path'],
           args,
+          title: step === process ? (process.title ?? null) : null,
           callers: [],
           children: new Map(),
         };
@@ -64,6 +67,7 @@ function Branches({ nodes }: { nodes: Node[] }) {
             <code class="args" title={node.executable ?? undefined}>
               {node.args ?? node.executable ?? 'the process ended before its arguments were read'}
             </code>
+            {node.title !== null && <span class="args">title: {node.title}</span>}
             {node.callers.length > 0 && <Callers callers={node.callers} />}
           </div>
           {node.children.size > 0 && <Branches nodes={[...node.children.values()]} />}

@@ -80,6 +80,7 @@ function Detail({
               </EmptyNotice>
             )}
           </Panel>
+          <Releases releases={offender.releases} />
           <Panel title="Paths requested without a token" class="paths" flush>
             <Paths offender={offender} />
           </Panel>
@@ -141,6 +142,9 @@ function Detail({
                 ['Executable', offender.executable && <code>{offender.executable}</code>],
                 ['Script', offender.script && <code>{offender.script}</code>],
                 ['Name', offender.name && <code>{offender.name}</code>],
+                ['Calls by', offender.helpers.length > 0 && <code>{offender.helpers.join(', ')}</code>],
+                ['Started by', startedBy(offender)],
+                ['Command', offender.entry && <code>{offender.entry}</code>],
                 ['User', offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`)],
                 ['Image', offender.container_image && <code>{offender.container_image}</code>],
                 ['Unit', offender.systemd_unit && <code>{offender.systemd_unit}</code>],
@@ -158,6 +162,55 @@ function Detail({
       </div>
       <LatestCalls id={offender.id} days={days} />
     </div>
+  );
+}
+
+/** Says who started the helpers of a workload that is no program itself. */
+function startedBy({ started_by }: OffenderDetail): string | null {
+  switch (started_by) {
+    case 'cron':
+      return 'a cron entry';
+    case 'unit':
+      return 'its unit';
+    case 'container':
+      return 'its container';
+    case 'supervisor':
+      return 'a supervisor';
+    case 'session':
+      return 'a person, in a session';
+    case 'unknown':
+      return 'not known: the parents had ended before they could be read';
+    case null:
+      return null;
+  }
+}
+
+/** Lists the releases of a workload, each with its own calls; nothing for a workload without versions. */
+function Releases({ releases }: { releases: OffenderDetail['releases'] }) {
+  if (releases.every(({ release }) => release === null)) return null;
+  return (
+    <Panel title="Releases" class="releases" flush>
+      <Table
+        caption="Releases of this workload, that which called last first"
+        rows={releases}
+        rowKey={({ id }) => id}
+        columns={[
+          {
+            label: 'Release',
+            heading: true,
+            cell: ({ release, script, executable }) => (
+              <span class="stacked">
+                <span>{release ?? 'without a version'}</span>
+                <code class="quiet">{script ?? executable}</code>
+              </span>
+            ),
+          },
+          { label: 'IMDSv1', numeric: true, cell: ({ calls_v1 }) => count(calls_v1) },
+          { label: 'IMDSv2', numeric: true, only: 'medium', cell: ({ calls_v2 }) => count(calls_v2) },
+          { label: 'Last call', cell: ({ last_seen }) => <RelativeTime at={last_seen} /> },
+        ]}
+      />
+    </Panel>
   );
 }
 

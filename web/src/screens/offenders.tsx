@@ -175,6 +175,10 @@ function Amount({ value, alarming = false }: { value: number; alarming?: boolean
   );
 }
 
+function programOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
 /** Says where the workload runs, the best known names first. */
 function describeContext(offender: Offender): string {
   const program = offender.executable?.slice(offender.executable.lastIndexOf('/') + 1) ?? null;
@@ -182,6 +186,7 @@ function describeContext(offender: Offender): string {
   const user = offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`);
   const parts = [
     offender.script === null ? null : program,
+    offender.helpers.length === 0 ? null : `by ${offender.helpers.map(programOf).join(', ')}`,
     user === null ? null : `as ${user}`,
     pod === '' ? null : pod,
     offender.container_image,

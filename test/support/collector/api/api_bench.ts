@@ -14,6 +14,7 @@ import { LiveFeed } from '../../../../collector/api/live_feed.ts';
 import { ApiMetrics } from '../../../../collector/api/metrics.ts';
 import type { ApiParts, FindingsStore, InsightAnswers } from '../../../../collector/api/parts.ts';
 import { HttpServer } from '../../../../collector/api/server.ts';
+import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
 import { makeCall } from '../calls.ts';
 import { makeHost, makeHostDetail, makeOffender, makeOffenderDetail, makeOverview } from './findings.ts';
 
@@ -68,6 +69,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     access,
     alerts,
     store,
+    rules: BUILT_IN_RULES,
     live,
     metrics: new ApiMetrics(),
     counters: () => ({ ingest: { frames: 3, connections: 1 }, live: live.counters() }),

@@ -11,7 +11,7 @@ import {
 } from '../../../../collector/api/live_feed.ts';
 import { type ServedCall, servedCall } from '../../../../collector/contract/served_call.ts';
 import type { StoredBatch } from '../../../../collector/store/store.ts';
-import { identityId, workloadIdentity } from '../../../../collector/store/workload_identity.ts';
+import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
 import type { Call } from '../../../../protocol/call.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
 import { HOST, makeCall } from '../../../support/collector/calls.ts';
@@ -109,7 +109,7 @@ test('stored calls are sent with their offender to watchers whose filter matches
   const elsewhere = await new Watcher().open('?host=i-other');
   const call = makeCall({ 'imds.category': 'credentials', 'url.path': '/x/app', 'imds.version': 1 });
   const other = makeCall({ 'imds.category': 'metadata', 'url.path': '/latest/meta-data/' });
-  const offender = identityId(workloadIdentity(call, HOST.id, call['source.address']));
+  const offender = BUILT_IN_RULES.workloadIdOfCall(call);
   const theirs = await new Watcher().open(`?offender=${offender}`);
   api.parts.live.publish([batchOf([call, other])]);
   await eventually('both', () => all.calls.length === 2);
