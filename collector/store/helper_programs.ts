@@ -3,48 +3,14 @@
  * tables. An operator adds helper programs with `helper_programs`.
  */
 
-/** Programs that fetch, by the name of their executable or script, without a version. */
+/**
+ * Programs that fetch, by the name of their executable or script, without a version. A name that somebody's own
+ * program could have, such as `fetch`, is not among them.
+ */
 export const HELPER_PROGRAMS: readonly string[] = [
-  ...[
-    'curl',
-    'wget',
-    'wget2',
-    'aria2c',
-    'http',
-    'https',
-    'httpie',
-    'xh',
-    'hurl',
-    'lynx',
-    'links',
-    'elinks',
-    'w3m',
-  ],
-  ...[
-    'nc',
-    'ncat',
-    'netcat',
-    'nc.openbsd',
-    'nc.traditional',
-    'socat',
-    'telnet',
-    'openssl',
-    'GET',
-    'HEAD',
-    'POST',
-  ],
-  ...['lwp-request', 'lwp-download', 'fetch', 'ftp', 'jq', 'yq'],
-  ...[
-    'aws',
-    'aws_completer',
-    'ec2-metadata',
-    'ec2metadata',
-    'ec2-api-tools',
-    's3cmd',
-    's5cmd',
-    'rclone',
-    'gh',
-  ],
+  ...['curl', 'wget', 'wget2', 'aria2c', 'httpie', 'xh', 'lynx', 'w3m', 'lwp-request', 'lwp-download'],
+  ...['nc', 'ncat', 'netcat', 'nc.openbsd', 'nc.traditional', 'socat', 'telnet', 'openssl'],
+  ...['aws', 'ec2-metadata', 'ec2metadata'],
 ];
 
 /** Programs that only start another one, which is their child. */

@@ -80,5 +80,8 @@ describe('tally of what the lab did', () => {
 
   it('does not pass when the lab does not know who called', () => {
     assert.equal(compareOffenders([truth({ owner: null })], []).length, 1);
+    const runner = { executable: '/usr/bin/node', script: '/demo.ts', helpers: ['/usr/bin/curl'] };
+    const [ofCurl] = tallyByIdentity([truth({})], runner);
+    assert.deepEqual([ofCurl!.executable, ofCurl!.script], ['/usr/bin/node', '/demo.ts']);
   });
 });
