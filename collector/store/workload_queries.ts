@@ -145,6 +145,9 @@ export class WorkloadQueries implements StoreQueries {
   answeredV1(...args: Parameters<StoreQueries['answeredV1']>): ReturnType<StoreQueries['answeredV1']> {
     return this.#store.answeredV1(...args);
   }
+  refusedV1(...args: Parameters<StoreQueries['refusedV1']>): ReturnType<StoreQueries['refusedV1']> {
+    return this.#store.refusedV1(...args);
+  }
   identitiesAfter(row: number, limit: number): ReturnType<StoreQueries['identitiesAfter']> {
     return this.#store.identitiesAfter(row, limit);
   }
