@@ -135,7 +135,7 @@ function isSameCommand(a: Ancestor, b: Ancestor | undefined): boolean {
 
 /** Returns whether a shell runs commands of its command line (`sh -c`). */
 function runsCommand({ command_args: args }: Ancestor): boolean {
-  return args !== null && args.slice(1, 3).some((argument) => /^-[a-z]*c$/.test(argument));
+  return (args ?? []).slice(1, 3).some((argument) => /^-[a-z]*c$/.test(argument));
 }
 
 function baseName({ 'executable.path': path, name }: Ancestor): string {

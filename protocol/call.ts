@@ -213,8 +213,8 @@ export const call = z.object({
    */
   'imds.hops': z.int().min(0).max(255).nullable().optional(),
   /**
-   * Of a fallback: the hop limit with which the answer to the token request reached this host, which is the
-   * instance's setting. Null where no such answer was seen.
+   * The hop limit with which the answer to a fallback's token request reached this host, which is the setting of the
+   * instance. Null for other calls, and where no such answer was seen.
    */
   'imds.token_hop_limit': z.int().min(0).max(255).nullable().optional(),
   'http.request.method': httpMethod.nullable(),

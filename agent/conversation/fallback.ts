@@ -25,7 +25,7 @@ const MAX_WAITING = 16;
 /** A name of a client. One client may have several: its process, the script that runs it. */
 export interface ClientKey {
   key: string;
-  /** How long a failed token request explains reads under this key, in microseconds. */
+  /** Microseconds for which a failed token request explains reads under this key. */
   lastsUs: number;
   /** The key names one process, which may do two things at one time. */
   isProcess: boolean;

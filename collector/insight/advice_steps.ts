@@ -1,12 +1,11 @@
 /** The steps of an advice: what the workload's team does, one after the other. */
 import { NO_PROXY, tokenSnippet } from '../../known_clients/snippets.ts';
 import { type Step, shellStep, textStep } from '../../known_clients/step.ts';
-import type { HostFacts } from '../../protocol/call.ts';
 import type { AdviceKind } from '../contract/advice.ts';
 import type { AdviceQuestion } from './advice_question.ts';
-import { isSdk } from './advice_text.ts';
-import { ADVISED_HOP_LIMIT, commandLines, hopLimitCommand } from './enforce_command.ts';
+import { isOnHostItself, isSdk } from './advice_text.ts';
 import { type Evidence, isOlder } from './evidence.ts';
+import { hopLimitSteps, LOOK_FOR_A_RULE } from './hop_limit.ts';
 
 /** Source: AWS CLI user guide, "Using an HTTP proxy". The effect of the value is measured in the lab. */
 const BYPASS_PROXY: Step = shellStep(
@@ -30,7 +29,7 @@ export function stepsOf(
   question: AdviceQuestion,
   evidence: Evidence,
 ): Step[] {
-  const { identity, calls, hosts } = question;
+  const { identity, calls } = question;
   const { client } = evidence;
   switch (kind) {
     case 'none':
@@ -42,18 +41,8 @@ export function stepsOf(
       return [
         shellStep('Find the rule.', 'nft list ruleset; iptables -S OUTPUT; ip route get 169.254.169.254'),
       ];
-    case 'hop_limit': {
-      const raise = {
-        text: `Raise the hop limit to ${ADVISED_HOP_LIMIT} on each of its instances.`,
-        ...hopLimitCode(hosts),
-      };
-      const look = shellStep(
-        'Check whether a local rule or a proxy blocks the answer to the token request.',
-        'nft list ruleset; iptables -t nat -S',
-      );
-      const first = identity.unit !== null ? [look, raise] : [raise];
-      return [...first, ...fallbackOff(evidence)];
-    }
+    case 'hop_limit':
+      return [...noAnswerSteps(question), ...fallbackOff(evidence)];
     case 'token_refused':
       return [
         shellStep(
@@ -80,7 +69,7 @@ export function stepsOf(
           ];
     case 'configure':
       return calls.fallbackUnanswered > 0
-        ? [{ text: 'Raise the hop limit first.', ...hopLimitCode(hosts) }, ...fallbackOff(evidence)]
+        ? [...noAnswerSteps(question), ...fallbackOff(evidence)]
         : [...fallbackOff(evidence)];
     case 'raw_http':
       return [
@@ -92,6 +81,13 @@ export function stepsOf(
     case 'unknown':
       return unknownSteps(identity.attributed, evidence);
   }
+}
+
+/** Returns the steps against token requests without an answer. */
+function noAnswerSteps(question: AdviceQuestion): Step[] {
+  const isMeasured = question.hops.some(({ hops }) => hops !== null);
+  const first = isOnHostItself(question) && !isMeasured ? [LOOK_FOR_A_RULE] : [];
+  return [...first, ...hopLimitSteps(question.hops)];
 }
 
 function unknownSteps(isAttributed: boolean, evidence: Evidence): Step[] {
@@ -186,16 +182,6 @@ function replacements({ mayBe }: Evidence): Step[] {
       code: upgrade[0]!.code,
       language: upgrade[0]!.language,
     }));
-}
-
-function hopLimitCode(hosts: readonly HostFacts[]): Pick<Step, 'code' | 'language'> {
-  const code = commandLines(hosts.map((host) => hopLimitCommand(host, ADVISED_HOP_LIMIT)));
-  return {
-    code:
-      code ??
-      `aws ec2 modify-instance-metadata-options --instance-id INSTANCE --http-put-response-hop-limit ${ADVISED_HOP_LIMIT}`,
-    language: 'shell',
-  };
 }
 
 function lowerFirst(text: string): string {

@@ -2,6 +2,7 @@
 import type { AdviceKind } from '../contract/advice.ts';
 import type { AdviceQuestion } from './advice_question.ts';
 import type { Evidence } from './evidence.ts';
+import { advisedHopLimit, isHopLimitEnough } from './hop_limit.ts';
 
 /** Returns the client's name, with the program that contains it. */
 export function nameOf({ client, program }: Evidence): string {
@@ -46,9 +47,7 @@ export function headlineOf(kind: AdviceKind, question: AdviceQuestion, evidence:
         ? `Replace what is probably ${name}: no release of it supports IMDSv2.`
         : `${program === null ? 'Replace' : 'Update or replace what contains'} ${client!.name}: no release of it supports IMDSv2.`;
     case 'hop_limit':
-      return question.identity.unit !== null
-        ? `Find what blocks its token requests: they get no answer, so ${client === null ? 'it' : name} falls back to IMDSv1.`
-        : `Raise the hop limit: token requests get no answer, so ${client === null ? 'it' : name} falls back to IMDSv1.`;
+      return `${hopLimitHeadline(question)}, so ${client === null ? 'it' : name} falls back to IMDSv1.`;
     case 'token_refused':
       return `Find out what refuses its token requests: ${client === null ? 'it' : name} falls back to IMDSv1.`;
     case 'configure': {
@@ -103,7 +102,7 @@ export function explanationOf(kind: AdviceKind, question: AdviceQuestion, eviden
       sentences.push(
         'It supports IMDSv2: it asked for a token just before, and got no answer. The answer to a token request may pass only a limited number of hops (1 by default), so it does not reach a program behind a container network or a proxy. Answers to calls without a token have no such limit.',
       );
-      if (question.identity.unit !== null) {
+      if (isOnHostItself(question)) {
         sentences.push(
           'It runs on the host itself, where one hop is enough. Look for a local rule or proxy first.',
         );
@@ -185,7 +184,7 @@ export function explanationOf(kind: AdviceKind, question: AdviceQuestion, eviden
   if (calls.v1 > 0 && calls.refusedTokens > 0) sentences.push(...STALE_TOKEN);
   if (calls.plainV1 > 0 && calls.fallbackUnanswered > 0) {
     sentences.push(
-      'Some of its calls followed a token request that got no answer: raise the hop limit as well.',
+      'Some of its calls followed a token request that got no answer: the hop limit may be too low as well.',
     );
   }
   if (mayBe.length > 0 && calls.v1 > 0) {
@@ -193,4 +192,21 @@ export function explanationOf(kind: AdviceKind, question: AdviceQuestion, eviden
   }
   if (calls.v1 > 0 && client !== null) sentences.push(...client.notes);
   return sentences.join(' ');
+}
+
+/** Returns what is to be done about token requests without an answer. */
+function hopLimitHeadline(question: AdviceQuestion): string {
+  const hopLimit = advisedHopLimit(question.hops);
+  if (isOnHostItself(question) || isHopLimitEnough(question.hops)) {
+    return 'Find what blocks its token requests: they get no answer';
+  }
+  return hopLimit === null
+    ? 'Measure how far it is from the service: its token requests get no answer'
+    : `Raise the hop limit to ${hopLimit}: token requests get no answer`;
+}
+
+/** Returns whether no router is between it and the service: that was measured, or it is a unit of the host. */
+export function isOnHostItself({ identity, hops }: AdviceQuestion): boolean {
+  const measured = hops.filter((each) => each.hops !== null);
+  return measured.length === 0 ? identity.unit !== null : measured.every((each) => each.hops === 0);
 }

@@ -9,8 +9,6 @@ import type { Tally } from './counts.ts';
 const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 const REGION = /^[a-z]{2,}(?:-[a-z0-9]+)+$/;
 const MAX_COMMAND_LINES = 100;
-/** Enough for one network in between, such as a container's bridge. */
-export const ADVISED_HOP_LIMIT = 2;
 
 export function isInstanceId(id: string): boolean {
   return INSTANCE_ID.test(id);

@@ -45,17 +45,19 @@ export class HostJudge {
     const reported = { ...window, untilUs };
     // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls
     // are missing.
-    const [all, coverage, totals, counts, instances] = await Promise.all([
+    const [all, coverage, totals, counts, instances, hops] = await Promise.all([
       this.#store.hosts(),
       this.#store.coverage(reported, hosts),
       this.#store.hostTotals({ window: reported, hosts, identities: null }),
       this.#store.cloudCounts(window, hosts),
       this.#store.cloudInstances(),
+      this.#store.measuredHops({ window: reported, hosts, identities: null }),
     ]);
     const compared = await this.compareWithCloud(counts);
     const totalsByHost = Map.groupBy(totals, ({ hostId }) => hostId);
     const coverageByHost = new Map(coverage.map((entry) => [entry.hostId, entry]));
     const instanceByHost = new Map(instances.map((entry) => [entry.hostId, entry]));
+    const hopsByHost = Map.groupBy(hops, ({ hostId }) => hostId);
     const wanted = hosts === null ? null : new Set(hosts);
     return all.flatMap((stored): JudgedHost[] => {
       const { id } = stored.facts;
@@ -65,6 +67,7 @@ export class HostJudge {
         totals: totalsByHost.get(id) ?? [],
         coverage: coverageByHost.get(id) ?? null,
         cloudInstance: instanceByHost.get(id) ?? null,
+        measuredHops: hopsByHost.get(id) ?? [],
         compared: compared.get(id) ?? { counts: [], seen: [] },
       };
       return [{ stored, evidence, judged: judge(evidence, this.#judging(window)) }];

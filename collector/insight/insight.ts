@@ -17,6 +17,7 @@ import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
 import { groupsOf } from './groups.ts';
+import { type HopEvidence, hopEvidence } from './hop_limit.ts';
 import { matchesHost, narrows } from './host_filter.ts';
 import { HostJudge, type HostJudgeOptions } from './host_judge.ts';
 import { describeHost, isSilent, verdictCounts, worstHostFirst } from './hosts.ts';
@@ -104,8 +105,9 @@ export class Insight {
     const buckets = bucketsOf(window);
     const totals = await this.#store.identityTotals(scope);
     const withV1 = totals.filter(({ kinds }) => kinds.some(isV1)).map(({ identity }) => identity.id);
-    const [identityHosts, points, factsOf] = await Promise.all([
+    const [identityHosts, hops, points, factsOf] = await Promise.all([
       this.#store.identityHosts(scope),
+      this.#hopsOf({ ...scope, identities: withV1 }),
       this.#store.series({ ...scope, identities: withV1 }, buckets.bucket, true),
       this.#factsOf(),
     ]);
@@ -121,6 +123,7 @@ export class Insight {
           hosts: hostsOf.get(id) ?? [],
           hostsFreed: freed.get(id) ?? 0,
           factsOf,
+          hopsOf: (host) => hops(id, host),
           trend,
           paths: [],
         }).offender;
@@ -136,9 +139,10 @@ export class Insight {
     const { id } = identity;
     const scope: Scope = { window, hosts: null, identities: [id] };
     const buckets = bucketsOf(window);
-    const [[found], inWindow, points, paths, callers, factsOf] = await Promise.all([
+    const [[found], inWindow, hops, points, paths, callers, factsOf] = await Promise.all([
       this.#store.identityTotals(scope),
       this.#store.identityHosts(scope),
+      this.#hopsOf(scope),
       this.#store.series(scope, buckets.bucket, false),
       this.#store.pathsV1(id, MAX_PATHS),
       this.#store.callers(id, MAX_PROCESSES),
@@ -154,6 +158,7 @@ export class Insight {
       hosts,
       hostsFreed: countFreedHosts(onSameHosts).get(id) ?? 0,
       factsOf,
+      hopsOf: (host) => hops(id, host),
       trend: timeline.points.map(({ v1 }) => v1),
       paths: paths.flatMap(({ path }) => path ?? []),
     });
@@ -268,6 +273,18 @@ export class Insight {
   async #factsOf(): Promise<(hostId: string) => HostFacts | null> {
     const hosts = new Map((await this.#store.hosts()).map(({ facts }) => [facts.id, facts]));
     return (hostId) => hosts.get(hostId) ?? null;
+  }
+
+  /** Returns a function that finds the distance of a workload on a host. */
+  async #hopsOf(scope: Scope): Promise<(identity: string, host: HostFacts) => HopEvidence> {
+    const [measured, instances] = await Promise.all([
+      this.#store.measuredHops(scope),
+      this.#store.cloudInstances(),
+    ]);
+    const byPlace = Map.groupBy(measured, ({ identity, hostId }) => `${identity} ${hostId}`);
+    const byHost = new Map(instances.map((instance) => [instance.hostId, instance]));
+    return (identity, host) =>
+      hopEvidence(host, byPlace.get(`${identity} ${host.id}`) ?? [], byHost.get(host.id) ?? null);
   }
 
   /** Returns the hosts on which a workload called before the window, for one that did not call in it. */

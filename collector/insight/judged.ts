@@ -2,7 +2,7 @@
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Verdict } from '../contract/host.ts';
 import type { Window } from '../contract/window.ts';
-import type { CloudInstance, CountedCalls, HostCoverage } from '../store/store.ts';
+import type { CloudInstance, CountedCalls, HostCoverage, MeasuredHops } from '../store/store.ts';
 import type { Tally } from './counts.ts';
 import type { Watched } from './coverage_gaps.ts';
 import type { Compared, HostReconciliation } from './reconciliation.ts';
@@ -13,6 +13,8 @@ export interface HostEvidence {
   totals: readonly { identity: string | null; kinds: CountedCalls[] }[];
   coverage: HostCoverage | null;
   cloudInstance: CloudInstance | null;
+  /** Distances of the workloads whose token requests got no answer. */
+  measuredHops?: readonly MeasuredHops[];
   compared: Compared;
 }
 

@@ -10,6 +10,7 @@ import { toTimestamp } from '../store/time.ts';
 import { adviceOn } from './advice.ts';
 import type { AdviceQuestion } from './advice_question.ts';
 import { isV1, mostFrequent, tally } from './counts.ts';
+import type { HopEvidence } from './hop_limit.ts';
 import { severityOf } from './severity.ts';
 
 const MAX_LISTED = 10;
@@ -21,6 +22,8 @@ export interface OffenderEvidence {
   /** From `countFreedHosts`. */
   hostsFreed: number;
   factsOf: (hostId: string) => HostFacts | null;
+  /** Its distance from the service on a host, where that was measured. */
+  hopsOf: (host: HostFacts) => HopEvidence;
   trend: readonly number[];
   paths: readonly string[];
 }
@@ -42,6 +45,7 @@ export function describeOffender(evidence: OffenderEvidence): {
     kinds,
     calls,
     hosts: facts.slice(0, MAX_LISTED),
+    hops: facts.slice(0, MAX_LISTED).map(evidence.hopsOf),
     paths: evidence.paths,
   };
   const advice = adviceOn(question);

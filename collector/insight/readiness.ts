@@ -1,5 +1,4 @@
 /** Decides if `HttpTokens=required` would break nothing on one host, and collects the evidence. Pure. */
-import type { HostFacts } from '../../protocol/call.ts';
 import type { Readiness, Verdict } from '../contract/host.ts';
 import type { Severity } from '../contract/offender.ts';
 import { toTimestamp } from '../store/time.ts';
@@ -12,7 +11,8 @@ import {
   missingOf,
   watchedOf,
 } from './coverage_gaps.ts';
-import { ADVISED_HOP_LIMIT, enforceCommand, enforceNotes, hopLimitCommand } from './enforce_command.ts';
+import { enforceCommand, enforceNotes } from './enforce_command.ts';
+import { type HopEvidence, hopEvidence, hopLimitCommandOf, hopLimitFor } from './hop_limit.ts';
 import type { HostEvidence, Judged, Judging } from './judged.ts';
 import { limitsOf } from './limits.ts';
 import { readinessReason } from './readiness_reason.ts';
@@ -79,6 +79,7 @@ export function readinessOf(
       adaptElsewhere,
       toleranceUs: options.toleranceUs,
       account: facts['cloud.account.id'] ?? null,
+      hopLimit: hopLimitFor(hopEvidenceOf(evidence)),
       limits,
     }),
     window: { from: toTimestamp(sinceUs), to: toTimestamp(untilUs) },
@@ -125,19 +126,23 @@ export function readinessOf(
             counted: countedSpan(compared),
           },
     ready_at: readyAt(judged, options),
-    command: commandFor(verdict, facts, calls),
+    command: commandFor(verdict, evidence, calls),
     command_notes: verdict === 'ready' ? enforceNotes([{ facts, calls }]) : [],
   };
 }
 
 /** Returns the AWS CLI command that this verdict calls for, or null if there is none yet. */
-export function commandFor(verdict: Verdict, facts: HostFacts, calls: Tally): string | null {
-  if (verdict === 'ready') return enforceCommand(facts, calls);
+export function commandFor(verdict: Verdict, evidence: HostEvidence, calls: Tally): string | null {
+  if (verdict === 'ready') return enforceCommand(evidence.facts, calls);
   const isHopLimit = calls.fallbackUnanswered > 0 && calls.plainV1 === 0;
   if ((verdict === 'fallback' || verdict === 'rejected') && isHopLimit) {
-    return hopLimitCommand(facts, ADVISED_HOP_LIMIT);
+    return hopLimitCommandOf(hopEvidenceOf(evidence));
   }
   return null;
+}
+
+function hopEvidenceOf({ facts, measuredHops = [], cloudInstance }: HostEvidence): HopEvidence {
+  return hopEvidence(facts, measuredHops, cloudInstance);
 }
 
 /** Returns the workloads that called without a token on this host, worst first. */

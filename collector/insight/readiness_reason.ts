@@ -2,6 +2,7 @@
 import type { GapReason, Readiness } from '../contract/host.ts';
 import type { StoredGap } from '../store/store.ts';
 import { missingOf } from './coverage_gaps.ts';
+import type { HopLimitVerdict } from './hop_limit.ts';
 import type { Judged } from './judged.ts';
 
 const GAP_TEXTS: Record<GapReason, string> = {
@@ -26,6 +27,7 @@ interface Context {
   adaptElsewhere: readonly string[];
   toleranceUs: number;
   account: string | null;
+  hopLimit: HopLimitVerdict;
   limits: Readiness['limits'];
 }
 
@@ -58,7 +60,7 @@ function verdictReason({ verdict, calls, watched, cloud, startSeen }: Judged, co
     case 'rejected': {
       const next =
         calls.fallbackUnanswered > 0
-          ? 'Token requests got no answer: raise the hop limit.'
+          ? `Token requests got no answer. ${againstNoAnswer(context.hopLimit)}`
           : `Fix ${names === '' ? 'the programs that make these calls' : names}.`;
       return `Tokens are required already, and ${plural(calls.rejectedV1, 'call')} without a token ${wasOrWere(calls.rejectedV1)} refused with 401. Something on this host is broken. ${next}`;
     }
@@ -74,7 +76,7 @@ function verdictReason({ verdict, calls, watched, cloud, startSeen }: Judged, co
     case 'fallback': {
       const made = `${plural(calls.v1, 'call')} without a token ${wasOrWere(calls.v1)} made after a token request`;
       return calls.fallbackUnanswered > 0
-        ? `${made} that got no answer${inBrackets}. Raise the hop limit first.`
+        ? `${made} that got no answer${inBrackets}. ${againstNoAnswer(context.hopLimit)}`
         : `${made} that was refused${inBrackets}. Find out first what refuses token requests.`;
     }
     case 'enforced':
@@ -92,6 +94,17 @@ function enforcedReason(isTokenRefused: boolean, startSeen: boolean): string {
   const seen = 'The cloud reports that tokens are required, and no call without a token failed.';
   if (!startSeen) return `${seen} ${NO_START}: what runs at boot can still call without a token and fail.`;
   return isTokenRefused ? seen : `${seen} Nothing is left to do.`;
+}
+
+function againstNoAnswer(hopLimit: HopLimitVerdict): string {
+  switch (hopLimit.action) {
+    case 'raise':
+      return `Raise the hop limit to ${hopLimit.hopLimit} first.`;
+    case 'enough':
+      return 'The hop limit is enough: find out first what drops the answers.';
+    case 'measure':
+      return 'Find out first how far the callers are from the service: the advice for each says how.';
+  }
 }
 
 function readyReason(

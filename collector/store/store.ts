@@ -102,6 +102,17 @@ export interface IdentityHost {
   callsV1: number;
 }
 
+/** How far a workload was from the service on one host when its token requests got no answer. */
+export interface MeasuredHops {
+  identity: string;
+  hostId: string;
+  /** Routers between them. */
+  hops: number;
+  /** The hop limit of the instance, as the answer to a token request showed it; null where none was seen. */
+  tokenHopLimit: number | null;
+  lastUs: number;
+}
+
 export interface SeriesPoint {
   /** Start of the hour or day. Those without calls are left out. */
   startUs: number;
@@ -202,6 +213,8 @@ export interface StoreQueries {
   /** Returns sums over hosts for every workload that has calls in the scope. */
   identityTotals(scope: Scope): Promise<IdentityTotals[]>;
   identityHosts(scope: Scope): Promise<IdentityHost[]>;
+  /** Returns the distances of fallbacks whose last call is in the window or after it. */
+  measuredHops(scope: Scope): Promise<MeasuredHops[]>;
   /** Returns sums per host and workload. IMDSv2 calls are one sum per host, with `identity` null. */
   hostTotals(scope: Scope): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
   identities(ids: string[]): Promise<Identity[]>;

@@ -8,6 +8,7 @@ import type {
   Identity,
   IdentityHost,
   IdentityTotals,
+  MeasuredHops,
   Scope,
   SeriesPoint,
   StoreQueries,
@@ -61,6 +62,19 @@ export class WorkloadQueries implements StoreQueries {
         lastV1Us: a.lastV1Us === null ? b.lastV1Us : Math.max(a.lastV1Us, b.lastV1Us ?? a.lastV1Us),
         callsV1: a.callsV1 + b.callsV1,
       }),
+    );
+  }
+
+  async measuredHops(scope: Scope): Promise<MeasuredHops[]> {
+    const rows = await this.#store.measuredHops(await this.#expand(scope));
+    await this.#update();
+    return this.#joined(
+      rows,
+      ({ hostId, hops }) => `${hostId} ${hops}`,
+      (a, b) => {
+        const [earlier, later] = a.lastUs <= b.lastUs ? [a, b] : [b, a];
+        return { ...a, lastUs: later.lastUs, tokenHopLimit: later.tokenHopLimit ?? earlier.tokenHopLimit };
+      },
     );
   }
 

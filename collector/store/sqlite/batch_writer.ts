@@ -9,6 +9,7 @@ import { FutureRecords, isFuture } from './future_records.ts';
 import { GapWriter } from './gap_writer.ts';
 import { HostBounds } from './host_bounds.ts';
 import { type KindRow, Kinds } from './kinds.ts';
+import { MeasuredHopsWriter } from './measured_hops.ts';
 import type { PackedBatch, PackedCaller, PackedCalls } from './packed_batch.ts';
 import { Paths } from './paths.ts';
 import { prepareRecordStatements, type RecordStatements } from './record_statements.ts';
@@ -44,6 +45,7 @@ export class BatchWriter {
   readonly #kinds: Kinds;
   readonly #tally: Tally;
   readonly #paths: Paths;
+  readonly #hops: MeasuredHopsWriter;
   readonly #gaps: GapWriter;
   readonly #future: FutureRecords;
   readonly #statements: RecordStatements;
@@ -58,6 +60,7 @@ export class BatchWriter {
     this.#kinds = new Kinds(database, this.#bounds);
     this.#tally = new Tally(database, this.#bounds);
     this.#paths = new Paths(database, this.#bounds);
+    this.#hops = new MeasuredHopsWriter(database);
     this.#gaps = new GapWriter(database, this.#bounds, new RunRows(database));
     this.#future = new FutureRecords(database);
     this.#statements = prepareRecordStatements(database);
@@ -76,6 +79,7 @@ export class BatchWriter {
     this.#senders.flush();
     this.#tally.flush();
     this.#paths.flush();
+    this.#hops.flush();
     this.#callers.flush();
     this.#kinds.flush();
     this.#bounds.flush();
@@ -90,6 +94,7 @@ export class BatchWriter {
     this.#kinds.forget();
     this.#tally.forget();
     this.#paths.forget();
+    this.#hops.forget();
     this.#bounds.forget();
     this.#callsAdded = 0;
   }
@@ -139,7 +144,8 @@ export class BatchWriter {
       const isAhead = isFuture(timesUs[at]!, nowUs);
       let timeUs = isAhead ? nowUs : timesUs[at]!;
       const template = rows[templateOf[at]!]!;
-      const source = templates[templateOf[at]!]!['source.address'];
+      const facts = templates[templateOf[at]!]!;
+      const source = facts['source.address'];
       const caller = this.#callerRow(callers[at]!, context, source);
       const path = paths[pathOf[at]!]!;
       const durationMs = durationsMs[at]!;
@@ -168,7 +174,10 @@ export class BatchWriter {
       if (isAhead) this.#bounds.noteMerged(host, 'future_calls', 1);
       this.#callers.noteUse(caller, timeUs);
       this.#count(template.kind, caller.identity, context.host, 1, timeUs, timeUs);
-      if (template.kind.class === 1) this.#paths.addPath(caller.identity, host, path, timeUs);
+      if (template.kind.class === 1) {
+        this.#paths.addPath(caller.identity, host, path, timeUs);
+        this.#hops.addCall(facts, caller.identity, host, timeUs);
+      }
       this.#countNew(context, timeUs, timeUs);
     }
   }

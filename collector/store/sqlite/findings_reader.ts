@@ -10,6 +10,7 @@ import type {
   Identity,
   IdentityHost,
   IdentityTotals,
+  MeasuredHops,
   Scope,
   SeriesPoint,
   StoredHost,
@@ -55,6 +56,9 @@ export class FindingsReader implements StoreQueries {
 
   identityTotals(scope: Scope): Promise<IdentityTotals[]> {
     return this.#view(() => this.#totals.identityTotals(scope));
+  }
+  measuredHops(scope: Scope): Promise<MeasuredHops[]> {
+    return this.#view(() => this.#totals.measuredHops(scope));
   }
   identityHosts(scope: Scope): Promise<IdentityHost[]> {
     return this.#view(() => this.#totals.identityHosts(scope));

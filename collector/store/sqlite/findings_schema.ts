@@ -1,6 +1,7 @@
 import { toBounded } from './bounds_step.ts';
 import type { Migration, Schema } from './database.ts';
 import { toPresent } from './future_step.ts';
+import { HOPS_STEP } from './hops_step.ts';
 import { toLastingHostNumbers } from './host_numbers_step.ts';
 import { toRuns } from './run_rows.ts';
 import { toWorkloads } from './workload_step.ts';
@@ -126,6 +127,7 @@ const MIGRATIONS: readonly Migration[] = [
   toRuns,
   toLastingHostNumbers,
   (database) => toPresent(database),
+  HOPS_STEP,
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

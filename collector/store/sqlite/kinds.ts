@@ -58,6 +58,8 @@ export class Kinds {
       'method',
       'destination_address',
       'destination_port',
+      'hops',
+      'token_hop_limit',
     ]);
     this.#userAgents = new Dictionary(database, 'user_agents', ['text']);
     const count = database.prepare('SELECT count(*) AS count FROM kinds');
@@ -150,6 +152,9 @@ export class Kinds {
       call['destination.address'],
       call['destination.port'],
     ];
+    const hops = [call['imds.hops'] ?? null, call['imds.token_hop_limit'] ?? null];
+    // Rows of older agents keep the key that they had before hops were measured.
+    if (hops.some((value) => value !== null)) values.push(...hops);
     const isKept = this.#shapes.has(JSON.stringify(values)) || this.#bounds.tryUse(host, 'shapes');
     const kept = isKept
       ? values
@@ -160,7 +165,7 @@ export class Kinds {
           CUT_MARK,
           call['destination.port'] === 80 ? 80 : 0,
         ];
-    return this.#shapes.idOf(kept, kept, timeUs);
+    return this.#shapes.idOf(kept, [...kept, null, null].slice(0, 7), timeUs);
   }
 
   flush(): void {

@@ -137,6 +137,8 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
   const endpoint = call['imds.endpoint'];
   const serverVersion = call['imds.server_version'];
   const fallback = call['imds.fallback'];
+  const hops = call['imds.hops'] ?? null;
+  const tokenHopLimit = call['imds.token_hop_limit'] ?? null;
   const method = call['http.request.method'];
   const userAgent = call['user_agent.original'];
   const status = call['http.response.status_code'];
@@ -145,7 +147,7 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
   const port = call['destination.port'];
   // Texts that callers choose are preceded by their lengths, so that no two templates have the same key.
   const texts = [role, method, userAgent, source, destination];
-  let key = `${version} ${kind} ${category} ${endpoint} ${serverVersion} ${fallback} ${status} ${outcome} ${port}`;
+  let key = `${version} ${kind} ${category} ${endpoint} ${serverVersion} ${fallback} ${status} ${outcome} ${port} ${hops} ${tokenHopLimit}`;
   for (const text of texts) key += text === null ? ' -' : ` ${text.length} ${text}`;
   let index = known.get(key);
   if (index === undefined) {
@@ -159,6 +161,8 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
       'imds.endpoint': endpoint,
       'imds.server_version': serverVersion,
       'imds.fallback': fallback,
+      'imds.hops': hops,
+      'imds.token_hop_limit': tokenHopLimit,
       'http.request.method': method,
       'user_agent.original': userAgent,
       'http.response.status_code': status,

@@ -201,6 +201,9 @@ class Cleaner {
       this.#delete('DELETE FROM identity_hosts WHERE last_us < ?', rollupUs - DAY_US),
     );
     await this.deleteAll(() => this.#delete('DELETE FROM paths_v1 WHERE last_us < ?', rollupUs - DAY_US));
+    await this.deleteAll(() =>
+      this.#delete('DELETE FROM measured_hops WHERE last_us < ?', rollupUs - DAY_US),
+    );
     await this.#slices(
       'identities',
       `NOT EXISTS (SELECT 1 FROM identity_hosts WHERE identity = identities.id)
@@ -243,6 +246,7 @@ class Cleaner {
         'gaps',
         'coverage_days',
         'identity_hosts',
+        'measured_hops',
         'callers',
       ]) {
         this.#delete(`DELETE FROM ${table} WHERE host = ?`, id!);

@@ -174,6 +174,9 @@ export class ThreadedStore implements Store {
   identityTotals(scope: Scope): ReturnType<Store['identityTotals']> {
     return this.#reader.ask('identityTotals', scope);
   }
+  measuredHops(scope: Scope): ReturnType<Store['measuredHops']> {
+    return this.#reader.ask('measuredHops', scope);
+  }
   identityHosts(scope: Scope): ReturnType<Store['identityHosts']> {
     return this.#reader.ask('identityHosts', scope);
   }

@@ -4,7 +4,14 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { DAY_US, HOUR_US, type Window } from '../../contract/window.ts';
-import type { CountedCalls, IdentityHost, IdentityTotals, Scope, SeriesPoint } from '../store.ts';
+import type {
+  CountedCalls,
+  IdentityHost,
+  IdentityTotals,
+  MeasuredHops,
+  Scope,
+  SeriesPoint,
+} from '../store.ts';
 import { ClosedSums } from './closed_sums.ts';
 import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2 } from './packed_totals.ts';
 import type { Rows } from './rows.ts';
@@ -91,6 +98,26 @@ export class Totals {
       lastV1Us: lastV1Us as number | null,
       callsV1: callsV1.get(`${identity} ${host}`) ?? 0,
     }));
+  }
+
+  measuredHops({ window, identities, hosts }: Scope): MeasuredHops[] {
+    const lists = [
+      { column: 'identity', rows: identities === null ? null : this.#rows.identityRows(identities) },
+      { column: 'host', rows: hosts === null ? null : this.#rows.hostRows(hosts) },
+    ].filter(({ rows }) => rows !== null);
+    return this.#queries
+      .prepare(
+        `SELECT identity, host, hops, token_hop_limit AS tokenHopLimit, last_us AS lastUs FROM measured_hops
+         WHERE last_us >= ?${lists.map(({ column }) => isAmong(column)).join('')} ORDER BY host, identity, hops`,
+      )
+      .all(bounded(Math.floor(window.sinceUs)), ...lists.map(({ rows }) => JSON.stringify(rows)))
+      .map(({ identity, host, hops, tokenHopLimit, lastUs }) => ({
+        identity: this.#rows.identity(Number(identity)).id,
+        hostId: this.#rows.hostId(Number(host)),
+        hops: Number(hops),
+        tokenHopLimit: tokenHopLimit as number | null,
+        lastUs: Number(lastUs),
+      }));
   }
 
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): SeriesPoint[] {

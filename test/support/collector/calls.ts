@@ -41,6 +41,8 @@ export function makeCall(changes: Partial<Call> = {}): Call {
     'imds.endpoint': 'ipv4',
     'imds.server_version': 1,
     'imds.fallback': null,
+    'imds.hops': null,
+    'imds.token_hop_limit': null,
     'http.request.method': 'GET',
     'url.path': '/latest/meta-data/instance-id',
     'url.query': null,

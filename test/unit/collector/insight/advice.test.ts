@@ -76,7 +76,7 @@ function adviceFor(client: string, version: string, scenario: string, who: Parti
   const paths = requests
     .filter(({ method, has_token }) => method !== 'PUT' && !has_token)
     .map(({ path }) => path);
-  return adviceOn({ identity: identity(who), kinds, calls: tally(kinds), hosts: [], paths });
+  return adviceOn({ identity: identity(who), kinds, calls: tally(kinds), hosts: [], hops: [], paths });
 }
 
 const NODE = { executable: '/usr/bin/node', script: '/srv/app.js' };
@@ -223,7 +223,7 @@ describe('requests of real clients', () => {
     for (const requests of runs.values()) {
       const kinds = counted(requests);
       const sums = tally(kinds);
-      const { kind } = adviceOn({ identity: identity(), kinds, calls: sums, hosts: [], paths: [] });
+      const { kind } = adviceOn({ identity: identity(), kinds, calls: sums, hosts: [], hops: [], paths: [] });
       const withoutV1 = sums.refusedTokens > 0 ? 'stale_token' : 'none';
       assert.equal(sums.v1 === 0, kind === withoutV1, `${requests[0]!.client}: ${kind}`);
       if (sums.v1 > 0 && sums.plainV1 === 0 && sums.rejectedV1 === 0) {
@@ -262,7 +262,14 @@ describe('the table of clients', () => {
       const { minimum, name } = withMinimum.find((client) => client.id === id)!;
       const kindOf = (version: string) => {
         const kinds = [calls({ userAgent: agent(version), category: 'credentials' })];
-        const advice = adviceOn({ identity: identity(), kinds, calls: tally(kinds), hosts: [], paths: [] });
+        const advice = adviceOn({
+          identity: identity(),
+          kinds,
+          calls: tally(kinds),
+          hosts: [],
+          hops: [],
+          paths: [],
+        });
         assert.equal(advice.client, name);
         assert.deepEqual(advice.versions_seen, [version]);
         return advice.kind;
@@ -282,23 +289,36 @@ describe('the table of clients', () => {
       { id: 'i-0123456789abcdef0', name: 'a', 'cloud.region': 'eu-west-1' },
       { id: 'i-x; rm -rf /', name: 'b' },
     ];
-    const ask = (who: Partial<Identity>) =>
-      adviceOn({ identity: identity(who), kinds, calls: tally(kinds), hosts, paths: [] });
-    const inContainer = ask({ image: 'registry.example/app' });
+    const ask = (who: Partial<Identity>, measured: number | null) =>
+      adviceOn({
+        identity: identity(who),
+        kinds,
+        calls: tally(kinds),
+        hosts,
+        hops: hosts.map((host) => ({ host, hops: measured, setting: null })),
+        paths: [],
+      });
+    const inContainer = ask({ image: 'registry.example/app' }, 1);
     assert.equal(
       inContainer.steps[0]!.code,
       'aws ec2 modify-instance-metadata-options --instance-id i-0123456789abcdef0 --region eu-west-1 --http-put-response-hop-limit 2',
     );
     // Its botocore does not have the setting, so the advice is to update and then to set it.
-    assert.match(inContainer.steps[1]!.code!, /botocore>=1\.32\.4/);
-    assert.equal(inContainer.steps[2]!.code, 'AWS_EC2_METADATA_V1_DISABLED=true');
-    assert.match(ask({ unit: 'app.service' }).steps[0]!.code!, /nft list ruleset/);
+    assert.match(inContainer.steps.at(-2)!.code!, /botocore>=1\.32\.4/);
+    assert.equal(inContainer.steps.at(-1)!.code, 'AWS_EC2_METADATA_V1_DISABLED=true');
+    assert.match(ask({ unit: 'app.service' }, null).steps[0]!.code!, /nft list ruleset/);
+    for (const where of [ask({ unit: 'app.service' }, 0), ask({ image: 'registry.example/app' }, 0)]) {
+      assert.match(where.headline, /^Find what blocks its token requests/);
+      assert.match(where.steps[0]!.code!, /nft list ruleset/);
+      assert.match(where.explanation, /runs on the host itself/);
+    }
   });
 
   it('recognises @aws-sdk/ec2-metadata-service and boto 2 by their double slashes', () => {
     const kinds = [calls({ fallback: 'token_refused' })];
     const ask = (who: Partial<Identity>, path: string, of: CountedCalls[]) =>
-      adviceOn({ identity: identity(who), kinds: of, calls: tally(of), hosts: [], paths: [path] }).client;
+      adviceOn({ identity: identity(who), kinds: of, calls: tally(of), hosts: [], hops: [], paths: [path] })
+        .client;
     assert.equal(ask(NODE, '//latest/meta-data/instance-id', kinds), '@aws-sdk/ec2-metadata-service');
     const urllib = [calls({ userAgent: 'Python-urllib/3.11' })];
     assert.equal(ask(PYTHON, '/latest/dynamic/instance-identity//document', urllib), 'boto (version 2)');

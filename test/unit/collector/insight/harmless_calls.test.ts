@@ -56,7 +56,7 @@ const anyCall: fc.Arbitrary<CountedCalls> = fc
   .map((of) => calls({ ...of, firstUs: of.lastUs }));
 const list = (of: fc.Arbitrary<CountedCalls>) => fc.array(of, { maxLength: 6 });
 const adviceFor = (kinds: CountedCalls[]) =>
-  adviceOn({ identity: identity(), kinds, calls: tally(kinds), hosts: [], paths: [] });
+  adviceOn({ identity: identity(), kinds, calls: tally(kinds), hosts: [], hops: [], paths: [] });
 
 describe('calls that are no use of IMDSv1', () => {
   it('change no verdict, neither to ready nor away from it', () => {

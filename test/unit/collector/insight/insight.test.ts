@@ -56,6 +56,8 @@ async function fleet() {
       container,
       systemd: null,
       'imds.fallback': 'token_unanswered',
+      'imds.hops': 1,
+      'imds.token_hop_limit': 1,
       'user_agent.original': 'Boto3/1.26.27 Botocore/1.29.27',
     }),
     at(HOUR_US, OTHER, { 'imds.version': 2, 'imds.server_version': 2 }),

@@ -133,9 +133,22 @@ describe('verdicts', () => {
     const later = { firstUs: NOON_US - 60 * SECOND_US, lastUs: NOON_US - 60 * SECOND_US };
     assert.equal(verdict(evidence([PLAIN, { ...REFUSED, ...later }])), 'rejected');
     assert.equal(verdict(evidence([REFUSED, { ...PLAIN, ...later }])), 'blocked');
-    const fallback = readinessFor(evidence([FALLBACK]));
-    assert.match(fallback.command!, /--http-put-response-hop-limit 2$/);
-    assert.match(fallback.reason, /hop limit/);
+    const hops = (count: number) => ({
+      identity: '0123456789abcdef',
+      hostId: FACTS.id,
+      hops: count,
+      tokenHopLimit: 2,
+      lastUs: NOON_US,
+    });
+    const fallback = readinessFor(evidence([FALLBACK], { measuredHops: [hops(1), hops(2)] }));
+    assert.match(fallback.command!, /--http-put-response-hop-limit 3$/);
+    assert.match(fallback.reason, /Raise the hop limit to 3 first/);
+    const onHost = readinessFor(evidence([FALLBACK], { measuredHops: [hops(0)] }));
+    assert.equal(onHost.command, null);
+    assert.match(onHost.reason, /The hop limit is enough: find out first what drops the answers/);
+    const unknown = readinessFor(evidence([FALLBACK]));
+    assert.equal(unknown.command, null, 'never a constant');
+    assert.match(unknown.reason, /how far the callers are from the service/);
     assert.equal(readinessFor(evidence([PLAIN])).command, null);
   });
 

@@ -16,7 +16,7 @@ const V1_ONLY = /supports IMDSv1 only|calls IMDSv1\.$/;
 function said(userAgent: string, executable = '/opt/app/server', changes: Partial<Identity> = {}) {
   const kinds = [calls({ userAgent, category: 'credentials', role: 'app' })];
   const who = identity({ executable, ...changes });
-  const advice = adviceOn({ identity: who, kinds, calls: tally(kinds), hosts: [], paths: [] });
+  const advice = adviceOn({ identity: who, kinds, calls: tally(kinds), hosts: [], hops: [], paths: [] });
   const text = JSON.stringify([advice.headline, advice.explanation, advice.steps]);
   return { ...advice, text };
 }
@@ -345,7 +345,7 @@ describe('programs that contain an SDK', () => {
   it('that are refused get the same steps', () => {
     const kinds = [calls({ userAgent: consul, status: 401 })];
     const who = identity({ executable: '/usr/bin/consul' });
-    const advice = adviceOn({ identity: who, kinds, calls: tally(kinds), hosts: [], paths: [] });
+    const advice = adviceOn({ identity: who, kinds, calls: tally(kinds), hosts: [], hops: [], paths: [] });
     assert.equal(advice.kind, 'rejected');
     assert.match(advice.steps[0]!.text, /Update Consul/);
   });
@@ -361,7 +361,14 @@ describe('proxies', () => {
 
   it('are named as a cause of refused token requests', () => {
     const kinds = [calls({ userAgent: 'Botocore/1.43.11', fallback: 'token_refused' })];
-    const advice = adviceOn({ identity: identity(), kinds, calls: tally(kinds), hosts: [], paths: [] });
+    const advice = adviceOn({
+      identity: identity(),
+      kinds,
+      calls: tally(kinds),
+      hosts: [],
+      hops: [],
+      paths: [],
+    });
     assert.match(JSON.stringify(advice.steps), /NO_PROXY=169\.254\.169\.254/);
   });
 });

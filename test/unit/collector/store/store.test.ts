@@ -80,6 +80,8 @@ test('a call comes back as it was sent', async () => {
     'user_agent.original': 'Boto3/1.9 "x" \u{1f600}',
     duration_ms: null,
     'imds.role': 'röle',
+    'imds.hops': 2,
+    'imds.token_hop_limit': 1,
     time: toTimestamp(NOON_US + 123),
     host: A,
   });
