@@ -1,12 +1,18 @@
 /** Lists the readers, and says which of them read a file. */
 import { basename } from 'node:path/posix';
 import { callersReader } from './callers/reader.ts';
+import { cloudformation } from './cloudformation/reader.ts';
 import type { Candidate, Reader } from './reader.ts';
 import { SourceFile } from './source_file.ts';
 import { terraform } from './terraform/reader.ts';
 
 /** Each file goes to every reader that takes it: user data in a Terraform file also asks the address. */
-export const READERS: readonly Reader[] = [terraform, callersReader];
+export const READERS: readonly Reader[] = [
+  terraform,
+  cloudformation,
+  // Callers of tomorrow.
+  callersReader,
+];
 
 const BINARY_SAMPLE = 8192;
 
