@@ -219,6 +219,7 @@ export const AWS_SDKS: readonly Client[] = [
     userAgents: [/\baws-sdk-ruby2\/([\w.+-]+)/],
     // AWS's page names no release of version 2.
     minimum: '2.11.401',
+    successor: 'version 3 (aws-sdk-core 3.79.0 or later)',
     packages: [
       packageOf('gem', 'aws-sdk-core', {
         below: '3.0.0',
@@ -237,7 +238,7 @@ export const AWS_SDKS: readonly Client[] = [
     fallbackOff: [],
     upgrade: [
       shellStep(
-        'Move to version 3: version 2 gets no updates any more.',
+        'Move to version 3 (aws-sdk-core 3.79.0 or later): version 2 gets no updates any more.',
         "bundle add aws-sdk-core -v '>= 3.186'",
       ),
     ],

@@ -49,6 +49,8 @@ export interface Client extends ReleaseFacts {
   packages: readonly ClientPackage[];
   /** Steps that turn the fallback off. */
   fallbackOff: readonly Step[];
+  /** What replaces a client that gets no updates any more, although its last releases ask for a token. */
+  successor: string | null;
   /** Steps of an update. */
   upgrade: readonly Step[];
   /** Sentences about anything else that its team should know. */
@@ -105,6 +107,7 @@ export function sdk(known: Partial<Client> & Pick<Client, 'id' | 'name' | 'langu
     programs: [],
     packages: [],
     fallbackOff: SHARED_FALLBACK_OFF,
+    successor: null,
     upgrade: [],
     notes: [],
     source: known.tokens === 'never' ? null : MINIMUM_VERSIONS_PAGE,

@@ -97,9 +97,9 @@ export function toolOf({ executable, name, script, image, helper = null }: Progr
   return null;
 }
 
-/** Returns the language of the program if an interpreter runs it. */
-export function languageOf({ executable, name }: Program): Language | null {
-  const program = executable ?? name;
+/** Returns the language of the program if an interpreter runs it. A helper such as `nc` is run by a script. */
+export function languageOf({ executable, name, helper = null }: Program): Language | null {
+  const program = helper ?? executable ?? name;
   if (program === null) return null;
   return INTERPRETERS.find(([pattern]) => pattern.test(program))?.[1] ?? null;
 }

@@ -17,6 +17,7 @@ function tool(known: Partial<Client> & Pick<Client, 'id' | 'name' | 'sources'>):
     programs: [],
     packages: [],
     fallbackOff: [],
+    successor: null,
     upgrade: [],
     notes: [],
     language: 'text',

@@ -1,7 +1,7 @@
 /** The sentences of an advice: its headline and its explanation. */
 import type { AdviceKind } from '../contract/advice.ts';
 import type { AdviceQuestion } from './advice_question.ts';
-import type { Evidence } from './evidence.ts';
+import { type Evidence, isOlder } from './evidence.ts';
 import { advisedHopLimit, isHopLimitEnough } from './hop_limit.ts';
 
 /** Returns the client's name, with the program that contains it. */
@@ -17,7 +17,9 @@ export function isSdk(id: string): boolean {
 
 function upgradeHeadline(evidence: Evidence): string {
   const { client, program, isGuess } = evidence;
-  const { facts, versions } = evidence.release!;
+  // Where client and core are both too old, its team knows the client's own release.
+  const isOwn = client!.tokens === 'since' && isOlder(evidence.versions, client!.minimum!);
+  const { facts, versions } = isOwn ? { facts: client!, versions: evidence.versions } : evidence.release!;
   // The decisive release may be that of botocore under boto3 or the AWS CLI.
   const core = facts === client ? '' : ' (its botocore)';
   if (isGuess) {
@@ -26,6 +28,10 @@ function upgradeHeadline(evidence: Evidence): string {
   if (program !== null && isSdk(client!.id)) {
     const release = versions.length === 0 ? '' : ` ${versions[0]}`;
     return `Update ${program.name}: it contains ${client!.name}${release}${core}, which supports IMDSv1 only.`;
+  }
+  if (client!.successor !== null) {
+    const release = versions.length === 0 ? 'it calls IMDSv1' : `${versions[0]} supports IMDSv1 only`;
+    return `Move from ${client!.name} to ${client!.successor}: ${release}.`;
   }
   return versions.length === 0
     ? `Update ${client!.name} to ${facts.minimum} or later: it calls IMDSv1.`

@@ -30,7 +30,7 @@ const ROWS: readonly Row[] = [
     'aws-cli/1.16.102 Python/2.7.16 Linux/4.14.121-109.181.amzn2.x86_64 botocore/1.12.92',
     'upgrade',
     'AWS CLI',
-    V1_ONLY,
+    /from 1\.16\.102 to 1\.16\.289 or later: 1\.16\.102/,
   ],
   ['aws-cli/1.16.144 Python/3.7.2 Darwin/18.5.0 botocore/1.12.134', 'upgrade', 'AWS CLI', V1_ONLY],
   ['aws-cli/1.16.272 Python/3.6.0 Windows/10 botocore/1.13.8', 'upgrade', 'AWS CLI', V1_ONLY],
@@ -65,7 +65,7 @@ const ROWS: readonly Row[] = [
     'Boto3/1.10.2 Python/3.8.0 Linux/4.14.138-99.102.amzn2.x86_64 Botocore/1.13.2',
     'upgrade',
     'AWS SDK for Python (boto3)',
-    /from 1\.13\.2 to 1\.13\.25 or later \(its botocore\)/,
+    /from 1\.10\.2 to 1\.10\.25 or later/,
   ],
   [
     'Boto3/1.26.27 Python/3.11.2 Linux/6.1.128-136.201 awscrt/1.0.0.dev0 Botocore/1.29.27',
@@ -92,7 +92,12 @@ const ROWS: readonly Row[] = [
   ['Boto/2.3.0 (darwin)', 'replace', 'boto (version 2)', /no release/],
   ['Python-urllib/2.7', 'replace', 'boto (version 2)', /probably boto \(version 2\)/],
   // Ruby: CloudTrail samples and specifications of aws-sdk-ruby.
-  ['aws-sdk-ruby2/2.10.100', 'upgrade', 'AWS SDK for Ruby 2', /2\.10\.100 supports IMDSv1 only/],
+  [
+    'aws-sdk-ruby2/2.10.100',
+    'upgrade',
+    'AWS SDK for Ruby 2',
+    /^Move from AWS SDK for Ruby 2 to version 3 .*3\.79\.0.*2\.10\.100 supports IMDSv1 only/,
+  ],
   [
     'aws-sdk-ruby2/2.0.0.rc4 ruby/1.9.3 x86_64-linux Seahorse/0.1.0',
     'upgrade',
@@ -299,6 +304,17 @@ describe('user agents from public material', () => {
       const isProgram = /^(curl|Wget)/.test(userAgent);
       assert.equal(/not an AWS SDK/.test(said(userAgent).text), isProgram, userAgent);
     }
+  });
+});
+
+describe('botocore under boto3 and the AWS CLI', () => {
+  it('decides, where a distribution has joined other releases', () => {
+    const old = said('aws-cli/1.16.300 Python/3.6.9 Linux/4.15.0 botocore/1.13.20');
+    assert.equal(old.kind, 'upgrade');
+    assert.match(old.headline, /from 1\.13\.20 to 1\.13\.25 or later \(its botocore\)/);
+    assert.equal(said('Boto3/1.9.253 Python/3.6.8 Linux/4.18.0 Botocore/1.18.5').kind, 'configure');
+    const setting = said('Boto3/1.28.0 Python/3.11 Botocore/1.34.0');
+    assert.doesNotMatch(setting.steps[0]!.code!, /pip install/);
   });
 });
 
