@@ -95,7 +95,7 @@ function Detail({ host, windowQuery }: { host: HostDetail; windowQuery: string }
                 ['Last seen', <RelativeTime key="last" at={host.last_seen} />],
                 ['Last heartbeat', <RelativeTime key="heartbeat" at={host.last_heartbeat} />],
                 [
-                  'PreciseTime',
+                  'Clock',
                   host.clock_skew_seconds !== null && <Skew seconds={host.clock_skew_seconds} />,
                 ],
               ]}
