@@ -1,6 +1,8 @@
 /**
  * Lists the real clients: the program, the behaviour of the metadata service, and the calls that are
  * expected. Their requests were measured; the answers follow the EC2 user guide.
+ *
+ * The file is longer than others because it is one list.
  */
 import { join } from 'node:path';
 import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';

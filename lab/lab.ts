@@ -3,13 +3,22 @@
  * namespaces of their own. Nothing is changed in the machine's own namespace, where those addresses may be
  * real.
  */
-import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { OperatorError } from '../common/operator_error.ts';
 import { IMDS_IPV4, IMDS_IPV6 } from '../protocol/endpoints.ts';
+import {
+  followProgram,
+  type LabProcess,
+  labEnvironment,
+  type RunOptions,
+  type RunResult,
+  runToEnd,
+  type SpawnOptions,
+} from './lab_program.ts';
+import { closeAtExit, forgetLab } from './live_labs.ts';
 import { MetadataHandle } from './metadata_handle.ts';
 import {
   addAddress,
@@ -26,9 +35,8 @@ import {
 } from './namespaces.ts';
 
 const METADATA_SERVICE = join(import.meta.dirname, 'metadata_service.ts');
-const STOP_GRACE_MS = 3000;
-const RUN_TIMEOUT_MS = 30_000;
-const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+export type { LabProcess, RunOptions, RunResult, SpawnOptions } from './lab_program.ts';
 
 export interface LabOptions {
   /** Part of the names of the namespaces: 1 to 20 characters of a-z and 0-9. */
@@ -44,49 +52,6 @@ export interface LabOptions {
   serviceProgram?: string;
 }
 
-export interface SpawnOptions {
-  env?: Record<string, string>;
-  cwd?: string;
-  /**
-   * `pod`: one hop behind the host, like a container on a bridge. A namespace: one of `addNamespace`. Default
-   * `host`.
-   */
-  from?: 'host' | 'pod' | { namespace: string };
-  /** Default `pipe`. `inherit` shows its output where ours goes. */
-  stdio?: StdioOptions;
-}
-
-export interface RunOptions extends SpawnOptions {
-  input?: string;
-  /** After this many milliseconds the program and its children are killed. Default 30,000. */
-  timeoutMs?: number;
-}
-
-export interface RunResult {
-  /** Pid of the program itself. */
-  pid: number;
-  /** Null when a signal ended it. */
-  status: number | null;
-  stdout: string;
-  stderr: string;
-  startedAt: Date;
-  endedAt: Date;
-}
-
-/** A program that runs in the lab. */
-export interface LabProcess {
-  readonly pid: number;
-  readonly child: ChildProcess;
-  /** Resolves when it has ended and its output is complete. */
-  readonly exited: Promise<{ status: number | null; signal: NodeJS.Signals | null }>;
-  /**
-   * Sends `signal`, by default SIGTERM. After `graceMs`, by default 3,000, SIGKILL is sent to its whole
-   * process group. Then nothing waits for its output: a child in another session may hold it open until the
-   * lab closes.
-   */
-  stop(signal?: NodeJS.Signals, graceMs?: number): Promise<void>;
-}
-
 /** Something larger than a program that must end with the lab: a container engine, a machine. */
 export interface LabPart {
   /** Ends it in order. Called before the lab's programs are ended, the last added first. */
@@ -94,8 +59,6 @@ export interface LabPart {
   /** Removes what is left after all processes were killed. Synchronous. */
   closeNow(): void;
 }
-
-const liveLabs = new Set<Lab>();
 
 /** Tells whether this kernel has IPv6. Without it a lab must be created with `ipv6: false`. */
 export function kernelHasIpv6(): boolean {
@@ -158,7 +121,7 @@ export class Lab {
     }
     sweepLeftovers();
     const lab = new Lab(options);
-    watchForTheEnd(lab);
+    closeAtExit(lab);
     try {
       await lab.#build();
     } catch (error) {
@@ -214,7 +177,7 @@ export class Lab {
     ];
     const service = spawn('nsenter', [`--net=${namespacePath(this.metadataNamespace)}`, ...argv], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      env: this.#env(this.#metadataEnv),
+      env: labEnvironment(this.home, this.#metadataEnv),
       cwd: this.home,
       detached: true,
     });
@@ -266,44 +229,10 @@ export class Lab {
     return name;
   }
 
-  /**
-   * Returns an environment without the operator's own settings: no AWS_* variables, no proxies, no dot files.
-   */
-  #env(extra: Record<string, string> = {}): Record<string, string> {
-    return {
-      PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin',
-      HOME: this.home,
-      // Other labs on this machine are ignored.
-      IMDSWATCH_MAX_NAMESPACES: '0',
-      // The ground truth holds the calls of the lab's programs. An agent's own requests are switched on by
-      // the tests of them.
-      IMDSWATCH_IDENTITY_FROM_IMDS: 'off',
-      TMPDIR: this.home,
-      LANG: 'C.UTF-8',
-      ...extra,
-    };
-  }
-
   #adopt(child: ChildProcess): LabProcess {
-    const pid = child.pid;
-    if (pid === undefined) {
-      child.once('error', () => {});
-      throw new OperatorError(3, 'The program `nsenter` is missing: install the package util-linux.');
-    }
-    // `close` is emitted after the end of the output, and also if the program could not be run.
-    const exited = once(child, 'close').then(([status, signal]) => {
-      this.#children.delete(pid);
-      return { status, signal } as { status: number | null; signal: NodeJS.Signals | null };
-    });
-    const stop = async (signal: NodeJS.Signals = 'SIGTERM', graceMs = STOP_GRACE_MS) => {
-      if (child.exitCode === null && child.signalCode === null) child.kill(signal);
-      const timer = setTimeout(() => endGroup(child), graceMs);
-      await exited;
-      clearTimeout(timer);
-    };
-    const labProcess: LabProcess = { pid, child, exited, stop };
-    this.#children.set(pid, labProcess);
-    return labProcess;
+    const program = followProgram(child, () => this.#children.delete(program.pid));
+    this.#children.set(program.pid, program);
+    return program;
   }
 
   /**
@@ -318,7 +247,7 @@ export class Lab {
     const namespace = typeof from === 'string' ? named[from] : from.namespace;
     const child = spawn('nsenter', [`--net=${namespacePath(namespace)}`, '--', ...argv], {
       stdio: options.stdio ?? 'pipe',
-      env: this.#env(options.env),
+      env: labEnvironment(this.home, options.env),
       cwd: options.cwd ?? this.home,
       detached: true,
     });
@@ -326,25 +255,8 @@ export class Lab {
   }
 
   /** Runs a program to its end. The caller judges its status; 127 means that the program is missing. */
-  async run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-    const startedAt = new Date();
-    const started = this.spawn(argv, options);
-    const { child, pid } = started;
-    let stdout = '';
-    let stderr = '';
-    child.stdout?.setEncoding('utf8').on('data', (chunk) => {
-      stdout += chunk;
-    });
-    child.stderr?.setEncoding('utf8').on('data', (chunk) => {
-      stderr += chunk;
-    });
-    // A program may end without reading its input.
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(options.input ?? '');
-    const timer = setTimeout(() => endGroup(child), options.timeoutMs ?? RUN_TIMEOUT_MS);
-    const { status } = await started.exited;
-    clearTimeout(timer);
-    return { pid, status, stdout, stderr, startedAt, endedAt: new Date() };
+  run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+    return runToEnd(() => this.spawn(argv, options), options);
   }
 
   /** Adds a part that ends with the lab. */
@@ -368,7 +280,7 @@ export class Lab {
   }
 
   #remove(): void {
-    if (!liveLabs.delete(this)) return;
+    if (!forgetLab(this)) return;
     for (const pid of this.#children.keys()) endNow(-pid);
     // Processes that our programs left running are found by our HOME, or by a container's variable, in any
     // namespace.
@@ -381,35 +293,4 @@ export class Lab {
     // A daemon that was killed may still be writing its last file.
     rmSync(this.home, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   }
-}
-
-/** Kills a program with its process group, and closes its output. */
-function endGroup(child: ChildProcess): void {
-  if (child.pid !== undefined) endNow(-child.pid);
-  child.stdout?.destroy();
-  child.stderr?.destroy();
-}
-
-let watching = false;
-
-/** Closes labs when this process ends. Only SIGKILL leaves something behind, for `sweepLeftovers`. */
-function watchForTheEnd(lab: Lab): void {
-  liveLabs.add(lab);
-  if (watching) return;
-  watching = true;
-  process.on('exit', closeAllNow);
-  for (const signal of ENDING_SIGNALS) {
-    const onSignal = () => {
-      // With another listener the program ends in its own way: it closes its labs itself, or reaches `exit`.
-      if (process.listenerCount(signal) > 1) return;
-      closeAllNow();
-      process.removeListener(signal, onSignal);
-      process.kill(process.pid, signal);
-    };
-    process.on(signal, onSignal);
-  }
-}
-
-function closeAllNow(): void {
-  for (const lab of liveLabs) lab.closeNow();
 }
