@@ -1,15 +1,14 @@
 import { z } from '@hono/zod-openapi';
 import { type Host, host as hostShape, verdict } from '../../contract/host.ts';
 import { parseGroupBy } from '../../insight/question.ts';
-import { cutRow } from '../cut_row.ts';
 import type { ApiApp } from '../env.ts';
-import { exportAnswer, formatOf, formatQuery, listContent, singleGroup } from '../export.ts';
+import { formatOf, formatQuery, listContent } from '../export.ts';
+import { listAnswer } from '../list_answer.ts';
 import { listRequestOf } from '../list_request.ts';
 import { pageOf } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
 import {
-  DEFAULT_LIMIT,
   hostFilterOf,
   hostQuery,
   MAX_LIMIT,
@@ -99,18 +98,8 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
         (query.state === undefined || host.state === query.state),
     );
     const items = query.sort === undefined ? hosts : sorted(hosts, query.sort);
-    if (format !== 'json') {
-      return exportAnswer(c, {
-        format,
-        name: 'hosts',
-        schema: hostShape,
-        items: singleGroup(items),
-        log,
-        metrics,
-      });
-    }
-    const { items: rows, next } = pageOf(items, query.limit ?? DEFAULT_LIMIT, list);
-    return c.json({ items: rows.map(cutRow), next }, 200, { Vary: 'Accept' });
+    const { limit } = query;
+    return listAnswer(c, { format, name: 'hosts', schema: hostShape, items, list, limit, log, metrics });
   });
 
   app.openapi(oneRoute, async (c) => {

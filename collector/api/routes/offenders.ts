@@ -1,8 +1,8 @@
 import { z } from '@hono/zod-openapi';
 import { offender as offenderShape, severity } from '../../contract/offender.ts';
-import { cutRow } from '../cut_row.ts';
 import type { ApiApp } from '../env.ts';
-import { exportAnswer, formatOf, formatQuery, listContent, singleGroup } from '../export.ts';
+import { formatOf, formatQuery, listContent } from '../export.ts';
+import { listAnswer } from '../list_answer.ts';
 import { listRequestOf } from '../list_request.ts';
 import {
   type OffenderFilter,
@@ -10,10 +10,9 @@ import {
   offenderSorts,
   selectOffenders,
 } from '../offender_list.ts';
-import { pageOf } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
 import { Problem } from '../problem.ts';
-import { DEFAULT_LIMIT, hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery } from '../question.ts';
+import { hostFilterOf, hostQuery, pageQuery, questionOf, windowQuery } from '../question.ts';
 import { jsonAnswer, route } from '../route.ts';
 import { Offender, OffenderDetail } from '../schemas.ts';
 
@@ -61,18 +60,17 @@ export function offenderRoutes(app: ApiApp, { insight, defaultWindowDays, log, m
     const source = format === 'json' ? insight : insight.fresh;
     const all = await source.offenders({ window: list.window }, hostFilterOf(query));
     const items = selectOffenders(all, query satisfies OffenderFilter);
-    if (format !== 'json') {
-      return exportAnswer(c, {
-        format,
-        name: 'offenders',
-        schema: offenderShape,
-        items: singleGroup(items),
-        log,
-        metrics,
-      });
-    }
-    const { items: rows, next } = pageOf(items, query.limit ?? DEFAULT_LIMIT, list);
-    return c.json({ items: rows.map(cutRow), next }, 200, { Vary: 'Accept' });
+    const { limit } = query;
+    return listAnswer(c, {
+      format,
+      name: 'offenders',
+      schema: offenderShape,
+      items,
+      list,
+      limit,
+      log,
+      metrics,
+    });
   });
 
   app.openapi(oneRoute, async (c) => {

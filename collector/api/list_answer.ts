@@ -1,0 +1,34 @@
+/** Answers a request for a list: with one page of rows, or with an export of all of them. */
+import type { Context } from 'hono';
+import type { Logger } from 'pino';
+import type { ZodObject } from 'zod';
+import { cutRow } from './cut_row.ts';
+import type { ApiEnv } from './env.ts';
+import { type ExportOptions, exportAnswer, type Format, singleGroup } from './export.ts';
+import type { ListRequest } from './list_request.ts';
+import { pageOf } from './paging.ts';
+import { DEFAULT_LIMIT } from './question.ts';
+
+export interface ListAnswerOptions<T> {
+  format: Format;
+  /** Name of the list, and of an exported file without its extension. */
+  name: string;
+  schema: ZodObject;
+  /** All items in their order. */
+  items: readonly T[];
+  list: ListRequest;
+  limit: number | undefined;
+  log: Logger;
+  metrics: ExportOptions['metrics'];
+}
+
+export function listAnswer<T extends { id: string }>(
+  c: Context<ApiEnv>,
+  { format, name, schema, items, list, limit = DEFAULT_LIMIT, log, metrics }: ListAnswerOptions<T>,
+) {
+  if (format !== 'json') {
+    return exportAnswer(c, { format, name, schema, items: singleGroup(items), log, metrics });
+  }
+  const { items: rows, next } = pageOf(items, limit, list);
+  return c.json({ items: rows.map(cutRow), next }, 200, { Vary: 'Accept' });
+}
