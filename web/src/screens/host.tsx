@@ -94,10 +94,7 @@ function Detail({ host, windowQuery }: { host: HostDetail; windowQuery: string }
                 ['First seen', <LocalTime key="first" at={host.first_seen} />],
                 ['Last seen', <RelativeTime key="last" at={host.last_seen} />],
                 ['Last heartbeat', <RelativeTime key="heartbeat" at={host.last_heartbeat} />],
-                [
-                  'Clock',
-                  host.clock_skew_seconds !== null && <Skew seconds={host.clock_skew_seconds} />,
-                ],
+                ['Clock', host.clock_skew_seconds !== null && <Skew seconds={host.clock_skew_seconds} />],
               ]}
             />
           </Panel>
