@@ -2,6 +2,7 @@
 import { basename } from 'node:path/posix';
 import { callersReader } from './callers/reader.ts';
 import { cloudformation } from './cloudformation/reader.ts';
+import { manifestsReader } from './manifests/reader.ts';
 import type { Candidate, Reader } from './reader.ts';
 import { SourceFile } from './source_file.ts';
 import { terraform } from './terraform/reader.ts';
@@ -10,8 +11,9 @@ import { terraform } from './terraform/reader.ts';
 export const READERS: readonly Reader[] = [
   terraform,
   cloudformation,
-  // Callers of tomorrow.
+  // Scripts, sources and dependencies.
   callersReader,
+  manifestsReader,
 ];
 
 const BINARY_SAMPLE = 8192;

@@ -85,8 +85,14 @@ const RULES = {
   },
   'imdsv1-client': {
     title: 'A dependency calls IMDSv1',
-    text: 'A pinned client version only speaks IMDSv1, or falls back to it.',
+    text: 'A pinned client version only speaks IMDSv1.',
     level: 'error',
+    elsewhere: [],
+  },
+  'imdsv1-fallback': {
+    title: 'A dependency can fall back to IMDSv1',
+    text: 'A pinned client version asks for a token, and calls IMDSv1 when it gets none.',
+    level: 'note',
     elsewhere: [],
   },
   'suppression-expired': {
