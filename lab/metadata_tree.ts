@@ -67,6 +67,7 @@ const METADATA: Tree = {
         InstanceProfileArn: `arn:aws:iam::${ACCOUNT_ID}:instance-profile/${LAB_ROLE}`,
       }),
     'security-credentials': { [LAB_ROLE]: credentials },
+    'security-credentials-extended': { [LAB_ROLE]: credentials },
   },
   'identity-credentials': { ec2: { 'security-credentials': { 'ec2-instance': credentials } } },
   'instance-id': leaf(INSTANCE_ID),
