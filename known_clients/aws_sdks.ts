@@ -120,6 +120,12 @@ export const AWS_SDKS: readonly Client[] = [
         fallsBack: true,
         fallbackOffSince: '2.1.0',
       }),
+      packageOf('npm', '@aws-sdk/client-*', { tokens: 'since', minimum: '3.0.0', fallsBack: true }),
+      packageOf('npm', '@aws-sdk/credential-provider-node', {
+        tokens: 'since',
+        minimum: '3.0.0',
+        fallsBack: true,
+      }),
       packageOf('npm', '@aws-sdk/credential-provider-imds', {
         tokens: 'since',
         minimum: '3.0.0',

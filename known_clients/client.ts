@@ -29,7 +29,10 @@ export type Ecosystem = 'npm' | 'pypi' | 'go' | 'maven' | 'gem' | 'composer' | '
 /** A package whose release decides how the client behaves. */
 export interface ClientPackage extends ReleaseFacts {
   ecosystem: Ecosystem;
-  /** Name in a manifest: `@scope/name`, `group:artifact`, a Go module path, `vendor/name`. */
+  /**
+   * Name in a manifest: `@scope/name`, `group:artifact`, a Go module path, `vendor/name`. A `*` at its end
+   * stands for any text, for the packages of single services that are released together.
+   */
   name: string;
   /** Releases of the package that are this client: from `from` on, and before `below`. */
   from: string | null;

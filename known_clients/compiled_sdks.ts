@@ -5,9 +5,6 @@ import { shellStep, textStep } from './step.ts';
 const REMEMBERS =
   'Once a token request was refused (403, 404, 405) it stays with IMDSv1 until it is restarted.';
 
-/** Maven artifacts of version 2 that contain the metadata client, or the whole SDK. */
-const JAVA_V2 = ['auth', 'imds', 'regions', 'sdk-core', 'bom', 'aws-sdk-java'];
-
 export const COMPILED_SDKS: readonly Client[] = [
   sdk({
     id: 'aws-sdk-go-v1',
@@ -51,6 +48,8 @@ export const COMPILED_SDKS: readonly Client[] = [
         minimum: '0.19.0',
         fallsBack: true,
       }),
+      // The SDK was split into modules after 0.19.0.
+      packageOf('go', 'github.com/aws/aws-sdk-go-v2/config', { tokens: 'always', fallsBack: true }),
       packageOf('go', 'github.com/aws/aws-sdk-go-v2/feature/ec2/imds', {
         tokens: 'always',
         fallsBack: true,
@@ -79,13 +78,14 @@ export const COMPILED_SDKS: readonly Client[] = [
     isBuiltIn: true,
     userAgents: [/\baws-sdk-java\/(1\.[\w.+-]+)/],
     minimum: '1.11.678',
-    packages: ['aws-java-sdk-core', 'aws-java-sdk', 'aws-java-sdk-bom'].map((artifact) =>
-      packageOf('maven', `com.amazonaws:${artifact}`, {
+    // All artifacts have the release of the SDK.
+    packages: [
+      packageOf('maven', 'com.amazonaws:aws-java-sdk*', {
         tokens: 'since',
         minimum: '1.11.678',
         fallsBack: true,
       }),
-    ),
+    ],
     upgrade: [textStep('Update the dependency com.amazonaws:aws-java-sdk-core to 1.11.678 or later.')],
     fallbackOff: [
       shellStep(
@@ -108,14 +108,15 @@ export const COMPILED_SDKS: readonly Client[] = [
     userAgents: [/\baws-sdk-java\/(2\.[\w.+-]+)/],
     minimum: '2.10.21',
     fallbackOffSince: '2.23.17',
-    packages: JAVA_V2.map((artifact) =>
-      packageOf('maven', `software.amazon.awssdk:${artifact}`, {
+    // All artifacts have the release of the SDK.
+    packages: [
+      packageOf('maven', 'software.amazon.awssdk:*', {
         tokens: 'since',
         minimum: '2.10.21',
         fallsBack: true,
         fallbackOffSince: '2.23.17',
       }),
-    ),
+    ],
     upgrade: [textStep('Update the dependency software.amazon.awssdk:bom to 2.23.17 or later.')],
     fallbackOff: [
       shellStep(
@@ -147,6 +148,8 @@ export const COMPILED_SDKS: readonly Client[] = [
         fallbackOffSince: '3.7.302.11',
         neverFallsBackSince: '4.0.0',
       }),
+      // Packages of services have releases of their own, but the first number is that of the core.
+      packageOf('nuget', 'AWSSDK.*', { from: '4.0.0', tokens: 'always', fallsBack: false }),
     ],
     upgrade: [textStep('Update AWSSDK.Core to 3.7.302.11 or later. Version 4 does not use IMDSv1 any more.')],
     notes: [
@@ -191,6 +194,18 @@ export const COMPILED_SDKS: readonly Client[] = [
       `Does not use the fallback: ${SDK_SETTINGS_PAGE}`,
       'smithy-lang/smithy-rs aws/rust-runtime/aws-config/src/imds/client.rs',
     ],
+  }),
+  sdk({
+    id: 'rusoto',
+    name: 'Rusoto',
+    language: 'text',
+    isBuiltIn: true,
+    tokens: 'never',
+    fallsBack: false,
+    fallbackOff: [],
+    packages: [packageOf('cargo', 'rusoto_credential', { tokens: 'never' })],
+    upgrade: [shellStep('Move to the AWS SDK for Rust.', 'cargo add aws-config')],
+    sources: ['No token request, and no release that adds one: rusoto/rusoto issues 1818 and 1970'],
   }),
   sdk({
     id: 'aws-sdk-kotlin',

@@ -13,29 +13,43 @@ export interface JudgedRelease {
   canDisableFallback: boolean | null;
 }
 
-const PACKAGES = Map.groupBy(
-  CLIENTS.flatMap((client) => client.packages.map((entry) => ({ client, package: entry }))),
-  ({ package: { ecosystem, name } }) => keyOf(ecosystem, name),
+interface Entry {
+  client: Client;
+  package: ClientPackage;
+}
+
+const ENTRIES: readonly Entry[] = CLIENTS.flatMap((client) =>
+  client.packages.map((entry) => ({ client, package: entry })),
 );
+const PACKAGES = Map.groupBy(ENTRIES, ({ package: { ecosystem, name } }) => keyOf(ecosystem, name));
+/** Entries whose names end with `*`. An entry with the whole name counts before them. */
+const PREFIXES = ENTRIES.filter(({ package: { name } }) => name.endsWith('*')).map((entry) => ({
+  ...entry,
+  prefix: keyOf(entry.package.ecosystem, entry.package.name).slice(0, -1),
+}));
 
 /**
  * Returns the client that a release of a package is. Null for a package that is not in the table. `version` is
- * one release, not a range; null where it is not known, and then only a package that is one client is found.
+ * one release, not a range; null where it is not known, and then only a package is found of which all releases are
+ * one client.
  */
-export function clientOfPackage(
-  ecosystem: Ecosystem,
-  name: string,
-  version: string | null,
-): { client: Client; package: ClientPackage } | null {
-  const entries = PACKAGES.get(keyOf(ecosystem, name)) ?? [];
-  if (version === null) return entries.length === 1 ? entries[0]! : null;
-  return (
-    entries.find(
-      ({ package: { from, below } }) =>
-        (from === null || (compareVersions(version, from) ?? -1) >= 0) &&
-        (below === null || (compareVersions(version, below) ?? 1) < 0),
-    ) ?? null
+export function clientOfPackage(ecosystem: Ecosystem, name: string, version: string | null): Entry | null {
+  const key = keyOf(ecosystem, name);
+  const entries = [...(PACKAGES.get(key) ?? []), ...PREFIXES.filter(({ prefix }) => key.startsWith(prefix))];
+  if (version === null) {
+    const whole = entries.filter(({ package: { from, below } }) => from === null && below === null);
+    return whole.length === 1 ? only(whole[0]!) : null;
+  }
+  const found = entries.find(
+    ({ package: { from, below } }) =>
+      (from === null || (compareVersions(version, from) ?? -1) >= 0) &&
+      (below === null || (compareVersions(version, below) ?? 1) < 0),
   );
+  return found === undefined ? null : only(found);
+}
+
+function only({ client, package: entry }: Entry): Entry {
+  return { client, package: entry };
 }
 
 /** Judges one release. A text that is not a version gives null wherever the release matters. */

@@ -166,11 +166,17 @@ export const TOOLS: readonly Client[] = [
   tool({
     id: 'fog-aws',
     name: 'fog-aws',
-    packages: [packageOf('gem', 'fog-aws', { tokens: 'always', fallsBack: true })],
+    packages: [packageOf('gem', 'fog-aws', { tokens: 'since', minimum: '3.6.4', fallsBack: true })],
+    tokens: 'since',
+    minimum: '3.6.4',
     fallsBack: true,
+    upgrade: [shellStep('Update fog-aws.', 'bundle update fog-aws')],
     notes: ['No setting that turns the fallback off was found (release 3.15).'],
     language: 'ruby',
-    sources: ['IMDSv2: fog/fog-aws pull request 559', 'Fallback: measured (3.15.0)'],
+    sources: [
+      'IMDSv2 since 3.6.4: fog/fog-aws CHANGELOG.md, pull request 559',
+      'Fallback: measured (3.15.0)',
+    ],
   }),
   tool({
     id: 'gdal',
@@ -231,5 +237,15 @@ export const TOOLS: readonly Client[] = [
     fallsBack: false,
     language: 'go',
     sources: ['Token, no fallback: measured (0.14.0)'],
+  }),
+  tool({
+    id: 'aws-node-termination-handler',
+    name: 'AWS Node Termination Handler',
+    programs: [/(^|\/)(aws-)?node-termination-handler$/],
+    tokens: 'since',
+    minimum: '1.3.0',
+    upgrade: [textStep('Update the handler to 1.3.0 or later.')],
+    sources: ['IMDSv2 since 1.3.0: aws/aws-node-termination-handler issue 22'],
+    language: 'go',
   }),
 ];

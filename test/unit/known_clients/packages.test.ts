@@ -38,6 +38,17 @@ describe('packages of clients', () => {
     assert.equal(judged('pypi', 'left-pad', '1.0'), null);
   });
 
+  it('of single services are judged like their SDK', () => {
+    assert.equal(judged('maven', 'com.amazonaws:aws-java-sdk-s3', '1.11.600')?.asksForToken, false);
+    assert.equal(judged('maven', 'software.amazon.awssdk:s3', '2.23.17')?.canDisableFallback, true);
+    assert.equal(judged('npm', '@aws-sdk/client-s3', '3.1.0')?.fallsBack, true);
+    assert.equal(judged('nuget', 'AWSSDK.S3', '4.0.3')?.fallsBack, false);
+    assert.equal(judged('nuget', 'AWSSDK.S3', '3.7.1'), null);
+    assert.equal(judged('nuget', 'AWSSDK.Core', '3.7.1')?.fallsBack, true);
+    assert.equal(judged('cargo', 'rusoto_credential', '0.48.0')?.asksForToken, false);
+    assert.equal(judged('gem', 'fog-aws', '3.6.3')?.asksForToken, false);
+  });
+
   it('are not judged where the release is not known', () => {
     assert.deepEqual(judged('npm', 'aws-sdk', null), {
       asksForToken: null,
@@ -45,6 +56,9 @@ describe('packages of clients', () => {
       canDisableFallback: null,
     });
     assert.equal(judged('pypi', 'boto', null)?.asksForToken, false);
+    assert.equal(judged('nuget', 'AWSSDK.S3', null), null);
+    assert.equal(judged('composer', 'aws/aws-sdk-php', null), null);
+    assert.equal(judged('maven', 'software.amazon.awssdk:s3', null)?.asksForToken, null);
     assert.equal(judged('npm', 'aws-sdk', 'latest')?.asksForToken, null);
   });
 
