@@ -11,6 +11,15 @@ import { parseArgs } from 'node:util';
 import type { YAMLParseError } from 'yaml';
 import type * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
+import {
+  choicesOf,
+  defaultOf,
+  type Field,
+  fromText,
+  metaOf,
+  rangeOf,
+  valueKind,
+} from './field.ts';
 import { type CommandDescription, HelpRequested, type OptionDescription } from './help_requested.ts';
 
 export interface CommandLine {
@@ -41,21 +50,7 @@ export interface SharedFile {
   defaultFile: string;
 }
 
-type ValueKind = 'boolean' | 'number' | 'array' | 'string';
 type Schema = z.ZodObject;
-type Field = z.ZodType & {
-  def: {
-    type: string;
-    innerType?: Field;
-    in?: Field;
-    element?: Field;
-    entries?: Record<string, string | number>;
-    defaultValue?: unknown;
-  };
-  minValue?: number | null;
-  maxValue?: number | null;
-};
-
 /**
  * Reads and validates the settings. Throws `HelpRequested` for --help, and `OperatorError` (exit code 2) that
  * names the setting, its source and its value.
@@ -254,56 +249,6 @@ function helpText(
   const usage = ['imdswatch', command, ...positionals, '[options]'].filter(Boolean).join(' ');
   const lines = rows.map(({ flag, text, env }) => `  ${flag}\n      ${text} [${env}]`);
   return `${summary}\n\nUsage: ${usage}\n\nOptions:\n${lines.join('\n')}\n  -h, --help\n`;
-}
-
-function fromText(text: string, kind: ValueKind): unknown {
-  switch (kind) {
-    case 'boolean':
-      if (/^(1|true|yes|on)$/i.test(text)) return true;
-      if (/^(0|false|no|off)$/i.test(text)) return false;
-      return text;
-    case 'number':
-      return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text);
-    case 'array':
-      return text.split(',').map((item) => item.trim());
-    case 'string':
-      return text;
-  }
-}
-
-function valueKind(field: Field): ValueKind {
-  const { type } = innermost(field).def;
-  return type === 'boolean' || type === 'number' || type === 'array' ? type : 'string';
-}
-
-function innermost(field: Field): Field {
-  const inner = field.def.innerType ?? field.def.in;
-  return inner === undefined ? field : innermost(inner);
-}
-
-/** Returns the allowed values; for an array, those of its elements. */
-function choicesOf(field: Field): readonly string[] {
-  const { def } = innermost(field);
-  if (def.type === 'enum') return Object.values(def.entries ?? {}).map(String);
-  return def.type === 'array' && def.element !== undefined ? choicesOf(def.element) : [];
-}
-
-function rangeOf(field: Field): OptionDescription['range'] {
-  const { minValue, maxValue } = innermost(field);
-  // Without a bound in the schema zod returns that of safe integers, which is of no use in a help text.
-  const bound = (value: number | null | undefined) =>
-    value == null || Math.abs(value) >= Number.MAX_SAFE_INTEGER ? null : value;
-  return { least: bound(minValue), most: bound(maxValue) };
-}
-
-function defaultOf(field: Field): unknown {
-  if (field.def.defaultValue !== undefined) return field.def.defaultValue;
-  return field.def.innerType === undefined ? undefined : defaultOf(field.def.innerType);
-}
-
-function metaOf(field: Field): Record<string, unknown> {
-  const meta = (field.meta?.() ?? {}) as Record<string, unknown>;
-  return field.def.innerType === undefined ? meta : { ...metaOf(field.def.innerType), ...meta };
 }
 
 function flagName(key: string): string {

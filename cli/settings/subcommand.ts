@@ -16,8 +16,8 @@ export interface SubcommandOptions<V extends string> {
 }
 
 /**
- * Returns the subcommand, and a function that loads its settings from the arguments after it. `positionals` is
- * as in `loadSettings`.
+ * Returns the subcommand, and a function that loads its settings from the arguments after it. `positionals`
+ * is as in `loadSettings`.
  * @throws HelpRequested, and OperatorError (2) if the subcommand is missing or unknown.
  */
 export function readSubcommand<V extends string>({
