@@ -17,7 +17,10 @@ export type Field = z.ZodType & {
   maxValue?: number | null;
 };
 
-/** Converts the text of a flag or of the environment. A text that does not fit stays a text, and the schema refuses it. */
+/**
+ * Converts the text of a flag or of the environment. A text that does not fit stays a text, and the schema
+ * refuses it.
+ */
 export function fromText(text: string, kind: ValueKind): unknown {
   switch (kind) {
     case 'boolean':

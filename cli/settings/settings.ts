@@ -11,15 +11,7 @@ import { parseArgs } from 'node:util';
 import type { YAMLParseError } from 'yaml';
 import type * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
-import {
-  choicesOf,
-  defaultOf,
-  type Field,
-  fromText,
-  metaOf,
-  rangeOf,
-  valueKind,
-} from './field.ts';
+import { choicesOf, defaultOf, type Field, fromText, metaOf, rangeOf, valueKind } from './field.ts';
 import { type CommandDescription, HelpRequested, type OptionDescription } from './help_requested.ts';
 
 export interface CommandLine {
