@@ -52,7 +52,7 @@ export interface Client extends ReleaseFacts {
   packages: readonly ClientPackage[];
   /** Steps that turn the fallback off. */
   fallbackOff: readonly Step[];
-  /** What replaces a client that gets no updates any more, although its last releases ask for a token. */
+  /** Replacement of a client that gets no updates any more, although its last releases request a token. */
   successor: string | null;
   /** Steps of an update. */
   upgrade: readonly Step[];

@@ -12,7 +12,7 @@
  * a received one before it (PREROUTING is behind netif_receive_skb): net/core/dev.c, net/ipv4/ip_output.c.
  */
 
-/** What a capture saw of a client's packets to an endpoint in one network namespace. */
+/** The view of a capture on a client's packets to an endpoint in one network namespace. */
 export interface Place {
   netns: number;
   /** Packets arrived on an interface other than the loopback. */
@@ -22,7 +22,7 @@ export interface Place {
   looped: boolean;
 }
 
-/** Where a connection ends, by the kernel of the namespace in which its packets arrived and did not leave. */
+/** The end of a connection by the kernel of the namespace in which its packets arrived and did not leave. */
 export type ConnectionEnd = 'translated' | 'socket' | 'unknown';
 
 /**

@@ -108,7 +108,7 @@ export const readiness = z.object({
    * advised yet.
    */
   command: z.string().nullable(),
-  /** What to know before the command is run, such as where it cannot be undone. Empty where it needs none. */
+  /** Warnings to read before the command is run, for example that it cannot be undone. May be empty. */
   command_notes: z.array(z.string()),
 });
 

@@ -17,7 +17,7 @@ export function isSdk(id: string): boolean {
 
 function upgradeHeadline(evidence: Evidence): string {
   const { client, program, isGuess } = evidence;
-  // Where client and core are both too old, its team knows the client's own release.
+  // If client and core are both too old, the client's own release is named, which its team knows.
   const isOwn = client!.tokens === 'since' && isOlder(evidence.versions, client!.minimum!);
   const { facts, versions } = isOwn ? { facts: client!, versions: evidence.versions } : evidence.release!;
   // The decisive release may be that of botocore under boto3 or the AWS CLI.

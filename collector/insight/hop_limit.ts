@@ -40,7 +40,7 @@ export function hopEvidence(
   const latest = measured
     .filter(({ tokenHopLimit }) => tokenHopLimit !== null)
     .reduce<MeasuredHops | null>((last, each) => (each.lastUs > (last?.lastUs ?? -1) ? each : last), null);
-  // What was seen on the wire counts, unless the operator told us something later.
+  // The observed value counts, unless the operator has supplied a later one.
   const isSuppliedLater = instance?.hopLimit != null && instance.suppliedUs > (latest?.lastUs ?? -1);
   return { host, hops, setting: isSuppliedLater ? instance.hopLimit : (latest?.tokenHopLimit ?? null) };
 }

@@ -102,7 +102,7 @@ export interface IdentityHost {
   callsV1: number;
 }
 
-/** How far a workload was from the service on one host when its token requests got no answer. */
+/** Distance of a workload from the service on one host when its token requests got no answer. */
 export interface MeasuredHops {
   identity: string;
   hostId: string;

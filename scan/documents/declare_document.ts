@@ -33,7 +33,7 @@ export interface DocumentDeclaration {
   target: EditTarget;
   /** Map that `names.path` begins at. */
   owner: DocumentNode | undefined;
-  /** Where an owner that is missing is added: `Properties` to the resource. */
+  /** The place of a missing owner, which is added: `Properties` to the resource. */
   missingOwner?: { map: DocumentNode; key: string };
   names: SettingNames;
   evaluate: (node: DocumentNode) => Value;
