@@ -3,18 +3,20 @@ import * as z from 'zod';
 import { LANGUAGES } from '../../known_clients/step.ts';
 
 /**
- * - `upgrade`: this release speaks IMDSv1 only; a newer one speaks IMDSv2.
+ * - `upgrade`: this release speaks IMDSv1 only; a newer one, or a newer release of the program that contains it,
+ *   speaks IMDSv2.
  * - `replace`: no release of it speaks IMDSv2.
  * - `hop_limit`: it speaks IMDSv2, and its token requests got no answer (hop limit, a proxy in between):
  *   raise the limit first.
  * - `token_refused`: it speaks IMDSv2, and its token requests were refused.
- * - `configure`: it speaks both; a setting turns the fallback (or its first, token-less call) off.
+ * - `configure`: it speaks both; a setting or a later release turns the fallback (or its first, token-less call)
+ *   off.
  * - `raw_http`: plain HTTP requests without a token: own code or a script, to be changed.
  * - `rejected`: tokens are required already; it still calls without one and gets 401.
  * - `stale_token`: its reads with a token are refused with 401: the token expired, is wrong or is empty.
  * - `adapts`: it takes a token when a call without one is refused: nothing breaks.
  * - `unblock`: its calls never leave the host.
- * - `unknown`: the process or client is not known; the advice says how to find out.
+ * - `unknown`: the process or client is not known, or it is a proxy; the advice says how to find out.
  */
 export const adviceKind = z.enum([
   'upgrade',
