@@ -270,9 +270,10 @@ export class Connection<Context> {
     if (fromClient) this.reportClientClose(timeUs);
   }
 
-  /** Learns that a segment of the client was seen on a translated copy with this hop limit. */
-  addCopiedSegment(hopLimit: number): void {
-    this.path.addClientSegment(hopLimit);
+  /** Learns that a segment was seen on a translated copy, with the hop limit that it had there. */
+  addHopsOfCopy({ seq, payload, hopLimit }: Segment, fromClient: boolean): void {
+    if (fromClient) this.path.addClientSegment(hopLimit);
+    else if (payload.length > 0) this.path.addServerBytes(seq, hopLimit);
   }
 
   private reportClientClose(timeUs: number): void {

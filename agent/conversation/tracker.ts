@@ -106,8 +106,8 @@ export class Tracker<Context> {
     }
     if (this.isCopy(key, segment, fromClient)) {
       this.counts.translated_copies++;
-      if (fromClient) this.addHopsOfCopy(key, segment.hopLimit);
-      else this.shareAnswer(key, segment);
+      this.addHopsOfCopy(key, segment, fromClient);
+      if (!fromClient) this.shareAnswer(key, segment);
       return;
     }
     if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) this.handleSynAck(key, segment);
@@ -356,10 +356,13 @@ export class Tracker<Context> {
     this.deliverSegment(copy.originalKey, original, segment, false, true);
   }
 
-  /** Gives the hop limit of a client's segment on a copy to the original, to measure how far away the client is. */
-  private addHopsOfCopy(key: string, hopLimit: number): void {
+  /**
+   * Gives the hop limit of a segment on a copy to the original, to measure how far away the client is. An answer that
+   * a router dropped is seen on the copy only.
+   */
+  private addHopsOfCopy(key: string, segment: Segment, fromClient: boolean): void {
     const copy = this.copies.copyAt(key);
-    if (copy !== undefined) this.connections.get(copy.originalKey)?.addCopiedSegment(hopLimit);
+    if (copy !== undefined) this.connections.get(copy.originalKey)?.addHopsOfCopy(segment, fromClient);
   }
 
   private openConnection(

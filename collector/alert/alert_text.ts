@@ -50,7 +50,8 @@ export function hostNotReady({
     ready: 'It is ready.',
     enforced: 'Tokens are required there.',
     blocked: `${callers} ${callers === 1 ? 'workload calls' : 'workloads call'} IMDSv1 there${last === null ? '' : `, last at ${last}`}.`,
-    fallback: 'Workloads that support IMDSv2 fell back to IMDSv1 there: raise the hop limit of the host.',
+    fallback:
+      'Workloads that support IMDSv2 fell back to IMDSv1 there: their token requests failed. The advice for each says why.',
     rejected: 'Tokens are required there, and calls without one are refused: something is broken.',
     unproven: 'It was not watched all the time, or packets were lost.',
   };

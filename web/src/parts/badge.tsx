@@ -116,8 +116,9 @@ export const VERDICT: Record<Verdict, VerdictLook> = {
     tone: 'medium',
     shape: RETURN,
     filled: false,
-    short: 'raise the hop limit first',
-    meaning: 'All IMDSv1 calls are fallbacks of workloads that support IMDSv2. Raise the hop limit first.',
+    short: 'token requests fail: see the advice',
+    meaning:
+      'All IMDSv1 calls are fallbacks of workloads that support IMDSv2. Find out first why their token requests fail.',
   },
   unproven: {
     label: 'Unproven',
