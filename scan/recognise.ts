@@ -1,16 +1,27 @@
 /** Lists the readers, and says which of them read a file. */
 import { basename } from 'node:path/posix';
+import { ansible } from './ansible/reader.ts';
 import { callersReader } from './callers/reader.ts';
 import { cloudformation } from './cloudformation/reader.ts';
+import { kubernetes } from './kubernetes/reader.ts';
 import { manifestsReader } from './manifests/reader.ts';
+import { packer, packerJson } from './packer/reader.ts';
+import { pulumi } from './pulumi/reader.ts';
 import type { Candidate, Reader } from './reader.ts';
 import { SourceFile } from './source_file.ts';
+import { terraformPlan } from './terraform/plan_reader.ts';
 import { terraform } from './terraform/reader.ts';
 
 /** Each file goes to every reader that takes it: user data in a Terraform file also asks the address. */
 export const READERS: readonly Reader[] = [
   terraform,
   cloudformation,
+  kubernetes,
+  packer,
+  packerJson,
+  ansible,
+  pulumi,
+  terraformPlan,
   // Scripts, sources and dependencies.
   callersReader,
   manifestsReader,

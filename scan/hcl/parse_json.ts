@@ -11,6 +11,7 @@ const LABELS: Record<string, number> = {
   variable: 1,
   output: 1,
   provider: 1,
+  source: 2,
   locals: 0,
   terraform: 0,
 };

@@ -41,7 +41,7 @@ export function makeModule(directory: string, sources: readonly SourceFile[]): M
   const ordered = sources
     // OpenTofu ignores a .tf file next to a .tofu file of the same name.
     .filter(
-      ({ path }) => !names.has(path.replace(/\.tf(\.json)?$/, '.tofu$1')) || /\.tofu(\.json)?$/.test(path),
+      ({ path }) => !/\.tf(\.json)?$/.test(path) || !names.has(path.replace(/\.tf(\.json)?$/, '.tofu$1')),
     )
     .toSorted((one, other) => Number(isOverride(one.path)) - Number(isOverride(other.path)));
   const module: Module = {
