@@ -49,6 +49,7 @@ function badge(call: Call): Piece {
   switch (call['imds.version']) {
     case 1:
       if (call['imds.category'] === 'other-cloud') return { text: ' other  ', style: 'dim' };
+      if (call.answered_by === 'host') return { text: ' IMDSv1 ', style: 'dim' };
       return { text: ' IMDSv1 ', style: ['bold', 'white', 'bgRed'] };
     case 2:
       return { text: ' IMDSv2 ', style: 'green' };
@@ -96,7 +97,10 @@ function caller(call: Call): string {
   if (process === null) return `caller unknown (${call['source.address']}:${call['source.port']})`;
   const uncertainMark = call['attribution.confidence'] === 'exact' ? '' : '?';
   const user = process['owner.name'] ?? `uid ${process['owner.uid']}`;
-  return visibleText(`${programName(process)}[${process.pid}]${uncertainMark} (${user})`);
+  const { via } = call;
+  const relay = via == null ? '' : ` via ${via.script ?? via['executable.path'] ?? via.name}[${via.pid}]`;
+  const role = call['caller.role'] === 'relay' ? ', acts for others' : '';
+  return visibleText(`${programName(process)}[${process.pid}]${uncertainMark} (${user}${role})${relay}`);
 }
 
 /** Returns the executable's path; for a script, the interpreter's name and the script's path. */
@@ -123,10 +127,11 @@ function parentsText(ancestors: Ancestor[]): string {
 
 function notesOf(call: Call): string {
   const notes: string[] = [];
+  if (call.answered_by === 'host') notes.push('answered on this host, no use of the service');
   if (call['imds.category'] === 'other-cloud') notes.push('looks for another cloud');
   if (call['imds.version'] === 1 && call['imds.category'] === 'credentials' && call.outcome === 'answered') {
     const status = call['http.response.status_code'] ?? 0;
-    if (status < 400) notes.push('credentials were sent without a token');
+    if (status < 400 && call.answered_by !== 'host') notes.push('credentials were sent without a token');
   }
   if (call['imds.fallback'] === 'token_unanswered') {
     notes.push(

@@ -86,6 +86,8 @@ export const readiness = z.object({
   refused_tokens: z.int(),
   /** Requests that look for another cloud; not in `calls_v1`. */
   other_cloud_calls: z.int(),
+  /** Calls without a token that something on the host answered: no use of the service. They are not in `calls_v1`. */
+  answered_by_host_v1: z.int(),
   blocked_attempts: z.int(),
   last_v1: time.nullable(),
   /** Offenders on this host, worst first, at most 100. */

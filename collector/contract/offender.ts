@@ -107,6 +107,8 @@ export const offender = z.object({
   refused_tokens: z.int(),
   /** Requests that look for another cloud. They are not in `calls_v1`. */
   other_cloud_calls: z.int(),
+  /** Calls without a token that something on the host answered: no use of the service. They are not in `calls_v1`. */
+  answered_by_host_v1: z.int(),
   /** Reads without a token just after a token request that got no answer, or was refused. */
   fallbacks: z.object({ token_unanswered: z.int(), token_refused: z.int() }),
   /** Calls without a token by category. */

@@ -12,6 +12,8 @@ export interface Tally {
   blocked: number;
   /** Requests without a token that look for another cloud. They are no IMDSv1 calls. */
   otherCloud: number;
+  /** Calls without a token that something on the host answered. They are no IMDSv1 calls. */
+  answeredByHost: number;
   /**
    * Reads without a token that were refused with 401, and that the same client then repeated with one. They
    * are no IMDSv1 calls.
@@ -49,7 +51,9 @@ export interface Tally {
   lastForbiddenUs: number | null;
 }
 
-export function isV1(calls: Pick<CountedCalls, 'version' | 'endpoint' | 'category' | 'fallback'>): boolean {
+export function isV1(
+  calls: Pick<CountedCalls, 'version' | 'endpoint' | 'category' | 'fallback' | 'answeredBy'>,
+): boolean {
   return isV1Use(calls);
 }
 
@@ -74,6 +78,7 @@ function emptyTally(): Tally {
     v2: 0,
     blocked: 0,
     otherCloud: 0,
+    answeredByHost: 0,
     adaptedV1: 0,
     refusedTokens: 0,
     renewedTokens: 0,
@@ -102,6 +107,7 @@ function addRow(sums: Tally, kind: CountedCalls): void {
   sums.lastUs = later(sums.lastUs, lastUs);
   if (kind.outcome === 'blocked') sums.blocked += count;
   else if (kind.version === 2) addV2(sums, kind);
+  else if (kind.version === 1 && kind.answeredBy === 'host') sums.answeredByHost += count;
   else if (kind.version === 1 && kind.category === 'other-cloud') sums.otherCloud += count;
   else if (kind.version === 1 && kind.fallback === 'adapted') sums.adaptedV1 += count;
   if (kind.endpoint === 'ipv4' || kind.endpoint === 'ipv6') {
@@ -129,8 +135,10 @@ function addRow(sums: Tally, kind: CountedCalls): void {
   sums.lastCredentialsV1Us = later(sums.lastCredentialsV1Us, lastUs);
 }
 
-function addV2(sums: Tally, { status, category, fallback, count, lastUs }: CountedCalls): void {
+function addV2(sums: Tally, { status, category, fallback, answeredBy, count, lastUs }: CountedCalls): void {
   sums.v2 += count;
+  // A refusal by something else says nothing about the service's tokens.
+  if (answeredBy === 'host') return;
   if (!isRefusedToken({ version: 2, status, category })) return;
   if (fallback === 'adapted') {
     sums.renewedTokens += count;

@@ -85,6 +85,7 @@ export function describeOffender(evidence: OffenderEvidence): {
     adapted_v1: calls.adaptedV1,
     refused_tokens: calls.refusedTokens,
     other_cloud_calls: calls.otherCloud,
+    answered_by_host_v1: calls.answeredByHost,
     fallbacks: { token_unanswered: calls.fallbackUnanswered, token_refused: calls.fallbackRefused },
     categories_v1: categories,
     roles_v1: mostFrequent(v1, ({ role }) => role, MAX_LISTED),

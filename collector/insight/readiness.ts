@@ -112,6 +112,7 @@ export function readinessOf(
     adapted_v1: calls.adaptedV1,
     refused_tokens: calls.refusedTokens,
     other_cloud_calls: calls.otherCloud,
+    answered_by_host_v1: calls.answeredByHost,
     blocked_attempts: calls.blocked,
     last_v1: calls.lastV1Us === null ? null : toTimestamp(calls.lastV1Us),
     offenders: offenders.slice(0, MAX_OFFENDERS),

@@ -45,6 +45,11 @@ export function readinessReason(judged: Judged, context: Context): string {
       `${plural(calls.otherCloud, 'request')} looked for another cloud, which is no use of EC2's service.`,
     );
   }
+  if ((verdict === 'ready' || verdict === 'enforced') && calls.answeredByHost > 0) {
+    sentences.push(
+      `Programs on this host answered ${plural(calls.answeredByHost, 'call')} without a token, and none of their packets left for the service: nothing breaks.`,
+    );
+  }
   return sentences.join(' ');
 }
 

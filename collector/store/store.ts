@@ -61,6 +61,8 @@ export interface CallKind {
   status: number | null;
   outcome: Call['outcome'];
   fallback: Call['imds.fallback'];
+  /** `host` if something on the host answered; else null, and absent in roll-ups of IMDSv2 calls. */
+  answeredBy?: 'host' | null;
   /** The role whose credentials were requested. */
   role: string | null;
   userAgent: string | null;

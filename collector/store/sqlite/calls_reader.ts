@@ -85,7 +85,7 @@ export class CallsReader {
     const { sql, values } = inWalk(walk, before, window.sinceUs);
     return this.#prepare(
       `SELECT c.*, k.version, k.endpoint, k.category, k.status, k.outcome, k.fallback, k.role, s.kind AS shape_kind,
-         s.server_version, s.hops, s.token_hop_limit, s.method, s.destination_address, s.destination_port, u.text AS user_agent_text, p.facts, h.facts AS host_facts
+         s.server_version, s.hops, s.token_hop_limit, s.method, s.destination_address, s.destination_port, s.relay, u.text AS user_agent_text, p.facts, h.facts AS host_facts
        FROM (SELECT * FROM calls ${sql} ORDER BY time_us DESC, id DESC LIMIT ?) c
        JOIN kinds k ON k.id = c.kind JOIN shapes s ON s.id = c.shape JOIN caller_facts p ON p.caller = c.caller
        JOIN hosts h ON h.id = c.host LEFT JOIN user_agents u ON u.id = c.user_agent
@@ -127,6 +127,7 @@ export class CallsReader {
       'source.port': Number(row['source_port']),
       'destination.address': String(row['destination_address']),
       'destination.port': Number(row['destination_port']),
+      ...(row['relay'] === null ? {} : (JSON.parse(String(row['relay'])) as Partial<Call>)),
       ...facts,
       host: JSON.parse(String(row['host_facts'])) as HostFacts,
     };

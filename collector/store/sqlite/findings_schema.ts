@@ -128,6 +128,8 @@ const MIGRATIONS: readonly Migration[] = [
   toLastingHostNumbers,
   (database) => toPresent(database),
   HOPS_STEP,
+  // Who answered a call decides what it counts as. The rest about relays and answerers is only shown: JSON.
+  `ALTER TABLE kinds ADD COLUMN answered_by TEXT; ALTER TABLE shapes ADD COLUMN relay TEXT;`,
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

@@ -19,6 +19,15 @@ import { KIND_CLASS } from './total_rows.ts';
  */
 const MAX_KINDS = 20_000;
 
+/** The fields of a call that are stored together, as JSON. */
+export const RELAY_FIELDS = [
+  'answered_by',
+  'answered_by.evidence',
+  'answered_by.confidence',
+  'via',
+  'caller.role',
+] as const;
+
 /** The first column of every key of the roll-ups, see the schema. */
 export type KindClass = Exclude<(typeof KIND_CLASS)[keyof typeof KIND_CLASS], 0>;
 
@@ -39,7 +48,7 @@ export class Kinds {
   constructor(database: DatabaseSync, bounds: HostBounds) {
     this.#bounds = bounds;
     this.#kindOf = database.prepare(
-      'SELECT version, endpoint, category, status, outcome, fallback FROM kinds WHERE id = ?',
+      'SELECT version, endpoint, category, status, outcome, fallback, answered_by FROM kinds WHERE id = ?',
     );
     this.#kinds = new Dictionary(database, 'kinds', [
       'class',
@@ -51,6 +60,7 @@ export class Kinds {
       'fallback',
       'role',
       'user_agent',
+      'answered_by',
     ]);
     this.#shapes = new Dictionary(database, 'shapes', [
       'kind',
@@ -60,6 +70,7 @@ export class Kinds {
       'destination_port',
       'hops',
       'token_hop_limit',
+      'relay',
     ]);
     this.#userAgents = new Dictionary(database, 'user_agents', ['text']);
     const count = database.prepare('SELECT count(*) AS count FROM kinds');
@@ -84,6 +95,7 @@ export class Kinds {
       call['imds.fallback'],
       call['imds.role'],
       userAgent,
+      call.answered_by === 'host' ? 'host' : null,
       host,
       timeUs,
     );
@@ -100,6 +112,7 @@ export class Kinds {
       null,
       null,
       userAgent,
+      null,
       host,
       timeUs,
     );
@@ -114,32 +127,33 @@ export class Kinds {
     fallback: CallKind['fallback'],
     role: string | null,
     userAgent: number | null,
+    answeredBy: 'host' | null,
     host: number,
     timeUs: number,
   ): KindRow {
-    const values = [version, endpoint, category, status, outcome, fallback, role, userAgent];
+    const values = [version, endpoint, category, status, outcome, fallback, role, userAgent, answeredBy];
     const isKept =
-      this.#kinds.has(JSON.stringify(values)) || (this.#room > 0 && this.#bounds.tryUse(host, 'kinds'));
+      this.#kinds.has(keyOfKind(values)) || (this.#room > 0 && this.#bounds.tryUse(host, 'kinds'));
     return isKept
       ? this.#entry(values, timeUs)
       : this.#entry(
-          [version, endpoint, category, coarseStatus(status), outcome, fallback, null, null],
+          [version, endpoint, category, coarseStatus(status), outcome, fallback, null, null, answeredBy],
           timeUs,
         );
   }
 
   /** Returns the kind without the properties that callers choose. There is a bounded number of these. */
   coarseKind(kind: KindRow, timeUs: number): KindRow {
-    const { version, endpoint, category, status, outcome, fallback } = this.#kindOf.get(
-      kind.id,
-    ) as unknown as CallKind;
+    const row = this.#kindOf.get(kind.id)!;
+    const { version, endpoint, category, status, outcome, fallback } = row as unknown as CallKind;
+    const answeredBy = row['answered_by'] as string | null;
     const values = [version, endpoint, category, coarseStatus(status), outcome, fallback, null, null];
-    return this.#entry(values, timeUs);
+    return this.#entry([...values, answeredBy], timeUs);
   }
 
   #entry(values: (string | number | null)[], timeUs: number): KindRow {
     const kindClass = classOf(values);
-    const { id, added } = this.#kinds.entryOf(JSON.stringify(values), [kindClass, ...values], timeUs);
+    const { id, added } = this.#kinds.entryOf(keyOfKind(values), [kindClass, ...values], timeUs);
     if (added) this.#room -= 1;
     return { id, class: kindClass };
   }
@@ -151,11 +165,11 @@ export class Kinds {
       call['http.request.method'],
       call['destination.address'],
       call['destination.port'],
+      call['imds.hops'] ?? null,
+      call['imds.token_hop_limit'] ?? null,
+      relayText(call),
     ];
-    const hops = [call['imds.hops'] ?? null, call['imds.token_hop_limit'] ?? null];
-    // Rows of older agents keep the key that they had before hops were measured.
-    if (hops.some((value) => value !== null)) values.push(...hops);
-    const isKept = this.#shapes.has(JSON.stringify(values)) || this.#bounds.tryUse(host, 'shapes');
+    const isKept = this.#shapes.has(keyOfShape(values)) || this.#bounds.tryUse(host, 'shapes');
     const kept = isKept
       ? values
       : [
@@ -164,8 +178,9 @@ export class Kinds {
           CUT_MARK,
           CUT_MARK,
           call['destination.port'] === 80 ? 80 : 0,
+          ...[null, null, null],
         ];
-    return this.#shapes.idOf(kept, [...kept, null, null].slice(0, 7), timeUs);
+    return this.#shapes.entryOf(keyOfShape(kept), kept, timeUs).id;
   }
 
   flush(): void {
@@ -186,8 +201,9 @@ export class Kinds {
  * Returns the class of a kind. IMDSv2 calls whose token was refused are not in the sums of class `v2`,
  * because a verdict looks at them for each workload.
  */
-function classOf([version, endpoint, category, status, , fallback]: (string | number | null)[]): KindClass {
-  const fields = { version, endpoint, category, status, fallback } as JudgedFields & {
+function classOf(values: (string | number | null)[]): KindClass {
+  const [version, endpoint, category, status, , fallback, , , answeredBy] = values;
+  const fields = { version, endpoint, category, status, fallback, answeredBy } as JudgedFields & {
     status: number | null;
   };
   if (isV1Use(fields)) return KIND_CLASS.v1;
@@ -199,4 +215,22 @@ const DISTINCT_STATUSES = new Set([200, 400, 401, 403, 404, 405, 429, 500, 502, 
 
 function coarseStatus(status: number | null): number | null {
   return status === null || DISTINCT_STATUSES.has(status) ? status : Math.floor(status / 100) * 100;
+}
+
+/** Keys of earlier releases have no value for who answered. So the value is left out where it is null. */
+function keyOfKind(values: (string | number | null)[]): string {
+  return JSON.stringify(values.at(-1) === null ? values.slice(0, -1) : values);
+}
+
+/** Rows of older agents keep the key that they had before hops were measured, and before relays were known. */
+function keyOfShape(values: (string | number | null)[]): string {
+  const [hops, tokenHopLimit, relay] = values.slice(-3);
+  const added = relay !== null ? 3 : hops !== null || tokenHopLimit !== null ? 2 : 0;
+  return JSON.stringify(values.slice(0, values.length - 3 + added));
+}
+
+/** Returns what is known of relays and answerers as JSON; null for a call that says nothing about them. */
+function relayText(call: CallTemplate): string | null {
+  const fields = Object.fromEntries(RELAY_FIELDS.map((field) => [field, call[field]]));
+  return Object.values(fields).every((value) => value == null) ? null : JSON.stringify(fields);
 }

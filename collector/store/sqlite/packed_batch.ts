@@ -148,6 +148,8 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
   // Texts that callers choose are preceded by their lengths, so that no two templates have the same key.
   const texts = [role, method, userAgent, source, destination];
   let key = `${version} ${kind} ${category} ${endpoint} ${serverVersion} ${fallback} ${status} ${outcome} ${port} ${hops} ${tokenHopLimit}`;
+  const relayed = [call.answered_by, call['answered_by.evidence'], call['answered_by.confidence']];
+  key += ` ${relayed.join(' ')} ${call['caller.role']} ${call.via == null ? '-' : JSON.stringify(call.via)}`;
   for (const text of texts) key += text === null ? ' -' : ` ${text.length} ${text}`;
   let index = known.get(key);
   if (index === undefined) {
@@ -170,6 +172,11 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
       'source.address': source,
       'destination.address': destination,
       'destination.port': port,
+      answered_by: call.answered_by,
+      'answered_by.evidence': call['answered_by.evidence'],
+      'answered_by.confidence': call['answered_by.confidence'],
+      via: call.via,
+      'caller.role': call['caller.role'],
     });
   }
   return index;

@@ -94,7 +94,8 @@ export function unpackHostTotals(packed: PackedHostTotals): HostTotals[] {
   return owners.map(({ hostId, identity }, index) => {
     const counted: CountedCalls[] = [];
     for (; at < ends[index]!; at += 1) {
-      const { version, endpoint, category, status, outcome, fallback, role, userAgent } = kinds[kindOf[at]!]!;
+      const { version, endpoint, category, status, outcome, fallback, answeredBy, role, userAgent } =
+        kinds[kindOf[at]!]!;
       counted.push({
         version,
         endpoint,
@@ -102,6 +103,7 @@ export function unpackHostTotals(packed: PackedHostTotals): HostTotals[] {
         status,
         outcome,
         fallback,
+        ...(answeredBy != null && { answeredBy }),
         role,
         userAgent,
         count: counts[at]!,

@@ -165,8 +165,9 @@ export class Totals {
       const question = this.#question({ window, hosts: [hostId], identities: null }, [V1, NEITHER]);
       let sum = 0;
       for (const { kind, count } of this.#sums(question, ['kind'])) {
-        const { status, version } = this.#rows.kind(kind);
-        if (version === 1 && status !== null && isCounted(status)) sum += count;
+        const { status, version, answeredBy } = this.#rows.kind(kind);
+        // The cloud sees only what reaches the service.
+        if (version === 1 && answeredBy !== 'host' && status !== null && isCounted(status)) sum += count;
       }
       return sum;
     });

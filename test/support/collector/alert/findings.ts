@@ -38,6 +38,7 @@ export function offenderOf(number: number, given: Partial<Offender> = {}): Offen
     adapted_v1: 0,
     refused_tokens: 0,
     other_cloud_calls: 0,
+    answered_by_host_v1: 0,
     fallbacks: { token_unanswered: 0, token_refused: 0 },
     categories_v1: {},
     roles_v1: [],

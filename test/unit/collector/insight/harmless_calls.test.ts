@@ -26,12 +26,13 @@ const OTHER_CLOUD = calls({ category: 'other-cloud', status: 404 });
 const ADAPTED = calls({ status: 401, fallback: 'adapted' });
 const REFUSED_TOKEN = calls({ version: 2, status: 401 });
 const RENEWED_TOKEN = calls({ version: 2, status: 401, fallback: 'adapted' });
+const BY_HOST = calls({ answeredBy: 'host', category: 'credentials' });
 const START = { boots: [{ id: 'b', firstUs: NOON_US - 24 * HOUR_US, lastUs: NOON_US }] };
 
 const anyTime = fc.integer({ min: 1, max: 300 }).map((hours) => NOON_US - hours * HOUR_US);
 const anyHarmless: fc.Arbitrary<CountedCalls> = fc
   .record({
-    of: fc.constantFrom(OTHER_CLOUD, ADAPTED, REFUSED_TOKEN, RENEWED_TOKEN),
+    of: fc.constantFrom(OTHER_CLOUD, ADAPTED, REFUSED_TOKEN, RENEWED_TOKEN, BY_HOST),
     status: fc.constantFrom(200, 401, 404, null),
     endpoint: fc.constantFrom<CountedCalls['endpoint']>('ipv4', 'ipv6'),
     count: fc.integer({ min: 1, max: 9 }),
@@ -39,7 +40,7 @@ const anyHarmless: fc.Arbitrary<CountedCalls> = fc
   })
   .map(({ of, status, endpoint, count, lastUs }) => ({
     ...of,
-    status: of === OTHER_CLOUD ? status : 401,
+    status: of === OTHER_CLOUD || of === BY_HOST ? status : 401,
     endpoint,
     count,
     firstUs: lastUs,
@@ -69,6 +70,14 @@ describe('calls that are no use of IMDSv1', () => {
     );
   });
 
+  it('are those that something on the host answered, and only those', () => {
+    const byHost = calls({ answeredBy: 'host', status: 401 });
+    const byService = calls({ answeredBy: null, status: 200 });
+    assert.deepEqual([verdict(evidence([byHost])), verdict(evidence([byService]))], ['ready', 'blocked']);
+    assert.equal(severityOf(tally([byHost, BY_HOST])), 'none');
+    assert.equal(tally([byHost, BY_HOST]).answeredByHost, byHost.count + BY_HOST.count);
+  });
+
   it('are counted apart, and never as IMDSv1 calls, credentials or refusals', () => {
     fc.assert(
       fc.property(list(anyCall), list(anyHarmless), (kinds, harmless) => {
@@ -78,7 +87,7 @@ describe('calls that are no use of IMDSv1', () => {
           assert.equal(both[field], alone[field], field);
         }
         const sum = harmless.reduce((total, { count }) => total + count, 0);
-        const counted = (of: typeof both) => of.v1 + of.v2 + of.otherCloud + of.adaptedV1;
+        const counted = (of: typeof both) => of.v1 + of.v2 + of.otherCloud + of.adaptedV1 + of.answeredByHost;
         assert.equal(counted(both) - counted(alone), sum);
       }),
     );

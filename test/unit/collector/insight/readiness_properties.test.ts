@@ -44,6 +44,7 @@ const anyCalls = fc.record({
   outcome: fc.constantFrom<CountedCalls['outcome']>('answered', 'unanswered', 'reset', 'truncated'),
   category: fc.constantFrom<CountedCalls['category']>('metadata', 'credentials', 'other', 'other-cloud'),
   fallback: fc.constantFrom<CountedCalls['fallback']>(null, 'token_unanswered', 'token_refused', 'adapted'),
+  answeredBy: fc.constantFrom(null, 'host' as const),
   count: fc.integer({ min: 1, max: 5 }),
   lastUs: fc.integer({ min: WINDOW.sinceUs / SECOND_US, max: NOON_US / SECOND_US }).map((s) => s * SECOND_US),
 });
@@ -58,8 +59,9 @@ describe('properties', () => {
       fc.property(anyKinds, anyGaps, (kinds, gaps) => {
         const of = evidence(kinds, { coverage: coverage(gaps) });
         const v1 = kinds.some(
-          ({ version, endpoint, category, fallback }) =>
+          ({ version, endpoint, category, fallback, answeredBy }) =>
             version === 1 &&
+            answeredBy !== 'host' &&
             (endpoint === 'ipv4' || endpoint === 'ipv6') &&
             category !== 'other-cloud' &&
             fallback !== 'adapted',

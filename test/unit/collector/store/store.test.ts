@@ -275,3 +275,33 @@ test('kinds are bounded: past that, new roles and user agents are counted withou
   const { calls } = await store.calls(ALL_CALLS, 100, null);
   assert.ok(calls.every((found) => found['user_agent.original']?.startsWith('agent ')));
 });
+
+test('a call that something on the host answered is kept as it was, and is in no sum of IMDSv1 calls', async () => {
+  const { store } = open();
+  const via = {
+    kind: 'translation' as const,
+    ...{ pid: 7, name: 'kube2iam', 'executable.path': '/bin/kube2iam', script: null, 'owner.uid': 0 },
+  };
+  const answerer = (by: 'service' | 'host') =>
+    ({ answered_by: by, 'answered_by.evidence': 'translation', 'answered_by.confidence': 'exact' }) as const;
+  const records = [
+    call(NOON_US, { ...answerer('host'), 'caller.role': null, via: null }),
+    call(NOON_US + 1, { ...answerer('service'), 'caller.role': 'relay', via }),
+    call(NOON_US + 2),
+  ];
+  await store.write([stream(A)(...records)]);
+  const { calls } = await store.calls({ ...ALL_CALLS, window: EVER }, 10, null);
+  assert.deepEqual(
+    calls.map((each) => [each.answered_by, each.via, each['caller.role']]),
+    [
+      [undefined, undefined, undefined],
+      ['service', via, 'relay'],
+      ['host', null, null],
+    ],
+  );
+  const [totals] = await store.identityTotals(ALL);
+  const kinds = totals!.kinds.map(({ version, answeredBy, count }) => `${version} ${answeredBy} ${count}`);
+  assert.deepEqual(kinds.sort(), ['1 host 1', '1 null 2']);
+  const hour = { sinceUs: NOON_US, untilUs: NOON_US + HOUR_US };
+  assert.deepEqual(await store.answeredV1(A.id, [hour]), [2], 'what reached the service');
+});
