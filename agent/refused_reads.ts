@@ -47,7 +47,7 @@ export class RefusedReads {
     if (call['imds.kind'] === 'token' && status < 400) this.#adaptation.recordToken(keys, startUs);
     else if (isRead && isServed && call['imds.version'] === 2) {
       this.#adaptation.recordTokenRead({ keys, path, startUs });
-    }
+    } else if (isRead && isServed) this.#adaptation.recordTokenlessRead(keys, startUs);
     emit(call);
   }
 

@@ -132,7 +132,7 @@ export function labClients(programs: Programs, oneShot: string | null): LabClien
       'curl-token-name-in-path',
       "the token's name in the path is no token",
       [`${URL4}/latest/meta-data/x-aws-ec2-metadata-token`],
-      [v1('/latest/meta-data/x-aws-ec2-metadata-token', { status: 404 })],
+      [v1('/latest/meta-data/x-aws-ec2-metadata-token', { category: 'other', status: 404 })],
     ),
     byCurl(
       'curl-token-name-in-query',

@@ -40,6 +40,8 @@ interface ClientState {
   held: Set<HeldRead>;
   /** When its latest token requests that were granted began. */
   tokensUs: number[];
+  /** When its latest reads without a token that were not refused began. */
+  tokenlessUs: number[];
   /** Its latest reads with a token that were not refused. */
   reads: TokenRead[];
 }
@@ -73,6 +75,17 @@ export class AdaptationWatch {
     }
   }
 
+  /**
+   * Records that a client read without a token, and was not refused. A client that does so after a refusal did not
+   * adapt: the commands of one script may be clients of different kinds.
+   */
+  recordTokenlessRead(keys: readonly string[], startUs: number): void {
+    for (const key of keys) {
+      const state = this.#use(key);
+      state.tokenlessUs = [...state.tokenlessUs, startUs].slice(-MAX_REMEMBERED);
+    }
+  }
+
   /** Records that a client read with a token, and was not refused. */
   recordTokenRead(read: TokenRead): void {
     for (const key of read.keys) {
@@ -98,7 +111,7 @@ export class AdaptationWatch {
   }
 
   #use(key: string): ClientState {
-    const state = this.#clients.get(key) ?? { held: new Set(), tokensUs: [], reads: [] };
+    const state = this.#clients.get(key) ?? { held: new Set(), tokensUs: [], tokenlessUs: [], reads: [] };
     this.#clients.delete(key);
     this.#clients.set(key, state);
     deleteOldestEntries(this.#clients, MAX_KEYS);
@@ -126,11 +139,12 @@ export class AdaptationWatch {
  * Returns whether the client took a token after the refusal and then repeated the read with success. A list of
  * versions (`/`) is repeated by any path, because clients read it only to find out if they need a token.
  */
-function hasAdapted({ path, startUs }: HeldRead, { tokensUs, reads }: ClientState): boolean {
+function hasAdapted({ path, startUs }: HeldRead, { tokensUs, tokenlessUs, reads }: ClientState): boolean {
   return reads.some(
     (read) =>
       (read.path === path || path === '/') &&
       tokensUs.some((tokenUs) => tokenUs > startUs && tokenUs < read.startUs) &&
+      !tokenlessUs.some((atUs) => atUs > startUs && atUs < read.startUs) &&
       read.startUs - startUs <= ADAPTATION_US,
   );
 }

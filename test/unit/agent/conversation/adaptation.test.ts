@@ -9,6 +9,7 @@ const MS = 1_000;
 
 type Step =
   | { refused: string; at: number; by?: string; job?: string }
+  | { tokenless: true; at: number; by?: string; job?: string }
   | { token: true; at: number; by?: string; job?: string }
   | { read: string; at: number; by?: string; job?: string };
 
@@ -20,6 +21,10 @@ function play(steps: readonly Step[], order: readonly number[] = steps.map((_, i
     const step = steps[index]!;
     const startUs = step.at * MS;
     const keys = [step.by ?? '100:1', ...(step.job === undefined ? [] : [step.job])];
+    if ('tokenless' in step) {
+      watch.recordTokenlessRead(keys, startUs);
+      continue;
+    }
     if ('token' in step) {
       watch.recordToken(keys, startUs);
       continue;
@@ -111,6 +116,16 @@ describe('a client that is refused', () => {
         { read: ROLES, at: 40, by: '102:1', job: 'script' },
       ],
       adapted: [true],
+    },
+    {
+      source: 'another command of the script reads without a token meanwhile, and is served',
+      steps: [
+        { refused: ROLES, at: 0, by: '100:1', job: 'script' },
+        { tokenless: true, at: 10, by: '101:1', job: 'script' },
+        { token: true, at: 20, by: '102:1', job: 'script' },
+        { read: ROLES, at: 40, by: '103:1', job: 'script' },
+      ],
+      adapted: [false],
     },
     {
       source: 'another process of the same program takes a token',
