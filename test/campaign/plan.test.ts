@@ -66,7 +66,7 @@ test('a gap that begins within a millisecond has a call whose time is cut to tha
   assert.deepEqual([both.answered, both.in_gap, both.unexplained.length], [2, 1, 1]);
 });
 
-test('a call is stored, in a gap, dropped at the bound, or unexplained; twice and another version are told', () => {
+test('classifies a call as stored, in a gap, dropped at a bound or unexplained; reports duplicates and other versions', () => {
   const call = (number: number, timeMs: number, version: 1 | 2 = 1) => ({ number, timeMs, version });
   const table = judge({
     answered: [call(1, 10), call(2, 20), call(3, 30), call(4, 40, 2), call(5, 50, 2), call(6, 60)],
@@ -95,7 +95,7 @@ test('a call is stored, in a gap, dropped at the bound, or unexplained; twice an
   );
 });
 
-test('sums: what is missing must fit the gaps, and no more is counted than was seen', () => {
+test('sums: missing calls must lie in gaps, and no more calls are counted than were seen', () => {
   const answered = [10, 20, 30].map((timeMs, number) => ({ number, timeMs, version: 2 as const }));
   const gaps = [{ fromMs: 10, toMs: 10, reason: 'boot' }];
   assert.equal(judgeSums({ answered, seen: 3, counted: 2, gaps }).unexplained, 0);

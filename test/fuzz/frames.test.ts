@@ -141,7 +141,7 @@ class Honest {
   }
 }
 
-test('no agent brings the collector down or harms another: what is invalid is refused and counted', async (t) => {
+test('no agent stops the collector or harms another agent: invalid input is refused and counted', async (t) => {
   const settings = fuzzSettings();
   t.diagnostic(howToRepeat(settings));
   const honest = new Honest();

@@ -158,7 +158,7 @@ class Hand implements PacketSource {
   }
 }
 
-test('no packet makes the pipeline throw, say what is no call, or grow', (t) => {
+test('no packet makes the pipeline throw, invent a call, or grow', (t) => {
   const settings = fuzzSettings();
   t.diagnostic(howToRepeat(settings));
   const source = new Hand();

@@ -118,7 +118,7 @@ describe('imdswatch watch under bad input', () => {
     assert.match(watcher.complaints, /conversation\.half_open_evicted [1-9]/);
   });
 
-  it('stopped for a while: what the kernel had no room for is said', { skip }, async () => {
+  it('reports the packets that the kernel dropped while it was stopped', { skip }, async () => {
     await lab.metadata.set({ connection: 'keep-alive' });
     watcher = await startWatch(lab);
     process.kill(watcher.pid, 'SIGSTOP');
@@ -140,7 +140,7 @@ describe('imdswatch watch under bad input', () => {
     assert.match(watcher.complaints, /capture\.dropped \d{2,}/);
   });
 
-  it('a reader that stands still costs no memory and no end, and what it cost is said', {
+  it('a reader that stops reading costs no memory, does not block the end, and its lost lines are reported', {
     skip,
   }, async () => {
     await lab.metadata.set({ connection: 'keep-alive' });

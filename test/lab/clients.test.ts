@@ -44,7 +44,7 @@ describe('clients of the lab', () => {
     assert.deepEqual(versionsOf('modern-service'), new Set([2]));
   });
 
-  it('include a web app that fetches credentials for whoever asks', { skip }, async () => {
+  it('include a web app that fetches credentials for any client', { skip }, async () => {
     const ledger = new Ledger(lab);
     const app = ledger.addService(await startWebApp(lab, programs));
     const wanted = `http://169.254.169.254${PATHS.credentials}`;

@@ -66,7 +66,7 @@ describe('comparison of calls with what happened', () => {
     assert.deepEqual(brief([TRUTH], [CALL]), []);
   });
 
-  it('finds what is missing, doubled and made up', () => {
+  it('finds missing, duplicate and invented calls', () => {
     assert.deepEqual(brief([TRUTH], []), ['missing']);
     assert.deepEqual(brief([TRUTH], [CALL, CALL]), ['doubled']);
     assert.deepEqual(brief([], [CALL]), ['unexpected']);

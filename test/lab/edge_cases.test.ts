@@ -190,7 +190,7 @@ sys.stdin.readline()
     assert.equal(resets.length, targets.length);
   });
 
-  it('one frame on a veth, a bridge and a masqueraded way out: one call, with the address of its caller', {
+  it('a frame on a veth, a bridge and a masqueraded interface is one call, with the address of its caller', {
     skip,
   }, async () => {
     const inner = `${lab.tag}-box`;

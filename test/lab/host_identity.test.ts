@@ -126,7 +126,7 @@ describe('host identity', { skip }, () => {
     });
   }
 
-  it('behind a hop limit of 1 a pod goes by the name of its node', async () => {
+  it("behind a hop limit of 1 the id of a pod's agent is the name of its node", async () => {
     await lab.addPod();
     await lab.metadata.set({ putResponseHopLimit: 1 });
     const { told, requests } = await ask({ machine: { nodeName: 'node-7.internal' } }, 'pod');
@@ -163,7 +163,7 @@ describe('host identity', { skip }, () => {
     assert.equal((await lab.metadata.connections()) - before, 2, 'twice 16 were set aside, of 32');
   });
 
-  it('where it cannot be written down nothing is asked', async () => {
+  it('sends no request if their number cannot be stored', async () => {
     const file = join(newDirectory(), 'file');
     writeFileSync(file, '');
     const { told, requests } = await ask({ directory: file, goOnMs: 1_000 });
@@ -172,7 +172,7 @@ describe('host identity', { skip }, () => {
     assert.ok(told.counters['cache_failures']! > 0);
   });
 
-  it('what is learnt late adds facts and leaves the id', async () => {
+  it('facts that are learnt late are added, and the id stays', async () => {
     await lab.metadata.set({ delayMs: 1_900 });
     const { told } = await ask({ goOnMs: 4_000 });
     assert.equal(told.id, MACHINE_ID);
@@ -181,7 +181,7 @@ describe('host identity', { skip }, () => {
     assert.equal(told.facts['cloud.account.id'], '123456789012');
   });
 
-  it('DMI names the instance at once, and what disagrees with it is not believed', async () => {
+  it('DMI gives the instance id at once, and answers that contradict it are ignored', async () => {
     const agrees = await ask({ machine: { instanceId: INSTANCE_ID }, goOnMs: 1_500 });
     assert.ok(agrees.told.settledMs < 100, `${agrees.told.settledMs} ms`);
     assert.equal(agrees.told.source, 'dmi');
@@ -191,7 +191,7 @@ describe('host identity', { skip }, () => {
     assert.equal(other.told.counters['failures'], 1);
   });
 
-  it('an image that was copied: the id of the metadata service is asked for anew', async () => {
+  it('after an image was copied, the id is requested from the metadata service again', async () => {
     const directory = newDirectory();
     const { told } = await ask({ directory });
     assert.equal(told.id, INSTANCE_ID);

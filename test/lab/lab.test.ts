@@ -65,7 +65,7 @@ describe('lab', () => {
     }
   });
 
-  it('does not wait for the output of what escaped a program that it ends', { skip }, async () => {
+  it('does not wait for the output of children that outlive a program which it ends', { skip }, async () => {
     const lab = await Lab.create({ name: 'labtest' });
     const parent = lab.spawn(['sh', '-c', 'trap "" TERM; setsid sleep 60 & echo $!; wait']);
     const [text] = await once(parent.child.stdout!, 'data');
@@ -124,7 +124,7 @@ describe('lab', () => {
     assert.ok(await gone(pid));
   });
 
-  it('does not sweep away what is in use', { skip }, async () => {
+  it('does not remove labs that are in use', { skip }, async () => {
     const lab = await Lab.create({ name: 'labtest' });
     const swept = sweepLeftovers();
     assert.equal(swept.namespaces.includes(lab.hostNamespace), false);

@@ -107,7 +107,7 @@ describe('metadata service of the lab', () => {
     assert.equal((await get('/latest/user-data', '-I')).body, '');
   });
 
-  it('requires tokens, or is off, when told so', { skip }, async () => {
+  it('requires tokens, or is disabled, on request', { skip }, async () => {
     await lab.metadata.set({ httpTokens: 'required' });
     assert.equal(await status(get('/latest/user-data')), 401);
     const { body: token } = await put('/latest/api/token', `${TTL}: 60`);
@@ -118,7 +118,7 @@ describe('metadata service of the lab', () => {
     assert.equal(await status(get('/latest/user-data')), 503);
   });
 
-  it('answers as late, as chunked or not at all as told', { skip }, async () => {
+  it('delays, chunks or omits its answers on request', { skip }, async () => {
     await lab.metadata.set({ delayMs: 150 });
     const slow = await lab.run([
       'curl',
@@ -146,7 +146,7 @@ describe('metadata service of the lab', () => {
     assert.ok([52, 56].includes((await failure()) ?? 0));
   });
 
-  it('keeps a connection open when told so', { skip }, async () => {
+  it('keeps a connection open on request', { skip }, async () => {
     await lab.metadata.set({ connection: 'keep-alive' });
     const before = await lab.metadata.connections();
     await lab.run(['curl', '-s', `${SERVICE}/latest/user-data`, `${SERVICE}/latest/meta-data/mac`]);

@@ -105,7 +105,7 @@ describe('a namespace with its own way to the metadata service', () => {
 });
 
 describe('an attempt that never leaves the host', () => {
-  it('is a call with the outcome blocked and the name of who tried', { skip }, async () => {
+  it('is a call with the outcome blocked and its caller', { skip }, async () => {
     const lab = await Lab.create({ name: 'blocked', ipv6: false });
     try {
       const watcher = await Watcher.start(lab, [

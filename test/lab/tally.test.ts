@@ -37,7 +37,7 @@ const LISTED: ListedOffender[] = [
   { executable: '/usr/bin/python3', script: '/app.py', v1: 2, v2: 0, credentialsOverV1: 1 },
 ];
 
-describe('tally of what the lab did', () => {
+describe('the counts of the lab', () => {
   it('counts by program and script', () => {
     assert.deepEqual(tallyByIdentity(TRUTHS), [
       { executable: '/usr/bin/curl', script: null, v1: 1, v2: 1, credentialsOverV1: 0 },
@@ -72,13 +72,13 @@ describe('tally of what the lab did', () => {
     assert.equal(differences(curl, app, { ...curl, executable: null }), 1);
   });
 
-  it('does not demand that somebody who only calls IMDSv2 is listed, but checks him if he is', () => {
+  it('does not require that a caller of IMDSv2 only is listed, but checks it if it is', () => {
     const modern = [truth({ version: 2 })];
     assert.deepEqual(compareOffenders(modern, []), []);
     assert.equal(compareOffenders(modern, [{ ...LISTED[0]!, v1: 0, v2: 2 }]).length, 1);
   });
 
-  it('does not pass when the lab does not know who called', () => {
+  it('fails if the lab does not know a caller', () => {
     assert.equal(compareOffenders([truth({ owner: null })], []).length, 1);
     const runner = { executable: '/usr/bin/node', script: '/demo.ts', helpers: ['/usr/bin/curl'] };
     const [ofCurl] = tallyByIdentity([truth({})], runner);

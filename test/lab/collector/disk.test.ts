@@ -129,7 +129,7 @@ test('the collector has no space: agents keep what it cannot take, and deliver i
   assert.deepEqual(readStored(dataDir).numbers, range(0, 20_000));
 });
 
-test('a full disk at the start: what is full, how much is free and what to do; with space it starts', {
+test('with a full disk it says which file system is full, its free bytes and what to do; with space it starts', {
   skip,
 }, async () => {
   for (const isNew of [true, false]) {

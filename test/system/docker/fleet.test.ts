@@ -68,7 +68,7 @@ describe('the health check of the images', () => {
 });
 
 describe('the seccomp profile', () => {
-  it('refuses what it does not name; no system call twice; README.md has their number', () => {
+  it('refuses all others, names no system call twice, and README.md has their number', () => {
     const profile = JSON.parse(text('seccomp/agent.json'));
     assert.equal(profile.defaultAction, 'SCMP_ACT_ERRNO');
     const names: string[] = profile.syscalls.flatMap((group: { names: string[] }) => group.names);
@@ -176,7 +176,7 @@ describe('plain EC2 hosts', () => {
     );
   });
 
-  it('install.sh installs nothing that is not what its hash says', async () => {
+  it('install.sh refuses a package with another hash', async () => {
     const { env, calls } = fakeHost('refuses');
     const { status, output } = await sh(['sh', INSTALL], {
       ...env,

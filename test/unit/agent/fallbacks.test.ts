@@ -364,7 +364,7 @@ describe('an IMDSv1 client does not hide', () => {
       reads.map(() => null),
     );
   }
-  it('whoever else fails: a read of a process without a failed token request is its own choice', async () => {
+  it('a read of a process without a failed token request is no fallback, although another process failed', async () => {
     const programs = [agent, other, program('/opt/third')];
     const one = fc.record({
       by: fc.integer({ min: 0, max: 2 }),

@@ -20,7 +20,7 @@ async function bench(...flags: string[]): Promise<Results> {
   return line.results;
 }
 
-test('what simulated agents send is what agents send', () => {
+test('simulated agents send the records of real agents', () => {
   const script = makeScript(3, 0.5);
   const texts = recordTexts(3, 0.5, script.length);
   const callers: unknown[] = [];
@@ -46,7 +46,7 @@ test('what simulated agents send is what agents send', () => {
   );
 });
 
-test('the quick form measures everything, and what was acknowledged is stored', async () => {
+test('the quick run makes every measure, and acknowledged calls are stored', async () => {
   const { wire, ingest, idle, arrival, questions } = await bench();
   for (const { new_process_share, ...bytes } of wire!) {
     assert.ok(bytes.protocol_2_bytes_per_call > 400);

@@ -81,7 +81,7 @@ test('a question about the future is judged by the days before now', async () =>
   assert.equal(ahead.verdict, 'blocked');
 });
 
-test('a clock that is ahead: its calls count now, and nobody knows what it will report of the last hours', async () => {
+test('with a clock that is ahead, calls count now, and the last hours count as not watched', async () => {
   const { store, put } = newFindings(bench);
   await put(watched(HOST.id, at(-20 * DAY_US), at(DAY_US)));
   const quiet = await judged(store);

@@ -90,7 +90,7 @@ const RECORDS: [string, unknown, boolean][] = [
   ['no object', null, false],
 ];
 
-test('whatever a record contains: the batch is acknowledged, the rest is stored, and every question is answered', async () => {
+test('with any content of a record the batch is acknowledged, the rest is stored, and questions are answered', async () => {
   const dataDir = bench.directory();
   const collector = await bench.collector({ data_dir: dataDir });
   const good = await new Peer(bench, collector.address.url).hello();

@@ -135,7 +135,7 @@ test('with the wrong token records stay in the spool, the operator is informed o
   assert.deepEqual(readStored(dataDir).numbers, range(0, 50));
 });
 
-test('the store of the collector is replaced: the agent goes on with what it has left', async () => {
+test('after the store of the collector is replaced, the agent sends the records that it still has', async () => {
   const first = await bench.collector();
   const { port } = first.address;
   const outbox = bench.outbox(first.address.url);

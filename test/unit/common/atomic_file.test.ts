@@ -10,7 +10,7 @@ const directory = mkdtempSync(join(tmpdir(), 'imdswatch-atomic-'));
 after(() => rmSync(directory, { recursive: true }));
 
 describe('a file that is written atomically', () => {
-  it('is private by default, and has the mode that is asked for', () => {
+  it('is private by default, or has the given mode', () => {
     writeFileAtomically(directory, 'private', 'a');
     writeFileAtomically(directory, 'private', 'b', { isDurable: false });
     writeFileAtomically(directory, 'readable', 'c', { mode: 0o644 });

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { oneSecond, TokenBucket, TokenBuckets } from '../../../common/token_bucket.ts';
 
 describe('one token bucket', () => {
-  it('lets a sender that waits as long as it is told pass its rate and one burst, and no more', () => {
+  it('lets a sender that obeys its delays send its rate and one burst, and no more', () => {
     const counts = fc.array(fc.integer({ min: 1, max: 500 }), { minLength: 1, maxLength: 50 });
     fc.assert(
       fc.property(counts, fc.integer({ min: 1, max: 1000 }), (takes, perSecond) => {
@@ -49,7 +49,7 @@ describe('token buckets by key', () => {
     now -= 3_600_000;
     assert.ok(buckets.tryTake('a') > 0, 'a clock that was set back gives nothing');
   });
-  it('name whole seconds that suffice, whatever the rate', () => {
+  it('return whole seconds that suffice, at any rate', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 600 }), fc.nat(120_000), (perMinute, laterMs) => {
         let now = 0;

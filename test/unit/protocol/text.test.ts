@@ -104,7 +104,7 @@ test('amounts keep their sum, however many names they have', () => {
   );
 });
 
-test('whatever a record says where text may stand: it is refused, or every text of it is bounded', () => {
+test('with any text in a record it is refused, or all its texts are bounded', () => {
   const longOrOdd = fc
     .tuple(units, fc.integer({ min: 1, max: 400 }))
     .map(([text, times]) => text.repeat(times));

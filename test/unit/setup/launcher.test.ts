@@ -199,7 +199,7 @@ describe('bin/imdswatch', { skip }, () => {
     assert.equal(built(), 3);
   });
 
-  test('a page that cannot be built is said once, and is no reason not to start', async () => {
+  test('a page that cannot be built is reported once, and the start goes on', async () => {
     using machine = new FakeMachine();
     const built = machine.layPage('throw new Error("broken page");');
     const first = await machine.launch();
@@ -209,7 +209,7 @@ describe('bin/imdswatch', { skip }, () => {
     assert.equal(built(), 1);
   });
 
-  test('an entry that cannot warm the compile cache is no reason not to start', async () => {
+  test('an entry that cannot warm the compile cache does not prevent the start', async () => {
     using machine = new FakeMachine();
     machine.write(
       'cli/main.ts',
@@ -317,7 +317,7 @@ describe('bin/imdswatch where a step is not its to do', { skip }, () => {
     assert.ok(machine.calls().includes('dnf install -y make'));
   });
 
-  test('a distribution without libbpf 1.x is said once and is no reason not to start', async () => {
+  test('a distribution without libbpf 1.x is reported once, and the start goes on', async () => {
     using machine = new FakeMachine();
     machine.fake('apt-get', 'echo "E: Unable to locate package"; exit 100');
     const env = { FAKE_NO_LIBBPF: '1' };

@@ -45,7 +45,7 @@ describe('the journal', () => {
     assert.equal(entries[0].token, '****');
   });
 
-  it('is not taken for what stderr was redirected to', () => {
+  it('is not confused with the target of a redirected stderr', () => {
     for (const line of stderrOf(argv, false).trimEnd().split('\n')) assert.ok(JSON.parse(line).msg);
   });
 

@@ -83,7 +83,7 @@ describe('opening an attributor', () => {
   const notRoot = process.getuid?.() === 0 ? false : 'needs root';
   const unprivileged = ['setpriv', '--bounding-set', '-bpf,-perfmon,-sys_admin', '--inh-caps', '-all'];
 
-  it('takes sock_diag when told to, and says why not eBPF', () => {
+  it('uses sock_diag on request, and gives the reason', () => {
     const opened = open('proc');
     assert.equal(opened.method, 'sock_diag');
     assert.match(opened.reason, /turned off/);
@@ -96,7 +96,7 @@ describe('opening an attributor', () => {
     assert.equal(opened.said.filter((line: string) => line.includes('CAP_BPF')).length, 1);
   });
 
-  it('refuses with exit code 3 where eBPF was asked for', { skip: notRoot }, () => {
+  it('ends with exit code 3 if eBPF is required and not possible', { skip: notRoot }, () => {
     const refused = open('ebpf', ...unprivileged);
     assert.equal(refused.name, 'OperatorError');
     assert.equal(refused.exitCode, 3);

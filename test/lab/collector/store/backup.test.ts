@@ -20,7 +20,7 @@ afterEach(() => bench.end());
 const NOON_US = Date.UTC(2026, 10, 1, 12) * 1000;
 const A = host('a');
 
-test('a backup under writing is whole; restored, it is what was there; what it replaced is kept', async () => {
+test('a backup during writes is complete; restoring it gives the same data and keeps the replaced store', async () => {
   const dataDir = bench.directory();
   const target = join(bench.directory(), 'copy');
   const store = openStore(dataDir);
@@ -105,7 +105,7 @@ test('what root restores belongs to whom the directory belongs to', {
   for (const name of names) assert.equal(statSync(join(elsewhere, name)).uid, NOBODY, name);
 });
 
-test('agents go on with a store that was set back: nothing is stored twice, and only what it had forgotten is missing', async () => {
+test('after a store is set back, agents go on: nothing is stored twice, and only the forgotten records are missing', async () => {
   const dataDir = bench.directory();
   const target = join(bench.directory(), 'copy');
   const first = await bench.collector({ data_dir: dataDir });

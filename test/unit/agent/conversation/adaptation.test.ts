@@ -168,7 +168,7 @@ describe('a client that is refused', () => {
     it(`${adapted.join(', ')}: ${source}`, () => assert.deepEqual(play(steps), adapted));
   }
 
-  it('is judged by the times of its requests, in whatever order their ends are seen', () => {
+  it('is judged by the times of its requests, in any order of their ends', () => {
     const anyStep = fc.tuple(fc.constantFrom('refused', 'token', 'read'), fc.constantFrom(ROLES, '/x'));
     fc.assert(
       fc.property(

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { PathHops } from '../../../../agent/conversation/path_hops.ts';
 
 describe('the way of a client', () => {
-  it('is the number of routers, wherever it is captured, in whatever order', () => {
+  it('is the number of routers, at any place and in any order of capture', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(64, 128, 255),

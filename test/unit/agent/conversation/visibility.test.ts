@@ -224,7 +224,7 @@ describe('bounds', () => {
     assert.ok(all.every(({ exchange }) => exchange.outcome === 'truncated'));
   });
 
-  it('limit the answers that nobody acknowledges, and the surplus is not called answered', () => {
+  it('limit the answers without an acknowledgement, and the surplus does not count as answered', () => {
     const emitted: Exchange[] = [];
     const delivery = new Delivery({ exchangeCompleted: (exchange) => emitted.push(exchange) });
     const { exchange } = play(conversation().segments).all[0]!;

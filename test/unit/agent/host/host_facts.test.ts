@@ -30,7 +30,7 @@ test('nothing given: no empty fields', () => {
   assert.ok(id !== '' && name !== '');
 });
 
-test('what is no account, region or tag is refused', () => {
+test('refuses values that are no account, region or tag', () => {
   for (const [key, value] of [
     ['host_account', '12345'],
     ['host_account', 'payments'],

@@ -100,7 +100,7 @@ test('what a machine says of itself', () => {
   assert.equal(readMachine({ root, env: {} }).instanceId, null);
 });
 
-test('an id that was learnt stays, with what else was learnt; what the operator says wins', async () => {
+test("a learnt id stays with the other learnt facts; the operator's settings win", async () => {
   const identity = identityOf({
     directory: kept(MACHINE, 'imds', LEARNT.instance_id),
     given: { host_account: '999999999999', host_tags: ['team=operators'] },
@@ -117,14 +117,14 @@ test('an id that was learnt stays, with what else was learnt; what the operator 
   });
 });
 
-test('a host that has gone by its machine id goes on so, whatever was learnt since', () => {
+test('a host that used its machine id keeps it, with any facts learnt since', () => {
   const identity = identityOf({ directory: kept(MACHINE, 'machine_id', MACHINE.machineId!), asks: true });
   assert.equal(identity.isSettled, true);
   assert.equal(identity.facts.id, MACHINE.machineId);
   assert.equal(identity.facts['cloud.account.id'], LEARNT.account);
 });
 
-test('a spool from before counts as having gone by its id', () => {
+test('the host of an older spool keeps the id in it', () => {
   assert.equal(identityOf({ asks: true }).isSettled, false);
   assert.equal(identityOf({ asks: true, spoolHostId: MACHINE.machineId }).isSettled, true);
   assert.equal(identityOf({ asks: true, spoolHostId: 'another' }).isSettled, false);

@@ -67,7 +67,7 @@ describe("the agent's own sockets", () => {
     socket.destroy();
   });
 
-  it('are not known when the kernel says that the tuple is another socket’s, or nobody’s', async () => {
+  it('are not known if the kernel says that the tuple belongs to another socket, or to none', async () => {
     const { own, socket, tuple } = await followed();
     const inode = attributor.inodeOf(tuple);
     assert.ok(inode !== null);
@@ -86,7 +86,7 @@ describe("the agent's own sockets", () => {
     socket.destroy();
   });
 
-  it('end with the socket: whoever binds the port at that moment is somebody else', async () => {
+  it('end with the socket: the next process that binds the port is another caller', async () => {
     const { own, socket, tuple } = await followed();
     const inode = attributor.inodeOf(tuple);
     socket.destroy();

@@ -94,7 +94,7 @@ describe('what a process is', () => {
     assert.deepEqual(identity.describe(owner({ args, ancestors })), whole);
   });
 
-  it('what is gone is null, what was recorded stays', () => {
+  it('facts of an ended process are null; recorded ones stay', () => {
     proc.end(100);
     proc.end(50);
     const facts = processFacts.parse(identity.describe(owner({ args: ['python3', '/a.py'], ancestors })));

@@ -48,7 +48,7 @@ describe('a title that a process has written over its arguments', () => {
   for (const [executable, args] of started) {
     it(`${args.join(' ')} is none`, () => assert.equal(titleOf(executable, args), null));
   }
-  it('gives the same program whatever numbers stand in it', () => {
+  it('returns the same program for names with other numbers', () => {
     fc.assert(
       fc.property(fc.nat(), fc.nat(), (a, b) => {
         for (const form of [

@@ -27,7 +27,7 @@ it('passwd: takes any text', () => {
   );
 });
 
-it('passwd: read again when it changes, nobody named when it is gone', () => {
+it('passwd is read again when it changes; without it users have no names', () => {
   const directory = mkdtempSync(join(tmpdir(), 'imdswatch-passwd-'));
   try {
     const path = join(directory, 'passwd');

@@ -79,7 +79,7 @@ describe('a fixture of /proc', () => {
     holders.close();
   });
 
-  it('does not take the long way for a socket that is gone', () => {
+  it('does not search all processes for a socket that has ended', () => {
     for (let pid = 100; pid < 150; pid++) proc.put({ pid, name: 'other' });
     const holders = search();
     assert.equal(

@@ -53,7 +53,7 @@ test('nothing to show is refused; a token, a certificate or a stored credential 
   assert.match(refusalOf({ spool_dir: copied }), /agent_token is not set/);
 });
 
-test('a token that nobody could send, or a file that holds none', () => {
+test('refuses a token that cannot be sent, and a file without one', () => {
   assert.ok(!agentSettings.safeParse({ agent_token: 'two\r\nlines' }).success);
   const file = join(newDirectory(), 'token');
   writeFileSync(file, 'short');
@@ -63,7 +63,7 @@ test('a token that nobody could send, or a file that holds none', () => {
   assert.match(refusalOf({ agent_token_file: `${file}.absent` }), /cannot be read/);
 });
 
-test('TLS files without TLS would not be used, and say so; an unencrypted way to another machine warns', () => {
+test('refuses TLS files that would not be used; warns of an unencrypted connection to another machine', () => {
   const without = refusalOf({ agent_token: TOKEN, collector_ca_file: '/etc/ssl/ca.pem' });
   assert.match(without, /not encrypted, so \/etc\/ssl\/ca.pem would not be used/);
   for (const url of ['ws://127.0.0.1:1', 'ws://localhost:1', 'ws://[::1]:1', 'wss://collector.example:1']) {

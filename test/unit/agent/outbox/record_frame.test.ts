@@ -10,7 +10,7 @@ function encodeAll(payloads: string[]): Buffer {
 
 const payloads = fc.array(fc.string({ maxLength: 300, unit: 'binary' }), { minLength: 1, maxLength: 12 });
 
-test('what was framed is found again, with its number and place', () => {
+test('framed records are found again, with number and place', () => {
   fc.assert(
     fc.property(payloads, (written) => {
       const bytes = encodeAll(written);
@@ -43,7 +43,7 @@ test('cut anywhere: every whole record is found, and where to go on reading is r
   );
 });
 
-test('damaged anywhere: nothing that was not written is found, and only what was hit is missing', () => {
+test('after damage anywhere, only written records are found, and only damaged ones are missing', () => {
   const damage = fc.record({
     at: fc.nat(),
     length: fc.integer({ min: 1, max: 60 }),

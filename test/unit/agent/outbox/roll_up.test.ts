@@ -150,7 +150,7 @@ test('a damaged journal gives what comes before the damage, and never more than 
   );
 });
 
-test('only what went as it should is routine', () => {
+test('only calls that were answered as usual are routine', () => {
   const routine: [string, Partial<Call>][] = [
     ['a v2 read', {}],
     ['a token', { 'imds.kind': 'token', 'imds.category': 'token', 'http.request.method': 'PUT' }],

@@ -120,7 +120,7 @@ test('more callers than the bound: the table begins anew, and stays bounded on b
   assert.deepEqual(callsOf(read(frame, table)), large);
 });
 
-test('what an older release has spooled, in another order of fields, is sent all the same', () => {
+test('records spooled by an older release, with another order of fields, are sent', () => {
   const { id, time, process, host, 'attribution.method': method, ...rest } = makeCall({ 'url.path': '/1' });
   const call = { process, id, host, time, 'attribution.method': method, ...rest };
   const older = Buffer.from(JSON.stringify({ kind: 'call', call }));
@@ -141,7 +141,7 @@ test('protocol 1 has the records in full', () => {
   assert.equal(checked.callers.length, 2);
 });
 
-test('definitions that are not as agreed are refused; a caller nobody can read concerns only its records', () => {
+test('invalid definitions are refused; an unreadable caller affects only its records', () => {
   const { id, host, ...facts } = makeCall();
   assert.ok(id && host);
   const table = new CallerTable();

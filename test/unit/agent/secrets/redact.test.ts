@@ -67,7 +67,7 @@ describe('a user agent', () => {
       assert.equal(redactUserAgent(agent), agent);
     }
   });
-  it('loses what looks or is called like a secret', () => {
+  it('masks values that look like a secret, or have the name of one', () => {
     assert.equal(redactUserAgent('x-aws-ec2-metadata-token: anything'), 'x-aws-ec2-metadata-token: ****');
     assert.equal(redactUserAgent('job password=hunter2'), 'job password=****');
     assert.equal(redactUserAgent(`a ${SESSION_TOKEN} b`), 'a **** b');
@@ -76,7 +76,7 @@ describe('a user agent', () => {
 });
 
 describe('properties', () => {
-  it('a token is nowhere, whatever stands around it', () => {
+  it('a token is nowhere, with any text around it', () => {
     const around = fc.string({ maxLength: 20 }).map((text) => text.replace(/[\w+/=%-]$/, ' '));
     fc.assert(
       fc.property(around, fc.string({ maxLength: 20 }), (before, after) => {

@@ -167,7 +167,7 @@ test('agent: runs, hangs, is not there, has lost something', async () => {
   assert.match(textsOf(await agent.run(unreadable))[0]!, /^skip: not checked: .* needs root/);
 });
 
-test('spool: empty, what waits and since when, what gave way, damaged, missing', async () => {
+test('spool: empty, waiting records with their age, deleted records, damaged, missing', async () => {
   const side = places.agent({ spool_max_bytes: 1_048_576 });
   const { spool_dir: directory, host_id } = side.settings;
   const examined = async () => textsOf(await spool.run(side));
@@ -247,7 +247,7 @@ test('certificate: holds, ends soon, ended, is of another key', async () => {
   assert.equal(certificate.applies(places.collector()), false);
 });
 
-test('listening: somebody, nobody, and settings that do not go together', async () => {
+test('listening: a collector, nothing, and settings that contradict each other', async () => {
   const server = createTcpServer((socket) => socket.destroy());
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -287,7 +287,7 @@ test('the table: aligned, coloured only when asked, nothing from outside moves t
   assert.match(doctorTable(findings, 80, true), /\x1b\[33mWARN\x1b\[0m/);
 });
 
-test('what is written where nothing is configured is no secret of the machine', () => {
+test('doctor --json reports each finding with its remedy, also without a configuration', () => {
   const main = join(import.meta.dirname, '../../../../cli/main.ts');
   const directory = places.directory();
   const flags = ['--part', 'collector', '--data-dir', directory, '--json'];

@@ -222,6 +222,6 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
   });
 });
 
-it('there is no TLS if the settings ask for none', async () => {
+it('there is no TLS without settings for it', async () => {
   assert.equal(await ServerTls.fromSettings(settings({}), log), null);
 });

@@ -32,7 +32,7 @@ describe('a token', () => {
     assert.equal(b.access.signIn(secret, null), null);
     assert.equal(b.access.counters()['tokens_refused'], 1);
   });
-  it('authenticates no one if it is wrong, whatever else the request carries', () => {
+  it('authenticates nobody if it is wrong, with any other content of the request', () => {
     const b = bench({ proxy: { userHeader: 'X-User', trustedAddresses: ['192.0.2.7'], admins: ['eve'] } });
     const { session } = b.signIn(b.person().secret);
     const shown = { cookie: `imdswatch=${session}`, headers: { 'x-user': 'eve' } };

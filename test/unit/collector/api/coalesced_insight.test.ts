@@ -8,7 +8,7 @@ import { makeHost } from '../../../support/collector/api/findings.ts';
 /** The tests replace the only method that they call. */
 const insightAnswers = {} as InsightAnswers;
 
-test('equal questions at the same time are asked once, and later ones again', async () => {
+test('equal questions at the same time are answered by one query; a later one is a new query', async () => {
   let asked = 0;
   const slow = async () => {
     asked += 1;

@@ -109,7 +109,7 @@ describe('the steps', () => {
     assert.match(three!, /i-0123456789abcdef0 .*limit 3$/);
     assert.match(two!, /i-0aaaaaaaaaaaaaaa1 .*limit 2$/);
   });
-  it('say what to measure where nothing is known', () => {
+  it('say what to measure if nothing is known', () => {
     for (const evidence of [[], [at(null, null)]]) {
       const [measure, look] = texts(evidence);
       assert.match(measure!, /^Measure how far .* tcpdump /);

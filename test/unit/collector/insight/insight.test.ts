@@ -79,7 +79,7 @@ describe('insight over a store', () => {
     insight = (await fleet()).insight;
   });
 
-  it('hosts: verdicts cover the readiness window, whatever the window of the question is', async () => {
+  it('hosts: verdicts cover the readiness window, with any window of the question', async () => {
     const hosts = await insight.hosts({ window: WINDOW });
     for (const host of hosts) hostModel.host.parse(host);
     assert.deepEqual(

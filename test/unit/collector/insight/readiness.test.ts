@@ -78,7 +78,7 @@ describe('verdicts', () => {
     assert.ok(Math.abs(seen.window_seconds - seen.watched_seconds - 60.3) < 1e-6);
   });
 
-  it('parts of the host that are left out are stated: more is unseen where the kernel was not asked', () => {
+  it('states the parts of the host that are left out; without eBPF these are more', () => {
     for (const [losses, codes, text] of [
       [{ 'capture.one_namespace': 1 }, ['one_namespace'], /raw packets from one with a way of its own/],
       [{ 'capture.one_interface': 1 }, ['one_interface', 'one_namespace'], /raw packets by another one/],
@@ -123,7 +123,7 @@ describe('verdicts', () => {
     assert.deepEqual(readinessFor(evidence([], { coverage: null })).limits, []);
   });
 
-  it('blocked, fallback, rejected: calls that were seen count, whatever was not watched', () => {
+  it('blocked, fallback, rejected: seen calls count, with any gaps', () => {
     for (const seen of [coverage(), coverage([gap(3, 5000, 'losses')]), null]) {
       assert.equal(verdict(evidence([PLAIN], { coverage: seen })), 'blocked');
       assert.equal(verdict(evidence([PLAIN, FALLBACK], { coverage: seen })), 'blocked');
@@ -152,7 +152,7 @@ describe('verdicts', () => {
     assert.equal(readinessFor(evidence([PLAIN])).command, null);
   });
 
-  it('a call without a token blocks, whatever its method and its caller', () => {
+  it('a call without a token blocks, with any method and caller', () => {
     assert.equal(verdict(evidence([calls({ category: 'other', status: 405 })])), 'blocked');
     assert.equal(verdict(evidence([calls({ outcome: 'unanswered', status: null })])), 'blocked');
     assert.equal(verdict(evidence([calls({ endpoint: 'ipv6' })])), 'blocked');

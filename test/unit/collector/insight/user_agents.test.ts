@@ -321,7 +321,7 @@ describe('botocore under boto3 and the AWS CLI', () => {
 describe('programs that contain an SDK', () => {
   const consul = 'aws-sdk-go/1.25.31 (go1.12.13; linux; amd64)';
 
-  it('are updated themselves: nobody there can update the SDK', () => {
+  it('are updated themselves, because their users cannot update the SDK', () => {
     for (const [executable, name] of [
       ['/usr/local/bin/consul', 'Consul'],
       ['/usr/bin/kubelet', 'kubelet'],

@@ -167,7 +167,7 @@ test('reports of an agent that leaves parts of the host out leave marks, which a
   assert.deepEqual(found(), []);
 });
 
-test('whatever the order of times: no gap is empty or runs backwards, gaps of a reason do not touch', () => {
+test('with any order of times, no gap is empty or runs backwards, and gaps of one reason do not touch', () => {
   const anyReport = fc.record({
     from: fc.integer({ min: 0, max: 3000 }),
     length: fc.integer({ min: -500, max: 500 }),

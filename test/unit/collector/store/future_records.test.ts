@@ -138,7 +138,7 @@ test('a coverage report dated years ahead proves nothing, and the next good one 
   assert.equal(coverage!.lastUs, NOW_US);
 });
 
-test('retention deletes the note of such a call with the call', async () => {
+test('retention deletes the mark of such a call with the call', async () => {
   const { database, writer, write } = open();
   write(stream(A)(call(NOW_US + YEARS_US)));
   const notes = () => database.prepare('SELECT count(*) AS count FROM future_calls').get()!['count'];
@@ -148,7 +148,7 @@ test('retention deletes the note of such a call with the call', async () => {
   assert.equal(notes(), 0);
 });
 
-test('what an earlier release stored in the future is dated now by the migration, and counted once', async () => {
+test('the migration dates records from the future at the present, and counts them once', async () => {
   const { database, reader, write, setNow } = open();
   setNow(NOW_US + 2 * YEARS_US);
   const known = call(NOW_US);

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
 import { GapRows, MAX_GAPS_OF_DAY } from '../../../../collector/store/sqlite/gap_rows.ts';
 
-test('gaps in any order: bounded rows, and whatever was added is covered', () => {
+test('gaps in any order have bounded rows, and cover everything that was added', () => {
   const database = new DatabaseSync(':memory:');
   for (const step of FINDINGS.migrations) {
     if (typeof step === 'string') database.exec(step);

@@ -252,7 +252,7 @@ function unexplained(reports: Partial<Report>[]): Record<string, number>[] {
 const unseen = (count: number) => ({ 'coverage.unseen_connections': count });
 
 describe('the account of connections', () => {
-  it('what the kernel reported is joined, missed or undecided: the rest was not seen', () => {
+  it('connections of the kernel are joined, missed or undecided; all others were not seen', () => {
     assert.deepEqual(unexplained([{ kernelConnections: 6, joinedConnections: 1 }]), [unseen(5)]);
     assert.deepEqual(
       unexplained([{ kernelConnections: 6, joinedConnections: 1, losses: { 'coverage.missed': 5 } }]),

@@ -206,7 +206,7 @@ test('a call that is open when the agent is killed may be lost: the gap begins w
   host.close();
 });
 
-test('whatever a host goes through: every moment in which nobody watched lies in a gap', () => {
+test('with any history of a host, every unwatched moment lies in a gap', () => {
   const length = fc.integer({ min: 1, max: 200 * SECOND_US });
   const event = fc.oneof(
     fc.record({

@@ -389,7 +389,7 @@ describe('the workload behind a helper', () => {
     );
   });
 
-  it('two scripts are two workloads, whatever helper they run; the user tells them apart too', () => {
+  it('two scripts are two workloads, with any helper they run; two users are too', () => {
     const idOf = (script: string, caller: Step, user = 'app') => {
       const process = { ...chainOf(caller, `/usr/bin/bash: bash ${script}`, CRON), 'owner.name': user };
       return BUILT_IN_RULES.workloadId(workloadIdentity({ ...EMPTY, process }, 'i-1', '10.0.0.1'));
@@ -410,7 +410,7 @@ describe('the workload behind a helper', () => {
     );
   });
 
-  it('no arguments make a program another one: what is no known helper stays itself', () => {
+  it('arguments do not make a program another workload, unless it is a known helper', () => {
     const executable = fc.string({ minLength: 1 }).map((name) => `/srv/x-${name.replaceAll('/', '')}`);
     fc.assert(
       fc.property(executable, fc.array(fc.string()), (path, args) => {

@@ -49,7 +49,7 @@ describe('named by the container runtime interface', () => {
     assert.equal(fixture.cri.asked.length, 2, 'asked once');
   });
 
-  it('is not asked, nor loaded, before a container of its kind is met', async () => {
+  it('is neither loaded nor called before the first container of its kind', async () => {
     fixture.cri.containers.set(A, container);
     await fixture.cri.start();
     fixture.watchCri();
@@ -119,7 +119,7 @@ describe('named by the container runtime interface', () => {
     assert.equal(fixture.count('cri_errors'), 1);
   });
 
-  it('a runtime that was restarted is asked again', async () => {
+  it('a restarted runtime is called again', async () => {
     fixture.cri.containers.set(A, container);
     fixture.cri.containers.set(B, { ...container, id: B, name: 'side', labels: {} });
     await fixture.cri.start();

@@ -67,7 +67,7 @@ describe('named by Docker', () => {
     assert.equal(identity.facts(fixture.begin()).container?.name, 'shop');
   });
 
-  it('asks once for what nobody told, however many ask', async () => {
+  it('requests an unknown name once for any number of callers', async () => {
     const identity = await fixture.followDocker();
     fixture.docker.containers.set(A, { ...container, labels: KUBELET_LABELS });
     const refs = Array.from({ length: 50 }, () => fixture.begin());
@@ -98,7 +98,7 @@ describe('named by Docker', () => {
     assert.equal(identity.facts(ref).container?.['image.name'], 'nginx:1.27');
   });
 
-  it('waits no longer than it is told to, and has the name when it comes', async () => {
+  it('waits at most the given time, and has the name when it comes', async () => {
     fixture.docker.containers.set(A, container);
     let release = () => {};
     fixture.docker.inspectFault = (response) => {
@@ -121,7 +121,7 @@ describe('named by Docker', () => {
     assert.equal(identity.facts(ref).container?.name, 'late');
   });
 
-  it('a name that is told meanwhile ends the wait', async () => {
+  it('a name that arrives meanwhile ends the wait', async () => {
     fixture.docker.inspectFault = () => {};
     const identity = await fixture.followDocker();
     const ref = fixture.begin();
@@ -163,7 +163,7 @@ describe('named by Docker', () => {
     assert.equal(identity.facts(ref).container?.name, null);
   });
 
-  it('an engine that fails is left alone for a growing while, not asked for every call', async () => {
+  it('a failing engine is called after growing delays, not for every call', async () => {
     fixture.docker.inspectFault = (response) => response.destroy();
     const identity = await fixture.followDocker();
     const meet = async (id: string) => {
@@ -187,7 +187,7 @@ describe('named by Docker', () => {
     assert.equal(identity.facts(ref).container?.name, 'back');
   });
 
-  it('a container that no engine knows is asked for again later, less and less often', async () => {
+  it('a container that no engine knows is requested again after growing delays', async () => {
     await fixture.followDocker();
     const meet = async () => fixture.settled(fixture.begin());
     for (let at = 0; at < 10; at++) await meet();
@@ -213,7 +213,7 @@ describe('named by Docker', () => {
     await fixture.until(() => fixture.count('docker_followed') === 1);
   });
 
-  it('a restarted engine is followed again, and what began meanwhile is known', async () => {
+  it('a restarted engine is followed again, and containers that began meanwhile are known', async () => {
     const identity = await fixture.followDocker();
     await fixture.docker.stop();
     await fixture.until(() => fixture.count('docker_errors') >= 1);
@@ -256,7 +256,7 @@ describe('named by Docker', () => {
     await fixture.until(() => fixture.count('docker_told') === 2);
   });
 
-  it('podman is told by what it calls itself', async () => {
+  it('podman is recognised by its own name', async () => {
     fixture.docker.serverHeader = 'Libpod/4.3.1 (linux)';
     fixture.docker.containers.set(A, container);
     await fixture.docker.start();
@@ -266,7 +266,7 @@ describe('named by Docker', () => {
     assert.equal(identity.facts(ref).container?.runtime, 'podman');
   });
 
-  it('calls back whoever waits when it is closed', async () => {
+  it('resolves all waiting requests when it is closed', async () => {
     fixture.docker.inspectFault = () => {};
     await fixture.docker.start();
     const identity = fixture.watchDocker();
@@ -277,7 +277,7 @@ describe('named by Docker', () => {
   });
 });
 
-describe('a socket behind which nobody speaks the protocol', () => {
+describe('a socket whose server does not speak the protocol', () => {
   let fixture: WorkloadFixture;
   beforeEach(() => {
     fixture = new WorkloadFixture();

@@ -10,8 +10,8 @@ const quiet = { debug: () => {}, warn: () => {} };
 const opened = (docker_socket: string, cri_socket: string) =>
   openEngines({ docker_socket, cri_socket }, quiet).map(({ name, socketPath }) => `${name} ${socketPath}`);
 
-describe('where engines are looked for', () => {
-  it('at the usual places unless said otherwise, with the settings as they come', () => {
+describe('where engines are searched', () => {
+  it('at the usual paths by default', () => {
     const { docker_socket, cri_socket } = lookSettings.parse({});
     const found = opened(docker_socket, cri_socket).join('\n');
     for (const place of [
@@ -25,7 +25,7 @@ describe('where engines are looked for', () => {
     }
   });
 
-  it('nowhere, or where it is told', () => {
+  it('nowhere, or at the given paths', () => {
     assert.deepEqual(opened('none', 'none'), []);
     assert.deepEqual(opened('/a/d.sock, unix:///b/podman.sock', 'unix:///c/cri.sock'), [
       'docker /a/d.sock',
@@ -34,7 +34,7 @@ describe('where engines are looked for', () => {
     ]);
   });
 
-  it('once where two paths lead to one place', () => {
+  it('once, if two paths lead to one socket', () => {
     const directory = mkdtempSync(join(tmpdir(), 'imdswatch-sockets-'));
     try {
       mkdirSync(join(directory, 'run'));
@@ -45,7 +45,7 @@ describe('where engines are looked for', () => {
     }
   });
 
-  it('never at what is no absolute path', () => {
+  it('never at a path that is not absolute', () => {
     for (const wrong of ['', 'docker.sock', 'tcp://localhost:2375', '/a,b', 'AUTO', '/a,']) {
       assert.ok(!lookSettings.safeParse({ docker_socket: wrong }).success, wrong);
       assert.ok(!lookSettings.safeParse({ cri_socket: wrong }).success, wrong);
@@ -55,7 +55,7 @@ describe('where engines are looked for', () => {
     );
   });
 
-  it('sees whether a socket is there only when it was started', () => {
+  it('checks that a socket exists only after the start', () => {
     const [engine] = openEngines({ docker_socket: '/nonexistent/d.sock', cri_socket: 'none' }, quiet);
     engine!.start({ known: () => {}, live: () => {} });
     assert.equal(engine!.isPresent, false);

@@ -32,7 +32,7 @@ describe('protobuf', () => {
     );
   });
 
-  it('gives back every map, whatever its keys', () => {
+  it('returns every map, with any keys', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' })), (map) => {
         assert.deepEqual({ ...new Message(mapField(12, map)).strings(12) }, { ...map });
@@ -40,7 +40,7 @@ describe('protobuf', () => {
     );
   });
 
-  it('says so of what is no message, and ends', () => {
+  it('reports bytes that are no message, and ends', () => {
     for (const hex of [
       '0a',
       '0a 05 61',
