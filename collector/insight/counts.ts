@@ -110,7 +110,7 @@ function addRow(sums: Tally, kind: CountedCalls): void {
   else if (kind.version === 1 && kind.answeredBy === 'host') sums.answeredByHost += count;
   else if (kind.version === 1 && kind.category === 'other-cloud') sums.otherCloud += count;
   else if (kind.version === 1 && kind.fallback === 'adapted') sums.adaptedV1 += count;
-  if (kind.endpoint === 'ipv4' || kind.endpoint === 'ipv6') {
+  if ((kind.endpoint === 'ipv4' || kind.endpoint === 'ipv6') && kind.answeredBy !== 'host') {
     if (isSuccess(kind.status)) sums.lastSuccessUs = later(sums.lastSuccessUs, lastUs);
     if (kind.status === 403) sums.lastForbiddenUs = later(sums.lastForbiddenUs, lastUs);
   }

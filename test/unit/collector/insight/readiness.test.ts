@@ -51,6 +51,9 @@ describe('verdicts', () => {
       assert.match(command!, /--http-tokens required$/);
       assert.match(command_notes.at(-1)!, /leaves that as it is/);
     }
+    // An emulator or a proxy on the host answers, whether the instance's own service is on or off.
+    const byHost = calls({ version: 2, answeredBy: 'host' });
+    assert.match(readinessFor(evidence([byHost])).command!, /required$/);
     const tasksOnly = calls({ version: null, endpoint: 'ecs' });
     assert.match(readinessFor(evidence([tasksOnly])).command!, /required$/);
     assert.deepEqual(readinessFor(evidence([calls({})])).command_notes, []);
