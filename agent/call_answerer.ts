@@ -103,6 +103,11 @@ export class CallAnswerer {
     return { answered_by: by, 'answered_by.evidence': evidence, 'answered_by.confidence': confidence };
   }
 
+  /** Returns whether the caller is known to send the requests of other programs on. */
+  isRelay({ owner }: ConnectionContext): boolean {
+    return this.#routes !== null && owner !== null && this.#routes.relays.knownKind(owner) !== null;
+  }
+
   relayFields({ owner, process, relayed }: ConnectionContext): RelayFields {
     if (this.#routes === null || owner === null) return { via: null, 'caller.role': null };
     const isRelay = this.#routes.relays.knownKind(owner) !== null;

@@ -9,7 +9,7 @@ import type { Attributor, KernelConnection } from './attribution/attributor.ts';
 import type { NamespaceRef } from './attribution/translations.ts';
 import { CallAnswerer, type KernelRoutes } from './call_answerer.ts';
 import { callId, timestampOf } from './call_id.ts';
-import { keysOfProcess, keysOfRead, keysOfTokenRequest } from './client_keys.ts';
+import { type Client, keysOfProcess, keysOfRead, keysOfTokenRequest } from './client_keys.ts';
 import { type ConnectionContext, newContext } from './connection_context.ts';
 import {
   asksForToken,
@@ -155,7 +155,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     if (!isOwn) this.identifyCaller(tuple, context);
     if (!isOwn && this.isImds(tuple)) this.answerer.findRelay(tuple, context, request, startUs);
     if (!isOwn && this.isImds(tuple) && asksForToken(request)) {
-      const keys = keysOfTokenRequest(context.relayed?.caller ?? context, request, tuple.localAddress);
+      const keys = keysOfTokenRequest(this.clientOf(tuple, context), request);
       context.tokenRequests.push(this.fallback.addTokenRequest(keys, startUs));
     }
   }
@@ -169,23 +169,26 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     const { request, response, outcome, startUs, responseUs } = exchange;
     const verdict = this.isImds(tuple) ? classify(exchange) : classifyCredentialsEndpoint(exchange);
     if (this.isOwnRequest(tuple, context, verdict.version)) {
+      this.dismissTokenRequests(context);
       context.ownRequests++;
       this.counts.own++;
       return;
     }
     this.identifyCaller(tuple, context);
     if (this.answerer.wasRelayed(tuple, context)) {
-      context.tokenRequests.splice(0);
+      // The relay's own request says how this one ends.
+      this.dismissTokenRequests(context);
       this.counts.relayed++;
       return;
     }
     const caller = context.relayed?.caller ?? context;
+    const client = this.clientOf(tuple, context);
     const isOtherCloud = verdict.category === 'other-cloud';
     let fallback: Fallback | null = null;
     if (verdict.kind === 'token') {
       this.endTokenRequest(context, exchange);
     } else if (verdict.version === 1 && verdict.kind === 'read' && !isOtherCloud) {
-      fallback = this.fallback.fallbackOf(keysOfRead(caller, request, tuple.localAddress), startUs);
+      fallback = this.fallback.fallbackOf(keysOfRead(client, request), startUs);
     }
     this.counts[counterOf(verdict)]++;
     if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
@@ -218,7 +221,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       ...this.callerFields(caller),
       ...(context.relayed?.isOnly === false && { 'attribution.confidence': 'probable' as const }),
     };
-    const keys = verdict.version === null ? [] : keysOfProcess(caller, request, verdict.kind === 'token');
+    const keys = verdict.version === null ? [] : keysOfProcess(client, request, verdict.kind === 'token');
     this.refused.judge(call, keys, startUs, (judged) =>
       this.emitCall(judged, caller.workload, isProven, startUs),
     );
@@ -287,6 +290,17 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     const fields = this.answerer.answererFields(tuple, context, exchange);
     if (fields.answered_by === 'host') this.counts.answered_by_host++;
     return fields;
+  }
+
+  /** Returns what names the client of a connection, which may be the program behind a relay. */
+  private clientOf({ localAddress }: FlowTuple, context: ConnectionContext): Client {
+    const { owner, process } = context.relayed?.caller ?? context;
+    const isShared = context.relayed === null && this.answerer.isRelay(context);
+    return { owner, process, address: localAddress, isShared };
+  }
+
+  private dismissTokenRequests(context: ConnectionContext): void {
+    for (const request of context.tokenRequests.splice(0)) this.fallback.dismiss(request);
   }
 
   private endTokenRequest(context: ConnectionContext, exchange: Exchange): void {

@@ -27,48 +27,65 @@ const SHELL = /^(?:ba|da|a|z|k|mk|rba)?sh$/;
 /** Programs that run one command as their child and wait for it. */
 const WRAPPER = /^(?:sudo|doas|timeout|xargs|flock|time|setsid|unshare|nsenter|chronic|strace|ltrace)$/;
 
+/** The facts that name a client. */
+export interface Client extends Pick<ConnectionContext, 'owner' | 'process'> {
+  /** The source address of its requests. */
+  address: string;
+  /** It sends the requests of programs that are not known. */
+  isShared: boolean;
+}
+
 /** Returns the keys under which a token request is known. */
-export function keysOfTokenRequest(
-  context: ConnectionContext,
-  request: ExchangeRequest,
-  sourceAddress: string,
-): ClientKey[] {
-  const name = nameIn(request);
-  const lastsUs = isRelayed(request) ? SHORT_US : LONG_US;
-  const process = callerKey(context);
-  const keys = process === null ? [] : [keyOf(`process ${process}`, name, lastsUs, true)];
-  for (const job of jobsOf(context, true)) keys.push(keyOf(job.key, name, job.lastsUs));
-  keys.push(keyOf(`address ${sourceAddress}`, name, SHORT_US));
-  return keys;
+export function keysOfTokenRequest(client: Client, request: ExchangeRequest): ClientKey[] {
+  return [
+    ...processKeysOfTokenRequest(client, request),
+    keyOf(`address ${client.address}`, nameIn(request), SHORT_US),
+  ];
 }
 
 /** Returns the keys under which the token request of a read may be known, the surest first. */
-export function keysOfRead(
-  context: ConnectionContext,
-  request: ExchangeRequest,
-  sourceAddress: string,
-): ClientKey[] {
-  const names = [nameIn(request)];
-  if (NAMED_ON_READS_ONLY.test(request.userAgent ?? '')) names.push(nameIn({ ...request, userAgent: null }));
-  const lastsUs = isRelayed(request) ? SHORT_US : LONG_US;
-  const process = callerKey(context);
-  if (process === null) return names.map((name) => keyOf(`address ${sourceAddress}`, name, SHORT_US));
-  return names.flatMap((name) => [
-    keyOf(`process ${process}`, name, lastsUs, true),
-    ...forkedFrom(context).map((parent) => keyOf(`process ${parent}`, name, lastsUs)),
-    ...jobsOf(context, false).map((job) => keyOf(job.key, name, job.lastsUs)),
-  ]);
+export function keysOfRead(client: Client, request: ExchangeRequest): ClientKey[] {
+  if (callerKey(client) !== null) return processKeysOfRead(client, request);
+  return namesOfRead(request).map((name) => keyOf(`address ${client.address}`, name, SHORT_US));
 }
 
 /** Returns the names of a client whose process is known; none of another one, which its address cannot tell apart. */
-export function keysOfProcess(
-  context: ConnectionContext,
-  request: ExchangeRequest,
-  isTokenRequest: boolean,
-): string[] {
-  if (callerKey(context) === null) return [];
-  const keys = isTokenRequest ? keysOfTokenRequest(context, request, '') : keysOfRead(context, request, '');
-  return keys.flatMap(({ key }) => (key.startsWith('address ') ? [] : [key]));
+export function keysOfProcess(client: Client, request: ExchangeRequest, isTokenRequest: boolean): string[] {
+  if (callerKey(client) === null) return [];
+  const keys = isTokenRequest
+    ? processKeysOfTokenRequest(client, request)
+    : processKeysOfRead(client, request);
+  return keys.map(({ key }) => key);
+}
+
+function processKeysOfTokenRequest(client: Client, request: ExchangeRequest): ClientKey[] {
+  const name = nameIn(request);
+  const process = callerKey(client);
+  if (process === null) return [];
+  return [
+    keyOf(`process ${process}`, name, lifeOf(client, request), true),
+    ...jobsOf(client, true).map((job) => keyOf(job.key, name, job.lastsUs)),
+  ];
+}
+
+function processKeysOfRead(client: Client, request: ExchangeRequest): ClientKey[] {
+  const lastsUs = lifeOf(client, request);
+  return namesOfRead(request).flatMap((name) => [
+    keyOf(`process ${callerKey(client)}`, name, lastsUs, true),
+    ...forkedFrom(client).map((parent) => keyOf(`process ${parent}`, name, lastsUs)),
+    ...jobsOf(client, false).map((job) => keyOf(job.key, name, job.lastsUs)),
+  ]);
+}
+
+function namesOfRead(request: ExchangeRequest): string[] {
+  const name = nameIn(request);
+  if (!NAMED_ON_READS_ONLY.test(request.userAgent ?? '')) return [name];
+  return [name, nameIn({ ...request, userAgent: null })];
+}
+
+/** Returns how long a failure explains reads. Two clients behind one proxy may look alike, so it is short there. */
+function lifeOf({ isShared }: Client, { relayedFor }: ExchangeRequest): number {
+  return isShared || relayedFor != null ? SHORT_US : LONG_US;
 }
 
 function keyOf(who: string, name: string, lastsUs: number, isProcess = false): ClientKey {
@@ -80,13 +97,8 @@ function nameIn({ userAgent, relayedFor }: Pick<ExchangeRequest, 'userAgent' | '
   return `${relayedFor ?? ''}\0${userAgent ?? ''}`;
 }
 
-/** Behind a proxy two clients may look alike, so a failure explains only what follows soon. */
-function isRelayed({ relayedFor }: ExchangeRequest): boolean {
-  return relayedFor != null;
-}
-
 /** Returns the parents that run the same command: a worker that was forked remembers what its parent learned. */
-function forkedFrom({ owner, process }: ConnectionContext): string[] {
+function forkedFrom({ owner, process }: Client): string[] {
   if (process === null || process.command_args === null) return [];
   const args = process.command_args.join('\0');
   return process.ancestors.flatMap((parent, at) =>
@@ -102,8 +114,10 @@ function forkedFrom({ owner, process }: ConnectionContext): string[] {
  * another one to get its token. Only processes of the same executable are joined, so a program of its own that a script
  * starts never shares the state of another one.
  */
-function jobsOf({ owner, process }: ConnectionContext, all: boolean): { key: string; lastsUs: number }[] {
+function jobsOf({ owner, process }: Client, all: boolean): { key: string; lastsUs: number }[] {
   if (process === null || process.script !== null || process['executable.path'] === null) return [];
+  // Without arguments it is not known whether it runs a script.
+  if (process.command_args === null) return [];
   const jobs: { key: string; lastsUs: number }[] = [];
   const { ancestors } = process;
   let isCommand = true;
@@ -138,8 +152,10 @@ function runsCommand({ command_args: args }: Ancestor): boolean {
   return (args ?? []).slice(1, 3).some((argument) => /^-[a-z]*c$/.test(argument));
 }
 
+/** Returns the name of a program. One executable holds all programs of BusyBox, so the process is named. */
 function baseName({ 'executable.path': path, name }: Ancestor): string {
-  return path === null ? name : path.slice(path.lastIndexOf('/') + 1);
+  const base = path === null ? name : path.slice(path.lastIndexOf('/') + 1);
+  return base === 'busybox' || base === 'toybox' ? name : base;
 }
 
 /** Returns a string that names one process of one boot, as far as its start is known. */

@@ -41,6 +41,6 @@ export function newContext(owner: SocketOwner | null, initialSequence: number | 
 }
 
 /** Returns a string that names one process of one boot; null if the owner is unknown. */
-export function callerKey({ owner }: ConnectionContext): string | null {
+export function callerKey({ owner }: Pick<ConnectionContext, 'owner'>): string | null {
   return owner === null ? null : `${owner.pid}:${owner.startTicks}`;
 }

@@ -114,7 +114,7 @@ export class FallbackWatch {
       if (state === undefined) continue;
       const failure = [state.latest, state.first].find((one) => explains(one, startUs, lastsUs));
       if (failure) return { reason: failure.reason, answerHopLimit: failure.answerHopLimit };
-      if (isProcess && state.waiting.some((request) => startUs - request.startUs >= OVERTAKEN_US)) {
+      if (isProcess && state.waiting.some((request) => isOvertaken(request, startUs, lastsUs))) {
         return { reason: 'token_unanswered', answerHopLimit: null };
       }
       if (state.isGranted) return null;
@@ -140,6 +140,11 @@ export class FallbackWatch {
       yield state;
     }
   }
+}
+
+function isOvertaken(request: TokenRequest, startUs: number, lastsUs: number): boolean {
+  const waitedUs = startUs - request.startUs;
+  return waitedUs >= OVERTAKEN_US && waitedUs <= lastsUs;
 }
 
 /** Returns whether a read that began at `startUs` may be the result of a failure. */

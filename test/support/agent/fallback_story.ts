@@ -19,6 +19,8 @@ export interface Program {
   pid: number;
   executable: string;
   args: string[];
+  /** The kernel's name of it, where it is not the executable's. */
+  name?: string;
   /** Nearest first. */
   parents?: Program[];
 }
@@ -178,12 +180,7 @@ function ownerOf(program: Program): SocketOwner {
   };
 }
 
-function snapshotOf({ pid, executable, args }: Program): ProcessSnapshot {
-  return {
-    pid,
-    startTicks: pid * 10,
-    name: executable.slice(executable.lastIndexOf('/') + 1, 16),
-    executable,
-    args,
-  };
+function snapshotOf({ pid, executable, args, name }: Program): ProcessSnapshot {
+  const base = executable.slice(executable.lastIndexOf('/') + 1);
+  return { pid, startTicks: pid * 10, name: name ?? base.slice(0, 15), executable, args };
 }

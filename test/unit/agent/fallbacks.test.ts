@@ -173,6 +173,17 @@ describe('a script whose commands make the calls', () => {
       ['token_unanswered'],
     ],
     [
+      'docker run alpine sh -c: BusyBox is the shell',
+      () => {
+        const shell = { ...program('/bin/busybox', ['sh', '-c', 'T=$(curl -X PUT); curl']), name: 'sh' };
+        return [
+          { by: curl(shell), atMs: 0, answer: 'lost', userAgent: CURL },
+          { by: curl(shell), atMs: 1_010, read: true, userAgent: CURL },
+        ];
+      },
+      ['token_unanswered'],
+    ],
+    [
       'which is granted a token later, and then goes without one of its own accord',
       () => [
         { by: curl(SCRIPT), atMs: 0, answer: 'lost', userAgent: CURL },

@@ -54,6 +54,7 @@ describe('the state of a client', () => {
     watch.addTokenRequest([key('a'), key('b', false)], 0);
     assert.equal(watch.fallbackOf(A, SECOND_US)?.reason, 'token_unanswered');
     assert.equal(watch.fallbackOf(A, 10_000), null, 'its answer may be on the way');
+    assert.equal(watch.fallbackOf(A, 61 * SECOND_US), null, 'not for ever');
     assert.equal(watch.fallbackOf([key('b', false)], SECOND_US), null);
   });
   it('is kept for a bounded number of clients, the latest ones', () => {
