@@ -6,6 +6,7 @@ import { LIMITS, type Limits } from './limits.ts';
 import type { Reader, ReaderContext, ReaderOptions, ReaderResult } from './reader.ts';
 import { candidate, READERS } from './recognise.ts';
 import type { SourceFile } from './source_file.ts';
+import { suppress } from './suppressions.ts';
 import { type FoundFile, walk } from './walk.ts';
 
 export interface ScanRequest {
@@ -61,7 +62,10 @@ export async function scan(request: ScanRequest): Promise<Scanned> {
   }
   for (const [reader, paths] of unitPaths) await readUnits(reader, paths);
 
-  result.findings = inOrder(result.findings);
+  const kept = suppress(inOrder(result.findings), (path) => files.open(path), request.options.today);
+  result.findings = inOrder(kept.findings);
+  problems.push(...kept.problems);
+  counts.suppressed = kept.count;
   return { ...result, open: (path) => files.open(path) };
 
   async function consider(path: string, bytes: Uint8Array): Promise<void> {

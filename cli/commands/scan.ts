@@ -3,17 +3,23 @@ import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
 import { LEVELS, type Level } from '../../scan/level.ts';
-import type { Scanned } from '../../scan/scan.ts';
+import { readBaseline } from '../../scan/report/baseline.ts';
+import type { Report } from '../../scan/report/reported.ts';
 import { scan } from '../../scan/scan.ts';
 import { SourceFile } from '../../scan/source_file.ts';
 import { loadSettings } from '../settings/settings.ts';
-import { visibleJson } from '../terminal/visible_text.ts';
+import { formatScan, SCAN_FORMATS, ScanProgress, scanReport } from '../terminal/scan_output.ts';
 
 /** Exit code when something at `--fail-on` or above was found. */
 const EXIT_FOUND = 4;
 
 const scanSettings = z.object({
-  format: z.enum(['json']).default('json').describe('Form of the report.'),
+  format: z.enum(SCAN_FORMATS).default('table').describe('Form of the report.'),
+  baseline: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Earlier report, of --format json or sarif. Its findings are counted and left out.'),
   fail_on: z
     .enum([...LEVELS, 'none'])
     .default('error')
@@ -44,7 +50,10 @@ export async function run(argv: string[]): Promise<number> {
   });
   const working = process.cwd();
   const paths = positionals.length === 0 ? ['.'] : positionals.filter((path) => path !== '-');
+  const known = settings.baseline === undefined ? new Set<string>() : baseline(settings.baseline);
+  const progress = new ScanProgress(process.stderr, Date.now);
   const scanned = await scan({
+    onProgress: (done, total) => progress.show(done, total),
     paths,
     working,
     options: {
@@ -54,15 +63,35 @@ export async function run(argv: string[]): Promise<number> {
     },
     ...(positionals.includes('-') ? { given: [standardInput(settings.stdin_name)] } : {}),
   });
-  const { findings, problems, counts } = scanned;
-  process.stdout.write(`${visibleJson({ findings, problems, counts }, 2)}\n`);
-  return exitCode(scanned, settings.fail_on);
+  progress.clear();
+  const report = scanReport(scanned, known);
+  const { stdout } = process;
+  const isColoured = stdout.isTTY && process.env['NO_COLOR'] === undefined;
+  stdout.write(formatScan(report, settings.format, stdout.columns, isColoured));
+  return exitCode(report, settings.fail_on);
 }
 
-function exitCode({ findings }: Scanned, failOn: Level | 'none'): number {
+function exitCode({ findings }: Report, failOn: Level | 'none'): number {
   if (failOn === 'none') return 0;
   const worst = LEVELS.slice(0, LEVELS.indexOf(failOn) + 1);
-  return findings.some(({ level }) => worst.includes(level)) ? EXIT_FOUND : 0;
+  return findings.some(({ finding }) => worst.includes(finding.level)) ? EXIT_FOUND : 0;
+}
+
+function baseline(path: string): Set<string> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new OperatorError(2, `The baseline ${path} cannot be read: ${(error as Error).message}.`);
+  }
+  const known = readBaseline(text);
+  if (known === null) {
+    throw new OperatorError(
+      2,
+      `The baseline ${path} is no report of imdswatch scan. Write one with --format json.`,
+    );
+  }
+  return known;
 }
 
 function splitAssignment(text: string): [string, string] {

@@ -28,6 +28,7 @@ export const callersReader: Reader = {
   name: 'callers',
   takes(candidate: Candidate): boolean {
     return (
+      !isReport(candidate) &&
       NEEDLES.some((needle) => candidate.contains(needle)) &&
       languageOf(candidate.path, candidate.source().text.slice(0, HEAD)) !== null
     );
@@ -45,6 +46,11 @@ export const callersReader: Reader = {
     return { findings, problems: [], resources };
   },
 };
+
+/** Reports of scans are kept as baselines. They quote calls and make none. */
+function isReport(candidate: Candidate): boolean {
+  return /\.(?:json|sarif)$/.test(candidate.name) && candidate.contains('"imdsv1-call"');
+}
 
 /** Makes the finding of a call site. Readers of other files use it for the scripts in them. */
 export function findingOf(file: SourceFile, site: CallSite): Finding {
