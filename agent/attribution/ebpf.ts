@@ -45,6 +45,9 @@ export interface EbpfAttributorOptions {
   now?: () => number;
 }
 
+/** The program that remembers the arguments of processes. */
+const EXECUTION_PROGRAM = 'imds_program_begun';
+
 export class EbpfAttributor implements Attributor {
   readonly method = 'ebpf';
   readonly #bpf: BpfObject;
@@ -266,6 +269,7 @@ export class EbpfAttributor implements Attributor {
   }
 
   /**
+   * `executions_missed` counts programs whose arguments were not remembered;
    * `ring_lost_*` counts records that did not fit into the ring; `recursion_misses` counts skipped runs of a
    * program.
    */
@@ -277,7 +281,11 @@ export class EbpfAttributor implements Attributor {
     };
     const lost = this.#bpf.readArray('lost', Object.values(RECORD_KINDS));
     for (const [i, kind] of Object.keys(RECORD_KINDS).entries()) add('ring_lost', kind, lost[i]!);
-    for (const [program, misses] of this.#bpf.recursionMisses()) add('recursion_misses', program, misses);
+    for (const [program, misses] of this.#bpf.recursionMisses()) {
+      // Without the arguments of a parent no connection is lost: they are read from /proc, or are not known.
+      if (program === EXECUTION_PROGRAM) counters['executions_missed'] = misses;
+      else add('recursion_misses', program, misses);
+    }
     counters['joins_without_owner'] = this.#sockets.joinsWithoutOwner;
     counters['evicted'] = this.#sockets.evicted;
     for (const [name, count] of Object.entries(this.#fallback?.counters() ?? {})) {

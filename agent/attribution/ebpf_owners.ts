@@ -110,10 +110,11 @@ export class OwnerReader {
 
   #snapshot(process: RecordedProcess): ProcessSnapshot {
     const { pid, startTicks, name } = process;
-    if (!process.executableCut) return { pid, startTicks, name, executable: process.executable };
+    const args = process.args ? { args: process.args } : {};
+    if (!process.executableCut) return { pid, startTicks, name, executable: process.executable, ...args };
     const executable = executableFromProc(pid, startTicks);
     if (executable !== null) this.#counts.executables_from_proc++;
-    return { pid, startTicks, name, executable };
+    return { pid, startTicks, name, executable, ...args };
   }
 }
 

@@ -304,7 +304,7 @@ function keyOf(owner: SocketOwner): string {
   key += owner.args === null ? '-' : `+${owner.args.join('\0')}`;
   key += `\0${owner.workingDirectory}`;
   for (const parent of owner.ancestors ?? []) {
-    key += `\0${parent.pid} ${parent.startTicks} ${parent.name} ${parent.executable}`;
+    key += `\0${parent.pid} ${parent.startTicks} ${parent.name} ${parent.executable} ${parent.args?.join(' ')}`;
   }
   return key;
 }

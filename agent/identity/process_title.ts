@@ -21,7 +21,7 @@ export function titleIn(
 ): string | null {
   if (args === null || executable === null) return null;
   const [first, ...rest] = args;
-  if (first === undefined || rest.some((arg) => arg !== '')) return null;
+  if (first === undefined || rest.some((arg) => arg.trim() !== '')) return null;
   const title = first.trim();
   if (title === '' || title === executable || title.startsWith('/')) return null;
   if (INTERPRETER.test(program)) return title.startsWith(program) && !/[\s:]/.test(title) ? null : title;

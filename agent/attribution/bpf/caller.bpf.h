@@ -4,6 +4,7 @@
 #define IMDS_CALLER_BPF_H
 
 #include "scratch.bpf.h"
+#include "execution.bpf.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
@@ -136,7 +137,8 @@ static __always_inline __u64 append_ancestors(struct scratch *scratch, struct ta
 		if (pid == 0) /* the idle task: the caller is a child of kthreadd, or has no parent */
 			break;
 		begin = bounded((offset + 7) & ~7ull);
-		if (begin > DATA_MAX_BYTES - ANCESTOR_EXECUTABLE_MAX_BYTES - NAME_BYTES - sizeof(*ancestor)) {
+		if (begin > DATA_MAX_BYTES - ANCESTOR_EXECUTABLE_MAX_BYTES - NAME_BYTES -
+			    ANCESTOR_ARGS_MAX_BYTES - sizeof(*ancestor)) {
 			scratch->head.flags |= ANCESTORS_CUT;
 			break;
 		}
@@ -149,6 +151,8 @@ static __always_inline __u64 append_ancestors(struct scratch *scratch, struct ta
 		ancestor->flags = end & PATH_CUT ? EXECUTABLE_CUT : 0;
 		offset = bounded(end);
 		ancestor->executable_bytes = offset - begin;
+		ancestor->reserved[0] = ancestor->reserved[1] = ancestor->reserved[2] = 0;
+		offset = bounded(append_execution(scratch, ancestor, leader, offset));
 		count++;
 	}
 	if (count == ANCESTORS_MAX && pid != 1)

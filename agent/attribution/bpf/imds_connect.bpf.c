@@ -13,7 +13,8 @@
  *                        CLOSE). It may run in a softirq in any process's context, so it records only the
  *                        addresses.
  *
- * User space joins both records by the socket's address.
+ * User space joins both records by the socket's address. A third program, on sched:sched_process_exec, remembers
+ * the arguments of every process that begins to run a program (execution.bpf.h).
  *
  * There are two programs because, from Linux 6.2 on, a tracing program that is interrupted and entered again on
  * the same CPU is skipped (prog->active, kernel/trace/bpf_trace.c). The first program is long, and a softirq may
@@ -114,6 +115,14 @@ int imds_connect_begun(__u64 *context)
 	/* No wake-up is needed: user space reads the ring before each packet and on a timer. */
 	if (bpf_ringbuf_output(&records, scratch, sizeof(scratch->head) + end, BPF_RB_NO_WAKEUP))
 		count_lost(RECORD_OWNER);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int imds_program_begun(__u64 *context)
+{
+	/* exec_binprm() calls this in the context of the process, when its new memory is in place. */
+	record_execution();
 	return 0;
 }
 

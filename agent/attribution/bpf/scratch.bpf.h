@@ -12,6 +12,7 @@
 
 #define NAME_BYTES 256 /* NAME_MAX and its NUL: one component of a path */
 #define ANCESTOR_EXECUTABLE_MAX_BYTES 768
+#define ANCESTOR_ARGS_MAX_BYTES 512
 /* Enough for the longest recorded arguments and a long chain of parents; a longer chain is cut. */
 #define DATA_MAX_BYTES 16384 /* a power of two: see bounded() */
 

@@ -36,8 +36,9 @@ describe('the committed eBPF object', () => {
       'append_executable',
       'imds_connect_begun',
       'imds_connect_state',
+      'imds_program_begun',
     ]);
-    for (const map of ['records', 'lost', 'scratches', 'chosen_endpoints'])
+    for (const map of ['records', 'lost', 'scratches', 'chosen_endpoints', 'executions'])
       assert.ok(variables.includes(map), map);
   });
 

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { AddressTexts } from '../../../../agent/attribution/ebpf_address.ts';
 import {
   ANCESTOR_HEAD_BYTES,
+  ANCESTOR_LAYOUT,
   OWNER_HEAD_BYTES,
   OWNER_LAYOUT,
   ownerRecord,
@@ -21,6 +22,10 @@ interface Parent {
   name: string;
   components: string[];
   cut?: boolean;
+  /** Arguments with which it began its program, and when. */
+  args?: string[];
+  argsCut?: boolean;
+  executedNs?: bigint;
 }
 
 /** Builds an owner record by hand in the layout of the C program. */
@@ -45,12 +50,15 @@ function ownerBytes(
   for (const parent of options.parents ?? []) {
     const path = Buffer.from(parent.components.map((c) => `${c}\0`).join(''));
     const head = Buffer.alloc(ANCESTOR_HEAD_BYTES);
-    head.writeBigUInt64LE(parent.startNs, 0);
-    head.writeUInt32LE(parent.pid, 8);
-    head.writeUInt16LE(parent.cut ? 4 : 0, 12);
-    head.writeUInt16LE(path.length, 14);
-    head.write(parent.name, 16, 'utf8');
-    data = Buffer.concat([data, Buffer.alloc((8 - (data.length % 8)) % 8), head, path]);
+    const begun = Buffer.from((parent.args ?? []).map((arg) => `${arg}\0`).join(''));
+    head.writeBigUInt64LE(parent.startNs, ANCESTOR_LAYOUT.start_boottime_ns);
+    head.writeBigUInt64LE(parent.executedNs ?? 0n, ANCESTOR_LAYOUT.executed_boottime_ns);
+    head.writeUInt32LE(parent.pid, ANCESTOR_LAYOUT.tgid);
+    head.writeUInt16LE((parent.cut ? 4 : 0) | (parent.argsCut ? 1 : 0), ANCESTOR_LAYOUT.flags);
+    head.writeUInt16LE(path.length, ANCESTOR_LAYOUT.executable_bytes);
+    head.writeUInt16LE(begun.length, ANCESTOR_LAYOUT.args_bytes);
+    head.write(parent.name, ANCESTOR_LAYOUT.comm, 'utf8');
+    data = Buffer.concat([data, Buffer.alloc((8 - (data.length % 8)) % 8), head, path, begun]);
   }
   const head = Buffer.alloc(OWNER_HEAD_BYTES);
   head.writeUInt16LE(RECORD_KINDS.owner, OWNER_LAYOUT.kind);
@@ -73,6 +81,26 @@ function ownerBytes(
 }
 
 describe('an owner record', () => {
+  it('has the arguments of parents as they began, also of copies that were forked afterwards', () => {
+    const shell = { name: 'bash', components: ['bash', 'bin'] };
+    const script = ['bash', '/opt/a.sh'];
+    const begun = { ...shell, pid: 50, startNs: 1_000n, executedNs: 2_000n, args: script };
+    const argsOf = (...parents: Parent[]) =>
+      ownerRecord(ownerBytes({ parents }))!.ancestors.map(({ args }) => args);
+    const copy = { ...shell, pid: 60, startNs: 3_000n };
+    assert.deepEqual(argsOf(copy, begun), [script, script]);
+    assert.deepEqual(argsOf({ ...copy, pid: 70 }, copy, begun), [script, script, script]);
+    assert.deepEqual(
+      argsOf({ ...copy, startNs: 1_500n }, begun),
+      [null, script],
+      'forked before the parent began it',
+    );
+    assert.deepEqual(argsOf({ ...copy, name: 'sh' }, begun), [null, script]);
+    assert.deepEqual(argsOf({ ...copy, components: ['dash', 'bin'] }, begun), [null, script]);
+    assert.deepEqual(argsOf(copy, { ...begun, argsCut: true }), [null, null], 'a part is not used');
+    assert.deepEqual(argsOf(copy, { ...shell, pid: 50, startNs: 1_000n }), [null, null]);
+  });
+
   it('is read whole', () => {
     const owner = ownerRecord(
       ownerBytes({
@@ -101,13 +129,21 @@ describe('an owner record', () => {
       args: ['curl', '-s', 'http://169.254.169.254/'],
       argsTruncated: false,
       ancestors: [
-        { pid: 50, startTicks: 9, name: 'bash', executable: '/usr/bin/bash', executableCut: false },
+        {
+          pid: 50,
+          startTicks: 9,
+          name: 'bash',
+          executable: '/usr/bin/bash',
+          executableCut: false,
+          args: null,
+        },
         {
           pid: 1,
           startTicks: 1,
           name: 'systemd',
           executable: '/usr/lib/systemd/systemd',
           executableCut: false,
+          args: null,
         },
       ],
       ancestorsCut: false,

@@ -42,6 +42,7 @@ describe('a title that a process has written over its arguments', () => {
     it(`${title} → ${script}`, () => {
       assert.equal(titleOf(executable, [title]), title);
       assert.equal(titleOf(executable, [title, '', '']), title, 'padded with NULs');
+      assert.equal(titleOf(executable, [title, '     ']), title, 'padded with spaces, as Perl does');
       assert.equal(scriptOf(executable, [title], '/srv/app'), script);
     });
   }
