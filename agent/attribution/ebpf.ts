@@ -45,8 +45,8 @@ export interface EbpfAttributorOptions {
   now?: () => number;
 }
 
-/** The program that remembers the arguments of processes. */
-const EXECUTION_PROGRAM = 'imds_program_begun';
+/** The programs that remember the arguments of processes. */
+const EXECUTION_PROGRAMS: ReadonlySet<string> = new Set(['imds_program_begun', 'imds_process_forked']);
 
 export class EbpfAttributor implements Attributor {
   readonly method = 'ebpf';
@@ -274,7 +274,7 @@ export class EbpfAttributor implements Attributor {
    * program.
    */
   counters(): Counters {
-    const counters: Counters = { ...this.#counts, ring_lost: 0, recursion_misses: 0 };
+    const counters: Counters = { ...this.#counts, ring_lost: 0, recursion_misses: 0, executions_missed: 0 };
     const add = (total: string, part: string, count: number) => {
       counters[`${total}_${part}`] = count;
       counters[total] = counters[total]! + count;
@@ -283,7 +283,7 @@ export class EbpfAttributor implements Attributor {
     for (const [i, kind] of Object.keys(RECORD_KINDS).entries()) add('ring_lost', kind, lost[i]!);
     for (const [program, misses] of this.#bpf.recursionMisses()) {
       // Without the arguments of a parent no connection is lost: they are read from /proc, or are not known.
-      if (program === EXECUTION_PROGRAM) counters['executions_missed'] = misses;
+      if (EXECUTION_PROGRAMS.has(program)) counters['executions_missed']! += misses;
       else add('recursion_misses', program, misses);
     }
     counters['joins_without_owner'] = this.#sockets.joinsWithoutOwner;

@@ -50,15 +50,14 @@ export const OWNER_HEAD_BYTES = 88;
 /** Byte offsets in `struct ancestor_record`. */
 export const ANCESTOR_LAYOUT = {
   start_boottime_ns: 0,
-  executed_boottime_ns: 8,
-  tgid: 16,
-  flags: 20,
-  executable_bytes: 22,
-  args_bytes: 24,
-  reserved: 26,
-  comm: 32,
+  tgid: 8,
+  flags: 12,
+  executable_bytes: 14,
+  args_bytes: 16,
+  reserved: 18,
+  comm: 24,
 } as const;
-export const ANCESTOR_HEAD_BYTES = 48;
+export const ANCESTOR_HEAD_BYTES = 40;
 
 /** Byte offsets in `struct state_record`. */
 export const STATE_LAYOUT = {
@@ -210,8 +209,6 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
 
 function ancestorRecords(bytes: Buffer, from: number, end: number, count: number): RecordedProcess[] | null {
   const ancestors: RecordedProcess[] = [];
-  const startedNs: bigint[] = [];
-  const executedNs: bigint[] = [];
   let at = from;
   for (let i = 0; i < count; i++) {
     at = OWNER_HEAD_BYTES + ((at - OWNER_HEAD_BYTES + 7) & ~7);
@@ -223,8 +220,6 @@ function ancestorRecords(bytes: Buffer, from: number, end: number, count: number
     const flags = bytes.readUInt16LE(at + ANCESTOR_LAYOUT.flags);
     const executableCut = (flags & EXECUTABLE_CUT) !== 0;
     const isWhole = bodyEnd > executableEnd && (flags & ARGS_CUT) === 0;
-    startedNs.push(bytes.readBigUInt64LE(at + ANCESTOR_LAYOUT.start_boottime_ns));
-    executedNs.push(bytes.readBigUInt64LE(at + ANCESTOR_LAYOUT.executed_boottime_ns));
     ancestors.push({
       pid: bytes.readUInt32LE(at + ANCESTOR_LAYOUT.tgid),
       startTicks: ticksAt(bytes, at + ANCESTOR_LAYOUT.start_boottime_ns),
@@ -234,14 +229,6 @@ function ancestorRecords(bytes: Buffer, from: number, end: number, count: number
       args: isWhole ? argumentList(bytes, executableEnd, bodyEnd) : null,
     });
     at = bodyEnd;
-  }
-  // A process that was forked after its parent began its program, and has begun none itself, is a copy of it.
-  for (let i = ancestors.length - 2; i >= 0; i--) {
-    const [child, parent] = [ancestors[i]!, ancestors[i + 1]!];
-    const isCopy = executedNs[i] === 0n && executedNs[i + 1]! > 0n && startedNs[i]! >= executedNs[i + 1]!;
-    if (!isCopy || child.executable !== parent.executable || child.name !== parent.name) continue;
-    ancestors[i] = { ...child, args: parent.args ?? null };
-    executedNs[i] = executedNs[i + 1]!;
   }
   return ancestors;
 }

@@ -16,8 +16,7 @@
 
 struct execution {
 	__u64 start_boottime_ns;
-	__u64 executed_boottime_ns;
-	/* The address of its memory, which is new with each program: no older arguments are taken for its own. */
+	/* The address of its memory, which is new with each program: older arguments are not taken for its own. */
 	__u64 memory;
 	__u16 args_bytes;
 	__u16 flags;
@@ -59,15 +58,36 @@ static __always_inline void record_execution(void)
 		execution->flags = ARGS_CUT;
 	}
 	if (bytes == 0 || bpf_probe_read_user(execution->args, bytes, (void *)start)) {
-		/* What was recorded before is about another program. */
+		/* The record that may be there is about another program. */
 		bpf_map_delete_elem(&executions, &tgid);
 		return;
 	}
 	execution->start_boottime_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	execution->executed_boottime_ns = bpf_ktime_get_boot_ns();
 	execution->memory = (__u64)mm;
 	execution->args_bytes = bytes;
 	bpf_map_update_elem(&executions, &tgid, execution, BPF_ANY);
+}
+
+/* Gives a forked process, such as a subshell, the arguments of the process that forked it. */
+static __always_inline void copy_execution(struct task_struct *parent, struct task_struct *child)
+{
+	__u32 zero = 0, from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
+	struct execution *known, *copy;
+
+	if (to != BPF_CORE_READ(child, pid)) /* a thread */
+		return;
+	known = bpf_map_lookup_elem(&executions, &from);
+	copy = bpf_map_lookup_elem(&new_executions, &zero);
+	if (!copy)
+		return;
+	if (!known || known->memory != (__u64)BPF_CORE_READ(parent, mm)) {
+		bpf_map_delete_elem(&executions, &to);
+		return;
+	}
+	bpf_probe_read_kernel(copy, sizeof(*copy), known);
+	copy->start_boottime_ns = BPF_CORE_READ(child, start_boottime);
+	copy->memory = (__u64)BPF_CORE_READ(child, mm);
+	bpf_map_update_elem(&executions, &to, copy, BPF_ANY);
 }
 
 /*
@@ -81,7 +101,6 @@ static __always_inline __u64 append_execution(struct scratch *scratch, struct an
 	struct execution *execution = bpf_map_lookup_elem(&executions, &tgid);
 	__u64 bytes;
 
-	ancestor->executed_boottime_ns = 0;
 	ancestor->args_bytes = 0;
 	if (!execution || execution->start_boottime_ns != ancestor->start_boottime_ns ||
 	    execution->memory != (__u64)BPF_CORE_READ(leader, mm))
@@ -91,7 +110,6 @@ static __always_inline __u64 append_execution(struct scratch *scratch, struct an
 		return offset;
 	offset = bounded(offset);
 	bpf_probe_read_kernel(&scratch->data[offset], ANCESTOR_ARGS_MAX_BYTES, execution->args);
-	ancestor->executed_boottime_ns = execution->executed_boottime_ns;
 	ancestor->args_bytes = bytes;
 	ancestor->flags |= execution->flags;
 	return offset + bytes;

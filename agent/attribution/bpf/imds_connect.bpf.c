@@ -13,8 +13,8 @@
  *                        CLOSE). It may run in a softirq in any process's context, so it records only the
  *                        addresses.
  *
- * User space joins both records by the socket's address. A third program, on sched:sched_process_exec, remembers
- * the arguments of every process that begins to run a program (execution.bpf.h).
+ * User space joins both records by the socket's address. Two more programs, on sched:sched_process_exec
+ * and sched:sched_process_fork, remember the arguments with which processes began (execution.bpf.h).
  *
  * There are two programs because, from Linux 6.2 on, a tracing program that is interrupted and entered again on
  * the same CPU is skipped (prog->active, kernel/trace/bpf_trace.c). The first program is long, and a softirq may
@@ -123,6 +123,13 @@ int imds_program_begun(__u64 *context)
 {
 	/* exec_binprm() calls this in the context of the process, when its new memory is in place. */
 	record_execution();
+	return 0;
+}
+
+SEC("tp_btf/sched_process_fork")
+int imds_process_forked(__u64 *context)
+{
+	copy_execution((struct task_struct *)context[0], (struct task_struct *)context[1]);
 	return 0;
 }
 

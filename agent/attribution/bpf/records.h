@@ -70,15 +70,13 @@ struct owner_record {
  */
 struct ancestor_record {
 	__u64 start_boottime_ns;
-	/* When it began to run its program; 0 if that was not recorded, and there are no arguments then. */
-	__u64 executed_boottime_ns;
 	__u32 tgid;
 	__u16 flags;
 	__u16 executable_bytes;
 	__u16 args_bytes;
 	__u16 reserved[3];
 	char comm[COMM_BYTES];
-	/* executable_bytes of the executable and args_bytes of arguments follow. */
+	/* executable_bytes of the executable follow, and args_bytes of the arguments with which it began. */
 };
 
 /* A change of a socket's state. */

@@ -36,6 +36,7 @@ describe('the committed eBPF object', () => {
       'append_executable',
       'imds_connect_begun',
       'imds_connect_state',
+      'imds_process_forked',
       'imds_program_begun',
     ]);
     for (const map of ['records', 'lost', 'scratches', 'chosen_endpoints', 'executions'])
