@@ -128,7 +128,7 @@ const MIGRATIONS: readonly Migration[] = [
   toLastingHostNumbers,
   (database) => toPresent(database),
   HOPS_STEP,
-  // Who answered a call decides what it counts as. The rest about relays and answerers is only shown: JSON.
+  // The answerer of a call decides how it counts. Other facts about relays and answerers are only shown, as JSON.
   `ALTER TABLE kinds ADD COLUMN answered_by TEXT; ALTER TABLE shapes ADD COLUMN relay TEXT;`,
 ];
 
