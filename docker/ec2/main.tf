@@ -78,6 +78,7 @@ resource "aws_launch_template" "watched" {
   }
 
   # Until the fleet is ready: imdswatch readiness says when "required" breaks nobody.
+  # imdswatch:ignore imdsv1-allowed this template is for the time before tokens are required
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "optional"
