@@ -50,14 +50,10 @@ export function groupsTable(groups: readonly ReadinessGroup[], by: string, colum
   const titles = VERDICTS.map((verdict) => verdict.toUpperCase().padStart(8)).join(' ');
   const heading = fit(visibleText(by.toUpperCase()), nameWidth);
   const lines = [`${heading}  ${'HOSTS'.padStart(5)} ${titles}`];
-  for (const { value, hosts, verdicts, ready_without_start, command } of groups) {
+  for (const { value, hosts, verdicts, command } of groups) {
     const counts = VERDICTS.map((verdict) => `${verdicts[verdict]}`.padStart(8)).join(' ');
     const name = fit(value === null ? '(not known)' : visibleText(value), nameWidth);
     lines.push(`${name}  ${`${hosts}`.padStart(5)} ${counts}`);
-    if (ready_without_start > 0) {
-      const text = `No start was seen of ${ready_without_start} of its ready hosts: that proves what runs now, and nothing for launch templates and images.`;
-      lines.push(...wrap(text, widthOf(columns) - INDENT.length).map((line) => INDENT + line));
-    }
     if (command !== null) lines.push(...command.split('\n').map((line) => `${INDENT}$ ${visibleText(line)}`));
   }
   lines.push(

@@ -33,17 +33,23 @@ function isSeenEnabled({ lastSuccessUs, lastForbiddenUs }: Tally): boolean {
 /**
  * Returns what must be known before the command that requires tokens is run. Sources: EC2 user guide,
  * "Configure the Instance Metadata Service options" (order of the options, `HttpTokensEnforced`) and "Example
- * policies: work with instance metadata".
+ * policies: work with instance metadata". Without a start that was seen nothing is proven for what runs at
+ * boot, so launch templates and images are not named as the next step.
  */
-export function enforceNotes(hosts: readonly { facts: HostFacts; calls: Tally }[]): string[] {
+export function enforceNotes(
+  hosts: readonly { facts: HostFacts; calls: Tally; startSeen: boolean }[],
+): string[] {
   const instances = hosts.filter(({ facts }) => isInstanceId(facts.id));
   if (instances.length === 0) return [];
   const regions = new Set(instances.map(({ facts }) => regionOption(facts)));
   const region = regions.size === 1 ? [...regions][0]! : '';
   const unseen = instances.filter(({ calls }) => !isSeenEnabled(calls)).length;
+  const withoutStart = instances.filter(({ startSeen }) => !startSeen).length;
   return [
     `Look first if it can be undone: "aws ec2 get-instance-metadata-defaults${region}" shows HttpTokensEnforced. Where that is enabled, or a policy of the organisation demands tokens, AWS refuses to go back. Elsewhere the same command with "--http-tokens optional" undoes it.`,
-    'It changes running instances one by one. New ones follow their launch template, then the default of the account, then the image.',
+    withoutStart === 0
+      ? 'It changes running instances one by one. New ones follow their launch template, then the default of the account, then the image.'
+      : `It changes running instances one by one. No start of ${withoutStart} of ${instances.length} was seen, so nothing is proven for what runs at boot: leave launch templates, account defaults and images as they are.`,
     ...(unseen === 0
       ? []
       : [

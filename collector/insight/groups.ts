@@ -10,14 +10,17 @@ export function groupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGr
     .map(([value, members]) => {
       const ready = members
         .filter(({ judged }) => judged.verdict === 'ready')
-        .map(({ stored, judged }) => ({ facts: stored.facts, calls: judged.calls }));
+        .map(({ stored, judged }) => ({
+          facts: stored.facts,
+          calls: judged.calls,
+          startSeen: judged.startSeen,
+        }));
       return {
         value,
         hosts: members.length,
         verdicts: verdictCounts(members.map(({ judged }) => judged.verdict)),
         calls_v1: members.reduce((sum, { judged }) => sum + judged.calls.v1, 0),
-        ready_without_start: members.filter(({ judged }) => judged.verdict === 'ready' && !judged.startSeen)
-          .length,
+        ready_without_start: ready.filter(({ startSeen }) => !startSeen).length,
         command: commandLines(ready.map(({ facts, calls }) => enforceCommand(facts, calls)).sort()),
         command_notes: enforceNotes(ready),
       };

@@ -128,7 +128,7 @@ export function readinessOf(
           },
     ready_at: readyAt(judged, options),
     command: commandFor(verdict, evidence, calls),
-    command_notes: verdict === 'ready' ? enforceNotes([{ facts, calls }]) : [],
+    command_notes: verdict === 'ready' ? enforceNotes([{ facts, calls, startSeen: judged.startSeen }]) : [],
   };
 }
 

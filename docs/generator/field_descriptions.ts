@@ -12,7 +12,7 @@ export const CALL = {
     '2: the request has the header `X-aws-ec2-metadata-token` (any case, any value), or it requests a token. 1: every other request. null: there was no request (`blocked`), or the endpoint has no versions (`ecs`, `eks`)',
   'imds.kind': '`token`: `PUT …/api/token`; `read`: GET or HEAD; `other`: any other method',
   'imds.category':
-    'the kind of data that was requested, by the path without its version prefix. `other-cloud`: a request that looks for another cloud, by its path or by a header that only other clouds know, and gets nothing of EC2; without a token it is no use of IMDSv1. `other`: a path that is not known',
+    'the kind of data that was requested, by the path without its version prefix. `other-cloud`: a request that looks for another cloud, by its path or by a header that only other clouds know, and gets nothing of EC2; without a token it is no use of IMDSv1. So is a HEAD request for `/`, which only asks which server answers. `other`: a path that is not known',
   'imds.role': 'the role whose credentials were requested; secrets are `****`',
   'imds.endpoint':
     '`ipv4`, `ipv6`: the instance metadata service. With the setting `endpoints` also `ecs`, the credentials of ECS tasks (169.254.170.2), and `eks`, those of EKS pods (169.254.170.23, fd00:ec2::23)',

@@ -208,6 +208,80 @@ describe('insight over a store', () => {
   });
 });
 
+describe('calls that are no use of IMDSv1, over a store', () => {
+  const CALLER = { process: processFacts({ 'executable.path': '/opt/agent' }) };
+  const REFUSED = { 'http.response.status_code': 401, 'imds.server_version': null };
+  async function stored() {
+    const findings = newFindings(bench);
+    const call = (host: HostFacts, changes: Partial<Call>) =>
+      makeCall({ time: ago(2 * HOUR_US), host, ...CALLER, ...changes });
+    await findings.put(
+      call(READY, { ...REFUSED, 'imds.fallback': 'adapted' }),
+      call(READY, { 'imds.category': 'other-cloud', 'url.path': '/' }),
+      call(READY, { ...REFUSED, 'imds.version': 2 }),
+      call(READY, { 'imds.version': 2, 'imds.server_version': 2 }),
+      call(BAD, {}),
+      ...[READY, BAD].map(({ id }) => watched(id, ago(20 * DAY_US), toTimestamp(Date.now() * 1000))),
+    );
+    return {
+      ...findings,
+      insight: new Insight(findings.store, { readinessWindowDays: 14, silentAfterSeconds: 300 }),
+    };
+  }
+
+  it('leave a host ready, with each call counted once in lists and series', async () => {
+    const { insight } = await stored();
+    const { readiness, timeline, calls_v1, offender_count } = (await insight.host(READY.id, {
+      window: WINDOW,
+    }))!;
+    assert.deepEqual([readiness.verdict, calls_v1, offender_count], ['ready', 0, 0]);
+    assert.deepEqual(
+      [readiness.calls_v2, readiness.adapted_v1, readiness.refused_tokens, readiness.other_cloud_calls],
+      [2, 1, 1, 1],
+    );
+    assert.deepEqual(
+      readiness.offenders.map(({ severity }) => severity),
+      ['stale_token'],
+    );
+    const sum = (field: 'v1' | 'v2') => timeline.points.reduce((total, point) => total + point[field], 0);
+    assert.deepEqual([sum('v1'), sum('v2')], [0, 2]);
+    const fleetwide = await insight.overview({ window: WINDOW });
+    assert.deepEqual([fleetwide.calls.v1, fleetwide.calls.v2, fleetwide.offenders], [1, 2, 1]);
+    assert.equal(
+      fleetwide.timeline.points.reduce((total, { v2 }) => total + v2, 0),
+      2,
+    );
+  });
+
+  it('tell a host where tokens are optional that its caller adapts', async () => {
+    const { insight } = await stored();
+    const bad = (await insight.host(BAD.id, { window: WINDOW }))!;
+    assert.equal(bad.verdict, 'blocked');
+    assert.match(
+      bad.readiness.reason,
+      /On other hosts, where tokens are required, \/opt\/agent took a token/,
+    );
+    const ready = (await insight.host(READY.id, { window: WINDOW }))!;
+    assert.doesNotMatch(ready.readiness.reason, /On other hosts/);
+  });
+
+  it("agree with the cloud's counts of successes and refusals without a token", async () => {
+    const { insight, store } = await stored();
+    const count = (noToken: number, noTokenRejected: number) => ({
+      ...{ hostId: READY.id, startUs: NOW_US - 4 * HOUR_US, endUs: NOW_US },
+      ...{ noToken, noTokenRejected },
+    });
+    for (const [noToken, refused, verdict] of [
+      [1, 1, 'ready'],
+      [2, 1, 'unproven'],
+      [1, 2, 'unproven'],
+    ] as const) {
+      await store.putCloudCounts([count(noToken, refused)]);
+      assert.equal((await insight.host(READY.id, { window: WINDOW }))!.verdict, verdict);
+    }
+  });
+});
+
 const run = promisify(execFile);
 const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
 const command = (...args: string[]) =>

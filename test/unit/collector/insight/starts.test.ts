@@ -84,6 +84,9 @@ describe('a start of the host', () => {
         assert.equal(readiness.start_seen, seen);
         if (readiness.verdict === 'unproven') continue;
         assert.equal(/running state only/.test(readiness.reason), !seen, readiness.reason);
+        // Launch templates are never named as the next step.
+        const notes = readiness.command_notes.join(' ');
+        assert.equal(/follow their launch template/.test(notes), seen && readiness.verdict === 'ready');
         assert.equal(/Require tokens now|Nothing is left to do/.test(readiness.reason), seen);
       }
     });
@@ -126,5 +129,6 @@ describe('a start of the host', () => {
       'region',
     );
     assert.deepEqual([group!.verdicts.ready, group!.ready_without_start], [2, 1]);
+    assert.match(group!.command_notes[1]!, /No start of 1 of 2 was seen.*leave launch templates/);
   });
 });
