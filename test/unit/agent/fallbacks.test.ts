@@ -61,6 +61,15 @@ describe('a client that closes its unanswered token request', () => {
     );
   });
   row(
+    'an answer that was captured just before the close, and not acknowledged, grants nothing later',
+    [
+      { by: agent, atMs: 0, answer: 'lost', closesAfterMs: 20 },
+      { by: agent, atMs: 30, read: true },
+      { by: agent, atMs: 9_000, read: true },
+    ],
+    ['token_unanswered', 'token_unanswered'],
+  );
+  row(
     'with threads: a token request of another thread that still waits hides nothing',
     [
       { by: agent, atMs: 0, answer: null, closesAfterMs: 1_000 },
@@ -349,6 +358,16 @@ describe('an IMDSv1 client does not hide', () => {
       [
         { by: agent, atMs: 0, answersAfterMs: 8 },
         { by: agent, atMs: 1, read: true },
+      ],
+    ],
+    [
+      'with a read that began before the failed token request, and is answered behind it',
+      [
+        { by: agent, atMs: 0, read: true, answersAfterMs: 50 },
+        { by: agent, atMs: 5, answer: null, closesAfterMs: 20 },
+        { by: agent, atMs: 30, answer: 403, answersAfterMs: 10 },
+        { by: agent, atMs: 35, read: true, answersAfterMs: 30, userAgent: CURL },
+        { by: agent, atMs: 34, answer: 403, answersAfterMs: 10, userAgent: CURL },
       ],
     ],
     [
