@@ -42,6 +42,8 @@ const NOT_RUN_OF: Record<string, readonly string[]> = {
     'src',
     'tree-sitter-terraform.wasm',
   ],
+  diff: ['dist', 'libcjs'],
+  'jsonc-parser': ['lib/esm'],
   'web-tree-sitter': ['debug', 'lib', 'src', 'web-tree-sitter.cjs'],
   '@peculiar/x509': ['build/x509.js'],
   bintrees: ['dist'],

@@ -1,12 +1,16 @@
 /** `imdswatch scan` finds code, images and dependencies that allow or make IMDSv1 calls, before they run. */
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
+import type { Finding } from '../../scan/finding.ts';
+import { fixTree } from '../../scan/fix_tree.ts';
 import { LEVELS, type Level } from '../../scan/level.ts';
 import { readBaseline } from '../../scan/report/baseline.ts';
-import type { Report } from '../../scan/report/reported.ts';
-import { scan } from '../../scan/scan.ts';
+import { fingerprints } from '../../scan/report/reported.ts';
+import { type Scanned, type ScanRequest, scan } from '../../scan/scan.ts';
 import { SourceFile } from '../../scan/source_file.ts';
+import { unifiedDiff, writeChanges } from '../scan_fixes.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { formatScan, SCAN_FORMATS, ScanProgress, scanReport } from '../terminal/scan_output.ts';
 
@@ -32,6 +36,16 @@ const scanSettings = z.object({
     .array(z.string().min(1))
     .default([])
     .describe('Terraform variable files, read after those that Terraform reads by itself.'),
+  fix: z
+    .boolean()
+    .default(false)
+    .describe('Edit the files where the right edit is certain, then report what remains.'),
+  diff: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Print the edits of --fix as a unified diff, and nothing else. Files are written only with --fix.',
+    ),
   stdin_name: z
     .string()
     .min(1)
@@ -50,9 +64,10 @@ export async function run(argv: string[]): Promise<number> {
   });
   const working = process.cwd();
   const paths = positionals.length === 0 ? ['.'] : positionals.filter((path) => path !== '-');
+  keepMemorySmall();
   const known = settings.baseline === undefined ? new Set<string>() : baseline(settings.baseline);
   const progress = new ScanProgress(process.stderr, Date.now);
-  const scanned = await scan({
+  const request: ScanRequest = {
     onProgress: (done, total) => progress.show(done, total),
     paths,
     working,
@@ -62,19 +77,51 @@ export async function run(argv: string[]): Promise<number> {
       today: new Date().toISOString().slice(0, 10),
     },
     ...(positionals.includes('-') ? { given: [standardInput(settings.stdin_name)] } : {}),
-  });
+  };
+  if (settings.fix && request.given !== undefined)
+    throw new OperatorError(2, 'Standard input cannot be fixed in place. Use --diff, or name the file.');
+  const { scanned, fixable } = await scanOrFix(request, settings, known);
   progress.clear();
   const report = scanReport(scanned, known);
-  const { stdout } = process;
-  const isColoured = stdout.isTTY && process.env['NO_COLOR'] === undefined;
-  stdout.write(formatScan(report, settings.format, stdout.columns, isColoured));
-  return exitCode(report, settings.fail_on);
+  if (!settings.diff) {
+    const { stdout } = process;
+    const isColoured = stdout.isTTY && process.env['NO_COLOR'] === undefined;
+    stdout.write(formatScan(report, settings.format, stdout.columns, isColoured));
+  }
+  return exitCode([...report.findings.map(({ finding }) => finding), ...fixable], settings.fail_on);
 }
 
-function exitCode({ findings }: Report, failOn: Level | 'none'): number {
+/** Returns the result to report, and the findings that `--diff` showed and that are still in the files. */
+async function scanOrFix(
+  request: ScanRequest,
+  settings: { fix: boolean; diff: boolean },
+  known: ReadonlySet<string>,
+): Promise<{ scanned: Scanned; fixable: readonly Finding[] }> {
+  if (!settings.fix && !settings.diff) return { scanned: await scan(request), fixable: [] };
+  const tree = await fixTree(request, (findings) => {
+    const all = fingerprints(findings);
+    return findings.filter((_, at) => !known.has(all[at]!));
+  });
+  if (settings.diff) process.stdout.write(unifiedDiff(tree));
+  if (settings.fix) {
+    writeChanges(tree, request.working);
+    process.stderr.write(`Fixed ${tree.fixed.length} findings in ${tree.changes.size} files.\n`);
+  }
+  return { scanned: tree.scanned, fixable: settings.fix ? [] : tree.fixed };
+}
+
+/**
+ * Parsing makes much garbage. Without this the young generation grows with it: 333 MB instead of 168 MB for
+ * 5,000 files, at the same speed.
+ */
+function keepMemorySmall(): void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+function exitCode(findings: readonly Finding[], failOn: Level | 'none'): number {
   if (failOn === 'none') return 0;
   const worst = LEVELS.slice(0, LEVELS.indexOf(failOn) + 1);
-  return findings.some(({ finding }) => worst.includes(finding.level)) ? EXIT_FOUND : 0;
+  return findings.some(({ level }) => worst.includes(level)) ? EXIT_FOUND : 0;
 }
 
 function baseline(path: string): Set<string> {

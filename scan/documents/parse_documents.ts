@@ -3,8 +3,10 @@ import { type Node as JsonNode, type ParseError, parseTree } from 'jsonc-parser'
 import * as yaml from 'yaml';
 import type { DocumentNode, MapEntry, NodeSpan, ParsedDocuments } from './node.ts';
 
-/** Nodes of one file that are read, against files that grow by aliases. */
+/** Nodes of one file that are read. */
 const MAX_NODES = 2_000_000;
+/** Aliases of one file that are followed, against files that multiply by them. */
+const MAX_ALIASES = 10_000;
 const MAX_DEPTH = 100;
 
 /** Parses JSON where the text begins like it, else YAML, which has JSON in it but is read more slowly. */
@@ -26,7 +28,7 @@ function parseJson(path: string, text: string): ParsedDocuments {
     root = undefined; // The parser recurses; a text that is nested too deep ends here.
     found.push({ error: 1, offset: 0, length: text.length });
   }
-  const budget = { nodes: MAX_NODES };
+  const budget = { nodes: MAX_NODES, aliases: MAX_ALIASES };
   return {
     path,
     syntax: 'json',
@@ -37,6 +39,7 @@ function parseJson(path: string, text: string): ParsedDocuments {
 
 interface Budget {
   nodes: number;
+  aliases: number;
 }
 
 function fromJson(node: JsonNode, depth: number, budget: Budget): DocumentNode {
@@ -78,7 +81,7 @@ function parseYaml(path: string, text: string): ParsedDocuments {
   const errors: NodeSpan[] = [];
   try {
     const documents = yaml.parseAllDocuments(text, { logLevel: 'silent', uniqueKeys: false, strict: false });
-    const budget = { nodes: MAX_NODES };
+    const budget = { nodes: MAX_NODES, aliases: MAX_ALIASES };
     for (const document of Array.isArray(documents) ? documents : []) {
       for (const { pos } of document.errors) errors.push({ start: pos[0], end: pos[1] });
       if (document.contents !== null) roots.push(fromYaml(document.contents, document, 0, budget));
@@ -92,7 +95,9 @@ function parseYaml(path: string, text: string): ParsedDocuments {
 function fromYaml(node: unknown, document: yaml.Document, depth: number, budget: Budget): DocumentNode {
   budget.nodes--;
   if (yaml.isAlias(node)) {
-    const target = depth > MAX_DEPTH || budget.nodes < 0 ? undefined : node.resolve(document);
+    budget.aliases--;
+    const isOver = depth > MAX_DEPTH || budget.nodes < 0 || budget.aliases < 0;
+    const target = isOver ? undefined : node.resolve(document);
     const inner =
       target === undefined ? nothing(spanOf(node)) : fromYaml(target, document, depth + 1, budget);
     return inner;
