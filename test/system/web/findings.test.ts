@@ -174,12 +174,20 @@ describe('the screens of findings', { skip: cannotBrowse }, () => {
   test('the hosts show every verdict, and a group filters them', async () => {
     const visit = await fixture.begin();
     await visit.go('/hosts');
-    const shown = (await visit.rows('Hosts')).map((cells) => [cells[0], cells[1]!.split('\n')[0]]);
+    const rows = await visit.rows('Hosts');
+    const shown = rows.map((cells) => [cells[0], cells[1]!.split('\n')[0]]);
     const label = (verdict: string) => verdict[0]!.toUpperCase() + verdict.slice(1);
     assert.deepEqual(
       shown,
       fixture.hosts.map(({ verdict, name }) => [label(verdict), name]),
     );
+    const isRunningOnly = ({ verdict, start_seen }: (typeof fixture.hosts)[number]) =>
+      (verdict === 'ready' || verdict === 'enforced') && !start_seen;
+    assert.deepEqual(
+      rows.map((cells) => cells.some((text) => text.includes('running state'))),
+      fixture.hosts.map(isRunningOnly),
+    );
+    assert.ok(fixture.hosts.some(isRunningOnly));
     await visit.page.getByLabel('Group by').selectOption('account');
     await visit.page.getByRole('button', { name: '210987654321' }).click();
     await visit.page.getByRole('table', { name: 'Readiness by account' }).waitFor({ state: 'detached' });

@@ -118,11 +118,7 @@ function columns(windowQuery: string): Column<Host>[] {
       label: 'Readiness',
       key: 'verdict',
       ascendingFirst: true,
-      cell: (host) => (
-        <>
-          <VerdictBadge verdict={host.verdict} /> <RunningOnly host={host} />
-        </>
-      ),
+      cell: ({ verdict }) => <VerdictBadge verdict={verdict} />,
     },
     {
       label: 'Host',
@@ -144,7 +140,11 @@ function columns(windowQuery: string): Column<Host>[] {
       label: 'Coverage',
       key: 'coverage_percent',
       ascendingFirst: true,
-      cell: ({ coverage_percent, gap_count }) => <CoverageShare value={coverage_percent} gaps={gap_count} />,
+      cell: (host) => (
+        <>
+          <CoverageShare value={host.coverage_percent} gaps={host.gap_count} /> <RunningOnly host={host} />
+        </>
+      ),
     },
     {
       label: 'IMDSv1 calls',
