@@ -94,3 +94,10 @@ export function isAboutOtherCloud(text: string): boolean {
     /computeMetadata|\/opc\/v\d|\/metadata\/(?:instance|v1)|\/openstack\//.test(text)
   );
 }
+
+/** Returns where the URL of an address begins, not before `from`. */
+export function urlStart(text: string, from: number, address: number): number {
+  const before = text.slice(Math.max(from, address - 40), address);
+  const scheme = /(?:[a-z]{2,8}:\/\/)?\[?(?:::ffff:)?$/i.exec(before)!;
+  return address - scheme[0].length;
+}

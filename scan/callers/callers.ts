@@ -2,11 +2,12 @@
 import { mayHaveAddress, TOKEN_HEADER } from './address.ts';
 import type { CallSite } from './call_site.ts';
 import { dockerfileAsShell } from './dockerfile.ts';
+import { hclScripts } from './hcl_scripts.ts';
 import { type FileLanguage, languageOf, languageOfProgram } from './language_of.ts';
 import { findShellCalls } from './shell_calls.ts';
 import { findSourceCalls } from './source_calls.ts';
 import { systemdUnitAsShell } from './systemd_unit.ts';
-import { yamlScripts } from './yaml_scripts.ts';
+import { type EmbeddedScript, yamlScripts } from './yaml_scripts.ts';
 
 /** Says quickly that a text has no call. */
 export function mayCall(text: string): boolean {
@@ -36,6 +37,8 @@ export function findCalls(text: string, language: FileLanguage): CallSite[] {
       return inShell(text);
     case 'yaml':
       return inYaml(text);
+    case 'hcl':
+      return inScripts(hclScripts(text), text);
     default:
       return findSourceCalls(text, language);
   }
@@ -56,13 +59,17 @@ function inYaml(text: string): CallSite[] {
   const scripts = yamlScripts(text);
   // A template with `{{ … }}` is no YAML: its lines are read as shell, where `- ` and `key:` do no harm.
   if (scripts === null) return inShell(text);
+  return inScripts(scripts, text);
+}
+
+/** A token that any script of the file sends counts for all: they are often parts of one. */
+function inScripts(scripts: readonly EmbeddedScript[], text: string): CallSite[] {
   const hasToken = scripts.some((script) => sendsToken(script.text)) || sendsToken(withoutHashComments(text));
   return scripts.flatMap((script) => {
     const language = languageOf('script', script.text.trimStart().slice(0, 200)) ?? 'shell';
-    if (language !== 'shell' && language !== 'yaml')
-      return shifted(findCalls(script.text, language), script.start);
+    if (language !== 'shell') return shifted(findCalls(script.text, language), script.start);
     return shifted(findShellCalls(script.text, { hasToken, embedded }), script.start).filter(
-      ({ kind }) => kind !== 'address' || /[\n]/.test(script.text.trim()),
+      ({ kind }) => kind !== 'address' || /\n/.test(script.text.trim()),
     );
   });
 }

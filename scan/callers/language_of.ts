@@ -2,7 +2,7 @@
 import { basename } from 'node:path/posix';
 import type { SourceLanguage } from './source_lexer.ts';
 
-export type FileLanguage = SourceLanguage | 'shell' | 'dockerfile' | 'systemd' | 'yaml' | 'fstab';
+export type FileLanguage = SourceLanguage | 'shell' | 'dockerfile' | 'systemd' | 'yaml' | 'hcl' | 'fstab';
 
 const BY_ENDING: Record<string, FileLanguage> = {
   sh: 'shell',
@@ -71,6 +71,10 @@ const BY_ENDING: Record<string, FileLanguage> = {
   yml: 'yaml',
   json: 'yaml',
   cfg: 'yaml',
+  tf: 'hcl',
+  tofu: 'hcl',
+  hcl: 'hcl',
+  tfvars: 'hcl',
   dockerfile: 'dockerfile',
   containerfile: 'dockerfile',
 };

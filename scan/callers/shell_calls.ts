@@ -7,113 +7,25 @@ import {
   mayHaveAddress,
   pathOwner,
   TOKEN_HEADER,
+  urlStart,
 } from './address.ts';
 import type { CallSite } from './call_site.ts';
-import { assignment, type Command, parseShell, type Script, type Word } from './shell_parser.ts';
-
-/** Programs that send an HTTP request for the URL in their arguments. */
-const CLIENTS = new Set(
-  [
-    'curl',
-    'wget',
-    'wget2',
-    'http',
-    'https',
-    'xh',
-    'curlie',
-    'aria2c',
-    'axel',
-    'lynx',
-    'w3m',
-    'links',
-    'elinks',
-    'fetch',
-  ].concat([
-    'GET',
-    'HEAD',
-    'lwp-request',
-    'lwp-download',
-    'nc',
-    'ncat',
-    'netcat',
-    'socat',
-    'telnet',
-    'ab',
-    'hey',
-    'uclient-fetch',
-  ]),
-);
-const CLIENT_IN_TEXT = /(?:^|[\s;&|(`/'"=])(?:curl|wget2?|http|aria2c|lynx|w3m|nc|GET)\s/;
-/** Programs whose arguments name the address without sending anything to it, or only to compare or to print it. */
-const NOT_A_CALL = new Set(
-  [
-    'iptables',
-    'ip6tables',
-    'iptables-restore',
-    'nft',
-    'ip',
-    'route',
-    'ipset',
-    'ufw',
-    'firewall-cmd',
-    'tc',
-    'ping',
-    'ping6',
-    'traceroute',
-  ].concat(
-    [
-      '[',
-      '[[',
-      'test',
-      'case',
-      'in',
-      'grep',
-      'egrep',
-      'fgrep',
-      'sed',
-      'awk',
-      'gawk',
-      'tcpdump',
-      'cap',
-      'tshark',
-      'dig',
-      'host',
-      'nslookup',
-    ],
-    [
-      'for',
-      'select',
-      'unset',
-      'arp',
-      'ss',
-      'netstat',
-      'nmap',
-      'ebtables',
-      'bpftrace',
-      'pf',
-      'pfctl',
-      'getent',
-      'hping3',
-    ],
-  ),
-);
-const PRINTS = new Set([
-  'echo',
-  'printf',
-  'logger',
-  'log',
-  'die',
-  'warn',
-  'info',
-  'error',
-  'print',
-  ':',
-  'true',
-  'false',
-]);
-/** Environment of proxies: what they do not forward is not called by them. */
-const PROXY_VARIABLE = /^(?:no_proxy|NO_PROXY)$/;
-const INTERPRETER = /^(?:python[\d.]*|pypy3?|node|nodejs|ruby|perl|php)$/;
+import { type Command, parseShell, type Script, type Word } from './shell_parser.ts';
+import {
+  assignmentsOf,
+  baseName,
+  CLIENT_IN_TEXT,
+  CONFIG_OPTION,
+  INTERPRETER,
+  isClient,
+  isExport,
+  NOT_A_CALL,
+  OPEN_ARGUMENTS,
+  OPEN_OPTIONS,
+  PRINTS,
+  PROXY_VARIABLE,
+  programOf,
+} from './shell_vocabulary.ts';
 
 /** Here-documents and quoted scripts inside each other; more is not read. */
 const MAX_NESTING = 5;
@@ -330,10 +242,10 @@ class ShellCalls {
 
   #add(kind: 'request' | 'address', command: Command, word: Word, by: string | null): void {
     const address = findAddresses(this.#text, word.start, word.end)[0];
-    const urlStart = address === undefined ? word.start : schemeStart(this.#text, word.start, address.start);
+    const start = address === undefined ? word.start : urlStart(this.#text, word.start, address.start);
     this.#sites.push({
       kind,
-      start: urlStart,
+      start,
       end: Math.min(word.end, address?.end ?? word.end),
       scopeStart: command.start,
       scopeEnd: Math.max(command.end, word.end),
@@ -359,49 +271,6 @@ class ShellCalls {
     );
     return expanded.slice(0, MAX_EXPANDED);
   }
-}
-
-/** Arguments that are not in the file, and may hold a header: `$@`, `$*`, `$1` alone, arrays that nothing here fills. */
-const OPEN_ARGUMENTS = /(?:^|\s)(?:\$[@*]|\$\{[@*]|\$\w+|\$\{\w+(?:\[[@*]\])?\})(?=\s|$)/;
-/** The same for the body of a function, where the URL itself is an argument. */
-const OPEN_OPTIONS = /(?:^|\s)(?:\$[@*]|\$\{[@*]|\$\{\w+\[[@*]\]\})(?=\s|$)/;
-const CONFIG_OPTION = /^(?:-K|--config(?:=.*)?)$/;
-
-function isExport({ words }: Command): boolean {
-  return /^(?:export|readonly|local|declare|typeset)$/.test(words[0]?.text ?? '');
-}
-
-/** Returns `NAME=value` words of the command, also behind `export` and its like, and behind `env`. */
-function assignmentsOf(command: Command) {
-  if (!isExport(command) && command.words[0]?.text !== 'env') return command.assignments;
-  const more = command.words.slice(1).flatMap((word) => {
-    const equals = /^[A-Za-z_]\w*=/.exec(word.text);
-    return equals === null ? [] : [assignment(equals[0], word)];
-  });
-  return [...command.assignments, ...more];
-}
-
-const RUNS_OTHER =
-  /^(?:sudo|exec|command|builtin|eval|time|nice|nohup|env|timeout|retry|then|do|else|-\w*|\d+[smh]?|\w+=.*)$/;
-
-/** Returns the base name of the program, behind `sudo` and its like. */
-function programOf({ words }: Command): string | null {
-  const word = words.find(({ text }) => !RUNS_OTHER.test(text));
-  return word === undefined ? null : baseName(word.text);
-}
-
-function isClient(word: Word): boolean {
-  return CLIENTS.has(baseName(word.text)) && word.text.length < 200;
-}
-
-function baseName(text: string): string {
-  return text.slice(text.lastIndexOf('/') + 1);
-}
-
-function schemeStart(text: string, from: number, address: number): number {
-  const before = text.slice(Math.max(from, address - 40), address);
-  const scheme = /(?:[a-z]{2,8}:\/\/)?\[?(?:::ffff:)?$/i.exec(before)!;
-  return address - scheme[0].length;
 }
 
 function narrow(text: string, word: Word, part: string): { start: number; end: number } {

@@ -11,35 +11,13 @@ import {
   mayHaveAddress,
   pathOwner,
   TOKEN_HEADER,
+  urlStart,
 } from './address.ts';
 import type { CallSite } from './call_site.ts';
+import { CANNOT_SEND_HEADER, PRINTS, READS_SETTING, RUNS, SENDS } from './call_vocabulary.ts';
 import { findShellCalls } from './shell_calls.ts';
 import { type LexedSource, lexSource, type SourceLanguage } from './source_lexer.ts';
-
-/** Last part of the names of functions, methods and constructors that send a request or open a connection. */
-const SENDS =
-  /^(?:get|put|post|head|request|fetch|open|urlopen|urlretrieve|url_?open|Request|retrieve|download|stream|ajax|Get|Head|Post|Put|Do|NewRequest|NewRequestWithContext|Dial|DialTimeout|DialContext|connect|create_connection|open_connection|createConnection|HTTPConnection|HTTPSConnection|HTTP|get_response|get_print|start|uri|read|new|newBuilder|openStream|openConnection|URL|readText|readBytes|fromURL|getForObject|getForEntity|exchange|retrieve|Url|file_get_contents|curl_init|curl_setopt|fopen|readfile|fsockopen|stream_socket_client|get_headers|simplexml_load_file|Client|DownloadString(?:Async|TaskAsync)?|DownloadData|OpenRead|GetStringAsync|GetAsync|GetStreamAsync|GetByteArrayAsync|SendAsync|Create|CreateHttp|HttpRequestMessage|HttpGet|HttpPut|GET|RestClient|RestRequest|getstore|getprint|mirror|axios|got|needle|superagent|ky|undici|agent|curl_easy_setopt|create|extend|instance|Connection|PoolManager|ClientSession)$/;
-/** Calls that run a command: a request only where the command is a client, which the shell's reader decides. */
-const RUNS =
-  /^(?:system|exec|execSync|execFile|execFileSync|spawn|spawnSync|popen|Popen|run|call|check_call|check_output|getoutput|getstatusoutput|shell_exec|passthru|proc_open|Command|command|execute|capture2|capture2e|capture3|sh|bash|ProcessBuilder|Start|qx|x)$/;
-const PRINTS =
-  /^(?:print|println|printf|fprintf|sprintf|puts|echo|log|info|warn|warning|error|debug|trace|fatal|Errorf|Printf|Println|Fatalf|Infof|Debugf|WriteLine|write|Error|Exception|ValueError|RuntimeError|raise|assert|assertEqual|assertEquals|describe|it|test)$/;
-/** Calls whose argument is a default or a setting. The variable that gets it is followed. */
-const READS_SETTING =
-  /environ|getenv|\benv\b|config|settings?\b|flags?\b|options?\b|argparse|add_argument|fetch_env|viper/i;
-/** Names of arguments that are sent, not called. A URL in them is data, for example in a test of a proxy. */
-const DATA_ARGUMENT =
-  /(?:json|data|params|body|payload|form|query|content|headers|proxies)["']?\s*(?:=|:|=>)\s*$/i;
-/** Calls whose only argument is the URL: nothing else can carry a header. */
-const CANNOT_SEND_HEADER =
-  /^(?:requests\.(?:get|head|request)|urllib\.request\.urlopen|urllib2\.urlopen|urlopen|fetch|http\.Get|http\.get|got|axios\.get|Net::HTTP\.get|file_get_contents|httpx\.get|WebClient|open-uri)$/;
-
-/** Other forms of a constant: PHP's define, a key in capitals, C's macro. */
-const CONSTANTS = [
-  /\bdefine\s*\(\s*["'](\w+)["']\s*,\s*["'][^"'\n]*$/,
-  /(?:^|[\s{,([])["']?([A-Z][A-Z0-9_]{2,})["']?\s*(?::|=>)\s*["'`][^"'`\n]*$/,
-  /^[ \t]*#define[ \t]+(\w+)[ \t]+["'][^\n]*$/,
-] as const;
+import { closing, type EnclosingCall, type Surroundings, stringAt, surroundingsOf } from './surroundings.ts';
 
 const MAX_NAMES = 40;
 const MAX_USES = 300;
@@ -48,8 +26,6 @@ const MAX_ROUNDS = 3;
 /** Places that are looked at in one file. More only occur in files that were made to cost time. */
 const MAX_LOOKS = 3000;
 const MAX_NAME = 100;
-/** Characters that are looked through for the call around an argument. */
-const MAX_LOOK_BACK = 3000;
 
 const CODE_LANGUAGES: Partial<Record<SourceLanguage, Language>> = {
   python: 'python',
@@ -64,20 +40,6 @@ const CODE_LANGUAGES: Partial<Record<SourceLanguage, Language>> = {
 export function findSourceCalls(text: string, language: SourceLanguage): CallSite[] {
   if (!mayHaveAddress(text)) return [];
   return new SourceCalls(text, language).read();
-}
-
-interface EnclosingCall {
-  name: string;
-  nameStart: number;
-  open: number;
-}
-
-interface Surroundings {
-  calls: EnclosingCall[];
-  isData: boolean;
-  /** Names that the value is assigned to. */
-  names: string[];
-  statementStart: number;
 }
 
 class SourceCalls {
@@ -102,7 +64,7 @@ class SourceCalls {
     const shellStrings = new Set<number>();
     for (const address of addresses.slice(0, MAX_USES)) {
       if (this.#shellString(address, shellStrings)) continue;
-      const around = this.#around(address.start);
+      const around = surroundingsOf(this.#source, address.start);
       if (this.#request(address.start, address, around)) continue;
       for (const name of around.names) if (names.size < MAX_NAMES) names.set(name, address.start);
       open.push(address);
@@ -128,7 +90,7 @@ class SourceCalls {
     if (!/(?:^|[\s;&|(`/'"$])(?:curl|wget2?|aria2c|http|nc|Invoke-\w+)\s/.test(before)) return false;
     if (done.has(literal.start)) return true;
     done.add(literal.start);
-    const around = this.#around(literal.start);
+    const around = surroundingsOf(this.#source, literal.start);
     const innermost = around.calls[0]?.name ?? '';
     if (PRINTS.test(lastPart(innermost))) return true;
     const found = findShellCalls(this.#source.code, {
@@ -229,7 +191,7 @@ class SourceCalls {
       const next = new Map<string, number>();
       for (const [name, origin] of round) {
         for (const index of this.#usesOf(name)) {
-          const around = this.#around(index);
+          const around = surroundingsOf(this.#source, index);
           const before = this.#sites.size;
           if (this.#request(index, null, around) || this.#method(name, index, around)) {
             if (this.#sites.size > before || this.#sites.size > 0) used.add(origin);
@@ -262,7 +224,7 @@ class SourceCalls {
 
   #mention(address: Address): void {
     if (!address.isUrl && pathOwner(address.path) !== 'ec2') return;
-    const around = this.#around(address.start);
+    const around = surroundingsOf(this.#source, address.start);
     if (around.calls.some(({ name }) => PRINTS.test(lastPart(name)))) return;
     this.#add('address', address.start, address, address.start, null, around.statementStart);
   }
@@ -276,7 +238,7 @@ class SourceCalls {
     statementStart: number,
   ): void {
     const { code, structure } = this.#source;
-    const start = address === null ? index : schemeStart(code, address.start);
+    const start = address === null ? index : urlStart(code, 0, address.start);
     const end =
       address === null
         ? index + (/^[\w$]+/.exec(code.slice(index, index + 200))?.[0].length ?? 1)
@@ -296,123 +258,10 @@ class SourceCalls {
   #keep(key: number, site: CallSite): void {
     if (this.#sites.size < MAX_SITES && !this.#sites.has(key)) this.#sites.set(key, site);
   }
-
-  /** Looks outwards from an index: the calls that it is an argument of, and the names that its value gets. */
-  #around(index: number): Surroundings {
-    const { structure, code } = this.#source;
-    const calls: EnclosingCall[] = [];
-    const names: string[] = [];
-    let isData = false;
-    let open = 0;
-    const from = Math.max(0, index - MAX_LOOK_BACK);
-    let at = index - 1;
-    let start = index;
-    if (this.#isDataArgument(this.#literalStart(index))) isData = true;
-    for (; at >= from; at--) {
-      const char = structure[at]!;
-      if (char === ')' || char === ']' || char === '}') open += 1;
-      else if (char === '(' || char === '[' || char === '{') {
-        if (open > 0) {
-          open -= 1;
-          continue;
-        }
-        start = at;
-        if (char === '(') {
-          const name = calleeBefore(code, at);
-          if (
-            /(?:^|\s)(?:def|func|function|fn|sub|if|while|for|switch|catch|elif)$/.test(
-              code.slice(Math.max(0, at - name.length - 12), at - name.length).trimEnd(),
-            ) ||
-            /^(?:if|while|for|switch|catch|foreach|elif)$/.test(name)
-          ) {
-            break;
-          }
-          if (name !== '') calls.push({ name, nameStart: at - name.length, open: at });
-        }
-        if (char === '{' && !beginsObject(code, at)) break;
-        if (this.#isDataArgument(at)) isData = true;
-      } else if (open === 0 && (char === ';' || (char === '\n' && this.#endsStatement(at, calls.length))))
-        break;
-    }
-    const statementStart = skipBlanks(code, Math.max(at + 1, from), start);
-    // Names that are assigned on the way from the statement's begin to the value.
-    const left = structure.slice(Math.max(statementStart, index - 400), index);
-    for (const match of left.matchAll(
-      /([A-Za-z_$][\w$]*)\s*(?::\s*[\w<>[\]., |?&']{1,60}?)?\s*(?::=|\+?=(?![=>~])|\|\|=)/g,
-    ))
-      names.push(match[1]!);
-    const line = code.slice(Math.max(code.lastIndexOf('\n', index) + 1, index - 200), index);
-    for (const pattern of CONSTANTS) {
-      const name = pattern.exec(line)?.[1];
-      if (name !== undefined) names.push(name);
-    }
-    return { calls, isData, names, statementStart };
-  }
-
-  #isDataArgument(position: number): boolean {
-    const before = this.#source.code.slice(Math.max(0, position - 40), position);
-    return DATA_ARGUMENT.test(before.replace(/(?<=[=:>]\s*)[fFrRbBuU@$]{1,2}$/, ''));
-  }
-
-  /** Index of the quote before the string that holds `index`, or `index`. */
-  #literalStart(index: number): number {
-    const literal = stringAt(this.#source.strings, index);
-    return literal === null ? index : literal.start - 1;
-  }
-
-  /** A line break ends a statement unless the next line goes on with a method call or this one ends in an operator. */
-  #endsStatement(newline: number, enclosing: number): boolean {
-    const { structure } = this.#source;
-    if (enclosing > 0 && !/[;{}]\s*$/.test(structure.slice(Math.max(0, newline - 20), newline))) {
-      // Arguments over several lines have their call already; what stands before it is needed for names only.
-      const line = structure.slice(newline + 1, newline + 80);
-      return (
-        !/^\s*[.)\]}]/.test(line) &&
-        !/[=(,[{.+\\|&?:]\s*$/.test(structure.slice(Math.max(0, newline - 40), newline))
-      );
-    }
-    const next = structure.slice(newline + 1, newline + 80);
-    if (/^\s*(?:\.|->|\?\.|\|\||&&|\+|\?|:)/.test(next)) return false;
-    return !/(?:[=(,[{.+\\|&?:]|=>|->|return)\s*$/.test(
-      structure.slice(Math.max(0, newline - 40), newline).trimEnd(),
-    );
-  }
-}
-
-/** Returns the name chain before an opening bracket: `requests.get`, `Net::HTTP.get`. */
-function calleeBefore(code: string, open: number): string {
-  return (
-    /[A-Za-z_$][\w$]*(?:(?:\?\.|\.|::|->|\\)[A-Za-z_$][\w$!?]*)*[ \t]?$/
-      .exec(code.slice(Math.max(0, open - 120), open))?.[0]
-      .trimEnd() ?? ''
-  );
 }
 
 function lastPart(name: string): string {
   return /[\w$]+[!?]?$/.exec(name)?.[0] ?? '';
-}
-
-/** A brace behind one of these begins an object, a map or a struct; behind anything else it begins a block. */
-function beginsObject(code: string, at: number): boolean {
-  const before = code.slice(Math.max(0, at - 40), at).trimEnd();
-  return /(?:[(,=:[?&|]|=>|return|\w\s*\*?)$/.test(before)
-    ? !/(?:\)|=>|else|try|finally|do|begin)$/.test(before)
-    : false;
-}
-
-/** Index of the bracket that closes `open`; the end of the look-ahead where there is none. */
-function closing(structure: string, open: number): number {
-  let depth = 0;
-  const limit = Math.min(structure.length, open + MAX_LOOK_BACK);
-  for (let at = open; at < limit; at++) {
-    const char = structure[at];
-    if (char === '(' || char === '[' || char === '{') depth += 1;
-    else if (char === ')' || char === ']' || char === '}') {
-      depth -= 1;
-      if (depth <= 0) return at;
-    }
-  }
-  return limit;
 }
 
 function hasSecondArgument(inside: string): boolean {
@@ -423,30 +272,4 @@ function hasSecondArgument(inside: string): boolean {
     else if (char === ',' && depth === 0) return true;
   }
   return false;
-}
-
-function stringAt(strings: LexedSource['strings'], index: number): LexedSource['strings'][number] | null {
-  let low = 0;
-  let high = strings.length - 1;
-  while (low <= high) {
-    const middle = (low + high) >> 1;
-    const { start, end } = strings[middle]!;
-    if (index < start) high = middle - 1;
-    else if (index >= end) low = middle + 1;
-    else return strings[middle]!;
-  }
-  return null;
-}
-
-function skipBlanks(text: string, from: number, to: number): number {
-  let at = from;
-  while (at < to && /\s/.test(text[at]!)) at += 1;
-  return at;
-}
-
-function schemeStart(code: string, address: number): number {
-  const scheme = /(?:[a-z]{2,8}:\/\/)?\[?(?:::ffff:)?$/i.exec(
-    code.slice(Math.max(0, address - 40), address),
-  )!;
-  return address - scheme[0].length;
 }

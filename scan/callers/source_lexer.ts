@@ -80,6 +80,7 @@ export const SYNTAXES = {
   },
   // A quote also begins a lifetime in Rust, so it begins no string there.
   rust: { ...C_LIKE, strings: [string('"', '"', MULTILINE)] },
+  hcl: { ...C_LIKE, lineComments: ['#', '//'], strings: [string('"')] },
   c: { ...C_LIKE, strings: [string('"'), string("'")] },
 } as const satisfies Record<string, Syntax>;
 

@@ -13,7 +13,8 @@ const NEEDLES = [
   ...new Set(
     CLIENTS.flatMap(({ packages }) =>
       packages.flatMap(({ name, ecosystem }) => {
-        const last = /[^/:]+$/.exec(name)![0];
+        // A `*` at its end stands for the packages of single services.
+        const last = /[^/:]+$/.exec(name.replace(/[/:]?\*$/, ''))![0];
         return ecosystem === 'nuget' || ecosystem === 'pypi'
           ? [last, last.toLowerCase(), last.replaceAll('-', '_')]
           : [last];

@@ -149,6 +149,31 @@ const ROWS: Partial<Record<FileLanguage, readonly Row[]>> = {
     ['IPAddressDeny', '[Service]\nIPAddressDeny=169.254.169.254\n', ''],
     ['description', `[Unit]\nDescription=curl ${U}\n`, ''],
   ],
+  hcl: [
+    [
+      'user data',
+      `resource "aws_instance" "x" {\n  user_data = <<-EOT\n    #!/bin/bash\n    curl ${U}\n  EOT\n}\n`,
+      'r',
+    ],
+    [
+      'cloud-init in user data',
+      `locals {\n  ud = <<EOT\n#cloud-config\nruncmd:\n  - curl ${U}\nEOT\n}\n`,
+      'r',
+    ],
+    [
+      'PowerShell in user data',
+      `x = <<EOT\n<powershell>\nInvoke-RestMethod -Uri ${U}\n</powershell>\nEOT\n`,
+      'r',
+    ],
+    ['variable of the shell', `x = <<EOT\nURL=${U}\ncurl "$\${URL}"\nEOT\n`, 'r'],
+    ['inline of a provisioner', `inline = ["sudo yum -y update", "curl -s \\"${U}\\""]\n`, 'r'],
+    ['string with line breaks', `user_data = "#!/bin/bash\\ncurl ${U}\\n"\n`, 'r'],
+    ['comment', `# curl ${U}\n// curl ${U}\n/* curl ${U} */\nx = 1\n`, ''],
+    ['comment in user data', `x = <<EOT\n# curl ${U}\nEOT\n`, ''],
+    ['with a token', `x = <<EOT\n${PUT}\ncurl ${HEADER} ${U}\nEOT\n`, ''],
+    ['egress rule', 'cidr_blocks = ["169.254.169.254/32"]\n', ''],
+    ['description', `description = "blocks ${U} for pods"\n`, ''],
+  ],
   fstab: [
     ['s3fs', 's3fs#bucket /mnt fuse _netdev,iam_role=auto 0 0', 'c'],
     ['type fuse.s3fs', 'bucket /mnt fuse.s3fs _netdev,imdsv1only,iam_role=r 0 0', 'c'],
@@ -328,7 +353,7 @@ describe('any text', () => {
     ),
     fc.string({ maxLength: 5 }),
   );
-  const languages: FileLanguage[] = ['shell', 'dockerfile', 'systemd', 'yaml', 'fstab'];
+  const languages: FileLanguage[] = ['shell', 'dockerfile', 'systemd', 'yaml', 'hcl', 'fstab'];
 
   test('is read without an error, and positions lie inside it', () => {
     fc.assert(

@@ -7,6 +7,7 @@ import { judgeDependency } from '../../../../scan/manifests/judge.ts';
 import { MANIFEST_KINDS, manifestKind } from '../../../../scan/manifests/kinds.ts';
 import { fromPurl } from '../../../../scan/manifests/purl.ts';
 import { manifestsReader } from '../../../../scan/manifests/reader.ts';
+import { candidate } from '../../../../scan/recognise.ts';
 import { SourceFile } from '../../../../scan/source_file.ts';
 
 /** Expected: `name version`, or `name range <bound`, in order. */
@@ -418,4 +419,20 @@ describe('the reader', () => {
       { numRuns: 1000 },
     );
   });
+});
+
+describe('the reader takes', () => {
+  const rows: [path: string, text: string, taken: boolean][] = [
+    ['requirements.txt', 'boto==2.49.0', true],
+    ['requirements.txt', 'flask==1.0', false],
+    ['pom.xml', '<artifactId>aws-java-sdk-s3</artifactId>', true],
+    ['app.csproj', '<PackageReference Include="awssdk.s3" Version="3.3.0" />', true],
+    ['bom.json', '{"bomFormat":"CycloneDX","components":[{"purl":"pkg:pypi/boto@2"}]}', true],
+    ['other.json', '{"boto":1}', false],
+    ['readme.md', 'boto==2.49.0', false],
+  ];
+  for (const [path, text, taken] of rows) {
+    test(`${path} with ${text}: ${taken}`, () =>
+      assert.equal(manifestsReader.takes(candidate(path, Buffer.from(text))!), taken));
+  }
 });

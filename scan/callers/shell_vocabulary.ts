@@ -1,0 +1,143 @@
+/** Programs and arguments of shell commands that matter for metadata calls. */
+import { assignment, type Command, type Word } from './shell_parser.ts';
+
+/** Programs that send an HTTP request for the URL in their arguments. */
+const CLIENTS = new Set(
+  [
+    'curl',
+    'wget',
+    'wget2',
+    'http',
+    'https',
+    'xh',
+    'curlie',
+    'aria2c',
+    'axel',
+    'lynx',
+    'w3m',
+    'links',
+    'elinks',
+    'fetch',
+  ].concat([
+    'GET',
+    'HEAD',
+    'lwp-request',
+    'lwp-download',
+    'nc',
+    'ncat',
+    'netcat',
+    'socat',
+    'telnet',
+    'ab',
+    'hey',
+    'uclient-fetch',
+  ]),
+);
+export const CLIENT_IN_TEXT = /(?:^|[\s;&|(`/'"=])(?:curl|wget2?|http|aria2c|lynx|w3m|nc|GET)\s/;
+/** Programs whose arguments name the address without sending anything to it, or only to compare or to print it. */
+export const NOT_A_CALL = new Set(
+  [
+    'iptables',
+    'ip6tables',
+    'iptables-restore',
+    'nft',
+    'ip',
+    'route',
+    'ipset',
+    'ufw',
+    'firewall-cmd',
+    'tc',
+    'ping',
+    'ping6',
+    'traceroute',
+  ].concat(
+    [
+      '[',
+      '[[',
+      'test',
+      'case',
+      'in',
+      'grep',
+      'egrep',
+      'fgrep',
+      'sed',
+      'awk',
+      'gawk',
+      'tcpdump',
+      'cap',
+      'tshark',
+      'dig',
+      'host',
+      'nslookup',
+    ],
+    [
+      'for',
+      'select',
+      'unset',
+      'arp',
+      'ss',
+      'netstat',
+      'nmap',
+      'ebtables',
+      'bpftrace',
+      'pf',
+      'pfctl',
+      'getent',
+      'hping3',
+    ],
+  ),
+);
+export const PRINTS = new Set([
+  'echo',
+  'printf',
+  'logger',
+  'log',
+  'die',
+  'warn',
+  'info',
+  'error',
+  'print',
+  ':',
+  'true',
+  'false',
+]);
+/** Environment of proxies: what they do not forward is not called by them. */
+export const PROXY_VARIABLE = /^(?:no_proxy|NO_PROXY)$/;
+export const INTERPRETER = /^(?:python[\d.]*|pypy3?|node|nodejs|ruby|perl|php)$/;
+
+/** Arguments that are not in the file, and may hold a header: `$@`, `$*`, `$1` alone, arrays that nothing here fills. */
+export const OPEN_ARGUMENTS = /(?:^|\s)(?:\$[@*]|\$\{[@*]|\$\w+|\$\{\w+(?:\[[@*]\])?\})(?=\s|$)/;
+/** The same for the body of a function, where the URL itself is an argument. */
+export const OPEN_OPTIONS = /(?:^|\s)(?:\$[@*]|\$\{[@*]|\$\{\w+\[[@*]\]\})(?=\s|$)/;
+export const CONFIG_OPTION = /^(?:-K|--config(?:=.*)?)$/;
+
+export function isExport({ words }: Command): boolean {
+  return /^(?:export|readonly|local|declare|typeset)$/.test(words[0]?.text ?? '');
+}
+
+/** Returns `NAME=value` words of the command, also behind `export` and its like, and behind `env`. */
+export function assignmentsOf(command: Command) {
+  if (!isExport(command) && command.words[0]?.text !== 'env') return command.assignments;
+  const more = command.words.slice(1).flatMap((word) => {
+    const equals = /^[A-Za-z_]\w*=/.exec(word.text);
+    return equals === null ? [] : [assignment(equals[0], word)];
+  });
+  return [...command.assignments, ...more];
+}
+
+const RUNS_OTHER =
+  /^(?:sudo|exec|command|builtin|eval|time|nice|nohup|env|timeout|retry|then|do|else|-\w*|\d+[smh]?|\w+=.*)$/;
+
+/** Returns the base name of the program, behind `sudo` and its like. */
+export function programOf({ words }: Command): string | null {
+  const word = words.find(({ text }) => !RUNS_OTHER.test(text));
+  return word === undefined ? null : baseName(word.text);
+}
+
+export function isClient(word: Word): boolean {
+  return CLIENTS.has(baseName(word.text)) && word.text.length < 200;
+}
+
+export function baseName(text: string): string {
+  return text.slice(text.lastIndexOf('/') + 1);
+}
