@@ -13,6 +13,10 @@ export const REPORT_GRACE_US = 5 * 60_000_000;
 /** Such a gap may hide calls, and does if the cloud counted them. No tolerance makes it acceptable. */
 const NEVER_TOLERATED: ReadonlySet<GapReason> = new Set(['losses', 'cloud_saw_more', 'not_kept']);
 
+export function isNeverTolerated(reason: GapReason): boolean {
+  return NEVER_TOLERATED.has(reason);
+}
+
 export interface Watched {
   /** Sorted by start. */
   gaps: StoredGap[];

@@ -30,6 +30,8 @@ export interface Judged {
   calls: Tally;
   watched: Watched;
   cloud: HostReconciliation | null;
+  /** Refused calls without a token that the cloud counted and the agent did not see. */
+  unseenRefusals: number;
   /** See `isStartSeen`. */
   startSeen: boolean;
 }

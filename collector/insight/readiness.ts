@@ -16,7 +16,7 @@ import { type HopEvidence, hopEvidence, hopLimitCommandOf, hopLimitFor } from '.
 import type { HostEvidence, Judged, Judging } from './judged.ts';
 import { limitsOf } from './limits.ts';
 import { readinessReason } from './readiness_reason.ts';
-import { type Compared, reconcileHost, unseenRefusals } from './reconciliation.ts';
+import { type Compared, reconcileHost, reconcileRefusals } from './reconciliation.ts';
 import { severityOf, worstFirst } from './severity.ts';
 import { isStartSeen } from './starts.ts';
 
@@ -33,9 +33,12 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
   const { totals, coverage, cloudInstance, compared } = evidence;
   const calls = tallyAll(totals);
   const cloud = reconcileHost(compared);
-  const watched = watchedOf(coverage, cloud?.gaps ?? [], options.window, options.nowUs);
+  const refusals = reconcileRefusals(compared);
+  const cloudGaps = [...(cloud?.gaps ?? []), ...(refusals?.gaps ?? [])];
+  const watched = watchedOf(coverage, cloudGaps, options.window, options.nowUs);
+  const unseenRefusals = refusals?.unseen ?? 0;
   const startSeen = isStartSeen(coverage, options.window, options.toleranceUs);
-  return { verdict: verdictOf(), calls, watched, cloud, startSeen };
+  return { verdict: verdictOf(), calls, watched, cloud, unseenRefusals, startSeen };
 
   function verdictOf(): Verdict {
     if ((calls.lastRejectedV1Us ?? -1) > (calls.lastAcceptedV1Us ?? -1)) return 'rejected';
@@ -44,9 +47,8 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
     // Metadata options that were supplied before the window may have changed since.
     const isEnforced =
       cloudInstance?.httpTokens === 'required' && cloudInstance.suppliedUs >= options.window.sinceUs;
-    const isRefusedUnseen = unseenRefusals(compared) > 0;
-    if (isEnforced && !isRefusedUnseen && (cloud?.unseen ?? 0) === 0) return 'enforced';
-    return !isRefusedUnseen && isCovered(watched, options.toleranceUs) ? 'ready' : 'unproven';
+    if (isEnforced && unseenRefusals === 0 && (cloud?.unseen ?? 0) === 0) return 'enforced';
+    return isCovered(watched, options.toleranceUs) ? 'ready' : 'unproven';
   }
 }
 

@@ -1,7 +1,6 @@
 /** Explains a verdict in a few short sentences: the reason, and what to do next. */
 import type { GapReason, Readiness } from '../contract/host.ts';
-import type { StoredGap } from '../store/store.ts';
-import { missingOf } from './coverage_gaps.ts';
+import { isNeverTolerated, missingOf, type Watched } from './coverage_gaps.ts';
 import type { HopLimitVerdict } from './hop_limit.ts';
 import type { Judged } from './judged.ts';
 
@@ -58,7 +57,10 @@ function staleTokenReason(count: number, titles: readonly string[]): string {
   return `${plural(count, 'call')} with a token ${wasOrWere(count)} refused with 401${names === '' ? '' : ` (${names})`}: its token is refused, because it is stale or wrong. Fix that as well.`;
 }
 
-function verdictReason({ verdict, calls, watched, cloud, startSeen }: Judged, context: Context): string {
+function verdictReason(
+  { verdict, calls, watched, cloud, unseenRefusals, startSeen }: Judged,
+  context: Context,
+): string {
   const names = listNames(context.offenders);
   const inBrackets = names === '' ? '' : ` (${names})`;
   switch (verdict) {
@@ -89,7 +91,7 @@ function verdictReason({ verdict, calls, watched, cloud, startSeen }: Judged, co
     case 'ready':
       return readyReason(watched.missingUs, startSeen, context);
     case 'unproven':
-      return unprovenReason(watched.gaps, watched.missingUs, cloud?.unseen ?? 0, context.toleranceUs);
+      return unprovenReason(watched, cloud?.unseen ?? 0, unseenRefusals, context.toleranceUs);
   }
 }
 
@@ -129,23 +131,24 @@ function readyReason(
 }
 
 function unprovenReason(
-  gaps: readonly StoredGap[],
-  missingUs: number,
+  { gaps, missingUs }: Watched,
   unseen: number,
+  unseenRefusals: number,
   toleranceUs: number,
 ): string {
   if (unseen > 0) {
     return `The cloud counted ${plural(unseen, 'call')} without a token that the agent did not see. Find the cause before you require tokens: look at the losses, and for network namespaces or interfaces that are not watched.`;
   }
-  if (gaps.length === 0) {
-    return 'The cloud counted refused calls without a token that the agent did not see. Find out which program makes them.';
+  if (unseenRefusals > 0) {
+    return `The cloud counted ${plural(unseenRefusals, 'refused call')} without a token that the agent did not see. Find out which program makes them.`;
   }
   const missingByReason = new Map<GapReason, number>();
   for (const gap of gaps) {
     missingByReason.set(gap.reason, (missingByReason.get(gap.reason) ?? 0) + missingOf(gap));
   }
+  // A short loss decides the verdict, however long the tolerated gaps beside it are.
   const reasons = [...missingByReason]
-    .sort((a, b) => b[1] - a[1])
+    .sort((a, b) => Number(isNeverTolerated(b[0])) - Number(isNeverTolerated(a[0])) || b[1] - a[1])
     .slice(0, MAX_REASONS)
     .map(([reason, us]) => `${GAP_TEXTS[reason]} (${duration(us)})`);
   return `No call without a token was seen, but the host was not watched for ${duration(missingUs)} of the window (${tolerance(toleranceUs)}): ${reasons.join('; ')}. Keep the agent running.`;

@@ -37,6 +37,20 @@ export interface HostReconciliation {
  * tolerated.
  */
 export function reconcileHost({ counts, seen }: Compared): HostReconciliation | null {
+  return reconcile(counts, seen, 'successful');
+}
+
+/** Does the same for calls without a token that were refused. Returns null without counts. */
+export function reconcileRefusals({ counts, seenRefused = [] }: Compared): HostReconciliation | null {
+  const refused = counts.map((count) => ({ ...count, noToken: count.noTokenRejected ?? 0 }));
+  return reconcile(refused, seenRefused, 'refused');
+}
+
+function reconcile(
+  counts: readonly CloudCount[],
+  seen: readonly number[],
+  kind: 'successful' | 'refused',
+): HostReconciliation | null {
   if (counts.length === 0) return null;
   const spans = counts
     .map(({ startUs, endUs, noToken }, index) => ({ startUs, endUs, cloud: noToken, ours: seen[index] ?? 0 }))
@@ -48,7 +62,7 @@ export function reconcileHost({ counts, seen }: Compared): HostReconciliation | 
   }
   const gaps = spans.flatMap(({ startUs, endUs, cloud, ours }, index): StoredGap[] => {
     if (balance[index]! >= 0) return [];
-    const detail = `The cloud counted ${cloud} successful calls without a token, the agent saw ${ours}.`;
+    const detail = `The cloud counted ${cloud} ${kind} calls without a token, the agent saw ${ours}.`;
     return [{ startUs, endUs, reason: 'cloud_saw_more', detail }];
   });
   return {
@@ -57,12 +71,6 @@ export function reconcileHost({ counts, seen }: Compared): HostReconciliation | 
     unseen: balance.reduce((sum, left) => sum + Math.max(0, -left), 0),
     gaps,
   };
-}
-
-/** Returns the refused calls without a token that the cloud counted and the agent did not see. */
-export function unseenRefusals({ counts, seenRefused = [] }: Compared): number {
-  const refused = counts.map((count) => ({ ...count, noToken: count.noTokenRejected ?? 0 }));
-  return reconcileHost({ counts: refused, seen: seenRefused })?.unseen ?? 0;
 }
 
 /** Returns the comparison in the form that the API serves. `compared.counts` must not be empty. */

@@ -59,6 +59,35 @@ describe('verdicts', () => {
     assert.deepEqual(readinessFor(evidence([calls({})])).command_notes, []);
   });
 
+  it('the reason names what decides the verdict first, and then the longest gaps', () => {
+    const tolerated = [gap(13, 10, 'boot'), gap(12, 9, 'agent_not_running'), gap(11, 8, 'capture_not_live')];
+    for (const decisive of ['losses', 'not_kept'] as const) {
+      const host = evidence([], { coverage: coverage([...tolerated, gap(10, 1, decisive)]) });
+      const { verdict: said, reason } = readinessFor(host);
+      assert.equal(said, 'unproven');
+      const text = decisive === 'losses' ? 'packets or records were lost' : 'the host sent invalid records';
+      assert.match(reason, new RegExp(`is tolerated, losses never are\\): ${text}`));
+      assert.match(reason, /; between shutdown and the first report after a boot \(10 s\); the agent/);
+    }
+  });
+
+  it('refused calls that only the cloud saw decide beside a tolerated gap, and end with the window', () => {
+    const [startUs, endUs] = [NOON_US - 2 * DAY_US, NOON_US - 2 * DAY_US + HOUR_US];
+    const count = { hostId: FACTS.id, startUs, endUs, noToken: 0, noTokenRejected: 3 };
+    const host = evidence([], {
+      coverage: coverage([gap(13, 10, 'boot')]),
+      compared: { counts: [count], seen: [0], seenRefused: [1] },
+    });
+    const { verdict: said, reason, ready_at, coverage: watched } = readinessFor(host);
+    assert.equal(said, 'unproven');
+    assert.match(reason, /^The cloud counted 2 refused calls without a token that the agent did not see/);
+    assert.equal(toMicroseconds(ready_at!), endUs + 14 * DAY_US);
+    assert.match(
+      watched.gaps.at(-1)!.detail!,
+      /cloud counted 3 refused calls without a token, the agent saw 1/,
+    );
+  });
+
   it('many gaps, each far below the tolerance, are added up', () => {
     const second = (count: number) =>
       Array.from({ length: count }, (_, index) => gap(13 - index / 10, 1, 'agent_not_running'));
