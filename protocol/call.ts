@@ -208,7 +208,7 @@ export const call = z.object({
   'imds.server_version': imdsVersion.nullable(),
   'imds.fallback': z.enum(['token_unanswered', 'token_refused', 'adapted']).nullable(),
   /**
-   * Routers of this host that forwarded the request, measured from its hop limit. Null where that cannot be told,
+   * Routers of this host between the caller and the service, measured from hop limits. Null where that cannot be told,
    * and from older agents.
    */
   'imds.hops': z.int().min(0).max(255).nullable().optional(),

@@ -125,7 +125,7 @@ function lookStep(evidence: readonly HopEvidence[]): Step {
   const why =
     hops === 0
       ? 'No router on the host forwarded its calls, so one hop is enough.'
-      : `The hop limit is ${setting}, and it needs ${hops! + 1}. If it was raised after these calls, restart the program instead.`;
+      : `The hop limit is ${setting}, and it needs ${hops! + 1}. If it was raised after these calls, restart the program instead. If there is no such rule, the way back is longer than the way out (cilium/cilium#25232): raise the hop limit by one.`;
   return shellStep(
     `Find the rule or the proxy that drops the answer to its token requests. ${why}`,
     FIND_RULES,

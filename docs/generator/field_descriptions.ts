@@ -21,7 +21,7 @@ export const CALL = {
   'imds.fallback':
     'set for an IMDSv1 read of a client whose token request before got no answer (the client closed or reset its connection, after whatever time) or a 4xx. `adapted`: a read that was refused with 401, and that the same client repeated with a new token within 1.5 s. Otherwise null. A client is a process with its user agent, or the commands of one script',
   'imds.hops':
-    'how many routers of this host (containers’ networks) forwarded the request, measured from its hop limit; null where that cannot be told. A token’s answer needs a hop limit of one more',
+    'how many routers of this host (containers’ networks) are between the caller and the service, measured from hop limits; null where that cannot be told. A token’s answer needs a hop limit of one more',
   'imds.token_hop_limit':
     'of a fallback: the hop limit with which the token’s answer reached this host, which is the setting of the instance; null where no answer was seen',
   'http.request.method': 'as sent; secrets are `****`',

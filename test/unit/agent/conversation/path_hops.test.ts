@@ -45,6 +45,16 @@ describe('the way of a client', () => {
     path.addServerBytes(4_294_967_290, 9);
     assert.equal(path.answerHopLimit, 2, 'an older answer across the end of the numbers');
   });
+  it('is the way back where that is longer', () => {
+    const path = new PathHops();
+    for (const limit of [64, 63]) path.addClientSegment(limit);
+    for (const limit of [253, 255, 254]) path.addServerBytes(100, limit);
+    assert.equal(path.hops, 2);
+    path.addServerBytes(200, 64);
+    assert.equal(path.hops, 2, 'other bytes have a hop limit of their own');
+    path.addServerBytes(200, 1);
+    assert.equal(path.hops, null, 'a rule has rewritten it');
+  });
   it('is measured on translated copies: the bridge shows 64, and the interface 63 and the answer that was dropped', () => {
     const inner = '172.17.0.2';
     const script = new Script({ clientAddress: inner, clientIsn: 7_000_000 });
