@@ -15,6 +15,7 @@ const ROOMS = [
   'known_clients/',
   'lab/',
   'protocol/',
+  'enforce/',
   'scan/',
   'systemd_notify/',
 ];
