@@ -102,6 +102,15 @@ export const AWS_SDKS: readonly Client[] = [
         fallbackOffSince: '2.1488.0',
       }),
     ],
+    codeCalls: [
+      {
+        language: 'javascript',
+        needle: 'MetadataService',
+        // The class of the same name in @aws-sdk/ec2-metadata-service asks for a token.
+        pattern: /\bnew\s+(?:AWS|aws|Aws|SDK)\.MetadataService\s*\(/g,
+        why: 'MetadataService.request() of AWS SDK for JavaScript v2 sends no token, in the last release too (measured: 2.1693.0).',
+      },
+    ],
     upgrade: [shellStep('Update to the last release, or move to version 3.', 'npm install aws-sdk@2.1693.0')],
     notes: ["AWS's own page names 2.722.0 as the minimum."],
     sources: [
@@ -265,6 +274,15 @@ export const AWS_SDKS: readonly Client[] = [
     fallbackOff: [],
     userAgents: [/^Boto\/(2\.[\w.+-]+)/],
     packages: [packageOf('pypi', 'boto', { tokens: 'never' })],
+    codeCalls: [
+      {
+        language: 'python',
+        needle: 'boto.utils',
+        pattern:
+          /\bboto\.utils\.get_instance_(?:metadata|identity|userdata)\b|\bfrom\s+boto\.utils\s+import\b[^\n]*\bget_instance_\w*/g,
+        why: 'boto 2 sends no token in any release.',
+      },
+    ],
     upgrade: [shellStep('Move to boto3.', 'pip install boto3')],
     sources: ['No token request in the last release: measured (2.49.0), boto/boto boto/utils.py'],
   }),
@@ -278,6 +296,14 @@ export const AWS_SDKS: readonly Client[] = [
     packages: [
       packageOf('gem', 'aws-sdk-v1', { tokens: 'never' }),
       packageOf('gem', 'aws-sdk', { below: '2.0.0', tokens: 'never' }),
+    ],
+    codeCalls: [
+      {
+        language: 'ruby',
+        needle: 'aws-sdk-v1',
+        pattern: /\brequire\s*\(?\s*['"]aws-sdk-v1['"]/g,
+        why: 'Version 1 of the AWS SDK for Ruby sends no token in any release.',
+      },
     ],
     upgrade: [shellStep('Move to version 3.', "bundle add aws-sdk-core -v '>= 3.186'")],
     sources: ['No token request in the last release: measured (1.67.0)'],

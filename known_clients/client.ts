@@ -39,6 +39,16 @@ export interface ClientPackage extends ReleaseFacts {
   below: string | null;
 }
 
+/** A use in source code that never has a token, whatever the release. */
+export interface CodeCall {
+  language: Language;
+  /** Text that is in every file with the use, for a quick test. */
+  needle: string;
+  pattern: RegExp;
+  /** Sentence that says why there is no token. */
+  why: string;
+}
+
 export interface Client extends ReleaseFacts {
   id: string;
   name: string;
@@ -50,6 +60,8 @@ export interface Client extends ReleaseFacts {
   /** Patterns that are compared with the executable, the script and the image's repository. */
   programs: readonly RegExp[];
   packages: readonly ClientPackage[];
+  /** Uses in source code that never have a token. */
+  codeCalls?: readonly CodeCall[];
   /** Steps that turn the fallback off. */
   fallbackOff: readonly Step[];
   /** Replacement of a client that gets no updates any more, although its last releases request a token. */

@@ -203,6 +203,14 @@ export const TOOLS: readonly Client[] = [
     name: 'VM::EC2 (Perl)',
     tokens: 'never',
     fallsBack: false,
+    codeCalls: [
+      {
+        language: 'perl',
+        needle: 'VM::EC2',
+        pattern: /\bVM::EC2::Instance::Metadata\b/g,
+        why: 'VM::EC2::Instance::Metadata sends no token.',
+      },
+    ],
     upgrade: [textStep('Replace VM::EC2::Instance::Metadata with requests of your own that send a token.')],
     language: 'perl',
     sources: ['No token request: measured (1.28)'],
@@ -216,6 +224,14 @@ export const TOOLS: readonly Client[] = [
     ],
     tokens: 'never',
     fallsBack: false,
+    codeCalls: [
+      {
+        language: 'javascript',
+        needle: 'ec2-meta',
+        pattern: /(?:\brequire\s*\(\s*|\bfrom\s+|\bimport\s+)['"](?:node-ec2-metadata|ec2-meta)['"]/g,
+        why: 'This package sends no token in any release.',
+      },
+    ],
     upgrade: [
       shellStep('Use the metadata client of AWS SDK v3.', 'npm install @aws-sdk/ec2-metadata-service'),
     ],

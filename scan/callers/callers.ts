@@ -1,6 +1,7 @@
 /** Finds metadata calls in a text of any language: files, user data, here-documents, scripts in YAML. */
 import { mayHaveAddress, TOKEN_HEADER } from './address.ts';
 import type { CallSite } from './call_site.ts';
+import { CLIENT_NEEDLES, findClientCalls } from './client_calls.ts';
 import { dockerfileAsShell } from './dockerfile.ts';
 import { hclScripts } from './hcl_scripts.ts';
 import { type FileLanguage, languageOf, languageOfProgram } from './language_of.ts';
@@ -11,7 +12,11 @@ import { type EmbeddedScript, yamlScripts } from './yaml_scripts.ts';
 
 /** Says quickly that a text has no call. */
 export function mayCall(text: string): boolean {
-  return mayHaveAddress(text) || /\biam_role=auto\b|\bimdsv1only\b/.test(text);
+  return (
+    mayHaveAddress(text) ||
+    CLIENT_NEEDLES.some((needle) => text.includes(needle)) ||
+    /\biam_role=auto\b|\bimdsv1only\b/.test(text)
+  );
 }
 
 /**
@@ -40,7 +45,9 @@ export function findCalls(text: string, language: FileLanguage): CallSite[] {
     case 'hcl':
       return inScripts(hclScripts(text), text);
     default:
-      return findSourceCalls(text, language);
+      return [...findSourceCalls(text, language), ...findClientCalls(text, language)].sort(
+        (a, b) => a.start - b.start,
+      );
   }
 }
 

@@ -7,6 +7,7 @@ import type { Candidate, Reader } from '../reader.ts';
 import type { SourceFile } from '../source_file.ts';
 import type { CallSite } from './call_site.ts';
 import { findCalls, mayCall } from './callers.ts';
+import { CLIENT_NEEDLES } from './client_calls.ts';
 import { languageOf } from './language_of.ts';
 
 /** One of these is in every file that has a call. */
@@ -21,7 +22,7 @@ const NEEDLES = [
   '0xa9',
   '0xA9',
   '0251.0376',
-].concat(['iam_role=auto', 'imdsv1only']);
+].concat(['iam_role=auto', 'imdsv1only', ...CLIENT_NEEDLES]);
 const HEAD = 2000;
 
 export const callersReader: Reader = {

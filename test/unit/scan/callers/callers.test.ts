@@ -174,6 +174,34 @@ const ROWS: Partial<Record<FileLanguage, readonly Row[]>> = {
     ['egress rule', 'cidr_blocks = ["169.254.169.254/32"]\n', ''],
     ['description', `description = "blocks ${U} for pods"\n`, ''],
   ],
+  // Clients that never have a token: the table of known clients has the sources.
+  javascript: [
+    [
+      'MetadataService of SDK v2',
+      `const m = new AWS.MetadataService();\nm.request('/latest/meta-data/', done);`,
+      'c',
+    ],
+    ['node-ec2-metadata', `const m = require('node-ec2-metadata');`, 'c'],
+    ['node-ec2-metadata, import', `import m from 'node-ec2-metadata';`, 'c'],
+    [
+      'MetadataService of SDK v3',
+      `import { MetadataService } from '@aws-sdk/ec2-metadata-service';\nnew MetadataService();`,
+      '',
+    ],
+    ['credentials of SDK v2', 'new AWS.EC2MetadataCredentials();', ''],
+    ['comment', '// new AWS.MetadataService()', ''],
+  ],
+  python: [
+    ['boto 2', 'import boto.utils\nx = boto.utils.get_instance_metadata()', 'c'],
+    ['boto 2, import', 'from boto.utils import get_instance_metadata', 'c'],
+    ['boto3', 'import boto3\nboto3.client("s3")', ''],
+    ['comment', '# boto.utils.get_instance_metadata()', ''],
+  ],
+  ruby: [
+    ['SDK v1', "require 'aws-sdk-v1'", 'c'],
+    ['SDK v3', "require 'aws-sdk-core'", ''],
+  ],
+  perl: [['VM::EC2', 'use VM::EC2::Instance::Metadata;', 'c']],
   fstab: [
     ['s3fs', 's3fs#bucket /mnt fuse _netdev,iam_role=auto 0 0', 'c'],
     ['type fuse.s3fs', 'bucket /mnt fuse.s3fs _netdev,imdsv1only,iam_role=r 0 0', 'c'],
@@ -231,7 +259,8 @@ for (const [language, rows] of Object.entries(ROWS) as [FileLanguage, readonly R
         for (const site of found) assertInside(site, text);
         const shown = found.map(({ start, end }) => text.slice(start, end));
         for (const [index, part] of shown.entries()) {
-          if (found[index]!.kind === 'client') assert.match(part, /iam_role=auto|imdsv1only/);
+          if (found[index]!.kind === 'client')
+            assert.match(part, /iam_role=auto|imdsv1only|[Mm]etadata|aws-sdk-v1/);
         }
       });
     }
