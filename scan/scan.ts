@@ -108,10 +108,18 @@ export async function scan(request: ScanRequest): Promise<Scanned> {
   }
 
   function add({ findings, problems: found, resources }: ReaderResult): void {
-    for (const finding of findings) result.findings.push(finding);
+    const damaged = new Set(found.map(({ path }) => path));
+    for (const finding of findings) result.findings.push(withCertainFix(finding, damaged));
     for (const problem of found) problems.push(problem);
     counts.resources += resources;
   }
+}
+
+/** A file that cannot be parsed in full is not edited: the edit might land inside what was not understood. */
+function withCertainFix(finding: Finding, damaged: ReadonlySet<string>): Finding {
+  if (finding.fix === undefined || !finding.fix.edits.some(({ path }) => damaged.has(path))) return finding;
+  const { fix: _, ...rest } = finding;
+  return rest;
 }
 
 /** Files between two reports of progress. */

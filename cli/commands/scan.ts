@@ -6,11 +6,13 @@ import { OperatorError } from '../../common/operator_error.ts';
 import type { Finding } from '../../scan/finding.ts';
 import { fixTree } from '../../scan/fix_tree.ts';
 import { LEVELS, type Level } from '../../scan/level.ts';
+import { withReadiness } from '../../scan/readiness.ts';
 import { readBaseline } from '../../scan/report/baseline.ts';
 import { fingerprints } from '../../scan/report/reported.ts';
 import { type Scanned, type ScanRequest, scan } from '../../scan/scan.ts';
 import { SourceFile } from '../../scan/source_file.ts';
 import { unifiedDiff, writeChanges } from '../scan_fixes.ts';
+import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { formatScan, SCAN_FORMATS, ScanProgress, scanReport } from '../terminal/scan_output.ts';
 
@@ -18,6 +20,7 @@ import { formatScan, SCAN_FORMATS, ScanProgress, scanReport } from '../terminal/
 const EXIT_FOUND = 4;
 
 const scanSettings = z.object({
+  ...judgingShape,
   format: z.enum(SCAN_FORMATS).default('table').describe('Form of the report.'),
   baseline: z
     .string()
@@ -29,7 +32,9 @@ const scanSettings = z.object({
     .default('error')
     .describe('Exit with code 4 when a finding of this level or a worse one is reported.'),
   var: z
-    .array(z.string().regex(/^[^=]+=/, 'must be NAME=VALUE'))
+    .array(z.string())
+    .transform(joinBrackets)
+    .pipe(z.array(z.string().regex(/^[^=]+=/, 'must be NAME=VALUE')))
     .default([])
     .describe('Terraform input variables, as NAME=VALUE. Win over all files.'),
   var_file: z
@@ -46,6 +51,20 @@ const scanSettings = z.object({
     .describe(
       'Print the edits of --fix as a unified diff, and nothing else. Files are written only with --fix.',
     ),
+  collector: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Address of a collector. Resources whose hosts report to it are shown with their readiness.'),
+  collector_token: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ secret: true })
+    .describe('Token of a viewer of that collector.'),
+  local_hosts: z
+    .boolean()
+    .default(false)
+    .describe("Show that readiness from the collector's store on this machine, instead of --collector."),
   stdin_name: z
     .string()
     .min(1)
@@ -61,6 +80,7 @@ export async function run(argv: string[]): Promise<number> {
     argv,
     env: process.env,
     positionals: ['[PATH...]'],
+    shared: COLLECTOR_FILE,
   });
   const working = process.cwd();
   const paths = positionals.length === 0 ? ['.'] : positionals.filter((path) => path !== '-');
@@ -80,8 +100,9 @@ export async function run(argv: string[]): Promise<number> {
   };
   if (settings.fix && request.given !== undefined)
     throw new OperatorError(2, 'Standard input cannot be fixed in place. Use --diff, or name the file.');
-  const { scanned, fixable } = await scanOrFix(request, settings, known);
+  const { scanned: bare, fixable } = await scanOrFix(request, settings, known);
   progress.clear();
+  const scanned = await withHosts(bare, settings);
   const report = scanReport(scanned, known);
   if (!settings.diff) {
     const { stdout } = process;
@@ -89,6 +110,17 @@ export async function run(argv: string[]): Promise<number> {
     stdout.write(formatScan(report, settings.format, stdout.columns, isColoured));
   }
   return exitCode([...report.findings.map(({ finding }) => finding), ...fixable], settings.fail_on);
+}
+
+/** Adds the readiness of hosts. What it needs of the collector is loaded only when it is asked for. */
+async function withHosts(scanned: Scanned, settings: z.infer<typeof scanSettings>): Promise<Scanned> {
+  if (settings.collector === undefined && !settings.local_hosts) return scanned;
+  const { hostsInStore, hostsOfCollector } = await import('../scan_hosts.ts');
+  const hosts =
+    settings.collector === undefined
+      ? await hostsInStore(settings.data_dir, judgingOptions(settings))
+      : await hostsOfCollector(settings.collector, settings.collector_token);
+  return { ...scanned, findings: withReadiness(scanned.findings, hosts, Date.now()) };
 }
 
 /** Returns the result to report, and the findings that `--diff` showed and that are still in the files. */
@@ -139,6 +171,18 @@ function baseline(path: string): Set<string> {
     );
   }
   return known;
+}
+
+/** Puts a value back together that has commas inside brackets, as in `sizes=[1,2]`. */
+function joinBrackets(pieces: readonly string[]): string[] {
+  const joined: string[] = [];
+  let depth = 0;
+  for (const piece of pieces) {
+    if (depth > 0) joined[joined.length - 1] += `,${piece}`;
+    else joined.push(piece);
+    for (const letter of piece) depth += '[{('.includes(letter) ? 1 : ')}]'.includes(letter) ? -1 : 0;
+  }
+  return joined;
 }
 
 function splitAssignment(text: string): [string, string] {

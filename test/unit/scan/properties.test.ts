@@ -106,6 +106,14 @@ describe('scan of damaged files', () => {
     });
   }
 
+  it('a file that cannot be parsed in full is not edited', async () => {
+    const text = 'source "amazon-ebs" "x" {\nsource "amazon-ebs" "x" {\n  region = "r"\n}\n';
+    const { findings, problems } = await scanFiles([SourceFile.fromText('p.pkr.hcl', text)]);
+    assert.ok(findings.length > 0);
+    assert.equal(problems.length, 1);
+    assert.ok(findings.every(({ fix }) => fix === undefined));
+  });
+
   it('any bytes under any name', async () => {
     const names = SEEDS.map(([path]) => path);
     await fc.assert(

@@ -131,6 +131,39 @@ describe('verdicts of the page and of the commands', () => {
     assert.equal(ever.length, 2);
   });
 
+  it('scan: the same verdicts for resources whose hosts report, from the store and over HTTP', async () => {
+    const directory = bench.directory();
+    const resource = (id: string) => ({
+      mode: 'managed',
+      type: 'aws_instance',
+      name: id,
+      instances: [{ attributes: { id, metadata_options: [{ http_tokens: 'optional' }] } }],
+    });
+    const resources = ['i-ready', 'i-blocked', 'i-elsewhere'].map(resource);
+    const state = join(directory, 'terraform.tfstate');
+    writeFileSync(state, JSON.stringify({ version: 4, terraform_version: '1.9.0', resources }));
+    const token = ['token', 'create', '--kind', 'person', '--role', 'viewer', '--name', 'scan'];
+    const { stdout: secret } = await run(process.execPath, [MAIN, ...token, '--config', file]);
+    type Found = { findings: { subject: string; readiness: { state: string } }[] };
+    const scanned = async (...args: string[]) => {
+      const flags = ['--format', 'json', '--fail-on', 'none', '--config', file];
+      const { findings } = await command<Found>('scan', state, ...flags, ...args);
+      return Object.fromEntries(findings.map(({ subject, readiness }) => [subject, readiness.state]));
+    };
+    const expected = {
+      'aws_instance.i-ready': 'safe',
+      'aws_instance.i-blocked': 'blocked',
+      'aws_instance.i-elsewhere': 'unmatched',
+    };
+    assert.deepEqual(await scanned('--local-hosts'), expected);
+    const remote = ['--collector', collector.pageUrl, '--collector-token', secret.trim()];
+    assert.deepEqual(await scanned(...remote), expected);
+    await assert.rejects(scanned('--collector', collector.pageUrl), {
+      code: 3,
+      stderr: /refuses access \(401\)/,
+    });
+  });
+
   it('a setting that the collector would refuse is refused by every command that reads its file', async () => {
     const bad = join(bench.directory(), 'collector.yaml');
     writeFileSync(bad, 'listen: nowhere\n');
