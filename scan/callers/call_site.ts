@@ -3,9 +3,10 @@ import type { Language } from '../../known_clients/step.ts';
 
 /**
  * `request`: the code makes the request. `address`: the URL is there, and what uses it was not recognised.
- * `client`: a client or an option whose calls never have a token.
+ * `client`: a client or an option whose calls never have a token. `unchecked_token`: the token is sent, and nothing
+ * ends the script when there is none.
  */
-export type CallSiteKind = 'request' | 'address' | 'client';
+export type CallSiteKind = 'request' | 'address' | 'client' | 'unchecked_token';
 
 export interface CallSite {
   kind: CallSiteKind;

@@ -3,9 +3,10 @@
 import { tokenSnippet } from '../../known_clients/snippets.ts';
 import { clientOf } from '../../known_clients/table.ts';
 import type { Finding } from '../finding.ts';
+import type { Level } from '../level.ts';
 import type { Candidate, Reader } from '../reader.ts';
 import type { SourceFile } from '../source_file.ts';
-import type { CallSite } from './call_site.ts';
+import type { CallSite, CallSiteKind } from './call_site.ts';
 import { findCalls, mayCall } from './callers.ts';
 import { CLIENT_NEEDLES } from './client_calls.ts';
 import { languageOf } from './language_of.ts';
@@ -24,6 +25,12 @@ const NEEDLES = [
   '0251.0376',
 ].concat(['iam_role=auto', 'imdsv1only', ...CLIENT_NEEDLES]);
 const HEAD = 2000;
+const LEVELS: Record<CallSiteKind, Level> = {
+  request: 'error',
+  client: 'error',
+  address: 'warning',
+  unchecked_token: 'note',
+};
 
 export const callersReader: Reader = {
   name: 'callers',
@@ -57,8 +64,8 @@ function isReport(candidate: Candidate): boolean {
 export function findingOf(file: SourceFile, site: CallSite): Finding {
   const asked = file.text.slice(site.start, site.end).replace(/\s+/g, ' ').slice(0, 200);
   return {
-    rule: 'imdsv1-call',
-    level: site.kind === 'address' ? 'warning' : 'error',
+    rule: site.kind === 'unchecked_token' ? 'imdsv1-fallback' : 'imdsv1-call',
+    level: LEVELS[site.kind],
     path: file.path,
     range: file.range(site.start, site.end),
     scope: file.range(site.scopeStart, site.scopeEnd),
@@ -77,6 +84,8 @@ function messageOf({ kind, by, why }: CallSite): string {
       return `${by} asks the metadata service without a session token. The call fails where tokens are required.`;
     case 'client':
       return `${why} The call fails where tokens are required.`;
+    case 'unchecked_token':
+      return `${by} sends a token, and the script goes on when it gets none. The variable is empty then, curl leaves the header out, and the call is IMDSv1.`;
     case 'address':
       return 'The code holds a URL of the metadata service, and nothing in this file sends a session token. The code that uses the URL was not recognised, so it was not judged.';
   }

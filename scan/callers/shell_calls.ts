@@ -16,6 +16,7 @@ import {
   baseName,
   CLIENT_IN_TEXT,
   CONFIG_OPTION,
+  endsWithoutToken,
   INTERPRETER,
   isClient,
   isExport,
@@ -31,6 +32,8 @@ import {
 const MAX_NESTING = 5;
 const MAX_EXPANDED = 4000;
 const MAX_SITES = 2000;
+/** Each costs a few looks through the whole script. */
+const MAX_TOKEN_CHECKS = 20;
 
 /** Code of another language inside a script. The caller knows how to read it. */
 export type EmbeddedReader = (program: string, text: string, start: number, end: number) => CallSite[] | null;
@@ -63,6 +66,7 @@ class ShellCalls {
   readonly #variables = new Map<string, string[]>();
   readonly #aboutOtherCloud: boolean;
   readonly #sites: CallSite[] = [];
+  #tokenChecks = 0;
 
   constructor(text: string, hasToken: boolean, embedded: EmbeddedReader) {
     this.#text = text;
@@ -154,10 +158,44 @@ class ShellCalls {
     if (hasOtherCloudHeader(all)) return;
     const at = expanded.findIndex((text, index) => !this.#isOptionValue(words, index) && this.#asks(text));
     if (at === -1) return;
-    if (TOKEN_HEADER.test(all)) return;
+    if (TOKEN_HEADER.test(all)) {
+      this.#uncheckedToken(command, baseName(command.words[clientIndex]!.text));
+      return;
+    }
     if (this.#hasToken && (OPEN_ARGUMENTS.test(all) || words.some(({ text }) => CONFIG_OPTION.test(text))))
       return;
     this.#add('request', command, words[at]!, baseName(command.words[clientIndex]!.text));
+  }
+
+  /**
+   * curl leaves a header without a value out, so an empty variable makes the request IMDSv1 (measured: curl 7.88.1). The
+   * variable gets empty where the token request has `--fail` or a time limit; without these it hangs or gets an error page.
+   */
+  #uncheckedToken(command: Command, program: string): void {
+    if (program !== 'curl' || this.#tokenChecks >= MAX_TOKEN_CHECKS) return;
+    this.#tokenChecks += 1;
+    for (const word of command.words) {
+      const name = /x-aws-ec2-metadata-token:\s*\$\{?(\w+)\}?$/i.exec(word.text)?.[1];
+      if (name === undefined) continue;
+      const takes = new RegExp(String.raw`\b${name}=["'\x60]?\$?\(?[^\n;]{0,80}\bcurl\b[^\n;]{0,300}`).exec(
+        this.#text,
+      )?.[0];
+      if (takes === undefined || !/\s(?:-\w*f\w*|--fail\S*|-\w*m|--max-time|--connect-timeout)\b/.test(takes))
+        continue;
+      if (endsWithoutToken(this.#text, name)) continue;
+      this.#sites.push({
+        kind: 'unchecked_token',
+        start: word.start,
+        end: word.end,
+        scopeStart: command.start,
+        scopeEnd: Math.max(command.end, word.end),
+        by: program,
+        language: 'shell',
+      });
+      // One finding says it for the script.
+      this.#tokenChecks = MAX_TOKEN_CHECKS;
+      return;
+    }
   }
 
   /** Addresses that a client is told not to call, or that it uses for another purpose. */

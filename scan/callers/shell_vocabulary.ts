@@ -141,3 +141,19 @@ export function isClient(word: Word): boolean {
 export function baseName(text: string): string {
   return text.slice(text.lastIndexOf('/') + 1);
 }
+
+/** Says whether a script ends, or goes another way, when the variable with the token is empty. */
+export function endsWithoutToken(text: string, variable: string): boolean {
+  const checks = [
+    String.raw`-[nz]\s+["']?\$\{?${variable}\b`,
+    String.raw`\$\{#?${variable}(?::?\?|:?\+|\})["']?\s*(?:==|!=|-eq|-ne|-gt|-lt)`,
+    String.raw`\$\{${variable}:?[?+]`,
+    String.raw`\$\{?${variable}\}?["']?\s*(?:==?|!=)\s*["']["']`,
+    String.raw`\bif\s+!?\s*${variable}=`,
+    String.raw`\b${variable}=[^\n]*(?:\\\n[^\n]*){0,10}(?:&&|\|\|)`,
+    String.raw`^[ \t]*set\s+-\w*e`,
+    String.raw`^[ \t]*set\s+-o\s+errexit`,
+    String.raw`^\s*#!\S+\s+-\w*e`,
+  ];
+  return checks.some((check) => new RegExp(check, 'm').test(text));
+}

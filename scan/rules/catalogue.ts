@@ -90,8 +90,8 @@ const RULES = {
     elsewhere: [],
   },
   'imdsv1-fallback': {
-    title: 'A dependency can fall back to IMDSv1',
-    text: 'A pinned client version asks for a token, and calls IMDSv1 when it gets none.',
+    title: 'Falls back to IMDSv1',
+    text: 'A pinned client version or a script asks for a token, and calls IMDSv1 when it gets none.',
     level: 'note',
     elsewhere: [],
   },

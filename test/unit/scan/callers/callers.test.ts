@@ -7,10 +7,11 @@ import { type FileLanguage, languageOf } from '../../../../scan/callers/language
 
 const U = 'http://169.254.169.254/latest/meta-data/instance-id';
 const PUT =
-  'TOKEN=$(curl -sf -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" http://169.254.169.254/latest/api/token)';
+  'TOKEN=$(curl -sf -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" http://169.254.169.254/latest/api/token) || exit 1';
+const UNCHECKED = PUT.replace(' || exit 1', '');
 const HEADER = '-H "X-aws-ec2-metadata-token: $TOKEN"';
 
-/** The last column counts the calls of each kind: `r` request, `a` address, `c` client. */
+/** The last column has a letter for each call: `r` request, `a` address, `c` client, `u` unchecked token. */
 type Row = readonly [why: string, text: string, kinds: string];
 
 const ROWS: Partial<Record<FileLanguage, readonly Row[]>> = {
@@ -108,6 +109,22 @@ const ROWS: Partial<Record<FileLanguage, readonly Row[]>> = {
     ['Hetzner', 'curl http://169.254.169.254/hetzner/v1/metadata', ''],
     ['Oracle', 'curl http://169.254.169.254/opc/v1/instance/', ''],
     ['ec2-metadata, which asks for a token', 'ec2-metadata -i', ''],
+    ['token that is not checked', `${UNCHECKED}\ncurl ${HEADER} ${U}`, 'u'],
+    ['token that is not checked, used twice', `${UNCHECKED}\ncurl ${HEADER} ${U}\ncurl ${HEADER} ${U}`, 'u'],
+    [
+      'token with a time limit that is not checked',
+      `${UNCHECKED.replace('-sf', '-s -m 2')}\ncurl ${HEADER} ${U}`,
+      'u',
+    ],
+    ['token request that hangs instead', `${UNCHECKED.replace('-sf', '-s')}\ncurl ${HEADER} ${U}`, ''],
+    ['set -e', `set -eu\n${UNCHECKED}\ncurl ${HEADER} ${U}`, ''],
+    ['shebang with -e', `#!/bin/bash -e\n${UNCHECKED}\ncurl ${HEADER} ${U}`, ''],
+    ['test of the variable', `${UNCHECKED}\n[ -z "$TOKEN" ] && exit 1\ncurl ${HEADER} ${U}`, ''],
+    [
+      'wget, which was not measured',
+      `${UNCHECKED}\nwget --header="X-aws-ec2-metadata-token: $TOKEN" ${U}`,
+      '',
+    ],
   ],
   dockerfile: [
     ['RUN', `FROM debian:12\nRUN curl -s ${U}`, 'r'],
@@ -244,7 +261,7 @@ const ROWS: Partial<Record<FileLanguage, readonly Row[]>> = {
   ],
 };
 
-const LETTERS = { r: 'request', a: 'address', c: 'client' } as const;
+const LETTERS = { r: 'request', a: 'address', c: 'client', u: 'unchecked_token' } as const;
 
 for (const [language, rows] of Object.entries(ROWS) as [FileLanguage, readonly Row[]][]) {
   describe(`calls in ${language}`, () => {
@@ -402,6 +419,7 @@ describe('a megabyte of one piece', () => {
     ['shell', '$'.concat('{')],
     ['shell', '<<A\n'],
     ['javascript', `x = '${U}'; `],
+    ['shell', `curl ${HEADER} ${U}\n`],
   ];
   for (const [language, piece] of rows) {
     test(`${language} ${JSON.stringify(piece)}`, { timeout: 60_000 }, () => {
