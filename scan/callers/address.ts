@@ -101,3 +101,9 @@ export function urlStart(text: string, from: number, address: number): number {
   const scheme = /(?:[a-z]{2,8}:\/\/)?\[?(?:::ffff:)?$/i.exec(before)!;
   return address - scheme[0].length;
 }
+
+/** An address without a path belongs to EC2 unless the file is about another cloud. */
+export function isEc2Address({ path }: Address, isOtherCloud: boolean): boolean {
+  const owner = pathOwner(path);
+  return owner === 'ec2' || (owner === 'open' && !isOtherCloud);
+}

@@ -1,9 +1,9 @@
 /** Finds the commands of a shell script that ask the metadata service without a token. */
 import {
-  type Address,
   findAddresses,
   hasOtherCloudHeader,
   isAboutOtherCloud,
+  isEc2Address,
   mayHaveAddress,
   pathOwner,
   TOKEN_HEADER,
@@ -16,7 +16,7 @@ import {
   baseName,
   CLIENT_IN_TEXT,
   CONFIG_OPTION,
-  endsWithoutToken,
+  goesOnWithoutToken,
   INTERPRETER,
   isClient,
   isExport,
@@ -25,6 +25,7 @@ import {
   OPEN_OPTIONS,
   PRINTS,
   PROXY_VARIABLE,
+  placeOf,
   programOf,
 } from './shell_vocabulary.ts';
 
@@ -32,7 +33,7 @@ import {
 const MAX_NESTING = 5;
 const MAX_EXPANDED = 4000;
 const MAX_SITES = 2000;
-/** Each costs a few looks through the whole script. */
+/** Each costs a few looks through the script, and one finding says it. */
 const MAX_TOKEN_CHECKS = 20;
 
 /** Code of another language inside a script. The caller knows how to read it. */
@@ -168,21 +169,13 @@ class ShellCalls {
   }
 
   /**
-   * curl leaves a header without a value out, so an empty variable makes the request IMDSv1 (measured: curl 7.88.1). The
-   * variable gets empty where the token request has `--fail` or a time limit; without these it hangs or gets an error page.
+   * curl leaves a header without a value out, so an empty variable makes the request IMDSv1 (measured: curl 7.88.1).
    */
   #uncheckedToken(command: Command, program: string): void {
     if (program !== 'curl' || this.#tokenChecks >= MAX_TOKEN_CHECKS) return;
     this.#tokenChecks += 1;
     for (const word of command.words) {
-      const name = /x-aws-ec2-metadata-token:\s*\$\{?(\w+)\}?$/i.exec(word.text)?.[1];
-      if (name === undefined) continue;
-      const takes = new RegExp(String.raw`\b${name}=["'\x60]?\$?\(?[^\n;]{0,80}\bcurl\b[^\n;]{0,300}`).exec(
-        this.#text,
-      )?.[0];
-      if (takes === undefined || !/\s(?:-\w*f\w*|--fail\S*|-\w*m|--max-time|--connect-timeout)\b/.test(takes))
-        continue;
-      if (endsWithoutToken(this.#text, name)) continue;
+      if (!goesOnWithoutToken(this.#text, word)) continue;
       this.#sites.push({
         kind: 'unchecked_token',
         start: word.start,
@@ -192,7 +185,6 @@ class ShellCalls {
         by: program,
         language: 'shell',
       });
-      // One finding says it for the script.
       this.#tokenChecks = MAX_TOKEN_CHECKS;
       return;
     }
@@ -204,12 +196,7 @@ class ShellCalls {
   }
 
   #asks(text: string): boolean {
-    return findAddresses(text).some((address) => this.#isEc2(address));
-  }
-
-  #isEc2({ path }: Address): boolean {
-    const owner = pathOwner(path);
-    return owner === 'ec2' || (owner === 'open' && !this.#aboutOtherCloud);
+    return findAddresses(text).some((address) => isEc2Address(address, this.#aboutOtherCloud));
   }
 
   #functionCall(command: Command, program: string, script: Script): void {
@@ -240,7 +227,8 @@ class ShellCalls {
 
   #hasUrl(text: string): boolean {
     return findAddresses(text).some(
-      (address) => this.#isEc2(address) && (address.isUrl || pathOwner(address.path) === 'ec2'),
+      (address) =>
+        isEc2Address(address, this.#aboutOtherCloud) && (address.isUrl || pathOwner(address.path) === 'ec2'),
     );
   }
 
@@ -267,7 +255,7 @@ class ShellCalls {
       command.words.find(({ text }) => this.#expand(text).includes(option[0])) ?? command.words[0]!;
     this.#sites.push({
       kind: 'client',
-      ...narrow(this.#text, word, option[0]),
+      ...placeOf(this.#text, word, option[0]),
       scopeStart: command.start,
       scopeEnd: command.end,
       by: 's3fs',
@@ -309,11 +297,4 @@ class ShellCalls {
     );
     return expanded.slice(0, MAX_EXPANDED);
   }
-}
-
-function narrow(text: string, word: Word, part: string): { start: number; end: number } {
-  const at = text.slice(word.start, word.end).indexOf(part);
-  return at === -1
-    ? { start: word.start, end: word.end }
-    : { start: word.start + at, end: word.start + at + part.length };
 }

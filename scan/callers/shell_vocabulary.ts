@@ -142,8 +142,23 @@ export function baseName(text: string): string {
   return text.slice(text.lastIndexOf('/') + 1);
 }
 
+/**
+ * Says whether a header has its token from a variable that may be empty, without any check in the script. The variable
+ * gets empty where the token request has `--fail` or a time limit; without these it hangs or gets an error page.
+ */
+export function goesOnWithoutToken(script: string, header: Word): boolean {
+  const name = /x-aws-ec2-metadata-token:\s*\$\{?(\w+)\}?$/i.exec(header.text)?.[1];
+  if (name === undefined) return false;
+  const request = new RegExp(String.raw`\b${name}=["'\x60]?\$?\(?[^\n;]{0,80}\bcurl\b[^\n;]{0,300}`).exec(
+    script,
+  )?.[0];
+  if (request === undefined) return false;
+  const mayBeEmpty = /\s(?:-\w*f\w*|--fail\S*|-\w*m|--max-time|--connect-timeout)\b/.test(request);
+  return mayBeEmpty && !endsWithoutToken(script, name);
+}
+
 /** Says whether a script ends, or goes another way, when the variable with the token is empty. */
-export function endsWithoutToken(text: string, variable: string): boolean {
+function endsWithoutToken(text: string, variable: string): boolean {
   const checks = [
     String.raw`-[nz]\s+["']?\$\{?${variable}\b`,
     String.raw`\$\{#?${variable}(?::?\?|:?\+|\})["']?\s*(?:==|!=|-eq|-ne|-gt|-lt)`,
@@ -156,4 +171,12 @@ export function endsWithoutToken(text: string, variable: string): boolean {
     String.raw`^\s*#!\S+\s+-\w*e`,
   ];
   return checks.some((check) => new RegExp(check, 'm').test(text));
+}
+
+/** Returns the place of a part of a word, or that of the word. */
+export function placeOf(text: string, word: Word, part: string): { start: number; end: number } {
+  const at = text.slice(word.start, word.end).indexOf(part);
+  return at === -1
+    ? { start: word.start, end: word.end }
+    : { start: word.start + at, end: word.start + at + part.length };
 }

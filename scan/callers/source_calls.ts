@@ -8,6 +8,7 @@ import {
   type Address,
   findAddresses,
   isAboutOtherCloud,
+  isEc2Address,
   mayHaveAddress,
   pathOwner,
   TOKEN_HEADER,
@@ -58,7 +59,9 @@ class SourceCalls {
   }
 
   read(): CallSite[] {
-    const addresses = findAddresses(this.#source.code).filter((address) => this.#isEc2(address));
+    const addresses = findAddresses(this.#source.code).filter((address) =>
+      isEc2Address(address, this.#aboutOtherCloud),
+    );
     const names = new Map<string, number>();
     const open: Address[] = [];
     const shellStrings = new Set<number>();
@@ -74,11 +77,6 @@ class SourceCalls {
       for (const address of open) if (!used.has(address.start)) this.#mention(address);
     }
     return [...this.#sites.values()].sort((a, b) => a.start - b.start);
-  }
-
-  #isEc2({ path }: Address): boolean {
-    const owner = pathOwner(path);
-    return owner === 'ec2' || (owner === 'open' && !this.#aboutOtherCloud);
   }
 
   /** Reads a string that is a command line as shell. Returns true if it was one. */

@@ -1,6 +1,6 @@
 /** docker/: the images as they are built, and agent and collector running from them as compose.yaml has them. */
 import assert from 'node:assert/strict';
-import { chownSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -155,6 +155,20 @@ describe('images of agent and collector', { skip }, () => {
       '--version',
     );
     assert.match(version, /^imdswatch \d+\.\d+\.\d+/);
+  });
+
+  it('the collector image scans a directory without network and without writing', async (t) => {
+    if (why !== null) return t.skip(why);
+    const code = join(lab.home, 'code');
+    mkdirSync(code);
+    writeFileSync(join(code, 'boot.sh'), 'curl http://169.254.169.254/latest/meta-data/\n');
+    const options = ['--rm', '--network', 'none', '--read-only', '--volume', `${code}:/code:ro`];
+    const { status, stdout, stderr } = await docker.try([
+      programPath('docker')!,
+      ...['run', ...options, '--workdir', '/code', 'imdswatch-collector', 'scan'],
+    ]);
+    assert.equal(status, 4, stderr);
+    assert.match(stdout, /boot\.sh:1:6/);
   });
 
   it('compose.yaml: both healthy; a host process and another container are named exactly; nothing is lost with the collector', async (t) => {
