@@ -98,6 +98,8 @@ export interface Problem {
   range?: Range;
   /** A whole sentence: what is wrong and what to do. */
   message: string;
+  /** The file itself was understood, so its fixes are certain. */
+  isHarmless?: boolean;
 }
 
 export interface ScanResult {

@@ -108,7 +108,7 @@ export async function scan(request: ScanRequest): Promise<Scanned> {
   }
 
   function add({ findings, problems: found, resources }: ReaderResult): void {
-    const damaged = new Set(found.map(({ path }) => path));
+    const damaged = new Set(found.filter(({ isHarmless }) => isHarmless !== true).map(({ path }) => path));
     for (const finding of findings) result.findings.push(withCertainFix(finding, damaged));
     for (const problem of found) problems.push(problem);
     counts.resources += resources;

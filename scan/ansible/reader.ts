@@ -105,7 +105,7 @@ function declareTask(
       defaults: options === undefined ? null : partialDefault(entry.key, module),
       effect: EFFECTS[module] ?? CONFIGURATION_EFFECT,
       elsewhere: [
-        'KICS:b9ef8c0e',
+        'KICS:b9ef8c0e-1392-4df4-aa84-2e0f95681c75',
         module === 'ec2_instance' ? 'EC2.8' : module === 'ec2_launch_template' ? 'EC2.170' : 'AutoScaling.3',
       ],
     }),

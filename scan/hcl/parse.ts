@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import type { Parser as TreeSitterParser } from 'web-tree-sitter';
 import { convertBody } from './convert.ts';
 import type { SyntaxNode } from './syntax_node.ts';
-import type { HclFile } from './tree.ts';
+import type { Block, HclFile, Span } from './tree.ts';
 
 let parser: TreeSitterParser | null = null;
 
@@ -25,25 +25,46 @@ export async function loadHclGrammar(): Promise<void> {
 
 /** Returns what could be parsed, and where it could not. Never throws for any text. */
 export function parseHcl(path: string, text: string): HclFile {
+  const body = emptyBody(text);
+  const errors: Span[] = [];
+  parsePart(text, 0, text.length, body, errors);
+  const starts = errors.length === 0 ? [] : [...text.matchAll(TOP_LEVEL)].map(({ index }) => index);
+  if (starts.length === 0 || (starts.length === 1 && starts[0] === 0)) return { path, body, errors };
+  // An error can swallow the blocks behind it. Parsed one by one, only the broken block is lost.
+  const parts = emptyBody(text);
+  const inParts: Span[] = [];
+  for (const [at, start] of [0, ...starts].entries()) {
+    const end = starts[at] ?? text.length;
+    if (start < end) parsePart(text, start, end, parts, inParts);
+  }
+  return { path, body: parts, errors: inParts.length === 0 ? errors : inParts };
+}
+
+/** A top-level block in the usual layout: its type stands at the start of a line. */
+const TOP_LEVEL =
+  /^(?:resource|data|module|variable|output|provider|locals|terraform|source|build|packer|local)\b[^\n={]*\{/gm;
+
+/** Parses a part of the text, and adds what is in it with positions in the whole text. */
+function parsePart(text: string, start: number, end: number, into: Block, errors: Span[]): void {
   if (parser === null) throw new Error('loadHclGrammar was not called');
   // The grammar does not know a byte order mark; a space keeps every position.
-  const tree = parser.parse(text.startsWith('\ufeff') ? ` ${text.slice(1)}` : text);
-  if (tree === null) return { path, body: emptyBody(text), errors: [{ start: 0, end: text.length }] };
+  const tree = parser.parse(text.slice(start, end).replace(/^\ufeff/, ' '));
+  if (tree === null) {
+    errors.push({ start, end });
+    return;
+  }
   try {
-    const errors: { start: number; end: number }[] = [];
-    const root = plain(tree, errors);
+    const root = plain(tree, start, errors);
     const body = root.children.find(({ type }) => type === 'body');
-    const block = emptyBody(text);
-    if (body !== undefined) convertBody(body, text, block);
-    // A file with errors at its top keeps its whole blocks beside the body.
-    convertBody(root, text, block);
-    return { path, body: block, errors };
+    if (body !== undefined) convertBody(body, text, into);
+    // A part with errors at its top keeps its whole blocks beside the body.
+    convertBody(root, text, into);
   } finally {
     tree.delete();
   }
 }
 
-function emptyBody(text: string): HclFile['body'] {
+function emptyBody(text: string): Block {
   return {
     type: '',
     labels: [],
@@ -62,12 +83,14 @@ const MAX_NESTING = 400;
 /** Copies the tree out of the WebAssembly memory, since reading it node by node is slow. */
 function plain(
   tree: NonNullable<ReturnType<TreeSitterParser['parse']>>,
-  errors: { start: number; end: number }[],
+  base: number,
+  errors: Span[],
 ): SyntaxNode {
   const cursor = tree.walk();
   const read = (depth: number): SyntaxNode => {
     const type = cursor.nodeType;
-    const node: SyntaxNode = { type, start: cursor.startIndex, end: cursor.endIndex, children: [] };
+    const start = base + cursor.startIndex;
+    const node: SyntaxNode = { type, start, end: base + cursor.endIndex, children: [] };
     if (type === 'ERROR' || cursor.nodeIsMissing) errors.push({ start: node.start, end: node.end });
     if (depth < MAX_NESTING && cursor.gotoFirstChild()) {
       do {

@@ -67,6 +67,7 @@ function readHcl(files: readonly SourceFile[], context: ReaderContext): ReaderRe
     loadModule: () => null,
     moduleDepth: 0,
     steps: context.limits.evaluationSteps,
+    missing: [],
   });
   const given = new Map(files.map((file) => [file.path, file]));
   const open = (path: string) => given.get(path) ?? context.open(path);

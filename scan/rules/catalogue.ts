@@ -18,7 +18,7 @@ export type RuleId = keyof typeof RULES;
 const TOKENS_ELSEWHERE = [
   'KICS:c306ac53-ee5b-41d3-86a9-0fd2722b4e67',
   'KICS:a4f5f706-80fd-4c96-9a24-6ab317d33d24',
-  'KICS:b9ef8c0e',
+  'KICS:b9ef8c0e-1392-4df4-aa84-2e0f95681c75',
   'Datadog:terraform/imdsv1_is_enabled',
   'CKV_AWS_79',
   'AWS-0028',

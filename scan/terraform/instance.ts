@@ -27,6 +27,8 @@ export interface Evaluation {
   moduleDepth: number;
   /** Steps that are left. */
   steps: number;
+  /** Calls of local modules that could not be followed. */
+  missing: { place: Place; message: string }[];
 }
 
 /** One instance of a resource or module: its scope with `each` and `count`. */
@@ -270,7 +272,10 @@ export class ModuleInstance {
       directory === null || this.depth >= this.#evaluation.moduleDepth
         ? null
         : this.#evaluation.loadModule(directory);
-    if (module === null) return [];
+    if (module === null) {
+      if (directory !== null) this.#reportMissing(name, directory, call);
+      return [];
+    }
     return this.expand(call).map(({ key, scope }) => {
       const inputs = new Map<string, GivenValue>();
       for (const attribute of call.block.attributes) {
@@ -292,6 +297,14 @@ export class ModuleInstance {
       child.key = key;
       return child;
     });
+  }
+
+  #reportMissing(name: string, directory: string, call: PlacedBlock): void {
+    const isTooDeep = this.depth >= this.#evaluation.moduleDepth;
+    const message = isTooDeep
+      ? `Modules call each other more than ${this.#evaluation.moduleDepth} deep; module.${name} is not followed.`
+      : `The source of module.${name}, ${directory}, is not in the scanned code, so its resources are not judged.`;
+    this.#evaluation.missing.push({ place: headOf(call), message });
   }
 
   #regionsFor(call: PlacedBlock): Map<string, string> {

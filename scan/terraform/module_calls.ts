@@ -2,7 +2,7 @@
 import { evaluate, type Scope } from '../evaluate/expression.ts';
 import { isMap, isUnknown, type Place, type Value } from '../evaluate/value.ts';
 import { attributeOf, type Block, blocksOf } from '../hcl/tree.ts';
-import type { Declaration, Settings, Tokens } from '../rules/declaration.ts';
+import type { Declaration, DefaultSettings, Settings, Tokens } from '../rules/declaration.ts';
 import { SILENT } from '../rules/declaration.ts';
 import { parseDisablesV1, parseEndpoint, parseHopLimit, parseTokens } from '../rules/parse_settings.ts';
 import { headOf, type ModuleInstance } from './instance.ts';
@@ -49,19 +49,25 @@ interface Call {
   scope: Scope;
   module: KnownModule;
   defaults: ModuleDefaults;
-  version: string;
+  version: string | null;
+  constraint: string;
   textOf: TextOf;
   instances: number;
 }
 
-function releaseOf(
-  module: KnownModule,
-  constraint: string,
-): { defaults: ModuleDefaults; version: string } | null {
+interface Release {
+  defaults: ModuleDefaults;
+  /** Null where the constraint is none that can be read, such as the name of a branch. */
+  version: string | null;
+  constraint: string;
+}
+
+function releaseOf(module: KnownModule, constraint: string): Release | null {
   const newest = constraint.trim() === '' ? LATEST : newestAllowed(constraint);
-  if (newest === null) return null;
+  const [latest] = module.releases;
+  if (newest === null) return latest === undefined ? null : { defaults: latest, version: null, constraint };
   const defaults = module.releases.find(({ from }) => compareVersions(newest, from) >= 0);
-  return defaults === undefined ? null : { defaults, version: versionText(newest) };
+  return defaults === undefined ? null : { defaults, version: versionText(newest), constraint };
 }
 
 /** Settings as the call gives them, and what the module makes of a missing one. */
@@ -163,6 +169,16 @@ function declareGroups(call: Call, address: string): Declaration[] {
   });
 }
 
+function unknownRelease({ module, constraint, defaults }: Call): DefaultSettings {
+  return {
+    tokens: 'unknown',
+    hopLimit: null,
+    subject: module.address,
+    says: `its default depends on the release, and "${constraint}" does not name one`,
+    source: defaults.source,
+  };
+}
+
 function unknownInput(reason: string, place: Place): Input {
   const tokens = { is: 'unknown', reason, place, steps: [] } as const;
   return { ...NOTHING, settings: { ...NOTHING.settings, tokens } };
@@ -193,7 +209,12 @@ function declareCall(call: Call, address: string, input: Input): Declaration {
     templates: [],
     names: [],
     image: { is: 'unknown', reason: 'the module chooses the image' },
-    defaults: fallback === 'aws' ? null : moduleDefault(module, defaults, version, fallback),
+    defaults:
+      version === null
+        ? unknownRelease(call)
+        : fallback === 'aws'
+          ? null
+          : moduleDefault(module, defaults, version, fallback),
     region: instance.regionOf(placed),
     setting: name,
     effect: RESOURCE_KINDS[isTemplate ? 'aws_launch_template' : 'aws_instance']!.effect,

@@ -26,6 +26,9 @@ function isUnnamed(name: string): boolean {
   return !name.includes('.');
 }
 
+/** Directories whose calls show a module, and do not replace its own defaults. */
+const SHOWS_ONLY = /(^|\/)(examples?|tests?|fixtures)(\/|$)/;
+
 /** A directory that is the source of a module call in the same scan. A plain search finds it, without parsing. */
 function broughtIn(paths: readonly string[], { open }: ReaderContext): Set<string> {
   const called = new Set<string>();
@@ -45,7 +48,10 @@ function broughtIn(paths: readonly string[], { open }: ReaderContext): Set<strin
           { name: 'source', value: { kind: 'literal', value: source!, start: 0, end: 0 }, start: 0, end: 0 },
         ],
       });
-      if (directory !== null && directory !== dirname(path)) called.add(directory);
+      if (directory === null || directory === dirname(path)) continue;
+      // A published module has users elsewhere, so its defaults count besides what an example sets.
+      if (SHOWS_ONLY.test(dirname(path)) && !SHOWS_ONLY.test(directory)) continue;
+      called.add(directory);
     }
   }
   return called;
@@ -76,6 +82,7 @@ function read(files: readonly SourceFile[], context: ReaderContext): ReaderResul
       loadModule,
       moduleDepth: context.limits.moduleDepth,
       steps: context.limits.evaluationSteps,
+      missing: [],
     };
     const instance = new ModuleInstance(root, '', 0, inputs, new Map(), evaluation);
     const declarations: Declaration[] = declareModule(instance, (path) => open(path)?.text ?? null);
@@ -89,6 +96,17 @@ function read(files: readonly SourceFile[], context: ReaderContext): ReaderResul
         finding.identity,
       ]);
       if (!findings.has(key)) findings.set(key, finding);
+    }
+    for (const { place, message } of evaluation.missing) {
+      const file = open(place.path);
+      const known = problems.some((problem) => problem.path === place.path && problem.message === message);
+      if (file === null || known) continue;
+      problems.push({
+        path: place.path,
+        range: file.range(place.start, place.end),
+        message,
+        isHarmless: true,
+      });
     }
     if (evaluation.steps <= 0)
       problems.push({

@@ -374,10 +374,13 @@ const structure: Case[] = [
     source: LANGUAGE,
   },
   {
-    name: 'a module that calls itself ends',
-    code: { 'a/main.tf': `module "a" {\n  source = "../a"\n}\n${instance('"required"')}` },
-    want: [],
-    source: 'bounds of this scanner',
+    name: 'an example does not hide the default of the module that it shows',
+    code: {
+      'main.tf': instance('var.t', variable('t', '"optional"')),
+      'examples/full/main.tf': 'module "m" {\n  source = "../.."\n  t = "required"\n}\n',
+    },
+    want: ['3 imdsv1-allowed'],
+    source: 'never a silent pass',
   },
   {
     name: 'an output of a local module',

@@ -398,6 +398,13 @@ const releases: [string, string, string | null, string, string[]][] = [
     '',
     ALLOWED,
   ],
+  [
+    'a Git address of a branch',
+    'git::https://github.com/terraform-aws-modules/terraform-aws-ec2-instance.git?ref=main',
+    null,
+    '',
+    ['1 imdsv1-unknown'],
+  ],
   ['another module', 'example/other/aws', '1.0.0', '', []],
 ];
 testCases(
