@@ -198,12 +198,6 @@ export function labClients(programs: Programs, oneShot: string | null): LabClien
       [token({ status: 403 })],
     ),
     byCurl(
-      'curl-put-without-ttl',
-      'a token is asked for without a lifetime',
-      ['-X', 'PUT', `${URL4}${PATHS.token}`],
-      [token({ status: 400 })],
-    ),
-    byCurl(
       'curl-post',
       'curl posts',
       ['-d', 'a=b', id],
@@ -237,6 +231,13 @@ export function labClients(programs: Programs, oneShot: string | null): LabClien
       [v1(PATHS.instanceId, { endpoint: 'ipv6' })],
     ),
     bySnippet('curl-ipv6-v2', "the AWS documentation's snippet over IPv6", URL6, 'ipv6'),
+    // One script runs all clients, so this refusal would explain the reads of a `curl` behind it as a fallback.
+    byCurl(
+      'curl-put-without-ttl',
+      'a token is asked for without a lifetime',
+      ['-X', 'PUT', `${URL4}${PATHS.token}`],
+      [token({ status: 400 })],
+    ),
     client({
       name: 'wget-v1',
       says: 'wget fetches user data, without a token',
