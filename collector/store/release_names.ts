@@ -21,8 +21,10 @@ interface ReleaseRule {
 /** A word behind a version that belongs to it. Any other word, such as `worker`, names another program. */
 const QUALIFIER =
   '(?:v?\\d[0-9A-Za-z]*|(?:alpha|beta|rc|pre|preview|dev|snapshot|final|release|ga|post|build|hotfix|patch|sp|lts|stable|bullseye|bookworm|trixie|focal|jammy|noble|alpine|slim|m(?=\\d)|ubuntu|debian|deb|el|amzn)\\d*)';
+/** Scripts that lie beside each other are two programs, whatever number is in their names. */
+const SCRIPT_EXTENSION = '\\.(?:py|sh|bash|rb|js|mjs|cjs|ts|pl|php|lua|tcl|R)$';
 const VERSION = new RegExp(
-  `(?<=^|[/\\-_@~ ])v?\\d+(?:\\.\\d+)+(?:(?:a|b|rc)\\d+)?(?:[-_.+~]${QUALIFIER}(?![0-9A-Za-z]))*(?=$|[/\\-_+~ ]|\\.[A-Za-z])`,
+  `(?<=^|[/\\-_@~ ])v?\\d+(?:\\.\\d+)+(?:(?:a|b|rc)\\d+)?(?:[-_.+~]${QUALIFIER}(?![0-9A-Za-z]))*(?=$|[/\\-_+~ ]|(?!${SCRIPT_EXTENSION})\\.[A-Za-z])`,
   'gi',
 );
 

@@ -40,6 +40,8 @@ const different: [string, string][] = [
   ['/opt/s3/run', '/opt/s4/run'],
   ['/home/alice/a.sh', '/home/bob/a.sh'],
   ['/tmp/abcdef123456/x', '/tmp/abcdef123457/x'],
+  ['/srv/agent_0.1.py', '/srv/agent_0.45.py'],
+  ['/opt/jobs/sync-1.0.sh', '/opt/jobs/sync-2.0.sh'],
 ];
 
 describe('releases of one workload', () => {
