@@ -13,7 +13,7 @@ Usage: imdswatch COMMAND [options]
 ${rows.join('\n')}
 
 "imdswatch COMMAND --help" explains a command.
-Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 missing permission.
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration, 3 missing permission, 4 scan has findings.
 `;
 }
 

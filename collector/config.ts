@@ -33,7 +33,7 @@ export const workloadShape = {
     )
     .default([])
     .describe(
-      'Programs that are not the workload, besides curl, wget, aws and others that are built in, separated by commas. The script, unit or cron entry that runs them is. Applies to calls that are stored from now on.',
+      'Programs that are not the workload, besides curl, wget, aws and others that are built in, separated by commas. The workload is the script, unit or cron entry that runs them. Applies to calls that are stored from now on.',
     ),
   release_patterns: z
     .array(releasePatternText)

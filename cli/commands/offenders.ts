@@ -20,7 +20,7 @@ export const offendersSettings = z.object({
     .string()
     .optional()
     .describe(
-      'Count only calls since this time: 30m, 24h, 14d, a time such as 2026-11-22T08:00:00Z, or all. Default: the readiness window, as on the page.',
+      'Count only calls since this time or for this long: 30m, 24h, 14d, a time such as 2026-11-22T08:00:00Z, or all. Default: the readiness window, as on the page.',
     ),
   all: z.boolean().default(false).describe('Also list callers that use only IMDSv2.'),
   json: z.boolean().default(false).describe('Print a JSON array of offenders instead of a table.'),

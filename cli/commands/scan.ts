@@ -36,7 +36,7 @@ const scanSettings = z.object({
     .transform(joinBrackets)
     .pipe(z.array(z.string().regex(/^[^=]+=/, 'must be NAME=VALUE')))
     .default([])
-    .describe('Terraform input variables, as NAME=VALUE. Win over all files.'),
+    .describe('Terraform input variables, as NAME=VALUE. Override all files.'),
   var_file: z
     .array(z.string().min(1))
     .default([])
@@ -64,7 +64,9 @@ const scanSettings = z.object({
   local_hosts: z
     .boolean()
     .default(false)
-    .describe("Show that readiness from the collector's store on this machine, instead of --collector."),
+    .describe(
+      "Show the hosts' readiness from the collector's store on this machine, instead of --collector.",
+    ),
   stdin_name: z
     .string()
     .min(1)

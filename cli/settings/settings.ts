@@ -228,10 +228,10 @@ function helpText(
   { command, summary, positionals, options }: CommandDescription,
   shared: SharedFile | undefined,
 ): string {
-  const rows = options.map(({ flag, letter, environment, kind, text, fallback }) => ({
-    flag: `${letter ? `-${letter}, ` : ''}--${flag}${kind === 'boolean' ? '' : ' VALUE'}`,
-    text: `${text}${fallback === null ? '' : ` (default: ${fallback})`}`,
-    env: environment,
+  const rows = options.map((option) => ({
+    flag: `${option.letter ? `-${option.letter}, ` : ''}--${option.flag}${option.kind === 'boolean' ? '' : ' VALUE'}`,
+    text: `${option.text}${allowedText(option)}${option.fallback === null ? '' : ` (default: ${option.fallback})`}`,
+    env: option.environment,
   }));
   const file =
     shared === undefined
@@ -241,6 +241,14 @@ function helpText(
   const usage = ['imdswatch', command, ...positionals, '[options]'].filter(Boolean).join(' ');
   const lines = rows.map(({ flag, text, env }) => `  ${flag}\n      ${text} [${env}]`);
   return `${summary}\n\nUsage: ${usage}\n\nOptions:\n${lines.join('\n')}\n  -h, --help\n`;
+}
+
+/** Returns the sentence that names the allowed values or the range; empty where every value is allowed. */
+function allowedText({ choices, range: { least, most } }: OptionDescription): string {
+  if (choices.length > 0) return ` Values: ${choices.join(', ')}.`;
+  if (least !== null && most !== null) return ` From ${least} to ${most}.`;
+  if (least !== null) return ` At least ${least}.`;
+  return most === null ? '' : ` At most ${most}.`;
 }
 
 function flagName(key: string): string {

@@ -151,7 +151,11 @@ function unprovenReason(
     .sort((a, b) => Number(isNeverTolerated(b[0])) - Number(isNeverTolerated(a[0])) || b[1] - a[1])
     .slice(0, MAX_REASONS)
     .map(([reason, us]) => `${GAP_TEXTS[reason]} (${duration(us)})`);
-  return `No call without a token was seen, but the host was not watched for ${duration(missingUs)} of the window (${tolerance(toleranceUs)}): ${reasons.join('; ')}. Keep the agent running.`;
+  const isLoss = [...missingByReason.keys()].some(isNeverTolerated);
+  const next = isLoss
+    ? "Mend the cause that the gap's detail names, and keep the agent running."
+    : 'Keep the agent running.';
+  return `No call without a token was seen, but the host was not watched for ${duration(missingUs)} of the window (${tolerance(toleranceUs)}): ${reasons.join('; ')}. ${next}`;
 }
 
 function listNames(titles: readonly string[]): string {
