@@ -30,7 +30,7 @@ export interface CloudError {
 
 export type Outcome<T> = { ok: true; value: T } | { ok: false; error: CloudError };
 
-/** Who manages an instance, from its tags and `Operator`. Facts: EC2 API, DescribeInstances. */
+/** Facts that name the manager of an instance, from its tags and `Operator`. Facts: EC2 API, DescribeInstances. */
 export interface OwnerFacts {
   tags: Readonly<Record<string, string>>;
   /** The principal of `Operator`, where `Operator.Managed` is true. Null otherwise. */

@@ -41,7 +41,7 @@ export const accountDefaults = metadataOptions.omit({ http_protocol_ipv6: true }
   managed_by: z.enum(['account', 'declarative-policy']).nullable(),
 });
 
-/** How an Auto Scaling group names the version of its launch template. */
+/** The name that an Auto Scaling group gives to the version of its launch template. */
 export const versionReference = z.union([z.literal('$Latest'), z.literal('$Default'), z.int().min(1)]);
 
 const place = { account: accountId, region };
@@ -91,7 +91,7 @@ export const recorded = z.discriminatedUnion('type', [
   z.object({ type: z.literal('account_default'), defaults: accountDefaults }),
 ]);
 
-/** What was known about a host or a group when the plan was made. */
+/** The evidence about a host or a group when the plan was made. */
 export const evidence = z.object({
   verdict,
   reason: z.string(),
