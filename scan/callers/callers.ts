@@ -76,7 +76,8 @@ function inScripts(scripts: readonly EmbeddedScript[], text: string): CallSite[]
     const language = languageOf('script', script.text.trimStart().slice(0, 200)) ?? 'shell';
     if (language !== 'shell') return shifted(findCalls(script.text, language), script.start);
     return shifted(findShellCalls(script.text, { hasToken, embedded }), script.start).filter(
-      ({ kind }) => kind !== 'address' || /\n/.test(script.text.trim()),
+      // A sentence that names the URL is no caller; a setting may be one.
+      ({ kind }) => kind !== 'address' || /\n|^\S+$/.test(script.text.trim()),
     );
   });
 }

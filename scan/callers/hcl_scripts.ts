@@ -24,7 +24,7 @@ export function hclScripts(text: string): EmbeddedScript[] {
   const outside = parts.join('') + code.slice(at);
   for (const { start, end } of lexSource(outside, 'hcl').strings) {
     const content = outside.slice(start, end);
-    if (!mayHaveAddress(content) || !/\s/.test(content)) continue;
+    if (!mayHaveAddress(content)) continue;
     const plain = content.replace(/\\(["\\nt])/g, (_, char: string) =>
       char === 'n' ? ' \n' : char === 't' ? '  ' : ` ${char}`,
     );

@@ -31,6 +31,11 @@ const CLIENTS = new Set(
     'ab',
     'hey',
     'uclient-fetch',
+    // Ansible's modules, as they are rewritten from YAML.
+    'uri',
+    'get_url',
+    'win_uri',
+    'win_get_url',
   ]),
 );
 export const CLIENT_IN_TEXT = /(?:^|[\s;&|(`/'"=])(?:curl|wget2?|http|aria2c|lynx|w3m|nc|GET)\s/;

@@ -60,7 +60,7 @@ export function surroundingsOf(source: LexedSource, index: number): Surroundings
   // Names that are assigned on the way from the statement's begin to the value.
   const left = structure.slice(Math.max(statementStart, index - 400), index);
   for (const match of left.matchAll(
-    /([A-Za-z_$][\w$]*)\s*(?::\s*[\w<>[\]., |?&']{1,60}?)?\s*(?::=|\+?=(?![=>~])|\|\|=)/g,
+    /([A-Za-z_$][\w$]*)[ \t]*(?::[ \t]*[\w<>[\]., |?&']{1,60}?)?\s*(?::=|\+?=(?![=>~])|\|\|=)/g,
   ))
     names.push(match[1]!);
   const line = code.slice(Math.max(code.lastIndexOf('\n', index) + 1, index - 200), index);

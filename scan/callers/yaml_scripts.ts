@@ -2,7 +2,16 @@
  * Finds the scripts in YAML and JSON: cloud-init, workflows, Kubernetes manifests, task definitions, package.json.
  * A string that runs a client is a script, whatever its key; a list of words is a command.
  */
-import { isScalar, LineCounter, parseAllDocuments, type Scalar, visit, type YAMLSeq } from 'yaml';
+import {
+  isNode,
+  isScalar,
+  LineCounter,
+  type Pair,
+  parseAllDocuments,
+  type Scalar,
+  visit,
+  type YAMLSeq,
+} from 'yaml';
 import { mayHaveAddress } from './address.ts';
 
 export interface EmbeddedScript {
@@ -32,6 +41,12 @@ export function yamlScripts(text: string): EmbeddedScript[] | null {
       // Templates are often no valid YAML. What could be read is used; the caller reads the rest as plain text.
       if (document.errors.length > 0) return null;
       visit(document, {
+        Pair: (_key, pair) => {
+          const script = ansibleTask(text, pair);
+          if (script === null) return;
+          scripts.push(script);
+          return visit.SKIP;
+        },
         Seq: (_key, seq) => {
           const script = commandOf(text, seq);
           if (script === null) return;
@@ -49,6 +64,21 @@ export function yamlScripts(text: string): EmbeddedScript[] | null {
     return null; // Nesting that is too deep for the parser.
   }
   return scripts;
+}
+
+const ANSIBLE_MODULE = /^(?:[\w.]+\.)?((?:win_)?(?:uri|get_url))$/;
+
+/** `uri:` and `get_url:` of Ansible, as a command of that name with the URL and the headers as its arguments. */
+function ansibleTask(text: string, { key, value }: Pair): EmbeddedScript | null {
+  if (!isScalar(key) || key.range == null || !isNode(value) || value.range == null) return null;
+  const module = ANSIBLE_MODULE.exec(String(key.value))?.[1];
+  const [start, keyEnd] = key.range;
+  const end = value.range[1];
+  const source = text.slice(keyEnd, end);
+  if (module === undefined || end <= keyEnd || !mayHaveAddress(source)) return null;
+  const name = `${' '.repeat(keyEnd - start - module.length)}${module}`;
+  const rest = source.replace(/#[^\n]*|[^\w./:$@%?&=+[\]-]/g, (other) => ' '.repeat(other.length));
+  return { start, end, text: `${name}${rest.replace(/^:/, ' ')}` };
 }
 
 /** `[curl, -s, "http://…"]`, or the same as a list of lines. Lists whose items are commands are not one. */

@@ -251,6 +251,20 @@ const ROWS: Partial<Record<FileLanguage, readonly Row[]>> = {
     ['comment', `runcmd:\n  # curl ${U}\n  - "true"\n`, ''],
     ['comment in a block', `runcmd:\n  - |\n    # curl ${U}\n    true\n`, ''],
     ['with a token', `runcmd:\n  - |\n    ${PUT}\n    curl ${HEADER} ${U}\n`, ''],
+    ['Ansible uri', `- name: x\n  uri:\n    url: ${U}\n    return_content: yes\n`, 'r'],
+    ['Ansible get_url', `- ansible.builtin.get_url: url=${U} dest=/x\n`, 'r'],
+    [
+      'Ansible uri with a token',
+      `- uri:\n    url: "${U}"\n    headers:\n      X-aws-ec2-metadata-token: "{{ token.content }}"\n`,
+      '',
+    ],
+    [
+      'Ansible token request',
+      `- uri:\n    url: http://169.254.169.254/latest/api/token\n    method: PUT\n    headers:\n      X-aws-ec2-metadata-token-ttl-seconds: 60\n`,
+      '',
+    ],
+    ['setting for a program', `env:\n  - name: METADATA_URL\n    value: ${U}\n`, 'a'],
+    ['sentence with the URL', `description: This blocks ${U} for pods\n`, ''],
     [
       'network policy',
       'egress:\n  - to:\n      - ipBlock:\n          cidr: 0.0.0.0/0\n          except: [169.254.169.254/32]\n',

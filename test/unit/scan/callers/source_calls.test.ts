@@ -59,6 +59,11 @@ const ROWS: Record<Exclude<SourceLanguage, 'hcl'>, readonly Row[]> = {
       `h = {"X-aws-ec2-metadata-token": t}\nrequests.get("${U}", headers=h)\nrequests.get("${U}")`,
       'request',
     ],
+    [
+      'class attribute',
+      `class M:\n    URL = "${U}"\n    def f(self):\n        return requests.get(self.URL + "x")`,
+      'request',
+    ],
     ['unknown function', `fetch_metadata("${U}")`, 'address'],
     ['constant that nothing here uses', `METADATA_URL = "${U}"`, 'address'],
     ['comment', `# requests.get("${U}")`],
@@ -222,6 +227,7 @@ const ROWS: Record<Exclude<SourceLanguage, 'hcl'>, readonly Row[]> = {
       'request',
     ],
     ['RestTemplate', `restTemplate.getForObject("${U}", String.class);`, 'request'],
+    ['OkHttp', `Request r = new Request.Builder().url("${U}").build();`, 'request'],
     ['HttpGet', `HttpGet get = new HttpGet("${U}");`, 'request'],
     [
       'constant',
