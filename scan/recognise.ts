@@ -27,7 +27,8 @@ export const READERS: readonly Reader[] = [
   manifestsReader,
 ];
 
-const BINARY_SAMPLE = 8192;
+/** Bytes at a file's begin in which a NUL byte makes it binary. */
+export const BINARY_SAMPLE = 8192;
 
 /** Returns the file as a candidate; null for a binary file. */
 export function candidate(path: string, bytes: Uint8Array): Candidate | null {

@@ -1,10 +1,10 @@
 /** Scans trees: finds files, gives each to the readers that take it, and puts the findings in order. */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { TreeFiles } from './files.ts';
 import type { Finding, Problem, ScanResult } from './finding.ts';
 import { LIMITS, type Limits } from './limits.ts';
 import type { Reader, ReaderContext, ReaderOptions, ReaderResult } from './reader.ts';
-import { candidate, READERS } from './recognise.ts';
+import { BINARY_SAMPLE, candidate, READERS } from './recognise.ts';
 import type { SourceFile } from './source_file.ts';
 import { suppress } from './suppressions.ts';
 import { type FoundFile, walk } from './walk.ts';
@@ -127,6 +127,7 @@ const PROGRESS_STEP = 50;
 
 function readBounded(file: FoundFile, limits: Limits, problems: Problem[]): Uint8Array | null {
   if (file.size > limits.fileBytes) {
+    if (isBinary(file)) return null;
     problems.push({
       path: file.path,
       message: `The file has ${file.size} bytes. Files above ${limits.fileBytes} bytes are not scanned.`,
@@ -138,6 +139,20 @@ function readBounded(file: FoundFile, limits: Limits, problems: Problem[]): Uint
   } catch (error) {
     problems.push({ path: file.path, message: `The file cannot be read: ${(error as Error).message}.` });
     return null;
+  }
+}
+
+/** Says whether a file that is too large to read is binary, and so would be read by nobody. */
+function isBinary({ absolute }: FoundFile): boolean {
+  const sample = Buffer.alloc(BINARY_SAMPLE);
+  let descriptor: number | null = null;
+  try {
+    descriptor = openSync(absolute, 'r');
+    return sample.subarray(0, readSync(descriptor, sample)).includes(0);
+  } catch {
+    return false; // It is reported as too large, which is true as well.
+  } finally {
+    if (descriptor !== null) closeSync(descriptor);
   }
 }
 
