@@ -11,6 +11,7 @@ import type { NamespaceRef, Translations } from './attribution/translations.ts';
 import type { ConnectionContext } from './connection_context.ts';
 import type { Exchange, ExchangeRequest } from './conversation/exchange.ts';
 import type { FlowTuple } from './flow.ts';
+import { UserNetworkCalls } from './user_network_calls.ts';
 
 /** The kernel's answers about where connections end. */
 export interface KernelRoutes {
@@ -26,6 +27,7 @@ type RelayFields = Pick<Call, 'via' | 'caller.role'>;
 export class CallAnswerer {
   readonly #routes: KernelRoutes | null;
   readonly #isEndpoint: (address: string) => boolean;
+  readonly userNetworks = new UserNetworkCalls<ConnectionContext>();
 
   constructor(routes: KernelRoutes | null, isEndpoint: (address: string) => boolean) {
     this.#routes = routes;
@@ -77,8 +79,10 @@ export class CallAnswerer {
     if (translation?.answer.kind === 'translated') {
       const where = { netns: translation.netns, path: this.#routes.namespacePath(translation.netns) };
       relays.addTranslated(context, owner, tuple, where, translation.answer.server, facts, startUs);
-    } else if (this.#mayEnterUserNetwork(context)) {
-      relays.addRequest(context, owner, tuple, facts, startUs);
+    } else if (this.mayEnterUserNetwork(context)) {
+      context.heldRequests.push(this.userNetworks.addMade(context, facts, startUs));
+    } else if (owner.netns === this.#routes.translations.ownNetns && relays.isUserNetwork(owner)) {
+      context.heldRequests.push(this.userNetworks.addSent(context, facts, startUs));
     }
   }
 
@@ -89,11 +93,9 @@ export class CallAnswerer {
   wasRelayed(tuple: FlowTuple, context: ConnectionContext): boolean {
     if (this.#routes === null || context.owner === null || context.relayed !== null) return false;
     const { relays } = this.#routes;
-    if (context.translation?.answer.kind === 'translated') {
-      const wasSentOn = relays.endRequest(context.translation.netns, tuple);
-      return wasSentOn && this.#answererOf(context, tuple).by === 'host';
-    }
-    return relays.endRequest(context.owner.netns ?? 0, tuple) && this.#mayEnterUserNetwork(context);
+    if (context.translation?.answer.kind !== 'translated') return false;
+    const wasSentOn = relays.endRequest(context.translation.netns, tuple);
+    return wasSentOn && this.#answererOf(context, tuple).by === 'host';
   }
 
   answererFields(tuple: FlowTuple, context: ConnectionContext, { response }: Exchange): AnswererFields {
@@ -103,14 +105,16 @@ export class CallAnswerer {
     return { answered_by: by, 'answered_by.evidence': evidence, 'answered_by.confidence': confidence };
   }
 
-  /** Returns whether the caller is known to send the requests of other programs on. */
+  /** Returns whether the caller is known to send the requests of several other programs on. */
   isRelay({ owner }: ConnectionContext): boolean {
-    return this.#routes !== null && owner !== null && this.#routes.relays.knownKind(owner) !== null;
+    const kind = owner === null ? null : (this.#routes?.relays.knownKind(owner) ?? null);
+    return kind !== null && kind !== 'user_network';
   }
 
-  relayFields({ owner, process, relayed }: ConnectionContext): RelayFields {
+  relayFields({ owner, process, relayed }: ConnectionContext, { request }: Exchange): RelayFields {
     if (this.#routes === null || owner === null) return { via: null, 'caller.role': null };
-    const isRelay = this.#routes.relays.knownKind(owner) !== null;
+    // A proxy says in a header that it sends on another program's request (RFC 9110, section 7.6.3; RFC 7239).
+    const isRelay = request.relayedFor != null || this.#routes.relays.knownKind(owner) !== null;
     if (relayed === null || process === null) return { via: null, 'caller.role': isRelay ? 'relay' : null };
     const via = {
       kind: relayed.kind,
@@ -123,8 +127,14 @@ export class CallAnswerer {
     return { via, 'caller.role': null };
   }
 
+  /** Records for whom a user-mode network sent the request of `sentRequest`. */
+  nameUserNetwork(context: ConnectionContext, caller: ConnectionContext): void {
+    context.relayed = { caller, kind: 'user_network', isOnly: true };
+    if (context.owner !== null) this.#routes?.relays.recordRelay(context.owner, 'user_network');
+  }
+
   /** Returns whether the packets left one other namespace and were seen nowhere behind it. */
-  #mayEnterUserNetwork({ owner, places, isCopied }: ConnectionContext): boolean {
+  mayEnterUserNetwork({ owner, places, isCopied }: ConnectionContext): boolean {
     const [only, ...others] = places;
     return (
       this.#routes !== null &&

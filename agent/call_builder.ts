@@ -110,12 +110,14 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
 
   /** Makes the decisions that are due at this time. Returns whether some are still to come. */
   tick(nowUs: number): boolean {
-    return this.refused.tick(nowUs);
+    const isRefusedWaiting = this.refused.tick(nowUs);
+    return this.answerer.userNetworks.tick(nowUs) || isRefusedWaiting;
   }
 
   /** Reports what waits for a decision as it stands. */
   finish(): void {
     this.refused.finish();
+    this.answerer.userNetworks.finish();
   }
 
   /** Returns the number of calls that began and are not recorded yet. */
@@ -166,6 +168,28 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
 
   exchangeCompleted(tuple: FlowTuple, context: ConnectionContext, exchange: Exchange): void {
     this.open.completeRequest(context);
+    const at = context.heldRequests.findIndex(({ startUs }) => startUs === exchange.startUs);
+    if (at < 0) {
+      this.completeCall(tuple, context, exchange);
+      return;
+    }
+    const [held] = context.heldRequests.splice(at, 1);
+    const endWait = this.open.beginWait(exchange.startUs);
+    held!.whenDecided(() => {
+      endWait();
+      const partner = held!.partner?.caller ?? null;
+      const isSentOn = partner !== null && !held!.isSent && this.answerer.mayEnterUserNetwork(context);
+      if (isSentOn) {
+        this.dismissTokenRequests(context);
+        this.counts.relayed++;
+      } else {
+        if (partner !== null && held!.isSent) this.answerer.nameUserNetwork(context, partner);
+        this.completeCall(tuple, context, exchange);
+      }
+    });
+  }
+
+  private completeCall(tuple: FlowTuple, context: ConnectionContext, exchange: Exchange): void {
     const { request, response, outcome, startUs, responseUs } = exchange;
     const verdict = this.isImds(tuple) ? classify(exchange) : classifyCredentialsEndpoint(exchange);
     if (this.isOwnRequest(tuple, context, verdict.version)) {
@@ -217,7 +241,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       duration_ms: responseUs === null ? null : Math.max(0, responseUs - startUs) / 1_000,
       ...this.addressFields(tuple),
       ...this.answererFields(tuple, context, exchange),
-      ...this.answerer.relayFields(context),
+      ...this.answerer.relayFields(context, exchange),
       ...this.callerFields(caller),
       ...(context.relayed?.isOnly === false && { 'attribution.confidence': 'probable' as const }),
     };
@@ -294,7 +318,10 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
 
   /** Returns what names the client of a connection, which may be the program behind a relay. */
   private clientOf({ localAddress }: FlowTuple, context: ConnectionContext): Client {
-    const { owner, process } = context.relayed?.caller ?? context;
+    const { relayed } = context;
+    // A user-mode network has one client, whose requests may be handled after its own.
+    const isItself = relayed === null || relayed.kind === 'user_network';
+    const { owner, process } = isItself ? context : relayed.caller;
     const isShared = context.relayed === null && this.answerer.isRelay(context);
     return { owner, process, address: localAddress, isShared };
   }

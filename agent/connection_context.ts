@@ -6,6 +6,7 @@ import type { Relayed } from './attribution/relays.ts';
 import type { Translation } from './attribution/translations.ts';
 import type { TokenRequest } from './conversation/fallback.ts';
 import type { WorkloadRef } from './identity/workload.ts';
+import type { HeldRequest } from './user_network_calls.ts';
 
 export interface ConnectionContext {
   owner: SocketOwner | null;
@@ -28,6 +29,8 @@ export interface ConnectionContext {
   translation: { netns: number; answer: Translation } | null;
   /** A socket of the host is the other end of the connection. */
   endsInHostSocket: boolean;
+  /** Requests that a user-mode network may have sent on, or has sent; oldest first. */
+  heldRequests: HeldRequest<ConnectionContext>[];
   /** The program on whose behalf the latest request was sent; null if the caller sent it for itself. */
   relayed: Relayed<ConnectionContext> | null;
 }
@@ -36,7 +39,14 @@ export function newContext(owner: SocketOwner | null, initialSequence: number | 
   return {
     ...{ owner, process: null, workload: null, initialSequence, isOwn: false, ownRequests: 0 },
     tokenRequests: [],
-    ...{ places: [], isCopied: false, translation: null, endsInHostSocket: false, relayed: null },
+    ...{
+      places: [],
+      isCopied: false,
+      translation: null,
+      endsInHostSocket: false,
+      relayed: null,
+      heldRequests: [],
+    },
   };
 }
 

@@ -18,7 +18,7 @@ const NETNS_DIR = '/run/netns';
 const NAME = /^imdsw-(?:[a-z0-9]+-)?(\d+)-(\d+)-[0-9a-f]{8}(?:-(?:host|imds|pod|task|mac|side\d+))?$/;
 
 /** Role of a namespace that a lab makes beyond its own three; part of its name. */
-export type Role = 'task' | 'mac' | `side${number}`;
+export type Role = 'task' | 'mac' | 'vpn' | 'user' | 'inner' | `side${number}`;
 
 /**
  * Returns the start time of a process in clock ticks since boot (proc(5), /proc/PID/stat field 22); null if

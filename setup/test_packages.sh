@@ -36,6 +36,9 @@ if command -v apt-get >/dev/null 2>&1; then
   need containerd containerd -
   need runc runc -
   need podman podman -
+  need slirp4netns slirp4netns -
+  need pasta passt -
+  need tinyproxy tinyproxy-bin -
   need iptables iptables -
   need systemd-nspawn systemd-container -
   # These build and inspect packages, for both architectures.

@@ -45,8 +45,8 @@ interface Leg<Caller> {
   owner: Owner;
   kind: RelayKind;
   where: NamespaceRef;
-  /** The relay's end of the connection; null for a user-mode network, which has no socket for it. */
-  server: FlowTuple | null;
+  /** The relay's end of the connection. */
+  server: FlowTuple;
   openedUs: number;
   closedUs: number | null;
   /** The request that waits for its answer; null where the capture does not see the program's requests. */
@@ -99,15 +99,6 @@ export class Relays<Caller> {
     });
   }
 
-  /** Records a request of a program in another network namespace, which a user-mode network may send on. */
-  addRequest(caller: Caller, owner: Owner, tuple: FlowTuple, request: RequestFacts, nowUs: number): void {
-    const where = { netns: owner.netns ?? 0, path: null };
-    this.#add(legKey(where.netns, tuple), {
-      ...{ caller, owner, kind: 'user_network', where, server: null, request, openedUs: nowUs },
-      ...{ closedUs: null, takenBy: null },
-    });
-  }
-
   /** Learns that the program's request was answered. Returns whether a relay has sent it on. */
   endRequest(netns: number, tuple: FlowTuple): boolean {
     const key = legKey(netns, tuple);
@@ -135,7 +126,7 @@ export class Relays<Caller> {
         (leg.takenBy === null ||
           leg.takenBy === connection ||
           (leg.request === null && leg.closedUs === null)) &&
-        (leg.request === null || isSameRequest(leg.request, request)) &&
+        (leg.request === null || isSameRequest(leg.request, request, false)) &&
         this.#sendsOn(leg, relay),
     );
     const chosen =
@@ -150,6 +141,23 @@ export class Relays<Caller> {
     const isOnly = rivals.every(({ owner }) => isSameProcess(owner, chosen.owner));
     if (!isOnly) this.#counts.ambiguous++;
     return { caller: chosen.caller, kind: chosen.kind, isOnly };
+  }
+
+  /** Returns whether a process is a user-mode network, by the tunnel device that it holds. */
+  isUserNetwork(relay: Owner): boolean {
+    const key = processKey(relay);
+    let holds = this.#tunnels.get(key);
+    if (holds === undefined) {
+      holds = this.#holds(relay, '/dev/net/tun');
+      this.#tunnels.set(key, holds);
+      if (this.#tunnels.size > MAX_KNOWN) this.#tunnels.delete(this.#tunnels.keys().next().value!);
+    }
+    return holds;
+  }
+
+  /** Records that a process relays, which was found in another way. */
+  recordRelay(relay: Owner, kind: RelayKind): void {
+    this.#remember(relay, kind);
   }
 
   /** Returns how a process was found to relay before; null if it was not. */
@@ -177,7 +185,6 @@ export class Relays<Caller> {
   }
 
   #sendsOn(leg: Leg<Caller>, relay: Owner): boolean {
-    if (leg.server === null) return leg.where.netns !== relay.netns && this.#holdsTunnel(relay);
     if (this.#holdsEndOf(leg.where, leg.server, relay)) return true;
     if (relay.netns === null || relay.netns === leg.where.netns) return false;
     // The address that the connection was translated to may be one of the relay's own namespace.
@@ -201,18 +208,6 @@ export class Relays<Caller> {
     this.#sockets.add(key);
     if (this.#sockets.size > MAX_KNOWN) this.#sockets.delete(this.#sockets.values().next().value!);
     return true;
-  }
-
-  /** Returns whether the process holds a tunnel device, as the programs of user-mode networks do. */
-  #holdsTunnel(relay: Owner): boolean {
-    const key = processKey(relay);
-    let holds = this.#tunnels.get(key);
-    if (holds === undefined) {
-      holds = this.#holds(relay, '/dev/net/tun');
-      this.#tunnels.set(key, holds);
-      if (this.#tunnels.size > MAX_KNOWN) this.#tunnels.delete(this.#tunnels.keys().next().value!);
-    }
-    return holds;
   }
 
   #holds({ pid }: Owner, target: string): boolean {
@@ -254,12 +249,15 @@ function legKey(netns: number, tuple: FlowTuple): string {
   return `${netns} ${keyOf(tuple)}`;
 }
 
-function isSameRequest(a: RequestFacts, b: RequestFacts): boolean {
+/**
+ * A proxy may change the user agent. It is compared only where nothing but the request joins both sides.
+ */
+export function isSameRequest(a: RequestFacts, b: RequestFacts, withUserAgent: boolean): boolean {
   return (
     a.method === b.method &&
     a.path === b.path &&
     a.query === b.query &&
-    a.userAgent === b.userAgent &&
+    (!withUserAgent || a.userAgent === b.userAgent) &&
     a.hasToken === b.hasToken
   );
 }

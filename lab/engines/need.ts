@@ -19,10 +19,13 @@ const PACKAGES = {
   mmdebstrap: 'mmdebstrap',
   nft: 'nftables',
   nsenter: 'util-linux',
+  pasta: 'passt',
   podman: 'podman',
   runc: 'runc',
+  slirp4netns: 'slirp4netns',
   'systemd-nspawn': 'systemd-container',
   tar: 'tar',
+  tinyproxy: 'tinyproxy-bin',
   unshare: 'util-linux',
 } as const;
 

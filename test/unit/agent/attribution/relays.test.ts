@@ -113,13 +113,10 @@ describe('a relay', () => {
     assert.equal(relays.endRequest(HOST, flow(1)), false);
   });
 
-  it('a user-mode network calls for the container (rootless-containers/slirp4netns, README)', () => {
+  it('a user-mode network holds a tunnel device (rootless-containers/slirp4netns, README; passt.top, pasta)', () => {
     const relays = relaysWith({});
-    const slirp = process(HOST, '/dev/net/tun');
-    relays.addRequest('app', process(POD), flow(1), GET, 0);
-    assert.equal(relays.callerOf(process(HOST), {}, GET, 10), null, 'it holds no tunnel device');
-    assert.equal(relays.callerOf(slirp, {}, GET, 10)?.kind, 'user_network');
-    assert.equal(relays.endRequest(POD, flow(1)), true);
+    assert.equal(relays.isUserNetwork(process(HOST, '/dev/net/tun')), true);
+    assert.equal(relays.isUserNetwork(process(HOST, '/dev/null')), false);
   });
 
   it('calls for itself if it holds no end of the connection', () => {
