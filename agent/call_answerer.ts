@@ -143,7 +143,8 @@ export class CallAnswerer {
       !isCopied &&
       only.left &&
       only.netns !== this.#routes.translations.ownNetns &&
-      only.netns === owner?.netns
+      only.netns === owner?.netns &&
+      this.#routes.translations.hasTunnel({ netns: only.netns, path: this.#routes.namespacePath(only.netns) })
     );
   }
 

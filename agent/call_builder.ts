@@ -110,14 +110,14 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
 
   /** Makes the decisions that are due at this time. Returns whether some are still to come. */
   tick(nowUs: number): boolean {
-    const isRefusedWaiting = this.refused.tick(nowUs);
-    return this.answerer.userNetworks.tick(nowUs) || isRefusedWaiting;
+    const isHolding = this.answerer.userNetworks.tick(nowUs);
+    return this.refused.tick(nowUs) || isHolding;
   }
 
   /** Reports what waits for a decision as it stands. */
   finish(): void {
-    this.refused.finish();
     this.answerer.userNetworks.finish();
+    this.refused.finish();
   }
 
   /** Returns the number of calls that began and are not recorded yet. */

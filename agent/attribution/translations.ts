@@ -13,10 +13,13 @@ import { addressBytes, type SocketId, TCP_LISTEN } from '../linux/netlink_inet_d
 import { SockDiagSocket } from '../linux/netlink_sock_diag.ts';
 import { withinNamespace } from '../linux/network_namespaces.ts';
 import { replyInTable } from '../linux/proc_conntrack.ts';
+import { hasTunnelDevice } from '../linux/route_netlink.ts';
 
 const EPERM = 1;
 /** Namespaces with open netlink sockets, besides our own. */
 const MAX_OTHERS = 64;
+/** A namespace's devices hardly change, and reading them takes a fraction of a millisecond. */
+const TUNNELS_KEPT_MS = 10_000;
 /** Bound on a table that is read as text: 4,000 connections, some milliseconds. */
 const MAX_TABLE_BYTES = 1_000_000;
 
@@ -46,6 +49,7 @@ export class Translations {
   readonly #own: Sockets = { conntrack: null, diag: null };
   /** Least recently used first. */
   readonly #others = new Map<number, Sockets>();
+  readonly #tunnels = new Map<number, { isThere: boolean; readMs: number }>();
   /** CAP_NET_ADMIN is missing, so the tables in /proc are read instead. */
   #isRefused = false;
   readonly #counts = { asked: 0, translated: 0, refused: 0, tables_read: 0, tables_too_long: 0 };
@@ -102,6 +106,22 @@ export class Translations {
     } catch {
       return null;
     }
+  }
+
+  /** Returns whether a program serves the network of a namespace through a tunnel device. */
+  hasTunnel({ netns, path }: NamespaceRef, nowMs = performance.now()): boolean {
+    const known = this.#tunnels.get(netns);
+    if (known !== undefined && nowMs - known.readMs < TUNNELS_KEPT_MS) return known.isThere;
+    let isThere = false;
+    try {
+      isThere = path === null ? hasTunnelDevice() : withinNamespace(path, hasTunnelDevice);
+    } catch {
+      // The namespace cannot be entered. Its calls are reported as they are.
+    }
+    this.#tunnels.delete(netns);
+    this.#tunnels.set(netns, { isThere, readMs: nowMs });
+    if (this.#tunnels.size > MAX_OTHERS) this.#tunnels.delete(this.#tunnels.keys().next().value!);
+    return isThere;
   }
 
   counters() {

@@ -157,6 +157,15 @@ export class Connection<Context> {
     return this.client.compare(seq, bytes);
   }
 
+  /** The same, but tells bytes behind all that the client has shown here (`ahead`) from bytes that differ. */
+  compareClientAhead(seq: number, bytes: Uint8Array): 'same' | 'differs' | 'ahead' {
+    const comparison = this.client.compare(seq, bytes);
+    if (comparison !== 'unknown') return comparison;
+    const { next } = this.client;
+    const isAhead = !this.isOver && (next === null || seqDistance((seq + bytes.length) >>> 0, next) > 0);
+    return isAhead ? 'ahead' : 'differs';
+  }
+
   /** Adopts the facts of a handshake that was seen before this connection was created. */
   adoptHandshake(handshake: Handshake): void {
     if (handshake.serverStart !== null) this.server.startAt(handshake.serverStart);

@@ -52,6 +52,10 @@ export const SYN_COPY_WINDOW_US = 3_000_000;
 export const ENDED_KEPT_US = 3_000_000;
 /** The most connections that are kept so. */
 export const MAX_ENDED = 512;
+/** A translated copy waits this long for bytes of its original. Then it is a connection of its own. */
+export const COPY_WAIT_US = 1_000_000;
+/** The most segments of one copy that wait. */
+export const MAX_WAITING_SEGMENTS = 64;
 /** Delivered bytes that are kept for each direction, to compare later copies with. */
 export const REMEMBERED_CLIENT_BYTES = 8_192;
 export const REMEMBERED_SERVER_BYTES = 2_048;

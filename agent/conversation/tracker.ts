@@ -20,19 +20,21 @@ import {
 import type { Exchange, ExchangeRequest } from './exchange.ts';
 import { belongsTo, type HalfOpen, isExpectedReset, learnHandshake } from './half_open.ts';
 import {
+  COPY_WAIT_US,
   DEFAULT_LIMITS,
   ENDED_KEPT_US,
   HALF_OPEN_EXPIRY_US,
   IDLE_EXPIRY_US,
   type Limits,
   MAX_ENDED,
+  MAX_WAITING_SEGMENTS,
   REMAINS_KEPT_US,
 } from './limits.ts';
 import type { Remains } from './remains.ts';
 import { RivalSyns } from './rival_syns.ts';
 import { ACK, clientFlowOf, FIN, RST, type Segment, SYN } from './segment.ts';
 import { isSigned, timestampOf } from './tcp_options.ts';
-import { answersOriginal, TranslatedCopies } from './translated_copies.ts';
+import { answersOriginal, type Copy, TranslatedCopies } from './translated_copies.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, at its SYN or in its middle. Returns its context. */
@@ -107,7 +109,7 @@ export class Tracker<Context> {
     if (this.isCopy(key, segment, fromClient)) {
       this.counts.translated_copies++;
       this.addHopsOfCopy(key, segment, fromClient);
-      if (!fromClient) this.shareAnswer(key, segment);
+      if (!fromClient && this.copies.copyAt(key)?.waiting.length === 0) this.shareAnswer(key, segment);
       return;
     }
     if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) this.handleSynAck(key, segment);
@@ -152,12 +154,17 @@ export class Tracker<Context> {
       if (nowUs - lastUs <= ENDED_KEPT_US) break;
       this.deleteEnded(key);
     }
+    for (const key of this.copies.waitingKeys()) {
+      this.settleCopy(key, nowUs - this.copies.copyAt(key)!.waiting[0]!.timeUs > COPY_WAIT_US);
+      isWaiting ||= (this.copies.copyAt(key)?.waiting.length ?? 0) > 0;
+    }
     this.copies.tick(nowUs);
     return isWaiting;
   }
 
   /** Ends everything that is open: no more segments will come. */
   finish(): void {
+    for (const key of this.copies.waitingKeys()) this.settleCopy(key, true);
     for (const [key, connection] of this.connections) this.abandonConnection(key, connection);
     for (const [key, half] of this.halfOpen) this.dropHalfOpen(key, half);
     for (const key of [...this.ended.keys()]) this.deleteEnded(key);
@@ -314,15 +321,56 @@ export class Tracker<Context> {
     // A client may send the bytes of a connection that ended once more. The service's number shows which it is.
     const isUncertain =
       open === undefined && original !== undefined && copy.serverStart === null && segment.payload.length > 0;
-    if (!isUncertain && this.copies.acceptSegment(key, copy, segment, fromClient, original, serverStart))
+    const comparison =
+      isUncertain || copy.waiting.length >= MAX_WAITING_SEGMENTS
+        ? 'differs'
+        : copy.waiting.length > 0
+          ? 'ahead' // in the order of its segments
+          : this.copies.acceptSegment(key, copy, segment, fromClient, original, serverStart);
+    if (comparison === 'same') return true;
+    if (comparison === 'ahead') {
+      // The next packet overwrites the capture's buffer.
+      const [options, payload] = [Uint8Array.from(segment.options), Uint8Array.from(segment.payload)];
+      copy.waiting.push({ ...segment, options, payload });
+      this.settleCopy(key, false);
       return true;
+    }
+    this.followFalseCopy(key, copy, segment);
+    return false;
+  }
+
+  /** Compares the waiting segments of a copy with what the original has shown since. `isDue`: they wait no longer. */
+  private settleCopy(key: string, isDue: boolean): void {
+    const copy = this.copies.copyAt(key);
+    if (copy === undefined) return;
+    const original = this.connections.get(copy.originalKey) ?? this.ended.get(copy.originalKey);
+    const serverStart = original?.serverStart ?? this.halfOpen.get(copy.originalKey)?.serverStart ?? null;
+    while (copy.waiting.length > 0) {
+      const segment = copy.waiting[0]!;
+      const fromClient = this.isEndpoint(segment.destinationAddress, segment.destinationPort);
+      const comparison = this.copies.acceptSegment(key, copy, segment, fromClient, original, serverStart);
+      if (comparison === 'ahead' && !isDue) return;
+      if (comparison !== 'same') {
+        const waiting = copy.waiting.splice(0);
+        this.followFalseCopy(key, copy, segment);
+        for (const each of waiting) this.handleSegment(each);
+        return;
+      }
+      copy.waiting.shift();
+      if (!fromClient) this.shareAnswer(key, segment);
+    }
+  }
+
+  /** Follows a flow that turned out to be no copy as a connection of its own from here on. */
+  private followFalseCopy(key: string, copy: Copy, segment: Segment): void {
+    const waiting = copy.waiting.splice(0);
     this.counts.false_copies++;
     this.copies.deleteCopy(key);
     const half = this.addHalfOpen(key, segment, copy.isn, null);
     half.serverStart = copy.serverStart;
     half.sawServer = copy.serverStart !== null;
     if (copy.serverStart !== null) this.counts.connections++;
-    return false;
+    for (const each of waiting) this.handleSegment(each);
   }
 
   /** Gives a segment to its connection. `onCopy`: a translated copy showed it. */

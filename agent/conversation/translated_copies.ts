@@ -24,6 +24,11 @@ export interface Copy {
   lastUs: number;
   /** The service's first sequence number; null until this flow's handshake shows it. */
   serverStart: number | null;
+  /**
+   * Segments from the first one on whose bytes the original has not shown yet. The captures of two network
+   * namespaces are not read at the same time, so the original's may come later.
+   */
+  waiting: Segment[];
   /** Sequence number behind the bytes that this flow was seen to send without a hole; a FIN counts one. */
   clientEnd: number;
 }
@@ -60,8 +65,13 @@ export class TranslatedCopies<Context> {
     this.copies.delete(key);
     const clientEnd = (seq + 1 + payload.length) >>> 0;
     const times = { sinceUs: timeUs, lastUs: timeUs };
-    this.copies.set(key, { originalKey, isn: seq, ...times, serverStart: null, clientEnd });
+    this.copies.set(key, { originalKey, isn: seq, ...times, serverStart: null, waiting: [], clientEnd });
     deleteOldestEntries(this.copies, this.maxEntries);
+  }
+
+  /** Returns the keys of copies with segments that wait for the original's. */
+  waitingKeys(): string[] {
+    return [...this.copies].flatMap(([key, { waiting }]) => (waiting.length > 0 ? [key] : []));
   }
 
   copyAt(key: string): Copy | undefined {
@@ -73,8 +83,8 @@ export class TranslatedCopies<Context> {
   }
 
   /**
-   * Compares a segment of a copy with the original. Returns false if the flow is no copy: its handshake
-   * differs, or its client sends other bytes. `serverStart` is the service's first sequence number in the
+   * Compares a segment of a copy with the original. Returns `differs` if the flow is no copy: its handshake
+   * differs, or its client sends other bytes. `ahead`: the original has not shown these bytes. `serverStart` is the service's first sequence number in the
    * original.
    */
   acceptSegment(
@@ -84,24 +94,26 @@ export class TranslatedCopies<Context> {
     fromClient: boolean,
     original: Connection<Context> | undefined,
     serverStart: number | null,
-  ): boolean {
+  ): 'same' | 'differs' | 'ahead' {
     const { flags, payload } = segment;
     copy.lastUs = Math.max(copy.lastUs, segment.timeUs);
     if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) {
       copy.serverStart ??= (segment.seq + 1) >>> 0;
     }
-    if (copy.serverStart !== null && serverStart !== null && copy.serverStart !== serverStart) return false;
-    if (!fromClient) return true;
+    if (copy.serverStart !== null && serverStart !== null && copy.serverStart !== serverStart)
+      return 'differs';
+    if (!fromClient) return 'same';
     if (payload.length === 0) {
       raiseClientEnd(copy, segment);
-      return true;
+      return 'same';
     }
-    if (original?.compareClient(segment.seq, payload) !== 'same') return false;
+    const comparison = original === undefined ? 'ahead' : original.compareClientAhead(segment.seq, payload);
+    if (comparison !== 'same') return comparison;
     raiseClientEnd(copy, segment);
     // The map's order is the order of last use.
     this.copies.delete(key);
     this.copies.set(key, copy);
-    return true;
+    return 'same';
   }
 
   tick(nowUs: number): void {

@@ -67,11 +67,24 @@ export function namespaceIdOf(fd: number): number | null {
  */
 export function vethPeerNamespaceId(body: Buffer): number | null {
   const link = attributes(body, LINK_HEAD_BYTES);
-  const kind = attributes(link.get(IFLA_LINKINFO) ?? Buffer.alloc(0), 0).get(IFLA_INFO_KIND);
   const id = link.get(IFLA_LINK_NETNSID);
-  if (kind?.toString('latin1').replace(/\0.*$/s, '') !== 'veth' || id === undefined || id.length < 4)
-    return null;
+  if (linkKind(body) !== 'veth' || id === undefined || id.length < 4) return null;
   return id.readInt32LE(0);
+}
+
+/** Returns whether this thread's namespace has a tunnel device (tun or tap) that a program reads and writes. */
+export function hasTunnelDevice(): boolean {
+  const request = Buffer.alloc(HEADER_BYTES + LINK_HEAD_BYTES);
+  let isThere = false;
+  sendRequest(request, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, (type, body) => {
+    isThere ||= type === RTM_NEWLINK && linkKind(body) === 'tun';
+  });
+  return isThere;
+}
+
+function linkKind(body: Buffer): string | undefined {
+  const info = attributes(body, LINK_HEAD_BYTES).get(IFLA_LINKINFO) ?? Buffer.alloc(0);
+  return attributes(info, 0).get(IFLA_INFO_KIND)?.toString('latin1').replace(/\0.*$/s, '');
 }
 
 function attributes(bytes: Buffer, from: number): Map<number, Buffer> {

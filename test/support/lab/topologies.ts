@@ -19,7 +19,7 @@ export interface Topology {
   from: NonNullable<SpawnOptions['from']>;
   /** HOST:PORT of an HTTP proxy that the callers use. */
   proxy?: string;
-  /** How calls are named: for the caller itself, for it through a relay of this kind, or for the relay only. */
+  /** Names of calls: for the caller itself, for it through a relay of this kind, or for the relay only. */
   named: 'caller' | 'redirect' | 'translation' | 'user_network' | 'relay';
 }
 

@@ -6,6 +6,7 @@ PROXY is HOST:PORT of an HTTP proxy; targets are then absolute.
 """
 import http.client
 import sys
+import time
 
 SERVICE = "169.254.169.254"
 LIFETIME = "X-aws-ec2-metadata-token-ttl-seconds"
@@ -37,6 +38,8 @@ elif kind == "new":
     ask("GET", target, {TOKEN: token("60")})
 elif kind == "falling":
     assert token("0") is None, "the service must refuse this"
+    # Captures of several namespaces are read one after the other: what comes at once may be handled first.
+    time.sleep(0.3)
     ask("GET", target, {})
 elif kind == "adapting":
     status, _ = ask("GET", target, {})

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { Delivery } from '../../../../agent/conversation/delivery.ts';
 import type { Exchange } from '../../../../agent/conversation/exchange.ts';
 import { GAP_WAIT_US } from '../../../../agent/conversation/limits.ts';
@@ -103,6 +104,28 @@ describe('a translated copy', () => {
       [2, 'answered'],
     ]);
     assert.equal(counters['false_copies'], 1);
+  });
+
+  it('is still a copy in any interleaving of the captures that show both', () => {
+    const inner = conversation(V1, V1_ANSWER, { clientAddress: INNER }).fin('client').fin('server').segments;
+    const outer = translated(inner, INNER, OUTER);
+    fc.assert(
+      fc.property(
+        fc.array(fc.boolean(), { minLength: 40, maxLength: 40 }),
+        fc.boolean(),
+        (picks, ticksBetween) => {
+          const [first, second] = [[...inner], [...outer]];
+          const mixed: Segment[] = [first.shift()!];
+          for (const pick of picks) {
+            const next = (pick ? first.shift() : second.shift()) ?? first.shift() ?? second.shift();
+            if (next !== undefined) mixed.push(next);
+          }
+          const { all, counters } = play(mixed, { ticksBetween });
+          assert.equal(all.length, 1);
+          assert.deepEqual([counters['false_copies'], lossesOf({ conversation: counters })], [0, {}]);
+        },
+      ),
+    );
   });
 
   it('is still a copy if the capture that shows it is read after the connection has ended', () => {
