@@ -12,6 +12,7 @@ const ROOMS = [
   'cli/',
   'collector/',
   'common/',
+  'enforce/',
   'known_clients/',
   'lab/',
   'protocol/',

@@ -29,7 +29,9 @@ const NOT_RUN_DIRECTORIES = [
  * browsers, duplicates and unused commands.
  */
 const NOT_RUN_OF: Record<string, readonly string[]> = {
+  bowser: ['bundled.js', 'src'],
   cap: ['build', 'deps', 'src'],
+  fflate: ['esm', 'umd'],
   koffi: ['src/koffi/CMakeLists.txt', 'vendor', 'lib', 'cnoke.cjs'],
   hono: ['dist/cjs', 'dist/types'],
   '@grpc/grpc-js': ['src'],
@@ -54,6 +56,15 @@ const NOT_RUN_OF: Record<string, readonly string[]> = {
   uuid: ['dist/bin', 'dist-node/bin'],
   yaml: ['bin.mjs', 'browser'],
   zod: ['src'],
+};
+/**
+ * The same for every package of a scope. Node loads `dist-cjs` of the AWS SDK. The copies for bundlers and the
+ * types are most of its 50 MB. All calls of a client stay: they are in one file.
+ */
+const NOT_RUN_OF_SCOPE: Record<string, readonly string[]> = {
+  '@aws': ['dist-es', 'dist-types'],
+  '@aws-sdk': ['dist-es', 'dist-types'],
+  '@smithy': ['dist-es', 'dist-types'],
 };
 /** Packages that are only needed to compile. */
 const NOT_SHIPPED = ['@types', 'nan', 'node-addon-api', 'node-gyp-build', 'undici-types'];
@@ -82,7 +93,8 @@ export function prune(modules: string): string[] {
     .sort();
   for (const path of packages) {
     const name = path.split('node_modules/').at(-1)!;
-    for (const part of [...NOT_RUN_DIRECTORIES, ...(NOT_RUN_OF[name] ?? [])]) {
+    const ofScope = NOT_RUN_OF_SCOPE[name.split('/')[0]!] ?? [];
+    for (const part of [...NOT_RUN_DIRECTORIES, ...ofScope, ...(NOT_RUN_OF[name] ?? [])]) {
       rmSync(join(modules, path, part), { recursive: true, force: true });
     }
   }

@@ -206,6 +206,7 @@ describe('packages of this machine', { skip }, () => {
       'collector/main.js',
       'collector/store/sqlite/threaded_store.js',
       'agent/live_watch.js',
+      'enforce/cloud/aws_cloud.js',
     ];
     const imports = modules.map((path) => `import '${at(`${CODE_DIRECTORY}/${path}`)}';`).join('');
     await node(['--input-type=module', '--eval', `${imports} process.exit(0)`]);

@@ -1,0 +1,97 @@
+/** Auto Scaling groups and the launch template version that they name. Source: Auto Scaling API reference. */
+import {
+  type AutoScalingClient,
+  type AutoScalingGroup,
+  DescribeAutoScalingGroupsCommand,
+  type LaunchTemplateSpecification,
+  UpdateAutoScalingGroupCommand,
+} from '@aws-sdk/client-auto-scaling';
+import type { Cloud, ScalingGroup } from '../cloud.ts';
+import type { VersionReference } from '../plan.ts';
+import type { Connection } from './connection.ts';
+import { outcome } from './errors.ts';
+
+export function scalingGroupCalls({
+  autoScaling,
+  autoScalingWriter,
+}: Connection): Pick<Cloud, 'scalingGroup' | 'setGroupVersion'> {
+  return {
+    scalingGroup: (name) =>
+      outcome(async () => {
+        const group = await groupNamed(autoScaling, name);
+        return group === null ? null : scalingGroupOf(group);
+      }),
+
+    setGroupVersion: (name, templateId, reference) =>
+      outcome(async () => {
+        const group = await groupNamed(autoScaling, name);
+        if (group === null) throw notFound(`The Auto Scaling group ${name} does not exist.`);
+        const present = scalingGroupOf(group).template?.templateId ?? null;
+        if (present !== templateId) {
+          const message = `The Auto Scaling group ${name} launches from ${present ?? 'several sources'}, not from ${templateId}. Nothing was changed.`;
+          throw Object.assign(new Error(message), { name: 'IncorrectState' });
+        }
+        const template = { LaunchTemplateId: templateId, Version: String(reference) };
+        const { MixedInstancesPolicy: mixed } = group;
+        await autoScalingWriter.send(
+          new UpdateAutoScalingGroupCommand({
+            AutoScalingGroupName: name,
+            // A mixed instances policy is replaced as a whole, so all of it is sent.
+            ...(mixed === undefined
+              ? { LaunchTemplate: template }
+              : {
+                  MixedInstancesPolicy: {
+                    ...mixed,
+                    LaunchTemplate: { ...mixed.LaunchTemplate, LaunchTemplateSpecification: template },
+                  },
+                }),
+          }),
+        );
+        return null;
+      }),
+  };
+}
+
+async function groupNamed(client: AutoScalingClient, name: string): Promise<AutoScalingGroup | null> {
+  const { AutoScalingGroups: [group] = [] } = await client.send(
+    new DescribeAutoScalingGroupsCommand({ AutoScalingGroupNames: [name] }),
+  );
+  return group ?? null;
+}
+
+/** The error's code is the one of EC2 for a missing target. */
+function notFound(message: string): Error {
+  return Object.assign(new Error(message), { name: 'NotFound' });
+}
+
+export function scalingGroupOf(group: AutoScalingGroup): ScalingGroup {
+  const mixed = group.MixedInstancesPolicy?.LaunchTemplate;
+  const overridesTemplate = (mixed?.Overrides ?? []).some(
+    ({ LaunchTemplateSpecification: other }) => other !== undefined,
+  );
+  const specification = group.LaunchTemplate ?? mixed?.LaunchTemplateSpecification;
+  const instanceIds = (group.Instances ?? []).flatMap(({ InstanceId: id }) => id ?? []);
+  const name = group.AutoScalingGroupName ?? '';
+  if (overridesTemplate) return { name, template: null, otherSource: 'mixed_instances', instanceIds };
+  const template = templateOf(specification);
+  return {
+    name,
+    template,
+    otherSource: template === null ? 'launch_configuration' : null,
+    instanceIds,
+  };
+}
+
+function templateOf(specification: LaunchTemplateSpecification | undefined): ScalingGroup['template'] {
+  if (specification?.LaunchTemplateId === undefined) return null;
+  return {
+    templateId: specification.LaunchTemplateId,
+    reference: referenceOf(specification.Version),
+  };
+}
+
+/** A group that names no version launches the default one (Auto Scaling API, LaunchTemplateSpecification). */
+function referenceOf(version: string | undefined): VersionReference {
+  if (version === undefined || version === '$Default') return '$Default';
+  return version === '$Latest' ? '$Latest' : Number(version);
+}
