@@ -47,12 +47,14 @@ export const versionReference = z.union([z.literal('$Latest'), z.literal('$Defau
 const place = { account: accountId, region };
 export const target = z.discriminatedUnion('type', [
   z.object({ type: z.literal('instance'), ...place, instance_id: instanceId, host_name: z.string() }),
-  /** A new version of the template with one option changed. With `$Latest` that is the change itself. */
+  /** A new version of the template with one option changed. */
   z.object({
     type: z.literal('template'),
     ...place,
     template_id: z.string(),
     source_version: z.int().min(1),
+    /** A group follows `$Latest`, so that making the version is the change itself. Otherwise it waits for a `go_live` step. */
+    goes_live: z.boolean(),
     /** Groups that launch from the template, which the change concerns together. */
     groups: z.array(z.string()),
   }),

@@ -1,0 +1,80 @@
+/** The events of a plan. The journal has these events, and a plan's state follows from them alone. */
+import * as z from 'zod';
+import { recorded } from '../plan.ts';
+
+/** Milliseconds since 1970. */
+const at = z.number().min(0);
+const step = z.string();
+const text = z.string().max(2000);
+/** Giver of an order: the name of a user, for the audit log. */
+const by = z.string().max(200);
+
+export const finding = z.object({
+  guard: z.string(),
+  result: z.enum(['pass', 'wait', 'refuse', 'skip']),
+  text,
+});
+
+/** `lost`: no answer arrived, and the change may have been made. */
+const callOutcome = z.enum(['accepted', 'throttled', 'lost', 'failed']);
+
+export const planEvent = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('begun'), at, by }),
+  /** A runner has started with a journal that another one had left. */
+  z.object({ type: z.literal('taken_over'), at }),
+  z.object({ type: z.literal('paused'), at, by, reason: text }),
+  z.object({ type: z.literal('resumed'), at, by }),
+  z.object({
+    type: z.literal('judged'),
+    at,
+    step,
+    result: finding.shape.result,
+    findings: z.array(finding),
+    before: recorded.nullable(),
+    after: recorded.nullable(),
+    /** `waived`: the operator goes on without a way back, with a reason in the plan. `unknown`: neither. */
+    way_back: z.enum(['proven', 'waived', 'unknown']),
+  }),
+  z.object({ type: z.literal('sending'), at, step }),
+  z.object({
+    type: z.literal('answered'),
+    at,
+    step,
+    outcome: callOutcome,
+    message: text,
+    /** Replaces the expected values where only the answer shows them: the number of a new template version. */
+    after: recorded.nullable(),
+  }),
+  /** `current` null: the target does not exist any more. */
+  z.object({ type: z.literal('read'), at, step, current: recorded.nullable(), is_pending: z.boolean() }),
+  z.object({ type: z.literal('read_failed'), at, step, message: text }),
+  /** Time that was watched since the last observation, in milliseconds, by step. */
+  z.object({ type: z.literal('observed'), at, watched: z.record(step, z.number().min(0)) }),
+  z.object({
+    type: z.literal('soak_judged'),
+    at,
+    step,
+    result: z.enum(['pass', 'wait', 'roll_back']),
+    findings: z.array(finding),
+  }),
+  /** A call without a token was answered with 401. */
+  z.object({
+    type: z.literal('refused_call'),
+    at,
+    host: z.string(),
+    /** Groups of the plan that the host belongs to. */
+    groups: z.array(z.string()),
+    caller: z.object({ id: z.string(), title: text }),
+    call: z.string(),
+    /** Hosts of the plan on which the same caller was seen. */
+    also_on: z.array(z.string()),
+  }),
+  z.object({ type: z.literal('confirmed_by'), at, by, steps: z.array(step) }),
+  z.object({ type: z.literal('rollback_ordered'), at, by, reason: text, steps: z.array(step) }),
+  z.object({ type: z.literal('restoring'), at, step }),
+  z.object({ type: z.literal('restored'), at, step, outcome: callOutcome, message: text }),
+]);
+
+export type PlanEvent = z.infer<typeof planEvent>;
+export type EventOf<T extends PlanEvent['type']> = Extract<PlanEvent, { type: T }>;
+export type Finding = z.infer<typeof finding>;

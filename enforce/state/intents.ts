@@ -1,0 +1,93 @@
+/**
+ * Decides what a runner does next. Pure: it follows from the plan, its state and the time alone, so a runner that
+ * takes over decides as the one before would have.
+ */
+import type { Plan, PlanStep, Recorded } from '../plan.ts';
+import { Progress } from './progress.ts';
+import { isFinal, type PlanState, type StepState } from './step_state.ts';
+import { CHECK_HOLDS_MS } from './timing.ts';
+
+/**
+ * - `judge`: describe the target and ask the guards. `send`: send the change. `read`: describe the target.
+ * - `restore`: send the recorded value. `judge_soak`: ask the guards of the soak's end.
+ * - `wait`: nothing is due before `untilMs`. `done`: nothing more happens by itself.
+ */
+export type Intent =
+  | { do: 'judge'; step: PlanStep }
+  | { do: 'send'; step: PlanStep; before: Recorded; after: Recorded }
+  | { do: 'read'; step: PlanStep }
+  | { do: 'restore'; step: PlanStep; before: Recorded; after: Recorded }
+  | { do: 'judge_soak'; step: PlanStep }
+  | { do: 'wait'; untilMs: number }
+  | { do: 'done' };
+
+/** A soak is looked at again when its rest may be over, and never later than this. */
+const LONGEST_WAIT_MS = 60_000;
+
+/** Returns the most urgent thing to do: roll-backs first, then calls whose result is not known, then changes. */
+export function nextIntent(plan: Plan, state: PlanState, nowMs: number): Intent {
+  const at = Math.max(nowMs, state.nowMs);
+  let earliest = Number.POSITIVE_INFINITY;
+  const isDue = (each: StepState) => {
+    if (each.dueMs <= at) return true;
+    earliest = Math.min(earliest, each.dueMs);
+    return false;
+  };
+  const stepsIn = (wanted: (each: StepState) => boolean) =>
+    plan.steps.filter(({ id }) => wanted(state.steps[id]!));
+
+  for (const step of stepsIn(({ status }) => status === 'rolling_back')) {
+    const own = state.steps[step.id]!;
+    if (!isDue(own)) continue;
+    if (own.restore === 'ready') return { do: 'restore', step, before: own.before!, after: own.after! };
+    if (own.restore !== 'sent') return { do: 'read', step };
+  }
+  for (const step of stepsIn(({ status }) => status === 'unclear' || status === 'pending')) {
+    if (isDue(state.steps[step.id]!)) return { do: 'read', step };
+  }
+  for (const step of stepsIn(({ status }) => status === 'soaking')) {
+    const own = state.steps[step.id]!;
+    const restMs = soakMs(plan, step) - own.watchedMs;
+    if (restMs > 0) earliest = Math.min(earliest, at + restMs);
+    else if (isDue(own)) return { do: 'judge_soak', step };
+  }
+  const progress = new Progress(plan, state);
+  // One call at a time: its result decides about the next.
+  const isCalling = stepsIn(({ status }) => status === 'sent').length > 0;
+  if (state.phase === 'running' && !isCalling) {
+    for (const step of plan.steps) {
+      const own = state.steps[step.id]!;
+      if (!progress.mayGoForward(step, allowedAtRisk(plan, step.group)) || !isDue(own)) continue;
+      const isFresh = own.status === 'checked' && at - own.sinceMs <= CHECK_HOLDS_MS;
+      return isFresh ? { do: 'send', step, before: own.before!, after: own.after! } : { do: 'judge', step };
+    }
+  }
+  const isIdle = stepsIn((each) => isUnderWay(each)).length === 0;
+  const isOver = plan.steps.every((step) => isFinal(state.steps[step.id]!) || progress.isShut(step));
+  if (isIdle && (isOver || state.phase === 'paused')) return { do: 'done' };
+  return { do: 'wait', untilMs: Math.min(earliest, at + LONGEST_WAIT_MS) };
+}
+
+/** Returns the time that the step must be watched. A raised hop limit breaks nobody, so it needs none. */
+export function soakMs({ policy }: Plan, { role }: PlanStep): number {
+  if (role === 'hop_limit') return 0;
+  return 1000 * (role === 'canary' ? policy.canary_soak_seconds : policy.soak_seconds);
+}
+
+/** Returns whether something goes on about the step, also while the plan is paused. */
+export function isUnderWay({ status }: StepState): boolean {
+  return (
+    status === 'sent' ||
+    status === 'unclear' ||
+    status === 'pending' ||
+    status === 'applied' ||
+    status === 'soaking' ||
+    status === 'rolling_back'
+  );
+}
+
+/** Returns how many instances of a group may be unconfirmed at once: its share, and always one. */
+export function allowedAtRisk({ policy, groups }: Plan, group: string): number {
+  const size = groups.find(({ id }) => id === group)?.size ?? 0;
+  return Math.max(1, Math.floor(policy.max_share * size));
+}

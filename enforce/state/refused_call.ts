@@ -1,0 +1,58 @@
+/** Applies a refused call to the state of a plan. Pure. */
+import type { Plan, PlanStep } from '../plan.ts';
+import type { EventOf } from './events.ts';
+import { beginRollback } from './roll_back.ts';
+import { isFinal, type PlanState, requiresTokens, type StepState } from './step_state.ts';
+
+/**
+ * A call without a token was answered with 401. The groups of its host are rolled back, with what was confirmed. Hosts of
+ * other groups on which the same caller was seen are held. No other change begins until a person resumes the plan.
+ *
+ * A refusal while nothing of the group is changed by this plan is somebody else's, and changes nothing.
+ */
+export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refused_call'>): PlanState {
+  const groups = new Set(event.groups);
+  const alsoOn = new Set(event.also_on);
+  const isOurs = plan.steps.some(
+    (step) => concerns(step, groups, event.host) && requiresTokens(step) && state.steps[step.id]!.isWritten,
+  );
+  if (!isOurs) return state;
+  const at = state.nowMs;
+  const caller = event.caller.title;
+  const rollbackReason = `${caller} called without a token on ${event.host} and was refused.`;
+  const holdReason = `${caller} runs here too. It called without a token on ${event.host} and was refused.`;
+  const steps = { ...state.steps };
+  for (const step of plan.steps) {
+    if (!requiresTokens(step)) continue;
+    const own = steps[step.id]!;
+    const changed = concerns(step, groups, event.host)
+      ? beginRollback(own, step, rollbackReason, at)
+      : isOn(step, alsoOn)
+        ? hold(own, holdReason, at)
+        : null;
+    if (changed !== null) steps[step.id] = changed;
+  }
+  const paused =
+    state.phase === 'running'
+      ? { phase: 'paused' as const, pausedReason: `${rollbackReason} Look at it, then resume the plan.` }
+      : {};
+  return { ...state, ...paused, steps };
+}
+
+function concerns(step: PlanStep, groups: ReadonlySet<string>, host: string): boolean {
+  if (step.target.type === 'instance' && step.target.instance_id === host) return true;
+  // A template may serve several groups, and an account's default serves all of them.
+  if (step.target.type === 'template') return step.target.groups.some((group) => groups.has(group));
+  return groups.has(step.group) || step.target.type === 'account_default';
+}
+
+function isOn({ target }: PlanStep, hosts: ReadonlySet<string>): boolean {
+  return target.type === 'instance' && hosts.has(target.instance_id);
+}
+
+/** A call that is under way ends first: the step is then undone, which is the cautious side. */
+function hold(state: StepState, reason: string, at: number): StepState | null {
+  if (isFinal(state) || state.status === 'rolling_back') return null;
+  if (state.status === 'sent' || state.status === 'unclear') return { ...state, undo: state.undo ?? reason };
+  return { ...state, status: 'held', reason, sinceMs: at };
+}

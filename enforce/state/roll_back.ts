@@ -1,0 +1,130 @@
+/** The part of the state machine that gives a target its recorded value back. Pure. */
+import type { PlanStep } from '../plan.ts';
+import type { Comparison } from './compare.ts';
+import type { EventOf } from './events.ts';
+import { needsRestore, type Restore, type StepState } from './step_state.ts';
+import { delayMs, MAX_ATTEMPTS, MAX_PENDING_MS, MAX_READS, STALE_MS } from './timing.ts';
+
+/**
+ * Begins to undo a step. A step whose call is under way is undone as soon as its answer is known. A step that was not
+ * sent is held. Returns null where there is nothing to undo. A roll-back that has failed before is tried again only
+ * with `isOrdered`, which a person's order is.
+ */
+export function beginRollback(
+  state: StepState,
+  step: PlanStep,
+  reason: string,
+  at: number,
+  { isOrdered = false }: { isOrdered?: boolean } = {},
+): StepState | null {
+  switch (state.status) {
+    case 'planned':
+    case 'waiting':
+    case 'checked':
+      return { ...state, status: 'held', reason, sinceMs: at };
+    case 'sent':
+    case 'unclear':
+      return { ...state, undo: state.undo ?? reason };
+    case 'held':
+      if (!state.isWritten || (state.isStuck && !isOrdered)) return null;
+      break;
+    case 'confirmed':
+    case 'pending':
+    case 'applied':
+    case 'soaking':
+      break;
+    default:
+      return null;
+  }
+  const entered = {
+    ...state,
+    undo: null,
+    isStuck: false,
+    reason,
+    sinceMs: at,
+    dueMs: at,
+    reads: 0,
+    attempts: 0,
+  };
+  if (!needsRestore(step)) return { ...entered, status: 'rolled_back', isWritten: false };
+  return { ...entered, status: 'rolling_back', restore: 'verify' };
+}
+
+export function rollbackSending(state: StepState, at: number): StepState | null {
+  if (state.status !== 'rolling_back' || state.restore !== 'ready') return null;
+  return { ...enter(state, 'sent', at), sentMs: at, attempts: state.attempts + 1 };
+}
+
+export function rollbackAnswered(state: StepState, event: EventOf<'restored'>, at: number): StepState | null {
+  if (state.status !== 'rolling_back' || state.restore !== 'sent') return null;
+  switch (event.outcome) {
+    case 'accepted':
+      return enter(state, 'reading', at);
+    case 'lost':
+      return enter(state, 'unclear', at);
+    case 'throttled':
+      return again(state, at, delayMs(state.attempts - 1));
+    case 'failed':
+      return stuck(state, at, `The way back is closed: ${event.message}`);
+  }
+}
+
+/** `compared`: what was read, against the recorded values. */
+export function rollbackRead(
+  state: StepState,
+  compared: Comparison,
+  isPending: boolean,
+  at: number,
+): StepState | null {
+  const known = { ...state, reads: state.reads + 1, dueMs: at + delayMs(state.reads) };
+  switch (state.restore) {
+    case 'verify':
+      if (compared.result === 'other') return foreign(known, compared.detail, at);
+      // A description may be old, so the recorded value is sent also where it seems to be in force already.
+      return enter(known, 'ready', at);
+    case 'unclear':
+      if (compared.result === 'other') return foreign(known, compared.detail, at);
+      // The recorded value may be that of before our change, in an old description. Sending it again does no harm.
+      return again(known, at, 0);
+    case 'reading':
+      if (compared.result === 'other') return foreign(known, compared.detail, at);
+      if (compared.result === 'before' && !isPending) {
+        return { ...known, status: 'rolled_back', restore: null, isWritten: false, sinceMs: at };
+      }
+      // Our change is still shown: the description is old, or the call had no effect.
+      if (compared.result === 'after' && at - (state.sentMs ?? at) >= STALE_MS) return again(known, at, 0);
+      return at - state.sinceMs < MAX_PENDING_MS
+        ? known
+        : stuck(known, at, 'The recorded value was not in force after five minutes.');
+    default:
+      return null;
+  }
+}
+
+/** A roll-back that cannot read goes on trying for a while. */
+export function rollbackUnread(state: StepState, message: string, at: number): StepState {
+  if (state.reads + 1 >= MAX_READS) return stuck(state, at, `It cannot be read: ${message}`);
+  return { ...state, reads: state.reads + 1, dueMs: at + delayMs(state.reads) };
+}
+
+function again(state: StepState, at: number, afterMs: number): StepState {
+  if (state.attempts >= MAX_ATTEMPTS) {
+    return stuck(state, at, `The recorded value is not in force after ${state.attempts} calls.`);
+  }
+  return { ...enter(state, 'ready', at), dueMs: at + afterMs };
+}
+
+function enter(state: StepState, restore: Restore, at: number): StepState {
+  return { ...state, restore, sinceMs: at, dueMs: at, reads: 0 };
+}
+
+function foreign(state: StepState, detail: string, at: number): StepState {
+  const reason = `Somebody else has changed it, so it was left alone: ${detail}. (${state.reason})`;
+  return { ...state, status: 'held', restore: null, isWritten: false, sinceMs: at, reason };
+}
+
+/** Our change stays in force, and a person must look. */
+function stuck(state: StepState, at: number, problem: string): StepState {
+  const reason = `${problem} (Rolled back because: ${state.reason})`;
+  return { ...state, status: 'held', restore: null, isStuck: true, sinceMs: at, reason };
+}
