@@ -31,7 +31,7 @@ export class SourceFile {
   readonly encoding: Encoding;
   readonly text: string;
   #lineStarts: number[] | null = null;
-  #lineBytes: number[] | null = null;
+  #checkpoints: number[] | null = null;
 
   constructor(path: string, bytes: Uint8Array) {
     this.path = path;
@@ -86,10 +86,7 @@ export class SourceFile {
       else high = middle - 1;
     }
     const start = starts[low]!;
-    const byte =
-      this.text.length === this.bytes.length
-        ? clamped
-        : this.#bytesAtLines()[low]! + Buffer.byteLength(this.text.slice(start, clamped), this.encoding);
+    const byte = this.text.length === this.bytes.length ? clamped : this.#byteAt(clamped);
     return { index: clamped, byte, line: low + 1, column: clamped - start + 1 };
   }
 
@@ -108,21 +105,34 @@ export class SourceFile {
     return this.#lineStarts;
   }
 
-  #bytesAtLines(): number[] {
-    if (this.#lineBytes === null) {
-      const starts = this.#starts();
-      let byte = 0;
-      this.#lineBytes = starts.map((start, line) => {
-        const at = byte;
-        byte += Buffer.byteLength(
-          this.text.slice(start, starts[line + 1] ?? this.text.length),
-          this.encoding,
-        );
-        return at;
-      });
+  /** Counts from the checkpoint before the index, since a file may be one long line. */
+  #byteAt(index: number): number {
+    if (this.#checkpoints === null) {
+      this.#checkpoints = [0];
+      for (let start = 0, byte = 0; start + CHECKPOINT <= this.text.length; start += CHECKPOINT) {
+        byte += utf8Length(this.text, start, start + CHECKPOINT);
+        this.#checkpoints.push(byte);
+      }
     }
-    return this.#lineBytes;
+    const at = Math.floor(index / CHECKPOINT);
+    return this.#checkpoints[at]! + utf8Length(this.text, at * CHECKPOINT, index);
   }
+}
+
+/** Code units between two stored byte offsets. */
+const CHECKPOINT = 4096;
+
+/** Returns the bytes of a part in UTF-8. A surrogate pair counts where it begins. */
+function utf8Length(text: string, start: number, end: number): number {
+  let bytes = 0;
+  for (let at = start; at < end; at++) {
+    const code = text.charCodeAt(at);
+    if (code < 0x80) bytes += 1;
+    else if (code < 0x800) bytes += 2;
+    else if (code >= 0xd800 && code <= 0xdbff) bytes += 4;
+    else if (code < 0xdc00 || code > 0xdfff) bytes += 3;
+  }
+  return bytes;
 }
 
 const STRICT_UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

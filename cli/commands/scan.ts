@@ -139,7 +139,10 @@ async function scanOrFix(
   if (settings.diff) process.stdout.write(unifiedDiff(tree));
   if (settings.fix) {
     writeChanges(tree, request.working);
-    process.stderr.write(`Fixed ${tree.fixed.length} findings in ${tree.changes.size} files.\n`);
+    const count = (number: number, word: string) => `${number} ${word}${number === 1 ? '' : 's'}`;
+    process.stderr.write(
+      `Fixed ${count(tree.fixed.length, 'finding')} in ${count(tree.changes.size, 'file')}.\n`,
+    );
   }
   return { scanned: tree.scanned, fixable: settings.fix ? [] : tree.fixed };
 }

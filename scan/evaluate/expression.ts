@@ -1,6 +1,6 @@
 /** Computes expressions of HCL. Pure: names come from a scope, and every value keeps its origin. */
 import type { Expression } from '../hcl/tree.ts';
-import { callFunction } from './functions.ts';
+import { callFunction, MAX_TEXT, TOO_LONG } from './functions.ts';
 import { arithmetic } from './operators.ts';
 import {
   asBoolean,
@@ -145,6 +145,7 @@ function evaluateTemplate(parts: readonly Expression[], scope: Scope): Value {
     const piece = asText(value.data);
     if (piece === null) return failure('a part of the text is no text');
     text += piece;
+    if (text.length > MAX_TEXT) return TOO_LONG;
   }
   return makeValue(text);
 }
@@ -190,7 +191,7 @@ function evaluateCall(expression: Extract<Expression, { kind: 'call' }>, scope: 
     const last = args.pop();
     if (last === undefined || isUnknown(last.data)) return last ?? failure('nothing is expanded');
     if (!isList(last.data)) return failure('the expanded argument is no list');
-    args.push(...last.data);
+    for (const item of last.data.slice(0, MAX_ELEMENTS)) args.push(item);
   }
   return callFunction(expression.name, args);
 }

@@ -25,8 +25,14 @@ export function callFunction(name: string, args: readonly Value[]): Value {
   const strict = Object.hasOwn(STRICT, name) ? STRICT[name] : undefined;
   if (strict === undefined) return makeValue(new Unknown(`the function ${name} is not computed`));
   for (const arg of args) if (isUnknown(arg.data)) return makeValue(arg.data, null, arg.steps);
-  return strict(args);
+  const value = strict(args);
+  return typeof value.data === 'string' && value.data.length > MAX_TEXT ? TOO_LONG : value;
 }
+
+/** Elements and characters of one value, against code that doubles it again and again. */
+const MAX_ELEMENTS = 100_000;
+export const MAX_TEXT = 1_000_000;
+export const TOO_LONG: Value = makeValue(new Unknown('the value is too long to compute'));
 
 /** Functions that look at unknown arguments themselves. */
 const LAZY: Record<string, Call> = {
@@ -74,7 +80,8 @@ const LAZY: Record<string, Call> = {
     for (const { data, steps } of args) {
       if (isUnknown(data)) return makeValue(data, null, steps);
       if (!isList(data)) return failure('concat is called with a value that is no list');
-      items.push(...data);
+      if (items.length + data.length > MAX_ELEMENTS) return TOO_LONG;
+      for (const item of data) items.push(item);
     }
     return makeValue(items);
   },
@@ -162,8 +169,9 @@ function flatten(value: Value, depth = 0): Value {
     if (isUnknown(item.data)) return item;
     const inner = isList(item.data) && depth < 32 ? flatten(item, depth + 1).data : null;
     if (inner !== null && isUnknown(inner)) return makeValue(inner);
-    if (inner !== null && isList(inner)) items.push(...inner);
-    else items.push(item);
+    if (inner === null || !isList(inner)) items.push(item);
+    else for (const one of inner) items.push(one);
+    if (items.length > MAX_ELEMENTS) return TOO_LONG;
   }
   return makeValue(items);
 }
@@ -196,7 +204,8 @@ const STRICT: Record<string, Call> = {
     // Patterns in slashes are RE2 expressions, which are not run on untrusted text.
     if (pattern === null || by === null || /^\/.*\/$/s.test(pattern))
       return makeValue(new Unknown('replace with a pattern is not computed'));
-    return onText(arg, (text) => text.replaceAll(pattern, () => by));
+    const longest = (asText(arg?.data ?? null)?.length ?? 0) * (by.length + 1);
+    return longest > MAX_TEXT ? TOO_LONG : onText(arg, (text) => text.replaceAll(pattern, () => by));
   },
   startswith: ([arg, part]) => onTexts(arg, part, (text, start) => text.startsWith(start)),
   endswith: ([arg, part]) => onTexts(arg, part, (text, end) => text.endsWith(end)),
@@ -207,7 +216,12 @@ const STRICT: Record<string, Call> = {
       return failure('join is called with the wrong types');
     const inner = firstUnknown(list);
     if (inner !== null) return makeValue(inner);
-    return makeValue(list.data.map(({ data }) => asText(data) ?? '').join(by));
+    let text = '';
+    for (const [at, { data }] of list.data.entries()) {
+      text += (at === 0 ? '' : by) + (asText(data) ?? '');
+      if (text.length > MAX_TEXT) return TOO_LONG;
+    }
+    return makeValue(text);
   },
   split: ([separator, text]) => {
     const by = asText(separator?.data ?? null);

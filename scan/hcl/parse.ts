@@ -40,6 +40,9 @@ export function parseHcl(path: string, text: string): HclFile {
   return { path, body: parts, errors: inParts.length === 0 ? errors : inParts };
 }
 
+/** Text that is no HCL can keep the grammar's recovery busy. A megabyte of real code takes 0.4 s. */
+const MAX_PARSE_MS = 10_000;
+
 /** A top-level block in the usual layout: its type stands at the start of a line. */
 const TOP_LEVEL =
   /^(?:resource|data|module|variable|output|provider|locals|terraform|source|build|packer|local)\b[^\n={]*\{/gm;
@@ -48,8 +51,12 @@ const TOP_LEVEL =
 function parsePart(text: string, start: number, end: number, into: Block, errors: Span[]): void {
   if (parser === null) throw new Error('loadHclGrammar was not called');
   // The grammar does not know a byte order mark; a space keeps every position.
-  const tree = parser.parse(text.slice(start, end).replace(/^\ufeff/, ' '));
+  const deadline = performance.now() + MAX_PARSE_MS;
+  const tree = parser.parse(text.slice(start, end).replace(/^\ufeff/, ' '), null, {
+    progressCallback: () => performance.now() > deadline,
+  });
   if (tree === null) {
+    parser.reset();
     errors.push({ start, end });
     return;
   }

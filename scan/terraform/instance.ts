@@ -37,6 +37,8 @@ export interface Expanded {
   scope: Scope;
 }
 
+/** Locals and outputs that may wait for each other. */
+const MAX_REFERENCES = 300;
 /** Instances of one block that are computed. The others are like these. */
 const MAX_INSTANCES = 100;
 
@@ -217,6 +219,7 @@ export class ModuleInstance {
     const declared = this.module.locals.get(name);
     if (declared === undefined) return unknown(`local.${name} is not declared`);
     if (this.#running.has(name)) return unknown(`local.${name} refers to itself`);
+    if (this.#running.size >= MAX_REFERENCES) return unknown('the locals refer to each other too deeply');
     this.#running.add(name);
     const { path, attribute } = declared;
     const place = { path, start: attribute.start, end: attribute.end };

@@ -33,7 +33,7 @@ describe('imdswatch scan --fix', () => {
   it('edits the literal, keeps every other byte and the mode, and changes nothing the second time', () => {
     const first = scan(['--format', 'json', '--fix']);
     assert.equal(first.status, 0);
-    assert.match(first.stderr, /^Fixed 1 findings in 1 files\.$/m);
+    assert.match(first.stderr, /^Fixed 1 finding in 1 file\.$/m);
     assert.deepEqual(JSON.parse(first.stdout).findings, []);
     assert.equal(text(), AFTER);
     assert.equal(statSync(join(directory, 'main.tf')).mode & 0o777, 0o640);
