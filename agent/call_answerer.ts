@@ -37,7 +37,7 @@ export class CallAnswerer {
   /**
    * Records a connection that the kernel reported and whose packets the capture does not see, if the kernel of
    * its namespace has rewritten its destination: a relay on this host is its other end. Returns whether that
-   * is so. `describe` returns the caller as the relay's calls are to name it.
+   * is so. It is so, too, where the namespace has the endpoint's address itself. `describe` returns the caller as the relay's calls are to name it.
    */
   noteRedirected(
     connection: KernelConnection,
@@ -48,7 +48,9 @@ export class CallAnswerer {
     if (this.#routes === null) return false;
     const { translations, relays } = this.#routes;
     const answer = translations.translationOf(where, connection.tuple);
-    if (answer.kind !== 'translated' || this.#isEndpoint(answer.server.localAddress)) return false;
+    if (answer.kind !== 'translated')
+      return translations.isLocalAddress(where, connection.tuple.remoteAddress);
+    if (this.#isEndpoint(answer.server.localAddress)) return false;
     const owner = connection.owner();
     // The program may have ended before the relay's call is complete, so it is described now.
     if (owner !== null)

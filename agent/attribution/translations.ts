@@ -6,6 +6,7 @@
  * the answers of the container's own namespace. So an answer alone proves nothing: see `answerer.ts`.
  */
 import { readFileSync, statSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { ipv4Text, ipv6Text } from '../../common/address.ts';
 import type { FlowTuple } from '../flow.ts';
 import { type ConntrackAnswer, ConntrackSocket, packetTuple } from '../linux/netlink_conntrack.ts';
@@ -105,6 +106,17 @@ export class Translations {
       return this.#socketsOf(netns, path, 'diag').diag?.findListener(bytes, port)?.inode ?? null;
     } catch {
       return null;
+    }
+  }
+
+  /** Returns whether an interface of the namespace has this address: then its kernel delivers to itself. */
+  isLocalAddress({ netns, path }: NamespaceRef, address: string): boolean {
+    const read = () =>
+      Object.values(networkInterfaces()).some((each) => each?.some((one) => one.address === address));
+    try {
+      return path === null || netns === this.#ownNetns ? read() : withinNamespace(path, read);
+    } catch {
+      return false;
     }
   }
 
