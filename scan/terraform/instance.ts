@@ -116,6 +116,9 @@ export class ModuleInstance {
       return data
         .slice(0, MAX_INSTANCES)
         .map((value) => ({ key: asText(value.data), scope: bindEach(scope, value, value) }));
+    // Chained to the instances of another resource: each of them is known only by its block.
+    if (data instanceof Reference)
+      return [{ key: null, scope: bindEach(scope, unknown(data.reason), makeValue(data)) }];
     const reason = isUnknown(data) ? data.reason : 'for_each is neither a map nor a set';
     return [{ key: null, scope: bindEach(scope, unknown(reason), unknown(reason)) }];
   }

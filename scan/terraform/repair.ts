@@ -2,7 +2,7 @@
 import { alignedAttribute, insertIntoBlock, insertIntoObject } from '../edits/hcl_edits.ts';
 import { insertIntoJsonObject } from '../edits/json_edits.ts';
 import type { Edit, Fix } from '../finding.ts';
-import { attributeOf, type Block } from '../hcl/tree.ts';
+import { attributeOf, type Block, blocksOf } from '../hcl/tree.ts';
 import type { Said, Tokens } from '../rules/declaration.ts';
 
 export interface RepairRequest {
@@ -59,6 +59,8 @@ function addAttribute(block: Block, { path, name, required }: RepairRequest, tex
 
 function addBlock(request: RepairRequest, text: string): Edit[] {
   const { path, name, required, owner, blockType } = request;
+  // A dynamic block that makes nothing now would stand beside the new one later, which Terraform refuses.
+  if (blocksOf(owner, 'dynamic').some(({ labels }) => labels[0] === blockType)) return [];
   if (blockType === null) return addAttribute(owner, request, text);
   if (owner.syntax === 'json')
     return addJson(path, text, owner, `"${blockType}": { "${name}": ${required} }`);

@@ -240,6 +240,20 @@ const structure: Case[] = [
     name: 'a dynamic block that makes nothing',
     code: `resource "aws_instance" "x" {\n  dynamic "metadata_options" {\n    for_each = []\n    content {\n      http_tokens = "required"\n    }\n  }\n}\n`,
     want: ['1 imdsv1-allowed-by-default'],
+    // A second block beside the dynamic one would be refused as soon as that makes one.
+    fixed: `resource "aws_instance" "x" {\n  dynamic "metadata_options" {\n    for_each = []\n    content {\n      http_tokens = "required"\n    }\n  }\n}\n`,
+    source: LANGUAGE,
+  },
+  {
+    name: 'for_each over the instances of a template',
+    code: `resource "aws_launch_template" "t" {\n  for_each = toset(["a"])\n  metadata_options {\n    http_tokens = "required"\n  }\n}\nresource "aws_autoscaling_group" "g" {\n  for_each = aws_launch_template.t\n  launch_template {\n    id = each.value.id\n  }\n}\n`,
+    want: [],
+    source: LANGUAGE,
+  },
+  {
+    name: 'a template of many, by key, index and splat',
+    code: `resource "aws_launch_template" "t" {\n  count = 1\n  metadata_options {\n    http_tokens = "required"\n  }\n}\n${['aws_launch_template.t[0].id', 'one(aws_launch_template.t[*].id)', 'element(aws_launch_template.t.*.id, 0)'].map((id, at) => `resource "aws_autoscaling_group" "g${at}" {\n  launch_template {\n    id = ${id}\n  }\n}\n`).join('')}`,
+    want: [],
     source: LANGUAGE,
   },
   {
