@@ -28,17 +28,26 @@ type Variables = ReadonlyMap<string, { node: DocumentNode; start: number }>;
 
 const MAX_DEPTH = 40;
 
-function tasksIn(node: DocumentNode, target: EditTarget, outer: Variables, depth: number): Declaration[] {
+/** A task is an item of a list; the same key elsewhere holds variables or defaults. */
+function tasksIn(
+  node: DocumentNode,
+  target: EditTarget,
+  outer: Variables,
+  depth: number,
+  isItem = false,
+): Declaration[] {
   if (depth > MAX_DEPTH || node.kind === 'scalar') return [];
-  if (node.kind === 'list') return node.items.flatMap((item) => tasksIn(item, target, outer, depth + 1));
+  if (node.kind === 'list')
+    return node.items.flatMap((item) => tasksIn(item, target, outer, depth + 1, true));
   const variables = new Map(outer);
   for (const { key, keyStart, value } of entriesOf(get(node, 'vars')))
     variables.set(key, { node: value, start: keyStart });
   return node.entries.flatMap((entry) => {
-    const module = MODULES.exec(entry.key)?.[1];
-    if (module !== undefined)
-      return entry.value.kind === 'map' ? declareTask(node, entry, module, target, variables) : [];
-    return tasksIn(entry.value, target, variables, depth + 1);
+    if (entry.key === 'vars' || entry.key === 'module_defaults') return [];
+    const module = isItem ? MODULES.exec(entry.key)?.[1] : undefined;
+    return module === undefined
+      ? tasksIn(entry.value, target, variables, depth + 1)
+      : declareTask(node, entry, module, target, variables);
   });
 }
 

@@ -33,7 +33,8 @@ const EFFECT: ChangeEffect = {
 
 export const packer: Reader = {
   name: 'packer',
-  takes: ({ name, contains }) => /\.pkr\.(hcl|json)$/.test(name) && contains('amazon-'),
+  // Variables stand in files of their own, so all files of a directory belong together.
+  takes: ({ name }) => /\.pkr\.(hcl|json)$/.test(name),
   unitOf: dirname,
   prepare: loadHclGrammar,
   read: readHcl,

@@ -87,6 +87,18 @@ const cases: Case[] = [
     source: 'Ansible user guide, templating',
   },
   {
+    name: 'parameters in one text',
+    code: '- name: Launch\n  ec2_instance: name=x image_id=ami-1\n',
+    want: ['2 imdsv1-allowed-by-default'],
+    source: 'Ansible user guide, key=value parameters',
+  },
+  {
+    name: 'defaults of modules and variables are no tasks',
+    code: '- hosts: all\n  module_defaults:\n    ec2_instance: {region: r}\n  vars:\n    ec2_instance: {a: b}\n    list: [{ec2_instance: {a: b}}]\n',
+    want: [],
+    source: 'Ansible user guide, module defaults',
+  },
+  {
     name: 'tasks inside blocks',
     code: `- hosts: all\n  tasks:\n    - block:\n        - ec2_instance:\n            name: x\n`,
     want: ['4 imdsv1-allowed-by-default'],

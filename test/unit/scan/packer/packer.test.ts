@@ -52,6 +52,15 @@ const cases: Case[] = [
     source: DOCS,
   },
   {
+    name: 'a variable of another file',
+    code: {
+      'x.pkr.hcl': source(SUPPORT + options('var.t')),
+      'variables.pkr.hcl': 'variable "t" {\n  default = "required"\n}\n',
+    },
+    want: [],
+    source: DOCS,
+  },
+  {
     name: 'a local block',
     code: `${source(SUPPORT + options('local.t'))}local "t" {\n  expression = "optional"\n}\n`,
     want: ['5 imdsv1-allowed'],
