@@ -13,7 +13,8 @@ import { ADMIN, openAdmin } from './admin/admin_schema.ts';
 import { SqliteAdminStore } from './admin/admin_store.ts';
 import { AuditLog } from './admin/audit_log.ts';
 import { Destinations } from './alert/destinations.ts';
-import type { CloudCountInput, CloudInstanceInput } from './contract/cloud.ts';
+import type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
+import { toCounts, toInstances, toInventory } from './insight/cloud_import/stored_figures.ts';
 import { Insight, type InsightOptions } from './insight/insight.ts';
 import { openForWriting } from './store/sqlite/database.ts';
 import { FINDINGS } from './store/sqlite/findings_schema.ts';
@@ -101,36 +102,19 @@ export async function withAdmin<T>(
   }
 }
 
-/**
- * Stores the cloud's counts and metadata options, and notes it in the audit log. `files`: number of files
- * that they came from.
- */
+/** Stores figures of the cloud, and notes it in the audit log. `source` says where they came from: `2 files`. */
 export function supplyCloudFigures(
   dataDir: string,
-  { counts, instances }: { counts: readonly CloudCountInput[]; instances: readonly CloudInstanceInput[] },
-  files: number,
+  { counts, instances, inventory }: Omit<CloudFigures, 'ignored'>,
+  source: string,
 ): void {
   const findings = openForWriting(dataDir, FINDINGS);
   try {
     const writer = new FindingsWriter(findings);
-    writer.putCloudCounts(
-      counts.map((count) => ({
-        hostId: count.instance_id,
-        startUs: Date.parse(count.start) * 1000,
-        endUs: Date.parse(count.end) * 1000,
-        noToken: count.metadata_no_token,
-        noTokenRejected: count.metadata_no_token_rejected,
-      })),
-    );
     const suppliedUs = Date.now() * 1000;
-    writer.putCloudInstances(
-      instances.map(({ instance_id, http_tokens, hop_limit }) => ({
-        hostId: instance_id,
-        httpTokens: http_tokens,
-        hopLimit: hop_limit,
-        suppliedUs,
-      })),
-    );
+    writer.putCloudCounts(toCounts(counts));
+    writer.putCloudInstances(toInstances(instances, suppliedUs));
+    writer.putCloudInventory(toInventory(inventory, suppliedUs));
   } finally {
     findings.close();
   }
@@ -140,7 +124,7 @@ export function supplyCloudFigures(
       actor: commandActor().name,
       action: 'cloud_counts.supply',
       subject: 'cloud',
-      detail: `${counts.length} counts and ${instances.length} instances from ${files} files`,
+      detail: `${counts.length} counts, ${instances.length} instances and ${inventory.resources.length} resources from ${source}`,
       source_address: null,
     };
     new AuditLog(admin).append(entry, Date.now());

@@ -148,6 +148,7 @@ async function compose(
       calls: (filter, limit, cursor) => workloads.calls(filter, limit, cursor),
       putCloudCounts: (counts) => store.putCloudCounts(counts),
       putCloudInstances: (instances) => store.putCloudInstances(instances),
+      putCloudInventory: (inventory) => store.putCloudInventory(inventory),
       statistics: () => store.statistics(),
       write: (batches) => store.write(batches),
     },

@@ -58,7 +58,11 @@ export async function run(argv: string[]): Promise<number> {
   // Opening the store reports an error (no store, another release) before anything is written.
   const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
   try {
-    supplyCloudFigures(settings.data_dir, { counts, instances }, positionals.length);
+    const inventory = {
+      instances: figures.flatMap((figure) => figure.inventory.instances),
+      resources: figures.flatMap((figure) => figure.inventory.resources),
+    };
+    supplyCloudFigures(settings.data_dir, { counts, instances, inventory }, `${positionals.length} files`);
     for (const [reason, count] of figures.flatMap(({ ignored }) => Object.entries(ignored))) {
       process.stderr.write(`Left out: ${count} ${visibleText(reason)}.\n`);
     }

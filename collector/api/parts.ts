@@ -47,7 +47,7 @@ export type AlertService = Methods<
 >;
 export type FindingsStore = Methods<
   Store,
-  'calls' | 'putCloudCounts' | 'putCloudInstances' | 'statistics' | 'write'
+  'calls' | 'putCloudCounts' | 'putCloudInstances' | 'putCloudInventory' | 'statistics' | 'write'
 >;
 
 export interface ApiParts {

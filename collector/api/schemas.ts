@@ -26,4 +26,5 @@ export const Session = sessions.session.meta({ id: 'Session' });
 export const SignIn = sessions.signIn.meta({ id: 'SignIn' });
 export const CloudCounts = cloud.cloudCounts.meta({ id: 'CloudCounts' });
 export const CloudInstances = cloud.cloudInstances.meta({ id: 'CloudInstances' });
+export const CloudInventory = cloud.cloudInventory.meta({ id: 'CloudInventory' });
 export const Reconciliation = cloud.reconciliation.meta({ id: 'Reconciliation' });

@@ -97,6 +97,7 @@ export const readiness = z.object({
     .object({
       http_tokens: z.enum(['optional', 'required']).nullable(),
       hop_limit: z.int().nullable(),
+      http_endpoint: z.enum(['enabled', 'disabled']).nullable(),
       metadata_no_token: z.int().nullable(),
       /** Token-less calls that were answered with success, over exactly the hours that the cloud counted. */
       seen_no_token: z.int().nullable(),

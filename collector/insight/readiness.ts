@@ -124,6 +124,7 @@ export function readinessOf(
         : {
             http_tokens: cloudInstance?.httpTokens ?? null,
             hop_limit: cloudInstance?.hopLimit ?? null,
+            http_endpoint: cloudInstance?.httpEndpoint ?? null,
             metadata_no_token: cloud?.metadataNoToken ?? null,
             seen_no_token: cloud?.seenNoToken ?? null,
             counted: countedSpan(compared),

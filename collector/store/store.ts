@@ -8,6 +8,7 @@
  */
 import type { Call, HostFacts } from '../../protocol/call.ts';
 import type { Coverage, Heartbeat, Rollup } from '../../protocol/records.ts';
+import type { CloudResourceInput } from '../contract/cloud.ts';
 import type { GapReason } from '../contract/host.ts';
 import type { Window } from '../contract/window.ts';
 import type { CallerFacts, WorkloadIdentity } from './workload_identity.ts';
@@ -183,8 +184,32 @@ export interface CloudInstance {
   hostId: string;
   httpTokens: 'optional' | 'required' | null;
   hopLimit: number | null;
+  httpEndpoint: 'enabled' | 'disabled' | null;
   /** Time at which the operator supplied it. */
   suppliedUs: number;
+}
+
+/** An instance of the cloud's inventory, also one that is gone or never had an agent. Null: not known. */
+export interface CloudMember {
+  hostId: string;
+  account: string;
+  region: string;
+  state: string | null;
+  launchedUs: number | null;
+  terminatedUs: number | null;
+  imageId: string | null;
+  scalingGroup: string | null;
+  templateId: string | null;
+  templateVersion: number | null;
+  isSpot: boolean | null;
+  managedBy: string | null;
+  tags: Record<string, string> | null;
+  suppliedUs: number;
+}
+
+export interface CloudInventory {
+  instances: CloudMember[];
+  resources: { facts: CloudResourceInput; suppliedUs: number }[];
 }
 
 export interface Retention {
@@ -244,6 +269,7 @@ export interface StoreQueries {
   ): Promise<{ calls: Call[]; next: string | null }>;
   cloudCounts(window: Window, hosts: string[] | null): Promise<CloudCount[]>;
   cloudInstances(): Promise<CloudInstance[]>;
+  cloudInventory(): Promise<CloudInventory>;
   /**
    * Counts calls without a token that were answered with 2xx, for each span of whole hours, to compare with
    * the cloud's count.
@@ -271,6 +297,8 @@ export interface Store extends StoreQueries {
   /** Stores counts in place of earlier ones for the same host and start. */
   putCloudCounts(counts: CloudCount[]): Promise<void>;
   putCloudInstances(instances: CloudInstance[]): Promise<void>;
+  /** Stores an inventory. A null of an instance keeps the former value. */
+  putCloudInventory(inventory: CloudInventory): Promise<void>;
   retain(retention: Retention, nowUs: number): Promise<RetentionResult>;
   /** Writes a consistent copy to a new file while the store goes on. Throws `OperatorError`. */
   backup(file: string): Promise<void>;

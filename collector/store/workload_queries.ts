@@ -156,6 +156,9 @@ export class WorkloadQueries implements StoreQueries {
   cloudInstances(): ReturnType<StoreQueries['cloudInstances']> {
     return this.#store.cloudInstances();
   }
+  cloudInventory(): ReturnType<StoreQueries['cloudInventory']> {
+    return this.#store.cloudInventory();
+  }
   answeredV1(...args: Parameters<StoreQueries['answeredV1']>): ReturnType<StoreQueries['answeredV1']> {
     return this.#store.answeredV1(...args);
   }

@@ -1,11 +1,11 @@
 import { z } from '@hono/zod-openapi';
-import { toMicroseconds } from '../../store/time.ts';
+import { toCounts, toInstances, toInventory } from '../../insight/cloud_import/stored_figures.ts';
 import { actorOf } from '../actor.ts';
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
 import { hostFilterOf, hostQuery, questionOf, windowQuery } from '../question.ts';
 import { jsonAnswer, jsonBody, route } from '../route.ts';
-import { CloudCounts, CloudInstances, Reconciliation } from '../schemas.ts';
+import { CloudCounts, CloudInstances, CloudInventory, Reconciliation } from '../schemas.ts';
 
 const supplied = jsonAnswer(z.object({ stored: z.int() }), 'Number of stored entries.');
 
@@ -40,6 +40,16 @@ const instancesRoute = route({
   responses: { 200: supplied },
 });
 
+const inventoryRoute = route({
+  method: 'post',
+  path: '/api/v1/cloud/inventory',
+  tags: ['cloud'],
+  summary: 'Supply instances with their groups, and what they are launched from',
+  description: 'Of an instance, what is null keeps its former value. A resource is replaced.',
+  request: { body: jsonBody(CloudInventory) },
+  responses: { 200: supplied },
+});
+
 export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindowDays }: ApiParts): void {
   app.openapi(reconciliationRoute, async (c) => {
     const query = c.req.valid('query');
@@ -50,15 +60,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
 
   app.openapi(countsRoute, async (c) => {
     const counts = c.req.valid('json');
-    await store.putCloudCounts(
-      counts.map(({ instance_id, start, end, metadata_no_token, metadata_no_token_rejected }) => ({
-        hostId: instance_id,
-        startUs: momentUs(start),
-        endUs: momentUs(end),
-        noToken: metadata_no_token,
-        noTokenRejected: metadata_no_token_rejected,
-      })),
-    );
+    await store.putCloudCounts(toCounts(counts));
     insight.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${counts.length} counts`;
@@ -68,23 +70,21 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
 
   app.openapi(instancesRoute, async (c) => {
     const instances = c.req.valid('json');
-    const suppliedUs = Date.now() * 1000;
-    await store.putCloudInstances(
-      instances.map(({ instance_id, http_tokens, hop_limit }) => ({
-        hostId: instance_id,
-        httpTokens: http_tokens,
-        hopLimit: hop_limit,
-        suppliedUs,
-      })),
-    );
+    await store.putCloudInstances(toInstances(instances, Date.now() * 1000));
     insight.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${instances.length} instances`;
     access.audit({ actor, action: 'cloud_instances.supply', subject: 'cloud', detail, source_address });
     return c.json({ stored: instances.length }, 200);
   });
-}
 
-function momentUs(text: string): number {
-  return toMicroseconds(new Date(text).toISOString());
+  app.openapi(inventoryRoute, async (c) => {
+    const inventory = c.req.valid('json');
+    await store.putCloudInventory(toInventory(inventory, Date.now() * 1000));
+    insight.forget();
+    const { name: actor, sourceAddress: source_address } = actorOf(c);
+    const detail = `${inventory.instances.length} instances, ${inventory.resources.length} resources`;
+    access.audit({ actor, action: 'cloud_inventory.supply', subject: 'cloud', detail, source_address });
+    return c.json({ stored: inventory.instances.length + inventory.resources.length }, 200);
+  });
 }

@@ -4,7 +4,7 @@
  */
 import { OperatorError } from '../../../common/operator_error.ts';
 import { cloudCount } from '../../contract/cloud.ts';
-import type { CloudFigures } from './cloud_figures.ts';
+import { type CloudFigures, NO_INVENTORY } from './cloud_figures.ts';
 
 const COLUMNS = ['instance_id', 'start', 'end', 'metadata_no_token', 'rejected'];
 const MAX_LINES = 100_000;
@@ -58,5 +58,5 @@ export function readCountsCsv(name: string, text: string): CloudFigures {
     counts.push(parsed.data);
   }
   if (counts.length === 0) throw new OperatorError(1, `${name} has no counts below its first line.`);
-  return { counts, instances: [], ignored: {} };
+  return { counts, instances: [], inventory: NO_INVENTORY, ignored: {} };
 }

@@ -1,7 +1,7 @@
 /** Converts sums of periods to sums of whole hours, because the store counts calls by the hour. */
 import { OperatorError } from '../../../common/operator_error.ts';
 import type { CloudCountInput } from '../../contract/cloud.ts';
-import type { CloudFigures } from './cloud_figures.ts';
+import { type CloudFigures, NO_INVENTORY } from './cloud_figures.ts';
 
 const HOUR_SECONDS = 3600;
 const MAX_COUNTS = 100_000;
@@ -87,7 +87,7 @@ export function hourlyCounts(
   }
   const reason = 'hours of which a period is missing';
   const left = incomplete === 0 ? ignored : { ...ignored, [reason]: (ignored[reason] ?? 0) + incomplete };
-  return { counts: [...spans.values()].map(toCount), instances: [], ignored: left };
+  return { counts: [...spans.values()].map(toCount), instances: [], inventory: NO_INVENTORY, ignored: left };
 }
 
 /** Refuses a day's sum beside the sums of its hours, which would compare calls twice. */

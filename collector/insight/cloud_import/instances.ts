@@ -1,7 +1,7 @@
 /** Reads the metadata options of instances. Shape: AWS CLI reference, `ec2 describe-instances`. */
 import * as z from 'zod';
 import { OperatorError } from '../../../common/operator_error.ts';
-import type { CloudFigures } from './cloud_figures.ts';
+import { type CloudFigures, NO_INVENTORY } from './cloud_figures.ts';
 
 const MAX_INSTANCES = 100_000;
 const reservations = z.object({
@@ -15,6 +15,7 @@ const reservations = z.object({
               State: z.string().optional(),
               HttpTokens: z.enum(['optional', 'required']).optional(),
               HttpPutResponseHopLimit: z.int().min(1).max(64).optional(),
+              HttpEndpoint: z.enum(['enabled', 'disabled']).optional(),
             })
             .optional(),
         }),
@@ -47,6 +48,7 @@ export function readInstances(name: string, document: unknown): CloudFigures {
         instance_id: id,
         http_tokens: options!.HttpTokens ?? null,
         hop_limit: options!.HttpPutResponseHopLimit ?? null,
+        http_endpoint: options!.HttpEndpoint ?? null,
       });
     } else {
       ignored[reason] = (ignored[reason] ?? 0) + 1;
@@ -55,5 +57,5 @@ export function readInstances(name: string, document: unknown): CloudFigures {
   if (instances.length > MAX_INSTANCES) {
     throw new OperatorError(1, `${name} has more than ${MAX_INSTANCES} instances. Split it.`);
   }
-  return { counts: [], instances, ignored };
+  return { counts: [], instances, inventory: NO_INVENTORY, ignored };
 }

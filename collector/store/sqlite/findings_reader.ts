@@ -6,6 +6,7 @@ import type {
   CallFilter,
   CloudCount,
   CloudInstance,
+  CloudInventory,
   HostCoverage,
   Identity,
   IdentityHost,
@@ -19,6 +20,7 @@ import type {
 } from '../store.ts';
 import type { CallerFacts, WorkloadIdentity } from '../workload_identity.ts';
 import { CallsReader } from './calls_reader.ts';
+import { CloudInventoryReader } from './cloud_inventory_rows.ts';
 import { CoverageReader } from './coverage_reader.ts';
 import { bytesBeside, usedBytes } from './database.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
@@ -33,6 +35,7 @@ export class FindingsReader implements StoreQueries {
   readonly #coverage: CoverageReader;
   readonly #calls: CallsReader;
   readonly #unpacker = new HostsUnpacker();
+  readonly #cloudInventory: CloudInventoryReader;
   readonly #statements: ReturnType<typeof prepareAll>;
 
   constructor(database: DatabaseSync) {
@@ -41,6 +44,7 @@ export class FindingsReader implements StoreQueries {
     this.#totals = new Totals(database, this.#rows);
     this.#coverage = new CoverageReader(database);
     this.#calls = new CallsReader(database, this.#rows);
+    this.#cloudInventory = new CloudInventoryReader(database);
     this.#statements = prepareAll(database);
   }
 
@@ -145,6 +149,10 @@ export class FindingsReader implements StoreQueries {
     return this.#view(() => this.#statements.cloudInstances.all().map((row) => ({ ...row })) as never);
   }
 
+  cloudInventory(): Promise<CloudInventory> {
+    return this.#view(() => this.#cloudInventory.read());
+  }
+
   statistics(): Promise<StoreStatistics> {
     return this.#view(() => {
       const row = this.#statements.statistics.get()!;
@@ -194,8 +202,8 @@ function prepareAll(
        ORDER BY host_id, start_us`,
     ),
     cloudInstances: database.prepare(
-      `SELECT host_id AS hostId, http_tokens AS httpTokens, hop_limit AS hopLimit, supplied_us AS suppliedUs
-       FROM cloud_instances ORDER BY host_id`,
+      `SELECT host_id AS hostId, http_tokens AS httpTokens, hop_limit AS hopLimit, http_endpoint AS httpEndpoint,
+         supplied_us AS suppliedUs FROM cloud_instances ORDER BY host_id`,
     ),
     statistics: database.prepare(
       `SELECT (SELECT value FROM sums WHERE name = 'calls') AS calls, (SELECT min(time_us) FROM calls) AS oldestCallUs,

@@ -1,4 +1,5 @@
 import { toBounded } from './bounds_step.ts';
+import { CLOUD_INVENTORY_STEP } from './cloud_inventory_rows.ts';
 import type { Migration, Schema } from './database.ts';
 import { toPresent } from './future_step.ts';
 import { HOPS_STEP } from './hops_step.ts';
@@ -130,6 +131,7 @@ const MIGRATIONS: readonly Migration[] = [
   HOPS_STEP,
   // The answerer of a call decides how it counts. Other facts about relays and answerers are only shown, as JSON.
   `ALTER TABLE kinds ADD COLUMN answered_by TEXT; ALTER TABLE shapes ADD COLUMN relay TEXT;`,
+  CLOUD_INVENTORY_STEP,
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

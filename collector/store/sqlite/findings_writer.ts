@@ -2,14 +2,16 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { Heartbeat } from '../../../protocol/records.ts';
-import type { BatchResult, CloudCount, CloudInstance } from '../store.ts';
+import type { BatchResult, CloudCount, CloudInstance, CloudInventory } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import { BatchWriter } from './batch_writer.ts';
+import { CloudInventoryWriter } from './cloud_inventory_rows.ts';
 import type { PackedBatch } from './packed_batch.ts';
 
 export class FindingsWriter {
   readonly #database: DatabaseSync;
   readonly #batches: BatchWriter;
+  readonly #cloudInventory: CloudInventoryWriter;
   readonly #statements: ReturnType<typeof prepareAll>;
 
   /** `nowUs`: the collector's clock, in microseconds since 1970. */
@@ -20,6 +22,7 @@ export class FindingsWriter {
   ) {
     this.#database = database;
     this.#batches = new BatchWriter(database, nowUs, helperPrograms);
+    this.#cloudInventory = new CloudInventoryWriter(database);
     this.#statements = prepareAll(database);
   }
 
@@ -79,6 +82,9 @@ export class FindingsWriter {
   putCloudCounts(counts: CloudCount[]): void {
     this.transaction(() => {
       for (const { hostId, startUs, endUs, noToken, noTokenRejected } of counts) {
+        // The sum of a quiet day replaces the hours of the day that were supplied while it was not over.
+        if (noToken === 0 && (noTokenRejected ?? 0) === 0)
+          this.#statements.dropZeroCounts.run(hostId, startUs, endUs);
         this.#statements.setCloudCount.run(hostId, startUs, endUs, noToken, noTokenRejected);
       }
     });
@@ -86,16 +92,23 @@ export class FindingsWriter {
 
   putCloudInstances(instances: CloudInstance[]): void {
     this.transaction(() => {
-      for (const { hostId, httpTokens, hopLimit, suppliedUs } of instances) {
-        this.#statements.setCloudInstance.run(hostId, httpTokens, hopLimit, suppliedUs);
+      for (const { hostId, httpTokens, hopLimit, httpEndpoint, suppliedUs } of instances) {
+        this.#statements.setCloudInstance.run(hostId, httpTokens, hopLimit, suppliedUs, httpEndpoint);
       }
     });
+  }
+
+  putCloudInventory(inventory: CloudInventory): void {
+    this.transaction(() => this.#cloudInventory.write(inventory));
   }
 }
 
 function prepareAll(
   database: DatabaseSync,
-): Record<'addHost' | 'setHeartbeat' | 'setCloudCount' | 'setCloudInstance', StatementSync> {
+): Record<
+  'addHost' | 'setHeartbeat' | 'setCloudCount' | 'dropZeroCounts' | 'setCloudInstance',
+  StatementSync
+> {
   return {
     // A host whose batches had nothing new is there without times.
     addHost: database.prepare(
@@ -108,7 +121,11 @@ function prepareAll(
        ON CONFLICT (host_id) DO UPDATE SET time_us = excluded.time_us, heartbeat = excluded.heartbeat,
          received_us = excluded.received_us`,
     ),
+    dropZeroCounts: database.prepare(
+      `DELETE FROM cloud_counts WHERE host_id = ? AND start_us >= ? AND end_us <= ?
+         AND no_token = 0 AND coalesce(no_token_rejected, 0) = 0`,
+    ),
     setCloudCount: database.prepare('INSERT OR REPLACE INTO cloud_counts VALUES (?, ?, ?, ?, ?)'),
-    setCloudInstance: database.prepare('INSERT OR REPLACE INTO cloud_instances VALUES (?, ?, ?, ?)'),
+    setCloudInstance: database.prepare('INSERT OR REPLACE INTO cloud_instances VALUES (?, ?, ?, ?, ?)'),
   };
 }

@@ -178,7 +178,9 @@ class Cleaner {
         Math.floor(beforeUs / DAY_US),
       ) +
       this.#delete('DELETE FROM boots WHERE last_us < ?', beforeUs) +
-      this.#delete('DELETE FROM cloud_counts WHERE end_us < ?', beforeUs)
+      this.#delete('DELETE FROM cloud_counts WHERE end_us < ?', beforeUs) +
+      this.#delete('DELETE FROM cloud_members WHERE supplied_us < ?', beforeUs) +
+      this.#delete('DELETE FROM cloud_resources WHERE supplied_us < ?', beforeUs)
     );
   }
 

@@ -5,7 +5,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Heartbeat } from '../../../protocol/records.ts';
-import type { CloudCount, CloudInstance, Retention } from '../store.ts';
+import type { CloudCount, CloudInstance, CloudInventory, Retention } from '../store.ts';
 import { openForReading, openForWriting } from './database.ts';
 import { FindingsReader } from './findings_reader.ts';
 import { FINDINGS } from './findings_schema.ts';
@@ -46,6 +46,7 @@ function writerMethods(dataDir: string, helperPrograms: readonly string[]): Meth
     },
     putCloudCounts: (counts: CloudCount[]) => writer.putCloudCounts(counts),
     putCloudInstances: (instances: CloudInstance[]) => writer.putCloudInstances(instances),
+    putCloudInventory: (inventory: CloudInventory) => writer.putCloudInventory(inventory),
     retain: (retention: Retention, nowUs: number) => {
       const result = retaining.then(() => retain(database, writer, retention, nowUs));
       retaining = result.catch(() => null);

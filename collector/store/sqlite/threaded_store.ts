@@ -7,6 +7,7 @@ import type {
   CallFilter,
   CloudCount,
   CloudInstance,
+  CloudInventory,
   Retention,
   RetentionResult,
   Scope,
@@ -163,6 +164,9 @@ export class ThreadedStore implements Store {
   putCloudInstances(instances: CloudInstance[]): Promise<void> {
     return this.#writer.ask('putCloudInstances', instances);
   }
+  putCloudInventory(inventory: CloudInventory): Promise<void> {
+    return this.#writer.ask('putCloudInventory', inventory);
+  }
   retain(retention: Retention, nowUs: number): Promise<RetentionResult> {
     return this.#writer.ask('retain', retention, nowUs);
   }
@@ -212,6 +216,9 @@ export class ThreadedStore implements Store {
   }
   cloudInstances(): ReturnType<Store['cloudInstances']> {
     return this.#reader.ask('cloudInstances');
+  }
+  cloudInventory(): ReturnType<Store['cloudInventory']> {
+    return this.#reader.ask('cloudInventory');
   }
   refusedV1(hostId: string, spans: Window[]): ReturnType<Store['refusedV1']> {
     return this.#reader.ask('refusedV1', hostId, spans);

@@ -174,6 +174,7 @@ function Evidence({ readiness }: { readiness: Readiness }) {
         ['Boots in the window', count(readiness.boot_count)],
         ['Start seen', readiness.start_seen ? 'Yes' : 'No: the running state only'],
         ['Cloud: HttpTokens', cloud?.http_tokens],
+        ['Cloud: metadata service', cloud?.http_endpoint === 'disabled' ? 'Off' : null],
         ['Cloud: hop limit', cloud?.hop_limit == null ? null : count(cloud.hop_limit)],
         [
           'Cloud: MetadataNoToken',

@@ -187,6 +187,9 @@ function fakeStore(asked: [string, ...unknown[]][]): FindingsStore {
     putCloudInstances: async (instances) => {
       asked.push(['putCloudInstances', instances]);
     },
+    putCloudInventory: async (inventory) => {
+      asked.push(['putCloudInventory', inventory]);
+    },
     statistics: async () => ({ bytes: 4096, calls: CALLS, oldestCallUs: 0, identities: 30, hosts: 25 }),
     write: async () => [],
   };

@@ -50,6 +50,7 @@ export const REQUIRED = {
   hostId: FACTS.id,
   httpTokens: 'required' as const,
   hopLimit: 1,
+  httpEndpoint: null,
   suppliedUs: NOON_US,
 };
 export const PLAIN = calls();

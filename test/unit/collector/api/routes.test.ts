@@ -74,6 +74,26 @@ const CASES: Case[] = [
     as: 'admin',
     answer: z.strictObject({ stored: z.literal(1) }),
   },
+  {
+    path: '/api/v1/cloud/inventory',
+    method: 'POST',
+    json: {
+      instances: [
+        { instance_id: 'i-1', account: '111111111111', region: 'eu-central-1', scaling_group: 'web' },
+      ],
+      resources: [
+        {
+          kind: 'image',
+          account: '111111111111',
+          region: 'eu-central-1',
+          id: 'ami-1',
+          imds_support: 'v2.0',
+        },
+      ],
+    },
+    as: 'admin',
+    answer: z.strictObject({ stored: z.literal(2) }),
+  },
   { path: '/api/v1/tokens', as: 'admin', answer: list(administration.token) },
   {
     path: '/api/v1/tokens',

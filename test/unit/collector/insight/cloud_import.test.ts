@@ -123,7 +123,9 @@ describe('other files', () => {
         },
       ],
     });
-    assert.deepEqual(instances, [{ instance_id: ID, http_tokens: 'required', hop_limit: 2 }]);
+    assert.deepEqual(instances, [
+      { instance_id: ID, http_tokens: 'required', hop_limit: 2, http_endpoint: 'enabled' },
+    ]);
     assert.equal(Object.keys(ignored).length, 2);
     cloudInstance.parse(instances[0]);
     assert.throws(() => read({ Reservations: [{ Instances: [{ InstanceId: 7 }] }] }), OperatorError);
@@ -177,5 +179,42 @@ describe('other files', () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('imdswatch cloud sync', () => {
+  const place = { account: '111111111111', region: 'eu-central-1' };
+  const document = {
+    imdswatch_cloud: 1,
+    made: '2026-11-22T10:00:00.000Z',
+    places: [{ ...place, problems: ['The scaling activities were not read: AccessDenied.'] }],
+    counts: [{ instance_id: ID, start: HOURS[1], end: HOURS[0], metadata_no_token: 0 }],
+    metadata_options: [{ instance_id: ID, http_tokens: 'optional', hop_limit: 1, http_endpoint: 'enabled' }],
+    inventory: {
+      instances: [{ instance_id: ID, ...place, scaling_group: 'web' }],
+      resources: [{ kind: 'image', ...place, id: 'ami-1', imds_support: null }],
+    },
+  };
+
+  it('gives everything that it wrote, and says what could not be read', () => {
+    const { counts, instances, inventory, ignored } = read(document);
+    assert.equal(counts[0]?.metadata_no_token_rejected, null);
+    assert.equal(instances[0]?.http_endpoint, 'enabled');
+    assert.equal(inventory.instances[0]?.scaling_group, 'web');
+    assert.equal(inventory.instances[0]?.state, null);
+    assert.equal(inventory.resources.length, 1);
+    assert.deepEqual(Object.keys(ignored), [
+      'read of 111111111111 in eu-central-1 that failed: The scaling activities were not read: AccessDenied.',
+    ]);
+  });
+
+  it('is refused as a whole when a part is not valid, or is of a later format', () => {
+    for (const broken of [
+      { ...document, imdswatch_cloud: 2 },
+      { ...document, counts: [{ ...document.counts[0], metadata_no_token: -1 }] },
+      { ...document, inventory: { ...document.inventory, resources: [{ kind: 'image' }] } },
+    ]) {
+      assert.throws(() => read(broken), OperatorError);
+    }
   });
 });

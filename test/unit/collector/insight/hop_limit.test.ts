@@ -23,6 +23,7 @@ const supplied = (hopLimit: number | null, suppliedUs: number) => ({
   hostId: HOST.id,
   httpTokens: null,
   hopLimit,
+  httpEndpoint: null,
   suppliedUs,
 });
 

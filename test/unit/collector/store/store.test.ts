@@ -235,10 +235,50 @@ test('the cloud counts: replaced by host and start, and compared with answered c
     { ...count, noToken: 4, noTokenRejected: 1 },
   ]);
   assert.equal((await store.cloudCounts({ sinceUs: 0, untilUs: NOON_US }, null)).length, 0);
-  const instance = { hostId: A.id, httpTokens: 'optional' as const, hopLimit: 2, suppliedUs: NOON_US };
+  // A quiet day replaces its hours, also when it is supplied again.
+  const quiet = { ...count, hostId: 'i-quiet', noToken: 0 };
+  const day = { ...quiet, startUs: NOON_US - 12 * HOUR_US, endUs: NOON_US + 12 * HOUR_US };
+  await store.putCloudCounts([quiet, { ...quiet, startUs: NOON_US + HOUR_US, endUs: NOON_US + 2 * HOUR_US }]);
+  await store.putCloudCounts([day]);
+  const DAY = { sinceUs: day.startUs, untilUs: day.endUs };
+  assert.deepEqual(await store.cloudCounts(DAY, ['i-quiet']), [day]);
+  const instance = {
+    hostId: A.id,
+    httpTokens: 'optional' as const,
+    hopLimit: 2,
+    httpEndpoint: null,
+    suppliedUs: NOON_US,
+  };
   await store.putCloudInstances([{ ...instance, hopLimit: 1 }]);
   await store.putCloudInstances([instance]);
   assert.deepEqual(await store.cloudInstances(), [instance]);
+  const member = {
+    hostId: A.id,
+    account: '111111111111',
+    region: 'eu-central-1',
+    state: 'running',
+    launchedUs: NOON_US,
+    terminatedUs: null,
+    imageId: 'ami-1',
+    scalingGroup: 'web',
+    templateId: 'lt-1',
+    templateVersion: 3,
+    isSpot: false,
+    managedBy: null,
+    tags: { team: 'a' },
+    suppliedUs: NOON_US,
+  };
+  const image = { kind: 'image', account: '111111111111', region: 'eu-central-1', id: 'ami-1' } as const;
+  const resource = { facts: { ...image, imds_support: null }, suppliedUs: NOON_US };
+  await store.putCloudInventory({ instances: [member], resources: [resource] });
+  // An Auto Scaling activity knows less of an instance that is gone.
+  const gone = { ...member, state: 'terminated', terminatedUs: NOON_US + 9, imageId: null, tags: null };
+  const now = { facts: { ...image, imds_support: 'v2.0' as const }, suppliedUs: NOON_US + 9 };
+  await store.putCloudInventory({ instances: [{ ...gone, templateVersion: null }], resources: [now] });
+  assert.deepEqual(await store.cloudInventory(), {
+    instances: [{ ...gone, imageId: 'ami-1', tags: { team: 'a' } }],
+    resources: [now],
+  });
   await store.write([
     stream(A)(
       call(NOON_US),
