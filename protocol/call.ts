@@ -155,7 +155,7 @@ export const answeredBy = z.enum(['service', 'host']);
 /** The facts that show who answered; see `agent/attribution/answerer.ts`. */
 export const answererEvidence = z.enum(['translation', 'socket', 'loopback', 'departure', 'none']);
 /** The way in which a relay gets what it sends on. */
-export const relayKind = z.enum(['redirect', 'translation', 'user_network', 'http_proxy']);
+export const relayKind = z.enum(['redirect', 'translation', 'user_network']);
 /** The program that sent the call on for the caller: a sidecar, a proxy, a user-mode network. */
 export const relay = z.object({
   kind: relayKind,
@@ -166,8 +166,8 @@ export const relay = z.object({
   script: path.nullable(),
   'owner.uid': z.int().min(0),
 });
-/** `relay`: the caller sends on what other programs ask for. `handed_on`: another process sent the request. */
-export const callerRole = z.enum(['relay', 'handed_on']);
+/** `relay`: the caller sends on what other programs ask for. */
+export const callerRole = z.enum(['relay']);
 
 /** The fields that describe the caller. */
 export const callerFacts = z.object({

@@ -42,9 +42,9 @@ export const CALL = {
     '`translation`: the kernel rewrote the destination to another address, and no packet left for the service; `socket`: a socket of the host is the other end; `loopback`: no packet left the loopback; `departure`: a packet left for the service; `none`: nothing decides, and the call counts as a use of the service',
   'answered_by.confidence':
     "`exact` for the host's evidence; for `departure` if the answer also names the service; else `probable` or `none`",
-  via: 'the relay that sent the call on for the caller: its `kind` (`redirect`: a sidecar; `translation`: a proxy on the host; `user_network`: slirp4netns or pasta; `http_proxy`), `pid`, `name`, `executable.path`, `script` and `owner.uid`; null where the caller called itself, as far as is known',
+  via: 'the relay that sent the call on for the caller: its `kind` (`redirect`: a sidecar; `translation`: a proxy on the host; `user_network`: slirp4netns or pasta), `pid`, `name`, `executable.path`, `script` and `owner.uid`; null where the caller called itself, as far as is known',
   'caller.role':
-    '`relay`: the caller sends on the requests of others, and for whom is not known; `handed_on`: another process than the one that opened the socket sent the request; null else',
+    '`relay`: the caller sends on the requests of others, such as an HTTP proxy, and for whom is not known; null else',
   process: 'the process that made the call, [below](#process); null if it was not found',
   container: 'null outside containers',
   k8s: 'null outside pods',
