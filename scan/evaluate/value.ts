@@ -13,6 +13,8 @@ export interface Step {
   says: string;
   place: Place | null;
   source?: string;
+  /** Says whether the value at this step also decides something else. Default: it does not. */
+  isShared?: () => boolean;
 }
 
 /** A value that cannot be known from the code. */

@@ -51,6 +51,8 @@ function readHcl(files: readonly SourceFile[], context: ReaderContext): ReaderRe
   const first = files[0];
   if (first === undefined) return { findings: [], problems: [], resources: 0 };
   const directory = dirname(first.path);
+  const given = new Map(files.map((file) => [file.path, file]));
+  const open = (path: string) => given.get(path) ?? context.open(path);
   const module = makeModule(directory, files);
   // Packer writes single locals as blocks of their own.
   for (const { path, body } of module.files) {
@@ -69,9 +71,8 @@ function readHcl(files: readonly SourceFile[], context: ReaderContext): ReaderRe
     moduleDepth: 0,
     steps: context.limits.evaluationSteps,
     missing: [],
+    textOf: (path) => open(path)?.text ?? null,
   });
-  const given = new Map(files.map((file) => [file.path, file]));
-  const open = (path: string) => given.get(path) ?? context.open(path);
   const declarations = module.files.flatMap(({ path, body }) =>
     blocksOf(body, 'source')
       .filter(({ labels }) => BUILDERS.test(labels[0] ?? ''))

@@ -19,6 +19,7 @@ import {
 } from '../evaluate/value.ts';
 import { attributeOf, type Block } from '../hcl/tree.ts';
 import { literalOf, type Module, type PlacedBlock } from './module.ts';
+import { isUsedElsewhere } from './shared_values.ts';
 import { convertToType, type GivenValue } from './variables.ts';
 
 /** Everything that the instances of one root share. */
@@ -27,6 +28,8 @@ export interface Evaluation {
   moduleDepth: number;
   /** Steps that are left. */
   steps: number;
+  /** Returns the text of a scanned file, or null. */
+  textOf(path: string): string | null;
   /** Calls of local modules that could not be followed. */
   missing: { place: Place; message: string }[];
 }
@@ -191,6 +194,7 @@ export class ModuleInstance {
     const type = attributeOf(block, 'type')?.value ?? null;
     const fallback = attributeOf(block, 'default');
     const subject = `${this.prefix}var.${name}`;
+    const isShared = () => isUsedElsewhere(this.module, `var.${name}`, this.#evaluation.textOf);
     const byDefault = (): Value =>
       fallback === undefined
         ? unknown(`${subject} has no default`)
@@ -198,6 +202,7 @@ export class ModuleInstance {
             subject,
             says: 'has a default',
             place: { path, start: fallback.start, end: fallback.end },
+            isShared,
           });
     const given = this.#inputs.get(name);
     let value: Value;
@@ -207,6 +212,7 @@ export class ModuleInstance {
         subject,
         says: given.says,
         place: given.place,
+        isShared,
       });
       const nullable = attributeOf(block, 'nullable')?.value;
       if (value.data === null && nullable?.kind === 'literal' && nullable.value === false)
@@ -230,6 +236,7 @@ export class ModuleInstance {
       subject: `${this.prefix}local.${name}`,
       says: 'is defined here',
       place,
+      isShared: () => isUsedElsewhere(this.module, `local.${name}`, this.#evaluation.textOf),
     });
     this.#running.delete(name);
     this.#locals.set(name, value);

@@ -83,6 +83,7 @@ function read(files: readonly SourceFile[], context: ReaderContext): ReaderResul
       moduleDepth: context.limits.moduleDepth,
       steps: context.limits.evaluationSteps,
       missing: [],
+      textOf: (path) => open(path)?.text ?? null,
     };
     const instance = new ModuleInstance(root, '', 0, inputs, new Map(), evaluation);
     const declarations: Declaration[] = declareModule(instance, (path) => open(path)?.text ?? null);

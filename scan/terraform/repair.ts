@@ -26,11 +26,12 @@ export function repairTokens(request: RepairRequest): Fix | null {
   const { tokens, name, required, path } = request;
   const summary = `Set ${name} to ${required}.`;
   if (tokens.is === 'unknown') return null;
-  if (tokens.literal !== null) return replaceLiteral(request, summary);
+  const isShared = tokens.steps.some((step) => step.isShared?.() === true);
+  if (tokens.literal !== null && !isShared) return replaceLiteral(request, summary);
   if (tokens.place !== null) {
     const holder = request.settings ?? request.owner;
     const written = attributeOf(holder, name);
-    // The value is computed: only the attribute itself can be replaced with certainty.
+    // Computed, or shared with something else: only the attribute itself can be replaced with certainty.
     if (written === undefined || tokens.place.start !== written.start || tokens.place.path !== path)
       return null;
     return { summary, edits: [{ path, start: written.value.start, end: written.value.end, text: required }] };
@@ -84,7 +85,8 @@ export function repairMap(
   const { tokens, name, required, path, owner, argument, object, textOf } = request;
   const summary = `Set ${name} to ${required}.`;
   if (tokens.is === 'unknown') return null;
-  if (tokens.literal !== null) return replaceLiteral(request, summary);
+  const isShared = tokens.steps.some((step) => step.isShared?.() === true);
+  if (tokens.literal !== null) return isShared ? null : replaceLiteral(request, summary);
   if (tokens.place !== null) return null;
   if (object !== null) {
     const text = textOf(object.path);

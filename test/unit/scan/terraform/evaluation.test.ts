@@ -442,6 +442,20 @@ const structure: Case[] = [
     source: LANGUAGE,
   },
   {
+    name: 'a variable that also decides something else stays',
+    code: `${instance('var.t', variable('t', '"optional"'))}resource "aws_s3_bucket" "b" {\n  tags = { mode = var.t }\n}\n`,
+    want: ['3 imdsv1-allowed'],
+    fixed: `${instance('"required"', variable('t', '"optional"'))}resource "aws_s3_bucket" "b" {\n  tags = { mode = var.t }\n}\n`,
+    source: 'the smallest edit changes nothing else',
+  },
+  {
+    name: 'a variable of several instances is changed once',
+    code: `${instance('var.t', variable('t', '"optional"'))}resource "aws_instance" "y" {\n  metadata_options {\n    http_tokens = var.t\n  }\n}\n`,
+    want: ['3 imdsv1-allowed', '11 imdsv1-allowed'],
+    fixed: `${instance('var.t', variable('t', '"required"'))}resource "aws_instance" "y" {\n  metadata_options {\n    http_tokens = var.t\n  }\n}\n`,
+    source: 'the smallest edit changes nothing else',
+  },
+  {
     name: 'Windows line endings stay',
     code: 'resource "aws_instance" "x" {\r\n\tami = "a"\r\n}\r\n',
     want: ['1 imdsv1-allowed-by-default'],
