@@ -20,6 +20,10 @@ export const commands: Record<string, { summary: string; load: () => Promise<Com
     summary: "Compare the cloud's counts with the calls that were seen",
     load: () => import('./commands/reconcile.ts'),
   },
+  cloud: {
+    summary: 'Read the inventory and the counts of the cloud',
+    load: () => import('./commands/cloud.ts'),
+  },
   scan: {
     summary: 'Find code, images and dependencies that allow or make IMDSv1 calls',
     load: () => import('./commands/scan.ts'),

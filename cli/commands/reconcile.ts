@@ -10,10 +10,11 @@ import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import * as z from 'zod';
 import type { CloudCountInput } from '../../collector/contract/cloud.ts';
-import { openForReading, readCloudFile, supplyCloudFigures } from '../../collector/local.ts';
+import { readCloudFile } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
+import { storeAndCompare } from '../stored_figures.ts';
 import { reconciliationTable } from '../terminal/reconciliation_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
@@ -55,34 +56,27 @@ export async function run(argv: string[]): Promise<number> {
   const figures = positionals.map((file) => readCloudFile(basename(file), readText(file), options));
   const counts = merged(figures.flatMap((figure) => figure.counts));
   const instances = figures.flatMap((figure) => figure.instances);
-  // Opening the store reports an error (no store, another release) before anything is written.
-  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
-  try {
-    const inventory = {
-      instances: figures.flatMap((figure) => figure.inventory.instances),
-      resources: figures.flatMap((figure) => figure.inventory.resources),
-    };
-    supplyCloudFigures(settings.data_dir, { counts, instances, inventory }, `${positionals.length} files`);
-    for (const [reason, count] of figures.flatMap(({ ignored }) => Object.entries(ignored))) {
-      process.stderr.write(`Left out: ${count} ${visibleText(reason)}.\n`);
-    }
-    process.stderr.write(
-      `Stored ${counts.length} counts and the metadata options of ${instances.length} instances.\n`,
-    );
-    if (counts.length === 0) return 0;
-    const starts = counts.map(({ start }) => Date.parse(start) * 1000);
-    const ends = counts.map(({ end }) => Date.parse(end) * 1000);
-    const window = {
-      sinceUs: starts.reduce((a, b) => Math.min(a, b)),
-      untilUs: ends.reduce((a, b) => Math.max(a, b)),
-    };
-    const ids = [...new Set(counts.map(({ instance_id }) => instance_id))];
-    const results = (await insight.reconciliation({ window })).filter(({ id }) => ids.includes(id));
-    process.stdout.write(settings.json ? `${visibleJson(results, 2)}\n` : reconciliationTable(results));
-    return 0;
-  } finally {
-    await close();
+  const inventory = {
+    instances: figures.flatMap((figure) => figure.inventory.instances),
+    resources: figures.flatMap((figure) => figure.inventory.resources),
+  };
+  const results = await storeAndCompare(
+    { counts, instances, inventory },
+    {
+      dataDir: settings.data_dir,
+      judging: judgingOptions(settings),
+      source: `${positionals.length} files`,
+    },
+  );
+  for (const [reason, count] of figures.flatMap(({ ignored }) => Object.entries(ignored))) {
+    process.stderr.write(`Left out: ${count} ${visibleText(reason)}.\n`);
   }
+  process.stderr.write(
+    `Stored ${counts.length} counts and the metadata options of ${instances.length} instances.\n`,
+  );
+  if (counts.length === 0) return 0;
+  process.stdout.write(settings.json ? `${visibleJson(results, 2)}\n` : reconciliationTable(results));
+  return 0;
 }
 
 /**

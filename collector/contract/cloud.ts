@@ -37,7 +37,8 @@ export const cloudInstance = z.object({
 });
 export const cloudInstances = z.array(cloudInstance).min(1).max(MAX_SUPPLIED);
 
-const text = z.string().min(1).max(255);
+/** The longest names are those of parameters that stand for an image (`resolve:ssm:…`). */
+const text = z.string().min(1).max(2048);
 const moment = z.iso.datetime({ offset: true });
 const place = { account: z.string().regex(/^\d{12}$/), region: z.string().min(1).max(64) };
 const metadataOptions = {
@@ -68,7 +69,7 @@ export const cloudMember = z.object({
   is_spot: z.boolean().nullable().default(null),
   /** The service that manages it (`Operator.Principal`), which alone may change it. */
   managed_by: text.nullable().default(null),
-  tags: z.record(z.string().max(128), z.string().max(256)).nullable().default(null),
+  tags: z.record(z.string().max(256), z.string().max(1024)).nullable().default(null),
 });
 
 /** Describes what instances are launched from, in an account and region. */
@@ -105,6 +106,14 @@ export const cloudResource = z.discriminatedUnion('kind', [
     image_id: text.nullable(),
     other_source: z.enum(['launch_configuration', 'mixed_instances']).nullable(),
     instances: z.int().min(0),
+  }),
+  /** A launch configuration that does not say `http_tokens` launches with `optional`. */
+  z.object({
+    kind: z.literal('launch_configuration'),
+    ...place,
+    id: text,
+    image_id: text.nullable(),
+    ...metadataOptions,
   }),
   z.object({
     kind: z.literal('image'),

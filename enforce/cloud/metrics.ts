@@ -102,7 +102,7 @@ export async function instanceSeries(
         },
       }),
     );
-    for (const { id, points } of await metricData(client, queries, span)) {
+    for (const { id, points } of (await metricData(client, queries, span)).series) {
       const { instanceId, metric } = part[Number(id.slice(1))]!;
       result.get(instanceId)![metric].push(...points);
     }
@@ -112,13 +112,14 @@ export async function instanceSeries(
 
 /**
  * Returns the results of queries, the pages of one result joined. A query with GROUP BY has several results
- * with its id. Throws if CloudWatch does not give all of them.
+ * with its id. `messages` say what was left out, for example that there are too many metrics. Throws if CloudWatch does not give all of them.
  */
 export async function metricData(
   client: CloudWatchClient,
   queries: MetricDataQuery[],
   { sinceMs, untilMs }: Pick<MetricSpan, 'sinceMs' | 'untilMs'>,
-): Promise<MetricSeries[]> {
+): Promise<{ series: MetricSeries[]; messages: string[] }> {
+  const messages: string[] = [];
   const series = new Map<string, MetricSeries & { status: string | undefined }>();
   let NextToken: string | undefined;
   do {
@@ -146,6 +147,7 @@ export async function metricData(
         known.points.push({ startMs: time.getTime(), sum: Values[index]! });
       }
     }
+    messages.push(...(answer.Messages ?? []).map(({ Code: code, Value: value }) => `${code}: ${value}`));
     NextToken = answer.NextToken;
   } while (NextToken !== undefined);
   for (const { label, status } of series.values()) {
@@ -154,5 +156,5 @@ export async function metricData(
       throw Object.assign(new Error(message), { name: 'IncompleteMetricData' });
     }
   }
-  return [...series.values()].map(({ id, label, points }) => ({ id, label, points }));
+  return { series: [...series.values()].map(({ id, label, points }) => ({ id, label, points })), messages };
 }

@@ -2,7 +2,7 @@
 import { OperatorError } from '../../common/operator_error.ts';
 
 /** ARN of a role (IAM user guide, "IAM ARNs"): the partition may be `aws-cn` or `aws-us-gov`. */
-const ROLE_ARN = /^arn:aws[a-z-]*:iam::(\d{12}):role\/[\w+=,.@/-]{1,512}$/;
+const ROLE_ARN = /^arn:aws[a-z-]*:iam::(\d{12}):role\/[\w+=.@/-]{1,512}$/;
 
 /** Throws `OperatorError` (2) for a text that is no ARN of a role. */
 export function accountOfRole(arn: string): string {

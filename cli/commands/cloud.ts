@@ -1,0 +1,177 @@
+/**
+ * `imdswatch cloud sync` reads the inventory and the counts of the cloud with the operator's own credentials. It
+ * is read only. The collector gets what was read, and no credentials.
+ */
+import { basename, dirname } from 'node:path';
+import * as z from 'zod';
+import type { CloudDocument, Reconciliation } from '../../collector/contract/cloud.ts';
+import { writeFileAtomically } from '../../common/atomic_file.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import { cloudError } from '../../enforce/cloud/errors.ts';
+import { accountOfRole } from '../../enforce/cloud/roles.ts';
+import { judgingOptions, judgingShape } from '../settings/local_collector.ts';
+import { readSubcommand } from '../settings/subcommand.ts';
+import { storeAndCompare } from '../stored_figures.ts';
+import { reconciliationTable } from '../terminal/reconciliation_table.ts';
+import { visibleJson, visibleText } from '../terminal/visible_text.ts';
+
+const syncSettings = z.object({
+  region: z
+    .array(z.string().regex(/^[a-z]{2,}(-[a-z0-9]+)+$/, 'must be the name of a region, such as eu-central-1'))
+    .optional()
+    .describe('Regions to read, separated by commas. Default: AWS_REGION.'),
+  assume_role: z
+    .array(z.string())
+    .default([])
+    .describe(
+      'ARNs of roles to assume, separated by commas, one for each account. Default: the account of your own credentials.',
+    ),
+  external_id: z.string().min(2).max(1224).optional().describe('External id that the roles ask for.'),
+  profile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Profile of your AWS configuration. Default: the default chain of the AWS SDK.'),
+  days: z
+    .int()
+    .min(1)
+    .max(63)
+    .default(14)
+    .describe("Days of CloudWatch's counts. Up to 14 need few queries, more need two for each instance."),
+  output: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'Write a file for "imdswatch reconcile" and store nothing here. For a machine other than that of the collector.',
+    ),
+  json: z.boolean().default(false).describe('Print the comparison as JSON.'),
+  ...judgingShape,
+});
+type SyncSettings = z.infer<typeof syncSettings>;
+
+const SUMMARIES = {
+  sync: "Reads instances, groups, launch templates, account defaults and CloudWatch's counts, with your own credentials. Changes nothing in the cloud.",
+};
+
+/**
+ * Returns 0, or 1 when a part could not be read: what was read is stored, and the rest is named. Throws
+ * `OperatorError` (2) for settings, (1) if an account cannot be reached.
+ */
+export async function run(argv: string[]): Promise<number> {
+  const { load } = readSubcommand({ command: 'cloud', summaries: SUMMARIES, usage: usage(), argv });
+  const { settings } = load(syncSettings);
+  const { document, pending } = await read(settings);
+  if (settings.output === undefined) await store(document, settings);
+  else write(settings.output, document);
+  if (pending > 0) {
+    process.stderr.write(
+      `Left out: the metadata options of ${many(pending, 'instance')}, which are being changed.\n`,
+    );
+  }
+  const problems = document.places.flatMap(({ account, region, problems: texts }) =>
+    texts.map((text) => `${account}, ${region}: ${text}`),
+  );
+  for (const problem of problems) process.stderr.write(`NOT READ: ${visibleText(problem)}\n`);
+  return problems.length === 0 ? 0 : 1;
+}
+
+async function read(settings: SyncSettings): Promise<{ document: CloudDocument; pending: number }> {
+  const regions = settings.region ?? defaultRegions();
+  for (const arn of settings.assume_role) accountOfRole(arn);
+  // The AWS SDK takes 93 MB of memory: the help must not load it.
+  const { sync } = await import('../../enforce/cloud/sync.ts');
+  const credentials = {
+    profile: settings.profile ?? null,
+    roles: settings.assume_role,
+    externalId: settings.external_id ?? null,
+  };
+  try {
+    return await sync({ credentials, regions, days: settings.days, nowMs: Date.now() });
+  } catch (error) {
+    if (error instanceof OperatorError) throw error;
+    const { code, message } = cloudError(error);
+    throw new OperatorError(
+      1,
+      `AWS was not read, and nothing was stored: ${code}: ${message} Check your credentials, the regions and the roles.`,
+      { cause: error },
+    );
+  }
+}
+
+function defaultRegions(): string[] {
+  const region = process.env['AWS_REGION'] ?? process.env['AWS_DEFAULT_REGION'];
+  if (region !== undefined && region !== '') return [region];
+  throw new OperatorError(2, 'No region is given. Name one or more with --region, or set AWS_REGION.');
+}
+
+async function store(document: CloudDocument, settings: SyncSettings): Promise<void> {
+  const { counts, metadata_options: instances, inventory } = document;
+  const compared = await storeAndCompare(
+    { counts, instances, inventory },
+    {
+      dataDir: settings.data_dir,
+      judging: judgingOptions(settings),
+      source: 'imdswatch cloud sync',
+    },
+  );
+  process.stderr.write(`Stored ${contentsOf(document)}.\n`);
+  if (settings.json) process.stdout.write(`${visibleJson(compared, 2)}\n`);
+  else process.stdout.write(comparison(compared));
+}
+
+/** Lists only the hosts that differ: a fleet has thousands that agree. */
+function comparison(compared: readonly Reconciliation[]): string {
+  const differing = compared.filter(({ result, name }) => result !== 'agrees' && name !== null);
+  const agreeing = compared.filter(({ result, name }) => result === 'agrees' && name !== null).length;
+  const unknown = compared.filter(({ name }) => name === null).length;
+  const lines = [
+    `The counts of the cloud and of the agents agree on ${many(agreeing, 'host')}.`,
+    ...(unknown === 0 ? [] : [`No agent ever reported from ${many(unknown, 'instance')} with counts.`]),
+  ];
+  const table = differing.length === 0 ? '' : reconciliationTable(differing);
+  return `${lines.join('\n')}\n${table}`;
+}
+
+function write(file: string, document: CloudDocument): void {
+  try {
+    // Only its owner may read it: tags say much about an organisation.
+    writeFileAtomically(dirname(file), basename(file), `${JSON.stringify(document)}\n`);
+  } catch (error) {
+    throw new OperatorError(
+      1,
+      `${file} cannot be written: ${(error as Error).message}. Check the directory and its permissions.`,
+      { cause: error },
+    );
+  }
+  process.stderr.write(
+    `Wrote ${contentsOf(document)} to ${visibleText(file)}. Read it on the collector's machine with "imdswatch reconcile".\n`,
+  );
+}
+
+function contentsOf({ counts, inventory: { instances, resources }, places }: CloudDocument): string {
+  const ofKind = (kind: string) => resources.filter((resource) => resource.kind === kind).length;
+  return [
+    many(instances.length, 'instance'),
+    many(ofKind('scaling_group'), 'Auto Scaling group'),
+    many(ofKind('launch_template'), 'launch template'),
+    many(counts.length, 'count'),
+  ]
+    .join(', ')
+    .concat(` from ${places.map(({ account, region }) => `${account}/${region}`).join(', ')}`);
+}
+
+function many(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function usage(): string {
+  return `Reads the cloud. imdswatch changes nothing there with this command.
+
+Usage: imdswatch cloud SUBCOMMAND [options]
+
+  sync  ${SUMMARIES.sync}
+
+"imdswatch cloud SUBCOMMAND --help" lists the options.
+`;
+}

@@ -1,0 +1,39 @@
+/** Stores the cloud's figures on the collector's machine, and compares the counts with the calls that were seen. */
+import type { Reconciliation } from '../collector/contract/cloud.ts';
+import {
+  type CloudFigures,
+  type InsightOptions,
+  openForReading,
+  supplyCloudFigures,
+} from '../collector/local.ts';
+
+export interface FiguresDestination {
+  dataDir: string;
+  judging: InsightOptions;
+  /** Says where the figures came from, for the audit log. */
+  source: string;
+}
+
+/**
+ * Returns the comparison for the instances that have counts; empty without counts. Throws `OperatorError` before
+ * anything is stored.
+ */
+export async function storeAndCompare(
+  { counts, instances, inventory }: Omit<CloudFigures, 'ignored'>,
+  { dataDir, judging, source }: FiguresDestination,
+): Promise<Reconciliation[]> {
+  // Opening the store reports an error (no store, another release) before anything is written.
+  const { insight, close } = openForReading(dataDir, judging);
+  try {
+    supplyCloudFigures(dataDir, { counts, instances, inventory }, source);
+    if (counts.length === 0) return [];
+    const window = {
+      sinceUs: counts.reduce((least, { start }) => Math.min(least, Date.parse(start)), Infinity) * 1000,
+      untilUs: counts.reduce((most, { end }) => Math.max(most, Date.parse(end)), 0) * 1000,
+    };
+    const ids = new Set(counts.map(({ instance_id: id }) => id));
+    return (await insight.reconciliation({ window })).filter(({ id }) => ids.has(id));
+  } finally {
+    await close();
+  }
+}

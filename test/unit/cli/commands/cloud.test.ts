@@ -1,0 +1,114 @@
+/** `imdswatch cloud sync` as a program: into the collector's files, or by a file and `reconcile`. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { openStore, openStoreForReading } from '../../../../collector/store/sqlite/sqlite_store.ts';
+import { addInstance, countCalls } from '../../../../lab/cloud/state.ts';
+import type { CloudApi } from '../../../../lab/cloud_api.ts';
+import { ACCOUNT, labCloud, REGION } from '../../../support/enforce/lab_cloud.ts';
+
+const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
+const HOUR_MS = 3_600_000;
+
+async function bench(t: TestContext) {
+  const api = await labCloud(t);
+  const directory = mkdtempSync(join(tmpdir(), 'imdswatch-cloud-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  await openStore(directory).close();
+  const command = (...args: string[]) => run([...args, '--data-dir', directory]);
+  return { api, directory, command };
+}
+
+/** The environment is that of this process, in which the SDK uses the lab's cloud. */
+function run(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const argv = ['--disable-warning=ExperimentalWarning', MAIN, ...args];
+    execFile(process.execPath, argv, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
+
+function populate(api: CloudApi): void {
+  const region = api.state.region(ACCOUNT, REGION);
+  const tags = { 'aws:autoscaling:groupName': 'web' };
+  addInstance(region, 'i-00000001', {
+    tags,
+    options: { HttpTokens: 'required', HttpPutResponseHopLimit: 2 },
+  });
+  countCalls(region, 'MetadataNoToken', 'i-00000001', Date.now() - 30 * HOUR_MS, 3);
+}
+
+async function stored(directory: string) {
+  const store = openStoreForReading(directory);
+  try {
+    const [options] = await store.cloudInstances();
+    const { instances, resources } = await store.cloudInventory();
+    const counts = await store.cloudCounts({ sinceUs: 0, untilUs: Number.MAX_SAFE_INTEGER }, null);
+    return {
+      options: [options?.httpTokens, options?.hopLimit, options?.httpEndpoint],
+      groups: instances.map(({ scalingGroup }) => scalingGroup),
+      kinds: resources.map(({ facts }) => facts.kind),
+      calls: counts.reduce((sum, { noToken }) => sum + noToken, 0),
+    };
+  } finally {
+    await store.close();
+  }
+}
+
+const EXPECTED = {
+  options: ['required', 2, 'enabled'],
+  groups: ['web'],
+  kinds: ['account_defaults'],
+  calls: 3,
+};
+
+describe('imdswatch cloud sync', () => {
+  it('stores what it read beside the collector, and compares the counts', async (t) => {
+    const { api, directory, command } = await bench(t);
+    populate(api);
+    const { code, stdout, stderr } = await command('cloud', 'sync', '--region', REGION);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /No agent ever reported from 1 instance with counts/);
+    assert.match(
+      stderr,
+      /Stored 1 instance, 0 Auto Scaling groups, 0 launch templates, 1 count from 111111111111\/eu-central-1/,
+    );
+    assert.deepEqual(await stored(directory), EXPECTED);
+  });
+
+  it('writes a file for another machine, which reconcile reads, with what is missing', async (t) => {
+    const { api, directory, command } = await bench(t);
+    populate(api);
+    api.faults.push({ action: 'DescribeAutoScalingGroups', times: 9, kind: 'deny' });
+    const file = join(directory, 'cloud.json');
+    const written = await run(['cloud', 'sync', '--region', REGION, '--output', file]);
+    assert.equal(written.code, 1);
+    assert.match(
+      written.stderr,
+      /^NOT READ: 111111111111, eu-central-1: The Auto Scaling groups were not read: AccessDenied/m,
+    );
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+    assert.ok(!readFileSync(file, 'utf8').includes('lab-secret'));
+    const read = await command('reconcile', file);
+    assert.equal(read.code, 0, read.stderr);
+    assert.match(read.stderr, /Left out: 1 read of 111111111111 in eu-central-1 that failed/);
+    assert.deepEqual(await stored(directory), EXPECTED);
+  });
+
+  it('says what to do when it has no region, a wrong role or no access, and stores nothing', async (t) => {
+    const { api, directory, command } = await bench(t);
+    populate(api);
+    const noRegion = await command('cloud', 'sync');
+    assert.deepEqual([noRegion.code, /--region/.test(noRegion.stderr)], [2, true]);
+    const wrong = await command('cloud', 'sync', '--region', REGION, '--assume-role', 'reader');
+    assert.deepEqual([wrong.code, /"reader" is not the ARN of a role/.test(wrong.stderr)], [2, true]);
+    const role = 'arn:aws:iam::222222222222:role/reader';
+    const refused = await command('cloud', 'sync', '--region', REGION, '--assume-role', role);
+    assert.deepEqual([refused.code, /AccessDenied.*Check your credentials/.test(refused.stderr)], [1, true]);
+    assert.equal((await stored(directory)).calls, 0);
+  });
+});
