@@ -59,7 +59,7 @@ export interface ReceivedCall extends ApiRequest {
 }
 
 export interface CloudApiOptions {
-  /** Called when a change of a running instance takes effect. */
+  /** Called when a change of a running instance takes effect. The change is pending until this resolves. */
   applied?: (instance: LabInstance) => void | Promise<void>;
 }
 
@@ -175,8 +175,12 @@ export class CloudApi {
     throw new ApiError('InvalidAction', `The lab's cloud does not know the call ${action}.`);
   }
 
-  readonly #apply = (instance: LabInstance): void => {
-    Promise.resolve(this.#applied?.(instance)).catch((error: unknown) => this.problems.push(error));
+  readonly #apply = async (instance: LabInstance): Promise<void> => {
+    try {
+      await this.#applied?.(instance);
+    } catch (error) {
+      this.problems.push(error);
+    }
   };
 }
 

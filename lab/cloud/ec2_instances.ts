@@ -24,8 +24,8 @@ import {
 export interface Ec2Context {
   state: CloudState;
   region: LabRegion;
-  /** Called when an accepted change takes effect. */
-  applied: (instance: LabInstance) => void;
+  /** Called when an accepted change is to take effect. Resolves when the service answers by it. */
+  applied: (instance: LabInstance) => Promise<void>;
 }
 
 const ALLOWED: Record<keyof Options, readonly string[] | null> = {
@@ -82,11 +82,13 @@ export function modifyInstance({ state, region, applied }: Ec2Context, request: 
   }
   const before = instance.options;
   instance.options = { ...before, ...given };
-  instance.change = { before, acceptedMs: Date.now() };
-  const { change } = instance;
+  const change = { before, acceptedMs: Date.now(), isApplied: false };
+  instance.change = change;
   // The service of a running instance answers by the former options until then.
-  setTimeout(() => {
-    if (instance.change === change && instance.state === 'running') applied(instance);
+  setTimeout(async () => {
+    if (instance.change !== change) return;
+    if (instance.state === 'running') await applied(instance);
+    change.isApplied = true;
   }, state.pendingMs).unref();
   return {
     instanceId: id,
@@ -159,7 +161,7 @@ function instanceElement(state: CloudState, region: LabRegion, instance: LabInst
   const { change } = instance;
   const nowMs = Date.now();
   const isStale = change !== null && nowMs < change.acceptedMs + state.staleReadMs;
-  const isPending = change !== null && nowMs < change.acceptedMs + state.pendingMs;
+  const isPending = change !== null && !change.isApplied;
   return {
     instanceId: instance.id,
     imageId: instance.imageId,

@@ -25,8 +25,8 @@ export interface LabInstance {
   isSpot: boolean;
   operator: { principal: string; isHidden: boolean } | null;
   options: Options;
-  /** The last change: the options before it, and when it was accepted. */
-  change: { before: Options; acceptedMs: number } | null;
+  /** The last change: the options before it, when it was accepted, and if the service answers by it. */
+  change: { before: Options; acceptedMs: number; isApplied: boolean } | null;
 }
 
 /** A launch template's parameters with the names of the API. A field that is not there is not said. */

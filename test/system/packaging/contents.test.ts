@@ -211,18 +211,20 @@ describe('packages of this machine', { skip }, () => {
     const imports = modules.map((path) => `import '${at(`${CODE_DIRECTORY}/${path}`)}';`).join('');
     await node(['--input-type=module', '--eval', `${imports} process.exit(0)`]);
     // Modules that are loaded only when they are needed.
-    const required = filesIn(CODE_DIRECTORY)
+    const texts = filesIn(CODE_DIRECTORY)
       .filter((path) => path.endsWith('.js') && !path.includes('/node_modules/'))
-      .flatMap((path) => [
-        ...readFileSync(at(path), 'utf8').matchAll(
-          /import\.meta\.url\)\('([^']+)'\)|await import\('([a-z@][^']*)'\)/g,
-        ),
-      ])
-      .map(([, one, other]) => (one ?? other)!);
-    assert.ok(required.includes('koffi') && required.includes('@grpc/grpc-js'), required.join(' '));
-    const script = `const r = require('node:module').createRequire('${at(CODE_DIRECTORY)}/package.json');
-      for (const name of ${JSON.stringify(required)}) r(name);`;
-    await node(['--eval', script]);
+      .map((path) => readFileSync(at(path), 'utf8'));
+    const named = (pattern: RegExp) =>
+      texts.flatMap((text) => [...text.matchAll(pattern)].map(([, name]) => name!));
+    const required = named(/import\.meta\.url\)\('([^']+)'\)/g);
+    const imported = named(/await import\('([a-z@][^']*)'\)/g);
+    assert.ok(required.includes('koffi') && imported.includes('web-tree-sitter'), `${required} ${imported}`);
+    const script = `const require = (await import('node:module')).createRequire('${at(CODE_DIRECTORY)}/package.json');
+      for (const name of ${JSON.stringify(required)}) require(name);
+      for (const name of ${JSON.stringify(imported)}) await import(name);`;
+    // A module in an argument is resolved from the working directory.
+    const program = [at(`${CODE_DIRECTORY}/bin/node`), '--input-type=module', '--eval', script];
+    await run('sh', ['-c', 'cd "$0" && exec "$@"', at(CODE_DIRECTORY), ...program]);
   });
 
   it('tell what they are made of', () => {

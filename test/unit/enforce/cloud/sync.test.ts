@@ -194,10 +194,9 @@ describe('a sync', () => {
 
   it('leaves out options that are being changed, and those of instances that are gone', async (t) => {
     const api = await labCloud(t);
-    api.state.pendingMs = 10 * HOUR_MS;
     const region = api.state.region(ACCOUNT, REGION);
     const changing = addInstance(region, 'i-00000001');
-    changing.change = { before: changing.options, acceptedMs: Date.now() };
+    changing.change = { before: changing.options, acceptedMs: Date.now(), isApplied: false };
     addInstance(region, 'i-00000002', { state: 'terminated' });
     addInstance(region, 'i-00000003');
     const { document, pending } = await sync({
