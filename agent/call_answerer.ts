@@ -19,6 +19,8 @@ export interface KernelRoutes {
   relays: Relays<ConnectionContext>;
   /** Returns a path into a captured namespace; null if there is none any more. */
   namespacePath(netns: number): string | null;
+  /** Passes every connection of which no packet was seen to `CallAnswerer.noteRedirected`. */
+  findRedirected(): void;
 }
 
 type AnswererFields = Pick<Call, 'answered_by' | 'answered_by.evidence' | 'answered_by.confidence'>;
@@ -53,8 +55,10 @@ export class CallAnswerer {
     if (this.#isEndpoint(answer.server.localAddress)) return false;
     const owner = connection.owner();
     // The program may have ended before the relay's call is complete, so it is described now.
-    if (owner !== null)
+    if (owner !== null) {
       relays.addTranslated(describe(), owner, connection.tuple, where, answer.server, null, timeUs);
+      if (!connection.isOpen()) relays.closeConnection(where.netns, connection.tuple, timeUs);
+    }
     return true;
   }
 
@@ -75,6 +79,7 @@ export class CallAnswerer {
     this.#answererOf(context, tuple);
     if (owner === null) return;
     const facts = factsOf(request);
+    this.#routes.findRedirected();
     context.relayed = relays.callerOf(owner, context, facts, startUs);
     if (context.relayed !== null) return;
     const { translation } = context;

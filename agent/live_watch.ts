@@ -17,6 +17,7 @@ import type { LookSettings } from './config.ts';
 import { KernelView } from './coverage/kernel_view.ts';
 import { LiveTime, STALL_MS } from './coverage/live_time.ts';
 import { NamespaceWatch } from './coverage/namespace_watch.ts';
+import { RedirectedConnections } from './coverage/redirected_connections.ts';
 import { hostFacts } from './host/host_facts.ts';
 import type { OwnCalls } from './host/own_calls.ts';
 import { openEngines } from './identity/engines/open_engines.ts';
@@ -76,7 +77,7 @@ export class LiveWatch {
   private readonly workloads: WorkloadIdentity;
   private readonly translations: Translations;
   /** Undecided connections that the kernel of a namespace without a way around our captures has redirected. */
-  private readonly redirected = new Set<KernelConnection>();
+  private readonly redirected = new RedirectedConnections((connection) => this.noteRedirected(connection));
   private readonly kernelView: KernelView;
   private readonly namespaces: NamespaceWatch;
   private readonly pipeline: Pipeline;
@@ -123,6 +124,7 @@ export class LiveWatch {
           translations: this.translations,
           relays: new Relays(this.translations),
           namespacePath: (netns) => this.source.namespacePath(netns),
+          findRedirected: () => this.redirected.askAll(),
         },
       },
       host,
@@ -143,10 +145,10 @@ export class LiveWatch {
     });
     this.kernelView = new KernelView({
       isWatched: (netns) => this.source.isWatched(netns),
-      isRedirected: (connection) => this.redirected.delete(connection),
+      isRedirected: (connection) => this.redirected.isRedirected(connection),
       onUndecided: (connection) => {
         this.namespaces.holdNamespace(connection);
-        this.noteRedirected(connection);
+        this.redirected.add(connection);
       },
       onDecided: (connection) => {
         this.redirected.delete(connection);
@@ -256,7 +258,6 @@ export class LiveWatch {
     for (let round = 0; round < 2; round++) await new Promise((resolve) => setImmediate(resolve));
     if (this.final !== null) return;
     this.attributor.poll();
-    this.kernelView.settleSeen();
   }
 
   /** Returns the connections since the start, as the kernel and as the capture saw them. */
@@ -279,14 +280,13 @@ export class LiveWatch {
     };
   }
 
-  private noteRedirected(connection: KernelConnection): void {
-    if (connection.kind !== 'established') return;
+  private noteRedirected(connection: KernelConnection): boolean {
     const place = this.namespaces.placeOf(connection, performance.now());
-    if (place === null) return;
+    if (place === null) return false;
     const where = { netns: connection.netns, path: place.path };
     const isRedirected = this.pipeline.noteRedirected(connection, where, wallClockUs());
     // In a namespace with a way of its own, the translation table alone proves nothing.
-    if (isRedirected && place.isCovered) this.redirected.add(connection);
+    return isRedirected && place.isCovered;
   }
 
   private tickSoon(): void {

@@ -52,11 +52,17 @@ interface SeenBeginning {
   isMatched: boolean;
 }
 
+interface Waiting {
+  connection: KernelConnection;
+  sinceUs: number;
+}
+
 export class KernelView {
   private readonly hooks: KernelViewHooks;
   /** Beginnings that the capture saw, by `beginningKey`, oldest first. */
   private readonly beginnings = new Map<string, SeenBeginning>();
-  private readonly waiting: { connection: KernelConnection; sinceUs: number }[] = [];
+  /** Connections of which no packet was seen so far, by `beginningKey`, oldest first. */
+  private readonly waiting = new Map<string, Waiting[]>();
   private readonly namespaces = new Map<number, NamespaceCounts>();
   /** Namespaces of which at least one packet passed through a capture. */
   private readonly visible = new Set<number>();
@@ -79,6 +85,8 @@ export class KernelView {
       this.forgotten++;
       deleteOldestEntries(this.beginnings, MAX_SEEN);
     }
+    const first = this.waiting.get(key)?.[0];
+    if (first !== undefined && this.claimBeginning(first.connection)) this.decide(key, first, true);
   }
 
   /** Records a connection that the kernel reported, or an attempt that failed. */
@@ -88,7 +96,10 @@ export class KernelView {
       this.settle(connection, true, timeUs);
       return;
     }
-    this.waiting.push({ connection, sinceUs: timeUs });
+    const key = beginningKey(connection.tuple.remoteAddress, connection.initialSequence);
+    const same = this.waiting.get(key);
+    if (same === undefined) this.waiting.set(key, [{ connection, sinceUs: timeUs }]);
+    else same.push({ connection, sinceUs: timeUs });
     this.hooks.onUndecided(connection);
   }
 
@@ -99,26 +110,15 @@ export class KernelView {
 
   /** Makes the decisions that are due at this time. Returns whether something still waits for one. */
   tick(nowUs: number): boolean {
-    while (this.waiting.length > 0 && nowUs - this.waiting[0]!.sinceUs >= QUEUE_DELAY_US) {
-      const { connection, sinceUs } = this.waiting.shift()!;
-      this.settle(connection, this.claimBeginning(connection), sinceUs);
-      this.hooks.onDecided(connection);
+    for (const [key, [oldest]] of this.waiting) {
+      if (nowUs - oldest!.sinceUs < QUEUE_DELAY_US) break;
+      for (const each of [...this.waiting.get(key)!]) this.decide(key, each, false);
     }
     for (const [key, { timeUs }] of this.beginnings) {
       if (nowUs - timeUs <= SEEN_KEPT_US) break;
       this.beginnings.delete(key);
     }
-    return this.waiting.length > 0;
-  }
-
-  /** Decides about those that wait and were seen by now, before their time is over: a report must not call them undecided. */
-  settleSeen(): void {
-    for (const { connection, sinceUs } of this.waiting.splice(0)) {
-      if (this.claimBeginning(connection)) {
-        this.settle(connection, true, sinceUs);
-        this.hooks.onDecided(connection);
-      } else this.waiting.push({ connection, sinceUs });
-    }
+    return this.waiting.size > 0;
   }
 
   /** Everything that waits is decided now: no more packets will come. */
@@ -128,7 +128,7 @@ export class KernelView {
 
   /** Returns the number of established connections of which it is undecided whether they were seen. */
   get undecided(): number {
-    return this.waiting.filter(({ connection }) => connection.kind === 'established').length;
+    return this.undecidedConnections().length;
   }
 
   /**
@@ -136,7 +136,20 @@ export class KernelView {
    * none.
    */
   get undecidedSinceUs(): number | null {
-    return this.waiting.find(({ connection }) => connection.kind === 'established')?.sinceUs ?? null;
+    const times = this.undecidedConnections().map(({ sinceUs }) => sinceUs);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  private undecidedConnections(): Waiting[] {
+    return [...this.waiting.values()].flat().filter(({ connection }) => connection.kind === 'established');
+  }
+
+  private decide(key: string, decided: Waiting, isSeen: boolean): void {
+    const left = this.waiting.get(key)!.filter((each) => each !== decided);
+    if (left.length === 0) this.waiting.delete(key);
+    else this.waiting.set(key, left);
+    this.settle(decided.connection, isSeen, decided.sinceUs);
+    this.hooks.onDecided(decided.connection);
   }
 
   /** Returns the sums over all namespaces. */

@@ -51,12 +51,10 @@ describe('coverage', () => {
     kernelView.recordKernelConnection(connection(1, 200), 20);
     kernelView.recordKernelConnection(connection(1, 300, 'failed'), 5);
     kernelView.recordBeginning(IMDS, 100, 30);
-    kernelView.settleSeen();
     assert.deepEqual([kernelView.undecided, kernelView.undecidedSinceUs], [1, 20]);
     const { kernel_connections, seen, missed } = kernelView.counters();
     assert.deepEqual([kernel_connections, seen, missed], [2, 1, 0]);
     kernelView.recordBeginning(IMDS, 200, 40);
-    kernelView.settleSeen();
     assert.deepEqual([kernelView.undecided, kernelView.undecidedSinceUs], [0, null]);
     kernelView.tick(2 * SECOND_US);
     assert.equal(kernelView.counters()['blocked'], 1, 'the failed attempt');
