@@ -8,20 +8,15 @@
  * Never part of a call, by construction: a session token, a response body, secret keys.
  */
 import * as z from 'zod';
+import { argumentList, freeText, identifier, label } from './text.ts';
 import {
-  argumentList,
-  CUT_MARK,
+  boundAncestors,
   firstOf,
-  freeText,
-  identifier,
   isIdentifier,
-  label,
-  MAX_ANCESTORS,
-  MAX_ANCESTORS_CHARACTERS,
   MAX_PATH_CHARACTERS,
   MAX_TAGS,
   MAX_USER_AGENT_CHARACTERS,
-} from './text.ts';
+} from './text_bounds.ts';
 
 const path = freeText(MAX_PATH_CHARACTERS);
 export const httpMethod = label(64);
@@ -56,18 +51,6 @@ export const ancestor = z.object({
    */
   script: path.nullable().optional(),
 });
-
-/** Returns the nearest ancestors, and their arguments as far as all of them together stay within a bound. */
-export function boundAncestors(chain: z.infer<typeof ancestor>[]): z.infer<typeof ancestor>[] {
-  let room = MAX_ANCESTORS_CHARACTERS;
-  return firstOf(chain, MAX_ANCESTORS).map((parent) => {
-    const { command_args: args } = parent;
-    if (args === null) return parent;
-    const length = args.reduce((sum, arg) => sum + arg.length, 0);
-    room -= length;
-    return room >= 0 || length <= CUT_MARK.length ? parent : { ...parent, command_args: [CUT_MARK] };
-  });
-}
 
 export const processFacts = z.object({
   pid,

@@ -14,15 +14,8 @@ import {
   userAgent,
   uuidv7,
 } from './call.ts';
-import {
-  firstOf,
-  identifier,
-  label,
-  MAX_COUNTERS,
-  MAX_ROLLUP_LINES,
-  MAX_STAGES,
-  plainNames,
-} from './text.ts';
+import { identifier, label } from './text.ts';
+import { firstOf, MAX_COUNTERS, MAX_ROLLUP_LINES, MAX_STAGES, plainNames } from './text_bounds.ts';
 
 /**
  * More than any host does in the time of one record; sums of as many records as can be stored stay whole

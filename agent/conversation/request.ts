@@ -1,6 +1,6 @@
 /** Reads the head of a request: its method, target, user agent and token header. */
 import { TOKEN_HEADER } from '../../protocol/endpoints.ts';
-import { cutText, MAX_PATH_CHARACTERS, MAX_USER_AGENT_CHARACTERS } from '../../protocol/text.ts';
+import { cutText, MAX_PATH_CHARACTERS, MAX_USER_AGENT_CHARACTERS } from '../../protocol/text_bounds.ts';
 import { maskShapes } from '../secrets/mask_shapes.ts';
 import { redactPath, redactQuery, redactUserAgent } from '../secrets/redact.ts';
 import { HeadReader, HTTP_TOKEN } from './head.ts';

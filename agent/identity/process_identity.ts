@@ -2,16 +2,17 @@
 
 import { readFileSync } from 'node:fs';
 import { deleteOldestEntries } from '../../common/bounded_map.ts';
-import { type Ancestor, boundAncestors, type ProcessFacts } from '../../protocol/call.ts';
+import type { Ancestor, ProcessFacts } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
 import {
+  boundAncestors,
   cleanLabel,
   cutArguments,
   cutText,
   MAX_ARGUMENT_CHARACTERS,
   MAX_LABEL_CHARACTERS,
   MAX_PATH_CHARACTERS,
-} from '../../protocol/text.ts';
+} from '../../protocol/text_bounds.ts';
 import type { SocketOwner } from '../attribution/owner.ts';
 import { UserNames } from '../linux/passwd.ts';
 import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';

@@ -1,5 +1,5 @@
 /** Shortens the texts in the rows of a list, so that a page of a thousand rows stays small. */
-import { cutText } from '../../protocol/text.ts';
+import { cutText } from '../../protocol/text_bounds.ts';
 
 /** More than any column shows. The answer for a single item and the exports have the whole text. */
 export const MAX_ROW_TEXT_CHARACTERS = 300;

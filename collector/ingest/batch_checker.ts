@@ -4,7 +4,7 @@
  */
 import { type AgentFrame, OLDEST_PROTOCOL_VERSION } from '../../protocol/frames.ts';
 import { record, referringRecord } from '../../protocol/records.ts';
-import { textsChanged } from '../../protocol/text.ts';
+import { textsChanged } from '../../protocol/text_bounds.ts';
 import { CallerTable } from './caller_table.ts';
 import { type CheckedBatch, checkFullRecords, checkReferringRecords, parseInTurns } from './checked_batch.ts';
 import type { IngestCounters } from './ingest_counters.ts';

@@ -5,7 +5,7 @@
 import type * as z from 'zod';
 import type { Call } from '../../protocol/call.ts';
 import type { Rollup, record, referringRecord } from '../../protocol/records.ts';
-import { textsChanged } from '../../protocol/text.ts';
+import { textsChanged } from '../../protocol/text_bounds.ts';
 import type { StoredBatch, StoredRecord } from '../store/store.ts';
 import type { CallerFacts } from '../store/workload_identity.ts';
 import type { CallerTable } from './caller_table.ts';

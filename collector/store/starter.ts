@@ -6,7 +6,7 @@
  * so a helper is known by its executable, and everything that is no known helper is its own workload.
  */
 import type { Ancestor, ProcessFacts } from '../../protocol/call.ts';
-import { CUT_MARK } from '../../protocol/text.ts';
+import { CUT_MARK } from '../../protocol/text_bounds.ts';
 import {
   CODE_OPTIONS,
   isTrustedPlace,

@@ -10,7 +10,7 @@ import {
   cutText,
   MAX_IDENTIFIER_CHARACTERS,
   MAX_PATH_CHARACTERS,
-} from '../../../protocol/text.ts';
+} from '../../../protocol/text_bounds.ts';
 import type { GapReason } from '../../contract/host.ts';
 import { GapRows, MAX_GAPS_OF_DAY } from './gap_rows.ts';
 import { MAX_BOOTS } from './gap_writer.ts';

@@ -4,7 +4,7 @@
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { RollupLine } from '../../../protocol/records.ts';
-import { CUT_MARK } from '../../../protocol/text.ts';
+import { CUT_MARK } from '../../../protocol/text_bounds.ts';
 import { isRefusedToken, isV1Use, type JudgedFields } from '../../../protocol/v1_use.ts';
 import type { CallKind } from '../store.ts';
 import { Dictionary } from './dictionary.ts';

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { boundAncestors, call, hostFacts } from '../../../protocol/call.ts';
+import { call, hostFacts } from '../../../protocol/call.ts';
 import { coverage, heartbeat, record } from '../../../protocol/records.ts';
 import {
+  boundAncestors,
   CUT_MARK,
   cleanLabel,
   cutArguments,
@@ -14,7 +15,7 @@ import {
   MAX_ARGUMENTS_CHARACTERS,
   MAX_PATH_CHARACTERS,
   plainNames,
-} from '../../../protocol/text.ts';
+} from '../../../protocol/text_bounds.ts';
 import { makeCall } from '../../support/collector/calls.ts';
 
 /** UTF-16 units of every kind: halves of surrogate pairs, controls, signs that turn the direction. */
