@@ -9,7 +9,7 @@ import type { Attributor, KernelConnection } from './attribution/attributor.ts';
 import type { NamespaceRef } from './attribution/translations.ts';
 import { CallAnswerer, type KernelRoutes } from './call_answerer.ts';
 import { callId, timestampOf } from './call_id.ts';
-import { type Client, keysOfProcess, keysOfRead, keysOfTokenRequest } from './client_keys.ts';
+import { type Client, keysOfRead, keysOfTokenRequest, processKeys } from './client_keys.ts';
 import { type ConnectionContext, newContext } from './connection_context.ts';
 import {
   asksForToken,
@@ -209,10 +209,13 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     const client = this.clientOf(tuple, context);
     const isOtherCloud = verdict.category === 'other-cloud';
     let fallback: Fallback | null = null;
-    if (verdict.kind === 'token') {
+    const isToken = verdict.kind === 'token';
+    const keysOf = isToken ? keysOfTokenRequest : keysOfRead;
+    const keys = verdict.version === null ? [] : keysOf(client, request);
+    if (isToken) {
       this.endTokenRequest(context, exchange);
     } else if (verdict.version === 1 && verdict.kind === 'read' && !isOtherCloud) {
-      fallback = this.fallback.fallbackOf(keysOfRead(client, request), startUs);
+      fallback = this.fallback.fallbackOf(keys, startUs);
     }
     this.counts[counterOf(verdict)]++;
     if (verdict.serverVersion !== null && verdict.serverVersion !== verdict.version) {
@@ -245,8 +248,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       ...this.callerFields(caller),
       ...(context.relayed?.isOnly === false && { 'attribution.confidence': 'probable' as const }),
     };
-    const keys = verdict.version === null ? [] : keysOfProcess(client, request, verdict.kind === 'token');
-    this.refused.judge(call, keys, startUs, (judged) =>
+    this.refused.judge(call, processKeys(client, keys), startUs, (judged) =>
       this.emitCall(judged, caller.workload, isProven, startUs),
     );
   }

@@ -6,7 +6,7 @@
  * Every key holds the user agent, because an IMDSv1 client in the process of an IMDSv2 client must not pass for a
  * fallback. All 40 clients that were measured to fall back send one user agent with both requests, but for one.
  */
-import type { Ancestor } from '../protocol/call.ts';
+import type { Ancestor, ProcessFacts } from '../protocol/call.ts';
 import { type ConnectionContext, callerKey } from './connection_context.ts';
 import type { ExchangeRequest } from './conversation/exchange.ts';
 import type { ClientKey } from './conversation/fallback.ts';
@@ -37,44 +37,74 @@ export interface Client extends Pick<ConnectionContext, 'owner' | 'process'> {
 
 /** Returns the keys under which a token request is known. */
 export function keysOfTokenRequest(client: Client, request: ExchangeRequest): ClientKey[] {
-  return [
-    ...processKeysOfTokenRequest(client, request),
-    keyOf(`address ${client.address}`, nameIn(request), SHORT_US),
-  ];
+  const keys: ClientKey[] = [];
+  const name = nameIn(request);
+  const process = callerKey(client);
+  if (process !== null) {
+    keys.push(keyOf(`process ${process}`, name, lifeOf(client, request), true));
+    for (const job of familyOf(client).allJobs) keys.push(keyOf(job.key, name, job.lastsUs));
+  }
+  keys.push(keyOf(`address ${client.address}`, name, SHORT_US));
+  return keys;
 }
 
 /** Returns the keys under which the token request of a read may be known, the surest first. */
 export function keysOfRead(client: Client, request: ExchangeRequest): ClientKey[] {
-  if (callerKey(client) !== null) return processKeysOfRead(client, request);
-  return namesOfRead(request).map((name) => keyOf(`address ${client.address}`, name, SHORT_US));
-}
-
-/** Returns the names of a client whose process is known; none of another one, which its address cannot tell apart. */
-export function keysOfProcess(client: Client, request: ExchangeRequest, isTokenRequest: boolean): string[] {
-  if (callerKey(client) === null) return [];
-  const keys = isTokenRequest
-    ? processKeysOfTokenRequest(client, request)
-    : processKeysOfRead(client, request);
-  return keys.map(({ key }) => key);
-}
-
-function processKeysOfTokenRequest(client: Client, request: ExchangeRequest): ClientKey[] {
-  const name = nameIn(request);
   const process = callerKey(client);
-  if (process === null) return [];
-  return [
-    keyOf(`process ${process}`, name, lifeOf(client, request), true),
-    ...jobsOf(client, true).map((job) => keyOf(job.key, name, job.lastsUs)),
-  ];
+  if (process === null) {
+    return namesOfRead(request).map((name) => keyOf(`address ${client.address}`, name, SHORT_US));
+  }
+  const lastsUs = lifeOf(client, request);
+  const { parents, nearJobs } = familyOf(client);
+  const keys: ClientKey[] = [];
+  for (const name of namesOfRead(request)) {
+    keys.push(keyOf(`process ${process}`, name, lastsUs, true));
+    for (const parent of parents) keys.push(keyOf(`process ${parent}`, name, lastsUs));
+    for (const job of nearJobs) keys.push(keyOf(job.key, name, job.lastsUs));
+  }
+  return keys;
 }
 
-function processKeysOfRead(client: Client, request: ExchangeRequest): ClientKey[] {
-  const lastsUs = lifeOf(client, request);
-  return namesOfRead(request).flatMap((name) => [
-    keyOf(`process ${callerKey(client)}`, name, lastsUs, true),
-    ...forkedFrom(client).map((parent) => keyOf(`process ${parent}`, name, lastsUs)),
-    ...jobsOf(client, false).map((job) => keyOf(job.key, name, job.lastsUs)),
-  ]);
+/** Returns the keys that name one process of a client or its job; none of a client that only its address names. */
+export function processKeys(client: Client, keys: readonly ClientKey[]): readonly ClientKey[] {
+  if (client.owner === null) return [];
+  return keys.some(isAddress) ? keys.filter((key) => !isAddress(key)) : keys;
+}
+
+function isAddress({ key }: ClientKey): boolean {
+  return key.startsWith('address ');
+}
+
+interface Job {
+  key: string;
+  lastsUs: number;
+}
+
+/** The processes that one client is a part of. */
+interface Family {
+  /** Parents that run the same command: see `forkedFrom`. */
+  parents: readonly string[];
+  /** See `jobsOf`. */
+  nearJobs: readonly Job[];
+  allJobs: readonly Job[];
+}
+
+const NO_FAMILY: Family = { parents: [], nearJobs: [], allJobs: [] };
+/** A process that calls often is described by the same value each time. */
+const families = new WeakMap<ProcessFacts, { owner: Client['owner']; family: Family }>();
+
+function familyOf(client: Client): Family {
+  const { owner, process } = client;
+  if (process === null) return NO_FAMILY;
+  const known = families.get(process);
+  if (known?.owner === owner) return known.family;
+  const family = {
+    parents: forkedFrom(client),
+    nearJobs: jobsOf(client, false),
+    allJobs: jobsOf(client, true),
+  };
+  families.set(process, { owner, family });
+  return family;
 }
 
 function namesOfRead(request: ExchangeRequest): string[] {
@@ -114,11 +144,11 @@ function forkedFrom({ owner, process }: Client): string[] {
  * another one to get its token. Only processes of the same executable are joined, so a program of its own that a script
  * starts never shares the state of another one.
  */
-function jobsOf({ owner, process }: Client, all: boolean): { key: string; lastsUs: number }[] {
+function jobsOf({ owner, process }: Client, all: boolean): Job[] {
   if (process === null || process.script !== null || process['executable.path'] === null) return [];
   // Without arguments it is not known whether it runs a script.
   if (process.command_args === null) return [];
-  const jobs: { key: string; lastsUs: number }[] = [];
+  const jobs: Job[] = [];
   const { ancestors } = process;
   let isCommand = true;
   for (let at = 0; at < ancestors.length; at++) {

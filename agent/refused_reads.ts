@@ -1,6 +1,7 @@
 /** Holds calls that were refused with 401 until it is known whether their client adapted. */
 import type { Call } from '../protocol/call.ts';
 import { AdaptationWatch } from './conversation/adaptation.ts';
+import type { ClientKey } from './conversation/fallback.ts';
 
 /** The part of a call that decides. */
 type JudgedCall = Pick<
@@ -18,20 +19,21 @@ export class RefusedReads {
   }
 
   /**
-   * Emits a call at once, or a refused read when it is known what came next. `keys` name the client. A call of
+   * Emits a call at once, or a refused read when it is known what came next. `client` has the keys of the client. A call of
    * an unknown process has none and is never held, because nobody could tell what came next.
    */
   judge<T extends JudgedCall>(
     call: T,
-    keys: readonly string[],
+    client: readonly ClientKey[],
     startUs: number,
     emit: (call: T) => void,
   ): void {
     const { 'url.path': path, 'http.response.status_code': status } = call;
-    if (keys.length === 0 || path === null || status === null || call['imds.version'] === null) {
+    if (client.length === 0 || path === null || status === null || call['imds.version'] === null) {
       emit(call);
       return;
     }
+    const keys = client.map(({ key }) => key);
     const isRead = call['imds.kind'] === 'read' && call['imds.category'] !== 'other-cloud';
     if (isRead && status === 401) {
       const endWait = this.#beginWait(startUs);

@@ -70,7 +70,7 @@ export class AdaptationWatch {
   recordToken(keys: readonly string[], startUs: number): void {
     for (const key of keys) {
       const state = this.#use(key);
-      state.tokensUs = [...state.tokensUs, startUs].slice(-MAX_REMEMBERED);
+      remember(state.tokensUs, startUs);
       this.#reportAdapted(state);
     }
   }
@@ -82,7 +82,7 @@ export class AdaptationWatch {
   recordTokenlessRead(keys: readonly string[], startUs: number): void {
     for (const key of keys) {
       const state = this.#use(key);
-      state.tokenlessUs = [...state.tokenlessUs, startUs].slice(-MAX_REMEMBERED);
+      remember(state.tokenlessUs, startUs);
     }
   }
 
@@ -91,7 +91,7 @@ export class AdaptationWatch {
     for (const key of read.keys) {
       const state = this.#clients.get(key);
       if (state === undefined || (state.held.size === 0 && !hasNewToken(state, read.startUs))) continue;
-      state.reads = [...state.reads, read].slice(-MAX_REMEMBERED);
+      remember(state.reads, read);
       this.#reportAdapted(state);
     }
   }
@@ -151,4 +151,10 @@ function hasAdapted({ path, startUs }: HeldRead, { tokensUs, tokenlessUs, reads 
 
 function hasNewToken({ tokensUs }: ClientState, startUs: number): boolean {
   return tokensUs.some((tokenUs) => tokenUs < startUs && startUs - tokenUs <= ADAPTATION_US);
+}
+
+/** Adds the latest item, and drops the oldest beyond the bound. */
+function remember<T>(items: T[], item: T): void {
+  items.push(item);
+  if (items.length > MAX_REMEMBERED) items.shift();
 }
