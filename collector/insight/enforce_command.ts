@@ -3,6 +3,7 @@
  * `aws ec2 modify-instance-metadata-options`.
  */
 import type { HostFacts } from '../../protocol/call.ts';
+import type { CloudInstance } from '../store/store.ts';
 import type { Tally } from './counts.ts';
 
 /** EC2 user guide, "Resource IDs": 8 or 17 hexadecimal digits. */
@@ -20,14 +21,17 @@ export function isInstanceId(id: string): boolean {
  * `--http-tokens`. It would turn the service on where somebody has turned it off, so it is there only if the
  * service was seen to answer. Left out, the present value is kept (AWS CLI reference).
  */
-export function enforceCommand(host: HostFacts, calls: Tally): string | null {
-  const endpoint = isSeenEnabled(calls) ? ' --http-endpoint enabled' : '';
+export function enforceCommand(host: HostFacts, calls: Tally, instance: CloudInstance | null): string | null {
+  const endpoint = isSeenEnabled(calls, instance) ? ' --http-endpoint enabled' : '';
   return command(host, `--http-tokens required${endpoint}`);
 }
 
-/** Tells whether the last answer that shows it came from a service that is enabled. */
-function isSeenEnabled({ lastSuccessUs, lastForbiddenUs }: Tally): boolean {
-  return lastSuccessUs !== null && (lastForbiddenUs ?? -1) < lastSuccessUs;
+/** Tells whether the last thing that shows it, an answer or the cloud's inventory, shows a service that is on. */
+function isSeenEnabled({ lastSuccessUs, lastForbiddenUs }: Tally, instance: CloudInstance | null): boolean {
+  const seen = { enabled: lastSuccessUs ?? -1, disabled: lastForbiddenUs ?? -1 };
+  const supplied = instance?.httpEndpoint ?? null;
+  if (supplied !== null) seen[supplied] = Math.max(seen[supplied], instance!.suppliedUs);
+  return seen.enabled > seen.disabled;
 }
 
 /**
@@ -37,13 +41,18 @@ function isSeenEnabled({ lastSuccessUs, lastForbiddenUs }: Tally): boolean {
  * boot, so launch templates and images are not named as the next step.
  */
 export function enforceNotes(
-  hosts: readonly { facts: HostFacts; calls: Tally; startSeen: boolean }[],
+  hosts: readonly {
+    facts: HostFacts;
+    calls: Tally;
+    instance: CloudInstance | null;
+    startSeen: boolean;
+  }[],
 ): string[] {
   const instances = hosts.filter(({ facts }) => isInstanceId(facts.id));
   if (instances.length === 0) return [];
   const regions = new Set(instances.map(({ facts }) => regionOption(facts)));
   const region = regions.size === 1 ? [...regions][0]! : '';
-  const unseen = instances.filter(({ calls }) => !isSeenEnabled(calls)).length;
+  const unseen = instances.filter(({ calls, instance }) => !isSeenEnabled(calls, instance)).length;
   const withoutStart = instances.filter(({ startSeen }) => !startSeen).length;
   return [
     `Look first if it can be undone: "aws ec2 get-instance-metadata-defaults${region}" shows HttpTokensEnforced. Where that is enabled, or a policy of the organisation demands tokens, AWS refuses to go back. Elsewhere the same command with "--http-tokens optional" undoes it.`,

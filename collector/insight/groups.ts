@@ -10,9 +10,10 @@ export function groupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGr
     .map(([value, members]) => {
       const ready = members
         .filter(({ judged }) => judged.verdict === 'ready')
-        .map(({ stored, judged }) => ({
+        .map(({ stored, evidence, judged }) => ({
           facts: stored.facts,
           calls: judged.calls,
+          instance: evidence.cloudInstance,
           startSeen: judged.startSeen,
         }));
       return {
@@ -21,7 +22,9 @@ export function groupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGr
         verdicts: verdictCounts(members.map(({ judged }) => judged.verdict)),
         calls_v1: members.reduce((sum, { judged }) => sum + judged.calls.v1, 0),
         ready_without_start: ready.filter(({ startSeen }) => !startSeen).length,
-        command: commandLines(ready.map(({ facts, calls }) => enforceCommand(facts, calls)).sort()),
+        command: commandLines(
+          ready.map(({ facts, calls, instance }) => enforceCommand(facts, calls, instance)).sort(),
+        ),
         command_notes: enforceNotes(ready),
       };
     })

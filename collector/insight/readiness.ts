@@ -131,13 +131,16 @@ export function readinessOf(
           },
     ready_at: readyAt(judged, options),
     command: commandFor(verdict, evidence, calls),
-    command_notes: verdict === 'ready' ? enforceNotes([{ facts, calls, startSeen: judged.startSeen }]) : [],
+    command_notes:
+      verdict === 'ready'
+        ? enforceNotes([{ facts, calls, instance: cloudInstance, startSeen: judged.startSeen }])
+        : [],
   };
 }
 
 /** Returns the AWS CLI command that this verdict calls for, or null if there is none yet. */
 export function commandFor(verdict: Verdict, evidence: HostEvidence, calls: Tally): string | null {
-  if (verdict === 'ready') return enforceCommand(evidence.facts, calls);
+  if (verdict === 'ready') return enforceCommand(evidence.facts, calls, evidence.cloudInstance);
   const isHopLimit = calls.fallbackUnanswered > 0 && calls.plainV1 === 0;
   if ((verdict === 'fallback' || verdict === 'rejected') && isHopLimit) {
     return hopLimitCommandOf(hopEvidenceOf(evidence));

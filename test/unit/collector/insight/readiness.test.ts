@@ -59,6 +59,17 @@ describe('verdicts', () => {
     assert.deepEqual(readinessFor(evidence([calls({})])).command_notes, []);
   });
 
+  it("the cloud's inventory says that the service is off, or on, if it is newer than the answers", () => {
+    const answered = calls({ version: 2, lastUs: NOON_US });
+    const commandWith = (httpEndpoint: 'enabled' | 'disabled', suppliedUs: number, kinds = [answered]) => {
+      const cloudInstance = { ...REQUIRED, httpTokens: 'optional' as const, httpEndpoint, suppliedUs };
+      return readinessFor(evidence(kinds, { cloudInstance })).command!;
+    };
+    assert.match(commandWith('disabled', NOON_US + 1), /--http-tokens required$/);
+    assert.match(commandWith('disabled', NOON_US - 1), /--http-endpoint enabled$/);
+    assert.match(commandWith('enabled', NOON_US - 1, []), /--http-endpoint enabled$/);
+  });
+
   it('the reason names what decides the verdict first, and then the longest gaps', () => {
     const tolerated = [gap(13, 10, 'boot'), gap(12, 9, 'agent_not_running'), gap(11, 8, 'capture_not_live')];
     for (const decisive of ['losses', 'not_kept'] as const) {

@@ -116,6 +116,8 @@ describe('the counts', () => {
     // 414 have calls, and the 86 rows after them are zero: nobody with calls is missing.
     const busy = [...truth(region, nowMs, 14)].filter(([, sum]) => sum > 0).sort();
     assert.deepEqual([...sums].filter(([, sum]) => sum > 0).sort(), busy);
+    // Two metrics in up to three spans by Metrics Insights, and 828 queries for hours of instances with calls.
+    assert.equal(api.calls.length, 2 * countSpans(nowMs, 14).length + 2);
     const before = api.calls.length;
     for (const instanceId of all) countCalls(region, 'MetadataNoToken', instanceId, nowMs - 3 * DAY_MS, 1);
     const again = await readAll(14, nowMs, all);
