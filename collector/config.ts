@@ -6,6 +6,7 @@ import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
 import { OperatorError } from '../common/operator_error.ts';
+import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
 import { releasePattern } from './store/release_names.ts';
 import { WorkloadRules } from './store/workload_rules.ts';
 
@@ -24,6 +25,15 @@ const releasePatternText = z.string().refine((text) => {
     return false;
   }
 }, 'must begin with / and have {release} once, as /srv/shop/{release}/bin does');
+
+const ownerRuleText = z.string().refine((text) => {
+  try {
+    ownerRule(text);
+    return true;
+  } catch {
+    return false;
+  }
+}, 'must be namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER');
 
 /** Settings by which callers become workloads. Commands that read the store have them too. */
 export const workloadShape = {
@@ -176,6 +186,12 @@ export const collectorSettings = z.object({
     .default(60)
     .describe('Seconds without any data after which a connection is closed.'),
   ...workloadShape,
+  owner_rules: z
+    .array(ownerRuleText)
+    .default([])
+    .describe(
+      'Owners of workloads, separated by commas; the first rule that matches counts. namespace:PATTERN=OWNER, and so for unit, image and path (script or executable); a * stands for any text. tag:KEY: the value of this tag is the owner. tag:KEY=OWNER, tag:KEY:PATTERN=OWNER: all hosts of the workload must match.',
+    ),
   log_level: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
     .default('info')
@@ -192,6 +208,11 @@ export function workloadRules(
     helperPrograms: settings.helper_programs,
     releasePatterns: settings.release_patterns,
   });
+}
+
+/** Returns the rules by which workloads get their owner. */
+export function ownerRules({ owner_rules }: Pick<CollectorSettings, 'owner_rules'>): OwnerRule[] {
+  return owner_rules.map(ownerRule);
 }
 
 /** Returns host and port of `listen`. The host has no brackets. */

@@ -19,6 +19,7 @@ import {
   configuredAgentToken,
   isAnyAddress,
   listenAddress,
+  ownerRules,
   workloadRules,
 } from './config.ts';
 import { IngestServer } from './ingest/server.ts';
@@ -119,6 +120,8 @@ async function compose(
       readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
       silentAfterSeconds: settings.silent_after_seconds,
       rules,
+      ownerRules: ownerRules(settings),
+      triage: () => admin.triage.all(),
     }),
   );
   const alerts = new Alerts({ admin, insight: insight.fresh, store, publicUrl, log });
@@ -144,6 +147,7 @@ async function compose(
     insight,
     access,
     alerts,
+    triage: admin.triage,
     store: {
       calls: (filter, limit, cursor) => workloads.calls(filter, limit, cursor),
       putCloudCounts: (counts) => store.putCloudCounts(counts),

@@ -2,7 +2,7 @@
  * Settings of commands that work on the collector's files on this machine. They are settings of the collector
  * too.
  */
-import { collectorSettings, workloadRules } from '../../collector/config.ts';
+import { collectorSettings, ownerRules, workloadRules } from '../../collector/config.ts';
 import type { InsightOptions } from '../../collector/local.ts';
 import type { SharedFile } from './settings.ts';
 
@@ -23,6 +23,7 @@ export const judgingShape = collectorSettings.pick({
   silent_after_seconds: true,
   helper_programs: true,
   release_patterns: true,
+  owner_rules: true,
 }).shape;
 
 /** Returns the options of verdicts and workloads from these settings. */
@@ -32,11 +33,13 @@ export function judgingOptions(settings: {
   silent_after_seconds: number;
   helper_programs: string[];
   release_patterns: string[];
+  owner_rules: string[];
 }): InsightOptions {
   return {
     readinessWindowDays: settings.readiness_window_days,
     readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
     silentAfterSeconds: settings.silent_after_seconds,
     rules: workloadRules(settings),
+    ownerRules: ownerRules(settings),
   };
 }

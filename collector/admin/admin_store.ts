@@ -7,6 +7,7 @@ import { Sessions } from './sessions.ts';
 import { StoredSettings } from './stored_settings.ts';
 import { Tokens } from './tokens.ts';
 import { transaction } from './transaction.ts';
+import { TriageRows } from './triage.ts';
 
 /** The public methods of a class, so that another store can implement them. */
 type Methods<T> = Pick<T, keyof T>;
@@ -18,6 +19,7 @@ export interface AdminStore {
   readonly auditLog: Methods<AuditLog>;
   readonly settings: Methods<StoredSettings>;
   readonly alerts: Methods<AlertRows>;
+  readonly triage: Methods<TriageRows>;
   /** Runs `work` in a transaction: all of its changes are stored, or none. Transactions may be nested. */
   transaction<T>(work: () => T): T;
   /** Returns a number that changes when another process has committed. */
@@ -32,6 +34,7 @@ export class SqliteAdminStore implements AdminStore {
   readonly auditLog: AuditLog;
   readonly settings: StoredSettings;
   readonly alerts: AlertRows;
+  readonly triage: TriageRows;
   readonly #database: DatabaseSync;
   readonly #dataVersion: StatementSync;
 
@@ -43,6 +46,7 @@ export class SqliteAdminStore implements AdminStore {
     this.auditLog = new AuditLog(database);
     this.settings = new StoredSettings(database);
     this.alerts = new AlertRows(database);
+    this.triage = new TriageRows(database, this.auditLog);
     // See https://www.sqlite.org/pragma.html#pragma_data_version.
     this.#dataVersion = database.prepare('PRAGMA data_version');
   }

@@ -15,6 +15,11 @@ export interface HostState {
   loss: { endUs: number; toldUs: number } | null;
 }
 
+/** An alert was sent about the triage that somebody set at this time, and that ended by itself. */
+export interface TriageAlertState {
+  toldOf: string | null;
+}
+
 /** Entries are replaced, never changed, so an entry that is still the same object needs no writing. */
 export interface AlertState {
   /**
@@ -24,28 +29,34 @@ export interface AlertState {
   begun: { offenders: boolean; hosts: boolean };
   offenders: ReadonlyMap<string, OffenderState>;
   hosts: ReadonlyMap<string, HostState>;
+  /** By workload. */
+  triage: ReadonlyMap<string, TriageAlertState>;
 }
 
 export const EMPTY_STATE: AlertState = {
   begun: { offenders: false, hosts: false },
   offenders: new Map(),
   hosts: new Map(),
+  triage: new Map(),
 };
 
 export function stateOf(rows: readonly SubjectRow[]): AlertState {
   const offenders = new Map<string, OffenderState>();
   const hosts = new Map<string, HostState>();
+  const triage = new Map<string, TriageAlertState>();
   const begun = { offenders: false, hosts: false };
   for (const { kind, id, state } of rows) {
     if (kind === 'offender') offenders.set(id, state as OffenderState);
     else if (kind === 'host') hosts.set(id, state as HostState);
+    else if (kind === 'triage') triage.set(id, state as TriageAlertState);
     else if (id === 'offenders' || id === 'hosts') begun[id] = true;
   }
-  return { begun, offenders, hosts };
+  return { begun, offenders, hosts, triage };
 }
 
 /**
- * Returns the rows that differ. Hosts that are not in the store any more are forgotten. Offenders are kept
+ * Returns the rows that differ. Hosts that are not in the store any more are forgotten, and so is triage that has not
+ * ended. Offenders are kept
  * for ever, because the first call of a workload is reported only once.
  */
 export function changedSubjects(before: AlertState, after: AlertState): SubjectRow[] {
@@ -61,6 +72,12 @@ export function changedSubjects(before: AlertState, after: AlertState): SubjectR
   }
   for (const id of before.hosts.keys()) {
     if (!after.hosts.has(id)) changed.push({ kind: 'host', id, state: null });
+  }
+  for (const [id, state] of after.triage) {
+    if (before.triage.get(id) !== state) changed.push({ kind: 'triage', id, state });
+  }
+  for (const id of before.triage.keys()) {
+    if (!after.triage.has(id)) changed.push({ kind: 'triage', id, state: null });
   }
   return changed;
 }

@@ -5,6 +5,7 @@
 import type { AlertRule } from '../contract/administration.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
+import type { EndedTriage } from '../insight/triage_reader.ts';
 import type { StoredGap } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
@@ -95,6 +96,26 @@ export function coverageLost({ id, name }: Host, gap: StoredGap): AlertDraft {
   };
 }
 
+/** A workload that was fixed and calls again, or whose exception is over. */
+export function triageEnded({ id, title, triage }: EndedTriage): AlertDraft {
+  const { ended, owner, ticket, until, reason, set, set_by: by } = triage;
+  const known = [
+    ...(owner === null ? [] : [`Owner: ${owner}.`]),
+    ...(ticket === null ? [] : [`Ticket: ${ticket}`]),
+  ].join(' ');
+  const again = ended === 'called_again';
+  const text = again
+    ? `${title} was marked as fixed by ${by} at ${set}, and has called the instance metadata service without a token (IMDSv1) since then. It is open again. ${known}`
+    : `The exception of ${title} ended at ${until}. Its reason was: ${reason} The workload is open again. ${known}`;
+  return {
+    rule: again ? 'offender_reopened' : 'exception_ended',
+    subject: id,
+    severity: 'warning',
+    title: short(again ? `Fixed, but calls IMDSv1 again: ${title}` : `Exception ended: ${title}`),
+    text: text.trim(),
+  };
+}
+
 /** Sums up many alerts of one rule in one, which is as severe as the worst of them. */
 export function summary(rule: AlertRule, group: readonly AlertDraft[]): AlertDraft {
   const severity = group.some((alert) => alert.severity === 'critical') ? 'critical' : group[0]!.severity;
@@ -104,6 +125,8 @@ export function summary(rule: AlertRule, group: readonly AlertDraft[]): AlertDra
     host_not_ready: 'hosts are not ready any more',
     host_silent: severity === 'info' ? 'hosts are back' : 'hosts are silent',
     coverage_lost: 'hosts whose capture lost packets or records, or was not live',
+    offender_reopened: 'workloads that were fixed call IMDSv1 again',
+    exception_ended: 'exceptions have ended',
   };
   const names = group.slice(0, NAMES_IN_A_SUMMARY).map(({ title }) => title);
   const more = group.length - names.length;

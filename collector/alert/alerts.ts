@@ -4,10 +4,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
-import type { Alert, Destination, DestinationChange, NewDestination } from '../contract/administration.ts';
+import type {
+  Alert,
+  AlertRule,
+  Destination,
+  DestinationChange,
+  NewDestination,
+} from '../contract/administration.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
+import type { EndedTriage } from '../insight/triage_reader.ts';
 import type { StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
@@ -33,10 +40,21 @@ const FINDINGS_WINDOW_US = 14 * DAY_US;
  */
 const COVERAGE_WINDOW_US = DAY_US;
 
+const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts'> = {
+  new_offender: 'offenders',
+  credentials_over_v1: 'offenders',
+  offender_reopened: 'offenders',
+  exception_ended: 'offenders',
+  host_not_ready: 'hosts',
+  host_silent: 'hosts',
+  coverage_lost: 'hosts',
+};
+
 /** The questions that the rules ask about the findings. */
 export interface AlertInsight {
   offenders(question: { window: Window }, filter: Record<string, never>): Promise<Offender[]>;
   hosts(question: { window: Window }, filter: Record<string, never>): Promise<Host[]>;
+  endedTriage(): Promise<EndedTriage[]>;
 }
 
 export interface AlertsOptions {
@@ -162,15 +180,16 @@ export class Alerts {
     // The first evaluation covers all stored calls, so that old workloads count as known from then on.
     const sinceUs = this.#state.begun.offenders ? untilUs - FINDINGS_WINDOW_US : 0;
     const offenders = await insight.offenders({ window: { sinceUs, untilUs } }, {});
-    if (nowMs - this.#startedMs < HOSTS_SETTLE_MS) return { offenders, hosts: null };
+    const endedTriage = await insight.endedTriage();
+    if (nowMs - this.#startedMs < HOSTS_SETTLE_MS) return { offenders, endedTriage, hosts: null };
     const window = { sinceUs: untilUs - FINDINGS_WINDOW_US, untilUs };
     const all = await insight.hosts({ window }, {});
     const coverage = await store.coverage({ sinceUs: untilUs - COVERAGE_WINDOW_US, untilUs }, null);
-    return { offenders, hosts: { all, coverage } };
+    return { offenders, endedTriage, hosts: { all, coverage } };
   }
 
   #alert({ rule, subject, severity, title, text }: AlertDraft, nowUs: number): Alert {
-    const page = rule === 'new_offender' || rule === 'credentials_over_v1' ? 'offenders' : 'hosts';
+    const page = PAGE_OF[rule];
     const link = this.#link(
       subject === SUMMARY_SUBJECT ? page : `${page}/${encodeURIComponent(subject.toWellFormed())}`,
     );

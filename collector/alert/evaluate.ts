@@ -6,6 +6,7 @@
 import type { Host, Verdict } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import { DAY_US, HOUR_US } from '../contract/window.ts';
+import type { EndedTriage } from '../insight/triage_reader.ts';
 import type { HostCoverage } from '../store/store.ts';
 import { toMicroseconds } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
@@ -27,6 +28,8 @@ export const MAX_ALERTS_OF_ONE_RULE = 10;
 
 export interface Findings {
   offenders: readonly Offender[];
+  /** Workloads that were fixed and call again, and those whose exception is over. */
+  endedTriage: readonly EndedTriage[];
   /** All hosts. Null just after a start, when hosts have not had the time to report and cannot be judged. */
   hosts: { all: readonly Host[]; coverage: readonly Pick<HostCoverage, 'hostId' | 'gaps'>[] } | null;
 }
@@ -34,7 +37,7 @@ export interface Findings {
 /** Returns the alerts to send and the new state. `nowUs`: microseconds since 1970. */
 export function evaluate(
   before: AlertState,
-  { offenders, hosts }: Findings,
+  { offenders, endedTriage, hosts }: Findings,
   nowUs: number,
 ): { alerts: AlertDraft[]; after: AlertState } {
   const offenderAlerts: AlertDraft[] = [];
@@ -50,8 +53,11 @@ export function evaluate(
   }
   const hostAlerts: AlertDraft[] = [];
   const hostStates = hosts === null ? before.hosts : judgeHosts(hosts, before.hosts, nowUs, hostAlerts);
+  const triageAlerts: AlertDraft[] = [];
+  const triageStates = judgeTriage(endedTriage, before.triage, triageAlerts);
   return {
     alerts: [
+      ...bounded(triageAlerts, MAX_ALERTS_OF_ONE_RULE),
       ...bounded(offenderAlerts, before.begun.offenders ? MAX_ALERTS_OF_ONE_RULE : 1),
       ...bounded(hostAlerts, before.begun.hosts ? MAX_ALERTS_OF_ONE_RULE : 1),
     ],
@@ -59,6 +65,7 @@ export function evaluate(
       begun: { offenders: true, hosts: before.begun.hosts || hosts !== null },
       offenders: offenderStates,
       hosts: hostStates,
+      triage: triageStates,
     },
   };
 }
@@ -85,6 +92,22 @@ function judgeOffender(
   if (nowUs - credentials.toldUs < CREDENTIALS_QUIET_US) return known!;
   alerts.push(text.credentialsOverV1(offender, credentials.lastUs));
   return { credentials: { lastUs, toldUs: nowUs } };
+}
+
+/** A triage that ended is reported once. Somebody who sets it again makes a new one. */
+function judgeTriage(
+  ended: readonly EndedTriage[],
+  before: AlertState['triage'],
+  alerts: AlertDraft[],
+): AlertState['triage'] {
+  return new Map(
+    ended.map((each) => {
+      const known = before.get(each.id);
+      if (known !== undefined && known.toldOf === each.triage.set) return [each.id, known];
+      alerts.push(text.triageEnded(each));
+      return [each.id, { toldOf: each.triage.set }];
+    }),
+  );
 }
 
 function judgeHosts(

@@ -21,9 +21,11 @@ import { liveRoutes } from './routes/live.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { offenderRoutes } from './routes/offenders.ts';
 import { overviewRoutes } from './routes/overview.ts';
+import { progressRoutes } from './routes/progress.ts';
 import { retentionRoutes } from './routes/retention.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { tokenRoutes } from './routes/tokens.ts';
+import { triageRoutes } from './routes/triage.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
 /** The output of `describe-instances` for a large account has some megabytes. */
@@ -65,6 +67,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   metricsRoutes(app, parts);
   sessionRoutes(app, parts);
   overviewRoutes(app, parts);
+  progressRoutes(app, parts);
   offenderRoutes(app, parts);
   hostRoutes(app, parts);
   callRoutes(app, parts);
@@ -74,6 +77,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   auditRoutes(app, parts);
   retentionRoutes(app, parts);
   alertRoutes(app, parts);
+  triageRoutes(app, parts);
   serveDocument(app);
 
   const known = knownPaths(app);

@@ -6,7 +6,7 @@ import type { Counters } from '../../protocol/records.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
 import type { Insight } from '../insight/insight.ts';
 import { Coalesced } from './coalesced.ts';
-import type { InsightAnswers, RememberedAnswers } from './parts.ts';
+import type { FreshAnswers, RememberedAnswers } from './parts.ts';
 
 /**
  * An answer is kept for this many times as long as it took, so one question keeps at most some 30 % of a core
@@ -19,11 +19,11 @@ const MAX_ANSWERS = 32;
 
 export class CoalescedInsight implements RememberedAnswers {
   /** Answers that are always worked out anew, for alerts and exports. */
-  readonly fresh: InsightAnswers;
+  readonly fresh: FreshAnswers;
   readonly #answers: Coalesced;
 
   /** `nowMs`: milliseconds of a clock that never goes back. */
-  constructor(insight: InsightAnswers, nowMs?: () => number) {
+  constructor(insight: FreshAnswers, nowMs?: () => number) {
     this.fresh = insight;
     this.#answers = new Coalesced({
       lifetime: (costMs) => {
@@ -52,6 +52,12 @@ export class CoalescedInsight implements RememberedAnswers {
   }
   groups(...question: Parameters<Insight['groups']>): ReturnType<Insight['groups']> {
     return this.#share('groups', question, () => this.fresh.groups(...question));
+  }
+  fixFirst(...question: Parameters<Insight['fixFirst']>): ReturnType<Insight['fixFirst']> {
+    return this.#share('fixFirst', question, () => this.fresh.fixFirst(...question));
+  }
+  burnDown(...question: Parameters<Insight['burnDown']>): ReturnType<Insight['burnDown']> {
+    return this.#share('burnDown', question, () => this.fresh.burnDown(...question));
   }
   reconciliation(...question: Parameters<Insight['reconciliation']>): ReturnType<Insight['reconciliation']> {
     return this.#share('reconciliation', question, () => this.fresh.reconciliation(...question));

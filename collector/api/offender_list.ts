@@ -1,6 +1,7 @@
 /** Filters and sorts the workloads of an answer. */
 import type * as z from 'zod';
 import { type Offender, severity } from '../contract/offender.ts';
+import { triageState } from '../contract/triage.ts';
 import { repeatable, shortText } from './question.ts';
 
 export const offenderFilterQuery = {
@@ -8,13 +9,15 @@ export const offenderFilterQuery = {
   text: shortText
     .optional()
     .describe(
-      'Part of the title, executable, script, user, image, unit, pod, user agent or host. Upper and lower case are the same.',
+      'Part of the title, executable, script, user, image, unit, pod, user agent, host, owner or ticket. Upper and lower case are the same.',
     ),
   image: repeatable(shortText).describe('Container images, without a tag.'),
   unit: repeatable(shortText).describe('systemd units.'),
   namespace: repeatable(shortText).describe('Kubernetes namespaces.'),
   user: repeatable(shortText).describe('Names of users, or user ids if they have no name.'),
   client: repeatable(shortText).describe('SDKs or tools.'),
+  state: repeatable(triageState).describe('States of the triage.'),
+  owner: repeatable(shortText).describe('Owners. An empty value matches workloads without one.'),
 };
 type Filters = z.output<z.ZodObject<typeof offenderFilterQuery>>;
 
@@ -31,6 +34,8 @@ const SORT_KEYS = [
   'first_v1',
   'last_v1',
   'priority',
+  'state',
+  'owner',
 ] as const;
 /** More than any fleet has hosts. */
 const CREDENTIALS_FIRST = 1e9;
@@ -52,7 +57,7 @@ export function selectOffenders(offenders: readonly Offender[], filter: Offender
 }
 
 function matches(offender: Offender, filter: OffenderFilter): boolean {
-  const { severity: severities, text, image, unit, namespace, user, client } = filter;
+  const { severity: severities, text, image, unit, namespace, user, client, state, owner } = filter;
   return (
     (severities === undefined ? offender.severity !== 'none' : severities.includes(offender.severity)) &&
     isOneOf(offender.container_image, image) &&
@@ -60,6 +65,8 @@ function matches(offender: Offender, filter: OffenderFilter): boolean {
     isOneOf(offender.k8s_namespace, namespace) &&
     isOneOf(offender.user ?? (offender.uid === null ? null : String(offender.uid)), user) &&
     (client === undefined || offender.clients.some(({ name }) => client.includes(name))) &&
+    (state === undefined || state.includes(offender.triage.state)) &&
+    isOneOf(offender.triage.owner, owner) &&
     (text === undefined || hasText(offender, text.toLowerCase()))
   );
 }
@@ -80,6 +87,8 @@ function hasText(offender: Offender, text: string): boolean {
     offender.k8s_namespace,
     offender.k8s_container,
     offender.source_address,
+    offender.triage.owner,
+    offender.triage.ticket,
     ...offender.user_agents,
     ...offender.clients.map(({ name }) => name),
     ...offender.hosts.flatMap(({ id, name }) => [id, name]),
@@ -106,6 +115,8 @@ function sortValue(offender: Offender, key: SortKey): string | number | null {
   if (key === 'severity') return severity.options.indexOf(offender.severity);
   if (key === 'title') return offender.title.toLowerCase();
   if (key === 'priority') return priorityOf(offender);
+  if (key === 'state') return triageState.options.indexOf(offender.triage.state);
+  if (key === 'owner') return offender.triage.owner?.toLowerCase() ?? null;
   return offender[key];
 }
 

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { StageCounters } from '../../protocol/records.ts';
 import type { Access } from '../access/access.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
 import type { Alerts } from '../alert/alerts.ts';
 import type { Insight } from '../insight/insight.ts';
 import type { Store } from '../store/store.ts';
@@ -13,15 +14,24 @@ type Methods<Class, Names extends keyof Class> = Pick<Class, Names>;
 
 export type InsightAnswers = Methods<
   Insight,
-  'overview' | 'offenders' | 'offender' | 'hosts' | 'host' | 'groups' | 'reconciliation'
+  | 'overview'
+  | 'offenders'
+  | 'offender'
+  | 'hosts'
+  | 'host'
+  | 'groups'
+  | 'reconciliation'
+  | 'fixFirst'
+  | 'burnDown'
 >;
+export type FreshAnswers = InsightAnswers & Methods<Insight, 'triageRecords' | 'endedTriage'>;
 /**
  * Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of
  * its window shows.
  */
 export interface RememberedAnswers extends InsightAnswers {
   /** Answers without a cache, for exports. */
-  readonly fresh: InsightAnswers;
+  readonly fresh: FreshAnswers;
   /** Forgets the kept answers after a change by a person. */
   forget(): void;
 }
@@ -54,6 +64,7 @@ export interface ApiParts {
   insight: RememberedAnswers;
   access: ApiAccess;
   alerts: AlertService;
+  triage: Pick<AdminStore['triage'], 'change'>;
   /** Its calls are selected by workload. */
   store: FindingsStore;
   rules: WorkloadRules;

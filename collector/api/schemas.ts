@@ -1,10 +1,12 @@
 /** The schemas of the contract with their names in the OpenAPI document. */
 import * as administration from '../contract/administration.ts';
 import * as cloud from '../contract/cloud.ts';
+import * as fixes from '../contract/fix_first.ts';
 import * as hosts from '../contract/host.ts';
 import * as offenders from '../contract/offender.ts';
 import * as served from '../contract/served_call.ts';
 import * as sessions from '../contract/session.ts';
+import * as triages from '../contract/triage.ts';
 
 export const Alert = administration.alert.meta({ id: 'Alert' });
 export const AuditEntry = administration.auditEntry.meta({ id: 'AuditEntry' });
@@ -18,6 +20,10 @@ export const Host = hosts.host.meta({ id: 'Host' });
 export const HostDetail = hosts.hostDetail.meta({ id: 'HostDetail' });
 export const Overview = hosts.overview.meta({ id: 'Overview' });
 export const ReadinessGroup = hosts.readinessGroup.meta({ id: 'ReadinessGroup' });
+export const FixFirst = fixes.fixFirst.meta({ id: 'FixFirst' });
+export const BurnDown = fixes.burnDown.meta({ id: 'BurnDown' });
+export const Triage = triages.triage.meta({ id: 'Triage' });
+export const TriageChange = triages.triageChange.meta({ id: 'TriageChange' });
 export const Offender = offenders.offender.meta({ id: 'Offender' });
 export const OffenderDetail = offenders.offenderDetail.meta({ id: 'OffenderDetail' });
 export const ServedCall = served.servedCall.meta({ id: 'ServedCall' });

@@ -43,6 +43,8 @@ export const alertRule = z.enum([
   'host_not_ready',
   'host_silent',
   'coverage_lost',
+  'offender_reopened',
+  'exception_ended',
 ]);
 
 const address = z.string().min(1).max(2000);

@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { type ancestor, attributionConfidence, attributionMethod, callerShape } from '../../protocol/call.ts';
 import { advice, adviceKind } from './advice.ts';
+import { triage } from './triage.ts';
 import { time, timeline, window } from './window.ts';
 
 /**
@@ -136,6 +137,8 @@ export const offender = z.object({
   trend_v1: z.array(z.int()),
   advice_kind: adviceKind,
   advice_headline: z.string(),
+  /** Decisions of people about it. They change no verdict. */
+  triage,
 });
 
 export const offenderHost = hostRef.extend({

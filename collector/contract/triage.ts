@@ -79,7 +79,7 @@ export type TriageState = z.infer<typeof triageState>;
 export type Triage = z.infer<typeof triage>;
 export type TriageChange = z.infer<typeof triageChange>;
 
-/** What is stored of a workload's triage. Times are microseconds since 1970. */
+/** The stored triage of a workload. Times are microseconds since 1970. */
 export interface TriageRecord {
   workload: string;
   state: TriageState;

@@ -61,12 +61,7 @@ export function burnDownOf(evidence: BurnDownEvidence): BurnDown {
 }
 
 /** Returns for each day the number of callers of the `span` days that end with it. */
-function countRolling<T>(
-  called: readonly CallingDay<T>[],
-  from: number,
-  to: number,
-  span: number,
-): number[] {
+function countRolling<T>(called: readonly CallingDay<T>[], from: number, to: number, span: number): number[] {
   const byDay = new Map(called.map(({ day, callers }) => [day, callers]));
   const inSpan = new Map<T, number>();
   const counts: number[] = [];

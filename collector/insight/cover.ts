@@ -182,7 +182,11 @@ class Patterns {
     let best: Candidate | null = null;
     for (const [index, pattern] of fitting.entries()) {
       const bound = bounds[index]!;
-      if (bound < least - ROUNDING || (best !== null && bound * best.pattern.left.length < best.gain - ROUNDING)) continue;
+      if (
+        bound < least - ROUNDING ||
+        (best !== null && bound * best.pattern.left.length < best.gain - ROUNDING)
+      )
+        continue;
       const candidate = { pattern, gain: this.#gainOf(pattern) };
       if (best === null || isBetter(candidate, best)) best = candidate;
     }

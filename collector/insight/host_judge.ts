@@ -39,7 +39,7 @@ export class HostJudge {
    * `questionWindow`.
    */
   async judgeHosts(questionWindow: Window, hosts: string[] | null): Promise<JudgedHost[]> {
-    const window = this.#readinessWindow(questionWindow);
+    const window = this.readinessWindow(questionWindow);
     // A host whose clock is ahead of ours reports with times after now. These reports count.
     const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
     const reported = { ...window, untilUs };
@@ -77,7 +77,7 @@ export class HostJudge {
   /** Returns the verdicts with their reasons and evidence, in the order of `hosts`. */
   async describeReadiness(hosts: readonly JudgedHost[], questionWindow: Window): Promise<Readiness[]> {
     const ids = hosts.flatMap(({ evidence }) => evidence.totals.flatMap(({ identity }) => identity ?? []));
-    const window = this.#readinessWindow(questionWindow);
+    const window = this.readinessWindow(questionWindow);
     const [identities, adapting] = await Promise.all([
       this.#store.identities([...new Set(ids)]),
       this.#adaptingAmong(hosts, window),
@@ -121,7 +121,7 @@ export class HostJudge {
    * The window of a question may end in the future. Nothing is watched there, so the days are counted back
    * from now.
    */
-  #readinessWindow(questionWindow: Window): Window {
+  readinessWindow(questionWindow: Window): Window {
     const untilUs = Math.min(questionWindow.untilUs, Math.ceil(this.#nowUs() / SECOND_US) * SECOND_US);
     return { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
   }

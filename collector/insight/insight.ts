@@ -8,6 +8,7 @@
  */
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Reconciliation } from '../contract/cloud.ts';
+import type { BurnDown, FixFirst } from '../contract/fix_first.ts';
 import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../contract/host.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Window } from '../contract/window.ts';
@@ -19,20 +20,22 @@ import { isV1, tallyAll } from './counts.ts';
 import { groupsOf } from './groups.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';
 import { matchesHost, narrows } from './host_filter.ts';
-import { HostJudge, type HostJudgeOptions } from './host_judge.ts';
+import { DEFAULT_MAX_MISSING_SECONDS, HostJudge, type HostJudgeOptions } from './host_judge.ts';
 import { describeHost, isSilent, verdictCounts, worstHostFirst } from './hosts.ts';
 import { countFreedHosts, describeOffender } from './offenders.ts';
+import { Progress } from './progress.ts';
 import type { GroupBy, HostFilter, Question } from './question.ts';
 import { describeReconciliation, reconcileHost } from './reconciliation.ts';
 import { worstFirst } from './severity.ts';
 import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
+import { type EndedTriage, type TriageOptions, TriageReader } from './triage_reader.ts';
 
 const MAX_DETAIL_HOSTS = 1000;
 const MAX_PATHS = 100;
 /** Bounds the list of the overview, which has the count of all of them beside it. */
 const MAX_SILENT_HOSTS = 100;
 const MAX_PROCESSES = 20;
-export interface InsightOptions extends HostJudgeOptions {
+export interface InsightOptions extends HostJudgeOptions, TriageOptions {
   /** A host without a heartbeat for longer is silent. */
   silentAfterSeconds: number;
   /** Rules that join the releases of a workload. Default: the built-in ones. */
@@ -42,14 +45,22 @@ export interface InsightOptions extends HostJudgeOptions {
 }
 
 export class Insight {
-  readonly #store: StoreQueries;
+  readonly #store: WorkloadQueries;
   readonly #options: InsightOptions;
   readonly #judge: HostJudge;
+  readonly #triage: TriageReader;
+  readonly #progress: Progress;
 
   constructor(store: StoreQueries, options: InsightOptions) {
     this.#store = new WorkloadQueries(store, options.rules ?? BUILT_IN_RULES);
     this.#options = options;
-    this.#judge = new HostJudge(this.#store, options, () => this.#nowUs());
+    const nowUs = () => this.#nowUs();
+    this.#judge = new HostJudge(this.#store, options, nowUs);
+    this.#triage = new TriageReader(this.#store, options, nowUs);
+    this.#progress = new Progress(this.#store, this.#judge, this.#triage, {
+      readinessWindowDays: options.readinessWindowDays,
+      toleranceUs: (options.readinessMaxMissingSeconds ?? DEFAULT_MAX_MISSING_SECONDS) * 1e6,
+    });
   }
 
   async overview({ window }: Question, filter: HostFilter = {}): Promise<Overview> {
@@ -105,11 +116,12 @@ export class Insight {
     const buckets = bucketsOf(window);
     const totals = await this.#store.identityTotals(scope);
     const withV1 = totals.filter(({ kinds }) => kinds.some(isV1)).map(({ identity }) => identity.id);
-    const [identityHosts, hops, points, factsOf] = await Promise.all([
+    const [identityHosts, hops, points, factsOf, triage] = await Promise.all([
       this.#store.identityHosts(scope),
       this.#hopsOf({ ...scope, identities: withV1 }),
       this.#store.series({ ...scope, identities: withV1 }, buckets.bucket, true),
       this.#factsOf(),
+      this.#triage.now(),
     ]);
     const hostsOf = Map.groupBy(identityHosts, ({ identity }) => identity);
     const freed = countFreedHosts(identityHosts);
@@ -126,6 +138,7 @@ export class Insight {
           hopsOf: (host) => hops(id, host),
           trend,
           paths: [],
+          triageOf: triage.of,
         }).offender;
       })
       .sort(worstFirst);
@@ -139,7 +152,7 @@ export class Insight {
     const { id } = identity;
     const scope: Scope = { window, hosts: null, identities: [id] };
     const buckets = bucketsOf(window);
-    const [[found], inWindow, hops, points, paths, callers, factsOf] = await Promise.all([
+    const [[found], inWindow, hops, points, paths, callers, factsOf, triage] = await Promise.all([
       this.#store.identityTotals(scope),
       this.#store.identityHosts(scope),
       this.#hopsOf(scope),
@@ -147,6 +160,7 @@ export class Insight {
       this.#store.pathsV1(id, MAX_PATHS),
       this.#store.callers(id, MAX_PROCESSES),
       this.#factsOf(),
+      this.#triage.now(),
     ]);
     const hosts = inWindow.length > 0 ? inWindow : await this.#hostsEver(scope);
     const calledV1 = inWindow.flatMap(({ hostId, callsV1 }) => (callsV1 > 0 ? [hostId] : []));
@@ -161,6 +175,7 @@ export class Insight {
       hopsOf: (host) => hops(id, host),
       trend: timeline.points.map(({ v1 }) => v1),
       paths: paths.flatMap(({ path }) => path ?? []),
+      triageOf: triage.of,
     });
     const recentFirst = hosts.toSorted((a, b) => b.lastUs - a.lastUs);
     const refOf = (hostId: string) => ({ id: hostId, name: factsOf(hostId)?.name ?? hostId });
@@ -257,6 +272,28 @@ export class Insight {
         return found === null ? [] : [describeReconciliation(id, factsOf(id)?.name ?? null, pair, found)];
       })
       .sort((a, b) => b.unseen - a.unseen || (a.id < b.id ? -1 : 1));
+  }
+
+  /** Returns the workloads whose fix frees the most hosts, at most `limit`. Verdicts are those of `hosts`. */
+  async fixFirst({ window }: Question, filter: HostFilter = {}, limit = 10): Promise<FixFirst> {
+    const { hosts } = await this.#scope(window, filter);
+    return this.#progress.fixFirst(window, hosts, limit);
+  }
+
+  /** Returns the callers by day and week, with a forecast. */
+  async burnDown({ window }: Question, filter: HostFilter = {}): Promise<BurnDown> {
+    const { hosts } = await this.#scope(window, filter);
+    return this.#progress.burnDown(window, hosts, this.#nowUs());
+  }
+
+  /** Returns the workloads that were fixed and called again, and those whose exception is over. */
+  async endedTriage(): Promise<EndedTriage[]> {
+    return this.#triage.ended(await this.#factsOf());
+  }
+
+  /** Returns the stored triage of a workload, which can be that of a release of it; empty where there is none. */
+  triageRecords(workload: string): Promise<string[]> {
+    return this.#triage.recordIds(workload);
   }
 
   #nowUs(): number {

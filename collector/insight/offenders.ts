@@ -5,6 +5,7 @@ import { productsOf } from '../../known_clients/recognise.ts';
 import { sortVersions } from '../../known_clients/version.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
+import type { Triage } from '../contract/triage.ts';
 import type { Identity, IdentityHost, IdentityTotals } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { adviceOn } from './advice.ts';
@@ -26,6 +27,8 @@ export interface OffenderEvidence {
   hopsOf: (host: HostFacts) => HopEvidence;
   trend: readonly number[];
   paths: readonly string[];
+  /** Its triage, from its hosts in the order of the latest call. */
+  triageOf: (identity: Identity, hosts: readonly HostFacts[]) => Triage;
 }
 
 export function describeOffender(evidence: OffenderEvidence): {
@@ -105,6 +108,7 @@ export function describeOffender(evidence: OffenderEvidence): {
     trend_v1: [...trend],
     advice_kind: advice.kind,
     advice_headline: advice.headline,
+    triage: evidence.triageOf(identity, facts),
   };
   return { offender, advice };
 }

@@ -19,10 +19,7 @@ interface TagRule {
 }
 export type OwnerRule = WorkloadRule | TagRule;
 
-type OwnedIdentity = Pick<
-  Identity,
-  'executable' | 'script' | 'image' | 'unit' | 'k8sNamespace'
->;
+type OwnedIdentity = Pick<Identity, 'executable' | 'script' | 'image' | 'unit' | 'k8sNamespace'>;
 
 /**
  * Reads a rule: `namespace:PATTERN=OWNER`, and so for `unit`, `image` and `path`; `tag:KEY`, whose value is the owner;
@@ -34,7 +31,8 @@ export function ownerRule(text: string): OwnerRule {
   const left = equals === -1 ? rest : rest.slice(0, equals);
   const owner = equals === -1 ? null : rest.slice(equals + 1).trim();
   const isTag = kind === 'tag';
-  const isValid = left !== '' && (owner === null ? isTag : owner !== '' && owner.length <= MAX_OWNER_CHARACTERS);
+  const isValid =
+    left !== '' && (owner === null ? isTag : owner !== '' && owner.length <= MAX_OWNER_CHARACTERS);
   if (kind === '' || !isValid) {
     throw new RangeError(
       `"${text}" is no owner rule. Write namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER.`,
@@ -74,7 +72,10 @@ function workloadOwner({ kind, pattern, owner }: WorkloadRule, identity: OwnedId
   return texts[kind].some((text) => text !== null && pattern.test(text)) ? owner : null;
 }
 
-function tagOwner({ key, pattern, owner }: TagRule, hosts: readonly Pick<HostFacts, 'tags'>[]): string | null {
+function tagOwner(
+  { key, pattern, owner }: TagRule,
+  hosts: readonly Pick<HostFacts, 'tags'>[],
+): string | null {
   const owners = new Set(
     hosts.map(({ tags }) => {
       const value = tags !== undefined && Object.hasOwn(tags, key) ? tags[key]!.trim() : '';

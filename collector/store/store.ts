@@ -235,6 +235,14 @@ export interface StoreStatistics {
   hosts: number;
 }
 
+/** The hosts and workloads that made IMDSv1 calls on each day of UTC. Days without calls are left out. */
+export interface CallingDays {
+  /** First day with stored sums of any calls; null without one. Of this day only a part can be stored. */
+  firstDay: number | null;
+  /** `day`: days since 1970. `hosts`: numbers that stand for hosts in this answer only. */
+  days: { day: number; hosts: number[]; identities: string[] }[];
+}
+
 /** The questions. Commands on the same machine can ask them too, while the collector runs. */
 export interface StoreQueries {
   /** Returns sums over hosts for every workload that has calls in the scope. */
@@ -249,6 +257,8 @@ export interface StoreQueries {
   identitiesAfter(row: number, limit: number): Promise<{ row: number; identity: Identity }[]>;
   /** Returns counts by hour or day, and with `byIdentity` by workload too. */
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]>;
+  /** Returns the days from `fromDay` until before `toDay`, oldest first. `hosts` null: all. */
+  callingDays(fromDay: number, toDay: number, hosts: string[] | null): Promise<CallingDays>;
   /**
    * Returns the paths that a workload requested without a token, most frequent first. `path` null stands for
    * all that are not listed.

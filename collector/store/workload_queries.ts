@@ -4,6 +4,7 @@
  */
 import type {
   CallFilter,
+  CallingDays,
   CountedCalls,
   Identity,
   IdentityHost,
@@ -113,6 +114,23 @@ export class WorkloadQueries implements StoreQueries {
         v2: a.v2 + b.v2,
       }),
     );
+  }
+
+  async callingDays(...question: Parameters<StoreQueries['callingDays']>): Promise<CallingDays> {
+    const answer = await this.#store.callingDays(...question);
+    await this.#update();
+    if (this.#workloads.size === 0) return answer;
+    const days = answer.days.map((each) => ({
+      ...each,
+      identities: [...new Set(each.identities.map((id) => this.#workloadOf(id)))],
+    }));
+    return { ...answer, days };
+  }
+
+  /** Returns the workload of each of these ids: of a release its workload, of any other id itself. */
+  async workloadIds(ids: readonly string[]): Promise<Map<string, string>> {
+    await this.#update();
+    return new Map(ids.map((id) => [id, this.#workloadOf(id)]));
   }
 
   async pathsV1(identity: string, limit: number): ReturnType<StoreQueries['pathsV1']> {

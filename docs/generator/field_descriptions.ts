@@ -220,6 +220,8 @@ export const OFFENDER = {
   trend_v1: 'IMDSv1 calls in equal parts of the window, oldest first',
   advice_kind: 'the advice for its team: [How to require tokens](enforce.md#tell-each-team-what-to-change)',
   advice_headline: 'the advice in one sentence',
+  triage:
+    'what people decided about it: [Triage](operate.md#triage). `ended` says why a state is `open` that somebody had set to `fixed` or `exception`. It changes no verdict',
 };
 
 export const ALERT = {

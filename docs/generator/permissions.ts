@@ -43,7 +43,7 @@ export const PERMISSIONS: Readonly<Record<string, Claims>> = {
       'everything that a viewer may',
       'create and revoke tokens',
       'release a host, so that it can enrol again',
-      'set alerts, retention and the figures of the cloud',
+      'set alerts, retention, the triage of offenders and the figures of the cloud',
     ],
     mayNot: ['read a stored secret'],
   },

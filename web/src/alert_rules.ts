@@ -7,4 +7,6 @@ export const ALERT_RULES: Record<AlertRule, string> = {
   host_not_ready: 'Host no longer ready',
   host_silent: 'Host silent',
   coverage_lost: 'Coverage lost',
+  offender_reopened: 'Fixed offender calls again',
+  exception_ended: 'Exception ended',
 };

@@ -4,6 +4,7 @@ import type { Call } from '../../../protocol/call.ts';
 import type { Window } from '../../contract/window.ts';
 import type {
   CallFilter,
+  CallingDays,
   CloudCount,
   CloudInstance,
   CloudInventory,
@@ -86,6 +87,9 @@ export class FindingsReader implements StoreQueries {
   }
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]> {
     return this.#view(() => this.#totals.series(scope, bucket, byIdentity));
+  }
+  callingDays(fromDay: number, toDay: number, hosts: string[] | null): Promise<CallingDays> {
+    return this.#view(() => this.#totals.callingDays(fromDay, toDay, hosts));
   }
   coverage(window: Window, hosts: string[] | null): Promise<HostCoverage[]> {
     return this.#view(() => this.#coverage.coverage(window, hosts));

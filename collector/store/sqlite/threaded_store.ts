@@ -196,6 +196,9 @@ export class ThreadedStore implements Store {
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): ReturnType<Store['series']> {
     return this.#reader.ask('series', scope, bucket, byIdentity);
   }
+  callingDays(...question: Parameters<Store['callingDays']>): ReturnType<Store['callingDays']> {
+    return this.#reader.ask('callingDays', ...question);
+  }
   pathsV1(identity: string, limit: number): ReturnType<Store['pathsV1']> {
     return this.#reader.ask('pathsV1', identity, limit);
   }

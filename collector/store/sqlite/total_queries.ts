@@ -76,6 +76,20 @@ export class TotalQueries {
     return this.prepare(sql).all(...from.values) as never;
   }
 
+  /** Returns the hosts or workloads with IMDSv1 calls on each day. Workload 0 has no such calls. */
+  callersByDay(
+    column: 'host' | 'identity',
+    fromDay: number,
+    toDay: number,
+    hosts: number[] | null,
+  ): { day: number; value: number }[] {
+    const table = column === 'identity' && hosts === null ? 'fleet_daily' : 'daily';
+    const sql = `SELECT DISTINCT day, ${column} AS value FROM ${table}
+      WHERE class = ${KIND_CLASS.v1} AND day >= ? AND day < ?${hosts === null ? '' : isAmong('host')}`;
+    const values = hosts === null ? [] : [JSON.stringify(hosts)];
+    return this.prepare(sql).all(fromDay, toDay, ...values) as never;
+  }
+
   /** Returns a SELECT of the rows that a question is about; null where there can be none. */
   #union(
     { classes, parts, hosts, identities }: TotalsQuestion,

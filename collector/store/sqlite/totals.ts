@@ -5,6 +5,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { DAY_US, HOUR_US, type Window } from '../../contract/window.ts';
 import type {
+  CallingDays,
   CountedCalls,
   IdentityHost,
   IdentityTotals,
@@ -149,6 +150,27 @@ export class Totals {
     else add([V2_SUM], 'v2', false);
     add([NEITHER], 'v2', true, 2);
     return [...points.values()].filter(({ v1, v2 }) => v1 + v2 > 0).sort((a, b) => a.startUs - b.startUs);
+  }
+
+  callingDays(fromDay: number, toDay: number, hosts: string[] | null): CallingDays {
+    const chosen = hosts === null ? null : this.#rows.hostRows(hosts);
+    const days = new Map<number, CallingDays['days'][number]>();
+    const dayOf = (day: number) => {
+      const known = days.get(day) ?? { day, hosts: [], identities: [] };
+      days.set(day, known);
+      return known;
+    };
+    for (const { day, value } of this.#queries.callersByDay('host', fromDay, toDay, chosen)) {
+      dayOf(day).hosts.push(value);
+    }
+    for (const { day, value } of this.#queries.callersByDay('identity', fromDay, toDay, chosen)) {
+      dayOf(day).identities.push(this.#rows.identity(value).id);
+    }
+    const { first } = this.#queries.storedHours();
+    return {
+      firstDay: Number.isFinite(first) ? Math.floor(first / 24) : null,
+      days: [...days.values()].sort((a, b) => a.day - b.day),
+    };
   }
 
   answeredV1(hostId: string, spans: Window[]): number[] {

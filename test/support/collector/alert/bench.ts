@@ -12,6 +12,7 @@ import type { SendOptions } from '../../../../collector/alert/send.ts';
 import type { Alert } from '../../../../collector/contract/administration.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
+import type { EndedTriage } from '../../../../collector/insight/triage_reader.ts';
 import type { HostCoverage } from '../../../../collector/store/store.ts';
 import { NOON_US } from './findings.ts';
 
@@ -19,6 +20,7 @@ export class Bench {
   readonly directory = mkdtempSync(join(tmpdir(), 'imdswatch-alerts-'));
   readonly logged: string[] = [];
   offenders: Offender[] = [];
+  endedTriage: EndedTriage[] = [];
   hosts: Host[] = [];
   coverage: HostCoverage[] = [];
   nowMs = NOON_US / 1000;
@@ -45,7 +47,11 @@ export class Bench {
     );
     this.alerts = new Alerts({
       admin: new SqliteAdminStore(this.#database),
-      insight: { offenders: async () => this.offenders, hosts: async () => this.hosts },
+      insight: {
+        offenders: async () => this.offenders,
+        hosts: async () => this.hosts,
+        endedTriage: async () => this.endedTriage,
+      },
       store: { coverage: async () => this.coverage },
       publicUrl: 'https://imdswatch.example.com/',
       log,

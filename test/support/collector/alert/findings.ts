@@ -1,9 +1,11 @@
 /**
  * Makes offenders and hosts in the form that insight returns. A test sets only the fields that it is about.
  */
+
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
+import { NO_TRIAGE } from '../triage.ts';
 
 export const NOON_US = Date.parse('2026-11-22T12:00:00Z') * 1000;
 export const MINUTE_US = 60_000_000;
@@ -56,6 +58,7 @@ export function offenderOf(number: number, given: Partial<Offender> = {}): Offen
     trend_v1: [],
     advice_kind: 'raw_http',
     advice_headline: 'Ask for a token first.',
+    triage: NO_TRIAGE,
     ...given,
   };
 }

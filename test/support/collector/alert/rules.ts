@@ -3,6 +3,7 @@ import { type AlertState, EMPTY_STATE } from '../../../../collector/alert/alert_
 import { evaluate, type Findings } from '../../../../collector/alert/evaluate.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
+import type { EndedTriage } from '../../../../collector/insight/triage_reader.ts';
 import { MINUTE_US, NOON_US } from './findings.ts';
 
 /** Makes evaluations in a row, on a store that was empty at the first one. */
@@ -17,14 +18,16 @@ export class Rules {
       offenders = [],
       hosts = [],
       coverage = [],
+      endedTriage = [],
     }: {
       offenders?: Offender[];
       hosts?: Host[] | null;
       coverage?: NonNullable<Findings['hosts']>['coverage'];
+      endedTriage?: EndedTriage[];
     },
     nowUs: number,
   ): AlertDraft[] {
-    const findings = { offenders, hosts: hosts === null ? null : { all: hosts, coverage } };
+    const findings = { offenders, endedTriage, hosts: hosts === null ? null : { all: hosts, coverage } };
     const { alerts, after } = evaluate(this.state, findings, nowUs);
     this.state = after;
     return alerts;

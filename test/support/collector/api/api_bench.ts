@@ -12,11 +12,19 @@ import { createApp, type Rates } from '../../../../collector/api/app.ts';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
 import { LiveFeed } from '../../../../collector/api/live_feed.ts';
 import { ApiMetrics } from '../../../../collector/api/metrics.ts';
-import type { ApiParts, FindingsStore, InsightAnswers } from '../../../../collector/api/parts.ts';
+import type { ApiParts, FindingsStore, FreshAnswers } from '../../../../collector/api/parts.ts';
 import { HttpServer } from '../../../../collector/api/server.ts';
 import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
 import { makeCall } from '../calls.ts';
-import { makeHost, makeHostDetail, makeOffender, makeOffenderDetail, makeOverview } from './findings.ts';
+import {
+  makeBurnDown,
+  makeFixFirst,
+  makeHost,
+  makeHostDetail,
+  makeOffender,
+  makeOffenderDetail,
+  makeOverview,
+} from './findings.ts';
 
 const ADMIN = { name: 'test', sourceAddress: null };
 export const CALLS = 2500;
@@ -58,7 +66,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const store = fakeStore(asked);
   const alerts = new Alerts({
     admin: new SqliteAdminStore(admin),
-    insight: { offenders: async () => [], hosts: async () => [] },
+    insight: { offenders: async () => [], hosts: async () => [], endedTriage: async () => [] },
     store: { coverage: async () => [] },
     publicUrl: null,
     log,
@@ -68,6 +76,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     insight,
     access,
     alerts,
+    triage: new SqliteAdminStore(admin).triage,
     store,
     rules: BUILT_IN_RULES,
     live,
@@ -142,7 +151,7 @@ export async function problemOf(
   return problem;
 }
 
-function fakeInsight(asked: [string, ...unknown[]][]): InsightAnswers {
+function fakeInsight(asked: [string, ...unknown[]][]): FreshAnswers {
   const answer =
     <T>(name: string, value: (...question: never[]) => T) =>
     async (...question: unknown[]): Promise<T> => {
@@ -169,6 +178,10 @@ function fakeInsight(asked: [string, ...unknown[]][]): InsightAnswers {
       },
     ]),
     reconciliation: answer('reconciliation', () => []),
+    fixFirst: answer('fixFirst', makeFixFirst),
+    burnDown: answer('burnDown', makeBurnDown),
+    triageRecords: answer('triageRecords', () => []),
+    endedTriage: answer('endedTriage', () => []),
   };
 }
 

@@ -1,7 +1,9 @@
 /** Makes findings from a number. They are valid by the schemas of the contract. */
 import type { Advice } from '../../../../collector/contract/advice.ts';
+import type { BurnDown, FixFirst } from '../../../../collector/contract/fix_first.ts';
 import type { Host, HostDetail, Overview, Readiness, Verdict } from '../../../../collector/contract/host.ts';
 import type { Offender, OffenderDetail, Severity } from '../../../../collector/contract/offender.ts';
+import { NO_TRIAGE } from '../triage.ts';
 
 const FROM = '2026-11-01T00:00:00.000000Z';
 const TO = '2026-11-15T00:00:00.000000Z';
@@ -56,7 +58,48 @@ export function makeOffender(number: number, changes: Partial<Offender> = {}): O
     trend_v1: [0, number],
     advice_kind: 'upgrade',
     advice_headline: 'Upgrade Boto3',
+    triage: NO_TRIAGE,
     ...changes,
+  };
+}
+
+export function makeFixFirst(): FixFirst {
+  const { id, title, severity, triage } = makeOffender(1);
+  const fix = {
+    id,
+    title,
+    severity,
+    triage,
+    hosts: 3,
+    frees: 2,
+    freed: 2,
+    freed_watched: 1,
+    freed_groups: 1,
+  };
+  return {
+    window: { from: FROM, to: TO },
+    held_hosts: 4,
+    waiting_hosts: 0,
+    excepted_hosts: 1,
+    unidentified_hosts: 0,
+    held_groups: 2,
+    fixes: [fix],
+  };
+}
+
+export function makeBurnDown(): BurnDown {
+  const unknown = {
+    kind: 'unknown' as const,
+    reason: 'too_few_weeks' as const,
+    expected: null,
+    earliest: null,
+    latest: null,
+  };
+  return {
+    window_days: 14,
+    days: [{ day: FROM, hosts: 3, offenders: 2, complete: false }],
+    weeks: [],
+    forecast: { hosts: unknown, offenders: unknown },
   };
 }
 

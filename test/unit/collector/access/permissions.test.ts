@@ -177,11 +177,14 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       const [, entry] = bench.access.auditLog({ limit: 2 });
       assert.deepEqual([entry?.actor, entry?.action], ['admin', 'token.revoke']);
     },
-    'set alerts, retention and the figures of the cloud': async () => {
+    'set alerts, retention, the triage of offenders and the figures of the cloud': async () => {
       const { headers } = bench.person('admin');
       assert.equal((await bench.ask('POST', '/api/v1/alert/destinations', headers, DESTINATION)).status, 201);
       const retention = { raw_days: 14, rollup_days: 400, max_bytes: 20 * 1024 ** 3 };
       assert.equal((await bench.ask('PUT', '/api/v1/retention', headers, retention)).status, 200);
+      // The status 404 shows that the role is permitted: there is no such workload.
+      const workload = '/api/v1/offenders/0123456789abcdef/triage';
+      assert.equal((await bench.ask('PATCH', workload, headers, { state: 'fixed' })).status, 404);
       const cloud = (await bench.routes()).filter(({ path }) => path.startsWith('/api/v1/cloud/'));
       assert.ok(cloud.length > 0);
       // The status 400 shows that the role is permitted: the empty body is not valid.

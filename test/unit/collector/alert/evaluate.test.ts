@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
-import { EMPTY_STATE } from '../../../../collector/alert/alert_state.ts';
+import { changedSubjects, EMPTY_STATE, stateOf } from '../../../../collector/alert/alert_state.ts';
 import { evaluate, MAX_ALERTS_OF_ONE_RULE } from '../../../../collector/alert/evaluate.ts';
 import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';
+import type { EndedTriage } from '../../../../collector/insight/triage_reader.ts';
+import { toTimestamp } from '../../../../collector/store/time.ts';
 import {
   hostOf,
   lossOf,
@@ -13,6 +15,7 @@ import {
   thiefOf,
 } from '../../../support/collector/alert/findings.ts';
 import { Rules } from '../../../support/collector/alert/rules.ts';
+import { NO_TRIAGE } from '../../../support/collector/triage.ts';
 
 const kinds = (alerts: AlertDraft[]) => alerts.map(({ rule, subject }) => `${rule} ${subject}`);
 
@@ -176,7 +179,7 @@ test('the findings of the very first evaluation are summed up', () => {
   const hosts = [hostOf(1), hostOf(2, { state: 'silent' }), hostOf(3, { state: 'silent' })];
   const { alerts, after } = evaluate(
     EMPTY_STATE,
-    { offenders, hosts: { all: hosts, coverage: [] } },
+    { offenders, endedTriage: [], hosts: { all: hosts, coverage: [] } },
     NOON_US,
   );
   assert.deepEqual(kinds(alerts), [
@@ -184,6 +187,42 @@ test('the findings of the very first evaluation are summed up', () => {
     `credentials_over_v1 ${offenders[2]!.id}`,
     'host_silent summary',
   ]);
-  const next = evaluate(after, { offenders, hosts: { all: hosts, coverage: [] } }, NOON_US + MINUTE_US);
+  const next = evaluate(
+    after,
+    { offenders, endedTriage: [], hosts: { all: hosts, coverage: [] } },
+    NOON_US + MINUTE_US,
+  );
   assert.deepEqual(next.alerts, []);
+});
+
+test('a triage that ended by itself is reported once, and again when it was set again and ended again', () => {
+  const rules = new Rules();
+  const ended = (id: number, changes: Partial<EndedTriage['triage']>): EndedTriage => ({
+    id: id.toString(16).padStart(16, '0'),
+    title: `/usr/bin/tool-${id}`,
+    triage: { ...NO_TRIAGE, set: toTimestamp(NOON_US), set_by: 'ada', ...changes },
+  });
+  const again = ended(1, { ended: 'called_again', owner: 'payments' });
+  const over = ended(2, {
+    ended: 'exception_over',
+    until: toTimestamp(NOON_US),
+    reason: 'The vendor ships in May.',
+  });
+  const first = rules.evaluateAt({ endedTriage: [again, over] }, NOON_US);
+  assert.deepEqual(kinds(first), [`offender_reopened ${again.id}`, `exception_ended ${over.id}`]);
+  assert.match(first[0]!.text, /marked as fixed by ada .*Owner: payments/);
+  assert.match(first[1]!.text, /The vendor ships in May\./);
+  assert.deepEqual(rules.evaluateAt({ endedTriage: [again, over] }, NOON_US + MINUTE_US), []);
+  rules.state = stateOf(JSON.parse(JSON.stringify(changedSubjects(EMPTY_STATE, rules.state))));
+  assert.deepEqual(rules.evaluateAt({ endedTriage: [again, over] }, NOON_US + 2 * MINUTE_US), []);
+  // Somebody fixes the first one again, and it calls again.
+  assert.deepEqual(rules.evaluateAt({ endedTriage: [over] }, NOON_US + 3 * MINUTE_US), []);
+  const later = ended(1, { ended: 'called_again', set: toTimestamp(NOON_US + MINUTE_US) });
+  assert.deepEqual(kinds(rules.evaluateAt({ endedTriage: [later, over] }, NOON_US + 4 * MINUTE_US)), [
+    `offender_reopened ${later.id}`,
+  ]);
+  const many = Array.from({ length: 40 }, (_, index) => ended(10 + index, { ended: 'called_again' }));
+  assert.deepEqual(kinds(rules.evaluateAt({ endedTriage: many }, NOON_US + 5 * MINUTE_US)), [
+    'offender_reopened summary',
+  ]);
 });

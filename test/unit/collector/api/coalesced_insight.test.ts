@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
-import type { InsightAnswers } from '../../../../collector/api/parts.ts';
+import type { FreshAnswers } from '../../../../collector/api/parts.ts';
 import { makeHost } from '../../../support/collector/api/findings.ts';
 
 /** The tests replace the only method that they call. */
-const insightAnswers = {} as InsightAnswers;
+const insightAnswers = {} as FreshAnswers;
 
 test('equal questions at the same time are answered by one query; a later one is a new query', async () => {
   let asked = 0;

@@ -5,10 +5,12 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import * as z from 'zod';
 import * as administration from '../../../../collector/contract/administration.ts';
 import { reconciliation } from '../../../../collector/contract/cloud.ts';
+import { burnDown, fixFirst } from '../../../../collector/contract/fix_first.ts';
 import { host, hostDetail, overview, readinessGroup } from '../../../../collector/contract/host.ts';
 import { offender, offenderDetail } from '../../../../collector/contract/offender.ts';
 import { servedCall } from '../../../../collector/contract/served_call.ts';
 import { session } from '../../../../collector/contract/session.ts';
+import { triage } from '../../../../collector/contract/triage.ts';
 import {
   type ApiBench,
   type AskOptions,
@@ -48,6 +50,15 @@ const CASES: Case[] = [
   { path: '/api/v1/overview', as: 'viewer', answer: strict(overview) },
   { path: '/api/v1/offenders', as: 'viewer', answer: list(offender) },
   { path: `/api/v1/offenders/${makeOffender(1).id}`, as: 'viewer', answer: strict(offenderDetail) },
+  { path: '/api/v1/fix-first?limit=3', as: 'viewer', answer: strict(fixFirst) },
+  { path: '/api/v1/burn-down', as: 'viewer', answer: strict(burnDown) },
+  {
+    path: `/api/v1/offenders/${makeOffender(1).id}/triage`,
+    method: 'PATCH',
+    json: { state: 'fixed', owner: 'payments' },
+    as: 'admin',
+    answer: strict(triage),
+  },
   { path: '/api/v1/hosts', as: 'viewer', answer: list(host) },
   { path: `/api/v1/hosts/${makeHost(1).id}`, as: 'viewer', answer: strict(hostDetail) },
   { path: '/api/v1/readiness/groups?by=tag:team', as: 'viewer', answer: list(readinessGroup) },
@@ -158,7 +169,7 @@ test('the document is valid OpenAPI 3.1, and has every route with its problems a
   for (const { path, method = 'GET' } of CASES) {
     const pattern = path
       .split('?')[0]!
-      .replace(/(offenders|hosts)\/.+$/, (_, kind: string) => `${kind}/{id}`);
+      .replace(/(offenders|hosts)\/[^/]+/, (_, kind: string) => `${kind}/{id}`);
     if (pattern !== '/api/v1/openapi.json') assert.ok(documented.includes(`${method} ${pattern}`), pattern);
   }
   for (const [path, methods] of Object.entries(document.paths)) {

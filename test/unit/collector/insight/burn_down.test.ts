@@ -50,12 +50,18 @@ test('weeks do not overlap, leave today out, and count a host once', () => {
     firstDay: TODAY - 30,
     hosts: Array.from({ length: 31 }, (_, back) => ({
       day: TODAY - back,
-      callers: back === 0 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : Array.from({ length: Math.ceil(back / 7) }, (_, n) => n),
+      callers:
+        back === 0 ? [1, 2, 3, 4, 5, 6, 7, 8, 9] : Array.from({ length: Math.ceil(back / 7) }, (_, n) => n),
     })),
     reported: Array.from({ length: 9 }, () => ({ firstDay: 0, lastDay: TODAY })),
   });
   assert.deepEqual(
-    weeks.map(({ from, to, hosts, watched_hosts }) => [dayOf(from) - TODAY, dayOf(to) - TODAY, hosts, watched_hosts]),
+    weeks.map(({ from, to, hosts, watched_hosts }) => [
+      dayOf(from) - TODAY,
+      dayOf(to) - TODAY,
+      hosts,
+      watched_hosts,
+    ]),
     [
       [-28, -21, 4, 9],
       [-21, -14, 3, 9],
@@ -77,14 +83,21 @@ test('every day has the numbers of a recount', () => {
     )
     .map((days): CallingDay<number>[] => days.toSorted((a, b) => a.day - b.day));
   fc.assert(
-    fc.property(calling, fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 20 }), (hosts, days, window) => {
-      const answer = burnDownOf({ ...nobody, firstDay: TODAY - 40, hosts, days, windowDays: window });
-      assert.equal(answer.days.length, days);
-      for (const each of answer.days) {
-        const day = dayOf(each.day);
-        const callers = hosts.filter((on) => on.day <= day && on.day > day - window).flatMap((on) => on.callers);
-        assert.equal(each.hosts, new Set(callers).size);
-      }
-    }),
+    fc.property(
+      calling,
+      fc.integer({ min: 1, max: 30 }),
+      fc.integer({ min: 1, max: 20 }),
+      (hosts, days, window) => {
+        const answer = burnDownOf({ ...nobody, firstDay: TODAY - 40, hosts, days, windowDays: window });
+        assert.equal(answer.days.length, days);
+        for (const each of answer.days) {
+          const day = dayOf(each.day);
+          const callers = hosts
+            .filter((on) => on.day <= day && on.day > day - window)
+            .flatMap((on) => on.callers);
+          assert.equal(each.hosts, new Set(callers).size);
+        }
+      },
+    ),
   );
 });

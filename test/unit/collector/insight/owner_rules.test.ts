@@ -2,10 +2,17 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ownerOf, ownerRule } from '../../../../collector/insight/owner_rules.ts';
 
-const nothing = { executable: null, script: null, image: null, unit: null, k8sNamespace: null };
-const hosts = (...values: (string | null)[]) =>
-  values.map((value) => ({ tags: value === null ? {} : { team: value } }));
-const owner = (rule: string, identity: Partial<typeof nothing> & Record<string, unknown>, on = hosts()) =>
+const nothing: Parameters<typeof ownerOf>[1] = {
+  executable: null,
+  script: null,
+  image: null,
+  unit: null,
+  k8sNamespace: null,
+};
+type Hosts = Parameters<typeof ownerOf>[2];
+const hosts = (...values: (string | null)[]): Hosts =>
+  values.map((value) => (value === null ? {} : { tags: { team: value } }));
+const owner = (rule: string, identity: Partial<typeof nothing>, on = hosts()) =>
   ownerOf([ownerRule(rule)], { ...nothing, ...identity }, on);
 
 test('each kind of rule looks at its own field, and * stands for any text', () => {
@@ -14,7 +21,10 @@ test('each kind of rule looks at its own field, and * stands for any text', () =
   assert.equal(owner('unit:backup.service=storage', { unit: 'backup.service' }), 'storage');
   assert.equal(owner('unit:backup.service=storage', { unit: 'backupXservice' }), null);
   assert.equal(owner('image:*/shop/*=shop', { image: 'registry.example.com/shop/web' }), 'shop');
-  assert.equal(owner('path:/opt/shop/*=shop', { script: '/opt/shop/sync.py', executable: '/usr/bin/python3' }), 'shop');
+  assert.equal(
+    owner('path:/opt/shop/*=shop', { script: '/opt/shop/sync.py', executable: '/usr/bin/python3' }),
+    'shop',
+  );
   assert.equal(owner('path:/opt/a=b/*=shop', { executable: '/opt/a=b/run' }), 'shop');
 });
 
@@ -42,7 +52,16 @@ test('the first rule that matches counts', () => {
 });
 
 test('a text that is no rule is refused with the forms that are', () => {
-  for (const text of ['', 'team', 'tag:', 'unit:x', 'unit:=x', 'unit:x=', 'user:x=y', `unit:x=${'o'.repeat(101)}`]) {
+  for (const text of [
+    '',
+    'team',
+    'tag:',
+    'unit:x',
+    'unit:=x',
+    'unit:x=',
+    'user:x=y',
+    `unit:x=${'o'.repeat(101)}`,
+  ]) {
     assert.throws(() => ownerRule(text), { name: 'RangeError', message: /tag:KEY:PATTERN=OWNER/ }, text);
   }
 });

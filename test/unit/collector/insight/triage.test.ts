@@ -30,7 +30,9 @@ test('a fixed workload is open again with the first call after the fix, and not 
 });
 
 test('an exception holds until its date, whatever the workload calls, and is open from then on', () => {
-  const excepted = [recordOf({ state: 'exception', untilUs: 5 * SET_US, reason: 'The vendor ships in May.' })];
+  const excepted = [
+    recordOf({ state: 'exception', untilUs: 5 * SET_US, reason: 'The vendor ships in May.' }),
+  ];
   assert.equal(triageOf(excepted, at(5 * SET_US - 1, 4 * SET_US)).state, 'exception');
   const over = triageOf(excepted, at(5 * SET_US));
   assert.deepEqual(
@@ -41,11 +43,18 @@ test('an exception holds until its date, whatever the workload calls, and is ope
 
 test('of the records of workloads that were joined the least done one counts', () => {
   const records: fc.Arbitrary<TriageRecord[]> = fc.array(
-    fc.record({
-      state: fc.constantFrom('open' as const, 'in_progress' as const, 'exception' as const, 'fixed' as const),
-      setUs: fc.nat(20),
-      untilUs: fc.nat(20),
-    }).map((given) => recordOf({ ...given, ...(given.state !== 'exception' && { untilUs: null }) })),
+    fc
+      .record({
+        state: fc.constantFrom(
+          'open' as const,
+          'in_progress' as const,
+          'exception' as const,
+          'fixed' as const,
+        ),
+        setUs: fc.nat(20),
+        untilUs: fc.nat(20),
+      })
+      .map((given) => recordOf({ ...given, ...(given.state !== 'exception' && { untilUs: null }) })),
     { minLength: 1, maxLength: 4 },
   );
   fc.assert(
@@ -93,6 +102,8 @@ test('a change is refused where it is not whole, not plain text or not a safe ad
     { ticket: 'https://user:secret@tickets.example.com/' },
     { status: 'fixed' },
   ];
-  for (const change of good) assert.equal(triageChange.safeParse(change).success, true, JSON.stringify(change));
-  for (const change of bad) assert.equal(triageChange.safeParse(change).success, false, JSON.stringify(change));
+  for (const change of good)
+    assert.equal(triageChange.safeParse(change).success, true, JSON.stringify(change));
+  for (const change of bad)
+    assert.equal(triageChange.safeParse(change).success, false, JSON.stringify(change));
 });

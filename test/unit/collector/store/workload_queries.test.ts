@@ -146,10 +146,14 @@ test('two scripts that run curl are two offenders, and a third raises an alert; 
     ['/opt/b.sh', '/usr/bin/bash', ['/usr/bin/curl'], 1],
   ]);
   const nowUs = toMicroseconds(NOW);
-  const { after: known } = evaluate(EMPTY_STATE, { offenders: first, hosts: null }, nowUs);
-  assert.deepEqual(evaluate(known, { offenders: first, hosts: null }, nowUs).alerts, []);
+  const { after: known } = evaluate(EMPTY_STATE, { offenders: first, endedTriage: [], hosts: null }, nowUs);
+  assert.deepEqual(evaluate(known, { offenders: first, endedTriage: [], hosts: null }, nowUs).alerts, []);
   await put(curl('/opt/c.sh'));
-  const { alerts } = evaluate(known, { offenders: await insight.offenders({ window }), hosts: null }, nowUs);
+  const { alerts } = evaluate(
+    known,
+    { offenders: await insight.offenders({ window }), endedTriage: [], hosts: null },
+    nowUs,
+  );
   assert.deepEqual(
     alerts.map(({ rule, title }) => [rule, title]),
     [['new_offender', 'New IMDSv1 caller: /opt/c.sh']],
@@ -169,7 +173,7 @@ test('an offender that was reported under the id of its release is not reported 
   const nowUs = toMicroseconds(NOW);
   const offenders = await insightOf(store).offenders({ window });
   assert.notEqual(offenders[0]!.id, oldId);
-  const { alerts, after: state } = evaluate(before, { offenders, hosts: null }, nowUs);
+  const { alerts, after: state } = evaluate(before, { offenders, endedTriage: [], hosts: null }, nowUs);
   assert.deepEqual(alerts, []);
   assert.ok(state.offenders.has(offenders[0]!.id));
 });

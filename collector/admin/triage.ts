@@ -1,0 +1,123 @@
+/** Rows of triage by workload: the decisions of people about offenders. Every change is in the audit log. */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { OperatorError } from '../../common/operator_error.ts';
+import { cutText } from '../../protocol/text.ts';
+import type { TriageChange, TriageRecord, TriageState } from '../contract/triage.ts';
+import { toMicroseconds, toTimestamp } from '../store/time.ts';
+import type { AuditLog } from './audit_log.ts';
+import { transaction } from './transaction.ts';
+
+/** Bounds the table, whose rows are all read for each list of offenders. */
+const MAX_RECORDS = 20_000;
+const MAX_TITLE_CHARACTERS = 200;
+const LEAST_DONE_FIRST: readonly TriageState[] = ['open', 'in_progress', 'exception', 'fixed'];
+
+export interface TriageSubject {
+  workload: string;
+  /** Name of the workload, for the audit log. */
+  title: string;
+  /** Workloads of other records that have become this one. */
+  joined: readonly string[];
+}
+
+export class TriageRows {
+  readonly #database: DatabaseSync;
+  readonly #auditLog: Pick<AuditLog, 'append'>;
+  readonly #all: StatementSync;
+  readonly #put: StatementSync;
+  readonly #delete: StatementSync;
+
+  constructor(database: DatabaseSync, auditLog: Pick<AuditLog, 'append'>) {
+    this.#database = database;
+    this.#auditLog = auditLog;
+    this.#all = triageStatement(database);
+    this.#put = database.prepare(
+      `INSERT OR REPLACE INTO triage (workload, state, set_us, set_by, until_us, reason, owner, ticket, notes)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    );
+    this.#delete = database.prepare('DELETE FROM triage WHERE workload = ?');
+  }
+
+  all(): TriageRecord[] {
+    return this.#all.all() as unknown as TriageRecord[];
+  }
+
+  /**
+   * Changes the triage of a workload. `change` must be valid by its schema. Throws `OperatorError` (2) for an
+   * exception that would have ended already, and where too many workloads have a triage.
+   */
+  change(
+    { workload, title, joined }: TriageSubject,
+    change: TriageChange,
+    by: { name: string; sourceAddress: string | null },
+    nowMs: number,
+  ): TriageRecord {
+    const untilUs = change.until === undefined ? null : toMicroseconds(new Date(change.until).toISOString());
+    if (untilUs !== null && untilUs <= nowMs * 1000) {
+      throw new OperatorError(
+        2,
+        `The exception until ${change.until} has ended already. Choose a later date.`,
+      );
+    }
+    return transaction(this.#database, () => {
+      const all = this.all();
+      const ids = new Set([workload, ...joined]);
+      const [before] = all
+        .filter((record) => ids.has(record.workload))
+        .sort(
+          (a, b) =>
+            LEAST_DONE_FIRST.indexOf(a.state) - LEAST_DONE_FIRST.indexOf(b.state) || a.setUs - b.setUs,
+        );
+      if (before === undefined && all.length >= MAX_RECORDS) {
+        throw new OperatorError(2, `${MAX_RECORDS} workloads have a triage already, which is the limit.`);
+      }
+      const keepsState = change.state === undefined && before !== undefined;
+      const record: TriageRecord = {
+        workload,
+        state: change.state ?? before?.state ?? 'open',
+        setUs: keepsState ? before.setUs : nowMs * 1000,
+        setBy: keepsState ? before.setBy : by.name,
+        untilUs: keepsState ? before.untilUs : untilUs,
+        reason: keepsState ? before.reason : (change.reason ?? null),
+        owner: change.owner === undefined ? (before?.owner ?? null) : change.owner,
+        ticket: change.ticket === undefined ? (before?.ticket ?? null) : change.ticket,
+        notes: change.notes === undefined ? (before?.notes ?? null) : change.notes,
+      };
+      for (const id of joined) this.#delete.run(id);
+      const { state, setUs, setBy, reason, owner, ticket, notes } = record;
+      this.#put.run(workload, state, setUs, setBy, record.untilUs, reason, owner, ticket, notes);
+      this.#auditLog.append(
+        {
+          actor: by.name,
+          action: 'triage.set',
+          subject: workload,
+          detail: `"${cutText(title, MAX_TITLE_CHARACTERS)}": ${describe(change, untilUs)}`,
+          source_address: by.sourceAddress,
+        },
+        nowMs,
+      );
+      return record;
+    });
+  }
+}
+
+/** Prepares the question for all rows, also for a database that is opened for reading. */
+export function triageStatement(database: DatabaseSync): StatementSync {
+  return database.prepare(
+    `SELECT workload, state, set_us AS setUs, set_by AS setBy, until_us AS untilUs, reason, owner, ticket, notes
+     FROM triage ORDER BY workload`,
+  );
+}
+
+/** The text of notes stays out of the audit log, which nobody can correct. */
+function describe({ state, reason, owner, ticket, notes }: TriageChange, untilUs: number | null): string {
+  const named = (name: string, value: string | null | undefined) =>
+    value === undefined ? [] : [value === null ? `${name} removed` : `${name} ${value}`];
+  return [
+    ...(state === undefined ? [] : [`state ${state}`]),
+    ...(untilUs === null ? [] : [`until ${toTimestamp(untilUs)}: ${reason}`]),
+    ...named('owner', owner),
+    ...named('ticket', ticket),
+    ...(notes === undefined ? [] : [notes === null ? 'notes removed' : 'notes changed']),
+  ].join(', ');
+}

@@ -1,0 +1,75 @@
+/** Answers what to fix first, and how the number of callers falls. It only composes: the pure files decide. */
+import type { BurnDown, FixFirst } from '../contract/fix_first.ts';
+import { DAY_US, type Window } from '../contract/window.ts';
+import { toTimestamp } from '../store/time.ts';
+import type { WorkloadQueries } from '../store/workload_queries.ts';
+import { burnDownOf } from './burn_down.ts';
+import { callersOf, fixFirstOf, isHeld } from './fix_first.ts';
+import { MAX_WEEKS } from './forecast.ts';
+import type { HostJudge } from './host_judge.ts';
+import type { TriageReader } from './triage_reader.ts';
+
+const WEEK_DAYS = 7;
+
+export interface ProgressOptions {
+  readinessWindowDays: number;
+  toleranceUs: number;
+}
+
+export class Progress {
+  readonly #store: WorkloadQueries;
+  readonly #judge: HostJudge;
+  readonly #triage: TriageReader;
+  readonly #options: ProgressOptions;
+
+  constructor(store: WorkloadQueries, judge: HostJudge, triage: TriageReader, options: ProgressOptions) {
+    this.#store = store;
+    this.#judge = judge;
+    this.#triage = triage;
+    this.#options = options;
+  }
+
+  /** `hosts` null: all. `limit`: largest number of fixes. */
+  async fixFirst(window: Window, hosts: string[] | null, limit: number): Promise<FixFirst> {
+    const [judged, triage] = await Promise.all([this.#judge.judgeHosts(window, hosts), this.#triage.now()]);
+    const held = judged.filter(isHeld);
+    const ids = [...new Set(held.flatMap(callersOf))];
+    const identities = new Map(
+      (await this.#store.identities(ids)).map((identity) => [identity.id, identity]),
+    );
+    const { toleranceUs } = this.#options;
+    const readiness = this.#judge.readinessWindow(window);
+    return {
+      window: { from: toTimestamp(readiness.sinceUs), to: toTimestamp(readiness.untilUs) },
+      ...fixFirstOf({ held, identities, triage, toleranceUs, limit }),
+    };
+  }
+
+  /** The chart has the days of `window` until now. */
+  async burnDown({ sinceUs, untilUs }: Window, hosts: string[] | null, nowUs: number): Promise<BurnDown> {
+    const windowDays = this.#options.readinessWindowDays;
+    const today = Math.floor(Math.min(untilUs - 1, nowUs) / DAY_US);
+    const days = Math.max(1, today - Math.floor(sinceUs / DAY_US) + 1);
+    const from = today - Math.max(days + windowDays, MAX_WEEKS * WEEK_DAYS);
+    const [called, stored] = await Promise.all([
+      this.#store.callingDays(from, today + 1, hosts),
+      this.#store.hosts(),
+    ]);
+    const wanted = hosts === null ? null : new Set(hosts);
+    return burnDownOf({
+      hosts: called.days.map(({ day, hosts: callers }) => ({ day, callers })),
+      workloads: called.days.map(({ day, identities: callers }) => ({ day, callers })),
+      // The first stored day is left out: the hours before its first call are not known.
+      firstDay: called.firstDay === null ? null : called.firstDay + 1,
+      today,
+      days,
+      windowDays,
+      reported: stored
+        .filter(({ facts }) => wanted === null || wanted.has(facts.id))
+        .map(({ firstUs, lastUs }) => ({
+          firstDay: Math.floor(firstUs / DAY_US),
+          lastDay: Math.floor(lastUs / DAY_US),
+        })),
+    });
+  }
+}

@@ -1,0 +1,111 @@
+/** Reads the triage of workloads: what is stored, and the calls that end it. */
+import type { HostFacts } from '../../protocol/call.ts';
+import type { Triage, TriageRecord } from '../contract/triage.ts';
+import type { Identity } from '../store/store.ts';
+import type { WorkloadQueries } from '../store/workload_queries.ts';
+import { titleOf } from './offenders.ts';
+import { type OwnerRule, ownerOf } from './owner_rules.ts';
+import { triageOf } from './triage.ts';
+
+export interface TriageOptions {
+  /** Returns what is stored. Default: nothing. */
+  triage?: () => readonly TriageRecord[];
+  ownerRules?: readonly OwnerRule[];
+}
+
+/** The triage of all workloads at one moment. */
+export interface TriageNow {
+  /** `hosts`: hosts of the workload, for owners by tag. */
+  of(identity: Identity, hosts: readonly Pick<HostFacts, 'tags'>[]): Triage;
+  /** The same without an owner by rule. */
+  stateOf(workload: string): Triage;
+}
+
+/** A workload with a stored triage that ended by itself. */
+export interface EndedTriage {
+  id: string;
+  title: string;
+  triage: Triage;
+}
+
+export class TriageReader {
+  readonly #store: WorkloadQueries;
+  readonly #options: TriageOptions;
+  readonly #nowUs: () => number;
+
+  /** `nowUs`: microseconds since 1970. */
+  constructor(store: WorkloadQueries, options: TriageOptions, nowUs: () => number) {
+    this.#store = store;
+    this.#options = options;
+    this.#nowUs = nowUs;
+  }
+
+  async now(): Promise<TriageNow> {
+    const nowUs = this.#nowUs();
+    const byWorkload = await this.#records();
+    const lastV1 = await this.#lastCalls(byWorkload);
+    const judged = (id: string, ruleOwner: string | null) =>
+      triageOf(byWorkload.get(id) ?? [], { lastV1Us: lastV1.get(id) ?? null, nowUs, ruleOwner });
+    const rules = this.#options.ownerRules ?? [];
+    return {
+      of: (identity, hosts) => judged(identity.id, ownerOf(rules, identity, hosts)),
+      stateOf: (workload) => judged(workload, null),
+    };
+  }
+
+  /**
+   * Returns the workloads that were fixed and called again, and those whose exception is over, however long ago that
+   * was.
+   */
+  async ended(factsOf: (hostId: string) => HostFacts | null): Promise<EndedTriage[]> {
+    const [now, byWorkload] = await Promise.all([this.now(), this.#records()]);
+    const ids = [...byWorkload.keys()].filter((id) => now.stateOf(id).ended !== null);
+    if (ids.length === 0) return [];
+    const ever = { sinceUs: 0, untilUs: Number.MAX_SAFE_INTEGER };
+    const [identities, hosts] = await Promise.all([
+      this.#store.identities(ids),
+      this.#store.identityHosts({ window: ever, hosts: null, identities: ids }),
+    ]);
+    const hostsOf = Map.groupBy(hosts, ({ identity }) => identity);
+    return identities.map((identity) => {
+      const facts = (hostsOf.get(identity.id) ?? []).flatMap(({ hostId }) => factsOf(hostId) ?? []);
+      return { id: identity.id, title: titleOf(identity), triage: now.of(identity, facts) };
+    });
+  }
+
+  /** Returns the ids of all stored records of a workload. */
+  async recordIds(workload: string): Promise<string[]> {
+    return ((await this.#records()).get(workload) ?? []).map((record) => record.workload);
+  }
+
+  async #records(): Promise<Map<string, TriageRecord[]>> {
+    const records = this.#options.triage?.() ?? [];
+    if (records.length === 0) return new Map();
+    const workloads = await this.#store.workloadIds(records.map(({ workload }) => workload));
+    return Map.groupBy(records, ({ workload }) => workloads.get(workload)!);
+  }
+
+  /** Returns the last IMDSv1 call, on any host, of the workloads that were fixed before it. */
+  async #lastCalls(byWorkload: ReadonlyMap<string, readonly TriageRecord[]>): Promise<Map<string, number>> {
+    const fixed = [...byWorkload].flatMap(([id, records]) => {
+      const times = records.flatMap(({ state, setUs }) => (state === 'fixed' ? [setUs] : []));
+      return times.length === 0 ? [] : [{ id, sinceUs: Math.min(...times) }];
+    });
+    const last = new Map<string, number>();
+    if (fixed.length === 0) return last;
+    // A host's clock may be ahead: its calls count too, at whatever time.
+    const window = {
+      sinceUs: fixed.reduce((least, { sinceUs }) => Math.min(least, sinceUs), Number.MAX_SAFE_INTEGER),
+      untilUs: Number.MAX_SAFE_INTEGER,
+    };
+    const identities = fixed.map(({ id }) => id);
+    for (const { identity, lastV1Us } of await this.#store.identityHosts({
+      window,
+      hosts: null,
+      identities,
+    })) {
+      if (lastV1Us !== null) last.set(identity, Math.max(last.get(identity) ?? lastV1Us, lastV1Us));
+    }
+    return last;
+  }
+}
