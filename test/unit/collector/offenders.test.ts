@@ -22,6 +22,7 @@ import * as fixtures from '../../support/collector/calls.ts';
 import { HOST, processFacts } from '../../support/collector/calls.ts';
 import { Bench } from '../../support/collector/in_process.ts';
 import { newFindings } from '../../support/collector/insight/findings.ts';
+import { NO_TRIAGE } from '../../support/collector/triage.ts';
 
 /** Returns a call at a fixed time, which lies between the times that these tests name. */
 const makeCall = (changes: Partial<Call> = {}): Call =>
@@ -72,13 +73,23 @@ test('one row per program, not per process: calls, categories, roles, hosts, cre
   );
   const found = await readOffenders(dataDir, ALL, JUDGING);
   const [first, ...rest] = found;
-  const { id, last_v1, last_credentials_over_v1, trend_v1, hosts, advice_headline, releases, ...said } =
-    first!;
+  const {
+    id,
+    last_v1,
+    last_credentials_over_v1,
+    trend_v1,
+    hosts,
+    advice_headline,
+    releases,
+    triage,
+    ...said
+  } = first!;
   assert.deepEqual(
     releases.map(({ release, calls_v1, calls_v2 }) => [release, calls_v1, calls_v2]),
     [['3.11', 6, 1]],
   );
   assert.match(id, /^[0-9a-f]{16}$/);
+  assert.deepEqual(triage, NO_TRIAGE);
   assert.ok(last_v1 !== null && last_credentials_over_v1 !== null && advice_headline !== '');
   assert.equal(
     trend_v1.reduce((sum, count) => sum + count, 0),
