@@ -1,7 +1,7 @@
 /** Rows of triage by workload: the decisions of people about offenders. Every change is in the audit log. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { OperatorError } from '../../common/operator_error.ts';
-import { cutText } from '../../protocol/text.ts';
+import { cutText } from '../../protocol/text_bounds.ts';
 import type { TriageChange, TriageRecord, TriageState } from '../contract/triage.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
 import type { AuditLog } from './audit_log.ts';

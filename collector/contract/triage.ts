@@ -1,6 +1,6 @@
 /** Schemas of triage: what people decided about an offender. The state belongs to the workload, with all its releases. */
 import * as z from 'zod';
-import { isIdentifier } from '../../protocol/text.ts';
+import { isIdentifier } from '../../protocol/text_bounds.ts';
 import { time } from './window.ts';
 
 /**
