@@ -12,6 +12,10 @@ export const commands: Record<string, { summary: string; load: () => Promise<Com
   },
   read: { summary: 'Show the metadata calls in a capture file', load: () => import('./commands/read.ts') },
   offenders: { summary: 'List the programs that call IMDSv1', load: () => import('./commands/offenders.ts') },
+  triage: {
+    summary: 'Set state, owner, ticket and notes of an offender',
+    load: () => import('./commands/triage.ts'),
+  },
   readiness: {
     summary: 'Show which hosts are proven safe for HttpTokens=required',
     load: () => import('./commands/readiness.ts'),

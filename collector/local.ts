@@ -5,18 +5,22 @@
  *
  * Every function throws `OperatorError` where a database is missing, cannot be opened or has another schema.
  */
+import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { Access } from './access/access.ts';
 import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
 import { ADMIN, openAdmin } from './admin/admin_schema.ts';
-import { SqliteAdminStore } from './admin/admin_store.ts';
+import { type AdminStore, SqliteAdminStore } from './admin/admin_store.ts';
 import { AuditLog } from './admin/audit_log.ts';
+import { triageStatement } from './admin/triage.ts';
 import { Destinations } from './alert/destinations.ts';
+import type { TriageRecord } from './contract/triage.ts';
 import type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 import { toCounts, toInstances, toInventory } from './insight/cloud_import/stored_figures.ts';
 import { Insight, type InsightOptions } from './insight/insight.ts';
-import { openForWriting } from './store/sqlite/database.ts';
+import { openForReading as openDatabaseForReading, openForWriting } from './store/sqlite/database.ts';
 import { FINDINGS } from './store/sqlite/findings_schema.ts';
 import { FindingsWriter } from './store/sqlite/findings_writer.ts';
 import { openStoreForReading } from './store/sqlite/sqlite_store.ts';
@@ -44,10 +48,22 @@ export interface LocalFindings {
   close(): Promise<void>;
 }
 
-/** Opens the findings for reading. A collector may go on writing them. */
+/** Opens the findings for reading, with the triage of offenders. A collector may go on writing both. */
 export function openForReading(dataDir: string, options: InsightOptions): LocalFindings {
   const store = openStoreForReading(dataDir);
-  return { store, insight: new Insight(store, options), close: () => store.close() };
+  const triage = () => storedTriage(dataDir);
+  return { store, insight: new Insight(store, { triage, ...options }), close: () => store.close() };
+}
+
+/** A copy of the findings alone has no admin database, and then nobody has triaged anything in it. */
+function storedTriage(dataDir: string): TriageRecord[] {
+  if (!existsSync(join(dataDir, ADMIN.file))) return [];
+  const database = openDatabaseForReading(dataDir, ADMIN);
+  try {
+    return triageStatement(database).all() as unknown as TriageRecord[];
+  } finally {
+    database.close();
+  }
 }
 
 /**
@@ -57,6 +73,8 @@ export function openForReading(dataDir: string, options: InsightOptions): LocalF
 export interface LocalAdmin {
   access: Access;
   destinations: Destinations;
+  /** It writes its own entries of the audit log. */
+  triage: Pick<AdminStore['triage'], 'change'>;
   /** Name of the user who runs the command, for the audit log. */
   actor: Actor;
   /** Appends an entry to the audit log. */
@@ -87,6 +105,7 @@ export async function withAdmin<T>(
       return await work({
         access,
         destinations: new Destinations(admin.alerts),
+        triage: admin.triage,
         actor,
         audit: (action, subject, detail) =>
           admin.auditLog.append(

@@ -9,6 +9,7 @@ import { type InsightOptions, openForReading, type StoreQueries } from '../../co
 import { OperatorError } from '../../common/operator_error.ts';
 import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
+import { fixFirstTable } from '../terminal/fix_first_table.ts';
 import { offendersTable } from '../terminal/offenders_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
 
@@ -23,7 +24,11 @@ export const offendersSettings = z.object({
       'Count only calls since this time or for this long: 30m, 24h, 14d, a time such as 2026-11-22T08:00:00Z, or all. Default: the readiness window, as on the page.',
     ),
   all: z.boolean().default(false).describe('Also list callers that use only IMDSv2.'),
-  json: z.boolean().default(false).describe('Print a JSON array of offenders instead of a table.'),
+  fix_first: z
+    .boolean()
+    .default(false)
+    .describe('List the few workloads whose fix frees the most hosts, in the order in which to fix them.'),
+  json: z.boolean().default(false).describe('Print JSON instead of a table.'),
 });
 
 export async function run(argv: string[]): Promise<number> {
@@ -34,6 +39,7 @@ export async function run(argv: string[]): Promise<number> {
     env: process.env,
     shared: COLLECTOR_FILE,
   });
+  if (settings.fix_first) return fixFirst(settings);
   const since = settings.since ?? `${settings.readiness_window_days}d`;
   const sinceMs = since === 'all' ? null : parseSince(since, Date.now());
   const offenders = await readOffenders(
@@ -49,6 +55,28 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(offendersTable(offenders, { columns: columns ?? 100, colour, all: settings.all }));
   }
   return 0;
+}
+
+/** Prints what to fix first. Its hosts are judged over the readiness window. */
+async function fixFirst(settings: z.infer<typeof offendersSettings>): Promise<number> {
+  if (settings.since !== undefined || settings.all) {
+    throw new OperatorError(
+      2,
+      '--fix-first judges hosts over the readiness window: leave out --since and --all. --readiness-window-days changes the window.',
+    );
+  }
+  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  try {
+    const untilUs = Date.now() * 1000;
+    const sinceUs = untilUs - settings.readiness_window_days * UNIT_MS['d']! * 1000;
+    const answer = await insight.fixFirst({ window: { sinceUs, untilUs } });
+    process.stdout.write(
+      settings.json ? `${visibleJson(answer, 2)}\n` : fixFirstTable(answer, process.stdout.columns ?? 100),
+    );
+    return 0;
+  } finally {
+    await close();
+  }
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Prints offenders as a table: a line of counts for each, and below it lines that say what it did. */
 import type { Offender } from '../../collector/contract/offender.ts';
+import { triageTexts } from './triage_text.ts';
 import { visibleText } from './visible_text.ts';
 
 const MIN_COLUMNS = 80;
@@ -121,6 +122,7 @@ function detailsOf(offender: Offender): string[] {
   }
   const userAgent = offender.user_agents[0];
   if (userAgent !== undefined) details.push(visibleText(userAgent));
+  details.push(...triageTexts(offender.triage));
   if (offender.advice_kind !== 'none') details.push(`→ ${visibleText(offender.advice_headline)}`);
   return details;
 }

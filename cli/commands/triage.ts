@@ -1,0 +1,103 @@
+/**
+ * `imdswatch triage` sets the state, the owner, the ticket and the notes of an offender, on the machine of the
+ * collector. The collector may be running.
+ */
+import * as z from 'zod';
+import { triageChange, triageState } from '../../collector/contract/triage.ts';
+import { openForReading, withAdmin } from '../../collector/local.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import { createLogger } from '../log.ts';
+import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
+import { loadSettings } from '../settings/settings.ts';
+import { triageTexts } from '../terminal/triage_text.ts';
+import { visibleJson, visibleText } from '../terminal/visible_text.ts';
+
+const text = z.string();
+const triageSettings = z.object({
+  ...judgingShape,
+  state: triageState
+    .optional()
+    .describe(
+      'open: nobody works on it. in_progress: somebody does. exception: it may go on until a date. fixed: it ends by itself when the workload calls IMDSv1 again. No state changes a verdict.',
+    ),
+  until: text.optional().describe('End of an exception: a day such as 2027-03-31 (UTC), or a time.'),
+  reason: text.optional().describe('Why there is an exception.'),
+  owner: text
+    .optional()
+    .describe('Who is to fix it. An empty text removes the owner, and so for the next two.'),
+  ticket: text.optional().describe('Address of a ticket.'),
+  notes: text.optional().describe('Notes.'),
+  json: z.boolean().default(false).describe('Print the triage as JSON.'),
+});
+
+/** Throws `OperatorError`: 2 where the change is not valid, 1 where there is no such workload. */
+export async function run(argv: string[]): Promise<number> {
+  const { settings, positionals } = loadSettings(triageSettings, {
+    command: 'triage',
+    summary: 'Sets what is decided about an offender, named by its id or its whole name in the list.',
+    argv,
+    env: process.env,
+    shared: COLLECTOR_FILE,
+    positionals: ['OFFENDER'],
+  });
+  const { state, until, reason, owner, ticket, notes } = settings;
+  const parsed = triageChange.safeParse({
+    state,
+    until: until === undefined ? undefined : momentOf(until),
+    reason,
+    owner: owner === '' ? null : owner,
+    ticket: ticket === '' ? null : ticket,
+    notes: notes === '' ? null : notes,
+  });
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) =>
+      path.length === 0 ? message : `--${path.join('.')}: ${message}`,
+    );
+    throw new OperatorError(2, `The change is not valid: ${problems.join('; ')}.`);
+  }
+  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  try {
+    const nowUs = Date.now() * 1000;
+    const window = { sinceUs: 0, untilUs: nowUs };
+    const all = await insight.offenders({ window });
+    const wanted = positionals[0]!;
+    const found = all.filter(
+      ({ id, title, releases }) =>
+        id === wanted || title === wanted || releases.some((release) => release.id === wanted),
+    );
+    const [offender] = found;
+    if (offender === undefined) {
+      throw new OperatorError(
+        1,
+        `There is no offender "${wanted}". "imdswatch offenders --json" lists their ids and names.`,
+      );
+    }
+    if (found.length > 1) {
+      throw new OperatorError(
+        2,
+        `${found.length} offenders have the name "${wanted}". Give an id: ${found.map(({ id }) => id).join(', ')}.`,
+      );
+    }
+    const { id, title } = offender;
+    const joined = (await insight.triageRecords(id)).filter((record) => record !== id);
+    await withAdmin(settings.data_dir, createLogger('warn', 'triage'), ({ triage, actor }) =>
+      triage.change({ workload: id, title, joined }, parsed.data, actor, Date.now()),
+    );
+    const changed = (await insight.offender(id, { window }))!.triage;
+    if (settings.json) process.stdout.write(`${visibleJson(changed, 2)}\n`);
+    else {
+      const texts = triageTexts(changed);
+      process.stdout.write(
+        `${visibleText(title)}: ${texts.length === 0 ? changed.state : texts.join(' · ')}\n`,
+      );
+    }
+    return 0;
+  } finally {
+    await close();
+  }
+}
+
+/** A day stands for its end in UTC. */
+function momentOf(until: string): string {
+  return /^\d{4}-\d\d-\d\d$/.test(until) ? `${until}T23:59:59Z` : until;
+}

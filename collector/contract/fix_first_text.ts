@@ -1,0 +1,41 @@
+/** Sentences about what to fix first, the same on the page and in the command. */
+import type { FixFirst } from './fix_first.ts';
+
+const number = (count: number) => count.toLocaleString('en-US');
+const hosts = (count: number) => `${number(count)} held ${count === 1 ? 'host' : 'hosts'}`;
+
+export function fixFirstSummary({ held_hosts, held_groups, waiting_hosts, fixes }: FixFirst): string {
+  const last = fixes.at(-1);
+  if (held_hosts === 0) return 'No host is held by IMDSv1 calls.';
+  if (last === undefined) {
+    return held_hosts === waiting_hosts
+      ? `All callers of the ${hosts(held_hosts)} are marked as fixed. The hosts become ready when the window has passed.`
+      : `No fix of a known workload frees one of the ${hosts(held_hosts)}.`;
+  }
+  const what = fixes.length === 1 ? 'Fix this one' : `Fix these ${fixes.length}`;
+  const freed = `${number(last.freed)} of ${hosts(held_hosts)} ${last.freed === 1 ? 'has' : 'have'} no IMDSv1 caller left`;
+  const groups =
+    held_groups === 0
+      ? ''
+      : ` That frees ${number(last.freed_groups)} of ${number(held_groups)} ${held_groups === 1 ? 'group' : 'groups'}.`;
+  const watched =
+    last.freed_watched === last.freed
+      ? 'They become ready when the window has passed.'
+      : `${number(last.freed_watched)} of them ${last.freed_watched === 1 ? 'was' : 'were'} watched all the time and ${last.freed_watched === 1 ? 'becomes' : 'become'} ready when the window has passed; the others are not proven.`;
+  return `${what}, and ${freed}. ${watched}${groups}`;
+}
+
+/** Says which hosts no fix in the list can free. Empty where there are none. */
+export function notFreed({ waiting_hosts, excepted_hosts, unidentified_hosts }: FixFirst): string[] {
+  return [
+    ...(waiting_hosts === 0
+      ? []
+      : [
+          `On ${hosts(waiting_hosts)} every caller is marked as fixed: ${waiting_hosts === 1 ? 'it waits' : 'they wait'} for the window to pass.`,
+        ]),
+    ...(excepted_hosts === 0 ? [] : [`${hosts(excepted_hosts)} cannot be freed before an exception ends.`]),
+    ...(unidentified_hosts === 0
+      ? []
+      : [`On ${hosts(unidentified_hosts)} a caller is not identified. Find its program first.`]),
+  ];
+}
