@@ -122,6 +122,8 @@ function hostOffender() {
     severity,
     calls_v1: z.int(),
     credentials_over_v1: z.int(),
+    /** Some of its calls on this host were sent on for other programs. */
+    acts_for_others: z.boolean(),
     last_v1: time.nullable(),
   });
 }

@@ -110,6 +110,10 @@ export const offender = z.object({
   other_cloud_calls: z.int(),
   /** Calls without a token that something on the host answered: no use of the service. They are not in `calls_v1`. */
   answered_by_host_v1: z.int(),
+  /**
+   * Some of its calls were sent on for other programs, which are not known: it is a proxy, or a program like one.
+   */
+  acts_for_others: z.boolean(),
   /** Reads without a token just after a token request that got no answer, or was refused. */
   fallbacks: z.object({ token_unanswered: z.int(), token_refused: z.int() }),
   /** Calls without a token by category. */

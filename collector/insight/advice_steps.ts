@@ -98,6 +98,9 @@ function unknownSteps(isAttributed: boolean, evidence: Evidence): Step[] {
         "grep -E '169[.]254[.]169[.]254|fd00:ec2::254' ACCESS_LOG",
       ),
       BYPASS_PROXY,
+      textStep(
+        'If a rule redirects their connections to it, leave 169.254.169.254 and fd00:ec2::254 out of that rule.',
+      ),
     ];
   }
   if (evidence.client === null && evidence.program !== null) {

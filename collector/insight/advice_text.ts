@@ -161,7 +161,7 @@ export function explanationOf(kind: AdviceKind, question: AdviceQuestion, eviden
     case 'unknown':
       sentences.push(
         evidence.isProxy
-          ? 'The program that called is a proxy. The answer to a token request may not pass it, and all its clients get the credentials of this instance. Clients send metadata requests to it because of HTTP_PROXY in their environment.'
+          ? 'It speaks for other programs, and its clients are not named. The answer to a token request may not pass it, and all its clients get the credentials of this instance. Clients send metadata requests to it because of HTTP_PROXY in their environment, or because a rule redirects them.'
           : client === null
             ? evidence.program !== null
               ? `${evidence.program.name} decides how it asks for metadata. Its team cannot change the SDK in it.`
@@ -195,6 +195,9 @@ export function explanationOf(kind: AdviceKind, question: AdviceQuestion, eviden
   }
   if (mayBe.length > 0 && calls.v1 > 0) {
     sentences.push(`This user agent is also sent by ${mayBe.map(({ name }) => name).join(', ')}.`);
+  }
+  if (calls.v1 > 0 && evidence.hasClients && !evidence.isProxy) {
+    sentences.push('Some of its calls were sent on for other programs, which are not named.');
   }
   if (calls.v1 > 0 && client !== null) sentences.push(...client.notes);
   return sentences.join(' ');

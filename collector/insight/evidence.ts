@@ -26,8 +26,10 @@ export interface Evidence {
    * their own seldom read credentials, so it is assumed only where these are read.
    */
   isGuess: boolean;
-  /** True if the caller is a proxy, which sends on what other programs ask for. */
+  /** True if the caller is a proxy, or all its calls to be explained were sent on for other programs. */
   isProxy: boolean;
+  /** True if some of its calls were sent on for other programs. */
+  hasClients: boolean;
 }
 
 /** Forward proxies, by the names of their programs. */
@@ -73,7 +75,11 @@ export function evidenceOf(
     language: library?.language ?? language,
     mayBe: client === null ? [...new Set(products.flatMap(({ mayBe }) => mayBe))] : [],
     isGuess: client !== null && client === guess,
-    isProxy: PROXY_PROGRAM.test(identity.executable ?? identity.name ?? ''),
+    isProxy:
+      PROXY_PROGRAM.test(identity.executable ?? identity.name ?? '') ||
+      // A tool that is known to relay, such as kube2iam, has advice of its own.
+      (toolOf(identity) === null && explained.length > 0 && explained.every(isSentOn)),
+    hasClients: kinds.some(isSentOn),
   };
 }
 
@@ -88,6 +94,10 @@ function releaseOf(client: Client, versions: string[], botocoreVersions: string[
   return isOnBotocore && botocoreVersions.length > 0
     ? { facts: clientOf('botocore'), versions: botocoreVersions }
     : { facts: client, versions };
+}
+
+function isSentOn({ callerRole }: CountedCalls): boolean {
+  return callerRole === 'relay';
 }
 
 function readsCredentials({ category }: CountedCalls): boolean {

@@ -89,6 +89,7 @@ export function describeOffender(evidence: OffenderEvidence): {
     refused_tokens: calls.refusedTokens,
     other_cloud_calls: calls.otherCloud,
     answered_by_host_v1: calls.answeredByHost,
+    acts_for_others: kinds.some(({ callerRole }) => callerRole === 'relay'),
     fallbacks: { token_unanswered: calls.fallbackUnanswered, token_refused: calls.fallbackRefused },
     categories_v1: categories,
     roles_v1: mostFrequent(v1, ({ role }) => role, MAX_LISTED),

@@ -171,6 +171,7 @@ export function hostOffenders(
           severity,
           calls_v1: calls.v1,
           credentials_over_v1: calls.credentialsV1,
+          acts_for_others: kinds.some(({ callerRole }) => callerRole === 'relay'),
           last_v1: lastV1,
         },
       ];

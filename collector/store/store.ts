@@ -6,7 +6,7 @@
  * host or hour are answered from roll-ups. Times are microseconds since 1970. Hosts are named by the agents'
  * `host.id`.
  */
-import type { Call, HostFacts } from '../../protocol/call.ts';
+import type { Call, CallerRole, HostFacts } from '../../protocol/call.ts';
 import type { Coverage, Heartbeat, Rollup } from '../../protocol/records.ts';
 import type { CloudResourceInput } from '../contract/cloud.ts';
 import type { GapReason } from '../contract/host.ts';
@@ -64,6 +64,8 @@ export interface CallKind {
   fallback: Call['imds.fallback'];
   /** `host` if something on the host answered; else null, and absent in roll-ups of IMDSv2 calls. */
   answeredBy?: 'host' | null;
+  /** `relay` if the caller sent on what other programs asked for; absent where nothing shows that. */
+  callerRole?: CallerRole | null;
   /** The role whose credentials were requested. */
   role: string | null;
   userAgent: string | null;

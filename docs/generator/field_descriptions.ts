@@ -201,6 +201,8 @@ export const OFFENDER = {
     'reads without a token that were refused with 401, and that the same client then repeated with one; not in `calls_v1`',
   refused_tokens: 'reads with a token that were refused with 401: the token is stale or wrong',
   other_cloud_calls: 'requests that look for another cloud; not in `calls_v1`',
+  acts_for_others:
+    'some of its calls were sent on for other programs, which are not known: it is a proxy or the like',
   answered_by_host_v1: 'calls without a token that something on the host answered; not in `calls_v1`',
   fallbacks:
     'reads without a token just after a token request that got no answer (`token_unanswered`) or a 4xx (`token_refused`)',

@@ -132,6 +132,8 @@ const MIGRATIONS: readonly Migration[] = [
   // The answerer of a call decides how it counts. Other facts about relays and answerers are only shown, as JSON.
   `ALTER TABLE kinds ADD COLUMN answered_by TEXT; ALTER TABLE shapes ADD COLUMN relay TEXT;`,
   CLOUD_INVENTORY_STEP,
+  // Proxies get other advice than their clients.
+  'ALTER TABLE kinds ADD COLUMN caller_role TEXT',
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

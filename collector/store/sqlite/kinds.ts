@@ -3,6 +3,7 @@
  * user agents.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { CallerRole } from '../../../protocol/call.ts';
 import type { RollupLine } from '../../../protocol/records.ts';
 import { CUT_MARK } from '../../../protocol/text_bounds.ts';
 import { isRefusedToken, isV1Use, type JudgedFields } from '../../../protocol/v1_use.ts';
@@ -48,7 +49,7 @@ export class Kinds {
   constructor(database: DatabaseSync, bounds: HostBounds) {
     this.#bounds = bounds;
     this.#kindOf = database.prepare(
-      'SELECT version, endpoint, category, status, outcome, fallback, answered_by FROM kinds WHERE id = ?',
+      'SELECT version, endpoint, category, status, outcome, fallback, answered_by, caller_role FROM kinds WHERE id = ?',
     );
     this.#kinds = new Dictionary(database, 'kinds', [
       'class',
@@ -61,6 +62,7 @@ export class Kinds {
       'role',
       'user_agent',
       'answered_by',
+      'caller_role',
     ]);
     this.#shapes = new Dictionary(database, 'shapes', [
       'kind',
@@ -96,6 +98,7 @@ export class Kinds {
       call['imds.role'],
       userAgent,
       call.answered_by === 'host' ? 'host' : null,
+      call['caller.role'] ?? null,
       host,
       timeUs,
     );
@@ -113,6 +116,7 @@ export class Kinds {
       null,
       userAgent,
       null,
+      null,
       host,
       timeUs,
     );
@@ -128,27 +132,26 @@ export class Kinds {
     role: string | null,
     userAgent: number | null,
     answeredBy: 'host' | null,
+    callerRole: CallerRole | null,
     host: number,
     timeUs: number,
   ): KindRow {
-    const values = [version, endpoint, category, status, outcome, fallback, role, userAgent, answeredBy];
+    const values = [version, endpoint, category, status, outcome, fallback];
+    const known = [...values, role, userAgent, answeredBy, callerRole];
     const isKept =
-      this.#kinds.has(keyOfKind(values)) || (this.#room > 0 && this.#bounds.tryUse(host, 'kinds'));
-    return isKept
-      ? this.#entry(values, timeUs)
-      : this.#entry(
-          [version, endpoint, category, coarseStatus(status), outcome, fallback, null, null, answeredBy],
-          timeUs,
-        );
+      this.#kinds.has(keyOfKind(known)) || (this.#room > 0 && this.#bounds.tryUse(host, 'kinds'));
+    if (isKept) return this.#entry(known, timeUs);
+    values[3] = coarseStatus(status);
+    return this.#entry([...values, null, null, answeredBy, callerRole], timeUs);
   }
 
   /** Returns the kind without the properties that callers choose. There is a bounded number of these. */
   coarseKind(kind: KindRow, timeUs: number): KindRow {
     const row = this.#kindOf.get(kind.id)!;
     const { version, endpoint, category, status, outcome, fallback } = row as unknown as CallKind;
-    const answeredBy = row['answered_by'] as string | null;
+    const [answeredBy, callerRole] = [row['answered_by'], row['caller_role']] as (string | null)[];
     const values = [version, endpoint, category, coarseStatus(status), outcome, fallback, null, null];
-    return this.#entry([...values, answeredBy], timeUs);
+    return this.#entry([...values, answeredBy!, callerRole!], timeUs);
   }
 
   #entry(values: (string | number | null)[], timeUs: number): KindRow {
@@ -217,9 +220,11 @@ function coarseStatus(status: number | null): number | null {
   return status === null || DISTINCT_STATUSES.has(status) ? status : Math.floor(status / 100) * 100;
 }
 
-/** Keys of earlier releases have no value for who answered. So the value is left out where it is null. */
+/** Keys of earlier releases have neither who answered nor the caller's role: nulls at the end are left out. */
 function keyOfKind(values: (string | number | null)[]): string {
-  return JSON.stringify(values.at(-1) === null ? values.slice(0, -1) : values);
+  const [answeredBy, callerRole] = values.slice(-2);
+  const left = callerRole !== null ? 0 : answeredBy !== null ? 1 : 2;
+  return JSON.stringify(values.slice(0, values.length - left));
 }
 
 /** Rows of older agents keep the key that they had before hops were measured, and before relays were known. */

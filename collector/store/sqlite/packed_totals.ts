@@ -94,8 +94,18 @@ export function unpackHostTotals(packed: PackedHostTotals): HostTotals[] {
   return owners.map(({ hostId, identity }, index) => {
     const counted: CountedCalls[] = [];
     for (; at < ends[index]!; at += 1) {
-      const { version, endpoint, category, status, outcome, fallback, answeredBy, role, userAgent } =
-        kinds[kindOf[at]!]!;
+      const {
+        version,
+        endpoint,
+        category,
+        status,
+        outcome,
+        fallback,
+        answeredBy,
+        callerRole,
+        role,
+        userAgent,
+      } = kinds[kindOf[at]!]!;
       counted.push({
         version,
         endpoint,
@@ -104,6 +114,7 @@ export function unpackHostTotals(packed: PackedHostTotals): HostTotals[] {
         outcome,
         fallback,
         ...(answeredBy != null && { answeredBy }),
+        ...(callerRole != null && { callerRole }),
         role,
         userAgent,
         count: counts[at]!,

@@ -48,7 +48,7 @@ export class Rows {
   constructor(database: DatabaseSync) {
     this.#kinds = new CachedRows(
       database.prepare(
-        `SELECT version, endpoint, category, status, outcome, fallback, answered_by AS answeredBy, role, user_agents.text AS userAgent
+        `SELECT version, endpoint, category, status, outcome, fallback, answered_by AS answeredBy, caller_role AS callerRole, role, user_agents.text AS userAgent
          FROM kinds LEFT JOIN user_agents ON user_agents.id = kinds.user_agent WHERE kinds.id = ?`,
       ),
       (row) => ({ ...row }) as unknown as CallKind,

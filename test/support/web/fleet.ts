@@ -111,9 +111,31 @@ const PATTERNS: Pattern[] = [
     hosts: [0, 3, 4, 6],
     days: [13, 2],
     perDay: 24,
-    call: { 'imds.category': 'identity-document', 'url.path': '/latest/dynamic/instance-identity/document' },
+    call: {
+      'imds.category': 'identity-document',
+      'url.path': '/latest/dynamic/instance-identity/document',
+      'caller.role': 'relay',
+    },
   },
-  { caller: HEALTH, hosts: [3], days: [4, 0.02], perDay: 30, call: {} },
+  {
+    caller: HEALTH,
+    hosts: [3],
+    days: [4, 0.02],
+    perDay: 30,
+    call: {
+      answered_by: 'service',
+      'answered_by.evidence': 'departure',
+      'answered_by.confidence': 'probable',
+      via: {
+        kind: 'redirect',
+        pid: 4021,
+        name: 'envoy',
+        'executable.path': '/usr/local/bin/envoy',
+        script: null,
+        'owner.uid': 1337,
+      },
+    },
+  },
   {
     caller: WORKER,
     hosts: [5, 6],

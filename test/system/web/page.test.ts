@@ -25,6 +25,10 @@ describe('the page', { skip: cannotBrowse }, () => {
     '/hosts?by=account',
     `/hosts/${fixture.hostNamed('ci-runner-2').id}`,
     `/hosts/${fixture.hostNamed('edge-1').id}`,
+    `/hosts/${fixture.hostNamed('billing-1').id}`,
+    ...fixture.offenders
+      .filter(({ executable }) => executable === '/opt/inventory/bin/inventory')
+      .map(({ id }) => `/offenders/${id}`),
     '/live',
     '/settings/tokens',
     '/settings/alerts',
@@ -47,6 +51,22 @@ describe('the page', { skip: cannotBrowse }, () => {
         assert.ok((await visit.overflow()) <= 0, `${path} is wider than ${width} px`);
       }
     }
+    await visit.end();
+  });
+
+  test('a relay, an uncertain answerer and a caller that acts for others are named', async () => {
+    const visit = await fixture.begin();
+    const inventory = fixture.offenders.find(
+      ({ executable }) => executable === '/opt/inventory/bin/inventory',
+    )!;
+    await visit.go(`/hosts/${fixture.hostNamed('billing-1').id}`);
+    await visit.page.getByText('acts for other programs, which are not known').waitFor();
+    await visit.go(`/offenders/${inventory.id}`);
+    await visit.page.getByText('other programs, which are not known: it is a proxy').waitFor();
+    await visit.page.getByText('Sent on for another program, which is not known').first().waitFor();
+    await visit.go('/live');
+    await visit.page.getByText('Sent on by a sidecar: /usr/local/bin/envoy, pid 4021').first().waitFor();
+    await visit.page.getByText('Answered by the service (probable): a packet left for it').first().waitFor();
     await visit.end();
   });
 

@@ -123,6 +123,7 @@ test('one row per program, not per process: calls, categories, roles, hosts, cre
     refused_tokens: 0,
     other_cloud_calls: 0,
     answered_by_host_v1: 0,
+    acts_for_others: false,
     fallbacks: { token_unanswered: 1, token_refused: 0 },
     categories_v1: { metadata: 2, credentials: 4 },
     roles_v1: ['admin', 'app'],

@@ -4,6 +4,7 @@ import type { ServedCall } from '../../../collector/contract/served_call.ts';
 import { PreciseTime, RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { Tag, type Tone } from './badge.tsx';
+import { answererText, relayText, roleText } from './call_way.ts';
 import { PathText } from './path_text.tsx';
 import { type Column, Table } from './table.tsx';
 import './call_table.css';
@@ -28,12 +29,15 @@ export function CallTable({ caption, calls, relative = false, withCaller = false
       label: 'Request',
       heading: true,
       cell: (call) => (
-        <code class="request" title={call['url.path'] ?? undefined}>
-          {call['http.request.method'] ?? '?'}{' '}
-          <PathText
-            text={`${call['url.path'] ?? '?'}${call['url.query'] === null ? '' : `?${call['url.query']}`}`}
-          />
-        </code>
+        <span class="stacked">
+          <code class="request" title={call['url.path'] ?? undefined}>
+            {call['http.request.method'] ?? '?'}{' '}
+            <PathText
+              text={`${call['url.path'] ?? '?'}${call['url.query'] === null ? '' : `?${call['url.query']}`}`}
+            />
+          </code>
+          <Notes call={call} />
+        </span>
       ),
     },
     { label: 'Answer', cell: (call) => <AnswerTag call={call} /> },
@@ -78,12 +82,28 @@ function fileName(name: string): string {
   return name.startsWith('/') ? name.slice(name.lastIndexOf('/') + 1) || name : name;
 }
 
+/** Shows a relay between the caller and the service, and an answer that is not plainly the service's. */
+function Notes({ call }: { call: ServedCall }) {
+  const notes = [relayText(call), roleText(call), answererText(call)];
+  return notes.map(
+    (note) =>
+      note !== null && (
+        <span key={note} class="call-note quiet">
+          {note}
+        </span>
+      ),
+  );
+}
+
 function VersionTag({ call }: { call: ServedCall }) {
   const version = call['imds.version'];
   if (version === null) return <Tag>–</Tag>;
   if (version === 2) return <Tag tone="good">v2</Tag>;
   if (call['imds.category'] === 'other-cloud') {
     return <Tag title="It looks for another cloud and wants nothing of EC2">other cloud</Tag>;
+  }
+  if (call.answered_by === 'host') {
+    return <Tag title="Something on this host answered: it is no use of the service">v1 on host</Tag>;
   }
   const hasCredentials = call['imds.category'] === 'credentials' && isSuccess(call);
   return hasCredentials ? (

@@ -95,10 +95,13 @@ export function HostOffenderTable({
         {
           label: 'Workload',
           heading: true,
-          cell: ({ id, title }) => (
-            <a href={`/offenders/${id}${windowQuery}`}>
-              <PathText text={title} />
-            </a>
+          cell: ({ id, title, acts_for_others }) => (
+            <span class="stacked">
+              <a href={`/offenders/${id}${windowQuery}`}>
+                <PathText text={title} />
+              </a>
+              {acts_for_others && <span class="quiet">acts for other programs, which are not known</span>}
+            </span>
           ),
         },
         { label: 'IMDSv1 calls', numeric: true, cell: ({ calls_v1 }) => count(calls_v1) },

@@ -128,6 +128,10 @@ function Detail({
                   'Fallbacks: token request refused',
                   offender.fallbacks.token_refused > 0 && count(offender.fallbacks.token_refused),
                 ],
+                [
+                  'Answered on the host, no use of the service',
+                  offender.answered_by_host_v1 > 0 && count(offender.answered_by_host_v1),
+                ],
                 ['Blocked on the host', offender.blocked_attempts > 0 && count(offender.blocked_attempts)],
                 ['IMDSv2 calls', count(offender.calls_v2)],
                 ['Hosts freed by a fix', `${count(offender.hosts_freed)} of ${count(offender.host_count)}`],
@@ -144,6 +148,11 @@ function Detail({
                 ['Name', offender.name && <code>{offender.name}</code>],
                 ['Calls by', offender.helpers.length > 0 && <code>{offender.helpers.join(', ')}</code>],
                 ['Started by', startedBy(offender)],
+                [
+                  'Acts for',
+                  offender.acts_for_others &&
+                    'other programs, which are not known: it is a proxy or the like',
+                ],
                 ['Command', offender.entry && <code>{offender.entry}</code>],
                 ['User', offender.user ?? (offender.uid === null ? null : `uid ${offender.uid}`)],
                 ['Image', offender.container_image && <code>{offender.container_image}</code>],

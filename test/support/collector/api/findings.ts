@@ -41,6 +41,7 @@ export function makeOffender(number: number, changes: Partial<Offender> = {}): O
     refused_tokens: 0,
     other_cloud_calls: 0,
     answered_by_host_v1: 0,
+    acts_for_others: false,
     fallbacks: { token_unanswered: 0, token_refused: 0 },
     categories_v1: { credentials: 1 },
     roles_v1: ['web'],

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import type { AdviceKind } from '../../../../collector/contract/advice.ts';
 import { adviceOn } from '../../../../collector/insight/advice.ts';
 import { tally } from '../../../../collector/insight/counts.ts';
-import type { Identity } from '../../../../collector/store/store.ts';
+import type { CountedCalls, Identity } from '../../../../collector/store/store.ts';
 import { CLIENTS } from '../../../../known_clients/table.ts';
 import { calls, identity } from '../../../support/collector/insight/rows.ts';
 
@@ -373,6 +373,28 @@ describe('proxies', () => {
     assert.match(advice.headline, /proxy/);
     assert.match(advice.text, /NO_PROXY=169\.254\.169\.254,fd00:ec2::254,\[fd00:ec2::254\] no_proxy=169/);
     assert.match(advice.text, /nonProxyHosts/);
+  });
+
+  it('are recognised by calls that they sent on for others, whatever program they are', () => {
+    const adviceFor = (who: Partial<Identity>, kinds: CountedCalls[]) => {
+      const question = { identity: identity(who), kinds, calls: tally(kinds) };
+      return adviceOn({ ...question, hosts: [], hops: [], paths: [] });
+    };
+    const sentOn = calls({ userAgent: 'curl/7.88.1', callerRole: 'relay' });
+    const own = calls({ userAgent: 'curl/7.88.1' });
+    const gateway = { executable: '/opt/gateway/bin/gateway', script: null };
+    const proxy = adviceFor(gateway, [sentOn]);
+    assert.equal(proxy.kind, 'unknown');
+    assert.match(proxy.explanation, /^It speaks for other programs, and its clients are not named\./);
+    assert.match(JSON.stringify(proxy.steps), /NO_PROXY=169\.254\.169\.254/);
+    // Its own requests need the ordinary advice first.
+    const both = adviceFor(gateway, [sentOn, own]);
+    assert.equal(both.kind, 'raw_http');
+    assert.match(both.explanation, /Some of its calls were sent on for other programs/);
+    // A tool that is known to relay has advice of its own.
+    const tool = adviceFor({ executable: '/bin/kube2iam', script: null }, [sentOn]);
+    assert.doesNotMatch(tool.explanation, /speaks for other programs/);
+    assert.doesNotMatch(adviceFor(gateway, [own]).explanation, /other programs/);
   });
 
   it('are named as a cause of refused token requests', () => {

@@ -340,8 +340,10 @@ test('a call that something on the host answered is kept as it was, and is in no
     ],
   );
   const [totals] = await store.identityTotals(ALL);
-  const kinds = totals!.kinds.map(({ version, answeredBy, count }) => `${version} ${answeredBy} ${count}`);
-  assert.deepEqual(kinds.sort(), ['1 host 1', '1 null 2']);
+  const kinds = totals!.kinds.map(
+    (kind) => `${kind.version} ${kind.answeredBy} ${kind.callerRole} ${kind.count}`,
+  );
+  assert.deepEqual(kinds.sort(), ['1 host null 1', '1 null null 1', '1 null relay 1']);
   const hour = { sinceUs: NOON_US, untilUs: NOON_US + HOUR_US };
   assert.deepEqual(await store.answeredV1(A.id, [hour]), [2], 'what reached the service');
 });
