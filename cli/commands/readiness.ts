@@ -1,13 +1,14 @@
 /**
- * `imdswatch readiness` says which hosts are proven safe for `HttpTokens=required`, from the store on this
+ * `imdswatch readiness` says which hosts and groups are proven safe for `HttpTokens=required`, from the store on this
  * machine.
  */
 import * as z from 'zod';
-import { type HostFilter, openForReading, parseGroupBy } from '../../collector/local.ts';
+import { type HostFilter, openForReading, parseGroupAttribute } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
-import { groupsTable, readinessTable } from '../terminal/readiness_table.ts';
+import { groupsTable, groupText } from '../terminal/groups_table.ts';
+import { readinessTable } from '../terminal/readiness_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
 
 const readinessSettings = z.object({
@@ -16,11 +17,18 @@ const readinessSettings = z.object({
   group_by: z
     .string()
     .optional()
-    .describe('Count the hosts by account, region, zone, type, image_id or tag:KEY instead of listing them.'),
+    .describe(
+      'List groups instead of hosts, by asg, template, image, eks-nodegroup, tag:KEY, account, region, zone or type. A group includes instances that are gone.',
+    ),
+  group: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Show one group with all that is missing, for example asg:web or tag:team=shop.'),
   json: z.boolean().default(false).describe('Print JSON instead of a table.'),
 });
 
-/** Returns 0 whatever the verdicts are. Throws `OperatorError` when there is no store or no such host. */
+/** Returns 0 whatever the verdicts are. Throws `OperatorError` when there is no store, no such host or no such group. */
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(readinessSettings, {
     command: 'readiness',
@@ -29,11 +37,18 @@ export async function run(argv: string[]): Promise<number> {
     env: process.env,
     shared: COLLECTOR_FILE,
   });
-  const groupBy = settings.group_by === undefined ? null : parseGroupBy(settings.group_by);
+  const groupBy = settings.group_by === undefined ? null : parseGroupAttribute(settings.group_by);
   if (settings.group_by !== undefined && groupBy === null) {
     throw new OperatorError(
       2,
-      `--group-by is "${settings.group_by}": use account, region, zone, type, image_id or tag:KEY.`,
+      `--group-by is "${settings.group_by}": use asg, template, image, eks-nodegroup, tag:KEY, account, region, zone or type.`,
+    );
+  }
+  const chosen = [settings.host, settings.group_by, settings.group].filter((value) => value !== undefined);
+  if (chosen.length > 1) {
+    throw new OperatorError(
+      2,
+      'Give only one of --host, --group-by and --group. A part of a group proves nothing about it.',
     );
   }
   const { store, insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
@@ -44,8 +59,17 @@ export async function run(argv: string[]): Promise<number> {
       window: { sinceUs: nowUs - settings.readiness_window_days * 86_400_000_000, untilUs: nowUs },
     };
     const columns = process.stdout.columns ?? 100;
-    if (groupBy !== null) {
-      const groups = await insight.groups(groupBy, question, filter);
+    if (settings.group !== undefined) {
+      const group = await insight.group(settings.group, question);
+      if (group === null) {
+        throw new OperatorError(
+          1,
+          `No instance belonged to the group "${settings.group}" in the window. "imdswatch readiness --group-by asg" lists groups; a tag is written tag:KEY=VALUE.`,
+        );
+      }
+      print(group, () => groupText(group, columns));
+    } else if (groupBy !== null) {
+      const groups = await insight.groups(groupBy, question);
       print(groups, () => groupsTable(groups, settings.group_by!, columns));
     } else {
       const hosts = await insight.readiness(question, filter);

@@ -15,6 +15,7 @@ import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { callRoutes } from './routes/calls.ts';
 import { cloudRoutes } from './routes/cloud.ts';
+import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
 import { hostRoutes } from './routes/hosts.ts';
 import { liveRoutes } from './routes/live.ts';
@@ -70,6 +71,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   progressRoutes(app, parts);
   offenderRoutes(app, parts);
   hostRoutes(app, parts);
+  groupRoutes(app, parts);
   callRoutes(app, parts);
   liveRoutes(app, parts);
   cloudRoutes(app, parts);

@@ -50,6 +50,14 @@ export class CoalescedInsight implements RememberedAnswers {
   host(...question: Parameters<Insight['host']>): ReturnType<Insight['host']> {
     return this.#share('host', question, () => this.fresh.host(...question));
   }
+  readinessGroups(
+    ...question: Parameters<Insight['readinessGroups']>
+  ): ReturnType<Insight['readinessGroups']> {
+    return this.#share('readinessGroups', question, () => this.fresh.readinessGroups(...question));
+  }
+  group(...question: Parameters<Insight['group']>): ReturnType<Insight['group']> {
+    return this.#share('group', question, () => this.fresh.group(...question));
+  }
   groups(...question: Parameters<Insight['groups']>): ReturnType<Insight['groups']> {
     return this.#share('groups', question, () => this.fresh.groups(...question));
   }

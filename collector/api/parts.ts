@@ -23,6 +23,8 @@ export type InsightAnswers = Methods<
   | 'reconciliation'
   | 'fixFirst'
   | 'burnDown'
+  | 'group'
+  | 'readinessGroups'
 >;
 export type FreshAnswers = InsightAnswers & Methods<Insight, 'triageRecords' | 'endedTriage'>;
 /**

@@ -2,6 +2,7 @@
 import * as administration from '../contract/administration.ts';
 import * as cloud from '../contract/cloud.ts';
 import * as fixes from '../contract/fix_first.ts';
+import * as groups from '../contract/group.ts';
 import * as hosts from '../contract/host.ts';
 import * as offenders from '../contract/offender.ts';
 import * as served from '../contract/served_call.ts';
@@ -19,6 +20,8 @@ export const NewToken = administration.newToken.meta({ id: 'NewToken' });
 export const Host = hosts.host.meta({ id: 'Host' });
 export const HostDetail = hosts.hostDetail.meta({ id: 'HostDetail' });
 export const Overview = hosts.overview.meta({ id: 'Overview' });
+export const Group = groups.group.meta({ id: 'Group' });
+export const GroupDetail = groups.groupDetail.meta({ id: 'GroupDetail' });
 export const ReadinessGroup = hosts.readinessGroup.meta({ id: 'ReadinessGroup' });
 export const FixFirst = fixes.fixFirst.meta({ id: 'FixFirst' });
 export const BurnDown = fixes.burnDown.meta({ id: 'BurnDown' });

@@ -70,7 +70,7 @@ export class HostJudge {
         measuredHops: hopsByHost.get(id) ?? [],
         compared: compared.get(id) ?? { counts: [], seen: [] },
       };
-      return [{ stored, evidence, judged: judge(evidence, this.#judging(window)) }];
+      return [{ stored, evidence, judged: judge(evidence, this.judging(window)) }];
     });
   }
 
@@ -83,7 +83,7 @@ export class HostJudge {
       this.#adaptingAmong(hosts, window),
     ]);
     const titles = new Map(identities.map((identity) => [identity.id, titleOf(identity)]));
-    const judging = this.#judging(window);
+    const judging = this.judging(window);
     const titleById = (id: string) => titles.get(id) ?? id;
     return hosts.map(({ evidence, judged }) => readinessOf(evidence, judged, judging, titleById, adapting));
   }
@@ -126,7 +126,8 @@ export class HostJudge {
     return { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
   }
 
-  #judging(window: Window): Judging {
+  /** Returns the window with the tolerance and the present time. */
+  judging(window: Window): Judging {
     const seconds = this.#options.readinessMaxMissingSeconds ?? DEFAULT_MAX_MISSING_SECONDS;
     return { window, nowUs: this.#nowUs(), toleranceUs: seconds * 1e6 };
   }

@@ -9,6 +9,7 @@
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Reconciliation } from '../contract/cloud.ts';
 import type { BurnDown, FixFirst } from '../contract/fix_first.ts';
+import type { Group, GroupDetail } from '../contract/group.ts';
 import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../contract/host.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Window } from '../contract/window.ts';
@@ -17,7 +18,9 @@ import { toTimestamp } from '../store/time.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
-import { groupsOf } from './groups.ts';
+import type { GroupAttribute } from './group/attributes.ts';
+import type { GroupFilter } from './group/fleet.ts';
+import { GroupQuestions } from './group/group_questions.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';
 import { matchesHost, narrows } from './host_filter.ts';
 import { DEFAULT_MAX_MISSING_SECONDS, HostJudge, type HostJudgeOptions } from './host_judge.ts';
@@ -25,6 +28,7 @@ import { describeHost, isSilent, verdictCounts, worstHostFirst } from './hosts.t
 import { countFreedHosts, describeOffender } from './offenders.ts';
 import { Progress } from './progress.ts';
 import type { GroupBy, HostFilter, Question } from './question.ts';
+import { readinessGroupsOf } from './readiness_groups.ts';
 import { describeReconciliation, reconcileHost } from './reconciliation.ts';
 import { worstFirst } from './severity.ts';
 import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
@@ -50,6 +54,7 @@ export class Insight {
   readonly #judge: HostJudge;
   readonly #triage: TriageReader;
   readonly #progress: Progress;
+  readonly #groups: GroupQuestions;
 
   constructor(store: StoreQueries, options: InsightOptions) {
     this.#store = new WorkloadQueries(store, options.rules ?? BUILT_IN_RULES);
@@ -61,6 +66,7 @@ export class Insight {
       readinessWindowDays: options.readinessWindowDays,
       toleranceUs: (options.readinessMaxMissingSeconds ?? DEFAULT_MAX_MISSING_SECONDS) * 1e6,
     });
+    this.#groups = new GroupQuestions(this.#store, this.#judge);
   }
 
   async overview({ window }: Question, filter: HostFilter = {}): Promise<Overview> {
@@ -253,10 +259,24 @@ export class Insight {
       .sort((a, b) => worstHostFirst(a.host, b.host));
   }
 
-  /** Returns the largest group first, and the hosts without the attribute last. */
-  async groups(by: GroupBy, { window }: Question, filter: HostFilter = {}): Promise<ReadinessGroup[]> {
+  /** Returns whether each group of an attribute is proven, the worst first. */
+  groups(by: GroupAttribute, { window }: Question, filter: GroupFilter = {}): Promise<Group[]> {
+    return this.#groups.groups(by, window, filter);
+  }
+
+  /** Returns null where no instance belonged to the group in the window. */
+  group(id: string, { window }: Question, filter: GroupFilter = {}): Promise<GroupDetail | null> {
+    return this.#groups.group(id, window, filter);
+  }
+
+  /** Counts verdicts of hosts: the largest group first, and the hosts without the attribute last. */
+  async readinessGroups(
+    by: GroupBy,
+    { window }: Question,
+    filter: HostFilter = {},
+  ): Promise<ReadinessGroup[]> {
     const { hosts } = await this.#scope(window, filter);
-    return groupsOf(await this.#judge.judgeHosts(window, hosts), by);
+    return readinessGroupsOf(await this.#judge.judgeHosts(window, hosts), by);
   }
 
   /**

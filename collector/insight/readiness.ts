@@ -41,15 +41,21 @@ export function judge(evidence: HostEvidence, options: Judging): Judged {
   return { verdict: verdictOf(), calls, watched, cloud, unseenRefusals, startSeen };
 
   function verdictOf(): Verdict {
-    if ((calls.lastRejectedV1Us ?? -1) > (calls.lastAcceptedV1Us ?? -1)) return 'rejected';
-    if (calls.plainV1 > 0) return 'blocked';
-    if (calls.v1 > 0) return 'fallback';
+    const ofCalls = verdictOfCalls(calls);
+    if (ofCalls !== null) return ofCalls;
     // Metadata options that were supplied before the window may have changed since.
     const isEnforced =
       cloudInstance?.httpTokens === 'required' && cloudInstance.suppliedUs >= options.window.sinceUs;
     if (isEnforced && unseenRefusals === 0 && (cloud?.unseen ?? 0) === 0) return 'enforced';
     return isCovered(watched, options.toleranceUs) ? 'ready' : 'unproven';
   }
+}
+
+/** Returns the verdict that calls alone decide; null where none of them would fail. */
+export function verdictOfCalls(calls: Tally): 'rejected' | 'blocked' | 'fallback' | null {
+  if ((calls.lastRejectedV1Us ?? -1) > (calls.lastAcceptedV1Us ?? -1)) return 'rejected';
+  if (calls.plainV1 > 0) return 'blocked';
+  return calls.v1 > 0 ? 'fallback' : null;
 }
 
 /**

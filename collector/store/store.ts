@@ -214,6 +214,60 @@ export interface CloudInventory {
   resources: { facts: CloudResourceInput; suppliedUs: number }[];
 }
 
+/** Facts that the hosts of a group have in common. */
+export type HostProfile = Omit<HostFacts, 'id' | 'name'>;
+
+/** One number for each member, in the same order. Microseconds since 1970; `NaN` where it is not known. */
+export interface MemberColumns {
+  /** Start of the first coverage report and end of the last one, of all time. */
+  firstUs: Float64Array;
+  lastUs: Float64Array;
+  /** Place in `CLOUD_STATES`, counted from 1; 0: not known. */
+  state: Uint8Array;
+  launchedUs: Float64Array;
+  terminatedUs: Float64Array;
+  /** When the inventory that names it was supplied. */
+  suppliedUs: Float64Array;
+  /** 0: not known, 1: optional, 2: required. */
+  tokens: Uint8Array;
+  tokensSuppliedUs: Float64Array;
+  /** End of the boot after its launch, with gaps that follow; only where the launch is in the window. */
+  bootEndUs: Float64Array;
+  /** Time that the cloud has counted of the hours from launch to the end of the boot. */
+  countedAtStartUs: Float64Array;
+  /** The same from the last report to the end of the instance. */
+  countedAtEndUs: Float64Array;
+}
+
+/** All hosts and instances that lived in a window, also those that are gone or never had an agent. */
+export interface StoredMembers {
+  hostIds: string[];
+  columns: MemberColumns;
+  /** Pairs of a member and a profile: those that its agent reported in the window, and that of the inventory. */
+  memberOf: Uint32Array;
+  profileOf: Uint32Array;
+  /** By number. `firstUs`: when an agent first reported it; null where only the cloud's inventory has it. */
+  profiles: Map<number, { facts: HostProfile; firstUs: number | null }>;
+  /** Gaps within the window. */
+  gaps: { member: number; startUs: number; endUs: number; missingUs: number; reason: GapReason }[];
+  /** Boots within the window of hosts that booted more than once. */
+  reboots: { member: number; firstUs: number }[];
+  /** Hosts for which the cloud counted calls without a token in the window. */
+  withCountedCalls: string[];
+  /** Retention has deleted calls or gaps up to this time; null: nothing was deleted. */
+  forgottenUntilUs: number | null;
+}
+
+/** States of instances. Source: EC2 API, InstanceState. */
+export const CLOUD_STATES = [
+  'pending',
+  'running',
+  'shutting-down',
+  'terminated',
+  'stopping',
+  'stopped',
+] as const;
+
 export interface Retention {
   rawDays: number;
   rollupDays: number;
@@ -252,8 +306,18 @@ export interface StoreQueries {
   identityHosts(scope: Scope): Promise<IdentityHost[]>;
   /** Returns the distances of fallbacks whose last call is in the window or after it. */
   measuredHops(scope: Scope): Promise<MeasuredHops[]>;
-  /** Returns sums per host and workload. IMDSv2 calls are one sum per host, with `identity` null. */
-  hostTotals(scope: Scope): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
+  /**
+   * Returns sums per host and workload. IMDSv2 calls are one sum per host, with `identity` null; they are left
+   * out with `withV2` false.
+   */
+  hostTotals(
+    scope: Scope,
+    withV2?: boolean,
+  ): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
+  /** Returns the members of all groups. `bootUs`: time after a boot's first report that belongs to the boot. */
+  members(window: Window, bootUs: number): Promise<StoredMembers>;
+  /** Returns the names that hosts report, in the order of `hostIds`; the id where none has reported. */
+  hostNames(hostIds: readonly string[]): Promise<string[]>;
   identities(ids: string[]): Promise<Identity[]>;
   /** Returns identities in the order in which they were stored, after the row `row`. */
   identitiesAfter(row: number, limit: number): Promise<{ row: number; identity: Identity }[]>;
@@ -282,6 +346,8 @@ export interface StoreQueries {
   cloudCounts(window: Window, hosts: string[] | null): Promise<CloudCount[]>;
   cloudInstances(): Promise<CloudInstance[]>;
   cloudInventory(): Promise<CloudInventory>;
+  /** Returns the inventory without its instances. */
+  cloudResources(): Promise<CloudInventory['resources']>;
   /**
    * Counts calls without a token that were answered with 2xx, for each span of whole hours, to compare with
    * the cloud's count.

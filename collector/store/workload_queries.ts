@@ -79,8 +79,8 @@ export class WorkloadQueries implements StoreQueries {
     );
   }
 
-  async hostTotals(scope: Scope): Promise<HostTotals> {
-    const rows = await this.#store.hostTotals(await this.#expand(scope));
+  async hostTotals(scope: Scope, withV2 = true): Promise<HostTotals> {
+    const rows = await this.#store.hostTotals(await this.#expand(scope), withV2);
     await this.#update();
     return this.#joined(
       rows,
@@ -174,8 +174,17 @@ export class WorkloadQueries implements StoreQueries {
   cloudInstances(): ReturnType<StoreQueries['cloudInstances']> {
     return this.#store.cloudInstances();
   }
+  cloudResources(): ReturnType<StoreQueries['cloudResources']> {
+    return this.#store.cloudResources();
+  }
   cloudInventory(): ReturnType<StoreQueries['cloudInventory']> {
     return this.#store.cloudInventory();
+  }
+  members(...args: Parameters<StoreQueries['members']>): ReturnType<StoreQueries['members']> {
+    return this.#store.members(...args);
+  }
+  hostNames(hostIds: readonly string[]): ReturnType<StoreQueries['hostNames']> {
+    return this.#store.hostNames(hostIds);
   }
   answeredV1(...args: Parameters<StoreQueries['answeredV1']>): ReturnType<StoreQueries['answeredV1']> {
     return this.#store.answeredV1(...args);

@@ -67,7 +67,10 @@ const groupsRoute = route({
   method: 'get',
   path: '/api/v1/readiness/groups',
   tags: ['findings'],
-  summary: 'Readiness of hosts that share an attribute',
+  deprecated: true,
+  summary: 'Numbers of hosts by verdict, for each value of an attribute',
+  description:
+    'Each host is judged by itself, so that hosts that live for hours stay `unproven`. Use `/groups` instead.',
   request: {
     query: z.strictObject({
       by: shortText.describe('`account`, `region`, `zone`, `type`, `image_id`, or `tag:KEY`.'),
@@ -117,7 +120,7 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
     }
     const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
-    const groups = await insight.groups(by, { window: list.window }, filter);
+    const groups = await insight.readinessGroups(by, { window: list.window }, filter);
     // The value names a group. As JSON, a missing value differs from every text.
     const named = groups.map((group) => ({ ...group, id: JSON.stringify(group.value) }));
     const { items, next } = pageOf(named, query.limit ?? MAX_LIMIT, list);

@@ -53,7 +53,7 @@ export class BatchWriter {
 
   /** `nowUs`: the collector's clock, in microseconds since 1970. */
   constructor(database: DatabaseSync, nowUs: () => number, helperPrograms: readonly string[]) {
-    this.#senders = new Senders(database);
+    this.#senders = new Senders(database, nowUs);
     this.#bounds = new HostBounds(database, nowUs);
     this.#nowUs = nowUs;
     this.#callers = new Callers(database, this.#bounds, helperPrograms);

@@ -1,6 +1,7 @@
 /** Keeps the cloud's inventory: instances with their groups, also those that are gone, and what they launch from. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { CloudInventory, CloudMember } from '../store.ts';
+import { Profiles } from './profiles.ts';
 
 /** Schema step 9. A row of `cloud_members` is there for each instance, whether it has an agent or not. */
 export const CLOUD_INVENTORY_STEP = `
@@ -50,11 +51,14 @@ const KEPT = [
 export class CloudInventoryWriter {
   readonly #setMember: StatementSync;
   readonly #setResource: StatementSync;
+  readonly #profiles: Profiles;
 
   constructor(database: DatabaseSync) {
+    this.#profiles = new Profiles(database);
     const kept = KEPT.map((column) => `${column} = coalesce(excluded.${column}, ${column})`).join(', ');
     this.#setMember = database.prepare(
-      `INSERT INTO cloud_members VALUES (${Array(14).fill('?').join(', ')})
+      `INSERT INTO cloud_members (host_id, account, region, ${KEPT.join(', ')}, supplied_us)
+       VALUES (${Array(14).fill('?').join(', ')})
        ON CONFLICT (host_id) DO UPDATE SET account = excluded.account, region = excluded.region, ${kept},
          supplied_us = excluded.supplied_us`,
     );
@@ -80,6 +84,7 @@ export class CloudInventoryWriter {
         member.suppliedUs,
       );
     }
+    this.#profiles.setCloudProfiles(instances.map(({ hostId }) => hostId));
     for (const { facts, suppliedUs } of resources) {
       const { kind, account, region, id } = facts;
       this.#setResource.run(kind, account, region, id, JSON.stringify(facts), suppliedUs);
@@ -112,10 +117,14 @@ export class CloudInventoryReader {
         isSpot: row.isSpot === null ? null : row.isSpot === 1,
         tags: row.tags === null ? null : JSON.parse(row.tags),
       })),
-      resources: this.#resources.all().map(({ facts, suppliedUs }) => ({
-        facts: JSON.parse(String(facts)),
-        suppliedUs: Number(suppliedUs),
-      })),
+      resources: this.resources(),
     };
+  }
+
+  resources(): CloudInventory['resources'] {
+    return this.#resources.all().map(({ facts, suppliedUs }) => ({
+      facts: JSON.parse(String(facts)),
+      suppliedUs: Number(suppliedUs),
+    }));
   }
 }

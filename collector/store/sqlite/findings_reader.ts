@@ -24,6 +24,7 @@ import { CallsReader } from './calls_reader.ts';
 import { CloudInventoryReader } from './cloud_inventory_rows.ts';
 import { CoverageReader } from './coverage_reader.ts';
 import { bytesBeside, usedBytes } from './database.ts';
+import { MembersReader, MembersUnpacker, type PackedMembers } from './members_reader.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { Rows } from './rows.ts';
@@ -35,6 +36,8 @@ export class FindingsReader implements StoreQueries {
   readonly #totals: Totals;
   readonly #coverage: CoverageReader;
   readonly #calls: CallsReader;
+  readonly #members: MembersReader;
+  readonly #memberUnpacker = new MembersUnpacker();
   readonly #unpacker = new HostsUnpacker();
   readonly #cloudInventory: CloudInventoryReader;
   readonly #statements: ReturnType<typeof prepareAll>;
@@ -45,6 +48,7 @@ export class FindingsReader implements StoreQueries {
     this.#totals = new Totals(database, this.#rows);
     this.#coverage = new CoverageReader(database);
     this.#calls = new CallsReader(database, this.#rows);
+    this.#members = new MembersReader(database);
     this.#cloudInventory = new CloudInventoryReader(database);
     this.#statements = prepareAll(database);
   }
@@ -68,11 +72,20 @@ export class FindingsReader implements StoreQueries {
   identityHosts(scope: Scope): Promise<IdentityHost[]> {
     return this.#view(() => this.#totals.identityHosts(scope));
   }
-  async hostTotals(scope: Scope): ReturnType<StoreQueries['hostTotals']> {
-    return unpackHostTotals(await this.packedHostTotals(scope));
+  async hostTotals(scope: Scope, withV2 = true): ReturnType<StoreQueries['hostTotals']> {
+    return unpackHostTotals(await this.packedHostTotals(scope, withV2));
   }
-  packedHostTotals(scope: Scope): Promise<PackedHostTotals> {
-    return this.#view(() => this.#totals.hostTotals(scope));
+  packedHostTotals(scope: Scope, withV2: boolean): Promise<PackedHostTotals> {
+    return this.#view(() => this.#totals.hostTotals(scope, withV2));
+  }
+  async members(window: Window, bootUs: number): ReturnType<StoreQueries['members']> {
+    return this.#memberUnpacker.unpack(await this.packedMembers(window, bootUs));
+  }
+  packedMembers(window: Window, bootUs: number): Promise<PackedMembers> {
+    return this.#view(() => this.#members.read(window, bootUs));
+  }
+  hostNames(hostIds: readonly string[]): Promise<string[]> {
+    return this.#view(() => this.#members.names(hostIds));
   }
   identities(ids: string[]): Promise<Identity[]> {
     return this.#view(() => this.#rows.identityRows(ids).map((row) => this.#rows.identity(row)));
@@ -153,6 +166,9 @@ export class FindingsReader implements StoreQueries {
     return this.#view(() => this.#statements.cloudInstances.all().map((row) => ({ ...row })) as never);
   }
 
+  cloudResources(): ReturnType<StoreQueries['cloudResources']> {
+    return this.#view(() => this.#cloudInventory.resources());
+  }
   cloudInventory(): Promise<CloudInventory> {
     return this.#view(() => this.#cloudInventory.read());
   }

@@ -4,6 +4,7 @@ import type { Migration, Schema } from './database.ts';
 import { toPresent } from './future_step.ts';
 import { HOPS_STEP } from './hops_step.ts';
 import { toLastingHostNumbers } from './host_numbers_step.ts';
+import { toProfiles } from './profiles.ts';
 import { toRuns } from './run_rows.ts';
 import { toWorkloads } from './workload_step.ts';
 
@@ -134,6 +135,7 @@ const MIGRATIONS: readonly Migration[] = [
   CLOUD_INVENTORY_STEP,
   // Proxies get other advice than their clients.
   'ALTER TABLE kinds ADD COLUMN caller_role TEXT',
+  toProfiles,
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

@@ -249,6 +249,7 @@ class Cleaner {
         'coverage_days',
         'identity_hosts',
         'measured_hops',
+        'host_profiles',
         'callers',
       ]) {
         this.#delete(`DELETE FROM ${table} WHERE host = ?`, id!);
@@ -258,6 +259,10 @@ class Cleaner {
       }
       this.#delete('DELETE FROM hosts WHERE id = ?', id!);
     }
+    this.#delete(
+      `DELETE FROM profiles WHERE NOT EXISTS (SELECT 1 FROM host_profiles WHERE profile = profiles.id)
+         AND NOT EXISTS (SELECT 1 FROM cloud_members WHERE profile = profiles.id)`,
+    );
     // Before anything else is written: a batch of one of these hosts must make it anew.
     if (absent.length > 0) this.#writer.forget();
     return absent.length;

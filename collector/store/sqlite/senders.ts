@@ -6,6 +6,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { deleteOldestEntries } from '../../../common/bounded_map.ts';
 import type { HostFacts } from '../../../protocol/call.ts';
+import { Profiles } from './profiles.ts';
 
 const MAX_CACHED = 16_384;
 
@@ -26,6 +27,8 @@ interface Stream {
 }
 
 export class Senders {
+  readonly #profiles: Profiles;
+  readonly #nowUs: () => number;
   readonly #streamOf: StatementSync;
   readonly #setStream: StatementSync;
   readonly #setHost: StatementSync;
@@ -35,7 +38,9 @@ export class Senders {
   readonly #changedHosts = new Set<HostRow>();
   readonly #changedStreams = new Map<string, Stream>();
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, nowUs: () => number) {
+    this.#profiles = new Profiles(database);
+    this.#nowUs = nowUs;
     this.#streamOf = database.prepare(
       'SELECT last_seq, host, host_id FROM streams JOIN hosts ON hosts.id = streams.host WHERE stream = ?',
     );
@@ -76,6 +81,7 @@ export class Senders {
     const known = this.#hosts.get(facts.id);
     if (known?.json === json) return known;
     const row = Number(this.#setHost.get(facts.id, facts.name, json)!['id']);
+    this.#profiles.setHostProfile(row, facts, this.#nowUs());
     if (known !== undefined) {
       known.json = json;
       return known;

@@ -16,6 +16,7 @@ import type {
 } from '../store.ts';
 import { backUp } from './backup.ts';
 import { FINDINGS } from './findings_schema.ts';
+import { MembersUnpacker, type PackedMembers } from './members_reader.ts';
 import { pack } from './packed_batch.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
@@ -141,6 +142,7 @@ export class ThreadedStore implements Store {
   readonly #reader: StoreThread;
   readonly #release: () => void;
   readonly #unpacker = new HostsUnpacker();
+  readonly #memberUnpacker = new MembersUnpacker();
 
   constructor({ dataDir, helperPrograms = [], threadLost, release }: ThreadedStoreOptions) {
     this.#dataDir = dataDir;
@@ -184,8 +186,16 @@ export class ThreadedStore implements Store {
   identityHosts(scope: Scope): ReturnType<Store['identityHosts']> {
     return this.#reader.ask('identityHosts', scope);
   }
-  async hostTotals(scope: Scope): ReturnType<Store['hostTotals']> {
-    return unpackHostTotals(await this.#reader.ask<PackedHostTotals>('packedHostTotals', scope));
+  async hostTotals(scope: Scope, withV2 = true): ReturnType<Store['hostTotals']> {
+    return unpackHostTotals(await this.#reader.ask<PackedHostTotals>('packedHostTotals', scope, withV2));
+  }
+  async members(window: Window, bootUs: number): ReturnType<Store['members']> {
+    return this.#memberUnpacker.unpack(
+      await this.#reader.ask<PackedMembers>('packedMembers', window, bootUs),
+    );
+  }
+  hostNames(hostIds: readonly string[]): ReturnType<Store['hostNames']> {
+    return this.#reader.ask('hostNames', hostIds);
   }
   identities(ids: string[]): ReturnType<Store['identities']> {
     return this.#reader.ask('identities', ids);
@@ -219,6 +229,9 @@ export class ThreadedStore implements Store {
   }
   cloudInstances(): ReturnType<Store['cloudInstances']> {
     return this.#reader.ask('cloudInstances');
+  }
+  cloudResources(): ReturnType<Store['cloudResources']> {
+    return this.#reader.ask('cloudResources');
   }
   cloudInventory(): ReturnType<Store['cloudInventory']> {
     return this.#reader.ask('cloudInventory');

@@ -54,7 +54,7 @@ export class Totals {
     return [...totals.values()];
   }
 
-  hostTotals(scope: Scope): PackedHostTotals {
+  hostTotals(scope: Scope, withV2: boolean): PackedHostTotals {
     const packer = new HostTotalsPacker((kind) => this.#rows.kind(kind));
     for (const row of this.#sums(this.#question(scope, [V1, NEITHER]), ['identity', 'host', 'kind'])) {
       packer.setOwner(row.host, row.identity, () => ({
@@ -63,6 +63,7 @@ export class Totals {
       }));
       packer.addRow(row);
     }
+    if (!withV2) return packer.packed();
     // Sums over workloads can be used only where no workloads are selected.
     const plain =
       scope.identities === null

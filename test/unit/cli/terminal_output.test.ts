@@ -10,13 +10,19 @@ import { destination } from '../../../cli/log.ts';
 import { destinationTable } from '../../../cli/terminal/alert_table.ts';
 import { callLine } from '../../../cli/terminal/call_line.ts';
 import { CallPrinter, lossLine } from '../../../cli/terminal/call_output.ts';
+import { groupsTable, groupText } from '../../../cli/terminal/groups_table.ts';
 import { offendersTable } from '../../../cli/terminal/offenders_table.ts';
-import { groupsTable, readinessTable } from '../../../cli/terminal/readiness_table.ts';
+import { readinessTable } from '../../../cli/terminal/readiness_table.ts';
 import { reconciliationTable } from '../../../cli/terminal/reconciliation_table.ts';
 import { tokenTable } from '../../../cli/terminal/token_table.ts';
 import { visibleJson, visibleLines, visibleText } from '../../../cli/terminal/visible_text.ts';
 import type { Reconciliation } from '../../../collector/contract/cloud.ts';
-import { makeHostDetail, makeOffender } from '../../support/collector/api/findings.ts';
+import {
+  makeGroup,
+  makeGroupDetail,
+  makeHostDetail,
+  makeOffender,
+} from '../../support/collector/api/findings.ts';
 import { makeCall } from '../../support/collector/calls.ts';
 
 /**
@@ -85,9 +91,7 @@ const doctorResults = [
 const reconciliation = [
   { id: 'i-1', name: 'web', result: 'agrees', metadata_no_token: 1, seen_no_token: 1, unseen: 0, hours: 1 },
 ] as unknown as Reconciliation[];
-const groups = [
-  { value: 'eu', hosts: 1, verdicts: { blocked: 1, fallback: 0, rejected: 0, unproven: 0, ready: 0, enforced: 0 }, calls_v1: 1, ready_without_start: 0, command: 'aws x', command_notes: ['look first'] },
-]; // biome-ignore format: a record
+const groups = [makeGroup()];
 
 describe('tables', () => {
   const colours = { colour: false, columns: 120 };
@@ -95,6 +99,7 @@ describe('tables', () => {
     offenders: () => offendersTable(hostile(offenders), { ...colours, all: true }),
     readiness: () => readinessTable(hostile(hosts), 120),
     groups: () => groupsTable(hostile(groups), HOSTILE, 120),
+    group: () => groupText(hostile(makeGroupDetail()), 120),
     reconciliation: () => reconciliationTable(hostile(reconciliation)),
     tokens: () => tokenTable([hostile({ ...token })], Date.parse(time)),
     destinations: () =>

@@ -19,6 +19,8 @@ import { makeCall } from '../calls.ts';
 import {
   makeBurnDown,
   makeFixFirst,
+  makeGroup,
+  makeGroupDetail,
   makeHost,
   makeHostDetail,
   makeOffender,
@@ -166,7 +168,9 @@ function fakeInsight(asked: [string, ...unknown[]][]): FreshAnswers {
     offender: answer('offender', (id: string) => (id === makeOffender(1).id ? makeOffenderDetail(1) : null)),
     hosts: answer('hosts', () => hosts),
     host: answer('host', (id: string) => (id === makeHost(1).id ? makeHostDetail(1) : null)),
-    groups: answer('groups', () => [
+    groups: answer('groups', () => [makeGroup()]),
+    group: answer('group', makeGroupDetail),
+    readinessGroups: answer('readinessGroups', () => [
       {
         value: 'eu-central-1',
         hosts: 6,

@@ -1,6 +1,7 @@
 /** Makes findings from a number. They are valid by the schemas of the contract. */
 import type { Advice } from '../../../../collector/contract/advice.ts';
 import type { BurnDown, FixFirst } from '../../../../collector/contract/fix_first.ts';
+import type { Group, GroupDetail, GroupMember } from '../../../../collector/contract/group.ts';
 import type { Host, HostDetail, Overview, Readiness, Verdict } from '../../../../collector/contract/host.ts';
 import type { Offender, OffenderDetail, Severity } from '../../../../collector/contract/offender.ts';
 import { NO_TRIAGE } from '../triage.ts';
@@ -204,4 +205,49 @@ export function makeOverview(): Overview {
     timeline: TIMELINE,
     silent_hosts: [{ id: 'i-1', name: 'web-1', last_heartbeat: null }],
   };
+}
+
+export function makeGroup(): Group {
+  return {
+    id: 'tag:team=a/b',
+    by: 'tag:team',
+    value: 'a/b',
+    accounts: ['123456789012'],
+    regions: ['eu-west-1'],
+    verdict: 'unproven',
+    reason: '1 of 2 instances watched for their whole life.',
+    window: { from: FROM, to: TO },
+    members: 2,
+    running: 1,
+    watched: 1,
+    offending: 0,
+    calls_v1: 0,
+    offenders: [],
+    problems: [{ code: 'no_agent', members: 1, text: 'No agent.', examples: [{ id: 'i-1', name: 'web-1' }] }],
+    start_seen: true,
+    starts: [{ launcher: 'asg:web', image_id: 'ami-1', template_version: '7', seen: 2, needed: 3 }],
+    limits: [],
+    window_full_at: null,
+    inventory_at: TO,
+  };
+}
+
+export function makeGroupDetail(): GroupDetail {
+  const verdicts = { ready: 1, blocked: 0, fallback: 0, rejected: 0, enforced: 0, unproven: 0 };
+  const instance: GroupMember = {
+    id: 'i-1',
+    name: 'web-1',
+    state: 'no_agent',
+    is_running: true,
+    launched: FROM,
+    first_report: null,
+    last_report: null,
+    ended: null,
+    starts_seen: 0,
+    calls_v1: 0,
+    image_id: 'ami-1',
+    template_version: '7',
+  };
+  const command = 'aws ec2 modify-instance-metadata-options --instance-id i-2 --http-tokens required';
+  return { ...makeGroup(), instances: [instance], verdicts, command, command_notes: ['Look first.'] };
 }

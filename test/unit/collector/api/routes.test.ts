@@ -6,6 +6,7 @@ import * as z from 'zod';
 import * as administration from '../../../../collector/contract/administration.ts';
 import { reconciliation } from '../../../../collector/contract/cloud.ts';
 import { burnDown, fixFirst } from '../../../../collector/contract/fix_first.ts';
+import { group, groupDetail } from '../../../../collector/contract/group.ts';
 import { host, hostDetail, overview, readinessGroup } from '../../../../collector/contract/host.ts';
 import { offender, offenderDetail } from '../../../../collector/contract/offender.ts';
 import { servedCall } from '../../../../collector/contract/served_call.ts';
@@ -61,6 +62,8 @@ const CASES: Case[] = [
   },
   { path: '/api/v1/hosts', as: 'viewer', answer: list(host) },
   { path: `/api/v1/hosts/${makeHost(1).id}`, as: 'viewer', answer: strict(hostDetail) },
+  { path: '/api/v1/groups?by=tag:team', as: 'viewer', answer: list(group) },
+  { path: '/api/v1/groups/tag%3Ateam%3Da%2Fb', as: 'viewer', answer: strict(groupDetail) },
   { path: '/api/v1/readiness/groups?by=tag:team', as: 'viewer', answer: list(readinessGroup) },
   { path: '/api/v1/calls', as: 'viewer', answer: list(servedCall) },
   { path: '/api/v1/reconciliation', as: 'viewer', answer: list(reconciliation) },
@@ -169,7 +172,7 @@ test('the document is valid OpenAPI 3.1, and has every route with its problems a
   for (const { path, method = 'GET' } of CASES) {
     const pattern = path
       .split('?')[0]!
-      .replace(/(offenders|hosts)\/[^/]+/, (_, kind: string) => `${kind}/{id}`);
+      .replace(/\/v1\/(offenders|hosts|groups)\/[^/]+/, (_, kind: string) => `/v1/${kind}/{id}`);
     if (pattern !== '/api/v1/openapi.json') assert.ok(documented.includes(`${method} ${pattern}`), pattern);
   }
   for (const [path, methods] of Object.entries(document.paths)) {
@@ -214,6 +217,8 @@ test('bad requests name the field', async () => {
     ['/api/v1/offenders?severity=bad', 'severity.0'],
     ['/api/v1/offenders?tag=:x', 'tag'],
     ['/api/v1/hosts?verdict=perhaps', 'verdict.0'],
+    ['/api/v1/groups?by=colour', 'by'],
+    ['/api/v1/groups?host=i-1', 'host'],
     ['/api/v1/readiness/groups?by=colour', 'by'],
     ['/api/v1/readiness/groups', 'by'],
     ['/api/v1/live?offender=x', 'offender.0'],

@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { groupsTable, readinessTable } from '../../../../cli/terminal/readiness_table.ts';
+import { groupsTable } from '../../../../cli/terminal/groups_table.ts';
+import { readinessTable } from '../../../../cli/terminal/readiness_table.ts';
 import { reconciliationTable } from '../../../../cli/terminal/reconciliation_table.ts';
 import * as hostModel from '../../../../collector/contract/host.ts';
 import * as offenderModel from '../../../../collector/contract/offender.ts';
@@ -159,7 +160,7 @@ describe('insight over a store', () => {
     assert.equal((await insight.hosts({ window: WINDOW }, { accounts: [null] })).length, 1);
     assert.equal((await insight.hosts({ window: WINDOW }, { text: 'HOP' })).length, 1);
     assert.equal((await insight.hosts({ window: WINDOW }, { ids: [] })).length, 0);
-    const groups = await insight.groups(parseGroupBy('tag:team')!, { window: WINDOW });
+    const groups = await insight.readinessGroups(parseGroupBy('tag:team')!, { window: WINDOW });
     assert.deepEqual(
       groups.map(({ value, hosts, verdicts }) => [value, hosts, verdicts.ready, verdicts.blocked]),
       [
@@ -299,7 +300,18 @@ describe('the commands, beside a collector', () => {
     );
     assert.deepEqual([one.length, one[0].readiness.verdict], [1, 'blocked']);
     const groups = (await command('readiness', '--group-by', 'region', '--data-dir', dataDir)).stdout;
-    assert.match(groups, /eu-west-1 +2 +1 +0/);
+    assert.match(groups, /REGION .*VERDICT/);
+    assert.match(groups, /eu-west-1 +blocked +\d of 2/);
+    const group = JSON.parse(
+      (await command('readiness', '--group', 'tag:team=shop', '--json', '--data-dir', dataDir)).stdout,
+    );
+    assert.deepEqual([group.verdict, group.members, group.offending], ['blocked', 2, 1]);
+    const text = (await command('readiness', '--group', 'tag:team=shop', '--data-dir', dataDir)).stdout;
+    assert.match(text, /tag:team=shop: blocked\n +1 of 2 instances called without a token/);
+    await assert.rejects(command('readiness', '--group', 'asg:none', '--data-dir', dataDir), { code: 1 });
+    await assert.rejects(command('readiness', '--group', 'asg:x', '--host', 'bad-1', '--data-dir', dataDir), {
+      code: 2,
+    });
     await assert.rejects(command('readiness', '--host', 'nobody', '--data-dir', dataDir), { code: 1 });
     await assert.rejects(command('readiness', '--group-by', 'colour', '--data-dir', dataDir), { code: 2 });
     const hosts = await insight.readiness({ window: WINDOW });
@@ -309,7 +321,7 @@ describe('the commands, beside a collector', () => {
         assert.ok(isCommand || [...line].length <= Math.min(160, Math.max(80, columns)), line);
       }
     }
-    assert.match(groupsTable([], 'region', 80), /No host/);
+    assert.match(groupsTable([], 'region', 80), /No instance/);
     assert.match(reconciliationTable([]), /None of the counts/);
   });
 

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DAY_US } from '../../../../collector/contract/window.ts';
-import { groupsOf } from '../../../../collector/insight/groups.ts';
 import { judge } from '../../../../collector/insight/readiness.ts';
+import { readinessGroupsOf } from '../../../../collector/insight/readiness_groups.ts';
 import { isStartSeen } from '../../../../collector/insight/starts.ts';
 import type { HostCoverage } from '../../../../collector/store/store.ts';
 import {
@@ -121,7 +121,7 @@ describe('a start of the host', () => {
       const stored = { facts: of.facts, firstUs: 0, lastUs: NOON_US, heartbeat: null };
       return { stored, evidence: of, judged: judge(of, JUDGING) };
     };
-    const [group] = groupsOf(
+    const [group] = readinessGroupsOf(
       [
         hostOf('i-00000000000000001', [boot('a', 90, 0)]),
         hostOf('i-00000000000000002', [boot('a', 90, 3), boot('b', 3, 0)]),

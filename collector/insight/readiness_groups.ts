@@ -1,11 +1,14 @@
-/** Sums up the readiness of hosts that share an account, a region, a tag and the like. Pure. */
+/**
+ * Counts the verdicts of hosts that share an account, a region, a tag and the like. Pure. Each host is judged by itself:
+ * whether a group is proven, also by its members that are gone, is judged in `group/`.
+ */
 import type { ReadinessGroup } from '../contract/host.ts';
 import { commandLines, enforceCommand, enforceNotes } from './enforce_command.ts';
 import { groupValue } from './host_filter.ts';
 import { type JudgedHost, verdictCounts } from './hosts.ts';
 import type { GroupBy } from './question.ts';
 
-export function groupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGroup[] {
+export function readinessGroupsOf(hosts: readonly JudgedHost[], by: GroupBy): ReadinessGroup[] {
   return [...Map.groupBy(hosts, ({ stored }) => groupValue(stored.facts, by))]
     .map(([value, members]) => {
       const ready = members

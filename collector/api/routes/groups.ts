@@ -1,0 +1,92 @@
+import { z } from '@hono/zod-openapi';
+import { group as groupShape } from '../../contract/group.ts';
+import { verdict } from '../../contract/host.ts';
+import { GROUP_ATTRIBUTES, parseGroupAttribute } from '../../insight/group/attributes.ts';
+import type { GroupFilter } from '../../insight/group/fleet.ts';
+import type { ApiApp } from '../env.ts';
+import { formatOf, formatQuery, listContent } from '../export.ts';
+import { listAnswer } from '../list_answer.ts';
+import { listRequestOf } from '../list_request.ts';
+import type { ApiParts } from '../parts.ts';
+import { badField, Problem } from '../problem.ts';
+import { pageQuery, questionOf, repeatable, shortText, windowQuery } from '../question.ts';
+import { jsonAnswer, route } from '../route.ts';
+import { GroupDetail, Group as GroupSchema } from '../schemas.ts';
+
+const ATTRIBUTES = [...GROUP_ATTRIBUTES, 'tag:KEY'].join(', ');
+const placeQuery = {
+  account: repeatable(shortText).describe('Accounts: only instances of these. A name may exist in several.'),
+  region: repeatable(shortText).describe('Regions: only instances of these.'),
+};
+
+const listRoute = route({
+  method: 'get',
+  path: '/api/v1/groups',
+  tags: ['findings'],
+  summary: 'Groups of instances with their verdicts, also about instances that are gone',
+  request: {
+    query: z.strictObject({
+      by: shortText.default('asg').describe(`One of ${ATTRIBUTES}. Default: \`asg\`.`),
+      ...windowQuery,
+      ...placeQuery,
+      verdict: repeatable(verdict).describe('Verdicts.'),
+      text: shortText.optional().describe("Part of a group's value. Upper and lower case are the same."),
+      ...pageQuery,
+      ...formatQuery,
+    }),
+  },
+  responses: {
+    200: { description: 'A page of groups, or all of them.', content: listContent(GroupSchema) },
+  },
+});
+
+const oneRoute = route({
+  method: 'get',
+  path: '/api/v1/groups/{id}',
+  tags: ['findings'],
+  summary: 'One group: its verdict, what is missing, and its instances',
+  request: {
+    params: z.object({ id: shortText.min(1).describe('`asg:NAME`, `tag:KEY=VALUE`, `image:ID` …') }),
+    query: z.strictObject({ ...windowQuery, ...placeQuery }),
+  },
+  responses: { 200: jsonAnswer(GroupDetail, 'The group.') },
+});
+
+export function groupRoutes(app: ApiApp, { insight, defaultWindowDays, log, metrics }: ApiParts): void {
+  app.openapi(listRoute, async (c) => {
+    const query = c.req.valid('query');
+    const by = parseGroupAttribute(query.by);
+    if (by === null) throw badField('query', 'by', `must be one of ${ATTRIBUTES}`);
+    const list = listRequestOf(c.req.path, query, defaultWindowDays);
+    const format = formatOf(c, query.format);
+    const source = format === 'json' ? insight : insight.fresh;
+    const sought = query.text?.toLowerCase() ?? '';
+    const items = (await source.groups(by, { window: list.window }, filterOf(query))).filter(
+      (group) =>
+        (query.verdict === undefined || query.verdict.includes(group.verdict)) &&
+        group.value.toLowerCase().includes(sought),
+    );
+    const { limit } = query;
+    return listAnswer(c, { format, name: 'groups', schema: groupShape, items, list, limit, log, metrics });
+  });
+
+  app.openapi(oneRoute, async (c) => {
+    const { id } = c.req.valid('param');
+    const query = c.req.valid('query');
+    const found = await insight.group(id, questionOf(query, defaultWindowDays), filterOf(query));
+    if (found === null) {
+      throw new Problem(404, `No instance belonged to the group ${JSON.stringify(id)} in the window.`);
+    }
+    return c.json(found, 200);
+  });
+}
+
+function filterOf({
+  account,
+  region,
+}: {
+  account?: string[] | undefined;
+  region?: string[] | undefined;
+}): GroupFilter {
+  return { ...(account && { accounts: account }), ...(region && { regions: region }) };
+}

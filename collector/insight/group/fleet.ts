@@ -1,0 +1,116 @@
+/** Loads and judges the members of all groups at once. */
+import { DAY_US, type Window } from '../../contract/window.ts';
+import type { CloudInventory, HostProfile, StoreQueries } from '../../store/store.ts';
+import { isV1, type Tally, tally, tallyAll } from '../counts.ts';
+import type { HostJudge } from '../host_judge.ts';
+import type { Judging } from '../judged.ts';
+import { launchSourceOf } from './attributes.ts';
+import type { GroupEvidence } from './judge_group.ts';
+import { BOOT_US, type JudgedMember, judgeMember } from './member.ts';
+import { type GroupedMember, membersOf, membersToCompare } from './members_of.ts';
+
+/** Narrows every group to these accounts and regions. Nothing else may: a part of a group proves nothing. */
+export interface GroupFilter {
+  accounts?: readonly string[];
+  regions?: readonly string[];
+}
+
+export interface FleetMember {
+  judged: JudgedMember;
+  profiles: GroupedMember['profiles'];
+}
+
+export interface Fleet {
+  members: FleetMember[];
+  judging: Judging;
+  /** Workloads that called without a token, by host. */
+  callers: ReadonlyMap<string, { identity: string; calls: Tally }[]>;
+  /** All profiles that agents ever reported, with the time of the first one. */
+  ever: { facts: HostProfile; firstUs: number }[];
+  forgottenUntilUs: number | null;
+  launchesNow: GroupEvidence['launchesNow'];
+  /** When the inventory of an account and region (`LaunchSource.place`) was supplied last. */
+  inventoryUs: ReadonlyMap<string, number>;
+}
+
+export async function loadFleet(
+  store: StoreQueries,
+  judge: HostJudge,
+  questionWindow: Window,
+  filter: GroupFilter,
+): Promise<Fleet> {
+  const window = judge.readinessWindow(questionWindow);
+  const judging = judge.judging(window);
+  // A host whose clock is ahead of ours reports with times after now. These reports count.
+  const untilUs = window.untilUs >= judging.nowUs ? judging.nowUs + DAY_US : window.untilUs;
+  const reported = { ...window, untilUs };
+  // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls are
+  // missing.
+  const stored = await store.members(reported, BOOT_US);
+  const [totals, resources] = await Promise.all([
+    store.hostTotals({ window: reported, hosts: null, identities: null }, false),
+    store.cloudResources(),
+  ]);
+  const totalsByHost = Map.groupBy(totals, ({ hostId }) => hostId);
+  const calls = new Map([...totalsByHost].map(([hostId, rows]) => [hostId, tallyAll(rows)]));
+  const toCompare = membersToCompare(stored, calls);
+  const compared = await judge.compareWithCloud(
+    toCompare.length === 0 ? [] : await store.cloudCounts(window, toCompare),
+  );
+  const inventoryUs = new Map<string, number>();
+  const members: FleetMember[] = [];
+  const narrows = filter.accounts !== undefined || filter.regions !== undefined;
+  for (const { member, profiles } of membersOf(stored, calls, compared)) {
+    const { place } = member.source;
+    if (member.cloud !== null) {
+      inventoryUs.set(place, Math.max(inventoryUs.get(place) ?? 0, member.cloud.suppliedUs));
+    }
+    if (narrows && !profiles.some(({ facts }) => matches(facts, filter))) continue;
+    members.push({ judged: judgeMember(member, judging), profiles });
+  }
+  return {
+    members,
+    judging,
+    callers: callersOf(totalsByHost),
+    ever: [...stored.profiles.values()].flatMap(({ facts, firstUs }) =>
+      firstUs === null ? [] : [{ facts, firstUs }],
+    ),
+    forgottenUntilUs: stored.forgottenUntilUs,
+    launchesNow: launchesNowOf(resources),
+    inventoryUs,
+  };
+}
+
+type HostTotals = Awaited<ReturnType<StoreQueries['hostTotals']>>;
+
+function callersOf(totalsByHost: ReadonlyMap<string, HostTotals>): Fleet['callers'] {
+  return new Map(
+    [...totalsByHost].map(([hostId, rows]) => [
+      hostId,
+      rows.flatMap(({ identity, kinds }) =>
+        identity === null || !kinds.some(isV1) ? [] : [{ identity, calls: tally(kinds) }],
+      ),
+    ]),
+  );
+}
+
+function matches(facts: HostProfile, { accounts, regions }: GroupFilter): boolean {
+  return (
+    (accounts === undefined || accounts.includes(facts['cloud.account.id'] ?? '')) &&
+    (regions === undefined || regions.includes(facts['cloud.region'] ?? ''))
+  );
+}
+
+function launchesNowOf(resources: CloudInventory['resources']): GroupEvidence['launchesNow'] {
+  return new Map(
+    resources.flatMap(({ facts }) => {
+      if (facts.kind !== 'scaling_group') return [];
+      const { account, region, id } = facts;
+      const tags = { 'aws:autoscaling:groupName': id };
+      const { launcher } = launchSourceOf({ 'cloud.account.id': account, 'cloud.region': region, tags }, id);
+      const imageId = facts.image_id?.startsWith('ami-') ? facts.image_id : null;
+      const templateVersion = facts.template_version === null ? null : String(facts.template_version);
+      return [[launcher, { imageId, templateVersion }] as const];
+    }),
+  );
+}

@@ -1,0 +1,141 @@
+/** Answers which groups are proven. It asks the store once for all members of all groups. */
+import type { Group, GroupDetail } from '../../contract/group.ts';
+import type { Verdict } from '../../contract/host.ts';
+import type { Window } from '../../contract/window.ts';
+import type { StoreQueries } from '../../store/store.ts';
+import { commandLines, enforceCommand, enforceNotes } from '../enforce_command.ts';
+import type { HostJudge } from '../host_judge.ts';
+import { verdictCounts } from '../hosts.ts';
+import { titleOf } from '../offenders.ts';
+import { attributeOf, attributesOfId, type GroupAttribute } from './attributes.ts';
+import {
+  type ChosenGroup,
+  type DescribedGroup,
+  describeGroup,
+  describeMember,
+  judgeChosen,
+  namedHosts,
+} from './describe_group.ts';
+import { type Fleet, type FleetMember, type GroupFilter, loadFleet } from './fleet.ts';
+import type { JudgedMember } from './member.ts';
+
+const MAX_INSTANCES = 1000;
+const WORST_FIRST: readonly Verdict[] = ['blocked', 'fallback', 'rejected', 'unproven', 'ready', 'enforced'];
+
+export class GroupQuestions {
+  readonly #store: StoreQueries;
+  readonly #judge: HostJudge;
+
+  constructor(store: StoreQueries, judge: HostJudge) {
+    this.#store = store;
+    this.#judge = judge;
+  }
+
+  /** Returns all groups of an attribute, the worst and largest first. */
+  async groups(by: GroupAttribute, questionWindow: Window, filter: GroupFilter = {}): Promise<Group[]> {
+    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter);
+    const chosen = groupsBy(by, fleet).map((group) => judgeChosen(group, fleet));
+    return (await this.#describe(chosen, fleet)).sort(
+      (a, b) =>
+        WORST_FIRST.indexOf(a.verdict) - WORST_FIRST.indexOf(b.verdict) ||
+        b.offending - a.offending ||
+        b.members - a.members ||
+        (a.id < b.id ? -1 : 1),
+    );
+  }
+
+  /** Returns null where no instance belonged to the group in the window. */
+  async group(id: string, questionWindow: Window, filter: GroupFilter = {}): Promise<GroupDetail | null> {
+    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter);
+    for (const { by, value } of attributesOfId(id)) {
+      const chosen = groupsBy(by, fleet).find((group) => group.value === value);
+      if (chosen === undefined) continue;
+      const [group] = await this.#describe([judgeChosen(chosen, fleet)], fleet);
+      return { ...group!, ...(await this.#instances(chosen.members, questionWindow)) };
+    }
+    return null;
+  }
+
+  async #describe(groups: readonly DescribedGroup[], fleet: Fleet): Promise<Group[]> {
+    const hostIds = [...new Set(groups.flatMap(namedHosts))];
+    const ids = new Set(groups.flatMap(({ callers }) => callers.map(({ identity }) => identity)));
+    const [names, identities] = await Promise.all([
+      this.#store.hostNames(hostIds),
+      this.#store.identities([...ids]),
+    ]);
+    const nameById = new Map(hostIds.map((id, index) => [id, names[index]!]));
+    const titles = new Map(identities.map((identity) => [identity.id, titleOf(identity)]));
+    return groups.map((group) =>
+      describeGroup(
+        group,
+        fleet,
+        (hostId) => nameById.get(hostId) ?? hostId,
+        (identity) => titles.get(identity) ?? identity,
+      ),
+    );
+  }
+
+  /** Describes the members, and judges those that run one by one, because each of them can be enforced alone. */
+  async #instances(
+    members: readonly FleetMember[],
+    questionWindow: Window,
+  ): Promise<Pick<GroupDetail, 'instances' | 'verdicts' | 'command' | 'command_notes'>> {
+    const shown = members
+      .map(({ judged }) => judged)
+      .sort((a, b) => placeOf(a) - placeOf(b) || b.bornUs - a.bornUs)
+      .slice(0, MAX_INSTANCES);
+    const running = members
+      .filter(({ judged }) => judged.isRunning && judged.member.firstUs !== null)
+      .slice(0, MAX_INSTANCES)
+      .map(({ judged }) => judged.member.hostId);
+    const [names, hosts] = await Promise.all([
+      this.#store.hostNames(shown.map(({ member }) => member.hostId)),
+      this.#judge.judgeHosts(questionWindow, running),
+    ]);
+    const ready = hosts
+      .filter(({ judged }) => judged.verdict === 'ready')
+      .map(({ stored, judged }) => ({
+        facts: stored.facts,
+        calls: judged.calls,
+        startSeen: judged.startSeen,
+      }));
+    return {
+      instances: shown.map((member, index) => describeMember(member, names[index]!)),
+      verdicts: verdictCounts(hosts.map(({ judged }) => judged.verdict)),
+      command: commandLines(ready.map(({ facts, calls }) => enforceCommand(facts, calls)).sort()),
+      command_notes: enforceNotes(ready),
+    };
+  }
+}
+
+function groupsBy(by: GroupAttribute, { members, ever }: Fleet): ChosenGroup[] {
+  const firstUs = new Map<string, number>();
+  for (const { facts, firstUs: us } of ever) {
+    const value = attributeOf(facts, by);
+    if (value !== null) firstUs.set(value, Math.min(firstUs.get(value) ?? Number.POSITIVE_INFINITY, us));
+  }
+  const byValue = new Map<string, FleetMember[]>();
+  for (const member of members) {
+    let before: string | null = null;
+    for (const { facts } of member.profiles) {
+      const value = attributeOf(facts, by);
+      if (value === null || value === before) continue;
+      before = value;
+      const known = byValue.get(value);
+      if (known === undefined) byValue.set(value, [member]);
+      // Two profiles of a member can have the same value, and a third one between them another.
+      else if (known.at(-1) !== member) known.push(member);
+    }
+  }
+  return [...byValue].map(([value, own]) => ({
+    by,
+    value,
+    members: own,
+    firstKnownUs: firstUs.get(value) ?? Number.POSITIVE_INFINITY,
+  }));
+}
+
+function placeOf({ calls, problems }: JudgedMember): number {
+  if (calls !== null) return WORST_FIRST.indexOf(calls);
+  return problems.length > 0 ? WORST_FIRST.length : WORST_FIRST.length + 1;
+}

@@ -1,0 +1,177 @@
+/**
+ * Reads all hosts and instances of a window with what decides if their groups are proven, as columns. A fleet that
+ * scales has a hundred thousand of them within days, most of which are gone.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { GapReason } from '../../contract/host.ts';
+import { HOUR_US, type Window } from '../../contract/window.ts';
+import { CLOUD_STATES, type HostProfile, type MemberColumns, type StoredMembers } from '../store.ts';
+import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
+import { missingOf } from './gap_rows.ts';
+
+/** Columns whose numbers are null where nothing is known; `NaN` stands for null. */
+export interface PackedMembers extends Omit<StoredMembers, 'profiles'> {
+  profiles: { id: number; facts: string; firstUs: number | null }[];
+}
+
+type Row = (string | number | null)[];
+
+export class MembersReader {
+  readonly #database: DatabaseSync;
+  readonly #hosts: StatementSync;
+  readonly #without: StatementSync;
+  readonly #hostProfiles: StatementSync;
+  readonly #profiles: StatementSync;
+  readonly #gaps: StatementSync;
+  readonly #reboots: StatementSync;
+  readonly #counted: StatementSync;
+  readonly #forgotten: StatementSync;
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+    const hours = (us: string) => `(${us}) / ${HOUR_US} * ${HOUR_US}`;
+    const countedWithin = (from: string, to: string) =>
+      `(SELECT sum(min(c.end_us, ${hours(`${to} + ${HOUR_US - 1}`)}) - max(c.start_us, ${hours(from)})) FROM cloud_counts c
+        WHERE c.host_id = h.host_id AND c.start_us < ${to} AND c.end_us > ${hours(from)})`;
+    // ?1 is the window's start, ?2 the time after a boot's first report that belongs to the boot.
+    const bootEnd = `coalesce((SELECT max(g.end_us) FROM gaps g
+        WHERE g.host = h.id AND g.start_us < w.first_us + ?2 AND g.end_us > w.first_us), w.first_us)`;
+    this.#hosts = prepareArrays(
+      database,
+      `SELECT h.id, h.host_id, w.first_us, w.last_us, ${stateOf('m.state')}, m.launched_us, m.terminated_us,
+         m.supplied_us, m.profile,
+         CASE i.http_tokens WHEN 'required' THEN 2 WHEN 'optional' THEN 1 ELSE 0 END, i.supplied_us,
+         CASE WHEN w.first_us > ?1 AND m.launched_us >= ?1 AND m.launched_us <= w.first_us THEN ${bootEnd} END AS boot_end,
+         CASE WHEN w.first_us > ?1 AND m.launched_us >= ?1 AND m.launched_us <= w.first_us
+           THEN ${countedWithin('m.launched_us', bootEnd)} END,
+         CASE WHEN m.terminated_us > w.last_us THEN ${countedWithin('w.last_us', 'm.terminated_us')} END
+       FROM hosts h LEFT JOIN watched w ON w.host = h.id LEFT JOIN cloud_members m ON m.host_id = h.host_id
+         LEFT JOIN cloud_instances i ON i.host_id = h.host_id
+       WHERE h.last_us >= ?1 OR w.last_us >= ?1
+         OR (m.terminated_us IS NULL AND m.state IN ('pending', 'running'))
+         OR EXISTS (SELECT 1 FROM heartbeats b WHERE b.host_id = h.host_id AND b.received_us >= ?1)`,
+    );
+    this.#without = prepareArrays(
+      database,
+      `SELECT -1, m.host_id, NULL, NULL, ${stateOf('m.state')}, m.launched_us, m.terminated_us, m.supplied_us, m.profile,
+         CASE i.http_tokens WHEN 'required' THEN 2 WHEN 'optional' THEN 1 ELSE 0 END, i.supplied_us, NULL, NULL, NULL
+       FROM cloud_members m LEFT JOIN cloud_instances i ON i.host_id = m.host_id
+       WHERE coalesce(m.terminated_us, CASE WHEN m.state IN ('pending', 'running') THEN ?1 ELSE m.supplied_us END) >= ?1
+         AND NOT EXISTS (SELECT 1 FROM hosts h WHERE h.host_id = m.host_id)`,
+    );
+    this.#hostProfiles = prepareArrays(
+      database,
+      'SELECT host, profile FROM host_profiles WHERE until_us IS NULL OR until_us >= ?',
+    );
+    this.#profiles = database.prepare('SELECT id, facts, first_us AS firstUs FROM profiles');
+    this.#gaps = prepareArrays(
+      database,
+      'SELECT host, reason, start_us, end_us, amounts FROM gaps WHERE end_us > ? AND start_us < ?',
+    );
+    this.#reboots = prepareArrays(
+      database,
+      `SELECT host, first_us FROM boots WHERE first_us >= ?
+         AND host IN (SELECT host FROM boots GROUP BY host HAVING count(*) > 1)`,
+    );
+    this.#counted = database.prepare(
+      `SELECT DISTINCT host_id FROM cloud_counts
+       WHERE end_us > ? AND start_us < ? AND (no_token > 0 OR no_token_rejected > 0)`,
+    );
+    this.#forgotten = database.prepare(`SELECT value FROM sums WHERE name = '${FORGOTTEN_UNTIL_US}'`);
+  }
+
+  read({ sinceUs, untilUs }: Window, bootUs: number): PackedMembers {
+    const rows = [
+      ...(this.#hosts.all(sinceUs, bootUs) as unknown as Row[]),
+      ...(this.#without.all(sinceUs) as unknown as Row[]),
+    ];
+    const index = new Map<number, number>();
+    const cloudProfiles: [number, number][] = [];
+    for (const [at, row] of rows.entries()) {
+      if (Number(row[0]) >= 0) index.set(Number(row[0]), at);
+      if (row[8] !== null) cloudProfiles.push([at, Number(row[8])]);
+    }
+    const column = (place: number) =>
+      Float64Array.from(rows, (row) => (row[place] as number | null) ?? Number.NaN);
+    const columns: MemberColumns = {
+      firstUs: column(2),
+      lastUs: column(3),
+      state: Uint8Array.from(rows, (row) => Number(row[4])),
+      launchedUs: column(5),
+      terminatedUs: column(6),
+      suppliedUs: column(7),
+      tokens: Uint8Array.from(rows, (row) => Number(row[9])),
+      tokensSuppliedUs: column(10),
+      bootEndUs: column(11),
+      countedAtStartUs: column(12),
+      countedAtEndUs: column(13),
+    };
+    const agentProfiles: [number, number][] = [];
+    for (const [host, profile] of this.#hostProfiles.all(sinceUs) as unknown as Row[]) {
+      const at = index.get(Number(host));
+      if (at !== undefined) agentProfiles.push([at, Number(profile)]);
+    }
+    // The agent's profiles come first, because the cloud's has no zone and no type.
+    const pairs = [...agentProfiles, ...cloudProfiles];
+    const gaps: StoredMembers['gaps'] = [];
+    for (const row of this.#gaps.all(sinceUs, untilUs) as unknown as Row[]) {
+      const at = index.get(Number(row[0]));
+      if (at === undefined) continue;
+      const reason = row[1] as GapReason;
+      const [start, end] = [Number(row[2]), Number(row[3])];
+      const [startUs, endUs] = [Math.max(start, sinceUs), Math.min(end, untilUs)];
+      const missing = missingOf(reason, start, end, row[4] as string | null);
+      gaps.push({ member: at, startUs, endUs, missingUs: Math.min(missing, endUs - startUs), reason });
+    }
+    const reboots: StoredMembers['reboots'] = [];
+    for (const [host, us] of this.#reboots.all(sinceUs) as unknown as Row[]) {
+      const at = index.get(Number(host));
+      if (at !== undefined) reboots.push({ member: at, firstUs: Number(us) });
+    }
+    return {
+      hostIds: rows.map((row) => row[1] as string),
+      columns,
+      memberOf: Uint32Array.from(pairs, ([at]) => at),
+      profileOf: Uint32Array.from(pairs, ([, profile]) => profile),
+      profiles: this.#profiles.all() as unknown as PackedMembers['profiles'],
+      gaps,
+      reboots,
+      withCountedCalls: this.#counted.all(sinceUs, untilUs).map((row) => String(row['host_id'])),
+      forgottenUntilUs: (this.#forgotten.get()?.['value'] as number | undefined) ?? null,
+    };
+  }
+
+  /** Returns the names that hosts report, in the order of `hostIds`; the id where none has reported. */
+  names(hostIds: readonly string[]): string[] {
+    const name = this.#database.prepare('SELECT name FROM hosts WHERE host_id = ?');
+    return hostIds.map((id) => String(name.get(id)?.['name'] ?? id));
+  }
+}
+
+/** Reads the JSON of profiles once: a profile never changes, and its number is never given again. */
+export class MembersUnpacker {
+  #known = new Map<number, HostProfile>();
+
+  unpack({ profiles, ...rest }: PackedMembers): StoredMembers {
+    const known = new Map<number, HostProfile>();
+    for (const { id, facts } of profiles) {
+      known.set(id, this.#known.get(id) ?? (JSON.parse(facts) as HostProfile));
+    }
+    this.#known = known;
+    return {
+      ...rest,
+      profiles: new Map(profiles.map(({ id, firstUs }) => [id, { facts: known.get(id)!, firstUs }])),
+    };
+  }
+}
+
+/** Returns SQL for the place of a state in `CLOUD_STATES`, counted from 1; 0 for a state that is not known. */
+function stateOf(column: string): string {
+  return `CASE ${column} ${CLOUD_STATES.map((state, at) => `WHEN '${state}' THEN ${at + 1}`).join(' ')} ELSE 0 END`;
+}
+
+function prepareArrays(database: DatabaseSync, sql: string): StatementSync {
+  const statement = database.prepare(sql);
+  statement.setReturnArrays(true);
+  return statement;
+}

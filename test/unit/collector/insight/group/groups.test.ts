@@ -1,0 +1,211 @@
+/** Groups over the real store: membership by tags, by the inventory and by what hosts were before. */
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import * as contract from '../../../../../collector/contract/group.ts';
+import { DAY_US, HOUR_US } from '../../../../../collector/contract/window.ts';
+import { Insight } from '../../../../../collector/insight/insight.ts';
+import type { CloudMember, Store } from '../../../../../collector/store/store.ts';
+import { toTimestamp } from '../../../../../collector/store/time.ts';
+import type { HostFacts } from '../../../../../protocol/call.ts';
+import { makeCall } from '../../../../support/collector/calls.ts';
+import { Bench } from '../../../../support/collector/in_process.ts';
+import { newFindings, watched } from '../../../../support/collector/insight/findings.ts';
+
+const bench = new Bench();
+after(() => bench.end());
+
+const NOW_US = Math.floor((Date.now() * 1000) / HOUR_US) * HOUR_US;
+const WINDOW = { sinceUs: NOW_US - DAY_US, untilUs: NOW_US };
+const PLACE = { account: '123456789012', region: 'eu-west-1' };
+const at = (us: number) => toTimestamp(us);
+
+const hostOf = (id: string, tags: Record<string, string>): HostFacts => ({
+  id,
+  name: `name-${id}`,
+  'cloud.account.id': PLACE.account,
+  'cloud.region': PLACE.region,
+  'image.id': 'ami-1',
+  tags,
+});
+const WEB = {
+  'aws:autoscaling:groupName': 'web',
+  'aws:ec2launchtemplate:id': 'lt-1',
+  'aws:ec2launchtemplate:version': '7',
+  'eks:nodegroup-name': 'nodes',
+  team: 'shop',
+};
+
+function inCloud(hostId: string, changes: Partial<CloudMember> = {}): CloudMember {
+  return {
+    hostId,
+    ...PLACE,
+    state: 'running',
+    launchedUs: null,
+    terminatedUs: null,
+    imageId: null,
+    scalingGroup: null,
+    templateId: null,
+    templateVersion: null,
+    isSpot: null,
+    managedBy: null,
+    tags: null,
+    suppliedUs: NOW_US - 60_000_000,
+    ...changes,
+  };
+}
+
+/** One host from before the window, and two that lived for two hours within it: launched, counted, ended. */
+async function fleet(): Promise<{
+  insight: Insight;
+  store: Store;
+  put: ReturnType<typeof newFindings>['put'];
+}> {
+  const { store, put } = newFindings(bench);
+  const facts = (id: string) =>
+    makeCall({ time: at(NOW_US - 30 * HOUR_US), 'imds.version': 2, host: hostOf(id, WEB) });
+  await put(facts('i-old'), watched('i-old', at(NOW_US - 30 * HOUR_US), at(NOW_US)));
+  const members = [inCloud('i-old', { launchedUs: NOW_US - 40 * DAY_US })];
+  for (const [index, id] of ['i-a', 'i-b', 'i-c'].entries()) {
+    const launchedUs = NOW_US - (20 - index) * HOUR_US + 60_000_000;
+    const endedUs = launchedUs + 2 * HOUR_US;
+    await put(
+      makeCall({ time: at(launchedUs + 40_000_000), 'imds.version': 2, host: hostOf(id, WEB) }),
+      watched(id, at(launchedUs + 30_000_000), at(endedUs - 5_000_000)),
+    );
+    const startUs = launchedUs - 60_000_000;
+    await store.putCloudCounts([
+      { hostId: id, startUs, endUs: startUs + HOUR_US, noToken: 0, noTokenRejected: null },
+    ]);
+    members.push(
+      inCloud(id, { state: 'terminated', launchedUs, terminatedUs: endedUs, scalingGroup: 'web' }),
+    );
+  }
+  await store.putCloudInventory({ instances: members, resources: [] });
+  const insight = new Insight(store, {
+    readinessWindowDays: 1,
+    silentAfterSeconds: 300,
+    now: () => NOW_US / 1000,
+  });
+  return { insight, store, put };
+}
+
+const IDS = [
+  'asg:web',
+  'template:lt-1',
+  'image:ami-1',
+  'eks-nodegroup:nodes',
+  'tag:team=shop',
+  'region:eu-west-1',
+];
+
+describe('groups', () => {
+  it('of instances that are gone are ready, by every attribute', async () => {
+    const { insight } = await fleet();
+    for (const id of IDS) {
+      const found = await insight.group(id, { window: WINDOW });
+      contract.groupDetail.strict().parse(found);
+      assert.deepEqual(
+        [id, found?.verdict, found?.members, found?.watched, found?.running, found?.starts[0]?.seen],
+        [id, 'ready', 4, 4, 1, 3],
+        found?.reason,
+      );
+      assert.ok(found?.start_seen);
+    }
+    for (const by of ['asg', 'template', 'image', 'eks-nodegroup', 'region'] as const) {
+      const groups = await insight.groups(by, { window: WINDOW });
+      assert.deepEqual(
+        groups.map(({ verdict, members }) => [verdict, members]),
+        [['ready', 4]],
+      );
+    }
+    assert.equal(await insight.group('asg:none', { window: WINDOW }), null);
+    assert.equal(await insight.group('colour:red', { window: WINDOW }), null);
+  });
+
+  it('one offender that is gone blocks the group, by name', async () => {
+    const { insight, put } = await fleet();
+    const time = at(NOW_US - 19 * HOUR_US + 120_000_000);
+    await put(makeCall({ time, 'imds.version': 1, host: hostOf('i-b', WEB) }));
+    const found = await insight.group('asg:web', { window: WINDOW });
+    assert.equal(found?.verdict, 'blocked');
+    assert.match(found.reason, /1 of 4 instances called without a token.*On: name-i-b/);
+    assert.equal(found.offenders.length, 1);
+    assert.deepEqual([found.instances[0]!.id, found.instances[0]!.state], ['i-b', 'blocked']);
+  });
+
+  it('an instance of the inventory without an agent is a member', async () => {
+    const { insight, store } = await fleet();
+    const instances = [
+      inCloud('i-none', {
+        launchedUs: NOW_US - HOUR_US,
+        imageId: 'ami-1',
+        scalingGroup: 'web',
+        templateId: 'lt-1',
+        templateVersion: 7,
+      }),
+    ];
+    await store.putCloudInventory({ instances, resources: [] });
+    const found = await insight.group('asg:web', { window: WINDOW });
+    assert.equal(found?.verdict, 'unproven');
+    assert.match(found.reason, /^4 of 5 instances watched/);
+    assert.deepEqual(
+      found.problems.map(({ code }) => code),
+      ['no_agent'],
+    );
+    assert.deepEqual(found.problems[0]!.examples, [{ id: 'i-none', name: 'i-none' }]);
+  });
+
+  it('a host that left the group in the window still belongs to it', async () => {
+    const { insight, put } = await fleet();
+    const moved = makeCall({
+      time: at(NOW_US - HOUR_US),
+      'imds.version': 1,
+      host: hostOf('i-old', { team: 'other' }),
+    });
+    await put(moved);
+    assert.equal((await insight.group('asg:web', { window: WINDOW }))?.verdict, 'blocked');
+    assert.equal((await insight.group('tag:team=other', { window: WINDOW }))?.members, 1);
+  });
+
+  it("the cloud's count of a call that nobody saw, also by a host that is gone", async () => {
+    const { insight, store } = await fleet();
+    const startUs = NOW_US - 20 * HOUR_US;
+    await store.putCloudCounts([
+      { hostId: 'i-a', startUs, endUs: startUs + HOUR_US, noToken: 1, noTokenRejected: null },
+    ]);
+    const found = await insight.group('asg:web', { window: WINDOW });
+    assert.deepEqual(
+      [found?.verdict, found?.problems.map(({ code }) => code)],
+      ['unproven', ['cloud_saw_more', 'boot_not_counted', 'starts_missing']],
+    );
+  });
+
+  it('what the group launches now counts, where the inventory says it', async () => {
+    const { insight, store } = await fleet();
+    const facts = {
+      kind: 'scaling_group' as const,
+      ...PLACE,
+      id: 'web',
+      template_id: 'lt-1',
+      template_reference: '$Latest',
+      template_version: 8,
+      image_id: 'ami-1',
+      other_source: null,
+      instances: 1,
+    };
+    await store.putCloudInventory({ instances: [], resources: [{ facts, suppliedUs: NOW_US }] });
+    const found = await insight.group('asg:web', { window: WINDOW });
+    assert.deepEqual(
+      [found?.verdict, found?.start_seen, found?.starts[0]?.template_version, found?.starts[0]?.seen],
+      ['unproven', false, '8', 0],
+    );
+  });
+
+  it('narrows to accounts and regions', async () => {
+    const { insight } = await fleet();
+    const question = { window: WINDOW };
+    assert.equal((await insight.groups('asg', question, { regions: ['eu-west-1'] })).length, 1);
+    assert.equal((await insight.groups('asg', question, { regions: ['us-east-1'] })).length, 0);
+    assert.equal((await insight.groups('asg', question, { accounts: ['999999999999'] })).length, 0);
+  });
+});
