@@ -2,6 +2,8 @@
 import { LocationProvider, Route, Router, useLocation } from 'preact-iso/router';
 import { SessionProvider, SIGN_IN_PATH, useSessionState } from './api/session.tsx';
 import { ErrorNotice, Skeleton } from './parts/states.tsx';
+import { GroupScreen } from './screens/group.tsx';
+import { GroupsScreen } from './screens/groups.tsx';
 import { HostScreen } from './screens/host.tsx';
 import { HostsScreen } from './screens/hosts.tsx';
 import { LiveScreen } from './screens/live.tsx';
@@ -49,6 +51,8 @@ function SessionGate() {
         <Route path="/" component={OverviewScreen} />
         <Route path="/offenders" component={OffendersScreen} />
         <Route path="/offenders/:id" component={OffenderScreen} />
+        <Route path="/groups" component={GroupsScreen} />
+        <Route path="/groups/:id" component={GroupScreen} />
         <Route path="/hosts" component={HostsScreen} />
         <Route path="/hosts/:id" component={HostScreen} />
         <Route path="/live" component={LiveScreen} />

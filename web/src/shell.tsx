@@ -12,6 +12,7 @@ import './shell.css';
 const SCREENS: { path: string; label: string; icon: IconName }[] = [
   { path: '/', label: 'Overview', icon: 'overview' },
   { path: '/offenders', label: 'Offenders', icon: 'offenders' },
+  { path: '/groups', label: 'Groups', icon: 'groups' },
   { path: '/hosts', label: 'Hosts', icon: 'hosts' },
   { path: '/live', label: 'Live', icon: 'live' },
   { path: '/settings', label: 'Settings', icon: 'settings' },

@@ -94,15 +94,18 @@ export class GroupQuestions {
     ]);
     const ready = hosts
       .filter(({ judged }) => judged.verdict === 'ready')
-      .map(({ stored, judged }) => ({
+      .map(({ stored, judged, evidence }) => ({
         facts: stored.facts,
+        instance: evidence.cloudInstance,
         calls: judged.calls,
         startSeen: judged.startSeen,
       }));
     return {
       instances: shown.map((member, index) => describeMember(member, names[index]!)),
       verdicts: verdictCounts(hosts.map(({ judged }) => judged.verdict)),
-      command: commandLines(ready.map(({ facts, calls }) => enforceCommand(facts, calls)).sort()),
+      command: commandLines(
+        ready.map(({ facts, calls, instance }) => enforceCommand(facts, calls, instance)).sort(),
+      ),
       command_notes: enforceNotes(ready),
     };
   }

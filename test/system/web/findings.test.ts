@@ -171,7 +171,7 @@ describe('the screens of findings', { skip: cannotBrowse }, () => {
     await visit.end();
   });
 
-  test('the hosts show every verdict, and a group filters them', async () => {
+  test('the hosts show every verdict', async () => {
     const visit = await fixture.begin();
     await visit.go('/hosts');
     const rows = await visit.rows('Hosts');
@@ -188,13 +188,31 @@ describe('the screens of findings', { skip: cannotBrowse }, () => {
       fixture.hosts.map(isRunningOnly),
     );
     assert.ok(fixture.hosts.some(isRunningOnly));
+    await visit.end();
+  });
+
+  test('the groups of an attribute, and one of them with its instances', async () => {
+    const visit = await fixture.begin();
+    await visit.go('/groups');
     await visit.page.getByLabel('Group by').selectOption('account');
-    await visit.page.getByRole('button', { name: '210987654321' }).click();
-    await visit.page.getByRole('table', { name: 'Readiness by account' }).waitFor({ state: 'detached' });
     await visit.settled();
-    assert.equal(visit.address(), '/hosts?account=210987654321');
+    assert.equal(visit.address(), '/groups?by=account');
+    const rows = await visit.rows('Groups by Account');
     const inAccount = fixture.hosts.filter(({ account }) => account === '210987654321').length;
-    assert.equal((await visit.rows('Hosts')).length, inAccount);
+    const row = rows.find((cells) => cells[1]!.startsWith('210987654321'))!;
+    assert.match(row[2]!, new RegExp(`^\\d+ of ${inAccount}$`));
+    await visit.page.getByRole('link', { name: '210987654321' }).click();
+    await visit.page.getByRole('table', { name: 'Instances of the window' }).waitFor();
+    await visit.settled();
+    assert.equal(visit.address(), '/groups/account%3A210987654321');
+    assert.equal((await visit.rows('Instances of the window, worst first')).length, inAccount);
+    // No inventory of the cloud was supplied, so a group without offenders cannot be ready.
+    await visit.page.getByText("The cloud's inventory was not supplied").last().waitFor();
+    await visit.page.getByRole('link', { name: 'Groups' }).first().click();
+    await visit.page
+      .getByRole('table', { name: 'Groups by' })
+      .or(visit.page.getByText('No groups found.'))
+      .waitFor();
     await visit.end();
   });
 

@@ -22,7 +22,9 @@ describe('the page', { skip: cannotBrowse }, () => {
     '/',
     '/offenders',
     `/offenders/${fixture.offenders[0]!.id}`,
-    '/hosts?by=account',
+    '/groups?by=account',
+    '/groups/account%3A210987654321',
+    '/hosts',
     `/hosts/${fixture.hostNamed('ci-runner-2').id}`,
     `/hosts/${fixture.hostNamed('edge-1').id}`,
     `/hosts/${fixture.hostNamed('billing-1').id}`,
@@ -162,6 +164,7 @@ describe('the page', { skip: cannotBrowse }, () => {
     for (const [path, text] of [
       ['/', 'No host has reported yet.'],
       ['/offenders', 'No IMDSv1 call was seen.'],
+      ['/groups', 'No groups found.'],
       ['/hosts', 'No hosts found.'],
       ['/live', 'No calls yet.'],
       ['/settings/tokens', 'Create one above.'],

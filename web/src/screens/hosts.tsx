@@ -1,4 +1,4 @@
-/** All hosts with their verdicts, one by one or grouped by account, region, type or a tag. */
+/** All hosts with their verdicts, each judged by itself. */
 
 import type { Host, Verdict } from '../../../collector/contract/host.ts';
 import { useResourceList } from '../api/resource.ts';
@@ -13,7 +13,6 @@ import { ScreenHead } from '../shell.tsx';
 import { RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, type QueryParams, query, useUrlState } from '../url_state.ts';
-import { GroupChoice, Groups } from './host_groups.tsx';
 
 const PAGE_ROWS = 100;
 const FIELDS = {
@@ -32,16 +31,13 @@ export function HostsScreen() {
   const verdict = params.getAll('verdict') as Verdict[];
   const state = params.get('state');
   const text = params.get('text') ?? '';
-  const by = params.get('by');
   const fieldFilters = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
   const filters = { days, verdict, state, text, sort: sort && sortText(sort), ...fieldFilters };
   return (
     <>
       <ScreenHead title="Hosts" subtitle="Which hosts are proven safe for HttpTokens=required" windowed>
-        <GroupChoice by={by} onChange={(next) => set({ by: next })} />
         <ExportLinks path="/hosts" filters={filters} />
       </ScreenHead>
-      {by !== null && <Groups by={by} filters={{ days, text, ...fieldFilters }} />}
       <section class="panel flush" aria-label="Hosts">
         <div class="filters">
           <TextFilter label="Filter by name or ID" value={text} onChange={(value) => set({ text: value })} />
