@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { FixFirst } from '../../../collector/contract/fix_first.ts';
 import type { HostDetail, Overview } from '../../../collector/contract/host.ts';
 import type { Offender, OffenderDetail } from '../../../collector/contract/offender.ts';
 import { makeCall } from '../../support/collector/calls.ts';
@@ -41,10 +42,15 @@ describe('the screens of findings', { skip: cannotBrowse }, () => {
     const panel = visit.page.getByRole('region', { name: 'Offenders', exact: true });
     const titles = () => panel.locator('.path-text').allTextContents();
     const calling = fixture.offenders.filter(({ first_v1 }) => first_v1 !== null);
-    const rank = ({ severity, hosts_freed }: Offender) =>
-      (severity === 'credentials' ? -1000 : 0) - hosts_freed;
-    const firstToFix = calling.toSorted((a, b) => rank(a) - rank(b)).map(({ title }) => title);
-    assert.deepEqual(await titles(), firstToFix.slice(0, 8));
+    const first = await visit.api<FixFirst>('/fix-first?days=14&limit=8');
+    assert.ok(first.fixes.length > 2 && first.held_hosts > 2);
+    assert.deepEqual(
+      await titles(),
+      first.fixes.map(({ title }) => title),
+    );
+    await panel.getByText(`${first.fixes.at(-1)!.freed} of ${first.held_hosts} held hosts have`).waitFor();
+    const progress = visit.page.getByRole('region', { name: 'Progress' });
+    await progress.getByText('No forecast: fewer than four whole weeks are stored.').waitFor();
     await panel.getByRole('button', { name: 'Newest' }).click();
     const newest = calling.toSorted((a, b) => (a.first_v1! < b.first_v1! ? 1 : -1)).map(({ title }) => title);
     await visit.page.waitForURL(/offenders=newest/);
@@ -104,6 +110,44 @@ describe('the screens of findings', { skip: cannotBrowse }, () => {
     await visit.settled();
     assert.equal(visit.address(), '/offenders?user=deploy');
     assert.deepEqual(await titles(), ['/usr/bin/curl']);
+    await visit.end();
+  });
+
+  test('an admin sets the triage of an offender, and the lists show it', async () => {
+    const visit = await fixture.begin();
+    const offender = fixture.offenders.find(({ title }) => title === '/opt/backup/upload.py')!;
+    await visit.go(`/offenders/${offender.id}`);
+    const panel = visit.page.getByRole('region', { name: 'Triage' });
+    await panel.getByText('Open', { exact: true }).waitFor();
+    await panel.getByRole('button', { name: 'Change' }).click();
+    await panel.getByLabel('State').selectOption('exception');
+    await panel.getByLabel('Until').fill('2020-01-31');
+    await panel.getByLabel('Reason').fill('The vendor ships its release in March.');
+    await panel.getByLabel('Owner').fill('storage');
+    await panel.getByLabel('Ticket').fill('https://tickets.example.com/OPS-7');
+    await panel.getByLabel('Notes').fill('Ask <b>Bob</b>.\nHe knows.');
+    assert.deepEqual(await visit.violations(), []);
+    await panel.getByRole('button', { name: 'Save' }).click();
+    await panel.getByText(/has ended already/).waitFor();
+    await panel.getByLabel('Until').fill('2099-01-31');
+    await panel.getByRole('button', { name: 'Save' }).click();
+    await panel.getByText('Exception', { exact: true }).waitFor();
+    await panel.getByText('The vendor ships its release in March.').waitFor();
+    await panel.getByText('Ask <b>Bob</b>.').waitFor();
+    assert.equal(await panel.getByRole('link').getAttribute('href'), 'https://tickets.example.com/OPS-7');
+    // Nothing about the hosts has changed, and the caller is not among those to fix.
+    const blocked = await visit.api<{ items: { verdict: string }[] }>(`/hosts?host=${offender.hosts[0]!.id}`);
+    assert.equal(blocked.items[0]!.verdict, 'blocked');
+    await visit.go('/offenders?state=exception&owner=storage');
+    assert.deepEqual(await visit.page.locator('tbody .path-text').allTextContents(), [offender.title]);
+    await visit.go('/');
+    await visit.page.getByText('1 held host cannot be freed before an exception ends.').waitFor();
+    await visit.go(`/offenders/${offender.id}`);
+    await panel.getByRole('button', { name: 'Change' }).click();
+    await panel.getByLabel('State').selectOption('open');
+    await panel.getByLabel('Owner').fill('');
+    await panel.getByRole('button', { name: 'Save' }).click();
+    await panel.getByText('Open', { exact: true }).waitFor();
     await visit.end();
   });
 

@@ -18,6 +18,7 @@ import { ScreenHead } from '../shell.tsx';
 import { LocalTime, RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import { TriagePanel } from './offender_triage.tsx';
 import './detail.css';
 import './offender.css';
 
@@ -40,7 +41,7 @@ export function OffenderScreen() {
         windowed
       />
       <ResourceView resource={resource} rows={12} tall>
-        {(data) => <Detail offender={data} days={days} windowQuery={windowQuery} />}
+        {(data) => <Detail offender={data} days={days} windowQuery={windowQuery} reload={resource.reload} />}
       </ResourceView>
     </>
   );
@@ -50,10 +51,12 @@ function Detail({
   offender,
   days,
   windowQuery,
+  reload,
 }: {
   offender: OffenderDetail;
   days: number;
   windowQuery: string;
+  reload: () => void;
 }) {
   return (
     <div class="detail">
@@ -89,6 +92,7 @@ function Detail({
           </Panel>
         </div>
         <div>
+          <TriagePanel key={offender.id} offender={offender} reload={reload} />
           <Panel title="Activity" class="did">
             <FactList
               facts={[

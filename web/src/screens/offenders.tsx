@@ -1,5 +1,6 @@
 /** All workloads that call IMDSv1, worst first. The address holds the filters and the order. */
 import type { Offender, Severity } from '../../../collector/contract/offender.ts';
+import type { TriageState } from '../../../collector/contract/triage.ts';
 import { useResourceList } from '../api/resource.ts';
 import { Sparkline } from '../charts/sparkline.tsx';
 import { count, shortCount } from '../format.ts';
@@ -9,6 +10,7 @@ import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
 import { PathText } from '../parts/path_text.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { type Column, More, parseSort, sortText, Table } from '../parts/table.tsx';
+import { isTriaged, TRIAGE, TriageTag, triageStates } from '../parts/triage.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { RelativeTime } from '../time.tsx';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
@@ -21,6 +23,7 @@ const FIELDS = {
   unit: 'Unit',
   namespace: 'Namespace',
   user: 'User',
+  owner: 'Owner',
   host: 'Host ID',
   account: 'Account',
   region: 'Region',
@@ -33,12 +36,16 @@ export function OffendersScreen() {
   const days = daysOf(params);
   const sort = parseSort(params.get('sort'));
   const severity = params.getAll('severity') as Severity[];
+  const state = params.getAll('state') as TriageState[];
   const text = params.get('text') ?? '';
   const fieldFilters = Object.fromEntries(Object.keys(FIELDS).map((name) => [name, params.getAll(name)]));
-  const filters = { days, severity, text, sort: sort && sortText(sort), ...fieldFilters };
+  const filters = { days, severity, state, text, sort: sort && sortText(sort), ...fieldFilters };
   const list = useResourceList<Offender>(`/offenders${query(filters)}`, PAGE_ROWS);
   const isFiltered =
-    severity.length > 0 || text !== '' || Object.values(fieldFilters).some((values) => values.length > 0);
+    severity.length > 0 ||
+    state.length > 0 ||
+    text !== '' ||
+    Object.values(fieldFilters).some((values) => values.length > 0);
   return (
     <>
       <ScreenHead title="Offenders" subtitle="Workloads across the fleet that still call IMDSv1" windowed>
@@ -63,6 +70,16 @@ export function OffendersScreen() {
                   <Shape look={SEVERITY[value]} /> {SEVERITY[value].label}
                 </span>
               ),
+            }))}
+          />
+          <FilterChips
+            label="Triage"
+            chosen={state}
+            onChange={(chosen) => set({ state: chosen })}
+            options={triageStates.map((value) => ({
+              value,
+              title: TRIAGE[value].meaning,
+              label: TRIAGE[value].label,
             }))}
           />
           <FieldFilters fields={FIELDS} params={params} onChange={set} />
@@ -150,6 +167,21 @@ function columns(days: number): Column<Offender>[] {
       numeric: true,
       only: 'widest',
       cell: ({ hosts_freed }) => <Amount value={hosts_freed} />,
+    },
+    {
+      label: 'Triage',
+      key: 'state',
+      ascendingFirst: true,
+      only: 'medium',
+      cell: ({ triage }) =>
+        isTriaged(triage) ? (
+          <span class="stacked">
+            <TriageTag triage={triage} />
+            {triage.owner && <span class="quiet">{triage.owner}</span>}
+          </span>
+        ) : (
+          <span class="quiet">Open</span>
+        ),
     },
     {
       label: 'What to do',

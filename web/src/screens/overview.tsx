@@ -1,7 +1,9 @@
 /** The overview: the trend of IMDSv1 calls, the offenders, the verdicts of the hosts and the silent hosts. */
 
+import type { BurnDown } from '../../../collector/contract/fix_first.ts';
 import type { Host, Overview } from '../../../collector/contract/host.ts';
 import { useResource } from '../api/resource.ts';
+import { BurnDownChart } from '../charts/burn_down.tsx';
 import { TimelineChart } from '../charts/timeline.tsx';
 import { VerdictBar } from '../charts/verdict_bar.tsx';
 import { count, percent, plural, shortCount } from '../format.ts';
@@ -93,6 +95,7 @@ function Findings({ overview, windowParams }: FindingsProps) {
         <VerdictBar verdicts={hosts.verdicts} total={hosts.total} windowParams={windowParams} />
       </Panel>
       <OffendersPanel windowParams={windowParams} />
+      <ProgressPanel days={windowParams.days ?? DEFAULT_DAYS} />
       <Panel
         title="Silent hosts"
         class="silent"
@@ -106,6 +109,20 @@ function Findings({ overview, windowParams }: FindingsProps) {
         <Silent hosts={overview.silent_hosts.slice(0, SILENT_SHOWN)} />
       </Panel>
     </div>
+  );
+}
+
+/** The chart looks back further than the window, because a window has too few points for a trend. */
+const PROGRESS_DAYS = 90;
+
+function ProgressPanel({ days }: { days: number }) {
+  const resource = useResource<BurnDown>(`/burn-down${query({ days: Math.max(days, PROGRESS_DAYS) })}`);
+  return (
+    <Panel title="Progress" class="progress">
+      <ResourceView resource={resource} rows={4}>
+        {(burnDown) => <BurnDownChart burnDown={burnDown} />}
+      </ResourceView>
+    </Panel>
   );
 }
 

@@ -1,4 +1,7 @@
 /** The offenders of the overview: those to fix first, or the newest. The address holds the choice. */
+import type { ComponentChildren } from 'preact';
+import type { FixFirst } from '../../../collector/contract/fix_first.ts';
+import { fixFirstSummary, notFreed } from '../../../collector/contract/fix_first_text.ts';
 import type { Offender } from '../../../collector/contract/offender.ts';
 import { useResource } from '../api/resource.ts';
 import { count, plural } from '../format.ts';
@@ -7,51 +10,28 @@ import { FilterChips } from '../parts/filter.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { PathText } from '../parts/path_text.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
+import { isTriaged, TriageTag } from '../parts/triage.tsx';
 import { RelativeTime } from '../time.tsx';
 import { daysOf, query, useUrlState } from '../url_state.ts';
 
 const OFFENDERS_SHOWN = 8;
 
-interface View {
-  label: string;
-  /** The order in which the collector lists the offenders. */
-  sort: string;
-  note: string;
-  timeLabel: string;
-  timeOf: (offender: Offender) => string | null;
-}
-
 const VIEWS = {
-  first: {
-    label: 'Fix first',
-    sort: 'priority',
-    note: 'Credentials over IMDSv1 first, then the fixes that free the most hosts',
-    timeLabel: 'last call',
-    timeOf: ({ last_v1 }) => last_v1,
-  },
-  newest: {
-    label: 'Newest',
-    sort: '-first_v1',
-    note: 'By the first IMDSv1 call, newest first',
-    timeLabel: 'first call',
-    timeOf: ({ first_v1 }) => first_v1,
-  },
-} as const satisfies Record<string, View>;
+  first: { label: 'Fix first', note: 'The few workloads whose fix frees the most hosts, in their order' },
+  newest: { label: 'Newest', note: 'By the first IMDSv1 call, newest first' },
+} as const;
 type ViewName = keyof typeof VIEWS;
 
 export function OffendersPanel({ windowParams }: { windowParams: { days?: number } }) {
   const { params, set } = useUrlState();
   const chosen: ViewName = params.get('offenders') === 'newest' ? 'newest' : 'first';
-  const view: View = VIEWS[chosen];
-  const offenders = useResource<{ items: Offender[] }>(
-    `/offenders${query({ days: daysOf(params), sort: view.sort, limit: OFFENDERS_SHOWN })}`,
-  );
+  const days = daysOf(params);
   return (
     <Panel
       title="Offenders"
       class="offenders"
       flush
-      note={view.note}
+      note={VIEWS[chosen].note}
       aside={
         <span class="views">
           <FilterChips
@@ -65,56 +45,123 @@ export function OffendersPanel({ windowParams }: { windowParams: { days?: number
               label: VIEWS[name].label,
             }))}
           />
-          <a href={`/offenders${query({ ...windowParams, sort: view.sort })}`}>All offenders</a>
+          <a
+            href={`/offenders${query({ ...windowParams, sort: chosen === 'newest' ? '-first_v1' : 'priority' })}`}
+          >
+            All offenders
+          </a>
         </span>
       }
     >
-      <ResourceView resource={offenders} rows={4}>
-        {({ items }) => <Offenders offenders={items} view={view} windowParams={windowParams} />}
-      </ResourceView>
+      {chosen === 'first' ? (
+        <FixFirstRows days={days} windowParams={windowParams} />
+      ) : (
+        <NewestRows days={days} windowParams={windowParams} />
+      )}
     </Panel>
   );
 }
 
-interface OffendersProps {
-  offenders: Offender[];
-  view: View;
+interface RowsProps {
+  days: number;
   windowParams: { days?: number };
 }
 
-function Offenders({ offenders, view, windowParams }: OffendersProps) {
-  const calling = offenders.filter(({ first_v1 }) => first_v1 !== null);
-  if (calling.length === 0) {
-    return (
-      <EmptyNotice title="No workload called IMDSv1.">
-        Tokens can be required on the hosts that are ready.
-      </EmptyNotice>
-    );
-  }
+function FixFirstRows({ days, windowParams }: RowsProps) {
+  const answer = useResource<FixFirst>(`/fix-first${query({ days, limit: OFFENDERS_SHOWN })}`);
   return (
-    <ul class="rows">
-      {calling.map((offender) => (
-        <li key={offender.id}>
-          <span class="severity">
-            <SeverityBadge severity={offender.severity} />
-          </span>
-          <span class="stacked">
-            <a href={`/offenders/${offender.id}${query(windowParams)}`}>
-              <PathText text={offender.title} />
-            </a>
-            <span class="quiet">
-              {freedText(offender)} · {plural(offender.calls_v1, 'IMDSv1 call')} · {offender.advice_headline}
-            </span>
-          </span>
-          <span class="time">
-            {view.timeLabel} <RelativeTime at={view.timeOf(offender)} />
-          </span>
-        </li>
-      ))}
-    </ul>
+    <ResourceView resource={answer} rows={4}>
+      {(data) => (
+        <>
+          <div class="fix-summary">
+            <p>{fixFirstSummary(data)}</p>
+            {notFreed(data).map((text) => (
+              <p key={text}>{text}</p>
+            ))}
+          </div>
+          <ol class="rows">
+            {data.fixes.map((fix) => (
+              <Row
+                key={fix.id}
+                offender={fix}
+                windowParams={windowParams}
+                detail={
+                  fix.frees === 0
+                    ? `frees no host alone: it shares all ${plural(fix.hosts, 'host')} with others`
+                    : `frees ${count(fix.frees)} of its ${plural(fix.hosts, 'host')}`
+                }
+              >
+                {count(fix.freed)} free after it
+              </Row>
+            ))}
+          </ol>
+        </>
+      )}
+    </ResourceView>
   );
 }
 
-function freedText({ hosts_freed, host_count }: Offender): string {
-  return `a fix frees ${hosts_freed === 0 ? 'none' : count(hosts_freed)} of ${plural(host_count, 'host')}`;
+function NewestRows({ days, windowParams }: RowsProps) {
+  const offenders = useResource<{ items: Offender[] }>(
+    `/offenders${query({ days, sort: '-first_v1', limit: OFFENDERS_SHOWN })}`,
+  );
+  return (
+    <ResourceView resource={offenders} rows={4}>
+      {({ items }) => {
+        const calling = items.filter(({ first_v1 }) => first_v1 !== null);
+        if (calling.length === 0) {
+          return (
+            <EmptyNotice title="No workload called IMDSv1.">
+              Tokens can be required on the hosts that are ready.
+            </EmptyNotice>
+          );
+        }
+        return (
+          <ul class="rows">
+            {calling.map((offender) => (
+              <Row
+                key={offender.id}
+                offender={offender}
+                windowParams={windowParams}
+                detail={`on ${plural(offender.host_count, 'host')} · ${plural(offender.calls_v1, 'IMDSv1 call')} · ${offender.advice_headline}`}
+              >
+                first call <RelativeTime at={offender.first_v1} />
+              </Row>
+            ))}
+          </ul>
+        );
+      }}
+    </ResourceView>
+  );
+}
+
+interface RowProps {
+  offender: Pick<Offender, 'id' | 'title' | 'severity' | 'triage'>;
+  windowParams: { days?: number };
+  detail: string;
+  children: ComponentChildren;
+}
+
+function Row({ offender: { id, title, severity, triage }, windowParams, detail, children }: RowProps) {
+  return (
+    <li>
+      <span class="severity">
+        <SeverityBadge severity={severity} />
+      </span>
+      <span class="stacked">
+        <a href={`/offenders/${id}${query(windowParams)}`}>
+          <PathText text={title} />
+        </a>
+        <span class="quiet">
+          {isTriaged(triage) && (
+            <>
+              <TriageTag triage={triage} /> {triage.owner && `${triage.owner} · `}
+            </>
+          )}
+          {detail}
+        </span>
+      </span>
+      <span class="time">{children}</span>
+    </li>
+  );
 }
