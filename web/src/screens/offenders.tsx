@@ -138,6 +138,11 @@ function columns(days: number): Column<Offender>[] {
             <PathText text={offender.title} />
           </a>
           <span class="quiet">{describeContext(offender)}</span>
+          {isTriaged(offender.triage) && (
+            <span class="quiet">
+              <TriageTag triage={offender.triage} /> {offender.triage.owner}
+            </span>
+          )}
         </span>
       ),
     },
@@ -167,21 +172,6 @@ function columns(days: number): Column<Offender>[] {
       numeric: true,
       only: 'widest',
       cell: ({ hosts_freed }) => <Amount value={hosts_freed} />,
-    },
-    {
-      label: 'Triage',
-      key: 'state',
-      ascendingFirst: true,
-      only: 'medium',
-      cell: ({ triage }) =>
-        isTriaged(triage) ? (
-          <span class="stacked">
-            <TriageTag triage={triage} />
-            {triage.owner && <span class="quiet">{triage.owner}</span>}
-          </span>
-        ) : (
-          <span class="quiet">Open</span>
-        ),
     },
     {
       label: 'What to do',
