@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { FixFirst } from '../../../collector/contract/fix_first.ts';
 import type { HostDetail, Overview } from '../../../collector/contract/host.ts';
-import type { Offender, OffenderDetail } from '../../../collector/contract/offender.ts';
+import type { OffenderDetail } from '../../../collector/contract/offender.ts';
 import { makeCall } from '../../support/collector/calls.ts';
 import { HOSTILE } from '../../support/web/fleet_callers.ts';
 import { PageFixture } from '../../support/web/page_fixture.ts';
