@@ -6,7 +6,7 @@
 import type { Call } from '../protocol/call.ts';
 import { type Answerer, answererOf, type ConnectionEnd } from './attribution/answerer.ts';
 import type { KernelConnection } from './attribution/attributor.ts';
-import type { Relays } from './attribution/relays.ts';
+import type { Relayed, Relays } from './attribution/relays.ts';
 import type { NamespaceRef, Translations } from './attribution/translations.ts';
 import type { ConnectionContext } from './connection_context.ts';
 import type { Exchange, ExchangeRequest } from './conversation/exchange.ts';
@@ -80,15 +80,19 @@ export class CallAnswerer {
     if (owner === null) return;
     const facts = factsOf(request);
     this.#routes.findRedirected();
-    context.relayed = relays.callerOf(owner, context, facts, startUs);
-    if (context.relayed !== null) return;
+    context.relayed = firstCaller(relays.callerOf(owner, context, facts, startUs));
+    // A relay may be the client of another one: a sidecar calls, and the node's proxy sends that on.
     const { translation } = context;
     if (translation?.answer.kind === 'translated') {
       const where = { netns: translation.netns, path: this.#routes.namespacePath(translation.netns) };
       relays.addTranslated(context, owner, tuple, where, translation.answer.server, facts, startUs);
     } else if (this.mayEnterUserNetwork(context)) {
       context.heldRequests.push(this.userNetworks.addMade(context, facts, startUs));
-    } else if (owner.netns === this.#routes.translations.ownNetns && relays.isUserNetwork(owner)) {
+    } else if (
+      context.relayed === null &&
+      owner.netns === this.#routes.translations.ownNetns &&
+      relays.isUserNetwork(owner)
+    ) {
       context.heldRequests.push(this.userNetworks.addSent(context, facts, startUs));
     }
   }
@@ -98,7 +102,7 @@ export class CallAnswerer {
    * header, so that nothing is hidden: one call of the same version stays.
    */
   wasRelayed(tuple: FlowTuple, context: ConnectionContext): boolean {
-    if (this.#routes === null || context.owner === null || context.relayed !== null) return false;
+    if (this.#routes === null || context.owner === null) return false;
     const { relays } = this.#routes;
     if (context.translation?.answer.kind !== 'translated') return false;
     const wasSentOn = relays.endRequest(context.translation.netns, tuple);
@@ -136,7 +140,7 @@ export class CallAnswerer {
 
   /** Records for whom a user-mode network sent the request of `sentRequest`. */
   nameUserNetwork(context: ConnectionContext, caller: ConnectionContext): void {
-    context.relayed = { caller, kind: 'user_network', isOnly: true };
+    context.relayed = firstCaller({ caller, kind: 'user_network', isOnly: true });
     if (context.owner !== null) this.#routes?.relays.recordRelay(context.owner, 'user_network');
   }
 
@@ -178,6 +182,13 @@ export class CallAnswerer {
     if (context.translation.answer.kind === 'translated') return 'translated';
     return context.endsInHostSocket ? 'socket' : 'unknown';
   }
+}
+
+/** Returns for whom the first of several relays called. */
+function firstCaller(relayed: Relayed<ConnectionContext> | null): Relayed<ConnectionContext> | null {
+  const before = relayed?.caller.relayed ?? null;
+  if (relayed === null || before === null) return relayed;
+  return { caller: before.caller, kind: relayed.kind, isOnly: relayed.isOnly && before.isOnly };
 }
 
 function factsOf({ method, path, query, userAgent, hasToken }: ExchangeRequest) {

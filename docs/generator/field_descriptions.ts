@@ -44,7 +44,7 @@ export const CALL = {
     "`exact` for the host's evidence; for `departure` if the answer also names the service; else `probable` or `none`",
   via: 'the relay that sent the call on for the caller: its `kind` (`redirect`: a sidecar; `translation`: a proxy on the host; `user_network`: slirp4netns or pasta), `pid`, `name`, `executable.path`, `script` and `owner.uid`; null where the caller called itself, as far as is known',
   'caller.role':
-    '`relay`: the caller sends on the requests of others, such as an HTTP proxy, and for whom is not known; null else',
+    '`relay`: the caller sends on the requests of others, and for whom is not known: an HTTP proxy that adds `Via`, `Forwarded` or `X-Forwarded-For`, or a known sidecar, proxy or user-mode network. Null else, [and what that does not say](#callers-that-act-for-others)',
   process: 'the process that made the call, [below](#process); null if it was not found',
   container: 'null outside containers',
   k8s: 'null outside pods',

@@ -119,6 +119,29 @@ describe('a relay', () => {
     assert.equal(relays.isUserNetwork(process(HOST, '/dev/null')), false);
   });
 
+  it('a sidecar of another mesh, on its own port (github.com/linkerd/linkerd2, issue 4851: all output to port 4140)', () => {
+    const relays = relaysWith({ listener: 414 });
+    const proxy = process(POD, 'socket:[3]', 'socket:[414]');
+    const server = { ...serverOf(1), localPort: 4140 };
+    relays.addTranslated('app', process(POD), flow(1), POD_PATH, server, null, 0);
+    assert.equal(relays.callerOf(proxy, {}, GET, 10)?.caller, 'app');
+  });
+
+  it('a proxy in the host network behind a rule for docker0 (github.com/lyft/metadataproxy, issue 74)', () => {
+    const relays = relaysWith({});
+    const proxy = process(HOST, 'socket:[500]');
+    const server = { ...serverOf(1), localPort: 8000 };
+    relays.addTranslated('container', process(POD), flow(1), { netns: HOST, path: null }, server, GET, 0);
+    assert.equal(relays.callerOf(proxy, {}, GET, 10)?.caller, 'container');
+    assert.equal(relays.knownKind(proxy), 'translation');
+  });
+
+  it('an application whose addresses the sidecar leaves out calls for itself (github.com/jtblin/kube2iam, issue 208)', () => {
+    // traffic.sidecar.istio.io/excludeOutboundIPRanges: its connection is not translated, so it is no leg.
+    const relays = relaysWith({});
+    assert.equal(relays.callerOf(process(POD), {}, GET, 10), null);
+  });
+
   it('calls for itself if it holds no end of the connection', () => {
     const relays = relaysWith({ listener: 501, accepted: { 1: 502 } });
     relays.addTranslated('app', process(POD), flow(1), POD_PATH, serverOf(1), null, 0);
