@@ -39,7 +39,7 @@ export class TriageRows {
   }
 
   all(): TriageRecord[] {
-    return this.#all.all() as unknown as TriageRecord[];
+    return this.#all.all().map((row) => ({ ...row })) as unknown as TriageRecord[];
   }
 
   /**

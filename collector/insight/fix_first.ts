@@ -5,17 +5,14 @@ import type { CountedCalls, Identity } from '../store/store.ts';
 import { isV1, tally } from './counts.ts';
 import { coverOf, type HeldHost } from './cover.ts';
 import { isCovered } from './coverage_gaps.ts';
+import { attributeOf, groupId } from './group/attributes.ts';
 import type { JudgedHost } from './hosts.ts';
 import { titleOf } from './offenders.ts';
 import { severityOf } from './severity.ts';
 import type { TriageNow } from './triage_reader.ts';
 
-/** Tags and attributes by which instances are made alike: EC2 Auto Scaling, launch templates, EKS node groups. */
-const GROUP_TAGS = {
-  asg: 'aws:autoscaling:groupName',
-  template: 'aws:ec2launchtemplate:id',
-  'eks-nodegroup': 'eks:nodegroup-name',
-} as const;
+/** Attributes that a launcher gives to all its instances. */
+const LAUNCHED_BY = ['asg', 'template', 'eks-nodegroup', 'image'] as const;
 
 export interface FixFirstEvidence {
   /** Held hosts, see `isHeld`. */
@@ -113,10 +110,8 @@ function callsOf(
 }
 
 function groupsOfHost(facts: HostFacts): string[] {
-  const groups = Object.entries(GROUP_TAGS).flatMap(([name, tag]) => {
-    const value = facts.tags !== undefined && Object.hasOwn(facts.tags, tag) ? facts.tags[tag]! : null;
-    return value === null ? [] : [`${name}:${value}`];
+  return LAUNCHED_BY.flatMap((by) => {
+    const value = attributeOf(facts, by);
+    return value === null ? [] : [groupId(by, value)];
   });
-  const image = facts['image.id'];
-  return image === undefined ? groups : [...groups, `image:${image}`];
 }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { benchOf, idsOf, receiver, webhook } from '../../../support/collector/alert/alert_benches.ts';
 import { hostOf, lossOf, MINUTE_US, offenderOf, thiefOf } from '../../../support/collector/alert/findings.ts';
 import { status } from '../../../support/collector/alert/http_receiver.ts';
+import { NO_TRIAGE } from '../../../support/collector/triage.ts';
 
 test('a restart neither repeats nor forgets an alert', async () => {
   const bench = benchOf();
@@ -36,6 +37,22 @@ test('a restart neither repeats nor forgets an alert', async () => {
       .told()
       .map(({ id }) => id)
       .toSorted(),
+  );
+});
+
+test('a fixed workload that calls again is reported once, also over a restart, with a link to it', async () => {
+  const bench = benchOf();
+  await bench.alerts.evaluate();
+  const { id, title } = offenderOf(1);
+  const set = '2026-11-20T00:00:00.000000Z';
+  bench.endedTriage = [{ id, title, triage: { ...NO_TRIAGE, ended: 'called_again', set, set_by: 'ada' } }];
+  await bench.alerts.evaluate();
+  await bench.close();
+  bench.open();
+  await bench.alerts.evaluate();
+  assert.deepEqual(
+    bench.told().map(({ rule, subject, link }) => [rule, subject, link]),
+    [['offender_reopened', id, `https://imdswatch.example.com/offenders/${id}`]],
   );
 });
 

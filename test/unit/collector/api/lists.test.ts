@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { DAY_US } from '../../../../collector/contract/window.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
-import { makeHost } from '../../../support/collector/api/findings.ts';
+import { makeHost, makeOffender } from '../../../support/collector/api/findings.ts';
+import { NO_TRIAGE } from '../../../support/collector/triage.ts';
 
 let api: ApiBench;
 before(async () => {
@@ -77,6 +78,40 @@ test('offenders: filtered by severity, text, unit, user, client; sorted in both 
   );
   assert.equal((await ids('sort=last_v1')).at(-1)!.last_v1, null);
   assert.equal((await ids('sort=-last_v1')).at(-1)!.last_v1, null);
+});
+
+test('offenders: filtered and sorted by their triage, which exports have in columns of its own', async () => {
+  const offenders = [
+    makeOffender(0, { title: 'a', triage: { ...NO_TRIAGE, state: 'fixed', owner: 'Web' } }),
+    makeOffender(1, {
+      title: 'b',
+      triage: { ...NO_TRIAGE, owner: 'db', ticket: 'https://t.example.com/OPS-7' },
+    }),
+    makeOffender(2, { title: 'c', triage: { ...NO_TRIAGE, state: 'in_progress', notes: '=cmd()' } }),
+  ];
+  const triaged = await startApi({
+    insight: {
+      ...api.parts.insight,
+      fresh: { ...api.parts.insight.fresh, offenders: async () => offenders },
+      offenders: async () => offenders,
+    },
+  });
+  const titles = async (query: string) => {
+    const answer = await triaged.ask(`/api/v1/offenders?${query}`);
+    return ((await answer.json()) as { items: { title: string }[] }).items.map(({ title }) => title).join('');
+  };
+  assert.equal(await titles('state=open&state=fixed&sort=title'), 'ab');
+  assert.equal(await titles('owner=db'), 'b');
+  assert.equal(await titles('owner='), 'c');
+  assert.equal(await titles('text=ops-7'), 'b');
+  assert.equal(await titles('sort=state'), 'bca');
+  assert.equal(await titles('sort=owner'), 'bac', 'without an owner last');
+  await problemOf(await triaged.ask('/api/v1/offenders?state=done'), 400);
+  const csv = await (await triaged.ask('/api/v1/offenders?format=csv')).text();
+  assert.match(csv, /triage\.state,triage\.ended,.*triage\.owner,.*triage\.ticket,triage\.notes/);
+  assert.match(csv, /,fixed,.*,Web,/);
+  assert.ok(!/[,"]=cmd/.test(csv), 'notes are no formula');
+  await triaged.end();
 });
 
 test('pages: complete, each item once, in one order; a cursor is valid for its own query only', async () => {
