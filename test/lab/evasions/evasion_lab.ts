@@ -29,6 +29,8 @@ export interface WatchOptions {
   env?: Record<string, string>;
   /** Losses that no attempt of the group can cause: other network namespaces of this machine may. */
   unrelated?: readonly string[];
+  /** Returns the id of the lab's first, second, third host. */
+  hostId?: (number: number) => string;
 }
 
 /** One row of the table of evasions: an attempt to call IMDSv1 unnoticed. */
@@ -95,7 +97,7 @@ export class EvasionLab {
     for (let tries = 1; ; tries++) {
       await this.stopAgent();
       this.#hosts += 1;
-      this.hostId = `evaded-${this.#hosts}`;
+      this.hostId = options.hostId?.(this.#hosts) ?? `evaded-${this.#hosts}`;
       this.#spool = join(this.lab.home, `spool-${this.#hosts}`);
       await this.startAgent();
       await this.#haveAPast();

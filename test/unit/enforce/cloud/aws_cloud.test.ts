@@ -1,6 +1,7 @@
 /** The cloud of the enforcement, with the real SDK over the wire to the lab's cloud. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import fc from 'fast-check';
 import { openAwsWith } from '../../../../enforce/cloud/aws_cloud.ts';
 import type { Cloud } from '../../../../enforce/cloud.ts';
 import { addInstance, addTemplate, countCalls } from '../../../../lab/cloud/state.ts';
@@ -168,6 +169,36 @@ describe('an instance', () => {
       'eks.amazonaws.com',
     );
     assert.equal(found.find(({ instanceId }) => instanceId === ids[3])?.owner.tags['Name'], ids[3]);
+  });
+
+  it('keeps every option that a change leaves out, in any order of changes', async (t) => {
+    const { api, cloud } = await opened(t);
+    const tokens = fc.constantFrom('optional' as const, 'required' as const);
+    const change = fc.record(
+      { http_tokens: tokens, hop_limit: fc.integer({ min: 1, max: 64 }) },
+      { requiredKeys: [] },
+    );
+    const onOff = fc.constantFrom('enabled' as const, 'disabled' as const);
+    const before = fc.record({
+      HttpTokens: tokens,
+      HttpPutResponseHopLimit: fc.integer({ min: 1, max: 64 }),
+      HttpEndpoint: onOff,
+      HttpProtocolIpv6: onOff,
+      InstanceMetadataTags: onOff,
+    });
+    await fc.assert(
+      fc.asyncProperty(before, fc.array(change, { minLength: 1, maxLength: 4 }), async (options, changes) => {
+        const expected = { ...addInstance(here(api), ID, { options }).options };
+        const isEndpointEnabled = options.HttpEndpoint === 'enabled';
+        for (const each of changes) {
+          assert.ok((await cloud.modifyInstance(ID, each, { dryRun: false, isEndpointEnabled })).ok);
+          expected.HttpTokens = each.http_tokens ?? expected.HttpTokens;
+          expected.HttpPutResponseHopLimit = each.hop_limit ?? expected.HttpPutResponseHopLimit;
+        }
+        assert.deepEqual(here(api).instances.get(ID)!.options, expected);
+      }),
+      { numRuns: 25 },
+    );
   });
 
   it('may be described with values from before the change', async (t) => {
