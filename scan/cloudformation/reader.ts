@@ -227,8 +227,8 @@ const KINDS: Readonly<Record<string, TemplateKind>> = {
     links: none,
     effect: {
       how: 'in_place',
-      text: 'CloudFormation changes the notebook instance, which stops and starts it.',
-      source: `${REFERENCE}/aws-resource-sagemaker-notebookinstance.html`,
+      text: 'CloudFormation changes the notebook instance in place, without interruption.',
+      source: `${REFERENCE}/aws-properties-sagemaker-notebookinstance-instancemetadataserviceconfiguration.html`,
     },
     elsewhere: ['CKV_AWS_371'],
   },
