@@ -13,7 +13,7 @@ import { spec } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { filesOf, type Variant, variants } from './variants.ts';
 
-const FILE_TIMEOUT_MS = 5 * 60_000;
+const FILE_TIMEOUT_MS = 8 * 60_000;
 const ALONE = [
   'test/lab/',
   'test/campaign/',
