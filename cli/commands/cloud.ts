@@ -7,7 +7,6 @@ import * as z from 'zod';
 import type { CloudDocument, Reconciliation } from '../../collector/contract/cloud.ts';
 import { writeFileAtomically } from '../../common/atomic_file.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { cloudError } from '../../enforce/cloud/errors.ts';
 import { accountOfRole } from '../../enforce/cloud/roles.ts';
 import { judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
@@ -56,7 +55,7 @@ const SUMMARIES = {
 
 /**
  * Returns 0, or 1 when a part could not be read: what was read is stored, and the rest is named. Throws
- * `OperatorError` (2) for settings, (1) if an account cannot be reached.
+ * `OperatorError` (2) for settings, (1) if the own account cannot be reached.
  */
 export async function run(argv: string[]): Promise<number> {
   const { load } = readSubcommand({ command: 'cloud', summaries: SUMMARIES, usage: usage(), argv });
@@ -86,17 +85,7 @@ async function read(settings: SyncSettings): Promise<{ document: CloudDocument; 
     roles: settings.assume_role,
     externalId: settings.external_id ?? null,
   };
-  try {
-    return await sync({ credentials, regions, days: settings.days, nowMs: Date.now() });
-  } catch (error) {
-    if (error instanceof OperatorError) throw error;
-    const { code, message } = cloudError(error);
-    throw new OperatorError(
-      1,
-      `AWS was not read, and nothing was stored: ${code}: ${message} Check your credentials, the regions and the roles.`,
-      { cause: error },
-    );
-  }
+  return sync({ credentials, regions, days: settings.days, nowMs: Date.now() });
 }
 
 function defaultRegions(): string[] {

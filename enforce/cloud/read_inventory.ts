@@ -7,6 +7,7 @@ import type {
   CloudMemberInput,
   CloudResourceInput,
 } from '../../collector/contract/cloud.ts';
+import { errorText } from '../cloud_message.ts';
 import { accountCalls } from './account_defaults.ts';
 import type { Connection } from './connection.ts';
 import { cloudError } from './errors.ts';
@@ -72,7 +73,7 @@ export async function readInventory(connection: Connection, place: Place): Promi
     readImages(connection, place, [...new Set(imageIds as string[])]),
   );
   const defaults = await accountCalls(connection).accountDefaults();
-  if (!defaults.ok) problems.push(`The account's defaults were not read: ${defaults.error.code}.`);
+  if (!defaults.ok) problems.push(`The account's defaults were not read: ${errorText(defaults.error)}`);
   const resources: CloudResourceInput[] = [
     ...(defaults.ok
       ? [{ kind: 'account_defaults' as const, ...place, id: 'defaults' as const, ...defaults.value }]
@@ -95,8 +96,7 @@ export async function readInventory(connection: Connection, place: Place): Promi
 }
 
 export function problemText(what: string, error: unknown): string {
-  const { code, message } = cloudError(error);
-  return `${what} were not read: ${code}: ${message.slice(0, 300)}`;
+  return `${what} were not read: ${errorText(cloudError(error))}`;
 }
 
 async function readInstances({ ec2 }: Connection): Promise<Instance[]> {

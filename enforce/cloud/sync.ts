@@ -1,8 +1,11 @@
 /** Reads accounts and regions into one document for the collector. Nothing in the cloud is changed. */
 import type { CloudDocument } from '../../collector/contract/cloud.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import { errorText } from '../cloud_message.ts';
 import { callerAccount } from './aws_cloud.ts';
 import { type Connection, connect } from './connection.ts';
 import type { CredentialSettings } from './credential_settings.ts';
+import { outcome } from './errors.ts';
 import { readCounts } from './read_counts.ts';
 import { problemText, readInventory } from './read_inventory.ts';
 import { accountOfRole } from './roles.ts';
@@ -30,8 +33,9 @@ type Part = Pick<CloudDocument, 'counts' | 'metadata_options' | 'inventory'> & {
 };
 
 /**
- * Reads the accounts of the roles, or the account of the operator's own credentials if there are none.
- * Rejects if an account cannot be reached at all. A read that fails is among the problems of its place.
+ * Reads the accounts of the roles, or the account of the operator's own credentials if there are none. A read that
+ * fails, or an account that cannot be reached, is among the problems of its place. Rejects if the operator's own
+ * account cannot be reached.
  */
 export async function sync(settings: SyncSettings): Promise<SyncResult> {
   const { credentials, regions } = settings;
@@ -76,9 +80,19 @@ async function readPlace(
   { account: wanted, region }: { account: string | null; region: string },
   { days, nowMs }: SyncSettings,
 ): Promise<Part> {
-  const account = await callerAccount(connection);
+  const reached = await outcome(() => callerAccount(connection));
+  if (wanted !== null && !reached.ok) {
+    return unread({ account: wanted, region }, `The account was not reached: ${errorText(reached.error)}`);
+  }
+  if (!reached.ok) {
+    throw new OperatorError(
+      1,
+      `AWS was not read, and nothing was stored: ${errorText(reached.error)} Check your credentials and the regions.`,
+    );
+  }
+  const account = reached.value;
   if (wanted !== null && account !== wanted) {
-    throw new Error(`The credentials for ${wanted} are for the account ${account}. Check the role.`);
+    return unread({ account: wanted, region }, `The role's credentials are for the account ${account}.`);
   }
   const place = { account, region };
   const { options, inventory, pending, problems } = await readInventory(connection, place);
@@ -90,4 +104,15 @@ async function readPlace(
     },
   );
   return { place: { ...place, problems }, counts, metadata_options: options, inventory, pending };
+}
+
+function unread(place: { account: string; region: string }, problem: string): Part {
+  const inventory = { instances: [], resources: [] };
+  return {
+    place: { ...place, problems: [problem] },
+    counts: [],
+    metadata_options: [],
+    inventory,
+    pending: 0,
+  };
 }

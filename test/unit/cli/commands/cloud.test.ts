@@ -108,7 +108,16 @@ describe('imdswatch cloud sync', () => {
     assert.deepEqual([wrong.code, /"reader" is not the ARN of a role/.test(wrong.stderr)], [2, true]);
     const role = 'arn:aws:iam::222222222222:role/reader';
     const refused = await command('cloud', 'sync', '--region', REGION, '--assume-role', role);
-    assert.deepEqual([refused.code, /AccessDenied.*Check your credentials/.test(refused.stderr)], [1, true]);
+    assert.deepEqual(
+      [refused.code, /NOT READ: 222222222222, eu-central-1: The account/.test(refused.stderr)],
+      [1, true],
+    );
+    api.faults.push({ action: 'GetCallerIdentity', times: 9, kind: 'deny' });
+    const denied = await command('cloud', 'sync', '--region', REGION);
+    assert.deepEqual(
+      [denied.code, /nothing was stored: AccessDenied.*Check your/.test(denied.stderr)],
+      [1, true],
+    );
     assert.equal((await stored(directory)).calls, 0);
   });
 });

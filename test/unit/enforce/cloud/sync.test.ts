@@ -213,12 +213,17 @@ describe('a sync', () => {
     assert.equal(document.inventory.instances.length, 3);
   });
 
-  it('reads the accounts of the roles, in every region, and fails for one that it cannot reach', async (t) => {
+  it('reads the accounts of the roles, in every region, and names one that it cannot reach', async (t) => {
     const api = await labCloud(t);
     const role = `arn:aws:iam::${OTHER_ACCOUNT}:role/reader`;
     const credentials = { ...OWN, roles: [role], externalId: 'shared' };
     const asked = { credentials, regions: [REGION, 'us-east-1'], days: 1, nowMs: Date.now() };
-    await assert.rejects(sync(asked), { name: 'AccessDenied' });
+    const refused = (await sync(asked)).document;
+    assert.match(
+      refused.places[1]!.problems.join(),
+      /^The account was not reached: AccessDenied: .*reader\.$/,
+    );
+    assert.deepEqual(refused.places.length, 2);
     api.state.roles.add(role);
     addInstance(api.state.region(OTHER_ACCOUNT, 'us-east-1'), 'i-00000001');
     addInstance(api.state.region(ACCOUNT, REGION), 'i-00000002');
