@@ -8,6 +8,7 @@ import { after, test } from 'node:test';
 import { readDestination } from '../../../../cli/alert_destination.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { AuditLog } from '../../../../collector/admin/audit_log.ts';
+import { alertRule } from '../../../../collector/contract/administration.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
 import { httpReceiver, status } from '../../../support/collector/alert/http_receiver.ts';
 
@@ -107,7 +108,7 @@ test('a destination as it is written down', () => {
     'mail.yaml',
   );
   assert.equal(mail.enabled, true);
-  assert.equal(mail.rules.length, 5);
+  assert.deepEqual(mail.rules, alertRule.options, 'every rule, where none is named');
   assert.equal(mail.config.kind === 'email' && mail.config.security, 'starttls');
 });
 
