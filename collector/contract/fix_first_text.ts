@@ -13,7 +13,7 @@ export function fixFirstSummary({ held_hosts, held_groups, waiting_hosts, fixes 
       : `No fix of a known workload frees one of the ${hosts(held_hosts)}.`;
   }
   const what = fixes.length === 1 ? 'Fix this one' : `Fix these ${fixes.length}`;
-  const freed = `${number(last.freed)} of ${hosts(held_hosts)} ${last.freed === 1 ? 'has' : 'have'} no IMDSv1 caller left`;
+  const freed = `${number(last.freed)} of ${hosts(held_hosts)} (blocked or fallback) ${last.freed === 1 ? 'has' : 'have'} no IMDSv1 caller left`;
   const groups =
     held_groups === 0
       ? ''

@@ -48,7 +48,9 @@ describe('the screens of findings', { skip: cannotBrowse }, () => {
       await titles(),
       first.fixes.map(({ title }) => title),
     );
-    await panel.getByText(`${first.fixes.at(-1)!.freed} of ${first.held_hosts} held hosts have`).waitFor();
+    await panel
+      .getByText(`${first.fixes.at(-1)!.freed} of ${first.held_hosts} held hosts (blocked or fallback) have`)
+      .waitFor();
     const progress = visit.page.getByRole('region', { name: 'Progress' });
     await progress.getByText('No forecast: fewer than four whole weeks are stored.').waitFor();
     await panel.getByRole('button', { name: 'Newest' }).click();

@@ -32,6 +32,10 @@ describe('the settings', { skip: cannotBrowse }, () => {
     );
     await viewer.go('/settings/tokens');
     await viewer.page.getByText('Only admins can see this.').waitFor();
+    await viewer.go(`/offenders/${fixture.offenders[0]!.id}`);
+    const triage = viewer.page.getByRole('region', { name: 'Triage' });
+    await triage.getByText('Open', { exact: true }).waitFor();
+    assert.equal(await triage.getByRole('button').count(), 0);
     await viewer.go('/settings/retention');
     assert.equal(await viewer.page.getByRole('button', { name: 'Save' }).count(), 0);
 

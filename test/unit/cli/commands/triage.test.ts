@@ -74,7 +74,7 @@ test('what to fix first says the numbers, and what no fix frees', () => {
   const table = of({ held_hosts: 826, held_groups: 9, fixes, waiting_hosts: 3, unidentified_hosts: 1 });
   assert.match(
     table,
-    /^Fix these 2, and 620 of 826 held hosts have no IMDSv1 caller left\. 600 of them were watched/,
+    /^Fix these 2, and 620 of 826 held hosts \(blocked or fallback\) have no IMDSv1 caller left\. 600 of them were watched/,
   );
   assert.match(table, /frees 7 of 9 groups/);
   assert.match(table, /On 3 held hosts every caller is marked as fixed: they wait/);
