@@ -1,6 +1,6 @@
 /**
  * Answers the questions that people ask from the store. This file only composes: the pure files beside it
- * decide what rows mean.
+ * decide what rows mean. It is long because each question is a method.
  *
  * Calls, offenders and timelines are about the question's window. Hosts and their verdicts are always about
  * the readiness window (14 days unless set) that ends with the question's window, because a quiet hour proves

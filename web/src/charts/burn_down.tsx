@@ -1,22 +1,12 @@
 /** Held hosts and offenders by day, as two lines, with the forecast in words. */
-import type { BurnDown, BurnDownForecast } from '../../../collector/contract/fix_first.ts';
+import type { BurnDown } from '../../../collector/contract/fix_first.ts';
+import { forecastText, onDay } from '../forecast_text.ts';
 import { count } from '../format.ts';
 import { EmptyNotice } from '../parts/states.tsx';
 import './burn_down.css';
 
 const WIDTH = 600;
 const HEIGHT = 120;
-const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' });
-const onDay = (time: string) => day.format(Date.parse(time));
-
-const NO_FORECAST: Record<NonNullable<BurnDownForecast['reason']>, string> = {
-  too_few_weeks: 'fewer than four whole weeks are stored',
-  fleet_changed: 'the number of watched hosts changed by more than a tenth in the last weeks',
-  not_falling: 'the number does not clearly fall',
-  overdue: 'by the trend there should be none left, but there are',
-  too_far: 'the trend needs more than two years',
-};
-
 export function BurnDownChart({ burnDown }: { burnDown: BurnDown }) {
   const { days, forecast, window_days } = burnDown;
   const last = days.at(-1);
@@ -94,21 +84,4 @@ export function BurnDownChart({ burnDown }: { burnDown: BurnDown }) {
       </details>
     </figure>
   );
-}
-
-/** `what`: the noun of what is counted. */
-export function forecastText(forecast: BurnDownForecast, what: string): string {
-  switch (forecast.kind) {
-    case 'reached':
-      return `No ${what} had an IMDSv1 call in the last whole week.`;
-    case 'unknown':
-      return `No forecast: ${NO_FORECAST[forecast.reason!]}.`;
-    case 'expected': {
-      const span =
-        forecast.latest === null
-          ? `not before ${onDay(forecast.earliest!)}, and perhaps in more than two years`
-          : `between ${onDay(forecast.earliest!)} and ${onDay(forecast.latest)}`;
-      return `If it goes on like this, the last ${what} calls IMDSv1 around ${onDay(forecast.expected!)} (80 %: ${span}).`;
-    }
-  }
 }
