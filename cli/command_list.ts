@@ -32,6 +32,10 @@ export const commands: Record<string, { summary: string; load: () => Promise<Com
     summary: 'Find code, images and dependencies that allow or make IMDSv1 calls',
     load: () => import('./commands/scan.ts'),
   },
+  enforce: {
+    summary: 'Require tokens on instances, guarded, with a way back',
+    load: () => import('./commands/enforce.ts'),
+  },
   agent: { summary: 'Watch this host and report to a collector', load: () => import('./commands/agent.ts') },
   collector: {
     summary: 'Receive and store the reports of agents',

@@ -19,6 +19,7 @@ import { Destinations } from './alert/destinations.ts';
 import type { TriageRecord } from './contract/triage.ts';
 import type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 import { toCounts, toInstances, toInventory } from './insight/cloud_import/stored_figures.ts';
+import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight, type InsightOptions } from './insight/insight.ts';
 import { openForReading as openDatabaseForReading, openForWriting } from './store/sqlite/database.ts';
 import { FINDINGS } from './store/sqlite/findings_schema.ts';
@@ -30,6 +31,7 @@ export { selfSignedFiles } from './access/self_signed.ts';
 export { signInLink } from './access/sign_in_link.ts';
 export type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 export { readCloudFile } from './insight/cloud_import/cloud_file.ts';
+export type { EnforcementHost } from './insight/enforcement.ts';
 export { parseGroupAttribute } from './insight/group/attributes.ts';
 export { DEFAULT_MAX_MISSING_SECONDS } from './insight/host_judge.ts';
 export type { HostFilter } from './insight/question.ts';
@@ -46,6 +48,7 @@ export const DATABASES: readonly { file: string; schemaVersion: number }[] = [FI
 export interface LocalFindings {
   store: StoreQueries;
   insight: Insight;
+  enforcement: EnforcementQuestions;
   close(): Promise<void>;
 }
 
@@ -53,7 +56,12 @@ export interface LocalFindings {
 export function openForReading(dataDir: string, options: InsightOptions): LocalFindings {
   const store = openStoreForReading(dataDir);
   const triage = () => storedTriage(dataDir);
-  return { store, insight: new Insight(store, { triage, ...options }), close: () => store.close() };
+  return {
+    store,
+    insight: new Insight(store, { triage, ...options }),
+    enforcement: new EnforcementQuestions(store, options),
+    close: () => store.close(),
+  };
 }
 
 /** A copy of the findings alone has no admin database, and then nobody has triaged anything in it. */
@@ -153,7 +161,11 @@ export function supplyCloudFigures(
   }
 }
 
-/** Returns the user who runs a command, for the audit log: `command:root`. */
+/** Returns the name of the user who runs a command, as the audit log has it: `command:root`. */
+export function commandActorName(): string {
+  return commandActor().name;
+}
+
 function commandActor(): Actor {
   let user: string;
   try {

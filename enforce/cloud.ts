@@ -126,6 +126,8 @@ export interface Cloud {
   ): Promise<Outcome<number | null>>;
   setDefaultVersion(templateId: string, version: number, options: ModifyOptions): Promise<Outcome<null>>;
   scalingGroup(name: string): Promise<Outcome<ScalingGroup | null>>;
+  /** Names of all groups of the account and region that may launch from the template, also by an override. */
+  scalingGroupsOf(templateId: string): Promise<Outcome<string[]>>;
   /** AWS has no dry run for this call. */
   setGroupVersion(name: string, templateId: string, reference: VersionReference): Promise<Outcome<null>>;
   /** Times in milliseconds since 1970, whole minutes. */

@@ -120,7 +120,10 @@ export const group = z.object({
   id: z.string(),
   /** Instances of the group that run, whether they have an agent or not. */
   size: z.int().min(0),
-  evidence: evidence.nullable(),
+  /** Its hosts with an agent when the plan was made: they watch what follows. */
+  hosts: z.array(z.string()),
+  /** The collector's verdict about it when the plan was made. Null: it had none. */
+  evidence: evidence.pick({ verdict: true, reason: true, start_seen: true }).nullable(),
 });
 
 /** Minutes since midnight, UTC. A window may cross midnight. Days: 0 is Sunday. */

@@ -7,7 +7,7 @@ import * as z from 'zod';
 import type { CloudDocument, Reconciliation } from '../../collector/contract/cloud.ts';
 import { writeFileAtomically } from '../../common/atomic_file.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { accountOfRole } from '../../enforce/cloud/roles.ts';
+import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
 import { judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
 import { storeAndCompare } from '../stored_figures.ts';
@@ -19,18 +19,7 @@ const syncSettings = z.object({
     .array(z.string().regex(/^[a-z]{2,}(-[a-z0-9]+)+$/, 'must be the name of a region, such as eu-central-1'))
     .optional()
     .describe('Regions to read, separated by commas. Default: AWS_REGION.'),
-  assume_role: z
-    .array(z.string())
-    .default([])
-    .describe(
-      'ARNs of roles to assume, separated by commas, one for each account. Default: the account of your own credentials.',
-    ),
-  external_id: z.string().min(2).max(1224).optional().describe('External id that the roles ask for.'),
-  profile: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('Profile of your AWS configuration. Default: the default chain of the AWS SDK.'),
+  ...credentialsShape,
   days: z
     .int()
     .min(1)
@@ -77,14 +66,9 @@ export async function run(argv: string[]): Promise<number> {
 
 async function read(settings: SyncSettings): Promise<{ document: CloudDocument; pending: number }> {
   const regions = settings.region ?? defaultRegions();
-  for (const arn of settings.assume_role) accountOfRole(arn);
+  const credentials = credentialsOf(settings);
   // The AWS SDK takes 93 MB of memory: the help must not load it.
   const { sync } = await import('../../enforce/cloud/sync.ts');
-  const credentials = {
-    profile: settings.profile ?? null,
-    roles: settings.assume_role,
-    externalId: settings.external_id ?? null,
-  };
   return sync({ credentials, regions, days: settings.days, nowMs: Date.now() });
 }
 

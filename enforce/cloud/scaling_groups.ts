@@ -4,6 +4,7 @@ import {
   type AutoScalingGroup,
   DescribeAutoScalingGroupsCommand,
   type LaunchTemplateSpecification,
+  paginateDescribeAutoScalingGroups,
   UpdateAutoScalingGroupCommand,
 } from '@aws-sdk/client-auto-scaling';
 import type { Cloud, ScalingGroup } from '../cloud.ts';
@@ -14,12 +15,23 @@ import { outcome } from './errors.ts';
 export function scalingGroupCalls({
   autoScaling,
   autoScalingWriter,
-}: Connection): Pick<Cloud, 'scalingGroup' | 'setGroupVersion'> {
+}: Connection): Pick<Cloud, 'scalingGroup' | 'scalingGroupsOf' | 'setGroupVersion'> {
   return {
     scalingGroup: (name) =>
       outcome(async () => {
         const group = await groupNamed(autoScaling, name);
         return group === null ? null : scalingGroupOf(group);
+      }),
+
+    scalingGroupsOf: (templateId) =>
+      outcome(async () => {
+        const names: string[] = [];
+        for await (const page of paginateDescribeAutoScalingGroups({ client: autoScaling }, {})) {
+          for (const group of page.AutoScalingGroups ?? []) {
+            if (templatesOf(group).includes(templateId)) names.push(group.AutoScalingGroupName ?? '');
+          }
+        }
+        return names.sort();
       }),
 
     setGroupVersion: (name, templateId, reference) =>
@@ -80,6 +92,16 @@ export function scalingGroupOf(group: AutoScalingGroup): ScalingGroup {
     otherSource: template === null ? 'launch_configuration' : null,
     instanceIds,
   };
+}
+
+/** Returns the ids of all templates that a group may launch from. */
+function templatesOf({ LaunchTemplate: own, MixedInstancesPolicy: mixed }: AutoScalingGroup): string[] {
+  const overrides = mixed?.LaunchTemplate?.Overrides ?? [];
+  return [
+    own,
+    mixed?.LaunchTemplate?.LaunchTemplateSpecification,
+    ...overrides.map(({ LaunchTemplateSpecification: other }) => other),
+  ].flatMap((specification) => specification?.LaunchTemplateId ?? []);
 }
 
 function templateOf(specification: LaunchTemplateSpecification | undefined): ScalingGroup['template'] {

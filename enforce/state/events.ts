@@ -48,7 +48,7 @@ export const planEvent = z.discriminatedUnion('type', [
   /** `current` null: the target does not exist any more. */
   z.object({ type: z.literal('read'), at, step, current: recorded.nullable(), is_pending: z.boolean() }),
   z.object({ type: z.literal('read_failed'), at, step, message: text }),
-  /** Time that was watched since the last observation, in milliseconds, by step. */
+  /** Time that was watched since the soak began, in milliseconds, by step. Of an `applied` step: 0. */
   z.object({ type: z.literal('observed'), at, watched: z.record(step, z.number().min(0)) }),
   z.object({
     type: z.literal('soak_judged'),
@@ -78,3 +78,7 @@ export const planEvent = z.discriminatedUnion('type', [
 export type PlanEvent = z.infer<typeof planEvent>;
 export type EventOf<T extends PlanEvent['type']> = Extract<PlanEvent, { type: T }>;
 export type Finding = z.infer<typeof finding>;
+
+type Unstamped<T> = T extends unknown ? Omit<T, 'at'> : never;
+/** An event that has not got its time yet. */
+export type NewEvent = Unstamped<PlanEvent>;

@@ -250,14 +250,12 @@ function readFailed(state: StepState, message: string, at: number): StepState | 
   return { ...state, reads: state.reads + 1, dueMs: at + delayMs(state.reads), reason: message };
 }
 
-/** Adds watched time, never more than has passed. The first observation shows that the host is watched. */
+/** Counts watched time, never more than has passed. The first observation shows that the host is watched. */
 function observed(state: StepState, watchedMs: number, at: number): StepState | null {
-  if (state.status === 'applied') {
-    return { ...state, status: 'soaking', sinceMs: at, dueMs: at, watchedMs: 0, observedMs: at };
-  }
+  if (state.status === 'applied')
+    return { ...state, status: 'soaking', sinceMs: at, dueMs: at, watchedMs: 0 };
   if (state.status !== 'soaking') return null;
-  const counted = Math.min(watchedMs, at - state.observedMs);
-  return { ...state, watchedMs: state.watchedMs + counted, observedMs: at };
+  return { ...state, watchedMs: Math.max(state.watchedMs, Math.min(watchedMs, at - state.sinceMs)) };
 }
 
 function soakJudged(plan: Plan, state: PlanState, event: EventOf<'soak_judged'>): PlanState {

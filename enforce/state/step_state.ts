@@ -58,9 +58,8 @@ export interface StepState {
   reads: number;
   /** Calls that were sent and that did not settle it: throttled, or read to have had no effect. */
   attempts: number;
-  /** Watched time of the soak, and the time up to which it was counted. */
+  /** Watched time of the soak, which began at `sinceMs`. */
   watchedMs: number;
-  observedMs: number;
   /** A roll-back has failed. Only a person's order tries it again. */
   isStuck: boolean;
 }
@@ -89,7 +88,6 @@ export function initialState(plan: Plan): PlanState {
     reads: 0,
     attempts: 0,
     watchedMs: 0,
-    observedMs: 0,
     isStuck: false,
   };
   return {

@@ -50,7 +50,14 @@ export function planOf(steps: PlanStep[], policy: Partial<Policy> = {}, size = 4
     created: '2026-03-01T00:00:00.000Z',
     created_by: 'command:tester',
     policy: { ...POLICY, ...policy },
-    groups: [...new Set(steps.map(({ group }) => group))].map((id) => ({ id, size, evidence: null })),
+    groups: [...new Set(steps.map(({ group }) => group))].map((id) => ({
+      id,
+      size,
+      hosts: steps.flatMap(({ group, target }) =>
+        group === id && target.type === 'instance' ? [target.instance_id] : [],
+      ),
+      evidence: null,
+    })),
     steps,
     left_out: [],
   };

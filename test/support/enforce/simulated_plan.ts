@@ -123,7 +123,9 @@ export class SimulatedPlan {
   #pass(ms: number): void {
     this.#nowMs += ms;
     const share = this.#pick([1, 0.5, 0, 5]);
-    const watched = Object.fromEntries(this.#plan.steps.map(({ id }) => [id, ms * share]));
+    const watched = Object.fromEntries(
+      Object.entries(this.state.steps).map(([id, { sinceMs }]) => [id, (this.#nowMs - sinceMs) * share]),
+    );
     this.emit({ type: 'observed', watched });
   }
 

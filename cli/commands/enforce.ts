@@ -1,0 +1,93 @@
+/**
+ * `imdswatch enforce` carries out `HttpTokens=required` from the collector's verdicts, guarded, with a way back. It works
+ * on the collector's files, and uses AWS with the operator's own credentials.
+ */
+import * as actions from '../enforce/actions.ts';
+import * as inspect from '../enforce/inspect.ts';
+import { planSettings } from '../enforce/plan_settings.ts';
+import { readSubcommand } from '../settings/subcommand.ts';
+
+const SUMMARIES = {
+  plan: 'Makes a plan from the verdicts, and prints it. Changes nothing.',
+  show: 'Lists the plans, or prints one.',
+  check: 'Asks every guard about every step now, with dry runs. Changes nothing.',
+  apply: 'Carries out a plan, and watches it to the end.',
+  status: 'Shows what has become of a plan.',
+  pause: 'Stops a plan from going forward. Roll-backs go on.',
+  resume: 'Goes on with a plan that was paused or whose process has ended.',
+  confirm: 'Ends the soak of steps by a decision of the operator.',
+  rollback: 'Gives the recorded values back, from the local record alone.',
+  drift: 'Compares what is in force with what plans have confirmed.',
+  export: 'Prints a plan for another tool.',
+  prevent: 'Prints policies that keep IMDSv1 from coming back.',
+  selftest: 'Tries the calls on one instance, and prints a transcript without identifiers.',
+};
+
+export async function run(argv: string[]): Promise<number> {
+  const { verb, load } = readSubcommand({ command: 'enforce', summaries: SUMMARIES, usage: usage(), argv });
+  switch (verb) {
+    case 'plan':
+      return actions.makeAndSave(load(planSettings).settings);
+    case 'show': {
+      const { settings, positionals } = load(inspect.localSettings, ['[PLAN]']);
+      return inspect.show(positionals[0], settings);
+    }
+    case 'check': {
+      const { settings, positionals } = load(inspect.cloudSettings, ['PLAN']);
+      return inspect.check(positionals[0]!, settings);
+    }
+    case 'apply': {
+      const { settings, positionals } = load(actions.applySettings, ['PLAN']);
+      return actions.apply(positionals[0]!, settings);
+    }
+    case 'status': {
+      const { settings, positionals } = load(inspect.localSettings, ['PLAN']);
+      return inspect.status(positionals[0]!, settings);
+    }
+    case 'pause': {
+      const { settings, positionals } = load(actions.pauseSettings, ['PLAN']);
+      return actions.pause(positionals[0]!, settings);
+    }
+    case 'resume': {
+      const { settings, positionals } = load(actions.resumeSettings, ['PLAN']);
+      return actions.resume(positionals[0]!, settings);
+    }
+    case 'confirm': {
+      const { settings, positionals } = load(actions.orderSettings, ['PLAN', '[STEP...]']);
+      const [id, ...steps] = positionals;
+      return actions.confirm(id!, steps, settings.data_dir);
+    }
+    case 'rollback': {
+      const { settings, positionals } = load(actions.rollbackSettings, ['PLAN', '[STEP...]']);
+      const [id, ...steps] = positionals;
+      return actions.rollback(id!, steps, settings);
+    }
+    case 'drift': {
+      const { settings, positionals } = load(inspect.cloudSettings, ['[PLAN]']);
+      return inspect.drift(positionals[0], settings);
+    }
+    case 'export': {
+      const { settings, positionals } = load(inspect.exportSettings, ['PLAN']);
+      return inspect.printExport(positionals[0]!, settings);
+    }
+    case 'prevent': {
+      const { settings, positionals } = load(inspect.preventSettings, ['KIND']);
+      return inspect.printPrevention(positionals[0]!, settings);
+    }
+    case 'selftest':
+      return inspect.runSelftest(load(inspect.selftestSettings).settings);
+  }
+}
+
+function usage(): string {
+  const rows = Object.entries(SUMMARIES).map(([verb, summary]) => `  ${verb.padEnd(9)} ${summary}`);
+  return `Requires tokens on instances, guarded, with a way back. Run it on the machine of the collector.
+
+Usage: imdswatch enforce SUBCOMMAND [options]
+
+${rows.join('\n')}
+
+"imdswatch enforce SUBCOMMAND --help" lists the options.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not permitted, 4 a guard refused, 5 rolled back, 6 drift.
+`;
+}

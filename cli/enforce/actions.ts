@@ -1,0 +1,176 @@
+/** Subcommands of `imdswatch enforce` that make a plan, carry it out, and give orders to the process that does. */
+import { randomUUID } from 'node:crypto';
+import * as z from 'zod';
+import { commandActorName } from '../../collector/local.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import type { Findings } from '../../enforce/findings.ts';
+import type { Plan } from '../../enforce/plan.ts';
+import type { Order } from '../../enforce/run/plan_store.ts';
+import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
+import type { PlanState } from '../../enforce/state/step_state.ts';
+import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
+import { dataDirShape, judgingShape } from '../settings/local_collector.ts';
+import { eventLine, leftOutText, planText, statusText } from '../terminal/plan_table.ts';
+import { visibleJson } from '../terminal/visible_text.ts';
+import { carryOut, runnerOf } from './carry_out.ts';
+import { noFindings } from './local_findings.ts';
+import { makePlanFrom } from './make.ts';
+import type { PlanSettings } from './plan_settings.ts';
+import { EXIT_REFUSED, exitCodeOf, stepsOf, storeIn, withFindings } from './shared.ts';
+
+export const applySettings = z.object({
+  ...judgingShape,
+  ...credentialsShape,
+  yes: z.boolean().default(false).describe('Really change the instances. Without it nothing is changed.'),
+});
+export const resumeSettings = z.object({ ...judgingShape, ...credentialsShape });
+export const orderSettings = z.object({ ...dataDirShape });
+export const pauseSettings = z.object({
+  ...dataDirShape,
+  reason: z.string().min(1).default('The operator has paused it.').describe('Reason, for the audit log.'),
+});
+export const rollbackSettings = z.object({
+  ...dataDirShape,
+  ...credentialsShape,
+  reason: z.string().min(1).default('The operator has ordered it.').describe('Reason, for the audit log.'),
+});
+
+export async function makeAndSave(settings: PlanSettings): Promise<number> {
+  return withFindings(settings, async (findings) => {
+    const made = await makePlanFrom(settings, findings, commandActorName());
+    if (made.plan === null) {
+      process.stdout.write(
+        settings.json
+          ? `${visibleJson({ plan: null, left_out: made.leftOut }, 2)}\n`
+          : leftOutText(made.leftOut),
+      );
+      process.stderr.write('No verdict allows a change, so no plan was made.\n');
+      return EXIT_REFUSED;
+    }
+    storeIn(settings.data_dir).save(made.plan);
+    await findings.audit('enforce.plan', made.plan.id, `${made.plan.steps.length} steps`);
+    process.stdout.write(settings.json ? `${visibleJson(made.plan, 2)}\n` : planText(made.plan));
+    return 0;
+  });
+}
+
+export async function apply(id: string, settings: z.infer<typeof applySettings>): Promise<number> {
+  const applied = storeIn(settings.data_dir).load(id);
+  if (!settings.yes) {
+    process.stdout.write(planText(applied));
+    throw new OperatorError(2, `Nothing was changed. To carry it out: imdswatch enforce apply ${id} --yes`);
+  }
+  return withFindings(settings, (findings) =>
+    runPlan(applied, settings, findings, [{ type: 'begun', by: commandActorName() }], true),
+  );
+}
+
+export async function resume(id: string, settings: z.infer<typeof resumeSettings>): Promise<number> {
+  const store = storeIn(settings.data_dir);
+  const resumed = store.load(id);
+  const by = commandActorName();
+  if (runnerOf(store, id) !== null) return order(id, settings.data_dir, { type: 'resumed', by });
+  if (store.stateOf(resumed).state.phase === 'new') {
+    throw new OperatorError(1, `The plan ${id} was not begun. Begin it: imdswatch enforce apply ${id} --yes`);
+  }
+  return withFindings(settings, (findings) =>
+    runPlan(resumed, settings, findings, [{ type: 'resumed', by }], false),
+  );
+}
+
+export function confirm(id: string, steps: readonly string[], dataDir: string): number {
+  const confirmed = storeIn(dataDir).load(id);
+  return order(id, dataDir, {
+    type: 'confirmed_by',
+    by: commandActorName(),
+    steps: stepsOf(confirmed, steps),
+  });
+}
+
+export async function rollback(
+  id: string,
+  named: readonly string[],
+  settings: z.infer<typeof rollbackSettings>,
+): Promise<number> {
+  const store = storeIn(settings.data_dir);
+  const undone = store.load(id);
+  const by = commandActorName();
+  const steps = stepsOf(undone, named);
+  const { reason } = settings;
+  if (runnerOf(store, id) !== null) {
+    return order(id, settings.data_dir, { type: 'rollback_ordered', by, reason, steps });
+  }
+  // Nothing goes forward meanwhile, and the collector is not needed.
+  const orders: NewEvent[] = [
+    { type: 'paused', by, reason },
+    { type: 'rollback_ordered', by, reason, steps },
+  ];
+  return runPlan(undone, settings, noFindings(), orders, false);
+}
+
+export function pause(id: string, settings: z.infer<typeof pauseSettings>): number {
+  return order(id, settings.data_dir, { type: 'paused', by: commandActorName(), reason: settings.reason });
+}
+
+/** Leaves an order for the process that carries out the plan. */
+function order(id: string, dataDir: string, left: Order): number {
+  const store = storeIn(dataDir);
+  store.load(id);
+  store.leaveOrder(id, `${Date.now().toString().padStart(15, '0')}-${randomUUID()}`, left);
+  const runner = runnerOf(store, id);
+  process.stderr.write(
+    runner === null
+      ? `No process carries out the plan ${id} now. The order is followed when one does.\n`
+      : `The process ${runner} carries out the plan ${id}. It follows the order within a second.\n`,
+  );
+  return 0;
+}
+
+async function runPlan(
+  carried: Plan,
+  settings: Parameters<typeof credentialsOf>[0] & { data_dir: string },
+  findings: Findings,
+  orders: readonly NewEvent[],
+  isBeginning: boolean,
+): Promise<number> {
+  const state = await carryOut({
+    plan: carried,
+    store: storeIn(settings.data_dir),
+    findings,
+    credentials: credentialsOf(settings),
+    orders,
+    isBeginning,
+    onEvent: async (event, after) => {
+      const line = eventLine(carried, event, after);
+      if (line !== null) process.stderr.write(line);
+      if (isAudited(event)) await auditEvent(findings, carried.id, event, after);
+    },
+  });
+  process.stdout.write(statusText(carried, state, null));
+  return exitCodeOf(state);
+}
+
+/** Writes to the collector's audit log. A roll-back does not wait for a log that cannot be written: the journal has it. */
+async function auditEvent(findings: Findings, id: string, event: PlanEvent, state: PlanState): Promise<void> {
+  try {
+    await findings.audit(`enforce.${event.type}`, id, auditDetail(event, state));
+  } catch (error) {
+    process.stderr.write(
+      `The audit log could not be written, so only the plan's journal has this: ${(error as Error).message}\n`,
+    );
+  }
+}
+
+/** Reads and observations are in the journal alone. */
+function isAudited({ type }: PlanEvent): boolean {
+  return type !== 'read' && type !== 'read_failed' && type !== 'observed';
+}
+
+function auditDetail(event: PlanEvent, state: PlanState): string {
+  if ('step' in event) {
+    const { status: now, reason } = state.steps[event.step]!;
+    return `${event.step} ${now}${reason === null ? '' : `: ${reason}`}`;
+  }
+  if (event.type === 'refused_call') return `${event.caller.title} on ${event.host}`;
+  return 'reason' in event ? event.reason : '';
+}

@@ -1,0 +1,172 @@
+/** Connects a plan on disk to the cloud, the collector and the clock, and carries it out in this process. */
+import { execFile } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
+import { directoryHolder, lockDirectory } from '../../agent/linux/directory_lock.ts';
+import type { CredentialSettings } from '../../enforce/cloud/credential_settings.ts';
+import type { Cloud, OpenCloud } from '../../enforce/cloud.ts';
+import type { Findings } from '../../enforce/findings.ts';
+import type { Plan, Target } from '../../enforce/plan.ts';
+import { Journal } from '../../enforce/run/journal.ts';
+import { Judge } from '../../enforce/run/judge.ts';
+import type { PlanStore } from '../../enforce/run/plan_store.ts';
+import { checkBeginning, Runner } from '../../enforce/run/runner.ts';
+import { Watch } from '../../enforce/run/watch.ts';
+import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
+import { isFinal, type PlanState } from '../../enforce/state/step_state.ts';
+import { untilSignal } from '../signals.ts';
+
+const PROBE_TIMEOUT_MS = 60_000;
+
+export interface CarryOutOptions {
+  plan: Plan;
+  store: PlanStore;
+  findings: Findings;
+  credentials: CredentialSettings;
+  /** Orders of the operator, to begin with. */
+  orders: readonly NewEvent[];
+  /** The plan must not have been begun. */
+  isBeginning: boolean;
+  onEvent: (event: PlanEvent, state: PlanState) => Promise<void> | void;
+}
+
+/**
+ * Runs until nothing more happens by itself, or until SIGTERM or SIGINT. Throws `OperatorError` when another process
+ * carries out the plan, or when its journal is damaged.
+ */
+export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
+  const { plan, store, findings } = options;
+  const release = lockPlan(store, plan.id);
+  try {
+    const { journal, events } = Journal.open(store.journalOf(plan.id));
+    try {
+      const cloudOf = await cloudsWith(options.credentials, plan.id);
+      const runner = new Runner({
+        plan,
+        events,
+        append: (event) => journal.append(event),
+        cloudOf,
+        judge: judgeOf({ plan, store, findings, cloudOf }),
+        watch: new Watch({ plan, findings, ...pastOf(events) }),
+        takeOrders: (obey) => store.takeOrders(plan.id, obey),
+        now: Date.now,
+        sleep: sleepUnlessAborted,
+        onEvent: options.onEvent,
+      });
+      if (options.isBeginning) checkBeginning(runner.state, plan.id);
+      const stop = new AbortController();
+      void untilSignal().then(() => stop.abort());
+      return await runner.run(options.orders, stop.signal);
+    } finally {
+      journal.close();
+    }
+  } finally {
+    release();
+  }
+}
+
+/** Returns the pid of the process that carries out the plan; null if none does. */
+export function runnerOf(store: PlanStore, id: string): number | null {
+  return directoryHolder(store.directoryOf(id));
+}
+
+/** Takes the plan's lock. Throws `OperatorError` when a living process has it. */
+export function lockPlan(store: PlanStore, id: string): () => void {
+  return lockDirectory(store.directoryOf(id), {
+    contested: `Another process is about to carry out the plan ${id}. Try again.`,
+    heldBy: (pid) => `The process ${pid} carries out the plan ${id}. Wait for it, or stop it first.`,
+  });
+}
+
+export function judgeOf({
+  plan,
+  store,
+  findings,
+  cloudOf,
+}: {
+  plan: Plan;
+  store: PlanStore;
+  findings: Findings;
+  cloudOf: (target: Target) => Cloud;
+}): Judge {
+  return new Judge({
+    plan,
+    cloudOf,
+    findings,
+    probe: runProbe,
+    otherPlans: (target) => otherPlans(store, plan.id, target),
+    now: Date.now,
+  });
+}
+
+/** Opens each account and region once. The SDK is loaded here, by the commands that need it only. */
+export async function cloudsWith(
+  credentials: CredentialSettings,
+  planId: string,
+): Promise<(place: { account: string; region: string }) => Cloud> {
+  const { openAwsWith } = await import('../../enforce/cloud/aws_cloud.ts');
+  const open: OpenCloud = openAwsWith(credentials);
+  const clouds = new Map<string, Cloud>();
+  return ({ account, region }) => {
+    const key = `${account} ${region}`;
+    const cloud = clouds.get(key) ?? open({ account, region, planId });
+    clouds.set(key, cloud);
+    return cloud;
+  };
+}
+
+/** Other plans that were begun and that have a step for the target which is not at its end. */
+function otherPlans(store: PlanStore, id: string, target: Target): string[] {
+  return store.ids().filter((other) => {
+    if (other === id) return false;
+    const plan = store.load(other);
+    const { state } = store.stateOf(plan);
+    if (state.phase === 'new') return false;
+    return plan.steps.some((step) => isSame(step.target, target) && !isFinal(state.steps[step.id]!));
+  });
+}
+
+/** The same thing in the cloud; what a plan notes beside it does not count. */
+function isSame(a: Target, b: Target): boolean {
+  return nameOf(a) === nameOf(b);
+}
+
+function nameOf(target: Target): string {
+  const place = `${target.account}/${target.region}`;
+  switch (target.type) {
+    case 'instance':
+      return `${place}/${target.instance_id}`;
+    case 'template':
+    case 'template_default':
+      return `${place}/${target.template_id}`;
+    case 'group_version':
+      return `${place}/${target.scaling_group}`;
+    case 'account_default':
+      return place;
+  }
+}
+
+function pastOf(events: readonly PlanEvent[]): {
+  knownCalls: string[];
+  begunMs: number;
+  lastEventMs: number;
+} {
+  return {
+    knownCalls: events.flatMap((event) => (event.type === 'refused_call' ? [event.call] : [])),
+    begunMs: events.find(({ type }) => type === 'begun')?.at ?? Date.now(),
+    lastEventMs: events.at(-1)?.at ?? Date.now(),
+  };
+}
+
+/** Runs the operator's probe without a shell. */
+function runProbe([program, ...args]: readonly string[]): Promise<number | string> {
+  return new Promise((resolve) => {
+    execFile(program!, args, { timeout: PROBE_TIMEOUT_MS }, (error) => {
+      if (error === null) resolve(0);
+      else resolve(typeof error.code === 'number' ? error.code : error.message);
+    });
+  });
+}
+
+async function sleepUnlessAborted(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => undefined);
+}

@@ -1,0 +1,155 @@
+/** Subcommands of `imdswatch enforce` that change nothing, but for the self-test with `--yes`. */
+import { setTimeout as delay } from 'node:timers/promises';
+import * as z from 'zod';
+import { OperatorError } from '../../common/operator_error.ts';
+import { driftOf } from '../../enforce/drift.ts';
+import { EXPORT_FORMATS, exportPlan } from '../../enforce/export/export.ts';
+import { accountId, instanceId, region } from '../../enforce/plan.ts';
+import { PREVENTIONS, type Prevention, prevent } from '../../enforce/prevent/prevent.ts';
+import { selftest } from '../../enforce/selftest.ts';
+import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
+import { dataDirShape, judgingShape } from '../settings/local_collector.ts';
+import { findingsText, planText, statusText } from '../terminal/plan_table.ts';
+import { visibleJson } from '../terminal/visible_text.ts';
+import { cloudsWith, judgeOf, runnerOf } from './carry_out.ts';
+import { EXIT_DRIFT, EXIT_REFUSED, exitCodeOf, storeIn, withFindings } from './shared.ts';
+
+const json = z.boolean().default(false).describe('Print JSON.');
+export const localSettings = z.object({ ...dataDirShape, json });
+export const cloudSettings = z.object({ ...judgingShape, ...credentialsShape, json });
+export const exportSettings = z.object({
+  ...dataDirShape,
+  as: z.enum(EXPORT_FORMATS).describe('Form of the plan: shell commands, or fragments for another tool.'),
+});
+export const preventSettings = z.object({
+  hop_limit: z
+    .int()
+    .min(1)
+    .max(64)
+    .default(2)
+    .describe('Largest hop limit to allow. Containers need 2 or more.'),
+  admin_role: z
+    .string()
+    .min(1)
+    .default('arn:aws:iam::*:role/imds-admin')
+    .describe("ARN pattern of the role that may still change the account's defaults."),
+});
+export const selftestSettings = z.object({
+  ...credentialsShape,
+  instance_id: instanceId.describe('An instance that nobody needs. Its values are given back.'),
+  account: accountId.describe('Account of the instance.'),
+  region: region.describe('Region of the instance.'),
+  yes: z
+    .boolean()
+    .default(false)
+    .describe('Also change the instance. Without it only reads and dry runs are made.'),
+});
+
+export function show(id: string | undefined, settings: z.infer<typeof localSettings>): number {
+  const store = storeIn(settings.data_dir);
+  if (id !== undefined) {
+    const shown = store.load(id);
+    process.stdout.write(settings.json ? `${visibleJson(shown, 2)}\n` : planText(shown));
+    return 0;
+  }
+  const plans = store.ids().map((each) => {
+    const { created, steps } = store.load(each);
+    return { id: each, created, steps: steps.length, phase: store.stateOf(store.load(each)).state.phase };
+  });
+  const lines = plans.map(
+    ({ id: each, created, steps, phase }) => `${each}  ${created}  ${steps} steps  ${phase}\n`,
+  );
+  process.stdout.write(
+    settings.json ? `${visibleJson(plans, 2)}\n` : lines.join('') || 'There are no plans.\n',
+  );
+  return 0;
+}
+
+export async function check(id: string, settings: z.infer<typeof cloudSettings>): Promise<number> {
+  const store = storeIn(settings.data_dir);
+  const checked = store.load(id);
+  const { state } = store.stateOf(checked);
+  return withFindings(settings, async (findings) => {
+    const cloudOf = await cloudsWith(credentialsOf(settings), id);
+    const judge = judgeOf({ plan: checked, store, findings, cloudOf });
+    const judged = [];
+    for (const step of checked.steps) judged.push({ step, ...(await judge.judge(step, state)) });
+    const answer = judged.map(({ step, result, findings: found }) => ({
+      step: step.id,
+      result,
+      findings: found,
+    }));
+    process.stdout.write(
+      settings.json
+        ? `${visibleJson(answer, 2)}\n`
+        : judged.map(({ step, findings: found }) => findingsText(step, found)).join('\n'),
+    );
+    return judged.some(({ result }) => result === 'refuse') ? EXIT_REFUSED : 0;
+  });
+}
+
+export function status(id: string, settings: z.infer<typeof localSettings>): number {
+  const store = storeIn(settings.data_dir);
+  const shown = store.load(id);
+  const { state } = store.stateOf(shown);
+  process.stdout.write(
+    settings.json
+      ? `${visibleJson({ plan: id, ...state }, 2)}\n`
+      : statusText(shown, state, runnerOf(store, id)),
+  );
+  return exitCodeOf(state);
+}
+
+export async function drift(
+  id: string | undefined,
+  settings: z.infer<typeof cloudSettings>,
+): Promise<number> {
+  const store = storeIn(settings.data_dir);
+  const found = [];
+  for (const each of id === undefined ? store.ids() : [id]) {
+    const compared = store.load(each);
+    const cloudOf = await cloudsWith(credentialsOf(settings), each);
+    found.push(...(await driftOf(compared, store.stateOf(compared).state, cloudOf)));
+  }
+  const lines = found.map(
+    ({ plan: of, step, text }) => `${of} ${step.id} ${JSON.stringify(step.target)}: ${text}\n`,
+  );
+  process.stdout.write(
+    settings.json ? `${visibleJson(found, 2)}\n` : lines.join('') || 'Everything is as it was confirmed.\n',
+  );
+  if (found.some(({ result }) => result !== 'unread')) return EXIT_DRIFT;
+  return found.length > 0 ? 1 : 0;
+}
+
+export function printPrevention(kind: string, settings: z.infer<typeof preventSettings>): number {
+  if (!isPrevention(kind)) {
+    throw new OperatorError(2, `There is no prevention "${kind}". Use one of: ${PREVENTIONS.join(', ')}.`);
+  }
+  const { warnings, text } = prevent(kind, { hopLimit: settings.hop_limit, adminRole: settings.admin_role });
+  for (const warning of warnings) process.stderr.write(`! ${warning}\n`);
+  process.stdout.write(text);
+  return 0;
+}
+
+export async function runSelftest(settings: z.infer<typeof selftestSettings>): Promise<number> {
+  const { account, region: place, instance_id, yes } = settings;
+  const cloudOf = await cloudsWith(credentialsOf(settings), 'selftest');
+  const isGood = await selftest({
+    cloud: cloudOf({ account, region: place }),
+    instanceId: instance_id,
+    mayChange: yes,
+    now: () => performance.now(),
+    sleep: (ms) => delay(ms),
+    print: (line) => process.stdout.write(line),
+  });
+  return isGood ? 0 : 1;
+}
+
+export function printExport(id: string, settings: z.infer<typeof exportSettings>): number {
+  process.stdout.write(exportPlan(storeIn(settings.data_dir).load(id), settings.as));
+  return 0;
+}
+
+function isPrevention(kind: string): kind is Prevention {
+  return (PREVENTIONS as readonly string[]).includes(kind);
+}

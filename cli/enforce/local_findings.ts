@@ -1,0 +1,76 @@
+/** The collector's findings for the enforcement, read from its files on this machine. */
+
+import { DAY_US } from '../../collector/contract/window.ts';
+import {
+  type EnforcementHost,
+  type InsightOptions,
+  openForReading,
+  withAdmin,
+} from '../../collector/local.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import type { Findings, HostFinding } from '../../enforce/findings.ts';
+import { createLogger } from '../log.ts';
+
+export interface OpenFindings extends Findings {
+  close(): Promise<void>;
+}
+
+/** Throws `OperatorError` where there are no findings. */
+export function openFindings(dataDir: string, options: InsightOptions): OpenFindings {
+  const { enforcement, insight, close } = openForReading(dataDir, options);
+  return {
+    hosts: async (ids) => (await enforcement.hosts(ids)).map(findingOf),
+    group: async (id, { account, region }) => {
+      const nowUs = Date.now() * 1000;
+      // Verdicts of groups are over the readiness window that ends with the window of the question.
+      const window = { sinceUs: nowUs - options.readinessWindowDays * DAY_US, untilUs: nowUs };
+      const found = await insight.group(id, { window }, { accounts: [account], regions: [region] });
+      return found === null
+        ? null
+        : { id, verdict: found.verdict, reason: found.reason, startSeen: found.start_seen };
+    },
+    refusedCalls: (sinceMs) => enforcement.refusedCalls(sinceMs),
+    hostsOfCaller: (callerId) => enforcement.hostsOfCaller(callerId),
+    watched: (hostIds, span) => enforcement.watched(hostIds, span),
+    audit: (action, subject, detail) => audit(dataDir, action, subject, detail),
+    close,
+  };
+}
+
+/** Stands for a collector that is not asked, as during a roll-back: nothing can go forward with it. */
+export function noFindings(): Findings {
+  const refuse = async (): Promise<never> => {
+    throw new OperatorError(1, 'The collector is not asked during a roll-back.');
+  };
+  return {
+    hosts: refuse,
+    group: refuse,
+    refusedCalls: refuse,
+    hostsOfCaller: refuse,
+    watched: refuse,
+    audit: async () => {},
+  };
+}
+
+async function audit(dataDir: string, action: string, subject: string, detail: string): Promise<void> {
+  await withAdmin(dataDir, createLogger('warn', 'enforce'), (admin) => admin.audit(action, subject, detail));
+}
+
+function findingOf({ host, reason, isLive, hops, advisedHopLimit }: EnforcementHost): HostFinding {
+  return {
+    hostId: host.id,
+    name: host.name,
+    account: host.account,
+    region: host.region,
+    imageId: host.image_id,
+    tags: host.tags,
+    verdict: host.verdict,
+    reason,
+    startSeen: host.start_seen,
+    coveragePercent: host.coverage_percent,
+    hops,
+    advisedHopLimit,
+    isOnline: host.state === 'online',
+    isLive,
+  };
+}

@@ -1,0 +1,49 @@
+/** Exit codes of `imdswatch enforce` beside those of every command, and what its subcommands share. */
+import { join } from 'node:path';
+import { OperatorError } from '../../common/operator_error.ts';
+import type { Plan } from '../../enforce/plan.ts';
+import { PlanStore } from '../../enforce/run/plan_store.ts';
+import type { PlanState } from '../../enforce/state/step_state.ts';
+import { judgingOptions } from '../settings/local_collector.ts';
+import { type OpenFindings, openFindings } from './local_findings.ts';
+
+export const EXIT_REFUSED = 4;
+export const EXIT_ROLLED_BACK = 5;
+export const EXIT_DRIFT = 6;
+
+/** 5: something was rolled back or is stuck. 4: a guard refused, or something is held. */
+export function exitCodeOf({ steps }: PlanState): number {
+  const statuses = new Set(Object.values(steps).map((each) => each.status));
+  if (statuses.has('drifted')) return EXIT_DRIFT;
+  if (statuses.has('rolled_back') || statuses.has('rolling_back')) return EXIT_ROLLED_BACK;
+  return statuses.has('refused') || statuses.has('failed') || statuses.has('held') ? EXIT_REFUSED : 0;
+}
+
+/** Returns the named steps, or all. Throws `OperatorError` (2) for a step that the plan has not. */
+export function stepsOf(of: Plan, named: readonly string[]): string[] {
+  const known = of.steps.map(({ id }) => id);
+  const unknown = named.find((id) => !known.includes(id));
+  if (unknown !== undefined) {
+    throw new OperatorError(
+      2,
+      `The plan ${of.id} has no step "${unknown}". "imdswatch enforce status ${of.id}" lists them.`,
+    );
+  }
+  return named.length === 0 ? known : [...named];
+}
+
+export async function withFindings(
+  settings: Parameters<typeof judgingOptions>[0] & { data_dir: string },
+  work: (findings: OpenFindings) => Promise<number>,
+): Promise<number> {
+  const findings = openFindings(settings.data_dir, judgingOptions(settings));
+  try {
+    return await work(findings);
+  } finally {
+    await findings.close();
+  }
+}
+
+export function storeIn(dataDir: string): PlanStore {
+  return new PlanStore(join(dataDir, 'plans'));
+}

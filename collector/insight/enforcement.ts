@@ -1,0 +1,152 @@
+/**
+ * Answers what `imdswatch enforce` asks: verdicts with what a change depends on, refused calls, and watched time.
+ * Times are milliseconds since 1970.
+ */
+import type { Call } from '../../protocol/call.ts';
+import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
+import type { Host } from '../contract/host.ts';
+import { DAY_US } from '../contract/window.ts';
+import type { StoreQueries } from '../store/store.ts';
+import { WorkloadQueries } from '../store/workload_queries.ts';
+import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
+import { watchedOf } from './coverage_gaps.ts';
+import { hopEvidence, hopLimitFor } from './hop_limit.ts';
+import { HostJudge } from './host_judge.ts';
+import { describeHost } from './hosts.ts';
+import type { InsightOptions } from './insight.ts';
+
+const PAGE = 1000;
+/** EC2's answer to a call without a token where tokens are required. */
+const REFUSED_STATUS = 401;
+
+export interface EnforcementHost {
+  host: Host;
+  reason: string;
+  /** The agent's captures are live, as its last heartbeat says. */
+  isLive: boolean;
+  /** Routers between fallbacks and the service, the largest number that was measured. Null: none was. */
+  hops: number | null;
+  /** The hop limit that fallbacks need. Null: no higher one, or not known. */
+  advisedHopLimit: number | null;
+}
+
+export interface RefusedV1Call {
+  id: string;
+  hostId: string;
+  tags: Readonly<Record<string, string>>;
+  atMs: number;
+  caller: { id: string; title: string };
+}
+
+export class EnforcementQuestions {
+  readonly #store: StoreQueries;
+  readonly #options: InsightOptions;
+  readonly #rules: WorkloadRules;
+  readonly #judge: HostJudge;
+
+  constructor(store: StoreQueries, options: InsightOptions) {
+    this.#rules = options.rules ?? BUILT_IN_RULES;
+    this.#store = new WorkloadQueries(store, this.#rules);
+    this.#options = options;
+    this.#judge = new HostJudge(this.#store, options, () => this.#nowMs() * 1000);
+  }
+
+  /** Judges these hosts, or all of them for null, over the readiness window that ends now. */
+  async hosts(ids: readonly string[] | null): Promise<EnforcementHost[]> {
+    const nowUs = this.#nowMs() * 1000;
+    const window = { sinceUs: nowUs - this.#options.readinessWindowDays * DAY_US, untilUs: nowUs };
+    const judged = await this.#judge.judgeHosts(window, ids === null ? null : [...ids]);
+    const described = await this.#judge.describeReadiness(judged, window);
+    return judged.map((each, index) => {
+      const { facts, measuredHops = [], cloudInstance } = each.evidence;
+      const hops = hopEvidence(facts, measuredHops, cloudInstance);
+      const advice = hopLimitFor(hops);
+      return {
+        host: describeHost(each, nowUs, this.#options.silentAfterSeconds),
+        reason: described[index]!.reason,
+        isLive: each.stored.heartbeat?.heartbeat.coverage.live ?? false,
+        hops: hops.hops,
+        advisedHopLimit: advice.action === 'raise' ? advice.hopLimit : null,
+      };
+    });
+  }
+
+  /**
+   * Returns calls without a token that were refused with 401 since a time by their host's clock. Those that their client
+   * repeated with a token are left out: nothing breaks.
+   */
+  async refusedCalls(sinceMs: number): Promise<RefusedV1Call[]> {
+    const window = { sinceUs: sinceMs * 1000, untilUs: Number.MAX_SAFE_INTEGER };
+    const filter = { window, hosts: null, identities: null, categories: null, path: null };
+    const refused: RefusedV1Call[] = [];
+    let cursor: string | null = null;
+    do {
+      const page: Awaited<ReturnType<StoreQueries['calls']>> = await this.#store.calls(
+        { ...filter, version: 1, outcomes: ['answered'] },
+        PAGE,
+        cursor,
+      );
+      for (const call of page.calls) if (isRefusedV1(call)) refused.push(this.#describe(call));
+      cursor = page.next;
+    } while (cursor !== null);
+    return refused;
+  }
+
+  /** Returns the hosts on which a workload called in the readiness window. */
+  async hostsOfCaller(callerId: string): Promise<string[]> {
+    const untilUs = this.#nowMs() * 1000;
+    const window = { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
+    const rows = await this.#store.identityHosts({ window, hosts: null, identities: [callerId] });
+    return [...new Set(rows.map(({ hostId }) => hostId))];
+  }
+
+  /**
+   * Returns the milliseconds of a span that each host was watched. Time after a host's last report counts as not watched
+   * until the next report vouches for it.
+   */
+  async watched(
+    hostIds: readonly string[],
+    { sinceMs, untilMs }: { sinceMs: number; untilMs: number },
+  ): Promise<Map<string, number>> {
+    const window = { sinceUs: sinceMs * 1000, untilUs: untilMs * 1000 };
+    const coverage = await this.#store.coverage(window, [...hostIds]);
+    return new Map(
+      coverage.map((each) => {
+        const reportedUs = Math.max(window.sinceUs, Math.min(window.untilUs, each.lastUs ?? 0));
+        const { windowUs, missingUs } = watchedOf(each, [], { ...window, untilUs: reportedUs }, reportedUs);
+        return [each.hostId, (windowUs - missingUs) / 1000];
+      }),
+    );
+  }
+
+  #describe(call: Call): RefusedV1Call {
+    const { host } = call;
+    return {
+      id: call.id,
+      hostId: host.id,
+      tags: host.tags ?? {},
+      atMs: Date.parse(call.time),
+      caller: { id: this.#rules.workloadIdOfCall(call), title: titleOf(call) },
+    };
+  }
+
+  #nowMs(): number {
+    return (this.#options.now ?? Date.now)();
+  }
+}
+
+function isRefusedV1(call: Call): boolean {
+  return call['http.response.status_code'] === REFUSED_STATUS && isV1Use(judgedFields(call));
+}
+
+function titleOf(call: Call): string {
+  const { process, container, systemd } = call;
+  return (
+    process?.script ??
+    process?.['executable.path'] ??
+    process?.name ??
+    systemd?.unit ??
+    container?.name ??
+    `from ${call['source.address']}`
+  );
+}

@@ -1,0 +1,61 @@
+/**
+ * The collector's findings, as the enforcement needs them. The command line implements it from the collector's files.
+ * Every function may throw `OperatorError`: then the collector cannot be asked, and nothing goes forward.
+ */
+import type { Verdict } from '../collector/contract/host.ts';
+
+export interface HostFinding {
+  /** The instance's id, as agents on EC2 name their host. */
+  hostId: string;
+  name: string;
+  account: string | null;
+  region: string | null;
+  imageId: string | null;
+  tags: Readonly<Record<string, string>>;
+  verdict: Verdict;
+  reason: string;
+  startSeen: boolean;
+  coveragePercent: number;
+  /** Routers between callers and the service, the largest number that was measured. Null: not measured. */
+  hops: number | null;
+  /** The hop limit that the verdict `fallback` asks for. Null: none, or not known. */
+  advisedHopLimit: number | null;
+  /** The agent reports, and its capture is live. */
+  isOnline: boolean;
+  isLive: boolean;
+}
+
+export interface GroupFinding {
+  id: string;
+  verdict: Verdict;
+  reason: string;
+  startSeen: boolean;
+}
+
+/** A call without a token that was answered with 401, and that its client did not repeat with a token. */
+export interface RefusedCall {
+  id: string;
+  hostId: string;
+  tags: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970, by the host's clock. */
+  atMs: number;
+  caller: { id: string; title: string };
+}
+
+export interface Findings {
+  /** Judges these hosts now, or all of them for null. */
+  hosts(ids: readonly string[] | null): Promise<HostFinding[]>;
+  /** Judges a group of an account and region. Null: the collector has no verdict about it. */
+  group(id: string, place: { account: string; region: string }): Promise<GroupFinding | null>;
+  /** Refused calls of all hosts since a time, in any order. */
+  refusedCalls(sinceMs: number): Promise<RefusedCall[]>;
+  /** Hosts on which a caller was seen in the readiness window. */
+  hostsOfCaller(callerId: string): Promise<string[]>;
+  /** Milliseconds of a span that each host was watched. A host that never reported is absent. */
+  watched(
+    hostIds: readonly string[],
+    span: { sinceMs: number; untilMs: number },
+  ): Promise<Map<string, number>>;
+  /** Writes an entry to the audit log. */
+  audit(action: string, subject: string, detail: string): Promise<void>;
+}

@@ -1,0 +1,70 @@
+/** Findings of a collector that a test controls. */
+import { OperatorError } from '../../../common/operator_error.ts';
+import type { Findings, GroupFinding, HostFinding, RefusedCall } from '../../../enforce/findings.ts';
+import { PLACE } from './plans.ts';
+
+export function readyHost(hostId: string, given: Partial<HostFinding> = {}): HostFinding {
+  return {
+    hostId,
+    name: `host-${hostId.slice(-2)}`,
+    ...PLACE,
+    imageId: 'ami-1',
+    tags: {},
+    verdict: 'ready',
+    reason: 'It was watched, and nobody called without a token.',
+    startSeen: true,
+    coveragePercent: 100,
+    hops: null,
+    advisedHopLimit: null,
+    isOnline: true,
+    isLive: true,
+    ...given,
+  };
+}
+
+export class FakeFindings implements Findings {
+  readonly known = new Map<string, HostFinding>();
+  readonly verdicts = new Map<string, GroupFinding>();
+  refused: RefusedCall[] = [];
+  callerHosts: string[] = [];
+  isAway = false;
+
+  constructor(hosts: readonly HostFinding[]) {
+    for (const host of hosts) this.known.set(host.hostId, host);
+  }
+
+  async hosts(ids: readonly string[] | null): Promise<HostFinding[]> {
+    this.#check();
+    return [...this.known.values()].filter(({ hostId }) => ids === null || ids.includes(hostId));
+  }
+
+  async group(id: string): Promise<GroupFinding | null> {
+    this.#check();
+    return this.verdicts.get(id) ?? null;
+  }
+
+  async refusedCalls(sinceMs: number): Promise<RefusedCall[]> {
+    this.#check();
+    return this.refused.filter(({ atMs }) => atMs >= sinceMs);
+  }
+
+  async hostsOfCaller(): Promise<string[]> {
+    this.#check();
+    return this.callerHosts;
+  }
+
+  async watched(
+    hostIds: readonly string[],
+    { sinceMs, untilMs }: { sinceMs: number; untilMs: number },
+  ): Promise<Map<string, number>> {
+    this.#check();
+    const online = hostIds.filter((id) => this.known.get(id)?.isOnline === true);
+    return new Map(online.map((id) => [id, untilMs - sinceMs]));
+  }
+
+  async audit(): Promise<void> {}
+
+  #check(): void {
+    if (this.isAway) throw new OperatorError(1, 'The collector is away.');
+  }
+}

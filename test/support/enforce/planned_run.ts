@@ -1,0 +1,96 @@
+/** Carries out a plan in a test: the real runner and the real SDK, with a clock and a journal of the test's own. */
+import { openAwsWith } from '../../../enforce/cloud/aws_cloud.ts';
+import type { Cloud } from '../../../enforce/cloud.ts';
+import type { Plan, Target } from '../../../enforce/plan.ts';
+import { Judge } from '../../../enforce/run/judge.ts';
+import type { Order } from '../../../enforce/run/plan_store.ts';
+import { Runner } from '../../../enforce/run/runner.ts';
+import { Watch } from '../../../enforce/run/watch.ts';
+import type { NewEvent, PlanEvent } from '../../../enforce/state/events.ts';
+import type { PlanState } from '../../../enforce/state/step_state.ts';
+import type { FakeFindings } from './fake_findings.ts';
+
+/** More events than any plan of a test has. A plan that does not end would run for ever on the test's own clock. */
+const MAX_EVENTS = 2000;
+
+/** Ends a runner in a test as kill -9 would: nothing is written or sent after it. */
+export class Killed extends Error {}
+
+export class PlannedRun {
+  readonly journal: PlanEvent[] = [];
+  readonly orders: Order[] = [];
+  nowMs: number;
+  /** Called before an event is written, with the number of events that are written already. It may throw `Killed`. */
+  beforeEvent: (event: PlanEvent, written: number) => void = () => {};
+  /** Called after an event was written and applied. */
+  afterEvent: (event: PlanEvent, state: PlanState) => void = () => {};
+  readonly #plan: Plan;
+  readonly #findings: FakeFindings;
+  readonly #clouds = new Map<string, Cloud>();
+
+  constructor(plan: Plan, findings: FakeFindings, startMs: number) {
+    this.#plan = plan;
+    this.#findings = findings;
+    this.nowMs = startMs;
+  }
+
+  /** Runs until nothing more happens by itself. Throws `Killed` where the test kills the runner. */
+  run(orders: readonly NewEvent[]): Promise<PlanState> {
+    const plan = this.#plan;
+    const findings = this.#findings;
+    const cloudOf = (target: Target) => this.#cloud(target);
+    const events = [...this.journal];
+    const runner = new Runner({
+      plan,
+      events,
+      append: (event) => {
+        this.beforeEvent(event, this.journal.length);
+        if (this.journal.length >= MAX_EVENTS)
+          throw new Error(`The plan does not end: ${JSON.stringify(event)}`);
+        this.journal.push(event);
+      },
+      cloudOf,
+      judge: new Judge({
+        plan,
+        cloudOf,
+        findings,
+        probe: async () => 0,
+        otherPlans: () => [],
+        now: () => this.nowMs,
+      }),
+      watch: new Watch({
+        plan,
+        findings,
+        knownCalls: events.flatMap((event) => (event.type === 'refused_call' ? [event.call] : [])),
+        begunMs: events[0]?.at ?? this.nowMs,
+        lastEventMs: events.at(-1)?.at ?? this.nowMs,
+      }),
+      takeOrders: (obey) => {
+        for (const order of this.orders.splice(0)) obey(order);
+      },
+      now: () => this.nowMs,
+      sleep: async (ms) => {
+        this.nowMs += ms;
+      },
+      onEvent: (event, state) => this.afterEvent(event, state),
+    });
+    return runner.run(orders, new AbortController().signal);
+  }
+
+  /** Runs a new plan. */
+  begin(): Promise<PlanState> {
+    return this.run([{ type: 'begun', by: 'tester' }]);
+  }
+
+  #cloud({ account, region }: Target): Cloud {
+    const key = `${account} ${region}`;
+    const open = openAwsWith({ profile: null, roles: [], externalId: null });
+    const cloud = this.#clouds.get(key) ?? open({ account, region, planId: this.#plan.id });
+    this.#clouds.set(key, cloud);
+    return cloud;
+  }
+}
+
+export function statusesOf(state: PlanState): Record<string, string> {
+  return Object.fromEntries(Object.entries(state.steps).map(([id, { status }]) => [id, status]));
+}
