@@ -6,15 +6,15 @@ import { type Forecast, forecastOf, MAX_WEEKS } from './forecast.ts';
 
 const WEEK_DAYS = 7;
 
-/** One day of UTC with IMDSv1 calls. `day`: days since 1970. */
-export interface CallingDay<T> {
+/** One day of UTC with IMDSv1 calls. `day`: days since 1970. Callers are small numbers, each once. */
+export interface CallingDay {
   day: number;
-  callers: readonly T[];
+  callers: Uint32Array;
 }
 
 export interface BurnDownEvidence {
-  hosts: readonly CallingDay<number>[];
-  workloads: readonly CallingDay<string>[];
+  hosts: readonly CallingDay[];
+  workloads: readonly CallingDay[];
   /** First day of which every hour can be stored; null where nothing is stored. */
   firstDay: number | null;
   /** The day that goes on. */
@@ -39,8 +39,8 @@ export function burnDownOf(evidence: BurnDownEvidence): BurnDown {
     weeks.unshift({
       from: timeOf(start),
       to: timeOf(end),
-      hosts: distinct(evidence.hosts, start, end),
-      offenders: distinct(evidence.workloads, start, end),
+      hosts: countDistinct(evidence.hosts, start, end),
+      offenders: countDistinct(evidence.workloads, start, end),
       watched_hosts: reported.filter((span) => span.firstDay < end && span.lastDay >= start).length,
     });
   }
@@ -61,28 +61,41 @@ export function burnDownOf(evidence: BurnDownEvidence): BurnDown {
 }
 
 /** Returns for each day the number of callers of the `span` days that end with it. */
-function countRolling<T>(called: readonly CallingDay<T>[], from: number, to: number, span: number): number[] {
+function countRolling(called: readonly CallingDay[], from: number, to: number, span: number): number[] {
   const byDay = new Map(called.map(({ day, callers }) => [day, callers]));
-  const inSpan = new Map<T, number>();
+  const inSpan = new Uint32Array(sizeFor(called));
+  let distinct = 0;
   const counts: number[] = [];
   for (let day = from - span + 1; day <= to; day++) {
-    for (const caller of byDay.get(day) ?? []) inSpan.set(caller, (inSpan.get(caller) ?? 0) + 1);
-    for (const caller of day - span < from - span + 1 ? [] : (byDay.get(day - span) ?? [])) {
-      const left = inSpan.get(caller)! - 1;
-      if (left === 0) inSpan.delete(caller);
-      else inSpan.set(caller, left);
+    for (const caller of byDay.get(day) ?? []) if (inSpan[caller]!++ === 0) distinct++;
+    // Days before the first one were never counted.
+    if (day > from) {
+      for (const caller of byDay.get(day - span) ?? []) if (--inSpan[caller]! === 0) distinct--;
     }
-    if (day >= from) counts.push(inSpan.size);
+    if (day >= from) counts.push(distinct);
   }
   return counts;
 }
 
-function distinct<T>(called: readonly CallingDay<T>[], from: number, to: number): number {
-  const seen = new Set<T>();
+function countDistinct(called: readonly CallingDay[], from: number, to: number): number {
+  const seen = new Uint8Array(sizeFor(called));
+  let distinct = 0;
   for (const { day, callers } of called) {
-    if (day >= from && day < to) for (const caller of callers) seen.add(caller);
+    if (day < from || day >= to) continue;
+    for (const caller of callers) {
+      if (seen[caller] === 0) distinct++;
+      seen[caller] = 1;
+    }
   }
-  return seen.size;
+  return distinct;
+}
+
+/** Returns the length of an array that has a place for every caller. */
+function sizeFor(called: readonly CallingDay[]): number {
+  return called.reduce(
+    (most, { callers }) => callers.reduce((top, each) => Math.max(top, each + 1), most),
+    0,
+  );
 }
 
 function describe(forecast: Forecast, today: number): BurnDown['forecast']['hosts'] {

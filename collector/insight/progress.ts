@@ -56,9 +56,18 @@ export class Progress {
       this.#store.hosts(),
     ]);
     const wanted = hosts === null ? null : new Set(hosts);
+    const numbers = new Map<string, number>();
+    const numberOf = (id: string) => {
+      const number = numbers.get(id) ?? numbers.size;
+      numbers.set(id, number);
+      return number;
+    };
     return burnDownOf({
       hosts: called.days.map(({ day, hosts: callers }) => ({ day, callers })),
-      workloads: called.days.map(({ day, identities: callers }) => ({ day, callers })),
+      workloads: called.days.map(({ day, identities }) => ({
+        day,
+        callers: Uint32Array.from(identities, (id) => numberOf(id)),
+      })),
       // The first stored day is left out: the hours before its first call are not known.
       firstDay: called.firstDay === null ? null : called.firstDay + 1,
       today,

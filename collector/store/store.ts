@@ -296,7 +296,7 @@ export interface CallingDays {
   /** First day with stored sums of any calls; null without one. Of this day only a part can be stored. */
   firstDay: number | null;
   /** `day`: days since 1970. `hosts`: numbers that stand for hosts in this answer only. */
-  days: { day: number; hosts: number[]; identities: string[] }[];
+  days: { day: number; hosts: Uint32Array; identities: string[] }[];
 }
 
 /** The questions. Commands on the same machine can ask them too, while the collector runs. */

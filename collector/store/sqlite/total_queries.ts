@@ -76,18 +76,15 @@ export class TotalQueries {
     return this.prepare(sql).all(...from.values) as never;
   }
 
-  /** Returns the hosts or workloads with IMDSv1 calls on each day. Workload 0 has no such calls. */
-  callersByDay(
-    column: 'host' | 'identity',
-    fromDay: number,
-    toDay: number,
-    hosts: number[] | null,
-  ): { day: number; value: number }[] {
+  /** Returns the hosts or workloads with IMDSv1 calls on a day. Workload 0 has no such calls. */
+  callersOfDay(column: 'host' | 'identity', day: number, hosts: number[] | null): number[] {
     const table = column === 'identity' && hosts === null ? 'fleet_daily' : 'daily';
-    const sql = `SELECT DISTINCT day, ${column} AS value FROM ${table}
-      WHERE class = ${KIND_CLASS.v1} AND day >= ? AND day < ?${hosts === null ? '' : isAmong('host')}`;
+    const sql = `SELECT DISTINCT ${column} AS caller FROM ${table}
+      WHERE class = ${KIND_CLASS.v1} AND day = ?${hosts === null ? '' : isAmong('host')}`;
     const values = hosts === null ? [] : [JSON.stringify(hosts)];
-    return this.prepare(sql).all(fromDay, toDay, ...values) as never;
+    return this.prepare(sql)
+      .all(day, ...values)
+      .map((row) => Number(row['caller']));
   }
 
   /** Returns a SELECT of the rows that a question is about; null where there can be none. */

@@ -13,6 +13,7 @@ import type {
   Scope,
   SeriesPoint,
 } from '../store.ts';
+import { CallingDaysReader } from './calling_days.ts';
 import { ClosedSums } from './closed_sums.ts';
 import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2 } from './packed_totals.ts';
 import type { Rows } from './rows.ts';
@@ -33,11 +34,13 @@ export class Totals {
   readonly #rows: Rows;
   readonly #queries: TotalQueries;
   readonly #closed: ClosedSums;
+  readonly #callingDays: CallingDaysReader;
 
   constructor(database: DatabaseSync, rows: Rows) {
     this.#rows = rows;
     this.#queries = new TotalQueries(database);
     this.#closed = new ClosedSums(database);
+    this.#callingDays = new CallingDaysReader(database, this.#queries);
   }
 
   identityTotals(scope: Scope): IdentityTotals[] {
@@ -155,22 +158,15 @@ export class Totals {
 
   callingDays(fromDay: number, toDay: number, hosts: string[] | null): CallingDays {
     const chosen = hosts === null ? null : this.#rows.hostRows(hosts);
-    const days = new Map<number, CallingDays['days'][number]>();
-    const dayOf = (day: number) => {
-      const known = days.get(day) ?? { day, hosts: [], identities: [] };
-      days.set(day, known);
-      return known;
-    };
-    for (const { day, value } of this.#queries.callersByDay('host', fromDay, toDay, chosen)) {
-      dayOf(day).hosts.push(value);
-    }
-    for (const { day, value } of this.#queries.callersByDay('identity', fromDay, toDay, chosen)) {
-      dayOf(day).identities.push(this.#rows.identity(value).id);
-    }
+    const days = this.#callingDays.read(fromDay, toDay, chosen);
     const { first } = this.#queries.storedHours();
     return {
       firstDay: Number.isFinite(first) ? Math.floor(first / 24) : null,
-      days: [...days.values()].sort((a, b) => a.day - b.day),
+      days: [...days].map(([day, { hosts: callers, identities }]) => ({
+        day,
+        hosts: callers,
+        identities: [...identities].map((row) => this.#rows.identity(row).id),
+      })),
     };
   }
 

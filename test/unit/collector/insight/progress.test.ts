@@ -268,3 +268,31 @@ test('the last day of the burn-down has the hosts and offenders of the readiness
   );
   assert.equal((await insight.burnDown({ window }, { ids: ['i-b'] })).days.at(-1)!.hosts, 1);
 });
+
+test('a late record, and a host that is chosen, change the days that were asked for before', async () => {
+  const { store, put } = fleet();
+  const today = Math.floor(NOW_US / DAY_US);
+  const ask = async (hosts: string[] | null = null) =>
+    (await store.callingDays(today - 9, today + 1, hosts)).days.map((each) => [
+      today - each.day,
+      each.hosts.length,
+      each.identities.length,
+    ]);
+  // Noon of a day, so that the time of the test does not move a call to another day.
+  const noon = (days: number) => NOW_US - ((today - days) * DAY_US + 12 * HOUR_US);
+  await put(callOf('/opt/a', A, noon(3)), callOf('/opt/a', B, noon(5)));
+  assert.deepEqual(await ask(), [
+    [5, 1, 1],
+    [3, 1, 1],
+  ]);
+  await put(callOf('/opt/b', B, noon(3)));
+  assert.deepEqual(await ask(), [
+    [5, 1, 1],
+    [3, 2, 2],
+  ]);
+  assert.deepEqual(await ask(['i-a']), [[3, 1, 1]]);
+  assert.deepEqual(await ask(['nobody']), []);
+  await store.retain({ rawDays: 1, rollupDays: 4, maxBytes: 1e9 }, NOW_US);
+  assert.deepEqual((await ask()).at(-1), [3, 2, 2]);
+  assert.ok((await ask()).every(([ago]) => ago! < 5));
+});
