@@ -22,7 +22,7 @@ export function newOffender(offender: Offender): AlertDraft {
     subject: id,
     severity: 'warning',
     title: short(`New IMDSv1 caller: ${title}`),
-    text: `${title} calls the instance metadata service without a token (IMDSv1) ${where(offender)}: ${calls} ${calls === 1 ? 'call' : 'calls'}${first === null ? '' : `, the first at ${first}`}. ${advice}`,
+    text: `${title} calls the instance metadata service without a token (IMDSv1) ${where(offender)}: ${calls} ${calls === 1 ? 'call' : 'calls'}${first === null ? '' : `, the first at ${first}`}. ${advice}${ownerText(offender)}`,
   };
 }
 
@@ -36,7 +36,7 @@ export function credentialsOverV1(offender: Offender, previousUs: number | null)
     subject: id,
     severity: 'critical',
     title: short(`Role credentials over IMDSv1${previousUs === null ? '' : ' again'}: ${title}`),
-    text: `${title} fetched role credentials${role} without a token ${where(offender)}, last at ${offender.last_credentials_over_v1}.${previous} An attacker who can make it send a request can steal these credentials. ${advice}`,
+    text: `${title} fetched role credentials${role} without a token ${where(offender)}, last at ${offender.last_credentials_over_v1}.${previous} An attacker who can make it send a request can steal these credentials. ${advice}${ownerText(offender)}`,
   };
 }
 
@@ -137,6 +137,10 @@ export function summary(rule: AlertRule, group: readonly AlertDraft[]): AlertDra
     title: `${group.length} ${nouns[rule]}`,
     text: [...names, ...(more > 0 ? [`and ${more} more`] : [])].join('\n'),
   };
+}
+
+function ownerText({ triage: { owner } }: Offender): string {
+  return owner === null ? '' : ` Owner: ${owner}.`;
 }
 
 function where({ hosts, host_count: count }: Offender): string {

@@ -195,6 +195,21 @@ test('the findings of the very first evaluation are summed up', () => {
   assert.deepEqual(next.alerts, []);
 });
 
+test('an alert about an offender names its owner where there is one', () => {
+  const rules = new Rules();
+  const owned = { ...thiefOf(1, NOON_US), triage: { ...NO_TRIAGE, owner: 'payments' } };
+  const alerts = rules.evaluateAt({ offenders: [owned, thiefOf(2, NOON_US)] }, NOON_US);
+  assert.deepEqual(
+    alerts.map(({ rule, text }) => [rule, / Owner: payments\.$/.test(text), /Owner/.test(text)]),
+    [
+      ['new_offender', true, true],
+      ['new_offender', false, false],
+      ['credentials_over_v1', true, true],
+      ['credentials_over_v1', false, false],
+    ],
+  );
+});
+
 test('a triage that ended by itself is reported once, and again when it was set again and ended again', () => {
   const rules = new Rules();
   const ended = (id: number, changes: Partial<EndedTriage['triage']>): EndedTriage => ({
