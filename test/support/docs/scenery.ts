@@ -1,7 +1,10 @@
 /** Prepares what the reader of a document has before typing its first command. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Authority } from '../collector/access/certificates.ts';
 import type { Stage } from './stage.ts';
+
+const CLOUD = join(import.meta.dirname, 'cloud.ts');
 
 /** Documents for whoever has a collector that has been told of something. */
 const WITH_COLLECTOR = ['api.md', 'operate.md', 'enforce.md', 'security.md'];
@@ -23,7 +26,13 @@ export async function prepare(document: string, stage: Stage): Promise<void> {
   await must(stage, 'imdswatch token create --kind enrolment --name test > /etc/imdswatch/enrolment-token');
   await stage.keep('imdswatch agent --config /etc/imdswatch/agent.yaml', ['the agent watches', 'connected']);
   await must(stage, CALLS);
-  if (document === 'enforce.md') await must(stage, CLOUD_FILES);
+  if (document === 'enforce.md') {
+    await must(stage, CLOUD_FILES);
+    await stage.keep(`exec "$NODE" --disable-warning=ExperimentalWarning "${CLOUD}" aws.sh`, [
+      'the cloud answers',
+    ]);
+    await must(stage, '. ./aws.sh');
+  }
   await stage.until('imdswatch offenders --json', (output) => output.includes('/usr/bin/curl'));
 }
 

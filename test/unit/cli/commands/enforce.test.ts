@@ -1,6 +1,5 @@
 /** `imdswatch enforce` as an operator runs it: over a real store, with the real SDK, against the lab's cloud. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
@@ -20,17 +19,13 @@ import {
 } from '../../../support/collector/insight/findings.ts';
 import { ACCOUNT, REGION } from '../../../support/enforce/lab_cloud.ts';
 import { instanceId } from '../../../support/enforce/plans.ts';
+import { type StartedProgram, startProgram } from '../../../support/enforce/program.ts';
 
 const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
+const COMMAND = [process.execPath, '--disable-warning=ExperimentalWarning', MAIN, 'enforce'];
 /** Coverage is there for this long after the start, so that soaks go on while the commands run. */
 const AHEAD_US = 240e6;
 const POLICY = ['--soak-seconds', '1', '--canary-soak-seconds', '1', '--max-share', '1'];
-
-interface Ended {
-  code: number | null;
-  stdout: string;
-  stderr: string;
-}
 
 describe('imdswatch enforce', () => {
   const bench = new Bench();
@@ -93,26 +88,15 @@ describe('imdswatch enforce', () => {
     };
   }
 
-  function begin(...args: string[]): { child: ChildProcess; ended: Promise<Ended>; stderr: () => string } {
+  function begin(...args: string[]): StartedProgram {
     const own = Object.entries(process.env).filter(([name]) => !/^(IMDSWATCH|AWS)_/.test(name));
-    const env = { ...Object.fromEntries(own), ...api.environment(ACCOUNT) };
-    const files = ['--data-dir', findings.dataDir];
-    const child = spawn(
-      process.execPath,
-      [
-        '--disable-warning=ExperimentalWarning',
-        MAIN,
-        'enforce',
-        ...args,
-        ...(args[0] === 'prevent' ? [] : files),
-      ],
-      { env: { ...env, IMDSWATCH_READINESS_WINDOW_DAYS: '2' } },
-    );
-    const text = { stdout: '', stderr: '' };
-    child.stdout.setEncoding('utf8').on('data', (part: string) => (text.stdout += part));
-    child.stderr.setEncoding('utf8').on('data', (part: string) => (text.stderr += part));
-    const ended = new Promise<Ended>((resolve) => child.on('close', (code) => resolve({ code, ...text })));
-    return { child, ended, stderr: () => text.stderr };
+    const env = {
+      ...Object.fromEntries(own),
+      ...api.environment(ACCOUNT),
+      IMDSWATCH_READINESS_WINDOW_DAYS: '2',
+    };
+    const files = args[0] === 'prevent' ? [] : ['--data-dir', findings.dataDir];
+    return startProgram([...COMMAND, ...args, ...files], env);
   }
 
   const enforce = (...args: string[]) => begin(...args).ended;
@@ -123,12 +107,12 @@ describe('imdswatch enforce', () => {
     return JSON.parse(stdout) as Plan;
   }
 
-  async function until(condition: () => boolean, what: () => string): Promise<void> {
+  async function until(condition: () => boolean): Promise<void> {
     for (let tries = 0; tries < 600; tries += 1) {
       if (condition()) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    assert.fail(what());
+    assert.fail('It did not happen within 30 s.');
   }
 
   const tokensOf = (...numbers: number[]) =>
@@ -195,9 +179,9 @@ describe('imdswatch enforce', () => {
 
   it('rolls back within seconds when an agent reports a refused call, and names the caller', async () => {
     const { id } = await planned('--group', 'asg:ops', '--canary-soak-seconds', '200');
-    const { child, ended, stderr } = begin('apply', id, '--yes');
+    const applying = begin('apply', id, '--yes');
     try {
-      await until(() => / applied/.test(stderr()), stderr);
+      await applying.says(/ applied/);
       assert.deepEqual(tokensOf(4, 5), ['required', 'optional']);
       const refusedMs = Date.now();
       await findings.put(
@@ -211,15 +195,15 @@ describe('imdswatch enforce', () => {
           process: processFacts({ script: '/opt/weekly.sh' }),
         }),
       );
-      await until(() => tokensOf(4)[0] === 'optional', stderr);
+      await until(() => tokensOf(4)[0] === 'optional');
       const tookMs = Date.now() - refusedMs;
-      const { code, stdout } = await ended;
+      const { code, stdout } = await applying.ended;
       assert.equal(code, 5, stdout);
       assert.ok(tookMs < 10_000, `it took ${tookMs} ms`);
       assert.match(stdout, /rolled_back\s+\/opt\/weekly\.sh called without a token on i-0+4 and was refused/);
       assert.match(stdout, /held/);
     } finally {
-      child.kill('SIGKILL');
+      applying.kill();
     }
     const status = await enforce('status', id);
     assert.equal(status.code, 5);
@@ -233,15 +217,15 @@ describe('imdswatch enforce', () => {
 
     const { id } = await planned('--host', 'web-1', '--canary-soak-seconds', '200');
     const first = begin('apply', id, '--yes');
-    await until(() => / applied/.test(first.stderr()), first.stderr);
+    await first.says(/ applied/);
     const second = await enforce('resume', id);
     assert.match(second.stderr, /carries out the plan/);
-    first.child.kill('SIGKILL');
+    first.kill();
     await first.ended;
     assert.equal(tokensOf(1)[0], 'required');
 
     const resumed = begin('resume', id);
-    await until(() => /taken over/.test(resumed.stderr()), resumed.stderr);
+    await resumed.says(/taken over/);
     assert.equal((await enforce('confirm', id, 's9')).code, 2);
     assert.equal((await enforce('confirm', id)).code, 0);
     const ended = await resumed.ended;
