@@ -19,15 +19,13 @@ const listedOffenders = z.array(
     .object({
       executable: z.string().nullable(),
       script: z.string().nullable(),
-      started_by: z.string().nullable(),
       calls_v1: z.int(),
       calls_v2: z.int(),
       credentials_over_v1: z.int(),
     })
-    .transform(({ executable, script, started_by, calls_v1, calls_v2, credentials_over_v1 }) => ({
+    .transform(({ executable, script, calls_v1, calls_v2, credentials_over_v1 }) => ({
       executable,
       script,
-      isOrphan: started_by === 'unknown',
       v1: calls_v1,
       v2: calls_v2,
       credentialsOverV1: credentials_over_v1,

@@ -1,6 +1,11 @@
-/** Plays the story of the demo, act by act. Each act is a real program that makes its ordinary calls. */
+/**
+ * Plays the story of the demo, act by act. Each act is a real program that makes its ordinary calls. Helper programs
+ * such as `curl` are run by scripts, as they are on real hosts.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { IMDS_IPV4 } from '../protocol/endpoints.ts';
-import { labClients } from './clients.ts';
+import { type LabClient, labClients } from './clients.ts';
 import { PATHS } from './expected_call.ts';
 import type { Lab } from './lab.ts';
 import { Ledger } from './ledger.ts';
@@ -32,6 +37,16 @@ const CAST = [
   'sdk-new',
   'sdk-new-unanswered',
 ];
+/** Scripts that run a helper program, by the name of its client. */
+const SCRIPTS: Readonly<Record<string, string>> = {
+  'curl-v1': 'show-instance-id.sh',
+  'curl-v2': 'show-instance-id-with-token.sh',
+  'wget-v1': 'fetch-user-data.sh',
+  'bash-dev-tcp': 'check-metadata.sh',
+  'curl-token-name-in-query': 'token-in-the-wrong-place.sh',
+  'curl-ipv6': 'show-instance-id-over-ipv6.sh',
+};
+
 /** Clients that are run again, one at a time, while somebody goes on watching. */
 const REGULARS = ['curl-v1', 'curl-v2', 'wget-v1', 'python-keep-alive', 'sdk-old', 'sdk-new'];
 
@@ -46,15 +61,29 @@ export class Story {
     this.#lab = lab;
     this.#programs = programs;
     this.ledger = new Ledger(lab);
-    const clients = labClients(programs, oneShot).filter(
-      ({ calls }) => lab.hostAddresses.ipv6 !== null || calls.every(({ endpoint }) => endpoint !== 'ipv6'),
-    );
+    const clients = labClients(programs, oneShot)
+      .filter(
+        ({ calls }) => lab.hostAddresses.ipv6 !== null || calls.every(({ endpoint }) => endpoint !== 'ipv6'),
+      )
+      .map((client) => this.#inScript(client));
     this.#clients = new Map(
       clients.map((client) => [
         client.name,
         { says: client.says, play: async () => void (await this.ledger.runClient(client)) },
       ]),
     );
+  }
+
+  /** Returns the client as a script runs it, if it is one of `SCRIPTS`. The script is then the workload. */
+  #inScript(client: LabClient): LabClient {
+    const name = SCRIPTS[client.name];
+    if (name === undefined) return client;
+    const { bash } = this.#programs;
+    const script = join(this.#lab.home, name);
+    // Another command follows, so that bash does not become the program that it runs.
+    writeFileSync(script, `#!${bash}\n# ${client.says}\n"$@"\nexit $?\n`, { mode: 0o755 });
+    const argv = [bash, script, ...client.argv];
+    return { ...client, says: `${name}: ${client.says}`, argv, executable: bash, script, caller: 'child' };
   }
 
   static async prepare(lab: Lab, programs: Programs): Promise<Story> {

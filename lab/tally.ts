@@ -15,17 +15,11 @@ export interface IdentityTally {
   credentialsOverV1: number;
 }
 
-/** The program that runs the lab's clients. Calls of `helpers` (executables) are its calls. */
-export interface Runner extends Pick<IdentityTally, 'executable' | 'script'> {
-  helpers: readonly string[];
-}
-
-export function tallyByIdentity(truths: readonly Truth[], runner: Runner | null = null): IdentityTally[] {
+export function tallyByIdentity(truths: readonly Truth[]): IdentityTally[] {
   const tallies = new Map<string, IdentityTally>();
   for (const { owner, version, category, status } of truths) {
     if (owner === null || version === null) continue;
-    const ranBy = runner?.helpers.includes(owner.executable) ? runner : owner;
-    const { executable, script } = ranBy;
+    const { executable, script } = owner;
     const key = identityKey({ executable, script });
     const tally = tallies.get(key) ?? { executable, script, v1: 0, v2: 0, credentialsOverV1: 0 };
     if (version === 2) tally.v2++;
@@ -40,29 +34,18 @@ export function tallyByIdentity(truths: readonly Truth[], runner: Runner | null 
  * One row of a list of offenders. `executable` is null if it is not known. A program has one row for each
  * image, unit and pod container in which it ran; the lab does not distinguish those.
  */
-export type ListedOffender = Omit<IdentityTally, 'executable'> & {
-  executable: string | null;
-  /** True where the parents of a helper had ended before they could be read. */
-  isOrphan?: boolean;
-};
+export type ListedOffender = Omit<IdentityTally, 'executable'> & { executable: string | null };
 
 /**
  * Returns one line for each difference. Every identity that called IMDSv1 must be listed, and its rows
  * together must have exactly its counts. Nobody else may be listed with IMDSv1 calls.
  */
-export function compareOffenders(
-  truths: readonly Truth[],
-  listed: readonly ListedOffender[],
-  runner: Runner | null = null,
-): string[] {
+export function compareOffenders(truths: readonly Truth[], listed: readonly ListedOffender[]): string[] {
   const differences: string[] = truths
     .filter(({ owner }) => owner === null)
     .map(({ method, target }) => `the lab itself cannot say who asked for ${method} ${target}`);
-  // A helper whose parents were not known is listed by itself, and not as somebody else's.
-  const isRunners = ({ isOrphan, executable }: ListedOffender) =>
-    isOrphan === true && executable !== null && runner?.helpers.includes(executable);
-  const rows = Map.groupBy(listed, (row) => identityKey(isRunners(row) ? runner! : row));
-  for (const tally of tallyByIdentity(truths, runner)) {
+  const rows = Map.groupBy(listed, identityKey);
+  for (const tally of tallyByIdentity(truths)) {
     const key = identityKey(tally);
     const own = rows.get(key);
     rows.delete(key);

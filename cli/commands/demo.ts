@@ -3,14 +3,13 @@
  * service. With `--once` it also tests the whole product: it compares the offenders with what the programs
  * really did.
  */
-import { realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 import * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
 import { prepareContainerStory } from '../../lab/container_story.ts';
 import { kernelHasIpv6, Lab } from '../../lab/lab.ts';
-import { findPrograms, installSdks, type Programs } from '../../lab/programs.ts';
+import { findPrograms, installSdks } from '../../lab/programs.ts';
 import { type Act, Story } from '../../lab/story.ts';
 import { compareOffenders, tallyByIdentity } from '../../lab/tally.ts';
 import { DemoObserver } from '../demo_observer.ts';
@@ -88,7 +87,7 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
       await playAll(story.encores(), ENCORE_PACE_MS, interrupted);
     }
     await story.end();
-    return await judge(story, observer, await observer.stop(), programs);
+    return await judge(story, observer, await observer.stop());
   } finally {
     await lab.close();
   }
@@ -109,25 +108,14 @@ async function playAll(acts: Iterable<Act>, paceMs: number, interrupted: AbortSi
  * Prints the offenders and compares them with what the lab did. Returns the exit code. `failures` are those
  * of the observer's own processes.
  */
-async function judge(
-  story: Story,
-  observer: DemoObserver,
-  failures: string[],
-  programs: Programs,
-): Promise<number> {
-  // The demo itself runs curl, wget and code of bash, so it is the workload behind them.
-  const runner = {
-    executable: realpathSync(process.execPath),
-    script: process.argv[1] ?? null,
-    helpers: [programs.curl, programs.wget, programs.bash],
-  };
+async function judge(story: Story, observer: DemoObserver, failures: string[]): Promise<number> {
   process.stdout.write('\n');
   await observer.printOffenders();
   const truths = await story.ledger.truths();
   const differences = [
     ...failures,
     ...(await story.ledger.surprises()),
-    ...compareOffenders(truths, await observer.listOffenders(), runner),
+    ...compareOffenders(truths, await observer.listOffenders()),
   ];
   if (differences.length > 0) {
     process.stderr.write(
@@ -135,7 +123,7 @@ async function judge(
     );
     return 1;
   }
-  const tallies = tallyByIdentity(truths, runner);
+  const tallies = tallyByIdentity(truths);
   const sum = (field: 'v1' | 'v2' | 'credentialsOverV1') =>
     tallies.reduce((total, tally) => total + tally[field], 0);
   process.stdout.write(`
