@@ -91,6 +91,7 @@ export class OwnerReader {
       uid: record.uid,
       args: record.args,
       argsTruncated: record.argsTruncated,
+      argsAfterCut: record.argsAfterCut,
       netns: record.netns,
       cgroupId: record.cgroupId,
       cgroupPaths: record.cgroupPaths,

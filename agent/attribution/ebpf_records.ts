@@ -43,7 +43,8 @@ export const OWNER_LAYOUT = {
   data_bytes: 62,
   comm: 64,
   inner_pid: 80,
-  reserved: 84,
+  args_rest_bytes: 84,
+  reserved: 86,
 } as const;
 export const OWNER_HEAD_BYTES = 88;
 
@@ -80,6 +81,12 @@ const ARGS_UNREADABLE = 2;
 const EXECUTABLE_CUT = 4;
 const ANCESTORS_CUT = 8;
 const CGROUPS_CUT = 16;
+
+/**
+ * No option that takes a value has a longer name. So if more of an argument is known, it is known whether the next
+ * argument is its value.
+ */
+const LONGEST_OPTION_CHARACTERS = 64;
 
 /** A clock tick of /proc is 1/100 s on every Linux (USER_HZ). */
 const NANOSECONDS_PER_TICK = 10_000_000n;
@@ -124,6 +131,8 @@ export interface OwnerRecord extends RecordedProcess {
   /** Null if the kernel could not read them (paged out, or a kernel thread). */
   args: string[] | null;
   argsTruncated: boolean;
+  /** Arguments after the last one of `args`, which was cut. Null if none are known. */
+  argsAfterCut: string[] | null;
   /** Nearest first. The list ends at pid 1 unless `ancestorsCut`. */
   ancestors: RecordedProcess[];
   ancestorsCut: boolean;
@@ -175,6 +184,9 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
   const executableBytes = bytes.readUInt16LE(OWNER_LAYOUT.executable_bytes);
   const end = OWNER_HEAD_BYTES + bytes.readUInt16LE(OWNER_LAYOUT.data_bytes);
   const argsEnd = OWNER_HEAD_BYTES + argsBytes;
+  const restBytes = bytes.readUInt16LE(OWNER_LAYOUT.args_rest_bytes);
+  if (restBytes > argsBytes) return null;
+  const headEnd = argsEnd - restBytes;
   const executableEnd = argsEnd + executableBytes;
   const cgroupsEnd = executableEnd + bytes.readUInt16LE(OWNER_LAYOUT.cgroups_bytes);
   if (cgroupsEnd > end) return null;
@@ -183,7 +195,8 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
 
   // Every argument ends with NUL. If the last one does not, the process has overwritten its arguments (with a
   // title).
-  const whole = argsBytes === 0 || bytes[argsEnd - 1] === 0;
+  const whole = argsBytes === restBytes || bytes[headEnd - 1] === 0;
+  const args = flags & ARGS_UNREADABLE ? null : argumentList(bytes, OWNER_HEAD_BYTES, headEnd);
   const executableCut = (flags & EXECUTABLE_CUT) !== 0;
   return {
     pid: bytes.readUInt32LE(OWNER_LAYOUT.tgid),
@@ -200,8 +213,12 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
     cgroupId: bytes.readBigUInt64LE(OWNER_LAYOUT.cgroup_id),
     cgroupPaths: flags & CGROUPS_CUT ? null : cgroupPathList(bytes, executableEnd, cgroupsEnd),
     cgroupsCut: (flags & CGROUPS_CUT) !== 0,
-    args: flags & ARGS_UNREADABLE ? null : argumentList(bytes, OWNER_HEAD_BYTES, argsEnd),
+    args,
     argsTruncated: (flags & ARGS_CUT) !== 0 || !whole,
+    argsAfterCut:
+      (args?.at(-1)?.length ?? 0) > LONGEST_OPTION_CHARACTERS
+        ? restOfArguments(bytes, headEnd, argsEnd)
+        : null,
     ancestors,
     ancestorsCut: (flags & ANCESTORS_CUT) !== 0,
   };
@@ -247,6 +264,13 @@ function commText(bytes: Buffer, offset: number): string {
 function argumentList(bytes: Buffer, from: number, to: number): string[] {
   if (from === to) return [];
   return parseCommandLine(bytes.subarray(from, to)) ?? [];
+}
+
+/** Returns the arguments behind the one that was cut; null without any. A last one that is cut is left out. */
+function restOfArguments(bytes: Buffer, from: number, to: number): string[] | null {
+  const rest = argumentList(bytes, from, to);
+  const known = bytes[to - 1] === 0 ? rest : rest.slice(0, -1);
+  return known.length === 0 ? null : known;
 }
 
 /**

@@ -7,6 +7,8 @@ export interface SocketOwner extends ProcessSnapshot {
   args: string[] | null;
   /** The arguments were cut at the limit of a record. */
   argsTruncated: boolean;
+  /** Arguments behind the one that was cut, which is the last of `args`; null or absent if none are known. */
+  argsAfterCut?: string[] | null;
   /**
    * The target of /proc/PID/cwd when the owner was found; absent if it must be read later; null if it was
    * unreadable.

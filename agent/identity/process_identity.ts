@@ -25,6 +25,8 @@ import { scriptOf, titleOf } from './script.ts';
 /** Some 5 kB each. They serve callers that call again within seconds; one-shot callers only pass through. */
 const MAX_DESCRIPTIONS = 256;
 const MAX_ANCESTORS = 1024;
+/** Marks the end of an argument that is known in part. No argument contains a NUL. */
+const CUT = '\0';
 /** Processes whose script is remembered for the time after they have written a title over it. */
 const MAX_SCRIPTS = 1024;
 /** /proc gave at most 32 KiB of arguments: that many and fewer characters may be a part of them. */
@@ -112,7 +114,7 @@ export class ProcessIdentity {
     const parents =
       owner.ancestors ?? (parentPid === null ? [] : this.#processes.ancestors(parentPid, owner.startTicks));
     const title = titleOf(owner.executable, wholeArgs ?? args);
-    const known = wholeArgs ?? (title === null ? withoutCutEnd(args) : args);
+    const known = wholeArgs ?? (title === null ? aroundCut(args, owner.argsAfterCut ?? null) : args);
     const script = this.#scriptOf(owner, known, workingDirectory);
     const shown = {
       'executable.path': maskedPath(owner.executable),
@@ -148,7 +150,7 @@ export class ProcessIdentity {
     const { pid, startTicks, executable } = process;
     const key = `${pid} ${startTicks} ${executable}`;
     const script = scriptOf(executable, args, workingDirectory);
-    if (script === null) return null;
+    if (script === null || script.includes(CUT)) return null;
     const known = this.#scripts.get(key);
     if (titleOf(executable, args) !== null) return known ?? script;
     if (known !== script) {
@@ -279,9 +281,14 @@ function mayBeCut(args: readonly string[]): boolean {
   return args.reduce((sum, arg) => sum + arg.length + 1, 0) > MAYBE_CUT_CHARACTERS;
 }
 
-/** Leaves out the last argument of a cut list: it may be the beginning of another name. */
-function withoutCutEnd(args: string[] | null): string[] | null {
-  return args?.slice(0, -1) ?? null;
+/**
+ * Leaves out the last argument of a cut list: it may be the beginning of another name. If those behind it are
+ * known, it stays with a mark, so that it is passed over as the option or the value that it is.
+ */
+function aroundCut(args: string[] | null, after: string[] | null): string[] | null {
+  if (args === null) return null;
+  const before = args.slice(0, -1);
+  return after === null ? before : [...before, `${args.at(-1)}${CUT}`, ...after];
 }
 
 function isRelativePath(script: string): boolean {
@@ -303,6 +310,7 @@ function maskedPath(path: string | null): string | null {
 function keyOf(owner: SocketOwner): string {
   let key = `${owner.pid} ${owner.startTicks} ${owner.uid} ${owner.name}\0${owner.executable}\0`;
   key += owner.args === null ? '-' : `+${owner.args.join('\0')}`;
+  if (owner.argsAfterCut != null) key += `\0${CUT}${owner.argsAfterCut.join('\0')}`;
   key += `\0${owner.workingDirectory}`;
   for (const parent of owner.ancestors ?? []) {
     key += `\0${parent.pid} ${parent.startTicks} ${parent.name} ${parent.executable} ${parent.args?.join(' ')}`;

@@ -10,6 +10,10 @@
 #include <bpf/bpf_helpers.h>
 
 #define ARGS_MAX_BYTES 4096
+#define ARGS_REST_MAX_BYTES 2048
+#define ARG_PIECE_BYTES 4096
+/* The kernel takes no argument of more than 128 KiB (MAX_ARG_STRLEN, include/uapi/linux/binfmts.h). */
+#define ARG_PIECES_MAX 33
 #define PAGE_MIN_BYTES 4096
 #define EXECUTABLE_MAX_BYTES 2048
 #define ANCESTORS_MAX 24
@@ -84,6 +88,39 @@ __noinline __u64 append_executable(__u64 task_address, __u64 offset, __u64 limit
 }
 
 /*
+ * Appends the arguments that follow the one in which the recorded ones end. The main class of a JVM stands behind its
+ * class path, which may be long. Returns their length; 0 if there are none, or if they cannot be read. `at` is the
+ * address of the last byte that was recorded, which is the NUL of an argument if that one is whole.
+ */
+static __always_inline __u64 copy_rest(struct scratch *scratch, __u64 at, __u64 end)
+{
+	__u8 *to = &scratch->data[ARGS_MAX_BYTES];
+	__u64 bytes;
+	long copied = 0;
+
+	for (int piece = 0; piece < ARG_PIECES_MAX; piece++) {
+		if (at >= end)
+			return 0;
+		copied = bpf_probe_read_user_str(to, ARG_PIECE_BYTES, (void *)at);
+		if (copied <= 0)
+			return 0;
+		if (copied < ARG_PIECE_BYTES)
+			break;
+		/* The last byte of a full piece is a NUL that the helper wrote, not the argument's. */
+		at += ARG_PIECE_BYTES - 1;
+	}
+	if (copied >= ARG_PIECE_BYTES)
+		return 0;
+	at += copied;
+	if (at >= end)
+		return 0;
+	bytes = end - at;
+	if (bytes > ARGS_REST_MAX_BYTES)
+		bytes = ARGS_REST_MAX_BYTES;
+	return bpf_probe_read_user(to, bytes, (void *)at) ? 0 : bytes;
+}
+
+/*
  * Copies the caller's arguments to the start of the scratch data and returns their length. A page that is not
  * in memory cannot be fetched here (page faults are off), and a failed read copies nothing: then only the
  * first page is read.
@@ -104,8 +141,14 @@ static __always_inline __u64 copy_arguments(struct scratch *scratch, struct mm_s
 	}
 	if (bytes == 0)
 		return 0;
-	if (bpf_probe_read_user(scratch->data, bytes, (void *)start) == 0)
+	if (bpf_probe_read_user(scratch->data, bytes, (void *)start) == 0) {
+		if (scratch->head.flags & ARGS_CUT) {
+			scratch->head.args_rest_bytes =
+				copy_rest(scratch, start + ARGS_MAX_BYTES - 1, BPF_CORE_READ(mm, arg_end));
+			return ARGS_MAX_BYTES + scratch->head.args_rest_bytes;
+		}
 		return bytes;
+	}
 	first_page = PAGE_MIN_BYTES - (start & (PAGE_MIN_BYTES - 1));
 	if (first_page < bytes && first_page <= ARGS_MAX_BYTES &&
 	    bpf_probe_read_user(scratch->data, first_page, (void *)start) == 0) {
@@ -171,6 +214,7 @@ static __always_inline void record_pid_namespace(struct owner_record *head, stru
 
 	head->pid_ns = BPF_CORE_READ(upid, ns, ns.inum);
 	head->inner_pid = BPF_CORE_READ(upid, nr);
+	head->args_rest_bytes = 0;
 	head->reserved = 0;
 }
 

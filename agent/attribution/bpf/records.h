@@ -57,7 +57,12 @@ struct owner_record {
 	char comm[COMM_BYTES];
 	/* The process's pid in its own innermost pid namespace (pid_ns). */
 	__u32 inner_pid;
-	__u32 reserved;
+	/*
+	 * The last bytes of the arguments follow the argument in which the first ARGS_MAX_BYTES end, whose middle and end
+	 * are not recorded; 0 if there are none such.
+	 */
+	__u16 args_rest_bytes;
+	__u16 reserved;
 	/*
 	 * data_bytes of data follow: arguments, executable, cgroups, then each ancestor_record at a multiple
 	 * of 8.

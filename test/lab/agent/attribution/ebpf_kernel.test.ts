@@ -158,6 +158,7 @@ class Scene {
         executable: owner.executable,
         args: owner.args,
         argsTruncated: owner.argsTruncated,
+        argsAfterCut: owner.argsAfterCut,
         uid: owner.uid,
         netns: owner.netns,
         method: owner.method,
@@ -174,6 +175,7 @@ class Scene {
         executable,
         args,
         argsTruncated: false,
+        argsAfterCut: null,
         uid,
         netns: this.lab.netns,
         method: 'ebpf',
@@ -331,6 +333,21 @@ os.execve(fd, ['hidden', '/exe/memory'], {})`;
     assert.equal(Buffer.byteLength(owner.args!.join('\0')), 4096);
     assert.deepEqual(owner.args?.slice(0, -1), command.slice(0, -1));
     assert.equal(owner.pid, started.pid);
+  });
+
+  it('with the arguments that follow a long one, such as the main class behind a class path', async () => {
+    const recorded = 4096 - Buffer.byteLength([...scene.curl('/long-0'), '-H', ''].join('\0'));
+    // The recorded part ends with its last character, its NUL, or before it; then come one and many pieces, and almost
+    // the longest argument that the kernel takes.
+    const lengths = [recorded, recorded - 1, recorded + 1, recorded + 4_094, recorded + 4_095, 131_000];
+    for (const [at, length] of lengths.entries()) {
+      const command = [...scene.curl(`/long-${at}`), '-H', 'x'.repeat(length), '-H', 'X-After: cut', '-s'];
+      const started = scene.lab.start(command);
+      assert.equal(await started.ended, 0);
+      const owner = await scene.answerFor(`/long-${at}`);
+      assert.deepEqual(owner.args?.slice(0, -1), command.slice(0, -4), `${length}`);
+      assert.deepEqual(owner.argsAfterCut, ['-H', 'X-After: cut', '-s'], `${length}`);
+    }
   });
 
   it('with its cgroups in every kind of hierarchy, even after it has ended', async (t) => {

@@ -31,6 +31,8 @@ interface Parent {
 function ownerBytes(
   options: {
     args?: Buffer;
+    /** Arguments behind the one in which `args` ends. */
+    rest?: Buffer;
     components?: string[];
     cgroups?: string[][];
     flags?: number;
@@ -38,7 +40,8 @@ function ownerBytes(
     startNs?: bigint;
   } = {},
 ): Buffer {
-  const args = options.args ?? Buffer.from('curl\0-s\0http://169.254.169.254/\0');
+  const rest = options.rest ?? Buffer.alloc(0);
+  const args = Buffer.concat([options.args ?? Buffer.from('curl\0-s\0http://169.254.169.254/\0'), rest]);
   const executable = Buffer.from(
     (options.components ?? ['curl', 'bin', 'usr']).map((c) => `${c}\0`).join(''),
   );
@@ -71,6 +74,7 @@ function ownerBytes(
   head.writeUInt16LE(options.flags ?? 0, OWNER_LAYOUT.flags);
   head.writeUInt16LE(options.parents?.length ?? 0, OWNER_LAYOUT.ancestors);
   head.writeUInt16LE(args.length, OWNER_LAYOUT.args_bytes);
+  head.writeUInt16LE(rest.length, OWNER_LAYOUT.args_rest_bytes);
   head.writeUInt16LE(executable.length, OWNER_LAYOUT.executable_bytes);
   head.writeUInt16LE(cgroups.length, OWNER_LAYOUT.cgroups_bytes);
   head.writeUInt16LE(data.length, OWNER_LAYOUT.data_bytes);
@@ -115,6 +119,7 @@ describe('an owner record', () => {
       cgroupsCut: false,
       args: ['curl', '-s', 'http://169.254.169.254/'],
       argsTruncated: false,
+      argsAfterCut: null,
       ancestors: [
         {
           pid: 50,
@@ -147,6 +152,16 @@ describe('an owner record', () => {
     assert.equal(ownerRecord(ownerBytes({ args: Buffer.alloc(0), flags: 2 }))?.args, null);
     const cut = ownerRecord(ownerBytes({ args: Buffer.from('a\0bc'), flags: 1 }));
     assert.deepEqual([cut?.args, cut?.argsTruncated], [['a', 'bc'], true]);
+    const long = `java\0-cp\0${'x'.repeat(80)}`;
+    const after = (args: string, rest: string) => {
+      const owner = ownerRecord(ownerBytes({ args: Buffer.from(args), rest: Buffer.from(rest), flags: 1 }))!;
+      return [owner.args?.length, owner.argsTruncated, owner.argsAfterCut];
+    };
+    assert.deepEqual(after(long, 'Main\0a\0'), [3, true, ['Main', 'a']]);
+    assert.deepEqual(after(long, 'Main\0a'), [3, true, ['Main']], 'the last one is cut as well');
+    assert.deepEqual(after(long, 'Ma'), [3, true, null]);
+    assert.deepEqual(after(long, ''), [3, true, null]);
+    assert.deepEqual(after('java\0-c', 'x.jar\0Main\0'), [2, true, null], 'the name of an option may be cut');
     const title = ownerRecord(ownerBytes({ args: Buffer.from('nginx: worker') }));
     assert.deepEqual([title?.args, title?.argsTruncated], [['nginx: worker'], true]);
     assert.deepEqual(ownerRecord(ownerBytes({ args: Buffer.from([0x61, 0xff, 0]) }))?.args, ['a\ufffd']);

@@ -151,6 +151,21 @@ describe('what a process is', () => {
     });
     const running = { pid: 100, name: 'java', startTicks: 1234, executable: java };
 
+    it('are taken from behind the cut argument of the record when the caller has ended', () => {
+      const behind = (after: string[], changes: Partial<SocketOwner> = {}) =>
+        identity.describe({ ...recorded, pid: 7, argsAfterCut: after, ...changes }).script;
+      assert.equal(behind(['com.example.connect.Fetch', 'x']), 'com.example.connect.Fetch');
+      assert.equal(behind(['-Xmx1g', '-jar', '/opt/a.jar']), '/opt/a.jar');
+      assert.equal(behind(['-Xmx1g']), null);
+      assert.equal(identity.describe({ ...recorded, pid: 7 }).script, null);
+      // A name that is known in part is no name.
+      assert.equal(behind(['x'], { args: ['java', `com.example.${'a'.repeat(100)}`] }), null);
+      assert.equal(behind(['Main'], { args: ['java', `-Dlist=${'a'.repeat(100)}`] }), 'Main');
+      // Only what was recorded first is shown: the cut argument may have been the name of a secret.
+      const shown = identity.describe({ ...recorded, pid: 7, argsAfterCut: ['Main', 'hunter2'] });
+      assert.doesNotMatch(JSON.stringify(shown.command_args), /hunter2/);
+    });
+
     it('are read from /proc while the caller lives, however long they are', () => {
       assert.ok(classPath.length > 50_000);
       proc.put({ ...running, args });
