@@ -1,11 +1,15 @@
 /**
  * The table of topologies: each way to the metadata service × each kind of client × tokens optional and
- * required. In each cell the calls are those of the service's own log, named for their caller, and the verdict
- * is right. One lab and one watch for all of them.
+ * required. In each cell the calls are those of the service's own log, named for their caller, and verdict and
+ * advice are right. One lab and one watch for all of them.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { AdviceKind } from '../../collector/contract/advice.ts';
+import { adviceOn } from '../../collector/insight/advice.ts';
+import { tally } from '../../collector/insight/counts.ts';
+import { workloadIdentity } from '../../collector/store/workload_identity.ts';
 import { missingHere } from '../../lab/engines/need.ts';
 import type { SeenRequest } from '../../lab/ground_truth.ts';
 import { Lab } from '../../lab/lab.ts';
@@ -13,8 +17,10 @@ import { findPrograms, type Programs } from '../../lab/programs.ts';
 import type { Call } from '../../protocol/call.ts';
 import { evidence, verdict } from '../support/collector/insight/evidence.ts';
 import { calls as rows } from '../support/collector/insight/rows.ts';
-import { buildTopologies, type Topology } from '../support/lab/topologies.ts';
+import { addMasqueradedBridge } from '../support/lab/masqueraded_bridge.ts';
+import { buildTopologies, startSidecar, type Topology } from '../support/lab/topologies.ts';
 import { Watcher } from '../support/lab/watcher.ts';
+import { EvasionLab, until } from './evasions/evasion_lab.ts';
 
 const skip =
   process.getuid?.() === 0
@@ -31,6 +37,12 @@ const VERDICTS: Record<(typeof TOKENS)[number], Record<Client, string>> = {
   optional: { old: 'blocked', new: 'ready', falling: 'fallback', adapting: 'blocked', shell: 'ready' },
   required: { old: 'rejected', new: 'ready', falling: 'rejected', adapting: 'ready', shell: 'ready' },
 };
+/** The advice for a workload that made IMDSv1 calls, or whose calls were refused. */
+const ADVICE: Record<(typeof TOKENS)[number], Partial<Record<Client, AdviceKind>>> = {
+  optional: { old: 'raw_http', falling: 'token_refused', adapting: 'raw_http' },
+  required: { old: 'rejected', falling: 'token_refused', adapting: 'adapts' },
+};
+const SETTLE_TIMEOUT_MS = 30_000;
 const SHELL = [
   'TOKEN=$(curl -s -m 10 $PROXY -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" $0/latest/api/token)',
   'curl -s -m 10 $PROXY -o /dev/null -H "X-aws-ec2-metadata-token: $TOKEN" "$0$1"',
@@ -112,10 +124,10 @@ describe('topologies × clients × tokens', { skip }, () => {
     assert.doesNotMatch(watcher.complaints, /were lost/);
   });
 
-  it('has each cell as the service has it, named for its caller, with the right verdict', (t) => {
+  it('has each cell as the service has it, named for its caller, with the right verdict and advice', (t) => {
     const wrong: string[] = [];
     for (const [row, { topology, client, tokens, pid, made }] of cells.entries()) {
-      const where = `${topology.name}, ${client}, tokens ${tokens}`;
+      const where = `${topology.name} (${topology.source}), ${client}, tokens ${tokens}`;
       const calls = callsOf(row);
       const reads = made.filter(({ method }) => method === 'GET');
       const seen = calls.map((call) => `v${call['imds.version']} ${call['http.response.status_code']}`);
@@ -127,12 +139,67 @@ describe('topologies × clients × tokens', { skip }, () => {
         if (problem !== null) wrong.push(`${where}: ${problem}`);
       }
       const said = verdict(evidence(calls.map(rowOf)));
+      const advice = ADVICE[tokens][client];
+      const advised = advice === undefined ? undefined : adviceFor(calls);
+      // The code of a proxy's clients is not the proxy's.
+      const right = topology.named === 'relay' && advice === 'raw_http' ? 'unknown' : advice;
+      if (advised !== right) wrong.push(`${where}: advice ${advised}, not ${right}`);
       if (said !== VERDICTS[tokens][client]) wrong.push(`${where}: ${said}, not ${VERDICTS[tokens][client]}`);
     }
     for (const program of missing) t.diagnostic(`${program} is not installed: its topology is left out`);
     assert.deepEqual(wrong, []);
   });
 });
+
+describe('a host whose pods all use a redirecting sidecar', { skip }, () => {
+  let watched: EvasionLab;
+  let pods: string[];
+  before(async () => {
+    watched = await EvasionLab.open('meshready', { isStrict: true });
+    pods = await addMasqueradedBridge(watched.lab);
+    const programs = await findPrograms();
+    for (const pod of pods) await startSidecar(watched.lab, programs, pod);
+    await watched.watch({ flags: ['--attribution', 'ebpf', '--max-namespaces', '32'] });
+  });
+  after(() => watched?.close());
+
+  async function runInEachPod(client: Client): Promise<void> {
+    for (const namespace of pods) {
+      const argv = ['python3', CLIENT, client, `/latest/meta-data/instance-id?${client}`];
+      const { status, stderr } = await watched.lab.run(argv, { from: { namespace } });
+      assert.equal(status, 0, stderr);
+    }
+  }
+  const verdictWith = async (version: 'calls_v1' | 'calls_v2', count: number): Promise<string> => {
+    await until(`${count} ${version}`, SETTLE_TIMEOUT_MS, async () => {
+      return ((await watched.host())?.readiness[version] ?? 0) >= count;
+    });
+    const { readiness } = (await watched.host())!;
+    assert.equal(readiness[version], count);
+    assert.deepEqual(readiness.coverage.gaps, []);
+    return readiness.verdict;
+  };
+
+  it('is ready while they use IMDSv2, and blocked by one that does not', async () => {
+    for (let round = 0; round < 3; round++) await runInEachPod('new');
+    assert.equal(await verdictWith('calls_v2', 3 * pods.length * 2), 'ready');
+    await runInEachPod('old');
+    assert.equal(await verdictWith('calls_v1', pods.length), 'blocked');
+    const { offenders } = (await watched.host())!.readiness;
+    assert.deepEqual(
+      offenders.map(({ title, calls_v1 }) => [title, calls_v1]),
+      [[CLIENT, pods.length]],
+      'the application and not its sidecar',
+    );
+  });
+});
+
+function adviceFor(calls: Call[]): AdviceKind {
+  const kinds = calls.map(rowOf);
+  const [{ host, ...facts }] = calls as [Call];
+  const identity = { id: '', ...workloadIdentity(facts, host.id, calls[0]!['source.address']) };
+  return adviceOn({ identity, kinds, calls: tally(kinds), hosts: [], hops: [], paths: [] }).kind;
+}
 
 function namedWrongly(call: Call, { named }: Topology, pid: number): string | null {
   const { process, via } = call;
@@ -155,5 +222,7 @@ function rowOf(call: Call) {
     outcome: call.outcome,
     fallback: call['imds.fallback'],
     answeredBy: call.answered_by === 'host' ? 'host' : null,
+    callerRole: call['caller.role'] ?? null,
+    userAgent: call['user_agent.original'],
   });
 }

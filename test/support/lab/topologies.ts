@@ -16,6 +16,8 @@ import { addMacvlan, addMovedInterface, redirectPodToProxy } from './network_top
 
 export interface Topology {
   name: string;
+  /** A public report or document that describes it. */
+  source: string;
   from: NonNullable<SpawnOptions['from']>;
   /** HOST:PORT of an HTTP proxy that the callers use. */
   proxy?: string;
@@ -38,20 +40,58 @@ export async function buildTopologies(
 ): Promise<{ topologies: Topology[]; missing: string[] }> {
   const [bridged = '', sidecar = ''] = await addMasqueradedBridge(lab);
   await startSidecar(lab, programs, sidecar);
-  await redirectPodToProxy(lab, programs);
+  const proxy = await redirectPodToProxy(lab, programs);
+  const mesh = await addMeshBehindProxy(lab, programs, proxy.listening!);
   const topologies: Topology[] = [
-    { name: 'host network', from: 'host', named: 'caller' },
-    { name: 'bridge', from: { namespace: bridged }, named: 'caller' },
-    { name: 'nested bridge', from: { namespace: await addInner(lab, bridged) }, named: 'caller' },
-    { name: 'macvlan', from: { namespace: (await addMacvlan(lab)).namespace }, named: 'caller' },
+    { name: 'host network', source: 'github.com/uswitch/kiam, issue 119', from: 'host', named: 'caller' },
+    {
+      name: 'bridge',
+      source: 'github.com/buildkite/elastic-ci-stack-for-aws, issue 857',
+      from: { namespace: bridged },
+      named: 'caller',
+    },
+    {
+      name: 'nested bridge',
+      source: 'github.com/kubermatic/machine-controller, pull request 1833',
+      from: { namespace: await addInner(lab, bridged) },
+      named: 'caller',
+    },
+    {
+      name: 'macvlan',
+      source: 'docs.docker.com, Macvlan network driver',
+      from: { namespace: (await addMacvlan(lab)).namespace },
+      named: 'caller',
+    },
     {
       name: 'moved interface',
+      source: 'AWS ECS developer guide, awsvpc network mode',
       from: { namespace: (await addMovedInterface(lab)).namespace },
       named: 'caller',
     },
-    { name: 'overlay (vxlan)', from: { namespace: await addOverlay(lab) }, named: 'caller' },
-    { name: 'sidecar redirect', from: { namespace: sidecar }, named: 'redirect' },
-    { name: 'node proxy by DNAT', from: 'pod', named: 'translation' },
+    {
+      name: 'overlay (vxlan)',
+      source: 'docs.docker.com, Overlay network driver',
+      from: { namespace: await addOverlay(lab) },
+      named: 'caller',
+    },
+    {
+      name: 'sidecar redirect',
+      source: 'github.com/istio/istio, issue 2079',
+      from: { namespace: sidecar },
+      named: 'redirect',
+    },
+    {
+      name: 'node proxy by DNAT',
+      source: 'github.com/lyft/metadataproxy, issue 74',
+      from: 'pod',
+      named: 'translation',
+    },
+    {
+      name: 'sidecar before a node proxy',
+      source: 'github.com/jtblin/kube2iam, issue 208',
+      from: { namespace: mesh },
+      named: 'translation',
+    },
   ];
   const missing: string[] = [];
   const optional = async (program: NeededProgram, add: () => Promise<Topology>) => {
@@ -65,7 +105,7 @@ export async function buildTopologies(
 }
 
 /** A pod as Istio makes it: its own rules redirect all TCP but the sidecar's to the sidecar. */
-async function startSidecar(lab: Lab, programs: Programs, namespace: string): Promise<void> {
+export async function startSidecar(lab: Lab, programs: Programs, namespace: string): Promise<void> {
   await ip('-n', namespace, 'link', 'set', 'lo', 'up');
   const script = join(import.meta.dirname, 'redirect_sidecar.py');
   const sidecar = lab.spawn([programs.python3, script], { from: { namespace } });
@@ -81,6 +121,30 @@ async function startSidecar(lab: Lab, programs: Programs, namespace: string): Pr
       }
     }`,
   );
+}
+
+/**
+ * A pod with a sidecar, whose calls the node's proxy then gets: two relays, one call. (github.com/jtblin/kube2iam,
+ * issue 208: kube2iam on a node of an Istio mesh.)
+ */
+async function addMeshBehindProxy(lab: Lab, programs: Programs, proxyPort: number): Promise<string> {
+  const host = lab.hostNamespace;
+  const namespace = await lab.addNamespace('side6');
+  await addLink(host, 'mesh0', namespace, 'eth0');
+  await addAddress(host, 'mesh0', '10.97.9.1/24');
+  await addAddress(namespace, 'eth0', '10.97.9.2/24');
+  await ip('-n', namespace, 'route', 'add', 'default', 'via', '10.97.9.1');
+  nft(
+    host,
+    `table ip mesh_proxy {
+      chain prerouting {
+        type nat hook prerouting priority dstnat;
+        iifname "mesh0" ip daddr ${IMDS_IPV4} tcp dport 80 redirect to :${proxyPort}
+      }
+    }`,
+  );
+  await startSidecar(lab, programs, namespace);
+  return namespace;
 }
 
 /** A container in a container: two hops, and two translations. */
@@ -137,7 +201,8 @@ async function addUserNetwork(lab: Lab, role: 'side7' | 'side8', program: Needed
       throw new Error(`${program} made no network: ${said}`);
     await sleep(50);
   }
-  return { name: program, from: { namespace }, named: 'user_network' };
+  const source = `github.com/podman-container-tools/podman, pull request ${program === 'pasta' ? 22_594 : 1_156}`;
+  return { name: program, source, from: { namespace }, named: 'user_network' };
 }
 
 function hasRoute(namespace: string): boolean {
@@ -154,7 +219,13 @@ async function addHttpProxy(lab: Lab): Promise<Topology> {
   const proxy = lab.spawn([programPath('tinyproxy')!, '-d', '-c', config]);
   await new Promise((resolve) => proxy.child.stdout?.once('data', resolve));
   await sleep(200);
-  return { name: 'HTTP proxy', from: 'host', proxy: `127.0.0.1:${PROXY_PORT}`, named: 'relay' };
+  return {
+    name: 'HTTP proxy',
+    source: 'github.com/boto/boto, issue 1146',
+    from: 'host',
+    proxy: `127.0.0.1:${PROXY_PORT}`,
+    named: 'relay',
+  };
 }
 
 function masquerade(network: string): string {
