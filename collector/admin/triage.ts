@@ -1,5 +1,6 @@
 /** Rows of triage by workload: the decisions of people about offenders. Every change is in the audit log. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { maskShapes } from '../../agent/secrets/mask_shapes.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { cutText } from '../../protocol/text_bounds.ts';
 import type { TriageChange, TriageRecord, TriageState } from '../contract/triage.ts';
@@ -43,15 +44,17 @@ export class TriageRows {
   }
 
   /**
-   * Changes the triage of a workload. `change` must be valid by its schema. Throws `OperatorError` (2) for an
+   * Changes the triage of a workload. `change` must be valid by its schema. Secrets in its texts are masked, because
+   * everybody who signs in reads them. Throws `OperatorError` (2) for an
    * exception that would have ended already, and where too many workloads have a triage.
    */
   change(
     { workload, title, joined }: TriageSubject,
-    change: TriageChange,
+    given: TriageChange,
     by: { name: string; sourceAddress: string | null },
     nowMs: number,
   ): TriageRecord {
+    const change = withoutSecrets(given);
     const untilUs = change.until === undefined ? null : toMicroseconds(new Date(change.until).toISOString());
     if (untilUs !== null && untilUs <= nowMs * 1000) {
       throw new OperatorError(
@@ -99,6 +102,18 @@ export class TriageRows {
       return record;
     });
   }
+}
+
+function withoutSecrets({ reason, owner, ticket, notes, ...rest }: TriageChange): TriageChange {
+  const masked = <T extends string | null | undefined>(text: T) =>
+    (typeof text === 'string' ? maskShapes(text) : text) as T;
+  return {
+    ...rest,
+    reason: masked(reason),
+    owner: masked(owner),
+    ticket: masked(ticket),
+    notes: masked(notes),
+  };
 }
 
 /** Prepares the question for all rows, also for a database that is opened for reading. */

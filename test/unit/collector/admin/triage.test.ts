@@ -57,6 +57,32 @@ test('a change that fails leaves neither a row nor an entry in the audit log', (
   database.close();
 });
 
+test('secrets in texts are masked before they are stored; other texts and addresses stay', () => {
+  const database = openAdmin(join(directory, 'secrets'));
+  const { triage, auditLog } = new SqliteAdminStore(database);
+  const key = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY';
+  const until = '2026-02-01T00:00:00Z';
+  const secret = {
+    state: 'exception' as const,
+    until,
+    reason: `It needs ${key} until March.`,
+    owner: key,
+    ticket: `https://tickets.example.com/?key=${key}`,
+    notes: `Try\nAWS_SECRET_ACCESS_KEY=${key} ./run`,
+  };
+  triage.change(subject('a'), secret, ADA, 5);
+  const stored = JSON.stringify([triage.all(), auditLog.newest({ limit: 9 })]);
+  assert.ok(!stored.includes('K7MDENG') && stored.includes('It needs **** until March.'), stored);
+  const plain = {
+    owner: 'payments',
+    ticket: 'https://github.com/acme/shop/pull/1234#issuecomment-1234567890',
+    notes: 'Commit 0123456789abcdef0123456789abcdef01234567 asks for a token first.\nAsk Bob.',
+  };
+  const { owner, ticket, notes } = triage.change(subject('a'), plain, ADA, 6);
+  assert.deepEqual({ owner, ticket, notes }, plain);
+  database.close();
+});
+
 test('the state that a change leaves out is the least done one of the workloads that were joined', () => {
   const database = openAdmin(join(directory, 'joined'));
   const { triage } = new SqliteAdminStore(database);
