@@ -1,5 +1,6 @@
 /** Explains a verdict in a few short sentences: the reason, and what to do next. */
 import type { GapReason, Readiness } from '../contract/host.ts';
+import type { StoredGap } from '../store/store.ts';
 import { isNeverTolerated, missingOf, type Watched } from './coverage_gaps.ts';
 import type { HopLimitVerdict } from './hop_limit.ts';
 import type { Judged } from './judged.ts';
@@ -95,6 +96,7 @@ function verdictReason(
   }
 }
 
+const NOTHING_FAILS = 'No call without a token that would fail was seen';
 const NO_START = 'No start of this host was seen in the window, so this proves the running state only';
 
 function enforcedReason(isTokenRefused: boolean, startSeen: boolean): string {
@@ -136,11 +138,12 @@ function unprovenReason(
   unseenRefusals: number,
   toleranceUs: number,
 ): string {
+  const also = unwatchedText(gaps);
   if (unseen > 0) {
-    return `The cloud counted ${plural(unseen, 'call')} without a token that the agent did not see. Find the cause before you require tokens: look at the losses, and for network namespaces or interfaces that are not watched.`;
+    return `The cloud counted ${plural(unseen, 'call')} without a token that the agent did not see. Find the cause before you require tokens: look at the losses, and for network namespaces or interfaces that are not watched.${also}`;
   }
   if (unseenRefusals > 0) {
-    return `The cloud counted ${plural(unseenRefusals, 'refused call')} without a token that the agent did not see. Find out which program makes them.`;
+    return `The cloud counted ${plural(unseenRefusals, 'refused call')} without a token that the agent did not see. Find out which program makes them.${also}`;
   }
   const missingByReason = new Map<GapReason, number>();
   for (const gap of gaps) {
@@ -155,7 +158,16 @@ function unprovenReason(
   const next = isLoss
     ? "Mend the cause that the gap's detail names, and keep the agent running."
     : 'Keep the agent running.';
-  return `No call without a token was seen, but the host was not watched for ${duration(missingUs)} of the window (${tolerance(toleranceUs)}): ${reasons.join('; ')}. ${next}`;
+  return `${NOTHING_FAILS}, but the host was not watched for ${duration(missingUs)} of the window (${tolerance(toleranceUs)}): ${reasons.join('; ')}. ${next}`;
+}
+
+/** Returns a sentence about the time that was not watched, besides what the cloud counted; empty without any. */
+function unwatchedText(gaps: readonly StoredGap[]): string {
+  const others = gaps.filter(({ reason }) => reason !== 'cloud_saw_more');
+  if (others.length === 0) return '';
+  const us = others.reduce((sum, gap) => sum + missingOf(gap), 0);
+  const names = [...new Set(others.map(({ reason }) => GAP_TEXTS[reason]))];
+  return ` There are other gaps as well (${duration(us)}): ${names.join('; ')}.`;
 }
 
 function listNames(titles: readonly string[]): string {
@@ -172,7 +184,7 @@ function wasOrWere(count: number): string {
 }
 
 function tolerance(us: number): string {
-  return `up to ${duration(us)} is tolerated, losses never are`;
+  return `up to ${duration(us)} is tolerated, losses and invalid records never are`;
 }
 
 function duration(us: number): string {

@@ -77,7 +77,7 @@ describe('the seccomp profile', () => {
     for (const dangerous of ['mount', 'ptrace', 'init_module', 'kexec_load', 'unshare', 'perf_event_open']) {
       assert.equal(names.includes(dangerous), false, dangerous);
     }
-    assert.match(text('README.md'), new RegExp(`lets ${names.length} system calls`));
+    assert.match(text('README.md'), new RegExp(`permits ${names.length} system calls`));
   });
 });
 

