@@ -1,0 +1,163 @@
+/**
+ * Guarded enforcement from end to end: a ready host, the real agent and collector, the real SDK, a cloud that decides how
+ * the lab's metadata service answers, and a real old client that nobody had seen before. It breaks, the plan is rolled back,
+ * and it works again.
+ */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { MetadataLink } from '../../lab/cloud/metadata_link.ts';
+import { addInstance, type LabRegion } from '../../lab/cloud/state.ts';
+import { CloudApi } from '../../lab/cloud_api.ts';
+import { ACCOUNT, REGION } from '../support/enforce/lab_cloud.ts';
+import { NODE } from './evasions/collector_process.ts';
+import { EvasionLab, until } from './evasions/evasion_lab.ts';
+
+const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
+/** From the first refused call until the former value was given back and read. */
+const ROLLED_BACK_WITHIN_MS = 10_000;
+/** AWS gives no duration; recorded answers were applied after some seconds. */
+const PENDING_MS = 1000;
+const REQUIRED_WITHIN_MS = 30_000;
+/** A report of the agent takes a second or two. */
+const KNOWN_WITHIN_MS = 30_000;
+/** Time in which the runner looks for refused calls twice. */
+const LOOKS_MS = 2500;
+const EXIT_ROLLED_BACK = 5;
+const INSTANCE_ID = 'http://169.254.169.254/latest/meta-data/instance-id';
+const OLD_CLIENT = `
+import sys, time, urllib.request
+for attempt in range(400):
+    try:
+        urllib.request.urlopen(sys.argv[1], timeout=2).read()
+        print('works after', attempt); sys.exit(0)
+    except urllib.error.HTTPError as error:
+        print(error.code, flush=True)
+    time.sleep(0.1)
+sys.exit(1)
+`;
+
+interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+describe('an enforced host', { skip }, () => {
+  let lab: EvasionLab;
+  let api: CloudApi;
+  let region: LabRegion;
+  let link: MetadataLink | null = null;
+  let dataDir = '';
+  const running = new Set<ChildProcess>();
+
+  before(async () => {
+    lab = await EvasionLab.open('enforced', { isStrict: true });
+    dataDir = join(lab.lab.home, 'data');
+    const place = ['--host-account', ACCOUNT, '--host-region', REGION];
+    await lab.watch({ hostId: (number) => `i-0000000${number}`, flags: place });
+    api = await CloudApi.start({ applied: (instance) => link?.applied(instance) });
+    api.state.pendingMs = PENDING_MS;
+    region = api.state.region(ACCOUNT, REGION);
+    link = new MetadataLink(lab.lab.metadata, lab.hostId);
+    await link.follow(addInstance(region, lab.hostId).options);
+  });
+  after(async () => {
+    for (const child of running) child.kill('SIGKILL');
+    await api?.close();
+    await lab?.close();
+  });
+
+  /** Runs `imdswatch enforce` as the operator does, with the collector's files and the lab's cloud. */
+  function enforce(...args: string[]): Promise<Ended> {
+    const env = { ...process.env, ...api.environment(region.account), AWS_REGION: region.region };
+    const argv = [...NODE.slice(1), 'enforce', ...args, '--data-dir', dataDir];
+    const child = spawn(NODE[0]!, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    running.add(child);
+    const ended: Ended = { code: null, stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      ended.stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      ended.stderr += text;
+    });
+    return new Promise((resolve) => {
+      child.once('close', (code) => {
+        running.delete(child);
+        resolve({ ...ended, code });
+      });
+    });
+  }
+  const tokens = () => region.instances.get(lab.hostId)!.options.HttpTokens;
+
+  it('is rolled back within seconds when a caller appears that was never seen, and the caller works again', async (t) => {
+    const planned = await enforce('plan', '--host', lab.hostId, '--json');
+    assert.equal(planned.code, 0, planned.stderr + planned.stdout);
+    const { id } = JSON.parse(planned.stdout) as { id: string };
+    const checked = await enforce('check', id);
+    assert.equal(checked.code, 0, checked.stderr + checked.stdout);
+    assert.equal(tokens(), 'optional');
+
+    const applying = enforce('apply', id, '--yes');
+    const failed = applying.then(({ code, stderr }) => assert.fail(`apply ended with ${code}: ${stderr}`));
+    const isRequired = until('tokens are required', REQUIRED_WITHIN_MS, async () => {
+      const change = region.instances.get(lab.hostId)!.change;
+      return tokens() === 'required' && change!.isApplied;
+    });
+    await Promise.race([isRequired, failed]);
+    failed.catch(() => undefined);
+
+    // A token that expired is answered with 401 as well, and is no caller of IMDSv1.
+    await lab.lab.run([
+      'curl',
+      '-s',
+      '-o',
+      '/dev/null',
+      '-H',
+      'X-aws-ec2-metadata-token: AQAEold',
+      INSTANCE_ID,
+    ]);
+    await until('the refused token is known', KNOWN_WITHIN_MS, async () => {
+      return (await lab.host())!.readiness.refused_tokens > 0;
+    });
+    await sleep(LOOKS_MS);
+    assert.equal(tokens(), 'required');
+
+    const client = lab.lab.run(['python3', '-c', OLD_CLIENT, INSTANCE_ID], {
+      from: 'host',
+      timeoutMs: 60_000,
+    });
+    const ended = await applying;
+    const endedMs = Date.now();
+    const refused = (await lab.lab.metadata.log()).find(
+      ({ version, status }) => version === 1 && status === 401,
+    )!;
+    const tookMs = endedMs - Date.parse(refused.time);
+    assert.equal(ended.code, EXIT_ROLLED_BACK, ended.stderr + ended.stdout);
+    assert.equal(tokens(), 'optional');
+    assert.ok(tookMs < ROLLED_BACK_WITHIN_MS, `${tookMs} ms`);
+    const { status, stdout } = await client;
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, /^401\n(.*\n)*works after \d+/);
+    // The caller is named where the roll-back is told.
+    assert.match(ended.stderr + ended.stdout, /python3/);
+    const changes = api.calls.filter(
+      ({ action, parameters }) =>
+        action === 'ModifyInstanceMetadataOptions' && parameters['DryRun'] === undefined,
+    );
+    assert.deepEqual(
+      changes.map(({ parameters, result }) => [parameters['HttpTokens'], result]),
+      [
+        ['required', 'ok'],
+        ['optional', 'ok'],
+      ],
+    );
+    for (const { userAgent } of changes) assert.ok(userAgent.includes(`app/${id}`), userAgent);
+    assert.deepEqual(api.problems, []);
+    t.diagnostic(
+      `rolled back ${tookMs} ms after the first refused call, of which ${PENDING_MS} ms are the cloud's`,
+    );
+  });
+});
