@@ -86,12 +86,12 @@ function startsText({ starts }: Pick<JudgedGroup, 'starts'>): string {
   if (fewest === undefined) return 'No start was seen.';
   const { launcher, imageId, templateVersion, seen } = fewest;
   const of = [
-    ...(imageId === null ? [] : [imageId]),
+    ...(imageId === null || launcher.endsWith(imageId) ? [] : [imageId]),
     ...(templateVersion === null ? [] : [`template version ${templateVersion}`]),
   ].join(', ');
   const source = `${launcher}${of === '' ? '' : ` with ${of}`}`;
   return seen < STARTS_NEEDED
-    ? `Only ${seen} of ${STARTS_NEEDED} starts were seen of ${source}, so what runs at boot is not proven.`
+    ? `${seen} of ${STARTS_NEEDED} starts were seen of ${source}, so what runs at boot is not proven.`
     : `At least ${seen} starts were seen of what it launches now.`;
 }
 

@@ -37,6 +37,8 @@ async function takeScreenshots(
     ['overview', '/'],
     ['offenders', '/offenders'],
     ...(offender ? [['offender', `/offenders/${offender.id}`] as [string, string]] : []),
+    ['groups', '/groups?by=account'],
+    ...(host?.account ? [['group', `/groups/account%3A${host.account}`] as [string, string]] : []),
     ['hosts', '/hosts'],
     ...(host ? [['host', `/hosts/${encodeURIComponent(host.id)}`] as [string, string]] : []),
     ['live', '/live'],

@@ -1,6 +1,6 @@
 /** One group: its verdict, what is missing, who calls, and its instances. */
 import { useRoute } from 'preact-iso/router';
-import type { GroupDetail, MemberState } from '../../../collector/contract/group.ts';
+import type { GroupDetail } from '../../../collector/contract/group.ts';
 import { useResource } from '../api/resource.ts';
 import { count, plural } from '../format.ts';
 import { Tag, VERDICT, VerdictBadge, verdicts } from '../parts/badge.tsx';
@@ -12,28 +12,11 @@ import { ScreenHead } from '../shell.tsx';
 import { LocalTime, RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, query, useUrlState } from '../url_state.ts';
+import { STATES } from './group_states.ts';
 import { attributeLabel } from './groups.tsx';
 import './detail.css';
 import './host.css';
 import './groups.css';
-
-const STATES: Record<MemberState, string> = {
-  blocked: 'Called without a token',
-  fallback: 'Fell back to IMDSv1',
-  rejected: 'Calls were refused',
-  watched: 'Watched',
-  window_not_full: 'Window not full',
-  no_inventory: 'No inventory',
-  no_agent: 'No agent',
-  cloud_saw_more: 'Cloud counted more',
-  losses: 'Losses',
-  silent: 'Silent',
-  end_unknown: 'End not known',
-  launch_unknown: 'Launch not known',
-  boot_not_counted: 'Boot not proven',
-  not_watched: 'Not watched all the time',
-  starts_missing: 'Starts missing',
-};
 
 export function GroupScreen() {
   const id = useRoute().params['id']!;
@@ -128,7 +111,7 @@ function Detail({ group, windowQuery }: { group: GroupDetail; windowQuery: strin
               })}
             />
             {group.command_notes.map((note) => (
-              <p key={note} class="quiet">
+              <p key={note} class="note quiet">
                 {note}
               </p>
             ))}
@@ -223,7 +206,10 @@ function Starts({ group: { starts } }: { group: GroupDetail }) {
             <span class="stacked">
               <span>{launcher}</span>
               <span class="quiet">
-                {[image_id, template_version === null ? null : `template version ${template_version}`]
+                {[
+                  launcher.startsWith('image:') ? null : image_id,
+                  template_version === null ? null : `template version ${template_version}`,
+                ]
                   .filter(Boolean)
                   .join(', ')}
               </span>

@@ -4,7 +4,7 @@ import type { Group } from '../../../collector/contract/group.ts';
 import type { Verdict } from '../../../collector/contract/host.ts';
 import { useResourceList } from '../api/resource.ts';
 import { count, shortCount } from '../format.ts';
-import { Shape, VERDICT, VerdictBadge, verdicts } from '../parts/badge.tsx';
+import { Shape, Tag, VERDICT, VerdictBadge, verdicts } from '../parts/badge.tsx';
 import { ExportLinks } from '../parts/export.tsx';
 import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
@@ -12,6 +12,7 @@ import { type Column, More, Table } from '../parts/table.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, type QueryParams, query, useUrlState } from '../url_state.ts';
+import { STATES } from './group_states.ts';
 import './groups.css';
 
 const PAGE_ROWS = 100;
@@ -179,11 +180,18 @@ function columns(by: string, groupQuery: string): Column<Group>[] {
     {
       label: 'Missing',
       only: 'wide',
-      cell: ({ problems }) => {
-        const [first] = problems;
-        if (first === undefined) return <span class="quiet">nothing</span>;
-        return problems.length === 1 ? first.text : `${first.text} And ${count(problems.length - 1)} more.`;
-      },
+      cell: ({ problems }) =>
+        problems.length === 0 ? (
+          <span class="quiet">nothing</span>
+        ) : (
+          <span class="labels">
+            {problems.map(({ code, text }) => (
+              <Tag key={code} title={text}>
+                {STATES[code]}
+              </Tag>
+            ))}
+          </span>
+        ),
     },
   ];
 }
