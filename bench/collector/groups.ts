@@ -21,9 +21,8 @@ const LIFE_HOURS = 6;
 const IN_TRANSACTION = 1000;
 const ROUNDS = 9;
 const PLACE = { account: '123456789012', region: 'eu-west-1' };
-/** Share of hosts with a restart of their agent, and with calls without a token. */
+/** Share of hosts with a restart of their agent. */
 const RESTART_SHARE = 0.1;
-const OFFENDER_SHARE = 0.01;
 
 function idOf(number: number): string {
   return `i-${number.toString(16).padStart(17, '0')}`;

@@ -81,9 +81,9 @@ export function judgeMember(member: Member, judging: Judging): JudgedMember {
     const aheadUs = lastUs - judging.nowUs;
     if (aheadUs > REPORT_GRACE_US)
       gaps.push(gapOf(Math.max(sinceUs, untilUs - aheadUs), untilUs, 'no_report'));
-    gaps.push(...member.gaps.filter(({ reason }) => reason !== 'boot'));
-    if (!isCovered({ gaps }, Number.POSITIVE_INFINITY)) problems.push('losses');
-    else if (!isCovered({ gaps }, judging.toleranceUs)) problems.push('not_watched');
+    for (const gap of member.gaps) if (gap.reason !== 'boot') gaps.push(gap);
+    if (gaps.length > 0 && !isCovered({ gaps }, Number.POSITIVE_INFINITY)) problems.push('losses');
+    else if (gaps.length > 0 && !isCovered({ gaps }, judging.toleranceUs)) problems.push('not_watched');
   }
   return {
     member,
@@ -106,6 +106,7 @@ export function judgeMember(member: Member, judging: Judging): JudgedMember {
   }
 
   function judgeReboots(first: number): void {
+    if (member.gaps.length === 0 && member.reboots.length === 0) return;
     const boots = member.gaps.filter(({ reason }) => reason === 'boot');
     const isSeen = ({ startUs, endUs }: StoredGap) => isCounted(member.counted, startUs, bootEndUs(endUs));
     const unseen = boots.filter((gap) => !isSeen(gap));
@@ -146,7 +147,8 @@ function isCounted(counted: readonly Window[], fromUs: number, toUs: number): bo
   if (toUs <= fromUs) return true;
   let reachedUs = Math.floor(fromUs / HOUR_US) * HOUR_US;
   const endUs = Math.ceil(toUs / HOUR_US) * HOUR_US;
-  for (const { sinceUs, untilUs } of counted.toSorted((a, b) => a.sinceUs - b.sinceUs)) {
+  const ordered = counted.length > 1 ? counted.toSorted((a, b) => a.sinceUs - b.sinceUs) : counted;
+  for (const { sinceUs, untilUs } of ordered) {
     if (sinceUs <= reachedUs && untilUs > reachedUs) reachedUs = untilUs;
   }
   return reachedUs >= endUs;

@@ -35,9 +35,13 @@ export function membersOf(
     if (known === undefined) gaps.set(member, [{ ...gap, detail: null }]);
     else known.push({ ...gap, detail: null });
   }
-  const sources = new Map<string, LaunchSource>();
+  // Most members have one or two profiles: the source of such a pair is found without making a text.
+  const sources = new Map<number | string, LaunchSource>();
   const sourceOf = (own: GroupedMember['profiles'], hostId: string): LaunchSource => {
-    const key = own.map(({ id }) => id).join(' ');
+    const key =
+      own.length > 2
+        ? own.map(({ id }) => id).join(' ')
+        : (own[0]?.id ?? 0) * MAX_PROFILE_NUMBER + (own[1]?.id ?? 0);
     const source = sources.get(key) ?? launchSourceOf(mergedFacts(own), '');
     sources.set(key, source);
     return source.launcher === 'host:' ? { ...source, launcher: `host:${hostId}` } : source;
@@ -83,6 +87,8 @@ export function membersOf(
 }
 
 const NONE: readonly never[] = [];
+/** More profiles than a store ever numbers, so that a pair of numbers is one number. */
+const MAX_PROFILE_NUMBER = 2 ** 26;
 
 /** Joins profiles. An earlier one goes before a later one. */
 function mergedFacts(profiles: GroupedMember['profiles']): HostProfile {

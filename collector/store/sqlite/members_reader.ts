@@ -16,10 +16,14 @@ export interface PackedMembers extends Omit<StoredMembers, 'profiles'> {
 
 type Row = (string | number | null)[];
 
+/** Places of the columns of numbers in a row, in the order in which `MemberTable.columns` reads them. */
+const NUMBER_COLUMNS = [2, 3, 5, 6, 7, 10, 11, 12, 13] as const;
+
 export class MembersReader {
   readonly #database: DatabaseSync;
   readonly #hosts: StatementSync;
   readonly #without: StatementSync;
+  readonly #counts: StatementSync;
   readonly #hostProfiles: StatementSync;
   readonly #profiles: StatementSync;
   readonly #gaps: StatementSync;
@@ -59,6 +63,9 @@ export class MembersReader {
        WHERE coalesce(m.terminated_us, CASE WHEN m.state IN ('pending', 'running') THEN ?1 ELSE m.supplied_us END) >= ?1
          AND NOT EXISTS (SELECT 1 FROM hosts h WHERE h.host_id = m.host_id)`,
     );
+    this.#counts = database.prepare(
+      'SELECT (SELECT count(*) FROM hosts) AS hosts, (SELECT count(*) FROM cloud_members) AS instances',
+    );
     this.#hostProfiles = prepareArrays(
       database,
       'SELECT host, profile FROM host_profiles WHERE until_us IS NULL OR until_us >= ?',
@@ -81,41 +88,32 @@ export class MembersReader {
   }
 
   read({ sinceUs, untilUs }: Window, bootUs: number): PackedMembers {
-    const rows = [
-      ...(this.#hosts.all(sinceUs, bootUs) as unknown as Row[]),
-      ...(this.#without.all(sinceUs) as unknown as Row[]),
-    ];
-    const index = new Map<number, number>();
-    const cloudProfiles: [number, number][] = [];
-    for (const [at, row] of rows.entries()) {
-      if (Number(row[0]) >= 0) index.set(Number(row[0]), at);
-      if (row[8] !== null) cloudProfiles.push([at, Number(row[8])]);
+    const { hosts, instances } = this.#counts.get() as { hosts: number; instances: number };
+    const table = new MemberTable(hosts + instances);
+    for (const row of this.#hosts.iterate(sinceUs, bootUs)) table.add(row as unknown as Row);
+    // Looking for instances without a host is slow, and often each has one.
+    if (table.withInventory !== instances) {
+      for (const row of this.#without.iterate(sinceUs)) table.add(row as unknown as Row);
     }
-    const column = (place: number) =>
-      Float64Array.from(rows, (row) => (row[place] as number | null) ?? Number.NaN);
-    const columns: MemberColumns = {
-      firstUs: column(2),
-      lastUs: column(3),
-      state: Uint8Array.from(rows, (row) => Number(row[4])),
-      launchedUs: column(5),
-      terminatedUs: column(6),
-      suppliedUs: column(7),
-      tokens: Uint8Array.from(rows, (row) => Number(row[9])),
-      tokensSuppliedUs: column(10),
-      bootEndUs: column(11),
-      countedAtStartUs: column(12),
-      countedAtEndUs: column(13),
-    };
-    const agentProfiles: [number, number][] = [];
-    for (const [host, profile] of this.#hostProfiles.all(sinceUs) as unknown as Row[]) {
-      const at = index.get(Number(host));
-      if (at !== undefined) agentProfiles.push([at, Number(profile)]);
-    }
+    const { index } = table;
     // The agent's profiles come first, because the cloud's has no zone and no type.
-    const pairs = [...agentProfiles, ...cloudProfiles];
+    const memberOf: number[] = [];
+    const profileOf: number[] = [];
+    for (const row of this.#hostProfiles.iterate(sinceUs)) {
+      const [host, profile] = row as unknown as [number, number];
+      const at = index[host];
+      if (at === undefined) continue;
+      memberOf.push(at);
+      profileOf.push(profile);
+    }
+    for (const [at, profile] of table.cloudProfiles.entries()) {
+      if (profile === 0) continue;
+      memberOf.push(at);
+      profileOf.push(profile);
+    }
     const gaps: StoredMembers['gaps'] = [];
     for (const row of this.#gaps.all(sinceUs, untilUs) as unknown as Row[]) {
-      const at = index.get(Number(row[0]));
+      const at = index[row[0] as number];
       if (at === undefined) continue;
       const reason = row[1] as GapReason;
       const [start, end] = [Number(row[2]), Number(row[3])];
@@ -125,14 +123,14 @@ export class MembersReader {
     }
     const reboots: StoredMembers['reboots'] = [];
     for (const [host, us] of this.#reboots.all(sinceUs) as unknown as Row[]) {
-      const at = index.get(Number(host));
+      const at = index[host as number];
       if (at !== undefined) reboots.push({ member: at, firstUs: Number(us) });
     }
     return {
-      hostIds: rows.map((row) => row[1] as string),
-      columns,
-      memberOf: Uint32Array.from(pairs, ([at]) => at),
-      profileOf: Uint32Array.from(pairs, ([, profile]) => profile),
+      hostIds: table.hostIds,
+      columns: table.columns(),
+      memberOf: Uint32Array.from(memberOf),
+      profileOf: Uint32Array.from(profileOf),
       profiles: this.#profiles.all() as unknown as PackedMembers['profiles'],
       gaps,
       reboots,
@@ -145,6 +143,60 @@ export class MembersReader {
   names(hostIds: readonly string[]): string[] {
     const name = this.#database.prepare('SELECT name FROM hosts WHERE host_id = ?');
     return hostIds.map((id) => String(name.get(id)?.['name'] ?? id));
+  }
+}
+
+/**
+ * Collects the rows of members as columns. Rows are read one by one, so that no more than one is in memory: a hundred
+ * thousand of them cost more in garbage collection than in SQLite.
+ */
+class MemberTable {
+  readonly hostIds: string[] = [];
+  /** Place of a host by its number. Numbers are dense: an array finds them faster than a map. */
+  readonly index: number[] = [];
+  /** Profile in the inventory, 0 where there is none. */
+  readonly cloudProfiles: number[] = [];
+  withInventory = 0;
+  readonly #numbers: Float64Array[];
+  readonly #small: Uint8Array[];
+
+  constructor(capacity: number) {
+    this.#numbers = Array.from({ length: NUMBER_COLUMNS.length }, () => new Float64Array(capacity));
+    this.#small = [new Uint8Array(capacity), new Uint8Array(capacity)];
+  }
+
+  add(row: Row): void {
+    const at = this.hostIds.length;
+    const host = row[0] as number;
+    if (host >= 0) this.index[host] = at;
+    this.hostIds.push(row[1] as string);
+    const profile = (row[8] as number | null) ?? 0;
+    this.cloudProfiles.push(profile);
+    if (profile !== 0) this.withInventory += 1;
+    this.#small[0]![at] = row[4] as number;
+    this.#small[1]![at] = row[9] as number;
+    for (let column = 0; column < NUMBER_COLUMNS.length; column += 1) {
+      const value = row[NUMBER_COLUMNS[column]!] as number | null;
+      this.#numbers[column]![at] = value ?? Number.NaN;
+    }
+  }
+
+  columns(): MemberColumns {
+    const { length } = this.hostIds;
+    const numbers = this.#numbers.map((column) => column.slice(0, length));
+    return {
+      firstUs: numbers[0]!,
+      lastUs: numbers[1]!,
+      state: this.#small[0]!.slice(0, length),
+      launchedUs: numbers[2]!,
+      terminatedUs: numbers[3]!,
+      suppliedUs: numbers[4]!,
+      tokens: this.#small[1]!.slice(0, length),
+      tokensSuppliedUs: numbers[5]!,
+      bootEndUs: numbers[6]!,
+      countedAtStartUs: numbers[7]!,
+      countedAtEndUs: numbers[8]!,
+    };
   }
 }
 
