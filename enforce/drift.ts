@@ -1,10 +1,14 @@
-/** Compares what is in force in the cloud with what plans have confirmed. Reads only. */
+/**
+ * Finds confirmed changes that are not in force any more: by the cloud, and without it by calls that agents saw. Reads
+ * only.
+ */
 import type { Cloud } from './cloud.ts';
 import { errorText } from './cloud_message.ts';
+import type { Findings } from './findings.ts';
 import type { Plan, PlanStep, Target } from './plan.ts';
 import { readTarget } from './run/target_calls.ts';
 import { compare } from './state/compare.ts';
-import type { PlanState } from './state/step_state.ts';
+import { type PlanState, requiresTokens } from './state/step_state.ts';
 
 export interface Drift {
   plan: string;
@@ -37,4 +41,34 @@ export async function driftOf(
     if (compared.result === 'other') drifted('other', `Somebody has changed it: ${compared.detail}.`);
   }
   return found;
+}
+
+/**
+ * Returns the confirmed hosts on which a call without a token was answered since. It needs no credentials of the cloud.
+ * Throws `OperatorError` if the collector cannot be asked.
+ */
+export async function driftByCalls(
+  plan: Plan,
+  state: PlanState,
+  findings: Pick<Findings, 'acceptedCalls'>,
+): Promise<Drift[]> {
+  const confirmed = plan.steps.flatMap((step) => {
+    const { status, sinceMs } = state.steps[step.id]!;
+    const { target } = step;
+    const isMeant = status === 'confirmed' && requiresTokens(step) && target.type === 'instance';
+    return isMeant ? [{ step, sinceMs, host: target.instance_id }] : [];
+  });
+  if (confirmed.length === 0) return [];
+  const sinceMs = Math.min(...confirmed.map((each) => each.sinceMs));
+  const calls = await findings.acceptedCalls(
+    confirmed.map(({ host }) => host),
+    sinceMs,
+  );
+  return confirmed.flatMap(({ step, sinceMs: confirmedMs, host }): Drift[] => {
+    const call = calls.find(({ hostId, atMs }) => hostId === host && atMs > confirmedMs);
+    if (call === undefined) return [];
+    const at = new Date(call.atMs).toISOString();
+    const text = `${call.caller.title} called without a token at ${at} and was answered: tokens are not required any more.`;
+    return [{ plan: plan.id, step, result: 'undone', text }];
+  });
 }

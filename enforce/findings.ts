@@ -32,8 +32,8 @@ export interface GroupFinding {
   startSeen: boolean;
 }
 
-/** A call without a token that was answered with 401, and that its client did not repeat with a token. */
-export interface RefusedCall {
+/** A call without a token. */
+export interface TokenlessCall {
   id: string;
   hostId: string;
   tags: Readonly<Record<string, string>>;
@@ -47,8 +47,13 @@ export interface Findings {
   hosts(ids: readonly string[] | null): Promise<HostFinding[]>;
   /** Judges a group of an account and region. Null: the collector has no verdict about it. */
   group(id: string, place: { account: string; region: string }): Promise<GroupFinding | null>;
-  /** Refused calls of all hosts since a time, in any order. */
-  refusedCalls(sinceMs: number): Promise<RefusedCall[]>;
+  /**
+   * Calls of all hosts since a time that were answered with 401, and that their client did not repeat with a token. In
+   * any order.
+   */
+  refusedCalls(sinceMs: number): Promise<TokenlessCall[]>;
+  /** Calls on these hosts since a time that were answered with success: tokens are not required there. */
+  acceptedCalls(hostIds: readonly string[], sinceMs: number): Promise<TokenlessCall[]>;
   /** Hosts on which a caller was seen in the readiness window. */
   hostsOfCaller(callerId: string): Promise<string[]>;
   /** Milliseconds of a span that each host was watched. A host that never reported is absent. */

@@ -63,7 +63,7 @@ export async function run(argv: string[]): Promise<number> {
       return actions.rollback(id!, steps, settings);
     }
     case 'drift': {
-      const { settings, positionals } = load(inspect.cloudSettings, ['[PLAN]']);
+      const { settings, positionals } = load(inspect.driftSettings, ['[PLAN]']);
       return inspect.drift(positionals[0], settings);
     }
     case 'export': {

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
-import { driftOf } from '../../enforce/drift.ts';
+import { type Drift, driftByCalls, driftOf } from '../../enforce/drift.ts';
 import { EXPORT_FORMATS, exportPlan } from '../../enforce/export/export.ts';
 import { accountId, instanceId, region } from '../../enforce/plan.ts';
 import { PREVENTIONS, type Prevention, prevent } from '../../enforce/prevent/prevent.ts';
@@ -17,6 +17,13 @@ import { EXIT_DRIFT, EXIT_REFUSED, exitCodeOf, storeIn, withFindings } from './s
 const json = z.boolean().default(false).describe('Print JSON.');
 export const localSettings = z.object({ ...dataDirShape, json });
 export const cloudSettings = z.object({ ...judgingShape, ...credentialsShape, json });
+export const driftSettings = z.object({
+  ...cloudSettings.shape,
+  cloud: z
+    .boolean()
+    .default(true)
+    .describe('Read the targets in the cloud. With --no-cloud only the calls that agents saw are looked at.'),
+});
 export const exportSettings = z.object({
   ...dataDirShape,
   as: z.enum(EXPORT_FORMATS).describe('Form of the plan: shell commands, or fragments for another tool.'),
@@ -102,15 +109,21 @@ export function status(id: string, settings: z.infer<typeof localSettings>): num
 
 export async function drift(
   id: string | undefined,
-  settings: z.infer<typeof cloudSettings>,
+  settings: z.infer<typeof driftSettings>,
 ): Promise<number> {
   const store = storeIn(settings.data_dir);
-  const found = [];
-  for (const each of id === undefined ? store.ids() : [id]) {
-    const compared = store.load(each);
-    const cloudOf = await cloudsWith(credentialsOf(settings), each);
-    found.push(...(await driftOf(compared, store.stateOf(compared).state, cloudOf)));
-  }
+  const found: Drift[] = [];
+  await withFindings(settings, async (findings) => {
+    for (const each of id === undefined ? store.ids() : [id]) {
+      const compared = store.load(each);
+      const { state } = store.stateOf(compared);
+      found.push(...(await driftByCalls(compared, state, findings)));
+      if (!settings.cloud) continue;
+      const cloudOf = await cloudsWith(credentialsOf(settings), each);
+      found.push(...(await driftOf(compared, state, cloudOf)));
+    }
+    return 0;
+  });
   const lines = found.map(
     ({ plan: of, step, text }) => `${of} ${step.id} ${JSON.stringify(step.target)}: ${text}\n`,
   );

@@ -30,6 +30,7 @@ export function openFindings(dataDir: string, options: InsightOptions): OpenFind
         : { id, verdict: found.verdict, reason: found.reason, startSeen: found.start_seen };
     },
     refusedCalls: (sinceMs) => enforcement.refusedCalls(sinceMs),
+    acceptedCalls: (hostIds, sinceMs) => enforcement.acceptedCalls(hostIds, sinceMs),
     hostsOfCaller: (callerId) => enforcement.hostsOfCaller(callerId),
     watched: (hostIds, span) => enforcement.watched(hostIds, span),
     audit: (action, subject, detail) => audit(dataDir, action, subject, detail),
@@ -46,6 +47,7 @@ export function noFindings(): Findings {
     hosts: refuse,
     group: refuse,
     refusedCalls: refuse,
+    acceptedCalls: refuse,
     hostsOfCaller: refuse,
     watched: refuse,
     audit: async () => {},

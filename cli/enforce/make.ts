@@ -12,6 +12,9 @@ import { cloudsWith } from './carry_out.ts';
 import type { OpenFindings } from './local_findings.ts';
 import { choiceOf, type PlanSettings, policyOf } from './plan_settings.ts';
 
+/** Bounds the time to read a plan's journal, which grows with the square of this. */
+const MAX_STEPS = 2000;
+
 /**
  * Returns the plan, or only what was left out where nothing may be changed. Throws `OperatorError` if no host was chosen.
  */
@@ -64,6 +67,12 @@ export async function makePlanFrom(
     templates: surveyed.templates,
     accountDefaults: settings.account_default ? [...places.values()].map(([first]) => first!.place) : [],
   });
+  if (plan.steps.length > MAX_STEPS) {
+    throw new OperatorError(
+      1,
+      `The plan has ${plan.steps.length} steps, and the most are ${MAX_STEPS}. Make several: choose groups, accounts or regions.`,
+    );
+  }
   return { plan: plan.steps.length === 0 ? null : plan, leftOut: plan.left_out };
 }
 

@@ -80,6 +80,8 @@ function eventText(plan: Plan, event: PlanEvent, state: PlanState): string | nul
       return `paused by ${visibleText(event.by)}: ${visibleText(event.reason)}`;
     case 'refused_call':
       return `REFUSED CALL: ${visibleText(event.caller.title)} called without a token on ${event.host}`;
+    case 'read_failed':
+      return `${event.step} cannot be read: ${visibleText(event.message)}`;
     case 'confirmed_by':
       return `confirmed by ${visibleText(event.by)}: ${event.steps.join(', ')}`;
     case 'rollback_ordered':

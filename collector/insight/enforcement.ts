@@ -6,7 +6,7 @@ import type { Call } from '../../protocol/call.ts';
 import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import type { Host } from '../contract/host.ts';
 import { DAY_US } from '../contract/window.ts';
-import type { StoreQueries } from '../store/store.ts';
+import type { CallFilter, StoreQueries } from '../store/store.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { watchedOf } from './coverage_gaps.ts';
@@ -30,7 +30,7 @@ export interface EnforcementHost {
   advisedHopLimit: number | null;
 }
 
-export interface RefusedV1Call {
+export interface EnforcementCall {
   id: string;
   hostId: string;
   tags: Readonly<Record<string, string>>;
@@ -75,21 +75,38 @@ export class EnforcementQuestions {
    * Returns calls without a token that were refused with 401 since a time by their host's clock. Those that their client
    * repeated with a token are left out: nothing breaks.
    */
-  async refusedCalls(sinceMs: number): Promise<RefusedV1Call[]> {
+  refusedCalls(sinceMs: number): Promise<EnforcementCall[]> {
+    return this.#v1Calls(sinceMs, null, (status) => status === REFUSED_STATUS);
+  }
+
+  /** Returns calls without a token that were answered with success on these hosts: tokens are not required there. */
+  acceptedCalls(hostIds: readonly string[], sinceMs: number): Promise<EnforcementCall[]> {
+    return this.#v1Calls(sinceMs, [...hostIds], (status) => status >= 200 && status < 300);
+  }
+
+  async #v1Calls(
+    sinceMs: number,
+    hosts: string[] | null,
+    isWanted: (status: number) => boolean,
+  ): Promise<EnforcementCall[]> {
     const window = { sinceUs: sinceMs * 1000, untilUs: Number.MAX_SAFE_INTEGER };
-    const filter = { window, hosts: null, identities: null, categories: null, path: null };
-    const refused: RefusedV1Call[] = [];
+    const filter: CallFilter = {
+      ...{ window, hosts, identities: null, categories: null, path: null },
+      version: 1,
+      outcomes: ['answered'],
+    };
+    const found: EnforcementCall[] = [];
     let cursor: string | null = null;
     do {
-      const page: Awaited<ReturnType<StoreQueries['calls']>> = await this.#store.calls(
-        { ...filter, version: 1, outcomes: ['answered'] },
-        PAGE,
-        cursor,
-      );
-      for (const call of page.calls) if (isRefusedV1(call)) refused.push(this.#describe(call));
+      const page: Awaited<ReturnType<StoreQueries['calls']>> = await this.#store.calls(filter, PAGE, cursor);
+      for (const call of page.calls) {
+        const status = call['http.response.status_code'];
+        if (status !== null && isWanted(status) && isV1Use(judgedFields(call)))
+          found.push(this.#describe(call));
+      }
       cursor = page.next;
     } while (cursor !== null);
-    return refused;
+    return found;
   }
 
   /** Returns the hosts on which a workload called in the readiness window. */
@@ -119,7 +136,7 @@ export class EnforcementQuestions {
     );
   }
 
-  #describe(call: Call): RefusedV1Call {
+  #describe(call: Call): EnforcementCall {
     const { host } = call;
     return {
       id: call.id,
@@ -133,10 +150,6 @@ export class EnforcementQuestions {
   #nowMs(): number {
     return (this.#options.now ?? Date.now)();
   }
-}
-
-function isRefusedV1(call: Call): boolean {
-  return call['http.response.status_code'] === REFUSED_STATUS && isV1Use(judgedFields(call));
 }
 
 function titleOf(call: Call): string {

@@ -57,12 +57,14 @@ export class Runner {
   }
 
   /**
-   * Runs until nothing more happens by itself, or until `signal` is aborted, and returns the state. `order`: what the
-   * operator wants first, `begun` for a plan that starts. Throws when an event cannot be written: nothing has followed
+   * Runs until nothing more happens by itself, or until `signal` is aborted, and returns the state. `orders`: those of the
+   * operator to begin with, `begun` for a plan that starts. Throws when an event cannot be written: nothing has followed
    * from it then.
    */
   async run(orders: readonly NewEvent[], signal: AbortSignal): Promise<PlanState> {
     if (this.#parts.events.length > 0) await this.#emit({ type: 'taken_over' });
+    // Orders that nobody has followed yet are older than those of this run.
+    await this.#obeyOrders();
     for (const order of orders) await this.#emit(order);
     while (!signal.aborted) {
       await this.#obeyOrders();

@@ -1,5 +1,5 @@
 /** Looks at the collector's findings for a plan that is carried out: refused calls, and time that was watched. */
-import type { Findings, RefusedCall } from '../findings.ts';
+import type { Findings, TokenlessCall } from '../findings.ts';
 import { ownGroup } from '../groups.ts';
 import type { Plan, PlanStep } from '../plan.ts';
 import type { NewEvent } from '../state/events.ts';
@@ -82,7 +82,7 @@ export class Watch {
   }
 
   /** A host that was launched after the plan was made belongs to its group by its tags. */
-  #groupsOf({ hostId, tags }: RefusedCall): string[] {
+  #groupsOf({ hostId, tags }: TokenlessCall): string[] {
     const planned = this.#groupOfHost.get(hostId);
     if (planned !== undefined) return [planned];
     const places = this.#options.plan.steps.map(({ target }) => target);

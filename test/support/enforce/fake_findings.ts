@@ -1,6 +1,6 @@
 /** Findings of a collector that a test controls. */
 import { OperatorError } from '../../../common/operator_error.ts';
-import type { Findings, GroupFinding, HostFinding, RefusedCall } from '../../../enforce/findings.ts';
+import type { Findings, GroupFinding, HostFinding, TokenlessCall } from '../../../enforce/findings.ts';
 import { PLACE } from './plans.ts';
 
 export function readyHost(hostId: string, given: Partial<HostFinding> = {}): HostFinding {
@@ -25,7 +25,7 @@ export function readyHost(hostId: string, given: Partial<HostFinding> = {}): Hos
 export class FakeFindings implements Findings {
   readonly known = new Map<string, HostFinding>();
   readonly verdicts = new Map<string, GroupFinding>();
-  refused: RefusedCall[] = [];
+  refused: TokenlessCall[] = [];
   callerHosts: string[] = [];
   isAway = false;
 
@@ -43,9 +43,14 @@ export class FakeFindings implements Findings {
     return this.verdicts.get(id) ?? null;
   }
 
-  async refusedCalls(sinceMs: number): Promise<RefusedCall[]> {
+  async refusedCalls(sinceMs: number): Promise<TokenlessCall[]> {
     this.#check();
     return this.refused.filter(({ atMs }) => atMs >= sinceMs);
+  }
+
+  async acceptedCalls(): Promise<TokenlessCall[]> {
+    this.#check();
+    return [];
   }
 
   async hostsOfCaller(): Promise<string[]> {

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import type { Plan, PlanStep, Recorded, Target } from '../../../enforce/plan.ts';
+import { compare } from '../../../enforce/state/compare.ts';
 import type { PlanEvent } from '../../../enforce/state/events.ts';
 import { allowedAtRisk, nextIntent } from '../../../enforce/state/intents.ts';
 import { Progress } from '../../../enforce/state/progress.ts';
@@ -74,7 +75,8 @@ export class SimulatedPlan {
     this.events.push(stamped);
     this.state = reduce(this.#plan, this.state, stamped);
     for (const { status } of Object.values(this.state.steps)) this.reached.add(status);
-    for (const { id } of this.#plan.groups) {
+    // A roll-back of what was confirmed makes more of a group unconfirmed, and nothing else does.
+    for (const { id } of stamped.type === 'sending' ? this.#plan.groups : []) {
       const atRisk = new Progress(this.#plan, this.state).atRisk(id);
       assert.ok(atRisk <= allowedAtRisk(this.#plan, id), `${atRisk} instances of ${id} are unconfirmed`);
     }
@@ -174,12 +176,16 @@ export class SimulatedPlan {
       'another value is given back',
     );
     assert.ok(this.state.steps[id]!.isWritten, 'something is given back that was not changed');
+    const read = this.events.findLast((event) => event.type === 'read' && event.step === id);
+    assert.ok(read?.type === 'read' && read.current !== null, 'something is given back that was not read');
+    const planned = this.#plan.steps.find((each) => each.id === id)!;
+    const { result } = compare(planned, before, this.state.steps[id]!.after!, read.current);
+    assert.notEqual(result, 'other', "somebody else's value is replaced");
     this.emit({ type: 'restoring', step: id });
     const outcome = this.#pick(OUTCOMES);
     const current = this.world.get(keyOf(target));
     if (current !== undefined && ['accepted', 'lost_late', 'killed_late'].includes(outcome)) {
-      const step = this.#plan.steps.find((each) => each.id === id)!;
-      this.#set(target, givenBack(step, current, before));
+      this.#set(target, givenBack(planned, current, before));
     }
     this.#answer('restored', id, current === undefined ? 'failed' : outcome);
   }

@@ -231,6 +231,20 @@ describe('imdswatch enforce', () => {
     const ended = await resumed.ended;
     assert.equal(ended.code, 0, ended.stdout + ended.stderr);
     assert.match(ended.stdout, /confirmed\s+Confirmed by command:/);
+
+    assert.equal((await enforce('drift', id, '--no-cloud')).code, 0);
+    await findings.put(
+      makeCall({
+        host: hostOf(1, 'web'),
+        time: toTimestamp((Date.now() + 1000) * 1000),
+        'imds.version': 1,
+        'imds.server_version': 1,
+        process: processFacts({ script: '/opt/release.sh' }),
+      }),
+    );
+    const undone = await enforce('drift', id, '--no-cloud');
+    assert.equal(undone.code, 6);
+    assert.match(undone.stdout, /\/opt\/release\.sh called without a token at .* and was answered/);
   });
 
   it('exports a plan and prints policies, and changes nothing', async () => {

@@ -205,6 +205,19 @@ test('the way back that closes after the change leaves the host held, and says s
   assert.equal(again.steps['s1']!.status, 'rolled_back');
 });
 
+test('an order that was left while nobody ran is older than the one that starts the runner', async (t) => {
+  const { run } = await started(t, fleet());
+  run.afterEvent = (event) => {
+    if (event.type === 'answered') run.orders.push({ type: 'paused', by: 'tester', reason: 'a look' });
+  };
+  const paused = await run.begin();
+  assert.equal(paused.phase, 'paused');
+  run.afterEvent = () => {};
+  run.orders.push({ type: 'paused', by: 'tester', reason: 'left' });
+  const state = await run.run([{ type: 'resumed', by: 'tester' }]);
+  assert.equal(state.steps['s4']!.status, 'confirmed');
+});
+
 test('an order to roll back works while the collector is away', async (t) => {
   const { region, findings, run } = await started(t, fleet());
   await run.begin();

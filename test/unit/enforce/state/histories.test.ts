@@ -45,6 +45,8 @@ function planWith(goesLive: boolean, isWaived: boolean): Plan {
     template,
     ...(goesLive ? [] : [goLive]),
     account,
+    // More hosts of one wave than its group's share allows at once.
+    ...[10, 11, 12, 13].map((id) => instanceStep(id, { wave: 1, group: 'asg:many' })),
   ];
   return planOf(steps, { no_way_back_reason: isWaived ? 'The account is a sandbox.' : null }, 8);
 }
