@@ -1,8 +1,8 @@
 /**
  * Runs the tests with node:test under one closing summary. The folder of a test decides how it runs: files of the
  * folders in `ALONE` run one after the other, because they use the machine (namespaces, captures, containers) and would
- * disturb each other's timing. All others run at the same time. With --variants the unit tests run again
- * under other dates, time zones and locales (variants.ts). Called by test/run.
+ * disturb each other's timing. All others run at the same time, before them. With --variants the unit tests run
+ * again under other dates, time zones and locales (variants.ts), beside the tests of `ALONE`. Called by test/run.
  */
 import { globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -89,16 +89,31 @@ const chosenVariants = values.variants ? variants() : [];
 if (values.variants && !chosenVariants.some(({ env }) => 'FAKETIME' in env)) {
   console.error('test/run: faketime is not installed, so the tests do not run again with other dates');
 }
-const groups: Group[] = [
-  { files: sideBySide, concurrency, variant: null },
-  ...chosenVariants.map((variant) => ({ files: filesOf(variant, variantFiles), concurrency, variant })),
-  { files: files.filter((file) => !runsSideBySide(file)), concurrency: 1, variant: null },
-];
+const variantGroups: Group[] = chosenVariants.map((variant) => ({
+  files: filesOf(variant, variantFiles),
+  concurrency: availableParallelism(),
+  variant,
+}));
+const alone: Group = {
+  files: files.filter((file) => !runsSideBySide(file)),
+  concurrency: 1,
+  variant: null,
+};
 let closing: TestEvent | undefined;
 /** Milliseconds that each test file took, over all its runs. */
 const durations = new Map<string, number>();
-for (const group of groups) {
-  if (group.files.length === 0 || interrupted.signal.aborted) continue;
+await runGroups([{ files: sideBySide, concurrency, variant: null }]);
+// The tests of the lab wait most of their time. No unit test that runs again calls a metadata service, so neither
+// disturbs what the other one counts.
+await Promise.all([runGroups([alone]), runGroups(variantGroups)]);
+
+async function runGroups(groups: readonly Group[]): Promise<void> {
+  for (const group of groups) {
+    if (group.files.length > 0 && !interrupted.signal.aborted) await reportGroup(group);
+  }
+}
+
+async function reportGroup(group: Group): Promise<void> {
   for await (const event of runGroup(group)) {
     if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isTotal(event.data.message)) continue;
     if (event.type === 'test:summary' && event.data.file !== undefined) {
@@ -117,24 +132,15 @@ for (const group of groups) {
 }
 
 async function* runGroup({ files, concurrency, variant }: Group): AsyncGenerator<TestEvent> {
-  const own = { ...process.env };
-  // The processes of the tests inherit this environment; nothing in this process asks for the date meanwhile.
-  Object.assign(process.env, variant?.env);
   if (variant !== null) writeLine(`${files.length} files again: ${variant.name}`);
-  try {
-    yield* run({
-      files,
-      concurrency,
-      timeout: FILE_TIMEOUT_MS,
-      signal: interrupted.signal,
-      ...(values['test-name-pattern'] ? { testNamePatterns: values['test-name-pattern'] } : {}),
-    });
-  } finally {
-    for (const name of Object.keys(variant?.env ?? {})) {
-      if (own[name] === undefined) delete process.env[name];
-      else process.env[name] = own[name];
-    }
-  }
+  yield* run({
+    files,
+    concurrency,
+    env: { ...process.env, ...variant?.env },
+    timeout: FILE_TIMEOUT_MS,
+    signal: interrupted.signal,
+    ...(values['test-name-pattern'] ? { testNamePatterns: values['test-name-pattern'] } : {}),
+  });
 }
 
 /** Reports a test that failed under the name of its variant. Tests that passed were listed by the first run. */
