@@ -61,7 +61,7 @@ function kindWithoutV1({ refusedTokens, blocked, adaptedV1, renewedTokens }: Tal
 /** Returns the advice for a client that made calls without a token of its own accord. */
 function clientKind(identity: Identity, kinds: readonly CountedCalls[], evidence: Evidence): AdviceKind {
   const { client, release, library, language, program } = evidence;
-  if (evidence.isProxy) return 'unknown';
+  if (evidence.isProxy || evidence.isUserNetwork) return 'unknown';
   if (client === null || release === null) {
     if (program !== null) return 'unknown';
     return library !== null || (identity.attributed && language !== null) ? 'raw_http' : 'unknown';

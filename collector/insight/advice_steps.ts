@@ -91,6 +91,14 @@ function noAnswerSteps(question: AdviceQuestion): Step[] {
 }
 
 function unknownSteps(isAttributed: boolean, evidence: Evidence): Step[] {
+  if (evidence.isUserNetwork) {
+    return [
+      textStep(
+        'Find the caller in the container that uses this network: neither NO_PROXY nor an update of the network helps.',
+      ),
+      tokenSnippet(evidence.language, null),
+    ];
+  }
   if (evidence.isProxy) {
     return [
       shellStep(

@@ -69,6 +69,9 @@ export function headlineOf(kind: AdviceKind, question: AdviceQuestion, evidence:
     case 'unblock':
       return 'A rule on the host blocks its calls: allow them, or stop the program from making them.';
     case 'unknown':
+      if (evidence.isUserNetwork) {
+        return 'Find the program in the container behind this network: the network only sends on its calls.';
+      }
       if (evidence.isProxy) {
         return 'Find the programs that reach the metadata service through this proxy, and let them bypass it.';
       }
@@ -160,13 +163,15 @@ export function explanationOf(kind: AdviceKind, question: AdviceQuestion, eviden
       break;
     case 'unknown':
       sentences.push(
-        evidence.isProxy
-          ? 'It speaks for other programs, and its clients are not named. The answer to a token request may not pass it, and all its clients get the credentials of this instance. Clients send metadata requests to it because of HTTP_PROXY in their environment, or because a rule redirects them.'
-          : client === null
-            ? evidence.program !== null
-              ? `${evidence.program.name} decides how it asks for metadata. Its team cannot change the SDK in it.`
-              : 'Nothing that was seen shows which SDK or tool it uses.'
-            : `${client.name} is not known to call IMDSv1. Other code in the program may do so, or a release that was not examined.`,
+        evidence.isUserNetwork
+          ? 'It speaks for a program in a rootless container, which is not named.'
+          : evidence.isProxy
+            ? 'It speaks for other programs, and its clients are not named. The answer to a token request may not pass it, and all its clients get the credentials of this instance. Clients send metadata requests to it because of HTTP_PROXY in their environment, or because a rule redirects them.'
+            : client === null
+              ? evidence.program !== null
+                ? `${evidence.program.name} decides how it asks for metadata. Its team cannot change the SDK in it.`
+                : 'Nothing that was seen shows which SDK or tool it uses.'
+              : `${client.name} is not known to call IMDSv1. Other code in the program may do so, or a release that was not examined.`,
       );
       break;
     case 'stale_token':

@@ -28,12 +28,17 @@ export interface Evidence {
   isGuess: boolean;
   /** True if the caller is a proxy, or all its calls to be explained were sent on for other programs. */
   isProxy: boolean;
+  /** True if the caller is the user-mode network of a container, which sends on what programs in it ask for. */
+  isUserNetwork: boolean;
   /** True if some of its calls were sent on for other programs. */
   hasClients: boolean;
 }
 
 /** Forward proxies, by the names of their programs. */
 const PROXY_PROGRAM = /(^|\/)(squid|squid3|tinyproxy|privoxy|3proxy|polipo|mitmproxy|mitmdump)$/;
+
+/** User-mode networks, by the names of their programs (`pasta.avx2` is chosen by the processor). */
+const USER_NETWORK = /(^|\/)(slirp4netns|(pasta|passt)(\.avx2)?)$/;
 
 /** `paths` are those that it asked for without a token; empty where they are not known. */
 export function evidenceOf(
@@ -80,6 +85,7 @@ export function evidenceOf(
       // A tool that is known to relay, such as kube2iam, has advice of its own.
       (toolOf(identity) === null && explained.length > 0 && explained.every(isSentOn)),
     hasClients: kinds.some(isSentOn),
+    isUserNetwork: USER_NETWORK.test(identity.executable ?? identity.name ?? ''),
   };
 }
 

@@ -397,6 +397,15 @@ describe('proxies', () => {
     assert.doesNotMatch(adviceFor(gateway, [own]).explanation, /other programs/);
   });
 
+  it('are not user-mode networks, whose clients are in a container', () => {
+    for (const program of ['/usr/bin/slirp4netns', '/usr/bin/pasta', '/usr/bin/passt.avx2']) {
+      const advice = said('curl/7.88.1', program);
+      assert.match(advice.headline, /^Find the program in the container behind this network/, program);
+      assert.doesNotMatch(advice.text, /ACCESS_LOG|no_proxy=/, program);
+    }
+    assert.doesNotMatch(said('curl/7.88.1', '/opt/pasta/server').text, /behind this network/);
+  });
+
   it('are named as a cause of refused token requests', () => {
     const kinds = [calls({ userAgent: 'Botocore/1.43.11', fallback: 'token_refused' })];
     const advice = adviceOn({
