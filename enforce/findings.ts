@@ -48,10 +48,13 @@ export interface Findings {
   /** Judges a group of an account and region. Null: the collector has no verdict about it. */
   group(id: string, place: { account: string; region: string }): Promise<GroupFinding | null>;
   /**
-   * Calls of all hosts since a time that were answered with 401, and that their client did not repeat with a token. In
-   * any order.
+   * Calls since a time that were answered with 401, and that their client did not repeat with a token. Of these hosts,
+   * and of all that are in the Auto Scaling groups now. In any order.
    */
-  refusedCalls(sinceMs: number): Promise<TokenlessCall[]>;
+  refusedCalls(
+    sinceMs: number,
+    watched: { hostIds: readonly string[]; scalingGroups: readonly string[] },
+  ): Promise<TokenlessCall[]>;
   /** Calls on these hosts since a time that were answered with success: tokens are not required there. */
   acceptedCalls(hostIds: readonly string[], sinceMs: number): Promise<TokenlessCall[]>;
   /** Hosts on which a caller was seen in the readiness window. */

@@ -29,7 +29,7 @@ export function openFindings(dataDir: string, options: InsightOptions): OpenFind
         ? null
         : { id, verdict: found.verdict, reason: found.reason, startSeen: found.start_seen };
     },
-    refusedCalls: (sinceMs) => enforcement.refusedCalls(sinceMs),
+    refusedCalls: (sinceMs, watched) => enforcement.refusedCalls(sinceMs, watched),
     acceptedCalls: (hostIds, sinceMs) => enforcement.acceptedCalls(hostIds, sinceMs),
     hostsOfCaller: (callerId) => enforcement.hostsOfCaller(callerId),
     watched: (hostIds, span) => enforcement.watched(hostIds, span),

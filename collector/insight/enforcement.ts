@@ -2,7 +2,7 @@
  * Answers what `imdswatch enforce` asks: verdicts with what a change depends on, refused calls, and watched time.
  * Times are milliseconds since 1970.
  */
-import type { Call } from '../../protocol/call.ts';
+import type { Call, HostFacts } from '../../protocol/call.ts';
 import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import type { Host } from '../contract/host.ts';
 import { DAY_US } from '../contract/window.ts';
@@ -18,6 +18,16 @@ import type { InsightOptions } from './insight.ts';
 const PAGE = 1000;
 /** EC2's answer to a call without a token where tokens are required. */
 const REFUSED_STATUS = 401;
+
+/** A new instance of an Auto Scaling group is noticed after this time. */
+const GROUPS_READ_MS = 10_000;
+const SCALING_GROUP_TAG = 'aws:autoscaling:groupName';
+
+/** Hosts by their ids, and by the names of their Auto Scaling groups, which may get new members. */
+export interface WatchedHosts {
+  hostIds: readonly string[];
+  scalingGroups: readonly string[];
+}
 
 export interface EnforcementHost {
   host: Host;
@@ -43,6 +53,11 @@ export class EnforcementQuestions {
   readonly #options: InsightOptions;
   readonly #rules: WorkloadRules;
   readonly #judge: HostJudge;
+  /** Hosts by the name of their Auto Scaling group, and when they were read. */
+  #groups: { readMs: number; members: Map<string, HostFacts[]> } = {
+    readMs: Number.NEGATIVE_INFINITY,
+    members: new Map(),
+  };
 
   constructor(store: StoreQueries, options: InsightOptions) {
     this.#rules = options.rules ?? BUILT_IN_RULES;
@@ -72,11 +87,12 @@ export class EnforcementQuestions {
   }
 
   /**
-   * Returns calls without a token that were refused with 401 since a time by their host's clock. Those that their client
-   * repeated with a token are left out: nothing breaks.
+   * Returns calls without a token of these hosts that were refused with 401 since a time by their host's clock. Those
+   * that their client repeated with a token are left out: nothing breaks.
    */
-  refusedCalls(sinceMs: number): Promise<EnforcementCall[]> {
-    return this.#v1Calls(sinceMs, null, (status) => status === REFUSED_STATUS);
+  async refusedCalls(sinceMs: number, watched: WatchedHosts): Promise<EnforcementCall[]> {
+    const hosts = await this.#idsOf(watched);
+    return this.#v1Calls(sinceMs, hosts, (status) => status === REFUSED_STATUS);
   }
 
   /** Returns calls without a token that were answered with success on these hosts: tokens are not required there. */
@@ -84,9 +100,24 @@ export class EnforcementQuestions {
     return this.#v1Calls(sinceMs, [...hostIds], (status) => status >= 200 && status < 300);
   }
 
+  /** Lists the hosts, with those that have joined their Auto Scaling groups. The list of all hosts is read now and then. */
+  async #idsOf({ hostIds, scalingGroups }: WatchedHosts): Promise<string[]> {
+    if (scalingGroups.length === 0) return [...hostIds];
+    const nowMs = this.#nowMs();
+    if (Math.abs(nowMs - this.#groups.readMs) >= GROUPS_READ_MS) {
+      const profiles = (await this.#store.hosts()).map(({ facts }) => facts);
+      this.#groups = {
+        readMs: nowMs,
+        members: Map.groupBy(profiles, ({ tags }) => tags?.[SCALING_GROUP_TAG] ?? ''),
+      };
+    }
+    const members = scalingGroups.flatMap((name) => this.#groups.members.get(name) ?? []);
+    return [...new Set([...hostIds, ...members.map(({ id }) => id)])];
+  }
+
   async #v1Calls(
     sinceMs: number,
-    hosts: string[] | null,
+    hosts: string[],
     isWanted: (status: number) => boolean,
   ): Promise<EnforcementCall[]> {
     const window = { sinceUs: sinceMs * 1000, untilUs: Number.MAX_SAFE_INTEGER };
@@ -100,6 +131,8 @@ export class EnforcementQuestions {
     do {
       const page: Awaited<ReturnType<StoreQueries['calls']>> = await this.#store.calls(filter, PAGE, cursor);
       for (const call of page.calls) {
+        // The store's window begins with a whole hour.
+        if (Date.parse(call.time) < sinceMs) continue;
         const status = call['http.response.status_code'];
         if (status !== null && isWanted(status) && isV1Use(judgedFields(call)))
           found.push(this.#describe(call));

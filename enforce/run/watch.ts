@@ -1,6 +1,6 @@
 /** Looks at the collector's findings for a plan that is carried out: refused calls, and time that was watched. */
 import type { Findings, TokenlessCall } from '../findings.ts';
-import { ownGroup } from '../groups.ts';
+import { ownGroup, scalingGroupOf } from '../groups.ts';
 import type { Plan, PlanStep } from '../plan.ts';
 import type { NewEvent } from '../state/events.ts';
 import { soakMs } from '../state/intents.ts';
@@ -26,6 +26,7 @@ export class Watch {
   readonly #known: Set<string>;
   readonly #groupOfHost = new Map<string, string>();
   readonly #groups: ReadonlySet<string>;
+  readonly #watched: { hostIds: string[]; scalingGroups: string[] };
   #sinceMs: number;
   #observedMs = Number.NEGATIVE_INFINITY;
   /** Why the collector cannot be asked; null while it answers. Nothing goes forward with a problem. */
@@ -39,6 +40,10 @@ export class Watch {
       for (const host of hosts) this.#groupOfHost.set(host, id);
     }
     this.#groups = new Set(options.plan.groups.map(({ id }) => id));
+    this.#watched = {
+      hostIds: [...this.#groupOfHost.keys()],
+      scalingGroups: [...this.#groups].flatMap((id) => scalingGroupOf(id) ?? []),
+    };
   }
 
   /** Returns what was found. A collector that cannot be asked is a problem, not an error. */
@@ -55,7 +60,7 @@ export class Watch {
 
   async #refusedCalls(nowMs: number): Promise<NewEvent[]> {
     const { findings, plan } = this.#options;
-    const calls = await findings.refusedCalls(this.#sinceMs);
+    const calls = await findings.refusedCalls(this.#sinceMs, this.#watched);
     this.#sinceMs = Math.max(this.#sinceMs, nowMs - OVERLAP_MS);
     const events: NewEvent[] = [];
     for (const call of calls.toSorted((a, b) => a.atMs - b.atMs)) {
