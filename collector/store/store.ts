@@ -231,9 +231,7 @@ export interface MemberColumns {
   /** 0: not known, 1: optional, 2: required. */
   tokens: Uint8Array;
   tokensSuppliedUs: Float64Array;
-  /** End of the boot after its launch, with gaps that follow; only where the launch is in the window. */
-  bootEndUs: Float64Array;
-  /** Time that the cloud has counted of the hours from launch to the end of the boot. */
+  /** Time that the cloud has counted of the hours from the launch to the first report. */
   countedAtStartUs: Float64Array;
   /** The same from the last report to the end of the instance. */
   countedAtEndUs: Float64Array;
@@ -314,8 +312,8 @@ export interface StoreQueries {
     scope: Scope,
     withV2?: boolean,
   ): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
-  /** Returns the members of all groups. `bootUs`: time after a boot's first report that belongs to the boot. */
-  members(window: Window, bootUs: number): Promise<StoredMembers>;
+  /** Returns the members of all groups. */
+  members(window: Window): Promise<StoredMembers>;
   /** Returns the names that hosts report, in the order of `hostIds`; the id where none has reported. */
   hostNames(hostIds: readonly string[]): Promise<string[]>;
   identities(ids: string[]): Promise<Identity[]>;

@@ -138,12 +138,12 @@ function callersOf({ offending }: JudgedGroup, callers: Fleet['callers']): Descr
 }
 
 function valuesOf(members: readonly FleetMember[], by: 'account' | 'region'): string[] {
+  const distinct = new Set<FleetMember['profiles'][number]>();
+  for (const { profiles } of members) for (const profile of profiles) distinct.add(profile);
   const values = new Set<string>();
-  for (const { profiles } of members) {
-    for (const { facts } of profiles) {
-      const value = attributeOf(facts, by);
-      if (value !== null) values.add(value);
-    }
+  for (const { facts } of distinct) {
+    const value = attributeOf(facts, by);
+    if (value !== null) values.add(value);
   }
   return [...values].sort().slice(0, MAX_PLACES);
 }

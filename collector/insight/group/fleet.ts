@@ -6,7 +6,7 @@ import type { HostJudge } from '../host_judge.ts';
 import type { Judging } from '../judged.ts';
 import { launchSourceOf } from './attributes.ts';
 import type { GroupEvidence } from './judge_group.ts';
-import { BOOT_US, type JudgedMember, judgeMember } from './member.ts';
+import { type JudgedMember, judgeMember } from './member.ts';
 import { type GroupedMember, membersOf, membersToCompare } from './members_of.ts';
 
 /** Narrows every group to these accounts and regions. Nothing else may: a part of a group proves nothing. */
@@ -46,7 +46,7 @@ export async function loadFleet(
   const reported = { ...window, untilUs };
   // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls are
   // missing.
-  const stored = await store.members(reported, BOOT_US);
+  const stored = await store.members(reported);
   const [totals, resources] = await Promise.all([
     store.hostTotals({ window: reported, hosts: null, identities: null }, false),
     store.cloudResources(),

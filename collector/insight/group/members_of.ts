@@ -5,7 +5,7 @@ import { CLOUD_STATES, type HostProfile, type StoredGap, type StoredMembers } fr
 import type { Tally } from '../counts.ts';
 import { type Compared, reconcileHost, reconcileRefusals } from '../reconciliation.ts';
 import { type LaunchSource, launchSourceOf } from './attributes.ts';
-import type { Member } from './member.ts';
+import { BOOT_US, type Member } from './member.ts';
 
 export interface GroupedMember {
   member: Member;
@@ -104,7 +104,13 @@ function mergedFacts(profiles: GroupedMember['profiles']): HostProfile {
 /** Returns the ids of members whose counts must be compared one by one. */
 export function membersToCompare(stored: StoredMembers, calls: ReadonlyMap<string, Tally>): string[] {
   const ids = new Set(stored.withCountedCalls);
-  for (const { member, reason } of stored.gaps) if (reason === 'boot') ids.add(stored.hostIds[member]!);
+  for (const { member, reason, startUs, endUs } of stored.gaps) {
+    const firstUs = stored.columns.firstUs[member]!;
+    // The store has counted the hours up to that of the first report only.
+    const prolongsBoot =
+      startUs < firstUs + BOOT_US && endUs > firstUs && hourOf(endUs - 1) > hourOf(firstUs - 1);
+    if (reason === 'boot' || prolongsBoot) ids.add(stored.hostIds[member]!);
+  }
   for (const { member } of stored.reboots) ids.add(stored.hostIds[member]!);
   for (const hostId of calls.keys()) ids.add(hostId);
   // One that called without a token blocks its group, whatever the cloud counted.
@@ -121,7 +127,7 @@ function countedSpans({ columns }: StoredMembers, at: number): Window[] {
     if (countedUs >= untilUs - sinceUs) spans.push({ sinceUs, untilUs });
   };
   // A comparison with NaN is false, so that nothing is added where something is not known.
-  add(columns.launchedUs[at]!, columns.bootEndUs[at]!, columns.countedAtStartUs[at]!);
+  add(columns.launchedUs[at]!, columns.firstUs[at]!, columns.countedAtStartUs[at]!);
   add(columns.lastUs[at]!, columns.terminatedUs[at]!, columns.countedAtEndUs[at]!);
   return spans;
 }
@@ -134,6 +140,10 @@ function agreedSpans({ counts, seen, seenRefused }: Compared): Window[] {
       (noTokenRejected === null || (seenRefused?.[index] ?? 0) === noTokenRejected);
     return agrees ? [{ sinceUs: startUs, untilUs: endUs }] : [];
   });
+}
+
+function hourOf(us: number): number {
+  return Math.floor(us / HOUR_US);
 }
 
 function known(us: number): number | null {

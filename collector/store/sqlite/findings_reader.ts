@@ -78,11 +78,11 @@ export class FindingsReader implements StoreQueries {
   packedHostTotals(scope: Scope, withV2: boolean): Promise<PackedHostTotals> {
     return this.#view(() => this.#totals.hostTotals(scope, withV2));
   }
-  async members(window: Window, bootUs: number): ReturnType<StoreQueries['members']> {
-    return this.#memberUnpacker.unpack(await this.packedMembers(window, bootUs));
+  async members(window: Window): ReturnType<StoreQueries['members']> {
+    return this.#memberUnpacker.unpack(await this.packedMembers(window));
   }
-  packedMembers(window: Window, bootUs: number): Promise<PackedMembers> {
-    return this.#view(() => this.#members.read(window, bootUs));
+  packedMembers(window: Window): Promise<PackedMembers> {
+    return this.#view(() => this.#members.read(window));
   }
   hostNames(hostIds: readonly string[]): Promise<string[]> {
     return this.#view(() => this.#members.names(hostIds));

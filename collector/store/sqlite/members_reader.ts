@@ -17,7 +17,7 @@ export interface PackedMembers extends Omit<StoredMembers, 'profiles'> {
 type Row = (string | number | null)[];
 
 /** Places of the columns of numbers in a row, in the order in which `MemberTable.columns` reads them. */
-const NUMBER_COLUMNS = [2, 3, 5, 6, 7, 10, 11, 12, 13] as const;
+const NUMBER_COLUMNS = [2, 3, 5, 6, 7, 10, 11, 12] as const;
 
 export class MembersReader {
   readonly #database: DatabaseSync;
@@ -37,17 +37,14 @@ export class MembersReader {
     const countedWithin = (from: string, to: string) =>
       `(SELECT sum(min(c.end_us, ${hours(`${to} + ${HOUR_US - 1}`)}) - max(c.start_us, ${hours(from)})) FROM cloud_counts c
         WHERE c.host_id = h.host_id AND c.start_us < ${to} AND c.end_us > ${hours(from)})`;
-    // ?1 is the window's start, ?2 the time after a boot's first report that belongs to the boot.
-    const bootEnd = `coalesce((SELECT max(g.end_us) FROM gaps g
-        WHERE g.host = h.id AND g.start_us < w.first_us + ?2 AND g.end_us > w.first_us), w.first_us)`;
+    // ?1 is the window's start.
     this.#hosts = prepareArrays(
       database,
       `SELECT h.id, h.host_id, w.first_us, w.last_us, ${stateOf('m.state')}, m.launched_us, m.terminated_us,
          m.supplied_us, m.profile,
          CASE i.http_tokens WHEN 'required' THEN 2 WHEN 'optional' THEN 1 ELSE 0 END, i.supplied_us,
-         CASE WHEN w.first_us > ?1 AND m.launched_us >= ?1 AND m.launched_us <= w.first_us THEN ${bootEnd} END AS boot_end,
          CASE WHEN w.first_us > ?1 AND m.launched_us >= ?1 AND m.launched_us <= w.first_us
-           THEN ${countedWithin('m.launched_us', bootEnd)} END,
+           THEN ${countedWithin('m.launched_us', 'w.first_us')} END,
          CASE WHEN m.terminated_us > w.last_us THEN ${countedWithin('w.last_us', 'm.terminated_us')} END
        FROM hosts h LEFT JOIN watched w ON w.host = h.id LEFT JOIN cloud_members m ON m.host_id = h.host_id
          LEFT JOIN cloud_instances i ON i.host_id = h.host_id
@@ -58,7 +55,7 @@ export class MembersReader {
     this.#without = prepareArrays(
       database,
       `SELECT -1, m.host_id, NULL, NULL, ${stateOf('m.state')}, m.launched_us, m.terminated_us, m.supplied_us, m.profile,
-         CASE i.http_tokens WHEN 'required' THEN 2 WHEN 'optional' THEN 1 ELSE 0 END, i.supplied_us, NULL, NULL, NULL
+         CASE i.http_tokens WHEN 'required' THEN 2 WHEN 'optional' THEN 1 ELSE 0 END, i.supplied_us, NULL, NULL
        FROM cloud_members m LEFT JOIN cloud_instances i ON i.host_id = m.host_id
        WHERE coalesce(m.terminated_us, CASE WHEN m.state IN ('pending', 'running') THEN ?1 ELSE m.supplied_us END) >= ?1
          AND NOT EXISTS (SELECT 1 FROM hosts h WHERE h.host_id = m.host_id)`,
@@ -87,10 +84,10 @@ export class MembersReader {
     this.#forgotten = database.prepare(`SELECT value FROM sums WHERE name = '${FORGOTTEN_UNTIL_US}'`);
   }
 
-  read({ sinceUs, untilUs }: Window, bootUs: number): PackedMembers {
+  read({ sinceUs, untilUs }: Window): PackedMembers {
     const { hosts, instances } = this.#counts.get() as { hosts: number; instances: number };
     const table = new MemberTable(hosts + instances);
-    for (const row of this.#hosts.iterate(sinceUs, bootUs)) table.add(row as unknown as Row);
+    for (const row of this.#hosts.iterate(sinceUs)) table.add(row as unknown as Row);
     // Looking for instances without a host is slow, and often each has one.
     if (table.withInventory !== instances) {
       for (const row of this.#without.iterate(sinceUs)) table.add(row as unknown as Row);
@@ -193,9 +190,8 @@ class MemberTable {
       suppliedUs: numbers[4]!,
       tokens: this.#small[1]!.slice(0, length),
       tokensSuppliedUs: numbers[5]!,
-      bootEndUs: numbers[6]!,
-      countedAtStartUs: numbers[7]!,
-      countedAtEndUs: numbers[8]!,
+      countedAtStartUs: numbers[6]!,
+      countedAtEndUs: numbers[7]!,
     };
   }
 }

@@ -189,10 +189,8 @@ export class ThreadedStore implements Store {
   async hostTotals(scope: Scope, withV2 = true): ReturnType<Store['hostTotals']> {
     return unpackHostTotals(await this.#reader.ask<PackedHostTotals>('packedHostTotals', scope, withV2));
   }
-  async members(window: Window, bootUs: number): ReturnType<Store['members']> {
-    return this.#memberUnpacker.unpack(
-      await this.#reader.ask<PackedMembers>('packedMembers', window, bootUs),
-    );
+  async members(window: Window): ReturnType<Store['members']> {
+    return this.#memberUnpacker.unpack(await this.#reader.ask<PackedMembers>('packedMembers', window));
   }
   hostNames(hostIds: readonly string[]): ReturnType<Store['hostNames']> {
     return this.#reader.ask('hostNames', hostIds);
