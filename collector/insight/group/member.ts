@@ -6,7 +6,7 @@ import type { GroupProblemCode } from '../../contract/group.ts';
 import { HOUR_US, type Window } from '../../contract/window.ts';
 import type { StoredGap } from '../../store/store.ts';
 import type { Tally } from '../counts.ts';
-import { isCovered, REPORT_GRACE_US } from '../coverage_gaps.ts';
+import { isCovered, isNeverTolerated, REPORT_GRACE_US } from '../coverage_gaps.ts';
 import type { Judging } from '../judged.ts';
 import { verdictOfCalls } from '../readiness.ts';
 import type { LaunchSource } from './attributes.ts';
@@ -82,7 +82,7 @@ export function judgeMember(member: Member, judging: Judging): JudgedMember {
     if (aheadUs > REPORT_GRACE_US)
       gaps.push(gapOf(Math.max(sinceUs, untilUs - aheadUs), untilUs, 'no_report'));
     for (const gap of member.gaps) if (gap.reason !== 'boot') gaps.push(gap);
-    if (gaps.length > 0 && !isCovered({ gaps }, Number.POSITIVE_INFINITY)) problems.push('losses');
+    if (gaps.some(({ reason }) => isNeverTolerated(reason))) problems.push('losses');
     else if (gaps.length > 0 && !isCovered({ gaps }, judging.toleranceUs)) problems.push('not_watched');
   }
   return {
