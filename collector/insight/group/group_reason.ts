@@ -58,8 +58,8 @@ export function problemText(
       return 'The group has not been watched for a whole window yet.';
     case 'no_inventory':
       return inventoryUs === null
-        ? "The cloud's inventory was not supplied for all its accounts and regions, so an instance without an agent would not be known. Supply it."
-        : `The cloud's inventory is of ${toTimestamp(inventoryUs).slice(0, 16).replace('T', ' ')} UTC, more than ${MAX_INVENTORY_AGE_US / 3_600_000_000} h old. Supply it again.`;
+        ? 'The cloud\'s inventory was not supplied for all its accounts and regions, so an instance without an agent would not be known. Run "imdswatch cloud sync" for them.'
+        : `The cloud's inventory is of ${toTimestamp(inventoryUs).slice(0, 16).replace('T', ' ')} UTC, more than ${MAX_INVENTORY_AGE_US / 3_600_000_000} h old. Run "imdswatch cloud sync" again.`;
     case 'no_agent':
       return `No agent of ${instances} has reported. Install it, in the image or the launch template.`;
     case 'cloud_saw_more':
@@ -67,13 +67,13 @@ export function problemText(
     case 'losses':
       return `Packets or records of ${instances} were lost. No tolerance covers that.`;
     case 'silent':
-      return `${instances} stopped reporting, and the cloud does not say that ${count === 1 ? 'it' : 'they'} ended. Mend the agent, or supply the inventory.`;
+      return `${instances} stopped reporting, and the cloud does not say that ${count === 1 ? 'it' : 'they'} ended. Mend the agent, or run "imdswatch cloud sync".`;
     case 'end_unknown':
-      return `${instances} ended or stopped, and the cloud does not say when. Supply the scaling activities.`;
+      return `${instances} ended or stopped, and the cloud does not say when. Run "imdswatch cloud sync", which reads the scaling activities.`;
     case 'launch_unknown':
-      return `The launch time of ${instances} is not known, so the boot before the first report is not proven. Supply the inventory.`;
+      return `The launch time of ${instances} is not known, so the boot before the first report is not proven. Run "imdswatch cloud sync".`;
     case 'boot_not_counted':
-      return `The boot of ${instances} was not watched from its first moment, and the cloud's count of that hour is missing. Supply the counts.`;
+      return `The boot of ${instances} was not watched from its first moment, and the cloud's count of that hour is missing. Run "imdswatch cloud sync" for the counts.`;
     case 'not_watched':
       return `${instances} had gaps beyond the tolerance.`;
     case 'starts_missing':
