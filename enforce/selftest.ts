@@ -27,7 +27,7 @@ export async function selftest(parts: SelftestParts): Promise<boolean> {
   await run.call('GetInstanceMetadataDefaults', cloud.accountDefaults(), (defaults) => defaults);
   const before = await run.call('DescribeInstances', read(cloud, instanceId), (found) => found);
   if (before === null) return false;
-  const { options } = before;
+  const { options } = before.value;
   const isEndpointEnabled = options.http_endpoint === 'enabled';
   const change = (value: 'required' | 'optional', dryRun: boolean) =>
     cloud.modifyInstance(instanceId, { http_tokens: value }, { dryRun, isEndpointEnabled });
@@ -56,7 +56,7 @@ export async function selftest(parts: SelftestParts): Promise<boolean> {
   const after = await run.call('DescribeInstances at the end', read(cloud, instanceId), (now) =>
     same(now.options, options),
   );
-  return run.isGood && after !== null && same(after.options, options);
+  return run.isGood && after !== null && same(after.value.options, options);
 }
 
 interface Read {
@@ -94,12 +94,16 @@ class Transcript {
     this.#parts.print(`${seconds} s  ${text}\n`);
   }
 
-  /** Waits for a call and writes its result down. An error's message may name things, so only its code is kept. */
-  async call<T>(name: string, call: Promise<Outcome<T>>, shown: (value: T) => unknown): Promise<T | null> {
+  /** Waits for a call and writes its result down. Returns null for an error. An error's message may name things, so only its code is kept. */
+  async call<T>(
+    name: string,
+    call: Promise<Outcome<T>>,
+    shown: (value: T) => unknown,
+  ): Promise<{ value: T } | null> {
     const outcome = await call;
     if (outcome.ok) {
       this.note(`${name}: ${JSON.stringify(shown(outcome.value))}`);
-      return outcome.value;
+      return { value: outcome.value };
     }
     this.isGood = false;
     this.note(`${name}: error ${outcome.error.kind} ${outcome.error.code}`);
