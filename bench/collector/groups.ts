@@ -97,7 +97,9 @@ async function fill(store: Store, hosts: number, nowUs: number): Promise<void> {
     }
     await store.write(batches);
     await store.putCloudCounts(counts);
-    await store.putCloudInventory({ instances: members, resources: [] });
+    const made = new Date(nowUs / 1000).toISOString();
+    const read = { kind: 'complete_read' as const, ...PLACE, id: 'inventory' as const, made };
+    await store.putCloudInventory({ instances: members, resources: [{ facts: read, suppliedUs: nowUs }] });
   }
 }
 

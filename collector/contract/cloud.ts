@@ -115,6 +115,8 @@ export const cloudResource = z.discriminatedUnion('kind', [
     image_id: text.nullable(),
     ...metadataOptions,
   }),
+  /** Every instance and scaling activity of the place was read. Without it a group there cannot be `ready`. */
+  z.object({ kind: z.literal('complete_read'), ...place, id: z.literal('inventory'), made: moment }),
   z.object({
     kind: z.literal('image'),
     ...place,

@@ -96,6 +96,10 @@ async function readPlace(
   }
   const place = { account, region };
   const { options, inventory, pending, problems } = await readInventory(connection, place);
+  if (problems.length === 0) {
+    const made = new Date(nowMs).toISOString();
+    inventory.resources.push({ kind: 'complete_read', ...place, id: 'inventory', made });
+  }
   const instanceIds = inventory.instances.map(({ instance_id }) => instance_id);
   const counts = await readCounts(connection.cloudWatch, { instanceIds, nowMs, days }).catch(
     (error: unknown) => {

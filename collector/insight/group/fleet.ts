@@ -29,7 +29,7 @@ export interface Fleet {
   ever: { facts: HostProfile; firstUs: number }[];
   forgottenUntilUs: number | null;
   launchesNow: GroupEvidence['launchesNow'];
-  /** When the inventory of an account and region (`LaunchSource.place`) was supplied last. */
+  /** When all of an account and region (`LaunchSource.place`) was read last. */
   inventoryUs: ReadonlyMap<string, number>;
 }
 
@@ -57,14 +57,9 @@ export async function loadFleet(
   const compared = await judge.compareWithCloud(
     toCompare.length === 0 ? [] : await store.cloudCounts(window, toCompare),
   );
-  const inventoryUs = new Map<string, number>();
   const members: FleetMember[] = [];
   const narrows = filter.accounts !== undefined || filter.regions !== undefined;
   for (const { member, profiles } of membersOf(stored, calls, compared)) {
-    const { place } = member.source;
-    if (member.cloud !== null) {
-      inventoryUs.set(place, Math.max(inventoryUs.get(place) ?? 0, member.cloud.suppliedUs));
-    }
     if (narrows && !profiles.some(({ facts }) => matches(facts, filter))) continue;
     members.push({ judged: judgeMember(member, judging), profiles });
   }
@@ -77,7 +72,7 @@ export async function loadFleet(
     ),
     forgottenUntilUs: stored.forgottenUntilUs,
     launchesNow: launchesNowOf(resources),
-    inventoryUs,
+    inventoryUs: readsOf(resources),
   };
 }
 
@@ -98,6 +93,17 @@ function matches(facts: HostProfile, { accounts, regions }: GroupFilter): boolea
   return (
     (accounts === undefined || accounts.includes(facts['cloud.account.id'] ?? '')) &&
     (regions === undefined || regions.includes(facts['cloud.region'] ?? ''))
+  );
+}
+
+/** A read of which a part failed does not count: an instance without an agent could be in that part. */
+function readsOf(resources: CloudInventory['resources']): Fleet['inventoryUs'] {
+  return new Map(
+    resources.flatMap(({ facts }) =>
+      facts.kind === 'complete_read'
+        ? [[`${facts.account}/${facts.region}`, Date.parse(facts.made) * 1000] as const]
+        : [],
+    ),
   );
 }
 

@@ -137,6 +137,7 @@ describe('a sync', () => {
     );
     assert.equal(instances[0]!.tags === null, false);
 
+    assert.equal(only(resources, 'complete_read')[0]?.made, document.made);
     const [web] = only(resources, 'scaling_group').filter(({ id }) => id === 'web');
     assert.deepEqual(
       [web?.template_reference, web?.template_version, web?.image_id],
@@ -189,6 +190,7 @@ describe('a sync', () => {
     );
     assert.equal(document.inventory.instances.length, 3);
     assert.deepEqual(document.counts, []);
+    assert.deepEqual(only(document.inventory.resources, 'complete_read'), []);
     assert.equal(only(document.inventory.resources, 'scaling_group')[0]?.template_version, null);
   });
 

@@ -54,6 +54,11 @@ function inCloud(hostId: string, changes: Partial<CloudMember> = {}): CloudMembe
   };
 }
 
+function completeRead(madeUs: number) {
+  const facts = { kind: 'complete_read' as const, ...PLACE, id: 'inventory' as const, made: at(madeUs) };
+  return { facts, suppliedUs: NOW_US };
+}
+
 /** One host from before the window, and two that lived for two hours within it: launched, counted, ended. */
 async function fleet(): Promise<{
   insight: Insight;
@@ -80,7 +85,7 @@ async function fleet(): Promise<{
       inCloud(id, { state: 'terminated', launchedUs, terminatedUs: endedUs, scalingGroup: 'web' }),
     );
   }
-  await store.putCloudInventory({ instances: members, resources: [] });
+  await store.putCloudInventory({ instances: members, resources: [completeRead(NOW_US - HOUR_US)] });
   const insight = new Insight(store, {
     readinessWindowDays: 1,
     silentAfterSeconds: 300,
@@ -153,6 +158,16 @@ describe('groups', () => {
       ['no_agent'],
     );
     assert.deepEqual(found.problems[0]!.examples, [{ id: 'i-none', name: 'i-none' }]);
+  });
+
+  it('an inventory that was read a day ago proves nothing, however late it was supplied', async () => {
+    const { insight, store } = await fleet();
+    await store.putCloudInventory({ instances: [], resources: [completeRead(NOW_US - 25 * HOUR_US)] });
+    const found = await insight.group('asg:web', { window: WINDOW });
+    assert.deepEqual(
+      found?.problems.map(({ code }) => code),
+      ['no_inventory'],
+    );
   });
 
   it('a host that left the group in the window still belongs to it', async () => {
