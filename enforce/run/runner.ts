@@ -8,7 +8,7 @@ import type { Cloud, CloudError } from '../cloud.ts';
 import { errorText } from '../cloud_message.ts';
 import type { Plan, PlanStep, Target } from '../plan.ts';
 import type { NewEvent, PlanEvent } from '../state/events.ts';
-import { type Intent, nextIntent } from '../state/intents.ts';
+import { type Intent, isUnderWay, nextIntent } from '../state/intents.ts';
 import { reduce } from '../state/reduce.ts';
 import { initialState, type PlanState } from '../state/step_state.ts';
 import type { Judge } from './judge.ts';
@@ -57,7 +57,8 @@ export class Runner {
   }
 
   /**
-   * Runs until nothing more happens by itself, or until `signal` is aborted, and returns the state. `orders`: those of the
+   * Runs until nothing more happens by itself, or until `signal` is aborted and no roll-back is under way, and returns
+   * the state. `orders`: those of the
    * operator to begin with, `begun` for a plan that starts. Throws when an event cannot be written: nothing has followed
    * from it then.
    */
@@ -66,7 +67,7 @@ export class Runner {
     // Orders that nobody has followed yet are older than those of this run.
     await this.#obeyOrders();
     for (const order of orders) await this.#emit(order);
-    while (!signal.aborted) {
+    while (!signal.aborted || this.#isRollingBack()) {
       await this.#obeyOrders();
       await this.#look();
       const intent = nextIntent(this.#parts.plan, this.#state, this.#parts.now());
@@ -84,8 +85,8 @@ export class Runner {
       case 'judge':
       case 'send':
       case 'judge_soak':
-        // Nothing goes forward unseen: roll-backs and reads need no collector.
-        if (this.#parts.watch.problem !== null) await this.#pause(LOOK_MS, signal);
+        // Nothing goes forward unseen, or after a signal: roll-backs and reads need no collector.
+        if (this.#parts.watch.problem !== null || signal.aborted) await this.#pause(LOOK_MS, signal);
         else if (intent.do === 'judge') await this.#judge(intent.step);
         else if (intent.do === 'send') await this.#send(intent);
         else await this.#judgeSoak(intent.step);
@@ -176,8 +177,16 @@ export class Runner {
     for (const order of orders) await this.#parts.onEvent({ ...order, at: this.#state.nowMs }, this.#state);
   }
 
+  #isRollingBack(): boolean {
+    return Object.values(this.#state.steps).some(
+      (step) => step.status === 'rolling_back' || (step.undo !== null && isUnderWay(step)),
+    );
+  }
+
   #pause(ms: number, signal: AbortSignal): Promise<void> {
-    return this.#parts.sleep(Math.max(1, Math.min(ms, LOOK_MS)), signal);
+    // A roll-back that goes on after the signal waits as before it.
+    const until = signal.aborted ? new AbortController().signal : signal;
+    return this.#parts.sleep(Math.max(1, Math.min(ms, LOOK_MS)), until);
   }
 
   #cloud({ target }: PlanStep): Cloud {

@@ -35,7 +35,7 @@ export class PlannedRun {
   }
 
   /** Runs until nothing more happens by itself. Throws `Killed` where the test kills the runner. */
-  run(orders: readonly NewEvent[]): Promise<PlanState> {
+  run(orders: readonly NewEvent[], signal: AbortSignal = new AbortController().signal): Promise<PlanState> {
     const plan = this.#plan;
     const findings = this.#findings;
     const cloudOf = (target: Target) => this.#cloud(target);
@@ -74,7 +74,7 @@ export class PlannedRun {
       },
       onEvent: (event, state) => this.afterEvent(event, state),
     });
-    return runner.run(orders, new AbortController().signal);
+    return runner.run(orders, signal);
   }
 
   /** Runs a new plan. */

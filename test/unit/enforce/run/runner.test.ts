@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Plan, PlanStep, Policy } from '../../../../enforce/plan.ts';
+import type { NewEvent } from '../../../../enforce/state/events.ts';
 import { addInstance, addTemplate, countCalls, type LabRegion } from '../../../../lab/cloud/state.ts';
 import type { CloudApi } from '../../../../lab/cloud_api.ts';
 import { FakeFindings, readyHost } from '../../../support/enforce/fake_findings.ts';
@@ -203,6 +204,30 @@ test('the way back that closes after the change leaves the host held, and says s
   delete region.defaults.HttpTokensEnforced;
   const again = await run.run([{ type: 'rollback_ordered', by: 'tester', reason: 'again', steps: ['s1'] }]);
   assert.equal(again.steps['s1']!.status, 'rolled_back');
+});
+
+test('a signal ends the runner, but not before a roll-back that is under way', async (t) => {
+  const { api, region, run } = await started(t, fleet());
+  const stop = new AbortController();
+  run.afterEvent = ({ type }) => {
+    if (type === 'answered') stop.abort();
+  };
+  const stopped = await run.run([{ type: 'begun', by: 'tester' }], stop.signal);
+  assert.equal(stopped.steps['s1']!.status, 'pending');
+
+  // The value takes a while to be in force again.
+  const again = new AbortController();
+  run.afterEvent = ({ type }) => {
+    if (type === 'restoring') again.abort();
+    if (type === 'restored') api.state.pendingMs = 50;
+  };
+  const orders: NewEvent[] = [
+    { type: 'paused', by: 'tester', reason: 'because' },
+    { type: 'rollback_ordered', by: 'tester', reason: 'because', steps: ['s1', 's2'] },
+  ];
+  const state = await run.run(orders, again.signal);
+  assert.deepEqual([state.steps['s1']!.status, state.steps['s2']!.status], ['rolled_back', 'held']);
+  assert.deepEqual(tokensOf(region), { 1: 'optional', 2: 'optional', 3: 'optional', 4: 'optional' });
 });
 
 test('an order that was left while nobody ran is older than the one that starts the runner', async (t) => {
