@@ -1,7 +1,7 @@
 /**
- * Measures the verdicts of all groups over a fleet that scales: `bin/node bench/collector/groups.ts [HOSTS]`. Most
- * hosts are gone. The store is filled by its own writer, in a temporary directory, through the same methods that the
- * collector uses. Each figure is of a new question: no answer is kept in between.
+ * Measures the verdicts of all groups over a fleet that scales: `bin/node bench/collector/groups.ts [HOSTS]`.
+ * Most hosts are gone. The store is filled by its own writer, in a temporary directory, through the same
+ * methods that the collector uses. Each figure is of a new question: no answer is kept in between.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';

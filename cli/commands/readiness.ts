@@ -1,6 +1,6 @@
 /**
- * `imdswatch readiness` says which hosts and groups are proven safe for `HttpTokens=required`, from the store on this
- * machine.
+ * `imdswatch readiness` says which hosts and groups are proven safe for `HttpTokens=required`, from the store
+ * on this machine.
  */
 import * as z from 'zod';
 import { type HostFilter, openForReading, parseGroupAttribute } from '../../collector/local.ts';
@@ -28,7 +28,10 @@ const readinessSettings = z.object({
   json: z.boolean().default(false).describe('Print JSON instead of a table.'),
 });
 
-/** Returns 0 whatever the verdicts are. Throws `OperatorError` when there is no store, no such host or no such group. */
+/**
+ * Returns 0 whatever the verdicts are. Throws `OperatorError` when there is no store, no such host or no such
+ * group.
+ */
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(readinessSettings, {
     command: 'readiness',

@@ -1,4 +1,7 @@
-/** Prints groups as tables: a line for each one, and below it the reason. One group alone has all that is missing. */
+/**
+ * Prints groups as tables: a line for each one, and below it the reason. One group alone has all that is
+ * missing.
+ */
 import type { Group, GroupDetail } from '../../collector/contract/group.ts';
 import { fit, INDENT, notesOf, widthOf, wrap } from './lines.ts';
 import { visibleText } from './visible_text.ts';

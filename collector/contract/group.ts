@@ -7,7 +7,8 @@ import { time, window } from './window.ts';
 /**
  * Why a group is not proven:
  * - `window_not_full`: its hosts have not been watched for a whole window yet, or older records were deleted.
- * - `no_inventory`: the cloud's inventory is missing or too old, so that a member without an agent would not be known.
+ * - `no_inventory`: the cloud's inventory is missing or too old, so that a member without an agent would not
+ *   be known.
  * - `no_agent`: the cloud names a member of which no agent has reported.
  * - `cloud_saw_more`: the cloud counted calls without a token that no agent saw.
  * - `losses`: something was lost, or not kept.
@@ -60,9 +61,15 @@ export const groupOffender = z.object({
 });
 
 export const group = z.object({
-  /** `asg:NAME`, `template:ID`, `image:ID`, `eks-nodegroup:NAME`, `tag:KEY=VALUE`, `account:`, `region:`, `zone:`, `type:`. */
+  /**
+   * `asg:NAME`, `template:ID`, `image:ID`, `eks-nodegroup:NAME`, `tag:KEY=VALUE`, `account:`, `region:`,
+   * `zone:`, `type:`.
+   */
   id: z.string(),
-  /** The attribute: `asg`, `template`, `image`, `eks-nodegroup`, `tag:KEY`, `account`, `region`, `zone`, `type`. */
+  /**
+   * The attribute: `asg`, `template`, `image`, `eks-nodegroup`, `tag:KEY`, `account`, `region`, `zone`,
+   * `type`.
+   */
   by: z.string(),
   value: z.string(),
   accounts: z.array(z.string()),

@@ -1,6 +1,6 @@
 /**
- * Counts the verdicts of hosts that share an account, a region, a tag and the like. Pure. Each host is judged by itself:
- * whether a group is proven, also by its members that are gone, is judged in `group/`.
+ * Counts the verdicts of hosts that share an account, a region, a tag and the like. Pure. Each host is judged
+ * by itself: whether a group is proven, also by its members that are gone, is judged in `group/`.
  */
 import type { ReadinessGroup } from '../contract/host.ts';
 import { commandLines, enforceCommand, enforceNotes } from './enforce_command.ts';

@@ -1,6 +1,7 @@
 /**
- * The attributes by which instances are grouped, and the names of groups. Pure. Sources of the tags: EC2 Auto Scaling
- * user guide, "Tag Auto Scaling groups and instances"; EC2 user guide, launch templates; EKS user guide, node groups.
+ * The attributes by which instances are grouped, and the names of groups. Pure. Sources of the tags: EC2 Auto
+ * Scaling user guide, "Tag Auto Scaling groups and instances"; EC2 user guide, launch templates; EKS user
+ * guide, node groups.
  */
 import type { HostProfile } from '../../store/store.ts';
 
@@ -23,7 +24,10 @@ export const GROUP_ATTRIBUTES = [
 ] as const;
 export type GroupAttribute = (typeof GROUP_ATTRIBUTES)[number] | { tag: string };
 
-/** Reads `asg`, `template` … or `tag:KEY`. `image_id` is the former name of `image`. Returns null for any other text. */
+/**
+ * Reads `asg`, `template` … or `tag:KEY`. `image_id` is the former name of `image`. Returns null for any
+ * other text.
+ */
 export function parseGroupAttribute(text: string): GroupAttribute | null {
   if (text === 'image_id') return 'image';
   if (text.startsWith('tag:') && text.length > 4) return { tag: text.slice(4) };
@@ -61,8 +65,8 @@ export function groupId(by: GroupAttribute, value: string): string {
 }
 
 /**
- * Returns the attributes that a group of this id can have; empty for a text that names no group. The key of a tag may
- * have `=`, so that `tag:a=b=c` can be two groups.
+ * Returns the attributes that a group of this id can have; empty for a text that names no group. The key of a
+ * tag may have `=`, so that `tag:a=b=c` can be two groups.
  */
 export function attributesOfId(id: string): { by: GroupAttribute; value: string }[] {
   const colon = id.indexOf(':');

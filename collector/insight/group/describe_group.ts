@@ -156,7 +156,10 @@ function inventoryOf(members: readonly JudgedMember[], supplied: Fleet['inventor
   return Number.isFinite(oldestUs) ? oldestUs : null;
 }
 
-/** The scaling activities of an Auto Scaling group name all its instances of six weeks. Others have no such record. */
+/**
+ * The scaling activities of an Auto Scaling group name all its instances of six weeks. Others have no such
+ * record.
+ */
 function limitsOf(by: GroupAttribute): string[] {
   if (by === 'asg') return [];
   return [

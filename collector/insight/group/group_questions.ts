@@ -75,7 +75,9 @@ export class GroupQuestions {
     );
   }
 
-  /** Describes the members, and judges those that run one by one, because each of them can be enforced alone. */
+  /**
+   * Describes the members, and judges those that run one by one, because each of them can be enforced alone.
+   */
   async #instances(
     members: readonly FleetMember[],
     questionWindow: Window,

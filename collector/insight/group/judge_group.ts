@@ -17,7 +17,10 @@ export interface GroupEvidence {
   firstKnownUs: number;
   /** Retention has deleted calls or gaps up to this time; null: nothing was deleted. */
   forgottenUntilUs: number | null;
-  /** When the inventory of the group's accounts and regions was supplied, the oldest of them; null: not of all. */
+  /**
+   * When the inventory of the group's accounts and regions was supplied, the oldest of them; null: not of
+   * all.
+   */
   inventoryUs: number | null;
   /** Sources of Auto Scaling groups, by launcher, where the cloud says what they launch from now. */
   launchesNow: ReadonlyMap<string, Pick<LaunchSource, 'imageId' | 'templateVersion'>>;
@@ -83,8 +86,8 @@ export function judgeGroup(evidence: GroupEvidence, judging: Judging): JudgedGro
 }
 
 /**
- * Counts the starts of what each launcher launches from now: what the cloud says, else the source of its newest
- * member. A launcher without a running member counts only where nothing of the group runs.
+ * Counts the starts of what each launcher launches from now: what the cloud says, else the source of its
+ * newest member. A launcher without a running member counts only where nothing of the group runs.
  */
 function startsOf(members: readonly JudgedMember[], launchesNow: GroupEvidence['launchesNow']): SeenStarts[] {
   const isAnyRunning = members.some(({ isRunning }) => isRunning);

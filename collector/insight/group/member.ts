@@ -1,6 +1,7 @@
 /**
- * Judges one member of a group over its life in the window: whether it was watched from its launch to its end. Pure.
- * The difference to a host's own verdict is that a member need not have lived for the whole window.
+ * Judges one member of a group over its life in the window: whether it was watched from its launch to its
+ * end. Pure. The difference to a host's own verdict is that a member need not have lived for the whole
+ * window.
  */
 import type { GroupProblemCode } from '../../contract/group.ts';
 import { HOUR_US, type Window } from '../../contract/window.ts';
@@ -39,7 +40,9 @@ export interface Member {
   cloud: MemberInCloud | null;
   /** Present metadata options, where they were supplied. */
   tokens: { value: 'optional' | 'required'; suppliedUs: number } | null;
-  /** Spans of whole hours for which the cloud's count of this instance was supplied, and equals what was seen. */
+  /**
+   * Spans of whole hours for which the cloud's count of this instance was supplied, and equals what was seen.
+   */
   counted: readonly Window[];
   /** Calls without a token that only the cloud counted, successful and refused ones, in the window. */
   unseen: number;
@@ -121,8 +124,8 @@ export function judgeMember(member: Member, judging: Judging): JudgedMember {
   }
 
   /**
-   * Returns when a boot was watched without a break. No tolerance hides a boot, so a gap soon after its first report
-   * belongs to it.
+   * Returns when a boot was watched without a break. No tolerance hides a boot, so a gap soon after its first
+   * report belongs to it.
    */
   function bootEndUs(firstReportUs: number): number {
     return member.gaps.reduce(

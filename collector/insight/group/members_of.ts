@@ -14,8 +14,8 @@ export interface GroupedMember {
 }
 
 /**
- * `calls` has the hosts with calls that are IMDSv1 or of no version. `compared` has the hosts whose counts must be looked
- * at one by one: those of which the cloud counted calls, and those with gaps around a boot.
+ * `calls` has the hosts with calls that are IMDSv1 or of no version. `compared` has the hosts whose counts
+ * must be looked at one by one: those of which the cloud counted calls, and those with gaps around a boot.
  */
 export function membersOf(
   stored: StoredMembers,

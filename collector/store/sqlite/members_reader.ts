@@ -1,6 +1,6 @@
 /**
- * Reads all hosts and instances of a window with what decides if their groups are proven, as columns. A fleet that
- * scales has a hundred thousand of them within days, most of which are gone.
+ * Reads all hosts and instances of a window with what decides if their groups are proven, as columns. A fleet
+ * that scales has a hundred thousand of them within days, most of which are gone.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { GapReason } from '../../contract/host.ts';
@@ -144,8 +144,8 @@ export class MembersReader {
 }
 
 /**
- * Collects the rows of members as columns. Rows are read one by one, so that no more than one is in memory: a hundred
- * thousand of them cost more in garbage collection than in SQLite.
+ * Collects the rows of members as columns. Rows are read one by one, so that no more than one is in memory: a
+ * hundred thousand of them cost more in garbage collection than in SQLite.
  */
 class MemberTable {
   readonly hostIds: string[] = [];
@@ -213,7 +213,9 @@ export class MembersUnpacker {
   }
 }
 
-/** Returns SQL for the place of a state in `CLOUD_STATES`, counted from 1; 0 for a state that is not known. */
+/**
+ * Returns SQL for the place of a state in `CLOUD_STATES`, counted from 1; 0 for a state that is not known.
+ */
 function stateOf(column: string): string {
   return `CASE ${column} ${CLOUD_STATES.map((state, at) => `WHEN '${state}' THEN ${at + 1}`).join(' ')} ELSE 0 END`;
 }

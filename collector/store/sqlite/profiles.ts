@@ -1,6 +1,6 @@
 /**
- * Profiles: what hosts have in common, such as their image and tags. The hosts of a group share few of them, so that
- * groups are found without reading the facts of every host.
+ * Profiles: what hosts have in common, such as their image and tags. The hosts of a group share few of them,
+ * so that groups are found without reading the facts of every host.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { HostFacts } from '../../../protocol/call.ts';
@@ -10,9 +10,9 @@ import type { CloudMember, HostProfile } from '../store.ts';
 const MAX_PROFILES_OF_HOST = 20;
 
 /**
- * Schema step 11. A host keeps the profiles that it had before (`until_us`), because it belonged to their groups. An
- * instance of the cloud's inventory has one as well. `first_us` is when an agent first reported a profile. The number of
- * a profile is never given again, because readers remember profiles by their numbers.
+ * Schema step 11. A host keeps the profiles that it had before (`until_us`), because it belonged to their
+ * groups. An instance of the cloud's inventory has one as well. `first_us` is when an agent first reported a
+ * profile. The number of a profile is never given again, because readers remember profiles by their numbers.
  */
 export function toProfiles(database: DatabaseSync): void {
   database.exec(`
