@@ -21,6 +21,8 @@ export interface KernelRoutes {
   namespacePath(netns: number): string | null;
   /** Passes every connection of which no packet was seen to `CallAnswerer.noteRedirected`. */
   findRedirected(): void;
+  /** Returns whether another network namespace than ours is captured now. */
+  capturesOthers(): boolean;
 }
 
 type AnswererFields = Pick<Call, 'answered_by' | 'answered_by.evidence' | 'answered_by.confidence'>;
@@ -89,6 +91,9 @@ export class CallAnswerer {
     } else if (this.mayEnterUserNetwork(context)) {
       context.heldRequests.push(this.userNetworks.addMade(context, facts, startUs));
     } else if (
+      // The program behind a user-mode network is seen only by a capture in its own namespace. Without one, the
+      // descriptors of each new process would be read for nothing.
+      this.#routes.capturesOthers() &&
       context.relayed === null &&
       owner.netns === this.#routes.translations.ownNetns &&
       relays.isUserNetwork(owner)

@@ -125,6 +125,7 @@ export class LiveWatch {
           relays: new Relays(this.translations),
           namespacePath: (netns) => this.source.namespacePath(netns),
           findRedirected: () => this.redirected.askAll(),
+          capturesOthers: () => this.source.namespaces.length > 0,
         },
       },
       host,

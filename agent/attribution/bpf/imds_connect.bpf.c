@@ -22,8 +22,8 @@
  * the runs that are skipped all the same (bpf_prog_info.recursion_misses).
  *
  * The programs use nothing younger than Linux 5.8 (ring buffer): no bpf_loop, no dynptr, no bpf_d_path (which
- * tp_btf may not call). This version was tested on Linux 6.18. Earlier versions were tested on 6.1 and 6.12
- * (before sequence numbers were recorded) and on 5.10 (before cgroups were recorded).
+ * tp_btf may not call). This version was loaded, attached and tried on Linux 5.10, 6.1, 6.12 and 6.18 (x86-64).
+ * Kernels before 5.11 also need room for the maps in RLIMIT_MEMLOCK.
  */
 #include "kernel_types.h"
 

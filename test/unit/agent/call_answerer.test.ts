@@ -62,7 +62,13 @@ function answererWith(redirected: Record<string, FlowTuple>) {
     listenerInode: (_: unknown, __: string, port: number) => port,
   } as unknown as Translations;
   const relays = new Relays<ConnectionContext>(translations, proc);
-  const routes = { translations, relays, namespacePath: () => null, findRedirected: () => {} };
+  const routes = {
+    translations,
+    relays,
+    namespacePath: () => null,
+    findRedirected: () => {},
+    capturesOthers: () => true,
+  };
   return new CallAnswerer(routes, (address) => address === SERVICE);
 }
 
