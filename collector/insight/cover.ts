@@ -162,7 +162,8 @@ class Patterns {
     while (left.size > 0) {
       const next = [...left].reduce((best, each) => {
         const [mine, other] = [this.#alone(each), this.#alone(best)];
-        return mine > other || (mine === other && shares[each]! > shares[best]!) ? each : best;
+        if (mine !== other) return mine > other ? each : best;
+        return shares[each]! > shares[best]! + ROUNDING ? each : best;
       });
       left.delete(next);
       yield next;
