@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import { Outbox, toCollector } from '../../agent/outbox/outbox.ts';
-import { identityId, workloadIdentity } from '../../collector/store/workload_identity.ts';
+import { BUILT_IN_RULES } from '../../collector/store/workload_rules.ts';
 import { VERSION } from '../../common/version.ts';
 import type { Call } from '../../protocol/call.ts';
 import { ApiClient } from './api_client.ts';
@@ -112,7 +112,7 @@ async function send(calls: number, outbox: Outbox, client: ApiClient) {
       ...callerOf(workload, 5000 + number, start, random),
       host: HOST,
     };
-    const id = identityId(workloadIdentity(call, HOST.id, call['source.address']));
+    const id = BUILT_IN_RULES.workloadIdOfCall(call);
     const handedMs = performance.now();
     outbox.call(call);
     const listedMs = await untilListed(client, id, handedMs);
