@@ -10,7 +10,7 @@ export function fixFirstSummary({ held_hosts, held_groups, waiting_hosts, fixes 
   if (last === undefined) {
     return held_hosts === waiting_hosts
       ? `All callers of the ${hosts(held_hosts)} are marked as fixed. The hosts become ready when the window has passed.`
-      : `No fix of a known workload frees one of the ${hosts(held_hosts)}.`;
+      : `No few fixes free one of the ${hosts(held_hosts)}: each has too many callers, or one that cannot be fixed. Begin with the worst.`;
   }
   const what = fixes.length === 1 ? 'Fix this one' : `Fix these ${fixes.length}`;
   const freed = `${number(last.freed)} of ${hosts(held_hosts)} (blocked or fallback) ${last.freed === 1 ? 'has' : 'have'} no IMDSv1 caller left`;

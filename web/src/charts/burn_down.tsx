@@ -11,7 +11,7 @@ export function BurnDownChart({ burnDown }: { burnDown: BurnDown }) {
   const { days, forecast, window_days } = burnDown;
   const last = days.at(-1);
   if (last === undefined || days.every(({ hosts, offenders }) => hosts === 0 && offenders === 0)) {
-    return <EmptyNotice title="No host was held in this window." />;
+    return <EmptyNotice title="No day with IMDSv1 calls is over yet." />;
   }
   const most = Math.max(1, ...days.map(({ hosts, offenders }) => Math.max(hosts, offenders)));
   const label = `From ${onDay(days[0]!.day)} to ${onDay(last.day)}: hosts with IMDSv1 calls from ${count(days[0]!.hosts)} to ${count(last.hosts)}, offenders from ${count(days[0]!.offenders)} to ${count(last.offenders)}`;

@@ -56,7 +56,7 @@ export function OffendersPanel({ windowParams }: { windowParams: { days?: number
       {chosen === 'first' ? (
         <FixFirstRows days={days} windowParams={windowParams} />
       ) : (
-        <NewestRows days={days} windowParams={windowParams} />
+        <OffenderRows days={days} windowParams={windowParams} order="newest" />
       )}
     </Panel>
   );
@@ -79,6 +79,9 @@ function FixFirstRows({ days, windowParams }: RowsProps) {
               <p key={text}>{text}</p>
             ))}
           </div>
+          {data.fixes.length === 0 && data.held_hosts > 0 && (
+            <OffenderRows days={days} windowParams={windowParams} order="priority" />
+          )}
           <ol class="rows">
             {data.fixes.map((fix) => (
               <Row
@@ -101,9 +104,11 @@ function FixFirstRows({ days, windowParams }: RowsProps) {
   );
 }
 
-function NewestRows({ days, windowParams }: RowsProps) {
+/** Lists offenders: the newest, or the worst where no few fixes free a host. */
+function OffenderRows({ days, windowParams, order }: RowsProps & { order: 'newest' | 'priority' }) {
+  const sort = order === 'newest' ? '-first_v1' : 'priority';
   const offenders = useResource<{ items: Offender[] }>(
-    `/offenders${query({ days, sort: '-first_v1', limit: OFFENDERS_SHOWN })}`,
+    `/offenders${query({ days, sort, limit: OFFENDERS_SHOWN })}`,
   );
   return (
     <ResourceView resource={offenders} rows={4}>
@@ -125,7 +130,8 @@ function NewestRows({ days, windowParams }: RowsProps) {
                 windowParams={windowParams}
                 detail={`on ${plural(offender.host_count, 'host')} · ${plural(offender.calls_v1, 'IMDSv1 call')} · ${offender.advice_headline}`}
               >
-                first call <RelativeTime at={offender.first_v1} />
+                {order === 'newest' ? 'first call ' : 'last call '}
+                <RelativeTime at={order === 'newest' ? offender.first_v1 : offender.last_v1} />
               </Row>
             ))}
           </ul>
