@@ -10,6 +10,7 @@
  * `Caller` is a value that the caller of this class keeps with each program. This class never reads it.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { FlowTuple } from '../flow.ts';
 import { keyOf } from '../flow.ts';
 import type { SocketOwner } from './owner.ts';
@@ -150,7 +151,7 @@ export class Relays<Caller> {
     if (holds === undefined) {
       holds = this.#holds(relay, '/dev/net/tun');
       this.#tunnels.set(key, holds);
-      if (this.#tunnels.size > MAX_KNOWN) this.#tunnels.delete(this.#tunnels.keys().next().value!);
+      deleteOldestEntries(this.#tunnels, MAX_KNOWN);
     }
     return holds;
   }
@@ -175,7 +176,7 @@ export class Relays<Caller> {
     this.#legs.set(key, leg);
     if (this.#legs.size <= MAX_LEGS) return;
     this.#counts.legs_evicted++;
-    this.#legs.delete(this.#legs.keys().next().value!);
+    deleteOldestEntries(this.#legs, MAX_LEGS);
   }
 
   #expire(nowUs: number): void {
@@ -206,7 +207,7 @@ export class Relays<Caller> {
     if (this.#sockets.has(key)) return true;
     if (!this.#holds(relay, `socket:[${inode}]`)) return false;
     this.#sockets.add(key);
-    if (this.#sockets.size > MAX_KNOWN) this.#sockets.delete(this.#sockets.values().next().value!);
+    deleteOldestEntries(this.#sockets, MAX_KNOWN);
     return true;
   }
 
@@ -225,7 +226,7 @@ export class Relays<Caller> {
     const key = processKey(relay);
     this.#known.delete(key);
     this.#known.set(key, kind);
-    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
+    deleteOldestEntries(this.#known, MAX_KNOWN);
   }
 }
 

@@ -8,6 +8,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { ipv4Text, ipv6Text } from '../../common/address.ts';
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { FlowTuple } from '../flow.ts';
 import { type ConntrackAnswer, ConntrackSocket, packetTuple } from '../linux/netlink_conntrack.ts';
 import { addressBytes, type SocketId, TCP_LISTEN } from '../linux/netlink_inet_diag.ts';
@@ -132,7 +133,7 @@ export class Translations {
     }
     this.#tunnels.delete(netns);
     this.#tunnels.set(netns, { isThere, readMs: nowMs });
-    if (this.#tunnels.size > MAX_OTHERS) this.#tunnels.delete(this.#tunnels.keys().next().value!);
+    deleteOldestEntries(this.#tunnels, MAX_OTHERS);
     return isThere;
   }
 

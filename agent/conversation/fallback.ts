@@ -11,6 +11,7 @@
  * A state ends when a token is granted to the same client, and with the time of its key. In doubt a read is no
  * fallback: then it counts as IMDSv1 of the client's own accord, which is the more cautious verdict.
  */
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Call } from '../../protocol/call.ts';
 
 /**
@@ -71,7 +72,7 @@ export class FallbackWatch {
       state.waiting.push(request);
       if (state.waiting.length > MAX_WAITING) state.waiting.shift();
     }
-    while (this.clients.size > MAX_KEYS) this.clients.delete(this.clients.keys().next().value!);
+    deleteOldestEntries(this.clients, MAX_KEYS);
     return request;
   }
 

@@ -1,5 +1,6 @@
 /** Reads Terraform and OpenTofu: each directory is a module, and those that no other module calls are roots. */
 import { basename, dirname } from 'node:path/posix';
+import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Finding, Problem } from '../finding.ts';
 import { loadHclGrammar } from '../hcl/parse.ts';
 import type { Candidate, Reader, ReaderContext, ReaderResult } from '../reader.ts';
@@ -132,8 +133,8 @@ function loadCached(directory: string, context: ReaderContext): Module | null {
     .filter((path) => isTerraformFile(basename(path)))
     .flatMap((path) => context.open(path) ?? []);
   const module = sources.length === 0 ? null : makeModule(directory, sources);
-  if (cache.size >= MAX_LOADED) cache.delete(cache.keys().next().value!);
   cache.set(directory, module);
+  deleteOldestEntries(cache, MAX_LOADED);
   return module;
 }
 
