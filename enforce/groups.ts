@@ -1,9 +1,6 @@
 /** Groups of instances by their tags. Pure. Source of the tags: EC2, Auto Scaling and EKS user guides. */
+import { NODE_GROUP_TAG, SCALING_GROUP_TAG, TEMPLATE_TAG } from '../common/instance_tags.ts';
 import type { Target } from './plan.ts';
-
-export const SCALING_GROUP_TAG = 'aws:autoscaling:groupName';
-const NODE_GROUP_TAG = 'eks:nodegroup-name';
-const TEMPLATE_TAG = 'aws:ec2launchtemplate:id';
 
 /** A choice of hosts on the command line: `asg:NAME`, `eks-nodegroup:NAME`, `template:ID`, `image:ID`, `tag:KEY=VALUE`. */
 export interface GroupMember {

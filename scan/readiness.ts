@@ -2,6 +2,7 @@
  * Says for each resource whether the hosts that it stands for are ready. Pure: the hosts and the time are given.
  * No static check knows this: the evidence comes from agents that watched the hosts.
  */
+import { SCALING_GROUP_TAG, TEMPLATE_TAG } from '../common/instance_tags.ts';
 import type { ChangeEffect, Finding, HostReadiness, HostSelector } from './finding.ts';
 
 /** A host with what a collector knows of it. */
@@ -18,8 +19,6 @@ export interface WatchedHost {
   offenders: readonly string[];
 }
 
-const GROUP_TAG = 'aws:autoscaling:groupName';
-const TEMPLATE_TAG = 'aws:ec2launchtemplate:id';
 const DAY_MS = 86_400_000;
 
 /** Adds the readiness to findings whose hosts can be told. */
@@ -82,7 +81,7 @@ function readinessOf(
 
 function isMatch({ id, tags }: WatchedHost, selector: HostSelector): boolean {
   if (selector.instanceIds.includes(id)) return true;
-  const group = tags[GROUP_TAG];
+  const group = tags[SCALING_GROUP_TAG];
   if (group !== undefined && selector.autoScalingGroups.includes(group)) return true;
   const template = tags[TEMPLATE_TAG];
   if (template !== undefined && selector.launchTemplateIds.includes(template)) return true;

@@ -6,11 +6,13 @@
  * Sources: AWS EC2 user guide, "Use the Instance Metadata Service to access instance metadata", "Instance
  * identity documents", "View tags for your EC2 instances using instance metadata".
  */
+
 import type { IncomingMessage } from 'node:http';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as z from 'zod';
+import { NODE_GROUP_TAG, SCALING_GROUP_TAG } from '../../common/instance_tags.ts';
 import { IMDS_IPV4, IMDS_IPV6, IMDS_PORT, TOKEN_HEADER, TOKEN_TTL_HEADER } from '../../protocol/endpoints.ts';
 import { INSTANCE_ID } from './host_facts.ts';
 import type { OwnCalls } from './own_calls.ts';
@@ -29,13 +31,7 @@ const MAX_TAGS = 12;
  * Tags that group hosts: an Auto Scaling group, a cluster. They are requested first where there are more than
  * `MAX_TAGS`.
  */
-const TAGS_FIRST = [
-  'Name',
-  'aws:autoscaling:groupName',
-  'aws:eks:cluster-name',
-  'eks:cluster-name',
-  'eks:nodegroup-name',
-];
+const TAGS_FIRST = ['Name', SCALING_GROUP_TAG, 'aws:eks:cluster-name', 'eks:cluster-name', NODE_GROUP_TAG];
 /** Keys that are possible while tags are in the metadata. */
 const TAG_KEY = /^(?!\.{1,2}$|_index$)[A-Za-z0-9+\-=.,_:@]{1,128}$/;
 const TOKEN = /^[\x21-\x7e]{1,1024}$/;

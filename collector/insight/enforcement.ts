@@ -2,6 +2,7 @@
  * Answers what `imdswatch enforce` asks: verdicts with what a change depends on, refused calls, and watched time.
  * Times are milliseconds since 1970.
  */
+import { SCALING_GROUP_TAG } from '../../common/instance_tags.ts';
 import type { Call, HostFacts } from '../../protocol/call.ts';
 import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import type { Host } from '../contract/host.ts';
@@ -21,7 +22,6 @@ const REFUSED_STATUS = 401;
 
 /** A new instance of an Auto Scaling group is noticed after this time. */
 const GROUPS_READ_MS = 10_000;
-const SCALING_GROUP_TAG = 'aws:autoscaling:groupName';
 
 /** Hosts by their ids, and by the names of their Auto Scaling groups, which may get new members. */
 export interface WatchedHosts {

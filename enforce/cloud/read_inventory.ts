@@ -1,4 +1,5 @@
 /** Reads the inventory of an account in a region. Every call only reads. */
+
 import { paginateDescribeScalingActivities } from '@aws-sdk/client-auto-scaling';
 import { type Instance, paginateDescribeInstances } from '@aws-sdk/client-ec2';
 import type {
@@ -7,6 +8,7 @@ import type {
   CloudMemberInput,
   CloudResourceInput,
 } from '../../collector/contract/cloud.ts';
+import { SCALING_GROUP_TAG, TEMPLATE_TAG, TEMPLATE_VERSION_TAG } from '../../common/instance_tags.ts';
 import { errorText } from '../cloud_message.ts';
 import { accountCalls } from './account_defaults.ts';
 import type { Connection } from './connection.ts';
@@ -21,10 +23,6 @@ import {
   readImages,
   readTemplates,
 } from './read_launch_sources.ts';
-
-const SCALING_GROUP_TAG = 'aws:autoscaling:groupName';
-const TEMPLATE_TAG = 'aws:ec2launchtemplate:id';
-const VERSION_TAG = 'aws:ec2launchtemplate:version';
 
 export interface ReadInventory {
   options: CloudInstanceInput[];
@@ -127,7 +125,7 @@ async function readActivities({ autoScaling }: Connection): Promise<GroupActivit
 
 function memberOf(instance: Instance, place: Place): CloudMemberInput {
   const tags = tagsOf(instance.Tags);
-  const version = Number(tags[VERSION_TAG]);
+  const version = Number(tags[TEMPLATE_VERSION_TAG]);
   const operator = instance.Operator;
   return {
     instance_id: instance.InstanceId ?? '',

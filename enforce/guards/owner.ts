@@ -2,8 +2,9 @@
  * Tells who owns an instance, and which lever changes it for good. Pure. Sources: user guides of the services; the tags
  * of Karpenter are from its documentation.
  */
+
+import { SCALING_GROUP_TAG } from '../../common/instance_tags.ts';
 import type { OwnerFacts } from '../cloud.ts';
-import { SCALING_GROUP_TAG } from '../groups.ts';
 
 export interface Owner {
   name: string;

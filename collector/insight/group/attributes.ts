@@ -3,14 +3,19 @@
  * Scaling user guide, "Tag Auto Scaling groups and instances"; EC2 user guide, launch templates; EKS user
  * guide, node groups.
  */
+import {
+  NODE_GROUP_TAG,
+  SCALING_GROUP_TAG,
+  TEMPLATE_TAG,
+  TEMPLATE_VERSION_TAG,
+} from '../../../common/instance_tags.ts';
 import type { HostProfile } from '../../store/store.ts';
 
 const TAGS = {
-  asg: 'aws:autoscaling:groupName',
-  template: 'aws:ec2launchtemplate:id',
-  'eks-nodegroup': 'eks:nodegroup-name',
+  asg: SCALING_GROUP_TAG,
+  template: TEMPLATE_TAG,
+  'eks-nodegroup': NODE_GROUP_TAG,
 } as const;
-const VERSION_TAG = 'aws:ec2launchtemplate:version';
 
 export const GROUP_ATTRIBUTES = [
   'asg',
@@ -105,7 +110,7 @@ export function launchSourceOf(profile: HostProfile, hostId: string): LaunchSour
         : imageId !== null
           ? `image:${imageId}`
           : `host:${hostId}`;
-  return { launcher, place, imageId, templateVersion: tagOf(profile, VERSION_TAG) };
+  return { launcher, place, imageId, templateVersion: tagOf(profile, TEMPLATE_VERSION_TAG) };
 }
 
 function tagOf({ tags }: HostProfile, key: string): string | null {

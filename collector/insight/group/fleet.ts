@@ -1,4 +1,5 @@
 /** Loads and judges the members of all groups at once. */
+import { SCALING_GROUP_TAG } from '../../../common/instance_tags.ts';
 import { DAY_US, type Window } from '../../contract/window.ts';
 import type { CloudInventory, HostProfile, StoreQueries } from '../../store/store.ts';
 import { isV1, type Tally, tally, tallyAll } from '../counts.ts';
@@ -112,7 +113,7 @@ function launchesNowOf(resources: CloudInventory['resources']): GroupEvidence['l
     resources.flatMap(({ facts }) => {
       if (facts.kind !== 'scaling_group') return [];
       const { account, region, id } = facts;
-      const tags = { 'aws:autoscaling:groupName': id };
+      const tags = { [SCALING_GROUP_TAG]: id };
       const { launcher } = launchSourceOf({ 'cloud.account.id': account, 'cloud.region': region, tags }, id);
       const imageId = facts.image_id?.startsWith('ami-') ? facts.image_id : null;
       const templateVersion = facts.template_version === null ? null : String(facts.template_version);

@@ -2,7 +2,9 @@
  * Profiles: what hosts have in common, such as their image and tags. The hosts of a group share few of them,
  * so that groups are found without reading the facts of every host.
  */
+
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { SCALING_GROUP_TAG, TEMPLATE_TAG, TEMPLATE_VERSION_TAG } from '../../../common/instance_tags.ts';
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { CloudMember, HostProfile } from '../store.ts';
 
@@ -100,9 +102,9 @@ type StoredMember = Pick<
 function profileOf(member: StoredMember): HostProfile {
   const { account, region, imageId, scalingGroup, templateId, templateVersion } = member;
   const tags: Record<string, string> = member.tags === null ? {} : JSON.parse(member.tags);
-  if (scalingGroup !== null) tags['aws:autoscaling:groupName'] = scalingGroup;
-  if (templateId !== null) tags['aws:ec2launchtemplate:id'] = templateId;
-  if (templateVersion !== null) tags['aws:ec2launchtemplate:version'] = String(templateVersion);
+  if (scalingGroup !== null) tags[SCALING_GROUP_TAG] = scalingGroup;
+  if (templateId !== null) tags[TEMPLATE_TAG] = templateId;
+  if (templateVersion !== null) tags[TEMPLATE_VERSION_TAG] = String(templateVersion);
   return {
     'cloud.account.id': account,
     'cloud.region': region,
