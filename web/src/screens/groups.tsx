@@ -4,11 +4,12 @@ import type { Group } from '../../../collector/contract/group.ts';
 import type { Verdict } from '../../../collector/contract/host.ts';
 import { useResourceList } from '../api/resource.ts';
 import { count, shortCount } from '../format.ts';
-import { Shape, Tag, VERDICT, VerdictBadge, verdicts } from '../parts/badge.tsx';
+import { Tag, VerdictBadge } from '../parts/badge.tsx';
 import { ExportLinks } from '../parts/export.tsx';
-import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
+import { FieldFilters, TextFilter } from '../parts/filter.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { type Column, More, Table } from '../parts/table.tsx';
+import { VerdictChips } from '../parts/verdict_filter.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { urlPart } from '../url_part.ts';
 import { DEFAULT_DAYS, daysOf, type QueryParams, query, useUrlState } from '../url_state.ts';
@@ -58,19 +59,10 @@ export function GroupsScreen() {
       <section class="panel flush" aria-label="Groups">
         <div class="filters">
           <TextFilter label="Filter by name" value={text} onChange={(value) => set({ text: value })} />
-          <FilterChips
-            label="Readiness"
+          <VerdictChips
             chosen={verdict}
             onChange={(chosen) => set({ verdict: chosen })}
-            options={verdicts.map((value) => ({
-              value,
-              title: VERDICT[value].short,
-              label: (
-                <span class={`chip-label tone-${VERDICT[value].tone}`}>
-                  <Shape look={VERDICT[value]} /> {VERDICT[value].label}
-                </span>
-              ),
-            }))}
+            explanation="short"
           />
           <FieldFilters fields={FIELDS} params={params} onChange={set} />
         </div>

@@ -4,11 +4,12 @@ import type { Host, Verdict } from '../../../collector/contract/host.ts';
 import { useResourceList } from '../api/resource.ts';
 import { CoverageShare } from '../charts/coverage_bar.tsx';
 import { count, shortCount } from '../format.ts';
-import { RunningOnly, Shape, Tag, VERDICT, VerdictBadge, verdicts } from '../parts/badge.tsx';
+import { RunningOnly, Tag, VerdictBadge } from '../parts/badge.tsx';
 import { ExportLinks } from '../parts/export.tsx';
 import { FieldFilters, FilterChips, TextFilter } from '../parts/filter.tsx';
 import { EmptyNotice, ResourceView } from '../parts/states.tsx';
 import { type Column, More, parseSort, sortText, Table } from '../parts/table.tsx';
+import { VerdictChips } from '../parts/verdict_filter.tsx';
 import { ScreenHead } from '../shell.tsx';
 import { RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
@@ -41,19 +42,10 @@ export function HostsScreen() {
       <section class="panel flush" aria-label="Hosts">
         <div class="filters">
           <TextFilter label="Filter by name or ID" value={text} onChange={(value) => set({ text: value })} />
-          <FilterChips
-            label="Readiness"
+          <VerdictChips
             chosen={verdict}
             onChange={(chosen) => set({ verdict: chosen })}
-            options={verdicts.map((value) => ({
-              value,
-              title: VERDICT[value].meaning,
-              label: (
-                <span class={`chip-label tone-${VERDICT[value].tone}`}>
-                  <Shape look={VERDICT[value]} /> {VERDICT[value].label}
-                </span>
-              ),
-            }))}
+            explanation="meaning"
           />
           <FilterChips
             label="State"
