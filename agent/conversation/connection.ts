@@ -166,6 +166,16 @@ export class Connection<Context> {
     return isAhead ? 'ahead' : 'differs';
   }
 
+  /** Compares the beginning of a segment of the service with the bytes that this connection has shown. */
+  compareServer(seq: number, bytes: Uint8Array): Comparison {
+    return this.server.compare(seq, bytes.subarray(0, REMEMBERED_SERVER_PIECE_BYTES));
+  }
+
+  /** Returns whether this connection was joined midway and no byte of its client was seen yet. */
+  get lacksClient(): boolean {
+    return this.isn === null && this.client.highest === this.client.start;
+  }
+
   /** Adopts the facts of a handshake that was seen before this connection was created. */
   adoptHandshake(handshake: Handshake): void {
     if (handshake.serverStart !== null) this.server.startAt(handshake.serverStart);

@@ -43,8 +43,8 @@ export const ONE_SIDED_WAIT_US = 10_000_000;
 /** A connection without a packet for this long is deleted. Linux gives up on a SYN after about 130 s. */
 export const IDLE_EXPIRY_US = 600_000_000;
 export const HALF_OPEN_EXPIRY_US = 130_000_000;
-/** A SYN is kept this long to recognise its copy behind address translation. */
-export const SYN_COPY_WINDOW_US = 3_000_000;
+/** The first segment of a connection is kept this long to recognise its copy behind address translation. */
+export const FIRST_COPY_WINDOW_US = 3_000_000;
 /**
  * A connection that ended is kept this long to recognise copies of it: each network namespace has its own
  * capture, and they are not read at the same time.

@@ -34,7 +34,7 @@ import type { Remains } from './remains.ts';
 import { RivalSyns } from './rival_syns.ts';
 import { ACK, clientFlowOf, FIN, RST, type Segment, SYN } from './segment.ts';
 import { isSigned, timestampOf } from './tcp_options.ts';
-import { answersOriginal, type Copy, TranslatedCopies } from './translated_copies.ts';
+import { answersOriginal, type Copy, proveByAnswers, TranslatedCopies } from './translated_copies.ts';
 
 export interface TrackerHooks<Context> {
   /** A connection was seen for the first time, at its SYN or in its middle. Returns its context. */
@@ -106,6 +106,7 @@ export class Tracker<Context> {
       this.counts.redirected_answers++;
       return;
     }
+    if (fromClient && segment.payload.length > 0) this.recogniseMidwayCopy(key, segment);
     if (this.isCopy(key, segment, fromClient)) {
       this.counts.translated_copies++;
       this.addHopsOfCopy(key, segment, fromClient);
@@ -164,7 +165,13 @@ export class Tracker<Context> {
 
   /** Ends everything that is open: no more segments will come. */
   finish(): void {
-    for (const key of this.copies.waitingKeys()) this.settleCopy(key, true);
+    for (const key of this.copies.waitingKeys()) {
+      // The connection may hold back the bytes that a copy waits for until its beginning is given up.
+      const original = this.connections.get(this.copies.copyAt(key)?.originalKey ?? '');
+      if (original !== undefined)
+        this.withPendingBytes(original, () => original.skipAllGaps(original.lastUs));
+      this.settleCopy(key, true);
+    }
     for (const [key, connection] of this.connections) this.abandonConnection(key, connection);
     for (const [key, half] of this.halfOpen) this.dropHalfOpen(key, half);
     for (const key of [...this.ended.keys()]) this.deleteEnded(key);
@@ -308,6 +315,21 @@ export class Tracker<Context> {
     return payload.length === 0 || original.compareClient((seq + 1) >>> 0, payload) === 'same';
   }
 
+  /** Recognises the copy of a connection whose SYN is older than the watch by the first bytes of its client. */
+  private recogniseMidwayCopy(key: string, segment: Segment): void {
+    const known = this.connections.get(key);
+    if (known === undefined ? this.halfOpen.has(key) || this.remains.has(key) : !known.lacksClient) return;
+    if (this.copies.copyAt(key) !== undefined) return;
+    const originalKey = this.copies.originalOf(key, segment);
+    const original = originalKey === null ? undefined : this.connections.get(originalKey);
+    if (originalKey === null || original === undefined) return;
+    if (original.compareClientAhead(segment.seq, segment.payload) === 'differs') return;
+    // An answer may have been seen before the first bytes of the client.
+    if (known !== undefined) this.abandonConnection(key, known);
+    this.copies.addCopy(key, originalKey, segment);
+    this.hooks.copySeen?.(original.context);
+  }
+
   /**
    * Returns whether a segment belongs to a copy. A flow that turns out to be no copy is followed from here
    * on.
@@ -320,7 +342,11 @@ export class Tracker<Context> {
     const serverStart = original?.serverStart ?? this.halfOpen.get(copy.originalKey)?.serverStart ?? null;
     // A client may send the bytes of a connection that ended once more. The service's number shows which it is.
     const isUncertain =
-      open === undefined && original !== undefined && copy.serverStart === null && segment.payload.length > 0;
+      copy.proof === 'handshake' &&
+      open === undefined &&
+      original !== undefined &&
+      copy.serverStart === null &&
+      segment.payload.length > 0;
     const comparison =
       isUncertain || copy.waiting.length >= MAX_WAITING_SEGMENTS
         ? 'differs'
@@ -345,6 +371,7 @@ export class Tracker<Context> {
     if (copy === undefined) return;
     const original = this.connections.get(copy.originalKey) ?? this.ended.get(copy.originalKey);
     const serverStart = original?.serverStart ?? this.halfOpen.get(copy.originalKey)?.serverStart ?? null;
+    proveByAnswers(copy, original);
     while (copy.waiting.length > 0) {
       const segment = copy.waiting[0]!;
       const fromClient = this.isEndpoint(segment.destinationAddress, segment.destinationPort);
@@ -366,10 +393,14 @@ export class Tracker<Context> {
     const waiting = copy.waiting.splice(0);
     this.counts.false_copies++;
     this.copies.deleteCopy(key);
-    const half = this.addHalfOpen(key, segment, copy.isn, null);
-    half.serverStart = copy.serverStart;
-    half.sawServer = copy.serverStart !== null;
-    if (copy.serverStart !== null) this.counts.connections++;
+    if (copy.isn === null) {
+      this.copies.forgetFirst(waiting[0] ?? segment);
+    } else {
+      const half = this.addHalfOpen(key, segment, copy.isn, null);
+      half.serverStart = copy.serverStart;
+      half.sawServer = copy.serverStart !== null;
+      if (copy.serverStart !== null) this.counts.connections++;
+    }
     for (const each of waiting) this.handleSegment(each);
   }
 
@@ -479,6 +510,9 @@ export class Tracker<Context> {
   private closeConnection(key: string, connection: Connection<Context>): void {
     this.remains.delete(key);
     this.remains.set(key, connection.remains());
+    // The bytes of the answers are kept no longer than the connection.
+    for (const copy of this.copies.unprovenCopiesOf(key))
+      proveByAnswers(this.copies.copyAt(copy)!, connection);
     deleteOldestEntries(this.remains, this.limits.maxConnections);
     this.deleteConnection(key, connection);
     this.deleteEnded(key);

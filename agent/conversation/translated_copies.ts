@@ -8,10 +8,13 @@
  * Some hosts show a connection's answers on its copy only: the packets of a bridge pass the host's rules
  * there, so that the client's have the endpoint's address already, and the answers have it no more. Then the
  * copy's answers are those of the original, as far as they answer bytes that the copy was seen to send.
+ *
+ * A connection that is older than the watch shows no SYN. Its first segment with data is recognised instead, and
+ * its copy counts as one only when the service was seen to send the same bytes in both.
  */
 import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Connection } from './connection.ts';
-import { IDLE_EXPIRY_US, SYN_COPY_WINDOW_US } from './limits.ts';
+import { FIRST_COPY_WINDOW_US, IDLE_EXPIRY_US } from './limits.ts';
 import { ACK, FIN, RST, type Segment, SYN } from './segment.ts';
 import { seqDistance } from './sequence.ts';
 import { withoutSegmentSize } from './tcp_options.ts';
@@ -19,7 +22,10 @@ import { withoutSegmentSize } from './tcp_options.ts';
 export interface Copy {
   /** The key of the connection under its caller's own addresses. */
   originalKey: string;
-  isn: number;
+  /** The client's initial sequence number; null if the connection is older than the watch. */
+  isn: number | null;
+  /** The reason to believe that both are one connection: their handshakes, or the answers if the watch is younger. */
+  proof: 'handshake' | 'answers_awaited' | 'answers';
   sinceUs: number;
   lastUs: number;
   /** The service's first sequence number; null until this flow's handshake shows it. */
@@ -35,38 +41,58 @@ export interface Copy {
 
 export class TranslatedCopies<Context> {
   private readonly maxEntries: number;
-  /** The fingerprint of each recent SYN, with the connection that it opened. */
-  private readonly recentSyns = new Map<string, { key: string; timeUs: number }>();
+  /** The fingerprint of the first segment that was seen of each recent connection. */
+  private readonly recentFirsts = new Map<string, { key: string; timeUs: number }>();
   private readonly copies = new Map<string, Copy>();
 
   constructor(maxEntries: number) {
     this.maxEntries = maxEntries;
   }
 
-  /** Returns the key of the connection whose SYN this is a copy of. Else keeps the SYN and returns null. */
+  /** Returns the key of the connection whose first segment this is a copy of. Else keeps the segment and returns null. */
   originalOf(key: string, segment: Segment): string | null {
-    const options = withoutSegmentSize(segment.options);
-    const fingerprint = `${segment.seq}|${segment.window}|${segment.destinationAddress}|${Buffer.from(options).toString('latin1')}`;
-    const original = this.recentSyns.get(fingerprint);
+    const fingerprint = fingerprintOf(segment);
+    const original = this.recentFirsts.get(fingerprint);
     if (
       original !== undefined &&
       original.key !== key &&
-      Math.abs(segment.timeUs - original.timeUs) <= SYN_COPY_WINDOW_US
+      Math.abs(segment.timeUs - original.timeUs) <= FIRST_COPY_WINDOW_US
     ) {
       return original.key;
     }
-    this.recentSyns.delete(fingerprint);
-    this.recentSyns.set(fingerprint, { key, timeUs: segment.timeUs });
-    deleteOldestEntries(this.recentSyns, this.maxEntries);
+    this.recentFirsts.delete(fingerprint);
+    this.recentFirsts.set(fingerprint, { key, timeUs: segment.timeUs });
+    deleteOldestEntries(this.recentFirsts, this.maxEntries);
     return null;
   }
 
-  addCopy(key: string, originalKey: string, { seq, timeUs, payload }: Segment): void {
+  /** Forgets the connection that showed this first segment: another one that shows it is no copy. */
+  forgetFirst(segment: Segment): void {
+    this.recentFirsts.delete(fingerprintOf(segment));
+  }
+
+  /** Adds a copy that begins with this segment: its SYN, or the first bytes that were seen of it. */
+  addCopy(key: string, originalKey: string, { seq, flags, timeUs, payload }: Segment): void {
     this.copies.delete(key);
-    const clientEnd = (seq + 1 + payload.length) >>> 0;
-    const times = { sinceUs: timeUs, lastUs: timeUs };
-    this.copies.set(key, { originalKey, isn: seq, ...times, serverStart: null, waiting: [], clientEnd });
+    const isSyn = (flags & SYN) !== 0;
+    this.copies.set(key, {
+      originalKey,
+      isn: isSyn ? seq : null,
+      proof: isSyn ? 'handshake' : 'answers_awaited',
+      sinceUs: timeUs,
+      lastUs: timeUs,
+      serverStart: null,
+      waiting: [],
+      clientEnd: isSyn ? (seq + 1 + payload.length) >>> 0 : seq,
+    });
     deleteOldestEntries(this.copies, this.maxEntries);
+  }
+
+  /** Returns the keys of the copies of this connection whose answers were not seen on it yet. */
+  unprovenCopiesOf(originalKey: string): string[] {
+    return [...this.copies].flatMap(([key, copy]) =>
+      copy.originalKey === originalKey && copy.proof === 'answers_awaited' ? [key] : [],
+    );
   }
 
   /** Returns the keys of copies with segments that wait for the original's. */
@@ -100,7 +126,9 @@ export class TranslatedCopies<Context> {
     if (!fromClient && (flags & (SYN | ACK | RST)) === (SYN | ACK)) {
       copy.serverStart ??= (segment.seq + 1) >>> 0;
     }
-    if (copy.serverStart !== null && serverStart !== null && copy.serverStart !== serverStart)
+    if (copy.proof === 'answers_awaited') return 'ahead';
+    const { serverStart: ownStart, proof } = copy;
+    if (proof === 'handshake' && ownStart !== null && serverStart !== null && ownStart !== serverStart)
       return 'differs';
     if (!fromClient) return 'same';
     if (payload.length === 0) {
@@ -117,15 +145,29 @@ export class TranslatedCopies<Context> {
   }
 
   tick(nowUs: number): void {
-    for (const [syn, { timeUs }] of this.recentSyns) {
-      if (nowUs - timeUs <= SYN_COPY_WINDOW_US) break;
-      this.recentSyns.delete(syn);
+    for (const [first, { timeUs }] of this.recentFirsts) {
+      if (nowUs - timeUs <= FIRST_COPY_WINDOW_US) break;
+      this.recentFirsts.delete(first);
     }
     for (const [key, { lastUs }] of this.copies) {
       if (nowUs - lastUs <= IDLE_EXPIRY_US) break;
       this.copies.delete(key);
     }
   }
+}
+
+/**
+ * Settles what a copy without a handshake is: one segment of the service that waits on it was seen on the original
+ * too. Nobody but the service knows its sequence numbers and bytes before it sends them.
+ */
+export function proveByAnswers<Context>(copy: Copy, original: Connection<Context> | undefined): void {
+  if (copy.proof !== 'answers_awaited' || original === undefined) return;
+  const isSame = ({ sourceAddress, sourcePort, seq, payload }: Segment) =>
+    payload.length > 0 &&
+    sourceAddress === original.tuple.remoteAddress &&
+    sourcePort === original.tuple.remotePort &&
+    original.compareServer(seq, payload) === 'same';
+  if (copy.waiting.some(isSame)) copy.proof = 'answers';
 }
 
 /**
@@ -147,4 +189,11 @@ function raiseClientEnd(copy: Copy, { flags, seq, payload, payloadCutBytes }: Se
   if ((flags & (SYN | RST)) !== 0 || payloadCutBytes > 0) return;
   const end = (seq + payload.length + ((flags & FIN) === 0 ? 0 : 1)) >>> 0;
   if (seqDistance(seq, copy.clientEnd) <= 0 && seqDistance(end, copy.clientEnd) > 0) copy.clientEnd = end;
+}
+
+/** Returns what survives translation of the first segment of a connection. The payload is compared elsewhere. */
+function fingerprintOf({ flags, seq, ack, window, destinationAddress, options, payload }: Segment): string {
+  const place = (flags & SYN) !== 0 ? `${seq}` : `${seq}|${ack}|${payload.length}`;
+  const kept = Buffer.from(withoutSegmentSize(options)).toString('latin1');
+  return `${place}|${window}|${destinationAddress}|${kept}`;
 }

@@ -91,8 +91,9 @@ export class NamespaceWatch {
       // bounded.
       const links = this.queue.ownLinks();
       for (const [netns, path] of this.listing.list(true)) {
-        if (netns !== this.source.netns && links?.carryAllOf(path) !== true)
-          this.findOlderSockets(netns, path, nowMs);
+        if (netns === this.source.netns) continue;
+        if (links?.carryAllOf(path) === true) this.searchOlderSockets(netns, path);
+        else this.findOlderSockets(netns, path, nowMs);
       }
     }
     if (!this.watchesAll) this.listedMs = nowMs;
@@ -262,6 +263,20 @@ export class NamespaceWatch {
     }
     if (outcome.kind === 'refused') this.warnOnce(netns, outcome.reason);
     this.unfollowed.addSockets(netns, sockets, namespace, nowMs);
+  }
+
+  /**
+   * With eBPF: searches the owners of sockets older than our program in a namespace whose packets pass our own. Without
+   * them those calls have no owner, and are counted so.
+   */
+  private searchOlderSockets(netns: number, path: string): void {
+    try {
+      if (endpointSocketsAt(path, this.options.isEndpoint).length === 0) return;
+    } catch {
+      return; // the namespace has ended
+    }
+    this.known.add(netns);
+    this.searchSocketsIn(netns, path);
   }
 
   /**

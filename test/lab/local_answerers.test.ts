@@ -56,6 +56,14 @@ describe('who answered a call', { skip }, () => {
       lab.hostNamespace,
       `chain pre { type nat hook prerouting priority -110; iifname "pod0" ip daddr ${IMDS_IPV4} tcp dport 80 redirect to :8181; }`,
     );
+    // The agent of ECS answers tasks in the host's network by a redirect of what they send (Amazon ECS developer guide, "IAM
+    // roles for tasks" on external instances, which lists both rules).
+    await mock(lab.hostNamespace, '127.0.0.1', '51679');
+    nft(
+      lab.hostNamespace,
+      'chain ecs { type nat hook output priority -110; ip daddr 169.254.170.2 tcp dport 80 redirect to :51679; }',
+    );
+    await ip('-n', lab.hostNamespace, 'route', 'replace', 'default', 'dev', 'eth0');
     // A namespace that rewrites the service's address to another one, which the host rewrites back.
     nft(
       first,
@@ -84,6 +92,8 @@ describe('who answered a call', { skip }, () => {
       );
       assert.equal(status, 0, row);
     }
+    const task = await lab.run(['curl', '-s', '-m', '10', 'http://169.254.170.2/v2/credentials/task']);
+    assert.equal(task.status, 0, task.stderr);
     await watcher.settle(3, 8_000);
     // The kernel's report of a connection that no capture sees is read within a second.
     await sleep(2_500);
@@ -117,6 +127,10 @@ describe('who answered a call', { skip }, () => {
       log.some(({ target }) => target?.endsWith('emulated')),
       false,
     );
+  });
+
+  it('a call to the agent of ECS by a task in the network of the host: no call of the service', () => {
+    assert.deepEqual(callsTo('task'), []);
   });
 
   it('loses nothing', () => assert.doesNotMatch(watcher.complaints, /were lost/));

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { NamespaceListing, namespaceAt } from '../../agent/linux/network_namespaces.ts';
 import { Lab } from '../../lab/lab.ts';
 import { namespacePath } from '../../lab/namespaces.ts';
+import { addMasqueradedBridge } from '../support/lab/masqueraded_bridge.ts';
 import { curl, keeper, ownWay, removeNamespace } from '../support/lab/own_namespace.ts';
 import { MAIN, skip } from '../support/lab/watch_lab.ts';
 import { Watcher } from '../support/lab/watcher.ts';
@@ -66,6 +67,27 @@ describe('a connection that is older than the watch, in a namespace with its own
     await watcher.stop();
     await kept.stop();
     assert.match(watcher.complaints, /namespaces\.not_followed_ms [1-9]/);
+  });
+});
+
+describe('a connection that is older than the watch, and is masqueraded', { skip }, () => {
+  it('is reported once a request, with its own address', async (t) => {
+    const lab = await labOf(t);
+    const [namespace = ''] = await addMasqueradedBridge(lab);
+    const kept = await keeper(lab, namespace);
+    const watcher = await watch(lab, 'ebpf', 64);
+    for (const path of PATHS) {
+      assert.equal(await kept.get(path), '200');
+      await sleep(1_500);
+    }
+    await until(() => watcher.calls.length >= 2);
+    await kept.stop();
+    await watcher.stop();
+    assert.deepEqual(
+      watcher.calls.map((call) => [call['source.address'], call['url.path'], call.process?.pid]),
+      PATHS.map((path) => ['10.98.7.11', path, kept.pid]),
+    );
+    assert.doesNotMatch(watcher.complaints, /were lost/);
   });
 });
 

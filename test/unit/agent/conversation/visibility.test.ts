@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { Delivery } from '../../../../agent/conversation/delivery.ts';
 import type { Exchange } from '../../../../agent/conversation/exchange.ts';
 import { GAP_WAIT_US } from '../../../../agent/conversation/limits.ts';
-import type { Segment } from '../../../../agent/conversation/segment.ts';
+import { RST, type Segment } from '../../../../agent/conversation/segment.ts';
 import { lossesOf } from '../../../../protocol/losses.ts';
 import {
   conversation,
@@ -19,7 +19,7 @@ import {
   V2,
   V2_ANSWER,
 } from '../../../support/agent/conversation/attacker.ts';
-import { answer, play, Script } from '../../../support/agent/conversation/script.ts';
+import { answer, play, Script, type ScriptOptions } from '../../../support/agent/conversation/script.ts';
 
 const INNER = '172.17.0.2';
 const OUTER = '10.9.9.9';
@@ -159,6 +159,88 @@ describe('a translated copy', () => {
     const { all, counters } = play(alternating(inner.segments, outer), { ticksBetween: true });
     assert.equal(all.length, calls);
     assert.equal(counters['false_copies'], 0);
+  });
+});
+
+describe('a translated copy of a connection that is older than the watch', () => {
+  /** Returns requests and answers without a handshake, `gapUs` apart; the client closes at the end if `ends`. */
+  const older = (calls: number, gapUs: number, ends: boolean, options: ScriptOptions = {}) => {
+    const script = new Script({ clientAddress: INNER, syn: false, ...options });
+    for (let n = 0; n < calls; n++) {
+      if (n > 0) script.wait(gapUs);
+      script.say({ from: 'client', text: V1 }).say({ from: 'server', text: V1_ANSWER });
+    }
+    return ends ? script.fin('client').fin('server').segments : script.segments;
+  };
+  const outcomes = (segments: Segment[], ticksBetween = true) => {
+    const { all, counters } = play(segments, { tickUs: 3_000_000, ticksBetween });
+    return { all: all.map(({ exchange }) => exchange.outcome), counters };
+  };
+
+  for (const ends of [true, false]) {
+    for (const gapUs of [10, 400_000, 120_000_000]) {
+      it(`is no second call with requests ${gapUs} µs apart, ${ends ? 'closed' : 'left open'}`, () => {
+        const inner = older(3, gapUs, ends);
+        const outer = translated(inner, INNER, OUTER);
+        for (const order of [
+          alternating(inner, outer),
+          inner.flatMap((each, n) => (each.sourceAddress === INNER ? [each, outer[n]!] : [outer[n]!, each])),
+        ]) {
+          for (const ticksBetween of [true, false]) {
+            const { all, counters } = outcomes(order, ticksBetween);
+            assert.deepEqual(all, ['answered', 'answered', 'answered']);
+            assert.equal(counters['false_copies'], 0);
+          }
+        }
+      });
+    }
+  }
+
+  it('is no second call in any interleaving of the captures that show both', () => {
+    const inner = older(2, 10, true);
+    const outer = translated(inner, INNER, OUTER);
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { minLength: 30, maxLength: 30 }), (picks) => {
+        const [first, second] = [[...inner], [...outer]];
+        const mixed: Segment[] = [first.shift()!];
+        for (const pick of picks) {
+          const next = (pick ? first.shift() : second.shift()) ?? first.shift() ?? second.shift();
+          if (next !== undefined) mixed.push(next);
+        }
+        assert.deepEqual(outcomes(mixed, false).all, ['answered', 'answered']);
+      }),
+    );
+  });
+
+  it('is no second call if an answer is the first that is seen of both', () => {
+    const inner = older(2, 400_000, true).slice(1);
+    const { all } = outcomes(alternating(inner, translated(inner, INNER, OUTER)));
+    assert.equal(all.filter((outcome) => outcome === 'answered').length, 1);
+  });
+
+  it('is a connection of its own if the service did not answer the same in both', () => {
+    const real = translated(older(1, 10, true), INNER, OUTER);
+    const decoy = older(1, 10, true);
+    const request = decoy.findIndex(({ payload }) => payload.length > 0);
+    const refusal: Segment = { ...decoy[request + 2]!, flags: RST, payload: new Uint8Array(0) };
+    const other = older(1, 10, true).map((each) =>
+      each.sourceAddress !== INNER && each.payload.length > 0
+        ? { ...each, payload: Buffer.from(answer(401, 'y'), 'latin1') }
+        : each,
+    );
+    for (const [name, forged] of [
+      ['a reset', [decoy[request]!, refusal]],
+      ['silence', [decoy[request]!]],
+      ['another answer', other],
+    ] as const) {
+      for (const segments of [[...forged, ...real], alternating([...forged], real)]) {
+        const { all } = play(segments, { tickUs: 3_000_000, ticksBetween: true });
+        const own = all.filter(
+          ({ exchange }) => exchange.outcome === 'answered' && exchange.response?.status === 200,
+        );
+        assert.equal(own.length, 1, name);
+      }
+    }
   });
 });
 
