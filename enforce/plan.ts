@@ -2,7 +2,7 @@
  * A plan: the changes of metadata options that an operator has decided on, in their order, with the evidence of
  * the day on which it was made. A plan never changes after it was made; the journal has what became of it.
  *
- * Shapes only. Times are RFC 3339 in UTC.
+ * Shapes, and the name of a target. Times are RFC 3339 in UTC.
  */
 import * as z from 'zod';
 import { verdict } from '../collector/contract/host.ts';
@@ -179,3 +179,19 @@ export type PlanGroup = z.infer<typeof group>;
 export type Policy = z.infer<typeof policy>;
 export type MaintenanceWindow = z.infer<typeof maintenanceWindow>;
 export type Plan = z.infer<typeof plan>;
+
+/** Returns the name of what a step changes in the cloud: equal for the same thing, whatever a plan notes beside it. */
+export function targetName(target: Target): string {
+  const place = `${target.account}/${target.region}`;
+  switch (target.type) {
+    case 'instance':
+      return `${place}/${target.instance_id}`;
+    case 'template':
+    case 'template_default':
+      return `${place}/${target.template_id}`;
+    case 'group_version':
+      return `${place}/${target.scaling_group}`;
+    case 'account_default':
+      return place;
+  }
+}

@@ -8,6 +8,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import * as autoScaling from './cloud/auto_scaling.ts';
 import { describeAlarms, getMetricData } from './cloud/cloudwatch.ts';
 import * as instances from './cloud/ec2_instances.ts';
@@ -117,10 +118,12 @@ export class CloudApi {
     try {
       request = readRequest(message, body);
       const { action } = request;
+      await delay(this.state.latencyMs);
       fault = this.faults.find((candidate) => candidate.action === action && candidate.times > 0);
       if (fault !== undefined) fault.times -= 1;
       if (fault?.kind === 'cut_before') return this.#cut(message, request);
-      if (fault?.kind === 'throttle') throw throttled(request);
+      const isOverLimit = action === 'ModifyInstanceMetadataOptions' && !this.state.mayChange(Date.now());
+      if (fault?.kind === 'throttle' || isOverLimit) throw throttled(request);
       this.#refuseDenied(request, fault);
       const answer = this.#perform(request, body);
       if (fault?.kind === 'cut_after') return this.#cut(message, request);

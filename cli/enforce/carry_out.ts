@@ -5,7 +5,7 @@ import { directoryHolder, lockDirectory } from '../../agent/linux/directory_lock
 import type { CredentialSettings } from '../../enforce/cloud/credential_settings.ts';
 import type { Cloud, OpenCloud } from '../../enforce/cloud.ts';
 import type { Findings } from '../../enforce/findings.ts';
-import type { Plan, Target } from '../../enforce/plan.ts';
+import { type Plan, type Target, targetName } from '../../enforce/plan.ts';
 import { Journal } from '../../enforce/run/journal.ts';
 import { Judge } from '../../enforce/run/judge.ts';
 import type { PlanStore } from '../../enforce/run/plan_store.ts';
@@ -121,28 +121,10 @@ function otherPlans(store: PlanStore, id: string, target: Target): string[] {
     const plan = store.load(other);
     const { state } = store.stateOf(plan);
     if (state.phase === 'new') return false;
-    return plan.steps.some((step) => isSame(step.target, target) && !isFinal(state.steps[step.id]!));
+    return plan.steps.some(
+      (step) => targetName(step.target) === targetName(target) && !isFinal(state.steps[step.id]!),
+    );
   });
-}
-
-/** The same thing in the cloud; what a plan notes beside it does not count. */
-function isSame(a: Target, b: Target): boolean {
-  return nameOf(a) === nameOf(b);
-}
-
-function nameOf(target: Target): string {
-  const place = `${target.account}/${target.region}`;
-  switch (target.type) {
-    case 'instance':
-      return `${place}/${target.instance_id}`;
-    case 'template':
-    case 'template_default':
-      return `${place}/${target.template_id}`;
-    case 'group_version':
-      return `${place}/${target.scaling_group}`;
-    case 'account_default':
-      return place;
-  }
 }
 
 function pastOf(events: readonly PlanEvent[]): {

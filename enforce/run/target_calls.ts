@@ -1,5 +1,5 @@
 /** Reads and changes a step's target in the cloud: one function for each kind of call, whatever the target is. */
-import type { Cloud, CloudError, Outcome } from '../cloud.ts';
+import type { Cloud, CloudError, InstanceDescription, Outcome } from '../cloud.ts';
 import type { PlanStep, Recorded } from '../plan.ts';
 import { changeBack } from '../state/values.ts';
 
@@ -14,17 +14,37 @@ export type ChangeAnswer = Outcome<{ after: Recorded | null }>;
 
 const MADE_BY = 'imdswatch enforce';
 
+/** Reads the targets of steps, by their ids: all instances in one call. All are of the cloud's account and region. */
+export async function readTargets(
+  cloud: Cloud,
+  steps: readonly PlanStep[],
+): Promise<Map<string, Outcome<TargetRead>>> {
+  const instances = steps.flatMap(({ target }) => (target.type === 'instance' ? [target.instance_id] : []));
+  const described = instances.length === 0 ? null : await cloud.describeInstances(instances);
+  const reads = new Map<string, Outcome<TargetRead>>();
+  for (const step of steps) {
+    const { target } = step;
+    const read =
+      target.type === 'instance' && described !== null
+        ? instanceRead(described, target.instance_id)
+        : await readTarget(cloud, step);
+    reads.set(step.id, read);
+  }
+  return reads;
+}
+
+function instanceRead(described: Outcome<InstanceDescription[]>, id: string): Outcome<TargetRead> {
+  if (!described.ok) return described;
+  const found = described.value.find(({ instanceId }) => instanceId === id);
+  if (found === undefined || found.state === 'terminated') return done({ current: null, isPending: false });
+  const current: Recorded = { type: 'instance', options: found.options };
+  return done({ current, isPending: found.optionsState === 'pending' });
+}
+
 export async function readTarget(cloud: Cloud, { target }: PlanStep): Promise<Outcome<TargetRead>> {
   switch (target.type) {
-    case 'instance': {
-      const described = await cloud.describeInstances([target.instance_id]);
-      if (!described.ok) return described;
-      const found = described.value.find(({ instanceId }) => instanceId === target.instance_id);
-      if (found === undefined || found.state === 'terminated')
-        return done({ current: null, isPending: false });
-      const current: Recorded = { type: 'instance', options: found.options };
-      return done({ current, isPending: found.optionsState === 'pending' });
-    }
+    case 'instance':
+      return instanceRead(await cloud.describeInstances([target.instance_id]), target.instance_id);
     case 'template': {
       const template = await cloud.describeTemplate(target.template_id);
       if (!template.ok) return isGone(template) ? done({ current: null, isPending: false }) : template;

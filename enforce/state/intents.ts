@@ -2,7 +2,7 @@
  * Decides what a runner does next. Pure: it follows from the plan, its state and the time alone, so a runner that
  * takes over decides as the one before would have.
  */
-import type { Plan, PlanStep, Recorded } from '../plan.ts';
+import { type Plan, type PlanStep, type Recorded, targetName } from '../plan.ts';
 import { Progress } from './progress.ts';
 import { isFinal, type PlanState, type StepState } from './step_state.ts';
 import { CHECK_HOLDS_MS } from './timing.ts';
@@ -10,22 +10,31 @@ import { CHECK_HOLDS_MS } from './timing.ts';
 /**
  * - `judge`: describe the target and ask the guards. `send`: send the change. `read`: describe the target.
  * - `restore`: send the recorded value. `judge_soak`: ask the guards of the soak's end.
- * - `wait`: nothing is due before `untilMs`. `done`: nothing more happens by itself.
  */
 export type Intent =
   | { do: 'judge'; step: PlanStep }
   | { do: 'send'; step: PlanStep; before: Recorded; after: Recorded }
   | { do: 'read'; step: PlanStep }
   | { do: 'restore'; step: PlanStep; before: Recorded; after: Recorded }
-  | { do: 'judge_soak'; step: PlanStep }
-  | { do: 'wait'; untilMs: number }
-  | { do: 'done' };
+  | { do: 'judge_soak'; step: PlanStep };
+
+export interface Agenda {
+  /** Things that are due now, the most urgent first. */
+  due: Intent[];
+  /** If nothing is due, nothing is due before this time. */
+  untilMs: number;
+  /** Nothing more happens by itself. */
+  isDone: boolean;
+}
 
 /** A soak is looked at again when its rest may be over, and never later than this. */
 const LONGEST_WAIT_MS = 60_000;
 
-/** Returns the most urgent thing to do: roll-backs first, then calls whose result is not known, then changes. */
-export function nextIntent(plan: Plan, state: PlanState, nowMs: number): Intent {
+/**
+ * Returns what is due: roll-backs first, then calls whose result is not known, then ends of soaks, then one change. The
+ * roll-backs may go on side by side; of the others that go forward the result of one decides about the next.
+ */
+export function agendaOf(plan: Plan, state: PlanState, nowMs: number): Agenda {
   const at = Math.max(nowMs, state.nowMs);
   let earliest = Number.POSITIVE_INFINITY;
   const isDue = (each: StepState) => {
@@ -35,21 +44,22 @@ export function nextIntent(plan: Plan, state: PlanState, nowMs: number): Intent 
   };
   const stepsIn = (wanted: (each: StepState) => boolean) =>
     plan.steps.filter(({ id }) => wanted(state.steps[id]!));
+  const due: Intent[] = [];
 
-  for (const step of stepsIn(({ status }) => status === 'rolling_back')) {
+  for (const step of rollbacksOf(plan, state)) {
     const own = state.steps[step.id]!;
     if (!isDue(own)) continue;
-    if (own.restore === 'ready') return { do: 'restore', step, before: own.before!, after: own.after! };
-    if (own.restore !== 'sent') return { do: 'read', step };
+    if (own.restore === 'ready') due.push({ do: 'restore', step, before: own.before!, after: own.after! });
+    else if (own.restore !== 'sent') due.push({ do: 'read', step });
   }
   for (const step of stepsIn(({ status }) => status === 'unclear' || status === 'pending')) {
-    if (isDue(state.steps[step.id]!)) return { do: 'read', step };
+    if (isDue(state.steps[step.id]!)) due.push({ do: 'read', step });
   }
   for (const step of stepsIn(({ status }) => status === 'soaking')) {
     const own = state.steps[step.id]!;
     const restMs = soakMs(plan, step) - own.watchedMs;
     if (restMs > 0) earliest = Math.min(earliest, at + restMs);
-    else if (isDue(own)) return { do: 'judge_soak', step };
+    else if (isDue(own)) due.push({ do: 'judge_soak', step });
   }
   const progress = new Progress(plan, state);
   // One call at a time: its result decides about the next.
@@ -59,13 +69,38 @@ export function nextIntent(plan: Plan, state: PlanState, nowMs: number): Intent 
       const own = state.steps[step.id]!;
       if (!progress.mayGoForward(step, allowedAtRisk(plan, step.group)) || !isDue(own)) continue;
       const isFresh = own.status === 'checked' && at - own.sinceMs <= CHECK_HOLDS_MS;
-      return isFresh ? { do: 'send', step, before: own.before!, after: own.after! } : { do: 'judge', step };
+      due.push(
+        isFresh ? { do: 'send', step, before: own.before!, after: own.after! } : { do: 'judge', step },
+      );
+      break;
     }
   }
   const isIdle = stepsIn((each) => isUnderWay(each)).length === 0;
   const isOver = plan.steps.every((step) => isFinal(state.steps[step.id]!) || progress.isShut(step));
-  if (isIdle && (isOver || state.phase === 'paused')) return { do: 'done' };
-  return { do: 'wait', untilMs: Math.min(earliest, at + LONGEST_WAIT_MS) };
+  return {
+    due,
+    untilMs: Math.min(earliest, at + LONGEST_WAIT_MS),
+    isDone: due.length === 0 && isIdle && (isOver || state.phase === 'paused'),
+  };
+}
+
+/**
+ * Returns the steps that are rolled back: the host of a refused call first, then its group, then others; what was changed
+ * last goes first. Of two steps with the same target, the earlier one waits: a hop limit is not lowered while tokens are
+ * required.
+ */
+function rollbacksOf(plan: Plan, state: PlanState): PlanStep[] {
+  const taken = new Set<string>();
+  return plan.steps
+    .filter(({ id }) => state.steps[id]!.status === 'rolling_back')
+    .reverse()
+    .filter(({ target }) => {
+      const name = targetName(target);
+      const isFirst = !taken.has(name);
+      taken.add(name);
+      return isFirst;
+    })
+    .sort((a, b) => state.steps[b.id]!.urgency - state.steps[a.id]!.urgency);
 }
 
 /** Returns the time that the step must be watched. A raised hop limit breaks nobody, so it needs none. */

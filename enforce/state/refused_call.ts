@@ -26,7 +26,7 @@ export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refuse
     if (!requiresTokens(step)) continue;
     const own = steps[step.id]!;
     const changed = concerns(step, groups, event.host)
-      ? beginRollback(own, step, rollbackReason, at)
+      ? beginRollback(own, step, rollbackReason, at, { urgency: isAt(step, event.host) ? 2 : 1 })
       : isOn(step, alsoOn)
         ? hold(own, holdReason, at)
         : null;
@@ -40,10 +40,14 @@ export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refuse
 }
 
 function concerns(step: PlanStep, groups: ReadonlySet<string>, host: string): boolean {
-  if (step.target.type === 'instance' && step.target.instance_id === host) return true;
+  if (isAt(step, host)) return true;
   // A template may serve several groups, and an account's default serves all of them.
   if (step.target.type === 'template') return step.target.groups.some((group) => groups.has(group));
   return groups.has(step.group) || step.target.type === 'account_default';
+}
+
+function isAt({ target }: PlanStep, host: string): boolean {
+  return target.type === 'instance' && target.instance_id === host;
 }
 
 function isOn({ target }: PlanStep, hosts: ReadonlySet<string>): boolean {

@@ -8,15 +8,16 @@ import { delayMs, MAX_ATTEMPTS, MAX_PENDING_MS, MAX_READS, STALE_MS } from './ti
 /**
  * Begins to undo a step. A step whose call is under way is undone as soon as its answer is known. A step that was not
  * sent is held. Returns null where there is nothing to undo. A roll-back that has failed before is tried again only
- * with `isOrdered`, which a person's order is.
+ * with `isOrdered`, which a person's order is. `urgency`: see `StepState`.
  */
 export function beginRollback(
   state: StepState,
   step: PlanStep,
   reason: string,
   at: number,
-  { isOrdered = false }: { isOrdered?: boolean } = {},
+  { isOrdered = false, urgency = 0 }: { isOrdered?: boolean; urgency?: number } = {},
 ): StepState | null {
+  const urgent = Math.max(urgency, state.urgency);
   switch (state.status) {
     case 'planned':
     case 'waiting':
@@ -24,7 +25,7 @@ export function beginRollback(
       return { ...state, status: 'held', reason, sinceMs: at };
     case 'sent':
     case 'unclear':
-      return { ...state, undo: state.undo ?? reason };
+      return { ...state, undo: state.undo ?? reason, urgency: urgent };
     case 'held':
       if (!state.isWritten || (state.isStuck && !isOrdered)) return null;
       break;
@@ -45,6 +46,8 @@ export function beginRollback(
     dueMs: at,
     reads: 0,
     attempts: 0,
+    throttles: 0,
+    urgency: urgent,
   };
   if (!needsRestore(step)) return { ...entered, status: 'rolled_back', isWritten: false };
   return { ...entered, status: 'rolling_back', restore: 'verify' };
@@ -63,7 +66,12 @@ export function rollbackAnswered(state: StepState, event: EventOf<'restored'>, a
     case 'lost':
       return enter(state, 'unclear', at);
     case 'throttled':
-      return again(state, at, delayMs(state.attempts - 1));
+      return {
+        ...enter(state, 'ready', at),
+        attempts: state.attempts - 1,
+        throttles: state.throttles + 1,
+        dueMs: at + delayMs(state.throttles),
+      };
     case 'failed':
       return stuck(state, at, `The way back is closed: ${event.message}`);
   }
@@ -85,14 +93,14 @@ export function rollbackRead(
     case 'unclear':
       if (compared.result === 'other') return foreign(known, compared.detail, at);
       // The recorded value may be that of before our change, in an old description. Sending it again does no harm.
-      return again(known, at, 0);
+      return again(known, at);
     case 'reading':
       if (compared.result === 'other') return foreign(known, compared.detail, at);
       if (compared.result === 'before' && !isPending) {
         return { ...known, status: 'rolled_back', restore: null, isWritten: false, sinceMs: at };
       }
       // Our change is still shown: the description is old, or the call had no effect.
-      if (compared.result === 'after' && at - (state.sentMs ?? at) >= STALE_MS) return again(known, at, 0);
+      if (compared.result === 'after' && at - (state.sentMs ?? at) >= STALE_MS) return again(known, at);
       return at - state.sinceMs < MAX_PENDING_MS
         ? known
         : stuck(known, at, 'The recorded value was not in force after five minutes.');
@@ -107,11 +115,11 @@ export function rollbackUnread(state: StepState, message: string, at: number): S
   return { ...state, reads: state.reads + 1, dueMs: at + delayMs(state.reads) };
 }
 
-function again(state: StepState, at: number, afterMs: number): StepState {
+function again(state: StepState, at: number): StepState {
   if (state.attempts >= MAX_ATTEMPTS) {
     return stuck(state, at, `The recorded value is not in force after ${state.attempts} calls.`);
   }
-  return { ...enter(state, 'ready', at), dueMs: at + afterMs };
+  return enter(state, 'ready', at);
 }
 
 function enter(state: StepState, restore: Restore, at: number): StepState {

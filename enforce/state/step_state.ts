@@ -58,6 +58,10 @@ export interface StepState {
   reads: number;
   /** Calls that were sent and that did not settle it: throttled, or read to have had no effect. */
   attempts: number;
+  /** Calls of a roll-back that were throttled. They changed nothing, so they are repeated for as long as it takes. */
+  throttles: number;
+  /** Order of roll-backs: 2 for the host of a refused call, 1 for its group, 0 for others. */
+  urgency: number;
   /** Watched time of the soak, which began at `sinceMs`. */
   watchedMs: number;
   /** A roll-back has failed. Only a person's order tries it again. */
@@ -87,6 +91,8 @@ export function initialState(plan: Plan): PlanState {
     dueMs: 0,
     reads: 0,
     attempts: 0,
+    throttles: 0,
+    urgency: 0,
     watchedMs: 0,
     isStuck: false,
   };

@@ -104,6 +104,11 @@ export class CloudState {
   pendingMs = 0;
   /** Time for which descriptions still show the values before a change. */
   staleReadMs = 0;
+  /** Time that every call takes. */
+  latencyMs = 0;
+  /** Token bucket of ModifyInstanceMetadataOptions, dry runs included; null: no limit. */
+  changes: { left: number; perSecond: number } | null = null;
+  #filledMs = Number.NaN;
   /** Entries on a page. */
   pageSize = 1000;
   /** Points of an answer of GetMetricData. */
@@ -111,6 +116,17 @@ export class CloudState {
   readonly denied: Denied[] = [];
   /** Roles that the operator may assume. */
   readonly roles = new Set<string>();
+
+  /** Takes a token for a change. Returns false where none is left. */
+  mayChange(nowMs: number): boolean {
+    if (this.changes === null) return true;
+    const seconds = Number.isNaN(this.#filledMs) ? 0 : (nowMs - this.#filledMs) / 1000;
+    this.#filledMs = nowMs;
+    this.changes.left += seconds * this.changes.perSecond;
+    if (this.changes.left < 1) return false;
+    this.changes.left -= 1;
+    return true;
+  }
 
   region(account: string, region: string): LabRegion {
     const key = `${account}/${region}`;

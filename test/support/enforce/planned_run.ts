@@ -1,4 +1,5 @@
 /** Carries out a plan in a test: the real runner and the real SDK, with a clock and a journal of the test's own. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { openAwsWith } from '../../../enforce/cloud/aws_cloud.ts';
 import type { Cloud } from '../../../enforce/cloud.ts';
 import type { Plan, Target } from '../../../enforce/plan.ts';
@@ -13,6 +14,9 @@ import type { FakeFindings } from './fake_findings.ts';
 /** More events than any plan of a test has. A plan that does not end would run for ever on the test's own clock. */
 const MAX_EVENTS = 2000;
 
+/** A call that takes longer lets the test's clock go on. */
+const SLOW_MS = 250;
+
 /** Ends a runner in a test as kill -9 would: nothing is written or sent after it. */
 export class Killed extends Error {}
 
@@ -24,6 +28,10 @@ export class PlannedRun {
   beforeEvent: (event: PlanEvent, written: number) => void = () => {};
   /** Called after an event was written and applied. */
   afterEvent: (event: PlanEvent, state: PlanState) => void = () => {};
+  probe: () => Promise<number> = async () => 0;
+  /** The clock goes as fast as the real one. */
+  isRealTime = false;
+  readonly startMs: number;
   readonly #plan: Plan;
   readonly #findings: FakeFindings;
   readonly #clouds = new Map<string, Cloud>();
@@ -32,6 +40,7 @@ export class PlannedRun {
     this.#plan = plan;
     this.#findings = findings;
     this.nowMs = startMs;
+    this.startMs = startMs;
   }
 
   /** Runs until nothing more happens by itself. Throws `Killed` where the test kills the runner. */
@@ -54,7 +63,7 @@ export class PlannedRun {
         plan,
         cloudOf,
         findings,
-        probe: async () => 0,
+        probe: () => this.probe(),
         otherPlans: () => [],
         now: () => this.nowMs,
       }),
@@ -69,8 +78,11 @@ export class PlannedRun {
         for (const order of this.orders.splice(0)) obey(order);
       },
       now: () => this.nowMs,
-      sleep: async (ms) => {
-        this.nowMs += ms;
+      // The test's clock stands still while the cloud or the findings answer, unless that takes long.
+      sleep: async (ms, woken, isBusy) => {
+        if (this.isRealTime) return this.#sleepReally(ms, woken);
+        if (isBusy) await delay(SLOW_MS, undefined, { signal: woken }).catch(() => undefined);
+        if (!woken.aborted) this.nowMs += ms;
       },
       onEvent: (event, state) => this.afterEvent(event, state),
     });
@@ -80,6 +92,12 @@ export class PlannedRun {
   /** Runs a new plan. */
   begin(): Promise<PlanState> {
     return this.run([{ type: 'begun', by: 'tester' }]);
+  }
+
+  async #sleepReally(ms: number, woken: AbortSignal): Promise<void> {
+    const startMs = performance.now();
+    await delay(ms, undefined, { signal: woken }).catch(() => undefined);
+    this.nowMs += Math.ceil(performance.now() - startMs);
   }
 
   #cloud({ account, region }: Target): Cloud {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import type { Plan, PlanStep, Recorded, Target } from '../../../enforce/plan.ts';
 import { compare } from '../../../enforce/state/compare.ts';
 import type { PlanEvent } from '../../../enforce/state/events.ts';
-import { allowedAtRisk, nextIntent } from '../../../enforce/state/intents.ts';
+import { agendaOf, allowedAtRisk } from '../../../enforce/state/intents.ts';
 import { Progress } from '../../../enforce/state/progress.ts';
 import { reduce } from '../../../enforce/state/reduce.ts';
 import { initialState, type PlanState, type Status } from '../../../enforce/state/step_state.ts';
@@ -33,6 +33,8 @@ export class SimulatedPlan {
   /** Descriptions may show these values, of before the latest change, for a while. */
   readonly #old = new Map<string, { value: Recorded; untilMs: number }>();
   #isRefusedSinceResume = false;
+  /** Ends of roll-back calls whose answers have not come yet. */
+  readonly #underWay: (() => void)[] = [];
 
   constructor(plan: Plan, decisions: readonly number[]) {
     this.#plan = plan;
@@ -93,13 +95,16 @@ export class SimulatedPlan {
   }
 
   #follow(): boolean {
-    const intent = nextIntent(this.#plan, this.state, this.#nowMs);
+    const { due, untilMs, isDone } = agendaOf(this.#plan, this.state, this.#nowMs);
+    if (due.length === 0) {
+      if (this.#end()) return true;
+      if (isDone) return false;
+      this.#pass(Math.max(1000, untilMs - this.#nowMs));
+      return true;
+    }
+    // The runner does these side by side, so any of them may come first.
+    const intent = this.#decide(3) === 2 ? this.#pick(due) : due[0]!;
     switch (intent.do) {
-      case 'done':
-        return false;
-      case 'wait':
-        this.#pass(Math.max(1000, intent.untilMs - this.#nowMs));
-        return true;
       case 'judge':
         this.#judge(intent.step);
         return true;
@@ -120,6 +125,13 @@ export class SimulatedPlan {
         return true;
       }
     }
+  }
+
+  /** Lets a call that is under way end. Returns whether there was one. */
+  #end(): boolean {
+    const finish = this.#underWay.shift();
+    finish?.();
+    return finish !== undefined;
   }
 
   #pass(ms: number): void {
@@ -168,7 +180,7 @@ export class SimulatedPlan {
     this.#answer('answered', id, current === undefined ? 'failed' : outcome);
   }
 
-  #restore({ id, target }: PlanStep, before: Recorded): void {
+  #restore({ id }: PlanStep, before: Recorded): void {
     const recorded = this.events.findLast((event) => event.type === 'judged' && event.step === id);
     assert.deepEqual(
       before,
@@ -182,6 +194,14 @@ export class SimulatedPlan {
     const { result } = compare(planned, before, this.state.steps[id]!.after!, read.current);
     assert.notEqual(result, 'other', "somebody else's value is replaced");
     this.emit({ type: 'restoring', step: id });
+    const finish = () => this.#finishRestore(planned, before);
+    // Other things may happen before its answer.
+    if (this.#decide(3) === 2) this.#underWay.push(finish);
+    else finish();
+  }
+
+  #finishRestore(planned: PlanStep, before: Recorded): void {
+    const { id, target } = planned;
     const outcome = this.#pick(OUTCOMES);
     const current = this.world.get(keyOf(target));
     if (current !== undefined && ['accepted', 'lost_late', 'killed_late'].includes(outcome)) {
@@ -192,6 +212,7 @@ export class SimulatedPlan {
 
   #answer(type: 'answered' | 'restored', step: string, outcome: string): void {
     if (outcome.startsWith('killed')) {
+      this.#underWay.length = 0;
       this.emit({ type: 'taken_over' });
       return;
     }

@@ -1,6 +1,7 @@
 /** Plans carried out by the real runner with the real SDK, over the wire to the lab's cloud. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { OperatorError } from '../../../../common/operator_error.ts';
 import type { Plan, PlanStep, Policy } from '../../../../enforce/plan.ts';
 import type { NewEvent } from '../../../../enforce/state/events.ts';
 import { addInstance, addTemplate, countCalls, type LabRegion } from '../../../../lab/cloud/state.ts';
@@ -116,8 +117,84 @@ test('a refused call rolls its group back within seconds, and nothing else goes 
   assert.ok(backMs - refusedMs < 10_000, `it took ${backMs - refusedMs} ms`);
   assert.deepEqual(
     writesOf(api).filter((call) => call.endsWith('optional')),
-    ['1 optional', '3 optional'],
+    // The host of the refused call comes first.
+    ['3 optional', '1 optional'],
   );
+});
+
+test('of 20 changed hosts the one that was refused is back first, and all within seconds, at the pace of AWS', async (t) => {
+  const numbers = Array.from({ length: 20 }, (_, index) => index + 1);
+  const last = numbers.at(-1)!;
+  const plan = planOf(
+    numbers.map((id) => here(instanceStep(id))),
+    { max_share: 1, soak_seconds: 40_000 },
+    numbers.length,
+  );
+  const { api, region, findings, run } = await started(t, plan);
+  let refusedMs = 0;
+  const backMs = new Map<string, number>();
+  run.afterEvent = (event, state) => {
+    const isChanged = Object.values(state.steps).every(({ status }) => status === 'soaking');
+    if (event.type === 'observed' && isChanged && refusedMs === 0) {
+      // From here on the cloud is as slow as a real one, and the clock is the real one.
+      api.state.latencyMs = 100;
+      api.state.pendingMs = 500;
+      api.state.changes = { left: 10, perSecond: 5 };
+      run.isRealTime = true;
+      refusedMs = performance.now();
+      findings.refused = [{ ...CALL, hostId: instanceId(last), atMs: run.nowMs }];
+    }
+    for (const [id, { status }] of Object.entries(state.steps)) {
+      if (status === 'rolled_back' && !backMs.has(id)) backMs.set(id, performance.now() - refusedMs);
+    }
+  };
+  const state = await run.begin();
+  assert.deepEqual(new Set(Object.values(statusesOf(state))), new Set(['rolled_back']));
+  assert.deepEqual(new Set(Object.values(tokensOf(region))), new Set(['optional']));
+  const back = writesOf(api).filter((call) => call.endsWith('optional'));
+  assert.equal(back[0], `${last} optional`);
+  const throttled = api.calls.filter(({ result }) => result === 'RequestLimitExceeded').length;
+  const first = Math.round(backMs.get(`s${last}`)!);
+  const all = Math.round(Math.max(...backMs.values()));
+  t.diagnostic(`first back and read after ${first} ms, all after ${all} ms, ${throttled} calls throttled`);
+  assert.ok(first < 10_000, `the refused host is back after ${first} ms`);
+});
+
+test('a probe that hangs does not delay a roll-back', async (t) => {
+  const { findings, run } = await started(t, {
+    ...fleet({ probe: ['hangs'] }),
+  });
+  const hanging = Promise.withResolvers<number>();
+  run.probe = async () => (run.nowMs - run.startMs > 60_000 ? hanging.promise : 0);
+  let refusedMs = 0;
+  run.afterEvent = (event, state) => {
+    if (refusedMs === 0 && event.type === 'observed' && (state.steps['s1']!.watchedMs ?? 0) > 1_190_000) {
+      // The probe is asked at the end of the soak, and does not answer.
+      refusedMs = run.nowMs;
+      findings.refused = [{ ...CALL, hostId: instanceId(1), atMs: run.nowMs }];
+    }
+    if (state.steps['s1']!.status === 'rolled_back') hanging.resolve(0);
+  };
+  const state = await run.begin();
+  assert.equal(state.steps['s1']!.status, 'rolled_back');
+  const backMs = run.journal.find((event) => event.type === 'restored' && event.step === 's1')!.at;
+  assert.ok(backMs - refusedMs < 10_000, `it took ${backMs - refusedMs} ms`);
+});
+
+test('a collector that goes away while a step is judged makes it wait, and does not end the runner', async (t) => {
+  const { findings, run } = await started(t, fleet());
+  let asked = 0;
+  const hosts = findings.hosts.bind(findings);
+  findings.hosts = async (ids) => {
+    asked += 1;
+    if (asked === 1) throw new OperatorError(1, 'The collector is away.');
+    return hosts(ids);
+  };
+  const state = await run.begin();
+  assert.equal(state.steps['s1']!.status, 'confirmed');
+  const first = run.journal.find(({ type }) => type === 'judged');
+  assert.ok(first?.type === 'judged' && first.result === 'wait');
+  assert.match(first.findings[0]!.text, /The collector is away/);
 });
 
 test('a call with the same id is followed once, and a call of before the plan never', async (t) => {
