@@ -9,11 +9,13 @@ import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { PlanReport, PlanReportAnswer } from '../protocol/plan_report.ts';
 import { Access } from './access/access.ts';
 import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
 import { ADMIN, openAdmin } from './admin/admin_schema.ts';
 import { type AdminStore, SqliteAdminStore } from './admin/admin_store.ts';
 import { AuditLog } from './admin/audit_log.ts';
+import { PlanRows } from './admin/plans.ts';
 import { triageStatement } from './admin/triage.ts';
 import { Destinations } from './alert/destinations.ts';
 import type { TriageRecord } from './contract/triage.ts';
@@ -156,6 +158,22 @@ export function supplyCloudFigures(
       source_address: null,
     };
     new AuditLog(admin).append(entry, Date.now());
+  } finally {
+    admin.close();
+  }
+}
+
+/** Stores what a process reports about the plan that it carries out. The database must exist. */
+export function storePlanReport(
+  dataDir: string,
+  planId: string,
+  report: PlanReport,
+  by: string,
+): PlanReportAnswer {
+  const admin = openAdmin(dataDir, { mustExist: true });
+  try {
+    const { steps } = new PlanRows(admin, new AuditLog(admin)).report(planId, report, by, Date.now());
+    return { steps };
   } finally {
     admin.close();
   }

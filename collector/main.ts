@@ -148,6 +148,7 @@ async function compose(
     access,
     alerts,
     triage: admin.triage,
+    plans: admin.plans,
     store: {
       calls: (filter, limit, cursor) => workloads.calls(filter, limit, cursor),
       putCloudCounts: (counts) => store.putCloudCounts(counts),

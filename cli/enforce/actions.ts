@@ -12,8 +12,9 @@ import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.t
 import { dataDirShape, judgingShape } from '../settings/local_collector.ts';
 import { eventLine, leftOutText, planText, statusText } from '../terminal/plan_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
-import { carryOut, runnerOf } from './carry_out.ts';
+import { carryOut, reportMade, runnerOf } from './carry_out.ts';
 import { noFindings } from './local_findings.ts';
+import { localReports } from './local_reports.ts';
 import { makePlanFrom } from './make.ts';
 import type { PlanSettings } from './plan_settings.ts';
 import { EXIT_REFUSED, exitCodeOf, stepsOf, storeIn, withFindings } from './shared.ts';
@@ -49,6 +50,7 @@ export async function makeAndSave(settings: PlanSettings): Promise<number> {
     }
     storeIn(settings.data_dir).save(made.plan);
     await findings.audit('enforce.plan', made.plan.id, `${made.plan.steps.length} steps`);
+    await reportMade(made.plan, localReports(settings.data_dir));
     process.stdout.write(settings.json ? `${visibleJson(made.plan, 2)}\n` : planText(made.plan));
     return 0;
   });
@@ -137,6 +139,7 @@ async function runPlan(
     plan: carried,
     store: storeIn(settings.data_dir),
     findings,
+    reports: localReports(settings.data_dir),
     credentials: credentialsOf(settings),
     orders,
     isBeginning,

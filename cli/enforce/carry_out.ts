@@ -8,11 +8,13 @@ import type { Findings } from '../../enforce/findings.ts';
 import { type Plan, type Target, targetName } from '../../enforce/plan.ts';
 import { Journal } from '../../enforce/run/journal.ts';
 import { Judge } from '../../enforce/run/judge.ts';
+import type { PlanReports } from '../../enforce/run/plan_reports.ts';
 import type { PlanStore } from '../../enforce/run/plan_store.ts';
+import { ProgressReporter } from '../../enforce/run/progress_reporter.ts';
 import { checkBeginning, Runner } from '../../enforce/run/runner.ts';
 import { Watch } from '../../enforce/run/watch.ts';
 import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
-import { isFinal, type PlanState } from '../../enforce/state/step_state.ts';
+import { initialState, isFinal, type PlanState } from '../../enforce/state/step_state.ts';
 import { untilSignal } from '../signals.ts';
 
 const PROBE_TIMEOUT_MS = 60_000;
@@ -21,6 +23,8 @@ export interface CarryOutOptions {
   plan: Plan;
   store: PlanStore;
   findings: Findings;
+  /** The collector that shows the plan's progress. */
+  reports: PlanReports;
   credentials: CredentialSettings;
   /** Orders of the operator, to begin with. */
   orders: readonly NewEvent[];
@@ -50,18 +54,45 @@ export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
         takeOrders: (obey) => store.takeOrders(plan.id, obey),
         now: Date.now,
         sleep: sleepUnlessAborted,
-        onEvent: options.onEvent,
+        onEvent: async (event, state) => {
+          progress.note(event, state);
+          await options.onEvent(event, state);
+        },
       });
       if (options.isBeginning) checkBeginning(runner.state, plan.id);
+      const progress = reporterOf(options, runner.state, events);
       const stop = new AbortController();
       void untilSignal().then(() => stop.abort());
-      return await runner.run(options.orders, stop.signal);
+      try {
+        return await runner.run(options.orders, stop.signal);
+      } finally {
+        await progress.close();
+      }
     } finally {
       journal.close();
     }
   } finally {
     release();
   }
+}
+
+/** Reports a plan that was made, so that the collector shows it before it is carried out. */
+export async function reportMade(plan: Plan, reports: PlanReports): Promise<void> {
+  await reporterOf({ plan, reports }, initialState(plan), []).close();
+}
+
+function reporterOf(
+  { plan, reports }: Pick<CarryOutOptions, 'plan' | 'reports'>,
+  state: PlanState,
+  events: readonly PlanEvent[],
+): ProgressReporter {
+  const onProblem = (message: string | null) =>
+    process.stderr.write(
+      message === null
+        ? 'The collector has the progress of the plan again.\n'
+        : `The progress could not be reported, so the collector does not show it. It is tried again: ${message}\n`,
+    );
+  return new ProgressReporter({ plan, events, state, reports, onProblem });
 }
 
 /** Returns the pid of the process that carries out the plan; null if none does. */

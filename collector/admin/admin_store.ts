@@ -3,6 +3,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { AlertRows } from './alerts.ts';
 import { AuditLog } from './audit_log.ts';
 import { CertifiedHosts } from './certified_hosts.ts';
+import { PlanRows } from './plans.ts';
 import { Sessions } from './sessions.ts';
 import { StoredSettings } from './stored_settings.ts';
 import { Tokens } from './tokens.ts';
@@ -20,6 +21,7 @@ export interface AdminStore {
   readonly settings: Methods<StoredSettings>;
   readonly alerts: Methods<AlertRows>;
   readonly triage: Methods<TriageRows>;
+  readonly plans: Methods<PlanRows>;
   /** Runs `work` in a transaction: all of its changes are stored, or none. Transactions may be nested. */
   transaction<T>(work: () => T): T;
   /** Returns a number that changes when another process has committed. */
@@ -35,6 +37,7 @@ export class SqliteAdminStore implements AdminStore {
   readonly settings: StoredSettings;
   readonly alerts: AlertRows;
   readonly triage: TriageRows;
+  readonly plans: PlanRows;
   readonly #database: DatabaseSync;
   readonly #dataVersion: StatementSync;
 
@@ -47,6 +50,7 @@ export class SqliteAdminStore implements AdminStore {
     this.settings = new StoredSettings(database);
     this.alerts = new AlertRows(database);
     this.triage = new TriageRows(database, this.auditLog);
+    this.plans = new PlanRows(database, this.auditLog);
     // See https://www.sqlite.org/pragma.html#pragma_data_version.
     this.#dataVersion = database.prepare('PRAGMA data_version');
   }

@@ -22,6 +22,7 @@ import { liveRoutes } from './routes/live.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { offenderRoutes } from './routes/offenders.ts';
 import { overviewRoutes } from './routes/overview.ts';
+import { planRoutes } from './routes/plans.ts';
 import { progressRoutes } from './routes/progress.ts';
 import { retentionRoutes } from './routes/retention.ts';
 import { sessionRoutes } from './routes/session.ts';
@@ -31,6 +32,8 @@ import { triageRoutes } from './routes/triage.ts';
 const MAX_BODY_BYTES = 64 * 1024;
 /** The output of `describe-instances` for a large account has some megabytes. */
 const MAX_CLOUD_BODY_BYTES = 16 * 1024 * 1024;
+/** A report of 100 steps whose texts are as long as they may be, in UTF-8. */
+const MAX_PLAN_BODY_BYTES = 1024 * 1024;
 export interface Rates {
   /** Requests of one principal. A page sends a few requests at a time, a script one after the other. */
   principal: Rate;
@@ -80,6 +83,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   retentionRoutes(app, parts);
   alertRoutes(app, parts);
   triageRoutes(app, parts);
+  planRoutes(app, parts);
   serveDocument(app);
 
   const known = knownPaths(app);
@@ -157,13 +161,18 @@ const acceptableBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
     throw new Problem(411, 'The body must be sent with a Content-Length.', close);
   }
   const bytes = Number(headers['content-length'] ?? 0);
-  const maxBytes = c.req.path.startsWith(`${API_PREFIX}/cloud/`) ? MAX_CLOUD_BODY_BYTES : MAX_BODY_BYTES;
+  const maxBytes = maxBytesOf(c.req.path);
   if (bytes > maxBytes) throw new Problem(413, `The body must not be larger than ${maxBytes} bytes.`, close);
   if (bytes > 0 && !/^application\/json *(;|$)/i.test(headers['content-type'] ?? '')) {
     throw new Problem(415, 'The body must be JSON with the Content-Type application/json.', close);
   }
   await next();
 };
+
+function maxBytesOf(path: string): number {
+  if (path.startsWith(`${API_PREFIX}/cloud/`)) return MAX_CLOUD_BODY_BYTES;
+  return path.startsWith(`${API_PREFIX}/plans/`) ? MAX_PLAN_BODY_BYTES : MAX_BODY_BYTES;
+}
 
 interface KnownPath {
   method: string;

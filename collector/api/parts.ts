@@ -67,6 +67,7 @@ export interface ApiParts {
   access: ApiAccess;
   alerts: AlertService;
   triage: Pick<AdminStore['triage'], 'change'>;
+  plans: Pick<AdminStore['plans'], 'report' | 'all' | 'one' | 'steps'>;
   /** Its calls are selected by workload. */
   store: FindingsStore;
   rules: WorkloadRules;

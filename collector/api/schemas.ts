@@ -1,10 +1,13 @@
 /** The schemas of the contract with their names in the OpenAPI document. */
+
+import * as planReports from '../../protocol/plan_report.ts';
 import * as administration from '../contract/administration.ts';
 import * as cloud from '../contract/cloud.ts';
 import * as fixes from '../contract/fix_first.ts';
 import * as groups from '../contract/group.ts';
 import * as hosts from '../contract/host.ts';
 import * as offenders from '../contract/offender.ts';
+import * as plans from '../contract/plan.ts';
 import * as served from '../contract/served_call.ts';
 import * as sessions from '../contract/session.ts';
 import * as triages from '../contract/triage.ts';
@@ -25,6 +28,10 @@ export const GroupDetail = groups.groupDetail.meta({ id: 'GroupDetail' });
 export const ReadinessGroup = hosts.readinessGroup.meta({ id: 'ReadinessGroup' });
 export const FixFirst = fixes.fixFirst.meta({ id: 'FixFirst' });
 export const BurnDown = fixes.burnDown.meta({ id: 'BurnDown' });
+export const Plan = plans.plan.meta({ id: 'Plan' });
+export const PlanDetail = plans.planDetail.meta({ id: 'PlanDetail' });
+export const PlanStep = plans.planStep.meta({ id: 'PlanStep' });
+export const PlanReport = planReports.planReport.meta({ id: 'PlanReport' });
 export const Triage = triages.triage.meta({ id: 'Triage' });
 export const TriageChange = triages.triageChange.meta({ id: 'TriageChange' });
 export const Offender = offenders.offender.meta({ id: 'Offender' });

@@ -21,6 +21,7 @@ export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refuse
   const caller = event.caller.title;
   const rollbackReason = `${caller} called without a token on ${event.host} and was refused.`;
   const holdReason = `${caller} runs here too. It called without a token on ${event.host} and was refused.`;
+  const refusal = { host: event.host, caller: event.caller, atMs: at };
   const steps = { ...state.steps };
   for (const step of plan.steps) {
     if (!requiresTokens(step)) continue;
@@ -30,7 +31,7 @@ export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refuse
       : isOn(step, alsoOn)
         ? hold(own, holdReason, at)
         : null;
-    if (changed !== null) steps[step.id] = changed;
+    if (changed !== null) steps[step.id] = { ...changed, refusal };
   }
   const paused =
     state.phase === 'running'

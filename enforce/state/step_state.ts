@@ -36,6 +36,13 @@ export type Status = (typeof STATUSES)[number];
  */
 export type Restore = 'verify' | 'ready' | 'sent' | 'unclear' | 'reading';
 
+/** A call without a token that was answered with 401, as the state remembers it. */
+export interface Refusal {
+  host: string;
+  caller: { id: string; title: string };
+  atMs: number;
+}
+
 export interface StepState {
   status: Status;
   restore: Restore | null;
@@ -46,6 +53,8 @@ export interface StepState {
   after: Recorded | null;
   /** Our change may be in force. */
   isWritten: boolean;
+  /** The refused call because of which the step is rolled back or held. Null: there was none. */
+  refusal: Refusal | null;
   /** Why the step must be undone as soon as it is known what became of its call. */
   undo: string | null;
   /** When the status was entered. Milliseconds since 1970, like the next ones. */
@@ -85,6 +94,7 @@ export function initialState(plan: Plan): PlanState {
     before: null,
     after: null,
     isWritten: false,
+    refusal: null,
     undo: null,
     sinceMs: 0,
     sentMs: null,

@@ -79,6 +79,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     access,
     alerts,
     triage: new SqliteAdminStore(admin).triage,
+    plans: new SqliteAdminStore(admin).plans,
     store,
     rules: BUILT_IN_RULES,
     live,

@@ -9,9 +9,11 @@ import { burnDown, fixFirst } from '../../../../collector/contract/fix_first.ts'
 import { group, groupDetail } from '../../../../collector/contract/group.ts';
 import { host, hostDetail, overview, readinessGroup } from '../../../../collector/contract/host.ts';
 import { offender, offenderDetail } from '../../../../collector/contract/offender.ts';
+import { plan, planDetail, planStep } from '../../../../collector/contract/plan.ts';
 import { servedCall } from '../../../../collector/contract/served_call.ts';
 import { session } from '../../../../collector/contract/session.ts';
 import { triage } from '../../../../collector/contract/triage.ts';
+import { planReportAnswer } from '../../../../protocol/plan_report.ts';
 import {
   type ApiBench,
   type AskOptions,
@@ -19,6 +21,7 @@ import {
   startApi,
 } from '../../../support/collector/api/api_bench.ts';
 import { makeHost, makeOffender } from '../../../support/collector/api/findings.ts';
+import { PLAN_ID, planReport, stepReport } from '../../../support/enforce/reports.ts';
 
 let api: ApiBench;
 before(async () => {
@@ -66,6 +69,16 @@ const CASES: Case[] = [
   { path: '/api/v1/groups/tag%3Ateam%3Da%2Fb', as: 'viewer', answer: strict(groupDetail) },
   { path: '/api/v1/readiness/groups?by=tag:team', as: 'viewer', answer: list(readinessGroup) },
   { path: '/api/v1/calls', as: 'viewer', answer: list(servedCall) },
+  {
+    path: `/api/v1/plans/${PLAN_ID}`,
+    method: 'POST',
+    json: planReport([stepReport(1)]),
+    as: 'admin',
+    answer: strict(planReportAnswer),
+  },
+  { path: '/api/v1/plans', as: 'viewer', answer: list(plan) },
+  { path: `/api/v1/plans/${PLAN_ID}`, as: 'viewer', answer: strict(planDetail) },
+  { path: `/api/v1/plans/${PLAN_ID}/steps`, as: 'viewer', answer: list(planStep) },
   { path: '/api/v1/reconciliation', as: 'viewer', answer: list(reconciliation) },
   {
     path: '/api/v1/cloud/counts',
@@ -172,7 +185,7 @@ test('the document is valid OpenAPI 3.1, and has every route with its problems a
   for (const { path, method = 'GET' } of CASES) {
     const pattern = path
       .split('?')[0]!
-      .replace(/\/v1\/(offenders|hosts|groups)\/[^/]+/, (_, kind: string) => `/v1/${kind}/{id}`);
+      .replace(/\/v1\/(offenders|hosts|groups|plans)\/[^/]+/, (_, kind: string) => `/v1/${kind}/{id}`);
     if (pattern !== '/api/v1/openapi.json') assert.ok(documented.includes(`${method} ${pattern}`), pattern);
   }
   for (const [path, methods] of Object.entries(document.paths)) {
