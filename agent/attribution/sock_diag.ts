@@ -100,7 +100,7 @@ export class SockDiagAttributor implements Attributor {
 
   /**
    * Opens netlink.
-   * @throws SockDiagUnavailable if the kernel cannot be queried; its message has the reason.
+   * @throws NetlinkRefused if the kernel cannot be queried; its message has the reason.
    */
   static open(options: SockDiagOptions = {}): SockDiagAttributor {
     const attributor = new SockDiagAttributor(SockDiagSocket.open(), options);

@@ -12,10 +12,10 @@ import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { FlowTuple } from '../flow.ts';
 import { type ConntrackAnswer, ConntrackSocket, packetTuple } from '../linux/netlink_conntrack.ts';
 import { addressBytes, type SocketId, TCP_LISTEN } from '../linux/netlink_inet_diag.ts';
+import { hasTunnelDevice } from '../linux/netlink_route.ts';
 import { SockDiagSocket } from '../linux/netlink_sock_diag.ts';
 import { withinNamespace } from '../linux/network_namespaces.ts';
 import { replyInTable } from '../linux/proc_conntrack.ts';
-import { hasTunnelDevice } from '../linux/route_netlink.ts';
 
 const EPERM = 1;
 /** Namespaces with open netlink sockets, besides our own. */

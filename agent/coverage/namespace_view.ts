@@ -7,8 +7,8 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { ipv4Text, ipv6Text } from '../../common/address.ts';
 import { IMDS_PORT } from '../../protocol/endpoints.ts';
 import type { FlowTuple } from '../flow.ts';
+import { namespaceIdOf, vethPeersByNamespaceId } from '../linux/netlink_route.ts';
 import { withinNamespace } from '../linux/network_namespaces.ts';
-import { namespaceIdOf, vethPeersByNamespaceId } from '../linux/route_netlink.ts';
 
 /**
  * The states TIME_WAIT, CLOSE, LISTEN and NEW_SYN_RECV (include/net/tcp_states.h), in which no request can be

@@ -10,6 +10,8 @@ export type Pointer = bigint | null;
 function bind() {
   const c = cLibrary();
   return {
+    bind: c.func('int bind(int fd, void *address, uint32_t length)'),
+    bpf: c.func('syscall', 'long', ['long', 'int', 'void *', 'uint32_t']),
     clockGettime: c.func('int clock_gettime(int clock, _Out_ uint8_t *time)'),
     close: c.func('int close(int fd)'),
     flock: c.func('int flock(int fd, int operation)'),
@@ -17,6 +19,7 @@ function bind() {
     getsockopt: c.func(
       'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
     ),
+    fileControl: c.func('int ioctl(int fd, unsigned long request, unsigned long argument)'),
     ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
     lseek: c.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     /** Null where the C library has no such call (musl). */
@@ -24,6 +27,7 @@ function bind() {
     mmap: c.func('void *mmap(void *at, size_t size, int protection, int flags, int fd, int64_t offset)'),
     munmap: c.func('int munmap(void *at, size_t size)'),
     openat: c.func('openat', 'int', ['int', 'void *', 'int']),
+    perfEventOpen: c.func('syscall', 'long', ['long', 'void *', 'int', 'int', 'int', 'unsigned long']),
     pidfdOpen: c.func('syscall', 'long', ['long', 'int', 'uint32_t']),
     pread: c.func('intptr_t pread(int fd, void *bytes, size_t length, int64_t offset)'),
     read: c.func('intptr_t read(int fd, void *bytes, size_t length)'),
@@ -31,6 +35,8 @@ function bind() {
     recv: c.func('intptr_t recv(int fd, void *data, size_t length, int flags)'),
     send: c.func('intptr_t send(int fd, void *data, size_t length, int flags)'),
     setns: c.func('int setns(int fd, int nstype)'),
+    setrlimit: c.func('int setrlimit(int resource, void *limit)'),
+    setsockopt: c.func('int setsockopt(int fd, int level, int name, void *value, uint32_t length)'),
     socket: c.func('int socket(int domain, int type, int protocol)'),
     statx: c.func('int statx(int directory, void *path, int flags, uint32_t mask, void *result)'),
     sysconf: c.func('long sysconf(int name)'),
@@ -125,6 +131,7 @@ export function socketDescriptors(): Set<number> {
 
 // linux/time.h
 const CLOCK_REALTIME = 0;
+const CLOCK_MONOTONIC = 1;
 const CLOCK_BOOTTIME = 7;
 const timespec = Buffer.alloc(16);
 
@@ -138,6 +145,19 @@ function readClockUs(clock: number): number {
 /** Returns the microseconds since the host was started, suspended or not. Nobody can set this clock. */
 export function bootClockUs(): number {
   return readClockUs(CLOCK_BOOTTIME);
+}
+
+/**
+ * Returns the nanoseconds of the clock by which the kernel times processes and eBPF records (ktime_get_ns). It stands
+ * still while the host is suspended.
+ */
+export function monotonicNs(): bigint {
+  return process.hrtime.bigint();
+}
+
+/** Returns how far the clock since boot is ahead of `monotonicNs`, in nanoseconds: the time spent suspended. */
+export function suspendedNs(): bigint {
+  return BigInt(readClockUs(CLOCK_BOOTTIME) - readClockUs(CLOCK_MONOTONIC)) * 1_000n;
 }
 
 /** Returns the microseconds since 1970, at once. See `wallClockUs` for times of packets. */

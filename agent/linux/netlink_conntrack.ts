@@ -4,15 +4,10 @@
  * CAP_NET_ADMIN. Sources: include/uapi/linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h; numbers within
  * attributes are in network order.
  */
-import { errnoName, errnoNumber, lastErrno, libc } from './libc.ts';
+import { errnoNumber, lastErrno, libc } from './libc.ts';
 import { addressBytes } from './netlink_inet_diag.ts';
+import { MSG_DONTWAIT, openNetlink } from './netlink_socket.ts';
 
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const NETLINK_NETFILTER = 12;
-const MSG_DONTWAIT = 0x40;
 const ANSWER_BUFFER_BYTES = 8192;
 const MAX_ATTEMPTS = 8;
 
@@ -190,13 +185,9 @@ export class ConntrackSocket {
     this.#descriptor = descriptor;
   }
 
-  /** Opens a socket in this thread's network namespace. Throws an error where the kernel refuses it. */
+  /** Opens a socket in this thread's network namespace. Throws NetlinkRefused where the kernel refuses it. */
   static open(): ConntrackSocket {
-    const descriptor = libc().socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
-    if (descriptor < 0) {
-      throw new Error(`A netlink socket for connection tracking was refused (${errnoName(lastErrno())}).`);
-    }
-    return new ConntrackSocket(descriptor);
+    return new ConntrackSocket(openNetlink('netfilter', 'connection tracking'));
   }
 
   /** Returns how the connection whose first packet had this tuple is translated. */

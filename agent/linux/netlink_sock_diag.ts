@@ -17,13 +17,8 @@ import {
   type SocketId,
   TCP_LISTEN,
 } from './netlink_inet_diag.ts';
+import { MSG_DONTWAIT, NetlinkRefused, openNetlink } from './netlink_socket.ts';
 
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const NETLINK_SOCK_DIAG = 4;
-const MSG_DONTWAIT = 0x40;
 const ANSWER_BUFFER_BYTES = 8192;
 /** Bound on late answers and interrupted calls during one look-up. */
 const MAX_ATTEMPTS = 8;
@@ -34,17 +29,7 @@ const EINTR = errnoNumber('EINTR', 4);
 const ENOENT = errnoNumber('ENOENT', 2);
 const ENOBUFS = errnoNumber('ENOBUFS', 105);
 
-const { close, ifNameToIndex, recv, send, socket } = libc();
-
-/**
- * NETLINK_SOCK_DIAG cannot be used here. The message has the reason for the operator, without a full stop.
- */
-export class SockDiagUnavailable extends Error {
-  constructor(reason: string) {
-    super(reason);
-    this.name = 'SockDiagUnavailable';
-  }
-}
+const { close, ifNameToIndex, recv, send } = libc();
 
 export interface FoundSocket {
   uid: number;
@@ -73,19 +58,15 @@ export class SockDiagSocket {
     this.#descriptor = descriptor;
   }
 
-  /** @throws SockDiagUnavailable when the socket is refused or the kernel has no `tcp_diag`. */
+  /** @throws NetlinkRefused when the socket is refused or the kernel has no `tcp_diag`. */
   static open(): SockDiagSocket {
-    const descriptor = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
-    if (descriptor < 0) {
-      throw new SockDiagUnavailable(`A netlink socket for sock_diag was refused (${errnoName(lastErrno())})`);
-    }
-    const opened = new SockDiagSocket(descriptor);
+    const opened = new SockDiagSocket(openNetlink('sockDiag', 'sock_diag'));
     encodeProbe(opened.#request, ++opened.#sequence);
     const answer = opened.#exchange(NO_SOCKET);
     if (answer?.kind !== 'done') {
       opened.close();
       const why = answer?.kind === 'error' ? errnoName(answer.errno) : 'no answer';
-      throw new SockDiagUnavailable(
+      throw new NetlinkRefused(
         `The kernel does not answer sock_diag questions about TCP (${why}); it needs the modules inet_diag and tcp_diag`,
       );
     }

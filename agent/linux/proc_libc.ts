@@ -17,6 +17,8 @@ const O_PATH = 0o10000000;
 /** AT_FDCWD: paths that begin with `/` need no directory. */
 export const CURRENT_DIRECTORY = -100;
 const SEEK_SET = 0;
+/** An empty path is the directory itself. */
+const AT_EMPTY_PATH = 0x1000;
 /** include/uapi/linux/stat.h: `struct statx`, stx_uid. */
 const STATX_UID = 0x8;
 const STX_UID_OFFSET = 20;
@@ -139,11 +141,11 @@ export function isGroupLeader(pid: number): boolean {
 }
 
 /**
- * Returns the uid that owns a path, or -1. For /proc/PID that is the effective uid (fs/proc/base.c,
- * task_dump_owner).
+ * Returns the uid that owns a path, or -1. An empty path is `directory` itself. For /proc/PID that is the effective
+ * uid (fs/proc/base.c, task_dump_owner).
  */
-export function ownerUidOf(path: string): number {
-  if (statx(CURRENT_DIRECTORY, cPath(path), 0, STATX_UID, statxBytes) < 0) return -1;
+export function ownerUidOf(path: string, directory = CURRENT_DIRECTORY): number {
+  if (statx(directory, cPath(path), AT_EMPTY_PATH, STATX_UID, statxBytes) < 0) return -1;
   return statxBytes.readUInt32LE(STX_UID_OFFSET);
 }
 

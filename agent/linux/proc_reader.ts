@@ -7,6 +7,7 @@ import {
   isGroupLeader,
   openAsBase,
   openForReading,
+  ownerUidOf,
   readFileAt,
   readLinkAt,
   readLongFileAt,
@@ -75,6 +76,19 @@ export class HeldProcess {
   wholeArgs(): string[] | null {
     const bytes = readLongFileAt(this.#base, 'cmdline', ARGUMENTS_MAX_BYTES);
     return bytes && parseCommandLine(bytes);
+  }
+
+  /** Returns the inode number of the network namespace of the process's first thread; null without permission. */
+  networkNamespace(): number | null {
+    const target = readLinkAt(this.#base, 'ns/net');
+    const inode = Number(/^net:\[(\d+)\]$/.exec(target?.toString('latin1') ?? '')?.[1]);
+    return Number.isInteger(inode) ? inode : null;
+  }
+
+  /** Returns the effective uid; null when the process has ended. */
+  effectiveUid(): number | null {
+    const uid = ownerUidOf('', this.#base);
+    return uid < 0 ? null : uid;
   }
 
   /** Returns the text of /proc/PID/cgroup; null when the process has ended. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { countInterfaces, socketsIn } from '../../../../agent/coverage/namespace_view.ts';
-import { vethPeerNamespaceId } from '../../../../agent/linux/route_netlink.ts';
+import { vethPeerNamespaceId } from '../../../../agent/linux/netlink_route.ts';
 
 const TCP_HEAD =
   '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n';

@@ -4,12 +4,7 @@
  * include/uapi/linux/rtnetlink.h, if_link.h, net_namespace.h.
  */
 import { libc } from './libc.ts';
-
-const AF_NETLINK = 16;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
-const NETLINK_ROUTE = 0;
-const MSG_DONTWAIT = 0x40;
+import { MSG_DONTWAIT, openNetlink } from './netlink_socket.ts';
 
 const HEADER_BYTES = 16;
 const NLM_F_REQUEST = 0x1;
@@ -111,9 +106,8 @@ function sendRequest(
   request.writeUInt32LE(request.length, 0);
   request.writeUInt16LE(type, 4);
   request.writeUInt16LE(flags, 6);
-  const { socket, send, recv, close } = libc();
-  const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-  if (fd < 0) throw new Error('no netlink socket can be opened to read the network interfaces');
+  const { send, recv, close } = libc();
+  const fd = openNetlink('route', 'the list of network interfaces');
   try {
     if (Number(send(fd, request, request.length, 0)) !== request.length) {
       throw new Error('the kernel refused the netlink request for network interfaces');

@@ -1,0 +1,90 @@
+/**
+ * Keeps the table of processes by the kernel's process events. The events wake us, so that /proc is read while a program
+ * starts: a dynamically linked one takes milliseconds before it connects.
+ */
+import type { Counters } from '../../protocol/records.ts';
+import { cgroupPaths } from '../linux/cgroup.ts';
+import { monotonicNs } from '../linux/libc.ts';
+import { ProcessEventSocket } from '../linux/netlink_process.ts';
+import { HeldProcess } from '../linux/proc_reader.ts';
+import { whenReadable } from '../linux/readable.ts';
+import { type ProcessReading, ProcessTable } from './process_table.ts';
+
+/** Arguments of a process that are remembered, in characters. The rest is read from /proc while it lives. */
+const MAX_ARGUMENT_CHARACTERS = 8_192;
+
+export class ProcessWatch {
+  readonly table: ProcessTable;
+  readonly #socket: ProcessEventSocket;
+  readonly #stopWaiting: () => void;
+
+  private constructor(socket: ProcessEventSocket, procRoot: string) {
+    this.#socket = socket;
+    this.table = new ProcessTable((pid) => readProcess(procRoot, pid), monotonicNs);
+    this.#stopWaiting = whenReadable(socket.descriptor, () => this.#read());
+  }
+
+  /** @throws NetlinkRefused when the kernel delivers no events to us. */
+  static open(procRoot = '/proc'): ProcessWatch {
+    const socket = ProcessEventSocket.open();
+    try {
+      return new ProcessWatch(socket, procRoot);
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
+  }
+
+  /** Reads the events that wait, and forgets processes that ended long ago. */
+  poll(): void {
+    this.#read();
+    this.table.expire(monotonicNs());
+  }
+
+  #read(): void {
+    if (!this.#socket.read((event) => this.table.handle(event))) this.table.lostEvents();
+  }
+
+  counters(): Counters {
+    return this.table.counters();
+  }
+
+  close(): void {
+    this.#stopWaiting();
+    this.#socket.close();
+  }
+}
+
+/** Reads a living process, the most fleeting facts first; null if it has ended. */
+export function readProcess(procRoot: string, pid: number): ProcessReading | null {
+  const held = HeldProcess.hold(procRoot, pid);
+  if (held === null) return null;
+  const executable = held.executable();
+  const args = held.args();
+  const workingDirectory = held.workingDirectory();
+  const paths = cgroupPaths(held.cgroups() ?? '').filter((path) => path !== '/');
+  const netns = held.networkNamespace();
+  const uid = held.effectiveUid();
+  const stat = held.stat();
+  held.close();
+  // A process that has ended, and waits for its parent, has lost what was to be read.
+  if (stat === null || (executable === null && args === null && !stat.kernelThread)) return null;
+  const kept = args && withinBound(args);
+  return {
+    ...{ startTicks: stat.startTicks, name: stat.name, parentPid: stat.parentPid },
+    ...{ executable, workingDirectory, uid, netns },
+    args: kept,
+    argsTruncated: kept !== null && kept.length < args!.length,
+    cgroupPaths: paths.length > 0 ? paths : null,
+  };
+}
+
+/** Returns the first arguments that fit into the bound, and at least one of them. */
+function withinBound(args: string[]): string[] {
+  let left = MAX_ARGUMENT_CHARACTERS;
+  const beyond = args.findIndex((arg) => {
+    left -= arg.length;
+    return left < 0;
+  });
+  return beyond < 0 ? args : args.slice(0, Math.max(1, beyond));
+}
