@@ -62,6 +62,8 @@ export interface ReceivedCall extends ApiRequest {
 export interface CloudApiOptions {
   /** Called when a change of a running instance takes effect. The change is pending until this resolves. */
   applied?: (instance: LabInstance) => void | Promise<void>;
+  /** Listens on a socket in the file system, which network namespaces share. Default: a port of the loopback. */
+  path?: string;
 }
 
 export class CloudApi {
@@ -82,7 +84,10 @@ export class CloudApi {
     const api = new CloudApi(options);
     await new Promise<void>((resolve, reject) => {
       api.#server.once('error', reject);
-      api.#server.listen(0, '127.0.0.1', resolve);
+      api.#server.listen(
+        options.path === undefined ? { port: 0, host: '127.0.0.1' } : { path: options.path },
+        resolve,
+      );
     });
     return api;
   }
@@ -91,10 +96,10 @@ export class CloudApi {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Environment in which the SDK uses this cloud with the credentials of an account. */
-  environment(account: string): Record<string, string> {
+  /** Environment in which the SDK uses this cloud with the credentials of an account. `url`: where it is reached. */
+  environment(account: string, url: string = this.url): Record<string, string> {
     return {
-      AWS_ENDPOINT_URL: this.url,
+      AWS_ENDPOINT_URL: url,
       AWS_ACCESS_KEY_ID: `AKIALAB${account}`,
       AWS_SECRET_ACCESS_KEY: 'lab-secret',
       AWS_EC2_METADATA_DISABLED: 'true',

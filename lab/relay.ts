@@ -1,17 +1,39 @@
 /**
- * Forwards a port of this machine's loopback to a port of the lab's. The namespaces of a lab have no route to
- * the machine's own, so the connection goes through a socket in the file system, which is visible in both.
+ * Leads connections into and out of a lab. The namespaces of a lab have no route to the machine's own or to another
+ * lab's, so each connection goes through a socket in the file system, which is visible everywhere.
  */
-import { existsSync } from 'node:fs';
+import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab, LabPart } from './lab.ts';
 
-const INNER_END = join(import.meta.dirname, 'relay_inner_end.ts');
+const FORWARDER = join(import.meta.dirname, 'forwarder.ts');
 const READY_TIMEOUT_MS = 5000;
-const READY_STEP_MS = 20;
 
+/** Makes a socket in the file system that leads to `port` on 127.0.0.1 of the lab's host. Returns its path. */
+export async function socketInto(lab: Lab, port: number): Promise<string> {
+  const path = join(lab.home, `into-${port}.sock`);
+  await forward(lab, path, String(port));
+  return path;
+}
+
+/** Makes `port` on 127.0.0.1 of the lab's host lead to a socket in the file system. */
+export async function portOutOf(lab: Lab, port: number, path: string): Promise<void> {
+  await forward(lab, String(port), path);
+}
+
+/** Starts a forwarder, which ends with the lab. Resolves when it listens. */
+async function forward(lab: Lab, from: string, to: string): Promise<void> {
+  const { child, exited } = lab.spawn([process.execPath, FORWARDER, from, to], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await Promise.race([
+    once(child.stdout!, 'data', { signal: AbortSignal.timeout(READY_TIMEOUT_MS) }),
+    exited.then(() => Promise.reject(new Error(`The way from ${from} to ${to} in the lab did not open.`))),
+  ]);
+}
+
+/** Forwards a port of this machine's loopback to a socket in the file system. */
 export class Relay implements LabPart {
   readonly #server: Server;
 
@@ -19,10 +41,8 @@ export class Relay implements LabPart {
     this.#server = server;
   }
 
-  /** Opens a relay to `port` on 127.0.0.1 of the lab's host. It ends with the lab. */
-  static async open(lab: Lab, port: number): Promise<Relay> {
-    const path = join(lab.home, `relay-${port}.sock`);
-    lab.spawn([process.execPath, INNER_END, path, String(port)], { stdio: ['ignore', 'ignore', 'inherit'] });
+  /** Opens a relay to `path`, which `socketInto` made. It ends with the lab. */
+  static async open(lab: Lab, path: string): Promise<Relay> {
     const server = createServer((outer) => {
       const inner = connect(path);
       // An error on one side closes the other. Neither may end the demo.
@@ -32,10 +52,6 @@ export class Relay implements LabPart {
     });
     const relay = new Relay(server);
     lab.addPart(relay);
-    for (let waited = 0; !existsSync(path); waited += READY_STEP_MS) {
-      if (waited > READY_TIMEOUT_MS) throw new Error('The way into the lab did not open.');
-      await sleep(READY_STEP_MS);
-    }
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject).listen(0, '127.0.0.1', resolve);
     });

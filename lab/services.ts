@@ -37,6 +37,8 @@ export interface LabService {
   readonly reported: readonly ReportedCall[];
   /** Port on the lab's host; for the web app (on the loopback) and the proxy only. */
   readonly listening: number | null;
+  /** Resolves to its exit code when it has ended; null if a signal ended it. */
+  readonly ended: Promise<number | null>;
   /** Rejects if a line of the service's output was no report: then `reported` is incomplete. */
   stop(): Promise<void>;
 }
@@ -49,6 +51,11 @@ export function startLegacyPoller(lab: Lab, programs: Programs, intervalS: numbe
 /** Starts a service that uses a session token. Resolves once it has called. */
 export function startModernService(lab: Lab, programs: Programs, intervalS: number): Promise<LabService> {
   return start(lab, 'modern-service', programs.python3, 'modern_service.py', [String(intervalS)]);
+}
+
+/** Starts a job from before IMDSv2 that ends when it was given the instance id. Resolves once it has called. */
+export function startBackupJob(lab: Lab, programs: Programs): Promise<LabService> {
+  return start(lab, 'backup-job', programs.python3, 'backup_job.py', []);
 }
 
 /**
@@ -106,6 +113,7 @@ async function start(
     executable: interpreter,
     script,
     reported,
+    ended: running.exited.then(({ status }) => status),
     get listening() {
       return listening;
     },

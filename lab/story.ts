@@ -90,19 +90,20 @@ export class Story {
     return new Story(lab, programs, await buildOneShot(programs, lab.home));
   }
 
-  /** Yields the acts of the whole story once. */
-  acts(): Act[] {
-    const keep = async (service: Promise<LabService>) => {
-      this.#services.push(this.ledger.addService(await service));
+  /** Returns the first act, which calls with session tokens only. */
+  opening(): Act {
+    return {
+      says: 'a service that uses session tokens starts',
+      play: () => this.#keep(startModernService(this.#lab, this.#programs, SERVICE_INTERVAL_S)),
     };
+  }
+
+  /** Returns the other acts of the story, in their order. */
+  acts(): Act[] {
     return [
       {
         says: `a service from before IMDSv2 starts; it calls every ${SERVICE_INTERVAL_S} seconds`,
-        play: () => keep(startLegacyPoller(this.#lab, this.#programs, SERVICE_INTERVAL_S)),
-      },
-      {
-        says: 'a service that uses session tokens starts',
-        play: () => keep(startModernService(this.#lab, this.#programs, SERVICE_INTERVAL_S)),
+        play: () => this.#startLegacyPoller(),
       },
       // Without a C compiler or IPv6 the story is shorter.
       ...CAST.flatMap((name) => this.#clients.get(name) ?? []),
@@ -115,9 +116,18 @@ export class Story {
     for (;;) for (const name of REGULARS) yield this.#clients.get(name)!;
   }
 
+  async #startLegacyPoller(): Promise<void> {
+    await this.#keep(startLegacyPoller(this.#lab, this.#programs, SERVICE_INTERVAL_S));
+  }
+
+  async #keep(starting: Promise<LabService>): Promise<void> {
+    this.#services.push(this.ledger.addService(await starting));
+  }
+
   async #theft(): Promise<void> {
-    const app = this.ledger.addService(await startWebApp(this.#lab, this.#programs));
-    this.#services.push(app);
+    const starting = startWebApp(this.#lab, this.#programs);
+    await this.#keep(starting);
+    const app = await starting;
     const url = `url=http://${IMDS_IPV4}${PATHS.credentials}`;
     const fetchPage = `http://127.0.0.1:${app.listening}/fetch`;
     const { status } = await this.#lab.run(
@@ -127,7 +137,13 @@ export class Story {
     if (status !== 0) throw new Error(`the web app could not be tricked (curl ended with ${status})`);
   }
 
-  /** Ends the services; from then on the ledger is complete. */
+  /** Starts the services again that call by themselves. */
+  async resume(): Promise<void> {
+    await this.opening().play();
+    await this.#startLegacyPoller();
+  }
+
+  /** Ends the services. The ledger is complete until `resume`. */
   async end(): Promise<void> {
     await Promise.all(this.#services.map((service) => service.stop()));
   }

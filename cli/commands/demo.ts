@@ -8,12 +8,16 @@ import { styleText } from 'node:util';
 import * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
 import { prepareContainerStory } from '../../lab/container_story.ts';
+import { WEB } from '../../lab/demo_cloud.ts';
 import { kernelHasIpv6, Lab } from '../../lab/lab.ts';
+import type { Truth } from '../../lab/ledger.ts';
 import { findPrograms, installSdks } from '../../lab/programs.ts';
 import { type Act, Story } from '../../lab/story.ts';
 import { compareOffenders, tallyByIdentity } from '../../lab/tally.ts';
-import { DemoObserver } from '../demo_observer.ts';
+import { EnforcementAct } from '../demo/enforcement.ts';
+import { DemoObserver } from '../demo/observer.ts';
 import { loadSettings } from '../settings/settings.ts';
+import { INDENT, wrap } from '../terminal/lines.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 
 const demoSettings = z.object({
@@ -28,13 +32,16 @@ const demoSettings = z.object({
 /** Pause between the steps of the live view, so that a person can follow. */
 const PACE_MS = 700;
 const ENCORE_PACE_MS = 2500;
+const RESULT_WIDTH = 110;
+const NO_SECOND_ACT =
+  'this kernel gives no eBPF, so agents in different network namespaces cannot tell their hosts apart: the second act, which requires tokens, is left out';
 
 /** Resolves to the exit code. Throws `OperatorError` (3) without root or when a program is missing. */
 export async function run(argv: string[]): Promise<number> {
   const { settings } = loadSettings(demoSettings, {
     command: 'demo',
     summary:
-      'Builds a lab of network namespaces with a metadata service and real clients, and shows the findings.',
+      'Builds a lab of network namespaces with metadata services and real clients, shows the findings, and requires tokens in a cloud that the lab plays.',
     argv,
     env: process.env,
   });
@@ -61,35 +68,64 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
   }
   const programs = await findPrograms();
   await installSdks(step);
-  step('building a lab: a host and a metadata service, each in its own network namespace');
+  step('building a lab: two hosts, each with a metadata service, in network namespaces of their own');
   const hasIpv6 = kernelHasIpv6();
   if (!hasIpv6) step('this kernel runs without IPv6: the demo makes no IPv6 calls');
-  const lab = await Lab.create({ name: 'demo', ipv6: hasIpv6 });
+  const labs: Lab[] = [];
+  const build = async (name: string, ipv6: boolean) => {
+    const built = await Lab.create({ name, ipv6 });
+    labs.push(built);
+    return built;
+  };
   try {
+    const lab = await build('demo', hasIpv6);
+    const api = await build('demo2', false);
     const story = await Story.prepare(lab, programs);
-    step('starting agent and collector on the lab\'s host ("imdswatch up")');
+    step('starting agent and collector on the first host ("imdswatch up")');
     const containers = await prepareContainerStory(lab, programs, story.ledger);
-    const observer = await DemoObserver.start(lab, { liveView: !once, engineSocket: containers.socket });
+    const observer = await DemoObserver.start(
+      { lab, host: WEB },
+      { liveView: !once, engineSocket: containers.socket },
+    );
+    await playAll([story.opening()], 0, interrupted);
+    const enforcement = observer.hasEbpf
+      ? await EnforcementAct.prepare({ web: lab, api, programs, observer, step, result, interrupted })
+      : null;
     if (containers.notAvailable !== null)
       step(`${containers.notAvailable}: the steps with containers are left out`);
     const acts = [...story.acts(), ...containers.acts];
-    const isComplete = await playAll(acts, once ? 0 : PACE_MS, interrupted);
+    let isComplete = await playAll(acts, once ? 0 : PACE_MS, interrupted);
+    const differences: string[] = [];
+    if (isComplete) {
+      // The second act needs a kernel on which nobody else calls.
+      await story.end();
+      if (enforcement === null) step(NO_SECOND_ACT);
+      else differences.push(...(await enforcement.play()));
+      isComplete = !interrupted.aborted;
+    }
     if (!isComplete) return once ? 1 : 0;
     if (!once) {
       process.stdout.write(`\n${bold('So far:')}\n`);
       await observer.printOffenders();
       process.stdout.write(
-        `\n${bold('Open the page in a browser')} to see the advice for each team and which hosts are ready (the certificate is self-signed):\n  ${visibleText(observer.signInLink ?? '')}\n`,
+        `\n${bold('Open the page in a browser')} to see the advice for each team, which hosts are ready, and the plans (the certificate is self-signed):\n  ${visibleText(observer.signInLink ?? '')}\n`,
       );
       process.stdout.write(
         `\n${bold('The lab runs until you press Ctrl-C.')} Lines marked IMDSv1 are calls without a session token.\n\n`,
       );
+      await story.resume();
       await playAll(story.encores(), ENCORE_PACE_MS, interrupted);
+      await story.end();
     }
-    await story.end();
-    return await judge(story, observer, await observer.stop());
+    differences.push(...(await observer.stop()), ...(await story.ledger.surprises()));
+    const truths = [...(await story.ledger.truths()), ...((await enforcement?.truths()) ?? [])];
+    return await judge(truths, observer, differences);
+  } catch (error) {
+    // A step that was under way may have failed because of the interruption.
+    if (interrupted.aborted) return once ? 1 : 0;
+    throw error;
   } finally {
-    await lab.close();
+    for (const each of labs.toReversed()) await each.close();
   }
 }
 
@@ -105,21 +141,20 @@ async function playAll(acts: Iterable<Act>, paceMs: number, interrupted: AbortSi
 }
 
 /**
- * Prints the offenders and compares them with what the lab did. Returns the exit code. `failures` are those
- * of the observer's own processes.
+ * Prints the offenders and compares them with what the lab did. Returns the exit code. `failures`: what was
+ * not as it must be until now.
  */
-async function judge(story: Story, observer: DemoObserver, failures: string[]): Promise<number> {
+async function judge(
+  truths: readonly Truth[],
+  observer: DemoObserver,
+  failures: readonly string[],
+): Promise<number> {
   process.stdout.write('\n');
   await observer.printOffenders();
-  const truths = await story.ledger.truths();
-  const differences = [
-    ...failures,
-    ...(await story.ledger.surprises()),
-    ...compareOffenders(truths, await observer.listOffenders()),
-  ];
+  const differences = [...failures, ...compareOffenders(truths, await observer.listOffenders())];
   if (differences.length > 0) {
     process.stderr.write(
-      `\nThe offenders differ from what the lab did:\n${differences.map((line) => `  ${visibleText(line)}\n`).join('')}`,
+      `\nimdswatch and the lab differ:\n${differences.map((line) => `  ${visibleText(line)}\n`).join('')}`,
     );
     return 1;
   }
@@ -143,6 +178,10 @@ ${bold('What to do next')}
 
 function step(text: string): void {
   process.stdout.write(`${styleText('cyan', '●', { stream: process.stdout })} ${visibleText(text)}\n`);
+}
+
+function result(text: string): void {
+  for (const line of wrap(visibleText(text), RESULT_WIDTH)) process.stdout.write(`${INDENT}${line}\n`);
 }
 
 function bold(text: string): string {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createConnection } from 'node:net';
 import { test } from 'node:test';
 import { Lab } from '../../lab/lab.ts';
-import { Relay } from '../../lab/relay.ts';
+import { portOutOf, Relay, socketInto } from '../../lab/relay.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'network namespaces need root';
 
@@ -17,7 +17,8 @@ while True:
 `;
     const server = lab.spawn(['python3', '-c', program]);
     await new Promise((resolve) => server.child.stdout?.once('data', resolve));
-    const relay = await Relay.open(lab, 8787);
+    const path = await socketInto(lab, 8787);
+    const relay = await Relay.open(lab, path);
     for (const text of ['one', 'two']) {
       const socket = createConnection(relay.port, '127.0.0.1');
       socket.write(text);
@@ -25,6 +26,10 @@ while True:
       for await (const chunk of socket) answer += chunk;
       assert.equal(answer, `seen: ${text}`);
     }
+    await portOutOf(lab, 8788, path);
+    const outwards = 'import socket; s = socket.create_connection(("127.0.0.1", 8788)); s.sendall(b"three")';
+    const { stdout } = await lab.run(['python3', '-c', `${outwards}; print(s.recv(100).decode())`]);
+    assert.equal(stdout, 'seen: three\n');
     await server.stop();
     const refused = createConnection(relay.port, '127.0.0.1');
     let answer = '';

@@ -1,17 +1,20 @@
 /**
  * Runs imdswatch in the demo's lab: `up` records the calls, `watch` shows them live, `offenders` lists the
- * result.
+ * result. An agent on a second host reports to the same collector.
  */
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
-import { OperatorError } from '../common/operator_error.ts';
-import type { Lab, LabProcess, RunResult } from '../lab/lab.ts';
-import { Relay } from '../lab/relay.ts';
+import { selfSignedFiles } from '../../collector/local.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import { DEMO_ACCOUNT, DEMO_REGION, type DemoHost } from '../../lab/demo_cloud.ts';
+import type { Lab, LabProcess, RunResult } from '../../lab/lab.ts';
+import { portOutOf, Relay, socketInto } from '../../lab/relay.ts';
 
-const MAIN = join(import.meta.dirname, 'main.ts');
+const MAIN = join(import.meta.dirname, '../main.ts');
 const START_TIMEOUT_MS = 20_000;
 const STOP_GRACE_MS = 15_000;
+const COMMAND_TIMEOUT_MS = 60_000;
 
 /** The part of `offenders --json` that the demo compares. */
 const listedOffenders = z.array(
@@ -37,26 +40,39 @@ const PASSED_ON = ['TERM', 'COLORTERM', 'NO_COLOR', 'FORCE_COLOR', 'COLUMNS', 'N
 
 /** Number of pino's level for warnings. */
 const WARN_LEVEL = 40;
-const logLine = z.object({ level: z.number(), msg: z.string() });
-/** `up` logs this once its capture is live and its collector listens. */
+const logLine = z.object({ level: z.number(), msg: z.string(), attribution: z.string().optional() });
+/** `up` and `agent` log this once their capture is live. */
 const READY_MESSAGE = 'the agent watches';
 /** The lab has its own loopback interface, so this port cannot be in use on the machine. */
 const COLLECTOR_PORT = 8787;
+/** Reports come often, so that a verdict does not wait for them. */
+const OFTEN = ['--heartbeat-seconds', '1', '--coverage-seconds', '5', '--rollup-seconds', '1'];
+/** Says on the page that the history of a host is not real. */
+const HISTORY_TAG = 'history=made up for the demo';
 /** Matches the sign-in link that `up` prints between the lines of its log. */
 const SIGN_IN_LINK = /\bhttps:\/\/\S+\/sign-in#\S+/;
 
+/** One host, and the lab that it is in. */
+interface Watched {
+  lab: Lab;
+  host: DemoHost;
+}
+
 export class DemoObserver {
+  readonly dataDir: string;
   readonly #lab: Lab;
-  readonly #dataDir: string;
   readonly #env: Record<string, string>;
   readonly #running = new Map<string, LabProcess>();
   /** Warnings and errors of `up`, which are shown when the demo fails. */
-  #complaints: string[] = [];
+  readonly #complaints: string[] = [];
+  /** Leads to the collector, from outside of the lab. */
+  #socket = '';
   #signInLink: string | null = null;
+  #attribution: string | null = null;
 
   private constructor(lab: Lab, engineSocket: string | null) {
     this.#lab = lab;
-    this.#dataDir = join(lab.home, 'data');
+    this.dataDir = join(lab.home, 'data');
     this.#env = {
       ...Object.fromEntries(
         PASSED_ON.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])),
@@ -72,7 +88,7 @@ export class DemoObserver {
    * captured. Throws `OperatorError` with the messages of `up` when it does not start.
    */
   static async start(
-    lab: Lab,
+    { lab, host }: Watched,
     { liveView, engineSocket }: { liveView: boolean; engineSocket: string | null },
   ): Promise<DemoObserver> {
     const observer = new DemoObserver(lab, engineSocket);
@@ -84,50 +100,98 @@ export class DemoObserver {
       });
       observer.#running.set('watch', watch);
     }
+    observer.#socket = await socketInto(lab, COLLECTOR_PORT);
     // The lab has no route to this machine. The relay makes the page reachable for a browser here.
-    const relay = liveView ? await Relay.open(lab, COLLECTOR_PORT) : null;
-    await observer.#startUp(relay === null ? [] : ['--public-url', `https://127.0.0.1:${relay.port}`]);
+    const relay = liveView ? await Relay.open(lab, observer.#socket) : null;
+    const flags = [
+      ...['--data-dir', observer.dataDir, '--listen', `127.0.0.1:${COLLECTOR_PORT}`, '--tls-self-signed'],
+      ...(relay === null ? [] : ['--public-url', `https://127.0.0.1:${relay.port}`]),
+    ];
+    observer.#attribution = await observer.#startAgent('up', { lab, host }, flags, observer.#env);
     return observer;
+  }
+
+  /** Returns a token with which the agent of this host may report to the collector. */
+  async agentToken({ id }: DemoHost): Promise<string> {
+    const argv = ['token', 'create', '--kind', 'agent', '--host-id', id, '--data-dir', this.dataDir];
+    const { status, stdout, stderr } = await this.run(argv, {});
+    if (status !== 0) throw new OperatorError(1, `"imdswatch token create" failed: ${stderr}`);
+    return stdout.trim();
+  }
+
+  /** Starts an agent on a second host, which reports to the same collector. Resolves when it captures. */
+  async watchToo({ lab, host }: Watched, token: string): Promise<void> {
+    await portOutOf(lab, COLLECTOR_PORT, this.#socket);
+    const flags = [
+      ...['--collector-url', `wss://127.0.0.1:${COLLECTOR_PORT}`],
+      ...['--collector-ca-file', selfSignedFiles(this.dataDir).certFile],
+    ];
+    const env = {
+      ...this.#env,
+      IMDSWATCH_DOCKER_SOCKET: 'none',
+      IMDSWATCH_AGENT_TOKEN: token,
+    };
+    await this.#startAgent('agent', { lab, host }, flags, env);
   }
 
   #command(...args: string[]): string[] {
     return [process.execPath, MAIN, ...args];
   }
 
-  async #startUp(extraFlags: string[]): Promise<void> {
-    const spool = join(this.#lab.home, 'spool');
+  /** Resolves to the agent's method of attribution when it watches. */
+  async #startAgent(
+    command: 'up' | 'agent',
+    { lab, host }: Watched,
+    extraFlags: string[],
+    env: Record<string, string>,
+  ): Promise<string | null> {
+    const tags = [...Object.entries(host.tags).map(([name, value]) => `${name}=${value}`), HISTORY_TAG];
     const flags = [
-      ...['--data-dir', this.#dataDir, '--spool-dir', spool],
-      ...['--listen', `127.0.0.1:${COLLECTOR_PORT}`, '--tls-self-signed'],
+      ...['--spool-dir', join(lab.home, 'spool'), '--host-id', host.id, '--host-name', host.name],
+      ...['--host-account', DEMO_ACCOUNT, '--host-region', DEMO_REGION, '--host-tags', tags.join(',')],
+      ...OFTEN,
       ...extraFlags,
     ];
-    const up = this.#lab.spawn(this.#command('up', ...flags), { env: this.#env });
-    this.#running.set('up', up);
-    up.child.stdout?.resume();
-    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-    const lines = createInterface({ input: up.child.stderr! });
+    const agent = lab.spawn(this.#command(command, ...flags), { env });
+    this.#running.set(command, agent);
+    agent.child.stdout?.resume();
+    const { promise: ready, resolve, reject } = Promise.withResolvers<string | null>();
+    const lines = createInterface({ input: agent.child.stderr! });
     lines.on('line', (line) => {
       const logged = logLine.safeParse(parseJson(line));
-      if (logged.success && logged.data.msg === READY_MESSAGE) resolve();
+      if (logged.success && logged.data.msg === READY_MESSAGE) resolve(logged.data.attribution ?? null);
       const link = SIGN_IN_LINK.exec(line);
       if (!logged.success && link !== null) this.#signInLink = link[0];
       else if (!logged.success || logged.data.level >= WARN_LEVEL) this.#complaints.push(line);
     });
-    void up.exited.then(({ status, signal }) =>
+    void agent.exited.then(({ status, signal }) =>
       reject(new Error(`it ended (${signal ?? `exit code ${status}`})`)),
     );
     const timer = setTimeout(() => reject(new Error('it was not ready in time')), START_TIMEOUT_MS);
     try {
-      await ready;
+      return await ready;
     } catch (error) {
       const log = this.#complaints.map((line) => `\n  ${line}`).join('');
       throw new OperatorError(
         1,
-        `"imdswatch up" did not start in the lab: ${(error as Error).message}.${log}`,
+        `"imdswatch ${command}" did not start in the lab: ${(error as Error).message}.${log}`,
       );
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** Runs a command on the collector's host to its end. The caller judges its status. */
+  run(args: readonly string[], env: Record<string, string>): Promise<RunResult> {
+    return this.#lab.run(this.#command(...args), {
+      env: { ...this.#env, ...env },
+      timeoutMs: COMMAND_TIMEOUT_MS,
+    });
+  }
+
+  /** Tells whether the kernel itself reports who calls. Without that, agents on one kernel see each other's hosts. */
+  get hasEbpf(): boolean {
+    return this.#attribution === 'ebpf';
   }
 
   /** Link that signs a browser on this machine in to the page; null without the live view. */
@@ -159,7 +223,7 @@ export class DemoObserver {
 
   /** Prints the table of offenders on stdout. */
   async printOffenders(): Promise<void> {
-    const table = this.#lab.spawn(this.#command('offenders', '--data-dir', this.#dataDir), {
+    const table = this.#lab.spawn(this.#command('offenders', '--data-dir', this.dataDir), {
       env: this.#env,
       stdio: ['ignore', 'inherit', 'inherit'],
     });
@@ -173,7 +237,7 @@ export class DemoObserver {
    */
   async listOffenders(): Promise<z.infer<typeof listedOffenders>> {
     const answer: RunResult = await this.#lab.run(
-      this.#command('offenders', '--data-dir', this.#dataDir, '--json', '--all'),
+      this.#command('offenders', '--data-dir', this.dataDir, '--json', '--all'),
       { env: this.#env },
     );
     if (answer.status !== 0) {
