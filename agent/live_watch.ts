@@ -134,7 +134,7 @@ export class LiveWatch {
       onConnectionBegun: (remoteAddress, initialSequence, timeUs) =>
         this.kernelView.recordBeginning(remoteAddress, initialSequence, timeUs),
       onOwnerMissing: () => this.namespaces.findNew(performance.now()),
-      onPacket: () => this.tickSoon(),
+      onPackets: () => this.tickSoon(),
     });
     const endpoints = endpointsOf(settings.endpoints);
     this.namespaces = new NamespaceWatch({

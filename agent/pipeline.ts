@@ -25,8 +25,8 @@ export interface PipelineOptions extends Omit<CallBuilderOptions, 'endpoints'> {
    * Called when the capture sees a connection begin, by its SYN or its first byte; once for each copy of it.
    */
   onConnectionBegun?: (remoteAddress: string, initialSequence: number, timeUs: number) => void;
-  /** Called after each packet: a decision that depends on time may be due soon. */
-  onPacket?: () => void;
+  /** Called after packets: a decision that depends on time may be due soon. */
+  onPackets?: () => void;
 }
 
 export class Pipeline {
@@ -46,8 +46,7 @@ export class Pipeline {
     malformed: 0,
     bad_checksum: 0,
   };
-  /** Time and network namespace of the packet that is being handled. */
-  private nowUs = 0;
+  /** Network namespace of the packet that is being handled. */
   private netns = 0;
   /** The segment that is being handled. */
   private segment: Segment | null = null;
@@ -61,7 +60,8 @@ export class Pipeline {
       {
         connectionOpened: (tuple, atSyn, initialSequence) => {
           // The SYN was not captured. If this is the first byte behind it, nothing was missed.
-          if (!atSyn && this.isToEndpoint(this.segment!)) this.reportBeginning((this.segment!.seq - 1) >>> 0);
+          const segment = this.segment!;
+          if (!atSyn && this.isToEndpoint(segment)) this.reportBeginning(segment, (segment.seq - 1) >>> 0);
           return builder.connectionOpened(tuple, atSyn, initialSequence);
         },
         requestSeen: (tuple, context, request, startUs) =>
@@ -94,10 +94,10 @@ export class Pipeline {
    * Starts to read packets. Returns at once for a live source, and at the end of the file for a capture file.
    */
   start(): void {
-    const { source, onPacket } = this.options;
-    source.start((packet) => {
-      this.handlePacket(packet);
-      onPacket?.();
+    const { source, onPackets } = this.options;
+    source.start((packets) => {
+      this.handlePackets(packets);
+      onPackets?.();
     });
   }
 
@@ -162,26 +162,38 @@ export class Pipeline {
     this.builder.socketClosed(netns, tuple, timeUs);
   }
 
-  private handlePacket(packet: Packet): void {
+  /**
+   * Handles packets that were read together. Their connections are reported before the kernel's reports are read, so
+   * that a connection of which the packets are here is not taken for one that the capture missed.
+   */
+  private handlePackets(packets: readonly Packet[]): void {
+    const segments = packets.map((packet) => this.decode(packet));
     this.options.attribution?.attributor.poll();
+    for (const [at, segment] of segments.entries()) {
+      if (segment === null) continue;
+      this.netns = packets[at]!.netns ?? 0;
+      this.segment = segment;
+      this.tracker.handleSegment(segment);
+    }
+  }
+
+  /** Returns null for a packet that is no segment. */
+  private decode(packet: Packet): Segment | null {
     this.decoded.packets++;
     const segment = decodePacket(packet.data, packet.linkType, packet.timeUs, packet.wireLength);
     if (typeof segment === 'string') {
       this.decoded[segment]++;
-      return;
+      return null;
     }
     this.decoded.segments++;
     if (segment.payloadCutBytes > 0) this.decoded.cut_payloads++;
-    this.nowUs = packet.timeUs;
-    this.netns = packet.netns ?? 0;
-    this.segment = segment;
     if ((segment.flags & (SYN | ACK)) === SYN && this.isToEndpoint(segment))
-      this.reportBeginning(segment.seq);
-    this.tracker.handleSegment(segment);
+      this.reportBeginning(segment, segment.seq);
+    return segment;
   }
 
-  private reportBeginning(initialSequence: number): void {
-    this.options.onConnectionBegun?.(this.segment!.destinationAddress, initialSequence, this.nowUs);
+  private reportBeginning({ destinationAddress, timeUs }: Segment, initialSequence: number): void {
+    this.options.onConnectionBegun?.(destinationAddress, initialSequence, timeUs);
   }
 
   private isToEndpoint({ destinationAddress, destinationPort }: Segment): boolean {

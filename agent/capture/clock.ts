@@ -1,7 +1,6 @@
 /**
- * Gives wall-clock time in microseconds. `cap` delivers packets without the kernel's time stamps, so the time
- * of a packet is the moment at which it arrives here: the monotonic clock's microseconds, added to an anchor
- * that follows steps of the wall clock.
+ * Gives wall-clock time in microseconds, for what has no time stamp of the kernel: the monotonic clock's
+ * microseconds, added to an anchor that follows steps of the wall clock.
  */
 const MAX_DRIFT_US = 2_000;
 /** `Date.now()` cuts its fraction of a millisecond off, so it is up to this much behind. */

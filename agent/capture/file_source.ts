@@ -8,7 +8,7 @@ import { OperatorError } from '../../common/operator_error.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
 import { FileReader } from './file_reader.ts';
-import type { Packet, PacketSource } from './packet_source.ts';
+import type { PacketHandler, PacketSource } from './packet_source.ts';
 
 /** The link types by their numbers (https://www.tcpdump.org/linktypes.html). */
 const LINK_TYPES = new Map<number, LinkType>([
@@ -70,7 +70,7 @@ export class FileSource implements PacketSource {
    * Reads the whole file, synchronously. Throws `OperatorError` (2) if it cannot be read or is no capture
    * file.
    */
-  start(handler: (packet: Packet) => void): void {
+  start(handler: PacketHandler): void {
     let fd: number;
     try {
       fd = openSync(this.name, 'r');
@@ -94,7 +94,7 @@ export class FileSource implements PacketSource {
     return { ...this.counts };
   }
 
-  private read(reader: FileReader, handler: (packet: Packet) => void): void {
+  private read(reader: FileReader, handler: PacketHandler): void {
     const magic = reader.peek(4);
     if (magic === null) throw new OperatorError(2, `${this.name} is empty: it is no pcap or pcapng file.`);
     if (magic.readUInt32BE(0) === PCAPNG_SECTION) {
@@ -112,12 +112,7 @@ export class FileSource implements PacketSource {
     this.readPcap(reader, kind.little, kind.ticks, handler);
   }
 
-  private readPcap(
-    reader: FileReader,
-    little: boolean,
-    ticks: number,
-    handler: (packet: Packet) => void,
-  ): void {
+  private readPcap(reader: FileReader, little: boolean, ticks: number, handler: PacketHandler): void {
     const header = reader.take(24);
     if (header === null) {
       this.counts.damaged++;
@@ -138,7 +133,7 @@ export class FileSource implements PacketSource {
     if (reader.hasRest) this.counts.damaged++;
   }
 
-  private readPcapng(reader: FileReader, handler: (packet: Packet) => void): void {
+  private readPcapng(reader: FileReader, handler: PacketHandler): void {
     let little = true;
     let interfaces: Interface[] = [];
     for (let head = reader.peek(12); head !== null; head = reader.peek(12)) {
@@ -183,7 +178,7 @@ export class FileSource implements PacketSource {
     id: number,
     u32: (bytes: Buffer, offset: number) => number,
     interfaces: Interface[],
-    handler: (packet: Packet) => void,
+    handler: PacketHandler,
   ): void {
     const from = interfaces[id];
     const captured = u32(body, 12);
@@ -202,7 +197,7 @@ export class FileSource implements PacketSource {
     data: Buffer,
     timeUs: number,
     wireLength: number,
-    handler: (packet: Packet) => void,
+    handler: PacketHandler,
   ): void {
     this.counts.packets++;
     this.counts.bytes += data.length;
@@ -213,7 +208,7 @@ export class FileSource implements PacketSource {
     }
     const isTime = timeUs >= 0 && timeUs <= MAX_TIME_US;
     if (!isTime) this.counts.bad_times++;
-    handler({ data, linkType, timeUs: isTime ? timeUs : 0, wireLength: Math.max(wireLength, data.length) });
+    handler([{ data, linkType, timeUs: isTime ? timeUs : 0, wireLength: Math.max(wireLength, data.length) }]);
   }
 }
 

@@ -6,11 +6,14 @@ import { networkInterfaces } from 'node:os';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { HeldNamespace, ownNamespace, withinNamespace } from '../linux/network_namespaces.ts';
+import { CaptureOrder } from './capture_order.ts';
 import { LiveSource, type LiveSourceOptions } from './live_source.ts';
-import type { Packet, PacketSource } from './packet_source.ts';
+import type { Packet, PacketHandler, PacketSource } from './packet_source.ts';
 
 /** The ring of one namespace holds 128 packets: a namespace has one workload. */
 const NAMESPACE_RING_BYTES = 1024 * 1024;
+/** Collected packets need a ring of eight blocks; see `LiveSourceOptions.collectMs`. */
+const COLLECTING_RING_BYTES = 2 * NAMESPACE_RING_BYTES;
 
 export interface HostSourceOptions extends LiveSourceOptions {
   /** The most captures in other namespaces at one time. */
@@ -35,8 +38,13 @@ export class HostSource implements PacketSource {
   private readonly main: LiveSource;
   readonly maxNamespaces: number;
   private readonly endpoints: LiveSourceOptions['endpoints'];
-  private readonly others = new Map<number, { source: LiveSource; held: HeldNamespace }>();
-  private handler: ((packet: Packet) => void) | null = null;
+  private readonly others = new Map<
+    number,
+    { source: LiveSource; held: HeldNamespace; isClosing: boolean }
+  >();
+  private readonly collectMs: number;
+  private readonly order: CaptureOrder<LiveSource>;
+  private handler: PacketHandler | null = null;
   /** The sums of the counters of closed captures. */
   private readonly past: Counters = {};
   private readonly counts = {
@@ -52,6 +60,8 @@ export class HostSource implements PacketSource {
     this.maxNamespaces = options.maxNamespaces;
     this.endpoints = options.endpoints;
     this.main = new LiveSource(options);
+    this.collectMs = options.collectMs ?? 0;
+    this.order = new CaptureOrder(this.collectMs, (packets) => this.handler?.(packets));
   }
 
   get live(): boolean {
@@ -63,14 +73,15 @@ export class HostSource implements PacketSource {
     return this.main.awaitsInterface;
   }
 
-  start(handler: (packet: Packet) => void): void {
+  start(handler: PacketHandler): void {
     this.handler = handler;
-    this.main.start(inNamespace(this.netns, handler));
+    this.main.start((packets) => this.handlePackets(this.main, this.netns, packets));
   }
 
   stop(): void {
+    this.order.flush();
     this.handler = null; // from here on no capture is opened: it would keep the process alive
-    for (const netns of [...this.others.keys()]) this.closeNamespace(netns);
+    for (const netns of [...this.others.keys()]) this.closeCapture(netns);
     this.main.stop();
   }
 
@@ -113,14 +124,15 @@ export class HostSource implements PacketSource {
       const source = new LiveSource({
         interface: 'any',
         ...(this.endpoints && { endpoints: this.endpoints }),
-        ringBytes: NAMESPACE_RING_BYTES,
+        ringBytes: this.collectMs === 0 ? NAMESPACE_RING_BYTES : COLLECTING_RING_BYTES,
+        collectMs: this.collectMs,
         namespacePath: held.path,
         // In a metadata service's namespace, calls from elsewhere end, with other addresses than they began
         // with.
         isServiceSide: withinNamespace(held.path, hasEndpointAddress),
       });
-      source.start(inNamespace(netns, this.handler));
-      this.others.set(netns, { source, held });
+      source.start((packets) => this.handlePackets(source, netns, packets));
+      this.others.set(netns, { source, held, isClosing: false });
     } catch (error) {
       held.close();
       this.counts.namespaces_failed++;
@@ -138,11 +150,24 @@ export class HostSource implements PacketSource {
     return { ...sum, ...this.counts, namespaces_open: this.others.size };
   }
 
+  /** Resolves when every packet that was captured until now has been handled. */
+  async caughtUp(): Promise<void> {
+    if (this.collectMs > 0 && this.handler !== null) await this.order.caughtUp(this.captures);
+  }
+
   /**
-   * Closes the capture in a namespace. Until then our packet socket and our descriptor keep the namespace
-   * alive.
+   * Closes the capture in a namespace, when its last packets are read. Until then our packet socket and our
+   * descriptor keep the namespace alive.
    */
   closeNamespace(netns: number): void {
+    const other = this.others.get(netns);
+    if (other === undefined || other.isClosing) return;
+    other.isClosing = true;
+    if (this.collectMs === 0) this.closeCapture(netns);
+    else void this.order.caughtUp([other.source]).then(() => this.closeCapture(netns));
+  }
+
+  private closeCapture(netns: number): void {
     const other = this.others.get(netns);
     if (other === undefined) return;
     this.others.delete(netns);
@@ -151,14 +176,16 @@ export class HostSource implements PacketSource {
     addCounters(this.past, other.source.counters());
     this.counts.namespaces_closed++;
   }
-}
 
-/** Returns a handler that adds the namespace of a capture to its packets. */
-function inNamespace(netns: number, handler: (packet: Packet) => void): (packet: Packet) => void {
-  return (packet) => {
-    packet.netns = netns;
-    handler(packet);
-  };
+  private get captures(): LiveSource[] {
+    return [this.main, ...[...this.others.values()].map(({ source }) => source)];
+  }
+
+  private handlePackets(source: LiveSource, netns: number, packets: readonly Packet[]): void {
+    for (const packet of packets) packet.netns = netns;
+    if (this.collectMs === 0 || this.others.size === 0) this.handler?.(packets);
+    else this.order.addPackets(source, packets, this.captures);
+  }
 }
 
 function hasEndpointAddress(): boolean {

@@ -13,9 +13,9 @@ import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
 import { interfaceIndex, packetStatistics, socketDescriptors } from '../linux/libc.ts';
 import { withinNamespace } from '../linux/network_namespaces.ts';
-import { wallClockUs } from './clock.ts';
 import { cookedEndpointFilter, endpointFilterBesideService, endpointFilterOnInterface } from './filter.ts';
-import type { Packet, PacketSource } from './packet_source.ts';
+import { readPackets, writeOptions } from './packet_batch.ts';
+import type { PacketHandler, PacketSource } from './packet_source.ts';
 
 interface Cap {
   open(device: string, filter: string, bufferBytes: number, buffer: Buffer): string;
@@ -29,8 +29,10 @@ const LINK_TYPES: Record<string, LinkType> = {
   RAW: 'RAW',
   NULL: 'NULL',
 };
-/** More than the captured bytes of any packet, with any build of cap (see cap_build). */
-const PACKET_BUFFER_BYTES = 65_535;
+/** The size of a batch (cap_build/packet_batches.h). */
+const BATCH_BYTES = 65_536;
+/** libpcap divides the ring for collected packets into blocks of this size (MAXIMUM_SNAPLEN of libpcap 1.8 and newer). */
+const BLOCK_BYTES = 262_144;
 
 /**
  * When it is closed, cap stops its poll handle but does not close it, so libuv's list of handles still points
@@ -46,10 +48,16 @@ export interface LiveSourceOptions {
   /** Endpoints to capture packets of. Defaults to the instance metadata service only. */
   endpoints?: readonly EndpointService[];
   /**
-   * Size of the kernel's ring. Each packet takes 8 KiB of it (see cap_build), and all of it is resident
-   * memory.
+   * Size of the kernel's ring. All of it is resident memory. Each packet takes 8 KiB of it (see cap_build), but a
+   * packet that is collected takes only what it needs.
    */
   ringBytes: number;
+  /**
+   * Time for which the kernel may collect packets, in milliseconds, before they are handed over together. It is less if a
+   * block of the ring, of 256 KiB, is full. A block that was handed over is used again when it was read: a ring of N blocks
+   * holds the packets of at least N times this time. Defaults to 0: each packet is handed over at once.
+   */
+  collectMs?: number;
   /** Path of the network namespace to capture in. Defaults to our own. */
   namespacePath?: string;
   /**
@@ -65,13 +73,19 @@ export class LiveSource implements PacketSource {
   readonly name: string;
   private readonly endpoints: readonly EndpointService[];
   private readonly ringBytes: number;
+  private readonly collectMs: number;
   private readonly namespacePath: string | undefined;
   private readonly isServiceSide: boolean;
   private readonly warn: (message: string) => void;
   private cap: Cap | null = null;
-  private handler: ((packet: Packet) => void) | null = null;
+  private handler: PacketHandler | null = null;
   private descriptor: number | null = null;
   private ifindex = 0;
+  /** Packets that the kernel put into the ring since the capture was opened, and those that were read. */
+  private collected = 0;
+  private read = 0;
+  /** Packets of `collected` that are taken for dropped by libpcap. */
+  private missing = 0;
   private readonly counts = {
     packets: 0,
     bytes: 0,
@@ -84,6 +98,8 @@ export class LiveSource implements PacketSource {
 
   constructor(options: LiveSourceOptions) {
     const { interface: name, endpoints, ringBytes, namespacePath, isServiceSide, warn } = options;
+    // libpcap itself filters the first block, and cannot tell interfaces apart: it would drop packets.
+    this.collectMs = name === 'any' ? (options.collectMs ?? 0) : 0;
     this.endpoints = endpoints ?? ['imds'];
     this.warn = warn ?? (() => {});
     this.name = name;
@@ -102,7 +118,7 @@ export class LiveSource implements PacketSource {
   }
 
   /** Throws `OperatorError`: 2 for an interface that does not exist, 3 without CAP_NET_RAW. */
-  start(handler: (packet: Packet) => void): void {
+  start(handler: PacketHandler): void {
     this.handler = handler;
     if (this.name !== 'any' && interfaceIndex(this.name) === 0) {
       throw new OperatorError(2, `--interface ${this.name}: this network namespace has no such interface.`);
@@ -151,6 +167,25 @@ export class LiveSource implements PacketSource {
     this.warn(`the interface ${this.name} is back. Its calls are seen again`);
   }
 
+  /**
+   * Returns the number that `packetsRead` will have when all packets that were captured until now are read. It may be a
+   * few too high, because libpcap drops packets that came before the filter was there; see `assumeAllRead`.
+   */
+  get packetsCaptured(): number {
+    this.readStatistics();
+    this.missing = Math.min(this.missing, this.collected - this.read);
+    return this.collected - this.missing;
+  }
+
+  get packetsRead(): number {
+    return this.read;
+  }
+
+  /** Learns that of `captured` packets those that were not read by now are not expected any more. */
+  assumeAllRead(captured: number): void {
+    this.missing += Math.max(0, captured - this.read);
+  }
+
   counters(): Counters {
     this.readStatistics();
     return { ...this.counts };
@@ -172,11 +207,14 @@ export class LiveSource implements PacketSource {
     }
     const { Cap } = createRequire(import.meta.url)('cap') as { Cap: new () => Cap };
     const cap = new Cap();
-    const buffer = Buffer.alloc(PACKET_BUFFER_BYTES);
+    const buffer = Buffer.alloc(BATCH_BYTES);
+    const { collectMs } = this;
+    writeOptions(buffer, { collectMs });
+    const ringBytes = collectMs === 0 ? this.ringBytes : Math.max(this.ringBytes, 2 * BLOCK_BYTES);
     const before = socketDescriptors();
     let linkName: string;
     try {
-      const open = () => cap.open('any', filter, this.ringBytes, buffer);
+      const open = () => cap.open('any', filter, ringBytes, buffer);
       linkName = this.namespacePath === undefined ? open() : withinNamespace(this.namespacePath, open);
     } catch (error) {
       // The poll handle was not initialised, and cap stops it when the object is collected: libuv may abort then.
@@ -191,16 +229,15 @@ export class LiveSource implements PacketSource {
     for (const fd of socketDescriptors()) {
       if (!before.has(fd) && packetStatistics(fd) !== null) this.descriptor = fd;
     }
+    this.collected = 0;
+    this.read = 0;
+    this.missing = 0;
     cap.on('packet', (length) => {
-      this.counts.packets++;
-      this.counts.bytes += length;
-      this.handler?.({
-        data: buffer.subarray(0, length),
-        linkType,
-        timeUs: wallClockUs(),
-        // cap does not give the length on the wire. The IP header does, except for packets beyond 64 KiB.
-        wireLength: length,
-      });
+      const packets = readPackets(buffer, length, linkType);
+      this.read += packets.length;
+      this.counts.packets += packets.length;
+      for (const { data } of packets) this.counts.bytes += data.length;
+      this.handler?.(packets);
     });
     this.cap = cap;
   }
@@ -211,6 +248,7 @@ export class LiveSource implements PacketSource {
     if (statistics === null) return;
     this.counts.passed_filter += statistics.packets;
     this.counts.dropped += statistics.drops;
+    this.collected += statistics.packets - statistics.drops;
   }
 }
 

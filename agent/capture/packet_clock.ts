@@ -4,7 +4,7 @@
  * way.
  */
 import type { Counters } from '../../protocol/records.ts';
-import type { Packet, PacketSource } from './packet_source.ts';
+import type { PacketHandler, PacketSource } from './packet_source.ts';
 
 /** The clock ticks like `LiveWatch`: more often while something waits for a decision. */
 const IDLE_STEP_US = 1_000_000;
@@ -40,10 +40,12 @@ export class PacketClock implements PacketSource {
     return this.source.live;
   }
 
-  start(handler: (packet: Packet) => void): void {
-    this.source.start((packet) => {
-      this.advance(packet.timeUs);
-      handler(packet);
+  start(handler: PacketHandler): void {
+    this.source.start((packets) => {
+      for (const packet of packets) {
+        this.advance(packet.timeUs);
+        handler([packet]);
+      }
     });
   }
 

@@ -3,10 +3,10 @@ import type { Counters } from '../../protocol/records.ts';
 import type { LinkType } from '../decode/link_type.ts';
 
 export interface Packet {
-  /** Valid only during the call of the handler: the next packet overwrites the capture buffer. */
+  /** Valid only during the call of the handler: the next packets overwrite the capture buffer. */
   data: Uint8Array;
   linkType: LinkType;
-  /** Microseconds since the Unix epoch. */
+  /** Microseconds since the Unix epoch, by the clock of the kernel that captured it. */
   timeUs: number;
   /** Inode number of the network namespace in which it was captured; absent for a capture file. */
   netns?: number;
@@ -14,11 +14,14 @@ export interface Packet {
   wireLength: number;
 }
 
+/** Receives the packets that were read together, oldest first. */
+export type PacketHandler = (packets: readonly Packet[]) => void;
+
 export interface PacketSource {
   /** A name for people and the heartbeat: `any`, `eth0`, the path of a file. */
   readonly name: string;
   /** Starts to deliver packets. Throws `OperatorError` if that is not possible. */
-  start(handler: (packet: Packet) => void): void;
+  start(handler: PacketHandler): void;
   stop(): void;
   /** States whether packets would reach the handler now. */
   readonly live: boolean;

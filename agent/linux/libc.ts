@@ -160,7 +160,7 @@ export function suspendedNs(): bigint {
   return BigInt(readClockUs(CLOCK_BOOTTIME) - readClockUs(CLOCK_MONOTONIC)) * 1_000n;
 }
 
-/** Returns the microseconds since 1970, at once. See `wallClockUs` for times of packets. */
+/** Returns the microseconds since 1970, as the kernel's time stamps of packets have them. */
 export function realClockUs(): number {
   return readClockUs(CLOCK_REALTIME);
 }

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Packet, PacketSource } from '../../agent/capture/packet_source.ts';
+import type { Packet, PacketHandler, PacketSource } from '../../agent/capture/packet_source.ts';
 import type { LinkType } from '../../agent/decode/link_type.ts';
 import { Pipeline } from '../../agent/pipeline.ts';
 import { call as callSchema } from '../../protocol/call.ts';
@@ -149,8 +149,8 @@ class Hand implements PacketSource {
   readonly name = 'fuzzer';
   readonly live = true;
   give: (packet: Packet) => void = () => {};
-  start(handler: (packet: Packet) => void): void {
-    this.give = handler;
+  start(handler: PacketHandler): void {
+    this.give = (packet) => handler([packet]);
   }
   stop(): void {}
   counters() {

@@ -5,7 +5,7 @@
 import type { Attributor } from '../../../agent/attribution/attributor.ts';
 import type { SocketOwner } from '../../../agent/attribution/owner.ts';
 import { PacketClock } from '../../../agent/capture/packet_clock.ts';
-import type { Packet } from '../../../agent/capture/packet_source.ts';
+import type { Packet, PacketHandler } from '../../../agent/capture/packet_source.ts';
 import type { Segment } from '../../../agent/conversation/segment.ts';
 import { ProcessIdentity } from '../../../agent/identity/process_identity.ts';
 import { WorkloadIdentity } from '../../../agent/identity/workload.ts';
@@ -135,8 +135,8 @@ async function play(
   const source = {
     name: 'replay',
     live: false,
-    start(handler: (packet: Packet) => void) {
-      for (const segment of segments) handler(packetOf(segment));
+    start(handler: PacketHandler) {
+      for (const segment of segments) handler([packetOf(segment)]);
     },
     stop() {},
     counters: () => ({}),

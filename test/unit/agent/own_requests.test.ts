@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Attributor } from '../../../agent/attribution/attributor.ts';
 import type { SocketOwner } from '../../../agent/attribution/owner.ts';
-import type { Packet, PacketSource } from '../../../agent/capture/packet_source.ts';
+import type { PacketHandler, PacketSource } from '../../../agent/capture/packet_source.ts';
 import { OwnCalls } from '../../../agent/host/own_calls.ts';
 import { ProcessIdentity } from '../../../agent/identity/process_identity.ts';
 import { WorkloadIdentity } from '../../../agent/identity/workload.ts';
@@ -25,14 +25,14 @@ function source(script: Script): PacketSource {
   return {
     name: 'replay',
     live: false,
-    start(handler: (packet: Packet) => void) {
+    start(handler: PacketHandler) {
       for (const segment of script.segments) {
         const addresses = {
           source: bytes(segment.sourceAddress),
           destination: bytes(segment.destinationAddress),
         };
         const data = ipv4(tcp(segment), addresses);
-        handler({ data, linkType: 'RAW', timeUs: segment.timeUs, wireLength: data.length });
+        handler([{ data, linkType: 'RAW', timeUs: segment.timeUs, wireLength: data.length }]);
       }
     },
     stop() {},

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { PacketClock } from '../../../agent/capture/packet_clock.ts';
-import type { Packet, PacketSource } from '../../../agent/capture/packet_source.ts';
+import type { Packet, PacketHandler, PacketSource } from '../../../agent/capture/packet_source.ts';
 import { Pipeline } from '../../../agent/pipeline.ts';
 import { type Call, call as callSchema } from '../../../protocol/call.ts';
 import { lossesOf } from '../../../protocol/losses.ts';
@@ -21,8 +21,8 @@ class Replay implements PacketSource {
   constructor(packets: Packet[]) {
     this.packets = packets;
   }
-  start(handler: (packet: Packet) => void): void {
-    for (const packet of this.packets) handler(packet);
+  start(handler: PacketHandler): void {
+    for (const packet of this.packets) handler([packet]);
   }
   stop(): void {}
   counters() {
@@ -65,7 +65,7 @@ function live(packets: Packet[]): Call[] {
     start(handler) {
       for (const packet of packets) {
         for (; nowUs < packet.timeUs; nowUs += 250_000) pipeline.tick(nowUs);
-        handler(packet);
+        handler([packet]);
       }
     },
     stop() {},

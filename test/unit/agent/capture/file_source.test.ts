@@ -26,7 +26,7 @@ function read(bytes: Uint8Array): { packets: Packet[]; counters: Counters } {
   writeFileSync(path, bytes);
   const source = new FileSource(path);
   const packets: Packet[] = [];
-  source.start((packet) => packets.push({ ...packet, data: Buffer.from(packet.data) }));
+  source.start(([packet]) => packets.push({ ...packet!, data: Buffer.from(packet!.data) }));
   assert.equal(source.live, false);
   return { packets, counters: source.counters() };
 }

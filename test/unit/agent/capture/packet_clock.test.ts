@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PacketClock } from '../../../../agent/capture/packet_clock.ts';
-import type { Packet, PacketSource } from '../../../../agent/capture/packet_source.ts';
+import type { PacketHandler, PacketSource } from '../../../../agent/capture/packet_source.ts';
 
 const SECOND_US = 1_000_000;
 
@@ -12,9 +12,9 @@ function ticksFor(timesUs: readonly number[]): number[] {
   const source: PacketSource = {
     name: 'times',
     live: false,
-    start: (handler: (packet: Packet) => void) => {
+    start: (handler: PacketHandler) => {
       for (const timeUs of timesUs)
-        handler({ data: new Uint8Array(0), wireLength: 0, linkType: 'RAW', timeUs });
+        handler([{ data: new Uint8Array(0), wireLength: 0, linkType: 'RAW', timeUs }]);
     },
     stop: () => {},
     counters: () => ({}),

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { readPackets, writeOptions } from '../../../../agent/capture/packet_batch.ts';
+
+interface Written {
+  seconds: number;
+  microseconds: number;
+  bytes: number[];
+  wireBytes: number;
+}
+
+/** Writes packets as cap_build/packet_batches.h does. */
+function batchOf(packets: readonly Written[]): Buffer {
+  return Buffer.concat(
+    packets.map(({ seconds, microseconds, bytes, wireBytes }) => {
+      const head = Buffer.alloc(16);
+      head.writeUInt32LE(seconds, 0);
+      head.writeUInt32LE(microseconds, 4);
+      head.writeUInt32LE(bytes.length, 8);
+      head.writeUInt32LE(wireBytes, 12);
+      return Buffer.concat([head, Buffer.from(bytes), Buffer.alloc(-bytes.length & 3)]);
+    }),
+  );
+}
+
+describe('packets that are read together', () => {
+  it('keep their bytes, their length on the wire and the time of the kernel', () => {
+    const batch = batchOf([
+      { seconds: 1_764_000_000, microseconds: 999_999, bytes: [1, 2, 3, 4, 5], wireBytes: 5 },
+      { seconds: 4_000_000_000, microseconds: 0, bytes: [], wireBytes: 60 },
+      { seconds: 0, microseconds: 7, bytes: [6, 7, 8, 9], wireBytes: 9_000 },
+    ]);
+    const packets = readPackets(Buffer.concat([batch, Buffer.alloc(64)]), batch.length, 'LINUX_SLL');
+    assert.deepEqual(
+      packets.map(({ data, ...rest }) => ({ ...rest, data: [...data] })),
+      [
+        { linkType: 'LINUX_SLL', timeUs: 1_764_000_000_999_999, wireLength: 5, data: [1, 2, 3, 4, 5] },
+        { linkType: 'LINUX_SLL', timeUs: 4_000_000_000_000_000, wireLength: 60, data: [] },
+        { linkType: 'LINUX_SLL', timeUs: 7, wireLength: 9_000, data: [6, 7, 8, 9] },
+      ],
+    );
+  });
+});
+
+describe('the options of a capture', () => {
+  it('stand where the header of the add-on reads them', () => {
+    const buffer = Buffer.alloc(64, 0xff);
+    writeOptions(buffer, { collectMs: 40 });
+    assert.equal(buffer.readInt32LE(0), 40);
+    const header = readFileSync(
+      new URL('../../../../agent/capture/cap_build/packet_batches.h', import.meta.url),
+      'utf8',
+    );
+    const fields = (name: string) =>
+      [
+        ...new RegExp(`struct ${name} \\{([\\s\\S]*?)\\n\\};`)
+          .exec(header)![1]!
+          .matchAll(/^\t(\w+) (\w+);$/gm),
+      ].map(([, type, field]) => `${type} ${field}`);
+    assert.deepEqual(fields('imdswatch_options'), ['int32_t collect_ms']);
+    assert.deepEqual(fields('imdswatch_packet'), [
+      'uint32_t seconds',
+      'uint32_t microseconds',
+      'uint32_t captured_bytes',
+      'uint32_t wire_bytes',
+    ]);
+  });
+});
