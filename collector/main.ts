@@ -25,6 +25,7 @@ import {
 import { IngestServer } from './ingest/server.ts';
 import { storeProblem } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
+import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight } from './insight/insight.ts';
 import { RetentionTimer } from './retention.ts';
 import { openStore } from './store/sqlite/sqlite_store.ts';
@@ -114,16 +115,14 @@ async function compose(
     writer,
     log,
   });
-  const insight = new CoalescedInsight(
-    new Insight(store, {
-      readinessWindowDays: settings.readiness_window_days,
-      readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
-      silentAfterSeconds: settings.silent_after_seconds,
-      rules,
-      ownerRules: ownerRules(settings),
-      triage: () => admin.triage.all(),
-    }),
-  );
+  const judging = {
+    readinessWindowDays: settings.readiness_window_days,
+    readinessMaxMissingSeconds: settings.readiness_max_missing_seconds,
+    silentAfterSeconds: settings.silent_after_seconds,
+    rules,
+    ownerRules: ownerRules(settings),
+  };
+  const insight = new CoalescedInsight(new Insight(store, { ...judging, triage: () => admin.triage.all() }));
   const alerts = new Alerts({ admin, insight: insight.fresh, store, publicUrl, log });
   const retention = new RetentionTimer(store, access, log);
   endings.push(() => retention.stop());
@@ -145,6 +144,7 @@ async function compose(
   });
   const app = createApp({
     insight,
+    enforcement: new EnforcementQuestions(store, judging),
     access,
     alerts,
     triage: admin.triage,

@@ -3,7 +3,7 @@ import type { CommandDescription, OptionDescription } from '../cli/settings/help
 import type { DescribedCommand } from './commands.ts';
 
 /** The part of an option that completion needs. */
-type Option = Pick<OptionDescription, 'key' | 'flag' | 'letter' | 'kind' | 'choices' | 'text'>;
+type Option = Pick<OptionDescription, 'key' | 'letter' | 'kind' | 'choices' | 'text'> & { flag: string };
 
 const CONFIG: Option = {
   ...{ key: 'config', flag: 'config', letter: null, kind: 'string', choices: [] },
@@ -24,12 +24,18 @@ interface Form {
 function forms(commands: readonly DescribedCommand[]): Form[] {
   const form = ({ command, options, positionals }: CommandDescription): Form => ({
     words: command,
-    options: [...options, CONFIG, HELP],
+    options: [...options.flatMap((option) => withFlag(option)), CONFIG, HELP],
     takesFile: positionals.some((name) => /FILE|DIRECTORY/.test(name)),
   });
   return commands.flatMap(({ described, verbs }) =>
     verbs.length === 0 ? [form(described)] : verbs.map(form),
   );
+}
+
+/** Nothing to complete is there for a secret that only the environment and a file can give. */
+function withFlag(option: OptionDescription): Option[] {
+  const { flag } = option;
+  return flag === null ? [] : [{ ...option, flag }];
 }
 
 function withVerbs(commands: readonly DescribedCommand[]): DescribedCommand[] {

@@ -76,9 +76,11 @@ function options(all: readonly OptionDescription[]): string[] {
     const value =
       kind === 'boolean' ? '' : ` \\fI${roff(choices.length > 0 ? choices.join('|') : 'VALUE')}\\fR`;
     const short = letter === null ? '' : `\\fB\\-${letter}\\fR, `;
-    const notes = [`Environment: ${environment}.`];
+    const notes = flag === null ? [] : [`Environment: ${environment}.`];
     if (fallback !== null) notes.unshift(`Default: ${fallback}.`);
-    return ['.TP', `${short}\\fB\\-\\-${roff(flag)}\\fR${value}`, text(`${option.text} ${notes.join(' ')}`)];
+    // A secret without a flag is listed by its name in the environment.
+    const name = flag === null ? roff(environment) : `\\-\\-${roff(flag)}`;
+    return ['.TP', `${short}\\fB${name}\\fR${value}`, text(`${option.text} ${notes.join(' ')}`)];
   });
   return [
     ...rows,

@@ -51,27 +51,53 @@ const UNKNOWN_AUTHORITY = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
+/** Names the program that connects, and its settings, in the texts. */
+export interface ConnectingProgram {
+  /** `this agent` */
+  reader: string;
+  /** Setting or flag with the address: `collector_url`. */
+  address: string;
+  plain: string;
+  encrypted: string;
+}
+
+const AGENT: ConnectingProgram = {
+  reader: 'this agent',
+  address: 'collector_url',
+  plain: 'ws://',
+  encrypted: 'wss://',
+};
+
 /** Returns what an operator can do about an error of TLS or HTTP; null for an error that ends by itself. */
 export function tlsRemedy(error: NodeJS.ErrnoException, url: string): string | null {
+  return connectionRemedy(error, url, AGENT);
+}
+
+/** The same for any program that connects to a collector. */
+export function connectionRemedy(
+  error: NodeJS.ErrnoException,
+  url: string,
+  { reader, address, plain, encrypted }: ConnectingProgram,
+): string | null {
   const code = error.code ?? '';
   if (UNKNOWN_AUTHORITY.has(code)) {
-    return `The certificate of ${url} is signed by an authority that this agent does not know (${code}). Set collector_ca_file to that authority's certificate (for a self-signed one: the certificate itself).`;
+    return `The certificate of ${url} is signed by an authority that ${reader} does not know (${code}). Set collector_ca_file to that authority's certificate (for a self-signed one: the certificate itself).`;
   }
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-    return `The certificate of ${url} is for another name: ${error.message}. Use a name that it is for in collector_url, or give the collector a certificate for this one.`;
+    return `The certificate of ${url} is for another name: ${error.message}. Use a name that it is for in ${address}, or give the collector a certificate for this one.`;
   }
   if (code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID') {
     return `The certificate of ${url} ${code === 'CERT_HAS_EXPIRED' ? 'has expired' : 'is not valid yet'}. Renew it on the collector, or set this host's clock, which shows ${new Date().toISOString()}.`;
   }
   // The text is OpenSSL's own: the code that comes with them differs by the phase (`ERR_SSL_…`, `EPROTO`).
   if (/wrong version number|packet length too long/.test(error.message)) {
-    return `${url} does not speak TLS. If the collector is meant to be used without TLS, write ws:// in collector_url.`;
+    return `${url} does not speak TLS. If the collector is meant to be used without TLS, write ${plain} in ${address}.`;
   }
   if (/SSL routines.*alert/.test(error.message)) {
-    return `${url} does not accept this agent's TLS side (${/[^:]*alert[^:]*/.exec(error.message)![0]}). Look at the collector's tls_client_ca_file, and at this agent's tls_cert_file and tls_key_file.`;
+    return `${url} does not accept ${reader}'s TLS side (${/[^:]*alert[^:]*/.exec(error.message)![0]}). Look at the collector's tls_client_ca_file, and at ${reader}'s tls_cert_file and tls_key_file.`;
   }
   if (code.startsWith('HPE_')) {
-    return `${url} does not answer in HTTP (${code}). If the collector speaks TLS, write wss:// in collector_url.`;
+    return `${url} does not answer in HTTP (${code}). If the collector speaks TLS, write ${encrypted} in ${address}.`;
   }
   return null;
 }

@@ -12,6 +12,7 @@ import { fingerprints } from '../../scan/report/reported.ts';
 import { type Scanned, type ScanRequest, scan } from '../../scan/scan.ts';
 import { SourceFile } from '../../scan/source_file.ts';
 import { unifiedDiff, writeChanges } from '../scan_fixes.ts';
+import { collectorAccessShape } from '../settings/collector_access_shape.ts';
 import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { formatScan, SCAN_FORMATS, ScanProgress, scanReport } from '../terminal/scan_output.ts';
@@ -51,16 +52,10 @@ const scanSettings = z.object({
     .describe(
       'Print the edits of --fix as a unified diff, and nothing else. Files are written only with --fix.',
     ),
-  collector: z
-    .url({ protocol: /^https?$/ })
-    .optional()
-    .describe('Address of a collector. Resources whose hosts report to it are shown with their readiness.'),
-  collector_token: z
-    .string()
-    .min(1)
-    .optional()
-    .meta({ secret: true })
-    .describe('Token of a viewer of that collector.'),
+  ...collectorAccessShape,
+  collector: collectorAccessShape.collector.describe(
+    'Address of a collector. Resources whose hosts report to it are shown with their readiness.',
+  ),
   local_hosts: z
     .boolean()
     .default(false)
@@ -76,7 +71,7 @@ const scanSettings = z.object({
 
 /** Returns 0, or 4 when something at `fail_on` or above was found. */
 export async function run(argv: string[]): Promise<number> {
-  const { settings, positionals } = loadSettings(scanSettings, {
+  const { settings, positionals, given } = loadSettings(scanSettings, {
     command: 'scan',
     summary: 'Finds infrastructure code, images and dependencies that allow or make IMDSv1 calls.',
     argv,
@@ -104,7 +99,7 @@ export async function run(argv: string[]): Promise<number> {
     throw new OperatorError(2, 'Standard input cannot be fixed in place. Use --diff, or name the file.');
   const { scanned: bare, fixable } = await scanOrFix(request, settings, known);
   progress.clear();
-  const scanned = await withHosts(bare, settings);
+  const scanned = await withHosts(bare, settings, given);
   const report = scanReport(scanned, known);
   if (!settings.diff) {
     const { stdout } = process;
@@ -115,13 +110,19 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 /** Adds the readiness of hosts. What it needs of the collector is loaded only when it is asked for. */
-async function withHosts(scanned: Scanned, settings: z.infer<typeof scanSettings>): Promise<Scanned> {
+async function withHosts(
+  scanned: Scanned,
+  settings: z.infer<typeof scanSettings>,
+  given: ReadonlySet<string>,
+): Promise<Scanned> {
   if (settings.collector === undefined && !settings.local_hosts) return scanned;
   const { hostsInStore, hostsOfCollector } = await import('../scan_hosts.ts');
+  const { collectorClientOf } = await import('../settings/collector_access.ts');
+  const client = collectorClientOf(settings, given);
   const hosts =
-    settings.collector === undefined
+    client === null
       ? await hostsInStore(settings.data_dir, judgingOptions(settings))
-      : await hostsOfCollector(settings.collector, settings.collector_token);
+      : await hostsOfCollector(client).finally(() => client.close());
   return { ...scanned, findings: withReadiness(scanned.findings, hosts, Date.now()) };
 }
 

@@ -1,15 +1,11 @@
 /** The collector's findings for the enforcement, read from its files on this machine. */
 
 import { DAY_US } from '../../collector/contract/window.ts';
-import {
-  type EnforcementHost,
-  type InsightOptions,
-  openForReading,
-  withAdmin,
-} from '../../collector/local.ts';
+import { type InsightOptions, openForReading, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import type { Findings, HostFinding } from '../../enforce/findings.ts';
+import type { Findings } from '../../enforce/findings.ts';
 import { createLogger } from '../log.ts';
+import { callOf, hostOf } from './served_findings.ts';
 
 export interface OpenFindings extends Findings {
   close(): Promise<void>;
@@ -19,7 +15,7 @@ export interface OpenFindings extends Findings {
 export function openFindings(dataDir: string, options: InsightOptions): OpenFindings {
   const { enforcement, insight, close } = openForReading(dataDir, options);
   return {
-    hosts: async (ids) => (await enforcement.hosts(ids)).map(findingOf),
+    hosts: async (ids) => (await enforcement.hosts(ids)).map(hostOf),
     group: async (id, { account, region }) => {
       const nowUs = Date.now() * 1000;
       // Verdicts of groups are over the readiness window that ends with the window of the question.
@@ -29,8 +25,9 @@ export function openFindings(dataDir: string, options: InsightOptions): OpenFind
         ? null
         : { id, verdict: found.verdict, reason: found.reason, startSeen: found.start_seen };
     },
-    refusedCalls: (sinceMs, watched) => enforcement.refusedCalls(sinceMs, watched),
-    acceptedCalls: (hostIds, sinceMs) => enforcement.acceptedCalls(hostIds, sinceMs),
+    refusedCalls: async (sinceMs, watched) => (await enforcement.refusedCalls(sinceMs, watched)).map(callOf),
+    acceptedCalls: async (hostIds, sinceMs) =>
+      (await enforcement.acceptedCalls(hostIds, sinceMs)).map(callOf),
     hostsOfCaller: (callerId) => enforcement.hostsOfCaller(callerId),
     watched: (hostIds, span) => enforcement.watched(hostIds, span),
     audit: (action, subject, detail) => audit(dataDir, action, subject, detail),
@@ -56,23 +53,4 @@ export function noFindings(): Findings {
 
 async function audit(dataDir: string, action: string, subject: string, detail: string): Promise<void> {
   await withAdmin(dataDir, createLogger('warn', 'enforce'), (admin) => admin.audit(action, subject, detail));
-}
-
-function findingOf({ host, reason, isLive, hops, advisedHopLimit }: EnforcementHost): HostFinding {
-  return {
-    hostId: host.id,
-    name: host.name,
-    account: host.account,
-    region: host.region,
-    imageId: host.image_id,
-    tags: host.tags,
-    verdict: host.verdict,
-    reason,
-    startSeen: host.start_seen,
-    coveragePercent: host.coverage_percent,
-    hops,
-    advisedHopLimit,
-    isOnline: host.state === 'online',
-    isLive,
-  };
 }

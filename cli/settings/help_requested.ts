@@ -5,8 +5,8 @@
 export interface OptionDescription {
   /** Key in a configuration file: `spool_dir`. */
   key: string;
-  /** Flag without its dashes: `spool-dir`. */
-  flag: string;
+  /** Flag without its dashes: `spool-dir`. Null for a secret that only the environment and a file can give. */
+  flag: string | null;
   /** One-letter form of the flag; null when it has none. */
   letter: string | null;
   /** Name in the environment: `IMDSWATCH_SPOOL_DIR`. */

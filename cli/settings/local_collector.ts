@@ -4,11 +4,15 @@
  */
 import { collectorSettings, ownerRules, workloadRules } from '../../collector/config.ts';
 import type { InsightOptions } from '../../collector/local.ts';
+import { collectorAccessShape } from './collector_access_shape.ts';
 import type { SharedFile } from './settings.ts';
 
-/** The collector's configuration file: a command that reads it reaches the same verdicts as the page. */
+/**
+ * The collector's configuration file: a command that reads it reaches the same verdicts as the page. A file on another
+ * machine may have the settings of access to the collector instead.
+ */
 export const COLLECTOR_FILE: SharedFile = {
-  schema: collectorSettings,
+  schema: collectorSettings.extend(collectorAccessShape),
   defaultFile: '/etc/imdswatch/collector.yaml',
 };
 

@@ -43,14 +43,15 @@ export interface SharedFile {
 }
 
 type Schema = z.ZodObject;
+
 /**
- * Reads and validates the settings. Throws `HelpRequested` for --help, and `OperatorError` (exit code 2) that
+ * Reads and validates the settings. `given` has the names of those that a flag or the environment gives. Throws `HelpRequested` for --help, and `OperatorError` (exit code 2) that
  * names the setting, its source and its value.
  */
 export function loadSettings<S extends Schema>(
   schema: S,
   commandLine: CommandLine,
-): { settings: z.infer<S>; positionals: string[] } {
+): { settings: z.infer<S>; positionals: string[]; given: ReadonlySet<string> } {
   const fields = Object.entries(schema.shape) as [string, Field][];
   const { values: flags, positionals } = parseFlags(fields, commandLine);
   if (flags['help'] === true) {
@@ -63,6 +64,7 @@ export function loadSettings<S extends Schema>(
     values[key] = value;
     origin[key] = from;
   };
+  const given = new Set<string>();
 
   const { shared } = commandLine;
   const file = configurationFile(flags['config'] ?? commandLine.env['IMDSWATCH_CONFIG'], shared);
@@ -85,12 +87,15 @@ export function loadSettings<S extends Schema>(
   for (const [key, field] of fields) {
     const name = environmentName(key);
     const text = commandLine.env[name];
-    if (text !== undefined && text !== '') put(key, fromText(text, valueKind(field)), name);
+    if (text === undefined || text === '') continue;
+    put(key, fromText(text, valueKind(field)), name);
+    given.add(key);
   }
   for (const [key, field] of fields) {
     const value = flags[flagName(key)];
     if (value === undefined) continue;
     put(key, typeof value === 'string' ? fromText(value, valueKind(field)) : value, `--${flagName(key)}`);
+    given.add(key);
   }
 
   const result = schema.safeParse(values);
@@ -108,7 +113,7 @@ export function loadSettings<S extends Schema>(
         : `"${surplus}" is not expected here. Usage: ${usage} [options]`,
     );
   }
-  return { settings: result.data as z.infer<S>, positionals };
+  return { settings: result.data as z.infer<S>, positionals, given };
 }
 
 function parseFlags(fields: [string, Field][], { argv, short, command }: CommandLine) {
@@ -118,6 +123,7 @@ function parseFlags(fields: [string, Field][], { argv, short, command }: Command
     config: { type: 'string' },
   };
   for (const [key, field] of fields) {
+    if (!isFlag(field)) continue;
     const letter = shortOf.get(key);
     const type = valueKind(field) === 'boolean' ? 'boolean' : 'string';
     options[flagName(key)] = letter === undefined ? { type } : { type, short: letter };
@@ -195,7 +201,9 @@ function describeIssues(
     .map((issue) => {
       const key = String(issue.path[0] ?? '');
       const field = schema.shape[key] as Field | undefined;
-      const source = origin[key] ?? `--${flagName(key)} (or ${environmentName(key)})`;
+      const name = environmentName(key);
+      const source =
+        origin[key] ?? (field !== undefined && !isFlag(field) ? name : `--${flagName(key)} (or ${name})`);
       const isSecret = field !== undefined && metaOf(field)['secret'] === true;
       const value = key in values && !isSecret ? ` is ${JSON.stringify(values[key])}` : '';
       return `${source}${value}: ${issue.message}.`;
@@ -211,7 +219,7 @@ function describeCommand(fields: [string, Field][], commandLine: CommandLine): C
     const isNothing = fallback === undefined || fallback === false || String(fallback) === '';
     return {
       key,
-      flag: flagName(key),
+      flag: isFlag(field) ? flagName(key) : null,
       letter: letterOf.get(key) ?? null,
       environment: environmentName(key),
       kind: valueKind(field),
@@ -229,7 +237,7 @@ function helpText(
   shared: SharedFile | undefined,
 ): string {
   const rows = options.map((option) => ({
-    flag: `${option.letter ? `-${option.letter}, ` : ''}--${option.flag}${option.kind === 'boolean' ? '' : ' VALUE'}`,
+    flag: flagText(option),
     text: `${option.text}${allowedText(option)}${option.fallback === null ? '' : ` (default: ${option.fallback})`}`,
     env: option.environment,
   }));
@@ -241,6 +249,16 @@ function helpText(
   const usage = ['imdswatch', command, ...positionals, '[options]'].filter(Boolean).join(' ');
   const lines = rows.map(({ flag, text, env }) => `  ${flag}\n      ${text} [${env}]`);
   return `${summary}\n\nUsage: ${usage}\n\nOptions:\n${lines.join('\n')}\n  -h, --help\n`;
+}
+
+function flagText({ flag, letter, kind }: OptionDescription): string {
+  if (flag === null) return '(no flag)';
+  return `${letter ? `-${letter}, ` : ''}--${flag}${kind === 'boolean' ? '' : ' VALUE'}`;
+}
+
+/** A secret that has no flag stays out of the arguments, which every user of a machine can read. */
+function isFlag(field: Field): boolean {
+  return metaOf(field)['flag'] !== false;
 }
 
 /** Returns the sentence that names the allowed values or the range; empty where every value is allowed. */

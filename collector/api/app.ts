@@ -15,6 +15,7 @@ import { alertRoutes } from './routes/alerts.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { callRoutes } from './routes/calls.ts';
 import { cloudRoutes } from './routes/cloud.ts';
+import { enforcementRoutes } from './routes/enforcement.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
 import { hostRoutes } from './routes/hosts.ts';
@@ -34,6 +35,9 @@ const MAX_BODY_BYTES = 64 * 1024;
 const MAX_CLOUD_BODY_BYTES = 16 * 1024 * 1024;
 /** A report of 100 steps whose texts are as long as they may be, in UTF-8. */
 const MAX_PLAN_BODY_BYTES = 1024 * 1024;
+/** Twenty thousand ids of hosts. */
+const MAX_ENFORCEMENT_BODY_BYTES = 1024 * 1024;
+
 export interface Rates {
   /** Requests of one principal. A page sends a few requests at a time, a script one after the other. */
   principal: Rate;
@@ -78,6 +82,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   callRoutes(app, parts);
   liveRoutes(app, parts);
   cloudRoutes(app, parts);
+  enforcementRoutes(app, parts);
   tokenRoutes(app, parts);
   auditRoutes(app, parts);
   retentionRoutes(app, parts);
@@ -171,6 +176,7 @@ const acceptableBody: MiddlewareHandler<ApiEnv> = async (c, next) => {
 
 function maxBytesOf(path: string): number {
   if (path.startsWith(`${API_PREFIX}/cloud/`)) return MAX_CLOUD_BODY_BYTES;
+  if (path.startsWith(`${API_PREFIX}/enforcement/`)) return MAX_ENFORCEMENT_BODY_BYTES;
   return path.startsWith(`${API_PREFIX}/plans/`) ? MAX_PLAN_BODY_BYTES : MAX_BODY_BYTES;
 }
 

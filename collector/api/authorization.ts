@@ -11,6 +11,8 @@ import { Problem } from './problem.ts';
 
 const SESSION_PATH = `${API_PREFIX}/session`;
 const ADMIN_READS = [`${API_PREFIX}/tokens`, `${API_PREFIX}/audit`, `${API_PREFIX}/alert/destinations`];
+/** Questions that are too long for an address, and change nothing. */
+export const READING_POSTS = ['hosts', 'calls', 'watched'].map((name) => `${API_PREFIX}/enforcement/${name}`);
 const CHANGING = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 const HEALTH_PATHS = new Set(['/healthz', '/readyz']);
 
@@ -22,6 +24,7 @@ export function requiredRole(method: string, path: string): Role | null {
   if (HEALTH_PATHS.has(path)) return null;
   if (path === SESSION_PATH && CHANGING.has(method)) return null;
   if (!isApiPath(path)) return null;
+  if (method === 'POST' && READING_POSTS.includes(path)) return 'viewer';
   if (CHANGING.has(method)) return 'admin';
   return ADMIN_READS.some((read) => path === read || path.startsWith(`${read}/`)) ? 'admin' : 'viewer';
 }

@@ -7,7 +7,11 @@ const TAGS = [
   { name: 'findings', description: 'Workloads that still call IMDSv1, and the readiness of hosts.' },
   { name: 'calls', description: 'Single calls, stored and live.' },
   { name: 'cloud', description: "The cloud's own counts, to compare with the calls that were seen." },
-  { name: 'enforcement', description: 'Reports of the processes that carry out plans.' },
+  {
+    name: 'enforcement',
+    description:
+      'What `imdswatch enforce` asks from another machine (verdicts now, refused calls, watched time), and its reports about plans.',
+  },
   { name: 'administration', description: 'Tokens, alerts, retention and the audit log.' },
   { name: 'session', description: 'Signing in and out.' },
   { name: 'operation', description: 'Health and metrics of the collector.' },

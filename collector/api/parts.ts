@@ -4,6 +4,7 @@ import type { StageCounters } from '../../protocol/records.ts';
 import type { Access } from '../access/access.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { Alerts } from '../alert/alerts.ts';
+import type { EnforcementQuestions } from '../insight/enforcement.ts';
 import type { Insight } from '../insight/insight.ts';
 import type { Store } from '../store/store.ts';
 import type { WorkloadRules } from '../store/workload_rules.ts';
@@ -64,6 +65,10 @@ export type FindingsStore = Methods<
 
 export interface ApiParts {
   insight: RememberedAnswers;
+  enforcement: Methods<
+    EnforcementQuestions,
+    'hosts' | 'hostsAfter' | 'refusedCalls' | 'acceptedCalls' | 'hostsOfCaller' | 'watched'
+  >;
   access: ApiAccess;
   alerts: AlertService;
   triage: Pick<AdminStore['triage'], 'change'>;

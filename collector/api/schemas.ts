@@ -3,6 +3,7 @@
 import * as planReports from '../../protocol/plan_report.ts';
 import * as administration from '../contract/administration.ts';
 import * as cloud from '../contract/cloud.ts';
+import * as enforcement from '../contract/enforcement.ts';
 import * as fixes from '../contract/fix_first.ts';
 import * as groups from '../contract/group.ts';
 import * as hosts from '../contract/host.ts';
@@ -44,3 +45,20 @@ export const CloudCounts = cloud.cloudCounts.meta({ id: 'CloudCounts' });
 export const CloudInstances = cloud.cloudInstances.meta({ id: 'CloudInstances' });
 export const CloudInventory = cloud.cloudInventory.meta({ id: 'CloudInventory' });
 export const Reconciliation = cloud.reconciliation.meta({ id: 'Reconciliation' });
+export const EnforcementCollector = enforcement.enforcementCollector.meta({ id: 'EnforcementCollector' });
+export const EnforcementHostsQuestion = enforcement.enforcementHostsQuestion.meta({
+  id: 'EnforcementHostsQuestion',
+});
+export const EnforcementHosts = enforcement.enforcementHosts.meta({ id: 'EnforcementHosts' });
+export const EnforcementGroup = enforcement.enforcementGroup.meta({ id: 'EnforcementGroup' });
+export const EnforcementCallsQuestion = enforcement.enforcementCallsQuestion.meta({
+  id: 'EnforcementCallsQuestion',
+});
+export const EnforcementCalls = enforcement.enforcementCalls.meta({ id: 'EnforcementCalls' });
+export const EnforcementCallerHosts = enforcement.enforcementCallerHosts.meta({
+  id: 'EnforcementCallerHosts',
+});
+export const EnforcementWatchedQuestion = enforcement.enforcementWatchedQuestion.meta({
+  id: 'EnforcementWatchedQuestion',
+});
+export const EnforcementWatched = enforcement.enforcementWatched.meta({ id: 'EnforcementWatched' });

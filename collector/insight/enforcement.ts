@@ -5,7 +5,7 @@
 import { SCALING_GROUP_TAG } from '../../common/instance_tags.ts';
 import type { Call, HostFacts } from '../../protocol/call.ts';
 import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
-import type { Host } from '../contract/host.ts';
+import type { EnforcementCall, EnforcementHost } from '../contract/enforcement.ts';
 import { DAY_US } from '../contract/window.ts';
 import type { CallFilter, StoreQueries } from '../store/store.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
@@ -20,6 +20,9 @@ const PAGE = 1000;
 /** EC2's answer to a call without a token where tokens are required. */
 const REFUSED_STATUS = 401;
 
+/** Latest calls of one caller on one host that an answer has. One is enough to act on. */
+const CALLS_OF_CALLER = 10;
+
 /** A new instance of an Auto Scaling group is noticed after this time. */
 const GROUPS_READ_MS = 10_000;
 
@@ -27,25 +30,6 @@ const GROUPS_READ_MS = 10_000;
 export interface WatchedHosts {
   hostIds: readonly string[];
   scalingGroups: readonly string[];
-}
-
-export interface EnforcementHost {
-  host: Host;
-  reason: string;
-  /** The agent's captures are live, as its last heartbeat says. */
-  isLive: boolean;
-  /** Routers between fallbacks and the service, the largest number that was measured. Null: none was. */
-  hops: number | null;
-  /** The hop limit that fallbacks need. Null: no higher one, or not known. */
-  advisedHopLimit: number | null;
-}
-
-export interface EnforcementCall {
-  id: string;
-  hostId: string;
-  tags: Readonly<Record<string, string>>;
-  atMs: number;
-  caller: { id: string; title: string };
 }
 
 export class EnforcementQuestions {
@@ -76,14 +60,36 @@ export class EnforcementQuestions {
       const { facts, measuredHops = [], cloudInstance } = each.evidence;
       const hops = hopEvidence(facts, measuredHops, cloudInstance);
       const advice = hopLimitFor(hops);
+      const host = describeHost(each, nowUs, this.#options.silentAfterSeconds);
       return {
-        host: describeHost(each, nowUs, this.#options.silentAfterSeconds),
+        id: host.id,
+        name: host.name,
+        account: host.account,
+        region: host.region,
+        image_id: host.image_id,
+        tags: host.tags,
+        verdict: host.verdict,
         reason: described[index]!.reason,
-        isLive: each.stored.heartbeat?.heartbeat.coverage.live ?? false,
+        start_seen: host.start_seen,
+        coverage_percent: host.coverage_percent,
         hops: hops.hops,
-        advisedHopLimit: advice.action === 'raise' ? advice.hopLimit : null,
+        advised_hop_limit: advice.action === 'raise' ? advice.hopLimit : null,
+        is_online: host.state === 'online',
+        is_live: each.stored.heartbeat?.heartbeat.coverage.live ?? false,
       };
     });
+  }
+
+  /** Judges the hosts whose ids sort after `after`, or begin with null, and returns the id to go on after. */
+  async hostsAfter(
+    after: string | null,
+    limit: number,
+  ): Promise<{ items: EnforcementHost[]; next: string | null }> {
+    const all = (await this.#store.hosts()).map(({ facts }) => facts.id).sort();
+    const following = after === null ? all : all.filter((id) => id > after);
+    const ids = following.slice(0, limit);
+    const items = ids.length === 0 ? [] : await this.hosts(ids);
+    return { items, next: following.length > limit ? ids.at(-1)! : null };
   }
 
   /**
@@ -127,6 +133,7 @@ export class EnforcementQuestions {
       outcomes: ['answered'],
     };
     const found: EnforcementCall[] = [];
+    const counts = new Map<string, number>();
     let cursor: string | null = null;
     do {
       const page: Awaited<ReturnType<StoreQueries['calls']>> = await this.#store.calls(filter, PAGE, cursor);
@@ -134,8 +141,12 @@ export class EnforcementQuestions {
         // The store's window begins with a whole hour.
         if (Date.parse(call.time) < sinceMs) continue;
         const status = call['http.response.status_code'];
-        if (status !== null && isWanted(status) && isV1Use(judgedFields(call)))
-          found.push(this.#describe(call));
+        if (status === null || !isWanted(status) || !isV1Use(judgedFields(call))) continue;
+        const described = this.#describe(call);
+        const key = `${described.host} ${described.caller.id}`;
+        const count = (counts.get(key) ?? 0) + 1;
+        counts.set(key, count);
+        if (count <= CALLS_OF_CALLER) found.push(described);
       }
       cursor = page.next;
     } while (cursor !== null);
@@ -173,9 +184,9 @@ export class EnforcementQuestions {
     const { host } = call;
     return {
       id: call.id,
-      hostId: host.id,
+      host: host.id,
       tags: host.tags ?? {},
-      atMs: Date.parse(call.time),
+      time: call.time,
       caller: { id: this.#rules.workloadIdOfCall(call), title: titleOf(call) },
     };
   }

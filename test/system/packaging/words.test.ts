@@ -60,8 +60,9 @@ describe('manual pages', () => {
     assert.equal(pages.size, commands.length + 1);
     for (const { name, described, verbs } of commands) {
       const page = pages.get(`imdswatch-${name}.8`)!;
-      for (const { flag } of [described, ...verbs].flatMap(({ options }) => options)) {
-        assert.ok(page.includes(`\\-\\-${flag.replaceAll('-', '\\-')}`), `${name} --${flag}`);
+      for (const { flag, environment } of [described, ...verbs].flatMap(({ options }) => options)) {
+        if (flag === null) assert.ok(page.includes(environment), environment);
+        else assert.ok(page.includes(`\\-\\-${flag.replaceAll('-', '\\-')}`), `${name} --${flag}`);
       }
     }
   });

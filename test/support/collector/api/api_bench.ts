@@ -16,6 +16,7 @@ import type { ApiParts, FindingsStore, FreshAnswers } from '../../../../collecto
 import { HttpServer } from '../../../../collector/api/server.ts';
 import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
 import { makeCall } from '../calls.ts';
+import { fakeEnforcement } from './enforcement.ts';
 import {
   makeBurnDown,
   makeFixFirst,
@@ -76,6 +77,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const live = new LiveFeed(50);
   const parts: ApiParts = {
     insight,
+    enforcement: fakeEnforcement(asked),
     access,
     alerts,
     triage: new SqliteAdminStore(admin).triage,

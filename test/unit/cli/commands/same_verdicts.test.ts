@@ -73,10 +73,12 @@ describe('verdicts of the page and of the commands', () => {
     return (await answer.json()) as T;
   }
 
-  async function command<T>(...args: string[]): Promise<T> {
+  const command = <T>(...args: string[]) => commandWith<T>({}, ...args);
+
+  async function commandWith<T>(added: Record<string, string>, ...args: string[]): Promise<T> {
     // Settings of the machine would change verdicts; everything else, such as a faked clock, is inherited.
     const own = Object.entries(process.env).filter(([name]) => !name.startsWith('IMDSWATCH_'));
-    const env = Object.fromEntries(own);
+    const env = { ...Object.fromEntries(own), ...added };
     const { stdout } = await run(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...args], {
       env,
     });
@@ -145,9 +147,9 @@ describe('verdicts of the page and of the commands', () => {
     const token = ['token', 'create', '--kind', 'person', '--role', 'viewer', '--name', 'scan'];
     const { stdout: secret } = await run(process.execPath, [MAIN, ...token, '--config', file]);
     type Found = { findings: { subject: string; readiness: { state: string } }[] };
-    const scanned = async (...args: string[]) => {
+    const scannedWith = async (env: Record<string, string>, ...args: string[]) => {
       const flags = ['--format', 'json', '--fail-on', 'none', '--config', file];
-      const { findings } = await command<Found>('scan', state, ...flags, ...args);
+      const { findings } = await commandWith<Found>(env, 'scan', state, ...flags, ...args);
       return Object.fromEntries(findings.map(({ subject, readiness }) => [subject, readiness.state]));
     };
     const expected = {
@@ -155,13 +157,15 @@ describe('verdicts of the page and of the commands', () => {
       'aws_instance.i-blocked': 'blocked',
       'aws_instance.i-elsewhere': 'unmatched',
     };
-    assert.deepEqual(await scanned('--local-hosts'), expected);
-    const remote = ['--collector', collector.pageUrl, '--collector-token', secret.trim()];
-    assert.deepEqual(await scanned(...remote), expected);
-    await assert.rejects(scanned('--collector', collector.pageUrl), {
+    assert.deepEqual(await scannedWith({}, '--local-hosts'), expected);
+    const remote = ['--collector', collector.pageUrl];
+    const withToken = (token: string) => scannedWith({ IMDSWATCH_COLLECTOR_TOKEN: token }, ...remote);
+    assert.deepEqual(await withToken(secret.trim()), expected);
+    await assert.rejects(withToken('imdsw_pwrong'), {
       code: 3,
-      stderr: /refuses access \(401\)/,
+      stderr: /does not accept the token .*\(401\)/,
     });
+    await assert.rejects(scannedWith({}, ...remote), { code: 2, stderr: /IMDSWATCH_COLLECTOR_TOKEN/ });
   });
 
   it('a setting that the collector would refuse is refused by every command that reads its file', async () => {

@@ -5,6 +5,7 @@ import { Validator } from '@seriousme/openapi-schema-validator';
 import * as z from 'zod';
 import * as administration from '../../../../collector/contract/administration.ts';
 import { reconciliation } from '../../../../collector/contract/cloud.ts';
+import * as enforcement from '../../../../collector/contract/enforcement.ts';
 import { burnDown, fixFirst } from '../../../../collector/contract/fix_first.ts';
 import { group, groupDetail } from '../../../../collector/contract/group.ts';
 import { host, hostDetail, overview, readinessGroup } from '../../../../collector/contract/host.ts';
@@ -120,6 +121,52 @@ const CASES: Case[] = [
     },
     as: 'admin',
     answer: z.strictObject({ stored: z.literal(2) }),
+  },
+  { path: '/api/v1/enforcement', as: 'viewer', answer: strict(enforcement.enforcementCollector) },
+  {
+    path: '/api/v1/enforcement/hosts',
+    method: 'POST',
+    json: { hosts: ['i-1'] },
+    as: 'viewer',
+    answer: strict(enforcement.enforcementHosts),
+  },
+  {
+    path: '/api/v1/enforcement/hosts',
+    method: 'POST',
+    json: { hosts: null, after: 'i-1' },
+    as: 'viewer',
+    answer: strict(enforcement.enforcementHosts),
+  },
+  {
+    path: '/api/v1/enforcement/group?id=asg:web&account=111111111111&region=eu-central-1',
+    as: 'viewer',
+    answer: strict(enforcement.enforcementGroup),
+  },
+  {
+    path: '/api/v1/enforcement/calls',
+    method: 'POST',
+    json: { result: 'refused', since: '2026-03-01T00:00:00Z', hosts: ['i-1'], scaling_groups: ['web'] },
+    as: 'viewer',
+    answer: strict(enforcement.enforcementCalls),
+  },
+  {
+    path: '/api/v1/enforcement/calls',
+    method: 'POST',
+    json: { result: 'accepted', since: '2026-03-01T00:00:00Z', hosts: ['i-1'] },
+    as: 'viewer',
+    answer: strict(enforcement.enforcementCalls),
+  },
+  {
+    path: '/api/v1/enforcement/caller-hosts?offender=0123456789abcdef',
+    as: 'viewer',
+    answer: strict(enforcement.enforcementCallerHosts),
+  },
+  {
+    path: '/api/v1/enforcement/watched',
+    method: 'POST',
+    json: { hosts: ['i-1'], since: '2026-03-01T00:00:00Z', until: '2026-03-01T01:00:00Z' },
+    as: 'viewer',
+    answer: strict(enforcement.enforcementWatched),
   },
   { path: '/api/v1/tokens', as: 'admin', answer: list(administration.token) },
   {
@@ -253,6 +300,13 @@ test('bad requests name the field', async () => {
   const agent = { kind: 'agent', name: 'without host' };
   const token = await api.ask('/api/v1/tokens', { as: 'admin', method: 'POST', json: agent });
   assert.equal((await problemOf(token, 400)).errors![0]!.field, 'host_id');
+});
+
+test('the questions of the enforcement are asked with the given hosts and times', () => {
+  const [refused] = api.asked.filter(([method]) => method === 'refusedCalls');
+  assert.deepEqual(refused!.slice(1), [Date.UTC(2026, 2, 1), { hostIds: ['i-1'], scalingGroups: ['web'] }]);
+  const [after] = api.asked.filter(([method]) => method === 'hostsAfter');
+  assert.deepEqual(after!.slice(1), ['i-1', 1000]);
 });
 
 test('counts of the cloud reach the store in the form of the store', async () => {

@@ -53,14 +53,14 @@ describe('questions of the enforcement', () => {
     const questions = new EnforcementQuestions(store, OPTIONS);
     const refused = await questions.refusedCalls(NOON_MS - 60_000, ASKED);
     assert.deepEqual(refused.map(({ id }) => id).sort(), [wanted.id, member.id].sort());
-    const found = refused.find(({ hostId }) => hostId === 'i-1')!;
+    const found = refused.find(({ host }) => host === 'i-1')!;
     assert.equal(found.caller.title, '/opt/old.sh');
-    assert.equal(found.atMs, NOON_MS - 10_000);
+    assert.equal(found.time, at(-10));
     assert.deepEqual((await questions.hostsOfCaller(found.caller.id)).sort(), ['i-1', 'i-2', 'i-3', 'i-4']);
     const accepted = await questions.acceptedCalls(['i-1', 'i-2'], NOON_MS - 60_000);
     assert.deepEqual(
-      accepted.map(({ atMs }) => atMs),
-      [NOON_MS - 7000],
+      accepted.map(({ time }) => time),
+      [at(-7)],
     );
   });
 
