@@ -1,6 +1,6 @@
 /**
- * `imdswatch enforce` carries out `HttpTokens=required` from the collector's verdicts, guarded, with a way back. It works
- * on the collector's files, and uses AWS with the operator's own credentials.
+ * `imdswatch enforce` carries out `HttpTokens=required` from the collector's verdicts, guarded, with a way back. It asks a
+ * collector by its API, or reads its files on this machine, and uses AWS with the operator's own credentials.
  */
 import * as actions from '../enforce/actions.ts';
 import * as inspect from '../enforce/inspect.ts';
@@ -27,18 +27,18 @@ export async function run(argv: string[]): Promise<number> {
   const { verb, load } = readSubcommand({ command: 'enforce', summaries: SUMMARIES, usage: usage(), argv });
   switch (verb) {
     case 'plan':
-      return actions.makeAndSave(load(planSettings).settings);
+      return actions.makeAndSave(load(planSettings));
     case 'show': {
       const { settings, positionals } = load(inspect.localSettings, ['[PLAN]']);
       return inspect.show(positionals[0], settings);
     }
     case 'check': {
-      const { settings, positionals } = load(inspect.cloudSettings, ['PLAN']);
-      return inspect.check(positionals[0]!, settings);
+      const loaded = load(inspect.cloudSettings, ['PLAN']);
+      return inspect.check(loaded.positionals[0]!, loaded);
     }
     case 'apply': {
-      const { settings, positionals } = load(actions.applySettings, ['PLAN']);
-      return actions.apply(positionals[0]!, settings);
+      const loaded = load(actions.applySettings, ['PLAN']);
+      return actions.apply(loaded.positionals[0]!, loaded);
     }
     case 'status': {
       const { settings, positionals } = load(inspect.localSettings, ['PLAN']);
@@ -49,8 +49,8 @@ export async function run(argv: string[]): Promise<number> {
       return actions.pause(positionals[0]!, settings);
     }
     case 'resume': {
-      const { settings, positionals } = load(actions.resumeSettings, ['PLAN']);
-      return actions.resume(positionals[0]!, settings);
+      const loaded = load(actions.resumeSettings, ['PLAN']);
+      return actions.resume(loaded.positionals[0]!, loaded);
     }
     case 'confirm': {
       const { settings, positionals } = load(actions.orderSettings, ['PLAN', '[STEP...]']);
@@ -63,8 +63,8 @@ export async function run(argv: string[]): Promise<number> {
       return actions.rollback(id!, steps, settings);
     }
     case 'drift': {
-      const { settings, positionals } = load(inspect.driftSettings, ['[PLAN]']);
-      return inspect.drift(positionals[0], settings);
+      const loaded = load(inspect.driftSettings, ['[PLAN]']);
+      return inspect.drift(loaded.positionals[0], loaded);
     }
     case 'export': {
       const { settings, positionals } = load(inspect.exportSettings, ['PLAN']);
@@ -81,7 +81,8 @@ export async function run(argv: string[]): Promise<number> {
 
 function usage(): string {
   const rows = Object.entries(SUMMARIES).map(([verb, summary]) => `  ${verb.padEnd(9)} ${summary}`);
-  return `Requires tokens on instances, guarded, with a way back. Run it on the machine of the collector.
+  return `Requires tokens on instances, guarded, with a way back. It reads the collector's files on this machine, or asks one
+elsewhere with --collector. Plans are kept below data_dir on this machine.
 
 Usage: imdswatch enforce SUBCOMMAND [options]
 

@@ -9,7 +9,8 @@ import type { Order } from '../../enforce/run/plan_store.ts';
 import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
 import type { PlanState } from '../../enforce/state/step_state.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
-import { dataDirShape, judgingShape } from '../settings/local_collector.ts';
+import { collectorAccessShape } from '../settings/collector_access_shape.ts';
+import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
 import { eventLine, leftOutText, planText, statusText } from '../terminal/plan_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
 import { carryOut, reportMade, runnerOf } from './carry_out.ts';
@@ -17,14 +18,14 @@ import { noFindings } from './local_findings.ts';
 import { localReports } from './local_reports.ts';
 import { makePlanFrom } from './make.ts';
 import type { PlanSettings } from './plan_settings.ts';
-import { EXIT_REFUSED, exitCodeOf, stepsOf, storeIn, withFindings } from './shared.ts';
+import { EXIT_REFUSED, exitCodeOf, type Loaded, stepsOf, storeIn, withFindings } from './shared.ts';
 
 export const applySettings = z.object({
-  ...judgingShape,
+  ...anyCollectorShape,
   ...credentialsShape,
   yes: z.boolean().default(false).describe('Really change the instances. Without it nothing is changed.'),
 });
-export const resumeSettings = z.object({ ...judgingShape, ...credentialsShape });
+export const resumeSettings = z.object({ ...anyCollectorShape, ...credentialsShape });
 export const orderSettings = z.object({ ...dataDirShape });
 export const pauseSettings = z.object({
   ...dataDirShape,
@@ -32,12 +33,14 @@ export const pauseSettings = z.object({
 });
 export const rollbackSettings = z.object({
   ...dataDirShape,
+  ...collectorAccessShape,
   ...credentialsShape,
   reason: z.string().min(1).default('The operator has ordered it.').describe('Reason, for the audit log.'),
 });
 
-export async function makeAndSave(settings: PlanSettings): Promise<number> {
-  return withFindings(settings, async (findings) => {
+export async function makeAndSave(loaded: Loaded<PlanSettings>): Promise<number> {
+  const { settings } = loaded;
+  return withFindings(loaded, 'viewer', async (findings) => {
     const made = await makePlanFrom(settings, findings, commandActorName());
     if (made.plan === null) {
       process.stdout.write(
@@ -56,18 +59,20 @@ export async function makeAndSave(settings: PlanSettings): Promise<number> {
   });
 }
 
-export async function apply(id: string, settings: z.infer<typeof applySettings>): Promise<number> {
+export async function apply(id: string, loaded: Loaded<z.infer<typeof applySettings>>): Promise<number> {
+  const { settings } = loaded;
   const applied = storeIn(settings.data_dir).load(id);
   if (!settings.yes) {
     process.stdout.write(planText(applied));
     throw new OperatorError(2, `Nothing was changed. To carry it out: imdswatch enforce apply ${id} --yes`);
   }
-  return withFindings(settings, (findings) =>
+  return withFindings(loaded, 'admin', (findings) =>
     runPlan(applied, settings, findings, [{ type: 'begun', by: commandActorName() }], true),
   );
 }
 
-export async function resume(id: string, settings: z.infer<typeof resumeSettings>): Promise<number> {
+export async function resume(id: string, loaded: Loaded<z.infer<typeof resumeSettings>>): Promise<number> {
+  const { settings } = loaded;
   const store = storeIn(settings.data_dir);
   const resumed = store.load(id);
   const by = commandActorName();
@@ -75,7 +80,7 @@ export async function resume(id: string, settings: z.infer<typeof resumeSettings
   if (store.stateOf(resumed).state.phase === 'new') {
     throw new OperatorError(1, `The plan ${id} was not begun. Begin it: imdswatch enforce apply ${id} --yes`);
   }
-  return withFindings(settings, (findings) =>
+  return withFindings(loaded, 'admin', (findings) =>
     runPlan(resumed, settings, findings, [{ type: 'resumed', by }], false),
   );
 }

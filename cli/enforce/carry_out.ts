@@ -16,6 +16,7 @@ import { Watch } from '../../enforce/run/watch.ts';
 import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
 import { initialState, isFinal, type PlanState } from '../../enforce/state/step_state.ts';
 import { untilSignal } from '../signals.ts';
+import { visibleText } from '../terminal/visible_text.ts';
 
 const PROBE_TIMEOUT_MS = 60_000;
 
@@ -50,7 +51,7 @@ export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
         append: (event) => journal.append(event),
         cloudOf,
         judge: judgeOf({ plan, store, findings, cloudOf }),
-        watch: new Watch({ plan, findings, ...pastOf(events) }),
+        watch: new Watch({ plan, findings, ...pastOf(events), onProblem: sayProblem() }),
         takeOrders: (obey) => store.takeOrders(plan.id, obey),
         now: Date.now,
         sleep: sleepUnlessAborted,
@@ -93,6 +94,20 @@ function reporterOf(
         : `The progress could not be reported, so the collector does not show it. It is tried again: ${message}\n`,
     );
   return new ProgressReporter({ plan, events, state, reports, onProblem });
+}
+
+/** Says when the collector is away, because the plan waits meanwhile, and for how long it was. */
+function sayProblem(): (problem: string | null) => void {
+  let sinceMs = 0;
+  return (problem) => {
+    if (problem !== null) sinceMs = performance.now();
+    const seconds = Math.round((performance.now() - sinceMs) / 1000);
+    process.stderr.write(
+      problem === null
+        ? `The collector answers again, after ${seconds} s. Time that agents vouch for counts.\n`
+        : `The collector cannot be asked, so nothing goes forward and no time counts as watched: ${visibleText(problem)}\n`,
+    );
+  };
 }
 
 /** Returns the pid of the process that carries out the plan; null if none does. */

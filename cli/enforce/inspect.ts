@@ -8,15 +8,15 @@ import { accountId, instanceId, region } from '../../enforce/plan.ts';
 import { PREVENTIONS, type Prevention, prevent } from '../../enforce/prevent/prevent.ts';
 import { selftest } from '../../enforce/selftest.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
-import { dataDirShape, judgingShape } from '../settings/local_collector.ts';
+import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
 import { findingsText, planText, statusText } from '../terminal/plan_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
 import { cloudsWith, judgeOf, runnerOf } from './carry_out.ts';
-import { EXIT_DRIFT, EXIT_REFUSED, exitCodeOf, storeIn, withFindings } from './shared.ts';
+import { EXIT_DRIFT, EXIT_REFUSED, exitCodeOf, type Loaded, storeIn, withFindings } from './shared.ts';
 
 const json = z.boolean().default(false).describe('Print JSON.');
 export const localSettings = z.object({ ...dataDirShape, json });
-export const cloudSettings = z.object({ ...judgingShape, ...credentialsShape, json });
+export const cloudSettings = z.object({ ...anyCollectorShape, ...credentialsShape, json });
 export const driftSettings = z.object({
   ...cloudSettings.shape,
   cloud: z
@@ -72,11 +72,12 @@ export function show(id: string | undefined, settings: z.infer<typeof localSetti
   return 0;
 }
 
-export async function check(id: string, settings: z.infer<typeof cloudSettings>): Promise<number> {
+export async function check(id: string, loaded: Loaded<z.infer<typeof cloudSettings>>): Promise<number> {
+  const { settings } = loaded;
   const store = storeIn(settings.data_dir);
   const checked = store.load(id);
   const { state } = store.stateOf(checked);
-  return withFindings(settings, async (findings) => {
+  return withFindings(loaded, 'viewer', async (findings) => {
     const cloudOf = await cloudsWith(credentialsOf(settings), id);
     const judge = judgeOf({ plan: checked, store, findings, cloudOf });
     const judged = [];
@@ -109,11 +110,12 @@ export function status(id: string, settings: z.infer<typeof localSettings>): num
 
 export async function drift(
   id: string | undefined,
-  settings: z.infer<typeof driftSettings>,
+  loaded: Loaded<z.infer<typeof driftSettings>>,
 ): Promise<number> {
+  const { settings } = loaded;
   const store = storeIn(settings.data_dir);
   const found: Drift[] = [];
-  await withFindings(settings, async (findings) => {
+  await withFindings(loaded, 'viewer', async (findings) => {
     for (const each of id === undefined ? store.ids() : [id]) {
       const compared = store.load(each);
       const { state } = store.stateOf(compared);

@@ -5,7 +5,7 @@ import { belongsTo } from '../../enforce/groups.ts';
 import { type MaintenanceWindow, type Policy, policy } from '../../enforce/plan.ts';
 import type { HostChoice } from '../../enforce/planning/choice.ts';
 import { credentialsShape } from '../settings/cloud_credentials.ts';
-import { judgingShape } from '../settings/local_collector.ts';
+import { anyCollectorShape } from '../settings/local_collector.ts';
 
 const HOUR_SECONDS = 3600;
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
@@ -14,7 +14,7 @@ const WINDOW = /^([a-z]{3})(?:-([a-z]{3}))? ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[
 const reason = policy.shape.no_way_back_reason.unwrap().optional();
 
 export const planSettings = z.object({
-  ...judgingShape,
+  ...anyCollectorShape,
   ...credentialsShape,
   host: z.array(z.string().min(1)).default([]).describe('Hosts to change, by id or name.'),
   group: z

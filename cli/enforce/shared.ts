@@ -4,8 +4,10 @@ import { OperatorError } from '../../common/operator_error.ts';
 import type { Plan } from '../../enforce/plan.ts';
 import { PlanStore } from '../../enforce/run/plan_store.ts';
 import type { PlanState } from '../../enforce/state/step_state.ts';
+import { type CollectorAccessSettings, collectorClientOf } from '../settings/collector_access.ts';
 import { judgingOptions } from '../settings/local_collector.ts';
 import { type OpenFindings, openFindings } from './local_findings.ts';
+import { openRemoteFindings } from './remote_findings.ts';
 
 export const EXIT_REFUSED = 4;
 export const EXIT_ROLLED_BACK = 5;
@@ -32,11 +34,26 @@ export function stepsOf(of: Plan, named: readonly string[]): string[] {
   return named.length === 0 ? known : [...named];
 }
 
+/** Settings of a command, and the names of those that a flag or the environment gives. */
+export interface Loaded<S> {
+  settings: S;
+  given: ReadonlySet<string>;
+}
+
+/** Opens the findings of the collector that `--collector` names, or of its files here. `needs`: the role of the token. */
 export async function withFindings(
-  settings: Parameters<typeof judgingOptions>[0] & { data_dir: string },
+  {
+    settings,
+    given,
+  }: Loaded<Parameters<typeof judgingOptions>[0] & CollectorAccessSettings & { data_dir: string }>,
+  needs: 'viewer' | 'admin',
   work: (findings: OpenFindings) => Promise<number>,
 ): Promise<number> {
-  const findings = openFindings(settings.data_dir, judgingOptions(settings));
+  const client = collectorClientOf(settings, given);
+  const findings =
+    client === null
+      ? openFindings(settings.data_dir, judgingOptions(settings))
+      : await openRemoteFindings(client, needs);
   try {
     return await work(findings);
   } finally {

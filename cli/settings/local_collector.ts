@@ -30,6 +30,9 @@ export const judgingShape = collectorSettings.pick({
   owner_rules: true,
 }).shape;
 
+/** The same, and access to a collector on another machine, which judges by its own settings. */
+export const anyCollectorShape = { ...collectorAccessShape, ...judgingShape };
+
 /** Returns the options of verdicts and workloads from these settings. */
 export function judgingOptions(settings: {
   readiness_window_days: number;

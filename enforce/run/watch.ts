@@ -19,6 +19,8 @@ export interface WatchOptions {
   /** When the plan was begun, and when the runner before this one wrote last. Milliseconds since 1970. */
   begunMs: number;
   lastEventMs: number;
+  /** Called when the collector cannot be asked any more, and with null when it answers again. */
+  onProblem?: (problem: string | null) => void;
 }
 
 export class Watch {
@@ -50,12 +52,18 @@ export class Watch {
   async look(state: PlanState, nowMs: number): Promise<NewEvent[]> {
     try {
       const events = [...(await this.#refusedCalls(nowMs)), ...(await this.#observed(state, nowMs))];
-      this.problem = null;
+      this.#setProblem(null);
       return events;
     } catch (error) {
-      this.problem = (error as Error).message;
+      this.#setProblem((error as Error).message);
       return [];
     }
+  }
+
+  #setProblem(problem: string | null): void {
+    const isNews = (problem === null) !== (this.problem === null);
+    this.problem = problem;
+    if (isNews) this.#options.onProblem?.(problem);
   }
 
   async #refusedCalls(nowMs: number): Promise<NewEvent[]> {

@@ -1,0 +1,139 @@
+/** The collector's findings for the enforcement, asked over HTTP from another machine. */
+import type * as z from 'zod';
+import {
+  enforcementCallerHosts,
+  enforcementCalls,
+  enforcementCollector,
+  enforcementGroup,
+  enforcementHosts,
+  enforcementWatched,
+  MAX_QUESTIONED,
+  MAX_WATCHED_HOSTS,
+} from '../../collector/contract/enforcement.ts';
+import { session } from '../../collector/contract/session.ts';
+import { OperatorError } from '../../common/operator_error.ts';
+import type { HostFinding } from '../../enforce/findings.ts';
+import type { AskOptions, CollectorClient } from '../collector_client/collector_client.ts';
+import { ClockDifference } from './clock_difference.ts';
+import type { OpenFindings } from './local_findings.ts';
+import { callOf, hostOf } from './served_findings.ts';
+
+/** Questions that are asked every second. The next one takes the place of one that fails. */
+const WATCHING: AskOptions = { timeoutMs: 5000, attempts: 1 };
+
+/**
+ * Asks the collector what it is, so that one that cannot help is refused before anything is done. `needs`: the role that
+ * the work needs. Throws `OperatorError`: 3 for another role.
+ */
+export async function openRemoteFindings(
+  client: CollectorClient,
+  needs: 'viewer' | 'admin',
+): Promise<OpenFindings> {
+  const clock = new ClockDifference();
+  /** Learns the clock from every answer: it may be set during a soak of days. */
+  const timed = async <T extends { now: string }>(question: () => Promise<T>): Promise<T> => {
+    const sentMs = Date.now();
+    const answer = await question();
+    clock.learn(sentMs, Date.now(), answer.now);
+    return answer;
+  };
+  const get = <S extends z.ZodType<{ now: string }>>(path: string, schema: S, options?: AskOptions) =>
+    timed(() => client.get(path, schema, options));
+  const ask = <S extends z.ZodType<{ now: string }>>(
+    path: string,
+    question: unknown,
+    schema: S,
+    options?: AskOptions,
+  ) => timed(() => client.ask(path, question, schema, options));
+
+  await get('/enforcement', enforcementCollector);
+  const { name, role } = await client.get('/session', session);
+  if (needs === 'admin' && role !== 'admin') {
+    throw new OperatorError(
+      3,
+      `This needs a token of the role admin, because each step is written to the collector's audit log. The token "${name}" has the role ${role}. Make one on the collector's machine: imdswatch token create --kind person --role admin --name NAME.`,
+    );
+  }
+  const message = clock.message();
+  if (message !== null) process.stderr.write(`${message}\n`);
+
+  async function hosts(ids: readonly string[] | null): Promise<HostFinding[]> {
+    const found: HostFinding[] = [];
+    if (ids !== null) {
+      for (const part of parts(ids)) {
+        const { items } = await ask('/enforcement/hosts', { hosts: part }, enforcementHosts);
+        found.push(...items.map(hostOf));
+      }
+      return found;
+    }
+    let after: string | null = null;
+    do {
+      const page: z.infer<typeof enforcementHosts> = await ask(
+        '/enforcement/hosts',
+        { hosts: null, after },
+        enforcementHosts,
+      );
+      found.push(...page.items.map(hostOf));
+      after = page.next;
+    } while (after !== null);
+    return found;
+  }
+
+  return {
+    hosts,
+    group: async (id, { account, region }) => {
+      const query = new URLSearchParams({ id, account, region });
+      const { group } = await get(`/enforcement/group?${query}`, enforcementGroup);
+      return group === null
+        ? null
+        : { id, verdict: group.verdict, reason: group.reason, startSeen: group.start_seen };
+    },
+    refusedCalls: async (sinceMs, { hostIds, scalingGroups }) => {
+      if (hostIds.length > MAX_WATCHED_HOSTS) {
+        throw new OperatorError(
+          1,
+          `The plan has ${hostIds.length} hosts, and a collector is asked about ${MAX_WATCHED_HOSTS} at most. Make several plans.`,
+        );
+      }
+      const question = {
+        result: 'refused',
+        since: clock.earliest(sinceMs),
+        hosts: hostIds,
+        scaling_groups: scalingGroups,
+      };
+      const { items } = await ask('/enforcement/calls', question, enforcementCalls, WATCHING);
+      return items.map(callOf);
+    },
+    acceptedCalls: async (hostIds, sinceMs) => {
+      // Earlier calls were answered before the change, so that a later begin is the cautious one here.
+      const question = { result: 'accepted', since: clock.latest(sinceMs), hosts: hostIds };
+      const { items } = await ask('/enforcement/calls', question, enforcementCalls);
+      return items.map(callOf);
+    },
+    hostsOfCaller: async (callerId) => {
+      const query = new URLSearchParams({ offender: callerId });
+      return (await get(`/enforcement/caller-hosts?${query}`, enforcementCallerHosts, WATCHING)).hosts;
+    },
+    watched: async (hostIds, { sinceMs, untilMs }) => {
+      const watched = new Map<string, number>();
+      for (const part of parts(hostIds)) {
+        const question = { hosts: part, since: clock.latest(sinceMs), until: clock.earliest(untilMs) };
+        // A span shorter than the clocks are known has not been watched.
+        if (Date.parse(question.since) >= Date.parse(question.until)) continue;
+        const { items } = await ask('/enforcement/watched', question, enforcementWatched, WATCHING);
+        for (const { host, watched_ms: ms } of items) watched.set(host, ms);
+      }
+      return watched;
+    },
+    // The reports of the plan's progress are what a remote collector audits.
+    audit: async () => {},
+    close: async () => client.close(),
+  };
+}
+
+function parts<T>(items: readonly T[]): T[][] {
+  const count = Math.ceil(items.length / MAX_QUESTIONED);
+  return Array.from({ length: count }, (_, at) =>
+    items.slice(at * MAX_QUESTIONED, (at + 1) * MAX_QUESTIONED),
+  );
+}

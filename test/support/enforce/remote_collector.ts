@@ -1,0 +1,139 @@
+/** A collector over TLS on loopback whose hosts were watched, for commands that ask it from another machine. */
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { openAdmin } from '../../../collector/admin/admin_schema.ts';
+import { AuditLog } from '../../../collector/admin/audit_log.ts';
+import { DAY_US } from '../../../collector/contract/window.ts';
+import { type Actor, withAdmin } from '../../../collector/local.ts';
+import type { Collector } from '../../../collector/main.ts';
+import { toTimestamp } from '../../../collector/store/time.ts';
+import type { Call } from '../../../protocol/call.ts';
+import { makeCall, processFacts } from '../collector/calls.ts';
+import { Bench } from '../collector/in_process.ts';
+import { heartbeatOf, newFindings, watched } from '../collector/insight/findings.ts';
+import { ACCOUNT, REGION } from './lab_cloud.ts';
+import { instanceId } from './plans.ts';
+
+const WINDOW_DAYS = 2;
+/** Hosts count as watched for this long after the start, so that soaks go on while commands run. */
+const AHEAD_US = 240e6;
+
+export class RemoteCollector {
+  readonly bench = new Bench();
+  readonly dataDir: string;
+  readonly #settings: Record<string, unknown>;
+  readonly #port: number;
+  #collector: Collector | null = null;
+  readonly tokens: Record<'viewer' | 'admin', string> = { viewer: '', admin: '' };
+
+  private constructor(dataDir: string, port: number) {
+    this.dataDir = dataDir;
+    this.#port = port;
+    this.#settings = {
+      data_dir: dataDir,
+      listen: `127.0.0.1:${port}`,
+      tls_self_signed: true,
+      readiness_window_days: WINDOW_DAYS,
+    };
+  }
+
+  /** `hosts`: the Auto Scaling group of each, by its number. All were watched, and made one call with a token. */
+  static async start(hosts: Readonly<Record<number, string>>): Promise<RemoteCollector> {
+    const bench = new Bench();
+    const { dataDir, store, put } = newFindings(bench);
+    const startUs = Date.now() * 1000;
+    const ago = (us: number) => toTimestamp(startUs - us);
+    for (const [number, group] of Object.entries(hosts)) {
+      const id = instanceId(Number(number));
+      const call = makeCall({
+        host: factsOf(Number(number), group),
+        time: ago(DAY_US),
+        'imds.version': 2,
+        'imds.server_version': 2,
+        process: processFacts({ script: '/opt/poll.py' }),
+      });
+      await put(call, watched(id, ago(3 * DAY_US), ago(-AHEAD_US)));
+      await store.heartbeat(heartbeatOf(id, startUs), startUs);
+    }
+    await store.close();
+    const made = new RemoteCollector(dataDir, await freePort());
+    made.bench.atEnd(() => bench.end());
+    await made.begin();
+    await withAdmin(dataDir, bench.log, ({ access, actor }: { access: TokenMaker; actor: Actor }) => {
+      for (const role of ['viewer', 'admin'] as const) {
+        made.tokens[role] = access.createToken({ kind: 'person', name: role, role }, actor).secret;
+      }
+    });
+    return made;
+  }
+
+  get url(): string {
+    return `https://localhost:${this.#port}`;
+  }
+
+  get caFile(): string {
+    return join(this.dataDir, 'self_signed.crt');
+  }
+
+  async begin(): Promise<void> {
+    this.#collector = await this.bench.collector(this.#settings);
+  }
+
+  /** Ends the collector. Its agents and commands find nobody at its address until it begins again. */
+  async stop(): Promise<void> {
+    await this.#collector?.stop();
+    this.#collector = null;
+  }
+
+  /** Lets an agent of the host report a call, as it happens. */
+  async report(number: number, group: string, call: Partial<Call>): Promise<void> {
+    const host = factsOf(number, group);
+    const outbox = this.bench.outbox(`wss://localhost:${this.#port}`, {
+      host,
+      tls: { caFile: this.caFile, certFile: null, keyFile: null },
+    });
+    outbox.call(makeCall({ ...call, host, time: toTimestamp(Date.now() * 1000) }));
+  }
+
+  actions(): string[] {
+    const admin = openAdmin(this.dataDir);
+    try {
+      return new AuditLog(admin).newest({ limit: 1000 }).map(({ action, subject }) => `${action} ${subject}`);
+    } finally {
+      admin.close();
+    }
+  }
+
+  end(): Promise<void> {
+    return this.bench.end();
+  }
+}
+
+type TokenMaker = {
+  createToken(
+    request: { kind: 'person'; name: string; role: 'viewer' | 'admin' },
+    actor: Actor,
+  ): { secret: string };
+};
+
+function factsOf(number: number, group: string) {
+  return {
+    id: instanceId(number),
+    name: `${group}-${number}`,
+    'cloud.account.id': ACCOUNT,
+    'cloud.region': REGION,
+    tags: { 'aws:autoscaling:groupName': group },
+  };
+}
+
+/** The collector keeps its port while it is away. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
