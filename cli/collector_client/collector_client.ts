@@ -50,6 +50,8 @@ interface Request {
   path: string;
   body: string | null;
   timeoutMs: number;
+  /** A change has a connection of its own: a kept one may be closed while a change is sent on it. */
+  isChange?: true;
 }
 
 export class CollectorClient {
@@ -92,7 +94,7 @@ export class CollectorClient {
     schema: S,
     { timeoutMs = TIMEOUT_MS }: { timeoutMs?: number } = {},
   ): Promise<z.infer<S>> {
-    const answer = await this.#send({ method, path, body: JSON.stringify(body), timeoutMs });
+    const answer = await this.#send({ method, path, body: JSON.stringify(body), timeoutMs, isChange: true });
     return this.#parsed(answer, `${method} ${path}`, schema);
   }
 
@@ -150,16 +152,17 @@ export class CollectorClient {
 
   /** Resolves with the whole answer, whatever its status is. */
   async #send(request: Request): Promise<Answered> {
-    // A kept connection may be closed while a change is sent on it, and then nobody knows if it was made.
-    const isKept = request.method === 'GET' || request.timeoutMs < TIMEOUT_MS;
-    const agent = isKept ? this.#keptAgent() : this.#newAgent(false);
+    if (request.isChange === true) {
+      const agent = this.#newAgent(false);
+      return this.#exchange(request, agent).finally(() => agent.destroy());
+    }
     try {
-      return await this.#exchange(request, agent);
+      this.#agent ??= this.#newAgent(true);
+      return await this.#exchange(request, this.#agent);
     } catch (error) {
-      if (isKept) this.close();
+      // Other questions may be under way on the connections of the former one.
+      this.#agent = null;
       throw error;
-    } finally {
-      if (!isKept) agent.destroy();
     }
   }
 
@@ -236,11 +239,6 @@ export class CollectorClient {
 
   #refused(answer: Answered, request: string): OperatorError {
     return refused(answer, this.url, request.replace(/\?.*/, ''), this.#access.tokenFrom);
-  }
-
-  #keptAgent(): HttpAgent | HttpsAgent {
-    this.#agent ??= this.#newAgent(true);
-    return this.#agent;
   }
 
   #newAgent(keepAlive: boolean): HttpAgent | HttpsAgent {

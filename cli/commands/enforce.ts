@@ -41,8 +41,8 @@ export async function run(argv: string[]): Promise<number> {
       return actions.apply(loaded.positionals[0]!, loaded);
     }
     case 'status': {
-      const { settings, positionals } = load(inspect.localSettings, ['PLAN']);
-      return inspect.status(positionals[0]!, settings);
+      const loaded = load(inspect.statusSettings, ['PLAN']);
+      return inspect.status(loaded.positionals[0]!, loaded);
     }
     case 'pause': {
       const { settings, positionals } = load(actions.pauseSettings, ['PLAN']);
@@ -58,9 +58,9 @@ export async function run(argv: string[]): Promise<number> {
       return actions.confirm(id!, steps, settings.data_dir);
     }
     case 'rollback': {
-      const { settings, positionals } = load(actions.rollbackSettings, ['PLAN', '[STEP...]']);
-      const [id, ...steps] = positionals;
-      return actions.rollback(id!, steps, settings);
+      const loaded = load(actions.rollbackSettings, ['PLAN', '[STEP...]']);
+      const [id, ...steps] = loaded.positionals;
+      return actions.rollback(id!, steps, loaded);
     }
     case 'drift': {
       const loaded = load(inspect.driftSettings, ['[PLAN]']);

@@ -5,19 +5,22 @@ import { commandActorName } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { Findings } from '../../enforce/findings.ts';
 import type { Plan } from '../../enforce/plan.ts';
+import type { PlanReports } from '../../enforce/run/plan_reports.ts';
 import type { Order } from '../../enforce/run/plan_store.ts';
 import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
 import type { PlanState } from '../../enforce/state/step_state.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
+import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
 import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
 import { eventLine, leftOutText, planText, statusText } from '../terminal/plan_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
-import { carryOut, reportMade, runnerOf } from './carry_out.ts';
+import { carryOut, reportNow, runnerOf } from './carry_out.ts';
 import { noFindings } from './local_findings.ts';
 import { localReports } from './local_reports.ts';
 import { makePlanFrom } from './make.ts';
 import type { PlanSettings } from './plan_settings.ts';
+import { remoteReports } from './remote_reports.ts';
 import { EXIT_REFUSED, exitCodeOf, type Loaded, stepsOf, storeIn, withFindings } from './shared.ts';
 
 export const applySettings = z.object({
@@ -40,7 +43,7 @@ export const rollbackSettings = z.object({
 
 export async function makeAndSave(loaded: Loaded<PlanSettings>): Promise<number> {
   const { settings } = loaded;
-  return withFindings(loaded, 'viewer', async (findings) => {
+  return withFindings(loaded, 'viewer', async (findings, reports) => {
     const made = await makePlanFrom(settings, findings, commandActorName());
     if (made.plan === null) {
       process.stdout.write(
@@ -53,7 +56,7 @@ export async function makeAndSave(loaded: Loaded<PlanSettings>): Promise<number>
     }
     storeIn(settings.data_dir).save(made.plan);
     await findings.audit('enforce.plan', made.plan.id, `${made.plan.steps.length} steps`);
-    await reportMade(made.plan, localReports(settings.data_dir));
+    await reportNow(made.plan, storeIn(settings.data_dir), reports);
     process.stdout.write(settings.json ? `${visibleJson(made.plan, 2)}\n` : planText(made.plan));
     return 0;
   });
@@ -66,8 +69,8 @@ export async function apply(id: string, loaded: Loaded<z.infer<typeof applySetti
     process.stdout.write(planText(applied));
     throw new OperatorError(2, `Nothing was changed. To carry it out: imdswatch enforce apply ${id} --yes`);
   }
-  return withFindings(loaded, 'admin', (findings) =>
-    runPlan(applied, settings, findings, [{ type: 'begun', by: commandActorName() }], true),
+  return withFindings(loaded, 'admin', (findings, reports) =>
+    runPlan(applied, settings, { findings, reports }, [{ type: 'begun', by: commandActorName() }], true),
   );
 }
 
@@ -80,8 +83,8 @@ export async function resume(id: string, loaded: Loaded<z.infer<typeof resumeSet
   if (store.stateOf(resumed).state.phase === 'new') {
     throw new OperatorError(1, `The plan ${id} was not begun. Begin it: imdswatch enforce apply ${id} --yes`);
   }
-  return withFindings(loaded, 'admin', (findings) =>
-    runPlan(resumed, settings, findings, [{ type: 'resumed', by }], false),
+  return withFindings(loaded, 'admin', (findings, reports) =>
+    runPlan(resumed, settings, { findings, reports }, [{ type: 'resumed', by }], false),
   );
 }
 
@@ -97,7 +100,7 @@ export function confirm(id: string, steps: readonly string[], dataDir: string): 
 export async function rollback(
   id: string,
   named: readonly string[],
-  settings: z.infer<typeof rollbackSettings>,
+  { settings, given }: Loaded<z.infer<typeof rollbackSettings>>,
 ): Promise<number> {
   const store = storeIn(settings.data_dir);
   const undone = store.load(id);
@@ -112,7 +115,10 @@ export async function rollback(
     { type: 'paused', by, reason },
     { type: 'rollback_ordered', by, reason, steps },
   ];
-  return runPlan(undone, settings, noFindings(), orders, false);
+  const client = collectorClientOf(settings, given);
+  const reports = client === null ? localReports(settings.data_dir) : remoteReports(client);
+  const findings = noFindings(client === null ? settings.data_dir : null);
+  return runPlan(undone, settings, { findings, reports }, orders, false).finally(() => client?.close());
 }
 
 export function pause(id: string, settings: z.infer<typeof pauseSettings>): number {
@@ -136,7 +142,7 @@ function order(id: string, dataDir: string, left: Order): number {
 async function runPlan(
   carried: Plan,
   settings: Parameters<typeof credentialsOf>[0] & { data_dir: string },
-  findings: Findings,
+  { findings, reports }: { findings: Findings; reports: PlanReports },
   orders: readonly NewEvent[],
   isBeginning: boolean,
 ): Promise<number> {
@@ -144,7 +150,7 @@ async function runPlan(
     plan: carried,
     store: storeIn(settings.data_dir),
     findings,
-    reports: localReports(settings.data_dir),
+    reports,
     credentials: credentialsOf(settings),
     orders,
     isBeginning,

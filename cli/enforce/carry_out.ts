@@ -14,7 +14,7 @@ import { ProgressReporter } from '../../enforce/run/progress_reporter.ts';
 import { checkBeginning, Runner } from '../../enforce/run/runner.ts';
 import { Watch } from '../../enforce/run/watch.ts';
 import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
-import { initialState, isFinal, type PlanState } from '../../enforce/state/step_state.ts';
+import { isFinal, type PlanState } from '../../enforce/state/step_state.ts';
 import { untilSignal } from '../signals.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 
@@ -77,13 +77,14 @@ export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
   }
 }
 
-/** Reports a plan that was made, so that the collector shows it before it is carried out. */
-export async function reportMade(plan: Plan, reports: PlanReports): Promise<void> {
-  await reporterOf({ plan, reports }, initialState(plan), []).close();
+/** Reports a plan that no process carries out as it stands, so that the collector shows it. Never rejects. */
+export async function reportNow(plan: Plan, store: PlanStore, reports: PlanReports): Promise<void> {
+  const { state, events } = store.stateOf(plan);
+  await reporterOf({ plan, store, reports }, state, events).close();
 }
 
 function reporterOf(
-  { plan, reports }: Pick<CarryOutOptions, 'plan' | 'reports'>,
+  { plan, store, reports }: Pick<CarryOutOptions, 'plan' | 'store' | 'reports'>,
   state: PlanState,
   events: readonly PlanEvent[],
 ): ProgressReporter {
@@ -93,7 +94,22 @@ function reporterOf(
         ? 'The collector has the progress of the plan again.\n'
         : `The progress could not be reported, so the collector does not show it. It is tried again: ${message}\n`,
     );
-  return new ProgressReporter({ plan, events, state, reports, onProblem });
+  return new ProgressReporter({ plan, events, state, reports: remembering(store, reports), onProblem });
+}
+
+/** Remembers beside the plan what the collector has stored, so that `status` can say what it lacks. */
+function remembering(store: PlanStore, reports: PlanReports): PlanReports {
+  let known: number | null = null;
+  return {
+    send: async (planId, report) => {
+      const answer = await reports.send(planId, report);
+      if (!report.has_more && report.sequence !== known) {
+        store.saveReported(planId, { sequence: report.sequence, at: new Date().toISOString() });
+        known = report.sequence;
+      }
+      return answer;
+    },
+  };
 }
 
 /** Says when the collector is away, because the plan waits meanwhile, and for how long it was. */

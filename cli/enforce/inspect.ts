@@ -4,19 +4,24 @@ import * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
 import { type Drift, driftByCalls, driftOf } from '../../enforce/drift.ts';
 import { EXPORT_FORMATS, exportPlan } from '../../enforce/export/export.ts';
-import { accountId, instanceId, region } from '../../enforce/plan.ts';
+import { accountId, instanceId, type Plan, region } from '../../enforce/plan.ts';
 import { PREVENTIONS, type Prevention, prevent } from '../../enforce/prevent/prevent.ts';
+import type { PlanStore } from '../../enforce/run/plan_store.ts';
 import { selftest } from '../../enforce/selftest.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
+import { collectorClientOf } from '../settings/collector_access.ts';
+import { collectorAccessShape } from '../settings/collector_access_shape.ts';
 import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
-import { findingsText, planText, statusText } from '../terminal/plan_table.ts';
+import { findingsText, planText, statusText, unreportedText } from '../terminal/plan_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
-import { cloudsWith, judgeOf, runnerOf } from './carry_out.ts';
+import { cloudsWith, judgeOf, reportNow, runnerOf } from './carry_out.ts';
+import { remoteReports } from './remote_reports.ts';
 import { EXIT_DRIFT, EXIT_REFUSED, exitCodeOf, type Loaded, storeIn, withFindings } from './shared.ts';
 
 const json = z.boolean().default(false).describe('Print JSON.');
 export const localSettings = z.object({ ...dataDirShape, json });
 export const cloudSettings = z.object({ ...anyCollectorShape, ...credentialsShape, json });
+export const statusSettings = z.object({ ...dataDirShape, ...collectorAccessShape, json });
 export const driftSettings = z.object({
   ...cloudSettings.shape,
   cloud: z
@@ -96,16 +101,32 @@ export async function check(id: string, loaded: Loaded<z.infer<typeof cloudSetti
   });
 }
 
-export function status(id: string, settings: z.infer<typeof localSettings>): number {
+/** Shows what has become of a plan. With `--collector` it first sends what that collector lacks of it. */
+export async function status(id: string, loaded: Loaded<z.infer<typeof statusSettings>>): Promise<number> {
+  const { settings } = loaded;
   const store = storeIn(settings.data_dir);
   const shown = store.load(id);
+  const runner = runnerOf(store, id);
+  const client = collectorClientOf(settings, loaded.given);
+  if (client !== null && runner === null && lacking(store, shown) > 0) {
+    await reportNow(shown, store, remoteReports(client));
+    client.close();
+  }
   const { state } = store.stateOf(shown);
+  const reported = store.reportedOf(id);
+  const lacks = lacking(store, shown);
   process.stdout.write(
     settings.json
-      ? `${visibleJson({ plan: id, ...state }, 2)}\n`
-      : statusText(shown, state, runnerOf(store, id)),
+      ? `${visibleJson({ plan: id, ...state, reported, unreported_events: lacks }, 2)}\n`
+      : statusText(shown, state, runner) +
+          unreportedText(id, { reported, lacks, isCarriedOut: runner !== null }),
   );
   return exitCodeOf(state);
+}
+
+/** Returns the number of events of a plan that no collector was told of. The plan itself counts as one. */
+function lacking(store: PlanStore, of: Plan): number {
+  return store.stateOf(of).events.length - (store.reportedOf(of.id)?.sequence ?? -1);
 }
 
 export async function drift(

@@ -35,8 +35,11 @@ export function openFindings(dataDir: string, options: InsightOptions): OpenFind
   };
 }
 
-/** Stands for a collector that is not asked, as during a roll-back: nothing can go forward with it. */
-export function noFindings(): Findings {
+/**
+ * Stands for a collector that is not asked, as during a roll-back: nothing can go forward with it. `dataDir`: that of a
+ * collector on this machine, whose audit log is written all the same; null for none.
+ */
+export function noFindings(dataDir: string | null): Findings {
   const refuse = async (): Promise<never> => {
     throw new OperatorError(1, 'The collector is not asked during a roll-back.');
   };
@@ -47,7 +50,9 @@ export function noFindings(): Findings {
     acceptedCalls: refuse,
     hostsOfCaller: refuse,
     watched: refuse,
-    audit: async () => {},
+    audit: async (action, subject, detail) => {
+      if (dataDir !== null) await audit(dataDir, action, subject, detail);
+    },
   };
 }
 

@@ -2,12 +2,15 @@
 import { join } from 'node:path';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { Plan } from '../../enforce/plan.ts';
+import type { PlanReports } from '../../enforce/run/plan_reports.ts';
 import { PlanStore } from '../../enforce/run/plan_store.ts';
 import type { PlanState } from '../../enforce/state/step_state.ts';
 import { type CollectorAccessSettings, collectorClientOf } from '../settings/collector_access.ts';
 import { judgingOptions } from '../settings/local_collector.ts';
 import { type OpenFindings, openFindings } from './local_findings.ts';
+import { localReports } from './local_reports.ts';
 import { openRemoteFindings } from './remote_findings.ts';
+import { remoteReports } from './remote_reports.ts';
 
 export const EXIT_REFUSED = 4;
 export const EXIT_ROLLED_BACK = 5;
@@ -47,7 +50,7 @@ export async function withFindings(
     given,
   }: Loaded<Parameters<typeof judgingOptions>[0] & CollectorAccessSettings & { data_dir: string }>,
   needs: 'viewer' | 'admin',
-  work: (findings: OpenFindings) => Promise<number>,
+  work: (findings: OpenFindings, reports: PlanReports) => Promise<number>,
 ): Promise<number> {
   const client = collectorClientOf(settings, given);
   const findings =
@@ -55,7 +58,7 @@ export async function withFindings(
       ? openFindings(settings.data_dir, judgingOptions(settings))
       : await openRemoteFindings(client, needs);
   try {
-    return await work(findings);
+    return await work(findings, client === null ? localReports(settings.data_dir) : remoteReports(client));
   } finally {
     await findings.close();
   }

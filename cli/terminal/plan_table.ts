@@ -61,6 +61,28 @@ export function findingsText(step: PlanStep, findings: readonly Finding[]): stri
   return `${step.id} ${targetText(step)} ${changeText(step)}\n${lines.join('')}`;
 }
 
+/** A process reports within this time. */
+const REPORTED_WITHIN_MS = 60_000;
+
+/** Says what the collector was not told of a plan; empty where it has everything, or soon will. */
+export function unreportedText(
+  id: string,
+  told: { reported: { at: string } | null; lacks: number; isCarriedOut: boolean },
+  nowMs = Date.now(),
+): string {
+  const { reported, lacks, isCarriedOut } = told;
+  const isSoon = isCarriedOut && reported !== null && nowMs - Date.parse(reported.at) < REPORTED_WITHIN_MS;
+  if (lacks <= 0 || isSoon) return '';
+  const what =
+    reported === null
+      ? 'No collector was told of this plan'
+      : `The collector lacks the last ${lacks} event${lacks === 1 ? '' : 's'} of this plan: it was told last at ${reported.at}`;
+  const next = isCarriedOut
+    ? 'The process that carries it out tries again.'
+    : `Send it: imdswatch enforce status ${id} --collector URL`;
+  return `NOT REPORTED: ${what}, so its page and its audit log do not show it. ${next}\n`;
+}
+
 /** Returns one line about an event, or null for one that nobody needs to read as it happens. */
 export function eventLine(plan: Plan, event: PlanEvent, state: PlanState): string | null {
   const line = eventText(plan, event, state);

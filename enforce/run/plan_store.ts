@@ -1,6 +1,6 @@
 /**
  * Plans on disk: one directory for each, with `plan.json`, `journal.jsonl` and the directory `orders`. They are all that a
- * roll-back needs.
+ * roll-back needs. `reported.json` says what the collector was told.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +27,12 @@ export const order = z.discriminatedUnion('type', [
 ]);
 export type Order = z.infer<typeof order>;
 
+/** Says what a collector was told of a plan: the events of its journal up to this number, and when. */
+export const reported = z.object({ sequence: z.int().min(0), at: z.iso.datetime() });
+export type Reported = z.infer<typeof reported>;
+
 const ORDERS = 'orders';
+const REPORTED_FILE = 'reported.json';
 const PLAN_FILE = 'plan.json';
 
 export class PlanStore {
@@ -47,8 +52,15 @@ export class PlanStore {
   }
 
   save(saved: Plan): void {
-    mkdirSync(join(this.directoryOf(saved.id), ORDERS), { recursive: true, mode: 0o700 });
-    writeFileAtomically(this.directoryOf(saved.id), PLAN_FILE, `${JSON.stringify(saved, null, 2)}\n`);
+    try {
+      mkdirSync(join(this.directoryOf(saved.id), ORDERS), { recursive: true, mode: 0o700 });
+      writeFileAtomically(this.directoryOf(saved.id), PLAN_FILE, `${JSON.stringify(saved, null, 2)}\n`);
+    } catch (error) {
+      throw new OperatorError(
+        1,
+        `The plan cannot be kept in ${this.#directory}: ${(error as Error).message}. Name a directory of yours with --data-dir, also for all later commands about the plan.`,
+      );
+    }
   }
 
   /** Returns the ids of all plans, oldest first by name. */
@@ -78,6 +90,19 @@ export class PlanStore {
   stateOf(of: Plan): { state: PlanState; events: PlanEvent[] } {
     const events = readJournal(this.journalOf(of.id));
     return { events, state: events.reduce((state, event) => reduce(of, state, event), initialState(of)) };
+  }
+
+  /** Remembers what a collector has stored of a plan's progress. */
+  saveReported(id: string, told: Reported): void {
+    writeFileAtomically(this.directoryOf(id), REPORTED_FILE, JSON.stringify(told));
+  }
+
+  /** Returns what a collector was told last; null if it never was. */
+  reportedOf(id: string): Reported | null {
+    const path = join(this.directoryOf(id), REPORTED_FILE);
+    if (!existsSync(path)) return null;
+    const read = reported.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+    return read.success ? read.data : null;
   }
 
   /** Leaves an order for the runner that has the plan. `name`: unique, and sorts by time. */

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { openAdmin } from '../../../collector/admin/admin_schema.ts';
 import { AuditLog } from '../../../collector/admin/audit_log.ts';
+import type { AuditEntry } from '../../../collector/contract/administration.ts';
 import { DAY_US } from '../../../collector/contract/window.ts';
 import { type Actor, withAdmin } from '../../../collector/local.ts';
 import type { Collector } from '../../../collector/main.ts';
@@ -95,10 +96,11 @@ export class RemoteCollector {
     outbox.call(makeCall({ ...call, host, time: toTimestamp(Date.now() * 1000) }));
   }
 
-  actions(): string[] {
+  /** Returns the audit log, newest first. */
+  audited(): AuditEntry[] {
     const admin = openAdmin(this.dataDir);
     try {
-      return new AuditLog(admin).newest({ limit: 1000 }).map(({ action, subject }) => `${action} ${subject}`);
+      return new AuditLog(admin).newest({ limit: 1000 });
     } finally {
       admin.close();
     }

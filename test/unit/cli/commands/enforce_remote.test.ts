@@ -101,6 +101,14 @@ describe('imdswatch enforce --collector', () => {
     assert.equal((applied.stdout.match(/confirmed/g) ?? []).length, 2);
     assert.deepEqual([tokensOf(1), tokensOf(2)], ['required', 'required']);
     assert.equal((await enforce('drift', plan.id)).code, 0);
+    // Each report is in the collector's audit log, by the name of the token.
+    const entries = collector.audited().filter(({ subject }) => subject === plan.id);
+    assert.deepEqual(
+      [...new Set(entries.map(({ actor, action }) => `${actor} ${action}`))],
+      ['admin plan.report'],
+    );
+    assert.match(entries[0]!.detail!, /confirmed/);
+    assert.doesNotMatch((await begin('status', plan.id).ended).stdout, /NOT REPORTED/);
   });
 
   it('rolls back within 10 s of the first refused call, with the caller named', async (t) => {
@@ -145,7 +153,7 @@ describe('imdswatch enforce --collector', () => {
     }
   });
 
-  it('rolls back without the collector', async () => {
+  it('rolls back without the collector, and tells it later', async () => {
     const { id } = await planned('--group', 'asg:far');
     const applied = await enforce('apply', id, '--yes');
     assert.equal(applied.code, 0, applied.stderr);
@@ -154,9 +162,19 @@ describe('imdswatch enforce --collector', () => {
       const back = await enforce('rollback', id, '--reason', 'the test says so');
       assert.equal(back.code, 5, back.stdout + back.stderr);
       assert.equal(tokensOf(5), 'optional');
+      assert.match(back.stderr, /progress could not be reported.*cannot be reached/);
+      assert.match(
+        (await begin('status', id).ended).stdout,
+        /NOT REPORTED: The collector lacks the last \d+ events/,
+      );
     } finally {
       await collector.begin();
     }
+    const told = await enforce('status', id);
+    assert.equal(told.code, 5, told.stderr);
+    assert.doesNotMatch(told.stdout, /NOT REPORTED/);
+    const [latest] = collector.audited().filter(({ subject }) => subject === id);
+    assert.match(latest!.detail!, /s1 rolled_back/);
   });
 
   it('says which role, token, certificate or address is wrong, and changes nothing', async () => {
