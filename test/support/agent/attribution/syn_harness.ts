@@ -5,6 +5,7 @@
  */
 import { createRequire } from 'node:module';
 import { SockDiagAttributor } from '../../../../agent/attribution/sock_diag.ts';
+import { readPackets } from '../../../../agent/capture/packet_batch.ts';
 import { ProcessIdentity } from '../../../../agent/identity/process_identity.ts';
 import type { ProcessFacts } from '../../../../protocol/call.ts';
 
@@ -38,16 +39,20 @@ export interface Seen {
 const attributor = SockDiagAttributor.open({ log: { warn: (message) => console.error(message) } });
 const identity = new ProcessIdentity();
 const seen = new Map<string, Seen>();
-const buffer = Buffer.alloc(65536);
+const batch = Buffer.alloc(65536);
 const capture = new Cap();
 capture.open(
   'any',
   'tcp and (host 169.254.169.254 or host fd00:ec2::254) and port 80',
   8 * 1024 * 1024,
-  buffer,
+  batch,
 );
 capture.setMinBytes?.(0);
-capture.on('packet', () => {
+capture.on('packet', (length: number) => {
+  for (const { data } of readPackets(batch, length, 'LINUX_SLL')) lookUp(Buffer.from(data));
+});
+
+function lookUp(buffer: Buffer): void {
   const isIpv6 = buffer.readUInt16BE(14) === ETHERTYPE_IPV6;
   const tcp = SLL_BYTES + (isIpv6 ? 40 : (buffer[SLL_BYTES]! & 0x0f) * 4);
   if ((buffer[tcp + 13]! & (SYN | ACK)) !== SYN) return;
@@ -85,7 +90,7 @@ capture.on('packet', () => {
     tookUs,
   });
   attributor.connectionClosed(tuple);
-});
+}
 process.stdout.write('ready\n');
 process.stdin.on('end', () => {
   capture.close();
