@@ -7,7 +7,9 @@ import { signInLink } from './access/sign_in_link.ts';
 import { ServerTls } from './access/tls.ts';
 import { openAdmin } from './admin/admin_schema.ts';
 import { SqliteAdminStore } from './admin/admin_store.ts';
+import type { ChangedPlan } from './admin/plans.ts';
 import { Alerts } from './alert/alerts.ts';
+import { PlanAlerts } from './alert/plan_alerts.ts';
 import { createApp } from './api/app.ts';
 import { CoalescedInsight } from './api/coalesced_insight.ts';
 import { HEARTBEAT_MS, LiveFeed } from './api/live_feed.ts';
@@ -27,6 +29,7 @@ import { storeProblem } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight } from './insight/insight.ts';
+import { PlanWatch } from './plan_watch.ts';
 import { RetentionTimer } from './retention.ts';
 import { openStore } from './store/sqlite/sqlite_store.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
@@ -103,7 +106,12 @@ async function compose(
   const rules = workloadRules(settings);
   const workloads = new WorkloadQueries(store, rules);
   const live = new LiveFeed(HEARTBEAT_MS, rules);
-  const writer = new Writer(store, log, { stored: (batches) => live.publish(batches) });
+  const writer = new Writer(store, log, {
+    stored: (batches) => {
+      live.publish(batches);
+      planAlerts.onStored(batches);
+    },
+  });
   const ingest = new IngestServer({
     identify: (request) => access.identifyAgent(request),
     issueCredential: (hostId, claim) => access.enrol(hostId, claim),
@@ -124,6 +132,20 @@ async function compose(
   };
   const insight = new CoalescedInsight(new Insight(store, { ...judging, triage: () => admin.triage.all() }));
   const alerts = new Alerts({ admin, insight: insight.fresh, store, publicUrl, log });
+  const enforcement = new EnforcementQuestions(store, judging);
+  const planAlerts = new PlanAlerts({
+    admin,
+    questions: enforcement,
+    store,
+    record: (drafts, subjects) => alerts.record(drafts, subjects),
+    log,
+  });
+  const notice = (changed: readonly ChangedPlan[]) => {
+    live.publishPlans(changed.map(({ plan: { id, phase, reported } }) => ({ id, phase, reported })));
+    planAlerts.onPlans(changed);
+  };
+  const planWatch = new PlanWatch(admin.plans, notice, log);
+  endings.push(() => planWatch.stop());
   const retention = new RetentionTimer(store, access, log);
   endings.push(() => retention.stop());
   access.onTokenEnded(({ kind, hostId }) => {
@@ -138,13 +160,14 @@ async function compose(
     insight: insight.counters(),
     live: live.counters(),
     alerts: alerts.counters(),
+    plan_alerts: planAlerts.counters(),
     retention: retention.counters(),
     http: server.counters(),
     ...(tls !== null && { tls: tls.counters() }),
   });
   const app = createApp({
     insight,
-    enforcement: new EnforcementQuestions(store, judging),
+    enforcement,
     access,
     alerts,
     triage: admin.triage,
@@ -189,7 +212,8 @@ async function compose(
   const port = await server.listen(host, wanted);
   if (tls !== null && server.tlsServer !== null) tls.follow(server.tlsServer);
   alerts.start();
-  endings.push(() => alerts.stop());
+  planAlerts.start();
+  endings.push(() => planAlerts.stop().then(() => alerts.stop()));
   const urlOf = (scheme: string, name: string) =>
     `${scheme}${tls === null ? '' : 's'}://${name.includes(':') ? `[${name}]` : name}:${port}`;
   const pageUrl = publicUrl ?? urlOf('http', isAnyAddress(host) ? 'localhost' : host);

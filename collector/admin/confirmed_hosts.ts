@@ -7,6 +7,16 @@ import type { AuditLog } from './audit_log.ts';
 /** Beyond this number the hosts that were confirmed first are left out, which the audit log says. */
 const MAX_HOSTS = 200_000;
 
+/** A host on which a plan has required tokens. Times are microseconds since 1970. */
+export interface ConfirmedHost {
+  hostId: string;
+  plan: string;
+  step: string;
+  confirmedUs: number;
+  /** When the plan's process read that somebody has undone the change; null: it did not. */
+  driftedUs: number | null;
+}
+
 /** A host follows the latest step that requires tokens on it: confirmed, drifted, or rolled back. */
 export function keepConfirmedHosts(
   database: DatabaseSync,

@@ -15,7 +15,7 @@ import {
 import type { Plan, PlanDetail, PlanStep, PlanWave, StepCounts } from '../contract/plan.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
 import type { AuditLog } from './audit_log.ts';
-import { keepConfirmedHosts } from './confirmed_hosts.ts';
+import { type ConfirmedHost, keepConfirmedHosts } from './confirmed_hosts.ts';
 import { transaction } from './transaction.ts';
 
 /** Bounds the tables: a step has some 500 bytes. The oldest plans that nobody carries out make room for new ones. */
@@ -58,16 +58,6 @@ export interface ChangedPlan {
   change: number;
   plan: Plan;
   hasMore: boolean;
-}
-
-/** A host on which a plan has required tokens. Times are microseconds since 1970. */
-export interface ConfirmedHost {
-  hostId: string;
-  plan: string;
-  step: string;
-  confirmedUs: number;
-  /** When the plan's process read that somebody has undone the change; null: it did not. */
-  driftedUs: number | null;
 }
 
 type Row = Record<string, SQLOutputValue>;
@@ -145,11 +135,21 @@ export class PlanRows {
   }
 
   /** Returns the steps of a plan that entered a roll-back, or were held, after this time. */
-  stepsSince(id: string, kind: 'undone' | 'held', sinceUs: number): PlanStep[] {
+  stepsSince(id: string, kind: 'undone' | 'held', sinceUs: number): { atUs: number; step: PlanStep }[] {
     const column = kind === 'undone' ? 'undone_us' : 'held_us';
-    return this.#sql(`SELECT step FROM plan_steps WHERE plan = ? AND ${column} > ? ORDER BY position`)
+    return this.#sql(
+      `SELECT step, ${column} AS at FROM plan_steps WHERE plan = ? AND ${column} > ? ORDER BY position`,
+    )
       .all(id, sinceUs)
-      .map(({ step }) => stepOf(String(step)));
+      .map(({ step, at }) => ({ atUs: Number(at), step: stepOf(String(step)) }));
+  }
+
+  /** Returns a text that changes with the confirmed hosts. */
+  confirmedVersion(): string {
+    const row = this.#sql(
+      'SELECT count(*) AS hosts, max(confirmed_us) AS confirmed, max(drifted_us) AS drifted FROM confirmed_hosts',
+    ).get();
+    return JSON.stringify(row);
   }
 
   confirmedHosts(): ConfirmedHost[] {

@@ -49,7 +49,7 @@ export function stateOf(rows: readonly SubjectRow[]): AlertState {
     if (kind === 'offender') offenders.set(id, state as OffenderState);
     else if (kind === 'host') hosts.set(id, state as HostState);
     else if (kind === 'triage') triage.set(id, state as TriageAlertState);
-    else if (id === 'offenders' || id === 'hosts') begun[id] = true;
+    else if (kind === 'begun' && (id === 'offenders' || id === 'hosts')) begun[id] = true;
   }
   return { begun, offenders, hosts, triage };
 }

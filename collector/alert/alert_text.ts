@@ -127,6 +127,11 @@ export function summary(rule: AlertRule, group: readonly AlertDraft[]): AlertDra
     coverage_lost: 'hosts whose capture lost packets or records, or was not live',
     offender_reopened: 'workloads that were fixed call IMDSv1 again',
     exception_ended: 'exceptions have ended',
+    enforcement_undone:
+      severity === 'info' ? 'hosts require tokens again' : 'hosts do not require tokens any more',
+    plan_rolled_back: 'plans roll changes back',
+    plan_held: 'plans hold changes',
+    plan_ended: 'plans have ended',
   };
   const names = group.slice(0, NAMES_IN_A_SUMMARY).map(({ title }) => title);
   const more = group.length - names.length;
@@ -150,7 +155,7 @@ function where({ hosts, host_count: count }: Offender): string {
   return `on host ${first.name} and ${count - 1} more`;
 }
 
-function short(title: string): string {
+export function short(title: string): string {
   const characters = [...title];
   return characters.length <= MAX_TITLE_CHARACTERS
     ? title

@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
+import type { SubjectRow } from '../admin/alerts.ts';
 import type {
   Alert,
   AlertRule,
@@ -40,7 +41,7 @@ const FINDINGS_WINDOW_US = 14 * DAY_US;
  */
 const COVERAGE_WINDOW_US = DAY_US;
 
-const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts'> = {
+const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'plans'> = {
   new_offender: 'offenders',
   credentials_over_v1: 'offenders',
   offender_reopened: 'offenders',
@@ -48,6 +49,10 @@ const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts'> = {
   host_not_ready: 'hosts',
   host_silent: 'hosts',
   coverage_lost: 'hosts',
+  enforcement_undone: 'hosts',
+  plan_rolled_back: 'plans',
+  plan_held: 'plans',
+  plan_ended: 'plans',
 };
 
 /** The questions that the rules ask about the findings. */
@@ -158,13 +163,22 @@ export class Alerts {
     const nowUs = nowMs * 1000;
     const findings = await this.#findings(nowMs);
     const { alerts: drafts, after } = evaluate(this.#state, findings, nowUs);
-    const alerts = drafts.map((draft) => this.#alert(draft, nowUs));
-    const changed = changedSubjects(this.#state, after);
-    if (alerts.length > 0 || changed.length > 0) {
-      this.#counters.queue_overflowed += this.#rows.record(alerts, changed, nowUs).overflowed;
-    }
+    this.#record(drafts, changedSubjects(this.#state, after), nowUs);
     this.#state = after;
     this.#counters.evaluations++;
+  }
+
+  /** Stores alerts of other rules with the states of their subjects in one transaction, and begins to send them. */
+  record(drafts: readonly AlertDraft[], subjects: readonly SubjectRow[]): void {
+    this.#record(drafts, subjects, this.#now() * 1000);
+    if (drafts.length > 0) this.#sendWaiting();
+  }
+
+  #record(drafts: readonly AlertDraft[], subjects: readonly SubjectRow[], nowUs: number): void {
+    const alerts = drafts.map((draft) => this.#alert(draft, nowUs));
+    if (alerts.length > 0 || subjects.length > 0) {
+      this.#counters.queue_overflowed += this.#rows.record(alerts, subjects, nowUs).overflowed;
+    }
     this.#counters.alerts += alerts.length;
     this.#counters.summaries += alerts.filter(({ subject }) => subject === SUMMARY_SUBJECT).length;
   }
@@ -218,10 +232,14 @@ export class Alerts {
     }
     const tookMs = performance.now() - beganMs;
     // The rules do not wait for deliveries: a destination that does not answer must not delay them.
+    this.#sendWaiting();
+    this.#schedule(Math.max(INTERVAL_MS, tookMs / MAX_SHARE));
+  }
+
+  #sendWaiting(): void {
     this.sendDue().catch((error: Error) => {
       this.#counters.rounds_failed++;
       this.#options.log.error({ error: error.message }, 'waiting alerts could not be read from the database');
     });
-    this.#schedule(Math.max(INTERVAL_MS, tookMs / MAX_SHARE));
   }
 }

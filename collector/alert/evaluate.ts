@@ -222,7 +222,8 @@ function sameState(left: HostState, right: HostState): boolean {
   );
 }
 
-function bounded(alerts: readonly AlertDraft[], most: number): AlertDraft[] {
+/** Replaces the alerts of a rule by one that sums them up, where there are more than `most`. */
+export function bounded(alerts: readonly AlertDraft[], most: number): AlertDraft[] {
   // Hosts that are back and hosts that went silent are summed up separately.
   const groups = Map.groupBy(alerts, ({ rule, severity }) => `${rule} ${severity === 'info'}`);
   return [...groups.values()].flatMap((group) =>

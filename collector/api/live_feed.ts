@@ -5,11 +5,19 @@
  */
 import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 import type { Call } from '../../protocol/call.ts';
+import type { PlanPhase } from '../../protocol/plan_report.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { ServedCall } from '../contract/served_call.ts';
 import type { CallBody, StoredBatch } from '../store/store.ts';
 import type { CallerFacts } from '../store/workload_identity.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
+
+/** A plan that was reported: what a page needs to know to load it again. */
+export interface PlanNotice {
+  id: string;
+  phase: PlanPhase;
+  reported: string;
+}
 
 export interface LiveFilter {
   hosts: readonly string[] | null;
@@ -73,6 +81,13 @@ export class LiveFeed {
     }
   }
 
+  /** Sends notices of plans to those who watch plans. */
+  publishPlans(notices: readonly PlanNotice[]): void {
+    for (const watcher of this.#watchers) {
+      for (const notice of notices) watcher.offerPlan(notice);
+    }
+  }
+
   /** Returns the limit that another feed would exceed, or null if there is room. */
   refusalOf({ person, address }: Pick<WatcherConnection, 'person' | 'address'>): Refusal | null {
     const watchers = [...this.#watchers];
@@ -84,7 +99,7 @@ export class LiveFeed {
   }
 
   /** Returns the body of a server-sent event stream, or null beyond a limit, which `refusalOf` names. */
-  watch(filter: LiveFilter, connection: WatcherConnection): ReadableStream<Uint8Array> | null {
+  watch(filter: LiveFilter | 'plans', connection: WatcherConnection): ReadableStream<Uint8Array> | null {
     if (this.refusalOf(connection) !== null) {
       this.#counters.watchers_refused += 1;
       return null;
@@ -156,18 +171,20 @@ interface WatcherEvents {
 
 class Watcher {
   readonly stream: ReadableStream<Uint8Array>;
-  readonly #filter: LiveFilter;
+  readonly #filter: LiveFilter | 'plans';
   readonly connection: WatcherConnection;
   readonly #events: WatcherEvents;
   readonly #encoder = new TextEncoder();
   readonly #queue: Entry[] = [];
+  /** The latest notice of each plan that was not sent yet. */
+  readonly #plans = new Map<string, PlanNotice>();
   #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
   readonly #rate = new TokenBucket(oneSecond(MAX_CALLS_PER_SECOND), performance.now());
   #leftOut = 0;
   /** Time at which the client last had room for more. */
   #roomMs = performance.now();
 
-  constructor(filter: LiveFilter, connection: WatcherConnection, events: WatcherEvents) {
+  constructor(filter: LiveFilter | 'plans', connection: WatcherConnection, events: WatcherEvents) {
     this.#filter = filter;
     this.connection = connection;
     this.#events = events;
@@ -183,13 +200,19 @@ class Watcher {
   }
 
   offer(entry: Entry): void {
-    if (this.#controller === null || !matches(this.#filter, entry)) return;
+    if (this.#controller === null || this.#filter === 'plans' || !matches(this.#filter, entry)) return;
     if (this.#queue.length >= MAX_QUEUED_CALLS || this.#rate.tryTake(performance.now()) > 0) {
       this.#leftOut += 1;
       this.#events.leftOut();
       return;
     }
     this.#queue.push(entry);
+    this.#flush();
+  }
+
+  offerPlan(notice: PlanNotice): void {
+    if (this.#controller === null || this.#filter !== 'plans') return;
+    this.#plans.set(notice.id, notice);
     this.#flush();
   }
 
@@ -215,6 +238,7 @@ class Watcher {
   #leave(): void {
     this.#controller = null;
     this.#queue.length = 0;
+    this.#plans.clear();
     this.#events.gone();
   }
 
@@ -223,6 +247,12 @@ class Watcher {
   }
 
   #flush(): void {
+    if (this.#plans.size > 0 && this.#hasRoom()) {
+      const notices = [...this.#plans.values()];
+      this.#plans.clear();
+      const text = notices.map((notice) => `event: plan\ndata: ${JSON.stringify(notice)}\n\n`).join('');
+      this.#controller!.enqueue(this.#encoder.encode(text));
+    }
     while (this.#hasRoom() && (this.#queue.length > 0 || this.#leftOut > 0)) {
       const entries = this.#queue.splice(0, MAX_CALLS_IN_CHUNK);
       let text = entries

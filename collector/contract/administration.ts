@@ -45,6 +45,10 @@ export const alertRule = z.enum([
   'coverage_lost',
   'offender_reopened',
   'exception_ended',
+  'enforcement_undone',
+  'plan_rolled_back',
+  'plan_held',
+  'plan_ended',
 ]);
 
 const address = z.string().min(1).max(2000);
@@ -117,7 +121,7 @@ export const destination = z.object({
 export const alert = z.object({
   id: z.uuid(),
   rule: alertRule,
-  /** Id of the offender or host that the alert is about. Alerts are deduplicated by it and `rule`. */
+  /** Id of the offender, host or plan that the alert is about. Alerts are deduplicated by it and `rule`. */
   subject: z.string(),
   time,
   severity: z.enum(['critical', 'warning', 'info']),

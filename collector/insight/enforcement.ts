@@ -196,7 +196,8 @@ export class EnforcementQuestions {
   }
 }
 
-function titleOf(call: Call): string {
+/** Returns the shortest name of a call's caller, for a person. */
+export function titleOf(call: Call): string {
   const { process, container, systemd } = call;
   return (
     process?.script ??

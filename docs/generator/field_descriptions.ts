@@ -229,7 +229,7 @@ export const OFFENDER = {
 export const ALERT = {
   id: 'the same at every attempt to deliver the alert',
   rule: 'the [rule](operate.md#alerts)',
-  subject: 'the id of an offender or of a host; `summary` if one alert stands for many',
+  subject: 'the id of an offender, a host or a plan; `summary` if one alert stands for many',
   time: 'when the condition was found',
   severity: '',
   title: '',

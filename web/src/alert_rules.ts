@@ -9,4 +9,8 @@ export const ALERT_RULES: Record<AlertRule, string> = {
   coverage_lost: 'Coverage lost',
   offender_reopened: 'Fixed offender calls again',
   exception_ended: 'Exception ended',
+  enforcement_undone: 'Enforcement undone',
+  plan_rolled_back: 'Plan rolls back',
+  plan_held: 'Plan holds a step',
+  plan_ended: 'Plan ended',
 };

@@ -30,8 +30,16 @@ const liveRoute = route({
   tags: ['calls'],
   summary: 'Live calls as server-sent events, sent when they are stored',
   description:
-    'The data of an event `call` is one call, as in the list of calls. The data of an event `left_out` is `{"calls": n}`, the number of calls that were not sent because there were more than 500 a second, or more than the client read. A comment is sent every 15 s.',
-  request: { query: z.strictObject(callQuery) },
+    'The data of an event `call` is one call, as in the list of calls. The data of an event `left_out` is `{"calls": n}`, the number of calls that were not sent because there were more than 500 a second, or more than the client read. With `topic=plans` the data of an event `plan` is `{"id", "phase", "reported"}` of a plan that was reported just now. A comment is sent every 15 s.',
+  request: {
+    query: z.strictObject({
+      topic: z
+        .enum(['calls', 'plans'])
+        .default('calls')
+        .describe('`plans`: events `plan` instead of calls. The other parameters are about calls.'),
+      ...callQuery,
+    }),
+  },
   responses: {
     200: { description: 'The feed.', content: { 'text/event-stream': { schema: z.string() } } },
   },
@@ -39,7 +47,8 @@ const liveRoute = route({
 
 export function liveRoutes(app: ApiApp, { live, access }: ApiParts): void {
   app.openapi(liveRoute, (c) => {
-    const filter = liveFilterOf(c.req.valid('query'));
+    const { topic, ...query } = c.req.valid('query');
+    const filter = topic === 'plans' ? topic : liveFilterOf(query);
     // The stream of a HEAD request would never be read or ended.
     if (c.env.incoming.method === 'HEAD') return c.body(null, 200, EVENT_STREAM);
     const { incoming, outgoing } = c.env;

@@ -115,12 +115,12 @@ test('refused calls are named once, with what followed from them; secrets in rea
 
   const us = (minute: number) => Date.parse(at(minute)) * 1000;
   assert.deepEqual(
-    plans.stepsSince(PLAN_ID, 'undone', us(8)).map(({ id }) => id),
+    plans.stepsSince(PLAN_ID, 'undone', us(8)).map(({ step }) => step.id),
     ['s1'],
   );
   assert.deepEqual(plans.stepsSince(PLAN_ID, 'undone', us(9)), []);
   assert.deepEqual(
-    plans.stepsSince(PLAN_ID, 'held', us(8)).map(({ id }) => id),
+    plans.stepsSince(PLAN_ID, 'held', us(8)).map(({ step }) => step.id),
     ['s2'],
   );
   // The time of the roll-back stays when it is done.

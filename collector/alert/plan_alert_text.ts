@@ -1,0 +1,121 @@
+/** The texts of alerts about plans. Names in them come from hosts and programs; each channel escapes them. */
+import type { ConfirmedHost } from '../admin/confirmed_hosts.ts';
+import type { Plan, PlanStep, StepCounts } from '../contract/plan.ts';
+import { toTimestamp } from '../store/time.ts';
+import type { AlertDraft } from './alert_draft.ts';
+import { short } from './alert_text.ts';
+
+const NAMES = 5;
+/** States in the order in which an ended plan is summed up. */
+const OUTCOMES: [keyof StepCounts, string][] = [
+  ['confirmed', 'confirmed'],
+  ['rolled_back', 'rolled back'],
+  ['rolling_back', 'rolling back'],
+  ['held', 'held'],
+  ['refused', 'refused by a guard'],
+  ['failed', 'failed'],
+  ['drifted', 'changed by somebody else'],
+  ['skipped', 'skipped'],
+  ['planned', 'never begun'],
+  ['waiting', 'never begun, a guard said not now'],
+];
+
+export function planRolledBack(plan: Plan, steps: readonly PlanStep[], held: number): AlertDraft {
+  const refusal = steps.find((step) => step.refusal !== null)?.refusal ?? null;
+  const because =
+    refusal === null
+      ? (steps.find(({ reason }) => reason !== null)?.reason ?? 'No reason was reported.')
+      : `${refusal.caller} called without a token on ${refusal.host} at ${refusal.at} and was refused.`;
+  const also = held === 0 ? '' : ` ${isOrAre(held)} held.`;
+  return {
+    rule: 'plan_rolled_back',
+    subject: plan.id,
+    severity: 'critical',
+    title: short(
+      refusal === null
+        ? `Plan ${plan.id} rolls back ${changes(steps.length)}`
+        : `Plan ${plan.id} rolls back ${changes(steps.length)}: ${refusal.caller} was refused`,
+    ),
+    text: `${because} The recorded values are given back to ${names(steps)}.${also} Nothing more of the plan goes forward until somebody has looked at it.`,
+  };
+}
+
+export function planHeld(plan: Plan, steps: readonly PlanStep[]): AlertDraft {
+  const reason = steps.find((step) => step.reason !== null)?.reason ?? 'No reason was reported.';
+  return {
+    rule: 'plan_held',
+    subject: plan.id,
+    severity: 'warning',
+    title: short(`Plan ${plan.id} holds ${changes(steps.length)}`),
+    text: `${names(steps)}: nothing more happens there without a person. ${reason} "imdswatch enforce status ${plan.id}" shows all of them.`,
+  };
+}
+
+export function planEnded(plan: Plan): AlertDraft {
+  const { states, step_count: count } = plan;
+  const isGood = states.confirmed + states.skipped === count;
+  const parts = OUTCOMES.filter(([state]) => states[state] > 0).map(
+    ([state, name]) => `${states[state]} ${name}`,
+  );
+  return {
+    rule: 'plan_ended',
+    subject: plan.id,
+    severity: isGood ? 'info' : 'warning',
+    title: short(
+      isGood ? `Plan ${plan.id} has ended: all is confirmed` : `Plan ${plan.id} has ended, not as planned`,
+    ),
+    text: `Of ${count === 1 ? 'its one step' : `${count} steps`}: ${parts.join(', ')}. It was begun by ${plan.begun_by ?? plan.created_by}.`,
+  };
+}
+
+export function enforcementUndone(
+  host: ConfirmedHost,
+  evidence: { by: 'call'; us: number; caller: string } | { by: 'cloud' | 'plan'; us: number },
+): AlertDraft {
+  const at = toTimestamp(evidence.us);
+  const seen = {
+    call: () =>
+      `${evidence.by === 'call' ? evidence.caller : ''} called without a token at ${at} and was answered: tokens are not required any more.`,
+    cloud: () => `The cloud's inventory of ${at} says that tokens are optional.`,
+    plan: () => `The process of the plan has read at ${at} that its value is not in force any more.`,
+  }[evidence.by]();
+  return {
+    rule: 'enforcement_undone',
+    subject: host.hostId,
+    severity: 'critical',
+    title: short(`Tokens are not required any more on ${host.hostId}`),
+    text: `The plan ${host.plan} required tokens on ${host.hostId}, which was confirmed at ${toTimestamp(host.confirmedUs)}. ${seen} Find out who has undone it: "imdswatch enforce drift ${host.plan}", and CloudTrail for ModifyInstanceMetadataOptions.`,
+  };
+}
+
+export function inForceAgain(host: ConfirmedHost, how: 'confirmed' | 'refused' | 'cloud'): AlertDraft {
+  const because = {
+    confirmed: `The plan ${host.plan} has confirmed it at ${toTimestamp(host.confirmedUs)}.`,
+    refused: 'A call without a token was refused there.',
+    cloud: "The cloud's inventory says so.",
+  }[how];
+  return {
+    rule: 'enforcement_undone',
+    subject: host.hostId,
+    severity: 'info',
+    title: short(`Tokens are required again on ${host.hostId}`),
+    text: `Tokens are required again on ${host.hostId}. ${because}`,
+  };
+}
+
+function names(steps: readonly PlanStep[]): string {
+  const named = steps.slice(0, NAMES).map(({ target }) => {
+    if (target.type === 'instance') return `${target.name ?? ''} (${target.id})`.trim();
+    return target.id ?? `the default of ${target.account} in ${target.region}`;
+  });
+  const more = steps.length - named.length;
+  return `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+function changes(count: number): string {
+  return count === 1 ? 'one change' : `${count} changes`;
+}
+
+function isOrAre(count: number): string {
+  return count === 1 ? 'One step is' : `${count} steps are`;
+}

@@ -1,0 +1,278 @@
+/**
+ * Sends alerts about plans as soon as they are reported, and about confirmed changes that were undone as soon as a call
+ * shows it. Calls are looked at when they are stored; those that were stored while nobody looked are asked for.
+ */
+import type { Logger } from 'pino';
+import type { Call } from '../../protocol/call.ts';
+import type { Counters } from '../../protocol/records.ts';
+import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
+import type { AdminStore } from '../admin/admin_store.ts';
+import type { SubjectRow } from '../admin/alerts.ts';
+import type { ConfirmedHost } from '../admin/confirmed_hosts.ts';
+import type { ChangedPlan } from '../admin/plans.ts';
+import type { EnforcementCall } from '../contract/enforcement.ts';
+import { titleOf } from '../insight/enforcement.ts';
+import type { StoredBatch, StoreQueries } from '../store/store.ts';
+import { toMicroseconds } from '../store/time.ts';
+import type { AlertDraft } from './alert_draft.ts';
+import { bounded, MAX_ALERTS_OF_ONE_RULE } from './evaluate.ts';
+import {
+  evaluateHost,
+  evaluatePlan,
+  type HostEvidence,
+  NOTHING_TOLD,
+  type PlanAlertState,
+  type UndoneState,
+} from './plan_rules.ts';
+
+const INTERVAL_MS = 10_000;
+/** Calls of several hosts within this time are looked at together. */
+const GATHER_MS = 200;
+/** While calls go on to show that changes were undone, they are looked at this often. */
+const BETWEEN_URGENT_MS = 3000;
+/** The inventory of the cloud is looked at this often. It is supplied a few times a day. */
+const CLOUD_MS = 60_000;
+/** Hosts whose calls are asked for in one question. */
+const HOSTS_AT_ONCE = 500;
+
+export interface PlanAlertsParts {
+  admin: Pick<AdminStore, 'alerts' | 'plans'>;
+  questions: { acceptedCalls(hostIds: readonly string[], sinceMs: number): Promise<EnforcementCall[]> };
+  store: Pick<StoreQueries, 'cloudInstances'>;
+  /** Stores alerts with the states of their subjects, and sends them. */
+  record: (alerts: readonly AlertDraft[], subjects: readonly SubjectRow[]) => void;
+  log: Logger;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+}
+
+export class PlanAlerts {
+  readonly #parts: PlanAlertsParts;
+  readonly #now: () => number;
+  readonly #told = new Map<string, PlanAlertState>();
+  readonly #undone = new Map<string, UndoneState>();
+  #confirmed = new Map<string, ConfirmedHost>();
+  #confirmedAsOf = '';
+  /** Evidence since the confirmation, by host. */
+  readonly #evidence = new Map<string, HostEvidence>();
+  /** Confirmations whose earlier calls were asked for. */
+  readonly #askedOf = new Map<string, number>();
+  readonly #plans = new Map<string, ChangedPlan>();
+  #cloudMs = Number.NEGATIVE_INFINITY;
+  #urgedMs = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | null = null;
+  /** When the timer ends, by the monotonic clock in milliseconds. */
+  #dueMs = Number.POSITIVE_INFINITY;
+  #round: Promise<void> = Promise.resolve();
+  #isStopped = false;
+  readonly #counters = { evaluations: 0, evaluations_failed: 0, calls_looked_at: 0 };
+
+  constructor(parts: PlanAlertsParts) {
+    this.#parts = parts;
+    this.#now = parts.now ?? Date.now;
+    for (const { kind, id, state } of parts.admin.alerts.subjects()) {
+      if (kind === 'plan') this.#told.set(id, state as PlanAlertState);
+      else if (kind === 'undone') this.#undone.set(id, state as UndoneState);
+    }
+    this.#readConfirmed();
+  }
+
+  start(): void {
+    this.#schedule(0);
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#round;
+  }
+
+  counters(): Counters {
+    return { ...this.#counters, confirmed_hosts: this.#confirmed.size };
+  }
+
+  /** Takes plans that were reported. They are looked at once all reports of the same moment have arrived. */
+  onPlans(changed: readonly ChangedPlan[]): void {
+    for (const each of changed) this.#plans.set(each.plan.id, each);
+    if (changed.some(({ hasMore }) => !hasMore)) this.#schedule(0);
+  }
+
+  /** Takes calls that have just been stored. It costs nothing for hosts that no plan has confirmed. */
+  onStored(batches: readonly StoredBatch[]): void {
+    if (this.#confirmed.size === 0) return;
+    for (const { host, callers, records } of batches) {
+      const confirmed = this.#confirmed.get(host.id);
+      if (confirmed === undefined) continue;
+      for (const record of records) {
+        if (record.kind !== 'call') continue;
+        const call: Call = { ...record.call, ...callers[record.caller]!, host };
+        if (isV1Use(judgedFields(call)) && call.outcome === 'answered') this.#look(confirmed, call);
+      }
+    }
+  }
+
+  /** Evaluates once. If it rejects, no alert was stored and the states are unchanged. */
+  async evaluate(): Promise<void> {
+    this.#readConfirmed();
+    await this.#askForEarlierCalls();
+    await this.#readCloud();
+    const alerts: AlertDraft[] = [];
+    const subjects: SubjectRow[] = [];
+    const done: ChangedPlan[] = [];
+    for (const changed of this.#plans.values()) {
+      if (changed.hasMore) continue;
+      done.push(changed);
+      this.#judgePlan(changed, alerts, subjects);
+    }
+    const undone = this.#judgeHosts(subjects);
+    const all = [...alerts, ...bounded(undone, MAX_ALERTS_OF_ONE_RULE)];
+    if (all.length > 0 || subjects.length > 0) this.#parts.record(all, subjects);
+    for (const { kind, id, state } of subjects) {
+      if (kind === 'plan') this.#told.set(id, state as PlanAlertState);
+      else if (state === null) this.#undone.delete(id);
+      else this.#undone.set(id, state as UndoneState);
+    }
+    // A report that arrived meanwhile is looked at next time.
+    for (const each of done) if (this.#plans.get(each.plan.id) === each) this.#plans.delete(each.plan.id);
+    this.#counters.evaluations += 1;
+  }
+
+  #judgePlan({ plan }: ChangedPlan, alerts: AlertDraft[], subjects: SubjectRow[]): void {
+    const { plans } = this.#parts.admin;
+    const known = this.#told.get(plan.id) ?? NOTHING_TOLD;
+    const facts = {
+      plan,
+      endedUs: plan.phase === 'ended' ? toMicroseconds(plan.phase_since) : null,
+      undone: plans.stepsSince(plan.id, 'undone', known.undoneUs),
+      held: plans.stepsSince(plan.id, 'held', known.heldUs),
+    };
+    const { alerts: found, after } = evaluatePlan(facts, known);
+    if (after === known) return;
+    alerts.push(...found);
+    subjects.push({ kind: 'plan', id: plan.id, state: after });
+  }
+
+  #judgeHosts(subjects: SubjectRow[]): AlertDraft[] {
+    const alerts: AlertDraft[] = [];
+    for (const host of this.#confirmed.values()) {
+      const known = this.#undone.get(host.hostId) ?? null;
+      const evidence = this.#evidence.get(host.hostId) ?? NO_EVIDENCE;
+      const { alert, after } = evaluateHost(host, evidence, known);
+      if (alert !== null) alerts.push(alert);
+      if (after !== known) subjects.push({ kind: 'undone', id: host.hostId, state: after });
+    }
+    // A host that was rolled back requires no tokens, by decision: the alert about the roll-back says so.
+    for (const id of this.#undone.keys()) {
+      if (!this.#confirmed.has(id)) subjects.push({ kind: 'undone', id, state: null });
+    }
+    return alerts;
+  }
+
+  #look({ hostId, confirmedUs }: ConfirmedHost, call: Call): void {
+    const us = toMicroseconds(call.time);
+    const status = call['http.response.status_code'];
+    if (us <= confirmedUs || status === null) return;
+    this.#counters.calls_looked_at += 1;
+    if (status === 401) this.#note(hostId, { refusedUs: us });
+    else if (status >= 200 && status < 300) this.#note(hostId, { accepted: { us, caller: titleOf(call) } });
+    else return;
+    // The first alert is sent at once. While many hosts are undone, the next ones are gathered and summed up.
+    if (this.#mayMatter(hostId)) this.#urge();
+  }
+
+  /** Returns whether the evidence can change anything, so that a client that calls on and on costs nothing. */
+  #mayMatter(hostId: string): boolean {
+    const { accepted, refusedUs } = this.#evidence.get(hostId)!;
+    const known = this.#undone.get(hostId);
+    if (known === undefined) return accepted !== null;
+    if ('openUs' in known) return refusedUs !== null && refusedUs > known.openUs;
+    return accepted !== null && accepted.us > known.closedUs;
+  }
+
+  /** Keeps the latest evidence of each kind. */
+  #note(hostId: string, found: Partial<HostEvidence>): void {
+    const { accepted, refusedUs, cloud } = this.#evidence.get(hostId) ?? NO_EVIDENCE;
+    this.#evidence.set(hostId, {
+      accepted: found.accepted && found.accepted.us > (accepted?.us ?? 0) ? found.accepted : accepted,
+      refusedUs: Math.max(found.refusedUs ?? 0, refusedUs ?? 0) || null,
+      cloud: found.cloud ?? cloud,
+    });
+  }
+
+  #readConfirmed(): void {
+    const { plans } = this.#parts.admin;
+    const asOf = plans.confirmedVersion();
+    if (asOf === this.#confirmedAsOf) return;
+    this.#confirmed = new Map(plans.confirmedHosts().map((host) => [host.hostId, host]));
+    this.#confirmedAsOf = asOf;
+    for (const id of this.#evidence.keys()) if (!this.#confirmed.has(id)) this.#evidence.delete(id);
+    for (const id of this.#askedOf.keys()) if (!this.#confirmed.has(id)) this.#askedOf.delete(id);
+  }
+
+  /** After a start, and for a confirmation that was reported late, calls may be stored already. */
+  async #askForEarlierCalls(): Promise<void> {
+    const unasked = [...this.#confirmed.values()].filter(
+      ({ hostId, confirmedUs }) => this.#askedOf.get(hostId) !== confirmedUs,
+    );
+    for (let from = 0; from < unasked.length; from += HOSTS_AT_ONCE) {
+      const hosts = unasked.slice(from, from + HOSTS_AT_ONCE);
+      const sinceUs = Math.min(...hosts.map(({ confirmedUs }) => confirmedUs));
+      const calls = await this.#parts.questions.acceptedCalls(
+        hosts.map(({ hostId }) => hostId),
+        Math.floor(sinceUs / 1000),
+      );
+      const confirmedUs = new Map(hosts.map((host) => [host.hostId, host.confirmedUs]));
+      for (const { host, time, caller } of calls) {
+        const us = toMicroseconds(time);
+        if (us > confirmedUs.get(host)!) this.#note(host, { accepted: { us, caller: caller.title } });
+      }
+      for (const host of hosts) this.#askedOf.set(host.hostId, host.confirmedUs);
+    }
+  }
+
+  async #readCloud(): Promise<void> {
+    if (this.#confirmed.size === 0 || this.#now() - this.#cloudMs < CLOUD_MS) return;
+    for (const { hostId, httpTokens, suppliedUs } of await this.#parts.store.cloudInstances()) {
+      if (httpTokens === null || !this.#confirmed.has(hostId)) continue;
+      this.#note(hostId, { cloud: { httpTokens, us: suppliedUs } });
+    }
+    this.#cloudMs = this.#now();
+  }
+
+  #urge(): void {
+    const passedMs = this.#now() - this.#urgedMs;
+    if (passedMs < BETWEEN_URGENT_MS && passedMs >= 0) {
+      this.#schedule(BETWEEN_URGENT_MS);
+      return;
+    }
+    this.#urgedMs = this.#now();
+    this.#schedule(GATHER_MS);
+  }
+
+  /** Evaluates after this time, or earlier where that was scheduled already. */
+  #schedule(afterMs: number): void {
+    const dueMs = performance.now() + afterMs;
+    if (this.#isStopped || dueMs >= this.#dueMs) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#dueMs = dueMs;
+    this.#timer = setTimeout(() => {
+      this.#dueMs = Number.POSITIVE_INFINITY;
+      this.#round = this.#round.then(() => this.#evaluateSafely());
+    }, afterMs);
+  }
+
+  async #evaluateSafely(): Promise<void> {
+    try {
+      await this.evaluate();
+    } catch (error) {
+      this.#counters.evaluations_failed += 1;
+      this.#parts.log.error(
+        { error: (error as Error).message },
+        'the alert rules about plans could not be evaluated',
+      );
+    }
+    this.#schedule(INTERVAL_MS);
+  }
+}
+
+const NO_EVIDENCE: HostEvidence = { accepted: null, refusedUs: null, cloud: null };

@@ -1,0 +1,98 @@
+/** Tests when calls on confirmed hosts are looked at, on a clock of the test's own. */
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import { pino } from 'pino';
+import type { ConfirmedHost } from '../../../../collector/admin/confirmed_hosts.ts';
+import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
+import { PlanAlerts, type PlanAlertsParts } from '../../../../collector/alert/plan_alerts.ts';
+import type { StoredBatch } from '../../../../collector/store/store.ts';
+import { HOST, makeCall } from '../../../support/collector/calls.ts';
+import { PLAN_ID } from '../../../support/enforce/reports.ts';
+
+const CONFIRMED_MS = Date.parse('2026-03-01T00:00:00Z');
+
+function batchOf(hostId: string, status: number, atMs: number): StoredBatch {
+  const { host, process, container, k8s, systemd, ...rest } = makeCall({
+    time: new Date(atMs).toISOString().replace('Z', '000Z'),
+    'http.response.status_code': status,
+  });
+  const { 'attribution.method': method, 'attribution.confidence': confidence, ...call } = rest;
+  const facts = { 'attribution.method': method, 'attribution.confidence': confidence };
+  return {
+    stream: 's',
+    seq: 1,
+    host: { ...host, id: hostId },
+    callers: [{ process, container, k8s, systemd, ...facts }],
+    records: [{ kind: 'call', caller: 0, call }],
+  };
+}
+
+/** Lets what the timers have begun go on. */
+async function settle(): Promise<void> {
+  for (let turns = 0; turns < 20; turns += 1) await Promise.resolve();
+}
+
+test('the first undone host is told in a moment, and many at once are one alert', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.after(() => mock.timers.reset());
+  let nowMs = CONFIRMED_MS + 60_000;
+  const tick = async (ms: number) => {
+    nowMs += ms;
+    mock.timers.tick(ms);
+    await settle();
+  };
+  const hosts = Array.from({ length: 30 }, (_, number): ConfirmedHost => {
+    const rest = { plan: PLAN_ID, step: 's1', confirmedUs: CONFIRMED_MS * 1000, driftedUs: null };
+    return { hostId: `i-${number}`, ...rest };
+  });
+  const recorded: AlertDraft[][] = [];
+  const admin = {
+    alerts: { subjects: () => [] },
+    plans: { confirmedVersion: () => '1', confirmedHosts: () => hosts },
+  } as unknown as PlanAlertsParts['admin'];
+  const asked: string[][] = [];
+  const alerts = new PlanAlerts({
+    admin,
+    questions: {
+      acceptedCalls: async (ids) => {
+        asked.push([...ids]);
+        return [];
+      },
+    },
+    store: { cloudInstances: async () => [] },
+    record: (drafts) => recorded.push([...drafts]),
+    log: pino({ level: 'silent' }),
+    now: () => nowMs,
+  });
+  alerts.start();
+  await tick(1);
+  assert.deepEqual(
+    asked.map((ids) => ids.length),
+    [30],
+    'calls from before the start',
+  );
+  alerts.onStored([batchOf('i-0', 200, nowMs), batchOf(HOST.id, 200, nowMs)]);
+  await tick(250);
+  assert.deepEqual(
+    recorded.flat().map(({ subject }) => subject),
+    ['i-0'],
+  );
+  for (let number = 1; number < 30; number += 1) alerts.onStored([batchOf(`i-${number}`, 200, nowMs)]);
+  await tick(250);
+  assert.equal(recorded.flat().length, 1);
+  await tick(3000);
+  assert.deepEqual(
+    recorded
+      .flat()
+      .map(({ subject, title }) => [subject, title])
+      .slice(1),
+    [['summary', '29 hosts do not require tokens any more']],
+  );
+  // A client that goes on calling costs no evaluation.
+  const { evaluations } = alerts.counters() as { evaluations: number };
+  alerts.onStored([batchOf('i-5', 200, nowMs + 1)]);
+  await tick(3100);
+  assert.equal((alerts.counters() as { evaluations: number }).evaluations, evaluations);
+  assert.equal(asked.length, 1);
+  await alerts.stop();
+});
