@@ -19,6 +19,9 @@ export class CollectorAway extends OperatorError {
   }
 }
 
+/** A collector answers so for a path that it does not have, and otherwise for a thing that does not exist. */
+const NO_ROUTE = 'There is nothing at ';
+
 export interface Answered {
   status: number;
   headers: IncomingHttpHeaders;
@@ -78,7 +81,9 @@ export function refused(answer: Answered, url: string, request: string, tokenFro
         1,
         detail === null
           ? `${url} has nothing at ${request} (404): it is not an imdswatch collector, or a proxy is in between. Check --collector.`
-          : `The collector ${url} is too old: it has no ${request}, which imdswatch ${VERSION} needs. Update the collector.`,
+          : detail.startsWith(NO_ROUTE)
+            ? `The collector ${url} is too old: it has no ${request}, which imdswatch ${VERSION} needs. Update the collector.`
+            : `The collector ${url} does not have it: ${detail}`,
       );
     case 429:
     case 502:

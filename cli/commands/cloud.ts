@@ -7,8 +7,12 @@ import * as z from 'zod';
 import type { CloudDocument, Reconciliation } from '../../collector/contract/cloud.ts';
 import { writeFileAtomically } from '../../common/atomic_file.ts';
 import { OperatorError } from '../../common/operator_error.ts';
+import type { CollectorClient } from '../collector_client/collector_client.ts';
+import { requireAdmin } from '../collector_client/require_admin.ts';
+import { sendAndCompare } from '../remote_figures.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
-import { judgingOptions, judgingShape } from '../settings/local_collector.ts';
+import { collectorClientOf } from '../settings/collector_access.ts';
+import { anyCollectorShape, judgingOptions } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
 import { storeAndCompare } from '../stored_figures.ts';
 import { reconciliationTable } from '../terminal/reconciliation_table.ts';
@@ -31,10 +35,10 @@ const syncSettings = z.object({
     .min(1)
     .optional()
     .describe(
-      'Write a file for "imdswatch reconcile" and store nothing here. For a machine other than that of the collector.',
+      'Write a file for "imdswatch reconcile" and store nothing. For a machine that does not reach the collector.',
     ),
   json: z.boolean().default(false).describe('Print the comparison as JSON.'),
-  ...judgingShape,
+  ...anyCollectorShape,
 });
 type SyncSettings = z.infer<typeof syncSettings>;
 
@@ -48,10 +52,20 @@ const SUMMARIES = {
  */
 export async function run(argv: string[]): Promise<number> {
   const { load } = readSubcommand({ command: 'cloud', summaries: SUMMARIES, usage: usage(), argv });
-  const { settings } = load(syncSettings);
+  const { settings, given } = load(syncSettings);
+  if (settings.output !== undefined && settings.collector !== undefined) {
+    throw new OperatorError(
+      2,
+      '--output and --collector exclude each other: the file is for a machine that does not reach the collector. Leave one out.',
+    );
+  }
+  const client = settings.output === undefined ? collectorClientOf(settings, given) : null;
+  // Reading the cloud takes minutes, and is of no use for a token that may not supply it.
+  if (client !== null) await requireAdmin(client, "to supply the cloud's figures");
   const { document, pending } = await read(settings);
-  if (settings.output === undefined) await store(document, settings);
+  if (settings.output === undefined) await store(document, settings, client);
   else write(settings.output, document);
+  client?.close();
   if (pending > 0) {
     process.stderr.write(
       `Left out: the metadata options of ${many(pending, 'instance')}, which are being changed.\n`,
@@ -78,16 +92,21 @@ function defaultRegions(): string[] {
   throw new OperatorError(2, 'No region is given. Name one or more with --region, or set AWS_REGION.');
 }
 
-async function store(document: CloudDocument, settings: SyncSettings): Promise<void> {
+async function store(
+  document: CloudDocument,
+  settings: SyncSettings,
+  client: CollectorClient | null,
+): Promise<void> {
   const { counts, metadata_options: instances, inventory } = document;
-  const compared = await storeAndCompare(
-    { counts, instances, inventory },
-    {
-      dataDir: settings.data_dir,
-      judging: judgingOptions(settings),
-      source: 'imdswatch cloud sync',
-    },
-  );
+  const figures = { counts, instances, inventory };
+  const compared =
+    client === null
+      ? await storeAndCompare(figures, {
+          dataDir: settings.data_dir,
+          judging: judgingOptions(settings),
+          source: 'imdswatch cloud sync',
+        })
+      : await sendAndCompare(figures, client);
   process.stderr.write(`Stored ${contentsOf(document)}.\n`);
   if (settings.json) process.stdout.write(`${visibleJson(compared, 2)}\n`);
   else process.stdout.write(comparison(compared));
@@ -118,7 +137,7 @@ function write(file: string, document: CloudDocument): void {
     );
   }
   process.stderr.write(
-    `Wrote ${contentsOf(document)} to ${visibleText(file)}. Read it on the collector's machine with "imdswatch reconcile".\n`,
+    `Wrote ${contentsOf(document)} to ${visibleText(file)}. Give it to the collector with "imdswatch reconcile", there or with --collector.\n`,
   );
 }
 

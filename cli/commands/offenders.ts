@@ -1,13 +1,17 @@
 /**
- * `imdswatch offenders` lists the IMDSv1 callers in the collector's store on this machine, the most serious
- * first.
+ * `imdswatch offenders` lists the IMDSv1 callers in the collector's store on this machine, or of a collector elsewhere,
+ * the most serious first.
  */
 import * as z from 'zod';
+import type { FixFirst } from '../../collector/contract/fix_first.ts';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
 import { type InsightOptions, openForReading, type StoreQueries } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
+import type { CollectorClient } from '../collector_client/collector_client.ts';
+import { fixFirstOf, offendersOf } from '../remote_questions.ts';
+import { collectorClientOf } from '../settings/collector_access.ts';
+import { anyCollectorShape, COLLECTOR_FILE, judgingOptions } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { fixFirstTable } from '../terminal/fix_first_table.ts';
 import { offendersTable } from '../terminal/offenders_table.ts';
@@ -16,7 +20,7 @@ import { visibleJson } from '../terminal/visible_text.ts';
 const UNIT_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 export const offendersSettings = z.object({
-  ...judgingShape,
+  ...anyCollectorShape,
   since: z
     .string()
     .optional()
@@ -32,21 +36,18 @@ export const offendersSettings = z.object({
 });
 
 export async function run(argv: string[]): Promise<number> {
-  const { settings } = loadSettings(offendersSettings, {
+  const { settings, given } = loadSettings(offendersSettings, {
     command: 'offenders',
     summary: 'Lists the programs that still call IMDSv1, the most serious first.',
     argv,
     env: process.env,
     shared: COLLECTOR_FILE,
   });
-  if (settings.fix_first) return fixFirst(settings);
-  const since = settings.since ?? `${settings.readiness_window_days}d`;
-  const sinceMs = since === 'all' ? null : parseSince(since, Date.now());
-  const offenders = await readOffenders(
-    settings.data_dir,
-    { sinceMs, all: settings.all },
-    judgingOptions(settings),
-  );
+  const client = collectorClientOf(settings, given);
+  if (settings.fix_first) return fixFirst(settings, client).finally(() => client?.close());
+  const offenders = await (client === null
+    ? localOffenders(settings)
+    : remoteOffenders(settings, client).finally(() => client.close()));
   if (settings.json) {
     process.stdout.write(`${visibleJson(offenders, 2)}\n`);
   } else {
@@ -57,23 +58,44 @@ export async function run(argv: string[]): Promise<number> {
   return 0;
 }
 
+function localOffenders(settings: z.infer<typeof offendersSettings>): Promise<Offender[]> {
+  const since = settings.since ?? `${settings.readiness_window_days}d`;
+  const sinceMs = since === 'all' ? null : parseSince(since, Date.now());
+  return readOffenders(settings.data_dir, { sinceMs, all: settings.all }, judgingOptions(settings));
+}
+
+function remoteOffenders(
+  { since, all }: z.infer<typeof offendersSettings>,
+  client: CollectorClient,
+): Promise<Offender[]> {
+  const asked = since === undefined ? null : since === 'all' ? 'all' : parseSince(since, Date.now());
+  return offendersOf(client, { since: asked, withHarmless: all });
+}
+
 /** Prints what to fix first. Its hosts are judged over the readiness window. */
-async function fixFirst(settings: z.infer<typeof offendersSettings>): Promise<number> {
+async function fixFirst(
+  settings: z.infer<typeof offendersSettings>,
+  client: CollectorClient | null,
+): Promise<number> {
   if (settings.since !== undefined || settings.all) {
     throw new OperatorError(
       2,
       '--fix-first judges hosts over the readiness window: leave out --since and --all. --readiness-window-days changes the window.',
     );
   }
+  const answer = client === null ? await localFixFirst(settings) : await fixFirstOf(client);
+  process.stdout.write(
+    settings.json ? `${visibleJson(answer, 2)}\n` : fixFirstTable(answer, process.stdout.columns ?? 100),
+  );
+  return 0;
+}
+
+async function localFixFirst(settings: z.infer<typeof offendersSettings>): Promise<FixFirst> {
   const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
   try {
     const untilUs = Date.now() * 1000;
     const sinceUs = untilUs - settings.readiness_window_days * UNIT_MS['d']! * 1000;
-    const answer = await insight.fixFirst({ window: { sinceUs, untilUs } });
-    process.stdout.write(
-      settings.json ? `${visibleJson(answer, 2)}\n` : fixFirstTable(answer, process.stdout.columns ?? 100),
-    );
-    return 0;
+    return await insight.fixFirst({ window: { sinceUs, untilUs } });
   } finally {
     await close();
   }

@@ -1,18 +1,22 @@
 /**
  * `imdswatch readiness` says which hosts and groups are proven safe for `HttpTokens=required`, from the store
- * on this machine.
+ * on this machine or from a collector elsewhere.
  */
 import * as z from 'zod';
-import { type HostFilter, openForReading, parseGroupAttribute } from '../../collector/local.ts';
+import type { Group, GroupDetail } from '../../collector/contract/group.ts';
+import type { Host, Readiness } from '../../collector/contract/host.ts';
+import { openForReading, parseGroupAttribute } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
+import { groupOf, groupsOf, readinessOf } from '../remote_questions.ts';
+import { collectorClientOf } from '../settings/collector_access.ts';
+import { anyCollectorShape, COLLECTOR_FILE, judgingOptions } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { groupsTable, groupText } from '../terminal/groups_table.ts';
 import { readinessTable } from '../terminal/readiness_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
 
 const readinessSettings = z.object({
-  ...judgingShape,
+  ...anyCollectorShape,
   host: z.string().min(1).optional().describe('Show only the host with this id or name.'),
   group_by: z
     .string()
@@ -33,15 +37,14 @@ const readinessSettings = z.object({
  * group.
  */
 export async function run(argv: string[]): Promise<number> {
-  const { settings } = loadSettings(readinessSettings, {
+  const { settings, given } = loadSettings(readinessSettings, {
     command: 'readiness',
     summary: 'Shows which hosts are proven safe for HttpTokens=required, and why the others are not.',
     argv,
     env: process.env,
     shared: COLLECTOR_FILE,
   });
-  const groupBy = settings.group_by === undefined ? null : parseGroupAttribute(settings.group_by);
-  if (settings.group_by !== undefined && groupBy === null) {
+  if (settings.group_by !== undefined && parseGroupAttribute(settings.group_by) === null) {
     throw new OperatorError(
       2,
       `--group-by is "${settings.group_by}": use asg, template, image, eks-nodegroup, tag:KEY, account, region, zone or type.`,
@@ -54,16 +57,11 @@ export async function run(argv: string[]): Promise<number> {
       'Give only one of --host, --group-by and --group. A part of a group proves nothing about it.',
     );
   }
-  const { store, insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  const answers = answersOf(settings, given);
+  const columns = process.stdout.columns ?? 100;
   try {
-    const filter = await filterFor(settings.host);
-    const nowUs = Date.now() * 1000;
-    const question = {
-      window: { sinceUs: nowUs - settings.readiness_window_days * 86_400_000_000, untilUs: nowUs },
-    };
-    const columns = process.stdout.columns ?? 100;
     if (settings.group !== undefined) {
-      const group = await insight.group(settings.group, question);
+      const group = await answers.group(settings.group);
       if (group === null) {
         throw new OperatorError(
           1,
@@ -71,11 +69,17 @@ export async function run(argv: string[]): Promise<number> {
         );
       }
       print(group, () => groupText(group, columns));
-    } else if (groupBy !== null) {
-      const groups = await insight.groups(groupBy, question);
+    } else if (settings.group_by !== undefined) {
+      const groups = await answers.groups(settings.group_by);
       print(groups, () => groupsTable(groups, settings.group_by!, columns));
     } else {
-      const hosts = await insight.readiness(question, filter);
+      const hosts = await answers.hosts(settings.host);
+      if (hosts.length === 0 && settings.host !== undefined) {
+        throw new OperatorError(
+          1,
+          `No host "${settings.host}" has reported to this collector. Run the command without --host to list all hosts.`,
+        );
+      }
       print(
         hosts.map(({ host, readiness }) => ({ ...host, readiness })),
         () => readinessTable(hosts, columns),
@@ -83,24 +87,48 @@ export async function run(argv: string[]): Promise<number> {
     }
     return 0;
   } finally {
-    await close();
-  }
-
-  async function filterFor(idOrName: string | undefined): Promise<HostFilter> {
-    if (idOrName === undefined) return {};
-    const ids = (await store.hosts())
-      .filter(({ facts }) => facts.id === idOrName || facts.name === idOrName)
-      .map(({ facts }) => facts.id);
-    if (ids.length === 0) {
-      throw new OperatorError(
-        1,
-        `No host "${idOrName}" has reported to this collector. Run the command without --host to list all hosts.`,
-      );
-    }
-    return { ids };
+    await answers.close();
   }
 
   function print(answer: unknown, table: () => string): void {
     process.stdout.write(settings.json ? `${visibleJson(answer, 2)}\n` : table());
   }
+}
+
+interface Answers {
+  /** All hosts, or the one with this id or name; empty if there is none. */
+  hosts(idOrName: string | undefined): Promise<{ host: Host; readiness: Readiness }[]>;
+  groups(by: string): Promise<Group[]>;
+  group(id: string): Promise<GroupDetail | null>;
+  close(): Promise<void> | void;
+}
+
+/** Answers by the API of the collector that `--collector` names, or from its store on this machine. */
+function answersOf(settings: z.infer<typeof readinessSettings>, given: ReadonlySet<string>): Answers {
+  const client = collectorClientOf(settings, given);
+  if (client !== null) {
+    return {
+      hosts: (idOrName) => readinessOf(client, idOrName),
+      groups: (by) => groupsOf(client, by),
+      group: (id) => groupOf(client, id),
+      close: () => client.close(),
+    };
+  }
+  const { store, insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  const nowUs = Date.now() * 1000;
+  const question = {
+    window: { sinceUs: nowUs - settings.readiness_window_days * 86_400_000_000, untilUs: nowUs },
+  };
+  return {
+    hosts: async (idOrName) => {
+      if (idOrName === undefined) return insight.readiness(question);
+      const ids = (await store.hosts())
+        .filter(({ facts }) => facts.id === idOrName || facts.name === idOrName)
+        .map(({ facts }) => facts.id);
+      return ids.length === 0 ? [] : insight.readiness(question, { ids });
+    },
+    groups: (by) => insight.groups(parseGroupAttribute(by)!, question),
+    group: (id) => insight.group(id, question),
+    close,
+  };
 }

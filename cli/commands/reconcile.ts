@@ -3,8 +3,8 @@
  * saw.
  *
  * The command writes to the collector's files on this machine while the collector runs; SQLite lets two
- * writers take turns. It needs no token: a user who can write these files is an admin already. The API
- * accepts the same counts.
+ * writers take turns. It needs no token: a user who can write these files is an admin already. With
+ * `--collector` it sends the counts to a collector elsewhere, with a token of an admin.
  */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -12,7 +12,9 @@ import * as z from 'zod';
 import type { CloudCountInput } from '../../collector/contract/cloud.ts';
 import { readCloudFile } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
-import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
+import { sendAndCompare } from '../remote_figures.ts';
+import { collectorClientOf } from '../settings/collector_access.ts';
+import { anyCollectorShape, COLLECTOR_FILE, judgingOptions } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { storeAndCompare } from '../stored_figures.ts';
 import { reconciliationTable } from '../terminal/reconciliation_table.ts';
@@ -21,7 +23,7 @@ import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 const MAX_FILE_BYTES = 64 * 1024 * 1024;
 
 const reconcileSettings = z.object({
-  ...judgingShape,
+  ...anyCollectorShape,
   instance_id: z
     .string()
     .min(1)
@@ -42,7 +44,7 @@ const reconcileSettings = z.object({
  * before anything is stored.
  */
 export async function run(argv: string[]): Promise<number> {
-  const { settings, positionals } = loadSettings(reconcileSettings, {
+  const { settings, positionals, given } = loadSettings(reconcileSettings, {
     command: 'reconcile',
     summary:
       "Stores the cloud's counts of calls without a token (MetadataNoToken) and its metadata options, and compares the counts with the calls that the agents saw.",
@@ -60,14 +62,16 @@ export async function run(argv: string[]): Promise<number> {
     instances: figures.flatMap((figure) => figure.inventory.instances),
     resources: figures.flatMap((figure) => figure.inventory.resources),
   };
-  const results = await storeAndCompare(
-    { counts, instances, inventory },
-    {
-      dataDir: settings.data_dir,
-      judging: judgingOptions(settings),
-      source: `${positionals.length} files`,
-    },
-  );
+  const figuresOfAll = { counts, instances, inventory };
+  const client = collectorClientOf(settings, given);
+  const results =
+    client === null
+      ? await storeAndCompare(figuresOfAll, {
+          dataDir: settings.data_dir,
+          judging: judgingOptions(settings),
+          source: `${positionals.length} files`,
+        })
+      : await sendAndCompare(figuresOfAll, client).finally(() => client.close());
   for (const [reason, count] of figures.flatMap(({ ignored }) => Object.entries(ignored))) {
     process.stderr.write(`Left out: ${count} ${visibleText(reason)}.\n`);
   }

@@ -1,20 +1,30 @@
 /**
- * `imdswatch triage` sets the state, the owner, the ticket and the notes of an offender, on the machine of the
- * collector. The collector may be running.
+ * `imdswatch triage` sets the state, the owner, the ticket and the notes of an offender, in the files of a
+ * collector on this machine, which may be running, or by the API of one elsewhere.
  */
 import * as z from 'zod';
-import { triageChange, triageState } from '../../collector/contract/triage.ts';
+import type { Offender } from '../../collector/contract/offender.ts';
+import {
+  type Triage,
+  type TriageChange,
+  triageChange,
+  triageState,
+} from '../../collector/contract/triage.ts';
 import { openForReading, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
+import type { CollectorClient } from '../collector_client/collector_client.ts';
+import { requireAdmin } from '../collector_client/require_admin.ts';
 import { createLogger } from '../log.ts';
-import { COLLECTOR_FILE, judgingOptions, judgingShape } from '../settings/local_collector.ts';
+import { changeTriage, offendersOf } from '../remote_questions.ts';
+import { collectorClientOf } from '../settings/collector_access.ts';
+import { anyCollectorShape, COLLECTOR_FILE, judgingOptions } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { triageTexts } from '../terminal/triage_text.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
 const text = z.string();
 const triageSettings = z.object({
-  ...judgingShape,
+  ...anyCollectorShape,
   state: triageState
     .optional()
     .describe(
@@ -32,7 +42,7 @@ const triageSettings = z.object({
 
 /** Throws `OperatorError`: 2 where the change is not valid, 1 where there is no such workload. */
 export async function run(argv: string[]): Promise<number> {
-  const { settings, positionals } = loadSettings(triageSettings, {
+  const { settings, positionals, given } = loadSettings(triageSettings, {
     command: 'triage',
     summary: 'Sets what is decided about an offender, named by its id or its whole name in the list.',
     argv,
@@ -55,46 +65,71 @@ export async function run(argv: string[]): Promise<number> {
     );
     throw new OperatorError(2, `The change is not valid: ${problems.join('; ')}.`);
   }
+  const client = collectorClientOf(settings, given);
+  const { title, changed } =
+    client === null
+      ? await changeHere(positionals[0]!, parsed.data, settings)
+      : await changeThere(positionals[0]!, parsed.data, client).finally(() => client.close());
+  if (settings.json) process.stdout.write(`${visibleJson(changed, 2)}\n`);
+  else {
+    const texts = triageTexts(changed);
+    process.stdout.write(
+      `${visibleText(title)}: ${texts.length === 0 ? changed.state : texts.join(' · ')}\n`,
+    );
+  }
+  return 0;
+}
+
+interface Changed {
+  title: string;
+  changed: Triage;
+}
+
+async function changeHere(
+  wanted: string,
+  change: TriageChange,
+  settings: z.infer<typeof triageSettings>,
+): Promise<Changed> {
   const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
   try {
-    const nowUs = Date.now() * 1000;
-    const window = { sinceUs: 0, untilUs: nowUs };
-    const all = await insight.offenders({ window });
-    const wanted = positionals[0]!;
-    const found = all.filter(
-      ({ id, title, releases }) =>
-        id === wanted || title === wanted || releases.some((release) => release.id === wanted),
-    );
-    const [offender] = found;
-    if (offender === undefined) {
-      throw new OperatorError(
-        1,
-        `There is no offender "${wanted}". "imdswatch offenders --json" lists their ids and names.`,
-      );
-    }
-    if (found.length > 1) {
-      throw new OperatorError(
-        2,
-        `${found.length} offenders have the name "${wanted}". Give an id: ${found.map(({ id }) => id).join(', ')}.`,
-      );
-    }
-    const { id, title } = offender;
+    const window = { sinceUs: 0, untilUs: Date.now() * 1000 };
+    const { id, title } = named(wanted, await insight.offenders({ window }));
     const joined = (await insight.triageRecords(id)).filter((record) => record !== id);
     await withAdmin(settings.data_dir, createLogger('warn', 'triage'), ({ triage, actor }) =>
-      triage.change({ workload: id, title, joined }, parsed.data, actor, Date.now()),
+      triage.change({ workload: id, title, joined }, change, actor, Date.now()),
     );
-    const changed = (await insight.offender(id, { window }))!.triage;
-    if (settings.json) process.stdout.write(`${visibleJson(changed, 2)}\n`);
-    else {
-      const texts = triageTexts(changed);
-      process.stdout.write(
-        `${visibleText(title)}: ${texts.length === 0 ? changed.state : texts.join(' · ')}\n`,
-      );
-    }
-    return 0;
+    return { title, changed: (await insight.offender(id, { window }))!.triage };
   } finally {
     await close();
   }
+}
+
+async function changeThere(wanted: string, change: TriageChange, client: CollectorClient): Promise<Changed> {
+  await requireAdmin(client, 'to change the triage');
+  const { id, title } = named(wanted, await offendersOf(client, { since: 'all', withHarmless: true }));
+  return { title, changed: await changeTriage(client, id, change) };
+}
+
+/** Returns the offender with this id or title. Throws `OperatorError`: 1 for none, 2 for several. */
+function named(wanted: string, all: readonly Offender[]): Offender {
+  const found = all.filter(
+    ({ id, title, releases }) =>
+      id === wanted || title === wanted || releases.some((release) => release.id === wanted),
+  );
+  const [offender] = found;
+  if (offender === undefined) {
+    throw new OperatorError(
+      1,
+      `There is no offender "${wanted}". "imdswatch offenders --json" lists their ids and names.`,
+    );
+  }
+  if (found.length > 1) {
+    throw new OperatorError(
+      2,
+      `${found.length} offenders have the name "${wanted}". Give an id: ${found.map(({ id }) => id).join(', ')}.`,
+    );
+  }
+  return offender;
 }
 
 /** A day stands for its end in UTC. */

@@ -10,10 +10,10 @@ import {
   MAX_QUESTIONED,
   MAX_WATCHED_HOSTS,
 } from '../../collector/contract/enforcement.ts';
-import { session } from '../../collector/contract/session.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { HostFinding } from '../../enforce/findings.ts';
 import type { AskOptions, CollectorClient } from '../collector_client/collector_client.ts';
+import { requireAdmin } from '../collector_client/require_admin.ts';
 import { ClockDifference } from './clock_difference.ts';
 import type { OpenFindings } from './local_findings.ts';
 import { callOf, hostOf } from './served_findings.ts';
@@ -47,13 +47,7 @@ export async function openRemoteFindings(
   ) => timed(() => client.ask(path, question, schema, options));
 
   await get('/enforcement', enforcementCollector);
-  const { name, role } = await client.get('/session', session);
-  if (needs === 'admin' && role !== 'admin') {
-    throw new OperatorError(
-      3,
-      `This needs a token of the role admin, because each step is written to the collector's audit log. The token "${name}" has the role ${role}. Make one on the collector's machine: imdswatch token create --kind person --role admin --name NAME.`,
-    );
-  }
+  if (needs === 'admin') await requireAdmin(client, 'because its steps are reported and audited');
   const message = clock.message();
   if (message !== null) process.stderr.write(`${message}\n`);
 

@@ -25,6 +25,7 @@ import { offenderRoutes } from './routes/offenders.ts';
 import { overviewRoutes } from './routes/overview.ts';
 import { planRoutes } from './routes/plans.ts';
 import { progressRoutes } from './routes/progress.ts';
+import { readinessRoutes } from './routes/readiness.ts';
 import { retentionRoutes } from './routes/retention.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { tokenRoutes } from './routes/tokens.ts';
@@ -78,6 +79,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   progressRoutes(app, parts);
   offenderRoutes(app, parts);
   hostRoutes(app, parts);
+  readinessRoutes(app, parts);
   groupRoutes(app, parts);
   callRoutes(app, parts);
   liveRoutes(app, parts);

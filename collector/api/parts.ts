@@ -27,7 +27,7 @@ export type InsightAnswers = Methods<
   | 'group'
   | 'readinessGroups'
 >;
-export type FreshAnswers = InsightAnswers & Methods<Insight, 'triageRecords' | 'endedTriage'>;
+export type FreshAnswers = InsightAnswers & Methods<Insight, 'readiness' | 'triageRecords' | 'endedTriage'>;
 /**
  * Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of
  * its window shows.

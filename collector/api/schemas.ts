@@ -22,6 +22,7 @@ export const Retention = administration.retention.meta({ id: 'Retention' });
 export const Token = administration.token.meta({ id: 'Token' });
 export const NewToken = administration.newToken.meta({ id: 'NewToken' });
 export const Host = hosts.host.meta({ id: 'Host' });
+export const HostReadiness = hosts.hostReadiness.meta({ id: 'HostReadiness' });
 export const HostDetail = hosts.hostDetail.meta({ id: 'HostDetail' });
 export const Overview = hosts.overview.meta({ id: 'Overview' });
 export const Group = groups.group.meta({ id: 'Group' });

@@ -154,6 +154,9 @@ export const host = hostRef.extend({
   last_v1: time.nullable(),
 });
 
+/** A host with the evidence of its verdict. */
+export const hostReadiness = host.extend({ readiness });
+
 export const hostDetail = host.extend({
   readiness,
   timeline,

@@ -170,6 +170,9 @@ function fakeInsight(asked: [string, ...unknown[]][]): FreshAnswers {
     offenders: answer('offenders', () => offenders),
     offender: answer('offender', (id: string) => (id === makeOffender(1).id ? makeOffenderDetail(1) : null)),
     hosts: answer('hosts', () => hosts),
+    readiness: answer('readiness', () =>
+      hosts.map((host) => ({ host, readiness: makeHostDetail(1).readiness })),
+    ),
     host: answer('host', (id: string) => (id === makeHost(1).id ? makeHostDetail(1) : null)),
     groups: answer('groups', () => [makeGroup()]),
     group: answer('group', makeGroupDetail),

@@ -1,13 +1,15 @@
 /** `imdswatch cloud sync` as a program: into the collector's files, or by a file and `reconcile`. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { withAdmin } from '../../../../collector/local.ts';
 import { openStore, openStoreForReading } from '../../../../collector/store/sqlite/sqlite_store.ts';
 import { addInstance, countCalls } from '../../../../lab/cloud/state.ts';
 import type { CloudApi } from '../../../../lab/cloud_api.ts';
+import { Bench } from '../../../support/collector/in_process.ts';
 import { ACCOUNT, labCloud, REGION } from '../../../support/enforce/lab_cloud.ts';
 
 const MAIN = join(import.meta.dirname, '../../../../cli/main.ts');
@@ -97,6 +99,46 @@ describe('imdswatch cloud sync', () => {
     assert.equal(read.code, 0, read.stderr);
     assert.match(read.stderr, /Left out: 1 read of 111111111111 in eu-central-1 that failed/);
     assert.deepEqual(await stored(directory), { ...EXPECTED, kinds: ['account_defaults'] });
+  });
+
+  it('sends what it read to a collector on another machine, by an admin only, and so does reconcile', async (t) => {
+    const { api, directory } = await bench(t);
+    populate(api);
+    const collectors = new Bench();
+    t.after(() => collectors.end());
+    const collector = await collectors.collector({ data_dir: directory });
+    const access = ['--collector', collector.pageUrl];
+    const tokens = await withAdmin(directory, collectors.log, ({ access: tokenMaker, actor }) =>
+      (['viewer', 'admin'] as const).map((role) => {
+        const file = join(directory, `${role}.token`);
+        writeFileSync(file, tokenMaker.createToken({ kind: 'person', name: role, role }, actor).secret);
+        return ['--collector-token-file', file];
+      }),
+    );
+    const [viewer, admin] = tokens as [string[], string[]];
+    const asked = api.calls.length;
+    const refused = await run(['cloud', 'sync', '--region', REGION, ...access, ...viewer]);
+    assert.deepEqual([refused.code, /role admin, to supply/.test(refused.stderr)], [3, true], refused.stderr);
+    assert.equal(api.calls.length, asked, 'the cloud was read for nothing');
+    const { code, stdout, stderr } = await run(['cloud', 'sync', '--region', REGION, ...access, ...admin]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /No agent ever reported from 1 instance with counts/);
+    assert.deepEqual(await stored(directory), EXPECTED);
+
+    const counts = join(directory, 'counts.csv');
+    const hour = new Date(Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 50 * HOUR_MS);
+    const end = new Date(hour.getTime() + HOUR_MS).toISOString();
+    writeFileSync(
+      counts,
+      `instance_id,start,end,metadata_no_token\ni-00000001,${hour.toISOString()},${end},4\n`,
+    );
+    const reconciled = await run(['reconcile', counts, ...access, ...admin]);
+    assert.equal(reconciled.code, 0, reconciled.stderr);
+    assert.match(reconciled.stderr, /Stored 1 counts/);
+    assert.equal((await stored(directory)).calls, 7);
+    assert.equal((await run(['reconcile', counts, ...access, ...viewer])).code, 3);
+    const both = await run(['cloud', 'sync', '--region', REGION, ...access, ...admin, '--output', counts]);
+    assert.deepEqual([both.code, /exclude each other/.test(both.stderr)], [2, true]);
   });
 
   it('says what to do when it has no region, a wrong role or no access, and stores nothing', async (t) => {

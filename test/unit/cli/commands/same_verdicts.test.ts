@@ -5,8 +5,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import type { FixFirst } from '../../../../collector/contract/fix_first.ts';
+import type { Group } from '../../../../collector/contract/group.ts';
 import type { Host, HostDetail, Readiness } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
+import type { Triage } from '../../../../collector/contract/triage.ts';
 import { DAY_US } from '../../../../collector/contract/window.ts';
 import type { Collector } from '../../../../collector/main.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
@@ -24,12 +27,13 @@ describe('verdicts of the page and of the commands', () => {
   let collector: Collector;
   let cookie: string;
   let file: string;
+  const secretOf = { viewer: '', admin: '' };
 
   before(async () => {
     const { dataDir, store, put } = newFindings(bench);
     const nowUs = Date.now() * 1000;
     const ago = (us: number) => toTimestamp(nowUs - us);
-    const host = (id: string) => ({ id, name: `name of ${id}` });
+    const host = (id: string) => ({ id, name: `name of ${id}`, tags: { team: 'shop' } });
     const call = (id: string, changes = {}) =>
       makeCall({ host: host(id), time: ago(3 * DAY_US), ...changes });
     // The first host is ready in two days and 100 s of tolerance, the second had calls before the window.
@@ -64,6 +68,10 @@ describe('verdicts of the page and of the commands', () => {
     });
     assert.equal(answer.ok, true, await answer.clone().text());
     cookie = answer.headers.getSetCookie()[0]!.split(';')[0]!;
+    for (const role of ['viewer', 'admin'] as const) {
+      const token = ['token', 'create', '--kind', 'person', '--role', role, '--name', role];
+      secretOf[role] = (await run(process.execPath, [MAIN, ...token, '--config', file])).stdout.trim();
+    }
   });
   after(() => bench.end());
 
@@ -133,6 +141,51 @@ describe('verdicts of the page and of the commands', () => {
     assert.equal(ever.length, 2);
   });
 
+  it('readiness, groups, offenders and fixes: the same from another machine', async () => {
+    const elsewhere = async <T>(...args: string[]): Promise<T> => {
+      const env = { IMDSWATCH_COLLECTOR: collector.pageUrl, IMDSWATCH_COLLECTOR_TOKEN: secretOf.viewer };
+      return commandWith<T>(env, ...args, '--json');
+    };
+    type Judged = (Host & { readiness: Readiness })[];
+    const judged = (hosts: Judged) => hosts.map(({ id, readiness }) => [id, judgement(readiness)]);
+    const here = (...args: string[]) => command<Judged>('readiness', '--json', '--config', file, ...args);
+    assert.deepEqual(judged(await elsewhere<Judged>('readiness')), judged(await here()));
+    const one = await elsewhere<Judged>('readiness', '--host', 'name of i-ready');
+    assert.deepEqual(judged(one), judged(await here('--host', 'i-ready')));
+    await assert.rejects(elsewhere('readiness', '--host', 'ready'), { code: 1, stderr: /No host "ready"/ });
+
+    const groups = (found: Group[]) => found.map(({ id, verdict, reason }) => [id, verdict, reason]);
+    const byTeam = ['readiness', '--group-by', 'tag:team'];
+    const listed = await elsewhere<Group[]>(...byTeam);
+    assert.deepEqual(groups(listed), groups(await command<Group[]>(...byTeam, '--json', '--config', file)));
+    assert.equal((await elsewhere<Group>('readiness', '--group', listed[0]!.id)).verdict, listed[0]!.verdict);
+    await assert.rejects(elsewhere('readiness', '--group', 'asg:none'), { code: 1, stderr: /No instance/ });
+
+    const facts = (found: Offender[]) => found.map(({ id, severity, calls_v1 }) => [id, severity, calls_v1]);
+    for (const args of [[], ['--since', 'all'], ['--all'], ['--since', '1d']]) {
+      const there = await elsewhere<Offender[]>('offenders', ...args);
+      const local = await command<Offender[]>('offenders', '--json', '--config', file, ...args);
+      assert.deepEqual(facts(there), facts(local), args.join(' '));
+    }
+    const fixes = await elsewhere<FixFirst>('offenders', '--fix-first');
+    assert.deepEqual(
+      fixes.fixes,
+      (await command<FixFirst>('offenders', '--fix-first', '--json', '--config', file)).fixes,
+    );
+  });
+
+  it('triage from another machine: by an admin, not by a viewer', async () => {
+    const change = ['triage', '/opt/poll.py', '--state', 'in_progress', '--owner', 'payments', '--json'];
+    const remote = (token: string) =>
+      commandWith<Triage>(
+        { IMDSWATCH_COLLECTOR: collector.pageUrl, IMDSWATCH_COLLECTOR_TOKEN: token },
+        ...change,
+      );
+    await assert.rejects(remote(secretOf.viewer), { code: 3, stderr: /needs a token of the role admin/ });
+    const changed = await remote(secretOf.admin);
+    assert.deepEqual([changed.state, changed.owner, changed.set_by], ['in_progress', 'payments', 'admin']);
+  });
+
   it('scan: the same verdicts for resources whose hosts report, from the store and over HTTP', async () => {
     const directory = bench.directory();
     const resource = (id: string) => ({
@@ -144,8 +197,6 @@ describe('verdicts of the page and of the commands', () => {
     const resources = ['i-ready', 'i-blocked', 'i-elsewhere'].map(resource);
     const state = join(directory, 'terraform.tfstate');
     writeFileSync(state, JSON.stringify({ version: 4, terraform_version: '1.9.0', resources }));
-    const token = ['token', 'create', '--kind', 'person', '--role', 'viewer', '--name', 'scan'];
-    const { stdout: secret } = await run(process.execPath, [MAIN, ...token, '--config', file]);
     type Found = { findings: { subject: string; readiness: { state: string } }[] };
     const scannedWith = async (env: Record<string, string>, ...args: string[]) => {
       const flags = ['--format', 'json', '--fail-on', 'none', '--config', file];
@@ -160,7 +211,7 @@ describe('verdicts of the page and of the commands', () => {
     assert.deepEqual(await scannedWith({}, '--local-hosts'), expected);
     const remote = ['--collector', collector.pageUrl];
     const withToken = (token: string) => scannedWith({ IMDSWATCH_COLLECTOR_TOKEN: token }, ...remote);
-    assert.deepEqual(await withToken(secret.trim()), expected);
+    assert.deepEqual(await withToken(secretOf.viewer), expected);
     await assert.rejects(withToken('imdsw_pwrong'), {
       code: 3,
       stderr: /does not accept the token .*\(401\)/,

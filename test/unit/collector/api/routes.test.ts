@@ -8,7 +8,13 @@ import { reconciliation } from '../../../../collector/contract/cloud.ts';
 import * as enforcement from '../../../../collector/contract/enforcement.ts';
 import { burnDown, fixFirst } from '../../../../collector/contract/fix_first.ts';
 import { group, groupDetail } from '../../../../collector/contract/group.ts';
-import { host, hostDetail, overview, readinessGroup } from '../../../../collector/contract/host.ts';
+import {
+  host,
+  hostDetail,
+  hostReadiness,
+  overview,
+  readinessGroup,
+} from '../../../../collector/contract/host.ts';
 import { offender, offenderDetail } from '../../../../collector/contract/offender.ts';
 import { plan, planDetail, planStep } from '../../../../collector/contract/plan.ts';
 import { servedCall } from '../../../../collector/contract/served_call.ts';
@@ -65,6 +71,7 @@ const CASES: Case[] = [
     answer: strict(triage),
   },
   { path: '/api/v1/hosts', as: 'viewer', answer: list(host) },
+  { path: '/api/v1/readiness', as: 'viewer', answer: list(hostReadiness) },
   { path: `/api/v1/hosts/${makeHost(1).id}`, as: 'viewer', answer: strict(hostDetail) },
   { path: '/api/v1/groups?by=tag:team', as: 'viewer', answer: list(group) },
   { path: '/api/v1/groups/tag%3Ateam%3Da%2Fb', as: 'viewer', answer: strict(groupDetail) },
