@@ -46,11 +46,11 @@ export class HostJudge {
     // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls
     // are missing.
     const [all, coverage, totals, counts, instances, hops] = await Promise.all([
-      this.#store.hosts(),
+      this.#store.hosts(hosts),
       this.#store.coverage(reported, hosts),
       this.#store.hostTotals({ window: reported, hosts, identities: null }),
       this.#store.cloudCounts(window, hosts),
-      this.#store.cloudInstances(),
+      this.#store.cloudInstances(hosts),
       this.#store.measuredHops({ window: reported, hosts, identities: null }),
     ]);
     const compared = await this.compareWithCloud(counts);
@@ -58,10 +58,8 @@ export class HostJudge {
     const coverageByHost = new Map(coverage.map((entry) => [entry.hostId, entry]));
     const instanceByHost = new Map(instances.map((entry) => [entry.hostId, entry]));
     const hopsByHost = Map.groupBy(hops, ({ hostId }) => hostId);
-    const wanted = hosts === null ? null : new Set(hosts);
-    return all.flatMap((stored): JudgedHost[] => {
+    return all.map((stored): JudgedHost => {
       const { id } = stored.facts;
-      if (wanted !== null && !wanted.has(id)) return [];
       const evidence: HostEvidence = {
         facts: stored.facts,
         totals: totalsByHost.get(id) ?? [],
@@ -70,7 +68,7 @@ export class HostJudge {
         measuredHops: hopsByHost.get(id) ?? [],
         compared: compared.get(id) ?? { counts: [], seen: [] },
       };
-      return [{ stored, evidence, judged: judge(evidence, this.judging(window)) }];
+      return { stored, evidence, judged: judge(evidence, this.judging(window)) };
     });
   }
 

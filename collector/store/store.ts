@@ -231,11 +231,14 @@ export interface MemberColumns {
   /** 0: not known, 1: optional, 2: required. */
   tokens: Uint8Array;
   tokensSuppliedUs: Float64Array;
-  /** Time that the cloud has counted of the hours from the launch to the first report. */
-  countedAtStartUs: Float64Array;
-  /** The same from the last report to the end of the instance. */
-  countedAtEndUs: Float64Array;
+  /** From the hour of the launch to this time the cloud's counts are complete. */
+  launchCountedUs: Float64Array;
+  /** From this time to the hour of the end they are. */
+  endCountedUs: Float64Array;
 }
+
+/** Profiles by number. `firstUs`: when an agent first reported it; null where only the cloud's inventory has it. */
+export type StoredProfiles = Map<number, { facts: HostProfile; firstUs: number | null }>;
 
 /** All hosts and instances that lived in a window, also those that are gone or never had an agent. */
 export interface StoredMembers {
@@ -244,13 +247,11 @@ export interface StoredMembers {
   /** Pairs of a member and a profile: those that its agent reported in the window, and that of the inventory. */
   memberOf: Uint32Array;
   profileOf: Uint32Array;
-  /** By number. `firstUs`: when an agent first reported it; null where only the cloud's inventory has it. */
-  profiles: Map<number, { facts: HostProfile; firstUs: number | null }>;
   /** Gaps within the window. */
   gaps: { member: number; startUs: number; endUs: number; missingUs: number; reason: GapReason }[];
   /** Boots within the window of hosts that booted more than once. */
   reboots: { member: number; firstUs: number }[];
-  /** Hosts for which the cloud counted calls without a token in the window. */
+  /** Members for which the cloud counted calls without a token in the window. */
   withCountedCalls: string[];
   /** Retention has deleted calls or gaps up to this time; null: nothing was deleted. */
   forgottenUntilUs: number | null;
@@ -312,8 +313,10 @@ export interface StoreQueries {
     scope: Scope,
     withV2?: boolean,
   ): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
-  /** Returns the members of all groups. */
-  members(window: Window): Promise<StoredMembers>;
+  /** Returns what hosts and instances have in common, by which they are grouped. */
+  profiles(): Promise<StoredProfiles>;
+  /** Returns the members of all groups, or for a list those that have one of its profiles. */
+  members(window: Window, profiles: readonly number[] | null): Promise<StoredMembers>;
   /** Returns the names that hosts report, in the order of `hostIds`; the id where none has reported. */
   hostNames(hostIds: readonly string[]): Promise<string[]>;
   identities(ids: string[]): Promise<Identity[]>;
@@ -330,7 +333,8 @@ export interface StoreQueries {
   pathsV1(identity: string, limit: number): Promise<{ path: string | null; count: number; lastUs: number }[]>;
   /** Returns the latest processes of a workload, most recent first. */
   callers(identity: string, limit: number): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]>;
-  hosts(): Promise<StoredHost[]>;
+  /** Returns all hosts, or those of a list. */
+  hosts(ids?: readonly string[] | null): Promise<StoredHost[]>;
   coverage(window: Window, hosts: string[] | null): Promise<HostCoverage[]>;
   /**
    * Returns raw calls, newest first. `next` is the `cursor` of the following page. Throws `RangeError` for a
@@ -342,7 +346,8 @@ export interface StoreQueries {
     cursor: string | null,
   ): Promise<{ calls: Call[]; next: string | null }>;
   cloudCounts(window: Window, hosts: string[] | null): Promise<CloudCount[]>;
-  cloudInstances(): Promise<CloudInstance[]>;
+  /** Returns the metadata options of all instances, or of those of a list. */
+  cloudInstances(ids?: readonly string[] | null): Promise<CloudInstance[]>;
   cloudInventory(): Promise<CloudInventory>;
   /** Returns the inventory without its instances. */
   cloudResources(): Promise<CloudInventory['resources']>;

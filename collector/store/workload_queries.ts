@@ -162,8 +162,8 @@ export class WorkloadQueries implements StoreQueries {
     return this.#store.calls(await this.#expand(filter), limit, cursor);
   }
 
-  hosts(): ReturnType<StoreQueries['hosts']> {
-    return this.#store.hosts();
+  hosts(...args: Parameters<StoreQueries['hosts']>): ReturnType<StoreQueries['hosts']> {
+    return this.#store.hosts(...args);
   }
   coverage(...args: Parameters<StoreQueries['coverage']>): ReturnType<StoreQueries['coverage']> {
     return this.#store.coverage(...args);
@@ -171,14 +171,19 @@ export class WorkloadQueries implements StoreQueries {
   cloudCounts(...args: Parameters<StoreQueries['cloudCounts']>): ReturnType<StoreQueries['cloudCounts']> {
     return this.#store.cloudCounts(...args);
   }
-  cloudInstances(): ReturnType<StoreQueries['cloudInstances']> {
-    return this.#store.cloudInstances();
+  cloudInstances(
+    ...args: Parameters<StoreQueries['cloudInstances']>
+  ): ReturnType<StoreQueries['cloudInstances']> {
+    return this.#store.cloudInstances(...args);
   }
   cloudResources(): ReturnType<StoreQueries['cloudResources']> {
     return this.#store.cloudResources();
   }
   cloudInventory(): ReturnType<StoreQueries['cloudInventory']> {
     return this.#store.cloudInventory();
+  }
+  profiles(): ReturnType<StoreQueries['profiles']> {
+    return this.#store.profiles();
   }
   members(...args: Parameters<StoreQueries['members']>): ReturnType<StoreQueries['members']> {
     return this.#store.members(...args);

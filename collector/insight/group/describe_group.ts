@@ -6,6 +6,7 @@ import type { Fleet, FleetMember } from './fleet.ts';
 import { groupReason, problemText } from './group_reason.ts';
 import { type JudgedGroup, judgeGroup, STARTS_NEEDED } from './judge_group.ts';
 import type { JudgedMember } from './member.ts';
+import type { ProfileSet } from './members_of.ts';
 
 const MAX_OFFENDERS = 100;
 const MAX_EXAMPLES = 10;
@@ -16,6 +17,8 @@ export interface ChosenGroup {
   by: GroupAttribute;
   value: string;
   members: readonly FleetMember[];
+  /** The sets of profiles that they have, each one once. */
+  sets: readonly ProfileSet[];
   /** When an agent first reported this value, of all time; `Infinity` if none did. */
   firstKnownUs: number;
 }
@@ -29,7 +32,7 @@ export interface DescribedGroup extends ChosenGroup {
 
 export function judgeChosen(chosen: ChosenGroup, fleet: Fleet): DescribedGroup {
   const members = chosen.members.map(({ judged }) => judged);
-  const inventoryUs = inventoryOf(members, fleet.inventoryUs);
+  const inventoryUs = inventoryOf(chosen.sets, fleet.inventoryUs);
   const firstKnownUs = members.reduce(
     (least, { member }) => Math.min(least, member.firstUs ?? Number.POSITIVE_INFINITY),
     chosen.firstKnownUs,
@@ -47,7 +50,7 @@ export function namedHosts({ judged }: DescribedGroup): string[] {
 }
 
 export function describeGroup(
-  { by, value, members, judged, inventoryUs, callers }: DescribedGroup,
+  { by, value, members, sets, judged, inventoryUs, callers }: DescribedGroup,
   { judging }: Fleet,
   nameOf: (hostId: string) => string,
   titleOf: (identity: string) => string,
@@ -65,8 +68,8 @@ export function describeGroup(
     id: groupId(by, value),
     by: attributeName(by),
     value,
-    accounts: valuesOf(members, 'account'),
-    regions: valuesOf(members, 'region'),
+    accounts: valuesOf(sets, 'account'),
+    regions: valuesOf(sets, 'region'),
     verdict: judged.verdict,
     reason: groupReason(judged, {
       members: members.length,
@@ -137,20 +140,20 @@ function callersOf({ offending }: JudgedGroup, callers: Fleet['callers']): Descr
   );
 }
 
-function valuesOf(members: readonly FleetMember[], by: 'account' | 'region'): string[] {
-  const distinct = new Set<FleetMember['profiles'][number]>();
-  for (const { profiles } of members) for (const profile of profiles) distinct.add(profile);
+function valuesOf(sets: readonly ProfileSet[], by: 'account' | 'region'): string[] {
   const values = new Set<string>();
-  for (const { facts } of distinct) {
-    const value = attributeOf(facts, by);
-    if (value !== null) values.add(value);
+  for (const { profiles } of sets) {
+    for (const facts of profiles) {
+      const value = attributeOf(facts, by);
+      if (value !== null) values.add(value);
+    }
   }
   return [...values].sort().slice(0, MAX_PLACES);
 }
 
 /** Returns the oldest time of the places in which members are; null where one of them has no inventory. */
-function inventoryOf(members: readonly JudgedMember[], supplied: Fleet['inventoryUs']): number | null {
-  const places = new Set(members.map(({ member }) => member.source.place));
+function inventoryOf(sets: readonly ProfileSet[], supplied: Fleet['inventoryUs']): number | null {
+  const places = new Set(sets.map(({ source }) => source.place));
   let oldestUs = Number.POSITIVE_INFINITY;
   for (const place of places) oldestUs = Math.min(oldestUs, supplied.get(place) ?? Number.NEGATIVE_INFINITY);
   return Number.isFinite(oldestUs) ? oldestUs : null;

@@ -1,11 +1,11 @@
-/** Loads and judges the members of all groups at once. */
+/** Loads and judges the members of all groups at once, or of one. */
 import { SCALING_GROUP_TAG } from '../../../common/instance_tags.ts';
 import { DAY_US, type Window } from '../../contract/window.ts';
-import type { CloudInventory, HostProfile, StoreQueries } from '../../store/store.ts';
+import type { CloudInventory, HostProfile, StoredProfiles, StoreQueries } from '../../store/store.ts';
 import { isV1, type Tally, tally, tallyAll } from '../counts.ts';
 import type { HostJudge } from '../host_judge.ts';
 import type { Judging } from '../judged.ts';
-import { launchSourceOf } from './attributes.ts';
+import { attributeOf, type GroupAttribute, launchSourceOf } from './attributes.ts';
 import type { GroupEvidence } from './judge_group.ts';
 import { type JudgedMember, judgeMember } from './member.ts';
 import { type GroupedMember, membersOf, membersToCompare } from './members_of.ts';
@@ -15,6 +15,9 @@ export interface GroupFilter {
   accounts?: readonly string[];
   regions?: readonly string[];
 }
+
+/** With more members than this, sums of all hosts are read: a list of their names would cost more. */
+const MAX_NAMED_HOSTS = 1000;
 
 export interface FleetMember {
   judged: JudgedMember;
@@ -34,11 +37,19 @@ export interface Fleet {
   inventoryUs: ReadonlyMap<string, number>;
 }
 
+/** Returns the numbers of the profiles by which a host belongs to a group. */
+export function profilesOfGroup(profiles: StoredProfiles, by: GroupAttribute, value: string): number[] {
+  return [...profiles].flatMap(([id, { facts }]) => (attributeOf(facts, by) === value ? [id] : []));
+}
+
+/** `chosen`: profiles of which a member must have one. Null: all members. */
 export async function loadFleet(
   store: StoreQueries,
   judge: HostJudge,
   questionWindow: Window,
   filter: GroupFilter,
+  profiles: StoredProfiles,
+  chosen: readonly number[] | null,
 ): Promise<Fleet> {
   const window = judge.readinessWindow(questionWindow);
   const judging = judge.judging(window);
@@ -47,12 +58,17 @@ export async function loadFleet(
   const reported = { ...window, untilUs };
   // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls are
   // missing.
-  const stored = await store.members(reported);
+  const stored = await store.members(reported, chosen);
+  const named = chosen !== null && stored.hostIds.length <= MAX_NAMED_HOSTS ? stored.hostIds : null;
   const [totals, resources] = await Promise.all([
-    store.hostTotals({ window: reported, hosts: null, identities: null }, false),
+    store.hostTotals({ window: reported, hosts: named, identities: null }, false),
     store.cloudResources(),
   ]);
-  const totalsByHost = Map.groupBy(totals, ({ hostId }) => hostId);
+  const present = chosen === null || named !== null ? null : new Set(stored.hostIds);
+  const totalsByHost = Map.groupBy(
+    present === null ? totals : totals.filter(({ hostId }) => present.has(hostId)),
+    ({ hostId }) => hostId,
+  );
   const calls = new Map([...totalsByHost].map(([hostId, rows]) => [hostId, tallyAll(rows)]));
   const toCompare = membersToCompare(stored, calls);
   const compared = await judge.compareWithCloud(
@@ -60,15 +76,15 @@ export async function loadFleet(
   );
   const members: FleetMember[] = [];
   const narrows = filter.accounts !== undefined || filter.regions !== undefined;
-  for (const { member, profiles } of membersOf(stored, calls, compared)) {
-    if (narrows && !profiles.some(({ facts }) => matches(facts, filter))) continue;
-    members.push({ judged: judgeMember(member, judging), profiles });
+  for (const { member, profiles: own } of membersOf(stored, profiles, calls, compared)) {
+    if (narrows && !own.profiles.some((facts) => matches(facts, filter))) continue;
+    members.push({ judged: judgeMember(member, judging), profiles: own });
   }
   return {
     members,
     judging,
     callers: callersOf(totalsByHost),
-    ever: [...stored.profiles.values()].flatMap(({ facts, firstUs }) =>
+    ever: [...profiles.values()].flatMap(({ facts, firstUs }) =>
       firstUs === null ? [] : [{ facts, firstUs }],
     ),
     forgottenUntilUs: stored.forgottenUntilUs,

@@ -1,4 +1,4 @@
-/** Answers which groups are proven. It asks the store once for all members of all groups. */
+/** Answers which groups are proven. It asks the store once for all members of all groups, or of one. */
 import type { Group, GroupDetail } from '../../contract/group.ts';
 import type { Verdict } from '../../contract/host.ts';
 import type { Window } from '../../contract/window.ts';
@@ -16,8 +16,9 @@ import {
   judgeChosen,
   namedHosts,
 } from './describe_group.ts';
-import { type Fleet, type FleetMember, type GroupFilter, loadFleet } from './fleet.ts';
+import { type Fleet, type FleetMember, type GroupFilter, loadFleet, profilesOfGroup } from './fleet.ts';
 import type { JudgedMember } from './member.ts';
+import type { ProfileSet } from './members_of.ts';
 
 const MAX_INSTANCES = 1000;
 const WORST_FIRST: readonly Verdict[] = ['blocked', 'fallback', 'rejected', 'unproven', 'ready', 'enforced'];
@@ -33,7 +34,8 @@ export class GroupQuestions {
 
   /** Returns all groups of an attribute, the worst and largest first. */
   async groups(by: GroupAttribute, questionWindow: Window, filter: GroupFilter = {}): Promise<Group[]> {
-    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter);
+    const profiles = await this.#store.profiles();
+    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter, profiles, null);
     const chosen = groupsBy(by, fleet).map((group) => judgeChosen(group, fleet));
     return (await this.#describe(chosen, fleet)).sort(
       (a, b) =>
@@ -46,8 +48,11 @@ export class GroupQuestions {
 
   /** Returns null where no instance belonged to the group in the window. */
   async group(id: string, questionWindow: Window, filter: GroupFilter = {}): Promise<GroupDetail | null> {
-    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter);
+    const profiles = await this.#store.profiles();
     for (const { by, value } of attributesOfId(id)) {
+      const own = profilesOfGroup(profiles, by, value);
+      if (own.length === 0) continue;
+      const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter, profiles, own);
       const chosen = groupsBy(by, fleet).find((group) => group.value === value);
       if (chosen === undefined) continue;
       const [group] = await this.#describe([judgeChosen(chosen, fleet)], fleet);
@@ -119,23 +124,27 @@ function groupsBy(by: GroupAttribute, { members, ever }: Fleet): ChosenGroup[] {
     const value = attributeOf(facts, by);
     if (value !== null) firstUs.set(value, Math.min(firstUs.get(value) ?? Number.POSITIVE_INFINITY, us));
   }
-  const byValue = new Map<string, FleetMember[]>();
+  const byValue = new Map<string, { members: FleetMember[]; sets: ProfileSet[] }>();
+  const groupsOf = new Map<ProfileSet, FleetMember[][]>();
   for (const member of members) {
-    let before: string | null = null;
-    for (const { facts } of member.profiles) {
-      const value = attributeOf(facts, by);
-      if (value === null || value === before) continue;
-      before = value;
-      const known = byValue.get(value);
-      if (known === undefined) byValue.set(value, [member]);
-      // Two profiles of a member can have the same value, and a third one between them another.
-      else if (known.at(-1) !== member) known.push(member);
+    let groups = groupsOf.get(member.profiles);
+    if (groups === undefined) {
+      const values = new Set(member.profiles.profiles.map((facts) => attributeOf(facts, by)));
+      values.delete(null);
+      groups = [...(values as Set<string>)].map((value) => {
+        const group = byValue.get(value) ?? { members: [], sets: [] };
+        byValue.set(value, group);
+        group.sets.push(member.profiles);
+        return group.members;
+      });
+      groupsOf.set(member.profiles, groups);
     }
+    for (const group of groups) group.push(member);
   }
   return [...byValue].map(([value, own]) => ({
     by,
     value,
-    members: own,
+    ...own,
     firstKnownUs: firstUs.get(value) ?? Number.POSITIVE_INFINITY,
   }));
 }

@@ -1,16 +1,29 @@
 /** Turns the store's columns, and what the cloud counted, into the members of groups. Pure. */
 import type { Window } from '../../contract/window.ts';
 import { HOUR_US } from '../../contract/window.ts';
-import { CLOUD_STATES, type HostProfile, type StoredGap, type StoredMembers } from '../../store/store.ts';
+import {
+  CLOUD_STATES,
+  type HostProfile,
+  type StoredGap,
+  type StoredMembers,
+  type StoredProfiles,
+} from '../../store/store.ts';
 import type { Tally } from '../counts.ts';
 import { type Compared, reconcileHost, reconcileRefusals } from '../reconciliation.ts';
 import { type LaunchSource, launchSourceOf } from './attributes.ts';
 import { BOOT_US, type Member } from './member.ts';
 
+/** The profiles that a member had in the window. Members with the same ones share the object. */
+export interface ProfileSet {
+  /** That of the agent comes first. */
+  profiles: readonly HostProfile[];
+  /** `launcher` is `host:` where nothing says what launched it. */
+  source: LaunchSource;
+}
+
 export interface GroupedMember {
   member: Member;
-  /** The profiles that it had in the window, that of its agent first. */
-  profiles: readonly { id: number; facts: HostProfile }[];
+  profiles: ProfileSet;
 }
 
 /**
@@ -19,63 +32,43 @@ export interface GroupedMember {
  */
 export function membersOf(
   stored: StoredMembers,
+  profiles: StoredProfiles,
   calls: ReadonlyMap<string, Tally>,
   compared: ReadonlyMap<string, Compared>,
 ): GroupedMember[] {
-  const { hostIds, columns, memberOf, profileOf, profiles } = stored;
-  const profilesOf: GroupedMember['profiles'][number][][] = hostIds.map(() => []);
-  const withId = new Map([...profiles].map(([id, { facts }]) => [id, { id, facts }]));
-  for (const [index, member] of memberOf.entries()) {
-    const profile = withId.get(profileOf[index]!);
-    if (profile !== undefined) profilesOf[member]!.push(profile);
-  }
+  const { hostIds, columns } = stored;
+  const sets = profileSets(stored, profiles);
   const gaps = new Map<number, StoredGap[]>();
   for (const { member, ...gap } of stored.gaps) {
     const known = gaps.get(member);
     if (known === undefined) gaps.set(member, [{ ...gap, detail: null }]);
     else known.push({ ...gap, detail: null });
   }
-  // Most members have one or two profiles: the source of such a pair is found without making a text.
-  const sources = new Map<number | string, LaunchSource>();
-  const sourceOf = (own: GroupedMember['profiles'], hostId: string): LaunchSource => {
-    const key =
-      own.length > 2
-        ? own.map(({ id }) => id).join(' ')
-        : (own[0]?.id ?? 0) * MAX_PROFILE_NUMBER + (own[1]?.id ?? 0);
-    const source = sources.get(key) ?? launchSourceOf(mergedFacts(own), '');
-    sources.set(key, source);
-    return source.launcher === 'host:' ? { ...source, launcher: `host:${hostId}` } : source;
-  };
   const reboots = Map.groupBy(stored.reboots, ({ member }) => member);
+  const tokensOf = tokensReader(columns);
   return hostIds.map((hostId, at) => {
-    const found = compared.get(hostId);
-    const suppliedUs = known(columns.suppliedUs[at]!);
+    const found = compared.size === 0 ? undefined : compared.get(hostId);
+    const suppliedUs = columns.suppliedUs[at]!;
+    const set = sets[at]!;
     return {
-      profiles: profilesOf[at]!,
+      profiles: set,
       member: {
         hostId,
-        source: sourceOf(profilesOf[at]!, hostId),
+        source: set.source.launcher === 'host:' ? { ...set.source, launcher: `host:${hostId}` } : set.source,
         firstUs: known(columns.firstUs[at]!),
         lastUs: known(columns.lastUs[at]!),
         gaps: gaps.get(at) ?? NONE,
         reboots: reboots.get(at)?.map(({ firstUs }) => firstUs) ?? NONE,
         calls: calls.get(hostId) ?? null,
-        cloud:
-          suppliedUs === null
-            ? null
-            : {
-                state: CLOUD_STATES[columns.state[at]! - 1] ?? null,
-                launchedUs: known(columns.launchedUs[at]!),
-                terminatedUs: known(columns.terminatedUs[at]!),
-                suppliedUs,
-              },
-        tokens:
-          columns.tokens[at] === 0
-            ? null
-            : {
-                value: columns.tokens[at] === 2 ? 'required' : 'optional',
-                suppliedUs: known(columns.tokensSuppliedUs[at]!) ?? 0,
-              },
+        cloud: Number.isNaN(suppliedUs)
+          ? null
+          : {
+              state: CLOUD_STATES[columns.state[at]! - 1] ?? null,
+              launchedUs: known(columns.launchedUs[at]!),
+              terminatedUs: known(columns.terminatedUs[at]!),
+              suppliedUs,
+            },
+        tokens: tokensOf(at),
         counted: found === undefined ? countedSpans(stored, at) : agreedSpans(found),
         unseen:
           found === undefined
@@ -86,15 +79,64 @@ export function membersOf(
   });
 }
 
+/** Returns the profiles of each member, in the order of members. */
+function profileSets({ hostIds, memberOf, profileOf }: StoredMembers, known: StoredProfiles): ProfileSet[] {
+  // Most members have one profile or two. Lists are made for the others only.
+  const first = new Float64Array(hostIds.length);
+  const second = new Float64Array(hostIds.length);
+  const longer = new Map<number, number[]>();
+  for (const [index, member] of memberOf.entries()) {
+    const profile = profileOf[index]!;
+    if (!known.has(profile)) continue;
+    if (first[member] === 0) first[member] = profile;
+    else if (second[member] === 0) second[member] = profile;
+    else {
+      const list = longer.get(member) ?? [first[member]!, second[member]!];
+      list.push(profile);
+      longer.set(member, list);
+    }
+  }
+  const sets = new Map<number | string, ProfileSet>();
+  return hostIds.map((_, at) => {
+    const long = longer.get(at);
+    const key = long?.join(' ') ?? first[at]! * MAX_PROFILE_NUMBER + second[at]!;
+    let set = sets.get(key);
+    if (set === undefined) {
+      const ids = long ?? [first[at]!, second[at]!].filter((id) => id !== 0);
+      const profiles = ids.map((id) => known.get(id)!.facts);
+      set = { profiles, source: launchSourceOf(mergedFacts(profiles), '') };
+      sets.set(key, set);
+    }
+    return set;
+  });
+}
+
+/** Returns a reader of the metadata options. Members for which one answer of the cloud says the same share them. */
+function tokensReader(columns: StoredMembers['columns']): (at: number) => Member['tokens'] {
+  const known = [new Map<number, Member['tokens']>(), new Map<number, Member['tokens']>()] as const;
+  return (at) => {
+    const value = columns.tokens[at]!;
+    if (value === 0) return null;
+    const suppliedUs = Number.isNaN(columns.tokensSuppliedUs[at]!) ? 0 : columns.tokensSuppliedUs[at]!;
+    const ofValue = known[value === 2 ? 1 : 0];
+    let tokens = ofValue.get(suppliedUs);
+    if (tokens === undefined) {
+      tokens = { value: value === 2 ? 'required' : 'optional', suppliedUs };
+      ofValue.set(suppliedUs, tokens);
+    }
+    return tokens;
+  };
+}
+
 const NONE: readonly never[] = [];
 /** More profiles than a store ever numbers, so that a pair of numbers is one number. */
 const MAX_PROFILE_NUMBER = 2 ** 26;
 
 /** Joins profiles. An earlier one goes before a later one. */
-function mergedFacts(profiles: GroupedMember['profiles']): HostProfile {
+function mergedFacts(profiles: readonly HostProfile[]): HostProfile {
   const merged: HostProfile = {};
   const tags: Record<string, string> = {};
-  for (const { facts } of profiles.toReversed()) {
+  for (const facts of profiles.toReversed()) {
     Object.assign(merged, facts);
     Object.assign(tags, facts.tags);
   }
@@ -118,17 +160,17 @@ export function membersToCompare(stored: StoredMembers, calls: ReadonlyMap<strin
   return [...ids];
 }
 
-/** Returns the hours around a launch and an end for which the store found complete counts. */
+/** Returns the hours after a launch and before an end for which the store found complete counts. */
 function countedSpans({ columns }: StoredMembers, at: number): Window[] {
   const spans: Window[] = [];
-  const add = (fromUs: number, toUs: number, countedUs: number) => {
-    const sinceUs = Math.floor(fromUs / HOUR_US) * HOUR_US;
-    const untilUs = Math.ceil(toUs / HOUR_US) * HOUR_US;
-    if (countedUs >= untilUs - sinceUs) spans.push({ sinceUs, untilUs });
-  };
-  // A comparison with NaN is false, so that nothing is added where something is not known.
-  add(columns.launchedUs[at]!, columns.firstUs[at]!, columns.countedAtStartUs[at]!);
-  add(columns.lastUs[at]!, columns.terminatedUs[at]!, columns.countedAtEndUs[at]!);
+  const launchCountedUs = columns.launchCountedUs[at]!;
+  if (!Number.isNaN(launchCountedUs))
+    spans.push({ sinceUs: hourOf(columns.launchedUs[at]!) * HOUR_US, untilUs: launchCountedUs });
+  const endCountedUs = columns.endCountedUs[at]!;
+  if (!Number.isNaN(endCountedUs)) {
+    const untilUs = Math.ceil(columns.terminatedUs[at]! / HOUR_US) * HOUR_US;
+    spans.push({ sinceUs: endCountedUs, untilUs });
+  }
   return spans;
 }
 

@@ -24,8 +24,9 @@ import { CallsReader } from './calls_reader.ts';
 import { CloudInventoryReader } from './cloud_inventory_rows.ts';
 import { CoverageReader } from './coverage_reader.ts';
 import { bytesBeside, usedBytes } from './database.ts';
-import { MembersReader, MembersUnpacker, type PackedMembers } from './members_reader.ts';
+import { MembersReader } from './members_reader.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
+import { type PackedProfiles, ProfilesReader, ProfilesUnpacker } from './packed_profiles.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { Rows } from './rows.ts';
 import { Totals } from './totals.ts';
@@ -37,7 +38,8 @@ export class FindingsReader implements StoreQueries {
   readonly #coverage: CoverageReader;
   readonly #calls: CallsReader;
   readonly #members: MembersReader;
-  readonly #memberUnpacker = new MembersUnpacker();
+  readonly #profiles: ProfilesReader;
+  readonly #profilesUnpacker = new ProfilesUnpacker();
   readonly #unpacker = new HostsUnpacker();
   readonly #cloudInventory: CloudInventoryReader;
   readonly #statements: ReturnType<typeof prepareAll>;
@@ -49,6 +51,7 @@ export class FindingsReader implements StoreQueries {
     this.#coverage = new CoverageReader(database);
     this.#calls = new CallsReader(database, this.#rows);
     this.#members = new MembersReader(database);
+    this.#profiles = new ProfilesReader(database);
     this.#cloudInventory = new CloudInventoryReader(database);
     this.#statements = prepareAll(database);
   }
@@ -78,11 +81,14 @@ export class FindingsReader implements StoreQueries {
   packedHostTotals(scope: Scope, withV2: boolean): Promise<PackedHostTotals> {
     return this.#view(() => this.#totals.hostTotals(scope, withV2));
   }
-  async members(window: Window): ReturnType<StoreQueries['members']> {
-    return this.#memberUnpacker.unpack(await this.packedMembers(window));
+  async profiles(): ReturnType<StoreQueries['profiles']> {
+    return this.#profilesUnpacker.unpack(await this.packedProfiles(this.#profilesUnpacker.lastId));
   }
-  packedMembers(window: Window): Promise<PackedMembers> {
-    return this.#view(() => this.#members.read(window));
+  packedProfiles(afterId: number): Promise<PackedProfiles> {
+    return this.#view(() => this.#profiles.read(afterId));
+  }
+  members(...question: Parameters<StoreQueries['members']>): ReturnType<StoreQueries['members']> {
+    return this.#view(() => this.#members.read(...question));
   }
   hostNames(hostIds: readonly string[]): Promise<string[]> {
     return this.#view(() => this.#members.names(hostIds));
@@ -148,22 +154,24 @@ export class FindingsReader implements StoreQueries {
     );
   }
 
-  async hosts(): Promise<StoredHost[]> {
-    return this.#unpacker.unpack(await this.packedHosts());
+  async hosts(ids: readonly string[] | null = null): Promise<StoredHost[]> {
+    return this.#unpacker.unpack(await this.packedHosts(ids), ids === null);
   }
-  packedHosts(): Promise<PackedHost[]> {
-    return this.#view(() => this.#statements.hosts.all() as unknown as PackedHost[]);
+  packedHosts(ids: readonly string[] | null): Promise<PackedHost[]> {
+    return this.#view(() => askAmong(this.#statements.hosts, ids) as unknown as PackedHost[]);
   }
 
   cloudCounts({ sinceUs, untilUs }: Window, hosts: string[] | null): Promise<CloudCount[]> {
-    const chosen = hosts === null ? null : JSON.stringify(hosts);
     return this.#view(
-      () => this.#statements.cloudCounts.all(chosen, sinceUs, untilUs).map((row) => ({ ...row })) as never,
+      () =>
+        askAmong(this.#statements.cloudCounts, hosts, sinceUs, untilUs).map((row) => ({ ...row })) as never,
     );
   }
 
-  cloudInstances(): Promise<CloudInstance[]> {
-    return this.#view(() => this.#statements.cloudInstances.all().map((row) => ({ ...row })) as never);
+  cloudInstances(ids: readonly string[] | null = null): Promise<CloudInstance[]> {
+    return this.#view(
+      () => askAmong(this.#statements.cloudInstances, ids).map((row) => ({ ...row })) as never,
+    );
   }
 
   cloudResources(): ReturnType<StoreQueries['cloudResources']> {
@@ -193,10 +201,8 @@ export class FindingsReader implements StoreQueries {
 
 function prepareAll(
   database: DatabaseSync,
-): Record<
-  'paths' | 'callers' | 'hosts' | 'identitiesAfter' | 'cloudCounts' | 'cloudInstances' | 'statistics',
-  StatementSync
-> {
+): Record<'paths' | 'callers' | 'identitiesAfter' | 'statistics', StatementSync> &
+  Record<'hosts' | 'cloudCounts' | 'cloudInstances', ListStatements> {
   const identity = '(SELECT id FROM identities WHERE key = ?)';
   return {
     paths: database.prepare(
@@ -208,26 +214,59 @@ function prepareAll(
        JOIN caller_facts ON caller_facts.caller = callers.id JOIN hosts ON hosts.id = callers.host WHERE identity = ${identity} ORDER BY callers.last_us DESC LIMIT ?`,
     ),
     // A host without a record or heartbeat has no times yet, and is left out.
-    hosts: database.prepare(
-      `SELECT facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
-       FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id WHERE first_us IS NOT NULL`,
+    hosts: prepareLists(
+      database,
+      (among) =>
+        `SELECT facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
+         FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id
+         WHERE first_us IS NOT NULL ${among('hosts.host_id')}`,
     ),
     identitiesAfter: database.prepare(
       'SELECT id, key, facts FROM identities WHERE id > ? ORDER BY id LIMIT ?',
     ),
-    cloudCounts: database.prepare(
-      `SELECT host_id AS hostId, start_us AS startUs, end_us AS endUs, no_token AS noToken,
-         no_token_rejected AS noTokenRejected FROM cloud_counts
-       WHERE end_us > ?2 AND start_us < ?3 AND (?1 IS NULL OR host_id IN (SELECT value FROM json_each(?1)))
-       ORDER BY host_id, start_us`,
+    cloudCounts: prepareLists(
+      database,
+      (among) =>
+        `SELECT host_id AS hostId, start_us AS startUs, end_us AS endUs, no_token AS noToken,
+           no_token_rejected AS noTokenRejected FROM cloud_counts
+         WHERE end_us > ? AND start_us < ? ${among('host_id')} ORDER BY host_id, start_us`,
     ),
-    cloudInstances: database.prepare(
-      `SELECT host_id AS hostId, http_tokens AS httpTokens, hop_limit AS hopLimit, http_endpoint AS httpEndpoint,
-         supplied_us AS suppliedUs FROM cloud_instances ORDER BY host_id`,
+    cloudInstances: prepareLists(
+      database,
+      (among) =>
+        `SELECT host_id AS hostId, http_tokens AS httpTokens, hop_limit AS hopLimit, http_endpoint AS httpEndpoint,
+           supplied_us AS suppliedUs FROM cloud_instances WHERE TRUE ${among('host_id')} ORDER BY host_id`,
     ),
     statistics: database.prepare(
       `SELECT (SELECT value FROM sums WHERE name = 'calls') AS calls, (SELECT min(time_us) FROM calls) AS oldestCallUs,
          (SELECT count(*) FROM identities) AS identities, (SELECT count(*) FROM hosts) AS hosts`,
     ),
   };
+}
+
+/**
+ * One statement about all hosts, and one about those of a list. One statement for both would read the whole
+ * table in either case.
+ */
+interface ListStatements {
+  all: StatementSync;
+  listed: StatementSync;
+}
+
+function prepareLists(
+  database: DatabaseSync,
+  sql: (among: (column: string) => string) => string,
+): ListStatements {
+  return {
+    all: database.prepare(sql(() => '')),
+    listed: database.prepare(sql((column) => `AND ${column} IN (SELECT value FROM json_each(?))`)),
+  };
+}
+
+function askAmong(
+  { all, listed }: ListStatements,
+  ids: readonly string[] | null,
+  ...values: number[]
+): ReturnType<StatementSync['all']> {
+  return ids === null ? all.all(...values) : listed.all(...values, JSON.stringify(ids));
 }

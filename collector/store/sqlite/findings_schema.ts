@@ -1,4 +1,5 @@
 import { toBounded } from './bounds_step.ts';
+import { toCloudBriefs } from './cloud_briefs.ts';
 import { CLOUD_INVENTORY_STEP } from './cloud_inventory_rows.ts';
 import type { Migration, Schema } from './database.ts';
 import { toPresent } from './future_step.ts';
@@ -136,6 +137,7 @@ const MIGRATIONS: readonly Migration[] = [
   // Proxies get other advice than their clients.
   'ALTER TABLE kinds ADD COLUMN caller_role TEXT',
   toProfiles,
+  toCloudBriefs,
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

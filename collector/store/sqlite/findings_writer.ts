@@ -5,6 +5,7 @@ import type { Heartbeat } from '../../../protocol/records.ts';
 import type { BatchResult, CloudCount, CloudInstance, CloudInventory } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
 import { BatchWriter } from './batch_writer.ts';
+import { CloudBriefs } from './cloud_briefs.ts';
 import { CloudInventoryWriter } from './cloud_inventory_rows.ts';
 import type { PackedBatch } from './packed_batch.ts';
 
@@ -12,6 +13,7 @@ export class FindingsWriter {
   readonly #database: DatabaseSync;
   readonly #batches: BatchWriter;
   readonly #cloudInventory: CloudInventoryWriter;
+  readonly #briefs: CloudBriefs;
   readonly #statements: ReturnType<typeof prepareAll>;
 
   /** `nowUs`: the collector's clock, in microseconds since 1970. */
@@ -23,6 +25,7 @@ export class FindingsWriter {
     this.#database = database;
     this.#batches = new BatchWriter(database, nowUs, helperPrograms);
     this.#cloudInventory = new CloudInventoryWriter(database);
+    this.#briefs = new CloudBriefs(database);
     this.#statements = prepareAll(database);
   }
 
@@ -74,7 +77,14 @@ export class FindingsWriter {
         );
         // The facts of the host come with its first batch.
         const facts: HostFacts = { id: heartbeat.host_id, name: heartbeat.host_id };
-        this.#statements.addHost.run(facts.id, facts.name, JSON.stringify(facts), receivedUs, receivedUs);
+        const { changes } = this.#statements.addHost.run(
+          facts.id,
+          facts.name,
+          JSON.stringify(facts),
+          receivedUs,
+          receivedUs,
+        );
+        if (changes > 0) this.#briefs.refresh(facts.id);
       }
     });
   }
@@ -87,6 +97,7 @@ export class FindingsWriter {
           this.#statements.dropZeroCounts.run(hostId, startUs, endUs);
         this.#statements.setCloudCount.run(hostId, startUs, endUs, noToken, noTokenRejected);
       }
+      this.#refresh(counts);
     });
   }
 
@@ -95,11 +106,19 @@ export class FindingsWriter {
       for (const { hostId, httpTokens, hopLimit, httpEndpoint, suppliedUs } of instances) {
         this.#statements.setCloudInstance.run(hostId, httpTokens, hopLimit, suppliedUs, httpEndpoint);
       }
+      this.#refresh(instances);
     });
   }
 
   putCloudInventory(inventory: CloudInventory): void {
-    this.transaction(() => this.#cloudInventory.write(inventory));
+    this.transaction(() => {
+      this.#cloudInventory.write(inventory);
+      this.#refresh(inventory.instances);
+    });
+  }
+
+  #refresh(changed: readonly { hostId: string }[]): void {
+    for (const hostId of new Set(changed.map((each) => each.hostId))) this.#briefs.refresh(hostId);
   }
 }
 

@@ -26,7 +26,8 @@ interface Known {
 export class HostsUnpacker {
   #known = new Map<string, Known>();
 
-  unpack(packed: readonly PackedHost[]): StoredHost[] {
+  /** `areAll`: `packed` has all hosts. The parsed JSON of others would take memory for nothing. */
+  unpack(packed: readonly PackedHost[], areAll: boolean): StoredHost[] {
     const known = new Map<string, Known>();
     const hosts = packed.map(
       ({ facts: factsText, firstUs, lastUs, heartbeat: heartbeatText, receivedUs }) => {
@@ -44,7 +45,7 @@ export class HostsUnpacker {
         return { facts, firstUs, lastUs, heartbeat: received };
       },
     );
-    this.#known = known;
+    if (areAll) this.#known = known;
     return hosts;
   }
 }

@@ -9,6 +9,7 @@
 import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import type { Retention, RetentionResult } from '../store.ts';
+import { CloudBriefs } from './cloud_briefs.ts';
 import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
 import { bytesBeside, emptyLog, usedBytes } from './database.ts';
 import { shrinkStep } from './file_space.ts';
@@ -72,10 +73,12 @@ export async function retain(
 class Cleaner {
   readonly #database: DatabaseSync;
   readonly #writer: FindingsWriter;
+  readonly #briefs: CloudBriefs;
 
   constructor(database: DatabaseSync, writer: FindingsWriter) {
     this.#database = database;
     this.#writer = writer;
+    this.#briefs = new CloudBriefs(database);
   }
 
   /** Deletes chunk after chunk, each in a transaction, until nothing is left or enough was deleted. */
@@ -178,10 +181,18 @@ class Cleaner {
         Math.floor(beforeUs / DAY_US),
       ) +
       this.#delete('DELETE FROM boots WHERE last_us < ?', beforeUs) +
-      this.#delete('DELETE FROM cloud_counts WHERE end_us < ?', beforeUs) +
-      this.#delete('DELETE FROM cloud_members WHERE supplied_us < ?', beforeUs) +
+      this.#deleteFigures('cloud_counts', 'end_us', beforeUs) +
+      this.#deleteFigures('cloud_members', 'supplied_us', beforeUs) +
       this.#delete('DELETE FROM cloud_resources WHERE supplied_us < ?', beforeUs)
     );
+  }
+
+  #deleteFigures(table: 'cloud_counts' | 'cloud_members', column: string, beforeUs: number): number {
+    const deleted = this.#database
+      .prepare(`DELETE FROM ${table} WHERE ${column} < ? RETURNING host_id AS hostId`)
+      .all(beforeUs);
+    for (const hostId of new Set(deleted.map((row) => String(row['hostId'])))) this.#briefs.refresh(hostId);
+    return deleted.length;
   }
 
   /** Deletes rows that nothing refers to, table by table in slices: no transaction reads all of a table. */
@@ -250,6 +261,7 @@ class Cleaner {
         'identity_hosts',
         'measured_hops',
         'host_profiles',
+        'cloud_briefs',
         'callers',
       ]) {
         this.#delete(`DELETE FROM ${table} WHERE host = ?`, id!);
@@ -258,6 +270,7 @@ class Cleaner {
         this.#delete(`DELETE FROM ${table} WHERE host_id = ?`, hostId!);
       }
       this.#delete('DELETE FROM hosts WHERE id = ?', id!);
+      this.#briefs.refresh(String(hostId));
     }
     this.#delete(
       `DELETE FROM profiles WHERE NOT EXISTS (SELECT 1 FROM host_profiles WHERE profile = profiles.id)

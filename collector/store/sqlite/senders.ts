@@ -6,6 +6,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { deleteOldestEntries } from '../../../common/bounded_map.ts';
 import type { HostFacts } from '../../../protocol/call.ts';
+import { CloudBriefs } from './cloud_briefs.ts';
 import { Profiles } from './profiles.ts';
 
 const MAX_CACHED = 16_384;
@@ -28,6 +29,7 @@ interface Stream {
 
 export class Senders {
   readonly #profiles: Profiles;
+  readonly #briefs: CloudBriefs;
   readonly #nowUs: () => number;
   readonly #streamOf: StatementSync;
   readonly #setStream: StatementSync;
@@ -40,6 +42,7 @@ export class Senders {
 
   constructor(database: DatabaseSync, nowUs: () => number) {
     this.#profiles = new Profiles(database);
+    this.#briefs = new CloudBriefs(database);
     this.#nowUs = nowUs;
     this.#streamOf = database.prepare(
       'SELECT last_seq, host, host_id FROM streams JOIN hosts ON hosts.id = streams.host WHERE stream = ?',
@@ -86,6 +89,7 @@ export class Senders {
       known.json = json;
       return known;
     }
+    this.#briefs.addHost(row, facts.id);
     const host = { id: facts.id, row, json, ...NO_TIMES, changed: false };
     remember(this.#hosts, facts.id, host);
     return host;

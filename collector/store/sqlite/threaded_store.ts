@@ -16,9 +16,9 @@ import type {
 } from '../store.ts';
 import { backUp } from './backup.ts';
 import { FINDINGS } from './findings_schema.ts';
-import { MembersUnpacker, type PackedMembers } from './members_reader.ts';
 import { pack } from './packed_batch.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
+import { type PackedProfiles, ProfilesUnpacker } from './packed_profiles.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { type Answer, decodeError, type ThreadData } from './thread_messages.ts';
 
@@ -142,7 +142,7 @@ export class ThreadedStore implements Store {
   readonly #reader: StoreThread;
   readonly #release: () => void;
   readonly #unpacker = new HostsUnpacker();
-  readonly #memberUnpacker = new MembersUnpacker();
+  readonly #profiles = new ProfilesUnpacker();
 
   constructor({ dataDir, helperPrograms = [], threadLost, release }: ThreadedStoreOptions) {
     this.#dataDir = dataDir;
@@ -189,8 +189,12 @@ export class ThreadedStore implements Store {
   async hostTotals(scope: Scope, withV2 = true): ReturnType<Store['hostTotals']> {
     return unpackHostTotals(await this.#reader.ask<PackedHostTotals>('packedHostTotals', scope, withV2));
   }
-  async members(window: Window): ReturnType<Store['members']> {
-    return this.#memberUnpacker.unpack(await this.#reader.ask<PackedMembers>('packedMembers', window));
+  async profiles(): ReturnType<Store['profiles']> {
+    const { lastId } = this.#profiles;
+    return this.#profiles.unpack(await this.#reader.ask<PackedProfiles>('packedProfiles', lastId));
+  }
+  members(...question: Parameters<Store['members']>): ReturnType<Store['members']> {
+    return this.#reader.ask('members', ...question);
   }
   hostNames(hostIds: readonly string[]): ReturnType<Store['hostNames']> {
     return this.#reader.ask('hostNames', hostIds);
@@ -213,8 +217,8 @@ export class ThreadedStore implements Store {
   callers(identity: string, limit: number): ReturnType<Store['callers']> {
     return this.#reader.ask('callers', identity, limit);
   }
-  async hosts(): ReturnType<Store['hosts']> {
-    return this.#unpacker.unpack(await this.#reader.ask<PackedHost[]>('packedHosts'));
+  async hosts(ids: readonly string[] | null = null): ReturnType<Store['hosts']> {
+    return this.#unpacker.unpack(await this.#reader.ask<PackedHost[]>('packedHosts', ids), ids === null);
   }
   coverage(window: Window, hosts: string[] | null): ReturnType<Store['coverage']> {
     return this.#reader.ask('coverage', window, hosts);
@@ -225,8 +229,8 @@ export class ThreadedStore implements Store {
   cloudCounts(window: Window, hosts: string[] | null): ReturnType<Store['cloudCounts']> {
     return this.#reader.ask('cloudCounts', window, hosts);
   }
-  cloudInstances(): ReturnType<Store['cloudInstances']> {
-    return this.#reader.ask('cloudInstances');
+  cloudInstances(ids: readonly string[] | null = null): ReturnType<Store['cloudInstances']> {
+    return this.#reader.ask('cloudInstances', ids);
   }
   cloudResources(): ReturnType<Store['cloudResources']> {
     return this.#reader.ask('cloudResources');

@@ -234,3 +234,25 @@ test('rows that a hostile host left in a store without bounds are cut, merged an
     ['half \ufffd', 4096],
   );
 });
+
+test('figures of the cloud of schema 11 are ready for groups', async () => {
+  const dataDir = bench.directory();
+  const database = openForWriting(dataDir, { ...FINDINGS, migrations: FINDINGS.migrations.slice(0, 11) });
+  const launchedUs = NOON_US + 60_000_000;
+  database.exec(`
+    INSERT INTO hosts VALUES (7, '${A.id}', 'a', '{}', ${NOON_US}, ${NOON_US + HOUR_US});
+    INSERT INTO cloud_members (host_id, account, region, state, launched_us, supplied_us)
+      VALUES ('${A.id}', '1', 'r', 'running', ${launchedUs}, ${NOON_US}), ('i-other', '1', 'r', 'running', NULL, ${NOON_US});
+    INSERT INTO cloud_instances (host_id, http_tokens, supplied_us) VALUES ('${A.id}', 'required', ${NOON_US});
+    INSERT INTO cloud_counts VALUES ('${A.id}', ${NOON_US}, ${NOON_US + HOUR_US}, 0, NULL),
+      ('${A.id}', ${NOON_US + HOUR_US}, ${NOON_US + 2 * HOUR_US}, 0, NULL);
+  `);
+  database.close();
+  const store = openStore(dataDir);
+  bench.atEnd(() => store.close());
+  const { hostIds, columns } = await store.members(EVER, null);
+  assert.deepEqual(hostIds, [A.id, 'i-other']);
+  assert.deepEqual([...columns.tokens], [2, 0]);
+  assert.deepEqual([...columns.launchedUs], [launchedUs, Number.NaN]);
+  assert.deepEqual([...columns.launchCountedUs], [NOON_US + 2 * HOUR_US, Number.NaN]);
+});
