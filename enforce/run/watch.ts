@@ -8,6 +8,8 @@ import type { PlanState, StepState } from '../state/step_state.ts';
 
 /** A call reaches the collector late when its agent was cut off, so the last minutes are looked at again. */
 const OVERLAP_MS = 600_000;
+/** A call may come later than that. All calls since the plan's begin are looked at this often, and when a soak is over. */
+const WHOLE_LOOK_MS = 60_000;
 /** Watched time is written to the journal this often, and at once when a soak begins or may be over. */
 const OBSERVE_MS = 10_000;
 
@@ -23,6 +25,14 @@ export interface WatchOptions {
   onProblem?: (problem: string | null) => void;
 }
 
+interface Observed {
+  events: NewEvent[];
+  /** Some step has been watched for its whole soak now. */
+  isOver: boolean;
+}
+
+const NOTHING_OBSERVED: Observed = { events: [], isOver: false };
+
 export class Watch {
   readonly #options: WatchOptions;
   readonly #known: Set<string>;
@@ -30,6 +40,9 @@ export class Watch {
   readonly #groups: ReadonlySet<string>;
   readonly #watched: { hostIds: string[]; scalingGroups: string[] };
   #sinceMs: number;
+  #wholeLookMs = Number.NEGATIVE_INFINITY;
+  /** Calls that were followed before it was known where else their callers run. */
+  readonly #unasked = new Map<string, TokenlessCall>();
   #observedMs = Number.NEGATIVE_INFINITY;
   /** Why the collector cannot be asked; null while it answers. Nothing goes forward with a problem. */
   problem: string | null = null;
@@ -48,16 +61,30 @@ export class Watch {
     };
   }
 
-  /** Returns what was found. A collector that cannot be asked is a problem, not an error. */
+  /**
+   * Returns what was found. A collector that cannot be asked is a problem, not an error, and what it had answered before
+   * counts: a refused call is never lost because the next question failed.
+   */
   async look(state: PlanState, nowMs: number): Promise<NewEvent[]> {
-    try {
-      const events = [...(await this.#refusedCalls(nowMs)), ...(await this.#observed(state, nowMs))];
-      this.#setProblem(null);
-      return events;
-    } catch (error) {
-      this.#setProblem((error as Error).message);
-      return [];
-    }
+    const events: NewEvent[] = [];
+    let problem: string | null = null;
+    const asked = async (question: () => Promise<void>): Promise<void> => {
+      try {
+        await question();
+      } catch (error) {
+        problem ??= (error as Error).message;
+      }
+    };
+    // Watched time is asked for first. Calls that came with the reports that vouch for it are found after that.
+    let observed: Observed | null = null;
+    await asked(async () => {
+      observed = await this.#observed(state, nowMs);
+    });
+    const isOver = (observed as Observed | null)?.isOver ?? false;
+    await asked(() => this.#refusedCalls(nowMs, isOver, events));
+    if (problem === null && observed !== null) events.push(...(observed as Observed).events);
+    this.#setProblem(problem);
+    return events;
   }
 
   #setProblem(problem: string | null): void {
@@ -66,32 +93,59 @@ export class Watch {
     if (isNews) this.#options.onProblem?.(problem);
   }
 
-  async #refusedCalls(nowMs: number): Promise<NewEvent[]> {
-    const { findings, plan } = this.#options;
-    const calls = await findings.refusedCalls(this.#sinceMs, this.#watched);
+  /** Adds events of refused calls. Those that were added stay when a later question fails. */
+  async #refusedCalls(nowMs: number, isSoakOver: boolean, events: NewEvent[]): Promise<void> {
+    const { findings, begunMs } = this.#options;
+    const isWhole = isSoakOver || Math.abs(nowMs - this.#wholeLookMs) >= WHOLE_LOOK_MS;
+    const calls = await findings.refusedCalls(isWhole ? begunMs : this.#sinceMs, this.#watched);
     this.#sinceMs = Math.max(this.#sinceMs, nowMs - OVERLAP_MS);
-    const events: NewEvent[] = [];
+    if (isWhole) this.#wholeLookMs = nowMs;
+    const callerHosts = new Map<string, ReadonlySet<string>>();
+    let failure: Error | null = null;
+    const hostsOf = async ({ caller: { id } }: TokenlessCall): Promise<ReadonlySet<string> | null> => {
+      if (failure !== null) return callerHosts.get(id) ?? null;
+      try {
+        const hosts = callerHosts.get(id) ?? new Set(await findings.hostsOfCaller(id));
+        callerHosts.set(id, hosts);
+        return hosts;
+      } catch (error) {
+        failure = error as Error;
+        return null;
+      }
+    };
+    for (const call of this.#unasked.values()) {
+      const hosts = await hostsOf(call);
+      if (hosts === null) break;
+      this.#unasked.delete(call.id);
+      const also = this.#alsoOn(call, hosts);
+      if (also.length > 0) events.push(this.#eventOf(call, this.#groupsOf(call), also));
+    }
     for (const call of calls.toSorted((a, b) => a.atMs - b.atMs)) {
       if (this.#known.has(call.id)) continue;
-      this.#known.add(call.id);
       const groups = this.#groupsOf(call);
-      if (groups.length === 0) continue;
-      const hosts = new Set(await findings.hostsOfCaller(call.caller.id));
-      const also = plan.steps.flatMap(({ target }) =>
-        target.type === 'instance' && target.instance_id !== call.hostId && hosts.has(target.instance_id)
-          ? [target.instance_id]
-          : [],
-      );
-      events.push({
-        type: 'refused_call',
-        host: call.hostId,
-        groups,
-        caller: call.caller,
-        call: call.id,
-        also_on: [...new Set(also)],
-      });
+      if (groups.length > 0) {
+        const hosts = await hostsOf(call);
+        // The roll-back does not wait for the answer.
+        if (hosts === null) this.#unasked.set(call.id, call);
+        events.push(this.#eventOf(call, groups, hosts === null ? [] : this.#alsoOn(call, hosts)));
+      }
+      this.#known.add(call.id);
     }
-    return events;
+    if (failure !== null) throw failure;
+  }
+
+  #eventOf({ id, hostId, caller }: TokenlessCall, groups: string[], also: string[]): NewEvent {
+    return { type: 'refused_call', host: hostId, groups, caller, call: id, also_on: also };
+  }
+
+  /** Returns the plan's other instances on which the caller was seen. */
+  #alsoOn({ hostId }: TokenlessCall, hosts: ReadonlySet<string>): string[] {
+    const also = this.#options.plan.steps.flatMap(({ target }) =>
+      target.type === 'instance' && target.instance_id !== hostId && hosts.has(target.instance_id)
+        ? [target.instance_id]
+        : [],
+    );
+    return [...new Set(also)];
   }
 
   /** A host that was launched after the plan was made belongs to its group by its tags. */
@@ -104,7 +158,7 @@ export class Watch {
     return [...groups].filter((id) => !id.startsWith('none:'));
   }
 
-  async #observed(state: PlanState, nowMs: number): Promise<NewEvent[]> {
+  async #observed(state: PlanState, nowMs: number): Promise<Observed> {
     const { plan, findings } = this.#options;
     const soaking = plan.steps.filter(({ id }) => state.steps[id]!.status === 'soaking');
     const applied = plan.steps.filter(({ id }) => state.steps[id]!.status === 'applied');
@@ -113,7 +167,7 @@ export class Watch {
       (step) => soakMs(plan, step) - state.steps[step.id]!.watchedMs <= passedMs,
     );
     const isDue = mayBeOver || passedMs >= OBSERVE_MS;
-    if (applied.length === 0 && (soaking.length === 0 || !isDue)) return [];
+    if (applied.length === 0 && (soaking.length === 0 || !isDue)) return NOTHING_OBSERVED;
     this.#observedMs = nowMs;
     const watched: Record<string, number> = {};
     const online = new Set(
@@ -129,7 +183,11 @@ export class Watch {
       for (const step of steps) watched[step.id] = least(this.#hostsOf([step]).map((id) => ms.get(id) ?? 0));
     }
     const isNews = Object.entries(watched).some(([id, ms]) => isMore(state.steps[id]!, ms));
-    return isNews ? [{ type: 'observed', watched }] : [];
+    const isOver = soaking.some((step) => {
+      const { watchedMs } = state.steps[step.id]!;
+      return watchedMs < soakMs(plan, step) && watched[step.id]! >= soakMs(plan, step);
+    });
+    return { events: isNews ? [{ type: 'observed', watched }] : [], isOver };
   }
 
   /** Hosts whose agents watch a step: its own, or those of its groups, or all of the plan. */

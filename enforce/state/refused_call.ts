@@ -13,9 +13,13 @@ import { isFinal, type PlanState, requiresTokens, type StepState } from './step_
 export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refused_call'>): PlanState {
   const groups = new Set(event.groups);
   const alsoOn = new Set(event.also_on);
-  const isOurs = plan.steps.some(
-    (step) => concerns(step, groups, event.host) && requiresTokens(step) && state.steps[step.id]!.isWritten,
-  );
+  const isOurs = plan.steps.some((step) => {
+    if (!concerns(step, groups, event.host) || !requiresTokens(step)) return false;
+    const { isWritten, refusal } = state.steps[step.id]!;
+    // The collector may name the caller's other hosts only after the group was rolled back.
+    const isMore = alsoOn.size > 0 && refusal?.host === event.host && refusal.caller.id === event.caller.id;
+    return isWritten || isMore;
+  });
   if (!isOurs) return state;
   const at = state.nowMs;
   const caller = event.caller.title;
