@@ -1,20 +1,23 @@
 /**
  * Makes the software bill of materials (CycloneDX 1.5, JSON). It has the packages by npm, compared with the
  * tree, and the parts that npm does not know: Node with its built-in parts, the compiled cap, the eBPF
- * object, the page's parts.
+ * object, the page's parts, the libraries from Debian.
  */
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { OWN_HEADERS } from './cap_addon.ts';
+import type { CarriedPackage, Libraries } from './libraries.ts';
 import { run } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import type { Sources } from './sources.ts';
-import { CODE_DIRECTORY, type Target } from './target.ts';
+import { CODE_DIRECTORY, LIBRARY_DIRECTORY, type Target } from './target.ts';
 import type { Tree } from './tree.ts';
 
 const BPF_OBJECT = `${CODE_DIRECTORY}/agent/attribution/bpf/imds_connect.bpf.o`;
 const CAP_ADDON = `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`;
+const USE_OF_LIBC =
+  "the C library as Debian's package has it, except the directories in which it looks for code (packaging/libraries.ts)";
 /** Matches the directory of a package, and no directory within one. */
 const MANIFEST = /\/node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/;
 
@@ -67,11 +70,12 @@ export interface Contents {
   sources: Sources;
   target: Target;
   runtime: Runtime;
+  libraries: Libraries;
   tree: Tree;
   locked: Bill;
 }
 
-export function billOfMaterials({ sources, target, runtime, tree, locked }: Contents): string {
+export function billOfMaterials({ sources, target, runtime, libraries, tree, locked }: Contents): string {
   const placed = placedPackages(sources, tree);
   const components: Component[] = locked.components
     .filter((component) => placed.has(component['bom-ref']))
@@ -80,7 +84,11 @@ export function billOfMaterials({ sources, target, runtime, tree, locked }: Cont
     if (!components.some((component) => component['bom-ref'] === ref))
       throw new Error(`npm knows nothing of ${ref}`);
   }
-  components.push(nodeComponent(target, runtime, tree), bpfComponent(sources, tree));
+  components.push(
+    nodeComponent(target, runtime, tree),
+    bpfComponent(sources, tree),
+    ...libraries.packages.map((one) => libraryComponent(one, target, tree)),
+  );
   components.sort((a, b) => (a['bom-ref'] < b['bom-ref'] ? -1 : 1));
   const own = {
     ...locked.metadata.component,
@@ -175,7 +183,12 @@ function nodeComponent(target: Target, runtime: Runtime, tree: Tree): Component 
     cpe: `cpe:2.3:a:nodejs:node.js:${runtime.version}:*:*:*:*:*:*:*`,
     licenses: [{ license: { id: 'MIT' } }],
     hashes: [{ alg: 'SHA-256', content: sha256(readFileSync(tree.at(`${CODE_DIRECTORY}/bin/node`))) }],
-    properties: [{ name: 'imdswatch:use', value: 'the published program, stripped of its symbols' }],
+    properties: [
+      {
+        name: 'imdswatch:use',
+        value: 'the published program, stripped of its symbols, with packaging/native/start.c as its start',
+      },
+    ],
     // A release of Node has the same parts on every architecture, so they are read from the Node that runs
     // this.
     components: Object.entries(partsOfNode(runtime.version)).map(([part, version]) => ({
@@ -183,6 +196,34 @@ function nodeComponent(target: Target, runtime: Runtime, tree: Tree): Component 
       type: 'library',
       name: part,
       version,
+    })),
+  };
+}
+
+/** A package of Debian. Its parts in ours are its components. */
+function libraryComponent(carried: CarriedPackage, target: Target, tree: Tree): Component {
+  const { name, version, source, license, sha256: ofPackage } = carried;
+  const { files } = carried;
+  const ref = `${name}@${version}`;
+  return {
+    'bom-ref': ref,
+    type: 'library',
+    name,
+    version,
+    scope: 'required',
+    purl: `pkg:deb/debian/${encodeURIComponent(name)}@${encodeURIComponent(version)}?arch=${target.deb}&distro=debian-12`,
+    licenses: [{ expression: license }],
+    hashes: [{ alg: 'SHA-256', content: ofPackage }],
+    properties: [
+      { name: 'imdswatch:use', value: name === 'libc6' ? USE_OF_LIBC : "as Debian's package has it" },
+      { name: 'imdswatch:source', value: `Debian's source package ${source}` },
+    ],
+    components: files.map((file) => ({
+      'bom-ref': `${ref}/${file}`,
+      type: 'file',
+      name: file,
+      version,
+      hashes: [{ alg: 'SHA-256', content: sha256(readFileSync(tree.at(`${LIBRARY_DIRECTORY}/${file}`))) }],
     })),
   };
 }
@@ -216,9 +257,11 @@ function bpfComponent(sources: Sources, tree: Tree): Component {
 }
 
 /**
- * Returns the licences of parts that have no directory of their own in the package: of Node and of the page.
+ * Adds the licences of parts that have no directory of their own in the package: of Node, of the page and of the
+ * libraries.
  */
-export function addLicenses(tree: Tree, sources: Sources, runtime: Runtime): void {
+export function addLicenses(tree: Tree, sources: Sources, runtime: Runtime, libraries: Libraries): void {
+  tree.copy(libraries.licenses, `${CODE_DIRECTORY}/licenses/debian`);
   tree.copy(runtime.license, `${CODE_DIRECTORY}/licenses/node`);
   for (const name of pagePackages(sources)) {
     const home = join(sources.root, 'node_modules', name);

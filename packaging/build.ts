@@ -2,9 +2,10 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { makeArchive } from './archive.ts';
 import { describeCommands } from './commands.ts';
 import { layOut } from './contents.ts';
-import { makeDeb } from './deb.ts';
+import { makeDeb, type PackageOptions } from './deb.ts';
 import { commonParts, type Parts, targetParts } from './parts.ts';
 import { makeRpm } from './rpm.ts';
 import { readSources } from './sources.ts';
@@ -63,14 +64,18 @@ async function packagesOf(parts: Parts, { formats, revision, out, work }: BuildO
         const installedBytes = tree.bytes();
         const options = { tree, sources, target, revision, out };
         const bill = tree.read(`${DOC_DIRECTORY}/sbom.cdx.json`);
-        const path =
-          format === 'deb' ? await makeDeb(options) : await makeRpm(options, join(work, target.arch, 'rpm'));
-        const billPath = path.replace(/\.(deb|rpm)$/, '.$1.cdx.json');
+        const path = await make(format, options, join(work, target.arch, 'rpm'));
+        const billPath = `${path}.cdx.json`;
         writeFileSync(billPath, bill);
         return [describe(path, installedBytes), describe(billPath, 0)];
       }),
     )
   ).flat();
+}
+
+function make(format: Format, options: PackageOptions, work: string): Promise<string> {
+  if (format === 'deb') return makeDeb(options);
+  return format === 'rpm' ? makeRpm(options, work) : makeArchive(options);
 }
 
 function describe(path: string, installedBytes: number): Built {

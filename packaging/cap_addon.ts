@@ -1,17 +1,18 @@
 /**
- * Compiles the add-on of cap from its published source, after our headers (agent/capture/cap_build), for any
- * target and both families of distributions.
+ * Compiles the add-on of cap from its published source, after our headers (agent/capture/cap_build), and the
+ * library that takes the place of libdbus for libpcap.
  */
-import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OperatorError } from '../common/operator_error.ts';
+import type { Libraries } from './libraries.ts';
 import { run } from './run.ts';
 import type { Runtime } from './runtime.ts';
 import type { Sources } from './sources.ts';
-import type { Format, Target } from './target.ts';
+import type { Target } from './target.ts';
 
-/** File names of libpcap: Debian kept the name of its first release, others have the name of upstream. */
-export const LIBPCAP_SONAME: Record<Format, string> = { deb: 'libpcap.so.0.8', rpm: 'libpcap.so.1' };
+/** Debian kept the name of its first release. */
+export const LIBPCAP_SONAME = 'libpcap.so.0.8';
+export const LIBDBUS_SONAME = 'libdbus-1.so.3';
 
 /** The flags that node-gyp takes from Node's config.gypi, as far as they affect an add-on. */
 const DEFINES = [
@@ -41,32 +42,28 @@ const REPRODUCIBLE = ['-w', '-Wl,--build-id=none', '-Wl,--no-as-needed', '-s'];
  * setup/setup.sh.
  */
 export const OWN_HEADERS = readdirSync(join(import.meta.dirname, '../agent/capture/cap_build'));
-const LIBPCAP_HEADERS = '/usr/include/pcap';
+const NATIVE = join(import.meta.dirname, 'native');
 
 export interface CapAddon {
   sources: Sources;
   target: Target;
   runtime: Runtime;
+  libraries: Libraries;
   /** Directory of the packages as published: cap and nan. */
   modules: string;
-  /** Directory to compile in. It then contains one add-on for each format. */
+  /** Directory to compile in. */
   directory: string;
 }
 
-/** Compiles once and links for each format. Resolves to the paths of the add-ons. */
+/** Resolves to the paths of the add-on and of that library. */
 export async function compileCap({
   sources,
   target,
   runtime,
+  libraries,
   modules,
   directory,
-}: CapAddon): Promise<Record<Format, string>> {
-  if (!existsSync(LIBPCAP_HEADERS)) {
-    throw new OperatorError(
-      3,
-      `cap is compiled with libpcap's headers, and ${LIBPCAP_HEADERS} is missing. Install libpcap-dev.`,
-    );
-  }
+}: CapAddon): Promise<{ addon: string; libdbus: string }> {
   mkdirSync(directory, { recursive: true });
   cpSync(join(modules, 'cap/src'), join(directory, 'src'), { recursive: true });
   cpSync(join(modules, 'nan'), join(directory, 'nan'), { recursive: true });
@@ -74,10 +71,8 @@ export async function compileCap({
   for (const header of OWN_HEADERS) {
     cpSync(join(sources.root, 'agent/capture/cap_build', header), join(directory, header));
   }
-  // The headers of libpcap are the same on every architecture; /usr/include as a whole is not.
-  cpSync(LIBPCAP_HEADERS, join(directory, 'libpcap/pcap'), { recursive: true });
+  cpSync(join(libraries.headers, 'pcap'), join(directory, 'libpcap/pcap'), { recursive: true });
   writeFileSync(join(directory, 'libpcap/pcap.h'), '#include <pcap/pcap.h>\n');
-  writeFileSync(join(directory, 'none.c'), '');
   const compiler = `${target.gnu}-g++`;
   const build = (...args: string[]) =>
     run(compiler, [`-ffile-prefix-map=${directory}=.`, ...REPRODUCIBLE, ...args], {
@@ -85,22 +80,15 @@ export async function compileCap({
       from: target.compilerPackage,
     });
   const include = ['-Inode', '-Inan', '-Ilibpcap', ...OWN_HEADERS.flatMap((header) => ['-include', header])];
-  await build(
-    '-c',
-    ...CODE,
-    ...DEFINES.map((name) => `-D${name}`),
-    ...include,
-    '-o',
-    'binding.o',
-    'src/binding.cc',
-  );
-  const linked = {} as Record<Format, string>;
-  for (const [format, soname] of Object.entries(LIBPCAP_SONAME)) {
-    // The add-on is linked with an empty library of that name. Its symbols are found when the real one is
-    // loaded.
-    await build('-shared', '-nostdlib', '-x', 'c', `-Wl,-soname,${soname}`, '-o', `${soname}`, 'none.c');
-    await build('-shared', '-pthread', '-o', `cap.${format}.node`, 'binding.o', `./${soname}`);
-    linked[format as Format] = join(directory, `cap.${format}.node`);
-  }
-  return linked;
+  const defines = DEFINES.map((name) => `-D${name}`);
+  for (const file of ['no_dbus.c', 'no_dbus.map']) cpSync(join(NATIVE, file), join(directory, file));
+  const library = ['-shared', '-nostdlib', '-fPIC', '-x', 'c', 'no_dbus.c'];
+  const named = [`-Wl,-soname,${LIBDBUS_SONAME}`, '-Wl,--version-script=no_dbus.map', '-o', LIBDBUS_SONAME];
+  await Promise.all([
+    build('-c', ...CODE, ...defines, ...include, '-o', 'binding.o', 'src/binding.cc'),
+    build(...library, ...named),
+  ]);
+  const libpcap = join(libraries.directory, LIBPCAP_SONAME);
+  await build('-shared', '-pthread', '-o', 'cap.node', 'binding.o', libpcap);
+  return { addon: join(directory, 'cap.node'), libdbus: join(directory, LIBDBUS_SONAME) };
 }

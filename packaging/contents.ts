@@ -8,12 +8,14 @@ import type { DescribedCommand } from './commands.ts';
 import { bashCompletion, fishCompletion, zshCompletion } from './completion.ts';
 import { configurationFile } from './configuration.ts';
 import { CONFIGURATION } from './description.ts';
+import { checkLibraries } from './libraries.ts';
 import { manualPages } from './manual.ts';
 import type { Parts } from './parts.ts';
-import { CODE_DIRECTORY, DOC_DIRECTORY, type Format } from './target.ts';
+import { CODE_DIRECTORY, DOC_DIRECTORY, type Format, LIBRARY_DIRECTORY } from './target.ts';
 import { Tree } from './tree.ts';
 
 const FILES = join(import.meta.dirname, 'files');
+const EXAMPLES = `${DOC_DIRECTORY}/examples`;
 const UNIT_DIRECTORY = '/usr/lib/systemd/system';
 
 /** Fills a new tree with the files of a host. */
@@ -29,26 +31,41 @@ export function layOut(
   addApplication(tree, sources);
   tree.copy(parts.page, `${CODE_DIRECTORY}/web/dist`);
   tree.copy(parts.modules, `${CODE_DIRECTORY}/node_modules`);
-  tree.copy(parts.caps[format], `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`);
+  tree.copy(parts.cap, `${CODE_DIRECTORY}/node_modules/cap/build/Release/cap.node`);
   tree.copy(parts.node, `${CODE_DIRECTORY}/bin/node`);
   tree.program(`${CODE_DIRECTORY}/bin/node`);
+  tree.copy(parts.libraries.directory, LIBRARY_DIRECTORY);
+  const isLinked = (path: string) =>
+    /\.node$/.test(path) || path.startsWith(`${LIBRARY_DIRECTORY}/`) || path === `${CODE_DIRECTORY}/bin/node`;
+  checkLibraries(
+    tree
+      .files()
+      .filter(isLinked)
+      .map((path) => tree.at(path)),
+  );
   tree.copy(join(FILES, 'imdswatch'), '/usr/bin/imdswatch');
   tree.program('/usr/bin/imdswatch');
-  addLicenses(tree, sources, runtime);
+  addLicenses(tree, sources, runtime, parts.libraries);
 
-  tree.copy(join(FILES, 'sysusers.conf'), '/usr/lib/sysusers.d/imdswatch.conf');
-  tree.copy(join(FILES, 'system.preset'), '/usr/lib/systemd/system-preset/50-imdswatch.preset');
+  const isManaged = format !== 'tar.gz';
+  if (isManaged) {
+    tree.copy(join(FILES, 'sysusers.conf'), '/usr/lib/sysusers.d/imdswatch.conf');
+    tree.copy(join(FILES, 'system.preset'), '/usr/lib/systemd/system-preset/50-imdswatch.preset');
+  }
   for (const path of sources.files.filter((path) => path.startsWith('systemd/'))) {
     const name = path.slice('systemd/'.length);
-    if (name.endsWith('.service')) tree.copy(join(sources.root, path), `${UNIT_DIRECTORY}/${name}`);
-    if (name.endsWith('.conf')) tree.copy(join(sources.root, path), `${DOC_DIRECTORY}/examples/${name}`);
+    const isUnit = name.endsWith('.service') && isManaged;
+    tree.copy(join(sources.root, path), `${isUnit ? UNIT_DIRECTORY : EXAMPLES}/${name}`);
   }
   for (const { path, command } of CONFIGURATION) {
     tree.write(path, configurationFile(commands.find(({ name }) => name === command)!.described));
   }
   addWords(tree, parts, commands, revision, format);
-  const { target, locked } = parts;
-  tree.write(`${DOC_DIRECTORY}/sbom.cdx.json`, billOfMaterials({ sources, target, runtime, tree, locked }));
+  const { target, locked, libraries } = parts;
+  tree.write(
+    `${DOC_DIRECTORY}/sbom.cdx.json`,
+    billOfMaterials({ sources, target, runtime, libraries, tree, locked }),
+  );
   return tree;
 }
 

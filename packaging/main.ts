@@ -1,8 +1,8 @@
 /**
- * `npm run package` makes the .deb and .rpm of both architectures in dist/, with bills of materials and
- * SHA256SUMS.
+ * `npm run package` makes the .deb, the .rpm and the .tar.gz of both architectures in dist/, with bills of
+ * materials and SHA256SUMS.
  *
- *   npm run package -- [--arch x64,arm64] [--format deb,rpm] [--revision 1] [--out dist] [--check-reproducible]
+ *   npm run package -- [--arch x64,arm64] [--format deb,rpm,tar.gz] [--revision 1] [--out dist] [--check-reproducible]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,24 +1,28 @@
 /** Makes or fetches the parts of the packages of one target, each once. */
-import { cpSync } from 'node:fs';
+import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildPage } from './application.ts';
 import { lockedBill } from './bill_of_materials.ts';
-import { compileCap } from './cap_addon.ts';
+import { compileCap, LIBDBUS_SONAME } from './cap_addon.ts';
+import { startByOwnLoader } from './elf.ts';
+import { fetchLibraries, type Libraries } from './libraries.ts';
 import { fetchModules, prune } from './modules.ts';
 import { fetchRuntime, type Runtime, strip } from './runtime.ts';
 import type { Sources } from './sources.ts';
-import type { Format, Target } from './target.ts';
+import { compileStart } from './start.ts';
+import type { Target } from './target.ts';
 
 export interface Parts {
   sources: Sources;
   target: Target;
   runtime: Runtime;
-  /** The Node program without symbols. */
+  /** The Node program without symbols, which starts by the loader in the package. */
   node: string;
   /** Directory node_modules without the files that do not run. */
   modules: string;
-  /** The add-on of cap for each family of distributions. */
-  caps: Record<Format, string>;
+  /** The add-on of cap. */
+  cap: string;
+  libraries: Libraries;
   /** The built page of the collector. */
   page: string;
   locked: Awaited<ReturnType<typeof lockedBill>>;
@@ -40,17 +44,26 @@ export async function targetParts(
   work: string,
 ): Promise<Parts> {
   const { sources } = common;
-  const [runtime, published] = await Promise.all([
+  const [runtime, published, libraries] = await Promise.all([
     fetchRuntime(sources, target, join(work, 'runtime')),
     fetchModules(sources, target, join(work, 'modules')),
+    fetchLibraries(target, join(work, 'libraries')),
   ]);
   const node = join(work, 'node');
-  const [caps] = await Promise.all([
-    compileCap({ sources, target, runtime, modules: published, directory: join(work, 'cap') }),
-    strip(target, runtime.program, node),
+  const [{ addon, libdbus }] = await Promise.all([
+    compileCap({ sources, target, runtime, libraries, modules: published, directory: join(work, 'cap') }),
+    prepareNode(target, runtime.program, node, join(work, 'start')),
   ]);
+  copyFileSync(libdbus, join(libraries.directory, LIBDBUS_SONAME));
   const modules = join(work, 'pruned/node_modules');
   cpSync(published, modules, { recursive: true, verbatimSymlinks: true });
   prune(modules);
-  return { ...common, target, runtime, node, modules, caps };
+  return { ...common, target, runtime, node, modules, cap: addon, libraries };
+}
+
+/** Paths in Node are relative to its directory, CODE_DIRECTORY/bin. */
+async function prepareNode(target: Target, from: string, to: string, work: string): Promise<void> {
+  const [start] = await Promise.all([compileStart(target, work), strip(target, from, to)]);
+  const own = { start, loader: `../lib/${target.loader}`, searchPath: '$ORIGIN/../lib' };
+  writeFileSync(to, startByOwnLoader(readFileSync(to), own));
 }

@@ -1,27 +1,17 @@
 /** Makes the RPM package with rpmbuild. */
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PackageOptions } from './deb.ts';
+import { type PackageOptions, XZ_LEVEL } from './deb.ts';
 import { CONFIGURATION, DESCRIPTION, SUMMARY } from './description.ts';
 import { maintainerScripts } from './maintainer_scripts.ts';
 import { run } from './run.ts';
 import { CODE_DIRECTORY, DOC_DIRECTORY } from './target.ts';
 import type { Tree } from './tree.ts';
 
-/**
- * Requirements by the names of libraries, which are the same in all distributions with rpm. See deb.ts for
- * libbpf.
- */
-const REQUIRES = [
-  'libc.so.6(GLIBC_2.28)(64bit)',
-  'libgcc_s.so.1()(64bit)',
-  'libstdc++.so.6()(64bit)',
-  'libpcap.so.1()(64bit)',
-  '(libbpf.so.1()(64bit) or libbpf)',
-  'shadow-utils',
-];
-/** rpm 4.14 and later can read zstd: RHEL 8 and 9, Amazon Linux 2023, Fedora. See deb.ts for the level. */
-const PAYLOAD = 'w9.zstdio';
+/** All libraries are in the package. The maintainer scripts make users. */
+const REQUIRES = ['shadow-utils'];
+/** rpm 4.11 of RHEL 7 and Amazon Linux 2 can read xz, and no zstd. */
+const PAYLOAD = `w${XZ_LEVEL}.xzdio`;
 
 /** Makes the package in `work` and resolves to its path in `out`. */
 export async function makeRpm(
@@ -67,11 +57,10 @@ Name: imdswatch
 Version: ${version}
 Release: ${revision}
 Summary: ${SUMMARY}
-License: Apache-2.0 AND MIT
+License: Apache-2.0 AND MIT AND BSD-3-Clause AND LGPL-2.1-or-later AND (GPL-2.0-or-later OR LGPL-3.0-or-later) AND (GPL-3.0-or-later WITH GCC-exception-3.1) AND Zlib
 AutoReqProv: no
 ${REQUIRES.map((name) => `Requires: ${name}`).join('\n')}
 Requires(pre): shadow-utils
-Recommends: libbpf.so.1()(64bit)
 
 %description
 ${DESCRIPTION.join('\n')}

@@ -8,6 +8,8 @@ export interface Target {
   gnu: string;
   /** Debian's package with that compiler. */
   compilerPackage: string;
+  /** File name of the C library's loader. */
+  loader: string;
 }
 
 export const TARGETS: readonly Target[] = [
@@ -17,6 +19,7 @@ export const TARGETS: readonly Target[] = [
     rpm: 'x86_64',
     gnu: 'x86_64-linux-gnu',
     compilerPackage: 'g++-x86-64-linux-gnu',
+    loader: 'ld-linux-x86-64.so.2',
   },
   {
     arch: 'arm64',
@@ -24,12 +27,18 @@ export const TARGETS: readonly Target[] = [
     rpm: 'aarch64',
     gnu: 'aarch64-linux-gnu',
     compilerPackage: 'g++-aarch64-linux-gnu',
+    loader: 'ld-linux-aarch64.so.1',
   },
 ];
 
-export type Format = 'deb' | 'rpm';
-export const FORMATS: readonly Format[] = ['deb', 'rpm'];
+/** `tar.gz` is unpacked anywhere; the others are installed by a package manager. */
+export type Format = 'deb' | 'rpm' | 'tar.gz';
+export const FORMATS: readonly Format[] = ['deb', 'rpm', 'tar.gz'];
+/** Formats with maintainer scripts, users and units. */
+export type ManagedFormat = Exclude<Format, 'tar.gz'>;
 
 /** Directory of the code on a host. */
 export const CODE_DIRECTORY = '/usr/lib/imdswatch';
+/** Directory of the libraries that the package carries, and of the C library's loader. */
+export const LIBRARY_DIRECTORY = `${CODE_DIRECTORY}/lib`;
 export const DOC_DIRECTORY = '/usr/share/doc/imdswatch';

@@ -7,8 +7,8 @@ import { OperatorError } from '../../../common/operator_error.ts';
 
 const execFileAsync = promisify(execFile);
 const SUITE = 'bookworm';
-/** Packages of a new host: what boots, and what the product's package depends on. */
-const PACKAGES = ['systemd', 'systemd-sysv', 'dbus', 'libpcap0.8', 'libbpf1'];
+/** Packages of a new host: what boots. The product's package needs nothing else. */
+const PACKAGES = ['systemd', 'systemd-sysv', 'dbus'];
 const KEPT_IN = join(import.meta.dirname, '../../../.runtime');
 /** The name says what is in it, so that a change here makes a new one. */
 const TREE = join(KEPT_IN, [SUITE, ...PACKAGES].join('+'));

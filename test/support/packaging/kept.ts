@@ -18,17 +18,21 @@ const MATTERS =
 export interface Kept {
   deb: string;
   rpm: string;
+  /** The .tar.gz. */
+  archive: string;
   sha256sums: string;
 }
 
 /** Why packages cannot be made here, or null. */
 export function cannotPackage(target: Target): string | null {
-  const programs = ['dpkg-deb', 'rpmbuild', 'npm', 'git', `${target.gnu}-g++`, `${target.gnu}-strip`];
+  const ofTarget = ['g++', 'strip', 'objcopy'].map((name) => `${target.gnu}-${name}`);
+  const programs = ['dpkg-deb', 'apt-get', 'rpmbuild', 'npm', 'git', ...ofTarget];
   const directories = (process.env['PATH'] ?? '').split(':');
   const missing = programs.filter(
     (name) => !directories.some((directory) => existsSync(join(directory, name))),
   );
-  if (!existsSync('/usr/include/pcap/pcap.h')) missing.push('libpcap-dev');
+  if (!/^VERSION_CODENAME=bookworm$/m.test(readFileSync('/etc/os-release', 'utf8')))
+    missing.push('Debian 12');
   return missing.length === 0 ? null : `not here, and needed to make packages: ${missing.join(', ')}`;
 }
 
@@ -47,6 +51,7 @@ export async function keptPackages(target: Target): Promise<Kept> {
   return {
     deb: find('.deb'),
     rpm: find('.rpm'),
+    archive: find('.tar.gz'),
     sha256sums: readFileSync(join(directory, 'SHA256SUMS'), 'utf8'),
   };
 }
