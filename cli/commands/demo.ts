@@ -32,6 +32,8 @@ const demoSettings = z.object({
 /** Pause between the steps of the live view, so that a person can follow. */
 const PACE_MS = 700;
 const ENCORE_PACE_MS = 2500;
+const ONE_KERNEL =
+  "both hosts of this lab share one kernel, so each agent counts the other host's connections as not seen: the page shows gaps";
 const RESULT_WIDTH = 110;
 const NO_SECOND_ACT =
   'this kernel gives no eBPF, so agents in different network namespaces cannot tell their hosts apart: the second act, which requires tokens, is left out';
@@ -113,6 +115,7 @@ async function demo(once: boolean, interrupted: AbortSignal): Promise<number> {
       process.stdout.write(
         `\n${bold('The lab runs until you press Ctrl-C.')} Lines marked IMDSv1 are calls without a session token.\n\n`,
       );
+      if (enforcement !== null) step(ONE_KERNEL);
       await story.resume();
       await playAll(story.encores(), ENCORE_PACE_MS, interrupted);
       await story.end();

@@ -1,6 +1,7 @@
 /** Runs Docker or Podman: one daemon in the lab's host namespace, which is controlled over its socket. */
 import { dirname, join } from 'node:path';
 import type { Lab, LabPart, LabProcess } from '../lab.ts';
+import { SDKS_DIR } from '../programs.ts';
 import { MadeCgroups } from './cgroups.ts';
 import type { ContainerSpec, Engine, LabContainer } from './container.ts';
 import { type DaemonOptions, startDaemon } from './daemon.ts';
@@ -122,8 +123,9 @@ export class SocketEngine implements Engine, LabPart {
   }
 }
 
-function machineBinds(): string[] {
-  const directories = [...MACHINE_DIRECTORIES, PROJECT, dirname(dirname(process.execPath))];
+/** Returns the directories with which a container can run the machine's programs and the lab's clients, for Docker. */
+export function machineBinds(): string[] {
+  const directories = [...MACHINE_DIRECTORIES, PROJECT, SDKS_DIR, dirname(dirname(process.execPath))];
   // A path below another one is mounted with it. No mount point could be made there, because it is read-only.
   return directories
     .filter((path) => !directories.some((other) => path !== other && path.startsWith(`${other}/`)))

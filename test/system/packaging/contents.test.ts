@@ -143,6 +143,10 @@ describe('packages of this machine', { skip }, () => {
     const printed = await node(['--eval', `import(${programs}).then((lab) => console.log(lab.SDKS_DIR))`]);
     assert.equal(printed.trim(), '/var/cache/imdswatch/demo');
     assert.ok(filesIn(`${CODE_DIRECTORY}/lab/clients`).some((path) => path.endsWith('/package-lock.json')));
+    // Its containers run clients from there.
+    const engine = JSON.stringify(at(`${CODE_DIRECTORY}/lab/engines/socket_engine.js`));
+    const binds = await node(['--eval', `import(${engine}).then((lab) => console.log(lab.machineBinds()))`]);
+    assert.match(binds, /'\/var\/cache\/imdswatch\/demo:\/var\/cache\/imdswatch\/demo:ro'/);
   });
 
   it('run on the kernel of 2012, with nothing but their own libraries', async () => {
