@@ -26,6 +26,7 @@ import type { DemoObserver } from './observer.ts';
 const SERVICE_INTERVAL_S = 0.5;
 const READY_WITHIN_MS = 15_000;
 const REQUIRED_WITHIN_MS = 20_000;
+const ROLLED_BACK_WITHIN_MS = 30_000;
 const JOB_WITHIN_MS = 40_000;
 const POLL_MS = 50;
 const REFUSED_STATUS = 401;
@@ -156,6 +157,12 @@ export class EnforcementAct {
     const job = await this.#keep(startBackupJob(api, programs));
     const script = basename(job.script);
     step(`${script} starts on ${API.name}: nobody has ever seen it, and it knows only IMDSv1`);
+    await this.#until(ROLLED_BACK_WITHIN_MS, () => hasEnded);
+    if (interrupted.aborted) return;
+    if (!hasEnded) {
+      this.#differences.push(`${API.name} was not rolled back within ${ROLLED_BACK_WITHIN_MS / 1000} s`);
+      return;
+    }
     const { status: code } = await ended;
     const calls = await this.#callsOf(job);
     const refused = calls.filter(({ status: answer }) => answer === REFUSED_STATUS);
@@ -264,7 +271,10 @@ async function untilReady(
       if (found?.verdict === 'ready' && found.account !== null && found.isOnline && found.isLive) return;
       await sleep(POLL_MS);
     }
-    throw new OperatorError(1, `${name} did not become ready: ${found?.reason ?? 'it does not report.'}`);
+    throw new OperatorError(
+      1,
+      `${name} did not become ready: ${found?.reason ?? 'it does not report.'} Another program of this machine that calls a metadata service meanwhile can cause this. Run the demo again.`,
+    );
   } finally {
     await findings.close();
   }

@@ -91,7 +91,7 @@ function judgeWayBack(facts: StepFacts): Answer {
   if (obstacle === null) return pass('The way back is open: AWS would permit it.');
   const reason = facts.plan.policy.no_way_back_reason;
   return reason === null
-    ? refuse(`${obstacle} Open the way back first, or make a plan with --no-way-back and a reason.`)
+    ? refuse(`${obstacle} Open the way back first, or make a plan with --accept-no-way-back and a reason.`)
     : pass(`${obstacle} The plan goes on without a way back: ${reason}`);
 }
 
