@@ -22,6 +22,7 @@ import { transaction } from './transaction.ts';
 const MAX_PLANS = 2000;
 const MAX_STEPS = 200_000;
 const MAX_REFUSALS = 100;
+const MAX_WAVES = 1000;
 
 export interface StepChange {
   step: string;
@@ -102,9 +103,14 @@ export class PlanRows {
 
   one(id: string): PlanDetail | null {
     const row = this.#sql('SELECT * FROM plans WHERE id = ?').get(id);
-    return row === undefined
-      ? null
-      : { ...planOf(row), waves: this.#waves(id), refusals: this.#refusals(id) };
+    if (row === undefined) return null;
+    const waves = this.#waves(id);
+    return {
+      ...planOf(row),
+      waves: waves.slice(0, MAX_WAVES),
+      wave_count: waves.length,
+      refusals: this.#refusals(id),
+    };
   }
 
   steps(id: string, { states, group, wave, after, limit }: StepQuestion): PlanStep[] {

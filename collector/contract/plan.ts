@@ -56,8 +56,9 @@ export const planRefusal = z.object({
 });
 
 export const planDetail = plan.extend({
-  /** In the order of the plan. */
+  /** In their order, at most 1,000 of `wave_count`. */
   waves: z.array(planWave),
+  wave_count: z.int(),
   /** Refused calls, oldest first, at most 100. */
   refusals: z.array(planRefusal),
 });

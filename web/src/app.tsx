@@ -11,6 +11,8 @@ import { NotFoundScreen } from './screens/not_found.tsx';
 import { OffenderScreen } from './screens/offender.tsx';
 import { OffendersScreen } from './screens/offenders.tsx';
 import { OverviewScreen } from './screens/overview.tsx';
+import { PlanScreen } from './screens/plan.tsx';
+import { PlansScreen } from './screens/plans.tsx';
 import { SettingsScreen } from './screens/settings.tsx';
 import { SignInScreen } from './screens/sign_in.tsx';
 import { Shell } from './shell.tsx';
@@ -55,6 +57,8 @@ function SessionGate() {
         <Route path="/groups/:id" component={GroupScreen} />
         <Route path="/hosts" component={HostsScreen} />
         <Route path="/hosts/:id" component={HostScreen} />
+        <Route path="/plans" component={PlansScreen} />
+        <Route path="/plans/:id" component={PlanScreen} />
         <Route path="/live" component={LiveScreen} />
         <Route path="/settings/:section?" component={SettingsScreen} />
         <Route default component={NotFoundScreen} />

@@ -14,6 +14,7 @@ const SCREENS: { path: string; label: string; icon: IconName }[] = [
   { path: '/offenders', label: 'Offenders', icon: 'offenders' },
   { path: '/groups', label: 'Groups', icon: 'groups' },
   { path: '/hosts', label: 'Hosts', icon: 'hosts' },
+  { path: '/plans', label: 'Plans', icon: 'plans' },
   { path: '/live', label: 'Live', icon: 'live' },
   { path: '/settings', label: 'Settings', icon: 'settings' },
 ];

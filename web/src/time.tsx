@@ -36,7 +36,8 @@ export function formatAgo(at: string, nowMs: number): string {
 const tickListeners = new Set<() => void>();
 let timer: ReturnType<typeof setInterval> | null = null;
 
-function useNow(): number {
+/** Returns the present time, kept up to date. Milliseconds since 1970. */
+export function useNow(): number {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
     const tick = () => setNow(Date.now());

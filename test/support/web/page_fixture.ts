@@ -3,6 +3,7 @@ import type { Browser } from 'playwright-core';
 import type { Host } from '../../../collector/contract/host.ts';
 import type { Offender } from '../../../collector/contract/offender.ts';
 import { Bench } from '../collector/in_process.ts';
+import { writePlans } from './plans_of_fleet.ts';
 import { openBrowser, openSite, type Site } from './site.ts';
 import { Visit, type VisitOptions } from './visit.ts';
 
@@ -41,6 +42,7 @@ export class PageFixture {
     const visit = await Visit.begin(browser, site.collector);
     const offenders = (await visit.api<Page<Offender>>('/offenders')).items;
     const hosts = (await visit.api<Page<Host>>('/hosts')).items;
+    writePlans(site.dataDir, Date.now(), offenders[0]!.id);
     const session = await visit.page.context().storageState();
     await visit.end();
     return new PageFixture(bench, site, browser, offenders, hosts, session);

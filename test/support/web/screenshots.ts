@@ -11,7 +11,9 @@ import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import type { Host } from '../../../collector/contract/host.ts';
 import type { Offender } from '../../../collector/contract/offender.ts';
+import type { Plan } from '../../../collector/contract/plan.ts';
 import { Bench } from '../collector/in_process.ts';
+import { writePlans } from './plans_of_fleet.ts';
 import { cannotBrowse, openBrowser, openSite } from './site.ts';
 import { Visit } from './visit.ts';
 
@@ -33,6 +35,8 @@ async function takeScreenshots(
   const [offender] = (await visit.api<{ items: Offender[] }>('/offenders?limit=1')).items;
   const hosts = (await visit.api<{ items: Host[] }>('/hosts')).items;
   const host = hosts.find(({ gap_count }) => gap_count > 1) ?? hosts[0];
+  const plans = (await visit.api<{ items: Plan[] }>('/plans')).items;
+  const plan = plans.find(({ states }) => states.held > 0) ?? plans[0];
   const screens: [name: string, path: string][] = [
     ['overview', '/'],
     ['offenders', '/offenders'],
@@ -41,6 +45,8 @@ async function takeScreenshots(
     ...(host?.account ? [['group', `/groups/account%3A${host.account}`] as [string, string]] : []),
     ['hosts', '/hosts'],
     ...(host ? [['host', `/hosts/${encodeURIComponent(host.id)}`] as [string, string]] : []),
+    ['plans', '/plans'],
+    ...(plan ? [['plan', `/plans/${plan.id}`] as [string, string]] : []),
     ['live', '/live'],
     ['tokens', '/settings/tokens'],
     ['alerts', '/settings/alerts'],
@@ -64,8 +70,12 @@ mkdirSync(directory, { recursive: true });
 const bench = new Bench();
 const browser = await openBrowser();
 try {
-  const { signInLink } = link ? { signInLink: () => link } : (await openSite(bench)).collector;
-  await takeScreenshots(browser, directory, signInLink(), Number(width));
+  if (link) await takeScreenshots(browser, directory, link, Number(width));
+  else {
+    const { collector, dataDir } = await openSite(bench);
+    writePlans(dataDir, Date.now(), '0000000000000000');
+    await takeScreenshots(browser, directory, collector.signInLink(), Number(width));
+  }
 } finally {
   await browser.close();
   await bench.end();

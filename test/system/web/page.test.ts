@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { PageFixture } from '../../support/web/page_fixture.ts';
+import { ROLLED_BACK_PLAN, SOAKING_PLAN } from '../../support/web/plans_of_fleet.ts';
 import { cannotBrowse, openSite } from '../../support/web/site.ts';
 import { Visit } from '../../support/web/visit.ts';
 
@@ -31,6 +32,9 @@ describe('the page', { skip: cannotBrowse }, () => {
     ...fixture.offenders
       .filter(({ executable }) => executable === '/opt/inventory/bin/inventory')
       .map(({ id }) => `/offenders/${id}`),
+    '/plans',
+    `/plans/${ROLLED_BACK_PLAN}`,
+    `/plans/${SOAKING_PLAN}`,
     '/live',
     '/settings/tokens',
     '/settings/alerts',
@@ -166,6 +170,7 @@ describe('the page', { skip: cannotBrowse }, () => {
       ['/offenders', 'No IMDSv1 call was seen.'],
       ['/groups', 'No groups found.'],
       ['/hosts', 'No hosts found.'],
+      ['/plans', 'No plans found.'],
       ['/live', 'No calls yet.'],
       ['/settings/tokens', 'Create one above.'],
     ] as const) {

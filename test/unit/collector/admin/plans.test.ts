@@ -68,7 +68,8 @@ test('reports build on each other, and an older one is refused', () => {
       [2, 'wave', 2, 1],
     ],
   );
-  const { waves: _waves, refusals: _refusals, ...head } = found;
+  const { waves: _waves, wave_count: waves, refusals: _refusals, ...head } = found;
+  assert.equal(waves, 2);
   assert.deepEqual(plans.all(), [head]);
 });
 
