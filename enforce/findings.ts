@@ -42,6 +42,11 @@ export interface TokenlessCall {
   caller: { id: string; title: string };
 }
 
+export interface NewHost {
+  hostId: string;
+  tags: Readonly<Record<string, string>>;
+}
+
 export interface Findings {
   /** Judges these hosts now, or all of them for null. */
   hosts(ids: readonly string[] | null): Promise<HostFinding[]>;
@@ -55,6 +60,11 @@ export interface Findings {
     sinceMs: number,
     watched: { hostIds: readonly string[]; scalingGroups: readonly string[] },
   ): Promise<TokenlessCall[]>;
+  /**
+   * Hosts of an account and region of which the first record is not older than a time, by the host's clock: instances
+   * that were launched since, or that have got their agent since. In any order.
+   */
+  newHosts(place: { account: string; region: string }, sinceMs: number): Promise<NewHost[]>;
   /** Calls on these hosts since a time that were answered with success: tokens are not required there. */
   acceptedCalls(hostIds: readonly string[], sinceMs: number): Promise<TokenlessCall[]>;
   /** Hosts on which a caller was seen in the readiness window. */

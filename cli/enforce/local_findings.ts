@@ -26,6 +26,7 @@ export function openFindings(dataDir: string, options: InsightOptions): OpenFind
         : { id, verdict: found.verdict, reason: found.reason, startSeen: found.start_seen };
     },
     refusedCalls: async (sinceMs, watched) => (await enforcement.refusedCalls(sinceMs, watched)).map(callOf),
+    newHosts: (place, sinceMs) => enforcement.newHosts(place, sinceMs),
     acceptedCalls: async (hostIds, sinceMs) =>
       (await enforcement.acceptedCalls(hostIds, sinceMs)).map(callOf),
     hostsOfCaller: (callerId) => enforcement.hostsOfCaller(callerId),
@@ -47,6 +48,7 @@ export function noFindings(dataDir: string | null): Findings {
     hosts: refuse,
     group: refuse,
     refusedCalls: refuse,
+    newHosts: refuse,
     acceptedCalls: refuse,
     hostsOfCaller: refuse,
     watched: refuse,

@@ -6,6 +6,7 @@ import {
   enforcementCollector,
   enforcementGroup,
   enforcementHosts,
+  enforcementNewHosts,
   enforcementWatched,
   MAX_QUESTIONED,
   MAX_WATCHED_HOSTS,
@@ -97,6 +98,11 @@ export async function openRemoteFindings(
       };
       const { items } = await ask('/enforcement/calls', question, enforcementCalls, WATCHING);
       return items.map(callOf);
+    },
+    newHosts: async ({ account, region }, sinceMs) => {
+      const query = new URLSearchParams({ account, region, since: clock.earliest(sinceMs) });
+      const { items } = await get(`/enforcement/new-hosts?${query}`, enforcementNewHosts, WATCHING);
+      return items.map(({ host, tags }) => ({ hostId: host, tags }));
     },
     acceptedCalls: async (hostIds, sinceMs) => {
       // Earlier calls were answered before the change, so that a later begin is the cautious one here.

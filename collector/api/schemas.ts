@@ -59,6 +59,7 @@ export const EnforcementCalls = enforcement.enforcementCalls.meta({ id: 'Enforce
 export const EnforcementCallerHosts = enforcement.enforcementCallerHosts.meta({
   id: 'EnforcementCallerHosts',
 });
+export const EnforcementNewHosts = enforcement.enforcementNewHosts.meta({ id: 'EnforcementNewHosts' });
 export const EnforcementWatchedQuestion = enforcement.enforcementWatchedQuestion.meta({
   id: 'EnforcementWatchedQuestion',
 });

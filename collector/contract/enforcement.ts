@@ -90,6 +90,15 @@ export const enforcementCalls = z.object({ now: time, items: z.array(enforcement
 /** Answer of `GET /enforcement/caller-hosts`: hosts on which a workload called in the readiness window. */
 export const enforcementCallerHosts = z.object({ now: time, hosts: z.array(hostId) });
 
+/**
+ * Answer of `GET /enforcement/new-hosts`: hosts of an account and region of which the first record is not older than a
+ * time, by the clock of the host.
+ */
+export const enforcementNewHosts = z.object({
+  now: time,
+  items: z.array(z.object({ host: hostId, tags: z.record(z.string(), z.string()) })),
+});
+
 /** Body of `POST /enforcement/watched`. */
 export const enforcementWatchedQuestion = z.strictObject({
   hosts: z.array(hostId).max(MAX_QUESTIONED),

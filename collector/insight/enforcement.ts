@@ -7,7 +7,7 @@ import type { Call, HostFacts } from '../../protocol/call.ts';
 import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import type { EnforcementCall, EnforcementHost } from '../contract/enforcement.ts';
 import { DAY_US } from '../contract/window.ts';
-import type { CallFilter, StoreQueries } from '../store/store.ts';
+import type { CallFilter, StoredHost, StoreQueries } from '../store/store.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { watchedOf } from './coverage_gaps.ts';
@@ -23,8 +23,8 @@ const REFUSED_STATUS = 401;
 /** Latest calls of one caller on one host that an answer has. One is enough to act on. */
 const CALLS_OF_CALLER = 10;
 
-/** A new instance of an Auto Scaling group is noticed after this time. */
-const GROUPS_READ_MS = 10_000;
+/** A new instance is noticed after this time. */
+const HOSTS_READ_MS = 10_000;
 
 /** Hosts by their ids, and by the names of their Auto Scaling groups, which may get new members. */
 export interface WatchedHosts {
@@ -37,9 +37,10 @@ export class EnforcementQuestions {
   readonly #options: InsightOptions;
   readonly #rules: WorkloadRules;
   readonly #judge: HostJudge;
-  /** Hosts by the name of their Auto Scaling group, and when they were read. */
-  #groups: { readMs: number; members: Map<string, HostFacts[]> } = {
+  /** All hosts, and when they were read. */
+  #hosts: { readMs: number; hosts: StoredHost[]; members: Map<string, HostFacts[]> } = {
     readMs: Number.NEGATIVE_INFINITY,
+    hosts: [],
     members: new Map(),
   };
 
@@ -109,16 +110,38 @@ export class EnforcementQuestions {
   /** Lists the hosts, with those that have joined their Auto Scaling groups. The list of all hosts is read now and then. */
   async #idsOf({ hostIds, scalingGroups }: WatchedHosts): Promise<string[]> {
     if (scalingGroups.length === 0) return [...hostIds];
+    const { members } = await this.#allHosts();
+    const joined = scalingGroups.flatMap((name) => members.get(name) ?? []);
+    return [...new Set([...hostIds, ...joined.map(({ id }) => id)])];
+  }
+
+  async #allHosts() {
     const nowMs = this.#nowMs();
-    if (Math.abs(nowMs - this.#groups.readMs) >= GROUPS_READ_MS) {
-      const profiles = (await this.#store.hosts()).map(({ facts }) => facts);
-      this.#groups = {
-        readMs: nowMs,
-        members: Map.groupBy(profiles, ({ tags }) => tags?.[SCALING_GROUP_TAG] ?? ''),
-      };
+    if (Math.abs(nowMs - this.#hosts.readMs) >= HOSTS_READ_MS) {
+      const hosts = await this.#store.hosts();
+      const members = Map.groupBy(
+        hosts.map(({ facts }) => facts),
+        ({ tags }) => tags?.[SCALING_GROUP_TAG] ?? '',
+      );
+      this.#hosts = { readMs: nowMs, hosts, members };
     }
-    const members = scalingGroups.flatMap((name) => this.#groups.members.get(name) ?? []);
-    return [...new Set([...hostIds, ...members.map(({ id }) => id)])];
+    return this.#hosts;
+  }
+
+  /** Returns hosts of an account and region of which the first record is not older than a time, by the host's clock. */
+  async newHosts(
+    { account, region }: { account: string; region: string },
+    sinceMs: number,
+  ): Promise<{ hostId: string; tags: Readonly<Record<string, string>> }[]> {
+    const { hosts } = await this.#allHosts();
+    return hosts
+      .filter(
+        ({ facts, firstUs }) =>
+          firstUs >= sinceMs * 1000 &&
+          facts['cloud.account.id'] === account &&
+          facts['cloud.region'] === region,
+      )
+      .map(({ facts }) => ({ hostId: facts.id, tags: facts.tags ?? {} }));
   }
 
   async #v1Calls(

@@ -15,6 +15,7 @@ import {
   EnforcementGroup,
   EnforcementHosts,
   EnforcementHostsQuestion,
+  EnforcementNewHosts,
   EnforcementWatched,
   EnforcementWatchedQuestion,
 } from '../schemas.ts';
@@ -66,6 +67,20 @@ const callerHostsRoute = route({
   summary: 'Hosts on which a workload called in the readiness window',
   request: { query: z.strictObject({ offender: shortText.min(1).describe('Id of the workload.') }) },
   responses: { 200: jsonAnswer(EnforcementCallerHosts, 'Ids of hosts.') },
+});
+const newHostsRoute = route({
+  method: 'get',
+  path: '/api/v1/enforcement/new-hosts',
+  tags: ['enforcement'],
+  summary: 'Hosts of an account and region that are new since a time',
+  request: {
+    query: z.strictObject({
+      account: shortText,
+      region: shortText,
+      since: z.iso.datetime({ offset: true }).describe('Of their first record, by the clock of the host.'),
+    }),
+  },
+  responses: { 200: jsonAnswer(EnforcementNewHosts, 'The hosts, in any order.') },
 });
 const watchedRoute = route({
   method: 'post',
@@ -124,6 +139,12 @@ export function enforcementRoutes(
   app.openapi(callerHostsRoute, async (c) => {
     const hosts = await enforcement.hostsOfCaller(c.req.valid('query').offender);
     return c.json({ hosts, now: now() }, 200);
+  });
+
+  app.openapi(newHostsRoute, async (c) => {
+    const { account, region, since } = c.req.valid('query');
+    const found = await enforcement.newHosts({ account, region }, Date.parse(since));
+    return c.json({ items: found.map(({ hostId, tags }) => ({ host: hostId, tags })), now: now() }, 200);
   });
 
   app.openapi(watchedRoute, async (c) => {

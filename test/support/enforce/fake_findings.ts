@@ -1,6 +1,12 @@
 /** Findings of a collector that a test controls. */
 import { OperatorError } from '../../../common/operator_error.ts';
-import type { Findings, GroupFinding, HostFinding, TokenlessCall } from '../../../enforce/findings.ts';
+import type {
+  Findings,
+  GroupFinding,
+  HostFinding,
+  NewHost,
+  TokenlessCall,
+} from '../../../enforce/findings.ts';
 import { PLACE } from './plans.ts';
 
 export function readyHost(hostId: string, given: Partial<HostFinding> = {}): HostFinding {
@@ -28,6 +34,8 @@ export class FakeFindings implements Findings {
   refused: TokenlessCall[] = [];
   callerHosts: string[] = [];
   isAway = false;
+  /** Hosts that are not as old as the collector's first record. */
+  readonly firstSeenMs = new Map<string, number>();
 
   constructor(hosts: readonly HostFinding[]) {
     for (const host of hosts) this.known.set(host.hostId, host);
@@ -46,6 +54,13 @@ export class FakeFindings implements Findings {
   async refusedCalls(sinceMs: number): Promise<TokenlessCall[]> {
     this.#check();
     return this.refused.filter(({ atMs }) => atMs >= sinceMs);
+  }
+
+  async newHosts(_place: object, sinceMs: number): Promise<NewHost[]> {
+    this.#check();
+    return [...this.firstSeenMs]
+      .filter(([, firstMs]) => firstMs >= sinceMs)
+      .map(([hostId]) => ({ hostId, tags: this.known.get(hostId)?.tags ?? {} }));
   }
 
   async acceptedCalls(): Promise<TokenlessCall[]> {

@@ -28,6 +28,7 @@ export function fakeEnforcement(asked: [string, ...unknown[]][]): ApiParts['enfo
     refusedCalls: answer('refusedCalls', [call]),
     acceptedCalls: answer('acceptedCalls', [call]),
     hostsOfCaller: answer('hostsOfCaller', [id]),
+    newHosts: answer('newHosts', [{ hostId: id, tags }]),
     watched: answer('watched', new Map([[id, 1000]])),
   };
 }

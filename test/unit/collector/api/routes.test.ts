@@ -169,6 +169,11 @@ const CASES: Case[] = [
     answer: strict(enforcement.enforcementCallerHosts),
   },
   {
+    path: '/api/v1/enforcement/new-hosts?account=111111111111&region=eu-central-1&since=2026-03-01T00:00:00Z',
+    as: 'viewer',
+    answer: strict(enforcement.enforcementNewHosts),
+  },
+  {
     path: '/api/v1/enforcement/watched',
     method: 'POST',
     json: { hosts: ['i-1'], since: '2026-03-01T00:00:00Z', until: '2026-03-01T01:00:00Z' },

@@ -64,6 +64,22 @@ describe('questions of the enforcement', () => {
     );
   });
 
+  it('lists the hosts of a place that are new since a time', async () => {
+    const { store, put } = newFindings(bench);
+    const place = { 'cloud.account.id': '111111111111', 'cloud.region': 'eu-central-1' };
+    const host = (id: string, facts: object) => ({ id, name: id, ...facts });
+    await put(
+      call('i-1', -100, { host: host('i-1', place) }),
+      call('i-2', -50, { host: host('i-2', { ...place, tags: { team: 'web' } }) }),
+      call('i-3', -50, { host: host('i-3', { ...place, 'cloud.region': 'us-east-1' }) }),
+      call('i-4', -50, { host: host('i-4', {}) }),
+    );
+    const questions = new EnforcementQuestions(store, OPTIONS);
+    const asked = { account: '111111111111', region: 'eu-central-1' };
+    const found = await questions.newHosts(asked, NOON_MS - 60_000);
+    assert.deepEqual(found, [{ hostId: 'i-2', tags: { team: 'web' } }]);
+  });
+
   it('counts watched time up to the last report, without gaps', async () => {
     const { store, put } = newFindings(bench);
     await put(call('i-1', -200), watched('i-1', at(-120), at(-80)));
