@@ -53,9 +53,9 @@ export async function run(argv: string[]): Promise<number> {
       return actions.resume(loaded.positionals[0]!, loaded);
     }
     case 'confirm': {
-      const { settings, positionals } = load(actions.orderSettings, ['PLAN', '[STEP...]']);
+      const { settings, positionals } = load(actions.confirmSettings, ['PLAN', '[STEP...]']);
       const [id, ...steps] = positionals;
-      return actions.confirm(id!, steps, settings.data_dir);
+      return actions.confirm(id!, steps, settings);
     }
     case 'rollback': {
       const loaded = load(actions.rollbackSettings, ['PLAN', '[STEP...]']);

@@ -29,7 +29,10 @@ export const applySettings = z.object({
   yes: z.boolean().default(false).describe('Really change the instances. Without it nothing is changed.'),
 });
 export const resumeSettings = z.object({ ...anyCollectorShape, ...credentialsShape });
-export const orderSettings = z.object({ ...dataDirShape });
+export const confirmSettings = z.object({
+  ...dataDirShape,
+  reason: z.string().min(1).default('The operator has decided it.').describe('Reason, for the audit log.'),
+});
 export const pauseSettings = z.object({
   ...dataDirShape,
   reason: z.string().min(1).default('The operator has paused it.').describe('Reason, for the audit log.'),
@@ -88,11 +91,16 @@ export async function resume(id: string, loaded: Loaded<z.infer<typeof resumeSet
   );
 }
 
-export function confirm(id: string, steps: readonly string[], dataDir: string): number {
-  const confirmed = storeIn(dataDir).load(id);
-  return order(id, dataDir, {
+export function confirm(
+  id: string,
+  steps: readonly string[],
+  { data_dir, reason }: z.infer<typeof confirmSettings>,
+): number {
+  const confirmed = storeIn(data_dir).load(id);
+  return order(id, data_dir, {
     type: 'confirmed_by',
     by: commandActorName(),
+    reason,
     steps: stepsOf(confirmed, steps),
   });
 }
@@ -186,5 +194,5 @@ function auditDetail(event: PlanEvent, state: PlanState): string {
     return `${event.step} ${now}${reason === null ? '' : `: ${reason}`}`;
   }
   if (event.type === 'refused_call') return `${event.caller.title} on ${event.host}`;
-  return 'reason' in event ? event.reason : '';
+  return 'reason' in event ? (event.reason ?? '') : '';
 }

@@ -2,10 +2,12 @@
 import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { directoryHolder, lockDirectory } from '../../agent/linux/directory_lock.ts';
+import { bootClockUs } from '../../agent/linux/libc.ts';
 import type { CredentialSettings } from '../../enforce/cloud/credential_settings.ts';
 import type { Cloud, OpenCloud } from '../../enforce/cloud.ts';
 import type { Findings } from '../../enforce/findings.ts';
 import { type Plan, type Target, targetName } from '../../enforce/plan.ts';
+import { steadyClock } from '../../enforce/run/clock.ts';
 import { Journal } from '../../enforce/run/journal.ts';
 import { Judge } from '../../enforce/run/judge.ts';
 import type { PlanReports } from '../../enforce/run/plan_reports.ts';
@@ -45,15 +47,26 @@ export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
     const { journal, events } = Journal.open(store.journalOf(plan.id));
     try {
       const cloudOf = await cloudsWith(options.credentials, plan.id);
+      const now = steadyClock(
+        { wallMs: Date.now, bootMs: () => bootClockUs() / 1000 },
+        events.at(-1)?.at ?? 0,
+      );
       const runner = new Runner({
         plan,
         events,
         append: (event) => journal.append(event),
         cloudOf,
         judge: judgeOf({ plan, store, findings, cloudOf }),
-        watch: new Watch({ plan, findings, ...pastOf(events), onProblem: sayProblem() }),
+        watch: new Watch({
+          plan,
+          findings,
+          cloudOf,
+          wallMs: Date.now,
+          ...pastOf(events, now()),
+          onProblem: sayProblem(),
+        }),
         takeOrders: (obey) => store.takeOrders(plan.id, obey),
-        now: Date.now,
+        now,
         sleep: sleepUnlessAborted,
         onEvent: async (event, state) => {
           progress.note(event, state);
@@ -189,15 +202,10 @@ function otherPlans(store: PlanStore, id: string, target: Target): string[] {
   });
 }
 
-function pastOf(events: readonly PlanEvent[]): {
-  knownCalls: string[];
-  begunMs: number;
-  lastEventMs: number;
-} {
+function pastOf(events: readonly PlanEvent[], nowMs: number): { knownCalls: string[]; begunMs: number } {
   return {
     knownCalls: events.flatMap((event) => (event.type === 'refused_call' ? [event.call] : [])),
-    begunMs: events.find(({ type }) => type === 'begun')?.at ?? Date.now(),
-    lastEventMs: events.at(-1)?.at ?? Date.now(),
+    begunMs: events.find(({ type }) => type === 'begun')?.at ?? nowMs,
   };
 }
 

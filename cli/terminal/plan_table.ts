@@ -105,7 +105,7 @@ function eventText(plan: Plan, event: PlanEvent, state: PlanState): string | nul
     case 'read_failed':
       return `${event.step} cannot be read: ${visibleText(event.message)}`;
     case 'confirmed_by':
-      return `confirmed by ${visibleText(event.by)}: ${event.steps.join(', ')}`;
+      return `confirmed by ${visibleText(event.by)}: ${event.steps.join(', ')}${event.reason === undefined ? '' : ` (${visibleText(event.reason)})`}`;
     case 'rollback_ordered':
       return `roll-back ordered by ${visibleText(event.by)}: ${visibleText(event.reason)}`;
     default: {

@@ -67,7 +67,7 @@ export interface ApiParts {
   insight: RememberedAnswers;
   enforcement: Methods<
     EnforcementQuestions,
-    'hosts' | 'hostsAfter' | 'refusedCalls' | 'acceptedCalls' | 'hostsOfCaller' | 'watched'
+    'hosts' | 'hostsAfter' | 'refusedCalls' | 'newHosts' | 'acceptedCalls' | 'hostsOfCaller' | 'watched'
   >;
   access: ApiAccess;
   alerts: AlertService;

@@ -17,7 +17,12 @@ import { readJournal } from './journal.ts';
 export const order = z.discriminatedUnion('type', [
   z.object({ type: z.literal('paused'), by: z.string(), reason: z.string() }),
   z.object({ type: z.literal('resumed'), by: z.string() }),
-  z.object({ type: z.literal('confirmed_by'), by: z.string(), steps: z.array(z.string()) }),
+  z.object({
+    type: z.literal('confirmed_by'),
+    by: z.string(),
+    reason: z.string().optional(),
+    steps: z.array(z.string()),
+  }),
   z.object({
     type: z.literal('rollback_ordered'),
     by: z.string(),

@@ -48,8 +48,16 @@ export const planEvent = z.discriminatedUnion('type', [
   /** `current` null: the target does not exist any more. */
   z.object({ type: z.literal('read'), at, step, current: recorded.nullable(), is_pending: z.boolean() }),
   z.object({ type: z.literal('read_failed'), at, step, message: text }),
-  /** Time that was watched since the soak began, in milliseconds, by step. Of an `applied` step: 0. */
-  z.object({ type: z.literal('observed'), at, watched: z.record(step, z.number().min(0)) }),
+  /**
+   * `watched`: time that was watched since the soak began, in milliseconds, by step; 0 begins the soak of an `applied`
+   * step. `waits`: what the time of a step waits for; empty if it does not wait any more.
+   */
+  z.object({
+    type: z.literal('observed'),
+    at,
+    watched: z.record(step, z.number().min(0)),
+    waits: z.record(step, text).optional(),
+  }),
   z.object({
     type: z.literal('soak_judged'),
     at,
@@ -64,12 +72,14 @@ export const planEvent = z.discriminatedUnion('type', [
     host: z.string(),
     /** Groups of the plan that the host belongs to. */
     groups: z.array(z.string()),
+    /** Steps that the host was launched with: of templates and of an account's default. */
+    effect_of: z.array(step).optional(),
     caller: z.object({ id: z.string(), title: text }),
     call: z.string(),
     /** Hosts of the plan on which the same caller was seen. */
     also_on: z.array(z.string()),
   }),
-  z.object({ type: z.literal('confirmed_by'), at, by, steps: z.array(step) }),
+  z.object({ type: z.literal('confirmed_by'), at, by, reason: text.optional(), steps: z.array(step) }),
   z.object({ type: z.literal('rollback_ordered'), at, by, reason: text, steps: z.array(step) }),
   z.object({ type: z.literal('restoring'), at, step }),
   z.object({ type: z.literal('restored'), at, step, outcome: callOutcome, message: text }),

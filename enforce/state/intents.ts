@@ -4,8 +4,8 @@
  */
 import { type Plan, type PlanStep, type Recorded, targetName } from '../plan.ts';
 import { Progress } from './progress.ts';
-import { isFinal, type PlanState, type StepState } from './step_state.ts';
-import { CHECK_HOLDS_MS } from './timing.ts';
+import { isFinal, needsRestore, type PlanState, type StepState } from './step_state.ts';
+import { CHECK_HOLDS_MS, READ_AGAIN_MS } from './timing.ts';
 
 /**
  * - `judge`: describe the target and ask the guards. `send`: send the change. `read`: describe the target.
@@ -58,8 +58,9 @@ export function agendaOf(plan: Plan, state: PlanState, nowMs: number): Agenda {
   for (const step of stepsIn(({ status }) => status === 'soaking')) {
     const own = state.steps[step.id]!;
     const restMs = soakMs(plan, step) - own.watchedMs;
-    if (restMs > 0) earliest = Math.min(earliest, at + restMs);
-    else if (isDue(own)) due.push({ do: 'judge_soak', step });
+    const isLate = at - own.sinceMs >= soakMs(plan, step) + READ_AGAIN_MS;
+    if (restMs > 0 && !isLate) earliest = Math.min(earliest, at + restMs);
+    else if (isDue(own)) due.push({ do: restMs > 0 ? 'read' : 'judge_soak', step });
   }
   const progress = new Progress(plan, state);
   // One call at a time: its result decides about the next.
@@ -103,9 +104,13 @@ function rollbacksOf(plan: Plan, state: PlanState): PlanStep[] {
     .sort((a, b) => state.steps[b.id]!.urgency - state.steps[a.id]!.urgency);
 }
 
-/** Returns the time that the step must be watched. A raised hop limit breaks nobody, so it needs none. */
-export function soakMs({ policy }: Plan, { role }: PlanStep): number {
-  if (role === 'hop_limit') return 0;
+/**
+ * Returns the time that the step must be watched. A raised hop limit breaks nobody, and a template's version that nobody
+ * uses yet does not either, so they need none.
+ */
+export function soakMs({ policy }: Plan, step: PlanStep): number {
+  const { role } = step;
+  if (role === 'hop_limit' || !needsRestore(step)) return 0;
   return 1000 * (role === 'canary' ? policy.canary_soak_seconds : policy.soak_seconds);
 }
 

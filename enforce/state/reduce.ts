@@ -15,8 +15,9 @@ import {
   rollbackSending,
   rollbackUnread,
 } from './roll_back.ts';
+import { confirmedBy, observed } from './soak.ts';
 import { isFinal, type PlanState, type StepState } from './step_state.ts';
-import { ASK_AGAIN_MS, delayMs, MAX_ATTEMPTS, MAX_PENDING_MS, STALE_MS } from './timing.ts';
+import { ASK_AGAIN_MS, delayMs, MAX_ATTEMPTS, MAX_PENDING_MS, READ_AGAIN_MS, STALE_MS } from './timing.ts';
 
 /** Changes a step. Returns null where the event does not fit. */
 type Change = (state: StepState, step: PlanStep) => StepState | null;
@@ -47,15 +48,13 @@ export function reduce(plan: Plan, earlier: PlanState, event: PlanEvent): PlanSt
     case 'read_failed':
       return changeSteps(plan, state, [event.step], (each) => readFailed(each, event.message, at));
     case 'observed':
-      return changeSteps(plan, state, Object.keys(event.watched), (each, { id }) =>
-        observed(each, event.watched[id] ?? 0, at),
-      );
+      return changeSteps(plan, state, null, (each, { id }) => observed(each, id, event, at));
     case 'soak_judged':
       return soakJudged(plan, state, event);
     case 'refused_call':
       return refusedCall(plan, state, event);
     case 'confirmed_by':
-      return changeSteps(plan, state, event.steps, (each) => confirmedBy(each, event.by, at));
+      return changeSteps(plan, state, event.steps, (each) => confirmedBy(each, event, at));
     case 'rollback_ordered':
       return changeSteps(plan, state, event.steps, (each, step) =>
         beginRollback(each, step, event.reason, at, { isOrdered: true }),
@@ -219,7 +218,9 @@ function read(state: StepState, step: PlanStep, event: EventOf<'read'>, at: numb
     case 'applied':
     case 'soaking':
     case 'confirmed':
-      if (compared.result === 'after' || at - (state.sentMs ?? at) < STALE_MS) return known;
+      if (compared.result === 'after' || at - (state.sentMs ?? at) < STALE_MS) {
+        return { ...known, dueMs: at + READ_AGAIN_MS };
+      }
       return {
         ...known,
         status: 'drifted',
@@ -250,14 +251,6 @@ function readFailed(state: StepState, message: string, at: number): StepState | 
   return { ...state, reads: state.reads + 1, dueMs: at + delayMs(state.reads), reason: message };
 }
 
-/** Counts watched time, never more than has passed. The first observation shows that the host is watched. */
-function observed(state: StepState, watchedMs: number, at: number): StepState | null {
-  if (state.status === 'applied')
-    return { ...state, status: 'soaking', sinceMs: at, dueMs: at, watchedMs: 0 };
-  if (state.status !== 'soaking') return null;
-  return { ...state, watchedMs: Math.max(state.watchedMs, Math.min(watchedMs, at - state.sinceMs)) };
-}
-
 function soakJudged(plan: Plan, state: PlanState, event: EventOf<'soak_judged'>): PlanState {
   const at = state.nowMs;
   const reason = event.findings.find(({ result }) => result !== 'pass')?.text ?? null;
@@ -282,11 +275,4 @@ function soakJudged(plan: Plan, state: PlanState, event: EventOf<'soak_judged'>)
         beginRollback(each, step, reason ?? 'A check at the end of the soak failed.', at),
       );
   }
-}
-
-function confirmedBy(state: StepState, by: string, at: number): StepState | null {
-  // After a roll-back that failed nobody knows which value is in force.
-  const isHeldInForce = state.status === 'held' && state.isWritten && !state.isStuck;
-  const isInForce = state.status === 'soaking' || isHeldInForce;
-  return isInForce ? { ...state, status: 'confirmed', reason: `Confirmed by ${by}.`, sinceMs: at } : null;
 }

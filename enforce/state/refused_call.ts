@@ -5,16 +5,16 @@ import { beginRollback } from './roll_back.ts';
 import { isFinal, type PlanState, requiresTokens, type StepState } from './step_state.ts';
 
 /**
- * A call without a token was answered with 401. The groups of its host are rolled back, with what was confirmed. Hosts of
- * other groups on which the same caller was seen are held. No other change begins until a person resumes the plan.
+ * A call without a token was answered with 401. The groups of its host are rolled back, with what was confirmed, and so
+ * is what the host was launched with. Hosts of other groups on which the same caller was seen are held. No other change begins until a person resumes the plan.
  *
  * A refusal while nothing of the group is changed by this plan is somebody else's, and changes nothing.
  */
 export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refused_call'>): PlanState {
-  const groups = new Set(event.groups);
+  const concerned = concernedBy(plan, event);
   const alsoOn = new Set(event.also_on);
   const isOurs = plan.steps.some((step) => {
-    if (!concerns(step, groups, event.host) || !requiresTokens(step)) return false;
+    if (!concerned.has(step.id) || !requiresTokens(step)) return false;
     const { isWritten, refusal } = state.steps[step.id]!;
     // The collector may name the caller's other hosts only after the group was rolled back.
     const isMore = alsoOn.size > 0 && refusal?.host === event.host && refusal.caller.id === event.caller.id;
@@ -30,7 +30,7 @@ export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refuse
   for (const step of plan.steps) {
     if (!requiresTokens(step)) continue;
     const own = steps[step.id]!;
-    const changed = concerns(step, groups, event.host)
+    const changed = concerned.has(step.id)
       ? beginRollback(own, step, rollbackReason, at, { urgency: isAt(step, event.host) ? 2 : 1 })
       : isOn(step, alsoOn)
         ? hold(own, holdReason, at)
@@ -44,11 +44,24 @@ export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refuse
   return { ...state, ...paused, steps };
 }
 
-function concerns(step: PlanStep, groups: ReadonlySet<string>, host: string): boolean {
-  if (isAt(step, host)) return true;
-  // A template may serve several groups, and an account's default serves all of them.
-  if (step.target.type === 'template') return step.target.groups.some((group) => groups.has(group));
-  return groups.has(step.group) || step.target.type === 'account_default';
+/** Returns the ids of the steps that a refused call is about. */
+function concernedBy(
+  { steps }: Plan,
+  { host, groups, effect_of = [] }: EventOf<'refused_call'>,
+): Set<string> {
+  const isIn = (group: string) => groups.includes(group);
+  const places = new Set(steps.filter((step) => isIn(step.group) || isAt(step, host)).map(placeOf));
+  const concerned = steps.filter((step) => {
+    if (isAt(step, host) || effect_of.includes(step.id)) return true;
+    // A template may serve several groups, and an account's default serves all that are there.
+    if (step.target.type === 'template') return step.target.groups.some(isIn);
+    return isIn(step.group) || (step.target.type === 'account_default' && places.has(placeOf(step)));
+  });
+  return new Set(concerned.map(({ id }) => id));
+}
+
+function placeOf({ target }: PlanStep): string {
+  return `${target.account}/${target.region}`;
 }
 
 function isAt({ target }: PlanStep, host: string): boolean {

@@ -144,6 +144,11 @@ export function requiresTokens({ change }: PlanStep): boolean {
   return change.http_tokens === 'required';
 }
 
+/** Returns whether the step changes what is launched from now on, and no instance that runs. */
+export function concernsLaunches(step: PlanStep): boolean {
+  return step.target.type !== 'instance' && needsRestore(step);
+}
+
 /** Returns whether undoing the step needs a call. A template's version that nobody uses may stay. */
 export function needsRestore({ target }: PlanStep): boolean {
   return target.type !== 'template' || target.goes_live;

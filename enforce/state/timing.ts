@@ -4,6 +4,8 @@
 export const CHECK_HOLDS_MS = 60_000;
 /** A guard that says "not now" is asked again after this time. */
 export const ASK_AGAIN_MS = 30_000;
+/** A soak that lasts longer than planned is read this often: its instance may be gone, or somebody may have undone it. */
+export const READ_AGAIN_MS = 600_000;
 /** A change that is not in force after this time is rolled back. AWS gives no number; its own runbook waits 30 s. */
 export const MAX_PENDING_MS = 300_000;
 /**

@@ -12,7 +12,7 @@ import type { PlanState } from '../../../enforce/state/step_state.ts';
 import type { FakeFindings } from './fake_findings.ts';
 
 /** More events than any plan of a test has. A plan that does not end would run for ever on the test's own clock. */
-const MAX_EVENTS = 2000;
+const MAX_EVENTS = 5000;
 
 /** A call that takes longer lets the test's clock go on. */
 const SLOW_MS = 250;
@@ -29,15 +29,17 @@ export class PlannedRun {
   /** Called after an event was written and applied. */
   afterEvent: (event: PlanEvent, state: PlanState) => void = () => {};
   probe: () => Promise<number> = async () => 0;
+  /** By this much the machine's clock, which can be set, is ahead of the runner's. */
+  wallAheadMs = 0;
   /** The clock goes as fast as the real one. */
   isRealTime = false;
   readonly startMs: number;
-  readonly #plan: Plan;
+  readonly plan: Plan;
   readonly #findings: FakeFindings;
   readonly #clouds = new Map<string, Cloud>();
 
   constructor(plan: Plan, findings: FakeFindings, startMs: number) {
-    this.#plan = plan;
+    this.plan = plan;
     this.#findings = findings;
     this.nowMs = startMs;
     this.startMs = startMs;
@@ -45,7 +47,7 @@ export class PlannedRun {
 
   /** Runs until nothing more happens by itself. Throws `Killed` where the test kills the runner. */
   run(orders: readonly NewEvent[], signal: AbortSignal = new AbortController().signal): Promise<PlanState> {
-    const plan = this.#plan;
+    const plan = this.plan;
     const findings = this.#findings;
     const cloudOf = (target: Target) => this.#cloud(target);
     const events = [...this.journal];
@@ -70,9 +72,10 @@ export class PlannedRun {
       watch: new Watch({
         plan,
         findings,
+        cloudOf,
+        wallMs: () => this.nowMs + this.wallAheadMs,
         knownCalls: events.flatMap((event) => (event.type === 'refused_call' ? [event.call] : [])),
         begunMs: events[0]?.at ?? this.nowMs,
-        lastEventMs: events.at(-1)?.at ?? this.nowMs,
       }),
       takeOrders: (obey) => {
         for (const order of this.orders.splice(0)) obey(order);
@@ -103,7 +106,7 @@ export class PlannedRun {
   #cloud({ account, region }: Target): Cloud {
     const key = `${account} ${region}`;
     const open = openAwsWith({ profile: null, roles: [], externalId: null });
-    const cloud = this.#clouds.get(key) ?? open({ account, region, planId: this.#plan.id });
+    const cloud = this.#clouds.get(key) ?? open({ account, region, planId: this.plan.id });
     this.#clouds.set(key, cloud);
     return cloud;
   }

@@ -140,7 +140,9 @@ export class SimulatedPlan {
     const watched = Object.fromEntries(
       Object.entries(this.state.steps).map(([id, { sinceMs }]) => [id, (this.#nowMs - sinceMs) * share]),
     );
-    this.emit({ type: 'observed', watched });
+    // A soak may stand still, and say so, until an agent reports or something is launched.
+    const waits = this.#decide(3) === 2 ? { [this.#pick(this.#plan.steps).id]: 'It waits.' } : {};
+    this.emit({ type: 'observed', watched: this.#decide(5) === 4 ? {} : watched, waits });
   }
 
   #judge({ id, target, change }: PlanStep): void {
@@ -242,20 +244,24 @@ export class SimulatedPlan {
   #refuse(): void {
     const step = this.#pick(this.#plan.steps);
     const others = this.#pick(this.#plan.steps);
-    if (step.target.type !== 'instance') return;
+    // An instance that the plan does not know may have been launched with a step that concerns launches.
+    const isEffect = step.target.type !== 'instance';
     const wasRunning = this.state.phase === 'running';
     this.emit({
       type: 'refused_call',
-      host: step.target.instance_id,
-      groups: [step.group],
+      host: step.target.type === 'instance' ? step.target.instance_id : 'i-new',
+      groups: isEffect ? [] : [step.group],
+      effect_of: isEffect ? [step.id] : [],
       caller: { id: 'c', title: 'old-agent' },
       call: 'call',
       also_on: others.target.type === 'instance' ? [others.target.instance_id] : [],
     });
     if (wasRunning && this.state.phase === 'paused') this.#isRefusedSinceResume = true;
-    if (!this.#isRefusedSinceResume) return;
+    const isOurs = wasRunning ? this.state.phase === 'paused' : this.#isRefusedSinceResume;
+    if (!isOurs) return;
     for (const each of this.#plan.steps) {
-      if (each.group !== step.group || each.change.http_tokens === undefined) continue;
+      const isConcerned = isEffect ? each.id === step.id : each.group === step.group;
+      if (!isConcerned || each.change.http_tokens === undefined) continue;
       const { status, undo } = this.state.steps[each.id]!;
       const isLeft = ['pending', 'applied', 'soaking', 'confirmed'].includes(status);
       assert.ok(!isLeft && (status !== 'sent' || undo !== null), `${each.id} of the group stays ${status}`);
