@@ -5,6 +5,9 @@
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,6 +42,18 @@ for attempt in range(400):
 sys.exit(1)
 `;
 
+/** The lab's host has a loopback of its own. A Unix socket leads from this machine to the collector there. */
+const RELAY = `
+const net = require('node:net');
+const [path, port] = process.argv.slice(-2);
+net.createServer((near) => {
+  const far = net.connect(Number(port), '127.0.0.1');
+  near.pipe(far).pipe(near);
+  near.on('error', () => far.destroy());
+  far.on('error', () => near.destroy());
+}).listen(path, () => console.log('ready'));
+`;
+
 interface Ended {
   code: number | null;
   stdout: string;
@@ -52,6 +67,8 @@ describe('an enforced host', { skip }, () => {
   let link: MetadataLink | null = null;
   let dataDir = '';
   const running = new Set<ChildProcess>();
+  const relays: ChildProcess[] = [];
+  const entrances: Server[] = [];
 
   before(async () => {
     lab = await EvasionLab.open('enforced', { isStrict: true });
@@ -65,15 +82,18 @@ describe('an enforced host', { skip }, () => {
     await link.follow(addInstance(region, lab.hostId).options);
   });
   after(async () => {
-    for (const child of running) child.kill('SIGKILL');
+    for (const child of [...running, ...relays]) child.kill('SIGKILL');
+    for (const entrance of entrances) entrance.close();
     await api?.close();
     await lab?.close();
   });
 
   /** Runs `imdswatch enforce` as the operator does, with the collector's files and the lab's cloud. */
-  function enforce(...args: string[]): Promise<Ended> {
+  const enforce = (...args: string[]) => imdswatch('enforce', ...args, '--data-dir', dataDir);
+
+  function imdswatch(...args: string[]): Promise<Ended> {
     const env = { ...process.env, ...api.environment(region.account), AWS_REGION: region.region };
-    const argv = [...NODE.slice(1), 'enforce', ...args, '--data-dir', dataDir];
+    const argv = [...NODE.slice(1), ...args];
     const child = spawn(NODE[0]!, argv, { env, stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(child);
     const ended: Ended = { code: null, stdout: '', stderr: '' };
@@ -159,5 +179,64 @@ describe('an enforced host', { skip }, () => {
     t.diagnostic(
       `rolled back ${tookMs} ms after the first refused call, of which ${PENDING_MS} ms are the cloud's`,
     );
+  });
+
+  /** Opens a way from this machine to the collector on the lab's host, and returns its address. */
+  async function wayToCollector(): Promise<string> {
+    const path = join(lab.lab.home, 'collector.sock');
+    const { port } = new URL(lab.collectorUrl);
+    const relay = lab.lab.spawn([process.execPath, '-e', RELAY, path, port]);
+    relays.push(relay.child);
+    await once(relay.child.stdout!, 'data');
+    const entrance = createServer((near) => {
+      const far = connect(path);
+      near.pipe(far).pipe(near);
+      near.on('error', () => far.destroy());
+      far.on('error', () => near.destroy());
+    });
+    entrances.push(entrance);
+    await new Promise<void>((resolve) => entrance.listen(0, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(entrance.address() as AddressInfo).port}`;
+  }
+
+  it('is rolled back as fast from a machine that has only the address of the collector and a token', async (t) => {
+    const person = ['--kind', 'person', '--role', 'admin', '--name', 'ada'];
+    const made = await imdswatch('token', 'create', ...person, '--data-dir', dataDir);
+    assert.equal(made.code, 0, made.stderr);
+    const here = join(lab.lab.home, 'laptop');
+    mkdirSync(here);
+    writeFileSync(join(here, 'token'), made.stdout);
+    const access = ['--collector', await wayToCollector(), '--collector-token-file', join(here, 'token')];
+    const remote = (...args: string[]) => imdswatch('enforce', ...args, ...access, '--data-dir', here);
+
+    // The client of the test before has made the host blocked.
+    const reason = 'The caller is known, and may break.';
+    const planned = await remote('plan', '--host', lab.hostId, '--accept-unproven', reason, '--json');
+    assert.equal(planned.code, 0, planned.stderr + planned.stdout);
+    const { id } = JSON.parse(planned.stdout) as { id: string };
+    const before = (await lab.lab.metadata.log()).length;
+    const applying = remote('apply', id, '--yes');
+    const failed = applying.then(({ code, stderr }) => assert.fail(`apply ended with ${code}: ${stderr}`));
+    const isRequired = until('tokens are required', REQUIRED_WITHIN_MS, async () => {
+      return tokens() === 'required' && region.instances.get(lab.hostId)!.change!.isApplied;
+    });
+    await Promise.race([isRequired, failed]);
+    failed.catch(() => undefined);
+    const client = lab.lab.run(['python3', '-c', OLD_CLIENT, INSTANCE_ID], {
+      from: 'host',
+      timeoutMs: 60_000,
+    });
+    const ended = await applying;
+    const endedMs = Date.now();
+    const refused = (await lab.lab.metadata.log())
+      .slice(before)
+      .find(({ version, status }) => version === 1 && status === 401)!;
+    const tookMs = endedMs - Date.parse(refused.time);
+    assert.equal(ended.code, EXIT_ROLLED_BACK, ended.stderr + ended.stdout);
+    assert.equal(tokens(), 'optional');
+    assert.ok(tookMs < ROLLED_BACK_WITHIN_MS, `${tookMs} ms`);
+    assert.match(ended.stdout, /rolled_back .*python3.* called without a token/);
+    assert.match((await client).stdout, /^401\n(.*\n)*works after \d+/);
+    t.diagnostic(`rolled back ${tookMs} ms after the first refused call`);
   });
 });

@@ -52,7 +52,8 @@ export class EvasionLab {
   agent: LabProcess | null = null;
   hostId = '';
   readonly #store: StoreQueries & { close(): Promise<void> };
-  readonly #collectorUrl: string;
+  /** Address that agents connect to, on the lab's host. */
+  readonly collectorUrl: string;
   #spool = '';
   /** Options of the agent from its next start on. */
   options: WatchOptions = {};
@@ -63,7 +64,7 @@ export class EvasionLab {
   private constructor(lab: Lab, collectorUrl: string) {
     this.lab = lab;
     this.attackers = new Attackers(lab);
-    this.#collectorUrl = collectorUrl;
+    this.collectorUrl = collectorUrl;
     this.#store = openStoreForReading(join(lab.home, 'data'));
   }
 
@@ -113,7 +114,7 @@ export class EvasionLab {
     const { flags = [], env = {} } = this.options;
     const agent = this.lab.spawn(
       [
-        ...[...NODE, 'agent', '--collector-url', this.#collectorUrl, '--spool-dir', this.#spool],
+        ...[...NODE, 'agent', '--collector-url', this.collectorUrl, '--spool-dir', this.#spool],
         ...['--host-id', this.hostId, '--heartbeat-seconds', '0.25', '--coverage-seconds', '5'],
         ...['--rollup-seconds', '1', '--docker-socket', 'none', '--cri-socket', 'none', ...flags],
       ],
