@@ -4,7 +4,7 @@ import { describeCommands } from '../../packaging/commands.ts';
 import { code, table } from './generated_part.ts';
 
 /** The commands whose settings other commands share come first, and describe them. */
-const FIRST = ['agent', 'collector'];
+const FIRST = ['agent', 'collector', 'readiness'];
 /** A smaller number of shared settings is repeated and not referred to. */
 const WORTH_A_REFERENCE = 4;
 
