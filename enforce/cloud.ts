@@ -128,6 +128,11 @@ export interface Cloud {
   scalingGroup(name: string): Promise<Outcome<ScalingGroup | null>>;
   /** Names of all groups of the account and region that may launch from the template, also by an override. */
   scalingGroupsOf(templateId: string): Promise<Outcome<string[]>>;
+  /**
+   * Returns the status of the group's instance refresh that is under way, for example `InProgress`; null where there is
+   * none, or no such group.
+   */
+  instanceRefresh(name: string): Promise<Outcome<string | null>>;
   /** AWS has no dry run for this call. */
   setGroupVersion(name: string, templateId: string, reference: VersionReference): Promise<Outcome<null>>;
   /** Times in milliseconds since 1970, whole minutes. */

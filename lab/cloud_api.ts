@@ -39,6 +39,7 @@ const QUERY: Record<string, (context: autoScaling.QueryContext, request: ApiRequ
   DescribeAutoScalingGroups: autoScaling.describeGroups,
   UpdateAutoScalingGroup: autoScaling.updateGroup,
   DescribeScalingActivities: autoScaling.describeActivities,
+  DescribeInstanceRefreshes: autoScaling.describeRefreshes,
   DescribeLaunchConfigurations: autoScaling.describeLaunchConfigurations,
   GetCallerIdentity: autoScaling.callerIdentity,
   AssumeRole: autoScaling.assumeRole,

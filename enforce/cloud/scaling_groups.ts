@@ -3,6 +3,7 @@ import {
   type AutoScalingClient,
   type AutoScalingGroup,
   DescribeAutoScalingGroupsCommand,
+  DescribeInstanceRefreshesCommand,
   type LaunchTemplateSpecification,
   paginateDescribeAutoScalingGroups,
   UpdateAutoScalingGroupCommand,
@@ -15,7 +16,7 @@ import { outcome } from './errors.ts';
 export function scalingGroupCalls({
   autoScaling,
   autoScalingWriter,
-}: Connection): Pick<Cloud, 'scalingGroup' | 'scalingGroupsOf' | 'setGroupVersion'> {
+}: Connection): Pick<Cloud, 'scalingGroup' | 'scalingGroupsOf' | 'instanceRefresh' | 'setGroupVersion'> {
   return {
     scalingGroup: (name) =>
       outcome(async () => {
@@ -33,6 +34,8 @@ export function scalingGroupCalls({
         }
         return names.sort();
       }),
+
+    instanceRefresh: (name) => outcome(() => refreshOf(autoScaling, name)),
 
     setGroupVersion: (name, templateId, reference) =>
       outcome(async () => {
@@ -69,6 +72,31 @@ async function groupNamed(client: AutoScalingClient, name: string): Promise<Auto
     new DescribeAutoScalingGroupsCommand({ AutoScalingGroupNames: [name] }),
   );
   return group ?? null;
+}
+
+/** Statuses of a refresh that has ended (Auto Scaling API reference, InstanceRefresh). All others are under way. */
+const ENDED: ReadonlySet<string> = new Set([
+  'Successful',
+  'Failed',
+  'Cancelled',
+  'RollbackFailed',
+  'RollbackSuccessful',
+]);
+
+/** A group has one refresh at a time, and the newest comes first (Auto Scaling API reference, DescribeInstanceRefreshes). */
+async function refreshOf(client: AutoScalingClient, name: string): Promise<string | null> {
+  try {
+    const { InstanceRefreshes: refreshes = [] } = await client.send(
+      new DescribeInstanceRefreshesCommand({ AutoScalingGroupName: name }),
+    );
+    return (
+      refreshes.flatMap(({ Status: status }) => status ?? []).find((status) => !ENDED.has(status)) ?? null
+    );
+  } catch (error) {
+    const { name: code, message } = error as Error;
+    if (code === 'ValidationError' && /not found/i.test(message)) return null;
+    throw error;
+  }
 }
 
 /** The error's code is the one of EC2 for a missing target. */

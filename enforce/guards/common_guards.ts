@@ -77,6 +77,20 @@ export const COMMON_GUARDS: readonly Guard<StepFacts>[] = [
         ? pass('No other plan is under way for it.')
         : refuse(`The plan ${otherPlans[0]} is under way for it. Finish that, or roll it back.`),
   },
+  {
+    name: 'refresh',
+    checks: 'no instance refresh of an Auto Scaling group that it touches is under way',
+    judge: ({ refreshes }) => {
+      if (!refreshes.ok)
+        return wait(`The instance refreshes of the group cannot be read: ${errorText(refreshes.error)}`);
+      const [found] = refreshes.value;
+      return found === undefined
+        ? pass('No instance refresh is under way.')
+        : wait(
+            `An instance refresh of the group ${found.group} is under way (${found.status}): its instances are being replaced. It is asked again until that has ended.`,
+          );
+    },
+  },
   ...WITNESS_GUARDS,
 ];
 

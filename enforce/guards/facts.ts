@@ -22,6 +22,8 @@ export interface StepFacts {
   back: Outcome<unknown> | null;
   /** Other plans of this machine that are under way and that have the same target. */
   otherPlans: readonly string[];
+  /** Auto Scaling groups that the step touches and whose instance refresh is under way, with its status. */
+  refreshes: Outcome<{ group: string; status: string }[]>;
   alarmsNotGreen: Outcome<string[]>;
   /** The probe's exit code; null without a probe. A text says why it could not be run. */
   probe: number | string | null;

@@ -158,8 +158,19 @@ export class Judge {
       forward: canAsk ? await sendChange(cloud, step, { before, after }, { planId, dryRun: true }) : null,
       back: canAsk ? await sendBack(cloud, step, before, { planId, attempt: 0, dryRun: true }) : null,
       otherPlans: otherPlans(step.target),
+      refreshes: await this.#refreshes(cloud, step),
       ...(await this.#witnesses(cloud)),
     };
+  }
+
+  async #refreshes(cloud: Cloud, step: PlanStep): Promise<StepFacts['refreshes']> {
+    const found: { group: string; status: string }[] = [];
+    for (const group of this.#groupsOf(step).flatMap((id) => scalingGroupOf(id) ?? [])) {
+      const status = await cloud.instanceRefresh(group);
+      if (!status.ok) return status;
+      if (status.value !== null) found.push({ group, status: status.value });
+    }
+    return { ok: true, value: found };
   }
 
   async #witnesses(cloud: Cloud): Promise<Pick<StepFacts, 'alarmsNotGreen' | 'probe'>> {

@@ -99,6 +99,21 @@ export function describeActivities(
   };
 }
 
+export function describeRefreshes({ region }: QueryContext, { parameters }: ApiRequest): ElementParts {
+  refuseOthers(parameters, ['AutoScalingGroupName', 'InstanceRefreshIds', 'NextToken', 'MaxRecords']);
+  const group = region.groups.get(textOf(parameters['AutoScalingGroupName']) ?? '');
+  if (group === undefined) throw new ApiError('ValidationError', 'AutoScalingGroup name not found');
+  return {
+    InstanceRefreshes: (group.refreshes ?? []).map((status, index) => ({
+      InstanceRefreshId: `refresh-${index}`,
+      AutoScalingGroupName: group.name,
+      Status: status,
+      StartTime: new Date(Date.UTC(2026, 0, 1)),
+      PercentageComplete: 0,
+    })),
+  };
+}
+
 export function describeLaunchConfigurations(
   { region }: QueryContext,
   { parameters }: ApiRequest,

@@ -45,6 +45,8 @@ export interface LabGroup {
   launchConfiguration: string | null;
   mixed: Record<string, unknown> | null;
   instances: string[];
+  /** Statuses of its instance refreshes, the newest first. */
+  refreshes?: string[];
 }
 
 export interface LabActivity {

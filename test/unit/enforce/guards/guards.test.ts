@@ -55,6 +55,7 @@ function stepFacts(step: PlanStep, policy: Partial<Policy> = {}): StepFacts {
     forward: ok(null),
     back: ok(null),
     otherPlans: [],
+    refreshes: ok([]),
     alarmsNotGreen: ok([]),
     probe: null,
   };
@@ -198,6 +199,16 @@ describe('guards of an instance', () => {
       /^way_back refuse: .*UnauthorizedOperation/,
     ],
     ['another plan', facts({ otherPlans: ['p-000000000001'] }), /^alone refuse: The plan p-000000000001/],
+    [
+      'an instance refresh',
+      facts({ refreshes: ok([{ group: 'web', status: 'InProgress' }]) }),
+      /^refresh wait: .*group web is under way \(InProgress\)/,
+    ],
+    [
+      'refreshes that cannot be read',
+      facts({ refreshes: failed('denied', 'AccessDenied') }),
+      /^refresh wait: .*AccessDenied/,
+    ],
     ['an alarm', facts({ alarmsNotGreen: ok(['latency']) }), /^alarms wait: .*latency/],
     ['a red probe', facts({ probe: 7 }), /^probe wait: .*7/],
     ['a probe that is not there', facts({ probe: 'spawn ENOENT' }), /^probe wait: .*ENOENT/],

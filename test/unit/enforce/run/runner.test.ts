@@ -74,6 +74,24 @@ test('guards keep a change from being sent: a closed way back, a managed instanc
   assert.deepEqual(writesOf(api), []);
 });
 
+test('an Auto Scaling group with an instance refresh under way is not touched before it has ended', async (t) => {
+  const { region, run } = await started(t, fleet());
+  const group = { template: null, launchConfiguration: 'old', mixed: null, instances: [] };
+  region.groups.set('web', { name: 'web', ...group, refreshes: ['InProgress', 'Successful'] });
+  const startMs = run.nowMs;
+  run.afterEvent = () => {
+    if (run.nowMs - startMs > 900_000) region.groups.get('web')!.refreshes = ['Successful', 'Successful'];
+  };
+  const state = await run.begin();
+  assert.equal(state.steps['s4']!.status, 'confirmed');
+  const sent = (step: string) =>
+    run.journal.find((event) => event.type === 'sending' && event.step === step)!.at;
+  assert.ok(sent('s1') - startMs > 900_000, 'the group was touched during its refresh');
+  assert.ok(sent('s2') - startMs < 900_000, 'a group without a refresh waited');
+  const waited = run.journal.find((event) => event.type === 'judged' && event.step === 's1');
+  assert.ok(waited?.type === 'judged' && waited.result === 'wait');
+});
+
 test('an answer that is lost is read, not sent again, whether it had its effect or not', async (t) => {
   for (const kind of ['cut_after', 'cut_before'] as const) {
     await t.test(kind, async (each) => {
