@@ -33,7 +33,6 @@ export { selfSignedFiles } from './access/self_signed.ts';
 export { signInLink } from './access/sign_in_link.ts';
 export type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 export { readCloudFile } from './insight/cloud_import/cloud_file.ts';
-export { parseGroupAttribute } from './insight/group/attributes.ts';
 export { DEFAULT_MAX_MISSING_SECONDS } from './insight/host_judge.ts';
 export type { HostFilter } from './insight/question.ts';
 export { backUpAll, restoreAll } from './store/sqlite/backup.ts';

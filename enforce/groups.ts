@@ -1,34 +1,27 @@
-/** Groups of instances by their tags. Pure. Source of the tags: EC2, Auto Scaling and EKS user guides. */
-import { NODE_GROUP_TAG, SCALING_GROUP_TAG, TEMPLATE_TAG } from '../common/instance_tags.ts';
+/** Tells which instances a choice of hosts on the command line names. Pure. */
+import { readGroupId, tagOfAttribute } from '../common/group_id.ts';
+import { SCALING_GROUP_TAG } from '../common/instance_tags.ts';
 import type { Target } from './plan.ts';
 
-/** A choice of hosts on the command line: `asg:NAME`, `eks-nodegroup:NAME`, `template:ID`, `image:ID`, `tag:KEY=VALUE`. */
+/** Facts by which an instance belongs to groups. */
 export interface GroupMember {
   tags: Readonly<Record<string, string>>;
   imageId: string | null;
 }
 
-/** Returns whether an instance belongs to a group. Null for a text that names no group. */
+/**
+ * Returns whether an instance belongs to `asg:NAME`, `eks-nodegroup:NAME`, `template:ID`, `image:ID` or
+ * `tag:KEY=VALUE`, or has the tag of `tag:KEY`. Null for a text that names no such group.
+ */
 export function belongsTo(group: string, { tags, imageId }: GroupMember): boolean | null {
-  const at = group.indexOf(':');
-  const value = group.slice(at + 1);
-  if (at < 0 || value === '') return null;
-  switch (group.slice(0, at)) {
-    case 'asg':
-      return tags[SCALING_GROUP_TAG] === value;
-    case 'eks-nodegroup':
-      return tags[NODE_GROUP_TAG] === value;
-    case 'template':
-      return tags[TEMPLATE_TAG] === value;
-    case 'image':
-      return imageId === value;
-    case 'tag': {
-      const equals = value.indexOf('=');
-      return equals < 0 ? value in tags : tags[value.slice(0, equals)] === value.slice(equals + 1);
-    }
-    default:
-      return null;
-  }
+  const key = group.startsWith('tag:') ? group.slice(4) : '';
+  if (key !== '' && !key.includes('=')) return Object.hasOwn(tags, key);
+  const belongs = readGroupId(group).flatMap(({ by, value }) => {
+    const tag = tagOfAttribute(by);
+    if (tag !== null) return [Object.hasOwn(tags, tag) && tags[tag] === value];
+    return by === 'image' ? [imageId === value] : [];
+  });
+  return belongs.length === 0 ? null : belongs.includes(true);
 }
 
 /**

@@ -5,7 +5,8 @@
 import * as z from 'zod';
 import type { Group, GroupDetail } from '../../collector/contract/group.ts';
 import type { Host, Readiness } from '../../collector/contract/host.ts';
-import { openForReading, parseGroupAttribute } from '../../collector/local.ts';
+import { openForReading } from '../../collector/local.ts';
+import { parseGroupAttribute } from '../../common/group_id.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { groupOf, groupsOf, readinessOf } from '../remote_questions.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';

@@ -1,11 +1,12 @@
 /** Describes what to fix first, from judged hosts. Pure: `Progress` asks the store. */
+import { groupId } from '../../common/group_id.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Fix, FixFirst } from '../contract/fix_first.ts';
 import type { CountedCalls, Identity } from '../store/store.ts';
 import { isV1, tally } from './counts.ts';
 import { coverOf, type HeldHost } from './cover.ts';
 import { isCovered } from './coverage_gaps.ts';
-import { attributeOf, groupId } from './group/attributes.ts';
+import { attributeOf } from './group/attributes.ts';
 import type { JudgedHost } from './hosts.ts';
 import { titleOf } from './offenders.ts';
 import { severityOf } from './severity.ts';

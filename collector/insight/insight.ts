@@ -6,6 +6,7 @@
  * the readiness window (14 days unless set) that ends with the question's window, because a quiet hour proves
  * nothing.
  */
+import type { GroupAttribute } from '../../common/group_id.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Reconciliation } from '../contract/cloud.ts';
 import type { BurnDown, FixFirst } from '../contract/fix_first.ts';
@@ -18,7 +19,6 @@ import { toTimestamp } from '../store/time.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
-import type { GroupAttribute } from './group/attributes.ts';
 import type { GroupFilter } from './group/fleet.ts';
 import { GroupQuestions } from './group/group_questions.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';

@@ -1,7 +1,7 @@
 import { z } from '@hono/zod-openapi';
+import { GROUP_ATTRIBUTES, parseGroupAttribute } from '../../../common/group_id.ts';
 import { group as groupShape } from '../../contract/group.ts';
 import { verdict } from '../../contract/host.ts';
-import { GROUP_ATTRIBUTES, parseGroupAttribute } from '../../insight/group/attributes.ts';
 import type { GroupFilter } from '../../insight/group/fleet.ts';
 import type { ApiApp } from '../env.ts';
 import { formatOf, formatQuery, listContent } from '../export.ts';

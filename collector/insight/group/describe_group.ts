@@ -1,7 +1,8 @@
 /** Describes judged groups and their members in the form that the API serves. Pure. */
+import { attributeName, type GroupAttribute, groupId } from '../../../common/group_id.ts';
 import type { Group, GroupMember, GroupOffender } from '../../contract/group.ts';
 import { toTimestamp } from '../../store/time.ts';
-import { attributeName, attributeOf, type GroupAttribute, groupId } from './attributes.ts';
+import { attributeOf } from './attributes.ts';
 import type { Fleet, FleetMember } from './fleet.ts';
 import { groupReason, problemText } from './group_reason.ts';
 import { type JudgedGroup, judgeGroup, STARTS_NEEDED } from './judge_group.ts';

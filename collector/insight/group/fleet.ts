@@ -1,11 +1,12 @@
 /** Loads and judges the members of all groups at once, or of one. */
+import type { GroupAttribute } from '../../../common/group_id.ts';
 import { SCALING_GROUP_TAG } from '../../../common/instance_tags.ts';
 import { DAY_US, type Window } from '../../contract/window.ts';
 import type { CloudInventory, HostProfile, StoredProfiles, StoreQueries } from '../../store/store.ts';
 import { isV1, type Tally, tally, tallyAll } from '../counts.ts';
 import type { HostJudge } from '../host_judge.ts';
 import type { Judging } from '../judged.ts';
-import { attributeOf, type GroupAttribute, launchSourceOf } from './attributes.ts';
+import { attributeOf, launchSourceOf } from './attributes.ts';
 import type { GroupEvidence } from './judge_group.ts';
 import { type JudgedMember, judgeMember } from './member.ts';
 import { type GroupedMember, membersOf, membersToCompare } from './members_of.ts';

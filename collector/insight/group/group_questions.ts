@@ -1,4 +1,5 @@
 /** Answers which groups are proven. It asks the store once for all members of all groups, or of one. */
+import { type GroupAttribute, readGroupId } from '../../../common/group_id.ts';
 import type { Group, GroupDetail } from '../../contract/group.ts';
 import type { Verdict } from '../../contract/host.ts';
 import type { Window } from '../../contract/window.ts';
@@ -7,7 +8,7 @@ import { commandLines, enforceCommand, enforceNotes } from '../enforce_command.t
 import type { HostJudge } from '../host_judge.ts';
 import { verdictCounts } from '../hosts.ts';
 import { titleOf } from '../offenders.ts';
-import { attributeOf, attributesOfId, type GroupAttribute } from './attributes.ts';
+import { attributeOf } from './attributes.ts';
 import {
   type ChosenGroup,
   type DescribedGroup,
@@ -49,7 +50,7 @@ export class GroupQuestions {
   /** Returns null where no instance belonged to the group in the window. */
   async group(id: string, questionWindow: Window, filter: GroupFilter = {}): Promise<GroupDetail | null> {
     const profiles = await this.#store.profiles();
-    for (const { by, value } of attributesOfId(id)) {
+    for (const { by, value } of readGroupId(id)) {
       const own = profilesOfGroup(profiles, by, value);
       if (own.length === 0) continue;
       const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter, profiles, own);
