@@ -65,6 +65,7 @@ export function describeGroup(
       last_v1: toTimestamp(lastUs),
     }),
   );
+  const startSeen = judged.starts.length > 0 && judged.starts.every(({ seen }) => seen > 0);
   return {
     id: groupId(by, value),
     by: attributeName(by),
@@ -93,7 +94,7 @@ export function describeGroup(
         .slice(0, MAX_EXAMPLES)
         .map(({ member: { hostId } }) => ({ id: hostId, name: nameOf(hostId) })),
     })),
-    start_seen: judged.starts.length > 0 && judged.starts.every(({ seen }) => seen > 0),
+    start_seen: startSeen,
     starts: judged.starts.slice(0, MAX_STARTS).map(({ launcher, imageId, templateVersion, seen }) => ({
       launcher,
       image_id: imageId,
@@ -101,7 +102,7 @@ export function describeGroup(
       seen,
       needed: STARTS_NEEDED,
     })),
-    limits: limitsOf(by),
+    limits: limitsOf(by, members, startSeen),
     window_full_at: Number.isFinite(judged.windowFullAtUs) ? stampOf(judged.windowFullAtUs) : null,
     inventory_at: stampOf(inventoryUs),
   };
@@ -164,11 +165,23 @@ function inventoryOf(sets: readonly ProfileSet[], supplied: Fleet['inventoryUs']
  * The scaling activities of an Auto Scaling group name all its instances of six weeks. Others have no such
  * record.
  */
-function limitsOf(by: GroupAttribute): string[] {
-  if (by === 'asg') return [];
-  return [
-    'An instance that had no agent, belonged to no Auto Scaling group and ended between two inventories is not known.',
-  ];
+function limitsOf(by: GroupAttribute, members: readonly FleetMember[], startSeen: boolean): string[] {
+  const limits: string[] = [];
+  const running = members.filter(({ judged }) => judged.isRunning);
+  const neverStarted = running.filter(({ judged }) => judged.startsSeen === 0).length;
+  if (!startSeen)
+    limits.push(
+      'No start of what launches instances now was seen, so the verdict is about the running state only: what runs at boot is not proven.',
+    );
+  else if (neverStarted > 0)
+    limits.push(
+      `${neverStarted} of ${running.length} running instances did not start in the window. They prove nothing about what runs at boot; only instances with the same image and template version that started do.`,
+    );
+  if (by !== 'asg')
+    limits.push(
+      'An instance that had no agent, belonged to no Auto Scaling group and ended between two inventories is not known.',
+    );
+  return limits;
 }
 
 function stampOf(us: number | null | undefined): string | null {

@@ -115,6 +115,7 @@ describe('groups', () => {
         found?.reason,
       );
       assert.ok(found?.start_seen);
+      assert.match(found.limits[0]!, /^1 of 1 running instances did not start in the window/);
     }
     for (const by of ['asg', 'template', 'image', 'eks-nodegroup', 'region'] as const) {
       const groups = await insight.groups(by, { window: WINDOW });
@@ -136,6 +137,28 @@ describe('groups', () => {
     assert.match(found.reason, /1 of 4 instances called without a token.*On: name-i-b/);
     assert.equal(found.offenders.length, 1);
     assert.deepEqual([found.instances[0]!.id, found.instances[0]!.state], ['i-b', 'blocked']);
+  });
+
+  it('that never started have proven nothing about what runs at boot', async () => {
+    const { store, put } = newFindings(bench);
+    const alone = hostOf('i-1', { 'aws:autoscaling:groupName': 'still' });
+    await put(
+      makeCall({ time: at(NOW_US - 30 * HOUR_US), 'imds.version': 2, host: alone }),
+      watched('i-1', at(NOW_US - 30 * HOUR_US), at(NOW_US)),
+    );
+    const launchedUs = NOW_US - 40 * DAY_US;
+    const instances = [inCloud('i-1', { launchedUs, scalingGroup: 'still' })];
+    await store.putCloudInventory({ instances, resources: [completeRead(NOW_US - HOUR_US)] });
+    const options = { hostId: 'i-1', hopLimit: 1, httpEndpoint: null, suppliedUs: NOW_US } as const;
+    await store.putCloudInstances([{ ...options, httpTokens: 'required' }]);
+    const insight = new Insight(store, {
+      readinessWindowDays: 1,
+      silentAfterSeconds: 300,
+      now: () => NOW_US / 1000,
+    });
+    const found = await insight.group('asg:still', { window: WINDOW });
+    assert.deepEqual([found?.verdict, found?.start_seen], ['enforced', false]);
+    assert.match(found!.limits.join(' '), /running state only: what runs at boot is not proven/);
   });
 
   it('an instance of the inventory without an agent is a member', async () => {
