@@ -1,5 +1,5 @@
 /** Asks a collector on another machine what the commands that list findings read from its files here. */
-import { type FixFirst, fixFirst } from '../collector/contract/fix_first.ts';
+import { type BurnDown, burnDown, type FixFirst, fixFirst } from '../collector/contract/fix_first.ts';
 import { type Group, type GroupDetail, group, groupDetail } from '../collector/contract/group.ts';
 import { type Host, host, hostReadiness, type Readiness } from '../collector/contract/host.ts';
 import { type Offender, offender, severity } from '../collector/contract/offender.ts';
@@ -49,6 +49,11 @@ export function offendersOf(
 
 export function fixFirstOf(client: CollectorClient): Promise<FixFirst> {
   return client.get('/fix-first', fixFirst);
+}
+
+/** `days`: how far back it looks. */
+export function burnDownOf(client: CollectorClient, days: number): Promise<BurnDown> {
+  return client.get(`/burn-down?${new URLSearchParams({ days: String(days) })}`, burnDown);
 }
 
 export function changeTriage(client: CollectorClient, id: string, change: TriageChange): Promise<Triage> {

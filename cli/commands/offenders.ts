@@ -3,20 +3,23 @@
  * the most serious first.
  */
 import * as z from 'zod';
-import type { FixFirst } from '../../collector/contract/fix_first.ts';
+import type { BurnDown, FixFirst } from '../../collector/contract/fix_first.ts';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
 import { type InsightOptions, openForReading, type StoreQueries } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { CollectorClient } from '../collector_client/collector_client.ts';
-import { fixFirstOf, offendersOf } from '../remote_questions.ts';
+import { burnDownOf, fixFirstOf, offendersOf } from '../remote_questions.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { anyCollectorShape, COLLECTOR_FILE, judgingOptions } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
+import { burnDownTable } from '../terminal/burn_down_table.ts';
 import { fixFirstTable } from '../terminal/fix_first_table.ts';
 import { offendersTable } from '../terminal/offenders_table.ts';
 import { visibleJson } from '../terminal/visible_text.ts';
 
+/** A window has too few points for a trend. The page shows as many days. */
+const BURN_DOWN_DAYS = 90;
 const UNIT_MS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 export const offendersSettings = z.object({
@@ -32,6 +35,12 @@ export const offendersSettings = z.object({
     .boolean()
     .default(false)
     .describe('List the few workloads whose fix frees the most hosts, in the order in which to fix them.'),
+  burn_down: z
+    .boolean()
+    .default(false)
+    .describe(
+      `Print how the number of hosts and workloads with IMDSv1 calls falls over ${BURN_DOWN_DAYS} days, with a forecast of the last call.`,
+    ),
   json: z.boolean().default(false).describe('Print JSON instead of a table.'),
 });
 
@@ -44,7 +53,9 @@ export async function run(argv: string[]): Promise<number> {
     shared: COLLECTOR_FILE,
   });
   const client = collectorClientOf(settings, given);
-  if (settings.fix_first) return fixFirst(settings, client).finally(() => client?.close());
+  if (settings.fix_first || settings.burn_down) {
+    return overReadinessWindow(settings, client).finally(() => client?.close());
+  }
   const offenders = await (client === null
     ? localOffenders(settings)
     : remoteOffenders(settings, client).finally(() => client.close()));
@@ -72,22 +83,45 @@ function remoteOffenders(
   return offendersOf(client, { since: asked, withHarmless: all });
 }
 
-/** Prints what to fix first. Its hosts are judged over the readiness window. */
-async function fixFirst(
+/** Prints what to fix first, or the burn-down. Both are about the readiness window. */
+async function overReadinessWindow(
   settings: z.infer<typeof offendersSettings>,
   client: CollectorClient | null,
 ): Promise<number> {
+  const { fix_first: isFixFirst, burn_down: isBurnDown, json } = settings;
+  if (isFixFirst && isBurnDown)
+    throw new OperatorError(2, '--fix-first and --burn-down are two answers: run the command twice.');
   if (settings.since !== undefined || settings.all) {
     throw new OperatorError(
       2,
-      '--fix-first judges hosts over the readiness window: leave out --since and --all. --readiness-window-days changes the window.',
+      isFixFirst
+        ? '--fix-first judges hosts over the readiness window: leave out --since and --all. --readiness-window-days changes the window.'
+        : '--burn-down counts calls over the readiness window of each day: leave out --since and --all. --readiness-window-days changes the window.',
     );
   }
-  const answer = client === null ? await localFixFirst(settings) : await fixFirstOf(client);
-  process.stdout.write(
-    settings.json ? `${visibleJson(answer, 2)}\n` : fixFirstTable(answer, process.stdout.columns ?? 100),
-  );
+  if (isFixFirst) {
+    const answer = client === null ? await localFixFirst(settings) : await fixFirstOf(client);
+    print(answer, json, fixFirstTable(answer, process.stdout.columns ?? 100));
+  } else {
+    const answer = client === null ? await localBurnDown(settings) : await burnDownOf(client, BURN_DOWN_DAYS);
+    print(answer, json, burnDownTable(answer));
+  }
   return 0;
+}
+
+function print(answer: unknown, json: boolean, table: string): void {
+  process.stdout.write(json ? `${visibleJson(answer, 2)}\n` : table);
+}
+
+async function localBurnDown(settings: z.infer<typeof offendersSettings>): Promise<BurnDown> {
+  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  try {
+    const untilUs = Date.now() * 1000;
+    const sinceUs = untilUs - BURN_DOWN_DAYS * UNIT_MS['d']! * 1000;
+    return await insight.burnDown({ window: { sinceUs, untilUs } });
+  } finally {
+    await close();
+  }
 }
 
 async function localFixFirst(settings: z.infer<typeof offendersSettings>): Promise<FixFirst> {

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import type { FixFirst } from '../../../../collector/contract/fix_first.ts';
+import type { BurnDown, FixFirst } from '../../../../collector/contract/fix_first.ts';
 import type { Group } from '../../../../collector/contract/group.ts';
 import type { Host, HostDetail, Readiness } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
@@ -167,6 +167,9 @@ describe('verdicts of the page and of the commands', () => {
       const local = await command<Offender[]>('offenders', '--json', '--config', file, ...args);
       assert.deepEqual(facts(there), facts(local), args.join(' '));
     }
+    const falling = await elsewhere<BurnDown>('offenders', '--burn-down');
+    const fallingHere = await command<BurnDown>('offenders', '--burn-down', '--json', '--config', file);
+    assert.deepEqual(falling.days.at(-1), fallingHere.days.at(-1));
     const fixes = await elsewhere<FixFirst>('offenders', '--fix-first');
     assert.deepEqual(
       fixes.fixes,

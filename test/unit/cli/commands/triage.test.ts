@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, test } from 'node:test';
+import { burnDownTable } from '../../../../cli/terminal/burn_down_table.ts';
 import { fixFirstTable } from '../../../../cli/terminal/fix_first_table.ts';
 import { offendersTable } from '../../../../cli/terminal/offenders_table.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
-import type { FixFirst } from '../../../../collector/contract/fix_first.ts';
+import type { BurnDown, FixFirst } from '../../../../collector/contract/fix_first.ts';
 import { makeFixFirst, makeOffender } from '../../../support/collector/api/findings.ts';
 import { makeCall, processFacts } from '../../../support/collector/calls.ts';
 import { Bench } from '../../../support/collector/in_process.ts';
@@ -54,6 +55,10 @@ test('the command sets and removes what it is given, in the audit log, and the l
 
   const first = run('offenders', '--fix-first');
   assert.match(first.stdout, /1 held host cannot be freed before an exception ends\./);
+  const falling = run('offenders', '--burn-down');
+  assert.match(falling.stdout, /Offenders: No forecast: fewer than four whole weeks are stored\./);
+  const json = JSON.parse(run('offenders', '--burn-down', '--json').stdout) as BurnDown;
+  assert.deepEqual([run('offenders', '--burn-down', '--all').code, json.window_days], [2, 14]);
   const entries = new SqliteAdminStore(admin).auditLog.newest({ limit: 10 });
   admin.close();
   assert.equal(entries.length, 3);
@@ -65,6 +70,36 @@ test('a fixed workload that called again stands out in the table', () => {
   const table = offendersTable([makeOffender(1, { triage })], { columns: 100, colour: false, all: false });
   assert.match(table, /FIXED, BUT CALLED AGAIN/);
   assert.ok(!table.includes('\u001b'));
+});
+
+test('the burn-down has a line for each week, and says where its numbers can be too low', () => {
+  const days = Array.from({ length: 16 }, (_, at) => ({
+    day: new Date(Date.UTC(2027, 0, 1 + at)).toISOString(),
+    hosts: 100 - at,
+    offenders: 20 - at,
+    complete: at > 3,
+  }));
+  const unknown = { reason: null, expected: null, earliest: null, latest: null };
+  const [early, late] = ['2027-02-03T00:00:00.000000Z', '2027-03-04T00:00:00.000000Z'];
+  const answer: BurnDown = {
+    window_days: 14,
+    days,
+    weeks: [],
+    forecast: {
+      hosts: { ...unknown, kind: 'expected', expected: late!, earliest: early!, latest: null },
+      offenders: { ...unknown, kind: 'reached' },
+    },
+  };
+  const table = burnDownTable(answer);
+  assert.match(table, /2027-01-02 +>= 99 +>= 19\n2027-01-09 +92 +12\n2027-01-16 +85 +5\n/);
+  assert.match(table, /^">=": the store does not reach back/m);
+  assert.match(table, /^Hosts: .* around 2027-03-04 \(80 %: not before 2027-02-03, and perhaps/m);
+  assert.match(table, /^Offenders: No workload had an IMDSv1 call/m);
+  assert.doesNotMatch(burnDownTable({ ...answer, days: days.slice(-8) }), />=/);
+  assert.match(
+    burnDownTable({ ...answer, days: [] }),
+    /^No day is stored from its beginning yet\.\n\nHosts: /,
+  );
 });
 
 test('what to fix first says the numbers, and what no fix frees', () => {
