@@ -71,8 +71,8 @@ export async function run(argv: string[]): Promise<number> {
       return inspect.printExport(positionals[0]!, settings);
     }
     case 'prevent': {
-      const { settings, positionals } = load(inspect.preventSettings, ['KIND']);
-      return inspect.printPrevention(positionals[0]!, settings);
+      const loaded = load(inspect.preventSettings, ['KIND']);
+      return inspect.printPrevention(loaded.positionals[0]!, loaded);
     }
     case 'selftest':
       return inspect.runSelftest(load(inspect.selftestSettings).settings);

@@ -4,8 +4,10 @@ import * as z from 'zod';
 import { OperatorError } from '../../common/operator_error.ts';
 import { type Drift, driftByCalls, driftOf } from '../../enforce/drift.ts';
 import { EXPORT_FORMATS, exportPlan } from '../../enforce/export/export.ts';
+import type { HostFinding } from '../../enforce/findings.ts';
 import { accountId, instanceId, type Plan, region } from '../../enforce/plan.ts';
-import { PREVENTIONS, type Prevention, prevent } from '../../enforce/prevent/prevent.ts';
+import { closesWayBack, PREVENTIONS, type Prevention, prevent } from '../../enforce/prevent/prevent.ts';
+import { nextStepText, type QuietPlace, quietPlaces, quietText } from '../../enforce/prevent/quiet.ts';
 import type { PlanStore } from '../../enforce/run/plan_store.ts';
 import { selftest } from '../../enforce/selftest.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
@@ -13,7 +15,7 @@ import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
 import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
 import { findingsText, planText, statusText, unreportedText } from '../terminal/plan_table.ts';
-import { visibleJson } from '../terminal/visible_text.ts';
+import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 import { cloudsWith, judgeOf, reportNow, runnerOf } from './carry_out.ts';
 import { remoteReports } from './remote_reports.ts';
 import { EXIT_DRIFT, EXIT_REFUSED, exitCodeOf, type Loaded, storeIn, withFindings } from './shared.ts';
@@ -34,6 +36,7 @@ export const exportSettings = z.object({
   as: z.enum(EXPORT_FORMATS).describe('Form of the plan: shell commands, or fragments for another tool.'),
 });
 export const preventSettings = z.object({
+  ...anyCollectorShape,
   hop_limit: z
     .int()
     .min(1)
@@ -115,11 +118,13 @@ export async function status(id: string, loaded: Loaded<z.infer<typeof statusSet
   const { state } = store.stateOf(shown);
   const reported = store.reportedOf(id);
   const lacks = lacking(store, shown);
+  const next = nextStepText({ plan: shown, state }, Date.now());
   process.stdout.write(
     settings.json
-      ? `${visibleJson({ plan: id, ...state, reported, unreported_events: lacks }, 2)}\n`
+      ? `${visibleJson({ plan: id, ...state, reported, unreported_events: lacks, next }, 2)}\n`
       : statusText(shown, state, runner) +
-          unreportedText(id, { reported, lacks, isCarriedOut: runner !== null }),
+          unreportedText(id, { reported, lacks, isCarriedOut: runner !== null }) +
+          (next === null ? '' : `\n${next}\n`),
   );
   return exitCodeOf(state);
 }
@@ -157,14 +162,40 @@ export async function drift(
   return found.length > 0 ? 1 : 0;
 }
 
-export function printPrevention(kind: string, settings: z.infer<typeof preventSettings>): number {
+/** Prints a policy, after the warning how long the accounts of the plans have been quiet. It changes nothing. */
+export async function printPrevention(
+  kind: string,
+  loaded: Loaded<z.infer<typeof preventSettings>>,
+): Promise<number> {
+  const { settings } = loaded;
   if (!isPrevention(kind)) {
     throw new OperatorError(2, `There is no prevention "${kind}". Use one of: ${PREVENTIONS.join(', ')}.`);
   }
   const { warnings, text } = prevent(kind, { hopLimit: settings.hop_limit, adminRole: settings.admin_role });
-  for (const warning of warnings) process.stderr.write(`! ${warning}\n`);
+  const quiet = closesWayBack(kind) ? quietText(await quietOf(loaded)) : [];
+  for (const warning of [...quiet, ...warnings]) process.stderr.write(`! ${visibleText(warning)}\n`);
   process.stdout.write(text);
   return 0;
+}
+
+async function quietOf(loaded: Loaded<z.infer<typeof preventSettings>>): Promise<QuietPlace[]> {
+  const store = storeIn(loaded.settings.data_dir);
+  const plans = store.ids().map((id) => {
+    const plan = store.load(id);
+    return { plan, state: store.stateOf(plan).state };
+  });
+  if (plans.every(({ state }) => state.phase === 'new')) return [];
+  let hosts: HostFinding[] | null = null;
+  try {
+    await withFindings(loaded, 'viewer', async (findings) => {
+      hosts = await findings.hosts(null);
+      return 0;
+    });
+  } catch (error) {
+    // The policy is printed all the same, with the warning that nobody was asked.
+    process.stderr.write(`! The collector cannot be asked: ${visibleText((error as Error).message)}\n`);
+  }
+  return quietPlaces(plans, hosts, Date.now());
 }
 
 export async function runSelftest(settings: z.infer<typeof selftestSettings>): Promise<number> {

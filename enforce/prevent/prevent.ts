@@ -13,6 +13,11 @@ export const PREVENTIONS = [
 ] as const;
 export type Prevention = (typeof PREVENTIONS)[number];
 
+/** Returns whether nothing can be set back to optional while it is in force. */
+export function closesWayBack(kind: Prevention): boolean {
+  return kind !== 'config-rules';
+}
+
 export interface PreventOptions {
   /** Largest hop limit to allow, 1 to 64. */
   hopLimit: number;
