@@ -27,10 +27,10 @@ export const lookSettings = z.object({
       'Endpoints to watch, separated by commas. imds: the instance metadata service; ecs, eks: the credentials endpoints of ECS tasks and EKS pods.',
     ),
   attribution: z
-    .enum(['auto', 'ebpf', 'proc'])
+    .enum(['auto', 'ebpf', 'tracepoint', 'proc'])
     .default('auto')
     .describe(
-      'Method that finds callers. auto: eBPF if the host allows it, else sock_diag and /proc; ebpf: eBPF or an error; proc: sock_diag and /proc.',
+      'Method that finds callers. ebpf: an eBPF program that needs the type information of the kernel (BTF); tracepoint: an eBPF program that does without; proc: sock_diag and /proc. auto: the first of these that the host allows; any other: this one or an error.',
     ),
   capture_buffer_bytes: z
     .int()
@@ -38,7 +38,7 @@ export const lookSettings = z.object({
     .max(268_435_456)
     .optional()
     .describe(
-      'Size of the kernel ring for waiting packets, 8 KiB each; all of it is resident memory. Default: 4 MiB with eBPF, 16 MiB without, because packets wait while a caller is looked up.',
+      'Size of the kernel ring for waiting packets, 8 KiB each; all of it is resident memory. Default: 4 MiB where the kernel itself describes callers (ebpf), 16 MiB where packets wait while they are looked up.',
     ),
   max_namespaces: z
     .int()

@@ -6,8 +6,8 @@ import type { Logger } from 'pino';
 import type { Call, HostFacts } from '../protocol/call.ts';
 import { endpointsOf } from '../protocol/endpoints.ts';
 import { lossesOf } from '../protocol/losses.ts';
-import type { Counters, StageCounters } from '../protocol/records.ts';
-import type { KernelConnection } from './attribution/attributor.ts';
+import type { Counters, Heartbeat, StageCounters } from '../protocol/records.ts';
+import type { Attributor, KernelConnection } from './attribution/attributor.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { Relays } from './attribution/relays.ts';
 import { Translations } from './attribution/translations.ts';
@@ -35,10 +35,10 @@ const GIVE_BACK_EVERY_MS = 5_000;
 const IDLE_TICK_MS = 1_000;
 const BUSY_TICK_MS = 250;
 /**
- * Without eBPF each caller is looked up in /proc for some milliseconds while packets wait: with 4 MiB, 22
- * calls of 200 callers at once were lost (bench/RESULTS.md).
+ * Without the first program, /proc is read for each caller while packets wait: with 4 MiB, 22
+ * calls of 200 callers at once were lost without eBPF (bench/RESULTS.md).
  */
-const RING_BYTES = { ebpf: 4_194_304, sock_diag: 16_777_216 };
+const RING_BYTES = { ebpf: 4_194_304, tracepoint: 16_777_216, sock_diag: 16_777_216 };
 
 /** One moment by both clocks, and the time that the capture was live until then. */
 export interface WatchMoment {
@@ -48,7 +48,7 @@ export interface WatchMoment {
 }
 
 export interface WatchCoverage {
-  /** Connections that the kernel reported; null without eBPF. */
+  /** Connections that the kernel reported; null where the way of attribution reports none. */
   kernelConnections: number | null;
   seenConnections: number;
   /** The kernel's connections that the capture has seen, and those of which that is undecided. */
@@ -70,7 +70,7 @@ export interface LiveWatchOptions {
 }
 
 export class LiveWatch {
-  readonly attribution: { method: 'ebpf' | 'sock_diag'; reason: string | null };
+  readonly attribution: Heartbeat['attribution'] & { way: Attributor['method'] };
   /** Called about every second, and more often while there are calls. */
   onMoment: (moment: WatchMoment) => void = () => {};
   private readonly source: HostSource;
@@ -81,7 +81,7 @@ export class LiveWatch {
   private readonly kernelView: KernelView;
   private readonly namespaces: NamespaceWatch;
   private readonly pipeline: Pipeline;
-  private readonly attributor: ReturnType<typeof openAttributor>['attributor'];
+  private readonly attributor: Attributor;
   private timer: NodeJS.Timeout | null = null;
   private isBusy = false;
   private lastTickMs = performance.now();
@@ -98,14 +98,22 @@ export class LiveWatch {
     onCall: (call: Call, isProven: boolean) => void,
     { host = hostFacts(settings), ownCalls: own, onFallback }: LiveWatchOptions = {},
   ) {
-    const { attributor, reason } = openAttributor({
+    const { attributor, reason, eventsReason } = openAttributor({
       mode: settings.attribution,
       endpoints: settings.endpoints,
       log,
       ...(onFallback && { onFallback }),
     });
     this.attributor = attributor;
-    this.attribution = { method: attributor.method, reason };
+    const way = attributor.method;
+    // Both programs are eBPF to a collector that knows no ways.
+    const method = way === 'tracepoint' ? 'ebpf' : way;
+    this.attribution = {
+      method,
+      reason,
+      way,
+      ...(eventsReason !== null && { no_process_events: eventsReason }),
+    };
     this.workloads = new WorkloadIdentity({ engines: openEngines(settings, log) });
     this.source = new HostSource({
       maxNamespaces: settings.max_namespaces,
@@ -217,7 +225,7 @@ export class LiveWatch {
 
   /** See the field `left_out` of a coverage report. Without eBPF the time of such a namespace counts as not watched. */
   get leftOut(): string[] {
-    const isKernelAsked = this.attribution.method === 'ebpf';
+    const isKernelAsked = this.attribution.way === 'ebpf';
     return [
       ...(this.source.name === 'any' ? [] : ['interfaces']),
       ...(this.source.maxNamespaces === 0 && isKernelAsked ? ['namespaces'] : []),
@@ -267,7 +275,7 @@ export class LiveWatch {
   }
 
   private coverageNow(): WatchCoverage {
-    const kernel = this.attribution.method === 'ebpf' ? this.kernelView.counters() : null;
+    const kernel = this.attribution.way === 'ebpf' ? this.kernelView.counters() : null;
     return {
       kernelConnections: kernel === null ? null : (kernel['kernel_connections'] ?? 0),
       joinedConnections: kernel === null ? null : (kernel['seen'] ?? 0),

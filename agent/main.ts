@@ -94,7 +94,7 @@ export async function startAgent(
   };
   opened.start();
   log.info(
-    { host: host.id, source: watch.sourceName, attribution: watch.attribution.method },
+    { host: host.id, source: watch.sourceName, attribution: watch.attribution.way },
     'the agent watches',
   );
   watch.onMoment = (moment) => void reporter.reportClockStep(moment);
@@ -159,9 +159,13 @@ function statusOf(
   calls: { seen: number; v1: number },
   { connected, kept, fault }: ReturnType<Outbox['delivery']>,
 ): string {
-  const { method, reason } = watch.attribution;
+  const { way, reason } = watch.attribution;
   const where = watch.isLive ? `Watching ${watch.sourceName}` : `Waiting for ${watch.sourceName}`;
-  const how = method === 'ebpf' ? 'callers exact (eBPF)' : `callers by /proc (${reason})`;
+  const how = {
+    ebpf: 'callers exact (eBPF)',
+    tracepoint: `callers exact (eBPF on a tracepoint: ${reason})`,
+    sock_diag: `callers by /proc (${reason})`,
+  }[way];
   const collector = connected ? 'collector connected' : 'collector not reached';
   const disk = fault === null ? '' : ` (spool: ${fault})`;
   return `${where}; ${calls.seen} calls, ${calls.v1} IMDSv1; ${collector}, ${kept} records kept for it${disk}; ${how}`;

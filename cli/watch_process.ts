@@ -11,6 +11,12 @@ import { LiveOutput } from './terminal/line_output.ts';
 import { visibleText } from './terminal/visible_text.ts';
 import { becomeWatchProcess } from './watch_start.ts';
 
+const METHODS = {
+  ebpf: 'eBPF (exact)',
+  tracepoint: 'eBPF on a tracepoint (exact)',
+  sock_diag: 'sock_diag and /proc',
+};
+
 async function watchUntilSignal(settings: WatchSettings): Promise<number> {
   const signal = untilSignal();
   const output = new LiveOutput();
@@ -22,7 +28,7 @@ async function watchUntilSignal(settings: WatchSettings): Promise<number> {
   });
   watch.start();
   if (!settings.json) {
-    const method = watch.attribution.method === 'ebpf' ? 'eBPF (exact)' : 'sock_diag and /proc';
+    const method = METHODS[watch.attribution.way];
     process.stderr.write(
       `Watching ${visibleText(`${watch.sourceName} of ${watch.host.name}`)}; callers are found by ${method}. Press Ctrl-C to stop.\n`,
     );

@@ -27,7 +27,7 @@ export const LOSSES: Readonly<Record<string, readonly string[]>> = {
     'one_sided_connections',
     'upgraded_connections',
   ],
-  attribution: ['ring_lost', 'recursion_misses', 'evicted', 'overlapping'],
+  attribution: ['ring_lost', 'recursion_misses', 'evicted', 'overlapping', 'owners_lost', 'process_overruns'],
   calls: ['truncated', 'unattributed', 'verdict_disagreements', 'unproven'],
 };
 
@@ -53,6 +53,8 @@ export const OTHER_LOSSES: readonly string[] = [
 export const LOSSES_OF_THE_CALLER: ReadonlySet<string> = new Set([
   'calls.unattributed',
   'attribution.evicted',
+  'attribution.owners_lost',
+  'attribution.process_overruns',
 ]);
 
 /** Losses among the spool's own counters, which only heartbeats report. */

@@ -144,7 +144,18 @@ export const heartbeat = z.object({
     live: z.boolean(),
     sources: z.array(label(100)).overwrite((sources) => firstOf(sources, MAX_SOURCES)),
   }),
-  attribution: z.object({ method: z.enum(['ebpf', 'sock_diag', 'none']), reason: label(1000).nullable() }),
+  attribution: z.object({
+    method: z.enum(['ebpf', 'sock_diag', 'none']),
+    /** The reason why there is no better way; null if it is the best one. */
+    reason: label(1000).nullable(),
+    /**
+     * `ebpf`: the program that needs the kernel's type information. `tracepoint`: the program that does without, which
+     * reports no connections. `sock_diag`: look-ups in /proc. Absent from older agents.
+     */
+    way: z.enum(['ebpf', 'tracepoint', 'sock_diag']).optional(),
+    /** The reason why the kernel delivers no process events; absent if it does, and where they are not needed. */
+    no_process_events: label(1000).optional(),
+  }),
   /** From `pidusage`: percent of one core, and resident bytes. */
   agent: z.object({ cpu_percent: z.number(), memory_bytes: z.number() }),
   spool: z.object({ bytes: z.number(), records: z.number(), overflowed: counters }),

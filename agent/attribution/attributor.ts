@@ -31,7 +31,7 @@ export interface Attributor {
   onConnection: ((connection: KernelConnection) => void) | null;
   /** Called when a socket to an endpoint has ended, in any network namespace (eBPF only). */
   onClosed: ((netns: number, tuple: FlowTuple) => void) | null;
-  readonly method: 'ebpf' | 'sock_diag';
+  readonly method: 'ebpf' | 'tracepoint' | 'sock_diag';
   /**
    * Reads the pending reports of the kernel. Called just before each packet is handled, and on a slow timer.
    */

@@ -6,13 +6,19 @@
 import { type FlowTuple, isSameFlow } from '../flow.ts';
 import type { StateRecord } from './ebpf_records.ts';
 
-export interface WatchedSocket {
-  readonly netns: number;
-  /** The owner's record as the kernel wrote it; null if it was lost. */
-  readonly record: Buffer | null;
+/** The owner's record. Its length counts towards the table's bound on bytes. */
+interface SizedRecord {
+  readonly length: number;
+}
+
+export interface WatchedSocket<Kept extends SizedRecord = Buffer> {
+  /** Inode number of its network namespace; null if it is not known. */
+  readonly netns: number | null;
+  /** The owner's record; null if it was lost. */
+  readonly record: Kept | null;
   /** Addresses and ports on the wire; null until they are known. */
   tuple: FlowTuple | null;
-  /** Sequence number of the SYN; null until it is known. */
+  /** Sequence number of the SYN; null until it is known, and where the kernel does not report it. */
   initialSequence: number | null;
   isOpen: boolean;
 }
@@ -25,16 +31,22 @@ export interface SocketTableLimits {
   keepClosedMs: number;
 }
 
-export class SocketTable {
+/** The report about the addresses and ports of a socket. */
+export type SocketState = Pick<StateRecord, 'socket' | 'kind' | keyof FlowTuple> & {
+  netns: number | null;
+  initialSequence: number | null;
+};
+
+export class SocketTable<Kept extends SizedRecord = Buffer> {
   readonly #limits: SocketTableLimits;
   /** Open sockets by their address in the kernel, oldest first. */
-  readonly #live = new Map<number, WatchedSocket>();
+  readonly #live = new Map<number, WatchedSocket<Kept>>();
   /** Closed sockets with the time at which each closed, oldest first. */
-  readonly #closed = new Map<WatchedSocket, number>();
+  readonly #closed = new Map<WatchedSocket<Kept>, number>();
   /** Sockets by local port, newest last; one of each tuple and network namespace. */
-  readonly #byPort = new Map<number, WatchedSocket[]>();
+  readonly #byPort = new Map<number, WatchedSocket<Kept>[]>();
   /** The same sockets by the sequence number of their SYN. */
-  readonly #bySequence = new Map<number, WatchedSocket[]>();
+  readonly #bySequence = new Map<number, WatchedSocket<Kept>[]>();
   #bytes = 0;
   evicted = 0;
   joinsWithoutOwner = 0;
@@ -52,7 +64,7 @@ export class SocketTable {
   }
 
   /** Adds a socket that began to connect. `record` is kept as it is. */
-  addSocket(socket: number, netns: number, record: Buffer, nowMs: number): void {
+  addSocket(socket: number, netns: number | null, record: Kept, nowMs: number): void {
     this.#close(socket, nowMs);
     this.#live.set(socket, { netns, record, tuple: null, initialSequence: null, isOpen: true });
     this.#bytes += record.length;
@@ -60,7 +72,7 @@ export class SocketTable {
   }
 
   /** Sets the addresses and ports of a socket that is established, or whose attempt failed. */
-  setAddresses(state: StateRecord, nowMs: number): void {
+  setAddresses(state: SocketState, nowMs: number): void {
     let watched = this.#live.get(state.socket);
     if (watched === undefined || watched.tuple !== null) {
       // The record of its beginning was lost, or it began before the agent did.
@@ -80,7 +92,7 @@ export class SocketTable {
   }
 
   /** Returns all sockets with these addresses and ports, one of each network namespace, newest last. */
-  find(tuple: FlowTuple): readonly WatchedSocket[] {
+  find(tuple: FlowTuple): readonly WatchedSocket<Kept>[] {
     return (this.#byPort.get(tuple.localPort) ?? []).filter((watched) => isSameFlow(watched.tuple!, tuple));
   }
 
@@ -89,7 +101,7 @@ export class SocketTable {
    * null without one, or with more than one. Masquerading rewrites the source and keeps the sequence number
    * (net/netfilter/nf_nat_core.c changes it only where it changes the payload).
    */
-  findTranslated(tuple: FlowTuple, initialSequence: number): WatchedSocket | null {
+  findTranslated(tuple: FlowTuple, initialSequence: number): WatchedSocket<Kept> | null {
     const found = (this.#bySequence.get(initialSequence) ?? []).filter(
       ({ tuple: own }) => own!.remoteAddress === tuple.remoteAddress && own!.remotePort === tuple.remotePort,
     );
@@ -104,9 +116,9 @@ export class SocketTable {
     }
   }
 
-  #index(watched: WatchedSocket, tuple: FlowTuple): void {
+  #index(watched: WatchedSocket<Kept>, tuple: FlowTuple): void {
     watched.tuple = tuple;
-    addTo(this.#bySequence, watched.initialSequence!, watched);
+    if (watched.initialSequence !== null) addTo(this.#bySequence, watched.initialSequence, watched);
     const others = this.#byPort.get(tuple.localPort);
     if (others === undefined) {
       this.#byPort.set(tuple.localPort, [watched]);
@@ -114,7 +126,7 @@ export class SocketTable {
     }
     // A port may be used again: the newest socket of a namespace replaces the older one.
     const older = others.findIndex(
-      (other) => other.netns === watched.netns && isSameFlow(other.tuple!, tuple),
+      (other) => watched.netns !== null && other.netns === watched.netns && isSameFlow(other.tuple!, tuple),
     );
     if (older >= 0) others.splice(older, 1);
     others.push(watched);
@@ -128,12 +140,12 @@ export class SocketTable {
     this.#closed.set(watched, nowMs);
   }
 
-  #forget(watched: WatchedSocket): void {
+  #forget(watched: WatchedSocket<Kept>): void {
     this.#closed.delete(watched);
     this.#bytes -= watched.record?.length ?? 0;
     if (watched.tuple === null) return;
     deleteFrom(this.#byPort, watched.tuple.localPort, watched);
-    deleteFrom(this.#bySequence, watched.initialSequence!, watched);
+    if (watched.initialSequence !== null) deleteFrom(this.#bySequence, watched.initialSequence, watched);
   }
 
   #makeRoom(): void {
@@ -152,13 +164,13 @@ export class SocketTable {
   }
 }
 
-function addTo(index: Map<number, WatchedSocket[]>, key: number, watched: WatchedSocket): void {
+function addTo<T>(index: Map<number, T[]>, key: number, watched: T): void {
   const others = index.get(key);
   if (others === undefined) index.set(key, [watched]);
   else others.push(watched);
 }
 
-function deleteFrom(index: Map<number, WatchedSocket[]>, key: number, watched: WatchedSocket): void {
+function deleteFrom<T>(index: Map<number, T[]>, key: number, watched: T): void {
   const rest = (index.get(key) ?? []).filter((other) => other !== watched);
   if (rest.length > 0) index.set(key, rest);
   else index.delete(key);

@@ -4,29 +4,34 @@ import type { Logger } from 'pino';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { EndpointService } from '../../protocol/endpoints.ts';
 import { BpfUnavailable } from '../linux/ebpf_failure.ts';
+import { NetlinkRefused } from '../linux/netlink_socket.ts';
 import type { Attributor } from './attributor.ts';
 import { EbpfAttributor } from './ebpf.ts';
-import { SockDiagAttributor } from './sock_diag.ts';
+import { ProcessWatch } from './process_watch.ts';
+import { SockDiagAttributor, type SockDiagOptions } from './sock_diag.ts';
+import { TracepointAttributor } from './tracepoint.ts';
 
-export type AttributionMode = 'auto' | 'ebpf' | 'proc';
+export type AttributionMode = 'auto' | 'ebpf' | 'tracepoint' | 'proc';
 
 export interface OpenAttributorOptions {
   /**
-   * `auto`: eBPF if the host allows it, else sock_diag. `ebpf`: eBPF or an error. `proc`: sock_diag with
-   * /proc.
+   * `auto`: the first of the others that the host allows. `ebpf`: the program that needs the kernel's type information,
+   * or an error. `tracepoint`: the program that does without, or an error. `proc`: sock_diag with /proc.
    */
   mode: AttributionMode;
   /** Endpoints to report on. Defaults to the instance metadata service only. */
   endpoints?: readonly EndpointService[];
   log: Pick<Logger, 'debug' | 'info' | 'warn'>;
-  /** Called when `auto` cannot use eBPF, after the warning and before sock_diag is opened. */
+  /** Called when `auto` can use no eBPF program, after the warning and before sock_diag is opened. */
   onFallback?: () => void;
 }
 
 export interface OpenedAttributor {
   attributor: Attributor;
-  /** The reason why eBPF is not used; null if it is used. */
+  /** The reason why a better way is not used; null if it is the best one. */
   reason: string | null;
+  /** The reason why there are no process events; null if there are, and where they are not needed. */
+  eventsReason: string | null;
 }
 
 /** Inode number of the initial pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
@@ -38,45 +43,97 @@ const INITIAL_PID_NAMESPACE_INODE = 0xeffffffc;
  */
 export function openAttributor(options: OpenAttributorOptions): OpenedAttributor {
   const { mode, log } = options;
-  if (mode === 'proc') {
-    return { attributor: openSockDiag(log, null), reason: 'eBPF is turned off by the configuration' };
+  const reasons: string[] = [];
+  if (mode === 'auto' || mode === 'ebpf') {
+    const opened = tryOpen(log, () => openEbpf(options));
+    if (!(opened instanceof BpfUnavailable)) return { attributor: opened, reason: null, eventsReason: null };
+    if (mode === 'ebpf') throw notPossible(opened);
+    reasons.push(opened.message);
   }
-  try {
-    const fallback = openFallback(log);
-    let attributor: EbpfAttributor;
-    try {
-      attributor = EbpfAttributor.open({
-        endpoints: options.endpoints ?? ['imds'],
-        ...(fallback === null ? {} : { fallback }),
-      });
-    } catch (error) {
-      fallback?.close();
-      throw error;
+  if (mode === 'auto' || mode === 'tracepoint') {
+    const { processes, eventsReason } = openProcesses(log);
+    const opened = tryOpen(log, () => openTracepoint(options, processes));
+    if (!(opened instanceof BpfUnavailable)) {
+      const reason = reasons[0] ?? 'the setting attribution is tracepoint';
+      if (mode === 'auto')
+        log.info(`Callers are reported by the program on a tracepoint, because ${reason}.`);
+      return { attributor: opened, reason, eventsReason };
     }
+    processes?.close();
+    if (mode === 'tracepoint') throw notPossible(opened);
+    reasons.push(`nor the program on a tracepoint: ${opened.message}`);
+    log.warn(
+      `Exact attribution (eBPF) is not possible: ${reasons.join('; ')}. Callers are looked up with sock_diag and /proc instead: those that live for only a few milliseconds may stay unknown.`,
+    );
+    options.onFallback?.();
+  }
+  const { processes, eventsReason } = openProcesses(log);
+  const reason = reasons.length === 0 ? 'eBPF is turned off by the configuration' : reasons.join('; ');
+  return { attributor: openSockDiag(log, reasons, processes), reason, eventsReason };
+}
+
+function tryOpen(log: OpenAttributorOptions['log'], open: () => Attributor): Attributor | BpfUnavailable {
+  try {
+    const attributor = open();
     warnOfOtherPidNamespace(log);
-    return { attributor, reason: null };
+    return attributor;
   } catch (error) {
     if (!(error instanceof BpfUnavailable)) throw error;
     if (error.libbpfLog !== '') log.debug({ libbpf: error.libbpfLog }, 'output of libbpf');
-    if (mode === 'ebpf') {
-      throw new OperatorError(
-        3,
-        `Exact attribution (eBPF) is not possible: ${error.message}. Remove the cause, or set attribution to "auto".`,
-        { cause: error },
-      );
-    }
-    log.warn(
-      `Exact attribution (eBPF) is not possible: ${error.message}. Callers are looked up with sock_diag and /proc instead: those that live for only a few milliseconds may stay unknown.`,
-    );
-    options.onFallback?.();
-    return { attributor: openSockDiag(log, error.message), reason: error.message };
+    return error;
   }
 }
 
-/** Opens the attributor for connections that are older than the agent; eBPF works without it. */
-function openFallback(log: OpenAttributorOptions['log']): Attributor | null {
+function notPossible(cause: BpfUnavailable): OperatorError {
+  return new OperatorError(
+    3,
+    `Exact attribution (eBPF) is not possible: ${cause.message}. Remove the cause, or set attribution to "auto".`,
+    { cause },
+  );
+}
+
+function openEbpf({ endpoints, log }: OpenAttributorOptions): Attributor {
+  const fallback = openFallback(log, { threadNice: null });
   try {
-    return SockDiagAttributor.open({ threadNice: null });
+    return EbpfAttributor.open({ endpoints: endpoints ?? ['imds'], ...(fallback !== null && { fallback }) });
+  } catch (error) {
+    fallback?.close();
+    throw error;
+  }
+}
+
+function openTracepoint(
+  { endpoints, log }: OpenAttributorOptions,
+  processes: ProcessWatch | null,
+): Attributor {
+  // Programs are read from /proc while they start: the thread must not wait for a processor.
+  const fallback = openFallback(log, {});
+  try {
+    return TracepointAttributor.open({ endpoints: endpoints ?? ['imds'], fallback, processes });
+  } catch (error) {
+    fallback?.close();
+    throw error;
+  }
+}
+
+/** Opens the kernel's process events; without them callers that end early are found less often. */
+function openProcesses(log: OpenAttributorOptions['log']): {
+  processes: ProcessWatch | null;
+  eventsReason: string | null;
+} {
+  try {
+    return { processes: ProcessWatch.open(), eventsReason: null };
+  } catch (error) {
+    if (!(error instanceof NetlinkRefused)) throw error;
+    log.info(`${error.message}. Programs that end at once may stay unknown.`);
+    return { processes: null, eventsReason: error.message };
+  }
+}
+
+/** Opens the attributor for connections that are older than the agent; the programs work without it. */
+function openFallback(log: OpenAttributorOptions['log'], options: SockDiagOptions): Attributor | null {
+  try {
+    return SockDiagAttributor.open(options);
   } catch (error) {
     log.info(
       `The callers of connections that are older than the agent stay unknown: ${error instanceof Error ? error.message : error}`,
@@ -85,12 +142,17 @@ function openFallback(log: OpenAttributorOptions['log']): Attributor | null {
   }
 }
 
-function openSockDiag(log: OpenAttributorOptions['log'], ebpfReason: string | null): Attributor {
+function openSockDiag(
+  log: OpenAttributorOptions['log'],
+  reasons: readonly string[],
+  processes: ProcessWatch | null,
+): Attributor {
   try {
-    return SockDiagAttributor.open({ log: { warn: (message) => log.warn(message) } });
+    return SockDiagAttributor.open({ log: { warn: (message) => log.warn(message) }, processes });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const also = ebpfReason === null ? '' : ` eBPF is not possible either: ${ebpfReason}.`;
+    processes?.close();
+    const also = reasons.length === 0 ? '' : ` eBPF is not possible either: ${reasons.join('; ')}.`;
     throw new OperatorError(3, `Callers cannot be found: ${why}.${also} Run the agent as root.`, {
       cause: error,
     });

@@ -31,6 +31,8 @@ export interface KnownProcess {
   startTicks: number | null;
   /** Effective user id at that time; null if it is unknown. */
   uid: number | null;
+  /** Since when it was so; null if nothing is known of that. */
+  sinceNs: bigint | null;
   /** The parent that started it; null if it is unknown. */
   parentPid: number | null;
   /** When it was forked; null if that was before the events. */
@@ -52,6 +54,8 @@ interface Image {
   sinceNs: bigint;
   source: Source;
   uid: number | null;
+  /** Only the user has changed: it is the program of the image before it. */
+  isUid: boolean;
 }
 
 interface Entry {
@@ -139,13 +143,31 @@ export class ProcessTable {
   /** Adds what was read of a process that is older than the events. `sinceNs`: it was so at that time already. */
   addReading(pid: number, reading: ProcessReading, sinceNs: bigint): void {
     const source = { pid, reading, readNs: this.#now() };
-    this.#addImage(this.#living(pid, null), { sinceNs, source, uid: reading.uid });
+    this.#addImage(this.#living(pid, null), { sinceNs, source, uid: reading.uid, isUid: false });
   }
 
   /** Returns what a process was at a time; null if it is not known. */
   at(pid: number, timeNs: bigint): KnownProcess | null {
     const entry = this.#entryAt(pid, timeNs);
     return entry && known(entry, timeNs);
+  }
+
+  /**
+   * Returns what a process was at a time, or last before it, if it lived at `aliveNs`: a parent at the time when it had
+   * the child.
+   */
+  lastBefore(pid: number, aliveNs: bigint, timeNs: bigint): KnownProcess | null {
+    const entry = this.#entryAt(pid, aliveNs);
+    if (entry === null) return null;
+    return known(entry, entry.endedNs !== null && entry.endedNs < timeNs ? entry.endedNs : timeNs);
+  }
+
+  /** Returns whether a process ran another program, ended or began after a time. */
+  hasChangedSince(pid: number, timeNs: bigint): boolean {
+    const entry = this.#entries.get(pid);
+    if (entry === undefined) return false;
+    if ((entry.beganNs ?? 0n) > timeNs || (entry.endedNs !== null && entry.endedNs > timeNs)) return true;
+    return entry.images.some(({ sinceNs, isUid }) => sinceNs > timeNs && !isUid);
   }
 
   #entryAt(pid: number, timeNs: bigint): Entry | null {
@@ -213,7 +235,7 @@ export class ProcessTable {
     const parent = this.#entryAt(parentPid, timeNs);
     const image = parent && imageAt(parent, timeNs);
     const entry = this.#newEntry(pid, parentPid, timeNs);
-    if (image !== null) this.#addImage(entry, { ...image, sinceNs: timeNs });
+    if (image !== null) this.#addImage(entry, { ...image, sinceNs: timeNs, isUid: false });
   }
 
   #exec(pid: number, timeNs: bigint): void {
@@ -224,14 +246,14 @@ export class ProcessTable {
     else this.#counts.processes_read++;
     entry.parentPid ??= reading?.parentPid ?? null;
     const source = { pid, reading, readNs: this.#now() };
-    this.#addImage(entry, { sinceNs: timeNs, source, uid: reading?.uid ?? null });
+    this.#addImage(entry, { sinceNs: timeNs, source, uid: reading?.uid ?? null, isUid: false });
   }
 
   #setUid(pid: number, uid: number, timeNs: bigint): void {
     const entry = this.#entries.get(pid);
     const image = entry?.images.at(-1);
     if (entry === undefined || image === undefined || entry.endedNs !== null) return;
-    this.#addImage(entry, { ...image, sinceNs: timeNs, uid });
+    this.#addImage(entry, { ...image, sinceNs: timeNs, uid, isUid: true });
   }
 
   #exit(pid: number, timeNs: bigint): void {
@@ -337,7 +359,8 @@ function known(entry: Entry, timeNs: bigint): KnownProcess {
   const { pid, parentPid, beganNs, endedNs } = entry;
   const reading = image?.source.reading ?? null;
   const startTicks = image?.source.pid === pid ? (reading?.startTicks ?? null) : null;
-  return { pid, parentPid, beganNs, endedNs, reading, startTicks, uid: image?.uid ?? null };
+  const [uid, sinceNs] = [image?.uid ?? null, image?.sinceNs ?? null];
+  return { pid, parentPid, beganNs, endedNs, reading, startTicks, uid, sinceNs };
 }
 
 /** Texts are kept in one or two bytes a character: two is on the safe side. */

@@ -21,6 +21,7 @@ import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';
 import type { Attributor } from './attributor.ts';
 import type { SocketOwner } from './owner.ts';
 import { HolderSearch } from './proc_holder_search.ts';
+import type { ProcessWatch } from './process_watch.ts';
 
 /**
  * Nice value of the capturing thread. The look-up races against the caller's end, and loses when it waits for
@@ -49,6 +50,8 @@ export interface SockDiagOptions {
   /** Nice value for the calling thread only (see THREAD_NICE); null leaves it. */
   threadNice?: number | null;
   now?: () => number;
+  /** The kernel's process events; null without them. The attributor closes them. */
+  processes?: ProcessWatch | null;
 }
 
 interface Known {

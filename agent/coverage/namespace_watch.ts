@@ -78,9 +78,9 @@ export class NamespaceWatch {
     this.queue = new CaptureQueue(this.source, this.unfollowed, (netns, problem) =>
       this.warnOnce(netns, problem),
     );
-    const hasEbpf = this.attributor.method === 'ebpf';
-    this.watchesAll = this.source.name === 'any' && !(hasEbpf && this.source.maxNamespaces === 0);
-    this.searchesAll = this.watchesAll && !hasEbpf;
+    const { method } = this.attributor;
+    this.watchesAll = this.source.name === 'any' && !(method === 'ebpf' && this.source.maxNamespaces === 0);
+    this.searchesAll = this.watchesAll && method === 'sock_diag';
   }
 
   /** Starts with the capture: searches for connections and namespaces that are older. */

@@ -1,5 +1,5 @@
 /**
- * Explains why the kernel refused our eBPF program, in a text that an operator can act on. libbpf.ts gathers
+ * Explains why the kernel refused our eBPF programs, in a text that an operator can act on. ebpf_evidence.ts gathers
  * the evidence; this file only judges it.
  */
 
@@ -7,6 +7,7 @@ export type BpfFailureKind =
   | 'libbpf_missing'
   | 'object_missing'
   | 'no_btf'
+  | 'no_tracefs'
   | 'kernel_too_old'
   | 'not_permitted'
   | 'locked_down'
@@ -45,6 +46,7 @@ const CAP_SYS_ADMIN_BIT = 21n;
 const CAP_PERFMON_BIT = 38n;
 const CAP_BPF_BIT = 39n;
 const EPERM = 1;
+const EACCES = 13;
 
 /** Returns the capabilities that are missing for loading a tracing program; CAP_SYS_ADMIN alone is enough. */
 export function missingCapabilities(effective: bigint): string[] {
@@ -56,12 +58,11 @@ export function missingCapabilities(effective: bigint): string[] {
   return missing;
 }
 
-/**
- * Returns whether a kernel is older than 5.8, which brought ring buffers. Some vendors have backported them.
- */
-function isOlderThan58(release: string): boolean {
-  const [, major, minor] = /^(\d+)\.(\d+)/.exec(release) ?? [];
-  return major !== undefined && (Number(major) < 5 || (Number(major) === 5 && Number(minor) < 8));
+/** Returns whether the output of `uname -r` is of a kernel before a release; false if it has an unknown form. */
+export function isOlderThan(release: string, major: number, minor: number): boolean {
+  const [, itsMajor, itsMinor] = /^(\d+)\.(\d+)/.exec(release) ?? [];
+  if (itsMajor === undefined) return false;
+  return Number(itsMajor) < major || (Number(itsMajor) === major && Number(itsMinor) < minor);
 }
 
 /** Returns the kind of the failure, and a message with the reason. */
@@ -87,7 +88,8 @@ export function judgeBpfFailure(evidence: BpfFailureEvidence): { kind: BpfFailur
         'the kernel is locked down (confidentiality mode, /sys/kernel/security/lockdown), which keeps eBPF programs from reading kernel memory',
     };
   }
-  if (isOlderThan58(kernelRelease)) {
+  // Linux 5.8 brought ring buffers. Some vendors have backported them.
+  if (isOlderThan(kernelRelease, 5, 8)) {
     return { kind: 'kernel_too_old', message: `Linux ${kernelRelease} is too old: 5.8 or later is needed` };
   }
   if (errno === EPERM) {
@@ -99,5 +101,38 @@ export function judgeBpfFailure(evidence: BpfFailureEvidence): { kind: BpfFailur
   return {
     kind: 'failed',
     message: `the eBPF program could not be started: step "${step}" failed (errno ${errno}) on Linux ${kernelRelease}`,
+  };
+}
+
+/**
+ * Returns the same for the program on an ordinary tracepoint, which needs no type information and no ring buffer. Its
+ * steps are `load`, `attach` and `map` (maps and perf buffers).
+ */
+export function judgeTracepointFailure(evidence: BpfFailureEvidence): {
+  kind: BpfFailureKind;
+  message: string;
+} {
+  const { step, errno, kernelRelease, effectiveCapabilities } = evidence;
+  const missing = effectiveCapabilities === null ? [] : missingCapabilities(effectiveCapabilities);
+  if (missing.length > 0) {
+    const isSplit = !isOlderThan(kernelRelease, 5, 8);
+    return {
+      kind: 'not_permitted',
+      message: isSplit
+        ? `loading an eBPF program is not permitted: ${missing.join(' and ')} missing`
+        : `loading an eBPF program is not permitted: CAP_SYS_ADMIN missing (Linux ${kernelRelease} has no CAP_BPF)`,
+    };
+  }
+  if (errno === EPERM || errno === EACCES) {
+    const lockdown = /\[(\w+)\]/.exec(evidence.lockdown ?? '')?.[1];
+    const isLocked = lockdown !== undefined && lockdown !== 'none';
+    return {
+      kind: isLocked ? 'locked_down' : 'not_permitted',
+      message: `the kernel refused to ${step} the tracepoint program (${errno === EPERM ? 'EPERM' : 'EACCES'}): ${isLocked ? `it is locked down (${lockdown} mode)` : 'a seccomp profile, a security module, kernel.perf_event_paranoid or the locked-memory limit (ulimit -l) prevents it'}`,
+    };
+  }
+  return {
+    kind: 'failed',
+    message: `the tracepoint program could not be started: step "${step}" failed (errno ${errno}) on Linux ${kernelRelease}`,
   };
 }

@@ -2,13 +2,11 @@
  * The part of libbpf.so.1 that one object with tracing programs, a ring buffer and an array of counters
  * needs. Signatures: tools/lib/bpf/libbpf.h and bpf.h of libbpf 1.0 (all are still there in 1.5).
  */
-import { accessSync, constants, readFileSync } from 'node:fs';
-import { release } from 'node:os';
 import koffi from 'koffi';
-import { effectiveCapabilities } from './capabilities.ts';
+import { evidenceOf } from './ebpf_evidence.ts';
 import { BpfUnavailable, judgeBpfFailure } from './ebpf_failure.ts';
 import { RingReader } from './ebpf_ring.ts';
-import { lastErrno, libc, type Pointer } from './libc.ts';
+import { lastErrno, libc, mapShared, type Pointer, pageBytes, type SharedMemory } from './libc.ts';
 
 const LIBBPF_SONAME = 'libbpf.so.1';
 const PRINTED_LINE_MAX_BYTES = 4096;
@@ -54,29 +52,8 @@ function bind() {
 
 type Libbpf = ReturnType<typeof bind>;
 
-function readOrNull(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
-}
-
 function unavailable(step: string, errno: number, printed: string): BpfUnavailable {
-  let hasBtf = true;
-  try {
-    accessSync('/sys/kernel/btf/vmlinux', constants.R_OK);
-  } catch {
-    hasBtf = false;
-  }
-  const { kind, message } = judgeBpfFailure({
-    step,
-    errno,
-    kernelRelease: release(),
-    hasBtf,
-    effectiveCapabilities: effectiveCapabilities('self'),
-    lockdown: readOrNull('/sys/kernel/security/lockdown'),
-  });
+  const { kind, message } = judgeBpfFailure(evidenceOf(step, errno));
   return new BpfUnavailable(kind, message, printed);
 }
 
@@ -103,20 +80,13 @@ function withPrintKept<T>(libbpf: Libbpf, work: (printed: () => string) => T): T
   }
 }
 
-// sys/mman.h and unistd.h, the same on x86-64 and arm64
-const PROT_READ = 1;
-const PROT_WRITE = 2;
-const MAP_SHARED = 1;
-const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
-const SC_PAGESIZE = 30;
-
 /** A loaded and attached object. */
 export class BpfObject {
   readonly #libbpf: Libbpf;
   readonly #object: Pointer;
   readonly #programs: { name: string; fd: number }[] = [];
   readonly #links: Pointer[] = [];
-  readonly #mappings: { at: Pointer; bytes: number }[] = [];
+  readonly #mappings: SharedMemory[] = [];
   #open = true;
 
   private constructor(libbpf: Libbpf, object: Pointer) {
@@ -174,18 +144,17 @@ export class BpfObject {
    */
   ring(name: string): RingReader {
     const { fd, maxEntries: ringBytes } = this.#map(name);
-    const pageBytes: number = libc().sysconf(SC_PAGESIZE);
-    const producerBytes = pageBytes + 2 * ringBytes;
-    const consumer = this.#share(fd, PROT_READ | PROT_WRITE, 0, pageBytes);
-    const producer = this.#share(fd, PROT_READ, pageBytes, producerBytes);
-    return new RingReader(consumer, producer, pageBytes, ringBytes);
+    const page = pageBytes();
+    const consumer = this.#share(fd, 0, page, true);
+    const producer = this.#share(fd, page, page + 2 * ringBytes, false);
+    return new RingReader(consumer, producer, page, ringBytes);
   }
 
-  #share(fd: number, protection: number, offset: number, bytes: number): ArrayBuffer {
-    const at: Pointer = libc().mmap(null, bytes, protection, MAP_SHARED, fd, offset);
-    if (at === null || BigInt.asUintN(64, at) === MAP_FAILED) throw unavailable('map', lastErrno(), '');
-    this.#mappings.push({ at, bytes });
-    return koffi.view(at, bytes);
+  #share(fd: number, offset: number, length: number, isWritable: boolean): ArrayBuffer {
+    const memory = mapShared(fd, offset, length, { isWritable });
+    if (memory === null) throw unavailable('map', lastErrno(), '');
+    this.#mappings.push(memory);
+    return memory.bytes;
   }
 
   /**
@@ -244,7 +213,7 @@ export class BpfObject {
     if (!this.#open) return;
     this.#open = false;
     for (const link of this.#links) this.#libbpf.destroyLink(link);
-    for (const { at, bytes } of this.#mappings) libc().munmap(at, bytes);
+    for (const memory of this.#mappings) memory.unmap();
     this.#libbpf.closeObject(this.#object);
   }
 }

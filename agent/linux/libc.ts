@@ -15,12 +15,15 @@ function bind() {
     clockGettime: c.func('int clock_gettime(int clock, _Out_ uint8_t *time)'),
     close: c.func('int close(int fd)'),
     flock: c.func('int flock(int fd, int operation)'),
+    fsconfig: c.func('syscall', 'long', ['long', 'int', 'uint32_t', 'void *', 'void *', 'int']),
+    fsmount: c.func('syscall', 'long', ['long', 'int', 'uint32_t', 'uint32_t']),
+    fsopen: c.func('syscall', 'long', ['long', 'void *', 'uint32_t']),
     getdents64: c.func('syscall', 'long', ['long', 'int', 'void *', 'size_t']),
     getsockopt: c.func(
       'int getsockopt(int fd, int level, int name, _Out_ uint8_t *value, _Inout_ uint32_t *length)',
     ),
-    fileControl: c.func('int ioctl(int fd, unsigned long request, unsigned long argument)'),
     ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
+    ioctl: c.func('int ioctl(int fd, unsigned long request, unsigned long argument)'),
     lseek: c.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     /** Null where the C library has no such call (musl). */
     mallocTrim: optional(() => c.func('int malloc_trim(size_t keep)')),
@@ -56,6 +59,47 @@ function optional<T>(find: () => T): T | null {
 export function libc(): ReturnType<typeof bind> {
   functions ??= bind();
   return functions;
+}
+
+// sys/mman.h, the same on x86-64 and arm64
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/** Memory that is shared with the kernel. */
+export interface SharedMemory {
+  bytes: ArrayBuffer;
+  /** Ends the mapping. `bytes` must not be used after that. */
+  unmap(): void;
+}
+
+/** Maps `length` bytes of a descriptor from `offset` on; null when the kernel refuses it (see `lastErrno`). */
+export function mapShared(
+  fd: number,
+  offset: number,
+  length: number,
+  { isWritable }: { isWritable: boolean },
+): SharedMemory | null {
+  const protection = isWritable ? PROT_READ | PROT_WRITE : PROT_READ;
+  const at: Pointer = libc().mmap(null, length, protection, MAP_SHARED, fd, offset);
+  if (at === null || BigInt.asUintN(64, at) === MAP_FAILED) return null;
+  return {
+    bytes: loadedKoffi().view(at, length),
+    unmap: () => libc().munmap(at, length),
+  };
+}
+
+/** Returns the address of a buffer's bytes, for structures of the kernel that contain pointers. */
+export function addressOf(bytes: Buffer): bigint {
+  return loadedKoffi().address(bytes);
+}
+
+const SC_PAGESIZE = 30;
+
+/** Returns the size of a page of memory, in bytes. */
+export function pageBytes(): number {
+  return libc().sysconf(SC_PAGESIZE);
 }
 
 /** Returns the number of the last failed call's error. */

@@ -85,7 +85,8 @@ function ipv4Bytes(text: string): Uint8Array | null {
   return Uint8Array.from(parts, Number);
 }
 
-function mapped(address: Uint8Array): Uint8Array {
+/** Returns the 16 bytes of an address; those of an IPv4 address are mapped (RFC 4291, section 2.5.5.2). */
+export function mapped(address: Uint8Array): Uint8Array {
   return address.length === 16 ? address : Buffer.concat([MAPPED_PREFIX, address]);
 }
 

@@ -2,7 +2,7 @@
  * `npm run bench` measures how many callers `imdswatch watch` names, and its cost, in a lab of network
  * namespaces.
  *
- *   --only LIST  of ebpf, proc (ways of attribution) and idle, one-shot, cost, ceiling (measures); default: all
+ *   --only LIST  of ebpf, tracepoint, proc (ways of attribution) and idle, one-shot, cost, ceiling (measures); default: all
  *   --quick      a tenth of the calls and a seventh of the time, for CI
  *
  * Prints progress on stderr, a table and one JSON line on stdout. Exit codes as those of imdswatch.
@@ -19,7 +19,7 @@ import { Bench, FULL_SIZE, MEASURES, type Measure, type ModeResult, QUICK_SIZE }
 import { tableOf } from './report.ts';
 import { type Mode, Subject } from './subject.ts';
 
-const MODES = ['ebpf', 'proc'] as const;
+const MODES = ['ebpf', 'tracepoint', 'proc'] as const;
 /** A run that takes longer than this is stuck. */
 const TIME_LIMIT_MS = 6 * 60_000;
 

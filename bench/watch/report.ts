@@ -5,8 +5,10 @@ import type { ModeResult } from './measures.ts';
 /** The measure, its target, and one cell for each method of attribution. */
 export type Row = [string, string, ...string[]];
 
+const HEADINGS = { ebpf: 'eBPF', tracepoint: 'tracepoint', proc: '/proc' };
+
 export function tableOf(results: readonly ModeResult[]): string {
-  const rows: Row[] = [['', 'target', ...results.map(({ mode }) => (mode === 'ebpf' ? 'eBPF' : '/proc'))]];
+  const rows: Row[] = [['', 'target', ...results.map(({ mode }) => HEADINGS[mode])]];
   const add = (what: string, target: string, cell: (result: ModeResult) => string | null | undefined) => {
     const cells = results.map((result) => cell(result) ?? '–');
     if (cells.some((text) => text !== '–')) rows.push([what, target, ...cells]);

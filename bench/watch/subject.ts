@@ -16,7 +16,7 @@ const SETTLE_TIMEOUT_MS = 8_000;
 /** Wait for calls that are printed twice or were never made. */
 const QUIET_MS = 600;
 
-export type Mode = 'ebpf' | 'proc';
+export type Mode = 'ebpf' | 'tracepoint' | 'proc';
 
 /** Processor time and resident memory of a process, all its threads together. */
 export interface Usage {

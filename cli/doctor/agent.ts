@@ -39,10 +39,12 @@ export const agent: Check<AgentSide> = {
         fail('the agent does not capture packets now', 'Read its log (journalctl -u imdswatch-agent).'),
       );
     }
-    if (beat.attribution.method !== 'ebpf') {
+    const { method, reason, way = method } = beat.attribution;
+    if (way !== 'ebpf') {
+      const how = way === 'tracepoint' ? 'eBPF on a tracepoint' : way;
       findings.push(
         warn(
-          `the agent finds callers by ${beat.attribution.method}${beat.attribution.reason === null ? '' : `: ${beat.attribution.reason}`}`,
+          `the agent finds callers by ${how}${reason === null ? '' : `: ${reason}`}`,
           'See the checks "eBPF" and "capabilities" above.',
         ),
       );

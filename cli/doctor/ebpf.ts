@@ -1,15 +1,23 @@
-/** Checks whether the eBPF program can be loaded. It loads the program for a moment. */
+/**
+ * Checks by which eBPF program callers can be found. It loads the programs for a moment: the first one, and where that is
+ * refused the one on a tracepoint.
+ */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { EbpfAttributor } from '../../agent/attribution/ebpf.ts';
+import { TracepointProbe } from '../../agent/attribution/tracepoint_probe.ts';
 import { BpfUnavailable, missingCapabilities } from '../../agent/linux/ebpf_failure.ts';
+import { ProcessEventSocket } from '../../agent/linux/netlink_process.ts';
+import { NetlinkRefused } from '../../agent/linux/netlink_socket.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 
 const REMEDIES: Record<BpfUnavailable['kind'], string> = {
   libbpf_missing: 'Install libbpf (Debian, Ubuntu: libbpf1; Amazon Linux, Fedora: libbpf).',
   object_missing: 'A file of the installation is missing: install the package again.',
   no_btf: 'Use a kernel with CONFIG_DEBUG_INFO_BTF; in a container, mount /sys.',
-  kernel_too_old: 'Use Linux 5.8 or newer.',
+  no_tracefs:
+    'Mount tracefs (mount -t tracefs tracefs /sys/kernel/tracing); in a container, mount /sys/kernel/tracing of the host.',
+  kernel_too_old: 'Use a newer kernel.',
   not_permitted:
     'Give the agent CAP_BPF and CAP_PERFMON (systemd: AmbientCapabilities; containers: --cap-add=BPF --cap-add=PERFMON, or SYS_ADMIN on older runtimes) and a seccomp profile that allows bpf(2).',
   locked_down: 'Boot with lockdown=integrity. Otherwise callers are found by /proc, which is less exact.',
@@ -20,7 +28,8 @@ export const ebpf: Check<AgentSide> = {
   name: 'eBPF',
   applies: () => true,
   run({ settings, capabilities, running }) {
-    if (settings.attribution === 'proc') return [skip('the setting attribution is proc')];
+    const { attribution, endpoints } = settings;
+    if (attribution === 'proc') return [skip('the setting attribution is proc')];
     const method = running.state?.heartbeat.attribution.method;
     if (missingCapabilities(capabilities).length > 0 && capabilities === 0n) {
       return [
@@ -29,18 +38,51 @@ export const ebpf: Check<AgentSide> = {
           : skip('loading the eBPF program needs root', AS_ROOT),
       ];
     }
-    try {
-      EbpfAttributor.open({ endpoints: settings.endpoints }).close();
-      return [ok('the eBPF program was loaded and attached: callers are found exactly')];
-    } catch (error) {
-      if (!(error instanceof BpfUnavailable)) throw error;
-      const text = `${error.message}${circumstances()}`;
-      const failOrWarn: (text: string, remedy: string) => Finding =
-        settings.attribution === 'ebpf' ? fail : warn;
-      return [failOrWarn(text, REMEDIES[error.kind])];
+    const isDemanded = attribution !== 'auto';
+    const failOrWarn: (text: string, remedy: string) => Finding = isDemanded ? fail : warn;
+    const findings: Finding[] = [];
+    if (attribution !== 'tracepoint') {
+      const refusal = refusalOf(() => EbpfAttributor.open({ endpoints }).close());
+      if (refusal === null)
+        return [ok('the eBPF program was loaded and attached: callers are found exactly')];
+      findings.push(failOrWarn(`${refusal.message}${circumstances()}`, REMEDIES[refusal.kind]));
+      if (isDemanded) return findings;
     }
+    const refusal = refusalOf(() => TracepointProbe.open(endpoints).close());
+    findings.push(
+      refusal === null
+        ? ok(
+            'the eBPF program on a tracepoint was loaded and attached: callers are found exactly; connections are not counted',
+          )
+        : failOrWarn(`tracepoint: ${refusal.message}`, REMEDIES[refusal.kind]),
+    );
+    return [...findings, processEvents()];
   },
 };
+
+/** Examines the events by which callers are known that have ended. Where the first program is used they are not needed. */
+function processEvents(): Finding {
+  try {
+    ProcessEventSocket.open().close();
+    return ok('the kernel reports which programs run: callers that have ended are known');
+  } catch (error) {
+    if (!(error instanceof NetlinkRefused)) throw error;
+    return warn(
+      `${error.message}: callers that end at once may stay unknown`,
+      "Give the agent CAP_NET_ADMIN (systemd: AmbientCapabilities; containers: --cap-add=NET_ADMIN), and in a container the host's pid and network namespaces.",
+    );
+  }
+}
+
+function refusalOf(open: () => void): BpfUnavailable | null {
+  try {
+    open();
+    return null;
+  } catch (error) {
+    if (error instanceof BpfUnavailable) return error;
+    throw error;
+  }
+}
 
 /** Returns facts about the kernel that may explain why loading failed. */
 function circumstances(): string {

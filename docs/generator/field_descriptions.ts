@@ -50,7 +50,7 @@ export const CALL = {
   k8s: 'null outside pods',
   systemd: 'null if the process is in no unit',
   'attribution.method':
-    '`ebpf`: the kernel reported the process that opened the socket; `sock_diag`: the agent searched for it when the first packet came; `none`: it was not found',
+    '`ebpf`: the kernel reported the process that opened the socket; `sock_diag`: the agent searched for it when the first packet came; `none`: it was not found, or several may have been it',
   'attribution.confidence': '`exact`: the kernel named the owner of this very socket',
   host: 'the host of the caller, [below](#host)',
 };
@@ -320,6 +320,10 @@ export const LOSSES = {
   'conversation.one_sided_connections': 'connections with a request of which only one direction was captured',
   'conversation.upgraded_connections': 'connections that switched to another protocol',
   'attribution.ring_lost': "the kernel's records that did not fit into the ring",
+  'attribution.owners_lost':
+    'reports of the program on a tracepoint that did not fit into its buffers, or for which the kernel did not run it',
+  'attribution.process_overruns':
+    "the kernel's queue of process events was full: processes that ended then may be unknown",
   'attribution.recursion_misses': 'state changes of sockets for which the kernel did not run our program',
   'attribution.overlapping':
     'connections of two network namespaces with the same addresses and ports at one time: their packets cannot be told apart',

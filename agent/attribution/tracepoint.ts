@@ -1,0 +1,207 @@
+/**
+ * Finds the exact owner of a socket where the kernel has no type information or no ring buffer: a program on an ordinary
+ * tracepoint reports which process connects (tracepoint_program.ts), and the kernel's process events say what that
+ * process is (process_watch.ts).
+ *
+ * Limits, compared with ebpf.ts: the kernel reports neither the sequence number of a SYN nor the network namespace of a
+ * socket. So its connections are not compared with those that were captured, and a connection that is seen behind
+ * address translation only has no owner.
+ */
+import { statSync } from 'node:fs';
+import type { EndpointService } from '../../protocol/endpoints.ts';
+import type { Counters } from '../../protocol/records.ts';
+import type { FlowTuple } from '../flow.ts';
+import type { Attributor } from './attributor.ts';
+import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
+import type { SocketOwner } from './owner.ts';
+import type { ProcessWatch } from './process_watch.ts';
+import { TracepointOwners } from './tracepoint_owners.ts';
+import { TracepointProbe } from './tracepoint_probe.ts';
+import type { TracepointRecord } from './tracepoint_records.ts';
+
+const MAX_SOCKETS = 8192;
+const MAX_RETAINED_BYTES = 6 * 1024 * 1024;
+const KEEP_CLOSED_MS = 10_000;
+const EXPIRE_EVERY_MS = 1000;
+/** Inode number of the initial pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
+const INITIAL_PID_NAMESPACE_INODE = 0xeffffffc;
+/** An owner's size beside its texts: objects, numbers and lists. */
+const OWNER_BYTES = 500;
+
+export interface TracepointAttributorOptions {
+  /** Used for connections that are older than the agent, and for those whose records were lost. */
+  fallback: Attributor | null;
+  /** Null if the kernel delivers no process events: then processes are read when they have connected. */
+  processes: ProcessWatch | null;
+  /** Endpoints to report on. Defaults to the instance metadata service only. */
+  endpoints?: readonly EndpointService[];
+  procRoot?: string;
+}
+
+/** An owner with its size. */
+interface KeptOwner {
+  owner: SocketOwner | null;
+  length: number;
+}
+
+export class TracepointAttributor implements Attributor {
+  readonly method = 'tracepoint';
+  /** Never called: see the limits above. */
+  onConnection: Attributor['onConnection'] = null;
+  onClosed: Attributor['onClosed'] = null;
+  readonly inodeOf?: (tuple: FlowTuple) => number | null;
+  readonly #probe: TracepointProbe;
+  readonly #fallback: Attributor | null;
+  readonly #processes: ProcessWatch | null;
+  readonly #owners: TracepointOwners;
+  readonly #netns: number;
+  readonly #sockets = new SocketTable<KeptOwner>({
+    maxSockets: MAX_SOCKETS,
+    maxBytes: MAX_RETAINED_BYTES,
+    keepClosedMs: KEEP_CLOSED_MS,
+  });
+  readonly #counts = {
+    records: 0,
+    owners: 0,
+    asked: 0,
+    found: 0,
+    ambiguous: 0,
+    fallback_asked: 0,
+    fallback_found: 0,
+  };
+  #expiredMs = 0;
+
+  /**
+   * Loads the program into the kernel and starts to read its records.
+   * @throws BpfUnavailable if that is not possible; its message has the reason.
+   */
+  static open(options: TracepointAttributorOptions): TracepointAttributor {
+    return new TracepointAttributor(TracepointProbe.open(options.endpoints ?? ['imds']), options);
+  }
+
+  private constructor(probe: TracepointProbe, options: TracepointAttributorOptions) {
+    this.#probe = probe;
+    this.#fallback = options.fallback;
+    this.#processes = options.processes;
+    const isInitial = statSync('/proc/self/ns/pid').ino === INITIAL_PID_NAMESPACE_INODE;
+    this.#owners = new TracepointOwners(
+      options.processes,
+      options.procRoot ?? '/proc',
+      isInitial ? process.pid : null,
+    );
+    const { fallback } = options;
+    if (fallback?.inodeOf !== undefined) this.inodeOf = (tuple) => fallback.inodeOf!(tuple);
+    // thread-self is read because a capture may have moved the main thread into another namespace.
+    this.#netns = statSync('/proc/thread-self/ns/net').ino;
+    probe.onFilling = () => this.#drain();
+  }
+
+  poll(): void {
+    this.#drain();
+    const nowMs = performance.now();
+    if (nowMs - this.#expiredMs < EXPIRE_EVERY_MS) return;
+    this.#expiredMs = nowMs;
+    this.#sockets.expire(nowMs);
+    // The fallback reads no reports here; it only deletes facts of old connections.
+    this.#fallback?.poll();
+  }
+
+  #drain(): void {
+    const records = this.#probe.read();
+    // Read after the records: what a caller did before it connected has left its event by now.
+    this.#processes?.poll();
+    const nowMs = performance.now();
+    for (const record of records) this.#handle(record, nowMs);
+  }
+
+  #handle(record: TracepointRecord, nowMs: number): void {
+    this.#counts.records++;
+    const { kind, socket, tuple, caller, timeNs } = record;
+    if (kind === 'begun') {
+      this.#counts.owners++;
+      const owner = caller && this.#owners.ownerOf(caller, timeNs);
+      this.#sockets.addSocket(socket, owner?.netns ?? null, { owner, length: bytesOf(owner) }, nowMs);
+    } else if (kind === 'closed') {
+      this.#sockets.closeSocket(socket, nowMs);
+    } else {
+      this.#sockets.setAddresses({ kind, socket, ...tuple, netns: null, initialSequence: null }, nowMs);
+    }
+  }
+
+  /** See `EbpfAttributor.ownerOf`: a port is known only when the service has answered the SYN. */
+  ownerOf(tuple: FlowTuple, atSyn: boolean): SocketOwner | null {
+    if (atSyn) return null;
+    this.#counts.asked++;
+    const owner = this.#recordedOwner(tuple);
+    if (owner !== null) {
+      this.#counts.found++;
+      return owner;
+    }
+    if (this.#fallback === null) return null;
+    this.#counts.fallback_asked++;
+    const older = this.#fallback.ownerOf(tuple, atSyn);
+    if (older !== null) this.#counts.fallback_found++;
+    return older;
+  }
+
+  #recordedOwner(tuple: FlowTuple): SocketOwner | null {
+    let sockets = this.#sockets.find(tuple);
+    if (sockets.length === 0) {
+      // Another CPU may have been writing a record when the buffers were read last.
+      this.#drain();
+      sockets = this.#sockets.find(tuple);
+    }
+    const open = sockets.filter(({ isOpen }) => isOpen);
+    const own = ({ netns }: WatchedSocket<KeptOwner>) => netns === this.#netns;
+    const socket = open.find(own) ?? open.at(-1) ?? sockets.at(-1);
+    const owner = socket?.record?.owner ?? null;
+    if (owner === null || open.length < 2) return owner;
+    // Two namespaces have the same addresses and ports at once: the packet alone does not show which one sent it.
+    this.#counts.ambiguous++;
+    return { ...owner, confidence: 'probable' };
+  }
+
+  watchNamespace(netns: number, within: <T>(action: () => T) => T): void {
+    this.#fallback?.watchNamespace?.(netns, within);
+  }
+
+  forgetNamespace(netns: number): void {
+    this.#fallback?.forgetNamespace?.(netns);
+  }
+
+  connectionClosed(tuple: FlowTuple): void {
+    // The kernel itself reports the end of each socket.
+    this.#fallback?.connectionClosed(tuple);
+  }
+
+  /** `owners_lost` counts records that did not fit into a buffer, and runs of the program that the kernel skipped. */
+  counters(): Counters {
+    const { ring_lost = 0, recursion_misses = 0, malformed_records = 0 } = this.#probe.counters();
+    const counters: Counters = {
+      ...this.#counts,
+      malformed_records,
+      owners_lost: ring_lost + recursion_misses,
+      ...this.#owners.counters(),
+      joins_without_owner: this.#sockets.joinsWithoutOwner,
+      evicted: this.#sockets.evicted,
+    };
+    for (const [name, count] of Object.entries(this.#fallback?.counters() ?? {})) {
+      counters[`fallback_${name}`] = count;
+    }
+    return counters;
+  }
+
+  close(): void {
+    this.#probe.close();
+    this.#processes?.close();
+    this.#fallback?.close();
+  }
+}
+
+function bytesOf(owner: SocketOwner | null): number {
+  const texts = [
+    ...(owner?.args ?? []),
+    ...(owner?.ancestors ?? []).flatMap(({ args, executable }) => [executable, ...(args ?? [])]),
+  ];
+  return texts.reduce((sum, text) => sum + (text?.length ?? 0), OWNER_BYTES);
+}

@@ -1,0 +1,72 @@
+/** Decodes the records of the tracepoint program (tracepoint_program.ts): bytes in, values out. */
+import type { FlowTuple } from '../flow.ts';
+import type { AddressTexts } from './ebpf_address.ts';
+import { RECORD_BYTES, RECORD_LAYOUT, STATES } from './tracepoint_program.ts';
+
+const COMM_BYTES = 16;
+const TCP_SYN_SENT = 2;
+
+export interface TracepointRecord {
+  kind: 'begun' | 'established' | 'failed' | 'closed';
+  /** The low 53 bits of the socket's address in the kernel: a key while the socket lives. */
+  socket: number;
+  /** The kernel's monotonic clock. */
+  timeNs: bigint;
+  /** `localPort` is 0 as long as none is chosen. */
+  tuple: FlowTuple;
+  /** The caller; null except in `begun`. */
+  caller: TracepointCaller | null;
+}
+
+export interface TracepointCaller {
+  pid: number;
+  tid: number;
+  /** Real user id, in the initial user namespace. */
+  realUid: number;
+  /** cgroup v2 id; null before Linux 4.18. */
+  cgroupId: bigint | null;
+  /** The name of the thread. */
+  name: string;
+}
+
+/** Returns null for bytes that are no record. */
+export function tracepointRecord(bytes: Buffer, addresses: AddressTexts): TracepointRecord | null {
+  if (bytes.length < RECORD_BYTES) return null;
+  const state = bytes.readUInt32LE(RECORD_LAYOUT.state);
+  const kind = kindOf(state, bytes.readUInt32LE(RECORD_LAYOUT.old_state));
+  if (kind === null) return null;
+  const high = bytes.readUInt32LE(RECORD_LAYOUT.socket + 4);
+  return {
+    kind,
+    // The upper bits of a kernel address are all ones: 53 bits identify a socket and fit a plain number.
+    socket: (high & 0x1fffff) * 2 ** 32 + bytes.readUInt32LE(RECORD_LAYOUT.socket),
+    timeNs: bytes.readBigUInt64LE(RECORD_LAYOUT.time_ns),
+    tuple: {
+      localAddress: addresses.textOf(bytes, RECORD_LAYOUT.local_address),
+      localPort: bytes.readUInt16LE(RECORD_LAYOUT.local_port),
+      remoteAddress: addresses.textOf(bytes, RECORD_LAYOUT.remote_address),
+      remotePort: bytes.readUInt16LE(RECORD_LAYOUT.remote_port),
+    },
+    caller: kind === 'begun' ? callerIn(bytes) : null,
+  };
+}
+
+function kindOf(state: number, oldState: number): TracepointRecord['kind'] | null {
+  if (state === STATES.begun) return 'begun';
+  if (state === STATES.established) return 'established';
+  if (state !== STATES.closed) return null;
+  return oldState === TCP_SYN_SENT ? 'failed' : 'closed';
+}
+
+function callerIn(bytes: Buffer): TracepointCaller {
+  const cgroupId = bytes.readBigUInt64LE(RECORD_LAYOUT.cgroup_id);
+  const comm = bytes.subarray(RECORD_LAYOUT.comm, RECORD_LAYOUT.comm + COMM_BYTES);
+  const end = comm.indexOf(0);
+  return {
+    tid: bytes.readUInt32LE(RECORD_LAYOUT.pid_tgid),
+    pid: bytes.readUInt32LE(RECORD_LAYOUT.pid_tgid + 4),
+    realUid: bytes.readUInt32LE(RECORD_LAYOUT.uid_gid),
+    cgroupId: cgroupId === 0n ? null : cgroupId,
+    name: comm.toString('utf8', 0, end < 0 ? COMM_BYTES : end),
+  };
+}
