@@ -134,18 +134,25 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     return { ...this.counts };
   }
 
-  connectionOpened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null): ConnectionContext {
+  /** `timeUs`: time of the first segment that was seen, in microseconds since the Unix epoch. */
+  connectionOpened(
+    tuple: FlowTuple,
+    atSyn: boolean,
+    initialSequence: number | null,
+    timeUs: number,
+  ): ConnectionContext {
     const { attribution, onOwnerMissing, ownCalls } = this.options;
-    const context = newContext(null, initialSequence);
+    const begunUs = atSyn ? timeUs : null;
+    const context = newContext(null, initialSequence, begunUs);
     if (attribution === null) return context;
     const { attributor } = attribution;
     if (initialSequence !== null && ownCalls !== undefined && attributor.inodeOf !== undefined) {
       context.isOwn = ownCalls.matchConnection(tuple, initialSequence, () => attributor.inodeOf!(tuple));
       if (context.isOwn) return context;
     }
-    context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence);
+    context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence, begunUs);
     if (context.owner === null && onOwnerMissing?.()) {
-      context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence);
+      context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence, begunUs);
     }
     return context;
   }
@@ -352,7 +359,8 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
   private identifyCaller(tuple: FlowTuple, context: ConnectionContext): void {
     if (context.process !== null) return;
     const { attribution } = this.options;
-    context.owner ??= attribution?.attributor.ownerOf(tuple, false, context.initialSequence) ?? null;
+    const { initialSequence, begunUs } = context;
+    context.owner ??= attribution?.attributor.ownerOf(tuple, false, initialSequence, begunUs) ?? null;
     this.describeOwner(context);
   }
 

@@ -15,6 +15,8 @@ export interface ConnectionContext {
   workload: WorkloadRef | null;
   /** Sequence number of the SYN; null if the SYN was not seen. */
   initialSequence: number | null;
+  /** When the SYN was sent, in microseconds since the Unix epoch; null if it was not seen. */
+  begunUs: number | null;
   /** A socket of this process made the connection, as far as that is known without eBPF. */
   isOwn: boolean;
   /** The number of requests that were taken for our own. We send one request per connection. */
@@ -35,9 +37,13 @@ export interface ConnectionContext {
   relayed: Relayed<ConnectionContext> | null;
 }
 
-export function newContext(owner: SocketOwner | null, initialSequence: number | null): ConnectionContext {
+export function newContext(
+  owner: SocketOwner | null,
+  initialSequence: number | null,
+  begunUs: number | null = null,
+): ConnectionContext {
   return {
-    ...{ owner, process: null, workload: null, initialSequence, isOwn: false, ownRequests: 0 },
+    ...{ owner, process: null, workload: null, initialSequence, begunUs, isOwn: false, ownRequests: 0 },
     tokenRequests: [],
     ...{
       places: [],

@@ -58,11 +58,11 @@ export class Pipeline {
     this.builder = builder;
     this.tracker = new Tracker<ConnectionContext>(
       {
-        connectionOpened: (tuple, atSyn, initialSequence) => {
+        connectionOpened: (tuple, atSyn, initialSequence, timeUs) => {
           // The SYN was not captured. If this is the first byte behind it, nothing was missed.
           const segment = this.segment!;
           if (!atSyn && this.isToEndpoint(segment)) this.reportBeginning(segment, (segment.seq - 1) >>> 0);
-          return builder.connectionOpened(tuple, atSyn, initialSequence);
+          return builder.connectionOpened(tuple, atSyn, initialSequence, timeUs);
         },
         requestSeen: (tuple, context, request, startUs) =>
           builder.requestSeen(tuple, context, request, startUs),

@@ -40,9 +40,14 @@ export interface Attributor {
    * Returns the owner of a connection; null if it is not known (yet). Called when the first segment of a
    * connection is seen (`atSyn`: it is the SYN), and again at its first request if the first result was null.
    * With `initialSequence`, the sequence number of the SYN, only the owner of exactly that connection is
-   * returned.
+   * returned. `begunUs`: when the SYN was sent, in microseconds since the Unix epoch; null if it was not seen.
    */
-  ownerOf(tuple: FlowTuple, atSyn: boolean, initialSequence?: number | null): SocketOwner | null;
+  ownerOf(
+    tuple: FlowTuple,
+    atSyn: boolean,
+    initialSequence?: number | null,
+    begunUs?: number | null,
+  ): SocketOwner | null;
   /**
    * Returns the inode number of the socket that has this tuple now, in our own network namespace; null if
    * there is none. Absent if the kernel itself reports which connections this process opened

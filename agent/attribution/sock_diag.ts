@@ -2,8 +2,8 @@
  * Finds the owner of a socket without eBPF: netlink gives the one socket of the tuple (/proc/net/tcp is not
  * read, which would cost milliseconds), and /proc shows the process that holds its inode.
  *
- * Limits: a caller that ends during the look-up is missed, and an attempt that a firewall drops sends no SYN
- * and is never looked up. Sockets of another network namespace are found only after `watchNamespace`.
+ * Limits: a caller that ends during the look-up is inferred at best (ended_owners.ts), and an attempt that a firewall
+ * drops sends no SYN and is never looked up. Sockets of another network namespace are found only after `watchNamespace`.
  *
  * The file is longer than others because the look-up, its cache and the reuse of ports depend on each other.
  */
@@ -14,11 +14,13 @@ import type { Counters } from '../../protocol/records.ts';
 import { type FlowTuple, keyOf } from '../flow.ts';
 import { effectiveCapabilities } from '../linux/capabilities.ts';
 import { cgroupPaths } from '../linux/cgroup.ts';
+import { monotonicNs } from '../linux/libc.ts';
 import { addressBytes, type SocketId } from '../linux/netlink_inet_diag.ts';
 import { type FoundSocket, SockDiagSocket } from '../linux/netlink_sock_diag.ts';
 import { closeDescriptor, openAsBase, readLinkAt } from '../linux/proc_libc.ts';
 import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';
 import type { Attributor } from './attributor.ts';
+import { EndedOwners } from './ended_owners.ts';
 import type { SocketOwner } from './owner.ts';
 import { HolderSearch } from './proc_holder_search.ts';
 import type { ProcessWatch } from './process_watch.ts';
@@ -38,6 +40,8 @@ const MAX_CONNECTIONS = 8192;
 /** A closed connection is kept this long for its last packets. Then its tuple may be used again. */
 const KEEP_CLOSED_MS = 5000;
 const MAX_ADDRESSES = 256;
+/** Processes that have begun within this time are looked at first. */
+const YOUNG_NS = 5_000_000_000n;
 /** The number of the capability in include/uapi/linux/capability.h. */
 const CAP_SYS_PTRACE = 19n;
 
@@ -74,6 +78,8 @@ export class SockDiagAttributor implements Attributor {
   readonly #netns: number | null;
   /** Netlink sockets of other network namespaces: each searches the namespace that it was opened in. */
   readonly #others = new Map<number, SockDiagSocket>();
+  readonly #watch: ProcessWatch | null;
+  readonly #ended: EndedOwners | null;
   /** Owners by tuple, in the order of their look-up. */
   readonly #known = new Map<string, Known>();
   readonly #closed: string[] = [];
@@ -99,6 +105,8 @@ export class SockDiagAttributor implements Attributor {
     });
     this.#processes = new ProcReader({ procRoot: this.#procRoot, now: this.#now });
     this.#netns = readNetns(this.#procRoot);
+    this.#watch = options.processes ?? null;
+    this.#ended = this.#watch && new EndedOwners(this.#watch, this.#procRoot);
   }
 
   /**
@@ -122,9 +130,10 @@ export class SockDiagAttributor implements Attributor {
   }
 
   /**
-   * Deletes connections that closed long ago. There are no reports to read: the kernel is queried on demand.
+   * Reads process events, and deletes connections that closed long ago. About sockets the kernel is queried on demand.
    */
   poll(): void {
+    this.#watch?.poll();
     const before = this.#now() - KEEP_CLOSED_MS;
     while (this.#closed.length > 0) {
       const key = this.#closed[0]!;
@@ -135,7 +144,12 @@ export class SockDiagAttributor implements Attributor {
     }
   }
 
-  ownerOf(tuple: FlowTuple, atSyn: boolean): SocketOwner | null {
+  ownerOf(
+    tuple: FlowTuple,
+    atSyn: boolean,
+    _initialSequence: number | null = null,
+    begunUs: number | null = null,
+  ): SocketOwner | null {
     const key = keyOf(tuple);
     const known = this.#known.get(key);
     // Without a SYN it can only be the known connection. A SYN may begin another one.
@@ -150,28 +164,40 @@ export class SockDiagAttributor implements Attributor {
       return null;
     }
     const found = this.#findSocket(id);
-    if (!found) {
-      this.#socketGone++;
-      return null;
-    }
-    const { socket, netlink, netns } = found;
-    if (socket.inode === 0) {
-      this.#socketOrphaned++;
-      return null;
-    }
-    if (known?.inode === socket.inode) {
+    if (found && known && known.inode === found.socket.inode) {
       this.#known.set(key, known);
       return known.owner;
     }
-    const owner = this.#ownerOfInode(id, socket.inode, socket.uid, netlink, netns);
+    const { owner, uid } = this.#ownerOfSocket(id, found);
     if (owner) {
-      this.#known.set(key, { owner, inode: socket.inode, closedAtMs: null });
+      this.#known.set(key, { owner, inode: found!.socket.inode, closedAtMs: null });
       if (this.#known.size > MAX_CONNECTIONS) {
         deleteOldestEntries(this.#known, MAX_CONNECTIONS);
         this.#evicted++;
       }
+      return owner;
     }
-    return owner;
+    if (this.#ended === null || begunUs === null || this.#search.isOutOfTime) return null;
+    const isOurs = this.#netlink.hasAddress(id.localAddress);
+    return this.#ended.ownerOf(begunUs, uid, found?.netns ?? (isOurs ? this.#netns : null));
+  }
+
+  /** Returns the living owner, and the user of the socket where the kernel says it. */
+  #ownerOfSocket(
+    id: SocketId,
+    found: { socket: FoundSocket; netlink: SockDiagSocket; netns: number | null } | null,
+  ): { owner: SocketOwner | null; uid: number | null } {
+    if (!found) {
+      this.#socketGone++;
+      return { owner: null, uid: null };
+    }
+    const { socket, netlink, netns } = found;
+    if (socket.inode === 0) {
+      // The user of a socket that no process has any more is reported as 0 (net/core/sock.c, sock_i_uid).
+      this.#socketOrphaned++;
+      return { owner: null, uid: null };
+    }
+    return { owner: this.#ownerOfInode(id, socket.inode, socket.uid, netlink, netns), uid: socket.uid };
   }
 
   inodeOf(tuple: FlowTuple): number | null {
@@ -213,13 +239,15 @@ export class SockDiagAttributor implements Attributor {
     netlink: SockDiagSocket,
     netns: number | null,
   ): SocketOwner | null {
-    const holder = this.#search.find(inode, uid, () => netlink.find(id)?.inode === inode);
+    const nowNs = monotonicNs();
+    const young = this.#watch?.table.youngPids(nowNs, YOUNG_NS) ?? [];
+    const holder = this.#search.find(inode, uid, () => netlink.find(id)?.inode === inode, young);
     if (!holder) {
       // A search that ran out of time is counted by itself, and proves nothing about the owner.
       if (!this.#search.isOutOfTime) this.#ownerGone++;
       return null;
     }
-    const snapshot = this.#snapshot(holder.process);
+    const snapshot = this.#snapshot(holder.process) ?? this.#snapshotOfEnded(holder.process.pid, nowNs);
     holder.process.close();
     if (!snapshot) {
       this.#ownerGone++;
@@ -260,6 +288,16 @@ export class SockDiagAttributor implements Attributor {
       cgroupPaths: paths.length > 0 ? paths : null,
       parentPid: stat.parentPid,
     };
+  }
+
+  /** Returns the facts of a process that had the socket a moment ago and has ended since. */
+  #snapshotOfEnded(pid: number, timeNs: bigint) {
+    this.#watch?.poll();
+    const known = this.#watch?.table.at(pid, timeNs);
+    if (!known?.reading || known.startTicks === null) return null;
+    const { name, executable, args, workingDirectory, cgroupPaths: paths, parentPid } = known.reading;
+    const startTicks = known.startTicks;
+    return { pid, startTicks, name, executable, args, workingDirectory, cgroupPaths: paths, parentPid };
   }
 
   /**
@@ -326,10 +364,12 @@ export class SockDiagAttributor implements Attributor {
       ...this.#netlink.counters(),
       ...this.#search.counters(),
       ...this.#processes.counters(),
+      ...this.#ended?.counters(),
     };
   }
 
   close(): void {
+    this.#watch?.close();
     this.#netlink.close();
     for (const netlink of this.#others.values()) netlink.close();
     this.#search.close();

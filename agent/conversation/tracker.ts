@@ -37,8 +37,8 @@ import { isSigned, timestampOf } from './tcp_options.ts';
 import { answersOriginal, type Copy, proveByAnswers, TranslatedCopies } from './translated_copies.ts';
 
 export interface TrackerHooks<Context> {
-  /** A connection was seen for the first time, at its SYN or in its middle. Returns its context. */
-  connectionOpened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null): Context;
+  /** A connection was seen for the first time, at its SYN or in its middle, at `timeUs`. Returns its context. */
+  connectionOpened(tuple: FlowTuple, atSyn: boolean, initialSequence: number | null, timeUs: number): Context;
   /** A request's head is complete; its answer is still to come. */
   requestSeen(tuple: FlowTuple, context: Context, request: ExchangeRequest, startUs: number): void;
   exchangeCompleted(tuple: FlowTuple, context: Context, exchange: Exchange): void;
@@ -269,7 +269,7 @@ export class Tracker<Context> {
     const tuple = clientFlowOf(segment, this.isEndpoint(segment.destinationAddress, segment.destinationPort));
     const half: HalfOpen<Context> = {
       tuple,
-      context: this.hooks.connectionOpened(tuple, true, isn),
+      context: this.hooks.connectionOpened(tuple, true, isn, segment.timeUs),
       isn,
       timeUs: segment.timeUs,
       serverStart: null,
@@ -481,7 +481,8 @@ export class Tracker<Context> {
     this.halfOpen.delete(key);
     if (this.connections.size >= this.limits.maxConnections) this.evictOldest();
     const tuple = half?.tuple ?? clientFlowOf(segment, fromClient);
-    const context = half === undefined ? this.hooks.connectionOpened(tuple, false, null) : half.context;
+    const context =
+      half === undefined ? this.hooks.connectionOpened(tuple, false, null, segment.timeUs) : half.context;
     const connection = new Connection<Context>(
       tuple,
       context,

@@ -158,6 +158,11 @@ export class SockDiagSocket {
     return false;
   }
 
+  /** Returns whether an interface of this process's network namespace has an address, by a list that may be seconds old. */
+  hasAddress(address: Uint8Array): boolean {
+    return this.#interfacesOf(address).length > 0;
+  }
+
   #interfacesOf(address: Uint8Array): number[] {
     const now = performance.now();
     if (now - this.#indicesReadAt > INTERFACES_TTL_MS) {

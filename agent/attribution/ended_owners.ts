@@ -1,0 +1,91 @@
+/**
+ * Infers the owner of a socket that no process has any more: the one process that lived when the SYN was sent, has ended
+ * since or is about to, and has the socket's user and network namespace as far as they are known. That is a conclusion
+ * and no evidence: the confidence is `probable`, and with a second candidate there is no owner.
+ *
+ * A process that had run for long, closed its socket at once and lives on is no candidate. So the conclusion may be
+ * wrong where such a process and a short-lived one of the same user and namespace were active within the same moment.
+ */
+import type { Counters } from '../../protocol/records.ts';
+import { monotonicNs, realClockUs } from '../linux/libc.ts';
+import { KnownProcesses } from './known_processes.ts';
+import type { SocketOwner } from './owner.ts';
+import type { ProcessWatch } from './process_watch.ts';
+
+/** The clocks are read one after the other, and a packet's time is rounded. */
+const CLOCK_ERROR_NS = 50_000n;
+/** A living process that has run its program for at most this long may be about to end. */
+const YOUNG_NS = 1_000_000_000n;
+
+export class EndedOwners {
+  readonly #watch: ProcessWatch;
+  readonly #known: KnownProcesses;
+  #inferred = 0;
+  #several = 0;
+  #candidates = 0;
+  #none = 0;
+  #incomplete = 0;
+
+  constructor(watch: ProcessWatch, procRoot: string) {
+    this.#watch = watch;
+    this.#known = new KnownProcesses(watch.table, procRoot);
+  }
+
+  /**
+   * Returns the owner; null without candidates or with more than one.
+   * @param begunUs when the SYN was sent, in microseconds since the Unix epoch.
+   * @param uid the socket's user; null if it is not known.
+   * @param netns the socket's network namespace; null if it is not known.
+   */
+  ownerOf(begunUs: number, uid: number | null, netns: number | null): SocketOwner | null {
+    this.#watch.poll();
+    const timeNs = monotonicNs() - BigInt(Math.round((realClockUs() - begunUs) * 1_000));
+    const [from, to] = [timeNs - CLOCK_ERROR_NS, timeNs + CLOCK_ERROR_NS];
+    const candidates = this.#watch.table.candidates(from, to, YOUNG_NS, { uid, netns });
+    if (candidates === null) {
+      this.#incomplete++;
+      return null;
+    }
+    const [only, ...others] = candidates;
+    if (only === undefined) {
+      this.#none++;
+      return null;
+    }
+    if (others.length > 0) {
+      this.#several++;
+      this.#candidates += candidates.length;
+      return null;
+    }
+    const startTicks = this.#known.startTicksOf(only);
+    const { reading } = only;
+    const user = only.uid ?? uid;
+    if (startTicks === null || reading === null || user === null) {
+      this.#none++;
+      return null;
+    }
+    this.#inferred++;
+    return {
+      pid: only.pid,
+      startTicks,
+      ...{ name: reading.name, executable: reading.executable, uid: user },
+      ...{ args: reading.args, argsTruncated: reading.argsTruncated },
+      ...{ workingDirectory: reading.workingDirectory, netns: reading.netns },
+      ...{ cgroupId: null, cgroupPaths: reading.cgroupPaths },
+      ancestors: this.#known.ancestorsOf(only, startTicks, timeNs),
+      ...{ method: 'sock_diag', confidence: 'probable' },
+    };
+  }
+
+  counters(): Counters {
+    return {
+      inferred: this.#inferred,
+      /** Sockets for which several processes came into question, and the number of those processes. */
+      inferred_several: this.#several,
+      inferred_candidates: this.#candidates,
+      inferred_none: this.#none,
+      /** Sockets about which nothing was inferred, because process events were lost. */
+      inferred_incomplete: this.#incomplete,
+      ...this.#watch.counters(),
+    };
+  }
+}
