@@ -11,6 +11,8 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Alert } from '../../collector/contract/administration.ts';
+import type { PlanDetail } from '../../collector/contract/plan.ts';
 import { MetadataLink } from '../../lab/cloud/metadata_link.ts';
 import { addInstance, type LabRegion } from '../../lab/cloud/state.ts';
 import { CloudApi } from '../../lab/cloud_api.ts';
@@ -176,6 +178,19 @@ describe('an enforced host', { skip }, () => {
     );
     for (const { userAgent } of changes) assert.ok(userAgent.includes(`app/${id}`), userAgent);
     assert.deepEqual(api.problems, []);
+
+    // The collector shows the plan as its process has reported it.
+    const plan = await lab.api<PlanDetail>(`/plans/${id}`);
+    assert.deepEqual([plan.states.rolled_back, plan.step_count, plan.is_carried_out], [1, 1, false]);
+    assert.deepEqual(
+      plan.refusals.map(({ host, rolled_back }) => [host, rolled_back]),
+      [[lab.hostId, 1]],
+    );
+    assert.match(plan.refusals[0]!.caller, /python3/);
+    const told = async () => (await lab.api<{ items: Alert[] }>('/alerts')).items;
+    await until('the roll-back is an alert', KNOWN_WITHIN_MS, async () =>
+      (await told()).some(({ rule, subject }) => rule === 'plan_rolled_back' && subject === id),
+    );
     t.diagnostic(
       `rolled back ${tookMs} ms after the first refused call, of which ${PENDING_MS} ms are the cloud's`,
     );

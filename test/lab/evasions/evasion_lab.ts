@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import { readState } from '../../../agent/outbox/state_file.ts';
 import type { HostDetail } from '../../../collector/contract/host.ts';
 import { DAY_US } from '../../../collector/contract/window.ts';
 import { Insight } from '../../../collector/insight/insight.ts';
+import { withAdmin } from '../../../collector/local.ts';
 import { openStoreForReading } from '../../../collector/store/sqlite/sqlite_store.ts';
 import type { StoreQueries } from '../../../collector/store/store.ts';
 import type { SeenRequest } from '../../../lab/ground_truth.ts';
@@ -55,6 +57,7 @@ export class EvasionLab {
   /** Address that agents connect to, on the lab's host. */
   readonly collectorUrl: string;
   #spool = '';
+  #token: string | null = null;
   /** Options of the agent from its next start on. */
   options: WatchOptions = {};
   #said = '';
@@ -164,6 +167,21 @@ export class EvasionLab {
     });
     const untilUs = Date.now() * 1_000;
     return insight.host(this.hostId, { window: { sinceUs: untilUs - DAY_US, untilUs } });
+  }
+
+  /** Asks the collector's API with a viewer's token, from the host where it listens. */
+  async api<T>(path: string): Promise<T> {
+    const by = { name: 'test', sourceAddress: null };
+    this.#token ??= await withAdmin(join(this.lab.home, 'data'), pino({ level: 'silent' }), ({ access }) => {
+      return access.createToken({ kind: 'person', name: 'viewer', role: 'viewer' }, by).secret;
+    });
+    const url = `${this.#collectorUrl.replace(/^ws/, 'http')}/api/v1${path}`;
+    const authorization = `Authorization: Bearer ${this.#token}`;
+    const { status, stdout } = await this.lab.run(['curl', '-sS', '-f', '-H', authorization, url], {
+      from: 'host',
+    });
+    assert.equal(status, 0, `${path}: ${stdout}`);
+    return JSON.parse(stdout) as T;
   }
 
   /** The IMDSv1 calls of this host whose path holds `tag`. */

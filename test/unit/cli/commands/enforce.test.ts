@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import { AuditLog } from '../../../../collector/admin/audit_log.ts';
+import type { PlanDetail } from '../../../../collector/contract/plan.ts';
 import { DAY_US } from '../../../../collector/contract/window.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { Plan } from '../../../../enforce/plan.ts';
@@ -114,6 +116,16 @@ describe('imdswatch enforce', () => {
     assert.fail('It did not happen within 30 s.');
   }
 
+  /** The plan as the collector has it. */
+  function reported(id: string): PlanDetail | null {
+    const admin = openAdmin(findings.dataDir);
+    try {
+      return new SqliteAdminStore(admin).plans.one(id);
+    } finally {
+      admin.close();
+    }
+  }
+
   const tokensOf = (...numbers: number[]) =>
     numbers.map((number) => region.instances.get(instanceId(number))!.options.HttpTokens);
 
@@ -145,8 +157,12 @@ describe('imdswatch enforce', () => {
     assert.equal(unsure.code, 2);
     assert.deepEqual(tokensOf(1, 2), ['optional', 'optional']);
 
+    assert.deepEqual([reported(id)!.phase, reported(id)!.states.planned], ['made', 2]);
     const applied = await enforce('apply', id, '--yes');
     assert.equal(applied.code, 0, applied.stdout + applied.stderr);
+    const done = reported(id)!;
+    assert.deepEqual([done.phase, done.is_carried_out, done.states.confirmed], ['ended', false, 2]);
+    assert.match(done.begun_by!, /^command:/);
     assert.deepEqual(tokensOf(1, 2), ['required', 'required']);
     assert.equal((applied.stdout.match(/confirmed/g) ?? []).length, 2);
     const writes = api.calls.filter(
@@ -202,6 +218,12 @@ describe('imdswatch enforce', () => {
       assert.ok(tookMs < 10_000, `it took ${tookMs} ms`);
       assert.match(stdout, /rolled_back\s+\/opt\/weekly\.sh called without a token on i-0+4 and was refused/);
       assert.match(stdout, /held/);
+      const shown = reported(id)!;
+      assert.deepEqual([shown.states.rolled_back, shown.states.held, shown.phase], [1, 1, 'ended']);
+      assert.deepEqual(
+        shown.refusals.map(({ host, caller, rolled_back, held }) => [host, caller, rolled_back, held]),
+        [[instanceId(4), '/opt/weekly.sh', 1, 1]],
+      );
     } finally {
       applying.kill();
     }
