@@ -175,7 +175,7 @@ export class EvasionLab {
     this.#token ??= await withAdmin(join(this.lab.home, 'data'), pino({ level: 'silent' }), ({ access }) => {
       return access.createToken({ kind: 'person', name: 'viewer', role: 'viewer' }, by).secret;
     });
-    const url = `${this.#collectorUrl.replace(/^ws/, 'http')}/api/v1${path}`;
+    const url = `${this.collectorUrl.replace(/^ws/, 'http')}/api/v1${path}`;
     const authorization = `Authorization: Bearer ${this.#token}`;
     const { status, stdout } = await this.lab.run(['curl', '-sS', '-f', '-H', authorization, url], {
       from: 'host',
