@@ -15,6 +15,14 @@ export interface HostState {
   loss: { endUs: number; toldUs: number } | null;
 }
 
+export interface GroupState {
+  /** The group was proven safe, and no alert has said yet that it no longer is. */
+  good: boolean;
+  /** When a good group was first found unproven. */
+  unprovenUs: number | null;
+  toldUs: number | null;
+}
+
 /** An alert was sent about the triage that somebody set at this time, and that ended by itself. */
 export interface TriageAlertState {
   toldOf: string | null;
@@ -23,45 +31,49 @@ export interface TriageAlertState {
 /** Entries are replaced, never changed, so an entry that is still the same object needs no writing. */
 export interface AlertState {
   /**
-   * True once offenders, or hosts, were evaluated. The findings of the first evaluation are summed up in one
-   * alert.
+   * True once offenders, hosts or groups were evaluated. The findings of the first evaluation are summed up in
+   * one alert; groups that are ready in it are not reported.
    */
-  begun: { offenders: boolean; hosts: boolean };
+  begun: { offenders: boolean; hosts: boolean; groups: boolean };
   offenders: ReadonlyMap<string, OffenderState>;
   hosts: ReadonlyMap<string, HostState>;
+  groups: ReadonlyMap<string, GroupState>;
   /** By workload. */
   triage: ReadonlyMap<string, TriageAlertState>;
 }
 
 export const EMPTY_STATE: AlertState = {
-  begun: { offenders: false, hosts: false },
+  begun: { offenders: false, hosts: false, groups: false },
   offenders: new Map(),
   hosts: new Map(),
+  groups: new Map(),
   triage: new Map(),
 };
 
 export function stateOf(rows: readonly SubjectRow[]): AlertState {
   const offenders = new Map<string, OffenderState>();
   const hosts = new Map<string, HostState>();
+  const groups = new Map<string, GroupState>();
   const triage = new Map<string, TriageAlertState>();
-  const begun = { offenders: false, hosts: false };
+  const begun = { offenders: false, hosts: false, groups: false };
   for (const { kind, id, state } of rows) {
     if (kind === 'offender') offenders.set(id, state as OffenderState);
     else if (kind === 'host') hosts.set(id, state as HostState);
+    else if (kind === 'group') groups.set(id, state as GroupState);
     else if (kind === 'triage') triage.set(id, state as TriageAlertState);
-    else if (kind === 'begun' && (id === 'offenders' || id === 'hosts')) begun[id] = true;
+    else if (kind === 'begun' && (id === 'offenders' || id === 'hosts' || id === 'groups')) begun[id] = true;
   }
-  return { begun, offenders, hosts, triage };
+  return { begun, offenders, hosts, groups, triage };
 }
 
 /**
- * Returns the rows that differ. Hosts that are not in the store any more are forgotten, and so is triage that has not
+ * Returns the rows that differ. Hosts and groups that are not in the store any more are forgotten, and so is triage that has not
  * ended. Offenders are kept
  * for ever, because the first call of a workload is reported only once.
  */
 export function changedSubjects(before: AlertState, after: AlertState): SubjectRow[] {
   const changed: SubjectRow[] = [];
-  for (const kind of ['offenders', 'hosts'] as const) {
+  for (const kind of ['offenders', 'hosts', 'groups'] as const) {
     if (after.begun[kind] && !before.begun[kind]) changed.push({ kind: 'begun', id: kind, state: true });
   }
   for (const [id, state] of after.offenders) {
@@ -72,6 +84,12 @@ export function changedSubjects(before: AlertState, after: AlertState): SubjectR
   }
   for (const id of before.hosts.keys()) {
     if (!after.hosts.has(id)) changed.push({ kind: 'host', id, state: null });
+  }
+  for (const [id, state] of after.groups) {
+    if (before.groups.get(id) !== state) changed.push({ kind: 'group', id, state });
+  }
+  for (const id of before.groups.keys()) {
+    if (!after.groups.has(id)) changed.push({ kind: 'group', id, state: null });
   }
   for (const [id, state] of after.triage) {
     if (before.triage.get(id) !== state) changed.push({ kind: 'triage', id, state });

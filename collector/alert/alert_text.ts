@@ -125,6 +125,8 @@ export function summary(rule: AlertRule, group: readonly AlertDraft[]): AlertDra
     host_not_ready: 'hosts are not ready any more',
     host_silent: severity === 'info' ? 'hosts are back' : 'hosts are silent',
     coverage_lost: 'hosts whose capture lost packets or records, or was not live',
+    group_ready: 'Auto Scaling groups are ready',
+    group_not_ready: 'Auto Scaling groups are not ready any more',
     offender_reopened: 'workloads that were fixed call IMDSv1 again',
     exception_ended: 'exceptions have ended',
     enforcement_undone:

@@ -12,6 +12,7 @@ import type {
   DestinationChange,
   NewDestination,
 } from '../contract/administration.ts';
+import type { Group } from '../contract/group.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
@@ -41,7 +42,7 @@ const FINDINGS_WINDOW_US = 14 * DAY_US;
  */
 const COVERAGE_WINDOW_US = DAY_US;
 
-const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'plans'> = {
+const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'groups' | 'plans'> = {
   new_offender: 'offenders',
   credentials_over_v1: 'offenders',
   offender_reopened: 'offenders',
@@ -49,6 +50,8 @@ const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'plans'> = {
   host_not_ready: 'hosts',
   host_silent: 'hosts',
   coverage_lost: 'hosts',
+  group_ready: 'groups',
+  group_not_ready: 'groups',
   enforcement_undone: 'hosts',
   plan_rolled_back: 'plans',
   plan_held: 'plans',
@@ -59,6 +62,7 @@ const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'plans'> = {
 export interface AlertInsight {
   offenders(question: { window: Window }, filter: Record<string, never>): Promise<Offender[]>;
   hosts(question: { window: Window }, filter: Record<string, never>): Promise<Host[]>;
+  groups(by: 'asg', question: { window: Window }): Promise<Group[]>;
   endedTriage(): Promise<EndedTriage[]>;
 }
 
@@ -195,11 +199,13 @@ export class Alerts {
     const sinceUs = this.#state.begun.offenders ? untilUs - FINDINGS_WINDOW_US : 0;
     const offenders = await insight.offenders({ window: { sinceUs, untilUs } }, {});
     const endedTriage = await insight.endedTriage();
-    if (nowMs - this.#startedMs < HOSTS_SETTLE_MS) return { offenders, endedTriage, hosts: null };
+    if (nowMs - this.#startedMs < HOSTS_SETTLE_MS)
+      return { offenders, endedTriage, hosts: null, groups: null };
     const window = { sinceUs: untilUs - FINDINGS_WINDOW_US, untilUs };
     const all = await insight.hosts({ window }, {});
     const coverage = await store.coverage({ sinceUs: untilUs - COVERAGE_WINDOW_US, untilUs }, null);
-    return { offenders, endedTriage, hosts: { all, coverage } };
+    const groups = await insight.groups('asg', { window });
+    return { offenders, endedTriage, hosts: { all, coverage }, groups };
   }
 
   #alert({ rule, subject, severity, title, text }: AlertDraft, nowUs: number): Alert {

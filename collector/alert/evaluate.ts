@@ -3,6 +3,7 @@
  * wait for a quiet time to end is not forgotten: its state stays as it was, so the next evaluation finds the
  * same change again.
  */
+import type { Group } from '../contract/group.ts';
 import type { Host, Verdict } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import { DAY_US, HOUR_US } from '../contract/window.ts';
@@ -12,6 +13,7 @@ import { toMicroseconds } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
 import type { AlertState, HostState, OffenderState } from './alert_state.ts';
 import * as text from './alert_text.ts';
+import { judgeGroups } from './group_rules.ts';
 
 /** A workload that fetches role credentials over IMDSv1 is reported again after a pause of this length. */
 export const CREDENTIALS_QUIET_US = DAY_US;
@@ -32,12 +34,14 @@ export interface Findings {
   endedTriage: readonly EndedTriage[];
   /** All hosts. Null just after a start, when hosts have not had the time to report and cannot be judged. */
   hosts: { all: readonly Host[]; coverage: readonly Pick<HostCoverage, 'hostId' | 'gaps'>[] } | null;
+  /** All Auto Scaling groups. Null when `hosts` is. */
+  groups: readonly Group[] | null;
 }
 
 /** Returns the alerts to send and the new state. `nowUs`: microseconds since 1970. */
 export function evaluate(
   before: AlertState,
-  { offenders, endedTriage, hosts }: Findings,
+  { offenders, endedTriage, hosts, groups }: Findings,
   nowUs: number,
 ): { alerts: AlertDraft[]; after: AlertState } {
   const offenderAlerts: AlertDraft[] = [];
@@ -53,6 +57,11 @@ export function evaluate(
   }
   const hostAlerts: AlertDraft[] = [];
   const hostStates = hosts === null ? before.hosts : judgeHosts(hosts, before.hosts, nowUs, hostAlerts);
+  const groupAlerts: AlertDraft[] = [];
+  const groupStates =
+    groups === null
+      ? before.groups
+      : judgeGroups(groups, before.groups, nowUs, before.begun.groups, groupAlerts);
   const triageAlerts: AlertDraft[] = [];
   const triageStates = judgeTriage(endedTriage, before.triage, triageAlerts);
   return {
@@ -60,11 +69,17 @@ export function evaluate(
       ...bounded(triageAlerts, MAX_ALERTS_OF_ONE_RULE),
       ...bounded(offenderAlerts, before.begun.offenders ? MAX_ALERTS_OF_ONE_RULE : 1),
       ...bounded(hostAlerts, before.begun.hosts ? MAX_ALERTS_OF_ONE_RULE : 1),
+      ...bounded(groupAlerts, MAX_ALERTS_OF_ONE_RULE),
     ],
     after: {
-      begun: { offenders: true, hosts: before.begun.hosts || hosts !== null },
+      begun: {
+        offenders: true,
+        hosts: before.begun.hosts || hosts !== null,
+        groups: before.begun.groups || groups !== null,
+      },
       offenders: offenderStates,
       hosts: hostStates,
+      groups: groupStates,
       triage: triageStates,
     },
   };

@@ -30,7 +30,7 @@ export class ApiMetrics {
   readonly #failures: Counter;
   readonly #findingsFailures: Counter;
   readonly #fleet: Record<
-    'hosts' | 'verdicts' | 'offenders' | 'bytes' | 'calls' | 'workloads' | 'known' | 'age',
+    'hosts' | 'verdicts' | 'groups' | 'offenders' | 'bytes' | 'calls' | 'workloads' | 'known' | 'age',
     Gauge
   >;
   readonly #stages = new Map<string, Counter | Gauge>();
@@ -76,6 +76,7 @@ export class ApiMetrics {
       verdicts: gauge('hosts_readiness', 'Hosts by verdict, that is their readiness to require IMDSv2.', [
         'verdict',
       ]),
+      groups: gauge('groups_readiness', 'Auto Scaling groups by their own verdict.', ['verdict']),
       offenders: gauge('offenders', 'Workloads in the window, by severity.', ['severity']),
       bytes: gauge('store_used_bytes', 'Bytes that the store uses of its limit.'),
       calls: gauge('store_calls', 'Raw calls in the store.'),
@@ -154,10 +155,12 @@ export class ApiMetrics {
       return;
     }
     const { overview, offenders, statistics, ageSeconds } = findings;
-    const { hosts, verdicts, bytes, calls, workloads, known, age } = this.#fleet;
+    const { hosts, verdicts, groups, bytes, calls, workloads, known, age } = this.#fleet;
     hosts.set({ state: 'online' }, overview.hosts.online);
     hosts.set({ state: 'silent' }, overview.hosts.silent);
     for (const [verdict, count] of Object.entries(overview.hosts.verdicts)) verdicts.set({ verdict }, count);
+    for (const [verdict, count] of Object.entries(overview.groups?.verdicts ?? {}))
+      groups.set({ verdict }, count);
     for (const { severity } of offenders) this.#fleet.offenders.inc({ severity });
     bytes.set(statistics.bytes);
     calls.set(statistics.calls);

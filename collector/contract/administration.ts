@@ -43,6 +43,8 @@ export const alertRule = z.enum([
   'host_not_ready',
   'host_silent',
   'coverage_lost',
+  'group_ready',
+  'group_not_ready',
   'offender_reopened',
   'exception_ended',
   'enforcement_undone',

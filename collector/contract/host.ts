@@ -183,6 +183,11 @@ export const readinessGroup = z.object({
 export const overview = z.object({
   window,
   hosts: z.object({ total: z.int(), online: z.int(), silent: z.int(), verdicts: verdictCounts }),
+  /**
+   * Auto Scaling groups by their own verdicts. Null where the question leaves hosts out by more than account and
+   * region: a part of a group proves nothing.
+   */
+  groups: z.object({ by: z.literal('asg'), total: z.int(), verdicts: verdictCounts }).nullable(),
   calls: z.object({ v1: z.int(), v2: z.int(), credentials_over_v1: z.int(), rejected_v1: z.int() }),
   /** Workloads with IMDSv1 calls. */
   offenders: z.int(),

@@ -19,7 +19,7 @@ import { toTimestamp } from '../store/time.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
-import type { GroupFilter } from './group/fleet.ts';
+import { type GroupFilter, placesOf } from './group/fleet.ts';
 import { GroupQuestions } from './group/group_questions.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';
 import { matchesHost, narrows } from './host_filter.ts';
@@ -76,10 +76,12 @@ export class Insight {
     // row.
     const totalsOf: () => Promise<{ identity: string | { id: string } | null; kinds: CountedCalls[] }[]> =
       () => (scope.hosts === null ? this.#store.identityTotals(scope) : this.#store.hostTotals(scope));
-    const [judged, totals, points] = await Promise.all([
+    const places = placesOf(filter);
+    const [judged, totals, points, groups] = await Promise.all([
       this.#judge.judgeHosts(window, scope.hosts),
       totalsOf(),
       this.#store.series(scope, buckets.bucket, false),
+      places === null ? null : this.#groups.verdicts('asg', window, places),
     ]);
     const calls = tallyAll(totals);
     const offenders = new Set<string>();
@@ -97,6 +99,7 @@ export class Insight {
         silent: silent.length,
         verdicts: verdictCounts(judged.map(({ judged: { verdict } }) => verdict)),
       },
+      groups: groups === null ? null : { by: 'asg', total: groups.length, verdicts: verdictCounts(groups) },
       calls: {
         v1: calls.v1,
         v2: calls.v2,

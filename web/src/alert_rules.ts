@@ -7,6 +7,8 @@ export const ALERT_RULES: Record<AlertRule, string> = {
   host_not_ready: 'Host no longer ready',
   host_silent: 'Host silent',
   coverage_lost: 'Coverage lost',
+  group_ready: 'Group ready',
+  group_not_ready: 'Group no longer ready',
   offender_reopened: 'Fixed offender calls again',
   exception_ended: 'Exception ended',
   enforcement_undone: 'Enforcement undone',

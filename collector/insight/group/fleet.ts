@@ -4,8 +4,10 @@ import { SCALING_GROUP_TAG } from '../../../common/instance_tags.ts';
 import { DAY_US, type Window } from '../../contract/window.ts';
 import type { CloudInventory, HostProfile, StoredProfiles, StoreQueries } from '../../store/store.ts';
 import { isV1, type Tally, tally, tallyAll } from '../counts.ts';
+import { narrows } from '../host_filter.ts';
 import type { HostJudge } from '../host_judge.ts';
 import type { Judging } from '../judged.ts';
+import type { HostFilter } from '../question.ts';
 import { attributeOf, launchSourceOf } from './attributes.ts';
 import type { GroupEvidence } from './judge_group.ts';
 import { type JudgedMember, judgeMember } from './member.ts';
@@ -15,6 +17,16 @@ import { type GroupedMember, membersOf, membersToCompare } from './members_of.ts
 export interface GroupFilter {
   accounts?: readonly string[];
   regions?: readonly string[];
+}
+
+/** Returns the part of a choice of hosts that may narrow a group; null where it narrows by something else. */
+export function placesOf({ accounts, regions, ...others }: HostFilter): GroupFilter | null {
+  const known = (values: HostFilter['accounts']) => values?.every((value) => value !== null) ?? true;
+  if (narrows(others) || !known(accounts) || !known(regions)) return null;
+  return {
+    ...(accounts !== undefined && { accounts: accounts as readonly string[] }),
+    ...(regions !== undefined && { regions: regions as readonly string[] }),
+  };
 }
 
 /** With more members than this, sums of all hosts are read: a list of their names would cost more. */
@@ -76,9 +88,9 @@ export async function loadFleet(
     toCompare.length === 0 ? [] : await store.cloudCounts(window, toCompare),
   );
   const members: FleetMember[] = [];
-  const narrows = filter.accounts !== undefined || filter.regions !== undefined;
+  const isNarrowed = filter.accounts !== undefined || filter.regions !== undefined;
   for (const { member, profiles: own } of membersOf(stored, profiles, calls, compared)) {
-    if (narrows && !own.profiles.some((facts) => matches(facts, filter))) continue;
+    if (isNarrowed && !own.profiles.some((facts) => matches(facts, filter))) continue;
     members.push({ judged: judgeMember(member, judging), profiles: own });
   }
   return {

@@ -35,16 +35,30 @@ export class GroupQuestions {
 
   /** Returns all groups of an attribute, the worst and largest first. */
   async groups(by: GroupAttribute, questionWindow: Window, filter: GroupFilter = {}): Promise<Group[]> {
-    const profiles = await this.#store.profiles();
-    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter, profiles, null);
-    const chosen = groupsBy(by, fleet).map((group) => judgeChosen(group, fleet));
-    return (await this.#describe(chosen, fleet)).sort(
+    const { groups, fleet } = await this.#judgeAll(by, questionWindow, filter);
+    return (await this.#describe(groups, fleet)).sort(
       (a, b) =>
         WORST_FIRST.indexOf(a.verdict) - WORST_FIRST.indexOf(b.verdict) ||
         b.offending - a.offending ||
         b.members - a.members ||
         (a.id < b.id ? -1 : 1),
     );
+  }
+
+  /** Returns the verdict of each group of an attribute. */
+  async verdicts(by: GroupAttribute, questionWindow: Window, filter: GroupFilter = {}): Promise<Verdict[]> {
+    const { groups } = await this.#judgeAll(by, questionWindow, filter);
+    return groups.map(({ judged }) => judged.verdict);
+  }
+
+  async #judgeAll(
+    by: GroupAttribute,
+    questionWindow: Window,
+    filter: GroupFilter,
+  ): Promise<{ groups: DescribedGroup[]; fleet: Fleet }> {
+    const profiles = await this.#store.profiles();
+    const fleet = await loadFleet(this.#store, this.#judge, questionWindow, filter, profiles, null);
+    return { groups: groupsBy(by, fleet).map((group) => judgeChosen(group, fleet)), fleet };
   }
 
   /** Returns null where no instance belonged to the group in the window. */

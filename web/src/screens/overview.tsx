@@ -41,7 +41,7 @@ interface FindingsProps {
 }
 
 function Findings({ overview, windowParams }: FindingsProps) {
-  const { hosts, calls, offenders } = overview;
+  const { hosts, groups, calls, offenders } = overview;
   const safe = (hosts.verdicts.ready ?? 0) + (hosts.verdicts.enforced ?? 0);
   return (
     <div class="overview">
@@ -76,6 +76,15 @@ function Findings({ overview, windowParams }: FindingsProps) {
           note={`of ${plural(hosts.total, 'host')}, ${count(hosts.verdicts.enforced ?? 0)} enforced already`}
           href={`/hosts${query({ ...windowParams, verdict: ['ready', 'enforced'] })}`}
         />
+        {groups !== null && groups.total > 0 && (
+          <Tile
+            label="Groups safe to enforce"
+            value={(groups.verdicts.ready ?? 0) + (groups.verdicts.enforced ?? 0)}
+            tone={groupTone(groups)}
+            note={`of ${plural(groups.total, 'Auto Scaling group')}, ${count(groups.verdicts.blocked ?? 0)} blocked`}
+            href={`/groups${query({ ...windowParams, verdict: ['ready', 'enforced'] })}`}
+          />
+        )}
         <Tile
           label="Silent hosts"
           value={hosts.silent}
@@ -110,6 +119,10 @@ function Findings({ overview, windowParams }: FindingsProps) {
       </Panel>
     </div>
   );
+}
+
+function groupTone({ total, verdicts }: NonNullable<Overview['groups']>): string {
+  return (verdicts.ready ?? 0) + (verdicts.enforced ?? 0) === total ? 'good' : 'neutral';
 }
 
 /** The chart looks back further than the window, because a window has too few points for a trend. */

@@ -10,6 +10,7 @@ import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import type { SendOptions } from '../../../../collector/alert/send.ts';
 import type { Alert } from '../../../../collector/contract/administration.ts';
+import type { Group } from '../../../../collector/contract/group.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
 import type { EndedTriage } from '../../../../collector/insight/triage_reader.ts';
@@ -22,6 +23,7 @@ export class Bench {
   offenders: Offender[] = [];
   endedTriage: EndedTriage[] = [];
   hosts: Host[] = [];
+  groups: Group[] = [];
   coverage: HostCoverage[] = [];
   nowMs = NOON_US / 1000;
   alerts!: Alerts;
@@ -50,6 +52,7 @@ export class Bench {
       insight: {
         offenders: async () => this.offenders,
         hosts: async () => this.hosts,
+        groups: async () => this.groups,
         endedTriage: async () => this.endedTriage,
       },
       store: { coverage: async () => this.coverage },

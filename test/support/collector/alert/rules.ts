@@ -1,6 +1,7 @@
 import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
 import { type AlertState, EMPTY_STATE } from '../../../../collector/alert/alert_state.ts';
 import { evaluate, type Findings } from '../../../../collector/alert/evaluate.ts';
+import type { Group } from '../../../../collector/contract/group.ts';
 import type { Host } from '../../../../collector/contract/host.ts';
 import type { Offender } from '../../../../collector/contract/offender.ts';
 import type { EndedTriage } from '../../../../collector/insight/triage_reader.ts';
@@ -19,15 +20,18 @@ export class Rules {
       hosts = [],
       coverage = [],
       endedTriage = [],
+      groups = [],
     }: {
       offenders?: Offender[];
       hosts?: Host[] | null;
       coverage?: NonNullable<Findings['hosts']>['coverage'];
       endedTriage?: EndedTriage[];
+      groups?: Group[] | null;
     },
     nowUs: number,
   ): AlertDraft[] {
-    const findings = { offenders, endedTriage, hosts: hosts === null ? null : { all: hosts, coverage } };
+    const judged = hosts === null ? null : { all: hosts, coverage };
+    const findings = { offenders, endedTriage, hosts: judged, groups };
     const { alerts, after } = evaluate(this.state, findings, nowUs);
     this.state = after;
     return alerts;

@@ -69,7 +69,12 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const store = fakeStore(asked);
   const alerts = new Alerts({
     admin: new SqliteAdminStore(admin),
-    insight: { offenders: async () => [], hosts: async () => [], endedTriage: async () => [] },
+    insight: {
+      offenders: async () => [],
+      hosts: async () => [],
+      groups: async () => [],
+      endedTriage: async () => [],
+    },
     store: { coverage: async () => [] },
     publicUrl: null,
     log,

@@ -200,6 +200,7 @@ export function makeOverview(): Overview {
   return {
     window: { from: FROM, to: TO },
     hosts: { total: 6, online: 4, silent: 2, verdicts },
+    groups: { by: 'asg', total: 2, verdicts: { ...verdicts, blocked: 1, unproven: 0 } },
     calls: { v1: 1, v2: 2, credentials_over_v1: 1, rejected_v1: 0 },
     offenders: 1,
     timeline: TIMELINE,

@@ -179,7 +179,7 @@ test('the findings of the very first evaluation are summed up', () => {
   const hosts = [hostOf(1), hostOf(2, { state: 'silent' }), hostOf(3, { state: 'silent' })];
   const { alerts, after } = evaluate(
     EMPTY_STATE,
-    { offenders, endedTriage: [], hosts: { all: hosts, coverage: [] } },
+    { offenders, endedTriage: [], hosts: { all: hosts, coverage: [] }, groups: [] },
     NOON_US,
   );
   assert.deepEqual(kinds(alerts), [
@@ -189,7 +189,7 @@ test('the findings of the very first evaluation are summed up', () => {
   ]);
   const next = evaluate(
     after,
-    { offenders, endedTriage: [], hosts: { all: hosts, coverage: [] } },
+    { offenders, endedTriage: [], hosts: { all: hosts, coverage: [] }, groups: [] },
     NOON_US + MINUTE_US,
   );
   assert.deepEqual(next.alerts, []);

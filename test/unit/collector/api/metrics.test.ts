@@ -55,6 +55,7 @@ test('metrics: well formed, named by the conventions of Prometheus, with few lab
   const value = (family: string, key: string) => families.get(family)!.samples.get(`${family}${key}`);
   assert.equal(value('imdswatch_hosts', '{state="silent"}'), 2);
   assert.equal(value('imdswatch_hosts_readiness', '{verdict="unproven"}'), 3);
+  assert.equal(value('imdswatch_groups_readiness', '{verdict="blocked"}'), 1);
   assert.equal(value('imdswatch_offenders', '{severity="credentials"}'), 5);
   assert.equal(value('imdswatch_store_used_bytes', ''), 4096);
   assert.equal(value('imdswatch_ingest_frames_total', ''), 3);

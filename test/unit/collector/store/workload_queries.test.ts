@@ -146,12 +146,19 @@ test('two scripts that run curl are two offenders, and a third raises an alert; 
     ['/opt/b.sh', '/usr/bin/bash', ['/usr/bin/curl'], 1],
   ]);
   const nowUs = toMicroseconds(NOW);
-  const { after: known } = evaluate(EMPTY_STATE, { offenders: first, endedTriage: [], hosts: null }, nowUs);
-  assert.deepEqual(evaluate(known, { offenders: first, endedTriage: [], hosts: null }, nowUs).alerts, []);
+  const { after: known } = evaluate(
+    EMPTY_STATE,
+    { offenders: first, endedTriage: [], hosts: null, groups: null },
+    nowUs,
+  );
+  assert.deepEqual(
+    evaluate(known, { offenders: first, endedTriage: [], hosts: null, groups: null }, nowUs).alerts,
+    [],
+  );
   await put(curl('/opt/c.sh'));
   const { alerts } = evaluate(
     known,
-    { offenders: await insight.offenders({ window }), endedTriage: [], hosts: null },
+    { offenders: await insight.offenders({ window }), endedTriage: [], hosts: null, groups: null },
     nowUs,
   );
   assert.deepEqual(
@@ -167,13 +174,17 @@ test('an offender that was reported under the id of its release is not reported 
   const oldId = identityId(workloadIdentity(call, call.host.id, call['source.address']));
   const before = {
     ...EMPTY_STATE,
-    begun: { offenders: true, hosts: false },
+    begun: { offenders: true, hosts: false, groups: false },
     offenders: new Map([[oldId, { credentials: null }]]),
   };
   const nowUs = toMicroseconds(NOW);
   const offenders = await insightOf(store).offenders({ window });
   assert.notEqual(offenders[0]!.id, oldId);
-  const { alerts, after: state } = evaluate(before, { offenders, endedTriage: [], hosts: null }, nowUs);
+  const { alerts, after: state } = evaluate(
+    before,
+    { offenders, endedTriage: [], hosts: null, groups: null },
+    nowUs,
+  );
   assert.deepEqual(alerts, []);
   assert.ok(state.offenders.has(offenders[0]!.id));
 });

@@ -139,6 +139,20 @@ describe('groups', () => {
     assert.deepEqual([found.instances[0]!.id, found.instances[0]!.state], ['i-b', 'blocked']);
   });
 
+  it('are counted in the overview by their verdicts, unless the question leaves members out', async () => {
+    const { insight, put } = await fleet();
+    const overview = async (filter = {}) => (await insight.overview({ window: WINDOW }, filter)).groups;
+    const before = await overview({ accounts: [PLACE.account] });
+    assert.deepEqual([before?.by, before?.total, before?.verdicts.ready], ['asg', 1, 1]);
+    const time = at(NOW_US - 19 * HOUR_US + 120_000_000);
+    await put(makeCall({ time, 'imds.version': 1, host: hostOf('i-b', WEB) }));
+    const blocked = await overview();
+    assert.deepEqual([blocked?.total, blocked?.verdicts.ready, blocked?.verdicts.blocked], [1, 0, 1]);
+    assert.equal((await overview({ regions: ['us-east-1'] }))?.total, 0);
+    for (const filter of [{ ids: ['i-a'] }, { text: 'i-a' }, { accounts: [null] }])
+      assert.equal(await overview(filter), null);
+  });
+
   it('that never started have proven nothing about what runs at boot', async () => {
     const { store, put } = newFindings(bench);
     const alone = hostOf('i-1', { 'aws:autoscaling:groupName': 'still' });
