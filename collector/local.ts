@@ -18,6 +18,7 @@ import { AuditLog } from './admin/audit_log.ts';
 import { PlanRows } from './admin/plans.ts';
 import { triageStatement } from './admin/triage.ts';
 import { Destinations } from './alert/destinations.ts';
+import type { PlanTargetQuestion } from './contract/enforcement.ts';
 import type { TriageRecord } from './contract/triage.ts';
 import type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 import { toCounts, toInstances, toInventory } from './insight/cloud_import/stored_figures.ts';
@@ -172,6 +173,18 @@ export function storePlanReport(
   try {
     const { steps } = new PlanRows(admin, new AuditLog(admin)).report(planId, report, by, Date.now());
     return { steps };
+  } finally {
+    admin.close();
+  }
+}
+
+/** Returns the plans that are carried out now for a target, but for `except`, as their processes report. */
+export function plansUnderWay(dataDir: string, target: PlanTargetQuestion, except: string): string[] {
+  // Nobody has reported a plan to a copy of the findings alone.
+  if (!existsSync(join(dataDir, ADMIN.file))) return [];
+  const admin = openAdmin(dataDir, { mustExist: true });
+  try {
+    return new PlanRows(admin, new AuditLog(admin)).underWayFor(target, except, Date.now());
   } finally {
     admin.close();
   }

@@ -3,6 +3,7 @@
  * Every function may throw `OperatorError`: then the collector cannot be asked, and nothing goes forward.
  */
 import type { Verdict } from '../collector/contract/host.ts';
+import type { Target } from './plan.ts';
 
 export interface HostFinding {
   /** The instance's id, as agents on EC2 name their host. */
@@ -74,6 +75,8 @@ export interface Findings {
     hostIds: readonly string[],
     span: { sinceMs: number; untilMs: number },
   ): Promise<Map<string, number>>;
+  /** Other plans that are carried out now for the target, as the collector knows them: also on other machines. */
+  otherPlans(planId: string, target: Target): Promise<string[]>;
   /** Writes an entry to the audit log. */
   audit(action: string, subject: string, detail: string): Promise<void>;
 }

@@ -32,6 +32,17 @@ export const PLAN_STEP_STATES = [
   'drifted',
 ] as const;
 
+/** The states in which nothing more happens to a step by itself. */
+export const FINAL_PLAN_STEP_STATES = [
+  'confirmed',
+  'skipped',
+  'refused',
+  'failed',
+  'rolled_back',
+  'held',
+  'drifted',
+] as const satisfies readonly (typeof PLAN_STEP_STATES)[number][];
+
 /** RFC 3339 in UTC with milliseconds. */
 const time = z.iso.datetime({ precision: 3 });
 const reason = freeText(MAX_REASON_CHARACTERS).nullable();

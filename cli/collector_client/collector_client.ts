@@ -229,16 +229,16 @@ export class CollectorClient {
     try {
       value = JSON.parse(text);
     } catch {
-      throw notUnderstood(this.url, request, 'it is no JSON');
+      throw notUnderstood(this.url, withoutQuery(request), 'it is no JSON');
     }
     const result = schema.safeParse(value);
     if (result.success) return result.data as z.infer<S>;
     const [issue] = result.error.issues;
-    throw notUnderstood(this.url, request, `${issue?.path.join('.')}: ${issue?.message}`);
+    throw notUnderstood(this.url, withoutQuery(request), `${issue?.path.join('.')}: ${issue?.message}`);
   }
 
   #refused(answer: Answered, request: string): OperatorError {
-    return refused(answer, this.url, request.replace(/\?.*/, ''), this.#access.tokenFrom);
+    return refused(answer, this.url, withoutQuery(request), this.#access.tokenFrom);
   }
 
   #newAgent(keepAlive: boolean): HttpAgent | HttpsAgent {
@@ -246,6 +246,11 @@ export class CollectorClient {
     const { caFile } = this.#access;
     return new HttpsAgent({ keepAlive, ...tlsOptions({ caFile, certFile: null, keyFile: null }) });
   }
+}
+
+/** A query may name hosts, which are of no use in an error. */
+function withoutQuery(request: string): string {
+  return request.replace(/\?.*/, '');
 }
 
 function isProblem({ headers }: Answered): boolean {

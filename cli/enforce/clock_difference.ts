@@ -10,12 +10,7 @@ export class ClockDifference {
   /** Collector's clock minus ours: it lies between these two. */
   #least = 0;
   #most = 0;
-  #isKnown = false;
   #hasSaid = false;
-
-  get isKnown(): boolean {
-    return this.#isKnown;
-  }
 
   /** Takes an answer. `sentMs`, `arrivedMs`: when it was asked for and there by our clock; `theirs`: its time, RFC 3339. */
   learn(sentMs: number, arrivedMs: number, theirs: string): void {
@@ -23,7 +18,6 @@ export class ClockDifference {
     if (Number.isNaN(theirMs) || arrivedMs < sentMs) return;
     this.#least = theirMs - arrivedMs;
     this.#most = theirMs - sentMs;
-    this.#isKnown = true;
   }
 
   /** Returns the collector's time of one of ours, or an earlier one: nothing after it is missed. */

@@ -1,9 +1,10 @@
 /** The collector's findings for the enforcement, read from its files on this machine. */
 
 import { DAY_US } from '../../collector/contract/window.ts';
-import { type InsightOptions, openForReading, withAdmin } from '../../collector/local.ts';
+import { type InsightOptions, openForReading, plansUnderWay, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { Findings } from '../../enforce/findings.ts';
+import { describeTarget } from '../../enforce/run/describe_progress.ts';
 import { createLogger } from '../log.ts';
 import { callOf, hostOf } from './served_findings.ts';
 
@@ -31,6 +32,7 @@ export function openFindings(dataDir: string, options: InsightOptions): OpenFind
       (await enforcement.acceptedCalls(hostIds, sinceMs)).map(callOf),
     hostsOfCaller: (callerId) => enforcement.hostsOfCaller(callerId),
     watched: (hostIds, span) => enforcement.watched(hostIds, span),
+    otherPlans: async (planId, target) => plansUnderWay(dataDir, describeTarget(target), planId),
     audit: (action, subject, detail) => audit(dataDir, action, subject, detail),
     close,
   };
@@ -52,6 +54,7 @@ export function noFindings(dataDir: string | null): Findings {
     acceptedCalls: refuse,
     hostsOfCaller: refuse,
     watched: refuse,
+    otherPlans: refuse,
     audit: async (action, subject, detail) => {
       if (dataDir !== null) await audit(dataDir, action, subject, detail);
     },

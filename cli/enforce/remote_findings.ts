@@ -7,12 +7,14 @@ import {
   enforcementGroup,
   enforcementHosts,
   enforcementNewHosts,
+  enforcementPlans,
   enforcementWatched,
   MAX_QUESTIONED,
   MAX_WATCHED_HOSTS,
 } from '../../collector/contract/enforcement.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { HostFinding } from '../../enforce/findings.ts';
+import { describeTarget } from '../../enforce/run/describe_progress.ts';
 import type { AskOptions, CollectorClient } from '../collector_client/collector_client.ts';
 import { requireAdmin } from '../collector_client/require_admin.ts';
 import { ClockDifference } from './clock_difference.ts';
@@ -21,6 +23,9 @@ import { callOf, hostOf } from './served_findings.ts';
 
 /** Questions that are asked every second. The next one takes the place of one that fails. */
 const WATCHING: AskOptions = { timeoutMs: 5000, attempts: 1 };
+
+/** Questions about a few hosts. A process that is ended by a signal waits for what is under way. */
+const JUDGING: AskOptions = { timeoutMs: 20_000, attempts: 2 };
 
 /**
  * Asks the collector what it is, so that one that cannot help is refused before anything is done. `needs`: the role that
@@ -56,7 +61,7 @@ export async function openRemoteFindings(
     const found: HostFinding[] = [];
     if (ids !== null) {
       for (const part of parts(ids)) {
-        const { items } = await ask('/enforcement/hosts', { hosts: part }, enforcementHosts);
+        const { items } = await ask('/enforcement/hosts', { hosts: part }, enforcementHosts, JUDGING);
         found.push(...items.map(hostOf));
       }
       return found;
@@ -78,7 +83,7 @@ export async function openRemoteFindings(
     hosts,
     group: async (id, { account, region }) => {
       const query = new URLSearchParams({ id, account, region });
-      const { group } = await get(`/enforcement/group?${query}`, enforcementGroup);
+      const { group } = await get(`/enforcement/group?${query}`, enforcementGroup, JUDGING);
       return group === null
         ? null
         : { id, verdict: group.verdict, reason: group.reason, startSeen: group.start_seen };
@@ -124,6 +129,17 @@ export async function openRemoteFindings(
         for (const { host, watched_ms: ms } of items) watched.set(host, ms);
       }
       return watched;
+    },
+    otherPlans: async (planId, target) => {
+      const { type, account, region, id } = describeTarget(target);
+      const query = new URLSearchParams({
+        type,
+        account,
+        region,
+        except: planId,
+        ...(id !== null && { id }),
+      });
+      return (await get(`/enforcement/plans?${query}`, enforcementPlans, JUDGING)).plans;
     },
     // The reports of the plan's progress are what a remote collector audits.
     audit: async () => {},

@@ -6,12 +6,14 @@ import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { maskShapes } from '../../agent/secrets/mask_shapes.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import {
+  FINAL_PLAN_STEP_STATES,
   PLAN_STEP_STATES,
   type PlanReport,
   type PlanReportAnswer,
   type PlanStepReport,
   type PlanStepStatus,
 } from '../../protocol/plan_report.ts';
+import type { PlanTargetQuestion } from '../contract/enforcement.ts';
 import type { Plan, PlanDetail, PlanStep, PlanWave, StepCounts } from '../contract/plan.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
 import type { AuditLog } from './audit_log.ts';
@@ -22,6 +24,8 @@ import { transaction } from './transaction.ts';
 const MAX_PLANS = 2000;
 const MAX_STEPS = 200_000;
 const MAX_REFUSALS = 100;
+/** A process that carries a plan out reports every 30 s. */
+const CARRIED_OUT_MS = 90_000;
 const MAX_WAVES = 1000;
 
 export interface StepChange {
@@ -148,6 +152,30 @@ export class PlanRows {
     )
       .all(id, sinceUs)
       .map(({ step, at }) => ({ atUs: Number(at), step: stepOf(String(step)) }));
+  }
+
+  /**
+   * Returns the plans that processes carry out now, but for `except`, and whose step for the target is not at its end. A
+   * plan whose process has not reported for a while is carried out by nobody.
+   */
+  underWayFor({ type, account, region, id }: PlanTargetQuestion, except: string, nowMs: number): string[] {
+    return this.#sql(
+      `SELECT DISTINCT plan FROM plan_steps WHERE plan IN (
+         SELECT id FROM plans WHERE is_carried_out = 1 AND reported_us >= ?1 AND id <> ?2)
+       AND state NOT IN (SELECT value FROM json_each(?3)) AND step ->> '$.target.type' = ?4
+       AND step ->> '$.target.account' = ?5 AND step ->> '$.target.region' = ?6
+       AND step ->> '$.target.id' IS ?7 ORDER BY plan`,
+    )
+      .all(
+        (nowMs - CARRIED_OUT_MS) * 1000,
+        except,
+        JSON.stringify(FINAL_PLAN_STEP_STATES),
+        type,
+        account,
+        region,
+        id,
+      )
+      .map(({ plan }) => String(plan));
   }
 
   /** Returns a text that changes with the confirmed hosts. */

@@ -72,7 +72,7 @@ export interface ApiParts {
   access: ApiAccess;
   alerts: AlertService;
   triage: Pick<AdminStore['triage'], 'change'>;
-  plans: Pick<AdminStore['plans'], 'report' | 'all' | 'one' | 'steps'>;
+  plans: Pick<AdminStore['plans'], 'underWayFor' | 'report' | 'all' | 'one' | 'steps'>;
   /** Its calls are selected by workload. */
   store: FindingsStore;
   rules: WorkloadRules;

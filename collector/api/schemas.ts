@@ -63,4 +63,5 @@ export const EnforcementNewHosts = enforcement.enforcementNewHosts.meta({ id: 'E
 export const EnforcementWatchedQuestion = enforcement.enforcementWatchedQuestion.meta({
   id: 'EnforcementWatchedQuestion',
 });
+export const EnforcementPlans = enforcement.enforcementPlans.meta({ id: 'EnforcementPlans' });
 export const EnforcementWatched = enforcement.enforcementWatched.meta({ id: 'EnforcementWatched' });

@@ -3,6 +3,7 @@
  * watched time. Every answer has the collector's clock (`now`), because the asking machine's may differ.
  */
 import * as z from 'zod';
+import { planId, planTarget } from '../../protocol/plan_report.ts';
 import { verdict } from './host.ts';
 import { time } from './window.ts';
 
@@ -111,5 +112,18 @@ export const enforcementWatched = z.object({
   items: z.array(z.object({ host: hostId, watched_ms: z.number() })),
 });
 
+/** Query of `GET /enforcement/plans`: a target as reports name it. */
+export const enforcementPlansQuestion = {
+  type: planTarget.shape.type,
+  account: planTarget.shape.account,
+  region: planTarget.shape.region,
+  /** Left out for the account's default. */
+  id: planTarget.shape.id.unwrap().optional(),
+  except: planId,
+};
+/** Ids of other plans that processes carry out now, and whose step for the target is not at its end. */
+export const enforcementPlans = z.object({ now: time, plans: z.array(planId) });
+
+export type PlanTargetQuestion = Pick<z.infer<typeof planTarget>, 'type' | 'account' | 'region' | 'id'>;
 export type EnforcementHost = z.infer<typeof enforcementHost>;
 export type EnforcementCall = z.infer<typeof enforcementCall>;

@@ -1,6 +1,6 @@
 /** Describes a plan and its steps as reports have them. Pure. */
 import { type PlanReport, type PlanStepReport, planStepReport } from '../../protocol/plan_report.ts';
-import type { Plan, PlanStep, Target } from '../plan.ts';
+import type { Plan, Target } from '../plan.ts';
 import { soakMs } from '../state/intents.ts';
 import { Progress } from '../state/progress.ts';
 import { isFinal, type PlanState } from '../state/step_state.ts';
@@ -20,7 +20,7 @@ export function describeStep(plan: Plan, state: PlanState, position: number): Pl
   return planStepReport.parse({
     id: step.id,
     position,
-    target: { type: step.target.type, ...placeOf(step), ...nameOf(step.target) },
+    target: describeTarget(step.target),
     change: { http_tokens: step.change.http_tokens ?? null, hop_limit: step.change.hop_limit ?? null },
     group: step.group,
     wave: step.wave,
@@ -42,13 +42,15 @@ export function describeStep(plan: Plan, state: PlanState, position: number): Pl
   } satisfies PlanStepReport);
 }
 
+/** Describes a target as reports name it. */
+export function describeTarget(target: Target): PlanStepReport['target'] {
+  const { type, account, region } = target;
+  return { type, account, region, ...nameOf(target) };
+}
+
 /** Milliseconds since 1970 as a report has them. */
 export function timeOf(ms: number): string {
   return new Date(ms).toISOString();
-}
-
-function placeOf({ target: { account, region } }: PlanStep): { account: string; region: string } {
-  return { account, region };
 }
 
 function nameOf(target: Target): { id: string | null; name: string | null } {

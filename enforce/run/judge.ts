@@ -27,7 +27,7 @@ export interface JudgeParts {
   findings: Findings;
   /** Runs the plan's probe. Returns its exit code, or why it could not be run. */
   probe: (command: readonly string[]) => Promise<number | string>;
-  /** Returns other plans that are under way for the same target. */
+  /** Returns other plans of this machine that are under way for the same target. */
   otherPlans: (target: Target) => string[];
   /** Milliseconds since 1970. */
   now: () => number;
@@ -145,7 +145,7 @@ export class Judge {
     before: Recorded | null,
     after: Recorded | null,
   ): Promise<StepFacts> {
-    const { plan, otherPlans, now } = this.#parts;
+    const { plan, otherPlans, findings, now } = this.#parts;
     const planId = plan.id;
     const isDryRun = step.target.type !== 'group_version';
     const canAsk = before !== null && after !== null && isDryRun;
@@ -157,7 +157,7 @@ export class Judge {
       accountDefaults: await cloud.accountDefaults(),
       forward: canAsk ? await sendChange(cloud, step, { before, after }, { planId, dryRun: true }) : null,
       back: canAsk ? await sendBack(cloud, step, before, { planId, attempt: 0, dryRun: true }) : null,
-      otherPlans: otherPlans(step.target),
+      otherPlans: [...otherPlans(step.target), ...(await findings.otherPlans(plan.id, step.target))],
       refreshes: await this.#refreshes(cloud, step),
       ...(await this.#witnesses(cloud)),
     };

@@ -1,4 +1,5 @@
 /** The state of a plan and of its steps. Plain values, made from the journal's events by `reduce.ts`. */
+import { FINAL_PLAN_STEP_STATES } from '../../protocol/plan_report.ts';
 import type { Plan, PlanStep, Recorded } from '../plan.ts';
 
 /**
@@ -114,15 +115,7 @@ export function initialState(plan: Plan): PlanState {
   };
 }
 
-const FINAL: ReadonlySet<Status> = new Set([
-  'confirmed',
-  'skipped',
-  'refused',
-  'failed',
-  'rolled_back',
-  'held',
-  'drifted',
-]);
+const FINAL: ReadonlySet<Status> = new Set(FINAL_PLAN_STEP_STATES);
 
 /** Returns whether nothing more happens to the step by itself. */
 export function isFinal({ status }: StepState): boolean {

@@ -1,7 +1,7 @@
 /** Answers `imdswatch enforce` on another machine, never from a cache. */
 import { z } from '@hono/zod-openapi';
 import { VERSION } from '../../../common/version.ts';
-import { MAX_QUESTIONED } from '../../contract/enforcement.ts';
+import { enforcementPlansQuestion, MAX_QUESTIONED } from '../../contract/enforcement.ts';
 import { toTimestamp } from '../../store/time.ts';
 import type { ApiApp } from '../env.ts';
 import type { ApiParts } from '../parts.ts';
@@ -16,6 +16,7 @@ import {
   EnforcementHosts,
   EnforcementHostsQuestion,
   EnforcementNewHosts,
+  EnforcementPlans,
   EnforcementWatched,
   EnforcementWatchedQuestion,
 } from '../schemas.ts';
@@ -93,13 +94,18 @@ const watchedRoute = route({
   responses: { 200: jsonAnswer(EnforcementWatched, 'Milliseconds by host.') },
 });
 
+const plansRoute = route({
+  method: 'get',
+  path: '/api/v1/enforcement/plans',
+  tags: ['enforcement'],
+  summary: 'Other plans that are carried out now for the same target',
+  request: { query: z.strictObject(enforcementPlansQuestion) },
+  responses: { 200: jsonAnswer(EnforcementPlans, 'Ids of plans.') },
+});
+
 export function enforcementRoutes(
   app: ApiApp,
-  {
-    enforcement,
-    insight,
-    defaultWindowDays,
-  }: Pick<ApiParts, 'enforcement' | 'insight' | 'defaultWindowDays'>,
+  { enforcement, insight, plans, defaultWindowDays }: ApiParts,
 ): void {
   const now = () => toTimestamp(Date.now() * 1000);
 
@@ -145,6 +151,11 @@ export function enforcementRoutes(
     const { account, region, since } = c.req.valid('query');
     const found = await enforcement.newHosts({ account, region }, Date.parse(since));
     return c.json({ items: found.map(({ hostId, tags }) => ({ host: hostId, tags })), now: now() }, 200);
+  });
+
+  app.openapi(plansRoute, (c) => {
+    const { except, id = null, ...place } = c.req.valid('query');
+    return c.json({ plans: plans.underWayFor({ ...place, id }, except, Date.now()), now: now() }, 200);
   });
 
   app.openapi(watchedRoute, async (c) => {

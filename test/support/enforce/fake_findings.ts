@@ -82,6 +82,11 @@ export class FakeFindings implements Findings {
     return new Map(online.map((id) => [id, untilMs - sinceMs]));
   }
 
+  async otherPlans(): Promise<string[]> {
+    this.#check();
+    return [];
+  }
+
   async audit(): Promise<void> {}
 
   #check(): void {

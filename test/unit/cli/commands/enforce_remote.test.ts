@@ -76,6 +76,12 @@ describe('imdswatch enforce --collector', () => {
     return store.stateOf(store.load(id)).state;
   };
 
+  /** Runs it on the machine of the collector, with its files. */
+  function atCollector(...args: string[]) {
+    const env = { ...process.env, ...api.environment(ACCOUNT), IMDSWATCH_READINESS_WINDOW_DAYS: '2' };
+    return startProgram([...COMMAND, ...args, '--data-dir', collector.dataDir], env).ended;
+  }
+
   async function planned(...args: string[]): Promise<Plan> {
     const { code, stdout, stderr } = await enforce('plan', '--json', ...POLICY, ...args);
     assert.equal(code, 0, stderr);
@@ -84,11 +90,8 @@ describe('imdswatch enforce --collector', () => {
 
   it('plans, checks, applies and finds drift as on the machine of the collector', async () => {
     const plan = await planned('--group', 'asg:web');
-    const local = startProgram(
-      [...COMMAND, 'plan', '--json', ...POLICY, '--group', 'asg:web', '--data-dir', collector.dataDir],
-      { ...process.env, ...api.environment(ACCOUNT), IMDSWATCH_READINESS_WINDOW_DAYS: '2' },
-    );
-    const there = JSON.parse((await local.ended).stdout) as Plan;
+    const local = await atCollector('plan', '--json', ...POLICY, '--group', 'asg:web');
+    const there = JSON.parse(local.stdout) as Plan;
     const comparable = ({ steps, groups, left_out }: Plan) => ({ steps, groups, left_out });
     assert.deepEqual(comparable(plan), comparable(there));
     assert.equal(plan.steps.length, 2);
@@ -117,6 +120,10 @@ describe('imdswatch enforce --collector', () => {
     try {
       await applying.says(/ applied/);
       assert.equal(tokensOf(3), 'required');
+      // A plan of another machine for the same host sees this one.
+      const other = await atCollector('plan', '--json', '--host', 'ops-3');
+      const checked = await atCollector('check', (JSON.parse(other.stdout) as Plan).id);
+      assert.match(checked.stdout, new RegExp(`refuse\\s+alone\\s+The plan ${id} is under way for it`));
       const refusedMs = Date.now();
       await collector.report(3, 'ops', REFUSED);
       await eventually('optional again', () => tokensOf(3) === 'optional');

@@ -73,6 +73,27 @@ test('reports build on each other, and an older one is refused', () => {
   assert.deepEqual(plans.all(), [head]);
 });
 
+test('a plan is under way for a target while its process reports, until the step is at its end', () => {
+  const { plans } = newStore();
+  const { type, account, region, id } = stepReport(1).target;
+  const target = { type, account, region, id };
+  const soaking = stepReport(1, { state: 'soaking', since: at(5) });
+  const carried = { phase: 'running', is_carried_out: true } as const;
+  plans.report(PLAN_ID, planReport([soaking], { ...carried, sequence: 9 }), 'a', NOW);
+  const other = 'p-ffffffffffff';
+  assert.deepEqual(plans.underWayFor(target, other, NOW + 60_000), [PLAN_ID]);
+  assert.deepEqual(plans.underWayFor(target, PLAN_ID, NOW), [], 'a plan does not stand in its own way');
+  for (const elsewhere of [{ id: 'i-other' }, { account: '999999999999' }, { region: 'us-east-1' }]) {
+    assert.deepEqual(plans.underWayFor({ ...target, ...elsewhere }, other, NOW), []);
+  }
+  assert.deepEqual(plans.underWayFor(target, other, NOW + 120_000), [], 'its process is silent');
+  const ended = stepReport(1, { state: 'confirmed', since: at(6) });
+  plans.report(PLAN_ID, planReport([ended], { ...carried, sequence: 10 }), 'a', NOW);
+  assert.deepEqual(plans.underWayFor(target, other, NOW), []);
+  plans.report(PLAN_ID, planReport([soaking], { ...carried, is_carried_out: false, sequence: 11 }), 'a', NOW);
+  assert.deepEqual(plans.underWayFor(target, other, NOW), [], 'no process carries it out');
+});
+
 test('steps are listed by wave and group, page by page', () => {
   const { plans } = newStore();
   const steps = Array.from({ length: 7 }, (_, index) =>

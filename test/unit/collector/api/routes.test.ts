@@ -174,6 +174,11 @@ const CASES: Case[] = [
     answer: strict(enforcement.enforcementNewHosts),
   },
   {
+    path: '/api/v1/enforcement/plans?type=instance&account=111111111111&region=eu-central-1&id=i-1&except=p-0123456789ab',
+    as: 'viewer',
+    answer: strict(enforcement.enforcementPlans),
+  },
+  {
     path: '/api/v1/enforcement/watched',
     method: 'POST',
     json: { hosts: ['i-1'], since: '2026-03-01T00:00:00Z', until: '2026-03-01T01:00:00Z' },
