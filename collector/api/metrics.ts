@@ -14,7 +14,14 @@ import { isApiPath } from './paths.ts';
 
 const LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 5, 10];
 /** Values of stages that can also decrease. */
-const LEVELS = new Set(['connections', 'known_connections', 'backlog_bytes', 'watchers', 'in_flight']);
+const LEVELS = new Set([
+  'connections',
+  'known_connections',
+  'backlog_bytes',
+  'watchers',
+  'in_flight',
+  'confirmed_hosts',
+]);
 
 export interface Findings {
   overview: Overview;
