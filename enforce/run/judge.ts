@@ -14,7 +14,7 @@ import { allowedAtRisk } from '../state/intents.ts';
 import { Progress } from '../state/progress.ts';
 import type { PlanState } from '../state/step_state.ts';
 import { valuesAfter } from '../state/values.ts';
-import { readTarget, sendBack, sendChange } from './target_calls.ts';
+import { isServiceOn, readTarget, sendBack, sendChange } from './target_calls.ts';
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
@@ -148,6 +148,7 @@ export class Judge {
     const { plan, otherPlans, findings, now } = this.#parts;
     const planId = plan.id;
     const isDryRun = step.target.type !== 'group_version';
+    const isEndpointOn = before !== null && isServiceOn(before);
     const canAsk = before !== null && after !== null && isDryRun;
     return {
       plan,
@@ -156,7 +157,9 @@ export class Judge {
       callerAccount: await cloud.callerAccount(),
       accountDefaults: await cloud.accountDefaults(),
       forward: canAsk ? await sendChange(cloud, step, { before, after }, { planId, dryRun: true }) : null,
-      back: canAsk ? await sendBack(cloud, step, before, { planId, attempt: 0, dryRun: true }) : null,
+      back: canAsk
+        ? await sendBack(cloud, step, before, { planId, attempt: 0, isEndpointOn, dryRun: true })
+        : null,
       otherPlans: [...otherPlans(step.target), ...(await findings.otherPlans(plan.id, step.target))],
       refreshes: await this.#refreshes(cloud, step),
       ...(await this.#witnesses(cloud)),

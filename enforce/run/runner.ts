@@ -153,8 +153,8 @@ export class Runner {
     await this.#emit({ type: 'sending', step: step.id });
     // An order or a refused call that was written meanwhile has been applied: the step may not be sent any more.
     if (this.#state.steps[step.id]!.status !== 'sent') return;
-    const planId = this.#parts.plan.id;
-    const answer = await sendChange(this.#cloud(step), step, { before, after }, { planId, dryRun: false });
+    const options = { planId: this.#parts.plan.id, dryRun: false };
+    const answer = await sendChange(this.#cloud(step), step, { before, after }, options);
     const outcome = answer.ok ? 'accepted' : outcomeOf(answer.error);
     const message = answer.ok ? '' : errorText(answer.error);
     await this.#emit({
@@ -170,12 +170,9 @@ export class Runner {
   async #restore({ step, before }: Extract<Intent, { do: 'restore' }>): Promise<void> {
     await this.#emit({ type: 'restoring', step: step.id });
     const { plan } = this.#parts;
-    const attempt = this.#state.steps[step.id]!.attempts;
-    const answer = await sendBack(this.#cloud(step), step, before, {
-      planId: plan.id,
-      attempt,
-      dryRun: false,
-    });
+    const { attempts: attempt, isEndpointOn } = this.#state.steps[step.id]!;
+    const options = { planId: plan.id, attempt, isEndpointOn, dryRun: false };
+    const answer = await sendBack(this.#cloud(step), step, before, options);
     const outcome = answer.ok ? 'accepted' : outcomeOf(answer.error);
     await this.#emit({
       type: 'restored',

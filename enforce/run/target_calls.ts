@@ -95,33 +95,41 @@ export function sendChange(
     cloud,
     step,
     { change: step.change, before, values: after },
-    { dryRun, clientToken: `${planId}-${step.id}` },
+    { dryRun, clientToken: `${planId}-${step.id}`, isEndpointOn: isServiceOn(before) },
   );
 }
 
-/** Sends the recorded values, or asks if that is permitted. `attempt`: each one of a template makes a version. */
+/**
+ * Sends the recorded values, or asks if that is permitted. `attempt`: each one of a template makes a version.
+ * `isEndpointOn`: the instance was described last with its metadata service on. Somebody may have turned it off since.
+ */
 export function sendBack(
   cloud: Cloud,
   step: PlanStep,
   before: Recorded,
-  { planId, attempt, dryRun }: { planId: string; attempt: number; dryRun: boolean },
+  {
+    planId,
+    attempt,
+    isEndpointOn,
+    dryRun,
+  }: { planId: string; attempt: number; isEndpointOn: boolean; dryRun: boolean },
 ): Promise<ChangeAnswer> {
   const clientToken = `${planId}-${step.id}-back-${attempt}`;
   const change = changeBack(step, before);
-  return sendValues(cloud, step, { change, before, values: before }, { dryRun, clientToken });
+  return sendValues(cloud, step, { change, before, values: before }, { dryRun, clientToken, isEndpointOn });
 }
 
 async function sendValues(
   cloud: Cloud,
   { target }: PlanStep,
   { change, before, values }: { change: PlanStep['change']; before: Recorded; values: Recorded },
-  { dryRun, clientToken }: { dryRun: boolean; clientToken: string },
+  { dryRun, clientToken, isEndpointOn }: { dryRun: boolean; clientToken: string; isEndpointOn: boolean },
 ): Promise<ChangeAnswer> {
   switch (target.type) {
     case 'instance': {
       // Sent to an instance whose endpoint is off, `enabled` would turn its metadata on.
-      const isEndpointEnabled = before.type === 'instance' && before.options.http_endpoint === 'enabled';
-      return known(await cloud.modifyInstance(target.instance_id, change, { dryRun, isEndpointEnabled }));
+      const options = { dryRun, isEndpointEnabled: isEndpointOn };
+      return known(await cloud.modifyInstance(target.instance_id, change, options));
     }
     case 'template': {
       if (values.type !== 'template' || before.type !== 'template') return mismatch(target.type);
@@ -149,6 +157,10 @@ async function sendValues(
       if (values.type !== 'account_default') return mismatch(target.type);
       return known(await cloud.setAccountTokens(values.defaults.http_tokens, { dryRun }));
   }
+}
+
+export function isServiceOn(described: Recorded): boolean {
+  return described.type === 'instance' && described.options.http_endpoint === 'enabled';
 }
 
 function done<T>(value: T): { ok: true; value: T } {

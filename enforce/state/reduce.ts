@@ -16,7 +16,7 @@ import {
   rollbackUnread,
 } from './roll_back.ts';
 import { confirmedBy, observed } from './soak.ts';
-import { isFinal, type PlanState, type StepState } from './step_state.ts';
+import { isFinal, type PlanState, type StepState, withEndpoint } from './step_state.ts';
 import { ASK_AGAIN_MS, delayMs, MAX_ATTEMPTS, MAX_PENDING_MS, READ_AGAIN_MS, STALE_MS } from './timing.ts';
 
 /** Changes a step. Returns null where the event does not fit. */
@@ -103,7 +103,15 @@ function judged({ policy }: Plan, state: StepState, event: EventOf<'judged'>, at
       }
       if (event.before === null || event.after === null) return null;
       const { before, after } = event;
-      return { ...entered, status: 'checked', reason: null, before, after, dueMs: Math.max(at, state.dueMs) };
+      const described = withEndpoint(entered, before);
+      return {
+        ...described,
+        status: 'checked',
+        reason: null,
+        before,
+        after,
+        dueMs: Math.max(at, state.dueMs),
+      };
     }
   }
 }
@@ -164,13 +172,13 @@ function undone(state: StepState, step: PlanStep, at: number): StepState {
   return beginRollback(state, step, state.undo ?? '', at) ?? state;
 }
 
-function read(state: StepState, step: PlanStep, event: EventOf<'read'>, at: number): StepState | null {
-  if (state.before === null || state.after === null) return null;
+function read(earlier: StepState, step: PlanStep, event: EventOf<'read'>, at: number): StepState | null {
+  if (earlier.before === null || earlier.after === null) return null;
   const { current } = event;
   if (current === null) {
-    if (!state.isWritten || state.status === 'sent') return null;
+    if (!earlier.isWritten || earlier.status === 'sent') return null;
     return {
-      ...state,
+      ...earlier,
       status: 'skipped',
       restore: null,
       isWritten: false,
@@ -178,7 +186,8 @@ function read(state: StepState, step: PlanStep, event: EventOf<'read'>, at: numb
       sinceMs: at,
     };
   }
-  const compared = compare(step, state.before, state.after, current);
+  const state = withEndpoint(earlier, current);
+  const compared = compare(step, earlier.before, earlier.after, current);
   if (state.status === 'rolling_back') return rollbackRead(state, compared, event.is_pending, at);
   const known = { ...state, reads: state.reads + 1, dueMs: at + delayMs(state.reads) };
   switch (state.status) {
@@ -188,7 +197,7 @@ function read(state: StepState, step: PlanStep, event: EventOf<'read'>, at: numb
         const pending: StepState = {
           ...known,
           status: 'pending',
-          after: withVersion(state.after, current),
+          after: withVersion(earlier.after, current),
           reads: 0,
         };
         const settled = { ...pending, sinceMs: at, dueMs: at };
@@ -207,7 +216,7 @@ function read(state: StepState, step: PlanStep, event: EventOf<'read'>, at: numb
         return {
           ...known,
           status: 'applied',
-          after: withVersion(state.after, current),
+          after: withVersion(earlier.after, current),
           sinceMs: at,
           reads: 0,
         };

@@ -52,6 +52,8 @@ export interface StepState {
   before: Recorded | null;
   /** Values that the target is to have. */
   after: Recorded | null;
+  /** The metadata service was on when the instance was described last. `HttpEndpoint` is sent only then. */
+  isEndpointOn: boolean;
   /** Our change may be in force. */
   isWritten: boolean;
   /** The refused call because of which the step is rolled back or held. Null: there was none. */
@@ -94,6 +96,7 @@ export function initialState(plan: Plan): PlanState {
     reason: null,
     before: null,
     after: null,
+    isEndpointOn: false,
     isWritten: false,
     refusal: null,
     undo: null,
@@ -140,6 +143,12 @@ export function requiresTokens({ change }: PlanStep): boolean {
 /** Returns whether the step changes what is launched from now on, and no instance that runs. */
 export function concernsLaunches(step: PlanStep): boolean {
   return step.target.type !== 'instance' && needsRestore(step);
+}
+
+/** Returns the state with what a description says about the metadata service. */
+export function withEndpoint(state: StepState, described: Recorded): StepState {
+  if (described.type !== 'instance') return state;
+  return { ...state, isEndpointOn: described.options.http_endpoint === 'enabled' };
 }
 
 /** Returns whether undoing the step needs a call. A template's version that nobody uses may stay. */

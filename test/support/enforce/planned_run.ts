@@ -7,7 +7,7 @@ import { Judge } from '../../../enforce/run/judge.ts';
 import type { Order } from '../../../enforce/run/plan_store.ts';
 import { Runner } from '../../../enforce/run/runner.ts';
 import { Watch } from '../../../enforce/run/watch.ts';
-import type { NewEvent, PlanEvent } from '../../../enforce/state/events.ts';
+import { type NewEvent, type PlanEvent, planEvent } from '../../../enforce/state/events.ts';
 import type { PlanState } from '../../../enforce/state/step_state.ts';
 import type { FakeFindings } from './fake_findings.ts';
 
@@ -58,7 +58,8 @@ export class PlannedRun {
         this.beforeEvent(event, this.journal.length);
         if (this.journal.length >= MAX_EVENTS)
           throw new Error(`The plan does not end: ${JSON.stringify(event)}`);
-        this.journal.push(event);
+        // The next runner has what a line of the journal has.
+        this.journal.push(planEvent.parse(JSON.parse(JSON.stringify(event))));
       },
       cloudOf,
       judge: new Judge({

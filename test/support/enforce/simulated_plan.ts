@@ -195,6 +195,10 @@ export class SimulatedPlan {
     const planned = this.#plan.steps.find((each) => each.id === id)!;
     const { result } = compare(planned, before, this.state.steps[id]!.after!, read.current);
     assert.notEqual(result, 'other', "somebody else's value is replaced");
+    if (read.current.type === 'instance') {
+      const isOn = read.current.options.http_endpoint === 'enabled';
+      assert.equal(this.state.steps[id]!.isEndpointOn, isOn, 'the endpoint is not sent as it was seen last');
+    }
     this.emit({ type: 'restoring', step: id });
     const finish = () => this.#finishRestore(planned, before);
     // Other things may happen before its answer.
@@ -290,7 +294,10 @@ export class SimulatedPlan {
       const tokens = options.http_tokens === 'required' ? 'optional' : 'required';
       this.#set(target, {
         ...current,
-        options: this.#decide(2) === 0 ? { ...options, http_tokens: tokens } : { ...options, hop_limit: 9 },
+        options: {
+          ...options,
+          ...this.#pick([{ http_tokens: tokens }, { hop_limit: 9 }, { http_endpoint: 'disabled' }] as const),
+        },
       });
     }
   }

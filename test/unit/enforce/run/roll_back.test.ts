@@ -1,9 +1,13 @@
 /** Roll-backs by the real runner with the real SDK, over the wire to the lab's cloud. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Plan } from '../../../../enforce/plan.ts';
+import type { PlanEvent } from '../../../../enforce/state/events.ts';
+import { reduce } from '../../../../enforce/state/reduce.ts';
+import { initialState, type PlanState } from '../../../../enforce/state/step_state.ts';
 import { countCalls } from '../../../../lab/cloud/state.ts';
 import { CALL, fleet, here, started, tokensOf, writesOf } from '../../../support/enforce/fleet.ts';
-import { statusesOf } from '../../../support/enforce/planned_run.ts';
+import { Killed, type PlannedRun, statusesOf } from '../../../support/enforce/planned_run.ts';
 import { instanceId, instanceStep, planOf } from '../../../support/enforce/plans.ts';
 
 test('a refused call rolls its group back within seconds, and nothing else goes forward', async (t) => {
@@ -154,4 +158,88 @@ test('an order to roll back works while the collector is away', async (t) => {
   ]);
   assert.ok(Object.values(state.steps).every(({ status }) => status === 'rolled_back'));
   assert.ok(Object.values(tokensOf(region)).every((tokens) => tokens === 'optional'));
+});
+
+test('a runner that is killed anywhere in a roll-back and started again gives the value back once', async (t) => {
+  const plan = planOf([instanceStep(1), instanceStep(3)].map(here), { max_share: 1 });
+  let kills = 0;
+  const killedIn = new Set<string>();
+  for (const when of ['before', 'after'] as const) {
+    for (let at = 1; ; at += 1) {
+      const { api, region, findings, run } = await started(t, plan);
+      let begun = 0;
+      let isKilled = false;
+      const kill = (written: number) => {
+        if (begun === 0 || written !== begun + at) return;
+        isKilled = true;
+        throw new Killed();
+      };
+      const look = (event: PlanEvent, state: PlanState) => {
+        const isChanged = Object.values(state.steps).every(({ status }) => status === 'soaking');
+        if (event.type === 'observed' && isChanged && begun === 0) {
+          begun = run.journal.length;
+          findings.refused = [{ ...CALL, hostId: instanceId(3), atMs: run.nowMs }];
+          // The answer to the first roll-back is lost.
+          api.faults.push({ action: 'ModifyInstanceMetadataOptions', times: 1, kind: 'cut_after' });
+        }
+        for (const { status, restore } of Object.values(state.steps)) {
+          if (begun > 0 && run.journal.length === begun + at) killedIn.add(restore ?? status);
+        }
+      };
+      run.afterEvent = (event, state) => {
+        look(event, state);
+        if (when === 'after') kill(run.journal.length);
+      };
+      if (when === 'before') run.beforeEvent = (_event, written) => kill(written);
+      await run.begin().catch((error: unknown) => assert.ok(error instanceof Killed, String(error)));
+      if (isKilled) {
+        kills += 1;
+        run.beforeEvent = () => {};
+        run.afterEvent = () => {};
+        await run.run([]);
+      }
+      await api.close();
+      const again = finalOf(run, plan);
+      assert.deepEqual(
+        statusesOf(again),
+        { s1: 'rolled_back', s3: 'rolled_back' },
+        `killed ${when} event ${at}`,
+      );
+      assert.deepEqual(tokensOf(region), { 1: 'optional', 3: 'optional' });
+      if (!isKilled) break;
+    }
+  }
+  assert.ok(kills >= 20, `only ${kills} places were tried`);
+  for (const part of ['verify', 'ready', 'sent', 'unclear', 'reading']) assert.ok(killedIn.has(part), part);
+});
+
+/** Returns the state that the journal of a run has in the end. */
+function finalOf(run: PlannedRun, plan: Plan): PlanState {
+  return run.journal.reduce((state, event) => reduce(plan, state, event), initialState(plan));
+}
+
+test('a roll-back does not turn a metadata service on that somebody has turned off meanwhile', async (t) => {
+  const { api, region, run } = await started(t, planOf([here(instanceStep(1))], {}, 1));
+  run.afterEvent = (event, { steps }) => {
+    if (event.type !== 'observed' || steps['s1']!.status !== 'soaking' || run.orders.length > 0) return;
+    region.instances.get(instanceId(1))!.options.HttpEndpoint = 'disabled';
+    run.orders.push({ type: 'rollback_ordered', by: 'tester', reason: 'because', steps: ['s1'] });
+    run.afterEvent = () => {};
+  };
+  const state = await run.begin();
+  assert.equal(state.steps['s1']!.status, 'rolled_back');
+  const { HttpEndpoint: endpoint, HttpTokens: tokens } = region.instances.get(instanceId(1))!.options;
+  assert.deepEqual([endpoint, tokens], ['disabled', 'optional']);
+  const sent = api.calls.filter(
+    ({ action, parameters }) =>
+      action === 'ModifyInstanceMetadataOptions' && parameters['DryRun'] === undefined,
+  );
+  // It was on when tokens were required, and off when they were given back.
+  assert.deepEqual(
+    sent.map(({ parameters }) => parameters),
+    [
+      { InstanceId: instanceId(1), HttpTokens: 'required', HttpEndpoint: 'enabled' },
+      { InstanceId: instanceId(1), HttpTokens: 'optional' },
+    ],
+  );
 });

@@ -75,3 +75,18 @@ test('a soak says why it stands still, and ends when its instance is gone', asyn
   assert.equal(state.steps['s1']!.status, 'skipped');
   assert.equal(state.steps['s1']!.reason, 'It is gone.');
 });
+
+test('a collector that is away in a soak confirms nothing, and what was refused meanwhile is found', async (t) => {
+  const { findings, run } = await started(t, fleet());
+  const fromMs = run.nowMs + 300_000;
+  const untilMs = fromMs + 2 * 3_600_000;
+  Object.defineProperty(findings, 'isAway', { get: () => run.nowMs > fromMs && run.nowMs < untilMs });
+  findings.refused = [{ ...CALL, hostId: instanceId(1), atMs: fromMs + 60_000 }];
+  const { refusedCalls } = findings;
+  // It arrives with the collector.
+  findings.refusedCalls = async (sinceMs) =>
+    run.nowMs < untilMs ? [] : refusedCalls.call(findings, sinceMs);
+  const state = await run.begin();
+  assert.equal(state.steps['s1']!.status, 'rolled_back');
+  assert.ok(run.journal.every((event) => event.type !== 'soak_judged' || event.step !== 's1'));
+});
