@@ -18,7 +18,7 @@ export const fix = z.object({
   freed: z.int(),
   /** Those of `freed` that were watched all the time: they become ready when the window has passed. */
   freed_watched: z.int(),
-  /** Groups of which this fix and those before it free the last held host. */
+  /** Groups of which this fix and those before it free the last held host, and that have no instance without an agent. */
   freed_groups: z.int(),
 });
 
@@ -35,6 +35,11 @@ export const fixFirst = z.object({
   unidentified_hosts: z.int(),
   /** Groups with a held host that does not wait: Auto Scaling groups, launch templates, node groups, images. */
   held_groups: z.int(),
+  /**
+   * Those of `held_groups` with an instance of which no agent has reported. Nobody knows what it calls, so no fix
+   * frees the group.
+   */
+  agentless_groups: z.int(),
   /** In the order in which to fix them. */
   fixes: z.array(fix),
 });

@@ -26,7 +26,13 @@ export function fixFirstSummary({ held_hosts, held_groups, waiting_hosts, fixes 
 }
 
 /** Says which hosts no fix in the list can free. Empty where there are none. */
-export function notFreed({ waiting_hosts, excepted_hosts, unidentified_hosts }: FixFirst): string[] {
+export function notFreed({
+  waiting_hosts,
+  excepted_hosts,
+  unidentified_hosts,
+  held_groups,
+  agentless_groups,
+}: FixFirst): string[] {
   return [
     ...(waiting_hosts === 0
       ? []
@@ -37,5 +43,10 @@ export function notFreed({ waiting_hosts, excepted_hosts, unidentified_hosts }: 
     ...(unidentified_hosts === 0
       ? []
       : [`On ${hosts(unidentified_hosts)} a caller is not identified. Find its program first.`]),
+    ...(agentless_groups === 0
+      ? []
+      : [
+          `${number(agentless_groups)} of ${number(held_groups)} held ${held_groups === 1 ? 'group' : 'groups'} ${agentless_groups === 1 ? 'has' : 'have'} instances without an agent. No fix frees ${agentless_groups === 1 ? 'it' : 'them'} before these report.`,
+        ]),
   ];
 }

@@ -23,6 +23,8 @@ export interface CoverOptions {
   fixed?: ReadonlySet<string>;
   /** Workloads that cannot be chosen. Their hosts stay held. */
   barred?: ReadonlySet<string>;
+  /** Groups that something else than the hosts stands in the way of. No fix frees them. */
+  barredGroups?: ReadonlySet<string>;
 }
 
 export interface CoverStep {
@@ -47,6 +49,8 @@ export interface Cover {
   barredHosts: number;
   /** Groups with at least one host, without those whose hosts all wait. */
   groups: number;
+  /** Those of `groups` that are barred. */
+  barredGroups: number;
 }
 
 /** Hosts with the same callers that are left. */
@@ -64,7 +68,10 @@ const MAX_COUNTED = 256;
 /** Sums of shares differ in their last digits by the order of the hosts. */
 const ROUNDING = 1e-6;
 
-export function coverOf(hosts: readonly HeldHost[], { limit, fixed, barred }: CoverOptions): Cover {
+export function coverOf(
+  hosts: readonly HeldHost[],
+  { limit, fixed, barred, barredGroups = new Set() }: CoverOptions,
+): Cover {
   const open = hosts.map(({ callers }) => [...new Set(callers)].filter((id) => fixed?.has(id) !== true));
   const groupsLeft = new Map<string, number>();
   for (const [index, { groups }] of hosts.entries()) {
@@ -76,6 +83,7 @@ export function coverOf(hosts: readonly HeldHost[], { limit, fixed, barred }: Co
     waiting: open.filter((ids) => ids.length === 0).length,
     barredHosts: open.filter((ids) => ids.some((id) => barred?.has(id) === true)).length,
     groups: groupsLeft.size,
+    barredGroups: [...groupsLeft.keys()].filter((group) => barredGroups.has(group)).length,
   };
   const names = [...new Set(open.flat())].filter((id) => barred?.has(id) !== true).sort();
   const numbers = new Map(names.map((name, number) => [name, number]));
@@ -100,7 +108,7 @@ export function coverOf(hosts: readonly HeldHost[], { limit, fixed, barred }: Co
         for (const group of new Set(groups)) {
           const left = groupsLeft.get(group)! - 1;
           groupsLeft.set(group, left);
-          if (left === 0) freedGroups++;
+          if (left === 0 && !barredGroups.has(group)) freedGroups++;
         }
       }
       cover.steps.push({

@@ -2,7 +2,7 @@
 import { groupId } from '../../common/group_id.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Fix, FixFirst } from '../contract/fix_first.ts';
-import type { CountedCalls, Identity } from '../store/store.ts';
+import type { CountedCalls, HostProfile, Identity } from '../store/store.ts';
 import { isV1, tally } from './counts.ts';
 import { coverOf, type HeldHost } from './cover.ts';
 import { isCovered } from './coverage_gaps.ts';
@@ -21,6 +21,8 @@ export interface FixFirstEvidence {
   /** Every caller of the held hosts. */
   identities: ReadonlyMap<string, Identity>;
   triage: TriageNow;
+  /** Groups of `groupsOf` with an instance of which no agent has reported. */
+  agentlessGroups: ReadonlySet<string>;
   toleranceUs: number;
   limit: number;
 }
@@ -37,7 +39,7 @@ export function callersOf({ evidence }: JudgedHost): string[] {
 }
 
 export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'> {
-  const { held, identities, triage, toleranceUs, limit } = evidence;
+  const { held, identities, triage, agentlessGroups, toleranceUs, limit } = evidence;
   const fixed = new Set<string>();
   const excepted = new Set<string>();
   const unidentified = new Set<string>();
@@ -51,11 +53,11 @@ export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'>
     (host): HeldHost => ({
       callers: callersOf(host),
       watched: isCovered(host.judged.watched, toleranceUs),
-      groups: groupsOfHost(host.stored.facts),
+      groups: groupsOf(host.stored.facts),
     }),
   );
   const barred = new Set([...excepted, ...unidentified]);
-  const cover = coverOf(hosts, { limit, fixed, barred });
+  const cover = coverOf(hosts, { limit, fixed, barred, barredGroups: agentlessGroups });
   const countWith = (ids: ReadonlySet<string>) =>
     hosts.filter(({ callers }) => callers.some((id) => ids.has(id))).length;
   const chosen = new Set(cover.steps.map(({ workload }) => workload));
@@ -66,6 +68,7 @@ export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'>
     excepted_hosts: countWith(excepted),
     unidentified_hosts: countWith(unidentified),
     held_groups: cover.groups,
+    agentless_groups: cover.barredGroups,
     fixes: cover.steps.map((step): Fix => {
       const identity = identities.get(step.workload)!;
       const kinds = calls.get(step.workload)!;
@@ -110,9 +113,11 @@ function callsOf(
   return calls;
 }
 
-function groupsOfHost(facts: HostFacts): string[] {
+/** Returns names of what launched an instance. Names of groups are unique in their account and region only. */
+export function groupsOf(facts: HostProfile): string[] {
+  const place = `${facts['cloud.account.id'] ?? ''}/${facts['cloud.region'] ?? ''}`;
   return LAUNCHED_BY.flatMap((by) => {
     const value = attributeOf(facts, by);
-    return value === null ? [] : [groupId(by, value)];
+    return value === null ? [] : [`${groupId(by, value)} ${place}`];
   });
 }

@@ -4,7 +4,7 @@ import { DAY_US, type Window } from '../contract/window.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { WorkloadQueries } from '../store/workload_queries.ts';
 import { burnDownOf } from './burn_down.ts';
-import { callersOf, fixFirstOf, isHeld } from './fix_first.ts';
+import { callersOf, fixFirstOf, groupsOf, isHeld } from './fix_first.ts';
 import { MAX_WEEKS } from './forecast.ts';
 import type { HostJudge } from './host_judge.ts';
 import type { TriageReader } from './triage_reader.ts';
@@ -39,10 +39,26 @@ export class Progress {
     );
     const { toleranceUs } = this.#options;
     const readiness = this.#judge.readinessWindow(window);
+    const agentlessGroups = held.length === 0 ? new Set<string>() : await this.#agentlessGroups(readiness);
     return {
       window: { from: toTimestamp(readiness.sinceUs), to: toTimestamp(readiness.untilUs) },
-      ...fixFirstOf({ held, identities, triage, toleranceUs, limit }),
+      ...fixFirstOf({ held, identities, triage, agentlessGroups, toleranceUs, limit }),
     };
+  }
+
+  /** Returns the groups with an instance in the window of which no agent has reported. */
+  async #agentlessGroups(window: Window): Promise<Set<string>> {
+    const [profiles, { columns, memberOf, profileOf }] = await Promise.all([
+      this.#store.profiles(),
+      this.#store.members(window, null),
+    ]);
+    const groups = new Set<string>();
+    for (const [index, member] of memberOf.entries()) {
+      if (!Number.isNaN(columns.firstUs[member]!)) continue;
+      const profile = profiles.get(profileOf[index]!);
+      if (profile !== undefined) for (const group of groupsOf(profile.facts)) groups.add(group);
+    }
+    return groups;
   }
 
   /** The chart has the days of `window` until now. */

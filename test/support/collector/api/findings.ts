@@ -85,6 +85,7 @@ export function makeFixFirst(): FixFirst {
     excepted_hosts: 1,
     unidentified_hosts: 0,
     held_groups: 2,
+    agentless_groups: 0,
     fixes: [fix],
   };
 }

@@ -112,6 +112,10 @@ test('what to fix first says the numbers, and what no fix frees', () => {
     /^Fix these 2, and 620 of 826 held hosts \(blocked or fallback\) have no IMDSv1 caller left\. 600 of them were watched/,
   );
   assert.match(table, /frees 7 of 9 groups/);
+  assert.match(
+    of({ held_groups: 9, agentless_groups: 2 }),
+    /^2 of 9 held groups have instances without an agent\. No fix frees them/m,
+  );
   assert.match(table, /On 3 held hosts every caller is marked as fixed: they wait/);
   assert.match(table, /On 1 held host a caller is not identified/);
   assert.ok(

@@ -52,6 +52,12 @@ test('fixed workloads hold nothing, and barred ones hold their hosts whatever is
   );
 });
 
+test('a group that something else stands in the way of is held, and never freed', () => {
+  const hosts = [host(['a'], true, ['web', 'all']), host(['a'], true, ['web'])];
+  const cover = coverOf(hosts, { limit: 9, barredGroups: new Set(['web', 'elsewhere']) });
+  assert.deepEqual([cover.groups, cover.barredGroups, cover.steps[0]!.freedGroups], [2, 1, 1]);
+});
+
 test('a group is free with its last host', () => {
   const hosts = [host(['a'], true, ['web']), host(['b'], true, ['web', 'all']), host(['a'], true, ['all'])];
   const cover = coverOf(hosts, { limit: 9 });

@@ -195,10 +195,12 @@ test('an owner comes from a rule where nobody set one', async () => {
 });
 
 test('what to fix first counts hosts by verdict, and leaves fixed, excepted and unknown callers out', async () => {
-  const { put, set, insight } = fleet();
-  const many = Array.from({ length: 4 }, (_, index) =>
-    hostOf(`i-m${index}`, { 'aws:autoscaling:groupName': 'web' }),
-  );
+  const { put, set, insight, store } = fleet();
+  const many = Array.from({ length: 4 }, (_, index) => ({
+    ...hostOf(`i-m${index}`, { 'aws:autoscaling:groupName': 'web' }),
+    'cloud.account.id': '123456789012',
+    'cloud.region': 'eu-west-1',
+  }));
   const unknown = {
     process: null,
     'attribution.method': 'none',
@@ -234,6 +236,26 @@ test('what to fix first counts hosts by verdict, and leaves fixed, excepted and 
       ['/opt/many', 4, 3, 3, 3, 0],
       ['/opt/few', 3, 2, 5, 4, 1],
     ],
+  );
+  assert.equal(answer.agentless_groups, 0);
+
+  // An instance of the same group without an agent: nobody knows what it calls.
+  const inCloud = (hostId: string, region: string) => ({
+    ...{ hostId, account: '123456789012', region, state: 'running', launchedUs: null, terminatedUs: null },
+    ...{ imageId: null, scalingGroup: 'web', templateId: null, templateVersion: null, isSpot: null },
+    ...{ managedBy: null, tags: null, suppliedUs: NOW_US },
+  });
+  await store.putCloudInventory({ instances: [inCloud('i-elsewhere', 'us-gov-1')], resources: [] });
+  assert.equal((await insight.fixFirst({ window: WINDOW })).agentless_groups, 0);
+  await store.putCloudInventory({
+    instances: [inCloud('i-none', 'eu-west-1')],
+    resources: [],
+  });
+  const barred = await insight.fixFirst({ window: WINDOW });
+  assert.deepEqual([barred.held_groups, barred.agentless_groups], [1, 1]);
+  assert.deepEqual(
+    barred.fixes.map(({ freed, freed_groups }) => [freed, freed_groups]),
+    answer.fixes.map(({ freed }) => [freed, 0]),
   );
   assert.equal((await insight.fixFirst({ window: WINDOW }, {}, 1)).fixes.length, 1);
   assert.equal((await insight.fixFirst({ window: WINDOW }, { ids: ['i-a'] })).held_hosts, 1);
