@@ -182,7 +182,9 @@ export class CallAnswerer {
       context.endsInHostSocket =
         !isAway &&
         netns === translations.ownNetns &&
-        translations.socketInode(where, reversed(tuple)) !== null;
+        (translations.socketInode(where, reversed(tuple)) !== null ||
+          // The socket may have ended before its packets are handled. An address of our own has no other end.
+          translations.isLocalAddress(where, tuple.remoteAddress));
     }
     if (context.translation.answer.kind === 'translated') return 'translated';
     return context.endsInHostSocket ? 'socket' : 'unknown';

@@ -6,6 +6,7 @@ import type { Call, HostFacts } from '../protocol/call.ts';
 import type { Endpoint } from '../protocol/endpoints.ts';
 import type { Counters } from '../protocol/records.ts';
 import type { Attributor, KernelConnection } from './attribution/attributor.ts';
+import type { SocketOwner } from './attribution/owner.ts';
 import type { NamespaceRef } from './attribution/translations.ts';
 import { CallAnswerer, type KernelRoutes } from './call_answerer.ts';
 import { callId, timestampOf } from './call_id.ts';
@@ -155,6 +156,13 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence, begunUs);
     }
     return context;
+  }
+
+  /** Reads at once what only /proc has about a process that begins to connect; see `Attributor.onUrgentOwner`. */
+  prepareCaller(owner: SocketOwner): void {
+    const { attribution } = this.options;
+    attribution?.identity.prepare(owner);
+    attribution?.workloads.begin(owner);
   }
 
   requestSeen(tuple: FlowTuple, context: ConnectionContext, request: ExchangeRequest, startUs: number): void {

@@ -38,7 +38,7 @@ export const lookSettings = z.object({
     .max(268_435_456)
     .optional()
     .describe(
-      'Size of the kernel ring for waiting packets, 8 KiB each; all of it is resident memory. Default: 4 MiB where the kernel itself describes callers (ebpf), 16 MiB where packets wait while they are looked up.',
+      'Size of the kernel ring for waiting packets; all of it is resident memory. Where the kernel itself describes callers (ebpf), packets take what they need, and each 256 KiB last for 40 ms or more without the agent running; elsewhere, and in less than 2 MiB, each packet takes 8 KiB. Default: 4 MiB with ebpf, 16 MiB where packets wait while callers are looked up.',
     ),
   max_namespaces: z
     .int()

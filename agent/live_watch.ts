@@ -23,7 +23,7 @@ import type { OwnCalls } from './host/own_calls.ts';
 import { openEngines } from './identity/engines/open_engines.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
 import { WorkloadIdentity } from './identity/workload.ts';
-import { giveBackFreeMemory } from './linux/free_memory.ts';
+import { giveBackFreeMemory, giveBackProgramPages } from './linux/free_memory.ts';
 import { bootClockUs, realClockUs } from './linux/libc.ts';
 import { Pipeline } from './pipeline.ts';
 
@@ -39,6 +39,14 @@ const BUSY_TICK_MS = 250;
  * calls of 200 callers at once were lost without eBPF (bench/RESULTS.md).
  */
 const RING_BYTES = { ebpf: 4_194_304, tracepoint: 16_777_216, sock_diag: 16_777_216 };
+
+/**
+ * Time for which the kernel collects packets where it also records callers. A call is reported within 100 ms after its
+ * answer, even if captures of several namespaces are read one after the other.
+ */
+const COLLECT_MS = 40;
+/** Packets of this age have been read, as far as they were captured: decisions by time are about older ones. */
+const COLLECTED_US = 2 * COLLECT_MS * 1_000;
 
 /** One moment by both clocks, and the time that the capture was live until then. */
 export interface WatchMoment {
@@ -120,6 +128,7 @@ export class LiveWatch {
       interface: settings.interface,
       endpoints: settings.endpoints,
       ringBytes: settings.capture_buffer_bytes ?? RING_BYTES[attributor.method],
+      collectMs: attributor.collectsPackets === true ? COLLECT_MS : 0,
       warn: (message) => log.warn(message),
     });
     this.translations = new Translations(this.source.netns);
@@ -178,11 +187,14 @@ export class LiveWatch {
     this.attributor.poll();
     this.attributor.onConnection = (connection) =>
       this.kernelView.recordKernelConnection(connection, wallClockUs());
+    this.attributor.onUrgentOwner = (owner) => this.pipeline.prepareCaller(owner);
     this.attributor.onClosed = (netns, tuple) => {
       this.namespaces.handleClosed(netns, tuple, performance.now());
       this.pipeline.socketClosed(netns, tuple, wallClockUs());
     };
     this.namespaces.start(this.lastTickMs);
+    giveBackFreeMemory();
+    giveBackProgramPages();
     this.schedule(IDLE_TICK_MS);
   }
 
@@ -262,6 +274,7 @@ export class LiveWatch {
 
   /** Resolves when every packet and every kernel report until now has been read. */
   async caughtUp(): Promise<void> {
+    await this.source.caughtUp();
     // The event loop reads packets before it runs immediates. Only the second round is certain to be a whole
     // one.
     for (let round = 0; round < 2; round++) await new Promise((resolve) => setImmediate(resolve));
@@ -307,7 +320,13 @@ export class LiveWatch {
 
   private schedule(delayMs: number): void {
     if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.tick(), delayMs);
+    const timer = setTimeout(() => {
+      // The event loop reads packets before it runs immediates. After a pause of this process they come first.
+      setImmediate(() => {
+        if (this.timer === timer) this.tick();
+      });
+    }, delayMs);
+    this.timer = timer;
   }
 
   private tick(): void {
@@ -321,7 +340,8 @@ export class LiveWatch {
     }
     this.source.check();
     const nowUs = wallClockUs();
-    const isWaiting = this.pipeline.tick(nowUs);
+    const collects = this.attributor.collectsPackets === true;
+    const isWaiting = this.pipeline.tick(collects ? nowUs - COLLECTED_US : nowUs);
     this.isBusy = this.kernelView.tick(nowUs) || isWaiting;
     this.namespaces.tick(nowMs);
     this.schedule(this.isBusy ? BUSY_TICK_MS : IDLE_TICK_MS);

@@ -7,6 +7,7 @@ import { type Endpoint, type EndpointService, endpointsOf, IMDS_PORT } from '../
 import type { StageCounters } from '../protocol/records.ts';
 import { recordPlace } from './attribution/answerer.ts';
 import type { KernelConnection } from './attribution/attributor.ts';
+import type { SocketOwner } from './attribution/owner.ts';
 import type { NamespaceRef } from './attribution/translations.ts';
 import { CallBuilder, type CallBuilderOptions } from './call_builder.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
@@ -145,6 +146,11 @@ export class Pipeline {
       }
     }
     return stages;
+  }
+
+  /** See `CallBuilder.prepareCaller`. */
+  prepareCaller(owner: SocketOwner): void {
+    this.builder.prepareCaller(owner);
   }
 
   /** See `CallBuilder.reportBlockedAttempt`. */

@@ -35,6 +35,7 @@ async function watchUntilSignal(settings: WatchSettings): Promise<number> {
   }
   try {
     await Promise.race([signal, output.gone]);
+    await watch.caughtUp(); // the kernel may have collected packets
   } finally {
     watch.stop();
   }

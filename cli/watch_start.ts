@@ -7,18 +7,23 @@ import { fileURLToPath } from 'node:url';
 import type { AttributionMode } from '../agent/attribution/open_attributor.ts';
 
 /**
- * Flags for a young generation of one megabyte and for no optimising compiler, whose code would take 5 MB.
- * They cost no measurable processor time. They are not used with attribution by /proc: with 200 callers at
- * once fewer callers were found, and calls were lost (bench/RESULTS.md).
+ * Flags for a young generation of one megabyte, for no work on other threads, and for no optimising compiler, whose code
+ * would take 5 MB. They cost no measurable processor time. Without the second one, collections and compilations wake up
+ * four other threads, about once a call.
  */
-export const SMALL_HEAP: readonly string[] = ['--max-semi-space-size=1', '--no-opt'];
+export const SMALL_HEAP: readonly string[] = ['--max-semi-space-size=1', '--single-threaded', '--no-opt'];
+/**
+ * Flags for attribution by /proc. With a young generation of one megabyte and 200 callers at once fewer callers were
+ * found, and calls were lost; without a bound it grows to 67 MB and more (bench/RESULTS.md).
+ */
+export const PROC_HEAP: readonly string[] = ['--max-semi-space-size=4'];
 export const WATCH_PROCESS = fileURLToPath(new URL('./watch_process.ts', import.meta.url));
 
 /** Replaces this process (execve), whose pid stays. Throws if this Node cannot do that. */
 export function becomeWatchProcess(settings: { attribution: AttributionMode }): never {
   const { execPath, execArgv, env } = process;
-  const flags = execArgv.filter((flag) => !SMALL_HEAP.includes(flag));
-  const heap = settings.attribution === 'proc' ? [] : SMALL_HEAP;
+  const flags = execArgv.filter((flag) => !SMALL_HEAP.includes(flag) && !PROC_HEAP.includes(flag));
+  const heap = settings.attribution === 'proc' ? PROC_HEAP : SMALL_HEAP;
   flushCompileCache(); // Node does this at a process's exit, which execve skips
   process.execve?.(execPath, [execPath, ...flags, ...heap, WATCH_PROCESS, JSON.stringify(settings)], env);
   throw new Error('This Node cannot replace its process: process.execve is missing. Use Node 24.');

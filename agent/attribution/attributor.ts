@@ -31,6 +31,16 @@ export interface Attributor {
   onConnection: ((connection: KernelConnection) => void) | null;
   /** Called when a socket to an endpoint has ended, in any network namespace (eBPF only). */
   onClosed: ((netns: number, tuple: FlowTuple) => void) | null;
+  /**
+   * Called for a process that begins to connect, if something about it or its parents must be read in /proc at once
+   * (eBPF only).
+   */
+  onUrgentOwner?: ((owner: SocketOwner) => void) | null;
+  /**
+   * The kernel records callers, and `onUrgentOwner` is called while they live: packets may be handled a moment after
+   * they came.
+   */
+  readonly collectsPackets?: boolean;
   readonly method: 'ebpf' | 'tracepoint' | 'sock_diag';
   /**
    * Reads the pending reports of the kernel. Called just before each packet is handled, and on a slow timer.

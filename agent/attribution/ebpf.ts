@@ -3,9 +3,12 @@
  * (bpf/imds_connect.bpf.c).
  *
  * One connection goes through these steps. The caller's connect() puts the owner's record into the ring, then
- * sends the SYN. When the SYN is captured, the ring holds the owner but not yet the source port, so `ownerOf`
- * returns null. The SYN-ACK makes the socket ESTABLISHED, which puts the ports into the ring. Only then can
- * the caller send the first byte of its request: when that byte is captured, the ring holds everything.
+ * sends the SYN. When the SYN is captured, the ring may not hold the source port yet, so `ownerOf` returns null. The
+ * SYN-ACK makes the socket ESTABLISHED, which puts the ports into the ring. Only then can the caller send the first
+ * byte of its request: when that byte is captured, the ring holds everything.
+ *
+ * The kernel collects packets, and the ring is read once for all packets that it hands over together: the records of a
+ * connection are usually read before its packets, up to its end.
  *
  * The owner is the process that connected. It is also reported when it passes the descriptor to another
  * process, or forks, and the other process sends the request.
@@ -21,7 +24,14 @@ import { BpfObject } from '../linux/libbpf.ts';
 import type { Attributor, KernelConnection } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { type EbpfSocketOwner, LastingRecords, OwnerReader } from './ebpf_owners.ts';
-import { ENDPOINT_NUMBERS, ownerRecord, RECORD_KINDS, recordHead, stateRecord } from './ebpf_records.ts';
+import {
+  ENDPOINT_NUMBERS,
+  isUrgent,
+  ownerRecord,
+  RECORD_KINDS,
+  recordHead,
+  stateRecord,
+} from './ebpf_records.ts';
 
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
 import type { SocketOwner } from './owner.ts';
@@ -86,9 +96,12 @@ export class EbpfAttributor implements Attributor {
     /** Owners whose cgroup paths did not fit into a record: /proc is read instead, while they live. */
     cgroup_paths_cut: 0,
   };
-  readonly #reader = new OwnerReader(this.#counts);
+  readonly #reader: OwnerReader;
   onConnection: ((connection: KernelConnection) => void) | null = null;
   onClosed: ((netns: number, tuple: FlowTuple) => void) | null = null;
+  onUrgentOwner: ((owner: SocketOwner) => void) | null = null;
+  readonly collectsPackets = true;
+  readonly #stopWaiting: () => void;
   #nowMs = 0;
   #expiredMs = 0;
 
@@ -107,29 +120,30 @@ export class EbpfAttributor implements Attributor {
       });
     }
     const chosen = [...endpointsOf(options.endpoints ?? ['imds']).keys()];
-    const bpf = BpfObject.load(elf, (loaded) =>
-      loaded.writeArray(
-        'chosen_endpoints',
-        chosen.map((address) => ENDPOINT_NUMBERS[address]!),
-        1,
-      ),
-    );
+    // thread-self is read because a capture may have moved the main thread into another namespace.
+    const netns = options.netns ?? statSync('/proc/thread-self/ns/net').ino;
+    const bpf = BpfObject.load(elf, (loaded) => {
+      const numbers = chosen.map((address) => ENDPOINT_NUMBERS[address]!);
+      loaded.writeArray('chosen_endpoints', numbers, 1);
+      loaded.writeArray('own_namespace', [0], netns);
+    });
     try {
-      return new EbpfAttributor(bpf, options);
+      return new EbpfAttributor(bpf, { ...options, netns });
     } catch (error) {
       bpf.close();
       throw error;
     }
   }
 
-  private constructor(bpf: BpfObject, options: EbpfAttributorOptions) {
+  private constructor(bpf: BpfObject, options: EbpfAttributorOptions & { netns: number }) {
     this.#bpf = bpf;
     this.#fallback = options.fallback;
     this.#now = options.now ?? (() => performance.now());
     this.#nowMs = this.#now();
-    // thread-self is read because a capture may have moved the main thread into another namespace.
-    this.#netns = options.netns ?? statSync('/proc/thread-self/ns/net').ino;
+    this.#netns = options.netns;
+    this.#reader = new OwnerReader(this.#counts, this.#now);
     this.#ring = bpf.ring('records');
+    this.#stopWaiting = bpf.whenReadable('records', () => this.poll());
   }
 
   poll(): void {
@@ -153,7 +167,12 @@ export class EbpfAttributor implements Attributor {
     }
     if (head.kind === 'owner') {
       counts.owners++;
-      this.#sockets.addSocket(head.socket, head.netns, this.#records.internRecord(bytes), this.#nowMs);
+      const record = this.#records.internRecord(bytes);
+      this.#sockets.addSocket(head.socket, head.netns, record, this.#nowMs);
+      if (this.onUrgentOwner !== null && isUrgent(record)) {
+        const owner = this.#reader.ownerIn(record);
+        if (owner !== null) this.onUrgentOwner(owner);
+      }
       return;
     }
     if (head.kind === 'closed') {
@@ -217,12 +236,10 @@ export class EbpfAttributor implements Attributor {
   }
 
   #recordedOwner(tuple: FlowTuple, initialSequence: number | null): EbpfSocketOwner | null {
-    const find = () => {
-      const all = this.#sockets.find(tuple);
-      return initialSequence === null
-        ? all
-        : all.filter((candidate) => candidate.initialSequence === initialSequence);
-    };
+    const find = () =>
+      initialSequence === null
+        ? this.#sockets.find(tuple)
+        : this.#sockets.findBySequence(tuple, initialSequence);
     let sockets = find();
     if (sockets.length === 0) {
       // Another CPU may have been writing a record when the ring was read last.
@@ -295,6 +312,7 @@ export class EbpfAttributor implements Attributor {
   }
 
   close(): void {
+    this.#stopWaiting();
     this.#bpf.close();
     this.#fallback?.close();
   }

@@ -17,6 +17,9 @@ const MAX_RECORDS = 64;
  */
 const MAX_RECORD_BYTES = 4_096;
 
+/** Time that a path from /proc is used again: it may change. */
+const READ_TTL_MS = 1_000;
+
 export class LastingRecords {
   /** Least recently used first. */
   readonly #records = new Map<string, Buffer>();
@@ -67,18 +70,25 @@ export interface OwnerCounters {
 /** Decodes owners' records, and reads from /proc the paths that did not fit into a record. */
 export class OwnerReader {
   readonly #counts: OwnerCounters;
+  readonly #now: () => number;
   readonly #known = new WeakMap<Buffer, EbpfSocketOwner>();
+  /** Owners with paths that were read from /proc. */
+  readonly #read = new WeakMap<Buffer, { owner: EbpfSocketOwner; atMs: number }>();
   /** Our own pid namespace. With the pid inside it, it names exactly this process. */
   readonly #pidNamespace = statSync('/proc/self/ns/pid').ino;
 
-  constructor(counts: OwnerCounters) {
+  /** `now` returns the time of a monotonic clock, in milliseconds. */
+  constructor(counts: OwnerCounters, now: () => number) {
     this.#counts = counts;
+    this.#now = now;
   }
 
   /** Returns the owner in a lasting record; null if the record is malformed. */
   ownerIn(bytes: Buffer): EbpfSocketOwner | null {
     const known = this.#known.get(bytes);
     if (known !== undefined) return known;
+    const read = this.#read.get(bytes);
+    if (read !== undefined && this.#now() - read.atMs < READ_TTL_MS) return read.owner;
     const record = ownerRecord(bytes);
     if (record === null) {
       this.#counts.malformed_records++;
@@ -95,6 +105,7 @@ export class OwnerReader {
       netns: record.netns,
       cgroupId: record.cgroupId,
       cgroupPaths: record.cgroupPaths,
+      ...(record.workingDirectory !== undefined && { workingDirectory: record.workingDirectory }),
       ancestors: record.ancestors.map((ancestor) => this.#snapshot(ancestor)),
       mountNamespace: record.mountNamespace,
       pidNamespace: record.pidNamespace,
@@ -106,7 +117,11 @@ export class OwnerReader {
     // changes.
     const readsProc = record.executableCut || record.ancestors.some(({ executableCut }) => executableCut);
     if (!readsProc && !record.ancestorsCut) this.#known.set(bytes, owner);
-    return owner;
+    if (!readsProc) return owner;
+    // A process that has ended keeps the path that was read while it lived.
+    const lasting = owner.executable === null && read !== undefined ? read.owner : owner;
+    this.#read.set(bytes, { owner: lasting, atMs: this.#now() });
+    return lasting;
   }
 
   #snapshot(process: RecordedProcess): ProcessSnapshot {

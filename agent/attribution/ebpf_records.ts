@@ -44,7 +44,7 @@ export const OWNER_LAYOUT = {
   comm: 64,
   inner_pid: 80,
   args_rest_bytes: 84,
-  reserved: 86,
+  working_directory_bytes: 86,
 } as const;
 export const OWNER_HEAD_BYTES = 88;
 
@@ -81,6 +81,8 @@ const ARGS_UNREADABLE = 2;
 const EXECUTABLE_CUT = 4;
 const ANCESTORS_CUT = 8;
 const CGROUPS_CUT = 16;
+const WORKING_DIRECTORY_CUT = 32;
+const URGENT = 64;
 
 /**
  * No option that takes a value has a longer name. So if more of an argument is known, it is known whether the next
@@ -128,6 +130,8 @@ export interface OwnerRecord extends RecordedProcess {
   cgroupPaths: string[] | null;
   /** A path was too deep or too long to be recorded, or the process was being moved. */
   cgroupsCut: boolean;
+  /** Path of the working directory, as /proc/PID/cwd shows it; undefined if it was too long to be recorded. */
+  workingDirectory: string | undefined;
   /** Null if the kernel could not read them (paged out, or a kernel thread). */
   args: string[] | null;
   argsTruncated: boolean;
@@ -162,6 +166,11 @@ export function recordHead(bytes: Buffer): RecordHead | null {
   };
 }
 
+/** Returns whether the program woke us up for an owner's record, since /proc must be read at once. */
+export function isUrgent(bytes: Buffer): boolean {
+  return (bytes.readUInt16LE(OWNER_LAYOUT.flags) & URGENT) !== 0;
+}
+
 /** Decodes a record of the kind `established`, `failed` or `closed`. */
 export function stateRecord(head: RecordHead, bytes: Buffer, addresses: AddressTexts): StateRecord {
   return {
@@ -189,8 +198,9 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
   const headEnd = argsEnd - restBytes;
   const executableEnd = argsEnd + executableBytes;
   const cgroupsEnd = executableEnd + bytes.readUInt16LE(OWNER_LAYOUT.cgroups_bytes);
-  if (cgroupsEnd > end) return null;
-  const ancestors = ancestorRecords(bytes, cgroupsEnd, end, bytes.readUInt16LE(OWNER_LAYOUT.ancestors));
+  const directoryEnd = cgroupsEnd + bytes.readUInt16LE(OWNER_LAYOUT.working_directory_bytes);
+  if (directoryEnd > end) return null;
+  const ancestors = ancestorRecords(bytes, directoryEnd, end, bytes.readUInt16LE(OWNER_LAYOUT.ancestors));
   if (ancestors === null) return null;
 
   // Every argument ends with NUL. If the last one does not, the process has overwritten its arguments (with a
@@ -203,7 +213,7 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
     tid: bytes.readUInt32LE(OWNER_LAYOUT.tid),
     startTicks: ticksAt(bytes, OWNER_LAYOUT.start_boottime_ns),
     name: commText(bytes, OWNER_LAYOUT.comm),
-    executable: executableCut ? null : executablePath(bytes, argsEnd, executableEnd),
+    executable: executableCut ? null : pathOf(bytes, argsEnd, executableEnd),
     executableCut,
     uid: bytes.readUInt32LE(OWNER_LAYOUT.euid),
     netns: bytes.readUInt32LE(OWNER_LAYOUT.net_ns),
@@ -213,6 +223,8 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
     cgroupId: bytes.readBigUInt64LE(OWNER_LAYOUT.cgroup_id),
     cgroupPaths: flags & CGROUPS_CUT ? null : cgroupPathList(bytes, executableEnd, cgroupsEnd),
     cgroupsCut: (flags & CGROUPS_CUT) !== 0,
+    workingDirectory:
+      flags & WORKING_DIRECTORY_CUT ? undefined : (pathOf(bytes, cgroupsEnd, directoryEnd) ?? '/'),
     args,
     argsTruncated: (flags & ARGS_CUT) !== 0 || !whole,
     argsAfterCut:
@@ -241,7 +253,7 @@ function ancestorRecords(bytes: Buffer, from: number, end: number, count: number
       pid: bytes.readUInt32LE(at + ANCESTOR_LAYOUT.tgid),
       startTicks: ticksAt(bytes, at + ANCESTOR_LAYOUT.start_boottime_ns),
       name: commText(bytes, at + ANCESTOR_LAYOUT.comm),
-      executable: executableCut ? null : executablePath(bytes, body, executableEnd),
+      executable: executableCut ? null : pathOf(bytes, body, executableEnd),
       executableCut,
       args: isWhole ? argumentList(bytes, executableEnd, bodyEnd) : null,
     });
@@ -275,9 +287,9 @@ function restOfArguments(bytes: Buffer, from: number, to: number): string[] | nu
 
 /**
  * Returns the path of which the components stand innermost first, each ended by NUL. Null without components:
- * a kernel thread, or a process that is ending.
+ * the executable of a kernel thread or of a process that is ending, or the root directory.
  */
-function executablePath(bytes: Buffer, from: number, to: number): string | null {
+function pathOf(bytes: Buffer, from: number, to: number): string | null {
   if (from === to) return null;
   const end = bytes[to - 1] === 0 ? to - 1 : to;
   return `/${bytes.toString('utf8', from, end).split('\0').reverse().join('/')}`;

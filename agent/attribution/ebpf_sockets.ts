@@ -97,6 +97,16 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
   }
 
   /**
+   * Returns the sockets with these addresses and ports whose SYN has this sequence number, also one whose port was used
+   * again since.
+   */
+  findBySequence(tuple: FlowTuple, initialSequence: number): readonly WatchedSocket<Kept>[] {
+    return (this.#bySequence.get(initialSequence) ?? []).filter((watched) =>
+      isSameFlow(watched.tuple!, tuple),
+    );
+  }
+
+  /**
    * Returns the socket whose SYN has this sequence number and goes to the same endpoint from another source;
    * null without one, or with more than one. Masquerading rewrites the source and keeps the sequence number
    * (net/netfilter/nf_nat_core.c changes it only where it changes the payload).

@@ -33,6 +33,7 @@ const LINK_TYPES: Record<string, LinkType> = {
 const BATCH_BYTES = 65_536;
 /** libpcap divides the ring for collected packets into blocks of this size (MAXIMUM_SNAPLEN of libpcap 1.8 and newer). */
 const BLOCK_BYTES = 262_144;
+const LEAST_BLOCKS = 8;
 
 /**
  * When it is closed, cap stops its poll handle but does not close it, so libuv's list of handles still points
@@ -98,8 +99,11 @@ export class LiveSource implements PacketSource {
 
   constructor(options: LiveSourceOptions) {
     const { interface: name, endpoints, ringBytes, namespacePath, isServiceSide, warn } = options;
-    // libpcap itself filters the first block, and cannot tell interfaces apart: it would drop packets.
-    this.collectMs = name === 'any' ? (options.collectMs ?? 0) : 0;
+    // libpcap itself filters the first block, and cannot tell interfaces apart: with a filter by interface it would drop
+    // packets. A small ring keeps packets for longer if each has a place of its own.
+    const tellsInterfaces = name !== 'any' || isServiceSide === true;
+    const canCollect = !tellsInterfaces && ringBytes >= LEAST_BLOCKS * BLOCK_BYTES;
+    this.collectMs = canCollect ? (options.collectMs ?? 0) : 0;
     this.endpoints = endpoints ?? ['imds'];
     this.warn = warn ?? (() => {});
     this.name = name;
@@ -210,11 +214,10 @@ export class LiveSource implements PacketSource {
     const buffer = Buffer.alloc(BATCH_BYTES);
     const { collectMs } = this;
     writeOptions(buffer, { collectMs });
-    const ringBytes = collectMs === 0 ? this.ringBytes : Math.max(this.ringBytes, 2 * BLOCK_BYTES);
     const before = socketDescriptors();
     let linkName: string;
     try {
-      const open = () => cap.open('any', filter, ringBytes, buffer);
+      const open = () => cap.open('any', filter, this.ringBytes, buffer);
       linkName = this.namespacePath === undefined ? open() : withinNamespace(this.namespacePath, open);
     } catch (error) {
       // The poll handle was not initialised, and cap stops it when the object is collected: libuv may abort then.

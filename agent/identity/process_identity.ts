@@ -37,6 +37,11 @@ const MAYBE_CUT_CHARACTERS = 8_000;
  * renamed user, an ancestor that has replaced itself by another program of the same name.
  */
 const DESCRIPTION_TTL_MS = 10_000;
+/**
+ * The eBPF program asks to have a parent read once within 4 s (PARENT_WAKE_UP_NS of bpf/imds_connect.bpf.c): what is
+ * read then must be usable until the next time.
+ */
+const PREPARED_MS = 5_000;
 /** The same time where arguments and parents were not given with the owner but read from /proc. */
 const READ_DESCRIPTION_TTL_MS = 1000;
 
@@ -66,6 +71,7 @@ export class ProcessIdentity {
   /** Scripts by process and executable, so that a title does not make another workload of the same process. */
   readonly #scripts = new Map<string, string>();
   #described = 0;
+  #prepared = 0;
   #remembered = 0;
   #argsGone = 0;
   #argsCompleted = 0;
@@ -83,8 +89,22 @@ export class ProcessIdentity {
     this.#processes = new ProcReader({ procRoot: this.#procRoot, now: this.#now });
   }
 
+  /**
+   * Reads what only /proc has about a process and its parents, for a `describe` within `PREPARED_MS`: the process may
+   * have ended by then.
+   */
+  prepare(owner: SocketOwner): void {
+    this.#prepared++;
+    this.#describe(owner, PREPARED_MS);
+  }
+
   describe(owner: SocketOwner): ProcessFacts {
     this.#described++;
+    return this.#describe(owner, 0);
+  }
+
+  /** Returns a description that may still be used again after `usableMs`. */
+  #describe(owner: SocketOwner, usableMs: number): ProcessFacts {
     const now = this.#now();
     let key = this.#keys.get(owner);
     if (key === undefined) {
@@ -94,20 +114,20 @@ export class ProcessIdentity {
     const known = this.#descriptions.get(key);
     const ttl =
       owner.args === null || owner.ancestors === null ? READ_DESCRIPTION_TTL_MS : DESCRIPTION_TTL_MS;
-    if (known && now - known.madeAtMs < ttl) {
-      this.#remembered++;
+    if (known && now - known.madeAtMs + usableMs < ttl) {
+      if (usableMs === 0) this.#remembered++;
       this.#descriptions.delete(key);
       this.#descriptions.set(key, known);
       return known.facts;
     }
-    const facts = this.#describeAnew(owner, now);
+    const facts = this.#describeAnew(owner, now, usableMs);
     this.#descriptions.delete(key);
     this.#descriptions.set(key, { facts, madeAtMs: now });
     deleteOldestEntries(this.#descriptions, MAX_DESCRIPTIONS);
     return facts;
   }
 
-  #describeAnew(owner: SocketOwner, now: number): ProcessFacts {
+  #describeAnew(owner: SocketOwner, now: number, usableMs: number): ProcessFacts {
     const { args, wholeArgs, workingDirectory, parentPid } = this.#complete(owner);
     if (args === null) this.#argsGone++;
     if (workingDirectory === null) this.#workingDirectoryGone++;
@@ -134,7 +154,7 @@ export class ProcessIdentity {
       'owner.name': this.#users.nameOf(owner.uid),
       script: maskedScript(script),
       ...(title !== null && { title: maskText(title) }),
-      ancestors: parents.map((parent) => this.#ancestor(parent, now)),
+      ancestors: parents.map((parent) => this.#ancestor(parent, now, usableMs)),
     });
   }
 
@@ -203,11 +223,11 @@ export class ProcessIdentity {
     return complete;
   }
 
-  #ancestor(parent: ProcessSnapshot, now: number): Ancestor {
+  #ancestor(parent: ProcessSnapshot, now: number, usableMs: number): Ancestor {
     const given = parent.args ?? null;
     const key = `${parent.pid} ${parent.startTicks} ${parent.name}\0${parent.executable}\0${given?.join('\0')}`;
     const known = this.#ancestors.get(key);
-    if (known && now - known.madeAtMs < DESCRIPTION_TTL_MS) return known.ancestor;
+    if (known && now - known.madeAtMs + usableMs < DESCRIPTION_TTL_MS) return known.ancestor;
     const args = given ?? this.#argsOfParent(parent);
     const script = args === null ? undefined : this.#scriptOfParent(parent, args);
     const shown = {
@@ -265,6 +285,7 @@ export class ProcessIdentity {
   counters(): Counters {
     return {
       described: this.#described,
+      prepared: this.#prepared,
       remembered: this.#remembered,
       args_gone: this.#argsGone,
       args_completed: this.#argsCompleted,

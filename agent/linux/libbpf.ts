@@ -7,6 +7,7 @@ import { evidenceOf } from './ebpf_evidence.ts';
 import { BpfUnavailable, judgeBpfFailure } from './ebpf_failure.ts';
 import { RingReader } from './ebpf_ring.ts';
 import { lastErrno, libc, mapShared, type Pointer, pageBytes, type SharedMemory } from './libc.ts';
+import { whenReadable } from './readable.ts';
 
 const LIBBPF_SONAME = 'libbpf.so.1';
 const PRINTED_LINE_MAX_BYTES = 4096;
@@ -148,6 +149,14 @@ export class BpfObject {
     const consumer = this.#share(fd, 0, page, true);
     const producer = this.#share(fd, page, page + 2 * ringBytes, false);
     return new RingReader(consumer, producer, page, ringBytes);
+  }
+
+  /**
+   * Calls `onReadable` when a program has put a record into the ring buffer `name` that asks for it, until the result
+   * is called.
+   */
+  whenReadable(name: string, onReadable: () => void): () => void {
+    return whenReadable(this.#map(name).fd, onReadable);
   }
 
   #share(fd: number, offset: number, length: number, isWritable: boolean): ArrayBuffer {

@@ -27,6 +27,7 @@ function bind() {
     lseek: c.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     /** Null where the C library has no such call (musl). */
     mallocTrim: optional(() => c.func('int malloc_trim(size_t keep)')),
+    madvise: c.func('int madvise(void *at, size_t size, int advice)'),
     mmap: c.func('void *mmap(void *at, size_t size, int protection, int flags, int fd, int64_t offset)'),
     munmap: c.func('int munmap(void *at, size_t size)'),
     openat: c.func('openat', 'int', ['int', 'void *', 'int']),

@@ -10,7 +10,7 @@ import * as z from 'zod';
 import { lookSettings } from '../../agent/config.ts';
 import { callOutputShape } from '../settings/call_output_settings.ts';
 import { loadSettings } from '../settings/settings.ts';
-import { becomeWatchProcess, SMALL_HEAP, WATCH_PROCESS } from '../watch_start.ts';
+import { becomeWatchProcess, PROC_HEAP, SMALL_HEAP, WATCH_PROCESS } from '../watch_start.ts';
 
 const watchSettings = z.object({ ...callOutputShape, ...lookSettings.shape });
 export type WatchSettings = z.infer<typeof watchSettings>;
@@ -21,8 +21,10 @@ export type WatchSettings = z.infer<typeof watchSettings>;
 export function warmCompileCache(): void {
   const { execPath, execArgv } = process;
   const load = ['--import', WATCH_PROCESS, '--eval', ''];
-  const { status } = spawnSync(execPath, [...execArgv, ...SMALL_HEAP, ...load], { stdio: 'inherit' });
-  if (status !== 0) throw new Error(`${WATCH_PROCESS} could not be loaded (${status})`);
+  for (const heap of [SMALL_HEAP, PROC_HEAP]) {
+    const { status } = spawnSync(execPath, [...execArgv, ...heap, ...load], { stdio: 'inherit' });
+    if (status !== 0) throw new Error(`${WATCH_PROCESS} could not be loaded (${status})`);
+  }
 }
 
 export async function run(argv: string[]): Promise<number> {

@@ -27,6 +27,8 @@ export interface LineOutput {
  */
 export class LiveOutput implements LineOutput {
   dropped = 0;
+  /** Lines of the packets that are being handled: they are written together, with one system call. */
+  private lines = '';
   /**
    * Resolves when the reader has closed stdout; rejects with `OperatorError` (1) when stdout cannot be
    * written.
@@ -43,16 +45,24 @@ export class LiveOutput implements LineOutput {
   }
 
   write(line: string): boolean {
-    if (process.stdout.writableLength > MAX_UNREAD_BYTES) {
+    if (process.stdout.writableLength + this.lines.length > MAX_UNREAD_BYTES) {
       this.dropped++;
       return false;
     }
-    process.stdout.write(`${line}\n`);
+    if (this.lines === '') queueMicrotask(() => this.flush());
+    this.lines += `${line}\n`;
     return true;
+  }
+
+  private flush(): void {
+    const { lines } = this;
+    this.lines = '';
+    if (lines !== '') process.stdout.write(lines);
   }
 
   /** Waits up to a second for the reader, and returns the number of bytes that it did not read. */
   async end(): Promise<number> {
+    this.flush();
     const deadlineMs = performance.now() + END_WAIT_MS;
     while (process.stdout.writableLength > 0 && !process.stdout.errored && performance.now() < deadlineMs) {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

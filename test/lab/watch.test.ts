@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { SMALL_HEAP } from '../../cli/watch_start.ts';
+import { PROC_HEAP, SMALL_HEAP } from '../../cli/watch_start.ts';
 import { labClients } from '../../lab/clients.ts';
 import { compareCalls, describeDifference } from '../../lab/compare.ts';
 import { Lab } from '../../lab/lab.ts';
@@ -48,7 +48,7 @@ describe('imdswatch watch in the lab', () => {
     assert.equal(end.status, 0, watcher.complaints);
   });
 
-  it('drops the flags for a small heap where it falls back to /proc, and says so once', {
+  it('has the flags for /proc where it falls back to it, and says so once', {
     skip,
   }, async () => {
     const withoutEbpf = ['setpriv', '--bounding-set=-bpf,-perfmon,-sys_admin'];
@@ -62,6 +62,8 @@ describe('imdswatch watch in the lab', () => {
       await watcher.stop();
       for (const flag of SMALL_HEAP)
         assert.equal(argv.includes(flag), isSmall, `${flag} of ${argv.join(' ')}`);
+      for (const flag of PROC_HEAP)
+        assert.equal(argv.includes(flag), !isSmall, `${flag} of ${argv.join(' ')}`);
       const warnings = complaints.split('\n').filter((line) => line.includes('eBPF'));
       assert.equal(warnings.length, isSmall ? 0 : 1, complaints);
     }

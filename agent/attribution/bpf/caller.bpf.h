@@ -16,38 +16,24 @@
 #define ARG_PIECES_MAX 33
 #define PAGE_MIN_BYTES 4096
 #define EXECUTABLE_MAX_BYTES 2048
+#define WORKING_DIRECTORY_MAX_BYTES 1024
 #define ANCESTORS_MAX 24
 #define PATH_STEPS_MAX 56
 
 /*
- * Appends the path of a task's executable, as seen from the task's own root, to the scratch data at `offset`:
- * its components innermost first. Returns the new offset, with PATH_CUT when the path did not fit below
- * `limit` or has more than PATH_STEPS_MAX components and mount points. The function is global and takes the
- * task as a number on purpose: the verifier then checks it once, not once for each call (global functions of
- * scalars: Linux 5.6).
+ * Appends a path to the scratch data at `offset`: its components innermost first. It ends at `root_dentry` of
+ * `root_vfsmount`, or at the root of the mount namespace. Returns the new offset, with PATH_CUT when the path did not
+ * fit below `limit` or has more than PATH_STEPS_MAX components and mount points.
  */
-__noinline __u64 append_executable(__u64 task_address, __u64 offset, __u64 limit)
+static __always_inline __u64 append_path(struct dentry *dentry, struct vfsmount *vfsmount, struct dentry *root_dentry,
+					 struct vfsmount *root_vfsmount, __u64 offset, __u64 limit)
 {
-	struct task_struct *task = (struct task_struct *)task_address;
-	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	struct file *file = mm ? BPF_CORE_READ(mm, exe_file) : 0;
-	struct dentry *dentry, *root_dentry;
-	struct vfsmount *vfsmount, *root_vfsmount;
 	struct scratch *scratch;
-	struct fs_struct *fs;
 	__u32 zero = 0;
 
-	if (!file)
-		return offset;
 	scratch = bpf_map_lookup_elem(&scratches, &zero);
 	if (!scratch)
-		return offset;
-	fs = BPF_CORE_READ(task, fs);
-	root_dentry = BPF_CORE_READ(fs, root.dentry);
-	root_vfsmount = BPF_CORE_READ(fs, root.mnt);
-	dentry = BPF_CORE_READ(file, f_path.dentry);
-	vfsmount = BPF_CORE_READ(file, f_path.mnt);
-
+		return offset | PATH_CUT;
 	for (int step = 0; step < PATH_STEPS_MAX; step++) {
 		struct dentry *parent, *mount_root;
 		const unsigned char *name;
@@ -85,6 +71,40 @@ __noinline __u64 append_executable(__u64 task_address, __u64 offset, __u64 limit
 		dentry = parent;
 	}
 	return offset | PATH_CUT;
+}
+
+/*
+ * Appends the path of a task's executable, as seen from the task's own root. The function is global and takes the
+ * task as a number on purpose: the verifier then checks it once, not once for each call (global functions of
+ * scalars: Linux 5.6).
+ */
+__noinline __u64 append_executable(__u64 task_address, __u64 offset, __u64 limit)
+{
+	struct task_struct *task = (struct task_struct *)task_address;
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct file *file = mm ? BPF_CORE_READ(mm, exe_file) : 0;
+	struct fs_struct *fs;
+
+	if (!file)
+		return offset;
+	fs = BPF_CORE_READ(task, fs);
+	return append_path(BPF_CORE_READ(file, f_path.dentry), BPF_CORE_READ(file, f_path.mnt),
+			   BPF_CORE_READ(fs, root.dentry), BPF_CORE_READ(fs, root.mnt), offset, limit);
+}
+
+/*
+ * Appends the path of a task's working directory, as seen from the root of its mount namespace, as /proc/PID/cwd
+ * shows it. The path of the root itself has no components.
+ */
+__noinline __u64 append_working_directory(__u64 task_address, __u64 offset, __u64 limit)
+{
+	struct task_struct *task = (struct task_struct *)task_address;
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+	struct dentry *dentry = BPF_CORE_READ(fs, pwd.dentry);
+
+	if (!dentry)
+		return offset | PATH_CUT;
+	return append_path(dentry, BPF_CORE_READ(fs, pwd.mnt), 0, 0, offset, limit);
 }
 
 /*
@@ -215,7 +235,6 @@ static __always_inline void record_pid_namespace(struct owner_record *head, stru
 	head->pid_ns = BPF_CORE_READ(upid, ns, ns.inum);
 	head->inner_pid = BPF_CORE_READ(upid, nr);
 	head->args_rest_bytes = 0;
-	head->reserved = 0;
 }
 
 #endif

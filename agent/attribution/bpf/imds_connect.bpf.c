@@ -61,6 +61,67 @@ static __always_inline void count_lost(__u32 kind)
 		__sync_fetch_and_add(count, 1);
 }
 
+/*
+ * User space reads the ring with the packets, which the kernel collects. It is woken up only for what it must read in
+ * /proc at once, since the process may be gone when the packets come.
+ *
+ * This map has the time of the last wake-up for a parent process or a network namespace.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u64);
+} wake_ups SEC(".maps");
+
+/* User space remembers what it read about a parent for more than twice as long (process_identity.ts). */
+#define PARENT_WAKE_UP_NS 4000000000ull
+#define NAMESPACE_WAKE_UP_NS 500000000ull
+
+/* Returns the flag for a record that needs a wake-up, unless there was one for the same key a moment ago. */
+static __always_inline __u64 wake_up_once(__u64 key, __u64 within_ns)
+{
+	__u64 now = bpf_ktime_get_ns();
+	__u64 *last = bpf_map_lookup_elem(&wake_ups, &key);
+
+	if (last && now - *last < within_ns)
+		return BPF_RB_NO_WAKEUP;
+	bpf_map_update_elem(&wake_ups, &key, &now, BPF_ANY);
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+/*
+ * A record that lacks something is completed in /proc, and so are parents, whose scripts and older arguments no record
+ * has.
+ */
+static __always_inline __u64 owner_wake_up(struct scratch *scratch, struct task_struct *leader)
+{
+	struct task_struct *parent = BPF_CORE_READ(leader, real_parent, group_leader);
+
+	if (scratch->head.flags)
+		return BPF_RB_FORCE_WAKEUP;
+	/* A parent that begins another program gets new memory. */
+	return wake_up_once(BPF_CORE_READ(parent, start_boottime) ^ (__u64)BPF_CORE_READ(parent, mm), PARENT_WAKE_UP_NS);
+}
+
+/* The network namespace of user space, at key 0. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} own_namespace SEC(".maps");
+
+/* A namespace can be entered only by a process in it, which may end soon. */
+static __always_inline __u64 state_wake_up(const struct state_record *record)
+{
+	__u32 zero = 0, *own = bpf_map_lookup_elem(&own_namespace, &zero);
+
+	if (record->kind != RECORD_ESTABLISHED || !own || *own == record->net_ns)
+		return BPF_RB_NO_WAKEUP;
+	return wake_up_once(record->net_ns, NAMESPACE_WAKE_UP_NS);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int imds_connect_begun(__u64 *context)
 {
@@ -68,7 +129,7 @@ int imds_connect_begun(__u64 *context)
 	struct task_struct *task, *leader;
 	struct scratch *scratch;
 	__u32 endpoint, zero = 0;
-	__u64 offset, end;
+	__u64 offset, end, wake_up;
 
 	if ((int)context[2] != TCP_SYN_SENT)
 		return 0;
@@ -110,10 +171,20 @@ int imds_connect_begun(__u64 *context)
 	}
 	end = bounded(end);
 	scratch->head.cgroups_bytes = end - offset;
+	offset = end;
+	end = append_working_directory((__u64)task, offset, offset + WORKING_DIRECTORY_MAX_BYTES);
+	if (end & PATH_CUT) {
+		scratch->head.flags |= WORKING_DIRECTORY_CUT;
+		end = offset;
+	}
+	end = bounded(end);
+	scratch->head.working_directory_bytes = end - offset;
 	end = bounded(append_ancestors(scratch, task, end));
 	scratch->head.data_bytes = end;
-	/* No wake-up is needed: user space reads the ring before each packet and on a timer. */
-	if (bpf_ringbuf_output(&records, scratch, sizeof(scratch->head) + end, BPF_RB_NO_WAKEUP))
+	wake_up = owner_wake_up(scratch, leader);
+	if (wake_up == BPF_RB_FORCE_WAKEUP)
+		scratch->head.flags |= URGENT;
+	if (bpf_ringbuf_output(&records, scratch, sizeof(scratch->head) + end, wake_up))
 		count_lost(RECORD_OWNER);
 	return 0;
 }
@@ -195,7 +266,7 @@ int imds_connect_state(__u64 *context)
 	} else {
 		return 0;
 	}
-	if (bpf_ringbuf_output(&records, &record, sizeof(record), BPF_RB_NO_WAKEUP))
+	if (bpf_ringbuf_output(&records, &record, sizeof(record), state_wake_up(&record)))
 		count_lost(record.kind);
 	return 0;
 }

@@ -29,6 +29,7 @@ typedef __u16 __sum16;
 /* include/uapi/linux/bpf.h */
 #define BPF_ANY 0
 #define BPF_RB_NO_WAKEUP 1
+#define BPF_RB_FORCE_WAKEUP 2
 enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_LRU_HASH = 9,
@@ -118,6 +119,7 @@ struct file {
 
 struct fs_struct {
 	struct path root;
+	struct path pwd;
 };
 
 struct mm_struct {

@@ -23,6 +23,9 @@ enum owner_flags {
 	EXECUTABLE_CUT = 4,
 	ANCESTORS_CUT = 8,
 	CGROUPS_CUT = 16,
+	WORKING_DIRECTORY_CUT = 32,
+	/* User space is woken up for this record, and reads at once what only /proc has. */
+	URGENT = 64,
 };
 
 enum endpoint {
@@ -62,15 +65,15 @@ struct owner_record {
 	 * are not recorded; 0 if there are none such.
 	 */
 	__u16 args_rest_bytes;
-	__u16 reserved;
+	__u16 working_directory_bytes;
 	/*
-	 * data_bytes of data follow: arguments, executable, cgroups, then each ancestor_record at a multiple
-	 * of 8.
+	 * data_bytes of data follow: arguments, executable, cgroups, working directory, then each
+	 * ancestor_record at a multiple of 8.
 	 */
 };
 
 /*
- * An executable is a list of path components, innermost first, each ended by NUL: walking up the directories
+ * An executable or a working directory is a list of path components, innermost first, each ended by NUL: walking up the directories
  * finds them in that order. Cgroups are up to four paths of the same form, each with one more NUL at its end.
  */
 struct ancestor_record {

@@ -20,6 +20,8 @@ export class Watcher {
   readonly calls: Call[] = [];
   /** Lines of stdout that are no call by the contract. */
   readonly invalid: string[] = [];
+  /** Called for each of them when it is printed. */
+  onCall: (call: Call) => void = () => {};
   /** Everything on stderr. */
   complaints = '';
   /** Requests up to this one are the watcher's own probes: compare with what came after. */
@@ -78,8 +80,10 @@ export class Watcher {
     const parsed = call.safeParse(value);
     // A probe that was under way when the capture began is reported late, when the watch was taken for ready.
     if (parsed.success && this.#isProbe(parsed.data)) return;
-    if (parsed.success) this.calls.push(parsed.data);
-    else
+    if (parsed.success) {
+      this.calls.push(parsed.data);
+      this.onCall(parsed.data);
+    } else
       this.invalid.push(
         `${line} (${parsed.error.issues[0]?.path.join('.')}: ${parsed.error.issues[0]?.message})`,
       );

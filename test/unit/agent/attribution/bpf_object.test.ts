@@ -34,12 +34,21 @@ describe('the committed eBPF object', () => {
       'append_cgroup',
       'append_cgroups',
       'append_executable',
+      'append_working_directory',
       'imds_connect_begun',
       'imds_connect_state',
       'imds_process_forked',
       'imds_program_begun',
     ]);
-    for (const map of ['records', 'lost', 'scratches', 'chosen_endpoints', 'executions'])
+    for (const map of [
+      'records',
+      'lost',
+      'scratches',
+      'chosen_endpoints',
+      'executions',
+      'wake_ups',
+      'own_namespace',
+    ])
       assert.ok(variables.includes(map), map);
   });
 

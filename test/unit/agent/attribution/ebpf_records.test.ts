@@ -6,6 +6,7 @@ import { AddressTexts } from '../../../../agent/attribution/ebpf_address.ts';
 import {
   ANCESTOR_HEAD_BYTES,
   ANCESTOR_LAYOUT,
+  isUrgent,
   OWNER_HEAD_BYTES,
   OWNER_LAYOUT,
   ownerRecord,
@@ -35,6 +36,7 @@ function ownerBytes(
     rest?: Buffer;
     components?: string[];
     cgroups?: string[][];
+    directory?: string[];
     flags?: number;
     parents?: Parent[];
     startNs?: bigint;
@@ -48,7 +50,8 @@ function ownerBytes(
   const cgroups = Buffer.from(
     (options.cgroups ?? []).map((names) => `${names.map((name) => `${name}\0`).join('')}\0`).join(''),
   );
-  let data = Buffer.concat([args, executable, cgroups]);
+  const directory = Buffer.from((options.directory ?? []).map((name) => `${name}\0`).join(''));
+  let data = Buffer.concat([args, executable, cgroups, directory]);
   for (const parent of options.parents ?? []) {
     const path = Buffer.from(parent.components.map((c) => `${c}\0`).join(''));
     const head = Buffer.alloc(ANCESTOR_HEAD_BYTES);
@@ -77,6 +80,7 @@ function ownerBytes(
   head.writeUInt16LE(rest.length, OWNER_LAYOUT.args_rest_bytes);
   head.writeUInt16LE(executable.length, OWNER_LAYOUT.executable_bytes);
   head.writeUInt16LE(cgroups.length, OWNER_LAYOUT.cgroups_bytes);
+  head.writeUInt16LE(directory.length, OWNER_LAYOUT.working_directory_bytes);
   head.writeUInt16LE(data.length, OWNER_LAYOUT.data_bytes);
   head.write('curl', OWNER_LAYOUT.comm, 'latin1');
   return Buffer.concat([head, data]);
@@ -96,6 +100,7 @@ describe('an owner record', () => {
     const owner = ownerRecord(
       ownerBytes({
         cgroups: [['c-1.scope', 'machine.slice'], ['c-1'], ['c-1']],
+        directory: ['jobs', 'opt'],
         parents: [
           { pid: 50, startNs: 99_999_999n, name: 'bash', components: ['bash', 'bin', 'usr'] },
           { pid: 1, startNs: 10_000_000n, name: 'systemd', components: ['systemd', 'systemd', 'lib', 'usr'] },
@@ -117,6 +122,7 @@ describe('an owner record', () => {
       cgroupId: 4242n,
       cgroupPaths: ['/machine.slice/c-1.scope', '/c-1'],
       cgroupsCut: false,
+      workingDirectory: '/opt/jobs',
       args: ['curl', '-s', 'http://169.254.169.254/'],
       argsTruncated: false,
       argsAfterCut: null,
@@ -167,6 +173,15 @@ describe('an owner record', () => {
     assert.deepEqual(ownerRecord(ownerBytes({ args: Buffer.from([0x61, 0xff, 0]) }))?.args, ['a\ufffd']);
   });
 
+  it('does not know a working directory that was too long, and says when /proc is to be read at once', () => {
+    assert.equal(ownerRecord(ownerBytes({ flags: 32 }))!.workingDirectory, undefined);
+    assert.equal(ownerRecord(ownerBytes())!.workingDirectory, '/');
+    assert.deepEqual(
+      [64, 64 | 4, 4, 0].map((flags) => isUrgent(ownerBytes({ flags }))),
+      [true, true, false, false],
+    );
+  });
+
   it('never gives a cut path as a whole one', () => {
     const owner = ownerRecord(
       ownerBytes({ flags: 4, parents: [{ pid: 1, startNs: 0n, name: 'i', components: ['i'], cut: true }] }),
@@ -202,6 +217,7 @@ describe('an owner record', () => {
           maxLength: 3,
           selector: (names) => Buffer.from(names.join('/')).toString('utf8'),
         }),
+        fc.array(word, { maxLength: 6 }),
         fc.array(
           fc.record({
             pid: fc.integer({ min: 1, max: 4_194_304 }),
@@ -210,12 +226,13 @@ describe('an owner record', () => {
           }),
           { maxLength: 24 },
         ),
-        (args, components, cgroups, parents) => {
+        (args, components, cgroups, directory, parents) => {
           const owner = ownerRecord(
             ownerBytes({
               args: Buffer.from(args.map((arg) => `${arg}\0`).join('')),
               components,
               cgroups,
+              directory,
               parents: parents.map((parent) => ({ ...parent, name: 'sh' })),
             }),
           );
@@ -223,6 +240,7 @@ describe('an owner record', () => {
           const round = (text: string) => Buffer.from(text).toString('utf8');
           assert.deepEqual(owner.args, args.map(round));
           assert.equal(owner.executable, `/${components.map(round).reverse().join('/')}`);
+          assert.equal(owner.workingDirectory, `/${directory.map(round).reverse().join('/')}`);
           const paths = cgroups.map((names) => `/${names.map(round).reverse().join('/')}`);
           assert.deepEqual(owner.cgroupPaths, paths.length > 0 ? paths : null);
           assert.deepEqual(

@@ -53,6 +53,26 @@ describe('the table of sockets', () => {
     assert.equal(table.size, 0);
   });
 
+  it('finds each of several sockets that had the same ports, by the sequence number of its SYN', () => {
+    const table = new SocketTable(LIMITS);
+    for (const [socket, name] of [
+      [1, 'old'],
+      [2, 'new'],
+    ] as const) {
+      table.addSocket(socket, 1, record(name), 0);
+      table.setAddresses(state('established', socket, 5000), 0);
+      table.closeSocket(socket, 0);
+    }
+    const bySequence = (sequence: number) =>
+      table
+        .findBySequence(state('established', 0, 5000), sequence)
+        .map(({ record }) => record!.toString('utf8', 0, 3));
+    assert.deepEqual([bySequence(1), bySequence(2), bySequence(3)], [['old'], ['new'], []]);
+    assert.deepEqual(found(table, 5000), ['new']);
+    table.expire(10_000);
+    assert.deepEqual([bySequence(1), bySequence(2)], [[], []]);
+  });
+
   it('finds the newest socket of a port that is used again, also at the same address', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('old'), 0);
