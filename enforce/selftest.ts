@@ -10,6 +10,8 @@ export interface SelftestParts {
   instanceId: string;
   /** False: only reads and dry runs. */
   mayChange: boolean;
+  /** Aborted to end early. What was changed is given back all the same. */
+  signal: AbortSignal;
   /** Milliseconds, from any origin. */
   now: () => number;
   sleep: (ms: number) => Promise<void>;
@@ -44,15 +46,16 @@ export async function selftest(parts: SelftestParts): Promise<boolean> {
   await run.call('DescribeInstances after the dry runs', read(cloud, instanceId), (now) =>
     same(now.options, options),
   );
-  if (!mayChange) return run.isGood;
+  if (!mayChange || parts.signal.aborted) return run.isGood && !parts.signal.aborted;
   if (options.http_tokens !== 'optional' || back === null) {
     run.note('Nothing is changed: the instance requires tokens already, or the way back is closed.');
     return false;
   }
   await run.call('ModifyInstanceMetadataOptions required', change('required', false), (answer) => answer);
-  await run.until('required', () => read(cloud, instanceId));
+  await run.until('required', () => read(cloud, instanceId), parts.signal);
   await run.call('ModifyInstanceMetadataOptions optional', change('optional', false), (answer) => answer);
-  await run.until('optional', () => read(cloud, instanceId));
+  // Nothing ends this early: the value is to be in force again.
+  await run.until('optional', () => read(cloud, instanceId), new AbortController().signal);
   const after = await run.call('DescribeInstances at the end', read(cloud, instanceId), (now) =>
     same(now.options, options),
   );
@@ -111,9 +114,18 @@ class Transcript {
   }
 
   /** Reads until the value is in force, and writes down each answer that differs from the one before. */
-  async until(value: 'required' | 'optional', again: () => Promise<Outcome<Read>>): Promise<void> {
+  async until(
+    value: 'required' | 'optional',
+    again: () => Promise<Outcome<Read>>,
+    signal: AbortSignal,
+  ): Promise<void> {
     let last = '';
     for (let poll = 0; poll < MAX_POLLS; poll += 1) {
+      if (signal.aborted) {
+        this.isGood = false;
+        this.note('It was ended by a signal. The value is given back.');
+        return;
+      }
       const outcome = await again();
       const text = outcome.ok
         ? `${outcome.value.options.http_tokens} ${outcome.value.state}`

@@ -14,6 +14,7 @@ import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.t
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
 import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
+import { untilSignal } from '../signals.ts';
 import { findingsText, planText, statusText, unreportedText } from '../terminal/plan_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 import { cloudsWith, judgeOf, reportNow, runnerOf } from './carry_out.ts';
@@ -201,7 +202,10 @@ async function quietOf(loaded: Loaded<z.infer<typeof preventSettings>>): Promise
 export async function runSelftest(settings: z.infer<typeof selftestSettings>): Promise<number> {
   const { account, region: place, instance_id, yes } = settings;
   const cloudOf = await cloudsWith(credentialsOf(settings), 'selftest');
+  const stop = new AbortController();
+  void untilSignal().then(() => stop.abort());
   const isGood = await selftest({
+    signal: stop.signal,
     cloud: cloudOf({ account, region: place }),
     instanceId: instance_id,
     mayChange: yes,

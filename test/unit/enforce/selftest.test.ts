@@ -11,7 +11,7 @@ const ID = 'i-0123456789abcdef0';
 test('the self-test changes an instance, gives it back, and names nothing in its transcript', async (t) => {
   const api = await labCloud(t);
   const instance = addInstance(api.state.region(ACCOUNT, REGION), ID);
-  const run = async (mayChange: boolean) => {
+  const run = async (mayChange: boolean, signal = new AbortController().signal) => {
     let text = '';
     let nowMs = 0;
     const isGood = await selftest({
@@ -22,6 +22,7 @@ test('the self-test changes an instance, gives it back, and names nothing in its
       }),
       instanceId: ID,
       mayChange,
+      signal,
       now: () => nowMs,
       sleep: async (ms) => {
         nowMs += ms;
@@ -34,11 +35,9 @@ test('the self-test changes an instance, gives it back, and names nothing in its
   };
   const read = await run(false);
   assert.equal(read.isGood, true, read.text);
-  const writes = () =>
-    api.calls.filter(
-      ({ action, parameters }) =>
-        action === 'ModifyInstanceMetadataOptions' && parameters['DryRun'] === undefined,
-    ).length;
+  const isWrite = ({ action, parameters }: (typeof api.calls)[number]) =>
+    action === 'ModifyInstanceMetadataOptions' && parameters['DryRun'] === undefined;
+  const writes = () => api.calls.filter(isWrite).length;
   assert.equal(writes(), 0);
 
   const changed = await run(true);
@@ -48,11 +47,25 @@ test('the self-test changes an instance, gives it back, and names nothing in its
   assert.match(changed.text, /DescribeInstances: required applied[\s\S]*DescribeInstances: optional applied/);
   assert.ok(![ID, ACCOUNT, REGION].some((name) => changed.text.includes(name)), changed.text);
 
+  // A signal in the middle ends it, and the value is given back first.
+  const stop = new AbortController();
+  const requiring = api.calls.length;
+  api.state.pendingMs = 200;
+  const ending = run(true, stop.signal);
+  while (!api.calls.slice(requiring).some(isWrite)) await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  const ended = await ending;
+  api.state.pendingMs = 0;
+  assert.equal(ended.isGood, false);
+  assert.match(ended.text, /ended by a signal[\s\S]*ModifyInstanceMetadataOptions optional: /);
+  assert.equal(instance.options.HttpTokens, 'optional');
+  assert.equal(writes(), 4);
+
   api.state.denied.push({ action: 'ModifyInstanceMetadataOptions', parameters: { HttpTokens: 'optional' } });
   const closed = await run(true);
   assert.equal(closed.isGood, false);
   assert.match(closed.text, /optional, dry run: error denied UnauthorizedOperation[\s\S]*Nothing is changed/);
-  assert.equal(writes(), 2);
+  assert.equal(writes(), 4);
   assert.equal(instance.options.HttpTokens, 'optional');
 });
 

@@ -242,6 +242,9 @@ describe('imdswatch enforce', () => {
     await first.says(/ applied/);
     const second = await enforce('resume', id);
     assert.match(second.stderr, /carries out the plan/);
+    const third = await enforce('apply', id, '--yes');
+    assert.equal(third.code, 1);
+    assert.match(third.stderr, /The process \d+ carries out the plan/);
     first.kill();
     await first.ended;
     assert.equal(tokensOf(1)[0], 'required');
