@@ -10,7 +10,13 @@ import { join } from 'node:path';
 import { DAY_US, HOUR_US } from '../../collector/contract/window.ts';
 import { Insight } from '../../collector/insight/insight.ts';
 import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
-import type { CloudCount, CloudMember, Store, StoredBatch } from '../../collector/store/store.ts';
+import type {
+  CloudCount,
+  CloudInstance,
+  CloudMember,
+  Store,
+  StoredBatch,
+} from '../../collector/store/store.ts';
 import { toTimestamp } from '../../collector/store/time.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 
@@ -21,6 +27,8 @@ const LIFE_HOURS = 6;
 const IN_TRANSACTION = 1000;
 const ROUNDS = 9;
 const PLACE = { account: '123456789012', region: 'eu-west-1' };
+/** The first answer of a process, and that many more. */
+const ROUNDS_OF_ONE = 9;
 /** Share of hosts with a restart of their agent. */
 const RESTART_SHARE = 0.1;
 
@@ -67,6 +75,7 @@ async function fill(store: Store, hosts: number, nowUs: number): Promise<void> {
   for (let from = 0; from < hosts; from += IN_TRANSACTION) {
     const batches: StoredBatch[] = [];
     const counts: CloudCount[] = [];
+    const options: CloudInstance[] = [];
     const members: CloudMember[] = [];
     for (let number = from; number < Math.min(hosts, from + IN_TRANSACTION); number += 1) {
       const { isGone, launchedUs, firstUs, lastUs } = lifeOf(number, hosts, nowUs);
@@ -80,6 +89,13 @@ async function fill(store: Store, hosts: number, nowUs: number): Promise<void> {
         const at = hourUs + hour * HOUR_US;
         counts.push({ hostId: host.id, startUs: at, endUs: at + HOUR_US, noToken: 0, noTokenRejected: null });
       }
+      options.push({
+        hostId: host.id,
+        httpTokens: 'optional',
+        hopLimit: 2,
+        httpEndpoint: 'enabled',
+        suppliedUs: nowUs,
+      });
       members.push({
         hostId: host.id,
         ...PLACE,
@@ -98,6 +114,7 @@ async function fill(store: Store, hosts: number, nowUs: number): Promise<void> {
     }
     await store.write(batches);
     await store.putCloudCounts(counts);
+    await store.putCloudInstances(options);
     const made = new Date(nowUs / 1000).toISOString();
     const read = { kind: 'complete_read' as const, ...PLACE, id: 'inventory' as const, made };
     await store.putCloudInventory({ instances: members, resources: [{ facts: read, suppliedUs: nowUs }] });
@@ -182,26 +199,31 @@ function idAt(us: number): string {
 
 const hosts = Number(process.argv[2] ?? 100_000);
 const directory = mkdtempSync(join(tmpdir(), 'imdswatch-groups-'));
-const store = openStore(directory);
+let store = openStore(directory);
 try {
   const nowUs = Math.floor((Date.now() * 1000) / HOUR_US) * HOUR_US;
   const started = performance.now();
   await fill(store, hosts, nowUs);
   console.log(`${hosts} hosts stored in ${Math.round((performance.now() - started) / 1000)} s`);
-  const insight = new Insight(store, {
-    readinessWindowDays: DAYS,
-    silentAfterSeconds: 300,
-    now: () => nowUs / 1000,
-  });
+  const insightOf = (of: Store) =>
+    new Insight(of, { readinessWindowDays: DAYS, silentAfterSeconds: 300, now: () => nowUs / 1000 });
   const window = { sinceUs: nowUs - DAYS * DAY_US, untilUs: nowUs };
   for (const by of ['asg', 'template', 'image', 'account', { tag: 'team' }] as const) {
+    // A new store has read nothing yet, like a collector that was just started.
+    await store.close();
+    store = openStore(directory);
+    const insight = insightOf(store);
     const took: number[] = [];
+    const usedUs = () => process.cpuUsage().user + process.cpuUsage().system;
+    const beganUs = usedUs();
     let groups: Awaited<ReturnType<Insight['groups']>> = [];
     for (let round = 0; round < ROUNDS; round += 1) {
       const before = performance.now();
       groups = await insight.groups(by, { window });
       took.push(performance.now() - before);
     }
+    const usedMs = (usedUs() - beganUs) / 1000 / ROUNDS;
+    const first = took[0]!;
     took.sort((a, b) => a - b);
     const verdicts = Object.entries(Object.groupBy(groups, ({ verdict }) => verdict));
     const members = groups.reduce((sum, group) => sum + group.members, 0);
@@ -209,13 +231,27 @@ try {
     console.log(
       `${JSON.stringify(by)}: ${groups.length} groups, ${members} members, ${gone} of them gone; ` +
         `${verdicts.map(([verdict, of]) => `${of!.length} ${verdict}`).join(', ')}; ` +
-        `median ${Math.round(took[ROUNDS >> 1]!)} ms, slowest ${Math.round(took.at(-1)!)} ms`,
+        `first ${Math.round(first)} ms, median ${Math.round(took[ROUNDS >> 1]!)} ms, slowest ${Math.round(took.at(-1)!)} ms, ` +
+        `processor ${Math.round(usedMs)} ms`,
     );
     if (by === 'asg') {
       const unproven = groups.find(({ verdict }) => verdict === 'unproven');
       if (unproven !== undefined) console.log(unproven.reason);
     }
   }
+  const insight = insightOf(store);
+  const took: number[] = [];
+  for (let round = 0; round <= ROUNDS_OF_ONE; round += 1) {
+    const before = performance.now();
+    const found = await insight.group('asg:asg-7', { window });
+    took.push(performance.now() - before);
+    if (found?.members !== hosts / GROUPS) throw new Error(`asg:asg-7 has ${found?.members} members.`);
+  }
+  const [first, ...more] = took;
+  more.sort((a, b) => a - b);
+  console.log(
+    `one group: first ${Math.round(first!)} ms, median ${Math.round(more[ROUNDS_OF_ONE >> 1]!)} ms, slowest ${Math.round(more.at(-1)!)} ms`,
+  );
   console.log(
     `cores ${availableParallelism()}, load average ${loadavg()
       .map((load) => load.toFixed(1))

@@ -5,7 +5,7 @@ import { toTimestamp } from '../../store/time.ts';
 import { attributeOf } from './attributes.ts';
 import type { Fleet, FleetMember } from './fleet.ts';
 import { groupReason, problemText } from './group_reason.ts';
-import { type JudgedGroup, judgeGroup, STARTS_NEEDED } from './judge_group.ts';
+import { isStartSeen, type JudgedGroup, judgeGroup, STARTS_NEEDED } from './judge_group.ts';
 import type { JudgedMember } from './member.ts';
 import type { ProfileSet } from './members_of.ts';
 
@@ -65,7 +65,7 @@ export function describeGroup(
       last_v1: toTimestamp(lastUs),
     }),
   );
-  const startSeen = judged.starts.length > 0 && judged.starts.every(({ seen }) => seen > 0);
+  const startSeen = isStartSeen(judged);
   return {
     id: groupId(by, value),
     by: attributeName(by),

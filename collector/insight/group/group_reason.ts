@@ -1,7 +1,7 @@
 /** Explains a group's verdict: the share that was watched, what is missing, and what to do next. Pure. */
 import type { GroupProblemCode } from '../../contract/group.ts';
 import { toTimestamp } from '../../store/time.ts';
-import { type JudgedGroup, MAX_INVENTORY_AGE_US, STARTS_NEEDED } from './judge_group.ts';
+import { isStartSeen, type JudgedGroup, MAX_INVENTORY_AGE_US, STARTS_NEEDED } from './judge_group.ts';
 
 const MAX_NAMES = 3;
 const MAX_SENTENCES = 4;
@@ -25,7 +25,7 @@ export function groupReason(judged: JudgedGroup, context: Context): string {
     case 'rejected':
       return `Tokens are required already, and calls without a token of ${share(offending.length, context.members)} were refused with 401.${named(context, offending.length)} Fix the callers.`;
     case 'enforced':
-      return 'The cloud reports that tokens are required on every running instance, and no call without a token failed.';
+      return `The cloud reports that tokens are required on every running instance, and no call without a token failed.${isStartSeen(judged) ? '' : ' No start was seen of what launches instances now: what runs at boot can still call without a token and fail.'}`;
     case 'ready':
       return `All ${context.members} instances of the window were watched from launch to end, also those that are gone. None called without a token that would fail, and the cloud's count agrees. ${startsText(judged)} Tokens can be required for the group, its launch template included.`;
     case 'unproven':

@@ -85,6 +85,11 @@ export function judgeGroup(evidence: GroupEvidence, judging: Judging): JudgedGro
   }
 }
 
+/** Returns whether a start was seen of everything that launches instances of the group now. */
+export function isStartSeen({ starts }: Pick<JudgedGroup, 'starts'>): boolean {
+  return starts.length > 0 && starts.every(({ seen }) => seen > 0);
+}
+
 /**
  * Counts the starts of what each launcher launches from now: what the cloud says, else the source of its
  * newest member. A launcher without a running member counts only where nothing of the group runs.

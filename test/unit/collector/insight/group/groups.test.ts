@@ -172,6 +172,7 @@ describe('groups', () => {
     });
     const found = await insight.group('asg:still', { window: WINDOW });
     assert.deepEqual([found?.verdict, found?.start_seen], ['enforced', false]);
+    assert.match(found!.reason, /No start was seen .*can still call without a token and fail\.$/);
     assert.match(found!.limits.join(' '), /running state only: what runs at boot is not proven/);
   });
 
