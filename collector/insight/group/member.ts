@@ -150,7 +150,9 @@ function isCounted(counted: readonly Window[], fromUs: number, toUs: number): bo
   if (toUs <= fromUs) return true;
   let reachedUs = Math.floor(fromUs / HOUR_US) * HOUR_US;
   const endUs = Math.ceil(toUs / HOUR_US) * HOUR_US;
-  const ordered = counted.length > 1 ? counted.toSorted((a, b) => a.sinceUs - b.sinceUs) : counted;
+  const isOrdered =
+    counted.length < 2 || (counted.length === 2 && counted[0]!.sinceUs <= counted[1]!.sinceUs);
+  const ordered = isOrdered ? counted : counted.toSorted((a, b) => a.sinceUs - b.sinceUs);
   for (const { sinceUs, untilUs } of ordered) {
     if (sinceUs <= reachedUs && untilUs > reachedUs) reachedUs = untilUs;
   }
