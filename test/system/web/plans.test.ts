@@ -36,6 +36,9 @@ describe('the screens of plans', { skip: cannotBrowse }, () => {
     assert.deepEqual(cells(DONE_PLAN), ['Ended', '1 of 1 confirmed', '0', '0']);
     assert.deepEqual(cells(MADE_PLAN), ['Not begun', '0 of 1 confirmed', '0', '0']);
     assert.deepEqual(cells(SILENT_PLAN), ['Running No report', '0 of 1 confirmed', '0', '0']);
+    await visit.page.setViewportSize({ width: 400, height: 800 });
+    await visit.page.getByText('1 rolled back, 2 held').waitFor();
+    await visit.page.setViewportSize({ width: 1440, height: 900 });
     await visit.page.getByText('Nothing of it was tried against a real AWS account yet').waitFor();
     await visit.page.getByRole('button', { name: 'Ended' }).click();
     await visit.page.getByRole('link', { name: MADE_PLAN }).waitFor({ state: 'detached' });

@@ -1,5 +1,5 @@
 /** All plans of `imdswatch enforce` that were reported to this collector, newest first. */
-import type { Plan } from '../../../collector/contract/plan.ts';
+import type { Plan, StepCounts } from '../../../collector/contract/plan.ts';
 import { usePlanFeed } from '../api/plan_feed.ts';
 import { useResourceList } from '../api/resource.ts';
 import { count } from '../format.ts';
@@ -65,6 +65,15 @@ export function PlansScreen() {
   );
 }
 
+/** Says on narrow screens what has columns of its own on others. */
+function troubles(states: StepCounts): string {
+  const rolledBack = states.rolling_back + states.rolled_back;
+  return [
+    ...(rolledBack > 0 ? [`${count(rolledBack)} rolled back`] : []),
+    ...(states.held > 0 ? [`${count(states.held)} held`] : []),
+  ].join(', ');
+}
+
 const COLUMNS: Column<Plan>[] = [
   { label: 'State', cell: (plan) => <PhaseTags plan={plan} /> },
   {
@@ -85,15 +94,17 @@ const COLUMNS: Column<Plan>[] = [
         <span class="quiet">
           {count(states.confirmed)} of {count(steps)} confirmed
         </span>
+        <span class="narrow-only">{troubles(states)}</span>
       </span>
     ),
   },
   {
     label: 'Rolled back',
     numeric: true,
+    only: 'medium',
     cell: ({ states }) => count(states.rolling_back + states.rolled_back),
   },
-  { label: 'Held', numeric: true, cell: ({ states }) => count(states.held) },
+  { label: 'Held', numeric: true, only: 'medium', cell: ({ states }) => count(states.held) },
   {
     label: 'Begun',
     only: 'medium',
