@@ -26,6 +26,8 @@ import {
 } from './plan_rules.ts';
 
 const INTERVAL_MS = 10_000;
+/** The rest of a report whose process ended in the middle never comes. */
+const MAX_PART_MS = 30_000;
 /** Calls of several hosts within this time are looked at together. */
 const GATHER_MS = 200;
 /** While calls go on to show that changes were undone, they are looked at this often. */
@@ -120,7 +122,8 @@ export class PlanAlerts {
     const subjects: SubjectRow[] = [];
     const done: ChangedPlan[] = [];
     for (const changed of this.#plans.values()) {
-      if (changed.hasMore) continue;
+      const ageMs = this.#now() - toMicroseconds(changed.plan.reported) / 1000;
+      if (changed.hasMore && ageMs < MAX_PART_MS) continue;
       done.push(changed);
       this.#judgePlan(changed, alerts, subjects);
     }

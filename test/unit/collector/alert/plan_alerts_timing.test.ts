@@ -5,9 +5,10 @@ import { pino } from 'pino';
 import type { ConfirmedHost } from '../../../../collector/admin/confirmed_hosts.ts';
 import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
 import { PlanAlerts, type PlanAlertsParts } from '../../../../collector/alert/plan_alerts.ts';
+import type { Plan } from '../../../../collector/contract/plan.ts';
 import type { StoredBatch } from '../../../../collector/store/store.ts';
 import { HOST, makeCall } from '../../../support/collector/calls.ts';
-import { PLAN_ID } from '../../../support/enforce/reports.ts';
+import { PLAN_ID, stepReport } from '../../../support/enforce/reports.ts';
 
 const CONFIRMED_MS = Date.parse('2026-03-01T00:00:00Z');
 
@@ -94,5 +95,45 @@ test('the first undone host is told in a moment, and many at once are one alert'
   await tick(3100);
   assert.equal((alerts.counters() as { evaluations: number }).evaluations, evaluations);
   assert.equal(asked.length, 1);
+  await alerts.stop();
+});
+
+test('the first part of a report is told when the rest has not come for 30 s', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.after(() => mock.timers.reset());
+  let nowMs = CONFIRMED_MS;
+  const tick = async (ms: number) => {
+    nowMs += ms;
+    mock.timers.tick(ms);
+    await settle();
+  };
+  const undone = { atUs: 5, step: stepReport(1, { state: 'rolling_back', reason: 'It was ordered.' }) };
+  const recorded: AlertDraft[] = [];
+  const plans = {
+    confirmedVersion: () => '0',
+    confirmedHosts: () => [],
+    stepsSince: (_id: string, kind: string) => (kind === 'undone' ? [undone] : []),
+  };
+  const alerts = new PlanAlerts({
+    admin: { alerts: { subjects: () => [] }, plans } as unknown as PlanAlertsParts['admin'],
+    questions: { acceptedCalls: async () => [] },
+    store: { cloudInstances: async () => [] },
+    record: (drafts) => recorded.push(...drafts),
+    log: pino({ level: 'silent' }),
+    now: () => nowMs,
+  });
+  alerts.start();
+  await tick(1);
+  const plan = { id: PLAN_ID, phase: 'paused', reported: '2026-03-01T00:00:00.000000Z' } as Plan;
+  alerts.onPlans([{ change: 1, plan, hasMore: true }]);
+  await tick(10_000);
+  await tick(10_000);
+  assert.deepEqual(recorded, []);
+  await tick(10_000);
+  await tick(10_000);
+  assert.deepEqual(
+    recorded.map(({ rule }) => rule),
+    ['plan_rolled_back'],
+  );
   await alerts.stop();
 });
