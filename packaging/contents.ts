@@ -55,8 +55,11 @@ export function layOut(
   for (const path of sources.files.filter((path) => path.startsWith('systemd/'))) {
     const name = path.slice('systemd/'.length);
     const isUnit = name.endsWith('.service') && isManaged;
-    tree.copy(join(sources.root, path), `${isUnit ? UNIT_DIRECTORY : EXAMPLES}/${name}`);
+    // The maintainer scripts need these, also where a system leaves out all documents.
+    const directory = name.startsWith('old-systemd-') ? `${CODE_DIRECTORY}/systemd` : EXAMPLES;
+    tree.copy(join(sources.root, path), `${isUnit ? UNIT_DIRECTORY : directory}/${name}`);
   }
+  tree.copy(join(FILES, 'openrc'), `${EXAMPLES}/openrc`);
   for (const { path, command } of CONFIGURATION) {
     tree.write(path, configurationFile(commands.find(({ name }) => name === command)!.described));
   }

@@ -97,7 +97,7 @@ export interface OwnLoader {
   start: Buffer;
   /** Path of the loader, relative to the program's directory. */
   loader: string;
-  /** Directory of the libraries, as in `-rpath`: `$ORIGIN` is the program's directory. */
+  /** Directories of the libraries, as in `-rpath`: `$ORIGIN` is the program's directory. */
   searchPath: string;
 }
 

@@ -10,7 +10,7 @@ import { fetchModules, prune } from './modules.ts';
 import { fetchRuntime, type Runtime, strip } from './runtime.ts';
 import type { Sources } from './sources.ts';
 import { compileStart } from './start.ts';
-import type { Target } from './target.ts';
+import { LIBRARY_DIRECTORY, type Target } from './target.ts';
 
 export interface Parts {
   sources: Sources;
@@ -61,9 +61,12 @@ export async function targetParts(
   return { ...common, target, runtime, node, modules, cap: addon, libraries };
 }
 
-/** Paths in Node are relative to its directory, CODE_DIRECTORY/bin. */
+/**
+ * Paths in Node are relative to its directory, CODE_DIRECTORY/bin. Without /proc the C library does not know that
+ * directory, so an installed package is found by its place.
+ */
 async function prepareNode(target: Target, from: string, to: string, work: string): Promise<void> {
   const [start] = await Promise.all([compileStart(target, work), strip(target, from, to)]);
-  const own = { start, loader: `../lib/${target.loader}`, searchPath: '$ORIGIN/../lib' };
+  const own = { start, loader: `../lib/${target.loader}`, searchPath: `$ORIGIN/../lib:${LIBRARY_DIRECTORY}` };
   writeFileSync(to, startByOwnLoader(readFileSync(to), own));
 }

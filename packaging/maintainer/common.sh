@@ -5,14 +5,9 @@ services='imdswatch-agent.service imdswatch-collector.service'
 # make_user NAME: a system user with a group of the same name, who cannot log in.
 make_user() {
   if getent passwd "$1" >/dev/null; then return; fi
-  if command -v systemd-sysusers >/dev/null; then
-    printf 'u %s - "imdswatch %s" /var/lib/imdswatch/%s /usr/sbin/nologin\n' "$1" "${1#imdswatch-}" "${1#imdswatch-}" |
-      systemd-sysusers -
-  else
-    getent group "$1" >/dev/null || groupadd --system "$1"
-    useradd --system --gid "$1" --no-create-home --home-dir "/var/lib/imdswatch/${1#imdswatch-}" \
-      --shell /usr/sbin/nologin --comment "imdswatch ${1#imdswatch-}" "$1"
-  fi
+  getent group "$1" >/dev/null || groupadd --system "$1"
+  useradd --system --gid "$1" --no-create-home --home-dir "/var/lib/imdswatch/${1#imdswatch-}" \
+    --shell /usr/sbin/nologin --comment "imdswatch ${1#imdswatch-}" "$1"
 }
 
 make_users() {
@@ -26,6 +21,39 @@ make_state_directories() {
   for of in agent collector; do
     [ -d "/var/lib/imdswatch/$of" ] ||
       install -d -m 0700 -o "imdswatch-$of" -g "imdswatch-$of" "/var/lib/imdswatch/$of"
+  done
+}
+
+# drop_in UNIT NAME BEFORE: the drop-in NAME of the unit is there if systemd is older than release BEFORE.
+drop_in() {
+  drop=/usr/lib/systemd/system/$1.d/$2
+  if [ "$systemd_release" -lt "$3" ]; then
+    install -D -m 0644 "/usr/lib/imdswatch/systemd/$2" "$drop"
+  else
+    remove_drop_in "$drop"
+  fi
+}
+
+remove_drop_in() {
+  rm -f "$1"
+  if [ -d "${1%/*}" ]; then rmdir --ignore-fail-on-non-empty "${1%/*}"; fi
+}
+
+# Makes the units fit an old systemd. The drop-ins say why.
+fit_units() {
+  command -v systemctl >/dev/null || return 0
+  systemd_release=$(systemctl --version | sed -n '1s/^systemd \([0-9][0-9]*\).*/\1/p')
+  [ -n "$systemd_release" ] || return 0
+  for unit in $services; do drop_in "$unit" old-systemd-filter.conf 239; done
+  drop_in imdswatch-agent.service old-systemd-root.conf 229
+  if [ "$systemd_release" -lt 229 ]; then chown -R root:root /var/lib/imdswatch/agent; fi
+}
+
+unfit_units() {
+  for unit in $services; do
+    for name in old-systemd-filter.conf old-systemd-root.conf; do
+      remove_drop_in "/usr/lib/systemd/system/$unit.d/$name"
+    done
   done
 }
 

@@ -10,7 +10,7 @@ import type { Started } from '../../../lab/engines/container.ts';
 import { missingHere, programPath } from '../../../lab/engines/need.ts';
 import type { Lab, LabPart, LabProcess, RunOptions, RunResult } from '../../../lab/lab.ts';
 import { buildClient } from '../../../lab/programs.ts';
-import { copyDebianTree, hasDebianTree } from './debian_tree.ts';
+import { copyDebianTree, type DebianRelease, hasDebianTree } from './debian_tree.ts';
 import { bootByNspawn, MACHINE_SLICE } from './nspawn.ts';
 
 const BOOT_TIMEOUT_MS = 60_000;
@@ -23,6 +23,8 @@ const AS_A_HOST = ['--capability=CAP_BPF,CAP_PERFMON', '--system-call-filter=bpf
 export interface DebianMachineOptions {
   /** Paths of this machine that it sees read-only: source, and where it is there. */
   binds?: Record<string, string>;
+  /** Its system. Default: Debian 12. */
+  release?: DebianRelease;
 }
 
 export class DebianMachine implements LabPart {
@@ -50,7 +52,7 @@ export class DebianMachine implements LabPart {
   static async make(lab: Lab, options: DebianMachineOptions): Promise<DebianMachine> {
     const machine = new DebianMachine(lab, options);
     lab.addPart(machine);
-    await copyDebianTree(machine.root);
+    await copyDebianTree(machine.root, options.release);
     // Nothing but the units under test starts; without a machine id it would be a first boot, which enables all.
     machine.write(
       '/etc/machine-id',
@@ -151,7 +153,7 @@ export async function makeDebianMachine(
     'unshare',
     'nsenter',
     'cc',
-    ...(hasDebianTree() ? [] : ['mmdebstrap' as const]),
+    ...(hasDebianTree(options.release) ? [] : ['mmdebstrap' as const]),
   ];
   const why = missingHere(needed as Parameters<typeof missingHere>[0]);
   if (why !== null) return { engine: null, notAvailable: why };

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Offender } from '../../../collector/contract/offender.ts';
 import { Lab } from '../../../lab/lab.ts';
 import { type DebianMachine, makeDebianMachine } from '../lab/debian_machine.ts';
+import type { DebianRelease } from '../lab/debian_tree.ts';
 
 export const AGENT = 'imdswatch-agent.service';
 export const COLLECTOR = 'imdswatch-collector.service';
@@ -21,11 +22,15 @@ export class InstalledMachine {
   }
 
   /** Not installed yet, and switched off. A string says why there can be none here. */
-  static async make(packageDirectory: string): Promise<InstalledMachine | string> {
+  static async make(
+    packageDirectory: string,
+    release: DebianRelease = {},
+  ): Promise<InstalledMachine | string> {
     const lab = await Lab.create({ name: 'systemd', ipv6: false });
     try {
       const { engine, notAvailable } = await makeDebianMachine(lab, {
         binds: { [packageDirectory]: '/mnt' },
+        release,
       });
       if (notAvailable === null) return new InstalledMachine(lab, engine);
       await lab.close();

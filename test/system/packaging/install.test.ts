@@ -89,6 +89,27 @@ describe('on a bare Debian', { skip }, () => {
     assert.equal(succeeds('dpkg --verify imdswatch'), '');
   });
 
+  it('fits its units to an old systemd, and back after an upgrade of systemd', () => {
+    mkdirSync(join(tree, 'old'));
+    const configure = (release: number) => {
+      writeFileSync(join(tree, 'old/systemctl'), `#!/bin/sh\necho 'systemd ${release}'\n`, { mode: 0o755 });
+      succeeds('PATH=/old:$PATH sh /var/lib/dpkg/info/imdswatch.postinst configure 0.1');
+      const listed = succeeds('find /usr/lib/systemd/system/imdswatch*.d -type f 2>/dev/null || true');
+      return listed.replaceAll('/usr/lib/systemd/system/imdswatch-', '').split('\n').filter(Boolean).sort();
+    };
+    const filters = ['agent', 'collector'].map((name) => `${name}.service.d/old-systemd-filter.conf`);
+    const root = 'agent.service.d/old-systemd-root.conf';
+    assert.deepEqual(configure(219), [filters[0], root, filters[1]]);
+    assert.equal(ownerOf('var/lib/imdswatch/agent'), 'root:root 700');
+    succeeds('chown imdswatch-agent: /var/lib/imdswatch/agent');
+    assert.deepEqual(configure(232), filters);
+    assert.equal(ownerOf('var/lib/imdswatch/agent'), 'imdswatch-agent:imdswatch-agent 700');
+    assert.deepEqual(configure(252), []);
+    assert.deepEqual(configure(219).length, 3);
+    rmSync(join(tree, 'old'), { recursive: true });
+    succeeds('chown imdswatch-agent: /var/lib/imdswatch/agent');
+  });
+
   it('an upgrade keeps a changed configuration and takes the new one where it was not changed', async () => {
     const later = join(directory, 'later');
     await run('dpkg-deb', ['--raw-extract', kept.deb, later]);

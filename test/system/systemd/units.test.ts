@@ -59,6 +59,24 @@ describe('the units', () => {
     }
   });
 
+  it('are understood with the drop-ins for an old systemd, which take filter and user away', { skip }, () => {
+    const [agent] = UNITS as [string, string];
+    const kept = readFileSync(agent, 'utf8');
+    for (const name of ['old-systemd-filter.conf', 'old-systemd-root.conf']) {
+      withDropIn(agent, name, (path) => {
+        const { said } = analyze('verify', '--man=no', path);
+        assert.doesNotMatch(said, /Unknown|ignoring|Failed to parse/, said);
+        const text = readFileSync(path, 'utf8');
+        const last = (key: string) => [...text.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].at(-1)?.[1];
+        if (name.includes('root')) assert.equal(last('User'), 'root');
+        else assert.equal(last('SystemCallFilter'), '');
+      });
+    }
+    // A name that systemd does not know is ignored, and the number is not.
+    assert.match(kept, /^CapabilityBoundingSet=.* 38 39 /m);
+    assert.match(kept, /^AmbientCapabilities=.* 38 39 /m);
+  });
+
   it('say of each capability why', () => {
     for (const file of [...UNITS, ...DROP_INS]) {
       const text = readFileSync(file, 'utf8');
