@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs imdswatch's agent on a plain EC2 host and starts it: Amazon Linux 2023 (rpm), Ubuntu and Debian (deb). Run as
+# Installs imdswatch's agent on a plain EC2 host and starts it: Amazon Linux 2 and 2023 (rpm), Ubuntu and Debian (deb). Run as
 # root, by user data (user-data.yaml), by Systems Manager (ssm-document.yaml) or by hand. Safe to run again,
 # which changes and restarts nothing where nothing is new; an upgrade is the same with another package. What it needs comes in the environment:
 #
@@ -48,10 +48,13 @@ install_package() {
   case $file in
     *.deb)
       export DEBIAN_FRONTEND=noninteractive
-      apt-get -o DPkg::Lock::Timeout=300 update --quiet
       apt-get -o DPkg::Lock::Timeout=300 install --quiet --yes --no-install-recommends "$file"
       ;;
-    *.rpm) dnf install --quiet --assumeyes "$file" ;;
+    *.rpm)
+      # Amazon Linux 2 has yum only.
+      installer=$(command -v dnf || command -v yum)
+      "$installer" install --quiet --assumeyes "$file"
+      ;;
   esac || fail 1 "the package could not be installed"
   printf '%s\n' "$IMDSWATCH_PACKAGE_SHA256" >"$configuration/.installed"
 }

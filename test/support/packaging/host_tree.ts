@@ -116,7 +116,7 @@ export class HostTree {
   }
 }
 
-/** Whether this kernel has what exact attribution needs. */
+/** Tells whether this kernel has what exact attribution needs. */
 export function kernelIsExact(): boolean {
   return existsSync('/sys/kernel/btf/vmlinux');
 }

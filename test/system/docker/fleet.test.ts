@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   utimesSync,
@@ -174,6 +175,26 @@ describe('plain EC2 hosts', () => {
       again.some((call) => /^(curl|apt-get|dnf)/.test(call)),
       false,
     );
+  });
+
+  it('install.sh installs the .rpm by dnf, and by yum where there is no dnf', async () => {
+    for (const installer of ['dnf', 'yum']) {
+      const { env, calls, home } = fakeHost(`by-${installer}`);
+      if (installer === 'yum') {
+        renameSync(join(home, 'bin/dnf'), join(home, 'bin/yum'));
+        writeFileSync(
+          join(home, 'bin/yum'),
+          readFileSync(join(home, 'bin/yum'), 'utf8').replace('dnf ', 'yum '),
+        );
+      }
+      const url = 'https://example.com/imdswatch-0.1.0-1.x86_64.rpm';
+      const { status, output } = await sh(['sh', INSTALL], { ...env, IMDSWATCH_PACKAGE_URL: url });
+      assert.equal(status, 0, output);
+      assert.ok(
+        calls().some((call) => new RegExp(`^${installer} install .*\\.rpm$`).test(call)),
+        calls().join('; '),
+      );
+    }
   });
 
   it('install.sh refuses a package with another hash', async () => {
