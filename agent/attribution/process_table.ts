@@ -22,11 +22,20 @@ export interface ProcessReading {
   netns: number | null;
 }
 
+/** A program as execve(2) got it. */
+export interface Program {
+  name: string;
+  /** Perhaps a symbolic link or a script. */
+  path: string;
+}
+
 /** A process as it was at one time. */
 export interface KnownProcess {
   pid: number;
   /** Null if it was not read: then only the kernel's events are known. */
   reading: ProcessReading | null;
+  /** The program as execve(2) got it, if that was reported. */
+  program: Program | null;
   /** Null if it is not known: the process has only been forked. */
   startTicks: number | null;
   /** Effective user id at that time; null if it is unknown. */
@@ -56,6 +65,8 @@ interface Image {
   uid: number | null;
   /** Only the user has changed: it is the program of the image before it. */
   isUid: boolean;
+  /** The program as another source reported it; null without one. */
+  program: Program | null;
 }
 
 interface Entry {
@@ -79,7 +90,9 @@ export interface ProcessTableLimits {
 
 /** Programs that one process runs one after the other; older ones are forgotten. */
 const MAX_IMAGES = 4;
-const ENTRY_BYTES = 200;
+const ENTRY_BYTES = 400;
+/** The time between the report of a program and the kernel's event about it. The process may lose its processor then. */
+const EVENT_DELAY_NS = 1_000_000_000n;
 
 export class ProcessTable {
   readonly #limits: ProcessTableLimits;
@@ -143,7 +156,27 @@ export class ProcessTable {
   /** Adds what was read of a process that is older than the events. `sinceNs`: it was so at that time already. */
   addReading(pid: number, reading: ProcessReading, sinceNs: bigint): void {
     const source = { pid, reading, readNs: this.#now() };
-    this.#addImage(this.#living(pid, null), { sinceNs, source, uid: reading.uid, isUid: false });
+    this.#addImage(this.#living(pid, null), {
+      sinceNs,
+      source,
+      uid: reading.uid,
+      isUid: false,
+      program: null,
+    });
+  }
+
+  /**
+   * Adds the program that began in a process at a time. The event about it follows within microseconds, and must have
+   * been handled.
+   */
+  addProgram(pid: number, timeNs: bigint, { name, path }: Program): void {
+    for (let entry = this.#entries.get(pid) ?? null; entry !== null; entry = entry.before) {
+      const begun = entry.images.find(({ sinceNs, isUid }) => sinceNs >= timeNs && !isUid);
+      if (begun === undefined || begun.sinceNs - timeNs > EVENT_DELAY_NS) continue;
+      // A change of the user copies the image.
+      for (const image of entry.images) if (image.source === begun.source) image.program = { name, path };
+      return;
+    }
   }
 
   /** Returns what a process was at a time; null if it is not known. */
@@ -246,7 +279,13 @@ export class ProcessTable {
     else this.#counts.processes_read++;
     entry.parentPid ??= reading?.parentPid ?? null;
     const source = { pid, reading, readNs: this.#now() };
-    this.#addImage(entry, { sinceNs: timeNs, source, uid: reading?.uid ?? null, isUid: false });
+    this.#addImage(entry, {
+      sinceNs: timeNs,
+      source,
+      uid: reading?.uid ?? null,
+      isUid: false,
+      program: null,
+    });
   }
 
   #setUid(pid: number, uid: number, timeNs: bigint): void {
@@ -360,7 +399,8 @@ function known(entry: Entry, timeNs: bigint): KnownProcess {
   const reading = image?.source.reading ?? null;
   const startTicks = image?.source.pid === pid ? (reading?.startTicks ?? null) : null;
   const [uid, sinceNs] = [image?.uid ?? null, image?.sinceNs ?? null];
-  return { pid, parentPid, beganNs, endedNs, reading, startTicks, uid, sinceNs };
+  const program = image?.program ?? null;
+  return { pid, parentPid, beganNs, endedNs, reading, program, startTicks, uid, sinceNs };
 }
 
 /** Texts are kept in one or two bytes a character: two is on the safe side. */

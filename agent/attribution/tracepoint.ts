@@ -76,7 +76,8 @@ export class TracepointAttributor implements Attributor {
    * @throws BpfUnavailable if that is not possible; its message has the reason.
    */
   static open(options: TracepointAttributorOptions): TracepointAttributor {
-    return new TracepointAttributor(TracepointProbe.open(options.endpoints ?? ['imds']), options);
+    const probe = TracepointProbe.open(options.endpoints ?? ['imds'], options.processes !== null);
+    return new TracepointAttributor(probe, options);
   }
 
   private constructor(probe: TracepointProbe, options: TracepointAttributorOptions) {
@@ -111,7 +112,10 @@ export class TracepointAttributor implements Attributor {
     // Read after the records: what a caller did before it connected has left its event by now.
     this.#processes?.poll();
     const nowMs = performance.now();
-    for (const record of records) this.#handle(record, nowMs);
+    for (const record of records) {
+      if (record.kind === 'executed') this.#processes?.table.addProgram(record.pid, record.timeNs, record);
+      else this.#handle(record, nowMs);
+    }
   }
 
   #handle(record: TracepointRecord, nowMs: number): void {
@@ -176,10 +180,10 @@ export class TracepointAttributor implements Attributor {
 
   /** `owners_lost` counts records that did not fit into a buffer, and runs of the program that the kernel skipped. */
   counters(): Counters {
-    const { ring_lost = 0, recursion_misses = 0, malformed_records = 0 } = this.#probe.counters();
+    const { ring_lost = 0, recursion_misses = 0, ...others } = this.#probe.counters();
     const counters: Counters = {
       ...this.#counts,
-      malformed_records,
+      ...others,
       owners_lost: ring_lost + recursion_misses,
       ...this.#owners.counters(),
       joins_without_owner: this.#sockets.joinsWithoutOwner,

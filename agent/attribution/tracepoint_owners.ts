@@ -7,6 +7,7 @@ import { KnownProcesses } from './known_processes.ts';
 import type { SocketOwner } from './owner.ts';
 import type { KnownProcess, ProcessReading } from './process_table.ts';
 import { type ProcessWatch, readProcess } from './process_watch.ts';
+import { executableOf } from './program_path.ts';
 import type { TracepointCaller } from './tracepoint_records.ts';
 
 /** A process may have changed its working directory after this time. */
@@ -21,6 +22,7 @@ export class TracepointOwners {
   #readLate = 0;
   #unread = 0;
   #unknown = 0;
+  #concluded = 0;
 
   constructor(processes: ProcessWatch | null, procRoot: string, ownPid: number | null) {
     this.#processes = processes;
@@ -41,13 +43,17 @@ export class TracepointOwners {
       this.#unknown++;
       return null;
     }
-    if (reading === null) this.#unread++;
+    const executable = reading === null ? this.#programOf(known) : reading.executable;
+    if (executable === null) this.#unread++;
+    const isComplete = table === null || table.isCompleteSince(timeNs);
+    // Which process it was is certain in any case; what it was may be a conclusion.
+    const isExact = isComplete && (reading !== null || executable === null);
     const isFresh = known.sinceNs !== null && timeNs - known.sinceNs < DIRECTORY_TRUSTED_NS;
     return {
       pid,
       startTicks,
       name: caller.tid === pid ? caller.name : (reading?.name ?? caller.name),
-      executable: reading?.executable ?? null,
+      executable,
       uid: known.uid ?? caller.realUid,
       args: reading?.args ?? null,
       argsTruncated: reading?.argsTruncated ?? true,
@@ -57,9 +63,16 @@ export class TracepointOwners {
       cgroupPaths: reading?.cgroupPaths ?? null,
       ancestors: this.#known.ancestorsOf(known, startTicks, timeNs),
       method: 'ebpf',
-      confidence: table !== null && !table.isCompleteSince(timeNs) ? 'probable' : 'exact',
+      confidence: isExact ? 'exact' : 'probable',
       isSelf: pid === this.#ownPid,
     };
+  }
+
+  /** Returns the executable of a program that had ended before it was read, by the path that execve(2) got. */
+  #programOf({ program }: KnownProcess): string | null {
+    const executable = program === null ? null : executableOf(program.path);
+    if (executable !== null) this.#concluded++;
+    return executable;
   }
 
   /** Reads a process that is not in the table; without the facts if it is gone, or may be another program by now. */
@@ -70,7 +83,7 @@ export class TracepointOwners {
     if (reading === null || reading.startTicks > this.#known.ticksAt(timeNs)) return known;
     const base: KnownProcess = known ?? {
       ...{ pid, startTicks: null, parentPid: reading.parentPid, beganNs: null, endedNs: null },
-      ...{ reading: null, uid: null, sinceNs: null },
+      ...{ reading: null, program: null, uid: null, sinceNs: null },
     };
     const same: KnownProcess = { ...base, startTicks: reading.startTicks };
     if (this.#isChanged(caller, reading, timeNs)) return same;
@@ -92,6 +105,8 @@ export class TracepointOwners {
       /** Callers of which pid, user and name are known, and not the program. */
       callers_unread: this.#unread,
       callers_unknown: this.#unknown,
+      /** Callers whose executable is known by the path that execve(2) got only. */
+      callers_concluded: this.#concluded,
       ...this.#processes?.counters(),
     };
   }

@@ -13,8 +13,8 @@ const PURPOSE = 'process events';
 const MESSAGE_BYTES = 4096;
 /** Some 5,000 events: a message of 76 bytes takes about 800 of the kernel's. */
 const QUEUE_BYTES = 4 * 1024 * 1024;
-/** Bound on the events that one call reads, so that a storm of processes never keeps packets waiting. */
-const MAX_EVENTS = 4096;
+/** Bound on the events that one call reads, so that a storm of processes never keeps packets waiting for long. */
+const MAX_EVENTS = 512;
 /** Inode number of the initial pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
 const INITIAL_PID_NAMESPACE_INODE = 0xeffffffc;
 /** Bound on the namespaces that are tried. */

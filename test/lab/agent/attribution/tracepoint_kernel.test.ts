@@ -44,6 +44,7 @@ describe('the tracepoint program reports the owner', { skip }, () => {
   const curl = skip === false ? pathOf('curl') : '';
   const owners = new Map<string, SocketOwner | null>();
   let lab: EbpfLab;
+  let exact = 0;
   let attributor: TracepointAttributor;
 
   before(async () => {
@@ -66,17 +67,22 @@ describe('the tracepoint program reports the owner', { skip }, () => {
     return owner;
   }
 
+  /**
+   * On a busy machine a program may end before it is read. Then its executable is a conclusion from the path that
+   * execve(2) got, and the rest is not known; everything that is said must be right all the same.
+   */
   async function expectOwner(path: string, started: Started, args: string[], uid = 0): Promise<void> {
     assert.equal(await started.ended, 0);
     const owner = await ownerOf(path);
-    const { pid, startTicks, executable, ancestors, netns, method, confidence } = owner;
+    const { pid, startTicks, executable, ancestors, method, confidence } = owner;
     assert.deepEqual(
-      { pid, startTicks, executable, args: owner.args, uid: owner.uid, netns, method, confidence },
-      {
-        ...{ pid: started.pid, startTicks: started.startTicks, executable: curl, args, uid },
-        ...{ netns: lab.netns, method: 'ebpf', confidence: 'exact' },
-      },
+      { pid, startTicks, executable, uid: owner.uid, method },
+      { pid: started.pid, startTicks: started.startTicks, executable: curl, uid, method: 'ebpf' },
     );
+    const read = { args, netns: lab.netns };
+    const unread = { args: null, netns: null };
+    assert.deepEqual({ args: owner.args, netns: owner.netns }, confidence === 'exact' ? read : unread);
+    if (confidence === 'exact') exact++;
     assert.deepEqual(
       ancestors?.map((ancestor) => ancestor.pid),
       parents.map((parent) => parent.pid),
@@ -123,7 +129,8 @@ describe('the tracepoint program reports the owner', { skip }, () => {
     );
   });
 
-  it('and loses nothing', () => {
+  it('exactly where the program was read, and loses nothing', () => {
+    assert.ok(exact > 0, 'no program was read while it ran');
     const { owners_lost, process_overruns, malformed_records } = attributor.counters();
     assert.deepEqual([owners_lost, process_overruns, malformed_records], [0, 0, 0]);
   });

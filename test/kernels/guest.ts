@@ -1,0 +1,129 @@
+/**
+ * Runs in a virtual machine as its first process (main.ts): attributes callers by the tracepoint program and the kernel's
+ * process events, and prints one line of JSON between marks for each load.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { release } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EbpfAttributor } from '../../agent/attribution/ebpf.ts';
+import type { SocketOwner } from '../../agent/attribution/owner.ts';
+import { ProcessWatch } from '../../agent/attribution/process_watch.ts';
+import { TracepointAttributor } from '../../agent/attribution/tracepoint.ts';
+import type { KernelLoad, KernelReport } from './report.ts';
+
+const ENDPOINT = '169.254.169.254';
+const SETTLE_MS = 20_000;
+const QUIET_MS = 500;
+
+const owners = new Map<number, SocketOwner | null>();
+
+function say(report: KernelReport): void {
+  process.stdout.write(`\nREPORT ${JSON.stringify(report)} END\n`);
+}
+
+function serve(attributor: TracepointAttributor): Promise<void> {
+  const server = createServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    let text = '';
+    socket.on('data', (chunk) => {
+      text += chunk;
+      const number = Number(/^GET \S*\?n=(\d+) /.exec(text)?.[1] ?? Number.NaN);
+      if (Number.isNaN(number) || !text.includes('\n')) return;
+      text = '';
+      attributor.poll();
+      const tuple = {
+        ...{ localAddress: socket.remoteAddress!, localPort: socket.remotePort! },
+        ...{ remoteAddress: socket.localAddress!, remotePort: 80 },
+      };
+      owners.set(number, attributor.ownerOf(tuple, false));
+      socket.end('HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+    });
+  });
+  return new Promise((resolve) => server.listen({ port: 80, host: ENDPOINT, backlog: 1024 }, resolve));
+}
+
+/** Runs a program `count` times, up to `atOnce` of them together; compares the owners with the pids of the processes. */
+async function load(
+  what: string,
+  first: number,
+  count: number,
+  atOnce: number,
+  program: string[],
+): Promise<KernelLoad> {
+  const runs = spawn('/bin/run_many', [first, count, atOnce].map(String).concat(program), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let printed = '';
+  for await (const chunk of runs.stdout) printed += chunk;
+  const pids = new Map<number, number>();
+  for (const line of printed.trim().split('\n')) {
+    const [number, pid, status] = line.split(' ').map(Number);
+    if (status === 0) pids.set(number!, pid!);
+  }
+  for (
+    let waited = 0;
+    waited < SETTLE_MS && [...pids.keys()].some((number) => !owners.has(number));
+    waited += 100
+  )
+    await sleep(100);
+  await sleep(QUIET_MS);
+  const result: KernelLoad = {
+    what,
+    calls: pids.size,
+    pid: 0,
+    executable: 0,
+    args: 0,
+    uid: 0,
+    exact: 0,
+    wrong: 0,
+  };
+  for (const [number, pid] of pids) {
+    const owner = owners.get(number) ?? null;
+    if (owner === null) continue;
+    if (owner.pid !== pid || (owner.executable !== null && owner.executable !== program[0])) result.wrong++;
+    else {
+      result.pid++;
+      if (owner.executable === program[0]) result.executable++;
+      if (owner.args?.[0] === program[0]) result.args++;
+      if (owner.uid === 0) result.uid++;
+      if (owner.confidence === 'exact') result.exact++;
+    }
+  }
+  return result;
+}
+
+function firstProgram(): string {
+  try {
+    EbpfAttributor.open().close();
+    return 'loaded';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+async function main(): Promise<void> {
+  const attributor = TracepointAttributor.open({ fallback: null, processes: ProcessWatch.open() });
+  await serve(attributor);
+  const timer = setInterval(() => attributor.poll(), 1_000);
+  const url = `http://${ENDPOINT}/latest/meta-data/instance-id?n={}`;
+  const loads = [
+    await load('curl, one after another', 1, 60, 1, ['/usr/bin/curl', '-s', '-m', '60', url]),
+    await load('curl, all at once', 1_001, 40, 40, ['/usr/bin/curl', '-s', '-m', '60', url]),
+    await load('C, does not wait for its answer', 2_001, 200, 1, [
+      '/bin/one_shot',
+      '/latest/meta-data/instance-id?n={}',
+    ]),
+  ];
+  clearInterval(timer);
+  const counters = attributor.counters();
+  attributor.close();
+  say({ kernel: release(), error: null, first: firstProgram(), loads, counters });
+}
+
+try {
+  await main();
+} catch (error) {
+  say({ kernel: release(), error: String((error as Error).stack), first: '', loads: [], counters: {} });
+}
+execFileSync('/bin/busybox', ['poweroff', '-f']);
