@@ -25,7 +25,7 @@ import { callOf, hostOf } from './served_findings.ts';
 const WATCHING: AskOptions = { timeoutMs: 5000, attempts: 1 };
 
 /** Questions about a few hosts. A process that is ended by a signal waits for what is under way. */
-const JUDGING: AskOptions = { timeoutMs: 20_000, attempts: 2 };
+const JUDGING: AskOptions = { timeoutMs: 10_000, attempts: 2 };
 
 /**
  * Asks the collector what it is, so that one that cannot help is refused before anything is done. `needs`: the role that

@@ -92,9 +92,11 @@ export class Runner {
       while (this.#failure === null && (!signal.aborted || this.#isRollingBack())) {
         this.#waker = new AbortController();
         await this.#obeyOrders();
-        this.#startLook();
         const agenda = agendaOf(this.#parts.plan, this.#state, this.#parts.now());
-        if (agenda.isDone && this.#work.isIdle) break;
+        const isFirstLook = this.#lookedMs === Number.NEGATIVE_INFINITY;
+        if (agenda.isDone && this.#work.isIdle && !isFirstLook) break;
+        // A look that takes longer than the time between two would keep a plan that is done from its end.
+        if (!agenda.isDone || isFirstLook) this.#startLook();
         this.#follow(agenda, signal);
         const restMs = Math.max(1, Math.min(agenda.untilMs - this.#parts.now(), LOOK_MS));
         await this.#parts.sleep(restMs, this.#waker.signal, !this.#work.isIdle);
