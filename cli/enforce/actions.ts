@@ -185,7 +185,7 @@ async function auditEvent(findings: Findings, id: string, event: PlanEvent, stat
 
 /** Reads and observations are in the journal alone. */
 function isAudited({ type }: PlanEvent): boolean {
-  return type !== 'read' && type !== 'read_failed' && type !== 'observed';
+  return type !== 'read' && type !== 'read_failed' && type !== 'observed' && type !== 'earlier_calls';
 }
 
 function auditDetail(event: PlanEvent, state: PlanState): string {

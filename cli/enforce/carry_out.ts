@@ -14,7 +14,7 @@ import type { PlanReports } from '../../enforce/run/plan_reports.ts';
 import type { PlanStore } from '../../enforce/run/plan_store.ts';
 import { ProgressReporter } from '../../enforce/run/progress_reporter.ts';
 import { checkBeginning, Runner } from '../../enforce/run/runner.ts';
-import { Watch } from '../../enforce/run/watch.ts';
+import { pastOf, Watch } from '../../enforce/run/watch.ts';
 import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
 import { isFinal, type PlanState } from '../../enforce/state/step_state.ts';
 import { untilSignal } from '../signals.ts';
@@ -62,7 +62,7 @@ export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
           findings,
           cloudOf,
           wallMs: Date.now,
-          ...pastOf(events, now()),
+          past: pastOf(events, now()),
           onProblem: sayProblem(),
         }),
         takeOrders: (obey) => store.takeOrders(plan.id, obey),
@@ -200,13 +200,6 @@ function otherPlans(store: PlanStore, id: string, target: Target): string[] {
       (step) => targetName(step.target) === targetName(target) && !isFinal(state.steps[step.id]!),
     );
   });
-}
-
-function pastOf(events: readonly PlanEvent[], nowMs: number): { knownCalls: string[]; begunMs: number } {
-  return {
-    knownCalls: events.flatMap((event) => (event.type === 'refused_call' ? [event.call] : [])),
-    begunMs: events.find(({ type }) => type === 'begun')?.at ?? nowMs,
-  };
 }
 
 /** Runs the operator's probe without a shell. */

@@ -92,6 +92,7 @@ export function eventLine(plan: Plan, event: PlanEvent, state: PlanState): strin
 function eventText(plan: Plan, event: PlanEvent, state: PlanState): string | null {
   switch (event.type) {
     case 'observed':
+    case 'earlier_calls':
       return null;
     case 'begun':
     case 'resumed':

@@ -7,7 +7,7 @@ import { OperatorError } from '../../common/operator_error.ts';
 import type { Cloud, CloudError } from '../cloud.ts';
 import { errorText } from '../cloud_message.ts';
 import type { Plan, PlanStep, Target } from '../plan.ts';
-import type { Finding, NewEvent, PlanEvent } from '../state/events.ts';
+import { type Finding, type NewEvent, type PlanEvent, planEvent } from '../state/events.ts';
 import { type Agenda, agendaOf, type Intent, isUnderWay } from '../state/intents.ts';
 import { reduce } from '../state/reduce.ts';
 import { initialState, type PlanState, type StepState } from '../state/step_state.ts';
@@ -251,8 +251,10 @@ export class Runner {
 
   #write(event: NewEvent): PlanEvent {
     if (this.#failure !== null) throw this.#failure.error;
-    const stamped = { ...event, at: Math.max(this.#parts.now(), this.#state.nowMs) } as PlanEvent;
+    let stamped: PlanEvent;
     try {
+      // The next runner reads what is written, so texts are cut to their bounds first.
+      stamped = planEvent.parse({ ...event, at: Math.max(this.#parts.now(), this.#state.nowMs) });
       this.#parts.append(stamped);
     } catch (error) {
       this.#failure = { error };

@@ -3,7 +3,7 @@ import type { Cloud } from '../cloud.ts';
 import type { Findings, TokenlessCall } from '../findings.ts';
 import { ownGroup, scalingGroupOf } from '../groups.ts';
 import type { Plan, Target } from '../plan.ts';
-import type { NewEvent } from '../state/events.ts';
+import type { NewEvent, PlanEvent } from '../state/events.ts';
 import type { PlanState } from '../state/step_state.ts';
 import { Launches } from './launches.ts';
 import { isSoakOver, type Launched, SoakWatch } from './soak_watch.ts';
@@ -14,19 +14,43 @@ const OVERLAP_MS = 600_000;
 const WHOLE_LOOK_MS = 60_000;
 /** The clock of a host may be wrong by this much. */
 const HOST_CLOCK_MS = 24 * 3_600_000;
+/** Time of one look for asking where callers run. Roll-backs of hundreds of callers do not wait for all answers. */
+const CALLERS_MS = 1000;
 
 export interface WatchOptions {
   plan: Plan;
   findings: Findings;
   cloudOf: (target: Target) => Cloud;
-  /** Ids of refused calls that the journal has already. */
-  knownCalls: Iterable<string>;
-  /** When the plan was begun, by the runner's clock. Milliseconds since 1970. */
-  begunMs: number;
+  /** `pastOf` reads it from the journal. */
+  past: Past;
   /** Time of this machine's clock, which can be set at any time. Milliseconds since 1970. */
   wallMs: () => number;
   /** Called when the collector cannot be asked any more, and with null when it answers again. */
   onProblem?: (problem: string | null) => void;
+  /** Milliseconds of any clock that is never set. */
+  elapsedMs?: () => number;
+}
+
+/** The journal of a plan says this about the refused calls of before. */
+export interface Past {
+  /** Ids of refused calls that it has already. */
+  knownCalls: readonly string[];
+  /** When the plan was begun, by the runner's clock. Milliseconds since 1970. */
+  begunMs: number;
+  /** The plan has sent a change, so that any refused call may be its work. */
+  hasSent: boolean;
+}
+
+/** `nowMs`: by the runner's clock, for a plan that begins. */
+export function pastOf(events: readonly PlanEvent[], nowMs: number): Past {
+  return {
+    knownCalls: events.flatMap((event) => {
+      if (event.type === 'earlier_calls') return event.calls;
+      return event.type === 'refused_call' ? [event.call] : [];
+    }),
+    begunMs: events.find(({ type }) => type === 'begun')?.at ?? nowMs,
+    hasSent: events.some(({ type }) => type === 'sending'),
+  };
 }
 
 export class Watch {
@@ -52,7 +76,7 @@ export class Watch {
   constructor(options: WatchOptions) {
     const { plan, findings } = options;
     this.#options = options;
-    this.#known = new Set(options.knownCalls);
+    this.#known = new Set(options.past.knownCalls);
     for (const { id, hosts } of plan.groups) {
       for (const host of hosts) this.#groupOfHost.set(host, id);
     }
@@ -102,34 +126,46 @@ export class Watch {
     events: NewEvent[],
   ): Promise<void> {
     const { findings, plan } = this.#options;
-    const begunMs = this.#options.begunMs + this.#offsetMs;
+    const begunMs = this.#options.past.begunMs + this.#offsetMs;
     const isFirst = this.#wholeLookMs === Number.NEGATIVE_INFINITY;
     const isWhole = isFirst || isOver || Math.abs(nowMs - this.#wholeLookMs) >= WHOLE_LOOK_MS;
-    const sinceMs = isWhole ? begunMs - HOST_CLOCK_MS : nowMs + this.#offsetMs - OVERLAP_MS;
     const hostIds = [...new Set([...this.#groupOfHost.keys(), ...[...this.#launched.values()].flat()])];
-    const calls = await findings.refusedCalls(sinceMs, { hostIds, scalingGroups: this.#scalingGroups });
-    if (isWhole) this.#wholeLookMs = nowMs;
-    const callers = new CallerHosts(findings);
-    for (const call of this.#unasked.values()) {
+    const watched = { hostIds, scalingGroups: this.#scalingGroups };
+    const callers = new CallerHosts(findings, this.#options.elapsedMs ?? (() => performance.now()));
+    // The plan has not caused what was refused before it. A call that comes after its first change and is dated before
+    // is another matter: the clock of its host may be behind. A runner that takes over cannot tell by the time either.
+    const olderThanMs = isFirst && !this.#options.past.hasSent ? begunMs : Number.NEGATIVE_INFINITY;
+    const follow = async (calls: readonly TokenlessCall[]) => {
+      const earlier: string[] = [];
+      for (const call of calls.toSorted((a, b) => a.atMs - b.atMs)) {
+        if (this.#known.has(call.id)) continue;
+        const isOlder = call.atMs < olderThanMs;
+        const isOurs =
+          this.#groupsOf(call).length > 0 || effectsOn(call.hostId, plan, this.#launched).length > 0;
+        // The host of a call that is not ours now may turn out to be launched with a change.
+        if (isOurs || isOlder) this.#known.add(call.id);
+        if (isOlder) earlier.push(call.id);
+        if (!isOurs || isOlder) continue;
+        const hosts = await callers.of(call);
+        // The roll-back does not wait for the answer.
+        if (hosts === null) this.#unasked.set(call.id, call);
+        events.push(this.#eventOf(call, hosts ?? new Set()));
+      }
+      if (earlier.length > 0) events.push({ type: 'earlier_calls', calls: earlier });
+    };
+    const unasked = [...this.#unasked.values()];
+    // The latest calls come first: a question about all of them may take longer than it is waited for.
+    await follow(await findings.refusedCalls(nowMs + this.#offsetMs - OVERLAP_MS, watched));
+    for (const call of unasked) {
       const hosts = await callers.of(call);
       if (hosts === null) break;
       this.#unasked.delete(call.id);
       const event = this.#eventOf(call, hosts);
       if (event.also_on.length > 0) events.push(event);
     }
-    for (const call of calls.toSorted((a, b) => a.atMs - b.atMs)) {
-      if (this.#known.has(call.id)) continue;
-      // The plan has not caused what was refused before it. A call that comes later and is dated before is another matter.
-      const isOlder = isFirst && call.atMs < begunMs;
-      const isOurs =
-        this.#groupsOf(call).length > 0 || effectsOn(call.hostId, plan, this.#launched).length > 0;
-      // The host of a call that is not ours now may turn out to be launched with a change.
-      if (isOurs || isOlder) this.#known.add(call.id);
-      if (!isOurs || isOlder) continue;
-      const hosts = await callers.of(call);
-      // The roll-back does not wait for the answer.
-      if (hosts === null) this.#unasked.set(call.id, call);
-      events.push(this.#eventOf(call, hosts ?? new Set()));
+    if (isWhole) {
+      await follow(await findings.refusedCalls(begunMs - HOST_CLOCK_MS, watched));
+      this.#wholeLookMs = nowMs;
     }
     if (callers.failure !== null) throw callers.failure;
   }
@@ -164,20 +200,29 @@ export class Watch {
   }
 }
 
-/** Asks where callers were seen, once for each in a look, and not again after a question has failed. */
+/**
+ * Asks where callers were seen, once for each in a look: not again after a question has failed, and no more when the time
+ * of the look is used up.
+ */
 class CallerHosts {
   readonly #findings: Pick<Findings, 'hostsOfCaller'>;
+  readonly #elapsedMs: () => number;
   readonly #known = new Map<string, ReadonlySet<string>>();
+  /** When the first question was asked. */
+  #sinceMs: number | null = null;
   failure: Error | null = null;
 
-  constructor(findings: Pick<Findings, 'hostsOfCaller'>) {
+  constructor(findings: Pick<Findings, 'hostsOfCaller'>, elapsedMs: () => number) {
     this.#findings = findings;
+    this.#elapsedMs = elapsedMs;
   }
 
   /** Returns null where it cannot be asked now. */
   async of({ caller: { id } }: TokenlessCall): Promise<ReadonlySet<string> | null> {
     const known = this.#known.get(id);
     if (known !== undefined || this.failure !== null) return known ?? null;
+    this.#sinceMs ??= this.#elapsedMs();
+    if (this.#elapsedMs() - this.#sinceMs >= CALLERS_MS) return null;
     try {
       const hosts = new Set(await this.#findings.hostsOfCaller(id));
       this.#known.set(id, hosts);

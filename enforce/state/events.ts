@@ -1,13 +1,18 @@
 /** The events of a plan. The journal has these events, and a plan's state follows from them alone. */
 import * as z from 'zod';
+import { freeText } from '../../protocol/text.ts';
 import { recorded } from '../plan.ts';
 
 /** Milliseconds since 1970. */
 const at = z.number().min(0);
 const step = z.string();
-const text = z.string().max(2000);
+/**
+ * A longer text is cut, never refused: paths of programs, AWS's messages and reasons of operators have any length, and a
+ * journal with a line that cannot be read would end all roll-backs of its plan.
+ */
+const text = freeText(2000);
 /** Giver of an order: the name of a user, for the audit log. */
-const by = z.string().max(200);
+const by = freeText(200);
 
 export const finding = z.object({
   guard: z.string(),
@@ -79,6 +84,8 @@ export const planEvent = z.discriminatedUnion('type', [
     /** Hosts of the plan on which the same caller was seen. */
     also_on: z.array(z.string()),
   }),
+  /** Ids of refused calls that were known before the plan has changed anything: it has not caused them. */
+  z.object({ type: z.literal('earlier_calls'), at, calls: z.array(z.string()) }),
   z.object({ type: z.literal('confirmed_by'), at, by, reason: text.optional(), steps: z.array(step) }),
   z.object({ type: z.literal('rollback_ordered'), at, by, reason: text, steps: z.array(step) }),
   z.object({ type: z.literal('restoring'), at, step }),

@@ -53,6 +53,8 @@ export function reduce(plan: Plan, earlier: PlanState, event: PlanEvent): PlanSt
       return soakJudged(plan, state, event);
     case 'refused_call':
       return refusedCall(plan, state, event);
+    case 'earlier_calls':
+      return state;
     case 'confirmed_by':
       return changeSteps(plan, state, event.steps, (each) => confirmedBy(each, event, at));
     case 'rollback_ordered':

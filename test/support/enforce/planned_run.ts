@@ -6,7 +6,7 @@ import type { Plan, Target } from '../../../enforce/plan.ts';
 import { Judge } from '../../../enforce/run/judge.ts';
 import type { Order } from '../../../enforce/run/plan_store.ts';
 import { Runner } from '../../../enforce/run/runner.ts';
-import { Watch } from '../../../enforce/run/watch.ts';
+import { pastOf, Watch } from '../../../enforce/run/watch.ts';
 import { type NewEvent, type PlanEvent, planEvent } from '../../../enforce/state/events.ts';
 import type { PlanState } from '../../../enforce/state/step_state.ts';
 import type { FakeFindings } from './fake_findings.ts';
@@ -75,8 +75,7 @@ export class PlannedRun {
         findings,
         cloudOf,
         wallMs: () => this.nowMs + this.wallAheadMs,
-        knownCalls: events.flatMap((event) => (event.type === 'refused_call' ? [event.call] : [])),
-        begunMs: events[0]?.at ?? this.nowMs,
+        past: pastOf(events, this.nowMs),
       }),
       takeOrders: (obey) => {
         for (const order of this.orders.splice(0)) obey(order);

@@ -66,3 +66,23 @@ test('plans and orders are found again, orders in their order and once', (t) => 
   store.takeOrders(plan.id, (order) => taken.push(order));
   assert.deepEqual(taken, orders);
 });
+
+test('a line whose texts are longer than their bounds is read, with the texts cut', (t) => {
+  const path = join(directory(t), 'journal.jsonl');
+  const { journal } = Journal.open(path);
+  const long = 'x'.repeat(4096);
+  journal.append({ type: 'paused', at: 1, by: long, reason: long });
+  journal.append({ type: 'read_failed', at: 2, step: 's1', message: long });
+  journal.close();
+  const read = readJournal(path);
+  assert.deepEqual(
+    read.map((event) => [
+      event.type === 'paused' && event.reason.length,
+      event.type === 'read_failed' && event.message.length,
+    ]),
+    [
+      [2000, false],
+      [false, 2000],
+    ],
+  );
+});
