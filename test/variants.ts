@@ -18,7 +18,7 @@ const GERMAN = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' };
 const PLAIN = { LANG: 'C', LC_ALL: 'C' };
 
 /** Chromium does not start with a faked clock, so the page's tests see other time zones and locales only. */
-const PAGE = ['page', 'findings', 'settings', 'planted_page'].map(
+const PAGE = ['page', 'findings', 'plans', 'settings', 'planted_page'].map(
   (name) => `test/system/web/${name}.test.ts`,
 );
 
