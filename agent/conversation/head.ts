@@ -129,19 +129,20 @@ export abstract class HeadReader {
       return;
     }
     this.endHeader();
-    const colon = line.indexOf(0x3a);
+    const text = line.toString('latin1');
+    const colon = text.indexOf(':');
     if (colon <= 0) {
       this.isStrict = false;
       return;
     }
-    const name = line.toString('latin1', 0, colon);
+    const name = text.slice(0, colon);
     // White space before the colon makes it another name. A server must refuse such a request (section 5.1).
     if (!TOKEN.test(name)) {
       this.isStrict = false;
       return;
     }
     this.headerName = name.toLowerCase();
-    this.headerValue = line.toString('latin1', colon + 1).trim();
+    this.headerValue = text.slice(colon + 1).trim();
     if (this.isStrict && CONTROL.test(this.headerValue)) this.isStrict = false;
   }
 

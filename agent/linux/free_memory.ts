@@ -20,7 +20,13 @@ export function giveBackFreeMemory(): void {
  * is needed again comes back from the page cache, without a read from disk.
  */
 export function giveBackProgramPages(): void {
-  for (const { at, bytes } of programPages(readFileSync('/proc/self/smaps', 'latin1'))) {
+  let smaps: string;
+  try {
+    smaps = readFileSync('/proc/self/smaps', 'latin1');
+  } catch {
+    return; // a kernel without CONFIG_PROC_PAGE_MONITOR
+  }
+  for (const { at, bytes } of programPages(smaps)) {
     libc().madvise(at, bytes, MADV_DONTNEED);
   }
 }

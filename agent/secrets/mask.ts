@@ -3,6 +3,7 @@
  * argument, everything behind a secret's name is taken for its value. In a shell's code the quotes tell where
  * a value ends.
  */
+import { rememberingClean } from './clean_texts.ts';
 import {
   ACCESS_KEY_ID,
   FORTY_CHARACTERS,
@@ -88,7 +89,8 @@ function maskOne(
   if (arg.length > 2 && arg[0] === '-' && letters.has(arg[1]!)) return arg.slice(0, 2) + MASK;
   if (/^-[uU][^:]*:./s.test(arg)) return arg.slice(0, 2) + MASK;
   const isCode = SHELL_CODE_OPTION.test(before) && /\s/.test(arg);
-  return maskText(arg, isCode, keyIdGiven);
+  if (keyIdGiven) return maskText(arg, isCode, keyIdGiven);
+  return rememberingClean(isCode ? 'code' : 'argument', arg, (text) => maskText(text, isCode, false));
 }
 
 /**
@@ -116,7 +118,9 @@ export function maskText(text: string, isCode = false, keyIdGiven = ACCESS_KEY_I
  * is only a name there (`/run/token`), unless its value follows (`token=…`).
  */
 export function maskPath(path: string): string {
-  return maskShapes(withoutLooks(path.replace(NAMED_IN_PATH, `$1${MASK}`), LOOKS_IN_PATHS));
+  return rememberingClean('file', path, (text) =>
+    maskShapes(withoutLooks(text.replace(NAMED_IN_PATH, `$1${MASK}`), LOOKS_IN_PATHS)),
+  );
 }
 
 /** Masks secrets in the path of a request. */

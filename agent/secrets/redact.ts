@@ -3,7 +3,7 @@
  * file, which the masking of command arguments uses too.
  */
 
-import { deleteOldestEntries } from '../../common/bounded_map.ts';
+import { rememberingClean } from './clean_texts.ts';
 import { MASK, maskRequestPath, maskShapes, maskText } from './mask.ts';
 import { ACCESS_KEY_ID, SECRET_NAME } from './mask_names.ts';
 import { maskCutEnd } from './mask_shapes.ts';
@@ -13,25 +13,6 @@ const NAME = new RegExp(SECRET_NAME, 'i');
 const LIFETIME_NAME = /-ttl-seconds$/i;
 /** A name is decoded at most this many times. */
 const MAX_DECODINGS = 4;
-
-/**
- * Texts without secrets, oldest first. Callers ask for the same few things, and an examination takes a dozen
- * searches.
- */
-const clean = new Set<string>();
-const MAX_CLEAN_TEXTS = 256;
-const MAX_CLEAN_CHARACTERS = 256;
-
-function rememberingClean(kind: string, text: string, redact: (text: string) => string): string {
-  const key = `${kind} ${text}`;
-  if (clean.has(key)) return text;
-  const masked = redact(text);
-  if (masked === text && text.length <= MAX_CLEAN_CHARACTERS) {
-    clean.add(key);
-    deleteOldestEntries(clean, MAX_CLEAN_TEXTS);
-  }
-  return masked;
-}
 
 /**
  * Masks secrets in a path.

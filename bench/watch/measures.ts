@@ -16,6 +16,7 @@ export const CEILING_PACKETS_PER_SECOND = 1_024;
 const STEADY_CALLS_PER_SECOND = 250;
 const KEPT_ALIVE_CALLS_PER_SECOND = 500;
 const CALLS_PER_KEPT_CONNECTION = 10;
+const PACED_CALLS_PER_SECOND = 50;
 const CEILING_CALLS_PER_KEPT_CONNECTION = 100;
 
 export interface Size {
@@ -28,6 +29,8 @@ export interface Size {
    * process.
    */
   costed: number;
+  /** Number of calls by new processes at a pace at which the watch could sleep between them. */
+  paced: number;
   ceilingSeconds: number;
 }
 
@@ -37,6 +40,7 @@ export const FULL_SIZE: Size = {
   atOnce: 200,
   oneShots: 500,
   costed: 10_000,
+  paced: 500,
   ceilingSeconds: 20,
 };
 export const QUICK_SIZE: Size = {
@@ -45,12 +49,21 @@ export const QUICK_SIZE: Size = {
   atOnce: 50,
   oneShots: 100,
   costed: 1_000,
+  paced: 150,
   ceilingSeconds: 3,
 };
 
 export interface Cost extends Judgement {
   /** Processor time of the watch per call, without its time when idle. */
   cpu_us_per_call: number;
+}
+
+export interface Paced extends Judgement {
+  /** Number of times that threads of the watch gave the processor up to wait, per call. */
+  waits_per_call: number;
+  /** Milliseconds from the answer to the line. */
+  latency_ms_median: number;
+  latency_ms_longest: number;
 }
 
 export interface Ceiling extends Judgement {
@@ -71,6 +84,7 @@ export interface ModeResult {
     kept_alive: Cost;
     new_process: Cost;
     calls: number;
+    paced: Paced;
     cpu_us_per_call: number;
     resident_kib: number;
     resident_peak_kib: number;
@@ -165,6 +179,7 @@ export class Bench {
       }),
     );
     await this.#lab.metadata.reset();
+    const paced = await this.#paced();
     const parts = [one_connection, kept_alive, new_process];
     const calls = parts.reduce((sum, part) => sum + part.calls, 0);
     const { residentKib, residentPeakKib } = this.#subject.usage();
@@ -172,6 +187,7 @@ export class Bench {
       one_connection,
       kept_alive,
       new_process,
+      paced,
       calls,
       cpu_us_per_call: parts.reduce((sum, part) => sum + part.cpu_us_per_call * part.calls, 0) / calls,
       resident_kib: residentKib,
@@ -219,6 +235,20 @@ export class Bench {
       packets_captured_per_second: perElapsed(end.sent - begin.sent + end.received - begin.received),
       calls_per_second: perElapsed(judgement.calls),
       cpu_percent: spentUs / 10 / elapsedMs,
+    };
+  }
+
+  async #paced(): Promise<Paced> {
+    const waits = this.#subject.usage().waits;
+    this.#subject.takeLatencies();
+    const shape = { calls: this.#size.paced, perSecond: PACED_CALLS_PER_SECOND, callsPerConnection: 1 };
+    const judgement = await this.#judged(() => this.#load.steady({ ...shape, byChildren: true }));
+    const latencies = this.#subject.takeLatencies().sort((a, b) => a - b);
+    return {
+      ...judgement,
+      waits_per_call: (this.#subject.usage().waits - waits) / judgement.calls,
+      latency_ms_median: latencies[latencies.length >> 1] ?? Number.NaN,
+      latency_ms_longest: latencies.at(-1) ?? Number.NaN,
     };
   }
 

@@ -21,6 +21,8 @@ export type Mode = 'ebpf' | 'tracepoint' | 'proc';
 /** Processor time and resident memory of a process, all its threads together. */
 export interface Usage {
   cpuUs: number;
+  /** Times at which a thread gave the processor up to wait. */
+  waits: number;
   residentKib: number;
   residentPeakKib: number;
 }
@@ -28,6 +30,7 @@ export interface Usage {
 export class Subject {
   readonly lab: Lab;
   readonly #watcher: Watcher;
+  readonly #latenciesMs: number[] = [];
 
   private constructor(lab: Lab, watcher: Watcher) {
     this.lab = lab;
@@ -39,7 +42,11 @@ export class Subject {
     const env = { NODE_COMPILE_CACHE: compileCache };
     // Other labs and containers of this machine are not part of the measured load.
     const argv = [...RUNTIME, MAIN, 'watch', '--json', '--attribution', mode, '--max-namespaces', '0'];
-    return new Subject(lab, await Watcher.start(lab, argv, env));
+    const subject = new Subject(lab, await Watcher.start(lab, argv, env));
+    subject.#watcher.onCall = ({ time, duration_ms }) => {
+      if (duration_ms !== null) subject.#latenciesMs.push(Date.now() - Date.parse(time) - duration_ms);
+    };
+    return subject;
   }
 
   static async warmCompileCache(compileCache: string): Promise<void> {
@@ -59,11 +66,21 @@ export class Subject {
     return this.#watcher.calls.splice(0);
   }
 
+  /** Returns the milliseconds from each answer to its line, since the last call. */
+  takeLatencies(): number[] {
+    return this.#latenciesMs.splice(0);
+  }
+
   usage(): Usage {
     const { pid } = this.#watcher;
     const status = readFileSync(`/proc/${pid}/status`, 'latin1');
     const kib = (field: string) => Number(new RegExp(`^${field}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1]);
-    return { cpuUs: cpuUs(pid), residentKib: kib('VmRSS'), residentPeakKib: kib('VmHWM') };
+    return {
+      cpuUs: cpuUs(pid),
+      waits: waitsOf(pid),
+      residentKib: kib('VmRSS'),
+      residentPeakKib: kib('VmHWM'),
+    };
   }
 
   /** Ends the watch. Returns its losses, which it prints on stderr. */
@@ -83,4 +100,13 @@ function cpuUs(pid: number): number {
     nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]);
   }
   return nanoseconds / 1_000;
+}
+
+function waitsOf(pid: number): number {
+  let waits = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const status = readFileSync(`/proc/${pid}/task/${thread}/status`, 'latin1');
+    waits += Number(/^voluntary_ctxt_switches:\s*(\d+)$/m.exec(status)?.[1]);
+  }
+  return waits;
 }

@@ -26,6 +26,8 @@ export function visibleJson(value: unknown, indent?: number): string {
  * JSON has none of them except line breaks, which stay.
  */
 export function escapedJson(json: string): string {
+  // Nearly every call is plain text, which is found much faster than characters by their category.
+  if (!/[^\n\x20-\x7e]/.test(json)) return json;
   return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) =>
     character === '\n'
       ? character
