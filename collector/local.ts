@@ -171,8 +171,9 @@ export function storePlanReport(
 ): PlanReportAnswer {
   const admin = openAdmin(dataDir, { mustExist: true });
   try {
-    const { steps } = new PlanRows(admin, new AuditLog(admin)).report(planId, report, by, Date.now());
-    return { steps };
+    const rows = new PlanRows(admin, new AuditLog(admin));
+    const { steps, sequence_before } = rows.report(planId, report, by, Date.now());
+    return { steps, sequence_before };
   } finally {
     admin.close();
   }

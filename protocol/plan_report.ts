@@ -119,8 +119,14 @@ export const planReport = z.object({
   has_more: z.boolean(),
 });
 
-/** The collector's answer. `steps`: how many of the plan's steps it has, so that missing ones can be sent again. */
-export const planReportAnswer = z.object({ steps: z.int().min(0) });
+/**
+ * The collector's answer. `steps`: how many of the plan's steps it has. `sequence_before`: the sequence that it knew before
+ * this report, null for a new plan. By both a process notices what was lost, and sends it again.
+ */
+export const planReportAnswer = z.object({
+  steps: z.int().min(0),
+  sequence_before: z.int().min(0).nullable(),
+});
 
 export type PlanStepStatus = z.infer<typeof planStepState>;
 export type PlanPhase = z.infer<typeof planPhase>;

@@ -14,7 +14,7 @@ import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
 import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
 import { eventLine, leftOutText, planText, statusText } from '../terminal/plan_table.ts';
-import { visibleJson } from '../terminal/visible_text.ts';
+import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 import { carryOut, reportNow, runnerOf } from './carry_out.ts';
 import { noFindings } from './local_findings.ts';
 import { localReports } from './local_reports.ts';
@@ -178,7 +178,7 @@ async function auditEvent(findings: Findings, id: string, event: PlanEvent, stat
     await findings.audit(`enforce.${event.type}`, id, auditDetail(event, state));
   } catch (error) {
     process.stderr.write(
-      `The audit log could not be written, so only the plan's journal has this: ${(error as Error).message}\n`,
+      `The audit log could not be written, so only the plan's journal has this: ${visibleText((error as Error).message)}\n`,
     );
   }
 }

@@ -105,7 +105,7 @@ function reporterOf(
     process.stderr.write(
       message === null
         ? 'The collector has the progress of the plan again.\n'
-        : `The progress could not be reported, so the collector does not show it. It is tried again: ${message}\n`,
+        : `The progress could not be reported, so the collector does not show it. It is tried again: ${visibleText(message)}\n`,
     );
   return new ProgressReporter({ plan, events, state, reports: remembering(store, reports), onProblem });
 }

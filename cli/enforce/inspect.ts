@@ -105,14 +105,17 @@ export async function check(id: string, loaded: Loaded<z.infer<typeof cloudSetti
   });
 }
 
-/** Shows what has become of a plan. With `--collector` it first sends what that collector lacks of it. */
+/**
+ * Shows what has become of a plan. With `--collector` it is sent to that collector first, as a whole: another one may have
+ * been told, or its database may have been restored from a backup.
+ */
 export async function status(id: string, loaded: Loaded<z.infer<typeof statusSettings>>): Promise<number> {
   const { settings } = loaded;
   const store = storeIn(settings.data_dir);
   const shown = store.load(id);
   const runner = runnerOf(store, id);
   const client = collectorClientOf(settings, loaded.given);
-  if (client !== null && runner === null && lacking(store, shown) > 0) {
+  if (client !== null && runner === null) {
     await reportNow(shown, store, remoteReports(client));
     client.close();
   }

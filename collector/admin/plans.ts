@@ -65,6 +65,15 @@ export interface ChangedPlan {
   hasMore: boolean;
 }
 
+/** A step that began to be rolled back, or was held. */
+export interface StepEntry {
+  /** Microseconds since 1970. */
+  atUs: number;
+  /** It is, or was, rolled back: held after that, its roll-back has failed. */
+  wasUndone: boolean;
+  step: PlanStep;
+}
+
 type Row = Record<string, SQLOutputValue>;
 
 export class PlanRows {
@@ -94,6 +103,7 @@ export class PlanRows {
       const phase = (known?.['phase'] ?? null) as PlanReport['phase'] | null;
       return {
         steps,
+        sequence_before: known === undefined ? null : Number(known['sequence']),
         changes,
         phase: phase === report.phase ? null : { before: phase, after: report.phase },
       };
@@ -145,13 +155,18 @@ export class PlanRows {
   }
 
   /** Returns the steps of a plan that entered a roll-back, or were held, after this time. */
-  stepsSince(id: string, kind: 'undone' | 'held', sinceUs: number): { atUs: number; step: PlanStep }[] {
+  stepsSince(id: string, kind: 'undone' | 'held', sinceUs: number): StepEntry[] {
     const column = kind === 'undone' ? 'undone_us' : 'held_us';
     return this.#sql(
-      `SELECT step, ${column} AS at FROM plan_steps WHERE plan = ? AND ${column} > ? ORDER BY position`,
+      `SELECT step, ${column} AS at, undone_us IS NOT NULL AS was_undone FROM plan_steps
+       WHERE plan = ? AND ${column} > ? ORDER BY position`,
     )
       .all(id, sinceUs)
-      .map(({ step, at }) => ({ atUs: Number(at), step: stepOf(String(step)) }));
+      .map(({ step, at, was_undone }) => ({
+        atUs: Number(at),
+        wasUndone: was_undone === 1,
+        step: stepOf(String(step)),
+      }));
   }
 
   /**
@@ -255,9 +270,10 @@ export class PlanRows {
     let tooMany = plans + 1 - MAX_PLANS;
     let tooManySteps = kept + steps - MAX_STEPS;
     if (tooMany <= 0 && tooManySteps <= 0) return;
+    // A process that was killed has not said that it ended.
     const oldest = this.#sql(
-      'SELECT id, step_count FROM plans WHERE is_carried_out = 0 ORDER BY created_us, id',
-    ).all();
+      'SELECT id, step_count FROM plans WHERE is_carried_out = 0 OR reported_us < ? ORDER BY created_us, id',
+    ).all((nowMs - CARRIED_OUT_MS) * 1000);
     for (const { id, step_count: count } of oldest) {
       if (tooMany <= 0 && tooManySteps <= 0) break;
       this.#sql('DELETE FROM plans WHERE id = ?').run(id!);
@@ -322,7 +338,8 @@ export class PlanRows {
     const sinceUs = microseconds(since) ?? 0;
     const isUndone = state === 'rolling_back' || state === 'rolled_back';
     const undoneUs = before?.['undone_us'] ?? (isUndone ? sinceUs : null);
-    const heldUs = before?.['held_us'] ?? (state === 'held' ? sinceUs : null);
+    // A roll-back that ends with a held step is news, also about a step that was held before.
+    const heldUs = state === 'held' ? sinceUs : (before?.['held_us'] ?? null);
     const stored = JSON.stringify({ ...step, reason: masked(step.reason) });
     this.#sql(
       `INSERT INTO plan_steps (plan, position, id, wave, group_name, role, state, undone_us, held_us, step)

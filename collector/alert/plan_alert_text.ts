@@ -1,5 +1,6 @@
 /** The texts of alerts about plans. Names in them come from hosts and programs; each channel escapes them. */
 import type { ConfirmedHost } from '../admin/confirmed_hosts.ts';
+import type { StepEntry } from '../admin/plans.ts';
 import type { Plan, PlanStep, StepCounts } from '../contract/plan.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
@@ -40,13 +41,20 @@ export function planRolledBack(plan: Plan, steps: readonly PlanStep[], held: num
   };
 }
 
-export function planHeld(plan: Plan, steps: readonly PlanStep[]): AlertDraft {
+/** A roll-back that has failed comes first: callers may go on to be refused. */
+export function planHeld(plan: Plan, held: readonly StepEntry[]): AlertDraft {
+  const failed = held.filter(({ wasUndone }) => wasUndone);
+  const steps = [...failed, ...held.filter(({ wasUndone }) => !wasUndone)].map(({ step }) => step);
   const reason = steps.find((step) => step.reason !== null)?.reason ?? 'No reason was reported.';
   return {
     rule: 'plan_held',
     subject: plan.id,
-    severity: 'warning',
-    title: short(`Plan ${plan.id} holds ${changes(steps.length)}`),
+    severity: failed.length > 0 ? 'critical' : 'warning',
+    title: short(
+      failed.length > 0
+        ? `Plan ${plan.id} could not roll back ${changes(failed.length)}`
+        : `Plan ${plan.id} holds ${changes(steps.length)}`,
+    ),
     text: `${names(steps)}: nothing more happens there without a person. ${reason} "imdswatch enforce status ${plan.id}" shows all of them.`,
   };
 }

@@ -1,6 +1,7 @@
 /** The alert rules about plans, and about changes that were undone. Pure; times are microseconds since 1970. */
 import type { ConfirmedHost } from '../admin/confirmed_hosts.ts';
-import type { Plan, PlanStep } from '../contract/plan.ts';
+import type { StepEntry } from '../admin/plans.ts';
+import type { Plan } from '../contract/plan.ts';
 import type { AlertDraft } from './alert_draft.ts';
 import * as text from './plan_alert_text.ts';
 
@@ -17,8 +18,8 @@ export interface PlanFacts {
   plan: Plan;
   endedUs: number | null;
   /** Steps that entered a roll-back, or were held, after what the state says. */
-  undone: readonly { atUs: number; step: PlanStep }[];
-  held: readonly { atUs: number; step: PlanStep }[];
+  undone: readonly StepEntry[];
+  held: readonly StepEntry[];
 }
 
 export function evaluatePlan(
@@ -34,13 +35,7 @@ export function evaluatePlan(
         held.length,
       ),
     );
-  if (held.length > 0)
-    alerts.push(
-      text.planHeld(
-        plan,
-        held.map(({ step }) => step),
-      ),
-    );
+  if (held.length > 0) alerts.push(text.planHeld(plan, held));
   const hasEnded = endedUs !== null && endedUs > known.endedUs;
   if (hasEnded) alerts.push(text.planEnded(plan));
   if (alerts.length === 0) return { alerts, after: known };

@@ -36,6 +36,8 @@ export class ProgressReporter {
   #phase: { name: PlanReport['phase']; sinceMs: number };
   /** Steps as the collector has them, as JSON. */
   readonly #sent = new Map<string, string>();
+  /** Sequence of the last report that the collector has stored. Null: none yet. */
+  #stored: number | null = null;
   /** Steps as they were described last. A step whose state is the same object needs no new description. */
   readonly #described = new Map<string, { of: StepState; step: PlanStepReport; json: string }>();
   #isCarriedOut = true;
@@ -123,10 +125,12 @@ export class ProgressReporter {
 
   async #send(report: PlanReport): Promise<void> {
     const { plan, reports } = this.#parts;
-    const { steps } = await reports.send(plan.id, report);
+    const { steps, sequence_before: before } = await reports.send(plan.id, report);
     for (const step of report.steps) this.#sent.set(step.id, JSON.stringify(step));
-    // A collector whose database was restored from a backup has fewer: everything is sent again.
-    if (steps < this.#sent.size) this.#sent.clear();
+    // A collector whose database was restored from a backup has fewer steps, or older ones: everything is sent again.
+    const isOlder = this.#stored !== null && (before === null || before < this.#stored);
+    if (steps < this.#sent.size || isOlder) this.#sent.clear();
+    this.#stored = report.sequence;
   }
 
   #changedSteps(state: PlanState): PlanStepReport[] {

@@ -80,7 +80,10 @@ const reportRoute = route({
     'The process that carries the plan out sends it. Steps that are not in the body stay as they are. A report that is older than what is known is refused.',
   request: { params, body: jsonBody(PlanReport) },
   responses: {
-    200: jsonAnswer(planReportAnswer, 'The report is stored. `steps`: how many of its steps are known.'),
+    200: jsonAnswer(
+      planReportAnswer,
+      'The report is stored. `steps`: how many of its steps are known. `sequence_before`: the sequence that was known before, null for a new plan.',
+    ),
     409: problemAnswer('The report is out of date, does not fit the plan, or there is no room for it.'),
   },
 });
@@ -132,7 +135,7 @@ export function planRoutes(app: ApiApp, { plans, access, log, metrics }: ApiPart
     const result = reported(() => plans.report(id, c.req.valid('json'), actor, Date.now()));
     const detail = auditDetail(result, c.req.valid('json'));
     if (detail !== null) access.audit({ actor, action: 'plan.report', subject: id, detail, source_address });
-    return c.json({ steps: result.steps }, 200);
+    return c.json({ steps: result.steps, sequence_before: result.sequence_before }, 200);
   });
 }
 

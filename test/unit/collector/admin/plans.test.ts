@@ -46,6 +46,7 @@ test('reports build on each other, and an older one is refused', () => {
   const result = plans.report(PLAN_ID, planReport([sent], { step_count: 3, sequence: 9 }), 'b', NOW + 1);
   assert.deepEqual(result, {
     steps: 3,
+    sequence_before: 1,
     changes: [{ step: 's2', before: 'planned', after: 'sent' }],
     phase: null,
   });
@@ -151,6 +152,22 @@ test('refused calls are named once, with what followed from them; secrets in rea
   assert.deepEqual(plans.stepsSince(PLAN_ID, 'undone', us(9)), []);
 });
 
+test('a step that was held is new again where its roll-back has failed', () => {
+  const { plans } = newStore();
+  const report = (state: 'held' | 'rolling_back', minute: number) =>
+    plans.report(PLAN_ID, planReport([stepReport(1, { state, since: at(minute) })]), 'a', NOW);
+  const us = (minute: number) => Date.parse(at(minute)) * 1000;
+  const held = (minute: number) =>
+    plans.stepsSince(PLAN_ID, 'held', us(minute)).map(({ atUs, wasUndone }) => [atUs, wasUndone]);
+  report('held', 1);
+  assert.deepEqual(held(0), [[us(1), false]]);
+  report('rolling_back', 2);
+  report('held', 3);
+  assert.deepEqual(held(1), [[us(3), true]]);
+  report('held', 3);
+  assert.deepEqual(held(3), []);
+});
+
 test('what is new is found by the number of its change', () => {
   const { plans } = newStore();
   plans.report(PLAN_ID, planReport([stepReport(1)]), 'a', NOW);
@@ -191,6 +208,18 @@ test('a host is confirmed by the latest step that says so, until it is rolled ba
   });
   put('p-0123456789ad', limit);
   assert.deepEqual(plans.confirmedHosts(), [], 'a hop limit requires no token');
+});
+
+test('plans whose processes were killed make room', () => {
+  const { plans } = newStore();
+  const id = (number: number) => `p-${number.toString(16).padStart(12, '0')}`;
+  for (let number = 0; number < 2000; number += 1) {
+    plans.report(id(number), planReport([], { is_carried_out: true, step_count: 1 }), 'a', NOW);
+  }
+  const another = () => plans.report(id(2000), planReport([stepReport(1)]), 'a', NOW + 60_000);
+  assert.throws(another, /all of them are carried out now/);
+  plans.report(id(2000), planReport([stepReport(1)]), 'a', NOW + 100_000);
+  assert.equal(plans.all().length, 2000);
 });
 
 test('the oldest plan makes room, which the audit log says; one that is carried out stays', () => {

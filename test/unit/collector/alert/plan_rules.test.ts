@@ -32,8 +32,12 @@ const refusal = { host: 'i-1', caller_id: 'ab', caller: '/opt/old', at: AT };
 
 test('a roll-back and held steps are told once, with the caller, and later ones again', () => {
   const plan = planOf();
-  const undone = [1, 2].map((number) => ({ atUs: 100 + number, step: step(number, { refusal }) }));
-  const held = [{ atUs: 100, step: step(3, { reason: 'It runs here too.' }) }];
+  const undone = [1, 2].map((number) => ({
+    atUs: 100 + number,
+    wasUndone: true,
+    step: step(number, { refusal }),
+  }));
+  const held = [{ atUs: 100, wasUndone: false, step: step(3, { reason: 'It runs here too.' }) }];
   const first = evaluatePlan({ plan, endedUs: null, undone, held }, NOTHING_TOLD);
   assert.deepEqual(
     first.alerts.map(({ rule, severity, title }) => [rule, severity, title]),
@@ -47,9 +51,26 @@ test('a roll-back and held steps are told once, with the caller, and later ones 
   assert.deepEqual(first.after, { undoneUs: 102, heldUs: 100, endedUs: 0 });
   const again = evaluatePlan({ plan, endedUs: null, undone: [], held: [] }, first.after);
   assert.deepEqual([again.alerts, again.after === first.after], [[], true]);
-  const ordered = [{ atUs: 200, step: step(1, { reason: 'The operator has ordered it.' }) }];
+  const ordered = [{ atUs: 200, wasUndone: true, step: step(1, { reason: 'The operator has ordered it.' }) }];
   const later = evaluatePlan({ plan, endedUs: null, undone: ordered, held: [] }, first.after);
   assert.match(later.alerts[0]!.text, /^The operator has ordered it\./);
+});
+
+test('a roll-back that has failed is told as such, also of a step that was held before', () => {
+  const held = [
+    { atUs: 200, wasUndone: false, step: step(1, { reason: 'It runs here too.' }) },
+    {
+      atUs: 200,
+      wasUndone: true,
+      step: step(2, { reason: 'The way back is closed: UnauthorizedOperation.' }),
+    },
+  ];
+  const { alerts } = evaluatePlan({ plan: planOf(), endedUs: null, undone: [], held }, NOTHING_TOLD);
+  assert.deepEqual(
+    alerts.map(({ rule, severity, title }) => [rule, severity, title]),
+    [['plan_held', 'critical', `Plan ${PLAN_ID} could not roll back one change`]],
+  );
+  assert.match(alerts[0]!.text, /^host-2 .*, host-1 .* The way back is closed/);
 });
 
 test('the end of a plan is told once, and is good only where everything is confirmed or skipped', () => {

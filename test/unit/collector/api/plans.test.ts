@@ -30,7 +30,10 @@ async function audited(subject: string): Promise<(string | null)[]> {
 test('a report over HTTP is stored and audited, but not where nothing has changed', async () => {
   const id = 'p-000000000001';
   const steps = [1, 2].map((number) => stepReport(number));
-  assert.deepEqual(await (await post(id, planReport(steps))).json(), { steps: 2 });
+  assert.deepEqual(await (await post(id, planReport(steps))).json(), {
+    steps: 2,
+    sequence_before: null,
+  });
   await post(id, planReport([]));
   const sent = stepReport(2, { state: 'sent', since: '2026-03-01T00:05:00.000Z' });
   await post(id, planReport([sent], { step_count: 2, sequence: 2, phase: 'paused', phase_reason: 'lunch' }));

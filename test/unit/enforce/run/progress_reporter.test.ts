@@ -11,6 +11,7 @@ import { initialState, type PlanState, type StepState } from '../../../../enforc
 import {
   MAX_STEPS_OF_REPORT,
   type PlanReport,
+  type PlanReportAnswer,
   type PlanStepReport,
   planReport,
 } from '../../../../protocol/plan_report.ts';
@@ -21,13 +22,16 @@ import { instanceId, instanceStep, planOf } from '../../../support/enforce/plans
 class FakeCollector implements PlanReports {
   readonly reports: PlanReport[] = [];
   readonly steps = new Map<string, PlanStepReport>();
+  sequence: number | null = null;
   isAway = false;
 
-  async send(_planId: string, report: PlanReport): Promise<{ steps: number }> {
+  async send(_planId: string, report: PlanReport): Promise<PlanReportAnswer> {
     if (this.isAway) throw new Error('The collector is away.');
     this.reports.push(planReport.parse(report));
     for (const step of report.steps) this.steps.set(step.id, step);
-    return { steps: this.steps.size };
+    const before = this.sequence;
+    this.sequence = report.sequence;
+    return { steps: this.steps.size, sequence_before: before };
   }
 
   states(): string[] {
@@ -146,6 +150,25 @@ test('steps that the collector has lost are sent again', async () => {
   collector.steps.clear();
   note({ type: 'paused', at: BEGUN.at + 1, by: 'x', reason: 'one' });
   await eventually('all of it', () => collector.steps.size === 2);
+  await reporter.close();
+});
+
+test('steps that a restored backup has in an older state are sent again', async () => {
+  const plan = planOf([instanceStep(1), instanceStep(2)]);
+  const { collector, reporter, note } = begin(plan);
+  note(BEGUN);
+  await eventually('reported', () => collector.sequence === 1);
+  const backup = new Map(collector.steps);
+  note(
+    { type: 'paused', at: BEGUN.at + 1, by: 'x', reason: 'one' },
+    having({ s1: { status: 'soaking', sinceMs: BEGUN.at } }),
+  );
+  await eventually('reported again', () => collector.sequence === 2);
+  assert.deepEqual(collector.states(), ['soaking', 'planned']);
+  for (const [id, step] of backup) collector.steps.set(id, step);
+  collector.sequence = 1;
+  note({ type: 'resumed', at: BEGUN.at + 2, by: 'x' });
+  await eventually('all of it', () => collector.states()[0] === 'soaking');
   await reporter.close();
 });
 

@@ -63,7 +63,7 @@ test(`in ${HISTORIES} random histories the collector ends with the states of the
             }
             late = report;
             if (kind === 1) throw new Error('The answer was lost.');
-            return { steps: answer.steps };
+            return { steps: answer.steps, sequence_before: answer.sequence_before };
           },
         };
         // Several processes carry the plan out, one after the other. The last one has a collector that works.
