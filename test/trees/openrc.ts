@@ -3,7 +3,7 @@
  * /etc/inittab. Both start it again when it is killed.
  */
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { programPath } from '../../lab/engines/need.ts';
@@ -33,7 +33,8 @@ export async function checkOpenrc(): Promise<string> {
     writeFileSync(join(root, 'etc/imdswatch/agent.yaml'), SETTINGS);
     const openrc = await supervised(lab, root, [
       'install -m 0755 /usr/share/doc/imdswatch/examples/openrc/imdswatch-agent /etc/init.d/imdswatch-agent',
-      'mkdir -p /run/openrc && touch /run/openrc/softlevel',
+      // A runlevel without services. Without one OpenRC has no place to note what runs.
+      'mkdir -p /run/openrc /etc/runlevels/lab && touch /run/openrc/softlevel && openrc lab',
       'rc-service imdswatch-agent start',
       'exec sleep 600',
     ]);
@@ -41,10 +42,7 @@ export async function checkOpenrc(): Promise<string> {
     const line =
       '/usr/bin/imdswatch agent --config /etc/imdswatch/agent.yaml >>/var/log/imdswatch-agent.log 2>&1';
     writeFileSync(join(root, 'etc/inittab'), `::respawn:/bin/sh -c "exec ${line}"\n`);
-    const inittab = await supervised(lab, root, [
-      'rm /var/log/imdswatch-agent.log',
-      'exec /opt/busybox init',
-    ]);
+    const inittab = await supervised(lab, root, ['exec /opt/busybox init']);
     return `OpenRC: ${openrc}; inittab: ${inittab}`;
   } finally {
     await lab.close();
@@ -53,6 +51,8 @@ export async function checkOpenrc(): Promise<string> {
 
 /** Runs a script as pid 1 of the tree, and kills the agent that it starts: there must be another one. */
 async function supervised(lab: Lab, root: string, script: readonly string[]): Promise<string> {
+  const log = join(root, 'var/log/imdswatch-agent.log');
+  rmSync(log, { force: true });
   const namespaces = ['unshare', '--mount', '--pid', '--fork', '--kill-child'];
   const machine = lab.spawn([...namespaces, 'sh', '-c', BOOT, 'sh', root, 'sh', '-c', script.join(' && ')], {
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
@@ -62,7 +62,6 @@ async function supervised(lab: Lab, root: string, script: readonly string[]): Pr
     stream?.setEncoding('utf8').on('data', (text: string) => {
       said += text;
     });
-  const log = join(root, 'var/log/imdswatch-agent.log');
   const starts = () =>
     existsSync(log)
       ? [...readFileSync(log, 'utf8').matchAll(/"pid":(\d+).*"the agent watches"/g)].map(([, pid]) => pid!)
