@@ -4,10 +4,16 @@
  */
 
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
-import { deleteOldestEntries } from '../../common/bounded_map.ts';
+import { deleteOldestEntries, Recent } from '../../common/bounded_map.ts';
 import { parsePathLink, parseStat } from '../linux/proc_stat.ts';
 import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
-import { OWNER_LAYOUT, ownerRecord, type RecordedProcess } from './ebpf_records.ts';
+import {
+  ancestorRecords,
+  ancestorsBegin,
+  OWNER_LAYOUT,
+  ownerRecord,
+  type RecordedProcess,
+} from './ebpf_records.ts';
 import type { SocketOwner } from './owner.ts';
 
 const MAX_RECORDS = 64;
@@ -17,6 +23,8 @@ const MAX_RECORDS = 64;
  */
 const MAX_RECORD_BYTES = 4_096;
 
+/** Lists of ancestors that are remembered. */
+const MAX_PARENTS = 64;
 /** Time that a path from /proc is used again: it may change. */
 const READ_TTL_MS = 1_000;
 
@@ -74,6 +82,9 @@ export class OwnerReader {
   readonly #known = new WeakMap<Buffer, EbpfSocketOwner>();
   /** Owners with paths that were read from /proc. */
   readonly #read = new WeakMap<Buffer, { owner: EbpfSocketOwner; atMs: number }>();
+  /** Ancestors of records, by their bytes. */
+  readonly #parents = new Recent<RecordedProcess[]>(MAX_PARENTS);
+  readonly #parentSnapshots = new WeakMap<RecordedProcess[], ProcessSnapshot[]>();
   /** Our own pid namespace. With the pid inside it, it names exactly this process. */
   readonly #pidNamespace = statSync('/proc/self/ns/pid').ino;
 
@@ -89,7 +100,7 @@ export class OwnerReader {
     if (known !== undefined) return known;
     const read = this.#read.get(bytes);
     if (read !== undefined && this.#now() - read.atMs < READ_TTL_MS) return read.owner;
-    const record = ownerRecord(bytes);
+    const record = ownerRecord(bytes, this.#readAncestors);
     if (record === null) {
       this.#counts.malformed_records++;
       return null;
@@ -106,7 +117,7 @@ export class OwnerReader {
       cgroupId: record.cgroupId,
       cgroupPaths: record.cgroupPaths,
       ...(record.workingDirectory !== undefined && { workingDirectory: record.workingDirectory }),
-      ancestors: record.ancestors.map((ancestor) => this.#snapshot(ancestor)),
+      ancestors: this.#snapshots(record.ancestors),
       mountNamespace: record.mountNamespace,
       pidNamespace: record.pidNamespace,
       method: 'ebpf',
@@ -122,6 +133,28 @@ export class OwnerReader {
     const lasting = owner.executable === null && read !== undefined ? read.owner : owner;
     this.#read.set(bytes, { owner: lasting, atMs: this.#now() });
     return lasting;
+  }
+
+  /** The children of one process have the same parents, byte for byte. */
+  readonly #readAncestors: typeof ancestorRecords = (bytes, from, end, count) => {
+    const begin = ancestorsBegin(from);
+    if (end - begin > MAX_RECORD_BYTES) return ancestorRecords(bytes, from, end, count);
+    const key = `${count} ${bytes.toString('latin1', begin, end)}`;
+    const known = this.#parents.get(key);
+    if (known !== undefined) return known;
+    const ancestors = ancestorRecords(bytes, from, end, count);
+    if (ancestors !== null) this.#parents.set(key, ancestors);
+    return ancestors;
+  };
+
+  /** Returns the same list for the same ancestors, so that what was made of it can be found again. */
+  #snapshots(ancestors: RecordedProcess[]): ProcessSnapshot[] {
+    const known = this.#parentSnapshots.get(ancestors);
+    if (known !== undefined) return known;
+    const snapshots = ancestors.map((ancestor) => this.#snapshot(ancestor));
+    if (!ancestors.some(({ executableCut }) => executableCut))
+      this.#parentSnapshots.set(ancestors, snapshots);
+    return snapshots;
   }
 
   #snapshot(process: RecordedProcess): ProcessSnapshot {

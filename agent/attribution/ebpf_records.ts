@@ -185,8 +185,11 @@ export function stateRecord(head: RecordHead, bytes: Buffer, addresses: AddressT
   };
 }
 
-/** Decodes an owner's record; returns null if its parts do not fit together. */
-export function ownerRecord(bytes: Buffer): OwnerRecord | null {
+/**
+ * Decodes an owner's record; returns null if its parts do not fit together. `readAncestors` may remember ancestors that
+ * were decoded before.
+ */
+export function ownerRecord(bytes: Buffer, readAncestors = ancestorRecords): OwnerRecord | null {
   if (recordHead(bytes)?.kind !== 'owner') return null;
   const flags = bytes.readUInt16LE(OWNER_LAYOUT.flags);
   const argsBytes = bytes.readUInt16LE(OWNER_LAYOUT.args_bytes);
@@ -200,7 +203,7 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
   const cgroupsEnd = executableEnd + bytes.readUInt16LE(OWNER_LAYOUT.cgroups_bytes);
   const directoryEnd = cgroupsEnd + bytes.readUInt16LE(OWNER_LAYOUT.working_directory_bytes);
   if (directoryEnd > end) return null;
-  const ancestors = ancestorRecords(bytes, directoryEnd, end, bytes.readUInt16LE(OWNER_LAYOUT.ancestors));
+  const ancestors = readAncestors(bytes, directoryEnd, end, bytes.readUInt16LE(OWNER_LAYOUT.ancestors));
   if (ancestors === null) return null;
 
   // Every argument ends with NUL. If the last one does not, the process has overwritten its arguments (with a
@@ -236,11 +239,22 @@ export function ownerRecord(bytes: Buffer): OwnerRecord | null {
   };
 }
 
-function ancestorRecords(bytes: Buffer, from: number, end: number, count: number): RecordedProcess[] | null {
+/** Returns the offset of the first ancestor at or behind `from`: each begins at a multiple of 8 of the data. */
+export function ancestorsBegin(from: number): number {
+  return OWNER_HEAD_BYTES + ((from - OWNER_HEAD_BYTES + 7) & ~7);
+}
+
+/** Decodes `count` ancestors of an owner's record; returns null if they do not fit. */
+export function ancestorRecords(
+  bytes: Buffer,
+  from: number,
+  end: number,
+  count: number,
+): RecordedProcess[] | null {
   const ancestors: RecordedProcess[] = [];
   let at = from;
   for (let i = 0; i < count; i++) {
-    at = OWNER_HEAD_BYTES + ((at - OWNER_HEAD_BYTES + 7) & ~7);
+    at = ancestorsBegin(at);
     const body = at + ANCESTOR_HEAD_BYTES;
     if (body > end) return null;
     const executableEnd = body + bytes.readUInt16LE(at + ANCESTOR_LAYOUT.executable_bytes);

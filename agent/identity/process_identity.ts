@@ -68,6 +68,7 @@ export class ProcessIdentity {
   /** Owners of long-lived callers come as the same object each time. */
   readonly #keys = new WeakMap<SocketOwner, string>();
   readonly #ancestors = new Map<string, { ancestor: Ancestor; madeAtMs: number }>();
+  readonly #families = new WeakMap<readonly ProcessSnapshot[], { ancestors: Ancestor[]; madeAtMs: number }>();
   /** Scripts by process and executable, so that a title does not make another workload of the same process. */
   readonly #scripts = new Map<string, string>();
   #described = 0;
@@ -154,7 +155,7 @@ export class ProcessIdentity {
       'owner.name': this.#users.nameOf(owner.uid),
       script: maskedScript(script),
       ...(title !== null && { title: maskText(title) }),
-      ancestors: parents.map((parent) => this.#ancestor(parent, now, usableMs)),
+      ancestors: this.#ancestorsOf(parents, now, usableMs),
     });
   }
 
@@ -223,11 +224,28 @@ export class ProcessIdentity {
     return complete;
   }
 
-  #ancestor(parent: ProcessSnapshot, now: number, usableMs: number): Ancestor {
+  /** Children of one process often come with the same list of parents. */
+  #ancestorsOf(parents: readonly ProcessSnapshot[], now: number, usableMs: number): Ancestor[] {
+    const known = this.#families.get(parents);
+    if (known && now - known.madeAtMs + usableMs < DESCRIPTION_TTL_MS) return known.ancestors;
+    const made = parents.map((parent) => this.#ancestor(parent, now, usableMs));
+    const ancestors = made.map(({ ancestor }) => ancestor);
+    this.#families.set(parents, {
+      ancestors,
+      madeAtMs: Math.min(now, ...made.map(({ madeAtMs }) => madeAtMs)),
+    });
+    return ancestors;
+  }
+
+  #ancestor(
+    parent: ProcessSnapshot,
+    now: number,
+    usableMs: number,
+  ): { ancestor: Ancestor; madeAtMs: number } {
     const given = parent.args ?? null;
     const key = `${parent.pid} ${parent.startTicks} ${parent.name}\0${parent.executable}\0${given?.join('\0')}`;
     const known = this.#ancestors.get(key);
-    if (known && now - known.madeAtMs + usableMs < DESCRIPTION_TTL_MS) return known.ancestor;
+    if (known && now - known.madeAtMs + usableMs < DESCRIPTION_TTL_MS) return known;
     const args = given ?? this.#argsOfParent(parent);
     const script = args === null ? undefined : this.#scriptOfParent(parent, args);
     const shown = {
@@ -247,9 +265,10 @@ export class ProcessIdentity {
       ...(script !== undefined && { script: pathWithinBounds(maskedScript(script)) }),
     };
     this.#ancestors.delete(key);
-    this.#ancestors.set(key, { ancestor, madeAtMs: now });
+    const made = { ancestor, madeAtMs: now };
+    this.#ancestors.set(key, made);
     deleteOldestEntries(this.#ancestors, MAX_ANCESTORS);
-    return ancestor;
+    return made;
   }
 
   /** Returns the arguments of exactly the recorded process, and only while it runs the same program. */
@@ -333,8 +352,19 @@ function keyOf(owner: SocketOwner): string {
   key += owner.args === null ? '-' : `+${owner.args.join('\0')}`;
   if (owner.argsAfterCut != null) key += `\0${CUT}${owner.argsAfterCut.join('\0')}`;
   key += `\0${owner.workingDirectory}`;
-  for (const parent of owner.ancestors ?? []) {
-    key += `\0${parent.pid} ${parent.startTicks} ${parent.name} ${parent.executable} ${parent.args?.join(' ')}`;
+  return owner.ancestors === null ? key : key + keyOfParents(owner.ancestors);
+}
+
+const keysOfParents = new WeakMap<readonly ProcessSnapshot[], string>();
+
+function keyOfParents(parents: readonly ProcessSnapshot[]): string {
+  let key = keysOfParents.get(parents);
+  if (key === undefined) {
+    key = '';
+    for (const { pid, startTicks, name, executable, args } of parents) {
+      key += `\0${pid} ${startTicks} ${name} ${executable} ${args?.join(' ')}`;
+    }
+    keysOfParents.set(parents, key);
   }
   return key;
 }

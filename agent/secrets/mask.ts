@@ -46,6 +46,8 @@ const NAME_AS_WORD = new RegExp(`^(?=\\w*_)\\w*(?:${SECRET_NAME})\\w*$`, 'i');
 /** Many programs take `user:password` with these options. */
 const USER_OPTION = /^(?:-u|-U|--user|--proxy-user|--cert|--proxy-cert|--login)$/;
 const SHELL_CODE_OPTION = /^-[a-zA-Z]{0,8}c$/;
+/** Matches the programs of all entries at once: hardly any argument is the name of one. */
+const HAS_SECRET_LETTERS = new RegExp(SECRET_LETTERS.map(({ programs }) => programs.source).join('|'));
 /** The lifetime that a PUT for a metadata token asks for is no secret. */
 const TTL_NAME_REST = /^-ttl-seconds$/i;
 const TTL_VALUE = /^\s*\d{1,6}\s*(?=$|["'\\])/;
@@ -228,6 +230,7 @@ function maskCommands(code: string): string {
 /** Returns the letters of the options that take a secret. The program is given by its path. */
 function lettersOf(program: string): string {
   const name = program.slice(program.lastIndexOf('/') + 1);
+  if (!HAS_SECRET_LETTERS.test(name)) return '';
   return SECRET_LETTERS.find((each) => each.programs.test(name))?.letters ?? '';
 }
 
