@@ -3,7 +3,7 @@ import type { PlanStep } from '../plan.ts';
 import type { Comparison } from './compare.ts';
 import type { EventOf } from './events.ts';
 import { needsRestore, type Restore, type StepState } from './step_state.ts';
-import { delayMs, MAX_ATTEMPTS, MAX_PENDING_MS, MAX_READS, STALE_MS } from './timing.ts';
+import { delayMs, MAX_ATTEMPTS, MAX_PENDING_MS, MAX_READS, readBackDelayMs, STALE_MS } from './timing.ts';
 
 /**
  * Begins to undo a step. A step whose call is under way is undone as soon as its answer is known. A step that was not
@@ -84,7 +84,7 @@ export function rollbackRead(
   isPending: boolean,
   at: number,
 ): StepState | null {
-  const known = { ...state, reads: state.reads + 1, dueMs: at + delayMs(state.reads) };
+  const known = { ...state, reads: state.reads + 1, dueMs: at + readBackDelayMs(state.reads) };
   switch (state.restore) {
     case 'verify':
       if (compared.result === 'other') return foreign(known, compared.detail, at);
@@ -112,7 +112,10 @@ export function rollbackRead(
 /** A roll-back that cannot read goes on trying for a while. */
 export function rollbackUnread(state: StepState, message: string, at: number): StepState {
   if (state.reads + 1 >= MAX_READS) return stuck(state, at, `It cannot be read: ${message}`);
-  return { ...state, reads: state.reads + 1, dueMs: at + delayMs(state.reads) };
+  // Reads that were answered come in quick succession. One that fails, perhaps throttled, is tried again after 2 s or more.
+  const restMs =
+    state.restore === 'reading' ? Math.max(delayMs(0), readBackDelayMs(state.reads)) : delayMs(state.reads);
+  return { ...state, reads: state.reads + 1, dueMs: at + restMs };
 }
 
 function again(state: StepState, at: number): StepState {

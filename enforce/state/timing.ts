@@ -25,3 +25,13 @@ const LONGEST_DELAY_MS = 30_000;
 export function delayMs(tries: number): number {
   return Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** Math.min(tries, 10));
 }
+
+const FIRST_READ_DELAY_MS = 250;
+
+/**
+ * Returns the delay before an accepted roll-back is read again: 250, 375, 563 ms … 30 s. The cloud has usually applied it
+ * within a second, and a group is not back before it was read. `reads`: those that were answered, 0 or more.
+ */
+export function readBackDelayMs(reads: number): number {
+  return Math.min(LONGEST_DELAY_MS, Math.round(FIRST_READ_DELAY_MS * 1.5 ** Math.min(reads, 20)));
+}
