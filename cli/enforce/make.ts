@@ -4,7 +4,13 @@ import { OperatorError } from '../../common/operator_error.ts';
 import type { GroupFinding, HostFinding } from '../../enforce/findings.ts';
 import { belongsTo, ownGroup, scalingGroupOf } from '../../enforce/groups.ts';
 import type { Plan } from '../../enforce/plan.ts';
-import { allowedChanges, type ChosenHost, isChosen, type LeftOut } from '../../enforce/planning/choice.ts';
+import {
+  allowedChanges,
+  type ChosenHost,
+  isChosen,
+  type LeftOut,
+  noHostText,
+} from '../../enforce/planning/choice.ts';
 import { makePlan } from '../../enforce/planning/make_plan.ts';
 import { survey } from '../../enforce/planning/survey.ts';
 import { credentialsOf } from '../settings/cloud_credentials.ts';
@@ -27,12 +33,7 @@ export async function makePlanFrom(
   const policy = policyOf(settings);
   const all = await findings.hosts(null);
   const chosen = all.filter((finding) => isChosen(finding, choice));
-  if (chosen.length === 0) {
-    throw new OperatorError(
-      1,
-      'No host that has reported to this collector matches. "imdswatch readiness" lists the hosts.',
-    );
-  }
+  if (chosen.length === 0) throw new OperatorError(1, noHostText(all, choice));
   const isByHost = choice.hosts !== null;
   const verdicts = await groupVerdicts(chosen, findings);
   const { changed, leftOut } = allowedChanges(chosen, all, verdicts, policy);

@@ -164,9 +164,9 @@ function judgeHops({ step, finding, description }: InstanceFacts): Answer {
   if (limit === null) return wait('AWS does not say which hop limit there is.');
   // The host itself is the first hop, and every router on it is one more.
   return hops + 1 <= limit
-    ? pass(`The hop limit ${limit} reaches a caller behind ${hops} routers.`)
+    ? pass(`The hop limit ${limit} reaches a caller behind ${routersText(hops)}.`)
     : refuse(
-        `A caller is behind ${hops} routers, and the hop limit is ${limit}. Raise it to ${hops + 1} first.`,
+        `A caller is behind ${routersText(hops)}, and the hop limit is ${limit}. Raise it to ${hops + 1} first.`,
       );
 }
 
@@ -175,4 +175,8 @@ function judgeShare({ step, atRisk, allowedAtRisk }: InstanceFacts): Answer {
   return atRisk < allowedAtRisk
     ? pass(`${atRisk} of ${allowedAtRisk} allowed instances of the group are unconfirmed.`)
     : wait(`${atRisk} instances of the group are unconfirmed, which is all that is allowed at once.`);
+}
+
+function routersText(hops: number): string {
+  return hops === 1 ? '1 router' : `${hops} routers`;
 }

@@ -35,6 +35,19 @@ export function isChosen(finding: HostFinding, { hosts, groups, accounts, region
   );
 }
 
+/** Says that no host was chosen, and of which hosts it could not be known. */
+export function noHostText(all: readonly HostFinding[], choice: HostChoice): string {
+  const unknown = all.filter(
+    ({ account, region }) =>
+      (choice.accounts !== null && account === null) || (choice.regions !== null && region === null),
+  );
+  const hidden =
+    unknown.length === 0
+      ? ''
+      : `The account or region of ${unknown.length} host${unknown.length === 1 ? '' : 's'} is not known yet, for example of ${unknown[0]!.name}: choose them by --host, which says what to do. `;
+  return `No host that has reported to this collector matches. ${hidden}"imdswatch readiness" lists the hosts.`;
+}
+
 /**
  * Says which change each chosen host gets. `all`: every host that the collector knows, because a blocked member stops its
  * whole Auto Scaling group, also where it was not chosen itself. `verdicts`: those of the groups, which know members that
@@ -53,8 +66,8 @@ export function allowedChanges(
   for (const finding of chosen.toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))) {
     const leave = (reason: string) => leftOut.push({ host: finding.name, reason });
     const place = placeOf(finding);
-    if (place === null) {
-      leave('It is no EC2 instance whose account and region are known.');
+    if (typeof place === 'string') {
+      leave(place);
       continue;
     }
     const group = ownGroup(finding.tags, place);
@@ -109,7 +122,10 @@ function blockersOf(all: readonly HostFinding[]): Map<string, HostFinding> {
   for (const finding of all) {
     const { verdict } = finding;
     const place = placeOf(finding);
-    if (place === null || (verdict !== 'blocked' && verdict !== 'rejected' && verdict !== 'fallback'))
+    if (
+      typeof place === 'string' ||
+      (verdict !== 'blocked' && verdict !== 'rejected' && verdict !== 'fallback')
+    )
       continue;
     const group = ownGroup(finding.tags, place);
     if (group.startsWith('asg:') && !blockers.has(group)) blockers.set(group, finding);
@@ -117,11 +133,21 @@ function blockersOf(all: readonly HostFinding[]): Map<string, HostFinding> {
   return blockers;
 }
 
-function placeOf(finding: HostFinding): ChosenHost['place'] | null {
-  const account = accountId.safeParse(finding.account);
-  const found = region.safeParse(finding.region);
-  const isInstance = instanceId.safeParse(finding.hostId).success;
-  return account.success && found.success && isInstance
-    ? { account: account.data, region: found.data }
-    : null;
+/** Returns where the instance is, or why that is not known and what to do about it. */
+function placeOf({ hostId, account, region: named }: HostFinding): ChosenHost['place'] | string {
+  if (!instanceId.safeParse(hostId).success) {
+    return `It is no EC2 instance: its id is ${hostId}. If it is one, set host_id in its agent's configuration to the instance id.`;
+  }
+  if (account === null || named === null) {
+    const missing = [account === null ? ['account'] : [], named === null ? ['region'] : []].flat();
+    return (
+      `Its ${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} not known yet. Its agent reports facts like this with ` +
+      'its first calls or its first coverage report, about a minute after its start. Make the plan again then. If that does ' +
+      `not help, set ${missing.map((fact) => `host_${fact}`).join(' and ')} in the agent's configuration.`
+    );
+  }
+  const place = { account: accountId.safeParse(account), region: region.safeParse(named) };
+  return place.account.success && place.region.success
+    ? { account: place.account.data, region: place.region.data }
+    : `Its account ${account} or its region ${named} is none of AWS. Correct host_account and host_region in its agent's configuration.`;
 }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { exportPlan } from '../../../../enforce/export/export.ts';
 import type { HostFinding } from '../../../../enforce/findings.ts';
 import { type Plan, plan as planSchema } from '../../../../enforce/plan.ts';
-import { allowedChanges, isChosen } from '../../../../enforce/planning/choice.ts';
+import { allowedChanges, isChosen, noHostText } from '../../../../enforce/planning/choice.ts';
 import { makePlan, type PlanParts } from '../../../../enforce/planning/make_plan.ts';
 import { readyHost } from '../../../support/enforce/fake_findings.ts';
 import { instanceId, PLACE, POLICY } from '../../../support/enforce/plans.ts';
@@ -60,7 +60,29 @@ describe('which hosts are changed', () => {
       ],
     );
     assert.equal(leftOut.length, 6);
+    assert.match(
+      leftOut.find(({ host: name }) => name === 'host-17')!.reason,
+      /no EC2 instance: its id is vm-17/,
+    );
     assert.match(leftOut.find(({ host: name }) => name === 'host-2')!.reason, /It is blocked\. cron calls\./);
+  });
+
+  it('not a host whose facts are not known yet, and says which and what to do', () => {
+    const reasonOf = (given: Partial<HostFinding>) => {
+      const hosts = [host(1, null, given)];
+      return allowedChanges(hosts, hosts, NO_VERDICTS, POLICY).leftOut[0]!.reason;
+    };
+    const unknown = reasonOf({ account: null, region: null, verdict: 'unproven' });
+    assert.match(unknown, /^Its account and region are not known yet\. .* Make the plan again then\./);
+    assert.match(unknown, /set host_account and host_region in the agent's configuration\.$/);
+    assert.match(
+      reasonOf({ region: null }),
+      /^Its region is not known yet\. .* set host_region in the agent's/,
+    );
+    assert.match(
+      reasonOf({ account: 'project-7' }),
+      /account project-7 .* is none of AWS\. Correct host_account/,
+    );
   });
 
   it('not where a member of the Auto Scaling group is blocked, also one that was not chosen', () => {
@@ -102,6 +124,13 @@ describe('which hosts are changed', () => {
     assert.ok(!isChosen(member, { ...choice, groups: ['asg:db'] }));
     assert.ok(!isChosen(member, { ...choice, accounts: ['999999999999'] }));
     assert.ok(isChosen(member, { ...choice, hosts: ['host-1'] }));
+  });
+
+  it('with a word about those whose account is not known yet, where none is chosen', () => {
+    const hosts = [host(1, 'web', { account: null }), host(2, 'web')];
+    const choice = { hosts: null, groups: null, accounts: ['999999999999'], regions: null };
+    assert.match(noHostText(hosts, choice), /of 1 host is not known yet, for example of host-1: .* --host/);
+    assert.doesNotMatch(noHostText(hosts, { ...choice, accounts: null, hosts: ['host-9'] }), /known yet/);
   });
 });
 
