@@ -7,19 +7,20 @@ import type { Findings } from '../../enforce/findings.ts';
 import type { Plan } from '../../enforce/plan.ts';
 import type { PlanReports } from '../../enforce/run/plan_reports.ts';
 import type { Order } from '../../enforce/run/plan_store.ts';
-import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
+import type { EventOf, NewEvent, PlanEvent } from '../../enforce/state/events.ts';
 import type { PlanState } from '../../enforce/state/step_state.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
 import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
-import { eventLine, leftOutText, planText, statusText } from '../terminal/plan_table.ts';
+import { eventLine, leftOutText, planText, refusedCallsLine, statusText } from '../terminal/plan_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 import { carryOut, reportNow, runnerOf } from './carry_out.ts';
 import { noFindings } from './local_findings.ts';
 import { localReports } from './local_reports.ts';
 import { makePlanFrom } from './make.ts';
 import type { PlanSettings } from './plan_settings.ts';
+import { RefusedCallLog, type RefusedCalls, refusedCallsDetail } from './refused_call_log.ts';
 import { remoteReports } from './remote_reports.ts';
 import { EXIT_REFUSED, exitCodeOf, type Loaded, stepsOf, storeIn, withFindings } from './shared.ts';
 
@@ -154,6 +155,13 @@ async function runPlan(
   orders: readonly NewEvent[],
   isBeginning: boolean,
 ): Promise<number> {
+  const refusedCalls = new RefusedCallLog();
+  const tellRefusedCalls = async (found: readonly RefusedCalls[]) => {
+    for (const calls of found) {
+      process.stderr.write(refusedCallsLine(calls));
+      await auditEvent(findings, carried.id, 'refused_call', refusedCallsDetail(calls));
+    }
+  };
   const state = await carryOut({
     plan: carried,
     store: storeIn(settings.data_dir),
@@ -163,19 +171,30 @@ async function runPlan(
     orders,
     isBeginning,
     onEvent: async (event, after) => {
+      await tellRefusedCalls(refusedCalls.due(event.at));
+      if (event.type === 'refused_call') {
+        const calls = refusedCalls.note(event);
+        if (calls !== null) await tellRefusedCalls([calls]);
+        return;
+      }
       const line = eventLine(carried, event, after);
       if (line !== null) process.stderr.write(line);
-      if (isAudited(event)) await auditEvent(findings, carried.id, event, after);
+      if (isAudited(event)) await auditEvent(findings, carried.id, event.type, auditDetail(event, after));
     },
-  });
+  }).finally(() => tellRefusedCalls(refusedCalls.due(Number.POSITIVE_INFINITY)));
   process.stdout.write(statusText(carried, state, null));
   return exitCodeOf(state);
 }
 
 /** Writes to the collector's audit log. A roll-back does not wait for a log that cannot be written: the journal has it. */
-async function auditEvent(findings: Findings, id: string, event: PlanEvent, state: PlanState): Promise<void> {
+async function auditEvent(
+  findings: Findings,
+  id: string,
+  type: PlanEvent['type'],
+  detail: string,
+): Promise<void> {
   try {
-    await findings.audit(`enforce.${event.type}`, id, auditDetail(event, state));
+    await findings.audit(`enforce.${type}`, id, detail);
   } catch (error) {
     process.stderr.write(
       `The audit log could not be written, so only the plan's journal has this: ${visibleText((error as Error).message)}\n`,
@@ -188,11 +207,10 @@ function isAudited({ type }: PlanEvent): boolean {
   return type !== 'read' && type !== 'read_failed' && type !== 'observed' && type !== 'earlier_calls';
 }
 
-function auditDetail(event: PlanEvent, state: PlanState): string {
+function auditDetail(event: Exclude<PlanEvent, EventOf<'refused_call'>>, state: PlanState): string {
   if ('step' in event) {
     const { status: now, reason } = state.steps[event.step]!;
     return `${event.step} ${now}${reason === null ? '' : `: ${reason}`}`;
   }
-  if (event.type === 'refused_call') return `${event.caller.title} on ${event.host}`;
   return 'reason' in event ? (event.reason ?? '') : '';
 }

@@ -1,6 +1,6 @@
 /** Shows plans, their state and single events as text for a terminal. */
 import type { Plan, PlanStep, Policy } from '../../enforce/plan.ts';
-import type { Finding, PlanEvent } from '../../enforce/state/events.ts';
+import type { EventOf, Finding, PlanEvent } from '../../enforce/state/events.ts';
 import { soakMs } from '../../enforce/state/intents.ts';
 import type { PlanState } from '../../enforce/state/step_state.ts';
 import { columnsOf } from './text_width.ts';
@@ -83,13 +83,15 @@ export function unreportedText(
   return `NOT REPORTED: ${what}, so its page and its audit log do not show it. ${next}\n`;
 }
 
+type TellableEvent = Exclude<PlanEvent, EventOf<'refused_call'>>;
+
 /** Returns one line about an event, or null for one that nobody needs to read as it happens. */
-export function eventLine(plan: Plan, event: PlanEvent, state: PlanState): string | null {
+export function eventLine(plan: Plan, event: TellableEvent, state: PlanState): string | null {
   const line = eventText(plan, event, state);
   return line === null ? null : `${new Date(event.at).toISOString()} ${line}\n`;
 }
 
-function eventText(plan: Plan, event: PlanEvent, state: PlanState): string | null {
+function eventText(plan: Plan, event: TellableEvent, state: PlanState): string | null {
   switch (event.type) {
     case 'observed':
     case 'earlier_calls':
@@ -101,8 +103,6 @@ function eventText(plan: Plan, event: PlanEvent, state: PlanState): string | nul
       return 'taken over from an earlier process';
     case 'paused':
       return `paused by ${visibleText(event.by)}: ${visibleText(event.reason)}`;
-    case 'refused_call':
-      return `REFUSED CALL: ${visibleText(event.caller.title)} called without a token on ${event.host}`;
     case 'read_failed':
       return `${event.step} cannot be read: ${visibleText(event.message)}`;
     case 'confirmed_by':
@@ -116,6 +116,22 @@ function eventText(plan: Plan, event: PlanEvent, state: PlanState): string | nul
       return `${step.id} ${targetText(step)} ${status}${part}${reason === null ? '' : `: ${visibleText(reason)}`}`;
     }
   }
+}
+
+/** Returns the line about refused calls of one caller on one host. */
+export function refusedCallsLine({
+  host,
+  caller,
+  calls,
+  lastMs,
+}: {
+  host: string;
+  caller: string;
+  calls: number;
+  lastMs: number;
+}): string {
+  const times = calls === 1 ? '' : ` ${calls} times more`;
+  return `${new Date(lastMs).toISOString()} REFUSED CALL: ${visibleText(caller)} called without a token on ${host}${times}\n`;
 }
 
 function targetText({ target }: PlanStep): string {

@@ -11,7 +11,7 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Alert } from '../../collector/contract/administration.ts';
+import type { Alert, AuditEntry } from '../../collector/contract/administration.ts';
 import type { PlanDetail } from '../../collector/contract/plan.ts';
 import { MetadataLink } from '../../lab/cloud/metadata_link.ts';
 import { addInstance, type LabRegion } from '../../lab/cloud/state.ts';
@@ -191,6 +191,14 @@ describe('an enforced host', { skip }, () => {
     await until('the roll-back is an alert', KNOWN_WITHIN_MS, async () =>
       (await told()).some(({ rule, subject }) => rule === 'plan_rolled_back' && subject === id),
     );
+    // The client was refused many times. The audit log has its first call, and the others as one number.
+    const { items: audited } = await lab.api<{ items: AuditEntry[] }>(`/audit?limit=200`);
+    const ofCalls = audited.filter(
+      ({ action, subject }) => action === 'enforce.refused_call' && subject === id,
+    );
+    assert.ok(ofCalls.length <= 2, ofCalls.map(({ detail }) => detail).join('\n'));
+    assert.match(ofCalls.at(-1)?.detail ?? '', /python3.* on i-0\d+$/);
+    t.diagnostic(`${stdout.match(/401/g)!.length} refused calls, ${ofCalls.length} entries in the audit log`);
     t.diagnostic(
       `rolled back ${tookMs} ms after the first refused call, of which ${PENDING_MS} ms are the cloud's`,
     );
