@@ -25,7 +25,7 @@ const MAX_PLANS = 2000;
 const MAX_STEPS = 200_000;
 const MAX_REFUSALS = 100;
 /** A process that carries a plan out reports every 30 s. */
-const CARRIED_OUT_MS = 90_000;
+export const CARRIED_OUT_MS = 90_000;
 const MAX_WAVES = 1000;
 
 export interface StepChange {
@@ -152,6 +152,18 @@ export class PlanRows {
     return this.#sql('SELECT * FROM plans WHERE change > ? ORDER BY change')
       .all(change)
       .map((row) => ({ change: Number(row['change']), plan: planOf(row), hasMore: row['has_more'] === 1 }));
+  }
+
+  /**
+   * Returns the plans that go on, and of which nobody has reported for a while. Nobody watches their changes, or nobody
+   * who could tell this collector.
+   */
+  unattended(nowMs: number): Plan[] {
+    return this.#sql(
+      "SELECT * FROM plans WHERE phase IN ('running', 'paused') AND reported_us < ? ORDER BY id",
+    )
+      .all((nowMs - CARRIED_OUT_MS) * 1000)
+      .map(planOf);
   }
 
   /** Returns the steps of a plan that entered a roll-back, or were held, after this time. */

@@ -35,7 +35,7 @@ export const PLANS_STEP = `
     group_name TEXT NOT NULL,
     role TEXT NOT NULL,
     state TEXT NOT NULL,
-    -- When the step entered a roll-back, or was held, for the first time.
+    -- When the step entered a roll-back for the first time, and when it was held last.
     undone_us INTEGER,
     held_us INTEGER,
     -- The step as it was reported, JSON.

@@ -134,6 +134,7 @@ export function summary(rule: AlertRule, group: readonly AlertDraft[]): AlertDra
     plan_rolled_back: 'plans roll changes back',
     plan_held: 'plans hold changes',
     plan_ended: 'plans have ended',
+    plan_unattended: 'plans are carried out by nobody',
   };
   const names = group.slice(0, NAMES_IN_A_SUMMARY).map(({ title }) => title);
   const more = group.length - names.length;

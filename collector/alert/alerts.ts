@@ -56,6 +56,7 @@ const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'groups' | 'plans'> = {
   plan_rolled_back: 'plans',
   plan_held: 'plans',
   plan_ended: 'plans',
+  plan_unattended: 'plans',
 };
 
 /** The questions that the rules ask about the findings. */

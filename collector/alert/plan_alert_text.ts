@@ -59,6 +59,25 @@ export function planHeld(plan: Plan, held: readonly StepEntry[]): AlertDraft {
   };
 }
 
+/** `open`: changes that are in force or under way, and not confirmed. */
+export function planUnattended(plan: Plan, open: number): AlertDraft {
+  const isUndoing = plan.states.rolling_back > 0;
+  const why = plan.is_carried_out
+    ? 'Its process was killed, its machine sleeps, or it cannot reach this collector.'
+    : 'Its process has ended.';
+  return {
+    rule: 'plan_unattended',
+    subject: plan.id,
+    severity: isUndoing ? 'critical' : 'warning',
+    title: short(
+      isUndoing
+        ? `Plan ${plan.id} was left while it rolled back`
+        : `Nobody carries out the plan ${plan.id}: ${changes(open)} unconfirmed`,
+    ),
+    text: `The plan ${plan.id} was reported last at ${plan.reported}. ${why} ${open === 1 ? 'One change is' : `${open} changes are`} not confirmed, and no refused call rolls anything back. On the machine that has the plan: "imdswatch enforce status ${plan.id}", then "imdswatch enforce resume ${plan.id}" or "imdswatch enforce rollback ${plan.id}".`,
+  };
+}
+
 export function planEnded(plan: Plan): AlertDraft {
   const { states, step_count: count } = plan;
   const isGood = states.confirmed + states.skipped === count;

@@ -9,7 +9,7 @@ import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { SubjectRow } from '../admin/alerts.ts';
 import type { ConfirmedHost } from '../admin/confirmed_hosts.ts';
-import type { ChangedPlan } from '../admin/plans.ts';
+import { CARRIED_OUT_MS, type ChangedPlan } from '../admin/plans.ts';
 import type { EnforcementCall } from '../contract/enforcement.ts';
 import { titleOf } from '../insight/enforcement.ts';
 import type { StoredBatch, StoreQueries } from '../store/store.ts';
@@ -19,6 +19,7 @@ import { bounded, MAX_ALERTS_OF_ONE_RULE } from './evaluate.ts';
 import {
   evaluateHost,
   evaluatePlan,
+  evaluateUnattended,
   type HostEvidence,
   NOTHING_TOLD,
   type PlanAlertState,
@@ -51,6 +52,7 @@ export interface PlanAlertsParts {
 export class PlanAlerts {
   readonly #parts: PlanAlertsParts;
   readonly #now: () => number;
+  readonly #startedMs: number;
   readonly #told = new Map<string, PlanAlertState>();
   readonly #undone = new Map<string, UndoneState>();
   #confirmed = new Map<string, ConfirmedHost>();
@@ -72,6 +74,7 @@ export class PlanAlerts {
   constructor(parts: PlanAlertsParts) {
     this.#parts = parts;
     this.#now = parts.now ?? Date.now;
+    this.#startedMs = this.#now();
     for (const { kind, id, state } of parts.admin.alerts.subjects()) {
       if (kind === 'plan') this.#told.set(id, state as PlanAlertState);
       else if (kind === 'undone') this.#undone.set(id, state as UndoneState);
@@ -127,8 +130,9 @@ export class PlanAlerts {
       done.push(changed);
       this.#judgePlan(changed, alerts, subjects);
     }
+    const unattended = this.#judgeUnattended(subjects);
     const undone = this.#judgeHosts(subjects);
-    const all = [...alerts, ...bounded(undone, MAX_ALERTS_OF_ONE_RULE)];
+    const all = [...alerts, ...bounded([...unattended, ...undone], MAX_ALERTS_OF_ONE_RULE)];
     if (all.length > 0 || subjects.length > 0) this.#parts.record(all, subjects);
     for (const { kind, id, state } of subjects) {
       if (kind === 'plan') this.#told.set(id, state as PlanAlertState);
@@ -153,6 +157,21 @@ export class PlanAlerts {
     if (after === known) return;
     alerts.push(...found);
     subjects.push({ kind: 'plan', id: plan.id, state: after });
+  }
+
+  /** After a start of the collector, processes have time to report again. */
+  #judgeUnattended(subjects: SubjectRow[]): AlertDraft[] {
+    const nowMs = this.#now();
+    if (nowMs - this.#startedMs < CARRIED_OUT_MS) return [];
+    return this.#parts.admin.plans.unattended(nowMs).flatMap((plan) => {
+      const judged = subjects.find(({ kind, id }) => kind === 'plan' && id === plan.id);
+      const known = judged?.state ?? this.#told.get(plan.id) ?? NOTHING_TOLD;
+      const found = evaluateUnattended(plan, known as PlanAlertState);
+      if (found === null) return [];
+      if (judged === undefined) subjects.push({ kind: 'plan', id: plan.id, state: found.after });
+      else judged.state = found.after;
+      return [found.alert];
+    });
   }
 
   #judgeHosts(subjects: SubjectRow[]): AlertDraft[] {

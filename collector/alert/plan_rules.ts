@@ -2,6 +2,7 @@
 import type { ConfirmedHost } from '../admin/confirmed_hosts.ts';
 import type { StepEntry } from '../admin/plans.ts';
 import type { Plan } from '../contract/plan.ts';
+import { toMicroseconds } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
 import * as text from './plan_alert_text.ts';
 
@@ -10,6 +11,8 @@ export interface PlanAlertState {
   undoneUs: number;
   heldUs: number;
   endedUs: number;
+  /** Last report of a process that was missed after it. Absent: none was. */
+  unattendedUs?: number;
 }
 
 export const NOTHING_TOLD: PlanAlertState = { undoneUs: 0, heldUs: 0, endedUs: 0 };
@@ -42,11 +45,29 @@ export function evaluatePlan(
   const latest = (before: number, found: PlanFacts['undone']) =>
     found.reduce((max, { atUs }) => Math.max(max, atUs), before);
   const after = {
+    ...known,
     undoneUs: latest(known.undoneUs, undone),
     heldUs: latest(known.heldUs, held),
     endedUs: hasEnded ? endedUs : known.endedUs,
   };
   return { alerts, after };
+}
+
+/** States of a step that is changed, or being changed, and neither confirmed nor given back. */
+const OPEN_STATES = ['sent', 'unclear', 'pending', 'applied', 'soaking', 'rolling_back'] as const;
+
+/**
+ * Judges a plan whose process has not reported for a while. It is told once, until the process has reported and is missed
+ * again. Without open changes there is nothing that anybody would have to watch.
+ */
+export function evaluateUnattended(
+  plan: Plan,
+  known: PlanAlertState,
+): { alert: AlertDraft; after: PlanAlertState } | null {
+  const reportedUs = toMicroseconds(plan.reported);
+  const open = OPEN_STATES.reduce((sum, state) => sum + plan.states[state], 0);
+  if (open === 0 || known.unattendedUs === reportedUs) return null;
+  return { alert: text.planUnattended(plan, open), after: { ...known, unattendedUs: reportedUs } };
 }
 
 /** Evidence about one host. Null: there is none. Only what is later than the confirmation counts. */

@@ -51,6 +51,7 @@ export const alertRule = z.enum([
   'plan_rolled_back',
   'plan_held',
   'plan_ended',
+  'plan_unattended',
 ]);
 
 const address = z.string().min(1).max(2000);

@@ -15,4 +15,5 @@ export const ALERT_RULES: Record<AlertRule, string> = {
   plan_rolled_back: 'Plan rolls back',
   plan_held: 'Plan holds a step',
   plan_ended: 'Plan ended',
+  plan_unattended: 'Plan without its process',
 };

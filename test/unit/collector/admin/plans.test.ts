@@ -210,6 +210,18 @@ test('a host is confirmed by the latest step that says so, until it is rolled ba
   assert.deepEqual(plans.confirmedHosts(), [], 'a hop limit requires no token');
 });
 
+test('a plan that goes on and is not reported for 90 s is unattended', () => {
+  const { plans } = newStore();
+  const soaking = stepReport(1, { state: 'soaking', since: at(1) });
+  plans.report(PLAN_ID, planReport([soaking], { phase: 'running' }), 'a', NOW);
+  plans.report('p-0123456789ac', planReport([soaking], { phase: 'ended' }), 'a', NOW);
+  assert.deepEqual(plans.unattended(NOW + 90_000), []);
+  assert.deepEqual(
+    plans.unattended(NOW + 90_001).map(({ id }) => id),
+    [PLAN_ID],
+  );
+});
+
 test('plans whose processes were killed make room', () => {
   const { plans } = newStore();
   const id = (number: number) => `p-${number.toString(16).padStart(12, '0')}`;

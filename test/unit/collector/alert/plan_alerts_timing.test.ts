@@ -7,6 +7,7 @@ import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
 import { PlanAlerts, type PlanAlertsParts } from '../../../../collector/alert/plan_alerts.ts';
 import type { Plan } from '../../../../collector/contract/plan.ts';
 import type { StoredBatch } from '../../../../collector/store/store.ts';
+import { PLAN_STEP_STATES } from '../../../../protocol/plan_report.ts';
 import { HOST, makeCall } from '../../../support/collector/calls.ts';
 import { PLAN_ID, stepReport } from '../../../support/enforce/reports.ts';
 
@@ -49,7 +50,7 @@ test('the first undone host is told in a moment, and many at once are one alert'
   const recorded: AlertDraft[][] = [];
   const admin = {
     alerts: { subjects: () => [] },
-    plans: { confirmedVersion: () => '1', confirmedHosts: () => hosts },
+    plans: { confirmedVersion: () => '1', confirmedHosts: () => hosts, unattended: () => [] },
   } as unknown as PlanAlertsParts['admin'];
   const asked: string[][] = [];
   const alerts = new PlanAlerts({
@@ -112,6 +113,7 @@ test('the first part of a report is told when the rest has not come for 30 s', a
   const plans = {
     confirmedVersion: () => '0',
     confirmedHosts: () => [],
+    unattended: () => [],
     stepsSince: (_id: string, kind: string) => (kind === 'undone' ? [undone] : []),
   };
   const alerts = new PlanAlerts({
@@ -134,6 +136,39 @@ test('the first part of a report is told when the rest has not come for 30 s', a
   assert.deepEqual(
     recorded.map(({ rule }) => rule),
     ['plan_rolled_back'],
+  );
+  await alerts.stop();
+});
+
+test('a plan that was left is told 90 s after its last report, and 90 s after a start of the collector', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.after(() => mock.timers.reset());
+  let nowMs = CONFIRMED_MS;
+  const tick = async (ms: number) => {
+    nowMs += ms;
+    mock.timers.tick(ms);
+    await settle();
+  };
+  const states = Object.fromEntries(PLAN_STEP_STATES.map((state) => [state, state === 'soaking' ? 1 : 0]));
+  const left = { id: PLAN_ID, phase: 'running', reported: '2026-02-28T00:00:00.000000Z', states } as Plan;
+  const recorded: AlertDraft[] = [];
+  const plans = { confirmedVersion: () => '0', confirmedHosts: () => [], unattended: () => [left] };
+  const alerts = new PlanAlerts({
+    admin: { alerts: { subjects: () => [] }, plans } as unknown as PlanAlertsParts['admin'],
+    questions: { acceptedCalls: async () => [] },
+    store: { cloudInstances: async () => [] },
+    record: (drafts) => recorded.push(...drafts),
+    log: pino({ level: 'silent' }),
+    now: () => nowMs,
+  });
+  alerts.start();
+  await tick(1);
+  for (let second = 0; second < 80; second += 10) await tick(10_000);
+  assert.deepEqual(recorded, []);
+  for (let second = 0; second < 40; second += 10) await tick(10_000);
+  assert.deepEqual(
+    recorded.map(({ rule }) => rule),
+    ['plan_unattended'],
   );
   await alerts.stop();
 });

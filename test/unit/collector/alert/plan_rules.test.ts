@@ -6,6 +6,7 @@ import { planEnded } from '../../../../collector/alert/plan_alert_text.ts';
 import {
   evaluateHost,
   evaluatePlan,
+  evaluateUnattended,
   type HostEvidence,
   NOTHING_TOLD,
   type UndoneState,
@@ -71,6 +72,30 @@ test('a roll-back that has failed is told as such, also of a step that was held 
     [['plan_held', 'critical', `Plan ${PLAN_ID} could not roll back one change`]],
   );
   assert.match(alerts[0]!.text, /^host-2 .*, host-1 .* The way back is closed/);
+});
+
+test('a plan whose process is missed is told once, until it has reported and is missed again', () => {
+  const soaking = planOf({ states: { ...states, soaking: 2, planned: 1 } });
+  const first = evaluateUnattended(soaking, NOTHING_TOLD)!;
+  assert.deepEqual(
+    [first.alert.rule, first.alert.severity, first.alert.title],
+    ['plan_unattended', 'warning', `Nobody carries out the plan ${PLAN_ID}: 2 changes unconfirmed`],
+  );
+  assert.match(first.alert.text, /2 changes are not confirmed, and no refused call rolls anything back/);
+  assert.equal(evaluateUnattended(soaking, first.after), null);
+  const later = { ...soaking, reported: '2026-03-01T00:19:00.000000Z' };
+  assert.notEqual(evaluateUnattended(later, first.after), null);
+  const undoing = planOf({ is_carried_out: false, states: { ...states, rolling_back: 1 } });
+  const { alert } = evaluateUnattended(undoing, NOTHING_TOLD)!;
+  assert.deepEqual(
+    [alert.severity, alert.title],
+    ['critical', `Plan ${PLAN_ID} was left while it rolled back`],
+  );
+  const safe = planOf({ states: { ...states, confirmed: 1, waiting: 2 } });
+  assert.equal(evaluateUnattended(safe, NOTHING_TOLD), null);
+  const undone = [{ atUs: 5, wasUndone: true, step: step(1) }];
+  const { after } = evaluatePlan({ plan: soaking, endedUs: null, undone, held: [] }, first.after);
+  assert.equal(after.unattendedUs, first.after.unattendedUs, 'another alert forgets nothing');
 });
 
 test('the end of a plan is told once, and is good only where everything is confirmed or skipped', () => {
