@@ -21,6 +21,8 @@ import { bodyFor } from './metadata_tree.ts';
 
 const MAX_TOKEN_TTL_S = 21_600;
 const NORMAL_HOP_LIMIT = 64;
+/** The longest head that is read. Node's own limit is 16 KiB. */
+const MAX_HEAD_BYTES = 131_072;
 /** Name of the header on the wire, in the case that the real service uses. */
 const TTL_HEADER_ON_WIRE = 'X-Aws-Ec2-Metadata-Token-Ttl-Seconds';
 
@@ -178,7 +180,8 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
 
 function listen(address: string): Promise<void> {
   // The real service accepts HTTP/1.0 without a Host header.
-  const server = createServer({ requireHostHeader: false, keepAliveTimeout: 30_000 }, handle);
+  const options = { requireHostHeader: false, keepAliveTimeout: 30_000, maxHeaderSize: MAX_HEAD_BYTES };
+  const server = createServer(options, handle);
   server.on('connection', (socket) => {
     connectionNumbers.set(socket, ++connectionCount);
   });

@@ -14,7 +14,7 @@ import type { LinkType } from '../decode/link_type.ts';
 import { interfaceIndex, packetStatistics, socketDescriptors } from '../linux/libc.ts';
 import { withinNamespace } from '../linux/network_namespaces.ts';
 import { cookedEndpointFilter, endpointFilterBesideService, endpointFilterOnInterface } from './filter.ts';
-import { readPackets, writeOptions } from './packet_batch.ts';
+import { BATCH_BYTES, readPackets, writeOptions } from './packet_batch.ts';
 import type { PacketHandler, PacketSource } from './packet_source.ts';
 
 interface Cap {
@@ -29,8 +29,6 @@ const LINK_TYPES: Record<string, LinkType> = {
   RAW: 'RAW',
   NULL: 'NULL',
 };
-/** The size of a batch (cap_build/packet_batches.h). */
-const BATCH_BYTES = 65_536;
 /** libpcap divides the ring for collected packets into blocks of this size (MAXIMUM_SNAPLEN of libpcap 1.8 and newer). */
 const BLOCK_BYTES = 262_144;
 const LEAST_BLOCKS = 8;
@@ -49,8 +47,8 @@ export interface LiveSourceOptions {
   /** Endpoints to capture packets of. Defaults to the instance metadata service only. */
   endpoints?: readonly EndpointService[];
   /**
-   * Size of the kernel's ring. All of it is resident memory. Each packet takes 8 KiB of it (see cap_build), but a
-   * packet that is collected takes only what it needs.
+   * Size of the kernel's ring. All of it is resident memory. Each packet takes 8 KiB of it, and what is longer is cut
+   * (see cap_build). A packet that is collected takes only what it needs, and is not cut.
    */
   ringBytes: number;
   /**

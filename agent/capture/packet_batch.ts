@@ -6,6 +6,8 @@
 import type { LinkType } from '../decode/link_type.ts';
 import type { Packet } from './packet_source.ts';
 
+/** The size of the buffer that the add-on fills. It is more than the longest packet takes. */
+export const BATCH_BYTES = 131_072;
 const HEAD_BYTES = 16;
 
 export interface BatchOptions {

@@ -25,6 +25,25 @@ for n in range(count):
     s.close()
     time.sleep(pause)
 `;
+/**
+ * Sends requests with heads of so many bytes, each in one segment. The header that makes a request version 2 is the
+ * last line of its head.
+ */
+const LONG_HEADS = `
+import socket, sys
+def answer(request):
+    s = socket.create_connection(('${IMDS_IPV4}', 80))
+    assert s.send(request) == len(request)
+    parts = iter(lambda: s.recv(65536), b'')
+    return b''.join(parts)
+asked = b'PUT /latest/api/token HTTP/1.0\\r\\nX-aws-ec2-metadata-token-ttl-seconds: 60\\r\\n\\r\\n'
+token = answer(asked).split(b'\\r\\n\\r\\n')[1]
+for size in sys.argv[1:]:
+    for version, line in (1, b''), (2, b'X-aws-ec2-metadata-token: ' + token + b'\\r\\n'):
+        head = f'GET /latest/meta-data/long-{size}-v{version} HTTP/1.0\\r\\n'.encode()
+        while len(head) + len(line) + 2 < int(size): head += b'X-Pad: ' + b'a' * 500 + b'\\r\\n'
+        answer(head + line + b'\\r\\n')
+`;
 
 describe('packets that the kernel collects', { skip }, () => {
   let lab: Lab;
@@ -109,6 +128,30 @@ describe('packets that the kernel collects', { skip }, () => {
       .map(({ call, atMs }) => atMs - (Date.parse(call.time) + call.duration_ms!))
       .sort((a, b) => a - b);
     assert.ok(latencies[15]! < 100, `fastest tenth: ${latencies[15]} ms`);
+  });
+
+  it('are captured whole, so that a long head in one segment is read to its end', async () => {
+    const sizes = ['9000', '20000', '60000'];
+    // The window of a new connection lets the longest head leave at once.
+    const route = ['ip', 'route', 'change', IMDS_IPV4, 'dev', 'eth0', 'initcwnd', '64'];
+    for (const argv of [route, [programs.python3, '-c', LONG_HEADS, ...sizes]]) {
+      const { status, stderr } = await lab.run(argv);
+      assert.equal(status, 0, stderr);
+    }
+    await until(() => seen('long').length >= 2 * sizes.length);
+    const requests = (await lab.metadata.log()).filter(({ target }) => target?.includes('/long-'));
+    const served = requests.map(({ target, version }) => `${target} v${version}`);
+    assert.equal(served.length, 2 * sizes.length);
+    const calls = seen('long').map(({ call }) => call);
+    assert.deepEqual(
+      calls.map((each) => `${each['url.path']} v${each['imds.version']}`),
+      served,
+      watcher.complaints,
+    );
+    assert.ok(
+      calls.every(({ outcome }) => outcome !== 'truncated'),
+      watcher.complaints,
+    );
   });
 
   it('are all read before the watch ends', async () => {

@@ -15,8 +15,8 @@
 
 #include "snap_length.h"
 
-/* The size of JavaScript's buffer. */
-#define IMDSWATCH_BATCH_BYTES 65536
+/* The size of JavaScript's buffer. It holds more than one packet of the greatest length. */
+#define IMDSWATCH_BATCH_BYTES 131072
 
 struct imdswatch_options {
 	/*
@@ -51,6 +51,12 @@ static int imdswatch_set_immediate_mode(pcap_t *handle, int immediate)
 	return imdswatch_opening.collect_ms > 0 ? 0 : pcap_set_immediate_mode(handle, immediate);
 }
 
+static int imdswatch_set_snaplen(pcap_t *handle)
+{
+	return pcap_set_snaplen(handle, imdswatch_opening.collect_ms > 0 ? IMDSWATCH_COLLECTED_SNAP_LENGTH_BYTES
+									 : IMDSWATCH_SNAP_LENGTH_BYTES);
+}
+
 static int imdswatch_set_timeout(pcap_t *handle, int milliseconds)
 {
 	return pcap_set_timeout(handle, imdswatch_opening.collect_ms > 0 ? imdswatch_opening.collect_ms : milliseconds);
@@ -73,7 +79,7 @@ static void imdswatch_collect(u_char *user, const struct pcap_pkthdr *header, co
 /* Passes the packets that can be read now to the callback, as one batch. Returns their number. */
 static int imdswatch_dispatch(pcap_t *handle, pcap_handler callback, u_char *user)
 {
-	const size_t longest = sizeof(struct imdswatch_packet) + IMDSWATCH_SNAP_LENGTH_BYTES + 3;
+	const size_t longest = sizeof(struct imdswatch_packet) + (size_t)pcap_snapshot(handle) + 3;
 	struct pcap_pkthdr header = {};
 	int packets = 0;
 
@@ -90,6 +96,7 @@ static int imdswatch_dispatch(pcap_t *handle, pcap_handler callback, u_char *use
 
 /* `obj` is a name in cap's own source. */
 #define pcap_create(device, error) imdswatch_create((device), (error), obj->buffer_data, obj->buffer_length)
+#define pcap_set_snaplen(handle, length) imdswatch_set_snaplen((handle))
 #define pcap_set_timeout(handle, milliseconds) imdswatch_set_timeout((handle), (milliseconds))
 #define pcap_dispatch(handle, count, callback, user) imdswatch_dispatch((handle), (callback), (user))
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { readPackets, writeOptions } from '../../../../agent/capture/packet_batch.ts';
+import { BATCH_BYTES, readPackets, writeOptions } from '../../../../agent/capture/packet_batch.ts';
 
 interface Written {
   seconds: number;
@@ -43,20 +43,19 @@ describe('packets that are read together', () => {
   });
 });
 
+/** Returns the text of a header that the add-on is compiled with. */
+const header = (name: string) =>
+  readFileSync(new URL(`../../../../agent/capture/cap_build/${name}`, import.meta.url), 'utf8');
+
 describe('the options of a capture', () => {
   it('stand where the header of the add-on reads them', () => {
     const buffer = Buffer.alloc(64, 0xff);
     writeOptions(buffer, { collectMs: 40 });
     assert.equal(buffer.readInt32LE(0), 40);
-    const header = readFileSync(
-      new URL('../../../../agent/capture/cap_build/packet_batches.h', import.meta.url),
-      'utf8',
-    );
+    const text = header('packet_batches.h');
     const fields = (name: string) =>
       [
-        ...new RegExp(`struct ${name} \\{([\\s\\S]*?)\\n\\};`)
-          .exec(header)![1]!
-          .matchAll(/^\t(\w+) (\w+);$/gm),
+        ...new RegExp(`struct ${name} \\{([\\s\\S]*?)\\n\\};`).exec(text)![1]!.matchAll(/^\t(\w+) (\w+);$/gm),
       ].map(([, type, field]) => `${type} ${field}`);
     assert.deepEqual(fields('imdswatch_options'), ['int32_t collect_ms']);
     assert.deepEqual(fields('imdswatch_packet'), [
@@ -65,5 +64,15 @@ describe('the options of a capture', () => {
       'uint32_t captured_bytes',
       'uint32_t wire_bytes',
     ]);
+  });
+
+  it('are for a buffer in which the longest packet has room', () => {
+    const number = (name: string, text: string) =>
+      Number(new RegExp(`^#define IMDSWATCH_${name} (\\d+)$`, 'm').exec(text)?.[1]);
+    assert.equal(number('BATCH_BYTES', header('packet_batches.h')), BATCH_BYTES);
+    const longest = number('COLLECTED_SNAP_LENGTH_BYTES', header('snap_length.h'));
+    // The longest IP packet, and before it what Linux's cooked capture (16 bytes) and a VLAN tag (4) add.
+    assert.ok(longest >= 65_535 + 16 + 4);
+    assert.ok(BATCH_BYTES >= longest + 16 + 3);
   });
 });
