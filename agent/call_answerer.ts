@@ -20,7 +20,7 @@ export interface KernelRoutes {
   /** Returns a path into a captured namespace; null if there is none any more. */
   namespacePath(netns: number): string | null;
   /** Passes every connection of which no packet was seen to `CallAnswerer.noteRedirected`. */
-  findRedirected(): void;
+  findRedirected(untilUs: number): void;
   /** Returns whether another network namespace than ours is captured now. */
   capturesOthers(): boolean;
 }
@@ -81,7 +81,8 @@ export class CallAnswerer {
     this.#answererOf(context, tuple);
     if (owner === null) return;
     const facts = factsOf(request);
-    this.#routes.findRedirected();
+    // A program connects to a relay before the relay sends its request on.
+    this.#routes.findRedirected(startUs);
     context.relayed = firstCaller(relays.callerOf(owner, context, facts, startUs));
     // A relay may be the client of another one: a sidecar calls, and the node's proxy sends that on.
     const { translation } = context;

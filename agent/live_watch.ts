@@ -141,7 +141,7 @@ export class LiveWatch {
           translations: this.translations,
           relays: new Relays(this.translations),
           namespacePath: (netns) => this.source.namespacePath(netns),
-          findRedirected: () => this.redirected.askAll(),
+          findRedirected: (untilUs) => this.redirected.askUntil(untilUs),
           capturesOthers: () => this.source.namespaces.length > 0,
         },
       },

@@ -18,6 +18,8 @@ export interface KernelConnection {
   initialSequence: number;
   /** Inode number of the socket's network namespace. */
   netns: number;
+  /** The time of the report, in microseconds since the Unix epoch by the clock of packets; absent if it is not known. */
+  reportedUs?: number;
   /** Returns the process that connected; null if its record was lost. */
   owner(): SocketOwner | null;
   /** Returns the thread that connected, in the host's pid namespace; null if it is not known. */

@@ -21,6 +21,7 @@ import type { FlowTuple } from '../flow.ts';
 import { BpfUnavailable } from '../linux/ebpf_failure.ts';
 import type { RingReader } from '../linux/ebpf_ring.ts';
 import { BpfObject } from '../linux/libbpf.ts';
+import { monotonicNs, realClockUs } from '../linux/libc.ts';
 import type { Attributor, KernelConnection } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { type EbpfSocketOwner, LastingRecords, OwnerReader } from './ebpf_owners.ts';
@@ -103,6 +104,7 @@ export class EbpfAttributor implements Attributor {
   readonly collectsPackets = true;
   readonly #stopWaiting: () => void;
   #nowMs = 0;
+  #aheadUs: number | null = null;
   #expiredMs = 0;
 
   /**
@@ -148,6 +150,7 @@ export class EbpfAttributor implements Attributor {
 
   poll(): void {
     this.#nowMs = this.#now();
+    this.#aheadUs = null;
     this.#ring.consume(this.#handler);
     if (this.#nowMs - this.#expiredMs >= EXPIRE_EVERY_MS) {
       this.#expiredMs = this.#nowMs;
@@ -155,6 +158,12 @@ export class EbpfAttributor implements Attributor {
       // The fallback reads no reports here; it only deletes facts of old connections.
       this.#fallback?.poll();
     }
+  }
+
+  /** Returns how far the wall clock is ahead of the monotonic one: it is measured once for the records of one reading. */
+  #wallAheadUs(): number {
+    this.#aheadUs ??= realClockUs() - Number(monotonicNs() / 1_000n);
+    return this.#aheadUs;
   }
 
   #handleRecord(bytes: Buffer): void {
@@ -203,6 +212,7 @@ export class EbpfAttributor implements Attributor {
       netns,
       tuple,
       initialSequence,
+      reportedUs: state.monotonicUs + this.#wallAheadUs(),
       owner: () => (socket === undefined ? null : this.#ownerOfSocket(socket)),
       threadId: () => (socket?.record ? (ownerRecord(socket.record)?.tid ?? null) : null),
       isOpen: () => socket?.isOpen === true,

@@ -71,8 +71,11 @@ export const STATE_LAYOUT = {
   initial_sequence: 20,
   local_address: 24,
   remote_address: 40,
+  time_ns: 56,
 } as const;
-export const STATE_BYTES = 56;
+export const STATE_BYTES = 64;
+/** An owner's record is recognised from its first bytes. */
+const LEAST_BYTES = 56;
 
 const COMM_BYTES = 16;
 // enum owner_flags
@@ -106,6 +109,8 @@ export interface StateRecord extends RecordHead, FlowTuple {
   kind: 'established' | 'failed' | 'closed';
   /** Sequence number of the SYN that the socket sent; it has no meaning if none was sent. */
   initialSequence: number;
+  /** The monotonic clock's time of the change (CLOCK_MONOTONIC), in microseconds. */
+  monotonicUs: number;
 }
 
 /**
@@ -149,12 +154,14 @@ const KIND_NAMES = new Map<number, keyof typeof RECORD_KINDS>(
 /** Returns the kind of a record and its socket; null if the bytes are no whole record. */
 export function recordHead(bytes: Buffer): RecordHead | null {
   const { length } = bytes;
-  if (length < STATE_BYTES) return null;
+  if (length < LEAST_BYTES) return null;
   const kind = KIND_NAMES.get(bytes.readUInt16LE(OWNER_LAYOUT.kind));
   if (kind === undefined) return null;
   if (kind === 'owner') {
     if (length < OWNER_HEAD_BYTES) return null;
     if (length < OWNER_HEAD_BYTES + bytes.readUInt16LE(OWNER_LAYOUT.data_bytes)) return null;
+  } else if (length < STATE_BYTES) {
+    return null;
   }
   const low = bytes.readUInt32LE(OWNER_LAYOUT.socket);
   const high = bytes.readUInt32LE(OWNER_LAYOUT.socket + 4);
@@ -182,6 +189,7 @@ export function stateRecord(head: RecordHead, bytes: Buffer, addresses: AddressT
     remoteAddress: addresses.textOf(bytes, STATE_LAYOUT.remote_address),
     remotePort: bytes.readUInt16LE(STATE_LAYOUT.remote_port),
     initialSequence: bytes.readUInt32LE(STATE_LAYOUT.initial_sequence),
+    monotonicUs: Number(bytes.readBigUInt64LE(STATE_LAYOUT.time_ns)) / 1_000,
   };
 }
 

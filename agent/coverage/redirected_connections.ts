@@ -22,9 +22,15 @@ export class RedirectedConnections {
     if (connection.kind === 'established') this.#unasked.add(connection);
   }
 
-  /** Asks about every connection of which no packet was seen until now. */
-  askAll(): void {
-    for (const connection of this.#unasked) this.isRedirected(connection);
+  /**
+   * Asks about every connection that was established until a time and of which no packet was seen. All packets until
+   * then must have been read: those of a later connection may wait in the capture's queue.
+   */
+  askUntil(timeUs: number): void {
+    for (const connection of this.#unasked) {
+      const { reportedUs } = connection;
+      if (reportedUs === undefined || reportedUs <= timeUs) this.isRedirected(connection);
+    }
   }
 
   isRedirected(connection: KernelConnection): boolean {

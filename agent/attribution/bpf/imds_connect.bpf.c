@@ -248,6 +248,7 @@ int imds_connect_state(__u64 *context)
 		      old_state == TCP_SYN_SENT	   ? RECORD_FAILED :
 						     RECORD_CLOSED;
 	record.endpoint = endpoint;
+	record.time_ns = bpf_ktime_get_ns();
 	record.net_ns = sk->__sk_common.skc_net.net->ns.inum;
 	record.socket = (__u64)sk;
 	/*

@@ -103,6 +103,8 @@ struct state_record {
 	/* An IPv4 address is written as ::ffff:a.b.c.d. */
 	__u8 local_address[16];
 	__u8 remote_address[16];
+	/* The monotonic clock's time of the change. */
+	__u64 time_ns;
 };
 
 #endif

@@ -294,6 +294,7 @@ describe('a state record', () => {
   bytes.writeUInt32LE(0xfedcba98, STATE_LAYOUT.initial_sequence);
   Buffer.from('00000000000000000000ffff0a010203', 'hex').copy(bytes, STATE_LAYOUT.local_address);
   Buffer.from('00000000000000000000ffffa9fea9fe', 'hex').copy(bytes, STATE_LAYOUT.remote_address);
+  bytes.writeBigUInt64LE(987_654_321_500n, STATE_LAYOUT.time_ns);
 
   it('gives IPv4-mapped addresses as IPv4', () => {
     const head = recordHead(bytes);
@@ -307,6 +308,7 @@ describe('a state record', () => {
       remoteAddress: '169.254.169.254',
       remotePort: 80,
       initialSequence: 0xfedcba98,
+      monotonicUs: 987_654_321.5,
     });
   });
 

@@ -16,6 +16,7 @@ function state(kind: StateRecord['kind'], socket: number, localPort: number, net
     remoteAddress: '169.254.169.254',
     remotePort: 80,
     initialSequence: socket,
+    monotonicUs: 0,
   };
 }
 

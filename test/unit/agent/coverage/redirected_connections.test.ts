@@ -23,8 +23,8 @@ test('the kernel is asked once about each connection of which no packet was seen
   ) as [KernelConnection, KernelConnection, KernelConnection, KernelConnection, KernelConnection];
   for (const each of [seen, odd, even, failed]) connections.add(each);
   connections.delete(seen);
-  connections.askAll();
-  connections.askAll();
+  connections.askUntil(0);
+  connections.askUntil(0);
   assert.deepEqual(asked, [3, 4], 'not about the one that was seen, nor about the failed attempt');
   assert.deepEqual(
     [seen, odd, even, failed].map((each) => connections.isRedirected(each)),
@@ -35,4 +35,23 @@ test('the kernel is asked once about each connection of which no packet was seen
   assert.deepEqual(asked, [3, 4, 5]);
   connections.delete(odd);
   assert.equal(connections.isRedirected(odd), false);
+});
+
+test('the packets of a later connection may still wait, so it is not asked about', () => {
+  const asked: number[] = [];
+  const connections = new RedirectedConnections(({ initialSequence }) => {
+    asked.push(initialSequence);
+    return true;
+  });
+  const [before, after] = [
+    { ...connection(1), reportedUs: 1_000 },
+    { ...connection(3), reportedUs: 1_001 },
+  ];
+  connections.add(before);
+  connections.add(after);
+  connections.askUntil(1_000);
+  assert.deepEqual(asked, [1]);
+  connections.delete(after); // its packets came
+  connections.askUntil(2_000);
+  assert.deepEqual(asked, [1]);
 });
