@@ -94,6 +94,11 @@ export interface Cloud {
   readonly region: string;
   /** The account that the credentials belong to (STS GetCallerIdentity). */
   callerAccount(): Promise<Outcome<string>>;
+  /**
+   * Milliseconds that AWS's clock is ahead of this machine's, negative where it is behind, as the latest answer of EC2
+   * shows, to a second or two. 0 before the first answer.
+   */
+  clockAheadMs(): number;
   /** Instances that exist, in any order. An id that the cloud does not know is absent. */
   describeInstances(instanceIds: readonly string[]): Promise<Outcome<InstanceDescription[]>>;
   /**

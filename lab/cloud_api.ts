@@ -119,6 +119,7 @@ export class CloudApi {
     for await (const chunk of message) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks).toString('utf8');
     const isJson = message.headers['x-amz-target'] !== undefined;
+    response.setHeader('Date', new Date(Date.now() + this.state.clockAheadMs).toUTCString());
     let request: ApiRequest | null = null;
     let fault: Fault | undefined;
     try {

@@ -56,7 +56,7 @@ export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
         events,
         append: (event) => journal.append(event),
         cloudOf,
-        judge: judgeOf({ plan, store, findings, cloudOf }),
+        judge: judgeOf({ plan, store, findings, cloudOf, runnerNow: now }),
         watch: new Watch({
           plan,
           findings,
@@ -157,11 +157,14 @@ export function judgeOf({
   store,
   findings,
   cloudOf,
+  runnerNow = Date.now,
 }: {
   plan: Plan;
   store: PlanStore;
   findings: Findings;
   cloudOf: (target: Target) => Cloud;
+  /** The clock of the runner. Default: this machine's. */
+  runnerNow?: () => number;
 }): Judge {
   return new Judge({
     plan,
@@ -170,6 +173,7 @@ export function judgeOf({
     probe: runProbe,
     otherPlans: (target) => otherPlans(store, plan.id, target),
     now: Date.now,
+    runnerNow,
   });
 }
 

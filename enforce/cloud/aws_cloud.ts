@@ -17,6 +17,8 @@ export function openAwsWith(settings: CredentialSettings): OpenCloud {
     return {
       account,
       region,
+      // The SDK learns it from the header `Date` of each answer, to sign by AWS's clock.
+      clockAheadMs: () => connection.ec2.config.systemClockOffset,
       callerAccount: () => outcome(() => callerAccount(connection)),
       ...instanceCalls(connection),
       ...accountCalls(connection),

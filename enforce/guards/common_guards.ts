@@ -6,10 +6,25 @@ import type { StepFacts } from './facts.ts';
 import { type Answer, type Guard, pass, refuse, wait } from './guard.ts';
 
 const MINUTE_MS = 60_000;
+/** Launches are told apart by times of AWS and of the plan that differ by no more. */
+const MAX_CLOCK_MS = MINUTE_MS;
 const DAY_MINUTES = 1440;
 
-/** Witnesses besides the agents: the operator's own alarms and probe. */
-export const WITNESS_GUARDS: readonly Guard<Pick<StepFacts, 'alarmsNotGreen' | 'probe'>>[] = [
+export type WitnessFacts = Pick<StepFacts, 'alarmsNotGreen' | 'probe' | 'clockAheadMs'>;
+
+/** Witnesses besides the agents: the operator's own alarms and probe, and the clock by which AWS is asked. */
+export const WITNESS_GUARDS: readonly Guard<WitnessFacts>[] = [
+  {
+    name: 'clock',
+    checks: "the plan's clock agrees with AWS's within a minute",
+    judge: ({ clockAheadMs }) => {
+      if (Math.abs(clockAheadMs) <= MAX_CLOCK_MS) return pass("The plan's clock agrees with AWS's.");
+      const minutes = Math.round(Math.abs(clockAheadMs) / MINUTE_MS);
+      return wait(
+        `The plan's clock is ${minutes} minutes ${clockAheadMs > 0 ? 'behind' : 'ahead of'} AWS's, so launches and CloudWatch's counts cannot be compared with it. Set this machine's clock, end the process and resume the plan; if that does not help, make a new plan.`,
+      );
+    },
+  },
   {
     name: 'alarms',
     checks: "the plan's CloudWatch alarms exist and are not in the state ALARM",

@@ -14,6 +14,8 @@ export interface StepFacts {
   step: PlanStep;
   /** Milliseconds since 1970. */
   nowMs: number;
+  /** Milliseconds that AWS's clock is ahead of the plan's, about zero where both are right. */
+  clockAheadMs: number;
   /** The account that the credentials belong to. */
   callerAccount: Outcome<string>;
   accountDefaults: Outcome<AccountDefaults>;

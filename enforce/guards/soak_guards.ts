@@ -1,11 +1,10 @@
 /** Guards of the end of a soak. `wait` prolongs the soak, `refuse` rolls back. Pure. */
 import type { NoTokenCounts, Outcome } from '../cloud.ts';
 import { errorText } from '../cloud_message.ts';
-import { WITNESS_GUARDS } from './common_guards.ts';
-import type { StepFacts } from './facts.ts';
+import { WITNESS_GUARDS, type WitnessFacts } from './common_guards.ts';
 import { type Answer, type Guard, pass, refuse, wait } from './guard.ts';
 
-export interface SoakFacts extends Pick<StepFacts, 'alarmsNotGreen' | 'probe'> {
+export interface SoakFacts extends WitnessFacts {
   /** CloudWatch's count since the change. Null where the step is about no single instance. */
   counts: Outcome<NoTokenCounts | null> | null;
 }

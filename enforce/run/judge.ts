@@ -2,7 +2,7 @@
 import type { Cloud } from '../cloud.ts';
 import type { Findings } from '../findings.ts';
 import { ownGroup, scalingGroupOf } from '../groups.ts';
-import { wayBackOf } from '../guards/common_guards.ts';
+import { type WitnessFacts, wayBackOf } from '../guards/common_guards.ts';
 import type { InstanceFacts, SharedFacts, StepFacts } from '../guards/facts.ts';
 import { askAll, sumUp } from '../guards/guard.ts';
 import { INSTANCE_GUARDS } from '../guards/instance_guards.ts';
@@ -29,8 +29,10 @@ export interface JudgeParts {
   probe: (command: readonly string[]) => Promise<number | string>;
   /** Returns other plans of this machine that are under way for the same target. */
   otherPlans: (target: Target) => string[];
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, by this machine's clock. */
   now: () => number;
+  /** The same by the clock of the plan's runner, by which changes are dated. */
+  runnerNow: () => number;
 }
 
 export interface Judgement {
@@ -63,10 +65,9 @@ export class Judge {
   ): Promise<{ result: 'pass' | 'wait' | 'roll_back'; findings: Finding[] }> {
     const cloud = this.#parts.cloudOf(step.target);
     const { target } = step;
-    const findings = askAll(SOAK_GUARDS, {
-      ...(await this.#witnesses(cloud)),
-      counts: target.type === 'instance' ? await this.#counts(cloud, target.instance_id, changedMs) : null,
-    });
+    const counts =
+      target.type === 'instance' ? await this.#counts(cloud, target.instance_id, changedMs) : null;
+    const findings = askAll(SOAK_GUARDS, { ...(await this.#witnesses(cloud)), counts });
     const result = sumUp(findings);
     return { result: result === 'refuse' ? 'roll_back' : result === 'wait' ? 'wait' : 'pass', findings };
   }
@@ -176,9 +177,12 @@ export class Judge {
     return { ok: true, value: found };
   }
 
-  async #witnesses(cloud: Cloud): Promise<Pick<StepFacts, 'alarmsNotGreen' | 'probe'>> {
-    const { alarms, probe } = this.#parts.plan.policy;
+  /** EC2 has answered before, so that the difference of its clock is known. */
+  async #witnesses(cloud: Cloud): Promise<WitnessFacts> {
+    const { now, runnerNow, plan } = this.#parts;
+    const { alarms, probe } = plan.policy;
     return {
+      clockAheadMs: now() + cloud.clockAheadMs() - runnerNow(),
       alarmsNotGreen: alarms.length === 0 ? { ok: true, value: [] } : await cloud.alarmsNotGreen(alarms),
       probe: probe === null ? null : await this.#parts.probe(probe),
     };

@@ -108,6 +108,8 @@ export class CloudState {
   staleReadMs = 0;
   /** Time that every call takes. */
   latencyMs = 0;
+  /** By this much the cloud's clock is ahead of this machine's, as the header `Date` of answers says. */
+  clockAheadMs = 0;
   /** Token bucket of ModifyInstanceMetadataOptions, dry runs included; null: no limit. */
   changes: { left: number; perSecond: number } | null = null;
   #filledMs = Number.NaN;

@@ -69,6 +69,7 @@ export class PlannedRun {
         probe: () => this.probe(),
         otherPlans: () => [],
         now: () => this.nowMs,
+        runnerNow: () => this.nowMs,
       }),
       watch: new Watch({
         plan,

@@ -213,6 +213,20 @@ describe('an instance', () => {
   });
 });
 
+describe('clocks', () => {
+  it('are compared by the answers of EC2', async (t) => {
+    const { api, cloud } = await opened(t);
+    value(await cloud.describeInstances([ID]));
+    const hours = () => Math.round(cloud.clockAheadMs() / 3_600_000);
+    assert.ok(Math.abs(cloud.clockAheadMs()) < 60_000);
+    for (const ahead of [-5, 7]) {
+      api.state.clockAheadMs = ahead * 3_600_000;
+      value(await cloud.describeInstances([ID]));
+      assert.equal(hours(), ahead);
+    }
+  });
+});
+
 describe('accounts', () => {
   it('are reached by the role that is given for them', async (t) => {
     const api = await labCloud(t);

@@ -43,6 +43,7 @@ function stepFacts(step: PlanStep, policy: Partial<Policy> = {}): StepFacts {
     plan: planOf([step], { ...POLICY, ...policy }),
     step,
     nowMs: NOON_MS,
+    clockAheadMs: 0,
     callerAccount: ok(PLACE.account),
     accountDefaults: ok({
       http_tokens: null,
@@ -209,6 +210,12 @@ describe('guards of an instance', () => {
       facts({ refreshes: failed('denied', 'AccessDenied') }),
       /^refresh wait: .*AccessDenied/,
     ],
+    [
+      'a clock that is ahead',
+      facts({ clockAheadMs: -300 * 60_000 }),
+      /^clock wait: .*300 minutes ahead of AWS/,
+    ],
+    ['a clock that is behind', facts({ clockAheadMs: 5 * 60_000 }), /^clock wait: .*5 minutes behind AWS/],
     ['an alarm', facts({ alarmsNotGreen: ok(['latency']) }), /^alarms wait: .*latency/],
     ['a red probe', facts({ probe: 7 }), /^probe wait: .*7/],
     ['a probe that is not there', facts({ probe: 'spawn ENOENT' }), /^probe wait: .*ENOENT/],
@@ -358,10 +365,16 @@ describe('guards of what instances share', () => {
 describe('guards of the end of a soak', () => {
   it('roll back on refused calls that CloudWatch counted, and wait for a witness that does not answer', () => {
     const found = (counts: Parameters<(typeof SOAK_GUARDS)[number]['judge']>[0]['counts']) =>
-      sumUp(askAll(SOAK_GUARDS, { counts, alarmsNotGreen: ok([]), probe: null }));
+      sumUp(askAll(SOAK_GUARDS, { counts, alarmsNotGreen: ok([]), probe: null, clockAheadMs: 0 }));
     assert.equal(found(ok({ instanceId: ID, accepted: null, rejected: null })), 'pass');
     assert.equal(found(ok({ instanceId: ID, accepted: null, rejected: 1 })), 'refuse');
     assert.equal(found(failed('denied', 'AccessDenied')), 'wait');
     assert.equal(found(null), 'pass');
+  });
+
+  it("wait where CloudWatch was asked by a clock that is not AWS's", () => {
+    const counts = ok({ instanceId: ID, accepted: null, rejected: null });
+    const facts = { counts, alarmsNotGreen: ok([]), probe: null, clockAheadMs: -3_600_000 };
+    assert.equal(sumUp(askAll(SOAK_GUARDS, facts)), 'wait');
   });
 });

@@ -41,6 +41,25 @@ test('a clock that was set back while no runner ran does not make time run backw
   assert.equal(now(), lastEventMs + 2500);
 });
 
+test('nothing is changed by a clock that is hours away from that of AWS', async (t) => {
+  for (const hours of [-5, 5]) {
+    const { api, run } = await started(t, fleet());
+    api.state.clockAheadMs = hours * 3_600_000;
+    const stop = new AbortController();
+    run.afterEvent = (event) => {
+      if (event.type === 'judged') stop.abort();
+    };
+    const state = await run.run([{ type: 'begun', by: 'tester' }], stop.signal);
+    assert.equal(state.steps['s1']!.status, 'waiting');
+    assert.match(
+      state.steps['s1']!.reason!,
+      hours < 0 ? /300 minutes ahead of AWS/ : /300 minutes behind AWS/,
+    );
+    assert.ok(run.journal.every(({ type }) => type !== 'sending'));
+    await api.close();
+  }
+});
+
 test('a refused call of an agent that was cut off, or whose clock is wrong, is found when it comes', async (t) => {
   for (const lateMs of [1_000_000, 3 * 3_600_000]) {
     const { api, findings, run } = await started(t, fleet());
