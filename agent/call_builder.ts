@@ -5,7 +5,7 @@
 import type { Call, HostFacts } from '../protocol/call.ts';
 import type { Endpoint } from '../protocol/endpoints.ts';
 import type { Counters } from '../protocol/records.ts';
-import type { Attributor, KernelConnection } from './attribution/attributor.ts';
+import { type Attributor, INFERENCE_DELAY_US, type KernelConnection } from './attribution/attributor.ts';
 import type { SocketOwner } from './attribution/owner.ts';
 import type { NamespaceRef } from './attribution/translations.ts';
 import { CallAnswerer, type KernelRoutes } from './call_answerer.ts';
@@ -27,6 +27,7 @@ import type { FlowTuple } from './flow.ts';
 import type { OwnCalls } from './host/own_calls.ts';
 import type { ProcessIdentity } from './identity/process_identity.ts';
 import type { WorkloadIdentity, WorkloadRef } from './identity/workload.ts';
+import { OwnerlessCalls } from './ownerless_calls.ts';
 import { RefusedReads } from './refused_reads.ts';
 import { MASK } from './secrets/mask_shapes.ts';
 
@@ -69,6 +70,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
   private readonly fallback = new FallbackWatch();
   private readonly answerer: CallAnswerer;
   private readonly open = new OpenCalls<ConnectionContext>();
+  private readonly ownerless = new OwnerlessCalls();
   private readonly refused = new RefusedReads((startUs) => this.open.beginWait(startUs));
   /** Host facts that are added to every call from now on. */
   host: HostFacts;
@@ -112,12 +114,14 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
   /** Makes the decisions that are due at this time. Returns whether some are still to come. */
   tick(nowUs: number): boolean {
     const isHolding = this.answerer.userNetworks.tick(nowUs);
-    return this.refused.tick(nowUs) || isHolding;
+    const isInferring = this.ownerless.tick(nowUs);
+    return this.refused.tick(nowUs) || isHolding || isInferring;
   }
 
   /** Reports what waits for a decision as it stands. */
   finish(): void {
     this.answerer.userNetworks.finish();
+    this.ownerless.finish();
     this.refused.finish();
   }
 
@@ -185,7 +189,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     this.open.completeRequest(context);
     const at = context.heldRequests.findIndex(({ startUs }) => startUs === exchange.startUs);
     if (at < 0) {
-      this.completeCall(tuple, context, exchange);
+      if (!this.completeLater(tuple, context, exchange)) this.completeCall(tuple, context, exchange);
       return;
     }
     const [held] = context.heldRequests.splice(at, 1);
@@ -202,6 +206,25 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
         this.completeCall(tuple, context, exchange);
       }
     });
+  }
+
+  /**
+   * Completes a call of which the caller was not found when the caller has had the time to end, and can be inferred. A
+   * request for a token is never held: what its client does next depends on it. Returns false if the call is not held.
+   */
+  private completeLater(tuple: FlowTuple, context: ConnectionContext, exchange: Exchange): boolean {
+    const canInfer = this.options.attribution?.attributor.inferOwner !== undefined;
+    const { begunUs } = context;
+    if (!canInfer || begunUs === null || context.isOwn || asksForToken(exchange.request)) return false;
+    this.identifyCaller(tuple, context);
+    if (context.owner !== null) return false;
+    const endWait = this.open.beginWait(exchange.startUs);
+    this.ownerless.add(begunUs + INFERENCE_DELAY_US, () => {
+      endWait();
+      context.owner ??= this.options.attribution!.attributor.inferOwner!(tuple, begunUs);
+      this.completeCall(tuple, context, exchange);
+    });
+    return true;
   }
 
   private completeCall(tuple: FlowTuple, context: ConnectionContext, exchange: Exchange): void {

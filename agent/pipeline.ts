@@ -12,7 +12,7 @@ import type { NamespaceRef } from './attribution/translations.ts';
 import { CallBuilder, type CallBuilderOptions } from './call_builder.ts';
 import type { Packet, PacketSource } from './capture/packet_source.ts';
 import type { ConnectionContext } from './connection_context.ts';
-import { ACK, type Segment, SYN } from './conversation/segment.ts';
+import { ACK, clientFlowOf, type Segment, SYN } from './conversation/segment.ts';
 import { Tracker } from './conversation/tracker.ts';
 import { decodePacket } from './decode/decode.ts';
 import type { DecodeFault } from './decode/decode_fault.ts';
@@ -175,11 +175,22 @@ export class Pipeline {
   private handlePackets(packets: readonly Packet[]): void {
     const segments = packets.map((packet) => this.decode(packet));
     this.options.attribution?.attributor.poll();
+    if (segments.length > 1) this.prepareOwners(segments);
     for (const [at, segment] of segments.entries()) {
       if (segment === null) continue;
       this.netns = packets[at]!.netns ?? 0;
       this.segment = segment;
       this.tracker.handleSegment(segment);
+    }
+  }
+
+  /** Without eBPF, callers may end while the packets of others are handled: the owners of all are looked for first. */
+  private prepareOwners(segments: readonly (Segment | null)[]): void {
+    const attributor = this.options.attribution?.attributor;
+    if (attributor?.prepareOwner === undefined) return;
+    for (const segment of segments) {
+      if (segment === null || (segment.flags & (SYN | ACK)) !== SYN || !this.isToEndpoint(segment)) continue;
+      attributor.prepareOwner(clientFlowOf(segment, true), segment.timeUs);
     }
   }
 

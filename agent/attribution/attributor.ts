@@ -28,6 +28,12 @@ export interface KernelConnection {
   isOpen(): boolean;
 }
 
+/**
+ * A caller that closed its connection has mostly ended after this time. A process that has not is no candidate for the
+ * owner of that connection.
+ */
+export const INFERENCE_DELAY_US = 500_000;
+
 export interface Attributor {
   /** Called for each connection that the kernel reports, in any network namespace (eBPF only). */
   onConnection: ((connection: KernelConnection) => void) | null;
@@ -60,6 +66,16 @@ export interface Attributor {
     initialSequence?: number | null,
     begunUs?: number | null,
   ): SocketOwner | null;
+  /**
+   * Looks for the owner of a connection whose SYN is about to be handled, while others wait. Absent where that gains
+   * nothing.
+   */
+  prepareOwner?(tuple: FlowTuple, begunUs: number): void;
+  /**
+   * Infers the owner of a connection for which `ownerOf` found none; null if nothing can be inferred. Asked
+   * INFERENCE_DELAY_US after its SYN. Absent where nothing is inferred.
+   */
+  inferOwner?(tuple: FlowTuple, begunUs: number): SocketOwner | null;
   /**
    * Returns the inode number of the socket that has this tuple now, in our own network namespace; null if
    * there is none. Absent if the kernel itself reports which connections this process opened

@@ -1,10 +1,11 @@
 /**
- * Infers the owner of a socket that no process has any more: the one process that lived when the SYN was sent, has ended
- * since or is about to, and has the socket's user and network namespace as far as they are known. That is a conclusion
- * and no evidence: the confidence is `probable`, and with a second candidate there is no owner.
+ * Infers the owner of a socket that no process had any more when it was looked for: the one process that lived when the
+ * SYN was sent, has ended since, and has the socket's user and network namespace as far as they are known. That is a
+ * conclusion and no evidence: the confidence is `probable`, and with a second candidate there is no owner.
  *
- * A process that had run for long, closed its socket at once and lives on is no candidate. So the conclusion may be
- * wrong where such a process and a short-lived one of the same user and namespace were active within the same moment.
+ * The question is asked some time after the SYN: a process that closes its socket before it ends has ended by then, and
+ * is one of the candidates. A process that closes its socket at once and lives on is none. So the conclusion may be wrong
+ * where such a process and a short-lived one of the same user and namespace were active at the same moment.
  */
 import type { Counters } from '../../protocol/records.ts';
 import { monotonicNs, realClockUs } from '../linux/libc.ts';
@@ -14,8 +15,6 @@ import type { ProcessWatch } from './process_watch.ts';
 
 /** The clocks are read one after the other, and a packet's time is rounded. */
 const CLOCK_ERROR_NS = 50_000n;
-/** A living process that has run its program for at most this long may be about to end. */
-const YOUNG_NS = 1_000_000_000n;
 
 export class EndedOwners {
   readonly #watch: ProcessWatch;
@@ -41,7 +40,7 @@ export class EndedOwners {
     this.#watch.poll();
     const timeNs = monotonicNs() - BigInt(Math.round((realClockUs() - begunUs) * 1_000));
     const [from, to] = [timeNs - CLOCK_ERROR_NS, timeNs + CLOCK_ERROR_NS];
-    const candidates = this.#watch.table.candidates(from, to, YOUNG_NS, { uid, netns });
+    const candidates = this.#watch.table.candidates(from, to, { uid, netns });
     if (candidates === null) {
       this.#incomplete++;
       return null;

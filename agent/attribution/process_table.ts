@@ -222,27 +222,23 @@ export class ProcessTable {
 
   /**
    * Returns the processes that may have had a socket that nobody has any more: those that lived at some time from
-   * `fromNs` to `toNs` and have ended since, and those that run a program for at most `youngNs`, which may be about to
-   * end. A process of which user or namespace is unknown is one of them. Null if some are not known: events were lost.
+   * `fromNs` to `toNs` and have ended since. A process of which user or namespace is unknown is one of them. Null if some
+   * are not known: events were lost.
    */
   candidates(
     fromNs: bigint,
     toNs: bigint,
-    youngNs: bigint,
     { uid, netns }: { uid: number | null; netns: number | null },
   ): KnownProcess[] | null {
     if (fromNs <= this.#incompleteUntilNs) return null;
     const found: KnownProcess[] = [];
-    const consider = (entry: Entry) => {
-      if (entry.endedNs !== null ? entry.endedNs < fromNs : !isYoung(entry, toNs, youngNs)) return;
-      if (entry.beganNs !== null && entry.beganNs > toNs) return;
+    for (const entry of this.#ended) {
+      if (entry.endedNs! < fromNs || (entry.beganNs !== null && entry.beganNs > toNs)) continue;
       const process = known(entry, toNs);
-      if (uid !== null && process.uid !== null && process.uid !== uid) return;
-      if (netns !== null && process.reading?.netns != null && process.reading.netns !== netns) return;
+      if (uid !== null && process.uid !== null && process.uid !== uid) continue;
+      if (netns !== null && process.reading?.netns != null && process.reading.netns !== netns) continue;
       found.push(process);
-    };
-    for (const entry of this.#ended) consider(entry);
-    for (const entry of this.#entries.values()) if (entry.endedNs === null) consider(entry);
+    }
     return found;
   }
 
@@ -382,11 +378,6 @@ function distrust(entry: Entry, changedNs: bigint): void {
 
 function isAliveAt(entry: Entry, timeNs: bigint): boolean {
   return (entry.beganNs ?? 0n) <= timeNs && (entry.endedNs === null || timeNs <= entry.endedNs);
-}
-
-function isYoung({ images, beganNs }: Entry, nowNs: bigint, youngNs: bigint): boolean {
-  const since = images.at(-1)?.sinceNs ?? beganNs;
-  return since !== null && since !== undefined && nowNs - since <= youngNs;
 }
 
 function imageAt({ images }: Entry, timeNs: bigint): Image | null {

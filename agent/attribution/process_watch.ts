@@ -13,6 +13,11 @@ import { type ProcessReading, ProcessTable } from './process_table.ts';
 /** Arguments of a process that are remembered, in characters. The rest is read from /proc while it lives. */
 const MAX_ARGUMENT_CHARACTERS = 8_192;
 
+/** Bound on the events that are read when they wake us, so that a storm of processes keeps no packets waiting. */
+const MAX_EVENTS_WOKEN = 128;
+/** The same when a caller is to be described: everything that it did before must be known then. */
+const MAX_EVENTS_POLLED = 16_384;
+
 export class ProcessWatch {
   readonly table: ProcessTable;
   readonly #socket: ProcessEventSocket;
@@ -21,7 +26,7 @@ export class ProcessWatch {
   private constructor(socket: ProcessEventSocket, procRoot: string) {
     this.#socket = socket;
     this.table = new ProcessTable((pid) => readProcess(procRoot, pid), monotonicNs);
-    this.#stopWaiting = whenReadable(socket.descriptor, () => this.#read());
+    this.#stopWaiting = whenReadable(socket.descriptor, () => this.#read(MAX_EVENTS_WOKEN));
   }
 
   /** @throws NetlinkRefused when the kernel delivers no events to us. */
@@ -37,12 +42,12 @@ export class ProcessWatch {
 
   /** Reads the events that wait, and forgets processes that ended long ago. */
   poll(): void {
-    this.#read();
+    this.#read(MAX_EVENTS_POLLED);
     this.table.expire(monotonicNs());
   }
 
-  #read(): void {
-    if (!this.#socket.read((event) => this.table.handle(event))) this.table.lostEvents();
+  #read(maxEvents: number): void {
+    if (!this.#socket.read((event) => this.table.handle(event), maxEvents)) this.table.lostEvents();
   }
 
   counters(): Counters {

@@ -40,6 +40,9 @@ const MAX_CONNECTIONS = 8192;
 /** A closed connection is kept this long for its last packets. Then its tuple may be used again. */
 const KEEP_CLOSED_MS = 5000;
 const MAX_ADDRESSES = 256;
+/** More SYNs than one reading of packets brings. */
+const MAX_PREPARED = 4096;
+const MAX_UNOWNED = 4096;
 /** Processes that have begun within this time are looked at first. */
 const YOUNG_NS = 5_000_000_000n;
 /** The number of the capability in include/uapi/linux/capability.h. */
@@ -69,6 +72,7 @@ export class SockDiagAttributor implements Attributor {
   onConnection: Attributor['onConnection'] = null;
   onClosed: Attributor['onClosed'] = null;
   readonly method = 'sock_diag';
+  readonly inferOwner?: (tuple: FlowTuple, begunUs: number) => SocketOwner | null;
   readonly #netlink: SockDiagSocket;
   readonly #search: HolderSearch;
   readonly #processes: ProcReader;
@@ -83,6 +87,10 @@ export class SockDiagAttributor implements Attributor {
   /** Owners by tuple, in the order of their look-up. */
   readonly #known = new Map<string, Known>();
   readonly #closed: string[] = [];
+  /** Results of look-ups for SYNs that wait to be handled, by tuple. */
+  readonly #prepared = new Map<string, { begunUs: number; owner: SocketOwner | null }>();
+  /** Facts about sockets of which the owner was gone, by tuple, latest last. */
+  readonly #unowned = new Map<string, { uid: number; netns: number | null; isOutOfTime: boolean }>();
   readonly #addresses = new Map<string, Uint8Array>();
   #lookups = 0;
   #found = 0;
@@ -107,6 +115,8 @@ export class SockDiagAttributor implements Attributor {
     this.#netns = readNetns(this.#procRoot);
     this.#watch = options.processes ?? null;
     this.#ended = this.#watch && new EndedOwners(this.#watch, this.#procRoot);
+    const ended = this.#ended;
+    if (ended !== null) this.inferOwner = (tuple, begunUs) => this.#infer(ended, tuple, begunUs);
   }
 
   /**
@@ -151,6 +161,11 @@ export class SockDiagAttributor implements Attributor {
     begunUs: number | null = null,
   ): SocketOwner | null {
     const key = keyOf(tuple);
+    const prepared = this.#prepared.get(key);
+    if (prepared !== undefined && atSyn) {
+      this.#prepared.delete(key);
+      if (prepared.begunUs === begunUs) return prepared.owner;
+    }
     const known = this.#known.get(key);
     // Without a SYN it can only be the known connection. A SYN may begin another one.
     if (known && !atSyn) return known.owner;
@@ -168,36 +183,58 @@ export class SockDiagAttributor implements Attributor {
       this.#known.set(key, known);
       return known.owner;
     }
-    const { owner, uid } = this.#ownerOfSocket(id, found);
+    const owner = this.#ownerOfSocket(key, id, found);
     if (owner) {
       this.#known.set(key, { owner, inode: found!.socket.inode, closedAtMs: null });
       if (this.#known.size > MAX_CONNECTIONS) {
         deleteOldestEntries(this.#known, MAX_CONNECTIONS);
         this.#evicted++;
       }
-      return owner;
     }
-    if (this.#ended === null || begunUs === null || this.#search.isOutOfTime) return null;
-    const isOurs = this.#netlink.hasAddress(id.localAddress);
-    return this.#ended.ownerOf(begunUs, uid, found?.netns ?? (isOurs ? this.#netns : null));
+    return owner;
   }
 
-  /** Returns the living owner, and the user of the socket where the kernel says it. */
+  prepareOwner(tuple: FlowTuple, begunUs: number): void {
+    const key = keyOf(tuple);
+    // A copy of a SYN asks for nothing new.
+    if (this.#prepared.get(key)?.begunUs === begunUs) return;
+    const owner = this.ownerOf(tuple, true, null, begunUs);
+    this.#prepared.set(key, { begunUs, owner });
+    deleteOldestEntries(this.#prepared, MAX_PREPARED);
+  }
+
+  /** A search that ran out of time proves nothing: its socket may still have an owner. */
+  #infer(ended: EndedOwners, tuple: FlowTuple, begunUs: number): SocketOwner | null {
+    const id = this.#socketId(tuple);
+    const unowned = this.#unowned.get(keyOf(tuple));
+    if (id === null || unowned?.isOutOfTime === true) return null;
+    const isOurs = this.#netlink.hasAddress(id.localAddress);
+    return ended.ownerOf(begunUs, unowned?.uid ?? null, unowned?.netns ?? (isOurs ? this.#netns : null));
+  }
+
+  /** Returns the living owner. Without one, what the kernel says about the socket is kept for `inferOwner`. */
   #ownerOfSocket(
+    key: string,
     id: SocketId,
     found: { socket: FoundSocket; netlink: SockDiagSocket; netns: number | null } | null,
-  ): { owner: SocketOwner | null; uid: number | null } {
+  ): SocketOwner | null {
     if (!found) {
       this.#socketGone++;
-      return { owner: null, uid: null };
+      return null;
     }
     const { socket, netlink, netns } = found;
     if (socket.inode === 0) {
       // The user of a socket that no process has any more is reported as 0 (net/core/sock.c, sock_i_uid).
       this.#socketOrphaned++;
-      return { owner: null, uid: null };
+      return null;
     }
-    return { owner: this.#ownerOfInode(id, socket.inode, socket.uid, netlink, netns), uid: socket.uid };
+    const owner = this.#ownerOfInode(id, socket.inode, socket.uid, netlink, netns);
+    if (owner === null) {
+      this.#unowned.delete(key);
+      this.#unowned.set(key, { uid: socket.uid, netns, isOutOfTime: this.#search.isOutOfTime });
+      deleteOldestEntries(this.#unowned, MAX_UNOWNED);
+    }
+    return owner;
   }
 
   inodeOf(tuple: FlowTuple): number | null {

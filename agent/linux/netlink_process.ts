@@ -13,8 +13,8 @@ const PURPOSE = 'process events';
 const MESSAGE_BYTES = 4096;
 /** Some 5,000 events: a message of 76 bytes takes about 800 of the kernel's. */
 const QUEUE_BYTES = 4 * 1024 * 1024;
-/** Bound on the events that one call reads, so that a storm of processes never keeps packets waiting for long. */
-const MAX_EVENTS = 512;
+/** Other listeners may have events delivered already. */
+const MAX_EVENTS_BEFORE_ANSWER = 4096;
 /** Inode number of the initial pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
 const INITIAL_PID_NAMESPACE_INODE = 0xeffffffc;
 /** Bound on the namespaces that are tried. */
@@ -97,20 +97,20 @@ export class ProcessEventSocket {
     let answer: number | null = null;
     this.read((event) => {
       if (event.kind === 'answer') answer ??= event.errno;
-    });
+    }, MAX_EVENTS_BEFORE_ANSWER);
     if (answer === 0) return;
     const why = answer === null ? 'no answer' : errnoName(answer);
     throw new NetlinkRefused(`Process events were refused (${why}); they need CAP_NET_ADMIN`);
   }
 
   /**
-   * Calls `handler` for each event that waits, oldest first. Returns false if events were lost since the last call:
-   * the queue was full.
+   * Calls `handler` for each event that waits, oldest first, but for no more than `maxEvents`. Returns false if events
+   * were lost since the last call: the queue was full.
    */
-  read(handler: (event: ProcessEvent) => void): boolean {
+  read(handler: (event: ProcessEvent) => void, maxEvents: number): boolean {
     const { recv } = libc();
     let isComplete = true;
-    for (let events = 0; events < MAX_EVENTS; ) {
+    for (let events = 0; events < maxEvents; ) {
       const got = Number(recv(this.descriptor, this.#message, MESSAGE_BYTES, MSG_DONTWAIT));
       if (got >= 0) {
         events++;

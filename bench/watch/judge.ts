@@ -17,6 +17,8 @@ export interface Judgement {
   misjudged: number;
   /** Calls with the right pid, and with the right executable or none. */
   attributed: number;
+  /** Calls of these with the right executable. */
+  with_executable: number;
   unattributed: number;
   /** Calls with another process or another executable. */
   wrongly_attributed: number;
@@ -42,6 +44,7 @@ export function judge(made: Made, seen: readonly SeenRequest[], calls: readonly 
     surplus: of('doubled').length + of('unexpected').length,
     misjudged: new Set(of('wrong').map(({ request }) => request)).size,
     attributed: 0,
+    with_executable: 0,
     unattributed: 0,
     wrongly_attributed: 0,
     incomplete: 0,
@@ -58,6 +61,7 @@ export function judge(made: Made, seen: readonly SeenRequest[], calls: readonly 
       judgement.examples.push(`call ${number}: ${caller.pid} ${executable}, not ${pid} ${made.executable}`);
     } else {
       judgement.attributed++;
+      if (executable !== null) judgement.with_executable++;
       const known = executable !== null && caller.command_args !== null;
       if (!known || caller.ancestors.at(-1)?.pid !== 1) judgement.incomplete++;
     }

@@ -24,6 +24,11 @@ export function tableOf(results: readonly ModeResult[]): string {
       cell(({ attributed, calls }) => `${attributed}/${calls} (${percent(attributed / calls)})`),
     );
     add(
+      '  of them with the right executable',
+      '',
+      cell(({ with_executable, calls }) => `${with_executable} (${percent(with_executable / calls)})`),
+    );
+    add(
       '  unnamed / wrong / incomplete',
       'eBPF: 0 / 0 / 0',
       cell((each) => `${each.unattributed} / ${each.wrongly_attributed} / ${each.incomplete}`),

@@ -4,7 +4,6 @@ import fc from 'fast-check';
 import { type ProcessReading, ProcessTable } from '../../../../agent/attribution/process_table.ts';
 
 const ANY = { uid: null, netns: null };
-const YOUNG_NS = 1_000n;
 
 function reading(executable: string, more: Partial<ProcessReading> = {}): ProcessReading {
   return {
@@ -119,18 +118,16 @@ describe('ProcessTable', () => {
     scene.exec(50, '/usr/bin/other_place', 11_000n, { netns: 6 });
     for (const pid of [30, 40, 50]) scene.exit(pid, 11_800n);
     const names = (uid: number | null, netns: number | null) =>
-      scene.table.candidates(11_500n, 11_600n, YOUNG_NS, { uid, netns })?.map(({ pid }) => pid);
+      scene.table.candidates(11_500n, 11_600n, { uid, netns })?.map(({ pid }) => pid);
     assert.deepEqual(names(0, 5), [30]);
     assert.deepEqual(names(null, 5), [30, 40]);
     assert.deepEqual(names(null, null), [30, 40, 50]);
-    // A program that has just begun may be the one, too.
-    scene.exec(60, '/usr/bin/young', 11_400n);
-    assert.deepEqual(names(0, 5), [30, 60]);
-    // The daemon has run for long: it is found by its descriptors, or not at all.
-    assert.deepEqual(
-      scene.table.candidates(20_000n, 20_100n, YOUNG_NS, ANY)?.map(({ pid }) => pid),
-      [],
-    );
+    // A process that lives on is found by its descriptors, or not at all.
+    scene.exec(60, '/usr/bin/alive', 11_400n);
+    assert.deepEqual(names(0, 5), [30]);
+    scene.exit(60, 12_000n);
+    assert.deepEqual(names(0, 5), [30, 60], 'two come into question');
+    assert.deepEqual(scene.table.candidates(20_000n, 20_100n, ANY), []);
   });
 
   it('gives no candidates for a time of which events were lost', () => {
@@ -138,9 +135,9 @@ describe('ProcessTable', () => {
     scene.exec(10, '/usr/bin/curl', 1_000n);
     scene.nowNs = 2_000n;
     scene.table.lostEvents();
-    assert.equal(scene.table.candidates(1_500n, 1_600n, YOUNG_NS, ANY), null);
+    assert.equal(scene.table.candidates(1_500n, 1_600n, ANY), null);
     assert.equal(scene.table.isCompleteSince(1_500n), false);
-    assert.deepEqual(scene.table.candidates(2_500n, 2_600n, YOUNG_NS, ANY), []);
+    assert.deepEqual(scene.table.candidates(2_500n, 2_600n, ANY), []);
     assert.equal(scene.table.counters()['process_overruns'], 1);
   });
 
@@ -152,7 +149,7 @@ describe('ProcessTable', () => {
     }
     assert.ok(scene.table.size <= 20, `${scene.table.size} processes`);
     assert.ok(scene.table.counters()['processes_evicted']! > 0);
-    assert.equal(scene.table.candidates(1_001n, 1_002n, YOUNG_NS, ANY), null);
+    assert.equal(scene.table.candidates(1_001n, 1_002n, ANY), null);
     const small = new Scene({ maxProcesses: 1_000, maxBytes: 20_000, keepEndedNs: 10_000n });
     for (let i = 0; i < 100; i++) small.exec(1_000 + i, `/${'x'.repeat(1_000)}`, BigInt(1_000 + i));
     assert.ok(small.table.size < 10, `${small.table.size} processes`);
