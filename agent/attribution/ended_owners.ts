@@ -7,12 +7,16 @@
  * is one of the candidates. A process that closes its socket at once and lives on is none. So the conclusion may be wrong
  * where such a process and a short-lived one of the same user and namespace were active at the same moment.
  */
+import { basename } from 'node:path';
 import type { Counters } from '../../protocol/records.ts';
 import { monotonicNs, realClockUs } from '../linux/libc.ts';
 import { KnownProcesses } from './known_processes.ts';
 import type { SocketOwner } from './owner.ts';
 import type { ProcessWatch } from './process_watch.ts';
+import { executableOf } from './program_path.ts';
 
+/** TASK_COMM_LEN without the NUL. */
+const MAX_NAME = 15;
 /** The clocks are read one after the other, and a packet's time is rounded. */
 const CLOCK_ERROR_NS = 50_000n;
 
@@ -56,9 +60,10 @@ export class EndedOwners {
       return null;
     }
     const startTicks = this.#known.startTicksOf(only);
-    const { reading } = only;
-    const user = only.uid ?? uid;
-    if (startTicks === null || reading === null || user === null) {
+    const { reading, path } = only;
+    const user = uid ?? only.uid;
+    const executable = reading === null && path !== null ? executableOf(path) : (reading?.executable ?? null);
+    if (startTicks === null || executable === null || user === null) {
       this.#none++;
       return null;
     }
@@ -66,10 +71,11 @@ export class EndedOwners {
     return {
       pid: only.pid,
       startTicks,
-      ...{ name: reading.name, executable: reading.executable, uid: user },
-      ...{ args: reading.args, argsTruncated: reading.argsTruncated },
-      ...{ workingDirectory: reading.workingDirectory, netns: reading.netns },
-      ...{ cgroupId: null, cgroupPaths: reading.cgroupPaths },
+      // The kernel names a process after the last part of the path that execve(2) got (fs/exec.c, begin_new_exec).
+      ...{ name: reading?.name ?? basename(path!).slice(0, MAX_NAME), executable, uid: user },
+      ...{ args: reading?.args ?? null, argsTruncated: reading?.argsTruncated ?? true },
+      ...{ workingDirectory: reading?.workingDirectory ?? null, netns: reading?.netns ?? null },
+      ...{ cgroupId: null, cgroupPaths: reading?.cgroupPaths ?? null },
       ancestors: this.#known.ancestorsOf(only, startTicks, timeNs),
       ...{ method: 'sock_diag', confidence: 'probable' },
     };

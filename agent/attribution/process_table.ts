@@ -22,20 +22,13 @@ export interface ProcessReading {
   netns: number | null;
 }
 
-/** A program as execve(2) got it. */
-export interface Program {
-  name: string;
-  /** Perhaps a symbolic link or a script. */
-  path: string;
-}
-
 /** A process as it was at one time. */
 export interface KnownProcess {
   pid: number;
   /** Null if it was not read: then only the kernel's events are known. */
   reading: ProcessReading | null;
-  /** The program as execve(2) got it, if that was reported. */
-  program: Program | null;
+  /** The path that execve(2) got, perhaps a symbolic link or a script; null if it was not reported. */
+  path: string | null;
   /** Null if it is not known: the process has only been forked. */
   startTicks: number | null;
   /** Effective user id at that time; null if it is unknown. */
@@ -65,8 +58,8 @@ interface Image {
   uid: number | null;
   /** Only the user has changed: it is the program of the image before it. */
   isUid: boolean;
-  /** The program as another source reported it; null without one. */
-  program: Program | null;
+  /** The path that execve(2) got; null if it was not reported. */
+  path: string | null;
 }
 
 interface Entry {
@@ -161,20 +154,20 @@ export class ProcessTable {
       source,
       uid: reading.uid,
       isUid: false,
-      program: null,
+      path: null,
     });
   }
 
   /**
-   * Adds the program that began in a process at a time. The event about it follows within microseconds, and must have
+   * Adds the path of the program that began in a process at a time. The event about it follows within microseconds, and must have
    * been handled.
    */
-  addProgram(pid: number, timeNs: bigint, { name, path }: Program): void {
+  addProgram(pid: number, timeNs: bigint, path: string): void {
     for (let entry = this.#entries.get(pid) ?? null; entry !== null; entry = entry.before) {
       const begun = entry.images.find(({ sinceNs, isUid }) => sinceNs >= timeNs && !isUid);
       if (begun === undefined || begun.sinceNs - timeNs > EVENT_DELAY_NS) continue;
       // A change of the user copies the image.
-      for (const image of entry.images) if (image.source === begun.source) image.program = { name, path };
+      for (const image of entry.images) if (image.source === begun.source) image.path = path;
       return;
     }
   }
@@ -280,7 +273,7 @@ export class ProcessTable {
       source,
       uid: reading?.uid ?? null,
       isUid: false,
-      program: null,
+      path: null,
     });
   }
 
@@ -390,8 +383,8 @@ function known(entry: Entry, timeNs: bigint): KnownProcess {
   const reading = image?.source.reading ?? null;
   const startTicks = image?.source.pid === pid ? (reading?.startTicks ?? null) : null;
   const [uid, sinceNs] = [image?.uid ?? null, image?.sinceNs ?? null];
-  const program = image?.program ?? null;
-  return { pid, parentPid, beganNs, endedNs, reading, program, startTicks, uid, sinceNs };
+  const path = image?.path ?? null;
+  return { pid, parentPid, beganNs, endedNs, reading, path, startTicks, uid, sinceNs };
 }
 
 /** Texts are kept in one or two bytes a character: two is on the safe side. */

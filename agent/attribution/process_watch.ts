@@ -4,6 +4,8 @@
  */
 import type { Counters } from '../../protocol/records.ts';
 import { cgroupPaths } from '../linux/cgroup.ts';
+import { BpfUnavailable } from '../linux/ebpf_failure.ts';
+import { ExecutionSamples } from '../linux/execution_samples.ts';
 import { monotonicNs } from '../linux/libc.ts';
 import { ProcessEventSocket } from '../linux/netlink_process.ts';
 import { HeldProcess } from '../linux/proc_reader.ts';
@@ -22,10 +24,13 @@ export class ProcessWatch {
   readonly table: ProcessTable;
   readonly #socket: ProcessEventSocket;
   readonly #stopWaiting: () => void;
+  /** Null where the kernel gives none: then the path of a program that ends at once is not known. */
+  readonly #executions: ExecutionSamples | null;
 
   private constructor(socket: ProcessEventSocket, procRoot: string) {
     this.#socket = socket;
     this.table = new ProcessTable((pid) => readProcess(procRoot, pid), monotonicNs);
+    this.#executions = openExecutions(() => this.poll());
     this.#stopWaiting = whenReadable(socket.descriptor, () => this.#read(MAX_EVENTS_WOKEN));
   }
 
@@ -42,7 +47,10 @@ export class ProcessWatch {
 
   /** Reads the events that wait, and forgets processes that ended long ago. */
   poll(): void {
+    const executions = this.#executions?.read() ?? [];
+    // Read after the samples: the event about each program has come by now.
     this.#read(MAX_EVENTS_POLLED);
+    for (const { pid, timeNs, path } of executions) this.table.addProgram(pid, timeNs, path);
     this.table.expire(monotonicNs());
   }
 
@@ -51,12 +59,22 @@ export class ProcessWatch {
   }
 
   counters(): Counters {
-    return this.table.counters();
+    return { ...this.table.counters(), executions_missed: this.#executions?.lost ?? 0 };
   }
 
   close(): void {
     this.#stopWaiting();
+    this.#executions?.close();
     this.#socket.close();
+  }
+}
+
+function openExecutions(onFilling: () => void): ExecutionSamples | null {
+  try {
+    return ExecutionSamples.open(onFilling);
+  } catch (error) {
+    if (error instanceof BpfUnavailable) return null;
+    throw error;
   }
 }
 

@@ -76,8 +76,7 @@ export class TracepointAttributor implements Attributor {
    * @throws BpfUnavailable if that is not possible; its message has the reason.
    */
   static open(options: TracepointAttributorOptions): TracepointAttributor {
-    const probe = TracepointProbe.open(options.endpoints ?? ['imds'], options.processes !== null);
-    return new TracepointAttributor(probe, options);
+    return new TracepointAttributor(TracepointProbe.open(options.endpoints ?? ['imds']), options);
   }
 
   private constructor(probe: TracepointProbe, options: TracepointAttributorOptions) {
@@ -112,10 +111,7 @@ export class TracepointAttributor implements Attributor {
     // Read after the records: what a caller did before it connected has left its event by now.
     this.#processes?.poll();
     const nowMs = performance.now();
-    for (const record of records) {
-      if (record.kind === 'executed') this.#processes?.table.addProgram(record.pid, record.timeNs, record);
-      else this.#handle(record, nowMs);
-    }
+    for (const record of records) this.#handle(record, nowMs);
   }
 
   #handle(record: TracepointRecord, nowMs: number): void {

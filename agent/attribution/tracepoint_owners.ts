@@ -69,8 +69,8 @@ export class TracepointOwners {
   }
 
   /** Returns the executable of a program that had ended before it was read, by the path that execve(2) got. */
-  #programOf({ program }: KnownProcess): string | null {
-    const executable = program === null ? null : executableOf(program.path);
+  #programOf({ path }: KnownProcess): string | null {
+    const executable = path === null ? null : executableOf(path);
     if (executable !== null) this.#concluded++;
     return executable;
   }
@@ -83,7 +83,7 @@ export class TracepointOwners {
     if (reading === null || reading.startTicks > this.#known.ticksAt(timeNs)) return known;
     const base: KnownProcess = known ?? {
       ...{ pid, startTicks: null, parentPid: reading.parentPid, beganNs: null, endedNs: null },
-      ...{ reading: null, program: null, uid: null, sinceNs: null },
+      ...{ reading: null, path: null, uid: null, sinceNs: null },
     };
     const same: KnownProcess = { ...base, startTicks: reading.startTicks };
     if (this.#isChanged(caller, reading, timeNs)) return same;

@@ -27,9 +27,6 @@ import { whenReadable } from '../linux/readable.ts';
 import { readTracepointFormat } from '../linux/tracepoint_format.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import {
-  EXECUTED,
-  EXECUTION_TRACEPOINT,
-  executionProgram,
   LOST_ENTRIES,
   STATES,
   TRACEPOINT,
@@ -37,16 +34,10 @@ import {
   tracepointProgram,
   UnknownTracepoint,
 } from './tracepoint_program.ts';
-import {
-  type ExecutionRecord,
-  executionRecord,
-  isExecution,
-  type TracepointRecord,
-  tracepointRecord,
-} from './tracepoint_records.ts';
+import { type TracepointRecord, tracepointRecord } from './tracepoint_records.ts';
 
-/** For each CPU. A socket's record takes 120 bytes, a program's 272: there is room for some 480 of them. */
-const RING_BYTES = 128 * 1024;
+/** For each CPU. A record takes 120 bytes: there is room for some 540. */
+const RING_BYTES = 64 * 1024;
 /**
  * Bound on the rounds of one reading: a record of another CPU may be older than those that were read before it, and a
  * round that finds nothing proves that there is none.
@@ -66,10 +57,9 @@ export class TracepointProbe {
 
   /**
    * Loads and attaches the program.
-   * @param withExecutions records the programs that begin, too, where the kernel allows it.
    * @throws BpfUnavailable if that is not possible; nothing is left loaded then.
    */
-  static open(endpoints: readonly EndpointService[], withExecutions = false): TracepointProbe {
+  static open(endpoints: readonly EndpointService[]): TracepointProbe {
     const format = readTracepointFormat(TRACEPOINT);
     const descriptors: number[] = [];
     const keep = (result: number | Refused, step: string): number => {
@@ -86,7 +76,6 @@ export class TracepointProbe {
       try {
         for (const cpu of cpus) probe.#openBuffer(cpu, records);
         descriptors.push(attach(format.id, program));
-        if (withExecutions) descriptors.push(...recordExecutions({ records, lost }));
       } catch (error) {
         for (const close of probe.#close) close();
         throw error;
@@ -119,16 +108,16 @@ export class TracepointProbe {
   }
 
   /** Returns the records that wait, of all CPUs, in the order of their time. */
-  read(): (TracepointRecord | ExecutionRecord)[] {
-    const records: (TracepointRecord | ExecutionRecord)[] = [];
+  read(): TracepointRecord[] {
+    const records: TracepointRecord[] = [];
     for (let round = 0; round < MAX_ROUNDS; round++) {
       let found = 0;
       for (const ring of this.#rings) {
-        found += ring.consume((bytes) => {
-          const isExecuted = isExecution(bytes);
-          const record = isExecuted ? executionRecord(bytes) : tracepointRecord(bytes, this.#addresses);
-          if (record !== null) records.push(record);
-          else if (!isExecuted) this.#malformed++;
+        found += ring.consume((body) => {
+          // The size of the program's record stands before it.
+          const record = tracepointRecord(body.subarray(4), this.#addresses);
+          if (record === null) this.#malformed++;
+          else records.push(record);
         });
       }
       if (found === 0) break;
@@ -144,11 +133,9 @@ export class TracepointProbe {
     if (this.#final !== null) return this.#final;
     const byProgram = Object.values(STATES).reduce((sum, state) => sum + mapCount(this.#lost, state), 0);
     const byBuffer = this.#rings.reduce((sum, { lost }) => sum + lost, 0);
-    const executionsMissed = mapCount(this.#lost, EXECUTED);
     return {
       malformed_records: this.#malformed,
-      ring_lost: Math.max(byProgram, byBuffer - executionsMissed),
-      executions_missed: executionsMissed,
+      ring_lost: Math.max(byProgram, byBuffer),
       recursion_misses: recursionMissesOf(this.#program),
     };
   }
@@ -177,25 +164,6 @@ function loadProgram(
   } catch (error) {
     if (!(error instanceof UnknownTracepoint)) throw error;
     throw new BpfUnavailable('failed', `the tracepoint ${TRACEPOINT} has an unknown form: ${error.message}`);
-  }
-}
-
-/**
- * Loads and attaches the program that records executions. Returns the descriptors to close; none where the kernel refuses
- * it, which costs no caller: only the path of a program that has ended at once is then unknown.
- */
-function recordExecutions(maps: TracepointMaps): number[] {
-  try {
-    const format = readTracepointFormat(EXECUTION_TRACEPOINT);
-    const program = loadTracepointProgram('imds_execution', executionProgram(format, maps));
-    if (isRefused(program)) return [];
-    const attached = attachToTracepoint(format.id, program);
-    if (attached >= 0) return [program, attached];
-    libc().close(program);
-    return [];
-  } catch (error) {
-    if (error instanceof BpfUnavailable || error instanceof UnknownTracepoint) return [];
-    throw error;
   }
 }
 

@@ -15,9 +15,7 @@ export const TRACEPOINT = 'sock/inet_sock_set_state';
 
 /** include/net/tcp_states.h. They are the kinds of records, too, and the keys of the map of lost records. */
 export const STATES = { established: 1, begun: 2, closed: 7 } as const;
-/** The kind of a record of `executionProgram`, which no state has. */
-export const EXECUTED = 8;
-export const LOST_ENTRIES = 9;
+export const LOST_ENTRIES = 8;
 
 const IPPROTO_TCP = 6;
 /** BPF_F_CURRENT_CPU. */
@@ -43,16 +41,9 @@ export const RECORD_BYTES = 104;
 const COMM_BYTES = 16;
 const ADDRESS_BYTES = 16;
 
-/** The place of a record on the stack, from its end. */
+/** Places on the stack, from its end. */
 const RECORD_AT = -RECORD_BYTES;
-
-export const EXECUTION_TRACEPOINT = 'sched/sched_process_exec';
-
-/** Byte offsets in a record of `executionProgram`. */
-export const EXECUTION_LAYOUT = { kind: 0, time_ns: 8, pid_tgid: 16, comm: 24, path: 40 } as const;
-/** Room for a path with the NUL at its end. A longer path fills it. */
-export const PATH_BYTES = 216;
-export const EXECUTION_BYTES = EXECUTION_LAYOUT.path + PATH_BYTES;
+const KEY_AT = RECORD_AT - 8;
 
 /** The registers that helpers leave alone. */
 const CONTEXT: Register = 6;
@@ -132,42 +123,11 @@ export function tracepointProgram(
   if (hasCgroupId) program.call(HELPERS.get_current_cgroup_id).store(8, STACK, at('cgroup_id'), 0);
   program.move(1, STACK).add(1, at('comm')).setSigned(2, COMM_BYTES).call(HELPERS.get_current_comm);
 
-  program.label('output');
-  return end(program, maps, RECORD_BYTES);
-}
-
-/**
- * Returns the instructions of the program that records the path of each program that begins: those that end before /proc
- * is read have no other trace. It reads the text in the tracepoint's record by a helper that a locked-down kernel
- * (confidentiality mode) refuses.
- * @throws UnknownTracepoint when a field is missing, or has an unknown size.
- */
-export function executionProgram(format: TracepointFormat, maps: TracepointMaps): Buffer {
-  const path = format.fields.get('filename');
-  // A dynamic text is told by 32 bits: its place in the lower half (Documentation/trace/events.rst, __data_loc).
-  if (path?.size !== 4 || path.offset % 4 !== 0) throw new UnknownTracepoint('it has no field "filename"');
-  const at = (name: keyof typeof EXECUTION_LAYOUT) => EXECUTION_LAYOUT[name] - EXECUTION_BYTES;
-  const program = new Assembler().move(CONTEXT, 1).setSigned(STATE, EXECUTED);
-  for (let word = 0; word < EXECUTION_BYTES; word += 8) {
-    program.storeNumber(8, STACK, word - EXECUTION_BYTES, 0);
-  }
-  program.store(4, STACK, at('kind'), STATE);
-  program.call(HELPERS.ktime_get_ns).store(8, STACK, at('time_ns'), 0);
-  program.call(HELPERS.get_current_pid_tgid).store(8, STACK, at('pid_tgid'), 0);
-  program.move(1, STACK).add(1, at('comm')).setSigned(2, COMM_BYTES).call(HELPERS.get_current_comm);
-  program.load(4, 0, CONTEXT, path.offset).and(0, 0xffff).move(3, CONTEXT).addRegister(3, 0);
-  program.move(1, STACK).add(1, at('path')).setSigned(2, PATH_BYTES).call(HELPERS.probe_read_str);
-  return end(program, maps, EXECUTION_BYTES);
-}
-
-/** Ends a program: puts out the record at the end of the stack, and counts it as lost where there is no room for it. */
-function end(program: Assembler, maps: TracepointMaps, bytes: number): Buffer {
-  const keyAt = -bytes - 8;
-  program.move(1, CONTEXT).setMap(2, maps.records).set(3, CURRENT_CPU);
-  program.move(4, STACK).add(4, -bytes).setSigned(5, bytes).call(HELPERS.perf_event_output);
+  program.label('output').move(1, CONTEXT).setMap(2, maps.records).set(3, CURRENT_CPU);
+  program.move(4, STACK).add(4, RECORD_AT).setSigned(5, RECORD_BYTES).call(HELPERS.perf_event_output);
   program.jumpIfEqual(0, 0, 'end');
-  program.store(4, STACK, keyAt, STATE);
-  program.setMap(1, maps.lost).move(2, STACK).add(2, keyAt).call(HELPERS.map_lookup_elem);
+  program.store(4, STACK, KEY_AT, STATE);
+  program.setMap(1, maps.lost).move(2, STACK).add(2, KEY_AT).call(HELPERS.map_lookup_elem);
   program.jumpIfEqual(0, 0, 'end').setSigned(1, 1).addAtomically(0, 0, 1);
   return program.label('end').setSigned(0, 0).exit().bytes();
 }

@@ -1,15 +1,7 @@
 /** Decodes the records of the tracepoint program (tracepoint_program.ts): bytes in, values out. */
 import type { FlowTuple } from '../flow.ts';
 import type { AddressTexts } from './ebpf_address.ts';
-import {
-  EXECUTED,
-  EXECUTION_BYTES,
-  EXECUTION_LAYOUT,
-  PATH_BYTES,
-  RECORD_BYTES,
-  RECORD_LAYOUT,
-  STATES,
-} from './tracepoint_program.ts';
+import { RECORD_BYTES, RECORD_LAYOUT, STATES } from './tracepoint_program.ts';
 
 const COMM_BYTES = 16;
 const TCP_SYN_SENT = 2;
@@ -57,35 +49,6 @@ export function tracepointRecord(bytes: Buffer, addresses: AddressTexts): Tracep
     },
     caller: kind === 'begun' ? callerIn(bytes) : null,
   };
-}
-
-/** A program that began. */
-export interface ExecutionRecord {
-  kind: 'executed';
-  pid: number;
-  timeNs: bigint;
-  name: string;
-  /** The path that execve(2) got: perhaps a symbolic link or a script. */
-  path: string;
-}
-
-/** Returns null for bytes that are no such record, and for a path that did not fit into it. */
-export function executionRecord(bytes: Buffer): ExecutionRecord | null {
-  if (bytes.length < EXECUTION_BYTES || bytes.readUInt32LE(EXECUTION_LAYOUT.kind) !== EXECUTED) return null;
-  const path = textAt(bytes, EXECUTION_LAYOUT.path, PATH_BYTES);
-  if (path === '' || Buffer.byteLength(path) >= PATH_BYTES - 1) return null;
-  return {
-    kind: 'executed',
-    pid: bytes.readUInt32LE(EXECUTION_LAYOUT.pid_tgid + 4),
-    timeNs: bytes.readBigUInt64LE(EXECUTION_LAYOUT.time_ns),
-    name: textAt(bytes, EXECUTION_LAYOUT.comm, COMM_BYTES),
-    path,
-  };
-}
-
-/** Tells whether a record is about a program that began. */
-export function isExecution(bytes: Buffer): boolean {
-  return bytes.length >= EXECUTION_BYTES && bytes.readUInt32LE(EXECUTION_LAYOUT.kind) === EXECUTED;
 }
 
 function textAt(bytes: Buffer, at: number, length: number): string {

@@ -15,7 +15,6 @@ export const HELPERS = {
   get_current_uid_gid: 15,
   get_current_comm: 16,
   perf_event_output: 25,
-  probe_read_str: 45,
   /** Since Linux 4.18. */
   get_current_cgroup_id: 80,
 } as const;
@@ -31,8 +30,6 @@ const BPF_PSEUDO_MAP_FD = 1;
 const BPF_ALU64_MOV_K = 0xb7;
 const BPF_ALU64_MOV_X = 0xbf;
 const BPF_ALU64_ADD_K = 0x07;
-const BPF_ALU64_ADD_X = 0x0f;
-const BPF_ALU64_AND_K = 0x57;
 /** Clears the upper half of the register. */
 const BPF_ALU_MOV_K = 0xb4;
 const BPF_JA = 0x05;
@@ -90,15 +87,6 @@ export class Assembler {
 
   add(to: Register, value: number): this {
     return this.#add(BPF_ALU64_ADD_K, to, 0, 0, value);
-  }
-
-  addRegister(to: Register, from: Register): this {
-    return this.#add(BPF_ALU64_ADD_X, to, from, 0, 0);
-  }
-
-  /** Keeps the bits of a register that are in a mask of at most 31 bits. */
-  and(to: Register, mask: number): this {
-    return this.#add(BPF_ALU64_AND_K, to, 0, 0, mask);
   }
 
   /** Sets a register to a map, by its descriptor. */

@@ -52,7 +52,7 @@ export function createMap(
   attribute.writeUInt32LE(valueBytes, 8);
   attribute.writeUInt32LE(entries, 12);
   let descriptor = bpf(BPF_MAP_CREATE, attribute);
-  // Before Linux 5.11 maps count against the limit on locked memory, which is mostly 64 KiB.
+  // Before Linux 5.11 maps and programs count against the limit on locked memory, which is mostly 64 KiB.
   if (descriptor < 0 && lastErrno() === EPERM && raiseLockedMemory()) {
     descriptor = bpf(BPF_MAP_CREATE, attribute);
   }
@@ -100,7 +100,10 @@ export function loadTracepointProgram(name: string, instructions: Buffer): numbe
   attribute.writeBigUInt64LE(addressOf(instructions), 8);
   attribute.writeBigUInt64LE(addressOf(license), 16);
   attribute.write(name.slice(0, NAME_BYTES), 48, 'latin1');
-  const descriptor = bpf(BPF_PROG_LOAD, attribute);
+  let descriptor = bpf(BPF_PROG_LOAD, attribute);
+  if (descriptor < 0 && lastErrno() === EPERM && raiseLockedMemory()) {
+    descriptor = bpf(BPF_PROG_LOAD, attribute);
+  }
   if (descriptor >= 0) return descriptor;
   const errno = lastErrno();
   const log = Buffer.alloc(LOG_BYTES);

@@ -4,12 +4,17 @@ import { libc, mapShared, pageBytes, type SharedMemory } from './libc.ts';
 
 const SYS_PERF_EVENT_OPEN = process.arch === 'arm64' ? 241 : 298;
 
-/** include/uapi/linux/perf_event.h: the first release of `struct perf_event_attr`, PERF_ATTR_SIZE_VER0. */
-const ATTRIBUTE_BYTES = 64;
+/** include/uapi/linux/perf_event.h: `struct perf_event_attr` of Linux 4.1, PERF_ATTR_SIZE_VER3. */
+const ATTRIBUTE_BYTES = 96;
 const PERF_TYPE_SOFTWARE = 1;
 const PERF_TYPE_TRACEPOINT = 2;
 const PERF_COUNT_SW_BPF_OUTPUT = 10;
+const PERF_SAMPLE_TID = 0x2;
+const PERF_SAMPLE_TIME = 0x4;
 const PERF_SAMPLE_RAW = 0x400;
+/** The bit `use_clockid` of the attribute's flags. */
+const USE_CLOCK = 1n << 25n;
+const CLOCK_MONOTONIC = 1;
 /** The bit `watermark` of the attribute's flags: `wakeup_events` counts bytes. */
 const WATERMARK = 1n << 14n;
 const PERF_FLAG_FD_CLOEXEC = 8;
@@ -25,7 +30,10 @@ function open(type: number, config: number, sampleType: number, wakeupBytes: num
   attribute.writeBigUInt64LE(BigInt(config), 8);
   attribute.writeBigUInt64LE(1n, 16); // sample_period
   attribute.writeBigUInt64LE(BigInt(sampleType), 24);
-  if (wakeupBytes > 0) attribute.writeBigUInt64LE(WATERMARK, 40);
+  const watermark = wakeupBytes > 0 ? WATERMARK : 0n;
+  const clock = sampleType & PERF_SAMPLE_TIME ? USE_CLOCK : 0n;
+  attribute.writeBigUInt64LE(watermark | clock, 40);
+  if (clock !== 0n) attribute.writeInt32LE(CLOCK_MONOTONIC, 92);
   attribute.writeUInt32LE(wakeupBytes, 48);
   const { perfEventOpen } = libc();
   return Number(
@@ -59,7 +67,22 @@ export interface OutputBuffer {
 
 /** Opens the buffer for one CPU's records of a program; null when the kernel refuses it (see `lastErrno`). */
 export function openOutputBuffer(cpu: number, ringBytes: number): OutputBuffer | null {
-  const descriptor = open(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_BPF_OUTPUT, PERF_SAMPLE_RAW, ringBytes / 2, cpu);
+  return shared(
+    open(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_BPF_OUTPUT, PERF_SAMPLE_RAW, ringBytes / 2, cpu),
+    ringBytes,
+  );
+}
+
+/**
+ * Opens the buffer for one CPU's samples of a tracepoint, each with process, thread and monotonic time; null when the
+ * kernel refuses it (see `lastErrno`).
+ */
+export function openExecutionBuffer(id: number, cpu: number, ringBytes: number): OutputBuffer | null {
+  const sample = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_RAW;
+  return shared(open(PERF_TYPE_TRACEPOINT, id, sample, ringBytes / 2, cpu), ringBytes);
+}
+
+function shared(descriptor: number, ringBytes: number): OutputBuffer | null {
   if (descriptor < 0) return null;
   const { close, ioctl } = libc();
   const page = pageBytes();

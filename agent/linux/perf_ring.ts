@@ -35,10 +35,11 @@ export class PerfRing {
   }
 
   /**
-   * Calls `handler` for each record, oldest first, and returns their number. The bytes are valid only during the call;
-   * behind those of the program there may be up to 7 that have no meaning.
+   * Calls `handler` with the body of each sample, oldest first, and returns their number. What is in it depends on the
+   * kind of samples (struct perf_event_mmap_page, PERF_RECORD_SAMPLE); at its end there may be bytes without a meaning.
+   * The bytes are valid only during the call.
    */
-  consume(handler: (record: Buffer) => void): number {
+  consume(handler: (body: Buffer) => void): number {
     let records = 0;
     let position = this.#position;
     const head = Atomics.load(this.#head, 0);
@@ -51,9 +52,8 @@ export class PerfRing {
       if (type === PERF_RECORD_LOST) {
         this.lost += Number(this.#copy(at, size).readBigUInt64LE(HEADER_BYTES + 8));
       } else if (type === PERF_RECORD_SAMPLE) {
-        const record = this.#copy(at, size);
         records++;
-        handler(record.subarray(HEADER_BYTES + 4, HEADER_BYTES + 4 + record.readUInt32LE(HEADER_BYTES)));
+        handler(this.#copy(at, size).subarray(HEADER_BYTES));
       }
       position += size;
     }

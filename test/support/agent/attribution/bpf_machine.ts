@@ -51,14 +51,6 @@ export function run(
       name.fill(0).write('curl');
       return 0n;
     }
-    if (helper === 45) {
-      const target = at(registers[1]!, Number(registers[2]));
-      const from = Number(registers[3]! - CONTEXT);
-      const text = context.subarray(from, Math.min(context.indexOf(0, from), from + target.length - 1));
-      target.set(text);
-      target[text.length] = 0;
-      return BigInt(text.length + 1);
-    }
     if (helper === 25) {
       if (registers[2] !== BigInt(maps.records)) throw new Error('output to another map');
       if (registers[3] !== 0xffffffffn) throw new Error(`output with the flags ${registers[3]}`);
@@ -98,8 +90,6 @@ export function run(
     else if (code === 0xb7) registers[to] = immediate;
     else if (code === 0xb4) registers[to] = BigInt.asUintN(32, immediate);
     else if (code === 0x07) registers[to] = registers[to]! + immediate;
-    else if (code === 0x0f) registers[to] = registers[to]! + registers[from]!;
-    else if (code === 0x57) registers[to] = registers[to]! & immediate;
     else if (code === 0x05) pc += offset;
     else if (code === 0x15 || code === 0x1d) {
       if (registers[to] === (code === 0x15 ? immediate : registers[from])) pc += offset;

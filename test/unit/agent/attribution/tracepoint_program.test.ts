@@ -2,23 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { AddressTexts } from '../../../../agent/attribution/ebpf_address.ts';
 import {
-  EXECUTED,
-  executionProgram,
-  PATH_BYTES,
   RECORD_BYTES,
   RECORD_LAYOUT,
   tracepointProgram,
   UnknownTracepoint,
 } from '../../../../agent/attribution/tracepoint_program.ts';
-import {
-  executionRecord,
-  isExecution,
-  tracepointRecord,
-} from '../../../../agent/attribution/tracepoint_records.ts';
+import { tracepointRecord } from '../../../../agent/attribution/tracepoint_records.ts';
 import { Assembler } from '../../../../agent/linux/bpf_instructions.ts';
 import { parseTracepointFormat, type TracepointFormat } from '../../../../agent/linux/tracepoint_format.ts';
 import { run } from '../../../support/agent/attribution/bpf_machine.ts';
-import { EXEC_6_18, FORMAT_6_18 } from '../../../support/agent/attribution/tracepoint_formats.ts';
+import { FORMAT_6_18 } from '../../../support/agent/attribution/tracepoint_formats.ts';
 
 const IMDS = Buffer.from('00000000000000000000ffffa9fea9fe', 'hex');
 const IMDS_IPV6 = Buffer.from('fd000ec2000000000000000000000254', 'hex');
@@ -132,37 +125,6 @@ describe('the tracepoint program', () => {
     assert.equal(tracepointRecord(bytes, new AddressTexts()), null);
     bytes.writeUInt32LE(1, RECORD_LAYOUT.state);
     assert.equal(tracepointRecord(bytes.subarray(1), new AddressTexts()), null);
-  });
-});
-
-describe('the program that records executions', () => {
-  const executions = parseTracepointFormat(EXEC_6_18)!;
-  const program = executionProgram(executions, MAPS);
-  const contextOf = (path: string) => {
-    const bytes = Buffer.alloc(2_048);
-    bytes.writeUInt32LE(((path.length + 1) << 16) | 24, 8);
-    bytes.write(path, 24);
-    return bytes;
-  };
-
-  it('records the path that execve(2) got', () => {
-    const { output } = run(program, contextOf('/opt/app/bin/one-shot'), MAPS);
-    assert.equal(isExecution(output!), true);
-    assert.deepEqual(executionRecord(output!), {
-      ...{ kind: 'executed', pid: 4_242, timeNs: 123_456_789n, name: 'curl' },
-      path: '/opt/app/bin/one-shot',
-    });
-    assert.equal(tracepointRecord(output!, new AddressTexts()), null);
-  });
-
-  it('gives no part of a path that is too long', () => {
-    const longest = `/${'x'.repeat(PATH_BYTES - 3)}`;
-    assert.equal(executionRecord(run(program, contextOf(longest), MAPS).output!)?.path, longest);
-    assert.equal(executionRecord(run(program, contextOf(`${longest}y`), MAPS).output!), null);
-  });
-
-  it('counts a record for which there was no room', () => {
-    assert.deepEqual(run(program, contextOf('/bin/sh'), MAPS, { isFull: true }).lost, [EXECUTED]);
   });
 });
 

@@ -83,7 +83,7 @@ describe('PerfRing', () => {
         let dropped = 0;
         const read = () =>
           ring.consume((record) => {
-            got.push(record.toString('hex'));
+            got.push(record.toString('hex', 4));
           });
         for (const [i, { what, length }] of list.entries()) {
           if (what === 'read') read();
