@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OWN_HEADERS } from './cap_addon.ts';
+import { LIBDBUS_SONAME, OWN_HEADERS } from './cap_addon.ts';
 import type { CarriedPackage, Libraries } from './libraries.ts';
 import { run } from './run.ts';
 import type { Runtime } from './runtime.ts';
@@ -87,6 +87,7 @@ export function billOfMaterials({ sources, target, runtime, libraries, tree, loc
   components.push(
     nodeComponent(target, runtime, tree),
     bpfComponent(sources, tree),
+    dbusComponent(sources, tree),
     ...libraries.packages.map((one) => libraryComponent(one, target, tree)),
   );
   components.sort((a, b) => (a['bom-ref'] < b['bom-ref'] ? -1 : 1));
@@ -253,6 +254,21 @@ function bpfComponent(sources: Sources, tree: Tree): Component {
         value: 'loaded into the kernel by libbpf; its source is agent/attribution/bpf',
       },
     ],
+  };
+}
+
+/** The library of ours that takes the place of libdbus. */
+function dbusComponent(sources: Sources, tree: Tree): Component {
+  const content = readFileSync(tree.at(`${LIBRARY_DIRECTORY}/${LIBDBUS_SONAME}`));
+  return {
+    'bom-ref': `imdswatch-${LIBDBUS_SONAME}@${sources.version}`,
+    type: 'file',
+    name: LIBDBUS_SONAME,
+    version: sources.version,
+    scope: 'required',
+    licenses: [{ license: { id: 'Apache-2.0' } }],
+    hashes: [{ alg: 'SHA-256', content: sha256(content) }],
+    properties: [{ name: 'imdswatch:use', value: 'no libdbus: its source is packaging/native/no_dbus.c' }],
   };
 }
 

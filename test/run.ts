@@ -20,6 +20,7 @@ const ALONE = [
   'test/system/docker/',
   'test/system/docs/',
   'test/system/systemd/',
+  'test/system/trees/',
 ];
 /** Number of test files that the end of a run lists by the time they took. */
 const SLOWEST_LISTED = 40;

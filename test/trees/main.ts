@@ -1,7 +1,7 @@
 /**
  * `npm run test:trees`: the packages of this checkout on whole systems: Debian 11, 12 and 13, with an old libbpf and with
  * none, with the package on a read-only mount, with the units of an old systemd, and under OpenRC. Needs root, and
- * downloads the systems once. test/system/packaging/trees.test.ts has the one with nothing but busybox.
+ * downloads the systems once. test/system/trees/busybox.test.ts has the one with nothing but busybox.
  *
  *   --only NAME,…  these systems only, by the names that are printed
  *

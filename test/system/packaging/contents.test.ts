@@ -294,7 +294,16 @@ describe('packages of this machine', { skip }, () => {
       );
     }
     const names = components.map(({ name }) => name);
-    const carried = ['libc6', 'libstdc++6', 'libgcc-s1', 'libbpf1', 'libelf1', 'zlib1g', 'libpcap0.8'];
+    const carried = [
+      'libc6',
+      'libstdc++6',
+      'libgcc-s1',
+      'libbpf1',
+      'libelf1',
+      'zlib1g',
+      'libpcap0.8',
+      LIBDBUS_SONAME,
+    ];
     for (const name of ['node', 'imds_connect.bpf.o', 'preact', 'uplot', 'nan', ...carried])
       assert.ok(names.includes(name), name);
     for (const name of ['typescript', 'vite', 'playwright-core']) assert.ok(!names.includes(name), name);
