@@ -12,3 +12,13 @@ export function untilSignal(): Promise<NodeJS.Signals> {
     for (const name of signals) process.on(name, received);
   });
 }
+
+/**
+ * Keeps the process alive when its terminal is closed (SIGHUP, any number of them) or the reader of its output has gone.
+ * `lost` is called at each SIGHUP. Returns a function after which SIGHUP ends the process again.
+ */
+export function withoutTerminal(lost: () => void): () => void {
+  process.on('SIGHUP', lost);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  return () => process.off('SIGHUP', lost);
+}

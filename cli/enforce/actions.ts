@@ -20,6 +20,7 @@ import { noFindings } from './local_findings.ts';
 import { localReports } from './local_reports.ts';
 import { makePlanFrom } from './make.ts';
 import type { PlanSettings } from './plan_settings.ts';
+import { progressOutput } from './progress_output.ts';
 import { RefusedCallLog, type RefusedCalls, refusedCallsDetail } from './refused_call_log.ts';
 import { remoteReports } from './remote_reports.ts';
 import { EXIT_REFUSED, exitCodeOf, type Loaded, stepsOf, storeIn, withFindings } from './shared.ts';
@@ -158,7 +159,7 @@ async function runPlan(
   const refusedCalls = new RefusedCallLog();
   const tellRefusedCalls = async (found: readonly RefusedCalls[]) => {
     for (const calls of found) {
-      process.stderr.write(refusedCallsLine(calls));
+      progressOutput.write(refusedCallsLine(calls));
       await auditEvent(findings, carried.id, 'refused_call', refusedCallsDetail(calls));
     }
   };
@@ -178,10 +179,11 @@ async function runPlan(
         return;
       }
       const line = eventLine(carried, event, after);
-      if (line !== null) process.stderr.write(line);
+      if (line !== null) progressOutput.write(line);
       if (isAudited(event)) await auditEvent(findings, carried.id, event.type, auditDetail(event, after));
     },
   }).finally(() => tellRefusedCalls(refusedCalls.due(Number.POSITIVE_INFINITY)));
+  await progressOutput.flush();
   process.stdout.write(statusText(carried, state, null));
   return exitCodeOf(state);
 }
@@ -196,7 +198,7 @@ async function auditEvent(
   try {
     await findings.audit(`enforce.${type}`, id, detail);
   } catch (error) {
-    process.stderr.write(
+    progressOutput.write(
       `The audit log could not be written, so only the plan's journal has this: ${visibleText((error as Error).message)}\n`,
     );
   }

@@ -17,8 +17,9 @@ import { checkBeginning, Runner } from '../../enforce/run/runner.ts';
 import { pastOf, Watch } from '../../enforce/run/watch.ts';
 import type { NewEvent, PlanEvent } from '../../enforce/state/events.ts';
 import { isFinal, type PlanState } from '../../enforce/state/step_state.ts';
-import { untilSignal } from '../signals.ts';
+import { untilSignal, withoutTerminal } from '../signals.ts';
 import { visibleText } from '../terminal/visible_text.ts';
+import { progressOutput } from './progress_output.ts';
 
 const PROBE_TIMEOUT_MS = 60_000;
 
@@ -77,9 +78,11 @@ export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
       const progress = reporterOf(options, runner.state, events);
       const stop = new AbortController();
       void untilSignal().then(() => stop.abort());
+      const endWithTerminal = withoutTerminal(() => stop.abort());
       try {
         return await runner.run(options.orders, stop.signal);
       } finally {
+        endWithTerminal();
         await progress.close();
       }
     } finally {
@@ -102,7 +105,7 @@ function reporterOf(
   events: readonly PlanEvent[],
 ): ProgressReporter {
   const onProblem = (message: string | null) =>
-    process.stderr.write(
+    progressOutput.write(
       message === null
         ? 'The collector has the progress of the plan again.\n'
         : `The progress could not be reported, so the collector does not show it. It is tried again: ${visibleText(message)}\n`,
@@ -131,7 +134,7 @@ function sayProblem(): (problem: string | null) => void {
   return (problem) => {
     if (problem !== null) sinceMs = performance.now();
     const seconds = Math.round((performance.now() - sinceMs) / 1000);
-    process.stderr.write(
+    progressOutput.write(
       problem === null
         ? `The collector answers again, after ${seconds} s. Time that agents vouch for counts.\n`
         : `The collector cannot be asked, so nothing goes forward and no time counts as watched: ${visibleText(problem)}\n`,

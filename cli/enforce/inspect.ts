@@ -14,7 +14,7 @@ import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.t
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
 import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
-import { untilSignal } from '../signals.ts';
+import { untilSignal, withoutTerminal } from '../signals.ts';
 import { findingsText, planText, statusText, unreportedText } from '../terminal/plan_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 import { cloudsWith, judgeOf, reportNow, runnerOf } from './carry_out.ts';
@@ -157,7 +157,8 @@ export async function drift(
     return 0;
   });
   const lines = found.map(
-    ({ plan: of, step, text }) => `${of} ${step.id} ${JSON.stringify(step.target)}: ${text}\n`,
+    ({ plan: of, step, text }) =>
+      `${of} ${step.id} ${visibleText(`${JSON.stringify(step.target)}: ${text}`)}\n`,
   );
   process.stdout.write(
     settings.json ? `${visibleJson(found, 2)}\n` : lines.join('') || 'Everything is as it was confirmed.\n',
@@ -207,6 +208,8 @@ export async function runSelftest(settings: z.infer<typeof selftestSettings>): P
   const cloudOf = await cloudsWith(credentialsOf(settings), 'selftest');
   const stop = new AbortController();
   void untilSignal().then(() => stop.abort());
+  // The value of before is given back, whoever reads the transcript.
+  withoutTerminal(() => stop.abort());
   const isGood = await selftest({
     signal: stop.signal,
     cloud: cloudOf({ account, region: place }),
