@@ -85,7 +85,7 @@ export interface ProcessTableLimits {
 const MAX_IMAGES = 4;
 const ENTRY_BYTES = 400;
 /** The time between the report of a program and the kernel's event about it. The process may lose its processor then. */
-const EVENT_DELAY_NS = 1_000_000_000n;
+export const EVENT_DELAY_NS = 1_000_000_000n;
 
 export class ProcessTable {
   readonly #limits: ProcessTableLimits;
@@ -159,17 +159,18 @@ export class ProcessTable {
   }
 
   /**
-   * Adds the path of the program that began in a process at a time. The event about it follows within microseconds, and must have
-   * been handled.
+   * Adds the path of the program that began in a process at a time. The event about it follows within microseconds.
+   * Returns false if it has not come yet.
    */
-  addProgram(pid: number, timeNs: bigint, path: string): void {
+  addPath(pid: number, timeNs: bigint, path: string): boolean {
     for (let entry = this.#entries.get(pid) ?? null; entry !== null; entry = entry.before) {
       const begun = entry.images.find(({ sinceNs, isUid }) => sinceNs >= timeNs && !isUid);
       if (begun === undefined || begun.sinceNs - timeNs > EVENT_DELAY_NS) continue;
       // A change of the user copies the image.
       for (const image of entry.images) if (image.source === begun.source) image.path = path;
-      return;
+      return true;
     }
+    return false;
   }
 
   /** Returns what a process was at a time; null if it is not known. */

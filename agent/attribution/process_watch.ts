@@ -5,12 +5,12 @@
 import type { Counters } from '../../protocol/records.ts';
 import { cgroupPaths } from '../linux/cgroup.ts';
 import { BpfUnavailable } from '../linux/ebpf_failure.ts';
-import { ExecutionSamples } from '../linux/execution_samples.ts';
+import { type Execution, ExecutionSamples } from '../linux/execution_samples.ts';
 import { monotonicNs } from '../linux/libc.ts';
 import { ProcessEventSocket } from '../linux/netlink_process.ts';
 import { HeldProcess } from '../linux/proc_reader.ts';
 import { whenReadable } from '../linux/readable.ts';
-import { type ProcessReading, ProcessTable } from './process_table.ts';
+import { EVENT_DELAY_NS, type ProcessReading, ProcessTable } from './process_table.ts';
 
 /** Arguments of a process that are remembered, in characters. The rest is read from /proc while it lives. */
 const MAX_ARGUMENT_CHARACTERS = 8_192;
@@ -26,6 +26,8 @@ export class ProcessWatch {
   readonly #stopWaiting: () => void;
   /** Null where the kernel gives none: then the path of a program that ends at once is not known. */
   readonly #executions: ExecutionSamples | null;
+  /** Samples that were read before the event about the same program had come. */
+  #early: Execution[] = [];
 
   private constructor(socket: ProcessEventSocket, procRoot: string) {
     this.#socket = socket;
@@ -47,10 +49,12 @@ export class ProcessWatch {
 
   /** Reads the events that wait, and forgets processes that ended long ago. */
   poll(): void {
-    const executions = this.#executions?.read() ?? [];
-    // Read after the samples: the event about each program has come by now.
+    const executions = [...this.#early, ...(this.#executions?.read() ?? [])];
     this.#read(MAX_EVENTS_POLLED);
-    for (const { pid, timeNs, path } of executions) this.table.addProgram(pid, timeNs, path);
+    const sinceNs = monotonicNs() - EVENT_DELAY_NS;
+    this.#early = executions.filter(
+      ({ pid, timeNs, path }) => !this.table.addPath(pid, timeNs, path) && timeNs > sinceNs,
+    );
     this.table.expire(monotonicNs());
   }
 

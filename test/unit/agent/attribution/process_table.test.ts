@@ -108,6 +108,18 @@ describe('ProcessTable', () => {
     assert.equal(scene.program(10, 2_500n), '/usr/sbin/cron');
   });
 
+  it('keeps the path of a program that could not be read', () => {
+    const scene = new Scene();
+    scene.fork(10, 1, 900n);
+    assert.equal(scene.table.addPath(10, 990n, '/opt/one-shot'), false, 'the event has not come yet');
+    scene.exec(10, null, 1_000n);
+    scene.exit(10, 1_100n);
+    assert.equal(scene.table.addPath(10, 990n, '/opt/one-shot'), true);
+    assert.equal(scene.table.at(10, 1_050n)?.path, '/opt/one-shot');
+    assert.equal(scene.table.at(10, 950n)?.path, null, 'it was another program before');
+    assert.equal(scene.table.addPath(11, 990n, '/opt/other'), false);
+  });
+
   it('lists the processes that may have had a socket', () => {
     const scene = new Scene();
     scene.exec(10, '/usr/sbin/daemon', 1_000n);
