@@ -9,14 +9,14 @@ import { readSubcommand } from '../settings/subcommand.ts';
 
 const SUMMARIES = {
   plan: 'Makes a plan from the verdicts, and prints it. Changes nothing.',
-  show: 'Lists the plans, or prints one.',
+  show: 'Lists the plans of this machine, or prints one.',
   check: 'Asks every guard about every step now, with dry runs. Changes nothing.',
   apply: 'Carries out a plan, and watches it to the end.',
-  status: 'Shows what has become of a plan.',
+  status: 'Shows what has become of a plan, and what to do next.',
   pause: 'Stops a plan from going forward. Roll-backs go on.',
   resume: 'Goes on with a plan that was paused or whose process has ended.',
-  confirm: 'Ends the soak of steps by a decision of the operator.',
-  rollback: 'Gives the recorded values back, from the local record alone.',
+  confirm: 'Counts steps as confirmed now, by your decision, without the rest of their soak.',
+  rollback: 'Gives back the values of before the plan. Needs neither collector nor agents.',
   drift: 'Compares what is in force with what plans have confirmed.',
   export: 'Prints a plan for another tool.',
   prevent: 'Prints policies that keep IMDSv1 from coming back.',
@@ -82,7 +82,7 @@ export async function run(argv: string[]): Promise<number> {
 function usage(): string {
   const rows = Object.entries(SUMMARIES).map(([verb, summary]) => `  ${verb.padEnd(9)} ${summary}`);
   return `Requires tokens on instances, guarded, with a way back. It reads the collector's files on this machine, or asks one
-elsewhere with --collector. Plans are kept below data_dir on this machine.
+elsewhere with --collector. Plans are kept below data_dir on this machine. The usual order: plan, check, apply, status.
 
 Usage: imdswatch enforce SUBCOMMAND [options]
 

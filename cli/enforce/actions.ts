@@ -8,7 +8,8 @@ import type { Plan } from '../../enforce/plan.ts';
 import type { PlanReports } from '../../enforce/run/plan_reports.ts';
 import type { Order } from '../../enforce/run/plan_store.ts';
 import type { EventOf, NewEvent, PlanEvent } from '../../enforce/state/events.ts';
-import type { PlanState } from '../../enforce/state/step_state.ts';
+import { nextActionText } from '../../enforce/state/next_step.ts';
+import { initialState, type PlanState } from '../../enforce/state/step_state.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
@@ -26,24 +27,24 @@ import { remoteReports } from './remote_reports.ts';
 import { EXIT_REFUSED, exitCodeOf, type Loaded, stepsOf, storeIn, withFindings } from './shared.ts';
 
 export const applySettings = z.object({
-  ...anyCollectorShape,
-  ...credentialsShape,
   yes: z.boolean().default(false).describe('Really change the instances. Without it nothing is changed.'),
+  ...credentialsShape,
+  ...anyCollectorShape,
 });
-export const resumeSettings = z.object({ ...anyCollectorShape, ...credentialsShape });
+export const resumeSettings = z.object({ ...credentialsShape, ...anyCollectorShape });
 export const confirmSettings = z.object({
-  ...dataDirShape,
   reason: z.string().min(1).default('The operator has decided it.').describe('Reason, for the audit log.'),
+  ...dataDirShape,
 });
 export const pauseSettings = z.object({
-  ...dataDirShape,
   reason: z.string().min(1).default('The operator has paused it.').describe('Reason, for the audit log.'),
+  ...dataDirShape,
 });
 export const rollbackSettings = z.object({
+  reason: z.string().min(1).default('The operator has ordered it.').describe('Reason, for the audit log.'),
+  ...credentialsShape,
   ...dataDirShape,
   ...collectorAccessShape,
-  ...credentialsShape,
-  reason: z.string().min(1).default('The operator has ordered it.').describe('Reason, for the audit log.'),
 });
 
 export async function makeAndSave(loaded: Loaded<PlanSettings>): Promise<number> {
@@ -62,7 +63,11 @@ export async function makeAndSave(loaded: Loaded<PlanSettings>): Promise<number>
     storeIn(settings.data_dir).save(made.plan);
     await findings.audit('enforce.plan', made.plan.id, `${made.plan.steps.length} steps`);
     await reportNow(made.plan, storeIn(settings.data_dir), reports);
-    process.stdout.write(settings.json ? `${visibleJson(made.plan, 2)}\n` : planText(made.plan));
+    process.stdout.write(
+      settings.json
+        ? `${visibleJson(made.plan, 2)}\n`
+        : `${planText(made.plan)}\n${nextActionText(made.plan, initialState(made.plan))}\n`,
+    );
     return 0;
   });
 }

@@ -22,22 +22,21 @@ import { remoteReports } from './remote_reports.ts';
 import { EXIT_DRIFT, EXIT_REFUSED, exitCodeOf, type Loaded, storeIn, withFindings } from './shared.ts';
 
 const json = z.boolean().default(false).describe('Print JSON.');
-export const localSettings = z.object({ ...dataDirShape, json });
-export const cloudSettings = z.object({ ...anyCollectorShape, ...credentialsShape, json });
-export const statusSettings = z.object({ ...dataDirShape, ...collectorAccessShape, json });
+export const localSettings = z.object({ json, ...dataDirShape });
+export const cloudSettings = z.object({ json, ...credentialsShape, ...anyCollectorShape });
+export const statusSettings = z.object({ json, ...dataDirShape, ...collectorAccessShape });
 export const driftSettings = z.object({
-  ...cloudSettings.shape,
   cloud: z
     .boolean()
     .default(true)
     .describe('Read the targets in the cloud. With --no-cloud only the calls that agents saw are looked at.'),
+  ...cloudSettings.shape,
 });
 export const exportSettings = z.object({
-  ...dataDirShape,
   as: z.enum(EXPORT_FORMATS).describe('Form of the plan: shell commands, or fragments for another tool.'),
+  ...dataDirShape,
 });
 export const preventSettings = z.object({
-  ...anyCollectorShape,
   hop_limit: z
     .int()
     .min(1)
@@ -49,9 +48,9 @@ export const preventSettings = z.object({
     .min(1)
     .default('arn:aws:iam::*:role/imds-admin')
     .describe("ARN pattern of the role that may still change the account's defaults."),
+  ...anyCollectorShape,
 });
 export const selftestSettings = z.object({
-  ...credentialsShape,
   instance_id: instanceId.describe('An instance that nobody needs. Its values are given back.'),
   account: accountId.describe('Account of the instance.'),
   region: region.describe('Region of the instance.'),
@@ -59,6 +58,7 @@ export const selftestSettings = z.object({
     .boolean()
     .default(false)
     .describe('Also change the instance. Without it only reads and dry runs are made.'),
+  ...credentialsShape,
 });
 
 export function show(id: string | undefined, settings: z.infer<typeof localSettings>): number {

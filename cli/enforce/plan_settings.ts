@@ -14,8 +14,6 @@ const WINDOW = /^([a-z]{3})(?:-([a-z]{3}))? ([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[
 const reason = policy.shape.no_way_back_reason.unwrap().optional();
 
 export const planSettings = z.object({
-  ...anyCollectorShape,
-  ...credentialsShape,
   host: z.array(z.string().min(1)).default([]).describe('Hosts to change, by id or name.'),
   group: z
     .array(z.string().min(1))
@@ -75,6 +73,8 @@ export const planSettings = z.object({
     'Change what a stack or a service owns, which may undo it. The value is the reason.',
   ),
   json: z.boolean().default(false).describe('Print JSON.'),
+  ...credentialsShape,
+  ...anyCollectorShape,
 });
 export type PlanSettings = z.infer<typeof planSettings>;
 

@@ -2,6 +2,7 @@
 import type { Plan, PlanStep, Policy } from '../../enforce/plan.ts';
 import type { EventOf, Finding, PlanEvent } from '../../enforce/state/events.ts';
 import { soakMs } from '../../enforce/state/intents.ts';
+import { nextActionText } from '../../enforce/state/next_step.ts';
 import type { PlanState } from '../../enforce/state/step_state.ts';
 import { columnsOf } from './text_width.ts';
 import { visibleText } from './visible_text.ts';
@@ -49,7 +50,12 @@ export function statusText(plan: Plan, state: PlanState, runner: number | null):
   });
   const phase = state.phase === 'paused' ? `paused: ${visibleText(state.pausedReason ?? '')}` : state.phase;
   const by = runner === null ? 'No process carries it out.' : `The process ${runner} carries it out.`;
-  return `Plan ${plan.id} is ${phase}. ${by}\n\n${table(['STEP', 'WAVE', 'TARGET', 'CHANGE', 'STATE', 'REASON'], rows)}`;
+  const next = runner === null ? nextActionText(plan, state) : null;
+  return [
+    `Plan ${plan.id} is ${phase}. ${by}\n\n`,
+    table(['STEP', 'WAVE', 'TARGET', 'CHANGE', 'STATE', 'REASON'], rows),
+    next === null ? '' : `\n${next}\n`,
+  ].join('');
 }
 
 /** Returns the findings of the guards for one step, those that stand in the way first. */

@@ -39,7 +39,10 @@ export function refusedCall(plan: Plan, state: PlanState, event: EventOf<'refuse
   }
   const paused =
     state.phase === 'running'
-      ? { phase: 'paused' as const, pausedReason: `${rollbackReason} Look at it, then resume the plan.` }
+      ? {
+          phase: 'paused' as const,
+          pausedReason: `${rollbackReason} Look at it, then resume the plan for its other groups.`,
+        }
       : {};
   return { ...state, ...paused, steps };
 }

@@ -60,7 +60,11 @@ export function writePlans(dataDir: string, nowMs: number, workload: string): vo
         verdict: null,
       }),
     ],
-    { phase: 'paused', phase_reason: `${reason} Look at it, then resume the plan.`, is_carried_out: false },
+    {
+      phase: 'paused',
+      phase_reason: `${reason} Look at it, then resume the plan for its other groups.`,
+      is_carried_out: false,
+    },
   );
   put(
     SOAKING_PLAN,

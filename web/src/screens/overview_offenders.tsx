@@ -94,7 +94,7 @@ function FixFirstRows({ days, windowParams }: RowsProps) {
                     : `frees ${count(fix.frees)} of its ${plural(fix.hosts, 'host')}`
                 }
               >
-                {count(fix.freed)} free after it
+                {plural(fix.freed, 'host')} freed so far
               </Row>
             ))}
           </ol>

@@ -169,6 +169,7 @@ function Facts({ plan }: { plan: PlanDetail }) {
         ]}
       />
       {still !== null && <p class="standstill">{still}</p>}
+      <p class="quiet">What to do next, on the machine that has the plan:</p>
       <Code code={`imdswatch enforce status ${plan.id}`} label="Command that shows the plan on its machine" />
     </Panel>
   );

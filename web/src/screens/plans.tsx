@@ -26,7 +26,7 @@ export function PlansScreen() {
     <>
       <ScreenHead
         title="Plans"
-        subtitle="What imdswatch enforce changes, as its processes report it. They run on the operator's machine."
+        subtitle="Changes by imdswatch enforce, as reported by the process that carries out each plan"
       >
         <FeedMark state={feed} />
         <ExportLinks path="/plans" filters={{ phase }} />
@@ -49,7 +49,8 @@ export function PlansScreen() {
           {(plans) =>
             plans.length === 0 ? (
               <EmptyNotice title="No plans found.">
-                A plan is made on the collector's machine: imdswatch enforce plan --group asg:NAME
+                Make one on the collector's machine, or on yours with --collector: imdswatch enforce plan
+                --group asg:NAME
               </EmptyNotice>
             ) : (
               <>
