@@ -20,8 +20,10 @@ export function fixFirstSummary({ held_hosts, held_groups, waiting_hosts, fixes 
       : ` That frees ${number(last.freed_groups)} of ${number(held_groups)} ${held_groups === 1 ? 'group' : 'groups'}.`;
   const watched =
     last.freed_watched === last.freed
-      ? 'They become ready when the window has passed.'
-      : `${number(last.freed_watched)} of them ${last.freed_watched === 1 ? 'was' : 'were'} watched all the time and ${last.freed_watched === 1 ? 'becomes' : 'become'} ready when the window has passed; the others are not proven.`;
+      ? `${last.freed === 1 ? 'It becomes' : 'They become'} ready when the window has passed.`
+      : last.freed_watched === 0
+        ? `${last.freed === 1 ? 'It was' : 'They were'} not watched all the time: ready takes a whole watched window.`
+        : `${number(last.freed_watched)} of them ${last.freed_watched === 1 ? 'was' : 'were'} watched all the time and ${last.freed_watched === 1 ? 'becomes' : 'become'} ready when the window has passed; the others are not proven.`;
   return `${what}, and ${freed}. ${watched}${groups}`;
 }
 

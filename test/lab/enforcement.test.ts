@@ -11,8 +11,10 @@ import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Alert, AuditEntry } from '../../collector/contract/administration.ts';
+import { pino } from 'pino';
+import type { Alert } from '../../collector/contract/administration.ts';
 import type { PlanDetail } from '../../collector/contract/plan.ts';
+import { withAdmin } from '../../collector/local.ts';
 import { MetadataLink } from '../../lab/cloud/metadata_link.ts';
 import { addInstance, type LabRegion } from '../../lab/cloud/state.ts';
 import { CloudApi } from '../../lab/cloud_api.ts';
@@ -192,7 +194,9 @@ describe('an enforced host', { skip }, () => {
       (await told()).some(({ rule, subject }) => rule === 'plan_rolled_back' && subject === id),
     );
     // The client was refused many times. The audit log has its first call, and the others as one number.
-    const { items: audited } = await lab.api<{ items: AuditEntry[] }>(`/audit?limit=200`);
+    const audited = await withAdmin(dataDir, pino({ level: 'silent' }), ({ access }) =>
+      access.auditLog({ limit: 200 }),
+    );
     const ofCalls = audited.filter(
       ({ action, subject }) => action === 'enforce.refused_call' && subject === id,
     );

@@ -114,7 +114,7 @@ function Refusals({ plan: { refusals } }: { plan: PlanDetail }) {
           <li key={`${host} ${caller_id} ${at}`}>
             <a href={`/offenders/${urlPart(caller_id)}`}>{caller}</a> called without a token on{' '}
             <a href={`/hosts/${urlPart(host)}`}>{host}</a> on <LocalTime at={at} /> and was refused.{' '}
-            {plural(rolled_back, 'step')} rolled back, {count(held)} held.
+            {plural(rolled_back, 'step')} rolled back{held > 0 && `, ${count(held)} held`}.
           </li>
         ))}
       </ul>
@@ -169,7 +169,7 @@ function Facts({ plan }: { plan: PlanDetail }) {
         ]}
       />
       {still !== null && <p class="standstill">{still}</p>}
-      <p class="quiet">What to do next, on the machine that has the plan:</p>
+      <p class="standstill quiet">What to do next, on the machine that has the plan:</p>
       <Code code={`imdswatch enforce status ${plan.id}`} label="Command that shows the plan on its machine" />
     </Panel>
   );

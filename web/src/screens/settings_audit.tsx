@@ -11,7 +11,11 @@ const PAGE_ROWS = 100;
 export function AuditLog() {
   const list = useResourceList<AuditEntry>('/audit', PAGE_ROWS);
   return (
-    <Panel title="Audit log" flush note="Sign-ins and changes of the settings, newest first">
+    <Panel
+      title="Audit log"
+      flush
+      note="Sign-ins, changes of settings and triage, and steps of plans, newest first"
+    >
       <ResourceView resource={list}>
         {(entries) =>
           entries.length === 0 ? (
@@ -26,8 +30,12 @@ export function AuditLog() {
                   { label: 'Time', cell: ({ time }) => <LocalTime at={time} /> },
                   { label: 'By', heading: true, cell: ({ actor }) => actor },
                   { label: 'Action', cell: ({ action }) => <code>{action}</code> },
-                  { label: 'Object', cell: ({ subject }) => <span class="wrap">{subject}</span> },
-                  { label: 'Detail', only: 'medium', cell: ({ detail }) => detail },
+                  { label: 'Object', cell: ({ subject }) => <span class="audit-object">{subject}</span> },
+                  {
+                    label: 'Detail',
+                    only: 'medium',
+                    cell: ({ detail }) => <span class="audit-detail">{detail}</span>,
+                  },
                   { label: 'Source address', only: 'wide', cell: ({ source_address }) => source_address },
                 ]}
               />

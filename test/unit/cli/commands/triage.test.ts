@@ -112,6 +112,8 @@ test('what to fix first says the numbers, and what no fix frees', () => {
     /^Fix these 2, and 620 of 826 held hosts \(blocked or fallback\) have no IMDSv1 caller left\. 600 of them were watched/,
   );
   assert.match(table, /frees 7 of 9 groups/);
+  const unwatched = of({ fixes: [{ ...fix!, freed: 1, freed_watched: 0 }] });
+  assert.match(unwatched, /has no IMDSv1 caller left\. It was not watched all the time: ready takes a whole/);
   assert.match(
     of({ held_groups: 9, agentless_groups: 2 }),
     /^2 of 9 held groups have instances without an agent\. No fix frees them/m,
