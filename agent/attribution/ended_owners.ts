@@ -20,8 +20,11 @@ const MAX_NAME = 15;
 /** The clocks are read one after the other, and a packet's time is rounded. */
 const CLOCK_ERROR_NS = 50_000n;
 
+/** The part of the process watch that is needed. */
+type Processes = Pick<ProcessWatch, 'table' | 'poll' | 'counters'>;
+
 export class EndedOwners {
-  readonly #watch: ProcessWatch;
+  readonly #watch: Processes;
   readonly #known: KnownProcesses;
   #inferred = 0;
   #several = 0;
@@ -29,7 +32,7 @@ export class EndedOwners {
   #none = 0;
   #incomplete = 0;
 
-  constructor(watch: ProcessWatch, procRoot: string) {
+  constructor(watch: Processes, procRoot: string) {
     this.#watch = watch;
     this.#known = new KnownProcesses(watch.table, procRoot);
   }

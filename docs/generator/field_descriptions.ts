@@ -161,7 +161,8 @@ export const HEARTBEAT = {
   started: 'when the agent started',
   counters: 'counters by stage and name; they only grow while the agent runs',
   coverage: '`live`: whether the capture is open; `sources`: the interfaces that are captured',
-  attribution: '`method`; `reason`: why eBPF is not used',
+  attribution:
+    '`method`; `way`: `ebpf`, `tracepoint` (eBPF without type information, a `method` of `ebpf`) or `sock_diag`; `reason`: why there is no better way; `no_process_events`: why the kernel does not report which processes run',
   agent: "the agent's own `cpu_percent` (of one core) and `memory_bytes` (resident)",
   spool:
     '`bytes` and `records` that wait for the collector; `overflowed`: records that were deleted because the spool was full, by kind',
