@@ -72,7 +72,7 @@ export const collectorSettings = z.object({
     .string()
     .min(1)
     .default('/var/lib/imdswatch/collector')
-    .describe('Directory of the embedded store.'),
+    .describe('Directory of the embedded store. "imdswatch enforce" keeps its plans in plans below it.'),
   tls_cert_file: z
     .string()
     .min(1)

@@ -19,7 +19,7 @@ export const collectorAccessShape = {
     .optional()
     .meta({ secret: true, flag: false })
     .describe(
-      'Token of a person for --collector: of an admin for what changes something there, else of a viewer. Only by the environment or a file, because others see the arguments of a process.',
+      'Token for --collector ("imdswatch token create --kind person"). A viewer may read; changes there need an admin. It has no flag, because others see the arguments of a process.',
     ),
   collector_token_file: z
     .string()

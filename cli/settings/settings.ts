@@ -251,8 +251,8 @@ function helpText(
   return `${summary}\n\nUsage: ${usage}\n\nOptions:\n${lines.join('\n')}\n  -h, --help\n`;
 }
 
-function flagText({ flag, letter, kind }: OptionDescription): string {
-  if (flag === null) return '(no flag)';
+function flagText({ flag, letter, kind, environment }: OptionDescription): string {
+  if (flag === null) return `${environment} (no flag)`;
   return `${letter ? `-${letter}, ` : ''}--${flag}${kind === 'boolean' ? '' : ' VALUE'}`;
 }
 
