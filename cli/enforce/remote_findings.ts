@@ -12,8 +12,7 @@ import {
   MAX_QUESTIONED,
   MAX_WATCHED_HOSTS,
 } from '../../collector/contract/enforcement.ts';
-import { OperatorError } from '../../common/operator_error.ts';
-import type { HostFinding } from '../../enforce/findings.ts';
+import type { HostFinding, TokenlessCall } from '../../enforce/findings.ts';
 import { describeTarget } from '../../enforce/run/describe_progress.ts';
 import type { AskOptions, CollectorClient } from '../collector_client/collector_client.ts';
 import { requireAdmin } from '../collector_client/require_admin.ts';
@@ -89,20 +88,19 @@ export async function openRemoteFindings(
         : { id, verdict: group.verdict, reason: group.reason, startSeen: group.start_seen };
     },
     refusedCalls: async (sinceMs, { hostIds, scalingGroups }) => {
-      if (hostIds.length > MAX_WATCHED_HOSTS) {
-        throw new OperatorError(
-          1,
-          `The plan has ${hostIds.length} hosts, and a collector is asked about ${MAX_WATCHED_HOSTS} at most. Make several plans.`,
-        );
+      const found: TokenlessCall[] = [];
+      // Launches add hosts to a plan while it is carried out, so no number of them may end the watch.
+      for (const [at, hosts] of (hostIds.length === 0 ? [[]] : parts(hostIds, MAX_WATCHED_HOSTS)).entries()) {
+        const question = {
+          result: 'refused',
+          since: clock.earliest(sinceMs),
+          hosts,
+          scaling_groups: at === 0 ? scalingGroups : [],
+        };
+        const { items } = await ask('/enforcement/calls', question, enforcementCalls, WATCHING);
+        found.push(...items.map(callOf));
       }
-      const question = {
-        result: 'refused',
-        since: clock.earliest(sinceMs),
-        hosts: hostIds,
-        scaling_groups: scalingGroups,
-      };
-      const { items } = await ask('/enforcement/calls', question, enforcementCalls, WATCHING);
-      return items.map(callOf);
+      return found;
     },
     newHosts: async ({ account, region }, sinceMs) => {
       const query = new URLSearchParams({ account, region, since: clock.earliest(sinceMs) });
@@ -147,9 +145,8 @@ export async function openRemoteFindings(
   };
 }
 
-function parts<T>(items: readonly T[]): T[][] {
-  const count = Math.ceil(items.length / MAX_QUESTIONED);
-  return Array.from({ length: count }, (_, at) =>
-    items.slice(at * MAX_QUESTIONED, (at + 1) * MAX_QUESTIONED),
-  );
+/** Cuts a list into parts of `size` at most. An empty list has no part. */
+function parts<T>(items: readonly T[], size = MAX_QUESTIONED): T[][] {
+  const count = Math.ceil(items.length / size);
+  return Array.from({ length: count }, (_, at) => items.slice(at * size, (at + 1) * size));
 }
