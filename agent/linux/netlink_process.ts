@@ -1,7 +1,7 @@
 /**
  * Receives the kernel's process events: which process began, ran another program, or ended. The kernel delivers them
- * in the initial network namespace only, to processes of the initial pid and user namespaces that have
- * CAP_NET_ADMIN (drivers/connector/cn_proc.c, cn_proc_mcast_ctl).
+ * in the initial network namespace only, to processes of the initial pid and user namespaces. Older kernels ask for
+ * CAP_NET_ADMIN (drivers/connector/cn_proc.c, cn_proc_mcast_ctl); 6.18 does not.
  */
 import { statSync } from 'node:fs';
 import { errnoName, errnoNumber, lastErrno, libc } from './libc.ts';

@@ -75,6 +75,18 @@ describe('doctor', { skip }, () => {
     assert.equal(examined('eBPF', [], ['--attribution', 'proc'])[0]?.status, 'skip');
   });
 
+  it('says which way without type information works, and what it needs', () => {
+    const tracepoint = ['--attribution', 'tracepoint'];
+    const [loaded, events] = examined('eBPF', [], tracepoint);
+    assert.match(loaded!.text, loaded!.status === 'ok' ? /on a tracepoint was loaded/ : /^tracepoint: .{20}/);
+    assert.match(events!.text, events!.status === 'ok' ? /reports which programs run/ : /Process events/);
+    // Newer kernels report processes to everybody.
+    const [, unprivileged] = examined('eBPF', without('net_admin'), tracepoint);
+    assert.match(unprivileged!.text, unprivileged!.status === 'ok' ? /which programs run/ : /Process events/);
+    const refused = examined('eBPF', without('sys_admin', 'bpf', 'perfmon'));
+    assert.match(refused[1]!.text, /^tracepoint: /, 'both programs are refused, each with its reason');
+  });
+
   it('says what it did not check as an ordinary user', () => {
     const spool = places.directory();
     chmodSync(spool, 0o700);
