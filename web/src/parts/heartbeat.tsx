@@ -50,7 +50,7 @@ export function HeartbeatPanel({ heartbeat }: { heartbeat: Heartbeat | null }) {
           ['Running since', <LocalTime key="started" at={heartbeat.started} />],
           ['Capture', heartbeat.coverage.live ? 'live' : <Tag tone="critical">not live</Tag>],
           ['Capture sources', heartbeat.coverage.sources.join(', ')],
-          ['Attribution', heartbeat.attribution.method],
+          ['Attribution', heartbeat.attribution.way ?? heartbeat.attribution.method],
           ['Attribution note', heartbeat.attribution.reason],
           ['CPU', `${heartbeat.agent.cpu_percent.toFixed(1)} % of one core`],
           ['Memory', bytes(heartbeat.agent.memory_bytes)],
