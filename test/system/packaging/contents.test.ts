@@ -1,7 +1,17 @@
 /** Tests the contents of the packages, which are read out of them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -214,6 +224,27 @@ describe('packages of this machine', { skip }, () => {
     const said = [at(NODE), at(NODE), at(NODE), ''];
     const found = lines.map((line) => JSON.parse(line)).sort();
     assert.deepEqual(found, [said, said, 'plain\n', process.version].sort());
+  });
+
+  it('say what is wrong where they are not whole', () => {
+    const apart = join(directory, 'apart');
+    mkdirSync(join(apart, 'bin'), { recursive: true });
+    mkdirSync(join(apart, 'lib'));
+    linkSync(at(NODE), join(apart, 'bin/node'));
+    const loader = `${apart}/bin/../lib/${NATIVE.loader}`;
+    const started = () => {
+      const { status, stderr } = spawnSync(join(apart, 'bin/node'), ['--version'], { encoding: 'utf8' });
+      return `${status}: ${stderr}`;
+    };
+    assert.equal(
+      started(),
+      `127: imdswatch does not start: ${loader} could not be opened. The package is not whole: install or unpack it again.\n`,
+    );
+    writeFileSync(loader, 'cut');
+    assert.equal(
+      started(),
+      `127: imdswatch does not start: ${loader} is not the loader of this package. Install or unpack it again.\n`,
+    );
   });
 
   it('have add-ons in them that load', async () => {
