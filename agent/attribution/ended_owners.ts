@@ -3,6 +3,9 @@
  * SYN was sent, has ended since, and has the socket's user and network namespace as far as they are known. That is a
  * conclusion and no evidence: the confidence is `probable`, and with a second candidate there is no owner.
  *
+ * A parent that ended after its child is no candidate beside that child: it has waited for it, as a shell waits for the
+ * commands of a script.
+ *
  * The question is asked some time after the SYN: a process that closes its socket before it ends has ended by then, and
  * is one of the candidates. A process that closes its socket at once and lives on is none. So the conclusion may be wrong
  * where such a process and a short-lived one of the same user and namespace were active at the same moment.
@@ -12,6 +15,7 @@ import type { Counters } from '../../protocol/records.ts';
 import { monotonicNs, realClockUs } from '../linux/libc.ts';
 import { KnownProcesses } from './known_processes.ts';
 import type { SocketOwner } from './owner.ts';
+import type { KnownProcess } from './process_table.ts';
 import type { ProcessWatch } from './process_watch.ts';
 import { executableOf } from './program_path.ts';
 
@@ -52,14 +56,16 @@ export class EndedOwners {
       this.#incomplete++;
       return null;
     }
-    const [only, ...others] = candidates;
+    const [only, ...others] = candidates.filter(
+      (process) => !candidates.some((other) => waitedFor(process, other)),
+    );
     if (only === undefined) {
       this.#none++;
       return null;
     }
     if (others.length > 0) {
       this.#several++;
-      this.#candidates += candidates.length;
+      this.#candidates += 1 + others.length;
       return null;
     }
     const startTicks = this.#known.startTicksOf(only);
@@ -96,4 +102,9 @@ export class EndedOwners {
       ...this.#watch.counters(),
     };
   }
+}
+
+function waitedFor(parent: KnownProcess, child: KnownProcess): boolean {
+  if (child.parentPid !== parent.pid || child.beganNs === null) return false;
+  return (parent.beganNs ?? 0n) <= child.beganNs && child.endedNs! <= parent.endedNs!;
 }

@@ -71,6 +71,25 @@ describe('EndedOwners', () => {
     assert.equal(unread.owners.ownerOf(unread.begunUs, null, NETNS), null);
   });
 
+  it('takes the command of a script, and not the shell that waited for it', () => {
+    const scene = new Scene();
+    const shell = PID - 1; // the parent of the processes of this scene
+    const synNs = scene.nowNs - 600n * MS;
+    scene.proc.set(shell, {
+      ...{ startTicks: 7, name: 'sh', executable: '/bin/dash', args: ['sh'], argsTruncated: false },
+      ...{ workingDirectory: '/', cgroupPaths: null, parentPid: 0, uid: 33, netns: NETNS },
+    });
+    scene.table.handle({ kind: 'fork', pid: shell, parentPid: 1, timeNs: synNs - 50n * MS });
+    scene.table.handle({ kind: 'exec', pid: shell, timeNs: synNs - 49n * MS });
+    scene.ended(PID, '/usr/bin/curl', { parentPid: shell });
+    scene.table.handle({ kind: 'exit', pid: shell, timeNs: synNs + 30n * MS });
+    assert.equal(scene.owners.ownerOf(scene.begunUs, 33, NETNS)?.pid, PID);
+    // A second command at the same time may be the one.
+    scene.ended(PID + 1, '/usr/bin/wget', { parentPid: shell });
+    assert.equal(scene.owners.ownerOf(scene.begunUs, 33, NETNS), null);
+    assert.deepEqual(scene.counts(), [1, 1, 2, 0]);
+  });
+
   it('names nobody without a candidate, and where events were lost', () => {
     const scene = new Scene();
     scene.ended(PID, '/usr/bin/curl');
