@@ -100,7 +100,7 @@ export const TIME: Evasion[] = [
   ),
   attempt(
     'stopped-in-a-flood',
-    'loss',
+    'either',
     'The agent is stopped while calls fill its ring.',
     async (lab, tag) => {
       await whileStopped(lab, async () => {
