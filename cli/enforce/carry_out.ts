@@ -67,6 +67,12 @@ export async function carryOut(options: CarryOutOptions): Promise<PlanState> {
           onProblem: sayProblem(),
         }),
         takeOrders: (obey) => store.takeOrders(plan.id, obey),
+        onOrdersProblem: (problem) =>
+          progressOutput.write(
+            problem === null
+              ? 'The orders can be read again.\n'
+              : `Orders cannot be read, so nothing goes forward: ${visibleText(problem)}\n`,
+          ),
         now,
         sleep: sleepUnlessAborted,
         onEvent: async (event, state) => {

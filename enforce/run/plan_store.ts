@@ -117,15 +117,35 @@ export class PlanStore {
 
   /**
    * Calls `obey` for each order in the order of their names, and deletes it afterwards. An order is read twice after a
-   * crash between the two, which changes nothing: an order that is carried out already has no effect.
+   * crash between the two, which changes nothing: an order that is carried out already has no effect. Throws
+   * `OperatorError` for a file that is no order, after the others were obeyed, and errors of the file system.
    */
   takeOrders(id: string, obey: (order: Order) => void): void {
     const directory = join(this.directoryOf(id), ORDERS);
+    const unread: string[] = [];
     for (const file of readdirSync(directory).sort()) {
       if (!file.endsWith('.json')) continue;
-      const read = order.safeParse(JSON.parse(readFileSync(join(directory, file), 'utf8')));
-      if (read.success) obey(read.data);
+      const read = orderIn(readFileSync(join(directory, file), 'utf8'));
+      if (read === null) {
+        unread.push(file);
+        continue;
+      }
+      obey(read);
       rmSync(join(directory, file), { force: true });
     }
+    if (unread.length > 0) {
+      throw new OperatorError(
+        1,
+        `The order ${join(directory, unread[0]!)} cannot be read. Give it again, and delete the file.`,
+      );
+    }
+  }
+}
+
+function orderIn(text: string): Order | null {
+  try {
+    return order.parse(JSON.parse(text));
+  } catch {
+    return null;
   }
 }

@@ -39,6 +39,8 @@ export interface RunnerParts {
   judge: Judge;
   watch: Watch;
   takeOrders: (obey: (order: Order) => void) => void;
+  /** Called when orders cannot be read, and with null when they can again. Nothing goes forward meanwhile. */
+  onOrdersProblem: (problem: string | null) => void;
   /** Milliseconds since 1970. */
   now: () => number;
   /** Resolves after so many milliseconds, or when `signal` is aborted. `isBusy`: calls are under way meanwhile. */
@@ -55,6 +57,7 @@ export class Runner {
   #seenMs = Number.NEGATIVE_INFINITY;
   /** Why an event could not be written. Nothing follows after that. */
   #failure: { error: unknown } | null = null;
+  #ordersProblem: string | null = null;
   #waker = new AbortController();
   /** The end of each task makes the runner look at what is due. */
   readonly #work = new Work({
@@ -141,7 +144,7 @@ export class Runner {
   /** Nothing goes forward unseen, or after a signal: roll-backs and reads need no collector. */
   #mayGoForward(signal: AbortSignal): boolean {
     const isSeen = Math.abs(this.#parts.now() - this.#seenMs) <= SEEN_HOLDS_MS;
-    return !signal.aborted && this.#parts.watch.problem === null && isSeen;
+    return !signal.aborted && this.#parts.watch.problem === null && this.#ordersProblem === null && isSeen;
   }
 
   async #judge(step: PlanStep): Promise<void> {
@@ -226,11 +229,20 @@ export class Runner {
 
   async #obeyOrders(): Promise<void> {
     const orders: Order[] = [];
-    this.#parts.takeOrders((order) => {
-      // It is durable before its file is deleted.
-      this.#write(order);
-      orders.push(order);
-    });
+    let problem: string | null = null;
+    try {
+      this.#parts.takeOrders((order) => {
+        // It is durable before its file is deleted.
+        this.#write(order);
+        orders.push(order);
+      });
+    } catch (error) {
+      if (this.#failure !== null) throw error;
+      // A roll-back does not end because an order cannot be read.
+      problem = (error as Error).message;
+    }
+    if (problem !== this.#ordersProblem) this.#parts.onOrdersProblem(problem);
+    this.#ordersProblem = problem;
     for (const order of orders) await this.#parts.onEvent({ ...order, at: this.#state.nowMs }, this.#state);
   }
 

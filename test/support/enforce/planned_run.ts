@@ -23,6 +23,9 @@ export class Killed extends Error {}
 export class PlannedRun {
   readonly journal: PlanEvent[] = [];
   readonly orders: Order[] = [];
+  /** Why the orders cannot be read. */
+  ordersProblem: string | null = null;
+  readonly ordersProblems: (string | null)[] = [];
   nowMs: number;
   /** Called before an event is written, with the number of events that are written already. It may throw `Killed`. */
   beforeEvent: (event: PlanEvent, written: number) => void = () => {};
@@ -78,7 +81,9 @@ export class PlannedRun {
         wallMs: () => this.nowMs + this.wallAheadMs,
         past: pastOf(events, this.nowMs),
       }),
+      onOrdersProblem: (problem) => this.ordersProblems.push(problem),
       takeOrders: (obey) => {
+        if (this.ordersProblem !== null) throw new Error(this.ordersProblem);
         for (const order of this.orders.splice(0)) obey(order);
       },
       now: () => this.nowMs,

@@ -67,6 +67,20 @@ test('plans and orders are found again, orders in their order and once', (t) => 
   assert.deepEqual(taken, orders);
 });
 
+test('a file that is no order keeps no other order from being obeyed, and is named', (t) => {
+  const store = new PlanStore(directory(t));
+  const plan = planOf([instanceStep(1)]);
+  store.save(plan);
+  writeFileSync(join(store.directoryOf(plan.id), 'orders', '1.json'), '{"type":"paus');
+  const resumed: Order = { type: 'resumed', by: 'a' };
+  store.leaveOrder(plan.id, '2', resumed);
+  const taken: Order[] = [];
+  const take = () => store.takeOrders(plan.id, (order) => taken.push(order));
+  assert.throws(take, /1\.json cannot be read/);
+  assert.throws(take, /1\.json cannot be read/);
+  assert.deepEqual(taken, [resumed]);
+});
+
 test('a line whose texts are longer than their bounds is read, with the texts cut', (t) => {
   const path = join(directory(t), 'journal.jsonl');
   const { journal } = Journal.open(path);

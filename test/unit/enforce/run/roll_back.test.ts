@@ -243,3 +243,17 @@ test('a roll-back does not turn a metadata service on that somebody has turned o
     ],
   );
 });
+
+test('orders that cannot be read end no roll-back, and nothing goes forward meanwhile', async (t) => {
+  const { findings, run } = await started(t, fleet());
+  run.afterEvent = (_, state) => {
+    const { status } = state.steps['s1']!;
+    if (status === 'rolled_back') run.ordersProblem = null;
+    if (status !== 'soaking' || run.ordersProblem !== null) return;
+    run.ordersProblem = 'EIO: i/o error';
+    findings.refused = [{ ...CALL, hostId: instanceId(1), atMs: run.nowMs }];
+  };
+  const state = await run.begin();
+  assert.equal(state.steps['s1']!.status, 'rolled_back');
+  assert.deepEqual(run.ordersProblems, ['EIO: i/o error', null]);
+});
