@@ -6,6 +6,7 @@
 import type { Call } from '../protocol/call.ts';
 import { type Answerer, answererOf, type ConnectionEnd } from './attribution/answerer.ts';
 import type { KernelConnection } from './attribution/attributor.ts';
+import type { SocketOwner } from './attribution/owner.ts';
 import type { Relayed, Relays } from './attribution/relays.ts';
 import type { NamespaceRef, Translations } from './attribution/translations.ts';
 import type { ConnectionContext } from './connection_context.ts';
@@ -19,8 +20,11 @@ export interface KernelRoutes {
   relays: Relays<ConnectionContext>;
   /** Returns a path into a captured namespace; null if there is none any more. */
   namespacePath(netns: number): string | null;
-  /** Passes every connection of which no packet was seen to `CallAnswerer.noteRedirected`. */
-  findRedirected(untilUs: number): void;
+  /**
+   * Passes every connection of which no packet was seen, and that `sender` may have accepted before it sent a request on
+   * `tuple`, to `CallAnswerer.noteRedirected`.
+   */
+  findRedirected(untilUs: number, sender: SocketOwner, tuple: FlowTuple): void;
   /** Returns whether another network namespace than ours is captured now. */
   capturesOthers(): boolean;
 }
@@ -82,7 +86,7 @@ export class CallAnswerer {
     if (owner === null) return;
     const facts = factsOf(request);
     // A program connects to a relay before the relay sends its request on.
-    this.#routes.findRedirected(startUs);
+    this.#routes.findRedirected(startUs, owner, tuple);
     context.relayed = firstCaller(relays.callerOf(owner, context, facts, startUs));
     // A relay may be the client of another one: a sidecar calls, and the node's proxy sends that on.
     const { translation } = context;

@@ -16,8 +16,10 @@ import { HostSource } from './capture/host_source.ts';
 import type { LookSettings } from './config.ts';
 import { KernelView } from './coverage/kernel_view.ts';
 import { LiveTime, STALL_MS } from './coverage/live_time.ts';
+import { endpointSocketsAt } from './coverage/namespace_view.ts';
 import { NamespaceWatch } from './coverage/namespace_watch.ts';
 import { RedirectedConnections } from './coverage/redirected_connections.ts';
+import { RedirectedSockets } from './coverage/redirected_sockets.ts';
 import { hostFacts } from './host/host_facts.ts';
 import type { OwnCalls } from './host/own_calls.ts';
 import { openEngines } from './identity/engines/open_engines.ts';
@@ -25,6 +27,7 @@ import { ProcessIdentity } from './identity/process_identity.ts';
 import { WorkloadIdentity } from './identity/workload.ts';
 import { giveBackFreeMemory, giveBackProgramPages } from './linux/free_memory.ts';
 import { bootClockUs, realClockUs } from './linux/libc.ts';
+import { namespaceAt } from './linux/network_namespaces.ts';
 import { Pipeline } from './pipeline.ts';
 
 /**
@@ -86,6 +89,8 @@ export class LiveWatch {
   private readonly translations: Translations;
   /** Undecided connections that the kernel of a namespace without a way around our captures has redirected. */
   private readonly redirected = new RedirectedConnections((connection) => this.noteRedirected(connection));
+  /** Null where the kernel reports connections. */
+  private readonly redirectedSockets: RedirectedSockets | null;
   private readonly kernelView: KernelView;
   private readonly namespaces: NamespaceWatch;
   private readonly pipeline: Pipeline;
@@ -141,7 +146,10 @@ export class LiveWatch {
           translations: this.translations,
           relays: new Relays(this.translations),
           namespacePath: (netns) => this.source.namespacePath(netns),
-          findRedirected: (untilUs) => this.redirected.askUntil(untilUs),
+          findRedirected: (untilUs, sender, tuple) => {
+            this.redirected.askUntil(untilUs);
+            this.redirectedSockets?.find(sender, tuple);
+          },
           capturesOthers: () => this.source.namespaces.length > 0,
         },
       },
@@ -154,11 +162,25 @@ export class LiveWatch {
       onPackets: () => this.tickSoon(),
     });
     const endpoints = endpointsOf(settings.endpoints);
+    const isEndpoint = (address: string) => endpoints.has(address);
+    this.redirectedSockets =
+      attributor.method === 'ebpf'
+        ? null
+        : new RedirectedSockets({
+            ...{ attributor, netns: this.source.netns },
+            socketsAt: (netns, path) =>
+              namespaceAt(path) === netns ? endpointSocketsAt(path, isEndpoint) : [],
+            onSocket: (connection, path) => {
+              const where = { netns: connection.netns, path };
+              this.pipeline.noteRedirected(connection, where, wallClockUs());
+            },
+            onClosed: (netns, tuple) => this.pipeline.socketClosed(netns, tuple, wallClockUs()),
+          });
     this.namespaces = new NamespaceWatch({
       source: this.source,
       attributor,
       log,
-      isEndpoint: (address) => endpoints.has(address),
+      isEndpoint,
       isVisible: (netns) => this.kernelView.isVisible(netns),
     });
     this.kernelView = new KernelView({

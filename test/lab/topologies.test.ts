@@ -194,6 +194,39 @@ describe('a host whose pods all use a redirecting sidecar', { skip }, () => {
   });
 });
 
+describe('a pod with a redirecting sidecar, by /proc', { skip }, () => {
+  it('calls itself, once, as the service has it', async () => {
+    const lab = await Lab.create({ name: 'meshproc', ipv6: false });
+    try {
+      const [pod = ''] = await addMasqueradedBridge(lab);
+      await startSidecar(lab, await findPrograms(), pod);
+      const flags = ['--json', '--attribution', 'proc', '--docker-socket', 'none', '--cri-socket', 'none'];
+      const watcher = await Watcher.start(lab, [IMDSWATCH, 'watch', ...flags]);
+      // A busy machine finds who asks and who sends on while both wait.
+      await lab.metadata.set({ delayMs: 500 });
+      const pids: number[] = [];
+      for (const target of ['/latest/meta-data/mesh/1', '/latest/meta-data/mesh/2']) {
+        const { status, stderr, pid } = await lab.run(['python3', CLIENT, 'old', target], {
+          from: { namespace: pod },
+        });
+        assert.equal(status, 0, stderr);
+        pids.push(pid);
+      }
+      const served = (await lab.metadata.log()).filter(({ target }) => target?.includes('/mesh/'));
+      await until('the calls', SETTLE_TIMEOUT_MS, async () => watcher.calls.length >= served.length);
+      await watcher.stop();
+      assert.equal(served.length, 2);
+      assert.deepEqual(
+        watcher.calls.map((call) => [call['url.path'], call.process?.pid, call.via?.kind]),
+        served.map(({ target }, n) => [target, pids[n], 'redirect']),
+        watcher.complaints,
+      );
+    } finally {
+      await lab.close();
+    }
+  });
+});
+
 function adviceFor(calls: Call[]): AdviceKind {
   const kinds = calls.map(rowOf);
   const [{ host, ...facts }] = calls as [Call];
