@@ -268,11 +268,13 @@ export class ProcessTable {
     if (reading === null) this.#counts.processes_unread++;
     else this.#counts.processes_read++;
     entry.parentPid ??= reading?.parentPid ?? null;
+    // A program that changes its user leaves an event of its own.
+    const uid = reading?.uid ?? entry.images.at(-1)?.uid ?? null;
     const source = { pid, reading, readNs: this.#now() };
     this.#addImage(entry, {
       sinceNs: timeNs,
       source,
-      uid: reading?.uid ?? null,
+      uid,
       isUid: false,
       path: null,
     });

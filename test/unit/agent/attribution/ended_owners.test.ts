@@ -113,6 +113,20 @@ describe('EndedOwners', () => {
   });
 });
 
+it('a program that could not be read has the user of the process that started it', () => {
+  const scene = new Scene();
+  const shell = PID - 1;
+  const synNs = scene.nowNs - 600n * MS;
+  scene.proc.set(shell, {
+    ...{ startTicks: 7, name: 'sh', executable: '/bin/dash', args: ['sh'], argsTruncated: false },
+    ...{ workingDirectory: '/', cgroupPaths: null, parentPid: 0, uid: 33, netns: NETNS },
+  });
+  scene.table.handle({ kind: 'exec', pid: shell, timeNs: synNs - 49n * MS });
+  scene.ended(PID, null);
+  scene.table.addPath(PID, synNs - 20n * MS - 1n, process.execPath);
+  assert.equal(scene.owners.ownerOf(scene.begunUs, null, NETNS)?.uid, 33);
+});
+
 describe('executableOf', () => {
   it('follows links and scripts, and takes no other path', () => {
     assert.equal(executableOf('/bin/sh'), realpathSync('/bin/sh'));
