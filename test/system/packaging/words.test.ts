@@ -99,7 +99,7 @@ describe('completion', () => {
     assert.deepEqual(bash('imdswatch', ''), [...commands.map(({ name }) => name), '--help', '--version']);
     assert.deepEqual(bash('imdswatch', 'token', 're'), ['revoke']);
     assert.deepEqual(bash('imdswatch', 'token', 'create', '--exp'), ['--expires-days']);
-    assert.deepEqual(bash('imdswatch', 'agent', '--attribution', ''), ['auto', 'ebpf', 'proc']);
+    assert.deepEqual(bash('imdswatch', 'agent', '--attribution', ''), ['auto', 'ebpf', 'tracepoint', 'proc']);
     assert.deepEqual(bash('imdswatch', 'agent', '--spool-d'), ['--spool-dir']);
     assert.deepEqual(bash('imdswatch', 'read', 'ba'), ['bash']);
     assert.deepEqual(bash('imdswatch', 'agent', '--config', 'ba'), ['bash']);
@@ -121,7 +121,7 @@ describe('completion', () => {
     };
     assert.deepEqual(fish('imdswatch coll'), ['collector']);
     assert.deepEqual(fish('imdswatch token re'), ['revoke']);
-    assert.deepEqual(fish('imdswatch agent --attribution '), ['auto', 'ebpf', 'proc']);
+    assert.deepEqual(fish('imdswatch agent --attribution '), ['auto', 'ebpf', 'proc', 'tracepoint']);
   });
 
   it('in zsh offers the same', (t) => {
