@@ -142,6 +142,9 @@ export class ClientSide {
   }
 
   private endMalformedRequest(isFirst: boolean, length: number): void {
+    const { openHead } = this;
+    // A head that is too long has a start line, and a service may read more of it than we do.
+    if (openHead?.hasStartLine) this.waiting.addRequest(this.unfinishedRequest(openHead));
     this.head = null;
     this.isAnsweredEarly = false;
     this.counters.opaque_bytes += length;

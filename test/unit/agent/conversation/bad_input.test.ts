@@ -134,6 +134,23 @@ describe('bad input', () => {
       head.say({ from: 'client', text: 'X-Padding: zzzzzzzzzzzzzzz\r\n'.repeat(50) });
     const endless = play(head.segments);
     assert.equal(endless.counters['malformed_requests'], 1);
+    assert.deepEqual(
+      endless.all.map(({ exchange }) => exchange.outcome),
+      ['truncated'],
+    );
+  });
+
+  it('with a head that is too long is a call all the same when it is answered', () => {
+    const path = '/latest/meta-data/instance-id';
+    const script = new Script().say({ from: 'client', text: `GET ${path} HTTP/1.1\r\nX-Padding: ` });
+    for (let i = 0; i < 120; i++) script.say({ from: 'client', text: 'z'.repeat(10_000) });
+    script.say({ from: 'client', text: '\r\n\r\n' }).say({ from: 'server', text: answer(200, 'i-1') });
+    const { all, counters } = play(script.segments);
+    assert.deepEqual(
+      all.map(({ exchange, verdict }) => [exchange.request.path, exchange.response?.status, verdict.version]),
+      [[path, 200, 1]],
+    );
+    assert.equal(counters['malformed_requests'], 1);
   });
 
   it('with bytes that are not UTF-8 becomes text', () => {
