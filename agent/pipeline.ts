@@ -118,14 +118,21 @@ export class Pipeline {
     this.builder.finish();
   }
 
-  /** Returns the number of calls that began and are not recorded yet. */
+  /**
+   * Returns the number of calls that began and are not recorded yet. A connection that holds bytes back counts as one: an
+   * agent that is killed loses what is in them.
+   */
   get openCalls(): number {
-    return this.builder.openCalls;
+    return this.builder.openCalls + this.tracker.heldSinceUs().length;
   }
 
   /** Returns when the oldest of them began, in microseconds since the Unix epoch; null if there is none. */
   get openSinceUs(): number | null {
-    return this.builder.openSinceUs;
+    const sinceUs = Math.min(
+      this.builder.openSinceUs ?? Number.POSITIVE_INFINITY,
+      ...this.tracker.heldSinceUs(),
+    );
+    return Number.isFinite(sinceUs) ? sinceUs : null;
   }
 
   counters(): StageCounters {

@@ -318,6 +318,15 @@ export class Connection<Context> {
     return this.end.isNear || this.client.waitingSinceUs !== null || this.server.waitingSinceUs !== null;
   }
 
+  /**
+   * Returns since when bytes are held back that may have a request in them, in microseconds since the Unix epoch; null
+   * without any. The answer to a request that is known already may wait without being one.
+   */
+  get heldSinceUs(): number | null {
+    if (this.client.waitingSinceUs !== null) return this.client.waitingSinceUs;
+    return this.conversation.waitingSinceUs === null ? this.server.waitingSinceUs : null;
+  }
+
   tick(nowUs: number): void {
     if (this.isOver) return;
     this.joinMidway(nowUs);

@@ -163,6 +163,18 @@ export class Tracker<Context> {
     return isWaiting;
   }
 
+  /**
+   * Returns since when each connection holds bytes back that may have a request in them, in microseconds since the Unix
+   * epoch: behind a hole, before the beginning is known, or of a flow that may be a copy.
+   */
+  heldSinceUs(): number[] {
+    const times: number[] = [];
+    for (const { heldSinceUs } of this.connections.values())
+      if (heldSinceUs !== null) times.push(heldSinceUs);
+    for (const key of this.copies.waitingKeys()) times.push(this.copies.copyAt(key)!.waiting[0]!.timeUs);
+    return times;
+  }
+
   /** Ends everything that is open: no more segments will come. */
   finish(): void {
     for (const key of this.copies.waitingKeys()) {

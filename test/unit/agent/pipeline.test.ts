@@ -217,6 +217,81 @@ describe('a capture file gives the calls that a live watch of the same packets g
   }
 });
 
+describe('open calls', () => {
+  const read = request('GET /latest/user-data');
+  const exchange = (script: Script) =>
+    script.say({ from: 'client', text: read }).say({ from: 'server', text: answer(200) });
+  const rows: [string, Script][] = [
+    ['behind a hole', exchange(new Script().lose('client', read))],
+    ['of a connection that is older than the watch', exchange(new Script({ syn: false }))],
+    [
+      'of which only the answer was captured',
+      new Script({ syn: false }).lose('client', read).say({ from: 'server', text: answer(200) }),
+    ],
+  ];
+  for (const [name, script] of rows) {
+    it(`${name}: a report of that moment counts them`, () => {
+      const packets = packetsOf(script);
+      const calls: Call[] = [];
+      const pipeline = new Pipeline({
+        source: new Replay(packets),
+        attribution: null,
+        host: HOST,
+        onCall: (call) => calls.push(call),
+      });
+      pipeline.start();
+      assert.equal(calls.length, 0, 'the bytes are not held back');
+      assert.equal(pipeline.openCalls, 1);
+      const [firstUs, lastUs] = [packets[0]!.timeUs, packets.at(-1)!.timeUs];
+      assert.ok(pipeline.openSinceUs! >= firstUs && pipeline.openSinceUs! <= lastUs);
+      pipeline.tick(lastUs + 2_000_000);
+      pipeline.tick(lastUs + 4_000_000);
+      assert.equal(calls.length, 1);
+      assert.deepEqual([pipeline.openCalls, pipeline.openSinceUs], [0, null]);
+    });
+  }
+  it('cover every call that an end of the watch would still report, whatever packets are missing', () => {
+    const twice = (options: object) => {
+      const script = new Script(options);
+      for (let n = 0; n < 3; n++) {
+        script.say({ from: 'client', text: request(`GET /latest/${n}`), cuts: [30] });
+        script.say({ from: 'server', text: answer(200, 'x'.repeat(n)) });
+      }
+      return script.fin('client').fin('server');
+    };
+    // The second flow is the first one behind address translation, where the SYN of both was seen.
+    const flow = packetsOf(twice({}));
+    const copy = packetsOf(twice({ clientAddress: '10.0.0.8', clientPort: 41_000 }));
+    const both = flow.flatMap((packet, n) => [packet, copy[n]!]);
+    const kept = fc.array(fc.integer({ min: 0, max: 3 }), { minLength: both.length, maxLength: both.length });
+    let heldBack = 0;
+    fc.assert(
+      fc.property(kept, fc.nat(both.length), (chances, length) => {
+        const packets = both.slice(0, length).filter((_, n) => chances[n] !== 0);
+        const calls: Call[] = [];
+        const pipeline = new Pipeline({
+          source: new Replay(packets),
+          attribution: null,
+          host: HOST,
+          onCall: (call) => calls.push(call),
+        });
+        pipeline.start();
+        const recorded = calls.length;
+        const { openCalls, openSinceUs } = pipeline;
+        pipeline.stop();
+        // The service cannot have answered a request of which the end has not come yet.
+        const late = calls.slice(recorded).filter(({ outcome }) => outcome !== 'truncated');
+        if (late.length === 0) return;
+        heldBack++;
+        assert.ok(openCalls > 0, `none is open, and the end reports ${late.map(({ outcome }) => outcome)}`);
+        for (const { time } of late) assert.ok(Date.parse(time) * 1_000 + 1_000 > openSinceUs!, time);
+      }),
+      { numRuns: 2_000 },
+    );
+    assert.ok(heldBack > 200, `${heldBack} of the runs held something back`);
+  });
+});
+
 describe('any packets', () => {
   it('with a damaged time do not set the clock wrong', () => {
     const late = new Script({ clientPort: 41_000, startUs: 1_780_000_100_000_000 })
