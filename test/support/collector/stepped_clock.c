@@ -1,6 +1,9 @@
 /*
- * Preloaded into a process of a test: its wall clock is the machine's plus the seconds (int64_t, native order) that the
- * file named by IMDSWATCH_TEST_CLOCK holds. Monotonic clocks go on as they are, as when somebody sets the time.
+ * Preloaded into a process of a test: its wall clock is the machine's plus some seconds. The file named by
+ * IMDSWATCH_TEST_CLOCK holds three numbers (int64_t, native order): these seconds, the seconds before they were set, and
+ * when they were set, in microseconds of the machine's clock. Monotonic clocks go on as they are, as when somebody sets
+ * the time. The time stamps of captured packets follow the clock as it was when each packet came, because the kernel
+ * that gives them knows only the machine's clock.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,7 +14,26 @@
 #include <sys/time.h>
 #include <time.h>
 
-static const volatile int64_t *offset;
+/* The beginning of libpcap's struct pcap_pkthdr, and the rest of it, which is passed on. */
+struct packet_header {
+  struct timeval time;
+  uint32_t captured_bytes;
+  uint32_t wire_bytes;
+};
+typedef void (*packet_handler)(unsigned char *, const struct packet_header *, const unsigned char *);
+
+struct steps {
+  int64_t seconds;
+  int64_t seconds_before;
+  int64_t set_us;
+};
+
+struct receiver {
+  packet_handler handler;
+  unsigned char *user;
+};
+
+static const volatile struct steps *steps;
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void) {
@@ -19,13 +41,14 @@ __attribute__((constructor)) static void begin(void) {
   const char *path = getenv("IMDSWATCH_TEST_CLOCK");
   int fd = path == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
-  void *page = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
-  if (page != MAP_FAILED) offset = page;
+  void *page = mmap(NULL, sizeof(struct steps), PROT_READ, MAP_SHARED, fd, 0);
+  if (page != MAP_FAILED) steps = page;
 }
 
 int clock_gettime(clockid_t id, struct timespec *now) {
   int result = real_clock_gettime(id, now);
-  if (result == 0 && offset != NULL && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) now->tv_sec += *offset;
+  if (result == 0 && steps != NULL && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+    now->tv_sec += steps->seconds;
   return result;
 }
 
@@ -43,4 +66,27 @@ time_t time(time_t *out) {
   clock_gettime(CLOCK_REALTIME, &now);
   if (out != NULL) *out = now.tv_sec;
   return now.tv_sec;
+}
+
+static void pass_on(unsigned char *user, const struct packet_header *header, const unsigned char *bytes) {
+  const struct receiver *receiver = (const struct receiver *)user;
+  struct packet_header set = *header;
+  int64_t us = (int64_t)set.time.tv_sec * 1000000 + set.time.tv_usec;
+  set.time.tv_sec += us < steps->set_us ? steps->seconds_before : steps->seconds;
+  receiver->handler(receiver->user, &set, bytes);
+}
+
+/* Stands before libpcap's own function, which the add-on `cap` finds by its name. */
+int pcap_dispatch(void *handle, int count, packet_handler handler, unsigned char *user) {
+  static int (*dispatch)(void *, int, packet_handler, unsigned char *);
+  if (dispatch == NULL) {
+    /* It was loaded for the add-on only, so it is not the next one in the order of names. */
+    void *library = dlopen("libpcap.so.0.8", RTLD_LAZY | RTLD_NOLOAD);
+    if (library == NULL) library = dlopen("libpcap.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    if (library == NULL) abort();
+    dispatch = (int (*)(void *, int, packet_handler, unsigned char *))dlsym(library, "pcap_dispatch");
+  }
+  if (steps == NULL) return dispatch(handle, count, handler, user);
+  struct receiver receiver = {handler, user};
+  return dispatch(handle, count, pass_on, (unsigned char *)&receiver);
 }

@@ -13,20 +13,24 @@ export function noSteppedClock(): string | false {
 export class SteppedClock {
   readonly #file: string;
   readonly #library: string;
+  #seconds = 0;
 
   /** Compiles it into `directory`. */
   constructor(directory: string) {
     this.#file = join(directory, 'clock');
     this.#library = join(directory, 'stepped_clock.so');
-    writeFileSync(this.#file, Buffer.alloc(8));
+    writeFileSync(this.#file, Buffer.alloc(24));
     execFileSync('cc', ['-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-o', this.#library, SOURCE, '-ldl']);
   }
 
-  /** Seconds that the clock is off from now on, for every process that has it. */
+  /**
+   * Seconds that the clock is off from now on, for every process that has it. Packets that the kernel has captured before
+   * keep their times, even if they are read later.
+   */
   set(seconds: number): void {
-    const offset = Buffer.alloc(8);
-    offset.writeBigInt64LE(BigInt(seconds));
-    writeFileSync(this.#file, offset, { flag: 'r+' });
+    const numbers = [seconds, this.#seconds, Date.now() * 1_000];
+    this.#seconds = seconds;
+    writeFileSync(this.#file, BigInt64Array.from(numbers, BigInt), { flag: 'r+' });
   }
 
   get env(): Record<string, string> {
