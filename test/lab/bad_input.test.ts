@@ -120,9 +120,10 @@ describe('imdswatch watch under bad input', () => {
 
   it('reports the packets that the kernel dropped while it was stopped', { skip }, async () => {
     await lab.metadata.set({ connection: 'keep-alive' });
-    watcher = await startWatch(lab);
+    // The smallest ring of collected packets: the packets of 6,000 calls are more than twice as many bytes.
+    watcher = await startWatch(lab, '--capture-buffer-bytes', String(2 * MIB));
     process.kill(watcher.pid, 'SIGSTOP');
-    const { status, stderr } = await bad('keep-alive', 3_000);
+    const { status, stderr } = await bad('keep-alive', 6_000);
     assert.equal(status, 0, stderr);
     process.kill(watcher.pid, 'SIGCONT');
     await lab.metadata.reset();
