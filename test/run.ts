@@ -1,8 +1,8 @@
 /**
  * Runs the tests with node:test under one closing summary. The folder of a test decides how it runs: files of the
  * folders in `ALONE` run one after the other, because they use the machine (namespaces, captures, containers) and would
- * disturb each other's timing. All others run at the same time, before them. With --variants the unit tests run
- * again under other dates, time zones and locales (variants.ts), beside the tests of `ALONE`. Called by test/run.
+ * disturb each other's timing. All others run at the same time, beside them. With --variants the unit tests run
+ * again under other dates, time zones and locales (variants.ts). Called by test/run.
  */
 import { globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -84,15 +84,14 @@ interface Group {
 
 const sideBySide = files.filter(runsSideBySide);
 const variantFiles = sideBySide.filter((file) => !isOnceOnly(file));
-// These tests wait more than they compute: 353 s one after the other, of which 139 s are processor time.
-const concurrency = 2 * availableParallelism();
+const concurrency = availableParallelism();
 const chosenVariants = values.variants ? variants() : [];
 if (values.variants && !chosenVariants.some(({ env }) => 'FAKETIME' in env)) {
   console.error('test/run: faketime is not installed, so the tests do not run again with other dates');
 }
 const variantGroups: Group[] = chosenVariants.map((variant) => ({
   files: filesOf(variant, variantFiles),
-  concurrency: availableParallelism(),
+  concurrency,
   variant,
 }));
 const alone: Group = {
@@ -103,10 +102,12 @@ const alone: Group = {
 let closing: TestEvent | undefined;
 /** Milliseconds that each test file took, over all its runs. */
 const durations = new Map<string, number>();
-await runGroups([{ files: sideBySide, concurrency, variant: null }]);
-// The tests of the lab wait most of their time. No unit test that runs again calls a metadata service, so neither
-// disturbs what the other one counts.
-await Promise.all([runGroups([alone]), runGroups(variantGroups)]);
+// The tests of the lab wait most of their time. No other test calls a metadata service, so neither disturbs what the
+// other one counts.
+await Promise.all([
+  runGroups([alone]),
+  runGroups([{ files: sideBySide, concurrency, variant: null }, ...variantGroups]),
+]);
 
 async function runGroups(groups: readonly Group[]): Promise<void> {
   for (const group of groups) {
