@@ -205,20 +205,21 @@ export class DemoObserver {
   }
 
   /**
-   * Ends `up` and `watch` by SIGTERM, so that they deliver all records. Returns one line for each of them
-   * that had ended before or that failed.
+   * Ends all of them by SIGTERM, so that they deliver all records: the agent of the second host first, while the
+   * collector still takes them. Returns one line for each of them that had ended before or that failed.
    */
   async stop(): Promise<string[]> {
-    const ends = [...this.#running].map(async ([command, running]) => {
+    const differences: string[] = [];
+    for (const [command, running] of [...this.#running].toReversed()) {
       const endedBefore = running.child.exitCode !== null || running.child.signalCode !== null;
       await running.stop('SIGTERM', STOP_GRACE_MS);
       const { status, signal } = await running.exited;
-      if (status === 0 && !endedBefore) return [];
-      return [
+      if (status === 0 && !endedBefore) continue;
+      differences.push(
         `"imdswatch ${command}" ended ${endedBefore ? 'too early ' : ''}(${signal ?? `exit code ${status}`})`,
-      ];
-    });
-    return (await Promise.all(ends)).flat();
+      );
+    }
+    return differences;
   }
 
   /** Prints the table of offenders on stdout. */
