@@ -227,12 +227,16 @@ export class LiveSource implements PacketSource {
       cap.close();
       throw new OperatorError(1, `The capture has the link type ${linkName}, which cannot be decoded.`);
     }
-    for (const fd of socketDescriptors()) {
-      if (!before.has(fd) && packetStatistics(fd) !== null) this.descriptor = fd;
-    }
     this.collected = 0;
     this.read = 0;
     this.missing = 0;
+    for (const fd of socketDescriptors()) {
+      const statistics = before.has(fd) ? null : packetStatistics(fd);
+      if (statistics === null) continue;
+      this.descriptor = fd;
+      // The kernel counts from zero again, and these packets are still to be read.
+      this.addStatistics(statistics);
+    }
     cap.on('packet', (length) => {
       const packets = readPackets(buffer, length, linkType);
       this.read += packets.length;
@@ -246,10 +250,13 @@ export class LiveSource implements PacketSource {
   private readStatistics(): void {
     if (this.descriptor === null) return;
     const statistics = packetStatistics(this.descriptor);
-    if (statistics === null) return;
-    this.counts.passed_filter += statistics.packets;
-    this.counts.dropped += statistics.drops;
-    this.collected += statistics.packets - statistics.drops;
+    if (statistics !== null) this.addStatistics(statistics);
+  }
+
+  private addStatistics({ packets, drops }: { packets: number; drops: number }): void {
+    this.counts.passed_filter += packets;
+    this.counts.dropped += drops;
+    this.collected += packets - drops;
   }
 }
 

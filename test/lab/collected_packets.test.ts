@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LiveSource } from '../../agent/capture/live_source.ts';
 import { Lab } from '../../lab/lab.ts';
 import { findPrograms, type Programs } from '../../lab/programs.ts';
 import type { Call } from '../../protocol/call.ts';
@@ -14,6 +16,7 @@ import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
+const BAD_CLIENTS = join(import.meta.dirname, '../support/lab/bad_clients.py');
 /** Makes calls one after the other, each on a connection of its own, and waits between them. */
 const CALLER = `
 import socket, sys, time
@@ -157,8 +160,40 @@ describe('packets that the kernel collects', { skip }, () => {
   it('are all read before the watch ends', async () => {
     await call('last', 1);
     await watcher.stop();
-    assert.equal(seen('last').length, 1);
-    assert.equal(watcher.complaints.includes('were lost'), false, watcher.complaints);
+    assert.equal(seen('last').length, 1, watcher.complaints);
+    // A probe that was under way when the capture began may be truncated, which is a loss of the beginning.
+    assert.doesNotMatch(watcher.complaints, /capture\.|coverage\.|ring_lost/);
+  });
+
+  it('are all counted, also those that come while the capture is opened', async () => {
+    await lab.metadata.set({ connection: 'keep-alive' });
+    const asking = lab.spawn([programs.python3, BAD_CLIENTS, IMDS_IPV4, 'keep-alive', '1000000']);
+    try {
+      for (let openings = 0; openings < 8; openings++) {
+        const namespacePath = `/run/netns/${lab.hostNamespace}`;
+        const source = new LiveSource({
+          interface: 'any',
+          ringBytes: 4_194_304,
+          collectMs: 40,
+          namespacePath,
+        });
+        source.start(() => {});
+        await sleep(20);
+        process.kill(asking.pid, 'SIGSTOP');
+        await sleep(100); // all that was captured is read then
+        process.kill(asking.pid, 'SIGCONT');
+        const { packets, passed_filter } = source.counters();
+        source.stop();
+        assert.ok(packets! > 0);
+        // With fewer, the last packets would count as read while they wait.
+        assert.ok(
+          passed_filter! >= packets!,
+          `${packets} packets were read, ${passed_filter} passed the filter`,
+        );
+      }
+    } finally {
+      await asking.stop('SIGKILL');
+    }
   });
 });
 
