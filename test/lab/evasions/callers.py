@@ -136,16 +136,21 @@ def gives_its_socket():
     far.sendmsg([b"f"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [client.fileno()]))])
 
 
+def ports_to_the_service():
+    """The local ports of this namespace's sockets that are, or were a moment ago, connected to the service."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return {int(fields[1].split(":")[1], 16) for fields in rows if fields[2] == "FEA9FEA9:0050"}
+
+
 def on_the_port_of_the_agent():
     """Takes over the port of a connection to the service that another process of this host has ended."""
-    end, seen = time.time() + 20, set()
+    # Ports of earlier callers become free one after the other (TIME_WAIT): the agent may not run at that time.
+    old, seen = ports_to_the_service(), set()
+    end = time.time() + 20
     print("open", flush=True)
     while time.time() < end:
-        with open("/proc/net/tcp") as table:
-            for line in table.readlines()[1:]:
-                fields = line.split()
-                if fields[2] == "FEA9FEA9:0050":
-                    seen.add(int(fields[1].split(":")[1], 16))
+        seen |= ports_to_the_service() - old
         for port in list(seen):
             client = socket.socket()
             client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
