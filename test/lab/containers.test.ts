@@ -39,8 +39,8 @@ async function withWatch<E extends { socket: string }>(
   try {
     const { engine, notAvailable } = await start(lab);
     if (notAvailable !== null) return t.skip(notAvailable);
-    // Without eBPF a caller is found while its connection is there: what can be held is one of 50 ms.
-    if (mode === 'proc') await lab.metadata.set({ delayMs: 50 });
+    // Without eBPF a caller is found while its connection is there. Half a second is enough on a busy machine too.
+    if (mode === 'proc') await lab.metadata.set({ delayMs: 500 });
     // Without eBPF a container's socket is found in its own namespace, which has to be watched for that.
     const env = {
       IMDSWATCH_DOCKER_SOCKET: engine.socket,
