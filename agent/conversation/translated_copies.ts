@@ -44,6 +44,8 @@ export class TranslatedCopies<Context> {
   /** The fingerprint of the first segment that was seen of each recent connection. */
   private readonly recentFirsts = new Map<string, { key: string; timeUs: number }>();
   private readonly copies = new Map<string, Copy>();
+  /** Keys of copies that began with `answers_awaited`. There are few at a time, and those that are settled are deleted. */
+  private readonly unproven = new Set<string>();
 
   constructor(maxEntries: number) {
     this.maxEntries = maxEntries;
@@ -86,13 +88,13 @@ export class TranslatedCopies<Context> {
       clientEnd: isSyn ? (seq + 1 + payload.length) >>> 0 : seq,
     });
     deleteOldestEntries(this.copies, this.maxEntries);
+    if (!isSyn) this.unproven.add(key);
   }
 
   /** Returns the keys of the copies of this connection whose answers were not seen on it yet. */
   unprovenCopiesOf(originalKey: string): string[] {
-    return [...this.copies].flatMap(([key, copy]) =>
-      copy.originalKey === originalKey && copy.proof === 'answers_awaited' ? [key] : [],
-    );
+    this.deleteSettled();
+    return [...this.unproven].filter((key) => this.copies.get(key)?.originalKey === originalKey);
   }
 
   /** Returns the keys of copies with segments that wait for the original's. */
@@ -153,6 +155,12 @@ export class TranslatedCopies<Context> {
       if (nowUs - lastUs <= IDLE_EXPIRY_US) break;
       this.copies.delete(key);
     }
+    this.deleteSettled();
+  }
+
+  private deleteSettled(): void {
+    for (const key of this.unproven)
+      if (this.copies.get(key)?.proof !== 'answers_awaited') this.unproven.delete(key);
   }
 }
 
