@@ -93,3 +93,9 @@ export interface Attributor {
   counters(): Counters;
   close(): void;
 }
+
+/** Returns the counters of the attributor that stands in for another one, under names of their own. */
+export function fallbackCounters(fallback: Attributor | null | undefined): Counters {
+  const counters = Object.entries(fallback?.counters() ?? {});
+  return Object.fromEntries(counters.map(([name, count]) => [`fallback_${name}`, count]));
+}

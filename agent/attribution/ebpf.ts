@@ -22,7 +22,7 @@ import { BpfUnavailable } from '../linux/ebpf_failure.ts';
 import type { RingReader } from '../linux/ebpf_ring.ts';
 import { BpfObject } from '../linux/libbpf.ts';
 import { monotonicNs, realClockUs } from '../linux/libc.ts';
-import type { Attributor, KernelConnection } from './attributor.ts';
+import { type Attributor, fallbackCounters, type KernelConnection } from './attributor.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { type EbpfSocketOwner, LastingRecords, OwnerReader } from './ebpf_owners.ts';
 import {
@@ -315,10 +315,7 @@ export class EbpfAttributor implements Attributor {
     }
     counters['joins_without_owner'] = this.#sockets.joinsWithoutOwner;
     counters['evicted'] = this.#sockets.evicted;
-    for (const [name, count] of Object.entries(this.#fallback?.counters() ?? {})) {
-      counters[`fallback_${name}`] = count;
-    }
-    return counters;
+    return { ...counters, ...fallbackCounters(this.#fallback) };
   }
 
   close(): void {

@@ -11,7 +11,7 @@ import { statSync } from 'node:fs';
 import type { EndpointService } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { FlowTuple } from '../flow.ts';
-import type { Attributor } from './attributor.ts';
+import { type Attributor, fallbackCounters } from './attributor.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
 import type { SocketOwner } from './owner.ts';
 import type { ProcessWatch } from './process_watch.ts';
@@ -177,18 +177,15 @@ export class TracepointAttributor implements Attributor {
   /** `owners_lost` counts records that did not fit into a buffer, and runs of the program that the kernel skipped. */
   counters(): Counters {
     const { ring_lost = 0, recursion_misses = 0, ...others } = this.#probe.counters();
-    const counters: Counters = {
+    return {
       ...this.#counts,
       ...others,
       owners_lost: ring_lost + recursion_misses,
       ...this.#owners.counters(),
       joins_without_owner: this.#sockets.joinsWithoutOwner,
       evicted: this.#sockets.evicted,
+      ...fallbackCounters(this.#fallback),
     };
-    for (const [name, count] of Object.entries(this.#fallback?.counters() ?? {})) {
-      counters[`fallback_${name}`] = count;
-    }
-    return counters;
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 /** The state of a plan and of its steps. Plain values, made from the journal's events by `reduce.ts`. */
-import { FINAL_PLAN_STEP_STATES } from '../../protocol/plan_report.ts';
+import { FINAL_PLAN_STEP_STATES, type PlanStepStatus } from '../../protocol/plan_report.ts';
 import type { Plan, PlanStep, Recorded } from '../plan.ts';
 
 /**
@@ -11,25 +11,7 @@ import type { Plan, PlanStep, Recorded } from '../plan.ts';
  * - `rolling_back`, `rolled_back`: the recorded value is being, or is, in force again.
  * - `held`: nothing more happens without a person. `drifted`: somebody else has changed it.
  */
-export const STATUSES = [
-  'planned',
-  'waiting',
-  'checked',
-  'sent',
-  'unclear',
-  'pending',
-  'applied',
-  'soaking',
-  'confirmed',
-  'skipped',
-  'refused',
-  'failed',
-  'rolling_back',
-  'rolled_back',
-  'held',
-  'drifted',
-] as const;
-export type Status = (typeof STATUSES)[number];
+export type Status = PlanStepStatus;
 
 /**
  * Part of a roll-back. `verify`: read first, so that only our own value is replaced. `ready`: the recorded value may be

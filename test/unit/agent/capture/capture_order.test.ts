@@ -20,6 +20,19 @@ class FakeCapture {
   }
 }
 
+/** Returns an order of two captures at a moment, and how many packets it has handled. */
+function countingOrder() {
+  let count = 0;
+  const order = new CaptureOrder<FakeCapture>(
+    COLLECT_MS,
+    (packets) => {
+      count += packets.length;
+    },
+    () => 100,
+  );
+  return { order, one: new FakeCapture(), other: new FakeCapture(), handled: () => count };
+}
+
 function handOver(
   order: CaptureOrder<FakeCapture>,
   from: FakeCapture,
@@ -62,18 +75,10 @@ describe('packets of several captures', () => {
   });
 
   it('do not wait where the other captures have nothing', () => {
-    let handled = 0;
-    const order = new CaptureOrder<FakeCapture>(
-      COLLECT_MS,
-      (packets) => {
-        handled += packets.length;
-      },
-      () => 100,
-    );
-    const [one, other] = [new FakeCapture(), new FakeCapture()];
+    const { order, one, other, handled } = countingOrder();
     one.capture(50);
     handOver(order, one, [one, other]);
-    assert.equal(handled, 1);
+    assert.equal(handled(), 1);
   });
 
   it('keep the order of their capture when the clock was set back', () => {
@@ -103,42 +108,26 @@ describe('packets of several captures', () => {
   it('wait for a capture that gives less than it counted no longer than three times the collecting', async (t) => {
     mock.timers.enable({ apis: ['setTimeout'] });
     t.after(() => mock.timers.reset());
-    let handled = 0;
-    const order = new CaptureOrder<FakeCapture>(
-      COLLECT_MS,
-      (packets) => {
-        handled += packets.length;
-      },
-      () => 100,
-    );
-    const [one, other] = [new FakeCapture(), new FakeCapture()];
+    const { order, one, other, handled } = countingOrder();
     other.packetsCaptured = 1; // libpcap dropped it
     one.capture(50);
     handOver(order, one, [one, other]);
-    assert.equal(handled, 0);
+    assert.equal(handled(), 0);
     mock.timers.tick(3 * COLLECT_MS);
     await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(handled, 1);
+    assert.equal(handled(), 1);
     one.capture(60);
     handOver(order, one, [one, other]);
-    assert.equal(handled, 2, 'the packet that never comes is not waited for again');
+    assert.equal(handled(), 2, 'the packet that never comes is not waited for again');
   });
 
   it('are all handled when a caller wants to have caught up', async () => {
-    let handled = 0;
-    const order = new CaptureOrder<FakeCapture>(
-      COLLECT_MS,
-      (packets) => {
-        handled += packets.length;
-      },
-      () => 100,
-    );
-    const [one, other] = [new FakeCapture(), new FakeCapture()];
+    const { order, one, other, handled } = countingOrder();
     one.capture(50);
     other.capture(60);
     setTimeout(() => handOver(order, one, [one, other]), 5);
     setTimeout(() => handOver(order, other, [one, other]), 10);
     await order.caughtUp([one, other]);
-    assert.equal(handled, 2);
+    assert.equal(handled(), 2);
   });
 });

@@ -1,6 +1,6 @@
 /** Tests when calls on confirmed hosts are looked at, on a clock of the test's own. */
 import assert from 'node:assert/strict';
-import { mock, test } from 'node:test';
+import { mock, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import type { ConfirmedHost } from '../../../../collector/admin/confirmed_hosts.ts';
 import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
@@ -34,15 +34,33 @@ async function settle(): Promise<void> {
   for (let turns = 0; turns < 20; turns += 1) await Promise.resolve();
 }
 
-test('the first undone host is told in a moment, and many at once are one alert', async (t) => {
+/** Returns a clock that starts at a time. `tick` sets it and the timers on, and waits for what they have begun. */
+function ownClock(t: TestContext, startMs: number) {
   mock.timers.enable({ apis: ['setTimeout'] });
   t.after(() => mock.timers.reset());
-  let nowMs = CONFIRMED_MS + 60_000;
+  let nowMs = startMs;
   const tick = async (ms: number) => {
     nowMs += ms;
     mock.timers.tick(ms);
     await settle();
   };
+  return { now: () => nowMs, tick };
+}
+
+/** Returns alerts about plans on a fleet without calls, which add what they tell to `recorded`. */
+function alertsOf(plans: object, recorded: AlertDraft[], now: () => number): PlanAlerts {
+  return new PlanAlerts({
+    admin: { alerts: { subjects: () => [] }, plans } as unknown as PlanAlertsParts['admin'],
+    questions: { acceptedCalls: async () => [] },
+    store: { cloudInstances: async () => [] },
+    record: (drafts) => recorded.push(...drafts),
+    log: pino({ level: 'silent' }),
+    now,
+  });
+}
+
+test('the first undone host is told in a moment, and many at once are one alert', async (t) => {
+  const { now, tick } = ownClock(t, CONFIRMED_MS + 60_000);
   const hosts = Array.from({ length: 30 }, (_, number): ConfirmedHost => {
     const rest = { plan: PLAN_ID, step: 's1', confirmedUs: CONFIRMED_MS * 1000, driftedUs: null };
     return { hostId: `i-${number}`, ...rest };
@@ -64,7 +82,7 @@ test('the first undone host is told in a moment, and many at once are one alert'
     store: { cloudInstances: async () => [] },
     record: (drafts) => recorded.push([...drafts]),
     log: pino({ level: 'silent' }),
-    now: () => nowMs,
+    now,
   });
   alerts.start();
   await tick(1);
@@ -73,13 +91,13 @@ test('the first undone host is told in a moment, and many at once are one alert'
     [30],
     'calls from before the start',
   );
-  alerts.onStored([batchOf('i-0', 200, nowMs), batchOf(HOST.id, 200, nowMs)]);
+  alerts.onStored([batchOf('i-0', 200, now()), batchOf(HOST.id, 200, now())]);
   await tick(250);
   assert.deepEqual(
     recorded.flat().map(({ subject }) => subject),
     ['i-0'],
   );
-  for (let number = 1; number < 30; number += 1) alerts.onStored([batchOf(`i-${number}`, 200, nowMs)]);
+  for (let number = 1; number < 30; number += 1) alerts.onStored([batchOf(`i-${number}`, 200, now())]);
   await tick(250);
   assert.equal(recorded.flat().length, 1);
   await tick(3000);
@@ -92,7 +110,7 @@ test('the first undone host is told in a moment, and many at once are one alert'
   );
   // A client that goes on calling costs no evaluation.
   const { evaluations } = alerts.counters() as { evaluations: number };
-  alerts.onStored([batchOf('i-5', 200, nowMs + 1)]);
+  alerts.onStored([batchOf('i-5', 200, now() + 1)]);
   await tick(3100);
   assert.equal((alerts.counters() as { evaluations: number }).evaluations, evaluations);
   assert.equal(asked.length, 1);
@@ -100,14 +118,7 @@ test('the first undone host is told in a moment, and many at once are one alert'
 });
 
 test('the first part of a report is told when the rest has not come for 30 s', async (t) => {
-  mock.timers.enable({ apis: ['setTimeout'] });
-  t.after(() => mock.timers.reset());
-  let nowMs = CONFIRMED_MS;
-  const tick = async (ms: number) => {
-    nowMs += ms;
-    mock.timers.tick(ms);
-    await settle();
-  };
+  const { now, tick } = ownClock(t, CONFIRMED_MS);
   const undone = { atUs: 5, step: stepReport(1, { state: 'rolling_back', reason: 'It was ordered.' }) };
   const recorded: AlertDraft[] = [];
   const plans = {
@@ -116,14 +127,7 @@ test('the first part of a report is told when the rest has not come for 30 s', a
     unattended: () => [],
     stepsSince: (_id: string, kind: string) => (kind === 'undone' ? [undone] : []),
   };
-  const alerts = new PlanAlerts({
-    admin: { alerts: { subjects: () => [] }, plans } as unknown as PlanAlertsParts['admin'],
-    questions: { acceptedCalls: async () => [] },
-    store: { cloudInstances: async () => [] },
-    record: (drafts) => recorded.push(...drafts),
-    log: pino({ level: 'silent' }),
-    now: () => nowMs,
-  });
+  const alerts = alertsOf(plans, recorded, now);
   alerts.start();
   await tick(1);
   const plan = { id: PLAN_ID, phase: 'paused', reported: '2026-03-01T00:00:00.000000Z' } as Plan;
@@ -141,26 +145,12 @@ test('the first part of a report is told when the rest has not come for 30 s', a
 });
 
 test('a plan that was left is told 90 s after its last report, and 90 s after a start of the collector', async (t) => {
-  mock.timers.enable({ apis: ['setTimeout'] });
-  t.after(() => mock.timers.reset());
-  let nowMs = CONFIRMED_MS;
-  const tick = async (ms: number) => {
-    nowMs += ms;
-    mock.timers.tick(ms);
-    await settle();
-  };
+  const { now, tick } = ownClock(t, CONFIRMED_MS);
   const states = Object.fromEntries(PLAN_STEP_STATES.map((state) => [state, state === 'soaking' ? 1 : 0]));
   const left = { id: PLAN_ID, phase: 'running', reported: '2026-02-28T00:00:00.000000Z', states } as Plan;
   const recorded: AlertDraft[] = [];
   const plans = { confirmedVersion: () => '0', confirmedHosts: () => [], unattended: () => [left] };
-  const alerts = new PlanAlerts({
-    admin: { alerts: { subjects: () => [] }, plans } as unknown as PlanAlertsParts['admin'],
-    questions: { acceptedCalls: async () => [] },
-    store: { cloudInstances: async () => [] },
-    record: (drafts) => recorded.push(...drafts),
-    log: pino({ level: 'silent' }),
-    now: () => nowMs,
-  });
+  const alerts = alertsOf(plans, recorded, now);
   alerts.start();
   await tick(1);
   for (let second = 0; second < 80; second += 10) await tick(10_000);
