@@ -154,6 +154,11 @@ export class PlanRows {
       .map((row) => ({ change: Number(row['change']), plan: planOf(row), hasMore: row['has_more'] === 1 }));
   }
 
+  /** Returns whether the plan was reported again since its report with this number. */
+  hasChangedSince(id: string, change: number): boolean {
+    return this.#sql('SELECT 1 FROM plans WHERE id = ? AND change > ?').get(id, change) !== undefined;
+  }
+
   /**
    * Returns the plans that go on, and of which nobody has reported for a while. Nobody watches their changes, or nobody
    * who could tell this collector.

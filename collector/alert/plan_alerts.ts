@@ -144,7 +144,7 @@ export class PlanAlerts {
     this.#counters.evaluations += 1;
   }
 
-  #judgePlan({ plan }: ChangedPlan, alerts: AlertDraft[], subjects: SubjectRow[]): void {
+  #judgePlan({ change, plan }: ChangedPlan, alerts: AlertDraft[], subjects: SubjectRow[]): void {
     const { plans } = this.#parts.admin;
     const known = this.#told.get(plan.id) ?? NOTHING_TOLD;
     const facts = {
@@ -153,6 +153,8 @@ export class PlanAlerts {
       undone: plans.stepsSince(plan.id, 'undone', known.undoneUs),
       held: plans.stepsSince(plan.id, 'held', known.heldUs),
     };
+    // The steps are from a later report, which may be the first part of several. It is judged when it is noticed.
+    if (plans.hasChangedSince(plan.id, change)) return;
     const { alerts: found, after } = evaluatePlan(facts, known);
     if (after === known) return;
     alerts.push(...found);

@@ -146,7 +146,7 @@ test('a plan that rolls back, holds a step and ends is told, and watchers of pla
   const held = stepReport(2, { state: 'held', since: ago(1), refusal });
   // The second part of a report is waited for, so that one alert has all of it.
   watched.report([rolling], { step_count: 2, sequence: 2, phase: 'paused', has_more: true });
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await eventually('the first part in the feed', () => text.includes('"phase":"paused"'));
   assert.deepEqual(await watched.told(), []);
   watched.report([held], { step_count: 2, sequence: 2, phase: 'paused' });
   const told = [`plan_rolled_back critical ${PLAN_ID}`, `plan_held warning ${PLAN_ID}`];

@@ -1,7 +1,12 @@
 /** Tests when calls on confirmed hosts are looked at, on a clock of the test's own. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { mock, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
+import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import type { ConfirmedHost } from '../../../../collector/admin/confirmed_hosts.ts';
 import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
 import { PlanAlerts, type PlanAlertsParts } from '../../../../collector/alert/plan_alerts.ts';
@@ -9,7 +14,7 @@ import type { Plan } from '../../../../collector/contract/plan.ts';
 import type { StoredBatch } from '../../../../collector/store/store.ts';
 import { PLAN_STEP_STATES } from '../../../../protocol/plan_report.ts';
 import { HOST, makeCall } from '../../../support/collector/calls.ts';
-import { PLAN_ID, stepReport } from '../../../support/enforce/reports.ts';
+import { PLAN_ID, planReport, stepReport } from '../../../support/enforce/reports.ts';
 
 const CONFIRMED_MS = Date.parse('2026-03-01T00:00:00Z');
 
@@ -126,6 +131,7 @@ test('the first part of a report is told when the rest has not come for 30 s', a
     confirmedHosts: () => [],
     unattended: () => [],
     stepsSince: (_id: string, kind: string) => (kind === 'undone' ? [undone] : []),
+    hasChangedSince: () => false,
   };
   const alerts = alertsOf(plans, recorded, now);
   alerts.start();
@@ -140,6 +146,46 @@ test('the first part of a report is told when the rest has not come for 30 s', a
   assert.deepEqual(
     recorded.map(({ rule }) => rule),
     ['plan_rolled_back'],
+  );
+  await alerts.stop();
+});
+
+test('the first part of a report that came before the report ahead of it was judged waits for the rest', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'imdswatch-alerts-'));
+  const database = openAdmin(directory);
+  t.after(() => {
+    database.close();
+    rmSync(directory, { recursive: true });
+  });
+  const { plans } = new SqliteAdminStore(database);
+  const { now, tick } = ownClock(t, CONFIRMED_MS);
+  const recorded: AlertDraft[] = [];
+  const alerts = alertsOf(plans, recorded, now);
+  alerts.start();
+  await tick(1);
+  let noticed = 0;
+  const notice = () => {
+    const changed = plans.changedSince(noticed);
+    noticed = changed.at(-1)!.change;
+    alerts.onPlans(changed);
+  };
+  const report = (steps: Parameters<typeof planReport>[0], given: Parameters<typeof planReport>[1]) =>
+    plans.report(PLAN_ID, planReport(steps, { step_count: 2, ...given }), 'a', now());
+  const since = new Date(CONFIRMED_MS).toISOString();
+  report([stepReport(1), stepReport(2)], {});
+  notice();
+  report([stepReport(1, { state: 'rolling_back', since })], { sequence: 2, has_more: true });
+  await tick(1);
+  assert.deepEqual(recorded, []);
+  notice();
+  await tick(10_000);
+  assert.deepEqual(recorded, []);
+  report([stepReport(2, { state: 'held', since })], { sequence: 2 });
+  notice();
+  await tick(1);
+  assert.deepEqual(
+    recorded.map(({ rule }) => rule),
+    ['plan_rolled_back', 'plan_held'],
   );
   await alerts.stop();
 });
