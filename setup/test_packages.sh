@@ -30,6 +30,9 @@ need git git git
 need openssl openssl openssl
 need chromium chromium chromium
 [ -e /usr/include/bpf/bpf_helpers.h ] || missing="$missing libbpf-dev:libbpf-devel"
+# The store of large fleets is tested on PostgreSQL. Debian 12 has 15, and others have what the tests find.
+ls -d /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null 2>&1 ||
+  missing="$missing postgresql-15:postgresql-server"
 # Container engines and a bootable system have these names on Debian only. They take 27 s on a machine with nothing.
 if command -v apt-get >/dev/null 2>&1; then
   need dockerd docker.io -

@@ -43,10 +43,11 @@ function testFiles(): string[] {
   return [...new Set(files.map((file) => resolve(file)))].sort();
 }
 
-/** Fuzzers and packages do not depend on the date, and take long. */
+/** Fuzzers, packages and database servers do not depend on the date, and take long. */
 function isOnceOnly(file: string): boolean {
   const path = relative(process.cwd(), file);
-  return path.startsWith('test/fuzz/') || path.startsWith('test/system/packaging/');
+  const folders = ['test/fuzz/', 'test/system/packaging/'];
+  return folders.some((folder) => path.startsWith(folder)) || path.includes('/postgres/');
 }
 
 function runsSideBySide(file: string): boolean {

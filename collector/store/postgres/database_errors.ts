@@ -1,0 +1,66 @@
+/** Tells errors of PostgreSQL apart by what helps: another connection, another attempt, or an operator. */
+import { OperatorError } from '../../../common/operator_error.ts';
+
+/** No server could be used. The collector goes on trying, and agents keep their records meanwhile. */
+export class DatabaseUnavailableError extends OperatorError {
+  constructor(attempts: readonly { place: string; reason: string }[], cause: unknown) {
+    const list = attempts.map(({ place, reason }) => `${place}: ${reason}`).join('; ');
+    super(
+      1,
+      `The database cannot be reached (${list}). Check that its primary runs, and that the address, the password and the certificates are right. Agents keep their records until then.`,
+      { cause },
+    );
+    this.name = 'DatabaseUnavailableError';
+  }
+}
+
+/**
+ * The outcome of a transaction is not known: its commit was not confirmed by as many servers as the database wants. It
+ * is stored whole or not at all. Who asks again must be able to see which.
+ */
+export class UnknownOutcomeError extends Error {
+  constructor(cause: unknown) {
+    super(
+      `The database did not confirm a commit, so it is not known if it is stored: ${(cause as Error).message}`,
+      { cause },
+    );
+    this.name = 'UnknownOutcomeError';
+  }
+}
+
+/** Returns the SQLSTATE of an error of the server; null for other errors. */
+export function sqlState(error: unknown): string | null {
+  const { code, severity } = error as { code?: unknown; severity?: unknown };
+  return typeof code === 'string' && severity !== undefined ? code : null;
+}
+
+/** Messages of the `pg` package about a connection that is lost or of no more use, without a code. */
+const LOST =
+  /^(Connection terminated|Query read timeout|timeout exceeded|timeout expired|Client (was closed|has encountered)|Cannot use a pool)/;
+
+/**
+ * Tells whether the same work may succeed at once on another connection: the server ended this one, became a standby,
+ * is starting or stopping, or the network failed. Codes: PostgreSQL 15 documentation, appendix A.
+ */
+export function isConnectionLost(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state === null) {
+    const { syscall, message } = error as { syscall?: unknown; message?: unknown };
+    return syscall !== undefined || LOST.test(String(message)) || error instanceof UnknownOutcomeError;
+  }
+  return (
+    state.startsWith('08') ||
+    // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped.
+    state.startsWith('57P') ||
+    // read_only_sql_transaction: the server has become a standby. idle_in_transaction_session_timeout.
+    state === '25006' ||
+    state === '25P03'
+  );
+}
+
+/** Tells whether the transaction lost against another one, and may be tried again: a deadlock or a conflict. */
+export function isConflict(error: unknown): boolean {
+  const state = sqlState(error);
+  // deadlock_detected, serialization_failure, lock_not_available (lock_timeout).
+  return state === '40P01' || state === '40001' || state === '55P03';
+}

@@ -1,0 +1,56 @@
+/** Tests that schemas are made once by many collectors, and that two releases can share a database. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { DatabasePool } from '../../../../../collector/store/postgres/database_pool.ts';
+import { parseDatabaseUrl } from '../../../../../collector/store/postgres/database_url.ts';
+import { migrate, readState, type SchemaStep } from '../../../../../collector/store/postgres/schema_steps.ts';
+import { NO_POSTGRES, PostgresServer } from '../../../../support/postgres.ts';
+
+describe('schemas', { skip: NO_POSTGRES }, () => {
+  let server: PostgresServer;
+  before(async () => {
+    server = await PostgresServer.start();
+  });
+  after(() => server?.close());
+
+  const steps: SchemaStep[] = [
+    { apply: 'CREATE TABLE one (a int); INSERT INTO one VALUES (1)' },
+    {
+      apply: async (session) => void (await session.query('CREATE TABLE two AS SELECT a + 1 AS a FROM one')),
+    },
+  ];
+
+  test('of many collectors that start at once, one makes the schema', async () => {
+    const url = await server.createDatabase();
+    const pools = Array.from({ length: 8 }, () => new DatabasePool(parseDatabaseUrl(url)));
+    await Promise.all(pools.map((pool) => migrate(pool, { name: 'numbers', steps })));
+    assert.deepEqual(await pools[0]!.query('SELECT a FROM two'), [{ a: 2 }]);
+    assert.deepEqual(await readState(pools[0]!, 'numbers'), { applied: 2, needed: 0 });
+    await Promise.all(pools.map((pool) => pool.close()));
+  });
+
+  test('a step that fails leaves nothing behind', async () => {
+    const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()));
+    const broken = [...steps, { apply: 'SELECT 1/0' }];
+    await assert.rejects(migrate(pool, { name: 'numbers', steps: broken }), /division by zero/);
+    assert.equal(await readState(pool, 'numbers'), null);
+    await migrate(pool, { name: 'numbers', steps });
+    assert.deepEqual(await pool.query('SELECT a FROM two'), [{ a: 2 }]);
+    await pool.close();
+  });
+
+  test('the release before goes on beside steps that only add, and refuses those that break it', async () => {
+    const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()));
+    const adds: SchemaStep[] = [...steps, { apply: 'ALTER TABLE one ADD COLUMN b int' }];
+    const breaks: SchemaStep[] = [...adds, { apply: 'DROP TABLE two', breaks: true }];
+    await migrate(pool, { name: 'numbers', steps: adds });
+    await migrate(pool, { name: 'numbers', steps });
+    assert.deepEqual(await readState(pool, 'numbers'), { applied: 3, needed: 0 });
+    await migrate(pool, { name: 'numbers', steps: breaks });
+    await assert.rejects(
+      migrate(pool, { name: 'numbers', steps: adds }),
+      /newer imdswatch .*knows 3, and 4 is needed/,
+    );
+    await pool.close();
+  });
+});
