@@ -91,6 +91,15 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
     this.#close(socket, nowMs);
   }
 
+  /** Deletes the open sockets of which the addresses and ports are not known yet. */
+  forgetUnjoined(): void {
+    for (const [socket, { record, tuple }] of this.#live) {
+      if (tuple !== null) continue;
+      this.#live.delete(socket);
+      this.#bytes -= record?.length ?? 0;
+    }
+  }
+
   /** Returns all sockets with these addresses and ports, one of each network namespace, newest last. */
   find(tuple: FlowTuple): readonly WatchedSocket<Kept>[] {
     return (this.#byPort.get(tuple.localPort) ?? []).filter((watched) => isSameFlow(watched.tuple!, tuple));

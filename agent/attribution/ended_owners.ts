@@ -10,17 +10,14 @@
  * is one of the candidates. A process that closes its socket at once and lives on is none. So the conclusion may be wrong
  * where such a process and a short-lived one of the same user and namespace were active at the same moment.
  */
-import { basename } from 'node:path';
 import type { Counters } from '../../protocol/records.ts';
 import { monotonicNs, realClockUs } from '../linux/libc.ts';
 import { KnownProcesses } from './known_processes.ts';
 import type { SocketOwner } from './owner.ts';
 import type { KnownProcess } from './process_table.ts';
 import type { ProcessWatch } from './process_watch.ts';
-import { executableOf } from './program_path.ts';
+import { executableOf, nameOf } from './program_path.ts';
 
-/** TASK_COMM_LEN without the NUL. */
-const MAX_NAME = 15;
 /** The clocks are read one after the other, and a packet's time is rounded. */
 const CLOCK_ERROR_NS = 50_000n;
 
@@ -80,8 +77,7 @@ export class EndedOwners {
     return {
       pid: only.pid,
       startTicks,
-      // The kernel names a process after the last part of the path that execve(2) got (fs/exec.c, begin_new_exec).
-      ...{ name: reading?.name ?? basename(path!).slice(0, MAX_NAME), executable, uid: user },
+      ...{ name: reading?.name ?? nameOf(path!), executable, uid: user },
       ...{ args: reading?.args ?? null, argsTruncated: reading?.argsTruncated ?? true },
       ...{ workingDirectory: reading?.workingDirectory ?? null, netns: reading?.netns ?? null },
       ...{ cgroupId: null, cgroupPaths: reading?.cgroupPaths ?? null },

@@ -69,7 +69,31 @@ export function openAttributor(options: OpenAttributorOptions): OpenedAttributor
   }
   const { processes, eventsReason } = openProcesses(log);
   const reason = reasons.length === 0 ? 'eBPF is turned off by the configuration' : reasons.join('; ');
-  return { attributor: openSockDiag(log, reasons, processes), reason, eventsReason };
+  const sockDiag = openSockDiag(log, reasons, processes);
+  return { attributor: withSamples(options, sockDiag, processes), reason, eventsReason };
+}
+
+/**
+ * Adds the kernel's samples of connections, which name callers that end before they are looked for. Without process
+ * events nothing would be known of such a caller.
+ */
+function withSamples(
+  { endpoints, log }: OpenAttributorOptions,
+  sockDiag: Attributor,
+  processes: ProcessWatch | null,
+): Attributor {
+  if (processes === null) return sockDiag;
+  try {
+    return TracepointAttributor.openSamples({
+      endpoints: endpoints ?? ['imds'],
+      fallback: sockDiag,
+      processes,
+    });
+  } catch (error) {
+    if (!(error instanceof BpfUnavailable)) throw error;
+    log.info(`${error.message}. Callers that end at once may stay unknown.`);
+    return sockDiag;
+  }
 }
 
 function tryOpen(log: OpenAttributorOptions['log'], open: () => Attributor): Attributor | BpfUnavailable {

@@ -4,11 +4,20 @@
  * the result is a conclusion.
  */
 import { closeSync, openSync, readSync, realpathSync } from 'node:fs';
+import { basename } from 'node:path';
 
 /** The kernel reads no more of a script's first line (BINPRM_BUF_SIZE, include/uapi/linux/binfmts.h). */
 const FIRST_LINE_BYTES = 256;
 /** The kernel follows no more scripts of scripts (fs/exec.c, exec_binprm). */
 const MAX_SCRIPTS = 5;
+
+/** TASK_COMM_LEN without the NUL. */
+const MAX_NAME = 15;
+
+/** Returns the name of a program that was started by a path (fs/exec.c, begin_new_exec: the last part of the path). */
+export function nameOf(path: string): string {
+  return basename(path).slice(0, MAX_NAME);
+}
 
 /** Returns the path that /proc/PID/exe would have shown; null for a relative path, or if the file cannot be read. */
 export function executableOf(path: string): string | null {

@@ -1,7 +1,8 @@
 /**
  * Finds the exact owner of a socket where the kernel has no type information or no ring buffer: a program on an ordinary
  * tracepoint reports which process connects (tracepoint_program.ts), and the kernel's process events say what that
- * process is (process_watch.ts).
+ * process is (process_watch.ts). Where no eBPF program may be loaded, samples of the same tracepoint do
+ * (connection_samples.ts). Then the look-ups of sock_diag.ts stand in for connections without a sample.
  *
  * Limits, compared with ebpf.ts: the kernel reports neither the sequence number of a SYN nor the network namespace of a
  * socket. So its connections are not compared with those that were captured, and a connection that is seen behind
@@ -12,6 +13,7 @@ import type { EndpointService } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { FlowTuple } from '../flow.ts';
 import { type Attributor, fallbackCounters } from './attributor.ts';
+import { ConnectionSamples } from './connection_samples.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
 import type { SocketOwner } from './owner.ts';
 import type { ProcessWatch } from './process_watch.ts';
@@ -27,6 +29,17 @@ const EXPIRE_EVERY_MS = 1000;
 const INITIAL_PID_NAMESPACE_INODE = 0xeffffffc;
 /** An owner's size beside its texts: objects, numbers and lists. */
 const OWNER_BYTES = 500;
+
+/** A source of reports about connections: the program, or samples of the tracepoint. */
+export interface ConnectionReports {
+  onFilling: () => void;
+  /** Returns the records that wait, in the order of their time. */
+  read(): TracepointRecord[];
+  /** Returns whether there was room for every record that was written before the last `read`, since the last call. */
+  hadRoom(): boolean;
+  counters(): Counters;
+  close(): void;
+}
 
 export interface TracepointAttributorOptions {
   /** Used for connections that are older than the agent, and for those whose records were lost. */
@@ -45,12 +58,13 @@ interface KeptOwner {
 }
 
 export class TracepointAttributor implements Attributor {
-  readonly method = 'tracepoint';
+  readonly method: 'tracepoint' | 'sock_diag';
+  readonly inferOwner?: (tuple: FlowTuple, begunUs: number) => SocketOwner | null;
   /** Never called: see the limits above. */
   onConnection: Attributor['onConnection'] = null;
   onClosed: Attributor['onClosed'] = null;
   readonly inodeOf?: (tuple: FlowTuple) => number | null;
-  readonly #probe: TracepointProbe;
+  readonly #reports: ConnectionReports;
   readonly #fallback: Attributor | null;
   readonly #processes: ProcessWatch | null;
   readonly #owners: TracepointOwners;
@@ -66,6 +80,8 @@ export class TracepointAttributor implements Attributor {
     asked: 0,
     found: 0,
     ambiguous: 0,
+    /** Readings of the kernel's buffers before which records may have been lost. Nothing is concluded from those. */
+    incomplete_readings: 0,
     fallback_asked: 0,
     fallback_found: 0,
   };
@@ -76,11 +92,29 @@ export class TracepointAttributor implements Attributor {
    * @throws BpfUnavailable if that is not possible; its message has the reason.
    */
   static open(options: TracepointAttributorOptions): TracepointAttributor {
-    return new TracepointAttributor(TracepointProbe.open(options.endpoints ?? ['imds']), options);
+    const probe = TracepointProbe.open(options.endpoints ?? ['imds']);
+    return new TracepointAttributor(probe, 'tracepoint', options);
   }
 
-  private constructor(probe: TracepointProbe, options: TracepointAttributorOptions) {
-    this.#probe = probe;
+  /**
+   * Takes samples of the tracepoint, and loads no program.
+   * @throws BpfUnavailable if that is not possible; its message has the reason.
+   */
+  static openSamples(
+    options: TracepointAttributorOptions & { processes: ProcessWatch },
+  ): TracepointAttributor {
+    const samples = ConnectionSamples.open(options.endpoints ?? ['imds']);
+    return new TracepointAttributor(samples, 'sock_diag', options);
+  }
+
+  /** @param method `sock_diag` where the reports are samples, and the fallback's look-ups stand in for them. */
+  constructor(
+    reports: ConnectionReports,
+    method: TracepointAttributor['method'],
+    options: TracepointAttributorOptions,
+  ) {
+    this.#reports = reports;
+    this.method = method;
     this.#fallback = options.fallback;
     this.#processes = options.processes;
     const isInitial = statSync('/proc/self/ns/pid').ino === INITIAL_PID_NAMESPACE_INODE;
@@ -88,12 +122,16 @@ export class TracepointAttributor implements Attributor {
       options.processes,
       options.procRoot ?? '/proc',
       isInitial ? process.pid : null,
+      method === 'tracepoint' ? 'ebpf' : 'sock_diag',
     );
     const { fallback } = options;
     if (fallback?.inodeOf !== undefined) this.inodeOf = (tuple) => fallback.inodeOf!(tuple);
+    if (fallback?.inferOwner !== undefined) {
+      this.inferOwner = (tuple, begunUs) => this.#infer(fallback, tuple, begunUs);
+    }
     // thread-self is read because a capture may have moved the main thread into another namespace.
     this.#netns = statSync('/proc/thread-self/ns/net').ino;
-    probe.onFilling = () => this.#drain();
+    reports.onFilling = () => this.#drain();
   }
 
   poll(): void {
@@ -107,17 +145,24 @@ export class TracepointAttributor implements Attributor {
   }
 
   #drain(): void {
-    const records = this.#probe.read();
+    const records = this.#reports.read();
     // Read after the records: what a caller did before it connected has left its event by now.
     this.#processes?.poll();
     const nowMs = performance.now();
-    for (const record of records) this.#handle(record, nowMs);
+    const isComplete = this.#reports.hadRoom();
+    if (!isComplete) {
+      // The kernel uses a socket's address again: without the reports in between, the next one may be another socket's.
+      this.#sockets.forgetUnjoined();
+      this.#counts.incomplete_readings++;
+    }
+    for (const record of records) this.#handle(record, nowMs, isComplete);
   }
 
-  #handle(record: TracepointRecord, nowMs: number): void {
+  #handle(record: TracepointRecord, nowMs: number, isComplete: boolean): void {
     this.#counts.records++;
     const { kind, socket, tuple, caller, timeNs } = record;
     if (kind === 'begun') {
+      if (!isComplete) return; // its socket is one without an owner
       this.#counts.owners++;
       const owner = caller && this.#owners.ownerOf(caller, timeNs);
       this.#sockets.addSocket(socket, owner?.netns ?? null, { owner, length: bytesOf(owner) }, nowMs);
@@ -142,6 +187,13 @@ export class TracepointAttributor implements Attributor {
     const older = this.#fallback.ownerOf(tuple, atSyn);
     if (older !== null) this.#counts.fallback_found++;
     return older;
+  }
+
+  /** The kernel may have reported a process of which nothing is known. Then it is nobody else. */
+  #infer(fallback: Attributor, tuple: FlowTuple, begunUs: number): SocketOwner | null {
+    const recorded = this.#recordedOwner(tuple);
+    if (recorded !== null || this.#sockets.find(tuple).some(({ record }) => record !== null)) return recorded;
+    return fallback.inferOwner!(tuple, begunUs);
   }
 
   #recordedOwner(tuple: FlowTuple): SocketOwner | null {
@@ -176,21 +228,27 @@ export class TracepointAttributor implements Attributor {
 
   /** `owners_lost` counts records that did not fit into a buffer, and runs of the program that the kernel skipped. */
   counters(): Counters {
-    const { ring_lost = 0, recursion_misses = 0, ...others } = this.#probe.counters();
-    return {
+    const { ring_lost = 0, recursion_misses = 0, ...others } = this.#reports.counters();
+    const counters: Counters = {
       ...this.#counts,
       ...others,
       owners_lost: ring_lost + recursion_misses,
       ...this.#owners.counters(),
       joins_without_owner: this.#sockets.joinsWithoutOwner,
       evicted: this.#sockets.evicted,
-      ...fallbackCounters(this.#fallback),
     };
+    if (this.method === 'tracepoint') {
+      return { ...counters, ...this.#processes?.counters(), ...fallbackCounters(this.#fallback) };
+    }
+    // The look-ups keep the names of their counters. A lost sample is no loss: they stand in for it.
+    const sampled = Object.entries(counters).map(([name, count]) => [`sampled_${name}`, count] as const);
+    return { ...Object.fromEntries(sampled), ...this.#fallback?.counters() };
   }
 
   close(): void {
-    this.#probe.close();
-    this.#processes?.close();
+    this.#reports.close();
+    // With samples, the look-ups use the same process events, and close them.
+    if (this.method === 'tracepoint' || this.#fallback === null) this.#processes?.close();
     this.#fallback?.close();
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Describes the callers that the tracepoint program reported. The kernel names the process exactly; what it is comes from
+ * Describes the callers that the tracepoint program or samples of the tracepoint reported. The kernel names the process exactly; what it is comes from
  * the table of processes, else from /proc while it lives. A fact that may be another program's is left out.
  */
 import type { Counters } from '../../protocol/records.ts';
@@ -7,7 +7,7 @@ import { KnownProcesses } from './known_processes.ts';
 import type { SocketOwner } from './owner.ts';
 import type { KnownProcess, ProcessReading } from './process_table.ts';
 import { type ProcessWatch, readProcess } from './process_watch.ts';
-import { executableOf } from './program_path.ts';
+import { executableOf, nameOf } from './program_path.ts';
 import type { TracepointCaller } from './tracepoint_records.ts';
 
 /** A process may have changed its working directory after this time. */
@@ -19,16 +19,23 @@ export class TracepointOwners {
   readonly #known: KnownProcesses;
   /** Our own pid, where the kernel's pids are those of our pid namespace. */
   readonly #ownPid: number | null;
+  readonly #method: SocketOwner['method'];
   #readLate = 0;
   #unread = 0;
   #unknown = 0;
   #concluded = 0;
 
-  constructor(processes: ProcessWatch | null, procRoot: string, ownPid: number | null) {
+  constructor(
+    processes: ProcessWatch | null,
+    procRoot: string,
+    ownPid: number | null,
+    method: SocketOwner['method'],
+  ) {
     this.#processes = processes;
     this.#procRoot = procRoot;
     this.#known = new KnownProcesses(processes?.table ?? null, procRoot);
     this.#ownPid = ownPid;
+    this.#method = method;
   }
 
   /** Returns the owner of a socket that began to connect at a time; null if nothing is known of its process. */
@@ -39,7 +46,10 @@ export class TracepointOwners {
     if (known?.reading == null) known = this.#readLateAs(caller, known, timeNs);
     const reading = known?.reading ?? null;
     const startTicks = known === null ? null : this.#known.startTicksOf(known);
-    if (known === null || startTicks === null) {
+    const uid = known?.uid ?? caller.realUid;
+    const threadName = caller.tid === pid ? caller.name : null;
+    const name = threadName ?? reading?.name ?? caller.name ?? (known?.path && nameOf(known.path)) ?? null;
+    if (known === null || startTicks === null || uid === null || name === null) {
       this.#unknown++;
       return null;
     }
@@ -52,9 +62,9 @@ export class TracepointOwners {
     return {
       pid,
       startTicks,
-      name: caller.tid === pid ? caller.name : (reading?.name ?? caller.name),
+      name,
       executable,
-      uid: known.uid ?? caller.realUid,
+      uid,
       args: reading?.args ?? null,
       argsTruncated: reading?.argsTruncated ?? true,
       ...(isFresh && reading !== null && { workingDirectory: reading.workingDirectory }),
@@ -62,7 +72,7 @@ export class TracepointOwners {
       cgroupId: caller.cgroupId,
       cgroupPaths: reading?.cgroupPaths ?? null,
       ancestors: this.#known.ancestorsOf(known, startTicks, timeNs),
-      method: 'ebpf',
+      method: this.#method,
       confidence: isExact ? 'exact' : 'probable',
       isSelf: pid === this.#ownPid,
     };
@@ -107,7 +117,6 @@ export class TracepointOwners {
       callers_unknown: this.#unknown,
       /** Callers whose executable is known by the path that execve(2) got only. */
       callers_concluded: this.#concluded,
-      ...this.#processes?.counters(),
     };
   }
 }

@@ -34,10 +34,12 @@ import {
   tracepointProgram,
   UnknownTracepoint,
 } from './tracepoint_program.ts';
-import { type TracepointRecord, tracepointRecord } from './tracepoint_records.ts';
+import { byTime, type TracepointRecord, tracepointRecord } from './tracepoint_records.ts';
 
 /** For each CPU. A record takes 120 bytes: there is room for some 540. */
 const RING_BYTES = 64 * 1024;
+/** More than a record takes. */
+const MAX_RECORD_BYTES = 256;
 /**
  * Bound on the rounds of one reading: a record of another CPU may be older than those that were read before it, and a
  * round that finds nothing proves that there is none.
@@ -122,7 +124,11 @@ export class TracepointProbe {
       }
       if (found === 0) break;
     }
-    return records.sort((one, other) => (one.timeNs < other.timeNs ? -1 : one.timeNs > other.timeNs ? 1 : 0));
+    return records.sort(byTime);
+  }
+
+  hadRoom(): boolean {
+    return this.#rings.filter((ring) => !ring.hadRoomFor(MAX_RECORD_BYTES)).length === 0;
   }
 
   /**

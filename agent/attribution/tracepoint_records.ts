@@ -1,4 +1,7 @@
-/** Decodes the records of the tracepoint program (tracepoint_program.ts): bytes in, values out. */
+/**
+ * Decodes the records of the tracepoint program (tracepoint_program.ts): bytes in, values out. Samples of the tracepoint
+ * (connection_samples.ts) become the same records.
+ */
 import type { FlowTuple } from '../flow.ts';
 import type { AddressTexts } from './ebpf_address.ts';
 import { RECORD_BYTES, RECORD_LAYOUT, STATES } from './tracepoint_program.ts';
@@ -21,12 +24,12 @@ export interface TracepointRecord {
 export interface TracepointCaller {
   pid: number;
   tid: number;
-  /** Real user id, in the initial user namespace. */
-  realUid: number;
-  /** cgroup v2 id; null before Linux 4.18. */
+  /** Real user id, in the initial user namespace; null in samples. */
+  realUid: number | null;
+  /** cgroup v2 id; null before Linux 4.18, and in samples. */
   cgroupId: bigint | null;
-  /** The name of the thread. */
-  name: string;
+  /** The name of the thread; null in samples. */
+  name: string | null;
 }
 
 /** Returns null for bytes that are no record. */
@@ -35,11 +38,9 @@ export function tracepointRecord(bytes: Buffer, addresses: AddressTexts): Tracep
   const state = bytes.readUInt32LE(RECORD_LAYOUT.state);
   const kind = kindOf(state, bytes.readUInt32LE(RECORD_LAYOUT.old_state));
   if (kind === null) return null;
-  const high = bytes.readUInt32LE(RECORD_LAYOUT.socket + 4);
   return {
     kind,
-    // The upper bits of a kernel address are all ones: 53 bits identify a socket and fit a plain number.
-    socket: (high & 0x1fffff) * 2 ** 32 + bytes.readUInt32LE(RECORD_LAYOUT.socket),
+    socket: socketKey(bytes, RECORD_LAYOUT.socket),
     timeNs: bytes.readBigUInt64LE(RECORD_LAYOUT.time_ns),
     tuple: {
       localAddress: addresses.textOf(bytes, RECORD_LAYOUT.local_address),
@@ -56,7 +57,19 @@ function textAt(bytes: Buffer, at: number, length: number): string {
   return bytes.toString('utf8', at, at + (end < 0 ? length : end));
 }
 
-function kindOf(state: number, oldState: number): TracepointRecord['kind'] | null {
+/** Returns the key of a socket, of which the kernel's address stands at an offset. */
+export function socketKey(bytes: Buffer, offset: number): number {
+  // The upper bits of a kernel address are all ones: 53 bits identify a socket and fit a plain number.
+  return (bytes.readUInt32LE(offset + 4) & 0x1fffff) * 2 ** 32 + bytes.readUInt32LE(offset);
+}
+
+/** Compares records by their time, for sorting. */
+export function byTime(one: TracepointRecord, other: TracepointRecord): number {
+  return one.timeNs < other.timeNs ? -1 : one.timeNs > other.timeNs ? 1 : 0;
+}
+
+/** Returns the kind of a change between two states of a socket; null if it is of no interest. */
+export function kindOf(state: number, oldState: number): TracepointRecord['kind'] | null {
   if (state === STATES.begun) return 'begun';
   if (state === STATES.established) return 'established';
   if (state !== STATES.closed) return null;

@@ -24,6 +24,7 @@ function bind() {
     ),
     ifNameToIndex: c.func('unsigned int if_nametoindex(const char *name)'),
     ioctl: c.func('int ioctl(int fd, unsigned long request, unsigned long argument)'),
+    ioctlText: c.func('ioctl', 'int', ['int', 'unsigned long', 'void *']),
     lseek: c.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     /** Null where the C library has no such call (musl). */
     mallocTrim: optional(() => c.func('int malloc_trim(size_t keep)')),

@@ -1,4 +1,7 @@
-/** Opens perf events: a tracepoint that runs an eBPF program, and the buffers that a program writes into. */
+/**
+ * Opens perf events: a tracepoint that runs an eBPF program, the buffers that a program writes into, and samples of a
+ * tracepoint.
+ */
 import { readFileSync } from 'node:fs';
 import { libc, mapShared, pageBytes, type SharedMemory } from './libc.ts';
 
@@ -20,6 +23,7 @@ const WATERMARK = 1n << 14n;
 const PERF_FLAG_FD_CLOEXEC = 8;
 const PERF_EVENT_IOC_ENABLE = 0x2400;
 const PERF_EVENT_IOC_SET_BPF = 0x40042408;
+const PERF_EVENT_IOC_SET_FILTER = 0x40082406;
 const ALL_PROCESSES = -1;
 const NO_GROUP = -1;
 
@@ -75,11 +79,24 @@ export function openOutputBuffer(cpu: number, ringBytes: number): OutputBuffer |
 
 /**
  * Opens the buffer for one CPU's samples of a tracepoint, each with process, thread and monotonic time; null when the
- * kernel refuses it (see `lastErrno`).
+ * kernel refuses it (see `lastErrno`). `filter` chooses the records of which samples are taken, by their fields
+ * (Documentation/trace/events.rst, "Event filtering"); null takes all.
  */
-export function openExecutionBuffer(id: number, cpu: number, ringBytes: number): OutputBuffer | null {
+export function openSampleBuffer(
+  id: number,
+  cpu: number,
+  ringBytes: number,
+  filter: string | null,
+): OutputBuffer | null {
   const sample = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_RAW;
-  return shared(open(PERF_TYPE_TRACEPOINT, id, sample, ringBytes / 2, cpu), ringBytes);
+  const descriptor = open(PERF_TYPE_TRACEPOINT, id, sample, ringBytes / 2, cpu);
+  if (descriptor < 0 || filter === null) return shared(descriptor, ringBytes);
+  const { close, ioctlText } = libc();
+  if (ioctlText(descriptor, PERF_EVENT_IOC_SET_FILTER, Buffer.from(`${filter}\0`)) === 0) {
+    return shared(descriptor, ringBytes);
+  }
+  close(descriptor);
+  return null;
 }
 
 function shared(descriptor: number, ringBytes: number): OutputBuffer | null {

@@ -21,6 +21,7 @@ export class PerfRing {
   #position: number;
   /** Records for which there was no room, as far as the kernel has reported them. */
   lost = 0;
+  #fullest = 0;
 
   /**
    * @param memory a page of positions, then the ring.
@@ -43,6 +44,7 @@ export class PerfRing {
     let records = 0;
     let position = this.#position;
     const head = Atomics.load(this.#head, 0);
+    this.#fullest = Math.max(this.#fullest, (head - (position | 0)) >>> 0);
     while ((position | 0) !== head) {
       const at = position & this.#mask;
       // Records begin at multiples of 8, so a header is never in two pieces.
@@ -62,6 +64,16 @@ export class PerfRing {
       Atomics.store(this.#tail, 0, BigInt(position));
     }
     return records;
+  }
+
+  /**
+   * Returns whether there was room for each record of at most `bytes` since the last call, as far as it was consumed. The
+   * kernel reports lost records only with the next one that it writes, and between two readings a ring only fills.
+   */
+  hadRoomFor(bytes: number): boolean {
+    const hadRoom = this.#fullest + bytes <= this.#data.length;
+    this.#fullest = 0;
+    return hadRoom;
   }
 
   /** Returns a record in one piece, though it may wrap around the end of the ring. */

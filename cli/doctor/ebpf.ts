@@ -1,14 +1,16 @@
 /**
  * Checks by which eBPF program callers can be found. It loads the programs for a moment: the first one, and where that is
- * refused the one on a tracepoint.
+ * refused the one on a tracepoint. Where that is refused, too, or not wanted, it takes samples of that tracepoint.
  */
 import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
+import { ConnectionSamples } from '../../agent/attribution/connection_samples.ts';
 import { EbpfAttributor } from '../../agent/attribution/ebpf.ts';
 import { TracepointProbe } from '../../agent/attribution/tracepoint_probe.ts';
 import { BpfUnavailable, missingCapabilities } from '../../agent/linux/ebpf_failure.ts';
 import { ProcessEventSocket } from '../../agent/linux/netlink_process.ts';
 import { NetlinkRefused } from '../../agent/linux/netlink_socket.ts';
+import type { EndpointService } from '../../protocol/endpoints.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
 
 const REMEDIES: Record<BpfUnavailable['kind'], string> = {
@@ -29,14 +31,17 @@ export const ebpf: Check<AgentSide> = {
   applies: () => true,
   run({ settings, capabilities, running }) {
     const { attribution, endpoints } = settings;
-    if (attribution === 'proc') return [skip('the setting attribution is proc')];
     const method = running.state?.heartbeat.attribution.method;
+    if (attribution === 'proc' && capabilities === 0n) return [skip('the setting attribution is proc')];
     if (missingCapabilities(capabilities).length > 0 && capabilities === 0n) {
       return [
         running.isRunning === true && method === 'ebpf'
           ? ok('the running agent finds callers by eBPF')
           : skip('loading the eBPF program needs root', AS_ROOT),
       ];
+    }
+    if (attribution === 'proc') {
+      return [skip('the setting attribution is proc'), samples(endpoints), processEvents()];
     }
     const isDemanded = attribution !== 'auto';
     const failOrWarn: (text: string, remedy: string) => Finding = isDemanded ? fail : warn;
@@ -56,9 +61,21 @@ export const ebpf: Check<AgentSide> = {
           )
         : failOrWarn(`tracepoint: ${refusal.message}`, REMEDIES[refusal.kind]),
     );
+    if (refusal !== null && attribution === 'auto') findings.push(samples(endpoints));
     return [...findings, processEvents()];
   },
 };
+
+/** Examines the samples by which callers are known that end before /proc shows them. They need process events, too. */
+function samples(endpoints: readonly EndpointService[]): Finding {
+  const refusal = refusalOf(() => ConnectionSamples.open(endpoints).close());
+  return refusal === null
+    ? ok('the kernel gives samples of connections: callers are named that have ended before /proc is read')
+    : warn(
+        `${refusal.message}: callers that end at once may stay unknown`,
+        'Use Linux 4.16 or later with tracefs, and give the agent CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN).',
+      );
+}
 
 /** Examines the events by which callers are known that have ended. Where the first program is used they are not needed. */
 function processEvents(): Finding {

@@ -42,6 +42,18 @@ describe('the table of sockets', () => {
     assert.equal(table.joinsWithoutOwner, 0);
   });
 
+  it('forgets what it could join with the ports of another socket', () => {
+    const table = new SocketTable(LIMITS);
+    table.addSocket(1, 1, record('curl'), 0);
+    table.addSocket(2, 1, record('wget'), 0);
+    table.setAddresses(state('established', 2, 5002), 0);
+    table.forgetUnjoined();
+    // The kernel has used the address of the first socket again, and its beginning was lost.
+    table.setAddresses(state('established', 1, 5001), 0);
+    assert.deepEqual([found(table, 5001), found(table, 5002)], [['nobody'], ['wget']]);
+    assert.equal(table.retainedBytes, 100);
+  });
+
   it('keeps a closed socket for its last packets, then deletes it', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('curl'), 0);

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { executionIn } from '../../../../agent/linux/execution_samples.ts';
 import { parseTracepointFormat } from '../../../../agent/linux/tracepoint_format.ts';
+import { sampleIn } from '../../../../agent/linux/tracepoint_samples.ts';
 import { EXEC_6_18 } from '../../../support/agent/attribution/tracepoint_formats.ts';
 
 const format = parseTracepointFormat(EXEC_6_18)!;
@@ -20,9 +21,14 @@ function sample(path: string): Buffer {
   return Buffer.concat([head, record]);
 }
 
+function read(body: Buffer) {
+  const taken = sampleIn(body);
+  return taken && executionIn(taken, format);
+}
+
 describe('executionIn', () => {
   it('reads the process, the time and the path', () => {
-    assert.deepEqual(executionIn(sample('/opt/app/bin/one-shot'), format), {
+    assert.deepEqual(read(sample('/opt/app/bin/one-shot')), {
       ...{ pid: 4_242, timeNs: 123_456_789n, path: '/opt/app/bin/one-shot' },
     });
   });
@@ -30,12 +36,12 @@ describe('executionIn', () => {
   it('takes any bytes', () => {
     const whole = sample('/bin/sh');
     for (let length = 0; length < 48; length++) {
-      const path = executionIn(whole.subarray(0, length), format)?.path;
+      const path = read(whole.subarray(0, length))?.path;
       assert.ok(path === undefined || path === '/bin/sh', `${length} bytes: ${path}`);
     }
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), (bytes) => {
-        executionIn(Buffer.from(bytes), format);
+        read(Buffer.from(bytes));
       }),
     );
   });

@@ -1,0 +1,119 @@
+/** Tests how samples of connections are joined, and when the look-ups of sock_diag stand in for them. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Attributor } from '../../../../agent/attribution/attributor.ts';
+import type { SocketOwner } from '../../../../agent/attribution/owner.ts';
+import { ProcessTable } from '../../../../agent/attribution/process_table.ts';
+import type { ProcessWatch } from '../../../../agent/attribution/process_watch.ts';
+import { TracepointAttributor } from '../../../../agent/attribution/tracepoint.ts';
+import type { TracepointRecord } from '../../../../agent/attribution/tracepoint_records.ts';
+
+/** Above every pid of Linux (PID_MAX_LIMIT): /proc never has them. */
+const PID = 5_000_000;
+const TUPLE = {
+  ...{ localAddress: '10.0.0.7', localPort: 40_000 },
+  ...{ remoteAddress: '169.254.169.254', remotePort: 80 },
+};
+
+class Scene {
+  pending: TracepointRecord[] = [];
+  hadRoom = true;
+  inferences = 0;
+  readonly table = new ProcessTable(
+    (pid) => (pid === PID ? { ...READING } : null),
+    () => 5n,
+  );
+  readonly attributor: TracepointAttributor;
+
+  constructor() {
+    const reports = {
+      onFilling: () => {},
+      read: () => this.pending.splice(0),
+      hadRoom: () => this.hadRoom,
+      counters: () => ({ ring_lost: 0 }),
+      close: () => {},
+    };
+    const processes = { table: this.table, poll() {}, counters: () => ({}), close() {} };
+    const fallback: Attributor = {
+      ...{ onConnection: null, onClosed: null, method: 'sock_diag', poll() {}, ownerOf: () => null },
+      inferOwner: () => {
+        this.inferences++;
+        return { pid: PID + 9 } as SocketOwner;
+      },
+      ...{ connectionClosed() {}, counters: () => ({ lookups: 3 }), close() {} },
+    };
+    this.attributor = new TracepointAttributor(reports, 'sock_diag', {
+      ...{ fallback, processes: processes as unknown as ProcessWatch },
+    });
+    this.table.handle({ kind: 'exec', pid: PID, timeNs: 10n });
+  }
+
+  report(kind: TracepointRecord['kind'], socket: number, timeNs: bigint, pid = PID): void {
+    const caller = { pid, tid: pid, realUid: null, cgroupId: null, name: null };
+    const tuple = kind === 'begun' ? { ...TUPLE, localPort: 0 } : TUPLE;
+    this.pending.push({ kind, socket, timeNs, tuple, caller: kind === 'begun' ? caller : null });
+  }
+
+  owner(): SocketOwner | null {
+    this.attributor.poll();
+    return this.attributor.ownerOf(TUPLE, false);
+  }
+}
+
+const READING = {
+  ...{ startTicks: 7, name: 'curl', executable: '/usr/bin/curl', args: ['curl'], argsTruncated: false },
+  ...{ workingDirectory: '/', cgroupPaths: null, parentPid: 0, uid: 33, netns: 5 },
+};
+
+describe('connections by samples', () => {
+  it('belong to the process that the kernel names, exactly', () => {
+    const scene = new Scene();
+    scene.report('begun', 1, 20n);
+    scene.report('established', 1, 21n);
+    const { pid, executable, uid, name, method, confidence } = scene.owner()!;
+    assert.deepEqual(
+      { pid, executable, uid, name, method, confidence },
+      {
+        pid: PID,
+        executable: '/usr/bin/curl',
+        uid: 33,
+        name: 'curl',
+        method: 'sock_diag',
+        confidence: 'exact',
+      },
+    );
+    const counters = scene.attributor.counters();
+    assert.deepEqual([counters['sampled_found'], counters['lookups']], [1, 3]);
+  });
+
+  it('are inferred only where the kernel named nobody', () => {
+    const scene = new Scene();
+    assert.equal(scene.attributor.inferOwner?.(TUPLE, 1)?.pid, PID + 9);
+    // A process of which nothing is known: it is not another one.
+    scene.report('begun', 1, 20n, PID + 1);
+    scene.report('established', 1, 21n);
+    assert.equal(scene.owner(), null);
+    assert.equal(scene.attributor.inferOwner?.(TUPLE, 1), null);
+    assert.equal(scene.inferences, 1);
+  });
+
+  it('have no owner where a report in between may be lost', () => {
+    const scene = new Scene();
+    scene.report('begun', 1, 20n);
+    scene.attributor.poll();
+    // The first socket ended and its address was used again, by another process, while there was no room.
+    scene.hadRoom = false;
+    scene.report('begun', 2, 29n);
+    scene.report('established', 1, 30n);
+    assert.equal(scene.owner(), null);
+    scene.hadRoom = true;
+    const other = { ...TUPLE, localPort: 40_001 };
+    scene.pending.push({ kind: 'established', socket: 2, timeNs: 31n, tuple: other, caller: null });
+    assert.equal(scene.attributor.ownerOf(other, false), null);
+    assert.equal(scene.attributor.inferOwner?.(TUPLE, 1)?.pid, PID + 9, 'the kernel named nobody');
+    scene.report('closed', 1, 40n);
+    scene.report('begun', 1, 41n);
+    scene.report('established', 1, 42n);
+    assert.equal(scene.owner()?.pid, PID);
+  });
+});
