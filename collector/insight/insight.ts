@@ -14,6 +14,7 @@ import type { Group, GroupDetail } from '../contract/group.ts';
 import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../contract/host.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Window } from '../contract/window.ts';
+import { hostMatcher, matchesProfile, narrows } from '../store/host_filter.ts';
 import type { CountedCalls, IdentityHost, IdentityTotals, Scope, StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
@@ -22,7 +23,6 @@ import { isV1, tallyAll } from './counts.ts';
 import { type GroupFilter, placesOf } from './group/fleet.ts';
 import { GroupQuestions } from './group/group_questions.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';
-import { matchesHost, narrows } from './host_filter.ts';
 import { DEFAULT_MAX_MISSING_SECONDS, HostJudge, type HostJudgeOptions } from './host_judge.ts';
 import { describeHost, isSilent, verdictCounts, worstHostFirst } from './hosts.ts';
 import { countFreedHosts, describeOffender } from './offenders.ts';
@@ -323,10 +323,13 @@ export class Insight {
     return (this.#options.now ?? Date.now)() * 1000;
   }
 
-  async #scope(window: Window, filter: HostFilter): Promise<Scope> {
+  async #scope(window: Window, filter: HostFilter): Promise<Scope & { hosts: string[] | null }> {
     if (!narrows(filter)) return { window, hosts: null, identities: null };
     const all = await this.#store.hosts();
-    const hosts = all.flatMap(({ facts }) => (matchesHost(facts, filter) ? [facts.id] : []));
+    const matches = hostMatcher(filter);
+    const hosts = all.flatMap(({ facts, firstUs }) =>
+      matchesProfile(facts, filter) && matches({ ...facts, firstUs }) ? [facts.id] : [],
+    );
     return { window, hosts, identities: null };
   }
 

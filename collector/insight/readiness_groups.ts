@@ -4,7 +4,7 @@
  */
 import type { ReadinessGroup } from '../contract/host.ts';
 import { commandLines, enforceCommand, enforceNotes } from './enforce_command.ts';
-import { groupValue } from './host_filter.ts';
+import { groupValue } from './group_value.ts';
 import { type JudgedHost, verdictCounts } from './hosts.ts';
 import type { GroupBy } from './question.ts';
 

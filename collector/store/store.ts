@@ -11,6 +11,7 @@ import type { Coverage, Heartbeat, Rollup } from '../../protocol/records.ts';
 import type { CloudResourceInput } from '../contract/cloud.ts';
 import type { GapReason } from '../contract/host.ts';
 import type { Window } from '../contract/window.ts';
+import type { HostChoice } from './host_filter.ts';
 import type { CallerFacts, WorkloadIdentity } from './workload_identity.ts';
 
 /**
@@ -85,7 +86,7 @@ export interface Identity extends WorkloadIdentity {
 /** The calls that a question is about. `null` selects all, an empty list none. */
 export interface Scope {
   window: Window;
-  hosts: string[] | null;
+  hosts: HostChoice;
   identities: string[] | null;
 }
 
@@ -105,6 +106,77 @@ export interface IdentityHost {
   lastV1Us: number | null;
   /** IMDSv1 calls in the window. */
   callsV1: number;
+}
+
+/** Choices of a question about the hosts of workloads. */
+export interface WorkloadHostsOptions {
+  /** Number of hosts that are listed for each workload. */
+  latest: number;
+  /** Keys of tags whose values are listed. */
+  tagKeys: readonly string[];
+  /**
+   * Pairs of an identity and the workload that it counts for. Default: every identity is a workload of its
+   * own. A host counts once for a workload, whichever of its identities called there.
+   */
+  joined?: readonly (readonly [identity: string, workload: string])[];
+}
+
+/** The hosts of one workload, added up. */
+export interface WorkloadHosts {
+  identity: string;
+  hosts: number;
+  /** First and last times are of all time, not of the window. */
+  firstUs: number;
+  lastUs: number;
+  lastV1Us: number | null;
+  /** Hosts on which no other workload made an IMDSv1 call in the window, and this one did. */
+  freed: number;
+  /** The hosts on which it called last; of equal times those whose id sorts first. */
+  latest: IdentityHost[];
+  /** Values that its hosts report, each once, sorted. */
+  accounts: string[];
+  regions: string[];
+  /** For each key of a tag its different values; null where a host does not have it. */
+  tags: Record<string, (string | null)[]>;
+}
+
+/** Hosts whose first and last record is of the same days since 1970. */
+export interface ReportedDays {
+  firstDay: number;
+  lastDay: number;
+  hosts: number;
+}
+
+/**
+ * Evidence that decides the verdicts of some hosts, as columns with one entry for each host. Times are
+ * microseconds since 1970; `NaN` where they are not known.
+ */
+export interface HostBriefs {
+  hostIds: string[];
+  names: string[];
+  /** Number of the profile that a host reports now; 0 where it has reported none. */
+  profiles: Uint32Array;
+  /** Times of the first and the last record. */
+  firstUs: Float64Array;
+  lastUs: Float64Array;
+  /** When the last heartbeat arrived. */
+  receivedUs: Float64Array;
+  /** `firstUs` and `lastUs` of `HostCoverage`. */
+  watchedFirstUs: Float64Array;
+  watchedLastUs: Float64Array;
+  /** Metadata options, 0: not known, 1: optional, 2: required, and when they were supplied. */
+  tokens: Uint8Array;
+  tokensSuppliedUs: Float64Array;
+  /** Gaps as in `HostCoverage`, without their details. `host` is a place in the columns. */
+  gaps: { host: number; startUs: number; endUs: number; missingUs: number; reason: GapReason }[];
+  /** Boots whose first report is in the window. */
+  boots: { host: Uint32Array; firstUs: Float64Array };
+  /** Hosts for which the cloud counted calls without a token in the window. */
+  withCountedCalls: string[];
+  /** Sums of `hostTotals` without IMDSv2 calls. */
+  totals: { hostId: string; identity: string | null; kinds: CountedCalls[] }[];
+  /** Position after which the following hosts come; null where there are no more. */
+  next: number | null;
 }
 
 /** Distance of a workload from the service on one host when its token requests got no answer. */
@@ -313,6 +385,28 @@ export interface StoreQueries {
     scope: Scope,
     withV2?: boolean,
   ): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
+  /**
+   * Returns the same sums added up over the hosts of the scope. IMDSv2 calls are one sum, with `identity`
+   * null.
+   */
+  callTotals(scope: Scope): Promise<{ identity: string | null; kinds: CountedCalls[] }[]>;
+  /** Returns for each workload of the scope the hosts on which it called, added up. */
+  workloadHosts(scope: Scope, options: WorkloadHostsOptions): Promise<WorkloadHosts[]>;
+  /** Returns the ids of hosts on which the workloads of the scope called, in the order of their bytes. */
+  callerHosts(scope: Scope, after: string | null, limit: number): Promise<string[]>;
+  /** Returns hosts in the order of the bytes of their ids, after the id `after`. */
+  hostPage(choice: HostChoice, after: string | null, limit: number): Promise<StoredHost[]>;
+  /**
+   * Returns what decides the verdicts of at most `limit` hosts after the position `after`, which is 0 at
+   * first. Their order is always the same. The briefs of one answer are of one moment.
+   */
+  hostBriefs(choice: HostChoice, window: Window, after: number, limit: number): Promise<HostBriefs>;
+  /** Returns the times of the first and the last record of any host; null where there is none. */
+  reportedSpan(): Promise<{ firstUs: number; lastUs: number } | null>;
+  /** Counts hosts by the days of their first and last record. */
+  reportedDays(choice: HostChoice): Promise<ReportedDays[]>;
+  /** Returns the ids of hosts with counts of the cloud in a window, in the order of their bytes. */
+  countedHosts(window: Window, choice: HostChoice, after: string | null, limit: number): Promise<string[]>;
   /** Returns what hosts and instances have in common, by which they are grouped. */
   profiles(): Promise<StoredProfiles>;
   /** Returns the members of all groups, or for a list those that have one of its profiles. */
@@ -325,7 +419,7 @@ export interface StoreQueries {
   /** Returns counts by hour or day, and with `byIdentity` by workload too. */
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]>;
   /** Returns the days from `fromDay` until before `toDay`, oldest first. `hosts` null: all. */
-  callingDays(fromDay: number, toDay: number, hosts: string[] | null): Promise<CallingDays>;
+  callingDays(fromDay: number, toDay: number, hosts: HostChoice): Promise<CallingDays>;
   /**
    * Returns the paths that a workload requested without a token, most frequent first. `path` null stands for
    * all that are not listed.

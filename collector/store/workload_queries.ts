@@ -6,6 +6,7 @@ import type {
   CallFilter,
   CallingDays,
   CountedCalls,
+  HostBriefs,
   Identity,
   IdentityHost,
   IdentityTotals,
@@ -13,6 +14,8 @@ import type {
   Scope,
   SeriesPoint,
   StoreQueries,
+  WorkloadHosts,
+  WorkloadHostsOptions,
 } from './store.ts';
 import type { WorkloadRules } from './workload_rules.ts';
 
@@ -64,6 +67,37 @@ export class WorkloadQueries implements StoreQueries {
         callsV1: a.callsV1 + b.callsV1,
       }),
     );
+  }
+
+  async workloadHosts(scope: Scope, options: WorkloadHostsOptions): Promise<WorkloadHosts[]> {
+    const expanded = await this.#expand(scope);
+    await this.#update();
+    return this.#store.workloadHosts(expanded, { ...options, joined: [...this.#workloads] });
+  }
+
+  async callTotals(scope: Scope): ReturnType<StoreQueries['callTotals']> {
+    const rows = await this.#store.callTotals(await this.#expand(scope));
+    await this.#update();
+    return this.#joined(
+      rows,
+      () => '',
+      (a, b) => ({ ...a, kinds: [...a.kinds, ...b.kinds] }),
+    );
+  }
+
+  async hostBriefs(...question: Parameters<StoreQueries['hostBriefs']>): Promise<HostBriefs> {
+    const briefs = await this.#store.hostBriefs(...question);
+    await this.#update();
+    const totals = this.#joined(
+      briefs.totals,
+      ({ hostId }) => hostId,
+      (a, b) => ({ ...a, kinds: [...a.kinds, ...b.kinds] }),
+    );
+    return { ...briefs, totals };
+  }
+
+  async callerHosts(scope: Scope, after: string | null, limit: number): Promise<string[]> {
+    return this.#store.callerHosts(await this.#expand(scope), after, limit);
   }
 
   async measuredHops(scope: Scope): Promise<MeasuredHops[]> {
@@ -162,6 +196,18 @@ export class WorkloadQueries implements StoreQueries {
     return this.#store.calls(await this.#expand(filter), limit, cursor);
   }
 
+  hostPage(...args: Parameters<StoreQueries['hostPage']>): ReturnType<StoreQueries['hostPage']> {
+    return this.#store.hostPage(...args);
+  }
+  reportedSpan(): ReturnType<StoreQueries['reportedSpan']> {
+    return this.#store.reportedSpan();
+  }
+  reportedDays(...args: Parameters<StoreQueries['reportedDays']>): ReturnType<StoreQueries['reportedDays']> {
+    return this.#store.reportedDays(...args);
+  }
+  countedHosts(...args: Parameters<StoreQueries['countedHosts']>): ReturnType<StoreQueries['countedHosts']> {
+    return this.#store.countedHosts(...args);
+  }
   hosts(...args: Parameters<StoreQueries['hosts']>): ReturnType<StoreQueries['hosts']> {
     return this.#store.hosts(...args);
   }

@@ -2,9 +2,9 @@
 import type { GroupAttribute } from '../../../common/group_id.ts';
 import { SCALING_GROUP_TAG } from '../../../common/instance_tags.ts';
 import { DAY_US, type Window } from '../../contract/window.ts';
+import { narrows } from '../../store/host_filter.ts';
 import type { CloudInventory, HostProfile, StoredProfiles, StoreQueries } from '../../store/store.ts';
 import { isV1, type Tally, tally, tallyAll } from '../counts.ts';
-import { narrows } from '../host_filter.ts';
 import type { HostJudge } from '../host_judge.ts';
 import type { Judging } from '../judged.ts';
 import type { HostFilter } from '../question.ts';

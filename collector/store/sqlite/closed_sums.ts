@@ -2,6 +2,7 @@
  * Keeps sums over past days in memory. Such days hardly ever change, and a window of ninety days consists of
  * almost nothing else. A sum is valid for as long as `changed_days` counts no new change of its days.
  */
+import { createHash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { TotalColumn, TotalRow, TotalsQuestion } from './total_rows.ts';
 
@@ -31,7 +32,7 @@ export class ClosedSums {
    */
   sums(question: TotalsQuestion, by: readonly TotalColumn[], sum: () => TotalRow[]): TotalRow[] {
     if (question.parts.length === 0) return [];
-    const key = JSON.stringify([question, by]);
+    const key = keyOf(question, by);
     const changes = this.#countChanges(question);
     const known = this.#kept.get(key);
     if (known !== undefined) this.#drop(key, known);
@@ -59,4 +60,12 @@ export class ClosedSums {
     const to = Math.max(...days.map((part) => part.to));
     return Number(this.#changes.get(from, to)!['changes']);
   }
+}
+
+/** Lists of hosts can be long: of such a question the hash is kept. */
+const MAX_KEY_CHARACTERS = 1000;
+
+function keyOf(question: TotalsQuestion, by: readonly TotalColumn[]): string {
+  const text = JSON.stringify([question, by]);
+  return text.length <= MAX_KEY_CHARACTERS ? text : createHash('sha256').update(text).digest('base64');
 }

@@ -55,31 +55,15 @@ export class CoverageReader {
         losses: {},
       });
     }
-    const latest = new Map<string, { gap: StoredGap; amounts: string | null }>();
+    const merger = new GapMerger({ sinceUs, untilUs });
     for (const row of this.#gaps.all(chosen, sinceUs, untilUs)) {
       const host = coverage.get(Number(row['host']));
       if (host === undefined) continue;
       const reason = row['reason'] as GapReason;
-      const amounts = row['amounts'] as string | null;
-      const startUs = Math.max(Number(row['startUs']), sinceUs);
-      const endUs = Math.min(Number(row['endUs']), untilUs);
-      // A later gap can reach into an earlier one where a clock was set back.
-      const missingUs = Math.min(
-        endUs - startUs,
-        missingOf(reason, Number(row['startUs']), Number(row['endUs']), amounts),
+      const [startUs, endUs] = [Number(row['startUs']), Number(row['endUs'])];
+      merger.add(Number(row['host']), reason, startUs, endUs, row['amounts'] as string | null, (gap) =>
+        host.gaps.push(gap),
       );
-      const before = latest.get(`${host.hostId} ${reason}`);
-      if (before !== undefined && before.gap.endUs >= startUs) {
-        before.gap.endUs = Math.max(before.gap.endUs, endUs);
-        const lengthUs = before.gap.endUs - before.gap.startUs;
-        before.gap.missingUs = Math.min(lengthUs, (before.gap.missingUs ?? 0) + missingUs);
-        before.amounts = addAmounts(before.amounts, amounts);
-        before.gap.detail = describe(reason, before.amounts);
-        continue;
-      }
-      const gap: StoredGap = { startUs, endUs, missingUs, reason, detail: describe(reason, amounts) };
-      host.gaps.push(gap);
-      latest.set(`${host.hostId} ${reason}`, { gap, amounts });
     }
     for (const { host, id, firstUs, lastUs } of this.#boots.all(chosen, sinceUs, untilUs)) {
       coverage
@@ -98,6 +82,49 @@ export class CoverageReader {
       if (found !== undefined) addLosses(found.losses, String(losses));
     }
     return [...coverage.values()];
+  }
+}
+
+/**
+ * Cuts gaps to a window and merges touching ones of one host and reason. They come in the order of their
+ * starts.
+ */
+export class GapMerger {
+  readonly #sinceUs: number;
+  readonly #untilUs: number;
+  readonly #latest = new Map<string, { gap: StoredGap; amounts: string | null }>();
+
+  constructor({ sinceUs, untilUs }: Window) {
+    this.#sinceUs = sinceUs;
+    this.#untilUs = untilUs;
+  }
+
+  /** Calls `found` with a new gap. A gap that is merged changes the one before. */
+  add(
+    host: number,
+    reason: GapReason,
+    storedStartUs: number,
+    storedEndUs: number,
+    amounts: string | null,
+    found: (gap: StoredGap) => void,
+  ): void {
+    const startUs = Math.max(storedStartUs, this.#sinceUs);
+    const endUs = Math.min(storedEndUs, this.#untilUs);
+    // A later gap can reach into an earlier one where a clock was set back.
+    const missingUs = Math.min(endUs - startUs, missingOf(reason, storedStartUs, storedEndUs, amounts));
+    const key = `${host} ${reason}`;
+    const before = this.#latest.get(key);
+    if (before !== undefined && before.gap.endUs >= startUs) {
+      before.gap.endUs = Math.max(before.gap.endUs, endUs);
+      const lengthUs = before.gap.endUs - before.gap.startUs;
+      before.gap.missingUs = Math.min(lengthUs, (before.gap.missingUs ?? 0) + missingUs);
+      before.amounts = addAmounts(before.amounts, amounts);
+      before.gap.detail = describe(reason, before.amounts);
+      return;
+    }
+    const gap: StoredGap = { startUs, endUs, missingUs, reason, detail: describe(reason, amounts) };
+    found(gap);
+    this.#latest.set(key, { gap, amounts });
   }
 }
 

@@ -1,40 +1,50 @@
 /** Answers the questions of the store on one connection, each from one consistent view. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Call } from '../../../protocol/call.ts';
-import type { Window } from '../../contract/window.ts';
+import { DAY_US, HOUR_US, type Window } from '../../contract/window.ts';
+import { type HostChoice, isIdList } from '../host_filter.ts';
 import type {
   CallFilter,
   CallingDays,
   CloudCount,
   CloudInstance,
   CloudInventory,
+  HostBriefs,
   HostCoverage,
   Identity,
   IdentityHost,
   IdentityTotals,
   MeasuredHops,
+  ReportedDays,
   Scope,
   SeriesPoint,
   StoredHost,
   StoreQueries,
   StoreStatistics,
+  WorkloadHosts,
+  WorkloadHostsOptions,
 } from '../store.ts';
 import type { CallerFacts, WorkloadIdentity } from '../workload_identity.ts';
 import { CallsReader } from './calls_reader.ts';
 import { CloudInventoryReader } from './cloud_inventory_rows.ts';
 import { CoverageReader } from './coverage_reader.ts';
 import { bytesBeside, usedBytes } from './database.ts';
+import { HostBriefsReader, type PackedHostBriefs } from './host_briefs.ts';
 import { MembersReader } from './members_reader.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
 import { type PackedProfiles, ProfilesReader, ProfilesUnpacker } from './packed_profiles.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { Rows } from './rows.ts';
-import { Totals } from './totals.ts';
+import { hostColumn, isAmong } from './total_queries.ts';
+import { bounded, Totals } from './totals.ts';
+import { WorkloadHostsReader } from './workload_hosts.ts';
 
 export class FindingsReader implements StoreQueries {
   readonly #database: DatabaseSync;
   readonly #rows: Rows;
   readonly #totals: Totals;
+  readonly #workloadHosts: WorkloadHostsReader;
+  readonly #hostBriefs: HostBriefsReader;
   readonly #coverage: CoverageReader;
   readonly #calls: CallsReader;
   readonly #members: MembersReader;
@@ -48,6 +58,8 @@ export class FindingsReader implements StoreQueries {
     this.#database = database;
     this.#rows = new Rows(database);
     this.#totals = new Totals(database, this.#rows);
+    this.#workloadHosts = new WorkloadHostsReader(this.#rows, this.#totals);
+    this.#hostBriefs = new HostBriefsReader(database, this.#rows, this.#totals);
     this.#coverage = new CoverageReader(database);
     this.#calls = new CallsReader(database, this.#rows);
     this.#members = new MembersReader(database);
@@ -59,6 +71,7 @@ export class FindingsReader implements StoreQueries {
   /** Runs a question in a transaction. Without it, an answer could contain half of a commit. */
   async #view<T>(ask: () => T): Promise<T> {
     this.#database.exec('BEGIN');
+    this.#rows.chosenHosts.forget();
     try {
       return ask();
     } finally {
@@ -81,6 +94,108 @@ export class FindingsReader implements StoreQueries {
   packedHostTotals(scope: Scope, withV2: boolean): Promise<PackedHostTotals> {
     return this.#view(() => this.#totals.hostTotals(scope, withV2));
   }
+  callTotals(scope: Scope): ReturnType<StoreQueries['callTotals']> {
+    return this.#view(() => this.#totals.callTotals(scope));
+  }
+  workloadHosts(scope: Scope, options: WorkloadHostsOptions): Promise<WorkloadHosts[]> {
+    return this.#view(() => this.#workloadHosts.read(scope, options));
+  }
+  async hostBriefs(...question: Parameters<StoreQueries['hostBriefs']>): Promise<HostBriefs> {
+    const { totals, ...briefs } = await this.packedHostBriefs(...question);
+    return { ...briefs, totals: unpackHostTotals(totals) };
+  }
+  packedHostBriefs(...question: Parameters<StoreQueries['hostBriefs']>): Promise<PackedHostBriefs> {
+    return this.#view(() => this.#hostBriefs.read(...question));
+  }
+
+  callerHosts(scope: Scope, after: string | null, limit: number): Promise<string[]> {
+    return this.#view(() => {
+      const { window, identities } = scope;
+      const hosts = scope.hosts === null ? null : this.#rows.hostRows(scope.hosts);
+      const lists = [
+        { column: 'identity', rows: identities === null ? null : this.#rows.identityRows(identities) },
+        { column: hostColumn(hosts ?? []), rows: hosts },
+      ].filter(({ rows }) => rows !== null);
+      return this.#totals
+        .prepare(
+          `SELECT DISTINCT host_id AS id FROM identity_hosts JOIN hosts ON hosts.id = host
+           WHERE identity_hosts.last_us >= ? AND identity_hosts.first_us < ? AND host_id > ?
+             ${lists.map(({ column }) => isAmong(column)).join('')} ORDER BY host_id LIMIT ?`,
+        )
+        .all(
+          bounded(Math.floor(window.sinceUs / HOUR_US) * HOUR_US),
+          bounded(window.untilUs),
+          after ?? '',
+          ...lists.map(({ rows }) => JSON.stringify(rows)),
+          limit,
+        )
+        .map(({ id }) => String(id));
+    });
+  }
+
+  async hostPage(choice: HostChoice, after: string | null, limit: number): Promise<StoredHost[]> {
+    return this.#unpacker.unpack(await this.packedHostPage(choice, after, limit), false);
+  }
+  packedHostPage(choice: HostChoice, after: string | null, limit: number): Promise<PackedHost[]> {
+    return this.#view(() => {
+      const ids = this.#rows.chosenHosts.idsAfter(choice, after, limit);
+      const found = askAmong(this.#statements.hosts, ids) as unknown as (PackedHost & { id: string })[];
+      const byId = new Map(found.map(({ id, ...host }) => [id, host]));
+      return ids.map((id) => byId.get(id)!);
+    });
+  }
+
+  reportedSpan(): ReturnType<StoreQueries['reportedSpan']> {
+    return this.#view(() => {
+      const { firstUs, lastUs } = this.#totals
+        .prepare('SELECT min(first_us) AS firstUs, max(last_us) AS lastUs FROM hosts')
+        .get() as { firstUs: number | null; lastUs: number | null };
+      return firstUs === null || lastUs === null ? null : { firstUs, lastUs };
+    });
+  }
+
+  reportedDays(choice: HostChoice): Promise<ReportedDays[]> {
+    return this.#view(() => {
+      const rows = choice === null ? null : this.#rows.hostRows(choice);
+      return this.#totals
+        .prepare(
+          `SELECT first_us / ${DAY_US} AS firstDay, last_us / ${DAY_US} AS lastDay, count(*) AS hosts FROM hosts
+           WHERE first_us IS NOT NULL${rows === null ? '' : isAmong('id')} GROUP BY 1, 2 ORDER BY 1, 2`,
+        )
+        .all(...(rows === null ? [] : [JSON.stringify(rows)]))
+        .map((row) => ({ ...row })) as never;
+    });
+  }
+
+  countedHosts(
+    { sinceUs, untilUs }: Window,
+    choice: HostChoice,
+    after: string | null,
+    limit: number,
+  ): Promise<string[]> {
+    return this.#view(() => {
+      const listed =
+        choice === null
+          ? null
+          : new Set(
+              isIdList(choice) ? choice : this.#rows.hostRows(choice).map((row) => this.#rows.hostId(row)),
+            );
+      const found: string[] = [];
+      const rows = this.#totals
+        .prepare(
+          `SELECT DISTINCT host_id AS id FROM cloud_counts WHERE end_us > ? AND start_us < ? AND host_id > ?
+           ORDER BY host_id`,
+        )
+        .iterate(sinceUs, untilUs, after ?? '');
+      for (const { id } of rows as unknown as Iterable<{ id: string }>) {
+        if (listed !== null && !listed.has(id)) continue;
+        found.push(id);
+        if (found.length === limit) break;
+      }
+      return found;
+    });
+  }
+
   async profiles(): ReturnType<StoreQueries['profiles']> {
     return this.#profilesUnpacker.unpack(await this.packedProfiles(this.#profilesUnpacker.lastId));
   }
@@ -107,7 +222,7 @@ export class FindingsReader implements StoreQueries {
   series(scope: Scope, bucket: 'hour' | 'day', byIdentity: boolean): Promise<SeriesPoint[]> {
     return this.#view(() => this.#totals.series(scope, bucket, byIdentity));
   }
-  callingDays(fromDay: number, toDay: number, hosts: string[] | null): Promise<CallingDays> {
+  callingDays(fromDay: number, toDay: number, hosts: HostChoice): Promise<CallingDays> {
     return this.#view(() => this.#totals.callingDays(fromDay, toDay, hosts));
   }
   coverage(window: Window, hosts: string[] | null): Promise<HostCoverage[]> {
@@ -217,7 +332,7 @@ function prepareAll(
     hosts: prepareLists(
       database,
       (among) =>
-        `SELECT facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
+        `SELECT hosts.host_id AS id, facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
          FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id
          WHERE first_us IS NOT NULL ${among('hosts.host_id')}`,
     ),

@@ -31,7 +31,7 @@ interface PackedRow {
 
 /** Number in place of a kind: IMDSv2 calls that are not told apart. */
 export const PLAIN_V2 = 0;
-const PLAIN_V2_KIND: CallKind = {
+export const PLAIN_V2_KIND: CallKind = {
   version: 2,
   endpoint: null,
   category: 'other',

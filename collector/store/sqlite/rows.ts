@@ -3,8 +3,10 @@
  * are cached.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { type HostFilter, isIdList } from '../host_filter.ts';
 import type { CallKind, Identity } from '../store.ts';
 import type { WorkloadIdentity } from '../workload_identity.ts';
+import { ChosenHosts } from './chosen_hosts.ts';
 
 const MAX_CACHED = 50_000;
 /** Characters of all texts of one cache. */
@@ -39,6 +41,8 @@ class CachedRows<T> {
 }
 
 export class Rows {
+  /** The hosts by what they report. */
+  readonly chosenHosts: ChosenHosts;
   readonly #kinds: CachedRows<CallKind>;
   readonly #identities: CachedRows<Identity>;
   readonly #hostIds: CachedRows<string>;
@@ -46,6 +50,7 @@ export class Rows {
   readonly #identityRow: StatementSync;
 
   constructor(database: DatabaseSync) {
+    this.chosenHosts = new ChosenHosts(database);
     this.#kinds = new CachedRows(
       database.prepare(
         `SELECT version, endpoint, category, status, outcome, fallback, answered_by AS answeredBy, caller_role AS callerRole, role, user_agents.text AS userAgent
@@ -74,16 +79,16 @@ export class Rows {
     return this.#hostIds.get(id);
   }
 
-  /** Returns the numbers of those hosts that the store knows. */
-  hostRows(hostIds: string[]): number[] {
-    return known(this.#hostRow, hostIds);
+  /** Returns the numbers of those hosts of a list that the store knows, or of those that a filter selects. */
+  hostRows(choice: readonly string[] | HostFilter): number[] {
+    return isIdList(choice) ? known(this.#hostRow, choice) : this.chosenHosts.rows(choice);
   }
   identityRows(ids: string[]): number[] {
     return known(this.#identityRow, ids);
   }
 }
 
-function known(statement: StatementSync, names: string[]): number[] {
+function known(statement: StatementSync, names: readonly string[]): number[] {
   const rows = new Set<number>();
   for (const name of names) {
     const row = statement.get(name);

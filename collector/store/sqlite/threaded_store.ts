@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Heartbeat } from '../../../protocol/records.ts';
 import type { Window } from '../../contract/window.ts';
+import type { HostChoice } from '../host_filter.ts';
 import type {
   BatchResult,
   CallFilter,
@@ -16,6 +17,7 @@ import type {
 } from '../store.ts';
 import { backUp } from './backup.ts';
 import { FINDINGS } from './findings_schema.ts';
+import type { PackedHostBriefs } from './host_briefs.ts';
 import { pack } from './packed_batch.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
 import { type PackedProfiles, ProfilesUnpacker } from './packed_profiles.ts';
@@ -188,6 +190,31 @@ export class ThreadedStore implements Store {
   }
   async hostTotals(scope: Scope, withV2 = true): ReturnType<Store['hostTotals']> {
     return unpackHostTotals(await this.#reader.ask<PackedHostTotals>('packedHostTotals', scope, withV2));
+  }
+  callTotals(scope: Scope): ReturnType<Store['callTotals']> {
+    return this.#reader.ask('callTotals', scope);
+  }
+  workloadHosts(...question: Parameters<Store['workloadHosts']>): ReturnType<Store['workloadHosts']> {
+    return this.#reader.ask('workloadHosts', ...question);
+  }
+  async hostBriefs(...question: Parameters<Store['hostBriefs']>): ReturnType<Store['hostBriefs']> {
+    const { totals, ...briefs } = await this.#reader.ask<PackedHostBriefs>('packedHostBriefs', ...question);
+    return { ...briefs, totals: unpackHostTotals(totals) };
+  }
+  callerHosts(...question: Parameters<Store['callerHosts']>): ReturnType<Store['callerHosts']> {
+    return this.#reader.ask('callerHosts', ...question);
+  }
+  async hostPage(...question: Parameters<Store['hostPage']>): ReturnType<Store['hostPage']> {
+    return this.#unpacker.unpack(await this.#reader.ask<PackedHost[]>('packedHostPage', ...question), false);
+  }
+  reportedSpan(): ReturnType<Store['reportedSpan']> {
+    return this.#reader.ask('reportedSpan');
+  }
+  reportedDays(choice: HostChoice): ReturnType<Store['reportedDays']> {
+    return this.#reader.ask('reportedDays', choice);
+  }
+  countedHosts(...question: Parameters<Store['countedHosts']>): ReturnType<Store['countedHosts']> {
+    return this.#reader.ask('countedHosts', ...question);
   }
   async profiles(): ReturnType<Store['profiles']> {
     const { lastId } = this.#profiles;

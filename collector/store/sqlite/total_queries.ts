@@ -80,7 +80,7 @@ export class TotalQueries {
   callersOfDay(column: 'host' | 'identity', day: number, hosts: number[] | null): number[] {
     const table = column === 'identity' && hosts === null ? 'fleet_daily' : 'daily';
     const sql = `SELECT DISTINCT ${column} AS caller FROM ${table}
-      WHERE class = ${KIND_CLASS.v1} AND day = ?${hosts === null ? '' : isAmong('host')}`;
+      WHERE class = ${KIND_CLASS.v1} AND day = ?${hosts === null ? '' : isAmong(hostColumn(hosts))}`;
     const values = hosts === null ? [] : [JSON.stringify(hosts)];
     return this.prepare(sql)
       .all(day, ...values)
@@ -96,7 +96,7 @@ export class TotalQueries {
     if (hosts?.length === 0 || identities?.length === 0) return null;
     // The key is (class, time, workload, host): with a list for each, rows are looked up and not searched
     // for.
-    const workloads = identities ?? (hosts === null ? null : this.#identitiesOf(hosts));
+    const workloads = identities ?? (hosts === null || isLong(hosts) ? null : this.#identitiesOf(hosts));
     const selects: string[] = [];
     const values: (number | string)[] = [];
     for (const { unit, from, to } of parts) {
@@ -117,7 +117,7 @@ export class TotalQueries {
           values.push(JSON.stringify(workloads));
         }
         if (hosts !== null) {
-          sql += isAmong('host');
+          sql += isAmong(hostColumn(hosts));
           values.push(JSON.stringify(hosts));
         }
         selects.push(sql);
@@ -157,6 +157,18 @@ export class TotalQueries {
     }
     return statement;
   }
+}
+
+/** With more hosts than this, rows are read and compared: to look up each host would cost more. */
+const MAX_LOOKED_UP = 500;
+
+function isLong(hosts: readonly number[]): boolean {
+  return hosts.length > MAX_LOOKED_UP;
+}
+
+/** Returns the column for a condition about these hosts. A leading `+` keeps SQLite from looking up each one. */
+export function hostColumn(hosts: readonly number[]): string {
+  return isLong(hosts) ? '+host' : 'host';
 }
 
 /** Returns a condition with one parameter: the JSON list of the values. */

@@ -2,8 +2,9 @@
  * Answers questions about many calls from roll-ups. A window is split into its whole days and, at either end,
  * the hours that are left.
  */
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { DAY_US, HOUR_US, type Window } from '../../contract/window.ts';
+import type { HostChoice } from '../host_filter.ts';
 import type {
   CallingDays,
   CountedCalls,
@@ -15,9 +16,9 @@ import type {
 } from '../store.ts';
 import { CallingDaysReader } from './calling_days.ts';
 import { ClosedSums } from './closed_sums.ts';
-import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2 } from './packed_totals.ts';
+import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2, PLAIN_V2_KIND } from './packed_totals.ts';
 import type { Rows } from './rows.ts';
-import { isAmong, TotalQueries } from './total_queries.ts';
+import { hostColumn, isAmong, TotalQueries } from './total_queries.ts';
 import {
   KIND_CLASS,
   mergeTotals,
@@ -41,6 +42,11 @@ export class Totals {
     this.#queries = new TotalQueries(database);
     this.#closed = new ClosedSums(database);
     this.#callingDays = new CallingDaysReader(database, this.#queries);
+  }
+
+  /** Prepares a statement once. */
+  prepare(sql: string): StatementSync {
+    return this.#queries.prepare(sql);
   }
 
   identityTotals(scope: Scope): IdentityTotals[] {
@@ -67,23 +73,63 @@ export class Totals {
       packer.addRow(row);
     }
     if (!withV2) return packer.packed();
-    // Sums over workloads can be used only where no workloads are selected.
-    const plain =
-      scope.identities === null
-        ? { ...this.#question({ ...scope, identities: null }, [V2_SUM]), identities: [0] }
-        : this.#question(scope, [V2]);
-    for (const row of this.#sums(plain, ['host'])) {
+    for (const row of this.#sums(this.#plainV2(scope), ['host'])) {
       packer.setOwner(row.host, null, () => ({ hostId: this.#rows.hostId(row.host), identity: null }));
       packer.addRow({ ...row, kind: PLAIN_V2 });
     }
     return packer.packed();
   }
 
+  callTotals(scope: Scope): { identity: string | null; kinds: CountedCalls[] }[] {
+    const totals: { identity: string | null; kinds: CountedCalls[] }[] = [];
+    let owner = -1;
+    for (const row of this.#sums(this.#question(scope, [V1, NEITHER]), ['identity', 'kind'])) {
+      if (row.identity !== owner) totals.push({ identity: this.#rows.identity(row.identity).id, kinds: [] });
+      owner = row.identity;
+      totals.at(-1)!.kinds.push(this.#counted(row));
+    }
+    const plain = { ...PLAIN_V2_KIND, count: 0, firstUs: Number.POSITIVE_INFINITY, lastUs: 0 };
+    for (const { count, firstUs, lastUs } of this.#sums(this.#plainV2(scope), ['identity'])) {
+      plain.count += count;
+      plain.firstUs = Math.min(plain.firstUs, firstUs);
+      plain.lastUs = Math.max(plain.lastUs, lastUs);
+    }
+    if (plain.count > 0) totals.push({ identity: null, kinds: [plain] });
+    return totals;
+  }
+
+  /** Returns the totals, without IMDSv2 calls, of hosts by their numbers: of a list, or from one to another. */
+  briefTotals(window: Window, hosts: number[] | { from: number; to: number }): PackedHostTotals {
+    const packer = new HostTotalsPacker((kind) => this.#rows.kind(kind));
+    const isListed = Array.isArray(hosts);
+    const question = this.#question({ window, hosts: null, identities: null }, [V1, NEITHER]);
+    if (isListed) question.hosts = hosts;
+    for (const row of this.#sums(question, ['identity', 'host', 'kind'])) {
+      if (!isListed && (row.host < hosts.from || row.host > hosts.to)) continue;
+      packer.setOwner(row.host, row.identity, () => ({
+        hostId: this.#rows.hostId(row.host),
+        identity: this.#rows.identity(row.identity).id,
+      }));
+      packer.addRow(row);
+    }
+    return packer.packed();
+  }
+
+  /** Sums over workloads can be used only where no workloads are selected. */
+  #plainV2(scope: Scope): TotalsQuestion {
+    return scope.identities === null
+      ? { ...this.#question({ ...scope, identities: null }, [V2_SUM]), identities: [0] }
+      : this.#question(scope, [V2]);
+  }
+
+  /** Returns the number of IMDSv1 calls for each workload and host. Callers must not change the rows. */
+  callsV1(scope: Scope): TotalRow[] {
+    return this.#sums(this.#question(scope, [V1]), ['identity', 'host']);
+  }
+
   identityHosts(scope: Scope): IdentityHost[] {
     const callsV1 = new Map<string, number>();
-    for (const row of this.#sums(this.#question(scope, [V1]), ['identity', 'host'])) {
-      callsV1.set(`${row.identity} ${row.host}`, row.count);
-    }
+    for (const row of this.callsV1(scope)) callsV1.set(`${row.identity} ${row.host}`, row.count);
     const identities = scope.identities === null ? null : this.#rows.identityRows(scope.identities);
     const hosts = scope.hosts === null ? null : this.#rows.hostRows(scope.hosts);
     const sinceUs = Math.floor(scope.window.sinceUs / HOUR_US) * HOUR_US;
@@ -92,7 +138,7 @@ export class Totals {
     const rows = this.#queries
       .prepare(
         `SELECT identity, host, first_us AS firstUs, last_us AS lastUs, last_v1_us AS lastV1Us FROM identity_hosts
-       WHERE last_us >= ? AND first_us < ?${listOf('identity', identities)}${listOf('host', hosts)}`,
+       WHERE last_us >= ? AND first_us < ?${listOf('identity', identities)}${listOf(hostColumn(hosts ?? []), hosts)}`,
       )
       .all(bounded(sinceUs), bounded(scope.window.untilUs), ...lists.map((values) => JSON.stringify(values)));
     return rows.map(({ identity, host, firstUs, lastUs, lastV1Us }) => ({
@@ -156,7 +202,7 @@ export class Totals {
     return [...points.values()].filter(({ v1, v2 }) => v1 + v2 > 0).sort((a, b) => a.startUs - b.startUs);
   }
 
-  callingDays(fromDay: number, toDay: number, hosts: string[] | null): CallingDays {
+  callingDays(fromDay: number, toDay: number, hosts: HostChoice): CallingDays {
     const chosen = hosts === null ? null : this.#rows.hostRows(hosts);
     const days = this.#callingDays.read(fromDay, toDay, chosen);
     const { first } = this.#queries.storedHours();
@@ -243,6 +289,6 @@ export class Totals {
 }
 
 /** Cuts a time to what SQLite can store: a window that is open has `Infinity`. */
-function bounded(us: number): number {
+export function bounded(us: number): number {
   return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, us));
 }
