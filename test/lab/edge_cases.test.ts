@@ -8,7 +8,17 @@ import { Lab } from '../../lab/lab.ts';
 import { addLink, ip } from '../../lab/namespaces.ts';
 import { type Call, call as callSchema } from '../../protocol/call.ts';
 import { IMDS_IPV4, IMDS_IPV6 } from '../../protocol/endpoints.ts';
-import { assertSame, MAIN, nft, RAW_TCP, skip, startWatch, truthsSince } from '../support/lab/watch_lab.ts';
+import { eventually } from '../support/collector/stored.ts';
+import {
+  assertSame,
+  isCapturing,
+  MAIN,
+  nft,
+  RAW_TCP,
+  skip,
+  startWatch,
+  truthsSince,
+} from '../support/lab/watch_lab.ts';
 import type { Watcher } from '../support/lab/watcher.ts';
 
 const URL4 = `http://${IMDS_IPV4}/latest/meta-data/instance-id`;
@@ -90,8 +100,9 @@ describe('imdswatch watch at the edges', () => {
     await assertSame(lab, watcher);
 
     await ip('-n', host, 'link', 'delete', 'eth0');
-    await sleep(2_500);
-    assert.match(watcher.complaints, /the interface eth0 is gone/);
+    await eventually('the interface is missed', () =>
+      watcher!.complaints.includes('the interface eth0 is gone'),
+    );
     await addLink(host, 'eth0', imds, 'eth0');
     const onService = [ipv4.replace(/\.1$/, '.2/24'), `${IMDS_IPV4}/32`];
     for (const address of onService) await ip('-n', imds, 'address', 'add', address, 'dev', 'eth0');
@@ -99,8 +110,9 @@ describe('imdswatch watch at the edges', () => {
       await ip('-n', imds, 'address', 'add', address, 'dev', 'eth0', 'nodad');
     }
     await restore();
-    await sleep(2_500);
-    assert.match(watcher.complaints, /the interface eth0 is back/);
+    await eventually('the interface is found', () =>
+      watcher!.complaints.includes('the interface eth0 is back'),
+    );
     await curl(3);
     await assertSame(lab, watcher);
     const { status } = await watcher.stop('SIGINT');
@@ -116,10 +128,7 @@ describe('imdswatch watch at the edges', () => {
     running.child.stdout?.on('data', (chunk) => {
       out += chunk;
     });
-    // One line is the table's head; a second one is the capture's socket.
-    const capturing = async () => (await lab.run(['cat', '/proc/net/packet'])).stdout.split('\n').length > 2;
-    for (const endMs = performance.now() + 30_000; !(await capturing()); await sleep(50))
-      assert.ok(performance.now() < endMs, 'the capture was opened');
+    await eventually('the capture is open', () => isCapturing(lab));
     await lab.run(['curl', '-s', '-o', '/dev/null', URL4]);
     await sleep(500);
     await running.stop('SIGTERM', 30_000);

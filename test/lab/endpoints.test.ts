@@ -70,17 +70,19 @@ describe('other credential endpoints', { skip }, () => {
       const end = await watcher.stop();
       assert.deepEqual(watcher.invalid, []);
       assert.deepEqual(
-        watcher.calls.map((call) => [
-          call['imds.endpoint'],
-          call['imds.version'],
-          call['imds.server_version'],
-          call['imds.kind'],
-          call['imds.category'],
-          call['imds.role'],
-          call['url.path'],
-          call.outcome,
-          call['destination.address'],
-        ]),
+        watcher
+          .inOrder()
+          .map((call) => [
+            call['imds.endpoint'],
+            call['imds.version'],
+            call['imds.server_version'],
+            call['imds.kind'],
+            call['imds.category'],
+            call['imds.role'],
+            call['url.path'],
+            call.outcome,
+            call['destination.address'],
+          ]),
         [
           [
             'ecs',

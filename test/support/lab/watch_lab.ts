@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { compareCalls, describeDifference } from '../../../lab/compare.ts';
 import type { SeenRequest } from '../../../lab/ground_truth.ts';
 import type { Lab } from '../../../lab/lab.ts';
+import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 import { Watcher } from './watcher.ts';
 
 export const MAIN = join(import.meta.dirname, '../../../cli/main.ts');
@@ -29,7 +30,7 @@ export async function truthsSince(lab: Lab, watcher: Watcher): Promise<SeenReque
 /** Every request that the service saw was reported once and right; owners are not compared. */
 export async function assertSame(lab: Lab, watcher: Watcher): Promise<void> {
   const truths = await truthsSince(lab, watcher);
-  for (const deadlineMs = performance.now() + 5_000; performance.now() < deadlineMs; await sleep(50)) {
+  for (const deadlineMs = performance.now() + 30_000; performance.now() < deadlineMs; await sleep(50)) {
     if (watcher.calls.length >= truths.length) break;
   }
   assert.deepEqual(compareCalls(truths, watcher.calls).map(describeDifference), []);
@@ -44,8 +45,28 @@ export async function nft(namespace: string, rules: string): Promise<void> {
   await child;
 }
 
-/** Resident memory in bytes. */
+/** Resident memory in bytes that is the process's own: without files, and without the kernel's ring of packets. */
 export function residentBytes(pid: number): number {
-  const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  const [, kib] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kib) * 1_024;
+}
+
+/** Returns whether a capture is open in the namespace of the lab's host. */
+export async function isCapturing(lab: Lab): Promise<boolean> {
+  // One line is the table's head; a second one is the capture's socket.
+  return (await lab.run(['cat', '/proc/net/packet'])).stdout.split('\n').length > 2;
+}
+
+/** Waits until what the kernel captured so far is reported: a call of our own comes behind it. Throws after a minute. */
+export async function untilReported(lab: Lab, watcher: Watcher): Promise<void> {
+  const isReported = (path: string) => watcher.calls.some((call) => call['url.path'] === path);
+  for (let number = 0; number < 30; number++) {
+    const path = `/behind-${number}`;
+    await lab.run(['curl', '-s', '-o', '/dev/null', '-m', '5', `http://${IMDS_IPV4}${path}`]);
+    // While the ring is full, the kernel drops this call too.
+    for (const endMs = performance.now() + 2_000; performance.now() < endMs; await sleep(20)) {
+      if (isReported(path)) return;
+    }
+  }
+  throw new Error(`no call was reported for a minute: ${watcher.complaints}`);
 }

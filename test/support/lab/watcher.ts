@@ -5,9 +5,11 @@ import type { Lab, LabProcess } from '../../../lab/lab.ts';
 import { type Call, call } from '../../../protocol/call.ts';
 import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 60_000;
 const PROBE_INTERVAL_MS = 50;
 const SETTLE_STEP_MS = 20;
+/** Longer than any call takes to be printed, also on a machine that is busy with other tests. */
+const SETTLE_MS = 30_000;
 
 export interface WatcherEnd {
   status: number | null;
@@ -40,7 +42,7 @@ export class Watcher {
 
   /**
    * Starts `argv` on the lab's host and resolves once it sees calls: it is asked by calls of our own, until it
-   * prints one. Throws with its stderr when it ends, or sees nothing in 20 seconds.
+   * prints one. Throws with its stderr when it ends, or sees nothing in a minute.
    */
   static async start(lab: Lab, argv: readonly string[], env: Record<string, string> = {}): Promise<Watcher> {
     const running = lab.spawn(argv, { env });
@@ -63,7 +65,10 @@ export class Watcher {
     const probes = await lab.metadata.log();
     watcher.readySeq = probes.at(-1)?.seq ?? 0;
     const last = probes.at(-1);
-    await watcher.#until(() => watcher.calls.some((seen) => seen['source.port'] === last?.clientPort), 5000);
+    await watcher.#until(
+      () => watcher.calls.some((seen) => seen['source.port'] === last?.clientPort),
+      SETTLE_MS,
+    );
     watcher.calls.length = 0;
     watcher.#probePorts = new Set(probes.map(({ clientPort }) => clientPort));
     return watcher;
@@ -94,9 +99,14 @@ export class Watcher {
   }
 
   /** Waits until at least `count` calls were printed, or `timeoutMs` have gone by: fewer are for `compareCalls`. */
-  async settle(count: number, timeoutMs = 5000): Promise<Call[]> {
+  async settle(count: number, timeoutMs = SETTLE_MS): Promise<Call[]> {
     await this.#until(() => this.calls.length >= count, timeoutMs);
     return this.calls;
+  }
+
+  /** Returns the calls that were printed, in the order in which they began: the one of a known caller is printed first. */
+  inOrder(): Call[] {
+    return this.calls.toSorted((one, other) => (one.time < other.time ? -1 : 1));
   }
 
   async #until(condition: () => boolean, timeoutMs: number): Promise<void> {
