@@ -183,8 +183,9 @@ export class Pipeline {
     const segments = packets.map((packet) => this.decode(packet));
     this.options.attribution?.attributor.poll();
     if (segments.length > 1) this.prepareOwners(segments);
-    for (const [at, segment] of segments.entries()) {
-      if (segment === null) continue;
+    for (let at = 0; at < segments.length; at++) {
+      const segment = segments[at];
+      if (segment === null || segment === undefined) continue;
       this.netns = packets[at]!.netns ?? 0;
       this.segment = segment;
       this.tracker.handleSegment(segment);

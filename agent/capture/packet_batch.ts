@@ -20,13 +20,18 @@ export function writeOptions(buffer: Buffer, { collectMs }: BatchOptions): void 
   buffer.writeInt32LE(collectMs, 0);
 }
 
-/** Returns the packets in the first `length` bytes. Their data are views of the buffer. */
+/**
+ * Returns the packets in the first `length` bytes of a buffer that begins at a multiple of four bytes in memory. Their
+ * data are views of the buffer.
+ */
 export function readPackets(buffer: Buffer, length: number, linkType: LinkType): Packet[] {
   const packets: Packet[] = [];
+  const words = new Uint32Array(buffer.buffer, buffer.byteOffset, length >>> 2);
   for (let at = 0; at + HEAD_BYTES <= length; ) {
-    const timeUs = buffer.readUInt32LE(at) * 1_000_000 + buffer.readUInt32LE(at + 4);
-    const captured = buffer.readUInt32LE(at + 8);
-    const wireLength = buffer.readUInt32LE(at + 12);
+    const word = at >>> 2;
+    const timeUs = words[word]! * 1_000_000 + words[word + 1]!;
+    const captured = words[word + 2]!;
+    const wireLength = words[word + 3]!;
     const begin = at + HEAD_BYTES;
     packets.push({ data: buffer.subarray(begin, begin + captured), linkType, timeUs, wireLength });
     at = begin + ((captured + 3) & ~3);

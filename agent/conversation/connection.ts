@@ -8,6 +8,7 @@ import { ConnectionEnd } from './connection_end.ts';
 import { Conversation } from './conversation.ts';
 import type { ConnectionCounters } from './counters.ts';
 import { type Comparison, DeliveredBytes } from './delivered_bytes.ts';
+import { EndedConnection } from './ended_connection.ts';
 import type { ConnectionHooks } from './exchange.ts';
 import {
   ANSWER_WAIT_US,
@@ -389,10 +390,11 @@ export class Connection<Context> {
     }
   }
 
-  /** Deletes everything but the client's bytes: copies of them may come. */
-  discardAllButRequests(): void {
+  /** Deletes everything but the client's bytes, of which copies may come, and returns what is kept. */
+  discardAllButRequests(): EndedConnection<Context> {
     this.client.discardPending();
     this.server.discard();
+    return new EndedConnection(this.context, this.lastUs, this.serverStart, this.client.delivered);
   }
 
   discard(): void {

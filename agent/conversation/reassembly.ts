@@ -48,7 +48,8 @@ export class Reassembly {
   private readonly counters: ReassemblyCounters;
   /** Returns whether a chunk with this acknowledgement number may be delivered yet. */
   private readonly isReady: (ack: number) => boolean;
-  private readonly delivered: DeliveredBytes;
+  /** The last bytes that were delivered. */
+  readonly delivered: DeliveredBytes;
   /** Sequence number behind the last byte that was seen; a FIN counts one. */
   highest: number | null = null;
   /** Sequence number of the stream's first byte; null if the handshake did not show it. */

@@ -17,6 +17,7 @@ import {
   newConnectionCounters,
   newTrackerCounters,
 } from './counters.ts';
+import type { EndedConnection } from './ended_connection.ts';
 import type { Exchange, ExchangeRequest } from './exchange.ts';
 import { belongsTo, type HalfOpen, isExpectedReset, learnHandshake } from './half_open.ts';
 import {
@@ -60,11 +61,14 @@ export class Tracker<Context> {
   private readonly copies: TranslatedCopies<Context>;
   private readonly rivalSyns = new RivalSyns();
   /** Connections that ended a moment ago, to compare copies of them with; oldest first. */
-  private readonly ended = new Map<string, Connection<Context>>();
+  private readonly ended = new Map<string, EndedConnection<Context>>();
   /** The remains of connections that ended, kept while late copies of their segments may come. */
   private readonly remains = new Map<string, Remains>();
   private readonly connectionCounts: ConnectionCounters = newConnectionCounters();
   private pendingBytes = 0;
+  private lastKey = { clientAddress: '', clientPort: 0, endpoint: '', text: '' };
+  /** The key of the connection that was used last. */
+  private lastUsed = '';
   private readonly counts = newTrackerCounters();
 
   constructor(
@@ -86,8 +90,8 @@ export class Tracker<Context> {
       return;
     }
     const key = fromClient
-      ? `${segment.sourceAddress}|${segment.sourcePort}|${segment.destinationAddress}`
-      : `${segment.destinationAddress}|${segment.destinationPort}|${segment.sourceAddress}`;
+      ? this.keyOf(segment.sourceAddress, segment.sourcePort, segment.destinationAddress)
+      : this.keyOf(segment.destinationAddress, segment.destinationPort, segment.sourceAddress);
     const { flags } = segment;
     // RFC 9293, section 3.10.7: a receiver reads a segment without an acknowledgement only if it is a SYN or
     // a reset.
@@ -120,6 +124,20 @@ export class Tracker<Context> {
       if (connection === undefined) return;
     }
     this.deliverSegment(key, connection, segment, fromClient, false);
+  }
+
+  /** Returns the key of a connection: the same text, with its hash, for segments in a row. */
+  private keyOf(clientAddress: string, clientPort: number, endpoint: string): string {
+    const last = this.lastKey;
+    if (
+      last.clientPort !== clientPort ||
+      last.clientAddress !== clientAddress ||
+      last.endpoint !== endpoint
+    ) {
+      const text = `${clientAddress}|${clientPort}|${endpoint}`;
+      this.lastKey = { clientAddress, clientPort, endpoint, text };
+    }
+    return this.lastKey.text;
   }
 
   /**
@@ -381,9 +399,10 @@ export class Tracker<Context> {
   private settleCopy(key: string, isDue: boolean): void {
     const copy = this.copies.copyAt(key);
     if (copy === undefined) return;
-    const original = this.connections.get(copy.originalKey) ?? this.ended.get(copy.originalKey);
+    const open = this.connections.get(copy.originalKey);
+    const original = open ?? this.ended.get(copy.originalKey);
     const serverStart = original?.serverStart ?? this.halfOpen.get(copy.originalKey)?.serverStart ?? null;
-    proveByAnswers(copy, original);
+    proveByAnswers(copy, open);
     while (copy.waiting.length > 0) {
       const segment = copy.waiting[0]!;
       const fromClient = this.isEndpoint(segment.destinationAddress, segment.destinationPort);
@@ -424,10 +443,11 @@ export class Tracker<Context> {
     fromClient: boolean,
     onCopy: boolean,
   ): void {
-    if (segment.payload.length > 0) {
+    if (segment.payload.length > 0 && this.lastUsed !== key) {
       // The map's order is the order of last use: its first entry is evicted when room is needed.
       this.connections.delete(key);
       this.connections.set(key, connection);
+      this.lastUsed = key;
     }
     const pendingBefore = connection.pendingBytes;
     connection.handleSegment(segment, fromClient, onCopy);
@@ -514,6 +534,7 @@ export class Tracker<Context> {
     if (remains?.placeSegment(segment, fromClient) === 'behind') connection.continueAfter(remains);
     this.remains.delete(key);
     this.connections.set(key, connection);
+    this.lastUsed = key;
     return connection;
   }
 
@@ -527,9 +548,9 @@ export class Tracker<Context> {
     for (const copy of this.copies.unprovenCopiesOf(key))
       proveByAnswers(this.copies.copyAt(copy)!, connection);
     deleteOldestEntries(this.remains, this.limits.maxConnections);
-    this.deleteConnection(key, connection);
+    const ended = this.deleteConnection(key, connection);
     this.deleteEnded(key);
-    this.ended.set(key, connection);
+    this.ended.set(key, ended);
     if (this.ended.size > MAX_ENDED) this.deleteEnded(this.ended.keys().next().value!);
   }
 
@@ -545,16 +566,18 @@ export class Tracker<Context> {
     connection.discard();
   }
 
-  private deleteConnection(key: string, connection: Connection<Context>): void {
-    this.withPendingBytes(connection, () => connection.discardAllButRequests());
+  private deleteConnection(key: string, connection: Connection<Context>): EndedConnection<Context> {
+    const ended = this.withPendingBytes(connection, () => connection.discardAllButRequests());
     this.connections.delete(key);
     this.hooks.connectionClosed(connection.tuple, connection.context);
+    return ended;
   }
 
-  private withPendingBytes(connection: Connection<Context>, action: () => void): void {
+  private withPendingBytes<T>(connection: Connection<Context>, action: () => T): T {
     const before = connection.pendingBytes;
-    action();
+    const result = action();
     this.pendingBytes += connection.pendingBytes - before;
+    return result;
   }
 
   private dropHalfOpen(key: string, half: HalfOpen<Context>): void {

@@ -14,6 +14,7 @@
  */
 import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Connection } from './connection.ts';
+import type { EndedConnection } from './ended_connection.ts';
 import { FIRST_COPY_WINDOW_US, IDLE_EXPIRY_US } from './limits.ts';
 import { ACK, FIN, RST, type Segment, SYN } from './segment.ts';
 import { seqDistance } from './sequence.ts';
@@ -120,7 +121,7 @@ export class TranslatedCopies<Context> {
     copy: Copy,
     segment: Segment,
     fromClient: boolean,
-    original: Connection<Context> | undefined,
+    original: Connection<Context> | EndedConnection<Context> | undefined,
     serverStart: number | null,
   ): 'same' | 'differs' | 'ahead' {
     const { flags, payload } = segment;

@@ -187,10 +187,15 @@ function decodeTcp(
     flags: data[start + 13]!,
     hopLimit,
     window: uint16(data, start + 14),
-    options: headerLength === 20 ? NONE : data.subarray(start + 20, Math.min(payloadStart, capturedEnd)),
+    options: headerLength === 20 ? NONE : viewOf(data, start + 20, Math.min(payloadStart, capturedEnd)),
     payload: payloadStart >= capturedEnd ? NONE : data.subarray(payloadStart, capturedEnd),
     payloadCutBytes: end - Math.max(capturedEnd, payloadStart),
   };
+}
+
+/** Returns a view that is cheaper to make than one by `subarray`, which makes a Buffer of a Buffer. */
+function viewOf(data: Uint8Array, from: number, to: number): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset + from, to - from);
 }
 
 function uint16(data: Uint8Array, offset: number): number {
