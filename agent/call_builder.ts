@@ -2,7 +2,7 @@
  * Builds calls: joins each exchange with the process that sent its request, decides its version, and waits
  * briefly for the name of its container.
  */
-import type { Call, HostFacts } from '../protocol/call.ts';
+import type { Call, HostFacts, Opener, ProcessFacts } from '../protocol/call.ts';
 import type { Endpoint } from '../protocol/endpoints.ts';
 import type { Counters } from '../protocol/records.ts';
 import { type Attributor, INFERENCE_DELAY_US, type KernelConnection } from './attribution/attributor.ts';
@@ -173,7 +173,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     // /proc still has the caller while it waits for its answer.
     this.open.addRequest(context, startUs);
     const isOwn = context.isOwn && context.ownRequests === 0;
-    if (!isOwn) this.identifyCaller(tuple, context);
+    if (!isOwn) this.identifySender(tuple, context, request);
     if (!isOwn && this.isImds(tuple)) this.answerer.findRelay(tuple, context, request, startUs);
     if (!isOwn && this.isImds(tuple) && asksForToken(request)) {
       const keys = keysOfTokenRequest(this.clientOf(tuple, context), request);
@@ -236,7 +236,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       this.counts.own++;
       return;
     }
-    this.identifyCaller(tuple, context);
+    this.identifySender(tuple, context, request);
     if (this.answerer.wasRelayed(tuple, context)) {
       // The relay's own request says how this one ends.
       this.dismissTokenRequests(context);
@@ -284,6 +284,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       ...this.answererFields(tuple, context, exchange),
       ...this.answerer.relayFields(context, exchange),
       ...this.callerFields(caller),
+      ...connectionFields(caller),
       ...(context.relayed?.isOnly === false && { 'attribution.confidence': 'probable' as const }),
     };
     this.refused.judge(call, processKeys(client, keys), startUs, (judged) =>
@@ -395,6 +396,33 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     this.describeOwner(context);
   }
 
+  /**
+   * Finds the process that sent a request: the one that connected, or another one to which the connection was handed. The
+   * next request may be sent by another one still.
+   */
+  private identifySender(
+    tuple: FlowTuple,
+    context: ConnectionContext,
+    { bytes }: Pick<ExchangeRequest, 'bytes'>,
+  ): void {
+    this.identifyCaller(tuple, context);
+    const { attribution } = this.options;
+    const { initialSequence } = context;
+    if (attribution?.attributor.useOf === undefined || initialSequence === null || bytes == null) return;
+    const use = attribution.attributor.useOf(tuple, initialSequence, bytes);
+    if (use === null) return;
+    const { opener, sender, isMixed } = use;
+    context.use = isMixed ? 'shared' : sender === null ? 'own' : 'handed';
+    if (sender === context.sender) return;
+    context.sender = sender;
+    context.opener =
+      sender === null || opener === null ? null : openerFacts(attribution.identity.describe(opener));
+    context.owner = sender ?? opener;
+    context.process = null;
+    context.workload = null;
+    this.describeOwner(context);
+  }
+
   private describeOwner(context: ConnectionContext): void {
     const { attribution } = this.options;
     if (attribution === null || context.owner === null) return;
@@ -428,11 +456,12 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     };
   }
 
-  private callerFields({ owner, process }: ConnectionContext): CallerFields {
+  private callerFields({ owner, process, use }: ConnectionContext): CallerFields {
     return {
       process,
       'attribution.method': owner?.method ?? 'none',
-      'attribution.confidence': owner?.confidence ?? 'none',
+      'attribution.confidence':
+        use === 'shared' && owner !== null ? 'probable' : (owner?.confidence ?? 'none'),
       host: this.host,
     };
   }
@@ -461,6 +490,21 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       onCall({ ...call, ...attribution.workloads.facts(workload) }, isProven);
     });
   }
+}
+
+function connectionFields({
+  owner,
+  opener,
+  use,
+}: ConnectionContext): Pick<Call, 'caller.connection' | 'opener'> {
+  const isShared = owner?.isShared === true;
+  return { 'caller.connection': use ?? (isShared ? 'shared' : null), opener };
+}
+
+function openerFacts(facts: ProcessFacts): Opener {
+  const { pid, name, script } = facts;
+  const { 'executable.path': executable, 'owner.uid': uid } = facts;
+  return { pid, name, 'executable.path': executable, script, 'owner.uid': uid };
 }
 
 function counterOf({

@@ -1,5 +1,5 @@
 /** The facts that the pipeline keeps with each connection. */
-import type { ProcessFacts } from '../protocol/call.ts';
+import type { ConnectionUse, Opener, ProcessFacts } from '../protocol/call.ts';
 import type { Place } from './attribution/answerer.ts';
 import type { SocketOwner } from './attribution/owner.ts';
 import type { Relayed } from './attribution/relays.ts';
@@ -33,6 +33,12 @@ export interface ConnectionContext {
   endsInHostSocket: boolean;
   /** Requests that a user-mode network may have sent on, or has sent; oldest first. */
   heldRequests: HeldRequest<ConnectionContext>[];
+  /** The way in which the sender of the latest request has the connection; null where that is not known. */
+  use: ConnectionUse | null;
+  /** The process that sent the latest request, if it is not the one that opened the connection; then it is `owner`. */
+  sender: SocketOwner | null;
+  /** The process that opened the connection, if it is another one than `owner`. */
+  opener: Opener | null;
   /** The program on whose behalf the latest request was sent; null if the caller sent it for itself. */
   relayed: Relayed<ConnectionContext> | null;
 }
@@ -50,6 +56,9 @@ export function newContext(
       isCopied: false,
       translation: null,
       endsInHostSocket: false,
+      use: null,
+      sender: null,
+      opener: null,
       relayed: null,
       heldRequests: [],
     },

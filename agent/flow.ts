@@ -10,6 +10,12 @@ export interface FlowTuple {
   remotePort: number;
 }
 
+/** Bytes of one direction of a connection, by the sequence numbers of the first and the last one. */
+export interface ByteRange {
+  first: number;
+  last: number;
+}
+
 /** Returns a string that is the same for equal tuples only. */
 export function keyOf({ localAddress, localPort, remoteAddress, remotePort }: FlowTuple): string {
   return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;

@@ -149,6 +149,20 @@ export const relay = z.object({
   script: path.nullable(),
   'owner.uid': z.int().min(0),
 });
+/**
+ * `own`: the caller opened its connection. `handed`: another process opened it. `shared`: several processes have it, and
+ * which of them sent the request is not known.
+ */
+export const connectionUse = z.enum(['own', 'handed', 'shared']);
+/** The process that opened the connection of a caller. */
+export const opener = z.object({
+  pid,
+  /** The kernel's `comm`, at most 15 bytes. */
+  name: label(),
+  'executable.path': path.nullable(),
+  script: path.nullable(),
+  'owner.uid': z.int().min(0),
+});
 /** `relay`: the caller sends on what other programs ask for. */
 export const callerRole = z.enum(['relay']);
 
@@ -219,6 +233,10 @@ export const call = z.object({
   /** Null if the caller opened the connection to the service itself, as far as is known. */
   via: relay.nullable().optional(),
   'caller.role': callerRole.nullable().optional(),
+  /** Null where nobody reports who sends on a connection; absent from older agents, like the next one. */
+  'caller.connection': connectionUse.nullable().optional(),
+  /** Null if the caller opened its connection itself, or where another opener is not known. */
+  opener: opener.nullable().optional(),
   ...callerShape,
 });
 
@@ -234,5 +252,7 @@ export type ImdsKind = z.infer<typeof imdsKind>;
 export type Outcome = z.infer<typeof outcome>;
 export type AnsweredBy = z.infer<typeof answeredBy>;
 export type Relay = z.infer<typeof relay>;
+export type ConnectionUse = z.infer<typeof connectionUse>;
+export type Opener = z.infer<typeof opener>;
 export type CallerRole = z.infer<typeof callerRole>;
 export type Call = z.infer<typeof call>;

@@ -3,7 +3,7 @@
  * /proc.
  */
 import type { Counters } from '../../protocol/records.ts';
-import type { FlowTuple } from '../flow.ts';
+import type { ByteRange, FlowTuple } from '../flow.ts';
 import type { SocketOwner } from './owner.ts';
 
 /** A connection to an endpoint, or an attempt at one, as the kernel reported it. */
@@ -26,6 +26,16 @@ export interface KernelConnection {
   threadId(): number | null;
   /** Returns whether the socket is still open, as far as the kernel has reported. */
   isOpen(): boolean;
+}
+
+/** Which processes sent some bytes of a connection. */
+export interface ConnectionUse {
+  /** The process that connected; null if its record was lost. */
+  opener: SocketOwner | null;
+  /** The process that sent the last of the bytes, if it is not the opener; else null. */
+  sender: SocketOwner | null;
+  /** Another process sent some of the bytes. */
+  isMixed: boolean;
 }
 
 /**
@@ -66,6 +76,11 @@ export interface Attributor {
     initialSequence?: number | null,
     begunUs?: number | null,
   ): SocketOwner | null;
+  /**
+   * Returns which processes sent these bytes of the connection whose SYN has this sequence number; null if that is not
+   * known. Absent where the kernel does not report it.
+   */
+  useOf?(tuple: FlowTuple, initialSequence: number, bytes: ByteRange): ConnectionUse | null;
   /**
    * Looks for the owner of a connection whose SYN is about to be handled, while others wait. Absent where that gains
    * nothing.

@@ -10,19 +10,25 @@
  * The kernel collects packets, and the ring is read once for all packets that it hands over together: the records of a
  * connection are usually read before its packets, up to its end.
  *
- * The owner is the process that connected. It is also reported when it passes the descriptor to another
- * process, or forks, and the other process sends the request.
+ * The owner is the process that connected. If it forks, passes the descriptor to another process or begins another
+ * program, the kernel reports which process sends which bytes (`useOf`).
  */
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type EndpointService, endpointsOf } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
-import type { FlowTuple } from '../flow.ts';
+import type { ByteRange, FlowTuple } from '../flow.ts';
 import { BpfUnavailable } from '../linux/ebpf_failure.ts';
 import type { RingReader } from '../linux/ebpf_ring.ts';
 import { BpfObject } from '../linux/libbpf.ts';
 import { monotonicNs, realClockUs } from '../linux/libc.ts';
-import { type Attributor, fallbackCounters, type KernelConnection } from './attributor.ts';
+import {
+  type Attributor,
+  type ConnectionUse,
+  fallbackCounters,
+  type KernelConnection,
+} from './attributor.ts';
+import { connectionUse } from './connection_use.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { type EbpfSocketOwner, LastingRecords, OwnerReader } from './ebpf_owners.ts';
 import {
@@ -31,6 +37,7 @@ import {
   ownerRecord,
   RECORD_KINDS,
   recordHead,
+  senderSequence,
   stateRecord,
 } from './ebpf_records.ts';
 
@@ -50,12 +57,16 @@ export interface EbpfAttributorOptions {
   endpoints?: readonly EndpointService[];
   /** Path of the compiled program. Defaults to the one beside the source. */
   objectPath?: string;
+  /** Names of the programs that may report who sends on a socket. Defaults to all, in the order of preference. */
+  senderPrograms?: readonly string[];
   /** Inode number of the network namespace whose sockets are preferred. Defaults to this thread's own. */
   netns?: number;
   /** Returns the time of a monotonic clock, in milliseconds. */
   now?: () => number;
 }
 
+/** The programs that report who sends on a socket; the kernel takes at most one of them (bpf/imds_connect.bpf.c). */
+const SENDER_PROGRAMS = ['imds_bytes_sending', 'imds_bytes_sent'];
 /** The programs that remember the arguments of processes. */
 const EXECUTION_PROGRAMS: ReadonlySet<string> = new Set(['imds_program_begun', 'imds_process_forked']);
 
@@ -77,6 +88,10 @@ export class EbpfAttributor implements Attributor {
   readonly #counts = {
     records: 0,
     owners: 0,
+    /** Times that another process than before sent on a socket. */
+    senders: 0,
+    /** Those on sockets that are older than the agent. */
+    senders_unknown_sockets: 0,
     malformed_records: 0,
     connections_own_namespace: 0,
     connections_other_namespaces: 0,
@@ -101,6 +116,7 @@ export class EbpfAttributor implements Attributor {
   onConnection: ((connection: KernelConnection) => void) | null = null;
   onClosed: ((netns: number, tuple: FlowTuple) => void) | null = null;
   onUrgentOwner: ((owner: SocketOwner) => void) | null = null;
+  readonly useOf?: NonNullable<Attributor['useOf']>;
   readonly collectsPackets = true;
   readonly #stopWaiting: () => void;
   #nowMs = 0;
@@ -124,11 +140,12 @@ export class EbpfAttributor implements Attributor {
     const chosen = [...endpointsOf(options.endpoints ?? ['imds']).keys()];
     // thread-self is read because a capture may have moved the main thread into another namespace.
     const netns = options.netns ?? statSync('/proc/thread-self/ns/net').ino;
-    const bpf = BpfObject.load(elf, (loaded) => {
+    const prepare = (loaded: BpfObject) => {
       const numbers = chosen.map((address) => ENDPOINT_NUMBERS[address]!);
       loaded.writeArray('chosen_endpoints', numbers, 1);
       loaded.writeArray('own_namespace', [0], netns);
-    });
+    };
+    const bpf = BpfObject.load(elf, prepare, options.senderPrograms ?? SENDER_PROGRAMS);
     try {
       return new EbpfAttributor(bpf, { ...options, netns });
     } catch (error) {
@@ -145,6 +162,8 @@ export class EbpfAttributor implements Attributor {
     this.#netns = options.netns;
     this.#reader = new OwnerReader(this.#counts, this.#now);
     this.#ring = bpf.ring('records');
+    if (SENDER_PROGRAMS.some((name) => bpf.hasProgram(name)))
+      this.useOf = (tuple, initialSequence, bytes) => this.#useOf(tuple, initialSequence, bytes);
     this.#stopWaiting = bpf.whenReadable('records', () => this.poll());
   }
 
@@ -174,10 +193,16 @@ export class EbpfAttributor implements Attributor {
       counts.malformed_records++;
       return;
     }
-    if (head.kind === 'owner') {
-      counts.owners++;
+    if (head.kind === 'owner' || head.kind === 'sender') {
       const record = this.#records.internRecord(bytes);
-      this.#sockets.addSocket(head.socket, head.netns, record, this.#nowMs);
+      if (head.kind === 'owner') {
+        counts.owners++;
+        this.#sockets.addSocket(head.socket, head.netns, record, this.#nowMs);
+      } else {
+        counts.senders++;
+        if (!this.#sockets.addSender(head.socket, record, senderSequence(bytes)))
+          counts.senders_unknown_sockets++;
+      }
       if (this.onUrgentOwner !== null && isUrgent(record)) {
         const owner = this.#reader.ownerIn(record);
         if (owner !== null) this.onUrgentOwner(owner);
@@ -278,6 +303,20 @@ export class EbpfAttributor implements Attributor {
     return owner === null ? null : { ...owner, confidence: 'probable' };
   }
 
+  #useOf(tuple: FlowTuple, initialSequence: number, bytes: ByteRange): ConnectionUse | null {
+    const [socket, other] = this.#sockets.findBySequence(tuple, initialSequence);
+    if (socket !== undefined && other !== undefined) return null;
+    const watched = socket ?? this.#sockets.findTranslated(tuple, initialSequence);
+    if (watched == null) return null;
+    const opener = this.#ownerOfSocket(watched);
+    if (watched.senders.length === 0) return { opener, sender: null, isMixed: false };
+    const senders = watched.senders.flatMap(({ record, sequence }) => {
+      const owner = this.#reader.ownerIn(record);
+      return owner === null ? [] : [{ owner, sequence }];
+    });
+    return connectionUse(opener, senders, bytes);
+  }
+
   #ownerOfSocket({ record }: WatchedSocket): EbpfSocketOwner | null {
     return record === null ? null : this.#reader.ownerIn(record);
   }
@@ -296,12 +335,16 @@ export class EbpfAttributor implements Attributor {
   }
 
   /**
-   * `executions_missed` counts programs whose arguments were not remembered;
+   * `executions_missed` counts programs whose arguments were not remembered; `sends_missed` counts sends on any TCP
+   * connection of the host for which the kernel did not run the program that tells who sends;
    * `ring_lost_*` counts records that did not fit into the ring; `recursion_misses` counts skipped runs of a
    * program.
    */
   counters(): Counters {
-    const counters: Counters = { ...this.#counts, ring_lost: 0, recursion_misses: 0, executions_missed: 0 };
+    const counters: Counters = {
+      ...this.#counts,
+      ...{ ring_lost: 0, recursion_misses: 0, executions_missed: 0, sends_missed: 0 },
+    };
     const add = (total: string, part: string, count: number) => {
       counters[`${total}_${part}`] = count;
       counters[total] = counters[total]! + count;
@@ -311,6 +354,8 @@ export class EbpfAttributor implements Attributor {
     for (const [program, misses] of this.#bpf.recursionMisses()) {
       // Without the arguments of a parent no connection is lost: they are read from /proc, or are not known.
       if (EXECUTION_PROGRAMS.has(program)) counters['executions_missed']! += misses;
+      // Nearly all of these runs are about other connections than those to an endpoint.
+      else if (SENDER_PROGRAMS.includes(program)) counters['sends_missed']! += misses;
       else add('recursion_misses', program, misses);
     }
     counters['joins_without_owner'] = this.#sockets.joinsWithoutOwner;

@@ -11,7 +11,7 @@ import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import type { AddressTexts } from './ebpf_address.ts';
 
 /** The values of `enum record_kind`, which are also the keys of the map `lost`. */
-export const RECORD_KINDS = { owner: 1, established: 2, failed: 3, closed: 4 } as const;
+export const RECORD_KINDS = { owner: 1, established: 2, failed: 3, closed: 4, sender: 5 } as const;
 
 /** The values of `enum endpoint` by address. They are also the keys of the map `chosen_endpoints`. */
 export const ENDPOINT_NUMBERS: Readonly<Record<string, number>> = {
@@ -28,25 +28,27 @@ export const OWNER_LAYOUT = {
   endpoint: 2,
   net_ns: 4,
   socket: 8,
-  start_boottime_ns: 16,
-  cgroup_id: 24,
-  tgid: 32,
-  tid: 36,
-  euid: 40,
-  mount_ns: 44,
-  pid_ns: 48,
-  flags: 52,
-  ancestors: 54,
-  args_bytes: 56,
-  executable_bytes: 58,
-  cgroups_bytes: 60,
-  data_bytes: 62,
-  comm: 64,
-  inner_pid: 80,
-  args_rest_bytes: 84,
-  working_directory_bytes: 86,
+  sequence: 16,
+  reserved: 20,
+  start_boottime_ns: 24,
+  cgroup_id: 32,
+  tgid: 40,
+  tid: 44,
+  euid: 48,
+  mount_ns: 52,
+  pid_ns: 56,
+  flags: 60,
+  ancestors: 62,
+  args_bytes: 64,
+  executable_bytes: 66,
+  cgroups_bytes: 68,
+  data_bytes: 70,
+  comm: 72,
+  inner_pid: 88,
+  args_rest_bytes: 92,
+  working_directory_bytes: 94,
 } as const;
-export const OWNER_HEAD_BYTES = 88;
+export const OWNER_HEAD_BYTES = 96;
 
 /** Byte offsets in `struct ancestor_record`. */
 export const ANCESTOR_LAYOUT = {
@@ -75,7 +77,7 @@ export const STATE_LAYOUT = {
 } as const;
 export const STATE_BYTES = 64;
 /** An owner's record is recognised from its first bytes. */
-const LEAST_BYTES = 56;
+const LEAST_BYTES = 64;
 
 const COMM_BYTES = 16;
 // enum owner_flags
@@ -157,7 +159,7 @@ export function recordHead(bytes: Buffer): RecordHead | null {
   if (length < LEAST_BYTES) return null;
   const kind = KIND_NAMES.get(bytes.readUInt16LE(OWNER_LAYOUT.kind));
   if (kind === undefined) return null;
-  if (kind === 'owner') {
+  if (kind === 'owner' || kind === 'sender') {
     if (length < OWNER_HEAD_BYTES) return null;
     if (length < OWNER_HEAD_BYTES + bytes.readUInt16LE(OWNER_LAYOUT.data_bytes)) return null;
   } else if (length < STATE_BYTES) {
@@ -171,6 +173,11 @@ export function recordHead(bytes: Buffer): RecordHead | null {
     // The upper bits of a kernel address are all ones: 53 bits identify a socket and fit a plain number.
     socket: (high & 0x1fffff) * 2 ** 32 + low,
   };
+}
+
+/** Returns the sequence number of the first byte that the process of a record of the kind `sender` sends. */
+export function senderSequence(bytes: Buffer): number {
+  return bytes.readUInt32LE(OWNER_LAYOUT.sequence);
 }
 
 /** Returns whether the program woke us up for an owner's record, since /proc must be read at once. */
@@ -194,11 +201,12 @@ export function stateRecord(head: RecordHead, bytes: Buffer, addresses: AddressT
 }
 
 /**
- * Decodes an owner's record; returns null if its parts do not fit together. `readAncestors` may remember ancestors that
+ * Decodes the record of an owner or a sender; returns null if its parts do not fit together. `readAncestors` may remember ancestors that
  * were decoded before.
  */
 export function ownerRecord(bytes: Buffer, readAncestors = ancestorRecords): OwnerRecord | null {
-  if (recordHead(bytes)?.kind !== 'owner') return null;
+  const kind = recordHead(bytes)?.kind;
+  if (kind !== 'owner' && kind !== 'sender') return null;
   const flags = bytes.readUInt16LE(OWNER_LAYOUT.flags);
   const argsBytes = bytes.readUInt16LE(OWNER_LAYOUT.args_bytes);
   const executableBytes = bytes.readUInt16LE(OWNER_LAYOUT.executable_bytes);

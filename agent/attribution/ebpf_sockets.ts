@@ -21,6 +21,14 @@ export interface WatchedSocket<Kept extends SizedRecord = Buffer> {
   /** Sequence number of the SYN; null until it is known, and where the kernel does not report it. */
   initialSequence: number | null;
   isOpen: boolean;
+  /** Processes that took the socket over, oldest first. */
+  senders: Sender<Kept>[];
+}
+
+export interface Sender<Kept extends SizedRecord = Buffer> {
+  readonly record: Kept;
+  /** Sequence number of the first byte that it sent. */
+  readonly sequence: number;
 }
 
 export interface SocketTableLimits {
@@ -30,6 +38,9 @@ export interface SocketTableLimits {
   /** A closed socket can be found for this long: its last packets may wait in the capture's queue. */
   keepClosedMs: number;
 }
+
+/** Processes that pass a connection to each other are remembered up to this number: the latest. */
+const MAX_SENDERS = 64;
 
 /** The report about the addresses and ports of a socket. */
 export type SocketState = Pick<StateRecord, 'socket' | 'kind' | keyof FlowTuple> & {
@@ -66,7 +77,7 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
   /** Adds a socket that began to connect. `record` is kept as it is. */
   addSocket(socket: number, netns: number | null, record: Kept, nowMs: number): void {
     this.#close(socket, nowMs);
-    this.#live.set(socket, { netns, record, tuple: null, initialSequence: null, isOpen: true });
+    this.#live.set(socket, { netns, record, tuple: null, initialSequence: null, isOpen: true, senders: [] });
     this.#bytes += record.length;
     this.#makeRoom();
   }
@@ -78,13 +89,27 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
       // The record of its beginning was lost, or it began before the agent did.
       this.#close(state.socket, nowMs);
       this.joinsWithoutOwner++;
-      watched = { netns: state.netns, record: null, tuple: null, initialSequence: null, isOpen: true };
+      watched = {
+        ...{ netns: state.netns, record: null, tuple: null, initialSequence: null },
+        ...{ isOpen: true, senders: [] },
+      };
       this.#live.set(state.socket, watched);
       this.#makeRoom();
     }
     watched.initialSequence = state.initialSequence;
     if (state.localPort !== 0) this.#index(watched, state);
     if (state.kind === 'failed') this.#close(state.socket, nowMs);
+  }
+
+  /** Adds a process that sends on a socket from a sequence number on. Returns false if the socket is not known. */
+  addSender(socket: number, record: Kept, sequence: number): boolean {
+    const watched = this.#live.get(socket);
+    if (watched === undefined) return false;
+    watched.senders.push({ record, sequence });
+    this.#bytes += record.length;
+    if (watched.senders.length > MAX_SENDERS) this.#bytes -= watched.senders.shift()!.record.length;
+    this.#makeRoom();
+    return true;
   }
 
   closeSocket(socket: number, nowMs: number): void {
@@ -162,6 +187,8 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
   #forget(watched: WatchedSocket<Kept>): void {
     this.#closed.delete(watched);
     this.#bytes -= watched.record?.length ?? 0;
+    for (const { record } of watched.senders) this.#bytes -= record.length;
+    watched.senders = [];
     if (watched.tuple === null) return;
     deleteFrom(this.#byPort, watched.tuple.localPort, watched);
     if (watched.initialSequence !== null) deleteFrom(this.#bySequence, watched.initialSequence, watched);

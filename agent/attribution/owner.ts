@@ -27,6 +27,8 @@ export interface SocketOwner extends ProcessSnapshot {
   ancestors: ProcessSnapshot[] | null;
   method: 'ebpf' | 'sock_diag' | 'proc';
   confidence: 'exact' | 'probable';
+  /** Other processes have the socket too, and which of them uses it is not known. */
+  isShared?: boolean;
   /** The kernel reported that this process, the agent, opened the socket. */
   isSelf?: boolean;
 }

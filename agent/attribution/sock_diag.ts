@@ -355,7 +355,9 @@ export class SockDiagAttributor implements Attributor {
       held.close();
       if (!snapshot || snapshot.startTicks !== ancestor.startTicks) break;
       const { parentPid: next, ...facts } = snapshot;
-      eldest = { ...found, ...facts, ancestors: found.ancestors!.slice(at + 1), confidence: 'probable' };
+      eldest = { ...found, ...facts, ancestors: found.ancestors!.slice(at + 1) };
+      eldest.confidence = 'probable';
+      eldest.isShared = true;
       pid = next;
     }
     if (eldest !== found) this.#shared++;

@@ -65,7 +65,8 @@ export class ClientSide {
     this.isOpaque = true;
   }
 
-  readData(bytes: Uint8Array, timeUs: number): void {
+  /** `seq` is the sequence number of the first byte. */
+  readData(bytes: Uint8Array, timeUs: number, seq: number): void {
     let position = 0;
     if (this.isLost && this.head?.hasStartLine === false && looksLikeRequest(bytes)) {
       this.head = null; // the end of a message that was not seen, not the beginning of this request
@@ -85,7 +86,9 @@ export class ClientSide {
       }
       const isFirst = this.head === null;
       this.head ??= new RequestHead(this.isLost);
+      this.head.startSeq ??= (seq + position) >>> 0;
       const end = this.head.read(bytes, position, timeUs);
+      this.head.lastSeq = (seq + (typeof end === 'number' && end > 0 ? end : bytes.length) - 1) >>> 0;
       if (end === -1) return;
       if (end === 'malformed') {
         this.endMalformedRequest(isFirst, bytes.length - position);

@@ -77,7 +77,7 @@ export class Connection<Context> {
     this.conversation = conversation;
     this.client = new Reassembly(
       {
-        data: (bytes, timeUs) => conversation.readClientData(bytes, timeUs),
+        data: (bytes, timeUs, seq) => conversation.readClientData(bytes, timeUs, seq),
         gap: (length, timeUs) => conversation.skipClientGap(length, timeUs),
         conflict: (comparison) => {
           if (comparison === 'differs') counters.reassembly.conflicting_segments++;

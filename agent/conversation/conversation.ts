@@ -57,8 +57,9 @@ export class Conversation implements AnswerReceiver {
     this.waiting.markAmbiguous();
   }
 
-  readClientData(bytes: Uint8Array, timeUs: number): void {
-    this.client.readData(bytes, timeUs);
+  /** Reads bytes of the client of which the first has the sequence number `seq`. */
+  readClientData(bytes: Uint8Array, timeUs: number, seq: number): void {
+    this.client.readData(bytes, timeUs, seq);
   }
 
   /** Skips `length` bytes of the client that were never seen. */

@@ -1,5 +1,6 @@
 /** One request with its answer, or the lack of one: a conversation consists of such exchanges. */
 import type { Outcome } from '../../protocol/call.ts';
+import type { ByteRange } from '../flow.ts';
 import type { Place } from './place.ts';
 
 export interface ExchangeRequest {
@@ -14,6 +15,8 @@ export interface ExchangeRequest {
   hasOtherCloudsHeader?: boolean;
   /** Whom a proxy names as its client (`X-Forwarded-For`, `Forwarded`, `Via`). It tells clients apart and is kept nowhere. */
   relayedFor?: string | null;
+  /** Sequence numbers of the first and the last byte of the head; null or absent if no byte was seen. */
+  bytes?: ByteRange | null;
   /** The head was seen to its end with no byte missing. Only then is "no token" certain. */
   isWhole: boolean;
   /** States how surely every server reads the request as we do. */

@@ -26,6 +26,9 @@ export class RequestHead extends HeadReader {
   private hasPlainToken = true;
   private asksForUpgrade = false;
 
+  /** Sequence numbers of the first byte of the head and of the last one that was read; null while none is known. */
+  startSeq: number | null = null;
+  lastSeq: number | null = null;
   method: string | null = null;
   /** The path of the request target, as sent, with secrets masked. */
   path: string | null = null;

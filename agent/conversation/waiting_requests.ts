@@ -133,7 +133,12 @@ export class WaitingRequests {
 
 export function exchangeRequestOf(head: RequestHead, isWhole: boolean, form: RequestForm): ExchangeRequest {
   const { method, path, query, place, userAgent, relayedFor, hasToken, hasOtherCloudsHeader } = head;
-  return { method, path, query, place, userAgent, relayedFor, hasToken, hasOtherCloudsHeader, isWhole, form };
+  const { startSeq: first, lastSeq: last } = head;
+  const bytes = first === null || last === null ? null : { first, last };
+  return {
+    ...{ method, path, query, place, userAgent, relayedFor, hasToken, hasOtherCloudsHeader },
+    ...{ bytes, isWhole, form },
+  };
 }
 
 function exchangeOf(

@@ -4,7 +4,7 @@
  */
 import koffi from 'koffi';
 import { evidenceOf } from './ebpf_evidence.ts';
-import { BpfUnavailable, judgeBpfFailure } from './ebpf_failure.ts';
+import { type BpfFailureKind, BpfUnavailable, judgeBpfFailure } from './ebpf_failure.ts';
 import { RingReader } from './ebpf_ring.ts';
 import { lastErrno, libc, mapShared, type Pointer, pageBytes, type SharedMemory } from './libc.ts';
 import { whenReadable } from './readable.ts';
@@ -39,6 +39,9 @@ function bind() {
     nextProgram: lib.func('void *bpf_object__next_program(void *object, void *previous)'),
     programName: lib.func('const char *bpf_program__name(void *program)'),
     programFd: lib.func('int bpf_program__fd(void *program)'),
+    findProgram: lib.func('void *bpf_object__find_program_by_name(void *object, const char *name)'),
+    isToLoad: lib.func('bool bpf_program__autoload(void *program)'),
+    setToLoad: lib.func('int bpf_program__set_autoload(void *program, bool load)'),
     attach: lib.func('void *bpf_program__attach(void *program)'),
     destroyLink: lib.func('int bpf_link__destroy(void *link)'),
     mapFd: lib.func('int bpf_map__fd(void *map)'),
@@ -52,6 +55,9 @@ function bind() {
 }
 
 type Libbpf = ReturnType<typeof bind>;
+
+/** Failures that are about every program. */
+const GENERAL_FAILURES: ReadonlySet<BpfFailureKind> = new Set(['libbpf_missing', 'no_btf', 'locked_down']);
 
 function unavailable(step: string, errno: number, printed: string): BpfUnavailable {
   const { kind, message } = judgeBpfFailure(evidenceOf(step, errno));
@@ -99,15 +105,42 @@ export class BpfObject {
    * Loads an ELF object of eBPF programs into the kernel and attaches each to the hook that its section
    * names.
    * @param prepare fills maps that the programs read, before the first of them runs.
+   * @param alternatives names of programs of which at most one is loaded: the first that this kernel takes. Their
+   * sections are marked with `?`.
    * @throws BpfUnavailable with the reason; nothing is left loaded then.
    */
-  static load(elf: Uint8Array, prepare?: (loaded: BpfObject) => void): BpfObject {
+  static load(
+    elf: Uint8Array,
+    prepare?: (loaded: BpfObject) => void,
+    alternatives: readonly string[] = [],
+  ): BpfObject {
+    for (const alternative of alternatives) {
+      try {
+        return BpfObject.#load(elf, prepare, alternative);
+      } catch (error) {
+        // The others may be about this program.
+        if (!(error instanceof BpfUnavailable) || GENERAL_FAILURES.has(error.kind)) throw error;
+      }
+    }
+    return BpfObject.#load(elf, prepare, null);
+  }
+
+  static #load(
+    elf: Uint8Array,
+    prepare: ((loaded: BpfObject) => void) | undefined,
+    alternative: string | null,
+  ): BpfObject {
     const libbpf = bind();
     return withPrintKept(libbpf, (printed) => {
       const object: Pointer = libbpf.openMem(elf, elf.length, null);
       if (!object) throw unavailable('open', lastErrno(), printed());
       const loaded = new BpfObject(libbpf, object);
       try {
+        if (alternative !== null) {
+          const program: Pointer = libbpf.findProgram(object, alternative);
+          if (!program) throw new Error(`the eBPF object has no program "${alternative}"`);
+          libbpf.setToLoad(program, true);
+        }
         const result: number = libbpf.load(object);
         if (result < 0) throw unavailable('load', -result, printed());
         prepare?.(loaded);
@@ -126,11 +159,17 @@ export class BpfObject {
     for (let program: Pointer = null; ; ) {
       program = this.#libbpf.nextProgram(this.#object, program);
       if (!program) return;
+      if (!this.#libbpf.isToLoad(program)) continue;
       const link: Pointer = this.#libbpf.attach(program);
       if (!link) throw unavailable('attach', lastErrno(), printed());
       this.#links.push(link);
       this.#programs.push({ name: this.#libbpf.programName(program), fd: this.#libbpf.programFd(program) });
     }
+  }
+
+  /** Returns whether the program `name` is loaded and attached. */
+  hasProgram(name: string): boolean {
+    return this.#programs.some((program) => program.name === name);
   }
 
   #map(name: string): { fd: number; maxEntries: number } {

@@ -100,7 +100,19 @@ function caller(call: Call): string {
   const { via } = call;
   const relay = via == null ? '' : ` via ${via.script ?? via['executable.path'] ?? via.name}[${via.pid}]`;
   const role = call['caller.role'] === 'relay' ? ', acts for others' : '';
-  return visibleText(`${programName(process)}[${process.pid}]${uncertainMark} (${user}${role})${relay}`);
+  return visibleText(
+    `${programName(process)}[${process.pid}]${uncertainMark} (${user}${role})${relay}${connectionText(call)}`,
+  );
+}
+
+/** Returns whose connection the caller used, if it did not open it itself. */
+function connectionText({ opener, 'caller.connection': connection }: Call): string {
+  const by =
+    opener == null
+      ? ''
+      : ` opened by ${opener.script ?? opener['executable.path'] ?? opener.name}[${opener.pid}]`;
+  if (connection === 'handed') return ` on a connection${by || ' of another process'}`;
+  return connection === 'shared' ? ` on a shared connection${by}` : '';
 }
 
 /** Returns the executable's path; for a script, the interpreter's name and the script's path. */

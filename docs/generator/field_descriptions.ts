@@ -37,7 +37,7 @@ export const CALL = {
   'destination.address': 'the same',
   'destination.port': 'the same',
   answered_by:
-    '`service`: the instance metadata service; `host`: something on this host, so that the call is no use of the service; null for other endpoints; absent from older agents, as the next four',
+    '`service`: the instance metadata service; `host`: something on this host, so that the call is no use of the service; null for other endpoints; absent from older agents, as the next six',
   'answered_by.evidence':
     '`translation`: the kernel rewrote the destination to another address, and no packet left for the service; `socket`: a socket of the host is the other end; `loopback`: no packet left the loopback; `departure`: a packet left for the service; `none`: nothing decides, and the call counts as a use of the service',
   'answered_by.confidence':
@@ -45,6 +45,10 @@ export const CALL = {
   via: 'the relay that sent the call on for the caller: its `kind` (`redirect`: a sidecar; `translation`: a proxy on the host; `user_network`: slirp4netns or pasta), `pid`, `name`, `executable.path`, `script` and `owner.uid`; null where the caller called itself, as far as is known',
   'caller.role':
     '`relay`: the caller sends on the requests of others, and for whom is not known: an HTTP proxy that adds `Via`, `Forwarded` or `X-Forwarded-For`, or a known sidecar, proxy or user-mode network. Null else, [and what that does not say](#callers-that-act-for-others)',
+  'caller.connection':
+    '`own`: the caller opened its connection; `handed`: another process opened it, or the caller before it began this program; `shared`: several processes use it, and which of them sent the request is not certain. Null where that is not known, [and when](#connections-that-are-handed-on)',
+  opener:
+    'the process that opened a connection that it handed on: `pid`, `name`, `executable.path`, `script` and `owner.uid`; null or absent where the caller opened it itself, and where the opener is not known',
   process: 'the process that made the call, [below](#process); null if it was not found',
   container: 'null outside containers',
   k8s: 'null outside pods',

@@ -6,6 +6,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { release } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { KernelConnection } from '../../agent/attribution/attributor.ts';
 import { EbpfAttributor } from '../../agent/attribution/ebpf.ts';
 import type { SocketOwner } from '../../agent/attribution/owner.ts';
 import { ProcessWatch } from '../../agent/attribution/process_watch.ts';
@@ -93,13 +94,37 @@ async function load(
   return result;
 }
 
-function firstProgram(): string {
+function firstProgram(): Pick<KernelReport, 'first' | 'handed'> {
+  let ebpf: EbpfAttributor;
   try {
-    EbpfAttributor.open().close();
-    return 'loaded';
+    ebpf = EbpfAttributor.open();
   } catch (error) {
-    return (error as Error).message;
+    return { first: (error as Error).message, handed: 'not reported' };
   }
+  const handed = ebpf.useOf === undefined ? 'not reported' : handOver(ebpf);
+  ebpf.close();
+  return { first: 'loaded', handed };
+}
+
+/** Lets a process connect and its child send. */
+function handOver(ebpf: EbpfAttributor): string {
+  const connections: KernelConnection[] = [];
+  ebpf.onConnection = (connection) => connections.push(connection);
+  // The kernel itself accepts the connection: this process waits, and answers nothing.
+  const [opener, sender] = execFileSync('/bin/hand_over', ['/handed'], { encoding: 'utf8', timeout: 60_000 })
+    .trim()
+    .split(' ')
+    .map(Number);
+  ebpf.poll();
+  const [connection] = connections;
+  if (connection === undefined) return 'the connection was not reported';
+  const { tuple, initialSequence } = connection;
+  const first = (initialSequence + 1) >>> 0;
+  const use = ebpf.useOf!(tuple, initialSequence, { first, last: first });
+  const found = [use?.opener?.pid, use?.sender?.pid];
+  return found[0] === opener && found[1] === sender
+    ? 'reported'
+    : `opener and sender are ${opener} and ${sender}, and not ${found.join(' and ')}`;
 }
 
 async function main(): Promise<void> {
@@ -118,12 +143,19 @@ async function main(): Promise<void> {
   clearInterval(timer);
   const counters = attributor.counters();
   attributor.close();
-  say({ kernel: release(), error: null, first: firstProgram(), loads, counters });
+  say({ kernel: release(), error: null, ...firstProgram(), loads, counters });
 }
 
 try {
   await main();
 } catch (error) {
-  say({ kernel: release(), error: String((error as Error).stack), first: '', loads: [], counters: {} });
+  say({
+    kernel: release(),
+    error: String((error as Error).stack),
+    first: '',
+    handed: 'not reported',
+    loads: [],
+    counters: {},
+  });
 }
 execFileSync('/bin/busybox', ['poweroff', '-f']);

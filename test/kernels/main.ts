@@ -69,6 +69,8 @@ async function buildInitramfs(work: string): Promise<string> {
   cpSync(oneShot, join(root, 'bin/one_shot'));
   const runMany = join(ROOT, 'bench/watch/clients/run_many.c');
   execFileSync(programs.cc, ['-static', '-O1', '-o', join(root, 'bin/run_many'), runMany]);
+  const handOver = join(ROOT, 'test/kernels/hand_over.c');
+  execFileSync(programs.cc, ['-static', '-O1', '-o', join(root, 'bin/hand_over'), handOver]);
   for (const directory of [
     'agent',
     'common',

@@ -21,6 +21,8 @@ export interface KernelReport {
   error: string | null;
   /** `loaded`, or why the program that needs type information could not be loaded. */
   first: string;
+  /** `reported`: it named the process to which a connection was handed; `not reported`; or what was wrong. */
+  handed: string;
   loads: KernelLoad[];
   counters: Record<string, number>;
 }
@@ -40,18 +42,20 @@ export function shortfalls(report: KernelReport): string[] {
       ? []
       : [`${what}: ${JSON.stringify(load)}`];
   });
+  if (report.handed !== 'reported' && report.handed !== 'not reported')
+    short.push(`a connection that was handed on: ${report.handed}`);
   const lost = report.counters['owners_lost'] ?? 0;
   return lost === 0 ? short : [...short, `${lost} reports of the kernel were lost`];
 }
 
-export function textOf({ kernel, first, loads, counters }: KernelReport): string {
+export function textOf({ kernel, first, handed, loads, counters }: KernelReport): string {
   const lines = loads.map(
     ({ what, calls, pid, executable, args, uid, exact, wrong }) =>
       `  ${what}: ${calls} calls; right pid ${pid}, executable ${executable}, user ${uid}, arguments ${args}; exact ${exact}; wrong ${wrong}`,
   );
   const { owners_lost, process_overruns, processes_read, processes_unread } = counters;
   return [
-    `Linux ${kernel}; the program with type information: ${first}`,
+    `Linux ${kernel}; the program with type information: ${first}; who sends on a connection: ${handed}`,
     ...lines,
     `  owners lost ${owners_lost}, overruns of process events ${process_overruns}; programs read ${processes_read}, ended before ${processes_unread}`,
   ].join('\n');

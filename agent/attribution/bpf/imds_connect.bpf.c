@@ -2,7 +2,7 @@
 /*
  * Records which process connects to a metadata endpoint, at the moment in which it connects.
  *
- * Both programs are attached to the tracepoint sock:inet_sock_set_state as tp_btf (net/ipv4/af_inet.c, since
+ * Two programs are attached to the tracepoint sock:inet_sock_set_state as tp_btf (net/ipv4/af_inet.c, since
  * Linux 4.16):
  *
  *   imds_connect_begun   runs when a socket enters SYN_SENT. That happens inside connect() (or a first send
@@ -13,7 +13,8 @@
  *                        CLOSE). It may run in a softirq in any process's context, so it records only the
  *                        addresses.
  *
- * User space joins both records by the socket's address. Two more programs, on sched:sched_process_exec
+ * User space joins both records by the socket's address. imds_bytes_sending or imds_bytes_sent reports who sends on such
+ * a socket, if that is not who used it last. Two more programs, on sched:sched_process_exec
  * and sched:sched_process_fork, remember the arguments with which processes began (execution.bpf.h).
  *
  * There are two programs because, from Linux 6.2 on, a tracing program that is interrupted and entered again on
@@ -48,7 +49,7 @@ struct {
 /* The number of records that did not fit into the ring, by their kind. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, RECORD_CLOSED + 1);
+	__uint(max_entries, RECORD_KINDS_END);
 	__type(key, __u32);
 	__type(value, __u64);
 } lost SEC(".maps");
@@ -122,30 +123,30 @@ static __always_inline __u64 state_wake_up(const struct state_record *record)
 	return wake_up_once(record->net_ns, NAMESPACE_WAKE_UP_NS);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int imds_connect_begun(__u64 *context)
+/*
+ * Records the current process with all that is known about it. The function is global and takes numbers for the same
+ * reason as append_executable().
+ */
+__noinline int record_process(__u64 socket, __u32 kind_and_endpoint, __u32 net_ns, __u32 sequence)
 {
-	const struct sock *sk = (const struct sock *)context[0];
 	struct task_struct *task, *leader;
 	struct scratch *scratch;
-	__u32 endpoint, zero = 0;
+	__u32 generation, zero = 0, kind = kind_and_endpoint & 0xffff;
 	__u64 offset, end, wake_up;
 
-	if ((int)context[2] != TCP_SYN_SENT)
-		return 0;
-	endpoint = watched_endpoint(sk);
-	if (endpoint == ENDPOINT_NONE)
-		return 0;
 	scratch = bpf_map_lookup_elem(&scratches, &zero);
 	if (!scratch)
 		return 0;
+	generation = ++*(volatile __u32 *)&scratch->generation;
 
 	task = (struct task_struct *)bpf_get_current_task();
 	leader = BPF_CORE_READ(task, group_leader);
-	scratch->head.kind = RECORD_OWNER;
-	scratch->head.endpoint = endpoint;
-	scratch->head.net_ns = sk->__sk_common.skc_net.net->ns.inum;
-	scratch->head.socket = (__u64)sk;
+	scratch->head.kind = kind;
+	scratch->head.endpoint = kind_and_endpoint >> 16;
+	scratch->head.net_ns = net_ns;
+	scratch->head.socket = socket;
+	scratch->head.sequence = sequence;
+	scratch->head.reserved = 0;
 	scratch->head.start_boottime_ns = BPF_CORE_READ(leader, start_boottime);
 	scratch->head.cgroup_id = bpf_get_current_cgroup_id();
 	scratch->head.tgid = BPF_CORE_READ(task, tgid);
@@ -184,8 +185,122 @@ int imds_connect_begun(__u64 *context)
 	wake_up = owner_wake_up(scratch, leader);
 	if (wake_up == BPF_RB_FORCE_WAKEUP)
 		scratch->head.flags |= URGENT;
-	if (bpf_ringbuf_output(&records, scratch, sizeof(scratch->head) + end, wake_up))
-		count_lost(RECORD_OWNER);
+	/*
+	 * A tracing program may be interrupted by a process that runs another one here (from Linux 5.12 on, fentry): then
+	 * the record is partly about that process.
+	 */
+	if (*(volatile __u32 *)&scratch->generation != generation ||
+	    bpf_ringbuf_output(&records, scratch, sizeof(scratch->head) + end, wake_up))
+		count_lost(kind);
+	return 0;
+}
+
+/* The process that used a socket last: at first the one that connected. */
+struct socket_user {
+	__u64 start_boottime_ns;
+	/* The address of its memory: a program that the process began later is another user. */
+	__u64 memory;
+	__u32 tgid;
+	__u32 reserved;
+};
+
+#define SOCKETS_MAX 8192
+
+/* By the socket's address. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SOCKETS_MAX);
+	__type(key, __u64);
+	__type(value, struct socket_user);
+} socket_users SEC(".maps");
+
+/* Returns the address of the socket that a program gets first, as a number, which record_process() takes. */
+static __always_inline __u64 socket_address(__u64 *context)
+{
+	__u64 address = 0;
+
+	bpf_probe_read_kernel(&address, sizeof(address), context);
+	return address;
+}
+
+/* Makes the current process the user of a socket. Returns whether it was not before. */
+static __always_inline int changes_user(__u64 socket)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct socket_user user, *last = bpf_map_lookup_elem(&socket_users, &socket);
+
+	user.start_boottime_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	user.memory = (__u64)BPF_CORE_READ(task, mm);
+	user.tgid = BPF_CORE_READ(task, tgid);
+	user.reserved = 0;
+	if (last && last->start_boottime_ns == user.start_boottime_ns && last->memory == user.memory &&
+	    last->tgid == user.tgid)
+		return 0;
+	bpf_map_update_elem(&socket_users, &socket, &user, BPF_ANY);
+	return 1;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int imds_connect_begun(__u64 *context)
+{
+	const struct sock *sk = (const struct sock *)context[0];
+	__u32 endpoint;
+	__u64 socket;
+
+	if ((int)context[2] != TCP_SYN_SENT)
+		return 0;
+	endpoint = watched_endpoint(sk);
+	if (endpoint == ENDPOINT_NONE)
+		return 0;
+	socket = socket_address(context);
+	changes_user(socket);
+	record_process(socket, RECORD_OWNER | endpoint << 16, sk->__sk_common.skc_net.net->ns.inum, 0);
+	return 0;
+}
+
+/*
+ * Records the current process if it is not the one that used the socket before: the socket was handed on. `ahead` is
+ * the number of bytes by which the socket's next sequence number is ahead of what the process sends.
+ */
+static __always_inline void record_sender(__u64 *context, __u32 ahead)
+{
+	const struct sock *sk = (const struct sock *)context[0];
+	__u32 sequence, endpoint = watched_endpoint(sk);
+	struct task_struct *task;
+	__u64 socket;
+
+	if (endpoint == ENDPOINT_NONE)
+		return;
+	task = (struct task_struct *)bpf_get_current_task();
+	/* Before Linux 5.12 a kernel thread sends what a process gave to io_uring. */
+	if (BPF_CORE_READ(task, flags) & PF_KTHREAD)
+		return;
+	socket = socket_address(context);
+	if (!changes_user(socket))
+		return;
+	sequence = BPF_CORE_READ((const struct tcp_sock *)sk, write_seq) - ahead;
+	record_process(socket, RECORD_SENDER | endpoint << 16, sk->__sk_common.skc_net.net->ns.inum, sequence);
+}
+
+/*
+ * One of the next two programs is loaded, the first one where the kernel allows it (x86-64; arm64 from Linux 6.4 on).
+ * It runs under the socket's lock, before the bytes are sent (net/ipv4/tcp.c).
+ */
+SEC("?fentry/tcp_sendmsg_locked")
+int imds_bytes_sending(__u64 *context)
+{
+	record_sender(context, 0);
+	return 0;
+}
+
+/* This one runs when the bytes are sent (net/socket.c, since Linux 6.3). */
+SEC("?tp_btf/sock_send_length")
+int imds_bytes_sent(__u64 *context)
+{
+	int sent = (int)context[1];
+
+	if (sent > 0)
+		record_sender(context, sent);
 	return 0;
 }
 
@@ -244,6 +359,11 @@ int imds_connect_state(__u64 *context)
 	if (endpoint == ENDPOINT_NONE)
 		return 0;
 
+	if (new_state == TCP_CLOSE) {
+		__u64 socket = (__u64)sk;
+
+		bpf_map_delete_elem(&socket_users, &socket);
+	}
 	record.kind = new_state == TCP_ESTABLISHED ? RECORD_ESTABLISHED :
 		      old_state == TCP_SYN_SENT	   ? RECORD_FAILED :
 						     RECORD_CLOSED;

@@ -45,6 +45,9 @@ enum bpf_map_type {
 #define TCP_SYN_SENT 2
 #define TCP_CLOSE 7
 
+/* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct ns_common {
@@ -86,6 +89,7 @@ struct inet_sock {
 
 struct tcp_sock {
 	__u32 snd_una;
+	__u32 write_seq;
 	__u64 bytes_acked;
 };
 
@@ -195,6 +199,7 @@ struct cgrp_cset_link {
 };
 
 struct task_struct {
+	unsigned int flags;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;

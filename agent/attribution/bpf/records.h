@@ -15,6 +15,9 @@ enum record_kind {
 	RECORD_ESTABLISHED = 2,
 	RECORD_FAILED = 3,
 	RECORD_CLOSED = 4,
+	/* Another process than before sends on the socket: the layout is that of the owner. */
+	RECORD_SENDER = 5,
+	RECORD_KINDS_END = 6,
 };
 
 enum owner_flags {
@@ -38,12 +41,15 @@ enum endpoint {
 	ENDPOINT_COUNT = 6,
 };
 
-/* The caller: the process in whose context the socket begins to connect. */
+/* The process in whose context the socket begins to connect, or that sends on it. */
 struct owner_record {
 	__u16 kind;
 	__u16 endpoint;
 	__u32 net_ns;
 	__u64 socket;
+	/* RECORD_SENDER: the sequence number of the first byte that it sends. */
+	__u32 sequence;
+	__u32 reserved;
 	__u64 start_boottime_ns;
 	__u64 cgroup_id;
 	__u32 tgid;

@@ -41,6 +41,8 @@ struct scratch {
 		struct state_record state_layout;
 	};
 	struct cgroup_choice chosen;
+	/* Grows with each record that is begun: a program that another one interrupted sees that here. */
+	__u32 generation;
 };
 
 struct {

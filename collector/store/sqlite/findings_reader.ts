@@ -262,7 +262,7 @@ export class FindingsReader implements StoreQueries {
   ): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]> {
     return this.#view(() =>
       this.#statements.callers.all(identity, limit).map(({ facts, hostId, lastUs }) => ({
-        facts: JSON.parse(String(facts)) as CallerFacts,
+        facts: withoutOpener(JSON.parse(String(facts))),
         hostId: String(hostId),
         lastUs: Number(lastUs),
       })),
@@ -312,6 +312,11 @@ export class FindingsReader implements StoreQueries {
   async close(): Promise<void> {
     if (this.#database.isOpen) this.#database.close();
   }
+}
+
+/** The opener of a connection is stored with the caller, and says nothing about the caller's other calls. */
+function withoutOpener({ opener: _, ...facts }: CallerFacts & Pick<Call, 'opener'>): CallerFacts {
+  return facts;
 }
 
 function prepareAll(

@@ -27,6 +27,7 @@ export const RELAY_FIELDS = [
   'answered_by.confidence',
   'via',
   'caller.role',
+  'caller.connection',
 ] as const;
 
 /** The first column of every key of the roll-ups, see the schema. */

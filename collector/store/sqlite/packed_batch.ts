@@ -12,7 +12,7 @@ import type { CallerFacts } from '../workload_identity.ts';
 /** The properties of a call that hardly vary from call to call. */
 export type CallTemplate = Omit<
   CallBody,
-  'id' | 'time' | 'url.path' | 'url.query' | 'duration_ms' | 'source.port'
+  'id' | 'time' | 'url.path' | 'url.query' | 'duration_ms' | 'source.port' | 'opener'
 >;
 
 export interface PackedCalls {
@@ -66,6 +66,7 @@ export function pack(batch: StoredBatch): PackedBatch {
   const templates = new Map<string, number>();
   const paths = new Map<string | null, number>();
   const queries = new Map<string | null, number>();
+  const openers = new Map<string, number>();
   const ids: string[] = [];
   for (const record of records) {
     if (record.kind === 'rollup') {
@@ -80,7 +81,7 @@ export function pack(batch: StoredBatch): PackedBatch {
     const at = ids.length;
     ids.push(call.id.replaceAll('-', ''));
     calls.timesUs[at] = toMicroseconds(call.time);
-    calls.callers[at] = record.caller;
+    calls.callers[at] = callerOf(packed.callers, record.caller, call, openers);
     calls.templateOf[at] = templateOf(call, templates, calls.templates);
     calls.pathOf[at] = indexOf(call['url.path'], paths, calls.paths);
     calls.queryOf[at] = indexOf(call['url.query'], queries, calls.queries);
@@ -89,6 +90,27 @@ export function pack(batch: StoredBatch): PackedBatch {
   }
   calls.ids = ids.join('');
   return packed;
+}
+
+/**
+ * Returns the index of the caller of a call. The opener of its connection is stored with the caller's facts: each may be
+ * another process, and templates are few.
+ */
+function callerOf(
+  callers: PackedCaller[],
+  caller: number,
+  { opener }: CallBody,
+  known: Map<string, number>,
+): number {
+  if (opener == null) return caller;
+  const { json, attributed } = callers[caller]!;
+  const withOpener = `${json.slice(0, -1)},"opener":${JSON.stringify(opener)}}`;
+  let index = known.get(withOpener);
+  if (index === undefined) {
+    index = callers.push({ json: withOpener, attributed }) - 1;
+    known.set(withOpener, index);
+  }
+  return index;
 }
 
 /** A connection uses the same object for a caller in every batch (`CallerTable`). */
@@ -149,7 +171,7 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
   const texts = [role, method, userAgent, source, destination];
   let key = `${version} ${kind} ${category} ${endpoint} ${serverVersion} ${fallback} ${status} ${outcome} ${port} ${hops} ${tokenHopLimit}`;
   const relayed = [call.answered_by, call['answered_by.evidence'], call['answered_by.confidence']];
-  key += ` ${relayed.join(' ')} ${call['caller.role']} ${call.via == null ? '-' : JSON.stringify(call.via)}`;
+  key += ` ${relayed.join(' ')} ${call['caller.role']} ${call['caller.connection']} ${call.via == null ? '-' : JSON.stringify(call.via)}`;
   for (const text of texts) key += text === null ? ' -' : ` ${text.length} ${text}`;
   let index = known.get(key);
   if (index === undefined) {
@@ -177,6 +199,7 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
       'answered_by.confidence': call['answered_by.confidence'],
       via: call.via,
       'caller.role': call['caller.role'],
+      'caller.connection': call['caller.connection'],
     });
   }
   return index;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { answererEvidence } from '../../../protocol/call.ts';
-import { answererText, relayText, roleText } from '../../../web/src/parts/call_way.ts';
+import { answererText, connectionText, relayText, roleText } from '../../../web/src/parts/call_way.ts';
 
 const RELAY = {
   pid: 812,
@@ -30,6 +30,18 @@ describe('the way of a call', () => {
     );
     assert.equal(relayText({ via: null }), null);
     assert.equal(relayText(OLD_AGENT), null);
+  });
+
+  it('says who opened the connection of a caller that did not', () => {
+    const handed = { 'caller.connection': 'handed', opener: { ...RELAY, script: '/srv/pool.py' } } as const;
+    assert.equal(
+      connectionText(handed),
+      'The connection was opened by /srv/pool.py, pid 812, and handed to the caller',
+    );
+    assert.match(connectionText({ 'caller.connection': 'handed', opener: null })!, /by another process/);
+    assert.match(connectionText({ 'caller.connection': 'shared' })!, /^Several processes use the connection/);
+    assert.equal(connectionText({ 'caller.connection': 'own', opener: null }), null);
+    assert.equal(connectionText(OLD_AGENT), null);
   });
 
   it('marks a caller that acts for others', () => {

@@ -4,7 +4,7 @@ import type { ServedCall } from '../../../collector/contract/served_call.ts';
 import { PreciseTime, RelativeTime } from '../time.tsx';
 import { urlPart } from '../url_part.ts';
 import { Tag, type Tone } from './badge.tsx';
-import { answererText, relayText, roleText } from './call_way.ts';
+import { answererText, connectionText, relayText, roleText } from './call_way.ts';
 import { PathText } from './path_text.tsx';
 import { type Column, Table } from './table.tsx';
 import './call_table.css';
@@ -84,7 +84,7 @@ function fileName(name: string): string {
 
 /** Shows a relay between the caller and the service, and an answer that is not plainly the service's. */
 function Notes({ call }: { call: ServedCall }) {
-  const notes = [relayText(call), roleText(call), answererText(call)];
+  const notes = [connectionText(call), relayText(call), roleText(call), answererText(call)];
   return notes.map(
     (note) =>
       note !== null && (

@@ -3,7 +3,13 @@ import type { ServedCall } from '../../../collector/contract/served_call.ts';
 
 type Way = Pick<
   ServedCall,
-  'via' | 'caller.role' | 'answered_by' | 'answered_by.evidence' | 'answered_by.confidence'
+  | 'via'
+  | 'caller.role'
+  | 'caller.connection'
+  | 'opener'
+  | 'answered_by'
+  | 'answered_by.evidence'
+  | 'answered_by.confidence'
 >;
 
 const RELAYS: Record<NonNullable<Way['via']>['kind'], string> = {
@@ -17,6 +23,18 @@ export function relayText({ via }: Way): string | null {
   if (via == null) return null;
   const program = via.script ?? via['executable.path'] ?? via.name;
   return `Sent on by ${RELAYS[via.kind]}: ${program}, pid ${via.pid}`;
+}
+
+/** Returns that the caller did not open its connection, or is not the only one that uses it; null where it is. */
+export function connectionText({ opener, 'caller.connection': connection }: Way): string | null {
+  if (connection !== 'handed' && connection !== 'shared') return null;
+  const by =
+    opener == null
+      ? ''
+      : ` by ${opener.script ?? opener['executable.path'] ?? opener.name}, pid ${opener.pid}`;
+  if (connection === 'shared')
+    return `Several processes use the connection, which was opened${by || ' by one of them'}`;
+  return `The connection was opened${by || ' by another process'}, and handed to the caller`;
 }
 
 /** Returns that the caller sends on what others ask for; null where nothing shows that. */

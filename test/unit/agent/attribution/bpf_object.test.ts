@@ -35,10 +35,13 @@ describe('the committed eBPF object', () => {
       'append_cgroups',
       'append_executable',
       'append_working_directory',
+      'imds_bytes_sending',
+      'imds_bytes_sent',
       'imds_connect_begun',
       'imds_connect_state',
       'imds_process_forked',
       'imds_program_begun',
+      'record_process',
     ]);
     for (const map of [
       'records',
@@ -48,6 +51,7 @@ describe('the committed eBPF object', () => {
       'executions',
       'wake_ups',
       'own_namespace',
+      'socket_users',
     ])
       assert.ok(variables.includes(map), map);
   });

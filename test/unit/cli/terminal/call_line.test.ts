@@ -68,6 +68,15 @@ describe('a call as a line', () => {
       assert.ok(line.includes(part), `${part} in ${line}`);
     assert.ok(!line.includes('?'), 'nothing unsure about an exact caller');
   });
+  it('says whose connection the caller used', () => {
+    const opener = { pid: 99, name: 'pool', 'executable.path': '/bin/pool', script: null, 'owner.uid': 0 };
+    const textOf = (fields: Partial<Call>) => plain({ ...CALL, ...fields });
+    const handed = textOf({ 'caller.connection': 'handed', opener });
+    assert.ok(handed.includes('(www-data) on a connection opened by /bin/pool[99]'), handed);
+    assert.ok(textOf({ 'caller.connection': 'handed' }).includes(' on a connection of another process'));
+    assert.ok(textOf({ 'caller.connection': 'shared' }).includes(' on a shared connection'));
+    assert.ok(!textOf({ 'caller.connection': 'own', opener: null }).includes('connection'));
+  });
   it('says what is not known', () => {
     const line = plain({
       ...CALL,

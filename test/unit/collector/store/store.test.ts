@@ -316,6 +316,31 @@ test('kinds are bounded: past that, new roles and user agents are counted withou
   assert.ok(calls.every((found) => found['user_agent.original']?.startsWith('agent ')));
 });
 
+test('the process that opened the connection of another one is kept with the call, and with no other', async () => {
+  const { store } = open();
+  const opener = (pid: number) => ({
+    ...{ pid, name: 'pool', 'executable.path': '/bin/pool', script: null, 'owner.uid': 0 },
+  });
+  const records = [
+    call(NOON_US, { 'caller.connection': 'own', opener: null }),
+    // More openers than a host may have templates.
+    ...Array.from({ length: 600 }, (_, n) =>
+      call(NOON_US + 1 + n, { 'caller.connection': 'handed', opener: opener(n + 1) }),
+    ),
+    call(NOON_US + 700),
+  ];
+  await store.write([stream(A)(...records)]);
+  const { calls } = await store.calls({ ...ALL_CALLS, window: EVER }, 1_000, null);
+  assert.deepEqual(
+    calls.toReversed().map((each) => [each['caller.connection'] ?? null, each.opener?.pid ?? null]),
+    [['own', null], ...Array.from({ length: 600 }, (_, n) => ['handed', n + 1]), [null, null]],
+  );
+  const totals = await store.identityTotals(ALL);
+  assert.equal(totals.length, 1, 'the caller is the workload');
+  const [process] = await store.callers(totals[0]!.identity.id, 1);
+  assert.equal('opener' in process!.facts, false);
+});
+
 test('a call that something on the host answered is kept as it was, and is in no sum of IMDSv1 calls', async () => {
   const { store } = open();
   const via = {
