@@ -10,27 +10,31 @@ import { GapWriter } from './gap_writer.ts';
 import { HostBounds } from './host_bounds.ts';
 import { type KindRow, Kinds } from './kinds.ts';
 import { MeasuredHopsWriter } from './measured_hops.ts';
-import type { PackedBatch, PackedCaller, PackedCalls } from './packed_batch.ts';
+import type { PackedBatch, PackedBatches, PackedCalls } from './packed_batch.ts';
+import type { PackedCaller } from './packed_callers.ts';
 import { Paths } from './paths.ts';
 import { prepareRecordStatements, type RecordStatements } from './record_statements.ts';
 import { RunRows } from './run_rows.ts';
 import { type HostRow, Senders } from './senders.ts';
 import { Tally } from './tally.ts';
+import { TemplateRows } from './template_rows.ts';
 import { toBytes } from './uuid_bytes.ts';
 
 const ID_BYTES = 16;
 
-interface TemplateRow {
-  userAgent: number | null;
-  kind: KindRow;
-  shape: number;
+/** The batches that are being written in one transaction. */
+interface Group {
+  /** The callers that records refer to, with their rows where the facts alone identify them. */
+  callers: { packed: PackedCaller; row: CallerRow | null }[];
+  calls: PackedCalls;
+  /** Ids of all calls. */
+  ids: Buffer;
+  templateRows: TemplateRows;
 }
 
 /** The batch that is being written. */
-interface Context {
+interface Context extends Group {
   host: HostRow;
-  /** The callers that records refer to, with their rows where the facts alone identify them. */
-  callers: { packed: PackedCaller; row: CallerRow | null }[];
   /** Records that were new. */
   added: number;
   /** When the batch was received. */
@@ -99,9 +103,19 @@ export class BatchWriter {
     this.#callsAdded = 0;
   }
 
-  /** Writes one batch; `flush` completes it. */
-  write(batch: PackedBatch): BatchResult {
-    const { stream, seq, host, calls, rollups, coverage } = batch;
+  /** Writes batches; `flush` completes them. */
+  write({ batches, callers, calls }: PackedBatches): BatchResult[] {
+    const group: Group = {
+      callers: callers.map((packed) => ({ packed, row: null })),
+      calls,
+      ids: Buffer.from(calls.ids, 'hex'),
+      templateRows: new TemplateRows(this.#kinds, calls, this.#nowUs()),
+    };
+    return batches.map((batch) => this.#writeBatch(batch, group));
+  }
+
+  #writeBatch(batch: PackedBatch, group: Group): BatchResult {
+    const { stream, seq, host, from, to, rollups, coverage } = batch;
     // One transaction may hold several batches of the stream.
     const lastSeq = this.#senders.lastSeq(stream);
     if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
@@ -111,18 +125,17 @@ export class BatchWriter {
       return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
     }
     const context: Context = {
+      ...group,
       host: hostRow,
-      callers: batch.callers.map((packed) => ({ packed, row: null })),
       added: 0,
       nowUs: this.#nowUs(),
     };
     if (batch.leftOut > 0) this.#bounds.noteMerged(hostRow.row, 'refused_records', batch.leftOut);
-    const ids = Buffer.from(calls.ids, 'hex');
-    this.#writeCalls(calls, ids, context);
+    this.#writeCalls(from, to, context);
     for (const { caller, rollup } of rollups) this.#writeRollup(rollup, caller, context);
     for (const report of coverage) this.#writeCoverage(report, context);
     if (!batch.partial) this.#senders.noteStored(stream, context.host, seq);
-    const sent = ids.length / ID_BYTES + rollups.length + coverage.length;
+    const sent = to - from + rollups.length + coverage.length;
     return { result: 'stored', lastSeq: seq, records: context.added, duplicates: sent - context.added };
   }
 
@@ -130,28 +143,27 @@ export class BatchWriter {
     const known = callers[index]!;
     if (known.row !== null) return known.row;
     const row = this.#callers.callerRow(known.packed, host, sourceAddress);
-    if (known.packed.attributed) known.row = row;
+    if (known.packed.key !== null) known.row = row;
     return row;
   }
 
-  #writeCalls(calls: PackedCalls, ids: Buffer, context: Context): void {
-    const { timesUs, callers, templates, templateOf, paths, pathOf, queries, queryOf } = calls;
-    const { durationsMs, sourcePorts } = calls;
-    const { nowUs } = context;
+  #writeCalls(from: number, to: number, context: Context): void {
+    const { ids, nowUs } = context;
+    const { timesUs, callers, templates, templateOf, paths, pathOf, queries, queryOf } = context.calls;
+    const { durationsMs, sources, sourceOf, sourcePorts } = context.calls;
     const host = context.host.row;
-    const rows = this.#templateRows(calls, context);
-    for (let offset = 0, at = 0; offset < ids.length; offset += ID_BYTES, at += 1) {
+    for (let at = from; at < to; at += 1) {
       const isAhead = isFuture(timesUs[at]!, nowUs);
       let timeUs = isAhead ? nowUs : timesUs[at]!;
-      const template = rows[templateOf[at]!]!;
+      const template = context.templateRows.rowFor(templateOf[at]!, host);
       const facts = templates[templateOf[at]!]!;
-      const source = facts['source.address'];
+      const source = sources[sourceOf[at]!]!;
       const caller = this.#callerRow(callers[at]!, context, source);
       const path = paths[pathOf[at]!]!;
       const durationMs = durationsMs[at]!;
       // A call beyond the bound is not kept one by one, but it counts.
       if (this.#bounds.tryUse(host, 'raw_records')) {
-        const id = ids.subarray(offset, offset + ID_BYTES);
+        const id = ids.subarray(at * ID_BYTES, (at + 1) * ID_BYTES);
         if (isAhead) timeUs = this.#future.storedTimeUs(id, nowUs);
         const { changes } = this.#statements.addCall.run(
           timeUs,
@@ -180,25 +192,6 @@ export class BatchWriter {
       }
       this.#countNew(context, timeUs, timeUs);
     }
-  }
-
-  #templateRows({ templates, templateOf, timesUs, ids }: PackedCalls, context: Context): TemplateRow[] {
-    const { nowUs } = context;
-    const host = context.host.row;
-    const lastUs = templates.map(() => Number.NEGATIVE_INFINITY);
-    for (let at = 0; at < ids.length / (2 * ID_BYTES); at += 1) {
-      const template = templateOf[at]!;
-      const timeUs = isFuture(timesUs[at]!, nowUs) ? nowUs : timesUs[at]!;
-      if (timeUs > lastUs[template]!) lastUs[template] = timeUs;
-    }
-    return templates.map((template, index) => {
-      const userAgent = this.#kinds.userAgent(template['user_agent.original'], host, lastUs[index]!);
-      return {
-        userAgent,
-        kind: this.#kinds.kindOfCall(template, userAgent, host, lastUs[index]!),
-        shape: this.#kinds.shapeOf(template, host, lastUs[index]!),
-      };
-    });
   }
 
   #writeRollup(rollup: RollupBody, callerIndex: number, context: Context): void {

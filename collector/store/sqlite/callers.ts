@@ -1,7 +1,7 @@
 /** Rows of processes and of their workloads, which calls refer to by number. */
 
 import { hash } from 'node:crypto';
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { deleteOldestEntries } from '../../../common/bounded_map.ts';
 import { HELPER_PROGRAMS } from '../helper_programs.ts';
 import {
@@ -11,7 +11,7 @@ import {
   workloadIdentity,
 } from '../workload_identity.ts';
 import type { HostBounds } from './host_bounds.ts';
-import type { PackedCaller } from './packed_batch.ts';
+import { callerKey, type PackedCaller } from './packed_callers.ts';
 
 /**
  * Enough for the lasting processes of a thousand hosts. A caller that was pushed out costs as much as a new
@@ -64,7 +64,7 @@ export class Callers {
   readonly #identities = new Map<string, number>();
   readonly #changed = new Set<CallerRow>();
   readonly #onHost: StatementSync;
-  readonly #knownCaller: StatementSync;
+  readonly #findCaller: StatementSync;
   readonly #bounds: HostBounds;
   /** Pairs of host and workload that this transaction has admitted. */
   readonly #admitted = new Set<string>();
@@ -75,7 +75,7 @@ export class Callers {
     this.#helpers = new Set([...HELPER_PROGRAMS, ...helperPrograms]);
     this.#bounds = bounds;
     this.#onHost = database.prepare('SELECT 1 FROM identity_hosts WHERE identity = ? AND host = ?');
-    this.#knownCaller = database.prepare('SELECT 1 FROM callers WHERE hash = ?');
+    this.#findCaller = database.prepare('SELECT id, identity, last_us FROM callers WHERE hash = ?');
     this.#findIdentity = database.prepare('SELECT id FROM identities WHERE key = ?');
     // RETURNING gives an existing row only where the statement updates it; this update changes nothing.
     this.#insertIdentity = database.prepare(
@@ -91,29 +91,28 @@ export class Callers {
     this.#touch = database.prepare('UPDATE callers SET last_us = max(last_us, ?) WHERE id = ?');
   }
 
-  /**
-   * Returns the row of a caller, and adds it where it is new. Most callers are known by the JSON of their
-   * facts, which is not parsed then.
-   */
+  /** Returns the row of a caller, and adds it where it is new. */
   callerRow(
-    { json, attributed }: PackedCaller,
+    { json, key: ownKey }: PackedCaller,
     host: { id: string; row: number },
     sourceAddress: string,
   ): CallerRow {
-    // The source address tells workloads apart whose process is not known.
-    const where = attributed ? '' : sourceAddress;
-    const key = hash('sha256', JSON.stringify([host.id, where, json]), 'base64');
+    const key = ownKey ?? callerKey(host.id, sourceAddress, json);
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
+    const bytes = Buffer.from(key, 'base64');
+    const stored = this.#findCaller.get(bytes);
+    const row = stored === undefined ? this.#newCaller(bytes, json, host, sourceAddress) : rowOf(stored);
+    deleteOldestEntries(this.#cache, MAX_CACHED - 1);
+    this.#cache.set(key, row);
+    return row;
+  }
+
+  #newCaller(key: Buffer, json: string, host: { id: string; row: number }, sourceAddress: string): CallerRow {
     const facts = JSON.parse(json) as CallerFacts;
     const identity = this.#identityRow(workloadIdentity(facts, host.id, sourceAddress, this.#helpers), host);
-    const bytes = Buffer.from(key, 'base64');
-    const isNew = this.#knownCaller.get(bytes) === undefined;
-    const isKept = !isNew || this.#keepsCaller(host.row, json);
-    const caller = isKept ? this.#insert(bytes, identity, host.row, json) : this.#unkept(identity, host);
-    deleteOldestEntries(this.#cache, MAX_CACHED - 1);
-    this.#cache.set(key, caller);
-    return caller;
+    if (!this.#keepsCaller(host.row, json)) return this.#unkept(identity, host);
+    return this.#insert(key, identity, host.row, json);
   }
 
   #keepsCaller(host: number, json: string): boolean {
@@ -124,12 +123,7 @@ export class Callers {
     const row = this.#insertCaller.get(hashed, identity, host)!;
     // A row has no time yet where it is new, or where all calls of its first batch were known.
     if (row['last_us'] === 0) this.#insertFacts.run(Number(row['id']), json);
-    return {
-      caller: Number(row['id']),
-      identity: Number(row['identity']),
-      lastUs: Number(row['last_us']),
-      changed: false,
-    };
+    return rowOf(row);
   }
 
   /** Returns the row for all processes of a workload on a host that are beyond the bound. */
@@ -198,4 +192,13 @@ export class Callers {
     this.#changed.clear();
     this.#admitted.clear();
   }
+}
+
+function rowOf(stored: Record<string, SQLOutputValue>): CallerRow {
+  return {
+    caller: Number(stored['id']),
+    identity: Number(stored['identity']),
+    lastUs: Number(stored['last_us']),
+    changed: false,
+  };
 }

@@ -7,7 +7,7 @@ import { toMicroseconds } from '../time.ts';
 import { BatchWriter } from './batch_writer.ts';
 import { CloudBriefs } from './cloud_briefs.ts';
 import { CloudInventoryWriter } from './cloud_inventory_rows.ts';
-import type { PackedBatch } from './packed_batch.ts';
+import type { PackedBatches } from './packed_batch.ts';
 
 export class FindingsWriter {
   readonly #database: DatabaseSync;
@@ -35,9 +35,9 @@ export class FindingsWriter {
   }
 
   /** See `Store.write`. */
-  write(batches: PackedBatch[]): BatchResult[] {
+  write(batches: PackedBatches): BatchResult[] {
     return this.transaction(() => {
-      const results = batches.map((batch) => this.#batches.write(batch));
+      const results = this.#batches.write(batches);
       this.#batches.flush();
       return results;
     });

@@ -38,6 +38,15 @@ export interface KindRow {
   class: KindClass;
 }
 
+/** The rows that all calls of one template refer to. */
+export interface TemplateRow {
+  userAgent: number | null;
+  kind: KindRow;
+  shape: number;
+  /** False where a bound made the store merge: another host may be below its bound. */
+  isExact: boolean;
+}
+
 export class Kinds {
   readonly #kinds: Dictionary;
   readonly #shapes: Dictionary;
@@ -46,6 +55,8 @@ export class Kinds {
   readonly #kindOf: StatementSync;
   readonly #countKinds: () => number;
   #room: number;
+  /** Times that a value was merged with others. */
+  #merged = 0;
 
   constructor(database: DatabaseSync, bounds: HostBounds) {
     this.#bounds = bounds;
@@ -81,14 +92,24 @@ export class Kinds {
     this.#room = MAX_KINDS - this.#countKinds();
   }
 
+  /** `lastUs`: time of the latest of the calls. */
+  templateRow(template: CallTemplate, host: number, lastUs: number): TemplateRow {
+    const mergedBefore = this.#merged;
+    const userAgent = this.userAgent(template['user_agent.original'], host, lastUs);
+    const kind = this.#kindOfCall(template, userAgent, host, lastUs);
+    const shape = this.#shapeOf(template, host, lastUs);
+    return { userAgent, kind, shape, isExact: this.#merged === mergedBefore };
+  }
+
   userAgent(text: string | null, host: number, timeUs: number): number | null {
     if (text === null) return null;
     const isKept = this.#userAgents.has(JSON.stringify([text])) || this.#bounds.tryUse(host, 'user_agents');
+    if (!isKept) this.#merged += 1;
     const kept = isKept ? text : CUT_MARK;
     return this.#userAgents.idOf([kept], [kept], timeUs);
   }
 
-  kindOfCall(call: CallTemplate, userAgent: number | null, host: number, timeUs: number): KindRow {
+  #kindOfCall(call: CallTemplate, userAgent: number | null, host: number, timeUs: number): KindRow {
     return this.#kind(
       call['imds.version'],
       call['imds.endpoint'],
@@ -142,6 +163,7 @@ export class Kinds {
     const isKept =
       this.#kinds.has(keyOfKind(known)) || (this.#room > 0 && this.#bounds.tryUse(host, 'kinds'));
     if (isKept) return this.#entry(known, timeUs);
+    this.#merged += 1;
     values[3] = coarseStatus(status);
     return this.#entry([...values, null, null, answeredBy, callerRole], timeUs);
   }
@@ -162,7 +184,7 @@ export class Kinds {
     return { id, class: kindClass };
   }
 
-  shapeOf(call: CallTemplate, host: number, timeUs: number): number {
+  #shapeOf(call: CallTemplate, host: number, timeUs: number): number {
     const values = [
       call['imds.kind'],
       call['imds.server_version'],
@@ -174,6 +196,7 @@ export class Kinds {
       relayText(call),
     ];
     const isKept = this.#shapes.has(keyOfShape(values)) || this.#bounds.tryUse(host, 'shapes');
+    if (!isKept) this.#merged += 1;
     const kept = isKept
       ? values
       : [

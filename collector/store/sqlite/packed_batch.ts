@@ -1,24 +1,26 @@
 /**
- * A batch in the form that is sent to the writer's thread: calls as columns, with the properties that hardly
- * vary once. Copying a thousand calls as objects costs 2.2 ms in one thread and 3.6 ms in the other, more
- * than half of the time that SQLite takes to store them.
+ * The batches of a transaction in the form that is sent to the writer's thread: calls as columns, with the
+ * properties that hardly vary once. Copying a thousand calls as objects costs 2.2 ms in one thread and 3.6 ms
+ * in the other, more than half of the time that SQLite takes to store them. All batches share the columns: a
+ * thousand agents send batches of a few calls, and columns for each would cost as much as the calls.
  */
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { Coverage } from '../../../protocol/records.ts';
 import type { CallBody, RollupBody, StoredBatch } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
-import type { CallerFacts } from '../workload_identity.ts';
+import { CallerPacker, type PackedCaller } from './packed_callers.ts';
 
-/** The properties of a call that hardly vary from call to call. */
+/** The properties of a call that hardly vary from call to call, on any host. */
 export type CallTemplate = Omit<
   CallBody,
-  'id' | 'time' | 'url.path' | 'url.query' | 'duration_ms' | 'source.port' | 'opener'
+  'id' | 'time' | 'url.path' | 'url.query' | 'duration_ms' | 'source.address' | 'source.port' | 'opener'
 >;
 
 export interface PackedCalls {
   /** Ids one after the other, 32 hex digits each. */
   ids: string;
   timesUs: Float64Array;
+  /** Indices in the callers of the transaction. */
   callers: Uint32Array;
   templates: CallTemplate[];
   templateOf: Uint32Array;
@@ -28,109 +30,116 @@ export interface PackedCalls {
   queryOf: Uint32Array;
   /** NaN stands for null. */
   durationsMs: Float64Array;
+  sources: string[];
+  sourceOf: Uint32Array;
   sourcePorts: Uint16Array;
 }
 
-/** A caller's facts as JSON. The writer looks the caller up by this text, and most are known. */
-export interface PackedCaller {
+/** A host's facts as JSON. The writer reads it where it differs from the stored one. */
+export interface PackedSender {
+  id: string;
   json: string;
-  attributed: boolean;
 }
 
 export interface PackedBatch {
   stream: string;
   seq: number;
-  host: HostFacts;
-  callers: PackedCaller[];
-  calls: PackedCalls;
+  host: PackedSender;
+  /** Its calls are those from `from` to `to` (exclusive) of the columns. */
+  from: number;
+  to: number;
+  /** `caller` is an index in the callers of the transaction. */
   rollups: { caller: number; rollup: RollupBody }[];
   coverage: Coverage[];
   leftOut: number;
   partial: boolean;
 }
 
-export function pack(batch: StoredBatch): PackedBatch {
-  const { stream, seq, host, callers, records, leftOut = 0, partial = false } = batch;
-  const packed: PackedBatch = {
-    stream,
-    seq,
-    host,
-    callers: callers.map(packCaller),
-    calls: emptyCalls(records.length),
-    rollups: [],
-    coverage: [],
-    leftOut,
-    partial,
+/** The batches of one transaction. */
+export interface PackedBatches {
+  batches: PackedBatch[];
+  callers: PackedCaller[];
+  calls: PackedCalls;
+}
+
+/** Throws `RangeError` where a record names a caller that its batch does not have. */
+export function pack(batches: readonly StoredBatch[]): PackedBatches {
+  const calls = emptyCalls(batches.reduce((sum, { records }) => sum + countCalls(records), 0));
+  const callersOfAll = new CallerPacker();
+  const packed: PackedBatches = { batches: [], callers: callersOfAll.packed, calls };
+  const known = {
+    templates: new Map<string, number>(),
+    paths: new Map<string | null, number>(),
+    queries: new Map<string | null, number>(),
+    sources: new Map<string, number>(),
   };
-  const { calls } = packed;
-  const templates = new Map<string, number>();
-  const paths = new Map<string | null, number>();
-  const queries = new Map<string | null, number>();
-  const openers = new Map<string, number>();
   const ids: string[] = [];
-  for (const record of records) {
-    if (record.kind === 'rollup') {
-      packed.rollups.push({ caller: record.caller, rollup: record.rollup });
-      continue;
+  for (const { stream, seq, host, callers, records, leftOut = 0, partial = false } of batches) {
+    const sender = packSender(host);
+    const batch: PackedBatch = {
+      stream,
+      seq,
+      host: sender,
+      from: ids.length,
+      to: 0,
+      rollups: [],
+      coverage: [],
+      leftOut,
+      partial,
+    };
+    const indices = callers.map((facts) => callersOfAll.indexOf(facts, host.id));
+    for (const record of records) {
+      if (record.kind === 'rollup') {
+        batch.rollups.push({ caller: callerIndex(indices, record.caller), rollup: record.rollup });
+        continue;
+      }
+      if (record.kind === 'coverage') {
+        batch.coverage.push(record.coverage);
+        continue;
+      }
+      const { call } = record;
+      const at = ids.length;
+      ids.push(call.id.replaceAll('-', ''));
+      calls.timesUs[at] = toMicroseconds(call.time);
+      const caller = callerIndex(indices, record.caller);
+      calls.callers[at] =
+        call.opener == null ? caller : callersOfAll.indexWithOpener(caller, host.id, call.opener);
+      calls.templateOf[at] = templateOf(call, known.templates, calls.templates);
+      calls.pathOf[at] = indexOf(call['url.path'], known.paths, calls.paths);
+      calls.queryOf[at] = indexOf(call['url.query'], known.queries, calls.queries);
+      calls.durationsMs[at] = call.duration_ms ?? Number.NaN;
+      calls.sourceOf[at] = indexOf(call['source.address'], known.sources, calls.sources);
+      calls.sourcePorts[at] = call['source.port'];
     }
-    if (record.kind === 'coverage') {
-      packed.coverage.push(record.coverage);
-      continue;
-    }
-    const { call } = record;
-    const at = ids.length;
-    ids.push(call.id.replaceAll('-', ''));
-    calls.timesUs[at] = toMicroseconds(call.time);
-    calls.callers[at] = callerOf(packed.callers, record.caller, call, openers);
-    calls.templateOf[at] = templateOf(call, templates, calls.templates);
-    calls.pathOf[at] = indexOf(call['url.path'], paths, calls.paths);
-    calls.queryOf[at] = indexOf(call['url.query'], queries, calls.queries);
-    calls.durationsMs[at] = call.duration_ms ?? Number.NaN;
-    calls.sourcePorts[at] = call['source.port'];
+    batch.to = ids.length;
+    packed.batches.push(batch);
   }
   calls.ids = ids.join('');
   return packed;
 }
 
-/**
- * Returns the index of the caller of a call. The opener of its connection is stored with the caller's facts: each may be
- * another process, and templates are few.
- */
-function callerOf(
-  callers: PackedCaller[],
-  caller: number,
-  { opener }: CallBody,
-  known: Map<string, number>,
-): number {
-  if (opener == null) return caller;
-  const { json, attributed } = callers[caller]!;
-  const withOpener = `${json.slice(0, -1)},"opener":${JSON.stringify(opener)}}`;
-  let index = known.get(withOpener);
-  if (index === undefined) {
-    index = callers.push({ json: withOpener, attributed }) - 1;
-    known.set(withOpener, index);
-  }
-  return index;
+/** Without this check the columns would hold 0, which is the caller of another batch. */
+function callerIndex(indices: readonly number[], caller: number): number {
+  const index = indices[caller];
+  if (index !== undefined) return index;
+  throw new RangeError(`A record names the caller ${caller} of ${indices.length} callers of its batch.`);
 }
 
-/** A connection uses the same object for a caller in every batch (`CallerTable`). */
-const packedCallers = new WeakMap<CallerFacts, PackedCaller>();
+function countCalls(records: StoredBatch['records']): number {
+  let calls = 0;
+  for (const { kind } of records) if (kind === 'call') calls += 1;
+  return calls;
+}
 
-/** Returns equal JSON for equal facts, in whatever order a batch has the fields. */
-function packCaller(facts: CallerFacts): PackedCaller {
-  const known = packedCallers.get(facts);
-  if (known !== undefined) return known;
-  const { process, container, k8s, systemd } = facts;
-  const json = JSON.stringify({
-    process,
-    container,
-    k8s,
-    systemd,
-    'attribution.method': facts['attribution.method'],
-    'attribution.confidence': facts['attribution.confidence'],
-  });
-  const packed = { json, attributed: process !== null };
-  packedCallers.set(facts, packed);
+/** A connection uses the same object for its host in every batch. */
+const packedSenders = new WeakMap<HostFacts, PackedSender>();
+
+function packSender(facts: HostFacts): PackedSender {
+  let packed = packedSenders.get(facts);
+  if (packed === undefined) {
+    packed = { id: facts.id, json: JSON.stringify(facts) };
+    packedSenders.set(facts, packed);
+  }
   return packed;
 }
 
@@ -146,6 +155,8 @@ function emptyCalls(size: number): PackedCalls {
     queries: [],
     queryOf: new Uint32Array(size),
     durationsMs: new Float64Array(size),
+    sources: [],
+    sourceOf: new Uint32Array(size),
     sourcePorts: new Uint16Array(size),
   };
 }
@@ -164,11 +175,10 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
   const method = call['http.request.method'];
   const userAgent = call['user_agent.original'];
   const status = call['http.response.status_code'];
-  const source = call['source.address'];
   const destination = call['destination.address'];
   const port = call['destination.port'];
   // Texts that callers choose are preceded by their lengths, so that no two templates have the same key.
-  const texts = [role, method, userAgent, source, destination];
+  const texts = [role, method, userAgent, destination];
   let key = `${version} ${kind} ${category} ${endpoint} ${serverVersion} ${fallback} ${status} ${outcome} ${port} ${hops} ${tokenHopLimit}`;
   const relayed = [call.answered_by, call['answered_by.evidence'], call['answered_by.confidence']];
   key += ` ${relayed.join(' ')} ${call['caller.role']} ${call['caller.connection']} ${call.via == null ? '-' : JSON.stringify(call.via)}`;
@@ -191,7 +201,6 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
       'user_agent.original': userAgent,
       'http.response.status_code': status,
       outcome,
-      'source.address': source,
       'destination.address': destination,
       'destination.port': port,
       answered_by: call.answered_by,
@@ -205,7 +214,7 @@ function templateOf(call: CallBody, known: Map<string, number>, templates: CallT
   return index;
 }
 
-function indexOf(value: string | null, known: Map<string | null, number>, values: (string | null)[]): number {
+function indexOf<T extends string | null>(value: T, known: Map<T, number>, values: T[]): number {
   let index = known.get(value);
   if (index === undefined) {
     index = values.length;

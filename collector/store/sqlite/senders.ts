@@ -7,6 +7,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { deleteOldestEntries } from '../../../common/bounded_map.ts';
 import type { HostFacts } from '../../../protocol/call.ts';
 import { CloudBriefs } from './cloud_briefs.ts';
+import type { PackedSender } from './packed_batch.ts';
 import { Profiles } from './profiles.ts';
 
 const MAX_CACHED = 16_384;
@@ -79,10 +80,10 @@ export class Senders {
     return lastSeq;
   }
 
-  hostRow(facts: HostFacts): HostRow {
-    const json = JSON.stringify(facts);
-    const known = this.#hosts.get(facts.id);
+  hostRow({ id, json }: PackedSender): HostRow {
+    const known = this.#hosts.get(id);
     if (known?.json === json) return known;
+    const facts = JSON.parse(json) as HostFacts;
     const row = Number(this.#setHost.get(facts.id, facts.name, json)!['id']);
     this.#profiles.setHostProfile(row, facts, this.#nowUs());
     if (known !== undefined) {

@@ -10,7 +10,7 @@ import { openForReading, openForWriting } from './database.ts';
 import { FindingsReader } from './findings_reader.ts';
 import { FINDINGS } from './findings_schema.ts';
 import { FindingsWriter } from './findings_writer.ts';
-import type { PackedBatch } from './packed_batch.ts';
+import type { PackedBatches } from './packed_batch.ts';
 import { retain } from './retention.ts';
 import { type Answer, encodeError, type Question, type ThreadData } from './thread_messages.ts';
 
@@ -37,7 +37,7 @@ function writerMethods(dataDir: string, helperPrograms: readonly string[]): Meth
   let retaining: Promise<unknown> = Promise.resolve();
   return {
     lastSeq: (stream: string, hostId: string) => writer.lastSeq(stream, hostId),
-    write: (batches: PackedBatch[]) => writer.write(batches),
+    write: (batches: PackedBatches) => writer.write(batches),
     heartbeat: (heartbeat: Heartbeat, receivedUs: number) => {
       const first = waiting.get(heartbeat.host_id)?.slice(0, 1) ?? [];
       waiting.set(heartbeat.host_id, [...first, { heartbeat, receivedUs }]);

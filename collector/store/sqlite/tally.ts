@@ -36,10 +36,11 @@ interface IdentityOnHost {
 
 export class Tally {
   readonly #bounds: HostBounds;
-  readonly #addHourly: StatementSync;
-  readonly #addDaily: StatementSync;
-  readonly #addFleetHourly: StatementSync;
-  readonly #addFleetDaily: StatementSync;
+  readonly #hourly: Sums;
+  readonly #daily: Sums;
+  readonly #fleetHourly: Sums;
+  readonly #fleetDaily: Sums;
+  readonly #growIdentityHost: StatementSync;
   readonly #addIdentityHost: StatementSync;
   readonly #changeDay: StatementSync;
   readonly #cells = new Map<string, Cell>();
@@ -47,22 +48,18 @@ export class Tally {
 
   constructor(database: DatabaseSync, bounds: HostBounds) {
     this.#bounds = bounds;
-    const add = (table: string, bucket: string, host: string) =>
-      database.prepare(
-        `INSERT INTO ${table} (class, ${bucket}, identity, kind, count, first_us, last_us${host === '' ? '' : ', host'})
-         VALUES (?, ?, ?, ?, ?, ?, ?${host === '' ? '' : ', ?'})
-         ON CONFLICT DO UPDATE SET count = count + excluded.count, first_us = min(first_us, excluded.first_us),
-           last_us = max(last_us, excluded.last_us) RETURNING count`,
-      );
-    this.#addHourly = add('hourly', 'hour', 'host');
-    this.#addDaily = add('daily', 'day', 'host');
-    this.#addFleetHourly = add('fleet_hourly', 'hour', '');
-    this.#addFleetDaily = add('fleet_daily', 'day', '');
+    this.#hourly = new Sums(database, 'hourly', 'hour', HOUR_US, true);
+    this.#daily = new Sums(database, 'daily', 'day', DAY_US, true);
+    this.#fleetHourly = new Sums(database, 'fleet_hourly', 'hour', HOUR_US, false);
+    this.#fleetDaily = new Sums(database, 'fleet_daily', 'day', DAY_US, false);
     this.#changeDay = database.prepare(CHANGE_DAY);
+    this.#growIdentityHost = database.prepare(
+      `UPDATE identity_hosts SET first_us = min(first_us, ?1), last_us = max(last_us, ?2),
+         last_v1_us = max(coalesce(last_v1_us, ?3), coalesce(?3, last_v1_us))
+       WHERE identity = ?4 AND host = ?5`,
+    );
     this.#addIdentityHost = database.prepare(
-      `INSERT INTO identity_hosts (identity, host, first_us, last_us, last_v1_us) VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT DO UPDATE SET first_us = min(first_us, excluded.first_us), last_us = max(last_us, excluded.last_us),
-         last_v1_us = max(coalesce(last_v1_us, excluded.last_v1_us), coalesce(excluded.last_v1_us, last_v1_us))`,
+      `INSERT INTO identity_hosts (first_us, last_us, last_v1_us, identity, host) VALUES (?1, ?2, ?3, ?4, ?5)`,
     );
   }
 
@@ -103,14 +100,14 @@ export class Tally {
     const hourly = [...this.#cells.values(), ...sums.values()];
     const daily = regroup(hourly, (cell) => ({ ...cell, bucket: Math.floor(cell.bucket / 24) }));
     const anyHost = (cell: Cell) => ({ ...cell, host: 0 });
-    for (const { host } of store(this.#addHourly, hourly, HOUR_US, true))
-      this.#bounds.countUse(host, 'sums', 1);
-    store(this.#addDaily, daily, DAY_US, true);
-    store(this.#addFleetHourly, regroup(hourly, anyHost), HOUR_US, false);
-    store(this.#addFleetDaily, regroup(daily, anyHost), DAY_US, false);
+    for (const { host } of this.#hourly.add(hourly)) this.#bounds.countUse(host, 'sums', 1);
+    this.#daily.add(daily);
+    this.#fleetHourly.add(regroup(hourly, anyHost));
+    this.#fleetDaily.add(regroup(daily, anyHost));
     for (const day of new Set(daily.map(({ bucket }) => bucket))) this.#changeDay.run(day);
     for (const { identity, host, firstUs, lastUs, lastV1Us } of this.#onHosts.values()) {
-      this.#addIdentityHost.run(identity, host, firstUs, lastUs, lastV1Us);
+      const values = [firstUs, lastUs, lastV1Us, identity, host];
+      if (this.#growIdentityHost.run(...values).changes === 0) this.#addIdentityHost.run(...values);
     }
     this.forget();
   }
@@ -154,13 +151,45 @@ function regroup(cells: Cell[], change: (cell: Cell) => Cell): Cell[] {
   return [...groups.values()];
 }
 
-/** Adds cells to their rows. Returns the cells that had no row yet. */
-function store(statement: StatementSync, cells: Cell[], bucketUs: number, withHost: boolean): Cell[] {
-  return cells.filter(({ class: kindClass, bucket, identity, host, kind, count, firstUs, lastUs }) => {
-    const startUs = bucket * bucketUs;
-    const values = [kindClass, bucket, identity, kind, count, firstUs - startUs, lastUs - startUs];
-    if (withHost) values.push(host);
-    // A row that was there has counted something already.
-    return statement.get(...values)!['count'] === count;
-  });
+/**
+ * One table of sums. A row is looked for before it is inserted: nearly all rows are there already, and an
+ * insertion that finds its row would look for it twice.
+ */
+class Sums {
+  readonly #grow: StatementSync;
+  readonly #insert: StatementSync;
+  readonly #bucketUs: number;
+  readonly #withHost: boolean;
+
+  constructor(
+    database: DatabaseSync,
+    table: string,
+    bucket: 'hour' | 'day',
+    bucketUs: number,
+    withHost: boolean,
+  ) {
+    const host = (text: string) => (withHost ? text : '');
+    this.#grow = database.prepare(
+      `UPDATE ${table} SET count = count + ?1, first_us = min(first_us, ?2), last_us = max(last_us, ?3)
+       WHERE class = ?4 AND ${bucket} = ?5 AND identity = ?6 AND kind = ?7${host(' AND host = ?8')}`,
+    );
+    this.#insert = database.prepare(
+      `INSERT INTO ${table} (count, first_us, last_us, class, ${bucket}, identity, kind${host(', host')})
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7${host(', ?8')})`,
+    );
+    this.#bucketUs = bucketUs;
+    this.#withHost = withHost;
+  }
+
+  /** Adds cells to their rows. Returns the cells that had no row yet. */
+  add(cells: Cell[]): Cell[] {
+    return cells.filter(({ class: kindClass, bucket, identity, host, kind, count, firstUs, lastUs }) => {
+      const startUs = bucket * this.#bucketUs;
+      const values = [count, firstUs - startUs, lastUs - startUs, kindClass, bucket, identity, kind];
+      if (this.#withHost) values.push(host);
+      if (this.#grow.run(...values).changes === 1) return false;
+      this.#insert.run(...values);
+      return true;
+    });
+  }
 }

@@ -156,8 +156,8 @@ export class ThreadedStore implements Store {
   lastSeq(stream: string, hostId: string): Promise<number | null> {
     return this.#writer.ask('lastSeq', stream, hostId);
   }
-  write(batches: StoredBatch[]): Promise<BatchResult[]> {
-    return this.#writer.ask('write', batches.map(pack));
+  async write(batches: StoredBatch[]): Promise<BatchResult[]> {
+    return this.#writer.ask('write', pack(batches));
   }
   heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
     return this.#writer.ask('heartbeat', heartbeat, receivedUs);

@@ -50,7 +50,7 @@ function write(
   const stream = `${of.id} ${runId}`;
   const seq = (seqs.get(stream) ?? 0) + 1;
   seqs.set(stream, seq);
-  const [result] = writer.write([pack({ stream, seq, host: of, callers, records, ...more })]);
+  const [result] = writer.write(pack([{ stream, seq, host: of, callers, records, ...more }]));
   assert.equal(result!.result, 'stored');
 }
 let runId = '';

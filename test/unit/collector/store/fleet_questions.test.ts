@@ -100,8 +100,8 @@ function fill(writer: FindingsWriter, fleet: readonly Made[]): void {
         ),
     ];
     if (before !== null)
-      writer.write([pack(stream({ ...host, ...before }, CALLERS)(...records.slice(0, 1)))]);
-    if (records.length > 0) writer.write([pack(stream(host, CALLERS)(...records))]);
+      writer.write(pack([stream({ ...host, ...before }, CALLERS)(...records.slice(0, 1))]));
+    if (records.length > 0) writer.write(pack([stream(host, CALLERS)(...records)]));
     if (heartbeat !== null) {
       const receivedUs = timeOf(heartbeat, number);
       writer.heartbeats([{ heartbeat: heartbeatOf(id, receivedUs), receivedUs }]);
@@ -340,7 +340,7 @@ test('the span of all records is that of the first and the last one', async () =
     const writer = new FindingsWriter(database);
     const times = [START_US + 7, START_US, START_US + 3];
     for (const [number, us] of times.entries())
-      writer.write([pack(stream({ id: `i-${number}`, name: 'web' })(call(us)))]);
+      writer.write(pack([stream({ id: `i-${number}`, name: 'web' })(call(us))]));
     assert.deepEqual(await store.reportedSpan(), { firstUs: START_US, lastUs: START_US + 7 });
     assert.equal((await store.identityTotals(ALL)).length, 1);
   } finally {

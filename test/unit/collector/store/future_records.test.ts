@@ -46,7 +46,7 @@ function open() {
     database,
     writer,
     reader,
-    write: (...batches: StoredBatch[]) => writer.write(batches.map(pack)),
+    write: (...batches: StoredBatch[]) => writer.write(pack(batches)),
     setNow: (us: number) => {
       nowUs = us;
     },

@@ -76,18 +76,18 @@ test('a batch that comes while old hosts are being deleted makes its host anew',
   bench.atEnd(() => database.close());
   const writer = new FindingsWriter(database);
   const streams = Array.from({ length: 250 }, (_, index) => stream(host(String(index))));
-  writer.write(streams.map((next) => pack(next(call(NOW_US - 5 * DAY_US)))));
+  writer.write(pack(streams.map((next) => next(call(NOW_US - 5 * DAY_US)))));
   const first = database.prepare("SELECT 1 FROM hosts WHERE host_id = 'i-0'");
   const last = database.prepare("SELECT 1 FROM hosts WHERE host_id = 'i-249'");
   const retained = retain(database, writer, SHORT, NOW_US);
   const next = stream(host('0'));
   while (first.get() !== undefined) {
     // A batch without records: the writer remembers the host's row, and the host stays as old as it is.
-    writer.write([pack(next())]);
+    writer.write(pack([next()]));
     await new Promise((resolve) => setImmediate(resolve));
   }
   assert.notEqual(last.get(), undefined, 'the batch comes in the middle');
-  writer.write([pack(stream(host('0'))(call(NOW_US)))]);
+  writer.write(pack([stream(host('0'))(call(NOW_US))]));
   await retained;
   const reader = new FindingsReader(openForReading(dataDir, FINDINGS));
   bench.atEnd(() => reader.close());

@@ -181,13 +181,13 @@ test('a file of an earlier release is rewritten once, so that it can shrink, wit
     return auto_vacuum;
   };
   const before = openForWriting(dataDir, FINDINGS);
-  new FindingsWriter(before).write([pack(stream(A)(call(NOW_US)))]);
+  new FindingsWriter(before).write(pack([stream(A)(call(NOW_US))]));
   before.close();
   assert.equal(mode(), 0);
   const busy = openForReading(dataDir, FINDINGS);
   busy.exec('BEGIN; SELECT count(*) FROM calls');
   const second = openForWriting(dataDir, FINDINGS);
-  new FindingsWriter(second).write([pack(stream(A)(call(NOW_US)))]);
+  new FindingsWriter(second).write(pack([stream(A)(call(NOW_US))]));
   const isRewritten = rewriteToShrink(second, file);
   busy.close();
   assert.ok(!isRewritten && mode() === 0, 'a file that somebody reads is left as it is');

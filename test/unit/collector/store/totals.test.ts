@@ -62,7 +62,7 @@ function write(writer: FindingsWriter, records: Made[]): void {
   for (let at = 0; at < records.length; at += 7) {
     const group = Map.groupBy(records.slice(at, at + 7), (record) => record.host);
     const batches = [...group].map(([index, of]) => streams[index]!(...of.map(recordOf)));
-    writer.write(batches.map(pack));
+    writer.write(pack(batches));
   }
 }
 

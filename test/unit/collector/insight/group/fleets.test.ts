@@ -120,7 +120,7 @@ class Fleet {
         const report = watched(id, toTimestamp(fromUs), toTimestamp(untilUs)) as StoredRecord;
         const records = [report, call(fromUs + 1_000_000, { 'imds.version': version })];
         const batch = { stream: uuidv7(), seq: 1, host, callers: [program('curl')], records };
-        this.#writer.write([pack(batch)]);
+        this.#writer.write(pack([batch]));
         return;
       }
       case 'heartbeat':
