@@ -25,7 +25,7 @@ export async function storeAndCompare(
   // Opening the store reports an error (no store, another release) before anything is written.
   const { insight, close } = openForReading(dataDir, judging);
   try {
-    supplyCloudFigures(dataDir, { counts, instances, inventory }, source);
+    await supplyCloudFigures(dataDir, { counts, instances, inventory }, source);
     if (counts.length === 0) return [];
     const window = {
       sinceUs: counts.reduce((least, { start }) => Math.min(least, Date.parse(start)), Infinity) * 1000,

@@ -13,10 +13,9 @@ import type { PlanReport, PlanReportAnswer } from '../protocol/plan_report.ts';
 import { Access } from './access/access.ts';
 import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
 import { ADMIN, openAdmin } from './admin/admin_schema.ts';
-import { type AdminStore, SqliteAdminStore } from './admin/admin_store.ts';
-import { AuditLog } from './admin/audit_log.ts';
-import { PlanRows } from './admin/plans.ts';
-import { triageStatement } from './admin/triage.ts';
+import type { AdminStore } from './admin/admin_store.ts';
+import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
+import { ALL_TRIAGE, triageRecords } from './admin/triage.ts';
 import { Destinations } from './alert/destinations.ts';
 import type { PlanTargetQuestion } from './contract/enforcement.ts';
 import type { TriageRecord } from './contract/triage.ts';
@@ -56,7 +55,7 @@ export interface LocalFindings {
 /** Opens the findings for reading, with the triage of offenders. A collector may go on writing both. */
 export function openForReading(dataDir: string, options: InsightOptions): LocalFindings {
   const store = openStoreForReading(dataDir);
-  const triage = () => storedTriage(dataDir);
+  const triage = async () => storedTriage(dataDir);
   return {
     store,
     insight: new Insight(store, { triage, ...options }),
@@ -70,7 +69,7 @@ function storedTriage(dataDir: string): TriageRecord[] {
   if (!existsSync(join(dataDir, ADMIN.file))) return [];
   const database = openDatabaseForReading(dataDir, ADMIN);
   try {
-    return triageStatement(database).all() as unknown as TriageRecord[];
+    return triageRecords(database.prepare(ALL_TRIAGE).all());
   } finally {
     database.close();
   }
@@ -88,7 +87,7 @@ export interface LocalAdmin {
   /** Name of the user who runs the command, for the audit log. */
   actor: Actor;
   /** Appends an entry to the audit log. */
-  audit(action: string, subject: string, detail: string): void;
+  audit(action: string, subject: string, detail: string): Promise<void>;
 }
 
 /**
@@ -97,7 +96,7 @@ export interface LocalAdmin {
 export async function withAdmin<T>(
   dataDir: string,
   log: Logger,
-  work: (admin: LocalAdmin) => T | Promise<T>,
+  work: (admin: LocalAdmin) => Promise<T>,
 ): Promise<T> {
   const database = openAdmin(dataDir, { mustExist: true });
   try {
@@ -110,11 +109,11 @@ export async function withAdmin<T>(
       secure: false,
       publicUrl: null,
     };
-    const access = new Access(admin, options, log);
+    const access = await Access.open(admin, options, log);
     try {
       return await work({
         access,
-        destinations: new Destinations(admin.alerts),
+        destinations: new Destinations(admin),
         triage: admin.triage,
         actor,
         audit: (action, subject, detail) =>
@@ -124,7 +123,7 @@ export async function withAdmin<T>(
           ),
       });
     } finally {
-      access.close();
+      await access.close();
     }
   } finally {
     database.close();
@@ -132,11 +131,11 @@ export async function withAdmin<T>(
 }
 
 /** Stores figures of the cloud, and notes it in the audit log. `source` says where they came from: `2 files`. */
-export function supplyCloudFigures(
+export async function supplyCloudFigures(
   dataDir: string,
   { counts, instances, inventory }: Omit<CloudFigures, 'ignored'>,
   source: string,
-): void {
+): Promise<void> {
   const findings = openForWriting(dataDir, FINDINGS);
   try {
     const writer = new FindingsWriter(findings);
@@ -156,23 +155,23 @@ export function supplyCloudFigures(
       detail: `${counts.length} counts, ${instances.length} instances and ${inventory.resources.length} resources from ${source}`,
       source_address: null,
     };
-    new AuditLog(admin).append(entry, Date.now());
+    await new SqliteAdminStore(admin).auditLog.append(entry, Date.now());
   } finally {
     admin.close();
   }
 }
 
 /** Stores what a process reports about the plan that it carries out. The database must exist. */
-export function storePlanReport(
+export async function storePlanReport(
   dataDir: string,
   planId: string,
   report: PlanReport,
   by: string,
-): PlanReportAnswer {
+): Promise<PlanReportAnswer> {
   const admin = openAdmin(dataDir, { mustExist: true });
   try {
-    const rows = new PlanRows(admin, new AuditLog(admin));
-    const { steps, sequence_before } = rows.report(planId, report, by, Date.now());
+    const { plans } = new SqliteAdminStore(admin);
+    const { steps, sequence_before } = await plans.report(planId, report, by, Date.now());
     return { steps, sequence_before };
   } finally {
     admin.close();
@@ -180,12 +179,16 @@ export function storePlanReport(
 }
 
 /** Returns the plans that are carried out now for a target, but for `except`, as their processes report. */
-export function plansUnderWay(dataDir: string, target: PlanTargetQuestion, except: string): string[] {
+export async function plansUnderWay(
+  dataDir: string,
+  target: PlanTargetQuestion,
+  except: string,
+): Promise<string[]> {
   // Nobody has reported a plan to a copy of the findings alone.
   if (!existsSync(join(dataDir, ADMIN.file))) return [];
   const admin = openAdmin(dataDir, { mustExist: true });
   try {
-    return new PlanRows(admin, new AuditLog(admin)).underWayFor(target, except, Date.now());
+    return await new SqliteAdminStore(admin).plans.underWayFor(target, except, Date.now());
   } finally {
     admin.close();
   }

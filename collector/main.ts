@@ -6,8 +6,8 @@ import { Access } from './access/access.ts';
 import { signInLink } from './access/sign_in_link.ts';
 import { ServerTls } from './access/tls.ts';
 import { openAdmin } from './admin/admin_schema.ts';
-import { SqliteAdminStore } from './admin/admin_store.ts';
 import type { ChangedPlan } from './admin/plans.ts';
+import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
 import { Alerts } from './alert/alerts.ts';
 import { PlanAlerts } from './alert/plan_alerts.ts';
 import { createApp } from './api/app.ts';
@@ -42,7 +42,7 @@ export interface Collector {
   /** Address of the page. */
   pageUrl: string;
   /** Returns a link that signs one admin in, once, within 15 minutes of this call. */
-  signInLink(): string;
+  signInLink(): Promise<string>;
   counters(): StageCounters;
   /** Describes the state in one line. Resolves when the store has answered, however long that takes. */
   state(): Promise<{ takesRecords: boolean; status: string }>;
@@ -86,7 +86,7 @@ async function compose(
   const adminDatabase = openAdmin(settings.data_dir);
   endings.push(() => adminDatabase.close());
   const admin = new SqliteAdminStore(adminDatabase);
-  const access = new Access(
+  const access = await Access.open(
     admin,
     {
       agentToken,
@@ -133,7 +133,7 @@ async function compose(
   const insight = new CoalescedInsight(new Insight(store, { ...judging, triage: () => admin.triage.all() }));
   const alerts = new Alerts({ admin, insight: insight.fresh, store, publicUrl, log });
   const enforcement = new EnforcementQuestions(store, judging);
-  const planAlerts = new PlanAlerts({
+  const planAlerts = await PlanAlerts.open({
     admin,
     questions: enforcement,
     store,
@@ -150,7 +150,7 @@ async function compose(
   endings.push(() => retention.stop());
   access.onTokenEnded(({ kind, hostId }) => {
     if (kind !== 'person') ingest.disconnect(hostId);
-    live.check();
+    void live.check();
   });
 
   const counters = (): StageCounters => ({
@@ -217,15 +217,17 @@ async function compose(
   const urlOf = (scheme: string, name: string) =>
     `${scheme}${tls === null ? '' : 's'}://${name.includes(':') ? `[${name}]` : name}:${port}`;
   const pageUrl = publicUrl ?? urlOf('http', isAnyAddress(host) ? 'localhost' : host);
-  access.setAddress(pageUrl);
+  await access.setAddress(pageUrl);
   const url = urlOf('ws', host);
   log.info({ listen: url, page: pageUrl, store: settings.data_dir }, 'the collector is listening');
   let stopped: Promise<void> | null = null;
   return {
     address: { host, port, url },
     pageUrl,
-    signInLink: () =>
-      signInLink(pageUrl, access.createSignInCode('admin', { name: 'collector', sourceAddress: null })),
+    signInLink: async () => {
+      const by = { name: 'collector', sourceAddress: null };
+      return signInLink(pageUrl, await access.createSignInCode('admin', by));
+    },
     counters,
     async state() {
       // An empty write waits for its turn, however long. The next line reports its error.

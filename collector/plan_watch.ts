@@ -14,6 +14,7 @@ export class PlanWatch {
   readonly #timer: NodeJS.Timeout;
   #change = 0;
   #failures = 0;
+  #isLooking = false;
 
   constructor(
     plans: Pick<PlanRows, 'changedSince'>,
@@ -23,13 +24,16 @@ export class PlanWatch {
     this.#plans = plans;
     this.#notice = notice;
     this.#log = log;
-    this.#timer = setInterval(() => this.look(), INTERVAL_MS);
+    this.#timer = setInterval(() => void this.look(), INTERVAL_MS);
     this.#timer.unref();
   }
 
-  look(): void {
+  /** Never rejects: a failure is logged. Does nothing while it looks already. */
+  async look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
     try {
-      const changed = this.#plans.changedSince(this.#change);
+      const changed = await this.#plans.changedSince(this.#change);
       if (changed.length === 0) return;
       this.#change = changed.at(-1)!.change;
       this.#notice(changed);
@@ -39,6 +43,8 @@ export class PlanWatch {
       // It is tried twice a second. The first error is logged, and then ever fewer.
       if (Math.log2(this.#failures) % 1 !== 0) return;
       this.#log.error({ reason: (error as Error).message }, 'reported plans cannot be read');
+    } finally {
+      this.#isLooking = false;
     }
   }
 

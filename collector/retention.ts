@@ -45,9 +45,9 @@ export class RetentionTimer {
   }
 
   async #run(): Promise<void> {
-    const { raw_days, rollup_days, max_bytes } = this.#access.retention();
-    const retention = { rawDays: raw_days, rollupDays: rollup_days, maxBytes: max_bytes };
     try {
+      const { raw_days, rollup_days, max_bytes } = await this.#access.retention();
+      const retention = { rawDays: raw_days, rollupDays: rollup_days, maxBytes: max_bytes };
       const result = await this.#store.retain(retention, Date.now() * 1000);
       this.#counters.runs += 1;
       this.#counters.calls_deleted += result.callsDeleted;

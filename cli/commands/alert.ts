@@ -64,13 +64,13 @@ async function list({ data_dir, json: asJson }: z.infer<typeof listSettings>): P
 
 async function test(name: string | undefined, settings: z.infer<typeof testSettings>): Promise<number> {
   const results = await withDestinations(settings.data_dir, async ({ destinations, audit }) => {
-    const chosen = name === undefined ? destinations.list() : [named(destinations, name)];
+    const chosen = name === undefined ? await destinations.list() : [await named(destinations, name)];
     if (chosen.length === 0)
       throw new OperatorError(1, 'There are no alert destinations. Add one: "imdswatch alert add".');
     return Promise.all(
       chosen.map(async (destination) => {
         const result = await destinations.sendTest(destination.id, null);
-        audit('alert_destination.test', destination.id, result.ok ? 'arrived' : 'failed');
+        await audit('alert_destination.test', destination.id, result.ok ? 'arrived' : 'failed');
         return { id: destination.id, name: destination.name, target: destination.target, ...result };
       }),
     );
@@ -89,9 +89,9 @@ async function test(name: string | undefined, settings: z.infer<typeof testSetti
 async function add({ from_file, data_dir, json: asJson }: z.infer<typeof addSettings>): Promise<number> {
   const newDestination = readDestination(readText(from_file), from_file);
   const added = await withDestinations(data_dir, async ({ destinations, audit }) => {
-    const destination = destinations.add(newDestination);
+    const destination = await destinations.add(newDestination);
     const { id, name, kind, target, rules } = destination;
-    audit('alert_destination.add', id, `"${name}": ${kind} to ${target}, ${rules.join(', ')}`);
+    await audit('alert_destination.add', id, `"${name}": ${kind} to ${target}, ${rules.join(', ')}`);
     return destination;
   });
   if (asJson) process.stdout.write(`${visibleJson(added, 2)}\n`);
@@ -106,9 +106,9 @@ async function add({ from_file, data_dir, json: asJson }: z.infer<typeof addSett
 
 async function remove(name: string, { data_dir }: z.infer<typeof removeSettings>): Promise<number> {
   const removed = await withDestinations(data_dir, async ({ destinations, audit }) => {
-    const destination = named(destinations, name);
-    destinations.remove(destination.id);
-    audit(
+    const destination = await named(destinations, name);
+    await destinations.remove(destination.id);
+    await audit(
       'alert_destination.remove',
       destination.id,
       `"${destination.name}": ${destination.kind} to ${destination.target}`,
@@ -121,8 +121,8 @@ async function remove(name: string, { data_dir }: z.infer<typeof removeSettings>
   return 0;
 }
 
-function named(destinations: Destinations, idOrName: string): Destination {
-  const found = destinations.find(idOrName);
+async function named(destinations: Destinations, idOrName: string): Promise<Destination> {
+  const found = await destinations.find(idOrName);
   if (found !== null) return found;
   throw new OperatorError(
     1,

@@ -28,7 +28,7 @@ export async function run(argv: string[]): Promise<number> {
     manager.close();
     return 0;
   }
-  printAddress(collector, settings.data_dir);
+  await printAddress(collector, settings.data_dir);
   // `imdswatch up` runs this command as its child and waits for this message.
   process.send?.({ listening: collector.address.url });
   // If that parent dies, nothing sends SIGTERM. The closed channel then stops this process.
@@ -48,11 +48,11 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 /** Prints the page's address on stderr. The logger is not used: sign-in links must not reach a log store. */
-function printAddress(collector: Collector, dataDir: string): void {
+async function printAddress(collector: Collector, dataDir: string): Promise<void> {
   const address = visibleText(`imdswatch: ${collector.pageUrl} shows the findings.`);
   if (!stderrIsJournal(process.env)) {
     process.stderr.write(
-      `${address} Sign in with this link, once, within 15 minutes: ${visibleText(collector.signInLink())}\n`,
+      `${address} Sign in with this link, once, within 15 minutes: ${visibleText(await collector.signInLink())}\n`,
     );
     return;
   }

@@ -122,16 +122,14 @@ async function revoke(id: string | undefined, settings: z.infer<typeof revokeSet
     );
   }
   let released = false;
-  const revoked = await withAccess(dataDir, ({ access, actor }): Token | null => {
-    if (hostId !== undefined) released = access.releaseCertifiedHost(hostId, actor);
-    const token = access
-      .tokens()
-      .find(
-        (candidate) =>
-          candidate.revoked === null &&
-          (id === undefined ? candidate.host_id === hostId : candidate.id === id),
-      );
-    return token !== undefined && access.revokeToken(token.id, actor) ? token : null;
+  const revoked = await withAccess(dataDir, async ({ access, actor }): Promise<Token | null> => {
+    if (hostId !== undefined) released = await access.releaseCertifiedHost(hostId, actor);
+    const tokens = await access.tokens();
+    const token = tokens.find(
+      (candidate) =>
+        candidate.revoked === null && (id === undefined ? candidate.host_id === hostId : candidate.id === id),
+    );
+    return token !== undefined && (await access.revokeToken(token.id, actor)) ? token : null;
   });
   if (released)
     process.stderr.write(
@@ -153,15 +151,15 @@ async function revoke(id: string | undefined, settings: z.infer<typeof revokeSet
 }
 
 async function printLink(settings: z.infer<typeof linkSettings>): Promise<number> {
-  const link = await withAccess(settings.data_dir, ({ access, actor }) => {
-    const base = settings.public_url ?? access.address();
+  const link = await withAccess(settings.data_dir, async ({ access, actor }) => {
+    const base = settings.public_url ?? (await access.address());
     if (base === null) {
       throw new OperatorError(
         1,
         'The address of the collector is not known yet. Start the collector, or set --public-url.',
       );
     }
-    return signInLink(base, access.createSignInCode(settings.role, actor));
+    return signInLink(base, await access.createSignInCode(settings.role, actor));
   });
   process.stderr.write(`This link signs in once, within 15 minutes, with the role ${settings.role}:\n`);
   process.stdout.write(`${visibleText(link)}\n`);
@@ -174,7 +172,7 @@ async function signOutAll(settings: z.infer<typeof signOutSettings>): Promise<nu
   return 0;
 }
 
-function withAccess<T>(dataDir: string, work: (admin: LocalAdmin) => T): Promise<T> {
+function withAccess<T>(dataDir: string, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
   return withAdmin(dataDir, createLogger('warn', 'token'), work);
 }
 

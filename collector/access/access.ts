@@ -58,7 +58,6 @@ export class Access {
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #tokens: TokenStore;
-  readonly #certified: AdminStore['certifiedHosts'];
   readonly #agents: AgentAuthenticator;
   readonly #enrolments: Enrolments;
   readonly #users: UserAuthenticator;
@@ -66,12 +65,19 @@ export class Access {
   readonly #auditLog: AdminStore['auditLog'];
   readonly #settings: AdminStore['settings'];
   readonly #timer: NodeJS.Timeout;
+  #polling: Promise<void> = Promise.resolve();
+  #polls = 0;
   readonly #counters = { cross_origin_refused: 0, store_errors: 0 };
   /** Reads and writes the cookie of a session. */
   readonly cookie: SessionCookie;
 
-  /** `now`: milliseconds since 1970. The caller closes the database, after `close()`. */
-  constructor(admin: AdminStore, options: AccessOptions, log: Logger, now: () => number = Date.now) {
+  private constructor(
+    admin: AdminStore,
+    tokens: TokenStore,
+    options: AccessOptions,
+    log: Logger,
+    now: () => number,
+  ) {
     this.#admin = admin;
     this.#options = options;
     this.#log = log;
@@ -80,14 +86,31 @@ export class Access {
     this.#auditLog = admin.auditLog;
     this.#settings = admin.settings;
     this.#proxy = new ProxyIdentity(options.proxy);
-    this.#tokens = new TokenStore(admin, now);
-    this.#certified = admin.certifiedHosts;
-    this.#agents = new AgentAuthenticator(this.#tokens, this.#certified, options, now);
-    this.#enrolments = new Enrolments(admin, (hostId, claim) => this.issueCredential(hostId, claim));
+    this.#tokens = tokens;
+    this.#agents = new AgentAuthenticator(admin, tokens, options, now);
+    this.#enrolments = new Enrolments(
+      admin,
+      (store, hostId, claim) => this.#agents.issueCredential(store, hostId, claim),
+      () => tokens.onNotStored(),
+    );
     const { cookie } = this;
     const parts = { tokens: this.#tokens, proxy: this.#proxy, cookie, log, now };
     this.#users = new UserAuthenticator(admin, parts);
-    this.#timer = setInterval(() => this.poll(), POLL_INTERVAL_MS).unref();
+    this.#timer = setInterval(() => {
+      if (this.#polls === 0) void this.poll();
+    }, POLL_INTERVAL_MS).unref();
+  }
+
+  /** `now`: milliseconds since 1970. The caller closes the database, after `close()`. */
+  static async open(
+    admin: AdminStore,
+    options: AccessOptions,
+    log: Logger,
+    now: () => number = Date.now,
+  ): Promise<Access> {
+    const access = new Access(admin, await TokenStore.open(admin, now), options, log, now);
+    await access.#users.deleteOldSessions();
+    return access;
   }
 
   // Agents
@@ -96,9 +119,9 @@ export class Access {
    * Authenticates an agent. Returns null if its credential is not valid, or if the database failed (counted
    * and logged).
    */
-  identifyAgent(request: IncomingMessage): AgentIdentity | null {
+  async identifyAgent(request: IncomingMessage): Promise<AgentIdentity | null> {
     try {
-      return this.#agents.identify(request);
+      return await this.#agents.identify(request);
     } catch (error) {
       this.#onStoreError(error);
       return null;
@@ -106,32 +129,27 @@ export class Access {
   }
 
   /**
-   * Issues a credential for an agent whose identity is `enrolment`. Returns null if the host has one already
+   * Issues a credential for an agent whose identity is `enrolment`. Resolves to null if the host has one already
    * and the claim does not prove that it is the same agent: no other agent gets that host until an admin
-   * revokes the credential. Throws if it cannot be stored.
+   * revokes the credential. Rejects if it cannot be stored. Many agents that enrol at once need few transactions.
    */
-  issueCredential(hostId: string, claim: EnrolmentClaim = {}): string | null {
-    return this.#agents.issueCredential(hostId, claim);
-  }
-
-  /** Does the same for many agents that enrol at once, in few transactions. */
   enrol(hostId: string, claim: EnrolmentClaim = {}): Promise<string | null> {
     return this.#enrolments.enrol(hostId, claim);
   }
 
   /** Returns true if an enrolment token no longer authenticates this host, only a credential or certificate. */
-  hasCredential(hostId: string): boolean {
+  hasCredential(hostId: string): Promise<boolean> {
     return this.#agents.hasCredential(hostId);
   }
 
   // People
 
-  identifyUser(credentials: PresentedCredentials): Principal | null {
+  identifyUser(credentials: PresentedCredentials): Promise<Principal | null> {
     return this.#users.identifyUser(credentials);
   }
 
   /** Creates a code for a link that signs in once within 15 minutes (`signInLink`). */
-  createSignInCode(role: Role, by: Actor): string {
+  createSignInCode(role: Role, by: Actor): Promise<string> {
     return this.#users.createSignInCode(role, by);
   }
 
@@ -139,17 +157,20 @@ export class Access {
    * Signs in with a person's token or a sign-in code. Returns null if it is neither, and `retryAfterSeconds`
    * after too many attempts. `remoteAddress` is the result of `clientAddress`.
    */
-  signIn(secret: string, remoteAddress: string | null): SignedIn | { retryAfterSeconds: number } | null {
+  signIn(
+    secret: string,
+    remoteAddress: string | null,
+  ): Promise<SignedIn | { retryAfterSeconds: number } | null> {
     return this.#users.signIn(secret, remoteAddress);
   }
 
   /** `session` is the result of `cookie.read`. */
-  signOut(session: string, remoteAddress: string | null): void {
-    this.#users.signOut(session, remoteAddress);
+  async signOut(session: string, remoteAddress: string | null): Promise<void> {
+    await this.#users.signOut(session, remoteAddress);
   }
 
   /** Ends every session and invalidates every sign-in code. Returns the number of sessions. */
-  signOutAll(by: Actor): number {
+  signOutAll(by: Actor): Promise<number> {
     return this.#users.signOutAll(by);
   }
 
@@ -175,7 +196,7 @@ export class Access {
 
   // Administration
 
-  tokens(): Token[] {
+  tokens(): Promise<Token[]> {
     return this.#tokens.list();
   }
 
@@ -183,7 +204,7 @@ export class Access {
    * `secret` is not stored. Throws `OperatorError`: 2 if a role or host is missing, 1 if the host has a
    * credential.
    */
-  createToken(token: NewToken, by: Actor): { token: Token; secret: string } {
+  createToken(token: NewToken, by: Actor): Promise<{ token: Token; secret: string }> {
     return this.#tokens.create(token, by);
   }
 
@@ -191,17 +212,18 @@ export class Access {
    * Takes effect at once, also on sessions. Returns false if there is no such token, or if it was revoked
    * before.
    */
-  revokeToken(id: string, by: Actor): boolean {
+  revokeToken(id: string, by: Actor): Promise<boolean> {
     return this.#tokens.revoke(id, by);
   }
 
   /** Lets a host that used a certificate enrol by token from now on. Returns false if it never used one. */
-  releaseCertifiedHost(hostId: string, by: Actor): boolean {
-    return this.#admin.transaction(() => {
-      const released = this.#certified.remove(hostId);
+  releaseCertifiedHost(hostId: string, by: Actor): Promise<boolean> {
+    return this.#admin.transaction('access', async ({ certifiedHosts, auditLog }) => {
+      const released = await certifiedHosts.remove(hostId);
       if (released) {
         const { name: actor, sourceAddress: source_address } = by;
-        this.audit({ actor, action: 'certificate.release', subject: hostId, detail: null, source_address });
+        const entry = { actor, action: 'certificate.release', subject: hostId, detail: null, source_address };
+        await auditLog.append(entry, this.#now());
       }
       return released;
     });
@@ -215,42 +237,43 @@ export class Access {
     this.#tokens.onEnded(listener);
   }
 
-  audit(entry: Omit<AuditEntry, 'id' | 'time'>): void {
-    this.#auditLog.append(entry, this.#now());
+  async audit(entry: Omit<AuditEntry, 'id' | 'time'>): Promise<void> {
+    await this.#auditLog.append(entry, this.#now());
   }
 
   /** Returns the newest first. */
-  auditLog(question: AuditQuestion): AuditEntry[] {
+  auditLog(question: AuditQuestion): Promise<AuditEntry[]> {
     return this.#auditLog.newest(question);
   }
 
-  retention(): RetentionSettings {
-    const stored = retention.safeParse(this.#settings.get(RETENTION_KEY));
+  async retention(): Promise<RetentionSettings> {
+    const stored = retention.safeParse(await this.#settings.get(RETENTION_KEY));
     return stored.success ? stored.data : DEFAULT_RETENTION;
   }
 
-  setRetention(value: RetentionSettings, by: Actor): void {
+  async setRetention(value: RetentionSettings, by: Actor): Promise<void> {
     const { raw_days, rollup_days, max_bytes } = value;
-    this.#admin.transaction(() => {
-      this.#settings.put(RETENTION_KEY, value);
-      this.audit({
-        actor: by.name,
-        action: 'retention.set',
-        subject: 'retention',
-        detail: `raw ${raw_days} days, roll-ups ${rollup_days} days, at most ${max_bytes} bytes`,
-        source_address: by.sourceAddress,
-      });
+    const entry = {
+      actor: by.name,
+      action: 'retention.set',
+      subject: 'retention',
+      detail: `raw ${raw_days} days, roll-ups ${rollup_days} days, at most ${max_bytes} bytes`,
+      source_address: by.sourceAddress,
+    };
+    await this.#admin.transaction('settings', async ({ settings, auditLog }) => {
+      await settings.put(RETENTION_KEY, value);
+      await auditLog.append(entry, this.#now());
     });
   }
 
   /** Returns the base of the collector's links, as of its last start, for commands beside it. */
-  address(): string | null {
-    const stored = this.#settings.get(ADDRESS_KEY);
+  async address(): Promise<string | null> {
+    const stored = await this.#settings.get(ADDRESS_KEY);
     return typeof stored === 'string' ? stored : null;
   }
 
-  setAddress(url: string): void {
-    this.#settings.put(ADDRESS_KEY, url);
+  async setAddress(url: string): Promise<void> {
+    await this.#settings.put(ADDRESS_KEY, url);
   }
 
   /** Counts successful and refused authentications. */
@@ -265,21 +288,29 @@ export class Access {
 
   /**
    * Notices tokens that ended, and stores when tokens and sessions were last used. A timer calls it every
-   * second.
+   * second. Never rejects: a failure is counted and logged.
    */
-  poll(): void {
-    try {
-      this.#tokens.poll();
-      this.#tokens.flush();
-      this.#users.flush();
-    } catch (error) {
-      this.#onStoreError(error);
-    }
+  poll(): Promise<void> {
+    this.#polls += 1;
+    this.#polling = this.#polling.then(() => this.#pollOnce());
+    return this.#polling;
   }
 
-  close(): void {
+  async close(): Promise<void> {
     clearInterval(this.#timer);
-    this.poll();
+    await this.poll();
+  }
+
+  async #pollOnce(): Promise<void> {
+    try {
+      await this.#tokens.poll();
+      await this.#tokens.flush();
+      await this.#users.flush();
+    } catch (error) {
+      this.#onStoreError(error);
+    } finally {
+      this.#polls -= 1;
+    }
   }
 
   #onStoreError(error: unknown): void {

@@ -23,7 +23,7 @@ const MAX_HOST_ID_CHARACTERS = 200;
 
 export class AgentAuthenticator {
   readonly #tokens: TokenStore;
-  readonly #certified: AdminStore['certifiedHosts'];
+  readonly #admin: AdminStore;
   readonly #options: AgentAuthenticatorOptions;
   readonly #now: () => number;
   readonly #agentTokenHash: Buffer | null;
@@ -38,37 +38,34 @@ export class AgentAuthenticator {
     credentials_denied: 0,
   };
 
-  constructor(
-    tokens: TokenStore,
-    certified: AdminStore['certifiedHosts'],
-    options: AgentAuthenticatorOptions,
-    now: () => number,
-  ) {
+  constructor(admin: AdminStore, tokens: TokenStore, options: AgentAuthenticatorOptions, now: () => number) {
     this.#tokens = tokens;
-    this.#certified = certified;
+    this.#admin = admin;
     this.#options = options;
     this.#now = now;
     this.#agentTokenHash = options.agentToken === null ? null : secretHash(options.agentToken);
   }
 
-  identify({ socket, headers }: IncomingMessage): AgentIdentity | null {
+  async identify({ socket, headers }: IncomingMessage): Promise<AgentIdentity | null> {
     const certificate = certifiedHost(socket, this.#now());
     if (certificate === 'refused') this.#counters.certificates_refused += 1;
     else if (certificate !== null) {
       this.#counters.agents_by_certificate += 1;
-      if (!this.#certified.has(certificate.hostId)) this.#certified.add(certificate.hostId, this.#now());
+      const { certifiedHosts } = this.#admin;
+      if (!(await certifiedHosts.has(certificate.hostId)))
+        await certifiedHosts.add(certificate.hostId, this.#now());
       return { hostId: certificate.hostId, via: 'certificate' };
     }
-    const identity = this.#byToken(bearerOf(headers.authorization));
+    const identity = await this.#byToken(bearerOf(headers.authorization));
     if (identity === null) this.#counters.agents_refused += 1;
     else if (identity.hostId === null) this.#counters.agents_by_enrolment += 1;
     else this.#counters.agents_by_credential += 1;
     return identity;
   }
 
-  #byToken(secret: string | null): AgentIdentity | null {
+  async #byToken(secret: string | null): Promise<AgentIdentity | null> {
     if (secret === null) return null;
-    const credential = this.#tokens.find(secret, 'agent');
+    const credential = await this.#tokens.find(secret, 'agent');
     if (credential?.hostId) return { hostId: credential.hostId, via: 'credential' };
     const configured = this.#agentTokenHash;
     if (configured !== null && timingSafeEqual(secretHash(secret), configured)) {
@@ -77,38 +74,43 @@ export class AgentAuthenticator {
         ? { hostId: null, via: 'enrolment' }
         : { hostId: agentTokenHost, via: 'credential' };
     }
-    return this.#tokens.find(secret, 'enrolment') === null ? null : { hostId: null, via: 'enrolment' };
+    return (await this.#tokens.find(secret, 'enrolment')) === null
+      ? null
+      : { hostId: null, via: 'enrolment' };
   }
 
   /**
    * Issues a credential for an agent that enrols. Returns null if the host id is not valid or the host has
    * enrolled before: an enrolment token alone never replaces a host. An agent that lost its credential,
    * because it was killed before it saved it, gets another one if it sends the enrolment key that it enrolled
-   * with. Without the key an admin has to revoke the credential first.
+   * with. Without the key an admin has to revoke the credential first. `store`: a transaction about access, so that no
+   * other agent gets the host between the question and the answer.
    */
-  issueCredential(hostId: string, claim: EnrolmentClaim): string | null {
+  async issueCredential(store: AdminStore, hostId: string, claim: EnrolmentClaim): Promise<string | null> {
     if (hostId === '' || hostId.length > MAX_HOST_ID_CHARACTERS || /[\x00-\x1f\x7f]/.test(hostId)) {
       return this.#denied();
     }
-    if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return this.#denied();
-    const existing = this.#tokens.credentialOf(hostId);
+    if (hostId === this.#options.agentTokenHost || (await store.certifiedHosts.has(hostId)))
+      return this.#denied();
+    const existing = await this.#tokens.credentialOf(hostId, store);
     if (existing === null) {
-      if (this.#tokens.credentialCount() >= MAX_CREDENTIALS) return this.#denied();
+      if ((await this.#tokens.credentialCount(store)) >= MAX_CREDENTIALS) return this.#denied();
       this.#counters.credentials_issued += 1;
     } else {
       if (!this.#isOwner(existing, claim)) return this.#denied();
       this.#counters.credentials_renewed += 1;
     }
-    return this.#tokens.issue(hostId, existing, claim);
+    return this.#tokens.issue(store, hostId, existing, claim);
   }
 
   /**
    * Returns true if only a credential or a certificate authenticates this host, and an enrolment token no
    * longer does.
    */
-  hasCredential(hostId: string): boolean {
-    if (hostId === this.#options.agentTokenHost || this.#certified.has(hostId)) return true;
-    return this.#tokens.credentialOf(hostId) !== null;
+  async hasCredential(hostId: string): Promise<boolean> {
+    if (hostId === this.#options.agentTokenHost || (await this.#admin.certifiedHosts.has(hostId)))
+      return true;
+    return (await this.#tokens.credentialOf(hostId)) !== null;
   }
 
   #isOwner({ enrolmentKeyHash }: TokenRow, { enrolmentKey = null }: EnrolmentClaim): boolean {

@@ -5,6 +5,8 @@ import type { EnrolmentClaim } from './token_store.ts';
 /** Time that the first agent of a group waits for others. */
 const GROUP_MS = 10;
 
+type Issue = (store: AdminStore, hostId: string, claim: EnrolmentClaim) => Promise<string | null>;
+
 interface Waiting {
   hostId: string;
   claim: EnrolmentClaim;
@@ -14,42 +16,46 @@ interface Waiting {
 
 export class Enrolments {
   readonly #admin: Pick<AdminStore, 'transaction'>;
-  readonly #issue: (hostId: string, claim: EnrolmentClaim) => string | null;
+  readonly #issue: Issue;
+  readonly #onNotStored: () => void;
   #waiting: Waiting[] = [];
 
-  /** `issue` writes to the database and is called within a transaction. */
-  constructor(
-    admin: Pick<AdminStore, 'transaction'>,
-    issue: (hostId: string, claim: EnrolmentClaim) => string | null,
-  ) {
+  /**
+   * `issue` is called within a transaction about access. `onNotStored` is called where something that `issue` did was not
+   * stored.
+   */
+  constructor(admin: Pick<AdminStore, 'transaction'>, issue: Issue, onNotStored: () => void) {
     this.#admin = admin;
     this.#issue = issue;
+    this.#onNotStored = onNotStored;
   }
 
   /** Resolves with the result of `issue` once it is durable. Rejects if it cannot be stored. */
   enrol(hostId: string, claim: EnrolmentClaim): Promise<string | null> {
     return new Promise((resolve, reject) => {
-      if (this.#waiting.length === 0) setTimeout(() => this.#issueAll(), GROUP_MS);
+      if (this.#waiting.length === 0) setTimeout(() => void this.#issueAll(), GROUP_MS);
       this.#waiting.push({ hostId, claim, resolve, reject });
     });
   }
 
-  #issueAll(): void {
+  async #issueAll(): Promise<void> {
     const waiting = this.#waiting;
     this.#waiting = [];
     const settle: (() => void)[] = [];
     try {
-      this.#admin.transaction(() => {
+      await this.#admin.transaction('access', async (store) => {
         for (const { hostId, claim, resolve, reject } of waiting) {
           try {
-            const credential = this.#issue(hostId, claim);
+            const credential = await store.transaction('access', (part) => this.#issue(part, hostId, claim));
             settle.push(() => resolve(credential));
           } catch (error) {
+            this.#onNotStored();
             settle.push(() => reject(error));
           }
         }
       });
     } catch (error) {
+      this.#onNotStored();
       for (const { reject } of waiting) reject(error);
       return;
     }

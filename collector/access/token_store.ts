@@ -38,37 +38,46 @@ const LETTERS: Record<TokenKind, SecretLetter> = { person: 'p', enrolment: 'e', 
 export class TokenStore {
   readonly #admin: AdminStore;
   readonly #tokens: AdminStore['tokens'];
-  readonly #audit: AdminStore['auditLog'];
   readonly #now: () => number;
   readonly #lastUsed = new Map<string, number>();
   readonly #listeners: ((ended: EndedToken) => void)[] = [];
-  readonly #reported: Set<string>;
-  #seenVersion: unknown;
-  /** Null until counted. `version` is that of the database, which another process may change. */
-  #credentials: { count: number; version: unknown } | null = null;
+  /** Ids of the revoked tokens that listeners know of, or that ended before they were revoked. */
+  readonly #reported = new Set<string>();
+  #seenVersion = '';
+  /**
+   * Null until counted. `version` is that of the database, which another process may change. It is used in transactions
+   * about access alone, which run one after the other.
+   */
+  #credentials: { count: number; version: string } | null = null;
   #expiryCheckedMs: number;
 
-  constructor(admin: AdminStore, now: () => number) {
+  private constructor(admin: AdminStore, now: () => number) {
     this.#admin = admin;
     this.#tokens = admin.tokens;
-    this.#audit = admin.auditLog;
     this.#now = now;
-    this.#tokens.forgetBefore(now() - ENDED_KEPT_MS);
-    this.#reported = new Set(this.#tokens.revoked().map(({ id }) => id));
     this.#expiryCheckedMs = now();
-    this.#seenVersion = this.#admin.foreignVersion();
   }
 
-  list(): Token[] {
-    return this.#tokens
-      .all()
-      .map((token) => toToken({ ...token, lastUsedMs: this.#lastUsed.get(token.id) ?? token.lastUsedMs }));
+  static async open(admin: AdminStore, now: () => number): Promise<TokenStore> {
+    const store = new TokenStore(admin, now);
+    await admin.tokens.forgetBefore(now() - ENDED_KEPT_MS);
+    // The next poll sees what changes after this.
+    store.#seenVersion = await admin.version('access');
+    for (const { id } of await admin.tokens.revoked()) store.#reported.add(id);
+    return store;
+  }
+
+  async list(): Promise<Token[]> {
+    const tokens = await this.#tokens.all();
+    return tokens.map((token) =>
+      toToken({ ...token, lastUsedMs: this.#lastUsed.get(token.id) ?? token.lastUsedMs }),
+    );
   }
 
   /**
    * The secret is only in this result, it is not stored. Throws `OperatorError` if the request is not valid.
    */
-  create(request: NewToken, by: Actor): { token: Token; secret: string } {
+  async create(request: NewToken, by: Actor): Promise<{ token: Token; secret: string }> {
     const { kind, name } = request;
     const role = kind === 'person' ? request.role : undefined;
     const hostId = kind === 'agent' ? request.host_id : undefined;
@@ -88,7 +97,6 @@ export class TokenStore {
       );
     }
     const now = this.#now();
-    if (kind === 'agent') this.#credentials = null;
     const secret = newSecret(LETTERS[kind]);
     const row: TokenRow = {
       id: randomUUID(),
@@ -104,81 +112,96 @@ export class TokenStore {
       revokedMs: null,
       enrolmentKeyHash: null,
     };
-    this.#admin.transaction(() => {
-      if (hostId !== undefined) this.#makeRoomFor(hostId, now);
-      this.#insert(row, secret);
-      this.#appendToAudit(by, 'token.create', row.id, describe(row));
+    await this.#admin.transaction('access', async (store) => {
+      if (kind === 'agent') this.#credentials = null;
+      if (hostId !== undefined) await this.#makeRoomFor(store, hostId, now);
+      await insert(store, row, secret);
+      await this.#appendToAudit(store, by, 'token.create', row.id, describe(row));
     });
     return { token: toToken(row), secret };
   }
 
   /** Returns false if there is no such token, or if it was revoked before. */
-  revoke(id: string, by: Actor): boolean {
-    const row = this.#tokens.byId(id);
-    if (row === null) return false;
-    this.#credentials = null;
-    const revoked = this.#admin.transaction(() => {
-      const changed = this.#tokens.revoke(id, this.#now());
-      if (changed) this.#appendToAudit(by, 'token.revoke', id, describe(row));
-      return changed;
+  async revoke(id: string, by: Actor): Promise<boolean> {
+    const revoked = await this.#admin.transaction('access', async (store) => {
+      this.#credentials = null;
+      const row = await store.tokens.byId(id);
+      if (row === null || !(await store.tokens.revoke(id, this.#now()))) return null;
+      await this.#appendToAudit(store, by, 'token.revoke', id, describe(row));
+      return row;
     });
-    if (revoked) this.#reportEnded(row);
-    return revoked;
+    if (revoked === null) return false;
+    this.#reportRevoked(revoked);
+    return true;
   }
 
   /** Returns the credential of a host unless it is revoked. It may have expired. */
-  credentialOf(hostId: string): TokenRow | null {
-    const row = this.#tokens.ofHost(hostId);
+  async credentialOf(
+    hostId: string,
+    { tokens }: Pick<AdminStore, 'tokens'> = this.#admin,
+  ): Promise<TokenRow | null> {
+    const row = await tokens.ofHost(hostId);
     return row === null ? null : { ...row, lastUsedMs: this.#lastUsed.get(row.id) ?? row.lastUsedMs };
   }
 
-  /** Returns the number of agents' credentials that are not revoked. */
-  credentialCount(): number {
-    const version = this.#admin.foreignVersion();
+  /** Returns the number of agents' credentials that are not revoked. `store`: a transaction about access. */
+  async credentialCount(store: AdminStore): Promise<number> {
+    const version = await store.version('access');
     if (this.#credentials === null || this.#credentials.version !== version) {
-      this.#credentials = { count: this.#tokens.credentialCount(), version };
+      this.#credentials = { count: await store.tokens.credentialCount(), version };
     }
     return this.#credentials.count;
   }
 
-  /** Issues a credential for a host that has none, or a new secret for the credential `replaced`. */
-  issue(hostId: string, replaced: TokenRow | null, claim: EnrolmentClaim): string {
+  /**
+   * Issues a credential for a host that has none, or a new secret for the credential `replaced`. `store`: the transaction
+   * about access in which that was read.
+   */
+  async issue(
+    store: AdminStore,
+    hostId: string,
+    replaced: TokenRow | null,
+    claim: EnrolmentClaim,
+  ): Promise<string> {
     const { enrolmentKey = null, sourceAddress = null } = claim;
     const now = this.#now();
     const secret = newSecret('a');
     const by: Actor = { name: ENROLMENT, sourceAddress };
-    this.#admin.transaction(() => {
-      if (replaced === null) {
-        const row: TokenRow = {
-          id: randomUUID(),
-          kind: 'agent',
-          name: hostId.slice(0, 100),
-          role: null,
-          hostId,
-          createdMs: now,
-          createdBy: by.name,
-          enrolled: 1,
-          expiresMs: null,
-          lastUsedMs: null,
-          revokedMs: null,
-          enrolmentKeyHash: enrolmentKey === null ? null : secretHash(enrolmentKey),
-        };
-        this.#insert(row, secret);
-        this.#appendToAudit(by, 'credential.issue', row.id, describe(row));
-      } else {
-        this.#tokens.replaceSecret(replaced.id, secretHash(secret), by.name, now);
-        this.#appendToAudit(by, 'credential.renew', replaced.id, describe(replaced));
-      }
-    });
-    if (replaced !== null) this.#lastUsed.delete(replaced.id);
-    else if (this.#credentials !== null) this.#credentials.count += 1;
+    if (replaced !== null) {
+      await store.tokens.replaceSecret(replaced.id, secretHash(secret), by.name, now);
+      await this.#appendToAudit(store, by, 'credential.renew', replaced.id, describe(replaced));
+      this.#lastUsed.delete(replaced.id);
+      return secret;
+    }
+    const row: TokenRow = {
+      id: randomUUID(),
+      kind: 'agent',
+      name: hostId.slice(0, 100),
+      role: null,
+      hostId,
+      createdMs: now,
+      createdBy: by.name,
+      enrolled: 1,
+      expiresMs: null,
+      lastUsedMs: null,
+      revokedMs: null,
+      enrolmentKeyHash: enrolmentKey === null ? null : secretHash(enrolmentKey),
+    };
+    await insert(store, row, secret);
+    await this.#appendToAudit(store, by, 'credential.issue', row.id, describe(row));
+    if (this.#credentials !== null) this.#credentials.count += 1;
     return secret;
   }
 
+  /** Counts the credentials anew, because a transaction in which some were issued was not stored. */
+  onNotStored(): void {
+    this.#credentials = null;
+  }
+
   /** Returns the valid token of this kind that has this secret, or null. */
-  find(secret: string, kind: TokenKind): TokenRow | null {
+  async find(secret: string, kind: TokenKind): Promise<TokenRow | null> {
     if (letterOf(secret) !== LETTERS[kind]) return null;
-    const row = this.#tokens.byHash(secretHash(secret), this.#now());
+    const row = await this.#tokens.byHash(secretHash(secret), this.#now());
     if (row === null || row.kind !== kind) return null;
     const now = this.#now();
     const last = this.#lastUsed.get(row.id) ?? row.lastUsedMs;
@@ -191,53 +214,69 @@ export class TokenStore {
   }
 
   /** Reports tokens that expired, or that another process revoked, since the last call. */
-  poll(): void {
+  async poll(): Promise<void> {
     const now = this.#now();
-    const expired = this.#tokens.expiredBetween(Math.min(this.#expiryCheckedMs, now), now);
+    const expired = await this.#tokens.expiredBetween(Math.min(this.#expiryCheckedMs, now), now);
     this.#expiryCheckedMs = now;
-    for (const row of expired) this.#reportEnded(row);
-    const version = this.#admin.foreignVersion();
+    for (const row of expired) this.#notify(row);
+    const version = await this.#admin.version('access');
     if (version === this.#seenVersion) return;
+    const revoked = await this.#tokens.revoked();
     this.#seenVersion = version;
-    for (const row of this.#tokens.revoked()) if (!this.#reported.has(row.id)) this.#reportEnded(row);
+    for (const row of revoked) this.#reportRevoked(row);
   }
 
   /** Stores when tokens were last used, all in one transaction. */
-  flush(): void {
+  async flush(): Promise<void> {
     if (this.#lastUsed.size === 0) return;
-    this.#admin.transaction(() => {
-      for (const [id, ms] of this.#lastUsed) this.#tokens.used(id, ms);
+    const stored = [...this.#lastUsed];
+    await this.#admin.transaction('access', async ({ tokens }) => {
+      for (const [id, ms] of stored) await tokens.used(id, ms);
     });
-    this.#lastUsed.clear();
+    // A token that was used again meanwhile is stored next time.
+    for (const [id, ms] of stored) if (this.#lastUsed.get(id) === ms) this.#lastUsed.delete(id);
   }
 
-  #insert(row: TokenRow, secret: string): void {
-    const { lastUsedMs: _, revokedMs: __, ...token } = row;
-    this.#tokens.insert({ ...token, hash: secretHash(secret) });
-  }
-
-  #makeRoomFor(hostId: string, now: number): void {
-    const existing = this.#tokens.ofHost(hostId);
+  async #makeRoomFor({ tokens }: AdminStore, hostId: string, now: number): Promise<void> {
+    const existing = await tokens.ofHost(hostId);
     if (existing === null) return;
-    this.#credentials = null;
     if (existing.expiresMs === null || existing.expiresMs > now) {
       throw new OperatorError(
         1,
         `The host ${hostId} has a credential already (${existing.id}). Revoke it first: "imdswatch token revoke ${existing.id}".`,
       );
     }
-    this.#tokens.revoke(existing.id, now);
-    this.#reported.add(existing.id); // It was reported when it expired.
+    await tokens.revoke(existing.id, now);
   }
 
-  #appendToAudit({ name, sourceAddress }: Actor, action: string, subject: string, detail: string): void {
-    this.#audit.append({ actor: name, action, subject, detail, source_address: sourceAddress }, this.#now());
+  async #appendToAudit(
+    { auditLog }: AdminStore,
+    { name, sourceAddress }: Actor,
+    action: string,
+    subject: string,
+    detail: string,
+  ): Promise<void> {
+    const entry = { actor: name, action, subject, detail, source_address: sourceAddress };
+    await auditLog.append(entry, this.#now());
   }
 
-  #reportEnded({ id, kind, hostId }: TokenRow): void {
-    this.#reported.add(id);
+  #reportRevoked(row: TokenRow): void {
+    if (this.#reported.has(row.id)) return;
+    this.#reported.add(row.id);
+    const { expiresMs, revokedMs } = row;
+    // It was reported when it expired.
+    if (expiresMs !== null && revokedMs !== null && expiresMs <= revokedMs) return;
+    this.#notify(row);
+  }
+
+  #notify({ id, kind, hostId }: TokenRow): void {
     for (const listener of this.#listeners) listener({ id, kind, hostId });
   }
+}
+
+async function insert({ tokens }: AdminStore, row: TokenRow, secret: string): Promise<void> {
+  const { lastUsedMs: _, revokedMs: __, ...token } = row;
+  await tokens.insert({ ...token, hash: secretHash(secret) });
 }
 
 function describe({ kind, name, role, hostId, expiresMs }: TokenRow): string {

@@ -55,7 +55,6 @@ export class UserAuthenticator {
   readonly #admin: AdminStore;
   readonly #tokens: TokenStore;
   readonly #sessions: AdminStore['sessions'];
-  readonly #audit: AdminStore['auditLog'];
   readonly #proxy: ProxyIdentity;
   readonly #cookie: SessionCookie;
   readonly #log: Logger;
@@ -87,7 +86,6 @@ export class UserAuthenticator {
     this.#admin = admin;
     this.#sessions = admin.sessions;
     this.#tokens = parts.tokens;
-    this.#audit = admin.auditLog;
     this.#proxy = parts.proxy;
     this.#cookie = parts.cookie;
     this.#log = parts.log;
@@ -95,13 +93,17 @@ export class UserAuthenticator {
     this.#byAddress = perMinute(WRONG_PER_ADDRESS_PER_MINUTE, parts.now);
     this.#wrong = perMinute(WRONG_PER_MINUTE, parts.now);
     this.#opened = perMinute(SESSIONS_PER_TOKEN_PER_MINUTE, parts.now);
-    this.#deleteOldSessions();
   }
 
   /**
    * A bearer token decides alone: a request with a wrong one is not authenticated, whatever else it carries.
    */
-  identifyUser({ authorization, cookie, headers, remoteAddress }: PresentedCredentials): Principal | null {
+  async identifyUser({
+    authorization,
+    cookie,
+    headers,
+    remoteAddress,
+  }: PresentedCredentials): Promise<Principal | null> {
     const bearer = bearerOf(authorization);
     if (bearer !== null) return this.#byToken(bearer);
     const user = this.#proxy.identifyUser(headers, remoteAddress ?? null);
@@ -110,8 +112,8 @@ export class UserAuthenticator {
     return session === null || session === '' ? null : this.#bySession(session);
   }
 
-  #byToken(secret: string): Principal | null {
-    const token = this.#tokens.find(secret, 'person');
+  async #byToken(secret: string): Promise<Principal | null> {
+    const token = await this.#tokens.find(secret, 'person');
     if (token === null) {
       this.#counters.tokens_refused += 1;
       return null;
@@ -119,12 +121,14 @@ export class UserAuthenticator {
     return { name: token.name, role: token.role!, via: 'token', tokenId: token.id };
   }
 
-  #bySession(session: string): Principal | null {
+  async #bySession(session: string): Promise<Principal | null> {
     const now = this.#now();
     const hash = letterOf(session) === 's' ? secretHash(session) : null;
     // The time of the last use may not be in the database yet.
     const row =
-      hash === null ? null : this.#sessions.byHash(hash, now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS);
+      hash === null
+        ? null
+        : await this.#sessions.byHash(hash, now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS);
     const key = hash?.toString('base64') ?? '';
     const lastUsedMs = this.#lastUsed.get(key)?.ms ?? row?.lastUsedMs ?? 0;
     if (hash === null || row === null || now - lastUsedMs >= SESSION_IDLE_MS) {
@@ -135,26 +139,29 @@ export class UserAuthenticator {
     return { name: row.name, role: row.role, via: 'session', tokenId: row.token };
   }
 
-  createSignInCode(role: Role, by: Actor): string {
+  async createSignInCode(role: Role, by: Actor): Promise<string> {
     const code = newSecret('c');
     const now = this.#now();
-    this.#admin.transaction(() => {
-      this.#sessions.insertCode(
-        secretHash(code),
+    await this.#admin.transaction('access', async (store) => {
+      const expiresMs = now + SIGN_IN_CODE_MINUTES * 60_000;
+      await store.sessions.insertCode(secretHash(code), {
         role,
-        `sign-in link of ${by.name}`,
-        now + SIGN_IN_CODE_MINUTES * 60_000,
-      );
-      this.#appendToAudit(by, 'sign_in_code.create', role, null);
+        name: `sign-in link of ${by.name}`,
+        expiresMs,
+      });
+      await this.#appendToAudit(store, by, 'sign_in_code.create', role, null);
     });
     return code;
   }
 
-  signIn(secret: string, remoteAddress: string | null): SignedIn | { retryAfterSeconds: number } | null {
+  async signIn(
+    secret: string,
+    remoteAddress: string | null,
+  ): Promise<SignedIn | { retryAfterSeconds: number } | null> {
     const network = networkOf(remoteAddress);
     const wait = this.#byAddress.tryTake(network);
     if (wait > 0) return this.#limited(wait);
-    const principal = this.#principalToSignIn(secret);
+    const principal = await this.#principalToSignIn(secret);
     if (principal === null) {
       const waitOfAll = this.#wrong.tryTake('all');
       if (waitOfAll > 0) return this.#limited(waitOfAll);
@@ -166,18 +173,20 @@ export class UserAuthenticator {
     if (waitOfToken > 0) return this.#limited(waitOfToken);
     const now = this.#now();
     const session = newSecret('s');
-    this.#deleteOldSessions();
-    this.#admin.transaction(() => {
-      this.#sessions.insert(secretHash(session), {
+    await this.#admin.transaction('access', async (store) => {
+      await deleteOldSessions(store, now);
+      await store.sessions.insert(secretHash(session), {
         token: principal.tokenId,
         name: principal.name,
         role: principal.role,
         lastUsedMs: now,
         expiresMs: now + SESSION_MAX_MS,
       });
-      if (principal.tokenId !== null) this.#sessions.keepNewest(principal.tokenId, MAX_SESSIONS_PER_TOKEN);
+      if (principal.tokenId !== null)
+        await store.sessions.keepNewest(principal.tokenId, MAX_SESSIONS_PER_TOKEN);
       const by = { name: principal.name, sourceAddress: remoteAddress };
-      this.#appendToAudit(by, 'session.open', principal.tokenId ?? 'sign-in code', `role ${principal.role}`);
+      const subject = principal.tokenId ?? 'sign-in code';
+      await this.#appendToAudit(store, by, 'session.open', subject, `role ${principal.role}`);
     });
     this.#counters.sign_ins += 1;
     return {
@@ -193,49 +202,56 @@ export class UserAuthenticator {
     return { retryAfterSeconds };
   }
 
-  #principalToSignIn(secret: string): Principal | null {
+  async #principalToSignIn(secret: string): Promise<Principal | null> {
     if (letterOf(secret) === 'c') {
-      const code = this.#sessions.takeCode(secretHash(secret));
+      const code = await this.#sessions.takeCode(secretHash(secret));
       if (code === null || code.expiresMs <= this.#now()) return null;
       return { name: code.name, role: code.role, via: 'session', tokenId: null };
     }
-    const token = this.#tokens.find(secret, 'person');
+    const token = await this.#tokens.find(secret, 'person');
     return token === null ? null : { name: token.name, role: token.role!, via: 'session', tokenId: token.id };
   }
 
   /** Does nothing if there is no such session. */
-  signOut(session: string, remoteAddress: string | null): void {
+  async signOut(session: string, remoteAddress: string | null): Promise<void> {
     if (letterOf(session) !== 's') return;
     const hash = secretHash(session);
-    this.#admin.transaction(() => {
-      const name = this.#sessions.delete(hash);
+    await this.#admin.transaction('access', async (store) => {
+      const name = await store.sessions.delete(hash);
       if (name === null) return;
       this.#counters.sign_outs += 1;
-      this.#appendToAudit({ name, sourceAddress: remoteAddress }, 'session.close', 'session', null);
+      await this.#appendToAudit(
+        store,
+        { name, sourceAddress: remoteAddress },
+        'session.close',
+        'session',
+        null,
+      );
     });
     this.#lastUsed.delete(hash.toString('base64'));
   }
 
   /** Ends every session and every unused code. Returns the number of sessions. */
-  signOutAll(by: Actor): number {
-    return this.#admin.transaction(() => {
-      const count = this.#sessions.deleteAll();
-      this.#appendToAudit(by, 'session.close_all', 'all sessions', `${count} sessions`);
+  signOutAll(by: Actor): Promise<number> {
+    return this.#admin.transaction('access', async (store) => {
+      const count = await store.sessions.deleteAll();
+      await this.#appendToAudit(store, by, 'session.close_all', 'all sessions', `${count} sessions`);
       return count;
     });
   }
 
-  flush(): void {
+  async flush(): Promise<void> {
     if (this.#lastUsed.size === 0) return;
-    this.#admin.transaction(() => {
-      for (const { hash, ms } of this.#lastUsed.values()) this.#sessions.used(hash, ms);
+    const stored = [...this.#lastUsed];
+    await this.#admin.transaction('access', async ({ sessions }) => {
+      for (const [, { hash, ms }] of stored) await sessions.used(hash, ms);
     });
-    this.#lastUsed.clear();
+    // A session that was used again meanwhile is stored next time.
+    for (const [key, used] of stored) if (this.#lastUsed.get(key) === used) this.#lastUsed.delete(key);
   }
 
-  #deleteOldSessions(): void {
-    const now = this.#now();
-    this.#sessions.forget(now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS, MAX_SESSIONS);
+  async deleteOldSessions(): Promise<void> {
+    await this.#admin.transaction('access', (store) => deleteOldSessions(store, this.#now()));
   }
 
   #refused(remoteAddress: string | null): void {
@@ -246,18 +262,24 @@ export class UserAuthenticator {
     this.#log.warn({ from: remoteAddress, refused: this.#counters.sign_ins_refused }, 'refused a sign-in');
   }
 
-  #appendToAudit(
+  async #appendToAudit(
+    { auditLog }: AdminStore,
     { name, sourceAddress }: Actor,
     action: string,
     subject: string,
     detail: string | null,
-  ): void {
-    this.#audit.append({ actor: name, action, subject, detail, source_address: sourceAddress }, this.#now());
+  ): Promise<void> {
+    const entry = { actor: name, action, subject, detail, source_address: sourceAddress };
+    await auditLog.append(entry, this.#now());
   }
 
   counters(): Counters {
     return { ...this.#counters };
   }
+}
+
+async function deleteOldSessions({ sessions }: AdminStore, now: number): Promise<void> {
+  await sessions.forget(now, now - SESSION_IDLE_MS - LAST_USED_STEP_MS, MAX_SESSIONS);
 }
 
 function perMinute(count: number, now: () => number): TokenBuckets {

@@ -1,5 +1,5 @@
-/** The interface of the admin database: rows by what they are about, transactions, and changes that another process made. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+/** The interface of the admin data: rows by what they are about, transactions, and changes that another process made. */
+import type { AdminSql, Area } from './admin_sql.ts';
 import { AlertRows } from './alerts.ts';
 import { AuditLog } from './audit_log.ts';
 import { CertifiedHosts } from './certified_hosts.ts';
@@ -7,10 +7,9 @@ import { PlanRows } from './plans.ts';
 import { Sessions } from './sessions.ts';
 import { StoredSettings } from './stored_settings.ts';
 import { Tokens } from './tokens.ts';
-import { transaction } from './transaction.ts';
 import { TriageRows } from './triage.ts';
 
-/** The public methods of a class, so that another store can implement them. */
+/** The public methods of a class. */
 type Methods<T> = Pick<T, keyof T>;
 
 export interface AdminStore {
@@ -22,14 +21,17 @@ export interface AdminStore {
   readonly alerts: Methods<AlertRows>;
   readonly triage: Methods<TriageRows>;
   readonly plans: Methods<PlanRows>;
-  /** Runs `work` in a transaction: all of its changes are stored, or none. Transactions may be nested. */
-  transaction<T>(work: () => T): T;
-  /** Returns a number that changes when another process has committed. */
-  foreignVersion(): number;
+  /**
+   * Runs `work` in a transaction: all of its changes are stored, or none. Transactions about one area are run one after
+   * the other, so that what they have read is still true when they write. `work` must use the store that it is given,
+   * and wait for nothing else. A transaction within another is stored with the outer one, and fails alone.
+   */
+  transaction<T>(area: Area, work: (store: AdminStore) => Promise<T>): Promise<T>;
+  /** Returns a text that changes when another process has changed what `area` names. It may change without reason. */
+  version(area: Area): Promise<string>;
 }
 
-/** The admin store on SQLite. The caller closes `database`. */
-export class SqliteAdminStore implements AdminStore {
+export class SqlAdminStore implements AdminStore {
   readonly tokens: Tokens;
   readonly sessions: Sessions;
   readonly certifiedHosts: CertifiedHosts;
@@ -38,28 +40,25 @@ export class SqliteAdminStore implements AdminStore {
   readonly alerts: AlertRows;
   readonly triage: TriageRows;
   readonly plans: PlanRows;
-  readonly #database: DatabaseSync;
-  readonly #dataVersion: StatementSync;
+  readonly #sql: AdminSql;
 
-  constructor(database: DatabaseSync) {
-    this.#database = database;
-    this.tokens = new Tokens(database);
-    this.sessions = new Sessions(database);
-    this.certifiedHosts = new CertifiedHosts(database);
-    this.auditLog = new AuditLog(database);
-    this.settings = new StoredSettings(database);
-    this.alerts = new AlertRows(database);
-    this.triage = new TriageRows(database, this.auditLog);
-    this.plans = new PlanRows(database, this.auditLog);
-    // See https://www.sqlite.org/pragma.html#pragma_data_version.
-    this.#dataVersion = database.prepare('PRAGMA data_version');
+  constructor(sql: AdminSql) {
+    this.#sql = sql;
+    this.tokens = new Tokens(sql);
+    this.sessions = new Sessions(sql);
+    this.certifiedHosts = new CertifiedHosts(sql);
+    this.auditLog = new AuditLog(sql);
+    this.settings = new StoredSettings(sql);
+    this.alerts = new AlertRows(sql);
+    this.triage = new TriageRows(sql);
+    this.plans = new PlanRows(sql);
   }
 
-  transaction<T>(work: () => T): T {
-    return transaction(this.#database, work);
+  transaction<T>(area: Area, work: (store: AdminStore) => Promise<T>): Promise<T> {
+    return this.#sql.transaction(area, (sql) => work(new SqlAdminStore(sql)));
   }
 
-  foreignVersion(): number {
-    return Number(this.#dataVersion.get()?.['data_version']);
+  version(area: Area): Promise<string> {
+    return this.#sql.version(area);
   }
 }

@@ -1,7 +1,7 @@
 /** Rows of alerts, of their destinations and of their deliveries in the admin database. */
-import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import type { Alert, AlertRule, DestinationConfig } from '../contract/administration.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
+import type { AdminSql, SqlRow } from './admin_sql.ts';
 
 /** Alerts beyond this number are deleted, oldest first. */
 const KEPT_ALERTS = 10_000;
@@ -38,33 +38,44 @@ export interface SubjectRow {
   state: unknown;
 }
 
-type Row = Record<string, SQLOutputValue>;
-
 export class AlertRows {
-  readonly #database: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #sql: AdminSql;
 
-  /** `database`: the admin database, open for writing. */
-  constructor(database: DatabaseSync) {
-    this.#database = database;
+  constructor(sql: AdminSql) {
+    this.#sql = sql;
   }
 
-  destinations(): DestinationRow[] {
+  /** Returns the destinations sorted by name. */
+  async destinations(): Promise<DestinationRow[]> {
     const waiting = '(SELECT count(*) FROM alert_deliveries WHERE destination = d.id) AS waiting';
-    return this.#sql(`SELECT d.*, ${waiting} FROM alert_destinations d ORDER BY d.name`)
-      .all()
-      .map(destinationOf);
+    const found = await this.#sql.all(`SELECT d.*, ${waiting} FROM alert_destinations d ORDER BY d.name`);
+    return found.map(destinationOf);
   }
 
-  addDestination(row: Omit<DestinationRow, 'lastDeliveredUs' | 'lastError' | 'waiting'>): void {
+  async addDestination(
+    row: Omit<DestinationRow, 'lastDeliveredUs' | 'lastError' | 'waiting'>,
+  ): Promise<void> {
     const { id, name, enabled, rules, config, createdUs } = row;
-    this.#sql(
-      'INSERT INTO alert_destinations (id, name, enabled, rules, config, created_us) VALUES (?, ?, ?, ?, ?, ?)',
-    ).run(id, name, Number(enabled), JSON.stringify(rules), JSON.stringify(config), createdUs);
+    await this.#sql.run(
+      'INSERT INTO alert_destinations (id, name, enabled, rules, config, created_us) VALUES ($1, $2, $3, $4, $5, $6)',
+      id,
+      name,
+      Number(enabled),
+      JSON.stringify(rules),
+      JSON.stringify(config),
+      createdUs,
+    );
   }
 
-  changeDestination({ id, name, enabled, rules, config }: Omit<DestinationRow, 'createdUs'>): void {
-    this.#sql('UPDATE alert_destinations SET name = ?, enabled = ?, rules = ?, config = ? WHERE id = ?').run(
+  async changeDestination({
+    id,
+    name,
+    enabled,
+    rules,
+    config,
+  }: Omit<DestinationRow, 'createdUs'>): Promise<void> {
+    await this.#sql.run(
+      'UPDATE alert_destinations SET name = $1, enabled = $2, rules = $3, config = $4 WHERE id = $5',
       name,
       Number(enabled),
       JSON.stringify(rules),
@@ -74,131 +85,142 @@ export class AlertRows {
   }
 
   /** Deletes a destination with the deliveries that wait for it. Returns false where there is none. */
-  removeDestination(id: string): boolean {
-    return this.#sql('DELETE FROM alert_destinations WHERE id = ?').run(id).changes > 0;
+  async removeDestination(id: string): Promise<boolean> {
+    return (await this.#sql.run('DELETE FROM alert_destinations WHERE id = $1', id)) > 0;
   }
 
-  noteDelivered(destination: string, us: number): void {
-    this.#sql('UPDATE alert_destinations SET last_delivered_us = ?, last_error = NULL WHERE id = ?').run(
-      us,
-      destination,
-    );
+  async noteDelivered(destination: string, us: number): Promise<void> {
+    const text = 'UPDATE alert_destinations SET last_delivered_us = $1, last_error = NULL WHERE id = $2';
+    await this.#sql.run(text, us, destination);
   }
 
-  noteError(destination: string, error: string): void {
-    this.#sql('UPDATE alert_destinations SET last_error = ? WHERE id = ?').run(error, destination);
+  async noteError(destination: string, error: string): Promise<void> {
+    await this.#sql.run('UPDATE alert_destinations SET last_error = $1 WHERE id = $2', error, destination);
   }
 
   /**
    * Stores alerts and the states of their subjects in one transaction. Returns the number of deliveries that
    * were deleted because of the bound.
    */
-  record(alerts: readonly Alert[], subjects: readonly SubjectRow[], nowUs: number): { overflowed: number } {
-    return this.#transaction(() => {
-      const put = this.#sql('INSERT OR REPLACE INTO alert_subjects (kind, id, state) VALUES (?, ?, ?)');
-      const forget = this.#sql('DELETE FROM alert_subjects WHERE kind = ? AND id = ?');
+  record(
+    alerts: readonly Alert[],
+    subjects: readonly SubjectRow[],
+    nowUs: number,
+  ): Promise<{ overflowed: number }> {
+    return this.#sql.transaction('alerts', async (sql) => {
       for (const { kind, id, state } of subjects) {
-        if (state === null) forget.run(kind, id);
-        else put.run(kind, id, JSON.stringify(state));
+        if (state === null) {
+          await sql.run('DELETE FROM alert_subjects WHERE kind = $1 AND id = $2', kind, id);
+          continue;
+        }
+        await sql.run(
+          `INSERT INTO alert_subjects (kind, id, state) VALUES ($1, $2, $3)
+           ON CONFLICT (kind, id) DO UPDATE SET state = excluded.state`,
+          kind,
+          id,
+          JSON.stringify(state),
+        );
       }
       if (alerts.length === 0) return { overflowed: 0 };
-      const destinations = this.destinations().filter(({ enabled }) => enabled);
-      for (const alert of alerts) this.#queue(alert, destinations, nowUs);
-      this.#sql(`DELETE FROM alerts WHERE number <= (SELECT max(number) FROM alerts) - ${KEPT_ALERTS}`).run();
-      return { overflowed: this.#pushOut(destinations) };
+      const destinations = (await new AlertRows(sql).destinations()).filter(({ enabled }) => enabled);
+      for (const alert of alerts) await queue(sql, alert, destinations, nowUs);
+      await sql.run(`DELETE FROM alerts WHERE number <= (SELECT max(number) FROM alerts) - ${KEPT_ALERTS}`);
+      return { overflowed: await pushOut(sql, destinations) };
     });
   }
 
-  subjects(): SubjectRow[] {
-    return this.#sql('SELECT kind, id, state FROM alert_subjects')
-      .all()
-      .map((row) => ({
-        kind: String(row['kind']),
-        id: String(row['id']),
-        state: JSON.parse(String(row['state'])),
-      }));
+  async subjects(): Promise<SubjectRow[]> {
+    const found = await this.#sql.all('SELECT kind, id, state FROM alert_subjects');
+    return found.map((row) => ({
+      kind: String(row['kind']),
+      id: String(row['id']),
+      state: JSON.parse(String(row['state'])),
+    }));
   }
 
   /** Returns alerts, newest first. */
-  recent(limit: number): Alert[] {
-    return this.#sql('SELECT * FROM alerts ORDER BY number DESC LIMIT ?').all(limit).map(alertOf);
+  async recent(limit: number): Promise<Alert[]> {
+    const found = await this.#sql.all('SELECT * FROM alerts ORDER BY number DESC LIMIT $1', limit);
+    return found.map(alertOf);
   }
 
   /** Returns deliveries to one destination that are due at `nowUs`, the earliest first. */
-  due(destination: string, nowUs: number, limit: number): DeliveryRow[] {
-    return this.#sql(
+  async due(destination: string, nowUs: number, limit: number): Promise<DeliveryRow[]> {
+    const found = await this.#sql.all(
       `SELECT a.*, d.attempts, d.queued_us FROM alert_deliveries d JOIN alerts a ON a.number = d.alert
-       WHERE d.destination = ? AND d.next_us <= ? ORDER BY d.next_us, d.alert LIMIT ?`,
-    )
-      .all(destination, nowUs, limit)
-      .map((row) => ({
-        number: Number(row['number']),
-        alert: alertOf(row),
-        attempts: Number(row['attempts']),
-        queuedUs: Number(row['queued_us']),
-      }));
+       WHERE d.destination = $1 AND d.next_us <= $2 ORDER BY d.next_us, d.alert LIMIT $3`,
+      destination,
+      nowUs,
+      limit,
+    );
+    return found.map((row) => ({
+      number: Number(row['number']),
+      alert: alertOf(row),
+      attempts: Number(row['attempts']),
+      queuedUs: Number(row['queued_us']),
+    }));
   }
 
-  postpone(destination: string, number: number, attempts: number, nextUs: number): void {
-    this.#sql(
-      'UPDATE alert_deliveries SET attempts = ?, next_us = ? WHERE destination = ? AND alert = ?',
-    ).run(attempts, nextUs, destination, number);
+  async postpone(destination: string, number: number, attempts: number, nextUs: number): Promise<void> {
+    await this.#sql.run(
+      'UPDATE alert_deliveries SET attempts = $1, next_us = $2 WHERE destination = $3 AND alert = $4',
+      attempts,
+      nextUs,
+      destination,
+      number,
+    );
   }
 
   /** Deletes a delivery that was made or given up. */
-  unqueue(destination: string, number: number): void {
-    this.#sql('DELETE FROM alert_deliveries WHERE destination = ? AND alert = ?').run(destination, number);
-  }
-
-  #queue(alert: Alert, destinations: readonly DestinationRow[], nowUs: number): void {
-    const { id, rule, subject, severity, title, text, link } = alert;
-    const { lastInsertRowid } = this.#sql(
-      'INSERT INTO alerts (id, rule, subject, time_us, severity, title, text, link) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-    ).run(id, rule, subject, toMicroseconds(alert.time), severity, title, text, link);
-    const queue = this.#sql(
-      'INSERT INTO alert_deliveries (destination, alert, attempts, queued_us, next_us) VALUES (?, ?, 0, ?, ?)',
-    );
-    for (const destination of destinations) {
-      if (destination.rules.includes(rule)) queue.run(destination.id, lastInsertRowid, nowUs, nowUs);
-    }
-  }
-
-  #pushOut(destinations: readonly DestinationRow[]): number {
-    let overflowed = 0;
-    for (const { id } of destinations) {
-      const { changes } = this.#sql(
-        `DELETE FROM alert_deliveries WHERE destination = ?1 AND alert IN (
-           SELECT alert FROM alert_deliveries WHERE destination = ?1
-           ORDER BY alert DESC LIMIT -1 OFFSET ${MAX_WAITING_PER_DESTINATION})`,
-      ).run(id);
-      overflowed += Number(changes);
-    }
-    return overflowed;
-  }
-
-  #transaction<T>(work: () => T): T {
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
-      const result = work();
-      this.#database.exec('COMMIT');
-      return result;
-    } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      throw error;
-    }
-  }
-
-  #sql(text: string): StatementSync {
-    let statement = this.#statements.get(text);
-    if (statement === undefined) {
-      statement = this.#database.prepare(text);
-      this.#statements.set(text, statement);
-    }
-    return statement;
+  async unqueue(destination: string, number: number): Promise<void> {
+    const text = 'DELETE FROM alert_deliveries WHERE destination = $1 AND alert = $2';
+    await this.#sql.run(text, destination, number);
   }
 }
 
-function destinationOf(row: Row): DestinationRow {
+async function queue(
+  sql: AdminSql,
+  { id, rule, subject, time, severity, title, text, link }: Alert,
+  destinations: readonly DestinationRow[],
+  nowUs: number,
+): Promise<void> {
+  const row = await sql.get(
+    `INSERT INTO alerts (id, rule, subject, time_us, severity, title, text, link)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING number`,
+    id,
+    rule,
+    subject,
+    toMicroseconds(time),
+    severity,
+    title,
+    text,
+    link,
+  );
+  for (const destination of destinations) {
+    if (!destination.rules.includes(rule)) continue;
+    await sql.run(
+      'INSERT INTO alert_deliveries (destination, alert, attempts, queued_us, next_us) VALUES ($1, $2, 0, $3, $3)',
+      destination.id,
+      row!['number']!,
+      nowUs,
+    );
+  }
+}
+
+async function pushOut(sql: AdminSql, destinations: readonly DestinationRow[]): Promise<number> {
+  let overflowed = 0;
+  for (const { id } of destinations) {
+    overflowed += await sql.run(
+      `DELETE FROM alert_deliveries WHERE destination = $1 AND alert NOT IN (
+         SELECT alert FROM alert_deliveries WHERE destination = $1
+         ORDER BY alert DESC LIMIT ${MAX_WAITING_PER_DESTINATION})`,
+      id,
+    );
+  }
+  return overflowed;
+}
+
+function destinationOf(row: SqlRow): DestinationRow {
   return {
     id: String(row['id']),
     name: String(row['name']),
@@ -212,7 +234,7 @@ function destinationOf(row: Row): DestinationRow {
   };
 }
 
-function alertOf(row: Row): Alert {
+function alertOf(row: SqlRow): Alert {
   return {
     id: String(row['id']),
     rule: row['rule'] as Alert['rule'],

@@ -1,6 +1,6 @@
 /** The log of the actions of admins and commands. Entries are appended and never changed. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { AuditEntry } from '../contract/administration.ts';
+import type { AdminSql } from './admin_sql.ts';
 import { isoTime } from './time.ts';
 
 /** Beyond this number the oldest entries are deleted. An entry has some 200 bytes. */
@@ -13,32 +13,35 @@ export interface AuditQuestion {
 }
 
 export class AuditLog {
-  readonly #insert: StatementSync;
-  readonly #trim: StatementSync;
-  readonly #newest: StatementSync;
+  readonly #sql: AdminSql;
 
-  constructor(database: DatabaseSync) {
-    this.#insert = database.prepare(
-      'INSERT INTO audit (time_ms, actor, action, subject, detail, source_address) VALUES (?, ?, ?, ?, ?, ?)',
-    );
-    this.#trim = database.prepare('DELETE FROM audit WHERE id <= ?');
-    this.#newest = database.prepare(
-      `SELECT id, time_ms AS timeMs, actor, action, subject, detail, source_address
-       FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?`,
-    );
+  constructor(sql: AdminSql) {
+    this.#sql = sql;
   }
 
-  append(entry: Omit<AuditEntry, 'id' | 'time'>, nowMs: number): void {
+  async append(entry: Omit<AuditEntry, 'id' | 'time'>, nowMs: number): Promise<void> {
     const { actor, action, subject, detail, source_address } = entry;
-    const { lastInsertRowid } = this.#insert.run(nowMs, actor, action, subject, detail, source_address);
-    this.#trim.run(Number(lastInsertRowid) - MAX_ENTRIES);
+    const row = await this.#sql.get(
+      `INSERT INTO audit (time_ms, actor, action, subject, detail, source_address)
+       VALUES ($1, $2, $3, $4, $5, $6) RETURNING id`,
+      nowMs,
+      actor,
+      action,
+      subject,
+      detail,
+      source_address,
+    );
+    await this.#sql.run('DELETE FROM audit WHERE id <= $1', Number(row?.['id']) - MAX_ENTRIES);
   }
 
   /** Returns entries, newest first. */
-  newest({ before = Number.MAX_SAFE_INTEGER, limit }: AuditQuestion): AuditEntry[] {
-    const found = this.#newest.all(before, limit) as unknown as (Omit<AuditEntry, 'time'> & {
-      timeMs: number;
-    })[];
+  async newest({ before = Number.MAX_SAFE_INTEGER, limit }: AuditQuestion): Promise<AuditEntry[]> {
+    const found = (await this.#sql.all(
+      `SELECT id, time_ms AS "timeMs", actor, action, subject, detail, source_address
+       FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2`,
+      before,
+      limit,
+    )) as unknown as (Omit<AuditEntry, 'time'> & { timeMs: number })[];
     return found.map(({ timeMs, ...entry }) => ({ ...entry, time: isoTime(timeMs) }));
   }
 }

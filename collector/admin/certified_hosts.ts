@@ -2,28 +2,29 @@
  * Hosts whose agents authenticated with a client certificate. An enrolment token cannot take over such a
  * host.
  */
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { AdminSql } from './admin_sql.ts';
 
 export class CertifiedHosts {
-  readonly #has: StatementSync;
-  readonly #add: StatementSync;
-  readonly #remove: StatementSync;
+  readonly #sql: AdminSql;
 
-  constructor(database: DatabaseSync) {
-    this.#has = database.prepare('SELECT 1 FROM certified_hosts WHERE host_id = ?');
-    this.#add = database.prepare('INSERT OR IGNORE INTO certified_hosts (host_id, first_ms) VALUES (?, ?)');
-    this.#remove = database.prepare('DELETE FROM certified_hosts WHERE host_id = ?');
+  constructor(sql: AdminSql) {
+    this.#sql = sql;
   }
 
-  has(hostId: string): boolean {
-    return this.#has.get(hostId) !== undefined;
+  async has(hostId: string): Promise<boolean> {
+    const row = await this.#sql.get('SELECT 1 AS found FROM certified_hosts WHERE host_id = $1', hostId);
+    return row !== undefined;
   }
 
-  add(hostId: string, nowMs: number): void {
-    this.#add.run(hostId, nowMs);
+  async add(hostId: string, nowMs: number): Promise<void> {
+    await this.#sql.run(
+      'INSERT INTO certified_hosts (host_id, first_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING',
+      hostId,
+      nowMs,
+    );
   }
 
-  remove(hostId: string): boolean {
-    return this.#remove.run(hostId).changes === 1;
+  async remove(hostId: string): Promise<boolean> {
+    return (await this.#sql.run('DELETE FROM certified_hosts WHERE host_id = $1', hostId)) === 1;
   }
 }

@@ -1,23 +1,23 @@
 /** Rows of settings that can change while the collector runs: JSON by key. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { AdminSql } from './admin_sql.ts';
 
 export class StoredSettings {
-  readonly #get: StatementSync;
-  readonly #put: StatementSync;
+  readonly #sql: AdminSql;
 
-  constructor(database: DatabaseSync) {
-    this.#get = database.prepare('SELECT value FROM settings WHERE key = ?');
-    this.#put = database.prepare(
-      'INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
-    );
+  constructor(sql: AdminSql) {
+    this.#sql = sql;
   }
 
-  get(key: string): unknown {
-    const value = this.#get.get(key)?.['value'];
+  async get(key: string): Promise<unknown> {
+    const value = (await this.#sql.get('SELECT value FROM settings WHERE key = $1', key))?.['value'];
     return value === undefined ? undefined : JSON.parse(value as string);
   }
 
-  put(key: string, value: unknown): void {
-    this.#put.run(key, JSON.stringify(value));
+  async put(key: string, value: unknown): Promise<void> {
+    await this.#sql.run(
+      'INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+      key,
+      JSON.stringify(value),
+    );
   }
 }

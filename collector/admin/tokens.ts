@@ -1,6 +1,6 @@
 /** Rows of tokens, by the hash of their secret. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { Role, Token, TokenKind } from '../contract/administration.ts';
+import type { AdminSql, SqlRow } from './admin_sql.ts';
 import { isoTime } from './time.ts';
 
 export interface TokenRow {
@@ -22,108 +22,117 @@ export interface TokenRow {
   enrolmentKeyHash: Uint8Array | null;
 }
 
-const COLUMNS = `id, kind, name, role, host_id AS hostId, created_ms AS createdMs, created_by AS createdBy, enrolled,
-  expires_ms AS expiresMs, last_used_ms AS lastUsedMs, revoked_ms AS revokedMs, enrolment_key_hash AS enrolmentKeyHash`;
-const VALID = '(revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > :now))';
+const COLUMNS = `id, kind, name, role, host_id AS "hostId", created_ms AS "createdMs", created_by AS "createdBy", enrolled,
+  expires_ms AS "expiresMs", last_used_ms AS "lastUsedMs", revoked_ms AS "revokedMs",
+  enrolment_key_hash AS "enrolmentKeyHash"`;
 
 export class Tokens {
-  readonly #byHash: StatementSync;
-  readonly #byId: StatementSync;
-  readonly #ofHost: StatementSync;
-  readonly #all: StatementSync;
-  readonly #insert: StatementSync;
-  readonly #revoke: StatementSync;
-  readonly #replaceSecret: StatementSync;
-  readonly #used: StatementSync;
-  readonly #expired: StatementSync;
-  readonly #revoked: StatementSync;
-  readonly #credentials: StatementSync;
-  readonly #forget: StatementSync;
+  readonly #sql: AdminSql;
 
-  constructor(database: DatabaseSync) {
-    const prepare = (sql: string) => database.prepare(sql);
-    this.#byHash = prepare(`SELECT ${COLUMNS} FROM tokens WHERE hash = :hash AND ${VALID}`);
-    this.#byId = prepare(`SELECT ${COLUMNS} FROM tokens WHERE id = :id`);
-    this.#ofHost = prepare(
-      `SELECT ${COLUMNS} FROM tokens WHERE host_id = :host AND kind = 'agent' AND revoked_ms IS NULL`,
-    );
-    this.#all = prepare(`SELECT ${COLUMNS} FROM tokens ORDER BY created_ms, id`);
-    this.#insert = prepare(
-      `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, enrolled, expires_ms, enrolment_key_hash)
-       VALUES (:id, :hash, :kind, :name, :role, :hostId, :createdMs, :createdBy, :enrolled, :expiresMs, :enrolmentKeyHash)`,
-    );
-    this.#revoke = prepare('UPDATE tokens SET revoked_ms = :now WHERE id = :id AND revoked_ms IS NULL');
-    this.#replaceSecret = prepare(
-      `UPDATE tokens SET hash = :hash, created_ms = :now, created_by = :by, enrolled = 1, expires_ms = NULL, last_used_ms = NULL
-       WHERE id = :id AND revoked_ms IS NULL`,
-    );
-    this.#used = prepare('UPDATE tokens SET last_used_ms = :now WHERE id = :id');
-    this.#expired = prepare(
-      `SELECT ${COLUMNS} FROM tokens WHERE revoked_ms IS NULL AND expires_ms > :after AND expires_ms <= :until`,
-    );
-    this.#revoked = prepare(`SELECT ${COLUMNS} FROM tokens WHERE revoked_ms IS NOT NULL`);
-    this.#credentials = prepare(
-      "SELECT count(*) AS count FROM tokens WHERE kind = 'agent' AND revoked_ms IS NULL",
-    );
-    // An expired credential still protects its host against enrolment tokens, until an admin revokes it.
-    this.#forget = prepare(
-      "DELETE FROM tokens WHERE coalesce(revoked_ms, expires_ms) < :before AND (kind <> 'agent' OR revoked_ms IS NOT NULL)",
-    );
+  constructor(sql: AdminSql) {
+    this.#sql = sql;
   }
 
   /** Returns the valid token with this hash. */
-  byHash(hash: Uint8Array, nowMs: number): TokenRow | null {
-    return row(this.#byHash.get({ hash, now: nowMs }));
+  async byHash(hash: Uint8Array, nowMs: number): Promise<TokenRow | null> {
+    return row(
+      await this.#sql.get(
+        `SELECT ${COLUMNS} FROM tokens
+         WHERE hash = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)`,
+        hash,
+        nowMs,
+      ),
+    );
   }
 
   /** Returns a token, valid or not. */
-  byId(id: string): TokenRow | null {
-    return row(this.#byId.get({ id }));
+  async byId(id: string): Promise<TokenRow | null> {
+    return row(await this.#sql.get(`SELECT ${COLUMNS} FROM tokens WHERE id = $1`, id));
   }
 
   /** Returns the host's credential that is not revoked. It may have expired. */
-  ofHost(hostId: string): TokenRow | null {
-    return row(this.#ofHost.get({ host: hostId }));
+  async ofHost(hostId: string): Promise<TokenRow | null> {
+    return row(
+      await this.#sql.get(
+        `SELECT ${COLUMNS} FROM tokens WHERE host_id = $1 AND kind = 'agent' AND revoked_ms IS NULL`,
+        hostId,
+      ),
+    );
   }
 
   /** Returns all tokens, oldest first, including revoked and expired ones. */
-  all(): TokenRow[] {
-    return this.#all.all() as unknown as TokenRow[];
+  async all(): Promise<TokenRow[]> {
+    return rows(await this.#sql.all(`SELECT ${COLUMNS} FROM tokens ORDER BY created_ms, id`));
   }
 
-  insert(token: Omit<TokenRow, 'lastUsedMs' | 'revokedMs'> & { hash: Uint8Array }): void {
-    this.#insert.run({ ...token });
+  async insert(token: Omit<TokenRow, 'lastUsedMs' | 'revokedMs'> & { hash: Uint8Array }): Promise<void> {
+    await this.#sql.run(
+      `INSERT INTO tokens (id, hash, kind, name, role, host_id, created_ms, created_by, enrolled, expires_ms, enrolment_key_hash)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+      token.id,
+      token.hash,
+      token.kind,
+      token.name,
+      token.role,
+      token.hostId,
+      token.createdMs,
+      token.createdBy,
+      token.enrolled,
+      token.expiresMs,
+      token.enrolmentKeyHash,
+    );
   }
 
   /** Revokes a token. Returns false where there is none, or where it is revoked already. */
-  revoke(id: string, nowMs: number): boolean {
-    return this.#revoke.run({ id, now: nowMs }).changes === 1;
+  async revoke(id: string, nowMs: number): Promise<boolean> {
+    const text = 'UPDATE tokens SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL';
+    return (await this.#sql.run(text, nowMs, id)) === 1;
   }
 
   /** Replaces the secret of a credential. The old secret is invalid from then on. */
-  replaceSecret(id: string, hash: Uint8Array, by: string, nowMs: number): void {
-    this.#replaceSecret.run({ id, hash, by, now: nowMs });
+  async replaceSecret(id: string, hash: Uint8Array, by: string, nowMs: number): Promise<void> {
+    await this.#sql.run(
+      `UPDATE tokens SET hash = $1, created_ms = $2, created_by = $3, enrolled = 1, expires_ms = NULL, last_used_ms = NULL
+       WHERE id = $4 AND revoked_ms IS NULL`,
+      hash,
+      nowMs,
+      by,
+      id,
+    );
   }
 
-  used(id: string, nowMs: number): void {
-    this.#used.run({ id, now: nowMs });
+  async used(id: string, nowMs: number): Promise<void> {
+    await this.#sql.run('UPDATE tokens SET last_used_ms = $1 WHERE id = $2', nowMs, id);
   }
 
-  expiredBetween(afterMs: number, untilMs: number): TokenRow[] {
-    return this.#expired.all({ after: afterMs, until: untilMs }) as unknown as TokenRow[];
+  async expiredBetween(afterMs: number, untilMs: number): Promise<TokenRow[]> {
+    return rows(
+      await this.#sql.all(
+        `SELECT ${COLUMNS} FROM tokens WHERE revoked_ms IS NULL AND expires_ms > $1 AND expires_ms <= $2`,
+        afterMs,
+        untilMs,
+      ),
+    );
   }
 
-  revoked(): TokenRow[] {
-    return this.#revoked.all() as unknown as TokenRow[];
+  async revoked(): Promise<TokenRow[]> {
+    return rows(await this.#sql.all(`SELECT ${COLUMNS} FROM tokens WHERE revoked_ms IS NOT NULL`));
   }
 
   /** Counts the credentials of agents that are not revoked. */
-  credentialCount(): number {
-    return Number(this.#credentials.get()?.['count']);
+  async credentialCount(): Promise<number> {
+    const found = await this.#sql.get(
+      "SELECT count(*) AS count FROM tokens WHERE kind = 'agent' AND revoked_ms IS NULL",
+    );
+    return Number(found?.['count']);
   }
 
-  forgetBefore(ms: number): void {
-    this.#forget.run({ before: ms });
+  /** An expired credential still protects its host against enrolment tokens, until an admin revokes it. */
+  async forgetBefore(ms: number): Promise<void> {
+    await this.#sql.run(
+      "DELETE FROM tokens WHERE coalesce(revoked_ms, expires_ms) < $1 AND (kind <> 'agent' OR revoked_ms IS NOT NULL)",
+      ms,
+    );
   }
 }
 
@@ -142,6 +151,10 @@ export function toToken(token: TokenRow): Token {
   };
 }
 
-function row(found: unknown): TokenRow | null {
-  return (found as TokenRow | undefined) ?? null;
+function row(found: SqlRow | undefined): TokenRow | null {
+  return (found as unknown as TokenRow | undefined) ?? null;
+}
+
+function rows(found: SqlRow[]): TokenRow[] {
+  return found as unknown as TokenRow[];
 }

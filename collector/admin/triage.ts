@@ -1,17 +1,20 @@
 /** Rows of triage by workload: the decisions of people about offenders. Every change is in the audit log. */
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { maskShapes } from '../../agent/secrets/mask_shapes.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { cutText } from '../../protocol/text_bounds.ts';
 import type { TriageChange, TriageRecord, TriageState } from '../contract/triage.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
-import type { AuditLog } from './audit_log.ts';
-import { transaction } from './transaction.ts';
+import type { AdminSql } from './admin_sql.ts';
+import { AuditLog } from './audit_log.ts';
 
 /** Bounds the table, whose rows are all read for each list of offenders. */
 const MAX_RECORDS = 20_000;
 const MAX_TITLE_CHARACTERS = 200;
 const LEAST_DONE_FIRST: readonly TriageState[] = ['open', 'in_progress', 'exception', 'fixed'];
+
+/** The question for all rows, also for a database that is opened for reading. */
+export const ALL_TRIAGE = `SELECT workload, state, set_us AS "setUs", set_by AS "setBy", until_us AS "untilUs", reason, owner, ticket, notes
+  FROM triage ORDER BY workload`;
 
 export interface TriageSubject {
   workload: string;
@@ -22,25 +25,14 @@ export interface TriageSubject {
 }
 
 export class TriageRows {
-  readonly #database: DatabaseSync;
-  readonly #auditLog: Pick<AuditLog, 'append'>;
-  readonly #all: StatementSync;
-  readonly #put: StatementSync;
-  readonly #delete: StatementSync;
+  readonly #sql: AdminSql;
 
-  constructor(database: DatabaseSync, auditLog: Pick<AuditLog, 'append'>) {
-    this.#database = database;
-    this.#auditLog = auditLog;
-    this.#all = triageStatement(database);
-    this.#put = database.prepare(
-      `INSERT OR REPLACE INTO triage (workload, state, set_us, set_by, until_us, reason, owner, ticket, notes)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    );
-    this.#delete = database.prepare('DELETE FROM triage WHERE workload = ?');
+  constructor(sql: AdminSql) {
+    this.#sql = sql;
   }
 
-  all(): TriageRecord[] {
-    return this.#all.all().map((row) => ({ ...row })) as unknown as TriageRecord[];
+  async all(): Promise<TriageRecord[]> {
+    return triageRecords(await this.#sql.all(ALL_TRIAGE));
   }
 
   /**
@@ -48,12 +40,12 @@ export class TriageRows {
    * everybody who signs in reads them. Throws `OperatorError` (2) for an
    * exception that would have ended already, and where too many workloads have a triage.
    */
-  change(
+  async change(
     { workload, title, joined }: TriageSubject,
     given: TriageChange,
     by: { name: string; sourceAddress: string | null },
     nowMs: number,
-  ): TriageRecord {
+  ): Promise<TriageRecord> {
     const change = withoutSecrets(given);
     const untilUs = change.until === undefined ? null : toMicroseconds(new Date(change.until).toISOString());
     if (untilUs !== null && untilUs <= nowMs * 1000) {
@@ -62,8 +54,8 @@ export class TriageRows {
         `The exception until ${change.until} has ended already. Choose a later date.`,
       );
     }
-    return transaction(this.#database, () => {
-      const all = this.all();
+    return this.#sql.transaction('triage', async (sql) => {
+      const all = triageRecords(await sql.all(ALL_TRIAGE));
       const ids = new Set([workload, ...joined]);
       const [before] = all
         .filter((record) => ids.has(record.workload))
@@ -86,10 +78,25 @@ export class TriageRows {
         ticket: change.ticket === undefined ? (before?.ticket ?? null) : change.ticket,
         notes: change.notes === undefined ? (before?.notes ?? null) : change.notes,
       };
-      for (const id of joined) this.#delete.run(id);
+      for (const id of joined) await sql.run('DELETE FROM triage WHERE workload = $1', id);
       const { state, setUs, setBy, reason, owner, ticket, notes } = record;
-      this.#put.run(workload, state, setUs, setBy, record.untilUs, reason, owner, ticket, notes);
-      this.#auditLog.append(
+      await sql.run(
+        `INSERT INTO triage (workload, state, set_us, set_by, until_us, reason, owner, ticket, notes)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (workload) DO UPDATE SET state = excluded.state, set_us = excluded.set_us,
+           set_by = excluded.set_by, until_us = excluded.until_us, reason = excluded.reason,
+           owner = excluded.owner, ticket = excluded.ticket, notes = excluded.notes`,
+        workload,
+        state,
+        setUs,
+        setBy,
+        record.untilUs,
+        reason,
+        owner,
+        ticket,
+        notes,
+      );
+      await new AuditLog(sql).append(
         {
           actor: by.name,
           action: 'triage.set',
@@ -104,6 +111,11 @@ export class TriageRows {
   }
 }
 
+/** Converts the rows of `ALL_TRIAGE`. */
+export function triageRecords(rows: readonly object[]): TriageRecord[] {
+  return rows.map((row) => ({ ...row }) as TriageRecord);
+}
+
 function withoutSecrets({ reason, owner, ticket, notes, ...rest }: TriageChange): TriageChange {
   const masked = <T extends string | null | undefined>(text: T) =>
     (typeof text === 'string' ? maskShapes(text) : text) as T;
@@ -114,14 +126,6 @@ function withoutSecrets({ reason, owner, ticket, notes, ...rest }: TriageChange)
     ticket: masked(ticket),
     notes: masked(notes),
   };
-}
-
-/** Prepares the question for all rows, also for a database that is opened for reading. */
-export function triageStatement(database: DatabaseSync): StatementSync {
-  return database.prepare(
-    `SELECT workload, state, set_us AS setUs, set_by AS setBy, until_us AS untilUs, reason, owner, ticket, notes
-     FROM triage ORDER BY workload`,
-  );
 }
 
 /** The text of notes stays out of the audit log, which nobody can correct. */

@@ -68,7 +68,7 @@ export interface AlertInsight {
 }
 
 export interface AlertsOptions {
-  admin: Pick<AdminStore, 'alerts'>;
+  admin: Pick<AdminStore, 'alerts' | 'transaction'>;
   insight: AlertInsight;
   store: Pick<StoreQueries, 'coverage'>;
   /** Address of the page, such as `https://imdswatch.example.com`. Null: alerts have no link. */
@@ -86,7 +86,8 @@ export class Alerts {
   readonly #destinations: Destinations;
   readonly #deliveries: Deliveries;
   readonly #startedMs: number;
-  #state: AlertState;
+  /** Null until the first evaluation has read it. */
+  #state: AlertState | null = null;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
   #round: Promise<void> = Promise.resolve();
@@ -105,9 +106,8 @@ export class Alerts {
     this.#now = now;
     this.#startedMs = now();
     this.#rows = admin.alerts;
-    this.#destinations = new Destinations(this.#rows, { now, sending });
+    this.#destinations = new Destinations(admin, { now, sending });
     this.#deliveries = new Deliveries(this.#rows, log, now, sending);
-    this.#state = stateOf(this.#rows.subjects());
   }
 
   start(): void {
@@ -122,39 +122,39 @@ export class Alerts {
     await this.#round;
   }
 
-  destinations(): Destination[] {
+  destinations(): Promise<Destination[]> {
     return this.#destinations.list();
   }
 
   /** `by` names the admin, for the log. Throws `OperatorError` (2) if the destination is not valid. */
-  addDestination(destination: NewDestination, by: string): Destination {
-    const added = this.#destinations.add(destination);
+  async addDestination(destination: NewDestination, by: string): Promise<Destination> {
+    const added = await this.#destinations.add(destination);
     this.#options.log.info({ destination: added.name, by }, 'an alert destination was added');
     return added;
   }
 
   /** Returns null if no destination has this id. Throws `OperatorError` (2). */
-  changeDestination(id: string, change: DestinationChange, by: string): Destination | null {
-    const changed = this.#destinations.change(id, change);
+  async changeDestination(id: string, change: DestinationChange, by: string): Promise<Destination | null> {
+    const changed = await this.#destinations.change(id, change);
     if (changed !== null)
       this.#options.log.info({ destination: changed.name, by }, 'an alert destination was changed');
     return changed;
   }
 
   /** Returns false if no destination has this id. */
-  removeDestination(id: string, by: string): boolean {
-    const removed = this.#destinations.remove(id);
+  async removeDestination(id: string, by: string): Promise<boolean> {
+    const removed = await this.#destinations.remove(id);
     if (removed) this.#options.log.info({ destination: id, by }, 'an alert destination was removed');
     return removed;
   }
 
-  /** Sends a test alert now. Never rejects. */
+  /** Sends a test alert now. Rejects if the database fails. */
   sendTest(id: string): Promise<SendResult> {
     return this.#destinations.sendTest(id, this.#link('settings'));
   }
 
   /** Returns the newest first. */
-  recentAlerts(limit: number): Alert[] {
+  recentAlerts(limit: number): Promise<Alert[]> {
     return this.#rows.recent(limit);
   }
 
@@ -166,23 +166,30 @@ export class Alerts {
   async evaluate(): Promise<void> {
     const nowMs = this.#now();
     const nowUs = nowMs * 1000;
-    const findings = await this.#findings(nowMs);
-    const { alerts: drafts, after } = evaluate(this.#state, findings, nowUs);
-    this.#record(drafts, changedSubjects(this.#state, after), nowUs);
+    this.#state ??= stateOf(await this.#rows.subjects());
+    const before = this.#state;
+    const findings = await this.#findings(nowMs, before);
+    const { alerts: drafts, after } = evaluate(before, findings, nowUs);
+    await this.#record(drafts, changedSubjects(before, after), nowUs);
     this.#state = after;
     this.#counters.evaluations++;
   }
 
   /** Stores alerts of other rules with the states of their subjects in one transaction, and begins to send them. */
-  record(drafts: readonly AlertDraft[], subjects: readonly SubjectRow[]): void {
-    this.#record(drafts, subjects, this.#now() * 1000);
+  async record(drafts: readonly AlertDraft[], subjects: readonly SubjectRow[]): Promise<void> {
+    await this.#record(drafts, subjects, this.#now() * 1000);
     if (drafts.length > 0) this.#sendWaiting();
   }
 
-  #record(drafts: readonly AlertDraft[], subjects: readonly SubjectRow[], nowUs: number): void {
+  async #record(
+    drafts: readonly AlertDraft[],
+    subjects: readonly SubjectRow[],
+    nowUs: number,
+  ): Promise<void> {
     const alerts = drafts.map((draft) => this.#alert(draft, nowUs));
     if (alerts.length > 0 || subjects.length > 0) {
-      this.#counters.queue_overflowed += this.#rows.record(alerts, subjects, nowUs).overflowed;
+      const { overflowed } = await this.#rows.record(alerts, subjects, nowUs);
+      this.#counters.queue_overflowed += overflowed;
     }
     this.#counters.alerts += alerts.length;
     this.#counters.summaries += alerts.filter(({ subject }) => subject === SUMMARY_SUBJECT).length;
@@ -193,11 +200,11 @@ export class Alerts {
     return this.#deliveries.sendDue();
   }
 
-  async #findings(nowMs: number): Promise<Findings> {
+  async #findings(nowMs: number, { begun }: AlertState): Promise<Findings> {
     const { insight, store } = this.#options;
     const untilUs = nowMs * 1000;
     // The first evaluation covers all stored calls, so that old workloads count as known from then on.
-    const sinceUs = this.#state.begun.offenders ? untilUs - FINDINGS_WINDOW_US : 0;
+    const sinceUs = begun.offenders ? untilUs - FINDINGS_WINDOW_US : 0;
     const offenders = await insight.offenders({ window: { sinceUs, untilUs } }, {});
     const endedTriage = await insight.endedTriage();
     if (nowMs - this.#startedMs < HOSTS_SETTLE_MS)

@@ -45,7 +45,7 @@ export class Deliveries {
    */
   async sendDue(): Promise<void> {
     if (this.#stopping.signal.aborted) return;
-    for (const destination of this.#rows.destinations()) {
+    for (const destination of await this.#rows.destinations()) {
       if (!destination.enabled || destination.waiting === 0 || this.#running.has(destination.id)) continue;
       const round = this.#sendTo(destination)
         .catch((error: Error) => {
@@ -73,7 +73,7 @@ export class Deliveries {
    */
   async #sendTo(destination: DestinationRow): Promise<void> {
     for (;;) {
-      const due = this.#rows.due(destination.id, this.#nowUs(), BATCH);
+      const due = await this.#rows.due(destination.id, this.#nowUs(), BATCH);
       if (due.length === 0) return;
       for (const delivery of due) {
         if (this.#stopping.signal.aborted) return;
@@ -88,24 +88,29 @@ export class Deliveries {
       const { signal } = this.#stopping;
       const result = await send(config, delivery.alert, { ...this.#sending, signal });
       if (!result.ok) {
-        if (!signal.aborted) this.#failed(id, name, delivery, result.error);
+        if (!signal.aborted) await this.#failed(id, name, delivery, result.error);
         return false;
       }
       this.#counters.delivered++;
       this.#unstored.add(key);
     }
-    this.#rows.unqueue(id, delivery.number);
+    await this.#rows.unqueue(id, delivery.number);
     this.#unstored.delete(key);
-    this.#rows.noteDelivered(id, this.#nowUs());
+    await this.#rows.noteDelivered(id, this.#nowUs());
     return true;
   }
 
-  #failed(id: string, name: string, { number, alert, attempts, queuedUs }: DeliveryRow, error: string): void {
+  async #failed(
+    id: string,
+    name: string,
+    { number, alert, attempts, queuedUs }: DeliveryRow,
+    error: string,
+  ): Promise<void> {
     this.#counters.attempts_failed++;
     const nowUs = this.#nowUs();
     if (nowUs - queuedUs >= GIVE_UP_AFTER_US) {
-      this.#rows.unqueue(id, number);
-      this.#rows.noteError(id, `gave up an alert of ${alert.time}: ${error}`);
+      await this.#rows.unqueue(id, number);
+      await this.#rows.noteError(id, `gave up an alert of ${alert.time}: ${error}`);
       this.#counters.given_up++;
       this.#log.error(
         { destination: name, alert: alert.id, error },
@@ -113,8 +118,8 @@ export class Deliveries {
       );
       return;
     }
-    this.#rows.postpone(id, number, attempts + 1, nowUs + retryAfterUs(attempts));
-    this.#rows.noteError(id, error);
+    await this.#rows.postpone(id, number, attempts + 1, nowUs + retryAfterUs(attempts));
+    await this.#rows.noteError(id, error);
     this.#log.warn(
       { destination: name, alert: alert.id, attempts: attempts + 1, error },
       'an alert could not be delivered and will be sent again',

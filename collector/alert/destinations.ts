@@ -27,62 +27,71 @@ export interface DestinationsOptions {
 }
 
 export class Destinations {
+  readonly #admin: Pick<AdminStore, 'alerts' | 'transaction'>;
   readonly #rows: AdminStore['alerts'];
   readonly #now: () => number;
   readonly #sending: SendOptions;
 
-  constructor(rows: AdminStore['alerts'], { now = Date.now, sending = {} }: DestinationsOptions = {}) {
-    this.#rows = rows;
+  constructor(
+    admin: Pick<AdminStore, 'alerts' | 'transaction'>,
+    { now = Date.now, sending = {} }: DestinationsOptions = {},
+  ) {
+    this.#admin = admin;
+    this.#rows = admin.alerts;
     this.#now = now;
     this.#sending = sending;
   }
 
   /** Returns the destinations sorted by name. */
-  list(): Destination[] {
-    return this.#rows.destinations().map(withoutSecrets);
+  async list(): Promise<Destination[]> {
+    return (await this.#rows.destinations()).map(withoutSecrets);
   }
 
   /** Finds a destination by its id or its name. Returns null if there is none. */
-  find(idOrName: string): Destination | null {
-    return this.list().find(({ id, name }) => id === idOrName || name === idOrName) ?? null;
+  async find(idOrName: string): Promise<Destination | null> {
+    return (await this.list()).find(({ id, name }) => id === idOrName || name === idOrName) ?? null;
   }
 
   /** Throws `OperatorError` (2) if the name is taken, or if nothing may be sent to this address. */
-  add({ name, enabled, rules, config }: NewDestination): Destination {
-    const existing = this.#rows.destinations();
-    if (existing.length >= MAX_DESTINATIONS) {
-      throw new OperatorError(
-        2,
-        `There are ${MAX_DESTINATIONS} alert destinations already, which is the limit. Remove one first.`,
-      );
-    }
-    refuseTaken(existing, name, null);
-    refuseUnsafe(config);
-    const id = randomUUID();
-    this.#rows.addDestination({ id, name, enabled, rules, config, createdUs: this.#now() * 1000 });
-    return this.find(id)!;
+  add({ name, enabled, rules, config }: NewDestination): Promise<Destination> {
+    return this.#admin.transaction('alerts', async ({ alerts }) => {
+      const existing = await alerts.destinations();
+      if (existing.length >= MAX_DESTINATIONS) {
+        throw new OperatorError(
+          2,
+          `There are ${MAX_DESTINATIONS} alert destinations already, which is the limit. Remove one first.`,
+        );
+      }
+      refuseTaken(existing, name, null);
+      refuseUnsafe(config);
+      const id = randomUUID();
+      await alerts.addDestination({ id, name, enabled, rules, config, createdUs: this.#now() * 1000 });
+      return withoutSecrets((await rowOf(alerts, id))!);
+    });
   }
 
   /** Returns null if no destination has this id. Throws `OperatorError` as `add` does. */
-  change(id: string, change: DestinationChange): Destination | null {
-    const existing = this.#rows.destinations();
-    const row = existing.find((candidate) => candidate.id === id);
-    if (row === undefined) return null;
-    const { name = row.name, enabled = row.enabled, rules = row.rules, config = row.config } = change;
-    refuseTaken(existing, name, id);
-    refuseUnsafe(config);
-    this.#rows.changeDestination({ ...row, name, enabled, rules, config });
-    return this.find(id);
+  change(id: string, change: DestinationChange): Promise<Destination | null> {
+    return this.#admin.transaction('alerts', async ({ alerts }) => {
+      const existing = await alerts.destinations();
+      const row = existing.find((candidate) => candidate.id === id);
+      if (row === undefined) return null;
+      const { name = row.name, enabled = row.enabled, rules = row.rules, config = row.config } = change;
+      refuseTaken(existing, name, id);
+      refuseUnsafe(config);
+      await alerts.changeDestination({ ...row, name, enabled, rules, config });
+      return withoutSecrets((await rowOf(alerts, id))!);
+    });
   }
 
   /** Returns false if no destination has this id. */
-  remove(id: string): boolean {
+  remove(id: string): Promise<boolean> {
     return this.#rows.removeDestination(id);
   }
 
-  /** Sends a test alert now, also to a destination that is switched off. Never rejects. */
+  /** Sends a test alert now, also to a destination that is switched off. Rejects if the database fails. */
   async sendTest(id: string, link: string | null): Promise<SendResult> {
-    const row = this.#rows.destinations().find((candidate) => candidate.id === id);
+    const row = await rowOf(this.#rows, id);
     if (row === undefined) return { ok: false, error: 'there is no alert destination with this id' };
     const nowUs = this.#now() * 1000;
     const alert: Alert = {
@@ -96,10 +105,14 @@ export class Destinations {
       link,
     };
     const result = await send(row.config, alert, this.#sending);
-    if (result.ok) this.#rows.noteDelivered(id, this.#now() * 1000);
-    else this.#rows.noteError(id, result.error);
+    if (result.ok) await this.#rows.noteDelivered(id, this.#now() * 1000);
+    else await this.#rows.noteError(id, result.error);
     return result;
   }
+}
+
+async function rowOf(alerts: AdminStore['alerts'], id: string): Promise<DestinationRow | undefined> {
+  return (await alerts.destinations()).find((candidate) => candidate.id === id);
 }
 
 function withoutSecrets(row: DestinationRow): Destination {

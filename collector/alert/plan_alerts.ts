@@ -9,7 +9,8 @@ import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { SubjectRow } from '../admin/alerts.ts';
 import type { ConfirmedHost } from '../admin/confirmed_hosts.ts';
-import { CARRIED_OUT_MS, type ChangedPlan } from '../admin/plans.ts';
+import type { ChangedPlan } from '../admin/plans.ts';
+import { CARRIED_OUT_MS } from '../admin/reported_plan.ts';
 import type { EnforcementCall } from '../contract/enforcement.ts';
 import { titleOf } from '../insight/enforcement.ts';
 import type { StoredBatch, StoreQueries } from '../store/store.ts';
@@ -43,7 +44,7 @@ export interface PlanAlertsParts {
   questions: { acceptedCalls(hostIds: readonly string[], sinceMs: number): Promise<EnforcementCall[]> };
   store: Pick<StoreQueries, 'cloudInstances'>;
   /** Stores alerts with the states of their subjects, and sends them. */
-  record: (alerts: readonly AlertDraft[], subjects: readonly SubjectRow[]) => void;
+  record: (alerts: readonly AlertDraft[], subjects: readonly SubjectRow[]) => Promise<void>;
   log: Logger;
   /** Milliseconds since 1970. */
   now?: () => number;
@@ -71,15 +72,20 @@ export class PlanAlerts {
   #isStopped = false;
   readonly #counters = { evaluations: 0, evaluations_failed: 0, calls_looked_at: 0 };
 
-  constructor(parts: PlanAlertsParts) {
+  private constructor(parts: PlanAlertsParts) {
     this.#parts = parts;
     this.#now = parts.now ?? Date.now;
     this.#startedMs = this.#now();
-    for (const { kind, id, state } of parts.admin.alerts.subjects()) {
-      if (kind === 'plan') this.#told.set(id, state as PlanAlertState);
-      else if (kind === 'undone') this.#undone.set(id, state as UndoneState);
+  }
+
+  static async open(parts: PlanAlertsParts): Promise<PlanAlerts> {
+    const alerts = new PlanAlerts(parts);
+    for (const { kind, id, state } of await parts.admin.alerts.subjects()) {
+      if (kind === 'plan') alerts.#told.set(id, state as PlanAlertState);
+      else if (kind === 'undone') alerts.#undone.set(id, state as UndoneState);
     }
-    this.#readConfirmed();
+    await alerts.#readConfirmed();
+    return alerts;
   }
 
   start(): void {
@@ -118,22 +124,22 @@ export class PlanAlerts {
 
   /** Evaluates once. If it rejects, no alert was stored and the states are unchanged. */
   async evaluate(): Promise<void> {
-    this.#readConfirmed();
+    await this.#readConfirmed();
     await this.#askForEarlierCalls();
     await this.#readCloud();
     const alerts: AlertDraft[] = [];
     const subjects: SubjectRow[] = [];
     const done: ChangedPlan[] = [];
-    for (const changed of this.#plans.values()) {
+    for (const changed of [...this.#plans.values()]) {
       const ageMs = this.#now() - toMicroseconds(changed.plan.reported) / 1000;
       if (changed.hasMore && ageMs < MAX_PART_MS) continue;
       done.push(changed);
-      this.#judgePlan(changed, alerts, subjects);
+      await this.#judgePlan(changed, alerts, subjects);
     }
-    const unattended = this.#judgeUnattended(subjects);
+    const unattended = await this.#judgeUnattended(subjects);
     const undone = this.#judgeHosts(subjects);
     const all = [...alerts, ...bounded([...unattended, ...undone], MAX_ALERTS_OF_ONE_RULE)];
-    if (all.length > 0 || subjects.length > 0) this.#parts.record(all, subjects);
+    if (all.length > 0 || subjects.length > 0) await this.#parts.record(all, subjects);
     for (const { kind, id, state } of subjects) {
       if (kind === 'plan') this.#told.set(id, state as PlanAlertState);
       else if (state === null) this.#undone.delete(id);
@@ -144,17 +150,21 @@ export class PlanAlerts {
     this.#counters.evaluations += 1;
   }
 
-  #judgePlan({ change, plan }: ChangedPlan, alerts: AlertDraft[], subjects: SubjectRow[]): void {
+  async #judgePlan(
+    { change, plan }: ChangedPlan,
+    alerts: AlertDraft[],
+    subjects: SubjectRow[],
+  ): Promise<void> {
     const { plans } = this.#parts.admin;
     const known = this.#told.get(plan.id) ?? NOTHING_TOLD;
     const facts = {
       plan,
       endedUs: plan.phase === 'ended' ? toMicroseconds(plan.phase_since) : null,
-      undone: plans.stepsSince(plan.id, 'undone', known.undoneUs),
-      held: plans.stepsSince(plan.id, 'held', known.heldUs),
+      undone: await plans.stepsSince(plan.id, 'undone', known.undoneUs),
+      held: await plans.stepsSince(plan.id, 'held', known.heldUs),
     };
     // The steps are from a later report, which may be the first part of several. It is judged when it is noticed.
-    if (plans.hasChangedSince(plan.id, change)) return;
+    if (await plans.hasChangedSince(plan.id, change)) return;
     const { alerts: found, after } = evaluatePlan(facts, known);
     if (after === known) return;
     alerts.push(...found);
@@ -162,10 +172,10 @@ export class PlanAlerts {
   }
 
   /** After a start of the collector, processes have time to report again. */
-  #judgeUnattended(subjects: SubjectRow[]): AlertDraft[] {
+  async #judgeUnattended(subjects: SubjectRow[]): Promise<AlertDraft[]> {
     const nowMs = this.#now();
     if (nowMs - this.#startedMs < CARRIED_OUT_MS) return [];
-    return this.#parts.admin.plans.unattended(nowMs).flatMap((plan) => {
+    return (await this.#parts.admin.plans.unattended(nowMs)).flatMap((plan) => {
       const judged = subjects.find(({ kind, id }) => kind === 'plan' && id === plan.id);
       const known = judged?.state ?? this.#told.get(plan.id) ?? NOTHING_TOLD;
       const found = evaluateUnattended(plan, known as PlanAlertState);
@@ -223,11 +233,12 @@ export class PlanAlerts {
     });
   }
 
-  #readConfirmed(): void {
+  async #readConfirmed(): Promise<void> {
     const { plans } = this.#parts.admin;
-    const asOf = plans.confirmedVersion();
+    const asOf = await plans.confirmedVersion();
     if (asOf === this.#confirmedAsOf) return;
-    this.#confirmed = new Map(plans.confirmedHosts().map((host) => [host.hostId, host]));
+    const hosts = await plans.confirmedHosts();
+    this.#confirmed = new Map(hosts.map((host) => [host.hostId, host]));
     this.#confirmedAsOf = asOf;
     for (const id of this.#evidence.keys()) if (!this.#confirmed.has(id)) this.#evidence.delete(id);
     for (const id of this.#askedOf.keys()) if (!this.#confirmed.has(id)) this.#askedOf.delete(id);

@@ -39,7 +39,7 @@ export function identify(
   { principals, addresses, health }: Record<'principals' | 'addresses' | 'health', TokenBuckets>,
 ): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
-    const principal = principalOfRequest(access, c.env.incoming);
+    const principal = await principalOfRequest(access, c.env.incoming);
     const { headers, socket } = c.env.incoming;
     const address = access.clientAddress(headers, socket.remoteAddress) ?? 'unknown';
     const seconds = HEALTH_PATHS.has(c.req.path)

@@ -60,7 +60,7 @@ export class LiveFeed {
 
   constructor(heartbeatMs: number = HEARTBEAT_MS, rules: WorkloadRules = BUILT_IN_RULES) {
     this.#rules = rules;
-    this.#heartbeat = setInterval(() => this.check(), heartbeatMs);
+    this.#heartbeat = setInterval(() => void this.check(), heartbeatMs);
     this.#heartbeat.unref();
   }
 
@@ -121,8 +121,8 @@ export class LiveFeed {
   }
 
   /** Sends heartbeats, and closes the feeds of people who are no longer permitted to watch. */
-  check(): void {
-    for (const watcher of this.#watchers) watcher.check();
+  async check(): Promise<void> {
+    await Promise.all([...this.#watchers].map((watcher) => watcher.check()));
   }
 
   counters(): Counters {
@@ -157,7 +157,7 @@ export interface WatcherConnection {
   person: string;
   address: string;
   /** Called with every heartbeat. Returns false after the token was revoked. */
-  mayStay: () => boolean;
+  mayStay: () => Promise<boolean>;
   /** Closes the connection of a watcher that does not read. */
   cut: () => void;
 }
@@ -216,9 +216,11 @@ class Watcher {
     this.#flush();
   }
 
-  check(): void {
+  async check(): Promise<void> {
+    // The watcher stays where the database cannot be asked: then nothing is stored, and so nothing is sent.
+    const mayStay = await this.connection.mayStay().catch(() => true);
     if (this.#controller === null) return;
-    if (!this.connection.mayStay()) this.end();
+    if (!mayStay) this.end();
     else if (this.#hasRoom()) {
       this.#roomMs = performance.now();
       this.#flush();

@@ -37,10 +37,10 @@ export interface ServerOptions {
   /** Bounds on connections without authentication. */
   bounds: ConnectionBounds;
   /**
-   * Handles an upgrade on `AGENT_PATH`, the only path with upgrades. Returns true if the agent was
-   * authenticated.
+   * Handles an upgrade on `AGENT_PATH`, the only path with upgrades. Resolves to true if the agent was
+   * authenticated. Must not reject.
    */
-  onAgent: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
+  onAgent: (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<boolean>;
   log: Logger;
 }
 
@@ -79,7 +79,9 @@ export class HttpServer {
     this.#server.maxConnections = maxAgents + bounds.total + SLACK + MAX_KNOWN + SPARE_SOCKETS;
     this.#server.on('upgrade', (request, socket, head) => {
       if (request.url?.split('?', 1)[0] === AGENT_PATH) {
-        if (onAgent(request, socket, head)) connections.releaseToAgent(request.socket);
+        void onAgent(request, socket, head).then((isAccepted) => {
+          if (isAccepted) connections.releaseToAgent(request.socket);
+        });
       } else socket.on('error', () => socket.destroy()).end(NOT_FOUND);
     });
     this.#server.on('clientError', (_error, socket: Socket) => {

@@ -29,7 +29,7 @@ export interface HandshakeContext {
   sourceAddress: string | null;
   /** See `IngestOptions`. */
   issueCredential: ((hostId: string, claim: EnrolmentClaim) => Promise<string | null>) | null;
-  hasCredential: (hostId: string) => boolean;
+  hasCredential: (hostId: string) => Promise<boolean>;
 }
 
 /** Returns the newest protocol version that both sides speak, or why there is none. */
@@ -60,7 +60,7 @@ export async function authorizeHost(
   if (identity.hostId === null) {
     if (issueCredential === null) return {};
     // An agent of protocol 1 would not keep a credential, and could never connect again.
-    if (protocol === 1 && !hasCredential(hostId)) return {};
+    if (protocol === 1 && !(await hasCredential(hostId))) return {};
     const credential =
       protocol === 1
         ? null

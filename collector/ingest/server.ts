@@ -34,7 +34,7 @@ export const DEFAULT_LIMITS: ConnectionLimits = {
 
 export interface IngestOptions {
   /** Identifies an agent by its token or certificate; null where neither is valid. */
-  identify: (request: IncomingMessage) => AgentIdentity | null;
+  identify: (request: IncomingMessage) => Promise<AgentIdentity | null>;
   /**
    * Issues a credential for a host whose agent showed an enrolment token. Resolves to null where the host has
    * one already and the claim does not prove that it is the same agent. Without this option (null) no
@@ -42,7 +42,7 @@ export interface IngestOptions {
    */
   issueCredential: ((hostId: string, claim: EnrolmentClaim) => Promise<string | null>) | null;
   /** Tells whether an agent must show a credential to speak for this host. */
-  hasCredential: (hostId: string) => boolean;
+  hasCredential: (hostId: string) => Promise<boolean>;
   /** Returns the address of the client, for the audit log. Defaults to the address of the socket. */
   addressOf?: (request: IncomingMessage) => string | null;
   maxConnections: number;
@@ -64,6 +64,9 @@ export class IngestServer {
   readonly #byStream = new Map<string, AgentConnection>();
   readonly #idleTimer: NodeJS.Timeout;
   #closing = false;
+  #isLookingForProof = false;
+  /** Counts the credentials that have ended. */
+  #endings = 0;
   #emptied: (() => void) | null = null;
   #lastRefusalLogMs = Number.NEGATIVE_INFINITY;
   readonly #counters = {
@@ -89,20 +92,20 @@ export class IngestServer {
     this.#idleTimer = setInterval(
       () => {
         this.#closeIdle();
-        this.#closeUnprovenOfKnownHosts();
+        void this.#closeUnprovenOfKnownHosts();
       },
       Math.max(1000, options.idleMs / 4),
     );
   }
 
   /**
-   * Handles an HTTP server's `upgrade` event for a request to `AGENT_PATH`. Returns true where the agent was
+   * Handles an HTTP server's `upgrade` event for a request to `AGENT_PATH`. Resolves to true where the agent was
    * accepted.
    */
-  onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+  async onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<boolean> {
     // A peer that resets the connection before the WebSocket owns it must not end the process.
     socket.on('error', () => socket.destroy());
-    const identity = this.#options.identify(request);
+    const identity = await this.#identify(request);
     const sourceAddress = this.#options.addressOf?.(request) ?? request.socket.remoteAddress ?? null;
     if (identity === null) {
       this.#onUnauthorized(request);
@@ -118,6 +121,15 @@ export class IngestServer {
       this.#onConnection(webSocket, identity, sourceAddress),
     );
     return true;
+  }
+
+  /** A credential that ended meanwhile is looked up again: `disconnect` does not know this connection yet. */
+  async #identify(request: IncomingMessage): Promise<AgentIdentity | null> {
+    for (;;) {
+      const endings = this.#endings;
+      const identity = await this.#options.identify(request);
+      if (identity === null || endings === this.#endings) return identity;
+    }
   }
 
   /**
@@ -211,11 +223,21 @@ export class IngestServer {
   }
 
   /** Does the same for hosts that got their credential by a command, by the API or by a certificate. */
-  #closeUnprovenOfKnownHosts(): void {
-    if (this.#options.issueCredential === null) return;
-    for (const { hostId, hasProof } of [...this.#connections]) {
-      if (hostId !== undefined && !hasProof && this.#options.hasCredential(hostId))
-        this.#closeUnproven(hostId);
+  async #closeUnprovenOfKnownHosts(): Promise<void> {
+    if (this.#options.issueCredential === null || this.#isLookingForProof) return;
+    this.#isLookingForProof = true;
+    try {
+      for (const { hostId, hasProof } of [...this.#connections]) {
+        if (hostId !== undefined && !hasProof && (await this.#options.hasCredential(hostId)))
+          this.#closeUnproven(hostId);
+      }
+    } catch (error) {
+      this.#options.log.debug(
+        { err: error },
+        'credentials could not be looked up; the next round tries again',
+      );
+    } finally {
+      this.#isLookingForProof = false;
     }
   }
 
@@ -243,6 +265,7 @@ export class IngestServer {
    * were accepted by that credential.
    */
   disconnect(hostId: string | null): void {
+    this.#endings += 1;
     for (const connection of this.#connections) {
       if (connection.boundTo === hostId || connection.hostId === hostId) connection.terminate();
     }

@@ -9,7 +9,7 @@ import { triageOf } from './triage.ts';
 
 export interface TriageOptions {
   /** Returns what is stored. Default: nothing. */
-  triage?: () => readonly TriageRecord[];
+  triage?: () => Promise<readonly TriageRecord[]>;
   ownerRules?: readonly OwnerRule[];
 }
 
@@ -79,7 +79,7 @@ export class TriageReader {
   }
 
   async #records(): Promise<Map<string, TriageRecord[]>> {
-    const records = this.#options.triage?.() ?? [];
+    const records = (await this.#options.triage?.()) ?? [];
     if (records.length === 0) return new Map();
     const workloads = await this.#store.workloadIds(records.map(({ workload }) => workload));
     return Map.groupBy(records, ({ workload }) => workloads.get(workload)!);

@@ -9,7 +9,7 @@ import { pino } from 'pino';
 import { Access } from '../../collector/access/access.ts';
 import { selfSignedFiles } from '../../collector/access/self_signed.ts';
 import { openAdmin } from '../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { collectorSettings } from '../../collector/config.ts';
 import { startCollector } from '../../collector/main.ts';
 import { openStore } from '../../collector/store/sqlite/sqlite_store.ts';
@@ -65,7 +65,7 @@ async function scrape(): Promise<Metric[]> {
     });
     const collector = await startCollector(settings, pino({ level: 'silent' }));
     try {
-      const ask = { ca: readFileSync(selfSignedFiles(dataDir).certFile), token: viewerToken(dataDir) };
+      const ask = { ca: readFileSync(selfSignedFiles(dataDir).certFile), token: await viewerToken(dataDir) };
       // The second request counts the first one.
       await answerOf(`${collector.pageUrl}/metrics`, ask);
       return parse(await answerOf(`${collector.pageUrl}/metrics`, ask));
@@ -101,7 +101,7 @@ async function storeOneCall(dataDir: string): Promise<void> {
   await store.close();
 }
 
-function viewerToken(dataDir: string): string {
+async function viewerToken(dataDir: string): Promise<string> {
   const admin = openAdmin(dataDir);
   const options = {
     agentToken: null,
@@ -110,10 +110,10 @@ function viewerToken(dataDir: string): string {
     secure: true,
     publicUrl: null,
   };
-  const access = new Access(new SqliteAdminStore(admin), options, pino({ level: 'silent' }));
+  const access = await Access.open(new SqliteAdminStore(admin), options, pino({ level: 'silent' }));
   const request = { kind: 'person', name: 'docs', role: 'viewer' } as const;
-  const { secret } = access.createToken(request, { name: 'docs', sourceAddress: null });
-  access.close();
+  const { secret } = await access.createToken(request, { name: 'docs', sourceAddress: null });
+  await access.close();
   admin.close();
   return secret;
 }

@@ -84,7 +84,7 @@ describe('planted secrets', () => {
     const browser = await openBrowser(executable);
     try {
       const { pageUrl, token } = planted.page;
-      const visit = await Visit.begin(browser, { pageUrl, signInLink: () => pageUrl }, { token });
+      const visit = await Visit.begin(browser, { pageUrl, signInLink: async () => pageUrl }, { token });
       const body = async () => (await visit.page.textContent('body')) ?? '';
       const read = async (name: string) => {
         const text = `${await visit.page.content()}\n${await body()}`;

@@ -68,45 +68,45 @@ const testRoute = route({
 });
 
 export function alertRoutes(app: ApiApp, { alerts, access }: ApiParts): void {
-  const audit = (c: Context<ApiEnv>, action: string, subject: string, detail: string | null) => {
+  const audit = async (c: Context<ApiEnv>, action: string, subject: string, detail: string | null) => {
     const { name: actor, sourceAddress: source_address } = actorOf(c);
-    access.audit({ actor, action, subject, detail, source_address });
+    await access.audit({ actor, action, subject, detail, source_address });
   };
 
-  app.openapi(recentRoute, (c) => {
+  app.openapi(recentRoute, async (c) => {
     const { limit = DEFAULT_LIMIT } = c.req.valid('query');
-    return c.json({ items: alerts.recentAlerts(limit), next: null }, 200);
+    return c.json({ items: await alerts.recentAlerts(limit), next: null }, 200);
   });
 
-  app.openapi(listRoute, (c) => c.json({ items: alerts.destinations(), next: null }, 200));
+  app.openapi(listRoute, async (c) => c.json({ items: await alerts.destinations(), next: null }, 200));
 
-  app.openapi(addRoute, (c) => {
-    const added = checked(() => alerts.addDestination(c.req.valid('json'), actorOf(c).name));
-    audit(c, 'alert_destination.add', added.id, describe(added));
+  app.openapi(addRoute, async (c) => {
+    const added = await checked(() => alerts.addDestination(c.req.valid('json'), actorOf(c).name));
+    await audit(c, 'alert_destination.add', added.id, describe(added));
     return c.json(added, 201);
   });
 
-  app.openapi(changeRoute, (c) => {
+  app.openapi(changeRoute, async (c) => {
     const { id } = c.req.valid('param');
-    const changed = checked(() => alerts.changeDestination(id, c.req.valid('json'), actorOf(c).name));
+    const changed = await checked(() => alerts.changeDestination(id, c.req.valid('json'), actorOf(c).name));
     if (changed === null) throw unknown(id);
-    audit(c, 'alert_destination.change', id, describe(changed));
+    await audit(c, 'alert_destination.change', id, describe(changed));
     return c.json(changed, 200);
   });
 
-  app.openapi(removeRoute, (c) => {
+  app.openapi(removeRoute, async (c) => {
     const { id } = c.req.valid('param');
-    const before = alerts.destinations().find((destination) => destination.id === id);
-    if (before === undefined || !alerts.removeDestination(id, actorOf(c).name)) throw unknown(id);
-    audit(c, 'alert_destination.remove', id, describe(before));
+    const before = (await alerts.destinations()).find((destination) => destination.id === id);
+    if (before === undefined || !(await alerts.removeDestination(id, actorOf(c).name))) throw unknown(id);
+    await audit(c, 'alert_destination.remove', id, describe(before));
     return c.body(null, 204);
   });
 
   app.openapi(testRoute, async (c) => {
     const { id } = c.req.valid('param');
-    if (!alerts.destinations().some((destination) => destination.id === id)) throw unknown(id);
+    if (!(await alerts.destinations()).some((destination) => destination.id === id)) throw unknown(id);
     const result = await alerts.sendTest(id);
-    audit(c, 'alert_destination.test', id, result.ok ? 'arrived' : 'failed');
+    await audit(c, 'alert_destination.test', id, result.ok ? 'arrived' : 'failed');
     if (!result.ok) throw new Problem(502, `The test alert was not delivered: ${result.error}`);
     return c.json({ ok: true as const }, 200);
   });
@@ -117,9 +117,9 @@ function unknown(id: string): Problem {
 }
 
 /** Turns an `OperatorError` into a problem, whose text the admin can act on. */
-function checked<T>(work: () => T): T {
+async function checked<T>(work: () => Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (error instanceof OperatorError) throw new Problem(400, error.message);
     throw error;

@@ -21,13 +21,13 @@ const auditRoute = route({
 });
 
 export function auditRoutes(app: ApiApp, { access }: ApiParts): void {
-  app.openapi(auditRoute, (c) => {
+  app.openapi(auditRoute, async (c) => {
     const { limit = DEFAULT_LIMIT, cursor } = c.req.valid('query');
     if (cursor !== undefined && !/^\d{1,15}$/.test(cursor)) {
       throw badField('query', 'cursor', 'is not a cursor of this collector');
     }
     // One entry more than asked for shows if there is a next page.
-    const found = access.auditLog({
+    const found = await access.auditLog({
       limit: limit + 1,
       ...(cursor !== undefined && { before: Number(cursor) }),
     });

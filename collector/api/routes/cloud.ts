@@ -64,7 +64,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
     insight.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${counts.length} counts`;
-    access.audit({ actor, action: 'cloud_counts.supply', subject: 'cloud', detail, source_address });
+    await access.audit({ actor, action: 'cloud_counts.supply', subject: 'cloud', detail, source_address });
     return c.json({ stored: counts.length }, 200);
   });
 
@@ -74,7 +74,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
     insight.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${instances.length} instances`;
-    access.audit({ actor, action: 'cloud_instances.supply', subject: 'cloud', detail, source_address });
+    await access.audit({ actor, action: 'cloud_instances.supply', subject: 'cloud', detail, source_address });
     return c.json({ stored: instances.length }, 200);
   });
 
@@ -84,7 +84,7 @@ export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindow
     insight.forget();
     const { name: actor, sourceAddress: source_address } = actorOf(c);
     const detail = `${inventory.instances.length} instances, ${inventory.resources.length} resources`;
-    access.audit({ actor, action: 'cloud_inventory.supply', subject: 'cloud', detail, source_address });
+    await access.audit({ actor, action: 'cloud_inventory.supply', subject: 'cloud', detail, source_address });
     return c.json({ stored: inventory.instances.length + inventory.resources.length }, 200);
   });
 }

@@ -153,9 +153,10 @@ export function enforcementRoutes(
     return c.json({ items: found.map(({ hostId, tags }) => ({ host: hostId, tags })), now: now() }, 200);
   });
 
-  app.openapi(plansRoute, (c) => {
+  app.openapi(plansRoute, async (c) => {
     const { except, id = null, ...place } = c.req.valid('query');
-    return c.json({ plans: plans.underWayFor({ ...place, id }, except, Date.now()), now: now() }, 200);
+    const found = await plans.underWayFor({ ...place, id }, except, Date.now());
+    return c.json({ plans: found, now: now() }, 200);
   });
 
   app.openapi(watchedRoute, async (c) => {

@@ -56,7 +56,7 @@ export function liveRoutes(app: ApiApp, { live, access }: ApiParts): void {
     const connection: WatcherConnection = {
       person: principal.tokenId ?? `${principal.via} ${principal.name}`,
       address: c.get('address'),
-      mayStay: () => principalOfRequest(access, incoming) !== null,
+      mayStay: async () => (await principalOfRequest(access, incoming)) !== null,
       cut: () => outgoing.destroy(),
     };
     const refusal = live.refusalOf(connection);

@@ -7,7 +7,8 @@ import {
   planStepState,
   type PlanReport as Report,
 } from '../../../protocol/plan_report.ts';
-import type { ReportResult, StepPlace, StepQuestion } from '../../admin/plans.ts';
+import type { StepPlace, StepQuestion } from '../../admin/plans.ts';
+import type { ReportResult } from '../../admin/reported_plan.ts';
 import { plan as planShape, type PlanStep as Step, planStep as stepShape } from '../../contract/plan.ts';
 import { actorOf } from '../actor.ts';
 import { cutRow } from '../cut_row.ts';
@@ -89,27 +90,28 @@ const reportRoute = route({
 });
 
 export function planRoutes(app: ApiApp, { plans, access, log, metrics }: ApiParts): void {
-  app.openapi(listRoute, (c) => {
+  app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     // Plans are few and belong to no window, so that of the cursor is any.
     const list = listRequestOf(c.req.path, query, 1);
     const format = formatOf(c, query.format);
-    const items = plans.all().filter(({ phase }) => query.phase === undefined || query.phase.includes(phase));
+    const all = await plans.all();
+    const items = all.filter(({ phase }) => query.phase === undefined || query.phase.includes(phase));
     const { limit } = query;
     return listAnswer(c, { format, name: 'plans', schema: planShape, items, list, limit, log, metrics });
   });
 
-  app.openapi(oneRoute, (c) => {
+  app.openapi(oneRoute, async (c) => {
     const { id } = c.req.valid('param');
-    const found = plans.one(id);
+    const found = await plans.one(id);
     if (found === null) throw unknown(id);
     return c.json(found, 200);
   });
 
-  app.openapi(stepsRoute, (c) => {
+  app.openapi(stepsRoute, async (c) => {
     const { id } = c.req.valid('param');
     const { cursor, limit = DEFAULT_LIMIT, format: wanted, ...query } = c.req.valid('query');
-    if (plans.one(id) === null) throw unknown(id);
+    if ((await plans.one(id)) === null) throw unknown(id);
     const hash = queryHash(c.req.path, query);
     const question: Omit<StepQuestion, 'after' | 'limit'> = {
       states: query.state ?? null,
@@ -123,18 +125,19 @@ export function planRoutes(app: ApiApp, { plans, access, log, metrics }: ApiPart
     }
     const after = cursor === undefined ? null : placeOf(cursor, hash);
     // One step more than asked for shows if there is a next page.
-    const found = plans.steps(id, { ...question, after, limit: limit + 1 });
+    const found = await plans.steps(id, { ...question, after, limit: limit + 1 });
     const items = found.slice(0, limit);
     const next = found.length > limit ? cursorOf(items.at(-1)!, hash) : null;
     return c.json({ items: items.map(cutRow), next }, 200, { Vary: 'Accept' });
   });
 
-  app.openapi(reportRoute, (c) => {
+  app.openapi(reportRoute, async (c) => {
     const { id } = c.req.valid('param');
     const { name: actor, sourceAddress: source_address } = actorOf(c);
-    const result = reported(() => plans.report(id, c.req.valid('json'), actor, Date.now()));
+    const result = await reported(() => plans.report(id, c.req.valid('json'), actor, Date.now()));
     const detail = auditDetail(result, c.req.valid('json'));
-    if (detail !== null) access.audit({ actor, action: 'plan.report', subject: id, detail, source_address });
+    if (detail !== null)
+      await access.audit({ actor, action: 'plan.report', subject: id, detail, source_address });
     return c.json({ steps: result.steps, sequence_before: result.sequence_before }, 200);
   });
 }
@@ -152,19 +155,19 @@ function auditDetail({ phase, changes }: ReportResult, report: Report): string |
   return parts.length === 0 ? null : `${named}${more > 0 ? ` and ${more} more` : ''}`;
 }
 
-function reported<T>(work: () => T): T {
+async function reported<T>(work: () => Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (error instanceof OperatorError) throw new Problem(409, error.message);
     throw error;
   }
 }
 
-async function* everyStep(pageAfter: (after: StepPlace | null) => Step[]): AsyncGenerator<Step[]> {
+async function* everyStep(pageAfter: (after: StepPlace | null) => Promise<Step[]>): AsyncGenerator<Step[]> {
   let after: StepPlace | null = null;
   for (;;) {
-    const page = pageAfter(after);
+    const page: Step[] = await pageAfter(after);
     if (page.length === 0) return;
     yield page;
     after = page.at(-1)!;

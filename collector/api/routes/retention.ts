@@ -23,11 +23,11 @@ const setRoute = route({
 });
 
 export function retentionRoutes(app: ApiApp, { access, insight }: ApiParts): void {
-  app.openapi(readRoute, (c) => c.json(access.retention(), 200));
+  app.openapi(readRoute, async (c) => c.json(await access.retention(), 200));
 
-  app.openapi(setRoute, (c) => {
-    access.setRetention(c.req.valid('json'), actorOf(c));
+  app.openapi(setRoute, async (c) => {
+    await access.setRetention(c.req.valid('json'), actorOf(c));
     insight.forget();
-    return c.json(access.retention(), 200);
+    return c.json(await access.retention(), 200);
   });
 }

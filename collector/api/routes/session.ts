@@ -40,9 +40,9 @@ export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
     return c.json({ name, role, via }, 200);
   });
 
-  app.openapi(signInRoute, (c) => {
+  app.openapi(signInRoute, async (c) => {
     const { secret } = c.req.valid('json');
-    const signedIn = access.signIn(secret.trim(), c.get('address'));
+    const signedIn = await access.signIn(secret.trim(), c.get('address'));
     if (signedIn === null) {
       throw new Problem(
         401,
@@ -61,9 +61,9 @@ export function sessionRoutes(app: ApiApp, { access }: ApiParts): void {
     });
   });
 
-  app.openapi(signOutRoute, (c) => {
+  app.openapi(signOutRoute, async (c) => {
     const session = access.cookie.read(c.req.header('cookie'));
-    if (session !== null) access.signOut(session, c.get('address'));
+    if (session !== null) await access.signOut(session, c.get('address'));
     return c.body(null, 204, { 'Set-Cookie': access.cookie.clear() });
   });
 }

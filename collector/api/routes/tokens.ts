@@ -39,12 +39,12 @@ const revokeRoute = route({
 });
 
 export function tokenRoutes(app: ApiApp, { access }: ApiParts): void {
-  app.openapi(listRoute, (c) => c.json({ items: access.tokens(), next: null }, 200));
+  app.openapi(listRoute, async (c) => c.json({ items: await access.tokens(), next: null }, 200));
 
-  app.openapi(createRoute, (c) => {
+  app.openapi(createRoute, async (c) => {
     const token = c.req.valid('json');
     try {
-      return c.json(access.createToken(token, actorOf(c)), 201);
+      return c.json(await access.createToken(token, actorOf(c)), 201);
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error;
       if (error.exitCode === 1) throw new Problem(409, error.message);
@@ -52,9 +52,9 @@ export function tokenRoutes(app: ApiApp, { access }: ApiParts): void {
     }
   });
 
-  app.openapi(revokeRoute, (c) => {
+  app.openapi(revokeRoute, async (c) => {
     const { id } = c.req.valid('param');
-    if (!access.revokeToken(id, actorOf(c))) {
+    if (!(await access.revokeToken(id, actorOf(c)))) {
       throw new Problem(404, `There is no valid token ${id}: it does not exist, or it was revoked before.`);
     }
     return c.body(null, 204);

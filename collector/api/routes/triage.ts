@@ -30,7 +30,7 @@ export function triageRoutes(app: ApiApp, { insight, triage, defaultWindowDays }
     if (found === null) throw unknown(id);
     const records = await insight.fresh.triageRecords(found.id);
     try {
-      triage.change(
+      await triage.change(
         { workload: found.id, title: found.title, joined: records.filter((each) => each !== found.id) },
         c.req.valid('json'),
         actorOf(c),

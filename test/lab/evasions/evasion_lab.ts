@@ -172,9 +172,13 @@ export class EvasionLab {
   /** Asks the collector's API with a viewer's token, from the host where it listens. */
   async api<T>(path: string): Promise<T> {
     const by = { name: 'test', sourceAddress: null };
-    this.#token ??= await withAdmin(join(this.lab.home, 'data'), pino({ level: 'silent' }), ({ access }) => {
-      return access.createToken({ kind: 'person', name: 'viewer', role: 'viewer' }, by).secret;
-    });
+    this.#token ??= await withAdmin(
+      join(this.lab.home, 'data'),
+      pino({ level: 'silent' }),
+      async ({ access }) => {
+        return (await access.createToken({ kind: 'person', name: 'viewer', role: 'viewer' }, by)).secret;
+      },
+    );
     const url = `${this.collectorUrl.replace(/^ws/, 'http')}/api/v1${path}`;
     const authorization = `Authorization: Bearer ${this.#token}`;
     const { status, stdout } = await this.lab.run(['curl', '-sS', '-f', '-H', authorization, url], {

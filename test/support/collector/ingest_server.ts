@@ -75,11 +75,11 @@ export class TestIngestServer {
     this.store = options.store ?? new MemoryStore();
     this.writer = new Writer(this.store, log, { stored: options.stored ?? null });
     this.ingest = new IngestServer({
-      identify: (request) => this.credentials.identify(request),
+      identify: async (request) => this.credentials.identify(request),
       issueCredential: options.enrolment
         ? async (hostId, claim) => this.credentials.issue(hostId, claim)
         : null,
-      hasCredential: (hostId) => options.enrolment === true && this.credentials.has(hostId),
+      hasCredential: async (hostId) => options.enrolment === true && this.credentials.has(hostId),
       maxConnections: 100,
       limits: options.limits ?? {},
       idleMs: options.idleMs ?? 60_000,
@@ -87,7 +87,7 @@ export class TestIngestServer {
       writer: this.writer,
       log,
     });
-    this.#http.on('upgrade', (request, socket, head) => this.ingest.onUpgrade(request, socket, head));
+    this.#http.on('upgrade', (request, socket, head) => void this.ingest.onUpgrade(request, socket, head));
   }
 
   static async open(log: Logger, options: TestIngestOptions = {}): Promise<TestIngestServer> {

@@ -2,7 +2,7 @@
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { openAdmin } from '../../../collector/admin/admin_schema.ts';
-import { AuditLog } from '../../../collector/admin/audit_log.ts';
+import { SqliteAdminStore } from '../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { AuditEntry } from '../../../collector/contract/administration.ts';
 import { DAY_US } from '../../../collector/contract/window.ts';
 import { type Actor, withAdmin } from '../../../collector/local.ts';
@@ -60,9 +60,10 @@ export class RemoteCollector {
     const made = new RemoteCollector(dataDir, await freePort());
     made.bench.atEnd(() => bench.end());
     await made.begin();
-    await withAdmin(dataDir, bench.log, ({ access, actor }: { access: TokenMaker; actor: Actor }) => {
+    await withAdmin(dataDir, bench.log, async ({ access, actor }: { access: TokenMaker; actor: Actor }) => {
       for (const role of ['viewer', 'admin'] as const) {
-        made.tokens[role] = access.createToken({ kind: 'person', name: role, role }, actor).secret;
+        const created = await access.createToken({ kind: 'person', name: role, role }, actor);
+        made.tokens[role] = created.secret;
       }
     });
     return made;
@@ -97,10 +98,10 @@ export class RemoteCollector {
   }
 
   /** Returns the audit log, newest first. */
-  audited(): AuditEntry[] {
+  async audited(): Promise<AuditEntry[]> {
     const admin = openAdmin(this.dataDir);
     try {
-      return new AuditLog(admin).newest({ limit: 1000 });
+      return await new SqliteAdminStore(admin).auditLog.newest({ limit: 1000 });
     } finally {
       admin.close();
     }
@@ -115,7 +116,7 @@ type TokenMaker = {
   createToken(
     request: { kind: 'person'; name: string; role: 'viewer' | 'admin' },
     actor: Actor,
-  ): { secret: string };
+  ): Promise<{ secret: string }>;
 };
 
 function factsOf(number: number, group: string) {

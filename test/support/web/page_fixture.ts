@@ -42,7 +42,7 @@ export class PageFixture {
     const visit = await Visit.begin(browser, site.collector);
     const offenders = (await visit.api<Page<Offender>>('/offenders')).items;
     const hosts = (await visit.api<Page<Host>>('/hosts')).items;
-    writePlans(site.dataDir, Date.now(), offenders[0]!.id);
+    await writePlans(site.dataDir, Date.now(), offenders[0]!.id);
     const session = await visit.page.context().storageState();
     await visit.end();
     return new PageFixture(bench, site, browser, offenders, hosts, session);

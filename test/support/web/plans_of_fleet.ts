@@ -1,6 +1,6 @@
 /** Plans about the fleet of the page's tests: one that was rolled back, one that soaks, one that is done, one not begun. */
 import { openAdmin } from '../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { PlanReport, PlanStepReport } from '../../../protocol/plan_report.ts';
 import { planReport, stepReport } from '../enforce/reports.ts';
 import { FLEET } from './fleet.ts';
@@ -24,14 +24,14 @@ export function fleetStep(
 }
 
 /** Stores the plans, in a data_dir whose collector does not run yet or runs. `workload`: id of a caller that was refused. */
-export function writePlans(dataDir: string, nowMs: number, workload: string): void {
+export async function writePlans(dataDir: string, nowMs: number, workload: string): Promise<void> {
   const database = openAdmin(dataDir);
   const { plans } = new SqliteAdminStore(database);
   const ago = (minutes: number) => new Date(nowMs - minutes * 60_000).toISOString();
-  const put = (id: string, steps: PlanStepReport[], given: Partial<PlanReport>, reportedAgo = 0) => {
+  const put = async (id: string, steps: PlanStepReport[], given: Partial<PlanReport>, reportedAgo = 0) => {
     const head = { created: ago(600), created_by: 'command:ada', begun: ago(590), begun_by: 'command:ada' };
     const report = planReport(steps, { phase_since: ago(30), ...head, ...given });
-    plans.report(id, report, 'command:ada', nowMs - reportedAgo * 60_000);
+    await plans.report(id, report, 'command:ada', nowMs - reportedAgo * 60_000);
   };
   const refusal = {
     host: FLEET[7]!.facts.id,
@@ -40,7 +40,7 @@ export function writePlans(dataDir: string, nowMs: number, workload: string): vo
     at: ago(31),
   };
   const reason = `${refusal.caller} called without a token on ${refusal.host} and was refused.`;
-  put(
+  await put(
     ROLLED_BACK_PLAN,
     [
       fleetStep(1, 7, { state: 'rolled_back', since: ago(30), refusal, reason, group: 'asg:edge' }),
@@ -66,7 +66,7 @@ export function writePlans(dataDir: string, nowMs: number, workload: string): vo
       is_carried_out: false,
     },
   );
-  put(
+  await put(
     SOAKING_PLAN,
     [
       fleetStep(1, 0, { state: 'confirmed', since: ago(120) }),
@@ -81,12 +81,12 @@ export function writePlans(dataDir: string, nowMs: number, workload: string): vo
     ],
     { created: ago(200) },
   );
-  put(DONE_PLAN, [fleetStep(1, 14, { state: 'confirmed', since: ago(2000) })], {
+  await put(DONE_PLAN, [fleetStep(1, 14, { state: 'confirmed', since: ago(2000) })], {
     created: ago(4000),
     phase: 'ended',
     is_carried_out: false,
   });
-  put(MADE_PLAN, [fleetStep(1, 6)], {
+  await put(MADE_PLAN, [fleetStep(1, 6)], {
     ...{
       created: ago(10),
       begun: null,
@@ -96,7 +96,7 @@ export function writePlans(dataDir: string, nowMs: number, workload: string): vo
       left_out_count: 3,
     },
   });
-  put(
+  await put(
     SILENT_PLAN,
     [fleetStep(1, 5, { state: 'soaking', since: ago(60), soak_percent: 40 })],
     { created: ago(100) },

@@ -28,7 +28,7 @@ async function takeScreenshots(
 ): Promise<void> {
   const visit = await Visit.begin(
     browser,
-    { pageUrl: new URL(link).origin, signInLink: () => link },
+    { pageUrl: new URL(link).origin, signInLink: async () => link },
     // The demo has a self-signed certificate.
     { viewport: { width, height: HEIGHT_PX }, reducedMotion: 'reduce', ignoreHTTPSErrors: true },
   );
@@ -73,8 +73,8 @@ try {
   if (link) await takeScreenshots(browser, directory, link, Number(width));
   else {
     const { collector, dataDir } = await openSite(bench);
-    writePlans(dataDir, Date.now(), '0000000000000000');
-    await takeScreenshots(browser, directory, collector.signInLink(), Number(width));
+    await writePlans(dataDir, Date.now(), '0000000000000000');
+    await takeScreenshots(browser, directory, await collector.signInLink(), Number(width));
   }
 } finally {
   await browser.close();

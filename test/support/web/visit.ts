@@ -54,7 +54,7 @@ export class Visit {
     const { page } = visit;
     if (token === null || options.storageState !== undefined) return visit;
     if (token === undefined) {
-      await page.goto(collector.signInLink());
+      await page.goto(await collector.signInLink());
     } else {
       await page.goto(`${origin}/sign-in`);
       await page.getByLabel('Token').fill(token);

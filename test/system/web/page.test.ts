@@ -78,7 +78,7 @@ describe('the page', { skip: cannotBrowse }, () => {
 
   test('a sign-in link asks first, removes its code from the address, and works once', async () => {
     const visit = await Visit.begin(fixture.browser, fixture.site.collector, { token: null });
-    const link = fixture.site.collector.signInLink();
+    const link = await fixture.site.collector.signInLink();
     const code = new URL(link).hash.slice(1);
     const urls: string[] = [];
     visit.page.on('request', (request) => urls.push(request.url()));
@@ -105,7 +105,9 @@ describe('the page', { skip: cannotBrowse }, () => {
     await visit.page.context().clearCookies();
     await visit.page.getByRole('group', { name: 'Severity' }).getByText('Credentials').click();
     await visit.page.getByText('Your session has ended').waitFor();
-    await visit.page.getByLabel('Token').fill(new URL(fixture.site.collector.signInLink()).hash.slice(1));
+    await visit.page
+      .getByLabel('Token')
+      .fill(new URL(await fixture.site.collector.signInLink()).hash.slice(1));
     await visit.page.getByRole('button', { name: 'Sign in' }).click();
     await visit.page.getByRole('heading', { name: 'Offenders', exact: true }).waitFor();
     assert.equal(visit.address(), '/offenders?severity=v1&severity=credentials');

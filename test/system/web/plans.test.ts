@@ -97,18 +97,18 @@ describe('the screens of plans', { skip: cannotBrowse }, () => {
     const visit = await fixture.begin();
     await visit.go('/plans');
     await visit.page.getByText('Live', { exact: true }).last().waitFor();
-    report(1, { state: 'sent', since: new Date().toISOString() });
+    await report(1, { state: 'sent', since: new Date().toISOString() });
     await visit.page.getByRole('link', { name: id }).click();
     const state = (name: string) =>
       visit.page.getByRole('table', { name: 'Steps' }).getByText(name, { exact: true });
     await state('Sent').waitFor();
-    report(2, { state: 'soaking', since: new Date().toISOString(), soak_percent: 1 });
+    await report(2, { state: 'soaking', since: new Date().toISOString(), soak_percent: 1 });
     await state('Soaking 1 %').waitFor();
     const refusal = {
       ...{ host: FLEET[9]!.facts.id, caller_id: fixture.offenders[0]!.id, at: new Date().toISOString() },
       caller: '<img src=x onerror=alert(1)>',
     };
-    report(3, { state: 'rolling_back', since: refusal.at, refusal }, { phase: 'paused' });
+    await report(3, { state: 'rolling_back', since: refusal.at, refusal }, { phase: 'paused' });
     await state('Rolling back').waitFor();
     await visit.page.getByRole('link', { name: refusal.caller, exact: true }).click();
     await visit.page.getByRole('link', { name: 'Offenders' }).first().waitFor();

@@ -72,7 +72,7 @@ test('from an agent over TLS to the page: live, then in every answer', async () 
   assert.match(collector.address.url, /^wss:/);
   const browser = new Browser(collector.pageUrl, ca);
   assert.equal((await browser.open('/api/v1/overview')).statusCode, 401);
-  const { origin, hash } = new URL(collector.signInLink());
+  const { origin, hash } = new URL(await collector.signInLink());
   assert.equal(origin, collector.pageUrl);
   await browser.signIn(hash.slice(1));
 
@@ -141,7 +141,7 @@ test("revoking an agent's credential closes its connection at once, until it enr
   const collector = await bench.collector({ tls_self_signed: true, data_dir: dataDir });
   const caFile = join(dataDir, 'self_signed.crt');
   const browser = new Browser(collector.pageUrl, readFileSync(caFile));
-  await browser.signIn(new URL(collector.signInLink()).hash.slice(1));
+  await browser.signIn(new URL(await collector.signInLink()).hash.slice(1));
   const outbox = bench.outbox(collector.address.url, { tls: { caFile, certFile: null, keyFile: null } });
   outbox.call(makeCall());
   await eventually('delivered', () => acknowledged(outbox) === 1);
@@ -166,7 +166,7 @@ test('the collector stops in order with people and agents connected', async () =
   const signedIn = await fetch(`${base}/api/v1/session`, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', 'Sec-Fetch-Site': 'same-origin' },
-    body: JSON.stringify({ secret: new URL(collector.signInLink()).hash.slice(1) }),
+    body: JSON.stringify({ secret: new URL(await collector.signInLink()).hash.slice(1) }),
   });
   const cookie = signedIn.headers.get('set-cookie')!.split(';')[0]!;
   const feed = await fetch(`${base}/api/v1/live`, { headers: { Cookie: cookie } });

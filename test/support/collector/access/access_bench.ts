@@ -10,7 +10,7 @@ import type { Actor, Principal } from '../../../../collector/access/principal.ts
 import type { EndedToken } from '../../../../collector/access/token_store.ts';
 import type { PresentedCredentials, SignedIn } from '../../../../collector/access/user_authenticator.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
@@ -22,11 +22,13 @@ export class AccessBench {
   readonly lines: string[] = [];
   readonly ended: EndedToken[] = [];
   readonly admin = openAdmin(this.directory);
-  readonly access: Access;
+  readonly store = new SqliteAdminStore(this.admin);
+  #access: Access | null = null;
   nowMs = Date.parse('2026-11-22T08:00:00Z');
 
-  constructor(options: Partial<AccessOptions> = {}) {
-    const log = pino({ level: 'trace' }, { write: (line: string) => this.lines.push(line) });
+  static async open(options: Partial<AccessOptions> = {}): Promise<AccessBench> {
+    const bench = new AccessBench();
+    const log = pino({ level: 'trace' }, { write: (line: string) => bench.lines.push(line) });
     const given: AccessOptions = {
       agentToken: null,
       agentTokenHost: null,
@@ -35,12 +37,17 @@ export class AccessBench {
       publicUrl: null,
       ...options,
     };
-    this.access = new Access(new SqliteAdminStore(this.admin), given, log, () => this.nowMs);
-    this.access.onTokenEnded((ended) => this.ended.push(ended));
+    bench.#access = await Access.open(bench.store, given, log, () => bench.nowMs);
+    bench.access.onTokenEnded((ended) => bench.ended.push(ended));
+    return bench;
   }
 
-  close(): void {
-    this.access.close();
+  get access(): Access {
+    return this.#access!;
+  }
+
+  async close(): Promise<void> {
+    await this.access.close();
     this.admin.close();
     rmSync(this.directory, { recursive: true, force: true });
   }
@@ -49,7 +56,7 @@ export class AccessBench {
     return this.access.createToken({ kind: 'person', name: 'alice', role, expires_days }, ADMIN);
   }
 
-  identifyUser(credentials: Partial<PresentedCredentials>): Principal | null {
+  identifyUser(credentials: Partial<PresentedCredentials>): Promise<Principal | null> {
     return this.access.identifyUser({
       authorization: null,
       cookie: null,
@@ -59,12 +66,12 @@ export class AccessBench {
     });
   }
 
-  bySession(session: string): Principal | null {
+  bySession(session: string): Promise<Principal | null> {
     return this.identifyUser({ cookie: `${this.access.cookie.name}=${session}` });
   }
 
-  signIn(secret: string, from = '192.0.2.7'): SignedIn {
-    const result = this.access.signIn(secret, from);
+  async signIn(secret: string, from = '192.0.2.7'): Promise<SignedIn> {
+    const result = await this.access.signIn(secret, from);
     if (result === null || 'retryAfterSeconds' in result) throw new Error('was not signed in');
     return result;
   }
@@ -84,11 +91,11 @@ export class AccessBench {
 }
 
 /** Does some work with a clock that it sets. */
-export async function timed(work: (bench: AccessBench) => void): Promise<void> {
-  const bench = new AccessBench();
+export async function timed(work: (bench: AccessBench) => Promise<void>): Promise<void> {
+  const bench = await AccessBench.open();
   try {
-    work(bench);
+    await work(bench);
   } finally {
-    bench.close();
+    await bench.close();
   }
 }

@@ -36,8 +36,8 @@ export async function serve(
   tls: ServerTls,
   onRequest: (request: IncomingMessage) => unknown,
 ): Promise<number> {
-  const server: Server = createServer(tls.options, (incoming, response) => {
-    response.end(JSON.stringify(onRequest(incoming)));
+  const server: Server = createServer(tls.options, async (incoming, response) => {
+    response.end(JSON.stringify(await onRequest(incoming)));
   });
   tls.follow(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

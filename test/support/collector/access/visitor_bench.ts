@@ -6,7 +6,7 @@ import { WebSocket } from 'ws';
 import { Access } from '../../../../collector/access/access.ts';
 import type { Actor } from '../../../../collector/access/principal.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { Collector } from '../../../../collector/main.ts';
 import { AGENT_PATH } from '../../../../protocol/frames.ts';
 import { makeCall } from '../calls.ts';
@@ -49,21 +49,20 @@ export class VisitorBench {
   readonly access: Access;
   readonly collector: Collector;
 
-  private constructor(dataDir: string, collector: Collector, bench: Bench) {
+  private constructor(
+    dataDir: string,
+    collector: Collector,
+    bench: Bench,
+    admin: ReturnType<typeof openAdmin>,
+    access: Access,
+  ) {
     this.#bench = bench;
     this.dataDir = dataDir;
     this.collector = collector;
-    this.#admin = openAdmin(dataDir);
-    const options = {
-      agentToken: null,
-      agentTokenHost: null,
-      proxy: { userHeader: null, trustedAddresses: [], admins: [] },
-      secure: false,
-      publicUrl: null,
-    };
-    this.access = new Access(new SqliteAdminStore(this.#admin), options, bench.log);
-    bench.atEnd(() => {
-      this.access.close();
+    this.#admin = admin;
+    this.access = access;
+    bench.atEnd(async () => {
+      await this.access.close();
       this.#admin.close();
     });
   }
@@ -72,19 +71,28 @@ export class VisitorBench {
     const bench = new Bench();
     const dataDir = bench.directory();
     const collector = await bench.collector({ data_dir: dataDir, ...settings });
-    return new VisitorBench(dataDir, collector, bench);
+    const admin = openAdmin(dataDir);
+    const options = {
+      agentToken: null,
+      agentTokenHost: null,
+      proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+      secure: false,
+      publicUrl: null,
+    };
+    const access = await Access.open(new SqliteAdminStore(admin), options, bench.log);
+    return new VisitorBench(dataDir, collector, bench, admin, access);
   }
 
   end(): Promise<void> {
     return this.#bench.end();
   }
 
-  person(role: 'viewer' | 'admin'): { id: string; headers: Headers; secret: string } {
-    const { token, secret } = this.access.createToken({ kind: 'person', name: role, role }, ADMIN);
+  async person(role: 'viewer' | 'admin'): Promise<{ id: string; headers: Headers; secret: string }> {
+    const { token, secret } = await this.access.createToken({ kind: 'person', name: role, role }, ADMIN);
     return { id: token.id, headers: bearer(secret), secret };
   }
 
-  signInCode(role: 'viewer' | 'admin'): string {
+  signInCode(role: 'viewer' | 'admin'): Promise<string> {
     return this.access.createSignInCode(role, ADMIN);
   }
 
@@ -102,7 +110,7 @@ export class VisitorBench {
 
   /** Returns every method and path of the API from its own document. The ids in them do not exist. */
   async routes(): Promise<{ method: string; path: string }[]> {
-    const answer = await this.ask('GET', '/api/v1/openapi.json', this.person('viewer').headers);
+    const answer = await this.ask('GET', '/api/v1/openapi.json', (await this.person('viewer')).headers);
     const { paths } = (await answer.json()) as { paths: Record<string, Record<string, unknown>> };
     return Object.entries(paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => ({

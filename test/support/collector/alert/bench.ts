@@ -6,7 +6,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import type { SendOptions } from '../../../../collector/alert/send.ts';
 import type { Alert } from '../../../../collector/contract/administration.ts';
@@ -83,8 +83,8 @@ export class Bench {
   }
 
   /** Returns all alerts, oldest first. */
-  told(): Alert[] {
-    return this.alerts.recentAlerts(1000).reverse();
+  async told(): Promise<Alert[]> {
+    return (await this.alerts.recentAlerts(1000)).reverse();
   }
 
   rows(sql: string): unknown[] {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { createApp, type Rates } from '../../../../collector/api/app.ts';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
@@ -54,8 +54,9 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const log: Logger = pino({ level: 'debug' }, { write: (line: string) => logged.push(JSON.parse(line)) });
   const asked: [string, ...unknown[]][] = [];
   const admin = openAdmin(directory);
-  const access = new Access(
-    new SqliteAdminStore(admin),
+  const adminStore = new SqliteAdminStore(admin);
+  const access = await Access.open(
+    adminStore,
     {
       agentToken: null,
       agentTokenHost: null,
@@ -68,7 +69,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const insight = new CoalescedInsight(fakeInsight(asked));
   const store = fakeStore(asked);
   const alerts = new Alerts({
-    admin: new SqliteAdminStore(admin),
+    admin: adminStore,
     insight: {
       offenders: async () => [],
       hosts: async () => [],
@@ -85,8 +86,8 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     enforcement: fakeEnforcement(asked),
     access,
     alerts,
-    triage: new SqliteAdminStore(admin).triage,
-    plans: new SqliteAdminStore(admin).plans,
+    triage: adminStore.triage,
+    plans: adminStore.plans,
     store,
     rules: BUILT_IN_RULES,
     live,
@@ -108,7 +109,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       isTrustedProxy: (address) => access.isTrustedProxy(address),
       clientAddress: (headers, address) => access.clientAddress(headers, address),
     },
-    onAgent: (_request, socket) => {
+    onAgent: async (_request, socket) => {
       socket.destroy();
       return false;
     },
@@ -117,8 +118,8 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const port = await server.listen('127.0.0.1', 0);
   const url = `http://127.0.0.1:${port}`;
   const tokens = {
-    viewer: access.createToken({ kind: 'person', name: 'victor', role: 'viewer' }, ADMIN).secret,
-    admin: access.createToken({ kind: 'person', name: 'ada', role: 'admin' }, ADMIN).secret,
+    viewer: (await access.createToken({ kind: 'person', name: 'victor', role: 'viewer' }, ADMIN)).secret,
+    admin: (await access.createToken({ kind: 'person', name: 'ada', role: 'admin' }, ADMIN)).secret,
   };
   return {
     url,
@@ -141,7 +142,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
       live.close();
       await server.close();
       await alerts.stop();
-      access.close();
+      await access.close();
       admin.close();
       rmSync(directory, { recursive: true, force: true });
     },

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readDestination } from '../../../../cli/alert_destination.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { AuditLog } from '../../../../collector/admin/audit_log.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { alertRule } from '../../../../collector/contract/administration.ts';
 import { OperatorError } from '../../../../common/operator_error.ts';
 import { httpReceiver, status } from '../../../support/collector/alert/http_receiver.ts';
@@ -91,7 +91,7 @@ test('add, list, try and remove, on the database of a running collector', async 
       ['chat'],
     );
 
-    const audit = new AuditLog(admin).newest({ limit: 100 });
+    const audit = await new SqliteAdminStore(admin).auditLog.newest({ limit: 100 });
     assert.deepEqual(audit.map(({ action }) => action.replace('alert_destination.', '')).reverse(), [
       'add', 'add', 'test', 'test', 'test', 'remove',
     ]); // biome-ignore format: a list

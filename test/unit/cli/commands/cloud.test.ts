@@ -109,11 +109,14 @@ describe('imdswatch cloud sync', () => {
     const collector = await collectors.collector({ data_dir: directory });
     const access = ['--collector', collector.pageUrl];
     const tokens = await withAdmin(directory, collectors.log, ({ access: tokenMaker, actor }) =>
-      (['viewer', 'admin'] as const).map((role) => {
-        const file = join(directory, `${role}.token`);
-        writeFileSync(file, tokenMaker.createToken({ kind: 'person', name: role, role }, actor).secret);
-        return ['--collector-token-file', file];
-      }),
+      Promise.all(
+        (['viewer', 'admin'] as const).map(async (role) => {
+          const file = join(directory, `${role}.token`);
+          const { secret } = await tokenMaker.createToken({ kind: 'person', name: role, role }, actor);
+          writeFileSync(file, secret);
+          return ['--collector-token-file', file];
+        }),
+      ),
     );
     const [viewer, admin] = tokens as [string[], string[]];
     const asked = api.calls.length;

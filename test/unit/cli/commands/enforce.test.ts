@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
-import { AuditLog } from '../../../../collector/admin/audit_log.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { PlanDetail } from '../../../../collector/contract/plan.ts';
 import { DAY_US } from '../../../../collector/contract/window.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
@@ -117,10 +116,10 @@ describe('imdswatch enforce', () => {
   }
 
   /** The plan as the collector has it. */
-  function reported(id: string): PlanDetail | null {
+  async function reported(id: string): Promise<PlanDetail | null> {
     const admin = openAdmin(findings.dataDir);
     try {
-      return new SqliteAdminStore(admin).plans.one(id);
+      return await new SqliteAdminStore(admin).plans.one(id);
     } finally {
       admin.close();
     }
@@ -157,10 +156,10 @@ describe('imdswatch enforce', () => {
     assert.equal(unsure.code, 2);
     assert.deepEqual(tokensOf(1, 2), ['optional', 'optional']);
 
-    assert.deepEqual([reported(id)!.phase, reported(id)!.states.planned], ['made', 2]);
+    assert.deepEqual([(await reported(id))!.phase, (await reported(id))!.states.planned], ['made', 2]);
     const applied = await enforce('apply', id, '--yes');
     assert.equal(applied.code, 0, applied.stdout + applied.stderr);
-    const done = reported(id)!;
+    const done = (await reported(id))!;
     assert.deepEqual([done.phase, done.is_carried_out, done.states.confirmed], ['ended', false, 2]);
     assert.match(done.begun_by!, /^command:/);
     assert.deepEqual(tokensOf(1, 2), ['required', 'required']);
@@ -185,7 +184,8 @@ describe('imdswatch enforce', () => {
     assert.deepEqual(tokensOf(1, 2), ['optional', 'optional']);
     const admin = openAdmin(findings.dataDir);
     try {
-      const actions = new AuditLog(admin).newest({ limit: 100 }).map(({ action }) => action);
+      const entries = await new SqliteAdminStore(admin).auditLog.newest({ limit: 100 });
+      const actions = entries.map(({ action }) => action);
       for (const action of ['enforce.plan', 'enforce.sending', 'enforce.answered'])
         assert.ok(actions.includes(action));
     } finally {
@@ -218,7 +218,7 @@ describe('imdswatch enforce', () => {
       assert.ok(tookMs < 10_000, `it took ${tookMs} ms`);
       assert.match(stdout, /rolled_back\s+\/opt\/weekly\.sh called without a token on i-0+4 and was refused/);
       assert.match(stdout, /held/);
-      const shown = reported(id)!;
+      const shown = (await reported(id))!;
       assert.deepEqual([shown.states.rolled_back, shown.states.held, shown.phase], [1, 1, 'ended']);
       assert.deepEqual(
         shown.refusals.map(({ host, caller, rolled_back, held }) => [host, caller, rolled_back, held]),

@@ -105,7 +105,7 @@ describe('imdswatch enforce --collector', () => {
     assert.deepEqual([tokensOf(1), tokensOf(2)], ['required', 'required']);
     assert.equal((await enforce('drift', plan.id)).code, 0);
     // Each report is in the collector's audit log, by the name of the token.
-    const entries = collector.audited().filter(({ subject }) => subject === plan.id);
+    const entries = (await collector.audited()).filter(({ subject }) => subject === plan.id);
     assert.deepEqual(
       [...new Set(entries.map(({ actor, action }) => `${actor} ${action}`))],
       ['admin plan.report'],
@@ -180,7 +180,7 @@ describe('imdswatch enforce --collector', () => {
     const told = await enforce('status', id);
     assert.equal(told.code, 5, told.stderr);
     assert.doesNotMatch(told.stdout, /NOT REPORTED/);
-    const [latest] = collector.audited().filter(({ subject }) => subject === id);
+    const [latest] = (await collector.audited()).filter(({ subject }) => subject === id);
     assert.match(latest!.detail!, /s1 rolled_back/);
   });
 

@@ -60,7 +60,7 @@ describe('verdicts of the page and of the commands', () => {
         .join(''),
     );
     collector = await bench.collector(settings);
-    const link = new URL(collector.signInLink());
+    const link = new URL(await collector.signInLink());
     const answer = await fetch(new URL('/api/v1/session', collector.pageUrl), {
       method: 'POST',
       headers: { 'content-type': 'application/json', origin: collector.pageUrl },

@@ -11,11 +11,11 @@ import { AccessBench } from '../../../support/collector/access/access_bench.ts';
 
 const MAIN = fileURLToPath(new URL('../../../../cli/main.ts', import.meta.url));
 const open: AccessBench[] = [];
-afterEach(() => {
-  for (const one of open.splice(0)) one.close();
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
 });
-function bench(): AccessBench {
-  const made = new AccessBench();
+async function bench(): Promise<AccessBench> {
+  const made = await AccessBench.open();
   made.nowMs = Date.now();
   open.push(made);
   return made;
@@ -49,7 +49,7 @@ async function imdswatch(
 
 describe('imdswatch token', () => {
   it('makes, lists and revokes while the collector runs', async () => {
-    const b = bench();
+    const b = await bench();
     const at = ['--data-dir', b.directory];
     const made = await imdswatch(
       'token',
@@ -65,9 +65,9 @@ describe('imdswatch token', () => {
     assert.equal(made.code, 0, made.stderr);
     const secret = made.stdout.trim();
     assert.match(made.stdout, /^imdsw_p[\w-]{43}\n$/, 'the secret alone');
-    assert.equal(b.identifyUser({ authorization: `Bearer ${secret}` })?.name, 'alice');
-    const { session } = b.signIn(secret);
-    b.access.poll();
+    assert.equal((await b.identifyUser({ authorization: `Bearer ${secret}` }))?.name, 'alice');
+    const { session } = await b.signIn(secret);
+    await b.access.poll();
 
     const listed = await imdswatch('token', 'list', '--json', ...at);
     const [token] = JSON.parse(listed.stdout) as Token[];
@@ -79,54 +79,53 @@ describe('imdswatch token', () => {
 
     const revoked = await imdswatch('token', 'revoke', token.id, ...at);
     assert.equal(revoked.code, 0, revoked.stderr);
-    assert.equal(b.bySession(session), null, 'at once');
-    b.access.poll();
+    assert.equal(await b.bySession(session), null, 'at once');
+    await b.access.poll();
     assert.deepEqual(b.ended, [{ id: token.id, kind: 'person', hostId: null }]);
-    b.access.poll();
+    await b.access.poll();
     assert.equal(b.ended.length, 1);
     const again = await imdswatch('token', 'revoke', token.id, ...at);
     assert.equal(again.code, 1);
     assert.match(again.stderr, /no token .* to revoke/);
-    const actions = b.access
-      .auditLog({ limit: 9 })
-      .map(({ action, actor }) => `${action} ${actor.split(':')[0]}`);
+    const entries = await b.access.auditLog({ limit: 9 });
+    const actions = entries.map(({ action, actor }) => `${action} ${actor.split(':')[0]}`);
     assert.deepEqual(actions, ['token.revoke command', 'session.open alice', 'token.create command']);
   });
 
   it("revokes a host's credential by the host's id", async () => {
-    const b = bench();
+    const b = await bench();
     const at = ['--data-dir', b.directory];
-    const credential = b.access.issueCredential('i-0abc')!;
-    b.agent(credential);
+    const credential = (await b.access.enrol('i-0abc'))!;
+    await b.agent(credential);
     const revoked = await imdswatch('token', 'revoke', '--host-id', 'i-0abc', ...at);
     assert.equal(revoked.code, 0, revoked.stderr);
     assert.match(revoked.stderr, /may enrol again/);
-    b.access.poll();
+    await b.access.poll();
     assert.deepEqual(
       b.ended.map(({ hostId }) => hostId),
       ['i-0abc'],
     );
-    assert.equal(b.agent(credential), null);
-    assert.notEqual(b.access.issueCredential('i-0abc'), null);
+    assert.equal(await b.agent(credential), null);
+    assert.notEqual(await b.access.enrol('i-0abc'), null);
   });
 
   it('prints a link that signs in once, to where the collector is found', async () => {
-    const b = bench();
+    const b = await bench();
     const at = ['--data-dir', b.directory];
     const unknown = await imdswatch('token', 'sign-in-link', ...at);
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /--public-url/);
-    b.access.setAddress('https://collector.example:8787/');
+    await b.access.setAddress('https://collector.example:8787/');
     const printed = await imdswatch('token', 'sign-in-link', '--role', 'viewer', ...at);
     assert.match(printed.stdout, /^https:\/\/collector\.example:8787\/sign-in#imdsw_c[\w-]{43}\n$/);
     const code = printed.stdout.trim().split('#')[1]!;
-    assert.equal(b.signIn(code).principal.role, 'viewer');
-    assert.equal(b.access.signIn(code, null), null);
+    assert.equal((await b.signIn(code)).principal.role, 'viewer');
+    assert.equal(await b.access.signIn(code, null), null);
     assert.equal((await imdswatch('token', 'sign-out-all', ...at)).code, 0);
   });
 
   it('reports what is wrong with its arguments', async () => {
-    const b = bench();
+    const b = await bench();
     const empty = mkdtempSync(join(tmpdir(), 'imdswatch-token-'));
     const at = ['--data-dir', b.directory];
     const cases: [string[], number, RegExp][] = [
@@ -147,7 +146,7 @@ describe('imdswatch token', () => {
       assert.match(results[index]!.stderr, message);
       assert.equal(results[index]!.stdout, '');
     }
-    assert.deepEqual(b.access.tokens(), []);
+    assert.deepEqual(await b.access.tokens(), []);
     assert.deepEqual(readdirSync(empty), [], 'a mistyped directory gets no database');
     rmSync(empty, { recursive: true });
   });

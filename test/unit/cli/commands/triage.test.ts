@@ -5,7 +5,7 @@ import { burnDownTable } from '../../../../cli/terminal/burn_down_table.ts';
 import { fixFirstTable } from '../../../../cli/terminal/fix_first_table.ts';
 import { offendersTable } from '../../../../cli/terminal/offenders_table.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { BurnDown, FixFirst } from '../../../../collector/contract/fix_first.ts';
 import { makeFixFirst, makeOffender } from '../../../support/collector/api/findings.ts';
 import { makeCall, processFacts } from '../../../support/collector/calls.ts';
@@ -59,7 +59,7 @@ test('the command sets and removes what it is given, in the audit log, and the l
   assert.match(falling.stdout, /Offenders: No forecast: fewer than four whole weeks are stored\./);
   const json = JSON.parse(run('offenders', '--burn-down', '--json').stdout) as BurnDown;
   assert.deepEqual([run('offenders', '--burn-down', '--all').code, json.window_days], [2, 14]);
-  const entries = new SqliteAdminStore(admin).auditLog.newest({ limit: 10 });
+  const entries = await new SqliteAdminStore(admin).auditLog.newest({ limit: 10 });
   admin.close();
   assert.equal(entries.length, 3);
   assert.ok(entries.every(({ actor, action }) => actor.startsWith('command:') && action === 'triage.set'));

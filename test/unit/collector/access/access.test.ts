@@ -4,28 +4,28 @@ import { afterEach, it } from 'node:test';
 import { AccessBench, ADMIN } from '../../../support/collector/access/access_bench.ts';
 
 const open: AccessBench[] = [];
-const bench = (...options: ConstructorParameters<typeof AccessBench>) => {
-  const made = new AccessBench(...options);
+const bench = async (...options: Parameters<typeof AccessBench.open>) => {
+  const made = await AccessBench.open(...options);
   open.push(made);
   return made;
 };
-afterEach(() => {
-  for (const one of open.splice(0)) one.close();
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
 });
 
-it('no secret is in any file or log line', () => {
-  const b = bench({ agentToken: 'the-token-of-the-configuration' });
-  const code = b.access.createSignInCode('admin', ADMIN);
-  const unusedCode = b.access.createSignInCode('viewer', ADMIN);
-  const person = b.person('admin').secret;
-  const enrolment = b.access.createToken({ kind: 'enrolment', name: 'x' }, ADMIN).secret;
-  const credential = b.access.issueCredential('i-1')!;
-  const sessions = [b.signIn(code).session, b.signIn(person).session];
-  b.access.signIn(`${person.slice(0, -1)}-`, null);
-  b.agent(credential);
-  b.agent('the-token-of-the-configuration');
-  b.bySession(sessions[0]!);
-  b.access.poll();
+it('no secret is in any file or log line', async () => {
+  const b = await bench({ agentToken: 'the-token-of-the-configuration' });
+  const code = await b.access.createSignInCode('admin', ADMIN);
+  const unusedCode = await b.access.createSignInCode('viewer', ADMIN);
+  const person = (await b.person('admin')).secret;
+  const enrolment = (await b.access.createToken({ kind: 'enrolment', name: 'x' }, ADMIN)).secret;
+  const credential = (await b.access.enrol('i-1'))!;
+  const sessions = [(await b.signIn(code)).session, (await b.signIn(person)).session];
+  await b.access.signIn(`${person.slice(0, -1)}-`, null);
+  await b.agent(credential);
+  await b.agent('the-token-of-the-configuration');
+  await b.bySession(sessions[0]!);
+  await b.access.poll();
   const written = b.everythingWritten();
   assert.ok(
     written.includes('session.open') && written.includes('alice'),
@@ -44,16 +44,16 @@ it('no secret is in any file or log line', () => {
   }
 });
 
-it('every action of an admin is in the audit log, in order, with its actor and address', () => {
-  const b = bench();
-  const { token, secret } = b.person('admin');
-  b.access.setRetention({ raw_days: 3, rollup_days: 30, max_bytes: 1024 ** 3 }, ADMIN);
-  const { session } = b.signIn(secret, '192.0.2.44');
-  b.access.signOut(session, '192.0.2.44');
-  b.access.createSignInCode('viewer', ADMIN);
-  b.access.signOutAll(ADMIN);
-  b.access.revokeToken(token.id, ADMIN);
-  const log = b.access.auditLog({ limit: 100 }).reverse();
+it('every action of an admin is in the audit log, in order, with its actor and address', async () => {
+  const b = await bench();
+  const { token, secret } = await b.person('admin');
+  await b.access.setRetention({ raw_days: 3, rollup_days: 30, max_bytes: 1024 ** 3 }, ADMIN);
+  const { session } = await b.signIn(secret, '192.0.2.44');
+  await b.access.signOut(session, '192.0.2.44');
+  await b.access.createSignInCode('viewer', ADMIN);
+  await b.access.signOutAll(ADMIN);
+  await b.access.revokeToken(token.id, ADMIN);
+  const log = (await b.access.auditLog({ limit: 100 })).reverse();
   assert.deepEqual(
     log.map(({ actor, action, source_address }) => [actor, action, source_address]),
     [
@@ -68,18 +68,18 @@ it('every action of an admin is in the audit log, in order, with its actor and a
   );
   assert.equal(log[0]!.subject, token.id);
   assert.equal(log[0]!.detail, 'person "alice", role admin');
-  const older = b.access.auditLog({ before: log[3]!.id, limit: 2 });
+  const older = await b.access.auditLog({ before: log[3]!.id, limit: 2 });
   assert.deepEqual(
     older.map(({ action }) => action),
     ['session.open', 'retention.set'],
   );
-  assert.deepEqual(b.access.retention(), { raw_days: 3, rollup_days: 30, max_bytes: 1024 ** 3 });
+  assert.deepEqual(await b.access.retention(), { raw_days: 3, rollup_days: 30, max_bytes: 1024 ** 3 });
 });
 
-it('retention has defaults, also if the stored values are not valid', () => {
-  const b = bench();
+it('retention has defaults, also if the stored values are not valid', async () => {
+  const b = await bench();
   const defaults = { raw_days: 14, rollup_days: 400, max_bytes: 21_474_836_480 };
-  assert.deepEqual(b.access.retention(), defaults);
+  assert.deepEqual(await b.access.retention(), defaults);
   b.admin.exec(`INSERT INTO settings VALUES ('retention', '{"raw_days": -1}')`);
-  assert.deepEqual(b.access.retention(), defaults);
+  assert.deepEqual(await b.access.retention(), defaults);
 });

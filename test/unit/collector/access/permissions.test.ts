@@ -64,13 +64,15 @@ async function signIn(secret: string): Promise<Response> {
 }
 
 async function session(role: 'viewer' | 'admin'): Promise<{ headers: Headers; tokenId: string }> {
-  const { secret, id } = bench.person(role);
+  const { secret, id } = await bench.person(role);
   const cookie = (await signIn(secret)).headers.get('set-cookie')!.split(';')[0]!;
   return { headers: { cookie }, tokenId: id };
 }
 
 async function release(hostId: string, headers: Headers): Promise<number> {
-  const token = bench.access.tokens().find(({ host_id, revoked }) => host_id === hostId && revoked === null)!;
+  const token = (await bench.access.tokens()).find(
+    ({ host_id, revoked }) => host_id === hostId && revoked === null,
+  )!;
   return (await bench.ask('DELETE', `/api/v1/tokens/${token.id}`, headers)).status;
 }
 
@@ -83,8 +85,8 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       // The status is 503 if the page is not built where the tests run.
       assert.ok([200, 503].includes((await bench.ask('GET', '/')).status));
     },
-    'read findings': () => readsNothing({}),
-    'change anything': () => changesNothing({}, 401),
+    'read findings': async () => readsNothing({}),
+    'change anything': async () => changesNothing({}, 401),
     'report as a host': async () => assert.equal((await bench.agent('i-nobody', {})).outcome, '401'),
   },
   'an enrolment token': {
@@ -93,8 +95,8 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       assert.deepEqual([outcome, rejected], ['welcome', 0]);
       assert.match(credential!, /^imdsw_a/);
     },
-    'read findings': () => readsNothing(bearer(TOKEN)),
-    'change anything': () => changesNothing(bearer(TOKEN), 401),
+    'read findings': async () => readsNothing(bearer(TOKEN)),
+    'change anything': async () => changesNothing(bearer(TOKEN), 401),
     'speak for a host that has a credential or a certificate': async () => {
       const credential = await enrol('i-owned');
       const claims = [{}, { enrolment_key: 'x'.repeat(43) }, { protocol_max: 1 }];
@@ -121,7 +123,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
     'get a credential after an admin has released the host and it enrolled again': async () => {
       await enrol('i-released', { enrolment_key: KEY });
-      assert.equal(await release('i-released', bench.person('admin').headers), 204);
+      assert.equal(await release('i-released', (await bench.person('admin')).headers), 204);
       await enrol('i-released', { enrolment_key: 'n'.repeat(43) });
       const { outcome } = await bench.agent('i-released', bearer(TOKEN), { claim: { enrolment_key: KEY } });
       assert.equal(outcome, 'host');
@@ -150,21 +152,24 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     },
   },
   "a viewer's token": {
-    'read all findings and metrics': () => readsFindings(bench.person('viewer').headers),
+    'read all findings and metrics': async () => readsFindings((await bench.person('viewer')).headers),
     'watch the live feed': async () => {
-      assert.equal((await bench.ask('GET', '/api/v1/live', bench.person('viewer').headers)).status, 200);
+      assert.equal(
+        (await bench.ask('GET', '/api/v1/live', (await bench.person('viewer')).headers)).status,
+        200,
+      );
     },
-    'change anything': () => changesNothing(bench.person('viewer').headers, 403),
+    'change anything': async () => changesNothing((await bench.person('viewer')).headers, 403),
     'see tokens, alert destinations and the audit log': async () => {
-      const { headers } = bench.person('viewer');
+      const { headers } = await bench.person('viewer');
       for (const path of ADMINISTRATION)
         assert.equal((await bench.ask('GET', path, headers)).status, 403, path);
     },
   },
   "an admin's token": {
-    'everything that a viewer may': () => readsFindings(bench.person('admin').headers),
+    'everything that a viewer may': async () => readsFindings((await bench.person('admin')).headers),
     'create and revoke tokens': async () => {
-      const { headers } = bench.person('admin');
+      const { headers } = await bench.person('admin');
       const made = await bench.ask('POST', '/api/v1/tokens', headers, { kind: 'enrolment', name: 'x' });
       assert.equal(made.status, 201);
       const { token } = (await made.json()) as { token: { id: string } };
@@ -173,13 +178,13 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
     'release a host, so that it can enrol again': async () => {
       await enrol('i-rebuilt');
       assert.equal((await bench.agent('i-rebuilt')).outcome, 'host');
-      assert.equal(await release('i-rebuilt', bench.person('admin').headers), 204);
+      assert.equal(await release('i-rebuilt', (await bench.person('admin')).headers), 204);
       await enrol('i-rebuilt');
-      const [, entry] = bench.access.auditLog({ limit: 2 });
+      const [, entry] = await bench.access.auditLog({ limit: 2 });
       assert.deepEqual([entry?.actor, entry?.action], ['admin', 'token.revoke']);
     },
     'set alerts, retention, the triage of offenders and the figures of the cloud': async () => {
-      const { headers } = bench.person('admin');
+      const { headers } = await bench.person('admin');
       assert.equal((await bench.ask('POST', '/api/v1/alert/destinations', headers, DESTINATION)).status, 201);
       const retention = { raw_days: 14, rollup_days: 400, max_bytes: 20 * 1024 ** 3 };
       assert.equal((await bench.ask('PUT', '/api/v1/retention', headers, retention)).status, 200);
@@ -193,7 +198,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
         assert.equal((await bench.ask(method, path, headers, {})).status, 400);
     },
     'read a stored secret': async () => {
-      const { headers, secret } = bench.person('admin');
+      const { headers, secret } = await bench.person('admin');
       await bench.ask('POST', '/api/v1/alert/destinations', headers, { ...DESTINATION, name: 'another' });
       for (const path of ADMINISTRATION) {
         const text = await (await bench.ask('GET', path, headers)).text();
@@ -205,20 +210,20 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
   },
   'a sign-in link': {
     'sign in once, with the role that it was made for': async () => {
-      const code = bench.signInCode('viewer');
+      const code = await bench.signInCode('viewer');
       const signedIn = await signIn(code);
       assert.equal(signedIn.status, 201);
       assert.equal(((await signedIn.json()) as { role: string }).role, 'viewer');
       assert.equal((await signIn(code)).status, 401);
     },
     'sign in after 15 minutes': async () => {
-      await timed((b) => {
-        const code = b.access.createSignInCode('admin', { name: 'test', sourceAddress: null });
+      await timed(async (b) => {
+        const code = await b.access.createSignInCode('admin', { name: 'test', sourceAddress: null });
         b.nowMs += 15 * MINUTE_MS;
-        assert.equal(b.access.signIn(code, null), null);
+        assert.equal(await b.access.signIn(code, null), null);
       });
     },
-    'do anything else': () => readsNothing(bearer(bench.signInCode('admin'))),
+    'do anything else': async () => readsNothing(bearer(await bench.signInCode('admin'))),
   },
   'a session of the page': {
     "everything that its token may, from the collector's own page": async () => {
@@ -236,28 +241,30 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
       await changesNothing(headers, 403);
     },
     'last longer than 7 days, or longer than 12 hours without use': async () => {
-      await timed((b) => {
-        const { session: unused } = b.signIn(b.person('viewer').secret);
+      await timed(async (b) => {
+        const { session: unused } = await b.signIn((await b.person('viewer')).secret);
         b.nowMs += 12 * HOUR_MS + 2 * MINUTE_MS;
-        assert.equal(b.bySession(unused), null);
-        const { session: used } = b.signIn(
-          b.access.createToken(
-            { kind: 'person', name: 'bob', role: 'viewer' },
-            { name: 'test', sourceAddress: null },
+        assert.equal(await b.bySession(unused), null);
+        const { session: used } = await b.signIn(
+          (
+            await b.access.createToken(
+              { kind: 'person', name: 'bob', role: 'viewer' },
+              { name: 'test', sourceAddress: null },
+            )
           ).secret,
         );
         for (let hours = 0; hours < 7 * 24 - 6; hours += 6) {
           b.nowMs += 6 * HOUR_MS;
-          assert.notEqual(b.bySession(used), null, `${hours} h`);
-          b.access.poll(); // A timer does this once a second.
+          assert.notEqual(await b.bySession(used), null, `${hours} h`);
+          await b.access.poll(); // A timer does this once a second.
         }
         b.nowMs += DAY_MS / 4 + MINUTE_MS;
-        assert.equal(b.bySession(used), null);
+        assert.equal(await b.bySession(used), null);
       });
     },
     'outlive its token': async () => {
       const { headers, tokenId } = await session('viewer');
-      await bench.ask('DELETE', `/api/v1/tokens/${tokenId}`, bench.person('admin').headers);
+      await bench.ask('DELETE', `/api/v1/tokens/${tokenId}`, (await bench.person('admin')).headers);
       await readsNothing(headers);
     },
   },
@@ -280,7 +287,7 @@ const TRIED: Record<string, Record<string, () => Promise<void>>> = {
   "write access to the collector's files": {
     everything: async () => {
       // `bench.person` writes beside the collector, as "imdswatch token create" does.
-      const { headers } = bench.person('admin');
+      const { headers } = await bench.person('admin');
       assert.equal((await bench.ask('GET', '/api/v1/tokens', headers)).status, 200);
     },
   },

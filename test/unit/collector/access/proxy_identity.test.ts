@@ -3,13 +3,13 @@ import { afterEach, describe, it } from 'node:test';
 import { AccessBench } from '../../../support/collector/access/access_bench.ts';
 
 const open: AccessBench[] = [];
-const bench = (...options: ConstructorParameters<typeof AccessBench>) => {
-  const made = new AccessBench(...options);
+const bench = async (...options: Parameters<typeof AccessBench.open>) => {
+  const made = await AccessBench.open(...options);
   open.push(made);
   return made;
 };
-afterEach(() => {
-  for (const one of open.splice(0)) one.close();
+afterEach(async () => {
+  for (const one of open.splice(0)) await one.close();
 });
 
 describe("a reverse proxy's header", () => {
@@ -18,33 +18,33 @@ describe("a reverse proxy's header", () => {
     trustedAddresses: ['10.1.0.0/24', 'fd00::5'],
     admins: ['carol'],
   };
-  it('is trusted from the proxy only', () => {
-    const b = bench({ proxy });
+  it('is trusted from the proxy only', async () => {
+    const b = await bench({ proxy });
     const headers = { 'x-forwarded-user': 'carol' };
     const carol = { name: 'carol', role: 'admin', via: 'proxy', tokenId: null };
     for (const remoteAddress of ['10.1.0.9', '::ffff:10.1.0.9', 'fd00::5', 'fd00:0::0:5']) {
-      assert.deepEqual(b.identifyUser({ headers, remoteAddress }), carol, remoteAddress);
+      assert.deepEqual(await b.identifyUser({ headers, remoteAddress }), carol, remoteAddress);
     }
     for (const remoteAddress of ['10.1.1.9', '127.0.0.1', '::1', 'fd00::6', '', null, undefined, 'x']) {
-      assert.equal(b.identifyUser({ headers, remoteAddress }), null, String(remoteAddress));
+      assert.equal(await b.identifyUser({ headers, remoteAddress }), null, String(remoteAddress));
     }
     assert.equal(b.access.counters()['proxy_headers_ignored'], 8);
   });
-  it('gives the role admin only to the configured users', () => {
-    const b = bench({ proxy });
+  it('gives the role admin only to the configured users', async () => {
+    const b = await bench({ proxy });
     for (const [user, role] of [
       ['carol', 'admin'],
       ['Carol', 'viewer'],
       ['dave', 'viewer'],
     ] as const) {
       assert.equal(
-        b.identifyUser({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' })?.role,
+        (await b.identifyUser({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' }))?.role,
         role,
       );
     }
   });
-  it('is refused if it could be two headers, or is not a valid name', () => {
-    const b = bench({ proxy });
+  it('is refused if it could be two headers, or is not a valid name', async () => {
+    const b = await bench({ proxy });
     for (const user of [
       'eve, carol',
       'carol,eve',
@@ -56,7 +56,7 @@ describe("a reverse proxy's header", () => {
       'caröl',
     ]) {
       assert.equal(
-        b.identifyUser({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' }),
+        await b.identifyUser({ headers: { 'x-forwarded-user': user }, remoteAddress: '10.1.0.1' }),
         null,
         user,
       );
@@ -65,18 +65,18 @@ describe("a reverse proxy's header", () => {
       ['X-Forwarded-User', 'eve'],
       ['x-forwarded-user', 'carol'],
     ]);
-    assert.equal(b.identifyUser({ headers: twice, remoteAddress: '10.1.0.1' }), null);
+    assert.equal(await b.identifyUser({ headers: twice, remoteAddress: '10.1.0.1' }), null);
     assert.equal(b.access.counters()['proxy_headers_refused'], 9);
   });
-  it('is ignored if none is configured', () => {
-    const b = bench();
+  it('is ignored if none is configured', async () => {
+    const b = await bench();
     assert.equal(
-      b.identifyUser({ headers: { 'x-forwarded-user': 'carol' }, remoteAddress: '127.0.0.1' }),
+      await b.identifyUser({ headers: { 'x-forwarded-user': 'carol' }, remoteAddress: '127.0.0.1' }),
       null,
     );
   });
-  it('gives the address of the client, and ignores addresses that the client added', () => {
-    const b = bench({ proxy });
+  it('gives the address of the client, and ignores addresses that the client added', async () => {
+    const b = await bench({ proxy });
     const from = (forwarded: string, remote = '10.1.0.1') =>
       b.access.clientAddress({ 'x-forwarded-for': forwarded }, remote);
     assert.equal(from('203.0.113.5'), '203.0.113.5');

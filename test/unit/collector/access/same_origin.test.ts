@@ -51,8 +51,8 @@ describe('same origin', () => {
     assert.equal(isSameOrigin({ origin: 'https://imdswatch.example', host: '10.0.0.1:8787' }, own), true);
     assert.equal(isSameOrigin({ origin: 'https://other.example', host: '10.0.0.1:8787' }, own), false);
   });
-  it('is not required with a token, but with every other credential', () => {
-    const b = new AccessBench();
+  it('is not required with a token, but with every other credential', async () => {
+    const b = await AccessBench.open();
     const principal = { name: 'x', role: 'admin', tokenId: null } as const;
     const cross = { 'sec-fetch-site': 'cross-site' };
     assert.equal(b.access.mayChange({ ...principal, via: 'token' }, cross), true);
@@ -61,7 +61,7 @@ describe('same origin', () => {
     assert.equal(b.access.mayChange(null, cross), false, 'nor may another site sign somebody in');
     assert.equal(b.access.mayChange(null, { 'sec-fetch-site': 'same-origin' }), true);
     assert.equal(b.access.counters()['cross_origin_refused'], 3);
-    b.close();
+    await b.close();
   });
 });
 

@@ -46,7 +46,7 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
   });
 
   it('authenticate an agent for the host that they name, and for no other', async () => {
-    const b = new AccessBench();
+    const b = await AccessBench.open();
     endings.push(() => b.close());
     const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
     const ca = readFileSync(authority.certFile);
@@ -77,16 +77,16 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
       assert.equal(await ask(port, { ca, ...issue(file, subject, alternatives) }), null, file);
     }
     assert.equal(b.access.counters()['certificates_refused'], 4);
-    assert.equal(b.access.hasCredential('i-0abc'), true, 'nobody takes its name by an enrolment token');
-    assert.equal(b.access.issueCredential('i-0abc'), null);
-    assert.equal(b.access.releaseCertifiedHost('i-0abc', ADMIN), true);
-    assert.equal(b.access.releaseCertifiedHost('i-0abc', ADMIN), false);
-    assert.notEqual(b.access.issueCredential('i-0abc'), null);
+    assert.equal(await b.access.hasCredential('i-0abc'), true, 'nobody takes its name by an enrolment token');
+    assert.equal(await b.access.enrol('i-0abc'), null);
+    assert.equal(await b.access.releaseCertifiedHost('i-0abc', ADMIN), true);
+    assert.equal(await b.access.releaseCertifiedHost('i-0abc', ADMIN), false);
+    assert.notEqual(await b.access.enrol('i-0abc'), null);
     assert.equal(await ask(port, { ca }), null, 'people have no certificate, and are served all the same');
   });
 
   it('prove nothing if they are of another CA, expired, or for servers; a token still works', async () => {
-    const b = new AccessBench();
+    const b = await AccessBench.open();
     endings.push(() => b.close());
     const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));
     const ca = readFileSync(authority.certFile);
@@ -101,14 +101,14 @@ describe("an operator's certificates", { skip: NO_OPENSSL }, () => {
     ];
     for (const pair of worthless) assert.equal(await ask(port, { ca, ...client(pair) }), null);
     assert.equal(b.access.counters()['certificates_refused'], 4);
-    const credential = b.access.issueCredential('i-0abc')!;
+    const credential = (await b.access.enrol('i-0abc'))!;
     const headers = { authorization: `Bearer ${credential}` };
     const identity = { hostId: 'i-0abc', via: 'credential' };
     assert.deepEqual(await ask(port, { ca, ...client(worthless[0]!), headers }), identity);
   });
 
   it('prove nothing on a resumed session after they have expired', async () => {
-    const b = new AccessBench();
+    const b = await AccessBench.open();
     endings.push(() => b.close());
     b.nowMs = Date.now();
     const port = await serve(await tlsOf(tlsSettings), (incoming) => b.access.identifyAgent(incoming));

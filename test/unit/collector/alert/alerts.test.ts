@@ -8,7 +8,7 @@ import { NO_TRIAGE } from '../../../support/collector/triage.ts';
 test('a restart neither repeats nor forgets an alert', async () => {
   const bench = benchOf();
   const flaky = await receiver((response, number) => status(number === 1 ? 502 : 200)(response));
-  bench.alerts.addDestination(webhook('flaky', flaky.url), 'joe');
+  await bench.alerts.addDestination(webhook('flaky', flaky.url), 'joe');
   await bench.alerts.evaluate();
   bench.settle();
   bench.hosts = [hostOf(1)];
@@ -27,17 +27,11 @@ test('a restart neither repeats nor forgets an alert', async () => {
   await bench.alerts.evaluate();
   await bench.alerts.sendDue();
   assert.deepEqual(
-    bench.told().map(({ rule }) => rule),
+    (await bench.told()).map(({ rule }) => rule),
     ['new_offender', 'host_not_ready'],
   );
   const delivered = idsOf(flaky.received.slice(1));
-  assert.deepEqual(
-    delivered.toSorted(),
-    bench
-      .told()
-      .map(({ id }) => id)
-      .toSorted(),
-  );
+  assert.deepEqual(delivered.toSorted(), (await bench.told()).map(({ id }) => id).toSorted());
 });
 
 test('a fixed workload that calls again is reported once, also over a restart, with a link to it', async () => {
@@ -51,7 +45,7 @@ test('a fixed workload that calls again is reported once, also over a restart, w
   bench.open();
   await bench.alerts.evaluate();
   assert.deepEqual(
-    bench.told().map(({ rule, subject, link }) => [rule, subject, link]),
+    (await bench.told()).map(({ rule, subject, link }) => [rule, subject, link]),
     [['offender_reopened', id, `https://imdswatch.example.com/offenders/${id}`]],
   );
 });
@@ -65,7 +59,7 @@ test('changes while the collector was stopped are reported after its start', asy
   bench.open();
   await bench.alerts.evaluate();
   assert.deepEqual(
-    bench.told().map(({ rule }) => rule),
+    (await bench.told()).map(({ rule }) => rule),
     ['new_offender', 'credentials_over_v1'],
   );
 });
@@ -83,11 +77,11 @@ test('just after a start no host is silent, because hosts have not had time to r
     bench.pass(10);
     await bench.alerts.evaluate();
   }
-  assert.deepEqual(bench.told(), []);
+  assert.deepEqual(await bench.told(), []);
   bench.settle();
   await bench.alerts.evaluate();
   assert.deepEqual(
-    bench.told().map(({ rule }) => rule),
+    (await bench.told()).map(({ rule }) => rule),
     ['host_silent'],
   );
 });
@@ -108,7 +102,7 @@ test('losses of a capture come from the coverage that the store has', async () =
   };
   bench.coverage = [{ ...lossOf(2, nowUs - MINUTE_US, nowUs, 'capture_not_live'), ...rest }];
   await bench.alerts.evaluate();
-  const [alert, ...others] = bench.told();
+  const [alert, ...others] = await bench.told();
   assert.deepEqual(others, []);
   assert.deepEqual([alert!.rule, alert!.subject], ['coverage_lost', 'i-2']);
   assert.match(alert!.text, /was not live between 2026-11-22T12:05:00.*\(capture\.dropped\)/);
@@ -134,17 +128,17 @@ test('an evaluation that fails sends nothing and forgets nothing', async () => {
   const [good, bad] = [offenderOf(1), { ...offenderOf(2), hosts: null as never }];
   bench.offenders = [good, bad];
   await assert.rejects(bench.alerts.evaluate());
-  assert.deepEqual(bench.told(), []);
+  assert.deepEqual(await bench.told(), []);
   bench.offenders = [good];
   await bench.alerts.evaluate();
-  assert.equal(bench.told().length, 1);
+  assert.equal((await bench.told()).length, 1);
 });
 
 test('it evaluates and sends once started, and ends a delivery that hangs when stopped', async () => {
   const bench = benchOf({ timeoutMs: 20_000 });
   const arrived = Promise.withResolvers<void>();
   const hanging = await receiver(() => arrived.resolve());
-  bench.alerts.addDestination(webhook('hanging', hanging.url), 'joe');
+  await bench.alerts.addDestination(webhook('hanging', hanging.url), 'joe');
   await bench.alerts.evaluate();
   bench.offenders = [offenderOf(1)];
   bench.alerts.start();
@@ -152,6 +146,6 @@ test('it evaluates and sends once started, and ends a delivery that hangs when s
   const began = performance.now();
   await bench.alerts.stop();
   assert.ok(performance.now() - began < 2000);
-  assert.equal(bench.alerts.destinations()[0]!.waiting, 1, 'it goes out after the next start');
+  assert.equal((await bench.alerts.destinations())[0]!.waiting, 1, 'it goes out after the next start');
   assert.equal(bench.alerts.counters()['attempts_failed'], 0);
 });

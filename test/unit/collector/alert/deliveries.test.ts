@@ -12,10 +12,10 @@ test('an alert goes once to every destination that has its rule', async () => {
     await receiver(status(200)),
     await receiver(status(200)),
   ];
-  bench.alerts.addDestination(webhook('all', all.url), 'joe');
-  bench.alerts.addDestination(webhook('hosts', hostsOnly.url, ['host_silent']), 'joe');
-  const { id } = bench.alerts.addDestination(webhook('off', off.url), 'joe');
-  bench.alerts.changeDestination(id, { enabled: false }, 'joe');
+  await bench.alerts.addDestination(webhook('all', all.url), 'joe');
+  await bench.alerts.addDestination(webhook('hosts', hostsOnly.url, ['host_silent']), 'joe');
+  const { id } = await bench.alerts.addDestination(webhook('off', off.url), 'joe');
+  await bench.alerts.changeDestination(id, { enabled: false }, 'joe');
   await bench.alerts.evaluate();
   bench.offenders = [thiefOf(1, bench.nowMs * 1000)];
   for (let round = 0; round < 3; round++) {
@@ -23,7 +23,7 @@ test('an alert goes once to every destination that has its rule', async () => {
     await bench.alerts.evaluate();
     await bench.alerts.sendDue();
   }
-  const told = bench.told();
+  const told = await bench.told();
   assert.deepEqual(
     told.map(({ rule }) => rule),
     ['new_offender', 'credentials_over_v1'],
@@ -34,7 +34,7 @@ test('an alert goes once to every destination that has its rule', async () => {
     told.map((alert) => alert.id),
   );
   assert.deepEqual([hostsOnly.received.length, off.received.length], [0, 0]);
-  const [shown] = bench.alerts.destinations();
+  const [shown] = await bench.alerts.destinations();
   assert.deepEqual([shown!.waiting, shown!.last_error], [0, null]);
   assert.notEqual(shown!.last_delivered, null);
 });
@@ -42,7 +42,7 @@ test('an alert goes once to every destination that has its rule', async () => {
 test('a server that fails is tried again later, and then gets the alert exactly once', async () => {
   const bench = benchOf();
   const failing = await receiver((response, number) => status(number <= 3 ? 500 : 200)(response));
-  bench.alerts.addDestination(webhook('failing', failing.url), 'joe');
+  await bench.alerts.addDestination(webhook('failing', failing.url), 'joe');
   await bench.alerts.evaluate();
   bench.offenders = [offenderOf(1)];
   await bench.alerts.evaluate();
@@ -51,7 +51,7 @@ test('a server that fails is tried again later, and then gets the alert exactly 
     const before = failing.received.length;
     await bench.alerts.sendDue();
     if (failing.received.length > before) attempts.push(second);
-    const [shown] = bench.alerts.destinations();
+    const [shown] = await bench.alerts.destinations();
     if (second === 0)
       assert.deepEqual([shown!.waiting, shown!.last_error], [1, 'the receiver answered HTTP 500']);
     bench.pass(5);
@@ -61,14 +61,14 @@ test('a server that fails is tried again later, and then gets the alert exactly 
   assert.equal(new Set(failing.received.map(({ headers }) => headers['idempotency-key'])).size, 1);
   const { delivered, attempts_failed } = bench.alerts.counters();
   assert.deepEqual([delivered, attempts_failed], [1, 3]);
-  assert.equal(bench.alerts.destinations()[0]!.last_error, null);
+  assert.equal((await bench.alerts.destinations())[0]!.last_error, null);
 });
 
 test('one destination that hangs delays no other', async () => {
   const bench = benchOf({ timeoutMs: 1500 });
   const [hanging, quick] = [await receiver(() => undefined), await receiver(status(200))];
-  bench.alerts.addDestination(webhook('a hanging one', hanging.url), 'joe');
-  bench.alerts.addDestination(webhook('quick', quick.url), 'joe');
+  await bench.alerts.addDestination(webhook('a hanging one', hanging.url), 'joe');
+  await bench.alerts.addDestination(webhook('quick', quick.url), 'joe');
   await bench.alerts.evaluate();
   bench.offenders = [offenderOf(1)];
   await bench.alerts.evaluate();
@@ -81,7 +81,7 @@ test('one destination that hangs delays no other', async () => {
   assert.equal(quick.received.length, 1);
   assert.ok(tookMs < 1400, `${tookMs} ms`);
   await round;
-  const [slow] = bench.alerts.destinations();
+  const [slow] = await bench.alerts.destinations();
   assert.deepEqual([slow!.waiting, slow!.last_error], [1, 'no answer within 1.5 s']);
 });
 
@@ -93,20 +93,20 @@ test('an alert that a receiver refuses delays none behind it', async () => {
     if (number === 1) refusedId = id;
     status(id === refusedId ? 400 : 200)(response);
   });
-  bench.alerts.addDestination(webhook('choosy', choosy.url), 'joe');
+  await bench.alerts.addDestination(webhook('choosy', choosy.url), 'joe');
   await bench.alerts.evaluate();
   bench.offenders = [offenderOf(1), offenderOf(2), offenderOf(3)];
   await bench.alerts.evaluate();
   await bench.alerts.sendDue();
   await bench.alerts.sendDue();
   assert.equal(bench.alerts.counters()['delivered'], 2);
-  assert.equal(bench.alerts.destinations()[0]!.waiting, 1);
+  assert.equal((await bench.alerts.destinations())[0]!.waiting, 1);
 });
 
 test('after 24 hours an alert is dropped, counted and shown', async () => {
   const bench = benchOf();
   const down = await receiver(status(503));
-  bench.alerts.addDestination(webhook('down', down.url), 'joe');
+  await bench.alerts.addDestination(webhook('down', down.url), 'joe');
   await bench.alerts.evaluate();
   bench.offenders = [offenderOf(1)];
   await bench.alerts.evaluate();
@@ -114,7 +114,7 @@ test('after 24 hours an alert is dropped, counted and shown', async () => {
     await bench.alerts.sendDue();
     bench.pass(600);
   }
-  const [shown] = bench.alerts.destinations();
+  const [shown] = await bench.alerts.destinations();
   assert.equal(shown!.waiting, 0);
   assert.match(shown!.last_error!, /gave up an alert of 2026-11-22T12:00:00.*HTTP 503/);
   assert.equal(bench.alerts.counters()['given_up'], 1);
@@ -129,16 +129,16 @@ test('after 24 hours an alert is dropped, counted and shown', async () => {
 test('a flood is sent as one alert, and the queue of a destination that is down is bounded', async () => {
   const bench = benchOf();
   const down = await receiver(status(503));
-  bench.alerts.addDestination(webhook('down', down.url), 'joe');
+  await bench.alerts.addDestination(webhook('down', down.url), 'joe');
   await bench.alerts.evaluate();
   bench.offenders = Array.from({ length: 5000 }, (_, index) => offenderOf(index));
   await bench.alerts.evaluate();
-  assert.equal(bench.told().length, 1);
+  assert.equal((await bench.told()).length, 1);
   assert.equal(bench.alerts.counters()['summaries'], 1);
   for (let round = 1; round <= 105; round++) {
     bench.offenders = Array.from({ length: 10 }, (_, index) => offenderOf(10_000 * round + index));
     await bench.alerts.evaluate();
   }
-  assert.equal(bench.alerts.destinations()[0]!.waiting, 1000);
+  assert.equal((await bench.alerts.destinations())[0]!.waiting, 1000);
   assert.equal(bench.alerts.counters()['queue_overflowed'], 51);
 });

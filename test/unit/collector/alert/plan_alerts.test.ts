@@ -35,15 +35,16 @@ class Watched {
     this.token = await withAdmin(
       this.dataDir,
       pino({ level: 'silent' }),
-      ({ access }) =>
-        access.createToken({ kind: 'person', name: `ada-${Math.random()}`, role: 'viewer' }, by).secret,
+      async ({ access }) =>
+        (await access.createToken({ kind: 'person', name: `ada-${Math.random()}`, role: 'viewer' }, by))
+          .secret,
     );
     return this;
   }
 
   /** Reports as `imdswatch enforce` does on the collector's machine, from a connection of its own. */
-  report(steps: PlanStepReport[], given: Partial<PlanReport> = {}): void {
-    storePlanReport(this.dataDir, PLAN_ID, planReport(steps, given), 'command:root');
+  async report(steps: PlanStepReport[], given: Partial<PlanReport> = {}): Promise<void> {
+    await storePlanReport(this.dataDir, PLAN_ID, planReport(steps, given), 'command:root');
   }
 
   ask(path: string): Promise<Response> {
@@ -82,7 +83,7 @@ test('a confirmed host whose call without a token is answered raises the alert a
   const time = (minutes: number) => ago(minutes).replace('Z', '000Z');
   // Nobody has confirmed anything yet, and this call was before the confirmation.
   await call({ time: time(10), 'http.response.status_code': 200 });
-  watched.report([onHost(confirmed)]);
+  await watched.report([onHost(confirmed)]);
   await eventually(
     'the confirmed host',
     () => watched.collector.counters()['plan_alerts']!['confirmed_hosts'] === 1,
@@ -118,7 +119,7 @@ test('calls that were stored before the confirmation was known are asked for, al
   await eventually('acknowledged', () => acknowledged(outbox) === 1);
   await outbox.stop(0);
   await first.collector.stop();
-  first.report([onHost({ state: 'confirmed', since: ago(5) })]);
+  await first.report([onHost({ state: 'confirmed', since: ago(5) })]);
   const second = await new Watched(dataDir).start();
   await second.until(`enforcement_undone critical ${HOST.id}`);
 });
@@ -137,7 +138,7 @@ test('a plan that rolls back, holds a step and ends is told, and watchers of pla
     for await (const chunk of feed.body!) text += decoder.decode(chunk);
   })().catch(() => {});
 
-  watched.report([onHost({ state: 'soaking', since: ago(5) }), stepReport(2)]);
+  await watched.report([onHost({ state: 'soaking', since: ago(5) }), stepReport(2)]);
   await eventually('the report in the feed', () =>
     text.includes(`data: {"id":"${PLAN_ID}","phase":"running"`),
   );
@@ -145,14 +146,14 @@ test('a plan that rolls back, holds a step and ends is told, and watchers of pla
   const rolling = onHost({ state: 'rolling_back', since: ago(1), refusal });
   const held = stepReport(2, { state: 'held', since: ago(1), refusal });
   // The second part of a report is waited for, so that one alert has all of it.
-  watched.report([rolling], { step_count: 2, sequence: 2, phase: 'paused', has_more: true });
+  await watched.report([rolling], { step_count: 2, sequence: 2, phase: 'paused', has_more: true });
   await eventually('the first part in the feed', () => text.includes('"phase":"paused"'));
   assert.deepEqual(await watched.told(), []);
-  watched.report([held], { step_count: 2, sequence: 2, phase: 'paused' });
+  await watched.report([held], { step_count: 2, sequence: 2, phase: 'paused' });
   const told = [`plan_rolled_back critical ${PLAN_ID}`, `plan_held warning ${PLAN_ID}`];
   await watched.until(...told);
   const ended = { step_count: 2, sequence: 3, phase: 'ended' as const, phase_since: ago(0) };
-  watched.report([{ ...rolling, state: 'rolled_back', since: ago(0) }], ended);
+  await watched.report([{ ...rolling, state: 'rolled_back', since: ago(0) }], ended);
   await watched.until(...told, `plan_ended warning ${PLAN_ID}`);
   assert.match(text, /"phase":"ended"/);
   abort.abort();

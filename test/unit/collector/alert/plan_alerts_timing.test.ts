@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { mock, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
 import type { ConfirmedHost } from '../../../../collector/admin/confirmed_hosts.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
 import { PlanAlerts, type PlanAlertsParts } from '../../../../collector/alert/plan_alerts.ts';
 import type { Plan } from '../../../../collector/contract/plan.ts';
@@ -53,12 +53,12 @@ function ownClock(t: TestContext, startMs: number) {
 }
 
 /** Returns alerts about plans on a fleet without calls, which add what they tell to `recorded`. */
-function alertsOf(plans: object, recorded: AlertDraft[], now: () => number): PlanAlerts {
-  return new PlanAlerts({
-    admin: { alerts: { subjects: () => [] }, plans } as unknown as PlanAlertsParts['admin'],
+function alertsOf(plans: object, recorded: AlertDraft[], now: () => number): Promise<PlanAlerts> {
+  return PlanAlerts.open({
+    admin: { alerts: { subjects: async () => [] }, plans } as unknown as PlanAlertsParts['admin'],
     questions: { acceptedCalls: async () => [] },
     store: { cloudInstances: async () => [] },
-    record: (drafts) => recorded.push(...drafts),
+    record: async (drafts) => void recorded.push(...drafts),
     log: pino({ level: 'silent' }),
     now,
   });
@@ -72,11 +72,15 @@ test('the first undone host is told in a moment, and many at once are one alert'
   });
   const recorded: AlertDraft[][] = [];
   const admin = {
-    alerts: { subjects: () => [] },
-    plans: { confirmedVersion: () => '1', confirmedHosts: () => hosts, unattended: () => [] },
+    alerts: { subjects: async () => [] },
+    plans: {
+      confirmedVersion: async () => '1',
+      confirmedHosts: async () => hosts,
+      unattended: async () => [],
+    },
   } as unknown as PlanAlertsParts['admin'];
   const asked: string[][] = [];
-  const alerts = new PlanAlerts({
+  const alerts = await PlanAlerts.open({
     admin,
     questions: {
       acceptedCalls: async (ids) => {
@@ -85,7 +89,7 @@ test('the first undone host is told in a moment, and many at once are one alert'
       },
     },
     store: { cloudInstances: async () => [] },
-    record: (drafts) => recorded.push([...drafts]),
+    record: async (drafts) => void recorded.push([...drafts]),
     log: pino({ level: 'silent' }),
     now,
   });
@@ -127,13 +131,13 @@ test('the first part of a report is told when the rest has not come for 30 s', a
   const undone = { atUs: 5, step: stepReport(1, { state: 'rolling_back', reason: 'It was ordered.' }) };
   const recorded: AlertDraft[] = [];
   const plans = {
-    confirmedVersion: () => '0',
-    confirmedHosts: () => [],
-    unattended: () => [],
-    stepsSince: (_id: string, kind: string) => (kind === 'undone' ? [undone] : []),
-    hasChangedSince: () => false,
+    confirmedVersion: async () => '0',
+    confirmedHosts: async () => [],
+    unattended: async () => [],
+    stepsSince: async (_id: string, kind: string) => (kind === 'undone' ? [undone] : []),
+    hasChangedSince: async () => false,
   };
-  const alerts = alertsOf(plans, recorded, now);
+  const alerts = await alertsOf(plans, recorded, now);
   alerts.start();
   await tick(1);
   const plan = { id: PLAN_ID, phase: 'paused', reported: '2026-03-01T00:00:00.000000Z' } as Plan;
@@ -160,28 +164,28 @@ test('the first part of a report that came before the report ahead of it was jud
   const { plans } = new SqliteAdminStore(database);
   const { now, tick } = ownClock(t, CONFIRMED_MS);
   const recorded: AlertDraft[] = [];
-  const alerts = alertsOf(plans, recorded, now);
+  const alerts = await alertsOf(plans, recorded, now);
   alerts.start();
   await tick(1);
   let noticed = 0;
-  const notice = () => {
-    const changed = plans.changedSince(noticed);
+  const notice = async () => {
+    const changed = await plans.changedSince(noticed);
     noticed = changed.at(-1)!.change;
     alerts.onPlans(changed);
   };
   const report = (steps: Parameters<typeof planReport>[0], given: Parameters<typeof planReport>[1]) =>
     plans.report(PLAN_ID, planReport(steps, { step_count: 2, ...given }), 'a', now());
   const since = new Date(CONFIRMED_MS).toISOString();
-  report([stepReport(1), stepReport(2)], {});
-  notice();
-  report([stepReport(1, { state: 'rolling_back', since })], { sequence: 2, has_more: true });
+  await report([stepReport(1), stepReport(2)], {});
+  await notice();
+  await report([stepReport(1, { state: 'rolling_back', since })], { sequence: 2, has_more: true });
   await tick(1);
   assert.deepEqual(recorded, []);
-  notice();
+  await notice();
   await tick(10_000);
   assert.deepEqual(recorded, []);
-  report([stepReport(2, { state: 'held', since })], { sequence: 2 });
-  notice();
+  await report([stepReport(2, { state: 'held', since })], { sequence: 2 });
+  await notice();
   await tick(1);
   assert.deepEqual(
     recorded.map(({ rule }) => rule),
@@ -195,8 +199,12 @@ test('a plan that was left is told 90 s after its last report, and 90 s after a 
   const states = Object.fromEntries(PLAN_STEP_STATES.map((state) => [state, state === 'soaking' ? 1 : 0]));
   const left = { id: PLAN_ID, phase: 'running', reported: '2026-02-28T00:00:00.000000Z', states } as Plan;
   const recorded: AlertDraft[] = [];
-  const plans = { confirmedVersion: () => '0', confirmedHosts: () => [], unattended: () => [left] };
-  const alerts = alertsOf(plans, recorded, now);
+  const plans = {
+    confirmedVersion: async () => '0',
+    confirmedHosts: async () => [],
+    unattended: async () => [left],
+  };
+  const alerts = await alertsOf(plans, recorded, now);
   alerts.start();
   await tick(1);
   for (let second = 0; second < 80; second += 10) await tick(10_000);

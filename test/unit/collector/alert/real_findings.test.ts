@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { Insight } from '../../../../collector/insight/insight.ts';
 import { openStore } from '../../../../collector/store/sqlite/sqlite_store.ts';
@@ -45,10 +45,10 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
     await store.write([{ stream: STREAM, seq: ++seq, host, callers: [facts], records }]);
   };
   const told = async (): Promise<string[]> => {
-    const before = alerts.recentAlerts(100).length;
+    const before = (await alerts.recentAlerts(100)).length;
     nowMs += 10_000;
     await alerts.evaluate();
-    const all = alerts.recentAlerts(100);
+    const all = await alerts.recentAlerts(100);
     return all
       .slice(0, all.length - before)
       .map(({ rule, title }) => `${rule}: ${title}`)
@@ -69,7 +69,7 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
   await write(credentials);
   assert.deepEqual(await told(), ['credentials_over_v1: Role credentials over IMDSv1: /usr/bin/curl']);
   assert.match(
-    alerts.recentAlerts(1)[0]!.text,
+    (await alerts.recentAlerts(1))[0]!.text,
     new RegExp(`credentials of app without a token on host ${HOST.name}`),
   );
   await write(credentials);

@@ -100,7 +100,7 @@ class Watcher {
   }
 }
 
-const CONNECTION = { person: 'somebody', address: '192.0.2.1', mayStay: () => true, cut: () => {} };
+const CONNECTION = { person: 'somebody', address: '192.0.2.1', mayStay: async () => true, cut: () => {} };
 const watchers = () => api.parts.live.counters()['watchers']!;
 
 test('stored calls are sent with their offender to watchers whose filter matches', async () => {
@@ -155,7 +155,7 @@ test('a watcher that does not read has a bounded queue, and loses the rest', asy
 
 test('the feed of a revoked token ends', async () => {
   const by = { name: 'test', sourceAddress: null };
-  const { token, secret } = api.parts.access.createToken(
+  const { token, secret } = await api.parts.access.createToken(
     { kind: 'person', name: 'dora', role: 'viewer' },
     by,
   );
@@ -165,8 +165,8 @@ test('the feed of a revoked token ends', async () => {
   });
   const reader = response.body!.getReader();
   await reader.read();
-  api.parts.access.revokeToken(token.id, by);
-  api.parts.live.check();
+  await api.parts.access.revokeToken(token.id, by);
+  await api.parts.live.check();
   for (;;) if ((await reader.read()).done) break;
   assert.equal(watchers(), 0);
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { TriageChange } from '../../../../collector/contract/triage.ts';
 import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';
 import { Insight } from '../../../../collector/insight/insight.ts';
@@ -59,7 +59,7 @@ function fleet({ nowUs = NOW_US, rules = [] as string[], releasePatterns = [] as
   const set = async (title: string, change: TriageChange, atUs: number, from = insight) => {
     const { id } = await find(title, from);
     const joined = (await from.triageRecords(id)).filter((each) => each !== id);
-    triage.change({ workload: id, title, joined }, change, ADA, atUs / 1000);
+    await triage.change({ workload: id, title, joined }, change, ADA, atUs / 1000);
     return id;
   };
   const verdicts = async () =>
@@ -131,7 +131,7 @@ test('state set before a pattern joined two workloads: the least done counts, un
   assert.deepEqual([only!.triage.state, only!.triage.owner], ['in_progress', 'green']);
   await set(only!.title, { state: 'fixed' }, NOW_US - HOUR_US, joined);
   assert.deepEqual(
-    triage.all().map(({ workload, state, owner }) => [workload, state, owner]),
+    (await triage.all()).map(({ workload, state, owner }) => [workload, state, owner]),
     [[only!.id, 'fixed', 'green']],
   );
 });
@@ -141,7 +141,12 @@ test('an id of a release that is stored as a triage belongs to its workload', as
   const call = callOf('/opt/shop/1.2.3/bin/shop', A, 5 * HOUR_US);
   await put(call);
   const releaseId = identityId(workloadIdentity(call, call.host.id, call['source.address']));
-  triage.change({ workload: releaseId, title: 'shop', joined: [] }, { owner: 'shop' }, ADA, NOW_US / 1000);
+  await triage.change(
+    { workload: releaseId, title: 'shop', joined: [] },
+    { owner: 'shop' },
+    ADA,
+    NOW_US / 1000,
+  );
   const offender = await find('/opt/shop/1.2.3/bin/shop');
   assert.notEqual(offender.id, releaseId);
   assert.equal(offender.triage.owner, 'shop');
@@ -162,7 +167,7 @@ test('a change keeps what it leaves out, is in the audit log, and is refused whe
     [triage.state, triage.set, triage.owner, triage.ticket, triage.notes],
     ['in_progress', ago(2 * HOUR_US), 'payments', ticket, null],
   );
-  const entries = auditLog.newest({ limit: 10 });
+  const entries = await auditLog.newest({ limit: 10 });
   assert.deepEqual(
     entries.map(({ actor, action, detail }) => [actor, action, detail]),
     [

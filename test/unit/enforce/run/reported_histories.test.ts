@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
-import { SqliteAdminStore } from '../../../../collector/admin/admin_store.ts';
+import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { phaseOf } from '../../../../enforce/run/describe_progress.ts';
 import type { PlanReports } from '../../../../enforce/run/plan_reports.ts';
 import { ProgressReporter } from '../../../../enforce/run/progress_reporter.ts';
@@ -55,11 +55,11 @@ test(`in ${HISTORIES} random histories the collector ends with the states of the
           send: async (planId, report) => {
             const kind = isFaulty ? fault.next().value : 5;
             if (kind === 0) throw new Error('The report was lost.');
-            const answer = plans.report(planId, report, 'tester', 1_000_000);
+            const answer = await plans.report(planId, report, 'tester', 1_000_000);
             // The report of before arrives once more, as after a time-out of its client.
             if (late !== null && kind === 2) {
               const again = () => plans.report(planId, late!, 'tester', 1_000_000);
-              if (late.sequence < report.sequence) assert.throws(again, /are known already/);
+              if (late.sequence < report.sequence) await assert.rejects(again, /are known already/);
             }
             late = report;
             if (kind === 1) throw new Error('The answer was lost.');
@@ -79,10 +79,16 @@ test(`in ${HISTORIES} random histories the collector ends with the states of the
           done = cut;
         }
 
-        const shown = plans.one(id)!;
+        const shown = (await plans.one(id))!;
         assert.equal(shown.phase, phaseOf(plan, run.state));
         assert.equal(shown.is_carried_out, false);
-        const listed = plans.steps(id, { states: null, group: null, wave: null, after: null, limit: 100 });
+        const listed = await plans.steps(id, {
+          states: null,
+          group: null,
+          wave: null,
+          after: null,
+          limit: 100,
+        });
         for (const step of listed) {
           const own = run.state.steps[step.id]!;
           assert.equal(step.state, own.status, step.id);
@@ -90,9 +96,9 @@ test(`in ${HISTORIES} random histories the collector ends with the states of the
           seen.add(step.state);
         }
         assert.equal(listed.length, steps.length);
-        const confirmed = plans
-          .confirmedHosts()
-          .filter((host) => host.plan === id && host.driftedUs === null);
+        const confirmed = (await plans.confirmedHosts()).filter(
+          (host) => host.plan === id && host.driftedUs === null,
+        );
         const expected = steps.filter(
           ({ id: step, change }) =>
             change.http_tokens === 'required' && run.state.steps[step]!.status === 'confirmed',

@@ -1,0 +1,27 @@
+/**
+ * The interface of a database as the rows of the admin data need it. Their statements are the same for every database:
+ * parameters are `$1`, `$2` and so on, and only what SQLite and PostgreSQL both understand is used.
+ */
+export type SqlValue = string | number | Uint8Array | null;
+export type SqlRow = Record<string, SqlValue>;
+
+/**
+ * The part of the data that a transaction reads and then changes. Transactions about the same part are run one after the other, also those of other
+ * processes, so that what they have read is still true when they write.
+ */
+export type Area = 'access' | 'alerts' | 'plans' | 'settings' | 'triage';
+
+export interface AdminSql {
+  all(text: string, ...values: SqlValue[]): Promise<SqlRow[]>;
+  /** Returns the first row. */
+  get(text: string, ...values: SqlValue[]): Promise<SqlRow | undefined>;
+  /** Returns the number of changed rows. */
+  run(text: string, ...values: SqlValue[]): Promise<number>;
+  /**
+   * Runs `work` in a transaction: all of its changes are stored, or none. `work` must use the database that it is given,
+   * and wait for nothing else. A transaction within another is stored with the outer one, and fails alone.
+   */
+  transaction<T>(area: Area, work: (sql: AdminSql) => Promise<T>): Promise<T>;
+  /** Returns a text that changes when another process has changed what `area` names. It may change without reason. */
+  version(area: Area): Promise<string>;
+}
