@@ -19,8 +19,8 @@ export class MemoryStore implements IngestStore {
   readonly rollups: { count: number; caller: CallerFacts }[] = [];
   readonly coverage: Coverage[] = [];
   readonly heartbeats: { heartbeat: Heartbeat; receivedUs: number }[] = [];
-  /** Delay of every transaction. */
-  writeMs = 0;
+  /** Every transaction waits for it. */
+  gate: Promise<void> = Promise.resolve();
   /** Thrown by every transaction. */
   fault: Error | null = null;
   writes = 0;
@@ -35,7 +35,7 @@ export class MemoryStore implements IngestStore {
 
   async write(batches: StoredBatch[]): Promise<BatchResult[]> {
     this.writes += 1;
-    if (this.writeMs > 0) await new Promise((resolve) => setTimeout(resolve, this.writeMs));
+    await this.gate;
     if (this.fault !== null) throw this.fault;
     return batches.map((batch) => this.#put(batch));
   }

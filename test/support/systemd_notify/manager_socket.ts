@@ -34,7 +34,7 @@ export class ManagerSocket {
   }
 
   /** All until one matches, which is the last. Throws when none does in time. */
-  async until(wanted: RegExp, timeoutMs = 10_000): Promise<string[]> {
+  async until(wanted: RegExp, timeoutMs = 30_000): Promise<string[]> {
     const all: string[] = [];
     for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(10)) {
       all.push(...this.received());

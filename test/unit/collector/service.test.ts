@@ -174,7 +174,7 @@ test('the collector stops in order with people and agents connected', async () =
   await reader.read();
   const began = performance.now();
   await collector.stop();
-  assert.ok(performance.now() - began < 5000);
+  assert.ok(performance.now() - began < 30_000);
   while (!(await reader.read()).done);
   await assert.rejects(fetch(`${base}/healthz`));
 });

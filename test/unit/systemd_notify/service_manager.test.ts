@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, it, type TestContext } from 'node:test';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { unixSocketAddress } from '../../../systemd_notify/notify_socket.ts';
 import { ServiceManager, type ServiceState } from '../../../systemd_notify/service_manager.ts';
 import { ManagerSocket } from '../../support/systemd_notify/manager_socket.ts';
@@ -24,6 +24,18 @@ function recording(watchdogMs: number | null) {
   });
   const pings = () => sent.filter((text) => text === 'WATCHDOG=1').length;
   return { manager, sent, warnings, pings };
+}
+
+/** Stops the timers, and returns a function that moves them on by milliseconds and lets what they begin go on. */
+function ownTimers(t: TestContext): (ms: number) => Promise<void> {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  return async (ms) => {
+    for (let passed = 0; passed < ms; passed++) {
+      t.mock.timers.tick(1);
+      await nextTurn();
+    }
+    await nextTurn();
+  };
 }
 
 describe("the service manager's socket", () => {
@@ -56,7 +68,7 @@ describe("the service manager's socket", () => {
         const datagrams = await socket.until(/^WATCHDOG=1$/);
         // On a slow machine a second sign of progress may have come by now.
         assert.deepEqual(datagrams.slice(0, 3), ['READY=1\nSTATUS=on fire=1', 'STATUS=well', 'WATCHDOG=1']);
-        await socket.until(/^WATCHDOG=1$/, 1000);
+        await socket.until(/^WATCHDOG=1$/);
         manager.stopping();
         assert.ok((await socket.until(/^STOPPING=1/)).at(-1)!.startsWith('STOPPING=1'));
         manager.close();
@@ -90,14 +102,15 @@ describe("the service manager's socket", () => {
     assert.deepEqual(manager.counters(), { told: 0, not_told: 0, watchdog_told: 0, watchdog_withheld: 0 });
   });
 
-  it('ignores a watchdog of another process', async () => {
+  it('ignores a watchdog of another process', async (t) => {
+    const tick = ownTimers(t);
     const socket = new ManagerSocket(`@imdswatch-test-${process.pid}-other`);
     const manager = ServiceManager.fromEnvironment(
       { NOTIFY_SOCKET: `@imdswatch-test-${process.pid}-other`, WATCHDOG_USEC: '30000', WATCHDOG_PID: '1' },
       { warn: assert.fail },
     );
     manager.follow(() => well);
-    await sleep(60);
+    await tick(60);
     manager.close();
     assert.deepEqual(socket.received(), ['STATUS=well']);
     socket.close();
@@ -105,44 +118,46 @@ describe("the service manager's socket", () => {
 });
 
 describe('the watchdog', () => {
-  it('gets at least three signals per interval while there is progress', async () => {
+  it('gets three signals per interval while there is progress', async (t) => {
+    const tick = ownTimers(t);
     const { manager, pings } = recording(150);
     manager.follow(() => well);
-    await sleep(400);
+    await tick(400);
     manager.close();
-    const pingCount = pings();
-    assert.ok(pingCount >= 4, `${pingCount} in 400 ms of 150`);
-    await sleep(120);
-    assert.equal(pings(), pingCount);
+    assert.equal(pings(), 9, 'one at once, and one each 50 ms');
+    await tick(120);
+    assert.equal(pings(), 9);
   });
 
-  it('gets no signal while there is no progress or the state throws, and then gets one again', async () => {
+  it('gets no signal while there is no progress or the state throws, and then gets one again', async (t) => {
+    const tick = ownTimers(t);
     const { manager, sent, warnings, pings } = recording(30);
     let state: () => ServiceState = () => ({ status: 'x', stuck: 'the capture is not live' });
     manager.follow(() => state());
-    await sleep(60);
+    await tick(60);
     state = () => {
       throw new Error('no store');
     };
-    await sleep(60);
+    await tick(60);
     assert.equal(pings(), 0);
     assert.ok(manager.counters()['watchdog_withheld']! >= 4);
     assert.deepEqual(sent, ['STATUS=Stuck: the capture is not live', 'STATUS=Stuck: no store']);
     assert.equal(warnings.length, 2);
     state = () => well;
-    await sleep(60);
+    await tick(60);
     manager.close();
     assert.ok(pings() > 0);
   });
 
-  it('gets no signal while a state is pending, and one when it arrives', async () => {
+  it('gets no signal while a state is pending, and one when it arrives', async (t) => {
+    const tick = ownTimers(t);
     const { manager, pings } = recording(30);
     const answer = Promise.withResolvers<ServiceState>();
     manager.follow(() => answer.promise);
-    await sleep(100);
+    await tick(100);
     assert.equal(pings(), 0);
     answer.resolve(well);
-    await sleep(5);
+    await tick(0);
     assert.ok(pings() >= 1);
     manager.close();
   });

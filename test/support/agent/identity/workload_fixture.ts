@@ -88,7 +88,7 @@ export class WorkloadFixture {
     return this.#identity!.facts(ref);
   }
 
-  settled(ref: WorkloadRef | null, timeoutMs = 5_000): Promise<void> {
+  settled(ref: WorkloadRef | null, timeoutMs = 30_000): Promise<void> {
     return new Promise((resolve) => this.#identity!.whenSettled(ref, timeoutMs, resolve));
   }
 
@@ -97,7 +97,7 @@ export class WorkloadFixture {
   }
 
   async until(condition: () => boolean): Promise<void> {
-    for (let tries = 0; tries < 500 && !condition(); tries++) await sleep(10);
+    for (let tries = 0; tries < 3_000 && !condition(); tries++) await sleep(10);
     assert.ok(condition(), `${condition}: ${JSON.stringify(this.#identity?.counters())}`);
   }
 

@@ -171,7 +171,7 @@ describe('bounds', () => {
     );
   });
 
-  it('takes no more than 200 ms for the worst texts', () => {
+  it('takes no more than 200 ms of processor time for the worst texts', () => {
     for (const piece of [
       'token',
       '://',
@@ -196,11 +196,11 @@ describe('bounds', () => {
       'xK9f_Qz3Lw-',
     ]) {
       const text = piece.repeat(Math.ceil(40_000 / piece.length));
-      const before = performance.now();
+      const before = process.threadCpuUsage();
       maskText(text, true);
       maskText(text);
       maskPath(text.slice(0, 8_192));
-      const took = performance.now() - before;
+      const took = process.threadCpuUsage(before).user / 1_000;
       assert.ok(took < 200, `${JSON.stringify(piece)} took ${took} ms`);
     }
   });

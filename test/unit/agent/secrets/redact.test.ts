@@ -87,7 +87,7 @@ describe('properties', () => {
     );
   });
   it('long text costs little', () => {
-    const startMs = performance.now();
+    const before = process.threadCpuUsage();
     for (const text of [
       '?token&'.repeat(1_200),
       'a'.repeat(8_192),
@@ -97,7 +97,7 @@ describe('properties', () => {
     ]) {
       for (const redact of [redactPath, redactQuery, redactUserAgent]) redact(text);
     }
-    const spentMs = performance.now() - startMs;
+    const spentMs = process.threadCpuUsage(before).user / 1_000;
     assert.ok(spentMs < 1_000, `${spentMs} ms`);
   });
 });

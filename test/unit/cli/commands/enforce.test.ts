@@ -108,11 +108,11 @@ describe('imdswatch enforce', () => {
   }
 
   async function until(condition: () => boolean): Promise<void> {
-    for (let tries = 0; tries < 600; tries += 1) {
+    for (let tries = 0; tries < 2400; tries += 1) {
       if (condition()) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
-    assert.fail('It did not happen within 30 s.');
+    assert.fail('It did not happen within two minutes.');
   }
 
   /** The plan as the collector has it. */
@@ -215,7 +215,8 @@ describe('imdswatch enforce', () => {
       const tookMs = Date.now() - refusedMs;
       const { code, stdout } = await applying.ended;
       assert.equal(code, 5, stdout);
-      assert.ok(tookMs < 10_000, `it took ${tookMs} ms`);
+      // The soak, which must not be waited for, takes 200 s.
+      assert.ok(tookMs < 60_000, `it took ${tookMs} ms`);
       assert.match(stdout, /rolled_back\s+\/opt\/weekly\.sh called without a token on i-0+4 and was refused/);
       assert.match(stdout, /held/);
       const shown = (await reported(id))!;

@@ -113,7 +113,7 @@ describe('named by Docker', () => {
     const before = performance.now();
     await fixture.settled(ref, WAIT_MS);
     const waitedMs = performance.now() - before;
-    assert.ok(waitedMs >= WAIT_MS - 5 && waitedMs < WAIT_MS + 500, `${waitedMs} ms`);
+    assert.ok(waitedMs >= WAIT_MS - 5, `${waitedMs} ms`);
     assert.equal(identity.facts(ref).container?.name, null);
     assert.equal(fixture.count('waited_in_vain'), 1);
     release();
