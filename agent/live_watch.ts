@@ -26,7 +26,7 @@ import { openEngines } from './identity/engines/open_engines.ts';
 import { ProcessIdentity } from './identity/process_identity.ts';
 import { WorkloadIdentity } from './identity/workload.ts';
 import { giveBackFreeMemory, giveBackProgramPages } from './linux/free_memory.ts';
-import { bootClockUs, realClockUs } from './linux/libc.ts';
+import { bootClockUs, monotonicNs, realClockUs } from './linux/libc.ts';
 import { namespaceAt } from './linux/network_namespaces.ts';
 import { Pipeline } from './pipeline.ts';
 
@@ -51,10 +51,12 @@ const COLLECT_MS = 40;
 /** Packets of this age have been read, as far as they were captured: decisions by time are about older ones. */
 const COLLECTED_US = 2 * COLLECT_MS * 1_000;
 
-/** One moment by both clocks, and the time that the capture was live until then. */
+/** One moment by three clocks, and the time that the capture was live until then. */
 export interface WatchMoment {
   bootUs: number;
   wallUs: number;
+  /** The clock of the kernel's reports, which stands still while the machine is suspended. */
+  monotonicUs: number;
   liveMs: number;
 }
 
@@ -220,10 +222,12 @@ export class LiveWatch {
     this.schedule(IDLE_TICK_MS);
   }
 
-  stop(): void {
+  /** Ends the watch. Connections after `end` are compared with nothing: their packets may not be read any more. */
+  stop(end: WatchMoment = this.moment()): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
     this.moment();
+    this.kernelView.endAt(end.monotonicUs);
     this.pipeline.stop();
     this.kernelView.finish();
     this.namespaces.stop(performance.now());
@@ -291,7 +295,8 @@ export class LiveWatch {
   moment(): WatchMoment {
     const bootUs = bootClockUs();
     this.time.advanceTo(bootUs / 1000, this.source.live);
-    return { bootUs, wallUs: realClockUs(), liveMs: this.time.liveMs };
+    const monotonicUs = Number(monotonicNs()) / 1_000;
+    return { bootUs, wallUs: realClockUs(), monotonicUs, liveMs: this.time.liveMs };
   }
 
   /** Resolves when every packet and every kernel report until now has been read. */

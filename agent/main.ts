@@ -108,7 +108,7 @@ export async function startAgent(
       clearInterval(stateTimer);
       identity.stop();
       // Packets that were captured until the end of the last report are read before the capture ends.
-      await reporter.report(() => watch.stop());
+      await reporter.finish((end) => watch.stop(end));
       await opened.stop();
       log.info('the agent has stopped');
     },

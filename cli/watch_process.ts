@@ -2,7 +2,7 @@
  * The process of `imdswatch watch`: it gets its settings as JSON in argument 1 and prints calls until a
  * signal.
  */
-import { LiveWatch } from '../agent/live_watch.ts';
+import { LiveWatch, type WatchMoment } from '../agent/live_watch.ts';
 import type { WatchSettings } from './commands/watch.ts';
 import { exitWith } from './exit.ts';
 import { untilSignal } from './signals.ts';
@@ -33,11 +33,13 @@ async function watchUntilSignal(settings: WatchSettings): Promise<number> {
       `Watching ${visibleText(`${watch.sourceName} of ${watch.host.name}`)}; callers are found by ${method}. Press Ctrl-C to stop.\n`,
     );
   }
+  let end: WatchMoment | undefined;
   try {
     await Promise.race([signal, output.gone]);
+    end = watch.moment();
     await watch.caughtUp(); // the kernel may have collected packets
   } finally {
-    watch.stop();
+    watch.stop(end);
   }
   if (!settings.json) process.stderr.write(`\n${printer.summary()}\n`);
   const unreadBytes = await output.end();

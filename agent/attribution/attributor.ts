@@ -20,6 +20,8 @@ export interface KernelConnection {
   netns: number;
   /** The time of the report, in microseconds since the Unix epoch by the clock of packets; absent if it is not known. */
   reportedUs?: number;
+  /** The same time by the kernel's monotonic clock, in microseconds; absent if it is not known. */
+  monotonicUs?: number;
   /** Returns the process that connected; null if its record was lost. */
   owner(): SocketOwner | null;
   /** Returns the thread that connected, in the host's pid namespace; null if it is not known. */

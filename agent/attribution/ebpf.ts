@@ -238,6 +238,7 @@ export class EbpfAttributor implements Attributor {
       tuple,
       initialSequence,
       reportedUs: state.monotonicUs + this.#wallAheadUs(),
+      monotonicUs: state.monotonicUs,
       owner: () => (socket === undefined ? null : this.#ownerOfSocket(socket)),
       threadId: () => (socket?.record ? (ownerRecord(socket.record)?.tid ?? null) : null),
       isOpen: () => socket?.isOpen === true,

@@ -19,6 +19,7 @@ export class CoverageReporter {
   readonly #runId = uuidv7();
   #start: WatchMoment;
   #before: Counted;
+  #isFinished = false;
 
   /** The capture must be open: the first report begins now. */
   constructor(watch: Watch, bootId: string, emit: (coverage: Coverage) => void) {
@@ -32,12 +33,27 @@ export class CoverageReporter {
   /**
    * Reports the time since the last report. The report ends at the moment of this call. It is emitted when
    * every packet that was captured until then has been read, so an agent that is killed before that has
-   * claimed nothing. `beforeCounting` may end the capture.
+   * claimed nothing.
    */
-  async report(beforeCounting: () => void = () => {}): Promise<void> {
+  async report(): Promise<void> {
+    await this.#report(null);
+  }
+
+  /** Makes the last report. `stop` ends the capture, and gets the moment at which the report ends. */
+  async finish(stop: (end: WatchMoment) => void): Promise<void> {
+    await this.#report(stop);
+  }
+
+  async #report(stop: ((end: WatchMoment) => void) | null): Promise<void> {
     const end = this.#watch.moment();
     await this.#watch.caughtUp();
-    beforeCounting();
+    // A report that was begun in the meantime would claim time after the end of the capture.
+    if (this.#isFinished) return;
+    if (stop !== null) {
+      this.#isFinished = true;
+      // Another report may have claimed more time already.
+      stop(end.bootUs < this.#start.bootUs ? this.#start : end);
+    }
     // Another report, begun in the meantime, has covered this time already.
     if (end.bootUs < this.#start.bootUs) return;
     const now: Counted = { ...this.#watch.coverage(), losses: this.#watch.losses() };

@@ -67,6 +67,9 @@ export class KernelView {
   /** Namespaces of which at least one packet passed through a capture. */
   private readonly visible = new Set<number>();
   private forgotten = 0;
+  /** The end of the time that is compared, by the monotonic clock; see `endAt`. */
+  private endUs = Number.POSITIVE_INFINITY;
+  private afterEnd = 0;
 
   constructor(hooks: KernelViewHooks) {
     this.hooks = hooks;
@@ -91,6 +94,10 @@ export class KernelView {
 
   /** Records a connection that the kernel reported, or an attempt that failed. */
   recordKernelConnection(connection: KernelConnection, timeUs: number): void {
+    if (this.isAfterEnd(connection)) {
+      this.afterEnd++;
+      return;
+    }
     if (connection.kind === 'established') this.countsOf(connection.netns).kernel_connections++;
     if (this.claimBeginning(connection)) {
       this.settle(connection, true, timeUs);
@@ -121,6 +128,22 @@ export class KernelView {
     return this.waiting.size > 0;
   }
 
+  /**
+   * Leaves out what the kernel reports of later times than this moment of the monotonic clock, in microseconds. The
+   * capture is about to end: the packets of such a connection are not read any more.
+   */
+  endAt(monotonicUs: number): void {
+    this.endUs = monotonicUs;
+    for (const [key, same] of [...this.waiting]) {
+      for (const each of same.filter(({ connection }) => this.isAfterEnd(connection))) {
+        this.deleteWaiting(key, each);
+        if (each.connection.kind === 'established') this.countsOf(each.connection.netns).kernel_connections--;
+        this.afterEnd++;
+        this.hooks.onDecided(each.connection);
+      }
+    }
+  }
+
   /** Everything that waits is decided now: no more packets will come. */
   finish(): void {
     this.tick(Number.POSITIVE_INFINITY);
@@ -145,14 +168,23 @@ export class KernelView {
   }
 
   private decide(key: string, decided: Waiting, isSeen: boolean): void {
-    const left = this.waiting.get(key)!.filter((each) => each !== decided);
-    if (left.length === 0) this.waiting.delete(key);
-    else this.waiting.set(key, left);
+    this.deleteWaiting(key, decided);
     this.settle(decided.connection, isSeen, decided.sinceUs);
     this.hooks.onDecided(decided.connection);
   }
 
-  /** Returns the sums over all namespaces. */
+  private deleteWaiting(key: string, deleted: Waiting): void {
+    const left = this.waiting.get(key)!.filter((each) => each !== deleted);
+    if (left.length === 0) this.waiting.delete(key);
+    else this.waiting.set(key, left);
+  }
+
+  /** A report without a time may be about any time: it is compared. */
+  private isAfterEnd({ monotonicUs }: KernelConnection): boolean {
+    return monotonicUs !== undefined && monotonicUs > this.endUs;
+  }
+
+  /** Returns the sums over all namespaces. `after_end`: reports of times that nobody claims, see `endAt`. */
   counters(): Counters {
     const sum: NamespaceCounts = {
       kernel_connections: 0,
@@ -165,7 +197,7 @@ export class KernelView {
     for (const counts of this.namespaces.values()) {
       for (const name of Object.keys(sum) as (keyof NamespaceCounts)[]) sum[name] += counts[name];
     }
-    return { ...sum, namespaces: this.namespaces.size, forgotten: this.forgotten };
+    return { ...sum, namespaces: this.namespaces.size, forgotten: this.forgotten, after_end: this.afterEnd };
   }
 
   private claimBeginning({ tuple, initialSequence }: KernelConnection): boolean {

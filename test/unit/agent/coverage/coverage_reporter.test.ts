@@ -34,7 +34,8 @@ class FakeWatch {
   }
 
   moment() {
-    return { bootUs: this.bootUs, wallUs: this.wallUs, liveMs: this.liveUs / 1000 };
+    const { bootUs, wallUs } = this;
+    return { bootUs, wallUs, monotonicUs: bootUs, liveMs: this.liveUs / 1000 };
   }
 
   async caughtUp(): Promise<void> {
@@ -109,12 +110,18 @@ test('a report contains the connections that were read for it, but not the time 
 test('the last report claims no time after the end of the capture', async () => {
   const { watch, reports, reporter } = started();
   watch.pass(1_000_000);
+  const endUs = watch.bootUs;
   let isStopped = false;
   watch.unread.push(() => assert.equal(isStopped, false, 'what was captured is read first'));
-  await reporter.report(() => {
+  watch.unread.push(() => watch.pass(250_000));
+  const late: Promise<void>[] = [];
+  await reporter.finish((end) => {
     isStopped = true;
+    assert.equal(end.monotonicUs, endUs, 'the end of the report');
+    late.push(reporter.report());
     watch.pass(500_000, false);
   });
+  await Promise.all(late);
   assert.deepEqual([isStopped, reports[0]!.live_ms], [true, 1000]);
   assert.equal(reports[0]!.uptime_end_ms, 6000);
 });

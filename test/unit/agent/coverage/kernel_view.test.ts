@@ -134,4 +134,53 @@ describe('coverage', () => {
       }),
     );
   });
+
+  it('compares exactly the connections until the end, in whatever order and however late they are read', () => {
+    const END_US = 1_000;
+    const each = fc.record({
+      atUs: fc.oneof(fc.integer({ min: 0, max: 2 * END_US }), fc.constant(END_US), fc.constant(END_US + 1)),
+      kind: fc.constantFrom('established' as const, 'failed' as const),
+      isCaptured: fc.boolean(),
+      // Each side may be read before the end is set, or after it.
+      reportedAt: fc.double({ min: 0, max: 2, noNaN: true }),
+      capturedAt: fc.double({ min: 0, max: 2, noNaN: true }),
+    });
+    fc.assert(
+      fc.property(fc.array(each, { maxLength: 12 }), (all) => {
+        const { kernelView, told } = coverage([1]);
+        const steps: { at: number; run: () => void }[] = [{ at: 1, run: () => kernelView.endAt(END_US) }];
+        for (const [index, { atUs, kind, isCaptured, reportedAt, capturedAt }] of all.entries()) {
+          const report = { ...connection(1, index, kind), monotonicUs: atUs };
+          steps.push({ at: reportedAt, run: () => kernelView.recordKernelConnection(report, 0) });
+          if (isCaptured)
+            steps.push({ at: capturedAt, run: () => kernelView.recordBeginning(IMDS, index, 0) });
+        }
+        for (const { run } of steps.toSorted((a, b) => a.at - b.at)) run();
+        kernelView.finish();
+        const counters = kernelView.counters();
+        const within = all.filter(({ atUs }) => atUs <= END_US);
+        const established = within.filter(({ kind }) => kind === 'established');
+        const count = (of: typeof all, isCaptured: boolean) =>
+          of.filter((one) => one.isCaptured === isCaptured).length;
+        const failed = within.filter(({ kind }) => kind === 'failed');
+        // A later connection that both sides read before the end was set counts, on both sides alike.
+        const extra = all.filter(
+          (one) =>
+            one.kind === 'established' &&
+            one.atUs > END_US &&
+            one.isCaptured &&
+            Math.max(one.reportedAt, one.capturedAt) < 1,
+        ).length;
+        assert.equal(counters['missed'], count(established, false));
+        assert.equal(counters['blocked'], count(failed, false));
+        assert.equal(counters['seen'], count(established, true) + extra);
+        assert.equal(counters['kernel_connections'], established.length + extra);
+        const [waits, decided] = ['waits 1', 'decided 1'].map(
+          (text) => told.filter((one) => one === text).length,
+        );
+        assert.equal(waits, decided, 'nothing is left undecided');
+        assert.equal(kernelView.undecided, 0);
+      }),
+    );
+  });
 });
