@@ -20,6 +20,12 @@ export interface HostSourceOptions extends LiveSourceOptions {
   maxNamespaces: number;
 }
 
+/**
+ * The same conversation may be seen in several namespaces: its first copy has the caller's own addresses, and the others
+ * show how many routers it passed. So the packets of several captures are ordered although each is handed over at once.
+ */
+const LEAST_COLLECT_MS = 2;
+
 /** The outcome of an attempt to capture in a namespace. */
 export type NamespaceOutcome =
   | { kind: 'watched' }
@@ -61,7 +67,8 @@ export class HostSource implements PacketSource {
     this.endpoints = options.endpoints;
     this.main = new LiveSource(options);
     this.collectMs = options.collectMs ?? 0;
-    this.order = new CaptureOrder(this.collectMs, (packets) => this.handler?.(packets));
+    const orderMs = Math.max(this.collectMs, LEAST_COLLECT_MS);
+    this.order = new CaptureOrder(orderMs, (packets) => this.handler?.(packets));
   }
 
   get live(): boolean {
@@ -152,7 +159,7 @@ export class HostSource implements PacketSource {
 
   /** Resolves when every packet that was captured until now has been handled. */
   async caughtUp(): Promise<void> {
-    if (this.collectMs > 0 && this.handler !== null) await this.order.caughtUp(this.captures);
+    if (this.handler !== null) await this.order.caughtUp(this.captures);
   }
 
   /**
@@ -163,8 +170,7 @@ export class HostSource implements PacketSource {
     const other = this.others.get(netns);
     if (other === undefined || other.isClosing) return;
     other.isClosing = true;
-    if (this.collectMs === 0) this.closeCapture(netns);
-    else void this.order.caughtUp([other.source]).then(() => this.closeCapture(netns));
+    void this.order.caughtUp([other.source]).then(() => this.closeCapture(netns));
   }
 
   private closeCapture(netns: number): void {
@@ -183,7 +189,7 @@ export class HostSource implements PacketSource {
 
   private handlePackets(source: LiveSource, netns: number, packets: readonly Packet[]): void {
     for (const packet of packets) packet.netns = netns;
-    if (this.collectMs === 0 || this.others.size === 0) this.handler?.(packets);
+    if (this.others.size === 0) this.handler?.(packets);
     else this.order.addPackets(source, packets, this.captures);
   }
 }
