@@ -156,7 +156,7 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
       if (context.isOwn) return context;
     }
     context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence, begunUs);
-    if (context.owner === null && onOwnerMissing?.()) {
+    if (context.owner === null && attributor.namesAfterSyn !== true && onOwnerMissing?.()) {
       context.owner = attributor.ownerOf(tuple, atSyn, context.initialSequence, begunUs);
     }
     return context;
@@ -390,9 +390,15 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
 
   private identifyCaller(tuple: FlowTuple, context: ConnectionContext): void {
     if (context.process !== null) return;
-    const { attribution } = this.options;
+    const { attribution, onOwnerMissing } = this.options;
     const { initialSequence, begunUs } = context;
     context.owner ??= attribution?.attributor.ownerOf(tuple, false, initialSequence, begunUs) ?? null;
+    if (context.owner === null && attribution?.attributor.namesAfterSyn === true && !context.isSearched) {
+      context.isSearched = true;
+      if (onOwnerMissing?.()) {
+        context.owner = attribution.attributor.ownerOf(tuple, false, initialSequence, begunUs);
+      }
+    }
     this.describeOwner(context);
   }
 

@@ -17,6 +17,8 @@ export interface ConnectionContext {
   initialSequence: number | null;
   /** When the SYN was sent, in microseconds since the Unix epoch; null if it was not seen. */
   begunUs: number | null;
+  /** New network namespaces were looked for, because its owner was found in none of the known ones. */
+  isSearched: boolean;
   /** A socket of this process made the connection, as far as that is known without eBPF. */
   isOwn: boolean;
   /** The number of requests that were taken for our own. We send one request per connection. */
@@ -59,6 +61,7 @@ export function newContext(
       use: null,
       sender: null,
       opener: null,
+      isSearched: false,
       relayed: null,
       heldRequests: [],
     },

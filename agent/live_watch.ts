@@ -211,6 +211,7 @@ export class LiveWatch {
     this.attributor.poll();
     this.attributor.onConnection = (connection) =>
       this.kernelView.recordKernelConnection(connection, wallClockUs());
+    this.attributor.onNamespace = (netns, pid) => this.namespaces.noteProcess(netns, pid, performance.now());
     this.attributor.onUrgentOwner = (owner) => this.pipeline.prepareCaller(owner);
     this.attributor.onClosed = (netns, tuple) => {
       this.namespaces.handleClosed(netns, tuple, performance.now());

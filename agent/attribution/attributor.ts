@@ -57,6 +57,15 @@ export interface Attributor {
    */
   onUrgentOwner?: ((owner: SocketOwner) => void) | null;
   /**
+   * Called for each program that begins, with the inode number of its network namespace: a namespace that lives for
+   * seconds only is found by it. Never called without process events.
+   */
+  onNamespace?: ((netns: number, pid: number) => void) | null;
+  /**
+   * The owner of a connection is known at its first request at the earliest, so that nothing is missing at its SYN.
+   */
+  readonly namesAfterSyn?: boolean;
+  /**
    * The kernel records callers, and `onUrgentOwner` is called while they live: packets may be handled a moment after
    * they came.
    */

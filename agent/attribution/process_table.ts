@@ -51,11 +51,17 @@ interface Source {
   readNs: bigint;
 }
 
+interface User {
+  /** Effective user id; null if it is unknown. */
+  uid: number | null;
+}
+
 /** One program in a process. A fork has its parent's until it runs another one. */
 interface Image {
   sinceNs: bigint;
   source: Source;
-  uid: number | null;
+  /** Forks share it with the image that they have of their parent. */
+  user: User;
   /** Only the user has changed: it is the program of the image before it. */
   isUid: boolean;
   /** The path that execve(2) got; null if it was not reported. */
@@ -152,7 +158,7 @@ export class ProcessTable {
     this.#addImage(this.#living(pid, null), {
       sinceNs,
       source,
-      uid: reading.uid,
+      user: { uid: reading.uid },
       isUid: false,
       path: null,
     });
@@ -256,9 +262,19 @@ export class ProcessTable {
       distrust(before, timeNs);
     }
     const parent = this.#entryAt(parentPid, timeNs);
-    const image = parent && imageAt(parent, timeNs);
+    const image = (parent && imageAt(parent, timeNs)) ?? this.#olderImage(parentPid, timeNs);
     const entry = this.#newEntry(pid, parentPid, timeNs);
     if (image !== null) this.#addImage(entry, { ...image, sinceNs: timeNs, isUid: false });
+  }
+
+  /** Reads a process that is older than the events when it has a child, which may end before it is read. */
+  #olderImage(pid: number, timeNs: bigint): Image | null {
+    const reading = this.#read(pid);
+    if (reading === null) return null;
+    this.#counts.processes_read++;
+    this.addReading(pid, reading, timeNs);
+    const entry = this.#entryAt(pid, timeNs);
+    return entry && imageAt(entry, timeNs);
   }
 
   #exec(pid: number, timeNs: bigint): void {
@@ -269,12 +285,13 @@ export class ProcessTable {
     else this.#counts.processes_read++;
     entry.parentPid ??= reading?.parentPid ?? null;
     // A program that changes its user leaves an event of its own.
-    const uid = reading?.uid ?? entry.images.at(-1)?.uid ?? null;
+    const before = entry.images.at(-1);
+    const user = reading?.uid == null ? (before?.user ?? { uid: null }) : { uid: reading.uid };
     const source = { pid, reading, readNs: this.#now() };
     this.#addImage(entry, {
       sinceNs: timeNs,
       source,
-      uid,
+      user,
       isUid: false,
       path: null,
     });
@@ -284,7 +301,11 @@ export class ProcessTable {
     const entry = this.#entries.get(pid);
     const image = entry?.images.at(-1);
     if (entry === undefined || image === undefined || entry.endedNs !== null) return;
-    this.#addImage(entry, { ...image, sinceNs: timeNs, uid, isUid: true });
+    for (const image of entry.images) {
+      // It was read after this change, so the user before it is not known.
+      if (isReadLate(image, pid, timeNs)) forgetUser(image);
+    }
+    this.#addImage(entry, { ...image, sinceNs: timeNs, user: { uid }, isUid: true });
   }
 
   #exit(pid: number, timeNs: bigint): void {
@@ -367,9 +388,21 @@ const DEFAULT_LIMITS: ProcessTableLimits = {
 
 /** Drops what was read of a process after it had become something else. */
 function distrust(entry: Entry, changedNs: bigint): void {
-  for (const { sinceNs, source } of entry.images) {
-    if (source.pid === entry.pid && sinceNs < changedNs && source.readNs > changedNs) source.reading = null;
+  for (const image of entry.images) {
+    if (!isReadLate(image, entry.pid, changedNs)) continue;
+    forgetUser(image);
+    image.source.reading = null;
   }
+}
+
+/** Returns whether what was read of a process may be the state after a change. */
+function isReadLate({ sinceNs, source }: Image, pid: number, changedNs: bigint): boolean {
+  return source.pid === pid && sinceNs < changedNs && source.readNs > changedNs;
+}
+
+/** Forgets the user of an image if it was read. One that the kernel's event reported is right. */
+function forgetUser({ source, user, isUid }: Image): void {
+  if (source.reading !== null && !isUid) user.uid = null;
 }
 
 function isAliveAt(entry: Entry, timeNs: bigint): boolean {
@@ -385,7 +418,7 @@ function known(entry: Entry, timeNs: bigint): KnownProcess {
   const { pid, parentPid, beganNs, endedNs } = entry;
   const reading = image?.source.reading ?? null;
   const startTicks = image?.source.pid === pid ? (reading?.startTicks ?? null) : null;
-  const [uid, sinceNs] = [image?.uid ?? null, image?.sinceNs ?? null];
+  const [uid, sinceNs] = [image?.user.uid ?? null, image?.sinceNs ?? null];
   const path = image?.path ?? null;
   return { pid, parentPid, beganNs, endedNs, reading, path, startTicks, uid, sinceNs };
 }

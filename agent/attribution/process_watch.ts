@@ -22,6 +22,8 @@ const MAX_EVENTS_POLLED = 16_384;
 
 export class ProcessWatch {
   readonly table: ProcessTable;
+  /** See `Attributor.onNamespace`. */
+  onNamespace: ((netns: number, pid: number) => void) | null = null;
   readonly #socket: ProcessEventSocket;
   readonly #stopWaiting: () => void;
   /** Null where the kernel gives none: then the path of a program that ends at once is not known. */
@@ -31,7 +33,7 @@ export class ProcessWatch {
 
   private constructor(socket: ProcessEventSocket, procRoot: string) {
     this.#socket = socket;
-    this.table = new ProcessTable((pid) => readProcess(procRoot, pid), monotonicNs);
+    this.table = new ProcessTable((pid) => this.#readProcess(procRoot, pid), monotonicNs);
     this.#executions = openExecutions(() => this.poll());
     this.#stopWaiting = whenReadable(socket.descriptor, () => this.#read(MAX_EVENTS_WOKEN));
   }
@@ -56,6 +58,12 @@ export class ProcessWatch {
       ({ pid, timeNs, path }) => !this.table.addPath(pid, timeNs, path) && timeNs > sinceNs,
     );
     this.table.expire(monotonicNs());
+  }
+
+  #readProcess(procRoot: string, pid: number): ProcessReading | null {
+    const reading = readProcess(procRoot, pid);
+    if (reading?.netns != null) this.onNamespace?.(reading.netns, pid);
+    return reading;
   }
 
   #read(maxEvents: number): void {

@@ -71,6 +71,7 @@ export class SockDiagAttributor implements Attributor {
   /** Never called: sock_diag is queried on demand and delivers no events. */
   onConnection: Attributor['onConnection'] = null;
   onClosed: Attributor['onClosed'] = null;
+  onNamespace: NonNullable<Attributor['onNamespace']> | null = null;
   readonly method = 'sock_diag';
   readonly inferOwner?: (tuple: FlowTuple, begunUs: number) => SocketOwner | null;
   readonly #netlink: SockDiagSocket;
@@ -114,6 +115,7 @@ export class SockDiagAttributor implements Attributor {
     this.#processes = new ProcReader({ procRoot: this.#procRoot, now: this.#now });
     this.#netns = readNetns(this.#procRoot);
     this.#watch = options.processes ?? null;
+    if (this.#watch !== null) this.#watch.onNamespace = (netns, pid) => this.onNamespace?.(netns, pid);
     this.#ended = this.#watch && new EndedOwners(this.#watch, this.#procRoot);
     const ended = this.#ended;
     if (ended !== null) this.inferOwner = (tuple, begunUs) => this.#infer(ended, tuple, begunUs);

@@ -63,6 +63,8 @@ export class TracepointAttributor implements Attributor {
   /** Never called: see the limits above. */
   onConnection: Attributor['onConnection'] = null;
   onClosed: Attributor['onClosed'] = null;
+  onNamespace: NonNullable<Attributor['onNamespace']> | null = null;
+  readonly namesAfterSyn = true;
   readonly inodeOf?: (tuple: FlowTuple) => number | null;
   readonly #reports: ConnectionReports;
   readonly #fallback: Attributor | null;
@@ -126,6 +128,9 @@ export class TracepointAttributor implements Attributor {
     );
     const { fallback } = options;
     if (fallback?.inodeOf !== undefined) this.inodeOf = (tuple) => fallback.inodeOf!(tuple);
+    if (options.processes !== null) {
+      options.processes.onNamespace = (netns, pid) => this.onNamespace?.(netns, pid);
+    }
     if (fallback?.inferOwner !== undefined) {
       this.inferOwner = (tuple, begunUs) => this.#infer(fallback, tuple, begunUs);
     }

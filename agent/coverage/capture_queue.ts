@@ -11,7 +11,7 @@ import type { Unfollowed } from './unfollowed.ts';
  * A namespace that needs a capture must still need it after this time. A container engine moves interfaces
  * one after the other, and between two of these steps the namespace of a new container seems to need one.
  */
-const CONFIRM_AFTER_MS = 200;
+export const CONFIRM_AFTER_MS = 200;
 
 export type NamespaceSource = Pick<
   HostSource,

@@ -16,7 +16,7 @@ import {
   namespaceAt,
   withinNamespace,
 } from '../linux/network_namespaces.ts';
-import { CaptureQueue, type NamespaceSource } from './capture_queue.ts';
+import { CaptureQueue, CONFIRM_AFTER_MS, type NamespaceSource } from './capture_queue.ts';
 import { HeldNamespaces } from './held_namespaces.ts';
 import { countRawSockets, endpointSocketsAt, type OwnLinks } from './namespace_view.ts';
 import { Unfollowed } from './unfollowed.ts';
@@ -46,6 +46,7 @@ export class NamespaceWatch {
   private readonly options: NamespaceWatchOptions;
   private readonly source: NamespaceSource;
   private readonly attributor: Attributor;
+  private readonly procRoot: string;
   private readonly listing: NamespaceListing;
   /**
    * Every namespace must have a capture or pass our own. That is not claimed by a capture on one interface,
@@ -63,6 +64,9 @@ export class NamespaceWatch {
   private readonly unfollowed = new Unfollowed();
   private readonly warned = new Set<number>();
   private readonly queue: CaptureQueue;
+  /** Namespaces that got their capture when a program began in them: when, and when the listing before that was. */
+  private readonly early = new Map<number, { openedMs: number; listedMs: number }>();
+  private foundByProcess = 0;
   private readonly carriedNow = new Map<number, boolean>();
   private carriedMs = Number.NEGATIVE_INFINITY;
   private links: OwnLinks | null = null;
@@ -72,7 +76,8 @@ export class NamespaceWatch {
 
   constructor(options: NamespaceWatchOptions) {
     this.options = options;
-    this.listing = new NamespaceListing(options.procRoot);
+    this.procRoot = options.procRoot ?? '/proc';
+    this.listing = new NamespaceListing(this.procRoot);
     this.source = options.source;
     this.attributor = options.attributor;
     this.queue = new CaptureQueue(this.source, this.unfollowed, (netns, problem) =>
@@ -157,6 +162,44 @@ export class NamespaceWatch {
     }
   }
 
+  /**
+   * Learns that a program has begun in a namespace. A new one gets its capture at once: it may be gone at the next
+   * listing. The time since the last listing counts as not watched, because something else may have called from there.
+   */
+  noteProcess(netns: number, pid: number, nowMs: number): void {
+    if (netns === this.source.netns || !this.watchesAll || this.source.isWatched(netns)) return;
+    if (this.listedMs === Number.NEGATIVE_INFINITY || this.unfollowed.isUnwatched(netns)) return;
+    const path = `${this.procRoot}/${pid}/ns/net`;
+    if (this.searchesAll) this.searchSockets(new Map([[netns, path]]));
+    if (this.isCarried(netns, path, nowMs)) return;
+    const outcome = this.source.watchNamespace(netns, path);
+    this.foundByProcess++;
+    if (outcome.kind === 'refused') {
+      this.warnOnce(netns, outcome.reason);
+      this.unfollowed.addUnwatched(netns, this.listedMs, nowMs);
+      return;
+    }
+    if (outcome.kind === 'watched') this.early.set(netns, { openedMs: nowMs, listedMs: this.listedMs });
+    else this.unfollowed.addUnwatchedTime(netns, this.listedMs, nowMs);
+  }
+
+  /**
+   * Counts the time before early captures. Those that are needless are closed: interfaces of the namespace were moved
+   * after its program had begun.
+   */
+  private reviewEarly(nowMs: number, afterMs: number): void {
+    for (const [netns, { openedMs, listedMs }] of this.early) {
+      if (nowMs - openedMs < afterMs) continue;
+      this.early.delete(netns);
+      const path = this.source.namespacePath(netns);
+      if (path !== null && this.queue.ownLinks()?.carryAllOf(path) === true) {
+        this.source.closeNamespace(netns);
+      } else {
+        this.unfollowed.addUnwatchedTime(netns, nowMs - (openedMs - listedMs), nowMs);
+      }
+    }
+  }
+
   /** Handles the end of a socket that the kernel reported. */
   handleClosed(netns: number, tuple: FlowTuple, nowMs: number): void {
     this.unfollowed.deleteSocket(netns, tuple, nowMs);
@@ -164,6 +207,7 @@ export class NamespaceWatch {
 
   /** Closes captures in namespaces that are gone, and finds new namespaces. */
   tick(nowMs: number): void {
+    this.reviewEarly(nowMs, CONFIRM_AFTER_MS);
     this.queue.openCaptures(nowMs, OPENED_PER_TICK);
     if (nowMs - this.listedMs < LIST_EVERY_MS) return;
     if (!this.watchesAll && this.source.namespaces.length === 0 && !this.unfollowed.isAny) return;
@@ -181,13 +225,18 @@ export class NamespaceWatch {
   }
 
   stop(nowMs: number): void {
+    this.reviewEarly(nowMs, 0);
     this.queue.close(nowMs);
     this.held.close();
     this.unfollowed.close();
   }
 
   counters(nowMs: number): Counters {
-    return { ...this.unfollowed.counters(nowMs), carried_by_ours: this.queue.carried };
+    return {
+      ...this.unfollowed.counters(nowMs),
+      carried_by_ours: this.queue.carried,
+      found_by_process: this.foundByProcess,
+    };
   }
 
   /** Returns a recent list of namespaces: many missed connections must not cause as many listings. */

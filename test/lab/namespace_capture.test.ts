@@ -1,9 +1,12 @@
 /** Captures in other network namespaces: opened when somebody calls there by a way of their own, and closed after. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { ProcessWatch } from '../../agent/attribution/process_watch.ts';
+import { NetlinkRefused } from '../../agent/linux/netlink_socket.ts';
 import { Lab } from '../../lab/lab.ts';
 import { curl, ownWay } from '../support/lab/own_namespace.ts';
 import { Watcher } from '../support/lab/watcher.ts';
@@ -11,6 +14,16 @@ import { Watcher } from '../support/lab/watcher.ts';
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const LIVE_SOURCE = join(import.meta.dirname, '../../agent/capture/live_source.ts');
+
+function whyNoProcessEvents(): string | false {
+  try {
+    ProcessWatch.open().close();
+    return false;
+  } catch (error) {
+    if (error instanceof NetlinkRefused) return error.message;
+    throw error;
+  }
+}
 
 describe('a namespace with its own way to the metadata service', () => {
   it('is captured from its second connection on, and the first is counted as missed', { skip }, async () => {
@@ -41,6 +54,35 @@ describe('a namespace with its own way to the metadata service', () => {
       assert.match(watcher.complaints, /coverage\.missed [1-9]/);
     } finally {
       if (namespace !== null) execFileSync('ip', ['netns', 'del', namespace]);
+      await lab.close();
+    }
+  });
+
+  it('by /proc, is captured when a program begins in it, though it lives for seconds', {
+    skip: skip || whyNoProcessEvents(),
+  }, async () => {
+    const lab = await Lab.create({ name: 'ownshort', ipv6: false });
+    try {
+      const env = { IMDSWATCH_MAX_NAMESPACES: '64', IMDSWATCH_DOCKER_SOCKET: 'none' };
+      const argv = [process.execPath, MAIN, 'watch', '--json', '--attribution', 'proc'];
+      const watcher = await Watcher.start(lab, argv, env);
+      const mine = () => watcher.calls.filter((call) => call['url.path'] === '/latest/meta-data/short');
+      // On a very busy machine the capture may be opened too late for one of them.
+      for (let attempt = 0; mine().length === 0 && attempt < 5; attempt++) {
+        const namespace = ownWay(lab, 10 + attempt);
+        try {
+          const url = 'http://169.254.169.254/latest/meta-data/short';
+          const program = ['sh', '-c', `sleep 2; curl -s -m 20 ${url}; true`];
+          await promisify(execFile)('ip', ['netns', 'exec', namespace, ...program]);
+          await sleep(500);
+        } finally {
+          execFileSync('ip', ['netns', 'del', namespace]);
+        }
+      }
+      await watcher.stop();
+      assert.equal(mine()[0]?.process?.['executable.path'], '/usr/bin/curl');
+      assert.match(watcher.complaints, /namespaces\.not_watched_ms [1-9]/, 'the time before it is a loss');
+    } finally {
       await lab.close();
     }
   });

@@ -108,6 +108,30 @@ describe('ProcessTable', () => {
     assert.equal(scene.program(10, 2_500n), '/usr/sbin/cron');
   });
 
+  it('knows the user of a program that was not read, by a parent that is older than the events', () => {
+    const scene = new Scene();
+    scene.proc.set(10, reading('/usr/sbin/cron', { uid: 33 }));
+    scene.fork(11, 10, 1_000n);
+    scene.exec(11, null, 1_100n);
+    scene.exit(11, 1_200n);
+    const child = scene.table.at(11, 1_150n);
+    assert.deepEqual([child?.uid, child?.reading, child?.parentPid], [33, null, 10]);
+    assert.equal(scene.program(10, 1_050n), '/usr/sbin/cron');
+  });
+
+  it('knows no user that was read after it had changed', () => {
+    const scene = new Scene();
+    scene.proc.set(10, reading('/usr/sbin/sshd', { uid: 34 }));
+    // Both changes wait when the process is read at the first fork.
+    scene.nowNs = 3_000n;
+    scene.fork(11, 10, 1_000n);
+    scene.table.handle({ kind: 'uid', pid: 10, uid: 33, timeNs: 1_100n });
+    scene.table.handle({ kind: 'uid', pid: 10, uid: 34, timeNs: 1_200n });
+    const uids = [1_050n, 1_150n, 1_250n].map((timeNs) => scene.table.at(10, timeNs)?.uid);
+    assert.deepEqual(uids, [null, 33, 34]);
+    assert.equal(scene.table.at(11, 1_050n)?.uid, null, 'nor of its child');
+  });
+
   it('keeps the path of a program that could not be read', () => {
     const scene = new Scene();
     scene.fork(10, 1, 900n);

@@ -122,6 +122,46 @@ for (const method of ['ebpf', 'sock_diag'] as const) {
       assert.equal(watch.counters(60_000)['not_watched_ms'], 10_250);
     });
 
+    it('a namespace in which a program begins is captured at once, though it is gone at the next listing', () => {
+      const { watch, open } = setUp(method, 9);
+      watch.start(0);
+      const netns = addProcess(100);
+      watch.noteProcess(netns, 100, 4_000);
+      assert.deepEqual([...open.keys()], [netns]);
+      watch.noteProcess(netns, 100, 4_001);
+      rmSync(join(root, '100'), { recursive: true });
+      watch.tick(4_100);
+      watch.tick(4_200);
+      const { not_watched_ms, found_by_process } = watch.counters(60_000);
+      assert.deepEqual([not_watched_ms, found_by_process], [4_000, 1]);
+    });
+
+    it('a namespace in which a program begins, and which needs no capture, is no loss', () => {
+      const { watch, open } = setUp(method, 9);
+      watch.start(0);
+      watch.noteProcess(addProcess(100, { devices: '' }), 100, 4_000);
+      assert.equal(open.size, 0);
+      // Its interfaces lead elsewhere only while it is created.
+      watch.noteProcess(addProcess(101), 101, 4_000);
+      assert.equal(open.size, 1);
+      writeFileSync(join(root, '101/net/dev'), DEVICES);
+      watch.tick(4_100);
+      assert.equal(open.size, 1);
+      watch.tick(4_250);
+      assert.equal(open.size, 0);
+      assert.equal(watch.counters(60_000)['not_watched_ms'], 0);
+    });
+
+    it('a namespace in which a program begins counts if it may not be captured, or is gone', () => {
+      const { watch, open } = setUp(method, 1);
+      watch.start(0);
+      for (const pid of [100, 101]) watch.noteProcess(addProcess(pid), pid, 3_000);
+      assert.equal(open.size, 1);
+      assert.equal(watch.counters(5_000)['not_watched'], 1);
+      watch.stop(5_000);
+      assert.equal(watch.counters(5_000)['not_watched_ms'], 5_000 + 3_000);
+    });
+
     it('a namespace whose capture is not open yet at the end counts too', () => {
       const { watch, open } = setUp(method, 9);
       watch.start(0);
