@@ -24,13 +24,18 @@ export async function hostsInStore(dataDir: string, options: InsightOptions): Pr
   try {
     const untilUs = Date.now() * 1000;
     const sinceUs = untilUs - options.readinessWindowDays * 86_400_000_000;
-    const hosts = await insight.readiness({ window: { sinceUs, untilUs } }, {});
-    return hosts.map(({ host, readiness }) =>
-      watchedHost(
-        host,
-        readiness.offenders.map(({ title }) => title),
-      ),
-    );
+    const found: WatchedHost[] = [];
+    for await (const hosts of insight.allReadiness({ window: { sinceUs, untilUs } })) {
+      for (const { host, readiness } of hosts) {
+        found.push(
+          watchedHost(
+            host,
+            readiness.offenders.map(({ title }) => title),
+          ),
+        );
+      }
+    }
+    return found;
   } finally {
     await close();
   }

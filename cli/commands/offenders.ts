@@ -156,13 +156,10 @@ export async function readOffenders(
 
 /** Returns the window from `sinceMs`, or from the first stored call when it is null, until now. */
 async function windowSince(store: StoreQueries, sinceMs: number | null): Promise<Window> {
-  const hosts = await store.hosts();
+  const span = await store.reportedSpan();
   // A host's clock may be ahead, and its stored calls must be listed too.
-  const untilUs = hosts.reduce((latest, { lastUs }) => Math.max(latest, lastUs + 1), Date.now() * 1000);
-  const sinceUs =
-    sinceMs === null
-      ? hosts.reduce((earliest, { firstUs }) => Math.min(earliest, firstUs), untilUs)
-      : sinceMs * 1000;
+  const untilUs = Math.max((span?.lastUs ?? 0) + 1, Date.now() * 1000);
+  const sinceUs = sinceMs === null ? (span?.firstUs ?? untilUs) : sinceMs * 1000;
   return { sinceUs: Math.min(sinceUs, untilUs), untilUs };
 }
 

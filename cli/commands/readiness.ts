@@ -115,18 +115,17 @@ function answersOf(settings: z.infer<typeof readinessSettings>, given: ReadonlyS
       close: () => client.close(),
     };
   }
-  const { store, insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
   const nowUs = Date.now() * 1000;
   const question = {
     window: { sinceUs: nowUs - settings.readiness_window_days * 86_400_000_000, untilUs: nowUs },
   };
   return {
     hosts: async (idOrName) => {
-      if (idOrName === undefined) return insight.readiness(question);
-      const ids = (await store.hosts())
-        .filter(({ facts }) => facts.id === idOrName || facts.name === idOrName)
-        .map(({ facts }) => facts.id);
-      return ids.length === 0 ? [] : insight.readiness(question, { ids });
+      const filter = idOrName === undefined ? {} : { named: idOrName };
+      const found: { host: Host; readiness: Readiness }[] = [];
+      for await (const hosts of insight.allReadiness(question, filter)) found.push(...hosts);
+      return found;
     },
     groups: (by) => insight.groups(parseGroupAttribute(by)!, question),
     group: (id) => insight.group(id, question),

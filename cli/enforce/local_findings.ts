@@ -1,12 +1,21 @@
 /** The collector's findings for the enforcement, read from its files on this machine. */
 
+import type { EnforcementHost } from '../../collector/contract/enforcement.ts';
 import { DAY_US } from '../../collector/contract/window.ts';
-import { type InsightOptions, openForReading, plansUnderWay, withAdmin } from '../../collector/local.ts';
+import {
+  type InsightOptions,
+  type LocalFindings,
+  openForReading,
+  plansUnderWay,
+  withAdmin,
+} from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { Findings } from '../../enforce/findings.ts';
 import { describeTarget } from '../../enforce/run/describe_progress.ts';
 import { createLogger } from '../log.ts';
 import { callOf, hostOf } from './served_findings.ts';
+
+const HOSTS_AT_ONCE = 500;
 
 export interface OpenFindings extends Findings {
   close(): Promise<void>;
@@ -16,7 +25,8 @@ export interface OpenFindings extends Findings {
 export function openFindings(dataDir: string, options: InsightOptions): OpenFindings {
   const { enforcement, insight, close } = openForReading(dataDir, options);
   return {
-    hosts: async (ids) => (await enforcement.hosts(ids)).map(hostOf),
+    hosts: async (ids) =>
+      (ids === null ? await allHosts(enforcement) : await enforcement.hosts(ids)).map(hostOf),
     group: async (id, { account, region }) => {
       const nowUs = Date.now() * 1000;
       // Verdicts of groups are over the readiness window that ends with the window of the question.
@@ -36,6 +46,17 @@ export function openFindings(dataDir: string, options: InsightOptions): OpenFind
     audit: (action, subject, detail) => audit(dataDir, action, subject, detail),
     close,
   };
+}
+
+/** Judges all hosts, some hundred at a time. */
+async function allHosts(enforcement: LocalFindings['enforcement']): Promise<EnforcementHost[]> {
+  const found: EnforcementHost[] = [];
+  for (let after: string | null = null; ; ) {
+    const page = await enforcement.hostsAfter(after, HOSTS_AT_ONCE);
+    found.push(...page.items);
+    if (page.next === null) return found;
+    after = page.next;
+  }
 }
 
 /**

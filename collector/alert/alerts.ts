@@ -16,6 +16,7 @@ import type { Group } from '../contract/group.ts';
 import type { Host } from '../contract/host.ts';
 import type { Offender } from '../contract/offender.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
+import { type HostSummary, worstHostFirst } from '../insight/hosts.ts';
 import type { EndedTriage } from '../insight/triage_reader.ts';
 import type { StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
@@ -25,6 +26,7 @@ import { SUMMARY_SUBJECT } from './alert_text.ts';
 import { Deliveries } from './deliveries.ts';
 import { Destinations } from './destinations.ts';
 import { evaluate, type Findings } from './evaluate.ts';
+import { type HostGlance, HostRules } from './host_rules.ts';
 import type { SendOptions, SendResult } from './send.ts';
 
 const INTERVAL_MS = 10_000;
@@ -41,6 +43,8 @@ const FINDINGS_WINDOW_US = 14 * DAY_US;
  * that.
  */
 const COVERAGE_WINDOW_US = DAY_US;
+/** Hosts that are described at a time. */
+const HOSTS_AT_ONCE = 500;
 
 const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'groups' | 'plans'> = {
   new_offender: 'offenders',
@@ -62,7 +66,9 @@ const PAGE_OF: Record<AlertRule, 'offenders' | 'hosts' | 'groups' | 'plans'> = {
 /** The questions that the rules ask about the findings. */
 export interface AlertInsight {
   offenders(question: { window: Window }, filter: Record<string, never>): Promise<Offender[]>;
-  hosts(question: { window: Window }, filter: Record<string, never>): Promise<Host[]>;
+  /** Returns all hosts, some thousand at a time. */
+  glances(question: { window: Window }): AsyncIterable<(HostSummary & HostGlance)[]>;
+  describeHosts(summaries: readonly HostSummary[]): Promise<Host[]>;
   groups(by: 'asg', question: { window: Window }): Promise<Group[]>;
   endedTriage(): Promise<EndedTriage[]>;
 }
@@ -200,7 +206,7 @@ export class Alerts {
     return this.#deliveries.sendDue();
   }
 
-  async #findings(nowMs: number, { begun }: AlertState): Promise<Findings> {
+  async #findings(nowMs: number, { begun, hosts: before }: AlertState): Promise<Findings> {
     const { insight, store } = this.#options;
     const untilUs = nowMs * 1000;
     // The first evaluation covers all stored calls, so that old workloads count as known from then on.
@@ -210,10 +216,20 @@ export class Alerts {
     if (nowMs - this.#startedMs < HOSTS_SETTLE_MS)
       return { offenders, endedTriage, hosts: null, groups: null };
     const window = { sinceUs: untilUs - FINDINGS_WINDOW_US, untilUs };
-    const all = await insight.hosts({ window }, {});
-    const coverage = await store.coverage({ sinceUs: untilUs - COVERAGE_WINDOW_US, untilUs }, null);
+    const hosts = new HostRules(before, untilUs);
+    const changed: HostSummary[] = [];
+    for await (const glances of insight.glances({ window })) {
+      for (const glance of glances) if (hosts.mayHaveChanged(glance)) changed.push(glance);
+    }
+    changed.sort(worstHostFirst);
+    const lately = { sinceUs: untilUs - COVERAGE_WINDOW_US, untilUs };
+    for (let from = 0; from < changed.length; from += HOSTS_AT_ONCE) {
+      const some = changed.slice(from, from + HOSTS_AT_ONCE);
+      const ids = some.map(({ id }) => id);
+      hosts.look(await insight.describeHosts(some), await store.coverage(lately, ids));
+    }
     const groups = await insight.groups('asg', { window });
-    return { offenders, endedTriage, hosts: { all, coverage }, groups };
+    return { offenders, endedTriage, hosts, groups };
   }
 
   #alert({ rule, subject, severity, title, text }: AlertDraft, nowUs: number): Alert {

@@ -267,9 +267,12 @@ export class PlanAlerts {
 
   async #readCloud(): Promise<void> {
     if (this.#confirmed.size === 0 || this.#now() - this.#cloudMs < CLOUD_MS) return;
-    for (const { hostId, httpTokens, suppliedUs } of await this.#parts.store.cloudInstances()) {
-      if (httpTokens === null || !this.#confirmed.has(hostId)) continue;
-      this.#note(hostId, { cloud: { httpTokens, us: suppliedUs } });
+    const ids = [...this.#confirmed.keys()];
+    for (let from = 0; from < ids.length; from += HOSTS_AT_ONCE) {
+      const instances = await this.#parts.store.cloudInstances(ids.slice(from, from + HOSTS_AT_ONCE));
+      for (const { hostId, httpTokens, suppliedUs } of instances) {
+        if (httpTokens !== null) this.#note(hostId, { cloud: { httpTokens, us: suppliedUs } });
+      }
     }
     this.#cloudMs = this.#now();
   }

@@ -4,7 +4,9 @@
  */
 import type { Counters } from '../../protocol/records.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
+import type { HostBoard, HostSelection, PageChoice } from '../insight/host_board.ts';
 import type { Insight } from '../insight/insight.ts';
+import type { HostFilter, Question } from '../insight/question.ts';
 import { Coalesced } from './coalesced.ts';
 import type { FreshAnswers, RememberedAnswers } from './parts.ts';
 
@@ -16,27 +18,31 @@ const KEPT_PER_COST = 5;
 const MAX_KEPT_MS = 5_000;
 /** An answer about thousands of hosts takes megabytes. */
 const MAX_ANSWERS = 32;
+const MAX_BOARDS = 2;
 
 export class CoalescedInsight implements RememberedAnswers {
   /** Answers that are always worked out anew, for alerts and exports. */
   readonly fresh: FreshAnswers;
   readonly #answers: Coalesced;
+  /** Boards have all hosts: no more than that of now and one of the past are kept. */
+  readonly #boards: Coalesced;
 
   /** `nowMs`: milliseconds of a clock that never goes back. */
   constructor(insight: FreshAnswers, nowMs?: () => number) {
     this.fresh = insight;
-    this.#answers = new Coalesced({
-      lifetime: (costMs) => {
-        const keepMs = Math.min(costMs * KEPT_PER_COST, MAX_KEPT_MS);
-        return { keepMs, renewAfterMs: keepMs / 2 };
-      },
-      maxAnswers: MAX_ANSWERS,
-      ...(nowMs !== undefined && { nowMs }),
-    });
+    const lifetime = (costMs: number) => {
+      const keepMs = Math.min(costMs * KEPT_PER_COST, MAX_KEPT_MS);
+      return { keepMs, renewAfterMs: keepMs / 2 };
+    };
+    const clock = nowMs === undefined ? {} : { nowMs };
+    this.#answers = new Coalesced({ lifetime, maxAnswers: MAX_ANSWERS, ...clock });
+    this.#boards = new Coalesced({ lifetime, maxAnswers: MAX_BOARDS, ...clock });
   }
 
-  overview(...question: Parameters<Insight['overview']>): ReturnType<Insight['overview']> {
-    return this.#share('overview', question, () => this.fresh.overview(...question));
+  overview(question: Question, filter: HostFilter): ReturnType<Insight['overview']> {
+    return this.#share('overview', [question, filter], async () =>
+      this.fresh.overview(question, filter, await this.#board(question)),
+    );
   }
   offenders(...question: Parameters<Insight['offenders']>): ReturnType<Insight['offenders']> {
     return this.#share('offenders', question, () => this.fresh.offenders(...question));
@@ -44,8 +50,12 @@ export class CoalescedInsight implements RememberedAnswers {
   offender(...question: Parameters<Insight['offender']>): ReturnType<Insight['offender']> {
     return this.#share('offender', question, () => this.fresh.offender(...question));
   }
-  hosts(...question: Parameters<Insight['hosts']>): ReturnType<Insight['hosts']> {
-    return this.#share('hosts', question, () => this.fresh.hosts(...question));
+  async hostPage(
+    question: Question,
+    selection: HostSelection,
+    page: PageChoice,
+  ): ReturnType<Insight['hostPage']> {
+    return this.fresh.hostPage(question, selection, page, await this.#board(question));
   }
   host(...question: Parameters<Insight['host']>): ReturnType<Insight['host']> {
     return this.#share('host', question, () => this.fresh.host(...question));
@@ -74,10 +84,21 @@ export class CoalescedInsight implements RememberedAnswers {
   /** Forgets all answers, so that whoever changed something sees the change at once. */
   forget(): void {
     this.#answers.forget();
+    this.#boards.forget();
   }
 
   counters(): Counters {
-    return this.#answers.counters();
+    const boards = this.#boards.counters();
+    return Object.fromEntries(
+      Object.entries(this.#answers.counters()).map(([name, count]) => [name, count + boards[name]!]),
+    );
+  }
+
+  /** Verdicts are about the readiness window, so that only the end of the question's window counts. */
+  #board(question: Question): Promise<HostBoard> {
+    const { untilUs } = question.window;
+    const key = endsNow(question.window) ? 'now' : String(untilUs);
+    return this.#boards.answer(key, () => this.fresh.board(question));
   }
 
   #share<T>(method: string, question: unknown[], ask: () => Promise<T>): Promise<T> {
@@ -95,8 +116,12 @@ const END_NOW_US = 1_000_000;
  */
 function asKey(part: unknown): unknown {
   if (typeof part !== 'object' || part === null || !('window' in part)) return part;
-  const { sinceUs, untilUs } = part.window as Window;
-  const spanUs = untilUs - sinceUs;
-  const endsNow = Math.abs(untilUs - Date.now() * 1000) <= END_NOW_US;
-  return endsNow && spanUs % DAY_US === 0 ? { lastUs: spanUs } : { sinceUs, untilUs };
+  const window = part.window as Window;
+  return endsNow(window) ? { lastUs: window.untilUs - window.sinceUs } : window;
+}
+
+/** Tells whether a window ends now and is whole days long. */
+function endsNow({ sinceUs, untilUs }: Window): boolean {
+  const isNow = Math.abs(untilUs - Date.now() * 1000) <= END_NOW_US;
+  return isNow && (untilUs - sinceUs) % DAY_US === 0;
 }

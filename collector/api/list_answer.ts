@@ -6,7 +6,7 @@ import { cutRow } from './cut_row.ts';
 import type { ApiEnv } from './env.ts';
 import { type ExportOptions, exportAnswer, type Format, singleGroup } from './export.ts';
 import type { ListRequest } from './list_request.ts';
-import { pageOf } from './paging.ts';
+import { type Cursor, cursorAfter, pageOf } from './paging.ts';
 import { DEFAULT_LIMIT } from './question.ts';
 
 export interface ListAnswerOptions<T> {
@@ -20,6 +20,26 @@ export interface ListAnswerOptions<T> {
   limit: number | undefined;
   log: Logger;
   metrics: ExportOptions['metrics'];
+}
+
+/** Answers with a page that was made already, or with an export. */
+export async function pageAnswer<T extends { id: string }>(
+  c: Context<ApiEnv>,
+  {
+    page,
+    all,
+    list,
+    ...options
+  }: Pick<ListAnswerOptions<T>, 'format' | 'name' | 'schema' | 'list' | 'log' | 'metrics'> & {
+    page: () => Promise<{ items: readonly T[]; next: Pick<Cursor, 'after' | 'given'> | null }>;
+    /** All items in their order, in groups. */
+    all: () => AsyncIterable<readonly T[]>;
+  },
+) {
+  const { format } = options;
+  if (format !== 'json') return exportAnswer(c, { ...options, format, items: all() });
+  const { items, next } = await page();
+  return c.json({ items: items.map(cutRow), next: cursorAfter(next, list) }, 200, { Vary: 'Accept' });
 }
 
 export function listAnswer<T extends { id: string }>(

@@ -53,24 +53,31 @@ export function decodeCursor(text: string, name: string): Cursor {
   return cursor;
 }
 
+/** Returns the place in the list after which the page of a cursor begins; null for the first page. */
+export function placeOf(cursor: Cursor | null): Pick<Cursor, 'after' | 'given'> | null {
+  return cursor === null ? null : { after: cursor.after, given: cursor.given };
+}
+
+/** Returns the cursor of the page that follows a place; null where there is none. */
+export function cursorAfter(
+  place: Pick<Cursor, 'after' | 'given'> | null,
+  { name, window }: { name: string; window: Window },
+): string | null {
+  if (place === null) return null;
+  return encodeCursor({ of: name, since: window.sinceUs, until: window.untilUs, ...place });
+}
+
 /** Returns the page after the cursor. Every item must have a unique id. */
 export function pageOf<T extends { id: string }>(
   items: readonly T[],
   limit: number,
-  { name, window, cursor }: { name: string; window: Window; cursor: Cursor | null },
+  { cursor, ...list }: { name: string; window: Window; cursor: Cursor | null },
 ): { items: T[]; next: string | null } {
   const start = cursor === null ? 0 : startAfter(items, cursor);
   const page = items.slice(start, start + limit);
   const last = page.at(-1);
   if (last === undefined || start + limit >= items.length) return { items: page, next: null };
-  const next = {
-    of: name,
-    since: window.sinceUs,
-    until: window.untilUs,
-    after: last.id,
-    given: start + page.length,
-  };
-  return { items: page, next: encodeCursor(next) };
+  return { items: page, next: cursorAfter({ after: last.id, given: start + page.length }, list) };
 }
 
 function startAfter(items: readonly { id: string }[], { after, given }: Cursor): number {

@@ -18,7 +18,7 @@ export type InsightAnswers = Methods<
   | 'overview'
   | 'offenders'
   | 'offender'
-  | 'hosts'
+  | 'hostPage'
   | 'host'
   | 'groups'
   | 'reconciliation'
@@ -27,7 +27,18 @@ export type InsightAnswers = Methods<
   | 'group'
   | 'readinessGroups'
 >;
-export type FreshAnswers = InsightAnswers & Methods<Insight, 'readiness' | 'triageRecords' | 'endedTriage'>;
+export type FreshAnswers = InsightAnswers &
+  Methods<
+    Insight,
+    | 'board'
+    | 'allHosts'
+    | 'readinessPage'
+    | 'allReadiness'
+    | 'glances'
+    | 'describeHosts'
+    | 'triageRecords'
+    | 'endedTriage'
+  >;
 /**
  * Insight for pages, which ask the same again and again. An answer may be a few seconds old, as the end of
  * its window shows.

@@ -1,6 +1,7 @@
 /** Counts hosts and workloads that call IMDSv1 over time, by day and by week. Pure. */
 import type { BurnDown } from '../contract/fix_first.ts';
 import { DAY_US } from '../contract/window.ts';
+import type { ReportedDays } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { type Forecast, forecastOf, MAX_WEEKS } from './forecast.ts';
 
@@ -23,8 +24,8 @@ export interface BurnDownEvidence {
   days: number;
   /** Days for which a call holds its host: the readiness window. */
   windowDays: number;
-  /** First and last day on which each host reported. */
-  reported: readonly { firstDay: number; lastDay: number }[];
+  /** Hosts by the first and the last day on which they reported. */
+  reported: readonly ReportedDays[];
 }
 
 export function burnDownOf(evidence: BurnDownEvidence): BurnDown {
@@ -41,7 +42,9 @@ export function burnDownOf(evidence: BurnDownEvidence): BurnDown {
       to: timeOf(end),
       hosts: countDistinct(evidence.hosts, start, end),
       offenders: countDistinct(evidence.workloads, start, end),
-      watched_hosts: reported.filter((span) => span.firstDay < end && span.lastDay >= start).length,
+      watched_hosts: reported
+        .filter((span) => span.firstDay < end && span.lastDay >= start)
+        .reduce((sum, { hosts }) => sum + hosts, 0),
     });
   }
   const forecast = (count: (week: BurnDown['weeks'][number]) => number) =>

@@ -11,6 +11,17 @@ const INSTANCE_ID = /^i-(?:[0-9a-f]{8}|[0-9a-f]{17})$/;
 const REGION = /^[a-z]{2,}(?:-[a-z0-9]+)+$/;
 const MAX_COMMAND_LINES = 100;
 
+/** Times at which the service was seen on and off. */
+type ServiceSeen = Pick<Tally, 'lastSuccessUs' | 'lastForbiddenUs'>;
+
+/** A host that the command may be run for. */
+export interface EnforceableHost {
+  facts: HostFacts;
+  calls: ServiceSeen;
+  instance: CloudInstance | null;
+  startSeen: boolean;
+}
+
 export function isInstanceId(id: string): boolean {
   return INSTANCE_ID.test(id);
 }
@@ -21,13 +32,20 @@ export function isInstanceId(id: string): boolean {
  * `--http-tokens`. It would turn the service on where somebody has turned it off, so it is there only if the
  * service was seen to answer. Left out, the present value is kept (AWS CLI reference).
  */
-export function enforceCommand(host: HostFacts, calls: Tally, instance: CloudInstance | null): string | null {
+export function enforceCommand(
+  host: HostFacts,
+  calls: ServiceSeen,
+  instance: CloudInstance | null,
+): string | null {
   const endpoint = isSeenEnabled(calls, instance) ? ' --http-endpoint enabled' : '';
   return command(host, `--http-tokens required${endpoint}`);
 }
 
 /** Tells whether the last thing that shows it, an answer or the cloud's inventory, shows a service that is on. */
-function isSeenEnabled({ lastSuccessUs, lastForbiddenUs }: Tally, instance: CloudInstance | null): boolean {
+function isSeenEnabled(
+  { lastSuccessUs, lastForbiddenUs }: ServiceSeen,
+  instance: CloudInstance | null,
+): boolean {
   const seen = { enabled: lastSuccessUs ?? -1, disabled: lastForbiddenUs ?? -1 };
   const supplied = instance?.httpEndpoint ?? null;
   if (supplied !== null) seen[supplied] = Math.max(seen[supplied], instance!.suppliedUs);
@@ -40,14 +58,7 @@ function isSeenEnabled({ lastSuccessUs, lastForbiddenUs }: Tally, instance: Clou
  * policies: work with instance metadata". Without a start that was seen nothing is proven for what runs at
  * boot, so launch templates and images are not named as the next step.
  */
-export function enforceNotes(
-  hosts: readonly {
-    facts: HostFacts;
-    calls: Tally;
-    instance: CloudInstance | null;
-    startSeen: boolean;
-  }[],
-): string[] {
+export function enforceNotes(hosts: readonly EnforceableHost[]): string[] {
   const instances = hosts.filter(({ facts }) => isInstanceId(facts.id));
   if (instances.length === 0) return [];
   const regions = new Set(instances.map(({ facts }) => regionOption(facts)));

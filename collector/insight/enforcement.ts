@@ -3,10 +3,11 @@
  * Times are milliseconds since 1970.
  */
 import { SCALING_GROUP_TAG } from '../../common/instance_tags.ts';
-import type { Call, HostFacts } from '../../protocol/call.ts';
+import type { Call } from '../../protocol/call.ts';
 import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import type { EnforcementCall, EnforcementHost } from '../contract/enforcement.ts';
 import { DAY_US } from '../contract/window.ts';
+import type { HostFilter } from '../store/host_filter.ts';
 import type { CallFilter, StoredHost, StoreQueries } from '../store/store.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
@@ -37,12 +38,8 @@ export class EnforcementQuestions {
   readonly #options: InsightOptions;
   readonly #rules: WorkloadRules;
   readonly #judge: HostJudge;
-  /** All hosts, and when they were read. */
-  #hosts: { readMs: number; hosts: StoredHost[]; members: Map<string, HostFacts[]> } = {
-    readMs: Number.NEGATIVE_INFINITY,
-    hosts: [],
-    members: new Map(),
-  };
+  /** Hosts of Auto Scaling groups by its name, and when they were read. */
+  readonly #members = new Map<string, { readMs: number; ids: string[] }>();
 
   constructor(store: StoreQueries, options: InsightOptions) {
     this.#rules = options.rules ?? BUILT_IN_RULES;
@@ -51,11 +48,11 @@ export class EnforcementQuestions {
     this.#judge = new HostJudge(this.#store, options, () => this.#nowMs() * 1000);
   }
 
-  /** Judges these hosts, or all of them for null, over the readiness window that ends now. */
-  async hosts(ids: readonly string[] | null): Promise<EnforcementHost[]> {
+  /** Judges these hosts over the readiness window that ends now. */
+  async hosts(ids: readonly string[]): Promise<EnforcementHost[]> {
     const nowUs = this.#nowMs() * 1000;
     const window = { sinceUs: nowUs - this.#options.readinessWindowDays * DAY_US, untilUs: nowUs };
-    const judged = await this.#judge.judgeHosts(window, ids === null ? null : [...ids]);
+    const judged = await this.#judge.judgeHosts(window, [...ids]);
     const described = await this.#judge.describeReadiness(judged, window);
     return judged.map((each, index) => {
       const { facts, measuredHops = [], cloudInstance } = each.evidence;
@@ -86,9 +83,9 @@ export class EnforcementQuestions {
     after: string | null,
     limit: number,
   ): Promise<{ items: EnforcementHost[]; next: string | null }> {
-    const all = (await this.#store.hosts()).map(({ facts }) => facts.id).sort();
-    const following = after === null ? all : all.filter((id) => id > after);
-    const ids = following.slice(0, limit);
+    // One more than wanted shows that there are more.
+    const following = await this.#store.hostPage(null, after, limit + 1);
+    const ids = following.slice(0, limit).map(({ facts }) => facts.id);
     const items = ids.length === 0 ? [] : await this.hosts(ids);
     return { items, next: following.length > limit ? ids.at(-1)! : null };
   }
@@ -107,25 +104,35 @@ export class EnforcementQuestions {
     return this.#v1Calls(sinceMs, [...hostIds], (status) => status >= 200 && status < 300);
   }
 
-  /** Lists the hosts, with those that have joined their Auto Scaling groups. The list of all hosts is read now and then. */
+  /** Lists the hosts, with those that have joined their Auto Scaling groups. New ones are looked for now and then. */
   async #idsOf({ hostIds, scalingGroups }: WatchedHosts): Promise<string[]> {
     if (scalingGroups.length === 0) return [...hostIds];
-    const { members } = await this.#allHosts();
-    const joined = scalingGroups.flatMap((name) => members.get(name) ?? []);
-    return [...new Set([...hostIds, ...joined.map(({ id }) => id)])];
+    const joined: string[] = [];
+    for (const name of new Set(scalingGroups)) joined.push(...(await this.#membersOf(name)));
+    return [...new Set([...hostIds, ...joined])];
   }
 
-  async #allHosts() {
+  /** Returns the hosts of an Auto Scaling group, as they were at most `HOSTS_READ_MS` ago. */
+  async #membersOf(name: string): Promise<string[]> {
     const nowMs = this.#nowMs();
-    if (Math.abs(nowMs - this.#hosts.readMs) >= HOSTS_READ_MS) {
-      const hosts = await this.#store.hosts();
-      const members = Map.groupBy(
-        hosts.map(({ facts }) => facts),
-        ({ tags }) => tags?.[SCALING_GROUP_TAG] ?? '',
-      );
-      this.#hosts = { readMs: nowMs, hosts, members };
+    const known = this.#members.get(name);
+    if (known !== undefined && Math.abs(nowMs - known.readMs) < HOSTS_READ_MS) return known.ids;
+    const hosts = await this.#allHosts({ tags: [{ key: SCALING_GROUP_TAG, value: name }] });
+    const ids = hosts.map(({ facts }) => facts.id);
+    for (const [other, { readMs }] of this.#members) {
+      if (Math.abs(nowMs - readMs) >= HOSTS_READ_MS) this.#members.delete(other);
     }
-    return this.#hosts;
+    this.#members.set(name, { readMs: nowMs, ids });
+    return ids;
+  }
+
+  async #allHosts(filter: HostFilter): Promise<StoredHost[]> {
+    const found: StoredHost[] = [];
+    for (;;) {
+      const page = await this.#store.hostPage(filter, found.at(-1)?.facts.id ?? null, PAGE);
+      found.push(...page);
+      if (page.length < PAGE) return found;
+    }
   }
 
   /** Returns hosts of an account and region of which the first record is not older than a time, by the host's clock. */
@@ -133,15 +140,8 @@ export class EnforcementQuestions {
     { account, region }: { account: string; region: string },
     sinceMs: number,
   ): Promise<{ hostId: string; tags: Readonly<Record<string, string>> }[]> {
-    const { hosts } = await this.#allHosts();
-    return hosts
-      .filter(
-        ({ facts, firstUs }) =>
-          firstUs >= sinceMs * 1000 &&
-          facts['cloud.account.id'] === account &&
-          facts['cloud.region'] === region,
-      )
-      .map(({ facts }) => ({ hostId: facts.id, tags: facts.tags ?? {} }));
+    const filter = { accounts: [account], regions: [region], firstSinceUs: sinceMs * 1000 };
+    return (await this.#allHosts(filter)).map(({ facts }) => ({ hostId: facts.id, tags: facts.tags ?? {} }));
   }
 
   async #v1Calls(
@@ -180,8 +180,13 @@ export class EnforcementQuestions {
   async hostsOfCaller(callerId: string): Promise<string[]> {
     const untilUs = this.#nowMs() * 1000;
     const window = { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
-    const rows = await this.#store.identityHosts({ window, hosts: null, identities: [callerId] });
-    return [...new Set(rows.map(({ hostId }) => hostId))];
+    const scope = { window, hosts: null, identities: [callerId] };
+    const found: string[] = [];
+    for (;;) {
+      const page = await this.#store.callerHosts(scope, found.at(-1) ?? null, PAGE);
+      found.push(...page);
+      if (page.length < PAGE) return found;
+    }
   }
 
   /**

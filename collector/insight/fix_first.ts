@@ -1,13 +1,13 @@
 /** Describes what to fix first, from judged hosts. Pure: `Progress` asks the store. */
 import { groupId } from '../../common/group_id.ts';
-import type { HostFacts } from '../../protocol/call.ts';
 import type { Fix, FixFirst } from '../contract/fix_first.ts';
+import { tagValue } from '../store/host_filter.ts';
 import type { CountedCalls, HostProfile, Identity } from '../store/store.ts';
 import { isV1, tally } from './counts.ts';
 import { coverOf, type HeldHost } from './cover.ts';
 import { isCovered } from './coverage_gaps.ts';
 import { attributeOf } from './group/attributes.ts';
-import type { JudgedHost } from './hosts.ts';
+import type { JudgedBrief } from './host_judge.ts';
 import { titleOf } from './offenders.ts';
 import { severityOf } from './severity.ts';
 import type { TriageNow } from './triage_reader.ts';
@@ -16,30 +16,80 @@ import type { TriageNow } from './triage_reader.ts';
 const LAUNCHED_BY = ['asg', 'template', 'eks-nodegroup', 'image'] as const;
 
 export interface FixFirstEvidence {
-  /** Held hosts, see `isHeld`. */
-  held: readonly JudgedHost[];
+  held: HeldHosts;
   /** Every caller of the held hosts. */
   identities: ReadonlyMap<string, Identity>;
   triage: TriageNow;
   /** Groups of `groupsOf` with an instance of which no agent has reported. */
   agentlessGroups: ReadonlySet<string>;
-  toleranceUs: number;
   limit: number;
 }
 
-/** Tells whether IMDSv1 calls keep tokens from being required on a host. `rejected` hosts require them already. */
-export function isHeld({ judged: { verdict } }: JudgedHost): boolean {
-  return verdict === 'blocked' || verdict === 'fallback';
+/**
+ * Collects the hosts on which IMDSv1 calls keep tokens from being required. `rejected` hosts require them
+ * already.
+ */
+export class HeldHosts {
+  readonly hosts: HeldHost[] = [];
+  /** The calls of each workload on these hosts, added up, and the profiles of the hosts where it calls IMDSv1. */
+  readonly workloads = new Map<string, { kinds: Map<string, CountedCalls>; profiles: Set<HostProfile> }>();
+  readonly #toleranceUs: number;
+  readonly #groups = new Map<HostProfile, string[]>();
+
+  constructor(toleranceUs: number) {
+    this.#toleranceUs = toleranceUs;
+  }
+
+  add({ judged, totals }: JudgedBrief, profile: HostProfile): void {
+    if (judged.verdict !== 'blocked' && judged.verdict !== 'fallback') return;
+    const callers: string[] = [];
+    for (const { identity, kinds } of totals) {
+      if (identity === null) continue;
+      let workload = this.workloads.get(identity);
+      if (workload === undefined) {
+        workload = { kinds: new Map(), profiles: new Set() };
+        this.workloads.set(identity, workload);
+      }
+      for (const kind of kinds) addKind(workload.kinds, kind);
+      if (!kinds.some(isV1)) continue;
+      callers.push(identity);
+      workload.profiles.add(profile);
+    }
+    let groups = this.#groups.get(profile);
+    if (groups === undefined) {
+      groups = groupsOf(profile);
+      this.#groups.set(profile, groups);
+    }
+    this.hosts.push({ callers, watched: isCovered(judged.watched, this.#toleranceUs), groups });
+  }
+
+  /** Returns every workload that calls IMDSv1 on these hosts. */
+  callers(): string[] {
+    return [...new Set(this.hosts.flatMap(({ callers }) => callers))];
+  }
 }
 
-export function callersOf({ evidence }: JudgedHost): string[] {
-  return evidence.totals.flatMap(({ identity, kinds }) =>
-    identity !== null && kinds.some(isV1) ? [identity] : [],
+/** Adds calls to those of the same kind. */
+function addKind(kinds: Map<string, CountedCalls>, calls: CountedCalls): void {
+  const { count, firstUs, lastUs, ...kind } = calls;
+  const key = JSON.stringify(kind);
+  const known = kinds.get(key);
+  kinds.set(
+    key,
+    known === undefined
+      ? calls
+      : {
+          ...known,
+          count: known.count + count,
+          firstUs: Math.min(known.firstUs, firstUs),
+          lastUs: Math.max(known.lastUs, lastUs),
+        },
   );
 }
 
 export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'> {
-  const { held, identities, triage, agentlessGroups, toleranceUs, limit } = evidence;
+  const { held, identities, triage, agentlessGroups, limit } = evidence;
+  const { hosts } = held;
   const fixed = new Set<string>();
   const excepted = new Set<string>();
   const unidentified = new Set<string>();
@@ -49,21 +99,12 @@ export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'>
     else if (state === 'exception') excepted.add(id);
     else if (!isIdentified(identity)) unidentified.add(id);
   }
-  const hosts = held.map(
-    (host): HeldHost => ({
-      callers: callersOf(host),
-      watched: isCovered(host.judged.watched, toleranceUs),
-      groups: groupsOf(host.stored.facts),
-    }),
-  );
   const barred = new Set([...excepted, ...unidentified]);
   const cover = coverOf(hosts, { limit, fixed, barred, barredGroups: agentlessGroups });
   const countWith = (ids: ReadonlySet<string>) =>
     hosts.filter(({ callers }) => callers.some((id) => ids.has(id))).length;
-  const chosen = new Set(cover.steps.map(({ workload }) => workload));
-  const calls = callsOf(held, chosen);
   return {
-    held_hosts: held.length,
+    held_hosts: hosts.length,
     waiting_hosts: cover.waiting,
     excepted_hosts: countWith(excepted),
     unidentified_hosts: countWith(unidentified),
@@ -71,12 +112,13 @@ export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'>
     agentless_groups: cover.barredGroups,
     fixes: cover.steps.map((step): Fix => {
       const identity = identities.get(step.workload)!;
-      const kinds = calls.get(step.workload)!;
+      const { kinds, profiles } = held.workloads.get(step.workload)!;
+      const valuesOf = (key: string) => [...profiles].map(({ tags }) => tagValue(tags, key));
       return {
         id: step.workload,
         title: titleOf(identity),
-        severity: severityOf(tally(kinds.kinds)),
-        triage: triage.of(identity, kinds.hosts),
+        severity: severityOf(tally([...kinds.values()])),
+        triage: triage.of(identity, valuesOf),
         hosts: step.hosts,
         frees: step.frees,
         freed: step.freed,
@@ -93,24 +135,6 @@ export function fixFirstOf(evidence: FixFirstEvidence): Omit<FixFirst, 'window'>
  */
 function isIdentified({ attributed, hostId, startedBy }: Identity): boolean {
   return attributed && hostId === null && startedBy !== 'unknown';
-}
-
-function callsOf(
-  held: readonly JudgedHost[],
-  chosen: ReadonlySet<string>,
-): Map<string, { kinds: CountedCalls[]; hosts: HostFacts[] }> {
-  const calls = new Map(
-    [...chosen].map((id) => [id, { kinds: [] as CountedCalls[], hosts: [] as HostFacts[] }]),
-  );
-  for (const { stored, evidence } of held) {
-    for (const { identity, kinds } of evidence.totals) {
-      const known = identity === null ? undefined : calls.get(identity);
-      if (known === undefined) continue;
-      for (const kind of kinds) known.kinds.push(kind);
-      if (kinds.some(isV1)) known.hosts.push(stored.facts);
-    }
-  }
-  return calls;
 }
 
 /** Returns names of what launched an instance. Names of groups are unique in their account and region only. */

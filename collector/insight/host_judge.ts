@@ -1,10 +1,11 @@
 /** Collects the evidence about hosts from the store and judges them over the readiness window. */
 import type { Readiness } from '../contract/host.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
-import type { CloudCount, StoreQueries } from '../store/store.ts';
+import type { HostChoice } from '../store/host_filter.ts';
+import type { CloudCount, HostBriefs, HostCoverage, HostProfile, StoreQueries } from '../store/store.ts';
 import { isV1, tally } from './counts.ts';
-import type { JudgedHost } from './hosts.ts';
-import type { HostEvidence, Judging } from './judged.ts';
+import { type HostSummary, isSilent, type JudgedHost, summaryOf } from './hosts.ts';
+import type { HostEvidence, Judged, Judging } from './judged.ts';
 import { titleOf } from './offenders.ts';
 import { judge, readinessOf } from './readiness.ts';
 import type { Compared } from './reconciliation.ts';
@@ -16,11 +17,31 @@ const SECOND_US = 1_000_000;
  */
 export const DEFAULT_MAX_MISSING_SECONDS = 60;
 
+/** Hosts that are read and judged at a time: they take a few megabytes and some milliseconds. */
+const HOSTS_AT_ONCE = 5000;
+
 export interface HostJudgeOptions {
   readinessWindowDays: number;
+  /** A host without a heartbeat for longer is silent. */
+  silentAfterSeconds: number;
   /** Time of the readiness window that may be unwatched in all. Default: 60. */
   readinessMaxMissingSeconds?: number;
 }
+
+/** A host that was judged by what decides about it: without its facts and its IMDSv2 calls. */
+export interface JudgedBrief {
+  summary: HostSummary;
+  totals: HostEvidence['totals'];
+  judged: Judged;
+}
+
+export interface JudgedBriefs {
+  briefs: JudgedBrief[];
+  /** Returns what a host reports about itself besides its id and name. Hosts share these objects. */
+  profileOf(brief: JudgedBrief): HostProfile;
+}
+
+const NO_PROFILE: HostProfile = {};
 
 export class HostJudge {
   readonly #store: StoreQueries;
@@ -35,14 +56,90 @@ export class HostJudge {
   }
 
   /**
-   * Judges these hosts, or all of them for `hosts` null, over the readiness window that ends with the window
-   * `questionWindow`.
+   * Judges all hosts that are chosen, some thousand at a time, over the readiness window that ends with the window
+   * `questionWindow`. Verdicts are those of `judgeHosts`.
    */
-  async judgeHosts(questionWindow: Window, hosts: string[] | null): Promise<JudgedHost[]> {
+  async *judgeAll(questionWindow: Window, choice: HostChoice): AsyncGenerator<JudgedBriefs> {
+    let profiles = await this.#store.profiles();
     const window = this.readinessWindow(questionWindow);
-    // A host whose clock is ahead of ours reports with times after now. These reports count.
-    const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
-    const reported = { ...window, untilUs };
+    const reported = this.#reported(window);
+    for (let after: number | null = 0; after !== null; ) {
+      const briefs: HostBriefs = await this.#store.hostBriefs(choice, reported, after, HOSTS_AT_ONCE);
+      const { withCountedCalls } = briefs;
+      // Counts of zero say nothing that changes a verdict.
+      const counts =
+        withCountedCalls.length === 0 ? [] : await this.#store.cloudCounts(window, withCountedCalls);
+      const compared = await this.compareWithCloud(counts);
+      const isUnknown = (profile: number) => profile !== 0 && !profiles.has(profile);
+      if (briefs.profiles.some(isUnknown)) profiles = await this.#store.profiles();
+      const stored = profiles;
+      yield {
+        briefs: this.#judgeBriefs(briefs, compared, this.judging(window)),
+        profileOf: ({ summary: { profile } }) => stored.get(profile)?.facts ?? NO_PROFILE,
+      };
+      after = briefs.next;
+    }
+  }
+
+  #judgeBriefs(briefs: HostBriefs, compared: ReadonlyMap<string, Compared>, judging: Judging): JudgedBrief[] {
+    const coverage = briefs.hostIds.map(
+      (hostId, at): HostCoverage => ({
+        hostId,
+        firstUs: known(briefs.watchedFirstUs[at]!),
+        lastUs: known(briefs.watchedLastUs[at]!),
+        gaps: [],
+        boots: [],
+        kernelConnections: null,
+        seenConnections: 0,
+        losses: {},
+      }),
+    );
+    for (const { host, ...gap } of briefs.gaps) coverage[host]!.gaps.push({ ...gap, detail: null });
+    for (const [index, host] of briefs.boots.host.entries()) {
+      const firstUs = briefs.boots.firstUs[index]!;
+      coverage[host]!.boots.push({ id: '', firstUs, lastUs: firstUs });
+    }
+    const totalsByHost = Map.groupBy(briefs.totals, ({ hostId }) => hostId);
+    return briefs.hostIds.map((id, at): JudgedBrief => {
+      const name = briefs.names[at]!;
+      const tokens = briefs.tokens[at]!;
+      const totals = totalsByHost.get(id) ?? [];
+      const evidence: HostEvidence = {
+        facts: { id, name },
+        totals,
+        coverage: coverage[at]!,
+        cloudInstance:
+          tokens === 0
+            ? null
+            : {
+                hostId: id,
+                httpTokens: tokens === 2 ? 'required' : 'optional',
+                hopLimit: null,
+                httpEndpoint: null,
+                suppliedUs: briefs.tokensSuppliedUs[at]!,
+              },
+        compared: compared.get(id) ?? { counts: [], seen: [] },
+      };
+      const judged = judge(evidence, judging);
+      const receivedUs = known(briefs.receivedUs[at]!);
+      const summary: HostSummary = {
+        id,
+        name,
+        profile: briefs.profiles[at]!,
+        firstUs: briefs.firstUs[at]!,
+        lastUs: briefs.lastUs[at]!,
+        receivedUs,
+        isSilent: isSilent(receivedUs, judging.nowUs, this.#options.silentAfterSeconds),
+        ...summaryOf(totals, judged),
+      };
+      return { summary, totals, judged };
+    });
+  }
+
+  /** Judges the hosts of a list, with all evidence. */
+  async judgeHosts(questionWindow: Window, hosts: string[]): Promise<JudgedHost[]> {
+    const window = this.readinessWindow(questionWindow);
+    const reported = this.#reported(window);
     // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls
     // are missing.
     const [all, coverage, totals, counts, instances, hops] = await Promise.all([
@@ -124,9 +221,19 @@ export class HostJudge {
     return { sinceUs: untilUs - this.#options.readinessWindowDays * DAY_US, untilUs };
   }
 
+  /** A host whose clock is ahead of ours reports with times after now. These reports count. */
+  #reported(window: Window): Window {
+    const untilUs = window.untilUs >= this.#nowUs() ? Number.MAX_SAFE_INTEGER : window.untilUs;
+    return { ...window, untilUs };
+  }
+
   /** Returns the window with the tolerance and the present time. */
   judging(window: Window): Judging {
     const seconds = this.#options.readinessMaxMissingSeconds ?? DEFAULT_MAX_MISSING_SECONDS;
     return { window, nowUs: this.#nowUs(), toleranceUs: seconds * 1e6 };
   }
+}
+
+function known(us: number): number | null {
+  return Number.isNaN(us) ? null : us;
 }

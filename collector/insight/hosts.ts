@@ -12,10 +12,50 @@ export interface JudgedHost {
   judged: Judged;
 }
 
+/** The properties of a judged host by which lists are filtered and sorted. Times are microseconds since 1970. */
+export interface HostSummary {
+  id: string;
+  name: string;
+  /** Number of its profile; 0 where it has reported none. */
+  profile: number;
+  firstUs: number;
+  lastUs: number;
+  /** When its last heartbeat arrived. */
+  receivedUs: number | null;
+  isSilent: boolean;
+  verdict: Verdict;
+  startSeen: boolean;
+  coveragePercent: number;
+  gapCount: number;
+  callsV1: number;
+  offenderCount: number;
+  lastV1Us: number | null;
+}
+
 const VERDICTS: readonly Verdict[] = ['blocked', 'fallback', 'rejected', 'unproven', 'ready', 'enforced'];
 
-export function isSilent({ heartbeat }: StoredHost, nowUs: number, silentAfterSeconds: number): boolean {
-  return heartbeat === null || nowUs - heartbeat.receivedUs > silentAfterSeconds * 1e6;
+export function isSilent(receivedUs: number | null, nowUs: number, silentAfterSeconds: number): boolean {
+  return receivedUs === null || nowUs - receivedUs > silentAfterSeconds * 1e6;
+}
+
+/** Returns what the judgement says about a host. */
+export function summaryOf(
+  totals: HostEvidence['totals'],
+  { verdict, calls, watched, startSeen }: Judged,
+): Pick<
+  HostSummary,
+  'verdict' | 'startSeen' | 'coveragePercent' | 'gapCount' | 'callsV1' | 'offenderCount' | 'lastV1Us'
+> {
+  const offenders = totals.filter(({ identity, kinds }) => identity !== null && kinds.some(isV1));
+  return {
+    verdict,
+    startSeen,
+    coveragePercent: coveragePercent(watched),
+    gapCount: watched.gaps.length,
+    callsV1: calls.v1,
+    offenderCount: new Set(offenders.map(({ identity }) => identity)).size,
+    lastV1Us: calls.lastV1Us,
+  };
 }
 
 export function describeHost(
@@ -23,9 +63,22 @@ export function describeHost(
   nowUs: number,
   silentAfterSeconds: number,
 ): Host {
-  const { facts, heartbeat, firstUs, lastUs } = stored;
-  const { calls, verdict, watched } = judged;
-  const offenders = evidence.totals.filter(({ identity, kinds }) => identity !== null && kinds.some(isV1));
+  const receivedUs = stored.heartbeat?.receivedUs ?? null;
+  const summary = {
+    ...summaryOf(evidence.totals, judged),
+    receivedUs,
+    isSilent: isSilent(receivedUs, nowUs, silentAfterSeconds),
+    firstUs: stored.firstUs,
+    lastUs: stored.lastUs,
+  };
+  return describeSummary(summary, stored);
+}
+
+/** Describes a host from its summary, and from the facts and the heartbeat that are stored now. */
+export function describeSummary(
+  summary: Omit<HostSummary, 'id' | 'name' | 'profile'>,
+  { facts, heartbeat }: StoredHost,
+): Host {
   return {
     id: facts.id,
     name: facts.name,
@@ -35,21 +88,21 @@ export function describeHost(
     type: facts.type ?? null,
     image_id: facts['image.id'] ?? null,
     tags: facts.tags ?? {},
-    state: isSilent(stored, nowUs, silentAfterSeconds) ? 'silent' : 'online',
+    state: summary.isSilent ? 'silent' : 'online',
     agent_version: heartbeat?.heartbeat.agent_version ?? null,
     attribution_method: heartbeat?.heartbeat.attribution.method ?? null,
-    first_seen: toTimestamp(firstUs),
-    last_seen: toTimestamp(lastUs),
-    last_heartbeat: heartbeat === null ? null : toTimestamp(heartbeat.receivedUs),
+    first_seen: toTimestamp(summary.firstUs),
+    last_seen: toTimestamp(summary.lastUs),
+    last_heartbeat: summary.receivedUs === null ? null : toTimestamp(summary.receivedUs),
     clock_skew_seconds:
       heartbeat === null ? null : (toMicroseconds(heartbeat.heartbeat.time) - heartbeat.receivedUs) / 1e6,
-    verdict,
-    start_seen: judged.startSeen,
-    coverage_percent: coveragePercent(watched),
-    gap_count: watched.gaps.length,
-    calls_v1: calls.v1,
-    offender_count: new Set(offenders.map(({ identity }) => identity)).size,
-    last_v1: calls.lastV1Us === null ? null : toTimestamp(calls.lastV1Us),
+    verdict: summary.verdict,
+    start_seen: summary.startSeen,
+    coverage_percent: summary.coveragePercent,
+    gap_count: summary.gapCount,
+    calls_v1: summary.callsV1,
+    offender_count: summary.offenderCount,
+    last_v1: summary.lastV1Us === null ? null : toTimestamp(summary.lastV1Us),
   };
 }
 
@@ -60,11 +113,13 @@ export function verdictCounts(verdicts: readonly Verdict[]): Record<Verdict, num
   return counts;
 }
 
-export function worstHostFirst(a: Host, b: Host): number {
+type Ordered = Pick<HostSummary, 'id' | 'verdict' | 'callsV1' | 'coveragePercent'>;
+
+export function worstHostFirst(a: Ordered, b: Ordered): number {
   return (
     VERDICTS.indexOf(a.verdict) - VERDICTS.indexOf(b.verdict) ||
-    b.calls_v1 - a.calls_v1 ||
-    a.coverage_percent - b.coverage_percent ||
+    b.callsV1 - a.callsV1 ||
+    a.coveragePercent - b.coveragePercent ||
     (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
   );
 }

@@ -14,21 +14,31 @@ import type { Group, GroupDetail } from '../contract/group.ts';
 import type { Host, HostDetail, Overview, Readiness, ReadinessGroup } from '../contract/host.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Window } from '../contract/window.ts';
-import { hostMatcher, matchesProfile, narrows } from '../store/host_filter.ts';
-import type { CountedCalls, IdentityHost, IdentityTotals, Scope, StoreQueries } from '../store/store.ts';
+import { narrows } from '../store/host_filter.ts';
+import type { HostProfile, IdentityTotals, Scope, StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { WorkloadQueries } from '../store/workload_queries.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 import { isV1, tallyAll } from './counts.ts';
 import { type GroupFilter, placesOf } from './group/fleet.ts';
 import { GroupQuestions } from './group/group_questions.ts';
+import { groupValue } from './group_value.ts';
 import { type HopEvidence, hopEvidence } from './hop_limit.ts';
+import {
+  chosenHosts,
+  type HostBoard,
+  type HostPlace,
+  type HostSelection,
+  orderOf,
+  type PageChoice,
+  pageOfHosts,
+} from './host_board.ts';
 import { DEFAULT_MAX_MISSING_SECONDS, HostJudge, type HostJudgeOptions } from './host_judge.ts';
-import { describeHost, isSilent, verdictCounts, worstHostFirst } from './hosts.ts';
-import { countFreedHosts, describeOffender } from './offenders.ts';
+import { describeHost, describeSummary, type HostSummary, verdictCounts, worstHostFirst } from './hosts.ts';
+import { describeOffender, MAX_LISTED } from './offenders.ts';
 import { Progress } from './progress.ts';
 import type { GroupBy, HostFilter, Question } from './question.ts';
-import { readinessGroupsOf } from './readiness_groups.ts';
+import { ReadinessGroups } from './readiness_groups.ts';
 import { describeReconciliation, reconcileHost } from './reconciliation.ts';
 import { worstFirst } from './severity.ts';
 import { bucketsOf, timelineOf, trendsOf } from './timeline.ts';
@@ -39,9 +49,12 @@ const MAX_PATHS = 100;
 /** Bounds the list of the overview, which has the count of all of them beside it. */
 const MAX_SILENT_HOSTS = 100;
 const MAX_PROCESSES = 20;
+/** Hosts that are described at a time where all are listed. */
+const DESCRIBED_AT_ONCE = 500;
+/** Hosts whose counts are compared with the cloud's at a time. */
+const COMPARED_AT_ONCE = 1000;
+
 export interface InsightOptions extends HostJudgeOptions, TriageOptions {
-  /** A host without a heartbeat for longer is silent. */
-  silentAfterSeconds: number;
   /** Rules that join the releases of a workload. Default: the built-in ones. */
   rules?: WorkloadRules;
   /** Milliseconds since 1970. */
@@ -69,36 +82,47 @@ export class Insight {
     this.#groups = new GroupQuestions(this.#store, this.#judge);
   }
 
-  async overview({ window }: Question, filter: HostFilter = {}): Promise<Overview> {
-    const scope = await this.#scope(window, filter);
+  /** Judges the hosts that a filter selects, or all of them. Lists and counts are made of the result. */
+  async board({ window }: Question, filter: HostFilter = {}): Promise<HostBoard> {
+    const hosts: HostSummary[] = [];
+    const profiles = new Map<number, HostProfile>();
+    for await (const { briefs, profileOf } of this.#judge.judgeAll(window, choiceOf(filter))) {
+      for (const brief of briefs) {
+        hosts.push(brief.summary);
+        profiles.set(brief.summary.profile, profileOf(brief));
+      }
+    }
+    return { hosts, profiles };
+  }
+
+  /** `board`: of the same window; without it, hosts are judged now. */
+  async overview({ window }: Question, filter: HostFilter = {}, board?: HostBoard): Promise<Overview> {
+    const scope = scopeOf(window, filter);
     const buckets = bucketsOf(window);
-    // The store has sums over all hosts. For chosen hosts it has sums per host, in which IMDSv2 calls are one
-    // row.
-    const totalsOf: () => Promise<{ identity: string | { id: string } | null; kinds: CountedCalls[] }[]> =
-      () => (scope.hosts === null ? this.#store.identityTotals(scope) : this.#store.hostTotals(scope));
     const places = placesOf(filter);
     const [judged, totals, points, groups] = await Promise.all([
-      this.#judge.judgeHosts(window, scope.hosts),
-      totalsOf(),
+      board ?? this.board({ window }, filter),
+      this.#store.callTotals(scope),
       this.#store.series(scope, buckets.bucket, false),
       places === null ? null : this.#groups.verdicts('asg', window, places),
     ]);
+    const hosts = chosenHosts(judged, filter);
     const calls = tallyAll(totals);
-    const offenders = new Set<string>();
-    for (const { identity, kinds } of totals) {
-      if (identity === null || !kinds.some(isV1)) continue;
-      offenders.add(typeof identity === 'string' ? identity : identity.id);
+    const offenders = totals.filter(({ identity, kinds }) => identity !== null && kinds.some(isV1)).length;
+    const verdicts = verdictCounts([]);
+    const silentHosts: Overview['silent_hosts'] = [];
+    let silent = 0;
+    for (const host of hosts) {
+      verdicts[host.verdict] += 1;
+      if (!host.isSilent) continue;
+      silent += 1;
+      if (silent > MAX_SILENT_HOSTS) continue;
+      const { id, name, receivedUs } = host;
+      silentHosts.push({ id, name, last_heartbeat: receivedUs === null ? null : toTimestamp(receivedUs) });
     }
-    const nowUs = this.#nowUs();
-    const silent = judged.filter(({ stored }) => isSilent(stored, nowUs, this.#options.silentAfterSeconds));
     return {
       window: stamps(window),
-      hosts: {
-        total: judged.length,
-        online: judged.length - silent.length,
-        silent: silent.length,
-        verdicts: verdictCounts(judged.map(({ judged: { verdict } }) => verdict)),
-      },
+      hosts: { total: hosts.length, online: hosts.length - silent, silent, verdicts },
       groups: groups === null ? null : { by: 'asg', total: groups.length, verdicts: verdictCounts(groups) },
       calls: {
         v1: calls.v1,
@@ -106,13 +130,9 @@ export class Insight {
         credentials_over_v1: calls.credentialsV1,
         rejected_v1: calls.rejectedV1,
       },
-      offenders: offenders.size,
+      offenders,
       timeline: timelineOf(points, buckets),
-      silent_hosts: silent.slice(0, MAX_SILENT_HOSTS).map(({ stored: { facts, heartbeat } }) => ({
-        id: facts.id,
-        name: facts.name,
-        last_heartbeat: heartbeat === null ? null : toTimestamp(heartbeat.receivedUs),
-      })),
+      silent_hosts: silentHosts,
     };
   }
 
@@ -121,19 +141,21 @@ export class Insight {
    * `none`).
    */
   async offenders({ window }: Question, filter: HostFilter = {}): Promise<Offender[]> {
-    const scope = await this.#scope(window, filter);
+    const scope = scopeOf(window, filter);
     const buckets = bucketsOf(window);
     const totals = await this.#store.identityTotals(scope);
     const withV1 = totals.filter(({ kinds }) => kinds.some(isV1)).map(({ identity }) => identity.id);
-    const [identityHosts, hops, points, factsOf, triage] = await Promise.all([
-      this.#store.identityHosts(scope),
-      this.#hopsOf({ ...scope, identities: withV1 }),
+    const [workloadHosts, points, triage] = await Promise.all([
+      this.#store.workloadHosts(scope, { latest: MAX_LISTED, tagKeys: this.#triage.tagKeys() }),
       this.#store.series({ ...scope, identities: withV1 }, buckets.bucket, true),
-      this.#factsOf(),
       this.#triage.now(),
     ]);
-    const hostsOf = Map.groupBy(identityHosts, ({ identity }) => identity);
-    const freed = countFreedHosts(identityHosts);
+    const hostsOf = new Map(workloadHosts.map((each) => [each.identity, each]));
+    const listed = [...new Set(workloadHosts.flatMap(({ latest }) => latest.map(({ hostId }) => hostId)))];
+    const [factsOf, hops] = await Promise.all([
+      this.#factsOf(listed),
+      this.#hopsOf({ window, hosts: listed, identities: withV1 }),
+    ]);
     const trends = trendsOf(points, buckets);
     return totals
       .map((row) => {
@@ -141,8 +163,7 @@ export class Insight {
         const trend = trends.get(id) ?? new Array<number>(buckets.count).fill(0);
         return describeOffender({
           totals: row,
-          hosts: hostsOf.get(id) ?? [],
-          hostsFreed: freed.get(id) ?? 0,
+          hosts: hostsOf.get(id) ?? null,
           factsOf,
           hopsOf: (host) => hops(id, host),
           trend,
@@ -161,48 +182,50 @@ export class Insight {
     const { id } = identity;
     const scope: Scope = { window, hosts: null, identities: [id] };
     const buckets = bucketsOf(window);
-    const [[found], inWindow, hops, points, paths, callers, factsOf, triage] = await Promise.all([
+    const options = { latest: MAX_DETAIL_HOSTS, tagKeys: this.#triage.tagKeys() };
+    const [[found], [inWindow], points, paths, callers, triage] = await Promise.all([
       this.#store.identityTotals(scope),
-      this.#store.identityHosts(scope),
-      this.#hopsOf(scope),
+      this.#store.workloadHosts(scope, options),
       this.#store.series(scope, buckets.bucket, false),
       this.#store.pathsV1(id, MAX_PATHS),
       this.#store.callers(id, MAX_PROCESSES),
-      this.#factsOf(),
       this.#triage.now(),
     ]);
-    const hosts = inWindow.length > 0 ? inWindow : await this.#hostsEver(scope);
-    const calledV1 = inWindow.flatMap(({ hostId, callsV1 }) => (callsV1 > 0 ? [hostId] : []));
-    const onSameHosts = await this.#store.identityHosts({ window, hosts: calledV1, identities: null });
+    // A workload that did not call in the window has the hosts of before.
+    const before = { ...scope, window: { sinceUs: 0, untilUs: window.untilUs } };
+    const hosts = inWindow ?? (await this.#store.workloadHosts(before, options))[0] ?? null;
+    const latest = hosts?.latest ?? [];
+    const listed = new Set([...latest, ...callers].map(({ hostId }) => hostId));
+    const shown = latest.slice(0, MAX_LISTED).map(({ hostId }) => hostId);
+    const [factsOf, hops] = await Promise.all([
+      this.#factsOf([...listed]),
+      this.#hopsOf({ ...scope, hosts: shown }),
+    ]);
     const totals: IdentityTotals = found ?? { identity, kinds: [] };
     const timeline = timelineOf(points, buckets);
     const { offender, advice } = describeOffender({
       totals,
-      hosts,
-      hostsFreed: countFreedHosts(onSameHosts).get(id) ?? 0,
+      hosts: inWindow === undefined && hosts !== null ? { ...hosts, freed: 0 } : hosts,
       factsOf,
       hopsOf: (host) => hops(id, host),
       trend: timeline.points.map(({ v1 }) => v1),
       paths: paths.flatMap(({ path }) => path ?? []),
       triageOf: triage.of,
     });
-    const recentFirst = hosts.toSorted((a, b) => b.lastUs - a.lastUs);
     const refOf = (hostId: string) => ({ id: hostId, name: factsOf(hostId)?.name ?? hostId });
     return {
       ...offender,
       window: stamps(window),
       advice,
-      all_hosts: recentFirst
-        .slice(0, MAX_DETAIL_HOSTS)
-        .map(({ hostId, callsV1, firstUs, lastUs, lastV1Us }) => ({
-          ...refOf(hostId),
-          account: factsOf(hostId)?.['cloud.account.id'] ?? null,
-          region: factsOf(hostId)?.['cloud.region'] ?? null,
-          calls_v1: callsV1,
-          first_seen: toTimestamp(firstUs),
-          last_seen: toTimestamp(lastUs),
-          last_v1: lastV1Us === null ? null : toTimestamp(lastV1Us),
-        })),
+      all_hosts: latest.map(({ hostId, callsV1, firstUs, lastUs, lastV1Us }) => ({
+        ...refOf(hostId),
+        account: factsOf(hostId)?.['cloud.account.id'] ?? null,
+        region: factsOf(hostId)?.['cloud.region'] ?? null,
+        calls_v1: callsV1,
+        first_seen: toTimestamp(firstUs),
+        last_seen: toTimestamp(lastUs),
+        last_v1: lastV1Us === null ? null : toTimestamp(lastV1Us),
+      })),
       paths_v1: paths.map(({ path, count, lastUs }) => ({
         path,
         calls: count,
@@ -217,14 +240,58 @@ export class Insight {
     };
   }
 
-  /** Returns the hosts, those first that keep tokens from being required. */
-  async hosts({ window }: Question, filter: HostFilter = {}): Promise<Host[]> {
-    const { hosts } = await this.#scope(window, filter);
-    const nowUs = this.#nowUs();
-    const judged = await this.#judge.judgeHosts(window, hosts);
-    return judged
-      .map((host) => describeHost(host, nowUs, this.#options.silentAfterSeconds))
-      .sort(worstHostFirst);
+  /**
+   * Returns a page of hosts, by default those first that keep tokens from being required. `board`: of the same
+   * window; without it, hosts are judged now.
+   */
+  async hostPage(
+    question: Question,
+    selection: HostSelection,
+    { limit, place }: PageChoice,
+    board?: HostBoard,
+  ): Promise<{ items: Host[]; next: HostPlace | null }> {
+    const { verdicts: _v, state: _s, sort, ...filter } = selection;
+    const chosen = chosenHosts(board ?? (await this.board(question, filter)), selection);
+    const { hosts, next } = pageOfHosts(chosen, orderOf(sort), limit, place);
+    return { items: await this.describeHosts(hosts), next };
+  }
+
+  /** Returns all hosts in the order of their list, some hundred at a time. They are judged at one time. */
+  async *allHosts(question: Question, selection: HostSelection = {}): AsyncGenerator<Host[]> {
+    for await (const summaries of this.#ordered(question, selection))
+      yield await this.describeHosts(summaries);
+  }
+
+  async *#ordered(question: Question, selection: HostSelection): AsyncGenerator<HostSummary[]> {
+    const { verdicts: _v, state: _s, sort, ...filter } = selection;
+    const ordered = chosenHosts(await this.board(question, filter), selection).toSorted(orderOf(sort));
+    for (let from = 0; from < ordered.length; from += DESCRIBED_AT_ONCE)
+      yield ordered.slice(from, from + DESCRIBED_AT_ONCE);
+  }
+
+  /** Returns all hosts with what shows that an alert may be due, some thousand at a time. */
+  async *glances({ window }: Question): AsyncGenerator<(HostSummary & { lastLossUs: number | null })[]> {
+    for await (const { briefs } of this.#judge.judgeAll(window, null)) {
+      yield briefs.map(({ summary, judged: { watched } }) => ({
+        ...summary,
+        lastLossUs: watched.gaps.reduce<number | null>(
+          (latest, { reason, endUs }) =>
+            reason === 'losses' || reason === 'capture_not_live' ? Math.max(latest ?? endUs, endUs) : latest,
+          null,
+        ),
+      }));
+    }
+  }
+
+  /** Describes judged hosts. Leaves out those that retention has deleted meanwhile. */
+  async describeHosts(summaries: readonly HostSummary[]): Promise<Host[]> {
+    const stored = new Map(
+      (await this.#store.hosts(summaries.map(({ id }) => id))).map((host) => [host.facts.id, host]),
+    );
+    return summaries.flatMap((summary) => {
+      const host = stored.get(summary.id);
+      return host === undefined ? [] : [describeSummary(summary, host)];
+    });
   }
 
   /** Returns null where no host of that id ever reported. */
@@ -245,21 +312,41 @@ export class Insight {
     };
   }
 
-  /** Returns hosts with their evidence, in the order of `hosts`. */
-  async readiness(
-    { window }: Question,
+  /** Returns a page of hosts with their evidence, in the order of `hostPage`. */
+  async readinessPage(
+    question: Question,
+    filter: HostFilter,
+    { limit, place }: PageChoice,
+  ): Promise<{ items: { host: Host; readiness: Readiness }[]; next: HostPlace | null }> {
+    const { hosts: all } = await this.board(question, filter);
+    const { hosts, next } = pageOfHosts(all, worstHostFirst, limit, place);
+    return { items: await this.#describeReadiness(question, hosts), next };
+  }
+
+  /** Returns all hosts with their evidence, some hundred at a time. */
+  async *allReadiness(
+    question: Question,
     filter: HostFilter = {},
+  ): AsyncGenerator<{ host: Host; readiness: Readiness }[]> {
+    for await (const summaries of this.#ordered(question, filter))
+      yield await this.#describeReadiness(question, summaries);
+  }
+
+  async #describeReadiness(
+    { window }: Question,
+    summaries: readonly HostSummary[],
   ): Promise<{ host: Host; readiness: Readiness }[]> {
-    const { hosts } = await this.#scope(window, filter);
-    const judged = await this.#judge.judgeHosts(window, hosts);
-    const described = await this.#judge.describeReadiness(judged, window);
+    const ids = summaries.map(({ id }) => id);
+    const judged = new Map(
+      (await this.#judge.judgeHosts(window, ids)).map((host) => [host.stored.facts.id, host]),
+    );
+    const hosts = ids.flatMap((id) => judged.get(id) ?? []);
+    const described = await this.#judge.describeReadiness(hosts, window);
     const nowUs = this.#nowUs();
-    return judged
-      .map((host, index) => ({
-        host: describeHost(host, nowUs, this.#options.silentAfterSeconds),
-        readiness: described[index]!,
-      }))
-      .sort((a, b) => worstHostFirst(a.host, b.host));
+    return hosts.map((host, index) => ({
+      host: describeHost(host, nowUs, this.#options.silentAfterSeconds),
+      readiness: described[index]!,
+    }));
   }
 
   /** Returns whether each group of an attribute is proven, the worst first. */
@@ -278,8 +365,30 @@ export class Insight {
     { window }: Question,
     filter: HostFilter = {},
   ): Promise<ReadinessGroup[]> {
-    const { hosts } = await this.#scope(window, filter);
-    return readinessGroupsOf(await this.#judge.judgeHosts(window, hosts), by);
+    const groups = new ReadinessGroups();
+    for await (const { briefs, profileOf } of this.#judge.judgeAll(window, choiceOf(filter))) {
+      const ready = briefs.flatMap(({ summary: { id, verdict } }) => (verdict === 'ready' ? [id] : []));
+      const instances = new Map(
+        (ready.length === 0 ? [] : await this.#store.cloudInstances(ready)).map((each) => [
+          each.hostId,
+          each,
+        ]),
+      );
+      for (const brief of briefs) {
+        const { summary, judged } = brief;
+        const { id, name, verdict, callsV1, startSeen } = summary;
+        const profile = profileOf(brief);
+        const { lastSuccessUs, lastForbiddenUs } = judged.calls;
+        const enforceable = {
+          facts: { ...profile, id, name },
+          calls: { lastSuccessUs, lastForbiddenUs },
+          instance: instances.get(id) ?? null,
+          startSeen,
+        };
+        groups.add(groupValue(profile, by), verdict, callsV1, verdict === 'ready' ? enforceable : null);
+      }
+    }
+    return groups.list();
   }
 
   /**
@@ -287,31 +396,34 @@ export class Insight {
    * calls first.
    */
   async reconciliation({ window }: Question, filter: HostFilter = {}): Promise<Reconciliation[]> {
-    const [{ hosts }, factsOf] = await Promise.all([this.#scope(window, filter), this.#factsOf()]);
-    const compared = await this.#judge.compareWithCloud(await this.#store.cloudCounts(window, hosts));
-    return [...compared]
-      .flatMap(([id, pair]) => {
-        const found = reconcileHost(pair);
-        return found === null ? [] : [describeReconciliation(id, factsOf(id)?.name ?? null, pair, found)];
-      })
-      .sort((a, b) => b.unseen - a.unseen || (a.id < b.id ? -1 : 1));
+    const found: Reconciliation[] = [];
+    for (let after: string | null = null; ; ) {
+      const ids = await this.#store.countedHosts(window, choiceOf(filter), after, COMPARED_AT_ONCE);
+      const [counts, factsOf] = await Promise.all([this.#store.cloudCounts(window, ids), this.#factsOf(ids)]);
+      for (const [id, pair] of await this.#judge.compareWithCloud(counts)) {
+        const compared = reconcileHost(pair);
+        if (compared !== null)
+          found.push(describeReconciliation(id, factsOf(id)?.name ?? null, pair, compared));
+      }
+      after = ids.at(-1) ?? null;
+      if (ids.length < COMPARED_AT_ONCE) break;
+    }
+    return found.sort((a, b) => b.unseen - a.unseen || (a.id < b.id ? -1 : 1));
   }
 
-  /** Returns the workloads whose fix frees the most hosts, at most `limit`. Verdicts are those of `hosts`. */
+  /** Returns the workloads whose fix frees the most hosts, at most `limit`. Verdicts are those of `hostPage`. */
   async fixFirst({ window }: Question, filter: HostFilter = {}, limit = 10): Promise<FixFirst> {
-    const { hosts } = await this.#scope(window, filter);
-    return this.#progress.fixFirst(window, hosts, limit);
+    return this.#progress.fixFirst(window, choiceOf(filter), limit);
   }
 
   /** Returns the callers by day and week, with a forecast. */
   async burnDown({ window }: Question, filter: HostFilter = {}): Promise<BurnDown> {
-    const { hosts } = await this.#scope(window, filter);
-    return this.#progress.burnDown(window, hosts, this.#nowUs());
+    return this.#progress.burnDown(window, choiceOf(filter), this.#nowUs());
   }
 
   /** Returns the workloads that were fixed and called again, and those whose exception is over. */
   async endedTriage(): Promise<EndedTriage[]> {
-    return this.#triage.ended(await this.#factsOf());
+    return this.#triage.ended();
   }
 
   /** Returns the stored triage of a workload, which can be that of a release of it; empty where there is none. */
@@ -323,37 +435,33 @@ export class Insight {
     return (this.#options.now ?? Date.now)() * 1000;
   }
 
-  async #scope(window: Window, filter: HostFilter): Promise<Scope & { hosts: string[] | null }> {
-    if (!narrows(filter)) return { window, hosts: null, identities: null };
-    const all = await this.#store.hosts();
-    const matches = hostMatcher(filter);
-    const hosts = all.flatMap(({ facts, firstUs }) =>
-      matchesProfile(facts, filter) && matches({ ...facts, firstUs }) ? [facts.id] : [],
-    );
-    return { window, hosts, identities: null };
-  }
-
-  async #factsOf(): Promise<(hostId: string) => HostFacts | null> {
-    const hosts = new Map((await this.#store.hosts()).map(({ facts }) => [facts.id, facts]));
+  /** Returns a function that finds the facts of these hosts. */
+  async #factsOf(ids: readonly string[]): Promise<(hostId: string) => HostFacts | null> {
+    const hosts = new Map((await this.#store.hosts(ids)).map(({ facts }) => [facts.id, facts]));
     return (hostId) => hosts.get(hostId) ?? null;
   }
 
-  /** Returns a function that finds the distance of a workload on a host. */
-  async #hopsOf(scope: Scope): Promise<(identity: string, host: HostFacts) => HopEvidence> {
+  /** Returns a function that finds the distance of a workload on a host of the scope. */
+  async #hopsOf(
+    scope: Scope & { hosts: string[] },
+  ): Promise<(identity: string, host: HostFacts) => HopEvidence> {
     const [measured, instances] = await Promise.all([
       this.#store.measuredHops(scope),
-      this.#store.cloudInstances(),
+      this.#store.cloudInstances(scope.hosts),
     ]);
     const byPlace = Map.groupBy(measured, ({ identity, hostId }) => `${identity} ${hostId}`);
     const byHost = new Map(instances.map((instance) => [instance.hostId, instance]));
     return (identity, host) =>
       hopEvidence(host, byPlace.get(`${identity} ${host.id}`) ?? [], byHost.get(host.id) ?? null);
   }
+}
 
-  /** Returns the hosts on which a workload called before the window, for one that did not call in it. */
-  #hostsEver(scope: Scope): Promise<IdentityHost[]> {
-    return this.#store.identityHosts({ ...scope, window: { sinceUs: 0, untilUs: scope.window.untilUs } });
-  }
+function choiceOf(filter: HostFilter): HostFilter | null {
+  return narrows(filter) ? filter : null;
+}
+
+function scopeOf(window: Window, filter: HostFilter): Scope {
+  return { window, hosts: choiceOf(filter), identities: null };
 }
 
 function stamps({ sinceUs, untilUs }: Window): Readiness['window'] {

@@ -6,59 +6,56 @@ import { sortVersions } from '../../known_clients/version.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import type { Offender, OffenderDetail } from '../contract/offender.ts';
 import type { Triage } from '../contract/triage.ts';
-import type { Identity, IdentityHost, IdentityTotals } from '../store/store.ts';
+import type { Identity, IdentityTotals, WorkloadHosts } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import { adviceOn } from './advice.ts';
 import type { AdviceQuestion } from './advice_question.ts';
 import { isV1, mostFrequent, tally } from './counts.ts';
 import type { HopEvidence } from './hop_limit.ts';
+import type { TagValues } from './owner_rules.ts';
 import { severityOf } from './severity.ts';
 
-const MAX_LISTED = 10;
+export const MAX_LISTED = 10;
 
 export interface OffenderEvidence {
   totals: IdentityTotals;
-  /** Hosts on which it called in the window, in any order. */
-  hosts: readonly IdentityHost[];
-  /** From `countFreedHosts`. */
-  hostsFreed: number;
+  /** The hosts on which it called in the window, of which at least `MAX_LISTED` are listed; null for none. */
+  hosts: WorkloadHosts | null;
+  /** Returns what is known of a listed host. */
   factsOf: (hostId: string) => HostFacts | null;
   /** Its distance from the service on a host, where that was measured. */
   hopsOf: (host: HostFacts) => HopEvidence;
   trend: readonly number[];
   paths: readonly string[];
-  /** Its triage, from its hosts in the order of the latest call. */
-  triageOf: (identity: Identity, hosts: readonly HostFacts[]) => Triage;
+  /** Its triage, from the tags of its hosts. */
+  triageOf: (identity: Identity, valuesOf: TagValues) => Triage;
 }
 
 export function describeOffender(evidence: OffenderEvidence): {
   offender: Offender;
   advice: OffenderDetail['advice'];
 } {
-  const { totals, factsOf, trend } = evidence;
+  const { totals, hosts, factsOf, trend } = evidence;
   const { identity, kinds } = totals;
   const calls = tally(kinds);
   const v1 = kinds.filter(isV1);
-  const hosts = evidence.hosts.toSorted((a, b) => b.lastUs - a.lastUs || (a.hostId < b.hostId ? -1 : 1));
-  const facts = hosts.flatMap(({ hostId }) => factsOf(hostId) ?? []);
+  const latest = (hosts?.latest ?? []).slice(0, MAX_LISTED);
+  const facts = latest.flatMap(({ hostId }) => factsOf(hostId) ?? []);
   const categories: Record<string, number> = {};
   for (const { category, count } of v1) categories[category] = (categories[category] ?? 0) + count;
   const question: AdviceQuestion = {
     identity,
     kinds,
     calls,
-    hosts: facts.slice(0, MAX_LISTED),
-    hops: facts.slice(0, MAX_LISTED).map(evidence.hopsOf),
+    hosts: facts,
+    hops: facts.map(evidence.hopsOf),
     paths: evidence.paths,
   };
   const advice = adviceOn(question);
   const releases = totals.releases ?? [{ identity, kinds, release: null }];
   // This is the first call ever. A workload is new or known independently of the window that somebody looks
   // at.
-  const firstUs = hosts.reduce(
-    (least, { firstUs }) => Math.min(least, firstUs),
-    calls.firstUs ?? hosts[0]?.firstUs ?? 0,
-  );
+  const firstUs = Math.min(calls.firstUs ?? hosts?.firstUs ?? 0, hosts?.firstUs ?? Number.POSITIVE_INFINITY);
   const offender: Offender = {
     id: identity.id,
     severity: severityOf(calls),
@@ -95,21 +92,19 @@ export function describeOffender(evidence: OffenderEvidence): {
     roles_v1: mostFrequent(v1, ({ role }) => role, MAX_LISTED),
     user_agents: mostFrequent(kinds, ({ userAgent }) => userAgent, MAX_LISTED),
     clients: clientsIn(mostFrequent(kinds, ({ userAgent }) => userAgent, Number.POSITIVE_INFINITY)),
-    host_count: hosts.length,
-    hosts_freed: evidence.hostsFreed,
-    hosts: hosts
-      .slice(0, MAX_LISTED)
-      .map(({ hostId }) => ({ id: hostId, name: factsOf(hostId)?.name ?? hostId })),
-    accounts: valuesOf(facts, 'cloud.account.id'),
-    regions: valuesOf(facts, 'cloud.region'),
+    host_count: hosts?.hosts ?? 0,
+    hosts_freed: hosts?.freed ?? 0,
+    hosts: latest.map(({ hostId }) => ({ id: hostId, name: factsOf(hostId)?.name ?? hostId })),
+    accounts: hosts?.accounts ?? [],
+    regions: hosts?.regions ?? [],
     first_seen: toTimestamp(firstUs),
-    last_seen: toTimestamp(calls.lastUs ?? hosts[0]?.lastUs ?? 0),
+    last_seen: toTimestamp(calls.lastUs ?? hosts?.lastUs ?? 0),
     first_v1: stampOf(calls.firstV1Us),
     last_v1: stampOf(calls.lastV1Us),
     trend_v1: [...trend],
     advice_kind: advice.kind,
     advice_headline: advice.headline,
-    triage: evidence.triageOf(identity, facts),
+    triage: evidence.triageOf(identity, (key) => hosts?.tags[key] ?? []),
   };
   return { offender, advice };
 }
@@ -139,25 +134,6 @@ function releasesOf(releases: NonNullable<IdentityTotals['releases']>): Offender
       id: identity.id,
     };
   });
-}
-
-/**
- * Counts, for each workload, the hosts on which no other workload made an IMDSv1 call. Workloads that free no
- * host are left out. `pairs` must hold every workload of those hosts, each pair of workload and host once.
- */
-export function countFreedHosts(
-  pairs: readonly Pick<IdentityHost, 'identity' | 'hostId' | 'callsV1'>[],
-): Map<string, number> {
-  const offendersOf = Map.groupBy(
-    pairs.filter(({ callsV1 }) => callsV1 > 0),
-    ({ hostId }) => hostId,
-  );
-  const freed = new Map<string, number>();
-  for (const [only, ...others] of offendersOf.values()) {
-    if (only === undefined || others.length > 0) continue;
-    freed.set(only.identity, (freed.get(only.identity) ?? 0) + 1);
-  }
-  return freed;
 }
 
 /**
@@ -210,8 +186,4 @@ function clientsIn(userAgents: readonly string[]): Offender['clients'] {
       .slice(0, MAX_LISTED);
     return latest.map((version) => ({ name, version }));
   });
-}
-
-function valuesOf(facts: readonly HostFacts[], key: 'cloud.account.id' | 'cloud.region'): string[] {
-  return [...new Set(facts.flatMap((host) => host[key] ?? []))].sort();
 }

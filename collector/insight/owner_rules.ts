@@ -1,5 +1,4 @@
 /** The owner of a workload by the rules of the setting `owner_rules`. Pure. The first rule that matches counts. */
-import type { HostFacts } from '../../protocol/call.ts';
 import type { Identity } from '../store/store.ts';
 
 const MAX_OWNER_CHARACTERS = 100;
@@ -18,6 +17,9 @@ interface TagRule {
   owner: string | null;
 }
 export type OwnerRule = WorkloadRule | TagRule;
+
+/** Returns the values that a tag has on the hosts of a workload, null for hosts without it. Each is enough once. */
+export type TagValues = (key: string) => readonly (string | null)[];
 
 type OwnedIdentity = Pick<Identity, 'executable' | 'script' | 'image' | 'unit' | 'k8sNamespace'>;
 
@@ -53,10 +55,10 @@ export function ownerRule(text: string): OwnerRule {
 export function ownerOf(
   rules: readonly OwnerRule[],
   identity: OwnedIdentity,
-  hosts: readonly Pick<HostFacts, 'tags'>[],
+  valuesOf: TagValues,
 ): string | null {
   for (const rule of rules) {
-    const owner = rule.kind === 'tag' ? tagOwner(rule, hosts) : workloadOwner(rule, identity);
+    const owner = rule.kind === 'tag' ? tagOwner(rule, valuesOf(rule.key)) : workloadOwner(rule, identity);
     if (owner !== null) return owner;
   }
   return null;
@@ -72,13 +74,10 @@ function workloadOwner({ kind, pattern, owner }: WorkloadRule, identity: OwnedId
   return texts[kind].some((text) => text !== null && pattern.test(text)) ? owner : null;
 }
 
-function tagOwner(
-  { key, pattern, owner }: TagRule,
-  hosts: readonly Pick<HostFacts, 'tags'>[],
-): string | null {
+function tagOwner({ pattern, owner }: TagRule, values: readonly (string | null)[]): string | null {
   const owners = new Set(
-    hosts.map(({ tags }) => {
-      const value = tags !== undefined && Object.hasOwn(tags, key) ? tags[key]!.trim() : '';
+    values.map((stored) => {
+      const value = stored?.trim() ?? '';
       if (value === '' || (pattern !== null && !pattern.test(value))) return null;
       return owner ?? value.slice(0, MAX_OWNER_CHARACTERS);
     }),

@@ -1,10 +1,11 @@
 /** Answers what to fix first, and how the number of callers falls. It only composes: the pure files decide. */
 import type { BurnDown, FixFirst } from '../contract/fix_first.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
+import type { HostChoice } from '../store/host_filter.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { WorkloadQueries } from '../store/workload_queries.ts';
 import { burnDownOf } from './burn_down.ts';
-import { callersOf, fixFirstOf, groupsOf, isHeld } from './fix_first.ts';
+import { fixFirstOf, groupsOf, HeldHosts } from './fix_first.ts';
 import { MAX_WEEKS } from './forecast.ts';
 import type { HostJudge } from './host_judge.ts';
 import type { TriageReader } from './triage_reader.ts';
@@ -29,20 +30,23 @@ export class Progress {
     this.#options = options;
   }
 
-  /** `hosts` null: all. `limit`: largest number of fixes. */
-  async fixFirst(window: Window, hosts: string[] | null, limit: number): Promise<FixFirst> {
-    const [judged, triage] = await Promise.all([this.#judge.judgeHosts(window, hosts), this.#triage.now()]);
-    const held = judged.filter(isHeld);
-    const ids = [...new Set(held.flatMap(callersOf))];
+  /** `limit`: largest number of fixes. */
+  async fixFirst(window: Window, hosts: HostChoice, limit: number): Promise<FixFirst> {
+    const held = new HeldHosts(this.#options.toleranceUs);
+    for await (const { briefs, profileOf } of this.#judge.judgeAll(window, hosts)) {
+      for (const brief of briefs) held.add(brief, profileOf(brief));
+    }
+    const triage = await this.#triage.now();
+    const ids = held.callers();
     const identities = new Map(
       (await this.#store.identities(ids)).map((identity) => [identity.id, identity]),
     );
-    const { toleranceUs } = this.#options;
     const readiness = this.#judge.readinessWindow(window);
-    const agentlessGroups = held.length === 0 ? new Set<string>() : await this.#agentlessGroups(readiness);
+    const agentlessGroups =
+      held.hosts.length === 0 ? new Set<string>() : await this.#agentlessGroups(readiness);
     return {
       window: { from: toTimestamp(readiness.sinceUs), to: toTimestamp(readiness.untilUs) },
-      ...fixFirstOf({ held, identities, triage, agentlessGroups, toleranceUs, limit }),
+      ...fixFirstOf({ held, identities, triage, agentlessGroups, limit }),
     };
   }
 
@@ -62,16 +66,15 @@ export class Progress {
   }
 
   /** The chart has the days of `window` until now. */
-  async burnDown({ sinceUs, untilUs }: Window, hosts: string[] | null, nowUs: number): Promise<BurnDown> {
+  async burnDown({ sinceUs, untilUs }: Window, hosts: HostChoice, nowUs: number): Promise<BurnDown> {
     const windowDays = this.#options.readinessWindowDays;
     const today = Math.floor(Math.min(untilUs - 1, nowUs) / DAY_US);
     const days = Math.max(1, today - Math.floor(sinceUs / DAY_US) + 1);
     const from = today - Math.max(days + windowDays, MAX_WEEKS * WEEK_DAYS);
-    const [called, stored] = await Promise.all([
+    const [called, reported] = await Promise.all([
       this.#store.callingDays(from, today + 1, hosts),
-      this.#store.hosts(),
+      this.#store.reportedDays(hosts),
     ]);
-    const wanted = hosts === null ? null : new Set(hosts);
     const numbers = new Map<string, number>();
     const numberOf = (id: string) => {
       const number = numbers.get(id) ?? numbers.size;
@@ -89,12 +92,7 @@ export class Progress {
       today,
       days,
       windowDays,
-      reported: stored
-        .filter(({ facts }) => wanted === null || wanted.has(facts.id))
-        .map(({ firstUs, lastUs }) => ({
-          firstDay: Math.floor(firstUs / DAY_US),
-          lastDay: Math.floor(lastUs / DAY_US),
-        })),
+      reported,
     });
   }
 }

@@ -1,10 +1,9 @@
 /** Reads the triage of workloads: what is stored, and the calls that end it. */
-import type { HostFacts } from '../../protocol/call.ts';
 import type { Triage, TriageRecord } from '../contract/triage.ts';
 import type { Identity } from '../store/store.ts';
 import type { WorkloadQueries } from '../store/workload_queries.ts';
 import { titleOf } from './offenders.ts';
-import { type OwnerRule, ownerOf } from './owner_rules.ts';
+import { type OwnerRule, ownerOf, type TagValues } from './owner_rules.ts';
 import { triageOf } from './triage.ts';
 
 export interface TriageOptions {
@@ -15,8 +14,8 @@ export interface TriageOptions {
 
 /** The triage of all workloads at one moment. */
 export interface TriageNow {
-  /** `hosts`: hosts of the workload, for owners by tag. */
-  of(identity: Identity, hosts: readonly Pick<HostFacts, 'tags'>[]): Triage;
+  /** `valuesOf`: values of tags on the hosts of the workload, for owners by tag. */
+  of(identity: Identity, valuesOf: TagValues): Triage;
   /** The same without an owner by rule. */
   stateOf(workload: string): Triage;
 }
@@ -40,6 +39,12 @@ export class TriageReader {
     this.#nowUs = nowUs;
   }
 
+  /** Returns the keys of the tags that name owners. */
+  tagKeys(): string[] {
+    const rules = this.#options.ownerRules ?? [];
+    return [...new Set(rules.flatMap((rule) => (rule.kind === 'tag' ? [rule.key] : [])))];
+  }
+
   async now(): Promise<TriageNow> {
     const nowUs = this.#nowUs();
     const byWorkload = await this.#records();
@@ -48,7 +53,7 @@ export class TriageReader {
       triageOf(byWorkload.get(id) ?? [], { lastV1Us: lastV1.get(id) ?? null, nowUs, ruleOwner });
     const rules = this.#options.ownerRules ?? [];
     return {
-      of: (identity, hosts) => judged(identity.id, ownerOf(rules, identity, hosts)),
+      of: (identity, valuesOf) => judged(identity.id, ownerOf(rules, identity, valuesOf)),
       stateOf: (workload) => judged(workload, null),
     };
   }
@@ -57,19 +62,23 @@ export class TriageReader {
    * Returns the workloads that were fixed and called again, and those whose exception is over, however long ago that
    * was.
    */
-  async ended(factsOf: (hostId: string) => HostFacts | null): Promise<EndedTriage[]> {
+  async ended(): Promise<EndedTriage[]> {
     const [now, byWorkload] = await Promise.all([this.now(), this.#records()]);
     const ids = [...byWorkload.keys()].filter((id) => now.stateOf(id).ended !== null);
     if (ids.length === 0) return [];
     const ever = { sinceUs: 0, untilUs: Number.MAX_SAFE_INTEGER };
     const [identities, hosts] = await Promise.all([
       this.#store.identities(ids),
-      this.#store.identityHosts({ window: ever, hosts: null, identities: ids }),
+      this.#store.workloadHosts(
+        { window: ever, hosts: null, identities: ids },
+        { latest: 0, tagKeys: this.tagKeys() },
+      ),
     ]);
-    const hostsOf = Map.groupBy(hosts, ({ identity }) => identity);
+    const tagsOf = new Map(hosts.map(({ identity, tags }) => [identity, tags]));
     return identities.map((identity) => {
-      const facts = (hostsOf.get(identity.id) ?? []).flatMap(({ hostId }) => factsOf(hostId) ?? []);
-      return { id: identity.id, title: titleOf(identity), triage: now.of(identity, facts) };
+      const tags = tagsOf.get(identity.id);
+      const triage = now.of(identity, (key) => tags?.[key] ?? []);
+      return { id: identity.id, title: titleOf(identity), triage };
     });
   }
 
@@ -99,12 +108,11 @@ export class TriageReader {
       untilUs: Number.MAX_SAFE_INTEGER,
     };
     const identities = fixed.map(({ id }) => id);
-    for (const { identity, lastV1Us } of await this.#store.identityHosts({
-      window,
-      hosts: null,
-      identities,
-    })) {
-      if (lastV1Us !== null) last.set(identity, Math.max(last.get(identity) ?? lastV1Us, lastV1Us));
+    for (const { identity, lastV1Us } of await this.#store.workloadHosts(
+      { window, hosts: null, identities },
+      { latest: 0, tagKeys: [] },
+    )) {
+      if (lastV1Us !== null) last.set(identity, lastV1Us);
     }
     return last;
   }

@@ -13,6 +13,7 @@ import { Lab } from '../../lab/lab.ts';
 import { addAddress, addLink, ip, setSysctl } from '../../lab/namespaces.ts';
 import type { Call } from '../../protocol/call.ts';
 import { Bench } from '../support/collector/in_process.ts';
+import { allOf } from '../support/collector/insight/all_of.ts';
 import { newFindings } from '../support/collector/insight/findings.ts';
 import { addMasqueradedBridge } from '../support/lab/masqueraded_bridge.ts';
 import { nft, skip, startWatch } from '../support/lab/watch_lab.ts';
@@ -169,7 +170,7 @@ describe('fallbacks behind container networks', () => {
       const { advice } = (await insight.offender(id, { window }))!;
       assert.match(advice.steps[0]!.code!, command);
     }
-    const [judged] = await insight.readiness({ window });
+    const [judged] = await allOf(insight.allReadiness({ window }));
     assert.equal(judged!.readiness.verdict, 'fallback');
     assert.match(judged!.readiness.command!, command);
   }

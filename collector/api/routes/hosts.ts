@@ -1,14 +1,16 @@
 import { z } from '@hono/zod-openapi';
-import { type Host, host as hostShape, verdict } from '../../contract/host.ts';
+import { host as hostShape, verdict } from '../../contract/host.ts';
+import { HOST_SORT_KEYS } from '../../insight/host_board.ts';
 import { parseGroupBy } from '../../insight/question.ts';
 import type { ApiApp } from '../env.ts';
 import { formatOf, formatQuery, listContent } from '../export.ts';
-import { listAnswer } from '../list_answer.ts';
+import { pageAnswer } from '../list_answer.ts';
 import { listRequestOf } from '../list_request.ts';
-import { pageOf } from '../paging.ts';
+import { pageOf, placeOf } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
 import { badField, Problem } from '../problem.ts';
 import {
+  DEFAULT_LIMIT,
   hostFilterOf,
   hostQuery,
   MAX_LIMIT,
@@ -16,22 +18,13 @@ import {
   questionOf,
   repeatable,
   shortText,
+  windowOf,
   windowQuery,
 } from '../question.ts';
 import { jsonAnswer, route } from '../route.ts';
 import { HostDetail, Host as HostSchema, ReadinessGroup } from '../schemas.ts';
 
-const SORT_KEYS = [
-  'name',
-  'verdict',
-  'coverage_percent',
-  'calls_v1',
-  'offender_count',
-  'last_v1',
-  'last_seen',
-  'last_heartbeat',
-] as const satisfies (keyof Host)[];
-const sorts = [...SORT_KEYS, ...SORT_KEYS.map((key) => `-${key}` as const)] as const;
+const sorts = [...HOST_SORT_KEYS, ...HOST_SORT_KEYS.map((key) => `-${key}` as const)] as const;
 const text = shortText.optional().describe("Part of a host's id or name. Upper and lower case are the same.");
 
 const listRoute = route({
@@ -92,17 +85,16 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
-    const filter = { ...hostFilterOf(query), ...(query.text !== undefined && { text: query.text }) };
-    const format = formatOf(c, query.format);
-    const source = format === 'json' ? insight : insight.fresh;
-    const hosts = (await source.hosts({ window: list.window }, filter)).filter(
-      (host) =>
-        (query.verdict === undefined || query.verdict.includes(host.verdict)) &&
-        (query.state === undefined || host.state === query.state),
-    );
-    const items = query.sort === undefined ? hosts : sorted(hosts, query.sort);
-    const { limit } = query;
-    return listAnswer(c, { format, name: 'hosts', schema: hostShape, items, list, limit, log, metrics });
+    const { verdict: verdicts, state, sort, text, limit = DEFAULT_LIMIT } = query;
+    const selection = { ...hostFilterOf(query), ...(text !== undefined && { text }), verdicts, state, sort };
+    // The pages of a list that ends now go on from the verdicts of now: everybody asks about those.
+    const isNow = query.from === undefined && query.to === undefined;
+    const window = isNow ? windowOf(query, defaultWindowDays, Date.now()) : list.window;
+    return pageAnswer(c, {
+      ...{ format: formatOf(c, query.format), name: 'hosts', schema: hostShape, list, log, metrics },
+      page: () => insight.hostPage({ window }, selection, { limit, place: placeOf(list.cursor) }),
+      all: () => insight.fresh.allHosts({ window: list.window }, selection),
+    });
   });
 
   app.openapi(oneRoute, async (c) => {
@@ -125,19 +117,5 @@ export function hostRoutes(app: ApiApp, { insight, defaultWindowDays, log, metri
     const named = groups.map((group) => ({ ...group, id: JSON.stringify(group.value) }));
     const { items, next } = pageOf(named, query.limit ?? MAX_LIMIT, list);
     return c.json({ items: items.map(({ id: _, ...group }) => group), next }, 200);
-  });
-}
-
-function sorted(hosts: readonly Host[], sort: (typeof sorts)[number]): Host[] {
-  const isDescending = sort.startsWith('-');
-  const key = (isDescending ? sort.slice(1) : sort) as (typeof SORT_KEYS)[number];
-  const sign = isDescending ? -1 : 1;
-  const sortValue = (host: Host) => (key === 'verdict' ? verdict.options.indexOf(host.verdict) : host[key]);
-  return hosts.toSorted((a, b) => {
-    const [left, right] = [sortValue(a), sortValue(b)];
-    if (left === right) return a.id < b.id ? -1 : 1;
-    if (left === null) return 1;
-    if (right === null) return -1;
-    return left < right ? -sign : sign;
   });
 }

@@ -1,12 +1,13 @@
 /** Lists hosts with the evidence of their verdicts. `imdswatch readiness` prints the same. */
 import { z } from '@hono/zod-openapi';
-import { hostReadiness } from '../../contract/host.ts';
+import { type Host, hostReadiness, type Readiness } from '../../contract/host.ts';
 import type { ApiApp } from '../env.ts';
 import { formatOf, formatQuery, listContent } from '../export.ts';
-import { listAnswer } from '../list_answer.ts';
+import { pageAnswer } from '../list_answer.ts';
 import { listRequestOf } from '../list_request.ts';
+import { placeOf } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
-import { hostFilterOf, hostQuery, pageQuery, windowQuery } from '../question.ts';
+import { DEFAULT_LIMIT, hostFilterOf, hostQuery, pageQuery, windowQuery } from '../question.ts';
 import { route } from '../route.ts';
 import { HostReadiness } from '../schemas.ts';
 
@@ -28,12 +29,30 @@ export function readinessRoutes(app: ApiApp, { insight, defaultWindowDays, log, 
   app.openapi(listRoute, async (c) => {
     const query = c.req.valid('query');
     const list = listRequestOf(c.req.path, query, defaultWindowDays);
-    const found = await insight.fresh.readiness({ window: list.window }, hostFilterOf(query));
-    const items = found.map(({ host, readiness }) => ({ ...host, readiness }));
-    const format = formatOf(c, query.format);
-    const { limit } = query;
-    return listAnswer(c, {
-      ...{ format, name: 'readiness', schema: hostReadiness, items, list, limit, log, metrics },
+    const question = { window: list.window };
+    const filter = hostFilterOf(query);
+    const { limit = DEFAULT_LIMIT } = query;
+    return pageAnswer(c, {
+      ...{ format: formatOf(c, query.format), name: 'readiness', schema: hostReadiness, list, log, metrics },
+      page: async () => {
+        const page = { limit, place: placeOf(list.cursor) };
+        const { items, next } = await insight.fresh.readinessPage(question, filter, page);
+        return { items: items.map(rowOf), next };
+      },
+      all: () => allRows(insight.fresh.allReadiness(question, filter)),
     });
   });
+}
+
+interface Found {
+  host: Host;
+  readiness: Readiness;
+}
+
+function rowOf({ host, readiness }: Found) {
+  return { ...host, readiness };
+}
+
+async function* allRows(groups: AsyncIterable<Found[]>) {
+  for await (const group of groups) yield group.map(rowOf);
 }

@@ -11,6 +11,7 @@ import { openStoreForReading } from '../../../collector/store/sqlite/sqlite_stor
 import type { Call } from '../../../protocol/call.ts';
 import { HOST, makeCall } from '../../support/collector/calls.ts';
 import { Bench } from '../../support/collector/in_process.ts';
+import { allOf } from '../../support/collector/insight/all_of.ts';
 import { watched } from '../../support/collector/insight/findings.ts';
 import { Peer } from '../../support/collector/peer.ts';
 
@@ -110,7 +111,7 @@ test('with any content of a record the batch is acknowledged, the rest is stored
   const untilUs = Date.now() * 1000;
   const question = { window: { sinceUs: untilUs - 400 * DAY_US, untilUs } };
   const began = performance.now();
-  const hosts = await insight.hosts(question);
+  const hosts = await allOf(insight.allHosts(question));
   assert.equal(hosts.find(({ id }) => id === HOST.id)!.calls_v1, RECORDS.length);
   await insight.overview(question);
   for (const { id } of await insight.offenders(question)) assert.ok(await insight.offender(id, question));

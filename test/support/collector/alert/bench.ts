@@ -16,6 +16,7 @@ import type { Offender } from '../../../../collector/contract/offender.ts';
 import type { EndedTriage } from '../../../../collector/insight/triage_reader.ts';
 import type { HostCoverage } from '../../../../collector/store/store.ts';
 import { NOON_US } from './findings.ts';
+import { glancesOf } from './rules.ts';
 
 export class Bench {
   readonly directory = mkdtempSync(join(tmpdir(), 'imdswatch-alerts-'));
@@ -51,7 +52,11 @@ export class Bench {
       admin: new SqliteAdminStore(this.#database),
       insight: {
         offenders: async () => this.offenders,
-        hosts: async () => this.hosts,
+        glances: () => glancesOf(this.hosts, this.coverage),
+        describeHosts: async (wanted) => {
+          const ids = new Set(wanted.map(({ id }) => id));
+          return this.hosts.filter(({ id }) => ids.has(id));
+        },
         groups: async () => this.groups,
         endedTriage: async () => this.endedTriage,
       },

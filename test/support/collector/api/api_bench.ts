@@ -14,6 +14,9 @@ import { LiveFeed } from '../../../../collector/api/live_feed.ts';
 import { ApiMetrics } from '../../../../collector/api/metrics.ts';
 import type { ApiParts, FindingsStore, FreshAnswers } from '../../../../collector/api/parts.ts';
 import { HttpServer } from '../../../../collector/api/server.ts';
+import type { Host } from '../../../../collector/contract/host.ts';
+import type { HostSelection, PageChoice } from '../../../../collector/insight/host_board.ts';
+import type { HostFilter } from '../../../../collector/insight/question.ts';
 import { BUILT_IN_RULES } from '../../../../collector/store/workload_rules.ts';
 import { makeCall } from '../calls.ts';
 import { fakeEnforcement } from './enforcement.ts';
@@ -28,6 +31,7 @@ import {
   makeOffenderDetail,
   makeOverview,
 } from './findings.ts';
+import { boardOf, pageOfMade } from './host_pages.ts';
 
 const ADMIN = { name: 'test', sourceAddress: null };
 export const CALLS = 2500;
@@ -72,7 +76,10 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     admin: adminStore,
     insight: {
       offenders: async () => [],
-      hosts: async () => [],
+      async *glances() {
+        yield [];
+      },
+      describeHosts: async () => [],
       groups: async () => [],
       endedTriage: async () => [],
     },
@@ -171,14 +178,31 @@ function fakeInsight(asked: [string, ...unknown[]][]): FreshAnswers {
     };
   const offenders = Array.from({ length: 30 }, (_, number) => makeOffender(number));
   const hosts = Array.from({ length: 25 }, (_, number) => makeHost(number));
+  const readinessOf = (host: Host) => ({ host, readiness: makeHostDetail(1).readiness });
   return {
     overview: answer('overview', makeOverview),
     offenders: answer('offenders', () => offenders),
     offender: answer('offender', (id: string) => (id === makeOffender(1).id ? makeOffenderDetail(1) : null)),
-    hosts: answer('hosts', () => hosts),
-    readiness: answer('readiness', () =>
-      hosts.map((host) => ({ host, readiness: makeHostDetail(1).readiness })),
+    board: answer('board', () => boardOf(hosts)),
+    hostPage: answer('hostPage', (_question: never, selection: HostSelection, page: PageChoice) =>
+      pageOfMade(hosts, selection, page),
     ),
+    async *glances() {
+      yield [];
+    },
+    describeHosts: answer('describeHosts', () => []),
+    async *allHosts(_question, selection = {}) {
+      asked.push(['allHosts', selection]);
+      yield pageOfMade(hosts, selection, { limit: hosts.length, place: null }).items;
+    },
+    readinessPage: answer('readinessPage', (_question: never, filter: HostFilter, page: PageChoice) => {
+      const { items, next } = pageOfMade(hosts, filter, page);
+      return { items: items.map(readinessOf), next };
+    }),
+    async *allReadiness(_question, filter = {}) {
+      asked.push(['allReadiness', filter]);
+      yield hosts.map(readinessOf);
+    },
     host: answer('host', (id: string) => (id === makeHost(1).id ? makeHostDetail(1) : null)),
     groups: answer('groups', () => [makeGroup()]),
     group: answer('group', makeGroupDetail),

@@ -14,7 +14,7 @@ import {
   offenderOf,
   thiefOf,
 } from '../../../support/collector/alert/findings.ts';
-import { Rules } from '../../../support/collector/alert/rules.ts';
+import { hostRules, Rules } from '../../../support/collector/alert/rules.ts';
 import { NO_TRIAGE } from '../../../support/collector/triage.ts';
 
 const kinds = (alerts: AlertDraft[]) => alerts.map(({ rule, subject }) => `${rule} ${subject}`);
@@ -179,7 +179,7 @@ test('the findings of the very first evaluation are summed up', () => {
   const hosts = [hostOf(1), hostOf(2, { state: 'silent' }), hostOf(3, { state: 'silent' })];
   const { alerts, after } = evaluate(
     EMPTY_STATE,
-    { offenders, endedTriage: [], hosts: { all: hosts, coverage: [] }, groups: [] },
+    { offenders, endedTriage: [], hosts: hostRules(EMPTY_STATE, hosts, [], NOON_US), groups: [] },
     NOON_US,
   );
   assert.deepEqual(kinds(alerts), [
@@ -189,7 +189,7 @@ test('the findings of the very first evaluation are summed up', () => {
   ]);
   const next = evaluate(
     after,
-    { offenders, endedTriage: [], hosts: { all: hosts, coverage: [] }, groups: [] },
+    { offenders, endedTriage: [], hosts: hostRules(after, hosts, [], NOON_US + MINUTE_US), groups: [] },
     NOON_US + MINUTE_US,
   );
   assert.deepEqual(next.alerts, []);

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
 import type { FreshAnswers } from '../../../../collector/api/parts.ts';
-import { makeHost } from '../../../support/collector/api/findings.ts';
+import { makeHost, makeOffender, makeOverview } from '../../../support/collector/api/findings.ts';
+import { boardOf, pageOfMade } from '../../../support/collector/api/host_pages.ts';
 
 /** The tests replace the only method that they call. */
 const insightAnswers = {} as FreshAnswers;
@@ -16,11 +17,11 @@ test('equal questions at the same time are answered by one query; a later one is
     return [];
   };
   // No time passes on this clock, so no answer is expensive enough to be kept.
-  const insight = new CoalescedInsight({ ...insightAnswers, hosts: slow }, () => 0);
+  const insight = new CoalescedInsight({ ...insightAnswers, offenders: slow }, () => 0);
   const question = { window: { sinceUs: 0, untilUs: 1 } };
-  await Promise.all(Array.from({ length: 50 }, () => insight.hosts(question, {})));
+  await Promise.all(Array.from({ length: 50 }, () => insight.offenders(question, {})));
   assert.equal(asked, 1);
-  await Promise.all([insight.hosts(question, {}), insight.hosts(question, { text: 'x' })]);
+  await Promise.all([insight.offenders(question, {}), insight.offenders(question, { text: 'x' })]);
   assert.equal(asked, 3);
   assert.deepEqual(insight.counters(), {
     questions: 52,
@@ -31,29 +32,29 @@ test('equal questions at the same time are answered by one query; a later one is
   });
   const failing = new CoalescedInsight({
     ...insightAnswers,
-    hosts: async () => {
+    offenders: async () => {
       throw new Error('once');
     },
   });
-  await assert.rejects(failing.hosts(question, {}));
-  await assert.rejects(failing.hosts(question, {}), /once/);
+  await assert.rejects(failing.offenders(question, {}));
+  await assert.rejects(failing.offenders(question, {}), /once/);
 });
 
 test('an expensive answer is kept, renewed in the background, and forgotten after a change', async () => {
   let now = 0;
   let asked = 0;
   let costMs = 400;
-  const hosts = async () => {
+  const offenders = async () => {
     asked += 1;
     now += costMs;
-    return [{ ...makeHost(asked), name: `answer ${asked}` }];
+    return [makeOffender(asked, { title: `answer ${asked}` })];
   };
-  const insight = new CoalescedInsight({ ...insightAnswers, hosts }, () => now);
+  const insight = new CoalescedInsight({ ...insightAnswers, offenders }, () => now);
   const lastDays = (days: number) => {
     const untilUs = Math.ceil(Date.now() / 1000) * 1_000_000;
     return { window: { sinceUs: untilUs - days * 86_400_000_000, untilUs } };
   };
-  const name = async (days = 14) => (await insight.hosts(lastDays(days), {}))[0]!.name;
+  const name = async (days = 14) => (await insight.offenders(lastDays(days), {}))[0]!.title;
   assert.equal(await name(), 'answer 1');
   assert.equal(await name(), 'answer 1');
   assert.equal(await name(7), 'answer 2', 'another question');
@@ -67,15 +68,56 @@ test('an expensive answer is kept, renewed in the background, and forgotten afte
   insight.forget();
   assert.equal(await name(), 'answer 5');
   // An answer that is being worked out during a change is only for those who asked before it.
-  const before = insight.hosts(lastDays(1), {});
+  const before = insight.offenders(lastDays(1), {});
   insight.forget();
-  const after = insight.hosts(lastDays(1), {});
-  assert.notEqual((await before)[0]!.name, (await after)[0]!.name);
-  assert.equal(await name(1), (await after)[0]!.name);
+  const after = insight.offenders(lastDays(1), {});
+  assert.notEqual((await before)[0]!.title, (await after)[0]!.title);
+  assert.equal(await name(1), (await after)[0]!.title);
   costMs = 10;
   insight.forget();
   assert.notEqual(await name(), await name(), 'what is cheap is asked anew');
   const { questions_remembered, renewal_failures } = insight.counters();
   assert.ok(questions_remembered! >= 3);
   assert.equal(renewal_failures, 0);
+});
+
+test('all pages of all lists of hosts share one judgement of the fleet', async () => {
+  let now = 0;
+  let judged = 0;
+  const hosts = [makeHost(1), makeHost(2)];
+  const fresh: FreshAnswers = {
+    ...insightAnswers,
+    board: async () => {
+      judged += 1;
+      now += 400;
+      return boardOf(hosts);
+    },
+    hostPage: async (_question, selection, page, board) => {
+      assert.equal(board!.hosts.length, 2);
+      return pageOfMade(hosts, selection, page);
+    },
+    overview: async (_question, _filter, board) => {
+      assert.equal(board!.hosts.length, 2);
+      return makeOverview();
+    },
+  };
+  const insight = new CoalescedInsight(fresh, () => now);
+  const untilUs = Math.ceil(Date.now() / 1000) * 1_000_000;
+  const lastDays = (days: number) => ({ window: { sinceUs: untilUs - days * 86_400_000_000, untilUs } });
+  const page = { limit: 1, place: null };
+  const first = await insight.hostPage(lastDays(14), {}, page);
+  assert.deepEqual(
+    first.items.map(({ id }) => id),
+    [makeHost(1).id],
+  );
+  await insight.hostPage(lastDays(14), {}, { limit: 1, place: first.next });
+  await insight.hostPage(lastDays(90), { sort: 'name', accounts: ['1'] }, page);
+  await insight.overview(lastDays(14), {});
+  assert.equal(judged, 1, 'verdicts are about the readiness window, whatever the days of the question are');
+  const past = { window: { sinceUs: 0, untilUs: untilUs - 86_400_000_000 } };
+  await insight.hostPage(past, {}, page);
+  assert.equal(judged, 2);
+  insight.forget();
+  await insight.hostPage(lastDays(14), {}, page);
+  assert.equal(judged, 3);
 });

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import { DAY_US } from '../../../../collector/contract/window.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
 import { makeHost, makeOffender } from '../../../support/collector/api/findings.ts';
+import { pageOfMade } from '../../../support/collector/api/host_pages.ts';
 import { NO_TRIAGE } from '../../../support/collector/triage.ts';
 
 let api: ApiBench;
@@ -148,13 +149,15 @@ test('pages: complete, each item once, in one order; a cursor is valid for its o
 test('a list that changes between pages continues after the last item', async () => {
   const hosts = Array.from({ length: 10 }, (_, number) => makeHost(number));
   const { insight } = api.parts;
-  const { hosts: before } = insight;
-  insight.hosts = async () => hosts;
+  const { hostPage: before } = insight;
+  insight.hostPage = async (_question, selection, page) => pageOfMade(hosts, selection, page);
   try {
-    const first = (await (await api.ask('/api/v1/hosts?limit=4')).json()) as { next: string };
+    const first = (await (await api.ask('/api/v1/hosts?limit=4&sort=calls_v1')).json()) as { next: string };
     hosts.splice(1, 1);
     hosts.push(makeHost(50));
-    const rest = (await (await api.ask(`/api/v1/hosts?limit=100&cursor=${first.next}`)).json()) as {
+    const rest = (await (
+      await api.ask(`/api/v1/hosts?limit=100&sort=calls_v1&cursor=${first.next}`)
+    ).json()) as {
       items: { id: string }[];
     };
     assert.deepEqual(
@@ -162,6 +165,6 @@ test('a list that changes between pages continues after the last item', async ()
       [4, 5, 6, 7, 8, 9, 50].map((number) => makeHost(number).id),
     );
   } finally {
-    insight.hosts = before;
+    insight.hostPage = before;
   }
 });

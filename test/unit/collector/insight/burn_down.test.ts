@@ -52,7 +52,7 @@ test('weeks do not overlap, leave today out, and count a host once', () => {
       day: TODAY - back,
       callers: Uint32Array.from({ length: back === 0 ? 9 : Math.ceil(back / 7) }, (_, n) => n),
     })),
-    reported: Array.from({ length: 9 }, () => ({ firstDay: 0, lastDay: TODAY })),
+    reported: Array.from({ length: 9 }, () => ({ firstDay: 0, lastDay: TODAY, hosts: 1 })),
   });
   assert.deepEqual(
     weeks.map(({ from, to, hosts, watched_hosts }) => [

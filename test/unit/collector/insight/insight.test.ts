@@ -17,6 +17,7 @@ import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { Call, HostFacts } from '../../../../protocol/call.ts';
 import { makeCall, processFacts } from '../../../support/collector/calls.ts';
 import { Bench } from '../../../support/collector/in_process.ts';
+import { allOf } from '../../../support/collector/insight/all_of.ts';
 import { heartbeatOf, newFindings, watched } from '../../../support/collector/insight/findings.ts';
 
 const bench = new Bench();
@@ -81,7 +82,7 @@ describe('insight over a store', () => {
   });
 
   it('hosts: verdicts cover the readiness window, with any window of the question', async () => {
-    const hosts = await insight.hosts({ window: WINDOW });
+    const hosts = await allOf(insight.allHosts({ window: WINDOW }));
     for (const host of hosts) hostModel.host.parse(host);
     assert.deepEqual(
       hosts.map(({ name, verdict, calls_v1, state }) => [name, verdict, calls_v1, state]),
@@ -93,7 +94,10 @@ describe('insight over a store', () => {
       ],
     );
     const narrow = { sinceUs: NOW_US - 60e6, untilUs: NOW_US };
-    assert.equal((await insight.hosts({ window: narrow }, { ids: [BAD.id] }))[0]!.verdict, 'blocked');
+    assert.equal(
+      (await allOf(insight.allHosts({ window: narrow }, { ids: [BAD.id] })))[0]!.verdict,
+      'blocked',
+    );
   });
 
   it('one host: readiness with its evidence and its offenders', async () => {
@@ -157,9 +161,9 @@ describe('insight over a store', () => {
     const shop = { tags: [{ key: 'team', value: 'shop' }] };
     assert.equal((await insight.offenders({ window: WINDOW }, { regions: ['us-east-1'] })).length, 1);
     assert.equal((await insight.overview({ window: WINDOW }, shop)).hosts.total, 2);
-    assert.equal((await insight.hosts({ window: WINDOW }, { accounts: [null] })).length, 1);
-    assert.equal((await insight.hosts({ window: WINDOW }, { text: 'HOP' })).length, 1);
-    assert.equal((await insight.hosts({ window: WINDOW }, { ids: [] })).length, 0);
+    assert.equal((await allOf(insight.allHosts({ window: WINDOW }, { accounts: [null] }))).length, 1);
+    assert.equal((await allOf(insight.allHosts({ window: WINDOW }, { text: 'HOP' }))).length, 1);
+    assert.equal((await allOf(insight.allHosts({ window: WINDOW }, { ids: [] }))).length, 0);
     const groups = await insight.readinessGroups(parseGroupBy('tag:team')!, { window: WINDOW });
     assert.deepEqual(
       groups.map(({ value, hosts, verdicts }) => [value, hosts, verdicts.ready, verdicts.blocked]),
@@ -314,7 +318,7 @@ describe('the commands, beside a collector', () => {
     });
     await assert.rejects(command('readiness', '--host', 'nobody', '--data-dir', dataDir), { code: 1 });
     await assert.rejects(command('readiness', '--group-by', 'colour', '--data-dir', dataDir), { code: 2 });
-    const hosts = await insight.readiness({ window: WINDOW });
+    const hosts = await allOf(insight.allReadiness({ window: WINDOW }));
     for (const columns of [10, 80, 300]) {
       for (const line of readinessTable(hosts, columns).split('\n')) {
         const isCommand = line.startsWith('    $ ');

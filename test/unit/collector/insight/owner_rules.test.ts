@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ownerOf, ownerRule } from '../../../../collector/insight/owner_rules.ts';
+import { ownerOf, ownerRule, type TagValues } from '../../../../collector/insight/owner_rules.ts';
 
 const nothing: Parameters<typeof ownerOf>[1] = {
   executable: null,
@@ -9,9 +9,12 @@ const nothing: Parameters<typeof ownerOf>[1] = {
   unit: null,
   k8sNamespace: null,
 };
-type Hosts = Parameters<typeof ownerOf>[2];
-const hosts = (...values: (string | null)[]): Hosts =>
-  values.map((value) => (value === null ? {} : { tags: { team: value } }));
+/** Returns the values of the tag on hosts that have no other tag. */
+const tagged =
+  (tag: string, ...values: (string | null)[]): TagValues =>
+  (key) =>
+    key === tag ? values : values.map(() => null);
+const hosts = (...values: (string | null)[]) => tagged('team', ...values);
 const owner = (rule: string, identity: Partial<typeof nothing>, on = hosts()) =>
   ownerOf([ownerRule(rule)], { ...nothing, ...identity }, on);
 
@@ -36,7 +39,7 @@ test('a tag names the owner where all hosts of the workload agree', () => {
   assert.equal(owner('tag:team=platform', {}, hosts('web', 'db')), 'platform');
   assert.equal(owner('tag:team:w*=frontend', {}, hosts('web', 'www')), 'frontend');
   assert.equal(owner('tag:team:w*=frontend', {}, hosts('web', 'db')), null);
-  const managed = [{ tags: { 'aws:autoscaling:groupName': 'web-blue' } }];
+  const managed = tagged('aws:autoscaling:groupName', 'web-blue');
   assert.equal(owner('tag:aws:autoscaling:groupName:web-*=frontend', {}, managed), 'frontend');
   assert.equal(owner('tag:aws:autoscaling:groupName', {}, managed), 'web-blue');
   assert.equal(owner('tag:aws:autoscaling:groupName=compute', {}, managed), 'compute');

@@ -13,6 +13,7 @@ import { WorkloadRules } from '../../../../collector/store/workload_rules.ts';
 import type { Call, HostFacts } from '../../../../protocol/call.ts';
 import { makeCall, processFacts } from '../../../support/collector/calls.ts';
 import { Bench } from '../../../support/collector/in_process.ts';
+import { allOf } from '../../../support/collector/insight/all_of.ts';
 import { newFindings, watched } from '../../../support/collector/insight/findings.ts';
 
 const bench = new Bench();
@@ -63,7 +64,9 @@ function fleet({ nowUs = NOW_US, rules = [] as string[], releasePatterns = [] as
     return id;
   };
   const verdicts = async () =>
-    Object.fromEntries((await insight.hosts({ window: WINDOW })).map(({ id, verdict }) => [id, verdict]));
+    Object.fromEntries(
+      (await allOf(insight.allHosts({ window: WINDOW }))).map(({ id, verdict }) => [id, verdict]),
+    );
   return { ...findings, insight, insightWith, triage, auditLog, find, set, verdicts, clock };
 }
 
@@ -225,7 +228,7 @@ test('what to fix first counts hosts by verdict, and leaves fixed, excepted and 
   await set('/opt/excepted', { state: 'exception', until: ago(-DAY_US), reason: 'why' }, NOW_US - HOUR_US);
   await set('/opt/fixed', { state: 'fixed' }, NOW_US - HOUR_US);
   const answer = await insight.fixFirst({ window: WINDOW });
-  const verdicts = (await insight.hosts({ window: WINDOW })).map(({ verdict }) => verdict);
+  const verdicts = (await allOf(insight.allHosts({ window: WINDOW }))).map(({ verdict }) => verdict);
   assert.equal(
     answer.held_hosts,
     verdicts.filter((each) => each === 'blocked' || each === 'fallback').length,

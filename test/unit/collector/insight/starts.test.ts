@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { DAY_US } from '../../../../collector/contract/window.ts';
 import { judge } from '../../../../collector/insight/readiness.ts';
-import { readinessGroupsOf } from '../../../../collector/insight/readiness_groups.ts';
+import { ReadinessGroups } from '../../../../collector/insight/readiness_groups.ts';
 import { isStartSeen } from '../../../../collector/insight/starts.ts';
 import type { HostCoverage } from '../../../../collector/store/store.ts';
 import {
@@ -113,21 +113,18 @@ describe('a start of the host', () => {
   });
 
   it('is missing for some hosts of a group, and the group says for how many', () => {
+    const groups = new ReadinessGroups();
     const hostOf = (id: string, boots: HostCoverage['boots']) => {
       const of = evidence([], {
         facts: { ...FACTS, id },
         coverage: coverage([], { firstUs: installedAt(90), boots }),
       });
-      const stored = { facts: of.facts, firstUs: 0, lastUs: NOON_US, heartbeat: null };
-      return { stored, evidence: of, judged: judge(of, JUDGING) };
+      const { verdict, calls, startSeen } = judge(of, JUDGING);
+      groups.add('eu-west-1', verdict, calls.v1, { facts: of.facts, calls, instance: null, startSeen });
     };
-    const [group] = readinessGroupsOf(
-      [
-        hostOf('i-00000000000000001', [boot('a', 90, 0)]),
-        hostOf('i-00000000000000002', [boot('a', 90, 3), boot('b', 3, 0)]),
-      ],
-      'region',
-    );
+    hostOf('i-00000000000000001', [boot('a', 90, 0)]);
+    hostOf('i-00000000000000002', [boot('a', 90, 3), boot('b', 3, 0)]);
+    const [group] = groups.list();
     assert.deepEqual([group!.verdicts.ready, group!.ready_without_start], [2, 1]);
     assert.match(group!.command_notes[1]!, /No start of 1 of 2 was seen.*leave launch templates/);
   });

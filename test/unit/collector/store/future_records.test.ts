@@ -15,6 +15,7 @@ import { pack } from '../../../../collector/store/sqlite/packed_batch.ts';
 import { retain } from '../../../../collector/store/sqlite/retention.ts';
 import type { StoredBatch } from '../../../../collector/store/store.ts';
 import { Bench } from '../../../support/collector/in_process.ts';
+import { allOf } from '../../../support/collector/insight/all_of.ts';
 import {
   ALL,
   ALL_CALLS,
@@ -56,7 +57,9 @@ function open() {
         silentAfterSeconds: 300,
         now: () => nowUs / 1000,
       });
-      const [judged] = await insight.readiness({ window: { sinceUs: nowUs - 14 * DAY_US, untilUs: nowUs } });
+      const [judged] = await allOf(
+        insight.allReadiness({ window: { sinceUs: nowUs - 14 * DAY_US, untilUs: nowUs } }),
+      );
       return judged!.readiness.verdict;
     },
   };
