@@ -5,6 +5,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, test } from 'node:test';
+import { openForReading } from '../../../collector/store/sqlite/database.ts';
+import { FINDINGS } from '../../../collector/store/sqlite/findings_schema.ts';
 import { AgentProcess, kill, startCollectorProcess, TOKEN } from '../../support/collector/processes.ts';
 import { noSteppedClock, SteppedClock } from '../../support/collector/stepped_clock.ts';
 import { eventually, range, readStored } from '../../support/collector/stored.ts';
@@ -27,6 +29,16 @@ function newDirectory(): string {
   return directory;
 }
 
+/** Returns when the collector took the latest heartbeat, in microseconds since 1970 by its own clock; null: it has none. */
+function lastHeartbeat(dataDir: string): number | null {
+  const database = openForReading(dataDir, FINDINGS);
+  try {
+    return (database.prepare('SELECT time_us FROM heartbeats').get()?.['time_us'] ?? null) as number | null;
+  } finally {
+    database.close();
+  }
+}
+
 for (const side of ['agent', 'collector'] as const) {
   test(`the clock of the ${side} is set forward and back five times: nothing lost, nothing twice`, {
     skip,
@@ -45,7 +57,8 @@ for (const side of ['agent', 'collector'] as const) {
         token: TOKEN,
         spoolDir: newDirectory(),
         spoolMaxBytes: 64 * 1024 * 1024,
-        heartbeatMs: 300,
+        // A machine that is busy with other tests must not look like a dead connection.
+        heartbeatMs: 1500,
         burst: 10,
         pauseMs: 6,
         from: 0,
@@ -60,12 +73,13 @@ for (const side of ['agent', 'collector'] as const) {
       clock.set(seconds);
     }
     await sender.untilDone();
-    await eventually('all calls stored', () => readStored(dataDir).numbers.length >= CALLS, 20_000);
+    await eventually('all calls stored', () => readStored(dataDir).numbers.length >= CALLS);
     assert.deepEqual(readStored(dataDir).numbers, range(0, CALLS));
+    const heartbeat = lastHeartbeat(dataDir);
+    await eventually('one more heartbeat', () => lastHeartbeat(dataDir) !== heartbeat);
     const counters = await sender.stop();
     assert.equal(counters['spool']!['acknowledged'], CALLS);
     assert.equal(counters['spool']!['lost'], 0);
     assert.equal(counters['uplink']!['connections'], 1, 'a stepped clock closes nobody');
-    assert.ok(counters['uplink']!['heartbeats']! > 1);
   });
 }
