@@ -66,6 +66,7 @@ export class DatabasePool {
   readonly #slots: Slots;
   #primary: Primary | null = null;
   #search: Promise<Primary> | null = null;
+  #generation = 0;
   #closed = false;
   /** Pools that are being closed. */
   readonly #ending = new Set<Promise<void>>();
@@ -131,6 +132,11 @@ export class DatabasePool {
     }
   }
 
+  /** Returns a number that changes with every search for the primary: what was read before may be gone. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   /** Returns the place of the primary that was used last, such as `db1:5432`; null before the first connection. */
   get place(): string | null {
     return this.#primary?.place ?? null;
@@ -179,6 +185,7 @@ export class DatabasePool {
         (await pool.connect()).release();
         if (this.#closed) throw new Error('The database pool is closed.');
         this.#primary = { place, pool };
+        this.#generation += 1;
         return this.#primary;
       } catch (error) {
         this.#end(pool);

@@ -56,6 +56,7 @@ export interface CallerRow {
 
 export class Callers {
   readonly #findIdentity: StatementSync;
+  readonly #keyOf: StatementSync;
   readonly #insertIdentity: StatementSync;
   readonly #insertCaller: StatementSync;
   readonly #insertFacts: StatementSync;
@@ -77,6 +78,7 @@ export class Callers {
     this.#onHost = database.prepare('SELECT 1 FROM identity_hosts WHERE identity = ? AND host = ?');
     this.#findCaller = database.prepare('SELECT id, identity, last_us FROM callers WHERE hash = ?');
     this.#findIdentity = database.prepare('SELECT id FROM identities WHERE key = ?');
+    this.#keyOf = database.prepare('SELECT key FROM identities WHERE id = ?');
     // RETURNING gives an existing row only where the statement updates it; this update changes nothing.
     this.#insertIdentity = database.prepare(
       'INSERT INTO identities (key, facts) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET key = key RETURNING id',
@@ -128,7 +130,9 @@ export class Callers {
 
   /** Returns the row for all processes of a workload on a host that are beyond the bound. */
   #unkept(identity: number, host: { id: string; row: number }): CallerRow {
-    const hashed = hash('sha256', JSON.stringify([host.id, 'not kept', identity]), 'buffer');
+    // The number of a workload is another one in another store, or in the working set of a writer.
+    const workload = this.#keyOf.get(identity)!['key'];
+    const hashed = hash('sha256', JSON.stringify([host.id, 'not kept', workload]), 'buffer');
     return this.#insert(hashed, identity, host.row, NOT_KEPT);
   }
 

@@ -96,7 +96,8 @@ export class CloudBriefs {
       return;
     }
     const { state, launchedUs, terminatedUs, suppliedUs, profile, tokens, tokensUs } = figures;
-    const { launchCountedUs, endCountedUs } = this.#counted(hostId, launchedUs, terminatedUs);
+    const counts = this.#counts.iterate(hostId) as unknown as Iterable<{ startUs: number; endUs: number }>;
+    const { launchCountedUs, endCountedUs } = countedSpans(counts, launchedUs, terminatedUs);
     this.#set.run(
       host,
       state,
@@ -110,34 +111,37 @@ export class CloudBriefs {
       endCountedUs,
     );
   }
+}
 
-  #counted(
-    hostId: string,
-    launchedUs: number | null,
-    terminatedUs: number | null,
-  ): { launchCountedUs: number | null; endCountedUs: number | null } {
-    const found = { launchCountedUs: null as number | null, endCountedUs: null as number | null };
-    if (launchedUs === null && terminatedUs === null) return found;
-    const launchHourUs = launchedUs === null ? null : Math.floor(launchedUs / HOUR_US) * HOUR_US;
-    const endHourUs = terminatedUs === null ? null : Math.ceil(terminatedUs / HOUR_US) * HOUR_US;
-    let span = { sinceUs: Number.NaN, untilUs: Number.NEGATIVE_INFINITY };
-    const use = () => {
-      const { sinceUs, untilUs } = span;
-      if (launchHourUs !== null && sinceUs <= launchHourUs && untilUs > launchHourUs)
-        found.launchCountedUs = untilUs;
-      if (endHourUs !== null && sinceUs < endHourUs && untilUs >= endHourUs) found.endCountedUs = sinceUs;
-    };
-    for (const row of this.#counts.iterate(hostId)) {
-      const { startUs, endUs } = row as unknown as { startUs: number; endUs: number };
-      if (startUs <= span.untilUs) span.untilUs = Math.max(span.untilUs, endUs);
-      else {
-        use();
-        span = { sinceUs: startUs, untilUs: endUs };
-      }
+/**
+ * Returns until when the cloud's counts are complete from the hour of a launch on, and from when on they are until the
+ * hour of an end. `counts`: their spans, by their start.
+ */
+export function countedSpans(
+  counts: Iterable<{ startUs: number; endUs: number }>,
+  launchedUs: number | null,
+  terminatedUs: number | null,
+): { launchCountedUs: number | null; endCountedUs: number | null } {
+  const found = { launchCountedUs: null as number | null, endCountedUs: null as number | null };
+  if (launchedUs === null && terminatedUs === null) return found;
+  const launchHourUs = launchedUs === null ? null : Math.floor(launchedUs / HOUR_US) * HOUR_US;
+  const endHourUs = terminatedUs === null ? null : Math.ceil(terminatedUs / HOUR_US) * HOUR_US;
+  let span = { sinceUs: Number.NaN, untilUs: Number.NEGATIVE_INFINITY };
+  const use = () => {
+    const { sinceUs, untilUs } = span;
+    if (launchHourUs !== null && sinceUs <= launchHourUs && untilUs > launchHourUs)
+      found.launchCountedUs = untilUs;
+    if (endHourUs !== null && sinceUs < endHourUs && untilUs >= endHourUs) found.endCountedUs = sinceUs;
+  };
+  for (const { startUs, endUs } of counts) {
+    if (startUs <= span.untilUs) span.untilUs = Math.max(span.untilUs, endUs);
+    else {
+      use();
+      span = { sinceUs: startUs, untilUs: endUs };
     }
-    use();
-    return found;
   }
+  use();
+  return found;
 }
 
 interface Figures {

@@ -77,7 +77,7 @@ export class Profiles {
 
   /** Sets what a host reports now. `nowUs`: microseconds since 1970. */
   setHostProfile(host: number, { id: _id, name: _name, ...facts }: HostFacts, nowUs: number): void {
-    const profile = Number(this.#add.get(textOf(facts), nowUs)!['id']);
+    const profile = Number(this.#add.get(profileText(facts), nowUs)!['id']);
     this.#close.run(nowUs, host, profile);
     this.#open.run(host, profile);
     this.#oldest.run(host);
@@ -88,18 +88,18 @@ export class Profiles {
     for (const hostId of hostIds) {
       const row = this.#member.get(hostId) as unknown as StoredMember | undefined;
       if (row === undefined) continue;
-      this.#setMember.run(Number(this.#add.get(textOf(profileOf(row)), null)!['id']), hostId);
+      this.#setMember.run(Number(this.#add.get(profileText(profileOfMember(row)), null)!['id']), hostId);
     }
   }
 }
 
-type StoredMember = Pick<
+export type StoredMember = Pick<
   CloudMember,
   'account' | 'region' | 'imageId' | 'scalingGroup' | 'templateId' | 'templateVersion'
 > & { tags: string | null };
 
 /** The tags that AWS sets on an instance say the same as the fields of the inventory. */
-function profileOf(member: StoredMember): HostProfile {
+export function profileOfMember(member: StoredMember): HostProfile {
   const { account, region, imageId, scalingGroup, templateId, templateVersion } = member;
   const tags: Record<string, string> = member.tags === null ? {} : JSON.parse(member.tags);
   if (scalingGroup !== null) tags[SCALING_GROUP_TAG] = scalingGroup;
@@ -114,7 +114,7 @@ function profileOf(member: StoredMember): HostProfile {
 }
 
 /** Returns equal texts for equal profiles: the keys are sorted. */
-function textOf({ tags, ...facts }: HostProfile): string {
+export function profileText({ tags, ...facts }: HostProfile): string {
   const sorted = (entries: object) =>
     Object.fromEntries(Object.entries(entries).sort(([a], [b]) => (a < b ? -1 : 1)));
   return JSON.stringify({ ...sorted(facts), ...(tags !== undefined && { tags: sorted(tags) }) });

@@ -1,0 +1,63 @@
+/** Statements about many rows at once: their columns are sent as arrays. */
+import type { Session } from './database_pool.ts';
+import { withoutNul } from './nul_characters.ts';
+
+/** Name of a column and its type in PostgreSQL. */
+export type Column = readonly [name: string, type: string];
+export type Value = string | number | boolean | null | Buffer;
+
+/** Returns `unnest($1::bigint[], …) AS v (host, …)`. */
+export function unnested(columns: readonly Column[]): string {
+  const arrays = columns.map(([, type], at) => `$${at + 1}::${type}[]`).join(', ');
+  return `unnest(${arrays}) AS v (${columns.map(([name]) => name).join(', ')})`;
+}
+
+/** Returns the columns of rows, as the parameters of a statement with `unnested`. */
+export function transposed(columns: readonly Column[], rows: readonly (readonly Value[])[]): Value[][] {
+  return columns.map((_, at) => rows.map((row) => withoutNul(row[at]!)));
+}
+
+/**
+ * Inserts rows in the order of `keys`, which is also the order in which they are locked: two transactions that follow it
+ * never wait for each other. `onConflict` follows `ON CONFLICT`. Returns the number of rows that were inserted or changed.
+ */
+export async function insertRows(
+  session: Session,
+  table: string,
+  columns: readonly Column[],
+  keys: readonly string[],
+  rows: readonly (readonly Value[])[],
+  onConflict: string,
+): Promise<number> {
+  if (rows.length === 0) return 0;
+  const names = columns.map(([name]) => name).join(', ');
+  return session.execute(
+    `INSERT INTO ${table} (${names}) SELECT ${names} FROM ${unnested(columns)} ORDER BY ${keys.join(', ')}
+     ON CONFLICT ${onConflict}`,
+    transposed(columns, rows),
+  );
+}
+
+/** Returns `(keys) DO UPDATE SET …` that replaces all other columns. */
+export function replacing(columns: readonly Column[], keys: readonly string[]): string {
+  const others = columns.map(([name]) => name).filter((name) => !keys.includes(name));
+  return `(${keys.join(', ')}) DO UPDATE SET ${others.map((name) => `${name} = excluded.${name}`).join(', ')}`;
+}
+
+/** Returns `(keys) DO UPDATE SET …` that adds counts and keeps the earliest and the latest time. */
+export function adding(table: string, keys: readonly string[]): string {
+  return `(${keys.join(', ')}) DO UPDATE SET count = ${table}.count + excluded.count,
+    first_us = least(${table}.first_us, excluded.first_us), last_us = greatest(${table}.last_us, excluded.last_us)`;
+}
+
+/** Deletes rows by their keys. */
+export async function deleteRows(
+  session: Session,
+  table: string,
+  keys: readonly Column[],
+  rows: readonly (readonly Value[])[],
+): Promise<void> {
+  if (rows.length === 0) return;
+  const same = keys.map(([name]) => `${table}.${name} = v.${name}`).join(' AND ');
+  await session.execute(`DELETE FROM ${table} USING ${unnested(keys)} WHERE ${same}`, transposed(keys, rows));
+}

@@ -1,0 +1,131 @@
+/** Everything that changes the findings in PostgreSQL, except retention. */
+import { hash, randomBytes } from 'node:crypto';
+import type { Heartbeat } from '../../../protocol/records.ts';
+import type { BatchResult, CloudCount, CloudInstance, CloudInventory, StoredBatch } from '../store.ts';
+import { putCloudCounts, putCloudInstances, putCloudInventory, storeHeartbeats } from './cloud_writer.ts';
+import { isConflict } from './database_errors.ts';
+import type { DatabasePool, Session } from './database_pool.ts';
+import { Lane } from './lane.ts';
+import type { Partitions } from './partitions.ts';
+
+/** Slots for the sums that many writers add to. Two writers that chose the same one wait for each other. */
+const SLOTS = 64;
+const MAX_ATTEMPTS = 5;
+
+export interface PostgresWriterOptions {
+  pool: DatabasePool;
+  dictionaries: DatabasePool;
+  partitions: Partitions;
+  /** Transactions that are in flight at the same time, each about other hosts. */
+  lanes: number;
+  nowUs: () => number;
+  helperPrograms: readonly string[];
+}
+
+interface WaitingHeartbeat {
+  heartbeat: Heartbeat;
+  receivedUs: number;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+export class PostgresWriter {
+  readonly #pool: DatabasePool;
+  readonly #lanes: Lane[];
+  #heartbeats: WaitingHeartbeat[] = [];
+  #storing: Promise<void> | null = null;
+
+  constructor({ lanes, ...options }: PostgresWriterOptions) {
+    this.#pool = options.pool;
+    const first = randomBytes(1)[0]!;
+    this.#lanes = Array.from(
+      { length: lanes },
+      (_, at) => new Lane({ ...options, slot: (first + at) % SLOTS }),
+    );
+  }
+
+  async lastSeq(stream: string, hostId: string): Promise<number | null> {
+    const [row] = await this.#pool.query<{ last_seq: number; host_id: string | null }>(
+      `SELECT s.last_seq, h.host_id FROM streams s LEFT JOIN hosts h ON h.id = s.host WHERE s.stream = $1`,
+      [stream],
+    );
+    if (row === undefined) return 0;
+    return row.host_id === hostId ? row.last_seq : null;
+  }
+
+  /** Stores the batches of each host in order. Where it rejects, some may be stored; these are known afterwards. */
+  async write(batches: StoredBatch[]): Promise<BatchResult[]> {
+    const parts = this.#lanes.map(() => ({ batches: [] as StoredBatch[], places: [] as number[] }));
+    batches.forEach((batch, place) => {
+      const part = parts[laneOf(batch.host.id, this.#lanes.length)]!;
+      part.batches.push(batch);
+      part.places.push(place);
+    });
+    const results: BatchResult[] = new Array(batches.length);
+    const settled = await Promise.allSettled(
+      parts.map(async ({ batches: ofLane, places }, at) => {
+        if (ofLane.length === 0) return;
+        const written = await this.#lanes[at]!.write(ofLane);
+        written.forEach((result, index) => {
+          results[places[index]!] = result;
+        });
+      }),
+    );
+    const failed = settled.find((each) => each.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return results;
+  }
+
+  /** Stores a heartbeat together with those that arrive while others are stored. */
+  heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#heartbeats.push({ heartbeat, receivedUs, resolve, reject });
+      this.#storing ??= this.#storeHeartbeats();
+    });
+  }
+
+  async #storeHeartbeats(): Promise<void> {
+    while (this.#heartbeats.length > 0) {
+      const waiting = this.#heartbeats;
+      this.#heartbeats = [];
+      try {
+        await this.#change((session) => storeHeartbeats(session, waiting));
+        for (const { resolve } of waiting) resolve();
+      } catch (error) {
+        for (const { reject } of waiting) reject(error);
+      }
+    }
+    this.#storing = null;
+  }
+
+  putCloudCounts(counts: CloudCount[]): Promise<void> {
+    return this.#change((session) => putCloudCounts(session, counts));
+  }
+  putCloudInstances(instances: CloudInstance[]): Promise<void> {
+    return this.#change((session) => putCloudInstances(session, instances));
+  }
+  putCloudInventory(inventory: CloudInventory): Promise<void> {
+    return this.#change((session) => putCloudInventory(session, inventory));
+  }
+
+  async #change(work: (session: Session) => Promise<void>): Promise<void> {
+    for (let left = MAX_ATTEMPTS; ; left -= 1) {
+      try {
+        await this.#pool.transaction(work);
+        return;
+      } catch (error) {
+        if (!isConflict(error) || left <= 1) throw error;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.close()));
+    await this.#storing;
+  }
+}
+
+/** The batches of a host are always written by the same lane, one after the other. */
+function laneOf(hostId: string, lanes: number): number {
+  return hash('sha256', hostId, 'buffer').readUInt32LE() % lanes;
+}

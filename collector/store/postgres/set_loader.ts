@@ -1,0 +1,192 @@
+/** Reads stored rows into a working set. The caller has locked the hosts that they are about. */
+import { DAY_US } from '../../contract/window.ts';
+import type { StoredBatch } from '../store.ts';
+import { toMicroseconds } from '../time.ts';
+import type { Value } from './bulk.ts';
+import type { Session } from './database_pool.ts';
+import type { FoundRows } from './dictionary_writer.ts';
+import type { WorkingSet } from './working_set.ts';
+import { CALLERS, COVERAGE_DAYS, DICTIONARIES, HOST_TABLES, type WorkingTable } from './working_tables.ts';
+
+const tableOf = (name: string) => DICTIONARIES.find((table) => table.name === name)!;
+const IDENTITIES = tableOf('identities');
+const PROFILES = tableOf('profiles');
+const KINDS = tableOf('kinds');
+const USER_AGENTS = tableOf('user_agents');
+
+/** Loads the dictionaries that are bounded: without them the first transactions would all be written twice. */
+export async function loadDictionaries(session: Session, set: WorkingSet): Promise<void> {
+  for (const table of [USER_AGENTS, KINDS]) {
+    const among =
+      table === KINDS ? '' : 'WHERE id IN (SELECT user_agent FROM kinds WHERE user_agent IS NOT NULL)';
+    loadNumbered(set, table, await select(session, table, among, []));
+  }
+}
+
+/** Loads all rows of hosts, and the workloads and profiles that they refer to. */
+export async function loadHosts(session: Session, set: WorkingSet, hosts: readonly number[]): Promise<void> {
+  if (hosts.length === 0) return;
+  const found: { table: WorkingTable; rows: Value[][] }[] = [];
+  for (const table of HOST_TABLES) {
+    found.push({ table, rows: await select(session, table, 'WHERE host = ANY ($1)', [hosts]) });
+  }
+  const referred = (name: string) => {
+    const rows = found.find(({ table }) => table.name === name)!.rows;
+    return [...new Set(rows.map((row) => row[1] as number))];
+  };
+  await loadIdentities(session, set, referred('identity_hosts'));
+  const profiles = referred('host_profiles').filter((id) => set.ids('profiles').localOf(id) === undefined);
+  loadNumbered(set, PROFILES, await select(session, PROFILES, 'WHERE id = ANY ($1)', [profiles]));
+  for (const { table, rows } of found) set.load(table, rows);
+}
+
+/** Loads workloads by their stored numbers, with the paths that they are known to request. */
+export async function loadIdentities(
+  session: Session,
+  set: WorkingSet,
+  stored: readonly number[],
+): Promise<void> {
+  const missing = stored.filter((id) => set.ids('identities').localOf(id) === undefined);
+  if (missing.length === 0) return;
+  loadNumbered(set, IDENTITIES, await select(session, IDENTITIES, 'WHERE id = ANY ($1)', [missing]));
+  await loadPaths(session, set, missing);
+}
+
+/** Loads rows that another writer has stored. */
+export async function loadFound(
+  session: Session,
+  set: WorkingSet,
+  found: readonly FoundRows[],
+): Promise<void> {
+  for (const { table, rows } of found) {
+    loadNumbered(set, table, rows);
+    if (table.name === 'identities')
+      await loadPaths(
+        session,
+        set,
+        rows.map((row) => row[0] as number),
+      );
+  }
+}
+
+async function loadPaths(session: Session, set: WorkingSet, identities: readonly number[]): Promise<void> {
+  const paths = await session.query<{ identity: number; path: string }>(
+    'SELECT DISTINCT identity, path FROM paths_v1 WHERE identity = ANY ($1) AND listed = 1',
+    [identities],
+  );
+  for (const { identity, path } of paths) set.loadPath(identity, path);
+}
+
+/** Loads processes that are stored, by their hashes. Returns false where there are none. */
+export async function loadCallers(
+  session: Session,
+  set: WorkingSet,
+  hashes: readonly Value[],
+): Promise<boolean> {
+  if (hashes.length === 0) return false;
+  const rows = await select(session, CALLERS, 'WHERE hash = ANY ($1)', [hashes]);
+  await loadIdentities(
+    session,
+    set,
+    rows.map((row) => row[2] as number),
+  );
+  set.loadNumbered(CALLERS, rows);
+  return rows.length > 0;
+}
+
+/** Loads the days of coverage that batches are about. */
+export async function loadCoverageDays(
+  session: Session,
+  set: WorkingSet,
+  batches: readonly StoredBatch[],
+  hostRow: (hostId: string) => number,
+): Promise<void> {
+  const wanted: [host: number, day: number][] = [];
+  for (const { host, records } of batches) {
+    for (const record of records) {
+      if (record.kind !== 'coverage') continue;
+      const row = hostRow(host.id);
+      const day = Math.floor(toMicroseconds(record.coverage.end) / DAY_US);
+      const days = set.hosts.get(row)!.days;
+      if (days.has(day)) continue;
+      days.add(day);
+      wanted.push([row, day]);
+    }
+  }
+  if (wanted.length === 0) return;
+  const among = 'WHERE (host, day) IN (SELECT * FROM unnest($1::bigint[], $2::integer[]))';
+  const values = [wanted.map(([host]) => host), wanted.map(([, day]) => day)];
+  set.load(COVERAGE_DAYS, await select(session, COVERAGE_DAYS, among, values));
+}
+
+/** Loads the records of batches that are stored already, so that they are not counted again. */
+export async function loadStoredRecords(
+  session: Session,
+  set: WorkingSet,
+  batches: readonly StoredBatch[],
+  hostRow: (hostId: string) => number | undefined,
+): Promise<void> {
+  const calls = { hosts: [] as number[], ids: [] as string[], timesUs: [] as number[] };
+  const others = { hosts: [] as number[], ids: [] as string[] };
+  for (const { host, records } of batches) {
+    const row = hostRow(host.id);
+    if (row === undefined) continue;
+    for (const record of records) {
+      if (record.kind === 'call') {
+        calls.hosts.push(row);
+        calls.ids.push(record.call.id);
+        calls.timesUs.push(toMicroseconds(record.call.time));
+      } else {
+        others.hosts.push(row);
+        others.ids.push(record.kind === 'rollup' ? record.rollup.id : record.coverage.id);
+      }
+    }
+  }
+  const future = await session.query<{ id: string; stored_us: number }>(
+    'SELECT id, stored_us FROM future_calls WHERE id = ANY ($1::uuid[])',
+    [calls.ids],
+  );
+  const stored = await session.query<{ id: string; time_us: number }>(
+    `SELECT c.id, c.time_us FROM unnest($1::bigint[], $2::bigint[], $3::uuid[]) AS v (host, time_us, id)
+     JOIN calls c ON c.host = v.host AND c.time_us = v.time_us AND c.id = v.id`,
+    [calls.hosts, calls.timesUs, calls.ids],
+  );
+  for (const { id, time_us: timeUs } of stored) set.loadCall(timeUs, bytesOf(id));
+  for (const { id, stored_us: storedUs } of future) {
+    set.loadFutureCall(storedUs, bytesOf(id));
+    set.loadCall(storedUs, bytesOf(id));
+  }
+  const ids = await session.query<{ id: string }>(
+    `SELECT r.id FROM unnest($1::bigint[], $2::uuid[]) AS v (host, id)
+     JOIN record_ids r ON r.host = v.host AND r.id = v.id`,
+    [others.hosts, others.ids],
+  );
+  for (const { id } of ids) set.loadRecordId(bytesOf(id));
+}
+
+function bytesOf(uuid: string): Buffer {
+  return Buffer.from(uuid.replaceAll('-', ''), 'hex');
+}
+
+function loadNumbered(set: WorkingSet, table: (typeof DICTIONARIES)[number], rows: Value[][]): void {
+  set.loadNumbered(table, rows);
+  const at = table.others.findIndex(([column]) => column === 'last_us') + 1;
+  if (at === 0) return;
+  for (const row of rows) set.noteStoredTime(table.name, row[0] as number, row[at] as number);
+}
+
+/** Returns rows with the columns of a table in order. */
+async function select(
+  session: Session,
+  { name, keys, others }: WorkingTable,
+  among: string,
+  values: unknown[],
+): Promise<Value[][]> {
+  const columns = [...keys, ...others].map(([column]) => column);
+  const { rows } = await session.client.query({
+    text: `SELECT ${columns.join(', ')} FROM ${name} ${among}`,
+    values,
+    rowMode: 'array',
+  });
+  return rows as Value[][];
+}
