@@ -60,9 +60,9 @@ export class TokenStore {
 
   static async open(admin: AdminStore, now: () => number): Promise<TokenStore> {
     const store = new TokenStore(admin, now);
-    await admin.tokens.forgetBefore(now() - ENDED_KEPT_MS);
+    await admin.transaction('access', ({ tokens }) => tokens.forgetBefore(now() - ENDED_KEPT_MS));
     // The next poll sees what changes after this.
-    store.#seenVersion = await admin.version('access');
+    store.#seenVersion = await admin.version('revocations');
     for (const { id } of await admin.tokens.revoked()) store.#reported.add(id);
     return store;
   }
@@ -146,7 +146,7 @@ export class TokenStore {
 
   /** Returns the number of agents' credentials that are not revoked. `store`: a transaction about access. */
   async credentialCount(store: AdminStore): Promise<number> {
-    const version = await store.version('access');
+    const version = await store.version('credentials');
     if (this.#credentials === null || this.#credentials.version !== version) {
       this.#credentials = { count: await store.tokens.credentialCount(), version };
     }
@@ -219,7 +219,7 @@ export class TokenStore {
     const expired = await this.#tokens.expiredBetween(Math.min(this.#expiryCheckedMs, now), now);
     this.#expiryCheckedMs = now;
     for (const row of expired) this.#notify(row);
-    const version = await this.#admin.version('access');
+    const version = await this.#admin.version('revocations');
     if (version === this.#seenVersion) return;
     const revoked = await this.#tokens.revoked();
     this.#seenVersion = version;

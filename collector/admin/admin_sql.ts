@@ -11,6 +11,9 @@ export type SqlRow = Record<string, SqlValue>;
  */
 export type Area = 'access' | 'alerts' | 'plans' | 'settings' | 'triage';
 
+/** A name of what another process may have changed: tokens that were revoked, or the credentials of agents. */
+export type Versioned = 'revocations' | 'credentials';
+
 export interface AdminSql {
   all(text: string, ...values: SqlValue[]): Promise<SqlRow[]>;
   /** Returns the first row. */
@@ -22,6 +25,6 @@ export interface AdminSql {
    * and wait for nothing else. A transaction within another is stored with the outer one, and fails alone.
    */
   transaction<T>(area: Area, work: (sql: AdminSql) => Promise<T>): Promise<T>;
-  /** Returns a text that changes when another process has changed what `area` names. It may change without reason. */
-  version(area: Area): Promise<string>;
+  /** Returns a text that changes when another process has changed what it is `of`. It may change without reason. */
+  version(of: Versioned): Promise<string>;
 }

@@ -1,5 +1,5 @@
 /** The interface of the admin data: rows by what they are about, transactions, and changes that another process made. */
-import type { AdminSql, Area } from './admin_sql.ts';
+import type { AdminSql, Area, Versioned } from './admin_sql.ts';
 import { AlertRows } from './alerts.ts';
 import { AuditLog } from './audit_log.ts';
 import { CertifiedHosts } from './certified_hosts.ts';
@@ -27,8 +27,8 @@ export interface AdminStore {
    * and wait for nothing else. A transaction within another is stored with the outer one, and fails alone.
    */
   transaction<T>(area: Area, work: (store: AdminStore) => Promise<T>): Promise<T>;
-  /** Returns a text that changes when another process has changed what `area` names. It may change without reason. */
-  version(area: Area): Promise<string>;
+  /** Returns a text that changes when another process has changed what it is `of`. It may change without reason. */
+  version(of: Versioned): Promise<string>;
 }
 
 export class SqlAdminStore implements AdminStore {
@@ -58,7 +58,7 @@ export class SqlAdminStore implements AdminStore {
     return this.#sql.transaction(area, (sql) => work(new SqlAdminStore(sql)));
   }
 
-  version(area: Area): Promise<string> {
-    return this.#sql.version(area);
+  version(of: Versioned): Promise<string> {
+    return this.#sql.version(of);
   }
 }

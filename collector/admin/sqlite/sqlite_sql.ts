@@ -1,6 +1,6 @@
 /** Runs the statements of the admin data on SQLite. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import type { AdminSql, Area, SqlRow, SqlValue } from '../admin_sql.ts';
+import type { AdminSql, Area, SqlRow, SqlValue, Versioned } from '../admin_sql.ts';
 
 /** The statements of one connection. They are at once done, on the thread that asks. */
 class Statements {
@@ -68,10 +68,18 @@ class SqliteTransaction implements AdminSql {
     }
   }
 
-  async version(_area: Area): Promise<string> {
+  async version(_of: Versioned): Promise<string> {
     return this.statements.version();
   }
 }
+
+/** The transaction of this process that runs on a file. */
+interface Turn {
+  running: Promise<void> | null;
+}
+
+/** By file: another connection of this process would wait for the lock without giving way to who holds it. */
+const TURNS = new Map<string, Turn>();
 
 /**
  * The whole connection. What comes while a transaction runs waits for its end, because it would be part of it. One object
@@ -80,34 +88,35 @@ class SqliteTransaction implements AdminSql {
 export class SqliteSql implements AdminSql {
   readonly #statements: Statements;
   readonly #within: SqliteTransaction;
-  #running: Promise<void> | null = null;
+  readonly #turn: Turn;
 
   /** `database`: the admin database, open for writing. */
   constructor(database: DatabaseSync) {
     this.#statements = new Statements(database);
     this.#within = new SqliteTransaction(this.#statements);
+    this.#turn = turnOf(database.location());
   }
 
   async all(text: string, ...values: SqlValue[]): Promise<SqlRow[]> {
-    while (this.#running !== null) await this.#running;
+    while (this.#turn.running !== null) await this.#turn.running;
     return this.#within.all(text, ...values);
   }
 
   async get(text: string, ...values: SqlValue[]): Promise<SqlRow | undefined> {
-    while (this.#running !== null) await this.#running;
+    while (this.#turn.running !== null) await this.#turn.running;
     return this.#within.get(text, ...values);
   }
 
   async run(text: string, ...values: SqlValue[]): Promise<number> {
-    while (this.#running !== null) await this.#running;
+    while (this.#turn.running !== null) await this.#turn.running;
     return this.#within.run(text, ...values);
   }
 
   /** The write lock is taken first, so that no other process changes what is read inside. */
   async transaction<T>(_area: Area, work: (sql: AdminSql) => Promise<T>): Promise<T> {
-    while (this.#running !== null) await this.#running;
+    while (this.#turn.running !== null) await this.#turn.running;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#running = promise;
+    this.#turn.running = promise;
     try {
       this.#statements.execute('BEGIN IMMEDIATE');
       try {
@@ -119,13 +128,20 @@ export class SqliteSql implements AdminSql {
         throw error;
       }
     } finally {
-      this.#running = null;
+      this.#turn.running = null;
       resolve();
     }
   }
 
-  async version(_area: Area): Promise<string> {
-    while (this.#running !== null) await this.#running;
+  async version(_of: Versioned): Promise<string> {
+    while (this.#turn.running !== null) await this.#turn.running;
     return this.#statements.version();
   }
+}
+
+/** `file`: null for a database in memory, which has one connection. */
+function turnOf(file: string | null): Turn {
+  const turn = (file === null ? undefined : TURNS.get(file)) ?? { running: null };
+  if (file !== null) TURNS.set(file, turn);
+  return turn;
 }
