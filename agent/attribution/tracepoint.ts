@@ -15,6 +15,7 @@ import type { FlowTuple } from '../flow.ts';
 import { type Attributor, fallbackCounters } from './attributor.ts';
 import { ConnectionSamples } from './connection_samples.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
+import { LastingOwners } from './lasting_owners.ts';
 import type { SocketOwner } from './owner.ts';
 import type { ProcessWatch } from './process_watch.ts';
 import { TracepointOwners } from './tracepoint_owners.ts';
@@ -70,6 +71,7 @@ export class TracepointAttributor implements Attributor {
   readonly #fallback: Attributor | null;
   readonly #processes: ProcessWatch | null;
   readonly #owners: TracepointOwners;
+  readonly #lasting = new LastingOwners();
   readonly #netns: number;
   readonly #sockets = new SocketTable<KeptOwner>({
     maxSockets: MAX_SOCKETS,
@@ -169,7 +171,8 @@ export class TracepointAttributor implements Attributor {
     if (kind === 'begun') {
       if (!isComplete) return; // its socket is one without an owner
       this.#counts.owners++;
-      const owner = caller && this.#owners.ownerOf(caller, timeNs);
+      const found = caller && this.#owners.ownerOf(caller, timeNs);
+      const owner = found && this.#lasting.sharedOwner(found);
       this.#sockets.addSocket(socket, owner?.netns ?? null, { owner, length: bytesOf(owner) }, nowMs);
     } else if (kind === 'closed') {
       this.#sockets.closeSocket(socket, nowMs);

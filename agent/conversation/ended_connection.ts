@@ -1,6 +1,6 @@
 /**
- * Holds what is kept of a connection that ended, to recognise copies of it behind address translation: its client's bytes and
- * the service's first sequence number. A whole connection takes ten times as much memory.
+ * Holds what is kept of a connection that ended, to recognise copies of it behind address translation: its client's
+ * bytes and the service's first sequence number. A whole connection takes ten times as much memory.
  */
 import type { Comparison, DeliveredBytes } from './delivered_bytes.ts';
 

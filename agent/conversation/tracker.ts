@@ -134,7 +134,8 @@ export class Tracker<Context> {
       last.clientAddress !== clientAddress ||
       last.endpoint !== endpoint
     ) {
-      const text = `${clientAddress}|${clientPort}|${endpoint}`;
+      // A template makes a tree of its parts, which a table would keep: 200 bytes instead of 50.
+      const text = [clientAddress, clientPort, endpoint].join('|');
       this.lastKey = { clientAddress, clientPort, endpoint, text };
     }
     return this.lastKey.text;

@@ -204,5 +204,6 @@ function raiseClientEnd(copy: Copy, { flags, seq, payload, payloadCutBytes }: Se
 function fingerprintOf({ flags, seq, ack, window, destinationAddress, options, payload }: Segment): string {
   const place = (flags & SYN) !== 0 ? `${seq}` : `${seq}|${ack}|${payload.length}`;
   const kept = Buffer.from(withoutSegmentSize(options)).toString('latin1');
-  return `${place}|${window}|${destinationAddress}|${kept}`;
+  // A template makes a tree of its parts, which the table would keep.
+  return [place, window, destinationAddress, kept].join('|');
 }

@@ -254,5 +254,6 @@ export class KernelView {
 }
 
 function beginningKey(remoteAddress: string, initialSequence: number): string {
-  return `${initialSequence}|${remoteAddress}`;
+  // A template makes a tree of its parts, which the tables would keep.
+  return [initialSequence, remoteAddress].join('|');
 }

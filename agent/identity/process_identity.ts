@@ -20,6 +20,7 @@ import type { ProcessSnapshot } from '../linux/process_snapshot.ts';
 import { parseBootTime, startTime } from '../linux/start_time.ts';
 import { maskArgs, maskPath, maskText } from '../secrets/mask.ts';
 import { maskProgramName } from '../secrets/mask_program_name.ts';
+import { ParentNumbers } from './parent_numbers.ts';
 import { scriptOf, titleOf } from './script.ts';
 
 /** Some 5 kB each. They serve callers that call again within seconds; one-shot callers only pass through. */
@@ -67,6 +68,7 @@ export class ProcessIdentity {
   readonly #descriptions = new Map<string, Description>();
   /** Owners of long-lived callers come as the same object each time. */
   readonly #keys = new WeakMap<SocketOwner, string>();
+  readonly #parents = new ParentNumbers();
   readonly #ancestors = new Map<string, { ancestor: Ancestor; madeAtMs: number }>();
   readonly #families = new WeakMap<readonly ProcessSnapshot[], { ancestors: Ancestor[]; madeAtMs: number }>();
   /** Scripts by process and executable, so that a title does not make another workload of the same process. */
@@ -109,7 +111,7 @@ export class ProcessIdentity {
     const now = this.#now();
     let key = this.#keys.get(owner);
     if (key === undefined) {
-      key = keyOf(owner);
+      key = keyOf(owner, this.#parents);
       this.#keys.set(owner, key);
     }
     const known = this.#descriptions.get(key);
@@ -347,26 +349,18 @@ function maskedPath(path: string | null): string | null {
  * All that came with the owner, so that an exec() in the same pid, or a parent's, is never given an old
  * description.
  */
-function keyOf(owner: SocketOwner): string {
-  let key = `${owner.pid} ${owner.startTicks} ${owner.uid} ${owner.name}\0${owner.executable}\0`;
-  key += owner.args === null ? '-' : `+${owner.args.join('\0')}`;
-  if (owner.argsAfterCut != null) key += `\0${CUT}${owner.argsAfterCut.join('\0')}`;
-  key += `\0${owner.workingDirectory}`;
-  return owner.ancestors === null ? key : key + keyOfParents(owner.ancestors);
-}
-
-const keysOfParents = new WeakMap<readonly ProcessSnapshot[], string>();
-
-function keyOfParents(parents: readonly ProcessSnapshot[]): string {
-  let key = keysOfParents.get(parents);
-  if (key === undefined) {
-    key = '';
-    for (const { pid, startTicks, name, executable, args } of parents) {
-      key += `\0${pid} ${startTicks} ${name} ${executable} ${args?.join(' ')}`;
-    }
-    keysOfParents.set(parents, key);
-  }
-  return key;
+function keyOf(owner: SocketOwner, parents: ParentNumbers): string {
+  const { pid, startTicks, uid, name, executable, args, argsAfterCut, workingDirectory, ancestors } = owner;
+  const key = [pid, startTicks, uid, ancestors === null ? '-' : parents.numberOf(ancestors)];
+  const texts = [
+    name,
+    String(executable),
+    String(workingDirectory),
+    args === null ? '-' : `+${args.join('\0')}`,
+  ];
+  if (argsAfterCut != null) texts.push(`${CUT}${argsAfterCut.join('\0')}`);
+  // A template makes a tree of its parts, which the table would keep.
+  return [...key, ...texts].join('\0');
 }
 
 /** Cuts every text to the bounds of the contract, so that the collector has nothing left to cut. */
