@@ -18,6 +18,7 @@ const LEVELS = new Set([
   'connections',
   'known_connections',
   'backlog_bytes',
+  'waiting_in_line',
   'watchers',
   'in_flight',
   'confirmed_hosts',

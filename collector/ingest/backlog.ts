@@ -1,43 +1,93 @@
 /**
- * Counts the bytes of batches that wait for the store, over all connections. Beyond the bound no socket is
- * read.
+ * Counts the bytes of batches that wait for the store, over all connections. Beyond the bound agents stand in
+ * line: the socket of each is read once, and then it waits until all others in the line were read. So agents
+ * that offer more than the store takes are slowed down evenly.
  */
-const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
+const MAX_BACKLOG_BYTES = 16 * 1024 * 1024;
+/**
+ * Sockets that are read in one turn of the event loop. A read brings up to 64 KiB, so the bound is exceeded by
+ * a megabyte at most.
+ */
+const READ_AT_ONCE = 16;
+/** Bound on the bytes of one connection, with few and with many connections that have batches waiting. */
+const MOST_PENDING_BYTES = 8 * 1024 * 1024;
+const LEAST_PENDING_BYTES = 64 * 1024;
 
 export class Backlog {
   readonly #maxBytes: number;
+  readonly #defer: (work: () => void) => void;
   #bytes = 0;
+  #senders = 0;
+  /** The line. A function tells a connection that it may be read again. */
   readonly #waiting = new Set<() => void>();
+  #isServing = false;
 
-  constructor(maxBytes = MAX_BACKLOG_BYTES) {
+  /** `defer` calls a function in the next turn of the event loop. */
+  constructor(maxBytes = MAX_BACKLOG_BYTES, defer: (work: () => void) => void = setImmediate) {
     this.#maxBytes = maxBytes;
+    this.#defer = defer;
   }
 
   get bytes(): number {
     return this.#bytes;
   }
 
-  addBytes(bytes: number): void {
+  /** Number of connections that wait in the line. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Bound on the bytes of one connection that wait for the store: its part of the whole. A few connections
+   * that send as fast as they can leave room for the others.
+   */
+  get pendingBytesOfOne(): number {
+    const part = this.#maxBytes / Math.max(1, this.#senders);
+    return Math.max(LEAST_PENDING_BYTES, Math.min(MOST_PENDING_BYTES, part));
+  }
+
+  /** `isFirst`: no other batch of this connection waits. */
+  addBytes(bytes: number, isFirst: boolean): void {
     this.#bytes += bytes;
+    if (isFirst) this.#senders += 1;
   }
 
-  removeBytes(bytes: number): void {
+  /** `wasLast`: no other batch of this connection waits. */
+  removeBytes(bytes: number, wasLast: boolean): void {
     this.#bytes -= bytes;
-    if (this.#bytes > this.#maxBytes / 2 || this.#waiting.size === 0) return;
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const resume of waiting) resume();
+    if (wasLast) this.#senders -= 1;
+    this.#serve();
   }
 
-  /** Tells whether the bound is exceeded. If so, `resume` is called once when half of it is free again. */
-  isFull(resume: () => void): boolean {
-    if (this.#bytes <= this.#maxBytes) return false;
-    this.#waiting.add(resume);
+  /**
+   * Tells whether a connection that has just delivered a batch must wait for its turn: the bound is exceeded,
+   * or others wait already. If so, `onTurn` is called once.
+   */
+  mustWait(onTurn: () => void): boolean {
+    if (this.#bytes <= this.#maxBytes && this.#waiting.size === 0) return false;
+    this.#waiting.add(onTurn);
+    this.#serve();
     return true;
   }
 
-  /** Cancels a call of `resume`. */
-  cancel(resume: () => void): void {
-    this.#waiting.delete(resume);
+  /** Leaves the line. */
+  cancel(onTurn: () => void): void {
+    this.#waiting.delete(onTurn);
+  }
+
+  #serve(): void {
+    if (this.#isServing || this.#waiting.size === 0 || this.#bytes > this.#maxBytes) return;
+    this.#isServing = true;
+    this.#defer(() => {
+      this.#isServing = false;
+      let left = READ_AT_ONCE;
+      for (const onTurn of this.#waiting) {
+        if (left === 0 || this.#bytes > this.#maxBytes) break;
+        left -= 1;
+        this.#waiting.delete(onTurn);
+        onTurn();
+      }
+      this.#serve();
+    });
   }
 }

@@ -7,12 +7,6 @@ import { oneSecond, TokenBucket } from '../../common/token_bucket.ts';
 import type { Backlog } from './backlog.ts';
 import type { HostShares } from './host_shares.ts';
 
-/**
- * Bytes of one agent's batches that wait for the store. Well-behaved agents stay below: they send 2 MiB
- * ahead.
- */
-const MAX_PENDING_BYTES = 8 * 1024 * 1024;
-
 export interface ConnectionLimits {
   /** Bytes of an agent's frames. One core reads about as much; only a broken agent is faster. */
   bytesPerSecond: number;
@@ -26,9 +20,13 @@ export class FlowControl {
   readonly #onHeldBack: () => void;
   readonly #bytes: TokenBucket;
   readonly #records: TokenBucket;
+  /** Batches that wait for the store, and their bytes. */
+  #batches = 0;
   #pendingBytes = 0;
   #throttle: NodeJS.Timeout | null = null;
   #closed = false;
+  /** Waits in the line of all connections. */
+  #inLine = false;
   #hostId: string | null = null;
 
   /** `onHeldBack` is called when the socket stops being read. */
@@ -60,8 +58,10 @@ export class FlowControl {
 
   /** Counts a batch that waits for the store until `completeBatch`. */
   addBatch(bytes: number, records: number): void {
+    this.#backlog.addBytes(bytes, this.#batches === 0);
+    this.#batches += 1;
     this.#pendingBytes += bytes;
-    this.#backlog.addBytes(bytes);
+    if (!this.#closed && !this.#inLine) this.#inLine = this.#backlog.mustWait(this.#onTurn);
     this.countFrame(bytes, records);
   }
 
@@ -85,25 +85,29 @@ export class FlowControl {
 
   /** Counts a batch that the store has stored or refused. */
   completeBatch(bytes: number): void {
+    this.#batches -= 1;
     this.#pendingBytes -= bytes;
-    this.#backlog.removeBytes(bytes);
+    this.#backlog.removeBytes(bytes, this.#batches === 0);
     this.#regulate();
   }
 
-  readonly #regulate = (): void => {
+  readonly #onTurn = (): void => {
+    this.#inLine = false;
+    this.#regulate();
+  };
+
+  #regulate(): void {
     if (this.#closed) return;
     const isPaused = this.#socket.isPaused;
-    const hold =
-      this.#pendingBytes > (isPaused ? MAX_PENDING_BYTES / 2 : MAX_PENDING_BYTES) ||
-      this.#throttle !== null ||
-      this.#backlog.isFull(this.#regulate);
+    const most = this.#backlog.pendingBytesOfOne;
+    const hold = this.#inLine || this.#throttle !== null || this.#pendingBytes > (isPaused ? most / 2 : most);
     if (hold && !isPaused) {
       this.#onHeldBack();
       this.#socket.pause();
     } else if (!hold && isPaused) {
       this.#socket.resume();
     }
-  };
+  }
 
   /**
    * Ends the regulation after the connection was closed. Batches that still wait call `completeBatch` all the
@@ -114,6 +118,6 @@ export class FlowControl {
     if (this.#hostId !== null) this.#shares.leave(this.#hostId);
     this.#hostId = null;
     if (this.#throttle !== null) clearTimeout(this.#throttle);
-    this.#backlog.cancel(this.#regulate);
+    this.#backlog.cancel(this.#onTurn);
   }
 }

@@ -256,6 +256,7 @@ export class IngestServer {
       ...this.#frameCounters,
       connections: this.#connections.size,
       backlog_bytes: this.#backlog.bytes,
+      waiting_in_line: this.#backlog.waiting,
     };
   }
 

@@ -2,13 +2,15 @@
  * Group commit. Batches of all connections that arrive while one transaction is synced to disk go into the
  * next one, so that one sync serves many. Hosts take turns, and each has a share of a transaction: a host
  * that sends as fast as it can makes no transaction long.
+ *
+ * The store is given the next transaction while it still writes one, if many records wait. So it never waits
+ * for this thread. No host is in both: its batches keep their order.
  */
 import type { Logger } from 'pino';
 import type { Counters } from '../../protocol/records.ts';
 import type { BatchResult, Store, StoredBatch } from '../store/store.ts';
-import { sliceOf } from './batch_slice.ts';
+import { HostQueues, type Slice, type Waiting } from './host_queues.ts';
 
-const MAX_RECORDS_IN_TRANSACTION = 4000;
 /**
  * Records of a transaction that hosts share. Transactions stay short, so that batches that arrive meanwhile
  * do not wait for long.
@@ -16,6 +18,8 @@ const MAX_RECORDS_IN_TRANSACTION = 4000;
 const RECORDS_SHARED = 1000;
 /** Share of one host, however many hosts there are. */
 const LEAST_RECORDS_OF_HOST = 25;
+/** Records that must wait for a second transaction to be given to the store. */
+const RECORDS_OF_SECOND = 500;
 /**
  * With this many recent hosts, a host that is alone in the next transaction waits for others, for at most
  * `ALONE_WAIT_MS`.
@@ -28,23 +32,6 @@ const RECENT_MS = 60_000;
 /** The part of a store that ingest uses. */
 export type IngestStore = Pick<Store, 'lastSeq' | 'write' | 'heartbeat'>;
 
-interface Waiting {
-  batch: StoredBatch;
-  /** Number of its records that were written. */
-  written: number;
-  /** Results of these records. */
-  records: number;
-  duplicates: number;
-  resolve: (result: BatchResult) => void;
-  reject: (error: unknown) => void;
-}
-
-/** The part of a batch that one transaction writes. */
-interface Slice {
-  waiting: Waiting;
-  slice: StoredBatch;
-}
-
 export interface WriterOptions {
   /** Called with batches that have become durable, for the live feed. Null where there is none. */
   stored?: ((batches: StoredBatch[]) => void) | null;
@@ -54,13 +41,13 @@ export class Writer {
   readonly #store: IngestStore;
   readonly #log: Logger;
   readonly #stored: ((batches: StoredBatch[]) => void) | null;
-  /** Waiting batches by host. The first host is the next one to be served. */
-  readonly #queues = new Map<string, Waiting[]>();
+  readonly #queues = new HostQueues();
   /** Time of the last batch of each host, the oldest first. */
   readonly #recent = new Map<string, number>();
   /** Called when a batch of another host arrives while one host waits alone. */
   #onOtherHost: (() => void) | null = null;
-  #running: Promise<void> | null = null;
+  /** Each lane gives the store one transaction after the other. */
+  readonly #lanes = new Set<Promise<void>>();
   #failing = false;
   #counters = {
     transactions: 0,
@@ -86,42 +73,61 @@ export class Writer {
     return new Promise((resolve, reject) => {
       const { id } = batch.host;
       const waiting = { batch, written: 0, records: 0, duplicates: 0, resolve, reject };
-      const queue = this.#queues.get(id);
-      if (queue === undefined) {
-        this.#queues.set(id, [waiting]);
-        this.#onOtherHost?.();
-      } else queue.push(waiting);
+      if (this.#queues.add(waiting)) this.#onOtherHost?.();
       this.#recent.delete(id);
       this.#recent.set(id, performance.now());
-      this.#running ??= this.#run();
+      this.#startLane();
     });
   }
 
-  async #run(): Promise<void> {
+  /** Starts a lane if there is none, or a second one where enough records wait for it. */
+  #startLane(): void {
+    const isNeeded = this.#lanes.size === 0 ? this.#queues.size > 0 : this.#needsSecond();
+    if (!isNeeded) return;
+    const lane = this.#run(this.#lanes.size === 0).finally(() => {
+      this.#lanes.delete(lane);
+      this.#startLane();
+    });
+    this.#lanes.add(lane);
+  }
+
+  #needsSecond(): boolean {
+    return this.#lanes.size < 2 && this.#queues.freeRecords >= RECORDS_OF_SECOND;
+  }
+
+  /** `isFirst`: no other lane runs when it starts. The second one ends with its transaction. */
+  async #run(isFirst: boolean): Promise<void> {
     /** The transaction before wrote only a part of a waiting batch. */
     let hasLeftover = false;
-    while (this.#queues.size > 0) {
+    do {
       // Batches that have arrived on other sockets join this transaction.
       await new Promise((resolve) => setImmediate(resolve));
-      if (hasLeftover) await this.#waitForOtherHosts();
-      const group = this.#nextGroup();
-      const batches = group.map(({ slice }) => slice);
+      if (hasLeftover && this.#lanes.size === 1) await this.#waitForOtherHosts();
+      const group = this.#queues.select(this.#recordsPerHost());
+      if (group.length === 0) return;
+      this.#startLane();
       hasLeftover = group.some(({ slice }) => slice.partial === true);
-      let results: BatchResult[];
-      try {
-        results = await this.#store.write(batches);
-      } catch (error) {
-        this.#onFailure(error);
-        for (const { waiting } of group) this.#finish(waiting, () => waiting.reject(error));
-        continue;
-      }
-      this.#count(batches, results);
-      group.forEach(({ waiting, slice }, index) => {
-        this.#onWritten(waiting, slice, results[index]!);
-      });
-      this.#notifyStored(batches, results);
+      await this.#writeGroup(group);
+    } while (isFirst && this.#queues.size > 0);
+  }
+
+  async #writeGroup(group: Slice[]): Promise<void> {
+    const batches = group.map(({ slice }) => slice);
+    let results: BatchResult[];
+    try {
+      results = await this.#store.write(batches);
+    } catch (error) {
+      this.#onFailure(error);
+      for (const { waiting } of group) this.#finish(waiting, () => waiting.reject(error));
+      this.#queues.release(batches);
+      return;
     }
-    this.#running = null;
+    this.#count(batches, results);
+    group.forEach(({ waiting, slice }, index) => {
+      this.#onWritten(waiting, slice, results[index]!);
+    });
+    this.#queues.release(batches);
+    this.#notifyStored(batches, results);
   }
 
   /**
@@ -153,10 +159,7 @@ export class Writer {
 
   /** Removes a batch from its queue and answers it. */
   #finish(waiting: Waiting, answer: () => void): void {
-    const { id } = waiting.batch.host;
-    const queue = this.#queues.get(id);
-    if (queue?.[0] === waiting) queue.shift();
-    if (queue?.length === 0) this.#queues.delete(id);
+    this.#queues.remove(waiting);
     answer();
   }
 
@@ -176,38 +179,6 @@ export class Writer {
     }
   }
 
-  /** Selects one batch of each host in turn, until the transaction or the host's share of it is full. */
-  #nextGroup(): Slice[] {
-    const group: Slice[] = [];
-    const share = this.#recordsPerHost();
-    /** Selected records and batches by host. */
-    const selected = new Map<string, { records: number; batches: number }>();
-    let room = MAX_RECORDS_IN_TRANSACTION;
-    for (let found = true; found && room > 0; ) {
-      found = false;
-      for (const [id, queue] of this.#queues) {
-        const host = selected.get(id) ?? { records: 0, batches: 0 };
-        const next = queue[host.batches];
-        if (next === undefined || host.records >= share || room <= 0) continue;
-        const left = next.batch.records.length - next.written;
-        const size = Math.min(left, share - host.records, room);
-        group.push({ waiting: next, slice: sliceOf(next.batch, next.written, next.written + size) });
-        // After a batch of which only a part fits, nothing more of this host is selected.
-        const records = size < left ? share : host.records + Math.max(1, size);
-        selected.set(id, { records, batches: host.batches + 1 });
-        room -= Math.max(1, size);
-        found = true;
-      }
-    }
-    // Hosts that were not served come first in the next transaction.
-    for (const id of selected.keys()) {
-      const queue = this.#queues.get(id)!;
-      this.#queues.delete(id);
-      this.#queues.set(id, queue);
-    }
-    return group;
-  }
-
   #recordsPerHost(): number {
     const before = performance.now() - RECENT_MS;
     for (const [id, ms] of this.#recent) {
@@ -215,7 +186,7 @@ export class Writer {
       this.#recent.delete(id);
     }
     const hosts = this.#recent.size;
-    if (hosts <= 1) return MAX_RECORDS_IN_TRANSACTION;
+    if (hosts <= 1) return Number.POSITIVE_INFINITY;
     return Math.max(LEAST_RECORDS_OF_HOST, Math.floor(RECORDS_SHARED / hosts));
   }
 
@@ -248,7 +219,7 @@ export class Writer {
 
   /** Resolves when everything submitted so far is stored or refused. */
   async settled(): Promise<void> {
-    while (this.#running !== null) await this.#running;
+    while (this.#lanes.size > 0) await Promise.all(this.#lanes);
   }
 
   counters(): Counters {

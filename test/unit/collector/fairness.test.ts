@@ -105,3 +105,43 @@ test('the share of a host: everything for one host, a fair part for many, on any
   for (let empty = 0; empty < 500; empty += 1) waitMs = shares.count('honest-2', 60, 0);
   assert.ok(waitMs > 1000, 'empty batches are not free');
 });
+
+test('where many records wait, the store has the next transaction before it has written one', async () => {
+  const store = new SteppedStore();
+  const writer = new Writer(store, pino({ enabled: false }));
+  const answered: string[] = [];
+  const submit = (name: string, seq: number, records: number) => {
+    void writer.submit(batchOf(name, seq, records)).then(() => answered.push(`${name} ${seq}`));
+  };
+  for (let number = 0; number < 500; number += 1) {
+    for (let seq = 1; seq <= 3; seq += 1) submit(`host-${number}`, seq, 12);
+  }
+  for (let turn = 0; turn < 6; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(store.transactions.length, 2, 'two, and no third');
+  const hosts = store.transactions.map((batches) => new Set(batches.map(({ host: { id } }) => id)));
+  assert.ok(hosts[0]!.size > 100 && hosts[1]!.size > 100);
+  assert.ok(![...hosts[0]!].some((id) => hosts[1]!.has(id)), 'no host is in both');
+  assert.ok(
+    store.transactions.flat().every(({ partial }) => partial !== true),
+    'no small batch is divided',
+  );
+  while (answered.length < 1500) await store.step();
+  for (let number = 0; number < 500; number += 1) {
+    const seqs = store.transactions.flat().filter(({ host: { name } }) => name === `host-${number}`);
+    assert.deepEqual(
+      seqs.map(({ seq }) => seq),
+      [1, 2, 3],
+    );
+  }
+  await writer.settled();
+});
+
+test('one host alone has one transaction at a time', async () => {
+  const store = new SteppedStore();
+  const writer = new Writer(store, pino({ enabled: false }));
+  for (let seq = 1; seq <= 12; seq += 1) void writer.submit(batchOf('only', seq, 1000));
+  for (let turn = 0; turn < 6; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(store.transactions.length, 1);
+  while (writer.counters()['batches']! < 12) await store.step();
+  await writer.settled();
+});

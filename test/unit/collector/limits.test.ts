@@ -10,22 +10,38 @@ import { eventually, range } from '../../support/collector/stored.ts';
 const bench = new Bench();
 afterEach(() => bench.end());
 
-test('beyond the bound on all batches together every agent waits, and resumes once when half of it is stored', () => {
-  const backlog = new Backlog(100);
+test('beyond the bound on all batches agents stand in line, and each has its turn when there is room', () => {
+  const turns: (() => void)[] = [];
+  const backlog = new Backlog(100, (work) => turns.push(work));
   const resumed: string[] = [];
-  const resume = () => resumed.push('one');
-  backlog.addBytes(100);
-  assert.ok(!backlog.isFull(resume), 'the bound itself is allowed');
-  backlog.addBytes(1);
-  assert.ok(backlog.isFull(resume) && backlog.isFull(resume));
-  const gone = () => resumed.push('gone');
-  assert.ok(backlog.isFull(gone));
-  backlog.cancel(gone);
-  backlog.removeBytes(50);
-  assert.deepEqual(resumed, []);
-  backlog.removeBytes(1);
-  backlog.removeBytes(50);
-  assert.deepEqual([resumed, backlog.bytes], [['one'], 0]);
+  const waits = (name: string) => {
+    const onTurn = () => resumed.push(name);
+    return { mustWait: backlog.mustWait(onTurn), onTurn };
+  };
+  backlog.addBytes(100, true);
+  assert.ok(!waits('at the bound').mustWait, 'the bound itself is allowed');
+  backlog.addBytes(1, true);
+  assert.ok(waits('first').mustWait);
+  const gone = waits('gone');
+  assert.ok(gone.mustWait && waits('second').mustWait);
+  backlog.cancel(gone.onTurn);
+  assert.deepEqual([turns.length, backlog.waiting], [0, 2]);
+  backlog.removeBytes(1, true);
+  assert.ok(waits('third').mustWait, 'nobody goes ahead of those who wait');
+  turns.shift()!();
+  assert.deepEqual(resumed, ['first', 'second', 'third']);
+  assert.ok(!waits('nobody waits any more').mustWait);
+  backlog.removeBytes(100, true);
+  assert.deepEqual([backlog.bytes, turns.length], [0, 0]);
+});
+
+test('few connections may have much waiting, many have little each', () => {
+  const backlog = new Backlog(16 * 1024 * 1024);
+  assert.equal(backlog.pendingBytesOfOne, 8 * 1024 * 1024);
+  for (let sender = 0; sender < 32; sender += 1) backlog.addBytes(1, true);
+  assert.equal(backlog.pendingBytesOfOne, 512 * 1024);
+  for (let sender = 0; sender < 4000; sender += 1) backlog.addBytes(1, true);
+  assert.equal(backlog.pendingBytesOfOne, 64 * 1024);
 });
 
 test('an agent that is too fast waits, and loses nothing', async () => {

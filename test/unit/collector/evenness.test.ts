@@ -1,0 +1,133 @@
+/**
+ * A thousand agents offer more than the store takes: they are slowed down evenly. A model without clocks and
+ * sockets: in each turn every socket that is read brings what its agent has sent, and the store ends one
+ * transaction.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { WebSocket } from 'ws';
+import { Backlog } from '../../../collector/ingest/backlog.ts';
+import { FlowControl } from '../../../collector/ingest/flow_control.ts';
+import { HostQueues } from '../../../collector/ingest/host_queues.ts';
+import { HostShares } from '../../../collector/ingest/host_shares.ts';
+import { call, host, program } from '../../support/collector/store/records.ts';
+
+const AGENTS = 1000;
+/** Batches that an agent sends ahead, and bytes and records of each. */
+const AHEAD = 8;
+const BATCH_BYTES = 6_000;
+const BATCH_RECORDS = 9;
+const RECORDS_OF_HOST = 25;
+/** A modest agent makes one batch in this number of turns. */
+const MODEST_TURNS = 40;
+
+class Agent {
+  isPaused = false;
+  readonly flow: FlowControl;
+  readonly host: ReturnType<typeof host>;
+  sent = 0;
+  /** Turns in which the agent made the batches that are not sent, and those that are not stored. */
+  #made: number[] = [];
+  #unanswered: number[] = [];
+  readonly waits: number[] = [];
+
+  constructor(name: string, backlog: Backlog, shares: HostShares) {
+    this.host = host(name);
+    const socket = {
+      pause: () => {
+        this.isPaused = true;
+      },
+      resume: () => {
+        this.isPaused = false;
+      },
+    };
+    Object.defineProperty(socket, 'isPaused', { get: () => this.isPaused });
+    const limits = { bytesPerSecond: Number.MAX_SAFE_INTEGER, recordsPerSecond: Number.MAX_SAFE_INTEGER };
+    this.flow = new FlowControl(socket as unknown as WebSocket, limits, { backlog, shares }, () => {});
+  }
+
+  make(turn: number): void {
+    if (this.#made.length + this.#unanswered.length < AHEAD) this.#made.push(turn);
+  }
+
+  /** Returns the number of batches that one read of the socket brings. */
+  read(): number {
+    if (this.isPaused) return 0;
+    const count = this.#made.length;
+    this.#unanswered.push(...this.#made.splice(0));
+    return count;
+  }
+
+  answer(turn: number): void {
+    this.waits.push(turn - this.#unanswered.shift()!);
+    this.flow.completeBatch(BATCH_BYTES);
+  }
+}
+
+function run(turns: number, greedy: number): { agents: Agent[]; mostBytes: number } {
+  const deferred: (() => void)[] = [];
+  const backlog = new Backlog(undefined, (work) => deferred.push(work));
+  const shares = new HostShares({ bytesPerSecond: 1e12, recordsPerSecond: 1e12 });
+  const agents = Array.from({ length: AGENTS }, (_, index) => new Agent(`agent-${index}`, backlog, shares));
+  const queues = new HostQueues();
+  const caller = program('a');
+  const records = Array.from({ length: BATCH_RECORDS }, (_, index) => call(index));
+  const ofHost = new Map(agents.map((agent) => [agent.host.id, agent]));
+  let mostBytes = 0;
+  for (let turn = 1; turn <= turns; turn += 1) {
+    for (const work of deferred.splice(0)) work();
+    for (const [index, agent] of agents.entries()) {
+      const isGreedy = index < greedy;
+      if (isGreedy) for (let batch = 0; batch < AHEAD; batch += 1) agent.make(turn);
+      else if (turn % MODEST_TURNS === index % MODEST_TURNS) agent.make(turn);
+      // A read brings everything, also when the first batch of it pauses the socket.
+      for (let batch = agent.read(); batch > 0; batch -= 1) {
+        agent.sent += 1;
+        agent.flow.addBatch(BATCH_BYTES, BATCH_RECORDS);
+        queues.add({
+          batch: { stream: agent.host.id, seq: agent.sent, host: agent.host, callers: [caller], records },
+          written: 0,
+          records: 0,
+          duplicates: 0,
+          resolve: () => {},
+          reject: () => {},
+        });
+      }
+    }
+    mostBytes = Math.max(mostBytes, backlog.bytes);
+    const group = queues.select(RECORDS_OF_HOST);
+    for (const { waiting } of group) queues.remove(waiting);
+    queues.release(group.map(({ slice }) => slice));
+    for (const { waiting } of group) ofHost.get(waiting.batch.host.id)!.answer(turn);
+  }
+  return { agents, mostBytes };
+}
+
+test('agents beyond capacity wait for about the same time, and all of them get about the same', () => {
+  const { agents, mostBytes } = run(600, AGENTS);
+  const stored = agents.map(({ waits }) => waits.length);
+  const longest = agents.map(({ waits }) => Math.max(...waits.slice(AHEAD)));
+  assert.ok(Math.min(...stored) > 30, `the slowest agent has stored ${Math.min(...stored)} batches`);
+  assert.ok(
+    Math.max(...stored) <= Math.min(...stored) + 3 * AHEAD,
+    `${Math.min(...stored)} to ${Math.max(...stored)} batches`,
+  );
+  assert.ok(
+    Math.max(...longest) <= 2 * Math.min(...longest),
+    `the longest wait of an agent is ${Math.min(...longest)} to ${Math.max(...longest)} turns`,
+  );
+  // The sockets are read all at once at the start only, when nobody waits yet.
+  assert.ok(mostBytes <= AGENTS * AHEAD * BATCH_BYTES);
+});
+
+test('agents that offer little wait no longer than those that offer all they can', () => {
+  const { agents } = run(800, 500);
+  const longest = (some: Agent[]) => Math.max(...some.flatMap(({ waits }) => waits.slice(AHEAD)));
+  const [greedy, modest] = [agents.slice(0, 500), agents.slice(500)];
+  const stored = modest.map(({ waits }) => waits.length);
+  assert.ok(
+    Math.min(...stored) >= 800 / MODEST_TURNS - 3,
+    `a modest agent has stored ${Math.min(...stored)}`,
+  );
+  assert.ok(longest(modest) <= longest(greedy), `${longest(modest)} and ${longest(greedy)} turns`);
+});
