@@ -155,7 +155,9 @@ export class ProcessTable {
   /** Adds what was read of a process that is older than the events. `sinceNs`: it was so at that time already. */
   addReading(pid: number, reading: ProcessReading, sinceNs: bigint): void {
     const source = { pid, reading, readNs: this.#now() };
-    this.#addImage(this.#living(pid, null), {
+    const entry = this.#living(pid, null);
+    entry.parentPid ??= reading.parentPid;
+    this.#addImage(entry, {
       sinceNs,
       source,
       user: { uid: reading.uid },

@@ -110,13 +110,14 @@ describe('ProcessTable', () => {
 
   it('knows the user of a program that was not read, by a parent that is older than the events', () => {
     const scene = new Scene();
-    scene.proc.set(10, reading('/usr/sbin/cron', { uid: 33 }));
+    scene.proc.set(10, reading('/usr/sbin/cron', { uid: 33, parentPid: 9 }));
     scene.fork(11, 10, 1_000n);
     scene.exec(11, null, 1_100n);
     scene.exit(11, 1_200n);
     const child = scene.table.at(11, 1_150n);
     assert.deepEqual([child?.uid, child?.reading, child?.parentPid], [33, null, 10]);
     assert.equal(scene.program(10, 1_050n), '/usr/sbin/cron');
+    assert.equal(scene.table.at(10, 1_050n)?.parentPid, 9, 'its own parents are looked up by it');
   });
 
   it('knows no user that was read after it had changed', () => {
