@@ -136,6 +136,8 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     logged,
     ask: (path, { as = 'viewer', json, ...init } = {}) => {
       const headers = new Headers(init.headers);
+      // The server may end a connection that was idle while a test kept this process busy.
+      headers.set('Connection', 'close');
       if (as !== 'nobody') headers.set('Authorization', `Bearer ${tokens[as]}`);
       if (json !== undefined && !headers.has('Content-Type')) headers.set('Content-Type', 'application/json');
       return fetch(`${url}${path}`, {
