@@ -2,6 +2,7 @@
 import type { BurnDown, FixFirst } from '../contract/fix_first.ts';
 import { DAY_US, type Window } from '../contract/window.ts';
 import type { HostChoice } from '../store/host_filter.ts';
+import type { MembersPlace, StoredMembers } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { WorkloadQueries } from '../store/workload_queries.ts';
 import { burnDownOf } from './burn_down.ts';
@@ -11,6 +12,8 @@ import type { HostJudge } from './host_judge.ts';
 import type { TriageReader } from './triage_reader.ts';
 
 const WEEK_DAYS = 7;
+/** Members that are read at a time. */
+const MEMBERS_AT_ONCE = 5000;
 
 export interface ProgressOptions {
   readinessWindowDays: number;
@@ -52,17 +55,16 @@ export class Progress {
 
   /** Returns the groups with an instance in the window of which no agent has reported. */
   async #agentlessGroups(window: Window): Promise<Set<string>> {
-    const [profiles, { columns, memberOf, profileOf }] = await Promise.all([
-      this.#store.profiles(),
-      this.#store.members(window, null),
-    ]);
-    const groups = new Set<string>();
-    for (const [index, member] of memberOf.entries()) {
-      if (!Number.isNaN(columns.firstUs[member]!)) continue;
-      const profile = profiles.get(profileOf[index]!);
-      if (profile !== undefined) for (const group of groupsOf(profile.facts)) groups.add(group);
+    const without = new Set<number>();
+    for (let after: MembersPlace | null = 0; after !== null; ) {
+      const stored: StoredMembers = await this.#store.members(window, null, after, MEMBERS_AT_ONCE);
+      const { columns, memberOf, profileOf, next } = stored;
+      for (const [index, member] of memberOf.entries())
+        if (Number.isNaN(columns.firstUs[member]!)) without.add(profileOf[index]!);
+      after = next;
     }
-    return groups;
+    const profiles = await this.#store.profiles();
+    return new Set([...without].flatMap((id) => groupsOf(profiles.get(id)?.facts ?? {})));
   }
 
   /** The chart has the days of `window` until now. */

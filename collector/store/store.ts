@@ -312,7 +312,10 @@ export interface MemberColumns {
 /** Profiles by number. `firstUs`: when an agent first reported it; null where only the cloud's inventory has it. */
 export type StoredProfiles = Map<number, { facts: HostProfile; firstUs: number | null }>;
 
-/** All hosts and instances that lived in a window, also those that are gone or never had an agent. */
+/** A place in the order of members: a position among hosts, then the id of an instance without an agent. */
+export type MembersPlace = number | string;
+
+/** Hosts and instances that lived in a window, also those that are gone or never had an agent. */
 export interface StoredMembers {
   hostIds: string[];
   columns: MemberColumns;
@@ -325,6 +328,10 @@ export interface StoredMembers {
   reboots: { member: number; firstUs: number }[];
   /** Members for which the cloud counted calls without a token in the window. */
   withCountedCalls: string[];
+  /** Sums of `hostTotals` without IMDSv2 calls. There can be some of other hosts among them. */
+  totals: { hostId: string; identity: string | null; kinds: CountedCalls[] }[];
+  /** The place after which the following members come; null where there are no more. */
+  next: MembersPlace | null;
   /** Retention has deleted calls or gaps up to this time; null: nothing was deleted. */
   forgottenUntilUs: number | null;
 }
@@ -409,8 +416,16 @@ export interface StoreQueries {
   countedHosts(window: Window, choice: HostChoice, after: string | null, limit: number): Promise<string[]>;
   /** Returns what hosts and instances have in common, by which they are grouped. */
   profiles(): Promise<StoredProfiles>;
-  /** Returns the members of all groups, or for a list those that have one of its profiles. */
-  members(window: Window, profiles: readonly number[] | null): Promise<StoredMembers>;
+  /**
+   * Returns at most `limit` members of all groups after a place, which is 0 at first, or for a list those that have
+   * one of its profiles. Their order is always the same.
+   */
+  members(
+    window: Window,
+    profiles: readonly number[] | null,
+    after: MembersPlace,
+    limit: number,
+  ): Promise<StoredMembers>;
   /** Returns the names that hosts report, in the order of `hostIds`; the id where none has reported. */
   hostNames(hostIds: readonly string[]): Promise<string[]>;
   identities(ids: string[]): Promise<Identity[]>;

@@ -13,6 +13,7 @@ import type {
   MeasuredHops,
   Scope,
   SeriesPoint,
+  StoredMembers,
   StoreQueries,
   WorkloadHosts,
   WorkloadHostsOptions,
@@ -86,14 +87,11 @@ export class WorkloadQueries implements StoreQueries {
   }
 
   async hostBriefs(...question: Parameters<StoreQueries['hostBriefs']>): Promise<HostBriefs> {
-    const briefs = await this.#store.hostBriefs(...question);
-    await this.#update();
-    const totals = this.#joined(
-      briefs.totals,
-      ({ hostId }) => hostId,
-      (a, b) => ({ ...a, kinds: [...a.kinds, ...b.kinds] }),
-    );
-    return { ...briefs, totals };
+    return this.#joinedTotals(await this.#store.hostBriefs(...question));
+  }
+
+  async members(...question: Parameters<StoreQueries['members']>): Promise<StoredMembers> {
+    return this.#joinedTotals(await this.#store.members(...question));
   }
 
   async callerHosts(scope: Scope, after: string | null, limit: number): Promise<string[]> {
@@ -231,9 +229,6 @@ export class WorkloadQueries implements StoreQueries {
   profiles(): ReturnType<StoreQueries['profiles']> {
     return this.#store.profiles();
   }
-  members(...args: Parameters<StoreQueries['members']>): ReturnType<StoreQueries['members']> {
-    return this.#store.members(...args);
-  }
   hostNames(hostIds: readonly string[]): ReturnType<StoreQueries['hostNames']> {
     return this.#store.hostNames(hostIds);
   }
@@ -294,6 +289,16 @@ export class WorkloadQueries implements StoreQueries {
       joined.set(key, known === undefined ? { ...row, identity: id } : join(known, row));
     }
     return [...others, ...joined.values()];
+  }
+
+  async #joinedTotals<T extends { totals: HostTotals }>(answer: T): Promise<T> {
+    await this.#update();
+    const totals = this.#joined(
+      answer.totals,
+      ({ hostId }) => hostId,
+      (a, b) => ({ ...a, kinds: [...a.kinds, ...b.kinds] }),
+    );
+    return { ...answer, totals };
   }
 
   /** Learns of identities that were stored since the last question. */

@@ -3,7 +3,14 @@ import type { GroupAttribute } from '../../../common/group_id.ts';
 import { SCALING_GROUP_TAG } from '../../../common/instance_tags.ts';
 import { DAY_US, type Window } from '../../contract/window.ts';
 import { narrows } from '../../store/host_filter.ts';
-import type { CloudInventory, HostProfile, StoredProfiles, StoreQueries } from '../../store/store.ts';
+import type {
+  CloudInventory,
+  HostProfile,
+  MembersPlace,
+  StoredMembers,
+  StoredProfiles,
+  StoreQueries,
+} from '../../store/store.ts';
 import { isV1, type Tally, tally, tallyAll } from '../counts.ts';
 import type { HostJudge } from '../host_judge.ts';
 import type { Judging } from '../judged.ts';
@@ -29,8 +36,8 @@ export function placesOf({ accounts, regions, ...others }: HostFilter): GroupFil
   };
 }
 
-/** With more members than this, sums of all hosts are read: a list of their names would cost more. */
-const MAX_NAMED_HOSTS = 1000;
+/** Members that are read and judged at a time. */
+const MEMBERS_AT_ONCE = 5000;
 
 export interface FleetMember {
   judged: JudgedMember;
@@ -69,54 +76,55 @@ export async function loadFleet(
   // A host whose clock is ahead of ours reports with times after now. These reports count.
   const untilUs = window.untilUs >= judging.nowUs ? judging.nowUs + DAY_US : window.untilUs;
   const reported = { ...window, untilUs };
-  // Coverage is read before calls. What is stored in between can add a call, but never a report whose calls are
-  // missing.
-  const stored = await store.members(reported, chosen);
-  const named = chosen !== null && stored.hostIds.length <= MAX_NAMED_HOSTS ? stored.hostIds : null;
-  const [totals, resources] = await Promise.all([
-    store.hostTotals({ window: reported, hosts: named, identities: null }, false),
-    store.cloudResources(),
-  ]);
-  const present = chosen === null || named !== null ? null : new Set(stored.hostIds);
-  const totalsByHost = Map.groupBy(
-    present === null ? totals : totals.filter(({ hostId }) => present.has(hostId)),
-    ({ hostId }) => hostId,
-  );
-  const calls = new Map([...totalsByHost].map(([hostId, rows]) => [hostId, tallyAll(rows)]));
-  const toCompare = membersToCompare(stored, calls);
-  const compared = await judge.compareWithCloud(
-    toCompare.length === 0 ? [] : await store.cloudCounts(window, toCompare),
-  );
+  const resources = await store.cloudResources();
   const members: FleetMember[] = [];
+  const callers = new Map<string, { identity: string; calls: Tally }[]>();
   const isNarrowed = filter.accounts !== undefined || filter.regions !== undefined;
-  for (const { member, profiles: own } of membersOf(stored, profiles, calls, compared)) {
-    if (isNarrowed && !own.profiles.some((facts) => matches(facts, filter))) continue;
-    members.push({ judged: judgeMember(member, judging), profiles: own });
+  let forgottenUntilUs: number | null = null;
+  for (let after: MembersPlace | null = 0; after !== null; ) {
+    const stored: StoredMembers = await store.members(reported, chosen, after, MEMBERS_AT_ONCE);
+    const present = new Set(stored.hostIds);
+    const totalsByHost = Map.groupBy(
+      stored.totals.filter(({ hostId }) => present.has(hostId)),
+      ({ hostId }) => hostId,
+    );
+    const calls = new Map([...totalsByHost].map(([hostId, rows]) => [hostId, tallyAll(rows)]));
+    const toCompare = membersToCompare(stored, calls);
+    const compared = await judge.compareWithCloud(
+      toCompare.length === 0 ? [] : await store.cloudCounts(window, toCompare),
+    );
+    for (const { member, profiles: own } of membersOf(stored, profiles, calls, compared)) {
+      if (isNarrowed && !own.profiles.some((facts) => matches(facts, filter))) continue;
+      members.push({ judged: judgeMember(member, judging), profiles: own });
+    }
+    addCallers(callers, totalsByHost);
+    forgottenUntilUs = stored.forgottenUntilUs;
+    after = stored.next;
   }
   return {
     members,
     judging,
-    callers: callersOf(totalsByHost),
+    callers,
     ever: [...profiles.values()].flatMap(({ facts, firstUs }) =>
       firstUs === null ? [] : [{ facts, firstUs }],
     ),
-    forgottenUntilUs: stored.forgottenUntilUs,
+    forgottenUntilUs,
     launchesNow: launchesNowOf(resources),
     inventoryUs: readsOf(resources),
   };
 }
 
-type HostTotals = Awaited<ReturnType<StoreQueries['hostTotals']>>;
-
-function callersOf(totalsByHost: ReadonlyMap<string, HostTotals>): Fleet['callers'] {
-  return new Map(
-    [...totalsByHost].map(([hostId, rows]) => [
-      hostId,
-      rows.flatMap(({ identity, kinds }) =>
-        identity === null || !kinds.some(isV1) ? [] : [{ identity, calls: tally(kinds) }],
-      ),
-    ]),
-  );
+/** Adds the workloads that called without a token on each host. */
+function addCallers(
+  callers: Map<string, { identity: string; calls: Tally }[]>,
+  totalsByHost: ReadonlyMap<string, StoredMembers['totals']>,
+): void {
+  for (const [hostId, rows] of totalsByHost) {
+    const own = rows.flatMap(({ identity, kinds }) =>
+      identity === null || !kinds.some(isV1) ? [] : [{ identity, calls: tally(kinds) }],
+    );
+    if (own.length > 0) callers.set(hostId, own);
+  }
 }
 
 function matches(facts: HostProfile, { accounts, regions }: GroupFilter): boolean {

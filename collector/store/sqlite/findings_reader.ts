@@ -30,7 +30,7 @@ import { CloudInventoryReader } from './cloud_inventory_rows.ts';
 import { CoverageReader } from './coverage_reader.ts';
 import { bytesBeside, usedBytes } from './database.ts';
 import { HostBriefsReader, type PackedHostBriefs } from './host_briefs.ts';
-import { MembersReader } from './members_reader.ts';
+import { MembersReader, type PackedMembers } from './members_reader.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
 import { type PackedProfiles, ProfilesReader, ProfilesUnpacker } from './packed_profiles.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
@@ -62,7 +62,7 @@ export class FindingsReader implements StoreQueries {
     this.#hostBriefs = new HostBriefsReader(database, this.#rows, this.#totals);
     this.#coverage = new CoverageReader(database);
     this.#calls = new CallsReader(database, this.#rows);
-    this.#members = new MembersReader(database);
+    this.#members = new MembersReader(database, this.#totals);
     this.#profiles = new ProfilesReader(database);
     this.#cloudInventory = new CloudInventoryReader(database);
     this.#statements = prepareAll(database);
@@ -202,7 +202,11 @@ export class FindingsReader implements StoreQueries {
   packedProfiles(afterId: number): Promise<PackedProfiles> {
     return this.#view(() => this.#profiles.read(afterId));
   }
-  members(...question: Parameters<StoreQueries['members']>): ReturnType<StoreQueries['members']> {
+  async members(...question: Parameters<StoreQueries['members']>): ReturnType<StoreQueries['members']> {
+    const { totals, ...members } = await this.packedMembers(...question);
+    return { ...members, totals: unpackHostTotals(totals) };
+  }
+  packedMembers(...question: Parameters<StoreQueries['members']>): Promise<PackedMembers> {
     return this.#view(() => this.#members.read(...question));
   }
   hostNames(hostIds: readonly string[]): Promise<string[]> {

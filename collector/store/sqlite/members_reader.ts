@@ -5,17 +5,24 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { GapReason } from '../../contract/host.ts';
 import type { Window } from '../../contract/window.ts';
-import { CLOUD_STATES, type MemberColumns, type StoredMembers } from '../store.ts';
+import { CLOUD_STATES, type MemberColumns, type MembersPlace, type StoredMembers } from '../store.ts';
 import { stateNumber, tokensNumber } from './cloud_briefs.ts';
 import { FORGOTTEN_UNTIL_US } from './coverage_reader.ts';
 import { missingOf } from './gap_rows.ts';
+import type { PackedHostTotals } from './packed_totals.ts';
+import type { Totals } from './totals.ts';
+
+/** `StoredMembers` with totals in the form that the reader's thread sends. */
+export interface PackedMembers extends Omit<StoredMembers, 'totals'> {
+  totals: PackedHostTotals;
+}
 
 type Row = (string | number | null)[];
 
 /** Places of the columns of numbers in a row, in the order in which `MemberTable.columns` reads them. */
 const NUMBER_COLUMNS = [2, 3, 5, 6, 7, 10, 11, 12] as const;
 
-/** Statements about all hosts, or about those whose numbers are the JSON list `?3`. */
+/** Statements about hosts of which the numbers are in a span or in a JSON list. */
 interface Statements {
   hosts: StatementSync;
   profiles: StatementSync;
@@ -25,18 +32,23 @@ interface Statements {
 
 export class MembersReader {
   readonly #database: DatabaseSync;
+  readonly #totals: Totals;
   readonly #ofAll: Statements;
   readonly #ofChosen: Statements;
   readonly #chosenHosts: StatementSync;
   readonly #agentless: StatementSync;
-  readonly #capacity: StatementSync;
   readonly #counted: StatementSync;
   readonly #forgotten: StatementSync;
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, totals: Totals) {
     this.#database = database;
-    this.#ofAll = prepareStatements(database, '');
-    this.#ofChosen = prepareStatements(database, 'IN (SELECT value FROM json_each(?3))');
+    this.#totals = totals;
+    this.#ofAll = prepareStatements(database, '', 'BETWEEN ?3 AND ?4');
+    this.#ofChosen = prepareStatements(
+      database,
+      'IN (SELECT value FROM json_each(?5))',
+      'IN (SELECT value FROM json_each(?3))',
+    );
     // An earlier profile counts while its time reaches into the window.
     this.#chosenHosts = prepareArrays(
       database,
@@ -49,10 +61,8 @@ export class MembersReader {
          ${tokensNumber('i.http_tokens')}, i.supplied_us, NULL, NULL
        FROM agentless a CROSS JOIN cloud_members m ON m.host_id = a.host_id LEFT JOIN cloud_instances i ON i.host_id = a.host_id
        WHERE coalesce(m.terminated_us, CASE WHEN m.state IN ('pending', 'running') THEN ?1 ELSE m.supplied_us END) >= ?1
-         AND (?2 IS NULL OR m.profile IN (SELECT value FROM json_each(?2)))`,
-    );
-    this.#capacity = database.prepare(
-      'SELECT (SELECT count(*) FROM hosts) + (SELECT count(*) FROM agentless) AS members',
+         AND (?2 IS NULL OR m.profile IN (SELECT value FROM json_each(?2))) AND a.host_id > ?3
+       ORDER BY a.host_id LIMIT ?4`,
     );
     // Without the name of the index SQLite would read all counts in the order of hosts.
     this.#counted = database.prepare(
@@ -62,21 +72,44 @@ export class MembersReader {
     this.#forgotten = database.prepare(`SELECT value FROM sums WHERE name = '${FORGOTTEN_UNTIL_US}'`);
   }
 
-  /** Reads the members with one of the profiles, or all of them for null. */
-  read({ sinceUs, untilUs }: Window, profiles: readonly number[] | null): StoredMembers {
-    const table = new MemberTable((this.#capacity.get() as { members: number }).members);
+  /** See `StoreQueries.members`. */
+  read(
+    window: Window,
+    profiles: readonly number[] | null,
+    after: MembersPlace,
+    limit: number,
+  ): PackedMembers {
+    const { sinceUs, untilUs } = window;
     const chosen = profiles === null ? null : JSON.stringify(profiles);
-    const ask = (name: keyof Statements): Iterable<Row> =>
-      (chosen === null
-        ? this.#ofAll[name].iterate(sinceUs, untilUs)
-        : this.#ofChosen[name].iterate(sinceUs, untilUs, hosts)) as unknown as Iterable<Row>;
-    const hosts =
-      chosen === null
-        ? ''
-        : JSON.stringify(this.#chosenHosts.all(sinceUs, chosen).map((row) => (row as unknown as Row)[0]));
-    for (const row of ask('hosts')) table.add(row);
-    for (const row of this.#agentless.iterate(sinceUs, chosen)) table.add(row as unknown as Row);
+    const table = new MemberTable(limit);
+    const hosts: number[] = [];
+    let next: MembersPlace | null = null;
+    if (typeof after === 'number') {
+      const rows =
+        chosen === null
+          ? this.#ofAll.hosts.iterate(sinceUs, untilUs, after, limit)
+          : this.#ofChosen.hosts.iterate(sinceUs, untilUs, after, limit, this.#chosen(sinceUs, chosen));
+      for (const row of rows as unknown as Iterable<Row>) {
+        table.add(row);
+        hosts.push(row[0] as number);
+      }
+    }
+    if (hosts.length === limit) next = hosts.at(-1)!;
+    else {
+      // The instances without an agent come after the hosts.
+      const place = typeof after === 'number' ? '' : after;
+      const left = limit - hosts.length;
+      for (const row of this.#agentless.iterate(sinceUs, chosen, place, left) as unknown as Iterable<Row>)
+        table.add(row);
+      if (table.hostIds.length === limit) next = table.hostIds.at(-1)!;
+    }
     const { index } = table;
+    const [from, to] = [hosts[0] ?? 0, hosts.at(-1) ?? -1];
+    const list = chosen === null ? null : JSON.stringify(hosts);
+    const ask = (name: 'profiles' | 'gaps' | 'reboots'): Iterable<Row> =>
+      (list === null
+        ? this.#ofAll[name].iterate(sinceUs, untilUs, from, to)
+        : this.#ofChosen[name].iterate(sinceUs, untilUs, list)) as unknown as Iterable<Row>;
     // The agent's profiles come first, because the cloud's has no zone and no type.
     const memberOf: number[] = [];
     const profileOf: number[] = [];
@@ -115,8 +148,14 @@ export class MembersReader {
       gaps,
       reboots,
       withCountedCalls: counted.size === 0 ? [] : table.hostIds.filter((id) => counted.has(id)),
+      totals: this.#totals.briefTotals(window, list === null ? { from, to } : hosts),
+      next,
       forgottenUntilUs: (this.#forgotten.get()?.['value'] as number | undefined) ?? null,
     };
+  }
+
+  #chosen(sinceUs: number, profiles: string): string {
+    return JSON.stringify(this.#chosenHosts.all(sinceUs, profiles).map((row) => (row as unknown as Row)[0]));
   }
 
   /** Returns the names that hosts report, in the order of `hostIds`; the id where none has reported. */
@@ -177,8 +216,8 @@ class MemberTable {
   }
 }
 
-function prepareStatements(database: DatabaseSync, among: string): Statements {
-  const and = (column: string) => (among === '' ? '' : ` AND ${column} ${among}`);
+/** `among`: condition on the numbers of hosts, or an empty text. `amongMembers`: condition on those that were found. */
+function prepareStatements(database: DatabaseSync, among: string, amongMembers: string): Statements {
   return {
     // ?1 is the window's start, ?2 its end.
     hosts: prepareArrays(
@@ -189,20 +228,22 @@ function prepareStatements(database: DatabaseSync, among: string): Statements {
        WHERE (h.last_us >= ?1 OR w.last_us >= ?1
          OR (c.terminated_us IS NULL AND c.state IN (${numberOfState('pending')}, ${numberOfState('running')}))
          OR EXISTS (SELECT 1 FROM heartbeats b WHERE b.host_id = h.host_id AND b.received_us >= ?1))
-         AND ?2 = ?2${and('h.id')}`,
+         AND ?2 = ?2 AND h.id > ?3${among === '' ? '' : ` AND h.id ${among}`} ORDER BY h.id LIMIT ?4`,
     ),
     profiles: prepareArrays(
       database,
-      `SELECT host, profile FROM host_profiles WHERE (until_us IS NULL OR until_us >= ?1) AND ?2 = ?2${and('host')}`,
+      `SELECT host, profile FROM host_profiles
+       WHERE (until_us IS NULL OR until_us >= ?1) AND ?2 = ?2 AND host ${amongMembers}`,
     ),
     gaps: prepareArrays(
       database,
-      `SELECT host, reason, start_us, end_us, amounts FROM gaps WHERE end_us > ?1 AND start_us < ?2${and('host')}`,
+      `SELECT host, reason, start_us, end_us, amounts FROM gaps
+       WHERE end_us > ?1 AND start_us < ?2 AND host ${amongMembers}`,
     ),
     reboots: prepareArrays(
       database,
-      `SELECT host, first_us FROM boots WHERE first_us >= ?1 AND ?2 = ?2${and('host')}
-         AND host IN (SELECT host FROM boots${among === '' ? '' : ` WHERE host ${among}`} GROUP BY host HAVING count(*) > 1)`,
+      `SELECT host, first_us FROM boots WHERE first_us >= ?1 AND ?2 = ?2 AND host ${amongMembers}
+         AND host IN (SELECT host FROM boots WHERE host ${amongMembers} GROUP BY host HAVING count(*) > 1)`,
     ),
   };
 }

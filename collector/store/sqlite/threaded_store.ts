@@ -18,6 +18,7 @@ import type {
 import { backUp } from './backup.ts';
 import { FINDINGS } from './findings_schema.ts';
 import type { PackedHostBriefs } from './host_briefs.ts';
+import type { PackedMembers } from './members_reader.ts';
 import { pack } from './packed_batch.ts';
 import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
 import { type PackedProfiles, ProfilesUnpacker } from './packed_profiles.ts';
@@ -220,8 +221,9 @@ export class ThreadedStore implements Store {
     const { lastId } = this.#profiles;
     return this.#profiles.unpack(await this.#reader.ask<PackedProfiles>('packedProfiles', lastId));
   }
-  members(...question: Parameters<Store['members']>): ReturnType<Store['members']> {
-    return this.#reader.ask('members', ...question);
+  async members(...question: Parameters<Store['members']>): ReturnType<Store['members']> {
+    const { totals, ...members } = await this.#reader.ask<PackedMembers>('packedMembers', ...question);
+    return { ...members, totals: unpackHostTotals(totals) };
   }
   hostNames(hostIds: readonly string[]): ReturnType<Store['hostNames']> {
     return this.#reader.ask('hostNames', hostIds);

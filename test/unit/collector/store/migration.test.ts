@@ -250,7 +250,7 @@ test('figures of the cloud of schema 11 are ready for groups', async () => {
   database.close();
   const store = openStore(dataDir);
   bench.atEnd(() => store.close());
-  const { hostIds, columns } = await store.members(EVER, null);
+  const { hostIds, columns } = await store.members(EVER, null, 0, 100);
   assert.deepEqual(hostIds, [A.id, 'i-other']);
   assert.deepEqual([...columns.tokens], [2, 0]);
   assert.deepEqual([...columns.launchedUs], [launchedUs, Number.NaN]);

@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
 import { v7 as uuidv7 } from 'uuid';
-import { DAY_US, HOUR_US } from '../../../../../collector/contract/window.ts';
+import { DAY_US, HOUR_US, type Window } from '../../../../../collector/contract/window.ts';
 import { Insight } from '../../../../../collector/insight/insight.ts';
 import { openForWriting } from '../../../../../collector/store/sqlite/database.ts';
 import { FindingsReader } from '../../../../../collector/store/sqlite/findings_reader.ts';
@@ -15,7 +15,14 @@ import { FINDINGS } from '../../../../../collector/store/sqlite/findings_schema.
 import { FindingsWriter } from '../../../../../collector/store/sqlite/findings_writer.ts';
 import { pack } from '../../../../../collector/store/sqlite/packed_batch.ts';
 import { retain } from '../../../../../collector/store/sqlite/retention.ts';
-import { CLOUD_STATES, type MemberColumns, type StoredRecord } from '../../../../../collector/store/store.ts';
+import {
+  CLOUD_STATES,
+  type MemberColumns,
+  type MembersPlace,
+  type StoredMembers,
+  type StoredRecord,
+  type StoreQueries,
+} from '../../../../../collector/store/store.ts';
 import { toTimestamp } from '../../../../../collector/store/time.ts';
 import { type GroupAttribute, groupId } from '../../../../../common/group_id.ts';
 import type { HostFacts } from '../../../../../protocol/call.ts';
@@ -186,13 +193,47 @@ const valueAt = (columns: MemberColumns, name: keyof MemberColumns, at: number) 
   return Number.isNaN(value) ? null : value;
 };
 
+/** Returns members without what depends on the page: places are ids here. */
+function pageOf({ hostIds, columns, memberOf, profileOf, gaps, reboots, withCountedCalls }: StoredMembers) {
+  const named = <T extends { member: number }>({ member, ...rest }: T) => ({ id: hostIds[member]!, ...rest });
+  const pairs = Array.from(memberOf, (member, index) => `${hostIds[member]} ${profileOf[index]}`);
+  return {
+    members: hostIds.map((id, at) => [id, ...Object.values(columns).map((column) => column[at])]),
+    pairs: pairs.sort(),
+    gaps: gaps.map(named).sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : a.startUs - b.startUs)),
+    reboots: reboots.map(named),
+    withCountedCalls,
+  };
+}
+
+async function inPages(reader: StoreQueries, of: Window) {
+  const pages: ReturnType<typeof pageOf>[] = [];
+  for (let after: MembersPlace | null = 0; after !== null; ) {
+    const page: StoredMembers = await reader.members(of, null, after, 2);
+    assert.ok(page.hostIds.length <= 2);
+    pages.push(pageOf(page));
+    after = page.next;
+  }
+  return {
+    members: pages.flatMap((page) => page.members),
+    pairs: pages.flatMap((page) => page.pairs).sort(),
+    gaps: pages
+      .flatMap((page) => page.gaps)
+      .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : a.startUs - b.startUs)),
+    reboots: pages.flatMap((page) => page.reboots),
+    withCountedCalls: pages.flatMap((page) => page.withCountedCalls),
+  };
+}
+
 describe('random fleets', () => {
   it('the store has ready for groups what its tables say', async () => {
     await fc.assert(
       fc.asyncProperty(someSteps, window, async (steps, of) => {
         const fleet = new Fleet();
         await fleet.run(steps);
-        const { hostIds, columns } = await fleet.reader.members(of, null);
+        const all = await fleet.reader.members(of, null, 0, 10_000);
+        const { hostIds, columns } = all;
+        assert.deepEqual(await inPages(fleet.reader, of), pageOf(all));
         for (const id of IDS) {
           const host = fleet.one('SELECT id, last_us FROM hosts WHERE host_id = ?', id);
           const seen = fleet.one(
