@@ -90,6 +90,11 @@ export interface Scope {
   identities: string[] | null;
 }
 
+/** The calls of some hosts, of which no more are named than an answer should hold. */
+export interface HostsScope extends Scope {
+  hosts: readonly string[];
+}
+
 export interface IdentityTotals {
   identity: Identity;
   kinds: CountedCalls[];
@@ -381,15 +386,14 @@ export interface CallingDays {
 export interface StoreQueries {
   /** Returns sums over hosts for every workload that has calls in the scope. */
   identityTotals(scope: Scope): Promise<IdentityTotals[]>;
-  identityHosts(scope: Scope): Promise<IdentityHost[]>;
   /** Returns the distances of fallbacks whose last call is in the window or after it. */
-  measuredHops(scope: Scope): Promise<MeasuredHops[]>;
+  measuredHops(scope: HostsScope): Promise<MeasuredHops[]>;
   /**
    * Returns sums per host and workload. IMDSv2 calls are one sum per host, with `identity` null; they are left
    * out with `withV2` false.
    */
   hostTotals(
-    scope: Scope,
+    scope: HostsScope,
     withV2?: boolean,
   ): Promise<{ hostId: string; identity: string | null; kinds: CountedCalls[] }[]>;
   /**
@@ -442,9 +446,9 @@ export interface StoreQueries {
   pathsV1(identity: string, limit: number): Promise<{ path: string | null; count: number; lastUs: number }[]>;
   /** Returns the latest processes of a workload, most recent first. */
   callers(identity: string, limit: number): Promise<{ facts: CallerFacts; hostId: string; lastUs: number }[]>;
-  /** Returns all hosts, or those of a list. */
-  hosts(ids?: readonly string[] | null): Promise<StoredHost[]>;
-  coverage(window: Window, hosts: string[] | null): Promise<HostCoverage[]>;
+  /** Returns the hosts of a list. */
+  hosts(ids: readonly string[]): Promise<StoredHost[]>;
+  coverage(window: Window, hosts: readonly string[]): Promise<HostCoverage[]>;
   /**
    * Returns raw calls, newest first. `next` is the `cursor` of the following page. Throws `RangeError` for a
    * cursor that is not one.
@@ -454,9 +458,9 @@ export interface StoreQueries {
     limit: number,
     cursor: string | null,
   ): Promise<{ calls: Call[]; next: string | null }>;
-  cloudCounts(window: Window, hosts: string[] | null): Promise<CloudCount[]>;
-  /** Returns the metadata options of all instances, or of those of a list. */
-  cloudInstances(ids?: readonly string[] | null): Promise<CloudInstance[]>;
+  cloudCounts(window: Window, hosts: readonly string[]): Promise<CloudCount[]>;
+  /** Returns the metadata options of the instances of a list. */
+  cloudInstances(ids: readonly string[]): Promise<CloudInstance[]>;
   cloudInventory(): Promise<CloudInventory>;
   /** Returns the inventory without its instances. */
   cloudResources(): Promise<CloudInventory['resources']>;

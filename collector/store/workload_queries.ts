@@ -7,8 +7,8 @@ import type {
   CallingDays,
   CountedCalls,
   HostBriefs,
+  HostsScope,
   Identity,
-  IdentityHost,
   IdentityTotals,
   MeasuredHops,
   Scope,
@@ -54,22 +54,6 @@ export class WorkloadQueries implements StoreQueries {
     });
   }
 
-  async identityHosts(scope: Scope): Promise<IdentityHost[]> {
-    const rows = await this.#store.identityHosts(await this.#expand(scope));
-    await this.#update();
-    return this.#joined(
-      rows,
-      ({ hostId }) => hostId,
-      (a, b) => ({
-        ...a,
-        firstUs: Math.min(a.firstUs, b.firstUs),
-        lastUs: Math.max(a.lastUs, b.lastUs),
-        lastV1Us: a.lastV1Us === null ? b.lastV1Us : Math.max(a.lastV1Us, b.lastV1Us ?? a.lastV1Us),
-        callsV1: a.callsV1 + b.callsV1,
-      }),
-    );
-  }
-
   async workloadHosts(scope: Scope, options: WorkloadHostsOptions): Promise<WorkloadHosts[]> {
     const expanded = await this.#expand(scope);
     await this.#update();
@@ -98,7 +82,7 @@ export class WorkloadQueries implements StoreQueries {
     return this.#store.callerHosts(await this.#expand(scope), after, limit);
   }
 
-  async measuredHops(scope: Scope): Promise<MeasuredHops[]> {
+  async measuredHops(scope: HostsScope): Promise<MeasuredHops[]> {
     const rows = await this.#store.measuredHops(await this.#expand(scope));
     await this.#update();
     return this.#joined(
@@ -111,7 +95,7 @@ export class WorkloadQueries implements StoreQueries {
     );
   }
 
-  async hostTotals(scope: Scope, withV2 = true): Promise<HostTotals> {
+  async hostTotals(scope: HostsScope, withV2 = true): Promise<HostTotals> {
     const rows = await this.#store.hostTotals(await this.#expand(scope), withV2);
     await this.#update();
     return this.#joined(

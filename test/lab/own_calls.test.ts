@@ -73,7 +73,7 @@ describe("the agent's own calls", { skip }, () => {
         const window = { sinceUs: 0, untilUs: Date.now() * 1_000 + 60e6 };
         const filter = { window, hosts: null, identities: null, version: null, categories: null };
         const { calls } = await store.calls({ ...filter, outcomes: null, path: null }, 100, null);
-        const [host] = await store.hosts();
+        const [host] = await store.hostPage(null, null, 1);
         await store.close();
         assert.deepEqual(
           calls.map((call) => [call['imds.version'], call['imds.category']]),

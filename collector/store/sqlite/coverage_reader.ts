@@ -17,31 +17,31 @@ export class CoverageReader {
   readonly #losses: StatementSync;
 
   constructor(database: DatabaseSync) {
-    // ?1 is a JSON list of host ids, or null for all hosts.
+    // ?1 is a JSON list of host ids.
     const chosen = 'host IN (SELECT id FROM hosts WHERE host_id IN (SELECT value FROM json_each(?1)))';
     this.#hosts = database.prepare(
       `SELECT hosts.id, host_id, w.last_us AS lastUs,
          max(w.first_us, coalesce((SELECT value FROM sums WHERE name = '${FORGOTTEN_UNTIL_US}'), w.first_us)) AS firstUs
        FROM hosts LEFT JOIN watched w ON w.host = hosts.id
-       WHERE ?1 IS NULL OR host_id IN (SELECT value FROM json_each(?1))`,
+       WHERE host_id IN (SELECT value FROM json_each(?1))`,
     );
     this.#gaps = database.prepare(
       `SELECT host, reason, start_us AS startUs, end_us AS endUs, amounts FROM gaps
-       WHERE end_us > ?2 AND start_us < ?3 AND (?1 IS NULL OR ${chosen}) ORDER BY start_us`,
+       WHERE end_us > ?2 AND start_us < ?3 AND ${chosen} ORDER BY start_us`,
     );
     this.#boots = database.prepare(
       `SELECT host, boot_id AS id, first_us AS firstUs, last_us AS lastUs FROM boots
-       WHERE last_us >= ?2 AND first_us < ?3 AND (?1 IS NULL OR ${chosen}) ORDER BY first_us`,
+       WHERE last_us >= ?2 AND first_us < ?3 AND ${chosen} ORDER BY first_us`,
     );
-    const inDays = `FROM coverage_days WHERE day >= ?2 AND day < ?3 AND (?1 IS NULL OR ${chosen})`;
+    const inDays = `FROM coverage_days WHERE day >= ?2 AND day < ?3 AND ${chosen}`;
     this.#days = database.prepare(
       `SELECT host, sum(kernel_connections) AS kernel, sum(seen_connections) AS seen ${inDays} GROUP BY host`,
     );
     this.#losses = database.prepare(`SELECT host, losses ${inDays} AND losses IS NOT NULL`);
   }
 
-  coverage({ sinceUs, untilUs }: Window, hostIds: string[] | null): HostCoverage[] {
-    const chosen = hostIds === null ? null : JSON.stringify(hostIds);
+  coverage({ sinceUs, untilUs }: Window, hostIds: readonly string[]): HostCoverage[] {
+    const chosen = JSON.stringify(hostIds);
     const coverage = new Map<number, HostCoverage>();
     for (const { id, host_id: hostId, firstUs, lastUs } of this.#hosts.all(chosen)) {
       coverage.set(Number(id), {

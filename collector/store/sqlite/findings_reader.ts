@@ -11,8 +11,8 @@ import type {
   CloudInventory,
   HostBriefs,
   HostCoverage,
+  HostsScope,
   Identity,
-  IdentityHost,
   IdentityTotals,
   MeasuredHops,
   ReportedDays,
@@ -31,7 +31,7 @@ import { CoverageReader } from './coverage_reader.ts';
 import { bytesBeside, usedBytes } from './database.ts';
 import { HostBriefsReader, type PackedHostBriefs } from './host_briefs.ts';
 import { MembersReader, type PackedMembers } from './members_reader.ts';
-import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
+import { type PackedHost, unpackHost } from './packed_hosts.ts';
 import { type PackedProfiles, ProfilesReader, ProfilesUnpacker } from './packed_profiles.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { Rows } from './rows.ts';
@@ -50,7 +50,6 @@ export class FindingsReader implements StoreQueries {
   readonly #members: MembersReader;
   readonly #profiles: ProfilesReader;
   readonly #profilesUnpacker = new ProfilesUnpacker();
-  readonly #unpacker = new HostsUnpacker();
   readonly #cloudInventory: CloudInventoryReader;
   readonly #statements: ReturnType<typeof prepareAll>;
 
@@ -82,16 +81,13 @@ export class FindingsReader implements StoreQueries {
   identityTotals(scope: Scope): Promise<IdentityTotals[]> {
     return this.#view(() => this.#totals.identityTotals(scope));
   }
-  measuredHops(scope: Scope): Promise<MeasuredHops[]> {
+  measuredHops(scope: HostsScope): Promise<MeasuredHops[]> {
     return this.#view(() => this.#totals.measuredHops(scope));
   }
-  identityHosts(scope: Scope): Promise<IdentityHost[]> {
-    return this.#view(() => this.#totals.identityHosts(scope));
-  }
-  async hostTotals(scope: Scope, withV2 = true): ReturnType<StoreQueries['hostTotals']> {
+  async hostTotals(scope: HostsScope, withV2 = true): ReturnType<StoreQueries['hostTotals']> {
     return unpackHostTotals(await this.packedHostTotals(scope, withV2));
   }
-  packedHostTotals(scope: Scope, withV2: boolean): Promise<PackedHostTotals> {
+  packedHostTotals(scope: HostsScope, withV2: boolean): Promise<PackedHostTotals> {
     return this.#view(() => this.#totals.hostTotals(scope, withV2));
   }
   callTotals(scope: Scope): ReturnType<StoreQueries['callTotals']> {
@@ -134,12 +130,14 @@ export class FindingsReader implements StoreQueries {
   }
 
   async hostPage(choice: HostChoice, after: string | null, limit: number): Promise<StoredHost[]> {
-    return this.#unpacker.unpack(await this.packedHostPage(choice, after, limit), false);
+    return (await this.packedHostPage(choice, after, limit)).map(unpackHost);
   }
   packedHostPage(choice: HostChoice, after: string | null, limit: number): Promise<PackedHost[]> {
     return this.#view(() => {
       const ids = this.#rows.chosenHosts.idsAfter(choice, after, limit);
-      const found = askAmong(this.#statements.hosts, ids) as unknown as (PackedHost & { id: string })[];
+      const found = this.#statements.hosts.all(JSON.stringify(ids)) as unknown as (PackedHost & {
+        id: string;
+      })[];
       const byId = new Map(found.map(({ id, ...host }) => [id, host]));
       return ids.map((id) => byId.get(id)!);
     });
@@ -229,7 +227,7 @@ export class FindingsReader implements StoreQueries {
   callingDays(fromDay: number, toDay: number, hosts: HostChoice): Promise<CallingDays> {
     return this.#view(() => this.#totals.callingDays(fromDay, toDay, hosts));
   }
-  coverage(window: Window, hosts: string[] | null): Promise<HostCoverage[]> {
+  coverage(window: Window, hosts: readonly string[]): Promise<HostCoverage[]> {
     return this.#view(() => this.#coverage.coverage(window, hosts));
   }
   calls(
@@ -273,23 +271,25 @@ export class FindingsReader implements StoreQueries {
     );
   }
 
-  async hosts(ids: readonly string[] | null = null): Promise<StoredHost[]> {
-    return this.#unpacker.unpack(await this.packedHosts(ids), ids === null);
+  async hosts(ids: readonly string[]): Promise<StoredHost[]> {
+    return (await this.packedHosts(ids)).map(unpackHost);
   }
-  packedHosts(ids: readonly string[] | null): Promise<PackedHost[]> {
-    return this.#view(() => askAmong(this.#statements.hosts, ids) as unknown as PackedHost[]);
+  packedHosts(ids: readonly string[]): Promise<PackedHost[]> {
+    return this.#view(() => this.#statements.hosts.all(JSON.stringify(ids)) as unknown as PackedHost[]);
   }
 
-  cloudCounts({ sinceUs, untilUs }: Window, hosts: string[] | null): Promise<CloudCount[]> {
+  cloudCounts({ sinceUs, untilUs }: Window, hosts: readonly string[]): Promise<CloudCount[]> {
     return this.#view(
       () =>
-        askAmong(this.#statements.cloudCounts, hosts, sinceUs, untilUs).map((row) => ({ ...row })) as never,
+        this.#statements.cloudCounts
+          .all(sinceUs, untilUs, JSON.stringify(hosts))
+          .map((row) => ({ ...row })) as never,
     );
   }
 
-  cloudInstances(ids: readonly string[] | null = null): Promise<CloudInstance[]> {
+  cloudInstances(ids: readonly string[]): Promise<CloudInstance[]> {
     return this.#view(
-      () => askAmong(this.#statements.cloudInstances, ids).map((row) => ({ ...row })) as never,
+      () => this.#statements.cloudInstances.all(JSON.stringify(ids)).map((row) => ({ ...row })) as never,
     );
   }
 
@@ -325,8 +325,11 @@ function withoutOpener({ opener: _, ...facts }: CallerFacts & Pick<Call, 'opener
 
 function prepareAll(
   database: DatabaseSync,
-): Record<'paths' | 'callers' | 'identitiesAfter' | 'statistics', StatementSync> &
-  Record<'hosts' | 'cloudCounts' | 'cloudInstances', ListStatements> {
+): Record<
+  'paths' | 'callers' | 'identitiesAfter' | 'statistics' | 'hosts' | 'cloudCounts' | 'cloudInstances',
+  StatementSync
+> {
+  const among = (column: string) => `AND ${column} IN (SELECT value FROM json_each(?))`;
   const identity = '(SELECT id FROM identities WHERE key = ?)';
   return {
     paths: database.prepare(
@@ -338,27 +341,21 @@ function prepareAll(
        JOIN caller_facts ON caller_facts.caller = callers.id JOIN hosts ON hosts.id = callers.host WHERE identity = ${identity} ORDER BY callers.last_us DESC LIMIT ?`,
     ),
     // A host without a record or heartbeat has no times yet, and is left out.
-    hosts: prepareLists(
-      database,
-      (among) =>
-        `SELECT hosts.host_id AS id, facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
+    hosts: database.prepare(
+      `SELECT hosts.host_id AS id, facts, first_us AS firstUs, last_us AS lastUs, heartbeat, received_us AS receivedUs
          FROM hosts LEFT JOIN heartbeats ON heartbeats.host_id = hosts.host_id
          WHERE first_us IS NOT NULL ${among('hosts.host_id')}`,
     ),
     identitiesAfter: database.prepare(
       'SELECT id, key, facts FROM identities WHERE id > ? ORDER BY id LIMIT ?',
     ),
-    cloudCounts: prepareLists(
-      database,
-      (among) =>
-        `SELECT host_id AS hostId, start_us AS startUs, end_us AS endUs, no_token AS noToken,
+    cloudCounts: database.prepare(
+      `SELECT host_id AS hostId, start_us AS startUs, end_us AS endUs, no_token AS noToken,
            no_token_rejected AS noTokenRejected FROM cloud_counts
          WHERE end_us > ? AND start_us < ? ${among('host_id')} ORDER BY host_id, start_us`,
     ),
-    cloudInstances: prepareLists(
-      database,
-      (among) =>
-        `SELECT host_id AS hostId, http_tokens AS httpTokens, hop_limit AS hopLimit, http_endpoint AS httpEndpoint,
+    cloudInstances: database.prepare(
+      `SELECT host_id AS hostId, http_tokens AS httpTokens, hop_limit AS hopLimit, http_endpoint AS httpEndpoint,
            supplied_us AS suppliedUs FROM cloud_instances WHERE TRUE ${among('host_id')} ORDER BY host_id`,
     ),
     statistics: database.prepare(
@@ -366,31 +363,4 @@ function prepareAll(
          (SELECT count(*) FROM identities) AS identities, (SELECT count(*) FROM hosts) AS hosts`,
     ),
   };
-}
-
-/**
- * One statement about all hosts, and one about those of a list. One statement for both would read the whole
- * table in either case.
- */
-interface ListStatements {
-  all: StatementSync;
-  listed: StatementSync;
-}
-
-function prepareLists(
-  database: DatabaseSync,
-  sql: (among: (column: string) => string) => string,
-): ListStatements {
-  return {
-    all: database.prepare(sql(() => '')),
-    listed: database.prepare(sql((column) => `AND ${column} IN (SELECT value FROM json_each(?))`)),
-  };
-}
-
-function askAmong(
-  { all, listed }: ListStatements,
-  ids: readonly string[] | null,
-  ...values: number[]
-): ReturnType<StatementSync['all']> {
-  return ids === null ? all.all(...values) : listed.all(...values, JSON.stringify(ids));
 }

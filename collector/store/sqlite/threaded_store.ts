@@ -9,6 +9,7 @@ import type {
   CloudCount,
   CloudInstance,
   CloudInventory,
+  HostsScope,
   Retention,
   RetentionResult,
   Scope,
@@ -20,7 +21,7 @@ import { FINDINGS } from './findings_schema.ts';
 import type { PackedHostBriefs } from './host_briefs.ts';
 import type { PackedMembers } from './members_reader.ts';
 import { pack } from './packed_batch.ts';
-import { HostsUnpacker, type PackedHost } from './packed_hosts.ts';
+import { type PackedHost, unpackHost } from './packed_hosts.ts';
 import { type PackedProfiles, ProfilesUnpacker } from './packed_profiles.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
 import { type Answer, decodeError, type ThreadData } from './thread_messages.ts';
@@ -144,7 +145,6 @@ export class ThreadedStore implements Store {
   readonly #writer: StoreThread;
   readonly #reader: StoreThread;
   readonly #release: () => void;
-  readonly #unpacker = new HostsUnpacker();
   readonly #profiles = new ProfilesUnpacker();
 
   constructor({ dataDir, helperPrograms = [], threadLost, release }: ThreadedStoreOptions) {
@@ -183,13 +183,10 @@ export class ThreadedStore implements Store {
   identityTotals(scope: Scope): ReturnType<Store['identityTotals']> {
     return this.#reader.ask('identityTotals', scope);
   }
-  measuredHops(scope: Scope): ReturnType<Store['measuredHops']> {
+  measuredHops(scope: HostsScope): ReturnType<Store['measuredHops']> {
     return this.#reader.ask('measuredHops', scope);
   }
-  identityHosts(scope: Scope): ReturnType<Store['identityHosts']> {
-    return this.#reader.ask('identityHosts', scope);
-  }
-  async hostTotals(scope: Scope, withV2 = true): ReturnType<Store['hostTotals']> {
+  async hostTotals(scope: HostsScope, withV2 = true): ReturnType<Store['hostTotals']> {
     return unpackHostTotals(await this.#reader.ask<PackedHostTotals>('packedHostTotals', scope, withV2));
   }
   callTotals(scope: Scope): ReturnType<Store['callTotals']> {
@@ -206,7 +203,7 @@ export class ThreadedStore implements Store {
     return this.#reader.ask('callerHosts', ...question);
   }
   async hostPage(...question: Parameters<Store['hostPage']>): ReturnType<Store['hostPage']> {
-    return this.#unpacker.unpack(await this.#reader.ask<PackedHost[]>('packedHostPage', ...question), false);
+    return (await this.#reader.ask<PackedHost[]>('packedHostPage', ...question)).map(unpackHost);
   }
   reportedSpan(): ReturnType<Store['reportedSpan']> {
     return this.#reader.ask('reportedSpan');
@@ -246,19 +243,19 @@ export class ThreadedStore implements Store {
   callers(identity: string, limit: number): ReturnType<Store['callers']> {
     return this.#reader.ask('callers', identity, limit);
   }
-  async hosts(ids: readonly string[] | null = null): ReturnType<Store['hosts']> {
-    return this.#unpacker.unpack(await this.#reader.ask<PackedHost[]>('packedHosts', ids), ids === null);
+  async hosts(ids: readonly string[]): ReturnType<Store['hosts']> {
+    return (await this.#reader.ask<PackedHost[]>('packedHosts', ids)).map(unpackHost);
   }
-  coverage(window: Window, hosts: string[] | null): ReturnType<Store['coverage']> {
+  coverage(window: Window, hosts: readonly string[]): ReturnType<Store['coverage']> {
     return this.#reader.ask('coverage', window, hosts);
   }
   calls(filter: CallFilter, limit: number, cursor: string | null): ReturnType<Store['calls']> {
     return this.#reader.ask('calls', filter, limit, cursor);
   }
-  cloudCounts(window: Window, hosts: string[] | null): ReturnType<Store['cloudCounts']> {
+  cloudCounts(window: Window, hosts: readonly string[]): ReturnType<Store['cloudCounts']> {
     return this.#reader.ask('cloudCounts', window, hosts);
   }
-  cloudInstances(ids: readonly string[] | null = null): ReturnType<Store['cloudInstances']> {
+  cloudInstances(ids: readonly string[]): ReturnType<Store['cloudInstances']> {
     return this.#reader.ask('cloudInstances', ids);
   }
   cloudResources(): ReturnType<Store['cloudResources']> {

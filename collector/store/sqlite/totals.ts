@@ -8,7 +8,7 @@ import type { HostChoice } from '../host_filter.ts';
 import type {
   CallingDays,
   CountedCalls,
-  IdentityHost,
+  HostsScope,
   IdentityTotals,
   MeasuredHops,
   Scope,
@@ -18,7 +18,7 @@ import { CallingDaysReader } from './calling_days.ts';
 import { ClosedSums } from './closed_sums.ts';
 import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2, PLAIN_V2_KIND } from './packed_totals.ts';
 import type { Rows } from './rows.ts';
-import { hostColumn, isAmong, TotalQueries } from './total_queries.ts';
+import { isAmong, TotalQueries } from './total_queries.ts';
 import {
   KIND_CLASS,
   mergeTotals,
@@ -63,7 +63,7 @@ export class Totals {
     return [...totals.values()];
   }
 
-  hostTotals(scope: Scope, withV2: boolean): PackedHostTotals {
+  hostTotals(scope: HostsScope, withV2: boolean): PackedHostTotals {
     const packer = new HostTotalsPacker((kind) => this.#rows.kind(kind));
     for (const row of this.#sums(this.#question(scope, [V1, NEITHER]), ['identity', 'host', 'kind'])) {
       packer.setOwner(row.host, row.identity, () => ({
@@ -127,34 +127,10 @@ export class Totals {
     return this.#sums(this.#question(scope, [V1]), ['identity', 'host']);
   }
 
-  identityHosts(scope: Scope): IdentityHost[] {
-    const callsV1 = new Map<string, number>();
-    for (const row of this.callsV1(scope)) callsV1.set(`${row.identity} ${row.host}`, row.count);
-    const identities = scope.identities === null ? null : this.#rows.identityRows(scope.identities);
-    const hosts = scope.hosts === null ? null : this.#rows.hostRows(scope.hosts);
-    const sinceUs = Math.floor(scope.window.sinceUs / HOUR_US) * HOUR_US;
-    const listOf = (column: string, values: number[] | null) => (values === null ? '' : isAmong(column));
-    const lists = [identities, hosts].filter((values) => values !== null);
-    const rows = this.#queries
-      .prepare(
-        `SELECT identity, host, first_us AS firstUs, last_us AS lastUs, last_v1_us AS lastV1Us FROM identity_hosts
-       WHERE last_us >= ? AND first_us < ?${listOf('identity', identities)}${listOf(hostColumn(hosts ?? []), hosts)}`,
-      )
-      .all(bounded(sinceUs), bounded(scope.window.untilUs), ...lists.map((values) => JSON.stringify(values)));
-    return rows.map(({ identity, host, firstUs, lastUs, lastV1Us }) => ({
-      identity: this.#rows.identity(Number(identity)).id,
-      hostId: this.#rows.hostId(Number(host)),
-      firstUs: Number(firstUs),
-      lastUs: Number(lastUs),
-      lastV1Us: lastV1Us as number | null,
-      callsV1: callsV1.get(`${identity} ${host}`) ?? 0,
-    }));
-  }
-
-  measuredHops({ window, identities, hosts }: Scope): MeasuredHops[] {
+  measuredHops({ window, identities, hosts }: HostsScope): MeasuredHops[] {
     const lists = [
       { column: 'identity', rows: identities === null ? null : this.#rows.identityRows(identities) },
-      { column: 'host', rows: hosts === null ? null : this.#rows.hostRows(hosts) },
+      { column: 'host', rows: this.#rows.hostRows(hosts) },
     ].filter(({ rows }) => rows !== null);
     return this.#queries
       .prepare(

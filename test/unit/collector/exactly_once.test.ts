@@ -113,7 +113,7 @@ test('roll-ups and raw calls agree with the records that were sent', { timeout: 
         const wanted = sent.flat().map(({ id }) => id);
         const stored = (await store.calls(ALL_CALLS, 1000, null)).calls.map(({ id }) => id);
         assert.deepEqual(stored.toSorted(), wanted.toSorted());
-        for (const totals of [await store.identityTotals(ALL), await store.hostTotals(ALL)]) {
+        for (const totals of [await store.identityTotals(ALL), await store.callTotals(ALL)]) {
           const counted = totals.flatMap(({ kinds }) => kinds).reduce((sum, { count }) => sum + count, 0);
           assert.equal(counted, wanted.length);
         }

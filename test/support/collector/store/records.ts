@@ -1,6 +1,12 @@
 /** Batches in the form of ingest, for tests of the store. */
 import { v7 as uuidv7 } from 'uuid';
-import type { CallFilter, Scope, StoredBatch, StoredRecord } from '../../../../collector/store/store.ts';
+import type {
+  CallFilter,
+  Scope,
+  StoredBatch,
+  StoredRecord,
+  StoreQueries,
+} from '../../../../collector/store/store.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { CallerFacts } from '../../../../collector/store/workload_identity.ts';
 import type { Call, HostFacts } from '../../../../protocol/call.ts';
@@ -9,6 +15,11 @@ import { makeCall, processFacts } from '../calls.ts';
 
 export const EVER = { sinceUs: 0, untilUs: Number.MAX_SAFE_INTEGER };
 export const ALL: Scope = { window: EVER, hosts: null, identities: null };
+/** Returns the ids of all hosts. */
+export async function idsIn(store: Pick<StoreQueries, 'hostPage'>): Promise<string[]> {
+  return (await store.hostPage(null, null, 1000)).map(({ facts }) => facts.id);
+}
+
 export const ALL_CALLS: CallFilter = {
   window: EVER,
   hosts: null,

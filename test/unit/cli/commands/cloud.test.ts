@@ -47,9 +47,9 @@ function populate(api: CloudApi): void {
 async function stored(directory: string) {
   const store = openStoreForReading(directory);
   try {
-    const [options] = await store.cloudInstances();
+    const [options] = await store.cloudInstances(['i-00000001']);
     const { instances, resources } = await store.cloudInventory();
-    const counts = await store.cloudCounts({ sinceUs: 0, untilUs: Number.MAX_SAFE_INTEGER }, null);
+    const counts = await store.cloudCounts({ sinceUs: 0, untilUs: Number.MAX_SAFE_INTEGER }, ['i-00000001']);
     return {
       options: [options?.httpTokens, options?.hopLimit, options?.httpEndpoint],
       groups: instances.map(({ scalingGroup }) => scalingGroup),

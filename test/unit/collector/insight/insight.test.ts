@@ -349,7 +349,7 @@ describe('the commands, beside a collector', () => {
       code: 1,
       stderr: /bad\.json/,
     });
-    assert.deepEqual(await store.cloudCounts(WINDOW, null), []);
+    assert.deepEqual(await store.cloudCounts(WINDOW, [READY.id, BAD.id]), []);
     const { stdout, stderr } = await command('reconcile', good, instances, '--data-dir', dataDir);
     assert.match(stderr, /Stored 2 counts and the metadata options of 1 instances/);
     assert.match(stdout, /bad-1 \(i-0000000000000000b\) +CLOUD SAW MORE +3 +2 +1 +4/);

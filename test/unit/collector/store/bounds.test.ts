@@ -19,7 +19,15 @@ import { pack } from '../../../../collector/store/sqlite/packed_batch.ts';
 import type { StoredBatch, StoredRecord } from '../../../../collector/store/store.ts';
 import { toTimestamp } from '../../../../collector/store/time.ts';
 import type { Coverage } from '../../../../protocol/records.ts';
-import { ALL, ALL_CALLS, call, EVER, host, program } from '../../../support/collector/store/records.ts';
+import {
+  ALL,
+  ALL_CALLS,
+  call,
+  EVER,
+  host,
+  idsIn,
+  program,
+} from '../../../support/collector/store/records.ts';
 
 const NOW_US = Date.UTC(2026, 10, 20, 12) * 1000;
 const FLOOD = host('flood');
@@ -231,7 +239,7 @@ test('endless roles, user agents, methods and statuses: other hosts keep theirs'
   assert.ok(rows('user_agents') <= DAILY.user_agents + 2);
   assert.ok(rows('shapes') <= DAILY.shapes + 10);
   assert.ok(rows('paths_v1') <= 102);
-  const totals = await reader.hostTotals(ALL);
+  const totals = await reader.hostTotals({ ...ALL, hosts: await idsIn(reader) });
   const mine = totals.find(({ hostId, identity }) => hostId === HONEST.id && identity !== null)!;
   assert.deepEqual([mine.kinds[0]!.role, mine.kinds[0]!.userAgent], ['mine', 'curl/8']);
   const flood = totals.filter(({ hostId, identity }) => hostId === FLOOD.id && identity !== null);

@@ -290,7 +290,7 @@ test('pages and sums equal what the rows say', async () => {
           await checkWorkloads(store, fleet, ids, { window, hosts: filter, identities: null });
           const identities = bothReleases ? [IDS[0]!, IDS[1]!] : [IDS[2]!];
           await checkWorkloads(store, fleet, ids, { window, hosts: filter, identities });
-          const listed: Scope = { window, hosts: ids, identities: null };
+          const listed = { window, hosts: ids, identities: null };
           const selected: Scope = { window, hosts: filter, identities: null };
           assert.deepEqual(await store.identityTotals(selected), await store.identityTotals(listed));
           assert.deepEqual(

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { HOUR_US } from '../../../../collector/contract/window.ts';
+import { isIdList } from '../../../../collector/store/host_filter.ts';
 import { openForReading, openForWriting } from '../../../../collector/store/sqlite/database.ts';
 import { FindingsReader } from '../../../../collector/store/sqlite/findings_reader.ts';
 import { FINDINGS } from '../../../../collector/store/sqlite/findings_schema.ts';
@@ -196,14 +197,16 @@ async function compare(reader: FindingsReader, scope: Scope, asked: Made[]): Pro
     }
     for (const [key, span] of perKind) assert.deepEqual(span, times.get(key));
   }
-  for (const { hostId, identity, kinds } of await reader.hostTotals(scope)) {
+  const hosts = isIdList(scope.hosts) ? scope.hosts : HOSTS.map((name) => `i-${name}`);
+  for (const { hostId, identity, kinds } of await reader.hostTotals({ ...scope, hosts })) {
     for (const { version, category, status, userAgent, count } of kinds) {
       const kind = identity === null ? [2] : [version, category, status, userAgent];
       add(found.hosts, [hostId, identity, ...kind], count);
     }
   }
-  for (const { identity, hostId, callsV1 } of await reader.identityHosts(scope)) {
-    if (callsV1 > 0) add(found.v1, [identity, hostId], callsV1);
+  for (const { latest } of await reader.workloadHosts(scope, { latest: HOSTS.length, tagKeys: [] })) {
+    for (const { identity, hostId, callsV1 } of latest)
+      if (callsV1 > 0) add(found.v1, [identity, hostId], callsV1);
   }
   for (const { startUs, identity, v1, v1Credentials, v2 } of await reader.series(scope, 'hour', false)) {
     add(found.series, [startUs / HOUR_US, identity], v1, v1Credentials, v2);
