@@ -30,6 +30,13 @@ export interface KernelConnection {
   isOpen(): boolean;
 }
 
+/** A connection that the kernel recorded with its owner. */
+export interface RecordedConnection {
+  tuple: FlowTuple;
+  owner: SocketOwner | null;
+  readonly isOpen: boolean;
+}
+
 /** Which processes sent some bytes of a connection. */
 export interface ConnectionUse {
   /** The process that connected; null if its record was lost. */
@@ -102,6 +109,12 @@ export interface Attributor {
    * INFERENCE_DELAY_US after its SYN. Absent where nothing is inferred.
    */
   inferOwner?(tuple: FlowTuple, begunUs: number): SocketOwner | null;
+  /**
+   * Returns the connections that were made in a network namespace: those that are open and those of the last seconds.
+   * Each is the same object every time. Absent where the kernel does not record them, and where it reports each by
+   * `onConnection`.
+   */
+  connectionsIn?(netns: number): Iterable<RecordedConnection>;
   /**
    * Returns the inode number of the socket that has this tuple now, in our own network namespace; null if
    * there is none. Absent if the kernel itself reports which connections this process opened

@@ -58,6 +58,8 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
   readonly #byPort = new Map<number, WatchedSocket<Kept>[]>();
   /** The same sockets by the sequence number of their SYN. */
   readonly #bySequence = new Map<number, WatchedSocket<Kept>[]>();
+  /** The same sockets by their network namespace, where it is known. */
+  readonly #byNetns = new Map<number, Set<WatchedSocket<Kept>>>();
   #bytes = 0;
   evicted = 0;
   joinsWithoutOwner = 0;
@@ -152,6 +154,11 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
     return found.length === 1 ? found[0]! : null;
   }
 
+  /** Returns the sockets of a network namespace whose addresses and ports are known, oldest first. */
+  socketsIn(netns: number): Iterable<WatchedSocket<Kept>> {
+    return this.#byNetns.get(netns) ?? [];
+  }
+
   /** Deletes sockets that closed long enough ago. */
   expire(nowMs: number): void {
     for (const [watched, closedMs] of this.#closed) {
@@ -162,6 +169,11 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
 
   #index(watched: WatchedSocket<Kept>, tuple: FlowTuple): void {
     watched.tuple = tuple;
+    if (watched.netns !== null) {
+      const neighbours = this.#byNetns.get(watched.netns);
+      if (neighbours === undefined) this.#byNetns.set(watched.netns, new Set([watched]));
+      else neighbours.add(watched);
+    }
     if (watched.initialSequence !== null) addTo(this.#bySequence, watched.initialSequence, watched);
     const others = this.#byPort.get(tuple.localPort);
     if (others === undefined) {
@@ -190,6 +202,11 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
     for (const { record } of watched.senders) this.#bytes -= record.length;
     watched.senders = [];
     if (watched.tuple === null) return;
+    if (watched.netns !== null) {
+      const neighbours = this.#byNetns.get(watched.netns);
+      neighbours?.delete(watched);
+      if (neighbours?.size === 0) this.#byNetns.delete(watched.netns);
+    }
     deleteFrom(this.#byPort, watched.tuple.localPort, watched);
     if (watched.initialSequence !== null) deleteFrom(this.#bySequence, watched.initialSequence, watched);
   }

@@ -12,7 +12,7 @@ import { statSync } from 'node:fs';
 import type { EndpointService } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { FlowTuple } from '../flow.ts';
-import { type Attributor, fallbackCounters } from './attributor.ts';
+import { type Attributor, fallbackCounters, type RecordedConnection } from './attributor.ts';
 import { ConnectionSamples } from './connection_samples.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
 import { LastingOwners } from './lasting_owners.ts';
@@ -67,6 +67,11 @@ export class TracepointAttributor implements Attributor {
   onNamespace: NonNullable<Attributor['onNamespace']> | null = null;
   readonly namesAfterSyn = true;
   readonly inodeOf?: (tuple: FlowTuple) => number | null;
+  /**
+   * A record names its caller, and process events say what that was, whenever they are read. Without process events
+   * callers are read when their packets come; in another pid namespace our own calls are known by their sockets only.
+   */
+  readonly collectsPackets: boolean;
   readonly #reports: ConnectionReports;
   readonly #fallback: Attributor | null;
   readonly #processes: ProcessWatch | null;
@@ -89,6 +94,7 @@ export class TracepointAttributor implements Attributor {
     fallback_asked: 0,
     fallback_found: 0,
   };
+  readonly #connections = new WeakMap<WatchedSocket<KeptOwner>, Recorded>();
   #expiredMs = 0;
 
   /**
@@ -128,6 +134,7 @@ export class TracepointAttributor implements Attributor {
       isInitial ? process.pid : null,
       method === 'tracepoint' ? 'ebpf' : 'sock_diag',
     );
+    this.collectsPackets = options.processes !== null && isInitial;
     const { fallback } = options;
     if (fallback?.inodeOf !== undefined) this.inodeOf = (tuple) => fallback.inodeOf!(tuple);
     if (options.processes !== null) {
@@ -221,6 +228,15 @@ export class TracepointAttributor implements Attributor {
     return { ...owner, confidence: 'probable' };
   }
 
+  *connectionsIn(netns: number): Iterable<RecordedConnection> {
+    for (const socket of this.#sockets.socketsIn(netns)) {
+      const known = this.#connections.get(socket);
+      const made = known ?? new Recorded(socket);
+      if (known === undefined) this.#connections.set(socket, made);
+      yield made;
+    }
+  }
+
   watchNamespace(netns: number, within: <T>(action: () => T) => T): void {
     this.#fallback?.watchNamespace?.(netns, within);
   }
@@ -258,6 +274,24 @@ export class TracepointAttributor implements Attributor {
     // With samples, the look-ups use the same process events, and close them.
     if (this.method === 'tracepoint' || this.#fallback === null) this.#processes?.close();
     this.#fallback?.close();
+  }
+}
+
+class Recorded implements RecordedConnection {
+  readonly #socket: WatchedSocket<KeptOwner>;
+  readonly tuple: FlowTuple;
+
+  constructor(socket: WatchedSocket<KeptOwner>) {
+    this.#socket = socket;
+    this.tuple = socket.tuple!;
+  }
+
+  get owner(): SocketOwner | null {
+    return this.#socket.record?.owner ?? null;
+  }
+
+  get isOpen(): boolean {
+    return this.#socket.isOpen;
   }
 }
 

@@ -134,27 +134,7 @@ describe('packets that the kernel collects', { skip }, () => {
   });
 
   it('are captured whole, so that a long head in one segment is read to its end', async () => {
-    const sizes = ['9000', '20000', '60000'];
-    // The window of a new connection lets the longest head leave at once.
-    const route = ['ip', 'route', 'change', IMDS_IPV4, 'dev', 'eth0', 'initcwnd', '64'];
-    for (const argv of [route, [programs.python3, '-c', LONG_HEADS, ...sizes]]) {
-      const { status, stderr } = await lab.run(argv);
-      assert.equal(status, 0, stderr);
-    }
-    await until(() => seen('long').length >= 2 * sizes.length);
-    const requests = (await lab.metadata.log()).filter(({ target }) => target?.includes('/long-'));
-    const served = requests.map(({ target, version }) => `${target} v${version}`);
-    assert.equal(served.length, 2 * sizes.length);
-    const calls = seen('long').map(({ call }) => call);
-    assert.deepEqual(
-      calls.map((each) => `${each['url.path']} v${each['imds.version']}`),
-      served,
-      watcher.complaints,
-    );
-    assert.ok(
-      calls.every(({ outcome }) => outcome !== 'truncated'),
-      watcher.complaints,
-    );
+    await readsLongHeads(lab, programs, watcher);
   });
 
   it('are all read before the watch ends', async () => {
@@ -196,6 +176,59 @@ describe('packets that the kernel collects', { skip }, () => {
     }
   });
 });
+
+describe('packets that the kernel collects for the program on a tracepoint', { skip }, () => {
+  it('are captured whole, and each call has the process that made it', async () => {
+    const lab = await Lab.create({ name: 'collectedtp', ipv6: false });
+    try {
+      const programs = await findPrograms();
+      const flags = ['--json', '--attribution', 'tracepoint', '--max-namespaces', '0'];
+      const watcher = await Watcher.start(lab, [process.execPath, MAIN, 'watch', ...flags]);
+      await readsLongHeads(lab, programs, watcher);
+      const before = watcher.calls.length;
+      const made = Array.from({ length: 20 }, async (_, n) => {
+        const path = `/latest/meta-data/short-${n}`;
+        const { pid } = await lab.run([programs.curl, '-s', '-o', '/dev/null', `http://${IMDS_IPV4}${path}`]);
+        return `${path} ${pid} ${programs.curl}`;
+      });
+      const expected = await Promise.all(made);
+      await watcher.settle(before + made.length, 20_000);
+      await watcher.stop();
+      const told = watcher.calls
+        .slice(before)
+        .map((call) => [call['url.path'], call.process?.pid, call.process?.['executable.path']]);
+      assert.deepEqual(told.map((row) => row.join(' ')).toSorted(), expected.toSorted(), watcher.complaints);
+    } finally {
+      await lab.close();
+    }
+  });
+});
+
+/** Sends requests of both versions with heads of up to 60 kB, each in one segment, and expects each as it was served. */
+async function readsLongHeads(lab: Lab, programs: Programs, watcher: Watcher): Promise<void> {
+  const sizes = ['9000', '20000', '60000'];
+  // The window of a new connection lets the longest head leave at once.
+  const route = ['ip', 'route', 'change', IMDS_IPV4, 'dev', 'eth0', 'initcwnd', '64'];
+  for (const argv of [route, [programs.python3, '-c', LONG_HEADS, ...sizes]]) {
+    const { status, stderr } = await lab.run(argv);
+    assert.equal(status, 0, stderr);
+  }
+  const seen = () => watcher.calls.filter((call) => call['url.path']?.includes('/long-'));
+  for (let waits = 0; waits < 2_000 && seen().length < 2 * sizes.length; waits++) await sleep(10);
+  const requests = (await lab.metadata.log()).filter(({ target }) => target?.includes('/long-'));
+  const served = requests.map(({ target, version }) => `${target} v${version}`);
+  assert.equal(served.length, 2 * sizes.length);
+  const calls = seen();
+  assert.deepEqual(
+    calls.map((each) => `${each['url.path']} v${each['imds.version']}`),
+    served,
+    watcher.complaints,
+  );
+  assert.ok(
+    calls.every(({ outcome }) => outcome !== 'truncated'),
+    watcher.complaints,
+  );
+}
 
 /** Returns how often the threads of a process gave the processor up to wait. */
 function switches(pid: number): number {

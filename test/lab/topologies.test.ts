@@ -194,16 +194,20 @@ describe('a host whose pods all use a redirecting sidecar', { skip }, () => {
   });
 });
 
-describe('a pod with a redirecting sidecar, by /proc', { skip }, () => {
-  it('calls itself, once, as the service has it', async () => {
+describe('a pod with a redirecting sidecar, without type information of the kernel', { skip }, () => {
+  for (const way of ['tracepoint', 'proc']) {
+    it(`calls itself, once, as the service has it: ${way}`, () => callsItself(way));
+  }
+
+  async function callsItself(way: string): Promise<void> {
     const lab = await Lab.create({ name: 'meshproc', ipv6: false });
     try {
       const [pod = ''] = await addMasqueradedBridge(lab);
       await startSidecar(lab, await findPrograms(), pod);
-      const flags = ['--json', '--attribution', 'proc', '--docker-socket', 'none', '--cri-socket', 'none'];
+      const flags = ['--json', '--attribution', way, '--docker-socket', 'none', '--cri-socket', 'none'];
       const watcher = await Watcher.start(lab, [IMDSWATCH, 'watch', ...flags]);
-      // A busy machine finds who asks and who sends on while both wait.
-      await lab.metadata.set({ delayMs: 500 });
+      // By /proc a busy machine finds who asks and who sends on while both wait. The program on a tracepoint has recorded it.
+      if (way === 'proc') await lab.metadata.set({ delayMs: 500 });
       const pids: number[] = [];
       for (const target of ['/latest/meta-data/mesh/1', '/latest/meta-data/mesh/2']) {
         const { status, stderr, pid } = await lab.run(['python3', CLIENT, 'old', target], {
@@ -224,7 +228,7 @@ describe('a pod with a redirecting sidecar, by /proc', { skip }, () => {
     } finally {
       await lab.close();
     }
-  });
+  }
 });
 
 function adviceFor(calls: Call[]): AdviceKind {

@@ -66,6 +66,27 @@ describe('the table of sockets', () => {
     assert.equal(table.size, 0);
   });
 
+  it('lists the sockets of a namespace until they are forgotten, with their senders within the bound on bytes', () => {
+    const table = new SocketTable(LIMITS);
+    const listed = (netns: number) =>
+      [...table.socketsIn(netns)].map(({ tuple, isOpen }) => [tuple?.localPort, isOpen]);
+    table.addSocket(1, 1, record('curl'), 0);
+    table.addSocket(2, 2, record('pod'), 0);
+    assert.deepEqual(listed(2), [], 'no port is known yet');
+    table.setAddresses(state('established', 1, 5000), 0);
+    table.setAddresses(state('established', 2, 5000, 2), 0);
+    assert.ok(table.addSender(2, record('child', 300), 7));
+    assert.equal(table.addSender(3, record('nobody'), 7), false);
+    assert.equal(table.retainedBytes, 500);
+    table.closeSocket(2, 100);
+    assert.deepEqual([listed(1), listed(2)], [[[5000, true]], [[5000, false]]]);
+    table.expire(10_100);
+    assert.deepEqual([listed(1), listed(2), table.retainedBytes], [[[5000, true]], [], 100]);
+    // A sender too many lets the oldest socket go.
+    assert.ok(table.addSender(1, record('large', 950), 7));
+    assert.deepEqual([listed(1), table.retainedBytes, table.evicted], [[], 0, 1]);
+  });
+
   it('finds each of several sockets that had the same ports, by the sequence number of its SYN', () => {
     const table = new SocketTable(LIMITS);
     for (const [socket, name] of [
