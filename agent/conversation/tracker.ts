@@ -388,7 +388,7 @@ export class Tracker<Context> {
     if (comparison === 'ahead') {
       // The next packet overwrites the capture's buffer.
       const [options, payload] = [Uint8Array.from(segment.options), Uint8Array.from(segment.payload)];
-      copy.waiting.push({ ...segment, options, payload });
+      this.copies.hold(key, copy, { ...segment, options, payload });
       this.settleCopy(key, false);
       return true;
     }

@@ -47,6 +47,8 @@ export class TranslatedCopies<Context> {
   private readonly copies = new Map<string, Copy>();
   /** Keys of copies that began with `answers_awaited`. There are few at a time, and those that are settled are deleted. */
   private readonly unproven = new Set<string>();
+  /** Keys of copies with segments that wait; those that wait no longer are deleted when they are asked for. */
+  private readonly holding = new Set<string>();
 
   constructor(maxEntries: number) {
     this.maxEntries = maxEntries;
@@ -100,7 +102,15 @@ export class TranslatedCopies<Context> {
 
   /** Returns the keys of copies with segments that wait for the original's. */
   waitingKeys(): string[] {
-    return [...this.copies].flatMap(([key, { waiting }]) => (waiting.length > 0 ? [key] : []));
+    for (const key of this.holding)
+      if ((this.copies.get(key)?.waiting.length ?? 0) === 0) this.holding.delete(key);
+    return [...this.holding];
+  }
+
+  /** Lets a segment of a copy wait for the original's. */
+  hold(key: string, copy: Copy, segment: Segment): void {
+    copy.waiting.push(segment);
+    this.holding.add(key);
   }
 
   copyAt(key: string): Copy | undefined {
