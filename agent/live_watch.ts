@@ -11,7 +11,6 @@ import type { Attributor, KernelConnection } from './attribution/attributor.ts';
 import { openAttributor } from './attribution/open_attributor.ts';
 import { Relays } from './attribution/relays.ts';
 import { Translations } from './attribution/translations.ts';
-import { wallClockUs } from './capture/clock.ts';
 import { HostSource } from './capture/host_source.ts';
 import type { LookSettings } from './config.ts';
 import { KernelView } from './coverage/kernel_view.ts';
@@ -174,9 +173,9 @@ export class LiveWatch {
               namespaceAt(path) === netns ? endpointSocketsAt(path, isEndpoint) : [],
             onSocket: (connection, path) => {
               const where = { netns: connection.netns, path };
-              this.pipeline.noteRedirected(connection, where, wallClockUs());
+              this.pipeline.noteRedirected(connection, where, realClockUs());
             },
-            onClosed: (netns, tuple) => this.pipeline.socketClosed(netns, tuple, wallClockUs()),
+            onClosed: (netns, tuple) => this.pipeline.socketClosed(netns, tuple, realClockUs()),
           });
     this.namespaces = new NamespaceWatch({
       source: this.source,
@@ -210,12 +209,12 @@ export class LiveWatch {
     // itself.
     this.attributor.poll();
     this.attributor.onConnection = (connection) =>
-      this.kernelView.recordKernelConnection(connection, wallClockUs());
+      this.kernelView.recordKernelConnection(connection, realClockUs());
     this.attributor.onNamespace = (netns, pid) => this.namespaces.noteProcess(netns, pid, performance.now());
     this.attributor.onUrgentOwner = (owner) => this.pipeline.prepareCaller(owner);
     this.attributor.onClosed = (netns, tuple) => {
       this.namespaces.handleClosed(netns, tuple, performance.now());
-      this.pipeline.socketClosed(netns, tuple, wallClockUs());
+      this.pipeline.socketClosed(netns, tuple, realClockUs());
     };
     this.namespaces.start(this.lastTickMs);
     giveBackFreeMemory();
@@ -334,7 +333,7 @@ export class LiveWatch {
     const place = this.namespaces.placeOf(connection, performance.now());
     if (place === null) return false;
     const where = { netns: connection.netns, path: place.path };
-    const isRedirected = this.pipeline.noteRedirected(connection, where, wallClockUs());
+    const isRedirected = this.pipeline.noteRedirected(connection, where, realClockUs());
     // In a namespace with a way of its own, the translation table alone proves nothing.
     return isRedirected && place.isCovered;
   }
@@ -367,7 +366,7 @@ export class LiveWatch {
       giveBackFreeMemory();
     }
     this.source.check();
-    const nowUs = wallClockUs();
+    const nowUs = realClockUs();
     const collects = this.attributor.collectsPackets === true;
     const isWaiting = this.pipeline.tick(collects ? nowUs - COLLECTED_US : nowUs);
     this.isBusy = this.kernelView.tick(nowUs) || isWaiting;
