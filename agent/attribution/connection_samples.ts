@@ -11,7 +11,7 @@ import type { TracepointFormat } from '../linux/tracepoint_format.ts';
 import { type TracepointSample, TracepointSamples } from '../linux/tracepoint_samples.ts';
 import { AddressTexts } from './ebpf_address.ts';
 import { STATES, TRACEPOINT } from './tracepoint_program.ts';
-import { byTime, kindOf, socketKey, type TracepointRecord } from './tracepoint_records.ts';
+import { kindOf, RecordReading, socketKey, type TracepointRecord } from './tracepoint_records.ts';
 
 const IPPROTO_TCP = 6;
 const AF_INET6 = 10;
@@ -119,21 +119,18 @@ export class ConnectionSamples {
     return new ConnectionSamples(endpoints);
   }
 
-  /** Returns the records that wait, of all CPUs, in the order of their time. */
-  read(): TracepointRecord[] {
-    const records: TracepointRecord[] = [];
+  /** Returns the records that wait, of all CPUs. */
+  read(): RecordReading {
+    const reading = new RecordReading();
+    const handle = (sample: TracepointSample) => {
+      const record = connectionIn(sample, this.#offsets, this.#isEndpoint, this.#addresses);
+      if (record !== null) reading.records.push(record);
+    };
     for (let round = 0; round < MAX_ROUNDS; round++) {
-      const found = this.#samples.consume((sample) => {
-        const record = connectionIn(sample, this.#offsets, this.#isEndpoint, this.#addresses);
-        if (record !== null) records.push(record);
-      });
+      const found = this.#samples.consume(handle, MAX_SAMPLE_BYTES, (timeNs) => reading.addGap(timeNs));
       if (found === 0) break;
     }
-    return records.sort(byTime);
-  }
-
-  hadRoom(): boolean {
-    return this.#samples.hadRoomFor(MAX_SAMPLE_BYTES);
+    return reading.sort();
   }
 
   counters(): Counters {

@@ -20,7 +20,7 @@ import type { SocketOwner } from './owner.ts';
 import type { ProcessWatch } from './process_watch.ts';
 import { TracepointOwners } from './tracepoint_owners.ts';
 import { TracepointProbe } from './tracepoint_probe.ts';
-import type { TracepointRecord } from './tracepoint_records.ts';
+import type { RecordReading, TracepointRecord } from './tracepoint_records.ts';
 
 const MAX_SOCKETS = 8192;
 const MAX_RETAINED_BYTES = 6 * 1024 * 1024;
@@ -34,10 +34,8 @@ const OWNER_BYTES = 500;
 /** A source of reports about connections: the program, or samples of the tracepoint. */
 export interface ConnectionReports {
   onFilling: () => void;
-  /** Returns the records that wait, in the order of their time. */
-  read(): TracepointRecord[];
-  /** Returns whether there was room for every record that was written before the last `read`, since the last call. */
-  hadRoom(): boolean;
+  /** Returns the records that wait. */
+  read(): RecordReading;
   counters(): Counters;
   close(): void;
 }
@@ -159,24 +157,33 @@ export class TracepointAttributor implements Attributor {
   }
 
   #drain(): void {
-    const records = this.#reports.read();
+    const { records, gapNs } = this.#reports.read();
     // Read after the records: what a caller did before it connected has left its event by now.
     this.#processes?.poll();
     const nowMs = performance.now();
-    const isComplete = this.#reports.hadRoom();
-    if (!isComplete) {
-      // The kernel uses a socket's address again: without the reports in between, the next one may be another socket's.
-      this.#sockets.forgetUnjoined();
-      this.#counts.incomplete_readings++;
+    let isKnown = true;
+    for (const record of records) {
+      if (isKnown && gapNs !== null && record.timeNs > gapNs) isKnown = this.#beginGap();
+      this.#handle(record, nowMs, isKnown);
     }
-    for (const record of records) this.#handle(record, nowMs, isComplete);
+    if (gapNs !== null && isKnown) this.#beginGap();
   }
 
-  #handle(record: TracepointRecord, nowMs: number, isComplete: boolean): void {
+  /**
+   * Forgets what may be joined wrongly. The kernel uses a socket's address again: without the reports in between, the next
+   * report about it may be another socket's. Returns false.
+   */
+  #beginGap(): false {
+    this.#sockets.forgetUnjoined();
+    this.#counts.incomplete_readings++;
+    return false;
+  }
+
+  #handle(record: TracepointRecord, nowMs: number, isKnown: boolean): void {
     this.#counts.records++;
     const { kind, socket, tuple, caller, timeNs } = record;
     if (kind === 'begun') {
-      if (!isComplete) return; // its socket is one without an owner
+      if (!isKnown) return; // its socket is one without an owner
       this.#counts.owners++;
       const found = caller && this.#owners.ownerOf(caller, timeNs);
       const owner = found && this.#lasting.sharedOwner(found);

@@ -34,7 +34,7 @@ import {
   tracepointProgram,
   UnknownTracepoint,
 } from './tracepoint_program.ts';
-import { byTime, type TracepointRecord, tracepointRecord } from './tracepoint_records.ts';
+import { RecordReading, tracepointRecord } from './tracepoint_records.ts';
 
 /** For each CPU. A record takes 120 bytes: there is room for some 540. */
 const RING_BYTES = 64 * 1024;
@@ -109,26 +109,27 @@ export class TracepointProbe {
     this.#rings.push(new PerfRing(memory.bytes, pageBytes, ringBytes));
   }
 
-  /** Returns the records that wait, of all CPUs, in the order of their time. */
-  read(): TracepointRecord[] {
-    const records: TracepointRecord[] = [];
+  /** Returns the records that wait, of all CPUs. */
+  read(): RecordReading {
+    const reading = new RecordReading();
     for (let round = 0; round < MAX_ROUNDS; round++) {
       let found = 0;
       for (const ring of this.#rings) {
+        let lastNs = 0n;
         found += ring.consume((body) => {
           // The size of the program's record stands before it.
           const record = tracepointRecord(body.subarray(4), this.#addresses);
           if (record === null) this.#malformed++;
-          else records.push(record);
+          else {
+            lastNs = record.timeNs;
+            reading.records.push(record);
+          }
         });
+        if (!ring.hadRoomFor(MAX_RECORD_BYTES)) reading.addGap(lastNs);
       }
       if (found === 0) break;
     }
-    return records.sort(byTime);
-  }
-
-  hadRoom(): boolean {
-    return this.#rings.filter((ring) => !ring.hadRoomFor(MAX_RECORD_BYTES)).length === 0;
+    return reading.sort();
   }
 
   /**

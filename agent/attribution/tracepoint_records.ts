@@ -32,6 +32,24 @@ export interface TracepointCaller {
   name: string | null;
 }
 
+/** The records that waited in the buffers of all CPUs. */
+export class RecordReading {
+  readonly records: TracepointRecord[] = [];
+  /** All records until this time are there; of later ones some may be lost. Null if all are there. */
+  gapNs: bigint | null = null;
+
+  /** Learns that a buffer had no room after its record of this time. */
+  addGap(timeNs: bigint): void {
+    if (this.gapNs === null || timeNs < this.gapNs) this.gapNs = timeNs;
+  }
+
+  /** Puts the records into the order of their times. */
+  sort(): this {
+    this.records.sort((one, other) => (one.timeNs < other.timeNs ? -1 : one.timeNs > other.timeNs ? 1 : 0));
+    return this;
+  }
+}
+
 /** Returns null for bytes that are no record. */
 export function tracepointRecord(bytes: Buffer, addresses: AddressTexts): TracepointRecord | null {
   if (bytes.length < RECORD_BYTES) return null;
@@ -61,11 +79,6 @@ function textAt(bytes: Buffer, at: number, length: number): string {
 export function socketKey(bytes: Buffer, offset: number): number {
   // The upper bits of a kernel address are all ones: 53 bits identify a socket and fit a plain number.
   return (bytes.readUInt32LE(offset + 4) & 0x1fffff) * 2 ** 32 + bytes.readUInt32LE(offset);
-}
-
-/** Compares records by their time, for sorting. */
-export function byTime(one: TracepointRecord, other: TracepointRecord): number {
-  return one.timeNs < other.timeNs ? -1 : one.timeNs > other.timeNs ? 1 : 0;
 }
 
 /** Returns the kind of a change between two states of a socket; null if it is of no interest. */

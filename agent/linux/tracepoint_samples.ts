@@ -83,21 +83,28 @@ export class TracepointSamples {
     });
   }
 
-  /** Calls `handler` for each sample since the last call, those of one CPU after another. Returns their number. */
-  consume(handler: (sample: TracepointSample) => void): number {
+  /**
+   * Calls `handler` for each sample since the last call, those of one CPU after another. `onGap` is called with the time of
+   * the last sample of a CPU before which all of its samples are known, and after which some may be lost: there was no
+   * room for one of `maxBytes`. Returns the number of samples.
+   */
+  consume(
+    handler: (sample: TracepointSample) => void,
+    maxBytes = 0,
+    onGap?: (timeNs: bigint) => void,
+  ): number {
     let found = 0;
     for (const ring of this.#rings) {
+      let lastNs = 0n;
       found += ring.consume((body) => {
         const sample = sampleIn(body);
-        if (sample !== null) handler(sample);
+        if (sample === null) return;
+        lastNs = sample.timeNs;
+        handler(sample);
       });
+      if (onGap !== undefined && !ring.hadRoomFor(maxBytes)) onGap(lastNs);
     }
     return found;
-  }
-
-  /** Returns whether there was room for all samples of at most `bytes` since the last call; see `PerfRing.hadRoomFor`. */
-  hadRoomFor(bytes: number): boolean {
-    return this.#rings.filter((ring) => !ring.hadRoomFor(bytes)).length === 0;
   }
 
   /** Returns how many samples there was no room for. */

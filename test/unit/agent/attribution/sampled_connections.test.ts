@@ -6,7 +6,7 @@ import type { SocketOwner } from '../../../../agent/attribution/owner.ts';
 import { ProcessTable } from '../../../../agent/attribution/process_table.ts';
 import type { ProcessWatch } from '../../../../agent/attribution/process_watch.ts';
 import { TracepointAttributor } from '../../../../agent/attribution/tracepoint.ts';
-import type { TracepointRecord } from '../../../../agent/attribution/tracepoint_records.ts';
+import { RecordReading, type TracepointRecord } from '../../../../agent/attribution/tracepoint_records.ts';
 
 /** Above every pid of Linux (PID_MAX_LIMIT): /proc never has them. */
 const PID = 5_000_000;
@@ -17,7 +17,7 @@ const TUPLE = {
 
 class Scene {
   pending: TracepointRecord[] = [];
-  hadRoom = true;
+  gapNs: bigint | null = null;
   inferences = 0;
   readonly table = new ProcessTable(
     (pid) => (pid === PID ? { ...READING } : null),
@@ -28,8 +28,13 @@ class Scene {
   constructor() {
     const reports = {
       onFilling: () => {},
-      read: () => this.pending.splice(0),
-      hadRoom: () => this.hadRoom,
+      read: () => {
+        const reading = new RecordReading();
+        reading.records.push(...this.pending.splice(0));
+        if (this.gapNs !== null) reading.addGap(this.gapNs);
+        this.gapNs = null;
+        return reading.sort();
+      },
       counters: () => ({ ring_lost: 0 }),
       close: () => {},
     };
@@ -102,11 +107,10 @@ describe('connections by samples', () => {
     scene.report('begun', 1, 20n);
     scene.attributor.poll();
     // The first socket ended and its address was used again, by another process, while there was no room.
-    scene.hadRoom = false;
+    scene.gapNs = 28n;
     scene.report('begun', 2, 29n);
     scene.report('established', 1, 30n);
     assert.equal(scene.owner(), null);
-    scene.hadRoom = true;
     const other = { ...TUPLE, localPort: 40_001 };
     scene.pending.push({ kind: 'established', socket: 2, timeNs: 31n, tuple: other, caller: null });
     assert.equal(scene.attributor.ownerOf(other, false), null);
@@ -115,5 +119,14 @@ describe('connections by samples', () => {
     scene.report('begun', 1, 41n);
     scene.report('established', 1, 42n);
     assert.equal(scene.owner()?.pid, PID);
+  });
+
+  it('keep their owners if they were established before a gap', () => {
+    const scene = new Scene();
+    scene.report('begun', 1, 20n);
+    scene.report('established', 1, 21n);
+    scene.gapNs = 21n;
+    assert.equal(scene.owner()?.pid, PID);
+    assert.equal(scene.attributor.counters()['sampled_incomplete_readings'], 1);
   });
 });
