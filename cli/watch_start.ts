@@ -14,9 +14,12 @@ import type { AttributionMode } from '../agent/attribution/open_attributor.ts';
 export const SMALL_HEAP: readonly string[] = ['--max-semi-space-size=1', '--single-threaded', '--no-opt'];
 /**
  * Flags for attribution by /proc. With a young generation of one megabyte and 200 callers at once fewer callers were
- * found, and calls were lost; without a bound it grows to 67 MB and more (bench/RESULTS.md).
+ * found, and calls were lost; without a bound it grows to 67 MB and more (bench/RESULTS.md). Optimised code and the work
+ * on it took 48 MB.
  */
-export const PROC_HEAP: readonly string[] = ['--max-semi-space-size=4'];
+export const PROC_HEAP: readonly string[] = ['--max-semi-space-size=4', '--no-opt'];
+/** One heap of the C library for all threads: each would keep some megabytes of its own. */
+const ENVIRONMENT = { MALLOC_ARENA_MAX: '1' };
 export const WATCH_PROCESS = fileURLToPath(new URL('./watch_process.ts', import.meta.url));
 
 /** Replaces this process (execve), whose pid stays. Throws if this Node cannot do that. */
@@ -25,6 +28,7 @@ export function becomeWatchProcess(settings: { attribution: AttributionMode }): 
   const flags = execArgv.filter((flag) => !SMALL_HEAP.includes(flag) && !PROC_HEAP.includes(flag));
   const heap = settings.attribution === 'proc' ? PROC_HEAP : SMALL_HEAP;
   flushCompileCache(); // Node does this at a process's exit, which execve skips
-  process.execve?.(execPath, [execPath, ...flags, ...heap, WATCH_PROCESS, JSON.stringify(settings)], env);
+  const argv = [execPath, ...flags, ...heap, WATCH_PROCESS, JSON.stringify(settings)];
+  process.execve?.(execPath, argv, { ...ENVIRONMENT, ...env });
   throw new Error('This Node cannot replace its process: process.execve is missing. Use Node 24.');
 }

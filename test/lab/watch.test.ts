@@ -60,10 +60,12 @@ describe('imdswatch watch in the lab', () => {
       const argv = readFileSync(`/proc/${watcher.pid}/cmdline`, 'utf8').split('\0');
       const { complaints } = watcher;
       await watcher.stop();
-      for (const flag of SMALL_HEAP)
-        assert.equal(argv.includes(flag), isSmall, `${flag} of ${argv.join(' ')}`);
-      for (const flag of PROC_HEAP)
-        assert.equal(argv.includes(flag), !isSmall, `${flag} of ${argv.join(' ')}`);
+      const all = [...SMALL_HEAP, ...PROC_HEAP];
+      assert.deepEqual(
+        argv.filter((flag) => all.includes(flag)),
+        isSmall ? SMALL_HEAP : PROC_HEAP,
+        argv.join(' '),
+      );
       const warnings = complaints.split('\n').filter((line) => line.includes('eBPF'));
       assert.equal(warnings.length, isSmall ? 0 : 1, complaints);
     }
