@@ -7,7 +7,7 @@ import { type Judgement, judge } from './judge.ts';
 import { Load, type LoadShape, type Made } from './load.ts';
 import { type Mode, Subject } from './subject.ts';
 
-export const MEASURES = ['idle', 'one-shot', 'cost', 'ceiling'] as const;
+export const MEASURES = ['idle', 'one-shot', 'memory', 'cost', 'ceiling'] as const;
 export type Measure = (typeof MEASURES)[number];
 
 /** Limit of the metadata service for each network interface ("Quotas and limits", EC2 user guide). */
@@ -17,6 +17,8 @@ const STEADY_CALLS_PER_SECOND = 250;
 const KEPT_ALIVE_CALLS_PER_SECOND = 500;
 const CALLS_PER_KEPT_CONNECTION = 10;
 const PACED_CALLS_PER_SECOND = 50;
+/** New processes per second of the memory measure. */
+const CALLERS_PER_SECOND = 700;
 const CEILING_CALLS_PER_KEPT_CONNECTION = 100;
 
 export interface Size {
@@ -29,6 +31,8 @@ export interface Size {
    * process.
    */
   costed: number;
+  /** Number of processes of their own that call once each, before memory is measured. */
+  callers: number;
   /** Number of calls by new processes at a pace at which the watch could sleep between them. */
   paced: number;
   ceilingSeconds: number;
@@ -39,15 +43,28 @@ export const FULL_SIZE: Size = {
   curls: 500,
   atOnce: 200,
   oneShots: 500,
+  callers: 10_000,
   costed: 10_000,
   paced: 500,
   ceilingSeconds: 20,
+};
+/** The size of one of several rounds. The callers of the memory measure have made the code warm. */
+export const ROUND_SIZE: Size = {
+  idleMs: 5_000,
+  curls: 100,
+  atOnce: 50,
+  oneShots: 100,
+  callers: 10_000,
+  costed: 3_000,
+  paced: 200,
+  ceilingSeconds: 3,
 };
 export const QUICK_SIZE: Size = {
   idleMs: 3_000,
   curls: 100,
   atOnce: 50,
   oneShots: 100,
+  callers: 1_000,
   costed: 1_000,
   paced: 150,
   ceilingSeconds: 3,
@@ -79,6 +96,7 @@ export interface ModeResult {
   resident_start_kib: number;
   idle_cpu_ms_per_minute?: number;
   one_shot?: { curl_sequential: Cost; curl_at_once: Judgement; static_c: Judgement };
+  memory?: Judgement & { resident_kib: number };
   cost?: {
     one_connection: Cost;
     kept_alive: Cost;
@@ -128,6 +146,10 @@ export class Bench {
       progress('one-shot callers');
       result.one_shot = await bench.#oneShot();
     }
+    if (measures.has('memory')) {
+      progress(`memory after ${size.callers} callers`);
+      result.memory = await bench.#memory();
+    }
     if (measures.has('cost')) {
       progress(`cost of ${size.costed} calls`);
       result.cost = await bench.#cost();
@@ -155,6 +177,12 @@ export class Bench {
       curl_at_once: await this.#judged(() => this.#load.curls(atOnce, atOnce)),
       static_c: await this.#judged(() => this.#load.oneShots(oneShots)),
     };
+  }
+
+  async #memory(): Promise<NonNullable<ModeResult['memory']>> {
+    const shape = { calls: this.#size.callers, perSecond: CALLERS_PER_SECOND, callsPerConnection: 1 };
+    const judgement = await this.#judged(() => this.#load.steady({ ...shape, byChildren: true }));
+    return { ...judgement, resident_kib: this.#subject.usage().residentKib };
   }
 
   async #cost(): Promise<NonNullable<ModeResult['cost']>> {

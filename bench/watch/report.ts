@@ -8,6 +8,23 @@ export type Row = [string, string, ...string[]];
 const HEADINGS = { ebpf: 'eBPF', tracepoint: 'tracepoint', proc: '/proc' };
 
 export function tableOf(results: readonly ModeResult[]): string {
+  return layOut(rowsOf(results));
+}
+
+/** Returns the table of several rounds: each cell has the values of all rounds, in their order. */
+export function tableOfRounds(rounds: readonly (readonly ModeResult[])[]): string {
+  const [first, ...others] = rounds.map(rowsOf);
+  const rows = first!.map((row, at): Row => {
+    const cells = row.slice(2).map((cell, column) => {
+      const all = [cell, ...others.map((each) => each[at]![column + 2]!)];
+      return all.every((text) => text === cell) ? cell : all.join(', ');
+    });
+    return [row[0], row[1], ...cells];
+  });
+  return layOut(rows);
+}
+
+function rowsOf(results: readonly ModeResult[]): Row[] {
   const rows: Row[] = [['', 'target', ...results.map(({ mode }) => HEADINGS[mode])]];
   const add = (what: string, target: string, cell: (result: ModeResult) => string | null | undefined) => {
     const cells = results.map((result) => cell(result) ?? '–');
@@ -64,7 +81,15 @@ export function tableOf(results: readonly ModeResult[]): string {
     return parts ? `${parts.reduce((sum, part) => sum + part.lost, 0)}/${cost.calls}` : null;
   });
   add('resident at the start', 'eBPF ≤ 64 MB', (result) => mb(result.resident_start_kib));
-  add('resident after those calls', 'eBPF ≤ 75, /proc ≤ 100', ({ cost }) => cost && mb(cost.resident_kib));
+  add('resident after the callers', 'eBPF ≤ 75, /proc ≤ 100', ({ memory }) =>
+    memory ? `${mb(memory.resident_kib)} (${memory.calls})` : null,
+  );
+  add('  lost of these', '0', ({ memory }) => (memory ? `${memory.lost}` : null));
+  add(
+    'resident after the calls of the cost',
+    'eBPF ≤ 75, /proc ≤ 100',
+    ({ cost }) => cost && mb(cost.resident_kib),
+  );
   add('  highest', '', ({ cost }) => cost && mb(cost.resident_peak_kib));
   add('CPU when idle, a minute', 'not measurable', ({ idle_cpu_ms_per_minute: ms }) =>
     ms === undefined ? null : `${ms.toFixed(1)} ms`,
@@ -86,7 +111,7 @@ export function tableOf(results: readonly ModeResult[]): string {
       return each ? `${each.calls_per_second.toFixed(0)}, ${each.cpu_percent.toFixed(1)} %` : null;
     });
   }
-  return layOut(rows);
+  return rows;
 }
 
 export function layOut(rows: readonly Row[]): string {
