@@ -9,7 +9,7 @@ import type { SeenRequest } from './ground_truth.ts';
 import type { Lab, RunResult } from './lab.ts';
 import type { LabService } from './services.ts';
 
-const REQUESTS_TIMEOUT_MS = 3000;
+const REQUESTS_TIMEOUT_MS = 30_000;
 const RECHECK_MS = 5;
 
 export interface Owner {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Behaviour, FromService, SeenRequest, ToService } from './ground_truth.ts';
 import { NORMAL_BEHAVIOUR } from './ground_truth.ts';
 
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
 const RECHECK_MS = 5;
 
 type Done = Extract<FromService, { type: 'done' }>;

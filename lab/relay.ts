@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Lab, LabPart } from './lab.ts';
 
 const FORWARDER = join(import.meta.dirname, 'forwarder.ts');
-const READY_TIMEOUT_MS = 5000;
+const READY_TIMEOUT_MS = 60_000;
 
 /** Makes a socket in the file system that leads to `port` on 127.0.0.1 of the lab's host. Returns its path. */
 export async function socketInto(lab: Lab, port: number): Promise<string> {

@@ -7,7 +7,7 @@ import type { Lab, LabProcess } from './lab.ts';
 import type { Programs } from './programs.ts';
 
 const SERVICES_DIR = join(import.meta.dirname, 'services');
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
 
 /** A line of a service's stdout. */
 const report = z.union([

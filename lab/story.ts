@@ -13,7 +13,7 @@ import { buildOneShot, type Programs } from './programs.ts';
 import { type LabService, startLegacyPoller, startModernService, startWebApp } from './services.ts';
 
 const SERVICE_INTERVAL_S = 2;
-const THEFT_TIMEOUT_MS = 5000;
+const THEFT_TIMEOUT_MS = 30_000;
 
 export interface Act {
   /** One line for people who watch. */

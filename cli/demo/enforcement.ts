@@ -24,10 +24,10 @@ import { MADE_UP_DAYS, makeUpHistory } from './history.ts';
 import type { DemoObserver } from './observer.ts';
 
 const SERVICE_INTERVAL_S = 0.5;
-const READY_WITHIN_MS = 15_000;
-const REQUIRED_WITHIN_MS = 20_000;
-const ROLLED_BACK_WITHIN_MS = 30_000;
-const JOB_WITHIN_MS = 40_000;
+const READY_WITHIN_MS = 60_000;
+const REQUIRED_WITHIN_MS = 60_000;
+const ROLLED_BACK_WITHIN_MS = 90_000;
+const JOB_WITHIN_MS = 120_000;
 const POLL_MS = 50;
 const REFUSED_STATUS = 401;
 

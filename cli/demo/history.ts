@@ -8,9 +8,9 @@ import { OperatorError } from '../../common/operator_error.ts';
 
 export const MADE_UP_DAYS = 15;
 const DAY_US = 86_400e6;
-const KNOWN_WITHIN_MS = 10_000;
+const KNOWN_WITHIN_MS = 60_000;
 const POLL_MS = 50;
-const BUSY_TIMEOUT_MS = 5000;
+const BUSY_TIMEOUT_MS = 30_000;
 const FINDINGS_FILE = DATABASES[0]!.file;
 
 /**

@@ -12,7 +12,7 @@ import type { Lab, LabProcess, RunResult } from '../../lab/lab.ts';
 import { portOutOf, Relay, socketInto } from '../../lab/relay.ts';
 
 const MAIN = join(import.meta.dirname, '../main.ts');
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const STOP_GRACE_MS = 15_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 

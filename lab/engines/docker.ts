@@ -10,7 +10,7 @@ import type { Started } from './container.ts';
 import { missingHere, programPath } from './need.ts';
 import { SocketEngine } from './socket_engine.ts';
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 /** The subordinate ids of `usernsRemap`: container root is this uid on the host. */
 export const REMAPPED_ROOT_UID = 200_000;
 const REMAPPED_IDS = 65_536;

@@ -55,7 +55,7 @@ async function withWatch<E extends { socket: string }>(
     const callsFor = async (targets: string[]) => {
       const found = () =>
         targets.map((target) => watcher.calls.filter((call) => call['url.path'] === target));
-      for (let tries = 0; tries < 150 && found().some((calls) => calls.length === 0); tries++)
+      for (let tries = 0; tries < 1_500 && found().some((calls) => calls.length === 0); tries++)
         await sleep(20);
       await sleep(400);
       return found();

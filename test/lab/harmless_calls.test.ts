@@ -14,7 +14,7 @@ import { EvasionLab, until } from './evasions/evasion_lab.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
 const CLIENT = join(import.meta.dirname, '../support/lab/refused_client.py');
-const SETTLE_TIMEOUT_MS = 30_000;
+const SETTLE_TIMEOUT_MS = 90_000;
 
 /** Arguments of curl for requests of other clouds' clients: see other_clouds.test.ts for their sources. */
 const PROBES: string[][] = [

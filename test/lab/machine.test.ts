@@ -9,7 +9,7 @@ import { pidsWithTag, startTicksOf } from '../../lab/namespaces.ts';
 import { startMachine } from '../support/lab/machine.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: boots a machine in network namespaces';
-const CALLS_TIMEOUT_MS = 20_000;
+const CALLS_TIMEOUT_MS = 60_000;
 const service = (target: string) => `[Service]\nExecStart=/opt/fetch ${target} 60\n`;
 const UNITS = {
   'plain.service': service('/latest/meta-data/plain'),

@@ -8,7 +8,9 @@ import { promisify } from 'node:util';
 import { ProcessWatch } from '../../agent/attribution/process_watch.ts';
 import { NetlinkRefused } from '../../agent/linux/netlink_socket.ts';
 import { Lab } from '../../lab/lab.ts';
+import { eventually } from '../support/collector/stored.ts';
 import { curl, ownWay } from '../support/lab/own_namespace.ts';
+import { isCapturing } from '../support/lab/watch_lab.ts';
 import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
@@ -37,8 +39,9 @@ describe('a namespace with its own way to the metadata service', () => {
         env,
       );
       namespace = ownWay(lab, 1);
-      curl(namespace, '/latest/meta-data/first');
-      await sleep(2_500);
+      const inside = namespace;
+      curl(inside, '/latest/meta-data/first');
+      await eventually('a capture is open there', () => isCapturing(lab, inside));
       curl(namespace, '/latest/meta-data/second');
       curl(namespace, '/latest/meta-data/third');
       await sleep(500);
@@ -164,7 +167,7 @@ describe('an attempt that never leaves the host', () => {
       const tried = await lab.run(['curl', '-s', '-m', '1', 'http://169.254.169.254/latest/']);
       assert.equal(tried.status, 28, 'curl gave up');
       const isThere = () => watcher.calls.some(({ outcome }) => outcome === 'blocked');
-      for (let tries = 0; !isThere() && tries < 100; tries++) await sleep(50);
+      for (let tries = 0; !isThere() && tries < 600; tries++) await sleep(50);
       await watcher.stop();
       assert.deepEqual(
         watcher.calls

@@ -11,7 +11,7 @@ import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 60_000;
 
 describe("the agent's own calls", { skip }, () => {
   let lab: Lab;

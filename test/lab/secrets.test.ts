@@ -6,6 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../lab/lab.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
+import { eventually } from '../support/collector/stored.ts';
 import { MAIN, skip, startWatch, truthsSince } from '../support/lab/watch_lab.ts';
 
 const BASE = `http://${IMDS_IPV4}`;
@@ -103,21 +104,22 @@ describe('secrets', () => {
       stream?.on('data', (chunk) => {
         log += chunk;
       });
-    for (let n = 0; n < 100 && !/the agent watches/.test(log); n++) await sleep(100);
+    for (let n = 0; n < 600 && !/the agent watches/.test(log); n++) await sleep(100);
     const secrets = await handSecretsAbout();
-    await sleep(1_500);
-    const found = () => {
+    const texts = () => {
       const files = [data, spool].flatMap((directory) =>
         readdirSync(directory, { recursive: true, encoding: 'utf8' }).map((name) => join(directory, name)),
       );
-      const texts = files
-        .filter((file) => statSync(file).isFile())
-        .map((file) => [file, readFileSync(file, 'latin1')] as const);
-      assert.ok(
-        texts.some(([, text]) => text.includes('security-credentials')),
-        'the calls were stored',
-      );
-      return [...texts, ['the log', log] as const].flatMap(([file, text]) =>
+      // A file of the spool is deleted when its records are acknowledged.
+      const isThere = (file: string) => statSync(file, { throwIfNoEntry: false })?.isFile() === true;
+      return files.filter(isThere).map((file) => [file, readFileSync(file, 'latin1')] as const);
+    };
+    const isStored = () => texts().some(([, text]) => text.includes('behind-all-others'));
+    await lab.run(['curl', '-s', `${BASE}/latest/meta-data/behind-all-others`]);
+    await eventually('the last call is stored', isStored);
+    const found = () => {
+      assert.ok(isStored(), 'the calls were stored');
+      return [...texts(), ['the log', log] as const].flatMap(([file, text]) =>
         secrets
           .filter((secret) => text.includes(secret))
           .map((secret) => `${secret.slice(0, 8)}… in ${file}`),

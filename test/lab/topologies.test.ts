@@ -78,7 +78,7 @@ describe('topologies × clients × tokens', { skip }, () => {
       }
     }
     const made = cells.reduce((sum, cell) => sum + cell.made.length, 0);
-    await watcher.settle(made, 15_000);
+    await watcher.settle(made);
     await watcher.stop();
   });
   after(() => lab?.close());

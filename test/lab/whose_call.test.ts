@@ -65,7 +65,7 @@ describe('whose call it is', { skip }, () => {
 
   async function callOf(target: string): Promise<Call> {
     const find = () => watcher.calls.find((call) => call['url.path'] === `/latest/meta-data/${target}`);
-    for (let tries = 0; tries < 250 && find() === undefined; tries++) await sleep(20);
+    for (let tries = 0; tries < 1_500 && find() === undefined; tries++) await sleep(20);
     const call = find();
     assert.ok(call, `${target} was seen`);
     return call;

@@ -5,8 +5,10 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from '../../lab/lab.ts';
 import { findPrograms } from '../../lab/programs.ts';
+import { eventually } from '../support/collector/stored.ts';
 import { startMachine } from '../support/lab/machine.ts';
 import { addMacvlan, addMovedInterface, redirectPodToProxy } from '../support/lab/network_topologies.ts';
+import { isCapturing } from '../support/lab/watch_lab.ts';
 import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
@@ -18,7 +20,7 @@ const service = (target: string) => `[Service]\nExecStart=/opt/fetch ${target} 6
 /** Waits until a call for each target was seen, and a little longer for what would be too many. */
 async function callsFor(watcher: Watcher, targets: string[]) {
   const found = () => targets.map((target) => watcher.calls.filter((call) => call['url.path'] === target));
-  for (let tries = 0; tries < 200 && found().some((calls) => calls.length === 0); tries++) await sleep(20);
+  for (let tries = 0; tries < 1_500 && found().some((calls) => calls.length === 0); tries++) await sleep(20);
   await sleep(300);
   return found();
 }
@@ -47,7 +49,7 @@ describe('workloads that are no containers', () => {
         { target: '/latest/meta-data/timed', unit: 'timed.service', owner: 'system' },
         { target: '/latest/meta-data/user', unit: 'own.service', owner: 'user' },
       ] as const;
-      await lab.metadata.waitFor(callers.length, 20_000);
+      await lab.metadata.waitFor(callers.length, 60_000);
       const seen = await callsFor(
         watcher,
         callers.map(({ target }) => target),
@@ -76,7 +78,7 @@ describe('workloads that are no containers', () => {
         const { namespace, address } = await add(lab);
         const curl = (target: string) => lab.run(['curl', '-s', URL_BASE + target], { from: { namespace } });
         await curl('/latest/meta-data/first');
-        await sleep(2_500);
+        await eventually('a capture is open there', () => isCapturing(lab, namespace));
         const { pid } = await curl('/latest/meta-data/second');
         const [first, second] = await callsFor(watcher, [
           '/latest/meta-data/first',

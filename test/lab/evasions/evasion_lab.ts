@@ -20,9 +20,9 @@ import { Attackers } from './attackers.ts';
 import { NODE, startCollector, TOKEN } from './collector_process.ts';
 import { type End, type Outcome, problemWith } from './outcome.ts';
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 90_000;
 /** An attempt must be recorded, or counted as lost, this long after it ended. Gives up late: other work may be going on. */
-const SETTLE_TIMEOUT_MS = 12_000;
+const SETTLE_TIMEOUT_MS = 40_000;
 const POLL_MS = 100;
 const WINDOW_DAYS = 14;
 export interface WatchOptions {

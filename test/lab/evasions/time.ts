@@ -10,7 +10,7 @@ import type { End } from './outcome.ts';
 import { addOwnWay } from './own_way.ts';
 
 const RESTARTS = 8;
-const REPORT_TIMEOUT_MS = 15_000;
+const REPORT_TIMEOUT_MS = 60_000;
 
 function attempt(name: string, end: End, tries: string, act: Evasion['act']): Evasion {
   return { name, tries, end, act };

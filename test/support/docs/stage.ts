@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { kernelHasIpv6, Lab, type LabProcess } from '../../../lab/lab.ts';
 import { ROOT } from './documents.ts';
 
-const READY_TIMEOUT_MS = 20_000;
+const READY_TIMEOUT_MS = 60_000;
 const RUN_TIMEOUT_MS = 60_000;
 const LOOK_INTERVAL_MS = 20;
 

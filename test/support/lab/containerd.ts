@@ -15,7 +15,7 @@ import { setSysctl } from '../../../lab/namespaces.ts';
 import { CriApi, type PodSpec } from './cri_api.ts';
 
 const execFileAsync = promisify(execFile);
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const RECHECK_MS = 20;
 const CNI_DIRECTORY = '/usr/lib/cni';
 const PLUGINS = ['bridge', 'host-local', 'loopback'].map((name) => ({

@@ -22,7 +22,7 @@ import type { Lab, LabPart, LabProcess } from '../../../lab/lab.ts';
 import { buildClient } from '../../../lab/programs.ts';
 import { bootByNspawn, MACHINE_SLICE, systemdMounts } from './nspawn.ts';
 
-const BOOT_TIMEOUT_MS = 30_000;
+const BOOT_TIMEOUT_MS = 90_000;
 const STOP_GRACE_MS = 5000;
 const RECHECK_MS = 20;
 const LOG_TAIL_CHARS = 2000;

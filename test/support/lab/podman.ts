@@ -7,7 +7,7 @@ import { SocketEngine } from '../../../lab/engines/socket_engine.ts';
 import type { Lab } from '../../../lab/lab.ts';
 import { setSysctl } from '../../../lab/namespaces.ts';
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 const CNI_BRIDGE = { path: '/usr/lib/cni/bridge', debianPackage: 'containernetworking-plugins' };
 
 /** Starts Podman's service in the lab's host namespace. Throws when it is there but does not come up within 20 s. */

@@ -31,7 +31,7 @@ const PASTA =
   '--foreground --config-net --runas 0 --ipv4-only --interface eth0 --address 10.97.8.2 --netmask 24 --gateway 10.97.8.1'.split(
     ' ',
   );
-const USER_NETWORK_WAIT_MS = 10_000;
+const USER_NETWORK_WAIT_MS = 60_000;
 
 /** Builds all topologies. `missing` has the names of those that this machine lacks the programs for. */
 export async function buildTopologies(

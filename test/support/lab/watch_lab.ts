@@ -51,10 +51,11 @@ export function residentBytes(pid: number): number {
   return Number(kib) * 1_024;
 }
 
-/** Returns whether a capture is open in the namespace of the lab's host. */
-export async function isCapturing(lab: Lab): Promise<boolean> {
+/** Returns whether a capture is open in a namespace. Default: the one of the lab's host. */
+export async function isCapturing(lab: Lab, namespace = lab.hostNamespace): Promise<boolean> {
+  const { stdout } = await lab.run(['cat', '/proc/net/packet'], { from: { namespace } });
   // One line is the table's head; a second one is the capture's socket.
-  return (await lab.run(['cat', '/proc/net/packet'])).stdout.split('\n').length > 2;
+  return stdout.split('\n').length > 2;
 }
 
 /** Waits until what the kernel captured so far is reported: a call of our own comes behind it. Throws after a minute. */

@@ -8,6 +8,8 @@ import { IMDS_IPV4 } from '../../../protocol/endpoints.ts';
 const READY_TIMEOUT_MS = 60_000;
 const PROBE_INTERVAL_MS = 50;
 const SETTLE_STEP_MS = 20;
+/** Time for an end in order. */
+const STOP_MS = 30_000;
 /** Longer than any call takes to be printed, also on a machine that is busy with other tests. */
 const SETTLE_MS = 30_000;
 
@@ -116,7 +118,7 @@ export class Watcher {
 
   /** Ends it; `calls` is complete then. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<WatcherEnd> {
-    await this.#process.stop(signal);
+    await this.#process.stop(signal, STOP_MS);
     return this.#process.exited;
   }
 }
