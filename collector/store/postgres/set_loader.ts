@@ -16,11 +16,12 @@ const USER_AGENTS = tableOf('user_agents');
 
 /** Loads the dictionaries that are bounded: without them the first transactions would all be written twice. */
 export async function loadDictionaries(session: Session, set: WorkingSet): Promise<void> {
-  for (const table of [USER_AGENTS, KINDS]) {
-    const among =
-      table === KINDS ? '' : 'WHERE id IN (SELECT user_agent FROM kinds WHERE user_agent IS NOT NULL)';
-    loadNumbered(set, table, await select(session, table, among, []));
-  }
+  // Other writers add rows meanwhile: the user agents are read after the kinds that refer to them.
+  const kinds = await select(session, KINDS, '', []);
+  const at = [...KINDS.keys, ...KINDS.others].findIndex(([column]) => column === 'user_agent');
+  const userAgents = [...new Set(kinds.flatMap((row) => row[at] ?? []))];
+  loadNumbered(set, USER_AGENTS, await select(session, USER_AGENTS, 'WHERE id = ANY ($1)', [userAgents]));
+  loadNumbered(set, KINDS, kinds);
 }
 
 /** Loads all rows of hosts, and the workloads and profiles that they refer to. */

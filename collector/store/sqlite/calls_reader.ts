@@ -12,13 +12,13 @@ import { fromBytes, toBytes } from './uuid_bytes.ts';
  * Rows that one question may read. A page that would need more ends early, with a cursor that goes on from
  * there.
  */
-const MAX_SCANNED = 100_000;
+export const MAX_SCANNED = 100_000;
 /** For more workloads or hosts than this all calls are read, and the others are filtered out. */
-const MAX_WALKS = 8;
+export const MAX_WALKS = 8;
 /** Characters of the descriptions of processes on one page. An ordinary process has some 1,500. */
-const MAX_PAGE_CHARACTERS = 8_000_000;
+export const MAX_PAGE_CHARACTERS = 8_000_000;
 
-interface Position {
+export interface Position {
   timeUs: number;
   id: Uint8Array;
 }
@@ -71,7 +71,7 @@ export class CallsReader {
     const page = within.slice(0, limit);
     const full = within.length > limit;
     const next = full ? page.at(-1)!.at : horizon;
-    return { calls: page.map(({ row }) => this.#read(row)), next: next === null ? null : toCursor(next) };
+    return { calls: page.map(({ row }) => callOf(row)), next: next === null ? null : toCursor(next) };
   }
 
   #walk(
@@ -102,37 +102,6 @@ export class CallsReader {
     return row === undefined ? null : { timeUs: Number(row['time_us']), id: row['id'] as Uint8Array };
   }
 
-  #read(row: Record<string, unknown>): Call {
-    const facts = JSON.parse(String(row['facts'])) as CallerFacts;
-    return {
-      id: fromBytes(row['id'] as Uint8Array),
-      time: toTimestamp(Number(row['time_us'])),
-      'imds.version': row['version'] as Call['imds.version'],
-      'imds.kind': row['shape_kind'] as Call['imds.kind'],
-      'imds.category': row['category'] as Call['imds.category'],
-      'imds.role': row['role'] as string | null,
-      'imds.endpoint': row['endpoint'] as Call['imds.endpoint'],
-      'imds.server_version': row['server_version'] as Call['imds.server_version'],
-      'imds.fallback': row['fallback'] as Call['imds.fallback'],
-      'imds.hops': row['hops'] as number | null,
-      'imds.token_hop_limit': row['token_hop_limit'] as number | null,
-      'http.request.method': row['method'] as string | null,
-      'url.path': row['path'] as string | null,
-      'url.query': row['query'] as string | null,
-      'user_agent.original': row['user_agent_text'] as string | null,
-      'http.response.status_code': row['status'] as number | null,
-      outcome: row['outcome'] as Call['outcome'],
-      duration_ms: row['duration_ms'] as number | null,
-      'source.address': String(row['source_address']),
-      'source.port': Number(row['source_port']),
-      'destination.address': String(row['destination_address']),
-      'destination.port': Number(row['destination_port']),
-      ...(row['relay'] === null ? {} : (JSON.parse(String(row['relay'])) as Partial<Call>)),
-      ...facts,
-      host: JSON.parse(String(row['host_facts'])) as HostFacts,
-    };
-  }
-
   #prepare(sql: string): StatementSync {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
@@ -141,6 +110,38 @@ export class CallsReader {
     }
     return statement;
   }
+}
+
+/** Makes a call of a row of calls that is joined with what it refers to. */
+export function callOf(row: Record<string, unknown>): Call {
+  const facts = JSON.parse(String(row['facts'])) as CallerFacts;
+  return {
+    id: fromBytes(row['id'] as Uint8Array),
+    time: toTimestamp(Number(row['time_us'])),
+    'imds.version': row['version'] as Call['imds.version'],
+    'imds.kind': row['shape_kind'] as Call['imds.kind'],
+    'imds.category': row['category'] as Call['imds.category'],
+    'imds.role': row['role'] as string | null,
+    'imds.endpoint': row['endpoint'] as Call['imds.endpoint'],
+    'imds.server_version': row['server_version'] as Call['imds.server_version'],
+    'imds.fallback': row['fallback'] as Call['imds.fallback'],
+    'imds.hops': row['hops'] as number | null,
+    'imds.token_hop_limit': row['token_hop_limit'] as number | null,
+    'http.request.method': row['method'] as string | null,
+    'url.path': row['path'] as string | null,
+    'url.query': row['query'] as string | null,
+    'user_agent.original': row['user_agent_text'] as string | null,
+    'http.response.status_code': row['status'] as number | null,
+    outcome: row['outcome'] as Call['outcome'],
+    duration_ms: row['duration_ms'] as number | null,
+    'source.address': String(row['source_address']),
+    'source.port': Number(row['source_port']),
+    'destination.address': String(row['destination_address']),
+    'destination.port': Number(row['destination_port']),
+    ...(row['relay'] === null ? {} : (JSON.parse(String(row['relay'])) as Partial<Call>)),
+    ...facts,
+    host: JSON.parse(String(row['host_facts'])) as HostFacts,
+  };
 }
 
 /** Chooses the index that the calls are read by: (workload, time), (host, time), or all calls by time. */
@@ -198,20 +199,20 @@ function residual(
   return { sql: conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`, values };
 }
 
-function startOf({ window }: CallFilter): Position {
+export function startOf({ window }: CallFilter): Position {
   return { timeUs: Math.min(window.untilUs, Number.MAX_SAFE_INTEGER), id: new Uint8Array(0) };
 }
 
 /** Orders positions by time, then by id. */
-function compare(a: Position, b: Position): number {
+export function compare(a: Position, b: Position): number {
   return a.timeUs - b.timeUs || Buffer.compare(a.id, b.id);
 }
 
-function toCursor({ timeUs, id }: Position): string {
+export function toCursor({ timeUs, id }: Position): string {
   return `${timeUs}.${fromBytes(id)}`;
 }
 
-function parseCursor(cursor: string): Position {
+export function parseCursor(cursor: string): Position {
   const match = /^(-?\d{1,16})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.exec(cursor);
   if (match === null) throw new RangeError('The cursor is not valid. Use the cursor of the page before.');
   return { timeUs: Number(match[1]), id: toBytes(match[2]!) };

@@ -128,7 +128,7 @@ export class GapMerger {
   }
 }
 
-function addLosses(sums: Record<string, number>, json: string): void {
+export function addLosses(sums: Record<string, number>, json: string): void {
   for (const [name, count] of Object.entries(JSON.parse(json) as Record<string, number>)) {
     sums[name] = (sums[name] ?? 0) + count;
   }

@@ -17,7 +17,7 @@ export interface PackedMembers extends Omit<StoredMembers, 'totals'> {
   totals: PackedHostTotals;
 }
 
-type Row = (string | number | null)[];
+export type Row = (string | number | null)[];
 
 /** Places of the columns of numbers in a row, in the order in which `MemberTable.columns` reads them. */
 const NUMBER_COLUMNS = [2, 3, 5, 6, 7, 10, 11, 12] as const;
@@ -169,7 +169,7 @@ export class MembersReader {
  * Collects the rows of members as columns. Rows are read one by one, so that no more than one is in memory: a
  * hundred thousand of them cost more in garbage collection than in SQLite.
  */
-class MemberTable {
+export class MemberTable {
   readonly hostIds: string[] = [];
   /** Place of a host by its number. Numbers are dense: an array finds them faster than a map. */
   readonly index: number[] = [];

@@ -1,0 +1,163 @@
+/** Reads raw calls, newest first, page by page, as the embedded store does. */
+import type { Call } from '../../../protocol/call.ts';
+import { HOUR_US } from '../../contract/window.ts';
+import {
+  callOf,
+  compare,
+  MAX_PAGE_CHARACTERS,
+  MAX_SCANNED,
+  MAX_WALKS,
+  type Position,
+  parseCursor,
+  startOf,
+  toCursor,
+} from '../sqlite/calls_reader.ts';
+import { fromBytes, toBytes } from '../sqlite/uuid_bytes.ts';
+import type { CallFilter } from '../store.ts';
+import type { Session } from './database_pool.ts';
+import { all, bounded, SqlParameters } from './question.ts';
+
+interface Walk {
+  column: 'identity' | 'host' | null;
+  value: number | null;
+}
+
+interface Found {
+  row: Record<string, unknown>;
+  at: Position;
+}
+
+/** Throws `RangeError` for a cursor that is not one. */
+export async function readCalls(
+  session: Session,
+  filter: CallFilter,
+  limit: number,
+  cursor: string | null,
+): Promise<{ calls: Call[]; next: string | null }> {
+  const before = cursor === null ? startOf(filter) : parseCursor(cursor);
+  const identities = await numbersOf(session, 'identities', 'key', filter.identities);
+  const hosts = await numbersOf(session, 'hosts', 'host_id', filter.hosts);
+  if (identities?.length === 0 || hosts?.length === 0) return { calls: [], next: null };
+  if (filter.categories?.length === 0 || filter.outcomes?.length === 0) return { calls: [], next: null };
+  const found: Found[] = [];
+  /** The newest position at which a walk ended early. Calls beyond it may be missing. */
+  let horizon: Position | null = null;
+  const walks = walksOf(identities, hosts);
+  const scan = Math.floor(MAX_SCANNED / walks.length);
+  const maxCharacters = MAX_PAGE_CHARACTERS / walks.length;
+  for (const walk of walks) {
+    const rows: Found[] = [];
+    let characters = 0;
+    for (const row of await readWalk(session, walk, before, filter, identities, hosts, scan, limit + 1)) {
+      const id = toBytes(String(row['id']));
+      rows.push({ row: { ...row, id }, at: { timeUs: Number(row['time_us']), id } });
+      characters += String(row['facts']).length;
+      if (characters > maxCharacters) break;
+    }
+    found.push(...rows);
+    if (rows.length <= limit) {
+      const isFull = characters > maxCharacters;
+      const end = isFull ? rows.at(-1)!.at : await readEnd(session, walk, before, filter, scan);
+      if (end !== null && (horizon === null || compare(end, horizon) > 0)) horizon = end;
+    }
+  }
+  found.sort((a, b) => compare(b.at, a.at));
+  const within = horizon === null ? found : found.filter(({ at }) => compare(at, horizon!) >= 0);
+  const page = within.slice(0, limit);
+  const next = within.length > limit ? page.at(-1)!.at : horizon;
+  return { calls: page.map(({ row }) => callOf(row)), next: next === null ? null : toCursor(next) };
+}
+
+async function numbersOf(
+  session: Session,
+  table: 'identities' | 'hosts',
+  column: 'key' | 'host_id',
+  names: readonly string[] | null,
+): Promise<number[] | null> {
+  if (names === null) return null;
+  const rows = await session.query<{ id: number }>(`SELECT id FROM ${table} WHERE ${column} = ANY ($1)`, [
+    names,
+  ]);
+  return rows.map(({ id }) => id);
+}
+
+/** Chooses the index that the calls are read by: (workload, time), (host, time), or all calls by time. */
+function walksOf(identities: number[] | null, hosts: number[] | null): Walk[] {
+  if (identities !== null && identities.length <= MAX_WALKS) {
+    return identities.map((value) => ({ column: 'identity', value }));
+  }
+  if (hosts !== null && hosts.length <= MAX_WALKS) return hosts.map((value) => ({ column: 'host', value }));
+  return [{ column: null, value: null }];
+}
+
+function readWalk(
+  session: Session,
+  walk: Walk,
+  before: Position,
+  filter: CallFilter,
+  identities: number[] | null,
+  hosts: number[] | null,
+  scan: number,
+  limit: number,
+): Promise<Record<string, unknown>[]> {
+  const parameters = new SqlParameters();
+  const inner = `SELECT * FROM calls WHERE ${inWalk(parameters, walk, before, filter)}
+    ORDER BY time_us DESC, id DESC LIMIT ${parameters.add(scan)}`;
+  const among = (column: string, list: readonly unknown[] | null, type: string) =>
+    list === null ? null : `${column} = ANY (${parameters.add(list)}::${type}[])`;
+  // The collation "C" lowers ASCII alone. The wildcards % and _ are escaped in the text of the filter.
+  const pattern = filter.path === null ? null : `%${filter.path.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  const conditions = all(
+    among('c.identity', identities, 'bigint'),
+    among('c.host', hosts, 'bigint'),
+    among('k.category', filter.categories, 'text'),
+    among('k.outcome', filter.outcomes, 'text'),
+    filter.version === null ? null : `k.version = ${parameters.add(filter.version)}`,
+    pattern === null
+      ? null
+      : `lower(c.path) LIKE lower(${parameters.add(pattern)}::text COLLATE "C") ESCAPE '\\'`,
+  );
+  return session.query(
+    `SELECT c.*, k.version, k.endpoint, k.category, k.status, k.outcome, k.fallback, k.role, s.kind AS shape_kind,
+       s.server_version, s.hops, s.token_hop_limit, s.method, s.destination_address, s.destination_port, s.relay,
+       u.text AS user_agent_text, p.facts, h.facts AS host_facts
+     FROM (${inner}) c JOIN kinds k ON k.id = c.kind JOIN shapes s ON s.id = c.shape
+       JOIN caller_facts p ON p.caller = c.caller JOIN hosts h ON h.id = c.host
+       LEFT JOIN user_agents u ON u.id = c.user_agent
+     WHERE ${conditions} ORDER BY c.time_us DESC, c.id DESC LIMIT ${parameters.add(limit)}`,
+    parameters.values,
+  );
+}
+
+/** Returns the last row that a walk may read; null where it has fewer rows. */
+async function readEnd(
+  session: Session,
+  walk: Walk,
+  before: Position,
+  filter: CallFilter,
+  scan: number,
+): Promise<Position | null> {
+  const parameters = new SqlParameters();
+  const [row] = await session.query<{ time_us: number; id: string }>(
+    `SELECT time_us, id FROM calls WHERE ${inWalk(parameters, walk, before, filter)}
+     ORDER BY time_us DESC, id DESC LIMIT 1 OFFSET ${parameters.add(scan - 1)}`,
+    parameters.values,
+  );
+  return row === undefined ? null : { timeUs: row.time_us, id: toBytes(row.id) };
+}
+
+function inWalk(
+  parameters: SqlParameters,
+  { column, value }: Walk,
+  before: Position,
+  { window }: CallFilter,
+): string {
+  // The first page begins before all calls of its time.
+  const id = before.id.length === 0 ? '00000000-0000-0000-0000-000000000000' : fromBytes(before.id);
+  const sinceUs = Math.floor(bounded(window.sinceUs) / HOUR_US) * HOUR_US;
+  return all(
+    column === null ? null : `${column} = ${parameters.add(value)}`,
+    `(time_us, id) < (${parameters.add(bounded(before.timeUs))}::bigint, ${parameters.add(id)}::uuid)`,
+    `time_us >= ${parameters.add(sinceUs)}`,
+  );
+}

@@ -1,0 +1,123 @@
+/**
+ * The store of large fleets: a PostgreSQL database that many collectors share. Its collectors keep nothing of their own,
+ * so that an agent may come to any of them.
+ */
+import { OperatorError } from '../../../common/operator_error.ts';
+import type { Heartbeat } from '../../../protocol/records.ts';
+import type {
+  BatchResult,
+  CloudCount,
+  CloudInstance,
+  CloudInventory,
+  Retention,
+  RetentionResult,
+  Store,
+  StoredBatch,
+} from '../store.ts';
+import { DatabasePool } from './database_pool.ts';
+import type { DatabaseAddress } from './database_url.ts';
+import { type Durability, readDurability } from './durability.ts';
+import { FINDINGS_SCHEMA } from './findings_schema.ts';
+import { Partitions } from './partitions.ts';
+import { PostgresReader } from './postgres_reader.ts';
+import { PostgresWriter } from './postgres_writer.ts';
+import { Retainer } from './retention.ts';
+import { migrate } from './schema_steps.ts';
+
+export interface PostgresStoreOptions {
+  /** Names of programs that are not the workload, besides the built-in ones. */
+  helperPrograms?: readonly string[];
+  /** The collector's clock, in microseconds since 1970. */
+  nowUs?: () => number;
+  /** Transactions that are in flight at the same time, each about other hosts. */
+  lanes?: number;
+}
+
+const LANES = 2;
+/** Connections for questions. The page asks several at a time. */
+const READERS = 6;
+
+export class PostgresStore extends PostgresReader implements Store {
+  readonly #pools: readonly DatabasePool[];
+  readonly #writes: DatabasePool;
+  readonly #writer: PostgresWriter;
+  readonly #retainer: Retainer;
+
+  private constructor(
+    { questions, writes, dictionaries }: Record<'questions' | 'writes' | 'dictionaries', DatabasePool>,
+    partitions: Partitions,
+    options: Required<PostgresStoreOptions>,
+  ) {
+    super(questions);
+    this.#pools = [questions, writes, dictionaries];
+    this.#writes = writes;
+    this.#writer = new PostgresWriter({ pool: writes, dictionaries, partitions, ...options });
+    this.#retainer = new Retainer(writes, partitions);
+  }
+
+  /** Opens the store, and brings its schema up to date. Throws `OperatorError`. */
+  static async open(
+    address: DatabaseAddress,
+    { helperPrograms = [], nowUs = () => Date.now() * 1000, lanes = LANES }: PostgresStoreOptions = {},
+  ): Promise<PostgresStore> {
+    // Heartbeats, figures of the cloud and retention are written besides the lanes.
+    const writes = new DatabasePool(address, { max: lanes + 3, applicationName: 'imdswatch writer' });
+    const dictionaries = new DatabasePool(address, {
+      max: lanes + 1,
+      applicationName: 'imdswatch dictionaries',
+    });
+    const questions = new DatabasePool(address, { max: READERS, applicationName: 'imdswatch reader' });
+    try {
+      await migrate(writes, FINDINGS_SCHEMA);
+      const partitions = new Partitions(dictionaries, nowUs);
+      await partitions.ensureNext();
+      return new PostgresStore({ questions, writes, dictionaries }, partitions, {
+        helperPrograms,
+        nowUs,
+        lanes,
+      });
+    } catch (error) {
+      await Promise.all([writes, dictionaries, questions].map((pool) => pool.close()));
+      throw error;
+    }
+  }
+
+  lastSeq(stream: string, hostId: string): Promise<number | null> {
+    return this.#writer.lastSeq(stream, hostId);
+  }
+  write(batches: StoredBatch[]): Promise<BatchResult[]> {
+    return this.#writer.write(batches);
+  }
+  heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
+    return this.#writer.heartbeat(heartbeat, receivedUs);
+  }
+  putCloudCounts(counts: CloudCount[]): Promise<void> {
+    return this.#writer.putCloudCounts(counts);
+  }
+  putCloudInstances(instances: CloudInstance[]): Promise<void> {
+    return this.#writer.putCloudInstances(instances);
+  }
+  putCloudInventory(inventory: CloudInventory): Promise<void> {
+    return this.#writer.putCloudInventory(inventory);
+  }
+  retain(retention: Retention, nowUs: number): Promise<RetentionResult> {
+    return this.#retainer.retain(retention, nowUs);
+  }
+
+  /** Says what an acknowledgement is worth in this database now. */
+  durability(): Promise<Durability> {
+    return this.#writes.session(readDurability);
+  }
+
+  async backup(): Promise<void> {
+    throw new OperatorError(
+      1,
+      'The findings are in PostgreSQL, which has its own tools for backups: pg_basebackup with an archive of its write-ahead log (restores to any moment), pg_dump (one consistent copy), or the snapshots of a managed service.',
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.close();
+    await Promise.all(this.#pools.map((pool) => pool.close()));
+  }
+}
