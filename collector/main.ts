@@ -6,9 +6,10 @@ import { Access } from './access/access.ts';
 import { signInLink } from './access/sign_in_link.ts';
 import { ServerTls } from './access/tls.ts';
 import { openAdmin } from './admin/admin_schema.ts';
+import { Lease } from './admin/lease.ts';
 import type { ChangedPlan } from './admin/plans.ts';
 import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
-import { Alerts } from './alert/alerts.ts';
+import { ALERTS_LEASE_MS, Alerts } from './alert/alerts.ts';
 import { PlanAlerts } from './alert/plan_alerts.ts';
 import { createApp } from './api/app.ts';
 import { CoalescedInsight } from './api/coalesced_insight.ts';
@@ -30,7 +31,7 @@ import { Writer } from './ingest/writer.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight } from './insight/insight.ts';
 import { PlanWatch } from './plan_watch.ts';
-import { RetentionTimer } from './retention.ts';
+import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
 import { openStore } from './store/sqlite/sqlite_store.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
 
@@ -131,13 +132,15 @@ async function compose(
     ownerRules: ownerRules(settings),
   };
   const insight = new CoalescedInsight(new Insight(store, { ...judging, triage: () => admin.triage.all() }));
-  const alerts = new Alerts({ admin, insight: insight.fresh, store, publicUrl, log });
+  const lease = new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS });
+  const alerts = new Alerts({ admin, lease, insight: insight.fresh, store, publicUrl, log });
   const enforcement = new EnforcementQuestions(store, judging);
   const planAlerts = await PlanAlerts.open({
     admin,
+    lease,
     questions: enforcement,
     store,
-    record: (drafts, subjects) => alerts.record(drafts, subjects),
+    record: (drafts, subjects, held) => alerts.record(drafts, subjects, held),
     log,
   });
   const notice = (changed: readonly ChangedPlan[]) => {
@@ -146,7 +149,12 @@ async function compose(
   };
   const planWatch = new PlanWatch(admin.plans, notice, log);
   endings.push(() => planWatch.stop());
-  const retention = new RetentionTimer(store, access, log);
+  const retention = new RetentionTimer(
+    store,
+    access,
+    new Lease(admin, 'retention', { durationMs: RETENTION_LEASE_MS }),
+    log,
+  );
   endings.push(() => retention.stop());
   access.onTokenEnded(({ kind, hostId }) => {
     if (kind !== 'person') ingest.disconnect(hostId);

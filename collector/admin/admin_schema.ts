@@ -8,6 +8,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../../common/operator_error.ts';
 import { type Migration, openForWriting, type Schema } from '../store/sqlite/database.ts';
 import { ALERTS_STEP } from './alerts_schema.ts';
+import { LEASES_STEP } from './leases_schema.ts';
 import { PLANS_STEP } from './plans_schema.ts';
 import { TRIAGE_STEP } from './triage_schema.ts';
 
@@ -82,6 +83,7 @@ const MIGRATIONS: readonly Migration[] = [
   'ALTER TABLE tokens ADD COLUMN enrolment_key_hash BLOB',
   TRIAGE_STEP,
   PLANS_STEP,
+  LEASES_STEP,
 ];
 
 export const ADMIN: Schema = { file: 'admin.db', migrations: MIGRATIONS };

@@ -15,6 +15,11 @@ export type Area = 'access' | 'alerts' | 'plans' | 'settings' | 'triage';
 export type Versioned = 'revocations' | 'credentials';
 
 export interface AdminSql {
+  /**
+   * An expression for the clock of the database, in milliseconds since 1970. Null where no other collector uses the
+   * database.
+   */
+  readonly clockMs: string | null;
   all(text: string, ...values: SqlValue[]): Promise<SqlRow[]>;
   /** Returns the first row. */
   get(text: string, ...values: SqlValue[]): Promise<SqlRow | undefined>;

@@ -3,6 +3,7 @@ import type { AdminSql, Area, Versioned } from './admin_sql.ts';
 import { AlertRows } from './alerts.ts';
 import { AuditLog } from './audit_log.ts';
 import { CertifiedHosts } from './certified_hosts.ts';
+import { Leases } from './leases.ts';
 import { PlanRows } from './plans.ts';
 import { Sessions } from './sessions.ts';
 import { StoredSettings } from './stored_settings.ts';
@@ -21,6 +22,9 @@ export interface AdminStore {
   readonly alerts: Methods<AlertRows>;
   readonly triage: Methods<TriageRows>;
   readonly plans: Methods<PlanRows>;
+  readonly leases: Methods<Leases>;
+  /** True where other collectors may use the same data. */
+  readonly isShared: boolean;
   /**
    * Runs `work` in a transaction: all of its changes are stored, or none. Transactions about one area are run one after
    * the other, so that what they have read is still true when they write. `work` must use the store that it is given,
@@ -40,6 +44,8 @@ export class SqlAdminStore implements AdminStore {
   readonly alerts: AlertRows;
   readonly triage: TriageRows;
   readonly plans: PlanRows;
+  readonly leases: Leases;
+  readonly isShared: boolean;
   readonly #sql: AdminSql;
 
   constructor(sql: AdminSql) {
@@ -52,6 +58,8 @@ export class SqlAdminStore implements AdminStore {
     this.alerts = new AlertRows(sql);
     this.triage = new TriageRows(sql);
     this.plans = new PlanRows(sql);
+    this.leases = new Leases(sql);
+    this.isShared = sql.clockMs !== null;
   }
 
   transaction<T>(area: Area, work: (store: AdminStore) => Promise<T>): Promise<T> {

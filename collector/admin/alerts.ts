@@ -2,6 +2,8 @@
 import type { Alert, AlertRule, DestinationConfig } from '../contract/administration.ts';
 import { toMicroseconds, toTimestamp } from '../store/time.ts';
 import type { AdminSql, SqlRow } from './admin_sql.ts';
+import { changeSubjects, type SubjectChange, type SubjectRow } from './alert_subjects.ts';
+import { type Held, Leases } from './leases.ts';
 
 /** Alerts beyond this number are deleted, oldest first. */
 const KEPT_ALERTS = 10_000;
@@ -26,16 +28,6 @@ export interface DeliveryRow {
   alert: Alert;
   attempts: number;
   queuedUs: number;
-}
-
-/**
- * The state of the alerts about one subject. `kind` is `offender`, `host` or `begun`. `state` is plain data;
- * null deletes it.
- */
-export interface SubjectRow {
-  kind: string;
-  id: string;
-  state: unknown;
 }
 
 export class AlertRows {
@@ -100,27 +92,19 @@ export class AlertRows {
 
   /**
    * Stores alerts and the states of their subjects in one transaction. Returns the number of deliveries that
-   * were deleted because of the bound.
+   * were deleted because of the bound. `held`: the lease for which the collector acts, null for none. Throws
+   * `LeaseLostError` where it is over, and `StaleStateError` where a state is not the one of before any more, so that no
+   * alert is stored twice by two collectors.
    */
   record(
     alerts: readonly Alert[],
-    subjects: readonly SubjectRow[],
+    subjects: readonly SubjectChange[],
     nowUs: number,
+    held: Held | null,
   ): Promise<{ overflowed: number }> {
     return this.#sql.transaction('alerts', async (sql) => {
-      for (const { kind, id, state } of subjects) {
-        if (state === null) {
-          await sql.run('DELETE FROM alert_subjects WHERE kind = $1 AND id = $2', kind, id);
-          continue;
-        }
-        await sql.run(
-          `INSERT INTO alert_subjects (kind, id, state) VALUES ($1, $2, $3)
-           ON CONFLICT (kind, id) DO UPDATE SET state = excluded.state`,
-          kind,
-          id,
-          JSON.stringify(state),
-        );
-      }
+      if (held !== null) await new Leases(sql).check(held);
+      await changeSubjects(sql, subjects);
       if (alerts.length === 0) return { overflowed: 0 };
       const destinations = (await new AlertRows(sql).destinations()).filter(({ enabled }) => enabled);
       for (const alert of alerts) await queue(sql, alert, destinations, nowUs);
@@ -129,8 +113,13 @@ export class AlertRows {
     });
   }
 
-  async subjects(): Promise<SubjectRow[]> {
-    const found = await this.#sql.all('SELECT kind, id, state FROM alert_subjects');
+  /** Returns the states of the subjects of these kinds. */
+  async subjects(kinds: readonly string[]): Promise<SubjectRow[]> {
+    const list = kinds.map((_, at) => `$${at + 1}`).join(', ');
+    const found = await this.#sql.all(
+      `SELECT kind, id, state FROM alert_subjects WHERE kind IN (${list})`,
+      ...kinds,
+    );
     return found.map((row) => ({
       kind: String(row['kind']),
       id: String(row['id']),

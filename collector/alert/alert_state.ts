@@ -1,5 +1,5 @@
 /** The state that the rules keep between evaluations, and its conversion to database rows. */
-import type { SubjectRow } from '../admin/alerts.ts';
+import type { SubjectChange, SubjectRow } from '../admin/alert_subjects.ts';
 
 export interface OffenderState {
   credentials: { lastUs: number; toldUs: number } | null;
@@ -42,6 +42,9 @@ export interface AlertState {
   triage: ReadonlyMap<string, TriageAlertState>;
 }
 
+/** The kinds of subjects that this state is made of. */
+export const STATE_KINDS = ['offender', 'host', 'group', 'triage', 'begun'] as const;
+
 export const EMPTY_STATE: AlertState = {
   begun: { offenders: false, hosts: false, groups: false },
   offenders: new Map(),
@@ -71,31 +74,41 @@ export function stateOf(rows: readonly SubjectRow[]): AlertState {
  * ended. Offenders are kept
  * for ever, because the first call of a workload is reported only once.
  */
-export function changedSubjects(before: AlertState, after: AlertState): SubjectRow[] {
-  const changed: SubjectRow[] = [];
+export function changedSubjects(before: AlertState, after: AlertState): SubjectChange[] {
+  const changed: SubjectChange[] = [];
   for (const kind of ['offenders', 'hosts', 'groups'] as const) {
-    if (after.begun[kind] && !before.begun[kind]) changed.push({ kind: 'begun', id: kind, state: true });
+    if (after.begun[kind] && !before.begun[kind])
+      changed.push({ kind: 'begun', id: kind, before: null, state: true });
   }
-  for (const [id, state] of after.offenders) {
-    if (before.offenders.get(id) !== state) changed.push({ kind: 'offender', id, state });
-  }
-  for (const [id, state] of after.hosts) {
-    if (before.hosts.get(id) !== state) changed.push({ kind: 'host', id, state });
-  }
-  for (const id of before.hosts.keys()) {
-    if (!after.hosts.has(id)) changed.push({ kind: 'host', id, state: null });
-  }
-  for (const [id, state] of after.groups) {
-    if (before.groups.get(id) !== state) changed.push({ kind: 'group', id, state });
-  }
-  for (const id of before.groups.keys()) {
-    if (!after.groups.has(id)) changed.push({ kind: 'group', id, state: null });
-  }
-  for (const [id, state] of after.triage) {
-    if (before.triage.get(id) !== state) changed.push({ kind: 'triage', id, state });
-  }
-  for (const id of before.triage.keys()) {
-    if (!after.triage.has(id)) changed.push({ kind: 'triage', id, state: null });
-  }
+  addChanged(changed, 'offender', before.offenders, after.offenders);
+  addChanged(changed, 'host', before.hosts, after.hosts);
+  addDeleted(changed, 'host', before.hosts, after.hosts);
+  addChanged(changed, 'group', before.groups, after.groups);
+  addDeleted(changed, 'group', before.groups, after.groups);
+  addChanged(changed, 'triage', before.triage, after.triage);
+  addDeleted(changed, 'triage', before.triage, after.triage);
   return changed;
+}
+
+function addChanged(
+  changed: SubjectChange[],
+  kind: string,
+  before: ReadonlyMap<string, unknown>,
+  after: ReadonlyMap<string, unknown>,
+): void {
+  for (const [id, state] of after) {
+    const known = before.get(id) ?? null;
+    if (known !== state) changed.push({ kind, id, before: known, state });
+  }
+}
+
+function addDeleted(
+  changed: SubjectChange[],
+  kind: string,
+  before: ReadonlyMap<string, unknown>,
+  after: ReadonlyMap<string, unknown>,
+): void {
+  for (const [id, known] of before) {
+    if (!after.has(id)) changed.push({ kind, id, before: known, state: null });
+  }
 }

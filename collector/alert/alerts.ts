@@ -4,7 +4,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { AdminStore } from '../admin/admin_store.ts';
-import type { SubjectRow } from '../admin/alerts.ts';
+import type { SubjectChange } from '../admin/alert_subjects.ts';
+import type { Lease } from '../admin/lease.ts';
+import { type Held, LeaseLostError } from '../admin/leases.ts';
 import type {
   Alert,
   AlertRule,
@@ -21,7 +23,7 @@ import type { EndedTriage } from '../insight/triage_reader.ts';
 import type { StoreQueries } from '../store/store.ts';
 import { toTimestamp } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
-import { type AlertState, changedSubjects, stateOf } from './alert_state.ts';
+import { type AlertState, changedSubjects, STATE_KINDS, stateOf } from './alert_state.ts';
 import { SUMMARY_SUBJECT } from './alert_text.ts';
 import { Deliveries } from './deliveries.ts';
 import { Destinations } from './destinations.ts';
@@ -30,6 +32,8 @@ import { type HostGlance, HostRules } from './host_rules.ts';
 import type { SendOptions, SendResult } from './send.ts';
 
 const INTERVAL_MS = 10_000;
+/** Time after which another collector takes over from one that has ended without a word. */
+export const ALERTS_LEASE_MS = 12_000;
 /** Evaluations take at most this share of the time. On a large store they are made less often. */
 const MAX_SHARE = 0.1;
 /**
@@ -74,7 +78,9 @@ export interface AlertInsight {
 }
 
 export interface AlertsOptions {
-  admin: Pick<AdminStore, 'alerts' | 'transaction'>;
+  admin: Pick<AdminStore, 'alerts' | 'transaction' | 'isShared'>;
+  /** Its holder, one of several collectors, evaluates the rules and sends the alerts. */
+  lease: Lease;
   insight: AlertInsight;
   store: Pick<StoreQueries, 'coverage'>;
   /** Address of the page, such as `https://imdswatch.example.com`. Null: alerts have no link. */
@@ -92,8 +98,8 @@ export class Alerts {
   readonly #destinations: Destinations;
   readonly #deliveries: Deliveries;
   readonly #startedMs: number;
-  /** Null until the first evaluation has read it. */
-  #state: AlertState | null = null;
+  /** The state as this holder of the lease has read and changed it. Null: it must be read. */
+  #known: { epoch: number; state: AlertState } | null = null;
   #timer: NodeJS.Timeout | null = null;
   #stopped = false;
   #round: Promise<void> = Promise.resolve();
@@ -113,10 +119,12 @@ export class Alerts {
     this.#startedMs = now();
     this.#rows = admin.alerts;
     this.#destinations = new Destinations(admin, { now, sending });
-    this.#deliveries = new Deliveries(this.#rows, log, now, sending);
+    this.#deliveries = new Deliveries(this.#rows, () => options.lease.isHeld, log, now, sending);
   }
 
   start(): void {
+    // Other collectors queue alerts too.
+    this.#options.lease.start(() => this.#sendWaiting());
     this.#schedule(0);
   }
 
@@ -126,6 +134,7 @@ export class Alerts {
     if (this.#timer !== null) clearTimeout(this.#timer);
     await this.#deliveries.stop();
     await this.#round;
+    await this.#options.lease.stop();
   }
 
   destinations(): Promise<Destination[]> {
@@ -168,33 +177,57 @@ export class Alerts {
     return { ...this.#counters, ...this.#deliveries.counters() };
   }
 
-  /** Evaluates the rules once. If it rejects, no alert was stored and the state is unchanged. */
+  /**
+   * Evaluates the rules once, unless another collector does. If it rejects, no alert was stored and the state is unchanged.
+   */
   async evaluate(): Promise<void> {
+    const held = await this.#options.lease.take();
+    if (held === null) {
+      this.#known = null;
+      return;
+    }
     const nowMs = this.#now();
     const nowUs = nowMs * 1000;
-    this.#state ??= stateOf(await this.#rows.subjects());
-    const before = this.#state;
+    if (this.#known?.epoch !== held.epoch) {
+      this.#known = { epoch: held.epoch, state: stateOf(await this.#rows.subjects(STATE_KINDS)) };
+    }
+    const before = this.#known.state;
     const findings = await this.#findings(nowMs, before);
     const { alerts: drafts, after } = evaluate(before, findings, nowUs);
-    await this.#record(drafts, changedSubjects(before, after), nowUs);
-    this.#state = after;
+    try {
+      await this.#record(drafts, changedSubjects(before, after), nowUs, held);
+    } catch (error) {
+      // The next evaluation reads what is stored.
+      this.#known = null;
+      if (error instanceof LeaseLostError && this.#options.admin.isShared) return;
+      throw error;
+    }
+    this.#known = { epoch: held.epoch, state: after };
     this.#counters.evaluations++;
   }
 
-  /** Stores alerts of other rules with the states of their subjects in one transaction, and begins to send them. */
-  async record(drafts: readonly AlertDraft[], subjects: readonly SubjectRow[]): Promise<void> {
-    await this.#record(drafts, subjects, this.#now() * 1000);
+  /**
+   * Stores alerts of other rules with the states of their subjects in one transaction, and begins to send them. Rejects as
+   * `AlertRows.record` does.
+   */
+  async record(
+    drafts: readonly AlertDraft[],
+    subjects: readonly SubjectChange[],
+    held: Held | null,
+  ): Promise<void> {
+    await this.#record(drafts, subjects, this.#now() * 1000, held);
     if (drafts.length > 0) this.#sendWaiting();
   }
 
   async #record(
     drafts: readonly AlertDraft[],
-    subjects: readonly SubjectRow[],
+    subjects: readonly SubjectChange[],
     nowUs: number,
+    held: Held | null,
   ): Promise<void> {
     const alerts = drafts.map((draft) => this.#alert(draft, nowUs));
     if (alerts.length > 0 || subjects.length > 0) {
-      const { overflowed } = await this.#rows.record(alerts, subjects, nowUs);
+      const { overflowed } = await this.#rows.record(alerts, subjects, nowUs, held);
       this.#counters.queue_overflowed += overflowed;
     }
     this.#counters.alerts += alerts.length;

@@ -16,6 +16,7 @@ const BATCH = 20;
 
 export class Deliveries {
   readonly #rows: AdminStore['alerts'];
+  readonly #mayDeliver: () => boolean;
   readonly #log: Logger;
   readonly #now: () => number;
   readonly #sending: SendOptions;
@@ -28,8 +29,16 @@ export class Deliveries {
   readonly #unstored = new Set<string>();
   readonly #counters = { delivered: 0, attempts_failed: 0, given_up: 0, delivery_notes_failed: 0 };
 
-  constructor(rows: AdminStore['alerts'], log: Logger, now: () => number, sending: SendOptions) {
+  /** `mayDeliver` returns false while another collector delivers. */
+  constructor(
+    rows: AdminStore['alerts'],
+    mayDeliver: () => boolean,
+    log: Logger,
+    now: () => number,
+    sending: SendOptions,
+  ) {
     this.#rows = rows;
+    this.#mayDeliver = mayDeliver;
     this.#log = log;
     this.#now = now;
     this.#sending = sending;
@@ -44,7 +53,7 @@ export class Deliveries {
    * rejects.
    */
   async sendDue(): Promise<void> {
-    if (this.#stopping.signal.aborted) return;
+    if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
     for (const destination of await this.#rows.destinations()) {
       if (!destination.enabled || destination.waiting === 0 || this.#running.has(destination.id)) continue;
       const round = this.#sendTo(destination)
@@ -76,7 +85,7 @@ export class Deliveries {
       const due = await this.#rows.due(destination.id, this.#nowUs(), BATCH);
       if (due.length === 0) return;
       for (const delivery of due) {
-        if (this.#stopping.signal.aborted) return;
+        if (this.#stopping.signal.aborted || !this.#mayDeliver()) return;
         if (!(await this.#sendOne(destination, delivery))) return;
       }
     }

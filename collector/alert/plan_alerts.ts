@@ -7,8 +7,10 @@ import type { Call } from '../../protocol/call.ts';
 import type { Counters } from '../../protocol/records.ts';
 import { isV1Use, judgedFields } from '../../protocol/v1_use.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
-import type { SubjectRow } from '../admin/alerts.ts';
+import { StaleStateError, type SubjectChange } from '../admin/alert_subjects.ts';
 import type { ConfirmedHost } from '../admin/confirmed_hosts.ts';
+import type { Lease } from '../admin/lease.ts';
+import { type Held, LeaseLostError } from '../admin/leases.ts';
 import type { ChangedPlan } from '../admin/plans.ts';
 import { CARRIED_OUT_MS } from '../admin/reported_plan.ts';
 import type { EnforcementCall } from '../contract/enforcement.ts';
@@ -38,13 +40,25 @@ const BETWEEN_URGENT_MS = 3000;
 const CLOUD_MS = 60_000;
 /** Hosts whose calls are asked for in one question. */
 const HOSTS_AT_ONCE = 500;
+/** Another collector may have ended between storing calls and looking at them. So stored calls are asked for again. */
+const ASK_AGAIN_MS = 3_600_000;
+const KINDS = ['plan', 'undone'] as const;
 
 export interface PlanAlertsParts {
-  admin: Pick<AdminStore, 'alerts' | 'plans'>;
+  admin: Pick<AdminStore, 'alerts' | 'plans' | 'isShared'>;
+  /**
+   * Its holder, one of several collectors, tells what became of plans. The collector that stored a call tells what the call
+   * shows.
+   */
+  lease: Pick<Lease, 'take'>;
   questions: { acceptedCalls(hostIds: readonly string[], sinceMs: number): Promise<EnforcementCall[]> };
   store: Pick<StoreQueries, 'cloudInstances'>;
   /** Stores alerts with the states of their subjects, and sends them. */
-  record: (alerts: readonly AlertDraft[], subjects: readonly SubjectRow[]) => Promise<void>;
+  record: (
+    alerts: readonly AlertDraft[],
+    subjects: readonly SubjectChange[],
+    held: Held | null,
+  ) => Promise<void>;
   log: Logger;
   /** Milliseconds since 1970. */
   now?: () => number;
@@ -54,14 +68,16 @@ export class PlanAlerts {
   readonly #parts: PlanAlertsParts;
   readonly #now: () => number;
   readonly #startedMs: number;
-  readonly #told = new Map<string, PlanAlertState>();
-  readonly #undone = new Map<string, UndoneState>();
+  #told = new Map<string, PlanAlertState>();
+  #undone = new Map<string, UndoneState>();
   #confirmed = new Map<string, ConfirmedHost>();
   #confirmedAsOf = '';
   /** Evidence since the confirmation, by host. */
   readonly #evidence = new Map<string, HostEvidence>();
   /** Confirmations whose earlier calls were asked for. */
   readonly #askedOf = new Map<string, number>();
+  #askedMs = Number.NEGATIVE_INFINITY;
+  #epoch: number | null = null;
   readonly #plans = new Map<string, ChangedPlan>();
   #cloudMs = Number.NEGATIVE_INFINITY;
   #urgedMs = Number.NEGATIVE_INFINITY;
@@ -80,10 +96,7 @@ export class PlanAlerts {
 
   static async open(parts: PlanAlertsParts): Promise<PlanAlerts> {
     const alerts = new PlanAlerts(parts);
-    for (const { kind, id, state } of await parts.admin.alerts.subjects()) {
-      if (kind === 'plan') alerts.#told.set(id, state as PlanAlertState);
-      else if (kind === 'undone') alerts.#undone.set(id, state as UndoneState);
-    }
+    await alerts.#readStates();
     await alerts.#readConfirmed();
     return alerts;
   }
@@ -122,13 +135,29 @@ export class PlanAlerts {
     }
   }
 
-  /** Evaluates once. If it rejects, no alert was stored and the states are unchanged. */
+  /** Evaluates once. If it rejects, the rest is evaluated next time, from the states that are stored. */
   async evaluate(): Promise<void> {
+    const held = await this.#parts.lease.take();
     await this.#readConfirmed();
+    this.#askAgain(held);
     await this.#askForEarlierCalls();
     await this.#readCloud();
+    await this.#readStates();
+    try {
+      if (held !== null) await this.#evaluatePlans(held);
+      await this.#evaluateHosts();
+    } catch (error) {
+      // Another collector has told it, or does from now on. What is left is judged next time.
+      const isTold = error instanceof StaleStateError || error instanceof LeaseLostError;
+      if (!isTold || !this.#parts.admin.isShared) throw error;
+    }
+    this.#counters.evaluations += 1;
+  }
+
+  /** Judges plans apart from hosts, because only the collector that stored a host's calls can judge that. */
+  async #evaluatePlans(held: Held): Promise<void> {
     const alerts: AlertDraft[] = [];
-    const subjects: SubjectRow[] = [];
+    const subjects: SubjectChange[] = [];
     const done: ChangedPlan[] = [];
     for (const changed of [...this.#plans.values()]) {
       const ageMs = this.#now() - toMicroseconds(changed.plan.reported) / 1000;
@@ -136,24 +165,50 @@ export class PlanAlerts {
       done.push(changed);
       await this.#judgePlan(changed, alerts, subjects);
     }
-    const unattended = await this.#judgeUnattended(subjects);
-    const undone = this.#judgeHosts(subjects);
-    const all = [...alerts, ...bounded([...unattended, ...undone], MAX_ALERTS_OF_ONE_RULE)];
-    if (all.length > 0 || subjects.length > 0) await this.#parts.record(all, subjects);
+    const unattended = bounded(await this.#judgeUnattended(subjects), MAX_ALERTS_OF_ONE_RULE);
+    await this.#record([...alerts, ...unattended], subjects, held);
+    // A report that arrived meanwhile is looked at next time.
+    for (const each of done) if (this.#plans.get(each.plan.id) === each) this.#plans.delete(each.plan.id);
+  }
+
+  async #evaluateHosts(): Promise<void> {
+    const subjects: SubjectChange[] = [];
+    const alerts = bounded(this.#judgeHosts(subjects), MAX_ALERTS_OF_ONE_RULE);
+    await this.#record(alerts, subjects, null);
+  }
+
+  async #record(alerts: AlertDraft[], subjects: SubjectChange[], held: Held | null): Promise<void> {
+    if (alerts.length > 0 || subjects.length > 0) await this.#parts.record(alerts, subjects, held);
     for (const { kind, id, state } of subjects) {
       if (kind === 'plan') this.#told.set(id, state as PlanAlertState);
       else if (state === null) this.#undone.delete(id);
       else this.#undone.set(id, state as UndoneState);
     }
-    // A report that arrived meanwhile is looked at next time.
-    for (const each of done) if (this.#plans.get(each.plan.id) === each) this.#plans.delete(each.plan.id);
-    this.#counters.evaluations += 1;
+  }
+
+  /** Another collector may have told of a plan or a host meanwhile. */
+  async #readStates(): Promise<void> {
+    const rows = await this.#parts.admin.alerts.subjects(KINDS);
+    const of = <T>(wanted: (typeof KINDS)[number]) =>
+      new Map(rows.flatMap(({ kind, id, state }) => (kind === wanted ? [[id, state as T] as const] : [])));
+    this.#told = of<PlanAlertState>('plan');
+    this.#undone = of<UndoneState>('undone');
+  }
+
+  /** After another holder has ended, and every hour, calls that it stored and nobody looked at are asked for. */
+  #askAgain(held: Held | null): void {
+    if (held === null) return;
+    const isLate = this.#parts.admin.isShared && this.#now() - this.#askedMs >= ASK_AGAIN_MS;
+    if (held.epoch === this.#epoch && !isLate) return;
+    this.#epoch = held.epoch;
+    this.#askedMs = this.#now();
+    this.#askedOf.clear();
   }
 
   async #judgePlan(
     { change, plan }: ChangedPlan,
     alerts: AlertDraft[],
-    subjects: SubjectRow[],
+    subjects: SubjectChange[],
   ): Promise<void> {
     const { plans } = this.#parts.admin;
     const known = this.#told.get(plan.id) ?? NOTHING_TOLD;
@@ -168,11 +223,11 @@ export class PlanAlerts {
     const { alerts: found, after } = evaluatePlan(facts, known);
     if (after === known) return;
     alerts.push(...found);
-    subjects.push({ kind: 'plan', id: plan.id, state: after });
+    subjects.push({ kind: 'plan', id: plan.id, before: this.#told.get(plan.id) ?? null, state: after });
   }
 
   /** After a start of the collector, processes have time to report again. */
-  async #judgeUnattended(subjects: SubjectRow[]): Promise<AlertDraft[]> {
+  async #judgeUnattended(subjects: SubjectChange[]): Promise<AlertDraft[]> {
     const nowMs = this.#now();
     if (nowMs - this.#startedMs < CARRIED_OUT_MS) return [];
     return (await this.#parts.admin.plans.unattended(nowMs)).flatMap((plan) => {
@@ -180,24 +235,30 @@ export class PlanAlerts {
       const known = judged?.state ?? this.#told.get(plan.id) ?? NOTHING_TOLD;
       const found = evaluateUnattended(plan, known as PlanAlertState);
       if (found === null) return [];
-      if (judged === undefined) subjects.push({ kind: 'plan', id: plan.id, state: found.after });
-      else judged.state = found.after;
+      if (judged === undefined) {
+        subjects.push({
+          kind: 'plan',
+          id: plan.id,
+          before: this.#told.get(plan.id) ?? null,
+          state: found.after,
+        });
+      } else judged.state = found.after;
       return [found.alert];
     });
   }
 
-  #judgeHosts(subjects: SubjectRow[]): AlertDraft[] {
+  #judgeHosts(subjects: SubjectChange[]): AlertDraft[] {
     const alerts: AlertDraft[] = [];
     for (const host of this.#confirmed.values()) {
       const known = this.#undone.get(host.hostId) ?? null;
       const evidence = this.#evidence.get(host.hostId) ?? NO_EVIDENCE;
       const { alert, after } = evaluateHost(host, evidence, known);
       if (alert !== null) alerts.push(alert);
-      if (after !== known) subjects.push({ kind: 'undone', id: host.hostId, state: after });
+      if (after !== known) subjects.push({ kind: 'undone', id: host.hostId, before: known, state: after });
     }
     // A host that was rolled back requires no tokens, by decision: the alert about the roll-back says so.
-    for (const id of this.#undone.keys()) {
-      if (!this.#confirmed.has(id)) subjects.push({ kind: 'undone', id, state: null });
+    for (const [id, known] of this.#undone) {
+      if (!this.#confirmed.has(id)) subjects.push({ kind: 'undone', id, before: known, state: null });
     }
     return alerts;
   }

@@ -47,6 +47,13 @@ const TABLES = `
   CREATE TRIGGER credentials_deleted AFTER DELETE ON tokens FOR EACH ROW
     WHEN (OLD.kind = 'agent') EXECUTE FUNCTION imdswatch_count_version('credentials');
 
+  CREATE TABLE leases (
+    name text COLLATE "C" PRIMARY KEY,
+    holder text COLLATE "C" NOT NULL,
+    epoch bigint NOT NULL,
+    until_ms bigint NOT NULL
+  );
+
   CREATE TABLE certified_hosts (host_id text COLLATE "C" PRIMARY KEY, first_ms bigint NOT NULL);
 
   CREATE TABLE sign_in_codes (

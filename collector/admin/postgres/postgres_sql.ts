@@ -8,10 +8,13 @@ const AREA_LOCKS = 0x696d6473;
 /** Second keys. Collectors of all releases use the same. */
 const LOCK_OF_AREA: Record<Area, number> = { access: 1, alerts: 2, plans: 3, settings: 4, triage: 5 };
 
+/** The time of the statement, not that of the transaction's begin. */
+const CLOCK_MS = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)';
 const VERSION = 'SELECT version FROM admin_versions WHERE name = $1';
 
 /** Within a transaction. */
 class PostgresTransaction implements AdminSql {
+  readonly clockMs = CLOCK_MS;
   readonly #session: Session;
 
   constructor(session: Session) {
@@ -49,6 +52,7 @@ class PostgresTransaction implements AdminSql {
 }
 
 export class PostgresSql implements AdminSql {
+  readonly clockMs = CLOCK_MS;
   readonly #pool: DatabasePool;
 
   constructor(pool: DatabasePool) {

@@ -38,6 +38,7 @@ class Statements {
 
 /** Within a transaction, which has the connection for itself. */
 class SqliteTransaction implements AdminSql {
+  readonly clockMs = null;
   protected readonly statements: Statements;
 
   constructor(statements: Statements) {
@@ -86,6 +87,7 @@ const TURNS = new Map<string, Turn>();
  * must have the connection for itself.
  */
 export class SqliteSql implements AdminSql {
+  readonly clockMs = null;
   readonly #statements: Statements;
   readonly #within: SqliteTransaction;
   readonly #turn: Turn;

@@ -6,8 +6,9 @@ import type { DatabaseSync } from 'node:sqlite';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { Lease } from '../../../../collector/admin/lease.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
-import { Alerts } from '../../../../collector/alert/alerts.ts';
+import { ALERTS_LEASE_MS, Alerts } from '../../../../collector/alert/alerts.ts';
 import type { SendOptions } from '../../../../collector/alert/send.ts';
 import type { Alert } from '../../../../collector/contract/administration.ts';
 import type { Group } from '../../../../collector/contract/group.ts';
@@ -48,8 +49,10 @@ export class Bench {
         },
       }),
     );
+    const admin = new SqliteAdminStore(this.#database);
     this.alerts = new Alerts({
-      admin: new SqliteAdminStore(this.#database),
+      admin,
+      lease: new Lease(admin, 'alerts', { durationMs: ALERTS_LEASE_MS }),
       insight: {
         offenders: async () => this.offenders,
         glances: () => glancesOf(this.hosts, this.coverage),

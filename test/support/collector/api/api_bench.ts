@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { Access } from '../../../../collector/access/access.ts';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { Lease } from '../../../../collector/admin/lease.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
-import { Alerts } from '../../../../collector/alert/alerts.ts';
+import { ALERTS_LEASE_MS, Alerts } from '../../../../collector/alert/alerts.ts';
 import { createApp, type Rates } from '../../../../collector/api/app.ts';
 import { CoalescedInsight } from '../../../../collector/api/coalesced_insight.ts';
 import { LiveFeed } from '../../../../collector/api/live_feed.ts';
@@ -74,6 +75,7 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
   const store = fakeStore(asked);
   const alerts = new Alerts({
     admin: adminStore,
+    lease: new Lease(adminStore, 'alerts', { durationMs: ALERTS_LEASE_MS }),
     insight: {
       offenders: async () => [],
       async *glances() {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
+import { StaleStateError } from '../../../../collector/admin/alert_subjects.ts';
 import type { AlertRows } from '../../../../collector/admin/alerts.ts';
 import type { Alert, AlertRule } from '../../../../collector/contract/administration.ts';
 import { onEachAdminStore } from '../../../support/collector/admin/admin_stores.ts';
@@ -49,7 +50,7 @@ onEachAdminStore('alerts, triage and plans', (create) => {
       'in the order of bytes',
     );
     const given = [alertOf('one'), alertOf('two')];
-    assert.deepEqual(await alerts.record(given, [], 1_000), { overflowed: 0 });
+    assert.deepEqual(await alerts.record(given, [], 1_000, null), { overflowed: 0 });
     const waiting = Object.fromEntries((await alerts.destinations()).map((row) => [row.name, row.waiting]));
     assert.deepEqual(waiting, { Z: 2, b: 2, off: 0, other: 0 });
     assert.deepEqual(await alerts.due('id of b', 999, 9), []);
@@ -87,24 +88,50 @@ onEachAdminStore('alerts, triage and plans', (create) => {
     const { alerts } = await (await create()).open();
     await alerts.addDestination(destination('a'));
     const given = Array.from({ length: 1_003 }, (_, number) => alertOf(`number ${number}`));
-    assert.deepEqual(await alerts.record(given, [], 1), { overflowed: 3 });
+    assert.deepEqual(await alerts.record(given, [], 1, null), { overflowed: 3 });
     const [first] = await alerts.due('id of a', 1, 1);
     assert.equal(first!.alert.subject, 'number 3');
   });
 
-  test('states of subjects are replaced and deleted', async () => {
+  test('states of subjects are replaced and deleted, from the state of before alone', async () => {
     const { alerts } = await (await create()).open();
     const state = { told: 5, text: 'ü\0', list: [null, true] };
-    await alerts.record([], [{ kind: 'host', id: 'h', state }, { kind: 'host', id: 'i', state: 1 }], 1); // biome-ignore format: rows
-    await alerts.record([], [{ kind: 'host', id: 'i', state: null }, { kind: 'group', id: 'h', state: 2 }], 1); // biome-ignore format: rows
-    const found = await alerts.subjects();
-    assert.deepEqual(
-      found.sort((a, b) => a.kind.localeCompare(b.kind)),
-      [
-        { kind: 'group', id: 'h', state: 2 },
-        { kind: 'host', id: 'h', state },
-      ],
-    );
+    const change = (id: string, before: unknown, next: unknown) => ({
+      kind: 'host',
+      id,
+      before,
+      state: next,
+    });
+    const record = (...changes: ReturnType<typeof change>[]) =>
+      alerts.record([alertOf('x')], changes, 1, null).then(() => 'stored');
+    const found = async () =>
+      Object.fromEntries((await alerts.subjects(['host'])).map(({ id, state: known }) => [id, known]));
+    assert.equal(await record(change('h', null, state), change('i', null, 1)), 'stored');
+    await alerts.record([], [{ kind: 'group', id: 'h', before: null, state: 2 }], 1, null);
+    assert.deepEqual(await found(), { h: state, i: 1 });
+    await assert.rejects(record(change('j', null, 1), change('h', null, 2)), StaleStateError);
+    await assert.rejects(record(change('h', { ...state, told: 4 }, 2)), StaleStateError);
+    await assert.rejects(record(change('k', 1, 2)), StaleStateError);
+    await assert.rejects(record(change('k', 1, null)), StaleStateError);
+    assert.deepEqual(await found(), { h: state, i: 1 });
+    assert.equal((await alerts.recent(9)).length, 1, 'nor are its alerts stored');
+    await record(change('h', { ...state, missing: undefined }, { told: 6 }), change('i', 1, null));
+    assert.deepEqual(await found(), { h: { told: 6 } });
+    assert.deepEqual(await alerts.subjects(['group', 'plan']), [{ kind: 'group', id: 'h', state: 2 }]);
+  });
+
+  test('thousands of states are changed at once', async () => {
+    const { alerts } = await (await create()).open();
+    const changes = (before: number | null, state: number | null) =>
+      Array.from({ length: 3_000 }, (_, at) => ({ kind: 'host', id: `host-${at}`, before, state }));
+    await alerts.record([], changes(null, 1), 1, null);
+    await alerts.record([], changes(1, 2), 1, null);
+    const found = await alerts.subjects(['host']);
+    assert.deepEqual([found.length, found.every(({ state }) => state === 2)], [3_000, true]);
+    const [late, ...rest] = changes(2, null);
+    await assert.rejects(alerts.record([], [...rest, { ...late!, before: 1 }], 1, null), StaleStateError);
+    await alerts.record([], changes(2, null), 1, null);
+    assert.deepEqual(await alerts.subjects(['host']), []);
   });
 
   test('changes of a triage by several people at once are all kept', async () => {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { mock, type TestContext, test } from 'node:test';
 import { pino } from 'pino';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import type { SubjectRow } from '../../../../collector/admin/alert_subjects.ts';
 import type { ConfirmedHost } from '../../../../collector/admin/confirmed_hosts.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import type { AlertDraft } from '../../../../collector/alert/alert_draft.ts';
@@ -34,9 +35,9 @@ function batchOf(hostId: string, status: number, atMs: number): StoredBatch {
   };
 }
 
-/** Lets what the timers have begun go on. */
-async function settle(): Promise<void> {
-  for (let turns = 0; turns < 20; turns += 1) await Promise.resolve();
+/** Lets what the timers have begun go on to its end, which waits for nothing outside of this process. */
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Returns a clock that starts at a time. `tick` sets it and the timers on, and waits for what they have begun. */
@@ -52,13 +53,33 @@ function ownClock(t: TestContext, startMs: number) {
   return { now: () => nowMs, tick };
 }
 
+/** Keeps the states of subjects as the database does, and gives what is told to `tell`. */
+function keptStates(tell: (drafts: readonly AlertDraft[]) => void) {
+  const states = new Map<string, SubjectRow>();
+  const record: PlanAlertsParts['record'] = async (drafts, subjects) => {
+    tell(drafts);
+    for (const { kind, id, state } of subjects) {
+      if (state === null) states.delete(`${kind} ${id}`);
+      else states.set(`${kind} ${id}`, { kind, id, state });
+    }
+  };
+  const held = { name: 'alerts', holder: 'this collector', epoch: 1 };
+  return {
+    alerts: { subjects: async () => [...states.values()] },
+    record,
+    lease: { take: async () => held },
+  };
+}
+
 /** Returns alerts about plans on a fleet without calls, which add what they tell to `recorded`. */
 function alertsOf(plans: object, recorded: AlertDraft[], now: () => number): Promise<PlanAlerts> {
+  const { alerts, record, lease } = keptStates((drafts) => recorded.push(...drafts));
   return PlanAlerts.open({
-    admin: { alerts: { subjects: async () => [] }, plans } as unknown as PlanAlertsParts['admin'],
+    admin: { alerts, plans, isShared: false } as unknown as PlanAlertsParts['admin'],
+    lease,
     questions: { acceptedCalls: async () => [] },
     store: { cloudInstances: async () => [] },
-    record: async (drafts) => void recorded.push(...drafts),
+    record,
     log: pino({ level: 'silent' }),
     now,
   });
@@ -71,8 +92,10 @@ test('the first undone host is told in a moment, and many at once are one alert'
     return { hostId: `i-${number}`, ...rest };
   });
   const recorded: AlertDraft[][] = [];
+  const kept = keptStates((drafts) => recorded.push([...drafts]));
   const admin = {
-    alerts: { subjects: async () => [] },
+    alerts: kept.alerts,
+    isShared: false,
     plans: {
       confirmedVersion: async () => '1',
       confirmedHosts: async () => hosts,
@@ -82,6 +105,7 @@ test('the first undone host is told in a moment, and many at once are one alert'
   const asked: string[][] = [];
   const alerts = await PlanAlerts.open({
     admin,
+    lease: kept.lease,
     questions: {
       acceptedCalls: async (ids) => {
         asked.push([...ids]);
@@ -89,7 +113,7 @@ test('the first undone host is told in a moment, and many at once are one alert'
       },
     },
     store: { cloudInstances: async () => [] },
-    record: async (drafts) => void recorded.push([...drafts]),
+    record: kept.record,
     log: pino({ level: 'silent' }),
     now,
   });

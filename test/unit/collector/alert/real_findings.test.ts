@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { pino } from 'pino';
 import { openAdmin } from '../../../../collector/admin/admin_schema.ts';
+import { Lease } from '../../../../collector/admin/lease.ts';
 import { SqliteAdminStore } from '../../../../collector/admin/sqlite/sqlite_admin_store.ts';
 import { Alerts } from '../../../../collector/alert/alerts.ts';
 import { Insight } from '../../../../collector/insight/insight.ts';
@@ -25,8 +26,10 @@ test('calls over IMDSv1 become alerts, once, and credentials again after a day o
   const now = () => nowMs;
   const insight = new Insight(store, { readinessWindowDays: 14, silentAfterSeconds: 180, now });
   const log = pino({ level: 'silent' });
+  const admin = new SqliteAdminStore(database);
   const alerts = new Alerts({
-    admin: new SqliteAdminStore(database),
+    admin,
+    lease: new Lease(admin, 'alerts', { durationMs: 1000 }),
     insight,
     store,
     publicUrl: null,

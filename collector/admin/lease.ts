@@ -1,0 +1,87 @@
+/** Keeps a lease while this collector runs, where no other collector has it. */
+import { randomUUID } from 'node:crypto';
+import type { AdminStore } from './admin_store.ts';
+import type { Held } from './leases.ts';
+
+export interface LeaseOptions {
+  /** Time after which another collector takes the lease of one that has ended without a word. */
+  durationMs: number;
+  /** The monotonic clock, in milliseconds. */
+  clock?: () => number;
+}
+
+export class Lease {
+  readonly #leases: AdminStore['leases'];
+  readonly #isShared: boolean;
+  readonly #name: string;
+  readonly #durationMs: number;
+  readonly #clock: () => number;
+  readonly #holder = randomUUID();
+  #held: Held | null = null;
+  #untilMs = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | null = null;
+  #taking: Promise<Held | null> | null = null;
+
+  constructor(
+    admin: Pick<AdminStore, 'leases' | 'isShared'>,
+    name: string,
+    { durationMs, clock = () => performance.now() }: LeaseOptions,
+  ) {
+    this.#leases = admin.leases;
+    this.#isShared = admin.isShared;
+    this.#name = name;
+    this.#durationMs = durationMs;
+    this.#clock = clock;
+  }
+
+  /** The lease, if it was taken and can be nobody else's yet. A collector that was frozen finds that it has none. */
+  get held(): Held | null {
+    return !this.#isShared || this.#clock() < this.#untilMs ? this.#held : null;
+  }
+
+  /** Returns whether this collector may act without asking. It always may where no other one uses the database. */
+  get isHeld(): boolean {
+    return !this.#isShared || this.held !== null;
+  }
+
+  /** Takes or keeps the lease. Resolves to null where another collector has it. Rejects where the database fails. */
+  take(): Promise<Held | null> {
+    this.#taking ??= this.#take().finally(() => {
+      this.#taking = null;
+    });
+    return this.#taking;
+  }
+
+  /**
+   * Keeps trying to have the lease. `onHeld` is called each time that it is taken or kept. It does nothing for a database
+   * that no other collector uses.
+   */
+  start(onHeld: () => void): void {
+    if (!this.#isShared || this.#timer !== null) return;
+    this.#timer = setInterval(async () => {
+      try {
+        if ((await this.take()) !== null) onHeld();
+      } catch {
+        // The lease ends by itself. The work that is done for it meets the same error, and reports it.
+      }
+    }, this.#durationMs / 3);
+    this.#timer.unref();
+  }
+
+  /** Gives the lease up. It ends by itself where the database cannot be reached. */
+  async stop(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    await this.#taking?.catch(() => {});
+    const held = this.#held;
+    this.#held = null;
+    if (held !== null && this.#isShared) await this.#leases.release(held).catch(() => {});
+  }
+
+  async #take(): Promise<Held | null> {
+    // The database counts from a later moment on.
+    const untilMs = this.#clock() + this.#durationMs;
+    this.#held = await this.#leases.take(this.#name, this.#holder, this.#durationMs);
+    this.#untilMs = untilMs;
+    return this.held;
+  }
+}
