@@ -2,8 +2,10 @@ import { z } from '@hono/zod-openapi';
 import { toCounts, toInstances, toInventory } from '../../insight/cloud_import/stored_figures.ts';
 import { actorOf } from '../actor.ts';
 import type { ApiApp } from '../env.ts';
+import { listRequestOf } from '../list_request.ts';
+import { pageOf } from '../paging.ts';
 import type { ApiParts } from '../parts.ts';
-import { hostFilterOf, hostQuery, questionOf, windowQuery } from '../question.ts';
+import { hostFilterOf, hostQuery, pageQuery, windowQuery } from '../question.ts';
 import { jsonAnswer, jsonBody, route } from '../route.ts';
 import { CloudCounts, CloudInstances, CloudInventory, Reconciliation } from '../schemas.ts';
 
@@ -14,10 +16,11 @@ const reconciliationRoute = route({
   path: '/api/v1/reconciliation',
   tags: ['cloud'],
   summary: "The cloud's count of calls without a token, compared with the calls that were seen",
-  request: { query: z.strictObject({ ...windowQuery, ...hostQuery }) },
+  description: 'Without `limit`, all hosts.',
+  request: { query: z.strictObject({ ...windowQuery, ...hostQuery, ...pageQuery }) },
   responses: {
     200: jsonAnswer(
-      z.object({ items: z.array(Reconciliation), next: z.null() }),
+      z.object({ items: z.array(Reconciliation), next: z.string().nullable() }),
       'Hosts for which the cloud has counts.',
     ),
   },
@@ -53,9 +56,10 @@ const inventoryRoute = route({
 export function cloudRoutes(app: ApiApp, { insight, store, access, defaultWindowDays }: ApiParts): void {
   app.openapi(reconciliationRoute, async (c) => {
     const query = c.req.valid('query');
-    const question = questionOf(query, defaultWindowDays);
-    const items = await insight.reconciliation(question, hostFilterOf(query));
-    return c.json({ items, next: null }, 200);
+    const list = listRequestOf(c.req.path, query, defaultWindowDays);
+    const all = await insight.reconciliation({ window: list.window }, hostFilterOf(query));
+    const { items, next } = pageOf(all, query.limit ?? Number.POSITIVE_INFINITY, list);
+    return c.json({ items, next }, 200);
   });
 
   app.openapi(countsRoute, async (c) => {

@@ -31,6 +31,7 @@ import {
   makeOffender,
   makeOffenderDetail,
   makeOverview,
+  makeReconciliation,
 } from './findings.ts';
 import { boardOf, pageOfMade } from './host_pages.ts';
 
@@ -221,7 +222,7 @@ function fakeInsight(asked: [string, ...unknown[]][]): FreshAnswers {
         command_notes: [],
       },
     ]),
-    reconciliation: answer('reconciliation', () => []),
+    reconciliation: answer('reconciliation', () => hosts.map(({ id }) => makeReconciliation(id))),
     fixFirst: answer('fixFirst', makeFixFirst),
     burnDown: answer('burnDown', makeBurnDown),
     triageRecords: answer('triageRecords', () => []),

@@ -1,5 +1,7 @@
 /** Makes findings from a number. They are valid by the schemas of the contract. */
+
 import type { Advice } from '../../../../collector/contract/advice.ts';
+import type { Reconciliation } from '../../../../collector/contract/cloud.ts';
 import type { BurnDown, FixFirst } from '../../../../collector/contract/fix_first.ts';
 import type { Group, GroupDetail, GroupMember } from '../../../../collector/contract/group.ts';
 import type { Host, HostDetail, Overview, Readiness, Verdict } from '../../../../collector/contract/host.ts';
@@ -252,4 +254,20 @@ export function makeGroupDetail(): GroupDetail {
   };
   const command = 'aws ec2 modify-instance-metadata-options --instance-id i-2 --http-tokens required';
   return { ...makeGroup(), instances: [instance], verdicts, command, command_notes: ['Look first.'] };
+}
+
+export function makeReconciliation(id: string): Reconciliation {
+  return {
+    id,
+    name: null,
+    result: 'agrees',
+    metadata_no_token: 1,
+    seen_no_token: 1,
+    unseen: 0,
+    metadata_no_token_rejected: null,
+    hours: 1,
+    from: FROM,
+    to: TO,
+    unseen_in: [],
+  };
 }

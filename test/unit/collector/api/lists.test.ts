@@ -168,3 +168,21 @@ test('a list that changes between pages continues after the last item', async ()
     insight.hostPage = before;
   }
 });
+
+test('reconciliation: all hosts, or pages where a limit asks for them', async () => {
+  const idsOf = async (query: string) => {
+    const answer = await api.ask(`/api/v1/reconciliation?${query}`);
+    const { items, next } = (await answer.json()) as { items: { id: string }[]; next: string | null };
+    return { ids: items.map(({ id }) => id), next };
+  };
+  const all = await idsOf('');
+  assert.deepEqual([all.ids.length, all.next], [25, null]);
+  const paged: string[] = [];
+  for (let cursor = ''; ; ) {
+    const { ids, next } = await idsOf(`limit=10${cursor}`);
+    paged.push(...ids);
+    if (next === null) break;
+    cursor = `&cursor=${next}`;
+  }
+  assert.deepEqual(paged, all.ids);
+});
