@@ -7,7 +7,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { TotalColumn, TotalRow, TotalsQuestion } from './total_rows.ts';
 
 /** Bound on the rows of all sums together: some 40 MB. */
-const MAX_ROWS = 300_000;
+export const MAX_ROWS = 300_000;
 
 interface KeptSums {
   changes: number;

@@ -138,6 +138,8 @@ const MIGRATIONS: readonly Migration[] = [
   'ALTER TABLE kinds ADD COLUMN caller_role TEXT',
   toProfiles,
   toCloudBriefs,
+  // A heartbeat takes several pages. Without the index, its time was read behind all of them: 18 µs a host.
+  'CREATE INDEX heartbeats_received ON heartbeats (host_id, received_us)',
 ];
 
 export const FINDINGS: Schema = { file: 'imdswatch.db', migrations: MIGRATIONS };

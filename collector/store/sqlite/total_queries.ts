@@ -89,7 +89,7 @@ export class TotalQueries {
 
   /** Returns a SELECT of the rows that a question is about; null where there can be none. */
   #union(
-    { classes, parts, hosts, identities }: TotalsQuestion,
+    { classes, parts, hosts, identities, span }: TotalsQuestion,
     perHost: boolean,
     columns: (unit: Part['unit']) => string,
   ): { sql: string; values: (number | string)[] } | null {
@@ -119,6 +119,10 @@ export class TotalQueries {
         if (hosts !== null) {
           sql += isAmong(hostColumn(hosts));
           values.push(JSON.stringify(hosts));
+        }
+        if (span !== undefined) {
+          sql += ' AND host BETWEEN ? AND ?';
+          values.push(span.from, span.to);
         }
         selects.push(sql);
       }

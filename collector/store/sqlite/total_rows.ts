@@ -30,6 +30,13 @@ export interface TotalsQuestion {
   /** Numbers of hosts and workloads. Null selects all, an empty list none. */
   hosts: number[] | null;
   identities: number[] | null;
+  /** First and last number of the hosts; without it, all those of `hosts`. */
+  span?: HostSpan;
+}
+
+export interface HostSpan {
+  from: number;
+  to: number;
 }
 
 export interface TotalRow {

@@ -15,11 +15,12 @@ import type {
   SeriesPoint,
 } from '../store.ts';
 import { CallingDaysReader } from './calling_days.ts';
-import { ClosedSums } from './closed_sums.ts';
+import { ClosedSums, MAX_ROWS } from './closed_sums.ts';
 import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2, PLAIN_V2_KIND } from './packed_totals.ts';
 import type { Rows } from './rows.ts';
 import { isAmong, TotalQueries } from './total_queries.ts';
 import {
+  type HostSpan,
   KIND_CLASS,
   mergeTotals,
   type Part,
@@ -36,6 +37,8 @@ export class Totals {
   readonly #queries: TotalQueries;
   readonly #closed: ClosedSums;
   readonly #callingDays: CallingDaysReader;
+  /** The sums of the closed days by host are more than are kept. */
+  #isLarge = false;
 
   constructor(database: DatabaseSync, rows: Rows) {
     this.#rows = rows;
@@ -99,13 +102,14 @@ export class Totals {
   }
 
   /** Returns the totals, without IMDSv2 calls, of hosts by their numbers: of a list, or from one to another. */
-  briefTotals(window: Window, hosts: number[] | { from: number; to: number }): PackedHostTotals {
+  briefTotals(window: Window, hosts: number[] | HostSpan): PackedHostTotals {
     const packer = new HostTotalsPacker((kind) => this.#rows.kind(kind));
-    const isListed = Array.isArray(hosts);
     const question = this.#question({ window, hosts: null, identities: null }, [V1, NEITHER]);
-    if (isListed) question.hosts = hosts;
-    for (const row of this.#sums(question, ['identity', 'host', 'kind'])) {
-      if (!isListed && (row.host < hosts.from || row.host > hosts.to)) continue;
+    const by: TotalColumn[] = ['identity', 'host', 'kind'];
+    const rows = Array.isArray(hosts)
+      ? this.#sums({ ...question, hosts }, by)
+      : this.#sumsOfSpan(question, by, hosts);
+    for (const row of rows) {
       packer.setOwner(row.host, row.identity, () => ({
         hostId: this.#rows.hostId(row.host),
         identity: this.#rows.identity(row.identity).id,
@@ -250,18 +254,40 @@ export class Totals {
    * written is always summed.
    */
   #sums(question: TotalsQuestion, by: TotalColumn[]): TotalRow[] {
+    const { closed, open } = this.#split(question);
+    const before = this.#closed.sums(closed, by, () => this.#queries.sum(closed, by));
+    return merged(before, this.#queries.sum(open, by));
+  }
+
+  /** Sums the closed days of all hosts once, and takes those of a span of hosts from there. */
+  #sumsOfSpan(question: TotalsQuestion, by: TotalColumn[], span: HostSpan): TotalRow[] {
+    const { closed, open } = this.#split(question);
+    let before: TotalRow[];
+    if (this.#isLarge) before = this.#queries.sum({ ...closed, span }, by);
+    else {
+      const all = this.#closed.sums(closed, by, () => this.#queries.sum(closed, by));
+      before = all.filter(({ host }) => host >= span.from && host <= span.to);
+      // More than are kept: to sum them again for each span would take too long.
+      this.#isLarge = all.length > MAX_ROWS;
+    }
+    return merged(before, this.#queries.sum({ ...open, span }, by));
+  }
+
+  #split(question: TotalsQuestion): { closed: TotalsQuestion; open: TotalsQuestion } {
     const today = Math.min(
       Math.floor((Date.now() * 1000) / DAY_US),
       Math.floor(this.#queries.storedHours().last / 24),
     );
     const closed = { ...question, parts: partsWithin(question.parts, Number.NEGATIVE_INFINITY, today) };
     const open = { ...question, parts: partsWithin(question.parts, today, Number.POSITIVE_INFINITY) };
-    const before = this.#closed.sums(closed, by, () => this.#queries.sum(closed, by));
-    const since = this.#queries.sum(open, by);
-    if (since.length === 0) return before;
-    if (before.length === 0) return since;
-    return mergeTotals(before, since);
+    return { closed, open };
   }
+}
+
+function merged(before: TotalRow[], since: TotalRow[]): TotalRow[] {
+  if (since.length === 0) return before;
+  if (before.length === 0) return since;
+  return mergeTotals(before, since);
 }
 
 /** Cuts a time to what SQLite can store: a window that is open has `Infinity`. */
