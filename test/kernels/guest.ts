@@ -1,6 +1,6 @@
 /**
- * Runs in a virtual machine as its first process (main.ts): attributes callers by the tracepoint program and the kernel's
- * process events, and prints one line of JSON between marks for each load.
+ * Runs in a virtual machine as its first process (main.ts): attributes callers by the tracepoint program, then by samples
+ * of the tracepoint, both with the kernel's process events. Prints one line of JSON between marks.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
@@ -23,7 +23,9 @@ function say(report: KernelReport): void {
   process.stdout.write(`\nREPORT ${JSON.stringify(report)} END\n`);
 }
 
-function serve(attributor: TracepointAttributor): Promise<void> {
+let attributor: TracepointAttributor;
+
+function serve(): Promise<void> {
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy());
     let text = '';
@@ -127,23 +129,33 @@ function handOver(ebpf: EbpfAttributor): string {
     : `opener and sender are ${opener} and ${sender}, and not ${found.join(' and ')}`;
 }
 
-async function main(): Promise<void> {
-  const attributor = TracepointAttributor.open({ fallback: null, processes: ProcessWatch.open() });
-  await serve(attributor);
+/** Runs the loads, with fewer calls by the second way. */
+async function loadsBy(way: string, first: number, part: number): Promise<KernelLoad[]> {
   const timer = setInterval(() => attributor.poll(), 1_000);
   const url = `http://${ENDPOINT}/latest/meta-data/instance-id?n={}`;
+  const curl = ['/usr/bin/curl', '-s', '-m', '60', url];
+  const oneShot = ['/bin/one_shot', '/latest/meta-data/instance-id?n={}'];
   const loads = [
-    await load('curl, one after another', 1, 60, 1, ['/usr/bin/curl', '-s', '-m', '60', url]),
-    await load('curl, all at once', 1_001, 40, 40, ['/usr/bin/curl', '-s', '-m', '60', url]),
-    await load('C, does not wait for its answer', 2_001, 200, 1, [
-      '/bin/one_shot',
-      '/latest/meta-data/instance-id?n={}',
-    ]),
+    await load(`${way}, curl, one after another`, first + 1, 60 / part, 1, curl),
+    await load(`${way}, curl, all at once`, first + 1_001, 40 / part, 40, curl),
+    await load(`${way}, C, does not wait for its answer`, first + 2_001, 200 / part, 1, oneShot),
   ];
   clearInterval(timer);
+  return loads;
+}
+
+async function main(): Promise<void> {
+  attributor = TracepointAttributor.open({ fallback: null, processes: ProcessWatch.open() });
+  await serve();
+  const byProgram = await loadsBy('program', 0, 1);
   const counters = attributor.counters();
   attributor.close();
-  say({ kernel: release(), error: null, ...firstProgram(), loads, counters });
+  attributor = TracepointAttributor.openSamples({ fallback: null, processes: ProcessWatch.open() });
+  const bySamples = await loadsBy('samples', 10_000, 2);
+  counters['owners_lost'] =
+    (counters['owners_lost'] ?? 0) + (attributor.counters()['sampled_owners_lost'] ?? 0);
+  attributor.close();
+  say({ kernel: release(), error: null, ...firstProgram(), loads: [...byProgram, ...bySamples], counters });
 }
 
 try {

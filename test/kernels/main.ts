@@ -1,7 +1,7 @@
 /**
  * `npm run test:kernels -- VMLINUZ…` boots each kernel in a virtual machine without network and disk, and compares the
- * callers that the tracepoint program and process events name with the processes that called. Needs
- * qemu-system-x86_64, cpio, gzip, a static busybox, curl and a C compiler with a static C library. A kernel of a
+ * callers that are named with the processes that called: by the tracepoint program and by samples of the tracepoint, both
+ * with process events. Needs qemu-system-x86_64, cpio, gzip, a static busybox, curl and a C compiler with a static C library. A kernel of a
  * distribution must have CONFIG_FTRACE_SYSCALLS or another tracer, CONFIG_BPF_EVENTS and CONFIG_PROC_EVENTS, as
  * Debian's have. Measured: 60 to 90 s for a kernel without hardware virtualisation.
  *
