@@ -415,7 +415,8 @@ export class CallBuilder implements TrackerHooks<ConnectionContext> {
     const { attribution } = this.options;
     const { initialSequence } = context;
     if (attribution?.attributor.useOf === undefined || initialSequence === null || bytes == null) return;
-    const use = attribution.attributor.useOf(tuple, initialSequence, bytes);
+    context.connector ??= context.owner;
+    const use = attribution.attributor.useOf(tuple, initialSequence, bytes, context.connector);
     if (use === null) return;
     const { opener, sender, isMixed } = use;
     context.use = isMixed ? 'shared' : sender === null ? 'own' : 'handed';

@@ -37,6 +37,8 @@ export interface ConnectionContext {
   heldRequests: HeldRequest<ConnectionContext>[];
   /** The way in which the sender of the latest request has the connection; null where that is not known. */
   use: ConnectionUse | null;
+  /** The first process that was known as the owner. */
+  connector: SocketOwner | null;
   /** The process that sent the latest request, if it is not the one that opened the connection; then it is `owner`. */
   sender: SocketOwner | null;
   /** The process that opened the connection, if it is another one than `owner`. */
@@ -59,6 +61,7 @@ export function newContext(
       translation: null,
       endsInHostSocket: false,
       use: null,
+      connector: null,
       sender: null,
       opener: null,
       isSearched: false,

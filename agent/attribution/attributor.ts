@@ -96,9 +96,14 @@ export interface Attributor {
   ): SocketOwner | null;
   /**
    * Returns which processes sent these bytes of the connection whose SYN has this sequence number; null if that is not
-   * known. Absent where the kernel does not report it.
+   * known. Asked when the bytes are handled, and again later. `opener`: the process that connected, as far as is known.
    */
-  useOf?(tuple: FlowTuple, initialSequence: number, bytes: ByteRange): ConnectionUse | null;
+  useOf?(
+    tuple: FlowTuple,
+    initialSequence: number,
+    bytes: ByteRange,
+    opener: SocketOwner | null,
+  ): ConnectionUse | null;
   /**
    * Looks for the owner of a connection whose SYN is about to be handled, while others wait. Absent where that gains
    * nothing.

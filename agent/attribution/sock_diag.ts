@@ -8,10 +8,11 @@
  * The file is longer than others because the look-up, its cache and the reuse of ports depend on each other.
  */
 
+import { readdirSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { deleteOldestEntries } from '../../common/bounded_map.ts';
 import type { Counters } from '../../protocol/records.ts';
-import { type FlowTuple, keyOf } from '../flow.ts';
+import { type ByteRange, type FlowTuple, keyOf } from '../flow.ts';
 import { effectiveCapabilities } from '../linux/capabilities.ts';
 import { cgroupPaths } from '../linux/cgroup.ts';
 import { monotonicNs } from '../linux/libc.ts';
@@ -19,7 +20,7 @@ import { addressBytes, type SocketId } from '../linux/netlink_inet_diag.ts';
 import { type FoundSocket, SockDiagSocket } from '../linux/netlink_sock_diag.ts';
 import { closeDescriptor, openAsBase, readLinkAt } from '../linux/proc_libc.ts';
 import { HeldProcess, ProcReader } from '../linux/proc_reader.ts';
-import type { Attributor } from './attributor.ts';
+import type { Attributor, ConnectionUse } from './attributor.ts';
 import { EndedOwners } from './ended_owners.ts';
 import type { SocketOwner } from './owner.ts';
 import { HolderSearch } from './proc_holder_search.ts';
@@ -43,6 +44,10 @@ const MAX_ADDRESSES = 256;
 /** More SYNs than one reading of packets brings. */
 const MAX_PREPARED = 4096;
 const MAX_UNOWNED = 4096;
+/** Descriptors of one process that are looked at one by one: each costs some 10 us. */
+const MAX_DESCRIPTORS = 128;
+/** More requests than wait for their answers at a time. */
+const MAX_USES = 4096;
 /** Processes that have begun within this time are looked at first. */
 const YOUNG_NS = 5_000_000_000n;
 /** The number of the capability in include/uapi/linux/capability.h. */
@@ -93,7 +98,12 @@ export class SockDiagAttributor implements Attributor {
   /** Facts about sockets of which the owner was gone, by tuple, latest last. */
   readonly #unowned = new Map<string, { uid: number; netns: number | null; isOutOfTime: boolean }>();
   readonly #addresses = new Map<string, Uint8Array>();
+  /** Which processes had the socket of a request, by its tuple and the sequence number of its first byte. */
+  readonly #uses = new Map<string, ConnectionUse | null>();
+  /** Number of the descriptor of the owner that was found last. */
+  #descriptor = 0;
   #lookups = 0;
+  #handed = 0;
   #found = 0;
   #foundByRecent = 0;
   #shared = 0;
@@ -239,6 +249,91 @@ export class SockDiagAttributor implements Attributor {
     return owner;
   }
 
+  /**
+   * Looks, while the sender waits for its answer, which process has the socket, and whether a child has it too. Null says
+   * nothing: other processes may have it, which are not looked for.
+   */
+  useOf(
+    tuple: FlowTuple,
+    _initialSequence: number,
+    { first }: ByteRange,
+    opener: SocketOwner | null,
+  ): ConnectionUse | null {
+    // A shared socket is said to be shared already.
+    if (opener === null || opener.isShared === true) return null;
+    const key = `${keyOf(tuple)} ${first}`;
+    const before = this.#uses.get(key);
+    if (before !== undefined) return before;
+    const use = this.#useNow(tuple, opener);
+    this.#uses.set(key, use);
+    deleteOldestEntries(this.#uses, MAX_USES);
+    return use;
+  }
+
+  #useNow(tuple: FlowTuple, opener: SocketOwner): ConnectionUse | null {
+    const id = this.#socketId(tuple);
+    const found = id === null ? null : this.#findSocket(id);
+    const inode = found?.socket.inode ?? 0;
+    if (id === null || found === null || inode === 0) return null; // it is closed
+    const { pid, startTicks } = opener;
+    const shared: ConnectionUse = { opener, sender: null, isMixed: true };
+    if (!this.#findDescriptor(pid, startTicks, inode)) {
+      const holder = this.#ownerOfInode(id, inode, found.socket.uid, found.netlink, found.netns);
+      if (holder === null) return null;
+      if (holder.pid !== pid) {
+        this.#handed++;
+        return { opener, sender: { ...holder, confidence: 'probable' }, isMixed: false };
+      }
+      if (holder.isShared === true) return this.#countShared(shared);
+    }
+    // fork() copies descriptors under the same numbers.
+    const hasCopy = (child: number) => this.#hasSocket(child, null, inode, this.#descriptor);
+    return this.#youngChildren(pid).some(hasCopy) ? this.#countShared(shared) : null;
+  }
+
+  #countShared(use: ConnectionUse): ConnectionUse {
+    this.#shared++;
+    return use;
+  }
+
+  /** Returns whether a process has the socket at this descriptor; `startTicks`: null if its number alone names it. */
+  #hasSocket(pid: number, startTicks: number | null, inode: number, descriptor: number): boolean {
+    const held = HeldProcess.hold(this.#procRoot, pid);
+    if (held === null) return false;
+    const has =
+      this.#search.hasSocket(held, inode, descriptor) &&
+      (startTicks === null || held.stat()?.startTicks === startTicks);
+    held.close();
+    return has;
+  }
+
+  /**
+   * Returns whether a process has the socket, and remembers at which descriptor. False, too, if it has very many
+   * descriptors: then the bounded search looks for the socket.
+   */
+  #findDescriptor(pid: number, startTicks: number, inode: number): boolean {
+    const has = (number: number) => this.#hasSocket(pid, startTicks, inode, number);
+    if (has(this.#descriptor)) return true;
+    let numbers: number[];
+    try {
+      numbers = readdirSync(`${this.#procRoot}/${pid}/fd`).map(Number);
+    } catch {
+      return false; // it has ended
+    }
+    if (numbers.length > MAX_DESCRIPTORS) return false;
+    const found = numbers.find(has);
+    if (found !== undefined) this.#descriptor = found;
+    return found !== undefined;
+  }
+
+  /** Returns the children of a process that have begun lately; none where there are no process events. */
+  #youngChildren(parent: number): number[] {
+    if (this.#watch === null) return [];
+    const { table } = this.#watch;
+    const nowNs = monotonicNs();
+    return table.youngPids(nowNs, YOUNG_NS).filter((pid) => table.at(pid, nowNs)?.parentPid === parent);
+  }
+
   inodeOf(tuple: FlowTuple): number | null {
     const id = this.#socketId(tuple);
     return id === null ? null : (this.#netlink.find(id)?.inode ?? null);
@@ -293,6 +388,7 @@ export class SockDiagAttributor implements Attributor {
       return null;
     }
     this.#found++;
+    this.#descriptor = holder.descriptor;
     if (holder.recent) this.#foundByRecent++;
     const { parentPid, ...facts } = snapshot;
     const owner: SocketOwner = {
@@ -396,6 +492,8 @@ export class SockDiagAttributor implements Attributor {
       found: this.#found,
       found_by_recent: this.#foundByRecent,
       found_shared: this.#shared,
+      /** Requests whose connection another process had by then. */
+      found_handed: this.#handed,
       snapshot_partial: this.#partial,
       socket_gone: this.#socketGone,
       socket_orphaned: this.#socketOrphaned,

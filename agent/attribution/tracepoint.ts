@@ -64,10 +64,12 @@ export class TracepointAttributor implements Attributor {
   onClosed: Attributor['onClosed'] = null;
   onNamespace: NonNullable<Attributor['onNamespace']> | null = null;
   readonly namesAfterSyn = true;
+  readonly useOf?: NonNullable<Attributor['useOf']>;
   readonly inodeOf?: (tuple: FlowTuple) => number | null;
   /**
    * A record names its caller, and process events say what that was, whenever they are read. Without process events
    * callers are read when their packets come; in another pid namespace our own calls are known by their sockets only.
+   * Samples may lack a connection, whose caller is looked for while it waits.
    */
   readonly collectsPackets: boolean;
   readonly #reports: ConnectionReports;
@@ -132,9 +134,13 @@ export class TracepointAttributor implements Attributor {
       isInitial ? process.pid : null,
       method === 'tracepoint' ? 'ebpf' : 'sock_diag',
     );
-    this.collectsPackets = options.processes !== null && isInitial;
+    this.collectsPackets = method === 'tracepoint' && options.processes !== null && isInitial;
     const { fallback } = options;
     if (fallback?.inodeOf !== undefined) this.inodeOf = (tuple) => fallback.inodeOf!(tuple);
+    // A caller of which packets are collected does not wait for its answer any more when they are handled.
+    if (method === 'sock_diag' && fallback?.useOf !== undefined)
+      this.useOf = (tuple, initialSequence, bytes, opener) =>
+        fallback.useOf!(tuple, initialSequence, bytes, opener);
     if (options.processes !== null) {
       options.processes.onNamespace = (netns, pid) => this.onNamespace?.(netns, pid);
     }

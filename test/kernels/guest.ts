@@ -122,7 +122,7 @@ function handOver(ebpf: EbpfAttributor): string {
   if (connection === undefined) return 'the connection was not reported';
   const { tuple, initialSequence } = connection;
   const first = (initialSequence + 1) >>> 0;
-  const use = ebpf.useOf!(tuple, initialSequence, { first, last: first });
+  const use = ebpf.useOf!(tuple, initialSequence, { first, last: first }, null);
   const found = [use?.opener?.pid, use?.sender?.pid];
   return found[0] === opener && found[1] === sender
     ? 'reported'

@@ -27,12 +27,17 @@ describe('connections that are handed to another process', { skip }, () => {
   });
   after(() => lab?.close());
 
-  async function handOver(watcher: Watcher, way: string, ends: string[] = ['']) {
+  async function handOver(watcher: Watcher, way: string, ends: string[] = [''], pause = 0) {
     const path = `/latest/meta-data/${way}`;
-    const run = await lab.run([programs.python3, HAND_OVER, IMDS_IPV4, path, way], { timeoutMs: 60_000 });
+    const begun = watcher.calls.length;
+    const run = await lab.run([programs.python3, HAND_OVER, IMDS_IPV4, path, way], {
+      ...{ timeoutMs: 60_000, env: { HAND_OVER_PAUSE: String(pause) } },
+    });
     assert.equal(run.status, 0, run.stderr);
     const [opener, sender] = run.stdout.trim().split(' ').map(Number);
-    const found = ends.map((end) => () => watcher.calls.find((call) => call['url.path'] === path + end));
+    const found = ends.map(
+      (end) => () => watcher.calls.slice(begun).find((call) => call['url.path'] === path + end),
+    );
     for (let waits = 0; waits < 1_000 && found.some((find) => find() === undefined); waits++) await sleep(20);
     const calls = found.map((find) => find()!);
     for (const call of calls) assert.ok(call, `${way} was seen: ${watcher.complaints}`);
@@ -82,6 +87,30 @@ describe('connections that are handed to another process', { skip }, () => {
         { caller: turns.sender, use: 'handed', opener: turns.opener, confidence: 'exact' },
         { caller: turns.opener, use: 'own', opener: null, confidence: 'exact' },
       ]);
+    } finally {
+      await watcher.stop();
+    }
+  });
+
+  it('are marked by /proc, if the processes that have the socket show it', async () => {
+    // A busy machine looks at the processes while they wait.
+    await lab.metadata.set({ connection: 'keep-alive', delayMs: 500 });
+    const watcher = await Watcher.start(lab, [...WATCH, 'proc']);
+    try {
+      const own = await handOver(watcher, 'own');
+      assert.deepEqual(rowOf(own.calls[0]!), {
+        caller: own.opener,
+        use: null,
+        opener: null,
+        confidence: 'exact',
+      });
+      // The process that connects is looked for before it hands its connection on.
+      const fork = await handOver(watcher, 'fork', [''], 3);
+      const shared = { caller: fork.opener, use: 'shared', opener: null, confidence: 'probable' };
+      assert.deepEqual(rowOf(fork.calls[0]!), shared);
+      const pass = await handOver(watcher, 'pass', [''], 3);
+      const handed = { caller: pass.sender, use: 'handed', opener: pass.opener, confidence: 'probable' };
+      assert.deepEqual(rowOf(pass.calls[0]!), handed);
     } finally {
       await watcher.stop();
     }

@@ -1,12 +1,13 @@
 """Connects to a metadata service and lets another process, or another program, use the connection.
 
-Usage: hand_over.py ADDRESS PATH WAY. Prints the pids of the process that connects and of the one that sends.
+Usage: hand_over.py ADDRESS PATH WAY. HAND_OVER_PAUSE is a number of seconds between both. Prints the pids of the process that connects and of the one that sends.
 """
 
 import array
 import os
 import socket
 import sys
+import time
 
 address, path, way = sys.argv[1:4]
 
@@ -15,6 +16,14 @@ def connect():
     connection = socket.socket()
     connection.settimeout(60)
     connection.connect((address, 80))
+    time.sleep(float(os.environ.get("HAND_OVER_PAUSE", "0")))
+    return connection
+
+
+def taken(descriptor):
+    # The descriptor does not block since its first process has given it a time-out.
+    connection = socket.socket(fileno=descriptor)
+    connection.settimeout(60)
     return connection
 
 
@@ -50,7 +59,7 @@ def report(sender):
 
 
 if way == "send":
-    request(socket.socket(fileno=int(sys.argv[4])), path)
+    request(taken(int(sys.argv[4])), path)
 elif way == "own":
     request(connect(), path)
     report(os.getpid())
@@ -62,7 +71,7 @@ elif way == "pass":
     child = os.fork()
     if child == 0:
         _, rights, _, _ = there.recvmsg(1, socket.CMSG_SPACE(4))
-        request(socket.socket(fileno=array.array("i", rights[0][2])[0]), path)
+        request(taken(array.array("i", rights[0][2])[0]), path)
         os._exit(0)
     connection = connect()
     here.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connection.fileno()]))])
