@@ -6,34 +6,10 @@ import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
 import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from '../common/agent_token.ts';
 import { OperatorError } from '../common/operator_error.ts';
+import { MISSING_HEARTBEATS } from './ingest/pacing.ts';
 import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
-import { releasePattern } from './store/release_names.ts';
+import { network, ownerRuleText, releasePatternText } from './setting_texts.ts';
 import { WorkloadRules } from './store/workload_rules.ts';
-
-const network = z.string().refine((text) => {
-  const [address = '', prefix, ...rest] = text.split('/');
-  const bits = isIPv6(address) ? 128 : 32;
-  const prefixIsGood = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
-  return isIP(address) !== 0 && prefixIsGood && rest.length === 0;
-}, 'must be addresses or networks, such as 10.0.0.5 or 10.0.0.0/24');
-
-const releasePatternText = z.string().refine((text) => {
-  try {
-    releasePattern(text);
-    return true;
-  } catch {
-    return false;
-  }
-}, 'must begin with / and have {release} once, as /srv/shop/{release}/bin does');
-
-const ownerRuleText = z.string().refine((text) => {
-  try {
-    ownerRule(text);
-    return true;
-  } catch {
-    return false;
-  }
-}, 'must be namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER');
 
 /** Settings by which callers become workloads. Commands that read the store have them too. */
 export const workloadShape = {
@@ -185,6 +161,22 @@ export const collectorSettings = z.object({
     .max(3600)
     .default(60)
     .describe('Seconds without any data after which a connection is closed.'),
+  agent_heartbeat_seconds: z
+    .number()
+    .min(1)
+    .max(300)
+    .optional()
+    .describe(
+      "Interval of heartbeats that agents are told when they connect. An agent whose own heartbeat_seconds is longer keeps it. Default: the agents' own interval for up to 1,000 connected agents, then one second for each hundred of them, at most 60 and at most a third of silent_after_seconds.",
+    ),
+  drain_seconds: z
+    .number()
+    .min(0)
+    .max(900)
+    .default(0)
+    .describe(
+      'Seconds over which a collector that ends hands its agents over to other collectors behind the same load balancer. /readyz answers 503 from the first moment. 0: all connections are closed at once, as with a single collector.',
+    ),
   ...workloadShape,
   owner_rules: z
     .array(ownerRuleText)
@@ -267,6 +259,12 @@ export function checkCollectorSettings(settings: CollectorSettings): void {
   if (!servesTls(settings) && !settings.insecure_http && !isLoopback(listenAddress(settings).host)) {
     refuse(
       `listen is "${listen}", which other machines can reach, and there is no TLS: tokens and findings would be sent unencrypted. Set tls_cert_file and tls_key_file (or tls_self_signed for a first try), or insecure_http where a proxy in front of the collector encrypts.`,
+    );
+  }
+  const { agent_heartbeat_seconds: heartbeat = 0, silent_after_seconds: silentAfter } = settings;
+  if (heartbeat * MISSING_HEARTBEATS > silentAfter) {
+    refuse(
+      `agent_heartbeat_seconds is ${heartbeat}, and a host would be silent after ${silentAfter} s (silent_after_seconds). Set silent_after_seconds to ${Math.ceil(heartbeat * MISSING_HEARTBEATS)} or more, so that ${MISSING_HEARTBEATS} heartbeats may be missing.`,
     );
   }
   if (settings.agent_token_host !== undefined && configuredAgentToken(settings) === null) {

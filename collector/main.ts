@@ -37,6 +37,8 @@ import { WorkloadQueries } from './store/workload_queries.ts';
 
 const PAGE_DIRECTORY = fileURLToPath(new URL('../web/dist', import.meta.url));
 
+const DRAINING = 'This collector is about to end, and hands its agents over to others.';
+
 export interface Collector {
   /** The bound address for agents, with the actual port where the setting has port 0. */
   address: { host: string; port: number; url: string };
@@ -120,6 +122,10 @@ async function compose(
     addressOf: ({ headers, socket }) => access.clientAddress(headers, socket.remoteAddress),
     maxConnections: settings.max_connections,
     idleMs: settings.idle_seconds * 1000,
+    pace: {
+      heartbeatSeconds: settings.agent_heartbeat_seconds ?? null,
+      silentAfterSeconds: settings.silent_after_seconds,
+    },
     store,
     writer,
     log,
@@ -161,6 +167,7 @@ async function compose(
     void live.check();
   });
 
+  let isDraining = false;
   const counters = (): StageCounters => ({
     ingest: ingest.counters(),
     writer: writer.counters(),
@@ -192,7 +199,7 @@ async function compose(
     live,
     metrics: new ApiMetrics(),
     counters,
-    unready: () => storeProblem(store, writer),
+    unready: async () => (isDraining ? DRAINING : storeProblem(store, writer)),
     log,
     defaultWindowDays: settings.readiness_window_days,
     tls: tls !== null,
@@ -229,6 +236,12 @@ async function compose(
   const url = urlOf('ws', host);
   log.info({ listen: url, page: pageUrl, store: settings.data_dir }, 'the collector is listening');
   let stopped: Promise<void> | null = null;
+  const drain = async () => {
+    if (settings.drain_seconds === 0) return;
+    isDraining = true;
+    log.info({ seconds: settings.drain_seconds }, 'handing the agents over to other collectors');
+    await ingest.drain(settings.drain_seconds * 1000);
+  };
   return {
     address: { host, port, url },
     pageUrl,
@@ -246,7 +259,9 @@ async function compose(
       return { takesRecords: problem === null, status: problem === null ? listens : `${problem} ${listens}` };
     },
     stop: () => {
-      stopped ??= end().then(() => log.info('the collector has stopped'));
+      stopped ??= drain()
+        .then(end)
+        .then(() => log.info('the collector has stopped'));
       return stopped;
     },
   };

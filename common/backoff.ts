@@ -24,6 +24,17 @@ export class Backoff {
     return Math.round(full * (1 - this.#random() / 2));
   }
 
+  /**
+   * Returns milliseconds between 0 and the delay, whose first value is `firstMs` or the usual one, whichever is
+   * longer. So a large fleet that lost its collector is spread over all of that time.
+   */
+  nextSpread(firstMs: number): number {
+    const first = Math.max(firstMs, this.#firstMs);
+    const full = Math.min(Math.max(this.#maxMs, first), first * 2 ** Math.min(this.#attempts, 30));
+    this.#attempts += 1;
+    return Math.round(full * this.#random());
+  }
+
   reset(): void {
     this.#attempts = 0;
   }

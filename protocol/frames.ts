@@ -38,6 +38,13 @@ const MAX_BATCH_RECORDS = 2_000;
 /** Bound on the callers that a connection has defined: bytes of their JSON without the number. */
 export const MAX_CALLERS_BYTES = 128 * 1024;
 
+/**
+ * Reason of a close with code 1001 (going away, RFC 6455 section 7.4.1) by a collector that hands its agents
+ * over to others: everything that it received is acknowledged, and the agent connects again at once. Agents of
+ * releases before it do so after their usual delay.
+ */
+export const HANDED_OVER = 'handed over';
+
 /** 32 random bytes in base64url (RFC 4648 section 5) without padding. */
 export const ENROLMENT_KEY = /^[A-Za-z0-9_-]{43}$/;
 
@@ -90,6 +97,16 @@ export const welcome = z.object({
    * The credential of an agent that showed an enrolment token, sent once. The agent shows it from then on.
    */
   credential: z.string().min(1).optional(),
+  /**
+   * Seconds between two heartbeats; absent for the agent's own interval. An agent whose own interval is longer
+   * keeps it. Agents of releases before these fields ignore them.
+   */
+  heartbeat_seconds: z.number().min(0.1).max(3600).optional(),
+  /**
+   * Seconds over which agents spread their first attempt to connect again after they lost this collector; absent
+   * where few agents are connected.
+   */
+  reconnect_seconds: z.number().min(0).max(3600).optional(),
 });
 export const ack = z.object({
   type: z.literal('ack'),

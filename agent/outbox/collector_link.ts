@@ -10,6 +10,7 @@ import {
   type AgentFrame,
   type CollectorFrame,
   collectorFrame,
+  HANDED_OVER,
   MAX_FRAME_BYTES,
 } from '../../protocol/frames.ts';
 import type { Batch } from './batches.ts';
@@ -48,8 +49,11 @@ export interface LinkOptions {
    */
   onHttpAnswer: (statusCode: number | undefined) => string | null;
   onError: (error: NodeJS.ErrnoException) => void;
-  /** Called once. `reason` is null if the end needs no log line. */
-  onEnd: (reason: string | null) => void;
+  /**
+   * Called once. `reason` is null if the end needs no log line. `isHandedOver`: the collector ends, and others
+   * are there.
+   */
+  onEnd: (reason: string | null, isHandedOver: boolean) => void;
 }
 
 export class CollectorLink {
@@ -89,7 +93,11 @@ export class CollectorLink {
       reason = error.message;
       if (!this.#hasEnded) options.onError(error);
     });
-    socket.on('close', (code) => this.#end(reason ?? `closed with code ${code}`));
+    socket.on('close', (code, text) => {
+      // RFC 6455 section 7.4.1: 1001 is "going away".
+      const isHandedOver = code === 1001 && String(text) === HANDED_OVER;
+      this.#end(isHandedOver ? null : (reason ?? `closed with code ${code}`), isHandedOver);
+    });
   }
 
   #onOpen(): void {
@@ -155,11 +163,11 @@ export class CollectorLink {
     setTimeout(() => this.#socket.terminate(), CLOSE_TIMEOUT_MS).unref();
   }
 
-  #end(reason: string | null): void {
+  #end(reason: string | null, isHandedOver = false): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     if (this.#heartbeatTimer !== null) clearInterval(this.#heartbeatTimer);
-    this.#options.onEnd(reason);
+    this.#options.onEnd(reason, isHandedOver);
   }
 }
 

@@ -4,13 +4,13 @@
  * is not acknowledged lies in the spool.
  */
 import type { Logger } from 'pino';
-import { Backoff } from '../../common/backoff.ts';
 import type { HostFacts } from '../../protocol/call.ts';
 import { type CollectorFrame, OLDEST_PROTOCOL_VERSION, PROTOCOL_VERSION } from '../../protocol/frames.ts';
 import type { Counters, Heartbeat } from '../../protocol/records.ts';
 import { AgentCredentials } from './agent_credentials.ts';
 import { BatchSender } from './batch_sender.ts';
 import { CollectorLink } from './collector_link.ts';
+import { CollectorPace } from './collector_pace.ts';
 import { type TlsFiles, tlsOptions } from './collector_tls.ts';
 import { ConnectionLog } from './connection_log.ts';
 import type { CredentialFile } from './credential_file.ts';
@@ -19,8 +19,6 @@ import { httpRefusal, protocolRefusal, tlsRefusal } from './refusals.ts';
 import type { Sink } from './sink.ts';
 import type { Spool } from './spool.ts';
 
-const FIRST_RETRY_MS = 500;
-const MAX_RETRY_MS = 30_000;
 /** Delay after a refusal that only an operator can end. */
 const REFUSED_RETRY_MS = 60_000;
 
@@ -47,7 +45,7 @@ export class Uplink implements Sink {
   readonly #log: Logger;
   readonly #connectionLog: ConnectionLog;
   readonly #credentials: AgentCredentials;
-  readonly #backoff = new Backoff(FIRST_RETRY_MS, MAX_RETRY_MS);
+  readonly #pace: CollectorPace;
   #host: HostFacts;
   #link: CollectorLink | null = null;
   #retryTimer: NodeJS.Timeout | null = null;
@@ -69,6 +67,7 @@ export class Uplink implements Sink {
     this.#options = options;
     this.#spool = options.spool;
     this.#sender = new BatchSender(options.spool);
+    this.#pace = new CollectorPace(options.heartbeatMs);
     this.#log = options.log;
     this.#connectionLog = new ConnectionLog(options.url, options.log);
     this.#host = options.host;
@@ -92,7 +91,7 @@ export class Uplink implements Sink {
     this.#host = host;
     if (this.#link === null) return;
     this.#counters.introductions += 1;
-    this.#backoff.reset();
+    this.#pace.resetRetries();
     this.#link?.close();
   }
 
@@ -161,7 +160,7 @@ export class Uplink implements Sink {
         const refusal = tlsRefusal(error, url);
         if (refusal !== null) this.#connectionLog.logRefusal(refusal);
       },
-      onEnd: (reason) => this.#onEnd(reason),
+      onEnd: (reason, isHandedOver) => this.#onEnd(reason, isHandedOver),
     });
   }
 
@@ -202,6 +201,7 @@ export class Uplink implements Sink {
       case 'welcome':
         if (!this.#acceptProtocol(link, frame.protocol)) return;
         this.#spool.resumeAfter(frame.last_seq);
+        this.#pace.onWelcome(frame);
         if (frame.credential !== undefined) {
           this.#credentials.storeCredential(frame.credential);
           this.#log.info('the collector gave this agent a credential of its own');
@@ -214,7 +214,7 @@ export class Uplink implements Sink {
         this.#counters.acknowledgements += 1;
         // The delay is not reset at the welcome: a collector whose store is full welcomes every agent and can
         // store nothing.
-        this.#backoff.reset();
+        this.#pace.resetRetries();
         this.#spool.acknowledgeBatches(frame.seq, frame.rejected);
         this.#sender.sendFullBatches();
         if (this.#onDrained !== null && this.#sender.isDrained) this.#onDrained();
@@ -259,12 +259,13 @@ export class Uplink implements Sink {
 
   #onHeartbeatDue(link: CollectorLink): void {
     if (!this.connected) return;
-    if (this.#spool.inFlight === 0) this.#backoff.reset();
-    void this.#sendHeartbeat(link);
+    if (this.#spool.inFlight === 0) this.#pace.resetRetries();
+    if (this.#pace.isHeartbeatDue(performance.now())) void this.#sendHeartbeat(link);
     this.#sender.sendWaiting();
   }
 
   async #sendHeartbeat(link: CollectorLink): Promise<void> {
+    this.#pace.onHeartbeat(performance.now());
     try {
       const heartbeat = await this.#options.heartbeat();
       if (link !== this.#link || !this.connected) return;
@@ -281,14 +282,16 @@ export class Uplink implements Sink {
     }
   }
 
-  #onEnd(reason: string | null): void {
+  #onEnd(reason: string | null, isHandedOver: boolean): void {
+    const isElsewhere = isHandedOver && this.connected;
     this.#link = null;
     this.#sender.end();
     this.#onDrained?.();
     if (this.#stopped) return;
-    this.#counters.connection_failures += 1;
+    if (isElsewhere) this.#log.info('the collector ends; connecting to another one');
+    else this.#counters.connection_failures += 1;
     if (reason !== null) this.#connectionLog.logLost(reason);
-    this.#retryIn(this.#connectionLog.isRefused ? REFUSED_RETRY_MS : this.#backoff.next());
+    this.#retryIn(this.#connectionLog.isRefused ? REFUSED_RETRY_MS : this.#pace.nextRetry(isElsewhere));
   }
 
   #retryIn(delayMs: number): void {

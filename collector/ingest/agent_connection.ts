@@ -4,36 +4,30 @@
  */
 import type { RawData, WebSocket } from 'ws';
 import type { HostFacts } from '../../protocol/call.ts';
-import type { AgentFrame, CollectorFrame, RefusalReason } from '../../protocol/frames.ts';
+import {
+  type AgentFrame,
+  type CollectorFrame,
+  HANDED_OVER,
+  type RefusalReason,
+} from '../../protocol/frames.ts';
 import type { BatchResult } from '../store/store.ts';
-import type { Backlog } from './backlog.ts';
 import { BatchChecker, type BatchFrame } from './batch_checker.ts';
 import type { CheckedBatch } from './checked_batch.ts';
-import { type ConnectionLimits, FlowControl } from './flow_control.ts';
+import type { ConnectionContext } from './connection_context.ts';
+import { FlowControl } from './flow_control.ts';
 import { byteLength, parseFrame } from './frame_parsing.ts';
-import { agreeOnProtocol, authorizeHost, type HandshakeContext, type Hello } from './handshake.ts';
-import type { HostShares } from './host_shares.ts';
+import { agreeOnProtocol, authorizeHost, type Hello } from './handshake.ts';
 import { QuietFrames } from './quiet_frames.ts';
-import type { IngestStore, Writer } from './writer.ts';
+import { Unanswered } from './unanswered.ts';
 
+/** Codes of RFC 6455 section 7.4.1. */
+const GOING_AWAY = 1001;
+const POLICY_VIOLATION = 1008;
 const HELLO_TIMEOUT_MS = 5_000;
+/** An agent that does not answer the close of its connection is waited for no longer than this. */
+const CLOSE_MS = 5_000;
 /** The last heartbeat of every host is read for every list of hosts. That of a real agent has 5 kB. */
 const MAX_HEARTBEAT_BYTES = 64 * 1024;
-
-export interface ConnectionContext extends HandshakeContext {
-  store: IngestStore;
-  writer: Writer;
-  backlog: Backlog;
-  shares: HostShares;
-  limits: ConnectionLimits;
-  /**
-   * Called once the agent has named its stream. Returns false where a connection of another host sends this
-   * stream.
-   */
-  claimStream: (connection: AgentConnection) => boolean;
-  /** Called when this connection was given the credential of its host. */
-  onEnrolled: (connection: AgentConnection) => void;
-}
 
 export class AgentConnection {
   readonly #socket: WebSocket;
@@ -47,6 +41,7 @@ export class AgentConnection {
   readonly #quietFrames = new QuietFrames();
   readonly #flow: FlowControl;
   #hasWarned = false;
+  readonly #unanswered = new Unanswered();
   #helloTimer: NodeJS.Timeout;
   /** Time of the last data, in `performance.now()` milliseconds, which a step of the clock does not change. */
   lastHeardMs = performance.now();
@@ -76,6 +71,7 @@ export class AgentConnection {
       this.#closing = true;
       clearTimeout(this.#helloTimer);
       this.#flow.close();
+      this.#unanswered.stopWaiting();
     });
   }
 
@@ -107,16 +103,24 @@ export class AgentConnection {
     this.#closing = true;
     this.#context.counters.refused += 1;
     this.#send({ type: 'refused', reason, message });
-    // 1008: policy violation (RFC 6455 section 7.4.1).
-    this.#socket.close(1008, reason);
+    this.#socket.close(POLICY_VIOLATION, reason);
     setTimeout(() => this.#socket.terminate(), 2000).unref();
   }
 
-  /** Closes the connection because the collector ends. 1001: going away. */
-  goAway(): void {
+  /**
+   * Closes the connection when the batches that were received are answered, after `graceMs` at the latest.
+   * `isDraining`: other collectors are there, and the agent connects again at once.
+   */
+  async goAway(graceMs: number, isDraining: boolean): Promise<void> {
+    if (this.#closing) return;
+    this.#flow.stopReading();
+    await this.#unanswered.wait(graceMs);
+    if (this.#closing) return;
     this.#closing = true;
-    this.#socket.close(1001);
-    setTimeout(() => this.#socket.terminate(), 1000).unref();
+    this.#socket.close(GOING_AWAY, isDraining ? HANDED_OVER : '');
+    // The answer to the close must be read. Frames before it are ignored, and stay in the agent's spool.
+    this.#socket.resume();
+    setTimeout(() => this.#socket.terminate(), CLOSE_MS).unref();
   }
 
   terminate(): void {
@@ -185,10 +189,10 @@ export class AgentConnection {
     }
     if (authorized.credential !== undefined) {
       this.#hasEnrolled = true;
-      this.#context.onEnrolled(this);
+      this.#context.onEnrolled();
     }
     if (this.#closing) return;
-    if (lastSeq === null || !this.#context.claimStream(this)) {
+    if (lastSeq === null || !this.#context.claimStream()) {
       this.refuse(
         'stream',
         `The stream ${stream} belongs to another host. Was the agent's spool copied with a disk image? Delete its spool_dir.`,
@@ -197,7 +201,8 @@ export class AgentConnection {
     }
     this.#welcomed = true;
     this.#flow.joinHost(host.id);
-    this.#send({ type: 'welcome', protocol: this.#checker.protocol, last_seq: lastSeq, ...authorized });
+    const { protocol } = this.#checker;
+    this.#send({ type: 'welcome', protocol, last_seq: lastSeq, ...authorized, ...this.#context.pace() });
   }
 
   async #onBatch(frame: BatchFrame, bytes: number): Promise<void> {
@@ -207,6 +212,7 @@ export class AgentConnection {
     }
     const { seq, records } = frame;
     this.#flow.addBatch(bytes, records.length + (frame.callers?.length ?? 0));
+    this.#unanswered.add();
     try {
       const submitted = await this.#checker.check(frame, this.#host!.id, (checked) =>
         this.#submit(checked, frame),
@@ -226,6 +232,7 @@ export class AgentConnection {
       }
     } finally {
       this.#flow.completeBatch(bytes);
+      this.#unanswered.remove();
     }
   }
 
@@ -270,10 +277,7 @@ export class AgentConnection {
     this.#context.counters.heartbeats += 1;
   }
 
-  /**
-   * Counts a frame without records. Returns false, and closes the connection, where there are more of them
-   * than any agent sends.
-   */
+  /** Returns false, and closes the connection, where more frames without records come than any agent sends. */
   #onQuietFrame(): boolean {
     this.lastHeardMs = performance.now();
     if (this.#quietFrames.count(this.lastHeardMs)) return true;

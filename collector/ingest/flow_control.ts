@@ -25,6 +25,7 @@ export class FlowControl {
   #pendingBytes = 0;
   #throttle: NodeJS.Timeout | null = null;
   #closed = false;
+  #ending = false;
   /** Waits in the line of all connections. */
   #inLine = false;
   #hostId: string | null = null;
@@ -91,6 +92,12 @@ export class FlowControl {
     this.#regulate();
   }
 
+  /** Reads the socket no more. Batches that wait for the store go on. */
+  stopReading(): void {
+    this.#ending = true;
+    this.#regulate();
+  }
+
   readonly #onTurn = (): void => {
     this.#inLine = false;
     this.#regulate();
@@ -100,7 +107,11 @@ export class FlowControl {
     if (this.#closed) return;
     const isPaused = this.#socket.isPaused;
     const most = this.#backlog.pendingBytesOfOne;
-    const hold = this.#inLine || this.#throttle !== null || this.#pendingBytes > (isPaused ? most / 2 : most);
+    const hold =
+      this.#ending ||
+      this.#inLine ||
+      this.#throttle !== null ||
+      this.#pendingBytes > (isPaused ? most / 2 : most);
     if (hold && !isPaused) {
       this.#onHeldBack();
       this.#socket.pause();

@@ -12,20 +12,19 @@ import type { AgentIdentity } from '../access/principal.ts';
 import type { EnrolmentClaim } from '../access/token_store.ts';
 import { AgentConnection } from './agent_connection.ts';
 import { Backlog } from './backlog.ts';
+import { placeFor } from './connection_places.ts';
+import { drain } from './drain.ts';
 import type { ConnectionLimits } from './flow_control.ts';
 import { HostShares } from './host_shares.ts';
 import { zeroIngestCounters } from './ingest_counters.ts';
+import { type PaceSettings, paceOf } from './pacing.ts';
 import type { IngestStore, Writer } from './writer.ts';
 
 /** Refused tokens are logged at most this often; each is counted. */
 const REFUSAL_LOG_INTERVAL_MS = 60_000;
 
-/** One part in this many of all places is kept for agents that show a credential. */
-const RESERVED_SHARE = 8;
-/** Connections that have shown an enrolment token and have sent no `hello`. */
-const MAX_WITHOUT_HELLO = 256;
-/** Connections with the credential of one host. An agent has one, and a half-open one or two after a cut. */
-const MAX_CONNECTIONS_OF_HOST = 4;
+/** Time at the end for the acknowledgements of batches that were received. */
+const LAST_ANSWERS_MS = 1_000;
 
 export const DEFAULT_LIMITS: ConnectionLimits = {
   bytesPerSecond: 32 * 1024 * 1024,
@@ -49,6 +48,7 @@ export interface IngestOptions {
   /** Limits of one connection. Default: `DEFAULT_LIMITS`. */
   limits?: Partial<ConnectionLimits>;
   idleMs: number;
+  pace: PaceSettings;
   store: IngestStore;
   writer: Writer;
   log: Logger;
@@ -77,6 +77,7 @@ export class IngestServer {
     superseded: 0,
     unproven: 0,
     made_room: 0,
+    handed_over: 0,
   };
   readonly #frameCounters = zeroIngestCounters();
 
@@ -112,7 +113,7 @@ export class IngestServer {
       respond(socket, '401 Unauthorized');
       return false;
     }
-    if (this.#closing || !this.#hasPlaceFor(identity)) {
+    if (this.#closing || !this.#makePlaceFor(identity)) {
       this.#counters.over_limit += 1;
       respond(socket, '503 Service Unavailable');
       return false;
@@ -132,30 +133,14 @@ export class IngestServer {
     }
   }
 
-  /**
-   * Tells whether a connection may be accepted, and closes another one where that makes room. Some places are
-   * reserved for agents that show a credential or a certificate. They may also replace a connection that
-   * showed an enrolment token and has sent no `hello`.
-   */
-  #hasPlaceFor({ hostId }: AgentIdentity): boolean {
-    const { maxConnections } = this.#options;
-    const { size } = this.#connections;
-    if (hostId === null) {
-      const reserved = Math.floor(maxConnections / RESERVED_SHARE);
-      return size < maxConnections - reserved && this.#withoutHello().length < MAX_WITHOUT_HELLO;
+  /** Tells whether a connection may be accepted, and closes another one where that makes room. */
+  #makePlaceFor({ hostId }: AgentIdentity): boolean {
+    const { hasPlace, leaving } = placeFor(hostId, this.#connections, this.#options.maxConnections);
+    if (leaving !== null) {
+      this.#counters.made_room += 1;
+      leaving.terminate();
     }
-    const ofHost = [...this.#connections].filter(({ boundTo }) => boundTo === hostId);
-    const oldest = ofHost.length >= MAX_CONNECTIONS_OF_HOST ? ofHost[0] : undefined;
-    const leaving = oldest ?? (size >= maxConnections ? this.#withoutHello()[0] : undefined);
-    if (leaving === undefined) return size < maxConnections;
-    this.#counters.made_room += 1;
-    leaving.terminate();
-    return true;
-  }
-
-  /** Returns connections by an enrolment token that have sent no `hello`, the oldest first. */
-  #withoutHello(): AgentConnection[] {
-    return [...this.#connections].filter(({ boundTo, stream }) => boundTo === null && stream === null);
+    return hasPlace;
   }
 
   #onUnauthorized({ socket }: IncomingMessage): void {
@@ -179,13 +164,14 @@ export class IngestServer {
       backlog: this.#backlog,
       shares: this.#shares,
       limits: this.#limits,
+      pace: () => paceOf(this.#connections.size, this.#options.pace),
       log,
       identity,
       sourceAddress,
       issueCredential,
       hasCredential,
-      claimStream: (claiming) => this.#claimStream(claiming),
-      onEnrolled: ({ hostId }) => this.#closeUnproven(hostId!),
+      claimStream: () => this.#claimStream(connection),
+      onEnrolled: () => this.#closeUnproven(connection.hostId!),
     });
     this.#connections.add(connection);
     webSocket.on('close', () => {
@@ -272,6 +258,22 @@ export class IngestServer {
     }
   }
 
+  /**
+   * Accepts no more agents, and hands those that are connected over to other collectors. The closes are spread
+   * over `forMs`. Resolves when all have left, some seconds later at most.
+   */
+  async drain(forMs: number): Promise<void> {
+    this.#closing = true;
+    const leaving = [...this.#connections].map((connection) => ({
+      handOver: async (graceMs: number) => {
+        if (!this.#connections.has(connection)) return;
+        await connection.goAway(graceMs, true);
+        this.#counters.handed_over += 1;
+      },
+    }));
+    await drain(leaving, forMs);
+  }
+
   /** Accepts no more agents. Resolves when all connections are closed. */
   async close(): Promise<void> {
     this.#closing = true;
@@ -281,10 +283,10 @@ export class IngestServer {
     const closed = new Promise<void>((resolve) => {
       this.#emptied = resolve;
     });
-    for (const connection of this.#connections) connection.goAway();
+    for (const connection of this.#connections) void connection.goAway(LAST_ANSWERS_MS, false);
     const straggling = setTimeout(() => {
       for (const connection of this.#connections) connection.terminate();
-    }, 1500);
+    }, LAST_ANSWERS_MS + 1000);
     await closed;
     clearTimeout(straggling);
   }

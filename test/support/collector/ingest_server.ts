@@ -20,6 +20,7 @@ export interface TestIngestOptions extends WriterOptions {
   address?: string;
   tls?: ServerOptions;
   idleMs?: number;
+  heartbeatSeconds?: number;
   limits?: Partial<ConnectionLimits>;
   /** True: agents that show `TOKEN` get a credential. Default: none is issued. */
   enrolment?: boolean;
@@ -83,6 +84,7 @@ export class TestIngestServer {
       maxConnections: 100,
       limits: options.limits ?? {},
       idleMs: options.idleMs ?? 60_000,
+      pace: { heartbeatSeconds: options.heartbeatSeconds ?? null, silentAfterSeconds: 300 },
       store: this.store,
       writer: this.writer,
       log,

@@ -40,11 +40,11 @@ export class MemoryStore implements IngestStore {
     return batches.map((batch) => this.#put(batch));
   }
 
-  #put({ stream, seq, host, callers, records }: StoredBatch): BatchResult {
+  #put({ stream, seq, host, callers, records, partial }: StoredBatch): BatchResult {
     const lastSeq = this.#streams.get(stream)?.seq ?? 0;
     if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
     if (seq > lastSeq + 1) return { result: 'ahead', lastSeq, records: 0, duplicates: 0 };
-    this.#streams.set(stream, { hostId: host.id, seq });
+    if (partial !== true) this.#streams.set(stream, { hostId: host.id, seq });
     let fresh = 0;
     for (const record of records) {
       const { id } =

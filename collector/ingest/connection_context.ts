@@ -1,0 +1,24 @@
+/** The parts of the collector that an agent's connection uses. */
+import type { Backlog } from './backlog.ts';
+import type { ConnectionLimits } from './flow_control.ts';
+import type { HandshakeContext } from './handshake.ts';
+import type { HostShares } from './host_shares.ts';
+import type { Pace } from './pacing.ts';
+import type { IngestStore, Writer } from './writer.ts';
+
+export interface ConnectionContext extends HandshakeContext {
+  store: IngestStore;
+  writer: Writer;
+  backlog: Backlog;
+  shares: HostShares;
+  limits: ConnectionLimits;
+  /** Returns what a newly connected agent is told about its pace. */
+  pace: () => Pace;
+  /**
+   * Called once the agent has named its stream. Returns false where a connection of another host sends this
+   * stream.
+   */
+  claimStream: () => boolean;
+  /** Called when this connection was given the credential of its host. */
+  onEnrolled: () => void;
+}

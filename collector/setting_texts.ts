@@ -1,0 +1,30 @@
+/** Checks texts of settings. */
+import { isIP, isIPv6 } from 'node:net';
+import * as z from 'zod';
+import { ownerRule } from './insight/owner_rules.ts';
+import { releasePattern } from './store/release_names.ts';
+
+export const network = z.string().refine((text) => {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const bits = isIPv6(address) ? 128 : 32;
+  const prefixIsGood = prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= bits);
+  return isIP(address) !== 0 && prefixIsGood && rest.length === 0;
+}, 'must be addresses or networks, such as 10.0.0.5 or 10.0.0.0/24');
+
+export const releasePatternText = z.string().refine((text) => {
+  try {
+    releasePattern(text);
+    return true;
+  } catch {
+    return false;
+  }
+}, 'must begin with / and have {release} once, as /srv/shop/{release}/bin does');
+
+export const ownerRuleText = z.string().refine((text) => {
+  try {
+    ownerRule(text);
+    return true;
+  } catch {
+    return false;
+  }
+}, 'must be namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER');
