@@ -58,7 +58,7 @@ class Maker {
     const service = workloadOf('service', number % V2_WORKLOADS);
     callers.push(callerOf(service, 1000, toTimestamp(startUs), this.#random));
     for (let day = 0; day < DAYS; day += 2) {
-      const us = this.#nowUs - (day + 0.3) * DAY_US;
+      const us = this.#nowUs - Math.floor((day + this.#random.next()) * DAY_US);
       const times = { first: toTimestamp(us), last: toTimestamp(us + 59e6) };
       const rollup = v2Rollup(this.#id(us), times, CALLS_PER_ROLLUP, service);
       records.push({ kind: 'rollup', caller: 0, rollup });

@@ -28,6 +28,8 @@ interface Workload {
   freed: number;
   /** Not yet sorted, and longer than wanted. */
   latest: Row[];
+  /** No host that called last before this time is among the latest. */
+  latestFromUs: number;
   profiles: Set<number>;
   /** The rows of a workload of several identities, by host: one host counts once. Else null. */
   merged: Map<number, Row> | null;
@@ -69,8 +71,11 @@ export class WorkloadHostsReader {
       workload.lastUs = Math.max(workload.lastUs, row.lastUs);
       workload.lastV1Us = laterOf(workload.lastV1Us, row.lastV1Us);
       workload.profiles.add(profileOf[row.host] ?? 0);
+      if (row.lastUs < workload.latestFromUs) return;
       workload.latest.push(row);
-      if (workload.latest.length >= 2 * latest + 100) workload.latest = this.#latest(workload.latest, latest);
+      if (workload.latest.length < 2 * latest + 100) return;
+      workload.latest = this.#latest(workload.latest, latest);
+      workload.latestFromUs = workload.latest.at(-1)?.lastUs ?? Number.POSITIVE_INFINITY;
     };
     for (const [identity, host, firstUs, lastUs, lastV1Us] of this.#identityHosts(scope, hosts)) {
       const workload = workloadOf(identity);
@@ -176,6 +181,7 @@ function newWorkload(id: string, isJoined: boolean): Workload {
     lastV1Us: null,
     freed: 0,
     latest: [],
+    latestFromUs: Number.NEGATIVE_INFINITY,
     profiles: new Set(),
     merged: isJoined ? new Map() : null,
   };

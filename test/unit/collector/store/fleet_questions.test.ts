@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { DAY_US, HOUR_US } from '../../../../collector/contract/window.ts';
+import { HostJudge } from '../../../../collector/insight/host_judge.ts';
+import { summaryOf } from '../../../../collector/insight/hosts.ts';
 import { type HostFilter, hostMatcher, matchesProfile } from '../../../../collector/store/host_filter.ts';
 import { openForReading, openForWriting } from '../../../../collector/store/sqlite/database.ts';
 import { FindingsReader } from '../../../../collector/store/sqlite/findings_reader.ts';
@@ -189,6 +191,31 @@ async function checkBriefs(
   }
 }
 
+/** Hosts that are judged together have the verdicts of hosts that are judged with all evidence. */
+async function checkVerdicts(
+  store: StoreQueries,
+  filter: HostFilter | null,
+  window: Scope['window'],
+  ids: string[],
+) {
+  const judge = new HostJudge(
+    store,
+    { readinessWindowDays: 3, silentAfterSeconds: 300 },
+    () => START_US + 7 * DAY_US,
+  );
+  const expected = (await judge.judgeHosts(window, ids)).map(({ stored, evidence, judged }) => ({
+    id: stored.facts.id,
+    ...summaryOf(evidence.totals, judged),
+  }));
+  const found: typeof expected = [];
+  for await (const { briefs } of judge.judgeAll(window, filter)) {
+    for (const { summary, totals, judged } of briefs)
+      found.push({ id: summary.id, ...summaryOf(totals, judged) });
+  }
+  const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
+  assert.deepEqual(found.sort(byId), expected.sort(byId));
+}
+
 async function checkWorkloads(store: StoreQueries, fleet: readonly Made[], ids: string[], scope: Scope) {
   const { sinceUs, untilUs } = scope.window;
   const span = [Math.floor(sinceUs / HOUR_US) * HOUR_US, Math.ceil(untilUs / HOUR_US) * HOUR_US] as const;
@@ -287,6 +314,7 @@ test('pages and sums equal what the rows say', async () => {
             ids.map((id) => byId.get(id)),
           );
           await checkBriefs(store, filter, window, ids);
+          await checkVerdicts(store, filter, window, ids);
           await checkWorkloads(store, fleet, ids, { window, hosts: filter, identities: null });
           const identities = bothReleases ? [IDS[0]!, IDS[1]!] : [IDS[2]!];
           await checkWorkloads(store, fleet, ids, { window, hosts: filter, identities });
@@ -315,7 +343,7 @@ test('pages and sums equal what the rows say', async () => {
         }
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 25 },
   );
 });
 
