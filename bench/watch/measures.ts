@@ -18,7 +18,7 @@ const KEPT_ALIVE_CALLS_PER_SECOND = 500;
 const CALLS_PER_KEPT_CONNECTION = 10;
 const PACED_CALLS_PER_SECOND = 50;
 /** New processes per second of the memory measure. */
-const CALLERS_PER_SECOND = 700;
+const CALLERS_PER_SECOND = 400;
 const CEILING_CALLS_PER_KEPT_CONNECTION = 100;
 
 export interface Size {
