@@ -73,7 +73,7 @@ export class InstalledMachine {
     return new Map(offenders.map((offender) => [offender.systemd_unit ?? '', offender]));
   }
 
-  async until(what: string, isSo: () => Promise<boolean>, timeoutMs = 20_000): Promise<void> {
+  async until(what: string, isSo: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
     for (const deadline = Date.now() + timeoutMs; !(await isSo()); await sleep(RECHECK_MS)) {
       if (Date.now() < deadline) continue;
       const said = await this.sh(`journalctl --no-pager -n 30 -u ${AGENT} -u ${COLLECTOR}`);

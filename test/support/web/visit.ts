@@ -48,7 +48,7 @@ export class Visit {
   ): Promise<Visit> {
     const { token, ...contextOptions } = options;
     const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...contextOptions });
-    context.setDefaultTimeout(8000);
+    context.setDefaultTimeout(30_000);
     const { origin } = new URL(collector.pageUrl);
     const visit = new Visit(await context.newPage(), origin);
     const { page } = visit;

@@ -24,7 +24,7 @@ const CAPABILITY_BITS = {
   PERFMON: 38n,
   BPF: 39n,
 };
-const EVENTUALLY_MS = 30_000;
+const EVENTUALLY_MS = 90_000;
 
 function maskOf(...names: (keyof typeof CAPABILITY_BITS)[]): string {
   return names
