@@ -94,7 +94,7 @@ describe('connections that are handed to another process', { skip }, () => {
 
   it('are marked by /proc, if the processes that have the socket show it', async () => {
     // A busy machine looks at the processes while they wait.
-    await lab.metadata.set({ connection: 'keep-alive', delayMs: 500 });
+    await lab.metadata.set({ connection: 'keep-alive', delayMs: 2_000 });
     const watcher = await Watcher.start(lab, [...WATCH, 'proc']);
     try {
       const own = await handOver(watcher, 'own');
