@@ -14,7 +14,8 @@ import { TracepointAttributor } from '../../agent/attribution/tracepoint.ts';
 import type { KernelLoad, KernelReport } from './report.ts';
 
 const ENDPOINT = '169.254.169.254';
-const SETTLE_MS = 20_000;
+/** A guest without hardware virtualisation is slow while its host does other work. */
+const SETTLE_MS = 90_000;
 const QUIET_MS = 500;
 
 const owners = new Map<number, SocketOwner | null>();

@@ -53,10 +53,10 @@ export function textOf({ kernel, first, handed, loads, counters }: KernelReport)
     ({ what, calls, pid, executable, args, uid, exact, wrong }) =>
       `  ${what}: ${calls} calls; right pid ${pid}, executable ${executable}, user ${uid}, arguments ${args}; exact ${exact}; wrong ${wrong}`,
   );
-  const { owners_lost, process_overruns, processes_read, processes_unread } = counters;
+  const { owners_lost, incomplete_readings, process_overruns, processes_read, processes_unread } = counters;
   return [
     `Linux ${kernel}; the program with type information: ${first}; who sends on a connection: ${handed}`,
     ...lines,
-    `  owners lost ${owners_lost}, overruns of process events ${process_overruns}; programs read ${processes_read}, ended before ${processes_unread}`,
+    `  owners lost ${owners_lost}, readings with a gap ${incomplete_readings}, overruns of process events ${process_overruns}; programs read ${processes_read}, ended before ${processes_unread}`,
   ].join('\n');
 }
