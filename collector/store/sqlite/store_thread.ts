@@ -10,40 +10,22 @@ import { openForReading, openForWriting } from './database.ts';
 import { FindingsReader } from './findings_reader.ts';
 import { FINDINGS } from './findings_schema.ts';
 import { FindingsWriter } from './findings_writer.ts';
+import { HeartbeatGroup } from './heartbeat_group.ts';
 import type { PackedBatches } from './packed_batch.ts';
 import { retain } from './retention.ts';
 import { type Answer, encodeError, type Question, type ThreadData } from './thread_messages.ts';
-
-/** Heartbeats that arrive within this time share one sync to disk. */
-const HEARTBEAT_GROUP_MS = 100;
 
 type Methods = Record<string, (...args: never[]) => unknown>;
 
 function writerMethods(dataDir: string, helperPrograms: readonly string[]): Methods {
   const database = openForWriting(dataDir, FINDINGS);
   const writer = new FindingsWriter(database, undefined, helperPrograms);
-  /**
-   * The first and the newest heartbeat of each host. No more than these two are written at once, however many
-   * arrive.
-   */
-  const waiting = new Map<string, { heartbeat: Heartbeat; receivedUs: number }[]>();
-  let group: Promise<void> | null = null;
-  const flush = () => {
-    const heartbeats = [...waiting.values()].flat();
-    waiting.clear();
-    group = null;
-    writer.heartbeats(heartbeats);
-  };
+  const heartbeats = new HeartbeatGroup((group) => writer.heartbeats(group));
   let retaining: Promise<unknown> = Promise.resolve();
   return {
     lastSeq: (stream: string, hostId: string) => writer.lastSeq(stream, hostId),
     write: (batches: PackedBatches) => writer.write(batches),
-    heartbeat: (heartbeat: Heartbeat, receivedUs: number) => {
-      const first = waiting.get(heartbeat.host_id)?.slice(0, 1) ?? [];
-      waiting.set(heartbeat.host_id, [...first, { heartbeat, receivedUs }]);
-      group ??= new Promise((resolve) => setTimeout(resolve, HEARTBEAT_GROUP_MS)).then(flush);
-      return group;
-    },
+    heartbeat: (heartbeat: Heartbeat, receivedUs: number) => heartbeats.add({ heartbeat, receivedUs }),
     putCloudCounts: (counts: CloudCount[]) => writer.putCloudCounts(counts),
     putCloudInstances: (instances: CloudInstance[]) => writer.putCloudInstances(instances),
     putCloudInventory: (inventory: CloudInventory) => writer.putCloudInventory(inventory),
@@ -53,7 +35,7 @@ function writerMethods(dataDir: string, helperPrograms: readonly string[]): Meth
       return result;
     },
     close: async () => {
-      await group;
+      await heartbeats.settled();
       await retaining;
       database.close();
     },
