@@ -231,6 +231,8 @@ export class DatabasePool {
       // The server's configuration must not change what a statement means.
       ['default_transaction_isolation', 'read committed'],
       ['standard_conforming_strings', 'on'],
+      // Compiling a statement takes longer than the questions of the page.
+      ['jit', 'off'],
     ];
     const question = {
       text: `SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS read_only,

@@ -7,6 +7,7 @@
  * to start.
  */
 import { OperatorError } from '../../../common/operator_error.ts';
+import { sqlState } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
 
 export interface SchemaStep {
@@ -30,6 +31,8 @@ export interface SchemaState {
 
 /** Key of the advisory lock under which schemas are changed: the eight bytes of "imdswatc" as a number. */
 const LOCK_KEY = '7596838593530786915';
+/** SQLSTATE: PostgreSQL 15 documentation, appendix A. */
+const INSUFFICIENT_PRIVILEGE = '42501';
 /** Time that a collector waits for another one that is changing the schema. */
 const LOCK_MS = 60_000;
 
@@ -37,7 +40,20 @@ const LOCK_MS = 60_000;
  * Brings a schema up to date. Of several collectors that start at once, one applies the steps, and the others wait
  * for it. Throws `OperatorError`.
  */
-export async function migrate(pool: DatabasePool, { name, steps }: DatabaseSchema): Promise<void> {
+export async function migrate(pool: DatabasePool, schema: DatabaseSchema): Promise<void> {
+  try {
+    await applySteps(pool, schema);
+  } catch (error) {
+    if (sqlState(error) !== INSUFFICIENT_PRIVILEGE) throw error;
+    throw new OperatorError(
+      3,
+      `The user of the database may not create its tables: ${(error as Error).message}. As its owner run: GRANT CREATE, USAGE ON SCHEMA public TO the user; or let the user own the database.`,
+      { cause: error },
+    );
+  }
+}
+
+async function applySteps(pool: DatabasePool, { name, steps }: DatabaseSchema): Promise<void> {
   const known = await readState(pool, name);
   // A collector that only starts again takes no lock, and needs no right to create tables.
   if (known !== null && known.applied >= steps.length) {

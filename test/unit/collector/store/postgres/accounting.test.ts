@@ -128,7 +128,7 @@ describe('the same accounting', { skip: NO_POSTGRES }, () => {
         }
       }),
       // Each attempt to shrink makes two stores.
-      { numRuns: 5, endOnFailure: true },
+      { numRuns: 3, endOnFailure: true },
     );
   });
 });

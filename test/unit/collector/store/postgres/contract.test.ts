@@ -145,7 +145,7 @@ describe('both stores answer alike', { skip: NO_POSTGRES }, () => {
         },
       ),
       // Each attempt to shrink makes two stores.
-      { numRuns: 4, endOnFailure: true },
+      { numRuns: 3, endOnFailure: true },
     );
   });
 });

@@ -39,6 +39,17 @@ describe('schemas', { skip: NO_POSTGRES }, () => {
     await pool.close();
   });
 
+  test('a user who may create no tables is told so', async () => {
+    const url = await server.createDatabase();
+    await server.query('postgres', 'CREATE ROLE collector LOGIN');
+    const pool = new DatabasePool(parseDatabaseUrl(url.replace('postgres@', 'collector@')));
+    await assert.rejects(
+      migrate(pool, { name: 'numbers', steps }),
+      /may not create its tables: .*GRANT CREATE/,
+    );
+    await pool.close();
+  });
+
   test('the release before goes on beside steps that only add, and refuses those that break it', async () => {
     const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()));
     const adds: SchemaStep[] = [...steps, { apply: 'ALTER TABLE one ADD COLUMN b int' }];
