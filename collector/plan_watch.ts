@@ -14,7 +14,7 @@ export class PlanWatch {
   readonly #timer: NodeJS.Timeout;
   #change = 0;
   #failures = 0;
-  #isLooking = false;
+  #looking: Promise<void> | null = null;
 
   constructor(
     plans: Pick<PlanRows, 'changedSince'>,
@@ -28,10 +28,20 @@ export class PlanWatch {
     this.#timer.unref();
   }
 
-  /** Never rejects: a failure is logged. Does nothing while it looks already. */
-  async look(): Promise<void> {
-    if (this.#isLooking) return;
-    this.#isLooking = true;
+  /** Never rejects: a failure is logged. Does nothing more while it looks already. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = null;
+    });
+    return this.#looking;
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking;
+  }
+
+  async #look(): Promise<void> {
     try {
       const changed = await this.#plans.changedSince(this.#change);
       if (changed.length === 0) return;
@@ -43,12 +53,6 @@ export class PlanWatch {
       // It is tried twice a second. The first error is logged, and then ever fewer.
       if (Math.log2(this.#failures) % 1 !== 0) return;
       this.#log.error({ reason: (error as Error).message }, 'reported plans cannot be read');
-    } finally {
-      this.#isLooking = false;
     }
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
   }
 }

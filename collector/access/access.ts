@@ -116,15 +116,15 @@ export class Access {
   // Agents
 
   /**
-   * Authenticates an agent. Returns null if its credential is not valid, or if the database failed (counted
-   * and logged).
+   * Authenticates an agent. Resolves to null if its credential is not valid, and to `unavailable` if the database failed
+   * (counted and logged): then it is not known, and the agent must come again.
    */
-  async identifyAgent(request: IncomingMessage): Promise<AgentIdentity | null> {
+  async identifyAgent(request: IncomingMessage): Promise<AgentIdentity | 'unavailable' | null> {
     try {
       return await this.#agents.identify(request);
     } catch (error) {
       this.#onStoreError(error);
-      return null;
+      return 'unavailable';
     }
   }
 

@@ -230,9 +230,7 @@ export class TokenStore {
   async flush(): Promise<void> {
     if (this.#lastUsed.size === 0) return;
     const stored = [...this.#lastUsed];
-    await this.#admin.transaction('access', async ({ tokens }) => {
-      for (const [id, ms] of stored) await tokens.used(id, ms);
-    });
+    await this.#admin.transaction('access', ({ tokens }) => tokens.used(stored));
     // A token that was used again meanwhile is stored next time.
     for (const [id, ms] of stored) if (this.#lastUsed.get(id) === ms) this.#lastUsed.delete(id);
   }

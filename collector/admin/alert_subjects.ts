@@ -1,6 +1,7 @@
 /** Changes the states of the alerts about subjects, many at a time: the first evaluation has one for each host. */
 import { isDeepStrictEqual } from 'node:util';
 import type { AdminSql } from './admin_sql.ts';
+import { inParts, places } from './many_rows.ts';
 
 /** The state of the alerts about one subject. `kind` is `offender`, `host` or `begun`. `state` is plain data. */
 export interface SubjectRow {
@@ -21,9 +22,6 @@ export class StaleStateError extends Error {
     this.name = 'StaleStateError';
   }
 }
-
-/** Numbers of rows of one statement: few different statements, of which few are needed. */
-const SIZES = [256, 16, 1] as const;
 
 /**
  * Replaces states. Each subject stands in `changes` once. Throws `StaleStateError` where a state is not that of before. The
@@ -61,20 +59,4 @@ async function checkBefore(sql: AdminSql, kind: string, changes: readonly Subjec
     const before: unknown = JSON.parse(JSON.stringify(change.before));
     if (!isDeepStrictEqual(stored.get(change.id) ?? null, before)) throw new StaleStateError(change);
   }
-}
-
-function* inParts<T>(rows: readonly T[]): Generator<readonly T[]> {
-  let at = 0;
-  for (const size of SIZES) {
-    for (; rows.length - at >= size; at += size) yield rows.slice(at, at + size);
-  }
-}
-
-/** Returns the places of `rows` times `columns` values, which come after `before` other values. */
-function places(rows: number, columns: number, before: number): string {
-  const row = (number: number) =>
-    Array.from({ length: columns }, (_, column) => `$${before + number * columns + column + 1}`).join(', ');
-  return Array.from({ length: rows }, (_, number) => (columns === 1 ? row(number) : `(${row(number)})`)).join(
-    ', ',
-  );
 }

@@ -1,6 +1,7 @@
 /** Rows of tokens, by the hash of their secret. */
 import type { Role, Token, TokenKind } from '../contract/administration.ts';
 import type { AdminSql, SqlRow } from './admin_sql.ts';
+import { inParts, places } from './many_rows.ts';
 import { isoTime } from './time.ts';
 
 export interface TokenRow {
@@ -101,8 +102,15 @@ export class Tokens {
     );
   }
 
-  async used(id: string, nowMs: number): Promise<void> {
-    await this.#sql.run('UPDATE tokens SET last_used_ms = $1 WHERE id = $2', nowMs, id);
+  /** Stores when tokens were last used. */
+  async used(tokens: readonly (readonly [id: string, ms: number])[]): Promise<void> {
+    for (const part of inParts(tokens)) {
+      await this.#sql.run(
+        `UPDATE tokens SET last_used_ms = CAST(v.column2 AS bigint) FROM (VALUES ${places(part.length, 2, 0)}) AS v
+         WHERE tokens.id = v.column1`,
+        ...part.flat(),
+      );
+    }
   }
 
   async expiredBetween(afterMs: number, untilMs: number): Promise<TokenRow[]> {

@@ -3,6 +3,7 @@ import { OpenAPIHono, type OpenAPIHonoOptions } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { type Rate, TokenBuckets } from '../../common/token_bucket.ts';
+import { DatabaseUnavailableError, isConnectionLost } from '../store/postgres/database_errors.ts';
 import { authorize, identify } from './authorization.ts';
 import { serveDocument } from './document.ts';
 import type { ApiApp, ApiEnv } from './env.ts';
@@ -127,11 +128,23 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
       return problemResponse(c, new Problem(error.status, error.message));
     }
     parts.metrics.countFailure();
+    if (isDatabaseAway(error)) {
+      parts.log.warn({ reason: error.message, path: c.req.path }, 'a request failed without the database');
+      return problemResponse(c, new Problem(503, UNAVAILABLE, { headers: { 'Retry-After': '5' } }));
+    }
     parts.log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed');
     return problemResponse(c, new Problem(500, 'The collector failed to answer. Its log has the cause.'));
   });
   return app;
 }
+
+/** Errors of files and of other connections have the name of a system call, and are no errors of the database. */
+function isDatabaseAway(error: Error): boolean {
+  return error instanceof DatabaseUnavailableError || (!('syscall' in error) && isConnectionLost(error));
+}
+
+const UNAVAILABLE =
+  'The database of the collector cannot be used now, as while it changes its primary. Try again in some seconds. Look first whether a change was stored.';
 
 type Hook = NonNullable<OpenAPIHonoOptions<ApiEnv>['defaultHook']>;
 

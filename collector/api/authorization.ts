@@ -39,7 +39,11 @@ export function identify(
   { principals, addresses, health }: Record<'principals' | 'addresses' | 'health', TokenBuckets>,
 ): MiddlewareHandler<ApiEnv> {
   return async (c, next) => {
-    const principal = await principalOfRequest(access, c.env.incoming);
+    const principal = await principalOfRequest(access, c.env.incoming).catch((error: unknown) => {
+      // Health checks and the page itself need nobody's identity, and work while the database does not.
+      if (requiredRole(c.req.method, c.req.path) === null) return null;
+      throw error;
+    });
     const { headers, socket } = c.env.incoming;
     const address = access.clientAddress(headers, socket.remoteAddress) ?? 'unknown';
     const seconds = HEALTH_PATHS.has(c.req.path)

@@ -32,8 +32,8 @@ export const DEFAULT_LIMITS: ConnectionLimits = {
 };
 
 export interface IngestOptions {
-  /** Identifies an agent by its token or certificate; null where neither is valid. */
-  identify: (request: IncomingMessage) => Promise<AgentIdentity | null>;
+  /** Identifies an agent by its token or certificate; null where neither is valid, `unavailable` where it cannot tell. */
+  identify: (request: IncomingMessage) => Promise<AgentIdentity | 'unavailable' | null>;
   /**
    * Issues a credential for a host whose agent showed an enrolment token. Resolves to null where the host has
    * one already and the claim does not prove that it is the same agent. Without this option (null) no
@@ -113,6 +113,10 @@ export class IngestServer {
       respond(socket, '401 Unauthorized');
       return false;
     }
+    if (identity === 'unavailable') {
+      respond(socket, '503 Service Unavailable');
+      return false;
+    }
     if (this.#closing || !this.#makePlaceFor(identity)) {
       this.#counters.over_limit += 1;
       respond(socket, '503 Service Unavailable');
@@ -125,11 +129,11 @@ export class IngestServer {
   }
 
   /** A credential that ended meanwhile is looked up again: `disconnect` does not know this connection yet. */
-  async #identify(request: IncomingMessage): Promise<AgentIdentity | null> {
+  async #identify(request: IncomingMessage): Promise<AgentIdentity | 'unavailable' | null> {
     for (;;) {
       const endings = this.#endings;
       const identity = await this.#options.identify(request);
-      if (identity === null || endings === this.#endings) return identity;
+      if (identity === null || identity === 'unavailable' || endings === this.#endings) return identity;
     }
   }
 

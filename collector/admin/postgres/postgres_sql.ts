@@ -1,6 +1,7 @@
 /** Runs the statements of the admin data on PostgreSQL, which other collectors use at the same time. */
 import { isConnectionLost } from '../../store/postgres/database_errors.ts';
 import type { DatabasePool, Session } from '../../store/postgres/database_pool.ts';
+import { withoutNul } from '../../store/postgres/nul_characters.ts';
 import type { AdminSql, Area, SqlRow, SqlValue, Versioned } from '../admin_sql.ts';
 
 /** First key of the advisory locks of areas: the bytes of "imds" as a number. */
@@ -22,7 +23,7 @@ class PostgresTransaction implements AdminSql {
   }
 
   all(text: string, ...values: SqlValue[]): Promise<SqlRow[]> {
-    return this.#session.query<SqlRow>(text, values.map(stored));
+    return this.#session.query<SqlRow>(text, values.map(withoutNul));
   }
 
   async get(text: string, ...values: SqlValue[]): Promise<SqlRow | undefined> {
@@ -30,7 +31,7 @@ class PostgresTransaction implements AdminSql {
   }
 
   run(text: string, ...values: SqlValue[]): Promise<number> {
-    return this.#session.execute(text, values.map(stored));
+    return this.#session.execute(text, values.map(withoutNul));
   }
 
   /** The area of the outer transaction is locked already. */
@@ -61,7 +62,7 @@ export class PostgresSql implements AdminSql {
 
   /** A question is asked again where the connection was lost, as at a failover. A change is not: it may be stored. */
   async all(text: string, ...values: SqlValue[]): Promise<SqlRow[]> {
-    const ask = () => this.#pool.query<SqlRow>(text, values.map(stored));
+    const ask = () => this.#pool.query<SqlRow>(text, values.map(withoutNul));
     try {
       return await ask();
     } catch (error) {
@@ -75,7 +76,7 @@ export class PostgresSql implements AdminSql {
   }
 
   run(text: string, ...values: SqlValue[]): Promise<number> {
-    return this.#pool.session((session) => session.execute(text, values.map(stored)));
+    return this.#pool.session((session) => session.execute(text, values.map(withoutNul)));
   }
 
   /**
@@ -92,9 +93,4 @@ export class PostgresSql implements AdminSql {
   async version(of: Versioned): Promise<string> {
     return String((await this.get(VERSION, of))?.['version']);
   }
-}
-
-/** PostgreSQL stores no NUL in a text, which SQLite does. It becomes the sign for what cannot be shown. */
-function stored(value: SqlValue): SqlValue {
-  return typeof value === 'string' ? value.replaceAll('\0', '\ufffd') : value;
 }

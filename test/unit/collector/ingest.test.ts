@@ -6,6 +6,7 @@ import { request } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, test } from 'node:test';
 import fc from 'fast-check';
+import { openAdmin } from '../../../collector/admin/admin_schema.ts';
 import type { Collector } from '../../../collector/main.ts';
 import { AGENT_PATH, MAX_FRAME_BYTES } from '../../../protocol/frames.ts';
 import { HOST, makeCall } from '../../support/collector/calls.ts';
@@ -53,6 +54,20 @@ function upgradeStatus(
     asked.end();
   });
 }
+
+test('an agent is told to come again while its credential cannot be looked up, and not that it is wrong', async () => {
+  const dataDir = bench.directory();
+  const collector = await bench.collector({ data_dir: dataDir });
+  const status = () =>
+    upgradeStatus(collector, AGENT_PATH, { authorization: `Bearer imdsw_a${'A'.repeat(43)}` });
+  assert.equal(await status(), 401);
+  const admin = openAdmin(dataDir);
+  admin.exec('ALTER TABLE tokens RENAME TO gone');
+  assert.equal(await status(), 503);
+  admin.exec('ALTER TABLE gone RENAME TO tokens');
+  assert.equal(await status(), 401);
+  admin.close();
+});
 
 test('only the right token is accepted', async () => {
   const collector = await bench.collector();

@@ -62,7 +62,7 @@ onEachAdminStore('access', (create) => {
     await tokens.insert(credential('c', 'h2'));
     assert.equal(await tokens.credentialCount(), 2);
     assert.equal((await tokens.ofHost('h1'))?.id, 'a');
-    await tokens.used('a', 4);
+    await tokens.used([['a', 4]]);
     await tokens.replaceSecret('a', hashOf('new'), 'enrolment', 9);
     assert.equal(await tokens.byHash(hashOf('a'), 4), null);
     const renewed = (await tokens.byHash(hashOf('new'), 100))!;
@@ -96,6 +96,22 @@ onEachAdminStore('access', (create) => {
     await tokens.forgetBefore(50);
     assert.deepEqual(await rowsOf(store), ['a', 'b', 'old'], 'an expired credential still protects its host');
     assert.equal(await sessions.delete(hashOf('s')), null);
+  });
+
+  test('the last uses of many tokens are stored together', async () => {
+    const { tokens } = await (await create()).open();
+    const ids = Array.from({ length: 20 }, (_, number) => `id-${number}`);
+    for (const id of ids) await tokens.insert(tokenRow(id));
+    await tokens.used([
+      ...ids.map((id, number) => [id, 1_790_000_000_000 + number] as const),
+      ['no such token', 1],
+    ]);
+    const found = new Map((await tokens.all()).map(({ id, lastUsedMs }) => [id, lastUsedMs]));
+    assert.deepEqual(
+      ids.map((id) => found.get(id)),
+      ids.map((_, number) => 1_790_000_000_000 + number),
+    );
+    assert.equal(found.size, 20);
   });
 
   test('another process sees that tokens were revoked and that credentials were added', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { storeProblem } from '../../../../collector/ingest/store_probe.ts';
+import { DatabaseUnavailableError } from '../../../../collector/store/postgres/database_errors.ts';
 import { type ApiBench, problemOf, startApi } from '../../../support/collector/api/api_bench.ts';
 import { rawRequest } from '../../../support/collector/api/raw_request.ts';
 
@@ -151,4 +152,23 @@ test('a failed answer is a problem document, and only the log has the cause', as
   } finally {
     insight.overview = overview;
   }
+});
+
+test('without its database the collector says so, and answers health checks and the page all the same', async () => {
+  const { access } = api.parts;
+  const { identifyUser } = access;
+  const away = new DatabaseUnavailableError([{ place: 'db1:5432', reason: 'refused' }], null);
+  access.identifyUser = () => Promise.reject(away);
+  try {
+    const answer = await api.ask('/api/v1/overview');
+    assert.equal(answer.headers.get('retry-after'), '5');
+    const { detail } = await problemOf(answer, 503);
+    assert.match(detail, /database .* cannot be used now/);
+    assert.doesNotMatch(detail, /db1/);
+    assert.equal((await api.ask('/healthz')).status, 200);
+    assert.doesNotMatch(await (await api.ask('/')).text(), /database/);
+  } finally {
+    access.identifyUser = identifyUser;
+  }
+  assert.equal((await api.ask('/api/v1/overview')).status, 200);
 });

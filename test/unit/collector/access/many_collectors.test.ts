@@ -1,0 +1,106 @@
+/** Tests tokens, codes and enrolment with several collectors on one PostgreSQL database. */
+import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import { Access } from '../../../../collector/access/access.ts';
+import type { EndedToken } from '../../../../collector/access/token_store.ts';
+import { onPostgres, type PostgresAdminData } from '../../../support/collector/admin/admin_stores.ts';
+import { eventually } from '../../../support/collector/stored.ts';
+
+const BY = { name: 'ada', sourceAddress: null };
+const HOST = 'i-0123456789abcdef0';
+
+interface Collector {
+  access: Access;
+  ended: EndedToken[];
+}
+
+async function collectorOn(data: PostgresAdminData): Promise<Collector> {
+  const options = {
+    agentToken: null,
+    agentTokenHost: null,
+    proxy: { userHeader: null, trustedAddresses: [], admins: [] },
+    secure: false,
+    publicUrl: null,
+  };
+  const access = await Access.open(await data.open(), options, pino({ level: 'silent' }));
+  const ended: EndedToken[] = [];
+  access.onTokenEnded((token) => ended.push(token));
+  return { access, ended };
+}
+
+function agentOf({ access }: Collector, secret: string): ReturnType<Access['identifyAgent']> {
+  const headers = { authorization: `Bearer ${secret}` };
+  return access.identifyAgent({ socket: new Socket(), headers } as IncomingMessage);
+}
+
+function personOf({ access }: Collector, secret: string): ReturnType<Access['identifyUser']> {
+  const authorization = `Bearer ${secret}`;
+  return access.identifyUser({ authorization, cookie: null, headers: {}, remoteAddress: '192.0.2.7' });
+}
+
+onPostgres('access with many collectors', (create) => {
+  test('a token that one collector revokes is refused by all at once, and its connections end', async () => {
+    const data = await create();
+    const collectors = await Promise.all([collectorOn(data), collectorOn(data), collectorOn(data)]);
+    const [first, second] = collectors as [Collector, Collector, Collector];
+    const person = await first.access.createToken({ kind: 'person', name: 'bob', role: 'viewer' }, BY);
+    const agent = await first.access.createToken({ kind: 'agent', name: 'one', host_id: HOST }, BY);
+    for (const each of collectors) {
+      assert.equal((await personOf(each, person.secret))?.name, 'bob');
+      assert.deepEqual(await agentOf(each, agent.secret), { hostId: HOST, via: 'credential' });
+    }
+    await second.access.revokeToken(person.token.id, BY);
+    await second.access.revokeToken(agent.token.id, BY);
+    for (const each of collectors) {
+      assert.equal(await personOf(each, person.secret), null);
+      assert.equal(await agentOf(each, agent.secret), null);
+    }
+    // The timer of each collector asks every second.
+    for (const { ended } of collectors) await eventually('it is told', () => ended.length === 2);
+    for (const { ended } of collectors) {
+      assert.deepEqual(ended.map(({ id }) => id).sort(), [person.token.id, agent.token.id].sort());
+    }
+    const third = await first.access.createToken({ kind: 'person', name: 'eve', role: 'viewer' }, BY);
+    await data.query('UPDATE tokens SET revoked_ms = 1 WHERE id = $1', [third.token.id]);
+    for (const { ended } of collectors) await eventually('SQL is noticed', () => ended.length === 3);
+    for (const { access } of collectors) await access.close();
+  });
+
+  test('a sign-in link works once, at whichever collectors it is tried', async () => {
+    const data = await create();
+    const collectors = await Promise.all([collectorOn(data), collectorOn(data)]);
+    for (let round = 0; round < 5; round += 1) {
+      const code = await collectors[0]!.access.createSignInCode('viewer', BY);
+      const attempts = await Promise.all(
+        Array.from({ length: 6 }, (_, at) => collectors[at % 2]!.access.signIn(code, `192.0.2.${at}`)),
+      );
+      assert.equal(attempts.filter((each) => each !== null && 'session' in each).length, 1);
+    }
+    for (const { access } of collectors) await access.close();
+  });
+
+  test('of many agents that claim one host, at several collectors, one gets its credential', async () => {
+    const data = await create();
+    const collectors = await Promise.all([collectorOn(data), collectorOn(data), collectorOn(data)]);
+    const attempts = await Promise.all(
+      Array.from({ length: 12 }, (_, at) =>
+        collectors[at % 3]!.access.enrol(HOST, { enrolmentKey: `key of ${at}` }),
+      ),
+    );
+    const issued = attempts.filter((credential) => credential !== null);
+    assert.equal(issued.length, 1);
+    for (const each of collectors) {
+      assert.deepEqual(await agentOf(each, issued[0]!), { hostId: HOST, via: 'credential' });
+      assert.equal(await each.access.hasCredential(HOST), true);
+    }
+    const others = await Promise.all(
+      Array.from({ length: 30 }, (_, at) => collectors[at % 3]!.access.enrol(`host-${at}`)),
+    );
+    assert.equal(new Set(others).size, 30);
+    assert.ok(!others.includes(null));
+    for (const { access } of collectors) await access.close();
+  });
+});
