@@ -51,7 +51,7 @@ export interface Session {
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
   /** Returns the number of rows that a statement changed. */
   execute(text: string, values?: unknown[]): Promise<number>;
-  /** The connection itself, for COPY. */
+  /** The connection itself, for answers as arrays. */
   readonly client: pg.PoolClient;
 }
 
