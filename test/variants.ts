@@ -31,10 +31,19 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   'test/unit/collector/store/postgres/database_pool.test.ts':
     'has a server on the real clock, where certificates of another clock are not valid yet',
   'test/unit/variants.test.ts': 'runs the variants itself',
-  'test/unit/collector/killed.test.ts':
-    'kills processes against the monotonic clock, and no date plays a part',
-  'test/unit/collector/exactly_once.test.ts':
-    'kills processes against the monotonic clock, and no date plays a part',
+  ...Object.fromEntries(
+    ['killed', 'exactly_once', 'store/postgres/exactly_once'].map((name) => [
+      `test/unit/collector/${name}.test.ts`,
+      'kills processes against the monotonic clock, and no date plays a part',
+    ]),
+  ),
+  ...Object.fromEntries(
+    ['network', 'unauthenticated'].map((name) => [
+      `test/unit/collector/${name}.test.ts`,
+      'cuts and floods connections against the monotonic clock, and no date plays a part',
+    ]),
+  ),
+  'test/unit/bench/collector.test.ts': 'measures a collector, and no date plays a part',
 };
 
 /** Returns the variants that can run here; those with a faked clock need Debian's `faketime`. */
