@@ -126,9 +126,13 @@ export class Totals {
       : this.#question(scope, [V2]);
   }
 
-  /** Returns the number of IMDSv1 calls for each workload and host. Callers must not change the rows. */
-  callsV1(scope: Scope): TotalRow[] {
-    return this.#sums(this.#question(scope, [V1]), ['identity', 'host']);
+  /**
+   * Returns the number of IMDSv1 calls for each workload and host. `hosts`: numbers in place of the scope's hosts.
+   * Callers must not change the rows.
+   */
+  callsV1(scope: Scope, hosts?: number[]): TotalRow[] {
+    const question = this.#question(hosts === undefined ? scope : { ...scope, hosts: null }, [V1]);
+    return this.#sums(hosts === undefined ? question : { ...question, hosts }, ['identity', 'host']);
   }
 
   measuredHops({ window, identities, hosts }: HostsScope): MeasuredHops[] {

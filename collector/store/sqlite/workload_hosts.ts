@@ -61,8 +61,11 @@ export class WorkloadHostsReader {
     };
     const keyOf = (identity: number, host: number) => identity * MAX_HOSTS + host;
     const callsV1 = new Map<number, number>();
-    for (const { identity, host, count } of this.#totals.callsV1(scope))
+    const calledOn = new Set<number>();
+    for (const { identity, host, count } of this.#totals.callsV1(scope)) {
       callsV1.set(keyOf(identity, host), count);
+      calledOn.add(host);
+    }
     const hosts = scope.hosts === null ? null : this.#rows.hostRows(scope.hosts);
     const profileOf = this.#profilesOf(hosts);
     const add = (workload: Workload, row: Row) => {
@@ -90,16 +93,20 @@ export class WorkloadHostsReader {
     for (const workload of byId.values()) {
       for (const row of workload.merged?.values() ?? []) add(workload, row);
     }
-    this.#countFreed(scope, workloadOf);
+    this.#countFreed(scope, calledOn, workloadOf);
     return [...byId.values()]
       .filter((workload) => workload.hosts > 0)
       .map((workload) => this.#describe(workload, latest, tagKeys));
   }
 
   /** A host is freed by a workload if no other one made an IMDSv1 call there. */
-  #countFreed(scope: Scope, workloadOf: (identity: number) => Workload): void {
+  #countFreed(scope: Scope, calledOn: ReadonlySet<number>, workloadOf: (identity: number) => Workload): void {
     const only = new Map<number, Workload | typeof SEVERAL>();
-    for (const { identity, host } of this.#totals.callsV1({ ...scope, identities: null })) {
+    const all = { ...scope, identities: null };
+    // Of some workloads only those hosts count on which one of them called.
+    const rows =
+      scope.identities === null ? this.#totals.callsV1(all) : this.#totals.callsV1(all, [...calledOn]);
+    for (const { identity, host } of rows) {
       const workload = workloadOf(identity);
       const known = only.get(host);
       if (known === undefined) only.set(host, workload);
