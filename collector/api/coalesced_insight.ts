@@ -19,6 +19,12 @@ const MAX_KEPT_MS = 5_000;
 /** An answer about thousands of hosts takes megabytes. */
 const MAX_ANSWERS = 32;
 const MAX_BOARDS = 2;
+/**
+ * Verdicts follow reports that come once a minute. Somebody who turns pages slowly need not wait for those of all
+ * hosts each time: older ones are shown while new ones are worked out.
+ */
+const BOARD_KEPT_PER_COST = 40;
+const MAX_BOARD_KEPT_MS = 30_000;
 
 export class CoalescedInsight implements RememberedAnswers {
   /** Answers that are always worked out anew, for alerts and exports. */
@@ -36,7 +42,14 @@ export class CoalescedInsight implements RememberedAnswers {
     };
     const clock = nowMs === undefined ? {} : { nowMs };
     this.#answers = new Coalesced({ lifetime, maxAnswers: MAX_ANSWERS, ...clock });
-    this.#boards = new Coalesced({ lifetime, maxAnswers: MAX_BOARDS, ...clock });
+    this.#boards = new Coalesced({
+      lifetime: (costMs) => ({
+        keepMs: Math.min(costMs * BOARD_KEPT_PER_COST, MAX_BOARD_KEPT_MS),
+        renewAfterMs: Math.min(costMs * KEPT_PER_COST, MAX_KEPT_MS),
+      }),
+      maxAnswers: MAX_BOARDS,
+      ...clock,
+    });
   }
 
   overview(question: Question, filter: HostFilter): ReturnType<Insight['overview']> {
