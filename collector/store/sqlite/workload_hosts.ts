@@ -103,7 +103,7 @@ export class WorkloadHostsReader {
   #countFreed(scope: Scope, calledOn: ReadonlySet<number>, workloadOf: (identity: number) => Workload): void {
     const only = new Map<number, Workload | typeof SEVERAL>();
     const all = { ...scope, identities: null };
-    // Of some workloads only those hosts count on which one of them called.
+    // A question about some workloads needs only the hosts on which one of them called.
     const rows =
       scope.identities === null ? this.#totals.callsV1(all) : this.#totals.callsV1(all, [...calledOn]);
     for (const { identity, host } of rows) {
