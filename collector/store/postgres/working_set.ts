@@ -62,7 +62,8 @@ export class WorkingSet {
     this.#database.exec('PRAGMA foreign_keys = OFF');
     this.#dropIndexes();
     trackChanges(this.#database);
-    this.#writer = new BatchWriter(this.#database, nowUs, helperPrograms);
+    // The bounds of a host are stored with every transaction: the next one may be another collector's.
+    this.#writer = new BatchWriter(this.#database, nowUs, helperPrograms, 0);
   }
 
   /** Most indexes serve questions, which nobody asks here, and cost a third of the time of a transaction. */

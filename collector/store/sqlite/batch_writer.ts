@@ -56,9 +56,15 @@ export class BatchWriter {
   #callsAdded = 0;
 
   /** `nowUs`: the collector's clock, in microseconds since 1970. */
-  constructor(database: DatabaseSync, nowUs: () => number, helperPrograms: readonly string[]) {
+  constructor(
+    database: DatabaseSync,
+    nowUs: () => number,
+    helperPrograms: readonly string[],
+    /** See `HostBounds`. */
+    storedShare?: number,
+  ) {
     this.#senders = new Senders(database, nowUs);
-    this.#bounds = new HostBounds(database, nowUs);
+    this.#bounds = new HostBounds(database, nowUs, storedShare);
     this.#nowUs = nowUs;
     this.#callers = new Callers(database, this.#bounds, helperPrograms);
     this.#kinds = new Kinds(database, this.#bounds);

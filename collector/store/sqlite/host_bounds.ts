@@ -35,9 +35,7 @@ export type Bounded = keyof typeof DAILY;
 
 /** Workloads of one host over all days. */
 const MAX_WORKLOADS = 10_000;
-/**
- * Used amounts are stored when they grew by this share of their bound. A restart forgets at most this share.
- */
+/** A restart of the embedded store forgets at most this share of a bound. */
 const STORED_SHARE = 1 / 50;
 const MAX_CACHED = 16_384;
 const REASON = 'not_kept';
@@ -53,6 +51,7 @@ interface Usage {
 
 export class HostBounds {
   readonly #nowUs: () => number;
+  readonly #storedShare: number;
   readonly #usageOf: StatementSync;
   readonly #setUsage: StatementSync;
   readonly #workloadsOf: StatementSync;
@@ -63,8 +62,17 @@ export class HostBounds {
   readonly #notes = new Map<number, Map<string, number>>();
   readonly #changed = new Set<number>();
 
-  constructor(database: DatabaseSync, nowUs: () => number = () => Date.now() * 1000) {
+  /**
+   * `storedShare`: used amounts are stored when they grew by this share of their bound. With 0 they are stored with every
+   * transaction, so that collectors that share a database forget nothing of each other's.
+   */
+  constructor(
+    database: DatabaseSync,
+    nowUs: () => number = () => Date.now() * 1000,
+    storedShare: number = STORED_SHARE,
+  ) {
     this.#nowUs = nowUs;
+    this.#storedShare = storedShare;
     this.#usageOf = database.prepare('SELECT day, used FROM host_usage WHERE host = ?');
     this.#setUsage = database.prepare('INSERT OR REPLACE INTO host_usage (host, day, used) VALUES (?, ?, ?)');
     this.#workloadsOf = database.prepare('SELECT count(*) AS count FROM identity_hosts WHERE host = ?');
@@ -108,7 +116,7 @@ export class HostBounds {
 
   #use(host: number, usage: Usage, what: Bounded, used: number): void {
     usage.used.set(what, used);
-    if (used - (usage.stored.get(what) ?? 0) >= DAILY[what] * STORED_SHARE) this.#changed.add(host);
+    if (used - (usage.stored.get(what) ?? 0) >= DAILY[what] * this.#storedShare) this.#changed.add(host);
   }
 
   #usage(host: number): Usage {

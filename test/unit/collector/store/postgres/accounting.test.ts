@@ -17,6 +17,7 @@ import { FINDINGS } from '../../../../../collector/store/sqlite/findings_schema.
 import { FindingsWriter } from '../../../../../collector/store/sqlite/findings_writer.ts';
 import { pack } from '../../../../../collector/store/sqlite/packed_batch.ts';
 import { NOW_US, randomBatches } from '../../../../support/collector/store/random_batches.ts';
+import { call, host, program, stream } from '../../../../support/collector/store/records.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../../support/postgres.ts';
 
 /** Rows of each table, with names in place of numbers. PostgreSQL adds up what writers have in slots of their own. */
@@ -130,5 +131,32 @@ describe('the same accounting', { skip: NO_POSTGRES }, () => {
       // Each attempt to shrink makes two stores.
       { numRuns: 3, endOnFailure: true },
     );
+  });
+
+  test('a host that takes turns between collectors has the bounds of one that does not', async () => {
+    const { pool, postgres, database, sqlite, close } = await openBoth(2);
+    try {
+      const next = stream(
+        host('busy'),
+        Array.from({ length: 45 }, (_, at) => program(`p-${at}`)),
+      );
+      // Each batch adds fewer workloads than one collector would store by itself.
+      for (let at = 0; at < 50; at += 1) {
+        const callers = Array.from({ length: 45 }, (_, n) => program(`p-${at}-${n}`));
+        const calls = callers.map((_, n) => call(NOW_US - 1_000_000 + at * 100 + n, {}, n));
+        const batch = { ...next(...calls), callers };
+        const expected = sqlite.write(pack([batch]));
+        assert.deepEqual(await postgres[at % 2]!.write([batch]), expected);
+      }
+      for (const table of ['identity_hosts', 'gaps', 'hourly', 'fleet_daily', 'callers']) {
+        const sql = ROWS[table]!;
+        assert.deepEqual(sorted(await pool.query(sql)), sorted(database.prepare(sql).all()), table);
+      }
+      assert.deepEqual(await pool.query('SELECT count(*) AS workloads FROM identity_hosts'), [
+        { workloads: 2_001 },
+      ]);
+    } finally {
+      await close();
+    }
   });
 });
