@@ -1,6 +1,7 @@
 /**
  * One agent's connection, from its `hello` on. Checks every frame, lets the agent speak for its own host
- * only, gives its batches to the writer and acknowledges them when they are durable.
+ * only, gives its batches to the writer and acknowledges them when they are durable. The file is long because all
+ * frames share the state of the connection.
  */
 import type { RawData, WebSocket } from 'ws';
 import type { HostFacts } from '../../protocol/call.ts';
@@ -38,10 +39,14 @@ export class AgentConnection {
   #welcomed = false;
   #hasEnrolled = false;
   #closing = false;
+  /** Nothing more is taken, and what was taken is still answered. */
+  #leaving = false;
   readonly #quietFrames = new QuietFrames();
   readonly #flow: FlowControl;
   #hasWarned = false;
   readonly #unanswered = new Unanswered();
+  /** Messages that were read before the connection had to stand in line. They are not parsed. */
+  #waiting: { data: RawData; isBinary: boolean }[] = [];
   #helloTimer: NodeJS.Timeout;
   /** Time of the last data, in `performance.now()` milliseconds, which a step of the clock does not change. */
   lastHeardMs = performance.now();
@@ -50,14 +55,20 @@ export class AgentConnection {
     this.#socket = socket;
     this.#context = context;
     this.#checker = new BatchChecker(context.counters);
-    this.#flow = new FlowControl(socket, context.limits, context, () => {
-      context.counters.held_back += 1;
+    this.#flow = new FlowControl(socket, context.limits, context, {
+      heldBack: () => {
+        context.counters.held_back += 1;
+      },
+      turn: () => this.#onTurn(),
     });
     this.#helloTimer = setTimeout(
       () => this.refuse('invalid', 'No hello arrived in time.'),
       HELLO_TIMEOUT_MS,
     );
-    socket.on('message', (data, isBinary) => this.#onMessage(data, isBinary));
+    socket.on('message', (data, isBinary) => {
+      this.#waiting.push({ data, isBinary });
+      this.#onTurn();
+    });
     socket.on('ping', () => this.#onQuietFrame());
     socket.on('error', (error: Error & { code?: string }) => {
       // The WebSocket layer found the bytes themselves invalid (too large, not UTF-8, broken framing) and
@@ -113,6 +124,7 @@ export class AgentConnection {
    */
   async goAway(graceMs: number, isDraining: boolean): Promise<void> {
     if (this.#closing) return;
+    this.#leaving = true;
     this.#flow.stopReading();
     await this.#unanswered.wait(graceMs);
     if (this.#closing) return;
@@ -133,8 +145,16 @@ export class AgentConnection {
     if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(JSON.stringify(frame));
   }
 
+  /** Takes the messages that wait, until the connection must stand in line. */
+  #onTurn(): void {
+    // Frames before the welcome are small, and the agent gives up if they are not answered.
+    while (this.#waiting.length > 0 && (!this.#welcomed || this.#flow.mayTake())) {
+      const { data, isBinary } = this.#waiting.shift()!;
+      if (!this.#closing && !this.#leaving) this.#onMessage(data, isBinary);
+    }
+  }
+
   #onMessage(data: RawData, isBinary: boolean): void {
-    if (this.#closing) return;
     this.lastHeardMs = performance.now();
     this.#context.counters.frames += 1;
     const frame = isBinary ? null : parseFrame(data);

@@ -1,14 +1,11 @@
 /**
  * Counts the bytes of batches that wait for the store, over all connections. Beyond the bound agents stand in
- * line: the socket of each is read once, and then it waits until all others in the line were read. So agents
+ * line: one batch of each is taken, and then it waits until one of all others in the line was taken. So agents
  * that offer more than the store takes are slowed down evenly.
  */
 const MAX_BACKLOG_BYTES = 16 * 1024 * 1024;
-/**
- * Sockets that are read in one turn of the event loop. A read brings up to 64 KiB, so the bound is exceeded by
- * a megabyte at most.
- */
-const READ_AT_ONCE = 16;
+/** Connections that have their turn in one turn of the event loop. */
+const SERVED_AT_ONCE = 32;
 /** Bound on the bytes of one connection, with few and with many connections that have batches waiting. */
 const MOST_PENDING_BYTES = 8 * 1024 * 1024;
 const LEAST_PENDING_BYTES = 64 * 1024;
@@ -18,7 +15,7 @@ export class Backlog {
   readonly #defer: (work: () => void) => void;
   #bytes = 0;
   #senders = 0;
-  /** The line. A function tells a connection that it may be read again. */
+  /** The line. A function tells a connection that it has its turn. */
   readonly #waiting = new Set<() => void>();
   #isServing = false;
 
@@ -60,8 +57,8 @@ export class Backlog {
   }
 
   /**
-   * Tells whether a connection that has just delivered a batch must wait for its turn: the bound is exceeded,
-   * or others wait already. If so, `onTurn` is called once.
+   * Tells whether a connection must wait for its turn before its next batch is taken: the bound is exceeded, or
+   * others wait already. If so, `onTurn` is called once.
    */
   mustWait(onTurn: () => void): boolean {
     if (this.#bytes <= this.#maxBytes && this.#waiting.size === 0) return false;
@@ -80,7 +77,7 @@ export class Backlog {
     this.#isServing = true;
     this.#defer(() => {
       this.#isServing = false;
-      let left = READ_AT_ONCE;
+      let left = SERVED_AT_ONCE;
       for (const onTurn of this.#waiting) {
         if (left === 0 || this.#bytes > this.#maxBytes) break;
         left -= 1;

@@ -13,11 +13,18 @@ export interface ConnectionLimits {
   recordsPerSecond: number;
 }
 
+export interface FlowEvents {
+  /** The socket stops being read. */
+  heldBack: () => void;
+  /** The connection has its turn in the line. */
+  turn: () => void;
+}
+
 export class FlowControl {
   readonly #socket: WebSocket;
   readonly #backlog: Backlog;
   readonly #shares: HostShares;
-  readonly #onHeldBack: () => void;
+  readonly #on: FlowEvents;
   readonly #bytes: TokenBucket;
   readonly #records: TokenBucket;
   /** Batches that wait for the store, and their bytes. */
@@ -28,21 +35,37 @@ export class FlowControl {
   #ending = false;
   /** Waits in the line of all connections. */
   #inLine = false;
+  /** Had its turn, and has taken nothing since. */
+  #hasTurn = false;
   #hostId: string | null = null;
 
-  /** `onHeldBack` is called when the socket stops being read. */
   constructor(
     socket: WebSocket,
     limits: ConnectionLimits,
     { backlog, shares }: { backlog: Backlog; shares: HostShares },
-    onHeldBack: () => void,
+    on: FlowEvents,
   ) {
     this.#shares = shares;
     this.#socket = socket;
     this.#backlog = backlog;
-    this.#onHeldBack = onHeldBack;
+    this.#on = on;
     this.#bytes = new TokenBucket(oneSecond(limits.bytesPerSecond), performance.now());
     this.#records = new TokenBucket(oneSecond(limits.recordsPerSecond), performance.now());
+  }
+
+  /**
+   * Tells whether the next frame may be taken. If not, the connection stands in line, and `turn` is called when
+   * one may be.
+   */
+  mayTake(): boolean {
+    if (this.#inLine) return false;
+    if (this.#hasTurn) {
+      this.#hasTurn = false;
+      return true;
+    }
+    this.#inLine = !this.#closed && this.#backlog.mustWait(this.#onTurn);
+    if (this.#inLine) this.#regulate();
+    return !this.#inLine;
   }
 
   /** True while the socket is not read. The agent is not silent then: nothing can arrive. */
@@ -62,7 +85,6 @@ export class FlowControl {
     this.#backlog.addBytes(bytes, this.#batches === 0);
     this.#batches += 1;
     this.#pendingBytes += bytes;
-    if (!this.#closed && !this.#inLine) this.#inLine = this.#backlog.mustWait(this.#onTurn);
     this.countFrame(bytes, records);
   }
 
@@ -100,6 +122,8 @@ export class FlowControl {
 
   readonly #onTurn = (): void => {
     this.#inLine = false;
+    this.#hasTurn = true;
+    this.#on.turn();
     this.#regulate();
   };
 
@@ -113,7 +137,7 @@ export class FlowControl {
       this.#throttle !== null ||
       this.#pendingBytes > (isPaused ? most / 2 : most);
     if (hold && !isPaused) {
-      this.#onHeldBack();
+      this.#on.heldBack();
       this.#socket.pause();
     } else if (!hold && isPaused) {
       this.#socket.resume();
