@@ -30,6 +30,10 @@ export interface AdminSql {
    * and wait for nothing else. A transaction within another is stored with the outer one, and fails alone.
    */
   transaction<T>(area: Area, work: (sql: AdminSql) => Promise<T>): Promise<T>;
+  /** Runs `work`, which changes nothing, on the data as it is at one moment. */
+  snapshot<T>(work: (sql: AdminSql) => Promise<T>): Promise<T>;
+  /** Lets new rows of a table have numbers above those that were inserted with their numbers. */
+  continueNumbers(table: string, column: string): Promise<void>;
   /** Returns a text that changes when another process has changed what it is `of`. It may change without reason. */
   version(of: Versioned): Promise<string>;
 }

@@ -47,6 +47,18 @@ class PostgresTransaction implements AdminSql {
     }
   }
 
+  snapshot<T>(work: (sql: AdminSql) => Promise<T>): Promise<T> {
+    return work(this);
+  }
+
+  async continueNumbers(table: string, column: string): Promise<void> {
+    await this.get(
+      `SELECT setval(pg_get_serial_sequence($1, $2), max(${column})) FROM ${table} HAVING max(${column}) IS NOT NULL`,
+      table,
+      column,
+    );
+  }
+
   async version(of: Versioned): Promise<string> {
     return String((await this.get(VERSION, of))?.['version']);
   }
@@ -88,6 +100,17 @@ export class PostgresSql implements AdminSql {
       await session.query('SELECT pg_advisory_xact_lock($1, $2)', [AREA_LOCKS, LOCK_OF_AREA[area]]);
       return work(new PostgresTransaction(session));
     });
+  }
+
+  snapshot<T>(work: (sql: AdminSql) => Promise<T>): Promise<T> {
+    return this.#pool.transaction(
+      (session) => work(new PostgresTransaction(session)),
+      'READ ONLY ISOLATION LEVEL REPEATABLE READ',
+    );
+  }
+
+  continueNumbers(table: string, column: string): Promise<void> {
+    return this.#pool.session((session) => new PostgresTransaction(session).continueNumbers(table, column));
   }
 
   async version(of: Versioned): Promise<string> {

@@ -69,6 +69,13 @@ class SqliteTransaction implements AdminSql {
     }
   }
 
+  snapshot<T>(work: (sql: AdminSql) => Promise<T>): Promise<T> {
+    return work(this);
+  }
+
+  /** SQLite does so by itself. */
+  async continueNumbers(): Promise<void> {}
+
   async version(_of: Versioned): Promise<string> {
     return this.statements.version();
   }
@@ -115,12 +122,23 @@ export class SqliteSql implements AdminSql {
   }
 
   /** The write lock is taken first, so that no other process changes what is read inside. */
-  async transaction<T>(_area: Area, work: (sql: AdminSql) => Promise<T>): Promise<T> {
+  transaction<T>(_area: Area, work: (sql: AdminSql) => Promise<T>): Promise<T> {
+    return this.#transaction('BEGIN IMMEDIATE', work);
+  }
+
+  snapshot<T>(work: (sql: AdminSql) => Promise<T>): Promise<T> {
+    return this.#transaction('BEGIN', work);
+  }
+
+  /** SQLite does so by itself. */
+  async continueNumbers(): Promise<void> {}
+
+  async #transaction<T>(begin: string, work: (sql: AdminSql) => Promise<T>): Promise<T> {
     while (this.#turn.running !== null) await this.#turn.running;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#turn.running = promise;
     try {
-      this.#statements.execute('BEGIN IMMEDIATE');
+      this.#statements.execute(begin);
       try {
         const result = await work(this.#within);
         this.#statements.execute('COMMIT');
