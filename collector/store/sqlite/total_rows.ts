@@ -61,13 +61,17 @@ export function partsWithin(parts: Part[], fromDay: number, toDay: number): Part
 }
 
 /** Adds up rows of equal workload, host and kind. Both lists are ordered by these, and so is the result. */
-export function mergeTotals(left: readonly TotalRow[], right: readonly TotalRow[]): TotalRow[] {
+export function mergeTotals(
+  left: readonly TotalRow[],
+  right: readonly TotalRow[],
+  compare: (a: TotalRow, b: TotalRow) => number = compareRows,
+): TotalRow[] {
   const rows: TotalRow[] = [];
   let at = 0;
   for (const row of left) {
     let order = -1;
     while (at < right.length) {
-      order = compareRows(right[at]!, row);
+      order = compare(right[at]!, row);
       if (order >= 0) break;
       rows.push(right[at]!);
       at += 1;
@@ -96,4 +100,25 @@ function compareRows(a: TotalRow, b: TotalRow): number {
   if (a.identity !== b.identity) return a.identity - b.identity;
   if (a.host !== b.host) return a.host - b.host;
   return a.kind === b.kind ? 0 : a.kind - b.kind;
+}
+
+/** Compares two rows in the order of hosts, then of workloads and kinds. */
+export function compareByHost(a: TotalRow, b: TotalRow): number {
+  return a.host - b.host || a.identity - b.identity || a.kind - b.kind;
+}
+
+/** Returns the rows of a span of hosts from rows in the order of hosts. */
+export function rowsOfSpan(rows: readonly TotalRow[], { from, to }: HostSpan): TotalRow[] {
+  return rows.slice(placeOf(rows, from), placeOf(rows, to + 1));
+}
+
+/** Returns the place of the first row of a host, or of one after it. */
+function placeOf(rows: readonly TotalRow[], host: number): number {
+  let [low, high] = [0, rows.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (rows[middle]!.host < host) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

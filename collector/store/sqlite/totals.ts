@@ -20,11 +20,13 @@ import { HostTotalsPacker, type PackedHostTotals, PLAIN_V2, PLAIN_V2_KIND } from
 import type { Rows } from './rows.ts';
 import { isAmong, TotalQueries } from './total_queries.ts';
 import {
+  compareByHost,
   type HostSpan,
   KIND_CLASS,
   mergeTotals,
   type Part,
   partsWithin,
+  rowsOfSpan,
   type TotalColumn,
   type TotalRow,
   type TotalsQuestion,
@@ -105,10 +107,9 @@ export class Totals {
   briefTotals(window: Window, hosts: number[] | HostSpan): PackedHostTotals {
     const packer = new HostTotalsPacker((kind) => this.#rows.kind(kind));
     const question = this.#question({ window, hosts: null, identities: null }, [V1, NEITHER]);
-    const by: TotalColumn[] = ['identity', 'host', 'kind'];
     const rows = Array.isArray(hosts)
-      ? this.#sums({ ...question, hosts }, by)
-      : this.#sumsOfSpan(question, by, hosts);
+      ? this.#sums({ ...question, hosts }, ['identity', 'host', 'kind'])
+      : this.#sumsOfSpan(question, hosts);
     for (const row of rows) {
       packer.setOwner(row.host, row.identity, () => ({
         hostId: this.#rows.hostId(row.host),
@@ -264,17 +265,18 @@ export class Totals {
   }
 
   /** Sums the closed days of all hosts once, and takes those of a span of hosts from there. */
-  #sumsOfSpan(question: TotalsQuestion, by: TotalColumn[], span: HostSpan): TotalRow[] {
+  #sumsOfSpan(question: TotalsQuestion, span: HostSpan): TotalRow[] {
+    const by: TotalColumn[] = ['host', 'identity', 'kind'];
     const { closed, open } = this.#split(question);
     let before: TotalRow[];
     if (this.#isLarge) before = this.#queries.sum({ ...closed, span }, by);
     else {
       const all = this.#closed.sums(closed, by, () => this.#queries.sum(closed, by));
-      before = all.filter(({ host }) => host >= span.from && host <= span.to);
+      before = rowsOfSpan(all, span);
       // More than are kept: to sum them again for each span would take too long.
       this.#isLarge = all.length > MAX_ROWS;
     }
-    return merged(before, this.#queries.sum({ ...open, span }, by));
+    return merged(before, this.#queries.sum({ ...open, span }, by), compareByHost);
   }
 
   #split(question: TotalsQuestion): { closed: TotalsQuestion; open: TotalsQuestion } {
@@ -288,10 +290,14 @@ export class Totals {
   }
 }
 
-function merged(before: TotalRow[], since: TotalRow[]): TotalRow[] {
+function merged(
+  before: TotalRow[],
+  since: TotalRow[],
+  compare?: Parameters<typeof mergeTotals>[2],
+): TotalRow[] {
   if (since.length === 0) return before;
   if (before.length === 0) return since;
-  return mergeTotals(before, since);
+  return mergeTotals(before, since, compare);
 }
 
 /** Cuts a time to what SQLite can store: a window that is open has `Infinity`. */
