@@ -53,11 +53,14 @@ export interface Session {
   execute(text: string, values?: unknown[]): Promise<number>;
   /** The connection itself, for answers as arrays. */
   readonly client: pg.PoolClient;
+  /** A number that changes with every search for the primary: what was read before may be gone. */
+  readonly generation: number;
 }
 
 interface Primary {
   place: string;
   pool: pg.Pool;
+  generation: number;
 }
 
 export class DatabasePool {
@@ -84,7 +87,7 @@ export class DatabasePool {
 
   /** Runs `work` on one connection. Throws `DatabaseUnavailableError`, or what `work` throws. */
   session<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    return this.#withClient((client) => work(sessionOf(client)));
+    return this.#withClient((client, generation) => work(sessionOf(client, generation)));
   }
 
   /**
@@ -93,11 +96,11 @@ export class DatabasePool {
    * not confirmed, or what `work` throws. `mode` follows `BEGIN`, such as `READ ONLY ISOLATION LEVEL REPEATABLE READ`.
    */
   transaction<T>(work: (session: Session) => Promise<T>, mode = ''): Promise<T> {
-    return this.#withClient(async (client) => {
+    return this.#withClient(async (client, generation) => {
       await client.query(`BEGIN ${mode}`);
       let result: T;
       try {
-        result = await work(sessionOf(client));
+        result = await work(sessionOf(client, generation));
       } catch (error) {
         if (!isConnectionLost(error)) await client.query('ROLLBACK');
         throw error;
@@ -107,7 +110,7 @@ export class DatabasePool {
     });
   }
 
-  async #withClient<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  async #withClient<T>(work: (client: pg.PoolClient, generation: number) => Promise<T>): Promise<T> {
     await this.#slots.take();
     try {
       const { primary, client } = await this.#connect();
@@ -115,7 +118,7 @@ export class DatabasePool {
       const onError = () => {};
       client.on('error', onError);
       try {
-        const result = await work(client);
+        const result = await work(client, primary.generation);
         client.release();
         return result;
       } catch (error) {
@@ -130,11 +133,6 @@ export class DatabasePool {
     } finally {
       this.#slots.give();
     }
-  }
-
-  /** Returns a number that changes with every search for the primary: what was read before may be gone. */
-  get generation(): number {
-    return this.#generation;
   }
 
   /** Returns the place of the primary that was used last, such as `db1:5432`; null before the first connection. */
@@ -184,8 +182,8 @@ export class DatabasePool {
       try {
         (await pool.connect()).release();
         if (this.#closed) throw new Error('The database pool is closed.');
-        this.#primary = { place, pool };
         this.#generation += 1;
+        this.#primary = { place, pool, generation: this.#generation };
         return this.#primary;
       } catch (error) {
         this.#end(pool);
@@ -327,9 +325,10 @@ class Slots {
   }
 }
 
-function sessionOf(client: pg.PoolClient): Session {
+function sessionOf(client: pg.PoolClient, generation: number): Session {
   return {
     client,
+    generation,
     query: async <Row extends pg.QueryResultRow>(text: string, values: unknown[] = []) =>
       (await client.query<Row>(text, values)).rows,
     execute: async (text, values = []) => (await client.query(text, values)).rowCount ?? 0,

@@ -30,14 +30,17 @@ interface Work {
 }
 
 /**
- * Stores what a working set added, and gives the rows their stored numbers. Returns all of these rows where some of them
- * were stored by another writer; the set then has to be rolled back.
+ * Stores what a working set added, and gives the rows their stored numbers. `added` has all of these rows. `found` has
+ * them too where some were stored by another writer: the set then has to be rolled back.
  */
-export async function storeDictionaries(pool: DatabasePool, set: WorkingSet): Promise<FoundRows[]> {
+export async function storeDictionaries(
+  pool: DatabasePool,
+  set: WorkingSet,
+): Promise<{ added: FoundRows[]; found: FoundRows[] }> {
   const works = DICTIONARIES.map((table) => workOf(table, set)).filter(
     ({ added, touched }) => added.length + touched.length > 0,
   );
-  if (works.length === 0) return [];
+  if (works.length === 0) return { added: [], found: [] };
   return pool.transaction(async (session) => {
     await session.query('SET LOCAL synchronous_commit = off');
     const stored: FoundRows[] = [];
@@ -50,8 +53,26 @@ export async function storeDictionaries(pool: DatabasePool, set: WorkingSet): Pr
       }
       if (touched.length > 0) await touch(session, table, touched, set);
     }
-    return isKnown ? stored : [];
+    return { added: stored, found: isKnown ? stored : [] };
   });
+}
+
+/**
+ * Tells whether a session sees rows with these numbers. The dictionary has connections of its own. In a failover
+ * these can still be to the old primary, where a number may mean another row.
+ */
+export async function areStored(session: Session, added: readonly FoundRows[]): Promise<boolean> {
+  for (const { table, rows } of added) {
+    const { name, others, unique } = table;
+    const at = others.findIndex(([column]) => column === unique) + 1;
+    const seen = await session.query<{ id: number; text: string }>(
+      `SELECT id, ${unique} AS text FROM ${name} WHERE id = ANY ($1)`,
+      [rows.map((row) => row[0])],
+    );
+    const texts = new Map(seen.map(({ id, text }) => [id, text]));
+    if (rows.some((row) => texts.get(Number(row[0])) !== row[at])) return false;
+  }
+  return true;
 }
 
 function workOf(table: DictionaryTable, set: WorkingSet): Work {

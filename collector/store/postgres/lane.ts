@@ -11,7 +11,7 @@ import { DuplicateError, RetryError, storeCallers, storeChanges } from './change
 import { lockBriefs, refreshBriefs } from './cloud_briefs.ts';
 import { isConflict } from './database_errors.ts';
 import type { DatabasePool, Session } from './database_pool.ts';
-import { storeDictionaries } from './dictionary_writer.ts';
+import { areStored, storeDictionaries } from './dictionary_writer.ts';
 import type { Partitions } from './partitions.ts';
 import {
   loadCallers,
@@ -170,12 +170,12 @@ export class Lane {
 
   /** Returns the working set, a new one where the old one is of another state of the database. */
   async #begin(session: Session): Promise<WorkingSet> {
-    const { pool, nowUs, helperPrograms } = this.#options;
+    const { nowUs, helperPrograms } = this.#options;
     await session.query(`SELECT pg_advisory_xact_lock_shared(${WRITERS_LOCK})`);
     const [row] = await session.query<{ value: number }>(`SELECT value FROM sums WHERE name = 'epoch'`);
     // After a failover the new primary may lack what the old one had.
-    if (this.#generation !== pool.generation || this.#epoch !== row!.value) this.#forget();
-    this.#generation = pool.generation;
+    if (this.#generation !== session.generation || this.#epoch !== row!.value) this.#forget();
+    this.#generation = session.generation;
     this.#epoch = row!.value;
     if (this.#set === null) {
       this.#set = new WorkingSet(nowUs, helperPrograms);
@@ -229,7 +229,8 @@ export class Lane {
     for (let left = MAX_ATTEMPTS; left > 0; left -= 1) {
       set.begin();
       const results = set.write(batches);
-      const found = await storeDictionaries(this.#options.dictionaries, set);
+      const { added: stored, found } = await storeDictionaries(this.#options.dictionaries, set);
+      if (!(await areStored(session, stored))) throw new RetryError('The dictionary is on another server.');
       const ids = set.ids('callers');
       const added = set.changes(CALLERS).rows.filter((row) => !ids.hasStored(row[0] as number));
       if (found.length > 0) {
