@@ -482,8 +482,9 @@ export interface Store extends StoreQueries {
    */
   lastSeq(stream: string, hostId: string): Promise<number | null>;
   /**
-   * Stores batches in order, in one transaction, and resolves when they are durable. Where it rejects,
-   * nothing is stored. A batch or a record that is stored already is left as it is.
+   * Stores the batches of each host in order, and resolves when they are durable. Where it rejects, nothing is stored
+   * that would count twice when the batches come again: in PostgreSQL a commit can have happened unseen. A batch or a
+   * record that is stored already is left as it is.
    */
   write(batches: StoredBatch[]): Promise<BatchResult[]>;
   /** Stores a heartbeat in place of the one before. */
