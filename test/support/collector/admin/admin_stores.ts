@@ -11,6 +11,14 @@ import { DatabasePool, type PoolOptions } from '../../../../collector/store/post
 import { parseDatabaseUrl } from '../../../../collector/store/postgres/database_url.ts';
 import { NO_POSTGRES, PostgresServer } from '../../postgres.ts';
 
+/** Bounds that a busy machine does not reach. */
+export const PATIENT: Partial<PoolOptions> = {
+  statementMs: 120_000,
+  lockMs: 120_000,
+  idleInTransactionMs: 120_000,
+  connectMs: 60_000,
+};
+
 /** The admin data of one test. */
 export interface AdminData {
   /** Opens it as another process does, and more than once. */
@@ -57,7 +65,7 @@ export function onPostgres(
     tests(async (options = {}) => {
       const url = await server.createDatabase();
       const pool = () => {
-        const made = new DatabasePool(parseDatabaseUrl(url), { max: 4, ...options });
+        const made = new DatabasePool(parseDatabaseUrl(url), { ...PATIENT, max: 4, ...options });
         pools.push(made);
         return made;
       };

@@ -9,6 +9,7 @@ import type { EndedToken } from '../../../../collector/access/token_store.ts';
 import { PostgresAdminStore } from '../../../../collector/admin/postgres/postgres_admin_store.ts';
 import { DatabasePool } from '../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../collector/store/postgres/database_url.ts';
+import { PATIENT } from '../../../support/collector/admin/admin_stores.ts';
 import { eventually } from '../../../support/collector/stored.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../support/postgres.ts';
 
@@ -20,7 +21,7 @@ test('an agent is told to come again while the database is away, and is known wh
 }, async (t) => {
   const server = await PostgresServer.start();
   t.after(() => server.close());
-  const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()), { max: 4 });
+  const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()), { ...PATIENT, max: 4 });
   t.after(() => pool.close());
   const options = {
     agentToken: null,

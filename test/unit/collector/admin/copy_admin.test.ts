@@ -14,6 +14,7 @@ import { PostgresSql } from '../../../../collector/admin/postgres/postgres_sql.t
 import { SqliteSql } from '../../../../collector/admin/sqlite/sqlite_sql.ts';
 import { DatabasePool } from '../../../../collector/store/postgres/database_pool.ts';
 import { parseDatabaseUrl } from '../../../../collector/store/postgres/database_url.ts';
+import { PATIENT } from '../../../support/collector/admin/admin_stores.ts';
 import { planReport, stepReport } from '../../../support/enforce/reports.ts';
 import { NO_POSTGRES, PostgresServer } from '../../../support/postgres.ts';
 
@@ -89,7 +90,7 @@ describe('the admin data', { skip: NO_POSTGRES }, () => {
     return new SqliteSql(database);
   };
   const postgres = async () => {
-    const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()), { max: 2 });
+    const pool = new DatabasePool(parseDatabaseUrl(await server.createDatabase()), { ...PATIENT, max: 2 });
     pools.push(pool);
     await PostgresAdminStore.open(pool);
     return new PostgresSql(pool);
