@@ -138,8 +138,13 @@ test('/readyz says that a collector is about to end, while its agents are still 
   const ready = async () => (await fetch(new URL('/readyz', collector.pageUrl))).status;
   await eventually('connected', () => outbox.counters()['uplink']!['connected'] === 1);
   assert.equal(await ready(), 200);
-  const stopped = collector.stop();
-  assert.equal(await ready(), 503);
+  let hasStopped = false;
+  const stopped = collector.stop().then(() => {
+    hasStopped = true;
+  });
+  const status = await ready().catch(() => null);
+  // A machine that stands still for seconds may ask too late.
+  assert.ok(status === 503 || (status === null && hasStopped), `the answer is ${status}`);
   await stopped;
   assert.equal(collector.counters()['ingest']!['handed_over'], 1);
 });
