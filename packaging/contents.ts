@@ -56,7 +56,8 @@ export function layOut(
     const name = path.slice('systemd/'.length);
     const isUnit = name.endsWith('.service') && isManaged;
     // The maintainer scripts need these, also where a system leaves out all documents.
-    const directory = name.startsWith('old-systemd-') ? `${CODE_DIRECTORY}/systemd` : EXAMPLES;
+    const isForScripts = name.startsWith('old-systemd-') || name.startsWith('kernel-before-');
+    const directory = isForScripts ? `${CODE_DIRECTORY}/systemd` : EXAMPLES;
     tree.copy(join(sources.root, path), `${isUnit ? UNIT_DIRECTORY : directory}/${name}`);
   }
   tree.copy(join(FILES, 'openrc'), `${EXAMPLES}/openrc`);

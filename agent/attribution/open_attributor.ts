@@ -63,7 +63,7 @@ export function openAttributor(options: OpenAttributorOptions): OpenedAttributor
     if (mode === 'tracepoint') throw notPossible(opened);
     reasons.push(`nor the program on a tracepoint: ${opened.message}`);
     log.warn(
-      `Exact attribution (eBPF) is not possible: ${reasons.join('; ')}. Callers are looked up with sock_diag and /proc instead: those that live for only a few milliseconds may stay unknown.`,
+      `Exact attribution (eBPF) is not possible: ${reasons.join('; ')}. Callers are looked up with sock_diag and /proc instead.`,
     );
     options.onFallback?.();
   }
@@ -78,17 +78,19 @@ export function openAttributor(options: OpenAttributorOptions): OpenedAttributor
  * events nothing would be known of such a caller.
  */
 function withSamples(
-  { endpoints, log }: OpenAttributorOptions,
+  { endpoints, log, mode }: OpenAttributorOptions,
   sockDiag: Attributor,
   processes: ProcessWatch | null,
 ): Attributor {
   if (processes === null) return sockDiag;
   try {
-    return TracepointAttributor.openSamples({
+    const sampled = TracepointAttributor.openSamples({
       endpoints: endpoints ?? ['imds'],
       fallback: sockDiag,
       processes,
     });
+    if (mode === 'auto') log.info("Samples of the kernel's tracepoint name callers that end at once, too.");
+    return sampled;
   } catch (error) {
     if (!(error instanceof BpfUnavailable)) throw error;
     log.info(`${error.message}. Callers that end at once may stay unknown.`);

@@ -87,6 +87,14 @@ export interface ProcessTableLimits {
   keepEndedNs: bigint;
 }
 
+export interface ProcessTableOptions extends Partial<ProcessTableLimits> {
+  /**
+   * States whether the events report changes of a user; true if absent. Without them, the user of a process is the one
+   * that its program began with.
+   */
+  reportsUsers?: boolean;
+}
+
 /** Programs that one process runs one after the other; older ones are forgotten. */
 const MAX_IMAGES = 4;
 const ENTRY_BYTES = 400;
@@ -94,6 +102,7 @@ const ENTRY_BYTES = 400;
 export const EVENT_DELAY_NS = 1_000_000_000n;
 
 export class ProcessTable {
+  readonly reportsUsers: boolean;
   readonly #limits: ProcessTableLimits;
   readonly #read: (pid: number) => ProcessReading | null;
   readonly #now: () => bigint;
@@ -117,11 +126,12 @@ export class ProcessTable {
   constructor(
     read: (pid: number) => ProcessReading | null,
     now: () => bigint,
-    limits: ProcessTableLimits = DEFAULT_LIMITS,
+    { reportsUsers = true, ...limits }: ProcessTableOptions = {},
   ) {
+    this.reportsUsers = reportsUsers;
     this.#read = read;
     this.#now = now;
-    this.#limits = limits;
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#incompleteUntilNs = now();
   }
 
@@ -133,7 +143,7 @@ export class ProcessTable {
     if (event.kind === 'answer') return;
     this.#counts.process_events++;
     if (event.kind === 'fork') this.#fork(event.pid, event.parentPid, event.timeNs);
-    else if (event.kind === 'exec') this.#exec(event.pid, event.timeNs);
+    else if (event.kind === 'exec') this.#exec(event.pid, event.timeNs, event.path ?? null);
     else if (event.kind === 'uid') this.#setUid(event.pid, event.uid, event.timeNs);
     else this.#exit(event.pid, event.timeNs);
   }
@@ -237,11 +247,16 @@ export class ProcessTable {
     for (const entry of this.#ended) {
       if (entry.endedNs! < fromNs || (entry.beganNs !== null && entry.beganNs > toNs)) continue;
       const process = known(entry, toNs);
-      if (uid !== null && process.uid !== null && process.uid !== uid) continue;
+      if (uid !== null && process.uid !== null && process.uid !== uid && this.#keepsUser(process)) continue;
       if (netns !== null && process.reading?.netns != null && process.reading.netns !== netns) continue;
       found.push(process);
     }
     return found;
+  }
+
+  /** Returns whether the user of a process is known for certain. root can become another user. */
+  #keepsUser({ uid }: KnownProcess): boolean {
+    return this.reportsUsers || uid !== 0;
   }
 
   /** Forgets processes that ended long enough ago. */
@@ -279,7 +294,7 @@ export class ProcessTable {
     return entry && imageAt(entry, timeNs);
   }
 
-  #exec(pid: number, timeNs: bigint): void {
+  #exec(pid: number, timeNs: bigint, path: string | null): void {
     const entry = this.#living(pid, timeNs);
     distrust(entry, timeNs);
     const reading = this.#read(pid);
@@ -295,7 +310,7 @@ export class ProcessTable {
       source,
       user,
       isUid: false,
-      path: null,
+      path,
     });
   }
 

@@ -8,7 +8,10 @@ import { BpfUnavailable } from '../linux/ebpf_failure.ts';
 import { type Execution, ExecutionSamples } from '../linux/execution_samples.ts';
 import { monotonicNs } from '../linux/libc.ts';
 import { ProcessEventSocket } from '../linux/netlink_process.ts';
+import { NetlinkRefused } from '../linux/netlink_socket.ts';
 import { HeldProcess } from '../linux/proc_reader.ts';
+import type { ProcessEvent } from '../linux/process_event.ts';
+import { ProcessSamples } from '../linux/process_samples.ts';
 import { whenReadable } from '../linux/readable.ts';
 import { EVENT_DELAY_NS, type ProcessReading, ProcessTable } from './process_table.ts';
 
@@ -20,33 +23,67 @@ const MAX_EVENTS_WOKEN = 128;
 /** The same when a caller is to be described: everything that it did before must be known then. */
 const MAX_EVENTS_POLLED = 16_384;
 
+/** A source of process events. */
+interface ProcessEvents {
+  /** These state whether changes of a user are reported, and the path of each program. */
+  reportsUsers: boolean;
+  reportsPaths: boolean;
+  /** See `ProcessEventSocket.read`. */
+  read(handler: (event: ProcessEvent) => void, maxEvents: number): boolean;
+  close(): void;
+}
+
 export class ProcessWatch {
   readonly table: ProcessTable;
   /** See `Attributor.onNamespace`. */
   onNamespace: ((netns: number, pid: number) => void) | null = null;
-  readonly #socket: ProcessEventSocket;
-  readonly #stopWaiting: () => void;
-  /** Null where the kernel gives none: then the path of a program that ends at once is not known. */
+  readonly #events: ProcessEvents;
+  /**
+   * Null where the kernel gives none: then the path of a program that ends at once is not known. Null, too, where the
+   * events have the path.
+   */
   readonly #executions: ExecutionSamples | null;
   /** Samples that were read before the event about the same program had come. */
   #early: Execution[] = [];
 
-  private constructor(socket: ProcessEventSocket, procRoot: string) {
-    this.#socket = socket;
-    this.table = new ProcessTable((pid) => this.#readProcess(procRoot, pid), monotonicNs);
-    this.#executions = openExecutions(() => this.poll());
-    this.#stopWaiting = whenReadable(socket.descriptor, () => this.#read(MAX_EVENTS_WOKEN));
+  private constructor(open: (onEvents: () => void) => ProcessEvents, procRoot: string) {
+    this.#events = open(() => this.#read(MAX_EVENTS_WOKEN));
+    this.table = new ProcessTable((pid) => this.#readProcess(procRoot, pid), monotonicNs, {
+      reportsUsers: this.#events.reportsUsers,
+    });
+    this.#executions = this.#events.reportsPaths ? null : openExecutions(() => this.poll());
   }
 
-  /** @throws NetlinkRefused when the kernel delivers no events to us. */
+  /**
+   * Uses the process connector, because it reports changes of a user, too; where it is refused, samples of tracepoints.
+   * @throws NetlinkRefused when the kernel delivers no events to us, with both reasons.
+   */
   static open(procRoot = '/proc'): ProcessWatch {
-    const socket = ProcessEventSocket.open();
     try {
-      return new ProcessWatch(socket, procRoot);
+      return new ProcessWatch(openConnector, procRoot);
     } catch (error) {
-      socket.close();
-      throw error;
+      if (!(error instanceof NetlinkRefused)) throw error;
+      return ProcessWatch.openSamples(procRoot, `${error.message}; `);
     }
+  }
+
+  /**
+   * Uses samples of tracepoints.
+   * @param reason why nothing better is used, for the error.
+   * @throws NetlinkRefused when the kernel gives none.
+   */
+  static openSamples(procRoot = '/proc', reason = ''): ProcessWatch {
+    try {
+      return new ProcessWatch((onEvents) => ProcessSamples.open(onEvents), procRoot);
+    } catch (error) {
+      if (!(error instanceof BpfUnavailable)) throw error;
+      throw new NetlinkRefused(`${reason}${error.message}`);
+    }
+  }
+
+  /** Tells where the events come from. */
+  get source(): 'process connector' | 'samples of tracepoints' {
+    return this.#events.reportsUsers ? 'process connector' : 'samples of tracepoints';
   }
 
   /** Reads the events that wait, and forgets processes that ended long ago. */
@@ -67,7 +104,7 @@ export class ProcessWatch {
   }
 
   #read(maxEvents: number): void {
-    if (!this.#socket.read((event) => this.table.handle(event), maxEvents)) this.table.lostEvents();
+    if (!this.#events.read((event) => this.table.handle(event), maxEvents)) this.table.lostEvents();
   }
 
   counters(): Counters {
@@ -75,10 +112,24 @@ export class ProcessWatch {
   }
 
   close(): void {
-    this.#stopWaiting();
     this.#executions?.close();
-    this.#socket.close();
+    this.#events.close();
   }
+}
+
+/** @throws NetlinkRefused when the kernel delivers no events to us. */
+function openConnector(onEvents: () => void): ProcessEvents {
+  const socket = ProcessEventSocket.open();
+  const stopWaiting = whenReadable(socket.descriptor, onEvents);
+  return {
+    reportsUsers: true,
+    reportsPaths: false,
+    read: (handler, maxEvents) => socket.read(handler, maxEvents),
+    close() {
+      stopWaiting();
+      socket.close();
+    },
+  };
 }
 
 function openExecutions(onFilling: () => void): ExecutionSamples | null {

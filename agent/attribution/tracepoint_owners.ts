@@ -3,6 +3,7 @@
  * the table of processes, else from /proc while it lives. A fact that may be another program's is left out.
  */
 import type { Counters } from '../../protocol/records.ts';
+import { HeldProcess } from '../linux/proc_reader.ts';
 import { KnownProcesses } from './known_processes.ts';
 import type { SocketOwner } from './owner.ts';
 import type { KnownProcess, ProcessReading } from './process_table.ts';
@@ -46,7 +47,8 @@ export class TracepointOwners {
     if (known?.reading == null) known = this.#readLateAs(caller, known, timeNs);
     const reading = known?.reading ?? null;
     const startTicks = known === null ? null : this.#known.startTicksOf(known);
-    const uid = known?.uid ?? caller.realUid;
+    const user = known === null ? null : this.#userOf(caller, known, startTicks);
+    const uid = user?.uid ?? caller.realUid;
     const threadName = caller.tid === pid ? caller.name : null;
     const name = threadName ?? reading?.name ?? caller.name ?? (known?.path && nameOf(known.path)) ?? null;
     if (known === null || startTicks === null || uid === null || name === null) {
@@ -57,7 +59,7 @@ export class TracepointOwners {
     if (executable === null) this.#unread++;
     const isComplete = table === null || table.isCompleteSince(timeNs);
     // Which process it was is certain in any case; what it was may be a conclusion.
-    const isExact = isComplete && (reading !== null || executable === null);
+    const isExact = isComplete && user?.isCertain !== false && (reading !== null || executable === null);
     const isFresh = known.sinceNs !== null && timeNs - known.sinceNs < DIRECTORY_TRUSTED_NS;
     return {
       pid,
@@ -76,6 +78,27 @@ export class TracepointOwners {
       confidence: isExact ? 'exact' : 'probable',
       isSelf: pid === this.#ownPid,
     };
+  }
+
+  /**
+   * Returns the effective user of a caller. Where the events do not report changes of a user, it is certain only if the
+   * kernel reported the same one, or if the process has it still.
+   */
+  #userOf(
+    { pid, realUid }: TracepointCaller,
+    known: KnownProcess,
+    startTicks: number | null,
+  ): { uid: number | null; isCertain: boolean } {
+    const { uid } = known;
+    if (this.#processes === null || this.#processes.table.reportsUsers || uid === null || uid === realUid) {
+      return { uid, isCertain: true };
+    }
+    const held = HeldProcess.hold(this.#procRoot, pid);
+    const now = held?.effectiveUid() ?? null;
+    const isSame = startTicks !== null && held?.stat()?.startTicks === startTicks;
+    held?.close();
+    if (now !== null && isSame) return { uid: now, isCertain: now === uid };
+    return { uid: realUid ?? uid, isCertain: false };
   }
 
   /** Returns the executable of a program that had ended before it was read, by the path that execve(2) got. */

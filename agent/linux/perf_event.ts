@@ -22,6 +22,7 @@ const CLOCK_MONOTONIC = 1;
 const WATERMARK = 1n << 14n;
 const PERF_FLAG_FD_CLOEXEC = 8;
 const PERF_EVENT_IOC_ENABLE = 0x2400;
+const PERF_EVENT_IOC_SET_OUTPUT = 0x2405;
 const PERF_EVENT_IOC_SET_BPF = 0x40042408;
 const PERF_EVENT_IOC_SET_FILTER = 0x40082406;
 const ALL_PROCESSES = -1;
@@ -80,23 +81,41 @@ export function openOutputBuffer(cpu: number, ringBytes: number): OutputBuffer |
 /**
  * Opens the buffer for one CPU's samples of a tracepoint, each with process, thread and monotonic time; null when the
  * kernel refuses it (see `lastErrno`). `filter` chooses the records of which samples are taken, by their fields
- * (Documentation/trace/events.rst, "Event filtering"); null takes all.
+ * (Documentation/trace/events.rst, "Event filtering"); null takes all. The descriptor is readable when `wakeupBytes` are
+ * in the buffer.
  */
 export function openSampleBuffer(
   id: number,
   cpu: number,
   ringBytes: number,
   filter: string | null,
+  wakeupBytes = ringBytes / 2,
 ): OutputBuffer | null {
+  return shared(openFiltered(id, cpu, filter, wakeupBytes), ringBytes);
+}
+
+/**
+ * Lets one CPU's samples of another tracepoint be written into a buffer that `openSampleBuffer` opened for that CPU.
+ * Returns the descriptor that holds this, or -1 (see `lastErrno`).
+ */
+export function openSampleSource(id: number, cpu: number, filter: string | null, buffer: number): number {
+  const event = openFiltered(id, cpu, filter, 1);
+  if (event < 0) return -1;
+  const { close, ioctl } = libc();
+  if (ioctl(event, PERF_EVENT_IOC_SET_OUTPUT, buffer) === 0 && ioctl(event, PERF_EVENT_IOC_ENABLE, 0) === 0)
+    return event;
+  close(event);
+  return -1;
+}
+
+function openFiltered(id: number, cpu: number, filter: string | null, wakeupBytes: number): number {
   const sample = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_RAW;
-  const descriptor = open(PERF_TYPE_TRACEPOINT, id, sample, ringBytes / 2, cpu);
-  if (descriptor < 0 || filter === null) return shared(descriptor, ringBytes);
+  const descriptor = open(PERF_TYPE_TRACEPOINT, id, sample, wakeupBytes, cpu);
+  if (descriptor < 0 || filter === null) return descriptor;
   const { close, ioctlText } = libc();
-  if (ioctlText(descriptor, PERF_EVENT_IOC_SET_FILTER, Buffer.from(`${filter}\0`)) === 0) {
-    return shared(descriptor, ringBytes);
-  }
+  if (ioctlText(descriptor, PERF_EVENT_IOC_SET_FILTER, Buffer.from(`${filter}\0`)) === 0) return descriptor;
   close(descriptor);
-  return null;
+  return -1;
 }
 
 function shared(descriptor: number, ringBytes: number): OutputBuffer | null {

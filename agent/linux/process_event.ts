@@ -28,7 +28,8 @@ export type ProcessEvent =
   /** The kernel's answer to a request: 0, or an errno as a positive number. */
   | { kind: 'answer'; errno: number }
   | { kind: 'fork'; pid: number; parentPid: number; timeNs: bigint }
-  | { kind: 'exec'; pid: number; timeNs: bigint }
+  /** `path`: what execve(2) got, where it is reported: perhaps a symbolic link or a script. */
+  | { kind: 'exec'; pid: number; timeNs: bigint; path?: string }
   | { kind: 'uid'; pid: number; uid: number; timeNs: bigint }
   | { kind: 'exit'; pid: number; timeNs: bigint };
 

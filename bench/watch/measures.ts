@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import type { Lab } from '../../lab/lab.ts';
 import { type Judgement, judge } from './judge.ts';
 import { Load, type LoadShape, type Made } from './load.ts';
-import { type Mode, Subject } from './subject.ts';
+import { type Mode, type Runtime, Subject } from './subject.ts';
 
 export const MEASURES = ['idle', 'one-shot', 'memory', 'cost', 'ceiling'] as const;
 export type Measure = (typeof MEASURES)[number];
@@ -131,11 +131,11 @@ export class Bench {
     mode: Mode,
     measures: ReadonlySet<Measure>,
     size: Size,
-    compileCache: string,
+    runtime: Runtime,
     progress: (what: string) => void,
   ): Promise<ModeResult> {
     const load = await Load.build(lab);
-    const subject = await Subject.start(lab, mode, compileCache);
+    const subject = await Subject.start(lab, mode, runtime);
     const bench = new Bench(lab, load, subject, size);
     const result: ModeResult = { mode, resident_start_kib: subject.usage().residentKib, said: '' };
     // The other figures subtract the cost of idling, so it is always measured, if only for a moment.

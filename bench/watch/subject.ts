@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import type { Lab } from '../../lab/lab.ts';
 import type { Call } from '../../protocol/call.ts';
 import { Watcher } from '../../test/support/lab/watcher.ts';
+import { UNIT_CAPABILITIES } from '../../test/support/unit_capabilities.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 /** Flags of the launcher. */
@@ -27,6 +28,13 @@ export interface Usage {
   residentPeakKib: number;
 }
 
+/** Options say how the watch is run. */
+export interface Runtime {
+  compileCache: string;
+  /** With the capabilities of the shipped unit, instead of all. */
+  asUnit: boolean;
+}
+
 export class Subject {
   readonly lab: Lab;
   readonly #watcher: Watcher;
@@ -38,10 +46,21 @@ export class Subject {
   }
 
   /** Starts the watch in the lab, with the compile cache that the launcher makes at set-up. */
-  static async start(lab: Lab, mode: Mode, compileCache: string): Promise<Subject> {
+  static async start(lab: Lab, mode: Mode, { compileCache, asUnit }: Runtime): Promise<Subject> {
     const env = { NODE_COMPILE_CACHE: compileCache };
     // Other labs and containers of this machine are not part of the measured load.
-    const argv = [...RUNTIME, MAIN, 'watch', '--json', '--attribution', mode, '--max-namespaces', '0'];
+    const prefix = asUnit ? UNIT_CAPABILITIES : [];
+    const argv = [
+      ...prefix,
+      ...RUNTIME,
+      MAIN,
+      'watch',
+      '--json',
+      '--attribution',
+      mode,
+      '--max-namespaces',
+      '0',
+    ];
     const subject = new Subject(lab, await Watcher.start(lab, argv, env));
     subject.#watcher.onCall = ({ time, duration_ms }) => {
       if (duration_ms !== null) subject.#latenciesMs.push(Date.now() - Date.parse(time) - duration_ms);

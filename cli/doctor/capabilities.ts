@@ -3,6 +3,7 @@
  */
 import { effectiveCapabilities } from '../../agent/linux/capabilities.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
+import { FIT_UNIT, hasSplitCapabilities } from './kernel_capabilities.ts';
 
 // include/uapi/linux/capability.h
 const BITS = {
@@ -24,11 +25,15 @@ export const capabilities: Check<AgentSide> = {
     }
     const subject =
       agentCapabilities === null ? 'this process has' : `the running agent (pid ${running.pid}) has`;
-    return judge(agentCapabilities ?? ownCapabilities, subject);
+    return judgeCapabilities(agentCapabilities ?? ownCapabilities, subject, hasSplitCapabilities());
   },
 };
 
-function judge(held: bigint, subject: string): Finding[] {
+/**
+ * @param held capabilities as a bit set.
+ * @param isSplit whether the kernel has CAP_BPF and CAP_PERFMON.
+ */
+export function judgeCapabilities(held: bigint, subject: string, isSplit: boolean): Finding[] {
   const has = (name: keyof typeof BITS) => ((held >> BITS[name]) & 1n) === 1n;
   const findings: Finding[] = [];
   const addRemedy = (name: string) =>
@@ -36,10 +41,14 @@ function judge(held: bigint, subject: string): Finding[] {
   if (!has('CAP_NET_RAW'))
     findings.push(fail(`${subject} no CAP_NET_RAW: it cannot capture packets`, addRemedy('CAP_NET_RAW')));
   if (!has('CAP_SYS_ADMIN') && !(has('CAP_BPF') && has('CAP_PERFMON'))) {
+    const missing = isSplit ? 'CAP_BPF and CAP_PERFMON' : 'CAP_SYS_ADMIN';
+    const kernel = isSplit
+      ? ''
+      : ', which this kernel (before 5.8) asks for instead of CAP_BPF and CAP_PERFMON';
     findings.push(
       warn(
-        `${subject} no CAP_BPF and CAP_PERFMON: callers cannot be found exactly (by eBPF)`,
-        addRemedy('CAP_BPF CAP_PERFMON'),
+        `${subject} no ${missing}${kernel}: callers cannot be found exactly (by eBPF), and those that end at once may stay unknown`,
+        isSplit ? addRemedy('CAP_BPF CAP_PERFMON') : FIT_UNIT,
       ),
     );
   }

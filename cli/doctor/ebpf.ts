@@ -6,12 +6,13 @@ import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { ConnectionSamples } from '../../agent/attribution/connection_samples.ts';
 import { EbpfAttributor } from '../../agent/attribution/ebpf.ts';
+import { ProcessWatch } from '../../agent/attribution/process_watch.ts';
 import { TracepointProbe } from '../../agent/attribution/tracepoint_probe.ts';
 import { BpfUnavailable, missingCapabilities } from '../../agent/linux/ebpf_failure.ts';
-import { ProcessEventSocket } from '../../agent/linux/netlink_process.ts';
 import { NetlinkRefused } from '../../agent/linux/netlink_socket.ts';
 import type { EndpointService } from '../../protocol/endpoints.ts';
 import { type AgentSide, AS_ROOT, type Check, type Finding, fail, ok, skip, warn } from './check.ts';
+import { FIT_UNIT, hasSplitCapabilities } from './kernel_capabilities.ts';
 
 const REMEDIES: Record<BpfUnavailable['kind'], string> = {
   libbpf_missing: 'Install libbpf (Debian, Ubuntu: libbpf1; Amazon Linux, Fedora: libbpf).',
@@ -73,20 +74,21 @@ function samples(endpoints: readonly EndpointService[]): Finding {
     ? ok('the kernel gives samples of connections: callers are named that have ended before /proc is read')
     : warn(
         `${refusal.message}: callers that end at once may stay unknown`,
-        'Use Linux 4.16 or later with tracefs, and give the agent CAP_PERFMON (before Linux 5.8: CAP_SYS_ADMIN).',
+        `Use Linux 4.16 or later with tracefs, and give the agent ${hasSplitCapabilities() ? 'CAP_PERFMON' : `CAP_SYS_ADMIN: ${FIT_UNIT}`}`,
       );
 }
 
 /** Examines the events by which callers are known that have ended. Where the first program is used they are not needed. */
 function processEvents(): Finding {
   try {
-    ProcessEventSocket.open().close();
-    return ok('the kernel reports which programs run: callers that have ended are known');
+    const watch = ProcessWatch.open();
+    watch.close();
+    return ok(`the kernel reports which programs run (${watch.source}): callers that have ended are known`);
   } catch (error) {
     if (!(error instanceof NetlinkRefused)) throw error;
     return warn(
       `${error.message}: callers that end at once may stay unknown`,
-      "Give the agent CAP_NET_ADMIN (systemd: AmbientCapabilities; containers: --cap-add=NET_ADMIN), and in a container the host's pid and network namespaces.",
+      `Mount tracefs at /sys/kernel/tracing, and give the agent the host's pid namespace and ${hasSplitCapabilities() ? 'CAP_PERFMON' : `CAP_SYS_ADMIN: ${FIT_UNIT}`}`,
     );
   }
 }

@@ -46,12 +46,24 @@ fit_units() {
   [ -n "$systemd_release" ] || return 0
   for unit in $services; do drop_in "$unit" old-systemd-filter.conf 239; done
   drop_in imdswatch-agent.service old-systemd-root.conf 229
+  fit_kernel
   if [ "$systemd_release" -lt 229 ]; then chown -R root:root /var/lib/imdswatch/agent; fi
+}
+
+# Before Linux 5.8 there is neither CAP_PERFMON (38) nor CAP_BPF (39): the agent's unit gets CAP_SYS_ADMIN there, and only
+# there.
+fit_kernel() {
+  drop=/usr/lib/systemd/system/imdswatch-agent.service.d/kernel-before-5.8.conf
+  if [ "$(cat /proc/sys/kernel/cap_last_cap || echo 39)" -lt 39 ]; then
+    install -D -m 0644 /usr/lib/imdswatch/systemd/kernel-before-5.8.conf "$drop"
+  else
+    remove_drop_in "$drop"
+  fi
 }
 
 unfit_units() {
   for unit in $services; do
-    for name in old-systemd-filter.conf old-systemd-root.conf; do
+    for name in old-systemd-filter.conf old-systemd-root.conf kernel-before-5.8.conf; do
       remove_drop_in "/usr/lib/systemd/system/$unit.d/$name"
     done
   done

@@ -110,6 +110,21 @@ describe('on a bare Debian', { skip }, () => {
     succeeds('chown imdswatch-agent: /var/lib/imdswatch/agent');
   });
 
+  it('gives CAP_SYS_ADMIN on a kernel without CAP_BPF, and takes it back on a newer one', () => {
+    const drop = join(tree, 'usr/lib/systemd/system/imdswatch-agent.service.d/kernel-before-5.8.conf');
+    mkdirSync(join(tree, 'old'));
+    writeFileSync(join(tree, 'old/systemctl'), "#!/bin/sh\necho 'systemd 252'\n", { mode: 0o755 });
+    const configure = (lastCapability: number) => {
+      writeFileSync(join(tree, 'old/cat'), `#!/bin/sh\necho ${lastCapability}\n`, { mode: 0o755 });
+      succeeds('PATH=/old:$PATH sh /var/lib/dpkg/info/imdswatch.postinst configure 0.1');
+      return existsSync(drop);
+    };
+    assert.deepEqual([configure(37), configure(38), configure(40), configure(37)], [true, true, false, true]);
+    assert.match(readFileSync(drop, 'utf8'), /^AmbientCapabilities=CAP_SYS_ADMIN$/m);
+    assert.equal(configure(39), false);
+    rmSync(join(tree, 'old'), { recursive: true });
+  });
+
   it('an upgrade keeps a changed configuration and takes the new one where it was not changed', async () => {
     const later = join(directory, 'later');
     await run('dpkg-deb', ['--raw-extract', kept.deb, later]);

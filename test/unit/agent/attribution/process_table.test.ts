@@ -56,6 +56,33 @@ class Scene {
 }
 
 describe('ProcessTable', () => {
+  it('leaves no process out by its user where the events do not report that it changed', () => {
+    for (const reportsUsers of [true, false]) {
+      const scene = new Scene({ reportsUsers });
+      for (const [pid, uid] of [
+        [10, 0],
+        [11, 33],
+        [12, 44],
+      ] as const) {
+        scene.exec(pid, '/bin/any', 1_000n, { uid });
+        scene.exit(pid, 3_000n);
+      }
+      const found = scene.table.candidates(2_000n, 2_000n, { uid: 33, netns: null });
+      // A process of root may have become user 33; one of another user may not.
+      assert.deepEqual(
+        found?.map(({ pid }) => pid),
+        reportsUsers ? [11] : [10, 11],
+      );
+    }
+  });
+
+  it('knows the path of a program by its event', () => {
+    const scene = new Scene();
+    scene.table.handle({ kind: 'exec', pid: 10, timeNs: 1_000n, path: '/bin/gone' });
+    assert.equal(scene.table.at(10, 1_500n)?.path, '/bin/gone');
+    assert.equal(scene.table.at(10, 1_500n)?.reading, null);
+  });
+
   it('knows a process after its end, by the time in question', () => {
     const scene = new Scene();
     scene.exec(10, '/bin/sh', 1_000n);

@@ -19,13 +19,15 @@ class Scene {
   pending: TracepointRecord[] = [];
   gapNs: bigint | null = null;
   inferences = 0;
-  readonly table = new ProcessTable(
-    (pid) => (pid === PID ? { ...READING } : null),
-    () => 5n,
-  );
+  readonly table: ProcessTable;
   readonly attributor: TracepointAttributor;
 
-  constructor() {
+  constructor(reportsUsers = true) {
+    this.table = new ProcessTable(
+      (pid) => (pid === PID ? { ...READING } : null),
+      () => 5n,
+      { reportsUsers },
+    );
     const reports = {
       onFilling: () => {},
       read: () => {
@@ -89,6 +91,17 @@ describe('connections by samples', () => {
     );
     const counters = scene.attributor.counters();
     assert.deepEqual([counters['sampled_found'], counters['lookups']], [1, 3]);
+  });
+
+  it('are probable where the user may have changed since the program began', () => {
+    const scene = new Scene(false);
+    scene.report('begun', 1, 20n);
+    scene.report('established', 1, 21n);
+    const { uid, executable, confidence } = scene.owner()!;
+    assert.deepEqual(
+      { uid, executable, confidence },
+      { uid: 33, executable: '/usr/bin/curl', confidence: 'probable' },
+    );
   });
 
   it('are inferred only where the kernel named nobody', () => {
