@@ -97,12 +97,14 @@ export interface Attributor {
   /**
    * Returns which processes sent these bytes of the connection whose SYN has this sequence number; null if that is not
    * known. Asked when the bytes are handled, and again later. `opener`: the process that connected, as far as is known.
+   * `isOpen` returns whether the connection is still open, and is asked behind a look at the processes.
    */
   useOf?(
     tuple: FlowTuple,
     initialSequence: number,
     bytes: ByteRange,
     opener: SocketOwner | null,
+    isOpen?: () => boolean,
   ): ConnectionUse | null;
   /**
    * Looks for the owner of a connection whose SYN is about to be handled, while others wait. Absent where that gains

@@ -21,6 +21,8 @@ export interface WatchedSocket<Kept extends SizedRecord = Buffer> {
   /** Sequence number of the SYN; null until it is known, and where the kernel does not report it. */
   initialSequence: number | null;
   isOpen: boolean;
+  /** The kernel's monotonic time of its first report; null where times are not needed to tell sockets apart. */
+  readonly reportedNs: bigint | null;
   /** Processes that took the socket over, oldest first. */
   senders: Sender<Kept>[];
 }
@@ -54,7 +56,7 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
   readonly #live = new Map<number, WatchedSocket<Kept>>();
   /** Closed sockets with the time at which each closed, oldest first. */
   readonly #closed = new Map<WatchedSocket<Kept>, number>();
-  /** Sockets by local port, newest last; one of each tuple and network namespace. */
+  /** Sockets by local port, newest last; one of each tuple and network namespace, or all where times are known. */
   readonly #byPort = new Map<number, WatchedSocket<Kept>[]>();
   /** The same sockets by the sequence number of their SYN. */
   readonly #bySequence = new Map<number, WatchedSocket<Kept>[]>();
@@ -77,15 +79,23 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
   }
 
   /** Adds a socket that began to connect. `record` is kept as it is. */
-  addSocket(socket: number, netns: number | null, record: Kept, nowMs: number): void {
+  addSocket(
+    socket: number,
+    netns: number | null,
+    record: Kept,
+    nowMs: number,
+    reportedNs: bigint | null = null,
+  ): void {
     this.#close(socket, nowMs);
-    this.#live.set(socket, { netns, record, tuple: null, initialSequence: null, isOpen: true, senders: [] });
+    this.#live.set(socket, {
+      ...{ netns, record, tuple: null, initialSequence: null, isOpen: true, reportedNs, senders: [] },
+    });
     this.#bytes += record.length;
     this.#makeRoom();
   }
 
   /** Sets the addresses and ports of a socket that is established, or whose attempt failed. */
-  setAddresses(state: SocketState, nowMs: number): void {
+  setAddresses(state: SocketState, nowMs: number, reportedNs: bigint | null = null): void {
     let watched = this.#live.get(state.socket);
     if (watched === undefined || watched.tuple !== null) {
       // The record of its beginning was lost, or it began before the agent did.
@@ -93,7 +103,7 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
       this.joinsWithoutOwner++;
       watched = {
         ...{ netns: state.netns, record: null, tuple: null, initialSequence: null },
-        ...{ isOpen: true, senders: [] },
+        ...{ isOpen: true, reportedNs, senders: [] },
       };
       this.#live.set(state.socket, watched);
       this.#makeRoom();
@@ -127,7 +137,10 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
     }
   }
 
-  /** Returns all sockets with these addresses and ports, one of each network namespace, newest last. */
+  /**
+   * Returns all sockets with these addresses and ports, newest last: one of each network namespace, or all where their
+   * times are known.
+   */
   find(tuple: FlowTuple): readonly WatchedSocket<Kept>[] {
     return (this.#byPort.get(tuple.localPort) ?? []).filter((watched) => isSameFlow(watched.tuple!, tuple));
   }
@@ -180,9 +193,13 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
       this.#byPort.set(tuple.localPort, [watched]);
       return;
     }
-    // A port may be used again: the newest socket of a namespace replaces the older one.
+    // A port may be used again: the newest socket of a namespace replaces the older one, where no time tells them apart.
     const older = others.findIndex(
-      (other) => watched.netns !== null && other.netns === watched.netns && isSameFlow(other.tuple!, tuple),
+      (other) =>
+        other.reportedNs === null &&
+        watched.netns !== null &&
+        other.netns === watched.netns &&
+        isSameFlow(other.tuple!, tuple),
     );
     if (older >= 0) others.splice(older, 1);
     others.push(watched);

@@ -15,7 +15,7 @@ import type { Counters } from '../../protocol/records.ts';
 import { type ByteRange, type FlowTuple, keyOf } from '../flow.ts';
 import { effectiveCapabilities } from '../linux/capabilities.ts';
 import { cgroupPaths } from '../linux/cgroup.ts';
-import { monotonicNs } from '../linux/libc.ts';
+import { monotonicNs, suspendedNs, wallAheadUs } from '../linux/libc.ts';
 import { addressBytes, type SocketId } from '../linux/netlink_inet_diag.ts';
 import { type FoundSocket, SockDiagSocket } from '../linux/netlink_sock_diag.ts';
 import { closeDescriptor, openAsBase, readLinkAt } from '../linux/proc_libc.ts';
@@ -32,6 +32,10 @@ import type { ProcessWatch } from './process_watch.ts';
  * attributed at nice 0, 456 to 470 at -15, and 470 to 500 at -19. With a load of 5 it was 422 to 426 at -19.
  */
 const THREAD_NICE = -19;
+/** A clock tick of /proc is 1/100 s on every Linux (USER_HZ). */
+const MICROSECONDS_PER_TICK = 10_000;
+/** A process began later than a time only if it did so by more than this: ticks and clocks are not exact. */
+const START_TOLERANCE_US = 30_000;
 /**
  * Processor time for one search. A one-shot caller lives for 3 to 5 ms after its SYN; others are looked up
  * again.
@@ -195,7 +199,7 @@ export class SockDiagAttributor implements Attributor {
       this.#known.set(key, known);
       return known.owner;
     }
-    const owner = this.#ownerOfSocket(key, id, found);
+    const owner = this.#ownerOfSocket(key, id, found, begunUs);
     if (owner) {
       this.#known.set(key, { owner, inode: found!.socket.inode, closedAtMs: null });
       if (this.#known.size > MAX_CONNECTIONS) {
@@ -229,6 +233,7 @@ export class SockDiagAttributor implements Attributor {
     key: string,
     id: SocketId,
     found: { socket: FoundSocket; netlink: SockDiagSocket; netns: number | null } | null,
+    begunUs: number | null,
   ): SocketOwner | null {
     if (!found) {
       this.#socketGone++;
@@ -245,6 +250,9 @@ export class SockDiagAttributor implements Attributor {
       this.#unowned.delete(key);
       this.#unowned.set(key, { uid: socket.uid, netns, isOutOfTime: this.#search.isOutOfTime });
       deleteOldestEntries(this.#unowned, MAX_UNOWNED);
+    } else if (begunUs !== null && beganAfter(owner, begunUs)) {
+      // It has the socket from another process, or its own connection has the port by now.
+      return { ...owner, confidence: 'probable' };
     }
     return owner;
   }
@@ -258,13 +266,16 @@ export class SockDiagAttributor implements Attributor {
     _initialSequence: number,
     { first }: ByteRange,
     opener: SocketOwner | null,
+    isOpen: () => boolean = () => true,
   ): ConnectionUse | null {
     // A shared socket is said to be shared already.
     if (opener === null || opener.isShared === true) return null;
     const key = `${keyOf(tuple)} ${first}`;
     const before = this.#uses.get(key);
     if (before !== undefined) return before;
-    const use = this.#useNow(tuple, opener);
+    const found = this.#useNow(tuple, opener);
+    // It is about another connection if this one has ended meanwhile and its port is used again.
+    const use = found !== null && isOpen() ? found : null;
     this.#uses.set(key, use);
     deleteOldestEntries(this.#uses, MAX_USES);
     return use;
@@ -275,6 +286,9 @@ export class SockDiagAttributor implements Attributor {
     const found = id === null ? null : this.#findSocket(id);
     const inode = found?.socket.inode ?? 0;
     if (id === null || found === null || inode === 0) return null; // it is closed
+    // Another connection has the same addresses and ports: a later one, or one of another namespace.
+    if ((this.#known.get(keyOf(tuple))?.inode ?? inode) !== inode) return null;
+    if (opener.netns !== null && found.netns !== null && opener.netns !== found.netns) return null;
     const { pid, startTicks } = opener;
     const shared: ConnectionUse = { opener, sender: null, isMixed: true };
     if (!this.#findDescriptor(pid, startTicks, inode)) {
@@ -514,6 +528,12 @@ export class SockDiagAttributor implements Attributor {
     this.#search.close();
     this.#known.clear();
   }
+}
+
+/** Returns whether a process began after a time, in microseconds since the Unix epoch. */
+function beganAfter({ startTicks }: SocketOwner, timeUs: number): boolean {
+  const monotonicUs = startTicks * MICROSECONDS_PER_TICK - Number(suspendedNs() / 1_000n);
+  return monotonicUs + wallAheadUs() > timeUs + START_TOLERANCE_US;
 }
 
 /**

@@ -12,6 +12,7 @@ import { statSync } from 'node:fs';
 import type { EndpointService } from '../../protocol/endpoints.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { FlowTuple } from '../flow.ts';
+import { wallAheadUs } from '../linux/libc.ts';
 import { type Attributor, fallbackCounters, type RecordedConnection } from './attributor.ts';
 import { ConnectionSamples } from './connection_samples.ts';
 import { SocketTable, type WatchedSocket } from './ebpf_sockets.ts';
@@ -28,6 +29,8 @@ const KEEP_CLOSED_MS = 10_000;
 const EXPIRE_EVERY_MS = 1000;
 /** Inode number of the initial pid namespace (PROC_PID_INIT_INO in include/linux/proc_ns.h). */
 const INITIAL_PID_NAMESPACE_INODE = 0xeffffffc;
+/** A socket is not reported later than its SYN by more than this: the wall clock may have been set in between. */
+const CLOCK_TOLERANCE_US = 100_000;
 /** An owner's size beside its texts: objects, numbers and lists. */
 const OWNER_BYTES = 500;
 
@@ -140,7 +143,7 @@ export class TracepointAttributor implements Attributor {
     // A caller of which packets are collected does not wait for its answer any more when they are handled.
     if (method === 'sock_diag' && fallback?.useOf !== undefined)
       this.useOf = (tuple, initialSequence, bytes, opener) =>
-        fallback.useOf!(tuple, initialSequence, bytes, opener);
+        fallback.useOf!(tuple, initialSequence, bytes, opener, () => this.#isOpenOf(tuple, opener));
     if (options.processes !== null) {
       options.processes.onNamespace = (netns, pid) => this.onNamespace?.(netns, pid);
     }
@@ -193,52 +196,85 @@ export class TracepointAttributor implements Attributor {
       this.#counts.owners++;
       const found = caller && this.#owners.ownerOf(caller, timeNs);
       const owner = found && this.#lasting.sharedOwner(found);
-      this.#sockets.addSocket(socket, owner?.netns ?? null, { owner, length: bytesOf(owner) }, nowMs);
+      this.#sockets.addSocket(socket, owner?.netns ?? null, { owner, length: bytesOf(owner) }, nowMs, timeNs);
     } else if (kind === 'closed') {
       this.#sockets.closeSocket(socket, nowMs);
     } else {
-      this.#sockets.setAddresses({ kind, socket, ...tuple, netns: null, initialSequence: null }, nowMs);
+      this.#sockets.setAddresses(
+        { kind, socket, ...tuple, netns: null, initialSequence: null },
+        nowMs,
+        timeNs,
+      );
     }
   }
 
   /** See `EbpfAttributor.ownerOf`: a port is known only when the service has answered the SYN. */
-  ownerOf(tuple: FlowTuple, atSyn: boolean): SocketOwner | null {
+  ownerOf(
+    tuple: FlowTuple,
+    atSyn: boolean,
+    initialSequence: number | null = null,
+    begunUs: number | null = null,
+  ): SocketOwner | null {
     if (atSyn) return null;
     this.#counts.asked++;
-    const owner = this.#recordedOwner(tuple);
+    const owner = this.#recordedOwner(tuple, begunUs);
     if (owner !== null) {
       this.#counts.found++;
       return owner;
     }
     if (this.#fallback === null) return null;
     this.#counts.fallback_asked++;
-    const older = this.#fallback.ownerOf(tuple, atSyn);
+    const older = this.#fallback.ownerOf(tuple, atSyn, initialSequence, begunUs);
     if (older !== null) this.#counts.fallback_found++;
     return older;
   }
 
   /** The kernel may have reported a process of which nothing is known. Then it is nobody else. */
   #infer(fallback: Attributor, tuple: FlowTuple, begunUs: number): SocketOwner | null {
-    const recorded = this.#recordedOwner(tuple);
-    if (recorded !== null || this.#sockets.find(tuple).some(({ record }) => record !== null)) return recorded;
+    const recorded = this.#recordedOwner(tuple, begunUs);
+    if (recorded !== null || this.#socketsOf(tuple, begunUs)[0]?.record != null) return recorded;
     return fallback.inferOwner!(tuple, begunUs);
   }
 
-  #recordedOwner(tuple: FlowTuple): SocketOwner | null {
-    let sockets = this.#sockets.find(tuple);
-    if (sockets.length === 0) {
-      // Another CPU may have been writing a record when the buffers were read last.
-      this.#drain();
-      sockets = this.#sockets.find(tuple);
-    }
-    const open = sockets.filter(({ isOpen }) => isOpen);
-    const own = ({ netns }: WatchedSocket<KeptOwner>) => netns === this.#netns;
-    const socket = open.find(own) ?? open.at(-1) ?? sockets.at(-1);
-    const owner = socket?.record?.owner ?? null;
-    if (owner === null || open.length < 2) return owner;
+  /** @param begunUs when the SYN was sent; null if it was not seen. */
+  #recordedOwner(tuple: FlowTuple, begunUs: number | null): SocketOwner | null {
+    // Another CPU may have been writing a record when the buffers were read last.
+    if (this.#sockets.find(tuple).length === 0) this.#drain();
+    const sockets = this.#socketsOf(tuple, begunUs);
+    const owner = sockets[0]?.record?.owner ?? null;
+    const isAmbiguous =
+      begunUs === null ? sockets.length > 1 : sockets.filter(({ isOpen }) => isOpen).length > 1;
+    if (owner === null || !isAmbiguous) return owner;
     // Two namespaces have the same addresses and ports at once: the packet alone does not show which one sent it.
     this.#counts.ambiguous++;
     return { ...owner, confidence: 'probable' };
+  }
+
+  /**
+   * Returns the sockets that may have made a connection, the likeliest first. A port may be used again before the packets
+   * of its first connection are handled: a socket begins just before its SYN is sent, and never after it.
+   */
+  #socketsOf(tuple: FlowTuple, begunUs: number | null): readonly WatchedSocket<KeptOwner>[] {
+    const sockets = this.#sockets.find(tuple);
+    if (begunUs === null) {
+      const rank = ({ isOpen, netns }: WatchedSocket<KeptOwner>) =>
+        isOpen ? (netns === this.#netns ? 0 : 1) : 2;
+      return sockets.toReversed().sort((one, other) => rank(one) - rank(other));
+    }
+    if (sockets.length === 0) return sockets;
+    const aheadUs = wallAheadUs();
+    return sockets
+      .map((socket) => ({ socket, lateUs: Number(socket.reportedNs! / 1_000n) + aheadUs - begunUs }))
+      .filter(({ lateUs }) => lateUs < CLOCK_TOLERANCE_US)
+      .sort((one, other) => Math.abs(one.lateUs) - Math.abs(other.lateUs))
+      .map(({ socket }) => socket);
+  }
+
+  /** Returns whether the connection is still open that a process made: no other one has its port. */
+  #isOpenOf(tuple: FlowTuple, opener: SocketOwner | null): boolean {
+    this.#drain();
+    const newest = this.#sockets.find(tuple).at(-1);
+    return newest === undefined || (newest.isOpen && (newest.record?.owner ?? opener) === opener);
   }
 
   *connectionsIn(netns: number): Iterable<RecordedConnection> {

@@ -178,6 +178,8 @@ export function socketDescriptors(): Set<number> {
 // linux/time.h
 const CLOCK_REALTIME = 0;
 const CLOCK_MONOTONIC = 1;
+/** Two clocks that are read within this time are read at once. */
+const QUICK_READING_NS = 20_000;
 const CLOCK_BOOTTIME = 7;
 const timespec = Buffer.alloc(16);
 
@@ -204,6 +206,21 @@ export function monotonicNs(): bigint {
 /** Returns how far the clock since boot is ahead of `monotonicNs`, in nanoseconds: the time spent suspended. */
 export function suspendedNs(): bigint {
   return BigInt(readClockUs(CLOCK_BOOTTIME) - readClockUs(CLOCK_MONOTONIC)) * 1_000n;
+}
+
+/**
+ * Returns how far the wall clock is ahead of `monotonicNs`, in microseconds. The clocks are read again if another thread
+ * ran in between, at most three times.
+ */
+export function wallAheadUs(): number {
+  let [ahead, shortestNs] = [0, Number.POSITIVE_INFINITY];
+  for (let tries = 0; tries < 3 && shortestNs > QUICK_READING_NS; tries++) {
+    const before = monotonicNs();
+    const wallUs = realClockUs();
+    const took = Number(monotonicNs() - before);
+    if (took < shortestNs) [ahead, shortestNs] = [wallUs - Number(before / 1_000n), took];
+  }
+  return ahead;
 }
 
 /** Returns the microseconds since 1970, as the kernel's time stamps of packets have them. */

@@ -7,9 +7,11 @@ import { ProcessTable } from '../../../../agent/attribution/process_table.ts';
 import type { ProcessWatch } from '../../../../agent/attribution/process_watch.ts';
 import { TracepointAttributor } from '../../../../agent/attribution/tracepoint.ts';
 import { RecordReading, type TracepointRecord } from '../../../../agent/attribution/tracepoint_records.ts';
+import { wallAheadUs } from '../../../../agent/linux/libc.ts';
 
 /** Above every pid of Linux (PID_MAX_LIMIT): /proc never has them. */
 const PID = 5_000_000;
+const OTHER_PID = PID + 2;
 const TUPLE = {
   ...{ localAddress: '10.0.0.7', localPort: 40_000 },
   ...{ remoteAddress: '169.254.169.254', remotePort: 80 },
@@ -24,7 +26,7 @@ class Scene {
 
   constructor(reportsUsers = true) {
     this.table = new ProcessTable(
-      (pid) => (pid === PID ? { ...READING } : null),
+      (pid) => (pid === PID || pid === OTHER_PID ? { ...READING } : null),
       () => 5n,
       { reportsUsers },
     );
@@ -61,9 +63,9 @@ class Scene {
     this.pending.push({ kind, socket, timeNs, tuple, caller: kind === 'begun' ? caller : null });
   }
 
-  owner(): SocketOwner | null {
+  owner(begunUs: number | null = null): SocketOwner | null {
     this.attributor.poll();
-    return this.attributor.ownerOf(TUPLE, false);
+    return this.attributor.ownerOf(TUPLE, false, 1, begunUs);
   }
 }
 
@@ -111,7 +113,7 @@ describe('connections by samples', () => {
     scene.report('begun', 1, 20n, PID + 1);
     scene.report('established', 1, 21n);
     assert.equal(scene.owner(), null);
-    assert.equal(scene.attributor.inferOwner?.(TUPLE, 1), null);
+    assert.equal(scene.attributor.inferOwner?.(TUPLE, wallAheadUs()), null);
     assert.equal(scene.inferences, 1);
   });
 
@@ -132,6 +134,24 @@ describe('connections by samples', () => {
     scene.report('begun', 1, 41n);
     scene.report('established', 1, 42n);
     assert.equal(scene.owner()?.pid, PID);
+  });
+
+  it('belong to the process that connected then, though another one has the port by now', () => {
+    const scene = new Scene();
+    const atUs = (sinceUs: number) => wallAheadUs() + sinceUs;
+    scene.table.handle({ kind: 'exec', pid: OTHER_PID, timeNs: 11n });
+    scene.report('begun', 1, 1_000_000n);
+    scene.report('established', 1, 1_100_000n);
+    scene.report('closed', 1, 2_000_000n);
+    scene.report('begun', 2, 900_000_000n, OTHER_PID);
+    scene.report('established', 2, 900_100_000n);
+    assert.equal(scene.owner(atUs(1_010))?.pid, PID);
+    assert.equal(scene.owner(atUs(1_010))?.confidence, 'exact');
+    assert.equal(scene.owner(atUs(900_010))?.pid, OTHER_PID);
+    // No SYN was seen: the addresses and ports alone do not say which one it was.
+    assert.deepEqual([scene.owner()?.pid, scene.owner()?.confidence], [OTHER_PID, 'probable']);
+    // The reports about a connection long before both were lost.
+    assert.equal(scene.owner(atUs(-500_000)), null);
   });
 
   it('keep their owners if they were established before a gap', () => {

@@ -24,6 +24,15 @@ it('a SYN whose socket is gone deletes the known owner of its addresses', async 
       remoteAddress: client.remoteAddress!,
       remotePort: client.remotePort!,
     };
+    const confidenceAt = (begunUs: number) => {
+      const fresh = SockDiagAttributor.open({ threadNice: null, searchBoundMs: 1_000 });
+      const found = fresh.ownerOf(tuple, true, null, begunUs);
+      fresh.close();
+      return found?.confidence;
+    };
+    assert.equal(confidenceAt(Date.now() * 1_000), 'exact');
+    // It began after that SYN was sent: another process connected, and the port is used again.
+    assert.equal(confidenceAt((Date.now() - process.uptime() * 1_000 - 5_000) * 1_000), 'probable');
     assert.equal(attributor.ownerOf(tuple, true)?.pid, process.pid);
     attributor.connectionClosed(tuple);
     assert.equal(attributor.ownerOf(tuple, false)?.pid, process.pid, 'its last packets may still come');
