@@ -54,7 +54,7 @@ fit_units() {
 # there.
 fit_kernel() {
   drop=/usr/lib/systemd/system/imdswatch-agent.service.d/kernel-before-5.8.conf
-  if [ "$(cat /proc/sys/kernel/cap_last_cap || echo 39)" -lt 39 ]; then
+  if [ "$(cat /proc/sys/kernel/cap_last_cap 2>/dev/null || echo 39)" -lt 39 ]; then
     install -D -m 0644 /usr/lib/imdswatch/systemd/kernel-before-5.8.conf "$drop"
   else
     remove_drop_in "$drop"

@@ -1,8 +1,9 @@
 /** docker/kubernetes: rendered by kubectl, held against Kubernetes' own schemas, and against what README.md promises. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative, resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
@@ -40,7 +41,7 @@ async function whyNot(): Promise<string | false> {
 }
 
 async function render(path: string): Promise<Resource[]> {
-  const { stdout, stderr } = await run(kubectl!, ['kustomize', join(ROOM, path)]);
+  const { stdout, stderr } = await run(kubectl!, ['kustomize', resolve(ROOM, path)]);
   assert.doesNotMatch(stderr, /deprecated/i);
   return parseAllDocuments(stdout).map((document) => {
     assert.deepEqual(document.errors, []);
@@ -228,6 +229,24 @@ describe('Kubernetes manifests', { skip }, () => {
       find(dev, 'Deployment').spec.template.spec.containers[0].livenessProbe.httpGet.scheme,
       'HTTP',
     );
+  });
+
+  it('components/without-btf mounts the descriptions of tracepoints', async () => {
+    const directory = realpathSync(mkdtempSync(join(tmpdir(), 'imdswatch-overlay-')));
+    const pathOf = (name: string) => relative(directory, join(realpathSync(ROOM), name));
+    try {
+      const kustomization = {
+        resources: [pathOf('overlays/dev')],
+        components: [pathOf('components/without-btf')],
+      };
+      writeFileSync(join(directory, 'kustomization.yaml'), JSON.stringify(kustomization));
+      const { template } = find(await render(directory), 'DaemonSet').spec;
+      const mount = { name: 'tracefs', mountPath: '/sys/kernel/tracing', readOnly: true };
+      assert.deepEqual(template.spec.containers[0].volumeMounts.at(-1), mount);
+      assert.deepEqual(template.spec.volumes.at(-1).hostPath.path, mount.mountPath);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('README.md: every setting of the base that an overlay may change, and every secret, is in it', async () => {
