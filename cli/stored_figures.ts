@@ -4,11 +4,12 @@ import {
   type CloudFigures,
   type InsightOptions,
   openForReading,
+  type StorePlace,
   supplyCloudFigures,
 } from '../collector/local.ts';
 
 export interface FiguresDestination {
-  dataDir: string;
+  place: StorePlace;
   judging: InsightOptions;
   /** Says where the figures came from, for the audit log. */
   source: string;
@@ -20,12 +21,12 @@ export interface FiguresDestination {
  */
 export async function storeAndCompare(
   { counts, instances, inventory }: Omit<CloudFigures, 'ignored'>,
-  { dataDir, judging, source }: FiguresDestination,
+  { place, judging, source }: FiguresDestination,
 ): Promise<Reconciliation[]> {
   // Opening the store reports an error (no store, another release) before anything is written.
-  const { insight, close } = openForReading(dataDir, judging);
+  const { insight, close } = await openForReading(place, judging);
   try {
-    await supplyCloudFigures(dataDir, { counts, instances, inventory }, source);
+    await supplyCloudFigures(place, { counts, instances, inventory }, source);
     if (counts.length === 0) return [];
     const window = {
       sinceUs: counts.reduce((least, { start }) => Math.min(least, Date.parse(start)), Infinity) * 1000,

@@ -8,7 +8,7 @@ import { AGENT_TOKEN_CHARACTERS, agentTokenOf, MIN_AGENT_TOKEN_CHARACTERS } from
 import { OperatorError } from '../common/operator_error.ts';
 import { MISSING_HEARTBEATS } from './ingest/pacing.ts';
 import { type OwnerRule, ownerRule } from './insight/owner_rules.ts';
-import { network, ownerRuleText, releasePatternText } from './setting_texts.ts';
+import { databaseUrlText, network, ownerRuleText, releasePatternText } from './setting_texts.ts';
 import { WorkloadRules } from './store/workload_rules.ts';
 
 /** Settings by which callers become workloads. Commands that read the store have them too. */
@@ -49,6 +49,12 @@ export const collectorSettings = z.object({
     .min(1)
     .default('/var/lib/imdswatch/collector')
     .describe('Directory of the embedded store. "imdswatch enforce" keeps its plans in plans below it.'),
+  store: databaseUrlText
+    .optional()
+    .meta({ secret: true })
+    .describe(
+      'PostgreSQL database (15 or later) instead of the embedded store: postgres://USER@HOST:PORT,HOST:PORT/DATABASE?password_file=FILE. Several collectors may share it. Parameters: password_file, sslmode, sslrootcert, sslcert, sslkey, host. TLS with verification is the default for hosts of other machines. See docs/postgresql.md. Default: the embedded store in data_dir.',
+    ),
   tls_cert_file: z
     .string()
     .min(1)

@@ -12,9 +12,8 @@ import type { Logger } from 'pino';
 import type { PlanReport, PlanReportAnswer } from '../protocol/plan_report.ts';
 import { Access } from './access/access.ts';
 import { type Actor, COMMAND_PREFIX } from './access/principal.ts';
-import { ADMIN, openAdmin } from './admin/admin_schema.ts';
+import { ADMIN } from './admin/admin_schema.ts';
 import type { AdminStore } from './admin/admin_store.ts';
-import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
 import { ALL_TRIAGE, triageRecords } from './admin/triage.ts';
 import { Destinations } from './alert/destinations.ts';
 import type { PlanTargetQuestion } from './contract/enforcement.ts';
@@ -23,11 +22,10 @@ import type { CloudFigures } from './insight/cloud_import/cloud_figures.ts';
 import { toCounts, toInstances, toInventory } from './insight/cloud_import/stored_figures.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight, type InsightOptions } from './insight/insight.ts';
-import { openForReading as openDatabaseForReading, openForWriting } from './store/sqlite/database.ts';
+import { openForReading as openDatabaseForReading } from './store/sqlite/database.ts';
 import { FINDINGS } from './store/sqlite/findings_schema.ts';
-import { FindingsWriter } from './store/sqlite/findings_writer.ts';
-import { openStoreForReading } from './store/sqlite/sqlite_store.ts';
 import type { StoreQueries } from './store/store.ts';
+import { openAdminData, openQuestions, putCloudFigures, type StorePlace } from './store_place.ts';
 
 export { selfSignedFiles } from './access/self_signed.ts';
 export { signInLink } from './access/sign_in_link.ts';
@@ -37,12 +35,27 @@ export { DEFAULT_MAX_MISSING_SECONDS } from './insight/host_judge.ts';
 export type { HostFilter } from './insight/question.ts';
 export { backUpAll, restoreAll } from './store/sqlite/backup.ts';
 export { DiskFullError } from './store/sqlite/disk_full.ts';
-export type { Access, Actor, Destinations, InsightOptions, StoreQueries };
+export type { Access, Actor, Destinations, InsightOptions, StorePlace, StoreQueries };
 
 /** The databases of a data_dir, and the schema that this release brings each one to. */
 export const DATABASES: readonly { file: string; schemaVersion: number }[] = [FINDINGS, ADMIN].map(
   ({ file, migrations }) => ({ file, schemaVersion: migrations.length }),
 );
+
+/** The findings of doctor about a PostgreSQL database. */
+export interface CheckedDatabase {
+  /** Host and port of the primary. */
+  place: string;
+  /** Version of the server, such as `15.18`. */
+  version: string;
+  /** Says what an acknowledgement is worth; `isSafe` is false where one machine can take it with it. */
+  durability: { isSafe: boolean; text: string };
+}
+
+/** Asks a database without changing it. Throws `OperatorError` where a collector could not use it. */
+export async function checkDatabase(url: string): Promise<CheckedDatabase> {
+  return (await import('./postgres_place.ts')).checkDatabase(url);
+}
 
 /** Findings as they are committed at each question, and what they mean. */
 export interface LocalFindings {
@@ -52,10 +65,10 @@ export interface LocalFindings {
   close(): Promise<void>;
 }
 
-/** Opens the findings for reading, with the triage of offenders. A collector may go on writing both. */
-export function openForReading(dataDir: string, options: InsightOptions): LocalFindings {
-  const store = openStoreForReading(dataDir);
-  const triage = async () => storedTriage(dataDir);
+/** Opens the findings for reading, with the triage of offenders. Collectors may go on writing both. */
+export async function openForReading(place: StorePlace, options: InsightOptions): Promise<LocalFindings> {
+  const store = await openQuestions(place);
+  const triage = () => storedTriage(place);
   return {
     store,
     insight: new Insight(store, { triage, ...options }),
@@ -64,14 +77,29 @@ export function openForReading(dataDir: string, options: InsightOptions): LocalF
   };
 }
 
-/** A copy of the findings alone has no admin database, and then nobody has triaged anything in it. */
-function storedTriage(dataDir: string): TriageRecord[] {
-  if (!existsSync(join(dataDir, ADMIN.file))) return [];
-  const database = openDatabaseForReading(dataDir, ADMIN);
+async function storedTriage(place: StorePlace): Promise<TriageRecord[]> {
+  if (isCopyOfFindings(place)) return [];
+  if (place.store !== undefined) return withAdminData(place, (admin) => admin.triage.all());
+  // A command that only reads needs no right to write, and must change no schema.
+  const database = openDatabaseForReading(place.data_dir, ADMIN);
   try {
     return triageRecords(database.prepare(ALL_TRIAGE).all());
   } finally {
     database.close();
+  }
+}
+
+/** A copy of the findings alone has no admin database: nobody has triaged or reported anything to it. */
+function isCopyOfFindings({ data_dir: dataDir, store }: StorePlace): boolean {
+  return store === undefined && !existsSync(join(dataDir, ADMIN.file));
+}
+
+async function withAdminData<T>(place: StorePlace, work: (admin: AdminStore) => Promise<T>): Promise<T> {
+  const { admin, close } = await openAdminData(place);
+  try {
+    return await work(admin);
+  } finally {
+    await close();
   }
 }
 
@@ -91,16 +119,14 @@ export interface LocalAdmin {
 }
 
 /**
- * Opens the admin database for `work`, and closes it afterwards. It must exist: a command never creates one.
+ * Opens the admin data for `work`, and closes it afterwards. It must exist: a command never creates it.
  */
 export async function withAdmin<T>(
-  dataDir: string,
+  place: StorePlace,
   log: Logger,
   work: (admin: LocalAdmin) => Promise<T>,
 ): Promise<T> {
-  const database = openAdmin(dataDir, { mustExist: true });
-  try {
-    const admin = new SqliteAdminStore(database);
+  return withAdminData(place, async (admin) => {
     const actor = commandActor();
     const options = {
       agentToken: null,
@@ -125,73 +151,57 @@ export async function withAdmin<T>(
     } finally {
       await access.close();
     }
-  } finally {
-    database.close();
-  }
+  });
 }
 
 /** Stores figures of the cloud, and notes it in the audit log. `source` says where they came from: `2 files`. */
 export async function supplyCloudFigures(
-  dataDir: string,
+  place: StorePlace,
   { counts, instances, inventory }: Omit<CloudFigures, 'ignored'>,
   source: string,
 ): Promise<void> {
-  const findings = openForWriting(dataDir, FINDINGS);
+  const suppliedUs = Date.now() * 1000;
+  await putCloudFigures(place, {
+    counts: toCounts(counts),
+    instances: toInstances(instances, suppliedUs),
+    inventory: toInventory(inventory, suppliedUs),
+  });
+  const entry = {
+    actor: commandActor().name,
+    action: 'cloud_counts.supply',
+    subject: 'cloud',
+    detail: `${counts.length} counts, ${instances.length} instances and ${inventory.resources.length} resources from ${source}`,
+    source_address: null,
+  };
+  const { admin, close } = await openAdminData(place, { mustExist: false });
   try {
-    const writer = new FindingsWriter(findings);
-    const suppliedUs = Date.now() * 1000;
-    writer.putCloudCounts(toCounts(counts));
-    writer.putCloudInstances(toInstances(instances, suppliedUs));
-    writer.putCloudInventory(toInventory(inventory, suppliedUs));
+    await admin.auditLog.append(entry, Date.now());
   } finally {
-    findings.close();
-  }
-  const admin = openAdmin(dataDir);
-  try {
-    const entry = {
-      actor: commandActor().name,
-      action: 'cloud_counts.supply',
-      subject: 'cloud',
-      detail: `${counts.length} counts, ${instances.length} instances and ${inventory.resources.length} resources from ${source}`,
-      source_address: null,
-    };
-    await new SqliteAdminStore(admin).auditLog.append(entry, Date.now());
-  } finally {
-    admin.close();
+    await close();
   }
 }
 
-/** Stores what a process reports about the plan that it carries out. The database must exist. */
+/** Stores what a process reports about the plan that it carries out. The admin data must exist. */
 export async function storePlanReport(
-  dataDir: string,
+  place: StorePlace,
   planId: string,
   report: PlanReport,
   by: string,
 ): Promise<PlanReportAnswer> {
-  const admin = openAdmin(dataDir, { mustExist: true });
-  try {
-    const { plans } = new SqliteAdminStore(admin);
+  return withAdminData(place, async ({ plans }) => {
     const { steps, sequence_before } = await plans.report(planId, report, by, Date.now());
     return { steps, sequence_before };
-  } finally {
-    admin.close();
-  }
+  });
 }
 
 /** Returns the plans that are carried out now for a target, but for `except`, as their processes report. */
 export async function plansUnderWay(
-  dataDir: string,
+  place: StorePlace,
   target: PlanTargetQuestion,
   except: string,
 ): Promise<string[]> {
-  // Nobody has reported a plan to a copy of the findings alone.
-  if (!existsSync(join(dataDir, ADMIN.file))) return [];
-  const admin = openAdmin(dataDir, { mustExist: true });
-  try {
-    return await new SqliteAdminStore(admin).plans.underWayFor(target, except, Date.now());
-  } finally {
-    admin.close();
-  }
+  if (isCopyOfFindings(place)) return [];
+  return withAdminData(place, ({ plans }) => plans.underWayFor(target, except, Date.now()));
 }
 
 /** Returns the name of the user who runs a command, as the audit log has it: `command:root`. */

@@ -5,10 +5,8 @@ import type { StageCounters } from '../protocol/records.ts';
 import { Access } from './access/access.ts';
 import { signInLink } from './access/sign_in_link.ts';
 import { ServerTls } from './access/tls.ts';
-import { openAdmin } from './admin/admin_schema.ts';
 import { Lease } from './admin/lease.ts';
 import type { ChangedPlan } from './admin/plans.ts';
-import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
 import { ALERTS_LEASE_MS, Alerts } from './alert/alerts.ts';
 import { PlanAlerts } from './alert/plan_alerts.ts';
 import { createApp } from './api/app.ts';
@@ -30,10 +28,11 @@ import { storeProblem } from './ingest/store_probe.ts';
 import { Writer } from './ingest/writer.ts';
 import { EnforcementQuestions } from './insight/enforcement.ts';
 import { Insight } from './insight/insight.ts';
+import type { OpenedData } from './opened_data.ts';
 import { PlanWatch } from './plan_watch.ts';
 import { RETENTION_LEASE_MS, RetentionTimer } from './retention.ts';
-import { openStore } from './store/sqlite/sqlite_store.ts';
 import { WorkloadQueries } from './store/workload_queries.ts';
+import { openData } from './store_place.ts';
 
 const PAGE_DIRECTORY = fileURLToPath(new URL('../web/dist', import.meta.url));
 
@@ -80,15 +79,12 @@ async function compose(
   const publicUrl = settings.public_url ?? null;
   const tls = await ServerTls.fromSettings(settings, log);
   if (tls !== null) endings.push(() => tls.close());
-  const store = openStore(
-    settings.data_dir,
-    (error) => log.error({ reason: error.message }, 'a thread of the store died and is started again'),
-    settings.helper_programs,
+  const data = await openData(settings, settings.helper_programs, log);
+  const { store, admin } = data;
+  endings.push(
+    () => store.close(),
+    () => data.closeAdmin(),
   );
-  endings.push(() => store.close());
-  const adminDatabase = openAdmin(settings.data_dir);
-  endings.push(() => adminDatabase.close());
-  const admin = new SqliteAdminStore(adminDatabase);
   const access = await Access.open(
     admin,
     {
@@ -105,6 +101,8 @@ async function compose(
     log,
   );
   endings.push(() => access.close());
+
+  if (data.isShared) await logStorage(data, log);
 
   const rules = workloadRules(settings);
   const workloads = new WorkloadQueries(store, rules);
@@ -167,6 +165,9 @@ async function compose(
     void live.check();
   });
 
+  // In a database an empty write is a commit. The last failure tells less than that: the database may be back.
+  const problem = () => storeProblem(store, data.isShared ? { failing: false } : writer);
+
   let isDraining = false;
   const counters = (): StageCounters => ({
     ingest: ingest.counters(),
@@ -195,11 +196,12 @@ async function compose(
       statistics: () => store.statistics(),
       write: (batches) => store.write(batches),
     },
+    storage: data.storage,
     rules,
     live,
     metrics: new ApiMetrics(),
     counters,
-    unready: async () => (isDraining ? DRAINING : storeProblem(store, writer)),
+    unready: async () => (isDraining ? DRAINING : problem()),
     log,
     defaultWindowDays: settings.readiness_window_days,
     tls: tls !== null,
@@ -234,7 +236,7 @@ async function compose(
   const pageUrl = publicUrl ?? urlOf('http', isAnyAddress(host) ? 'localhost' : host);
   await access.setAddress(pageUrl);
   const url = urlOf('ws', host);
-  log.info({ listen: url, page: pageUrl, store: settings.data_dir }, 'the collector is listening');
+  log.info({ listen: url, page: pageUrl, store: data.place }, 'the collector is listening');
   let stopped: Promise<void> | null = null;
   const drain = async () => {
     if (settings.drain_seconds === 0) return;
@@ -253,10 +255,10 @@ async function compose(
     async state() {
       // An empty write waits for its turn, however long. The next line reports its error.
       await store.write([]).catch(() => {});
-      const problem = await storeProblem(store, writer);
+      const found = await problem();
       const agents = ingest.counters()['connections'] ?? 0;
       const listens = `Listening on ${host}:${port}; ${agents} ${agents === 1 ? 'agent' : 'agents'} connected`;
-      return { takesRecords: problem === null, status: problem === null ? listens : `${problem} ${listens}` };
+      return { takesRecords: found === null, status: found === null ? listens : `${found} ${listens}` };
     },
     stop: () => {
       stopped ??= drain()
@@ -265,4 +267,12 @@ async function compose(
       return stopped;
     },
   };
+}
+
+/** Says once what an acknowledgement is worth in a database, whose settings are its operator's. */
+async function logStorage({ place, storage }: OpenedData, log: Logger): Promise<void> {
+  const { copies, survives_loss_of_machine: isSafe, text } = await storage();
+  const fields = { store: place, copies };
+  if (isSafe) log.info(fields, text);
+  else log.warn(fields, text);
 }

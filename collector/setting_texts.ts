@@ -1,7 +1,9 @@
 /** Checks texts of settings. */
 import { isIP, isIPv6 } from 'node:net';
 import * as z from 'zod';
+import { OperatorError } from '../common/operator_error.ts';
 import { ownerRule } from './insight/owner_rules.ts';
+import { hasPassword, parseDatabaseUrl } from './store/postgres/database_url.ts';
 import { releasePattern } from './store/release_names.ts';
 
 export const network = z.string().refine((text) => {
@@ -28,3 +30,23 @@ export const ownerRuleText = z.string().refine((text) => {
     return false;
   }
 }, 'must be namespace:PATTERN=OWNER, unit:PATTERN=OWNER, image:PATTERN=OWNER, path:PATTERN=OWNER, tag:KEY, tag:KEY=OWNER or tag:KEY:PATTERN=OWNER');
+
+/**
+ * A password in it is refused: others see the arguments and the environment of a process, and people copy
+ * configuration files.
+ */
+export const databaseUrlText = z.string().superRefine((text, context) => {
+  const refuse = (message: string) => context.addIssue({ code: 'custom', message });
+  if (hasPassword(text)) {
+    refuse(
+      'must have no password. Write the password into a file that only the user of the collector can read, and add ?password_file=FILE',
+    );
+    return;
+  }
+  try {
+    parseDatabaseUrl(text);
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    refuse(`must be the address of a database. ${error.message.replace(/\.$/, '')}`);
+  }
+});

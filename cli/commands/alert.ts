@@ -5,20 +5,19 @@
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Destination } from '../../collector/contract/administration.ts';
-import { type Destinations, type LocalAdmin, withAdmin } from '../../collector/local.ts';
+import { type Destinations, type LocalAdmin, type StorePlace, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { DESTINATION_EXAMPLES, readDestination } from '../alert_destination.ts';
 import { createLogger } from '../log.ts';
-import { dataDirShape } from '../settings/local_collector.ts';
+import { storeShape } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
 import { destinationTable } from '../terminal/alert_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
-const dataDir = dataDirShape.data_dir;
 const json = z.boolean().default(false).describe('Print JSON.');
 
-const listSettings = z.object({ data_dir: dataDir, json });
-const testSettings = z.object({ data_dir: dataDir, json });
+const listSettings = z.object({ ...storeShape, json });
+const testSettings = z.object({ ...storeShape, json });
 const addSettings = z.object({
   from_file: z
     .string()
@@ -26,10 +25,10 @@ const addSettings = z.object({
     .describe(
       'YAML file that describes the destination, or - for stdin. "imdswatch alert --help" shows examples.',
     ),
-  data_dir: dataDir,
+  ...storeShape,
   json,
 });
-const removeSettings = z.object({ data_dir: dataDir });
+const removeSettings = z.object({ ...storeShape });
 
 const SUMMARIES = {
   list: 'Lists the alert destinations, without their secrets.',
@@ -56,14 +55,14 @@ export async function run(argv: string[]): Promise<number> {
   }
 }
 
-async function list({ data_dir, json: asJson }: z.infer<typeof listSettings>): Promise<number> {
-  const listed = await withDestinations(data_dir, async ({ destinations }) => destinations.list());
-  process.stdout.write(asJson ? `${visibleJson(listed, 2)}\n` : destinationTable(listed));
+async function list(settings: z.infer<typeof listSettings>): Promise<number> {
+  const listed = await withDestinations(settings, async ({ destinations }) => destinations.list());
+  process.stdout.write(settings.json ? `${visibleJson(listed, 2)}\n` : destinationTable(listed));
   return 0;
 }
 
 async function test(name: string | undefined, settings: z.infer<typeof testSettings>): Promise<number> {
-  const results = await withDestinations(settings.data_dir, async ({ destinations, audit }) => {
+  const results = await withDestinations(settings, async ({ destinations, audit }) => {
     const chosen = name === undefined ? await destinations.list() : [await named(destinations, name)];
     if (chosen.length === 0)
       throw new OperatorError(1, 'There are no alert destinations. Add one: "imdswatch alert add".');
@@ -86,15 +85,16 @@ async function test(name: string | undefined, settings: z.infer<typeof testSetti
   return results.every(({ ok }) => ok) ? 0 : 1;
 }
 
-async function add({ from_file, data_dir, json: asJson }: z.infer<typeof addSettings>): Promise<number> {
+async function add(settings: z.infer<typeof addSettings>): Promise<number> {
+  const { from_file } = settings;
   const newDestination = readDestination(readText(from_file), from_file);
-  const added = await withDestinations(data_dir, async ({ destinations, audit }) => {
+  const added = await withDestinations(settings, async ({ destinations, audit }) => {
     const destination = await destinations.add(newDestination);
     const { id, name, kind, target, rules } = destination;
     await audit('alert_destination.add', id, `"${name}": ${kind} to ${target}, ${rules.join(', ')}`);
     return destination;
   });
-  if (asJson) process.stdout.write(`${visibleJson(added, 2)}\n`);
+  if (settings.json) process.stdout.write(`${visibleJson(added, 2)}\n`);
   else
     process.stdout.write(
       visibleText(
@@ -104,8 +104,8 @@ async function add({ from_file, data_dir, json: asJson }: z.infer<typeof addSett
   return 0;
 }
 
-async function remove(name: string, { data_dir }: z.infer<typeof removeSettings>): Promise<number> {
-  const removed = await withDestinations(data_dir, async ({ destinations, audit }) => {
+async function remove(name: string, settings: z.infer<typeof removeSettings>): Promise<number> {
+  const removed = await withDestinations(settings, async ({ destinations, audit }) => {
     const destination = await named(destinations, name);
     await destinations.remove(destination.id);
     await audit(
@@ -134,8 +134,8 @@ async function named(destinations: Destinations, idOrName: string): Promise<Dest
  * Runs `work` on the stored destinations. A running collector reads them again before each alert that it
  * sends.
  */
-function withDestinations<T>(dataDir: string, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
-  return withAdmin(dataDir, createLogger('warn', 'alert'), work);
+function withDestinations<T>(place: StorePlace, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
+  return withAdmin(place, createLogger('warn', 'alert'), work);
 }
 
 function readText(file: string): string {

@@ -4,11 +4,11 @@
  */
 import * as z from 'zod';
 import { backUpAll } from '../../collector/local.ts';
-import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
+import { COLLECTOR_FILE, refuseDatabase, storeShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 
-export const backupSettings = z.object(dataDirShape);
+export const backupSettings = z.object(storeShape);
 
 export async function run(argv: string[]): Promise<number> {
   const { settings, positionals } = loadSettings(backupSettings, {
@@ -20,6 +20,7 @@ export async function run(argv: string[]): Promise<number> {
     shared: COLLECTOR_FILE,
     positionals: ['DIRECTORY'],
   });
+  refuseDatabase(settings, 'copied');
   for (const { file, bytes } of await backUpAll(settings.data_dir, positionals[0]!)) {
     process.stdout.write(`${visibleText(file)}  ${(bytes / 1e6).toFixed(1)} MB\n`);
   }

@@ -102,7 +102,7 @@ async function store(
   const compared =
     client === null
       ? await storeAndCompare(figures, {
-          dataDir: settings.data_dir,
+          place: settings,
           judging: judgingOptions(settings),
           source: 'imdswatch cloud sync',
         })

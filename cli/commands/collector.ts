@@ -1,6 +1,7 @@
 /** `imdswatch collector` stores the reports of agents and serves the findings, until SIGTERM or SIGINT. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { collectorSettings } from '../../collector/config.ts';
+import type { StorePlace } from '../../collector/local.ts';
 import { type Collector, startCollector } from '../../collector/main.ts';
 import { NOTICE_PREFIX, stderrIsJournal, withPriority } from '../../systemd_notify/journal.ts';
 import { ServiceManager } from '../../systemd_notify/service_manager.ts';
@@ -28,7 +29,7 @@ export async function run(argv: string[]): Promise<number> {
     manager.close();
     return 0;
   }
-  await printAddress(collector, settings.data_dir);
+  await printAddress(collector, settings);
   // `imdswatch up` runs this command as its child and waits for this message.
   process.send?.({ listening: collector.address.url });
   // If that parent dies, nothing sends SIGTERM. The closed channel then stops this process.
@@ -48,7 +49,7 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 /** Prints the page's address on stderr. The logger is not used: sign-in links must not reach a log store. */
-async function printAddress(collector: Collector, dataDir: string): Promise<void> {
+async function printAddress(collector: Collector, { data_dir, store }: StorePlace): Promise<void> {
   const address = visibleText(`imdswatch: ${collector.pageUrl} shows the findings.`);
   if (!stderrIsJournal(process.env)) {
     process.stderr.write(
@@ -57,7 +58,9 @@ async function printAddress(collector: Collector, dataDir: string): Promise<void
     return;
   }
   // The journal is kept, and people who must not sign in can read it.
-  const instruction = `To sign in: imdswatch token sign-in-link --data-dir ${visibleText(dataDir)}`;
+  // The command finds a database by the configuration file.
+  const place = store === undefined ? ` --data-dir ${visibleText(data_dir)}` : '';
+  const instruction = `To sign in: imdswatch token sign-in-link${place}`;
   process.stderr.write(withPriority(`${address} ${instruction}\n`, NOTICE_PREFIX));
 }
 

@@ -49,6 +49,7 @@ const commandSettings = z.object({
       `The collector's configuration file. Default: ${COLLECTOR_FILE}, if it exists. Use --config for the agent's file.`,
     ),
   data_dir: collectorSettings.shape.data_dir,
+  store: collectorSettings.shape.store,
   json: z.boolean().default(false).describe('Print JSON instead of a table.'),
   strict: z.boolean().default(false).describe('Exit with code 1 also when there are warnings.'),
 });
@@ -74,6 +75,7 @@ export async function run(argv: string[]): Promise<number> {
   const hasCollector =
     settings.collector_config !== undefined ||
     hasDataDirFlag ||
+    settings.store !== undefined ||
     collectorFile !== null ||
     existsSync(settings.data_dir);
   const hasAgent = agentFile !== null || existsSync(settings.spool_dir) || !hasCollector;
@@ -89,7 +91,7 @@ export async function run(argv: string[]): Promise<number> {
       }
     : null;
   const collectorSide = includes('collector', hasCollector)
-    ? collectorOf(collectorFile, hasDataDirFlag ? settings.data_dir : null)
+    ? collectorOf(collectorFile, hasDataDirFlag ? settings.data_dir : null, settings.store ?? null)
     : null;
   const results = await runChecks(agentSide, collectorSide);
   const verdict = worst(results);
@@ -131,13 +133,16 @@ function checkedFile(file: string | null, load: (file: string) => unknown): Conf
   }
 }
 
-function collectorOf(file: string | null, dataDir: string | null): CollectorSide {
+function collectorOf(file: string | null, dataDir: string | null, database: string | null): CollectorSide {
   const env = { ...process.env };
   delete env['IMDSWATCH_CONFIG'];
   const load = (argv: string[]) =>
     loadSettings(collectorSettings, { command: 'collector', summary: '', argv, env }).settings;
   const configuration = checkedFile(file, (path) => load(['--config', path]));
-  const flags = dataDir === null ? [] : [`--data-dir=${dataDir}`];
+  const flags = [
+    ...(dataDir === null ? [] : [`--data-dir=${dataDir}`]),
+    ...(database === null ? [] : [`--store=${database}`]),
+  ];
   const usable = configuration.file !== null && configuration.problem === null;
   return { configuration, settings: load([...flags, ...(usable ? ['--config', configuration.file!] : [])]) };
 }

@@ -6,7 +6,12 @@ import * as z from 'zod';
 import type { BurnDown, FixFirst } from '../../collector/contract/fix_first.ts';
 import type { Offender } from '../../collector/contract/offender.ts';
 import type { Window } from '../../collector/contract/window.ts';
-import { type InsightOptions, openForReading, type StoreQueries } from '../../collector/local.ts';
+import {
+  type InsightOptions,
+  openForReading,
+  type StorePlace,
+  type StoreQueries,
+} from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { CollectorClient } from '../collector_client/collector_client.ts';
 import { burnDownOf, fixFirstOf, offendersOf } from '../remote_questions.ts';
@@ -72,7 +77,7 @@ export async function run(argv: string[]): Promise<number> {
 function localOffenders(settings: z.infer<typeof offendersSettings>): Promise<Offender[]> {
   const since = settings.since ?? `${settings.readiness_window_days}d`;
   const sinceMs = since === 'all' ? null : parseSince(since, Date.now());
-  return readOffenders(settings.data_dir, { sinceMs, all: settings.all }, judgingOptions(settings));
+  return readOffenders(settings, { sinceMs, all: settings.all }, judgingOptions(settings));
 }
 
 function remoteOffenders(
@@ -114,7 +119,7 @@ function print(answer: unknown, json: boolean, table: string): void {
 }
 
 async function localBurnDown(settings: z.infer<typeof offendersSettings>): Promise<BurnDown> {
-  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  const { insight, close } = await openForReading(settings, judgingOptions(settings));
   try {
     const untilUs = Date.now() * 1000;
     const sinceUs = untilUs - BURN_DOWN_DAYS * UNIT_MS['d']! * 1000;
@@ -125,7 +130,7 @@ async function localBurnDown(settings: z.infer<typeof offendersSettings>): Promi
 }
 
 async function localFixFirst(settings: z.infer<typeof offendersSettings>): Promise<FixFirst> {
-  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  const { insight, close } = await openForReading(settings, judgingOptions(settings));
   try {
     const untilUs = Date.now() * 1000;
     const sinceUs = untilUs - settings.readiness_window_days * UNIT_MS['d']! * 1000;
@@ -140,11 +145,11 @@ async function localFixFirst(settings: z.infer<typeof offendersSettings>): Promi
  * all stored calls count. Throws `OperatorError`.
  */
 export async function readOffenders(
-  dataDir: string,
+  place: StorePlace,
   { sinceMs, all }: { sinceMs: number | null; all: boolean },
   options: InsightOptions,
 ): Promise<Offender[]> {
-  const { store, insight, close } = openForReading(dataDir, options);
+  const { store, insight, close } = await openForReading(place, options);
   try {
     const window = await windowSince(store, sinceMs);
     const offenders = await insight.offenders({ window });

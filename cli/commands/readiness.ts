@@ -58,7 +58,7 @@ export async function run(argv: string[]): Promise<number> {
       'Give only one of --host, --group-by and --group. A part of a group proves nothing about it.',
     );
   }
-  const answers = answersOf(settings, given);
+  const answers = await answersOf(settings, given);
   const columns = process.stdout.columns ?? 100;
   try {
     if (settings.group !== undefined) {
@@ -105,7 +105,10 @@ interface Answers {
 }
 
 /** Answers by the API of the collector that `--collector` names, or from its store on this machine. */
-function answersOf(settings: z.infer<typeof readinessSettings>, given: ReadonlySet<string>): Answers {
+async function answersOf(
+  settings: z.infer<typeof readinessSettings>,
+  given: ReadonlySet<string>,
+): Promise<Answers> {
   const client = collectorClientOf(settings, given);
   if (client !== null) {
     return {
@@ -115,7 +118,7 @@ function answersOf(settings: z.infer<typeof readinessSettings>, given: ReadonlyS
       close: () => client.close(),
     };
   }
-  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  const { insight, close } = await openForReading(settings, judgingOptions(settings));
   const nowUs = Date.now() * 1000;
   const question = {
     window: { sinceUs: nowUs - settings.readiness_window_days * 86_400_000_000, untilUs: nowUs },

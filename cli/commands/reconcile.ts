@@ -67,7 +67,7 @@ export async function run(argv: string[]): Promise<number> {
   const results =
     client === null
       ? await storeAndCompare(figuresOfAll, {
-          dataDir: settings.data_dir,
+          place: settings,
           judging: judgingOptions(settings),
           source: `${positionals.length} files`,
         })

@@ -4,11 +4,11 @@
  */
 import * as z from 'zod';
 import { restoreAll } from '../../collector/local.ts';
-import { COLLECTOR_FILE, dataDirShape } from '../settings/local_collector.ts';
+import { COLLECTOR_FILE, refuseDatabase, storeShape } from '../settings/local_collector.ts';
 import { loadSettings } from '../settings/settings.ts';
 import { visibleText } from '../terminal/visible_text.ts';
 
-export const restoreSettings = z.object(dataDirShape);
+export const restoreSettings = z.object(storeShape);
 
 export async function run(argv: string[]): Promise<number> {
   const { settings, positionals } = loadSettings(restoreSettings, {
@@ -20,6 +20,7 @@ export async function run(argv: string[]): Promise<number> {
     shared: COLLECTOR_FILE,
     positionals: ['DIRECTORY'],
   });
+  refuseDatabase(settings, 'restored');
   const { restored, kept } = restoreAll(positionals[0]!, settings.data_dir, new Date());
   for (const file of restored) process.stdout.write(`restored ${visibleText(file)}\n`);
   if (kept !== null)

@@ -121,7 +121,7 @@ async function withHosts(
   const client = collectorClientOf(settings, given);
   const hosts =
     client === null
-      ? await hostsInStore(settings.data_dir, judgingOptions(settings))
+      ? await hostsInStore(settings, judgingOptions(settings))
       : await hostsOfCollector(client).finally(() => client.close());
   return { ...scanned, findings: withReadiness(scanned.findings, hosts, Date.now()) };
 }

@@ -3,15 +3,14 @@
  */
 import * as z from 'zod';
 import { newToken, role, type Token, tokenKind } from '../../collector/contract/administration.ts';
-import { type LocalAdmin, signInLink, withAdmin } from '../../collector/local.ts';
+import { type LocalAdmin, type StorePlace, signInLink, withAdmin } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import { createLogger } from '../log.ts';
-import { dataDirShape } from '../settings/local_collector.ts';
+import { storeShape } from '../settings/local_collector.ts';
 import { readSubcommand } from '../settings/subcommand.ts';
 import { tokenTable } from '../terminal/token_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 
-const dataDir = dataDirShape.data_dir;
 const json = z.boolean().default(false).describe('Print JSON.');
 
 const createSettings = z.object({
@@ -30,13 +29,13 @@ const createSettings = z.object({
   expires_days: newToken.shape.expires_days.describe(
     'Days until the token expires. Default: it never expires.',
   ),
-  data_dir: dataDir,
+  ...storeShape,
   json,
 });
-const listSettings = z.object({ data_dir: dataDir, json });
+const listSettings = z.object({ ...storeShape, json });
 const revokeSettings = z.object({
   host_id: z.string().min(1).optional().describe('Revoke the credential of this host; use it instead of ID.'),
-  data_dir: dataDir,
+  ...storeShape,
 });
 const linkSettings = z.object({
   role: role.default('admin').describe('Role of the person who signs in with the link.'),
@@ -46,9 +45,9 @@ const linkSettings = z.object({
     .describe(
       'Address of the collector as a browser reaches it. Default: its public_url, or the address at which it listens.',
     ),
-  data_dir: dataDir,
+  ...storeShape,
 });
-const signOutSettings = z.object({ data_dir: dataDir });
+const signOutSettings = z.object({ ...storeShape });
 
 const SUMMARIES = {
   create: 'Makes a token and prints its secret, which is shown only once.',
@@ -94,7 +93,7 @@ async function create(settings: z.infer<typeof createSettings>): Promise<number>
     host_id,
     expires_days,
   });
-  const { token, secret } = await withAccess(settings.data_dir, ({ access, actor }) =>
+  const { token, secret } = await withAccess(settings, ({ access, actor }) =>
     access.createToken(request, actor),
   );
   if (settings.json) {
@@ -108,13 +107,13 @@ async function create(settings: z.infer<typeof createSettings>): Promise<number>
 }
 
 async function list(settings: z.infer<typeof listSettings>): Promise<number> {
-  const tokens = await withAccess(settings.data_dir, ({ access }) => access.tokens());
+  const tokens = await withAccess(settings, ({ access }) => access.tokens());
   process.stdout.write(settings.json ? `${visibleJson(tokens, 2)}\n` : tokenTable(tokens, Date.now()));
   return 0;
 }
 
 async function revoke(id: string | undefined, settings: z.infer<typeof revokeSettings>): Promise<number> {
-  const { host_id: hostId, data_dir: dataDir } = settings;
+  const { host_id: hostId } = settings;
   if ((id === undefined) === (hostId === undefined)) {
     throw new OperatorError(
       2,
@@ -122,7 +121,7 @@ async function revoke(id: string | undefined, settings: z.infer<typeof revokeSet
     );
   }
   let released = false;
-  const revoked = await withAccess(dataDir, async ({ access, actor }): Promise<Token | null> => {
+  const revoked = await withAccess(settings, async ({ access, actor }): Promise<Token | null> => {
     if (hostId !== undefined) released = await access.releaseCertifiedHost(hostId, actor);
     const tokens = await access.tokens();
     const token = tokens.find(
@@ -151,7 +150,7 @@ async function revoke(id: string | undefined, settings: z.infer<typeof revokeSet
 }
 
 async function printLink(settings: z.infer<typeof linkSettings>): Promise<number> {
-  const link = await withAccess(settings.data_dir, async ({ access, actor }) => {
+  const link = await withAccess(settings, async ({ access, actor }) => {
     const base = settings.public_url ?? (await access.address());
     if (base === null) {
       throw new OperatorError(
@@ -167,13 +166,13 @@ async function printLink(settings: z.infer<typeof linkSettings>): Promise<number
 }
 
 async function signOutAll(settings: z.infer<typeof signOutSettings>): Promise<number> {
-  const count = await withAccess(settings.data_dir, ({ access, actor }) => access.signOutAll(actor));
+  const count = await withAccess(settings, ({ access, actor }) => access.signOutAll(actor));
   process.stderr.write(`Ended ${count} ${count === 1 ? 'session' : 'sessions'}. Tokens stay valid.\n`);
   return 0;
 }
 
-function withAccess<T>(dataDir: string, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
-  return withAdmin(dataDir, createLogger('warn', 'token'), work);
+function withAccess<T>(place: StorePlace, work: (admin: LocalAdmin) => Promise<T>): Promise<T> {
+  return withAdmin(place, createLogger('warn', 'token'), work);
 }
 
 function usage(): string {

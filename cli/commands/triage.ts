@@ -90,12 +90,12 @@ async function changeHere(
   change: TriageChange,
   settings: z.infer<typeof triageSettings>,
 ): Promise<Changed> {
-  const { insight, close } = openForReading(settings.data_dir, judgingOptions(settings));
+  const { insight, close } = await openForReading(settings, judgingOptions(settings));
   try {
     const window = { sinceUs: 0, untilUs: Date.now() * 1000 };
     const { id, title } = named(wanted, await insight.offenders({ window }));
     const joined = (await insight.triageRecords(id)).filter((record) => record !== id);
-    await withAdmin(settings.data_dir, createLogger('warn', 'triage'), ({ triage, actor }) =>
+    await withAdmin(settings, createLogger('warn', 'triage'), ({ triage, actor }) =>
       triage.change({ workload: id, title, joined }, change, actor, Date.now()),
     );
     return { title, changed: (await insight.offender(id, { window }))!.triage };

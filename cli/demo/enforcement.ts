@@ -261,7 +261,7 @@ async function untilReady(
   { id, name }: DemoHost,
 ): Promise<void> {
   const settings = z.object(judgingShape).parse({ data_dir: observer.dataDir });
-  const findings = openFindings(observer.dataDir, judgingOptions(settings));
+  const findings = await openFindings({ data_dir: observer.dataDir }, judgingOptions(settings));
   try {
     const deadlineMs = performance.now() + READY_WITHIN_MS;
     let found: HostFinding | undefined;

@@ -1,8 +1,11 @@
-/** Checks that the collector's databases are undamaged, have a known schema, and have space on their disk. */
+/**
+ * Checks that the collector's databases are undamaged, have a known schema, and have space on their disk; or that its
+ * PostgreSQL database can be used, and what an acknowledgement is worth there.
+ */
 import { readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { DATABASES } from '../../collector/local.ts';
+import { checkDatabase, DATABASES } from '../../collector/local.ts';
 import {
   AS_ROOT,
   type Check,
@@ -25,7 +28,8 @@ const MIN_FREE_BYTES = 256 * 1_024 * 1_024;
 export const store: Check<CollectorSide> = {
   name: 'store',
   applies: () => true,
-  run({ settings: { data_dir: directory } }) {
+  run({ settings: { data_dir: directory, store: database } }) {
+    if (database !== undefined) return inDatabase(database);
     try {
       if (statSync(directory, { throwIfNoEntry: false }) === undefined) {
         return [
@@ -50,6 +54,20 @@ export const store: Check<CollectorSide> = {
     ];
   },
 };
+
+async function inDatabase(url: string): Promise<Finding[]> {
+  try {
+    const { place, version, durability } = await checkDatabase(url);
+    return [
+      ok(`the primary ${place} answers: PostgreSQL ${version}`),
+      durability.isSafe ? ok(durability.text) : warn(durability.text, SEE_POSTGRESQL),
+    ];
+  } catch (error) {
+    return [fail(messageOf(error), SEE_POSTGRESQL)];
+  }
+}
+
+const SEE_POSTGRESQL = 'docs/postgresql.md says how to set up the database.';
 
 function integrity(directory: string, name: string, schemaVersion: number): Finding {
   const file = join(directory, name);

@@ -13,7 +13,7 @@ import { initialState, type PlanState } from '../../enforce/state/step_state.ts'
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
-import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
+import { anyCollectorShape, storeShape } from '../settings/local_collector.ts';
 import { eventLine, leftOutText, planText, refusedCallsLine, statusText } from '../terminal/plan_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
 import { carryOut, reportNow, runnerOf } from './carry_out.ts';
@@ -34,16 +34,16 @@ export const applySettings = z.object({
 export const resumeSettings = z.object({ ...credentialsShape, ...anyCollectorShape });
 export const confirmSettings = z.object({
   reason: z.string().min(1).default('The operator has decided it.').describe('Reason, for the audit log.'),
-  ...dataDirShape,
+  ...storeShape,
 });
 export const pauseSettings = z.object({
   reason: z.string().min(1).default('The operator has paused it.').describe('Reason, for the audit log.'),
-  ...dataDirShape,
+  ...storeShape,
 });
 export const rollbackSettings = z.object({
   reason: z.string().min(1).default('The operator has ordered it.').describe('Reason, for the audit log.'),
   ...credentialsShape,
-  ...dataDirShape,
+  ...storeShape,
   ...collectorAccessShape,
 });
 
@@ -131,8 +131,8 @@ export async function rollback(
     { type: 'rollback_ordered', by, reason, steps },
   ];
   const client = collectorClientOf(settings, given);
-  const reports = client === null ? localReports(settings.data_dir) : remoteReports(client);
-  const findings = noFindings(client === null ? settings.data_dir : null);
+  const reports = client === null ? localReports(settings) : remoteReports(client);
+  const findings = noFindings(client === null ? settings : null);
   return runPlan(undone, settings, { findings, reports }, orders, false).finally(() => client?.close());
 }
 

@@ -13,7 +13,7 @@ import { selftest } from '../../enforce/selftest.ts';
 import { credentialsOf, credentialsShape } from '../settings/cloud_credentials.ts';
 import { collectorClientOf } from '../settings/collector_access.ts';
 import { collectorAccessShape } from '../settings/collector_access_shape.ts';
-import { anyCollectorShape, dataDirShape } from '../settings/local_collector.ts';
+import { anyCollectorShape, storeShape } from '../settings/local_collector.ts';
 import { untilSignal, withoutTerminal } from '../signals.ts';
 import { findingsText, planText, statusText, unreportedText } from '../terminal/plan_table.ts';
 import { visibleJson, visibleText } from '../terminal/visible_text.ts';
@@ -22,9 +22,9 @@ import { remoteReports } from './remote_reports.ts';
 import { EXIT_DRIFT, EXIT_REFUSED, exitCodeOf, type Loaded, storeIn, withFindings } from './shared.ts';
 
 const json = z.boolean().default(false).describe('Print JSON.');
-export const localSettings = z.object({ json, ...dataDirShape });
+export const localSettings = z.object({ json, ...storeShape });
 export const cloudSettings = z.object({ json, ...credentialsShape, ...anyCollectorShape });
-export const statusSettings = z.object({ json, ...dataDirShape, ...collectorAccessShape });
+export const statusSettings = z.object({ json, ...storeShape, ...collectorAccessShape });
 export const driftSettings = z.object({
   cloud: z
     .boolean()
@@ -34,7 +34,7 @@ export const driftSettings = z.object({
 });
 export const exportSettings = z.object({
   as: z.enum(EXPORT_FORMATS).describe('Form of the plan: shell commands, or fragments for another tool.'),
-  ...dataDirShape,
+  ...storeShape,
 });
 export const preventSettings = z.object({
   hop_limit: z

@@ -7,6 +7,7 @@ import {
   type LocalFindings,
   openForReading,
   plansUnderWay,
+  type StorePlace,
   withAdmin,
 } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
@@ -22,8 +23,8 @@ export interface OpenFindings extends Findings {
 }
 
 /** Throws `OperatorError` where there are no findings. */
-export function openFindings(dataDir: string, options: InsightOptions): OpenFindings {
-  const { enforcement, insight, close } = openForReading(dataDir, options);
+export async function openFindings(place: StorePlace, options: InsightOptions): Promise<OpenFindings> {
+  const { enforcement, insight, close } = await openForReading(place, options);
   return {
     hosts: async (ids) =>
       (ids === null ? await allHosts(enforcement) : await enforcement.hosts(ids)).map(hostOf),
@@ -42,8 +43,8 @@ export function openFindings(dataDir: string, options: InsightOptions): OpenFind
       (await enforcement.acceptedCalls(hostIds, sinceMs)).map(callOf),
     hostsOfCaller: (callerId) => enforcement.hostsOfCaller(callerId),
     watched: (hostIds, span) => enforcement.watched(hostIds, span),
-    otherPlans: async (planId, target) => plansUnderWay(dataDir, describeTarget(target), planId),
-    audit: (action, subject, detail) => audit(dataDir, action, subject, detail),
+    otherPlans: async (planId, target) => plansUnderWay(place, describeTarget(target), planId),
+    audit: (action, subject, detail) => audit(place, action, subject, detail),
     close,
   };
 }
@@ -60,10 +61,10 @@ async function allHosts(enforcement: LocalFindings['enforcement']): Promise<Enfo
 }
 
 /**
- * Stands for a collector that is not asked, as during a roll-back: nothing can go forward with it. `dataDir`: that of a
+ * Stands for a collector that is not asked, as during a roll-back: nothing can go forward with it. `place`: the data of a
  * collector on this machine, whose audit log is written all the same; null for none.
  */
-export function noFindings(dataDir: string | null): Findings {
+export function noFindings(place: StorePlace | null): Findings {
   const refuse = async (): Promise<never> => {
     throw new OperatorError(1, 'The collector is not asked during a roll-back.');
   };
@@ -77,11 +78,11 @@ export function noFindings(dataDir: string | null): Findings {
     watched: refuse,
     otherPlans: refuse,
     audit: async (action, subject, detail) => {
-      if (dataDir !== null) await audit(dataDir, action, subject, detail);
+      if (place !== null) await audit(place, action, subject, detail);
     },
   };
 }
 
-async function audit(dataDir: string, action: string, subject: string, detail: string): Promise<void> {
-  await withAdmin(dataDir, createLogger('warn', 'enforce'), (admin) => admin.audit(action, subject, detail));
+async function audit(place: StorePlace, action: string, subject: string, detail: string): Promise<void> {
+  await withAdmin(place, createLogger('warn', 'enforce'), (admin) => admin.audit(action, subject, detail));
 }

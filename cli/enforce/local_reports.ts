@@ -1,9 +1,9 @@
 /** Reports plans to the collector's database on this machine. */
-import { commandActorName, storePlanReport } from '../../collector/local.ts';
+import { commandActorName, type StorePlace, storePlanReport } from '../../collector/local.ts';
 import type { PlanReports } from '../../enforce/run/plan_reports.ts';
 
-export function localReports(dataDir: string): PlanReports {
+export function localReports(place: StorePlace): PlanReports {
   return {
-    send: async (planId, report) => storePlanReport(dataDir, planId, report, commandActorName()),
+    send: async (planId, report) => storePlanReport(place, planId, report, commandActorName()),
   };
 }

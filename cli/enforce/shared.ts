@@ -1,5 +1,6 @@
 /** Exit codes of `imdswatch enforce` beside those of every command, and what its subcommands share. */
 import { join } from 'node:path';
+import type { StorePlace } from '../../collector/local.ts';
 import { OperatorError } from '../../common/operator_error.ts';
 import type { Plan } from '../../enforce/plan.ts';
 import type { PlanReports } from '../../enforce/run/plan_reports.ts';
@@ -45,20 +46,17 @@ export interface Loaded<S> {
 
 /** Opens the findings of the collector that `--collector` names, or of its files here. `needs`: the role of the token. */
 export async function withFindings(
-  {
-    settings,
-    given,
-  }: Loaded<Parameters<typeof judgingOptions>[0] & CollectorAccessSettings & { data_dir: string }>,
+  { settings, given }: Loaded<Parameters<typeof judgingOptions>[0] & CollectorAccessSettings & StorePlace>,
   needs: 'viewer' | 'admin',
   work: (findings: OpenFindings, reports: PlanReports) => Promise<number>,
 ): Promise<number> {
   const client = collectorClientOf(settings, given);
   const findings =
     client === null
-      ? openFindings(settings.data_dir, judgingOptions(settings))
+      ? await openFindings(settings, judgingOptions(settings))
       : await openRemoteFindings(client, needs);
   try {
-    return await work(findings, client === null ? localReports(settings.data_dir) : remoteReports(client));
+    return await work(findings, client === null ? localReports(settings) : remoteReports(client));
   } finally {
     await findings.close();
   }

@@ -4,6 +4,7 @@
  */
 import { collectorSettings, ownerRules, workloadRules } from '../../collector/config.ts';
 import type { InsightOptions } from '../../collector/local.ts';
+import { OperatorError } from '../../common/operator_error.ts';
 import { collectorAccessShape } from './collector_access_shape.ts';
 import type { SharedFile } from './settings.ts';
 
@@ -16,12 +17,13 @@ export const COLLECTOR_FILE: SharedFile = {
   defaultFile: '/etc/imdswatch/collector.yaml',
 };
 
-/** Directory of the collector's files. */
-export const dataDirShape = collectorSettings.pick({ data_dir: true }).shape;
+/** Settings that say where the collector's data is. */
+export const storeShape = collectorSettings.pick({ data_dir: true, store: true }).shape;
 
-/** The directory and the settings that verdicts and workloads depend on. */
+/** Settings that say where the data is, and those that verdicts and workloads depend on. */
 export const judgingShape = collectorSettings.pick({
   data_dir: true,
+  store: true,
   readiness_window_days: true,
   readiness_max_missing_seconds: true,
   silent_after_seconds: true,
@@ -49,4 +51,13 @@ export function judgingOptions(settings: {
     rules: workloadRules(settings),
     ownerRules: ownerRules(settings),
   };
+}
+
+/** Throws `OperatorError` (2) where the collector's data is in a database, which has tools of its own. */
+export function refuseDatabase({ store }: { store?: string | undefined }, done: 'copied' | 'restored'): void {
+  if (store === undefined) return;
+  throw new OperatorError(
+    2,
+    `The setting store names a PostgreSQL database, which is ${done} by its own tools: pg_basebackup with an archive of its write-ahead log (any moment), pg_dump and pg_restore (one consistent copy), or the snapshots of a managed service. See docs/postgresql.md.`,
+  );
 }

@@ -29,6 +29,7 @@ import { progressRoutes } from './routes/progress.ts';
 import { readinessRoutes } from './routes/readiness.ts';
 import { retentionRoutes } from './routes/retention.ts';
 import { sessionRoutes } from './routes/session.ts';
+import { storageRoutes } from './routes/storage.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 import { triageRoutes } from './routes/triage.ts';
 
@@ -89,6 +90,7 @@ export function createApp(parts: ApiParts, rates: Rates = RATES): ApiApp {
   tokenRoutes(app, parts);
   auditRoutes(app, parts);
   retentionRoutes(app, parts);
+  storageRoutes(app, parts);
   alertRoutes(app, parts);
   triageRoutes(app, parts);
   planRoutes(app, parts);

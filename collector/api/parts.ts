@@ -1,9 +1,11 @@
 /** The parts that the API is composed of: from each room below it, the methods that the API calls. */
+
 import type { Logger } from 'pino';
 import type { StageCounters } from '../../protocol/records.ts';
 import type { Access } from '../access/access.ts';
 import type { AdminStore } from '../admin/admin_store.ts';
 import type { Alerts } from '../alert/alerts.ts';
+import type { Storage } from '../contract/storage.ts';
 import type { EnforcementQuestions } from '../insight/enforcement.ts';
 import type { Insight } from '../insight/insight.ts';
 import type { Store } from '../store/store.ts';
@@ -86,6 +88,8 @@ export interface ApiParts {
   plans: Pick<AdminStore['plans'], 'underWayFor' | 'report' | 'all' | 'one' | 'steps'>;
   /** Its calls are selected by workload. */
   store: FindingsStore;
+  /** Says what an acknowledgement is worth in the store now. */
+  storage: () => Promise<Storage>;
   rules: WorkloadRules;
   live: LiveFeed;
   metrics: ApiMetrics;

@@ -11,6 +11,7 @@ import * as offenders from '../contract/offender.ts';
 import * as plans from '../contract/plan.ts';
 import * as served from '../contract/served_call.ts';
 import * as sessions from '../contract/session.ts';
+import { storage } from '../contract/storage.ts';
 import * as triages from '../contract/triage.ts';
 
 export const Alert = administration.alert.meta({ id: 'Alert' });
@@ -18,6 +19,7 @@ export const AuditEntry = administration.auditEntry.meta({ id: 'AuditEntry' });
 export const Destination = administration.destination.meta({ id: 'Destination' });
 export const NewDestination = administration.newDestination.meta({ id: 'NewDestination' });
 export const DestinationChange = administration.destinationChange.meta({ id: 'DestinationChange' });
+export const Storage = storage.meta({ id: 'Storage' });
 export const Retention = administration.retention.meta({ id: 'Retention' });
 export const Token = administration.token.meta({ id: 'Token' });
 export const NewToken = administration.newToken.meta({ id: 'NewToken' });

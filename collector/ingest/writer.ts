@@ -208,7 +208,7 @@ export class Writer {
     this.#failing = true;
     this.#log.error(
       { reason: error instanceof Error ? error.message : String(error) },
-      'the store cannot write records; agents keep them and send them again. Check free space and permissions of data_dir',
+      'the store cannot write records; agents keep them and send them again. Check free space and permissions of data_dir, or the database',
     );
   }
 

@@ -197,7 +197,7 @@ describe('an enforced host', { skip }, () => {
       (await told()).some(({ rule, subject }) => rule === 'plan_rolled_back' && subject === id),
     );
     // The client was refused many times. The audit log has its first call, and the others as one number.
-    const audited = await withAdmin(dataDir, pino({ level: 'silent' }), ({ access }) =>
+    const audited = await withAdmin({ data_dir: dataDir }, pino({ level: 'silent' }), ({ access }) =>
       access.auditLog({ limit: 200 }),
     );
     const ofCalls = audited.filter(

@@ -7,7 +7,7 @@
  * modes `allow` and `prefer` are refused, because they fall back to plain text silently.
  */
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { OperatorError } from '../../../common/operator_error.ts';
 
@@ -28,8 +28,18 @@ type Parameter = (typeof PARAMETERS)[number];
 const TLS_MODES = ['disable', 'require', 'verify-ca', 'verify-full'] as const;
 type TlsMode = (typeof TLS_MODES)[number];
 
-export function isDatabaseUrl(text: string): boolean {
-  return /^postgres(ql)?:\/\//.test(text);
+/** Tells whether a text has a password where addresses have one. It need not be a good address. */
+export function hasPassword(text: string): boolean {
+  return /:\/\/[^@]*:[^@]*@/.test(text) || /[?&]password=/i.test(text);
+}
+
+/** Names hosts and database for logs and pages: `postgres://db1:5432,db2:5432/imdswatch`. */
+export function describeAddress({ hosts, database }: DatabaseAddress): string {
+  const places = hosts.map(({ host, port }) => {
+    if (host.startsWith('/')) return host;
+    return `${isIPv6(host) ? `[${host}]` : host}:${port}`;
+  });
+  return `postgres://${places.join(',')}/${database}`;
 }
 
 /** Parses an address. Throws `OperatorError`, whose message never has the password. */

@@ -34,6 +34,7 @@ export class PostgresWriter {
   readonly #lanes: Lane[];
   #heartbeats: WaitingHeartbeat[] = [];
   #storing: Promise<void> | null = null;
+  #probe: Promise<void> | null = null;
 
   constructor({ lanes, ...options }: PostgresWriterOptions) {
     this.#pool = options.pool;
@@ -53,8 +54,19 @@ export class PostgresWriter {
     return row.host_id === hostId ? row.last_seq : null;
   }
 
-  /** Stores the batches of each host in order. Where it rejects, some may be stored; these are known afterwards. */
+  /**
+   * Stores the batches of each host in order. Where it rejects, some may be stored; these are known afterwards.
+   * Without batches it only finds out whether a commit would be durable.
+   */
   async write(batches: StoredBatch[]): Promise<BatchResult[]> {
+    if (batches.length === 0) {
+      // All who ask meanwhile get the same answer, so that questions never take the connections of the lanes.
+      this.#probe ??= this.#commitNothing().finally(() => {
+        this.#probe = null;
+      });
+      await this.#probe;
+      return [];
+    }
     const parts = this.#lanes.map(() => ({ batches: [] as StoredBatch[], places: [] as number[] }));
     batches.forEach((batch, place) => {
       const part = parts[laneOf(batch.host.id, this.#lanes.length)]!;
@@ -74,6 +86,11 @@ export class PostgresWriter {
     const failed = settled.find((each) => each.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     return results;
+  }
+
+  /** Commits a transaction with a number and without a change. It waits for the standbys, as that of a batch does. */
+  async #commitNothing(): Promise<void> {
+    await this.#pool.transaction((session) => session.query('SELECT pg_current_xact_id()'));
   }
 
   /** Stores a heartbeat together with those that arrive while others are stored. */
@@ -122,6 +139,7 @@ export class PostgresWriter {
   async close(): Promise<void> {
     await Promise.all(this.#lanes.map((lane) => lane.close()));
     await this.#storing;
+    await this.#probe?.catch(() => {});
   }
 }
 

@@ -105,6 +105,24 @@ export async function readState(pool: DatabasePool, name: string): Promise<Schem
   return row ?? null;
 }
 
+/** Throws `OperatorError` where a database has not all of what this release asks for. Changes nothing. */
+export async function requireSchema(pool: DatabasePool, { name, steps }: DatabaseSchema): Promise<void> {
+  const state = await readState(pool, name);
+  if (state === null) {
+    throw new OperatorError(
+      1,
+      'The database has no tables of imdswatch. Start "imdswatch collector" once with this store, or name another database.',
+    );
+  }
+  checkState(state, name, steps.length);
+  if (state.applied < steps.length) {
+    throw new OperatorError(
+      1,
+      `The database has schema ${name} ${state.applied}, and this imdswatch needs ${steps.length}. Start a collector of this release: it brings the schema up to date.`,
+    );
+  }
+}
+
 /** Throws `OperatorError` where this release does not know a step that it must know. */
 function checkState({ needed, applied }: SchemaState, name: string, known: number): void {
   if (needed <= known) return;

@@ -173,7 +173,7 @@ export class EvasionLab {
   async api<T>(path: string): Promise<T> {
     const by = { name: 'test', sourceAddress: null };
     this.#token ??= await withAdmin(
-      join(this.lab.home, 'data'),
+      { data_dir: join(this.lab.home, 'data') },
       pino({ level: 'silent' }),
       async ({ access }) => {
         return (await access.createToken({ kind: 'person', name: 'viewer', role: 'viewer' }, by)).secret;

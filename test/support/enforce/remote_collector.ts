@@ -60,12 +60,16 @@ export class RemoteCollector {
     const made = new RemoteCollector(dataDir, await freePort());
     made.bench.atEnd(() => bench.end());
     await made.begin();
-    await withAdmin(dataDir, bench.log, async ({ access, actor }: { access: TokenMaker; actor: Actor }) => {
-      for (const role of ['viewer', 'admin'] as const) {
-        const created = await access.createToken({ kind: 'person', name: role, role }, actor);
-        made.tokens[role] = created.secret;
-      }
-    });
+    await withAdmin(
+      { data_dir: dataDir },
+      bench.log,
+      async ({ access, actor }: { access: TokenMaker; actor: Actor }) => {
+        for (const role of ['viewer', 'admin'] as const) {
+          const created = await access.createToken({ kind: 'person', name: role, role }, actor);
+          made.tokens[role] = created.secret;
+        }
+      },
+    );
     return made;
   }
 

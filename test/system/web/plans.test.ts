@@ -89,7 +89,7 @@ describe('the screens of plans', { skip: cannotBrowse }, () => {
     const id = 'p-0b0000000001';
     const report = (sequence: number, step: Partial<PlanStepReport>, given: Partial<PlanReport> = {}) =>
       storePlanReport(
-        fixture.site.dataDir,
+        { data_dir: fixture.site.dataDir },
         id,
         planReport([fleetStep(1, 9, step)], { sequence, ...given }),
         'command:root',

@@ -71,7 +71,7 @@ test('one row per program, not per process: calls, categories, roles, hosts, cre
     makeCall({ process: processFacts({ 'owner.uid': 7, 'owner.name': null, 'executable.path': null }) }),
     makeCall({ process: processFacts({ 'executable.path': '/usr/bin/aws' }), 'imds.version': 2 }),
   );
-  const found = await readOffenders(dataDir, ALL, JUDGING);
+  const found = await readOffenders({ data_dir: dataDir }, ALL, JUDGING);
   const [first, ...rest] = found;
   const {
     id,
@@ -150,7 +150,9 @@ test('one row per program, not per process: calls, categories, roles, hosts, cre
       [null, 'curl', null, 7],
     ].sort(),
   );
-  assert.ok(!(await readOffenders(dataDir, V1_ONLY, JUDGING)).some(({ calls_v1 }) => calls_v1 === 0));
+  assert.ok(
+    !(await readOffenders({ data_dir: dataDir }, V1_ONLY, JUDGING)).some(({ calls_v1 }) => calls_v1 === 0),
+  );
 });
 
 test('unknown callers: a row for each host and source address, and no guess', async () => {
@@ -161,7 +163,7 @@ test('unknown callers: a row for each host and source address, and no guess', as
     makeCall({ ...UNATTRIBUTED, 'source.address': '172.17.0.2' }),
     makeCall({ ...UNATTRIBUTED, host: { id: 'i-2', name: 'two' } }),
   );
-  const found = await readOffenders(dataDir, V1_ONLY, JUDGING);
+  const found = await readOffenders({ data_dir: dataDir }, V1_ONLY, JUDGING);
   assert.deepEqual(
     found
       .map(({ attributed, executable, source_address, hosts, calls_v1 }) => [
@@ -212,11 +214,11 @@ test('rolled-up calls count as what they stand for, once', async () => {
   };
   await put(rollup);
   await put(rollup, makeCall());
-  const [found] = await readOffenders(dataDir, V1_ONLY, JUDGING);
+  const [found] = await readOffenders({ data_dir: dataDir }, V1_ONLY, JUDGING);
   assert.deepEqual([found!.calls_v1, found!.calls_v2], [1, 41]);
   assert.deepEqual(found!.user_agents, ['aws-sdk-go/2', 'curl/8.5.0']);
   const since = Date.parse('2026-11-21T00:00:00Z');
-  const [recent] = await readOffenders(dataDir, { sinceMs: since, all: true }, JUDGING);
+  const [recent] = await readOffenders({ data_dir: dataDir }, { sinceMs: since, all: true }, JUDGING);
   assert.equal(recent!.calls_v2, 0);
 });
 
@@ -255,7 +257,7 @@ test('the table: fits 80 to 120 columns, worst first, and sends no control chara
     }),
     makeCall({ ...UNATTRIBUTED }),
   );
-  const found = await readOffenders(dataDir, V1_ONLY, JUDGING);
+  const found = await readOffenders({ data_dir: dataDir }, V1_ONLY, JUDGING);
   for (const columns of [20, 80, 100, 120, 500]) {
     const table = offendersTable(found, { columns, colour: false, all: false });
     const lines = table.trimEnd().split('\n');
@@ -309,7 +311,7 @@ test('a store of a newer release, and a file that is not a database, are reporte
   database.exec('PRAGMA user_version = 99');
   database.close();
   assert.throws(() => openStore(dataDir), /newer imdswatch/);
-  await assert.rejects(readOffenders(dataDir, ALL, JUDGING), /schema 99/);
+  await assert.rejects(readOffenders({ data_dir: dataDir }, ALL, JUDGING), /schema 99/);
   for (const suffix of ['', '-wal', '-shm']) rmSync(file + suffix, { force: true });
   writeFileSync(file, 'no database at all, but long enough to look at'.repeat(200));
   assert.throws(

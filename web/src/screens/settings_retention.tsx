@@ -9,6 +9,7 @@ import { bytes, plural } from '../format.ts';
 import { type FieldDefinition, FieldList, Form, useAction } from '../parts/form.tsx';
 import { FactList, Panel } from '../parts/panel.tsx';
 import { ResourceView } from '../parts/states.tsx';
+import { StorageFacts } from './settings_storage.tsx';
 
 type Retention = z.infer<typeof retention>;
 const GIB_BYTES = 1024 ** 3;
@@ -17,26 +18,29 @@ export function RetentionSettings() {
   const answer = useResource<Retention>('/retention', false);
   const { role } = useSession();
   return (
-    <Panel
-      title="Retention"
-      note="Single calls are kept for days. Their hourly sums are kept longer, because trends and verdicts are computed from the sums."
-    >
-      <ResourceView resource={answer}>
-        {(retention) =>
-          role === 'admin' ? (
-            <RetentionForm retention={retention} reload={answer.reload} />
-          ) : (
-            <FactList
-              facts={[
-                ['Single calls', plural(retention.raw_days, 'day')],
-                ['Hourly sums', plural(retention.rollup_days, 'day')],
-                ['Maximum on disk', bytes(retention.max_bytes)],
-              ]}
-            />
-          )
-        }
-      </ResourceView>
-    </Panel>
+    <>
+      <Panel
+        title="Retention"
+        note="Single calls are kept for days. Their hourly sums are kept longer, because trends and verdicts are computed from the sums."
+      >
+        <ResourceView resource={answer}>
+          {(retention) =>
+            role === 'admin' ? (
+              <RetentionForm retention={retention} reload={answer.reload} />
+            ) : (
+              <FactList
+                facts={[
+                  ['Single calls', plural(retention.raw_days, 'day')],
+                  ['Hourly sums', plural(retention.rollup_days, 'day')],
+                  ['Maximum on disk', bytes(retention.max_bytes)],
+                ]}
+              />
+            )
+          }
+        </ResourceView>
+      </Panel>
+      <StorageFacts />
+    </>
   );
 }
 

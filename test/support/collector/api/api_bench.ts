@@ -99,6 +99,12 @@ export async function startApi(changes: Partial<ApiParts> = {}, rates?: Rates): 
     triage: adminStore.triage,
     plans: adminStore.plans,
     store,
+    storage: async () => ({
+      kind: 'embedded',
+      copies: 1,
+      survives_loss_of_machine: false,
+      text: 'On one disk.',
+    }),
     rules: BUILT_IN_RULES,
     live,
     metrics: new ApiMetrics(),

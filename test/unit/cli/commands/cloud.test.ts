@@ -108,7 +108,7 @@ describe('imdswatch cloud sync', () => {
     t.after(() => collectors.end());
     const collector = await collectors.collector({ data_dir: directory });
     const access = ['--collector', collector.pageUrl];
-    const tokens = await withAdmin(directory, collectors.log, ({ access: tokenMaker, actor }) =>
+    const tokens = await withAdmin({ data_dir: directory }, collectors.log, ({ access: tokenMaker, actor }) =>
       Promise.all(
         (['viewer', 'admin'] as const).map(async (role) => {
           const file = join(directory, `${role}.token`);

@@ -33,7 +33,7 @@ class Watched {
     this.collector = await bench.collector({ data_dir: this.dataDir });
     const by = { name: 'test', sourceAddress: null };
     this.token = await withAdmin(
-      this.dataDir,
+      { data_dir: this.dataDir },
       pino({ level: 'silent' }),
       async ({ access }) =>
         (await access.createToken({ kind: 'person', name: `ada-${Math.random()}`, role: 'viewer' }, by))
@@ -44,7 +44,7 @@ class Watched {
 
   /** Reports as `imdswatch enforce` does on the collector's machine, from a connection of its own. */
   async report(steps: PlanStepReport[], given: Partial<PlanReport> = {}): Promise<void> {
-    await storePlanReport(this.dataDir, PLAN_ID, planReport(steps, given), 'command:root');
+    await storePlanReport({ data_dir: this.dataDir }, PLAN_ID, planReport(steps, given), 'command:root');
   }
 
   ask(path: string): Promise<Response> {

@@ -19,6 +19,7 @@ import { offender, offenderDetail } from '../../../../collector/contract/offende
 import { plan, planDetail, planStep } from '../../../../collector/contract/plan.ts';
 import { servedCall } from '../../../../collector/contract/served_call.ts';
 import { session } from '../../../../collector/contract/session.ts';
+import { storage } from '../../../../collector/contract/storage.ts';
 import { triage } from '../../../../collector/contract/triage.ts';
 import { planReportAnswer } from '../../../../protocol/plan_report.ts';
 import {
@@ -196,6 +197,7 @@ const CASES: Case[] = [
   },
   { path: '/api/v1/audit', as: 'admin', answer: list(administration.auditEntry) },
   { path: '/api/v1/retention', as: 'viewer', answer: strict(administration.retention) },
+  { path: '/api/v1/storage', as: 'viewer', answer: strict(storage) },
   {
     path: '/api/v1/retention',
     method: 'PUT',

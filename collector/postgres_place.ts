@@ -1,0 +1,120 @@
+/** Opens the data of the collector in a PostgreSQL database. Only `store_place.ts` loads this file. */
+
+import { PostgresAdminStore } from './admin/postgres/postgres_admin_store.ts';
+import { POSTGRES_ADMIN } from './admin/postgres/postgres_schema.ts';
+import type { Storage } from './contract/storage.ts';
+import type { OpenedAdmin, OpenedData, StoredFigures } from './opened_data.ts';
+import { DatabasePool } from './store/postgres/database_pool.ts';
+import { describeAddress, parseDatabaseUrl } from './store/postgres/database_url.ts';
+import type { Durability } from './store/postgres/durability.ts';
+import { readDurability } from './store/postgres/durability.ts';
+import { FINDINGS_SCHEMA } from './store/postgres/findings_schema.ts';
+import { PostgresReader } from './store/postgres/postgres_reader.ts';
+import { PostgresStore } from './store/postgres/postgres_store.ts';
+import { requireSchema } from './store/postgres/schema_steps.ts';
+import type { StoreQueries } from './store/store.ts';
+
+/** Connections for the admin data: sessions, tokens, alerts and plans, each for a moment. */
+const ADMIN_CONNECTIONS = 4;
+const COMMAND_CONNECTIONS = 4;
+
+export async function openData(url: string, helperPrograms: readonly string[]): Promise<OpenedData> {
+  const address = parseDatabaseUrl(url);
+  const store = await PostgresStore.open(address, { helperPrograms });
+  const pool = new DatabasePool(address, { max: ADMIN_CONNECTIONS, applicationName: 'imdswatch admin' });
+  try {
+    return {
+      store,
+      admin: await PostgresAdminStore.open(pool),
+      place: describeAddress(address),
+      storage: async () => storageOf(await store.durability()),
+      isShared: true,
+      closeAdmin: () => pool.close(),
+    };
+  } catch (error) {
+    await pool.close();
+    await store.close();
+    throw error;
+  }
+}
+
+export async function openQuestions(url: string): Promise<StoreQueries> {
+  const pool = commandPool(url);
+  try {
+    await requireSchema(pool, FINDINGS_SCHEMA);
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+  return new CommandReader(pool);
+}
+
+class CommandReader extends PostgresReader implements StoreQueries {
+  readonly #connections: DatabasePool;
+
+  constructor(pool: DatabasePool) {
+    super(pool);
+    this.#connections = pool;
+  }
+
+  close(): Promise<void> {
+    return this.#connections.close();
+  }
+}
+
+export async function openAdminData(url: string): Promise<OpenedAdmin> {
+  const pool = commandPool(url);
+  try {
+    await requireSchema(pool, POSTGRES_ADMIN);
+    return { admin: await PostgresAdminStore.open(pool), close: () => pool.close() };
+  } catch (error) {
+    await pool.close();
+    throw error;
+  }
+}
+
+export async function putCloudFigures(
+  url: string,
+  { counts, instances, inventory }: StoredFigures,
+): Promise<void> {
+  // A command never makes the tables, as it never makes the files of the embedded store.
+  const questions = await openQuestions(url);
+  await questions.close();
+  const store = await PostgresStore.open(parseDatabaseUrl(url));
+  try {
+    await store.putCloudCounts(counts);
+    await store.putCloudInstances(instances);
+    await store.putCloudInventory(inventory);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Asks a database without changing it. Throws `OperatorError` where a collector could not use it. */
+export async function checkDatabase(
+  url: string,
+): Promise<{ place: string; version: string; durability: Durability }> {
+  const pool = commandPool(url);
+  try {
+    const [row] = await pool.query<{ version: string }>(
+      `SELECT current_setting('server_version') AS version`,
+    );
+    await requireSchema(pool, FINDINGS_SCHEMA);
+    await requireSchema(pool, POSTGRES_ADMIN);
+    const durability = await pool.session(readDurability);
+    return { place: pool.place!, version: row!.version, durability };
+  } finally {
+    await pool.close();
+  }
+}
+
+function commandPool(url: string): DatabasePool {
+  return new DatabasePool(parseDatabaseUrl(url), {
+    max: COMMAND_CONNECTIONS,
+    applicationName: 'imdswatch command',
+  });
+}
+
+function storageOf({ copies, isSafe, text }: Durability): Storage {
+  return { kind: 'postgresql', copies, survives_loss_of_machine: isSafe, text };
+}

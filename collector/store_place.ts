@@ -1,0 +1,92 @@
+/** Opens the data of the collector where its settings say: the files of `data_dir`, or a PostgreSQL database. */
+import type { Logger } from 'pino';
+import { openAdmin } from './admin/admin_schema.ts';
+import { SqliteAdminStore } from './admin/sqlite/sqlite_admin_store.ts';
+import type { CollectorSettings } from './config.ts';
+import type { Storage } from './contract/storage.ts';
+import type { OpenedAdmin, OpenedData, StoredFigures } from './opened_data.ts';
+import { openForWriting } from './store/sqlite/database.ts';
+import { FINDINGS } from './store/sqlite/findings_schema.ts';
+import { FindingsWriter } from './store/sqlite/findings_writer.ts';
+import { openStore, openStoreForReading } from './store/sqlite/sqlite_store.ts';
+import type { StoreQueries } from './store/store.ts';
+
+/** The settings that say where the data is. */
+export type StorePlace = Pick<CollectorSettings, 'data_dir'> & { store?: string | undefined };
+
+const EMBEDDED: Storage = {
+  kind: 'embedded',
+  copies: 1,
+  survives_loss_of_machine: false,
+  text: "An acknowledged batch is on the disk of the collector's machine. It is lost with that disk, unless a backup has it.",
+};
+
+/** Opens everything for a collector, and makes what is missing. Throws `OperatorError`. */
+export async function openData(
+  { data_dir: dataDir, store: database }: StorePlace,
+  helperPrograms: readonly string[],
+  log: Logger,
+): Promise<OpenedData> {
+  if (database !== undefined) {
+    return (await postgres()).openData(database, helperPrograms);
+  }
+  const store = openStore(
+    dataDir,
+    (error) => log.error({ reason: error.message }, 'a thread of the store died and is started again'),
+    [...helperPrograms],
+  );
+  try {
+    const admin = openAdmin(dataDir);
+    return {
+      store,
+      admin: new SqliteAdminStore(admin),
+      place: dataDir,
+      storage: async () => EMBEDDED,
+      isShared: false,
+      closeAdmin: async () => admin.close(),
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** Opens the findings for questions, while collectors go on writing. They must exist. Throws `OperatorError`. */
+export async function openQuestions({ data_dir: dataDir, store }: StorePlace): Promise<StoreQueries> {
+  return store === undefined ? openStoreForReading(dataDir) : (await postgres()).openQuestions(store);
+}
+
+/**
+ * Opens the admin data for a command, while collectors use it. `mustExist` is about files: a database must have its
+ * tables in any case. Throws `OperatorError`.
+ */
+export async function openAdminData(
+  { data_dir: dataDir, store }: StorePlace,
+  { mustExist = true } = {},
+): Promise<OpenedAdmin> {
+  if (store !== undefined) return (await postgres()).openAdminData(store);
+  const database = openAdmin(dataDir, { mustExist });
+  return { admin: new SqliteAdminStore(database), close: async () => database.close() };
+}
+
+/** Stores figures of the cloud, while collectors go on writing. Throws `OperatorError`. */
+export async function putCloudFigures(
+  { data_dir: dataDir, store }: StorePlace,
+  figures: StoredFigures,
+): Promise<void> {
+  if (store !== undefined) return (await postgres()).putCloudFigures(store, figures);
+  const database = openForWriting(dataDir, FINDINGS);
+  try {
+    const writer = new FindingsWriter(database);
+    writer.putCloudCounts(figures.counts);
+    writer.putCloudInstances(figures.instances);
+    writer.putCloudInventory(figures.inventory);
+  } finally {
+    database.close();
+  }
+}
+
+/** The client of PostgreSQL is loaded only where it is used, so that the embedded store starts as fast without it. */
+function postgres(): Promise<typeof import('./postgres_place.ts')> {
+  return import('./postgres_place.ts');
+}
