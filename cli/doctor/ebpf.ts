@@ -27,6 +27,12 @@ const REMEDIES: Record<BpfUnavailable['kind'], string> = {
   failed: 'Read the messages of libbpf: imdswatch watch --attribution ebpf --log-level debug.',
 };
 
+/** Returns what to do about a refusal: a kernel without CAP_BPF and CAP_PERFMON asks for another capability. */
+function remedyFor(kind: BpfUnavailable['kind']): string {
+  const isOtherCapability = kind === 'not_permitted' && !hasSplitCapabilities();
+  return isOtherCapability ? `Give the agent CAP_SYS_ADMIN: ${FIT_UNIT}` : REMEDIES[kind];
+}
+
 export const ebpf: Check<AgentSide> = {
   name: 'eBPF',
   applies: () => true,
@@ -51,7 +57,7 @@ export const ebpf: Check<AgentSide> = {
       const refusal = refusalOf(() => EbpfAttributor.open({ endpoints }).close());
       if (refusal === null)
         return [ok('the eBPF program was loaded and attached: callers are found exactly')];
-      findings.push(failOrWarn(`${refusal.message}${circumstances()}`, REMEDIES[refusal.kind]));
+      findings.push(failOrWarn(`${refusal.message}${circumstances()}`, remedyFor(refusal.kind)));
       if (isDemanded) return findings;
     }
     const refusal = refusalOf(() => TracepointProbe.open(endpoints).close());
@@ -60,7 +66,7 @@ export const ebpf: Check<AgentSide> = {
         ? ok(
             'the eBPF program on a tracepoint was loaded and attached: callers are found exactly; connections are not counted',
           )
-        : failOrWarn(`tracepoint: ${refusal.message}`, REMEDIES[refusal.kind]),
+        : failOrWarn(`tracepoint: ${refusal.message}`, remedyFor(refusal.kind)),
     );
     if (refusal !== null && attribution === 'auto') findings.push(samples(endpoints));
     return [...findings, processEvents()];

@@ -151,7 +151,7 @@ async function main(): Promise<void> {
   const byProgram = await loadsBy('program', 0, 1);
   const counters = attributor.counters();
   attributor.close();
-  attributor = TracepointAttributor.openSamples({ fallback: null, processes: ProcessWatch.open() });
+  attributor = TracepointAttributor.openSamples({ fallback: null, processes: ProcessWatch.openSamples() });
   const bySamples = await loadsBy('samples', 10_000, 2);
   counters['owners_lost'] =
     (counters['owners_lost'] ?? 0) + (attributor.counters()['sampled_owners_lost'] ?? 0);
