@@ -241,6 +241,7 @@ export class Lane {
       const hashes = added.map((row) => row[1]!);
       if (hashes.length > 0 && (await hasCallers(session, hashes))) {
         set.rollback();
+        await loadFound(session, set, stored);
         await loadCallers(session, set, hashes);
         continue;
       }

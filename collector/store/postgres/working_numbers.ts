@@ -23,8 +23,26 @@ export function referredBy(table: string, column: string): Numbered | null {
 export class NumberMap {
   readonly #stored = new Map<number, number>();
   readonly #local = new Map<number, number>();
+  #added: number[] = [];
+
+  /** Begins a transaction of the working set. */
+  begin(): void {
+    this.#added = [];
+  }
+
+  /** Forgets the numbers since `begin`, whose rows are gone. Returns their numbers here, which are given out again. */
+  rollback(): number[] {
+    const gone = this.#added;
+    for (const local of gone) {
+      this.#local.delete(this.#stored.get(local)!);
+      this.#stored.delete(local);
+    }
+    this.#added = [];
+    return gone;
+  }
 
   set(local: number, stored: number): void {
+    if (!this.#stored.has(local)) this.#added.push(local);
     this.#stored.set(local, stored);
     this.#local.set(stored, local);
   }

@@ -254,6 +254,7 @@ export class WorkingSet {
   }
 
   begin(): void {
+    for (const ids of this.#ids.values()) ids.begin();
     this.#database.exec('BEGIN');
   }
 
@@ -281,6 +282,9 @@ export class WorkingSet {
   /** Takes back everything since `begin`. */
   rollback(): void {
     if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+    for (const [table, ids] of this.#ids) {
+      for (const local of ids.rollback()) this.#times.get(table)!.delete(local);
+    }
     this.#writer.forget();
   }
 
