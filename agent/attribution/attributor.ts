@@ -43,7 +43,7 @@ export interface ConnectionUse {
   opener: SocketOwner | null;
   /** The process that sent the last of the bytes, if it is not the opener; else null. */
   sender: SocketOwner | null;
-  /** Another process sent some of the bytes. */
+  /** Another process sent some of the bytes, or may have. */
   isMixed: boolean;
 }
 

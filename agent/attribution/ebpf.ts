@@ -120,6 +120,7 @@ export class EbpfAttributor implements Attributor {
   readonly collectsPackets = true;
   readonly #stopWaiting: () => void;
   #nowMs = 0;
+  #lostSenders = 0;
   #aheadUs: number | null = null;
   #expiredMs = 0;
 
@@ -171,12 +172,24 @@ export class EbpfAttributor implements Attributor {
     this.#nowMs = this.#now();
     this.#aheadUs = null;
     this.#ring.consume(this.#handler);
+    if (this.useOf !== undefined) this.#findLostSenders();
     if (this.#nowMs - this.#expiredMs >= EXPIRE_EVERY_MS) {
       this.#expiredMs = this.#nowMs;
       this.#sockets.expire(this.#nowMs);
       // The fallback reads no reports here; it only deletes facts of old connections.
       this.#fallback?.poll();
     }
+  }
+
+  /**
+   * The kernel does not say whose report had no room. It may be that of a socket that began after the last reading, which
+   * the next one finds.
+   */
+  #findLostSenders(): void {
+    const [lost] = this.#bpf.readArray('lost', [RECORD_KINDS.sender]);
+    this.#sockets.missesSenders = lost !== this.#lostSenders;
+    if (this.#sockets.missesSenders) this.#sockets.loseSenders();
+    this.#lostSenders = lost!;
   }
 
   /** Returns how far the wall clock is ahead of the monotonic one: it is measured once for the records of one reading. */
@@ -310,12 +323,14 @@ export class EbpfAttributor implements Attributor {
     const watched = socket ?? this.#sockets.findTranslated(tuple, initialSequence);
     if (watched == null) return null;
     const opener = this.#ownerOfSocket(watched);
-    if (watched.senders.length === 0) return { opener, sender: null, isMixed: false };
+    const { missesSenders } = watched;
+    if (watched.senders.length === 0) return { opener, sender: null, isMixed: missesSenders };
     const senders = watched.senders.flatMap(({ record, sequence }) => {
       const owner = this.#reader.ownerIn(record);
       return owner === null ? [] : [{ owner, sequence }];
     });
-    return connectionUse(opener, senders, bytes);
+    const use = connectionUse(opener, senders, bytes);
+    return missesSenders ? { ...use, isMixed: true } : use;
   }
 
   #ownerOfSocket({ record }: WatchedSocket): EbpfSocketOwner | null {

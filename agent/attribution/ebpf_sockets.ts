@@ -25,6 +25,8 @@ export interface WatchedSocket<Kept extends SizedRecord = Buffer> {
   readonly reportedNs: bigint | null;
   /** Processes that took the socket over, oldest first. */
   senders: Sender<Kept>[];
+  /** Others may have taken it over, too. */
+  missesSenders: boolean;
 }
 
 export interface Sender<Kept extends SizedRecord = Buffer> {
@@ -64,6 +66,8 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
   readonly #byNetns = new Map<number, Set<WatchedSocket<Kept>>>();
   #bytes = 0;
   evicted = 0;
+  /** Reports about the senders of sockets that are added now may be lost. */
+  missesSenders = false;
   joinsWithoutOwner = 0;
 
   constructor(limits: SocketTableLimits) {
@@ -88,7 +92,8 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
   ): void {
     this.#close(socket, nowMs);
     this.#live.set(socket, {
-      ...{ netns, record, tuple: null, initialSequence: null, isOpen: true, reportedNs, senders: [] },
+      ...{ netns, record, tuple: null, initialSequence: null, isOpen: true, reportedNs },
+      ...{ senders: [], missesSenders: this.missesSenders },
     });
     this.#bytes += record.length;
     this.#makeRoom();
@@ -103,7 +108,7 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
       this.joinsWithoutOwner++;
       watched = {
         ...{ netns: state.netns, record: null, tuple: null, initialSequence: null },
-        ...{ isOpen: true, reportedNs, senders: [] },
+        ...{ isOpen: true, reportedNs, senders: [], missesSenders: this.missesSenders },
       };
       this.#live.set(state.socket, watched);
       this.#makeRoom();
@@ -119,9 +124,18 @@ export class SocketTable<Kept extends SizedRecord = Buffer> {
     if (watched === undefined) return false;
     watched.senders.push({ record, sequence });
     this.#bytes += record.length;
-    if (watched.senders.length > MAX_SENDERS) this.#bytes -= watched.senders.shift()!.record.length;
+    if (watched.senders.length > MAX_SENDERS) {
+      this.#bytes -= watched.senders.shift()!.record.length;
+      watched.missesSenders = true;
+    }
     this.#makeRoom();
     return true;
+  }
+
+  /** Learns that reports about senders were lost: any of the known sockets may have another one. */
+  loseSenders(): void {
+    for (const watched of this.#live.values()) watched.missesSenders = true;
+    for (const watched of this.#closed.keys()) watched.missesSenders = true;
   }
 
   closeSocket(socket: number, nowMs: number): void {

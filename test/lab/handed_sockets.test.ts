@@ -10,6 +10,7 @@ import { Lab } from '../../lab/lab.ts';
 import { findPrograms, type Programs } from '../../lab/programs.ts';
 import type { Call } from '../../protocol/call.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
+import { eventually } from '../support/collector/stored.ts';
 import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
@@ -90,6 +91,33 @@ describe('connections that are handed to another process', { skip }, () => {
     } finally {
       await watcher.stop();
     }
+  });
+
+  it('are certain only where all reports about senders are there', async () => {
+    const watcher = await Watcher.start(lab, [...WATCH, 'ebpf']);
+    try {
+      for (const way of ['often', 'lost']) {
+        const path = `/latest/meta-data/${way}`;
+        const running = lab.spawn([programs.python3, HAND_OVER, IMDS_IPV4, path, way], { stdio: 'pipe' });
+        let output = '';
+        running.child.stdout!.on('data', (chunk) => {
+          output += chunk;
+        });
+        await eventually('the connection', () => output.includes('connected'));
+        process.kill(watcher.pid, 'SIGSTOP');
+        running.child.stdin!.write('\n');
+        await running.exited;
+        process.kill(watcher.pid, 'SIGCONT');
+        const [, opener] = /connected\n(\d+) \d+/.exec(output)!;
+        const found = () => watcher.calls.find((call) => call['url.path'] === path);
+        await eventually(`the call (${way})`, () => found() !== undefined);
+        const shared = { caller: Number(opener), use: 'shared', opener: null, confidence: 'probable' };
+        assert.deepEqual(rowOf(found()!), shared, way);
+      }
+    } finally {
+      await watcher.stop();
+    }
+    assert.match(watcher.complaints, /attribution\.ring_lost/);
   });
 
   it('are marked by /proc, if the processes that have the socket show it', async () => {

@@ -1,6 +1,7 @@
 """Connects to a metadata service and lets another process, or another program, use the connection.
 
-Usage: hand_over.py ADDRESS PATH WAY. HAND_OVER_PAUSE is a number of seconds between both. Prints the pids of the process that connects and of the one that sends.
+Usage: hand_over.py ADDRESS PATH WAY. HAND_OVER_PAUSE is a number of seconds between both. Prints the pids of the process that connects and of the one that sends. The ways "often" and
+"lost" wait for a line of input once they have connected.
 """
 
 import array
@@ -58,6 +59,35 @@ def report(sender):
     print(os.getpid(), sender, flush=True)
 
 
+def bounce(connection, turns, last):
+    # Parent and child send one byte of a request in turn.
+    to_child, to_parent = os.pipe(), os.pipe()
+
+    def in_turn():
+        for _ in range(turns):
+            os.read(to_child[0], 1)
+            connection.send(b"a")
+            os.write(to_parent[1], b".")
+        last()
+
+    child = os.fork()
+    if child == 0:
+        in_turn()
+        os._exit(0)
+    connection.send(b"GET /")
+    for _ in range(turns):
+        os.write(to_child[1], b".")
+        os.read(to_parent[0], 1)
+        connection.send(b"a")
+    os.waitpid(child, 0)
+    return child
+
+
+def wait_for_input():
+    print("connected", flush=True)
+    sys.stdin.readline()
+
+
 if way == "send":
     request(taken(int(sys.argv[4])), path)
 elif way == "own":
@@ -88,6 +118,17 @@ elif way == "both":
     whole = head(path)
     connection.sendall(whole[:10])
     report(in_child(lambda: (connection.sendall(whole[10:]), read_answer(connection))))
+elif way == "often":
+    connection = connect()
+    wait_for_input()
+    child = in_child(lambda: request(connection, path))
+    bounce(connection, 40, lambda: None)
+    report(child)
+elif way == "lost":
+    connection, other = connect(), connect()
+    wait_for_input()
+    # Each turn is a report with all that is known about a process: they fill the kernel's buffer.
+    report(bounce(other, 1_500, lambda: request(connection, path)))
 elif way == "turns":
     connection = connect()
     child = in_child(lambda: request(connection, path + "/child"))

@@ -107,6 +107,30 @@ describe('the table of sockets', () => {
     assert.deepEqual([bySequence(1), bySequence(2)], [[], []]);
   });
 
+  it('says of which sockets a sender may be missing', () => {
+    const table = new SocketTable({ ...LIMITS, maxBytes: 100_000 });
+    const misses = (port: number) => table.find(state('established', 0, port))[0]?.missesSenders;
+    const add = (socket: number) => {
+      table.addSocket(socket, 1, record('opener'), 0);
+      table.setAddresses(state('established', socket, 5000 + socket), 0);
+    };
+    add(1);
+    for (let turn = 0; turn < 64; turn++) table.addSender(1, record('sender'), turn);
+    assert.equal(misses(5001), false);
+    table.addSender(1, record('sender'), 64);
+    assert.equal(misses(5001), true, 'the oldest is forgotten');
+    add(2);
+    assert.equal(misses(5002), false);
+    table.closeSocket(2, 0);
+    table.loseSenders();
+    assert.equal(misses(5002), true);
+    table.missesSenders = true;
+    add(3);
+    table.missesSenders = false;
+    add(4);
+    assert.deepEqual([misses(5003), misses(5004)], [true, false]);
+  });
+
   it('finds the newest socket of a port that is used again, also at the same address', () => {
     const table = new SocketTable(LIMITS);
     table.addSocket(1, 1, record('old'), 0);
