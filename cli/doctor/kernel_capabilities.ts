@@ -6,7 +6,7 @@ const CAP_BPF = 39;
 
 /** The command that fits the unit to the kernel. */
 export const FIT_UNIT =
-  'sudo dpkg-reconfigure imdswatch (Red Hat and Amazon Linux: sudo dnf reinstall imdswatch) adds kernel-before-5.8.conf to the unit; containers: --cap-add=SYS_ADMIN.';
+  'sudo dpkg-reconfigure imdswatch (Red Hat and Amazon Linux: sudo dnf reinstall imdswatch) adds kernel-before-5.8.conf to the unit. Before systemd 229: add CAP_SYS_ADMIN to CapabilityBoundingSet= in a copy of the unit. Containers: --cap-add=SYS_ADMIN.';
 
 /**
  * Returns whether the kernel has CAP_BPF and CAP_PERFMON.

@@ -51,10 +51,12 @@ fit_units() {
 }
 
 # Before Linux 5.8 there is neither CAP_PERFMON (38) nor CAP_BPF (39): the agent's unit gets CAP_SYS_ADMIN there, and only
-# there.
+# there. systemd before 229 allows what all lines of CapabilityBoundingSet= name, not what any of them names: the drop-in
+# would take every capability away, and the agent could not start.
 fit_kernel() {
   drop=/usr/lib/systemd/system/imdswatch-agent.service.d/kernel-before-5.8.conf
-  if [ "$(cat /proc/sys/kernel/cap_last_cap 2>/dev/null || echo 39)" -lt 39 ]; then
+  last_capability=$(cat /proc/sys/kernel/cap_last_cap 2>/dev/null || echo 39)
+  if [ "$systemd_release" -ge 229 ] && [ "$last_capability" -lt 39 ]; then
     install -D -m 0644 /usr/lib/imdswatch/systemd/kernel-before-5.8.conf "$drop"
   else
     remove_drop_in "$drop"

@@ -113,8 +113,8 @@ describe('on a bare Debian', { skip }, () => {
   it('gives CAP_SYS_ADMIN on a kernel without CAP_BPF, and takes it back on a newer one', () => {
     const drop = join(tree, 'usr/lib/systemd/system/imdswatch-agent.service.d/kernel-before-5.8.conf');
     mkdirSync(join(tree, 'old'));
-    writeFileSync(join(tree, 'old/systemctl'), "#!/bin/sh\necho 'systemd 252'\n", { mode: 0o755 });
-    const configure = (lastCapability: number) => {
+    const configure = (lastCapability: number, release = 252) => {
+      writeFileSync(join(tree, 'old/systemctl'), `#!/bin/sh\necho 'systemd ${release}'\n`, { mode: 0o755 });
       writeFileSync(join(tree, 'old/cat'), `#!/bin/sh\necho ${lastCapability}\n`, { mode: 0o755 });
       succeeds('PATH=/old:$PATH sh /var/lib/dpkg/info/imdswatch.postinst configure 0.1');
       return existsSync(drop);
@@ -122,7 +122,11 @@ describe('on a bare Debian', { skip }, () => {
     assert.deepEqual([configure(37), configure(38), configure(40), configure(37)], [true, true, false, true]);
     assert.match(readFileSync(drop, 'utf8'), /^AmbientCapabilities=CAP_SYS_ADMIN$/m);
     assert.equal(configure(39), false);
+    // There the drop-in would take all capabilities away. 3.10 of RHEL 7 ends at 36, 4.14 of Amazon Linux 2 at 37.
+    assert.deepEqual([configure(37, 219), configure(36, 219), configure(37, 229)], [false, false, true]);
+    assert.deepEqual([configure(37, 219), configure(40)], [false, false]);
     rmSync(join(tree, 'old'), { recursive: true });
+    succeeds('chown imdswatch-agent: /var/lib/imdswatch/agent');
   });
 
   it('an upgrade keeps a changed configuration and takes the new one where it was not changed', async () => {
