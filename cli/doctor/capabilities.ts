@@ -48,7 +48,9 @@ export function judgeCapabilities(held: bigint, subject: string, isSplit: boolea
     findings.push(
       warn(
         `${subject} no ${missing}${kernel}: callers cannot be found exactly (by eBPF), and those that end at once may stay unknown`,
-        isSplit ? addRemedy('CAP_BPF CAP_PERFMON') : FIT_UNIT,
+        isSplit
+          ? `${addRemedy('CAP_BPF CAP_PERFMON')} systemd before 246 has no names for these: add CAP_SYS_ADMIN there.`
+          : FIT_UNIT,
       ),
     );
   }

@@ -54,7 +54,7 @@ export const CALL = {
   k8s: 'null outside pods',
   systemd: 'null if the process is in no unit',
   'attribution.method':
-    "`ebpf`: the kernel reported the process that opened the socket; `sock_diag`: without eBPF, the kernel's samples of connections name it, or the agent searched for it; `none`: it was not found, or several may have been it",
+    "`ebpf`: an eBPF program reported the process; `sock_diag`: without eBPF, the kernel's samples of connections name it, or the agent searched for it; `none`: it was not found, or several may have been it",
   'attribution.confidence':
     '`exact`: the kernel named the owner of this very socket; `probable`: several may own it, or the caller or its program is [concluded](operate.md#callers-are-not-named)',
   host: 'the host of the caller, [below](#host)',
