@@ -32,7 +32,7 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
     'has a server on the real clock, where certificates of another clock are not valid yet',
   'test/unit/variants.test.ts': 'runs the variants itself',
   ...Object.fromEntries(
-    ['killed', 'exactly_once', 'store/postgres/exactly_once'].map((name) => [
+    ['killed', 'exactly_once', 'shared_database', 'store/postgres/exactly_once'].map((name) => [
       `test/unit/collector/${name}.test.ts`,
       'kills processes against the monotonic clock, and no date plays a part',
     ]),
