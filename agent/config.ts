@@ -30,7 +30,7 @@ export const lookSettings = z.object({
     .enum(['auto', 'ebpf', 'tracepoint', 'proc'])
     .default('auto')
     .describe(
-      'Method that finds callers. ebpf: an eBPF program that needs the type information of the kernel (BTF); tracepoint: an eBPF program that does without; proc: sock_diag and /proc. auto: the first of these that the host allows; any other: this one or an error.',
+      'Method that finds callers. ebpf: an eBPF program that needs the type information of the kernel (BTF); tracepoint: an eBPF program that does without; proc: no eBPF, but sock_diag, /proc and samples of connections. auto: the first of these that the host allows; any other: this one or an error.',
     ),
   capture_buffer_bytes: z
     .int()
@@ -38,7 +38,7 @@ export const lookSettings = z.object({
     .max(268_435_456)
     .optional()
     .describe(
-      'Size of the kernel ring for waiting packets; all of it is resident memory. Where the kernel itself describes callers (ebpf), packets take what they need, and each 256 KiB last for 40 ms or more without the agent running; elsewhere, and in less than 2 MiB, each packet takes 8 KiB. Default: 4 MiB with ebpf, 16 MiB where packets wait while callers are looked up.',
+      'Size of the kernel ring for waiting packets; all of it is resident memory. Where the kernel collects packets (ebpf; tracepoint with process events), each takes its own size, and 256 KiB last for 40 ms or more without the agent running. By proc, and in less than 2 MiB, each packet takes 8 KiB. Default: 4 MiB with ebpf, else 16 MiB.',
     ),
   max_namespaces: z
     .int()

@@ -129,5 +129,7 @@ export function tracepointProgram(
   program.store(4, STACK, KEY_AT, STATE);
   program.setMap(1, maps.lost).move(2, STACK).add(2, KEY_AT).call(HELPERS.map_lookup_elem);
   program.jumpIfEqual(0, 0, 'end').setSigned(1, 1).addAtomically(0, 0, 1);
-  return program.label('end').setSigned(0, 0).exit().bytes();
+  // With a result of 0 the kernel writes no samples of the tracepoint for anybody, another agent or `perf` among them
+  // (kernel/events/core.c, perf_trace_run_bpf_submit).
+  return program.label('end').setSigned(0, 1).exit().bytes();
 }

@@ -75,8 +75,8 @@ export function run(
     const immediate = BigInt(program.readInt32LE(pc * 8 + 4));
     const bytes = [4, 2, 1, 8][(code >> 3) & 3]!;
     if (code === 0x95) {
-      if (registers[0] !== 0n)
-        throw new Error('a result other than 0 would make the kernel write a perf sample');
+      if (registers[0] !== 1n)
+        throw new Error('with a result of 0 the kernel writes no samples of the tracepoint, for nobody');
       return { output, lost };
     }
     if (code === 0x85) {
