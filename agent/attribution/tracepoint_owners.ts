@@ -44,6 +44,10 @@ export class TracepointOwners {
     const { pid } = caller;
     const table = this.#processes?.table ?? null;
     let known = table?.at(pid, timeNs) ?? null;
+    if (known !== null && this.#isOtherProgram(known, timeNs)) {
+      table?.lostEvents();
+      known = null;
+    }
     if (known?.reading == null) known = this.#readLateAs(caller, known, timeNs);
     const reading = known?.reading ?? null;
     const startTicks = known === null ? null : this.#known.startTicksOf(known);
@@ -99,6 +103,23 @@ export class TracepointOwners {
     held?.close();
     if (now !== null && isSame) return { uid: now, isCertain: now === uid };
     return { uid: realUid ?? uid, isCertain: false };
+  }
+
+  /**
+   * Returns whether a living process runs another program than its events say. Another tool's eBPF program on the
+   * tracepoints takes our samples away if it returns 0 (kernel/events/core.c, perf_trace_run_bpf_submit), and the kernel
+   * does not tell. The process connector loses nothing unnoticed.
+   */
+  #isOtherProgram({ pid, reading }: KnownProcess, timeNs: bigint): boolean {
+    if (this.#processes === null || this.#processes.table.reportsUsers || reading === null) return false;
+    const held = HeldProcess.hold(this.#procRoot, pid);
+    const startTicks = held?.stat()?.startTicks ?? Number.POSITIVE_INFINITY;
+    const executable = startTicks <= this.#known.ticksAt(timeNs) ? (held?.executable() ?? null) : null;
+    held?.close();
+    if (executable === null || executable === reading.executable) return false;
+    // A program that began since the connection has left its event by now.
+    this.#processes.poll();
+    return !this.#processes.table.hasChangedSince(pid, timeNs);
   }
 
   /** Returns the executable of a program that had ended before it was read, by the path that execve(2) got. */

@@ -6,8 +6,10 @@ import type { SocketOwner } from '../../../../agent/attribution/owner.ts';
 import { ProcessTable } from '../../../../agent/attribution/process_table.ts';
 import type { ProcessWatch } from '../../../../agent/attribution/process_watch.ts';
 import { TracepointAttributor } from '../../../../agent/attribution/tracepoint.ts';
+import { TracepointOwners } from '../../../../agent/attribution/tracepoint_owners.ts';
 import { RecordReading, type TracepointRecord } from '../../../../agent/attribution/tracepoint_records.ts';
-import { wallAheadUs } from '../../../../agent/linux/libc.ts';
+import { monotonicNs, wallAheadUs } from '../../../../agent/linux/libc.ts';
+import { HeldProcess } from '../../../../agent/linux/proc_reader.ts';
 
 /** Above every pid of Linux (PID_MAX_LIMIT): /proc never has them. */
 const PID = 5_000_000;
@@ -104,6 +106,33 @@ describe('connections by samples', () => {
       { uid, executable, confidence },
       { uid: 33, executable: '/usr/bin/curl', confidence: 'probable' },
     );
+  });
+
+  it('name the program that the process runs, where the event of its begin was taken away', () => {
+    const { pid } = process;
+    const held = HeldProcess.hold('/proc', pid)!;
+    const [startTicks, executable] = [held.stat()!.startTicks, held.executable()];
+    held.close();
+    const parent = {
+      ...READING,
+      startTicks,
+      name: 'bash',
+      executable: '/usr/bin/bash',
+      uid: process.getuid!(),
+    };
+    const table = new ProcessTable(() => parent, monotonicNs, { reportsUsers: false });
+    table.handle({ kind: 'fork', pid, parentPid: PID, timeNs: monotonicNs() });
+    const owners = new TracepointOwners(
+      { table, poll() {} } as unknown as ProcessWatch,
+      ...(['/proc', null, 'sock_diag'] as const),
+    );
+    const caller = { pid, tid: pid, realUid: null, cgroupId: null, name: null };
+    const owner = owners.ownerOf(caller, monotonicNs())!;
+    assert.deepEqual(
+      { executable: owner.executable, confidence: owner.confidence },
+      { executable, confidence: 'probable' },
+    );
+    assert.equal(table.counters()['process_overruns'], 1);
   });
 
   it('are inferred only where the kernel named nobody', () => {
