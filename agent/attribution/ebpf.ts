@@ -322,12 +322,17 @@ export class EbpfAttributor implements Attributor {
     if (socket !== undefined && other !== undefined) return null;
     const watched = socket ?? this.#sockets.findTranslated(tuple, initialSequence);
     if (watched == null) return null;
-    const opener = this.#ownerOfSocket(watched);
+    // The sequence number alone joins both sides of a translation, so the processes are not certain, as in `ownerOf`.
+    const isTranslated = socket === undefined;
+    const asFound = (owner: EbpfSocketOwner): EbpfSocketOwner =>
+      isTranslated ? { ...owner, confidence: 'probable' } : owner;
+    const reported = this.#ownerOfSocket(watched);
+    const opener = reported === null ? null : asFound(reported);
     const { missesSenders } = watched;
     if (watched.senders.length === 0) return { opener, sender: null, isMixed: missesSenders };
     const senders = watched.senders.flatMap(({ record, sequence }) => {
       const owner = this.#reader.ownerIn(record);
-      return owner === null ? [] : [{ owner, sequence }];
+      return owner === null ? [] : [{ owner: asFound(owner), sequence }];
     });
     const use = connectionUse(opener, senders, bytes);
     return missesSenders ? { ...use, isMixed: true } : use;

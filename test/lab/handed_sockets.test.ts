@@ -11,6 +11,7 @@ import { findPrograms, type Programs } from '../../lab/programs.ts';
 import type { Call } from '../../protocol/call.ts';
 import { IMDS_IPV4 } from '../../protocol/endpoints.ts';
 import { eventually } from '../support/collector/stored.ts';
+import { addMasqueradedBridge } from '../support/lab/masqueraded_bridge.ts';
 import { Watcher } from '../support/lab/watcher.ts';
 
 const skip = process.getuid?.() === 0 ? false : 'needs root: builds network namespaces and captures packets';
@@ -28,10 +29,16 @@ describe('connections that are handed to another process', { skip }, () => {
   });
   after(() => lab?.close());
 
-  async function handOver(watcher: Watcher, way: string, ends: string[] = [''], pause = 0) {
+  async function handOver(
+    watcher: Watcher,
+    way: string,
+    ends: string[] = [''],
+    pause = 0,
+    place = { lab, prefix: [] as string[] },
+  ) {
     const path = `/latest/meta-data/${way}`;
     const begun = watcher.calls.length;
-    const run = await lab.run([programs.python3, HAND_OVER, IMDS_IPV4, path, way], {
+    const run = await place.lab.run([...place.prefix, programs.python3, HAND_OVER, IMDS_IPV4, path, way], {
       ...{ timeoutMs: 60_000, env: { HAND_OVER_PAUSE: String(pause) } },
     });
     assert.equal(run.status, 0, run.stderr);
@@ -141,6 +148,25 @@ describe('connections that are handed to another process', { skip }, () => {
       assert.deepEqual(rowOf(pass.calls[0]!), handed);
     } finally {
       await watcher.stop();
+    }
+  });
+
+  it('are probable where they are seen behind masquerade only', async () => {
+    const wide = await Lab.create({ name: 'handedmasq' });
+    try {
+      await wide.metadata.set({ connection: 'keep-alive' });
+      const [namespace = ''] = await addMasqueradedBridge(wide);
+      const place = { lab: wide, prefix: ['ip', 'netns', 'exec', namespace] };
+      const watcher = await Watcher.start(wide, [...WATCH, 'ebpf', '--interface', 'eth0']);
+      try {
+        const { opener, sender, calls } = await handOver(watcher, 'fork', [''], 0, place);
+        const handed = { caller: sender, use: 'handed', opener, confidence: 'probable' };
+        assert.deepEqual(rowOf(calls[0]!), handed);
+      } finally {
+        await watcher.stop();
+      }
+    } finally {
+      await wide.close();
     }
   });
 });
