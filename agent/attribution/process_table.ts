@@ -20,6 +20,8 @@ export interface ProcessReading {
   uid: number | null;
   /** Inode number of the network namespace. */
   netns: number | null;
+  /** See `ProcStat.image`; absent where it was not read. */
+  image?: string | null;
 }
 
 /** A process as it was at one time. */
@@ -295,9 +297,11 @@ export class ProcessTable {
   }
 
   #exec(pid: number, timeNs: bigint, path: string | null): void {
+    const reading = this.#read(pid);
+    // Another process has the pid: its begin was not reported, and neither was the end of the one before it.
+    if (reading !== null && isOtherProcess(this.#living(pid, timeNs), reading)) this.lostEvents();
     const entry = this.#living(pid, timeNs);
     distrust(entry, timeNs);
-    const reading = this.#read(pid);
     if (reading === null) this.#counts.processes_unread++;
     else this.#counts.processes_read++;
     entry.parentPid ??= reading?.parentPid ?? null;
@@ -410,6 +414,13 @@ function distrust(entry: Entry, changedNs: bigint): void {
     forgetUser(image);
     image.source.reading = null;
   }
+}
+
+/** Returns whether a process that was read is not the one of an entry, of which the start time was read, too. */
+function isOtherProcess({ pid, images }: Entry, { startTicks }: ProcessReading): boolean {
+  return images.some(
+    ({ source }) => source.pid === pid && source.reading !== null && source.reading.startTicks !== startTicks,
+  );
 }
 
 /** Returns whether what was read of a process may be the state after a change. */

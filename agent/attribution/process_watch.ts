@@ -158,7 +158,7 @@ export function readProcess(procRoot: string, pid: number): ProcessReading | nul
   const kept = args && withinBound(args);
   return {
     ...{ startTicks: stat.startTicks, name: stat.name, parentPid: stat.parentPid },
-    ...{ executable, workingDirectory, uid, netns },
+    ...{ executable, workingDirectory, uid, netns, image: stat.image },
     args: kept,
     argsTruncated: kept !== null && kept.length < args!.length,
     cgroupPaths: paths.length > 0 ? paths : null,

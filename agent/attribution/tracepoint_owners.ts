@@ -44,9 +44,14 @@ export class TracepointOwners {
     const { pid } = caller;
     const table = this.#processes?.table ?? null;
     let known = table?.at(pid, timeNs) ?? null;
-    if (known !== null && this.#isOtherProgram(known, timeNs)) {
-      table?.lostEvents();
-      known = null;
+    let isConfirmed = true;
+    if (known !== null && this.#mayMissEvents) {
+      const found = this.#compare(known, timeNs);
+      isConfirmed = found === 'same' || (found === null && isOwnProgram(known, caller));
+      if (found === 'other') {
+        table?.lostEvents();
+        known = null;
+      }
     }
     if (known?.reading == null) known = this.#readLateAs(caller, known, timeNs);
     const reading = known?.reading ?? null;
@@ -63,7 +68,8 @@ export class TracepointOwners {
     if (executable === null) this.#unread++;
     const isComplete = table === null || table.isCompleteSince(timeNs);
     // Which process it was is certain in any case; what it was may be a conclusion.
-    const isExact = isComplete && user?.isCertain !== false && (reading !== null || executable === null);
+    const isExact =
+      isComplete && isConfirmed && user?.isCertain !== false && (reading !== null || executable === null);
     const isFresh = known.sinceNs !== null && timeNs - known.sinceNs < DIRECTORY_TRUSTED_NS;
     return {
       pid,
@@ -106,20 +112,36 @@ export class TracepointOwners {
   }
 
   /**
-   * Returns whether a living process runs another program than its events say. Another tool's eBPF program on the
-   * tracepoints takes our samples away if it returns 0 (kernel/events/core.c, perf_trace_run_bpf_submit), and the kernel
-   * does not tell. The process connector loses nothing unnoticed.
+   * States whether events of processes may be missing without a word. Another tool's eBPF program on the tracepoints takes
+   * our samples away if it returns 0 (kernel/events/core.c, perf_trace_run_bpf_submit), and the kernel does not tell. The
+   * process connector loses nothing unnoticed.
    */
-  #isOtherProgram({ pid, reading }: KnownProcess, timeNs: bigint): boolean {
-    if (this.#processes === null || this.#processes.table.reportsUsers || reading === null) return false;
+  get #mayMissEvents(): boolean {
+    return this.#processes !== null && !this.#processes.table.reportsUsers;
+  }
+
+  /**
+   * Compares what the events say of a process with the living one: `other` if events are missing for certain. Null says
+   * nothing: the process has ended, may not be read, or has changed since it connected.
+   */
+  #compare(known: KnownProcess, timeNs: bigint): 'same' | 'other' | null {
+    const { pid, reading } = known;
+    if (reading === null) return null;
     const held = HeldProcess.hold(this.#procRoot, pid);
-    const startTicks = held?.stat()?.startTicks ?? Number.POSITIVE_INFINITY;
-    const executable = startTicks <= this.#known.ticksAt(timeNs) ? (held?.executable() ?? null) : null;
+    const stat = held?.stat() ?? null;
+    const executable = held?.executable() ?? null;
     held?.close();
-    if (executable === null || executable === reading.executable) return false;
-    // A program that began since the connection has left its event by now.
-    this.#processes.poll();
-    return !this.#processes.table.hasChangedSince(pid, timeNs);
+    if (stat === null || executable === null || stat.startTicks > this.#known.ticksAt(timeNs)) return null;
+    const isSameProcess = stat.startTicks === this.#known.startTicksOf(known);
+    // Each exec() changes the image, and a fork keeps it. It is null where it may not be read.
+    const image = reading.image ?? null;
+    const isSameImage = image === null || stat.image === null ? null : image === stat.image;
+    if (isSameProcess && executable === reading.executable && isSameImage !== false) {
+      return isSameImage === null ? null : 'same';
+    }
+    // A program or process that began since the connection has left its event by now.
+    this.#processes?.poll();
+    return this.#processes?.table.hasChangedSince(pid, timeNs) === false ? 'other' : null;
   }
 
   /** Returns the executable of a program that had ended before it was read, by the path that execve(2) got. */
@@ -146,7 +168,10 @@ export class TracepointOwners {
   }
 
   #isChanged(caller: TracepointCaller, reading: ProcessReading, timeNs: bigint): boolean {
-    if (this.#processes === null) return caller.tid === caller.pid && reading.name !== caller.name;
+    const isSureOfEvents = this.#processes !== null && !this.#mayMissEvents;
+    const name = caller.tid === caller.pid ? caller.name : null;
+    if (!isSureOfEvents && name !== null && reading.name !== name) return true;
+    if (this.#processes === null) return false;
     // An exec() before the reading has left its event by now.
     this.#processes.poll();
     return this.#processes.table.hasChangedSince(caller.pid, timeNs);
@@ -163,4 +188,13 @@ export class TracepointOwners {
       callers_concluded: this.#concluded,
     };
   }
+}
+
+/**
+ * Returns whether the event of the program that a process runs was not missing: there is one, and the program had the
+ * name that the kernel reported when it connected.
+ */
+function isOwnProgram({ startTicks, path, reading }: KnownProcess, { name }: TracepointCaller): boolean {
+  // A fork has its parent's reading, and so no start time. A process that was read without an event has no path.
+  return startTicks !== null && path !== null && reading !== null && reading.name === name;
 }

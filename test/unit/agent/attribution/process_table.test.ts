@@ -111,6 +111,17 @@ describe('ProcessTable', () => {
     assert.equal(scene.program(10, 4_000n), '/bin/second');
   });
 
+  it('begins again where another process has a pid, and neither its begin nor the end before it was reported', () => {
+    const scene = new Scene();
+    scene.fork(10, 2, 900n);
+    scene.exec(10, '/bin/first', 1_000n, { parentPid: 2 });
+    scene.exec(10, '/bin/second', 5_000n, { startTicks: 9, parentPid: 3 });
+    const { parentPid, beganNs, startTicks } = scene.table.at(10, 5_000n)!;
+    assert.deepEqual([parentPid, beganNs, startTicks], [3, null, 9]);
+    assert.equal(scene.table.counters()['process_overruns'], 1);
+    assert.equal(scene.table.isCompleteSince(5_000n), false);
+  });
+
   it('does not trust what was read after the process had become another program', () => {
     const scene = new Scene();
     scene.exec(10, '/bin/true', 1_000n);

@@ -1,6 +1,6 @@
 /** Tests how samples of connections are joined, and when the look-ups of sock_diag stand in for them. */
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Attributor } from '../../../../agent/attribution/attributor.ts';
 import type { SocketOwner } from '../../../../agent/attribution/owner.ts';
 import { ProcessTable } from '../../../../agent/attribution/process_table.ts';
@@ -8,12 +8,17 @@ import type { ProcessWatch } from '../../../../agent/attribution/process_watch.t
 import { TracepointAttributor } from '../../../../agent/attribution/tracepoint.ts';
 import { TracepointOwners } from '../../../../agent/attribution/tracepoint_owners.ts';
 import { RecordReading, type TracepointRecord } from '../../../../agent/attribution/tracepoint_records.ts';
-import { monotonicNs, wallAheadUs } from '../../../../agent/linux/libc.ts';
+import { monotonicNs, suspendedNs, wallAheadUs } from '../../../../agent/linux/libc.ts';
 import { HeldProcess } from '../../../../agent/linux/proc_reader.ts';
+import { ProcFixture } from '../../../support/agent/linux/proc_fixture.ts';
 
 /** Above every pid of Linux (PID_MAX_LIMIT): /proc never has them. */
 const PID = 5_000_000;
 const OTHER_PID = PID + 2;
+/** A clock tick of /proc. */
+const TICK_NS = 10_000_000n;
+/** This is what `parseStat` gives for a process of the fixture with `argumentsStart` 7000. */
+const BASH_IMAGE = '0/0/7000/0';
 const TUPLE = {
   ...{ localAddress: '10.0.0.7', localPort: 40_000 },
   ...{ remoteAddress: '169.254.169.254', remotePort: 80 },
@@ -133,6 +138,102 @@ describe('connections by samples', () => {
       { executable, confidence: 'probable' },
     );
     assert.equal(table.counters()['process_overruns'], 1);
+  });
+
+  describe('where events of processes may be taken away', () => {
+    let proc: ProcFixture;
+    beforeEach(() => {
+      proc = new ProcFixture();
+    });
+    afterEach(() => proc.remove());
+
+    /** The event of the program `curl` was taken away: by its events, the process is still its parent's program. */
+    function scene(events: 'samples' | 'connector', name: string | null) {
+      const bash = { ...READING, name: 'bash', executable: '/usr/bin/bash', args: ['bash', 'job.sh'] };
+      const reading = () => ({ ...bash, image: BASH_IMAGE, uid: process.getuid!() });
+      const table = new ProcessTable(reading, monotonicNs, { reportsUsers: events === 'connector' });
+      const watch = { table, poll() {} } as unknown as ProcessWatch;
+      const owners = new TracepointOwners(watch, proc.root, null, name === null ? 'sock_diag' : 'ebpf');
+      // The middle of a clock tick that has passed.
+      const startTicks = Number((monotonicNs() + suspendedNs()) / TICK_NS) - 1;
+      const beganNs = BigInt(startTicks) * TICK_NS + TICK_NS / 2n - suspendedNs();
+      table.handle({ kind: 'fork', pid: PID, parentPid: OTHER_PID, timeNs: beganNs });
+      // Samples have neither the user nor the name.
+      const realUid = name === null ? null : process.getuid!();
+      const caller = { pid: PID, tid: PID, realUid, cgroupId: null, name };
+      const ownerOf = () => owners.ownerOf(caller, monotonicNs())!;
+      return { table, startTicks, ownerOf };
+    }
+
+    for (const name of ['curl', 'bash', null]) {
+      it(`a caller that has ended is probable (its thread: ${name})`, () => {
+        const { ownerOf } = scene('samples', name);
+        const { executable, confidence } = ownerOf();
+        assert.deepEqual([executable, confidence], ['/usr/bin/bash', 'probable']);
+      });
+
+      it(`a caller that has ended, and that its parent has not waited for, is probable (${name})`, () => {
+        const { startTicks, ownerOf } = scene('samples', name);
+        proc.put({ pid: PID, name: 'curl', startTicks, argumentsStart: 0 });
+        assert.equal(ownerOf().confidence, 'probable');
+      });
+
+      it(`a living caller is exact if it is the program of its events (${name})`, () => {
+        const { table, startTicks, ownerOf } = scene('samples', name);
+        const bash = { name: 'bash', executable: '/usr/bin/bash', argumentsStart: 7_000 };
+        proc.put({ pid: PID, startTicks, ...bash });
+        assert.equal(ownerOf().confidence, 'exact');
+        assert.equal(table.counters()['process_overruns'], 0);
+      });
+
+      it(`a living caller is read again if it runs the same executable anew (${name})`, () => {
+        const { table, startTicks, ownerOf } = scene('samples', name);
+        const args = ['bash', 'other.sh'];
+        const bash = { name: name ?? 'bash', executable: '/usr/bin/bash', argumentsStart: 8_000, args };
+        proc.put({ pid: PID, startTicks, ...bash });
+        const owner = ownerOf();
+        assert.deepEqual([owner.args, owner.confidence], [args, 'probable']);
+        assert.equal(table.counters()['process_overruns'], 1);
+      });
+    }
+
+    it('a living caller is read again if another process had its pid', () => {
+      const { table, startTicks, ownerOf } = scene('samples', 'bash');
+      const bash = { name: 'bash', executable: '/usr/bin/bash', argumentsStart: 7_000 };
+      proc.put({ pid: PID, startTicks: startTicks - 5, ...bash });
+      const owner = ownerOf();
+      assert.deepEqual([owner.startTicks, owner.confidence], [startTicks - 5, 'probable']);
+      assert.equal(table.counters()['process_overruns'], 1);
+    });
+
+    it('a caller is not described by a program that it became after it had connected', () => {
+      const { startTicks, ownerOf } = scene('samples', 'curl');
+      proc.put({
+        pid: PID,
+        startTicks,
+        name: 'server',
+        executable: '/usr/bin/server',
+        argumentsStart: 8_000,
+      });
+      const { name, executable, args, confidence } = ownerOf();
+      assert.deepEqual([name, executable, args, confidence], ['curl', null, null, 'probable']);
+    });
+
+    for (const [name, confidence] of [
+      ['bash', 'exact'],
+      ['curl', 'probable'],
+      [null, 'probable'],
+    ] as const) {
+      it(`a caller that has ended is ${confidence} if its last event is about bash, and its name ${name}`, () => {
+        const { table, ownerOf } = scene('samples', name);
+        table.handle({ kind: 'exec', pid: PID, timeNs: monotonicNs(), path: '/bin/bash' });
+        assert.equal(ownerOf().confidence, confidence);
+      });
+    }
+
+    it('a caller that has ended is exact with the process connector, which loses nothing unnoticed', () => {
+      assert.equal(scene('connector', 'bash').ownerOf().confidence, 'exact');
+    });
   });
 
   it('are inferred only where the kernel named nobody', () => {
