@@ -60,8 +60,24 @@ export function watchedOf(
     .filter(
       ({ startUs, endUs, reason }) => endUs > startUs || (NEVER_TOLERATED.has(reason) && endUs === startUs),
     )
-    .sort((a, b) => a.startUs - b.startUs || a.endUs - b.endUs || (a.reason < b.reason ? -1 : 1));
+    .sort(inOrder);
   return { gaps: cut, windowUs: span.untilUs - span.sinceUs, missingUs: unionUs(cut) };
+}
+
+/** Orders gaps by their times, then by all that they say, so that the order of the store's rows changes nothing. */
+function inOrder(a: StoredGap, b: StoredGap): number {
+  return (
+    a.startUs - b.startUs ||
+    a.endUs - b.endUs ||
+    ascending(a.reason, b.reason) ||
+    missingOf(b) - missingOf(a) ||
+    ascending(a.detail ?? '', b.detail ?? '')
+  );
+}
+
+function ascending(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
 }
 
 /**

@@ -19,23 +19,34 @@ import {
 } from '../../../support/collector/insight/evidence.ts';
 import { calls, NOON_US } from '../../../support/collector/insight/rows.ts';
 
-const anyGap = fc.record({
-  startUs: fc
-    .integer({ min: WINDOW.sinceUs / SECOND_US, max: NOON_US / SECOND_US - 1 })
-    .map((s) => s * SECOND_US),
-  seconds: fc.integer({ min: 1, max: 100_000 }),
-  /** 0 means the whole gap. */
-  missing: fc.integer({ min: 0, max: 100 }),
-  reason: fc.constantFrom<StoredGap['reason']>('agent_not_running', 'boot', 'capture_not_live', 'losses'),
-});
-const anyGaps = fc.array(anyGap, { maxLength: 6 }).map((gaps) =>
-  gaps.map(({ startUs, seconds, missing, reason }) => ({
-    startUs,
-    endUs: startUs + seconds * SECOND_US,
-    missingUs: missing === 0 ? undefined : Math.min(missing, seconds) * SECOND_US,
-    reason,
-    detail: null,
-  })),
+function gapsOf(startSeconds: fc.Arbitrary<number>, detail: fc.Arbitrary<string | null>) {
+  const gap = fc.record({
+    startUs: startSeconds.map((s) => s * SECOND_US),
+    seconds: fc.oneof(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 100_000 })),
+    /** 0 means the whole gap. */
+    missing: fc.integer({ min: 0, max: 100 }),
+    reason: fc.constantFrom<StoredGap['reason']>('agent_not_running', 'boot', 'capture_not_live', 'losses'),
+    detail,
+  });
+  return fc.array(gap, { maxLength: 6 }).map((gaps) =>
+    gaps.map(({ startUs, seconds, missing, reason, detail }) => ({
+      startUs,
+      endUs: startUs + seconds * SECOND_US,
+      missingUs: missing === 0 ? undefined : Math.min(missing, seconds) * SECOND_US,
+      reason,
+      detail,
+    })),
+  );
+}
+const LAST_SECOND = NOON_US / SECOND_US - 1;
+const anyGaps = gapsOf(
+  fc.integer({ min: WINDOW.sinceUs / SECOND_US, max: LAST_SECOND }),
+  fc.constant<string | null>(null),
+);
+/** Gaps of which several have the same times and reasons. */
+const crowdedGaps = gapsOf(
+  fc.integer({ min: LAST_SECOND - 1, max: LAST_SECOND }),
+  fc.constantFrom(null, 'upgraded'),
 );
 const anyCalls = fc.record({
   version: fc.constantFrom(1 as const, 2 as const, null),
@@ -90,7 +101,7 @@ describe('properties', () => {
 
   it('the order of rows changes nothing', () => {
     fc.assert(
-      fc.property(anyKinds, anyGaps, (kinds, gaps) => {
+      fc.property(anyKinds, fc.oneof(anyGaps, crowdedGaps), (kinds, gaps) => {
         const one = evidence(kinds, { coverage: coverage(gaps) });
         const other = evidence(kinds.toReversed(), { coverage: coverage(gaps.toReversed()) });
         assert.deepEqual(readinessFor(one), readinessFor(other));
