@@ -25,8 +25,6 @@ const PAGE = ['page', 'findings', 'plans', 'settings', 'planted_page'].map(
 /** Tests that cannot run with a faked clock, each with its reason. */
 export const LEFT_OUT: Readonly<Record<string, string>> = {
   ...Object.fromEntries(PAGE.map((file) => [file, 'has a variant without a faked clock'])),
-  'test/unit/agent/attribution/sock_diag.test.ts':
-    'runs Python programs that sleep, and time.sleep fails with EINVAL under libfaketime',
   'test/unit/collector/clock.test.ts': 'preloads a clock of its own in place of libfaketime',
   'test/unit/collector/store/postgres/database_pool.test.ts':
     'has a server on the real clock, where certificates of another clock are not valid yet',
