@@ -32,6 +32,9 @@ const listRoute = route({
   path: '/api/v1/hosts',
   tags: ['findings'],
   summary: 'Hosts with their readiness',
+  description:
+    'Verdicts of large fleets can be up to 30 seconds old, so that pages follow each other without a wait. ' +
+    'Exports, alerts and the guards of a plan are always judged anew.',
   request: {
     query: z.strictObject({
       ...windowQuery,
