@@ -18,6 +18,7 @@ import {
 } from './ground_truth.ts';
 import { setHopLimit } from './hop_limit.ts';
 import { bodyFor } from './metadata_tree.ts';
+import { resetConnection } from './reset_connection.ts';
 
 const MAX_TOKEN_TTL_S = 21_600;
 const NORMAL_HOP_LIMIT = 64;
@@ -151,7 +152,7 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
   }
   if (behaviour.answer === 'reset') {
     tell({ type: 'seen', request: seen });
-    socket.resetAndDestroy();
+    resetConnection(socket);
     return;
   }
   pending++;

@@ -1,6 +1,7 @@
 /** A TCP proxy that a test can make fail in the ways a network does. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { resetConnection } from '../../../lab/reset_connection.ts';
 
 interface Pair {
   agent: Socket;
@@ -63,8 +64,8 @@ export class Network {
   /** Resets every connection. */
   cut(): void {
     for (const { agent, collector } of this.#pairs) {
-      agent.resetAndDestroy();
-      collector.resetAndDestroy();
+      resetConnection(agent);
+      resetConnection(collector);
     }
     this.#pairs.clear();
   }

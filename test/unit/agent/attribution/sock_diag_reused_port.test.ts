@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { it } from 'node:test';
 import { SockDiagAttributor } from '../../../../agent/attribution/sock_diag.ts';
+import { resetConnection } from '../../../../lab/reset_connection.ts';
 
 it('a SYN whose socket is gone deletes the known owner of its addresses', async () => {
   const attributor = SockDiagAttributor.open({ threadNice: null, searchBoundMs: 1_000 });
@@ -40,7 +41,7 @@ it('a SYN whose socket is gone deletes the known owner of its addresses', async 
     const [service] = await accepted;
     const ended = new Promise((resolve) => service.on('error', () => {}).once('close', resolve));
     service.resume();
-    client.resetAndDestroy();
+    resetConnection(client);
     await ended;
     assert.equal(attributor.ownerOf(tuple, true), null);
     assert.equal(attributor.ownerOf(tuple, false), null);
