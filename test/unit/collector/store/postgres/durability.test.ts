@@ -63,6 +63,8 @@ test('a server with a standby that must confirm', { skip: NO_POSTGRES }, async (
       assert.equal(performance.now() < deadline, true, JSON.stringify(await read()));
       await sleep(50);
     }
+    // The checkpointer tells all processes of the setting before its next checkpoint; until then a commit waits for nobody.
+    await primary.query('postgres', 'CHECKPOINT');
     await pool.transaction((session) => session.query('CREATE TABLE confirmed (a int)'));
     assert.deepEqual(await standby.query('postgres', 'SELECT count(*)::integer AS rows FROM confirmed'), [
       { rows: 0 },
