@@ -42,8 +42,8 @@ const ticketUrl = z
   .url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' })
   .max(500)
   .refine((url) => {
-    const { username, password } = new URL(url);
-    return username === '' && password === '';
+    const parsed = URL.parse(url); // null for what the first check has refused already
+    return parsed === null || (parsed.username === '' && parsed.password === '');
   }, 'must not contain a user name or a password');
 
 const noteText = z

@@ -99,6 +99,8 @@ test('a change is refused where it is not whole, not plain text or not a safe ad
     { notes: 'bell\u0007' },
     { notes: 'x'.repeat(2001) },
     { ticket: 'javascript:alert(1)' },
+    { ticket: '' },
+    { ticket: 'no address' },
     { ticket: 'https://user:secret@tickets.example.com/' },
     { status: 'fixed' },
   ];
