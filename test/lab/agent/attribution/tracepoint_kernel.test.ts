@@ -138,7 +138,8 @@ for (const { way, sequential, atOnce, method, prefix, isSampled } of WAYS) {
     });
 
     it('that has only been forked, with its parent', async () => {
-      const script = `(exec 3<>/dev/tcp/169.254.169.254/80; printf 'GET /forked HTTP/1.0\\r\\n\\r\\n' >&3; read -u 3 line); true`;
+      // The parent waits, so that it is read on a busy machine, too.
+      const script = `sleep 1; (exec 3<>/dev/tcp/169.254.169.254/80; printf 'GET /forked HTTP/1.0\\r\\n\\r\\n' >&3; read -u 3 line); true`;
       const started = lab.start(['bash', '-c', script]);
       assert.equal(await started.ended, 0);
       const owner = await ownerOf('/forked');
