@@ -2,30 +2,19 @@
 import type { Call } from '../../../protocol/call.ts';
 import { HOUR_US } from '../../contract/window.ts';
 import {
-  callOf,
-  compare,
-  MAX_PAGE_CHARACTERS,
-  MAX_SCANNED,
-  MAX_WALKS,
+  CallPage,
+  type FoundCall,
+  likePattern,
   type Position,
   parseCursor,
   startOf,
-  toCursor,
-} from '../sqlite/calls_reader.ts';
+  type Walk,
+  walksOf,
+} from '../call_pages.ts';
 import { fromBytes, toBytes } from '../sqlite/uuid_bytes.ts';
 import type { CallFilter } from '../store.ts';
 import type { Session } from './database_pool.ts';
 import { all, bounded, SqlParameters } from './question.ts';
-
-interface Walk {
-  column: 'identity' | 'host' | null;
-  value: number | null;
-}
-
-interface Found {
-  row: Record<string, unknown>;
-  at: Position;
-}
 
 /** Throws `RangeError` for a cursor that is not one. */
 export async function readCalls(
@@ -39,33 +28,13 @@ export async function readCalls(
   const hosts = await numbersOf(session, 'hosts', 'host_id', filter.hosts);
   if (identities?.length === 0 || hosts?.length === 0) return { calls: [], next: null };
   if (filter.categories?.length === 0 || filter.outcomes?.length === 0) return { calls: [], next: null };
-  const found: Found[] = [];
-  /** The newest position at which a walk ended early. Calls beyond it may be missing. */
-  let horizon: Position | null = null;
   const walks = walksOf(identities, hosts);
-  const scan = Math.floor(MAX_SCANNED / walks.length);
-  const maxCharacters = MAX_PAGE_CHARACTERS / walks.length;
+  const page = new CallPage(walks, limit);
   for (const walk of walks) {
-    const rows: Found[] = [];
-    let characters = 0;
-    for (const row of await readWalk(session, walk, before, filter, identities, hosts, scan, limit + 1)) {
-      const id = toBytes(String(row['id']));
-      rows.push({ row: { ...row, id }, at: { timeUs: Number(row['time_us']), id } });
-      characters += String(row['facts']).length;
-      if (characters > maxCharacters) break;
-    }
-    found.push(...rows);
-    if (rows.length <= limit) {
-      const isFull = characters > maxCharacters;
-      const end = isFull ? rows.at(-1)!.at : await readEnd(session, walk, before, filter, scan);
-      if (end !== null && (horizon === null || compare(end, horizon) > 0)) horizon = end;
-    }
+    const rows = await readWalk(session, walk, before, filter, identities, hosts, page.scan, limit + 1);
+    if (page.take(rows)) page.endAt(await readEnd(session, walk, before, filter, page.scan));
   }
-  found.sort((a, b) => compare(b.at, a.at));
-  const within = horizon === null ? found : found.filter(({ at }) => compare(at, horizon!) >= 0);
-  const page = within.slice(0, limit);
-  const next = within.length > limit ? page.at(-1)!.at : horizon;
-  return { calls: page.map(({ row }) => callOf(row)), next: next === null ? null : toCursor(next) };
+  return page.finish();
 }
 
 async function numbersOf(
@@ -81,16 +50,7 @@ async function numbersOf(
   return rows.map(({ id }) => id);
 }
 
-/** Chooses the index that the calls are read by: (workload, time), (host, time), or all calls by time. */
-function walksOf(identities: number[] | null, hosts: number[] | null): Walk[] {
-  if (identities !== null && identities.length <= MAX_WALKS) {
-    return identities.map((value) => ({ column: 'identity', value }));
-  }
-  if (hosts !== null && hosts.length <= MAX_WALKS) return hosts.map((value) => ({ column: 'host', value }));
-  return [{ column: null, value: null }];
-}
-
-function readWalk(
+async function readWalk(
   session: Session,
   walk: Walk,
   before: Position,
@@ -99,14 +59,14 @@ function readWalk(
   hosts: number[] | null,
   scan: number,
   limit: number,
-): Promise<Record<string, unknown>[]> {
+): Promise<FoundCall[]> {
   const parameters = new SqlParameters();
   const inner = `SELECT * FROM calls WHERE ${inWalk(parameters, walk, before, filter)}
     ORDER BY time_us DESC, id DESC LIMIT ${parameters.add(scan)}`;
   const among = (column: string, list: readonly unknown[] | null, type: string) =>
     list === null ? null : `${column} = ANY (${parameters.add(list)}::${type}[])`;
-  // The collation "C" lowers ASCII alone. The wildcards % and _ are escaped in the text of the filter.
-  const pattern = filter.path === null ? null : `%${filter.path.replaceAll(/[\\%_]/g, '\\$&')}%`;
+  // The collation "C" lowers ASCII alone.
+  const pattern = filter.path === null ? null : likePattern(filter.path);
   const conditions = all(
     among('c.identity', identities, 'bigint'),
     among('c.host', hosts, 'bigint'),
@@ -117,7 +77,7 @@ function readWalk(
       ? null
       : `lower(c.path) LIKE lower(${parameters.add(pattern)}::text COLLATE "C") ESCAPE '\\'`,
   );
-  return session.query(
+  const rows = await session.query<Record<string, unknown> & { time_us: number; id: string }>(
     `SELECT c.*, k.version, k.endpoint, k.category, k.status, k.outcome, k.fallback, k.role, s.kind AS shape_kind,
        s.server_version, s.hops, s.token_hop_limit, s.method, s.destination_address, s.destination_port, s.relay,
        u.text AS user_agent_text, p.facts, h.facts AS host_facts
@@ -127,6 +87,10 @@ function readWalk(
      WHERE ${conditions} ORDER BY c.time_us DESC, c.id DESC LIMIT ${parameters.add(limit)}`,
     parameters.values,
   );
+  return rows.map((row) => {
+    const id = toBytes(row.id);
+    return { row: { ...row, id }, at: { timeUs: row.time_us, id } };
+  });
 }
 
 /** Returns the last row that a walk may read; null where it has fewer rows. */
