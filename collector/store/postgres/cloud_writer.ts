@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto';
 import type { HostFacts } from '../../../protocol/call.ts';
 import type { Heartbeat } from '../../../protocol/records.ts';
+import { memberValues } from '../sqlite/cloud_inventory_rows.ts';
 import { profileOfMember, profileText, type StoredMember } from '../sqlite/profiles.ts';
 import type { CloudCount, CloudInstance, CloudInventory } from '../store.ts';
 import { toMicroseconds } from '../time.ts';
@@ -146,22 +147,7 @@ export async function putCloudInventory(
   const upsert = `(host_id) DO UPDATE SET account = excluded.account, region = excluded.region, ${kept},
     supplied_us = excluded.supplied_us`;
   for (const round of roundsOf(instances, ({ hostId }) => hostId)) {
-    const rows = round.map((member) => [
-      member.hostId,
-      member.account,
-      member.region,
-      member.state,
-      member.launchedUs,
-      member.terminatedUs,
-      member.imageId,
-      member.scalingGroup,
-      member.templateId,
-      member.templateVersion,
-      member.isSpot === null ? null : Number(member.isSpot),
-      member.managedBy,
-      member.tags === null ? null : JSON.stringify(member.tags),
-      member.suppliedUs,
-    ]);
+    const rows = round.map(memberValues);
     await insertRows(session, 'cloud_members', MEMBERS, ['host_id'], rows, upsert);
   }
   const hostIds = [...new Set(instances.map(({ hostId }) => hostId))];

@@ -5,6 +5,7 @@
  */
 import { DAY_US, HOUR_US } from '../../contract/window.ts';
 import { FORGOTTEN_UNTIL_US } from '../sqlite/coverage_reader.ts';
+import { TABLES_OF_HOST } from '../sqlite/retention.ts';
 import { KIND_CLASS } from '../sqlite/total_rows.ts';
 import type { Retention, RetentionResult } from '../store.ts';
 import { lockBriefs, refreshBriefs } from './cloud_briefs.ts';
@@ -340,20 +341,7 @@ export class Retainer {
   }
 }
 
-const HOST_REFERENCES = [
-  'streams',
-  'watched',
-  'runs',
-  'host_usage',
-  'boots',
-  'gaps',
-  'coverage_days',
-  'identity_hosts',
-  'measured_hops',
-  'host_profiles',
-  'cloud_briefs',
-  'callers',
-];
+const HOST_REFERENCES = ['streams', ...TABLES_OF_HOST];
 
 /** Notes that IMDSv1 calls or gaps up to this time were deleted. Nothing before it is known of any host. */
 async function noteForgotten(session: Session, untilUs: number): Promise<void> {

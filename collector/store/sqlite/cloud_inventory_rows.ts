@@ -34,7 +34,7 @@ export const CLOUD_INVENTORY_STEP = `
   ) STRICT, WITHOUT ROWID;
 `;
 
-/** Columns that keep their value where nothing is known of them now. */
+/** Columns of `cloud_members` that keep their value where nothing is known of them now. */
 const KEPT = [
   'state',
   'launched_us',
@@ -47,6 +47,26 @@ const KEPT = [
   'managed_by',
   'tags',
 ];
+
+/** Returns the values of a row of `cloud_members` in the order of its columns, in either store. */
+export function memberValues(member: CloudMember): (string | number | null)[] {
+  return [
+    member.hostId,
+    member.account,
+    member.region,
+    member.state,
+    member.launchedUs,
+    member.terminatedUs,
+    member.imageId,
+    member.scalingGroup,
+    member.templateId,
+    member.templateVersion,
+    member.isSpot === null ? null : Number(member.isSpot),
+    member.managedBy,
+    member.tags === null ? null : JSON.stringify(member.tags),
+    member.suppliedUs,
+  ];
+}
 
 export class CloudInventoryWriter {
   readonly #setMember: StatementSync;
@@ -66,24 +86,7 @@ export class CloudInventoryWriter {
   }
 
   write({ instances, resources }: CloudInventory): void {
-    for (const member of instances) {
-      this.#setMember.run(
-        member.hostId,
-        member.account,
-        member.region,
-        member.state,
-        member.launchedUs,
-        member.terminatedUs,
-        member.imageId,
-        member.scalingGroup,
-        member.templateId,
-        member.templateVersion,
-        member.isSpot === null ? null : Number(member.isSpot),
-        member.managedBy,
-        member.tags === null ? null : JSON.stringify(member.tags),
-        member.suppliedUs,
-      );
-    }
+    for (const member of instances) this.#setMember.run(...memberValues(member));
     this.#profiles.setCloudProfiles(instances.map(({ hostId }) => hostId));
     for (const { facts, suppliedUs } of resources) {
       const { kind, account, region, id } = facts;

@@ -17,6 +17,20 @@ import type { FindingsWriter } from './findings_writer.ts';
 import { CHANGE_DAY } from './tally.ts';
 import { KIND_CLASS } from './total_rows.ts';
 
+/** Tables whose rows go with their host, in both stores, besides `streams`. */
+export const TABLES_OF_HOST: readonly string[] = [
+  'watched',
+  'runs',
+  'host_usage',
+  'boots',
+  'gaps',
+  'coverage_days',
+  'identity_hosts',
+  'measured_hops',
+  'host_profiles',
+  'cloud_briefs',
+  'callers',
+];
 const CHUNK_ROWS = 5000;
 /** Share of the bound that is freed as well. Without it every call that is written would delete another. */
 const HEADROOM_SHARE = 0.05;
@@ -251,19 +265,7 @@ class Cleaner {
       .all(beforeUs);
     for (const { id, hostId } of absent) {
       this.#delete('DELETE FROM streams WHERE host = ?', id!);
-      for (const table of [
-        'watched',
-        'runs',
-        'host_usage',
-        'boots',
-        'gaps',
-        'coverage_days',
-        'identity_hosts',
-        'measured_hops',
-        'host_profiles',
-        'cloud_briefs',
-        'callers',
-      ]) {
+      for (const table of TABLES_OF_HOST) {
         this.#delete(`DELETE FROM ${table} WHERE host = ?`, id!);
       }
       for (const table of ['heartbeats', 'cloud_counts', 'cloud_instances']) {
