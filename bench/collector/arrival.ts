@@ -87,7 +87,7 @@ function openOutbox({ url, agentToken: token }: Subject, spoolDir: string): Outb
 
 async function startLoad(load: Load, { url, agentToken: token }: Subject, callsPerSecond: number) {
   const agents = { agents: LOAD_AGENTS, newProcessShare: 0.1, maxInFlight: 8 };
-  await load.order({ do: 'connect', url, token, caFile: null, ...agents });
+  await load.order({ do: 'connect', urls: [url], token, caFile: null, ...agents });
   const stopping = new AbortController();
   const rounds = async () => {
     while (!stopping.signal.aborted) await load.order({ do: 'pace', callsPerSecond, forMs: 1000 });

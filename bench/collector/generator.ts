@@ -13,7 +13,8 @@ export type Order =
   | {
       do: 'connect';
       agents: number;
-      url: string;
+      /** The agents are spread evenly over the collectors. */
+      urls: string[];
       token: string;
       caFile: string | null;
       newProcessShare: number;
@@ -21,7 +22,8 @@ export type Order =
     }
   /** The agents send as much as they may. All of it is acknowledged at the end. */
   | { do: 'saturate'; forMs: number }
-  | { do: 'pace'; callsPerSecond: number; forMs: number }
+  /** `callsAtOnce`: calls that an agent makes at one moment, and sends in one batch; default: 1. */
+  | { do: 'pace'; callsPerSecond: number; callsAtOnce?: number; forMs: number }
   /** The agents send heartbeats and coverage, each at its own moment of the interval. */
   | { do: 'idle'; forMs: number; heartbeatMs: number; coverageMs: number }
   /**
@@ -100,6 +102,7 @@ async function connect(order: Extract<Order, { do: 'connect' }>): Promise<void> 
       const number = first + index + 1;
       return new SimulatedAgent({
         ...order,
+        url: order.urls[number % order.urls.length]!,
         ca,
         number,
         host: hostOf(number),
@@ -164,13 +167,15 @@ async function saturate(untilMs: number): Promise<void> {
  * Makes calls in a steady stream, one agent after the other. A late step makes up for it, and its calls count
  * as late.
  */
-async function pace(callsPerSecond: number, untilMs: number): Promise<void> {
+async function pace(callsPerSecond: number, untilMs: number, callsAtOnce = 1): Promise<void> {
   const beganMs = performance.now();
   let given = 0;
   while (performance.now() < untilMs) {
     const due = ((performance.now() - beganMs) / 1000) * callsPerSecond;
-    for (; given < due; given += 1) {
-      agents[given % agents.length]!.give(beganMs + (given / callsPerSecond) * 1000);
+    for (; given < due; given += callsAtOnce) {
+      const agent = agents[(given / callsAtOnce) % agents.length]!;
+      const madeMs = beganMs + (given / callsPerSecond) * 1000;
+      for (let call = 0; call < callsAtOnce; call += 1) agent.give(madeMs);
     }
     await sleep(STEP_MS);
   }
@@ -230,7 +235,7 @@ async function obey(order: Order): Promise<Report> {
     case 'saturate':
       return measured(order.forMs, saturate);
     case 'pace':
-      return measured(order.forMs, (untilMs) => pace(order.callsPerSecond, untilMs));
+      return measured(order.forMs, (untilMs) => pace(order.callsPerSecond, untilMs, order.callsAtOnce));
     case 'idle':
       return measured(order.forMs, (untilMs) => idle(order, untilMs));
     case 'mix':

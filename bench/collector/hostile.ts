@@ -59,7 +59,7 @@ export async function measureHostile(
     await load.order({
       do: 'connect',
       agents,
-      url,
+      urls: [url],
       token,
       caFile: null,
       newProcessShare: 0.1,

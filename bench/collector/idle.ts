@@ -29,7 +29,7 @@ export async function measureIdle(counts: number[], forMs: number, dataDir: stri
       const connected = await load.order({
         do: 'connect',
         agents,
-        url,
+        urls: [url],
         token,
         caFile: null,
         newProcessShare: 0,

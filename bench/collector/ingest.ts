@@ -66,7 +66,7 @@ export async function measureIngest(
     await load.order({
       do: 'connect',
       agents,
-      url: subject.url,
+      urls: [subject.url],
       token: subject.agentToken,
       caFile: subject.caFile,
       newProcessShare,

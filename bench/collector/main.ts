@@ -13,6 +13,14 @@
  *   --rate N        calls a second; default: 200
  *   --seed N        seed of the questions; default: 1
  *
+ * `bin/node bench/collector/main.ts shared` measures collectors that share a PostgreSQL database with quorum standbys.
+ *
+ *   --collectors N, --standbys N   default: 3 and 2
+ *   --agents N, --rate N           default: 3,000 agents, 10,000 calls a second
+ *   --batch N                      calls of a batch; default: 3
+ *   --seconds N                    default: 150
+ *   --profile DIR                  as above, with the database's most expensive statements
+ *
  * Prints progress on stderr, a table and one JSON line on stdout. Exit codes as those of imdswatch.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -29,15 +37,18 @@ import { measureIngest, NEW_PROCESS_SHARE } from './ingest.ts';
 import { measureQuestions } from './questions.ts';
 import { type Results, tableOf } from './results.ts';
 import { bytesPerCall } from './script.ts';
+import { measureShared, type SharedCase } from './shared_store.ts';
 import { FULL_SIZES, QUICK_SIZES, type Sizes, SOAK_AGENTS, SOAK_SAMPLE_MS } from './sizes.ts';
 import { measureSoak, type SoakSize } from './soak.ts';
 
+const COMMANDS = ['soak', 'hostile', 'shared'];
 const MEASURES = ['wire', 'ingest', 'idle', 'arrival', 'questions', 'hostile'] as const;
 /** This measure takes a quarter of an hour, and runs only if it is named. */
 const NOT_UNASKED: ReadonlySet<string> = new Set(['hostile']);
 type Measure = (typeof MEASURES)[number];
 /** A run that takes longer than this is stuck. */
 const TIME_LIMIT_MS = 40 * 60_000;
+const SHARED_WARM_UP_MS = 20_000;
 
 interface Wanted {
   measures: Set<Measure>;
@@ -46,6 +57,8 @@ interface Wanted {
   profileDir: string | null;
   /** The options of a soak; null for the other measures. */
   soak: SoakSize | null;
+  /** The options of a shared store; null for the other measures. */
+  shared: SharedCase | null;
   /** The attack of `hostile`; null for all. */
   attack: string | null;
 }
@@ -65,8 +78,13 @@ function wanted(argv: string[]): Wanted {
     profile?: string;
     attack?: string;
     minutes: string;
-    rate: string;
+    rate?: string;
     seed: string;
+    collectors: string;
+    standbys: string;
+    agents: string;
+    batch: string;
+    seconds: string;
   };
   let positionals: string[];
   try {
@@ -75,8 +93,13 @@ function wanted(argv: string[]): Wanted {
       allowPositionals: true,
       options: {
         minutes: { type: 'string', default: '60' },
-        rate: { type: 'string', default: '200' },
+        rate: { type: 'string' },
         seed: { type: 'string', default: '1' },
+        collectors: { type: 'string', default: '3' },
+        standbys: { type: 'string', default: '2' },
+        agents: { type: 'string', default: '3000' },
+        batch: { type: 'string', default: '3' },
+        seconds: { type: 'string', default: '150' },
         only: { type: 'string' },
         quick: { type: 'boolean' },
         'data-dir': { type: 'string' },
@@ -88,15 +111,24 @@ function wanted(argv: string[]): Wanted {
     throw new OperatorError(2, (error as Error).message);
   }
   const [command, ...others] = positionals;
-  if (others.length > 0 || (command !== undefined && command !== 'soak' && command !== 'hostile')) {
-    throw new OperatorError(2, `${positionals.join(' ')}: the commands are soak and hostile.`);
+  if (others.length > 0 || (command !== undefined && !COMMANDS.includes(command))) {
+    throw new OperatorError(2, `${positionals.join(' ')}: the commands are ${COMMANDS.join(', ')}.`);
   }
   const soak: SoakSize = {
     minutes: amount('minutes', values.minutes),
-    callsPerSecond: amount('rate', values.rate),
+    callsPerSecond: amount('rate', values.rate ?? '200'),
     seed: amount('seed', values.seed),
     agents: SOAK_AGENTS,
     sampleMs: SOAK_SAMPLE_MS,
+  };
+  const shared: SharedCase = {
+    collectors: amount('collectors', values.collectors),
+    standbys: values.standbys === '0' ? 0 : amount('standbys', values.standbys),
+    agents: amount('agents', values.agents),
+    callsPerSecond: amount('rate', values.rate ?? '10000'),
+    callsPerBatch: amount('batch', values.batch),
+    warmUpMs: SHARED_WARM_UP_MS,
+    forMs: amount('seconds', values.seconds) * 1000,
   };
   const unasked = command === 'hostile' ? [command] : MEASURES.filter((name) => !NOT_UNASKED.has(name));
   const names = values.only?.split(',') ?? unasked;
@@ -114,6 +146,7 @@ function wanted(argv: string[]): Wanted {
     dataDir: values['data-dir'] ?? null,
     profileDir: values.profile ?? null,
     soak: command === 'soak' ? soak : null,
+    shared: command === 'shared' ? shared : null,
     attack: values.attack ?? null,
   };
 }
@@ -133,13 +166,21 @@ async function inNewDir<T>(work: (dir: string) => Promise<T>): Promise<T> {
 }
 
 async function measure(
-  { measures, dataDir, profileDir, soak, attack: only }: Wanted,
+  { measures, dataDir, profileDir, soak, shared, attack: only }: Wanted,
   sizes: Sizes,
 ): Promise<Results> {
   const results: Results = {};
   if (soak !== null) {
     progress(`soak: ${soak.minutes} minutes at ${soak.callsPerSecond} calls/s`);
     results.soak = await inNewDir((dir) => measureSoak(soak, dir, (text) => progress(`soak: ${text}`)));
+    return results;
+  }
+  if (shared !== null) {
+    const { collectors, standbys, agents, callsPerSecond } = shared;
+    progress(
+      `shared: ${collectors} collectors, ${standbys} standbys, ${agents} agents at ${callsPerSecond} calls/s`,
+    );
+    results.shared = await inNewDir((dir) => measureShared(shared, dir, profileDir));
     return results;
   }
   if (measures.has('wire')) {

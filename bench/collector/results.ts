@@ -6,6 +6,7 @@ import type { IdleResult } from './idle.ts';
 import type { IngestResult } from './ingest.ts';
 import type { Spread } from './latencies.ts';
 import type { QuestionsResult } from './questions.ts';
+import type { SharedResult } from './shared_store.ts';
 import type { Growth, SoakResult } from './soak.ts';
 
 export interface WireResult {
@@ -22,6 +23,7 @@ export interface Results {
   arrival?: ArrivalResult[];
   questions?: QuestionsResult[];
   soak?: SoakResult;
+  shared?: SharedResult;
   hostile?: HostileResult[];
 }
 
@@ -39,6 +41,7 @@ export function tableOf({
   arrival = [],
   questions = [],
   soak,
+  shared,
   hostile = [],
 }: Results): string {
   const rows: Row[] = [['', 'target', 'measured']];
@@ -60,6 +63,7 @@ export function tableOf({
   }
   for (const result of questions) addQuestions(rows, result);
   if (soak !== undefined) addSoak(rows, soak);
+  if (shared !== undefined) addShared(rows, shared);
   for (const result of hostile) addHostile(rows, result);
   return layOut(rows);
 }
@@ -145,6 +149,31 @@ function addSoak(rows: Row[], soak: SoakResult): void {
   rows.push(['  heap in use after collection, all threads', 'flat', growth(soak.heap)]);
   const last = samples.at(-1);
   if (last !== undefined) rows.push(['  on disk at the end', '', mb(last.disk_bytes)]);
+}
+
+function addShared(rows: Row[], { cpu_us_per_call: us, ...result }: SharedResult): void {
+  const { collectors, standbys, agents, offered_per_second: offered } = result;
+  rows.push([
+    `${collectors} collectors, ${standbys} quorum standbys, ${agents} agents, ${result.calls_per_frame.toFixed(1)} calls a batch: durable calls/s`,
+    `${offered}`,
+    result.calls_per_second.toFixed(0),
+  ]);
+  rows.push(['  batch sent → acknowledged', 'p99 < 250 ms', spread(result.acknowledgement)]);
+  rows.push([
+    '  µs a call: collectors main + others, primary, standbys, generator',
+    '',
+    `${us.collectors_main.toFixed(1)} + ${us.collectors_other.toFixed(1)}, ${us.primary.toFixed(1)}, ${us.standbys.toFixed(1)}, ${us.generator.toFixed(1)}`,
+  ]);
+  rows.push([
+    '  write-ahead log a call; collectors, resident',
+    '',
+    `${result.wal_bytes_per_call.toFixed(0)} bytes, ${mb(result.resident_bytes)}`,
+  ]);
+  rows.push([
+    '  acknowledged / stored / in the sums',
+    'equal',
+    `${result.calls_acknowledged} / ${result.calls_stored} / ${result.calls_counted}`,
+  ]);
 }
 
 /** Formats the slope of the line. Without growth, zero is within its error. */

@@ -63,7 +63,14 @@ export async function measureSoak(
   try {
     const { url, agentToken: token } = subject;
     const { agents, callsPerSecond } = size;
-    const connect = { agents, url, token, caFile: null, newProcessShare: NEW_PROCESS_SHARE, maxInFlight: 8 };
+    const connect = {
+      agents,
+      urls: [url],
+      token,
+      caFile: null,
+      newProcessShare: NEW_PROCESS_SHARE,
+      maxInFlight: 8,
+    };
     await load.order({ do: 'connect', ...connect });
     user = new PageUser({
       url: subject.apiUrl,

@@ -30,6 +30,8 @@ export interface Usage {
 export interface SubjectOptions {
   dataDir: string;
   tls: boolean;
+  /** Address of a PostgreSQL database; default: the embedded store. */
+  store?: string;
   /** Flags of Node, such as those of its profiler. */
   nodeFlags?: string[];
   /** True if `memory` will be called. */
@@ -61,10 +63,11 @@ export class Subject {
 
   /** Starts it. Throws with its output if it does not listen in time. */
   static async start(options: SubjectOptions): Promise<Subject> {
-    const { dataDir, tls, nodeFlags = [], measuresMemory = false } = options;
+    const { dataDir, tls, store, nodeFlags = [], measuresMemory = false } = options;
     const probe = measuresMemory ? ['--expose-gc', '--import', MEMORY_PROBE] : [];
     const argv = ['collector', '--listen', '127.0.0.1:0', '--data-dir', dataDir, '--log-level', 'warn'];
     argv.push('--max-connections', String(MAX_CONNECTIONS), ...(tls ? ['--tls-self-signed'] : []));
+    if (store !== undefined) argv.push('--store', store);
     const child = spawn(process.execPath, [...RUNTIME_FLAGS, ...probe, ...nodeFlags, MAIN, ...argv], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       env: { ...process.env, IMDSWATCH_AGENT_TOKEN: AGENT_TOKEN },
