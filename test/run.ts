@@ -3,6 +3,10 @@
  * folders in `ALONE` run one after the other, because they use the machine (namespaces, captures, containers) and would
  * disturb each other's timing. All others run at the same time, beside them. With --variants the unit tests run
  * again under other dates, time zones and locales (variants.ts). Called by test/run.
+ *
+ * A file that fails runs once more at the end, when nothing else runs. Where it passes then, the run passes and says
+ * so: the tests share two cores with a lab of real packets, and some of them wait for a kernel. A file that takes longer
+ * than its limit is ended and has failed, and so is the run as a whole.
  */
 import { globSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -10,10 +14,11 @@ import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { spec } from 'node:test/reporters';
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
+import { endMarked, endTree, testFileProcesses } from './test_processes.ts';
+import { type FileResult, fileOf, TestTotals } from './test_totals.ts';
 import { filesOf, type Variant, variants } from './variants.ts';
 
-const FILE_TIMEOUT_MS = 8 * 60_000;
 const ALONE = [
   'test/lab/',
   'test/campaign/',
@@ -24,16 +29,26 @@ const ALONE = [
 ];
 /** Number of test files that the end of a run lists by the time they took. */
 const SLOWEST_LISTED = 40;
-const TOTALS = ['tests', 'suites', 'pass', 'fail', 'cancelled', 'skipped', 'todo', 'duration_ms'] as const;
+/** More failed files than these are no accident, and none of them runs again. */
+const FILES_RUN_AGAIN = 8;
+const LOOK_INTERVAL_MS = 1_000;
+/** Every process of a run has it in its environment, so that those that a test forgot are found. */
+const RUN_VARIABLE = 'IMDSWATCH_TEST_RUN';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     'test-name-pattern': { type: 'string', multiple: true },
     variants: { type: 'boolean', default: false },
+    /** Seconds after which the process of one test file is ended. */
+    'file-limit': { type: 'string', default: '480' },
+    /** Seconds after which the run is ended. CI ends a run without a word after a longer time. */
+    'run-limit': { type: 'string', default: '3600' },
   },
 });
-
+const startMs = performance.now();
+const fileLimitSeconds = Number(values['file-limit']);
+const runLimitMs = Number(values['run-limit']) * 1_000;
 function testFiles(): string[] {
   const patterns = positionals.length > 0 ? positionals : ['test'];
   const files = patterns.flatMap((pattern) => {
@@ -66,15 +81,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 const report = new spec();
 report.pipe(process.stdout);
-const totals = new Map<string, number>();
-
-/** node:test closes each run with one diagnostic a total; they are added up here and shown once at the end. */
-function isTotal(message: string): boolean {
-  const [name = '', value] = message.split(' ');
-  if (!(TOTALS as readonly string[]).includes(name)) return false;
-  totals.set(name, (totals.get(name) ?? 0) + Number(value));
-  return true;
-}
+const totals = new TestTotals();
 
 interface Group {
   files: string[];
@@ -100,15 +107,17 @@ const alone: Group = {
   concurrency: 1,
   variant: null,
 };
+const watch = setInterval(endWhatTakesTooLong, LOOK_INTERVAL_MS);
 let closing: TestEvent | undefined;
-/** Milliseconds that each test file took, over all its runs. */
-const durations = new Map<string, number>();
 // The tests of the lab wait most of their time. No other test calls a metadata service, so neither disturbs what the
 // other one counts.
 await Promise.all([
   runGroups([alone]),
   runGroups([{ files: sideBySide, concurrency, variant: null }, ...variantGroups]),
 ]);
+await runFailedFilesAgain();
+clearInterval(watch);
+close();
 
 async function runGroups(groups: readonly Group[]): Promise<void> {
   for (const group of groups) {
@@ -117,20 +126,16 @@ async function runGroups(groups: readonly Group[]): Promise<void> {
 }
 
 async function reportGroup(group: Group): Promise<void> {
+  const { variant } = group;
   for await (const event of runGroup(group)) {
-    if (event.type === 'test:diagnostic' && event.data.nesting === 0 && isTotal(event.data.message)) continue;
-    if (event.type === 'test:summary' && event.data.file !== undefined) {
-      const file = relative(process.cwd(), event.data.file);
-      durations.set(file, (durations.get(file) ?? 0) + event.data.duration_ms);
+    totals.add(event, variant);
+    if (event.type === 'test:summary') {
+      if (event.data.file === undefined) closing = event;
+    } else if (event.type === 'test:fail') {
+      announceFailure(event, variant);
+    } else if (variant === null && !isTotal(event)) {
+      report.write(event);
     }
-    if (event.type === 'test:summary' && event.data.file === undefined) {
-      // The reporter lists the failed tests of all groups on seeing it, so one has to do.
-      if (!event.data.success) process.exitCode = 1;
-      closing = event;
-      continue;
-    }
-    if (group.variant === null) report.write(event);
-    else reportFailure(event, group.variant);
   }
 }
 
@@ -139,34 +144,114 @@ async function* runGroup({ files, concurrency, variant }: Group): AsyncGenerator
   yield* run({
     files,
     concurrency,
-    env: { ...process.env, ...variant?.env },
-    timeout: FILE_TIMEOUT_MS,
+    env: { ...process.env, ...variant?.env, [RUN_VARIABLE]: String(process.pid) },
+    timeout: fileLimitSeconds * 1_000,
     signal: interrupted.signal,
+    // A file whose tests are over ends, whatever its process still waits for.
+    execArgv: [...process.execArgv, '--test-force-exit'],
     ...(values['test-name-pattern'] ? { testNamePatterns: values['test-name-pattern'] } : {}),
   });
 }
 
-/** Reports a test that failed under the name of its variant. Tests that passed were listed by the first run. */
-function reportFailure(event: TestEvent, { name: variant }: Variant): void {
+/** node:test closes each run with its totals, and there are several runs. */
+function isTotal({ type, data }: TestEvent): boolean {
+  return (
+    type === 'test:diagnostic' &&
+    data.nesting === 0 &&
+    /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/.test(data.message)
+  );
+}
+
+/** Shows at once that a test failed. Whether it counts is known at the end, when it has run again. */
+function announceFailure(event: TestEvent, variant: Variant | null): void {
   if (event.type !== 'test:fail') return;
-  const cause = event.data.details.error as Error & { failureType?: string };
-  if (cause.failureType === 'subtestsFailed') return; // The tests inside it are reported themselves.
-  const named = { ...event.data, name: `[${variant}] ${event.data.name}`, nesting: 0 };
-  report.write({ type: 'test:start', data: named });
-  report.write({ type: 'test:fail', data: named });
+  // The reporter keeps account of the tests that began, so it is told that this one is over.
+  if (variant === null)
+    report.write({ type: 'test:pass', data: { ...event.data, skip: 'FAILED' } } as TestEvent);
+  if (isOfItsParts(event)) return;
+  const { name, details } = event.data;
+  const file = relative(process.cwd(), fileOf(event) ?? '');
+  writeLine(`FAILED: ${inVariant(name, variant)} in ${file}: ${firstLine(details.error)}`);
+}
+
+/** True for a suite that failed because tests in it did. */
+function isOfItsParts({ type, data }: TestEvent): boolean {
+  if (type !== 'test:fail') return false;
+  return (data.details.error as Error & { failureType?: string }).failureType === 'subtestsFailed';
+}
+
+function firstLine(error: Error): string {
+  const cause = error.cause instanceof Error ? error.cause : error;
+  return cause.message.split('\n')[0] ?? '';
+}
+
+function inVariant(name: string, variant: Variant | null): string {
+  return variant === null ? name : `[${variant.name}] ${name}`;
+}
+
+async function runFailedFilesAgain(): Promise<void> {
+  const failed = totals.failed();
+  if (failed.length > FILES_RUN_AGAIN || interrupted.signal.aborted) return;
+  for (const { file, variant, failures } of failed) {
+    writeLine(`FAILED, and runs again alone: ${inVariant(relative(process.cwd(), file), variant)}`);
+    totals.forget({ file, variant });
+    await reportGroup({ files: [file], concurrency: 1, variant });
+    const hasPassed = !totals.failed().some((each) => each.file === file && each.variant === variant);
+    if (!hasPassed) continue;
+    for (const failure of failures.filter((each) => !isOfItsParts(each))) {
+      if (failure.type !== 'test:fail') continue;
+      const { name, details } = failure.data;
+      writeLine(
+        `PASSED WHEN IT RAN AGAIN: ${inVariant(name, variant)}. It had failed: ${inspect(details.error.cause ?? details.error)}`,
+      );
+    }
+  }
+}
+
+function endWhatTakesTooLong(): void {
+  const isOver = performance.now() - startMs > runLimitMs;
+  for (const { pid, file, ageSeconds } of testFileProcesses()) {
+    if (!isOver && ageSeconds < fileLimitSeconds) continue;
+    const limit = isOver
+      ? `the run's limit of ${values['run-limit']} s`
+      : `the limit of ${fileLimitSeconds} s`;
+    writeLine(`ended at ${limit}: ${relative(process.cwd(), resolve(file))}`);
+    endTree(pid);
+  }
+  const mark = String(process.pid);
+  for (const left of endMarked(RUN_VARIABLE, mark, isOver ? undefined : fileLimitSeconds)) {
+    writeLine(`left running by a test, and ended: ${left}`);
+  }
+  if (isOver) interrupted.abort();
 }
 
 function writeLine(message: string): void {
   report.write({ type: 'test:diagnostic', data: { nesting: 0, message, level: 'info' } });
 }
 
-// A run of all tests has a time limit in CI, so it says where its time went.
-const slowest = [...durations].sort((one, other) => other[1] - one[1]).slice(0, SLOWEST_LISTED);
-for (const [file, ms] of slowest) writeLine(`${(ms / 1_000).toFixed(1)} s in ${file}`);
-for (const name of TOTALS) {
-  writeLine(`${name} ${totals.get(name) ?? 0}`);
+function close(): never | void {
+  for (const left of endMarked(RUN_VARIABLE, String(process.pid)))
+    writeLine(`left running by a test, and ended: ${left}`);
+  // A run of all tests has a time limit in CI, so it says where its time went.
+  for (const [file, ms] of totals.slowest(SLOWEST_LISTED)) {
+    writeLine(`${(ms / 1_000).toFixed(1)} s in ${relative(process.cwd(), file)}`);
+  }
+  const failed = totals.failed();
+  for (const { variant, failures } of failed) reportFailures(failures, variant);
+  for (const line of totals.lines(performance.now() - startMs)) writeLine(line);
+  // The reporter lists the failed tests on seeing the end of a run.
+  if (closing !== undefined) report.write(closing);
+  report.end();
+  if (failed.length > 0 || totals.tests === 0) process.exitCode = 1;
+  if (interrupted.signal.aborted) process.exitCode = 130;
 }
-if (closing !== undefined) report.write(closing);
-report.end();
-if (interrupted.signal.aborted) process.exitCode = 130;
-if ((totals.get('tests') ?? 0) === 0) process.exitCode = 1;
+
+/** Reports tests that failed, each under the name of its variant. */
+function reportFailures(failures: FileResult['failures'], variant: Variant | null): void {
+  for (const failure of failures) {
+    if (failure.type !== 'test:fail' || isOfItsParts(failure)) continue;
+    const data = { ...failure.data, name: inVariant(failure.data.name, variant), nesting: 0 };
+    report.write({ type: 'test:start', data } as TestEvent);
+    report.write({ type: 'test:fail', data } as TestEvent);
+  }
+}

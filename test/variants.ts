@@ -28,6 +28,7 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
   'test/unit/collector/clock.test.ts': 'preloads a clock of its own in place of libfaketime',
   'test/unit/collector/store/postgres/database_pool.test.ts':
     'has a server on the real clock, where certificates of another clock are not valid yet',
+  'test/unit/run.test.ts': 'runs the runner itself',
   'test/unit/variants.test.ts': 'runs the variants itself',
   ...Object.fromEntries(
     ['killed', 'exactly_once', 'shared_database', 'store/postgres/exactly_once'].map((name) => [
