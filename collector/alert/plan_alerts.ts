@@ -15,6 +15,7 @@ import type { ChangedPlan } from '../admin/plans.ts';
 import { CARRIED_OUT_MS } from '../admin/reported_plan.ts';
 import type { EnforcementCall } from '../contract/enforcement.ts';
 import { titleOf } from '../insight/enforcement.ts';
+import { factsOfCaller } from '../store/defined_caller.ts';
 import type { StoredBatch, StoreQueries } from '../store/store.ts';
 import { toMicroseconds } from '../store/time.ts';
 import type { AlertDraft } from './alert_draft.ts';
@@ -129,7 +130,7 @@ export class PlanAlerts {
       if (confirmed === undefined) continue;
       for (const record of records) {
         if (record.kind !== 'call') continue;
-        const call: Call = { ...record.call, ...callers[record.caller]!, host };
+        const call: Call = { ...record.call, ...factsOfCaller(callers[record.caller]!), host };
         if (isV1Use(judgedFields(call)) && call.outcome === 'answered') this.#look(confirmed, call);
       }
     }

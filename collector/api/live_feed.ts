@@ -8,8 +8,8 @@ import type { Call } from '../../protocol/call.ts';
 import type { PlanPhase } from '../../protocol/plan_report.ts';
 import type { Counters } from '../../protocol/records.ts';
 import type { ServedCall } from '../contract/served_call.ts';
+import { factsOfCaller, type StoredCaller } from '../store/defined_caller.ts';
 import type { CallBody, StoredBatch } from '../store/store.ts';
-import type { CallerFacts } from '../store/workload_identity.ts';
 import { BUILT_IN_RULES, type WorkloadRules } from '../store/workload_rules.ts';
 
 /** A plan that was reported: what a page needs to know to load it again. */
@@ -31,7 +31,7 @@ export interface LiveFilter {
 
 interface Entry {
   body: CallBody;
-  caller: CallerFacts;
+  caller: StoredCaller;
   host: Call['host'];
   offender: string;
 }
@@ -52,7 +52,7 @@ export const HEARTBEAT_MS = 15_000;
 
 export class LiveFeed {
   readonly #watchers = new Set<Watcher>();
-  readonly #identities = new WeakMap<CallerFacts, string>();
+  readonly #identities = new WeakMap<StoredCaller, string>();
   readonly #heartbeat: NodeJS.Timeout;
   #counters = { calls_sent: 0, calls_left_out: 0, watchers_refused: 0, watchers_stalled: 0 };
 
@@ -138,13 +138,13 @@ export class LiveFeed {
     for (const watcher of this.#watchers) watcher.offer(entry);
   }
 
-  #offenderOf(caller: CallerFacts, hostId: string, body: CallBody): string {
-    const address = body['source.address'];
-    if (caller.process === null) return this.#rules.workloadIdOfCaller(caller, hostId, address);
+  #offenderOf(caller: StoredCaller, hostId: string, body: CallBody): string {
     const known = this.#identities.get(caller);
     if (known !== undefined) return known;
-    const id = this.#rules.workloadIdOfCaller(caller, hostId, address);
-    this.#identities.set(caller, id);
+    const facts = factsOfCaller(caller);
+    const id = this.#rules.workloadIdOfCaller(facts, hostId, body['source.address']);
+    // Addresses tell apart callers whose process is not known.
+    if (facts.process !== null) this.#identities.set(caller, id);
     return id;
   }
 }
@@ -271,7 +271,7 @@ class Watcher {
 }
 
 function servedCallOf({ body, caller, host, offender }: Entry): ServedCall {
-  return { ...body, ...caller, host, offender };
+  return { ...body, ...factsOfCaller(caller), host, offender };
 }
 
 function matches(

@@ -50,7 +50,7 @@ export class BatchChecker {
     }
     const changedBefore = textsChanged();
     const isValid =
-      callers.length <= records.length + MAX_SPARE_CALLERS && this.#callers.define(callers, forget);
+      callers.length <= records.length + MAX_SPARE_CALLERS && this.#callers.define(callers, forget, hostId);
     this.#counters.cut_texts += textsChanged() - changedBefore;
     if (!isValid) return null;
     const parsed = await parseInTurns(records, referringRecord, this.#counters);

@@ -11,6 +11,7 @@ import type { Coverage, Heartbeat, Rollup } from '../../protocol/records.ts';
 import type { CloudResourceInput } from '../contract/cloud.ts';
 import type { GapReason } from '../contract/host.ts';
 import type { Window } from '../contract/window.ts';
+import type { StoredCaller } from './defined_caller.ts';
 import type { HostChoice } from './host_filter.ts';
 import type { CallerFacts, WorkloadIdentity } from './workload_identity.ts';
 
@@ -31,7 +32,7 @@ export interface StoredBatch {
   seq: number;
   host: HostFacts;
   /** The callers that the records refer to by index, each of them once. */
-  callers: CallerFacts[];
+  callers: StoredCaller[];
   records: StoredRecord[];
   /** Records of the batch that were not valid, or were about another host. The host gets a gap for them. */
   leftOut?: number;

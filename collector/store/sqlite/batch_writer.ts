@@ -109,6 +109,18 @@ export class BatchWriter {
     this.#callsAdded = 0;
   }
 
+  /**
+   * Returns the indices of callers that came without their description and are not known: retention may have deleted
+   * them. Nothing of their batches can be written.
+   */
+  missingCallers({ callers }: PackedBatches): number[] {
+    const missing: number[] = [];
+    callers.forEach(({ json, key }, index) => {
+      if (json === null && this.#callers.knownRow(key!) === undefined) missing.push(index);
+    });
+    return missing;
+  }
+
   /** Writes batches; `flush` completes them. */
   write({ batches, callers, calls }: PackedBatches): BatchResult[] {
     const group: Group = {

@@ -3,6 +3,7 @@
 import { hash } from 'node:crypto';
 import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { deleteOldestEntries } from '../../../common/bounded_map.ts';
+import { callerKey } from '../defined_caller.ts';
 import { HELPER_PROGRAMS } from '../helper_programs.ts';
 import {
   type CallerFacts,
@@ -11,7 +12,7 @@ import {
   workloadIdentity,
 } from '../workload_identity.ts';
 import type { HostBounds } from './host_bounds.ts';
-import { callerKey, type PackedCaller } from './packed_callers.ts';
+import type { PackedCaller } from './packed_callers.ts';
 
 /**
  * Enough for the lasting processes of a thousand hosts. A caller that was pushed out costs as much as a new
@@ -99,15 +100,29 @@ export class Callers {
     host: { id: string; row: number },
     sourceAddress: string,
   ): CallerRow {
-    const key = ownKey ?? callerKey(host.id, sourceAddress, json);
+    const key = ownKey ?? callerKey(host.id, sourceAddress, json!);
+    const known = this.knownRow(key);
+    if (known !== undefined) return known;
+    // `BatchWriter.missingCallers` has found the callers without a description that are not known.
+    const row = this.#newCaller(Buffer.from(key, 'base64'), json!, host, sourceAddress);
+    this.#remember(key, row);
+    return row;
+  }
+
+  /** Returns the row of a caller; undefined where there is none. */
+  knownRow(key: string): CallerRow | undefined {
     const known = this.#cache.get(key);
     if (known !== undefined) return known;
-    const bytes = Buffer.from(key, 'base64');
-    const stored = this.#findCaller.get(bytes);
-    const row = stored === undefined ? this.#newCaller(bytes, json, host, sourceAddress) : rowOf(stored);
+    const stored = this.#findCaller.get(Buffer.from(key, 'base64'));
+    if (stored === undefined) return undefined;
+    const row = rowOf(stored);
+    this.#remember(key, row);
+    return row;
+  }
+
+  #remember(key: string, row: CallerRow): void {
     deleteOldestEntries(this.#cache, MAX_CACHED - 1);
     this.#cache.set(key, row);
-    return row;
   }
 
   #newCaller(key: Buffer, json: string, host: { id: string; row: number }, sourceAddress: string): CallerRow {

@@ -34,6 +34,11 @@ export class FindingsWriter {
     return this.#batches.lastSeq(stream, hostId);
   }
 
+  /** See `BatchWriter.missingCallers`. */
+  missingCallers(batches: PackedBatches): number[] {
+    return this.#batches.missingCallers(batches);
+  }
+
   /** See `Store.write`. */
   write(batches: PackedBatches): BatchResult[] {
     return this.transaction(() => {

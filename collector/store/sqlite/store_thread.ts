@@ -13,7 +13,13 @@ import { FindingsWriter } from './findings_writer.ts';
 import { HeartbeatGroup } from './heartbeat_group.ts';
 import type { PackedBatches } from './packed_batch.ts';
 import { retain } from './retention.ts';
-import { type Answer, encodeError, type Question, type ThreadData } from './thread_messages.ts';
+import {
+  type Answer,
+  encodeError,
+  type Question,
+  type ThreadData,
+  type WriteAnswer,
+} from './thread_messages.ts';
 
 type Methods = Record<string, (...args: never[]) => unknown>;
 
@@ -24,7 +30,10 @@ function writerMethods(dataDir: string, helperPrograms: readonly string[]): Meth
   let retaining: Promise<unknown> = Promise.resolve();
   return {
     lastSeq: (stream: string, hostId: string) => writer.lastSeq(stream, hostId),
-    write: (batches: PackedBatches) => writer.write(batches),
+    write: (batches: PackedBatches): WriteAnswer => {
+      const missing = writer.missingCallers(batches);
+      return missing.length > 0 ? { missing } : { results: writer.write(batches) };
+    },
     heartbeat: (heartbeat: Heartbeat, receivedUs: number) => heartbeats.add({ heartbeat, receivedUs }),
     putCloudCounts: (counts: CloudCount[]) => writer.putCloudCounts(counts),
     putCloudInstances: (instances: CloudInstance[]) => writer.putCloudInstances(instances),

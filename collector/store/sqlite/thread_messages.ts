@@ -1,5 +1,6 @@
 /** The messages between the threads of the store. */
 import { OperatorError } from '../../../common/operator_error.ts';
+import type { BatchResult } from '../store.ts';
 
 export interface ThreadData {
   role: 'writer' | 'reader';
@@ -12,6 +13,9 @@ export interface Question {
   method: string;
   args: unknown[];
 }
+
+/** The results of a transaction, or the callers without which nothing was written (`BatchWriter.missingCallers`). */
+export type WriteAnswer = { results: BatchResult[] } | { missing: number[] };
 
 export type Answer = { id: number; value: unknown } | { id: number; error: EncodedError };
 

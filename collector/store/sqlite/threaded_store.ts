@@ -20,7 +20,7 @@ import { backUp } from './backup.ts';
 import { FINDINGS } from './findings_schema.ts';
 import type { PackedHostBriefs } from './host_briefs.ts';
 import type { PackedMembers } from './members_reader.ts';
-import { pack } from './packed_batch.ts';
+import { writeWithNewCallers } from './new_callers.ts';
 import { type PackedHost, unpackHost } from './packed_hosts.ts';
 import { type PackedProfiles, ProfilesUnpacker } from './packed_profiles.ts';
 import { type PackedHostTotals, unpackHostTotals } from './packed_totals.ts';
@@ -158,7 +158,7 @@ export class ThreadedStore implements Store {
     return this.#writer.ask('lastSeq', stream, hostId);
   }
   async write(batches: StoredBatch[]): Promise<BatchResult[]> {
-    return this.#writer.ask('write', pack(batches));
+    return writeWithNewCallers(batches, (packed) => this.#writer.ask('write', packed));
   }
   heartbeat(heartbeat: Heartbeat, receivedUs: number): Promise<void> {
     return this.#writer.ask('heartbeat', heartbeat, receivedUs);

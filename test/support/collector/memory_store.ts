@@ -3,6 +3,7 @@
  * the real store does.
  */
 import type { IngestStore } from '../../../collector/ingest/writer.ts';
+import { factsOfCaller, type StoredCaller } from '../../../collector/store/defined_caller.ts';
 import type { BatchResult, CallBody, StoredBatch } from '../../../collector/store/store.ts';
 import type { CallerFacts } from '../../../collector/store/workload_identity.ts';
 import type { HostFacts } from '../../../protocol/call.ts';
@@ -15,6 +16,7 @@ export interface StoredCall {
 }
 
 export class MemoryStore implements IngestStore {
+  readonly #facts = new Map<StoredCaller, CallerFacts>();
   readonly calls: StoredCall[] = [];
   readonly rollups: { count: number; caller: CallerFacts }[] = [];
   readonly coverage: Coverage[] = [];
@@ -40,6 +42,13 @@ export class MemoryStore implements IngestStore {
     return batches.map((batch) => this.#put(batch));
   }
 
+  /** Returns the same facts for the same caller, as the store has one row for it. */
+  #factsOf(caller: StoredCaller): CallerFacts {
+    const facts = this.#facts.get(caller) ?? factsOfCaller(caller);
+    this.#facts.set(caller, facts);
+    return facts;
+  }
+
   #put({ stream, seq, host, callers, records, partial }: StoredBatch): BatchResult {
     const lastSeq = this.#streams.get(stream)?.seq ?? 0;
     if (seq <= lastSeq) return { result: 'known', lastSeq, records: 0, duplicates: 0 };
@@ -53,9 +62,9 @@ export class MemoryStore implements IngestStore {
       this.#ids.add(id);
       fresh += 1;
       if (record.kind === 'call') {
-        this.calls.push({ call: record.call, caller: callers[record.caller]!, host });
+        this.calls.push({ call: record.call, caller: this.#factsOf(callers[record.caller]!), host });
       } else if (record.kind === 'rollup') {
-        this.rollups.push({ count: record.rollup.count, caller: callers[record.caller]! });
+        this.rollups.push({ count: record.rollup.count, caller: this.#factsOf(callers[record.caller]!) });
       } else {
         this.coverage.push(record.coverage);
       }

@@ -1,5 +1,6 @@
 /** Batches in the form of ingest, for tests of the store. */
 import { v7 as uuidv7 } from 'uuid';
+import type { StoredCaller } from '../../../../collector/store/defined_caller.ts';
 import type {
   CallFilter,
   Scope,
@@ -112,7 +113,7 @@ export function report(
 }
 
 /** Returns a function that makes the next batch of a stream. */
-export function stream(of: HostFacts, callers: CallerFacts[] = [program('curl')]) {
+export function stream(of: HostFacts, callers: StoredCaller[] = [program('curl')]) {
   const name = `stream-${of.id}-${uuidv7()}`;
   let seq = 0;
   return (...records: StoredRecord[]): StoredBatch => {

@@ -14,6 +14,7 @@ import {
   checkFullRecords,
   checkReferringRecords,
 } from '../../../../collector/ingest/checked_batch.ts';
+import { factsOfCaller } from '../../../../collector/store/defined_caller.ts';
 import { type Call, call } from '../../../../protocol/call.ts';
 import { agentFrame, MAX_CALLERS_BYTES } from '../../../../protocol/frames.ts';
 import { record, referringRecord } from '../../../../protocol/records.ts';
@@ -25,7 +26,7 @@ function read(frame: Buffer, table: CallerTable): CheckedBatch {
   const parsed = agentFrame.parse(JSON.parse(frame.toString('utf8')));
   assert.equal(parsed.type, 'batch');
   if (parsed.type !== 'batch') throw new Error('not a batch');
-  assert.ok(table.define(parsed.callers ?? [], parsed.forget ?? false), 'definitions are as agreed');
+  assert.ok(table.define(parsed.callers ?? [], parsed.forget ?? false, HOST.id), 'definitions are as agreed');
   const checked = checkReferringRecords(referring(parsed.records), HOST.id, table);
   assert.ok(checked !== null);
   assert.deepEqual([checked.invalid, checked.foreign], [0, 0], JSON.stringify(checked.fault));
@@ -37,7 +38,7 @@ const referring = (items: unknown[]) => items.map((item) => referringRecord.safe
 function callsOf({ callers, records }: CheckedBatch): Call[] {
   return records.map((record) => {
     assert.ok(record.kind === 'call');
-    return { ...record.call, ...callers[record.caller]!, host: HOST };
+    return { ...record.call, ...factsOfCaller(callers[record.caller]!), host: HOST };
   });
 }
 
@@ -145,17 +146,21 @@ test('invalid definitions are refused; an unreadable caller affects only its rec
   const { id, host, ...facts } = makeCall();
   assert.ok(id && host);
   const table = new CallerTable();
-  assert.equal(table.define([{ ref: 1, ...facts } as { ref: number }], false), false, 'numbers from 0');
+  assert.equal(
+    table.define([{ ref: 1, ...facts } as { ref: number }], false, HOST.id),
+    false,
+    'numbers from 0',
+  );
   const anew = new CallerTable();
   const unreadable = { ref: 1, process: { pid: 'x' } } as { ref: number };
-  assert.ok(anew.define([{ ref: 0, ...facts } as { ref: number }, unreadable], false));
+  assert.ok(anew.define([{ ref: 0, ...facts } as { ref: number }, unreadable], false, HOST.id));
   const { process: _p, container: _c, k8s: _k, systemd: _s, host: _h, ...body } = makeCall();
   const records = [0, 1].map((caller) => ({ kind: 'call', caller, call: { ...body, id: makeCall().id } }));
   const checked = checkReferringRecords(referring(records), HOST.id, anew)!;
   assert.deepEqual([checked.records.length, checked.invalid], [1, 1]);
   assert.equal(checkReferringRecords(referring([{ ...records[0], caller: 2 }]), HOST.id, anew), null);
   const long = { ref: 2, note: 'x'.repeat(MAX_CALLERS_BYTES) } as { ref: number };
-  assert.equal(anew.define([long], false), false, 'beyond the bound');
+  assert.equal(anew.define([long], false, HOST.id), false, 'beyond the bound');
 });
 
 test('a collector before protocol 3 gets values that it knows, and texts as they were recorded', () => {
