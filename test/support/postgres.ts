@@ -21,6 +21,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { killFamily } from './process_family.ts';
 
 const PROGRAMS = findPrograms();
 /** False, or the reason why tests with a server must skip. */
@@ -136,15 +137,7 @@ export class PostgresServer {
 
   /** Ends all processes of the server at once, as a crash does. */
   async kill(): Promise<void> {
-    const parent = readFileSync(join(this.directory, 'server.pid'), 'utf8').trim();
-    const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').split(' ');
-    for (const pid of [parent, ...children].filter((each) => each !== '')) {
-      try {
-        process.kill(Number(pid), 'SIGKILL');
-      } catch {
-        // It has ended by itself.
-      }
-    }
+    await killFamily(Number(readFileSync(join(this.directory, 'server.pid'), 'utf8')));
     await this.#ended();
   }
 
