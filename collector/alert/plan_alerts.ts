@@ -212,7 +212,9 @@ export class PlanAlerts {
     subjects: SubjectChange[],
   ): Promise<void> {
     const { plans } = this.#parts.admin;
-    const known = this.#told.get(plan.id) ?? NOTHING_TOLD;
+    // Read once: the record must fail where the state changes while the questions are answered.
+    const before = this.#told.get(plan.id) ?? null;
+    const known = before ?? NOTHING_TOLD;
     const facts = {
       plan,
       endedUs: plan.phase === 'ended' ? toMicroseconds(plan.phase_since) : null,
@@ -224,7 +226,7 @@ export class PlanAlerts {
     const { alerts: found, after } = evaluatePlan(facts, known);
     if (after === known) return;
     alerts.push(...found);
-    subjects.push({ kind: 'plan', id: plan.id, before: this.#told.get(plan.id) ?? null, state: after });
+    subjects.push({ kind: 'plan', id: plan.id, before, state: after });
   }
 
   /** After a start of the collector, processes have time to report again. */

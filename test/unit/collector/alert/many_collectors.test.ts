@@ -231,4 +231,39 @@ onPostgres('alerts with many collectors', (create) => {
     for (const watch of watches) await watch.stop();
     for (const { alerts } of collectors) await alerts.stop();
   });
+
+  test('two evaluations of one collector at the same time tell the end of a plan once', async () => {
+    const data = await create();
+    const { store, lease, alerts } = await collectorOn(data, new Findings());
+    const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let questions = 0;
+    const { plans } = store;
+    const stepsSince = plans.stepsSince.bind(plans);
+    plans.stepsSince = async (...args) => {
+      questions += 1;
+      if (questions === 1) {
+        asked.resolve();
+        await answer.promise;
+      }
+      return stepsSince(...args);
+    };
+    const watch = await PlanAlerts.open({
+      admin: store,
+      lease,
+      questions: { acceptedCalls: async () => [] },
+      store: { cloudInstances: async () => [] },
+      record: (drafts, subjects, held) => alerts.record(drafts, subjects, held),
+      log,
+    });
+    const ended = planReport([stepReport(1)], { phase: 'ended', is_carried_out: false });
+    await store.plans.report(PLAN, ended, 'a', Date.now());
+    watch.onPlans(await store.plans.changedSince(0));
+    // The timer of the notice makes one of the evaluations.
+    await asked.promise;
+    await watch.evaluate();
+    answer.resolve();
+    await watch.stop();
+    assert.deepEqual(await toldBy({ store, lease, alerts }), [`plan_ended ${PLAN}`]);
+    await alerts.stop();
+  });
 });
